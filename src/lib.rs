@@ -1,0 +1,2 @@
+//! cardswitch: an issuer-side ISO 8583 authorization switch with a card-issuing control plane.
+

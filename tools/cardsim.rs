@@ -1,0 +1,2 @@
+//! cardsim
+fn main() {}
