@@ -1,0 +1,341 @@
+//! Applies an event to the state of a shard: live, on recovery and in every replay alike.
+//! Nothing is decided here, and no rule is looked at.
+
+use super::command::{Action, Authorize, Command, OpenAccount, OpenCard, Reverse};
+use super::event::{
+    Answer, AnswerResult, Authorized, Decision, Event, HoldPlaced, LedgerAccount, LimitUse,
+    Posting, ReversalOutcome, ReversalResult, Reversed,
+};
+use super::ids::{AccountId, AuthorizationId, CardId};
+use super::reason::DeclineReason;
+use super::state::{
+    Account, AccountStatus, Card, CardStatus, Counters, FirstAnswer, Hold, ReversedMark, State,
+};
+use super::trace::Scope;
+
+/// Moves the state. The command must be the one that the event came of.
+///
+/// # Panics
+/// When money would not add up: the event does not fit the state, and nothing after it could be right.
+pub fn apply(state: &mut State, command: &Command, event: &Event) {
+    state.now = state.now.max(command.at);
+    match (&command.action, event) {
+        (Action::Authorize(authorize), Event::Authorized(authorized)) => {
+            apply_authorization(state, command, authorize, authorized);
+        }
+        (Action::Reverse(reverse), Event::Reversed(reversed)) => {
+            apply_reversal(state, command, reverse, reversed)
+        }
+        (Action::OpenAccount(open), Event::AccountOpened) => {
+            let account = new_account(state, command, open);
+            insert_account(state, account);
+        }
+        (Action::TopUp(top_up), Event::Posted(postings)) => {
+            state
+                .top_ups
+                .remember(top_up.top_up_id, command.at, top_up.account_id);
+            post(state, top_up.account_id, postings);
+        }
+        (Action::OpenCard(open), Event::CardOpened { status }) => {
+            let card = new_card(state, command, open, *status);
+            insert_card(state, card);
+        }
+        (Action::ChangeCardStatus(change), Event::CardStatusChanged { to, .. }) => {
+            if let Some(card) = state.card_mut(change.card_id) {
+                card.status = *to;
+            }
+        }
+        (Action::ChangeCardControls(change), Event::CardControlsChanged) => {
+            let controls = state.shared_controls.share(&change.controls);
+            if let Some(card) = state.card_mut(change.card_id) {
+                card.controls = controls;
+            }
+        }
+        (action, event) => panic!("an event {event:?} cannot come of this command: {action:?}"),
+    }
+    forget(state);
+}
+
+/// The answer that goes back for an event, if it is the event of a message.
+pub fn answer(command: &Command, event: &Event) -> Option<Answer> {
+    match (&command.action, event) {
+        (Action::Authorize(authorize), Event::Authorized(authorized)) => {
+            Some(authorization_answer(authorize, authorized))
+        }
+        (Action::Reverse(reverse), Event::Reversed(reversed)) => {
+            Some(reversal_answer(reverse, reversed))
+        }
+        _ => None,
+    }
+}
+
+pub(super) fn authorization_answer(authorize: &Authorize, authorized: &Authorized) -> Answer {
+    let result = match &authorized.decision {
+        Decision::Approved { approval_code } => AnswerResult::Approved {
+            approval_code: *approval_code,
+            available_minor: authorized.available_minor,
+        },
+        Decision::Declined(decline) => AnswerResult::Declined(decline.reason),
+    };
+    Answer::Authorization {
+        authorization_id: authorize.authorization_id,
+        result,
+    }
+}
+
+pub(super) fn reversal_answer(reverse: &Reverse, reversed: &Reversed) -> Answer {
+    let result = match reversed.outcome {
+        ReversalOutcome::Released { .. } | ReversalOutcome::AlreadyReversed => {
+            ReversalResult::Accepted
+        }
+        ReversalOutcome::OriginalUnknown => ReversalResult::OriginalUnknown,
+        ReversalOutcome::Duplicate => ReversalResult::Duplicate,
+    };
+    Answer::Reversal {
+        reversal_id: reverse.reversal_id,
+        result,
+    }
+}
+
+fn forget(state: &mut State) {
+    let registry = state.registry.clone();
+    let settings = &registry.settings;
+    state
+        .first_answers
+        .forget(state.now, settings.first_answer_retention_ms);
+    state
+        .reversed
+        .forget(state.now, settings.reversal_retention_ms);
+    state
+        .top_ups
+        .forget(state.now, settings.idempotency_retention_ms);
+}
+
+fn apply_authorization(
+    state: &mut State,
+    command: &Command,
+    authorize: &Authorize,
+    authorized: &Authorized,
+) {
+    let clash = authorized
+        .decision
+        .decline()
+        .is_some_and(|d| d.reason == DeclineReason::DuplicateTransmission);
+    if !clash {
+        let answer = authorization_answer(authorize, authorized);
+        let first = FirstAnswer {
+            root: command.root,
+            amount: authorize.amounts.transaction,
+            answer,
+        };
+        state
+            .first_answers
+            .remember(authorize.repeat_key, command.at, first);
+    }
+    if let (Some(hold), Some(account_id)) = (&authorized.hold, authorized.account_id) {
+        place_hold(state, command, authorize, authorized, account_id, hold);
+    }
+}
+
+fn place_hold(
+    state: &mut State,
+    command: &Command,
+    authorize: &Authorize,
+    authorized: &Authorized,
+    account_id: AccountId,
+    placed: &HoldPlaced,
+) {
+    let Decision::Approved { approval_code } = authorized.decision else {
+        panic!(
+            "authorization {} was declined and has a hold",
+            authorize.authorization_id
+        );
+    };
+    let account = expect_account(state, account_id);
+    account.held_minor += placed.amount_minor;
+    account.open_holds += 1;
+    assert!(
+        account.available_minor() >= 0,
+        "account {account_id} is overdrawn by {}",
+        authorize.authorization_id
+    );
+    for limit_use in &placed.uses {
+        let amount_minor = placed.amount_minor;
+        if let Some(counters) = counters(state, limit_use, account_id, authorize.card_id) {
+            counters.add(limit_use.limit_id, limit_use.window, amount_minor);
+        }
+    }
+    let hold = Hold {
+        authorization_id: authorize.authorization_id,
+        card_id: authorize.card_id,
+        account_id,
+        amount_minor: placed.amount_minor,
+        placed_at: command.at,
+        expires_at: placed.expires_at,
+        approval_code,
+        match_keys: authorize.match_keys.clone(),
+        uses: placed.uses.clone(),
+    };
+    insert_hold(state, hold);
+}
+
+fn apply_reversal(state: &mut State, command: &Command, reverse: &Reverse, reversed: &Reversed) {
+    if reversed.outcome == ReversalOutcome::Duplicate {
+        return;
+    }
+    let answer = reversal_answer(reverse, reversed);
+    let first = FirstAnswer {
+        root: command.root,
+        amount: reverse.amount,
+        answer,
+    };
+    state
+        .first_answers
+        .remember(reverse.repeat_key, command.at, first);
+    let mark = ReversedMark {
+        root: command.root,
+        card_id: reverse.card_id,
+    };
+    for key in &reverse.original_keys {
+        state.reversed.remember(*key, command.at, mark);
+    }
+    if let ReversalOutcome::Released {
+        authorization_id, ..
+    } = reversed.outcome
+    {
+        let hold = remove_hold(state, authorization_id);
+        for key in &hold.match_keys {
+            state.reversed.remember(*key, command.at, mark);
+        }
+    }
+}
+
+/// Takes a hold away and gives back what it used of limits.
+fn remove_hold(state: &mut State, authorization_id: AuthorizationId) -> Hold {
+    let Some(hold) = state.holds.remove(&authorization_id) else {
+        panic!("the hold of {authorization_id} was closed before");
+    };
+    for key in &hold.match_keys {
+        if state.open_by_match_key.get(key) == Some(&authorization_id) {
+            state.open_by_match_key.remove(key);
+        }
+    }
+    let account = expect_account(state, hold.account_id);
+    account.held_minor -= hold.amount_minor;
+    account.open_holds -= 1;
+    assert!(
+        account.held_minor >= 0,
+        "account {} holds less than nothing",
+        hold.account_id
+    );
+    for limit_use in &hold.uses {
+        if let Some(counters) = counters(state, limit_use, hold.account_id, hold.card_id) {
+            counters.give_back(limit_use.limit_id, limit_use.window, hold.amount_minor);
+        }
+    }
+    hold
+}
+
+/// The counters that a use of a limit is on: a program's are those of the tree's root account.
+fn counters<'a>(
+    state: &'a mut State,
+    limit_use: &LimitUse,
+    account_id: AccountId,
+    card_id: CardId,
+) -> Option<&'a mut Counters> {
+    match limit_use.scope {
+        Scope::Card => state.card_mut(card_id).map(|card| &mut card.counters),
+        Scope::Account => state
+            .account_mut(account_id)
+            .map(|account| &mut account.counters),
+        Scope::Program | Scope::Link => {
+            let root = state.account(account_id)?.root;
+            state.account_mut(root).map(|account| &mut account.counters)
+        }
+    }
+}
+
+fn post(state: &mut State, account_id: AccountId, postings: &[Posting]) {
+    let total: i64 = postings.iter().map(|posting| posting.amount_minor).sum();
+    assert_eq!(
+        total, 0,
+        "the postings for account {account_id} do not sum to zero"
+    );
+    for posting in postings {
+        match posting.ledger_account {
+            LedgerAccount::Customer(id) => {
+                expect_account(state, id).posted_minor += posting.amount_minor
+            }
+            LedgerAccount::FundsReceived => {
+                expect_account(state, account_id).funds_received_minor += posting.amount_minor;
+            }
+        }
+    }
+}
+
+fn expect_account(state: &mut State, id: AccountId) -> &mut Account {
+    state
+        .account_mut(id)
+        .unwrap_or_else(|| panic!("account {id} of an event is not in this shard"))
+}
+
+fn new_account(state: &mut State, command: &Command, open: &OpenAccount) -> Account {
+    Account {
+        id: open.account_id,
+        root: command.root,
+        parent_id: open.parent_id,
+        program_id: open.program_id,
+        currency: open.currency,
+        status: AccountStatus::Active,
+        posted_minor: 0,
+        held_minor: 0,
+        credit_line_minor: 0,
+        funds_received_minor: 0,
+        open_holds: 0,
+        created_at: command.at,
+        name: open.name.clone(),
+        controls: state.shared_controls.share(&open.controls),
+        counters: Counters::default(),
+    }
+}
+
+fn new_card(state: &mut State, command: &Command, open: &OpenCard, status: CardStatus) -> Card {
+    Card {
+        id: open.card_id,
+        account_id: open.account_id,
+        account_slot: 0,
+        first6: open.first6,
+        last4: open.last4,
+        expiry: open.expiry,
+        status,
+        card_type: open.card_type,
+        created_at: command.at,
+        links: open.links.clone(),
+        controls: state.shared_controls.share(&open.controls),
+        counters: Counters::default(),
+    }
+}
+
+/// Puts an account, new or restored, in its place.
+pub(super) fn insert_account(state: &mut State, account: Account) {
+    let slot = state.accounts.len() as u32;
+    state.account_slots.insert(account.id, slot);
+    state.accounts.push(account);
+}
+
+/// Puts a card, new or restored, in its place; its account must be there.
+pub(super) fn insert_card(state: &mut State, mut card: Card) {
+    let slot = state.account_slots.get(&card.account_id).copied();
+    card.account_slot = slot
+        .unwrap_or_else(|| panic!("account {} of card {} is missing", card.account_id, card.id));
+    state.card_slots.insert(card.id, state.cards.len() as u32);
+    state.cards.push(card);
+}
+
+/// Puts a hold, new or restored, in its place; the account's sums already count it.
+pub(super) fn insert_hold(state: &mut State, hold: Hold) {
+    for key in &hold.match_keys {
+        state.open_by_match_key.insert(*key, hold.authorization_id);
+    }
+    state.holds.insert(hold.authorization_id, hold);
+}

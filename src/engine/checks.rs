@@ -1,0 +1,84 @@
+//! What the checks of one authorization look at, and what they have found so far.
+//! The checks themselves do not live here (see `rules/`).
+
+use super::command::Authorize;
+use super::controls::Controls;
+use super::event::{Decline, LimitUse, RuleId};
+use super::reason::DeclineReason;
+use super::registry::{Program, RegistryView};
+use super::state::{Account, Card, State};
+use super::time::Timestamp;
+use super::trace::{Detail, Scope, Step, StepResult, Trace};
+use smallvec::SmallVec;
+
+/// The facts and the state that every check may read.
+pub struct Context<'a> {
+    pub state: &'a State,
+    pub registry: &'a RegistryView,
+    pub at: Timestamp,
+    pub command: &'a Authorize,
+    pub card: &'a Card,
+    pub account: &'a Account,
+    /// The root account of the tree, on which program-wide limits count.
+    pub root: &'a Account,
+    pub program: &'a Program,
+    /// What is asked, in the account's currency, if the message lets us say.
+    pub amount_minor: Option<i64>,
+}
+
+impl<'a> Context<'a> {
+    /// Every set of controls that applies, from the widest to the card's own.
+    pub fn controls(&self) -> impl Iterator<Item = (Scope, &'a Controls)> {
+        let account = self
+            .account
+            .controls
+            .as_deref()
+            .map(|c| (Scope::Account, c));
+        let card = self.card.controls.as_deref().map(|c| (Scope::Card, c));
+        [
+            Some((Scope::Program, &self.program.controls)),
+            account,
+            card,
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+/// The trace so far, the first failure, and the limit use that an approval brings.
+#[derive(Debug, Default)]
+pub struct Checks {
+    pub trace: Trace,
+    pub decline: Option<Decline>,
+    pub uses: SmallVec<[LimitUse; 2]>,
+}
+
+impl Checks {
+    pub fn pass(&mut self, step: Step, detail: Detail) {
+        self.trace.push(step, StepResult::Pass, detail);
+    }
+
+    pub fn skip(&mut self, step: Step) {
+        self.trace.push(step, StepResult::Skipped, Detail::None);
+    }
+
+    /// Notes a failure; the first one decides.
+    pub fn fail(&mut self, step: Step, reason: DeclineReason, detail: Detail) {
+        self.trace.push(step, StepResult::Fail, detail);
+        self.decline.get_or_insert(Decline {
+            reason,
+            step,
+            rule: rule_of(detail),
+        });
+    }
+}
+
+fn rule_of(detail: Detail) -> Option<RuleId> {
+    match detail {
+        Detail::LimitAmount { limit_id, .. } | Detail::LimitCount { limit_id, .. } => {
+            Some(RuleId::Limit(limit_id))
+        }
+        Detail::List { control_id, .. } => Some(RuleId::Control(control_id)),
+        _ => None,
+    }
+}

@@ -1,0 +1,123 @@
+//! What a shard is asked to do, with every fact that it needs to decide. Who asked, over which
+//! wire, does not live here.
+
+use super::controls::Controls;
+use super::facts::{
+    Amounts, Channel, EntryMode, Kind, MatchKeys, Merchant, NetworkReference, RepeatKey,
+    Verification,
+};
+use super::ids::{AccountId, AuthorizationId, CardId, LinkId, ProgramId, ReversalId, TopUpId};
+use super::money::{Currency, Money};
+use super::time::{Expiry, Timestamp};
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+/// A command to the shard that owns the account tree `root`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// The root account of the tree, which chooses the shard.
+    pub root: AccountId,
+    /// The shard's clock when it took the command; never goes back within a shard.
+    pub at: Timestamp,
+    pub action: Action,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    Authorize(Authorize),
+    Reverse(Reverse),
+    OpenAccount(Box<OpenAccount>),
+    TopUp(Box<TopUp>),
+    OpenCard(Box<OpenCard>),
+    ChangeCardStatus(ChangeCardStatus),
+    ChangeCardControls(Box<ChangeCardControls>),
+}
+
+/// A request to reserve money (1987: 0100, 0101).
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authorize {
+    pub authorization_id: AuthorizationId,
+    pub card_id: CardId,
+    pub kind: Kind,
+    pub amounts: Amounts,
+    pub merchant: Merchant,
+    pub entry_mode: EntryMode,
+    pub channel: Channel,
+    pub verification: Verification,
+    pub reference: NetworkReference,
+    pub repeat_key: RepeatKey,
+    /// Names by which a reversal, an increment or a completion may refer to this authorization.
+    pub match_keys: MatchKeys,
+}
+
+/// A request to release what an authorization reserved (1987: 0400, 0401, 0420, 0421).
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reverse {
+    pub reversal_id: ReversalId,
+    pub card_id: CardId,
+    pub amount: Money,
+    pub reference: NetworkReference,
+    pub repeat_key: RepeatKey,
+    /// The names by which the original may be known; the first that is known decides.
+    pub original_keys: MatchKeys,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenAccount {
+    pub account_id: AccountId,
+    /// The account that this one is a sub-account of, in the same tree.
+    pub parent_id: Option<AccountId>,
+    pub program_id: ProgramId,
+    pub currency: Currency,
+    pub name: Option<Box<str>>,
+    pub controls: Controls,
+}
+
+/// Money that arrived for an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopUp {
+    pub top_up_id: TopUpId,
+    pub account_id: AccountId,
+    pub amount: Money,
+    pub method: Box<str>,
+    pub external_reference: Option<Box<str>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CardType {
+    Virtual,
+    Physical,
+}
+
+/// The card as the registry issued it; what the shard needs of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenCard {
+    pub card_id: CardId,
+    pub account_id: AccountId,
+    pub card_type: CardType,
+    pub first6: u32,
+    pub last4: u16,
+    pub expiry: Expiry,
+    pub links: SmallVec<[LinkId; 2]>,
+    pub controls: Controls,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StatusChange {
+    Activate,
+    Freeze,
+    Unfreeze,
+    Close,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeCardStatus {
+    pub card_id: CardId,
+    pub change: StatusChange,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeCardControls {
+    pub card_id: CardId,
+    pub controls: Controls,
+}

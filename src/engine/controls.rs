@@ -1,0 +1,127 @@
+//! What a customer allows: limits and lists, on a program, an account or a card.
+//! Checking them does not live here (see `rules/`), nor does counting (see `limits.rs`).
+
+use super::facts::Country;
+use super::ids::{ControlId, LimitId};
+use super::money::Currency;
+use serde::{Deserialize, Serialize};
+
+/// All controls of one program, account or card. All that apply to a card must pass.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Controls {
+    pub limits: Vec<Limit>,
+    pub mcc: Option<List<u16>>,
+    pub countries: Option<List<Country>>,
+    pub currencies: Option<List<Currency>>,
+}
+
+impl Controls {
+    pub fn is_empty(&self) -> bool {
+        *self == Controls::default()
+    }
+}
+
+/// An allow list or a block list, sorted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct List<T> {
+    pub id: ControlId,
+    pub mode: ListMode,
+    values: Vec<T>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ListMode {
+    /// Only what is listed passes.
+    Allow,
+    /// What is listed does not pass.
+    Block,
+}
+
+impl<T: Ord + Copy> List<T> {
+    pub fn new(id: ControlId, mode: ListMode, mut values: Vec<T>) -> List<T> {
+        values.sort_unstable();
+        values.dedup();
+        List { id, mode, values }
+    }
+
+    pub fn passes(&self, value: T) -> bool {
+        self.values.binary_search(&value).is_ok() == (self.mode == ListMode::Allow)
+    }
+
+    pub fn values(&self) -> &[T] {
+        &self.values
+    }
+}
+
+/// A bound on an amount, a count or both, in one window.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Limit {
+    pub id: LimitId,
+    pub window: Window,
+    /// In minor units of the account's currency.
+    pub amount_minor: Option<i64>,
+    pub count: Option<u32>,
+    /// IANA name of the zone in which days, weeks, months and years begin.
+    pub time_zone: Box<str>,
+    /// Counts only transactions with one of these MCCs; empty: all.
+    pub mcc_filter: Vec<u16>,
+}
+
+impl Limit {
+    pub fn counts_mcc(&self, mcc: u16) -> bool {
+        self.mcc_filter.is_empty() || self.mcc_filter.contains(&mcc)
+    }
+}
+
+/// The stretch of time over which a limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Window {
+    Transaction,
+    Day,
+    /// From Monday.
+    Week,
+    Month,
+    Year,
+    Lifetime,
+}
+
+impl Window {
+    pub const ALL: &'static [(Window, &'static str)] = &[
+        (Window::Transaction, "transaction"),
+        (Window::Day, "day"),
+        (Window::Week, "week"),
+        (Window::Month, "month"),
+        (Window::Year, "year"),
+        (Window::Lifetime, "lifetime"),
+    ];
+
+    pub fn name(self) -> &'static str {
+        Window::ALL
+            .iter()
+            .find(|(known, _)| *known == self)
+            .map_or("transaction", |(_, name)| name)
+    }
+
+    pub fn from_name(name: &str) -> Option<Window> {
+        Window::ALL
+            .iter()
+            .find(|(_, known)| *known == name)
+            .map(|(window, _)| *window)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_allow_list_passes_what_it_names_and_a_block_list_the_rest() {
+        let allow = List::new(ControlId(1), ListMode::Allow, vec![7311, 5411]);
+        let block = List::new(ControlId(2), ListMode::Block, vec![7995]);
+        assert_eq!(
+            [5411, 7311, 7995].map(|mcc| allow.passes(mcc)),
+            [true, true, false]
+        );
+        assert_eq!([5411, 7995].map(|mcc| block.passes(mcc)), [true, false]);
+    }
+}

@@ -1,0 +1,190 @@
+//! What came of a command. An event says everything that `apply` needs beside the command; nothing
+//! is decided again when it is applied.
+
+use super::ids::{AccountId, AuthorizationId, CardId, LimitId, ReversalId};
+use super::reason::DeclineReason;
+use super::state::CardStatus;
+use super::time::Timestamp;
+use super::trace::{Scope, Step, Trace};
+use super::window::WindowEnd;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    Authorized(Authorized),
+    Reversed(Reversed),
+    AccountOpened,
+    Posted(SmallVec<[Posting; 2]>),
+    CardOpened { status: CardStatus },
+    CardStatusChanged { from: CardStatus, to: CardStatus },
+    CardControlsChanged,
+}
+
+/// The decision on a request, approved or declined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authorized {
+    /// The registry version whose programs, links and settings decided.
+    pub registry_version: u64,
+    /// The account that the card draws on; absent where the card is not known.
+    pub account_id: Option<AccountId>,
+    /// What was asked, in the account's currency; zero where that could not be said.
+    pub amount_minor: i64,
+    /// What the account has available after the decision.
+    pub available_minor: i64,
+    pub decision: Decision,
+    pub hold: Option<HoldPlaced>,
+    pub trace: Trace,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Decision {
+    Approved { approval_code: ApprovalCode },
+    Declined(Decline),
+}
+
+impl Decision {
+    pub fn decline(&self) -> Option<&Decline> {
+        match self {
+            Decision::Approved { .. } => None,
+            Decision::Declined(decline) => Some(decline),
+        }
+    }
+}
+
+/// Why not: the first check that failed. All others are in the trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decline {
+    pub reason: DeclineReason,
+    pub step: Step,
+    /// The limit or list that said no.
+    pub rule: Option<RuleId>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RuleId {
+    Limit(LimitId),
+    Control(super::ids::ControlId),
+}
+
+/// DE38: six letters or digits.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalCode(pub [u8; 6]);
+
+impl ApprovalCode {
+    /// Digits and capital letters spread over the authorization id: unique enough to match a
+    /// clearing record together with card and amount.
+    pub fn of(authorization_id: AuthorizationId) -> ApprovalCode {
+        const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+        let mixed = authorization_id.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 34;
+        ApprovalCode(std::array::from_fn(|place| {
+            LETTERS[(mixed >> (5 * place) & 31) as usize]
+        }))
+    }
+
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or("000000")
+    }
+}
+
+/// Money set aside, and the limit use that goes with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldPlaced {
+    /// In minor units of the account's currency.
+    pub amount_minor: i64,
+    pub expires_at: Timestamp,
+    pub uses: SmallVec<[LimitUse; 2]>,
+}
+
+/// One use of one windowed limit, which a reversal gives back to the same window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitUse {
+    pub scope: Scope,
+    pub limit_id: LimitId,
+    pub window: WindowEnd,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reversed {
+    pub registry_version: u64,
+    pub outcome: ReversalOutcome,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReversalOutcome {
+    /// The hold is released; the amount in minor units of the account's currency.
+    Released {
+        authorization_id: AuthorizationId,
+        amount_minor: i64,
+    },
+    /// Remembered: the original will be declined, should it still come.
+    OriginalUnknown,
+    /// The original was reversed before.
+    AlreadyReversed,
+    /// The same identity as an earlier reversal but another amount.
+    Duplicate,
+}
+
+/// One leg of a posting. The legs of an event sum to zero in each currency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Posting {
+    pub ledger_account: LedgerAccount,
+    pub amount_minor: i64,
+}
+
+/// Where money is, as double entry sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LedgerAccount {
+    Customer(AccountId),
+    /// The other side of money that customers sent us.
+    FundsReceived,
+}
+
+/// What a network or an API caller gets to know of an outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    Authorization {
+        authorization_id: AuthorizationId,
+        result: AnswerResult,
+    },
+    Reversal {
+        reversal_id: ReversalId,
+        result: ReversalResult,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AnswerResult {
+    Approved {
+        approval_code: ApprovalCode,
+        available_minor: i64,
+    },
+    Declined(DeclineReason),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReversalResult {
+    Accepted,
+    OriginalUnknown,
+    Duplicate,
+}
+
+/// Why a command of the API was not carried out. A refusal changes nothing and is not journalled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("account {0} does not exist")]
+    AccountNotFound(AccountId),
+    #[error("card {0} does not exist")]
+    CardNotFound(CardId),
+    #[error("the id of this object is taken by another one")]
+    IdTaken,
+    #[error("the account is in {account}, the amount in {given}", account = .account.alpha(), given = .given.alpha())]
+    CurrencyMismatch {
+        account: super::money::Currency,
+        given: super::money::Currency,
+    },
+    #[error("the amount must be above zero and the balance stay within range")]
+    AmountOutOfRange,
+    #[error("a card that is {} cannot do that", .0.name())]
+    StatusForbids(CardStatus),
+}

@@ -1,0 +1,274 @@
+//! What a network message says, in the domain's own words: the facts inside commands.
+//! ISO 8583 fields and card data do not live here.
+
+use super::money::{Currency, Money};
+use super::time::Expiry;
+use arrayvec::{ArrayString, ArrayVec};
+use serde::{Deserialize, Serialize};
+
+/// What the cardholder or merchant wants (ISO 8583 processing code, positions 1 and 2, and flags).
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    #[default]
+    Purchase,
+    CashWithdrawal,
+    PurchaseWithCashBack,
+    PreAuthorization,
+    Incremental,
+    AccountVerification,
+    BalanceInquiry,
+    Refund,
+    OriginalCredit,
+    AccountFunding,
+    QuasiCash,
+    FuelDispenser,
+}
+
+impl Kind {
+    pub const ALL: &'static [(Kind, &'static str)] = &[
+        (Kind::Purchase, "purchase"),
+        (Kind::CashWithdrawal, "cash_withdrawal"),
+        (Kind::PurchaseWithCashBack, "purchase_with_cash_back"),
+        (Kind::PreAuthorization, "pre_authorization"),
+        (Kind::Incremental, "incremental"),
+        (Kind::AccountVerification, "account_verification"),
+        (Kind::BalanceInquiry, "balance_inquiry"),
+        (Kind::Refund, "refund"),
+        (Kind::OriginalCredit, "original_credit"),
+        (Kind::AccountFunding, "account_funding"),
+        (Kind::QuasiCash, "quasi_cash"),
+        (Kind::FuelDispenser, "fuel_dispenser"),
+    ];
+
+    pub fn name(self) -> &'static str {
+        name_of(Kind::ALL, self)
+    }
+
+    pub fn from_name(name: &str) -> Option<Kind> {
+        from_name(Kind::ALL, name)
+    }
+}
+
+/// How the card number reached the terminal.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EntryMode {
+    #[default]
+    Unknown,
+    Manual,
+    MagneticStripe,
+    Chip,
+    Contactless,
+    Ecommerce,
+    CredentialOnFile,
+    Fallback,
+}
+
+impl EntryMode {
+    pub const ALL: &'static [(EntryMode, &'static str)] = &[
+        (EntryMode::Unknown, "unknown"),
+        (EntryMode::Manual, "manual"),
+        (EntryMode::MagneticStripe, "magnetic_stripe"),
+        (EntryMode::Chip, "chip"),
+        (EntryMode::Contactless, "contactless"),
+        (EntryMode::Ecommerce, "ecommerce"),
+        (EntryMode::CredentialOnFile, "credential_on_file"),
+        (EntryMode::Fallback, "fallback"),
+    ];
+
+    pub fn name(self) -> &'static str {
+        name_of(EntryMode::ALL, self)
+    }
+
+    pub fn from_name(name: &str) -> Option<EntryMode> {
+        from_name(EntryMode::ALL, name)
+    }
+}
+
+/// Where the transaction takes place.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Channel {
+    #[default]
+    Unknown,
+    PointOfSale,
+    Ecommerce,
+    Atm,
+    MailOrTelephone,
+    Recurring,
+}
+
+impl Channel {
+    pub const ALL: &'static [(Channel, &'static str)] = &[
+        (Channel::Unknown, "unknown"),
+        (Channel::PointOfSale, "point_of_sale"),
+        (Channel::Ecommerce, "ecommerce"),
+        (Channel::Atm, "atm"),
+        (Channel::MailOrTelephone, "mail_or_telephone"),
+        (Channel::Recurring, "recurring"),
+    ];
+
+    pub fn name(self) -> &'static str {
+        name_of(Channel::ALL, self)
+    }
+
+    pub fn from_name(name: &str) -> Option<Channel> {
+        from_name(Channel::ALL, name)
+    }
+}
+
+fn name_of<T: PartialEq>(all: &[(T, &'static str)], value: T) -> &'static str {
+    // Each list above names every variant; a test walks them.
+    all.iter()
+        .find(|(known, _)| *known == value)
+        .map_or("unknown", |(_, name)| name)
+}
+
+fn from_name<T: Copy>(all: &[(T, &'static str)], name: &str) -> Option<T> {
+    all.iter()
+        .find(|(_, known)| *known == name)
+        .map(|(value, _)| *value)
+}
+
+/// A country by its ISO 3166-1 alpha-2 letters; `ZZ` where the message named none that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Country(pub [u8; 2]);
+
+impl Country {
+    pub const UNKNOWN: Country = Country(*b"ZZ");
+
+    pub fn from_alpha2(letters: &str) -> Option<Country> {
+        let known = rust_iso3166::from_alpha2(letters).is_some();
+        known.then(|| Country([letters.as_bytes()[0], letters.as_bytes()[1]]))
+    }
+
+    pub fn alpha2(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or("ZZ")
+    }
+}
+
+impl Default for Country {
+    fn default() -> Country {
+        Country::UNKNOWN
+    }
+}
+
+/// The card acceptor as the message names it.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Merchant {
+    pub id: ArrayString<15>,
+    pub name: ArrayString<40>,
+    pub city: ArrayString<16>,
+    pub country: Country,
+    /// The country is the acquirer's, because the message did not name the merchant's.
+    pub country_is_acquirers: bool,
+    /// ISO 18245 merchant category code; 0 where absent.
+    pub mcc: u16,
+}
+
+/// The outcome of one verification, established before the engine sees the command.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Check {
+    #[default]
+    Absent,
+    Match,
+    Mismatch,
+}
+
+/// What the message proved about the card and its holder.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verification {
+    /// The expiry that the message states; the engine compares it with the card's.
+    pub expiry: Option<Expiry>,
+    pub cvv: Check,
+    pub pin: Check,
+    pub cryptogram: Check,
+}
+
+/// How the network names the message; kept for people, not for matching.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkReference {
+    /// The `name` of the `[[network]]` that the message came from.
+    pub network: ArrayString<16>,
+    pub acquirer_id: ArrayString<11>,
+    pub terminal_id: ArrayString<8>,
+    pub rrn: ArrayString<12>,
+    pub stan: u32,
+}
+
+/// The identity by which a repeat of a message is known: a keyed 128-bit hash over the dialect's
+/// repeat-key fields, the network, and the message's class and function.
+#[derive(
+    Debug, Default, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+pub struct RepeatKey(#[serde(with = "postcard::fixint::le")] pub u128);
+
+/// One name by which a later message may refer to an authorization (RRN, STAN with date, original
+/// data elements): a keyed 64-bit hash. A match also has to be of the same card.
+#[derive(
+    Debug, Default, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+pub struct MatchKey(#[serde(with = "postcard::fixint::le")] pub u64);
+
+pub type MatchKeys = ArrayVec<MatchKey, 3>;
+
+/// The amounts of a message.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amounts {
+    /// In the merchant's currency.
+    pub transaction: Money,
+    /// In the cardholder's currency, where the network sent it.
+    pub billing: Option<Money>,
+}
+
+impl Amounts {
+    /// The amount in `currency`, if the message carries one.
+    pub fn in_currency(&self, currency: Currency) -> Option<i64> {
+        let candidates = [Some(self.transaction), self.billing];
+        candidates
+            .into_iter()
+            .flatten()
+            .find(|m| m.currency == currency)
+            .map(|m| m.amount_minor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_leads_back_to_its_value() {
+        for (value, name) in Kind::ALL {
+            assert_eq!((Kind::from_name(name), value.name()), (Some(*value), *name));
+        }
+        for (value, name) in EntryMode::ALL {
+            assert_eq!(
+                (EntryMode::from_name(name), value.name()),
+                (Some(*value), *name)
+            );
+        }
+        for (value, name) in Channel::ALL {
+            assert_eq!(
+                (Channel::from_name(name), value.name()),
+                (Some(*value), *name)
+            );
+        }
+    }
+
+    #[test]
+    fn the_billing_amount_serves_where_the_transaction_is_in_another_currency() {
+        let usd = Money {
+            amount_minor: 110,
+            currency: Currency(840),
+        };
+        let eur = Money {
+            amount_minor: 100,
+            currency: Currency(978),
+        };
+        let amounts = Amounts {
+            transaction: eur,
+            billing: Some(usd),
+        };
+        assert_eq!(amounts.in_currency(Currency(840)), Some(110));
+        assert_eq!(amounts.in_currency(Currency(392)), None);
+    }
+}

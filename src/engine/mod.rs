@@ -1,0 +1,23 @@
+//! The domain: commands and events, `decide` and `apply`, one file per rule.
+//! Pure: no clock, randomness, I/O, card number or ISO 8583 field lives here.
+
+pub mod apply;
+pub mod checks;
+pub mod command;
+pub mod controls;
+pub mod decide;
+pub mod event;
+pub mod facts;
+pub mod ids;
+pub mod money;
+pub mod reason;
+pub mod recent;
+pub mod record;
+pub mod registry;
+pub mod registry_decide;
+pub mod rules;
+pub mod state;
+pub mod time;
+pub mod trace;
+pub mod window;
+pub mod world;

@@ -1,0 +1,79 @@
+//! Currencies and amounts in minor units. Rates and decimals do not live here.
+
+use serde::{Deserialize, Serialize};
+
+/// A currency: the ISO 4217 numeric code, or a private code of ours from 1000 on.
+#[derive(
+    Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Currency(pub u16);
+
+/// Currencies outside ISO 4217: (number, letters, exponent).
+const PRIVATE: &[(u16, &str, u8)] = &[(1000, "USDT", 6)];
+
+impl Currency {
+    pub fn from_numeric(numeric: u16) -> Option<Currency> {
+        let known = iso_currency::Currency::from_numeric(numeric).is_some()
+            || PRIVATE.iter().any(|(number, ..)| *number == numeric);
+        known.then_some(Currency(numeric))
+    }
+
+    pub fn from_alpha(alpha: &str) -> Option<Currency> {
+        if let Some(iso) = iso_currency::Currency::from_code(alpha) {
+            return Some(Currency(iso.numeric()));
+        }
+        PRIVATE
+            .iter()
+            .find(|(_, letters, _)| *letters == alpha)
+            .map(|(number, ..)| Currency(*number))
+    }
+
+    /// Letters as in ISO 4217 (`USD`), or of the private code.
+    pub fn alpha(self) -> &'static str {
+        if let Some((_, letters, _)) = PRIVATE.iter().find(|(number, ..)| *number == self.0) {
+            return letters;
+        }
+        iso_currency::Currency::from_numeric(self.0).map_or("XXX", |iso| iso.code())
+    }
+
+    /// Decimal places of the minor unit: 2 for USD, 0 for JPY, 6 for USDT.
+    pub fn exponent(self) -> u8 {
+        if let Some((.., exponent)) = PRIVATE.iter().find(|(number, ..)| *number == self.0) {
+            return *exponent;
+        }
+        let iso = iso_currency::Currency::from_numeric(self.0);
+        iso.and_then(|iso| iso.exponent()).unwrap_or(0) as u8
+    }
+}
+
+/// An amount in minor units of a currency.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Money {
+    pub amount_minor: i64,
+    pub currency: Currency,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn currencies_know_their_letters_and_exponent() {
+        for (alpha, numeric, exponent) in [
+            ("USD", 840, 2),
+            ("EUR", 978, 2),
+            ("JPY", 392, 0),
+            ("KWD", 414, 3),
+            ("USDT", 1000, 6),
+        ] {
+            let currency = Currency::from_alpha(alpha).unwrap();
+            assert_eq!(
+                (currency.0, currency.alpha(), currency.exponent()),
+                (numeric, alpha, exponent)
+            );
+            assert_eq!(Currency::from_numeric(numeric), Some(currency));
+        }
+        assert_eq!(Currency::from_alpha("usd"), None);
+        assert_eq!(Currency::from_numeric(1), None);
+    }
+}

@@ -1,0 +1,212 @@
+//! The registry: programs, issued cards, links, settings, idempotency keys, and messages for cards
+//! that nobody issued. One writer; its changes reach the shards as a numbered view.
+//! Money does not live here.
+
+use super::command::{Authorize, CardType, Reverse};
+use super::controls::Controls;
+use super::event::{Answer, Authorized, Reversed};
+use super::facts::{MatchKey, RepeatKey};
+use super::ids::{AccountId, CardId, LinkId, ProgramId};
+use super::money::Currency;
+use super::recent::Recent;
+use super::state::{FirstAnswer, ReversedMark};
+use super::time::{Expiry, Timestamp};
+use arrayvec::{ArrayString, ArrayVec};
+use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// What shards decide by. A new version whenever any of it changes.
+#[derive(Debug, Clone, Default)]
+pub struct RegistryView {
+    pub version: u64,
+    pub settings: EngineSettings,
+    pub programs: HashMap<ProgramId, Arc<Program>>,
+}
+
+/// Numbers that decisions depend on; journalled, so that a replay has the ones of its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineSettings {
+    /// How long a repeat gets the first answer from memory.
+    pub first_answer_retention_ms: i64,
+    /// How long a reversal is remembered for an original still to come.
+    pub reversal_retention_ms: i64,
+    /// How long an idempotency key holds its first response.
+    pub idempotency_retention_ms: i64,
+    pub hold_expiry_ms: i64,
+    pub open_holds_per_account_max: u32,
+    /// Over all accounts of a shard; above it authorizations are refused, nothing is evicted.
+    pub open_holds_per_shard_max: u64,
+}
+
+impl Default for EngineSettings {
+    fn default() -> EngineSettings {
+        EngineSettings {
+            first_answer_retention_ms: 15 * 60_000,
+            reversal_retention_ms: 24 * 3_600_000,
+            idempotency_retention_ms: 24 * 3_600_000,
+            hold_expiry_ms: 7 * 24 * 3_600_000,
+            open_holds_per_account_max: 100_000,
+            open_holds_per_shard_max: 10_000_000,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    pub id: ProgramId,
+    pub name: Box<str>,
+    /// The card network's name, as the program states it.
+    pub network: Box<str>,
+    /// Six or eight digits.
+    pub bin: ArrayString<8>,
+    pub currency: Currency,
+    pub controls: Controls,
+    pub created_at: Timestamp,
+}
+
+/// An object of the customer's product that cards belong to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LinkKey {
+    pub program_id: ProgramId,
+    pub link_type: Box<str>,
+    pub id: Box<str>,
+}
+
+/// An encrypted card number; what is inside is the business of the security module.
+pub type SealedPan = ArrayVec<u8, 48>;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssueCard {
+    pub card_id: CardId,
+    pub root: AccountId,
+    pub account_id: AccountId,
+    pub program_id: ProgramId,
+    pub card_type: CardType,
+    /// Keyed hash of the card number, by which it is looked up and never issued twice.
+    #[serde(with = "postcard::fixint::le")]
+    pub pan_hash: u128,
+    pub sealed_pan: SealedPan,
+    pub first6: u32,
+    pub last4: u16,
+    pub expiry: Expiry,
+    pub links: SmallVec<[LinkKey; 2]>,
+    pub controls: Controls,
+}
+
+/// What the registry keeps of an issued card.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuedCard {
+    pub root: AccountId,
+    pub program_id: ProgramId,
+    pub pan_hash: u128,
+    pub sealed_pan: SealedPan,
+    pub expiry: Expiry,
+    pub links: SmallVec<[LinkId; 2]>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryCommand {
+    pub at: Timestamp,
+    pub action: RegistryAction,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RegistryAction {
+    ChangeSettings(Box<EngineSettings>),
+    CreateProgram(Box<Program>),
+    IssueCard(Box<IssueCard>),
+    /// A message for a card that nobody issued; `bin_known` says whether a program has its BIN.
+    AuthorizeUnknownCard {
+        authorize: Authorize,
+        bin_known: bool,
+    },
+    ReverseUnknownCard(Reverse),
+    BeginIdempotent(IdempotentRequest),
+    CompleteIdempotent {
+        key: IdempotencyKey,
+        status: u16,
+        body: Box<str>,
+    },
+}
+
+/// An `Idempotency-Key` within its API key, hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct IdempotencyKey(#[serde(with = "postcard::fixint::le")] pub u128);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdempotentRequest {
+    pub key: IdempotencyKey,
+    /// Hash of method, path and body.
+    #[serde(with = "postcard::fixint::le")]
+    pub request_hash: u128,
+    /// Ids from here on belong to this request, so that doing it again makes the same objects.
+    pub first_id: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RegistryEvent {
+    SettingsChanged {
+        version: u64,
+    },
+    ProgramCreated {
+        version: u64,
+    },
+    /// The links of the card, numbered; new ones become known with it.
+    CardIssued {
+        links: SmallVec<[LinkId; 2]>,
+    },
+    Authorized(Authorized),
+    Reversed(Reversed),
+    IdempotentBegun,
+    IdempotentCompleted,
+}
+
+/// An idempotency key in use: its request, and the response once there is one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdempotencyEntry {
+    pub request: IdempotentRequest,
+    pub response: Option<(u16, Box<str>)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RegistryOutcome {
+    Event(RegistryEvent),
+    /// A repeat of a message: its first answer.
+    FirstAnswer(Answer),
+    /// The key is in use: what it stands for.
+    Known(IdempotencyEntry),
+    Refused(RegistryRefusal),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RegistryRefusal {
+    #[error("the id of this object is taken by another one")]
+    IdTaken,
+    #[error("this card number is issued already")]
+    PanTaken,
+    #[error("program {0} does not exist")]
+    ProgramNotFound(ProgramId),
+}
+
+/// The registry's own state.
+#[derive(Debug, Clone, Default)]
+pub struct Registry {
+    pub view: Arc<RegistryView>,
+    pub now: Timestamp,
+    pub issued_cards: HashMap<CardId, IssuedCard>,
+    pub cards_by_pan_hash: HashMap<u128, CardId>,
+    pub link_ids: HashMap<LinkKey, LinkId>,
+    pub link_keys: Vec<LinkKey>,
+    pub idempotency: Recent<IdempotencyKey, IdempotencyEntry>,
+    pub first_answers: Recent<RepeatKey, FirstAnswer>,
+    pub reversed: Recent<MatchKey, ReversedMark>,
+}
+
+impl Registry {
+    /// Links are numbered from 1 in the order in which they became known.
+    pub fn link_key(&self, id: LinkId) -> Option<&LinkKey> {
+        self.link_keys.get((id.0 as usize).checked_sub(1)?)
+    }
+}

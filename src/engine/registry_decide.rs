@@ -1,0 +1,305 @@
+//! Decides and applies the registry's commands, as `decide.rs` and `apply.rs` do for a shard.
+
+use super::apply::{authorization_answer, reversal_answer};
+use super::checks::Checks;
+use super::command::{Authorize, Reverse};
+use super::decide::cardless;
+use super::event::{Event, ReversalOutcome, Reversed};
+use super::ids::{AccountId, LinkId};
+use super::reason::DeclineReason;
+use super::registry::{
+    IdempotencyEntry, IssueCard, IssuedCard, Program, Registry, RegistryAction, RegistryCommand,
+    RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
+};
+use super::rules;
+use super::state::{FirstAnswer, ReversedMark};
+use super::trace::{Detail, Step};
+use std::sync::Arc;
+
+pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome {
+    let next_version = registry.view.version + 1;
+    match &command.action {
+        RegistryAction::ChangeSettings(_) => {
+            RegistryOutcome::Event(RegistryEvent::SettingsChanged {
+                version: next_version,
+            })
+        }
+        RegistryAction::CreateProgram(program) => match registry.view.programs.get(&program.id) {
+            Some(_) => RegistryOutcome::Refused(RegistryRefusal::IdTaken),
+            None => RegistryOutcome::Event(RegistryEvent::ProgramCreated {
+                version: next_version,
+            }),
+        },
+        RegistryAction::IssueCard(issue) => issue_card(registry, issue),
+        RegistryAction::AuthorizeUnknownCard {
+            authorize,
+            bin_known,
+        } => authorize_unknown(registry, command, authorize, *bin_known),
+        RegistryAction::ReverseUnknownCard(reverse) => reverse_unknown(registry, command, reverse),
+        RegistryAction::BeginIdempotent(request) => {
+            let retention_ms = registry.view.settings.idempotency_retention_ms;
+            match registry
+                .idempotency
+                .find(request.key, command.at, retention_ms)
+            {
+                Some(entry) => RegistryOutcome::Known(entry.clone()),
+                None => RegistryOutcome::Event(RegistryEvent::IdempotentBegun),
+            }
+        }
+        RegistryAction::CompleteIdempotent { .. } => {
+            RegistryOutcome::Event(RegistryEvent::IdempotentCompleted)
+        }
+    }
+}
+
+fn issue_card(registry: &Registry, issue: &IssueCard) -> RegistryOutcome {
+    if !registry.view.programs.contains_key(&issue.program_id) {
+        return RegistryOutcome::Refused(RegistryRefusal::ProgramNotFound(issue.program_id));
+    }
+    if registry.issued_cards.contains_key(&issue.card_id) {
+        return RegistryOutcome::Refused(RegistryRefusal::IdTaken);
+    }
+    if registry.cards_by_pan_hash.contains_key(&issue.pan_hash) {
+        return RegistryOutcome::Refused(RegistryRefusal::PanTaken);
+    }
+    let mut next_link = registry.link_keys.len() as u64 + 1;
+    let links = issue.links.iter().map(|key| {
+        registry.link_ids.get(key).copied().unwrap_or_else(|| {
+            let new = LinkId(next_link);
+            next_link += 1;
+            new
+        })
+    });
+    RegistryOutcome::Event(RegistryEvent::CardIssued {
+        links: links.collect(),
+    })
+}
+
+fn authorize_unknown(
+    registry: &Registry,
+    command: &RegistryCommand,
+    authorize: &Authorize,
+    bin_known: bool,
+) -> RegistryOutcome {
+    let retention_ms = registry.view.settings.first_answer_retention_ms;
+    let mut checks = Checks::default();
+    rules::message::check(authorize, &mut checks);
+    match registry
+        .first_answers
+        .find(authorize.repeat_key, command.at, retention_ms)
+    {
+        Some(first) if first.amount == authorize.amounts.transaction => {
+            return RegistryOutcome::FirstAnswer(first.answer);
+        }
+        Some(_) => checks.fail(
+            Step::Repeat,
+            DeclineReason::DuplicateTransmission,
+            Detail::None,
+        ),
+        None => checks.pass(Step::Repeat, Detail::None),
+    }
+    let reason = if bin_known {
+        DeclineReason::CardNotFound
+    } else {
+        DeclineReason::UnknownBin
+    };
+    checks.fail(Step::CardLookup, reason, Detail::None);
+    RegistryOutcome::Event(RegistryEvent::Authorized(cardless(
+        registry.view.version,
+        checks,
+    )))
+}
+
+fn reverse_unknown(
+    registry: &Registry,
+    command: &RegistryCommand,
+    reverse: &Reverse,
+) -> RegistryOutcome {
+    let retention_ms = registry.view.settings.first_answer_retention_ms;
+    let outcome = match registry
+        .first_answers
+        .find(reverse.repeat_key, command.at, retention_ms)
+    {
+        Some(first) if first.amount == reverse.amount => {
+            return RegistryOutcome::FirstAnswer(first.answer);
+        }
+        Some(_) => ReversalOutcome::Duplicate,
+        None => ReversalOutcome::OriginalUnknown,
+    };
+    RegistryOutcome::Event(RegistryEvent::Reversed(Reversed {
+        registry_version: registry.view.version,
+        outcome,
+    }))
+}
+
+/// Moves the registry. True when shards have a new view to adopt.
+pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &RegistryEvent) -> bool {
+    registry.now = registry.now.max(command.at);
+    let mut new_view = false;
+    match (&command.action, event) {
+        (RegistryAction::ChangeSettings(settings), RegistryEvent::SettingsChanged { version }) => {
+            change_view(registry, *version, |view| {
+                view.settings = (**settings).clone()
+            });
+            new_view = true;
+        }
+        (RegistryAction::CreateProgram(program), RegistryEvent::ProgramCreated { version }) => {
+            let program: Arc<Program> = Arc::new((**program).clone());
+            change_view(registry, *version, |view| {
+                drop(view.programs.insert(program.id, program))
+            });
+            new_view = true;
+        }
+        (RegistryAction::IssueCard(issue), RegistryEvent::CardIssued { links }) => {
+            apply_issued(registry, issue, links);
+        }
+        (
+            RegistryAction::AuthorizeUnknownCard { authorize, .. },
+            RegistryEvent::Authorized(authorized),
+        ) => {
+            let clash = authorized.decision.decline().map(|decline| decline.reason);
+            if clash != Some(DeclineReason::DuplicateTransmission) {
+                let answer = authorization_answer(authorize, authorized);
+                let amount = authorize.amounts.transaction;
+                let first = FirstAnswer {
+                    root: AccountId::default(),
+                    amount,
+                    answer,
+                };
+                registry
+                    .first_answers
+                    .remember(authorize.repeat_key, command.at, first);
+            }
+        }
+        (RegistryAction::ReverseUnknownCard(reverse), RegistryEvent::Reversed(reversed)) => {
+            apply_unknown_reversal(registry, command, reverse, reversed);
+        }
+        (RegistryAction::BeginIdempotent(request), RegistryEvent::IdempotentBegun) => {
+            let entry = IdempotencyEntry {
+                request: *request,
+                response: None,
+            };
+            registry
+                .idempotency
+                .remember(request.key, command.at, entry);
+        }
+        (
+            RegistryAction::CompleteIdempotent { key, status, body },
+            RegistryEvent::IdempotentCompleted,
+        ) => {
+            complete_idempotent(registry, command, *key, (*status, body.clone()));
+        }
+        (action, event) => {
+            panic!("a registry event {event:?} cannot come of this command: {action:?}")
+        }
+    }
+    forget(registry);
+    new_view
+}
+
+fn change_view(registry: &mut Registry, version: u64, change: impl FnOnce(&mut RegistryView)) {
+    let mut view = (*registry.view).clone();
+    view.version = version;
+    change(&mut view);
+    registry.view = Arc::new(view);
+}
+
+fn apply_issued(registry: &mut Registry, issue: &IssueCard, links: &[LinkId]) {
+    for (key, id) in issue.links.iter().zip(links) {
+        if id.0 > registry.link_keys.len() as u64 {
+            registry.link_keys.push(key.clone());
+            registry.link_ids.insert(key.clone(), *id);
+        }
+    }
+    let issued = IssuedCard {
+        root: issue.root,
+        program_id: issue.program_id,
+        pan_hash: issue.pan_hash,
+        sealed_pan: issue.sealed_pan.clone(),
+        expiry: issue.expiry,
+        links: links.into(),
+    };
+    registry
+        .cards_by_pan_hash
+        .insert(issue.pan_hash, issue.card_id);
+    registry.issued_cards.insert(issue.card_id, issued);
+}
+
+fn apply_unknown_reversal(
+    registry: &mut Registry,
+    command: &RegistryCommand,
+    reverse: &Reverse,
+    reversed: &Reversed,
+) {
+    if reversed.outcome == ReversalOutcome::Duplicate {
+        return;
+    }
+    let answer = reversal_answer(reverse, reversed);
+    let first = FirstAnswer {
+        root: AccountId::default(),
+        amount: reverse.amount,
+        answer,
+    };
+    registry
+        .first_answers
+        .remember(reverse.repeat_key, command.at, first);
+    let mark = ReversedMark {
+        root: AccountId::default(),
+        card_id: reverse.card_id,
+    };
+    for key in &reverse.original_keys {
+        registry.reversed.remember(*key, command.at, mark);
+    }
+}
+
+fn complete_idempotent(
+    registry: &mut Registry,
+    command: &RegistryCommand,
+    key: super::registry::IdempotencyKey,
+    response: (u16, Box<str>),
+) {
+    let retention_ms = registry.view.settings.idempotency_retention_ms;
+    let begun = registry
+        .idempotency
+        .find(key, command.at, retention_ms)
+        .cloned();
+    if let Some(mut entry) = begun {
+        entry.response = Some(response);
+        registry.idempotency.remember(key, command.at, entry);
+    }
+}
+
+fn forget(registry: &mut Registry) {
+    let settings = &registry.view.settings;
+    let (first_ms, reversal_ms, idempotency_ms) = (
+        settings.first_answer_retention_ms,
+        settings.reversal_retention_ms,
+        settings.idempotency_retention_ms,
+    );
+    registry.first_answers.forget(registry.now, first_ms);
+    registry.reversed.forget(registry.now, reversal_ms);
+    registry.idempotency.forget(registry.now, idempotency_ms);
+}
+
+/// The answer that goes back for a message of a card that nobody issued.
+pub fn answer(command: &RegistryCommand, event: &RegistryEvent) -> Option<super::event::Answer> {
+    match (&command.action, event) {
+        (
+            RegistryAction::AuthorizeUnknownCard { authorize, .. },
+            RegistryEvent::Authorized(authorized),
+        ) => Some(authorization_answer(authorize, authorized)),
+        (RegistryAction::ReverseUnknownCard(reverse), RegistryEvent::Reversed(reversed)) => {
+            Some(reversal_answer(reverse, reversed))
+        }
+        _ => None,
+    }
+}
+
+/// The same message, seen as a shard's event, for those who read the journal.
+pub fn as_event(event: &RegistryEvent) -> Option<Event> {
+    match event {
+        RegistryEvent::Authorized(authorized) => Some(Event::Authorized(authorized.clone())),
+        RegistryEvent::Reversed(reversed) => Some(Event::Reversed(reversed.clone())),
+        _ => None,
+    }
+}

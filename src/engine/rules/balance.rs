@@ -1,0 +1,22 @@
+//! Whether the account has the money.
+
+use crate::engine::checks::{Checks, Context};
+use crate::engine::reason::DeclineReason;
+use crate::engine::trace::{Detail, Step};
+
+pub fn check(context: &Context, checks: &mut Checks) {
+    // An amount that cannot be put into the account's currency is refused by the currency check.
+    let Some(requested_minor) = context.amount_minor else {
+        return checks.skip(Step::Balance);
+    };
+    let available_minor = context.account.available_minor();
+    let detail = Detail::Balance {
+        available_minor,
+        requested_minor,
+    };
+    if requested_minor > 0 && requested_minor > available_minor {
+        checks.fail(Step::Balance, DeclineReason::InsufficientFunds, detail);
+    } else {
+        checks.pass(Step::Balance, detail);
+    }
+}

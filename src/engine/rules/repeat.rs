@@ -1,0 +1,62 @@
+//! Repeats and reversals that came first: a message whose identity is known.
+
+use crate::engine::checks::Checks;
+use crate::engine::command::Authorize;
+use crate::engine::event::Answer;
+use crate::engine::reason::DeclineReason;
+use crate::engine::state::State;
+use crate::engine::time::Timestamp;
+use crate::engine::trace::{Detail, Step};
+
+pub enum Found {
+    Nothing,
+    /// The same message was answered before.
+    First(Answer),
+    /// The same identity with another amount.
+    Clash,
+    /// A reversal of this message came before it.
+    Reversed,
+}
+
+pub fn find(state: &State, at: Timestamp, authorize: &Authorize) -> Found {
+    let settings = &state.registry.settings;
+    let first =
+        state
+            .first_answers
+            .find(authorize.repeat_key, at, settings.first_answer_retention_ms);
+    if let Some(first) = first {
+        let same = first.amount == authorize.amounts.transaction;
+        return if same {
+            Found::First(first.answer)
+        } else {
+            Found::Clash
+        };
+    }
+    let reversed = authorize.match_keys.iter().any(|key| {
+        let mark = state
+            .reversed
+            .find(*key, at, settings.reversal_retention_ms);
+        mark.is_some_and(|mark| mark.card_id == authorize.card_id)
+    });
+    if reversed {
+        Found::Reversed
+    } else {
+        Found::Nothing
+    }
+}
+
+pub fn note(found: Found, checks: &mut Checks) {
+    match found {
+        Found::Nothing | Found::First(_) => checks.pass(Step::Repeat, Detail::None),
+        Found::Clash => checks.fail(
+            Step::Repeat,
+            DeclineReason::DuplicateTransmission,
+            Detail::None,
+        ),
+        Found::Reversed => checks.fail(
+            Step::Repeat,
+            DeclineReason::ReversedBeforeOriginal,
+            Detail::None,
+        ),
+    }
+}

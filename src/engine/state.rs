@@ -1,0 +1,302 @@
+//! The state of one shard: account trees with their cards, holds, counters and first answers.
+//! How it changes does not live here (see `apply.rs`).
+
+use super::command::CardType;
+use super::controls::Controls;
+use super::event::{Answer, ApprovalCode, LimitUse};
+use super::facts::{MatchKey, MatchKeys, RepeatKey};
+use super::ids::{AccountId, AuthorizationId, CardId, LimitId, LinkId, ProgramId, TopUpId};
+use super::money::{Currency, Money};
+use super::recent::Recent;
+use super::registry::RegistryView;
+use super::time::{Expiry, Timestamp};
+use super::window::WindowEnd;
+use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// Everything that one shard decides on.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    pub registry: Arc<RegistryView>,
+    /// The latest time of any command applied; commands never carry an earlier one.
+    pub now: Timestamp,
+    pub accounts: Vec<Account>,
+    pub cards: Vec<Card>,
+    pub account_slots: HashMap<AccountId, u32>,
+    pub card_slots: HashMap<CardId, u32>,
+    pub holds: HashMap<AuthorizationId, Hold>,
+    pub open_by_match_key: HashMap<MatchKey, AuthorizationId>,
+    pub first_answers: Recent<RepeatKey, FirstAnswer>,
+    /// Names of originals that were reversed, whether they had come or not.
+    pub reversed: Recent<MatchKey, ReversedMark>,
+    /// Top-ups already posted, by id, so that none is posted twice.
+    pub top_ups: Recent<TopUpId, AccountId>,
+    pub shared_controls: SharedControls,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AccountStatus {
+    Active,
+    Frozen,
+    Closed,
+}
+
+impl AccountStatus {
+    pub fn name(self) -> &'static str {
+        match self {
+            AccountStatus::Active => "active",
+            AccountStatus::Frozen => "frozen",
+            AccountStatus::Closed => "closed",
+        }
+    }
+}
+
+/// An account. Amounts in minor units of its currency; available = posted - held + credit line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    pub id: AccountId,
+    pub root: AccountId,
+    pub parent_id: Option<AccountId>,
+    pub program_id: ProgramId,
+    pub currency: Currency,
+    pub status: AccountStatus,
+    pub posted_minor: i64,
+    pub held_minor: i64,
+    pub credit_line_minor: i64,
+    /// The contra of every posting to this account: `posted + funds received` is zero.
+    pub funds_received_minor: i64,
+    pub open_holds: u32,
+    pub created_at: Timestamp,
+    pub name: Option<Box<str>>,
+    #[serde(with = "optional_controls")]
+    pub controls: Option<Arc<Controls>>,
+    pub counters: Counters,
+}
+
+impl Account {
+    pub fn available_minor(&self) -> i64 {
+        self.posted_minor
+            .saturating_sub(self.held_minor)
+            .saturating_add(self.credit_line_minor)
+    }
+}
+
+/// A card's own status; its links may make the effective one worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum CardStatus {
+    Active,
+    Inactive,
+    Frozen,
+    Blocked,
+    Closed,
+}
+
+impl CardStatus {
+    pub fn name(self) -> &'static str {
+        match self {
+            CardStatus::Active => "active",
+            CardStatus::Inactive => "inactive",
+            CardStatus::Frozen => "frozen",
+            CardStatus::Blocked => "blocked",
+            CardStatus::Closed => "closed",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Card {
+    pub id: CardId,
+    pub account_id: AccountId,
+    /// Where the account is in `State::accounts`; not stored, found again when restored.
+    #[serde(skip)]
+    pub account_slot: u32,
+    pub first6: u32,
+    pub last4: u16,
+    pub expiry: Expiry,
+    pub status: CardStatus,
+    pub card_type: CardType,
+    pub created_at: Timestamp,
+    pub links: SmallVec<[LinkId; 2]>,
+    #[serde(with = "optional_controls")]
+    pub controls: Option<Arc<Controls>>,
+    pub counters: Counters,
+}
+
+/// The live counters of windowed limits; those never used take no room.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters(pub Vec<Counter>);
+
+/// What was used of one limit in one window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counter {
+    pub limit_id: LimitId,
+    pub used_minor: i64,
+    pub count: u32,
+    pub window: WindowEnd,
+}
+
+impl Counters {
+    /// What was used in this window: amount in minor units, and count.
+    pub fn used(&self, limit_id: LimitId, window: WindowEnd) -> (i64, u32) {
+        let counter = self
+            .0
+            .iter()
+            .find(|c| c.limit_id == limit_id && c.window == window);
+        counter.map_or((0, 0), |counter| (counter.used_minor, counter.count))
+    }
+
+    /// Adds a use; a use of a window that is over by now is dropped.
+    pub fn add(&mut self, limit_id: LimitId, window: WindowEnd, amount_minor: i64) {
+        let fresh = Counter {
+            limit_id,
+            used_minor: amount_minor,
+            count: 1,
+            window,
+        };
+        match self
+            .0
+            .iter_mut()
+            .find(|counter| counter.limit_id == limit_id)
+        {
+            None => self.0.push(fresh),
+            Some(counter) if counter.window < window => *counter = fresh,
+            Some(counter) if counter.window == window => {
+                counter.used_minor = counter.used_minor.saturating_add(amount_minor);
+                counter.count += 1;
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Gives a use back to its own window, if that is still the one counted.
+    pub fn give_back(&mut self, limit_id: LimitId, window: WindowEnd, amount_minor: i64) {
+        let counter = self
+            .0
+            .iter_mut()
+            .find(|c| c.limit_id == limit_id && c.window == window);
+        if let Some(counter) = counter {
+            counter.used_minor -= amount_minor;
+            counter.count = counter.count.saturating_sub(1);
+        }
+    }
+}
+
+/// Money set aside for one authorization.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    pub authorization_id: AuthorizationId,
+    pub card_id: CardId,
+    pub account_id: AccountId,
+    pub amount_minor: i64,
+    pub placed_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub approval_code: ApprovalCode,
+    pub match_keys: MatchKeys,
+    pub uses: SmallVec<[LimitUse; 2]>,
+}
+
+/// The answer that a repeat gets, with what tells a repeat from a clash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstAnswer {
+    pub root: AccountId,
+    pub amount: Money,
+    pub answer: Answer,
+}
+
+/// A reversal that is remembered, so that its original is refused or its double recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReversedMark {
+    pub root: AccountId,
+    pub card_id: CardId,
+}
+
+impl State {
+    pub fn account(&self, id: AccountId) -> Option<&Account> {
+        self.account_slots
+            .get(&id)
+            .map(|slot| &self.accounts[*slot as usize])
+    }
+
+    pub fn card(&self, id: CardId) -> Option<&Card> {
+        self.card_slots
+            .get(&id)
+            .map(|slot| &self.cards[*slot as usize])
+    }
+
+    pub(super) fn account_mut(&mut self, id: AccountId) -> Option<&mut Account> {
+        self.account_slots
+            .get(&id)
+            .map(|slot| &mut self.accounts[*slot as usize])
+    }
+
+    pub(super) fn card_mut(&mut self, id: CardId) -> Option<&mut Card> {
+        self.card_slots
+            .get(&id)
+            .map(|slot| &mut self.cards[*slot as usize])
+    }
+
+    /// The account that `card` draws on.
+    pub fn account_of(&self, card: &Card) -> &Account {
+        &self.accounts[card.account_slot as usize]
+    }
+}
+
+/// One copy of each set of controls, however many cards have it.
+#[derive(Debug, Clone, Default)]
+pub struct SharedControls(HashMap<Controls, Arc<Controls>>);
+
+impl SharedControls {
+    /// The shared copy of these controls; nothing where there are none.
+    pub fn share(&mut self, controls: &Controls) -> Option<Arc<Controls>> {
+        if controls.is_empty() {
+            return None;
+        }
+        if let Some(shared) = self.0.get(controls) {
+            return Some(shared.clone());
+        }
+        let shared = Arc::new(controls.clone());
+        self.0.insert(controls.clone(), shared.clone());
+        Some(shared)
+    }
+}
+
+mod optional_controls {
+    //! Shared controls are stored by value and shared again when restored.
+    use super::{Arc, Controls};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(
+        value: &Option<Arc<Controls>>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.as_deref().serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Arc<Controls>>, D::Error> {
+        Ok(Option::<Controls>::deserialize(from)?.map(Arc::new))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_use_is_given_back_to_its_own_window_only() {
+        let (monday, tuesday) = (WindowEnd(100), WindowEnd(200));
+        let mut counters = Counters::default();
+        counters.add(LimitId(1), monday, 500);
+        counters.add(LimitId(1), monday, 250);
+        assert_eq!(counters.used(LimitId(1), monday), (750, 2));
+        counters.give_back(LimitId(1), monday, 500);
+        assert_eq!(counters.used(LimitId(1), monday), (250, 1));
+        counters.add(LimitId(1), tuesday, 10);
+        counters.give_back(LimitId(1), monday, 250);
+        assert_eq!(counters.used(LimitId(1), tuesday), (10, 1));
+        assert_eq!(counters.used(LimitId(1), monday), (0, 0));
+    }
+}

@@ -1,0 +1,111 @@
+//! The whole: the registry and all shards as the fold of the journal. For recovery, snapshots,
+//! replays and tests; live, each part is on a thread of its own (see `shard`).
+
+use super::apply::{self, apply};
+use super::command::{Action, OpenCard};
+use super::event::Event;
+use super::ids::{AccountId, CardId};
+use super::record::Record;
+use super::registry::{IssueCard, Registry, RegistryAction, RegistryEvent};
+use super::registry_decide;
+use super::state::State;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+#[derive(Debug, Clone, Default)]
+pub struct World {
+    pub registry: Registry,
+    pub shards: Vec<State>,
+    /// Cards that the registry issued and whose shard has not opened them yet; done again on start.
+    pub pending_cards: BTreeMap<CardId, PendingCard>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PendingCard {
+    pub root: AccountId,
+    pub open: OpenCard,
+}
+
+/// Which of `shards` shards owns the tree of a root account.
+pub fn shard_of(root: AccountId, shards: usize) -> usize {
+    // Mixed, because ids that follow one another differ in their low bits only (splitmix64's finaliser).
+    let mut mixed = root.0;
+    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((mixed ^ mixed >> 31) % shards as u64) as usize
+}
+
+/// What the shard has to open for a card that the registry issued.
+pub fn open_card_of(issue: &IssueCard, event: &RegistryEvent) -> Option<PendingCard> {
+    let RegistryEvent::CardIssued { links } = event else {
+        return None;
+    };
+    let open = OpenCard {
+        card_id: issue.card_id,
+        account_id: issue.account_id,
+        card_type: issue.card_type,
+        first6: issue.first6,
+        last4: issue.last4,
+        expiry: issue.expiry,
+        links: links.clone(),
+        controls: issue.controls.clone(),
+    };
+    Some(PendingCard {
+        root: issue.root,
+        open,
+    })
+}
+
+impl World {
+    pub fn new(shards: usize) -> World {
+        World {
+            shards: vec![State::default(); shards],
+            ..World::default()
+        }
+    }
+
+    pub fn shard(&self, root: AccountId) -> &State {
+        &self.shards[shard_of(root, self.shards.len())]
+    }
+
+    pub fn shard_mut(&mut self, root: AccountId) -> &mut State {
+        let shard = shard_of(root, self.shards.len());
+        &mut self.shards[shard]
+    }
+
+    /// Applies one record of the journal, in journal order.
+    pub fn apply(&mut self, record: &Record) {
+        match record {
+            Record::Shard { command, event, .. } => {
+                apply(self.shard_mut(command.root), command, event);
+                if let (Action::OpenCard(open), Event::CardOpened { .. }) = (&command.action, event)
+                {
+                    self.pending_cards.remove(&open.card_id);
+                }
+            }
+            Record::Registry { command, event, .. } => {
+                if registry_decide::apply(&mut self.registry, command, event) {
+                    self.adopt_view();
+                }
+                if let RegistryAction::IssueCard(issue) = &command.action {
+                    self.pending_cards
+                        .extend(open_card_of(issue, event).map(|pending| (issue.card_id, pending)));
+                }
+            }
+        }
+    }
+
+    fn adopt_view(&mut self) {
+        for shard in &mut self.shards {
+            shard.registry = Arc::clone(&self.registry.view);
+        }
+    }
+}
+
+/// The answer for a record of a message, as it went out.
+pub fn answer(record: &Record) -> Option<super::event::Answer> {
+    match record {
+        Record::Shard { command, event, .. } => apply::answer(command, event),
+        Record::Registry { command, event, .. } => registry_decide::answer(command, event),
+    }
+}
