@@ -1,0 +1,190 @@
+//! Segments prepared ahead of the live one, so that the change to the next costs the commit thread
+//! nothing and a full disk is noticed a whole reserve early. Also remembers which segments were
+//! sealed since start, for the compressor.
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use super::{
+    error::JournalError,
+    segment,
+    settings::Settings,
+    stats::Stats,
+    storage::{Storage, StorageFile},
+};
+
+/// How often a full disk is tried again.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// Whether there is room for ordinary work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Space {
+    /// The reserve is whole.
+    Ample,
+    /// The disk is full and the reserve is being used: refuse new work, take what must be taken.
+    Reserve,
+}
+
+/// Shared between the commit thread and the helper that prepares.
+#[derive(Default)]
+pub(super) struct Ahead {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    ready: VecDeque<(u64, Arc<dyn StorageFile>)>,
+    /// Number of the next segment to prepare.
+    next: u64,
+    /// Why the last attempt failed, if it did.
+    failure: Option<String>,
+    /// The commit thread waits for a segment.
+    urgent: bool,
+    /// A helper thread runs; without one, `take` prepares by itself.
+    helped: bool,
+    stopping: bool,
+    sealed: Vec<u64>,
+}
+
+impl Ahead {
+    /// Starts with the prepared segments that recovery found; `next` is the number to prepare next.
+    pub fn set(&self, ready: VecDeque<(u64, Arc<dyn StorageFile>)>, next: u64) {
+        let mut state = self.state();
+        (state.ready, state.next) = (ready, next);
+    }
+
+    /// Room for ordinary work?
+    pub fn space(&self) -> Space {
+        if self.state().failure.is_some() {
+            Space::Reserve
+        } else {
+            Space::Ample
+        }
+    }
+
+    /// The prepared segment with this number. Waits for the helper if it is late.
+    pub fn take(
+        &self,
+        storage: &dyn Storage,
+        settings: &Settings,
+        number: u64,
+        stats: &Stats,
+    ) -> Result<Arc<dyn StorageFile>, JournalError> {
+        let mut state = self.state();
+        let mut asked = false;
+        loop {
+            if let Some((ready, file)) = state.ready.pop_front() {
+                debug_assert_eq!(ready, number, "segments are prepared in order");
+                self.changed.notify_all();
+                return Ok(file);
+            }
+            match state.failure.take().filter(|_| asked) {
+                Some(reason) => {
+                    state.failure = Some(reason.clone());
+                    return Err(JournalError::DiskFull {
+                        folder: storage.path(""),
+                        reason,
+                    });
+                }
+                None if state.helped => {
+                    (state.urgent, asked) = (true, true);
+                    stats.count_rotation_wait();
+                    self.changed.notify_all();
+                    state = self
+                        .changed
+                        .wait(state)
+                        .unwrap_or_else(PoisonError::into_inner);
+                }
+                None => {
+                    asked = true;
+                    drop(state);
+                    self.prepare_one(storage, settings);
+                    state = self.state();
+                }
+            }
+        }
+    }
+
+    /// Prepares one segment if one is missing; true if it did. A failure shows in `space`.
+    pub fn prepare_one(&self, storage: &dyn Storage, settings: &Settings) -> bool {
+        let mut state = self.state();
+        if state.ready.len() >= settings.segments_ahead() {
+            state.failure = None;
+            return false;
+        }
+        let number = state.next;
+        drop(state);
+        let created = segment::create(storage, number, settings.segment_size_bytes);
+        let mut state = self.state();
+        state.urgent = false;
+        let done = match created {
+            Ok(file) => {
+                state.ready.push_back((number, file));
+                (state.next, state.failure) = (number + 1, None);
+                true
+            }
+            Err(error) => {
+                state.failure = Some(failure_text(&error));
+                false
+            }
+        };
+        self.changed.notify_all();
+        done
+    }
+
+    /// The helper thread's life: prepare whatever is missing, until told to stop.
+    pub fn help(&self, storage: &dyn Storage, settings: &Settings) {
+        loop {
+            while !self.state().stopping && self.prepare_one(storage, settings) {}
+            let mut state = self.state();
+            let missing = state.ready.len() < settings.segments_ahead();
+            if state.stopping {
+                return;
+            }
+            // A failed attempt is repeated after a pause, or at once when the writer waits.
+            if !missing {
+                drop(
+                    self.changed
+                        .wait(state)
+                        .unwrap_or_else(PoisonError::into_inner),
+                );
+            } else if !state.urgent {
+                let (after, _) = self
+                    .changed
+                    .wait_timeout(state, RETRY)
+                    .unwrap_or_else(PoisonError::into_inner);
+                state = after;
+                drop(state);
+            }
+        }
+    }
+
+    /// Says that a helper thread runs from now on, or no longer.
+    pub fn set_helped(&self, helped: bool) {
+        let mut state = self.state();
+        (state.helped, state.stopping) = (helped, !helped);
+        self.changed.notify_all();
+    }
+
+    /// Notes that a segment will not change any more.
+    pub fn seal(&self, number: u64) {
+        self.state().sealed.push(number);
+        self.changed.notify_all();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn failure_text(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::StorageFull => "no space left".into(),
+        _ => error.to_string(),
+    }
+}
