@@ -1,2 +1,3 @@
 //! cardswitch: an issuer-side ISO 8583 authorization switch with a card-issuing control plane.
 
+pub mod security;
