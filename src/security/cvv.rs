@@ -70,7 +70,19 @@ impl Cvk {
 
     /// Whether `given` is the CVV2 of this card, in a time that does not depend on its digits.
     pub fn verify_cvv2(&self, pan: &Pan, exp_year: u16, exp_month: u8, given: &str) -> bool {
-        let expected = self.cvv2(pan, exp_year, exp_month);
+        self.verify_cvv(pan, exp_year, exp_month, CVV2_SERVICE_CODE, given)
+    }
+
+    /// Whether `given` is the value of this card for a service code, in constant time likewise.
+    pub fn verify_cvv(
+        &self,
+        pan: &Pan,
+        exp_year: u16,
+        exp_month: u8,
+        service_code: u16,
+        given: &str,
+    ) -> bool {
+        let expected = self.cvv(pan, exp_year, exp_month, service_code);
         bool::from(expected.digits().as_bytes().ct_eq(given.as_bytes()))
     }
 
@@ -126,4 +138,67 @@ fn decimalise(block: &[u8; 8]) -> Cvv2 {
         *ascii += digit;
     }
     Cvv2(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The pair that public examples of this algorithm use.
+    const EXAMPLE_PAIR: [u8; 16] = [
+        0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0xfe, 0xdc, 0xba, 0x98, 0x76, 0x54, 0x32,
+        0x10,
+    ];
+
+    #[test]
+    fn values_match_those_of_another_implementation() {
+        let cvk = Cvk::new(&EXAMPLE_PAIR);
+        // PAN, then for December 2029: CVV2, CVV under service code 201, iCVV; computed with psec 1.3.
+        let cases = [
+            ("4111111111111111", "719", "010", "997"),
+            ("4761739001010119", "224", "206", "822"),
+            ("5555555555554444", "395", "858", "641"),
+            ("5413330089604111", "765", "340", "698"),
+            ("371449635398431", "105", "178", "491"),
+        ];
+        for (pan, cvv2, cvv, icvv) in cases {
+            let pan = Pan::parse(pan).unwrap();
+            assert_eq!(cvk.cvv2(&pan, 2029, 12).digits(), cvv2, "{pan:?}");
+            assert_eq!(cvk.cvv(&pan, 2029, 12, 201).digits(), cvv, "{pan:?}");
+            assert_eq!(cvk.cvv(&pan, 2029, 12, 999).digits(), icvv, "{pan:?}");
+        }
+        let pan = Pan::parse("4111111111111111").unwrap();
+        assert_eq!(cvk.cvv2(&pan, 2030, 1).digits(), "453", "YYMM is 3001");
+        // The example in the documentation of psec, whose number has no valid check digit.
+        let value = cvk.value(b"1234567890123456", 1999, 12, 220);
+        assert_eq!(value.digits(), "170");
+    }
+
+    #[test]
+    fn only_the_exact_three_digits_verify() {
+        let cvk = Cvk::new(&EXAMPLE_PAIR);
+        let pan = Pan::parse("4111111111111111").unwrap();
+        assert!(cvk.verify_cvv2(&pan, 2029, 12, "719"));
+        for wrong in ["718", "710", "619", "", "71", "7190", " 719", "999"] {
+            assert!(!cvk.verify_cvv2(&pan, 2029, 12, wrong), "{wrong:?}");
+        }
+        assert!(!cvk.verify_cvv2(&pan, 2029, 11, "719"), "another month");
+        assert!(!cvk.verify_cvv2(&pan, 2028, 12, "719"), "another year");
+        assert!(!cvk.verify_cvv2(&pan, 2029, 12, "997"), "the iCVV");
+        assert!(cvk.verify_cvv(&pan, 2029, 12, 999, "997"));
+    }
+
+    #[test]
+    fn letters_count_only_when_decimals_run_out() {
+        let cases: [([u8; 8], &str); 5] = [
+            ([0xab, 0xc1, 0xd2, 0xe3, 0xf4, 0xff, 0xff, 0xff], "123"),
+            ([0xfa, 0xbc, 0xde, 0xf7, 0xff, 0xff, 0xff, 0xf9], "795"),
+            ([0xfa, 0xbc, 0xde, 0xf7, 0xff, 0xff, 0xff, 0xff], "750"),
+            ([0xba, 0xbc, 0xde, 0xff, 0xff, 0xff, 0xff, 0xff], "101"),
+            ([0x90, 0x21, 0, 0, 0, 0, 0, 0], "902"),
+        ];
+        for (block, value) in cases {
+            assert_eq!(decimalise(&block).digits(), value, "{block:02x?}");
+        }
+    }
 }

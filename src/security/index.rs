@@ -2,7 +2,10 @@
 //!
 //! It is rebuilt from the journal at start; nothing here is stored.
 
-use std::hash::{BuildHasherDefault, Hasher};
+use std::{
+    fmt,
+    hash::{BuildHasherDefault, Hasher},
+};
 
 use dashmap::DashMap;
 
@@ -60,6 +63,12 @@ impl PanIndex {
     }
 }
 
+impl fmt::Debug for PanIndex {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "PanIndex({} cards)", self.len())
+    }
+}
+
 /// Takes the low bits of a key that already is a keyed hash, instead of hashing it again.
 #[derive(Default)]
 struct UniformHasher(u64);
@@ -77,5 +86,64 @@ impl Hasher for UniformHasher {
 
     fn finish(&self) -> u64 {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(card_id: u64) -> CardRoute {
+        CardRoute {
+            card_id,
+            root_account_id: card_id / 10,
+        }
+    }
+
+    #[test]
+    fn cards_come_and_go() {
+        let index = PanIndex::new();
+        assert!(index.is_empty());
+        assert_eq!(index.insert(7, route(70)), None);
+        assert_eq!(index.insert(8, route(80)), None);
+        assert_eq!(index.insert(7, route(71)), Some(route(70)));
+        assert_eq!((index.len(), index.lookup(7)), (2, Some(route(71))));
+
+        let mut found = vec![None];
+        index.lookup_many(&[8, 9, 7, 8], &mut found);
+        let expected = [
+            None,
+            Some(route(80)),
+            None,
+            Some(route(71)),
+            Some(route(80)),
+        ];
+        assert_eq!(found, expected);
+
+        assert_eq!(index.remove(7), Some(route(71)));
+        assert_eq!(
+            (index.remove(7), index.lookup(7), index.len()),
+            (None, None, 1)
+        );
+    }
+
+    /// Both halves of the key are compared, though only the low one chooses the place.
+    #[test]
+    fn equal_low_bits_are_not_the_same_card() {
+        let index = PanIndex::new();
+        index.insert(5, route(1));
+        index.insert(1 << 64 | 5, route(2));
+        assert_eq!(index.lookup(5), Some(route(1)));
+        assert_eq!(index.lookup(1 << 64 | 5), Some(route(2)));
+    }
+
+    /// A lookup holds no lock afterwards: writing while its answer is alive would block otherwise.
+    #[test]
+    fn answers_are_copies() {
+        let index = PanIndex::new();
+        index.insert(5, route(1));
+        let before = index.lookup(5);
+        index.insert(5, route(2));
+        assert_eq!((before, index.lookup(5)), (Some(route(1)), Some(route(2))));
     }
 }

@@ -182,3 +182,137 @@ fn luhn_check_digit(number: &[u8]) -> u8 {
         .sum();
     b'0' + ((10 - sum % 10) % 10) as u8
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TEST_PANS: [&str; 5] = [
+        "4111111111111111",
+        "4761739001010119",
+        "5555555555554444",
+        "5413330089604111",
+        "371449635398431",
+    ];
+
+    #[test]
+    fn test_cards_parse_and_show_their_ends_only() {
+        for text in TEST_PANS {
+            let pan = Pan::parse(text).unwrap();
+            assert_eq!(pan.digits(), text);
+            assert_eq!(pan.first6(), &text[..6]);
+            assert_eq!(pan.last4(), &text[text.len() - 4..]);
+        }
+        let visa = Pan::parse(TEST_PANS[0]).unwrap();
+        assert_eq!(&visa.masked()[..], "411111******1111");
+        assert_eq!(format!("{visa:?}"), "411111******1111");
+        let amex = Pan::parse(TEST_PANS[4]).unwrap();
+        assert_eq!(&amex.masked()[..], "371449*****8431");
+    }
+
+    #[test]
+    fn what_is_no_pan_is_refused_with_the_reason() {
+        let cases = [
+            ("", PanError::Length { length: 0 }),
+            ("41111111111", PanError::Length { length: 11 }),
+            ("41111111111111111111", PanError::Length { length: 20 }),
+            ("411111111111111 ", PanError::NotADigit { position: 16 }),
+            ("4111-1111-1111-11", PanError::NotADigit { position: 5 }),
+            (
+                "41111111111111\u{0661}",
+                PanError::NotADigit { position: 15 },
+            ),
+            ("4111111111111112", PanError::CheckDigit),
+            ("1411111111111111", PanError::CheckDigit),
+        ];
+        for (text, error) in cases {
+            assert_eq!(Pan::parse(text).unwrap_err(), error, "{text:?}");
+            assert!(!error.to_string().contains("1111"), "{error}");
+        }
+    }
+
+    #[test]
+    fn drawn_digits_are_uniform() {
+        // Every byte once, those first that would favour small digits.
+        let mut next = 250u8;
+        let mut all_bytes = |bytes: &mut [u8]| {
+            for byte in bytes {
+                *byte = next;
+                next = next.wrapping_add(1);
+            }
+        };
+        let mut digits = [0; 250];
+        draw_digits(&mut digits, &mut all_bytes).unwrap();
+        for digit in b'0'..=b'9' {
+            let count = digits.iter().filter(|drawn| **drawn == digit).count();
+            assert_eq!(count, 25, "digit {}", char::from(digit));
+        }
+    }
+
+    #[test]
+    fn every_free_place_takes_every_digit() {
+        let mut seen = [[false; 10]; 7];
+        for _ in 0..2_000 {
+            let pan = allocate_pan_from_os("41111111", 16).unwrap();
+            for (place, digit) in pan.digits().bytes().skip(8).take(7).enumerate() {
+                seen[place][usize::from(digit - b'0')] = true;
+            }
+        }
+        // Missing one by chance: 70 * 0.9^2000, which is below 10^-89.
+        assert_eq!(seen, [[true; 10]; 7]);
+    }
+
+    #[test]
+    fn allocation_refuses_what_cannot_be() {
+        let mut zeros = |bytes: &mut [u8]| bytes.fill(0);
+        let mut refused = |bin, length| allocate_pan(bin, length, &mut zeros).unwrap_err();
+        for bin in ["", "41111", "4111111", "411111111", "4111a1"] {
+            assert_eq!(refused(bin, 16), PanError::Bin, "{bin:?}");
+        }
+        assert_eq!(refused("411111", 11), PanError::Length { length: 11 });
+        assert_eq!(refused("411111", 20), PanError::Length { length: 20 });
+        let mut stuck = |bytes: &mut [u8]| bytes.fill(0xff);
+        let error = allocate_pan("411111", 16, &mut stuck).unwrap_err();
+        assert_eq!(error, PanError::Randomness);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_parses_is_its_digits_and_masks_the_middle(text in "[0-9]{10,21}") {
+            let Ok(pan) = Pan::parse(&text) else { return Ok(()) };
+            prop_assert_eq!(pan.digits(), &text);
+            let masked = pan.masked();
+            prop_assert_eq!(masked.len(), text.len());
+            prop_assert_eq!(&masked[..6], &text[..6]);
+            prop_assert_eq!(&masked[text.len() - 4..], &text[text.len() - 4..]);
+            prop_assert!(masked[6..text.len() - 4].bytes().all(|byte| byte == b'*'));
+        }
+
+        #[test]
+        fn parsing_never_panics(text in "\\PC{0,24}") {
+            let _ = Pan::parse(&text);
+        }
+
+        #[test]
+        fn an_allocated_pan_is_in_its_bin_and_one_wrong_digit_shows(
+            eight in any::<bool>(),
+            length in 12usize..=19,
+            at in 0usize..19,
+            add in 1u8..=9,
+        ) {
+            let bin = if eight { "55555555" } else { "555555" };
+            let pan = allocate_pan_from_os(bin, length).unwrap();
+            prop_assert_eq!(pan.digits().len(), length);
+            prop_assert!(pan.digits().starts_with(bin));
+            prop_assert!(Pan::parse(pan.digits()).is_ok());
+
+            let mut wrong = pan.digits().as_bytes().to_vec();
+            let digit = &mut wrong[at % length];
+            *digit = b'0' + (*digit - b'0' + add) % 10;
+            let wrong = String::from_utf8(wrong).unwrap();
+            prop_assert_eq!(Pan::parse(&wrong).unwrap_err(), PanError::CheckDigit);
+        }
+    }
+}

@@ -52,12 +52,17 @@ struct WrappedKey {
     wrapped: String,
 }
 
+/// A key by its id.
+type Unwrapped<const N: usize> = (u32, Zeroizing<[u8; N]>);
+
 impl WrappedKey {
     fn wrap(kek: &Kek, key_use: KeyUse, id: u32, key: &[u8]) -> Result<WrappedKey, VaultError> {
         let wrapped = kek.wrap(&label(key_use, id), key)?;
-        #[rustfmt::skip]
-        let key = WrappedKey { key_use, id, wrapped };
-        Ok(key)
+        Ok(WrappedKey {
+            key_use,
+            id,
+            wrapped,
+        })
     }
 }
 
@@ -132,7 +137,7 @@ impl VaultFile {
         dir: &Path,
         kek: &Kek,
         key_use: KeyUse,
-    ) -> Result<Vec<(u32, Zeroizing<[u8; N]>)>, VaultError> {
+    ) -> Result<Vec<Unwrapped<N>>, VaultError> {
         let mut keys = Vec::new();
         for entry in self.keys.iter().filter(|entry| entry.key_use == key_use) {
             let label = label(key_use, entry.id);
@@ -311,5 +316,56 @@ pub(super) fn io_error(action: &'static str, path: &Path, source: io::Error) -> 
         action,
         path,
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Someone who can write the file, but lacks the key, can fix its checksum too.
+    #[test]
+    fn a_wrapped_key_opens_only_in_its_own_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let kek = Kek::create(dir.path()).unwrap();
+        let mut file = VaultFile::generate(&kek).unwrap();
+        let place = |file: &VaultFile, key_use| {
+            let mut keys = file.keys.iter();
+            keys.position(|key| key.key_use == key_use).unwrap()
+        };
+        let (pan, api) = (
+            place(&file, KeyUse::PanHash),
+            place(&file, KeyUse::ApiKeyHash),
+        );
+        let moved = file.keys[pan].wrapped.clone();
+        file.keys[api].wrapped = moved;
+        file.checksum = file.computed_checksum();
+        assert!(file.create(dir.path()).unwrap());
+
+        let file = VaultFile::read(dir.path()).unwrap().unwrap();
+        let pan_hash = file.unwrap_one::<32>(dir.path(), &kek, KeyUse::PanHash);
+        assert!(pan_hash.is_ok());
+        let api_key_hash = file.unwrap_one::<32>(dir.path(), &kek, KeyUse::ApiKeyHash);
+        let error = api_key_hash.unwrap_err().to_string();
+        assert!(
+            error.contains("cardswitch-vault-1/api_key_hash/1 does not open"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_vault_file_is_never_created_over_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let kek = Kek::create(dir.path()).unwrap();
+        let (first, second) = (VaultFile::generate(&kek), VaultFile::generate(&kek));
+        assert!(first.as_ref().unwrap().create(dir.path()).unwrap());
+        assert!(!second.unwrap().create(dir.path()).unwrap());
+        let there = VaultFile::read(dir.path()).unwrap().unwrap();
+        assert_eq!(there.checksum, first.unwrap().checksum);
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            2,
+            "no draft stays behind"
+        );
     }
 }
