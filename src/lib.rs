@@ -3,3 +3,5 @@
 pub mod engine;
 pub mod iso8583;
 pub mod journal;
+pub mod security;
+pub mod shard;
