@@ -37,7 +37,10 @@ const EPOCH_MS: i64 = 1_735_689_600_000;
 impl IdSource {
     /// Ids after `last`, the highest that the journal knows.
     pub fn after(clock: Clock, last: u64) -> IdSource {
-        IdSource { clock, last: AtomicU64::new(last) }
+        IdSource {
+            clock,
+            last: AtomicU64::new(last),
+        }
     }
 
     /// Above every id that could have been given out up to `at`.
@@ -49,7 +52,9 @@ impl IdSource {
     pub fn reserve(&self, count: u64) -> u64 {
         let by_time = ((self.clock.now().0 - EPOCH_MS).max(0) as u64) << 22;
         let next = |last: u64| Some((last + 1).max(by_time) + count - 1);
-        let last = self.last.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
+        let last = self
+            .last
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
         // The update function never refuses, so both arms carry the number before it.
         let before = last.unwrap_or_else(|last| last);
         (before + 1).max(by_time)

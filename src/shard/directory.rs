@@ -26,6 +26,8 @@ impl Directory {
 
     /// The tree of an account; an unknown account is its own tree, whose shard will not find it.
     pub fn root_of(&self, account_id: AccountId) -> AccountId {
-        self.roots_of_sub_accounts.get(&account_id).map_or(account_id, |root| *root)
+        self.roots_of_sub_accounts
+            .get(&account_id)
+            .map_or(account_id, |root| *root)
     }
 }

@@ -17,7 +17,10 @@ pub struct QueueSettings {
 
 impl Default for QueueSettings {
     fn default() -> QueueSettings {
-        QueueSettings { ordinary_max: 32_768, reserved: 8_192 }
+        QueueSettings {
+            ordinary_max: 32_768,
+            reserved: 8_192,
+        }
     }
 }
 
@@ -36,7 +39,11 @@ pub struct Inbox<Message> {
 
 impl<Message> Clone for Inbox<Message> {
     fn clone(&self) -> Self {
-        Inbox { sender: self.sender.clone(), depth: self.depth.clone(), settings: self.settings }
+        Inbox {
+            sender: self.sender.clone(),
+            depth: self.depth.clone(),
+            settings: self.settings,
+        }
     }
 }
 
@@ -49,12 +56,24 @@ pub struct Outlet<Message> {
 pub fn queue<Message>(settings: QueueSettings) -> (Inbox<Message>, Outlet<Message>) {
     let (sender, receiver) = bounded(settings.ordinary_max + settings.reserved);
     let depth = Arc::new(AtomicUsize::new(0));
-    (Inbox { sender, depth: depth.clone(), settings }, Outlet { receiver, depth })
+    (
+        Inbox {
+            sender,
+            depth: depth.clone(),
+            settings,
+        },
+        Outlet { receiver, depth },
+    )
 }
 
 impl<Message> Inbox<Message> {
     /// Puts in a message of `requests` requests, or gives it back where there is no room.
-    pub fn offer(&self, message: Message, requests: usize, priority: Priority) -> Result<(), Message> {
+    pub fn offer(
+        &self,
+        message: Message,
+        requests: usize,
+        priority: Priority,
+    ) -> Result<(), Message> {
         let bound = match priority {
             Priority::Ordinary => self.settings.ordinary_max,
             Priority::Reserved => self.settings.ordinary_max + self.settings.reserved,
@@ -98,11 +117,20 @@ mod tests {
 
     #[test]
     fn ordinary_requests_are_turned_away_before_reserved_ones() {
-        let (inbox, outlet) = queue::<&str>(QueueSettings { ordinary_max: 2, reserved: 1 });
+        let (inbox, outlet) = queue::<&str>(QueueSettings {
+            ordinary_max: 2,
+            reserved: 1,
+        });
         assert_eq!(inbox.offer("two", 2, Priority::Ordinary), Ok(()));
-        assert_eq!(inbox.offer("one more", 1, Priority::Ordinary), Err("one more"));
+        assert_eq!(
+            inbox.offer("one more", 1, Priority::Ordinary),
+            Err("one more")
+        );
         assert_eq!(inbox.offer("reversal", 1, Priority::Reserved), Ok(()));
-        assert_eq!(inbox.offer("another", 1, Priority::Reserved), Err("another"));
+        assert_eq!(
+            inbox.offer("another", 1, Priority::Reserved),
+            Err("another")
+        );
         assert_eq!(outlet.receiver.recv(), Ok("two"));
         outlet.taken(2);
         assert_eq!(inbox.offer("again", 1, Priority::Ordinary), Ok(()));

@@ -1,33 +1,27 @@
 //! From the journal to the state: the newest snapshot, and every record after it.
 
-use crate::engine::record::{self, RecordError};
+use crate::engine::record;
 use crate::engine::world::World;
-use crate::journal::{JournalError, Reader, Sequence};
+use crate::journal::{Journal, JournalError, Position, Recovered, Sequence, Settings, Storage};
+use std::sync::Arc;
 
-#[derive(Debug, thiserror::Error)]
-pub enum RecoveryError {
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    #[error("journal record {sequence}: {source}")]
-    Record { sequence: Sequence, source: RecordError },
-}
-
-/// Applies to `world` everything that `reader` has, in order. Gives the last sequence applied, or
-/// `before` where there was nothing; tells `progress` now and then.
-pub fn replay(
+/// Opens the journal for writing and folds every record after `after` into `world`. Tells `progress`
+/// now and then how far it is.
+pub fn recover(
+    storage: Arc<dyn Storage>,
+    settings: &Settings,
+    new_journal_id: u128,
     world: &mut World,
-    reader: &mut Reader,
-    before: Sequence,
-    mut progress: impl FnMut(Sequence),
-) -> Result<Sequence, RecoveryError> {
-    let mut last = before;
-    while let Some((sequence, bytes)) = reader.next()? {
-        let record = record::read(bytes).map_err(|source| RecoveryError::Record { sequence, source })?;
+    after: Position,
+    progress: &mut dyn FnMut(Sequence),
+) -> Result<(Journal, Recovered), JournalError> {
+    let mut visit = |sequence: Sequence, bytes: &[u8]| {
+        let record = record::read(bytes).map_err(|error| error.to_string())?;
         world.apply(&record);
-        last = sequence;
         if sequence.is_multiple_of(65_536) {
             progress(sequence);
         }
-    }
-    Ok(last)
+        Ok(())
+    };
+    Journal::open_after(storage, settings, new_journal_id, after, &mut visit)
 }

@@ -9,10 +9,12 @@ use super::stats::ShardStats;
 use crate::engine::command::Action;
 use crate::engine::ids::{AccountId, CardId};
 use crate::engine::record;
-use crate::engine::registry::{Registry, RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome, RegistryView};
+use crate::engine::registry::{
+    Registry, RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome, RegistryView,
+};
 use crate::engine::registry_decide::{answer, apply, decide};
 use crate::engine::world::{PendingCard, open_card_of, shard_of};
-use crate::journal::{JournalHandle, RecordBatch, Sequence, Space};
+use crate::journal::{Handle, JournalError, RecordBatch, Sequence, Space};
 use std::sync::{Arc, RwLock};
 
 /// Told of each card as it is issued: the keyed hash of its number, its id, its tree.
@@ -22,7 +24,7 @@ pub struct RegistryWorker {
     pub registry: Registry,
     pub outlet: Outlet<RegistryMessage>,
     pub shards: Vec<Inbox<ShardMessage>>,
-    pub journal: JournalHandle,
+    pub journal: Handle,
     pub clock: Clock,
     pub stats: Arc<ShardStats>,
     /// The newest view, for those who only read.
@@ -42,15 +44,24 @@ impl RegistryWorker {
     pub fn run(mut self) -> Registry {
         let mut records = RecordBatch::new();
         while let Ok(message) = self.outlet.receiver.recv() {
-            let RegistryMessage::Batch(batch) = message else { break };
+            let RegistryMessage::Batch(batch) = message else {
+                break;
+            };
             let requests = batch.items.len();
-            self.serve_batch(batch, &mut records);
+            if self.serve_batch(batch, &mut records).is_err() {
+                // The journal has failed: it says so itself and ends the process.
+                break;
+            }
             self.outlet.taken(requests);
         }
         self.registry
     }
 
-    fn serve_batch(&mut self, batch: Batch<RegistryRequest>, records: &mut RecordBatch) {
+    fn serve_batch(
+        &mut self,
+        batch: Batch<RegistryRequest>,
+        records: &mut RecordBatch,
+    ) -> Result<(), JournalError> {
         let mut forward = Forward::default();
         let mut replies = Vec::with_capacity(batch.items.len());
         for (token, request) in batch.items {
@@ -69,11 +80,13 @@ impl RegistryWorker {
         self.stats.count_turn(records.len());
         let held = HeldReplies(vec![(batch.reply_to, replies)]);
         if records.is_empty() {
-            self.journal.release_after(self.last_sequence, Box::new(held));
+            self.journal
+                .release_after(self.last_sequence, Box::new(held))?;
         } else {
-            self.last_sequence = self.journal.append(records, Box::new(held)).last;
+            self.last_sequence = self.journal.append(records, Box::new(held))?.last;
         }
         self.pass_on(forward);
+        Ok(())
     }
 
     /// The reply, or none where a shard gives it.
@@ -85,10 +98,15 @@ impl RegistryWorker {
         reply_to: &Arc<dyn ReplySink>,
         forward: &mut Forward,
     ) -> Option<Reply> {
-        if self.journal.space() == Space::Reserve && !matches!(action, RegistryAction::ReverseUnknownCard(_)) {
+        if self.journal.space() == Space::Reserve
+            && !matches!(action, RegistryAction::ReverseUnknownCard(_))
+        {
             return Some(Reply::Unavailable(Unavailable::DiskFull));
         }
-        let command = RegistryCommand { at: self.clock.now().max(self.registry.now), action };
+        let command = RegistryCommand {
+            at: self.clock.now().max(self.registry.now),
+            action,
+        };
         let event = match decide(&self.registry, &command) {
             RegistryOutcome::Event(event) => event,
             RegistryOutcome::FirstAnswer(answer) => {
@@ -115,7 +133,9 @@ impl RegistryWorker {
             RegistryAction::IssueCard(issue) => {
                 (self.on_card_issued)(issue.pan_hash, issue.card_id, issue.root);
                 let pending = open_card_of(issue, event);
-                forward.open_cards.extend(pending.map(|pending| (token, reply_to.clone(), pending)));
+                forward
+                    .open_cards
+                    .extend(pending.map(|pending| (token, reply_to.clone(), pending)));
                 None
             }
             RegistryAction::CreateProgram(program) => {
@@ -136,7 +156,10 @@ impl RegistryWorker {
         if forward.new_view {
             let view = &self.registry.view;
             // The lock is held for an assignment only, so it cannot be poisoned.
-            *self.published.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = view.clone();
+            *self
+                .published
+                .write()
+                .unwrap_or_else(|poisoned| poisoned.into_inner()) = view.clone();
             for shard in &self.shards {
                 shard.insist(ShardMessage::Adopt(view.clone()));
             }
@@ -147,8 +170,13 @@ impl RegistryWorker {
     }
 
     fn card(&self, id: CardId) -> Reply {
-        let Some(issued) = self.registry.issued_cards.get(&id) else { return Reply::NotFound };
-        let links = issued.links.iter().filter_map(|link| self.registry.link_key(*link).cloned());
+        let Some(issued) = self.registry.issued_cards.get(&id) else {
+            return Reply::NotFound;
+        };
+        let links = issued
+            .links
+            .iter()
+            .filter_map(|link| self.registry.link_key(*link).cloned());
         Reply::IssuedCard(Box::new((issued.clone(), links.collect())))
     }
 }
@@ -161,11 +189,19 @@ pub fn open_in_shard(
     reply_to: Arc<dyn ReplySink>,
     pending: PendingCard,
 ) {
-    let request =
-        ShardRequest::Command { root: pending.root, action: Action::OpenCard(Box::new(pending.open)) };
-    let batch = Batch { items: vec![(token, request)], reply_to: reply_to.clone() };
+    let request = ShardRequest::Command {
+        root: pending.root,
+        action: Action::OpenCard(Box::new(pending.open)),
+    };
+    let batch = Batch {
+        items: vec![(token, request)],
+        reply_to: reply_to.clone(),
+    };
     let shard = &shards[shard_of(pending.root, shards.len())];
-    if shard.offer(ShardMessage::Batch(batch), 1, Priority::Reserved).is_err() {
+    if shard
+        .offer(ShardMessage::Batch(batch), 1, Priority::Reserved)
+        .is_err()
+    {
         reply_to.deliver(vec![(token, Reply::Unavailable(Unavailable::Overloaded))]);
     }
 }

@@ -16,17 +16,33 @@ pub struct ShardStats {
 
 impl Default for ShardStats {
     fn default() -> ShardStats {
-        let declined = DeclineReason::ALL.iter().map(|_| AtomicU64::new(0)).collect();
+        let declined = DeclineReason::ALL
+            .iter()
+            .map(|_| AtomicU64::new(0))
+            .collect();
         let zero = || AtomicU64::new(0);
-        ShardStats { approved: zero(), declined, reversals: zero(), repeats: zero(), turns: zero(), records: zero() }
+        ShardStats {
+            approved: zero(),
+            declined,
+            reversals: zero(),
+            repeats: zero(),
+            turns: zero(),
+            records: zero(),
+        }
     }
 }
 
 impl ShardStats {
     pub fn count_decision(&self, answer: &Answer) {
         let counter = match answer {
-            Answer::Authorization { result: AnswerResult::Approved { .. }, .. } => &self.approved,
-            Answer::Authorization { result: AnswerResult::Declined(reason), .. } => &self.declined[*reason as usize],
+            Answer::Authorization {
+                result: AnswerResult::Approved { .. },
+                ..
+            } => &self.approved,
+            Answer::Authorization {
+                result: AnswerResult::Declined(reason),
+                ..
+            } => &self.declined[*reason as usize],
             Answer::Reversal { .. } => &self.reversals,
         };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -63,7 +79,14 @@ impl ShardStats {
 
     /// Declines by reason, those that happened.
     pub fn declined(&self) -> impl Iterator<Item = (DeclineReason, u64)> + '_ {
-        let counts = self.declined.iter().map(|counter| counter.load(Ordering::Relaxed));
-        DeclineReason::ALL.iter().copied().zip(counts).filter(|(_, count)| *count > 0)
+        let counts = self
+            .declined
+            .iter()
+            .map(|counter| counter.load(Ordering::Relaxed));
+        DeclineReason::ALL
+            .iter()
+            .copied()
+            .zip(counts)
+            .filter(|(_, count)| *count > 0)
     }
 }

@@ -11,7 +11,7 @@ use crate::engine::ids::AccountId;
 use crate::engine::registry::{Registry, RegistryView};
 use crate::engine::state::State;
 use crate::engine::world::{World, shard_of};
-use crate::journal::{JournalHandle, Sequence};
+use crate::journal::{Handle, Sequence};
 use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
 
@@ -35,7 +35,7 @@ pub struct Loops {
 
 /// What the loops need from outside.
 pub struct Wiring {
-    pub journal: JournalHandle,
+    pub journal: Handle,
     pub clock: Clock,
     pub queues: QueueSettings,
     pub on_card_issued: CardIssuedHook,
@@ -62,7 +62,11 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
             last_sequence: wiring.last_sequence,
         };
         inboxes.push(inbox);
-        shards.push(std::thread::Builder::new().name(format!("shard-{number}")).spawn(|| worker.run())?);
+        shards.push(
+            std::thread::Builder::new()
+                .name(format!("shard-{number}"))
+                .spawn(|| worker.run())?,
+        );
     }
     let (registry_inbox, outlet) = queue(wiring.queues);
     let published = Arc::new(RwLock::new(world.registry.view.clone()));
@@ -78,7 +82,9 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
         on_card_issued: wiring.on_card_issued,
         last_sequence: wiring.last_sequence,
     };
-    let registry = std::thread::Builder::new().name("registry".into()).spawn(|| worker.run())?;
+    let registry = std::thread::Builder::new()
+        .name("registry".into())
+        .spawn(|| worker.run())?;
     for pending in world.pending_cards.into_values() {
         open_in_shard(&inboxes, 0, Arc::new(Nobody), pending);
     }
@@ -116,11 +122,13 @@ impl Switchboard {
         priority: Priority,
     ) -> Result<(), Batch<ShardRequest>> {
         let requests = batch.items.len();
-        self.shards[shard].offer(ShardMessage::Batch(batch), requests, priority).map_err(|message| match message {
-            ShardMessage::Batch(batch) => batch,
-            // `offer` gives back the very message it was given.
-            ShardMessage::Adopt(_) | ShardMessage::Stop => unreachable!("a batch was offered"),
-        })
+        self.shards[shard]
+            .offer(ShardMessage::Batch(batch), requests, priority)
+            .map_err(|message| match message {
+                ShardMessage::Batch(batch) => batch,
+                // `offer` gives back the very message it was given.
+                ShardMessage::Adopt(_) | ShardMessage::Stop => unreachable!("a batch was offered"),
+            })
     }
 
     /// Hands a batch to the registry, or gives it back where there is no room.
@@ -130,21 +138,30 @@ impl Switchboard {
         priority: Priority,
     ) -> Result<(), Batch<RegistryRequest>> {
         let requests = batch.items.len();
-        self.registry.offer(RegistryMessage::Batch(batch), requests, priority).map_err(|message| match message {
-            RegistryMessage::Batch(batch) => batch,
-            // `offer` gives back the very message it was given.
-            RegistryMessage::Stop => unreachable!("a batch was offered"),
-        })
+        self.registry
+            .offer(RegistryMessage::Batch(batch), requests, priority)
+            .map_err(|message| match message {
+                RegistryMessage::Batch(batch) => batch,
+                // `offer` gives back the very message it was given.
+                RegistryMessage::Stop => unreachable!("a batch was offered"),
+            })
     }
 
     /// The registry as last published.
     pub fn view(&self) -> Arc<RegistryView> {
-        self.published.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        self.published
+            .read()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .clone()
     }
 
     /// Requests waiting now, per shard, and the registry's last.
     pub fn queue_depths(&self) -> Vec<usize> {
-        self.shards.iter().map(Inbox::depth).chain([self.registry.depth()]).collect()
+        self.shards
+            .iter()
+            .map(Inbox::depth)
+            .chain([self.registry.depth()])
+            .collect()
     }
 
     /// Tells every loop to end after what it has.
@@ -159,7 +176,11 @@ impl Switchboard {
 impl Loops {
     /// Waits for the loops, which must have been told to stop. False if one of them panicked.
     pub fn join(self) -> bool {
-        let shards_well = self.shards.into_iter().map(|handle| handle.join().is_ok()).fold(true, |a, b| a & b);
+        let shards_well = self
+            .shards
+            .into_iter()
+            .map(|handle| handle.join().is_ok())
+            .fold(true, |a, b| a & b);
         self.registry.join().is_ok() & shards_well
     }
 }

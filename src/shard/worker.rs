@@ -16,7 +16,7 @@ use crate::engine::record;
 use crate::engine::registry::RegistryView;
 use crate::engine::state::State;
 use crate::engine::time::Timestamp;
-use crate::journal::{JournalHandle, RecordBatch, Sequence, Space};
+use crate::journal::{Handle, JournalError, RecordBatch, Sequence, Space};
 use std::sync::Arc;
 
 /// Requests decided in one turn at the most; what is beyond waits for the next.
@@ -25,7 +25,7 @@ const REQUESTS_PER_TURN: usize = 4_096;
 pub struct Worker {
     pub state: State,
     pub outlet: Outlet<ShardMessage>,
-    pub journal: JournalHandle,
+    pub journal: Handle,
     pub clock: Clock,
     pub directory: Arc<Directory>,
     pub stats: Arc<ShardStats>,
@@ -48,7 +48,10 @@ impl Worker {
         let mut records = RecordBatch::new();
         while let Ok(first) = self.outlet.receiver.recv() {
             let turn = self.gather(first);
-            self.decide_all(turn.batches, &mut records);
+            if self.decide_all(turn.batches, &mut records).is_err() {
+                // The journal has failed: it says so itself and ends the process.
+                break;
+            }
             self.outlet.taken(turn.requests);
             if let Some(view) = turn.adopt {
                 self.state.registry = view;
@@ -74,14 +77,22 @@ impl Worker {
                 ShardMessage::Stop => turn.stop = true,
             }
             let over = turn.stop || turn.adopt.is_some() || turn.requests >= REQUESTS_PER_TURN;
-            next = if over { None } else { self.outlet.receiver.try_recv().ok() };
+            next = if over {
+                None
+            } else {
+                self.outlet.receiver.try_recv().ok()
+            };
         }
         turn
     }
 
-    fn decide_all(&mut self, batches: Vec<Batch<ShardRequest>>, records: &mut RecordBatch) {
+    fn decide_all(
+        &mut self,
+        batches: Vec<Batch<ShardRequest>>,
+        records: &mut RecordBatch,
+    ) -> Result<(), JournalError> {
         if batches.is_empty() {
-            return;
+            return Ok(());
         }
         let at = self.clock.now().max(self.state.now);
         let space = self.journal.space();
@@ -95,29 +106,45 @@ impl Worker {
             held.0.push((batch.reply_to, replies));
         }
         self.stats.count_turn(records.len());
-        self.release_when_durable(records, held);
+        self.release_when_durable(records, held)
     }
 
     /// With no new record the answers rest on what came before, which may not be durable yet.
-    fn release_when_durable(&mut self, records: &mut RecordBatch, held: HeldReplies) {
+    fn release_when_durable(
+        &mut self,
+        records: &mut RecordBatch,
+        held: HeldReplies,
+    ) -> Result<(), JournalError> {
         if records.is_empty() {
-            self.journal.release_after(self.last_sequence, Box::new(held));
-        } else {
-            self.last_sequence = self.journal.append(records, Box::new(held)).last;
+            return self
+                .journal
+                .release_after(self.last_sequence, Box::new(held));
         }
+        self.last_sequence = self.journal.append(records, Box::new(held))?.last;
+        Ok(())
     }
 
-    fn serve(&mut self, request: ShardRequest, at: Timestamp, space: Space, records: &mut RecordBatch) -> Reply {
+    fn serve(
+        &mut self,
+        request: ShardRequest,
+        at: Timestamp,
+        space: Space,
+        records: &mut RecordBatch,
+    ) -> Reply {
         match request {
             ShardRequest::Account(id) => self.account(id),
             ShardRequest::Card(id) => match self.state.card(id) {
                 Some(card) => Reply::Card(Box::new(card.clone())),
                 None => Reply::NotFound,
             },
-            ShardRequest::Command { action, .. } if space == Space::Reserve && !matches!(action, Action::Reverse(_)) => {
+            ShardRequest::Command { action, .. }
+                if space == Space::Reserve && !matches!(action, Action::Reverse(_)) =>
+            {
                 Reply::Unavailable(Unavailable::DiskFull)
             }
-            ShardRequest::Command { root, action } => self.carry_out(Command { root, at, action }, records),
+            ShardRequest::Command { root, action } => {
+                self.carry_out(Command { root, at, action }, records)
+            }
         }
     }
 
@@ -126,7 +153,8 @@ impl Worker {
             Outcome::Event(event) => {
                 records.push_with(|bytes| record::write_shard(bytes, &command, &event));
                 apply(&mut self.state, &command, &event);
-                if let (Action::OpenAccount(open), Event::AccountOpened) = (&command.action, &event) {
+                if let (Action::OpenAccount(open), Event::AccountOpened) = (&command.action, &event)
+                {
                     self.directory.note(open.account_id, command.root);
                 }
                 match answer(&command, &event) {
@@ -156,11 +184,15 @@ impl Worker {
             Action::ChangeCardControls(change) => change.card_id,
             Action::Authorize(_) | Action::Reverse(_) => return Reply::Done,
         };
-        self.state.card(card_id).map_or(Reply::NotFound, |card| Reply::Card(Box::new(card.clone())))
+        self.state
+            .card(card_id)
+            .map_or(Reply::NotFound, |card| Reply::Card(Box::new(card.clone())))
     }
 
     fn account(&self, id: AccountId) -> Reply {
-        self.state.account(id).map_or(Reply::NotFound, |account| Reply::Account(Box::new(account.clone())))
+        self.state.account(id).map_or(Reply::NotFound, |account| {
+            Reply::Account(Box::new(account.clone()))
+        })
     }
 }
 
