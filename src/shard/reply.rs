@@ -30,14 +30,17 @@ pub enum Unavailable {
     DiskFull,
 }
 
+/// Answers to requests of one sink, each with its token.
+pub type Replies = Vec<(Token, Reply)>;
+
 /// Where the answers of a batch go. Called on the journal's thread, so it must not wait.
 pub trait ReplySink: Send + Sync {
-    fn deliver(&self, replies: Vec<(Token, Reply)>);
+    fn deliver(&self, replies: Replies);
 }
 
 /// The answers of one turn of a loop, held back until what they rest on is durable.
 #[derive(Default)]
-pub struct HeldReplies(pub Vec<(Arc<dyn ReplySink>, Vec<(Token, Reply)>)>);
+pub struct HeldReplies(pub Vec<(Arc<dyn ReplySink>, Replies)>);
 
 impl Release for HeldReplies {
     fn release(self: Box<Self>, _durable: u64) {
