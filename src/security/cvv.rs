@@ -22,7 +22,7 @@ use super::Pan;
 /// The service code that makes a CVV a CVV2 (the printed value).
 const CVV2_SERVICE_CODE: u16 = 0;
 
-/// A three-digit verification value, wiped on drop. Nothing shows it but [`Cvv2::digits`].
+/// A three-digit verification value, wiped on drop. Nothing prints it.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Cvv2([u8; 3]);
 

@@ -234,7 +234,7 @@ pub enum VaultError {
     /// A key-encryption key that is not 32 bytes in hex or base64.
     #[error(
         "the vault key in {origin} is neither 64 hex digits nor the base64 of 32 bytes; \
-         `openssl rand -hex 32` prints a good new one"
+         `head -c 32 /dev/urandom | base64` prints a good new one"
     )]
     KeyFormat {
         /// The setting or file it came from.
