@@ -3,10 +3,9 @@
 //! All of them are one algorithm over PAN, expiry and service code under a pair of DES keys; they
 //! differ by the service code. Values are recomputed whenever they are needed and never stored.
 //!
-//! The algorithm is the one in IBM z/OS ICSF Application Programmer's Guide, appendix
-//! "Cryptographic algorithms and processes", section on the card-verification value of Visa and
-//! Mastercard. The order of the expiry inside a CVV2 is the issuer's choice; this issuer takes
-//! YYMM, the order of track data and the usual one for Visa.
+//! The algorithm is the "CVV and CVC Method" of IBM 4758 CCA Basic Services (release 2.54, appendix
+//! E), here for PANs of up to 19 digits. That manual leaves the order of the expiry to the issuer;
+//! this issuer takes YYMM for all values, the order of track data and the usual one for Visa.
 
 use std::fmt;
 
