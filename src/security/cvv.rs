@@ -1,12 +1,11 @@
 //! Card verification values (CVV, iCVV, CVV2; Mastercard's CVC family): computing and checking.
 //!
-//! All of them are one algorithm over PAN, expiry and service code under a pair of DES keys; they differ by the
-//! service code. Values are recomputed whenever they are needed and never stored.
+//! All of them are one algorithm over PAN, expiry and service code under a pair of DES keys; they
+//! differ by the service code. Values are recomputed whenever they are needed and never stored.
 //!
-//! The algorithm is the one in IBM z/OS ICSF Application Programmer's Guide, appendix
-//! "Cryptographic algorithms and processes", section on the card-verification value of Visa and
-//! Mastercard. The order of the expiry inside a CVV2 is the issuer's choice; this issuer takes
-//! YYMM, the order of track data and the usual one for Visa.
+//! The algorithm is the "CVV and CVC Method" of IBM 4758 CCA Basic Services (release 2.54, appendix
+//! E), here for PANs of up to 19 digits. That manual leaves the order of the expiry to the issuer;
+//! this issuer takes YYMM for all values, the order of track data and the usual one for Visa.
 
 use std::fmt;
 
@@ -22,7 +21,7 @@ use super::Pan;
 /// The service code that makes a CVV a CVV2 (the printed value).
 const CVV2_SERVICE_CODE: u16 = 0;
 
-/// A three-digit verification value, wiped on drop. Nothing shows it but [`Cvv2::digits`].
+/// A three-digit verification value, wiped on drop. Nothing prints it.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Cvv2([u8; 3]);
 
@@ -47,7 +46,8 @@ pub struct Cvk {
 }
 
 impl Cvk {
-    /// The pair as 16 bytes, A then B; parity bits are ignored. Running systems take theirs from [`Vault`](super::Vault).
+    /// The pair as 16 bytes, A then B; parity bits are ignored. Running systems take theirs from
+    /// [`Vault`](super::Vault).
     pub fn new(pair: &[u8; 16]) -> Cvk {
         let (a, _) = pair.split_at(8);
         Cvk {
@@ -58,7 +58,8 @@ impl Cvk {
 
     /// The value for a service code: that of the stripe for CVV, 999 for iCVV, 000 for CVV2.
     ///
-    /// Of each number only the digits that have a place count: two of year and month, three of the service code.
+    /// Of each number only the digits that have a place count: two of year and month, three of the
+    /// service code.
     pub fn cvv(&self, pan: &Pan, exp_year: u16, exp_month: u8, service_code: u16) -> Cvv2 {
         self.value(pan.digits().as_bytes(), exp_year, exp_month, service_code)
     }
@@ -153,7 +154,7 @@ mod tests {
     #[test]
     fn values_match_those_of_another_implementation() {
         let cvk = Cvk::new(&EXAMPLE_PAIR);
-        // PAN, then for December 2029: CVV2, CVV under service code 201, iCVV; computed with psec 1.3.
+        // PAN, then for December 2029 by psec 1.3: CVV2, CVV under service code 201, iCVV.
         let cases = [
             ("4111111111111111", "719", "010", "997"),
             ("4761739001010119", "224", "206", "822"),

@@ -8,7 +8,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-/// HMAC-SHA-256 (RFC 2104, FIPS 180-4) with the key block already absorbed, so that a hash costs two compressions.
+/// HMAC-SHA-256 (RFC 2104, FIPS 180-4) with the key block already absorbed, so that a hash costs
+/// two compressions.
 ///
 /// Clone one for each connection task.
 #[derive(Clone)]
@@ -66,7 +67,8 @@ impl MatchKeyHasher {
     }
 }
 
-/// A match key under construction. Each part goes in with its length, so `"ab", "c"` and `"a", "bc"` differ.
+/// A match key under construction. Each part goes in with its length, so `"ab", "c"` and
+/// `"a", "bc"` differ.
 pub struct MatchKey(SipHasher24);
 
 impl MatchKey {

@@ -1,8 +1,8 @@
 //! Card data in its types, the keys that protect it, and what is computed with those keys.
 //!
-//! Lives here: [`Pan`] and [`Cvv2`] (which nothing can print by accident), the [`Vault`] folder of wrapped keys, keyed
-//! hashes, the CVV algorithm, and the index from PAN hash to card. Does not live here: cards, ISO 8583
-//! fields, and any decision about a verification result.
+//! Lives here: [`Pan`] and [`Cvv2`] (which nothing can print by accident), the [`Vault`] folder of
+//! wrapped keys, keyed hashes, the CVV algorithm, and the index from PAN hash to card. Does not
+//! live here: cards, ISO 8583 fields, and any decision about a verification result.
 //!
 //! The seam for a hardware security module is two structs, not a trait: [`Cvk`] (verification
 //! values) and the vault's key-encryption key (wrap, unwrap). With one software implementation a

@@ -16,8 +16,8 @@ const MAX_DIGITS: usize = 19;
 /// A primary account number that passed its Luhn check, held inline and wiped on drop.
 ///
 /// Nothing shows more than the first six and last four digits: there is no `Display`, no
-/// `Serialize`, and `Debug` is masked. A move may leave a copy of the bytes behind on the stack, so hold it
-/// briefly.
+/// `Serialize`, and `Debug` is masked. A move may leave a copy of the bytes behind on the stack, so
+/// hold it briefly.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Pan {
     /// ASCII digits; only the first `length` count.
@@ -109,8 +109,8 @@ impl fmt::Debug for Pan {
     }
 }
 
-/// Draws a PAN of `length` digits in a BIN of six or eight: a uniform account number, then the Luhn check
-/// digit. `random` fills its argument with random bytes.
+/// Draws a PAN of `length` digits in a BIN of six or eight: a uniform account number, then the Luhn
+/// check digit. `random` fills its argument with random bytes.
 pub fn allocate_pan(
     bin: &str,
     length: usize,

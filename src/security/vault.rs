@@ -149,8 +149,8 @@ impl Vault {
 
     /// Seals a PAN for one card under the newest data key; only that card id opens it again.
     ///
-    /// The 96-bit nonces are random, which NIST SP 800-38D (8.3) allows for 2^32 seals under one key: rotate
-    /// the data key before four billion cards.
+    /// The 96-bit nonces are random, which NIST SP 800-38D (8.3) allows for 2^32 seals under one
+    /// key: rotate the data key before four billion cards.
     pub fn seal_pan(&self, pan: &Pan, card_id: u64) -> Result<SealedPan, VaultError> {
         let newest = self.data_keys.last().expect("load lets no empty list pass");
         sealed::seal(&newest.cipher, newest.id, pan, card_id)
@@ -180,7 +180,8 @@ impl Vault {
     /// Wraps all keys under another key-encryption key: the one in `new`, or, if `new` names none,
     /// a fresh one in the vault folder. Sealed PANs and hashes stay as they are.
     ///
-    /// A crash leaves either the old state or the new one; the file of an old created key is removed last.
+    /// A crash leaves either the old state or the new one; the file of an old created key goes
+    /// last. Keep the old key for as long as backups of the old vault file are kept.
     pub fn rewrap(&mut self, new: &VaultSettings) -> Result<(), VaultError> {
         let _lock = file::lock(&self.dir)?;
         let old_file = self.reread()?;
@@ -233,7 +234,7 @@ pub enum VaultError {
     /// A key-encryption key that is not 32 bytes in hex or base64.
     #[error(
         "the vault key in {origin} is neither 64 hex digits nor the base64 of 32 bytes; \
-         `openssl rand -hex 32` prints a good new one"
+         `head -c 32 /dev/urandom | base64` prints a good new one"
     )]
     KeyFormat {
         /// The setting or file it came from.

@@ -1,7 +1,7 @@
 """The keyed hashes of cardswitch, from the Python library and the published SipHash algorithm.
 
-A line is: "pan", key in hex, digits; or "match", key in hex, then each part in hex with a leading "=", or "-"
-for a part that the message lacks. The answer is the 128-bit hash in hex.
+A line is: "pan", key in hex, digits; or "match", key in hex, then each part in hex with a leading
+"=", or "-" for a part that the message lacks. The answer is the 128-bit hash in hex.
 """
 
 import hashlib

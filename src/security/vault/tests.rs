@@ -245,7 +245,7 @@ fn keys_that_are_none_say_what_is_wanted() {
         let error = open_error(dir.path(), &with_key(text)).to_string();
         assert!(error.contains("vault.key"), "{error}");
         assert!(
-            error.contains("64 hex digits") && error.contains("openssl"),
+            error.contains("64 hex digits") && error.contains("base64"),
             "{error}"
         );
         assert!(text.is_empty() || !error.contains(text), "{error}");
