@@ -12,6 +12,9 @@ pub struct Currency(pub u16);
 const PRIVATE: &[(u16, &str, u8)] = &[(1000, "USDT", 6)];
 
 impl Currency {
+    /// For an amount whose message names no currency.
+    pub const ABSENT: Currency = Currency(0);
+
     pub fn from_numeric(numeric: u16) -> Option<Currency> {
         let known = iso_currency::Currency::from_numeric(numeric).is_some()
             || PRIVATE.iter().any(|(number, ..)| *number == numeric);

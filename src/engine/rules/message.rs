@@ -26,7 +26,8 @@ pub fn check(authorize: &Authorize, checks: &mut Checks) {
         | Kind::BalanceInquiry
         | Kind::Refund
         | Kind::OriginalCredit
-        | Kind::AccountFunding => checks.fail(
+        | Kind::AccountFunding
+        | Kind::Other => checks.fail(
             Step::Message,
             DeclineReason::UnsupportedFunction,
             Detail::None,
