@@ -1,7 +1,10 @@
 //! cardswitch: an issuer-side ISO 8583 authorization switch with a card-issuing control plane.
 
+pub mod cli;
+pub mod config;
 pub mod engine;
 pub mod iso8583;
 pub mod journal;
+pub mod network;
 pub mod security;
 pub mod shard;

@@ -103,13 +103,13 @@ fn a_reader_in_another_process_waits_for_the_mark() {
     let (mut journal, _) = Journal::open(storage.clone(), &small(), 7).unwrap();
     append(&journal.handle(), 1..=2);
     journal.commit_pending().unwrap();
-    assert_eq!(read_all(&mut beside), []);
+    assert!(read_all(&mut beside).is_empty());
     append(&journal.handle(), 3..=3);
     journal.commit_pending().unwrap();
     assert_eq!(read_all(&mut beside), [1, 2]);
     journal.mark_if_due().unwrap();
     assert_eq!(read_all(&mut beside), [3]);
-    assert_eq!(read_all(&mut beside), []);
+    assert!(read_all(&mut beside).is_empty());
 }
 
 #[test]

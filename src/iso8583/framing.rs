@@ -444,6 +444,11 @@ impl FrameCodec {
         Ok(())
     }
 
+    /// Takes a frame that is not to be sent out of the buffer again.
+    pub fn abandon_frame(&self, out: &mut BytesMut, frame: OpenFrame) {
+        out.truncate(frame.start);
+    }
+
     /// Writes a keep-alive: a frame of length zero.
     pub fn put_keep_alive(&self, out: &mut BytesMut) {
         let start = out.len();

@@ -24,7 +24,7 @@ mod value;
 pub use dialect::Dialect;
 pub use encode::{EncodeError, Encoder};
 pub use field::FieldSpec;
-pub use framing::{Frame, FrameCodec, FrameError, Framing, Header};
+pub use framing::{Frame, FrameCodec, FrameError, Framing, Header, HeaderBytes};
 pub use mapping::Mappings;
 pub use message::{Message, ParseError};
 pub use mti::Mti;

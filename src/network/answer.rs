@@ -19,7 +19,10 @@ pub struct Verdict {
 
 impl Verdict {
     pub fn code(response_code: ResponseCode) -> Verdict {
-        Verdict { response_code, approval_code: None }
+        Verdict {
+            response_code,
+            approval_code: None,
+        }
     }
 }
 
@@ -27,9 +30,10 @@ impl Verdict {
 pub fn verdict(map: &DialectMap, reply: &Reply) -> Verdict {
     match reply {
         Reply::Message(Answer::Authorization { result, .. }) => match result {
-            AnswerResult::Approved { approval_code, .. } => {
-                Verdict { response_code: map.approved, approval_code: Some(*approval_code) }
-            }
+            AnswerResult::Approved { approval_code, .. } => Verdict {
+                response_code: map.approved,
+                approval_code: Some(*approval_code),
+            },
             AnswerResult::Declined(reason) => Verdict::code(map.declined(*reason)),
         },
         Reply::Message(Answer::Reversal { result, .. }) => Verdict::code(match result {
@@ -37,7 +41,9 @@ pub fn verdict(map: &DialectMap, reply: &Reply) -> Verdict {
             ReversalResult::OriginalUnknown => map.unknown_reversal,
             ReversalResult::Duplicate => map.declined(DeclineReason::DuplicateTransmission),
         }),
-        Reply::Unavailable(Unavailable::Overloaded) => Verdict::code(map.declined(DeclineReason::Overloaded)),
+        Reply::Unavailable(Unavailable::Overloaded) => {
+            Verdict::code(map.declined(DeclineReason::Overloaded))
+        }
         _ => Verdict::code(map.declined(DeclineReason::InternalError)),
     }
 }
@@ -49,9 +55,16 @@ pub fn encode_answer(
     verdict: Verdict,
     out: &mut BytesMut,
 ) -> Result<(), EncodeError> {
-    let Some(mti) = request.mti().response() else { return Ok(()) };
+    let Some(mti) = request.mti().response() else {
+        return Ok(());
+    };
     let mut encoder = Encoder::new(&map.dialect, out, mti);
-    let mut pending = [(APPROVAL_CODE, verdict.approval_code.is_some()), (RESPONSE_CODE, true)].into_iter().peekable();
+    let mut pending = [
+        (APPROVAL_CODE, verdict.approval_code.is_some()),
+        (RESPONSE_CODE, true),
+    ]
+    .into_iter()
+    .peekable();
     let mut put_own = |encoder: &mut Encoder, before: u8| -> Result<(), EncodeError> {
         while let Some((field, wanted)) = pending.next_if(|(field, _)| *field < before) {
             match field {
@@ -88,7 +101,11 @@ pub fn encode_management_request(
 ) -> Result<(), EncodeError> {
     let dialect = &map.dialect;
     let is_1993 = dialect.version() == 1;
-    let mti = if is_1993 { Mti::new(1804) } else { Mti::new(800) };
+    let mti = if is_1993 {
+        Mti::new(1804)
+    } else {
+        Mti::new(800)
+    };
     let mut encoder = Encoder::new(dialect, out, mti);
     encoder.text(7, &sent[2..])?;
     encoder.digits(11, u64::from(stan))?;

@@ -42,29 +42,43 @@ struct CodeTable<T> {
 
 impl<T: Copy> CodeTable<T> {
     fn compile(map: &CodeMap, meaning: impl Fn(&str) -> Option<T>) -> CodeTable<T> {
-        let mut codes: Vec<(Box<str>, T)> =
-            map.codes.iter().filter_map(|(code, word)| Some((code.clone(), meaning(word)?))).collect();
+        let mut codes: Vec<(Box<str>, T)> = map
+            .codes
+            .iter()
+            .filter_map(|(code, word)| Some((code.clone(), meaning(word)?)))
+            .collect();
         codes.sort_by_key(|(code, _)| std::cmp::Reverse(code.len()));
-        CodeTable { at: map.at.clone(), codes }
+        CodeTable {
+            at: map.at.clone(),
+            codes,
+        }
     }
 
     fn find(&self, message: &Message) -> Option<T> {
         let value = message.locate::<12>(&self.at)?;
-        self.codes.iter().find(|(code, _)| value.starts_with(&**code)).map(|(_, meaning)| *meaning)
+        self.codes
+            .iter()
+            .find(|(code, _)| value.starts_with(&**code))
+            .map(|(_, meaning)| *meaning)
     }
 }
 
 impl DialectMap {
     pub fn compile(dialect: Arc<Dialect>) -> Result<DialectMap, DialectMapError> {
         let code = |reason: &str| {
-            let text = dialect.response_code(reason).ok_or_else(|| lacks(&dialect, reason))?;
+            let text = dialect
+                .response_code(reason)
+                .ok_or_else(|| lacks(&dialect, reason))?;
             ResponseCode::from(text).map_err(|_| lacks(&dialect, reason))
         };
         let declined = DeclineReason::ALL.iter().map(|reason| code(reason.name()));
         let declined = declined.collect::<Result<Vec<_>, _>>()?;
         let mappings = dialect.mappings();
         let management = Function::ALL.iter().filter_map(|(function, name)| {
-            Some((*function, ArrayString::from(dialect.network_management_code(name)?).ok()?))
+            Some((
+                *function,
+                ArrayString::from(dialect.network_management_code(name)?).ok()?,
+            ))
         });
         Ok(DialectMap {
             approved: code("approved")?,
@@ -74,7 +88,10 @@ impl DialectMap {
             management_declined: code("network_management_declined")?,
             declined,
             kind: CodeTable::compile(&mappings.kind, |word| Some(kind_of(word))),
-            function: mappings.function.as_ref().map(|map| CodeTable::compile(map, kind_of_function)),
+            function: mappings
+                .function
+                .as_ref()
+                .map(|map| CodeTable::compile(map, kind_of_function)),
             entry_mode: CodeTable::compile(&mappings.entry_mode, |word| Some(entry_mode_of(word))),
             channel: mappings
                 .channel
@@ -96,8 +113,12 @@ impl DialectMap {
         let function = self.function.as_ref().and_then(|table| table.find(message));
         match (kind, function) {
             (Kind::Purchase, Some(refined)) => refined,
-            (Kind::Purchase, None) if self.is_up(message, "incremental_authorization") => Kind::Incremental,
-            (Kind::Purchase, None) if self.is_up(message, "pre_authorization") => Kind::PreAuthorization,
+            (Kind::Purchase, None) if self.is_up(message, "incremental_authorization") => {
+                Kind::Incremental
+            }
+            (Kind::Purchase, None) if self.is_up(message, "pre_authorization") => {
+                Kind::PreAuthorization
+            }
             _ => kind,
         }
     }
@@ -107,18 +128,27 @@ impl DialectMap {
     }
 
     pub fn channel(&self, message: &Message) -> Channel {
-        self.channel.iter().find_map(|table| table.find(message)).unwrap_or_default()
+        self.channel
+            .iter()
+            .find_map(|table| table.find(message))
+            .unwrap_or_default()
     }
 
     /// The code by which the dialect names a network management function.
     pub fn management_code(&self, function: Function) -> Option<&str> {
-        self.management.iter().find(|(known, _)| *known == function).map(|(_, code)| code.as_str())
+        self.management
+            .iter()
+            .find(|(known, _)| *known == function)
+            .map(|(_, code)| code.as_str())
     }
 
     /// The function that a network management message names.
     pub fn management_function(&self, message: &Message) -> Option<Function> {
         let code = message.text::<3>(self.dialect.network_management_field())?;
-        self.management.iter().find(|(_, known)| **known == *code).map(|(function, _)| *function)
+        self.management
+            .iter()
+            .find(|(_, known)| **known == *code)
+            .map(|(function, _)| *function)
     }
 
     fn is_up(&self, message: &Message, flag: &str) -> bool {
@@ -131,7 +161,10 @@ impl DialectMap {
 
 fn lacks(dialect: &Dialect, reason: &str) -> DialectMapError {
     let what = format!("[response_codes] needs `{reason}`, a code of up to three characters");
-    DialectMapError { dialect: dialect.name().into(), what }
+    DialectMapError {
+        dialect: dialect.name().into(),
+        what,
+    }
 }
 
 fn kind_of(word: &str) -> Kind {

@@ -21,7 +21,11 @@ pub struct Flights {
 
 impl Flights {
     pub fn new(bound: usize) -> Flights {
-        Flights { places: Vec::new(), free: Vec::new(), bound }
+        Flights {
+            places: Vec::new(),
+            free: Vec::new(),
+            bound,
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -63,7 +67,11 @@ mod tests {
     use super::*;
 
     fn flight() -> InFlight {
-        InFlight { header: HeaderBytes::new(), body: Bytes::new(), received: Instant::now() }
+        InFlight {
+            header: HeaderBytes::new(),
+            body: Bytes::new(),
+            received: Instant::now(),
+        }
     }
 
     #[test]

@@ -30,11 +30,17 @@ impl Function {
     ];
 
     pub fn name(self) -> &'static str {
-        Function::ALL.iter().find(|(known, _)| *known == self).map_or("", |(_, name)| name)
+        Function::ALL
+            .iter()
+            .find(|(known, _)| *known == self)
+            .map_or("", |(_, name)| name)
     }
 
     pub fn from_name(name: &str) -> Option<Function> {
-        Function::ALL.iter().find(|(_, known)| *known == name).map(|(function, _)| *function)
+        Function::ALL
+            .iter()
+            .find(|(_, known)| *known == name)
+            .map(|(function, _)| *function)
     }
 }
 
@@ -72,6 +78,7 @@ pub struct Session {
     last_heard: Millis,
     last_said: Millis,
     to_send: Option<Function>,
+    close: Option<&'static str>,
 }
 
 impl Session {
@@ -88,6 +95,7 @@ impl Session {
             last_heard: now,
             last_said: now,
             to_send: (policy == SignOnPolicy::Send).then_some(Function::SignOn),
+            close: None,
         }
     }
 
@@ -124,20 +132,17 @@ impl Session {
     }
 
     /// The peer answers what we asked.
-    pub fn on_response(&mut self, function: Option<Function>, accepted: bool) -> Option<Action> {
-        let awaited = self.awaited?;
+    pub fn on_response(&mut self, function: Option<Function>, accepted: bool) {
+        let Some(awaited) = self.awaited else { return };
         if function.is_some_and(|function| function != awaited.function) {
-            return None;
+            return;
         }
         self.awaited = None;
         match (awaited.function, accepted) {
-            (Function::SignOn, true) => {
-                self.signed_on = true;
-                None
-            }
-            (Function::SignOn, false) => Some(Action::Close("the peer declined our sign-on")),
-            (Function::SignOff, _) => Some(Action::Close("signed off")),
-            _ => None,
+            (Function::SignOn, true) => self.signed_on = true,
+            (Function::SignOn, false) => self.close = Some("the peer declined our sign-on"),
+            (Function::SignOff, _) => self.close = Some("signed off"),
+            _ => {}
         }
     }
 
@@ -157,17 +162,23 @@ impl Session {
 
     /// What is due at `now`, if anything.
     pub fn poll(&mut self, now: Millis) -> Option<Action> {
+        if let Some(reason) = self.close {
+            return Some(Action::Close(reason));
+        }
         if let Some(function) = self.to_send.take() {
             return Some(self.send(function, now));
         }
         if self.awaited.is_some_and(|awaited| now >= awaited.until) {
-            return Some(Action::Close("the peer did not answer a network management request"));
+            return Some(Action::Close(
+                "the peer did not answer a network management request",
+            ));
         }
         if self.idle_close_ms > 0 && now >= self.last_heard + self.idle_close_ms {
             return Some(Action::Close("the peer has been silent for too long"));
         }
         let quiet_since = self.last_heard.max(self.last_said);
-        if self.idle_echo_ms > 0 && self.awaited.is_none() && now >= quiet_since + self.idle_echo_ms {
+        if self.idle_echo_ms > 0 && self.awaited.is_none() && now >= quiet_since + self.idle_echo_ms
+        {
             return Some(self.send(Function::Echo, now));
         }
         None
@@ -175,18 +186,24 @@ impl Session {
 
     /// When `poll` may next have something to do.
     pub fn next_poll(&self) -> Option<Millis> {
-        if self.to_send.is_some() {
+        if self.to_send.is_some() || self.close.is_some() {
             return Some(0);
         }
         let answer_due = self.awaited.map(|awaited| awaited.until);
         let close_due = (self.idle_close_ms > 0).then_some(self.last_heard + self.idle_close_ms);
         let may_echo = self.idle_echo_ms > 0 && self.awaited.is_none();
         let echo_due = may_echo.then_some(self.last_heard.max(self.last_said) + self.idle_echo_ms);
-        [answer_due, close_due, echo_due].into_iter().flatten().min()
+        [answer_due, close_due, echo_due]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn send(&mut self, function: Function, now: Millis) -> Action {
-        self.awaited = Some(Awaited { function, until: now + self.response_timeout_ms });
+        self.awaited = Some(Awaited {
+            function,
+            until: now + self.response_timeout_ms,
+        });
         self.last_said = now;
         Action::Send(function)
     }
@@ -205,9 +222,15 @@ mod tests {
     fn with_required_the_peer_has_to_sign_on_first() {
         let mut session = session("required");
         assert!(!session.takes_business());
-        assert_eq!(session.on_request(Some(Function::SignOn)), Verdict::Accepted);
+        assert_eq!(
+            session.on_request(Some(Function::SignOn)),
+            Verdict::Accepted
+        );
         assert!(session.takes_business());
-        assert_eq!(session.on_request(Some(Function::SignOff)), Verdict::Accepted);
+        assert_eq!(
+            session.on_request(Some(Function::SignOff)),
+            Verdict::Accepted
+        );
         assert!(!session.takes_business());
     }
 
@@ -216,7 +239,7 @@ mod tests {
         let mut session = session("send");
         assert_eq!(session.poll(0), Some(Action::Send(Function::SignOn)));
         assert!(!session.takes_business());
-        assert_eq!(session.on_response(Some(Function::SignOn), true), None);
+        session.on_response(Some(Function::SignOn), true);
         assert!(session.takes_business());
     }
 
@@ -224,7 +247,8 @@ mod tests {
     fn a_declined_or_unanswered_sign_on_closes() {
         let mut declined = session("send");
         declined.poll(0);
-        assert!(matches!(declined.on_response(None, false), Some(Action::Close(_))));
+        declined.on_response(None, false);
+        assert!(matches!(declined.poll(1), Some(Action::Close(_))));
         let mut unanswered = session("send");
         unanswered.poll(0);
         assert_eq!(unanswered.poll(9_999), None);
@@ -234,10 +258,13 @@ mod tests {
     #[test]
     fn a_quiet_line_gets_an_echo_and_a_dead_one_is_closed() {
         let mut session = session("optional");
-        assert_eq!((session.next_poll(), session.poll(59_999)), (Some(60_000), None));
+        assert_eq!(
+            (session.next_poll(), session.poll(59_999)),
+            (Some(60_000), None)
+        );
         assert_eq!(session.poll(60_000), Some(Action::Send(Function::Echo)));
         session.heard(60_010);
-        assert_eq!(session.on_response(Some(Function::Echo), true), None);
+        session.on_response(Some(Function::Echo), true);
         assert_eq!(session.next_poll(), Some(120_010));
         session.poll(120_010);
         assert!(matches!(session.poll(130_010), Some(Action::Close(_))));
@@ -251,7 +278,8 @@ mod tests {
         ours.drain();
         assert!(!ours.takes_business() && ours.is_signing_off());
         assert_eq!(ours.poll(1), Some(Action::Send(Function::SignOff)));
-        assert!(matches!(ours.on_response(Some(Function::SignOff), true), Some(Action::Close(_))));
+        ours.on_response(Some(Function::SignOff), true);
+        assert!(matches!(ours.poll(2), Some(Action::Close(_))));
         let mut theirs = session("optional");
         theirs.drain();
         assert!(!theirs.takes_business() && !theirs.is_signing_off());

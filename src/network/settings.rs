@@ -110,19 +110,36 @@ pub struct SettingsError {
 impl NetworkSettings {
     /// Checks what the types do not, and gives the framing.
     pub fn frame_codec(&self) -> Result<FrameCodec, SettingsError> {
-        let error = |what: String| SettingsError { network: self.name.clone(), what };
+        let error = |what: String| SettingsError {
+            network: self.name.clone(),
+            what,
+        };
         if self.name.is_empty() || self.name.len() > 16 {
             return Err(error("`name` takes 1 to 16 characters".into()));
         }
         if self.listen.is_some() == self.connect.is_some() {
-            return Err(error("give either `listen` or `connect`, a host and a port".into()));
+            return Err(error(
+                "give either `listen` or `connect`, a host and a port".into(),
+            ));
         }
         if self.in_flight_max == 0 || self.frame_bytes_max < 32 {
-            return Err(error("`in_flight_max` must be above 0 and `frame_bytes_max` at least 32".into()));
+            return Err(error(
+                "`in_flight_max` must be above 0 and `frame_bytes_max` at least 32".into(),
+            ));
         }
-        let framing: Framing = self.framing.parse().map_err(|e| error(format!("`framing`: {e}")))?;
-        let header: Header = self.header.parse().map_err(|e| error(format!("`header`: {e}")))?;
-        Ok(FrameCodec { framing, header, max_frame_len: self.frame_bytes_max })
+        let framing: Framing = self
+            .framing
+            .parse()
+            .map_err(|e| error(format!("`framing`: {e}")))?;
+        let header: Header = self
+            .header
+            .parse()
+            .map_err(|e| error(format!("`header`: {e}")))?;
+        Ok(FrameCodec {
+            framing,
+            header,
+            max_frame_len: self.frame_bytes_max,
+        })
     }
 
     pub fn write_timeout(&self) -> Duration {

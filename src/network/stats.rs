@@ -3,8 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Upper bounds of the latency buckets, in microseconds.
-pub const LATENCY_BOUNDS_US: [u64; 14] =
-    [50, 100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 51_200, 102_400, 409_600, 1_638_400];
+pub const LATENCY_BOUNDS_US: [u64; 14] = [
+    50, 100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 51_200, 102_400, 409_600,
+    1_638_400,
+];
 
 #[derive(Debug, Default)]
 pub struct NetworkStats {
@@ -34,7 +36,13 @@ impl NetworkStats {
 
     /// Counts per bucket (the last is beyond all bounds), and the sum in microseconds.
     pub fn latency(&self) -> (Vec<u64>, u64) {
-        let counts = self.latency_buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
-        (counts.collect(), self.latency_sum_us.load(Ordering::Relaxed))
+        let counts = self
+            .latency_buckets
+            .iter()
+            .map(|bucket| bucket.load(Ordering::Relaxed));
+        (
+            counts.collect(),
+            self.latency_sum_us.load(Ordering::Relaxed),
+        )
     }
 }

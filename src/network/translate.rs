@@ -4,14 +4,15 @@
 use super::dialect_map::DialectMap;
 use crate::engine::command::{Action, Authorize, Reverse};
 use crate::engine::facts::{
-    Amounts, Check, Country, MatchKey, MatchKeys, Merchant, NetworkReference, RepeatKey, Verification,
+    Amounts, Check, Country, MatchKey, MatchKeys, Merchant, NetworkReference, RepeatKey,
+    Verification,
 };
 use crate::engine::ids::{AccountId, AuthorizationId, CardId, ReversalId};
 use crate::engine::money::{Currency, Money};
 use crate::engine::registry::{RegistryAction, RegistryView};
 use crate::engine::time::Expiry;
-use crate::iso8583::mapping::{Location, OriginalData};
-use crate::iso8583::{Message, Mti};
+use crate::iso8583::Message;
+use crate::iso8583::mapping::OriginalData;
 use crate::security::{CardRoute, Cvk, MatchKeyHasher, Pan, PanHasher, PanIndex};
 use arrayvec::ArrayString;
 use std::sync::Arc;
@@ -52,7 +53,8 @@ struct Named {
 
 impl Named {
     fn card_id(&self) -> CardId {
-        self.route.map_or(CardId::default(), |route| CardId(route.card_id))
+        self.route
+            .map_or(CardId::default(), |route| CardId(route.card_id))
     }
 
     fn root(&self) -> Option<AccountId> {
@@ -62,7 +64,12 @@ impl Named {
 
 impl Translator {
     /// `id` becomes the authorization's or the reversal's.
-    pub fn translate(&self, message: &Message, id: u64, view: &RegistryView) -> Result<Translated, Untranslatable> {
+    pub fn translate(
+        &self,
+        message: &Message,
+        id: u64,
+        view: &RegistryView,
+    ) -> Result<Translated, Untranslatable> {
         let mti = message.mti();
         match (mti.class(), mti.function()) {
             (1, 0) => self.authorization(message, AuthorizationId(id), view),
@@ -96,15 +103,28 @@ impl Translator {
             reference,
         };
         Ok(match named.root() {
-            Some(root) => Translated::Shard { root, action: Action::Authorize(authorize) },
+            Some(root) => Translated::Shard {
+                root,
+                action: Action::Authorize(authorize),
+            },
             None => {
-                let bin_known = view.programs.values().any(|program| named.digits.starts_with(&*program.bin));
-                Translated::Registry(RegistryAction::AuthorizeUnknownCard { authorize, bin_known })
+                let bin_known = view
+                    .programs
+                    .values()
+                    .any(|program| named.digits.starts_with(&*program.bin));
+                Translated::Registry(RegistryAction::AuthorizeUnknownCard {
+                    authorize,
+                    bin_known,
+                })
             }
         })
     }
 
-    fn reversal(&self, message: &Message, reversal_id: ReversalId) -> Result<Translated, Untranslatable> {
+    fn reversal(
+        &self,
+        message: &Message,
+        reversal_id: ReversalId,
+    ) -> Result<Translated, Untranslatable> {
         let named = self.card(message)?;
         let reference = self.reference(message)?;
         let original = self.original(message);
@@ -117,7 +137,10 @@ impl Translator {
             reference,
         };
         Ok(match named.root() {
-            Some(root) => Translated::Shard { root, action: Action::Reverse(reverse) },
+            Some(root) => Translated::Shard {
+                root,
+                action: Action::Reverse(reverse),
+            },
             None => Translated::Registry(RegistryAction::ReverseUnknownCard(reverse)),
         })
     }
@@ -129,7 +152,9 @@ impl Translator {
             Some(digits) => (digits, stated),
             None => {
                 let track = message.text::<37>(35).ok_or(Untranslatable::Field(2))?;
-                let (digits, rest) = track.split_once(['=', 'D']).ok_or(Untranslatable::Field(35))?;
+                let (digits, rest) = track
+                    .split_once(['=', 'D'])
+                    .ok_or(Untranslatable::Field(35))?;
                 let digits = ArrayString::from(digits).map_err(|_| Untranslatable::Field(35))?;
                 (digits, stated.or_else(|| rest.get(..4)?.parse().ok()))
             }
@@ -144,7 +169,12 @@ impl Translator {
         };
         let pan_hash = self.pan_hasher.pan_hash(digits.as_bytes());
         let route = self.pan_index.lookup(pan_hash);
-        Ok(Named { digits, pan_hash, route, expiry })
+        Ok(Named {
+            digits,
+            pan_hash,
+            route,
+            expiry,
+        })
     }
 
     fn reference(&self, message: &Message) -> Result<NetworkReference, Untranslatable> {
@@ -159,14 +189,20 @@ impl Translator {
 
     fn merchant(&self, message: &Message) -> Merchant {
         let mappings = self.map.dialect.mappings();
-        let at = |location: &Option<Location>| location.as_ref();
-        let own = at(&mappings.merchant_country).and_then(|at| message.locate::<3>(at));
+        let own = mappings
+            .merchant_country
+            .as_ref()
+            .and_then(|at| message.locate::<3>(at));
         let own = own.and_then(|text| country(&text));
         let acquirers = || message.text::<3>(19).and_then(|text| country(&text));
         Merchant {
             id: message.text(42).unwrap_or_default(),
             name: message.locate(&mappings.merchant_name).unwrap_or_default(),
-            city: at(&mappings.merchant_city).and_then(|at| message.locate(at)).unwrap_or_default(),
+            city: mappings
+                .merchant_city
+                .as_ref()
+                .and_then(|at| message.locate(at))
+                .unwrap_or_default(),
             country: own.or_else(acquirers).unwrap_or(Country::UNKNOWN),
             country_is_acquirers: own.is_none() && message.has(19),
             mcc: message.digits(18).unwrap_or(0) as u16,
@@ -181,22 +217,33 @@ impl Translator {
             Some(given) if self.cvv2_matches(&given, named) => Check::Match,
             Some(_) => Check::Mismatch,
         };
-        Verification { expiry: named.expiry, cvv, ..Verification::default() }
+        Verification {
+            expiry: named.expiry,
+            cvv,
+            ..Verification::default()
+        }
     }
 
     /// CVV2 is computed over the card's own expiry, whatever the message states.
     fn cvv2_matches(&self, given: &str, named: &Named) -> bool {
-        let Some(route) = named.route else { return false };
+        let Some(route) = named.route else {
+            return false;
+        };
         let expiry = Expiry(route.expiry);
         let pan = Pan::parse(&named.digits);
-        pan.is_ok_and(|pan| self.cvk.verify_cvv2(&pan, expiry.year(), expiry.month(), given))
+        pan.is_ok_and(|pan| {
+            self.cvk
+                .verify_cvv2(&pan, expiry.year(), expiry.month(), given)
+        })
     }
 
     /// The identity of a message by which its repeat is known, over the fields that the dialect names.
     fn repeat_key(&self, message: &Message, named: &Named) -> RepeatKey {
         let mti = message.mti().without_repeat();
         let mut key = self.match_key_hasher.hasher();
-        key.part(b"repeat").part(self.network.as_bytes()).part(&[mti.class(), mti.function()]);
+        key.part(b"repeat")
+            .part(self.network.as_bytes())
+            .part(&[mti.class(), mti.function()]);
         for field in self.map.dialect.repeat_key_fields() {
             match field {
                 2 => key.part(&named.pan_hash.to_le_bytes()),
@@ -214,22 +261,36 @@ impl Translator {
         reference: &NetworkReference,
         original: Option<Original>,
     ) -> MatchKeys {
-        let trimmed = |id: &ArrayString<11>| ArrayString::<11>::from(id.trim_start_matches('0')).unwrap_or_default();
-        let acquirer = original.and_then(|o| o.acquirer_id).unwrap_or(reference.acquirer_id);
+        let trimmed = |id: &ArrayString<11>| {
+            ArrayString::<11>::from(id.trim_start_matches('0')).unwrap_or_default()
+        };
+        let acquirer = original
+            .and_then(|o| o.acquirer_id)
+            .unwrap_or(reference.acquirer_id);
         let acquirer = trimmed(&acquirer);
         let stan = original.map_or(reference.stan, |original| original.stan);
-        let sent = original.map(|o| o.sent).or_else(|| message.text(sent_field(self.original_data())));
+        let sent = original
+            .map(|o| o.sent)
+            .or_else(|| message.text(sent_field(self.original_data())));
         let key = |name: &[u8], parts: [&[u8]; 3]| {
             let mut key = self.match_key_hasher.hasher();
-            key.part(name).part(self.network.as_bytes()).part(&named.pan_hash.to_le_bytes());
-            parts.into_iter().for_each(|part| drop(key.part(part)));
+            key.part(name)
+                .part(self.network.as_bytes())
+                .part(&named.pan_hash.to_le_bytes());
+            parts.into_iter().for_each(|part| {
+                key.part(part);
+            });
             MatchKey(key.finish() as u64)
         };
         let stan = stan.to_le_bytes();
         let mut keys = MatchKeys::new();
         keys.extend(sent.map(|sent| key(b"sent", [acquirer.as_bytes(), &stan, sent.as_bytes()])));
         if !reference.rrn.is_empty() {
-            let parts = [acquirer.as_bytes(), reference.rrn.as_bytes(), reference.terminal_id.as_bytes()];
+            let parts = [
+                acquirer.as_bytes(),
+                reference.rrn.as_bytes(),
+                reference.terminal_id.as_bytes(),
+            ];
             keys.push(key(b"rrn", parts));
         }
         let local = (message.raw(12), message.raw(13));
@@ -259,7 +320,11 @@ impl Translator {
         };
         let all_zero = acquirer.bytes().all(|digit| digit == b'0');
         let acquirer_id = ArrayString::from(acquirer).ok().filter(|_| !all_zero);
-        Some(Original { stan, sent, acquirer_id })
+        Some(Original {
+            stan,
+            sent,
+            acquirer_id,
+        })
     }
 }
 
@@ -282,18 +347,34 @@ fn sent_field(original: OriginalData) -> u8 {
 fn amounts(message: &Message) -> Result<Amounts, Untranslatable> {
     let transaction = money(message, 4, 49)?.unwrap_or_default();
     // Without a currency of its own, DE6 says nothing.
-    let billing = if message.has(51) { money(message, 6, 51)? } else { None };
-    Ok(Amounts { transaction, billing })
+    let billing = if message.has(51) {
+        money(message, 6, 51)?
+    } else {
+        None
+    };
+    Ok(Amounts {
+        transaction,
+        billing,
+    })
 }
 
-fn money(message: &Message, amount_field: u8, currency_field: u8) -> Result<Option<Money>, Untranslatable> {
-    let Some(amount) = message.digits(amount_field) else { return Ok(None) };
+fn money(
+    message: &Message,
+    amount_field: u8,
+    currency_field: u8,
+) -> Result<Option<Money>, Untranslatable> {
+    let Some(amount) = message.digits(amount_field) else {
+        return Ok(None);
+    };
     let amount_minor = i64::try_from(amount).map_err(|_| Untranslatable::Field(amount_field))?;
     let currency = match message.text::<3>(currency_field) {
         None => Currency::ABSENT,
         Some(text) => currency(&text).ok_or(Untranslatable::Field(currency_field))?,
     };
-    Ok(Some(Money { amount_minor, currency }))
+    Ok(Some(Money {
+        amount_minor,
+        currency,
+    }))
 }
 
 /// ISO 4217 in digits, as most dialects have it, or in letters.
@@ -306,16 +387,11 @@ fn currency(text: &str) -> Option<Currency> {
 
 /// ISO 3166 as two or three letters or three digits.
 fn country(text: &str) -> Option<Country> {
-    let known = match (text.len(), text.parse::<i32>()) {
+    let known = match (text.len(), text.parse::<u16>()) {
         (3, Ok(numeric)) => rust_iso3166::from_numeric(numeric),
         (3, Err(_)) => rust_iso3166::from_alpha3(text),
         (2, Err(_)) => rust_iso3166::from_alpha2(text),
         _ => None,
     };
     Country::from_alpha2(known?.alpha2)
-}
-
-/// Whether a message must not be turned away: a reversal or an advice.
-pub fn must_be_taken(mti: Mti) -> bool {
-    mti.class() == 4 || mti.function() == 2
 }

@@ -16,6 +16,8 @@ pub struct CardRoute {
     pub card_id: u64,
     /// The root of its account tree, which chooses the shard.
     pub root_account_id: u64,
+    /// Months since 2000-01 in which the card expires, for what is computed over it (CVV2).
+    pub expiry: u16,
 }
 
 /// A concurrent map from [`PanHasher::pan_hash`](super::PanHasher::pan_hash) to [`CardRoute`].
@@ -97,6 +99,7 @@ mod tests {
         CardRoute {
             card_id,
             root_account_id: card_id / 10,
+            expiry: 0,
         }
     }
 

@@ -7,18 +7,19 @@ use super::reply::{HeldReplies, Reply, ReplySink, Unavailable};
 use super::request::{Batch, RegistryMessage, RegistryRequest, ShardMessage, ShardRequest, Token};
 use super::stats::ShardStats;
 use crate::engine::command::Action;
-use crate::engine::ids::{AccountId, CardId};
+use crate::engine::ids::CardId;
 use crate::engine::record;
 use crate::engine::registry::{
-    Registry, RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome, RegistryView,
+    IssueCard, Registry, RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome,
+    RegistryView,
 };
 use crate::engine::registry_decide::{answer, apply, decide};
 use crate::engine::world::{PendingCard, open_card_of, shard_of};
 use crate::journal::{Handle, JournalError, RecordBatch, Sequence, Space};
 use std::sync::{Arc, RwLock};
 
-/// Told of each card as it is issued: the keyed hash of its number, its id, its tree.
-pub type CardIssuedHook = Box<dyn Fn(u128, CardId, AccountId) + Send>;
+/// Told of each card as it is issued.
+pub type CardIssuedHook = Box<dyn Fn(&IssueCard) + Send>;
 
 pub struct RegistryWorker {
     pub registry: Registry,
@@ -131,7 +132,7 @@ impl RegistryWorker {
     ) -> Option<Reply> {
         match &command.action {
             RegistryAction::IssueCard(issue) => {
-                (self.on_card_issued)(issue.pan_hash, issue.card_id, issue.root);
+                (self.on_card_issued)(issue);
                 let pending = open_card_of(issue, event);
                 forward
                     .open_cards

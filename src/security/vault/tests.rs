@@ -413,6 +413,7 @@ fn no_type_shows_card_data_or_keys() {
     let index = PanIndex::new();
     let pan_hash = vault.pan_hasher().pan_hash(PAN.as_bytes());
     let route = crate::security::CardRoute {
+        expiry: 0,
         card_id: 1,
         root_account_id: 2,
     };
