@@ -105,11 +105,37 @@ pub const NETWORK_FUNCTIONS: &[&str] = &[
     "advice_recovery_stop",
 ];
 
-const BUILTIN: &[(&str, &str)] = &[(
+const BUILTIN: &[(&str, &str)] = &[
+    (
+        "iso8583-1987-ascii",
+        include_str!("../../specs/iso8583-1987-ascii.toml"),
+    ),
+    (
+        "iso8583-1987-binary",
+        include_str!("../../specs/iso8583-1987-binary.toml"),
+    ),
+    (
+        "iso8583-1993-ascii",
+        include_str!("../../specs/iso8583-1993-ascii.toml"),
+    ),
+    (
+        "iso8583-1993-binary",
+        include_str!("../../specs/iso8583-1993-binary.toml"),
+    ),
+    ("visa-base1", include_str!("../../specs/visa-base1.toml")),
+    (
+        "mastercard-ebcdic",
+        include_str!("../../specs/mastercard-ebcdic.toml"),
+    ),
+];
+const BUILTIN_NAMES: &[&str] = &[
     "iso8583-1987-ascii",
-    include_str!("../../specs/iso8583-1987-ascii.toml"),
-)];
-const BUILTIN_NAMES: &[&str] = &["iso8583-1987-ascii"];
+    "iso8583-1987-binary",
+    "iso8583-1993-ascii",
+    "iso8583-1993-binary",
+    "visa-base1",
+    "mastercard-ebcdic",
+];
 
 /// A compiled dialect.
 #[derive(Clone, Debug)]
@@ -236,9 +262,23 @@ fn with_base(mut section: Section, depth: usize) -> Result<Section, SpecError> {
         return Err(place.error("`extends` goes round in circles or too deep"));
     }
     let mut merged = with_base(read(&format!("specs/{name}.toml"), text)?, depth + 1)?;
+    replace_whole(&mut merged, &section);
     overlay(&mut merged.keys, section.keys);
     merged.place = section.place;
     Ok(merged)
+}
+
+/// Tables merge key by key, but half of one structure or code map with half of another makes no
+/// sense: what the overlay names there, it replaces.
+fn replace_whole(base: &mut Section, top: &Section) {
+    for table in ["structure", "mappings"] {
+        let (Some(below), Some(above)) = (base.keys.get_mut(table), top.keys.get(table)) else {
+            continue;
+        };
+        if let (Value::Table(below), Value::Table(above)) = (&mut below.value, &above.value) {
+            below.retain(|key, _| !above.contains_key(key));
+        }
+    }
 }
 
 fn compile(mut file: Section) -> Result<Dialect, SpecError> {
@@ -413,3 +453,7 @@ fn mirrored(mut section: Section) -> Result<[Vec<u8>; 10], SpecError> {
     section.done()?;
     Ok(mirrored)
 }
+
+#[cfg(test)]
+#[path = "dialect_tests.rs"]
+mod tests;

@@ -6,6 +6,7 @@
 //! `network` compiles.
 
 pub mod charset;
+pub mod describe;
 pub mod dialect;
 mod emv;
 pub mod encode;
