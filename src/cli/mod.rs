@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+pub mod describe;
 pub mod node;
 pub mod serve;
 
@@ -17,6 +18,7 @@ pub struct Cli {
 pub enum Command {
     Serve(serve::Serve),
     Check(serve::Check),
+    Describe(describe::Describe),
 }
 
 /// Runs a subcommand and gives the process's exit code.
@@ -24,5 +26,6 @@ pub fn run(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
         Command::Serve(serve) => serve::run(&serve),
         Command::Check(check) => serve::check(&check),
+        Command::Describe(describe) => describe::run(&describe),
     }
 }

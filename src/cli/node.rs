@@ -103,7 +103,7 @@ pub fn start_core(config: &Config) -> Result<Core> {
 
 fn recover_world(config: &Config) -> Result<Recovered> {
     let folder = config.data.dir.join("journal");
-    let storage = FileStorage::new(&folder).with_context(|| {
+    let storage = FileStorage::create(&folder).with_context(|| {
         format!(
             "cannot use the data folder {}; check `[data] dir`",
             config.data.dir.display()
