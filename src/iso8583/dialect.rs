@@ -42,6 +42,7 @@ pub const RESPONSE_REASONS: &[&str] = &[
     "card_stolen",
     "card_closed",
     "card_used",
+    "token_suspended",
     "account_frozen",
     "account_closed",
     "program_suspended",
