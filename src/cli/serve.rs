@@ -4,6 +4,7 @@ use super::node::{start_core, start_networks};
 use crate::config::{Config, LogFormat};
 use crate::network::listener::compile;
 use anyhow::Result;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 
@@ -72,7 +73,8 @@ pub fn start_log(config: &Config) {
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(&config.log.filter));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     // A second call, as in tests, keeps the first log.
     let _ = match config.log.format {
         LogFormat::Text => log.try_init(),

@@ -1,1 +1,1 @@
-
+//! Tests of `describe.rs`.

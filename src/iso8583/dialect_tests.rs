@@ -1,3 +1,4 @@
+//! Tests of `dialect.rs`.
 use super::*;
 use crate::iso8583::field::Mask;
 

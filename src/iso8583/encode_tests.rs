@@ -1,3 +1,4 @@
+//! Tests of `encode.rs`.
 use super::*;
 use crate::iso8583::message::tests::REQUEST;
 

@@ -1,3 +1,4 @@
+//! Tests of `framing.rs`.
 use super::*;
 
 fn codec(framing: Framing, header: Header) -> FrameCodec {

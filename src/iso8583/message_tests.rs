@@ -1,3 +1,4 @@
+//! Tests of `message.rs`.
 use super::*;
 
 fn dialect() -> Dialect {

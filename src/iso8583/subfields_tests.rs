@@ -1,1 +1,1 @@
-
+//! Tests of `subfields.rs`.
