@@ -25,7 +25,7 @@ pub fn describe_text(dialect: &Dialect, bytes: &[u8]) -> String {
         out.push('\n');
     };
     line(format_args!("{}, {} bytes", dialect.name(), bytes.len()));
-    if !error.as_ref().is_some_and(|error| error.field == 0) {
+    if error.as_ref().is_none_or(|error| error.field != 0) {
         line(format_args!(
             "{:<8}{}  {}",
             "MTI",

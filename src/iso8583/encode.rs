@@ -5,7 +5,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::{
     charset::{CodePage, all_in_class},
-    dialect::Dialect,
+    dialect::{Dialect, Secondary},
     field::{Content, Encoding, Layout, Length, Pad},
     message::Message,
     mti::Mti,
@@ -64,6 +64,7 @@ pub struct Encoder<'d, 'b> {
     start: usize,
     bitmap_at: usize,
     bitmap: [u64; 3],
+    bitmaps: usize,
     last: u8,
     finished: bool,
 }
@@ -89,11 +90,12 @@ impl<'d, 'b> Encoder<'d, 'b> {
             start,
             bitmap_at,
             bitmap: [0; 3],
+            bitmaps: 1,
             last: 1,
             finished: false,
         };
         encoder.out.put_bytes(0, encoder.bitmap_width());
-        if dialect.envelope.secondary_always {
+        if dialect.envelope.secondary != Secondary::OnDemand {
             encoder.announce(1);
         }
         encoder
@@ -118,7 +120,10 @@ impl<'d, 'b> Encoder<'d, 'b> {
         let end = self.out.len();
         self.out.put_bytes(0, width);
         self.out.copy_within(at..end, at + width);
-        self.bitmap[word - 1] |= 1 << 63;
+        if word > 1 || self.dialect.envelope.secondary != Secondary::AlwaysUnannounced {
+            self.bitmap[word - 1] |= 1 << 63;
+        }
+        self.bitmaps += 1;
     }
 
     /// Marks the field as present, in order.
@@ -140,10 +145,8 @@ impl<'d, 'b> Encoder<'d, 'b> {
     #[inline]
     fn mark(&mut self, field: u8) {
         let word = usize::from(field - 1) / 64;
-        for next in 1..=word {
-            if self.bitmap[next - 1] >> 63 == 0 {
-                self.announce(next);
-            }
+        for next in self.bitmaps..=word {
+            self.announce(next);
         }
         self.bitmap[word] |= 1 << (63 - (field - 1) % 64);
         self.last = field;
@@ -267,10 +270,7 @@ impl<'d, 'b> Encoder<'d, 'b> {
     pub fn finish(mut self) -> usize {
         let encoding = self.dialect.envelope.bitmap;
         let mut at = self.bitmap_at;
-        for word in 0..3 {
-            if word > 0 && self.bitmap[word - 1] >> 63 == 0 {
-                break;
-            }
+        for word in 0..self.bitmaps {
             at += put_bitmap(encoding, self.bitmap[word], &mut self.out[at..]);
         }
         self.finished = true;

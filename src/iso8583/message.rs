@@ -5,7 +5,7 @@ use arrayvec::{ArrayString, ArrayVec};
 
 use super::{
     charset::CodePage,
-    dialect::{Dialect, MAX_FIELD},
+    dialect::{Dialect, MAX_FIELD, Secondary},
     field::{Content, Encoding, FieldSpec, Layout, Length},
     mti::Mti,
     parse_error::{error, explain},
@@ -316,7 +316,7 @@ fn read_bitmaps<'a>(
     let (mut rest, mut bitmap) = (input, [0_u64; 3]);
     (rest, bitmap[0]) = read_bitmap(envelope.bitmap, bytes, rest)?;
     let second = bitmap[0] >> 63 == 1;
-    if second || envelope.secondary_always {
+    if second || envelope.secondary != Secondary::OnDemand {
         bitmap[0] &= !(1 << 63);
         (rest, bitmap[1]) = read_bitmap(envelope.bitmap, bytes, rest)?;
         if envelope.tertiary && bitmap[1] >> 63 == 1 {

@@ -16,6 +16,8 @@ pub mod mapping;
 pub mod message;
 pub mod mti;
 mod parse_error;
+#[cfg(test)]
+mod proptests;
 pub mod spec;
 pub mod structure;
 pub mod subfields;
