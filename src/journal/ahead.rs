@@ -1,6 +1,6 @@
 //! Segments prepared ahead of the live one, so that the change to the next costs the commit thread
-//! nothing and a full disk is noticed a whole reserve early. Also remembers which segments were
-//! sealed since start, for the compressor.
+//! nothing and a full disk is noticed a whole reserve early. Also holds what the helper threads need
+//! to know: how far segments are sealed, and which records are still needed.
 
 use std::{
     collections::VecDeque,
@@ -10,6 +10,8 @@ use std::{
 };
 
 use super::{
+    Sequence,
+    compress::{self, Pace},
     error::JournalError,
     segment,
     settings::Settings,
@@ -48,7 +50,11 @@ struct State {
     /// A helper thread runs; without one, `take` prepares by itself.
     helped: bool,
     stopping: bool,
-    sealed: Vec<u64>,
+    /// Segments below this number take no more frames; their last record.
+    sealed_below: u64,
+    sealed_through: Sequence,
+    /// No record from here on may be removed.
+    floor: Sequence,
 }
 
 impl Ahead {
@@ -171,10 +177,81 @@ impl Ahead {
         self.changed.notify_all();
     }
 
-    /// Notes that a segment will not change any more.
-    pub fn seal(&self, number: u64) {
-        self.state().sealed.push(number);
+    /// Notes that segments below this one will not change any more, and their last record.
+    pub fn seal_below(&self, number: u64, through: Sequence) {
+        let mut state = self.state();
+        (state.sealed_below, state.sealed_through) = (number, through);
         self.changed.notify_all();
+    }
+
+    /// The last record in sealed segments.
+    pub fn sealed_through(&self) -> Sequence {
+        self.state().sealed_through
+    }
+
+    /// Allows records before this one to be removed. Never goes back.
+    pub fn set_floor(&self, floor: Sequence) {
+        let mut state = self.state();
+        state.floor = state.floor.max(floor);
+        self.changed.notify_all();
+    }
+
+    /// Compresses or removes one segment, if there is one to do; true if it did.
+    pub fn tidy_one(
+        &self,
+        storage: &Arc<dyn Storage>,
+        settings: &Settings,
+        stats: &Stats,
+        pace: &mut Pace<'_>,
+    ) -> bool {
+        let (sealed_below, floor) = {
+            let state = self.state();
+            (state.sealed_below, state.floor)
+        };
+        let removed = compress::remove_oldest(storage, settings, sealed_below, floor);
+        let done = match removed {
+            Ok(false) if settings.compress => {
+                let done = compress::compress_oldest(storage, sealed_below, pace);
+                done.inspect(|done| stats.count_compressed(*done))
+            }
+            other => other,
+        };
+        done.unwrap_or_else(|_| {
+            stats.count_tidy_failure();
+            false
+        })
+    }
+
+    /// The compressing thread's life. It works at most half of the time, and gives up when told.
+    pub fn tidy(&self, storage: &Arc<dyn Storage>, settings: &Settings, stats: &Stats) {
+        loop {
+            let seen = {
+                let state = self.state();
+                (state.sealed_below, state.floor)
+            };
+            let mut began = storage.elapsed();
+            let mut pace = || {
+                let go_on = self.pause(storage.elapsed().saturating_sub(began));
+                began = storage.elapsed();
+                go_on
+            };
+            while self.tidy_one(storage, settings, stats, &mut pace) {}
+            let unchanged =
+                |state: &mut State| !state.stopping && (state.sealed_below, state.floor) == seen;
+            let state = self.changed.wait_while(self.state(), unchanged);
+            if state.unwrap_or_else(PoisonError::into_inner).stopping {
+                return;
+            }
+        }
+    }
+
+    /// Pauses as long as asked, less if the journal is closing; false then.
+    fn pause(&self, time: Duration) -> bool {
+        let going_on = |state: &mut State| !state.stopping;
+        let paused = self
+            .changed
+            .wait_timeout_while(self.state(), time, going_on);
+        !paused.unwrap_or_else(PoisonError::into_inner).0.stopping
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -358,6 +358,18 @@ impl Handle {
         self.shared.ahead.space()
     }
 
+    /// The last record in sealed segments: where the snapshot follower stops to take a snapshot. It
+    /// is the last of its frame.
+    pub fn sealed_through(&self) -> Sequence {
+        self.shared.ahead.sealed_through()
+    }
+
+    /// Allows segments wholly before this record to be removed, as `retain` asks: the oldest record
+    /// that the older snapshot or any follower still needs. Without a call nothing is removed.
+    pub fn set_floor(&self, floor: Sequence) {
+        self.shared.ahead.set_floor(floor);
+    }
+
     /// Counters for metrics.
     pub fn stats(&self) -> Arc<Stats> {
         self.shared.stats.clone()

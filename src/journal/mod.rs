@@ -20,6 +20,7 @@
 mod ahead;
 mod batch;
 mod commit;
+mod compress;
 mod error;
 mod frame;
 pub mod lock;
@@ -43,7 +44,10 @@ pub use recover::{Position, Recovered, Truncated, Visit};
 pub use run::{Journal, OnFatal, RunningJournal};
 pub use settings::{Retain, Settings};
 pub use stats::{SYNC_BOUNDS_US, Stats, StatsReading};
-pub use storage::{Access, FileStorage, FolderLock, MemoryStorage, Storage, StorageFile};
+pub use storage::{
+    Access, CrashingStorage, Fault, Faults, FileStorage, FolderLock, Loss, MemoryStorage, Storage,
+    StorageFile,
+};
 
 /// Number of a record. The first is 1; they follow without a gap over the whole journal.
 pub type Sequence = u64;

@@ -80,6 +80,12 @@ pub(super) fn open(
     let mut writer = writer_at(storage, settings, &tail, new_journal_id, lock)?;
     // Proves the last frame durable, to readers beside us and to the next recovery.
     writer.mark()?;
+    let live = first_header(&writer.storage, writer.live.number)?;
+    if let Some(header) = live {
+        writer
+            .ahead
+            .seal_below(writer.live.number, header.first_sequence - 1);
+    }
     let (journal_id, durable) = (writer.journal_id, writer.durable());
     Ok((
         writer,
@@ -163,7 +169,7 @@ pub(super) fn start_segment(
     Ok(Some(oldest))
 }
 
-fn first_header(
+pub(super) fn first_header(
     storage: &Arc<dyn Storage>,
     number: u64,
 ) -> Result<Option<FrameHeader>, JournalError> {
@@ -418,7 +424,7 @@ fn writer_at(
         ahead,
         live,
         link: tail.link,
-        sealing: None,
+        sealing: false,
         _lock: lock,
     })
 }

@@ -145,6 +145,17 @@ impl Journal {
             .prepare_one(&*self.writer.storage, &self.writer.settings)
     }
 
+    /// Compresses or removes one sealed segment, if there is one to do; true if it did.
+    pub fn tidy(&mut self) -> bool {
+        let writer = &self.writer;
+        writer.ahead.tidy_one(
+            &writer.storage,
+            &writer.settings,
+            &writer.stats,
+            &mut || true,
+        )
+    }
+
     /// Gives the journal its threads. `on_fatal` should end the process.
     ///
     /// # Errors
@@ -159,9 +170,14 @@ impl Journal {
             helpers: Vec::new(),
         };
         running.ahead.set_helped(true);
-        let ahead = running.ahead.clone();
-        let helper = spawn("journal-prepare", move || ahead.help(&*storage, &settings))?;
-        running.helpers.push(helper);
+        let (ahead, tidier) = (running.ahead.clone(), running.ahead.clone());
+        let (storage_too, settings_too) = (storage.clone(), settings.clone());
+        let stats = self.writer.stats.clone();
+        let tidy = move || tidier.tidy(&storage_too, &settings_too, &stats);
+        running.helpers.push(spawn("journal-prepare", move || {
+            ahead.help(&*storage, &settings)
+        })?);
+        running.helpers.push(spawn("journal-tidy", tidy)?);
         running.commit = Some(spawn("journal-commit", move || self.run(on_fatal))?);
         Ok(running)
     }

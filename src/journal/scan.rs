@@ -12,9 +12,11 @@ use super::{
     storage::Storage,
 };
 
-/// Read ahead by this much while frames keep coming, and by `READ_AT_TAIL` once they do not.
+/// Read ahead by this much while frames keep coming; begin with `READ_AT_TAIL`, also when they stop.
 const READ_AHEAD: usize = 1 << 20;
 const READ_AT_TAIL: usize = 16 << 10;
+/// Step of a search behind the end.
+const SEARCH: usize = 64 << 10;
 
 /// What the next frame must continue.
 #[derive(Clone, Copy, Debug)]
@@ -57,8 +59,9 @@ pub(super) struct Scanner {
     /// Where the next frame begins.
     pub offset: u64,
     source: Source,
-    /// Bytes of the segment from `start` on.
+    /// The first `filled` bytes are the segment's from `start` on.
     buffer: Vec<u8>,
+    filled: usize,
     start: u64,
     payload: Range<u64>,
     read_size: usize,
@@ -75,8 +78,8 @@ impl Scanner {
             open_source(&*storage, segment)?.ok_or_else(|| JournalError::MissingSegment {
                 file: storage.path(&segment::plain_name(segment)),
             })?;
-        let buffer = Vec::new();
-        let (offset, start, payload, read_size) = (0, 0, 0..0, READ_AHEAD);
+        let (buffer, filled) = (Vec::new(), 0);
+        let (offset, start, payload, read_size) = (0, 0, 0..0, READ_AT_TAIL);
         Ok(Self {
             storage,
             expected,
@@ -84,6 +87,7 @@ impl Scanner {
             offset,
             source,
             buffer,
+            filled,
             start,
             payload,
             read_size,
@@ -93,6 +97,11 @@ impl Scanner {
     /// Records of the frame that `next` gave last.
     pub fn payload(&self) -> &[u8] {
         &self.buffer[self.place(&self.payload)]
+    }
+
+    /// All bytes of the frame that `next` gave last.
+    pub fn frame_bytes(&self, header: &FrameHeader) -> &[u8] {
+        &self.buffer[self.place(&(header.offset..header.offset + header.length()))]
     }
 
     fn place(&self, range: &Range<u64>) -> Range<usize> {
@@ -129,10 +138,8 @@ impl Scanner {
     /// Forgets what was read ahead, so that a later `next` sees what was written since.
     pub fn refresh(&mut self) {
         if !self.source.is_compressed() {
-            let keep = self
-                .offset
-                .clamp(self.start, self.start + self.buffer.len() as u64);
-            self.buffer.truncate((keep - self.start) as usize);
+            let keep = self.offset.saturating_sub(self.start) as usize;
+            self.filled = self.filled.min(keep);
         }
     }
 
@@ -219,7 +226,13 @@ impl Scanner {
 
     /// Moves to the next segment if its first frame continues the chain.
     fn enter_next_segment(&mut self, fault: Option<&'static str>) -> Result<bool, JournalError> {
-        if self.expected.link.is_none() || self.first_header_of_next()?.is_none() {
+        if self.expected.link.is_none() {
+            return Ok(false);
+        }
+        let Some((source, bytes)) = self.beginning_of_next()? else {
+            return Ok(false);
+        };
+        if self.header_in(&bytes, self.segment + 1, 0)?.is_err() {
             return Ok(false);
         }
         let reason = match fault {
@@ -232,30 +245,39 @@ impl Scanner {
         if let Err(reason) = reason {
             return Err(self.damaged(self.offset, reason));
         }
-        let next = open_source(&*self.storage, self.segment + 1)?;
-        let Some(source) = next else { return Ok(false) };
         self.segment += 1;
         (self.source, self.offset, self.start, self.payload) = (source, 0, 0, 0..0);
-        self.buffer.clear();
-        self.read_size = READ_AHEAD;
+        (self.filled, self.buffer) = (bytes.len(), bytes);
         Ok(true)
     }
 
     fn first_header_of_next(&self) -> Result<Option<FrameHeader>, JournalError> {
+        let Some((_, bytes)) = self.beginning_of_next()? else {
+            return Ok(None);
+        };
+        Ok(self.header_in(&bytes, self.segment + 1, 0)?.ok())
+    }
+
+    /// The next segment, if there is one, and as many of its bytes as a header has.
+    fn beginning_of_next(&self) -> Result<Option<(Source, Vec<u8>)>, JournalError> {
         let number = self.segment + 1;
         let Some(mut source) = open_source(&*self.storage, number)? else {
             return Ok(None);
         };
-        let mut bytes = [0; HEADER];
-        let count = source.read(&mut bytes, 0);
-        let count = count.map_err(JournalError::io("read", self.file_of(number)))?;
-        Ok(self.header_in(&bytes[..count], number, 0)?.ok())
+        let mut bytes = vec![0; HEADER];
+        match source.read(&mut bytes, 0) {
+            Ok(count) => bytes.truncate(count),
+            // What does not unpack has no header; the walk into it will say where.
+            Err(error) if source.is_compressed() && error.raw_os_error().is_none() => bytes.clear(),
+            Err(error) => return Err(JournalError::io("read", self.file_of(number))(error)),
+        }
+        Ok(Some((source, bytes)))
     }
 
     fn rest_is_zero(&mut self) -> Result<bool, JournalError> {
         let mut at = self.offset;
         loop {
-            let range = self.window(at, at, READ_AHEAD)?;
+            let range = self.window(at, at, READ_AT_TAIL)?;
             if range.is_empty() {
                 return Ok(true);
             }
@@ -275,30 +297,40 @@ impl Scanner {
         length: usize,
     ) -> Result<Range<usize>, JournalError> {
         let end = from + length as u64;
-        if end > self.start + self.buffer.len() as u64 {
-            let passed = (keep - self.start) as usize;
-            if passed > 0 {
-                self.buffer.drain(..passed.min(self.buffer.len()));
-                self.start = keep;
-            }
-            let filled = self.buffer.len();
-            let missing = (end - self.start) as usize - filled;
-            self.buffer.resize(filled + missing.max(self.read_size), 0);
-            let offset = self.start + filled as u64;
-            let count = self.source.read(&mut self.buffer[filled..], offset);
-            self.buffer.truncate(filled + *count.as_ref().unwrap_or(&0));
-            if let Err(error) = count {
-                if self.source.is_compressed() && error.raw_os_error().is_none() {
-                    return Err(self.damaged(offset, &format!("it does not unpack ({error})")));
-                }
-                return Err(JournalError::io("read", self.file_of(self.segment))(error));
-            }
-            if missing <= count.unwrap_or(0) {
-                self.read_size = (self.read_size * 2).min(READ_AHEAD);
-            }
+        if end > self.start + self.filled as u64 {
+            self.read_on(keep, end)?;
         }
-        let have = self.start + self.buffer.len() as u64;
+        let have = self.start + self.filled as u64;
         Ok(self.place(&(from.min(have)..end.min(have))))
+    }
+
+    /// Reads at least up to `end`, or to the end of the segment.
+    fn read_on(&mut self, keep: u64, end: u64) -> Result<(), JournalError> {
+        let passed = ((keep - self.start) as usize).min(self.filled);
+        self.buffer.copy_within(passed..self.filled, 0);
+        (self.start, self.filled) = (self.start + passed as u64, self.filled - passed);
+        let missing = (end - self.start) as usize - self.filled;
+        let target = self.filled + missing.max(self.read_size);
+        if self.buffer.len() < target {
+            self.buffer.resize(target, 0);
+        }
+        let offset = self.start + self.filled as u64;
+        match self
+            .source
+            .read(&mut self.buffer[self.filled..target], offset)
+        {
+            Ok(count) => {
+                self.filled += count;
+                if count >= missing {
+                    self.read_size = (self.read_size * 2).min(READ_AHEAD);
+                }
+                Ok(())
+            }
+            Err(error) if self.source.is_compressed() && error.raw_os_error().is_none() => {
+                Err(self.damaged(offset, &format!("it does not unpack ({error})")))
+            }
+            Err(error) => Err(JournalError::io("read", self.file_of(self.segment))(error)),
+        }
     }
 
     /// The error for damage at a byte of the current segment.
@@ -389,7 +421,7 @@ fn search(
     expected: Expected,
     behind: &mut Behind,
 ) -> std::io::Result<()> {
-    let mut window = vec![0; READ_AHEAD + HEADER];
+    let mut window = vec![0; SEARCH + HEADER];
     // The compressed form reads in order only, so skip to the place by reading.
     let (mut start, mut filled) = (if source.is_compressed() { 0 } else { from }, 0);
     loop {

@@ -19,7 +19,7 @@ pub struct Stats {
     rotations: AtomicU64,
     rotation_waits: AtomicU64,
     compressed: AtomicU64,
-    compress_failures: AtomicU64,
+    tidy_failures: AtomicU64,
     syncs: AtomicU64,
     sync_ns: AtomicU64,
     sync_max_ns: AtomicU64,
@@ -41,8 +41,8 @@ pub struct StatsReading {
     pub rotation_waits: u64,
     /// Sealed segments compressed.
     pub compressed: u64,
-    /// Compressions that failed and will be tried again.
-    pub compress_failures: u64,
+    /// Compressions and removals that failed and will be tried again.
+    pub tidy_failures: u64,
     /// Calls of `fdatasync` for frames.
     pub syncs: u64,
     /// Their total time.
@@ -63,7 +63,7 @@ impl Stats {
             rotations: self.rotations.load(Relaxed),
             rotation_waits: self.rotation_waits.load(Relaxed),
             compressed: self.compressed.load(Relaxed),
-            compress_failures: self.compress_failures.load(Relaxed),
+            tidy_failures: self.tidy_failures.load(Relaxed),
             syncs: self.syncs.load(Relaxed),
             sync_time: Duration::from_nanos(self.sync_ns.load(Relaxed)),
             sync_max: Duration::from_nanos(self.sync_max_ns.load(Relaxed)),
@@ -82,6 +82,14 @@ impl Stats {
 
     pub(super) fn count_rotation(&self) {
         self.rotations.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_compressed(&self, done: bool) {
+        self.compressed.fetch_add(u64::from(done), Relaxed);
+    }
+
+    pub(super) fn count_tidy_failure(&self) {
+        self.tidy_failures.fetch_add(1, Relaxed);
     }
 
     pub(super) fn count_rotation_wait(&self) {

@@ -1,11 +1,13 @@
 //! The few file operations that the journal needs, as a trait, so that the same code runs on files,
 //! on memory, and on a simulated disk that loses power. No journal format is known here.
 
+mod crashing;
 mod file;
 mod memory;
 
 use std::{io, sync::Arc, time::Duration};
 
+pub use crashing::{CrashingStorage, Fault, Faults, Loss};
 pub use file::FileStorage;
 pub use memory::MemoryStorage;
 

@@ -26,8 +26,8 @@ pub(super) struct Writer {
     pub live: Live,
     /// The newest frame, which is durable.
     pub link: Link,
-    /// The segment before the live one, until the live one holds a durable frame.
-    pub sealing: Option<u64>,
+    /// The live segment is new: the ones before it are sealed once it holds a durable frame.
+    pub sealing: bool,
     /// Held until the writer is gone.
     pub _lock: Box<dyn FolderLock>,
 }
@@ -75,8 +75,9 @@ impl Writer {
             sequence: header.last_sequence(),
             chain: header.hash,
         };
-        if let Some(number) = self.sealing.take() {
-            self.ahead.seal(number);
+        if std::mem::take(&mut self.sealing) {
+            self.ahead
+                .seal_below(self.live.number, header.first_sequence - 1);
         }
         Ok(())
     }
@@ -118,7 +119,7 @@ impl Writer {
             "read",
             self.storage.path(&segment::plain_name(number)),
         ))?;
-        self.sealing = Some(self.live.number);
+        self.sealing = true;
         self.live = Live {
             number,
             file,
