@@ -49,6 +49,13 @@ impl Currency {
     }
 }
 
+/// The largest amount that a message may ask for, in minor units; twelve digits is what fits a field.
+pub const MESSAGE_AMOUNT_MAX_MINOR: i64 = 1_000_000_000_000_000;
+
+/// The largest balance, in minor units: far enough from the end of the type that no sum of one
+/// balance, one credit line and one amount leaves it.
+pub const BALANCE_MAX_MINOR: i64 = 1_000_000_000_000_000_000;
+
 /// An amount in minor units of a currency.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Money {
