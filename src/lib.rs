@@ -1,5 +1,6 @@
 //! cardswitch: an issuer-side ISO 8583 authorization switch with a card-issuing control plane.
 
+pub mod api;
 pub mod engine;
 pub mod iso8583;
 pub mod journal;
