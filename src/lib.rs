@@ -1,5 +1,6 @@
 //! cardswitch: an issuer-side ISO 8583 authorization switch with a card-issuing control plane.
 
+pub mod api;
 pub mod cli;
 pub mod config;
 pub mod engine;
