@@ -65,7 +65,10 @@ fn caller(
     };
     let key_hash = state.api_key_hasher.api_key_hash(key);
     // The root key has every scope, so the scope decides nothing yet.
-    match bool::from(key_hash.ct_eq(&state.root_key_hash)) {
+    let is_root = state
+        .root_key_hash
+        .is_some_and(|root_key_hash| bool::from(key_hash.ct_eq(&root_key_hash)));
+    match is_root {
         true => Ok(Caller { key_hash }),
         false => Err(refuse("api_key_unknown", "no API key is like this one")),
     }

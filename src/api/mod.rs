@@ -55,7 +55,7 @@ pub struct ApiState {
     journal: Handle,
     vault: Arc<Vault>,
     api_key_hasher: ApiKeyHasher,
-    root_key_hash: [u8; 32],
+    root_key_hash: Option<[u8; 32]>,
     sandbox: bool,
     response_codes: ResponseCodes,
     metrics: prometheus_client::registry::Registry,
@@ -74,12 +74,12 @@ pub enum WiringError {
 
 impl ApiState {
     pub fn new(wiring: Wiring) -> Result<ApiState, WiringError> {
-        let root_key = wiring.root_key.unwrap_or_default();
-        if root_key.chars().count() < ROOT_KEY_MIN {
-            return Err(WiringError::RootKey);
-        }
         let api_key_hasher = wiring.vault.api_key_hasher().clone();
-        let root_key_hash = api_key_hasher.api_key_hash(root_key.trim_ascii().as_bytes());
+        let root_key_hash = match &wiring.root_key {
+            Some(key) if key.chars().count() < ROOT_KEY_MIN => return Err(WiringError::RootKey),
+            Some(key) => Some(api_key_hasher.api_key_hash(key.trim_ascii().as_bytes())),
+            None => None,
+        };
         let mut metrics = wiring.metrics;
         metrics::register(&mut metrics, &wiring.switchboard, &wiring.journal);
         Ok(ApiState {

@@ -1,6 +1,8 @@
 //! The running switch, put together: recovery, loops, networks. `serve` and `demo` start one each.
 
+use crate::api::{self, ApiState, Gate};
 use crate::config::Config;
+use crate::engine::reason::DeclineReason;
 use crate::engine::registry::{IssueCard, RegistryAction};
 use crate::engine::world::World;
 use crate::journal::{FileStorage, Position, RunningJournal, Sequence};
@@ -10,12 +12,15 @@ use crate::shard::clock::Clock;
 use crate::shard::inbox::Priority;
 use crate::shard::recovery::recover;
 use crate::shard::request::{Batch, RegistryRequest};
-use crate::shard::switchboard::{Loops, Switchboard, Wiring, start};
+use crate::shard::switchboard::{self, Loops, Switchboard, Wiring};
 use crate::shard::worker::Nobody;
 use anyhow::{Context, Result};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// How long peers get to read their last answers when the switch stops.
@@ -82,7 +87,8 @@ pub fn start_core(config: &Config) -> Result<Core> {
         on_card_issued,
         last_sequence: recovered.last_sequence,
     };
-    let (switchboard, loops) = start(recovered.world, wiring).context("cannot start a thread")?;
+    let (switchboard, loops) =
+        switchboard::start(recovered.world, wiring).context("cannot start a thread")?;
     if settings_changed {
         let change = RegistryRequest::Command(RegistryAction::ChangeSettings(Box::new(settings)));
         let batch = Batch {
@@ -164,6 +170,103 @@ impl Core {
         self.journal.close()?;
         anyhow::ensure!(well, "a shard or the registry panicked; see the log");
         Ok(())
+    }
+}
+
+/// A running switch with everything around it.
+pub struct Node {
+    core: Core,
+    networks: Networks,
+    http: Http,
+}
+
+/// The REST interface while it runs.
+struct Http {
+    address: SocketAddr,
+    stop: CancellationToken,
+    server: JoinHandle<std::io::Result<()>>,
+}
+
+/// What `start` needs beside the configuration.
+pub struct Start {
+    pub root_key: Option<String>,
+}
+
+/// Starts everything: the HTTP port answers from the first moment, networks once the state is there.
+pub async fn start(config: &Config, start: Start) -> Result<Node> {
+    let gate = Gate::default();
+    let http = start_http(config, gate.clone()).await?;
+    let for_core = config.clone();
+    let core = tokio::task::spawn_blocking(move || start_core(&for_core)).await??;
+    let networks = start_networks(config, &core).await?;
+    gate.open(api_state(config, start, &core, &networks)?);
+    Ok(Node {
+        core,
+        networks,
+        http,
+    })
+}
+
+async fn start_http(config: &Config, gate: Gate) -> Result<Http> {
+    let listen = &config.http.listen;
+    let listener = tokio::net::TcpListener::bind(listen)
+        .await
+        .with_context(|| {
+            format!("cannot listen on {listen} ([http] listen); is another process using it?")
+        })?;
+    let address = listener.local_addr()?;
+    tracing::info!(%address, "HTTP listening");
+    let stop = CancellationToken::new();
+    let server = tokio::spawn(api::serve(listener, gate, stop.clone().cancelled_owned()));
+    Ok(Http {
+        address,
+        stop,
+        server,
+    })
+}
+
+fn api_state(config: &Config, start: Start, core: &Core, networks: &Networks) -> Result<ApiState> {
+    let peers = networks.peers.clone();
+    let response_codes = move |network: &str, reason: Option<DeclineReason>| {
+        let map = &peers
+            .iter()
+            .find(|peer| peer.settings.name == network)?
+            .translator
+            .map;
+        Some(
+            reason
+                .map_or(map.approved, |reason| map.declined(reason))
+                .to_string(),
+        )
+    };
+    if start.root_key.is_none() {
+        tracing::warn!("CARDSWITCH_ROOT_KEY is not set: every request to /v1 will be refused");
+    }
+    Ok(ApiState::new(api::Wiring {
+        switchboard: core.switchboard.clone(),
+        journal: core.journal.handle(),
+        vault: core.vault.clone(),
+        root_key: start.root_key,
+        sandbox: config.sandbox.enabled,
+        response_codes: Box::new(response_codes),
+        metrics: prometheus_client::registry::Registry::default(),
+    })?)
+}
+
+impl Node {
+    pub fn http_address(&self) -> SocketAddr {
+        self.http.address
+    }
+
+    /// Stops in the order in which messages flow: sockets, loops, journal.
+    pub async fn stop(self) -> Result<()> {
+        self.networks.stop().await;
+        self.http.stop.cancel();
+        if let Ok(served) = tokio::time::timeout(DRAIN, self.http.server).await {
+            served??;
+        }
+        let core = self.core;
+        tokio::task::spawn_blocking(move || core.stop()).await?
     }
 }
 

@@ -115,7 +115,7 @@ impl Switch {
             journal: journal.handle(),
             clock: options.clock,
             queues: options.queues,
-            on_card_issued: Box::new(|_, _, _| {}),
+            on_card_issued: Box::new(|_| {}),
             last_sequence: recovered.durable,
         };
         let (switchboard, loops) = switchboard::start(world, wiring).unwrap();
