@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::{
     field::{Defaults, Encoding, FieldSpec, Filler, Layout, encodings},
     mapping::{Location, Mappings},
-    spec::{Section, SpecError, overlay, read},
+    spec::{Section, SpecError, Value, overlay, read},
 };
 
 /// Highest field number: three bitmaps of 64.
@@ -253,14 +253,17 @@ fn compile(mut file: Section) -> Result<Dialect, SpecError> {
     };
     let message = file.section("message")?.ok_or_else(|| lacks("message"))?;
     let (envelope, repeat_key) = envelope(message, &defaults)?;
-    let fields = fields(
-        file.section("field")?.ok_or_else(|| lacks("field"))?,
-        &defaults,
-    )?;
+    let mut field = file.section("field")?.ok_or_else(|| lacks("field"))?;
+    if let Some(structures) = file.section("structure")? {
+        nest(&mut field, structures)?;
+    }
+    let fields = fields(field, &defaults)?;
     let layouts = std::array::from_fn(|number| fields[number].as_ref().map(|field| field.layout));
     let exists = |location: &Location| {
         let field = fields.get(usize::from(location.field));
-        field.is_some_and(|field| field.is_some())
+        field
+            .and_then(Option::as_ref)
+            .is_some_and(|field| has_path(field, &location.path))
     };
     let section = file.section("mappings")?.ok_or_else(|| lacks("mappings"))?;
     let mappings = Mappings::read(section, &exists)?;
@@ -285,6 +288,35 @@ fn compile(mut file: Section) -> Result<Dialect, SpecError> {
         repeat_key,
         mappings,
     })
+}
+
+/// Puts `[structure.48]` into `[field.48]`.
+fn nest(field: &mut Section, structures: Section) -> Result<(), SpecError> {
+    for (number, node) in structures.keys {
+        match field.keys.get_mut(&number).map(|field| &mut field.value) {
+            Some(Value::Table(keys)) => drop(keys.insert("structure".to_owned(), node)),
+            _ => {
+                let problem = format!("`structure.{number}` belongs to no field of this dialect");
+                return Err(node.place.error(problem));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn has_path(field: &FieldSpec, path: &str) -> bool {
+    let mut field = field;
+    for key in path.split('.').filter(|key| !key.is_empty()) {
+        match field
+            .structure
+            .as_ref()
+            .and_then(|structure| structure.part(key))
+        {
+            Some(part) => field = part,
+            None => return false,
+        }
+    }
+    true
 }
 
 /// `[message]`.
@@ -324,7 +356,7 @@ fn fields(section: Section, defaults: &Defaults) -> Result<[Option<FieldSpec>; 1
             }
         };
         let section = Section::from_node(format!("field.{number}"), node)?;
-        fields[usize::from(number)] = FieldSpec::read(section, defaults)?;
+        fields[usize::from(number)] = FieldSpec::read(section, defaults, false)?;
     }
     Ok(fields)
 }

@@ -41,6 +41,12 @@ pub enum EncodeError {
         /// Longest that the dialect allows.
         max: u16,
     },
+    /// The field has no such part, or the part's value does not fit it.
+    #[error("a part given for DE{field} is unknown or does not fit")]
+    UnknownPart {
+        /// Field number.
+        field: u8,
+    },
     /// A character outside the content class.
     #[error("DE{field} takes content {}", content.name())]
     Class {
@@ -91,6 +97,10 @@ impl<'d, 'b> Encoder<'d, 'b> {
             encoder.announce(1);
         }
         encoder
+    }
+
+    pub(super) fn dialect(&self) -> &'d Dialect {
+        self.dialect
     }
 
     fn bitmap_width(&self) -> usize {

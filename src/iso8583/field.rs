@@ -3,7 +3,8 @@
 
 use super::{
     charset::CodePage,
-    spec::{Section, SpecError},
+    spec::{Section, SpecError, Value},
+    structure::Structure,
 };
 
 /// Content classes of ISO 8583 section 4.3 (`a`, `an` admit the spaces that pad them).
@@ -112,6 +113,8 @@ pub enum Length {
     Fixed,
     /// A length prefix of this many digits.
     Prefixed(u8),
+    /// No prefix: where the value ends is known from outside (an element of a TLV).
+    Open,
 }
 
 /// What fills a fixed field whose value is shorter.
@@ -178,7 +181,7 @@ impl Layout {
     #[inline]
     pub const fn prefix_length(&self) -> usize {
         match (self.length, self.prefix) {
-            (Length::Fixed, _) => 0,
+            (Length::Fixed | Length::Open, _) => 0,
             (Length::Prefixed(digits), PrefixEncoding::Ascii | PrefixEncoding::Ebcdic) => {
                 digits as usize
             }
@@ -191,7 +194,7 @@ impl Layout {
     /// The largest number that the prefix can hold.
     const fn prefix_capacity(&self) -> usize {
         match (self.length, self.prefix) {
-            (Length::Fixed, _) => usize::MAX,
+            (Length::Fixed | Length::Open, _) => usize::MAX,
             (Length::Prefixed(1 | 2), PrefixEncoding::Binary) => 255,
             (Length::Prefixed(_), PrefixEncoding::Binary) => 65_535,
             (Length::Prefixed(digits), _) => 10_usize.pow(digits as u32) - 1,
@@ -216,6 +219,8 @@ pub struct FieldSpec {
     pub layout: Layout,
     /// What of it may be shown.
     pub mask: Mask,
+    /// What is nested in it.
+    pub structure: Option<Box<Structure>>,
 }
 
 /// What a dialect says once for all its fields.
@@ -318,27 +323,34 @@ impl Defaults {
 }
 
 impl FieldSpec {
-    /// Reads one field; `None` for one that a dialect takes away (`absent = true`).
+    /// Reads one field; `None` for one that a dialect takes away (`absent = true`). An `open` one
+    /// may go without a length of its own.
     pub(super) fn read(
         mut section: Section,
         defaults: &Defaults,
+        open: bool,
     ) -> Result<Option<FieldSpec>, SpecError> {
         if section.flag("absent")? == Some(true) {
             return Ok(None);
         }
         let (name, _) = section.required_text("name")?;
         let mask = section.choice("mask", MASKS)?.unwrap_or(Mask::Show);
-        let layout = layout(&mut section, defaults)?;
+        let layout = layout(&mut section, defaults, open)?;
+        let structure = match section.section("structure")? {
+            Some(inside) => Some(Box::new(Structure::read(inside, &layout, defaults)?)),
+            None => None,
+        };
         section.done()?;
         Ok(Some(FieldSpec {
             name: name.into(),
             layout,
             mask,
+            structure,
         }))
     }
 }
 
-fn layout(section: &mut Section, defaults: &Defaults) -> Result<Layout, SpecError> {
+fn layout(section: &mut Section, defaults: &Defaults, open: bool) -> Result<Layout, SpecError> {
     let place = section.place.clone();
     let Some(content) = section.choice("content", CONTENTS)? else {
         return Err(place.error(format!("`{}` lacks the key `content`", section.path)));
@@ -360,7 +372,7 @@ fn layout(section: &mut Section, defaults: &Defaults) -> Result<Layout, SpecErro
         Encoding::Bcd(_) => Encoding::Bcd(filler),
         other => other,
     };
-    let (length, max) = length(section)?;
+    let (length, max) = length(section, open)?;
     let counts_digits = matches!(encoding, Encoding::Bcd(_));
     let layout = Layout {
         content,
@@ -378,7 +390,7 @@ fn layout(section: &mut Section, defaults: &Defaults) -> Result<Layout, SpecErro
             }),
         min: match length {
             Length::Fixed => max,
-            Length::Prefixed(_) => section.number("min", 0..=i64::from(max))?.unwrap_or(0) as u16,
+            _ => section.number("min", 0..=i64::from(max))?.unwrap_or(0) as u16,
         },
         max,
         pad: section
@@ -395,19 +407,23 @@ fn layout(section: &mut Section, defaults: &Defaults) -> Result<Layout, SpecErro
 }
 
 /// `length = 6` is fixed; `length = "LL", max = 19` has a prefix.
-fn length(section: &mut Section) -> Result<(Length, u16), SpecError> {
+fn length(section: &mut Section, open: bool) -> Result<(Length, u16), SpecError> {
     let place = section.place.clone();
     let path = section.path.clone();
     match section.take("length") {
+        None if open => {
+            let max = section.number("max", 1..=9999)?.unwrap_or(9999);
+            Ok((Length::Open, max as u16))
+        }
         None => Err(place.error(format!("`{path}` lacks the key `length`"))),
         Some(node) => match node.value {
-            super::spec::Value::Integer(fixed @ 1..=9999) => {
+            Value::Integer(fixed @ 1..=9999) => {
                 // An overlay may turn a prefixed field into a fixed one: its `max` then goes too.
                 section.take("max");
                 section.take("min");
                 Ok((Length::Fixed, fixed as u16))
             }
-            super::spec::Value::Text(word) if matches!(word.as_str(), "L" | "LL" | "LLL" | "LLLL") => {
+            Value::Text(word) if matches!(word.as_str(), "L" | "LL" | "LLL" | "LLLL") => {
                 let max = section.number("max", 1..=9999)?;
                 let missing = || place.error(format!("`{path}` lacks the key `max`"));
                 Ok((Length::Prefixed(word.len() as u8), max.ok_or_else(missing)? as u16))

@@ -86,13 +86,15 @@ pub const FLAGS: &[&str] = &[
     "stand_in",
 ];
 
-/// A field, or a sub-field of it by name or tag: `"62.2"`.
+/// A field, or a sub-field of it by name or tag, or characters of it: `"62.2"`, `"22[1-2]"`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
     /// Field number.
     pub field: u8,
     /// Names or tags inside the field, joined by dots; empty for the whole field.
     pub path: Box<str>,
+    /// Characters of it, counted from 1, first and last: `"22[1-2]"`; none for all.
+    pub positions: Option<(u8, u8)>,
 }
 
 /// Codes found at a place and what they mean.
@@ -284,16 +286,20 @@ fn location(
 }
 
 fn parse_location(text: &str, place: &Place, exists: Exists) -> Result<Location, SpecError> {
-    let (field, path) = text.split_once('.').unwrap_or((text, ""));
-    let location = match field.parse() {
-        Ok(field) => Location {
-            field,
-            path: path.into(),
-        },
-        Err(_) => {
-            let expected = "a location is a field number, or field number and sub-field: \"62.2\"";
-            return Err(place.error(format!("{text:?}: {expected}")));
-        }
+    let wrong = || {
+        let expected =
+            "a location is a field number, a sub-field, or characters: \"4\", \"62.2\", \"22[3]\"";
+        place.error(format!("{text:?}: {expected}"))
+    };
+    let (place_of, positions) = match text.split_once('[') {
+        None => (text, None),
+        Some((before, range)) => (before, Some(positions(range).ok_or_else(wrong)?)),
+    };
+    let (field, path) = place_of.split_once('.').unwrap_or((place_of, ""));
+    let location = Location {
+        field: field.parse().map_err(|_| wrong())?,
+        path: path.into(),
+        positions,
     };
     if !exists(&location) {
         return Err(place.error(format!(
@@ -301,6 +307,14 @@ fn parse_location(text: &str, place: &Place, exists: Exists) -> Result<Location,
         )));
     }
     Ok(location)
+}
+
+/// `3]` or `1-2]`.
+fn positions(range: &str) -> Option<(u8, u8)> {
+    let range = range.strip_suffix(']')?;
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    (1 <= first && first <= last).then_some((first, last))
 }
 
 fn code_map(

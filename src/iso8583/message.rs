@@ -232,6 +232,11 @@ impl<'a> Message<'a> {
         Some((layout, Cut { wire, units }))
     }
 
+    pub(super) fn spec_and_cut(&self, number: u8) -> Option<(&'a FieldSpec, Cut<'a>)> {
+        let (_, cut) = self.cut(number)?;
+        Some((self.dialect.field(number)?, cut))
+    }
+
     /// The value as canonical text: ASCII whatever the encoding, padding spaces removed, binary as
     /// upper-case hexadecimal, the track separator as `=`. `None` when absent or longer than `N`.
     #[inline]

@@ -7,6 +7,7 @@
 
 pub mod charset;
 pub mod dialect;
+mod emv;
 pub mod encode;
 pub mod field;
 pub mod framing;
@@ -15,6 +16,9 @@ pub mod message;
 pub mod mti;
 mod parse_error;
 pub mod spec;
+pub mod structure;
+pub mod subfields;
+pub mod tlv;
 mod value;
 
 pub use dialect::Dialect;

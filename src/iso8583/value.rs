@@ -38,6 +38,10 @@ pub(super) enum Fault {
 pub(super) fn cut<'a>(layout: &Layout, input: &'a [u8]) -> Result<(&'a [u8], Cut<'a>), Fault> {
     let (rest, units) = match layout.length {
         Length::Fixed => (input, usize::from(layout.max)),
+        Length::Open => {
+            let units = units(layout, input.len()).ok_or(Fault::Length(input.len()))?;
+            (input, units)
+        }
         Length::Prefixed(_) => {
             let width = layout.prefix_length();
             let (rest, prefix) = bytes(input, width)?;
@@ -286,7 +290,7 @@ pub(super) fn hex_value(byte: u8, page: Option<CodePage>) -> Option<u8> {
 pub(super) fn put_text(layout: &Layout, text: &[u8], out: &mut BytesMut) {
     let missing = match layout.length {
         Length::Fixed => usize::from(layout.max).saturating_sub(text.len()),
-        Length::Prefixed(_) => 0,
+        Length::Prefixed(_) | Length::Open => 0,
     };
     if let Encoding::Bcd(filler) = layout.encoding {
         return put_bcd(layout, filler, text, missing, out);
