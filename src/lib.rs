@@ -2,3 +2,4 @@
 
 pub mod engine;
 pub mod iso8583;
+pub mod sim;
