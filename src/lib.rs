@@ -9,3 +9,4 @@ pub mod journal;
 pub mod network;
 pub mod security;
 pub mod shard;
+pub mod sim;
