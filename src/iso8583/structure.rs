@@ -271,7 +271,9 @@ pub(super) fn open_spec(content: Content, encoding: Encoding) -> FieldSpec {
             max: 9999,
             pad: Pad::None,
             eight_bit: false,
-        },
+            plan: Default::default(),
+        }
+        .planned(),
         mask: Mask::Show,
         structure: None,
     }

@@ -5,8 +5,8 @@ use bytes::{BufMut, BytesMut};
 use nom::{IResult, bytes::complete::take};
 
 use super::{
-    charset::{CodePage, all_bcd, all_hex, all_in_class},
-    field::{Content, Count, Encoding, Filler, Layout, Length, Pad, PrefixEncoding},
+    charset::{CodePage, all_bcd, all_digits, all_have, all_hex, all_in_class, all_printable},
+    field::{Check, Content, Count, Encoding, Filler, Layout, Length, Pad, PrefixEncoding},
 };
 
 /// A value cut out of a message.
@@ -37,14 +37,17 @@ pub(super) enum Fault {
 #[inline]
 pub(super) fn cut<'a>(layout: &Layout, input: &'a [u8]) -> Result<(&'a [u8], Cut<'a>), Fault> {
     let (rest, units) = match layout.length {
-        Length::Fixed => (input, usize::from(layout.max)),
+        Length::Fixed => {
+            let (rest, wire) = bytes(input, usize::from(layout.plan.fixed))?;
+            let units = usize::from(layout.max);
+            return Ok((rest, Cut { wire, units }));
+        }
         Length::Open => {
             let units = units(layout, input.len()).ok_or(Fault::Length(input.len()))?;
             (input, units)
         }
         Length::Prefixed(_) => {
-            let width = layout.prefix_length();
-            let (rest, prefix) = bytes(input, width)?;
+            let (rest, prefix) = bytes(input, usize::from(layout.plan.prefix))?;
             let number = prefix_number(layout.prefix, prefix).ok_or(Fault::Prefix)?;
             let units = units(layout, number).ok_or(Fault::Length(number))?;
             if units > usize::from(layout.max) || units < usize::from(layout.min) {
@@ -133,15 +136,31 @@ pub(super) fn put_prefix(layout: &Layout, units: usize, out: &mut BytesMut) {
 /// Holds the characters of a cut value against its content class.
 #[inline]
 pub(super) fn check(layout: &Layout, cut: Cut<'_>) -> Result<(), Fault> {
+    let fine = match layout.plan.check {
+        Check::Nothing => true,
+        Check::AsciiDigits => all_digits(cut.wire),
+        Check::AsciiPrintable => all_printable(cut.wire),
+        Check::Table(table, bit) => all_have(cut.wire, table, bit),
+        Check::BcdLeftZero => {
+            let filled = !cut.units.is_multiple_of(2);
+            if filled && cut.wire.first().is_some_and(|first| first >> 4 != 0) {
+                return Err(Fault::Filler);
+            }
+            all_bcd(cut.wire)
+        }
+        Check::Other => return check_other(layout, cut),
+    };
+    if fine { Ok(()) } else { Err(Fault::Class) }
+}
+
+fn check_other(layout: &Layout, cut: Cut<'_>) -> Result<(), Fault> {
     let fine = match layout.encoding {
-        Encoding::Ascii => all_in_class(cut.wire, layout.content, layout.eight_bit, None),
-        Encoding::Ebcdic(page) => {
-            all_in_class(cut.wire, layout.content, layout.eight_bit, Some(page))
+        Encoding::Ascii | Encoding::Ebcdic(_) => {
+            all_in_class(cut.wire, layout.content, layout.eight_bit, layout.page())
         }
         Encoding::Bcd(filler) => return check_bcd(layout.content, filler, cut),
         Encoding::Raw => true,
-        Encoding::Hex => all_hex(cut.wire, None),
-        Encoding::EbcdicHex(page) => all_hex(cut.wire, Some(page)),
+        Encoding::Hex | Encoding::EbcdicHex(_) => all_hex(cut.wire, layout.page()),
     };
     if fine { Ok(()) } else { Err(Fault::Class) }
 }
