@@ -46,9 +46,12 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
             }
         }
         (Action::ChangeCardControls(change), Event::CardControlsChanged) => {
-            let controls = state.shared_controls.share(&change.controls);
+            let mut controls = state.shared_controls.share(&change.controls);
             if let Some(card) = state.card_mut(change.card_id) {
-                card.controls = controls;
+                std::mem::swap(&mut card.controls, &mut controls);
+            }
+            if let Some(before) = controls {
+                state.shared_controls.release(&before);
             }
         }
         (action, event) => panic!("an event {event:?} cannot come of this command: {action:?}"),
