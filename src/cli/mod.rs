@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
 pub mod describe;
+pub mod journal;
 pub mod node;
 pub mod serve;
 
@@ -19,6 +20,8 @@ pub enum Command {
     Serve(serve::Serve),
     Check(serve::Check),
     Describe(describe::Describe),
+    #[command(subcommand)]
+    Journal(journal::Journal),
 }
 
 /// Runs a subcommand and gives the process's exit code.
@@ -27,5 +30,6 @@ pub fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Serve(serve) => serve::run(&serve),
         Command::Check(check) => serve::check(&check),
         Command::Describe(describe) => describe::run(&describe),
+        Command::Journal(journal) => journal::run(&journal),
     }
 }

@@ -5,18 +5,20 @@ use crate::config::Config;
 use crate::engine::reason::DeclineReason;
 use crate::engine::registry::{IssueCard, RegistryAction};
 use crate::engine::world::World;
-use crate::journal::{FileStorage, Position, RunningJournal, Sequence};
+use crate::journal::{FileStorage, Handle, RunningJournal, Sequence, Storage};
 use crate::network::listener::{self, Peer};
 use crate::security::{CardRoute, PanIndex, Vault, VaultSettings};
 use crate::shard::clock::Clock;
 use crate::shard::inbox::Priority;
 use crate::shard::recovery::recover;
 use crate::shard::request::{Batch, RegistryRequest};
+use crate::shard::snapshots;
 use crate::shard::switchboard::{self, Loops, Switchboard, Wiring};
 use crate::shard::worker::Nobody;
 use anyhow::{Context, Result};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -36,13 +38,22 @@ pub struct Core {
     pub vault: Arc<Vault>,
     pub pan_index: Arc<PanIndex>,
     loops: Loops,
+    snapshots: Snapshots,
 }
 
 /// The state that the journal folds to, before any loop runs.
 struct Recovered {
+    storage: Arc<dyn Storage>,
     world: World,
     journal: crate::journal::Journal,
     last_sequence: Sequence,
+    last_snapshot: Sequence,
+}
+
+/// The thread that makes snapshots.
+struct Snapshots {
+    stop: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
 }
 
 /// Recovers the state and starts the loops.
@@ -87,6 +98,12 @@ pub fn start_core(config: &Config) -> Result<Core> {
         on_card_issued,
         last_sequence: recovered.last_sequence,
     };
+    let snapshots = start_snapshots(
+        config,
+        recovered.storage,
+        journal.handle(),
+        recovered.last_snapshot,
+    )?;
     let (switchboard, loops) =
         switchboard::start(recovered.world, wiring).context("cannot start a thread")?;
     if settings_changed {
@@ -104,6 +121,36 @@ pub fn start_core(config: &Config) -> Result<Core> {
         vault: Arc::new(vault),
         pan_index,
         loops,
+        snapshots,
+    })
+}
+
+fn start_snapshots(
+    config: &Config,
+    storage: Arc<dyn Storage>,
+    journal: Handle,
+    last: Sequence,
+) -> Result<Snapshots> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let settings = config.snapshots;
+    if settings.every_records == 0 {
+        return Ok(Snapshots { stop, thread: None });
+    }
+    let stopping = stop.clone();
+    let made = |at, bytes| tracing::info!(at, bytes, "made a snapshot");
+    let thread = std::thread::Builder::new()
+        .name("snapshots".into())
+        .spawn(move || {
+            if let Err(error) =
+                snapshots::follow(&storage, &journal, settings, last, &stopping, made)
+            {
+                // The journal is whole without them: recovery takes longer, and that is all.
+                tracing::error!(%error, "no more snapshots are made");
+            }
+        })?;
+    Ok(Snapshots {
+        stop,
+        thread: Some(thread),
     })
 }
 
@@ -116,16 +163,19 @@ fn recover_world(config: &Config) -> Result<Recovered> {
         )
     })?;
     let started = Instant::now();
-    let mut world = World::new(config.shards.count);
+    let storage: Arc<dyn Storage> = storage;
+    let (mut world, after) = snapshots::newest(&storage, config.shards.count, |error| {
+        tracing::warn!(%error, "a snapshot cannot be used");
+    })?;
     let mut new_id = [0; 16];
     getrandom::fill(&mut new_id).context("the system gives no random numbers")?;
     let mut progress = |sequence: Sequence| tracing::debug!(sequence, "recovering");
     let (journal, found) = recover(
-        storage,
+        storage.clone(),
         &config.journal,
         u128::from_le_bytes(new_id),
         &mut world,
-        Position::default(),
+        after,
         &mut progress,
     )?;
     if let Some(cut) = &found.truncated {
@@ -136,13 +186,17 @@ fn recover_world(config: &Config) -> Result<Recovered> {
     }
     tracing::info!(
         records = found.durable,
+        from_snapshot_at = after.sequence,
         elapsed_ms = started.elapsed().as_millis() as u64,
         "recovered"
     );
+    let (last_sequence, last_snapshot) = (found.durable, after.sequence);
     Ok(Recovered {
+        storage,
         world,
         journal,
-        last_sequence: found.durable,
+        last_sequence,
+        last_snapshot,
     })
 }
 
@@ -166,7 +220,11 @@ impl Core {
     /// Stops the loops after what they have, then the journal.
     pub fn stop(self) -> Result<()> {
         self.switchboard.stop();
-        let well = self.loops.join();
+        let mut well = self.loops.join();
+        self.snapshots.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.snapshots.thread {
+            well &= thread.join().is_ok();
+        }
         self.journal.close()?;
         anyhow::ensure!(well, "a shard or the registry panicked; see the log");
         Ok(())
