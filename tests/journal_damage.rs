@@ -394,7 +394,7 @@ fn a_snapshot_must_lie_on_the_journal() {
 
 #[test]
 fn a_damaged_snapshot_gives_way_to_the_older_at_every_byte() {
-    use std::io::{Read, Write};
+    use std::io::Read;
     let storage = MemoryStorage::new();
     for sequence in [3, 7, 9] {
         let at = Position {

@@ -319,7 +319,10 @@ impl Scanner {
         let missing = (end - self.start) as usize - self.filled;
         let target = self.filled + missing.max(self.read_size);
         if self.buffer.len() < target {
-            self.buffer.resize(target, 0);
+            // Fresh zeroed memory costs nothing, zeroing what a buffer grows by does.
+            let mut larger = vec![0; target];
+            larger[..self.filled].copy_from_slice(&self.buffer[..self.filled]);
+            self.buffer = larger;
         }
         let offset = self.start + self.filled as u64;
         match self
