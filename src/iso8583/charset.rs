@@ -230,17 +230,33 @@ pub(super) fn all_printable(bytes: &[u8]) -> bool {
     })
 }
 
+/// Text in any single-byte extension of ASCII: no control characters.
+#[inline]
+pub(super) fn all_eight_bit(bytes: &[u8]) -> bool {
+    eight_at_a_time(bytes, TEXT_8_BIT, |word| {
+        let top = 0x8080_8080_8080_8080_u64;
+        let low = !((word | top).wrapping_sub(0x2020_2020_2020_2020));
+        let high = (word & !top).wrapping_add(0x0101_0101_0101_0101);
+        (low | high) & !word & top
+    })
+}
+
 /// `bad` gives a non-zero word when one of its eight bytes is outside the class.
 #[inline]
 fn eight_at_a_time(bytes: &[u8], bit: u8, bad: impl Fn(u64) -> u64) -> bool {
-    let Some(last) = bytes.last_chunk::<8>() else {
-        return every(bytes, bit, None);
-    };
-    let mut found = bad(u64::from_le_bytes(*last));
-    for chunk in bytes.as_chunks::<8>().0 {
-        found |= bad(u64::from_le_bytes(*chunk));
+    if let Some(last) = bytes.last_chunk::<8>() {
+        let mut found = bad(u64::from_le_bytes(*last));
+        for chunk in bytes.as_chunks::<8>().0 {
+            found |= bad(u64::from_le_bytes(*chunk));
+        }
+        return found == 0;
     }
-    found == 0
+    // Four to seven bytes: their first four and their last four make one word.
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        let [first, last] = [first, last].map(|half| u64::from(u32::from_le_bytes(*half)));
+        return bad(first | last << 32) == 0;
+    }
+    every(bytes, bit, None)
 }
 
 /// Whether every nibble is a decimal digit.
@@ -282,6 +298,8 @@ mod tests {
                         (0x20..0x7f).contains(&byte),
                         "{byte:#x}"
                     );
+                    let eight_bit = byte >= 0x20 && byte != 0x7f;
+                    assert_eq!(all_eight_bit(&text), eight_bit, "{byte:#x}");
                     let mut bcd = vec![0x99; length];
                     bcd[at] = byte;
                     assert_eq!(all_bcd(&bcd), byte >> 4 < 10 && byte & 15 < 10, "{byte:#x}");

@@ -275,7 +275,11 @@ impl<'d, 'b> Encoder<'d, 'b> {
         debug_assert_eq!(request.dialect().name(), self.dialect.name());
         let mut run = 0..0;
         for field in fields {
-            self.begin(*field)?;
+            if *field <= self.last {
+                let (field, after) = (*field, self.last);
+                return Err(EncodeError::NotAscending { field, after });
+            }
+            // A field that the dialect does not know cannot be in a message of that dialect.
             let Some(range) = request.range(*field) else {
                 continue;
             };

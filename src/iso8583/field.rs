@@ -185,6 +185,8 @@ pub(super) enum Check {
     AsciiDigits,
     /// Printable ASCII.
     AsciiPrintable,
+    /// Anything but control characters, one byte each.
+    EightBit,
     /// This bit in this table, for every byte.
     Table(&'static [u8; 256], u8),
     /// BCD digits, an odd number of them behind a zero.
@@ -201,6 +203,7 @@ impl Layout {
             (Content::B, Encoding::Raw) => Check::Nothing,
             (Content::N, Encoding::Ascii) => Check::AsciiDigits,
             (Content::Ans, Encoding::Ascii) if !self.eight_bit => Check::AsciiPrintable,
+            (Content::Ans, Encoding::Ascii) => Check::EightBit,
             (Content::N, Encoding::Bcd(Filler::LeftZero)) => Check::BcdLeftZero,
             (Content::Xn, _) => Check::Other,
             (_, Encoding::Ascii) => class(None),

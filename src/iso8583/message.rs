@@ -203,10 +203,10 @@ impl<'a> Message<'a> {
     pub(super) fn range(&self, number: u8) -> Option<Range<usize>> {
         let (layout, cut) = self.cut(number)?;
         let start = usize::from(self.offsets[usize::from(number)]);
-        Some(start..start + layout.prefix_length() + cut.wire.len())
+        Some(start..start + usize::from(layout.plan.prefix) + cut.wire.len())
     }
 
-    #[inline]
+    #[inline(always)]
     fn cut(&self, number: u8) -> Option<(&'a Layout, Cut<'a>)> {
         if !self.has(number) {
             return None;
