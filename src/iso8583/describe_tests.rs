@@ -1,3 +1,5 @@
+//! Masking, broken messages, pasted input, annotations.
+
 use bytes::BytesMut;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Answers, bitmaps, padding, and what is refused.
+
 use super::*;
 use crate::iso8583::message::tests::REQUEST;
 

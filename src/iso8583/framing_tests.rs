@@ -1,3 +1,5 @@
+//! Every framing and header on the wire, garbage, answers.
+
 use super::*;
 
 fn codec(framing: Framing, header: Header) -> FrameCodec {

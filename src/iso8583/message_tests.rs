@@ -1,3 +1,5 @@
+//! Parsing one message by hand, and every kind of error.
+
 use super::*;
 
 fn dialect() -> Dialect {

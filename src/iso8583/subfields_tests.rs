@@ -1,3 +1,5 @@
+//! Finding and writing parts in every kind of structure.
+
 use super::*;
 use crate::iso8583::{Dialect, Mti};
 
