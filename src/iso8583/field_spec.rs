@@ -1,5 +1,5 @@
-//! How a dialect file describes a field: reads `[defaults]` and the keys of `[field.N]`, and refuses
-//! what cannot be encoded. What they mean on the wire is in `field`.
+//! How a dialect file describes a field: reads `[defaults]` and the keys of `[field.N]`, and
+//! refuses what cannot be encoded. What they mean on the wire is in `field`.
 
 use super::{
     charset::CodePage,
@@ -216,10 +216,14 @@ fn length(section: &mut Section, open: bool) -> Result<(Length, u16), SpecError>
             Value::Text(word) if matches!(word.as_str(), "L" | "LL" | "LLL" | "LLLL") => {
                 let max = section.number("max", 1..=9999)?;
                 let missing = || place.error(format!("`{path}` lacks the key `max`"));
-                Ok((Length::Prefixed(word.len() as u8), max.ok_or_else(missing)? as u16))
+                Ok((
+                    Length::Prefixed(word.len() as u8),
+                    max.ok_or_else(missing)? as u16,
+                ))
             }
             _ => Err(node.place.error(
-                "`length` must be a number (fixed), or \"L\", \"LL\", \"LLL\" or \"LLLL\" (a prefix of that many digits)",
+                "`length` must be a number (fixed), or \"L\", \"LL\", \"LLL\" or \"LLLL\" \
+                 (a prefix of that many digits)",
             )),
         },
     }
