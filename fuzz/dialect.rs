@@ -16,7 +16,9 @@ pub fn run(dialect: &Dialect, bytes: &[u8]) {
     let mut out = BytesMut::new();
     let mut encoder = Encoder::new(dialect, &mut out, message.mti());
     for field in message.fields() {
-        encoder.mirror(&message, field.number).expect("a field that was parsed can be mirrored");
+        encoder
+            .mirror(&message, field.number)
+            .expect("a field that was parsed can be mirrored");
     }
     encoder.finish();
     let again = Message::parse(dialect, &out).expect("what we encode parses");

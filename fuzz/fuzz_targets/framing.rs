@@ -22,7 +22,9 @@ fuzz_target!(|input: (u8, u8, &[u8])| {
         let open = codec.begin_frame(&mut out, &codec.header.answer(&header));
         out.extend_from_slice(&body);
         // A reject header is longer than the one of an answer, so the answer always fits.
-        codec.end_frame(&mut out, open).expect("an answer fits where the request did");
+        codec
+            .end_frame(&mut out, open)
+            .expect("an answer fits where the request did");
         let Ok(Some(Frame::Message { body: again, .. })) = codec.cut(&mut out) else {
             panic!("a frame of ours can be cut");
         };

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use cardswitch::iso8583::Dialect;
 use libfuzzer_sys::fuzz_target;
 
-static DIALECT: LazyLock<Dialect> = LazyLock::new(|| Dialect::builtin("iso8583-1987-ascii").unwrap());
+static DIALECT: LazyLock<Dialect> =
+    LazyLock::new(|| Dialect::builtin("iso8583-1987-ascii").unwrap());
 
 fuzz_target!(|bytes: &[u8]| dialect::run(&DIALECT, bytes));

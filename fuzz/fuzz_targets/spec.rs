@@ -5,7 +5,10 @@ use cardswitch::iso8583::Dialect;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    for text in [text.to_owned(), format!("extends = \"iso8583-1987-ascii\"\nname = \"x\"\n{text}")] {
+    for text in [
+        text.to_owned(),
+        format!("extends = \"iso8583-1987-ascii\"\nname = \"x\"\n{text}"),
+    ] {
         if let Err(error) = Dialect::from_toml("fuzz.toml", &text) {
             assert!(error.line >= 1 && error.line <= text.lines().count().max(400));
         }

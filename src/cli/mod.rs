@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+pub mod demo;
 pub mod describe;
 pub mod journal;
 pub mod node;
@@ -17,6 +18,7 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 pub enum Command {
+    Demo(demo::Demo),
     Serve(serve::Serve),
     Check(serve::Check),
     Describe(describe::Describe),
@@ -27,6 +29,7 @@ pub enum Command {
 /// Runs a subcommand and gives the process's exit code.
 pub fn run(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
+        Command::Demo(demo) => demo::run(&demo),
         Command::Serve(serve) => serve::run(&serve),
         Command::Check(check) => serve::check(&check),
         Command::Describe(describe) => describe::run(&describe),

@@ -316,6 +316,11 @@ impl Node {
         self.http.address
     }
 
+    pub fn network_address(&self, name: &str) -> Option<SocketAddr> {
+        let listening = &self.networks.listening;
+        listening.iter().find(|(known, _)| known == name).map(|(_, address)| *address)
+    }
+
     /// Stops in the order in which messages flow: sockets, loops, journal.
     pub async fn stop(self) -> Result<()> {
         self.networks.stop().await;
@@ -331,6 +336,8 @@ impl Node {
 /// The open sockets of all networks.
 pub struct Networks {
     pub peers: Vec<Arc<Peer>>,
+    /// Where each listening network listens, by its name.
+    listening: Vec<(String, SocketAddr)>,
     tasks: TaskTracker,
     drain: watch::Sender<bool>,
 }
@@ -349,12 +356,13 @@ pub async fn start_networks(config: &Config, core: &Core) -> Result<Networks> {
     }
     let (drain, draining) = watch::channel(false);
     let tasks = TaskTracker::new();
-    let mut peers = Vec::new();
+    let (mut peers, mut addresses) = (Vec::new(), Vec::new());
     for (peer, listener) in opened {
         let settings = &peer.settings;
         match (&listener, &settings.connect) {
             (Some(listener), _) => {
                 let address = listener.local_addr()?;
+                addresses.push((settings.name.clone(), address));
                 tracing::info!(network = %settings.name, %address, dialect = %settings.dialect, framing = %settings.framing, "listening");
             }
             (None, address) => {
@@ -371,6 +379,7 @@ pub async fn start_networks(config: &Config, core: &Core) -> Result<Networks> {
     }
     Ok(Networks {
         peers,
+        listening: addresses,
         tasks,
         drain,
     })

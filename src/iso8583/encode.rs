@@ -105,6 +105,7 @@ impl<'d, 'b> Encoder<'d, 'b> {
         self.dialect
     }
 
+    #[inline]
     fn bitmap_width(&self) -> usize {
         if self.dialect.envelope.bitmap == Encoding::Raw {
             8
@@ -162,7 +163,9 @@ impl<'d, 'b> Encoder<'d, 'b> {
         }
         check_text(field, layout, text.as_bytes())?;
         self.mark(field);
-        put_prefix(layout, text.len(), self.out);
+        if layout.length != Length::Fixed {
+            put_prefix(layout, text.len(), self.out);
+        }
         put_text(layout, text.as_bytes(), self.out);
         Ok(self)
     }

@@ -327,7 +327,7 @@ pub(super) fn put_text(layout: &Layout, text: &[u8], out: &mut BytesMut) {
         Pad::RightSpace | Pad::None => (b' ', true),
     };
     let fill = page.map_or(fill, |page| page.from_latin1()[usize::from(fill)]);
-    if !after {
+    if !after && missing > 0 {
         out.put_bytes(fill, missing);
     }
     match page {
@@ -337,7 +337,7 @@ pub(super) fn put_text(layout: &Layout, text: &[u8], out: &mut BytesMut) {
                 .for_each(|byte| out.put_u8(page.from_latin1()[usize::from(*byte)]));
         }
     }
-    if after {
+    if after && missing > 0 {
         out.put_bytes(fill, missing);
     }
 }
