@@ -350,7 +350,7 @@ fn opening_syncs_every_segment_and_the_folder_before_it_reads() {
 #[test]
 fn a_crash_at_every_call_of_a_snapshot_leaves_a_whole_one() {
     use cardswitch::journal::{newest_snapshot, write_snapshot};
-    use std::io::{Read, Write};
+    use std::io::Read;
     let write = |storage: &CrashingStorage, sequence| {
         let at = Position {
             sequence,
@@ -370,8 +370,8 @@ fn a_crash_at_every_call_of_a_snapshot_leaves_a_whole_one() {
             });
             let durable = three(&storage)
                 .iter()
-                .filter_map(|done| done.as_ref().ok())
-                .last()
+                .rev()
+                .find_map(|done| done.as_ref().ok())
                 .copied();
             let least = durable.map_or(0, |info| info.at.sequence);
             for loss in losses(at) {
