@@ -105,11 +105,37 @@ pub const NETWORK_FUNCTIONS: &[&str] = &[
     "advice_recovery_stop",
 ];
 
-const BUILTIN: &[(&str, &str)] = &[(
+const BUILTIN: &[(&str, &str)] = &[
+    (
+        "iso8583-1987-ascii",
+        include_str!("../../specs/iso8583-1987-ascii.toml"),
+    ),
+    (
+        "iso8583-1987-binary",
+        include_str!("../../specs/iso8583-1987-binary.toml"),
+    ),
+    (
+        "iso8583-1993-ascii",
+        include_str!("../../specs/iso8583-1993-ascii.toml"),
+    ),
+    (
+        "iso8583-1993-binary",
+        include_str!("../../specs/iso8583-1993-binary.toml"),
+    ),
+    ("visa-base1", include_str!("../../specs/visa-base1.toml")),
+    (
+        "mastercard-ebcdic",
+        include_str!("../../specs/mastercard-ebcdic.toml"),
+    ),
+];
+const BUILTIN_NAMES: &[&str] = &[
     "iso8583-1987-ascii",
-    include_str!("../../specs/iso8583-1987-ascii.toml"),
-)];
-const BUILTIN_NAMES: &[&str] = &["iso8583-1987-ascii"];
+    "iso8583-1987-binary",
+    "iso8583-1993-ascii",
+    "iso8583-1993-binary",
+    "visa-base1",
+    "mastercard-ebcdic",
+];
 
 /// A compiled dialect.
 #[derive(Clone, Debug)]
@@ -132,10 +158,20 @@ pub(super) struct Envelope {
     pub version: u8,
     pub mti: Encoding,
     pub bitmap: Encoding,
-    /// The secondary bitmap is always sent, empty or not.
-    pub secondary_always: bool,
+    pub secondary: Secondary,
     /// Bit 65 announces a third bitmap, which follows the second.
     pub tertiary: bool,
+}
+
+/// When the second bitmap is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Secondary {
+    /// When a field above 64 is there; bit 1 announces it.
+    OnDemand,
+    /// In every message, with bit 1 set.
+    Always,
+    /// In every message, with bit 1 clear.
+    AlwaysUnannounced,
 }
 
 impl Dialect {
@@ -236,9 +272,23 @@ fn with_base(mut section: Section, depth: usize) -> Result<Section, SpecError> {
         return Err(place.error("`extends` goes round in circles or too deep"));
     }
     let mut merged = with_base(read(&format!("specs/{name}.toml"), text)?, depth + 1)?;
+    replace_whole(&mut merged, &section);
     overlay(&mut merged.keys, section.keys);
     merged.place = section.place;
     Ok(merged)
+}
+
+/// Tables merge key by key, but half of one structure or code map with half of another makes no
+/// sense: what the overlay names there, it replaces.
+fn replace_whole(base: &mut Section, top: &Section) {
+    for table in ["structure", "mappings"] {
+        let (Some(below), Some(above)) = (base.keys.get_mut(table), top.keys.get(table)) else {
+            continue;
+        };
+        if let (Value::Table(below), Value::Table(above)) = (&mut below.value, &above.value) {
+            below.retain(|key, _| !above.contains_key(key));
+        }
+    }
 }
 
 fn compile(mut file: Section) -> Result<Dialect, SpecError> {
@@ -257,7 +307,7 @@ fn compile(mut file: Section) -> Result<Dialect, SpecError> {
     if let Some(structures) = file.section("structure")? {
         nest(&mut field, structures)?;
     }
-    let fields = fields(field, &defaults)?;
+    let fields = fields(field, &defaults, envelope.tertiary)?;
     let layouts = std::array::from_fn(|number| fields[number].as_ref().map(|field| field.layout));
     let exists = |location: &Location| {
         let field = fields.get(usize::from(location.field));
@@ -325,16 +375,20 @@ fn envelope(mut section: Section, defaults: &Defaults) -> Result<(Envelope, Vec<
     let mti_words = &words[..3];
     let bitmap_words = &words[3..];
     let version = section.number("version", 0..=9)?.unwrap_or(0) as u8;
-    let secondary = [("on-demand", false), ("always", true)];
+    let secondary = [
+        ("on-demand", Secondary::OnDemand),
+        ("always", Secondary::Always),
+        ("always-unannounced", Secondary::AlwaysUnannounced),
+    ];
     let envelope = Envelope {
         version,
         mti: section.choice("mti", mti_words)?.unwrap_or(Encoding::Ascii),
         bitmap: section
             .choice("bitmap", bitmap_words)?
             .unwrap_or(Encoding::Raw),
-        secondary_always: section
+        secondary: section
             .choice("secondary_bitmap", &secondary)?
-            .unwrap_or(false),
+            .unwrap_or(Secondary::OnDemand),
         tertiary: section.flag("tertiary_bitmap")?.unwrap_or(false),
     };
     let repeat_key = section.field_numbers("repeat_key")?;
@@ -345,7 +399,11 @@ fn envelope(mut section: Section, defaults: &Defaults) -> Result<(Envelope, Vec<
     ))
 }
 
-fn fields(section: Section, defaults: &Defaults) -> Result<[Option<FieldSpec>; 193], SpecError> {
+fn fields(
+    section: Section,
+    defaults: &Defaults,
+    tertiary: bool,
+) -> Result<[Option<FieldSpec>; 193], SpecError> {
     let mut fields = [const { None }; 193];
     for (key, node) in section.keys {
         let number = match key.parse::<u8>() {
@@ -355,8 +413,20 @@ fn fields(section: Section, defaults: &Defaults) -> Result<[Option<FieldSpec>; 1
                 return Err(node.place.error(problem));
             }
         };
+        let place = node.place.clone();
         let section = Section::from_node(format!("field.{number}"), node)?;
-        fields[usize::from(number)] = FieldSpec::read(section, defaults, false)?;
+        let spec = FieldSpec::read(section, defaults, false)?;
+        match number {
+            65 if tertiary && spec.is_some() => {
+                let problem = "bit 65 announces the third bitmap here: make the field absent";
+                return Err(place.error(problem));
+            }
+            129.. if !tertiary && spec.is_some() => {
+                let problem = "fields above 128 need `tertiary_bitmap = true` in `message`";
+                return Err(place.error(problem));
+            }
+            _ => fields[usize::from(number)] = spec,
+        }
     }
     Ok(fields)
 }
@@ -413,3 +483,7 @@ fn mirrored(mut section: Section) -> Result<[Vec<u8>; 10], SpecError> {
     section.done()?;
     Ok(mirrored)
 }
+
+#[cfg(test)]
+#[path = "dialect_tests.rs"]
+mod tests;

@@ -5,7 +5,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::{
     charset::{CodePage, all_in_class},
-    dialect::Dialect,
+    dialect::{Dialect, Secondary},
     field::{Content, Encoding, Layout, Length, Pad},
     message::Message,
     mti::Mti,
@@ -64,6 +64,7 @@ pub struct Encoder<'d, 'b> {
     start: usize,
     bitmap_at: usize,
     bitmap: [u64; 3],
+    bitmaps: usize,
     last: u8,
     finished: bool,
 }
@@ -89,11 +90,12 @@ impl<'d, 'b> Encoder<'d, 'b> {
             start,
             bitmap_at,
             bitmap: [0; 3],
+            bitmaps: 1,
             last: 1,
             finished: false,
         };
         encoder.out.put_bytes(0, encoder.bitmap_width());
-        if dialect.envelope.secondary_always {
+        if dialect.envelope.secondary != Secondary::OnDemand {
             encoder.announce(1);
         }
         encoder
@@ -118,7 +120,10 @@ impl<'d, 'b> Encoder<'d, 'b> {
         let end = self.out.len();
         self.out.put_bytes(0, width);
         self.out.copy_within(at..end, at + width);
-        self.bitmap[word - 1] |= 1 << 63;
+        if word > 1 || self.dialect.envelope.secondary != Secondary::AlwaysUnannounced {
+            self.bitmap[word - 1] |= 1 << 63;
+        }
+        self.bitmaps += 1;
     }
 
     /// Marks the field as present, in order.
@@ -140,10 +145,8 @@ impl<'d, 'b> Encoder<'d, 'b> {
     #[inline]
     fn mark(&mut self, field: u8) {
         let word = usize::from(field - 1) / 64;
-        for next in 1..=word {
-            if self.bitmap[next - 1] >> 63 == 0 {
-                self.announce(next);
-            }
+        for next in self.bitmaps..=word {
+            self.announce(next);
         }
         self.bitmap[word] |= 1 << (63 - (field - 1) % 64);
         self.last = field;
@@ -254,12 +257,42 @@ impl<'d, 'b> Encoder<'d, 'b> {
     pub fn mirror(&mut self, request: &Message<'_>, field: u8) -> Result<bool, EncodeError> {
         debug_assert_eq!(request.dialect().name(), self.dialect.name());
         self.begin(field)?;
-        let Some(wire) = request.raw_with_prefix(field) else {
+        let Some(range) = request.range(field) else {
             return Ok(false);
         };
         self.mark(field);
-        self.out.put_slice(wire);
+        self.out.put_slice(&request.wire()[range]);
         Ok(true)
+    }
+
+    /// Copies those of the fields that the message has, ascending; neighbours in one piece.
+    #[inline]
+    pub fn mirror_all(
+        &mut self,
+        request: &Message<'_>,
+        fields: &[u8],
+    ) -> Result<&mut Self, EncodeError> {
+        debug_assert_eq!(request.dialect().name(), self.dialect.name());
+        let mut run = 0..0;
+        for field in fields {
+            if *field <= self.last {
+                let (field, after) = (*field, self.last);
+                return Err(EncodeError::NotAscending { field, after });
+            }
+            // A field that the dialect does not know cannot be in a message of that dialect.
+            let Some(range) = request.range(*field) else {
+                continue;
+            };
+            self.mark(*field);
+            if range.start != run.end {
+                self.out.put_slice(&request.wire()[run]);
+                run = range;
+            } else {
+                run.end = range.end;
+            }
+        }
+        self.out.put_slice(&request.wire()[run]);
+        Ok(self)
     }
 
     /// Writes the bitmaps; gives the length of the message.
@@ -267,10 +300,7 @@ impl<'d, 'b> Encoder<'d, 'b> {
     pub fn finish(mut self) -> usize {
         let encoding = self.dialect.envelope.bitmap;
         let mut at = self.bitmap_at;
-        for word in 0..3 {
-            if word > 0 && self.bitmap[word - 1] >> 63 == 0 {
-                break;
-            }
+        for word in 0..self.bitmaps {
             at += put_bitmap(encoding, self.bitmap[word], &mut self.out[at..]);
         }
         self.finished = true;

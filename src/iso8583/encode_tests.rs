@@ -96,3 +96,41 @@ fn short_values_are_padded_and_read_back_without_padding() {
         [1, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef]
     );
 }
+
+#[test]
+fn a_dialect_may_always_send_the_second_bitmap() {
+    let of = |secondary: &str| {
+        let text = format!(
+            "extends = \"iso8583-1987-ascii\"\nname = \"x\"\n[message]\nsecondary_bitmap = \"{secondary}\"\n"
+        );
+        let dialect = Dialect::from_toml("x.toml", &text).unwrap();
+        let mut out = BytesMut::new();
+        let mut encoder = Encoder::new(&dialect, &mut out, Mti::new(100));
+        encoder.digits(11, 7).unwrap();
+        encoder.finish();
+        assert_eq!(Message::parse(&dialect, &out).unwrap().digits(11), Some(7));
+        String::from_utf8(out.to_vec()).unwrap()
+    };
+    assert_eq!(of("on-demand"), "01000020000000000000000007");
+    assert_eq!(of("always"), "010080200000000000000000000000000000000007");
+    assert_eq!(
+        of("always-unannounced"),
+        "010000200000000000000000000000000000000007"
+    );
+}
+
+#[test]
+fn field_65_is_a_field_where_there_is_no_third_bitmap() {
+    let dialect = dialect();
+    let mut out = BytesMut::new();
+    let mut encoder = Encoder::new(&dialect, &mut out, Mti::new(100));
+    encoder
+        .digits(4, 5)
+        .unwrap()
+        .text(65, "0123456789ABCDEF")
+        .unwrap();
+    encoder.finish();
+    let message = Message::parse(&dialect, &out).unwrap();
+    assert_eq!(message.digits(4), Some(5));
+    assert_eq!(message.text::<16>(65).unwrap().as_str(), "0123456789ABCDEF");
+}

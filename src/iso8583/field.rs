@@ -2,7 +2,7 @@
 //! and how a dialect file says so.
 
 use super::{
-    charset::CodePage,
+    charset::{CodePage, class_table},
     spec::{Section, SpecError, Value},
     structure::Structure,
 };
@@ -162,9 +162,62 @@ pub struct Layout {
     pub pad: Pad,
     /// Class `ans` admits bytes above 0x7f.
     pub eight_bit: bool,
+    pub(super) plan: Plan,
+}
+
+/// What follows from a layout, worked out once.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Plan {
+    /// Bytes of a fixed value.
+    pub fixed: u16,
+    /// Bytes of the length prefix.
+    pub prefix: u8,
+    /// The check of its characters.
+    pub check: Check,
+}
+
+/// The checks that are worth a path of their own.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Check {
+    /// Any byte will do.
+    Nothing,
+    /// ASCII digits.
+    AsciiDigits,
+    /// Printable ASCII.
+    AsciiPrintable,
+    /// Anything but control characters, one byte each.
+    EightBit,
+    /// This bit in this table, for every byte.
+    Table(&'static [u8; 256], u8),
+    /// BCD digits, an odd number of them behind a zero.
+    BcdLeftZero,
+    /// Everything else.
+    #[default]
+    Other,
 }
 
 impl Layout {
+    pub(super) fn planned(mut self) -> Layout {
+        let class = |page| class_table(self.content, self.eight_bit, page);
+        let check = match (self.content, self.encoding) {
+            (Content::B, Encoding::Raw) => Check::Nothing,
+            (Content::N, Encoding::Ascii) => Check::AsciiDigits,
+            (Content::Ans, Encoding::Ascii) if !self.eight_bit => Check::AsciiPrintable,
+            (Content::Ans, Encoding::Ascii) => Check::EightBit,
+            (Content::N, Encoding::Bcd(Filler::LeftZero)) => Check::BcdLeftZero,
+            (Content::Xn, _) => Check::Other,
+            (_, Encoding::Ascii) => class(None),
+            (_, Encoding::Ebcdic(page)) => class(Some(page)),
+            _ => Check::Other,
+        };
+        self.plan = Plan {
+            fixed: self.wire_length(usize::from(self.max)) as u16,
+            prefix: self.prefix_length() as u8,
+            check,
+        };
+        self
+    }
+
     /// Bytes that a value of so many units takes on the wire, without the prefix.
     #[inline]
     pub const fn wire_length(&self, units: usize) -> usize {
@@ -401,7 +454,9 @@ fn layout(section: &mut Section, defaults: &Defaults, open: bool) -> Result<Layo
                 _ => Pad::None,
             }),
         eight_bit: section.flag("eight_bit")?.unwrap_or(false),
-    };
+        plan: Plan::default(),
+    }
+    .planned();
     check(&layout).map_err(|problem| place.error(format!("`{}`: {problem}", section.path)))?;
     Ok(layout)
 }

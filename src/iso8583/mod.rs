@@ -6,6 +6,7 @@
 //! `network` compiles.
 
 pub mod charset;
+pub mod describe;
 pub mod dialect;
 mod emv;
 pub mod encode;
@@ -15,6 +16,8 @@ pub mod mapping;
 pub mod message;
 pub mod mti;
 mod parse_error;
+#[cfg(test)]
+mod proptests;
 pub mod spec;
 pub mod structure;
 pub mod subfields;

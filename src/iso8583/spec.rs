@@ -137,20 +137,15 @@ fn node(
 /// Lays the keys of `top` over those of `base`: tables merge, everything else replaces.
 pub(super) fn overlay(base: &mut BTreeMap<String, Node>, top: BTreeMap<String, Node>) {
     for (key, node) in top {
-        match (base.get_mut(&key), node) {
-            (
-                Some(Node {
-                    value: Value::Table(below),
-                    ..
-                }),
-                Node {
-                    value: Value::Table(above),
-                    ..
-                },
-            ) => overlay(below, above),
-            (_, node) => {
-                base.insert(key, node);
-            }
+        let Some(below) = base.get_mut(&key) else {
+            base.insert(key, node);
+            continue;
+        };
+        // What is wrong with the merged table is told of the file on top.
+        below.place = node.place;
+        match (&mut below.value, node.value) {
+            (Value::Table(below), Value::Table(above)) => overlay(below, above),
+            (below, above) => *below = above,
         }
     }
 }

@@ -146,6 +146,7 @@ impl Structure {
         defaults: &Defaults,
     ) -> Result<Structure, SpecError> {
         let (kind, place) = section.required_text("kind")?;
+        let defaults = &of_parent(parent, defaults);
         let structure = match kind.as_str() {
             "positional" => Structure::Positional(canonical_parts(&mut section, parent, defaults)?),
             "delimited" => {
@@ -177,6 +178,23 @@ impl Structure {
     }
 }
 
+/// Inside a text everything is text; inside a binary field the dialect's encodings hold.
+fn of_parent(parent: &Layout, defaults: &Defaults) -> Defaults {
+    let binary = match parent.encoding {
+        Encoding::Ascii => Encoding::Hex,
+        Encoding::Ebcdic(page) => Encoding::EbcdicHex(page),
+        _ => return *defaults,
+    };
+    Defaults {
+        text: parent.encoding,
+        numeric: parent.encoding,
+        track: parent.encoding,
+        signed: parent.encoding,
+        binary,
+        ..*defaults
+    }
+}
+
 /// `parts = [{ name = "city", length = 13 }, …]`: cut from canonical characters, so the encoding of
 /// a part is that of canonical text, or raw bytes in a binary field.
 fn canonical_parts(
@@ -204,6 +222,7 @@ fn canonical_parts(
         let place = part.place.clone();
         let content = match parent.content {
             Content::B => "b",
+            Content::N => "n",
             _ => "ans",
         };
         part.default_text("content", content);
@@ -252,7 +271,9 @@ pub(super) fn open_spec(content: Content, encoding: Encoding) -> FieldSpec {
             max: 9999,
             pad: Pad::None,
             eight_bit: false,
-        },
+            plan: Default::default(),
+        }
+        .planned(),
         mask: Mask::Show,
         structure: None,
     }

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::{
     encode::{EncodeError, Encoder},
-    field::{Content, Encoding, FieldSpec, Layout, Pad},
+    field::{Content, Encoding, FieldSpec, Layout, Length, Pad},
     mapping::Location,
     message::{Message, text_of},
     structure::{Part, Structure, Tlv},
@@ -27,7 +27,7 @@ pub(super) struct Inside<'a> {
 
 pub(super) type Visit<'v> = dyn FnMut(Inside<'_>) -> ControlFlow<()> + 'v;
 type Walked = Result<ControlFlow<()>, TlvError>;
-type Content8 = SmallVec<[u8; 1024]>;
+type Decoded = SmallVec<[u8; 1024]>;
 
 /// Gives every part of a value, in the order in which they stand.
 pub(super) fn each_part(
@@ -36,7 +36,7 @@ pub(super) fn each_part(
     cut: Cut<'_>,
     visit: &mut Visit<'_>,
 ) -> Walked {
-    let mut decoded = Content8::new();
+    let mut decoded = Decoded::new();
     match structure {
         Structure::Positional(parts) => {
             positional(parts, canonical(layout, cut, &mut decoded), visit)
@@ -85,7 +85,7 @@ fn open<'a>(layout: &Layout, wire: &'a [u8]) -> Cut<'a> {
 }
 
 /// The bytes of a value, out of hexadecimal text if need be.
-fn content<'a>(layout: &Layout, cut: Cut<'a>, decoded: &'a mut Content8) -> &'a [u8] {
+fn content<'a>(layout: &Layout, cut: Cut<'a>, decoded: &'a mut Decoded) -> &'a [u8] {
     if !matches!(layout.encoding, Encoding::Hex | Encoding::EbcdicHex(_)) {
         return cut.wire;
     }
@@ -94,7 +94,7 @@ fn content<'a>(layout: &Layout, cut: Cut<'a>, decoded: &'a mut Content8) -> &'a 
 }
 
 /// The canonical characters of a value with its padding; the bytes of a binary one.
-fn canonical<'a>(layout: &Layout, cut: Cut<'a>, decoded: &'a mut Content8) -> &'a [u8] {
+fn canonical<'a>(layout: &Layout, cut: Cut<'a>, decoded: &'a mut Decoded) -> &'a [u8] {
     if layout.content == Content::B {
         return content(layout, cut, decoded);
     }
@@ -324,7 +324,10 @@ impl Encoder<'_, '_> {
         }
         let mut out = BytesMut::new();
         match structure {
-            Structure::Positional(known) => put_positional(known, parts, &mut out),
+            Structure::Positional(known) => {
+                let fixed = spec.layout.length == Length::Fixed;
+                put_positional(known, parts, fixed, &mut out)
+            }
             Structure::Delimited {
                 delimiter,
                 parts: known,
@@ -363,8 +366,22 @@ fn given<'p>(parts: &[(&str, &'p str)], key: &str) -> Option<&'p str> {
         .map(|(_, text)| *text)
 }
 
-fn put_positional(known: &[Part], parts: &[(&str, &str)], out: &mut BytesMut) -> Option<()> {
-    for part in known {
+/// A fixed field is filled to its end, a variable one ends with the last part given.
+fn put_positional(
+    known: &[Part],
+    parts: &[(&str, &str)],
+    fixed: bool,
+    out: &mut BytesMut,
+) -> Option<()> {
+    let given_last = known
+        .iter()
+        .rposition(|part| given(parts, &part.key).is_some());
+    let count = if fixed {
+        known.len()
+    } else {
+        given_last.map_or(0, |last| last + 1)
+    };
+    for part in &known[..count] {
         put_value(
             &part.spec.layout,
             given(parts, &part.key).unwrap_or(""),

@@ -245,7 +245,7 @@ pub(super) fn put_length(width: Width, length: usize, out: &mut BytesMut) -> Opt
         out.put_u8(match width {
             Width::Ascii(_) => b'0' + digit,
             Width::Ebcdic(..) => 0xf0 + digit,
-            Width::Bcd(_) => digit / 10 << 4 | digit % 10,
+            Width::Bcd(_) => ((digit / 10) << 4) | (digit % 10),
             Width::Binary(_) => digit,
         });
     }
