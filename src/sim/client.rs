@@ -47,8 +47,8 @@ pub trait Script {
 pub struct Sent<T> {
     /// Comes back with the answer.
     pub ticket: T,
-    /// MTI class, STAN, RRN (zeros without one).
-    pub key: (u8, u32, Rrn),
+    /// MTI class, STAN, RRN (zeros without one); `None` for what is never answered.
+    pub key: Option<(u8, u32, Rrn)>,
 }
 
 /// How one connection runs.
@@ -70,6 +70,8 @@ pub struct Plan {
     pub stop: CancellationToken,
     /// Answer a keep-alive with one. Two sides that both do so keep each other busy.
     pub answer_keep_alives: bool,
+    /// The peer sends back what it gets: requests count as their own answers, unchecked.
+    pub echo: bool,
 }
 
 /// What one connection counted.
@@ -233,8 +235,9 @@ impl<S: Script> Client<S> {
             let open = self.plan.codec.begin_frame(&mut self.output, &self.header);
             self.output.extend_from_slice(&self.body);
             self.plan.codec.end_frame(&mut self.output, open)?;
-            self.in_flight
-                .insert(sent.key, sent.ticket, due, &self.body);
+            if let Some(key) = sent.key {
+                self.in_flight.insert(key, sent.ticket, due, &self.body);
+            }
             self.tally.sent += 1;
             if self.plan.pace.is_open() {
                 self.tally
@@ -279,7 +282,7 @@ impl<S: Script> Client<S> {
                 return Ok(());
             }
         };
-        if !answer.mti().is_response() {
+        if !answer.mti().is_response() && !self.plan.echo {
             return self.request_of_peer(header, &answer);
         }
         let class = answer.mti().class();
@@ -296,7 +299,9 @@ impl<S: Script> Client<S> {
             .saturating_record(latency.as_nanos() as u64);
         self.tally.answered += 1;
         // What was sent parses: it was written with the same dialect. A capture may hold other.
-        if let Ok(request) = Message::parse(&dialect, &slot.request) {
+        if !self.plan.echo
+            && let Ok(request) = Message::parse(&dialect, &slot.request)
+        {
             self.script
                 .answered(slot.ticket, &request, &answer, &mut self.tally.findings);
         }

@@ -110,9 +110,24 @@ impl Keys {
         }
         ((serial % 999_999 + 1) as u32, rrn)
     }
+
+    /// The RRN of the message drawn last where only digits are allowed: three of the run, two of the
+    /// connection, seven of the message.
+    pub const fn numeric_rrn(&self) -> Rrn {
+        let serial = (self.next - 1) % 10_000_000;
+        let number = (self.run % 1000 * 100 + self.connection % 100) * 10_000_000 + serial;
+        let mut rrn = [0; 12];
+        let (mut at, mut left) = (12, number);
+        while at > 0 {
+            at -= 1;
+            rrn[at] = b'0' + (left % 10) as u8;
+            left /= 10;
+        }
+        rrn
+    }
 }
 
-/// The first digit of a Luhn number's check digit (ISO/IEC 7812-1 annex B) for `digits` before it.
+/// The check digit (ISO/IEC 7812-1 annex B) that belongs behind these digits.
 pub fn luhn_digit(digits: &[u8]) -> u8 {
     let sum: u32 = digits
         .iter()

@@ -3,6 +3,7 @@
 //! It knows ISO 8583 and what a network expects of an issuer. It shares nothing with the switch but
 //! module `iso8583`, so that it can judge the switch's answers from outside.
 
+pub mod capture;
 pub mod cards;
 pub mod check;
 pub mod client;
@@ -14,13 +15,19 @@ pub mod merchants;
 pub mod network;
 mod pace;
 mod random;
+pub mod record;
+pub mod replay;
 pub mod report;
+mod rewrite;
+pub mod seed;
 pub mod traffic;
 mod wire;
 
 pub use cards::{CardFileError, Profile, SimCard};
 pub use network::{NetworkOptions, Progress, run_network};
+pub use replay::{ReplayOptions, ReplayReport, run_replay};
 pub use report::NetworkReport;
+pub use seed::{SeedError, SeedOptions, seed};
 pub use traffic::Mix;
 
 use crate::iso8583::{EncodeError, FrameError};

@@ -56,6 +56,8 @@ pub struct NetworkOptions {
     pub sign_on: bool,
     /// Answer keep-alives with keep-alives.
     pub answer_keep_alives: bool,
+    /// The peer sends back what it gets (see `echo`): only times and matches are looked at.
+    pub echo: bool,
     /// Decides the traffic.
     pub seed: u64,
     /// How long answers are waited for after the last message.
@@ -81,6 +83,7 @@ impl NetworkOptions {
             malformed_rate: None,
             sign_on: true,
             answer_keep_alives: false,
+            echo: false,
             seed: 1,
             grace: Duration::from_secs(5),
             stop: CancellationToken::new(),
@@ -230,6 +233,7 @@ fn plan(options: &NetworkOptions, at: usize, start: Instant, beat: &Arc<Beat>) -
         grace: options.grace,
         stop: options.stop.clone(),
         answer_keep_alives: options.answer_keep_alives,
+        echo: options.echo,
     }
 }
 
@@ -548,7 +552,7 @@ impl Script for Player {
         let key = self.wire.key(&outgoing);
         Ok(Some(Sent {
             ticket: (outgoing, expectation),
-            key,
+            key: Some(key),
         }))
     }
 
