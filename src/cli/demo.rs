@@ -49,15 +49,31 @@ pub fn run(demo: &Demo) -> Result<u8> {
     let file = demo.data.join("cardswitch.toml");
     let text = config_text(demo);
     let config = Config::parse(&file, &text, std::env::vars())?;
-    let log = Config { log: crate::config::Log { filter: "warn".into(), ..config.log.clone() }, ..config.clone() };
+    let log = Config {
+        log: crate::config::Log {
+            filter: "warn".into(),
+            ..config.log.clone()
+        },
+        ..config.clone()
+    };
     start_log(&log);
     std::fs::create_dir_all(&demo.data)
         .and_then(|()| std::fs::write(&file, &text))
-        .with_context(|| format!("cannot write {}; choose another folder with --data", file.display()))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        .with_context(|| {
+            format!(
+                "cannot write {}; choose another folder with --data",
+                file.display()
+            )
+        })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let report = runtime.block_on(play(demo, &config))?;
     println!("\n{report}");
-    println!("The data folder stays: cardswitch serve --config {}", file.display());
+    println!(
+        "The data folder stays: cardswitch serve --config {}",
+        file.display()
+    );
     Ok(u8::from(!report.is_clean()))
 }
 
@@ -75,8 +91,16 @@ fn config_text(demo: &Demo) -> String {
 async fn play(demo: &Demo, config: &Config) -> Result<NetworkReport> {
     let stop = told_to_stop()?;
     let key = root_key(&demo.data)?;
-    let node = node::start(config, Start { root_key: Some(key.clone()) }).await?;
-    let network = node.network_address("visa").context("the demo's own network is not listening")?;
+    let node = node::start(
+        config,
+        Start {
+            root_key: Some(key.clone()),
+        },
+    )
+    .await?;
+    let network = node
+        .network_address("visa")
+        .context("the demo's own network is not listening")?;
     introduce(demo, &node, network, &key);
     let cards = issue_cards(demo, &node, &key).await?;
     SimCard::save(&demo.data.join("cards.jsonl"), &cards)?;
@@ -105,7 +129,13 @@ fn write_secret(file: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600).open(file)?.write_all(text.as_bytes())
+    options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(file)?
+        .write_all(text.as_bytes())
 }
 
 fn introduce(demo: &Demo, node: &Node, network: SocketAddr, key: &str) {
@@ -116,20 +146,33 @@ fn introduce(demo: &Demo, node: &Node, network: SocketAddr, key: &str) {
     println!("  root key       {key}");
     println!("  data folder    {data}");
     println!("Try in another terminal:");
-    println!("  curl -s -H 'Authorization: Bearer {key}' 'http://{http}/v1/authorizations?status=declined&limit=1'");
-    println!("  cardswitch report settlement --config {data}/cardswitch.toml --date $(date -u +%F)");
+    println!(
+        "  curl -s -H 'Authorization: Bearer {key}' 'http://{http}/v1/authorizations?status=declined&limit=1'"
+    );
+    println!(
+        "  cardswitch report settlement --config {data}/cardswitch.toml --date $(date -u +%F)"
+    );
     println!("  cardswitch journal verify --config {data}/cardswitch.toml");
     println!("Ctrl-C ends the demo and keeps the data folder.\n");
 }
 
 async fn issue_cards(demo: &Demo, node: &Node, key: &str) -> Result<Vec<SimCard>> {
     println!("issuing {} cards over the REST interface", demo.cards);
-    let (api, key, count) = (format!("http://{}", node.http_address()), key.to_owned(), demo.cards);
+    let (api, key) = (format!("http://{}", node.http_address()), key.to_owned());
+    let options = seed::SeedOptions {
+        count: demo.cards,
+        ..seed::SeedOptions::default()
+    };
+    let bar = indicatif::ProgressBar::new(demo.cards as u64);
+    let shown = bar.clone();
     let seeded = tokio::task::spawn_blocking(move || {
-        let options = seed::SeedOptions { count, ..seed::SeedOptions::default() };
-        seed::seed(&api, &key, &options)
+        seed::seed(&api, &key, &options, |issued| {
+            shown.set_position(issued as u64)
+        })
     });
-    Ok(seeded.await??)
+    let cards = seeded.await??;
+    bar.finish_and_clear();
+    Ok(cards)
 }
 
 async fn drive(
@@ -141,7 +184,11 @@ async fn drive(
     // The dialect is built in, and a test proves that it compiles.
     let dialect = Dialect::builtin(DIALECT).context("the demo's dialect is missing")?;
     let ended = CancellationToken::new();
-    let mut options = NetworkOptions::new(&network.to_string(), Arc::new(dialect), "length-2-be".parse()?);
+    let mut options = NetworkOptions::new(
+        &network.to_string(),
+        Arc::new(dialect),
+        "length-2-be".parse()?,
+    );
     options.connections = demo.connections;
     options.rate = Some(demo.rate);
     options.duration = demo.seconds.map(Duration::from_secs);
@@ -167,7 +214,10 @@ impl View {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        View { bar, last_line: Default::default() }
+        View {
+            bar,
+            last_line: Default::default(),
+        }
     }
 
     fn show(&self, progress: &Progress) {
@@ -175,12 +225,25 @@ impl View {
         let seconds = progress.elapsed.as_secs();
         let per_second = progress.answered as f64 / progress.elapsed.as_secs_f64().max(0.001);
         let line = format!(
-            "{seconds:>4} s  {:>8} answered  {per_second:>7.0}/s  approved {}  declined {}  reversals {}  repeats {}  p50 {} us  p99 {} us  wrong {}",
-            progress.answered, progress.approved, progress.declined, progress.reversals, progress.repeats, latency.p50, latency.p99, progress.findings,
+            "{seconds:>4} s  {:>8} answered  {per_second:>7.0}/s  approved {}  declined {}  reversals {}  repeats {}  p50 {:.0} us  p99 {:.0} us  wrong {}",
+            progress.answered,
+            progress.approved,
+            progress.declined,
+            progress.reversals,
+            progress.repeats,
+            latency.p50,
+            latency.p99,
+            progress.findings,
         );
         match &self.bar {
             Some(bar) => bar.set_message(line),
-            None if self.last_line.swap(seconds, std::sync::atomic::Ordering::Relaxed) != seconds => println!("{line}"),
+            None if self
+                .last_line
+                .swap(seconds, std::sync::atomic::Ordering::Relaxed)
+                != seconds =>
+            {
+                println!("{line}")
+            }
             None => {}
         }
     }

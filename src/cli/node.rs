@@ -318,7 +318,10 @@ impl Node {
 
     pub fn network_address(&self, name: &str) -> Option<SocketAddr> {
         let listening = &self.networks.listening;
-        listening.iter().find(|(known, _)| known == name).map(|(_, address)| *address)
+        listening
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, address)| *address)
     }
 
     /// Stops in the order in which messages flow: sockets, loops, journal.
