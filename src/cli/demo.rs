@@ -103,7 +103,6 @@ async fn play(demo: &Demo, config: &Config) -> Result<NetworkReport> {
         .context("the demo's own network is not listening")?;
     introduce(demo, &node, network, &key);
     let cards = issue_cards(demo, &node, &key).await?;
-    SimCard::save(&demo.data.join("cards.jsonl"), &cards)?;
     let report = drive(demo, network, cards, stop).await?;
     node.stop().await?;
     Ok(report)

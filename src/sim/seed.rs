@@ -101,7 +101,7 @@ fn profile(at: usize) -> Profile {
 fn controls(profile: Profile) -> Value {
     let limit = |window: &str, amount: u64| {
         json!({"limits": [{
-            "id": format!("sim_{window}"), "window": window, "amount": amount, "time_zone": "UTC",
+            "window": window, "amount": amount, "time_zone": "UTC",
         }]})
     };
     match profile {
