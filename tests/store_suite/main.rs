@@ -1,0 +1,5 @@
+//! The SQL projection, on SQLite and on a private Postgres alike.
+
+mod fixture;
+mod history;
+mod projecting;
