@@ -8,8 +8,11 @@ use super::rows::{
     AccountRow, AuthorizationRow, AuthorizationStatus, CardLinkRow, CardRow, LedgerEntryRow,
     ProgramRow, ReversalRow, Sequence, TopUpRow,
 };
+use crate::engine::facts::Kind;
 use crate::engine::ids::{AccountId, AuthorizationId, CardId, ProgramId, TopUpId};
+use crate::engine::money::Currency;
 use crate::engine::reason::DeclineReason;
+use crate::engine::time::Timestamp;
 
 /// Rows of one page at most.
 pub const LIMIT_MAX: u32 = 1000;
@@ -54,6 +57,15 @@ pub struct CardFilter {
 pub struct EntryCursor {
     pub sequence: Sequence,
     pub leg: u16,
+}
+
+/// Approved authorizations of one currency and kind, added up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApprovedSum {
+    pub currency: Currency,
+    pub kind: Kind,
+    pub count: u64,
+    pub amount_minor: i64,
 }
 
 /// Conditions of a WHERE, with their parameters numbered as they come.
@@ -272,6 +284,40 @@ impl Store {
         let mut conditions = Conditions::default();
         conditions.before(before);
         self.page(conditions, "sequence DESC", limit).await
+    }
+
+    /// What was approved from `from` on and before `until`, and not reversed since; by currency and kind.
+    /// With the position that the sums hold at least.
+    pub async fn approved_sums(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        network: Option<&str>,
+    ) -> Result<(Sequence, Vec<ApprovedSum>), StoreError> {
+        let mut conditions = Conditions::default();
+        let (from, until) = (
+            conditions.place(Value::Int(from.0)),
+            conditions.place(Value::Int(until.0)),
+        );
+        let span = format!("created_at_ms >= {from} AND created_at_ms < {until}");
+        let kept = "result = 'approved' AND status <> 'reversed'".to_owned();
+        conditions.clauses.extend([span, kept]);
+        conditions.equal("network", network.map(str::to_owned));
+        let sql = format!(
+            "SELECT currency, kind, COUNT(*), CAST(SUM(amount_minor) AS BIGINT) \
+             FROM authorizations{} GROUP BY currency, kind ORDER BY currency, kind",
+            conditions.sql()
+        );
+        let projected_through = self.projection().await?.position;
+        let sums = self.fetch(sql, &conditions.values, |row| {
+            Ok(ApprovedSum {
+                currency: Column::take(row, 0)?,
+                kind: Column::take(row, 1)?,
+                count: Column::take(row, 2)?,
+                amount_minor: Column::take(row, 3)?,
+            })
+        });
+        Ok((projected_through, sums.await?))
     }
 
     /// The journal sequence of the row that a page is to go on behind.
