@@ -1,2 +1,15 @@
-//! main
-fn main() {}
+//! The `cardswitch` program: reads the command line and says in one sentence what went wrong.
+
+use cardswitch::cli::{Cli, run};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("cardswitch: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -98,17 +98,13 @@ pub(super) fn reversal_answer(reverse: &Reverse, reversed: &Reversed) -> Answer 
 }
 
 fn forget(state: &mut State) {
-    let registry = state.registry.clone();
-    let settings = &registry.settings;
+    let settings = &state.registry.settings;
+    let now = state.now;
     state
         .first_answers
-        .forget(state.now, settings.first_answer_retention_ms);
-    state
-        .reversed
-        .forget(state.now, settings.reversal_retention_ms);
-    state
-        .top_ups
-        .forget(state.now, settings.idempotency_retention_ms);
+        .forget(now, settings.first_answer_retention_ms);
+    state.reversed.forget(now, settings.reversal_retention_ms);
+    state.top_ups.forget(now, settings.idempotency_retention_ms);
 }
 
 fn apply_authorization(
@@ -192,12 +188,10 @@ fn apply_reversal(state: &mut State, command: &Command, reverse: &Reverse, rever
     state
         .first_answers
         .remember(reverse.repeat_key, command.at, first);
-    let mark = ReversedMark {
-        root: command.root,
-        card_id: reverse.card_id,
-    };
+    let mark = ReversedMark { root: command.root };
     for key in &reverse.original_keys {
-        state.reversed.remember(*key, command.at, mark);
+        let name = (reverse.card_id, *key);
+        state.reversed.remember(name, command.at, mark);
     }
     if let ReversalOutcome::Released {
         authorization_id, ..
@@ -205,7 +199,8 @@ fn apply_reversal(state: &mut State, command: &Command, reverse: &Reverse, rever
     {
         let hold = remove_hold(state, authorization_id);
         for key in &hold.match_keys {
-            state.reversed.remember(*key, command.at, mark);
+            let name = (hold.card_id, *key);
+            state.reversed.remember(name, command.at, mark);
         }
     }
 }
@@ -216,9 +211,9 @@ fn remove_hold(state: &mut State, authorization_id: AuthorizationId) -> Hold {
         panic!("the hold of {authorization_id} was closed before");
     };
     for key in &hold.match_keys {
-        if state.open_by_match_key.get(key) == Some(&authorization_id) {
-            state.open_by_match_key.remove(key);
-        }
+        state
+            .open_by_match_key
+            .remove(hold.card_id, *key, authorization_id);
     }
     let account = expect_account(state, hold.account_id);
     account.held_minor -= hold.amount_minor;
@@ -250,7 +245,9 @@ fn counters<'a>(
             .map(|account| &mut account.counters),
         Scope::Program | Scope::Link => {
             let root = state.account(account_id)?.root;
-            state.account_mut(root).map(|account| &mut account.counters)
+            state
+                .account_mut(root)
+                .map(|account| &mut account.program_counters)
         }
     }
 }
@@ -296,6 +293,7 @@ fn new_account(state: &mut State, command: &Command, open: &OpenAccount) -> Acco
         name: open.name.clone(),
         controls: state.shared_controls.share(&open.controls),
         counters: Counters::default(),
+        program_counters: Counters::default(),
     }
 }
 
@@ -334,8 +332,15 @@ pub(super) fn insert_card(state: &mut State, mut card: Card) {
 
 /// Puts a hold, new or restored, in its place; the account's sums already count it.
 pub(super) fn insert_hold(state: &mut State, hold: Hold) {
+    let (id, placed_at) = (hold.authorization_id, hold.placed_at);
+    let holds = &state.holds;
     for key in &hold.match_keys {
-        state.open_by_match_key.insert(*key, hold.authorization_id);
+        state
+            .open_by_match_key
+            .insert(hold.card_id, *key, id, |other| {
+                let other_at = holds.get(&other).map(|other| other.placed_at);
+                other_at.is_none_or(|other_at| (placed_at, id) > (other_at, other))
+            });
     }
     state.holds.insert(hold.authorization_id, hold);
 }

@@ -19,6 +19,14 @@ impl Controls {
     pub fn is_empty(&self) -> bool {
         *self == Controls::default()
     }
+
+    /// A limit id that stands for two limits; they would count as one.
+    pub fn limit_id_twice(&self) -> Option<LimitId> {
+        let mut ids: Vec<_> = self.limits.iter().map(|limit| limit.id).collect();
+        ids.sort_unstable();
+        let twice = ids.windows(2).find(|pair| pair[0] == pair[1])?;
+        Some(twice[0])
+    }
 }
 
 /// An allow list or a block list, sorted.

@@ -3,17 +3,18 @@
 
 use super::checks::{Checks, Context};
 use super::command::{
-    Action, Authorize, ChangeCardStatus, Command, OpenAccount, OpenCard, Reverse, StatusChange,
-    TopUp,
+    Action, Authorize, ChangeCardControls, ChangeCardStatus, Command, OpenAccount, OpenCard,
+    Reverse, StatusChange, TopUp,
 };
 use super::event::{
     Answer, ApprovalCode, Authorized, Decision, Decline, Event, HoldPlaced, LedgerAccount, Posting,
     Refusal, ReversalOutcome, Reversed,
 };
+use super::money::BALANCE_MAX_MINOR;
 use super::reason::DeclineReason;
 use super::rules;
+use super::rules::repeat::Found;
 use super::state::{CardStatus, State};
-use super::time::Timestamp;
 use super::trace::{Detail, Step};
 use smallvec::smallvec;
 
@@ -34,31 +35,28 @@ pub fn decide(state: &State, command: &Command) -> Outcome {
         Action::Authorize(authorize) => decide_authorization(state, command, authorize),
         Action::Reverse(reverse) => decide_reversal(state, command, reverse),
         Action::OpenAccount(open) => open_account(state, command, open),
-        Action::TopUp(top_up) => decide_top_up(state, command.at, top_up),
-        Action::OpenCard(open) => open_card(state, open),
-        Action::ChangeCardStatus(change) => change_card_status(state, change),
-        Action::ChangeCardControls(change) => match state.card(change.card_id) {
-            Some(_) => Outcome::Event(Event::CardControlsChanged),
-            None => Outcome::Refused(Refusal::CardNotFound(change.card_id)),
-        },
+        Action::TopUp(top_up) => decide_top_up(state, command, top_up),
+        Action::OpenCard(open) => open_card(state, command, open),
+        Action::ChangeCardStatus(change) => change_card_status(state, command, change),
+        Action::ChangeCardControls(change) => change_card_controls(state, command, change),
     }
 }
 
 fn decide_authorization(state: &State, command: &Command, authorize: &Authorize) -> Outcome {
     let mut checks = Checks::default();
-    rules::message::check(authorize, &mut checks);
-    match rules::repeat::find(state, command.at, authorize) {
-        rules::repeat::Found::First(answer) => return Outcome::FirstAnswer(answer),
-        found => rules::repeat::note(found, &mut checks),
+    let found = rules::repeat::find(state, command, authorize);
+    if let Found::First(answer) = found {
+        return Outcome::FirstAnswer(answer);
     }
-    let Some(card) = state.card(authorize.card_id) else {
+    message_and_repeat(authorize, found, &mut checks);
+    let Some(card) = state.card_of_tree(command.root, authorize.card_id) else {
         checks.fail(Step::CardLookup, DeclineReason::CardNotFound, Detail::None);
         return Outcome::Event(Event::Authorized(cardless(state.registry.version, checks)));
     };
     checks.pass(Step::CardLookup, Detail::None);
     let account = state.account_of(card);
     let (Some(root), Some(program)) = (
-        state.account(account.root),
+        state.root_of(account),
         state.registry.programs.get(&account.program_id),
     ) else {
         checks.fail(
@@ -86,6 +84,16 @@ fn decide_authorization(state: &State, command: &Command, authorize: &Authorize)
         check(&context, &mut checks);
     }
     Outcome::Event(Event::Authorized(conclude(&context, checks)))
+}
+
+/// The first two checks, for every message whether its card is known or not.
+pub(super) fn message_and_repeat(authorize: &Authorize, found: Found, checks: &mut Checks) {
+    match found {
+        // Another message has this identity: what this one says is not looked at.
+        Found::Clash => checks.skip(Step::Message),
+        _ => rules::message::check(authorize, checks),
+    }
+    rules::repeat::note(found, checks);
 }
 
 /// A declined message of a card that is not here.
@@ -140,10 +148,10 @@ fn decide_reversal(state: &State, command: &Command, reverse: &Reverse) -> Outco
         command.at,
         settings.first_answer_retention_ms,
     );
-    let outcome = match first {
+    let outcome = match first.filter(|first| first.root == command.root) {
         Some(first) if first.amount == reverse.amount => return Outcome::FirstAnswer(first.answer),
         Some(_) => ReversalOutcome::Duplicate,
-        None => reversal_outcome(state, command.at, reverse),
+        None => reversal_outcome(state, command, reverse),
     };
     Outcome::Event(Event::Reversed(Reversed {
         registry_version: state.registry.version,
@@ -151,30 +159,30 @@ fn decide_reversal(state: &State, command: &Command, reverse: &Reverse) -> Outco
     }))
 }
 
-fn reversal_outcome(state: &State, at: Timestamp, reverse: &Reverse) -> ReversalOutcome {
-    for key in &reverse.original_keys {
-        let hold = state
-            .open_by_match_key
-            .get(key)
-            .and_then(|id| state.holds.get(id));
-        if let Some(hold) = hold.filter(|hold| hold.card_id == reverse.card_id) {
-            let (authorization_id, amount_minor) = (hold.authorization_id, hold.amount_minor);
-            return ReversalOutcome::Released {
-                authorization_id,
-                amount_minor,
-            };
-        }
+/// The names of the original are asked in turn, and the first that is known decides: a doubled
+/// reversal must not reach another hold by a weaker name.
+fn reversal_outcome(state: &State, command: &Command, reverse: &Reverse) -> ReversalOutcome {
+    let card_id = reverse.card_id;
+    if state.card_of_tree(command.root, card_id).is_none() {
+        return ReversalOutcome::OriginalUnknown;
     }
     let retention_ms = state.registry.settings.reversal_retention_ms;
-    let reversed_before = reverse.original_keys.iter().any(|key| {
-        let mark = state.reversed.find(*key, at, retention_ms);
-        mark.is_some_and(|mark| mark.card_id == reverse.card_id)
-    });
-    if reversed_before {
-        ReversalOutcome::AlreadyReversed
-    } else {
-        ReversalOutcome::OriginalUnknown
+    for key in &reverse.original_keys {
+        let open = state.open_by_match_key.find(card_id, *key);
+        if let Some(hold) = open.and_then(|id| state.holds.get(&id)) {
+            return ReversalOutcome::Released {
+                authorization_id: hold.authorization_id,
+                amount_minor: hold.amount_minor,
+            };
+        }
+        let mark = state
+            .reversed
+            .find((card_id, *key), command.at, retention_ms);
+        if mark.is_some_and(|mark| mark.root == command.root) {
+            return ReversalOutcome::AlreadyReversed;
+        }
     }
+    ReversalOutcome::OriginalUnknown
 }
 
 fn open_account(state: &State, command: &Command, open: &OpenAccount) -> Outcome {
@@ -189,34 +197,41 @@ fn open_account(state: &State, command: &Command, open: &OpenAccount) -> Outcome
             Outcome::Refused(Refusal::IdTaken)
         };
     }
-    match open.parent_id {
-        None if open.account_id != command.root => {
-            Outcome::Refused(Refusal::AccountNotFound(command.root))
+    if let Some(limit_id) = open.controls.limit_id_twice() {
+        return Outcome::Refused(Refusal::LimitIdTwice(limit_id));
+    }
+    let Some(parent_id) = open.parent_id else {
+        if open.account_id != command.root {
+            return Outcome::Refused(Refusal::AccountNotFound(command.root));
         }
-        Some(parent_id)
-            if state
-                .account(parent_id)
-                .is_none_or(|parent| parent.root != command.root) =>
-        {
-            Outcome::Refused(Refusal::AccountNotFound(parent_id))
+        return Outcome::Event(Event::AccountOpened);
+    };
+    match state.account_of_tree(command.root, parent_id) {
+        None => Outcome::Refused(Refusal::AccountNotFound(parent_id)),
+        // A program's limits count over the whole tree, which takes one currency.
+        Some(parent) if parent.currency != open.currency => {
+            Outcome::Refused(Refusal::CurrencyMismatch {
+                account: parent.currency,
+                given: open.currency,
+            })
         }
-        _ => Outcome::Event(Event::AccountOpened),
+        Some(_) => Outcome::Event(Event::AccountOpened),
     }
 }
 
-fn decide_top_up(state: &State, at: Timestamp, top_up: &TopUp) -> Outcome {
-    if state
+fn decide_top_up(state: &State, command: &Command, top_up: &TopUp) -> Outcome {
+    let retention_ms = state.registry.settings.idempotency_retention_ms;
+    let before = state
         .top_ups
-        .find(
-            top_up.top_up_id,
-            at,
-            state.registry.settings.idempotency_retention_ms,
-        )
-        .is_some()
-    {
-        return Outcome::AlreadyDone;
+        .find(top_up.top_up_id, command.at, retention_ms);
+    if let Some(account_id) = before {
+        return if *account_id == top_up.account_id {
+            Outcome::AlreadyDone
+        } else {
+            Outcome::Refused(Refusal::IdTaken)
+        };
     }
-    let Some(account) = state.account(top_up.account_id) else {
+    let Some(account) = state.account_of_tree(command.root, top_up.account_id) else {
         return Outcome::Refused(Refusal::AccountNotFound(top_up.account_id));
     };
     if account.currency != top_up.amount.currency {
@@ -224,7 +239,8 @@ fn decide_top_up(state: &State, at: Timestamp, top_up: &TopUp) -> Outcome {
         return Outcome::Refused(Refusal::CurrencyMismatch { account, given });
     }
     let amount_minor = top_up.amount.amount_minor;
-    if amount_minor <= 0 || account.posted_minor.checked_add(amount_minor).is_none() {
+    let posted_minor = account.posted_minor.checked_add(amount_minor);
+    if amount_minor <= 0 || posted_minor.is_none_or(|posted| posted > BALANCE_MAX_MINOR) {
         return Outcome::Refused(Refusal::AmountOutOfRange);
     }
     Outcome::Event(Event::Posted(smallvec![
@@ -239,17 +255,24 @@ fn decide_top_up(state: &State, at: Timestamp, top_up: &TopUp) -> Outcome {
     ]))
 }
 
-fn open_card(state: &State, open: &OpenCard) -> Outcome {
+fn open_card(state: &State, command: &Command, open: &OpenCard) -> Outcome {
     if let Some(card) = state.card(open.card_id) {
-        let same = card.account_id == open.account_id && card.last4 == open.last4;
+        let same = card.account_id == open.account_id
+            && (card.first6, card.last4) == (open.first6, open.last4);
         return if same {
             Outcome::AlreadyDone
         } else {
             Outcome::Refused(Refusal::IdTaken)
         };
     }
-    if state.account(open.account_id).is_none() {
+    if state
+        .account_of_tree(command.root, open.account_id)
+        .is_none()
+    {
         return Outcome::Refused(Refusal::AccountNotFound(open.account_id));
+    }
+    if let Some(limit_id) = open.controls.limit_id_twice() {
+        return Outcome::Refused(Refusal::LimitIdTwice(limit_id));
     }
     let status = match open.card_type {
         super::command::CardType::Virtual => CardStatus::Active,
@@ -258,8 +281,18 @@ fn open_card(state: &State, open: &OpenCard) -> Outcome {
     Outcome::Event(Event::CardOpened { status })
 }
 
-fn change_card_status(state: &State, change: &ChangeCardStatus) -> Outcome {
-    let Some(card) = state.card(change.card_id) else {
+fn change_card_controls(state: &State, command: &Command, change: &ChangeCardControls) -> Outcome {
+    if state.card_of_tree(command.root, change.card_id).is_none() {
+        return Outcome::Refused(Refusal::CardNotFound(change.card_id));
+    }
+    match change.controls.limit_id_twice() {
+        Some(limit_id) => Outcome::Refused(Refusal::LimitIdTwice(limit_id)),
+        None => Outcome::Event(Event::CardControlsChanged),
+    }
+}
+
+fn change_card_status(state: &State, command: &Command, change: &ChangeCardStatus) -> Outcome {
+    let Some(card) = state.card_of_tree(command.root, change.card_id) else {
         return Outcome::Refused(Refusal::CardNotFound(change.card_id));
     };
     let to = match (change.change, card.status) {

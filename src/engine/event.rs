@@ -185,6 +185,8 @@ pub enum Refusal {
     },
     #[error("the amount must be above zero and the balance stay within range")]
     AmountOutOfRange,
+    #[error("two limits of these controls have the id {0}; give each its own")]
+    LimitIdTwice(LimitId),
     #[error("a card that is {} cannot do that", .0.name())]
     StatusForbids(CardStatus),
 }

@@ -22,6 +22,8 @@ pub enum Kind {
     AccountFunding,
     QuasiCash,
     FuelDispenser,
+    /// Known to the standard, and nothing that we decide.
+    Other,
 }
 
 impl Kind {
@@ -38,6 +40,7 @@ impl Kind {
         (Kind::AccountFunding, "account_funding"),
         (Kind::QuasiCash, "quasi_cash"),
         (Kind::FuelDispenser, "fuel_dispenser"),
+        (Kind::Other, "other"),
     ];
 
     pub fn name(self) -> &'static str {
@@ -220,8 +223,12 @@ pub struct Amounts {
 }
 
 impl Amounts {
-    /// The amount in `currency`, if the message carries one.
+    /// The amount in `currency`, if the message carries one. An amount without a currency is in the
+    /// account's.
     pub fn in_currency(&self, currency: Currency) -> Option<i64> {
+        if self.transaction.currency == Currency::ABSENT {
+            return Some(self.transaction.amount_minor);
+        }
         let candidates = [Some(self.transaction), self.billing];
         candidates
             .into_iter()

@@ -9,6 +9,7 @@ pub mod decide;
 pub mod event;
 pub mod facts;
 pub mod ids;
+pub mod match_index;
 pub mod money;
 pub mod reason;
 pub mod recent;

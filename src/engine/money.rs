@@ -12,6 +12,9 @@ pub struct Currency(pub u16);
 const PRIVATE: &[(u16, &str, u8)] = &[(1000, "USDT", 6)];
 
 impl Currency {
+    /// For an amount whose message names no currency.
+    pub const ABSENT: Currency = Currency(0);
+
     pub fn from_numeric(numeric: u16) -> Option<Currency> {
         let known = iso_currency::Currency::from_numeric(numeric).is_some()
             || PRIVATE.iter().any(|(number, ..)| *number == numeric);
@@ -45,6 +48,13 @@ impl Currency {
         iso.and_then(|iso| iso.exponent()).unwrap_or(0) as u8
     }
 }
+
+/// The largest amount that a message may ask for, in minor units; twelve digits is what fits a field.
+pub const MESSAGE_AMOUNT_MAX_MINOR: i64 = 1_000_000_000_000_000;
+
+/// The largest balance, in minor units: far enough from the end of the type that no sum of one
+/// balance, one credit line and one amount leaves it.
+pub const BALANCE_MAX_MINOR: i64 = 1_000_000_000_000_000_000;
 
 /// An amount in minor units of a currency.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! decline_reasons {
     ($($name:ident = $text:literal,)*) => {
-        /// Why a message was declined. Open: later versions add reasons at the end of a step's group
-        /// here, and at the end of `CODES`, which is what the journal stores.
+        /// Why a message was declined. Open: later versions add reasons, each in its step's group.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum DeclineReason { $($name,)* }
 

@@ -31,8 +31,10 @@ impl<K: Copy + Eq + Hash, V> Recent<K, V> {
     }
 
     pub fn remember(&mut self, key: K, at: Timestamp, value: V) {
-        self.in_order.push_back((at, key));
-        self.by_key.insert(key, (at, value));
+        let before = self.by_key.insert(key, (at, value));
+        if before.is_none_or(|(remembered_at, _)| remembered_at != at) {
+            self.in_order.push_back((at, key));
+        }
     }
 
     /// Frees what was remembered `retention_ms` or longer before `now`.
@@ -52,7 +54,7 @@ impl<K: Copy + Eq + Hash, V> Recent<K, V> {
         }
     }
 
-    /// Oldest first.
+    /// What is remembered, each once, in the order of remembering.
     pub fn iter(&self) -> impl Iterator<Item = (K, Timestamp, &V)> {
         self.in_order.iter().filter_map(|(at, key)| {
             let (remembered_at, value) = self.by_key.get(key)?;
@@ -81,6 +83,16 @@ mod tests {
         assert_eq!(recent.find("a", Timestamp(1_500), 500), None);
         recent.forget(Timestamp(1_499), 500);
         assert_eq!(recent.len(), 1);
+        recent.forget(Timestamp(1_500), 500);
+        assert!(recent.is_empty());
+    }
+
+    #[test]
+    fn remembering_twice_at_once_is_remembering_once() {
+        let mut recent = Recent::default();
+        recent.remember("a", Timestamp(1_000), 1);
+        recent.remember("a", Timestamp(1_000), 2);
+        assert_eq!(recent.iter().count(), 1);
         recent.forget(Timestamp(1_500), 500);
         assert!(recent.is_empty());
     }

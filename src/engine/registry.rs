@@ -5,11 +5,11 @@
 use super::command::{Authorize, CardType, Reverse};
 use super::controls::Controls;
 use super::event::{Answer, Authorized, Reversed};
-use super::facts::{MatchKey, RepeatKey};
-use super::ids::{AccountId, CardId, LinkId, ProgramId};
+use super::facts::RepeatKey;
+use super::ids::{AccountId, CardId, LimitId, LinkId, ProgramId};
 use super::money::Currency;
 use super::recent::Recent;
-use super::state::{FirstAnswer, ReversedMark};
+use super::state::FirstAnswer;
 use super::time::{Expiry, Timestamp};
 use arrayvec::{ArrayString, ArrayVec};
 use hashbrown::HashMap;
@@ -186,6 +186,8 @@ pub enum RegistryRefusal {
     IdTaken,
     #[error("this card number is issued already")]
     PanTaken,
+    #[error("two limits of these controls have the id {0}; give each its own")]
+    LimitIdTwice(LimitId),
     #[error("program {0} does not exist")]
     ProgramNotFound(ProgramId),
 }
@@ -201,7 +203,6 @@ pub struct Registry {
     pub link_keys: Vec<LinkKey>,
     pub idempotency: Recent<IdempotencyKey, IdempotencyEntry>,
     pub first_answers: Recent<RepeatKey, FirstAnswer>,
-    pub reversed: Recent<MatchKey, ReversedMark>,
 }
 
 impl Registry {

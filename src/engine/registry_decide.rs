@@ -3,7 +3,7 @@
 use super::apply::{authorization_answer, reversal_answer};
 use super::checks::Checks;
 use super::command::{Authorize, Reverse};
-use super::decide::cardless;
+use super::decide::{cardless, message_and_repeat};
 use super::event::{Event, ReversalOutcome, Reversed};
 use super::ids::{AccountId, LinkId};
 use super::reason::DeclineReason;
@@ -11,9 +11,10 @@ use super::registry::{
     IdempotencyEntry, IssueCard, IssuedCard, Program, Registry, RegistryAction, RegistryCommand,
     RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
 };
-use super::rules;
-use super::state::{FirstAnswer, ReversedMark};
+use super::rules::repeat::Found;
+use super::state::FirstAnswer;
 use super::trace::{Detail, Step};
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome {
@@ -26,9 +27,7 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         }
         RegistryAction::CreateProgram(program) => match registry.view.programs.get(&program.id) {
             Some(_) => RegistryOutcome::Refused(RegistryRefusal::IdTaken),
-            None => RegistryOutcome::Event(RegistryEvent::ProgramCreated {
-                version: next_version,
-            }),
+            None => create_program(program, next_version),
         },
         RegistryAction::IssueCard(issue) => issue_card(registry, issue),
         RegistryAction::AuthorizeUnknownCard {
@@ -52,6 +51,13 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
     }
 }
 
+fn create_program(program: &Program, version: u64) -> RegistryOutcome {
+    match program.controls.limit_id_twice() {
+        Some(limit_id) => RegistryOutcome::Refused(RegistryRefusal::LimitIdTwice(limit_id)),
+        None => RegistryOutcome::Event(RegistryEvent::ProgramCreated { version }),
+    }
+}
+
 fn issue_card(registry: &Registry, issue: &IssueCard) -> RegistryOutcome {
     if !registry.view.programs.contains_key(&issue.program_id) {
         return RegistryOutcome::Refused(RegistryRefusal::ProgramNotFound(issue.program_id));
@@ -62,17 +68,23 @@ fn issue_card(registry: &Registry, issue: &IssueCard) -> RegistryOutcome {
     if registry.cards_by_pan_hash.contains_key(&issue.pan_hash) {
         return RegistryOutcome::Refused(RegistryRefusal::PanTaken);
     }
+    if let Some(limit_id) = issue.controls.limit_id_twice() {
+        return RegistryOutcome::Refused(RegistryRefusal::LimitIdTwice(limit_id));
+    }
     let mut next_link = registry.link_keys.len() as u64 + 1;
-    let links = issue.links.iter().map(|key| {
-        registry.link_ids.get(key).copied().unwrap_or_else(|| {
-            let new = LinkId(next_link);
+    let mut links = SmallVec::new();
+    for (place, key) in issue.links.iter().enumerate() {
+        let same_before = issue.links[..place].iter().position(|other| other == key);
+        let known = match same_before {
+            Some(before) => Some(links[before]),
+            None => registry.link_ids.get(key).copied(),
+        };
+        links.push(known.unwrap_or_else(|| {
             next_link += 1;
-            new
-        })
-    });
-    RegistryOutcome::Event(RegistryEvent::CardIssued {
-        links: links.collect(),
-    })
+            LinkId(next_link - 1)
+        }));
+    }
+    RegistryOutcome::Event(RegistryEvent::CardIssued { links })
 }
 
 fn authorize_unknown(
@@ -83,21 +95,17 @@ fn authorize_unknown(
 ) -> RegistryOutcome {
     let retention_ms = registry.view.settings.first_answer_retention_ms;
     let mut checks = Checks::default();
-    rules::message::check(authorize, &mut checks);
-    match registry
+    let found = match registry
         .first_answers
         .find(authorize.repeat_key, command.at, retention_ms)
     {
         Some(first) if first.amount == authorize.amounts.transaction => {
             return RegistryOutcome::FirstAnswer(first.answer);
         }
-        Some(_) => checks.fail(
-            Step::Repeat,
-            DeclineReason::DuplicateTransmission,
-            Detail::None,
-        ),
-        None => checks.pass(Step::Repeat, Detail::None),
-    }
+        Some(_) => Found::Clash,
+        None => Found::Nothing,
+    };
+    message_and_repeat(authorize, found, &mut checks);
     let reason = if bin_known {
         DeclineReason::CardNotFound
     } else {
@@ -243,13 +251,6 @@ fn apply_unknown_reversal(
     registry
         .first_answers
         .remember(reverse.repeat_key, command.at, first);
-    let mark = ReversedMark {
-        root: AccountId::default(),
-        card_id: reverse.card_id,
-    };
-    for key in &reverse.original_keys {
-        registry.reversed.remember(*key, command.at, mark);
-    }
 }
 
 fn complete_idempotent(
@@ -271,14 +272,13 @@ fn complete_idempotent(
 
 fn forget(registry: &mut Registry) {
     let settings = &registry.view.settings;
-    let (first_ms, reversal_ms, idempotency_ms) = (
-        settings.first_answer_retention_ms,
-        settings.reversal_retention_ms,
-        settings.idempotency_retention_ms,
-    );
-    registry.first_answers.forget(registry.now, first_ms);
-    registry.reversed.forget(registry.now, reversal_ms);
-    registry.idempotency.forget(registry.now, idempotency_ms);
+    let now = registry.now;
+    registry
+        .first_answers
+        .forget(now, settings.first_answer_retention_ms);
+    registry
+        .idempotency
+        .forget(now, settings.idempotency_retention_ms);
 }
 
 /// The answer that goes back for a message of a card that nobody issued.

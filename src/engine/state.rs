@@ -6,6 +6,7 @@ use super::controls::Controls;
 use super::event::{Answer, ApprovalCode, LimitUse};
 use super::facts::{MatchKey, MatchKeys, RepeatKey};
 use super::ids::{AccountId, AuthorizationId, CardId, LimitId, LinkId, ProgramId, TopUpId};
+use super::match_index::MatchIndex;
 use super::money::{Currency, Money};
 use super::recent::Recent;
 use super::registry::RegistryView;
@@ -27,10 +28,10 @@ pub struct State {
     pub account_slots: HashMap<AccountId, u32>,
     pub card_slots: HashMap<CardId, u32>,
     pub holds: HashMap<AuthorizationId, Hold>,
-    pub open_by_match_key: HashMap<MatchKey, AuthorizationId>,
+    pub open_by_match_key: MatchIndex,
     pub first_answers: Recent<RepeatKey, FirstAnswer>,
     /// Names of originals that were reversed, whether they had come or not.
-    pub reversed: Recent<MatchKey, ReversedMark>,
+    pub reversed: Recent<(CardId, MatchKey), ReversedMark>,
     /// Top-ups already posted, by id, so that none is posted twice.
     pub top_ups: Recent<TopUpId, AccountId>,
     pub shared_controls: SharedControls,
@@ -73,6 +74,8 @@ pub struct Account {
     #[serde(with = "optional_controls")]
     pub controls: Option<Arc<Controls>>,
     pub counters: Counters,
+    /// Of a root account: the uses of its program's limits by the whole tree.
+    pub program_counters: Counters,
 }
 
 impl Account {
@@ -126,7 +129,7 @@ pub struct Card {
 
 /// The live counters of windowed limits; those never used take no room.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counters(pub Vec<Counter>);
+pub struct Counters(pub Box<[Counter]>);
 
 /// What was used of one limit in one window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,7 +150,8 @@ impl Counters {
         counter.map_or((0, 0), |counter| (counter.used_minor, counter.count))
     }
 
-    /// Adds a use; a use of a window that is over by now is dropped.
+    /// Adds a use. Another window than the one counted means that that one is over, or that the
+    /// limit was changed: the count starts anew.
     pub fn add(&mut self, limit_id: LimitId, window: WindowEnd, amount_minor: i64) {
         let fresh = Counter {
             limit_id,
@@ -160,13 +164,17 @@ impl Counters {
             .iter_mut()
             .find(|counter| counter.limit_id == limit_id)
         {
-            None => self.0.push(fresh),
-            Some(counter) if counter.window < window => *counter = fresh,
+            None => {
+                let mut counters = Vec::with_capacity(self.0.len() + 1);
+                counters.extend_from_slice(&self.0);
+                counters.push(fresh);
+                self.0 = counters.into_boxed_slice();
+            }
             Some(counter) if counter.window == window => {
                 counter.used_minor = counter.used_minor.saturating_add(amount_minor);
-                counter.count += 1;
+                counter.count = counter.count.saturating_add(1);
             }
-            Some(_) => {}
+            Some(counter) => *counter = fresh,
         }
     }
 
@@ -177,7 +185,7 @@ impl Counters {
             .iter_mut()
             .find(|c| c.limit_id == limit_id && c.window == window);
         if let Some(counter) = counter {
-            counter.used_minor -= amount_minor;
+            counter.used_minor = counter.used_minor.saturating_sub(amount_minor);
             counter.count = counter.count.saturating_sub(1);
         }
     }
@@ -209,7 +217,6 @@ pub struct FirstAnswer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReversedMark {
     pub root: AccountId,
-    pub card_id: CardId,
 }
 
 impl State {
@@ -235,6 +242,24 @@ impl State {
         self.card_slots
             .get(&id)
             .map(|slot| &mut self.cards[*slot as usize])
+    }
+
+    /// A card of this tree; a card of another tree is not known to it, whatever shard it is in.
+    pub fn card_of_tree(&self, root: AccountId, id: CardId) -> Option<&Card> {
+        self.card(id)
+            .filter(|card| self.account_of(card).root == root)
+    }
+
+    pub fn account_of_tree(&self, root: AccountId, id: AccountId) -> Option<&Account> {
+        self.account(id).filter(|account| account.root == root)
+    }
+
+    /// The root account of the tree of `account`.
+    pub fn root_of<'a>(&'a self, account: &'a Account) -> Option<&'a Account> {
+        if account.id == account.root {
+            return Some(account);
+        }
+        self.account(account.root)
     }
 
     /// The account that `card` draws on.

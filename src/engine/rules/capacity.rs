@@ -6,6 +6,15 @@ use crate::engine::reason::DeclineReason;
 use crate::engine::trace::{Detail, Step};
 
 pub fn check(context: &Context, checks: &mut Checks) {
+    if context.amount_minor.is_none_or(|amount| amount <= 0) {
+        // Nothing to remember.
+        return checks.pass(Step::Reserve, Detail::None);
+    }
+    let id = context.command.authorization_id;
+    if context.state.holds.contains_key(&id) {
+        // Ids are given out once; deciding by a doubled one would lose the first hold.
+        return checks.fail(Step::Reserve, DeclineReason::InternalError, Detail::None);
+    }
     let settings = &context.registry.settings;
     let in_account = (
         u64::from(context.account.open_holds),

@@ -34,7 +34,7 @@ fn counters<'a>(context: &Context<'a>, scope: Scope) -> &'a Counters {
     match scope {
         Scope::Card => &context.card.counters,
         Scope::Account => &context.account.counters,
-        Scope::Program | Scope::Link => &context.root.counters,
+        Scope::Program | Scope::Link => &context.root.program_counters,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::engine::checks::{Checks, Context};
 use crate::engine::controls::{Controls, List, ListMode};
+use crate::engine::money::Currency;
 use crate::engine::reason::DeclineReason;
 use crate::engine::trace::{Detail, Step};
 
@@ -46,7 +47,10 @@ pub fn check_currency(context: &Context, checks: &mut Checks) {
             Detail::None,
         );
     }
-    let currency = context.command.amounts.transaction.currency;
+    let currency = match context.command.amounts.transaction.currency {
+        Currency::ABSENT => context.account.currency,
+        stated => stated,
+    };
     let reasons = (
         DeclineReason::CurrencyNotAllowed,
         DeclineReason::CurrencyBlocked,

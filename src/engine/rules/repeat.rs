@@ -1,11 +1,10 @@
 //! Repeats and reversals that came first: a message whose identity is known.
 
 use crate::engine::checks::Checks;
-use crate::engine::command::Authorize;
+use crate::engine::command::{Authorize, Command};
 use crate::engine::event::Answer;
 use crate::engine::reason::DeclineReason;
 use crate::engine::state::State;
-use crate::engine::time::Timestamp;
 use crate::engine::trace::{Detail, Step};
 
 pub enum Found {
@@ -18,13 +17,14 @@ pub enum Found {
     Reversed,
 }
 
-pub fn find(state: &State, at: Timestamp, authorize: &Authorize) -> Found {
+pub fn find(state: &State, command: &Command, authorize: &Authorize) -> Found {
+    let at = command.at;
     let settings = &state.registry.settings;
     let first =
         state
             .first_answers
             .find(authorize.repeat_key, at, settings.first_answer_retention_ms);
-    if let Some(first) = first {
+    if let Some(first) = first.filter(|first| first.root == command.root) {
         let same = first.amount == authorize.amounts.transaction;
         return if same {
             Found::First(first.answer)
@@ -32,11 +32,12 @@ pub fn find(state: &State, at: Timestamp, authorize: &Authorize) -> Found {
             Found::Clash
         };
     }
+    let card_id = authorize.card_id;
     let reversed = authorize.match_keys.iter().any(|key| {
         let mark = state
             .reversed
-            .find(*key, at, settings.reversal_retention_ms);
-        mark.is_some_and(|mark| mark.card_id == authorize.card_id)
+            .find((card_id, *key), at, settings.reversal_retention_ms);
+        mark.is_some_and(|mark| mark.root == command.root)
     });
     if reversed {
         Found::Reversed

@@ -1,0 +1,115 @@
+//! The REST interface: one file per resource, and what all of them share. Decisions live in `engine`;
+//! a write here becomes commands to the loops, and its answer leaves once those are durable.
+
+mod accounts;
+mod ask;
+mod auth;
+mod body;
+mod cards;
+mod controls_json;
+mod envelope;
+mod error;
+mod fields;
+mod health;
+mod idempotency;
+mod issue;
+mod metrics;
+mod programs;
+mod reveal;
+mod routes;
+mod top_ups;
+
+pub use body::BODY_MAX_BYTES;
+pub use routes::{router, serve};
+
+use crate::engine::reason::DeclineReason;
+use crate::engine::registry::IdempotencyKey;
+use crate::journal::Handle;
+use crate::security::{ApiKeyHasher, Vault};
+use crate::shard::switchboard::Switchboard;
+use error::ApiError;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// The response code (DE39) that a network gets for a reason, or for an approval where there is none;
+/// nothing for a network that is not configured.
+pub type ResponseCodes = Box<dyn Fn(&str, Option<DeclineReason>) -> Option<String> + Send + Sync>;
+
+/// What the interface needs from outside.
+pub struct Wiring {
+    pub switchboard: Arc<Switchboard>,
+    pub journal: Handle,
+    pub vault: Arc<Vault>,
+    /// `CARDSWITCH_ROOT_KEY`; without one, every request is refused.
+    pub root_key: Option<String>,
+    /// Top-ups settle at once.
+    pub sandbox: bool,
+    pub response_codes: ResponseCodes,
+    /// With what others have registered; the interface adds its own.
+    pub metrics: prometheus_client::registry::Registry,
+}
+
+/// Everything that a request may need; shared by all.
+pub struct ApiState {
+    switchboard: Arc<Switchboard>,
+    journal: Handle,
+    vault: Arc<Vault>,
+    api_key_hasher: ApiKeyHasher,
+    root_key_hash: [u8; 32],
+    sandbox: bool,
+    response_codes: ResponseCodes,
+    metrics: prometheus_client::registry::Registry,
+    /// Idempotency keys of requests that are being carried out now.
+    keys_in_use: Mutex<HashSet<IdempotencyKey>>,
+}
+
+/// Fewest characters of a root key.
+pub const ROOT_KEY_MIN: usize = 16;
+
+#[derive(Debug, thiserror::Error)]
+pub enum WiringError {
+    #[error("CARDSWITCH_ROOT_KEY must be set to any text of {ROOT_KEY_MIN} or more characters")]
+    RootKey,
+}
+
+impl ApiState {
+    pub fn new(wiring: Wiring) -> Result<ApiState, WiringError> {
+        let root_key = wiring.root_key.unwrap_or_default();
+        if root_key.chars().count() < ROOT_KEY_MIN {
+            return Err(WiringError::RootKey);
+        }
+        let api_key_hasher = wiring.vault.api_key_hasher().clone();
+        let root_key_hash = api_key_hasher.api_key_hash(root_key.trim_ascii().as_bytes());
+        let mut metrics = wiring.metrics;
+        metrics::register(&mut metrics, &wiring.switchboard, &wiring.journal);
+        Ok(ApiState {
+            switchboard: wiring.switchboard,
+            journal: wiring.journal,
+            vault: wiring.vault,
+            api_key_hasher,
+            root_key_hash,
+            sandbox: wiring.sandbox,
+            response_codes: wiring.response_codes,
+            metrics,
+            keys_in_use: Mutex::default(),
+        })
+    }
+}
+
+/// Lets the server answer `/healthz` while recovery still runs; everything else waits for `open`.
+#[derive(Clone, Default)]
+pub struct Gate(Arc<OnceLock<Arc<ApiState>>>);
+
+impl Gate {
+    pub fn open(&self, state: ApiState) {
+        // A second opening would be a mistake of the wiring; the first state stays.
+        let _ = self.0.set(Arc::new(state));
+    }
+
+    fn state(&self) -> Result<Arc<ApiState>, ApiError> {
+        self.0.get().cloned().ok_or_else(|| {
+            let message = "the state is being restored from the journal; repeat this in a second";
+            ApiError::unavailable("recovering", message)
+        })
+    }
+}

@@ -1,0 +1,93 @@
+//! `cardswitch serve` runs the switch; `cardswitch check` says whether it would start.
+
+use super::node::{start_core, start_networks};
+use crate::config::{Config, LogFormat};
+use crate::network::listener::compile;
+use anyhow::Result;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use tracing_subscriber::EnvFilter;
+
+/// Run the switch until it is told to stop (SIGINT or SIGTERM).
+///
+/// Example: cardswitch serve --config config/cardswitch.toml
+#[derive(clap::Args)]
+pub struct Serve {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Read the configuration and every dialect it names, and say what is wrong.
+///
+/// Example: cardswitch check --config config/cardswitch.toml
+#[derive(clap::Args)]
+pub struct Check {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+pub fn load(file: &std::path::Path) -> Result<Config> {
+    Ok(Config::load(file, std::env::vars())?)
+}
+
+pub fn check(check: &Check) -> Result<u8> {
+    let config = load(&check.config)?;
+    for network in &config.network {
+        compile(network)?;
+    }
+    println!(
+        "{}: good ({} network{})",
+        check.config.display(),
+        config.network.len(),
+        plural(config.network.len())
+    );
+    Ok(0)
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+pub fn run(serve: &Serve) -> Result<u8> {
+    let config = load(&serve.config)?;
+    start_log(&config);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let core = start_core(&config)?;
+    runtime.block_on(async {
+        let networks = start_networks(&config, &core).await?;
+        told_to_stop().await?;
+        tracing::info!("stopping");
+        networks.stop().await;
+        anyhow::Ok(())
+    })?;
+    core.stop()?;
+    Ok(0)
+}
+
+pub fn start_log(config: &Config) {
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(&config.log.filter));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    // A second call, as in tests, keeps the first log.
+    let _ = match config.log.format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+}
+
+/// Waits for SIGINT or SIGTERM.
+pub async fn told_to_stop() -> Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}

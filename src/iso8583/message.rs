@@ -1,0 +1,387 @@
+//! A borrowed view on one unframed message: where its fields stand. Nothing is copied or allocated;
+//! values are decoded when asked for.
+
+use arrayvec::{ArrayString, ArrayVec};
+
+use super::{
+    charset::CodePage,
+    dialect::{Dialect, MAX_FIELD, Secondary},
+    field::{Content, Encoding, FieldSpec, Layout, Length},
+    mti::Mti,
+    parse_error::{error, explain},
+    value::{self, Cut, hex_value},
+};
+
+/// Where a field's value stands; messages longer than 65,535 bytes are refused.
+#[derive(Clone, Copy, Default)]
+struct Slot {
+    offset: u16,
+    length: u16,
+}
+
+pub use super::parse_error::{AFTER_LAST_FIELD, Expected, ParseError};
+
+/// A parsed message that borrows its bytes and its dialect.
+#[derive(Clone)]
+pub struct Message<'a> {
+    dialect: &'a Dialect,
+    bytes: &'a [u8],
+    mti: Mti,
+    /// Fields present, the most significant bit of the first word being field 1.
+    bitmap: [u64; 3],
+    slots: [Slot; MAX_FIELD as usize + 1],
+}
+
+/// As much of a message as could be parsed.
+pub struct Partial<'a> {
+    /// The fields up to the error; after an error inside a value also the fields behind it. Before
+    /// the bitmap was read it has no field, and before the MTI was read its MTI is 0000.
+    pub message: Message<'a>,
+    /// The first error.
+    pub error: Option<ParseError>,
+}
+
+/// One field of a message.
+#[derive(Clone, Copy)]
+pub struct Field<'a> {
+    /// Field number.
+    pub number: u8,
+    /// What the dialect says about it.
+    pub spec: &'a FieldSpec,
+    /// Its value on the wire, without the length prefix.
+    pub raw: &'a [u8],
+}
+
+impl<'a> Message<'a> {
+    /// Parses one unframed message, all of it.
+    #[inline]
+    pub fn parse(dialect: &'a Dialect, bytes: &'a [u8]) -> Result<Message<'a>, ParseError> {
+        let mut message = Message::empty(dialect, bytes);
+        match message.read(None) {
+            Ok(()) => Ok(message),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Parses as much as can be parsed. A value with wrong characters is left out, and parsing goes
+    /// on behind it; where lengths no longer hold, it stops.
+    pub fn parse_partial(dialect: &'a Dialect, bytes: &'a [u8]) -> Partial<'a> {
+        let mut message = Message::empty(dialect, bytes);
+        let mut first = None;
+        let last = message.read(Some(&mut first)).err();
+        Partial {
+            message,
+            error: first.or(last),
+        }
+    }
+
+    #[inline]
+    fn empty(dialect: &'a Dialect, bytes: &'a [u8]) -> Message<'a> {
+        Message {
+            dialect,
+            bytes,
+            mti: Mti::new(0),
+            bitmap: [0; 3],
+            slots: [Slot::default(); MAX_FIELD as usize + 1],
+        }
+    }
+
+    /// Reads everything; with `tolerated`, goes on behind a value that fails its check.
+    #[inline]
+    fn read(&mut self, mut tolerated: Option<&mut Option<ParseError>>) -> Result<(), ParseError> {
+        let (dialect, bytes) = (self.dialect, self.bytes);
+        if bytes.len() > usize::from(u16::MAX) {
+            return Err(error(0, 0, Expected::ShorterMessage, bytes));
+        }
+        let mut rest = self.read_mti()?;
+        let announced;
+        (rest, announced) = read_bitmaps(dialect, bytes, rest)?;
+        for (word, bits) in announced.iter().enumerate() {
+            let mut bits = *bits;
+            while bits != 0 {
+                let bit = bits.leading_zeros();
+                bits ^= 1 << (63 - bit);
+                let number = (word as u32 * 64 + bit + 1) as u8;
+                let offset = bytes.len() - rest.len();
+                let Some(layout) = dialect.layout(number) else {
+                    return Err(error(number, offset, Expected::KnownField, rest));
+                };
+                let (after, cut) = value::cut(layout, rest)
+                    .map_err(|fault| explain(number, offset, layout, fault, rest))?;
+                rest = after;
+                if let Err(fault) = value::check(layout, cut) {
+                    let error = explain(number, offset, layout, fault, cut.wire);
+                    match &mut tolerated {
+                        None => return Err(error),
+                        Some(first) => {
+                            first.get_or_insert(error);
+                            continue;
+                        }
+                    }
+                }
+                self.bitmap[word] |= 1 << (63 - bit);
+                self.slots[usize::from(number)] = Slot {
+                    offset: (bytes.len() - rest.len() - cut.wire.len()) as u16,
+                    length: cut.wire.len() as u16,
+                };
+            }
+        }
+        match rest {
+            [] => Ok(()),
+            _ => {
+                let offset = bytes.len() - rest.len();
+                Err(error(
+                    AFTER_LAST_FIELD,
+                    offset,
+                    Expected::EndOfMessage,
+                    rest,
+                ))
+            }
+        }
+    }
+
+    #[inline]
+    fn read_mti(&mut self) -> Result<&'a [u8], ParseError> {
+        let bytes = self.bytes;
+        let width = match self.dialect.envelope.mti {
+            Encoding::Bcd(_) => 2,
+            _ => 4,
+        };
+        let Some((wire, rest)) = bytes.split_at_checked(width) else {
+            return Err(error(0, 0, Expected::Bytes(width, bytes.len()), bytes));
+        };
+        let digits = match self.dialect.envelope.mti {
+            Encoding::Bcd(_) => [wire[0] >> 4, wire[0] & 15, wire[1] >> 4, wire[1] & 15],
+            Encoding::Ebcdic(_) => std::array::from_fn(|at| wire[at].wrapping_sub(0xf0)),
+            _ => std::array::from_fn(|at| wire[at].wrapping_sub(b'0')),
+        };
+        if digits.iter().any(|digit| *digit > 9) {
+            return Err(error(0, 0, Expected::MtiDigits, wire));
+        }
+        let number = digits
+            .iter()
+            .fold(0, |number, digit| number * 10 + u16::from(*digit));
+        let version = self.dialect.envelope.version;
+        if digits[0] != version {
+            return Err(error(0, 0, Expected::Version(version), wire));
+        }
+        self.mti = Mti::new(number);
+        Ok(rest)
+    }
+
+    /// Message type indicator.
+    pub fn mti(&self) -> Mti {
+        self.mti
+    }
+
+    /// The dialect it was parsed with.
+    pub fn dialect(&self) -> &'a Dialect {
+        self.dialect
+    }
+
+    /// The whole message as it came.
+    pub fn wire(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Fields present, field 1 the most significant bit of the first word. The bits that announce
+    /// further bitmaps (1 and 65) are not set.
+    pub fn bitmap(&self) -> [u64; 3] {
+        self.bitmap
+    }
+
+    /// Whether the field is there.
+    #[inline]
+    pub fn has(&self, number: u8) -> bool {
+        let bit = u32::from(number.wrapping_sub(1));
+        bit < u32::from(MAX_FIELD) && self.bitmap[bit as usize / 64] << (bit % 64) >> 63 == 1
+    }
+
+    /// The value as it stands on the wire, without its length prefix.
+    #[inline]
+    pub fn raw(&self, number: u8) -> Option<&'a [u8]> {
+        self.has(number).then(|| {
+            let slot = self.slots[usize::from(number)];
+            &self.bytes[usize::from(slot.offset)..][..usize::from(slot.length)]
+        })
+    }
+
+    /// Prefix and value as they stand on the wire.
+    pub(super) fn raw_with_prefix(&self, number: u8) -> Option<&'a [u8]> {
+        let raw = self.raw(number)?;
+        let prefix = self.dialect.layout(number)?.prefix_length();
+        let offset = usize::from(self.slots[usize::from(number)].offset);
+        Some(&self.bytes[offset - prefix..offset + raw.len()])
+    }
+
+    #[inline]
+    fn cut(&self, number: u8) -> Option<(&'a Layout, Cut<'a>)> {
+        let wire = self.raw(number)?;
+        let layout = self.dialect.layout(number)?;
+        let units = match (layout.length, layout.encoding) {
+            (Length::Fixed, _) => usize::from(layout.max),
+            (_, Encoding::Ascii | Encoding::Ebcdic(_) | Encoding::Raw) => wire.len(),
+            // The prefix was read before, so it is a number and has an even or odd count to tell.
+            _ => {
+                value::cut(layout, self.raw_with_prefix(number)?)
+                    .ok()?
+                    .1
+                    .units
+            }
+        };
+        Some((layout, Cut { wire, units }))
+    }
+
+    pub(super) fn spec_and_cut(&self, number: u8) -> Option<(&'a FieldSpec, Cut<'a>)> {
+        let (_, cut) = self.cut(number)?;
+        Some((self.dialect.field(number)?, cut))
+    }
+
+    /// The value as canonical text: ASCII whatever the encoding, padding spaces removed, binary as
+    /// upper-case hexadecimal, the track separator as `=`. `None` when absent or longer than `N`.
+    #[inline]
+    pub fn text<const N: usize>(&self, number: u8) -> Option<ArrayString<N>> {
+        let (layout, cut) = self.cut(number)?;
+        text_of(layout, cut)
+    }
+
+    /// The number of a numeric field; `None` when absent, empty, not numeric, or above `u64`.
+    #[inline]
+    pub fn digits(&self, number: u8) -> Option<u64> {
+        let (layout, cut) = self.cut(number)?;
+        digits_of(layout, cut)
+    }
+
+    /// A binary value, decoded from hexadecimal text where the dialect has that; of any other field
+    /// its wire bytes. `None` when absent or longer than `N`.
+    pub fn bytes<const N: usize>(&self, number: u8) -> Option<ArrayVec<u8, N>> {
+        let (layout, cut) = self.cut(number)?;
+        let mut bytes = ArrayVec::new();
+        let mut fits = true;
+        value::binary(layout, cut, |byte| fits &= bytes.try_push(byte).is_ok());
+        fits.then_some(bytes)
+    }
+
+    /// The fields present, ascending.
+    pub fn fields(&self) -> impl Iterator<Item = Field<'a>> + '_ {
+        (2..=MAX_FIELD).filter_map(|number| {
+            let (_, cut) = self.cut(number)?;
+            Some(Field {
+                number,
+                spec: self.dialect.field(number)?,
+                raw: cut.wire,
+            })
+        })
+    }
+}
+
+#[inline]
+pub(super) fn text_of<const N: usize>(layout: &Layout, cut: Cut<'_>) -> Option<ArrayString<N>> {
+    // ASCII without anything to change is copied whole; its class was checked on parsing.
+    if layout.encoding == Encoding::Ascii && !layout.eight_bit && layout.content != Content::Z {
+        let text = std::str::from_utf8(value::without_padding(layout, cut.wire)).ok()?;
+        return ArrayString::from(text).ok();
+    }
+    let mut text = ArrayString::new();
+    let mut fits = true;
+    value::characters(layout, cut, |byte| {
+        fits &= text.try_push(byte as char).is_ok()
+    });
+    fits.then_some(text)
+}
+
+#[inline]
+pub(super) fn digits_of(layout: &Layout, cut: Cut<'_>) -> Option<u64> {
+    if layout.content == Content::B {
+        return None;
+    }
+    let mut number = (cut.units > 0).then_some(0_u64);
+    value::characters(layout, cut, |byte| {
+        let digit = byte.wrapping_sub(b'0');
+        number = number
+            .filter(|_| digit < 10)
+            .and_then(|number| number.checked_mul(10)?.checked_add(u64::from(digit)));
+    });
+    number
+}
+
+/// Reads as many bitmaps as announce each other.
+#[inline]
+fn read_bitmaps<'a>(
+    dialect: &Dialect,
+    bytes: &[u8],
+    input: &'a [u8],
+) -> Result<(&'a [u8], [u64; 3]), ParseError> {
+    let envelope = dialect.envelope;
+    let (mut rest, mut bitmap) = (input, [0_u64; 3]);
+    (rest, bitmap[0]) = read_bitmap(envelope.bitmap, bytes, rest)?;
+    let second = bitmap[0] >> 63 == 1;
+    if second || envelope.secondary != Secondary::OnDemand {
+        bitmap[0] &= !(1 << 63);
+        (rest, bitmap[1]) = read_bitmap(envelope.bitmap, bytes, rest)?;
+        if envelope.tertiary && bitmap[1] >> 63 == 1 {
+            bitmap[1] &= !(1 << 63);
+            (rest, bitmap[2]) = read_bitmap(envelope.bitmap, bytes, rest)?;
+        }
+    }
+    Ok((rest, bitmap))
+}
+
+#[inline]
+fn read_bitmap<'a>(
+    encoding: Encoding,
+    bytes: &[u8],
+    input: &'a [u8],
+) -> Result<(&'a [u8], u64), ParseError> {
+    let offset = bytes.len() - input.len();
+    let short = |width| error(1, offset, Expected::Bytes(width, input.len()), input);
+    if encoding == Encoding::Raw {
+        let (wire, rest) = input.split_first_chunk::<8>().ok_or_else(|| short(8))?;
+        return Ok((rest, u64::from_be_bytes(*wire)));
+    }
+    let (wire, rest) = input.split_first_chunk::<16>().ok_or_else(|| short(16))?;
+    let page = match encoding {
+        Encoding::EbcdicHex(page) => Some(page),
+        _ => None,
+    };
+    match hex_word(wire, page) {
+        Some(word) => Ok((rest, word)),
+        None => Err(error(1, offset, Expected::BitmapDigits, wire)),
+    }
+}
+
+#[inline]
+fn hex_word(wire: &[u8; 16], page: Option<CodePage>) -> Option<u64> {
+    if page.is_some() {
+        return wire.iter().try_fold(0, |word, byte| {
+            Some(word << 4 | u64::from(hex_value(*byte, page)?))
+        });
+    }
+    let (mut word, mut seen) = (0_u64, 0_u8);
+    for byte in wire {
+        let nibble = HEX_NIBBLES[usize::from(*byte)];
+        seen |= nibble;
+        word = word << 4 | u64::from(nibble & 15);
+    }
+    (seen < 16).then_some(word)
+}
+
+/// Value of an ASCII hexadecimal digit; 16 for anything else.
+static HEX_NIBBLES: [u8; 256] = {
+    let mut table = [16; 256];
+    let mut at = 0;
+    while at < 256 {
+        table[at] = match at as u8 {
+            digit @ b'0'..=b'9' => digit - b'0',
+            letter @ b'A'..=b'F' => letter - b'A' + 10,
+            letter @ b'a'..=b'f' => letter - b'a' + 10,
+            _ => 16,
+        };
+        at += 1;
+    }
+    table
+};
+
+#[cfg(test)]
+#[path = "message_tests.rs"]
+pub(super) mod tests;

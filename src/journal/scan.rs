@@ -1,0 +1,478 @@
+//! Walks frames in order through segments and checks each: header hash, journal id, place, number,
+//! sequence, chain, payload checksum, and zeros where nothing may be. Says where the walk ends; what
+//! the end means (a tear, damage, or "not written yet") is decided by `classify_end` and its callers.
+
+use std::{ops::Range, sync::Arc};
+
+use super::{
+    Sequence,
+    error::JournalError,
+    frame::{self, ChainHash, FORMAT_VERSION, FrameHeader, HEADER, HeaderFault},
+    segment::{self, Source},
+    storage::Storage,
+};
+
+/// Read ahead by this much while frames keep coming; begin with `READ_AT_TAIL`, also when they stop.
+const READ_AHEAD: usize = 1 << 20;
+const READ_AT_TAIL: usize = 16 << 10;
+/// Step of a search behind the end.
+const SEARCH: usize = 64 << 10;
+
+/// What the next frame must continue.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expected {
+    /// `None` only before the journal's first frame.
+    pub journal_id: Option<u128>,
+    /// `None` before the first frame of the walk, which is trusted for its ancestry.
+    pub link: Option<Link>,
+}
+
+/// The frame that the walk stands behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Link {
+    pub frame: u64,
+    pub sequence: Sequence,
+    pub chain: ChainHash,
+}
+
+/// One step of the walk.
+pub(super) enum Step {
+    /// A frame that passed every check; its records are in [`Scanner::payload`].
+    Frame(FrameHeader),
+    /// No valid frame here.
+    End(End),
+}
+
+/// Where and why the walk ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    pub segment: u64,
+    pub offset: u64,
+    /// `None`: only zeros here.
+    pub fault: Option<&'static str>,
+}
+
+pub(super) struct Scanner {
+    storage: Arc<dyn Storage>,
+    pub expected: Expected,
+    pub segment: u64,
+    /// Where the next frame begins.
+    pub offset: u64,
+    source: Source,
+    /// The first `filled` bytes are the segment's from `start` on.
+    buffer: Vec<u8>,
+    filled: usize,
+    start: u64,
+    payload: Range<u64>,
+    read_size: usize,
+}
+
+impl Scanner {
+    /// Begins at the first byte of a segment.
+    pub fn open(
+        storage: Arc<dyn Storage>,
+        segment: u64,
+        expected: Expected,
+    ) -> Result<Self, JournalError> {
+        let source =
+            open_source(&*storage, segment)?.ok_or_else(|| JournalError::MissingSegment {
+                file: storage.path(&segment::plain_name(segment)),
+            })?;
+        let (buffer, filled) = (Vec::new(), 0);
+        let (offset, start, payload, read_size) = (0, 0, 0..0, READ_AT_TAIL);
+        Ok(Self {
+            storage,
+            expected,
+            segment,
+            offset,
+            source,
+            buffer,
+            filled,
+            start,
+            payload,
+            read_size,
+        })
+    }
+
+    /// Records of the frame that `next` gave last.
+    pub fn payload(&self) -> &[u8] {
+        &self.buffer[self.place(&self.payload)]
+    }
+
+    /// All bytes of the frame that `next` gave last.
+    pub fn frame_bytes(&self, header: &FrameHeader) -> &[u8] {
+        &self.buffer[self.place(&(header.offset..header.offset + header.length()))]
+    }
+
+    fn place(&self, range: &Range<u64>) -> Range<usize> {
+        (range.start - self.start) as usize..(range.end - self.start) as usize
+    }
+
+    /// The last record before the walk's position.
+    pub fn intact_through(&self) -> Sequence {
+        self.expected.link.map_or(0, |link| link.sequence)
+    }
+
+    /// Steps over the next frame.
+    ///
+    /// # Errors
+    /// Failed reads, other format versions, foreign journal ids, and damage that is certain: a
+    /// frame that is missing between two others, or bytes after the last frame of a sealed segment.
+    pub fn next(&mut self) -> Result<Step, JournalError> {
+        loop {
+            let fault = match self.frame_here()? {
+                Ok(header) => return Ok(Step::Frame(header)),
+                Err(fault) => fault,
+            };
+            if !self.enter_next_segment(fault)? {
+                self.read_size = READ_AT_TAIL;
+                return Ok(Step::End(End {
+                    segment: self.segment,
+                    offset: self.offset,
+                    fault,
+                }));
+            }
+        }
+    }
+
+    /// Forgets what was read ahead, so that a later `next` sees what was written since.
+    pub fn refresh(&mut self) {
+        if !self.source.is_compressed() {
+            let keep = self.offset.saturating_sub(self.start) as usize;
+            self.filled = self.filled.min(keep);
+        }
+    }
+
+    /// The header after the current frame, in this segment or the next, if it is there already.
+    pub fn peek(&mut self) -> Result<Option<FrameHeader>, JournalError> {
+        let range = self.window(self.payload.start, self.offset, HEADER)?;
+        match self.header_in(&self.buffer[range], self.segment, self.offset)? {
+            Ok(header) => Ok(Some(header)),
+            Err(_) => self.first_header_of_next(),
+        }
+    }
+
+    /// The header at the walk's position, without a step.
+    pub fn peek_here(&mut self) -> Result<Option<FrameHeader>, JournalError> {
+        let range = self.window(self.offset, self.offset, HEADER)?;
+        Ok(self
+            .header_in(&self.buffer[range], self.segment, self.offset)?
+            .ok())
+    }
+
+    /// True if the current segment is in its compressed form.
+    pub fn is_compressed(&self) -> bool {
+        self.source.is_compressed()
+    }
+
+    fn frame_here(&mut self) -> Result<Result<FrameHeader, Option<&'static str>>, JournalError> {
+        let range = self.window(self.offset, self.offset, HEADER)?;
+        let header = match self.header_in(&self.buffer[range], self.segment, self.offset)? {
+            Ok(header) => header,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let rest = header.length() as usize - HEADER;
+        let range = self.window(self.offset, self.offset + HEADER as u64, rest)?;
+        if let Some(fault) = frame::payload_fault(&header, &self.buffer[range]) {
+            return Ok(Err(Some(fault)));
+        }
+        let start = self.offset + HEADER as u64;
+        self.payload = start..start + u64::from(header.payload_length);
+        self.offset += header.length();
+        self.expected = Expected {
+            journal_id: Some(header.journal_id),
+            link: Some(Link {
+                frame: header.frame,
+                sequence: header.last_sequence(),
+                chain: header.hash,
+            }),
+        };
+        Ok(Ok(header))
+    }
+
+    /// Checks a header against its place and its ancestry. `Err(None)` stands for zeros.
+    fn header_in(
+        &self,
+        bytes: &[u8],
+        segment: u64,
+        offset: u64,
+    ) -> Result<Result<FrameHeader, Option<&'static str>>, JournalError> {
+        let header = match FrameHeader::decode(bytes) {
+            Ok(header) => header,
+            Err(HeaderFault::Empty) => return Ok(Err(None)),
+            Err(HeaderFault::Garbage(fault)) => return Ok(Err(Some(fault))),
+            Err(HeaderFault::Version(found)) if offset == 0 => {
+                let file = self.file_of(segment);
+                return Err(JournalError::FormatVersion {
+                    file,
+                    found,
+                    known: FORMAT_VERSION,
+                });
+            }
+            Err(HeaderFault::Version(_)) => return Ok(Err(Some("another format version"))),
+        };
+        match self.expected.journal_id {
+            Some(expected) if expected != header.journal_id => Err(JournalError::JournalId {
+                file: self.file_of(segment),
+                expected,
+                found: header.journal_id,
+            }),
+            _ => Ok(match misfit(&header, segment, offset, self.expected.link) {
+                Some(fault) => Err(Some(fault)),
+                None => Ok(header),
+            }),
+        }
+    }
+
+    /// Moves to the next segment if its first frame continues the chain.
+    fn enter_next_segment(&mut self, fault: Option<&'static str>) -> Result<bool, JournalError> {
+        if self.expected.link.is_none() {
+            return Ok(false);
+        }
+        let Some((source, bytes)) = self.beginning_of_next()? else {
+            return Ok(false);
+        };
+        if self.header_in(&bytes, self.segment + 1, 0)?.is_err() {
+            return Ok(false);
+        }
+        let reason = match fault {
+            None => self
+                .rest_is_zero()?
+                .then_some(())
+                .ok_or("bytes follow the last frame"),
+            Some(fault) => Err(fault),
+        };
+        if let Err(reason) = reason {
+            return Err(self.damaged(self.offset, reason));
+        }
+        self.segment += 1;
+        (self.source, self.offset, self.start, self.payload) = (source, 0, 0, 0..0);
+        (self.filled, self.buffer) = (bytes.len(), bytes);
+        Ok(true)
+    }
+
+    fn first_header_of_next(&self) -> Result<Option<FrameHeader>, JournalError> {
+        let Some((_, bytes)) = self.beginning_of_next()? else {
+            return Ok(None);
+        };
+        Ok(self.header_in(&bytes, self.segment + 1, 0)?.ok())
+    }
+
+    /// The next segment, if there is one, and as many of its bytes as a header has.
+    fn beginning_of_next(&self) -> Result<Option<(Source, Vec<u8>)>, JournalError> {
+        let number = self.segment + 1;
+        let Some(mut source) = open_source(&*self.storage, number)? else {
+            return Ok(None);
+        };
+        let mut bytes = vec![0; HEADER];
+        match source.read(&mut bytes, 0) {
+            Ok(count) => bytes.truncate(count),
+            // What does not unpack has no header; the walk into it will say where.
+            Err(error) if source.is_compressed() && error.raw_os_error().is_none() => bytes.clear(),
+            Err(error) => return Err(JournalError::io("read", self.file_of(number))(error)),
+        }
+        Ok(Some((source, bytes)))
+    }
+
+    fn rest_is_zero(&mut self) -> Result<bool, JournalError> {
+        let mut at = self.offset;
+        loop {
+            let range = self.window(at, at, READ_AT_TAIL)?;
+            if range.is_empty() {
+                return Ok(true);
+            }
+            at += range.len() as u64;
+            if !is_zero(&self.buffer[range]) {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Has bytes `from..from + length` of the segment in the buffer, fewer at its end, and keeps
+    /// what lies from `keep` on.
+    fn window(
+        &mut self,
+        keep: u64,
+        from: u64,
+        length: usize,
+    ) -> Result<Range<usize>, JournalError> {
+        let end = from + length as u64;
+        if end > self.start + self.filled as u64 {
+            self.read_on(keep, end)?;
+        }
+        let have = self.start + self.filled as u64;
+        Ok(self.place(&(from.min(have)..end.min(have))))
+    }
+
+    /// Reads at least up to `end`, or to the end of the segment.
+    fn read_on(&mut self, keep: u64, end: u64) -> Result<(), JournalError> {
+        let passed = ((keep - self.start) as usize).min(self.filled);
+        self.buffer.copy_within(passed..self.filled, 0);
+        (self.start, self.filled) = (self.start + passed as u64, self.filled - passed);
+        let missing = (end - self.start) as usize - self.filled;
+        let target = self.filled + missing.max(self.read_size);
+        if self.buffer.len() < target {
+            self.buffer.resize(target, 0);
+        }
+        let offset = self.start + self.filled as u64;
+        match self
+            .source
+            .read(&mut self.buffer[self.filled..target], offset)
+        {
+            Ok(count) => {
+                self.filled += count;
+                if count >= missing {
+                    self.read_size = (self.read_size * 2).min(READ_AHEAD);
+                }
+                Ok(())
+            }
+            Err(error) if self.source.is_compressed() && error.raw_os_error().is_none() => {
+                Err(self.damaged(offset, &format!("it does not unpack ({error})")))
+            }
+            Err(error) => Err(JournalError::io("read", self.file_of(self.segment))(error)),
+        }
+    }
+
+    /// The error for damage at a byte of the current segment.
+    pub fn damaged(&self, offset: u64, reason: &str) -> JournalError {
+        JournalError::Damaged {
+            file: self.file_of(self.segment),
+            offset,
+            reason: reason.to_owned(),
+            intact_through: self.intact_through(),
+        }
+    }
+
+    fn file_of(&self, number: u64) -> String {
+        let forms = segment::list(&*self.storage)
+            .unwrap_or_default()
+            .remove(&number);
+        self.storage.path(&match forms {
+            Some(forms) => forms.name(number),
+            None => segment::plain_name(number),
+        })
+    }
+}
+
+fn open_source(storage: &dyn Storage, number: u64) -> Result<Option<Source>, JournalError> {
+    let file = || storage.path(&segment::plain_name(number));
+    Source::open(storage, number).map_err(|error| JournalError::io("open", file())(error))
+}
+
+/// Why a sound header is not the one expected at its place.
+fn misfit(
+    header: &FrameHeader,
+    segment: u64,
+    offset: u64,
+    link: Option<Link>,
+) -> Option<&'static str> {
+    if (header.segment, header.offset) != (segment, offset) {
+        return Some("the frame belongs to another place in the journal");
+    }
+    let link = link?;
+    if header.frame != link.frame + 1 {
+        return Some("the frame number does not follow");
+    }
+    if header.previous != link.chain || header.first_sequence != link.sequence + 1 {
+        return Some("the frame does not continue the chain");
+    }
+    None
+}
+
+/// True if there is nothing but zeros.
+pub(super) fn is_zero(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<16>();
+    words.iter().all(|word| u128::from_ne_bytes(*word) == 0) && rest.iter().all(|byte| *byte == 0)
+}
+
+/// What lies behind the end of a walk.
+#[derive(Debug, Default)]
+pub(super) struct Behind {
+    /// A sound later frame: everything up to its durable mark was acknowledged.
+    pub later: Option<FrameHeader>,
+    /// End of the last byte that is not zero, per segment that has any.
+    pub garbage: Vec<(u64, u64)>,
+}
+
+/// Searches everything after `end` for later frames of this journal and for garbage. A header
+/// counts only at the very place that it names, so copies inside records cannot mislead.
+pub(super) fn look_behind(
+    storage: &dyn Storage,
+    end: End,
+    expected: Expected,
+) -> Result<Behind, JournalError> {
+    let mut behind = Behind::default();
+    let folder = || storage.path("");
+    let segments = segment::list(storage).map_err(|e| JournalError::io("list", folder())(e))?;
+    for number in segments.range(end.segment..).map(|(number, _)| *number) {
+        let from = if number == end.segment { end.offset } else { 0 };
+        let Some(mut source) = open_source(storage, number)? else {
+            continue;
+        };
+        search(&mut source, (number, from), expected, &mut behind)
+            .map_err(|e| JournalError::io("read", storage.path(&segment::plain_name(number)))(e))?;
+    }
+    Ok(behind)
+}
+
+fn search(
+    source: &mut Source,
+    (number, from): (u64, u64),
+    expected: Expected,
+    behind: &mut Behind,
+) -> std::io::Result<()> {
+    let mut window = vec![0; SEARCH + HEADER];
+    // The compressed form reads in order only, so skip to the place by reading.
+    let (mut start, mut filled) = (if source.is_compressed() { 0 } else { from }, 0);
+    loop {
+        let count = match source.read(&mut window[filled..], start + filled as u64) {
+            Ok(count) => count,
+            // What does not unpack holds nothing to be found.
+            Err(error) if source.is_compressed() && error.raw_os_error().is_none() => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        filled += count;
+        if filled == 0 {
+            return Ok(());
+        }
+        inspect(&window[..filled], start, (number, from), expected, behind);
+        // Keep a header's length, for one that lies across the border.
+        let keep = if count == 0 { 0 } else { filled.min(HEADER) };
+        window.copy_within(filled - keep..filled, 0);
+        (start, filled) = (start + (filled - keep) as u64, keep);
+    }
+}
+
+fn inspect(
+    bytes: &[u8],
+    start: u64,
+    (number, from): (u64, u64),
+    expected: Expected,
+    behind: &mut Behind,
+) {
+    let skip = from.saturating_sub(start).min(bytes.len() as u64) as usize;
+    if is_zero(&bytes[skip..]) {
+        return;
+    }
+    let last = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+    let end = start + last as u64 + 1;
+    match behind.garbage.last_mut() {
+        Some((segment, known)) if *segment == number => *known = end.max(*known),
+        _ => behind.garbage.push((number, end)),
+    }
+    let first = skip.next_multiple_of(8);
+    for at in (first..bytes.len().saturating_sub(HEADER - 1)).step_by(8) {
+        let Ok(header) = FrameHeader::decode(&bytes[at..]) else {
+            continue;
+        };
+        let here = (header.segment, header.offset) == (number, start + at as u64);
+        let ours = expected.journal_id.is_none_or(|id| id == header.journal_id);
+        let later = expected
+            .link
+            .is_none_or(|link| header.frame > link.frame + 1);
+        let newer = behind.later.is_none_or(|known| header.frame > known.frame);
+        if here && ours && later && newer {
+            behind.later = Some(header);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! From a decision back to bytes: the answer to a request, and our own network management messages.
+
+use super::dialect_map::{DialectMap, ResponseCode};
+use crate::engine::event::{Answer, AnswerResult, ApprovalCode, ReversalResult};
+use crate::engine::reason::DeclineReason;
+use crate::iso8583::{EncodeError, Encoder, Message, Mti};
+use crate::shard::reply::{Reply, Unavailable};
+use bytes::BytesMut;
+
+const APPROVAL_CODE: u8 = 38;
+const RESPONSE_CODE: u8 = 39;
+
+/// What an answer carries beside the fields that it repeats.
+#[derive(Debug, Clone, Copy)]
+pub struct Verdict {
+    pub response_code: ResponseCode,
+    pub approval_code: Option<ApprovalCode>,
+}
+
+impl Verdict {
+    pub fn code(response_code: ResponseCode) -> Verdict {
+        Verdict {
+            response_code,
+            approval_code: None,
+        }
+    }
+}
+
+/// The verdict that a reply of the loops comes to.
+pub fn verdict(map: &DialectMap, reply: &Reply) -> Verdict {
+    match reply {
+        Reply::Message(Answer::Authorization { result, .. }) => match result {
+            AnswerResult::Approved { approval_code, .. } => Verdict {
+                response_code: map.approved,
+                approval_code: Some(*approval_code),
+            },
+            AnswerResult::Declined(reason) => Verdict::code(map.declined(*reason)),
+        },
+        Reply::Message(Answer::Reversal { result, .. }) => Verdict::code(match result {
+            ReversalResult::Accepted => map.reversal_accepted,
+            ReversalResult::OriginalUnknown => map.unknown_reversal,
+            ReversalResult::Duplicate => map.declined(DeclineReason::DuplicateTransmission),
+        }),
+        Reply::Unavailable(Unavailable::Overloaded) => {
+            Verdict::code(map.declined(DeclineReason::Overloaded))
+        }
+        _ => Verdict::code(map.declined(DeclineReason::InternalError)),
+    }
+}
+
+/// Appends the answer to `request`: the fields that the dialect repeats, DE38 and DE39.
+pub fn encode_answer(
+    map: &DialectMap,
+    request: &Message,
+    verdict: Verdict,
+    out: &mut BytesMut,
+) -> Result<(), EncodeError> {
+    let Some(mti) = request.mti().response() else {
+        return Ok(());
+    };
+    let mut encoder = Encoder::new(&map.dialect, out, mti);
+    let mut pending = [
+        (APPROVAL_CODE, verdict.approval_code.is_some()),
+        (RESPONSE_CODE, true),
+    ]
+    .into_iter()
+    .peekable();
+    let mut put_own = |encoder: &mut Encoder, before: u8| -> Result<(), EncodeError> {
+        while let Some((field, wanted)) = pending.next_if(|(field, _)| *field < before) {
+            match field {
+                APPROVAL_CODE if wanted => {
+                    let code = verdict.approval_code.unwrap_or_default();
+                    encoder.text(field, code.as_str())?;
+                }
+                RESPONSE_CODE => {
+                    encoder.text(field, &verdict.response_code)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    };
+    for field in map.dialect.mirrored_fields(mti.class()) {
+        put_own(&mut encoder, *field)?;
+        encoder.mirror(request, *field)?;
+    }
+    put_own(&mut encoder, u8::MAX)?;
+    encoder.finish();
+    Ok(())
+}
+
+/// Appends a network management request of ours.
+///
+/// `sent` is the moment of sending in UTC as `YYMMDDhhmmss`; DE7 takes all but the year.
+pub fn encode_management_request(
+    map: &DialectMap,
+    code: &str,
+    stan: u32,
+    sent: &str,
+    out: &mut BytesMut,
+) -> Result<(), EncodeError> {
+    let dialect = &map.dialect;
+    let is_1993 = dialect.version() == 1;
+    let mti = if is_1993 {
+        Mti::new(1804)
+    } else {
+        Mti::new(800)
+    };
+    let mut encoder = Encoder::new(dialect, out, mti);
+    encoder.text(7, &sent[2..])?;
+    encoder.digits(11, u64::from(stan))?;
+    if is_1993 {
+        encoder.text(12, sent)?;
+    }
+    encoder.text(dialect.network_management_field(), code)?;
+    encoder.finish();
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! A dialect's words compiled into domain values: kinds, entry modes, channels, response codes. Made once
+//! when a network starts, so that a message costs table look-ups only.
+
+use super::session::Function;
+use crate::engine::facts::{Channel, EntryMode, Kind};
+use crate::engine::reason::DeclineReason;
+use crate::iso8583::mapping::{CodeMap, Location};
+use crate::iso8583::{Dialect, Message};
+use arrayvec::ArrayString;
+use std::sync::Arc;
+
+pub type ResponseCode = ArrayString<3>;
+
+#[derive(Debug, thiserror::Error)]
+#[error("dialect `{dialect}`: {what}")]
+pub struct DialectMapError {
+    dialect: String,
+    what: String,
+}
+
+/// What a dialect says, in the domain's terms.
+pub struct DialectMap {
+    pub dialect: Arc<Dialect>,
+    pub approved: ResponseCode,
+    pub reversal_accepted: ResponseCode,
+    pub unknown_reversal: ResponseCode,
+    pub management_accepted: ResponseCode,
+    pub management_declined: ResponseCode,
+    declined: Vec<ResponseCode>,
+    kind: CodeTable<Kind>,
+    function: Option<CodeTable<Kind>>,
+    entry_mode: CodeTable<EntryMode>,
+    channel: Vec<CodeTable<Channel>>,
+    management: Vec<(Function, ArrayString<3>)>,
+}
+
+/// Codes that begin a value at some place, longest first.
+struct CodeTable<T> {
+    at: Location,
+    codes: Vec<(Box<str>, T)>,
+}
+
+impl<T: Copy> CodeTable<T> {
+    fn compile(map: &CodeMap, meaning: impl Fn(&str) -> Option<T>) -> CodeTable<T> {
+        let mut codes: Vec<(Box<str>, T)> = map
+            .codes
+            .iter()
+            .filter_map(|(code, word)| Some((code.clone(), meaning(word)?)))
+            .collect();
+        codes.sort_by_key(|(code, _)| std::cmp::Reverse(code.len()));
+        CodeTable {
+            at: map.at.clone(),
+            codes,
+        }
+    }
+
+    fn find(&self, message: &Message) -> Option<T> {
+        let value = message.locate::<12>(&self.at)?;
+        self.codes
+            .iter()
+            .find(|(code, _)| value.starts_with(&**code))
+            .map(|(_, meaning)| *meaning)
+    }
+}
+
+impl DialectMap {
+    pub fn compile(dialect: Arc<Dialect>) -> Result<DialectMap, DialectMapError> {
+        let code = |reason: &str| {
+            let text = dialect
+                .response_code(reason)
+                .ok_or_else(|| lacks(&dialect, reason))?;
+            ResponseCode::from(text).map_err(|_| lacks(&dialect, reason))
+        };
+        let declined = DeclineReason::ALL.iter().map(|reason| code(reason.name()));
+        let declined = declined.collect::<Result<Vec<_>, _>>()?;
+        let mappings = dialect.mappings();
+        let management = Function::ALL.iter().filter_map(|(function, name)| {
+            Some((
+                *function,
+                ArrayString::from(dialect.network_management_code(name)?).ok()?,
+            ))
+        });
+        Ok(DialectMap {
+            approved: code("approved")?,
+            reversal_accepted: code("reversal_accepted")?,
+            unknown_reversal: code("unknown_reversal")?,
+            management_accepted: code("network_management_accepted")?,
+            management_declined: code("network_management_declined")?,
+            declined,
+            kind: CodeTable::compile(&mappings.kind, |word| Some(kind_of(word))),
+            function: mappings
+                .function
+                .as_ref()
+                .map(|map| CodeTable::compile(map, kind_of_function)),
+            entry_mode: CodeTable::compile(&mappings.entry_mode, |word| Some(entry_mode_of(word))),
+            channel: mappings
+                .channel
+                .iter()
+                .map(|map| CodeTable::compile(map, |word| Some(channel_of(word))))
+                .collect(),
+            management: management.collect(),
+            dialect,
+        })
+    }
+
+    pub fn declined(&self, reason: DeclineReason) -> ResponseCode {
+        self.declined[reason as usize]
+    }
+
+    /// What is asked for: the processing code, and what function code and flags make of a purchase.
+    pub fn kind(&self, message: &Message) -> Kind {
+        let kind = self.kind.find(message).unwrap_or(Kind::Other);
+        let function = self.function.as_ref().and_then(|table| table.find(message));
+        match (kind, function) {
+            (Kind::Purchase, Some(refined)) => refined,
+            (Kind::Purchase, None) if self.is_up(message, "incremental_authorization") => {
+                Kind::Incremental
+            }
+            (Kind::Purchase, None) if self.is_up(message, "pre_authorization") => {
+                Kind::PreAuthorization
+            }
+            _ => kind,
+        }
+    }
+
+    pub fn entry_mode(&self, message: &Message) -> EntryMode {
+        self.entry_mode.find(message).unwrap_or_default()
+    }
+
+    pub fn channel(&self, message: &Message) -> Channel {
+        self.channel
+            .iter()
+            .find_map(|table| table.find(message))
+            .unwrap_or_default()
+    }
+
+    /// The code by which the dialect names a network management function.
+    pub fn management_code(&self, function: Function) -> Option<&str> {
+        self.management
+            .iter()
+            .find(|(known, _)| *known == function)
+            .map(|(_, code)| code.as_str())
+    }
+
+    /// The function that a network management message names.
+    pub fn management_function(&self, message: &Message) -> Option<Function> {
+        let code = message.text::<3>(self.dialect.network_management_field())?;
+        self.management
+            .iter()
+            .find(|(_, known)| **known == *code)
+            .map(|(function, _)| *function)
+    }
+
+    fn is_up(&self, message: &Message, flag: &str) -> bool {
+        self.dialect.mappings().flag(flag).is_some_and(|flag| {
+            let value = message.locate::<12>(&flag.at);
+            value.is_some_and(|value| flag.values.iter().any(|known| value.starts_with(&**known)))
+        })
+    }
+}
+
+fn lacks(dialect: &Dialect, reason: &str) -> DialectMapError {
+    let what = format!("[response_codes] needs `{reason}`, a code of up to three characters");
+    DialectMapError {
+        dialect: dialect.name().into(),
+        what,
+    }
+}
+
+fn kind_of(word: &str) -> Kind {
+    Kind::from_name(word).unwrap_or(Kind::Other)
+}
+
+fn kind_of_function(word: &str) -> Option<Kind> {
+    match word {
+        "pre_authorization" => Some(Kind::PreAuthorization),
+        "incremental_authorization" => Some(Kind::Incremental),
+        "account_verification" => Some(Kind::AccountVerification),
+        "balance_inquiry" => Some(Kind::BalanceInquiry),
+        _ => None,
+    }
+}
+
+fn entry_mode_of(word: &str) -> EntryMode {
+    match word {
+        "manual" | "ocr" | "barcode" => EntryMode::Manual,
+        "magnetic_stripe" => EntryMode::MagneticStripe,
+        "magnetic_stripe_fallback" => EntryMode::Fallback,
+        "chip" | "chip_unreliable" => EntryMode::Chip,
+        "contactless" | "contactless_magnetic_stripe" => EntryMode::Contactless,
+        "ecommerce" => EntryMode::Ecommerce,
+        "credential_on_file" => EntryMode::CredentialOnFile,
+        _ => EntryMode::Unknown,
+    }
+}
+
+fn channel_of(word: &str) -> Channel {
+    match word {
+        "pos" | "unattended" => Channel::PointOfSale,
+        "atm" => Channel::Atm,
+        "ecommerce" => Channel::Ecommerce,
+        "moto" => Channel::MailOrTelephone,
+        "recurring" | "installment" => Channel::Recurring,
+        _ => Channel::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::iso8583::mapping::{CHANNELS, ENTRY_MODES};
+
+    #[test]
+    fn every_dialect_has_a_response_code_for_every_reason() {
+        for name in Dialect::builtin_names() {
+            let dialect = Dialect::builtin(name).unwrap();
+            if let Err(error) = DialectMap::compile(Arc::new(dialect)) {
+                panic!("{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_word_of_the_mappings_means_something() {
+        let unknown = |word: &&&str| **word != "unknown";
+        for word in ENTRY_MODES.iter().filter(unknown) {
+            assert_ne!(entry_mode_of(word), EntryMode::Unknown, "{word}");
+        }
+        for word in CHANNELS.iter().filter(unknown) {
+            assert_ne!(channel_of(word), Channel::Unknown, "{word}");
+        }
+    }
+}

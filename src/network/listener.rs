@@ -1,0 +1,240 @@
+//! Where connections come from: a listening socket, or connecting out and trying again.
+
+use super::connection::{Ended, serve};
+use super::dialect_map::{DialectMap, DialectMapError};
+use super::settings::{NetworkSettings, SettingsError};
+use super::stats::NetworkStats;
+use super::translate::Translator;
+use crate::iso8583::{Dialect, FrameCodec, SpecError};
+use crate::security::{PanIndex, Vault};
+use crate::shard::switchboard::Switchboard;
+use arrayvec::ArrayString;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+/// The first and the longest wait before connecting again.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+
+/// All that the connections of one network share.
+pub struct Peer {
+    pub settings: NetworkSettings,
+    pub codec: FrameCodec,
+    pub translator: Translator,
+    pub switchboard: Arc<Switchboard>,
+    pub stats: Arc<NetworkStats>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Dialect(#[from] DialectMapError),
+    #[error("network `{network}`: {error}")]
+    Spec { network: String, error: SpecError },
+    #[error(
+        "network `{network}`: there is no dialect `{dialect}`; built in are {known}, others go into `dialect_file`"
+    )]
+    UnknownDialect {
+        network: String,
+        dialect: String,
+        known: String,
+    },
+    #[error("network `{network}`: cannot read the dialect file {file}: {error}")]
+    DialectFile {
+        network: String,
+        file: String,
+        error: std::io::Error,
+    },
+    #[error(
+        "network `{network}`: cannot listen on {address}: {error}; is another process using it?"
+    )]
+    Listen {
+        network: String,
+        address: String,
+        error: std::io::Error,
+    },
+}
+
+/// Compiles what a network's settings name: dialect, maps and framing. Touches no socket.
+pub fn compile(settings: &NetworkSettings) -> Result<(FrameCodec, DialectMap), NetworkError> {
+    let codec = settings.frame_codec()?;
+    let network = || settings.name.clone();
+    let dialect = match &settings.dialect_file {
+        Some(file) => {
+            let text =
+                std::fs::read_to_string(file).map_err(|error| NetworkError::DialectFile {
+                    network: network(),
+                    file: file.clone(),
+                    error,
+                })?;
+            Dialect::from_toml(file, &text).map_err(|error| NetworkError::Spec {
+                network: network(),
+                error,
+            })?
+        }
+        None => {
+            Dialect::builtin(&settings.dialect).ok_or_else(|| NetworkError::UnknownDialect {
+                network: network(),
+                dialect: settings.dialect.clone(),
+                known: Dialect::builtin_names().join(", "),
+            })?
+        }
+    };
+    Ok((codec, DialectMap::compile(Arc::new(dialect))?))
+}
+
+impl Peer {
+    pub fn new(
+        settings: NetworkSettings,
+        vault: &Vault,
+        pan_index: Arc<PanIndex>,
+        switchboard: Arc<Switchboard>,
+    ) -> Result<Arc<Peer>, NetworkError> {
+        let (codec, map) = compile(&settings)?;
+        let translator = Translator {
+            map,
+            // `frame_codec` has checked the length.
+            network: ArrayString::from(&settings.name).unwrap_or_default(),
+            pan_hasher: vault.pan_hasher().clone(),
+            match_key_hasher: vault.match_key_hasher().clone(),
+            cvk: vault.cvk().clone(),
+            pan_index,
+        };
+        Ok(Arc::new(Peer {
+            settings,
+            codec,
+            translator,
+            switchboard,
+            stats: Arc::default(),
+        }))
+    }
+
+    /// Now in UTC as `YYMMDDhhmmss`.
+    pub(super) fn utc_now(&self) -> String {
+        let now = jiff::Timestamp::from_millisecond(self.switchboard.clock.now().0);
+        now.unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+            .strftime("%y%m%d%H%M%S")
+            .to_string()
+    }
+}
+
+/// Opens the listening socket of a network.
+pub async fn bind(settings: &NetworkSettings) -> Result<Option<TcpListener>, NetworkError> {
+    let Some(address) = &settings.listen else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| NetworkError::Listen {
+            network: settings.name.clone(),
+            address: address.clone(),
+            error,
+        })?;
+    Ok(Some(listener))
+}
+
+/// Accepts or makes connections until told to drain; the tracker knows when the last one has ended.
+pub async fn run(
+    peer: Arc<Peer>,
+    listener: Option<TcpListener>,
+    drain: watch::Receiver<bool>,
+    tasks: TaskTracker,
+) {
+    match listener {
+        Some(listener) => accept(peer, listener, drain, tasks).await,
+        None => {
+            for _ in 0..peer.settings.connections.max(1) {
+                tasks.spawn(keep_connected(peer.clone(), drain.clone()));
+            }
+        }
+    }
+}
+
+async fn accept(
+    peer: Arc<Peer>,
+    listener: TcpListener,
+    mut drain: watch::Receiver<bool>,
+    tasks: TaskTracker,
+) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = drain.wait_for(|drain| *drain) => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let open = peer.stats.sessions_open.load(Ordering::Relaxed);
+                if open >= peer.settings.connections_max as u64 {
+                    NetworkStats::add(&peer.stats.sessions_refused, 1);
+                    continue;
+                }
+                tasks.spawn(one_session(peer.clone(), stream, drain.clone()));
+            }
+            // Out of descriptors, most likely: those that end free some.
+            Err(error) => {
+                tracing::warn!(network = %peer.settings.name, %error, "cannot accept a connection");
+                tokio::time::sleep(BACKOFF.0).await;
+            }
+        }
+    }
+}
+
+async fn keep_connected(peer: Arc<Peer>, mut drain: watch::Receiver<bool>) {
+    let address = peer.settings.connect.clone().unwrap_or_default();
+    let mut wait = BACKOFF.0;
+    loop {
+        let connected = tokio::select! {
+            connected = TcpStream::connect(&address) => connected,
+            _ = drain.wait_for(|drain| *drain) => return,
+        };
+        match connected {
+            Ok(stream) => {
+                wait = BACKOFF.0;
+                one_session(peer.clone(), stream, drain.clone()).await;
+            }
+            Err(error) => {
+                tracing::warn!(network = %peer.settings.name, %address, %error, "cannot connect; trying again");
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            _ = drain.wait_for(|drain| *drain) => return,
+        }
+        wait = (wait * 2).min(BACKOFF.1);
+    }
+}
+
+async fn one_session(peer: Arc<Peer>, stream: TcpStream, drain: watch::Receiver<bool>) {
+    let network = peer.settings.name.clone();
+    let address = stream
+        .peer_addr()
+        .map_or_else(|_| "?".into(), |address| address.to_string());
+    if let Err(error) = prepare(&stream) {
+        tracing::warn!(%network, peer = %address, %error, "cannot set up a connection");
+        return;
+    }
+    let stats = peer.stats.clone();
+    NetworkStats::add(&stats.sessions_total, 1);
+    NetworkStats::add(&stats.sessions_open, 1);
+    tracing::debug!(%network, peer = %address, "connected");
+    let ended = serve(peer, stream, drain).await;
+    stats.sessions_open.fetch_sub(1, Ordering::Relaxed);
+    match ended {
+        Ended::ByPeer | Ended::Drained => {
+            tracing::debug!(%network, peer = %address, "disconnected: {ended}")
+        }
+        _ => tracing::info!(%network, peer = %address, "disconnected: {ended}"),
+    }
+}
+
+/// No delay for small answers, and the kernel finds out about peers that are gone.
+fn prepare(stream: &TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keep_alive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(60));
+    socket2::SockRef::from(stream).set_tcp_keepalive(&keep_alive)
+}

@@ -1,0 +1,13 @@
+//! The way in and out over TCP: listeners and connectors, sessions, and the translation between a
+//! dialect's fields and the domain. What a message's bytes look like lives in `iso8583`; what comes of
+//! it in `engine`.
+
+pub mod answer;
+pub mod connection;
+pub mod dialect_map;
+pub mod flight;
+pub mod listener;
+pub mod session;
+pub mod settings;
+pub mod stats;
+pub mod translate;

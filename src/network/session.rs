@@ -1,0 +1,288 @@
+//! The session with a peer as a pure state machine: who is signed on, when to send an echo, when to give
+//! up. Time is an argument; sockets and bytes live in `connection.rs`.
+
+use super::settings::{NetworkSettings, SignOnPolicy};
+
+/// Milliseconds on any clock that does not go back.
+pub type Millis = u64;
+
+/// What the network management class of a dialect can say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Function {
+    SignOn,
+    SignOff,
+    Echo,
+    CutOver,
+    KeyExchange,
+    AdviceRecoveryStart,
+    AdviceRecoveryStop,
+}
+
+impl Function {
+    pub const ALL: &'static [(Function, &'static str)] = &[
+        (Function::SignOn, "sign_on"),
+        (Function::SignOff, "sign_off"),
+        (Function::Echo, "echo"),
+        (Function::CutOver, "cut_over"),
+        (Function::KeyExchange, "key_exchange"),
+        (Function::AdviceRecoveryStart, "advice_recovery_start"),
+        (Function::AdviceRecoveryStop, "advice_recovery_stop"),
+    ];
+
+    pub fn name(self) -> &'static str {
+        Function::ALL
+            .iter()
+            .find(|(known, _)| *known == self)
+            .map_or("", |(_, name)| name)
+    }
+
+    pub fn from_name(name: &str) -> Option<Function> {
+        Function::ALL
+            .iter()
+            .find(|(_, known)| *known == name)
+            .map(|(function, _)| *function)
+    }
+}
+
+/// How to answer a network management request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Accepted,
+    Declined,
+}
+
+/// What the connection has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    Send(Function),
+    /// Nothing more will come of this peer.
+    Close(&'static str),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Awaited {
+    function: Function,
+    until: Millis,
+}
+
+/// One peer on one connection.
+#[derive(Debug)]
+pub struct Session {
+    policy: SignOnPolicy,
+    idle_echo_ms: Millis,
+    idle_close_ms: Millis,
+    response_timeout_ms: Millis,
+    signed_on: bool,
+    draining: bool,
+    awaited: Option<Awaited>,
+    last_heard: Millis,
+    last_said: Millis,
+    to_send: Option<Function>,
+    close: Option<&'static str>,
+}
+
+impl Session {
+    pub fn new(settings: &NetworkSettings, now: Millis) -> Session {
+        let policy = settings.sign_on;
+        Session {
+            policy,
+            idle_echo_ms: settings.idle_echo_s * 1_000,
+            idle_close_ms: settings.idle_close_s * 1_000,
+            response_timeout_ms: settings.response_timeout_s.max(1) * 1_000,
+            signed_on: matches!(policy, SignOnPolicy::None | SignOnPolicy::Optional),
+            draining: false,
+            awaited: None,
+            last_heard: now,
+            last_said: now,
+            to_send: (policy == SignOnPolicy::Send).then_some(Function::SignOn),
+            close: None,
+        }
+    }
+
+    /// Whether authorizations and their like are taken from this peer now.
+    pub fn takes_business(&self) -> bool {
+        self.signed_on && !self.draining
+    }
+
+    /// Bytes have come.
+    pub fn heard(&mut self, now: Millis) {
+        self.last_heard = now;
+    }
+
+    /// Bytes have gone out.
+    pub fn said(&mut self, now: Millis) {
+        self.last_said = now;
+    }
+
+    /// The peer asks for something.
+    pub fn on_request(&mut self, function: Option<Function>) -> Verdict {
+        match function {
+            Some(Function::SignOn) if self.policy != SignOnPolicy::None && !self.draining => {
+                self.signed_on = true;
+                Verdict::Accepted
+            }
+            Some(Function::SignOff) if self.policy != SignOnPolicy::None => {
+                self.signed_on = false;
+                Verdict::Accepted
+            }
+            Some(Function::Echo | Function::CutOver) => Verdict::Accepted,
+            // There are no keys to exchange, and advices are not stored for a peer.
+            _ => Verdict::Declined,
+        }
+    }
+
+    /// The peer answers what we asked.
+    pub fn on_response(&mut self, function: Option<Function>, accepted: bool) {
+        let Some(awaited) = self.awaited else { return };
+        if function.is_some_and(|function| function != awaited.function) {
+            return;
+        }
+        self.awaited = None;
+        match (awaited.function, accepted) {
+            (Function::SignOn, true) => self.signed_on = true,
+            (Function::SignOn, false) => self.close = Some("the peer declined our sign-on"),
+            (Function::SignOff, _) => self.close = Some("signed off"),
+            _ => {}
+        }
+    }
+
+    /// Takes no more business and, where we signed on, signs off.
+    pub fn drain(&mut self) {
+        self.draining = true;
+        if self.policy == SignOnPolicy::Send && self.signed_on {
+            self.to_send = Some(Function::SignOff);
+        }
+    }
+
+    /// Whether a sign-off of ours is still on its way.
+    pub fn is_signing_off(&self) -> bool {
+        let awaited = self.awaited.map(|awaited| awaited.function);
+        self.to_send == Some(Function::SignOff) || awaited == Some(Function::SignOff)
+    }
+
+    /// What is due at `now`, if anything.
+    pub fn poll(&mut self, now: Millis) -> Option<Action> {
+        if let Some(reason) = self.close {
+            return Some(Action::Close(reason));
+        }
+        if let Some(function) = self.to_send.take() {
+            return Some(self.send(function, now));
+        }
+        if self.awaited.is_some_and(|awaited| now >= awaited.until) {
+            return Some(Action::Close(
+                "the peer did not answer a network management request",
+            ));
+        }
+        if self.idle_close_ms > 0 && now >= self.last_heard + self.idle_close_ms {
+            return Some(Action::Close("the peer has been silent for too long"));
+        }
+        let quiet_since = self.last_heard.max(self.last_said);
+        if self.idle_echo_ms > 0 && self.awaited.is_none() && now >= quiet_since + self.idle_echo_ms
+        {
+            return Some(self.send(Function::Echo, now));
+        }
+        None
+    }
+
+    /// When `poll` may next have something to do.
+    pub fn next_poll(&self) -> Option<Millis> {
+        if self.to_send.is_some() || self.close.is_some() {
+            return Some(0);
+        }
+        let answer_due = self.awaited.map(|awaited| awaited.until);
+        let close_due = (self.idle_close_ms > 0).then_some(self.last_heard + self.idle_close_ms);
+        let may_echo = self.idle_echo_ms > 0 && self.awaited.is_none();
+        let echo_due = may_echo.then_some(self.last_heard.max(self.last_said) + self.idle_echo_ms);
+        [answer_due, close_due, echo_due]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn send(&mut self, function: Function, now: Millis) -> Action {
+        self.awaited = Some(Awaited {
+            function,
+            until: now + self.response_timeout_ms,
+        });
+        self.last_said = now;
+        Action::Send(function)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(policy: &str) -> Session {
+        let text = format!("name = \"visa\"\nlisten = \"127.0.0.1:0\"\nsign_on = \"{policy}\"");
+        Session::new(&toml::from_str(&text).unwrap(), 0)
+    }
+
+    #[test]
+    fn with_required_the_peer_has_to_sign_on_first() {
+        let mut session = session("required");
+        assert!(!session.takes_business());
+        assert_eq!(
+            session.on_request(Some(Function::SignOn)),
+            Verdict::Accepted
+        );
+        assert!(session.takes_business());
+        assert_eq!(
+            session.on_request(Some(Function::SignOff)),
+            Verdict::Accepted
+        );
+        assert!(!session.takes_business());
+    }
+
+    #[test]
+    fn with_send_we_sign_on_and_wait_for_the_answer() {
+        let mut session = session("send");
+        assert_eq!(session.poll(0), Some(Action::Send(Function::SignOn)));
+        assert!(!session.takes_business());
+        session.on_response(Some(Function::SignOn), true);
+        assert!(session.takes_business());
+    }
+
+    #[test]
+    fn a_declined_or_unanswered_sign_on_closes() {
+        let mut declined = session("send");
+        declined.poll(0);
+        declined.on_response(None, false);
+        assert!(matches!(declined.poll(1), Some(Action::Close(_))));
+        let mut unanswered = session("send");
+        unanswered.poll(0);
+        assert_eq!(unanswered.poll(9_999), None);
+        assert!(matches!(unanswered.poll(10_000), Some(Action::Close(_))));
+    }
+
+    #[test]
+    fn a_quiet_line_gets_an_echo_and_a_dead_one_is_closed() {
+        let mut session = session("optional");
+        assert_eq!(
+            (session.next_poll(), session.poll(59_999)),
+            (Some(60_000), None)
+        );
+        assert_eq!(session.poll(60_000), Some(Action::Send(Function::Echo)));
+        session.heard(60_010);
+        session.on_response(Some(Function::Echo), true);
+        assert_eq!(session.next_poll(), Some(120_010));
+        session.poll(120_010);
+        assert!(matches!(session.poll(130_010), Some(Action::Close(_))));
+    }
+
+    #[test]
+    fn draining_takes_no_business_and_signs_off_where_we_signed_on() {
+        let mut ours = session("send");
+        ours.poll(0);
+        ours.on_response(Some(Function::SignOn), true);
+        ours.drain();
+        assert!(!ours.takes_business() && ours.is_signing_off());
+        assert_eq!(ours.poll(1), Some(Action::Send(Function::SignOff)));
+        ours.on_response(Some(Function::SignOff), true);
+        assert!(matches!(ours.poll(2), Some(Action::Close(_))));
+        let mut theirs = session("optional");
+        theirs.drain();
+        assert!(!theirs.takes_business() && !theirs.is_signing_off());
+        assert_eq!(theirs.on_request(Some(Function::SignOn)), Verdict::Declined);
+    }
+}

@@ -1,0 +1,48 @@
+//! Counts of one network for `/metrics`: plain atomics.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Upper bounds of the latency buckets, in microseconds.
+pub const LATENCY_BOUNDS_US: [u64; 14] = [
+    50, 100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 51_200, 102_400, 409_600,
+    1_638_400,
+];
+
+#[derive(Debug, Default)]
+pub struct NetworkStats {
+    pub sessions_open: AtomicU64,
+    pub sessions_total: AtomicU64,
+    pub sessions_refused: AtomicU64,
+    pub messages_received: AtomicU64,
+    pub messages_answered: AtomicU64,
+    pub format_errors: AtomicU64,
+    pub overload_refusals: AtomicU64,
+    pub frame_errors: AtomicU64,
+    latency_buckets: [AtomicU64; LATENCY_BOUNDS_US.len() + 1],
+    latency_sum_us: AtomicU64,
+}
+
+impl NetworkStats {
+    pub fn add(counter: &AtomicU64, count: usize) {
+        counter.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// From the read that brought a message to the write of its answer.
+    pub fn observe_latency_us(&self, latency_us: u64) {
+        let bucket = LATENCY_BOUNDS_US.partition_point(|bound| *bound < latency_us);
+        self.latency_buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.latency_sum_us.fetch_add(latency_us, Ordering::Relaxed);
+    }
+
+    /// Counts per bucket (the last is beyond all bounds), and the sum in microseconds.
+    pub fn latency(&self) -> (Vec<u64>, u64) {
+        let counts = self
+            .latency_buckets
+            .iter()
+            .map(|bucket| bucket.load(Ordering::Relaxed));
+        (
+            counts.collect(),
+            self.latency_sum_us.load(Ordering::Relaxed),
+        )
+    }
+}

@@ -1,0 +1,397 @@
+//! From a parsed message to a domain command: who is asked, and with which facts. Past this point
+//! nothing knows ISO 8583, and nothing sees a card number.
+
+use super::dialect_map::DialectMap;
+use crate::engine::command::{Action, Authorize, Reverse};
+use crate::engine::facts::{
+    Amounts, Check, Country, MatchKey, MatchKeys, Merchant, NetworkReference, RepeatKey,
+    Verification,
+};
+use crate::engine::ids::{AccountId, AuthorizationId, CardId, ReversalId};
+use crate::engine::money::{Currency, Money};
+use crate::engine::registry::{RegistryAction, RegistryView};
+use crate::engine::time::Expiry;
+use crate::iso8583::Message;
+use crate::iso8583::mapping::OriginalData;
+use crate::security::{CardRoute, Cvk, MatchKeyHasher, Pan, PanHasher, PanIndex};
+use arrayvec::ArrayString;
+use std::sync::Arc;
+
+/// What turns messages of one network into commands.
+pub struct Translator {
+    pub map: DialectMap,
+    pub network: ArrayString<16>,
+    pub pan_hasher: PanHasher,
+    pub match_key_hasher: MatchKeyHasher,
+    pub cvk: Cvk,
+    pub pan_index: Arc<PanIndex>,
+}
+
+/// Who has to decide, and on what.
+pub enum Translated {
+    Shard { root: AccountId, action: Action },
+    Registry(RegistryAction),
+}
+
+/// Why a message cannot be decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Untranslatable {
+    /// A field is missing or says nothing that we know.
+    Field(u8),
+    /// A kind of message that is not decided here.
+    Unsupported,
+}
+
+/// The card that a message names.
+struct Named {
+    digits: ArrayString<19>,
+    pan_hash: u128,
+    route: Option<CardRoute>,
+    /// As the message states it, in DE14 or on the track.
+    expiry: Option<Expiry>,
+}
+
+impl Named {
+    fn card_id(&self) -> CardId {
+        self.route
+            .map_or(CardId::default(), |route| CardId(route.card_id))
+    }
+
+    fn root(&self) -> Option<AccountId> {
+        self.route.map(|route| AccountId(route.root_account_id))
+    }
+}
+
+impl Translator {
+    /// `id` becomes the authorization's or the reversal's.
+    pub fn translate(
+        &self,
+        message: &Message,
+        id: u64,
+        view: &RegistryView,
+    ) -> Result<Translated, Untranslatable> {
+        let mti = message.mti();
+        match (mti.class(), mti.function()) {
+            (1, 0) => self.authorization(message, AuthorizationId(id), view),
+            (4, 0 | 2) => self.reversal(message, ReversalId(id)),
+            _ => Err(Untranslatable::Unsupported),
+        }
+    }
+
+    fn authorization(
+        &self,
+        message: &Message,
+        authorization_id: AuthorizationId,
+        view: &RegistryView,
+    ) -> Result<Translated, Untranslatable> {
+        let named = self.card(message)?;
+        let reference = self.reference(message)?;
+        if !message.has(3) {
+            return Err(Untranslatable::Field(3));
+        }
+        let authorize = Authorize {
+            authorization_id,
+            card_id: named.card_id(),
+            kind: self.map.kind(message),
+            amounts: amounts(message)?,
+            merchant: self.merchant(message),
+            entry_mode: self.map.entry_mode(message),
+            channel: self.map.channel(message),
+            verification: self.verification(message, &named),
+            repeat_key: self.repeat_key(message, &named),
+            match_keys: self.match_keys(message, &named, &reference, None),
+            reference,
+        };
+        Ok(match named.root() {
+            Some(root) => Translated::Shard {
+                root,
+                action: Action::Authorize(authorize),
+            },
+            None => {
+                let bin_known = view
+                    .programs
+                    .values()
+                    .any(|program| named.digits.starts_with(&*program.bin));
+                Translated::Registry(RegistryAction::AuthorizeUnknownCard {
+                    authorize,
+                    bin_known,
+                })
+            }
+        })
+    }
+
+    fn reversal(
+        &self,
+        message: &Message,
+        reversal_id: ReversalId,
+    ) -> Result<Translated, Untranslatable> {
+        let named = self.card(message)?;
+        let reference = self.reference(message)?;
+        let original = self.original(message);
+        let reverse = Reverse {
+            reversal_id,
+            card_id: named.card_id(),
+            amount: amounts(message)?.transaction,
+            repeat_key: self.repeat_key(message, &named),
+            original_keys: self.match_keys(message, &named, &reference, original),
+            reference,
+        };
+        Ok(match named.root() {
+            Some(root) => Translated::Shard {
+                root,
+                action: Action::Reverse(reverse),
+            },
+            None => Translated::Registry(RegistryAction::ReverseUnknownCard(reverse)),
+        })
+    }
+
+    /// The card number from DE2, or from the track where there is no DE2.
+    fn card(&self, message: &Message) -> Result<Named, Untranslatable> {
+        let stated = message.digits(14);
+        let (digits, expiry) = match message.text::<19>(2) {
+            Some(digits) => (digits, stated),
+            None => {
+                let track = message.text::<37>(35).ok_or(Untranslatable::Field(2))?;
+                let (digits, rest) = track
+                    .split_once(['=', 'D'])
+                    .ok_or(Untranslatable::Field(35))?;
+                let digits = ArrayString::from(digits).map_err(|_| Untranslatable::Field(35))?;
+                (digits, stated.or_else(|| rest.get(..4)?.parse().ok()))
+            }
+        };
+        let expiry = match expiry {
+            None => None,
+            // DE14, n4: YYMM. One that is no month is a mismatch of its own kind.
+            Some(yymm) => {
+                let (year, month) = (2000 + (yymm / 100) as u16, (yymm % 100) as u8);
+                Some(Expiry::new(year, month).ok_or(Untranslatable::Field(14))?)
+            }
+        };
+        let pan_hash = self.pan_hasher.pan_hash(digits.as_bytes());
+        let route = self.pan_index.lookup(pan_hash);
+        Ok(Named {
+            digits,
+            pan_hash,
+            route,
+            expiry,
+        })
+    }
+
+    fn reference(&self, message: &Message) -> Result<NetworkReference, Untranslatable> {
+        Ok(NetworkReference {
+            network: self.network,
+            acquirer_id: message.text(32).unwrap_or_default(),
+            terminal_id: message.text(41).unwrap_or_default(),
+            rrn: message.text(37).unwrap_or_default(),
+            stan: message.digits(11).ok_or(Untranslatable::Field(11))? as u32,
+        })
+    }
+
+    fn merchant(&self, message: &Message) -> Merchant {
+        let mappings = self.map.dialect.mappings();
+        let own = mappings
+            .merchant_country
+            .as_ref()
+            .and_then(|at| message.locate::<3>(at));
+        let own = own.and_then(|text| country(&text));
+        let acquirers = || message.text::<3>(19).and_then(|text| country(&text));
+        Merchant {
+            id: message.text(42).unwrap_or_default(),
+            name: message.locate(&mappings.merchant_name).unwrap_or_default(),
+            city: mappings
+                .merchant_city
+                .as_ref()
+                .and_then(|at| message.locate(at))
+                .unwrap_or_default(),
+            country: own.or_else(acquirers).unwrap_or(Country::UNKNOWN),
+            country_is_acquirers: own.is_none() && message.has(19),
+            mcc: message.digits(18).unwrap_or(0) as u16,
+        }
+    }
+
+    fn verification(&self, message: &Message, named: &Named) -> Verification {
+        let cvv2_at = self.map.dialect.mappings().cvv2.as_ref();
+        let given = cvv2_at.and_then(|at| message.locate::<4>(at));
+        let cvv = match given {
+            None => Check::Absent,
+            Some(given) if self.cvv2_matches(&given, named) => Check::Match,
+            Some(_) => Check::Mismatch,
+        };
+        Verification {
+            expiry: named.expiry,
+            cvv,
+            ..Verification::default()
+        }
+    }
+
+    /// CVV2 is computed over the card's own expiry, whatever the message states.
+    fn cvv2_matches(&self, given: &str, named: &Named) -> bool {
+        let Some(route) = named.route else {
+            return false;
+        };
+        let expiry = Expiry(route.expiry);
+        let pan = Pan::parse(&named.digits);
+        pan.is_ok_and(|pan| {
+            self.cvk
+                .verify_cvv2(&pan, expiry.year(), expiry.month(), given)
+        })
+    }
+
+    /// The identity of a message by which its repeat is known, over the fields that the dialect names.
+    fn repeat_key(&self, message: &Message, named: &Named) -> RepeatKey {
+        let mti = message.mti().without_repeat();
+        let mut key = self.match_key_hasher.hasher();
+        key.part(b"repeat")
+            .part(self.network.as_bytes())
+            .part(&[mti.class(), mti.function()]);
+        for field in self.map.dialect.repeat_key_fields() {
+            match field {
+                2 => key.part(&named.pan_hash.to_le_bytes()),
+                field => key.optional_part(message.raw(*field)),
+            };
+        }
+        RepeatKey(key.finish())
+    }
+
+    /// The names of an authorization: its own, or those that a reversal gives its original.
+    fn match_keys(
+        &self,
+        message: &Message,
+        named: &Named,
+        reference: &NetworkReference,
+        original: Option<Original>,
+    ) -> MatchKeys {
+        let trimmed = |id: &ArrayString<11>| {
+            ArrayString::<11>::from(id.trim_start_matches('0')).unwrap_or_default()
+        };
+        let acquirer = original
+            .and_then(|o| o.acquirer_id)
+            .unwrap_or(reference.acquirer_id);
+        let acquirer = trimmed(&acquirer);
+        let stan = original.map_or(reference.stan, |original| original.stan);
+        let sent = original
+            .map(|o| o.sent)
+            .or_else(|| message.text(sent_field(self.original_data())));
+        let key = |name: &[u8], parts: [&[u8]; 3]| {
+            let mut key = self.match_key_hasher.hasher();
+            key.part(name)
+                .part(self.network.as_bytes())
+                .part(&named.pan_hash.to_le_bytes());
+            parts.into_iter().for_each(|part| {
+                key.part(part);
+            });
+            MatchKey(key.finish() as u64)
+        };
+        let stan = stan.to_le_bytes();
+        let mut keys = MatchKeys::new();
+        keys.extend(sent.map(|sent| key(b"sent", [acquirer.as_bytes(), &stan, sent.as_bytes()])));
+        if !reference.rrn.is_empty() {
+            let parts = [
+                acquirer.as_bytes(),
+                reference.rrn.as_bytes(),
+                reference.terminal_id.as_bytes(),
+            ];
+            keys.push(key(b"rrn", parts));
+        }
+        let local = (message.raw(12), message.raw(13));
+        if let (Some(time), date) = local {
+            keys.push(key(b"local", [&stan, time, date.unwrap_or_default()]));
+        }
+        keys
+    }
+
+    fn original_data(&self) -> OriginalData {
+        self.map.dialect.mappings().original_data
+    }
+
+    /// What a reversal says of its original, in DE90 (1987) or DE56 (1993).
+    fn original(&self, message: &Message) -> Option<Original> {
+        let (field, sent_length) = match self.original_data() {
+            OriginalData::De90 => (90, 10),
+            OriginalData::De56 => (56, 12),
+        };
+        let text = message.text::<42>(field)?;
+        let stan = text.get(4..10)?.parse().ok()?;
+        let sent = ArrayString::from(text.get(10..10 + sent_length)?).ok()?;
+        let acquirer = match self.original_data() {
+            OriginalData::De90 => text.get(20..31)?,
+            // An LLVAR within the field: two digits of length come first.
+            OriginalData::De56 => text.get(24..).unwrap_or_default(),
+        };
+        let all_zero = acquirer.bytes().all(|digit| digit == b'0');
+        let acquirer_id = ArrayString::from(acquirer).ok().filter(|_| !all_zero);
+        Some(Original {
+            stan,
+            sent,
+            acquirer_id,
+        })
+    }
+}
+
+/// How a later message names an earlier one.
+#[derive(Clone, Copy)]
+struct Original {
+    stan: u32,
+    /// DE7 of the original (1987), or its DE12 (1993).
+    sent: ArrayString<12>,
+    acquirer_id: Option<ArrayString<11>>,
+}
+
+fn sent_field(original: OriginalData) -> u8 {
+    match original {
+        OriginalData::De90 => 7,
+        OriginalData::De56 => 12,
+    }
+}
+
+fn amounts(message: &Message) -> Result<Amounts, Untranslatable> {
+    let transaction = money(message, 4, 49)?.unwrap_or_default();
+    // Without a currency of its own, DE6 says nothing.
+    let billing = if message.has(51) {
+        money(message, 6, 51)?
+    } else {
+        None
+    };
+    Ok(Amounts {
+        transaction,
+        billing,
+    })
+}
+
+fn money(
+    message: &Message,
+    amount_field: u8,
+    currency_field: u8,
+) -> Result<Option<Money>, Untranslatable> {
+    let Some(amount) = message.digits(amount_field) else {
+        return Ok(None);
+    };
+    let amount_minor = i64::try_from(amount).map_err(|_| Untranslatable::Field(amount_field))?;
+    let currency = match message.text::<3>(currency_field) {
+        None => Currency::ABSENT,
+        Some(text) => currency(&text).ok_or(Untranslatable::Field(currency_field))?,
+    };
+    Ok(Some(Money {
+        amount_minor,
+        currency,
+    }))
+}
+
+/// ISO 4217 in digits, as most dialects have it, or in letters.
+fn currency(text: &str) -> Option<Currency> {
+    match text.parse() {
+        Ok(numeric) => Currency::from_numeric(numeric),
+        Err(_) => Currency::from_alpha(text),
+    }
+}
+
+/// ISO 3166 as two or three letters or three digits.
+fn country(text: &str) -> Option<Country> {
+    let known = match (text.len(), text.parse::<u16>()) {
+        (3, Ok(numeric)) => rust_iso3166::from_numeric(numeric),
+        (3, Err(_)) => rust_iso3166::from_alpha3(text),
+        (2, Err(_)) => rust_iso3166::from_alpha2(text),
+        _ => None,
+    };
+    Country::from_alpha2(known?.alpha2)
+}

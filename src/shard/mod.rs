@@ -1,0 +1,14 @@
+//! The single-writer loops: one thread per shard and one for the registry, each the only one to touch
+//! its state. They take batches from bounded queues, decide, hand records to the journal, and let
+//! answers go once those are durable. What is decided lives in `engine`.
+
+pub mod clock;
+pub mod directory;
+pub mod inbox;
+pub mod recovery;
+pub mod registry_worker;
+pub mod reply;
+pub mod request;
+pub mod stats;
+pub mod switchboard;
+pub mod worker;

@@ -1,0 +1,208 @@
+//! The loop of the registry: like a shard's, and it tells the shards of each new version and of each
+//! card that they have to open.
+
+use super::clock::Clock;
+use super::inbox::{Inbox, Outlet, Priority};
+use super::reply::{HeldReplies, Reply, ReplySink, Unavailable};
+use super::request::{Batch, RegistryMessage, RegistryRequest, ShardMessage, ShardRequest, Token};
+use super::stats::ShardStats;
+use crate::engine::command::Action;
+use crate::engine::ids::CardId;
+use crate::engine::record;
+use crate::engine::registry::{
+    IssueCard, Registry, RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome,
+    RegistryView,
+};
+use crate::engine::registry_decide::{answer, apply, decide};
+use crate::engine::world::{PendingCard, open_card_of, shard_of};
+use crate::journal::{Handle, JournalError, RecordBatch, Sequence, Space};
+use std::sync::{Arc, RwLock};
+
+/// Told of each card as it is issued.
+pub type CardIssuedHook = Box<dyn Fn(&IssueCard) + Send>;
+
+pub struct RegistryWorker {
+    pub registry: Registry,
+    pub outlet: Outlet<RegistryMessage>,
+    pub shards: Vec<Inbox<ShardMessage>>,
+    pub journal: Handle,
+    pub clock: Clock,
+    pub stats: Arc<ShardStats>,
+    /// The newest view, for those who only read.
+    pub published: Arc<RwLock<Arc<RegistryView>>>,
+    pub on_card_issued: CardIssuedHook,
+    pub last_sequence: Sequence,
+}
+
+/// What has to be passed on to shards once the turn's records are in the journal.
+#[derive(Default)]
+struct Forward {
+    new_view: bool,
+    open_cards: Vec<(Token, Arc<dyn ReplySink>, PendingCard)>,
+}
+
+impl RegistryWorker {
+    pub fn run(mut self) -> Registry {
+        let mut records = RecordBatch::new();
+        while let Ok(message) = self.outlet.receiver.recv() {
+            let RegistryMessage::Batch(batch) = message else {
+                break;
+            };
+            let requests = batch.items.len();
+            if self.serve_batch(batch, &mut records).is_err() {
+                // The journal has failed: it says so itself and ends the process.
+                break;
+            }
+            self.outlet.taken(requests);
+        }
+        self.registry
+    }
+
+    fn serve_batch(
+        &mut self,
+        batch: Batch<RegistryRequest>,
+        records: &mut RecordBatch,
+    ) -> Result<(), JournalError> {
+        let mut forward = Forward::default();
+        let mut replies = Vec::with_capacity(batch.items.len());
+        for (token, request) in batch.items {
+            let reply = match request {
+                RegistryRequest::Card(id) => Some(self.card(id)),
+                RegistryRequest::Program(id) => {
+                    let program = self.registry.view.programs.get(&id);
+                    Some(program.map_or(Reply::NotFound, |program| Reply::Program(program.clone())))
+                }
+                RegistryRequest::Command(action) => {
+                    self.carry_out(token, action, records, &batch.reply_to, &mut forward)
+                }
+            };
+            replies.extend(reply.map(|reply| (token, reply)));
+        }
+        self.stats.count_turn(records.len());
+        let held = HeldReplies(vec![(batch.reply_to, replies)]);
+        if records.is_empty() {
+            self.journal
+                .release_after(self.last_sequence, Box::new(held))?;
+        } else {
+            self.last_sequence = self.journal.append(records, Box::new(held))?.last;
+        }
+        self.pass_on(forward);
+        Ok(())
+    }
+
+    /// The reply, or none where a shard gives it.
+    fn carry_out(
+        &mut self,
+        token: Token,
+        action: RegistryAction,
+        records: &mut RecordBatch,
+        reply_to: &Arc<dyn ReplySink>,
+        forward: &mut Forward,
+    ) -> Option<Reply> {
+        if self.journal.space() == Space::Reserve
+            && !matches!(action, RegistryAction::ReverseUnknownCard(_))
+        {
+            return Some(Reply::Unavailable(Unavailable::DiskFull));
+        }
+        let command = RegistryCommand {
+            at: self.clock.now().max(self.registry.now),
+            action,
+        };
+        let event = match decide(&self.registry, &command) {
+            RegistryOutcome::Event(event) => event,
+            RegistryOutcome::FirstAnswer(answer) => {
+                self.stats.count_repeat();
+                return Some(Reply::Message(answer));
+            }
+            RegistryOutcome::Known(entry) => return Some(Reply::IdempotencyKnown(Box::new(entry))),
+            RegistryOutcome::Refused(refusal) => return Some(Reply::RegistryRefused(refusal)),
+        };
+        records.push_with(|bytes| record::write_registry(bytes, &command, &event));
+        forward.new_view |= apply(&mut self.registry, &command, &event);
+        self.reply_of(token, &command, &event, reply_to, forward)
+    }
+
+    fn reply_of(
+        &self,
+        token: Token,
+        command: &RegistryCommand,
+        event: &RegistryEvent,
+        reply_to: &Arc<dyn ReplySink>,
+        forward: &mut Forward,
+    ) -> Option<Reply> {
+        match &command.action {
+            RegistryAction::IssueCard(issue) => {
+                (self.on_card_issued)(issue);
+                let pending = open_card_of(issue, event);
+                forward
+                    .open_cards
+                    .extend(pending.map(|pending| (token, reply_to.clone(), pending)));
+                None
+            }
+            RegistryAction::CreateProgram(program) => {
+                let program = self.registry.view.programs.get(&program.id);
+                Some(program.map_or(Reply::NotFound, |program| Reply::Program(program.clone())))
+            }
+            _ => Some(match answer(command, event) {
+                Some(answer) => {
+                    self.stats.count_decision(&answer);
+                    Reply::Message(answer)
+                }
+                None => Reply::Done,
+            }),
+        }
+    }
+
+    fn pass_on(&self, forward: Forward) {
+        if forward.new_view {
+            let view = &self.registry.view;
+            // The lock is held for an assignment only, so it cannot be poisoned.
+            *self
+                .published
+                .write()
+                .unwrap_or_else(|poisoned| poisoned.into_inner()) = view.clone();
+            for shard in &self.shards {
+                shard.insist(ShardMessage::Adopt(view.clone()));
+            }
+        }
+        for (token, reply_to, pending) in forward.open_cards {
+            open_in_shard(&self.shards, token, reply_to, pending);
+        }
+    }
+
+    fn card(&self, id: CardId) -> Reply {
+        let Some(issued) = self.registry.issued_cards.get(&id) else {
+            return Reply::NotFound;
+        };
+        let links = issued
+            .links
+            .iter()
+            .filter_map(|link| self.registry.link_key(*link).cloned());
+        Reply::IssuedCard(Box::new((issued.clone(), links.collect())))
+    }
+}
+
+/// Asks the shard of a card to open it; where its queue is full, the caller hears so and the card is
+/// opened at the next start.
+pub fn open_in_shard(
+    shards: &[Inbox<ShardMessage>],
+    token: Token,
+    reply_to: Arc<dyn ReplySink>,
+    pending: PendingCard,
+) {
+    let request = ShardRequest::Command {
+        root: pending.root,
+        action: Action::OpenCard(Box::new(pending.open)),
+    };
+    let batch = Batch {
+        items: vec![(token, request)],
+        reply_to: reply_to.clone(),
+    };
+    let shard = &shards[shard_of(pending.root, shards.len())];
+    if shard
+        .offer(ShardMessage::Batch(batch), 1, Priority::Reserved)
+        .is_err()
+    {
+        reply_to.deliver(vec![(token, Reply::Unavailable(Unavailable::Overloaded))]);
+    }
+}

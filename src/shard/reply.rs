@@ -1,0 +1,51 @@
+//! Answers of shards and registry, and how they get back to whoever asked.
+
+use super::request::Token;
+use crate::engine::event::{Answer, Refusal};
+use crate::engine::registry::{IdempotencyEntry, IssuedCard, LinkKey, Program, RegistryRefusal};
+use crate::engine::state::{Account, Card};
+use crate::journal::Release;
+use std::sync::Arc;
+
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// The decision on a network's message, or the first answer to a repeat of it.
+    Message(Answer),
+    /// Could not decide: the queue is full or the disk nearly so. Never a policy "no".
+    Unavailable(Unavailable),
+    Account(Box<Account>),
+    Card(Box<Card>),
+    Done,
+    Refused(Refusal),
+    RegistryRefused(RegistryRefusal),
+    IssuedCard(Box<(IssuedCard, Vec<LinkKey>)>),
+    Program(Arc<Program>),
+    IdempotencyKnown(Box<IdempotencyEntry>),
+    NotFound,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unavailable {
+    Overloaded,
+    DiskFull,
+}
+
+/// Answers to requests of one sink, each with its token.
+pub type Replies = Vec<(Token, Reply)>;
+
+/// Where the answers of a batch go. Called on the journal's thread, so it must not wait.
+pub trait ReplySink: Send + Sync {
+    fn deliver(&self, replies: Replies);
+}
+
+/// The answers of one turn of a loop, held back until what they rest on is durable.
+#[derive(Default)]
+pub struct HeldReplies(pub Vec<(Arc<dyn ReplySink>, Replies)>);
+
+impl Release for HeldReplies {
+    fn release(self: Box<Self>, _durable: u64) {
+        for (sink, replies) in self.0 {
+            sink.deliver(replies);
+        }
+    }
+}

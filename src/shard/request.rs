@@ -1,0 +1,44 @@
+//! What a shard or the registry may be asked, and the batches in which it is asked.
+
+use super::reply::ReplySink;
+use crate::engine::command::Action;
+use crate::engine::ids::{AccountId, CardId, ProgramId};
+use crate::engine::registry::{RegistryAction, RegistryView};
+use std::sync::Arc;
+
+/// Names a request among those of one sink; the answer carries it back.
+pub type Token = u32;
+
+#[derive(Debug)]
+pub enum ShardRequest {
+    Command { root: AccountId, action: Action },
+    Account(AccountId),
+    Card(CardId),
+}
+
+#[derive(Debug)]
+pub enum RegistryRequest {
+    Command(RegistryAction),
+    Card(CardId),
+    Program(ProgramId),
+}
+
+/// All requests of one read, on their way to one queue.
+pub struct Batch<Request> {
+    pub items: Vec<(Token, Request)>,
+    pub reply_to: Arc<dyn ReplySink>,
+}
+
+/// What travels in a shard's queue.
+pub enum ShardMessage {
+    Batch(Batch<ShardRequest>),
+    /// A new version of the registry, in its place among the commands.
+    Adopt(Arc<RegistryView>),
+    Stop,
+}
+
+/// What travels in the registry's queue.
+pub enum RegistryMessage {
+    Batch(Batch<RegistryRequest>),
+    Stop,
+}

@@ -1,0 +1,92 @@
+//! Counts that the loops keep for `/metrics`: plain atomics, added to once a turn.
+
+use crate::engine::event::{Answer, AnswerResult};
+use crate::engine::reason::DeclineReason;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+#[derive(Debug)]
+pub struct ShardStats {
+    approved: AtomicU64,
+    declined: Vec<AtomicU64>,
+    reversals: AtomicU64,
+    repeats: AtomicU64,
+    turns: AtomicU64,
+    records: AtomicU64,
+}
+
+impl Default for ShardStats {
+    fn default() -> ShardStats {
+        let declined = DeclineReason::ALL
+            .iter()
+            .map(|_| AtomicU64::new(0))
+            .collect();
+        let zero = || AtomicU64::new(0);
+        ShardStats {
+            approved: zero(),
+            declined,
+            reversals: zero(),
+            repeats: zero(),
+            turns: zero(),
+            records: zero(),
+        }
+    }
+}
+
+impl ShardStats {
+    pub fn count_decision(&self, answer: &Answer) {
+        let counter = match answer {
+            Answer::Authorization {
+                result: AnswerResult::Approved { .. },
+                ..
+            } => &self.approved,
+            Answer::Authorization {
+                result: AnswerResult::Declined(reason),
+                ..
+            } => &self.declined[*reason as usize],
+            Answer::Reversal { .. } => &self.reversals,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn count_repeat(&self) {
+        self.repeats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn count_turn(&self, records: usize) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
+        self.records.fetch_add(records as u64, Ordering::Relaxed);
+    }
+
+    pub fn approved(&self) -> u64 {
+        self.approved.load(Ordering::Relaxed)
+    }
+
+    pub fn reversals(&self) -> u64 {
+        self.reversals.load(Ordering::Relaxed)
+    }
+
+    pub fn repeats(&self) -> u64 {
+        self.repeats.load(Ordering::Relaxed)
+    }
+
+    pub fn records(&self) -> u64 {
+        self.records.load(Ordering::Relaxed)
+    }
+
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    /// Declines by reason, those that happened.
+    pub fn declined(&self) -> impl Iterator<Item = (DeclineReason, u64)> + '_ {
+        let counts = self
+            .declined
+            .iter()
+            .map(|counter| counter.load(Ordering::Relaxed));
+        DeclineReason::ALL
+            .iter()
+            .copied()
+            .zip(counts)
+            .filter(|(_, count)| *count > 0)
+    }
+}

@@ -1,0 +1,186 @@
+//! The queues into all loops, and starting and stopping them. Who reads the sockets does not live here.
+
+use super::clock::{Clock, IdSource};
+use super::directory::Directory;
+use super::inbox::{Inbox, Priority, QueueSettings, queue};
+use super::registry_worker::{CardIssuedHook, RegistryWorker, open_in_shard};
+use super::request::{Batch, RegistryMessage, RegistryRequest, ShardMessage, ShardRequest};
+use super::stats::ShardStats;
+use super::worker::{Nobody, Worker};
+use crate::engine::ids::AccountId;
+use crate::engine::registry::{Registry, RegistryView};
+use crate::engine::state::State;
+use crate::engine::world::{World, shard_of};
+use crate::journal::{Handle, Sequence};
+use std::sync::{Arc, RwLock};
+use std::thread::JoinHandle;
+
+/// The way to every loop; shared by all who ask.
+pub struct Switchboard {
+    shards: Vec<Inbox<ShardMessage>>,
+    registry: Inbox<RegistryMessage>,
+    published: Arc<RwLock<Arc<RegistryView>>>,
+    pub directory: Arc<Directory>,
+    pub ids: IdSource,
+    pub clock: Clock,
+    /// One per shard, and the registry's last.
+    pub stats: Vec<Arc<ShardStats>>,
+}
+
+/// The running threads.
+pub struct Loops {
+    shards: Vec<JoinHandle<State>>,
+    registry: JoinHandle<Registry>,
+}
+
+/// What the loops need from outside.
+pub struct Wiring {
+    pub journal: Handle,
+    pub clock: Clock,
+    pub queues: QueueSettings,
+    pub on_card_issued: CardIssuedHook,
+    /// The last record in the journal.
+    pub last_sequence: Sequence,
+}
+
+/// Starts a thread per shard of the world and one for the registry.
+pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>, Loops)> {
+    let directory = Arc::new(Directory::of(&world));
+    let ids = IdSource::after(wiring.clock.clone(), IdSource::last_of(latest(&world)));
+    let mut stats = Vec::new();
+    let (mut inboxes, mut shards) = (Vec::new(), Vec::new());
+    for (number, state) in world.shards.into_iter().enumerate() {
+        let (inbox, outlet) = queue(wiring.queues);
+        stats.push(Arc::new(ShardStats::default()));
+        let worker = Worker {
+            state,
+            outlet,
+            journal: wiring.journal.clone(),
+            clock: wiring.clock.clone(),
+            directory: directory.clone(),
+            stats: stats[number].clone(),
+            last_sequence: wiring.last_sequence,
+        };
+        inboxes.push(inbox);
+        shards.push(
+            std::thread::Builder::new()
+                .name(format!("shard-{number}"))
+                .spawn(|| worker.run())?,
+        );
+    }
+    let (registry_inbox, outlet) = queue(wiring.queues);
+    let published = Arc::new(RwLock::new(world.registry.view.clone()));
+    stats.push(Arc::new(ShardStats::default()));
+    let worker = RegistryWorker {
+        registry: world.registry,
+        outlet,
+        shards: inboxes.clone(),
+        journal: wiring.journal,
+        clock: wiring.clock.clone(),
+        stats: stats[inboxes.len()].clone(),
+        published: published.clone(),
+        on_card_issued: wiring.on_card_issued,
+        last_sequence: wiring.last_sequence,
+    };
+    let registry = std::thread::Builder::new()
+        .name("registry".into())
+        .spawn(|| worker.run())?;
+    for pending in world.pending_cards.into_values() {
+        open_in_shard(&inboxes, 0, Arc::new(Nobody), pending);
+    }
+    let switchboard = Switchboard {
+        shards: inboxes,
+        registry: registry_inbox,
+        published,
+        directory,
+        ids,
+        clock: wiring.clock,
+        stats,
+    };
+    Ok((Arc::new(switchboard), Loops { shards, registry }))
+}
+
+fn latest(world: &World) -> crate::engine::time::Timestamp {
+    let shards = world.shards.iter().map(|shard| shard.now);
+    shards.chain([world.registry.now]).max().unwrap_or_default()
+}
+
+impl Switchboard {
+    pub fn shard_count(&self) -> usize {
+        self.shards.len()
+    }
+
+    pub fn shard_of(&self, root: AccountId) -> usize {
+        shard_of(root, self.shards.len())
+    }
+
+    /// Hands a batch to a shard, or gives it back where there is no room.
+    pub fn offer_shard(
+        &self,
+        shard: usize,
+        batch: Batch<ShardRequest>,
+        priority: Priority,
+    ) -> Result<(), Batch<ShardRequest>> {
+        let requests = batch.items.len();
+        self.shards[shard]
+            .offer(ShardMessage::Batch(batch), requests, priority)
+            .map_err(|message| match message {
+                ShardMessage::Batch(batch) => batch,
+                // `offer` gives back the very message it was given.
+                ShardMessage::Adopt(_) | ShardMessage::Stop => unreachable!("a batch was offered"),
+            })
+    }
+
+    /// Hands a batch to the registry, or gives it back where there is no room.
+    pub fn offer_registry(
+        &self,
+        batch: Batch<RegistryRequest>,
+        priority: Priority,
+    ) -> Result<(), Batch<RegistryRequest>> {
+        let requests = batch.items.len();
+        self.registry
+            .offer(RegistryMessage::Batch(batch), requests, priority)
+            .map_err(|message| match message {
+                RegistryMessage::Batch(batch) => batch,
+                // `offer` gives back the very message it was given.
+                RegistryMessage::Stop => unreachable!("a batch was offered"),
+            })
+    }
+
+    /// The registry as last published.
+    pub fn view(&self) -> Arc<RegistryView> {
+        self.published
+            .read()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .clone()
+    }
+
+    /// Requests waiting now, per shard, and the registry's last.
+    pub fn queue_depths(&self) -> Vec<usize> {
+        self.shards
+            .iter()
+            .map(Inbox::depth)
+            .chain([self.registry.depth()])
+            .collect()
+    }
+
+    /// Tells every loop to end after what it has.
+    pub fn stop(&self) {
+        self.registry.insist(RegistryMessage::Stop);
+        for shard in &self.shards {
+            shard.insist(ShardMessage::Stop);
+        }
+    }
+}
+
+impl Loops {
+    /// Waits for the loops, which must have been told to stop. False if one of them panicked.
+    pub fn join(self) -> bool {
+        let shards_well = self
+            .shards
+            .into_iter()
+            .map(|handle| handle.join().is_ok())
+            .fold(true, |a, b| a & b);
+        self.registry.join().is_ok() & shards_well
+    }
+}

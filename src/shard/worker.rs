@@ -1,0 +1,204 @@
+//! The loop of one shard. One turn: drain the queue, touch the memory, decide and apply each command,
+//! hand the records to the journal, hold the answers until they are durable.
+
+use super::clock::Clock;
+use super::directory::Directory;
+use super::inbox::Outlet;
+use super::reply::{HeldReplies, Reply, ReplySink, Unavailable};
+use super::request::{Batch, ShardMessage, ShardRequest, Token};
+use super::stats::ShardStats;
+use crate::engine::apply::{answer, apply};
+use crate::engine::command::{Action, Command};
+use crate::engine::decide::{Outcome, decide};
+use crate::engine::event::Event;
+use crate::engine::ids::AccountId;
+use crate::engine::record;
+use crate::engine::registry::RegistryView;
+use crate::engine::state::State;
+use crate::engine::time::Timestamp;
+use crate::journal::{Handle, JournalError, RecordBatch, Sequence, Space};
+use std::sync::Arc;
+
+/// Requests decided in one turn at the most; what is beyond waits for the next.
+const REQUESTS_PER_TURN: usize = 4_096;
+
+pub struct Worker {
+    pub state: State,
+    pub outlet: Outlet<ShardMessage>,
+    pub journal: Handle,
+    pub clock: Clock,
+    pub directory: Arc<Directory>,
+    pub stats: Arc<ShardStats>,
+    /// The last record that this shard has appended, or found when it started.
+    pub last_sequence: Sequence,
+}
+
+/// What one turn has gathered.
+#[derive(Default)]
+struct Turn {
+    batches: Vec<Batch<ShardRequest>>,
+    requests: usize,
+    adopt: Option<Arc<RegistryView>>,
+    stop: bool,
+}
+
+impl Worker {
+    /// Runs until told to stop; gives the state back.
+    pub fn run(mut self) -> State {
+        let mut records = RecordBatch::new();
+        while let Ok(first) = self.outlet.receiver.recv() {
+            let turn = self.gather(first);
+            if self.decide_all(turn.batches, &mut records).is_err() {
+                // The journal has failed: it says so itself and ends the process.
+                break;
+            }
+            self.outlet.taken(turn.requests);
+            if let Some(view) = turn.adopt {
+                self.state.registry = view;
+            }
+            if turn.stop {
+                break;
+            }
+        }
+        self.state
+    }
+
+    /// Takes what is waiting, up to a bound, and no further than the next change of the registry.
+    fn gather(&self, first: ShardMessage) -> Turn {
+        let mut turn = Turn::default();
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                ShardMessage::Batch(batch) => {
+                    turn.requests += batch.items.len();
+                    turn.batches.push(batch);
+                }
+                ShardMessage::Adopt(view) => turn.adopt = Some(view),
+                ShardMessage::Stop => turn.stop = true,
+            }
+            let over = turn.stop || turn.adopt.is_some() || turn.requests >= REQUESTS_PER_TURN;
+            next = if over {
+                None
+            } else {
+                self.outlet.receiver.try_recv().ok()
+            };
+        }
+        turn
+    }
+
+    fn decide_all(
+        &mut self,
+        batches: Vec<Batch<ShardRequest>>,
+        records: &mut RecordBatch,
+    ) -> Result<(), JournalError> {
+        if batches.is_empty() {
+            return Ok(());
+        }
+        let at = self.clock.now().max(self.state.now);
+        let space = self.journal.space();
+        let mut held = HeldReplies(Vec::with_capacity(batches.len()));
+        for batch in batches {
+            let mut replies = Vec::with_capacity(batch.items.len());
+            for (token, request) in batch.items {
+                let reply = self.serve(request, at, space, records);
+                replies.push((token, reply));
+            }
+            held.0.push((batch.reply_to, replies));
+        }
+        self.stats.count_turn(records.len());
+        self.release_when_durable(records, held)
+    }
+
+    /// With no new record the answers rest on what came before, which may not be durable yet.
+    fn release_when_durable(
+        &mut self,
+        records: &mut RecordBatch,
+        held: HeldReplies,
+    ) -> Result<(), JournalError> {
+        if records.is_empty() {
+            return self
+                .journal
+                .release_after(self.last_sequence, Box::new(held));
+        }
+        self.last_sequence = self.journal.append(records, Box::new(held))?.last;
+        Ok(())
+    }
+
+    fn serve(
+        &mut self,
+        request: ShardRequest,
+        at: Timestamp,
+        space: Space,
+        records: &mut RecordBatch,
+    ) -> Reply {
+        match request {
+            ShardRequest::Account(id) => self.account(id),
+            ShardRequest::Card(id) => match self.state.card(id) {
+                Some(card) => Reply::Card(Box::new(card.clone())),
+                None => Reply::NotFound,
+            },
+            ShardRequest::Command { action, .. }
+                if space == Space::Reserve && !matches!(action, Action::Reverse(_)) =>
+            {
+                Reply::Unavailable(Unavailable::DiskFull)
+            }
+            ShardRequest::Command { root, action } => {
+                self.carry_out(Command { root, at, action }, records)
+            }
+        }
+    }
+
+    fn carry_out(&mut self, command: Command, records: &mut RecordBatch) -> Reply {
+        match decide(&self.state, &command) {
+            Outcome::Event(event) => {
+                records.push_with(|bytes| record::write_shard(bytes, &command, &event));
+                apply(&mut self.state, &command, &event);
+                if let (Action::OpenAccount(open), Event::AccountOpened) = (&command.action, &event)
+                {
+                    self.directory.note(open.account_id, command.root);
+                }
+                match answer(&command, &event) {
+                    Some(answer) => {
+                        self.stats.count_decision(&answer);
+                        Reply::Message(answer)
+                    }
+                    None => self.object_of(&command.action),
+                }
+            }
+            Outcome::FirstAnswer(answer) => {
+                self.stats.count_repeat();
+                Reply::Message(answer)
+            }
+            Outcome::AlreadyDone => self.object_of(&command.action),
+            Outcome::Refused(refusal) => Reply::Refused(refusal),
+        }
+    }
+
+    /// The object that a command of the API was about, as it is now.
+    fn object_of(&self, action: &Action) -> Reply {
+        let card_id = match action {
+            Action::OpenAccount(open) => return self.account(open.account_id),
+            Action::TopUp(top_up) => return self.account(top_up.account_id),
+            Action::OpenCard(open) => open.card_id,
+            Action::ChangeCardStatus(change) => change.card_id,
+            Action::ChangeCardControls(change) => change.card_id,
+            Action::Authorize(_) | Action::Reverse(_) => return Reply::Done,
+        };
+        self.state
+            .card(card_id)
+            .map_or(Reply::NotFound, |card| Reply::Card(Box::new(card.clone())))
+    }
+
+    fn account(&self, id: AccountId) -> Reply {
+        self.state.account(id).map_or(Reply::NotFound, |account| {
+            Reply::Account(Box::new(account.clone()))
+        })
+    }
+}
+
+/// A sink for commands that nobody waits for.
+pub struct Nobody;
+
+impl ReplySink for Nobody {
+    fn deliver(&self, _replies: Vec<(Token, Reply)>) {}
+}

@@ -1,0 +1,320 @@
+//! A switch in this process, a client for it, and a way to crash and restart it.
+
+use cardswitch::api::{ApiState, Gate, Wiring, serve};
+use cardswitch::engine::world::World;
+use cardswitch::journal::{
+    BEGINNING, Handle, Journal, MemoryStorage, Reader, RecordBatch, RunningJournal, Sequence,
+    Settings,
+};
+use cardswitch::security::{Vault, VaultSettings};
+use cardswitch::shard::clock::Clock;
+use cardswitch::shard::inbox::QueueSettings;
+use cardswitch::shard::recovery::recover;
+use cardswitch::shard::switchboard::{self, Loops, Switchboard};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+pub const ROOT_KEY: &str = "a root key for tests";
+
+/// What outlives a crash: the journal's disk and the vault's folder.
+#[derive(Clone)]
+pub struct Disk {
+    pub storage: Arc<MemoryStorage>,
+    pub vault: Arc<tempfile::TempDir>,
+}
+
+impl Disk {
+    pub fn new() -> Disk {
+        Disk {
+            storage: MemoryStorage::new(),
+            vault: Arc::new(tempfile::tempdir().unwrap()),
+        }
+    }
+
+    /// The disk as a crash would have left it when `records` records were durable.
+    pub fn cut_after(&self, records: Sequence) -> Disk {
+        let storage = MemoryStorage::new();
+        let mut reader = Reader::open(self.storage.copy(), 1).unwrap();
+        let (journal, _) = Journal::open(storage.clone(), &settings(), 1).unwrap();
+        let journal = journal.start(Box::new(|error| panic!("{error}"))).unwrap();
+        let mut batch = RecordBatch::new();
+        while let Some((sequence, bytes)) = reader.next().unwrap() {
+            if sequence > records {
+                break;
+            }
+            batch.push(bytes);
+        }
+        journal
+            .handle()
+            .append(&mut batch, Box::new(|_| {}))
+            .unwrap();
+        journal.close().unwrap();
+        Disk {
+            storage,
+            vault: self.vault.clone(),
+        }
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        segment_size_bytes: 1 << 20,
+        pending_limit_bytes: 1 << 19,
+        reserve_bytes: 0,
+        ..Settings::default()
+    }
+}
+
+#[derive(Clone)]
+pub struct Options {
+    pub sandbox: bool,
+    pub clock: Clock,
+    pub queues: QueueSettings,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            sandbox: true,
+            clock: Clock::System,
+            queues: QueueSettings::default(),
+        }
+    }
+}
+
+pub struct Switch {
+    pub disk: Disk,
+    pub address: SocketAddr,
+    pub switchboard: Arc<Switchboard>,
+    pub journal: Handle,
+    running: Option<(RunningJournal, Loops, oneshot::Sender<()>)>,
+    runtime: Option<Runtime>,
+}
+
+impl Switch {
+    pub fn start() -> Switch {
+        Switch::start_on(Disk::new(), Options::default())
+    }
+
+    pub fn start_on(disk: Disk, options: Options) -> Switch {
+        let mut world = World::new(3);
+        let (journal, recovered) = recover(
+            disk.storage.clone(),
+            &settings(),
+            1,
+            &mut world,
+            BEGINNING,
+            &mut |_| {},
+        )
+        .unwrap();
+        let journal = journal.start(Box::new(|error| panic!("{error}"))).unwrap();
+        let wiring = switchboard::Wiring {
+            journal: journal.handle(),
+            clock: options.clock,
+            queues: options.queues,
+            on_card_issued: Box::new(|_, _, _| {}),
+            last_sequence: recovered.durable,
+        };
+        let (switchboard, loops) = switchboard::start(world, wiring).unwrap();
+        let vault = Vault::open(disk.vault.path(), &VaultSettings::default()).unwrap();
+        let gate = Gate::default();
+        gate.open(
+            ApiState::new(Wiring {
+                switchboard: switchboard.clone(),
+                journal: journal.handle(),
+                vault: Arc::new(vault),
+                root_key: Some(ROOT_KEY.into()),
+                sandbox: options.sandbox,
+                response_codes: Box::new(|network, reason| {
+                    let code = if reason.is_none() { "00" } else { "57" };
+                    (network == "visa").then(|| code.to_owned())
+                }),
+                metrics: Default::default(),
+            })
+            .unwrap(),
+        );
+        let (address, stop, runtime) = serve_in_background(gate);
+        Switch {
+            disk,
+            address,
+            switchboard,
+            journal: journal.handle(),
+            running: Some((journal, loops, stop)),
+            runtime: Some(runtime),
+        }
+    }
+
+    pub fn client(&self) -> Client {
+        Client::of(self.address)
+    }
+}
+
+/// An HTTP server for this gate, with a runtime of its own.
+pub fn serve_in_background(gate: Gate) -> (SocketAddr, oneshot::Sender<()>, Runtime) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let listener = runtime
+        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+        .unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel();
+    runtime.spawn(serve(listener, gate, async {
+        let _ = stopped.await;
+    }));
+    (address, stop, runtime)
+}
+
+impl Drop for Switch {
+    fn drop(&mut self) {
+        let (Some((journal, loops, stop)), Some(runtime)) =
+            (self.running.take(), self.runtime.take())
+        else {
+            return;
+        };
+        let _ = stop.send(());
+        runtime.shutdown_background();
+        self.switchboard.stop();
+        assert!(loops.join(), "a loop panicked");
+        journal.close().unwrap();
+    }
+}
+
+/// A caller with a key.
+#[derive(Clone)]
+pub struct Client {
+    base: String,
+    agent: ureq::Agent,
+    headers: Vec<(String, String)>,
+}
+
+pub struct Answer {
+    pub status: u16,
+    pub headers: ureq::http::HeaderMap,
+    pub text: String,
+}
+
+impl Client {
+    pub fn of(address: SocketAddr) -> Client {
+        let config = ureq::Agent::config_builder().http_status_as_error(false);
+        Client {
+            base: format!("http://{address}"),
+            agent: config.build().into(),
+            headers: vec![("Authorization".into(), format!("Bearer {ROOT_KEY}"))],
+        }
+    }
+
+    pub fn without_key(&self) -> Client {
+        Client {
+            headers: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    pub fn header(&self, name: &str, value: &str) -> Client {
+        let mut client = self.clone();
+        client.headers.retain(|(known, _)| known != name);
+        client.headers.push((name.into(), value.into()));
+        client
+    }
+
+    pub fn send(&self, method: &str, path: &str, body: &[u8]) -> Answer {
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base));
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let mut response = if body.is_empty() && method != "POST" {
+            self.agent.run(request.body(()).unwrap()).unwrap()
+        } else {
+            self.agent.run(request.body(body).unwrap()).unwrap()
+        };
+        Answer {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            text: response.body_mut().read_to_string().unwrap(),
+        }
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, b"")
+    }
+
+    pub fn post(&self, path: &str, body: Value) -> Answer {
+        self.send("POST", path, body.to_string().as_bytes())
+    }
+
+    pub fn patch(&self, path: &str, body: Value) -> Answer {
+        self.send("PATCH", path, body.to_string().as_bytes())
+    }
+
+    /// A program in BIN 411111, in dollars.
+    pub fn program(&self) -> String {
+        let body = json!({"name": "Ads", "network": "visa", "bin": "411111", "currency": "USD"});
+        self.post("/v1/programs", body).created()
+    }
+
+    /// A root account in dollars.
+    pub fn account(&self, program_id: &str) -> String {
+        let body = json!({"program_id": program_id, "currency": "USD", "parent_id": null, "name": "master"});
+        self.post("/v1/accounts", body).created()
+    }
+
+    pub fn card(&self, account_id: &str) -> String {
+        let body = json!({"account_id": account_id, "type": "virtual"});
+        self.post("/v1/cards", body).created()
+    }
+
+    pub fn program_and_account(&self) -> (String, String) {
+        let program_id = self.program();
+        let account_id = self.account(&program_id);
+        (program_id, account_id)
+    }
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text)
+            .unwrap_or_else(|error| panic!("{error}: {} {}", self.status, self.text))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    #[track_caller]
+    pub fn ok(&self) -> Value {
+        assert_eq!(self.status, 200, "{}", self.text);
+        self.json()
+    }
+
+    /// The id of what was made.
+    #[track_caller]
+    pub fn created(&self) -> String {
+        assert_eq!(self.status, 201, "{}", self.text);
+        self.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Checks the form of an error and gives (status, type, code, param).
+    #[track_caller]
+    pub fn error(&self) -> (u16, String, String, Option<String>) {
+        let body = self.json();
+        let error = &body["error"];
+        let text = |name: &str| error[name].as_str().map(str::to_owned);
+        assert_eq!(
+            text("request_id").as_deref(),
+            self.header("Request-Id"),
+            "{}",
+            self.text
+        );
+        assert!(text("message").unwrap().len() > 10, "{}", self.text);
+        let (error_type, code) = (text("type").unwrap(), text("code").unwrap());
+        (self.status, error_type, code, text("param"))
+    }
+}

@@ -1,0 +1,238 @@
+//! The journal from outside: append, release, read, reopen; on memory and on files, with threads.
+
+use std::{
+    sync::{Arc, Mutex, mpsc},
+    thread,
+    time::Duration,
+};
+
+use cardswitch::journal::{
+    FileStorage, Handle, Journal, JournalError, MemoryStorage, Position, Reader, RecordBatch,
+    Sequence, Settings, Storage,
+};
+
+fn small() -> Settings {
+    Settings {
+        segment_size_bytes: 8192,
+        pending_limit_bytes: 4096,
+        reserve_bytes: 0,
+        ..Settings::default()
+    }
+}
+
+fn record(sequence: Sequence) -> Vec<u8> {
+    format!("record {sequence} {}", "x".repeat(sequence as usize % 90)).into_bytes()
+}
+
+fn append(handle: &Handle, sequences: std::ops::RangeInclusive<Sequence>) {
+    let mut batch = RecordBatch::new();
+    sequences.for_each(|sequence| batch.push(&record(sequence)));
+    handle.append(&mut batch, Box::new(|_| {})).unwrap();
+    assert!(batch.is_empty());
+}
+
+fn read_all(reader: &mut Reader) -> Vec<Sequence> {
+    let mut seen = Vec::new();
+    while let Some((sequence, bytes)) = reader.next().unwrap() {
+        assert_eq!(bytes, record(sequence));
+        seen.push(sequence);
+    }
+    seen
+}
+
+fn replay(storage: Arc<dyn Storage>) -> Vec<Sequence> {
+    let mut seen = Vec::new();
+    let mut visit = |sequence, bytes: &[u8]| {
+        assert_eq!(bytes, record(sequence));
+        seen.push(sequence);
+        Ok(())
+    };
+    Journal::open_after(storage, &small(), 1, Position::default(), &mut visit).unwrap();
+    seen
+}
+
+#[test]
+fn nothing_is_released_or_read_before_its_commit() {
+    let storage = MemoryStorage::new();
+    let (mut journal, found) = Journal::open(storage.clone(), &small(), 7).unwrap();
+    assert!(found.created && found.journal_id == 7 && found.durable == 0);
+    let handle = journal.handle();
+    let mut reader = handle.reader(1).unwrap();
+    let released = Arc::new(Mutex::new(Vec::new()));
+    let note = |name: &'static str| {
+        let released = released.clone();
+        Box::new(move |durable| released.lock().unwrap().push((name, durable)))
+    };
+    let mut batch = RecordBatch::new();
+    batch.push(&record(1));
+    batch.push_with(|out| out.extend_from_slice(&record(2)));
+    let range = handle.append(&mut batch, note("first")).unwrap();
+    assert_eq!((range.first, range.last), (1, 2));
+    handle.release_after(1, note("repeat")).unwrap();
+    batch.push(&record(3));
+    handle.append(&mut batch, note("second")).unwrap();
+    assert!(matches!(
+        handle.release_after(4, note("future")),
+        Err(JournalError::UnknownSequence {
+            sequence: 4,
+            last: 3
+        })
+    ));
+    assert_eq!((handle.durable(), reader.next().unwrap()), (0, None));
+    assert!(released.lock().unwrap().is_empty());
+    assert!(journal.commit_pending().unwrap());
+    handle.release_after(2, note("late")).unwrap();
+    assert_eq!(
+        *released.lock().unwrap(),
+        [("first", 3), ("repeat", 3), ("second", 3)]
+    );
+    assert!(journal.commit_pending().unwrap());
+    assert_eq!(released.lock().unwrap().last(), Some(&("late", 3)));
+    assert!(!journal.commit_pending().unwrap());
+    assert_eq!(
+        (handle.durable(), read_all(&mut reader)),
+        (3, vec![1, 2, 3])
+    );
+}
+
+#[test]
+fn a_reader_in_another_process_waits_for_the_mark() {
+    let storage = MemoryStorage::new();
+    let mut beside = Reader::open(storage.clone(), 1).unwrap();
+    assert_eq!(beside.next().unwrap(), None);
+    let (mut journal, _) = Journal::open(storage.clone(), &small(), 7).unwrap();
+    append(&journal.handle(), 1..=2);
+    journal.commit_pending().unwrap();
+    assert!(read_all(&mut beside).is_empty());
+    append(&journal.handle(), 3..=3);
+    journal.commit_pending().unwrap();
+    assert_eq!(read_all(&mut beside), [1, 2]);
+    journal.mark_if_due().unwrap();
+    assert_eq!(read_all(&mut beside), [3]);
+    assert!(read_all(&mut beside).is_empty());
+}
+
+#[test]
+fn many_segments_are_read_and_replayed_from_anywhere() {
+    let storage = MemoryStorage::new();
+    let (mut journal, _) = Journal::open(storage.clone(), &small(), 7).unwrap();
+    let handle = journal.handle();
+    let mut live = handle.reader(1).unwrap();
+    let mut seen = Vec::new();
+    for first in (1..=600).step_by(4) {
+        append(&handle, first..=first + 3);
+        journal.commit_pending().unwrap();
+        seen.extend(read_all(&mut live));
+    }
+    let all: Vec<_> = (1..=600).collect();
+    assert_eq!(seen, all);
+    assert!(storage.list().unwrap().len() > 5);
+    assert_eq!(
+        read_all(&mut handle.reader(317).unwrap()),
+        (317..=600).collect::<Vec<_>>()
+    );
+    drop(journal);
+    assert_eq!(replay(storage.clone()), all);
+    assert_eq!(
+        read_all(&mut Reader::open(storage, 599).unwrap()),
+        [599, 600]
+    );
+}
+
+#[test]
+fn sequences_go_on_after_each_restart() {
+    let storage = MemoryStorage::new();
+    for start in 0..20_u64 {
+        let (mut journal, found) = Journal::open(storage.clone(), &small(), start.into()).unwrap();
+        assert_eq!(
+            (found.durable, found.journal_id, found.truncated),
+            (start * 3, 0, None)
+        );
+        append(&journal.handle(), start * 3 + 1..=start * 3 + 3);
+        journal.commit_pending().unwrap();
+    }
+    assert_eq!(replay(storage), (1..=60).collect::<Vec<_>>());
+}
+
+#[test]
+fn producers_on_many_threads_share_groups_on_real_files() {
+    const THREADS: u64 = 4;
+    const BATCHES: u64 = 200;
+    let folder = tempfile::tempdir().unwrap();
+    let storage = FileStorage::create(&folder.path().join("journal")).unwrap();
+    let settings = Settings {
+        segment_size_bytes: 128 << 10,
+        pending_limit_bytes: 4096,
+        ..Settings::default()
+    };
+    let (journal, _) = Journal::open(storage.clone(), &settings, 9).unwrap();
+    let journal = journal.start(Box::new(|error| panic!("{error}"))).unwrap();
+    let (sender, released) = mpsc::channel();
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (handle, sender) = (journal.handle(), sender.clone());
+            scope.spawn(move || {
+                let mut batch = RecordBatch::new();
+                for number in 0..BATCHES {
+                    (0..3_u64).for_each(|part| {
+                        batch.push(&[thread, number, part].map(u64::to_le_bytes).concat());
+                    });
+                    let (sender, bound) = (sender.clone(), handle.clone());
+                    let release = move |durable| {
+                        assert!(bound.durable() >= durable);
+                        sender.send((thread, number, durable)).unwrap();
+                    };
+                    let range = handle.append(&mut batch, Box::new(release)).unwrap();
+                    assert_eq!(range.last - range.first, 2);
+                }
+            });
+        }
+    });
+    let total = THREADS * BATCHES * 3;
+    assert_eq!(
+        journal
+            .handle()
+            .subscribe()
+            .wait_beyond(total - 1, Duration::from_secs(60)),
+        total
+    );
+    journal.close().unwrap();
+    drop(sender);
+    // Each thread's answers came in its own order, none before its record was durable.
+    let mut next = [0; THREADS as usize];
+    for (thread, number, _) in released {
+        assert_eq!(number, next[thread as usize]);
+        next[thread as usize] += 1;
+    }
+    assert_eq!(next, [BATCHES; THREADS as usize]);
+    let mut reader = Reader::open(storage, 1).unwrap();
+    let mut read = 0;
+    while let Some((sequence, bytes)) = reader.next().unwrap() {
+        read += 1;
+        assert_eq!((sequence, bytes.len()), (read, 24));
+    }
+    assert_eq!(read, total);
+}
+
+#[test]
+fn a_second_writer_is_refused_and_readers_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = FileStorage::create(folder.path()).unwrap();
+    let (mut journal, _) = Journal::open(storage.clone(), &small(), 9).unwrap();
+    append(&journal.handle(), 1..=1);
+    journal.commit_pending().unwrap();
+    journal.mark_if_due().unwrap();
+    let other = FileStorage::existing(folder.path()).unwrap();
+    let Err(refused) = Journal::open(other.clone(), &small(), 9) else {
+        panic!("two writers")
+    };
+    assert!(matches!(refused, JournalError::Locked { .. }));
+    assert!(
+        refused
+            .to_string()
+            .contains(&folder.path().display().to_string())
+    );
+    assert_eq!(read_all(&mut Reader::open(other.clone(), 1).unwrap()), [1]);
+    drop(journal);
+    Journal::open(other, &small(), 9).unwrap();
+}
