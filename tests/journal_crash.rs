@@ -339,9 +339,7 @@ fn opening_syncs_every_segment_and_the_folder_before_it_reads() {
         synced.iter().any(|call| call == "sync-directory"),
         "{calls:?}"
     );
-    for name in there.iter()
-        .filter(|name| name.ends_with(".segment"))
-    {
+    for name in there.iter().filter(|name| name.ends_with(".segment")) {
         assert!(
             synced.contains(&format!("sync {name}")),
             "{name}: {calls:?}"

@@ -149,7 +149,7 @@ fn decimal(amount_minor: i64, currency: &str) -> String {
 
 fn table(report: &SettlementReport) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
     table.set_header(COLUMNS);
     for row in cells(report) {
         table.add_row(row);

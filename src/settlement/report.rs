@@ -157,7 +157,7 @@ fn direction(kind: Kind) -> i64 {
         | Kind::QuasiCash
         | Kind::FuelDispenser => 1,
         Kind::Refund | Kind::OriginalCredit => -1,
-        Kind::AccountVerification | Kind::BalanceInquiry => 0,
+        Kind::AccountVerification | Kind::BalanceInquiry | Kind::Other => 0,
     }
 }
 

@@ -2,9 +2,10 @@
 //! was there before. How it gets into a database does not live here.
 
 use super::error::StoreError;
+use super::from_record;
 use super::rows::{
-    self, AccountRow, AuthorizationRow, CardLinkRow, CardRow, LedgerEntryRow, ProgramRow,
-    ReversalRow, Sequence, TopUpRow,
+    AccountRow, AuthorizationRow, CardLinkRow, CardRow, LedgerEntryRow, ProgramRow, ReversalRow,
+    Sequence, TopUpRow,
 };
 use crate::engine::command::{Action, Command};
 use crate::engine::event::{Event, LedgerAccount};
@@ -59,7 +60,7 @@ pub(super) fn accounts_needed(
 ) -> Vec<AccountId> {
     let mut needed: Vec<AccountId> = records
         .iter()
-        .filter_map(|(_, record)| rows::authorization_of(record)?.1.account_id)
+        .filter_map(|(_, record)| from_record::authorization_of(record)?.1.account_id)
         .filter(|id| !known.contains_key(id))
         .collect();
     needed.sort_unstable();
@@ -94,13 +95,13 @@ impl Batch {
         };
         for (sequence, record) in records {
             batch.last = *sequence;
-            batch.through = batch.through.max(rows::taken(record).0);
+            batch.through = batch.through.max(from_record::taken(record).0);
             let added = if let Some(row) =
-                rows::authorization_row(*sequence, record, |id| currencies.get(&id).copied())
+                from_record::authorization_row(*sequence, record, |id| currencies.get(&id).copied())
             {
                 batch.authorize(row, record);
                 true
-            } else if let Some(row) = rows::reversal_row(*sequence, record) {
+            } else if let Some(row) = from_record::reversal_row(*sequence, record) {
                 batch.reverse(row, record);
                 true
             } else {
@@ -121,7 +122,7 @@ impl Batch {
     }
 
     fn authorize(&mut self, row: AuthorizationRow, record: &Record) {
-        let hold = rows::authorization_of(record).and_then(|(_, event)| event.hold.as_ref());
+        let hold = from_record::authorization_of(record).and_then(|(_, event)| event.hold.as_ref());
         if let (Some(hold), Some(account_id)) = (hold, row.account_id) {
             self.move_account(account_id, 0, hold.amount_minor);
         }
@@ -137,7 +138,7 @@ impl Batch {
                 None => *self.reversed.entry(id).or_default() += row.amount_minor,
                 Some(place) => {
                     let original = &mut self.authorizations[*place];
-                    rows::apply_to_authorization(original, record);
+                    from_record::apply_to_authorization(original, record);
                     if let Some(account_id) = original.account_id {
                         self.move_account(account_id, 0, -row.amount_minor);
                     }
@@ -155,13 +156,14 @@ impl Batch {
                 self.places
                     .accounts
                     .insert(open.account_id, self.accounts.len());
-                let row = rows::account_row(sequence, command.root, at, open);
+                let row = from_record::account_row(sequence, command.root, at, open);
                 self.accounts.push(row);
             }
             (Event::Posted(postings), Action::TopUp(top_up)) => {
-                self.top_ups.push(rows::top_up_row(sequence, at, top_up));
+                self.top_ups
+                    .push(from_record::top_up_row(sequence, at, top_up));
                 for (leg, posting) in postings.iter().enumerate() {
-                    let row = rows::ledger_entry_row(sequence, at, leg, top_up, posting);
+                    let row = from_record::ledger_entry_row(sequence, at, leg, top_up, posting);
                     self.ledger_entries.push(row);
                     if let LedgerAccount::Customer(id) = posting.ledger_account {
                         self.move_account(id, posting.amount_minor, 0);
@@ -199,12 +201,14 @@ impl Batch {
     ) -> bool {
         match (event, &command.action) {
             (RegistryEvent::ProgramCreated { .. }, RegistryAction::CreateProgram(program)) => {
-                self.programs.push(rows::program_row(sequence, program));
+                self.programs
+                    .push(from_record::program_row(sequence, program));
             }
             (RegistryEvent::CardIssued { .. }, RegistryAction::IssueCard(issue)) => {
                 self.places.cards.insert(issue.card_id, self.cards.len());
-                self.cards.push(rows::card_row(sequence, command.at, issue));
-                self.card_links.extend(rows::card_link_rows(issue));
+                self.cards
+                    .push(from_record::card_row(sequence, command.at, issue));
+                self.card_links.extend(from_record::card_link_rows(issue));
             }
             // Nothing of these is a row.
             (

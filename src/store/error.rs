@@ -90,7 +90,10 @@ impl StoreError {
     pub fn is_passing(&self) -> bool {
         matches!(
             self,
-            StoreError::Away { .. } | StoreError::Sql { .. } | StoreError::PositionMoved { .. }
+            StoreError::Away { .. }
+                | StoreError::Sql { .. }
+                | StoreError::PositionMoved { .. }
+                | StoreError::Interrupted
         )
     }
 }

@@ -181,7 +181,7 @@ impl<S: RecordSource> Follower<S> {
         }
     }
 
-    async fn open(&self, source: &mut S) -> Result<Projector, StoreError> {
+    async fn open(&mut self, source: &mut S) -> Result<Projector, StoreError> {
         let mut projector = Projector::open(&self.store, source.journal_id()).await?;
         if let Some(fault) = &self.settings.fault {
             projector = projector.with_fault(fault.clone());

@@ -8,6 +8,8 @@ mod copy;
 mod database;
 mod error;
 pub mod follow;
+pub mod from_record;
+mod journal_source;
 pub mod lag;
 mod postgres;
 pub mod projection;
@@ -20,3 +22,4 @@ mod url;
 
 pub use database::Store;
 pub use error::StoreError;
+pub use journal_source::JournalSource;

@@ -2,7 +2,8 @@
 //! over a stored row, with the same functions that build the rows. Reading the journal does not live
 //! here.
 
-use super::rows::{self, AuthorizationRow, Sequence};
+use super::from_record;
+use super::rows::{AuthorizationRow, Sequence};
 use crate::engine::ids::{AccountId, AuthorizationId};
 use crate::engine::money::Currency;
 use crate::engine::record::Record;
@@ -31,12 +32,12 @@ impl<F: Fn(AccountId) -> Option<Currency>> TailFold<F> {
 
     pub fn fold(&mut self, sequence: Sequence, record: &Record) {
         match &mut self.row {
-            Some(row) => rows::apply_to_authorization(row, record),
+            Some(row) => from_record::apply_to_authorization(row, record),
             None => {
-                let ours = rows::authorization_of(record)
+                let ours = from_record::authorization_of(record)
                     .is_some_and(|(authorize, _)| authorize.authorization_id == self.id);
                 if ours {
-                    self.row = rows::authorization_row(sequence, record, &self.currency_of);
+                    self.row = from_record::authorization_row(sequence, record, &self.currency_of);
                 }
             }
         }

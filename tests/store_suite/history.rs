@@ -79,6 +79,11 @@ impl History {
         (mixed ^ mixed >> 31) % bound
     }
 
+    pub fn currency_of(&self, id: AccountId) -> Option<Currency> {
+        let mut shards = self.world.shards.iter();
+        shards.find_map(|shard| Some(shard.account(id)?.currency))
+    }
+
     fn id(&mut self) -> u64 {
         self.next_id += 1;
         // Spread, as ids of several shards are, and above 2^63 at times.
@@ -144,10 +149,10 @@ impl History {
             Some(root) if self.below(4) == 0 => (root, Some(root)),
             _ => (account_id, None),
         };
-        let currency = if parent_id.is_none() && self.below(3) == 0 {
-            EUR
-        } else {
-            USD
+        let currency = match parent_id {
+            Some(parent) => self.currency_of(parent).unwrap(),
+            None if self.below(3) == 0 => EUR,
+            None => USD,
         };
         let opened = self.shard(
             root,

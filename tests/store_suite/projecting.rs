@@ -3,7 +3,6 @@
 use crate::fixture::{Fixture, JOURNAL, once, project};
 use crate::history::History;
 use crate::on_both;
-use cardswitch::engine::money::Currency;
 use cardswitch::store::projection::{BatchStep, Projector};
 use cardswitch::store::query::{AccountFilter, AuthorizationFilter, CardFilter, LIMIT_MAX};
 use cardswitch::store::rows::{AuthorizationRow, AuthorizationStatus};
@@ -53,16 +52,8 @@ impl History {
         let taken = self
             .records
             .iter()
-            .map(|(_, record)| cardswitch::store::rows::taken(record).0);
+            .map(|(_, record)| cardswitch::store::from_record::taken(record).0);
         taken.max().unwrap()
-    }
-
-    pub fn currency_of(&self, id: cardswitch::engine::ids::AccountId) -> Option<Currency> {
-        let shards = self.world.shards.iter();
-        shards
-            .filter_map(|shard| shard.account(id))
-            .map(|account| account.currency)
-            .next()
     }
 }
 
@@ -154,7 +145,7 @@ async fn compare_authorizations(store: &Store, history: &History) {
 
 pub fn expected_rows(history: &History) -> Vec<AuthorizationRow> {
     let ids = history.records.iter().filter_map(|(_, record)| {
-        let (authorize, _) = cardswitch::store::rows::authorization_of(record)?;
+        let (authorize, _) = cardswitch::store::from_record::authorization_of(record)?;
         Some(authorize.authorization_id)
     });
     ids.map(|id| {
