@@ -128,6 +128,10 @@ async fn faults_at_every_step_lose_and_double_nothing(fixture: Fixture) {
     let following = Following::begin(&fixture, journal, settings).await;
     following.reach(history.last()).await;
     following.end().await.unwrap();
+    for step in BatchStep::ALL {
+        let struck = struck.lock().unwrap();
+        assert!(struck.contains(step), "nothing died at {step:?}");
+    }
     assert_eq!(
         fixture.dump().await,
         expected_dump(&fixture, &history).await
