@@ -8,5 +8,7 @@ pub mod iso8583;
 pub mod journal;
 pub mod network;
 pub mod security;
+pub mod settlement;
 pub mod shard;
 pub mod sim;
+pub mod store;
