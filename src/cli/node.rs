@@ -31,6 +31,20 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// The exit code of a process whose journal has failed.
 pub const JOURNAL_FAILED: i32 = 3;
 
+/// Lets this process open as many files and sockets as the system allows it at all: connections are
+/// bounded by the configuration, and the usual soft limit of 1,024 lies far below that bound.
+pub fn raise_open_files_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "cannot raise the limit of open files (ulimit -n)");
+    }
+}
+
 /// Everything below the sockets.
 pub struct Core {
     pub journal: RunningJournal,

@@ -53,6 +53,7 @@ fn plural(count: usize) -> &'static str {
 pub fn run(serve: &Serve) -> Result<u8> {
     let config = load(&serve.config)?;
     start_log(&config);
+    node::raise_open_files_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

@@ -48,15 +48,19 @@ pub fn verdict(map: &DialectMap, reply: &Reply) -> Verdict {
     }
 }
 
-/// Appends the answer to `request`: the fields that the dialect repeats, DE38 and DE39.
+/// What is repeated of a message whose class the dialect says nothing about: by these it is known again.
+const REPEATED_ALWAYS: &[u8] = &[7, 11, 12, 32, 33, 37, 41];
+
+/// Appends the answer to `request`: the fields that the dialect repeats, DE38 and DE39. False for a
+/// message that is never answered.
 pub fn encode_answer(
     map: &DialectMap,
     request: &Message,
     verdict: Verdict,
     out: &mut BytesMut,
-) -> Result<(), EncodeError> {
+) -> Result<bool, EncodeError> {
     let Some(mti) = request.mti().response() else {
-        return Ok(());
+        return Ok(false);
     };
     let mut encoder = Encoder::new(&map.dialect, out, mti);
     let mut pending = [
@@ -80,13 +84,17 @@ pub fn encode_answer(
         }
         Ok(())
     };
-    for field in map.dialect.mirrored_fields(mti.class()) {
+    let repeated = match map.dialect.mirrored_fields(mti.class()) {
+        [] => REPEATED_ALWAYS,
+        fields => fields,
+    };
+    for field in repeated.iter().filter(|field| request.has(**field)) {
         put_own(&mut encoder, *field)?;
         encoder.mirror(request, *field)?;
     }
     put_own(&mut encoder, u8::MAX)?;
     encoder.finish();
-    Ok(())
+    Ok(true)
 }
 
 /// Appends a network management request of ours.

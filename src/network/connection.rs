@@ -1,27 +1,29 @@
-//! One connection: bytes in, frames cut, requests to the loops, answers out. All frames of a read are
-//! handled in one wake-up, and all ready answers go out in one write.
+//! One connection: the socket, its timers, and how it ends. All frames of a read are handled in one
+//! wake-up, and all ready answers go out in one write. What a message comes to lives in `exchange.rs`.
 
-use super::answer::{Verdict, encode_answer, encode_management_request, verdict};
-use super::flight::{Flights, InFlight};
+use super::exchange::Exchange;
 use super::listener::Peer;
-use super::session::{self, Action, Millis, Session};
-use super::stats::NetworkStats;
-use super::translate::{Translated, Untranslatable};
-use crate::engine::reason::DeclineReason;
-use crate::iso8583::{Frame, HeaderBytes, Message, Mti};
-use crate::shard::inbox::Priority;
-use crate::shard::reply::{Replies, Reply, ReplySink, Unavailable};
-use crate::shard::request::{Batch, RegistryRequest, ShardRequest, Token};
-use bytes::{Bytes, BytesMut};
+use super::session::Millis;
+use crate::iso8583::FrameError;
+use crate::shard::reply::{Replies, ReplySink};
+use bytes::BytesMut;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
+use tokio::time::{Sleep, timeout};
 
-/// Bytes taken from the socket in one read at the most.
-const READ_BYTES: usize = 256 * 1024;
+/// Bytes taken from the socket in one read: what an idle connection holds, and the most.
+const READ_BYTES: (usize, usize) = (4 * 1024, 256 * 1024);
+
+/// A buffer that grew beyond this for one burst of answers is given back.
+const OUTBOUND_BYTES_KEPT: usize = 256 * 1024;
+
+/// How long a peer gets to close its side, so that no reset overtakes our last answers.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// Where the loops leave the answers of a connection. As long as the in-flight bound holds, no more than
 /// that many wait here.
@@ -44,7 +46,7 @@ pub enum Ended {
     #[error("drained")]
     Drained,
     #[error("{0}")]
-    BadFrame(#[from] crate::iso8583::FrameError),
+    BadFrame(#[from] FrameError),
     #[error("the peer does not read its answers")]
     SlowReader,
     #[error("{0}")]
@@ -59,400 +61,180 @@ enum Woken {
     Drain,
 }
 
-pub(super) struct Connection {
-    peer: Arc<Peer>,
-    session: Session,
+struct Connection<'p> {
+    exchange: Exchange<'p>,
     started: Instant,
-    flights: Flights,
-    sink: Arc<ConnectionSink>,
-    outbound: BytesMut,
-    /// Requests of this read, by shard; the registry's last.
-    for_shards: Vec<Vec<(Token, ShardRequest)>>,
-    for_registry: Vec<(Token, RegistryRequest)>,
-    stan: u32,
-    warned: bool,
+    draining: bool,
+    /// Nothing more is read; what is in flight is answered until then, at the latest.
+    ending: Option<(Ended, Millis)>,
 }
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(
     peer: Arc<Peer>,
-    stream: TcpStream,
-    mut drain: watch::Receiver<bool>,
+    mut stream: TcpStream,
+    drain: watch::Receiver<bool>,
 ) -> Ended {
     let (sender, replies) = unbounded_channel();
-    let mut connection = Connection::new(peer, sender);
-    match connection.run(stream, replies, &mut drain).await {
-        Ok(ended) => ended,
-        Err(ended) => ended,
+    let mut connection = Connection {
+        exchange: Exchange::new(&peer, Arc::new(ConnectionSink(sender))),
+        started: Instant::now(),
+        draining: false,
+        ending: None,
+    };
+    let ended = connection.run(&mut stream, replies, drain).await;
+    hang_up(stream, &ended).await;
+    ended
+}
+
+async fn hang_up(mut stream: TcpStream, ended: &Ended) {
+    match ended {
+        Ended::ByPeer | Ended::Io(_) => {}
+        // What it does not read is not worth the kernel's memory either.
+        Ended::SlowReader => {
+            let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        }
+        Ended::BySession(_) | Ended::Drained | Ended::BadFrame(_) => {
+            let discard = async {
+                stream.shutdown().await?;
+                tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+            };
+            // However it goes, the connection is over.
+            let _ = timeout(LINGER, discard).await;
+        }
     }
 }
 
-impl Connection {
-    fn new(peer: Arc<Peer>, sender: UnboundedSender<Replies>) -> Connection {
-        let shards = peer.switchboard.shard_count();
-        Connection {
-            session: Session::new(&peer.settings, 0),
-            started: Instant::now(),
-            flights: Flights::new(peer.settings.in_flight_max),
-            sink: Arc::new(ConnectionSink(sender)),
-            outbound: BytesMut::new(),
-            for_shards: (0..shards).map(|_| Vec::new()).collect(),
-            for_registry: Vec::new(),
-            stan: 0,
-            warned: false,
-            peer,
-        }
-    }
-
+impl Connection<'_> {
     fn now(&self) -> Millis {
         self.started.elapsed().as_millis() as Millis
     }
 
     async fn run(
         &mut self,
-        mut stream: TcpStream,
+        stream: &mut TcpStream,
         mut replies: UnboundedReceiver<Replies>,
-        drain: &mut watch::Receiver<bool>,
-    ) -> Result<Ended, Ended> {
+        mut drain: watch::Receiver<bool>,
+    ) -> Ended {
         let (mut reader, mut writer) = stream.split();
         let mut inbound = BytesMut::new();
         let mut ready: Vec<Replies> = Vec::new();
-        let mut draining = false;
-        let timer = tokio::time::sleep(std::time::Duration::ZERO);
+        let timer = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(timer);
+        let mut armed = true;
         loop {
-            let room = !self.flights.is_full();
-            inbound.reserve(4_096);
+            let reads = self.ending.is_none() && !self.exchange.flights.is_full();
+            inbound.reserve(READ_BYTES.0);
+            // Each of these may be dropped half-way without losing anything.
             let woken = tokio::select! {
                 _ = replies.recv_many(&mut ready, 256) => Woken::Answers,
-                read = reader.read_buf(&mut inbound), if room => Woken::Read(read),
-                () = &mut timer => Woken::Timer,
-                _ = drain.wait_for(|drain| *drain), if !draining => Woken::Drain,
+                read = reader.read_buf(&mut inbound), if reads => Woken::Read(read),
+                () = &mut timer, if armed => Woken::Timer,
+                _ = drain.wait_for(|drain| *drain), if !self.draining => Woken::Drain,
             };
             match woken {
-                Woken::Read(read) => {
-                    if read? == 0 {
-                        return Ok(Ended::ByPeer);
-                    }
-                    self.session.heard(self.now());
+                Woken::Read(Ok(0)) => self.end(Ended::ByPeer),
+                Woken::Read(Ok(_)) => {
+                    self.exchange.session.heard(self.now());
                     if inbound.len() == inbound.capacity() {
-                        inbound.reserve(READ_BYTES.min(inbound.capacity() * 2));
+                        inbound.reserve(READ_BYTES.1.min(inbound.capacity() * 2));
                     }
                 }
-                Woken::Answers => self.put_answers(&mut ready),
+                Woken::Read(Err(error)) => return error.into(),
+                Woken::Answers => self.exchange.put_answers(&mut ready),
                 Woken::Timer => {}
                 Woken::Drain => {
-                    draining = true;
-                    self.session.drain();
+                    self.draining = true;
+                    self.exchange.session.drain();
                 }
             }
-            self.take_frames(&mut inbound)?;
-            let due = self.poll_session();
-            self.flush(&mut writer).await?;
-            due?;
-            if draining && self.flights.is_empty() && !self.session.is_signing_off() {
-                return Ok(Ended::Drained);
+            self.advance(&mut inbound);
+            if let Err(ended) = self.flush(&mut writer).await {
+                return ended;
             }
-            self.set_timer(timer.as_mut());
+            if let Some(ended) = self.ended() {
+                return ended;
+            }
+            armed = self.set_timer(timer.as_mut());
         }
     }
 
-    /// The timer only ever moves here, when it has fired or something is due sooner.
-    fn set_timer(&self, timer: std::pin::Pin<&mut tokio::time::Sleep>) {
-        let Some(next) = self.session.next_poll() else {
+    /// Takes what can be taken of the bytes that are here, then does what the session has due.
+    fn advance(&mut self, inbound: &mut BytesMut) {
+        if self.ending.is_some() {
             return;
+        }
+        if let Err(error) = self.exchange.take_frames(inbound) {
+            return self.end(error.into());
+        }
+        if self.exchange.flights.is_full() {
+            // Nothing is read now, so the peer's silence is of our making.
+            self.exchange.session.heard(self.now());
+            return;
+        }
+        let answered = self.exchange.flights.is_empty();
+        if self.draining && answered && !self.exchange.session.sign_off() {
+            return self.end(Ended::Drained);
+        }
+        if let Err(reason) = self.exchange.poll_session(self.now()) {
+            self.end(Ended::BySession(reason));
+        }
+    }
+
+    fn end(&mut self, ended: Ended) {
+        let latest = self.now() + self.exchange.peer.settings.response_timeout_ms();
+        self.ending = Some((ended, latest));
+    }
+
+    /// The end, once nothing is in flight or it has waited for long enough.
+    fn ended(&mut self) -> Option<Ended> {
+        let (_, latest) = self.ending.as_ref()?;
+        if !self.exchange.flights.is_empty() && self.now() < *latest {
+            return None;
+        }
+        self.ending.take().map(|(ended, _)| ended)
+    }
+
+    /// Moves the timer when it has fired or something is due sooner. False if there is nothing to
+    /// wait for: a timer that has fired is not to be asked again.
+    fn set_timer(&self, timer: Pin<&mut Sleep>) -> bool {
+        let next = match &self.ending {
+            Some((_, latest)) => Some(*latest),
+            None if self.exchange.flights.is_full() => None,
+            None => self.exchange.session.next_poll(),
         };
-        let due =
-            tokio::time::Instant::from_std(self.started + std::time::Duration::from_millis(next));
+        let Some(next) = next else {
+            return false;
+        };
+        let due = tokio::time::Instant::from_std(self.started + Duration::from_millis(next));
         if timer.is_elapsed() || due < timer.deadline() {
             timer.reset(due);
         }
-    }
-
-    /// Cuts every whole frame there is room for, and hands on what they ask.
-    fn take_frames(&mut self, inbound: &mut BytesMut) -> Result<(), Ended> {
-        let received = Instant::now();
-        let mut cut = 0;
-        let result = loop {
-            if self.flights.is_full() {
-                break Ok(());
-            }
-            match self.peer.codec.cut(inbound) {
-                Ok(Some(Frame::KeepAlive)) => self.answer_keep_alive(),
-                Ok(Some(Frame::Message { header, body })) => {
-                    cut += 1;
-                    self.take_message(header, body, received);
-                }
-                Ok(None) => break Ok(()),
-                Err(error) => {
-                    NetworkStats::add(&self.peer.stats.frame_errors, 1);
-                    break Err(error.into());
-                }
-            }
-        };
-        if cut > 0 {
-            NetworkStats::add(&self.peer.stats.messages_received, cut);
-            self.hand_over();
-        }
-        result
-    }
-
-    fn answer_keep_alive(&mut self) {
-        if self.peer.settings.answer_keep_alive {
-            self.peer.codec.put_keep_alive(&mut self.outbound);
-        }
-    }
-
-    fn take_message(&mut self, header: HeaderBytes, body: Bytes, received: Instant) {
-        let peer = self.peer.clone();
-        let dialect = &peer.translator.map.dialect;
-        let message = match Message::parse(dialect, &body) {
-            Ok(message) => message,
-            Err(_) => return self.refuse_malformed(&header, &body),
-        };
-        let mti = message.mti();
-        if mti.class() == 8 {
-            return self.manage(&header, &message);
-        }
-        if mti.response().is_none() {
-            return;
-        }
-        if !self.session.takes_business() {
-            return self.refuse(&header, &message, DeclineReason::Overloaded);
-        }
-        let translated = peer.translator.translate(
-            &message,
-            peer.switchboard.ids.one(),
-            &peer.switchboard.view(),
-        );
-        match translated {
-            Ok(translated) => {
-                let token = self.flights.depart(InFlight {
-                    header,
-                    body: body.clone(),
-                    received,
-                });
-                match translated {
-                    Translated::Shard { root, action } => {
-                        let shard = peer.switchboard.shard_of(root);
-                        self.for_shards[shard]
-                            .push((token, ShardRequest::Command { root, action }));
-                    }
-                    Translated::Registry(action) => {
-                        self.for_registry
-                            .push((token, RegistryRequest::Command(action)));
-                    }
-                }
-            }
-            Err(Untranslatable::Field(field)) => {
-                self.note_format_error(&format_args!("DE{field} is missing or not usable"));
-                self.refuse(&header, &message, DeclineReason::FormatError);
-            }
-            Err(Untranslatable::Unsupported) => {
-                self.refuse(&header, &message, DeclineReason::UnsupportedFunction);
-            }
-        }
-    }
-
-    /// Hands the requests of this read to the loops: one batch for each that has any.
-    fn hand_over(&mut self) {
-        let peer = self.peer.clone();
-        for shard in 0..self.for_shards.len() {
-            let items = std::mem::take(&mut self.for_shards[shard]);
-            let offer = |batch, priority| peer.switchboard.offer_shard(shard, batch, priority);
-            self.offer(items, is_reversal, offer);
-        }
-        let items = std::mem::take(&mut self.for_registry);
-        let is_reversal = |request: &RegistryRequest| {
-            use crate::engine::registry::RegistryAction::ReverseUnknownCard;
-            matches!(request, RegistryRequest::Command(ReverseUnknownCard(_)))
-        };
-        self.offer(items, is_reversal, |batch, priority| {
-            peer.switchboard.offer_registry(batch, priority)
-        });
-    }
-
-    /// Where there is no room, ordinary requests get a quick 91; reversals go into the reserved room,
-    /// and should that be full too they stay unanswered, and the network repeats them.
-    fn offer<Request>(
-        &mut self,
-        items: Vec<(Token, Request)>,
-        is_reversal: impl Fn(&Request) -> bool,
-        offer: impl Fn(Batch<Request>, Priority) -> Result<(), Batch<Request>>,
-    ) {
-        if items.is_empty() {
-            return;
-        }
-        let batch = Batch {
-            items,
-            reply_to: self.sink.clone(),
-        };
-        let Err(batch) = offer(batch, Priority::Ordinary) else {
-            return;
-        };
-        let (reversals, others): (Vec<_>, Vec<_>) = batch
-            .items
-            .into_iter()
-            .partition(|(_, request)| is_reversal(request));
-        NetworkStats::add(&self.peer.stats.overload_refusals, others.len());
-        for (token, _) in others {
-            self.put_answer(token, &Reply::Unavailable(Unavailable::Overloaded));
-        }
-        if reversals.is_empty() {
-            return;
-        }
-        let batch = Batch {
-            items: reversals,
-            reply_to: batch.reply_to,
-        };
-        if let Err(batch) = offer(batch, Priority::Reserved) {
-            batch
-                .items
-                .iter()
-                .for_each(|(token, _)| drop(self.flights.land(*token)));
-        }
-    }
-
-    fn put_answers(&mut self, ready: &mut Vec<Replies>) {
-        let mut answered = 0;
-        for (token, reply) in ready.drain(..).flatten() {
-            answered += usize::from(self.put_answer(token, &reply));
-        }
-        NetworkStats::add(&self.peer.stats.messages_answered, answered);
-    }
-
-    fn put_answer(&mut self, token: Token, reply: &Reply) -> bool {
-        let Some(flight) = self.flights.land(token) else {
-            return false;
-        };
-        let peer = self.peer.clone();
-        let map = &peer.translator.map;
-        // It parsed when it came.
-        let Ok(request) = Message::parse(&map.dialect, &flight.body) else {
-            return false;
-        };
-        self.put(&flight.header, &request, verdict(map, reply));
-        peer.stats
-            .observe_latency_us(flight.received.elapsed().as_micros() as u64);
         true
     }
 
-    fn refuse(&mut self, header: &[u8], request: &Message, reason: DeclineReason) {
-        let code = self.peer.translator.map.declined(reason);
-        self.put(header, request, Verdict::code(code));
-    }
-
-    fn put(&mut self, header: &[u8], request: &Message, verdict: Verdict) {
-        let peer = &self.peer;
-        let open = peer
-            .codec
-            .begin_frame(&mut self.outbound, &peer.codec.header.answer(header));
-        let start = self.outbound.len();
-        let encoded = encode_answer(&peer.translator.map, request, verdict, &mut self.outbound);
-        match encoded.map_err(|error| error.to_string()) {
-            Ok(()) if self.outbound.len() > start => {
-                if let Err(error) = peer.codec.end_frame(&mut self.outbound, open) {
-                    tracing::error!(network = %peer.settings.name, %error, "an answer does not fit its frame");
-                }
-            }
-            Ok(()) => peer.codec.abandon_frame(&mut self.outbound, open),
-            Err(error) => {
-                peer.codec.abandon_frame(&mut self.outbound, open);
-                tracing::error!(network = %peer.settings.name, %error, "an answer cannot be written");
-            }
-        }
-    }
-
-    /// A message whose MTI, bitmap and match key can be read is answered 30; any other is dropped.
-    fn refuse_malformed(&mut self, header: &[u8], body: &[u8]) {
-        let peer = self.peer.clone();
-        let partial = Message::parse_partial(&peer.translator.map.dialect, body);
-        if let Some(error) = &partial.error {
-            self.note_format_error(error);
-        }
-        let message = partial.message;
-        let answerable =
-            message.mti() != Mti::new(0) && message.mti().response().is_some() && message.has(11);
-        if answerable {
-            self.refuse(header, &message, DeclineReason::FormatError);
-        }
-    }
-
-    /// Counts, and writes a line for the first one of a connection only.
-    fn note_format_error(&mut self, what: &dyn std::fmt::Display) {
-        NetworkStats::add(&self.peer.stats.format_errors, 1);
-        if !std::mem::replace(&mut self.warned, true) {
-            tracing::warn!(network = %self.peer.settings.name, "malformed message: {what} (further ones are counted only)");
-        }
-    }
-
-    fn manage(&mut self, header: &[u8], message: &Message) {
-        let peer = self.peer.clone();
-        let map = &peer.translator.map;
-        let function = map.management_function(message);
-        if message.mti().response().is_none() {
-            let accepted = message
-                .text::<3>(39)
-                .is_some_and(|code| code == map.management_accepted);
-            return self.session.on_response(function, accepted);
-        }
-        let code = match self.session.on_request(function) {
-            session::Verdict::Accepted => map.management_accepted,
-            session::Verdict::Declined => map.management_declined,
-        };
-        self.put(header, message, Verdict::code(code));
-    }
-
-    fn poll_session(&mut self) -> Result<(), Ended> {
-        while let Some(action) = self.session.poll(self.now()) {
-            match action {
-                Action::Close(reason) => return Err(Ended::BySession(reason)),
-                Action::Send(function) => {
-                    let Some(code) = self.peer.translator.map.management_code(function) else {
-                        continue;
-                    };
-                    self.stan = self.stan % 999_999 + 1;
-                    let sent = self.peer.utc_now();
-                    let open = self
-                        .peer
-                        .codec
-                        .begin_frame(&mut self.outbound, &self.peer.codec.header.answer(&[]));
-                    let map = &self.peer.translator.map;
-                    let encoded =
-                        encode_management_request(map, code, self.stan, &sent, &mut self.outbound);
-                    if encoded.is_ok() {
-                        self.peer.codec.end_frame(&mut self.outbound, open)?;
-                    } else {
-                        self.peer.codec.abandon_frame(&mut self.outbound, open);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
     async fn flush(&mut self, writer: &mut (impl AsyncWriteExt + Unpin)) -> Result<(), Ended> {
-        if self.outbound.is_empty() {
+        let exchange = &mut self.exchange;
+        if exchange.outbound.is_empty() {
             return Ok(());
         }
-        let write = writer.write_all(&self.outbound);
-        match tokio::time::timeout(self.peer.settings.write_timeout(), write).await {
+        let settings = &exchange.peer.settings;
+        match timeout(
+            settings.write_timeout(),
+            writer.write_all(&exchange.outbound),
+        )
+        .await
+        {
             Ok(written) => written?,
             Err(_) => return Err(Ended::SlowReader),
         }
-        self.outbound.clear();
-        self.session.said(self.now());
+        if exchange.outbound.capacity() > OUTBOUND_BYTES_KEPT {
+            exchange.outbound = BytesMut::new();
+        }
+        exchange.outbound.clear();
+        exchange.peer.stats.count_answers(&mut exchange.answered);
+        let now = self.now();
+        self.exchange.session.said(now);
         Ok(())
     }
-}
-
-fn is_reversal(request: &ShardRequest) -> bool {
-    use crate::engine::command::Action::Reverse;
-    matches!(
-        request,
-        ShardRequest::Command {
-            action: Reverse(_),
-            ..
-        }
-    )
 }

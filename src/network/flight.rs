@@ -37,7 +37,12 @@ impl Flights {
     }
 
     pub fn is_full(&self) -> bool {
-        self.len() >= self.bound
+        self.room() == 0
+    }
+
+    /// Places left.
+    pub fn room(&self) -> usize {
+        self.bound.saturating_sub(self.len())
     }
 
     /// Keeps a request; the token names it in the answer.

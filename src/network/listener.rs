@@ -9,12 +9,16 @@ use crate::iso8583::{Dialect, FrameCodec, SpecError};
 use crate::security::{PanIndex, Vault};
 use crate::shard::switchboard::Switchboard;
 use arrayvec::ArrayString;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
+
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// The first and the longest wait before connecting again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
@@ -167,13 +171,12 @@ async fn accept(
             _ = drain.wait_for(|drain| *drain) => return,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let open = peer.stats.sessions_open.load(Ordering::Relaxed);
-                if open >= peer.settings.connections_max as u64 {
-                    NetworkStats::add(&peer.stats.sessions_refused, 1);
+            Ok((stream, address)) => {
+                let Some(place) = Place::take(&peer) else {
+                    refuse(&peer, address);
                     continue;
-                }
-                tasks.spawn(one_session(peer.clone(), stream, drain.clone()));
+                };
+                tasks.spawn(one_session(place, stream, drain.clone()));
             }
             // Out of descriptors, most likely: those that end free some.
             Err(error) => {
@@ -184,21 +187,35 @@ async fn accept(
     }
 }
 
+/// The first one too many is worth a line; all are counted.
+fn refuse(peer: &Peer, address: SocketAddr) {
+    if peer.stats.sessions_refused.fetch_add(1, Ordering::Relaxed) == 0 {
+        let open = peer.settings.connections_max;
+        tracing::warn!(network = %peer.settings.name, peer = %address, open, "refused a connection: `connections_max` are open (further ones are counted only)");
+    }
+}
+
 async fn keep_connected(peer: Arc<Peer>, mut drain: watch::Receiver<bool>) {
     let address = peer.settings.connect.clone().unwrap_or_default();
+    let network = &peer.settings.name;
     let mut wait = BACKOFF.0;
     loop {
         let connected = tokio::select! {
-            connected = TcpStream::connect(&address) => connected,
+            connected = tokio::time::timeout(CONNECT, TcpStream::connect(&address)) => connected,
             _ = drain.wait_for(|drain| *drain) => return,
         };
-        match connected {
-            Ok(stream) => {
-                wait = BACKOFF.0;
-                one_session(peer.clone(), stream, drain.clone()).await;
+        let connected = connected.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+        match connected.map(|stream| (stream, Place::take_any(&peer))) {
+            Ok((stream, place)) => {
+                let connected_at = Instant::now();
+                one_session(place, stream, drain.clone()).await;
+                // One that takes the connection only to drop it is not there yet.
+                if connected_at.elapsed() >= wait {
+                    wait = BACKOFF.0;
+                }
             }
             Err(error) => {
-                tracing::warn!(network = %peer.settings.name, %address, %error, "cannot connect; trying again");
+                tracing::warn!(%network, %address, %error, "cannot connect; trying again");
             }
         }
         tokio::select! {
@@ -209,8 +226,32 @@ async fn keep_connected(peer: Arc<Peer>, mut drain: watch::Receiver<bool>) {
     }
 }
 
-async fn one_session(peer: Arc<Peer>, stream: TcpStream, drain: watch::Receiver<bool>) {
-    let network = peer.settings.name.clone();
+/// One of the connections that a network may have open; given back however the connection ends.
+struct Place(Arc<Peer>);
+
+impl Place {
+    /// A place, while there is one.
+    fn take(peer: &Arc<Peer>) -> Option<Place> {
+        let place = Place::take_any(peer);
+        let open = peer.stats.sessions_open.load(Ordering::Relaxed);
+        (open <= peer.settings.connections_max as u64).then_some(place)
+    }
+
+    fn take_any(peer: &Arc<Peer>) -> Place {
+        NetworkStats::add(&peer.stats.sessions_open, 1);
+        Place(peer.clone())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.stats.sessions_open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn one_session(place: Place, stream: TcpStream, drain: watch::Receiver<bool>) {
+    let peer = &place.0;
+    let network = &peer.settings.name;
     let address = stream
         .peer_addr()
         .map_or_else(|_| "?".into(), |address| address.to_string());
@@ -218,12 +259,9 @@ async fn one_session(peer: Arc<Peer>, stream: TcpStream, drain: watch::Receiver<
         tracing::warn!(%network, peer = %address, %error, "cannot set up a connection");
         return;
     }
-    let stats = peer.stats.clone();
-    NetworkStats::add(&stats.sessions_total, 1);
-    NetworkStats::add(&stats.sessions_open, 1);
+    NetworkStats::add(&peer.stats.sessions_total, 1);
     tracing::debug!(%network, peer = %address, "connected");
-    let ended = serve(peer, stream, drain).await;
-    stats.sessions_open.fetch_sub(1, Ordering::Relaxed);
+    let ended = serve(peer.clone(), stream, drain).await;
     match ended {
         Ended::ByPeer | Ended::Drained => {
             tracing::debug!(%network, peer = %address, "disconnected: {ended}")

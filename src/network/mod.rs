@@ -5,6 +5,7 @@
 pub mod answer;
 pub mod connection;
 pub mod dialect_map;
+mod exchange;
 pub mod flight;
 pub mod listener;
 pub mod session;

@@ -88,7 +88,7 @@ impl Session {
             policy,
             idle_echo_ms: settings.idle_echo_s * 1_000,
             idle_close_ms: settings.idle_close_s * 1_000,
-            response_timeout_ms: settings.response_timeout_s.max(1) * 1_000,
+            response_timeout_ms: settings.response_timeout_ms(),
             signed_on: matches!(policy, SignOnPolicy::None | SignOnPolicy::Optional),
             draining: false,
             awaited: None,
@@ -141,23 +141,27 @@ impl Session {
         match (awaited.function, accepted) {
             (Function::SignOn, true) => self.signed_on = true,
             (Function::SignOn, false) => self.close = Some("the peer declined our sign-on"),
-            (Function::SignOff, _) => self.close = Some("signed off"),
+            (Function::SignOff, _) => self.signed_on = false,
             _ => {}
         }
     }
 
-    /// Takes no more business and, where we signed on, signs off.
+    /// Takes no more business.
     pub fn drain(&mut self) {
         self.draining = true;
-        if self.policy == SignOnPolicy::Send && self.signed_on {
-            self.to_send = Some(Function::SignOff);
-        }
     }
 
-    /// Whether a sign-off of ours is still on its way.
-    pub fn is_signing_off(&self) -> bool {
+    /// Once all is answered: signs off where we signed on. False when there is nobody to tell, or
+    /// the peer has answered.
+    pub fn sign_off(&mut self) -> bool {
+        if self.policy != SignOnPolicy::Send || !self.signed_on {
+            return false;
+        }
         let awaited = self.awaited.map(|awaited| awaited.function);
-        self.to_send == Some(Function::SignOff) || awaited == Some(Function::SignOff)
+        if awaited != Some(Function::SignOff) {
+            self.to_send = Some(Function::SignOff);
+        }
+        true
     }
 
     /// What is due at `now`, if anything.
@@ -276,13 +280,15 @@ mod tests {
         ours.poll(0);
         ours.on_response(Some(Function::SignOn), true);
         ours.drain();
-        assert!(!ours.takes_business() && ours.is_signing_off());
+        assert!(!ours.takes_business() && ours.poll(1).is_none());
+        assert!(ours.sign_off());
         assert_eq!(ours.poll(1), Some(Action::Send(Function::SignOff)));
+        assert!(ours.sign_off() && ours.poll(2).is_none());
         ours.on_response(Some(Function::SignOff), true);
-        assert!(matches!(ours.poll(2), Some(Action::Close(_))));
+        assert!(!ours.sign_off());
         let mut theirs = session("optional");
         theirs.drain();
-        assert!(!theirs.takes_business() && !theirs.is_signing_off());
+        assert!(!theirs.takes_business() && !theirs.sign_off());
         assert_eq!(theirs.on_request(Some(Function::SignOn)), Verdict::Declined);
     }
 }

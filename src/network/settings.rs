@@ -142,6 +142,10 @@ impl NetworkSettings {
         })
     }
 
+    pub fn response_timeout_ms(&self) -> u64 {
+        self.response_timeout_s.max(1) * 1_000
+    }
+
     pub fn write_timeout(&self) -> Duration {
         Duration::from_secs(self.write_timeout_s.max(1))
     }

@@ -1,6 +1,7 @@
 //! Counts of one network for `/metrics`: plain atomics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 /// Upper bounds of the latency buckets, in microseconds.
 pub const LATENCY_BOUNDS_US: [u64; 14] = [
@@ -27,11 +28,26 @@ impl NetworkStats {
         counter.fetch_add(count as u64, Ordering::Relaxed);
     }
 
-    /// From the read that brought a message to the write of its answer.
-    pub fn observe_latency_us(&self, latency_us: u64) {
-        let bucket = LATENCY_BOUNDS_US.partition_point(|bound| *bound < latency_us);
-        self.latency_buckets[bucket].fetch_add(1, Ordering::Relaxed);
-        self.latency_sum_us.fetch_add(latency_us, Ordering::Relaxed);
+    /// Counts answers just written, by when their messages came, and empties the list.
+    pub fn count_answers(&self, received: &mut Vec<Instant>) {
+        if received.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        let mut counts = [0_u64; LATENCY_BOUNDS_US.len() + 1];
+        let mut sum_us = 0;
+        NetworkStats::add(&self.messages_answered, received.len());
+        for received in received.drain(..) {
+            let latency_us = now.duration_since(received).as_micros() as u64;
+            counts[LATENCY_BOUNDS_US.partition_point(|bound| *bound < latency_us)] += 1;
+            sum_us += latency_us;
+        }
+        for (bucket, count) in self.latency_buckets.iter().zip(counts) {
+            if count > 0 {
+                bucket.fetch_add(count, Ordering::Relaxed);
+            }
+        }
+        self.latency_sum_us.fetch_add(sum_us, Ordering::Relaxed);
     }
 
     /// Counts per bucket (the last is beyond all bounds), and the sum in microseconds.

@@ -4,7 +4,7 @@
 use super::dialect_map::DialectMap;
 use crate::engine::command::{Action, Authorize, Reverse};
 use crate::engine::facts::{
-    Amounts, Check, Country, MatchKey, MatchKeys, Merchant, NetworkReference, RepeatKey,
+    Amounts, Check, Country, Kind, MatchKey, MatchKeys, Merchant, NetworkReference, RepeatKey,
     Verification,
 };
 use crate::engine::ids::{AccountId, AuthorizationId, CardId, ReversalId};
@@ -12,7 +12,7 @@ use crate::engine::money::{Currency, Money};
 use crate::engine::registry::{RegistryAction, RegistryView};
 use crate::engine::time::Expiry;
 use crate::iso8583::Message;
-use crate::iso8583::mapping::OriginalData;
+use crate::iso8583::mapping::{DateTimeLayout, OriginalData};
 use crate::security::{CardRoute, Cvk, MatchKeyHasher, Pan, PanHasher, PanIndex};
 use arrayvec::ArrayString;
 use std::sync::Arc;
@@ -89,10 +89,15 @@ impl Translator {
         if !message.has(3) {
             return Err(Untranslatable::Field(3));
         }
+        let kind = self.map.kind(message);
+        let asks_only = matches!(kind, Kind::AccountVerification | Kind::BalanceInquiry);
+        if !message.has(4) && !asks_only {
+            return Err(Untranslatable::Field(4));
+        }
         let authorize = Authorize {
             authorization_id,
             card_id: named.card_id(),
-            kind: self.map.kind(message),
+            kind,
             amounts: amounts(message)?,
             merchant: self.merchant(message),
             entry_mode: self.map.entry_mode(message),
@@ -205,13 +210,22 @@ impl Translator {
                 .unwrap_or_default(),
             country: own.or_else(acquirers).unwrap_or(Country::UNKNOWN),
             country_is_acquirers: own.is_none() && message.has(19),
-            mcc: message.digits(18).unwrap_or(0) as u16,
+            mcc: self.mcc(message).unwrap_or(0) as u16,
         }
+    }
+
+    /// Four digits in DE18; in 1993 the card acceptor's business is in DE26.
+    fn mcc(&self, message: &Message) -> Option<u64> {
+        let is_1993 = self.map.dialect.version() == 1;
+        let business = is_1993.then(|| message.digits(26)).flatten();
+        business.or_else(|| message.digits(18))
     }
 
     fn verification(&self, message: &Message, named: &Named) -> Verification {
         let cvv2_at = self.map.dialect.mappings().cvv2.as_ref();
         let given = cvv2_at.and_then(|at| message.locate::<4>(at));
+        // Blank where the cardholder has none to give.
+        let given = given.filter(|given| !given.is_empty());
         let cvv = match given {
             None => Check::Absent,
             Some(given) if self.cvv2_matches(&given, named) => Check::Match,
@@ -293,9 +307,13 @@ impl Translator {
             ];
             keys.push(key(b"rrn", parts));
         }
-        let local = (message.raw(12), message.raw(13));
-        if let (Some(time), date) = local {
-            keys.push(key(b"local", [&stan, time, date.unwrap_or_default()]));
+        if let Some(time) = message.raw(12) {
+            // In 1993 the date is part of DE12, and DE13 is a date of the card.
+            let date = match self.map.dialect.mappings().date_time {
+                DateTimeLayout::De12HhmmssDe13Mmdd => message.raw(13).unwrap_or_default(),
+                DateTimeLayout::De12Yymmddhhmmss => &[],
+            };
+            keys.push(key(b"local", [&stan, time, date]));
         }
         keys
     }
@@ -311,7 +329,8 @@ impl Translator {
             OriginalData::De56 => (56, 12),
         };
         let text = message.text::<42>(field)?;
-        let stan = text.get(4..10)?.parse().ok()?;
+        // All zeros where the sender knows nothing of the original.
+        let stan = text.get(4..10)?.parse().ok().filter(|stan| *stan != 0)?;
         let sent = ArrayString::from(text.get(10..10 + sent_length)?).ok()?;
         let acquirer = match self.original_data() {
             OriginalData::De90 => text.get(20..31)?,

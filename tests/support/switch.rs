@@ -1,0 +1,164 @@
+//! The real binary in a folder of its own, and its log.
+
+use super::wait_until;
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use tempfile::TempDir;
+
+/// A running `cardswitch serve`; killed when dropped.
+pub struct Switch {
+    child: Child,
+    log: Arc<Mutex<Vec<Value>>>,
+    log_reader: Option<JoinHandle<()>>,
+    config: String,
+    /// Gone only where the folder has moved on to the next start.
+    folder: Option<TempDir>,
+}
+
+impl Switch {
+    /// Starts the switch in a new folder and waits until every network is open. `config` holds
+    /// `[[network]]` and whatever else a test needs (but `[data]`, `[http]` and `[log]`); let
+    /// networks `listen = "127.0.0.1:0"`, and ask [`Switch::address`] for the port.
+    pub fn start(config: &str) -> Switch {
+        Switch::start_in(TempDir::new().unwrap(), config)
+    }
+
+    /// As `start`, in a folder that another one has left.
+    pub fn start_in(folder: TempDir, config: &str) -> Switch {
+        let switch = Switch::spawn(folder, config);
+        let networks = config.matches("[[network]]").count();
+        wait_until("every network is open", || {
+            let mut child_has_ended = switch.log_reader.as_ref().unwrap().is_finished();
+            child_has_ended &= switch.opened() < networks;
+            assert!(!child_has_ended, "it did not start: {:?}", switch.log());
+            switch.opened() == networks
+        });
+        switch
+    }
+
+    /// Starts the program and waits for nothing.
+    pub fn spawn(folder: TempDir, config: &str) -> Switch {
+        let file = folder.path().join("cardswitch.toml");
+        let data = folder.path().join("data");
+        let head = format!(
+            "[data]\ndir = {data:?}\n[http]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\nfilter = \"info,cardswitch::network=debug\"\n"
+        );
+        std::fs::write(&file, format!("{head}{config}")).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_cardswitch"))
+            .args(["serve", "--config"])
+            .arg(&file)
+            .current_dir(folder.path())
+            .env_remove("RUST_LOG")
+            .env("CARDSWITCH_ROOT_KEY", "test-root-key-0123456789")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (lines, kept) = (BufReader::new(child.stderr.take().unwrap()), log.clone());
+        let log_reader = std::thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                let entry = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                kept.lock().unwrap().push(entry);
+            }
+        });
+        Switch {
+            child,
+            log,
+            log_reader: Some(log_reader),
+            config: config.to_owned(),
+            folder: Some(folder),
+        }
+    }
+
+    /// What it has written so far: JSON objects, and plain lines as strings.
+    pub fn log(&self) -> Vec<Value> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Whether a line says `message`, as its message or anywhere in a plain line.
+    pub fn has_logged(&self, message: &str) -> bool {
+        let says = |entry: &Value| {
+            let text = entry["fields"]["message"].as_str().or(entry.as_str());
+            text.is_some_and(|text| text.contains(message))
+        };
+        self.log().iter().any(says)
+    }
+
+    fn opened(&self) -> usize {
+        let log = self.log();
+        let messages = log.iter().map(|entry| &entry["fields"]["message"]);
+        messages
+            .filter(|message| *message == "listening" || *message == "connecting")
+            .count()
+    }
+
+    /// Where a network listens.
+    pub fn address(&self, network: &str) -> SocketAddr {
+        let log = self.log();
+        let line = log.iter().find(|entry| {
+            let fields = &entry["fields"];
+            fields["message"] == "listening" && fields["network"] == network
+        });
+        let line = line.unwrap_or_else(|| panic!("`{network}` does not listen: {log:?}"));
+        line["fields"]["address"].as_str().unwrap().parse().unwrap()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks it to stop, as an operator does (SIGTERM).
+    pub fn ask_to_stop(&self) {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+    }
+
+    /// Waits until it has ended.
+    pub fn wait_for_end(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("the switch ends", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        if let Some(reader) = self.log_reader.take() {
+            reader.join().unwrap();
+        }
+        status.unwrap()
+    }
+
+    /// Asks it to stop and waits.
+    pub fn stop(&mut self) -> ExitStatus {
+        self.ask_to_stop();
+        self.wait_for_end()
+    }
+
+    /// As a power cut would (SIGKILL), then starts it again in the same folder.
+    pub fn kill_and_restart(mut self) -> Switch {
+        self.child.kill().unwrap();
+        self.wait_for_end();
+        let folder = self.folder.take().unwrap();
+        Switch::start_in(folder, &self.config.clone())
+    }
+}
+
+impl Drop for Switch {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            for line in self.log() {
+                eprintln!("switch: {line}");
+            }
+        }
+    }
+}
