@@ -437,3 +437,42 @@ fn a_damaged_snapshot_gives_way_to_the_older_at_every_byte() {
     let foreign = newest_snapshot(&(storage as Arc<dyn Storage>), Some(6)).unwrap();
     assert!(foreign.newest.is_none() && foreign.skipped.len() == 2);
 }
+
+/// Two histories of one journal agree in id, places, frame numbers and sequences; the chain alone
+/// tells a segment of the one from the same segment of the other.
+#[test]
+fn a_segment_of_another_history_is_found() {
+    let settings = settings(1024);
+    let fork = |byte: u8| {
+        let storage = MemoryStorage::new();
+        let (mut journal, _) = Journal::open(storage.clone(), &settings, 1).unwrap();
+        let mut batch = RecordBatch::new();
+        for _ in 0..12 {
+            batch.push(&[byte; 250]);
+            journal
+                .handle()
+                .append(&mut batch, Box::new(|_| {}))
+                .unwrap();
+            journal.commit_pending().unwrap();
+        }
+        files(&storage)
+    };
+    let (mut ours, theirs) = (fork(1), fork(2));
+    let name = "journal-0000000002.segment";
+    ours.insert(name.into(), theirs[name].clone());
+    let error = open_any(&ours, &settings).unwrap_err();
+    // Found where the two no longer meet; which of them is the wrong one cannot be known.
+    let JournalError::Damaged {
+        file,
+        intact_through: 2,
+        ..
+    } = &error
+    else {
+        panic!("{error}")
+    };
+    assert_eq!(file, "memory/journal-0000000001.segment");
+}
+
+fn open_any(files: &Files, settings: &Settings) -> Result<(), JournalError> {
+    Journal::open(with(files), settings, 1).map(drop)
+}
