@@ -4,7 +4,9 @@ pub mod demo;
 pub mod describe;
 pub mod journal;
 pub mod node;
+pub mod report;
 pub mod serve;
+pub mod store;
 
 use clap::{Parser, Subcommand};
 
@@ -24,6 +26,10 @@ pub enum Command {
     Describe(describe::Describe),
     #[command(subcommand)]
     Journal(journal::Journal),
+    #[command(subcommand)]
+    Report(report::Report),
+    #[command(subcommand)]
+    Store(store::StoreCommand),
 }
 
 /// Runs a subcommand and gives the process's exit code.
@@ -34,5 +40,7 @@ pub fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Check(check) => serve::check(&check),
         Command::Describe(describe) => describe::run(&describe),
         Command::Journal(journal) => journal::run(&journal),
+        Command::Report(report) => report::run(&report),
+        Command::Store(command) => store::run(&command),
     }
 }

@@ -15,6 +15,10 @@ use crate::shard::request::{Batch, RegistryRequest};
 use crate::shard::snapshots;
 use crate::shard::switchboard::{self, Loops, Switchboard, Wiring};
 use crate::shard::worker::Nobody;
+use crate::store::JournalSource;
+use crate::store::Store;
+use crate::store::follow::{self, FollowSettings};
+use crate::store::lag::ProjectionLag;
 use anyhow::{Context, Result};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -248,6 +252,7 @@ impl Core {
 /// A running switch with everything around it.
 pub struct Node {
     core: Core,
+    projection: Projection,
     networks: Networks,
     http: Http,
 }
@@ -270,13 +275,54 @@ pub async fn start(config: &Config, start: Start) -> Result<Node> {
     let http = start_http(config, gate.clone()).await?;
     let for_core = config.clone();
     let core = tokio::task::spawn_blocking(move || start_core(&for_core)).await??;
+    let projection = start_projection(config, &core).await?;
     let networks = start_networks(config, &core).await?;
     gate.open(api_state(config, start, &core, &networks)?);
     Ok(Node {
         core,
+        projection,
         networks,
         http,
     })
+}
+
+/// The follower that fills the SQL tables.
+struct Projection {
+    store: Store,
+    stop: CancellationToken,
+    follower: JoinHandle<()>,
+}
+
+async fn start_projection(config: &Config, core: &Core) -> Result<Projection> {
+    let store = Store::connect(&config.store.url, &config.data.dir).await?;
+    let (lag, stop) = (Arc::new(ProjectionLag::default()), CancellationToken::new());
+    let source = JournalSource::new(core.journal.handle());
+    let following = follow::run(
+        source,
+        store.clone(),
+        FollowSettings::default(),
+        lag,
+        stop.clone(),
+    );
+    let follower = tokio::spawn(async move {
+        // It has logged what it ended with; decisions go on without tables.
+        let _ = following.await;
+    });
+    Ok(Projection {
+        store,
+        stop,
+        follower,
+    })
+}
+
+impl Projection {
+    async fn stop(self) {
+        self.stop.cancel();
+        if tokio::time::timeout(DRAIN, self.follower).await.is_err() {
+            tracing::warn!("the projection did not stop in time; it goes on at the next start");
+        }
+        self.store.close().await;
+    }
 }
 
 async fn start_http(config: &Config, gate: Gate) -> Result<Http> {
@@ -345,6 +391,7 @@ impl Node {
         if let Ok(served) = tokio::time::timeout(DRAIN, self.http.server).await {
             served??;
         }
+        self.projection.stop().await;
         let core = self.core;
         tokio::task::spawn_blocking(move || core.stop()).await?
     }
