@@ -1,7 +1,10 @@
 //! All routes with the scope that each needs, and the server.
 
 use super::auth::guarded;
-use super::{Gate, accounts, cards, envelope, health, metrics, programs, reveal, top_ups};
+use super::{
+    Gate, accounts, authorizations, cards, envelope, health, metrics, programs, reveal,
+    settlement_reports, top_ups,
+};
 use crate::engine::command::StatusChange;
 use axum::Router;
 use axum::middleware::from_fn;
@@ -17,15 +20,26 @@ pub fn router(gate: Gate) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics::metrics))
-        .route("/v1/programs", on("programs:write", post(programs::create)))
+        .route(
+            "/v1/programs",
+            on("programs:write", post(programs::create))
+                .merge(on("programs:read", get(programs::many))),
+        )
         .route("/v1/programs/{id}", on("programs:read", get(programs::one)))
-        .route("/v1/accounts", on("accounts:write", post(accounts::create)))
+        .route(
+            "/v1/accounts",
+            on("accounts:write", post(accounts::create))
+                .merge(on("accounts:read", get(accounts::many))),
+        )
         .route("/v1/accounts/{id}", on("accounts:read", get(accounts::one)))
         .route(
             "/v1/accounts/{id}/top_ups",
             on("funds:topup", post(top_ups::create)),
         )
-        .route("/v1/cards", on("cards:issue", post(cards::create)))
+        .route(
+            "/v1/cards",
+            on("cards:issue", post(cards::create)).merge(on("cards:read", get(cards::many))),
+        )
         .route(
             "/v1/cards/{id}",
             on("cards:read", get(cards::one)).merge(on("limits:write", patch(cards::update))),
@@ -49,6 +63,22 @@ pub fn router(gate: Gate) -> Router {
         .route(
             "/v1/cards/{id}/reveal",
             on("cards:reveal", post(reveal::reveal)),
+        )
+        .route(
+            "/v1/authorizations",
+            on("authorizations:read", get(authorizations::many)),
+        )
+        .route(
+            "/v1/authorizations/{id}",
+            on("authorizations:read", get(authorizations::one)),
+        )
+        .route(
+            "/v1/settlement_reports",
+            on("reports:read", get(settlement_reports::json)),
+        )
+        .route(
+            "/v1/settlement_reports.csv",
+            on("reports:read", get(settlement_reports::csv)),
         )
         .fallback(envelope::no_route)
         .method_not_allowed_fallback(envelope::wrong_method)
