@@ -13,9 +13,6 @@ use axum::routing::{MethodRouter, get, patch, post};
 /// The whole interface. Until the gate is opened, only `/healthz` succeeds.
 pub fn router(gate: Gate) -> Router {
     let on = |scope, route: MethodRouter<Gate>| guarded(&gate, scope, route);
-    let change = |change: StatusChange| {
-        post(move |gate, id, request| cards::change_status(gate, id, request, change))
-    };
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -36,6 +33,35 @@ pub fn router(gate: Gate) -> Router {
             "/v1/accounts/{id}/top_ups",
             on("funds:topup", post(top_ups::create)),
         )
+        .merge(card_routes(&gate))
+        .route(
+            "/v1/authorizations",
+            on("authorizations:read", get(authorizations::many)),
+        )
+        .route(
+            "/v1/authorizations/{id}",
+            on("authorizations:read", get(authorizations::one)),
+        )
+        .route(
+            "/v1/settlement_reports",
+            on("reports:read", get(settlement_reports::json)),
+        )
+        .route(
+            "/v1/settlement_reports.csv",
+            on("reports:read", get(settlement_reports::csv)),
+        )
+        .fallback(envelope::no_route)
+        .method_not_allowed_fallback(envelope::wrong_method)
+        .layer(from_fn(envelope::envelope))
+        .with_state(gate)
+}
+
+fn card_routes(gate: &Gate) -> Router<Gate> {
+    let on = |scope, route: MethodRouter<Gate>| guarded(gate, scope, route);
+    let change = |change: StatusChange| {
+        post(move |gate, id, request| cards::change_status(gate, id, request, change))
+    };
+    Router::new()
         .route(
             "/v1/cards",
             on("cards:issue", post(cards::create)).merge(on("cards:read", get(cards::many))),
@@ -64,26 +90,6 @@ pub fn router(gate: Gate) -> Router {
             "/v1/cards/{id}/reveal",
             on("cards:reveal", post(reveal::reveal)),
         )
-        .route(
-            "/v1/authorizations",
-            on("authorizations:read", get(authorizations::many)),
-        )
-        .route(
-            "/v1/authorizations/{id}",
-            on("authorizations:read", get(authorizations::one)),
-        )
-        .route(
-            "/v1/settlement_reports",
-            on("reports:read", get(settlement_reports::json)),
-        )
-        .route(
-            "/v1/settlement_reports.csv",
-            on("reports:read", get(settlement_reports::csv)),
-        )
-        .fallback(envelope::no_route)
-        .method_not_allowed_fallback(envelope::wrong_method)
-        .layer(from_fn(envelope::envelope))
-        .with_state(gate)
 }
 
 /// Serves until `shutdown` is done and the requests under way are answered.
