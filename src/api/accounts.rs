@@ -4,6 +4,7 @@ use super::body::WriteRequest;
 use super::controls_json;
 use super::error::{ApiError, json_response};
 use super::idempotency::{Success, Write, once};
+use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, ask, programs};
 use crate::engine::command::{Action, OpenAccount};
 use crate::engine::controls::Controls;
@@ -11,6 +12,7 @@ use crate::engine::ids::{AccountId, ProgramId};
 use crate::engine::state::{Account, AccountStatus};
 use crate::shard::reply::Reply;
 use crate::shard::request::ShardRequest;
+use crate::store::query::AccountFilter;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -94,6 +96,38 @@ pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Res
     let state = gate.state()?;
     let account = by_path(&state, &id).await?;
     Ok(json_response(StatusCode::OK, to_json(&account).to_string()))
+}
+
+pub async fn many(
+    State(gate): State<Gate>,
+    ListQuery(mut query): ListQuery,
+) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let filter = AccountFilter {
+        program_id: query.id("program_id", ProgramId::PREFIX)?,
+        parent_id: query.id("parent_id", AccountId::PREFIX)?,
+    };
+    let after = query.id("starting_after", AccountId::PREFIX)?;
+    let limit = list::limit(&mut query)?;
+    query.finish()?;
+    list::check_store(&state)?;
+    let page = state.store.accounts(&filter, after, limit).await;
+    let page = page.map_err(store_error)?;
+    // SQL says which, memory says what they are now.
+    let asked = page
+        .data
+        .iter()
+        .map(|row| (row.root_id, ShardRequest::Account(row.id)));
+    let replies = ask::shards(&state, asked.collect()).await?;
+    let data = replies.iter().filter_map(|reply| match reply {
+        Reply::Account(account) => Some(to_json(account)),
+        _ => None,
+    });
+    Ok(list::page(
+        data.collect(),
+        page.has_more,
+        page.projected_through,
+    ))
 }
 
 /// The account that a path names.

@@ -1,4 +1,4 @@
-//! Asking the loops from async code: one request, one answer, which comes once it is durable.
+//! Asking the loops from async code: each request gets one answer, which comes once it is durable.
 
 use super::ApiState;
 use super::error::ApiError;
@@ -8,6 +8,7 @@ use crate::engine::registry::RegistryAction;
 use crate::shard::inbox::Priority;
 use crate::shard::reply::{Reply, ReplySink, Unavailable};
 use crate::shard::request::{Batch, RegistryRequest, ShardRequest, Token};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -15,44 +16,67 @@ use tokio::sync::oneshot;
 /// A loop answers in milliseconds; one that takes this long is not going to.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Takes the first reply; a loop may deliver an empty list before it.
-struct OneReply(Mutex<Option<oneshot::Sender<Reply>>>);
+/// Gathers the replies of one or more batches, by token; a loop may deliver some of them, or none,
+/// at a time.
+struct Gathering(Mutex<Gathered>);
 
-impl ReplySink for OneReply {
+struct Gathered {
+    replies: Vec<Option<Reply>>,
+    missing: usize,
+    sender: Option<oneshot::Sender<Vec<Reply>>>,
+}
+
+impl ReplySink for Gathering {
     fn deliver(&self, replies: Vec<(Token, Reply)>) {
-        let Some((_, reply)) = replies.into_iter().next() else {
-            return;
-        };
-        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(sender) = sender {
+        let mut gathered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (token, reply) in replies {
+            let place = gathered.replies.get_mut(token as usize);
+            if place.is_some_and(|place| place.replace(reply).is_none()) {
+                gathered.missing -= 1;
+            }
+        }
+        if gathered.missing == 0
+            && let Some(sender) = gathered.sender.take()
+        {
+            let replies = gathered.replies.drain(..).flatten().collect();
             // Nobody waits any more where this fails; the command stands all the same.
-            let _ = sender.send(reply);
+            let _ = sender.send(replies);
         }
     }
 }
 
-fn batch<Request>(request: Request) -> (Batch<Request>, oneshot::Receiver<Reply>) {
+fn gather(count: usize) -> (Arc<Gathering>, oneshot::Receiver<Vec<Reply>>) {
     let (sender, receiver) = oneshot::channel();
-    let batch = Batch {
-        items: vec![(0, request)],
-        reply_to: Arc::new(OneReply(Mutex::new(Some(sender)))),
+    let gathered = Gathered {
+        replies: (0..count).map(|_| None).collect(),
+        missing: count,
+        sender: Some(sender),
     };
-    (batch, receiver)
+    (Arc::new(Gathering(Mutex::new(gathered))), receiver)
 }
 
-async fn answer(receiver: oneshot::Receiver<Reply>) -> Result<Reply, ApiError> {
+async fn answers(receiver: oneshot::Receiver<Vec<Reply>>) -> Result<Vec<Reply>, ApiError> {
     let lost = |why: &str| {
         let message = format!(
             "{why}, so it is not known whether this was done: repeat it with the same Idempotency-Key"
         );
         ApiError::unavailable("outcome_unknown", message)
     };
-    match tokio::time::timeout(PATIENCE, receiver).await {
-        Ok(Ok(Reply::Unavailable(why))) => Err(unavailable(why)),
-        Ok(Ok(reply)) => Ok(reply),
-        Ok(Err(_)) => Err(lost("the switch is stopping or its journal has failed")),
-        Err(_) => Err(lost("no answer came in time")),
-    }
+    let replies = match tokio::time::timeout(PATIENCE, receiver).await {
+        Ok(Ok(replies)) => replies,
+        Ok(Err(_)) => return Err(lost("the switch is stopping or its journal has failed")),
+        Err(_) => return Err(lost("no answer came in time")),
+    };
+    let refused = replies.iter().find_map(|reply| match reply {
+        Reply::Unavailable(why) => Some(unavailable(*why)),
+        _ => None,
+    });
+    refused.map_or(Ok(replies), Err)
+}
+
+fn only(replies: Vec<Reply>) -> Result<Reply, ApiError> {
+    let first = replies.into_iter().next();
+    first.ok_or_else(|| ApiError::internal(&"a loop gave no reply"))
 }
 
 fn unavailable(why: Unavailable) -> ApiError {
@@ -75,13 +99,33 @@ pub async fn shard(
     root: AccountId,
     request: ShardRequest,
 ) -> Result<Reply, ApiError> {
-    let (batch, receiver) = batch(request);
-    let shard = state.switchboard.shard_of(root);
-    state
-        .switchboard
-        .offer_shard(shard, batch, Priority::Ordinary)
-        .map_err(|_| overloaded())?;
-    answer(receiver).await
+    only(shards(state, vec![(root, request)]).await?)
+}
+
+/// Asks the shards of several trees at once; the replies are in the order of the requests.
+pub async fn shards(
+    state: &ApiState,
+    requests: Vec<(AccountId, ShardRequest)>,
+) -> Result<Vec<Reply>, ApiError> {
+    if requests.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (sink, receiver) = gather(requests.len());
+    let mut batches: BTreeMap<usize, Vec<(Token, ShardRequest)>> = BTreeMap::new();
+    for (token, (root, request)) in (0..).zip(requests) {
+        let shard = state.switchboard.shard_of(root);
+        batches.entry(shard).or_default().push((token, request));
+    }
+    for (shard, items) in batches {
+        let reply_to = sink.clone();
+        let batch = Batch { items, reply_to };
+        let offered = state
+            .switchboard
+            .offer_shard(shard, batch, Priority::Ordinary);
+        offered.map_err(|_| overloaded())?;
+    }
+    drop(sink);
+    answers(receiver).await
 }
 
 pub async fn shard_command(
@@ -93,12 +137,23 @@ pub async fn shard_command(
 }
 
 pub async fn registry(state: &ApiState, request: RegistryRequest) -> Result<Reply, ApiError> {
-    let (batch, receiver) = batch(request);
-    state
-        .switchboard
-        .offer_registry(batch, Priority::Ordinary)
-        .map_err(|_| overloaded())?;
-    answer(receiver).await
+    only(registry_many(state, vec![request]).await?)
+}
+
+/// Asks the registry several things at once; the replies are in the order of the requests.
+pub async fn registry_many(
+    state: &ApiState,
+    requests: Vec<RegistryRequest>,
+) -> Result<Vec<Reply>, ApiError> {
+    if requests.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (reply_to, receiver) = gather(requests.len());
+    let items = (0..).zip(requests).collect();
+    let batch = Batch { items, reply_to };
+    let offered = state.switchboard.offer_registry(batch, Priority::Ordinary);
+    offered.map_err(|_| overloaded())?;
+    answers(receiver).await
 }
 
 pub async fn registry_command(state: &ApiState, action: RegistryAction) -> Result<Reply, ApiError> {

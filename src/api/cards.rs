@@ -5,6 +5,7 @@ use super::error::{ApiError, json_response};
 use super::fields::{self, Fields};
 use super::idempotency::{Success, Write, once};
 use super::issue;
+use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, ask, controls_json};
 use crate::engine::command::{
     Action, CardType, ChangeCardControls, ChangeCardStatus, StatusChange,
@@ -17,6 +18,7 @@ use crate::engine::state::{Card, CardStatus};
 use crate::engine::time::Timestamp;
 use crate::shard::reply::Reply;
 use crate::shard::request::{RegistryRequest, ShardRequest};
+use crate::store::query::CardFilter;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -72,7 +74,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
 }
 
 /// The links of a request as (type, id).
-fn links(fields: &mut Fields) -> Result<Vec<(Box<str>, Box<str>)>, ApiError> {
+fn links(fields: &mut Fields) -> Result<Vec<issue::LinkPair>, ApiError> {
     let mut links = Vec::new();
     for (path, value) in fields.list("links", LINKS_MAX)? {
         let mut link = Fields::of(&path, value)?;
@@ -163,6 +165,54 @@ pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Res
     };
     let card = full(card, issued, links).to_json(state.switchboard.clock.now());
     Ok(json_response(StatusCode::OK, card.to_string()))
+}
+
+pub async fn many(
+    State(gate): State<Gate>,
+    ListQuery(mut query): ListQuery,
+) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let (link_type, link_id) = list::link(&mut query)?;
+    let filter = CardFilter {
+        account_id: query.id("account_id", AccountId::PREFIX)?,
+        program_id: query.id("program_id", ProgramId::PREFIX)?,
+        link_type,
+        link_id,
+    };
+    let after = query.id("starting_after", CardId::PREFIX)?;
+    let limit = list::limit(&mut query)?;
+    query.finish()?;
+    list::check_store(&state)?;
+    let page = state.store.cards(&filter, after, limit).await;
+    let page = page.map_err(store_error)?;
+    let ids: Vec<CardId> = page.data.iter().map(|row| row.id).collect();
+    let now = state.switchboard.clock.now();
+    let cards = find_many(&state, &ids).await?;
+    let data = cards.iter().map(|card| card.to_json(now)).collect();
+    Ok(list::page(data, page.has_more, page.projected_through))
+}
+
+/// Cards as memory has them; those that are not there are left out.
+async fn find_many(state: &ApiState, ids: &[CardId]) -> Result<Vec<FullCard>, ApiError> {
+    let asked = ids.iter().map(|id| RegistryRequest::Card(*id)).collect();
+    let replies = ask::registry_many(state, asked).await?;
+    let known = ids.iter().zip(replies);
+    let known: Vec<_> = known
+        .filter_map(|(id, reply)| match reply {
+            Reply::IssuedCard(issued) => Some((*id, *issued)),
+            _ => None,
+        })
+        .collect();
+    let asked = known
+        .iter()
+        .map(|(id, (issued, _))| (issued.root, ShardRequest::Card(*id)));
+    let replies = ask::shards(state, asked.collect()).await?;
+    let cards = known.into_iter().zip(replies);
+    let found = cards.filter_map(|((_, (issued, links)), reply)| match reply {
+        Reply::Card(card) => Some(full(*card, issued, links)),
+        _ => None,
+    });
+    Ok(found.collect())
 }
 
 fn full(card: Card, issued: IssuedCard, links: Vec<LinkKey>) -> FullCard {

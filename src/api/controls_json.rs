@@ -7,6 +7,7 @@ use super::programs::refuse_later;
 use crate::engine::controls::{Controls, Limit, List, ListMode, Window};
 use crate::engine::facts::Country;
 use crate::engine::ids::{ControlId, LimitId};
+use crate::engine::money::BALANCE_MAX_MINOR;
 use crate::engine::window::time_zone;
 use serde_json::{Map, Value, json};
 
@@ -52,7 +53,7 @@ fn limit(mut fields: Fields, ids: &mut Ids) -> Result<Limit, ApiError> {
     let given = fields.id("id", LimitId::PREFIX)?;
     let id = given.unwrap_or_else(|| LimitId(ids.next()));
     let window = window(&mut fields)?;
-    let amount_minor = fields.integer("amount", 1..=i64::MAX)?;
+    let amount_minor = fields.integer("amount", 1..=BALANCE_MAX_MINOR)?;
     let count = fields.integer("count", 1..=i64::from(u32::MAX))?;
     let count = count.and_then(|count| u32::try_from(count).ok());
     if amount_minor.is_none() && count.is_none() {

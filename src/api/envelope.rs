@@ -3,6 +3,7 @@
 
 use super::error::{ApiError, ErrorType, json_response, shown};
 use axum::extract::Request;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -56,9 +57,8 @@ fn finished(mut response: Response, id: &RequestId) -> Response {
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         return error.response(&id.0);
     }
-    let json = response
-        .headers()
-        .contains_key(axum::http::header::CONTENT_TYPE);
+    let json = response.headers().get(CONTENT_TYPE);
+    let json = json.is_some_and(|value| value == "application/json");
     let status = response.status();
     if !json && (status.is_client_error() || status.is_server_error()) {
         // The HTTP library's own refusals, in our form.
@@ -84,7 +84,6 @@ const LATER: &[&str] = &[
     "fee_schedules",
     "transactions",
     "disputes",
-    "settlement_reports",
     "webhook_endpoints",
     "events",
     "deliveries",

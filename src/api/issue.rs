@@ -19,6 +19,9 @@ const VALID_YEARS: u16 = 3;
 /// Numbers drawn before a BIN counts as full. At 90 % use of it, one card in 10^11 fails.
 const DRAWS_MAX: usize = 256;
 
+/// The type and the id of a link.
+pub type LinkPair = (Box<str>, Box<str>);
+
 /// A card as asked for.
 pub struct Wanted {
     pub card_id: CardId,
@@ -28,7 +31,7 @@ pub struct Wanted {
     pub sub_account_id: AccountId,
     pub card_type: CardType,
     pub funding: Funding,
-    pub links: Vec<(Box<str>, Box<str>)>,
+    pub links: Vec<LinkPair>,
     pub controls: Controls,
 }
 
@@ -104,7 +107,7 @@ fn command(
     let sealed = sealed.map_err(|error| ApiError::internal(&error))?;
     let too_long = |_| ApiError::internal(&"a sealed card number is longer than the engine's");
     let (first6, last4) = shown_digits(pan);
-    let key = |(link_type, id): &(Box<str>, Box<str>)| LinkKey {
+    let key = |(link_type, id): &LinkPair| LinkKey {
         program_id: program.id,
         link_type: link_type.clone(),
         id: id.clone(),

@@ -5,6 +5,7 @@ use super::Gate;
 use super::error::ApiError;
 use crate::journal::{Handle, SYNC_BOUNDS_US};
 use crate::shard::switchboard::Switchboard;
+use crate::store::lag::ProjectionLag;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -30,7 +31,13 @@ pub async fn metrics(State(gate): State<Gate>) -> Result<Response, ApiError> {
     Ok(response)
 }
 
-pub fn register(registry: &mut Registry, switchboard: &Arc<Switchboard>, journal: &Handle) {
+pub fn register(
+    registry: &mut Registry,
+    switchboard: &Arc<Switchboard>,
+    journal: &Handle,
+    lag: &Arc<ProjectionLag>,
+) {
+    registry.register_collector(Box::new(Projection(journal.clone(), lag.clone())));
     registry.register_collector(Box::new(Loops(switchboard.clone())));
     registry.register_collector(Box::new(Journal(journal.clone())));
 }
@@ -204,5 +211,48 @@ impl Journal {
             &buckets,
             None,
         )
+    }
+}
+
+struct Projection(Handle, Arc<ProjectionLag>);
+
+impl fmt::Debug for Projection {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Projection")
+    }
+}
+
+impl Collector for Projection {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let Projection(journal, lag) = self;
+        lag.note_durable(journal.durable());
+        let gauges = [
+            (
+                "cardswitch_projection_through",
+                "Last record in the SQL tables",
+                lag.projected_through(),
+            ),
+            (
+                "cardswitch_projection_behind_records",
+                "Durable records that are not in the SQL tables yet",
+                lag.behind_records(),
+            ),
+            (
+                "cardswitch_projection_lag_milliseconds",
+                "Time since the SQL tables last held all that was durable",
+                lag.behind_ms(),
+            ),
+        ];
+        for (name, help, value) in gauges {
+            let named = (name, help, MetricType::Gauge);
+            encode(&mut encoder, named, &[(Vec::new(), value)])?;
+        }
+        let following = (
+            "cardswitch_projection_state",
+            "What the projection does",
+            MetricType::Gauge,
+        );
+        let state = vec![("state", lag.state().name().to_owned())];
+        encode(&mut encoder, following, &[(state, 1)])
     }
 }

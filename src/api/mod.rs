@@ -4,6 +4,7 @@
 mod accounts;
 mod ask;
 mod auth;
+mod authorizations;
 mod body;
 mod cards;
 mod controls_json;
@@ -13,11 +14,14 @@ mod fields;
 mod health;
 mod idempotency;
 mod issue;
+mod list;
 mod metrics;
 mod programs;
 mod reveal;
 mod routes;
+mod settlement_reports;
 mod top_ups;
+mod trace_json;
 
 pub use body::BODY_MAX_BYTES;
 pub use routes::{router, serve};
@@ -27,6 +31,8 @@ use crate::engine::registry::IdempotencyKey;
 use crate::journal::Handle;
 use crate::security::{ApiKeyHasher, Vault};
 use crate::shard::switchboard::Switchboard;
+use crate::store::Store;
+use crate::store::lag::ProjectionLag;
 use error::ApiError;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -40,8 +46,12 @@ pub struct Wiring {
     pub switchboard: Arc<Switchboard>,
     pub journal: Handle,
     pub vault: Arc<Vault>,
+    pub store: Store,
+    pub lag: Arc<ProjectionLag>,
     /// `CARDSWITCH_ROOT_KEY`; without one, every request is refused.
     pub root_key: Option<String>,
+    /// When a business date ends, in UTC.
+    pub cut_over: jiff::civil::Time,
     /// Top-ups settle at once.
     pub sandbox: bool,
     pub response_codes: ResponseCodes,
@@ -54,8 +64,11 @@ pub struct ApiState {
     switchboard: Arc<Switchboard>,
     journal: Handle,
     vault: Arc<Vault>,
+    store: Store,
+    lag: Arc<ProjectionLag>,
     api_key_hasher: ApiKeyHasher,
     root_key_hash: Option<[u8; 32]>,
+    cut_over: jiff::civil::Time,
     sandbox: bool,
     response_codes: ResponseCodes,
     metrics: prometheus_client::registry::Registry,
@@ -81,13 +94,21 @@ impl ApiState {
             None => None,
         };
         let mut metrics = wiring.metrics;
-        metrics::register(&mut metrics, &wiring.switchboard, &wiring.journal);
+        metrics::register(
+            &mut metrics,
+            &wiring.switchboard,
+            &wiring.journal,
+            &wiring.lag,
+        );
         Ok(ApiState {
             switchboard: wiring.switchboard,
             journal: wiring.journal,
             vault: wiring.vault,
+            store: wiring.store,
+            lag: wiring.lag,
             api_key_hasher,
             root_key_hash,
+            cut_over: wiring.cut_over,
             sandbox: wiring.sandbox,
             response_codes: wiring.response_codes,
             metrics,

@@ -5,6 +5,7 @@ use super::controls_json;
 use super::error::{ApiError, json_response};
 use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
+use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, ask};
 use crate::engine::ids::ProgramId;
 use crate::engine::registry::{Program, RegistryAction, RegistryRefusal};
@@ -91,6 +92,27 @@ pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Res
     let id = id.parse().map_err(|_| not_found())?;
     let program = find(&state, id).await?;
     Ok(json_response(StatusCode::OK, to_json(&program).to_string()))
+}
+
+pub async fn many(
+    State(gate): State<Gate>,
+    ListQuery(mut query): ListQuery,
+) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let after = query.id("starting_after", ProgramId::PREFIX)?;
+    let limit = list::limit(&mut query)?;
+    query.finish()?;
+    list::check_store(&state)?;
+    let page = state.store.programs(after, limit).await;
+    let page = page.map_err(store_error)?;
+    let view = state.switchboard.view();
+    // SQL says which, memory says what they are now.
+    let known = page
+        .data
+        .iter()
+        .filter_map(|row| view.programs.get(&row.id));
+    let data = known.map(|program| to_json(program)).collect();
+    Ok(list::page(data, page.has_more, page.projected_through))
 }
 
 pub async fn find(state: &ApiState, id: ProgramId) -> Result<Arc<Program>, ApiError> {

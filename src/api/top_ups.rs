@@ -8,7 +8,7 @@ use super::{Gate, accounts, ask};
 use crate::engine::command::{Action, TopUp};
 use crate::engine::event::Refusal;
 use crate::engine::ids::TopUpId;
-use crate::engine::money::Money;
+use crate::engine::money::{BALANCE_MAX_MINOR, Money};
 use crate::engine::state::AccountStatus;
 use crate::shard::reply::Reply;
 use axum::extract::{Path, State};
@@ -39,7 +39,7 @@ async fn carry_out(write: Write, account_id: String) -> Result<Success, ApiError
         mut ids,
     } = write;
     let amount_minor = fields
-        .integer("amount", 1..=i64::MAX)?
+        .integer("amount", 1..=BALANCE_MAX_MINOR)?
         .ok_or_else(|| fields.missing("amount"))?;
     let currency = fields.required_currency("currency")?;
     let method = fields

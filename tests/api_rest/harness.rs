@@ -1,6 +1,8 @@
 //! A switch in this process, a client for it, and a way to crash and restart it.
 
+use super::follower;
 use cardswitch::api::{ApiState, Gate, Wiring, serve};
+use cardswitch::engine::reason::DeclineReason;
 use cardswitch::engine::world::World;
 use cardswitch::journal::{
     BEGINNING, Handle, Journal, MemoryStorage, Reader, RecordBatch, RunningJournal, Sequence,
@@ -11,11 +13,15 @@ use cardswitch::shard::clock::Clock;
 use cardswitch::shard::inbox::QueueSettings;
 use cardswitch::shard::recovery::recover;
 use cardswitch::shard::switchboard::{self, Loops, Switchboard};
+use cardswitch::store::Store;
+use cardswitch::store::lag::{FollowState, ProjectionLag};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 pub const ROOT_KEY: &str = "a root key for tests";
 
@@ -73,6 +79,17 @@ pub struct Options {
     pub sandbox: bool,
     pub clock: Clock,
     pub queues: QueueSettings,
+    pub sql: Sql,
+}
+
+/// What the SQL side does during a test.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Sql {
+    Follows,
+    /// The database is there, and nothing is projected into it.
+    StandsStill,
+    /// The database cannot be reached.
+    Away,
 }
 
 impl Default for Options {
@@ -81,6 +98,7 @@ impl Default for Options {
             sandbox: true,
             clock: Clock::System,
             queues: QueueSettings::default(),
+            sql: Sql::Follows,
         }
     }
 }
@@ -90,8 +108,11 @@ pub struct Switch {
     pub address: SocketAddr,
     pub switchboard: Arc<Switchboard>,
     pub journal: Handle,
+    pub lag: Arc<ProjectionLag>,
     running: Option<(RunningJournal, Loops, oneshot::Sender<()>)>,
     runtime: Option<Runtime>,
+    stop_following: CancellationToken,
+    _sql_dir: tempfile::TempDir,
 }
 
 impl Switch {
@@ -119,37 +140,74 @@ impl Switch {
             last_sequence: recovered.durable,
         };
         let (switchboard, loops) = switchboard::start(world, wiring).unwrap();
-        let vault = Vault::open(disk.vault.path(), &VaultSettings::default()).unwrap();
         let gate = Gate::default();
-        gate.open(
-            ApiState::new(Wiring {
-                switchboard: switchboard.clone(),
-                journal: journal.handle(),
-                vault: Arc::new(vault),
-                root_key: Some(ROOT_KEY.into()),
-                sandbox: options.sandbox,
-                response_codes: Box::new(|network, reason| {
-                    let code = if reason.is_none() { "00" } else { "57" };
-                    (network == "visa").then(|| code.to_owned())
-                }),
-                metrics: Default::default(),
-            })
-            .unwrap(),
-        );
-        let (address, stop, runtime) = serve_in_background(gate);
+        let (address, stop, runtime) = serve_in_background(gate.clone());
+        let sql_dir = tempfile::tempdir().unwrap();
+        let url = match options.sql {
+            Sql::Away => "postgres://nobody@127.0.0.1:1/nothing",
+            Sql::Follows | Sql::StandsStill => "sqlite",
+        };
+        let store = runtime
+            .block_on(Store::connect(url, sql_dir.path()))
+            .unwrap();
+        let lag = Arc::new(ProjectionLag::default());
+        let stop_following = CancellationToken::new();
+        if options.sql != Sql::StandsStill {
+            let (store, lag, stop) = (store.clone(), lag.clone(), stop_following.clone());
+            runtime.spawn(follower::run(journal.handle(), store, lag, stop));
+        }
+        while options.sql == Sql::Away && lag.state() != FollowState::Away {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let vault = Vault::open(disk.vault.path(), &VaultSettings::default()).unwrap();
+        let state = ApiState::new(Wiring {
+            switchboard: switchboard.clone(),
+            journal: journal.handle(),
+            vault: Arc::new(vault),
+            store,
+            lag: lag.clone(),
+            root_key: Some(ROOT_KEY.into()),
+            cut_over: Default::default(),
+            sandbox: options.sandbox,
+            response_codes: Box::new(response_code),
+            metrics: Default::default(),
+        });
+        gate.open(state.unwrap());
         Switch {
             disk,
             address,
             switchboard,
             journal: journal.handle(),
+            lag,
             running: Some((journal, loops, stop)),
             runtime: Some(runtime),
+            stop_following,
+            _sql_dir: sql_dir,
         }
+    }
+
+    /// Waits until all that is durable now is in SQL.
+    pub fn projected(&self) {
+        let reached = self
+            .lag
+            .reached(self.journal.durable(), Duration::from_secs(30));
+        assert!(self.runtime.as_ref().unwrap().block_on(reached));
     }
 
     pub fn client(&self) -> Client {
         Client::of(self.address)
     }
+}
+
+/// As a dialect would say it, for a network called visa.
+fn response_code(network: &str, reason: Option<DeclineReason>) -> Option<String> {
+    let code = match reason {
+        None => "00",
+        Some(DeclineReason::CardNotFound) => "14",
+        Some(DeclineReason::InsufficientFunds) => "51",
+        Some(_) => "57",
+    };
+    (network == "visa").then(|| code.to_owned())
 }
 
 /// An HTTP server for this gate, with a runtime of its own.
@@ -178,7 +236,8 @@ impl Drop for Switch {
             return;
         };
         let _ = stop.send(());
-        runtime.shutdown_background();
+        self.stop_following.cancel();
+        runtime.shutdown_timeout(Duration::from_secs(10));
         self.switchboard.stop();
         assert!(loops.join(), "a loop panicked");
         journal.close().unwrap();

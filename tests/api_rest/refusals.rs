@@ -2,6 +2,7 @@
 
 use super::harness::{Disk, Options, Switch};
 use cardswitch::api::BODY_MAX_BYTES;
+use cardswitch::engine::money::BALANCE_MAX_MINOR;
 use serde_json::json;
 
 type Expected<'a> = (u16, &'a str, &'a str, Option<&'a str>);
@@ -576,11 +577,17 @@ fn wrong_top_ups_are_refused_and_move_nothing() {
     let client = switch.client();
     let (_, account_id) = client.program_and_account();
     let path = format!("/v1/accounts/{account_id}/top_ups");
-    let right = json!({"amount": i64::MAX, "currency": "USD", "method": "sepa"});
+    let right = json!({"amount": BALANCE_MAX_MINOR, "currency": "USD", "method": "sepa"});
     client.post(&path, right.clone()).created();
     let cases = [
         ("amount", json!(0), 400, "number_invalid"),
         ("amount", json!(-1), 400, "number_invalid"),
+        (
+            "amount",
+            json!(BALANCE_MAX_MINOR + 1),
+            400,
+            "number_invalid",
+        ),
         ("amount", json!(0.5), 400, "number_invalid"),
         ("amount", json!(null), 400, "field_missing"),
         ("amount", json!(1), 409, "amount_out_of_range"),
@@ -605,7 +612,7 @@ fn wrong_top_ups_are_refused_and_move_nothing() {
         );
     }
     let account = client.get(&format!("/v1/accounts/{account_id}")).ok();
-    assert_eq!(account["posted"], json!(i64::MAX));
+    assert_eq!(account["posted"], json!(BALANCE_MAX_MINOR));
     let gone = client.post("/v1/accounts/acct_0000000000001/top_ups", right);
     assert_eq!(
         (gone.error().0, gone.error().2.as_str()),

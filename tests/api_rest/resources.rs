@@ -2,6 +2,7 @@
 
 use super::harness::{Client, Disk, Options, Switch, serve_in_background};
 use cardswitch::api::Gate;
+use cardswitch::engine::money::BALANCE_MAX_MINOR;
 use serde_json::{Value, json};
 
 #[test]
@@ -112,7 +113,7 @@ fn controls_come_back_as_they_went_in() {
             {"id": "lim_0000000000001", "window": "transaction", "amount": 50_000, "count": null, "time_zone": "UTC"},
             {"id": "lim_0000000000002", "window": "day", "amount": null, "count": 5, "time_zone": "Europe/Berlin",
              "filter": {"mcc": ["7311", "5411"]}},
-            {"id": "lim_0000000000003", "window": "lifetime", "amount": i64::MAX, "count": u32::MAX, "time_zone": "UTC"},
+            {"id": "lim_0000000000003", "window": "lifetime", "amount": BALANCE_MAX_MINOR, "count": u32::MAX, "time_zone": "UTC"},
         ],
         "mcc": {"id": "ctl_0000000000001", "allow": ["5411", "7311"]},
         "countries": {"id": "ctl_0000000000002", "block": ["KP", "US"]},
@@ -281,6 +282,8 @@ fn metrics_are_in_prometheus_form() {
         "# TYPE cardswitch_queue_depth gauge",
         "cardswitch_queue_depth{loop=\"registry\"} 0",
         "cardswitch_journal_durable 2",
+        "# TYPE cardswitch_projection_behind_records gauge",
+        "cardswitch_projection_state{state=",
         "cardswitch_journal_sync_seconds_bucket{le=\"+Inf\"}",
         "# EOF",
     ] {

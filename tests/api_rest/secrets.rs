@@ -3,6 +3,7 @@
 use super::harness::{Client, Switch};
 use serde_json::{Value, json};
 use std::collections::HashSet;
+use std::sync::{Arc, LazyLock, Mutex};
 
 fn reveal(client: &Client, card_id: &str) -> Value {
     let body = json!({"reason": "support call"});
@@ -128,6 +129,64 @@ fn no_number_leaves_but_in_a_reveal_and_none_lies_on_the_disk() {
             .any(|bytes| bytes == pan.as_bytes());
         assert!(!found, "{name} holds a card number in the clear");
     }
+}
+
+#[derive(Clone)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Everything that the process logs, at its most talkative.
+fn logged() -> Arc<Mutex<Vec<u8>>> {
+    static LOG: LazyLock<Arc<Mutex<Vec<u8>>>> = LazyLock::new(|| {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let line_to = Log(log.clone());
+        tracing_subscriber::fmt()
+            // Without what the client in this process says of its own requests.
+            .with_env_filter("trace,ureq=off,ureq_proto=off")
+            .with_writer(move || line_to.clone())
+            .init();
+        log
+    });
+    LOG.clone()
+}
+
+#[test]
+fn no_log_line_shows_a_number_or_a_key() {
+    let log = logged();
+    let switch = Switch::start();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    let card_id = client.card(&account_id);
+    let path = format!("/v1/cards/{card_id}/reveal");
+    let pan = reveal(&client, &card_id)["pan"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let repeated = json!({"reason": format!("the caller said {pan}")});
+    client.post(&path, repeated).ok();
+    client.get(&format!("/v1/cards/{pan}"));
+    let text = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("card revealed") && text.contains(&card_id));
+    for line in text.lines() {
+        assert!(
+            !line.contains(&pan),
+            "a log line shows a card number: {line}"
+        );
+    }
+    assert!(
+        !text.contains(super::harness::ROOT_KEY),
+        "a log line shows a key"
+    );
 }
 
 #[test]
