@@ -3,9 +3,10 @@
 use cardswitch::engine::record::Record;
 use cardswitch::store::Store;
 use cardswitch::store::follow::{RecordSource, SourceError};
-use cardswitch::store::projection::{Fault, Projector};
+use cardswitch::store::projection::{BatchStep, Fault, Projector};
 use cardswitch::store::rows::Sequence;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -124,23 +125,28 @@ pub async fn project(store: &Store, records: &[(Sequence, Record)], batch: usize
     }
 }
 
-/// True the first time that `matches` is.
-pub fn once<T: Copy + Send + Sync + 'static>(
-    matches: impl Fn(T) -> bool + Send + Sync + 'static,
-) -> Arc<dyn Fn(T) -> bool + Send + Sync> {
-    let struck = std::sync::atomic::AtomicBool::new(false);
-    Arc::new(move |value| matches(value) && !struck.swap(true, std::sync::atomic::Ordering::SeqCst))
+/// Strikes the first time that this step is reached.
+pub fn once(step: BatchStep) -> Fault {
+    let struck = AtomicBool::new(false);
+    Arc::new(move |at| at == step && !struck.swap(true, Ordering::SeqCst))
 }
 
-const _: fn() = || {
-    fn is_fault(_: Fault) {}
-    is_fault(once(|_| true));
-};
+/// What the tables come to where nothing ever goes wrong, on a database of the same kind.
+pub async fn expected_dump(like: &Fixture, records: &[(Sequence, Record)]) -> Vec<String> {
+    let reference = match like.url.as_str() {
+        "sqlite" => Fixture::sqlite(),
+        _ => Fixture::postgres(),
+    };
+    project(&reference.store().await, records, 500).await;
+    reference.dump().await
+}
+
+type Shared = (Mutex<Vec<(Sequence, Record)>>, Condvar);
 
 /// A journal in memory that grows while it is followed.
 #[derive(Clone)]
 pub struct MemoryJournal {
-    shared: Arc<(Mutex<Vec<(Sequence, Record)>>, Condvar)>,
+    shared: Arc<Shared>,
     at: usize,
     pub id: u128,
 }

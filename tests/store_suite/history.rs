@@ -161,7 +161,10 @@ impl History {
                 parent_id,
                 program_id: ProgramId(1),
                 currency,
-                name: (self.next_id % 2 == 0).then(|| "a \u{1F642} name".into()),
+                name: self
+                    .next_id
+                    .is_multiple_of(2)
+                    .then(|| "a \u{1F642} name".into()),
                 controls: Controls::default(),
             })),
         );

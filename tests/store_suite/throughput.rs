@@ -29,7 +29,7 @@ fn traffic(count: usize) -> History {
     while (history.last() as usize) < count {
         history.at = history.at.plus_ms(1);
         history.authorize(1 + history.last() as i64 % 900, Kind::Purchase, 5411);
-        if history.last() % 10 == 0 && history.authorizations.len() > 200 {
+        if history.last().is_multiple_of(10) && history.authorizations.len() > 200 {
             let place = history.authorizations.len() - 200;
             history.reverse(place);
         }
