@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod gate;
+pub mod messages;
 pub mod rig;
 pub mod switch;
 
