@@ -1,10 +1,611 @@
-//! The way in and out over real sockets, with the loops inside the test.
+//! The way in and out over real sockets, with the loops inside the test: dialects, framings, headers,
+//! repeats, order, bounds, overload, sessions and drain.
 
 mod support;
 
+use cardswitch::iso8583::{Dialect, Framing};
+use cardswitch::shard::inbox::QueueSettings;
+use std::net::{Shutdown, TcpListener};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use support::client::{Client, Language};
+use support::messages::{Naming, Purchase, borrowed};
+use support::rig::Rig;
+use support::{VISA, wait_until};
+
+/// Dialect, framing, header.
+const LANGUAGES: &[(&str, &str, &str)] = &[
+    ("iso8583-1987-ascii", "length-2-be", "none"),
+    ("iso8583-1987-ascii", "ascii-4", "none"),
+    ("iso8583-1987-ascii", "hex-4", "tpdu"),
+    ("iso8583-1987-binary", "length-2-be", "tpdu"),
+    ("iso8583-1987-binary", "length-2-bcd", "none"),
+    ("iso8583-1987-binary", "length-2-be-etx", "none"),
+    ("iso8583-1993-ascii", "length-4-be", "none"),
+    ("iso8583-1993-ascii", "length-2-be-inclusive", "none"),
+    ("iso8583-1993-binary", "length-2-le", "tpdu"),
+    ("iso8583-1993-binary", "length-3-be", "none"),
+    ("visa-base1", "length-2-be-zeros", "base1"),
+    ("mastercard-ebcdic", "zeros-length-2-be", "none"),
+    ("mastercard-ebcdic", "length-2-be", "none"),
+];
+
+/// A header as it comes, and as its answer must have it.
+fn header_and_answer(header: &str, answer_length: u16) -> (Vec<u8>, Vec<u8>) {
+    match header {
+        "tpdu" => (vec![0x60, 0, 1, 0, 9], vec![0x60, 0, 9, 0, 1]),
+        "base1" => {
+            let tail = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+            let sent = [
+                &[22, 1, 2, 0, 99, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66],
+                &tail[..],
+            ];
+            let [high, low] = answer_length.to_be_bytes();
+            let swapped = [22, 1, 2, high, low, 0x44, 0x55, 0x66, 0x11, 0x22, 0x33];
+            (sent.concat(), [&swapped, &tail[..]].concat())
+        }
+        _ => (Vec::new(), Vec::new()),
+    }
+}
+
 #[test]
-fn compiles() {
-    let rig = support::rig::Rig::start();
-    let card = rig.issue(support::VISA, 100_00);
+fn no_dialect_framing_or_header_is_left_out() {
+    for dialect in Dialect::builtin_names() {
+        assert!(LANGUAGES.iter().any(|row| row.0 == *dialect), "{dialect}");
+    }
+    for framing in Framing::names() {
+        assert!(LANGUAGES.iter().any(|row| row.1 == framing), "{framing}");
+    }
+    for header in ["none", "tpdu", "base1"] {
+        assert!(LANGUAGES.iter().any(|row| row.2 == header), "{header}");
+    }
+}
+
+/// All of them are open at once: several peers and dialects on one switch.
+#[test]
+fn each_dialect_framing_and_header_does_an_echo_an_authorization_and_a_reversal() {
+    let rig = Rig::with(2, QueueSettings::default(), 1 << 20);
+    let card = rig.issue(VISA, 100_00);
+    let mut clients: Vec<Client> = LANGUAGES
+        .iter()
+        .enumerate()
+        .map(|(number, (dialect, framing, header))| {
+            let language = Language::new(dialect, framing, header);
+            let name = format!("name = \"net{number}\"");
+            rig.connected(&language, &name).1
+        })
+        .collect();
+    for (client, (dialect, framing, header)) in clients.iter_mut().zip(LANGUAGES) {
+        let case = format!("{dialect} {framing} {header}");
+        let language = client.language.clone();
+        client.header = header_and_answer(header, 0).0;
+
+        let echo = client.manage("echo", 1);
+        let accepted = if language.is_1993() { "800" } else { "00" };
+        assert_eq!(
+            (echo.mti, echo.field(39)),
+            (language.mti(810), accepted),
+            "{case}"
+        );
+        assert_eq!(echo.field(11), "000001", "{case}");
+
+        let purchase = Purchase::of(2, 12_50);
+        let answer = client.authorize(purchase);
+        assert_eq!(answer.mti, language.mti(110), "{case}");
+        assert_eq!(answer.field(39), language.code("00"), "{case}");
+        assert_eq!(answer.field(38).len(), 6, "{case}");
+        let request = language.authorization(purchase);
+        for (field, text) in request
+            .iter()
+            .filter(|(field, _)| [2, 4, 11, 32, 37, 41].contains(field))
+        {
+            assert_eq!(answer.field(*field), text, "{case} DE{field}");
+        }
+        // Not what is the request's alone.
+        assert_eq!((answer.field(14), answer.field(43)), ("", ""), "{case}");
+        assert_eq!(rig.money(card), (100_00, 12_50), "{case}");
+        let body = answer_length(&language, &answer);
+        assert_eq!(answer.header, header_and_answer(header, body).1, "{case}");
+
+        let declined = client.authorize(Purchase::of(3, 1_000_00));
+        assert_eq!(declined.field(39), language.code("51"), "{case}");
+        assert_eq!(declined.field(38), "", "{case}");
+
+        let reversal = client.reverse(purchase, 4, Naming::OriginalData);
+        let accepted = if language.is_1993() { "400" } else { "00" };
+        assert_eq!(
+            (reversal.mti, reversal.field(39)),
+            (language.mti(410), accepted),
+            "{case}"
+        );
+        assert_eq!(
+            (reversal.field(11), reversal.field(38)),
+            ("000004", ""),
+            "{case}"
+        );
+        assert_eq!(rig.money(card), (100_00, 0), "{case}");
+    }
+}
+
+/// Header and message of an answer, in bytes: encoded anew from what was read of it.
+fn answer_length(language: &Language, answer: &support::Received) -> u16 {
+    let fields: Vec<(u8, &str)> = answer
+        .fields
+        .iter()
+        .map(|(n, text)| (*n, &**text))
+        .collect();
+    let frame = language.frame(&answer.header, answer.mti, &fields);
+    let mut bytes = bytes::BytesMut::from(&frame[..]);
+    match language.codec.cut(&mut bytes).unwrap() {
+        Some(cardswitch::iso8583::Frame::Message { header, body }) => {
+            (header.len() + body.len()) as u16
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_reversal_finds_its_original_by_each_name_that_it_may_give() {
+    for dialect in Dialect::builtin_names() {
+        let rig = Rig::start();
+        let card = rig.issue(VISA, 100_00);
+        let header = if *dialect == "visa-base1" {
+            "base1"
+        } else {
+            "none"
+        };
+        let (_, mut client) = rig.connected(&Language::new(dialect, "length-2-be", header), "");
+        let namings = [Naming::OriginalData, Naming::Rrn, Naming::StanAndLocalTime];
+        for (stan, naming) in (100..).step_by(10).zip(namings) {
+            let purchase = Purchase::of(stan, 1_00);
+            let other = Purchase::of(stan + 1, 2_00);
+            client.authorize(purchase);
+            client.authorize(other);
+            assert_eq!(rig.money(card).1, 3_00, "{dialect} {naming:?}");
+            client.reverse(purchase, stan + 5, naming);
+            assert_eq!(rig.money(card).1, 2_00, "{dialect} {naming:?}");
+            client.reverse(other, stan + 6, naming);
+            assert_eq!(rig.money(card).1, 0, "{dialect} {naming:?}");
+        }
+    }
+}
+
+#[test]
+fn a_reversal_before_its_original_wins_over_it() {
+    let rig = Rig::start();
+    let card = rig.issue(VISA, 100_00);
+    let (_, mut client) = rig.connected(&Language::default(), "");
+    let purchase = Purchase::of(1, 5_00);
+    assert_eq!(
+        client.reverse(purchase, 2, Naming::OriginalData).field(39),
+        "00"
+    );
+    assert_eq!(client.authorize(purchase).field(39), "05");
     assert_eq!(rig.money(card), (100_00, 0));
+}
+
+#[test]
+fn a_repeat_over_another_connection_gets_the_first_answer() {
+    let rig = Rig::start();
+    let card = rig.issue(VISA, 100_00);
+    let language = Language::default();
+    let (_, address) = rig.listen(&language, "");
+    let purchase = Purchase::of(1, 30_00);
+    let first = Client::connect(address).authorize(purchase);
+    assert_eq!((first.field(39), first.field(38).len()), ("00", 6));
+
+    let mut other = Client::connect(address);
+    assert_eq!(other.authorize(purchase), first);
+    let marked = language.authorization(purchase);
+    assert_eq!(other.exchange(101, &borrowed(&marked)), first);
+    assert_eq!(rig.money(card).1, 30_00);
+
+    let another_amount = other.authorize(Purchase::of(1, 31_00));
+    assert_eq!(
+        (another_amount.field(39), another_amount.field(38)),
+        ("94", "")
+    );
+    assert_eq!(rig.money(card).1, 30_00);
+}
+
+/// One write with many frames; the bound lets two be in flight. No byte comes after them.
+#[test]
+fn frames_behind_a_full_in_flight_bound_are_answered_without_new_bytes_and_in_order() {
+    let rig = Rig::start();
+    rig.issue(VISA, 100_00);
+    let (peer, mut client) = rig.connected(&Language::default(), "in_flight_max = 2");
+    client.send_bytes(&authorizations(&client.language, 1..=60));
+    for stan in 1..=60 {
+        let answer = client.receive();
+        assert_eq!(
+            (answer.field(11), answer.field(39)),
+            (&*format!("{stan:06}"), "00")
+        );
+    }
+    wait_until("all are counted", || {
+        peer.stats.messages_answered.load(Ordering::Relaxed) == 60
+    });
+    assert_eq!(peer.stats.messages_received.load(Ordering::Relaxed), 60);
+    assert_eq!(peer.stats.latency().0.iter().sum::<u64>(), 60);
+}
+
+fn authorizations(language: &Language, stans: std::ops::RangeInclusive<u32>) -> Vec<u8> {
+    let frames = stans.map(|stan| {
+        let fields = language.authorization(Purchase::of(stan, 1));
+        language.frame(&[], 100, &borrowed(&fields))
+    });
+    frames.collect::<Vec<_>>().concat()
+}
+
+/// Nothing gets durable and the queue is small: first requests wait, then the queue is full.
+#[test]
+fn overload_gets_a_quick_91_while_reversals_have_room_of_their_own() {
+    let queues = QueueSettings {
+        ordinary_max: 4,
+        reserved: 2,
+    };
+    let rig = Rig::with(1, queues, 8 << 10);
+    rig.issue(VISA, 100_00);
+    let (peer, mut client) = rig.connected(&Language::default(), "in_flight_max = 100");
+    rig.gate.close();
+    let mut waiting = 0;
+    let refused = loop {
+        waiting += 1;
+        assert!(waiting < 90, "the queue never fills");
+        let fields = client.language.authorization(Purchase::of(waiting, 1));
+        client.send(100, &borrowed(&fields));
+        if let Some(answer) = client.receive_within(Duration::from_millis(10)) {
+            break answer;
+        }
+    };
+    assert_eq!((refused.field(39), refused.field(38)), ("91", ""));
+    assert_eq!(refused.field(11), format!("{waiting:06}"));
+
+    // One read with more frames than there is room for in flight: each gets its 91, down to the last.
+    client.send_bytes(&authorizations(&client.language, 1_000..=1_299));
+    for stan in 1_000..=1_299 {
+        let answer = client.receive();
+        assert_eq!(
+            (answer.field(11), answer.field(39)),
+            (&*format!("{stan:06}"), "91")
+        );
+    }
+
+    let depth = rig.switchboard.queue_depths()[0];
+    for stan in 1..=3 {
+        let fields =
+            client
+                .language
+                .reversal(Purchase::of(stan, 1), 500 + stan, Naming::OriginalData);
+        client.send(400, &borrowed(&fields));
+        let taken = stan.min(2) as usize;
+        wait_until("the reversal is in the queue", || {
+            rig.switchboard.queue_depths()[0] == depth + taken
+        });
+    }
+    // The third found no room and is not told 91: the answer to this echo is the next to come.
+    assert_eq!(client.manage("echo", 9).mti, 810);
+
+    rig.gate.open();
+    let answers: Vec<_> = (0..waiting + 1).map(|_| client.receive()).collect();
+    assert!(answers.iter().all(|answer| answer.field(39) == "00"));
+    assert_eq!(answers.iter().filter(|answer| answer.mti == 410).count(), 2);
+    assert_eq!(peer.stats.overload_refusals.load(Ordering::Relaxed), 301);
+}
+
+#[test]
+fn a_drain_answers_what_is_in_flight_then_signs_off() {
+    let rig = Rig::start();
+    rig.issue(VISA, 100_00);
+    let (peer, mut client) = rig.connected(&Language::default(), "sign_on = \"send\"");
+    let sign_on = client.receive();
+    assert_eq!((sign_on.mti, sign_on.field(70)), (800, "001"));
+    answer_management(&mut client, &sign_on, "00");
+    assert_eq!(client.authorize(Purchase::of(1, 1_00)).field(39), "00");
+
+    rig.gate.close();
+    client.send_bytes(&authorizations(&client.language, 2..=4));
+    wait_until("all have been read", || {
+        peer.stats.messages_received.load(Ordering::Relaxed) == 5
+    });
+    rig.drain();
+    assert_eq!(
+        client.authorize(Purchase::of(5, 1)).field(39),
+        "91",
+        "takes nothing new"
+    );
+    assert_eq!(client.receive_within(Duration::from_millis(20)), None);
+    rig.gate.open();
+    for stan in ["000002", "000003", "000004"] {
+        let answer = client.receive();
+        assert_eq!((answer.field(11), answer.field(39)), (stan, "00"));
+    }
+    let sign_off = client.receive();
+    assert_eq!((sign_off.mti, sign_off.field(70)), (800, "002"));
+    answer_management(&mut client, &sign_off, "00");
+    client.wait_for_close();
+    rig.wait_for_connections();
+    assert_eq!(peer.stats.sessions_open.load(Ordering::Relaxed), 0);
+}
+
+fn answer_management(client: &mut Client, request: &support::Received, code: &str) {
+    let fields = [
+        (7, request.field(7)),
+        (11, request.field(11)),
+        (39, code),
+        (70, request.field(70)),
+    ];
+    client.send(810, &fields);
+}
+
+#[test]
+fn a_peer_that_has_said_its_last_word_still_gets_its_answers() {
+    let rig = Rig::start();
+    rig.issue(VISA, 100_00);
+    let (_, mut client) = rig.connected(&Language::default(), "");
+    client.send_bytes(&authorizations(&client.language, 1..=20));
+    client.stream.shutdown(Shutdown::Write).unwrap();
+    for _ in 1..=20 {
+        assert_eq!(client.receive().field(39), "00");
+    }
+    assert!(client.next_frame().unwrap().is_none());
+}
+
+#[test]
+fn messages_before_a_bad_frame_are_answered_before_the_connection_is_closed() {
+    let rig = Rig::start();
+    rig.issue(VISA, 100_00);
+    let language = Language::new("iso8583-1987-ascii", "ascii-4", "none");
+    let (peer, mut client) = rig.connected(&language, "");
+    let mut bytes = authorizations(&language, 1..=2);
+    bytes.extend(b"GET / HTTP/1.1\r\n\r\n");
+    client.send_bytes(&bytes);
+    assert_eq!(client.receive().field(11), "000001");
+    assert_eq!(client.receive().field(11), "000002");
+    client.wait_for_close();
+    assert_eq!(peer.stats.frame_errors.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_malformed_request_is_answered_30_and_what_is_no_request_is_not_answered() {
+    let rig = Rig::start();
+    let (peer, mut client) = rig.connected(&Language::default(), "");
+    let good = client.language.authorization(Purchase::of(7, 1));
+    let without = |field: u8| -> Vec<(u8, &str)> {
+        let fields = borrowed(&good).into_iter();
+        fields.filter(|(number, _)| *number != field).collect()
+    };
+    let framed = |body: &[u8]| [&(body.len() as u16).to_be_bytes(), body].concat();
+    let body = client.language.frame(&[], 100, &borrowed(&good))[2..].to_vec();
+    let cut_short = body[..body.len() - 20].to_vec();
+    let too_long = [&body[..], b"more"].concat();
+    // The amount begins behind MTI 4, bitmap 16, DE2 2 + 16, DE3 6.
+    let mut bad_amount = body.clone();
+    bad_amount[44] = b'x';
+    for (what, frame) in [
+        ("cut short", framed(&cut_short)),
+        ("too long", framed(&too_long)),
+        ("letters in the amount", framed(&bad_amount)),
+        ("no amount", client.language.frame(&[], 100, &without(4))),
+        (
+            "no processing code",
+            client.language.frame(&[], 100, &without(3)),
+        ),
+        ("no card", client.language.frame(&[], 100, &without(2))),
+    ] {
+        client.send_bytes(&frame);
+        let answer = client.receive();
+        let told = (
+            answer.mti,
+            answer.field(11),
+            answer.field(39),
+            answer.field(38),
+        );
+        assert_eq!(told, (110, "000007", "30", ""), "{what}");
+    }
+    let mut unknown_month = good.clone();
+    unknown_month.iter_mut().for_each(|(field, text)| {
+        if *field == 14 {
+            *text = "3113".into();
+        }
+    });
+    assert_eq!(
+        client.exchange(100, &borrowed(&unknown_month)).field(39),
+        "30"
+    );
+
+    client.send_bytes(&framed(b"no message at all"));
+    client.send_bytes(&client.language.frame(&[], 100, &without(11)));
+    client.send_bytes(&framed(&[&b"1100"[..], &body[4..]].concat()));
+    for never_answered in [110, 130, 140, 410, 430, 440, 810, 840] {
+        client.send(never_answered, &borrowed(&good));
+    }
+    assert_eq!(client.manage("echo", 8).field(11), "000008");
+    assert_eq!(peer.stats.format_errors.load(Ordering::Relaxed), 10);
+}
+
+#[test]
+fn a_message_that_is_not_decided_here_is_declined_and_can_be_matched() {
+    let rig = Rig::start();
+    let (_, mut client) = rig.connected(&Language::default(), "");
+    let fields = client.language.authorization(Purchase::of(7, 1));
+    for (mti, response) in [(120, 130), (200, 210), (302, 312), (620, 630)] {
+        let answer = client.exchange(mti, &borrowed(&fields));
+        let told = (
+            answer.mti,
+            answer.field(39),
+            answer.field(11),
+            answer.field(37),
+        );
+        assert_eq!(told, (response, "40", "000007", "632800000007"));
+    }
+}
+
+#[test]
+fn a_peer_that_has_to_sign_on_does_no_business_before() {
+    let rig = Rig::start();
+    let card = rig.issue(VISA, 100_00);
+    let (_, mut client) = rig.connected(&Language::default(), "sign_on = \"required\"");
+    assert_eq!(client.authorize(Purchase::of(1, 1_00)).field(39), "91");
+    let reversal = client
+        .language
+        .reversal(Purchase::of(1, 1_00), 2, Naming::OriginalData);
+    client.send(400, &borrowed(&reversal));
+    client.send(420, &borrowed(&reversal));
+    // Neither reversal is answered: the next to come is the answer to the echo.
+    let echo = client.manage("echo", 3);
+    assert_eq!((echo.mti, echo.field(39)), (810, "00"));
+    assert_eq!(client.manage("sign_on", 4).field(39), "00");
+    assert_eq!(client.authorize(Purchase::of(1, 1_00)).field(39), "00");
+    assert_eq!(client.manage("sign_off", 5).field(39), "00");
+    assert_eq!(client.authorize(Purchase::of(6, 1_00)).field(39), "91");
+    assert_eq!(rig.money(card).1, 1_00);
+}
+
+#[test]
+fn network_management_that_we_do_not_do_is_declined() {
+    let rig = Rig::start();
+    let (_, mut client) = rig.connected(&Language::default(), "sign_on = \"none\"");
+    for function in ["key_exchange", "advice_recovery_start", "sign_on"] {
+        assert_eq!(client.manage(function, 1).field(39), DECLINED, "{function}");
+    }
+    let unknown = client.exchange(800, &[(7, "1124031500"), (11, "000002"), (70, "999")]);
+    assert_eq!(unknown.field(39), DECLINED);
+    let nothing = client.exchange(800, &[(7, "1124031500"), (11, "000003")]);
+    assert_eq!(nothing.field(39), DECLINED);
+    assert_eq!(client.manage("cut_over", 4).field(39), "00");
+}
+
+/// DE39 for a network management function that is not carried out.
+const DECLINED: &str = "12";
+
+#[test]
+fn a_declined_sign_on_ends_the_connection() {
+    let rig = Rig::start();
+    let (_, mut client) = rig.connected(&Language::default(), "sign_on = \"send\"");
+    let sign_on = client.receive();
+    // A notification, and an answer to something that we never asked, change nothing.
+    client.send(
+        840,
+        &[(7, "1124031500"), (11, sign_on.field(11)), (70, "001")],
+    );
+    client.send(
+        810,
+        &[(7, "1124031500"), (11, "999999"), (39, "05"), (70, "001")],
+    );
+    assert_eq!(client.manage("echo", 1).field(39), "00");
+    answer_management(&mut client, &sign_on, "05");
+    client.wait_for_close();
+}
+
+#[test]
+fn an_empty_frame_is_answered_once_where_configured_and_else_never() {
+    let rig = Rig::start();
+    for framing in [
+        "length-2-be",
+        "length-2-be-etx",
+        "ascii-4",
+        "length-2-be-inclusive",
+    ] {
+        let language = Language::new("iso8583-1987-ascii", framing, "none");
+        let mut empty = bytes::BytesMut::new();
+        language.codec.put_keep_alive(&mut empty);
+        let name = format!("name = \"{}\"", framing.trim_start_matches("length-"));
+        let (_, mut silent) = rig.connected(&language, &name);
+        silent.send_bytes(&empty.repeat(3));
+        assert_eq!(silent.manage("echo", 1).mti, 810, "{framing}");
+
+        let (_, mut polite) =
+            rig.connected(&language, &format!("{name}\nanswer_keep_alive = true"));
+        polite.send_bytes(&empty.repeat(3));
+        for _ in 0..3 {
+            let frame = polite.next_frame().unwrap().unwrap();
+            assert_eq!(frame, cardswitch::iso8583::Frame::KeepAlive, "{framing}");
+        }
+        assert_eq!(polite.manage("echo", 1).mti, 810, "{framing}");
+    }
+}
+
+#[test]
+fn a_message_that_the_network_gave_back_is_not_answered() {
+    let rig = Rig::start();
+    let language = Language::new("visa-base1", "length-2-be-zeros", "base1");
+    let (peer, mut client) = rig.connected(&language, "");
+    let usual = client.header.clone();
+    let mut reject = vec![26, 1, 2];
+    reject.resize(26, 0);
+    client.header = [&reject[..], &usual].concat();
+    let echo = language.management("echo", 1);
+    client.send(800, &borrowed(&echo));
+    client.header = usual;
+    assert_eq!(client.manage("echo", 2).field(11), "000002");
+    assert_eq!(peer.stats.format_errors.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_connector_connects_again_and_signs_on_again() {
+    let rig = Rig::start();
+    rig.issue(VISA, 100_00);
+    let network = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = network.local_addr().unwrap();
+    let (peer, _) = rig.open(&format!(
+        "name = \"out\"\nconnect = \"{address}\"\nsign_on = \"send\""
+    ));
+    for round in 1..=3 {
+        let (stream, _) = network.accept().unwrap();
+        let mut client = Client::over(Language::default(), stream);
+        let sign_on = client.receive();
+        assert_eq!((sign_on.mti, sign_on.field(70)), (800, "001"));
+        assert_eq!(client.authorize(Purchase::of(round, 1)).field(39), "91");
+        answer_management(&mut client, &sign_on, "00");
+        assert_eq!(client.authorize(Purchase::of(round, 1)).field(39), "00");
+    }
+    // The port is closed for a while, and open again.
+    drop(network);
+    wait_until("the last connection has ended", || {
+        peer.stats.sessions_open.load(Ordering::Relaxed) == 0
+    });
+    let network = TcpListener::bind(address).unwrap();
+    let (stream, _) = network.accept().unwrap();
+    assert_eq!(
+        Client::over(Language::default(), stream)
+            .receive()
+            .field(70),
+        "001"
+    );
+    assert_eq!(peer.stats.sessions_total.load(Ordering::Relaxed), 4);
+}
+
+#[test]
+fn a_connector_keeps_as_many_connections_as_it_is_told() {
+    let rig = Rig::start();
+    let network = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = network.local_addr().unwrap();
+    rig.open(&format!(
+        "name = \"out\"\nconnect = \"{address}\"\nconnections = 3"
+    ));
+    let mut clients: Vec<Client> = (0..3)
+        .map(|_| Client::over(Language::default(), network.accept().unwrap().0))
+        .collect();
+    for client in &mut clients {
+        assert_eq!(client.manage("echo", 1).field(39), "00");
+    }
+}
+
+#[test]
+fn no_more_connections_are_taken_than_configured() {
+    let rig = Rig::start();
+    let (peer, address) = rig.listen(&Language::default(), "connections_max = 2");
+    let mut first = Client::connect(address);
+    let mut second = Client::connect(address);
+    assert_eq!(first.manage("echo", 1).mti, 810);
+    assert_eq!(second.manage("echo", 1).mti, 810);
+    Client::connect(address).wait_for_close();
+    assert_eq!(peer.stats.sessions_refused.load(Ordering::Relaxed), 1);
+    assert_eq!(peer.stats.sessions_open.load(Ordering::Relaxed), 2);
+    drop(first);
+    wait_until("a place is free again", || {
+        peer.stats.sessions_open.load(Ordering::Relaxed) == 1
+    });
+    assert_eq!(Client::connect(address).manage("echo", 1).mti, 810);
 }

@@ -136,6 +136,10 @@ impl<'p> Exchange<'p> {
         if mti.response().is_none() {
             return;
         }
+        if !message.has(11) {
+            // Whoever asked could not tell what an answer is for.
+            return self.note_format_error(&"DE11 is missing");
+        }
         if !self.session.takes_business() {
             // A reversal or an advice is never told 91: unanswered, the network repeats it.
             if mti.class() != 4 && mti.function() != 2 {

@@ -9,7 +9,6 @@ use crate::iso8583::{Dialect, FrameCodec, SpecError};
 use crate::security::{PanIndex, Vault};
 use crate::shard::switchboard::Switchboard;
 use arrayvec::ArrayString;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -173,7 +172,7 @@ async fn accept(
         match accepted {
             Ok((stream, address)) => {
                 let Some(place) = Place::take(&peer) else {
-                    refuse(&peer, address);
+                    refuse(&peer, &address);
                     continue;
                 };
                 tasks.spawn(one_session(place, stream, drain.clone()));
@@ -188,7 +187,7 @@ async fn accept(
 }
 
 /// The first one too many is worth a line; all are counted.
-fn refuse(peer: &Peer, address: SocketAddr) {
+fn refuse(peer: &Peer, address: &dyn std::fmt::Display) {
     if peer.stats.sessions_refused.fetch_add(1, Ordering::Relaxed) == 0 {
         let open = peer.settings.connections_max;
         tracing::warn!(network = %peer.settings.name, peer = %address, open, "refused a connection: `connections_max` are open (further ones are counted only)");

@@ -1,6 +1,7 @@
 //! A card network in miniature: one blocking connection that speaks a dialect over a framing.
 
 use super::DEADLINE;
+use super::messages::{Naming, Purchase, borrowed};
 use bytes::BytesMut;
 use cardswitch::iso8583::{Dialect, Encoder, Frame, FrameCodec, Message, Mti};
 use std::collections::BTreeMap;
@@ -108,6 +109,24 @@ impl Client {
     pub fn exchange(&mut self, mti: u16, fields: &[(u8, &str)]) -> Received {
         self.send(mti, fields);
         self.receive()
+    }
+
+    /// Authorizes a purchase.
+    pub fn authorize(&mut self, purchase: Purchase) -> Received {
+        let fields = self.language.authorization(purchase);
+        self.exchange(self.language.mti(100), &borrowed(&fields))
+    }
+
+    /// Reverses it, under a STAN of the reversal's own.
+    pub fn reverse(&mut self, purchase: Purchase, stan: u32, naming: Naming) -> Received {
+        let fields = self.language.reversal(purchase, stan, naming);
+        self.exchange(self.language.mti(400), &borrowed(&fields))
+    }
+
+    /// Asks for a network management function.
+    pub fn manage(&mut self, function: &str, stan: u32) -> Received {
+        let fields = self.language.management(function, stan);
+        self.exchange(self.language.mti(800), &borrowed(&fields))
     }
 
     /// The next message; panics when none comes.

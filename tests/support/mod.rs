@@ -7,6 +7,7 @@
 pub mod api;
 pub mod client;
 pub mod gate;
+pub mod messages;
 pub mod rig;
 pub mod switch;
 

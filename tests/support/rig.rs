@@ -51,13 +51,20 @@ impl ReplySink for Waiting {
 
 impl Rig {
     pub fn start() -> Rig {
-        Rig::with(1, QueueSettings::default(), Settings::default())
+        Rig::with(1, QueueSettings::default(), 1 << 20)
     }
 
-    pub fn with(shards: usize, queues: QueueSettings, journal: Settings) -> Rig {
+    /// `pending_limit_bytes` may wait for the disk until the loops have to wait too.
+    pub fn with(shards: usize, queues: QueueSettings, pending_limit_bytes: u64) -> Rig {
         let gate = Arc::new(Gate::default());
         let storage = GatedStorage::new(gate.clone());
-        let (journal, _) = Journal::open(storage, &journal, 7).unwrap();
+        let settings = Settings {
+            segment_size_bytes: 4 << 20,
+            pending_limit_bytes,
+            reserve_bytes: 0,
+            ..Settings::default()
+        };
+        let (journal, _) = Journal::open(storage, &settings, 7).unwrap();
         let journal = journal.start(Box::new(|error| panic!("{error}"))).unwrap();
         let folder = TempDir::new().unwrap();
         let vault = Vault::open(folder.path(), &VaultSettings::default()).unwrap();
@@ -257,8 +264,9 @@ impl Rig {
     /// Waits until every connection has ended; it must have been told to drain.
     pub fn wait_for_connections(&self) {
         self.tasks.close();
-        let wait = tokio::time::timeout(super::DEADLINE, self.tasks.wait());
-        let ended = self.runtime.block_on(async { wait.await });
+        let ended = self
+            .runtime
+            .block_on(async { tokio::time::timeout(super::DEADLINE, self.tasks.wait()).await });
         ended.expect("connections that do not end");
     }
 }

@@ -1,0 +1,179 @@
+//! The messages that the tests send, in the words of each dialect.
+
+use super::VISA;
+use super::client::Language;
+
+pub type Fields = Vec<(u8, String)>;
+
+/// What tells one authorization from another.
+#[derive(Clone, Copy)]
+pub struct Purchase {
+    pub pan: &'static str,
+    pub stan: u32,
+    pub amount_minor: u64,
+}
+
+impl Purchase {
+    pub fn of(stan: u32, amount_minor: u64) -> Purchase {
+        Purchase {
+            pan: VISA,
+            stan,
+            amount_minor,
+        }
+    }
+
+    fn rrn(&self) -> String {
+        format!("6328{:08}", self.stan)
+    }
+}
+
+/// By what a reversal names its original.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming {
+    /// DE90 or DE56 only.
+    OriginalData,
+    /// DE37 only.
+    Rrn,
+    /// The original's own STAN and local time only.
+    StanAndLocalTime,
+}
+
+impl Language {
+    pub fn is_1993(&self) -> bool {
+        self.dialect.version() == 1
+    }
+
+    /// MTI of this dialect for one of 1987.
+    pub fn mti(&self, of_1987: u16) -> u16 {
+        match (self.is_1993(), of_1987) {
+            (false, mti) => mti,
+            (true, 800) => 1804,
+            (true, 810) => 1814,
+            (true, mti) => mti + 1_000,
+        }
+    }
+
+    /// Code of this dialect in DE39 for one of 1987.
+    pub fn code(&self, of_1987: &'static str) -> &'static str {
+        match (self.is_1993(), of_1987) {
+            (false, code) => code,
+            (true, "00") => "000",
+            (true, "51") => "116",
+            (true, "94") => "913",
+            (true, other) => panic!("no code for {other}"),
+        }
+    }
+
+    pub fn authorization(&self, purchase: Purchase) -> Fields {
+        let name = self.dialect.name();
+        let (time, date) = local_time(purchase.stan);
+        let mut fields = vec![
+            (2, purchase.pan.into()),
+            (3, "000000".into()),
+            (4, format!("{:012}", purchase.amount_minor)),
+            (7, format!("1124{time}")),
+            (11, format!("{:06}", purchase.stan)),
+        ];
+        if self.is_1993() {
+            fields.extend([
+                (12, format!("26{date}{time}")),
+                (14, "3112".into()),
+                (22, "510101510141".into()),
+                (24, "100".into()),
+                (26, "5411".into()),
+            ]);
+        } else {
+            let entry_mode = if name == "visa-base1" { "0510" } else { "051" };
+            fields.extend([
+                (12, time),
+                (13, date),
+                (14, "3112".into()),
+                (18, "5411".into()),
+                (22, entry_mode.into()),
+            ]);
+        }
+        fields.extend([
+            (32, "12345".into()),
+            (37, purchase.rrn()),
+            (41, "TERM0001".into()),
+            (42, "MERCHANT0000001".into()),
+            (43, self.merchant()),
+            (49, "840".into()),
+        ]);
+        fields
+    }
+
+    /// DE43 of a shop in Germany.
+    pub fn merchant(&self) -> String {
+        match self.dialect.name() {
+            "visa-base1" => format!("{:25}{:13}DE", "Corner Shop", "Berlin"),
+            "mastercard-ebcdic" => format!("{:22} {:13} DEU", "Corner Shop", "Berlin"),
+            _ if self.is_1993() => format!(
+                "Corner Shop\\Main Street 1\\Berlin\\{:10}{:3}DEU",
+                "10115", "BE"
+            ),
+            _ => format!("{:22}{:16}DE", "Corner Shop", "Berlin"),
+        }
+    }
+
+    /// A reversal of `purchase` with a STAN and a time of its own.
+    pub fn reversal(&self, purchase: Purchase, stan: u32, naming: Naming) -> Fields {
+        let by_local_time = naming == Naming::StanAndLocalTime;
+        let own_stan = if by_local_time { purchase.stan } else { stan };
+        let (own_time, _) = local_time(stan);
+        let (time, date) = local_time(own_stan);
+        let mut fields = vec![
+            (2, purchase.pan.to_owned()),
+            (3, "000000".into()),
+            (4, format!("{:012}", purchase.amount_minor)),
+            (7, format!("1125{own_time}")),
+            (11, format!("{own_stan:06}")),
+        ];
+        if self.is_1993() {
+            fields.push((12, format!("26{date}{time}")));
+            fields.extend([(24, "400".into()), (25, "4000".into())]);
+        } else {
+            fields.extend([(12, time), (13, date)]);
+        }
+        fields.push((32, "12345".into()));
+        if naming == Naming::Rrn {
+            fields.push((37, purchase.rrn()));
+        }
+        fields.extend([(41, "TERM0001".into()), (49, "840".into())]);
+        if naming == Naming::OriginalData {
+            let (time, date) = local_time(purchase.stan);
+            let stan = purchase.stan;
+            fields.push(if self.is_1993() {
+                (56, format!("1100{stan:06}26{date}{time}0512345"))
+            } else {
+                (90, format!("0100{stan:06}1124{time}{:011}{:011}", 12345, 0))
+            });
+        }
+        fields
+    }
+
+    /// A network management request: function by its name in the dialect file.
+    pub fn management(&self, function: &str, stan: u32) -> Fields {
+        let code = self.dialect.network_management_code(function).unwrap();
+        let mut fields = vec![(7, "1124031500".into()), (11, format!("{stan:06}"))];
+        if self.is_1993() {
+            fields.push((12, "261124031500".into()));
+        }
+        fields.push((self.dialect.network_management_field(), code.into()));
+        fields
+    }
+}
+
+/// Time and date of a terminal, another for each STAN.
+fn local_time(stan: u32) -> (String, String) {
+    let (hour, minute, second) = (stan / 3_600 % 24, stan / 60 % 60, stan % 60);
+    (format!("{hour:02}{minute:02}{second:02}"), "1124".into())
+}
+
+/// Borrowed, as [`Client::send`](super::Client::send) takes them.
+pub fn borrowed(fields: &Fields) -> Vec<(u8, &str)> {
+    fields
+        .iter()
+        .map(|(field, text)| (*field, &**text))
+        .collect()
+}
