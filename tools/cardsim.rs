@@ -411,12 +411,10 @@ impl Seed {
     }
 }
 
-fn seed_with_progress(
-    api: &str,
-    key: Option<&str>,
-    options: &SeedOptions,
-) -> Result<Vec<SimCard>> {
-    let key = key.map(str::to_owned).or_else(|| std::env::var("CARDSWITCH_API_KEY").ok());
+fn seed_with_progress(api: &str, key: Option<&str>, options: &SeedOptions) -> Result<Vec<SimCard>> {
+    let key = key
+        .map(str::to_owned)
+        .or_else(|| std::env::var("CARDSWITCH_API_KEY").ok());
     let key = key.context("give --key, or set CARDSWITCH_API_KEY")?;
     let bar = progress_bar(false, Some(options.count as u64));
     bar.set_message("creating cards");
