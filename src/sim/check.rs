@@ -351,7 +351,3 @@ pub fn name(message: &Message<'_>) -> String {
     }
     name
 }
-
-#[cfg(test)]
-#[path = "check_tests.rs"]
-mod tests;

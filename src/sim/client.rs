@@ -135,6 +135,7 @@ pub struct Client<S: Script> {
     /// Keys answered of late, by STAN, to tell an answer given twice from a stray one.
     settled: Vec<(u8, u32, Rrn)>,
     exhausted: bool,
+    heard_at: Option<Instant>,
     clock: WallClock,
 }
 
@@ -157,6 +158,7 @@ impl<S: Script> Client<S> {
             header: plan.codec.header.answer(&[]),
             settled: vec![(0, 0, [0; 12]); SETTLED],
             exhausted: false,
+            heard_at: None,
             clock: WallClock::default(),
             plan,
         }
@@ -174,7 +176,7 @@ impl<S: Script> Client<S> {
         W: AsyncWrite + Unpin,
     {
         let stop = self.plan.stop.clone();
-        let alarm = tokio::time::sleep_until(self.plan.until.unwrap_or_else(far_future));
+        let alarm = tokio::time::sleep_until(self.next_alarm(Instant::now()));
         tokio::pin!(alarm);
         let mut sending = true;
         loop {
@@ -201,7 +203,13 @@ impl<S: Script> Client<S> {
                     Err(error) => { self.lose(&error); break }
                 },
                 () = self.plan.pace.wait(due.unwrap_or(now)), if due.is_some() => {}
-                () = &mut alarm, if !alarm.is_elapsed() => if !sending { break },
+                () = &mut alarm => {
+                    let now = Instant::now();
+                    if !sending || self.is_stuck(now) {
+                        break;
+                    }
+                    alarm.as_mut().reset(self.next_alarm(now));
+                }
                 () = stop.cancelled(), if sending => {}
             }
         }
@@ -216,6 +224,21 @@ impl<S: Script> Client<S> {
                 .count
                 .is_some_and(|count| self.tally.sent >= count)
             || self.plan.until.is_some_and(|until| now >= until)
+    }
+
+    /// When to look at the time again: at the end, and to see whether answers still come.
+    fn next_alarm(&self, now: Instant) -> Instant {
+        let check = now + self.plan.grace;
+        self.plan
+            .until
+            .filter(|until| *until > now)
+            .map_or(check, |until| until.min(check))
+    }
+
+    /// No room to send, and no answer for as long as answers are waited for.
+    fn is_stuck(&self, now: Instant) -> bool {
+        let heard_lately = self.heard_at.is_some_and(|at| now < at + self.plan.grace);
+        self.in_flight.is_full() && !heard_lately
     }
 
     /// Writes all messages that are due and have room; gives when the next is due, if only time
@@ -250,6 +273,7 @@ impl<S: Script> Client<S> {
 
     /// Takes in all whole frames; `false` when the stream is no longer one of frames.
     fn receive(&mut self, now: Instant) -> Result<bool, SimError> {
+        self.heard_at = Some(now);
         loop {
             match self.plan.codec.cut(&mut self.input) {
                 Ok(None) => return Ok(true),
@@ -399,10 +423,6 @@ async fn read_some<R: AsyncRead + Unpin>(reader: &mut R, input: &mut BytesMut) -
     }
 }
 
-fn far_future() -> Instant {
-    Instant::now() + Duration::from_secs(86_400 * 365)
-}
-
 /// UTC by the second, read from the system at most every 10 ms.
 #[derive(Default)]
 pub struct WallClock {
@@ -437,3 +457,7 @@ pub fn unix_time() -> Duration {
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default()
 }
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -15,10 +15,11 @@ use super::{
     check::{Codes, Findings, Verdict},
     client::unix_time,
     keys::Stamp,
+    mix::Mix,
     network::{connect, manage},
     random::Random,
     report::Malformed,
-    traffic::{Generator, Mix, Outgoing},
+    traffic::{Generator, Outgoing},
     wire::Wire,
 };
 use crate::iso8583::{Frame, Message};
@@ -190,7 +191,6 @@ fn spoiled_frame(
         // Too long even for the framing: send the body alone, whose first bytes are no length.
         frame.clear();
         frame.extend_from_slice(&body);
-        frame.advance(0);
     }
     frame
 }

@@ -12,8 +12,11 @@ mod in_flight;
 mod keys;
 mod malformed;
 pub mod merchants;
+mod mix;
 pub mod network;
 mod pace;
+mod places;
+mod player;
 mod random;
 pub mod record;
 pub mod replay;
@@ -24,11 +27,11 @@ pub mod traffic;
 mod wire;
 
 pub use cards::{CardFileError, Profile, SimCard};
+pub use mix::Mix;
 pub use network::{NetworkOptions, Progress, run_network};
 pub use replay::{ReplayOptions, ReplayReport, run_replay};
 pub use report::NetworkReport;
 pub use seed::{SeedError, SeedOptions, seed};
-pub use traffic::Mix;
 
 use crate::iso8583::{EncodeError, FrameError};
 

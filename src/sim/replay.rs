@@ -10,7 +10,7 @@ use std::{
 
 use bytes::BytesMut;
 use serde::Serialize;
-use tokio::time::Instant;
+use tokio::{net::TcpStream, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -189,12 +189,7 @@ pub async fn run_replay(
             "the capture holds no request of this dialect; are dialect and framing right?";
         return Err(SimError::Options(problem.to_owned()));
     }
-    let mut shares = vec![Vec::new(); options.connections.max(1)];
-    for request in requests {
-        let at = share(&options.dialect, &request, shares.len());
-        shares[at].push(request);
-    }
-    shares.retain(|share| !share.is_empty());
+    let shares = shares(&options, requests);
     let wire = Arc::new(Wire::new(options.dialect.clone(), Arc::new([]))?);
     let mut streams = Vec::new();
     for at in 0..shares.len() {
@@ -213,28 +208,20 @@ pub async fn run_replay(
     let counters = Arc::new(Counters::default());
     let total: usize = shares.iter().map(Vec::len).sum();
     let mut tasks = tokio::task::JoinSet::new();
-    for (at, (requests, (mut stream, input))) in shares.into_iter().zip(streams).enumerate() {
+    for (at, (requests, (stream, input))) in shares.into_iter().zip(streams).enumerate() {
         // Each connection sends its part of the rate, so that all end together.
         let part = requests.len() as f64 / total as f64;
         let plan = plan(&options, start, at, part, &beats[at]);
         let script = Replayer::new(&options, requests, Keys::new(run, at));
-        let (wire, options, counters) = (wire.clone(), options.clone(), counters.clone());
-        tasks.spawn(async move {
-            let mut client = Client::new(script, options.dialect.clone(), plan, input);
-            let (mut reader, mut writer) = stream.split();
-            let mut shown = (0, 0);
-            let show = |tally: &mut Tally, _: &mut Replayer, _: usize| {
-                counters.add(tally, &mut shown);
-            };
-            client.run(&mut reader, &mut writer, show).await?;
-            if options.sign_on && client.tally.lost.is_none() {
-                let mut input = BytesMut::new();
-                let codec = options.codec;
-                // A peer that does not answer a sign-off any more is no finding.
-                let _ = manage("sign_off", 0, &mut stream, &mut input, &wire, codec).await;
-            }
-            Ok::<_, SimError>((client.tally, client.script))
-        });
+        let client = Client::new(script, options.dialect.clone(), plan, input);
+        let sign_off = options.sign_on.then(|| wire.clone());
+        tasks.spawn(play(
+            client,
+            stream,
+            options.codec,
+            sign_off,
+            counters.clone(),
+        ));
     }
     let mut report = ReplayReport {
         skipped,
@@ -263,6 +250,38 @@ pub async fn run_replay(
     report.latency_us = Quantiles::of(&latency);
     report.sender_lateness_us = Quantiles::of(&lateness);
     Ok(report)
+}
+
+/// The requests of each connection.
+fn shares(options: &ReplayOptions, requests: Vec<Recorded>) -> Vec<Vec<Recorded>> {
+    let mut shares = vec![Vec::new(); options.connections.max(1)];
+    for request in requests {
+        let at = share(&options.dialect, &request, shares.len());
+        shares[at].push(request);
+    }
+    shares.retain(|share| !share.is_empty());
+    shares
+}
+
+async fn play(
+    mut client: Client<Replayer>,
+    mut stream: TcpStream,
+    codec: FrameCodec,
+    sign_off: Option<Arc<Wire>>,
+    counters: Arc<Counters>,
+) -> Result<(Tally, Replayer), SimError> {
+    let (mut reader, mut writer) = stream.split();
+    let mut shown = (0, 0);
+    let show = |tally: &mut Tally, _: &mut Replayer, _: usize| counters.add(tally, &mut shown);
+    client.run(&mut reader, &mut writer, show).await?;
+    if let Some(wire) = sign_off
+        && client.tally.lost.is_none()
+    {
+        let mut input = BytesMut::new();
+        // A peer that does not answer a sign-off any more is no finding.
+        let _ = manage("sign_off", 0, &mut stream, &mut input, &wire, codec).await;
+    }
+    Ok((client.tally, client.script))
 }
 
 impl ReplayReport {

@@ -10,11 +10,12 @@ use super::{
     cards::SimCard,
     keys::{Rrn, Stamp, luhn_digit},
     merchants::{COUNTRIES, Channel, Currency, MERCHANTS, Merchant},
+    places::field_bytes,
     traffic::{Kind, Outgoing, Payment, Twist},
 };
 use crate::iso8583::{
-    Dialect, EncodeError, Encoder, Message, Mti,
-    mapping::{DateTimeLayout, Location, OriginalData},
+    Dialect, EncodeError, Encoder, Mti,
+    mapping::{DateTimeLayout, OriginalData},
 };
 
 /// A fact, to be written into one field.
@@ -430,36 +431,6 @@ fn verifications(dialect: &Arc<Dialect>, cards: &[SimCard]) -> Result<Vec<Verifi
         })
     });
     wire.collect()
-}
-
-/// The wire bytes of one field, built from its parts.
-fn field_bytes(
-    dialect: &Arc<Dialect>,
-    field: u8,
-    parts: &[(&Location, &str)],
-    what: &'static str,
-) -> Result<Vec<u8>, SimError> {
-    let mut out = BytesMut::new();
-    let mti = Mti::new(u16::from(dialect.version()) * 1000 + 100);
-    let mut encoder = Encoder::new(dialect, &mut out, mti);
-    let here: Vec<_> = parts.iter().filter(|(at, _)| at.field == field).collect();
-    let written = match here.as_slice() {
-        [(at, text)] if at.path.is_empty() => encoder.text(field, text).map(drop),
-        here => {
-            let parts: Vec<_> = here.iter().map(|(at, text)| (&*at.path, *text)).collect();
-            encoder.parts(field, &parts).map(drop)
-        }
-    };
-    written.map_err(|source| SimError::Encode {
-        dialect: dialect.name().to_owned(),
-        what,
-        source,
-    })?;
-    encoder.finish();
-    // What was just encoded with a dialect parses with it.
-    let message = Message::parse(dialect, &out).ok();
-    let raw = message.as_ref().and_then(|message| message.raw(field));
-    Ok(raw.unwrap_or_default().to_vec())
 }
 
 /// The PAN that a payment shows.
