@@ -277,7 +277,7 @@ pub async fn start(config: &Config, start: Start) -> Result<Node> {
     let core = tokio::task::spawn_blocking(move || start_core(&for_core)).await??;
     let projection = start_projection(config, &core).await?;
     let networks = start_networks(config, &core).await?;
-    gate.open(api_state(config, start, &core, &networks)?);
+    gate.open(api_state(config, start, &core, &projection, &networks)?);
     Ok(Node {
         core,
         projection,
@@ -289,6 +289,7 @@ pub async fn start(config: &Config, start: Start) -> Result<Node> {
 /// The follower that fills the SQL tables.
 struct Projection {
     store: Store,
+    lag: Arc<ProjectionLag>,
     stop: CancellationToken,
     follower: JoinHandle<()>,
 }
@@ -301,7 +302,7 @@ async fn start_projection(config: &Config, core: &Core) -> Result<Projection> {
         source,
         store.clone(),
         FollowSettings::default(),
-        lag,
+        lag.clone(),
         stop.clone(),
     );
     let follower = tokio::spawn(async move {
@@ -310,6 +311,7 @@ async fn start_projection(config: &Config, core: &Core) -> Result<Projection> {
     });
     Ok(Projection {
         store,
+        lag,
         stop,
         follower,
     })
@@ -343,7 +345,13 @@ async fn start_http(config: &Config, gate: Gate) -> Result<Http> {
     })
 }
 
-fn api_state(config: &Config, start: Start, core: &Core, networks: &Networks) -> Result<ApiState> {
+fn api_state(
+    config: &Config,
+    start: Start,
+    core: &Core,
+    projection: &Projection,
+    networks: &Networks,
+) -> Result<ApiState> {
     let peers = networks.peers.clone();
     let response_codes = move |network: &str, reason: Option<DeclineReason>| {
         let map = &peers
@@ -364,6 +372,9 @@ fn api_state(config: &Config, start: Start, core: &Core, networks: &Networks) ->
         switchboard: core.switchboard.clone(),
         journal: core.journal.handle(),
         vault: core.vault.clone(),
+        store: projection.store.clone(),
+        lag: projection.lag.clone(),
+        cut_over: jiff::civil::Time::midnight(),
         root_key: start.root_key,
         sandbox: config.sandbox.enabled,
         response_codes: Box::new(response_codes),
