@@ -43,9 +43,9 @@ pub fn register(
 }
 
 /// One number with its labels.
-type Sample<'a> = (Vec<(&'a str, String)>, u64);
+pub(super) type Sample<'a> = (Vec<(&'a str, String)>, u64);
 
-fn encode(
+pub(super) fn encode(
     encoder: &mut DescriptorEncoder,
     (name, help, kind): (&str, &str, MetricType),
     samples: &[Sample],

@@ -16,6 +16,7 @@ mod idempotency;
 mod issue;
 mod list;
 mod metrics;
+mod network_metrics;
 mod programs;
 mod reveal;
 mod routes;
@@ -57,6 +58,8 @@ pub struct Wiring {
     pub response_codes: ResponseCodes,
     /// With what others have registered; the interface adds its own.
     pub metrics: prometheus_client::registry::Registry,
+    /// The counters of each network, by its name.
+    pub networks: Vec<(String, Arc<crate::network::stats::NetworkStats>)>,
 }
 
 /// Everything that a request may need; shared by all.
@@ -94,6 +97,7 @@ impl ApiState {
             None => None,
         };
         let mut metrics = wiring.metrics;
+        metrics.register_collector(Box::new(network_metrics::Networks(wiring.networks)));
         metrics::register(
             &mut metrics,
             &wiring.switchboard,

@@ -379,6 +379,11 @@ fn api_state(
         sandbox: config.sandbox.enabled,
         response_codes: Box::new(response_codes),
         metrics: prometheus_client::registry::Registry::default(),
+        networks: networks
+            .peers
+            .iter()
+            .map(|peer| (peer.settings.name.clone(), peer.stats.clone()))
+            .collect(),
     })?)
 }
 

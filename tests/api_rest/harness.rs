@@ -171,6 +171,7 @@ impl Switch {
             sandbox: options.sandbox,
             response_codes: Box::new(response_code),
             metrics: Default::default(),
+            networks: Vec::new(),
         });
         gate.open(state.unwrap());
         Switch {
