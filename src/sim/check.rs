@@ -167,6 +167,13 @@ impl Codes {
             let code = dialect.response_code(reason).unwrap_or_default();
             Code::from(code).unwrap_or_default()
         };
+        // Looked through for each answer: every code once, the commonest first.
+        let mut known = vec![code("approved")];
+        for code in RESPONSE_REASONS.iter().map(|reason| code(reason)) {
+            if !known.contains(&code) {
+                known.push(code);
+            }
+        }
         Codes {
             approved: ["approved", "partially_approved"].map(code),
             reversed: ["reversal_accepted", "unknown_reversal"].map(code),
@@ -175,7 +182,7 @@ impl Codes {
             undecided: ["overloaded", "internal_error", "capacity_exceeded"]
                 .map(code)
                 .into(),
-            known: RESPONSE_REASONS.iter().map(|reason| code(reason)).collect(),
+            known,
             declines: DECLINES
                 .iter()
                 .map(|(decline, reasons)| {
