@@ -22,6 +22,7 @@ pub mod rules;
 pub mod snapshot;
 pub mod state;
 pub mod time;
+pub mod touch;
 pub mod trace;
 pub mod window;
 pub mod world;
