@@ -231,7 +231,7 @@ fn carry_out_all(state: &mut State, commands: &[Command], touching: bool) -> Dur
             black_box(
                 batch
                     .iter()
-                    .map(|command| touch(state, command))
+                    .map(|command| touch(state, &command.action))
                     .fold(0, u64::wrapping_add),
             );
         }
@@ -307,7 +307,7 @@ fn bench_decide(criterion: &mut Criterion, name: &str, state: &State, at: Timest
                 while done < iterations {
                     let Some(batch) = batches.next() else { break };
                     if touching {
-                        let touched = batch.iter().map(|command| touch(state, command));
+                        let touched = batch.iter().map(|command| touch(state, &command.action));
                         black_box(touched.fold(0, u64::wrapping_add));
                     }
                     for command in batch {

@@ -1,13 +1,13 @@
 //! Reads the memory that a command will be decided on, without deciding: one pass over a batch lets
 //! the processor fetch all of it at once, where deciding would wait for each line in turn.
 
-use super::command::{Action, Authorize, Command};
+use super::command::{Action, Authorize};
 use super::ids::CardId;
 use super::state::State;
 
 /// A number that depends on what was read, so that the reading cannot be left out.
-pub fn touch(state: &State, command: &Command) -> u64 {
-    match &command.action {
+pub fn touch(state: &State, action: &Action) -> u64 {
+    match action {
         Action::Authorize(authorize) => touch_authorization(state, authorize),
         Action::Reverse(reverse) => {
             let remembered = state.first_answers.touch(reverse.repeat_key);
