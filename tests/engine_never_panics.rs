@@ -256,7 +256,7 @@ proptest! {
             let root = AccountId(tree * 10);
             let action = in_tree(action, tree, stray == 0);
             let command = Command { root, at: switch.at, action: action.clone() };
-            touch(switch.world.shard(root), &command.action);
+            touch(switch.world.shard(root), &command);
             switch.command(root, action);
         }
         for state in &switch.world.shards {

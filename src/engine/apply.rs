@@ -173,7 +173,7 @@ fn place_hold(
         expires_at: placed.expires_at,
         approval_code,
         match_keys: authorize.match_keys.clone(),
-        uses: placed.uses.clone(),
+        uses: placed.uses.as_slice().into(),
     };
     insert_hold(state, hold);
 }

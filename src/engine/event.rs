@@ -99,7 +99,7 @@ pub struct HoldPlaced {
 }
 
 /// The uses of one authorization, in the order of its trace.
-pub type LimitUses = SmallVec<[LimitUse; 2]>;
+pub type LimitUses = SmallVec<[LimitUse; 8]>;
 
 /// One use of one windowed limit, which a reversal gives back to the same window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -204,7 +204,7 @@ pub struct Hold {
     pub expires_at: Timestamp,
     pub approval_code: ApprovalCode,
     pub match_keys: MatchKeys,
-    pub uses: SmallVec<[LimitUse; 2]>,
+    pub uses: Box<[LimitUse]>,
 }
 
 /// The answer that a repeat gets, with what tells a repeat from a clash.

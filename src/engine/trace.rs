@@ -140,8 +140,9 @@ pub struct TraceStep {
 #[derive(Debug, Default, Clone)]
 pub struct Trace {
     bytes: SmallVec<[u8; 160]>,
-    /// Where the packing stands; not known in a trace that was read.
-    before: Option<Before>,
+    before: Before,
+    /// `before` does not stand for `bytes`, because they were read, not packed.
+    was_read: bool,
 }
 
 impl PartialEq for Trace {
@@ -168,13 +169,19 @@ const NEXT_ID: u8 = 1 << 7;
 
 impl Trace {
     pub fn push(&mut self, step: Step, result: StepResult, detail: Detail) {
-        let mut before = self.before.take().unwrap_or_else(|| self.read_through());
-        let has_detail = u8::from(detail != Detail::None);
+        if self.was_read {
+            self.before = self.read_through();
+            self.was_read = false;
+        }
+        let head = step as u8 | (result as u8) << 5;
+        if detail == Detail::None {
+            return self.bytes.push(head);
+        }
         let mut packed = Packed::default();
-        packed.byte(step as u8 | (result as u8) << 5 | has_detail << 7);
-        packed.detail(detail, &mut before);
-        self.bytes.extend_from_slice(&packed.bytes[..packed.length]);
-        self.before = Some(before);
+        packed.byte(head | 0x80);
+        packed.detail(detail, &mut self.before);
+        self.bytes
+            .extend_from_slice(&packed.bytes[..packed.length.min(PACKED_MAX)]);
     }
 
     fn read_through(&self) -> Before {
@@ -196,21 +203,25 @@ impl Trace {
     pub fn from_bytes(bytes: &[u8]) -> Trace {
         Trace {
             bytes: SmallVec::from_slice(bytes),
-            before: None,
+            before: Before::default(),
+            was_read: true,
         }
     }
 }
 
-/// The bytes of one step: two heads and at most five numbers of ten bytes.
+/// Two heads and at most five numbers of ten bytes; a power of two, so that a place is cheap to bound.
+const PACKED_MAX: usize = 64;
+
+/// The bytes of one step.
 struct Packed {
-    bytes: [u8; 56],
+    bytes: [u8; PACKED_MAX],
     length: usize,
 }
 
 impl Default for Packed {
     fn default() -> Packed {
         Packed {
-            bytes: [0; 56],
+            bytes: [0; PACKED_MAX],
             length: 0,
         }
     }
@@ -218,7 +229,7 @@ impl Default for Packed {
 
 impl Packed {
     fn byte(&mut self, byte: u8) {
-        self.bytes[self.length] = byte;
+        self.bytes[self.length % PACKED_MAX] = byte;
         self.length += 1;
     }
 
@@ -232,7 +243,7 @@ impl Packed {
     }
 
     fn flag(&mut self, head: usize, flag: u8) {
-        self.bytes[head] |= flag;
+        self.bytes[head % PACKED_MAX] |= flag;
     }
 
     fn detail(&mut self, detail: Detail, before: &mut Before) {

@@ -50,12 +50,14 @@ pub fn window_end(window: Window, zone_name: &str, at: Timestamp) -> Option<Wind
 
 fn end_in_utc(window: Window, at: Timestamp) -> WindowEnd {
     let today = at.0.div_euclid(DAY_MS);
-    let (year, month, _) = civil_from_days(today);
     let next = match window {
         // 1970-01-01 was a Thursday.
         Window::Week => today + 7 - (today + 3).rem_euclid(7),
-        Window::Month => days_from_civil(year + month / 12, month % 12 + 1, 1),
-        Window::Year => days_from_civil(year + 1, 1, 1),
+        Window::Month => {
+            let (year, month, _) = civil_from_days(today);
+            days_from_civil(year + month / 12, month % 12 + 1, 1)
+        }
+        Window::Year => days_from_civil(civil_from_days(today).0 + 1, 1, 1),
         _ => today + 1,
     };
     WindowEnd::at_minute(next.saturating_mul(24 * 60))

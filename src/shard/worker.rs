@@ -16,7 +16,7 @@ use crate::engine::record;
 use crate::engine::registry::RegistryView;
 use crate::engine::state::State;
 use crate::engine::time::Timestamp;
-use crate::engine::touch::touch;
+use crate::engine::touch::touch_all;
 use crate::journal::{Handle, JournalError, RecordBatch, Sequence, Space};
 use std::hint::black_box;
 use std::sync::Arc;
@@ -121,11 +121,11 @@ impl Worker {
 
     /// Brings the memory of these requests near, all at once: deciding them then waits for none of it.
     fn touch(&self, requests: &[(Token, ShardRequest)]) {
-        let touched = requests.iter().map(|(_, request)| match request {
-            ShardRequest::Command { action, .. } => touch(&self.state, action),
-            _ => 0,
+        let actions = requests.iter().filter_map(|(_, request)| match request {
+            ShardRequest::Command { action, .. } => Some(action),
+            _ => None,
         });
-        black_box(touched.fold(0, u64::wrapping_add));
+        black_box(touch_all(&self.state, actions));
     }
 
     /// With no new record the answers rest on what came before, which may not be durable yet.
