@@ -65,7 +65,7 @@ fn no_dialect_framing_or_header_is_left_out() {
 #[test]
 fn each_dialect_framing_and_header_does_an_echo_an_authorization_and_a_reversal() {
     let rig = Rig::with(2, QueueSettings::default(), 1 << 20);
-    let card = rig.issue(VISA, 100_00);
+    let card = rig.issue(VISA, 10_000);
     let mut clients: Vec<Client> = LANGUAGES
         .iter()
         .enumerate()
@@ -89,7 +89,7 @@ fn each_dialect_framing_and_header_does_an_echo_an_authorization_and_a_reversal(
         );
         assert_eq!(echo.field(11), "000001", "{case}");
 
-        let purchase = Purchase::of(2, 12_50);
+        let purchase = Purchase::of(2, 1_250);
         let answer = client.authorize(purchase);
         assert_eq!(answer.mti, language.mti(110), "{case}");
         assert_eq!(answer.field(39), language.code("00"), "{case}");
@@ -103,11 +103,11 @@ fn each_dialect_framing_and_header_does_an_echo_an_authorization_and_a_reversal(
         }
         // Not what is the request's alone.
         assert_eq!((answer.field(14), answer.field(43)), ("", ""), "{case}");
-        assert_eq!(rig.money(card), (100_00, 12_50), "{case}");
+        assert_eq!(rig.money(card), (10_000, 1_250), "{case}");
         let body = answer_length(&language, &answer);
         assert_eq!(answer.header, header_and_answer(header, body).1, "{case}");
 
-        let declined = client.authorize(Purchase::of(3, 1_000_00));
+        let declined = client.authorize(Purchase::of(3, 100_000));
         assert_eq!(declined.field(39), language.code("51"), "{case}");
         assert_eq!(declined.field(38), "", "{case}");
 
@@ -123,7 +123,7 @@ fn each_dialect_framing_and_header_does_an_echo_an_authorization_and_a_reversal(
             ("000004", ""),
             "{case}"
         );
-        assert_eq!(rig.money(card), (100_00, 0), "{case}");
+        assert_eq!(rig.money(card), (10_000, 0), "{case}");
     }
 }
 
@@ -148,7 +148,7 @@ fn answer_length(language: &Language, answer: &support::Received) -> u16 {
 fn a_reversal_finds_its_original_by_each_name_that_it_may_give() {
     for dialect in Dialect::builtin_names() {
         let rig = Rig::start();
-        let card = rig.issue(VISA, 100_00);
+        let card = rig.issue(VISA, 10_000);
         let header = if *dialect == "visa-base1" {
             "base1"
         } else {
@@ -157,13 +157,13 @@ fn a_reversal_finds_its_original_by_each_name_that_it_may_give() {
         let (_, mut client) = rig.connected(&Language::new(dialect, "length-2-be", header), "");
         let namings = [Naming::OriginalData, Naming::Rrn, Naming::StanAndLocalTime];
         for (stan, naming) in (100..).step_by(10).zip(namings) {
-            let purchase = Purchase::of(stan, 1_00);
-            let other = Purchase::of(stan + 1, 2_00);
+            let purchase = Purchase::of(stan, 100);
+            let other = Purchase::of(stan + 1, 200);
             client.authorize(purchase);
             client.authorize(other);
-            assert_eq!(rig.money(card).1, 3_00, "{dialect} {naming:?}");
+            assert_eq!(rig.money(card).1, 300, "{dialect} {naming:?}");
             client.reverse(purchase, stan + 5, naming);
-            assert_eq!(rig.money(card).1, 2_00, "{dialect} {naming:?}");
+            assert_eq!(rig.money(card).1, 200, "{dialect} {naming:?}");
             client.reverse(other, stan + 6, naming);
             assert_eq!(rig.money(card).1, 0, "{dialect} {naming:?}");
         }
@@ -173,24 +173,24 @@ fn a_reversal_finds_its_original_by_each_name_that_it_may_give() {
 #[test]
 fn a_reversal_before_its_original_wins_over_it() {
     let rig = Rig::start();
-    let card = rig.issue(VISA, 100_00);
+    let card = rig.issue(VISA, 10_000);
     let (_, mut client) = rig.connected(&Language::default(), "");
-    let purchase = Purchase::of(1, 5_00);
+    let purchase = Purchase::of(1, 500);
     assert_eq!(
         client.reverse(purchase, 2, Naming::OriginalData).field(39),
         "00"
     );
     assert_eq!(client.authorize(purchase).field(39), "05");
-    assert_eq!(rig.money(card), (100_00, 0));
+    assert_eq!(rig.money(card), (10_000, 0));
 }
 
 #[test]
 fn a_repeat_over_another_connection_gets_the_first_answer() {
     let rig = Rig::start();
-    let card = rig.issue(VISA, 100_00);
+    let card = rig.issue(VISA, 10_000);
     let language = Language::default();
     let (_, address) = rig.listen(&language, "");
-    let purchase = Purchase::of(1, 30_00);
+    let purchase = Purchase::of(1, 3_000);
     let first = Client::connect(address).authorize(purchase);
     assert_eq!((first.field(39), first.field(38).len()), ("00", 6));
 
@@ -198,21 +198,21 @@ fn a_repeat_over_another_connection_gets_the_first_answer() {
     assert_eq!(other.authorize(purchase), first);
     let marked = language.authorization(purchase);
     assert_eq!(other.exchange(101, &borrowed(&marked)), first);
-    assert_eq!(rig.money(card).1, 30_00);
+    assert_eq!(rig.money(card).1, 3_000);
 
-    let another_amount = other.authorize(Purchase::of(1, 31_00));
+    let another_amount = other.authorize(Purchase::of(1, 3_100));
     assert_eq!(
         (another_amount.field(39), another_amount.field(38)),
         ("94", "")
     );
-    assert_eq!(rig.money(card).1, 30_00);
+    assert_eq!(rig.money(card).1, 3_000);
 }
 
 /// One write with many frames; the bound lets two be in flight. No byte comes after them.
 #[test]
 fn frames_behind_a_full_in_flight_bound_are_answered_without_new_bytes_and_in_order() {
     let rig = Rig::start();
-    rig.issue(VISA, 100_00);
+    rig.issue(VISA, 10_000);
     let (peer, mut client) = rig.connected(&Language::default(), "in_flight_max = 2");
     client.send_bytes(&authorizations(&client.language, 1..=60));
     for stan in 1..=60 {
@@ -245,7 +245,7 @@ fn overload_gets_a_quick_91_while_reversals_have_room_of_their_own() {
         reserved: 2,
     };
     let rig = Rig::with(1, queues, 8 << 10);
-    rig.issue(VISA, 100_00);
+    rig.issue(VISA, 10_000);
     let (peer, mut client) = rig.connected(&Language::default(), "in_flight_max = 100");
     rig.gate.close();
     let mut waiting = 0;
@@ -296,12 +296,12 @@ fn overload_gets_a_quick_91_while_reversals_have_room_of_their_own() {
 #[test]
 fn a_drain_answers_what_is_in_flight_then_signs_off() {
     let rig = Rig::start();
-    rig.issue(VISA, 100_00);
+    rig.issue(VISA, 10_000);
     let (peer, mut client) = rig.connected(&Language::default(), "sign_on = \"send\"");
     let sign_on = client.receive();
     assert_eq!((sign_on.mti, sign_on.field(70)), (800, "001"));
     answer_management(&mut client, &sign_on, "00");
-    assert_eq!(client.authorize(Purchase::of(1, 1_00)).field(39), "00");
+    assert_eq!(client.authorize(Purchase::of(1, 100)).field(39), "00");
 
     rig.gate.close();
     client.send_bytes(&authorizations(&client.language, 2..=4));
@@ -341,7 +341,7 @@ fn answer_management(client: &mut Client, request: &support::Received, code: &st
 #[test]
 fn a_peer_that_has_said_its_last_word_still_gets_its_answers() {
     let rig = Rig::start();
-    rig.issue(VISA, 100_00);
+    rig.issue(VISA, 10_000);
     let (_, mut client) = rig.connected(&Language::default(), "");
     client.send_bytes(&authorizations(&client.language, 1..=20));
     client.stream.shutdown(Shutdown::Write).unwrap();
@@ -354,7 +354,7 @@ fn a_peer_that_has_said_its_last_word_still_gets_its_answers() {
 #[test]
 fn messages_before_a_bad_frame_are_answered_before_the_connection_is_closed() {
     let rig = Rig::start();
-    rig.issue(VISA, 100_00);
+    rig.issue(VISA, 10_000);
     let language = Language::new("iso8583-1987-ascii", "ascii-4", "none");
     let (peer, mut client) = rig.connected(&language, "");
     let mut bytes = authorizations(&language, 1..=2);
@@ -444,22 +444,22 @@ fn a_message_that_is_not_decided_here_is_declined_and_can_be_matched() {
 #[test]
 fn a_peer_that_has_to_sign_on_does_no_business_before() {
     let rig = Rig::start();
-    let card = rig.issue(VISA, 100_00);
+    let card = rig.issue(VISA, 10_000);
     let (_, mut client) = rig.connected(&Language::default(), "sign_on = \"required\"");
-    assert_eq!(client.authorize(Purchase::of(1, 1_00)).field(39), "91");
+    assert_eq!(client.authorize(Purchase::of(1, 100)).field(39), "91");
     let reversal = client
         .language
-        .reversal(Purchase::of(1, 1_00), 2, Naming::OriginalData);
+        .reversal(Purchase::of(1, 100), 2, Naming::OriginalData);
     client.send(400, &borrowed(&reversal));
     client.send(420, &borrowed(&reversal));
     // Neither reversal is answered: the next to come is the answer to the echo.
     let echo = client.manage("echo", 3);
     assert_eq!((echo.mti, echo.field(39)), (810, "00"));
     assert_eq!(client.manage("sign_on", 4).field(39), "00");
-    assert_eq!(client.authorize(Purchase::of(1, 1_00)).field(39), "00");
+    assert_eq!(client.authorize(Purchase::of(1, 100)).field(39), "00");
     assert_eq!(client.manage("sign_off", 5).field(39), "00");
-    assert_eq!(client.authorize(Purchase::of(6, 1_00)).field(39), "91");
-    assert_eq!(rig.money(card).1, 1_00);
+    assert_eq!(client.authorize(Purchase::of(6, 100)).field(39), "91");
+    assert_eq!(rig.money(card).1, 100);
 }
 
 #[test]
@@ -545,7 +545,7 @@ fn a_message_that_the_network_gave_back_is_not_answered() {
 #[test]
 fn a_connector_connects_again_and_signs_on_again() {
     let rig = Rig::start();
-    rig.issue(VISA, 100_00);
+    rig.issue(VISA, 10_000);
     let network = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = network.local_addr().unwrap();
     let (peer, _) = rig.open(&format!(

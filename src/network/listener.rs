@@ -12,9 +12,12 @@ use arrayvec::ArrayString;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
+
+/// Connections that may wait to be accepted. One beyond it tries again after a second only.
+const BACKLOG: u32 = 4_096;
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -131,14 +134,28 @@ pub async fn bind(settings: &NetworkSettings) -> Result<Option<TcpListener>, Net
     let Some(address) = &settings.listen else {
         return Ok(None);
     };
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| NetworkError::Listen {
-            network: settings.name.clone(),
-            address: address.clone(),
-            error,
-        })?;
+    let listener = open(address).await.map_err(|error| NetworkError::Listen {
+        network: settings.name.clone(),
+        address: address.clone(),
+        error,
+    })?;
     Ok(Some(listener))
+}
+
+async fn open(address: &str) -> std::io::Result<TcpListener> {
+    let mut refused = std::io::ErrorKind::AddrNotAvailable.into();
+    for address in tokio::net::lookup_host(address).await? {
+        let socket = match address.is_ipv4() {
+            true => TcpSocket::new_v4()?,
+            false => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        match socket.bind(address).and_then(|()| socket.listen(BACKLOG)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
 }
 
 /// Accepts or makes connections until told to drain; the tracker knows when the last one has ended.

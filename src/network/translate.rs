@@ -414,3 +414,7 @@ fn country(text: &str) -> Option<Country> {
     };
     Country::from_alpha2(known?.alpha2)
 }
+
+#[cfg(test)]
+#[path = "translate_tests.rs"]
+mod tests;

@@ -48,9 +48,10 @@ impl Switch {
             "[data]\ndir = {data:?}\n[http]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\nfilter = \"info,cardswitch::network=debug\"\n"
         );
         std::fs::write(&file, format!("{head}{config}")).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_cardswitch"))
-            .args(["serve", "--config"])
-            .arg(&file)
+        // With the soft limit of open files that most systems give; the shell becomes the switch.
+        let mut child = Command::new("sh")
+            .args(["-c", "ulimit -S -n 1024; exec \"$0\" serve --config \"$1\""])
+            .args([env!("CARGO_BIN_EXE_cardswitch").as_ref(), file.as_path()])
             .current_dir(folder.path())
             .env_remove("RUST_LOG")
             .env("CARDSWITCH_ROOT_KEY", "test-root-key-0123456789")
@@ -90,6 +91,11 @@ impl Switch {
         self.log().iter().any(says)
     }
 
+    /// Waits until a line says `message`.
+    pub fn wait_for_log(&self, message: &str) {
+        wait_until(message, || self.has_logged(message));
+    }
+
     fn opened(&self) -> usize {
         let log = self.log();
         let messages = log.iter().map(|entry| &entry["fields"]["message"]);
@@ -123,8 +129,24 @@ impl Switch {
         self.child.try_wait().unwrap().is_none()
     }
 
-    pub fn process_id(&self) -> u32 {
-        self.child.id()
+    /// The number that a logged line has under `field`; that of the last such line.
+    pub fn logged_number(&self, message: &str, field: &str) -> Option<u64> {
+        let log = self.log();
+        let mut lines = log.iter().rev().map(|entry| &entry["fields"]);
+        lines.find(|fields| fields["message"] == message)?[field].as_u64()
+    }
+
+    /// Processor time that it has used, in hundredths of a second (Linux counts so).
+    pub fn processor_ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // Behind the name in brackets: user time is the 12th field from there, system time the 13th.
+        let fields: Vec<&str> = stat
+            .rsplit(')')
+            .next()
+            .unwrap()
+            .split_whitespace()
+            .collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
     }
 
     /// Asks it to stop, as an operator does (SIGTERM).

@@ -1,0 +1,365 @@
+//! Messages of each dialect, and the facts that they come to.
+
+use super::*;
+use crate::engine::facts::{Channel, EntryMode};
+use crate::iso8583::{Dialect, Encoder, Mti};
+use crate::security::{Vault, VaultSettings};
+use bytes::BytesMut;
+
+const PAN: &str = "4111111111111111";
+const EXPIRY: (u16, u8) = (2031, 12);
+
+struct Bench {
+    translator: Translator,
+    _folder: tempfile::TempDir,
+}
+
+impl Bench {
+    /// A network of this dialect, and one issued card.
+    fn new(dialect: &str) -> Bench {
+        let folder = tempfile::TempDir::new().unwrap();
+        let vault = Vault::open(folder.path(), &VaultSettings::default()).unwrap();
+        let pan_index = PanIndex::new();
+        let pan_hash = vault.pan_hasher().pan_hash(PAN.as_bytes());
+        let route = CardRoute {
+            card_id: 7,
+            root_account_id: 9,
+            expiry: Expiry::new(EXPIRY.0, EXPIRY.1).unwrap().0,
+        };
+        pan_index.insert(pan_hash, route);
+        let translator = Translator {
+            map: DialectMap::compile(Arc::new(Dialect::builtin(dialect).unwrap())).unwrap(),
+            network: ArrayString::from("visa").unwrap(),
+            pan_hasher: vault.pan_hasher().clone(),
+            match_key_hasher: vault.match_key_hasher().clone(),
+            cvk: vault.cvk().clone(),
+            pan_index: Arc::new(pan_index),
+        };
+        Bench {
+            translator,
+            _folder: folder,
+        }
+    }
+
+    /// The least that a purchase says, and `more`; a field in `more` with no text is left out.
+    fn message(&self, mti: u16, more: &[(u8, &str)]) -> Result<Translated, Untranslatable> {
+        let is_1993 = self.translator.map.dialect.version() == 1;
+        let mut fields = std::collections::BTreeMap::from([
+            (2, PAN),
+            (3, "000000"),
+            (4, "000000001250"),
+            (7, "1124031500"),
+            (11, "000042"),
+            (49, "840"),
+        ]);
+        if is_1993 {
+            fields.extend([(12, "261124031500"), (24, "100")]);
+        } else {
+            fields.extend([(12, "031500"), (13, "1124")]);
+        }
+        fields.extend(more.iter().copied());
+        fields.retain(|_, text| !text.is_empty());
+        let mut bytes = BytesMut::new();
+        let mti = Mti::new(if is_1993 { mti + 1_000 } else { mti });
+        let mut encoder = Encoder::new(&self.translator.map.dialect, &mut bytes, mti);
+        for (field, text) in fields {
+            encoder.text(field, text).unwrap();
+        }
+        encoder.finish();
+        let message = Message::parse(&self.translator.map.dialect, &bytes).unwrap();
+        self.translator
+            .translate(&message, 1, &RegistryView::default())
+    }
+
+    fn authorize(&self, more: &[(u8, &str)]) -> Authorize {
+        match self.message(100, more) {
+            Ok(Translated::Shard {
+                root: AccountId(9),
+                action: Action::Authorize(authorize),
+            }) => authorize,
+            Err(error) => panic!("{error:?}"),
+            Ok(_) => panic!("it went elsewhere"),
+        }
+    }
+
+    fn reverse(&self, more: &[(u8, &str)]) -> Reverse {
+        match self.message(400, more) {
+            Ok(Translated::Shard {
+                action: Action::Reverse(reverse),
+                ..
+            }) => reverse,
+            Err(error) => panic!("{error:?}"),
+            Ok(_) => panic!("it went elsewhere"),
+        }
+    }
+
+    fn refusal(&self, more: &[(u8, &str)]) -> Option<Untranslatable> {
+        self.message(100, more).err()
+    }
+}
+
+#[test]
+fn merchant_and_place_are_where_each_dialect_has_them() {
+    let iso = format!("{:22}{:16}DE", "Corner Shop", "Berlin");
+    let visa = format!("{:25}{:13}DE", "Corner Shop", "Berlin");
+    let mastercard = format!("{:22} {:13} DEU", "Corner Shop", "Berlin");
+    let of_1993 = format!(
+        "Corner Shop\\Main St 1\\Berlin\\{:10}{:3}276",
+        "10115", "BE"
+    );
+    let chip_1993 = "510101510141";
+    for (dialect, name, mcc, entry_mode) in [
+        ("iso8583-1987-ascii", &iso, (18, "5411"), "051"),
+        ("iso8583-1987-binary", &iso, (18, "5411"), "051"),
+        ("iso8583-1993-ascii", &of_1993, (26, "5411"), chip_1993),
+        ("iso8583-1993-binary", &of_1993, (26, "5411"), chip_1993),
+        ("visa-base1", &visa, (18, "5411"), "0510"),
+        ("mastercard-ebcdic", &mastercard, (18, "5411"), "051"),
+    ] {
+        let bench = Bench::new(dialect);
+        let fields = [
+            (19, "840"),
+            (22, entry_mode),
+            mcc,
+            (42, "SHOP1"),
+            (43, name),
+        ];
+        let authorize = bench.authorize(&fields);
+        let merchant = &authorize.merchant;
+        let told = (&*merchant.id, &*merchant.name, &*merchant.city);
+        assert_eq!(told, ("SHOP1", "Corner Shop", "Berlin"), "{dialect}");
+        assert_eq!(merchant.country.alpha2(), "DE", "{dialect}");
+        assert_eq!(
+            (merchant.mcc, merchant.country_is_acquirers),
+            (5411, false),
+            "{dialect}"
+        );
+        assert_eq!(authorize.entry_mode, EntryMode::Chip, "{dialect}");
+        assert_eq!(authorize.channel, Channel::PointOfSale, "{dialect}");
+
+        let nameless = bench.authorize(&[(19, "840")]).merchant;
+        let told = (nameless.country.alpha2(), nameless.country_is_acquirers);
+        assert_eq!(told, ("US", true), "{dialect}");
+        let nowhere = bench.authorize(&[]).merchant;
+        assert_eq!(
+            (nowhere.country, nowhere.country_is_acquirers),
+            (Country::UNKNOWN, false)
+        );
+    }
+}
+
+#[test]
+fn in_1993_the_merchant_type_serves_where_the_business_code_is_missing() {
+    let bench = Bench::new("iso8583-1993-ascii");
+    assert_eq!(bench.authorize(&[(18, "7995")]).merchant.mcc, 7995);
+    assert_eq!(
+        bench.authorize(&[(18, "7995"), (26, "5411")]).merchant.mcc,
+        5411
+    );
+}
+
+#[test]
+fn cvv2_is_checked_where_each_dialect_has_it() {
+    for dialect in Dialect::builtin_names() {
+        let bench = Bench::new(dialect);
+        let pan = Pan::parse(PAN).unwrap();
+        let right = bench.translator.cvk.cvv2(&pan, EXPIRY.0, EXPIRY.1);
+        let wrong = if right.digits() == "000" {
+            "001"
+        } else {
+            "000"
+        };
+        let check = |value: &str| {
+            // Visa: bitmap with bit 10, then two indicators and four places in EBCDIC.
+            let ebcdic: String = format!("11{value:>4}")
+                .bytes()
+                .map(|byte| {
+                    if byte == b' ' {
+                        "40".into()
+                    } else {
+                        format!("F{}", byte - b'0')
+                    }
+                })
+                .collect();
+            let field = match *dialect {
+                "visa-base1" => (126, format!("0040000000000000{ebcdic}")),
+                "mastercard-ebcdic" => (48, format!("R92{:02}{value}", value.len())),
+                _ => (48, format!("92{:02}{value}", value.len())),
+            };
+            bench.authorize(&[(field.0, &field.1)]).verification.cvv
+        };
+        assert_eq!(check(right.digits()), Check::Match, "{dialect}");
+        assert_eq!(check(wrong), Check::Mismatch, "{dialect}");
+        assert_eq!(
+            bench.authorize(&[]).verification.cvv,
+            Check::Absent,
+            "{dialect}"
+        );
+        if *dialect == "visa-base1" {
+            assert_eq!(check(""), Check::Absent, "blank");
+        }
+    }
+}
+
+#[test]
+fn the_kind_comes_from_processing_code_function_code_and_flags() {
+    let old = Bench::new("iso8583-1987-ascii");
+    assert_eq!(old.authorize(&[]).kind, Kind::Purchase);
+    assert_eq!(old.authorize(&[(3, "010000")]).kind, Kind::CashWithdrawal);
+    assert_eq!(old.authorize(&[(25, "06")]).kind, Kind::PreAuthorization);
+    let new = Bench::new("iso8583-1993-ascii");
+    for (function, kind) in [
+        ("100", Kind::Purchase),
+        ("101", Kind::PreAuthorization),
+        ("106", Kind::Incremental),
+        ("108", Kind::AccountVerification),
+    ] {
+        assert_eq!(new.authorize(&[(24, function)]).kind, kind, "{function}");
+    }
+    assert_eq!(
+        new.authorize(&[(24, "101"), (3, "200000")]).kind,
+        Kind::Refund
+    );
+}
+
+#[test]
+fn what_a_request_must_say_and_does_not_is_named() {
+    for dialect in ["iso8583-1987-ascii", "iso8583-1993-binary"] {
+        let bench = Bench::new(dialect);
+        for field in [2, 3, 4, 11] {
+            let refusal = bench.refusal(&[(field, "")]);
+            assert_eq!(refusal, Some(Untranslatable::Field(field)), "{dialect}");
+        }
+        assert_eq!(
+            bench.refusal(&[(49, "123")]),
+            Some(Untranslatable::Field(49))
+        );
+        assert_eq!(
+            bench.refusal(&[(14, "3113")]),
+            Some(Untranslatable::Field(14))
+        );
+    }
+    // Asking whether a card is good takes no amount.
+    let bench = Bench::new("iso8583-1987-ascii");
+    let verify = bench.authorize(&[(3, "330000"), (4, "")]);
+    let told = (verify.kind, verify.amounts.transaction.amount_minor);
+    assert_eq!(told, (Kind::AccountVerification, 0));
+}
+
+#[test]
+fn the_card_and_its_expiry_may_come_from_the_track() {
+    let bench = Bench::new("iso8583-1987-binary");
+    let track = format!("{PAN}=31122010000000000");
+    let authorize = bench.authorize(&[(2, ""), (35, &track)]);
+    assert_eq!(authorize.card_id, CardId(7));
+    assert_eq!(authorize.verification.expiry, Expiry::new(2031, 12));
+    assert_eq!(authorize.repeat_key, bench.authorize(&[]).repeat_key);
+    let no_separator = [(2, ""), (35, "4111111111111111")];
+    assert_eq!(
+        bench.refusal(&no_separator),
+        Some(Untranslatable::Field(35))
+    );
+}
+
+#[test]
+fn amounts_have_their_currencies_in_digits_or_letters() {
+    let bench = Bench::new("iso8583-1987-ascii");
+    let money = |amount_minor, numeric| Money {
+        amount_minor,
+        currency: Currency(numeric),
+    };
+    let billed = [(49, "EUR"), (6, "000000001375"), (51, "840")];
+    let amounts = bench.authorize(&billed).amounts;
+    let told = (amounts.transaction, amounts.billing);
+    assert_eq!(told, (money(1_250, 978), Some(money(1_375, 840))));
+    let without_currency = bench.authorize(&[(6, "000000001375")]).amounts;
+    assert_eq!(without_currency.billing, None);
+    let most = bench.authorize(&[(4, "999999999999")]).amounts;
+    assert_eq!(most.transaction.amount_minor, 999_999_999_999);
+}
+
+#[test]
+fn the_identity_of_a_message_is_in_the_fields_that_the_dialect_names() {
+    for dialect in ["iso8583-1987-ascii", "iso8583-1993-ascii", "visa-base1"] {
+        let mut bench = Bench::new(dialect);
+        let first = bench.authorize(&[]).repeat_key;
+        assert_eq!(
+            bench.authorize(&[(7, "1124031599")]).repeat_key,
+            first,
+            "{dialect}"
+        );
+        assert_eq!(
+            bench.authorize(&[(4, "000000009999")]).repeat_key,
+            first,
+            "{dialect}"
+        );
+        let Ok(Translated::Shard {
+            action: Action::Authorize(marked),
+            ..
+        }) = bench.message(101, &[])
+        else {
+            panic!("{dialect}");
+        };
+        assert_eq!(marked.repeat_key, first, "{dialect}");
+        assert_ne!(bench.reverse(&[]).repeat_key, first, "{dialect}");
+        for (field, text) in [
+            (11, "000043"),
+            (32, "12345"),
+            (37, "632800000001"),
+            (41, "TERM0001"),
+        ] {
+            let other = bench.authorize(&[(field, text)]).repeat_key;
+            assert_ne!(other, first, "{dialect} DE{field}");
+        }
+        bench.translator.network = ArrayString::from("other").unwrap();
+        assert_ne!(bench.authorize(&[]).repeat_key, first, "{dialect}");
+    }
+}
+
+/// Whether a reversal names the purchase of STAN 42 at 03:15:00.
+fn names_it(bench: &Bench, reversal: &[(u8, &str)]) -> bool {
+    let given = [(32, "12345"), (37, "632800000001"), (41, "TERM0001")];
+    let original = bench.authorize(&given);
+    let reverse = bench.reverse(reversal);
+    let keys = &original.match_keys;
+    reverse.original_keys.iter().any(|key| keys.contains(key))
+}
+
+#[test]
+fn original_data_names_the_original_with_or_without_its_acquirer() {
+    let old = Bench::new("iso8583-1987-ascii");
+    let later = [
+        (7, "1124040000"),
+        (11, "000050"),
+        (12, "040000"),
+        (32, "12345"),
+    ];
+    let with = |de90: &'static str| [&later[..], &[(90, de90)]].concat();
+    let acquirer = "010000004211240315000000001234500000000000";
+    let zeros = "010000004211240315000000000000000000000000";
+    let other_stan = "010000004311240315000000001234500000000000";
+    let nothing = "000000000000000000000000000000000000000000";
+    assert!(names_it(&old, &with(acquirer)));
+    assert!(names_it(&old, &with(zeros)));
+    assert!(!names_it(&old, &with(other_stan)));
+    assert!(!names_it(&old, &with(nothing)));
+    assert!(!names_it(&old, &later));
+    // Nothing known of the original but that it had the same STAN and local time.
+    let same = [(90, nothing), (32, "12345"), (7, "1124040000")];
+    assert!(names_it(&old, &same));
+
+    let new = Bench::new("iso8583-1993-binary");
+    let later = [
+        (11, "000050"),
+        (12, "261124040000"),
+        (24, "400"),
+        (32, "12345"),
+    ];
+    let with = |de56: &'static str| [&later[..], &[(56, de56)]].concat();
+    assert!(names_it(&new, &with("11000000422611240315000512345")));
+    assert!(names_it(&new, &with("1100000042261124031500")));
+    assert!(!names_it(&new, &with("11000000432611240315000512345")));
+    assert!(!names_it(&new, &later));
+    // DE13 is a date of the card in 1993, and no part of the name.
+    assert!(names_it(&new, &[(13, "2412"), (24, "400")]));
+}
