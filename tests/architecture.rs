@@ -35,7 +35,7 @@ fn modules_use_only_what_the_table_allows() {
     for (module, allowed) in &table {
         for (file, text) in sources(Path::new("src"), module) {
             let code = without_tests(&file, &without_comments_and_strings(&text));
-            for name in modules_named(&code, &table)
+            for name in modules_named(&file, &code, &table)
                 .into_iter()
                 .chain(outside_named(&code))
             {
@@ -103,7 +103,11 @@ fn the_checks_can_fail() {
     let table = allowed("| `engine` | | |\n| `shard` | `engine` | `std::thread` |\n");
     assert_eq!(table["shard"], ["engine", "std::thread"]);
     assert_eq!(
-        modules_named("use crate::{shard::x, engine::{a, b}};", &table),
+        modules_named(
+            "src/x/y.rs",
+            "use crate::{shard::x, engine::{a, b}};",
+            &table
+        ),
         ["shard", "engine"]
     );
     assert_eq!(
@@ -166,11 +170,13 @@ fn without_tests(file: &str, text: &str) -> String {
     code.concat()
 }
 
-/// Top-level modules reached through `crate::x`, `crate::{x, y}` or `super::x`.
-fn modules_named(code: &str, table: &BTreeMap<String, Vec<String>>) -> Vec<String> {
+/// Top-level modules reached through `crate::x`, `crate::{x, y}`, or as many `super::` as lead there.
+fn modules_named(file: &str, code: &str, table: &BTreeMap<String, Vec<String>>) -> Vec<String> {
     let mut named = Vec::new();
-    for root in ["crate::", "super::"] {
-        for (at, _) in code.match_indices(root) {
+    // From `src/a/mod.rs` one step leads to the root, from `src/a/b.rs` two.
+    let depth = file.matches('/').count() - usize::from(file.ends_with("/mod.rs"));
+    for root in ["crate::".to_owned(), "super::".repeat(depth)] {
+        for (at, _) in code.match_indices(&root) {
             let rest = &code[at + root.len()..];
             let heads = if rest.starts_with('{') {
                 group_heads(rest)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{
     Sequence,
     error::JournalError,
-    frame::ChainHash,
+    frame::{ChainHash, FrameHeader},
     reader::each_record,
     recover,
     scan::{self, Scanner, Step},
@@ -65,6 +65,36 @@ pub struct FrameInfo {
     pub chain: ChainHash,
 }
 
+impl Report {
+    fn count(&mut self, header: &FrameHeader) {
+        if self.frames == 0 {
+            self.first_sequence = header.first_sequence;
+        }
+        self.frames += 1;
+        self.marks += u64::from(header.is_mark());
+        self.records += u64::from(header.record_count);
+        self.last_sequence = header.last_sequence();
+        self.durable_sequence = header.durable_sequence;
+        self.bytes += header.length();
+        (self.journal_id, self.chain) = (Some(header.journal_id), header.hash);
+    }
+}
+
+impl FrameInfo {
+    fn of(header: &FrameHeader) -> Self {
+        Self {
+            segment: header.segment,
+            offset: header.offset,
+            frame: header.frame,
+            first_sequence: header.first_sequence,
+            records: header.record_count,
+            bytes: header.length(),
+            durable_sequence: header.durable_sequence,
+            chain: header.hash,
+        }
+    }
+}
+
 /// Checks every frame and every record boundary from the oldest segment on; `visit` sees each frame.
 ///
 /// # Errors
@@ -91,26 +121,8 @@ pub fn verify(
             report.segments += 1;
             report.compressed_segments += u64::from(scanner.is_compressed());
         }
-        if report.frames == 0 {
-            report.first_sequence = header.first_sequence;
-        }
-        report.frames += 1;
-        report.marks += u64::from(header.is_mark());
-        report.records += u64::from(header.record_count);
-        report.last_sequence = header.last_sequence();
-        report.durable_sequence = header.durable_sequence;
-        report.bytes += header.length();
-        (report.journal_id, report.chain) = (Some(header.journal_id), header.hash);
-        visit(&FrameInfo {
-            segment: header.segment,
-            offset: header.offset,
-            frame: header.frame,
-            first_sequence: header.first_sequence,
-            records: header.record_count,
-            bytes: header.length(),
-            durable_sequence: header.durable_sequence,
-            chain: header.hash,
-        });
+        report.count(&header);
+        visit(&FrameInfo::of(&header));
     };
     if report.records == 0 {
         report.first_sequence = 0;

@@ -1,3 +1,4 @@
+//! Tests of `capture.rs`.
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,4 @@
+//! Tests of `client.rs`.
 use std::sync::Arc;
 
 use tokio::io::duplex;

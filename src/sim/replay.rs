@@ -191,16 +191,7 @@ pub async fn run_replay(
     }
     let shares = shares(&options, requests);
     let wire = Arc::new(Wire::new(options.dialect.clone(), Arc::new([]))?);
-    let mut streams = Vec::new();
-    for at in 0..shares.len() {
-        let mut stream = connect(&options.target).await?;
-        let mut input = BytesMut::new();
-        if options.sign_on {
-            let codec = options.codec;
-            manage("sign_on", at as u32, &mut stream, &mut input, &wire, codec).await?;
-        }
-        streams.push((stream, input));
-    }
+    let streams = open(&options, shares.len(), &wire).await?;
     let start = Instant::now();
     let beats: Vec<_> = streams.iter().map(|_| Arc::new(Beat::default())).collect();
     let metronome = options.rate.map(|_| Metronome::start(start, beats.clone()));
@@ -250,6 +241,25 @@ pub async fn run_replay(
     report.latency_us = Quantiles::of(&latency);
     report.sender_lateness_us = Quantiles::of(&lateness);
     Ok(report)
+}
+
+/// The connections, signed on where the options ask for it, each with what it has read beyond.
+async fn open(
+    options: &ReplayOptions,
+    connections: usize,
+    wire: &Wire,
+) -> Result<Vec<(TcpStream, BytesMut)>, SimError> {
+    let mut streams = Vec::new();
+    for at in 0..connections {
+        let mut stream = connect(&options.target).await?;
+        let mut input = BytesMut::new();
+        if options.sign_on {
+            let codec = options.codec;
+            manage("sign_on", at as u32, &mut stream, &mut input, wire, codec).await?;
+        }
+        streams.push((stream, input));
+    }
+    Ok(streams)
 }
 
 /// The requests of each connection.

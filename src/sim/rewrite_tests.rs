@@ -1,3 +1,4 @@
+//! Tests of `rewrite.rs`.
 use super::*;
 use crate::iso8583::Mti;
 

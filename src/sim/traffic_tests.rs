@@ -1,3 +1,4 @@
+//! Tests of `traffic.rs`.
 use super::*;
 use crate::sim::cards::SimCard;
 
