@@ -6,6 +6,7 @@ use crate::journal::Settings as JournalSettings;
 use crate::network::settings::NetworkSettings;
 use crate::security::VaultSettings;
 use crate::shard::inbox::QueueSettings;
+use crate::shard::snapshots::SnapshotSettings;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -42,6 +43,8 @@ pub struct Config {
     pub sandbox: Sandbox,
     #[serde(default)]
     pub journal: JournalSettings,
+    #[serde(default)]
+    pub snapshots: SnapshotSettings,
     #[serde(default)]
     pub shards: Shards,
     #[serde(default)]

@@ -1,5 +1,6 @@
 //! cardswitch: an issuer-side ISO 8583 authorization switch with a card-issuing control plane.
 
+pub mod api;
 pub mod cli;
 pub mod config;
 pub mod engine;
@@ -7,4 +8,7 @@ pub mod iso8583;
 pub mod journal;
 pub mod network;
 pub mod security;
+pub mod settlement;
 pub mod shard;
+pub mod sim;
+pub mod store;

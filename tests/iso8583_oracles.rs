@@ -321,8 +321,6 @@ fn golden_prints() {
 /// The same purchase with chip data, card verification value and 3-D Secure in every dialect.
 fn rich_request(dialect: &Dialect) -> Vec<u8> {
     let newer = dialect.version() == 1;
-    let visa = dialect.name() == "visa-base1";
-    let mastercard = dialect.name() == "mastercard-ebcdic";
     let mut out = BytesMut::new();
     let mut e = Encoder::new(dialect, &mut out, Mti::new(if newer { 1100 } else { 100 }));
     e.text(2, "4761739001010119")
@@ -332,30 +330,27 @@ fn rich_request(dialect: &Dialect) -> Vec<u8> {
         .digits(4, 12_345)
         .unwrap();
     e.digits(7, 1_124_020_530).unwrap().digits(11, 123).unwrap();
-    if newer {
-        e.text(12, "261124020530").unwrap();
-    } else {
-        e.text(12, "020530").unwrap().text(13, "1124").unwrap();
-    }
+    match newer {
+        true => e.text(12, "261124020530").unwrap(),
+        false => e.text(12, "020530").unwrap().text(13, "1124").unwrap(),
+    };
     e.text(14, "2912").unwrap().text(18, "5812").unwrap();
-    let entry_mode = if newer {
-        "510101511340"
-    } else if visa {
-        "0510"
-    } else {
-        "051"
+    let entry_mode = match dialect.name() {
+        "visa-base1" => "0510",
+        _ if newer => "510101511340",
+        _ => "051",
     };
     e.text(22, entry_mode).unwrap().text(23, "001").unwrap();
-    if newer {
-        e.text(24, "100")
+    match newer {
+        true => e
+            .text(24, "100")
             .unwrap()
             .text(25, "1503")
             .unwrap()
             .text(26, "5812")
-            .unwrap();
-    } else {
-        e.text(25, "59").unwrap();
-    }
+            .unwrap(),
+        false => e.text(25, "59").unwrap(),
+    };
     e.text(32, "123456")
         .unwrap()
         .text(35, "4761739001010119=29122010000012300000")
@@ -365,14 +360,26 @@ fn rich_request(dialect: &Dialect) -> Vec<u8> {
         .text(41, "TERM0001")
         .unwrap();
     e.text(42, "MERCHANT 1").unwrap();
-    let (city, country) = ("TALLINN", if mastercard { "EST" } else { "EE" });
-    if newer {
+    private_data(dialect, &mut e);
+    e.finish();
+    out.to_vec()
+}
+
+const CHIP: &str =
+    "9F2608AABBCCDDEEFF00119F2701809F3602001E5A0847617390010101195F3401019F0206000000012345";
+
+/// DE43 and above: where dialects differ most.
+fn private_data(dialect: &Dialect, e: &mut Encoder<'_, '_>) {
+    let mastercard = dialect.name() == "mastercard-ebcdic";
+    let visa = dialect.name() == "visa-base1";
+    if dialect.version() == 1 {
         e.text(43, "COFFEE & CAKE\\VIRU 1\\TALLINN\\10111     HAREST")
             .unwrap();
     } else {
+        let country = if mastercard { "EST" } else { "EE" };
         let parts = [
             ("name", "COFFEE & CAKE"),
-            ("city", city),
+            ("city", "TALLINN"),
             ("country", country),
         ];
         e.parts(43, &parts).unwrap();
@@ -395,56 +402,33 @@ fn rich_request(dialect: &Dialect) -> Vec<u8> {
         .text(52, "0123456789ABCDEF")
         .unwrap();
     e.text(54, "2040978D000000005000").unwrap();
-    let chip =
-        "9F2608AABBCCDDEEFF00119F2701809F3602001E5A0847617390010101195F3401019F0206000000012345";
     if visa {
-        e.parts(55, &[("01", chip)]).unwrap();
-        let parts = [
-            ("electronic_commerce_indicator", "05"),
-            ("additional_authorization_indicators", "1"),
-        ];
-        let zeros = [
-            "terminal_type",
-            "terminal_entry_capability",
-            "chip_condition_code",
-        ];
-        let zeros = zeros.iter().map(|name| (*name, "0"));
-        let more = ["special_condition_indicator", "chip_transaction_indicator"];
-        let more = more.iter().map(|name| (*name, "0"));
-        let rest = [
-            ("merchant_group", "00"),
-            ("chip_card_authentication_reliability", "0"),
-            ("cardholder_identification_method", "0"),
-        ];
-        let all: Vec<_> = parts
-            .into_iter()
-            .chain(zeros)
-            .chain(more)
-            .chain(rest)
-            .collect();
-        e.parts(60, &all).unwrap();
-        e.parts(62, &[("1", "Y"), ("2", "386328123456789"), ("23", "A ")])
-            .unwrap();
-        e.parts(63, &[("1", "0002"), ("3", "3900")]).unwrap();
-        e.parts(
-            126,
-            &[("9", &"AB".repeat(20)), ("10", "117391"), ("13", "C")],
-        )
-        .unwrap();
-    } else {
-        e.text(55, chip).unwrap();
+        return visa_data(e);
     }
+    e.text(55, CHIP).unwrap();
     if mastercard {
         e.text(61, "00000040003002331011100000").unwrap();
-        e.parts(
-            63,
-            &[
-                ("financial_network_code", "MCC"),
-                ("banknet_reference_number", "ABC123XYZ"),
-            ],
-        )
-        .unwrap();
+        let parts = [
+            ("financial_network_code", "MCC"),
+            ("banknet_reference_number", "ABC123XYZ"),
+        ];
+        e.parts(63, &parts).unwrap();
     }
-    e.finish();
-    out.to_vec()
+}
+
+fn visa_data(e: &mut Encoder<'_, '_>) {
+    e.parts(55, &[("01", CHIP)]).unwrap();
+    let parts = [
+        ("electronic_commerce_indicator", "05"),
+        ("additional_authorization_indicators", "1"),
+    ];
+    e.parts(60, &parts).unwrap();
+    e.parts(62, &[("1", "Y"), ("2", "386328123456789"), ("23", "A ")])
+        .unwrap();
+    e.parts(63, &[("1", "0002"), ("3", "3900")]).unwrap();
+    e.parts(
+        126,
+        &[("9", &"AB".repeat(20)), ("10", "117391"), ("13", "C")],
+    )
+    .unwrap();
 }

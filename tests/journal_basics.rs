@@ -8,7 +8,7 @@ use std::{
 
 use cardswitch::journal::{
     FileStorage, Handle, Journal, JournalError, MemoryStorage, Position, Reader, RecordBatch,
-    Sequence, Settings, Storage,
+    Retain, Sequence, Settings, Space, Storage, verify,
 };
 
 fn small() -> Settings {
@@ -235,4 +235,187 @@ fn a_second_writer_is_refused_and_readers_are_not() {
     assert_eq!(read_all(&mut Reader::open(other.clone(), 1).unwrap()), [1]);
     drop(journal);
     Journal::open(other, &small(), 9).unwrap();
+}
+
+#[test]
+fn a_full_disk_is_foreseen_survived_and_told() {
+    let storage = MemoryStorage::new();
+    let settings = Settings {
+        reserve_bytes: 2 * 8192,
+        compress: false,
+        ..small()
+    };
+    let (mut journal, _) = Journal::open(storage.clone(), &settings, 7).unwrap();
+    let handle = journal.handle();
+    storage.set_capacity(4 * 8192);
+    while journal.prepare_ahead() {}
+    assert_eq!(handle.space(), Space::Ample);
+    let mut sequence = 0;
+    let mut fill = |journal: &mut Journal| {
+        append(&handle, sequence + 1..=sequence + 1);
+        sequence += 1;
+        journal.commit_pending().map(|_| sequence)
+    };
+    let mut ample_through = 0;
+    let error = loop {
+        match fill(&mut journal) {
+            Ok(sequence) if journal.handle().space() == Space::Ample => ample_through = sequence,
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+        journal.prepare_ahead();
+    };
+    assert!(matches!(error, JournalError::DiskFull { .. }), "{error}");
+    assert!(error.to_string().contains("memory/"), "{error}");
+    // The last segments before the end were the reserve.
+    let durable = journal.handle().durable();
+    assert!(
+        ample_through > 20 && durable > ample_through + 40,
+        "{ample_through} of {durable}"
+    );
+    drop(journal);
+    // With room again the journal goes on, and nothing durable is gone.
+    storage.set_capacity(u64::MAX);
+    assert_eq!(replay(storage.clone()), (1..=durable).collect::<Vec<_>>());
+    let (mut journal, _) = Journal::open(storage, &settings, 7).unwrap();
+    append(&journal.handle(), durable + 1..=durable + 1);
+    journal.commit_pending().unwrap();
+    assert_eq!(journal.handle().space(), Space::Ample);
+}
+
+#[test]
+fn space_is_ample_again_once_the_disk_has_room() {
+    let storage = MemoryStorage::new();
+    let (mut journal, _) = Journal::open(storage.clone(), &small(), 7).unwrap();
+    storage.set_capacity(8192);
+    assert!(!journal.prepare_ahead());
+    assert_eq!(journal.handle().space(), Space::Reserve);
+    storage.set_capacity(u64::MAX);
+    assert!(journal.prepare_ahead());
+    assert_eq!(journal.handle().space(), Space::Ample);
+}
+
+#[test]
+fn old_segments_go_only_when_nobody_needs_them() {
+    let storage = MemoryStorage::new();
+    let settings = Settings {
+        retain: Retain::Segments(2),
+        ..small()
+    };
+    let (mut journal, _) = Journal::open(storage.clone(), &settings, 7).unwrap();
+    let handle = journal.handle();
+    for first in (1..=600).step_by(4) {
+        append(&handle, first..=first + 3);
+        journal.commit_pending().unwrap();
+    }
+    while journal.tidy() {}
+    assert_eq!(read_all(&mut handle.reader(1).unwrap()).len(), 600);
+    handle.set_floor(300);
+    while journal.tidy() {}
+    let Err(error) = handle.reader(1) else {
+        panic!("record 1 is still there")
+    };
+    let JournalError::NotKept { wanted: 1, oldest } = error else {
+        panic!("{error}")
+    };
+    assert!((100..=300).contains(&oldest), "{oldest}");
+    handle.set_floor(600);
+    while journal.tidy() {}
+    let sealed = storage
+        .list()
+        .unwrap()
+        .iter()
+        .filter(|name| name.ends_with(".lz4"))
+        .count();
+    assert_eq!(sealed, 2);
+    let (through, storage) = (handle.sealed_through(), storage as Arc<dyn Storage>);
+    assert!(through > 500 && through < 600);
+    let report = verify(&storage, |_| {}).unwrap();
+    assert_eq!((report.last_sequence, report.compressed_segments), (600, 2));
+    let mut follower = handle.reader(through).unwrap();
+    assert_eq!(follower.next().unwrap().unwrap().0, through);
+    assert!(follower.at_frame_end(), "a place for a snapshot");
+}
+
+/// Writer, compressor, a follower in the process and a reader beside it, all at once on files.
+#[test]
+fn readers_follow_while_segments_are_sealed_and_compressed() {
+    const RECORDS: Sequence = 4000;
+    let folder = tempfile::tempdir().unwrap();
+    let storage = FileStorage::create(folder.path()).unwrap();
+    let settings = Settings {
+        segment_size_bytes: 32 << 10,
+        pending_limit_bytes: 2048,
+        ..Settings::default()
+    };
+    let (journal, _) = Journal::open(storage.clone(), &settings, 9).unwrap();
+    let journal = journal.start(Box::new(|error| panic!("{error}"))).unwrap();
+    let handle = journal.handle();
+    let highest = Arc::new(Mutex::new(0));
+    let seen = highest.clone();
+    handle.on_progress(Box::new(move |durable| *seen.lock().unwrap() = durable));
+    thread::scope(|scope| {
+        scope.spawn(|| (1..=RECORDS).for_each(|sequence| append(&handle, sequence..=sequence)));
+        for beside in [false, true] {
+            let (handle, storage) = (handle.clone(), storage.clone());
+            scope.spawn(move || {
+                let reader = match beside {
+                    false => handle.reader(1),
+                    true => Reader::open(storage, 1),
+                };
+                let (mut reader, mut last, progress) = (reader.unwrap(), 0, handle.subscribe());
+                while last < RECORDS {
+                    match reader.next().unwrap() {
+                        Some((sequence, bytes)) => {
+                            assert_eq!((sequence, bytes), (last + 1, &record(sequence)[..]));
+                            last = sequence;
+                        }
+                        None => drop(progress.wait_beyond(last, Duration::from_millis(5))),
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(*highest.lock().unwrap(), RECORDS);
+    journal.close().unwrap();
+    let (mut journal, found) = Journal::open(storage.clone(), &settings, 9).unwrap();
+    assert_eq!((found.durable, found.truncated), (RECORDS, None));
+    while journal.tidy() {}
+    drop(journal);
+    let report = verify(&(storage.clone() as Arc<dyn Storage>), |_| {}).unwrap();
+    assert_eq!(
+        (report.records, report.compressed_segments),
+        (RECORDS, report.segments - 1)
+    );
+    assert_eq!(
+        read_all(&mut Reader::open(storage, 1).unwrap()).len() as u64,
+        RECORDS
+    );
+}
+
+#[test]
+fn a_failing_disk_stops_the_running_journal_and_says_so() {
+    let storage = MemoryStorage::new();
+    let settings = Settings {
+        compress: false,
+        ..small()
+    };
+    let (journal, _) = Journal::open(storage.clone(), &settings, 7).unwrap();
+    let (sender, fatal) = mpsc::channel();
+    let journal = journal.start(Box::new(move |error| {
+        sender.send(error.to_string()).unwrap()
+    }));
+    let journal = journal.unwrap();
+    storage.set_capacity(0);
+    let handle = journal.handle();
+    let failure = loop {
+        let mut batch = RecordBatch::new();
+        batch.push(&[7; 2000]);
+        if let Err(error) = handle.append(&mut batch, Box::new(|_| {})) {
+            break error;
+        }
+    };
+    assert!(matches!(failure, JournalError::Failed { .. }), "{failure}");
+    assert!(fatal.recv().unwrap().contains("is full"));
+    assert!(matches!(journal.close(), Err(JournalError::Failed { .. })));
 }

@@ -339,12 +339,54 @@ fn opening_syncs_every_segment_and_the_folder_before_it_reads() {
         synced.iter().any(|call| call == "sync-directory"),
         "{calls:?}"
     );
-    for name in there.iter()
-        .filter(|name| name.ends_with(".segment"))
-    {
+    for name in there.iter().filter(|name| name.ends_with(".segment")) {
         assert!(
             synced.contains(&format!("sync {name}")),
             "{name}: {calls:?}"
         );
+    }
+}
+
+#[test]
+fn a_crash_at_every_call_of_a_snapshot_leaves_a_whole_one() {
+    use cardswitch::journal::{newest_snapshot, write_snapshot};
+    use std::io::Read;
+    let write = |storage: &CrashingStorage, sequence| {
+        let at = Position {
+            sequence,
+            ..Position::default()
+        };
+        write_snapshot(storage, 5, at, |out| out.write_all(&[sequence as u8; 2000]))
+    };
+    let three =
+        |storage: &CrashingStorage| (1..=3).map(|at| write(storage, at)).collect::<Vec<_>>();
+    let storage = CrashingStorage::new(Faults::default());
+    three(&storage);
+    for at in 0..storage.calls().len() as u64 {
+        for fault in [Fault::Crash, Fault::InputOutput] {
+            let storage = CrashingStorage::new(Faults {
+                at: Some((at, fault)),
+                ..Faults::default()
+            });
+            let durable = three(&storage)
+                .iter()
+                .rev()
+                .find_map(|done| done.as_ref().ok())
+                .copied();
+            let least = durable.map_or(0, |info| info.at.sequence);
+            for loss in losses(at) {
+                let after: Arc<dyn Storage> = storage.restart(loss, Faults::default());
+                let found = newest_snapshot(&after, Some(5)).unwrap();
+                let Some(mut newest) = found.newest else {
+                    assert_eq!(least, 0, "{fault:?} at call {at}");
+                    continue;
+                };
+                let sequence = newest.info().at.sequence;
+                assert!(sequence >= least, "{fault:?} at call {at}");
+                let mut content = Vec::new();
+                newest.read_to_end(&mut content).unwrap();
+                assert_eq!(content, [sequence as u8; 2000]);
+            }
+        }
     }
 }

@@ -1,2 +1,536 @@
-//! cardsim
-fn main() {}
+//! `cardsim`: plays a card network, replays captures, records and converts them. A thin shell over
+//! `cardswitch::sim`.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use cardswitch::{
+    iso8583::{Dialect, FrameCodec, Framing, Header},
+    sim::{
+        Mix, NetworkOptions, Progress, ReplayOptions, SeedOptions, SimCard,
+        capture::{Format, Record, read_capture, write_capture},
+        echo::run_echo,
+        record::run_record,
+        run_network, run_replay, seed,
+    },
+};
+use clap::{Args, Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
+
+#[derive(Parser)]
+#[command(
+    version,
+    about = "Card network simulator and load tester for ISO 8583",
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Network(Network),
+    Replay(Replay),
+    Record(RecordCommand),
+    Convert(Convert),
+    Seed(Seed),
+    Echo(Echo),
+}
+
+/// How messages stand on the wire.
+#[derive(Args, Clone)]
+struct WireOptions {
+    /// Dialect: a builtin name, or the path of a dialect file
+    #[arg(long, default_value = "iso8583-1987-ascii")]
+    dialect: String,
+    /// Framing, such as length-2-be, ascii-4, length-4-be
+    #[arg(long, default_value = "length-2-be")]
+    framing: Framing,
+    /// Header of each message: none, tpdu or base1
+    #[arg(long, default_value = "none")]
+    header: Header,
+}
+
+/// Play a card network: sign on, send a believable mix, check every answer
+///
+/// Exit code 1 when something was wrong, 2 on bad usage.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  cardsim network --target 127.0.0.1:8583 --cards cards.jsonl \
+    --connections 8 --rate 5000 --duration 60"
+)]
+struct Network {
+    /// Host and port of the switch
+    #[arg(long)]
+    target: String,
+    #[command(flatten)]
+    wire: WireOptions,
+    /// JSON-lines file of the cards to pay with
+    #[arg(long, required_unless_present = "api", conflicts_with = "api")]
+    cards: Option<PathBuf>,
+    /// Create cards over the REST API at this address instead, as `cardsim seed` does
+    #[arg(long)]
+    api: Option<String>,
+    /// API key for --api; else CARDSWITCH_API_KEY of the environment
+    #[arg(long)]
+    key: Option<String>,
+    /// How many cards to create with --api
+    #[arg(long, default_value_t = 20)]
+    api_cards: usize,
+    /// TCP connections
+    #[arg(long, default_value_t = 1)]
+    connections: usize,
+    /// Requests per connection that may wait for an answer at a time
+    #[arg(long, default_value_t = 32)]
+    in_flight: usize,
+    /// Messages per second over all connections; without it as fast as answers allow
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Stop after so many messages
+    #[arg(long)]
+    count: Option<u64>,
+    /// Stop after so many seconds
+    #[arg(long)]
+    duration: Option<f64>,
+    /// What to send: default, purchases, or weights such as purchase=90,repeat=10
+    #[arg(long, default_value = "default", value_parser = parse_mix)]
+    mix: Mix,
+    /// Malformed messages per second, on a connection of their own
+    #[arg(long)]
+    malformed: Option<f64>,
+    /// Neither sign on nor off
+    #[arg(long)]
+    no_sign_on: bool,
+    /// Answer keep-alives (not when the peer does so too)
+    #[arg(long)]
+    answer_keep_alives: bool,
+    /// The peer is `cardsim echo`: measure only, check nothing
+    #[arg(long)]
+    against_echo: bool,
+    /// The same seed sends the same traffic
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Seconds that answers are waited for after the last message
+    #[arg(long, default_value_t = 5.0)]
+    grace: f64,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Play a capture back with fresh keys and compare DE39 with what was recorded
+///
+/// STAN, RRN, DE7, DE12 and DE13 are drawn anew; repeats stay repeats, and reversals name their
+/// rewritten original. Exit code 1 on a difference, an unmatched or a missing answer, 2 on bad usage.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  cardsim replay day.jsonl --target 127.0.0.1:8583 \
+    --dialect iso8583-1987-ascii --framing length-2-be --rate 2000 --json"
+)]
+struct Replay {
+    /// The capture
+    file: PathBuf,
+    /// Host and port of the switch
+    #[arg(long)]
+    target: String,
+    #[command(flatten)]
+    wire: WireOptions,
+    /// How the file stands: auto, framed, hex or jsonl
+    #[arg(long, default_value = "auto")]
+    format: String,
+    /// Framing of a framed file, where it differs from that of the connection
+    #[arg(long)]
+    file_framing: Option<Framing>,
+    /// Messages per second; without it as fast as answers allow
+    #[arg(long)]
+    rate: Option<f64>,
+    /// TCP connections; the messages of a card stay on one, in their order
+    #[arg(long, default_value_t = 1)]
+    connections: usize,
+    /// Requests per connection that may wait for an answer at a time
+    #[arg(long, default_value_t = 32)]
+    in_flight: usize,
+    /// Play the capture so many times
+    #[arg(long, default_value_t = 1)]
+    times: u64,
+    /// Send the keys as recorded
+    #[arg(long)]
+    keep_keys: bool,
+    /// Sign on first and off last
+    #[arg(long)]
+    sign_on: bool,
+    /// Seconds that answers are waited for after the last message
+    #[arg(long, default_value_t = 5.0)]
+    grace: f64,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Pass connections on to a switch and write what goes by to a JSON-lines capture
+///
+/// The capture holds card data in clear: its file is readable by its owner only.
+#[derive(Args)]
+#[command(after_help = "Example:\n  cardsim record --listen 127.0.0.1:9583 \
+    --target 127.0.0.1:8583 --out day.jsonl\nEnds with Ctrl-C.")]
+struct RecordCommand {
+    /// Address to listen on
+    #[arg(long)]
+    listen: String,
+    /// Host and port of the switch
+    #[arg(long)]
+    target: String,
+    #[command(flatten)]
+    wire: WireOptions,
+    /// The capture to write
+    #[arg(long)]
+    out: PathBuf,
+}
+
+/// Convert a capture between frames, hexadecimal lines and JSON lines
+#[derive(Args)]
+#[command(after_help = "Example:\n  cardsim convert day.jsonl day.bin --framing ascii-4")]
+struct Convert {
+    /// The capture to read
+    input: PathBuf,
+    /// The capture to write
+    output: PathBuf,
+    #[command(flatten)]
+    wire: WireOptions,
+    /// How the input stands: auto, framed, hex or jsonl
+    #[arg(long, default_value = "auto")]
+    from: String,
+    /// How the output is to stand; auto goes by its ending (.jsonl, .hex, else framed)
+    #[arg(long, default_value = "auto")]
+    to: String,
+}
+
+/// Create cards over the REST API and write them to a file for `cardsim network`
+///
+/// The file holds card data in clear: it is readable by its owner only.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  cardsim seed --api http://127.0.0.1:8080 --key KEY --count 50 \
+    --out cards.jsonl"
+)]
+struct Seed {
+    /// Address of the REST API
+    #[arg(long)]
+    api: String,
+    /// API key; else CARDSWITCH_API_KEY of the environment
+    #[arg(long)]
+    key: Option<String>,
+    /// How many cards
+    #[arg(long, default_value_t = 20)]
+    count: usize,
+    /// BIN of the program
+    #[arg(long, default_value = "411111")]
+    bin: String,
+    /// Network of the program
+    #[arg(long, default_value = "visa")]
+    network: String,
+    /// Currency of program and accounts
+    #[arg(long, default_value = "USD")]
+    currency: String,
+    /// The file to write
+    #[arg(long)]
+    out: PathBuf,
+}
+
+/// Send every frame back as it came: what this machine could do at most
+#[derive(Args)]
+#[command(after_help = "Example:\n  cardsim echo --listen 127.0.0.1:9000")]
+struct Echo {
+    /// Address to listen on
+    #[arg(long)]
+    listen: String,
+    #[command(flatten)]
+    wire: WireOptions,
+    /// Answer every request with an approval, as an issuer that decides nothing
+    #[arg(long)]
+    approve: bool,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("cardsim: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs the command; `false` when it found something wrong.
+fn run(cli: Cli) -> Result<bool> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Network(network) => network.run().await,
+            Command::Replay(replay) => replay.run().await,
+            Command::Record(record) => record.run().await,
+            Command::Convert(convert) => convert.run(),
+            Command::Seed(seed) => seed.run(),
+            Command::Echo(echo) => echo.run().await,
+        }
+    })
+}
+
+impl WireOptions {
+    fn dialect(&self) -> Result<Arc<Dialect>> {
+        if let Some(dialect) = Dialect::builtin(&self.dialect) {
+            return Ok(Arc::new(dialect));
+        }
+        if !self.dialect.ends_with(".toml") {
+            let names = Dialect::builtin_names().join(", ");
+            bail!(
+                "{:?} is no builtin dialect ({names}) and no .toml file",
+                self.dialect
+            );
+        }
+        let text = std::fs::read_to_string(&self.dialect).context(self.dialect.clone())?;
+        Ok(Arc::new(Dialect::from_toml(&self.dialect, &text)?))
+    }
+
+    fn codec(&self) -> FrameCodec {
+        FrameCodec {
+            framing: self.framing,
+            header: self.header,
+            max_frame_len: 16 * 1024,
+        }
+    }
+}
+
+fn stop_on_ctrl_c(stop: &CancellationToken) {
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            stop.cancel();
+        }
+    });
+}
+
+impl Replay {
+    async fn run(self) -> Result<bool> {
+        let dialect = self.wire.dialect()?;
+        let mut file_codec = self.wire.codec();
+        file_codec.framing = self.file_framing.unwrap_or(file_codec.framing);
+        let records = read_file(&self.file, &self.format, file_codec)?;
+        if self.connections == 0 || self.in_flight == 0 || self.rate.is_some_and(|rate| rate <= 0.0)
+        {
+            bail!("--connections, --in-flight and --rate must be above zero");
+        }
+        let options = ReplayOptions {
+            target: self.target,
+            dialect,
+            codec: self.wire.codec(),
+            connections: self.connections,
+            in_flight: self.in_flight,
+            rate: self.rate,
+            times: self.times,
+            keep_keys: self.keep_keys,
+            sign_on: self.sign_on,
+            grace: seconds(self.grace)?,
+            stop: CancellationToken::new(),
+        };
+        stop_on_ctrl_c(&options.stop);
+        let bar = progress_bar(self.json, None);
+        let report = run_replay(options, &records, |progress| {
+            bar.set_message(format!(
+                "{} sent, {} answered",
+                progress.sent, progress.answered
+            ));
+        });
+        let report = report.await;
+        bar.finish_and_clear();
+        let report = report?;
+        match self.json {
+            true => println!("{}", serde_json::to_string(&report)?),
+            false => print!("{report}"),
+        }
+        Ok(report.is_clean())
+    }
+}
+
+impl RecordCommand {
+    async fn run(self) -> Result<bool> {
+        let listener = tokio::net::TcpListener::bind(&self.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}", self.listen))?;
+        eprintln!(
+            "recording {} to {}",
+            listener.local_addr()?,
+            self.out.display()
+        );
+        let stop = CancellationToken::new();
+        stop_on_ctrl_c(&stop);
+        let (codec, dialect) = (self.wire.codec(), self.wire.dialect()?);
+        let count = run_record(listener, self.target, codec, dialect, &self.out, stop).await?;
+        eprintln!("{count} messages written");
+        Ok(true)
+    }
+}
+
+impl Convert {
+    fn run(self) -> Result<bool> {
+        let codec = self.wire.codec();
+        let records = read_file(&self.input, &self.from, codec)?;
+        let format = Format::named(&self.to, codec, &self.output, b"")
+            .map_err(|problem| anyhow::anyhow!(problem))?;
+        let bytes = write_capture(&records, &format)?;
+        write_private(&self.output, &bytes)
+            .with_context(|| format!("cannot write {}", self.output.display()))?;
+        eprintln!("{} messages written", records.len());
+        Ok(true)
+    }
+}
+
+impl Seed {
+    fn run(self) -> Result<bool> {
+        let options = SeedOptions {
+            count: self.count,
+            network: self.network,
+            bin: self.bin,
+            currency: self.currency,
+            ..SeedOptions::default()
+        };
+        let cards = seed_with_progress(&self.api, self.key.as_deref(), &options)?;
+        SimCard::save(&self.out, &cards)?;
+        eprintln!("{} cards written to {}", cards.len(), self.out.display());
+        Ok(true)
+    }
+}
+
+fn seed_with_progress(api: &str, key: Option<&str>, options: &SeedOptions) -> Result<Vec<SimCard>> {
+    let key = key
+        .map(str::to_owned)
+        .or_else(|| std::env::var("CARDSWITCH_API_KEY").ok());
+    let key = key.context("give --key, or set CARDSWITCH_API_KEY")?;
+    let bar = progress_bar(false, Some(options.count as u64));
+    bar.set_message("creating cards");
+    let cards = seed(api, &key, options, |count| bar.set_position(count as u64));
+    bar.finish_and_clear();
+    Ok(cards?)
+}
+
+fn read_file(path: &Path, format: &str, codec: FrameCodec) -> Result<Vec<Record>> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let format =
+        Format::named(format, codec, path, &bytes).map_err(|problem| anyhow::anyhow!(problem))?;
+    Ok(read_capture(&path.display().to_string(), &bytes, &format)?)
+}
+
+/// Captures hold card data: only their owner may read them.
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    std::io::Write::write_all(&mut options.open(path)?, bytes)
+}
+
+impl Network {
+    fn cards(&self) -> Result<Vec<SimCard>> {
+        if let Some(path) = &self.cards {
+            return Ok(SimCard::load(path)?);
+        }
+        let options = SeedOptions {
+            count: self.api_cards,
+            ..SeedOptions::default()
+        };
+        // clap saw to it that one of the two is there.
+        let api = self.api.as_deref().unwrap_or_default();
+        seed_with_progress(api, self.key.as_deref(), &options)
+    }
+
+    async fn run(self) -> Result<bool> {
+        let cards = self.cards()?;
+        let options = NetworkOptions {
+            header: self.wire.header,
+            connections: self.connections,
+            in_flight: self.in_flight,
+            rate: self.rate,
+            count: self.count,
+            duration: self.duration.map(seconds).transpose()?,
+            mix: self.mix,
+            malformed_rate: self.malformed,
+            sign_on: !self.no_sign_on && !self.against_echo,
+            echo: self.against_echo,
+            answer_keep_alives: self.answer_keep_alives,
+            seed: self.seed,
+            grace: seconds(self.grace)?,
+            ..NetworkOptions::new(&self.target, self.wire.dialect()?, self.wire.framing)
+        };
+        stop_on_ctrl_c(&options.stop);
+        let bar = progress_bar(self.json, self.count);
+        let report = run_network(options, cards, |progress| show(&bar, &progress)).await;
+        bar.finish_and_clear();
+        let report = report?;
+        match self.json {
+            true => println!("{}", serde_json::to_string(&report)?),
+            false => print!("{report}"),
+        }
+        Ok(report.is_clean())
+    }
+}
+
+impl Echo {
+    async fn run(self) -> Result<bool> {
+        let listener = tokio::net::TcpListener::bind(&self.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}", self.listen))?;
+        eprintln!("echoing on {}", listener.local_addr()?);
+        let approve = self.approve.then(|| self.wire.dialect()).transpose()?;
+        run_echo(listener, self.wire.codec(), approve).await?;
+        Ok(true)
+    }
+}
+
+fn parse_mix(text: &str) -> Result<Mix, String> {
+    text.parse()
+}
+
+fn seconds(seconds: f64) -> Result<Duration> {
+    Duration::try_from_secs_f64(seconds).with_context(|| format!("{seconds} is no time in seconds"))
+}
+
+fn progress_bar(json: bool, count: Option<u64>) -> indicatif::ProgressBar {
+    // Drawn on standard error, and only where that is a terminal.
+    let bar = match (json, count) {
+        (true, _) => indicatif::ProgressBar::hidden(),
+        (false, Some(count)) => indicatif::ProgressBar::new(count),
+        (false, None) => indicatif::ProgressBar::new_spinner(),
+    };
+    let template = match count {
+        Some(_) => "{elapsed_precise} {wide_bar} {percent}% {msg}",
+        None => "{elapsed_precise} {spinner} {msg}",
+    };
+    if let Ok(style) = indicatif::ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn show(bar: &indicatif::ProgressBar, progress: &Progress) {
+    bar.set_position(progress.answered);
+    let rate = progress.answered as f64 / progress.elapsed.as_secs_f64().max(0.001);
+    bar.set_message(format!(
+        "{} answered ({rate:.0}/s), {} approved, {} declined, {} wrong, p50 {:.0} µs, p99 {:.0} µs",
+        progress.answered,
+        progress.approved,
+        progress.declined,
+        progress.findings,
+        progress.recent_latency_us.p50,
+        progress.recent_latency_us.p99,
+    ));
+}

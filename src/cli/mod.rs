@@ -1,8 +1,12 @@
 //! The command line: one file per subcommand.
 
+pub mod demo;
 pub mod describe;
+pub mod journal;
 pub mod node;
+pub mod report;
 pub mod serve;
+pub mod store;
 
 use clap::{Parser, Subcommand};
 
@@ -16,16 +20,27 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 pub enum Command {
+    Demo(demo::Demo),
     Serve(serve::Serve),
     Check(serve::Check),
     Describe(describe::Describe),
+    #[command(subcommand)]
+    Journal(journal::Journal),
+    #[command(subcommand)]
+    Report(report::Report),
+    #[command(subcommand)]
+    Store(store::StoreCommand),
 }
 
 /// Runs a subcommand and gives the process's exit code.
 pub fn run(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
+        Command::Demo(demo) => demo::run(&demo),
         Command::Serve(serve) => serve::run(&serve),
         Command::Check(check) => serve::check(&check),
         Command::Describe(describe) => describe::run(&describe),
+        Command::Journal(journal) => journal::run(&journal),
+        Command::Report(report) => report::run(&report),
+        Command::Store(command) => store::run(&command),
     }
 }

@@ -1,6 +1,6 @@
 //! `cardswitch serve` runs the switch; `cardswitch check` says whether it would start.
 
-use super::node::{raise_open_files_limit, start_core, start_networks};
+use super::node;
 use crate::config::{Config, LogFormat};
 use crate::network::listener::compile;
 use anyhow::Result;
@@ -53,19 +53,23 @@ fn plural(count: usize) -> &'static str {
 pub fn run(serve: &Serve) -> Result<u8> {
     let config = load(&serve.config)?;
     start_log(&config);
-    raise_open_files_limit();
+    node::raise_open_files_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let core = start_core(&config)?;
     runtime.block_on(async {
-        let networks = start_networks(&config, &core).await?;
-        told_to_stop().await?;
+        let stop = told_to_stop()?;
+        let node = node::start(
+            &config,
+            node::Start {
+                root_key: std::env::var("CARDSWITCH_ROOT_KEY").ok(),
+            },
+        )
+        .await?;
+        stop.await;
         tracing::info!("stopping");
-        networks.stop().await;
-        anyhow::Ok(())
+        node.stop().await
     })?;
-    core.stop()?;
     Ok(0)
 }
 
@@ -83,12 +87,17 @@ pub fn start_log(config: &Config) {
     };
 }
 
-/// Waits for SIGINT or SIGTERM.
-pub async fn told_to_stop() -> Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-        _ = terminate.recv() => {}
-    }
-    Ok(())
+/// Ready on SIGINT or SIGTERM, from now on.
+pub fn told_to_stop() -> Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }

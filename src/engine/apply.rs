@@ -46,9 +46,12 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
             }
         }
         (Action::ChangeCardControls(change), Event::CardControlsChanged) => {
-            let controls = state.shared_controls.share(&change.controls);
+            let mut controls = state.shared_controls.share(&change.controls);
             if let Some(card) = state.card_mut(change.card_id) {
-                card.controls = controls;
+                std::mem::swap(&mut card.controls, &mut controls);
+            }
+            if let Some(before) = controls {
+                state.shared_controls.release(&before);
             }
         }
         (action, event) => panic!("an event {event:?} cannot come of this command: {action:?}"),
@@ -170,7 +173,7 @@ fn place_hold(
         expires_at: placed.expires_at,
         approval_code,
         match_keys: authorize.match_keys.clone(),
-        uses: placed.uses.clone(),
+        uses: placed.uses.as_slice().into(),
     };
     insert_hold(state, hold);
 }

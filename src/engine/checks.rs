@@ -3,13 +3,12 @@
 
 use super::command::Authorize;
 use super::controls::Controls;
-use super::event::{Decline, LimitUse, RuleId};
+use super::event::{Decline, LimitUses, RuleId};
 use super::reason::DeclineReason;
 use super::registry::{Program, RegistryView};
 use super::state::{Account, Card, State};
 use super::time::Timestamp;
 use super::trace::{Detail, Scope, Step, StepResult, Trace};
-use smallvec::SmallVec;
 
 /// The facts and the state that every check may read.
 pub struct Context<'a> {
@@ -50,7 +49,7 @@ impl<'a> Context<'a> {
 pub struct Checks {
     pub trace: Trace,
     pub decline: Option<Decline>,
-    pub uses: SmallVec<[LimitUse; 2]>,
+    pub uses: LimitUses,
 }
 
 impl Checks {

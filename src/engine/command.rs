@@ -108,6 +108,8 @@ pub enum StatusChange {
     Freeze,
     Unfreeze,
     Close,
+    /// For good, by the issuer; only closing comes after it.
+    Block,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

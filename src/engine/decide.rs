@@ -300,6 +300,7 @@ fn change_card_status(state: &State, command: &Command, change: &ChangeCardStatu
         (StatusChange::Freeze, CardStatus::Active | CardStatus::Frozen) => CardStatus::Frozen,
         (StatusChange::Unfreeze, CardStatus::Frozen | CardStatus::Active) => CardStatus::Active,
         (StatusChange::Close, _) => CardStatus::Closed,
+        (StatusChange::Block, status) if status != CardStatus::Closed => CardStatus::Blocked,
         (_, status) => return Outcome::Refused(Refusal::StatusForbids(status)),
     };
     if to == card.status {

@@ -2,6 +2,7 @@
 //! is decided again when it is applied.
 
 use super::ids::{AccountId, AuthorizationId, CardId, LimitId, ReversalId};
+use super::packed_uses;
 use super::reason::DeclineReason;
 use super::state::CardStatus;
 use super::time::Timestamp;
@@ -93,8 +94,12 @@ pub struct HoldPlaced {
     /// In minor units of the account's currency.
     pub amount_minor: i64,
     pub expires_at: Timestamp,
-    pub uses: SmallVec<[LimitUse; 2]>,
+    #[serde(with = "packed_uses")]
+    pub uses: LimitUses,
 }
+
+/// The uses of one authorization, in the order of its trace.
+pub type LimitUses = SmallVec<[LimitUse; 8]>;
 
 /// One use of one windowed limit, which a reversal gives back to the same window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -30,6 +30,12 @@ impl<K: Copy + Eq + Hash, V> Recent<K, V> {
         (remembered_at.plus_ms(retention_ms) > at).then_some(value)
     }
 
+    /// Reads the place of this key (see `touch.rs`).
+    pub(super) fn touch(&self, key: K) -> u64 {
+        let found = self.by_key.get(&key);
+        found.map_or(0, |(remembered_at, _)| remembered_at.0 as u64)
+    }
+
     pub fn remember(&mut self, key: K, at: Timestamp, value: V) {
         let before = self.by_key.insert(key, (at, value));
         if before.is_none_or(|(remembered_at, _)| remembered_at != at) {

@@ -205,7 +205,28 @@ pub struct Registry {
     pub first_answers: Recent<RepeatKey, FirstAnswer>,
 }
 
+impl RegistryView {
+    pub fn programs_in_order(&self) -> Vec<&Program> {
+        let mut programs: Vec<_> = self.programs.values().map(Arc::as_ref).collect();
+        programs.sort_unstable_by_key(|program| program.id);
+        programs
+    }
+}
+
 impl Registry {
+    /// Puts the next link, new or restored, in its place.
+    pub(super) fn insert_link(&mut self, key: LinkKey) {
+        self.link_keys.push(key.clone());
+        self.link_ids
+            .insert(key, LinkId(self.link_keys.len() as u64));
+    }
+
+    /// Puts a card, new or restored, in its place.
+    pub(super) fn insert_card(&mut self, id: CardId, issued: IssuedCard) {
+        self.cards_by_pan_hash.insert(issued.pan_hash, id);
+        self.issued_cards.insert(id, issued);
+    }
+
     /// Links are numbered from 1 in the order in which they became known.
     pub fn link_key(&self, id: LinkId) -> Option<&LinkKey> {
         self.link_keys.get((id.0 as usize).checked_sub(1)?)

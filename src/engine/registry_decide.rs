@@ -215,8 +215,7 @@ fn change_view(registry: &mut Registry, version: u64, change: impl FnOnce(&mut R
 fn apply_issued(registry: &mut Registry, issue: &IssueCard, links: &[LinkId]) {
     for (key, id) in issue.links.iter().zip(links) {
         if id.0 > registry.link_keys.len() as u64 {
-            registry.link_keys.push(key.clone());
-            registry.link_ids.insert(key.clone(), *id);
+            registry.insert_link(key.clone());
         }
     }
     let issued = IssuedCard {
@@ -227,10 +226,7 @@ fn apply_issued(registry: &mut Registry, issue: &IssueCard, links: &[LinkId]) {
         expiry: issue.expiry,
         links: links.into(),
     };
-    registry
-        .cards_by_pan_hash
-        .insert(issue.pan_hash, issue.card_id);
-    registry.issued_cards.insert(issue.card_id, issued);
+    registry.insert_card(issue.card_id, issued);
 }
 
 fn apply_unknown_reversal(

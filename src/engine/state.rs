@@ -71,7 +71,8 @@ pub struct Account {
     pub open_holds: u32,
     pub created_at: Timestamp,
     pub name: Option<Box<str>>,
-    #[serde(with = "optional_controls")]
+    /// Stored apart, once for all who share them (see `snapshot.rs`).
+    #[serde(skip)]
     pub controls: Option<Arc<Controls>>,
     pub counters: Counters,
     /// Of a root account: the uses of its program's limits by the whole tree.
@@ -122,7 +123,8 @@ pub struct Card {
     pub card_type: CardType,
     pub created_at: Timestamp,
     pub links: SmallVec<[LinkId; 2]>,
-    #[serde(with = "optional_controls")]
+    /// Stored apart, once for all who share them (see `snapshot.rs`).
+    #[serde(skip)]
     pub controls: Option<Arc<Controls>>,
     pub counters: Counters,
 }
@@ -202,7 +204,7 @@ pub struct Hold {
     pub expires_at: Timestamp,
     pub approval_code: ApprovalCode,
     pub match_keys: MatchKeys,
-    pub uses: SmallVec<[LimitUse; 2]>,
+    pub uses: Box<[LimitUse]>,
 }
 
 /// The answer that a repeat gets, with what tells a repeat from a clash.
@@ -268,47 +270,80 @@ impl State {
     }
 }
 
-/// One copy of each set of controls, however many cards have it.
+/// One copy of each set of controls, however many cards have it, and how many do.
 #[derive(Debug, Clone, Default)]
-pub struct SharedControls(HashMap<Controls, Arc<Controls>>);
+pub struct SharedControls(HashMap<Arc<Controls>, u32>);
 
 impl SharedControls {
-    /// The shared copy of these controls; nothing where there are none.
+    /// The shared copy of these controls, for one more user; nothing where there are none.
     pub fn share(&mut self, controls: &Controls) -> Option<Arc<Controls>> {
         if controls.is_empty() {
             return None;
         }
-        if let Some(shared) = self.0.get(controls) {
-            return Some(shared.clone());
+        if let Some((shared, users)) = self.0.get_key_value_mut(controls) {
+            *users += 1;
+            return Some(Arc::clone(shared));
         }
         let shared = Arc::new(controls.clone());
-        self.0.insert(controls.clone(), shared.clone());
+        self.0.insert(Arc::clone(&shared), 1);
         Some(shared)
     }
-}
 
-mod optional_controls {
-    //! Shared controls are stored by value and shared again when restored.
-    use super::{Arc, Controls};
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub fn serialize<S: Serializer>(
-        value: &Option<Arc<Controls>>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        value.as_deref().serialize(to)
+    /// One user fewer; the copy goes with the last.
+    pub fn release(&mut self, controls: &Controls) {
+        if let Some(users) = self.0.get_mut(controls) {
+            *users -= 1;
+            if *users == 0 {
+                self.0.remove(controls);
+            }
+        }
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<Arc<Controls>>, D::Error> {
-        Ok(Option::<Controls>::deserialize(from)?.map(Arc::new))
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn controls_are_shared_and_go_with_their_last_user() {
+        let mut limits = vec![];
+        let mut of = |amount_minor| {
+            limits.push(crate::engine::controls::Limit {
+                id: LimitId(1),
+                window: crate::engine::controls::Window::Day,
+                amount_minor: Some(amount_minor),
+                count: None,
+                time_zone: "UTC".into(),
+                mcc_filter: vec![],
+            });
+            Controls {
+                limits: vec![limits[limits.len() - 1].clone()],
+                ..Controls::default()
+            }
+        };
+        let (small, large) = (of(1), of(2));
+        let mut shared = SharedControls::default();
+        let first = shared.share(&small).unwrap();
+        assert!(Arc::ptr_eq(&first, &shared.share(&small).unwrap()));
+        shared.share(&large);
+        assert_eq!(
+            (shared.len(), shared.share(&Controls::default())),
+            (2, None)
+        );
+        shared.release(&small);
+        shared.release(&large);
+        assert_eq!(shared.len(), 1);
+        shared.release(&small);
+        assert!(shared.is_empty());
+    }
 
     #[test]
     fn a_use_is_given_back_to_its_own_window_only() {

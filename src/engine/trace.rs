@@ -1,8 +1,10 @@
 //! The packed trace: each step's result and the numbers compared, as bytes that go into the journal
 //! with the decision. How it prints does not live here.
 //!
-//! A step is one byte (5 bits step, 2 bits result, 1 bit "detail follows"); a detail is one byte for
-//! its shape and then variable-length integers (7 bits a byte, least significant first, zig-zag).
+//! A step is one byte (5 bits step, 2 bits result, 1 bit "detail follows"). A detail is one byte for
+//! its shape (3 bits), the scope (2 bits) and three flags for what need not be repeated, and then
+//! variable-length integers (7 bits a byte, least significant first, zig-zag where signed):
+//! ids as the difference from the one before of the same scope, window ends from the one before.
 
 use super::ids::{ControlId, LimitId};
 use super::window::WindowEnd;
@@ -135,21 +137,126 @@ pub struct TraceStep {
 }
 
 /// Steps packed in the order in which they ran.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Trace(SmallVec<[u8; 160]>);
+#[derive(Debug, Default, Clone)]
+pub struct Trace {
+    bytes: SmallVec<[u8; 160]>,
+    before: Before,
+    /// `before` does not stand for `bytes`, because they were read, not packed.
+    was_read: bool,
+}
+
+impl PartialEq for Trace {
+    fn eq(&self, other: &Trace) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Trace {}
+
+/// The numbers that the steps so far named last.
+#[derive(Debug, Default, Clone, Copy)]
+struct Before {
+    /// Of a limit or list, per scope.
+    ids: [u64; 4],
+    requested_minor: i64,
+    value: u32,
+    resets: u32,
+}
+
+const SAME_NUMBER: u8 = 1 << 5;
+const SAME_WINDOW: u8 = 1 << 6;
+const NEXT_ID: u8 = 1 << 7;
 
 impl Trace {
     pub fn push(&mut self, step: Step, result: StepResult, detail: Detail) {
-        let has_detail = u8::from(detail != Detail::None);
-        self.0
-            .push(step as u8 | (result as u8) << 5 | has_detail << 7);
+        if self.was_read {
+            self.before = self.read_through();
+            self.was_read = false;
+        }
+        let head = step as u8 | (result as u8) << 5;
+        if detail == Detail::None {
+            return self.bytes.push(head);
+        }
+        let mut packed = Packed::default();
+        packed.byte(head | 0x80);
+        packed.detail(detail, &mut self.before);
+        self.bytes
+            .extend_from_slice(&packed.bytes[..packed.length.min(PACKED_MAX)]);
+    }
+
+    fn read_through(&self) -> Before {
+        let mut unpacking = Unpacking::of(&self.bytes);
+        while unpacking.step().is_some() {}
+        unpacking.before
+    }
+
+    /// The steps, unpacked; stops at bytes that no version of ours wrote.
+    pub fn steps(&self) -> impl Iterator<Item = TraceStep> + '_ {
+        let mut unpacking = Unpacking::of(&self.bytes);
+        std::iter::from_fn(move || unpacking.step())
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub fn from_bytes(bytes: &[u8]) -> Trace {
+        Trace {
+            bytes: SmallVec::from_slice(bytes),
+            before: Before::default(),
+            was_read: true,
+        }
+    }
+}
+
+/// Two heads and at most five numbers of ten bytes; a power of two, so that a place is cheap to bound.
+const PACKED_MAX: usize = 64;
+
+/// The bytes of one step.
+struct Packed {
+    bytes: [u8; PACKED_MAX],
+    length: usize,
+}
+
+impl Default for Packed {
+    fn default() -> Packed {
+        Packed {
+            bytes: [0; PACKED_MAX],
+            length: 0,
+        }
+    }
+}
+
+impl Packed {
+    fn byte(&mut self, byte: u8) {
+        self.bytes[self.length % PACKED_MAX] = byte;
+        self.length += 1;
+    }
+
+    fn number(&mut self, number: u64) {
+        let mut rest = number;
+        while rest >= 0x80 {
+            self.byte(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        self.byte(rest as u8);
+    }
+
+    fn flag(&mut self, head: usize, flag: u8) {
+        self.bytes[head % PACKED_MAX] |= flag;
+    }
+
+    fn detail(&mut self, detail: Detail, before: &mut Before) {
+        let head = self.length;
         match detail {
             Detail::None => {}
             Detail::Balance {
                 available_minor,
                 requested_minor,
             } => {
-                self.detail(0, None, &[zigzag(available_minor), zigzag(requested_minor)]);
+                self.byte(0);
+                self.number(zigzag(available_minor));
+                self.requested(head, requested_minor, before);
             }
             Detail::LimitAmount {
                 scope,
@@ -159,13 +266,12 @@ impl Trace {
                 requested_minor,
                 resets,
             } => {
-                let amounts = [allowed_minor, used_minor, requested_minor].map(zigzag);
-                let [allowed, used, requested] = amounts;
-                self.detail(
-                    1,
-                    Some(scope),
-                    &[limit_id.0, allowed, used, requested, u64::from(resets.0)],
-                );
+                self.byte(1 | (scope as u8) << 3);
+                self.id(head, scope, limit_id.0, before);
+                self.number(zigzag(allowed_minor));
+                self.number(zigzag(used_minor));
+                self.requested(head, requested_minor, before);
+                self.window(head, resets, before);
             }
             Detail::LimitCount {
                 scope,
@@ -174,57 +280,66 @@ impl Trace {
                 used,
                 resets,
             } => {
-                let numbers = [
-                    limit_id.0,
-                    u64::from(allowed),
-                    u64::from(used),
-                    u64::from(resets.0),
-                ];
-                self.detail(2, Some(scope), &numbers);
+                self.byte(2 | (scope as u8) << 3);
+                self.id(head, scope, limit_id.0, before);
+                self.number(u64::from(allowed));
+                self.number(u64::from(used));
+                self.window(head, resets, before);
             }
             Detail::List {
                 scope,
                 control_id,
                 value,
             } => {
-                self.detail(3, Some(scope), &[control_id.0, u64::from(value)]);
+                self.byte(3 | (scope as u8) << 3);
+                self.id(head, scope, control_id.0, before);
+                if value == before.value {
+                    self.flag(head, SAME_NUMBER);
+                } else {
+                    self.number(u64::from(value));
+                    before.value = value;
+                }
             }
             Detail::Expiry { card, message } => {
-                self.detail(4, None, &[u64::from(card), u64::from(message)]);
+                self.byte(4);
+                self.number(u64::from(card));
+                self.number(u64::from(message));
             }
-            Detail::Capacity { open, allowed } => self.detail(5, None, &[open, allowed]),
+            Detail::Capacity { open, allowed } => {
+                self.byte(5);
+                self.number(open);
+                self.number(allowed);
+            }
         }
     }
 
-    fn detail(&mut self, shape: u8, scope: Option<Scope>, numbers: &[u64]) {
-        self.0
-            .push(shape | scope.map_or(0, |scope| (scope as u8) << 4));
-        for number in numbers {
-            let mut rest = *number;
-            while rest >= 0x80 {
-                self.0.push(rest as u8 | 0x80);
-                rest >>= 7;
-            }
-            self.0.push(rest as u8);
+    fn id(&mut self, head: usize, scope: Scope, id: u64, before: &mut Before) {
+        let last = std::mem::replace(&mut before.ids[scope as usize], id);
+        match id.wrapping_sub(last) {
+            1 => self.flag(head, NEXT_ID),
+            difference => self.number(zigzag(difference as i64)),
         }
     }
 
-    /// The steps, unpacked; stops at bytes that no version of ours wrote.
-    pub fn steps(&self) -> impl Iterator<Item = TraceStep> + '_ {
-        let mut rest = &self.0[..];
-        std::iter::from_fn(move || {
-            let (step, after) = unpack(rest)?;
-            rest = after;
-            Some(step)
-        })
+    fn requested(&mut self, head: usize, requested_minor: i64, before: &mut Before) {
+        if requested_minor == before.requested_minor {
+            self.flag(head, SAME_NUMBER);
+        } else {
+            self.number(zigzag(requested_minor));
+            before.requested_minor = requested_minor;
+        }
     }
 
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    pub fn from_bytes(bytes: &[u8]) -> Trace {
-        Trace(SmallVec::from_slice(bytes))
+    fn window(&mut self, head: usize, resets: WindowEnd, before: &mut Before) {
+        if resets == WindowEnd::NEVER {
+            self.number(0);
+        } else if resets.0 == before.resets {
+            self.flag(head, SAME_WINDOW);
+        } else {
+            let difference = i64::from(resets.0) - i64::from(before.resets);
+            self.number(zigzag(difference) + 1);
+            before.resets = resets.0;
+        }
     }
 }
 
@@ -236,82 +351,135 @@ fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
-fn unpack(bytes: &[u8]) -> Option<(TraceStep, &[u8])> {
-    let (head, rest) = bytes.split_first()?;
-    let step = *Step::ALL.iter().find(|step| **step as u8 == head & 31)?;
-    let result = [StepResult::Pass, StepResult::Fail, StepResult::Skipped]
-        [usize::from(head >> 5 & 3).min(2)];
-    let (detail, rest) = if head & 0x80 == 0 {
-        (Detail::None, rest)
-    } else {
-        unpack_detail(rest)?
-    };
-    Some((
-        TraceStep {
-            step,
-            result,
-            detail,
-        },
-        rest,
-    ))
+/// What is left of packed bytes.
+struct Unpacking<'a> {
+    rest: &'a [u8],
+    before: Before,
 }
 
-fn unpack_detail(bytes: &[u8]) -> Option<(Detail, &[u8])> {
-    let (head, mut rest) = bytes.split_first()?;
-    let scope = Scope::ALL[usize::from(head >> 4 & 3)];
-    let mut number = || -> Option<u64> {
+impl<'a> Unpacking<'a> {
+    fn of(bytes: &'a [u8]) -> Unpacking<'a> {
+        Unpacking {
+            rest: bytes,
+            before: Before::default(),
+        }
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        let (byte, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(*byte)
+    }
+
+    fn number(&mut self) -> Option<u64> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
-            let (byte, after) = rest.split_first()?;
-            rest = after;
+            let byte = self.byte()?;
             value |= u64::from(byte & 0x7f) << shift;
             if byte & 0x80 == 0 {
                 return Some(value);
             }
         }
         None
-    };
-    let detail = match head & 15 {
-        0 => Detail::Balance {
-            available_minor: unzigzag(number()?),
-            requested_minor: unzigzag(number()?),
-        },
-        1 => Detail::LimitAmount {
-            scope,
-            limit_id: LimitId(number()?),
-            allowed_minor: unzigzag(number()?),
-            used_minor: unzigzag(number()?),
-            requested_minor: unzigzag(number()?),
-            resets: WindowEnd(number()? as u32),
-        },
-        2 => Detail::LimitCount {
-            scope,
-            limit_id: LimitId(number()?),
-            allowed: number()? as u32,
-            used: number()? as u32,
-            resets: WindowEnd(number()? as u32),
-        },
-        3 => Detail::List {
-            scope,
-            control_id: ControlId(number()?),
-            value: number()? as u32,
-        },
-        4 => Detail::Expiry {
-            card: number()? as u16,
-            message: number()? as u16,
-        },
-        5 => Detail::Capacity {
-            open: number()?,
-            allowed: number()?,
-        },
-        _ => return None,
-    };
-    Some((detail, rest))
+    }
+
+    fn step(&mut self) -> Option<TraceStep> {
+        let head = self.byte()?;
+        let step = *Step::ALL.get(usize::from(head & 31))?;
+        let results = [StepResult::Pass, StepResult::Fail, StepResult::Skipped];
+        let result = *results.get(usize::from(head >> 5 & 3))?;
+        let detail = if head & 0x80 == 0 {
+            Detail::None
+        } else {
+            self.detail()?
+        };
+        Some(TraceStep {
+            step,
+            result,
+            detail,
+        })
+    }
+
+    fn detail(&mut self) -> Option<Detail> {
+        let head = self.byte()?;
+        let scope = Scope::ALL[usize::from(head >> 3 & 3)];
+        Some(match head & 7 {
+            0 => Detail::Balance {
+                available_minor: unzigzag(self.number()?),
+                requested_minor: self.requested(head)?,
+            },
+            1 => Detail::LimitAmount {
+                scope,
+                limit_id: LimitId(self.id(head, scope)?),
+                allowed_minor: unzigzag(self.number()?),
+                used_minor: unzigzag(self.number()?),
+                requested_minor: self.requested(head)?,
+                resets: self.window(head)?,
+            },
+            2 => Detail::LimitCount {
+                scope,
+                limit_id: LimitId(self.id(head, scope)?),
+                allowed: self.number()? as u32,
+                used: self.number()? as u32,
+                resets: self.window(head)?,
+            },
+            3 => Detail::List {
+                scope,
+                control_id: ControlId(self.id(head, scope)?),
+                value: self.value(head)?,
+            },
+            4 => Detail::Expiry {
+                card: self.number()? as u16,
+                message: self.number()? as u16,
+            },
+            5 => Detail::Capacity {
+                open: self.number()?,
+                allowed: self.number()?,
+            },
+            _ => return None,
+        })
+    }
+
+    fn id(&mut self, head: u8, scope: Scope) -> Option<u64> {
+        let difference = if head & NEXT_ID != 0 {
+            1
+        } else {
+            unzigzag(self.number()?) as u64
+        };
+        let last = &mut self.before.ids[scope as usize];
+        *last = last.wrapping_add(difference);
+        Some(*last)
+    }
+
+    fn requested(&mut self, head: u8) -> Option<i64> {
+        if head & SAME_NUMBER == 0 {
+            self.before.requested_minor = unzigzag(self.number()?);
+        }
+        Some(self.before.requested_minor)
+    }
+
+    fn value(&mut self, head: u8) -> Option<u32> {
+        if head & SAME_NUMBER == 0 {
+            self.before.value = self.number()? as u32;
+        }
+        Some(self.before.value)
+    }
+
+    fn window(&mut self, head: u8) -> Option<WindowEnd> {
+        if head & SAME_WINDOW == 0 {
+            let Some(difference) = self.number()?.checked_sub(1) else {
+                return Some(WindowEnd::NEVER);
+            };
+            let difference = unzigzag(difference) as u32;
+            self.before.resets = self.before.resets.wrapping_add(difference);
+        }
+        Some(WindowEnd(self.before.resets))
+    }
 }
 
 impl Serialize for Trace {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
+        serializer.serialize_bytes(&self.bytes)
     }
 }
 
@@ -326,6 +494,20 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Ids as they come: given out together or far apart.
+    fn any_id() -> impl Strategy<Value = u64> {
+        prop_oneof![any::<u64>(), 7u64..12]
+    }
+
+    fn any_end() -> impl Strategy<Value = u32> {
+        prop_oneof![
+            any::<u32>(),
+            Just(u32::MAX),
+            Just(0),
+            29_000_000u32..29_000_003
+        ]
+    }
+
     fn any_step() -> impl Strategy<Value = TraceStep> {
         let results = prop_oneof![
             Just(StepResult::Pass),
@@ -333,6 +515,8 @@ mod tests {
             Just(StepResult::Skipped)
         ];
         let scope = (0usize..4).prop_map(|index| Scope::ALL[index]);
+        let amount = || prop_oneof![any::<i64>(), Just(500)];
+        let amounts = [amount(), amount(), amount()];
         let detail = prop_oneof![
             Just(Detail::None),
             (any::<i64>(), any::<i64>()).prop_map(|(available_minor, requested_minor)| {
@@ -341,22 +525,20 @@ mod tests {
                     requested_minor,
                 }
             }),
-            (scope.clone(), any::<u64>(), any::<[i64; 3]>(), any::<u32>()).prop_map(
-                |(scope, id, amounts, end)| {
-                    let [allowed_minor, used_minor, requested_minor] = amounts;
-                    let (limit_id, resets) = (LimitId(id), WindowEnd(end));
-                    Detail::LimitAmount {
-                        scope,
-                        limit_id,
-                        allowed_minor,
-                        used_minor,
-                        requested_minor,
-                        resets,
-                    }
+            (scope.clone(), any_id(), amounts, any_end()).prop_map(|(scope, id, amounts, end)| {
+                let [allowed_minor, used_minor, requested_minor] = amounts;
+                let (limit_id, resets) = (LimitId(id), WindowEnd(end));
+                Detail::LimitAmount {
+                    scope,
+                    limit_id,
+                    allowed_minor,
+                    used_minor,
+                    requested_minor,
+                    resets,
                 }
-            ),
-            (scope.clone(), any::<u64>(), any::<[u32; 3]>()).prop_map(
-                |(scope, id, [allowed, used, end])| {
+            }),
+            (scope.clone(), any_id(), any::<[u32; 2]>(), any_end()).prop_map(
+                |(scope, id, [allowed, used], end)| {
                     Detail::LimitCount {
                         scope,
                         limit_id: LimitId(id),
@@ -366,7 +548,7 @@ mod tests {
                     }
                 }
             ),
-            (scope, any::<u64>(), any::<u32>()).prop_map(|(scope, id, value)| Detail::List {
+            (scope, any_id(), any_end()).prop_map(|(scope, id, value)| Detail::List {
                 scope,
                 control_id: ControlId(id),
                 value
@@ -383,9 +565,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_packed_unpacks(steps in proptest::collection::vec(any_step(), 0..40)) {
+        fn what_is_packed_unpacks(
+            steps in proptest::collection::vec(any_step(), 0..40), cut in 0usize..40
+        ) {
             let mut trace = Trace::default();
-            for step in &steps {
+            for (place, step) in steps.iter().enumerate() {
+                if place == cut {
+                    trace = Trace::from_bytes(trace.as_bytes());
+                }
                 trace.push(step.step, step.result, step.detail);
             }
             prop_assert_eq!(trace.steps().collect::<Vec<_>>(), steps);

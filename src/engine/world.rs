@@ -9,6 +9,7 @@ use super::record::Record;
 use super::registry::{IssueCard, Registry, RegistryAction, RegistryEvent};
 use super::registry_decide;
 use super::state::State;
+use super::time::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -95,7 +96,19 @@ impl World {
         }
     }
 
-    fn adopt_view(&mut self) {
+    /// The latest time of any command.
+    pub fn latest(&self) -> Timestamp {
+        let shards = self.shards.iter().map(|state| state.now);
+        shards.fold(self.registry.now, Timestamp::max)
+    }
+
+    /// The shard that has this account, if any has.
+    pub(super) fn shard_with(&mut self, account_id: AccountId) -> Option<&mut State> {
+        let mut shards = self.shards.iter_mut();
+        shards.find(|state| state.account_slots.contains_key(&account_id))
+    }
+
+    pub(super) fn adopt_view(&mut self) {
         for shard in &mut self.shards {
             shard.registry = Arc::clone(&self.registry.view);
         }

@@ -3,7 +3,7 @@
 //! Checking classes costs more than parsing when done byte by byte with branches, so long runs are
 //! checked eight bytes at a time and the rest through one table look-up per byte.
 
-use super::field::Content;
+use super::field::{Check, Content};
 
 /// An EBCDIC code page. They differ in a few special characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +140,8 @@ static CP037: [u8; 256] = [
 
 #[rustfmt::skip]
 static CP500: [u8; 256] = with_changes(&CP037, &[
-    (0x4a, 0x5b), (0x4f, 0x21), (0x5a, 0x5d), (0x5f, 0x5e), (0xb0, 0xa2), (0xba, 0xac), (0xbb, 0x7c),
+    (0x4a, 0x5b), (0x4f, 0x21), (0x5a, 0x5d), (0x5f, 0x5e), (0xb0, 0xa2),
+    (0xba, 0xac), (0xbb, 0x7c),
 ]);
 
 #[rustfmt::skip]
@@ -160,6 +161,21 @@ const fn class_bit(content: Content, eight_bit: bool) -> Option<u8> {
         Content::Xn => Some(DIGIT),
         Content::B => None,
     }
+}
+
+/// The look-up that checks a class.
+pub(super) fn class_table(content: Content, eight_bit: bool, page: Option<CodePage>) -> Check {
+    let table = page.map_or(&ASCII_CLASSES, CodePage::classes);
+    class_bit(content, eight_bit).map_or(Check::Nothing, |bit| Check::Table(table, bit))
+}
+
+/// Whether every byte has this bit in the table.
+#[inline]
+pub(super) fn all_have(bytes: &[u8], table: &[u8; 256], bit: u8) -> bool {
+    bytes
+        .iter()
+        .fold(bit, |all, byte| all & table[usize::from(*byte)])
+        != 0
 }
 
 /// Whether every byte is in the class, in ASCII or in the given code page.
@@ -191,10 +207,7 @@ pub(super) fn all_hex(bytes: &[u8], page: Option<CodePage>) -> bool {
 #[inline]
 fn every(bytes: &[u8], bit: u8, page: Option<CodePage>) -> bool {
     let table = page.map_or(&ASCII_CLASSES, CodePage::classes);
-    bytes
-        .iter()
-        .fold(bit, |all, byte| all & table[usize::from(*byte)])
-        != 0
+    all_have(bytes, table, bit)
 }
 
 /// ASCII digits, eight at a time; the last, overlapping word covers the rest.
@@ -209,7 +222,7 @@ pub(super) fn all_digits(bytes: &[u8]) -> bool {
 
 /// Printable ASCII, 0x20 to 0x7e.
 #[inline]
-fn all_printable(bytes: &[u8]) -> bool {
+pub(super) fn all_printable(bytes: &[u8]) -> bool {
     eight_at_a_time(bytes, PRINTABLE, |word| {
         let top = 0x8080_8080_8080_8080_u64;
         let low = !((word | top).wrapping_sub(0x2020_2020_2020_2020));
@@ -218,17 +231,33 @@ fn all_printable(bytes: &[u8]) -> bool {
     })
 }
 
+/// Text in any single-byte extension of ASCII: no control characters.
+#[inline]
+pub(super) fn all_eight_bit(bytes: &[u8]) -> bool {
+    eight_at_a_time(bytes, TEXT_8_BIT, |word| {
+        let top = 0x8080_8080_8080_8080_u64;
+        let low = !((word | top).wrapping_sub(0x2020_2020_2020_2020));
+        let high = (word & !top).wrapping_add(0x0101_0101_0101_0101);
+        (low | high) & !word & top
+    })
+}
+
 /// `bad` gives a non-zero word when one of its eight bytes is outside the class.
 #[inline]
 fn eight_at_a_time(bytes: &[u8], bit: u8, bad: impl Fn(u64) -> u64) -> bool {
-    let Some(last) = bytes.last_chunk::<8>() else {
-        return every(bytes, bit, None);
-    };
-    let mut found = bad(u64::from_le_bytes(*last));
-    for chunk in bytes.as_chunks::<8>().0 {
-        found |= bad(u64::from_le_bytes(*chunk));
+    if let Some(last) = bytes.last_chunk::<8>() {
+        let mut found = bad(u64::from_le_bytes(*last));
+        for chunk in bytes.as_chunks::<8>().0 {
+            found |= bad(u64::from_le_bytes(*chunk));
+        }
+        return found == 0;
     }
-    found == 0
+    // Four to seven bytes: their first four and their last four make one word.
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        let [first, last] = [first, last].map(|half| u64::from(u32::from_le_bytes(*half)));
+        return bad(first | last << 32) == 0;
+    }
+    every(bytes, bit, None)
 }
 
 /// Whether every nibble is a decimal digit.
@@ -270,6 +299,8 @@ mod tests {
                         (0x20..0x7f).contains(&byte),
                         "{byte:#x}"
                     );
+                    let eight_bit = byte >= 0x20 && byte != 0x7f;
+                    assert_eq!(all_eight_bit(&text), eight_bit, "{byte:#x}");
                     let mut bcd = vec![0x99; length];
                     bcd[at] = byte;
                     assert_eq!(all_bcd(&bcd), byte >> 4 < 10 && byte & 15 < 10, "{byte:#x}");

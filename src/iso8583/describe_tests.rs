@@ -1,4 +1,5 @@
-//! Tests of `describe.rs`.
+//! Masking, broken messages, pasted input, annotations.
+
 use bytes::BytesMut;
 
 use super::*;

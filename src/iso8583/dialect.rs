@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    field::{Defaults, Encoding, FieldSpec, Filler, Layout, encodings},
+    field::{Encoding, FieldSpec, Filler, Layout},
+    field_spec::{Defaults, encodings},
     mapping::{Location, Mappings},
     spec::{Section, SpecError, Value, overlay, read},
 };

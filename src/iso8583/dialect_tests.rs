@@ -1,4 +1,5 @@
-//! Tests of `dialect.rs`.
+//! The builtin dialects, and what is said about a bad file.
+
 use super::*;
 use crate::iso8583::field::Mask;
 
@@ -101,114 +102,116 @@ fn card_data_is_masked_in_every_dialect() {
     }
 }
 
+/// What stands behind the first two lines; the line, text and problem that the error names.
+const BAD: &[(&str, usize, &str, &str)] = &[
+    (
+        "[field.48]\ncontnet = \"n\"",
+        4,
+        "contnet = \"n\"",
+        "unknown key `contnet` in `field.48`",
+    ),
+    (
+        "[field.48]\ncontent = \"q\"",
+        4,
+        "content = \"q\"",
+        "use one of: n, a, an",
+    ),
+    (
+        "[field.200]\nname = \"x\"",
+        3,
+        "[field.200]",
+        "they run from 2 to 192",
+    ),
+    (
+        "[field.130]\nname = \"x\"",
+        3,
+        "[field.130]",
+        "lacks the key `content`",
+    ),
+    (
+        "[field.2]\nlength = \"LL\"\nmax = 120",
+        3,
+        "[field.2]",
+        "the length prefix holds at most 99",
+    ),
+    (
+        "[field.2]\nlength = true",
+        4,
+        "length = true",
+        "`length` must be a number",
+    ),
+    (
+        "[response_codes]\napprovd = \"00\"",
+        4,
+        "approvd = \"00\"",
+        "no known reason",
+    ),
+    (
+        "[network_management]\nsing_on = \"001\"",
+        4,
+        "sing_on = \"001\"",
+        "use one of: sign_on",
+    ),
+    (
+        "[mirrored]\nreversal = [2, 999]",
+        4,
+        "reversal = [2, 999]",
+        "from 2 to 192",
+    ),
+    (
+        "[mappings]\ncvv2 = \"48.93\"",
+        4,
+        "cvv2 = \"48.93\"",
+        "names no field or sub-field",
+    ),
+    (
+        "[mappings]\ncvv2 = \"x\"",
+        4,
+        "cvv2 = \"x\"",
+        "a location is",
+    ),
+    (
+        "[mappings.kind]\nat = \"3\"\ncodes = { 00 = \"purchas\" }",
+        5,
+        "codes = { 00 = \"purchas\" }",
+        "use one of: purchase",
+    ),
+    (
+        "[structure.48]\nkind = \"tvl\"",
+        4,
+        "kind = \"tvl\"",
+        "positional, delimited",
+    ),
+    (
+        "[structure.199]\nkind = \"ber-tlv\"",
+        3,
+        "[structure.199]",
+        "belongs to no field",
+    ),
+    (
+        "[field.3]\nlength = 1.5",
+        4,
+        "length = 1.5",
+        "whole numbers",
+    ),
+    ("[field.3\nlength = 6", 3, "[field.3", "file.toml:3: "),
+    (
+        "[message]\nmti = \"raw\"",
+        4,
+        "mti = \"raw\"",
+        "use one of: ascii, ebcdic, bcd",
+    ),
+    ("[odd]\nx = 1", 3, "[odd]", "unknown key `odd`"),
+];
+
 #[test]
 fn a_bad_file_is_told_by_file_line_and_text() {
     let base = "extends = \"iso8583-1987-ascii\"\nname = \"mine\"\n";
-    let table = [
-        (
-            "[field.48]\ncontnet = \"n\"",
-            4,
-            "contnet = \"n\"",
-            "unknown key `contnet` in `field.48`",
-        ),
-        (
-            "[field.48]\ncontent = \"q\"",
-            4,
-            "content = \"q\"",
-            "use one of: n, a, an",
-        ),
-        (
-            "[field.200]\nname = \"x\"",
-            3,
-            "[field.200]",
-            "they run from 2 to 192",
-        ),
-        (
-            "[field.130]\nname = \"x\"",
-            3,
-            "[field.130]",
-            "lacks the key `content`",
-        ),
-        (
-            "[field.2]\nlength = \"LL\"\nmax = 120",
-            3,
-            "[field.2]",
-            "the length prefix holds at most 99",
-        ),
-        (
-            "[field.2]\nlength = true",
-            4,
-            "length = true",
-            "`length` must be a number",
-        ),
-        (
-            "[response_codes]\napprovd = \"00\"",
-            4,
-            "approvd = \"00\"",
-            "no known reason",
-        ),
-        (
-            "[network_management]\nsing_on = \"001\"",
-            4,
-            "sing_on = \"001\"",
-            "use one of: sign_on",
-        ),
-        (
-            "[mirrored]\nreversal = [2, 999]",
-            4,
-            "reversal = [2, 999]",
-            "from 2 to 192",
-        ),
-        (
-            "[mappings]\ncvv2 = \"48.93\"",
-            4,
-            "cvv2 = \"48.93\"",
-            "names no field or sub-field",
-        ),
-        (
-            "[mappings]\ncvv2 = \"x\"",
-            4,
-            "cvv2 = \"x\"",
-            "a location is",
-        ),
-        (
-            "[mappings.kind]\nat = \"3\"\ncodes = { 00 = \"purchas\" }",
-            5,
-            "codes = { 00 = \"purchas\" }",
-            "use one of: purchase",
-        ),
-        (
-            "[structure.48]\nkind = \"tvl\"",
-            4,
-            "kind = \"tvl\"",
-            "positional, delimited",
-        ),
-        (
-            "[structure.199]\nkind = \"ber-tlv\"",
-            3,
-            "[structure.199]",
-            "belongs to no field",
-        ),
-        (
-            "[field.3]\nlength = 1.5",
-            4,
-            "length = 1.5",
-            "whole numbers",
-        ),
-        ("[field.3\nlength = 6", 3, "[field.3", "file.toml:3: "),
-        (
-            "[message]\nmti = \"raw\"",
-            4,
-            "mti = \"raw\"",
-            "use one of: ascii, ebcdic, bcd",
-        ),
-        ("[odd]\nx = 1", 3, "[odd]", "unknown key `odd`"),
-    ];
-    for (text, line, offending, problem) in table {
+    for (text, line, offending, problem) in BAD {
         let error = Dialect::from_toml("file.toml", &format!("{base}{text}")).unwrap_err();
         assert_eq!(
             (error.line, error.text.as_str()),
-            (line, offending),
+            (*line, *offending),
             "{text}: {error}"
         );
         assert!(error.to_string().contains(problem), "{text}: {error}");

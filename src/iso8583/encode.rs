@@ -105,6 +105,7 @@ impl<'d, 'b> Encoder<'d, 'b> {
         self.dialect
     }
 
+    #[inline]
     fn bitmap_width(&self) -> usize {
         if self.dialect.envelope.bitmap == Encoding::Raw {
             8
@@ -162,7 +163,9 @@ impl<'d, 'b> Encoder<'d, 'b> {
         }
         check_text(field, layout, text.as_bytes())?;
         self.mark(field);
-        put_prefix(layout, text.len(), self.out);
+        if layout.length != Length::Fixed {
+            put_prefix(layout, text.len(), self.out);
+        }
         put_text(layout, text.as_bytes(), self.out);
         Ok(self)
     }
@@ -257,12 +260,42 @@ impl<'d, 'b> Encoder<'d, 'b> {
     pub fn mirror(&mut self, request: &Message<'_>, field: u8) -> Result<bool, EncodeError> {
         debug_assert_eq!(request.dialect().name(), self.dialect.name());
         self.begin(field)?;
-        let Some(wire) = request.raw_with_prefix(field) else {
+        let Some(range) = request.range(field) else {
             return Ok(false);
         };
         self.mark(field);
-        self.out.put_slice(wire);
+        self.out.put_slice(&request.wire()[range]);
         Ok(true)
+    }
+
+    /// Copies those of the fields that the message has, ascending; neighbours in one piece.
+    #[inline]
+    pub fn mirror_all(
+        &mut self,
+        request: &Message<'_>,
+        fields: &[u8],
+    ) -> Result<&mut Self, EncodeError> {
+        debug_assert_eq!(request.dialect().name(), self.dialect.name());
+        let mut run = 0..0;
+        for field in fields {
+            if *field <= self.last {
+                let (field, after) = (*field, self.last);
+                return Err(EncodeError::NotAscending { field, after });
+            }
+            // A field that the dialect does not know cannot be in a message of that dialect.
+            let Some(range) = request.range(*field) else {
+                continue;
+            };
+            self.mark(*field);
+            if range.start != run.end {
+                self.out.put_slice(&request.wire()[run]);
+                run = range;
+            } else {
+                run.end = range.end;
+            }
+        }
+        self.out.put_slice(&request.wire()[run]);
+        Ok(self)
     }
 
     /// Writes the bitmaps; gives the length of the message.

@@ -1,4 +1,5 @@
-//! Tests of `encode.rs`.
+//! Answers, bitmaps, padding, and what is refused.
+
 use super::*;
 use crate::iso8583::message::tests::REQUEST;
 
@@ -102,7 +103,8 @@ fn short_values_are_padded_and_read_back_without_padding() {
 fn a_dialect_may_always_send_the_second_bitmap() {
     let of = |secondary: &str| {
         let text = format!(
-            "extends = \"iso8583-1987-ascii\"\nname = \"x\"\n[message]\nsecondary_bitmap = \"{secondary}\"\n"
+            "extends = \"iso8583-1987-ascii\"\nname = \"x\"\n\
+             [message]\nsecondary_bitmap = \"{secondary}\"\n"
         );
         let dialect = Dialect::from_toml("x.toml", &text).unwrap();
         let mut out = BytesMut::new();

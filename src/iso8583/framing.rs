@@ -413,7 +413,7 @@ impl FrameCodec {
     }
 
     /// Begins a frame behind what the buffer holds; encode the message next, then
-    /// [`end_frame`](FrameCodec::end_frame). `header` is that of the answer, see [`Header::answer`].
+    /// [`end_frame`](FrameCodec::end_frame). `header` is that of the answer: [`Header::answer`].
     #[inline]
     pub fn begin_frame(&self, out: &mut BytesMut, header: &[u8]) -> OpenFrame {
         let start = out.len();

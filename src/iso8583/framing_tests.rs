@@ -1,4 +1,5 @@
-//! Tests of `framing.rs`.
+//! Every framing and header on the wire, garbage, answers.
+
 use super::*;
 
 fn codec(framing: Framing, header: Header) -> FrameCodec {

@@ -1,23 +1,18 @@
 //! A borrowed view on one unframed message: where its fields stand. Nothing is copied or allocated;
 //! values are decoded when asked for.
 
+use std::ops::Range;
+
 use arrayvec::{ArrayString, ArrayVec};
 
 use super::{
     charset::CodePage,
     dialect::{Dialect, MAX_FIELD, Secondary},
-    field::{Content, Encoding, FieldSpec, Layout, Length},
+    field::{Content, Encoding, FieldSpec, Filler, Layout},
     mti::Mti,
     parse_error::{error, explain},
     value::{self, Cut, hex_value},
 };
-
-/// Where a field's value stands; messages longer than 65,535 bytes are refused.
-#[derive(Clone, Copy, Default)]
-struct Slot {
-    offset: u16,
-    length: u16,
-}
 
 pub use super::parse_error::{AFTER_LAST_FIELD, Expected, ParseError};
 
@@ -29,7 +24,10 @@ pub struct Message<'a> {
     mti: Mti,
     /// Fields present, the most significant bit of the first word being field 1.
     bitmap: [u64; 3],
-    slots: [Slot; MAX_FIELD as usize + 1],
+    /// Where each field begins, with its length prefix. Where it ends follows from there: half the
+    /// memory to clear and to move, for a few instructions on access. Messages longer than 65,535
+    /// bytes are refused.
+    offsets: [u16; MAX_FIELD as usize + 1],
 }
 
 /// As much of a message as could be parsed.
@@ -82,12 +80,12 @@ impl<'a> Message<'a> {
             bytes,
             mti: Mti::new(0),
             bitmap: [0; 3],
-            slots: [Slot::default(); MAX_FIELD as usize + 1],
+            offsets: [0; MAX_FIELD as usize + 1],
         }
     }
 
     /// Reads everything; with `tolerated`, goes on behind a value that fails its check.
-    #[inline]
+    #[inline(always)]
     fn read(&mut self, mut tolerated: Option<&mut Option<ParseError>>) -> Result<(), ParseError> {
         let (dialect, bytes) = (self.dialect, self.bytes);
         if bytes.len() > usize::from(u16::MAX) {
@@ -120,10 +118,7 @@ impl<'a> Message<'a> {
                     }
                 }
                 self.bitmap[word] |= 1 << (63 - bit);
-                self.slots[usize::from(number)] = Slot {
-                    offset: (bytes.len() - rest.len() - cut.wire.len()) as u16,
-                    length: cut.wire.len() as u16,
-                };
+                self.offsets[usize::from(number)] = offset as u16;
             }
         }
         match rest {
@@ -200,36 +195,27 @@ impl<'a> Message<'a> {
     /// The value as it stands on the wire, without its length prefix.
     #[inline]
     pub fn raw(&self, number: u8) -> Option<&'a [u8]> {
-        self.has(number).then(|| {
-            let slot = self.slots[usize::from(number)];
-            &self.bytes[usize::from(slot.offset)..][..usize::from(slot.length)]
-        })
+        Some(self.cut(number)?.1.wire)
     }
 
-    /// Prefix and value as they stand on the wire.
-    pub(super) fn raw_with_prefix(&self, number: u8) -> Option<&'a [u8]> {
-        let raw = self.raw(number)?;
-        let prefix = self.dialect.layout(number)?.prefix_length();
-        let offset = usize::from(self.slots[usize::from(number)].offset);
-        Some(&self.bytes[offset - prefix..offset + raw.len()])
-    }
-
+    /// Where prefix and value stand on the wire.
     #[inline]
+    pub(super) fn range(&self, number: u8) -> Option<Range<usize>> {
+        let (layout, cut) = self.cut(number)?;
+        let start = usize::from(self.offsets[usize::from(number)]);
+        Some(start..start + usize::from(layout.plan.prefix) + cut.wire.len())
+    }
+
+    #[inline(always)]
     fn cut(&self, number: u8) -> Option<(&'a Layout, Cut<'a>)> {
-        let wire = self.raw(number)?;
+        if !self.has(number) {
+            return None;
+        }
         let layout = self.dialect.layout(number)?;
-        let units = match (layout.length, layout.encoding) {
-            (Length::Fixed, _) => usize::from(layout.max),
-            (_, Encoding::Ascii | Encoding::Ebcdic(_) | Encoding::Raw) => wire.len(),
-            // The prefix was read before, so it is a number and has an even or odd count to tell.
-            _ => {
-                value::cut(layout, self.raw_with_prefix(number)?)
-                    .ok()?
-                    .1
-                    .units
-            }
-        };
-        Some((layout, Cut { wire, units }))
+        let offset = usize::from(self.offsets[usize::from(number)]);
+        // It was cut there before, so it can be cut again.
+        let (_, cut) = value::cut(layout, self.bytes.get(offset..)?).ok()?;
+        Some((layout, cut))
     }
 
     pub(super) fn spec_and_cut(&self, number: u8) -> Option<(&'a FieldSpec, Cut<'a>)> {
@@ -279,21 +265,33 @@ impl<'a> Message<'a> {
 pub(super) fn text_of<const N: usize>(layout: &Layout, cut: Cut<'_>) -> Option<ArrayString<N>> {
     // ASCII without anything to change is copied whole; its class was checked on parsing.
     if layout.encoding == Encoding::Ascii && !layout.eight_bit && layout.content != Content::Z {
-        let text = std::str::from_utf8(value::without_padding(layout, cut.wire)).ok()?;
+        let text = str::from_utf8(value::without_padding(layout, cut.wire)).ok()?;
         return ArrayString::from(text).ok();
     }
-    let mut text = ArrayString::new();
+    let mut text = ArrayVec::<u8, N>::new();
     let mut fits = true;
-    value::characters(layout, cut, |byte| {
-        fits &= text.try_push(byte as char).is_ok()
-    });
-    fits.then_some(text)
+    value::characters(layout, cut, |byte| fits &= text.try_push(byte).is_ok());
+    let text = str::from_utf8(&text).ok().filter(|_| fits)?;
+    ArrayString::from(text).ok()
 }
 
 #[inline]
 pub(super) fn digits_of(layout: &Layout, cut: Cut<'_>) -> Option<u64> {
-    if layout.content == Content::B {
-        return None;
+    let wire = cut.wire;
+    // Parsing has checked that these are digits; so many cannot overflow.
+    match (layout.content, layout.encoding) {
+        (Content::N, Encoding::Ascii) if (1..=19).contains(&wire.len()) => {
+            return Some(
+                wire.iter()
+                    .fold(0, |sum, byte| sum * 10 + u64::from(byte & 15)),
+            );
+        }
+        (Content::N, Encoding::Bcd(Filler::LeftZero)) if (1..=9).contains(&wire.len()) => {
+            let pair = |byte: &u8| u64::from(byte >> 4) * 10 + u64::from(byte & 15);
+            return Some(wire.iter().fold(0, |sum, byte| sum * 100 + pair(byte)));
+        }
+        (Content::B, _) => return None,
+        _ => {}
     }
     let mut number = (cut.units > 0).then_some(0_u64);
     value::characters(layout, cut, |byte| {

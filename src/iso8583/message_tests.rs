@@ -1,4 +1,5 @@
-//! Tests of `message.rs`.
+//! Parsing one message by hand, and every kind of error.
+
 use super::*;
 
 fn dialect() -> Dialect {

@@ -11,6 +11,7 @@ pub mod dialect;
 mod emv;
 pub mod encode;
 pub mod field;
+mod field_spec;
 pub mod framing;
 pub mod mapping;
 pub mod message;

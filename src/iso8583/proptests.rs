@@ -98,6 +98,26 @@ fn round_trip(dialect: &Dialect, mti: Mti, mut fields: Vec<(u8, String)>) -> Byt
     }
     encoder.finish();
     mirror.finish();
+    let mut at_once = BytesMut::new();
+    let mut mirror = Encoder::new(dialect, &mut at_once, mti);
+    mirror
+        .mirror_all(
+            &message,
+            &(2..=64)
+                .filter(|n| dialect.field(*n).is_some())
+                .collect::<Vec<_>>(),
+        )
+        .unwrap();
+    mirror
+        .mirror_all(
+            &message,
+            &(65..=192)
+                .filter(|n| dialect.field(*n).is_some())
+                .collect::<Vec<_>>(),
+        )
+        .unwrap();
+    mirror.finish();
+    assert_eq!(first, at_once);
     assert_eq!(first, again);
     assert_eq!(first, mirrored);
     first

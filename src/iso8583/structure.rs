@@ -7,15 +7,16 @@ use std::collections::BTreeMap;
 use super::{
     charset::CodePage,
     emv,
-    field::{Content, Count, Defaults, Encoding, FieldSpec, Layout, Length, Mask, Pad},
+    field::{Content, Count, Encoding, FieldSpec, Layout, Length, Mask, Pad},
+    field_spec::Defaults,
     spec::{Section, SpecError, Value},
 };
 
 /// The inside of a field.
 #[derive(Clone, Debug)]
 pub enum Structure {
-    /// Parts one after the other, cut from the canonical characters of the value (from its bytes, if
-    /// it is binary). A value that ends early has fewer parts.
+    /// Parts one after the other, cut from the canonical characters of the value (from its bytes,
+    /// if it is binary). A value that ends early has fewer parts.
     Positional(Vec<Part>),
     /// Parts with a delimiter between them.
     Delimited {
@@ -271,7 +272,9 @@ pub(super) fn open_spec(content: Content, encoding: Encoding) -> FieldSpec {
             max: 9999,
             pad: Pad::None,
             eight_bit: false,
-        },
+            plan: Default::default(),
+        }
+        .planned(),
         mask: Mask::Show,
         structure: None,
     }

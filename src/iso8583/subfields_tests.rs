@@ -1,4 +1,5 @@
-//! Tests of `subfields.rs`.
+//! Finding and writing parts in every kind of structure.
+
 use super::*;
 use crate::iso8583::{Dialect, Mti};
 

@@ -2,11 +2,13 @@
 //! Used for fields and for what is nested in them.
 
 use bytes::{BufMut, BytesMut};
-use nom::{IResult, bytes::complete::take};
 
 use super::{
-    charset::{CodePage, all_bcd, all_hex, all_in_class},
-    field::{Content, Count, Encoding, Filler, Layout, Length, Pad, PrefixEncoding},
+    charset::{
+        CodePage, all_bcd, all_digits, all_eight_bit, all_have, all_hex, all_in_class,
+        all_printable,
+    },
+    field::{Check, Content, Count, Encoding, Filler, Layout, Length, Pad, PrefixEncoding},
 };
 
 /// A value cut out of a message.
@@ -34,33 +36,39 @@ pub(super) enum Fault {
 }
 
 /// Cuts one value off the input. Does not look at its characters: [`check`] does.
-#[inline]
+#[inline(always)]
 pub(super) fn cut<'a>(layout: &Layout, input: &'a [u8]) -> Result<(&'a [u8], Cut<'a>), Fault> {
-    let (rest, units) = match layout.length {
-        Length::Fixed => (input, usize::from(layout.max)),
-        Length::Open => {
-            let units = units(layout, input.len()).ok_or(Fault::Length(input.len()))?;
-            (input, units)
-        }
-        Length::Prefixed(_) => {
-            let width = layout.prefix_length();
-            let (rest, prefix) = bytes(input, width)?;
-            let number = prefix_number(layout.prefix, prefix).ok_or(Fault::Prefix)?;
-            let units = units(layout, number).ok_or(Fault::Length(number))?;
-            if units > usize::from(layout.max) || units < usize::from(layout.min) {
-                return Err(Fault::Length(number));
-            }
-            (rest, units)
-        }
-    };
-    let (rest, wire) = bytes(rest, layout.wire_length(units))?;
-    Ok((rest, Cut { wire, units }))
+    if layout.length == Length::Fixed {
+        let (wire, rest) = split(input, usize::from(layout.plan.fixed))?;
+        let units = usize::from(layout.max);
+        return Ok((rest, Cut { wire, units }));
+    }
+    cut_prefixed(layout, input)
 }
 
 #[inline]
-fn bytes(input: &[u8], count: usize) -> Result<(&[u8], &[u8]), Fault> {
-    let taken: IResult<&[u8], &[u8], ()> = take(count)(input);
-    taken.map_err(|_| Fault::Short(count, input.len()))
+fn cut_prefixed<'a>(layout: &Layout, input: &'a [u8]) -> Result<(&'a [u8], Cut<'a>), Fault> {
+    let (prefix, rest) = split(input, usize::from(layout.plan.prefix))?;
+    let number = match (layout.length, layout.prefix, prefix) {
+        (Length::Open, ..) => input.len(),
+        (_, PrefixEncoding::Ascii, [tens @ b'0'..=b'9', ones @ b'0'..=b'9']) => {
+            usize::from(tens & 15) * 10 + usize::from(ones & 15)
+        }
+        _ => prefix_number(layout.prefix, prefix).ok_or(Fault::Prefix)?,
+    };
+    let units = units(layout, number).ok_or(Fault::Length(number))?;
+    if units > usize::from(layout.max) || units < usize::from(layout.min) {
+        return Err(Fault::Length(number));
+    }
+    let (wire, rest) = split(rest, layout.wire_length(units))?;
+    Ok((rest, Cut { wire, units }))
+}
+
+#[inline(always)]
+fn split(input: &[u8], count: usize) -> Result<(&[u8], &[u8]), Fault> {
+    input
+        .split_at_checked(count)
+        .ok_or(Fault::Short(count, input.len()))
 }
 
 /// The number in a length prefix.
@@ -131,17 +139,34 @@ pub(super) fn put_prefix(layout: &Layout, units: usize, out: &mut BytesMut) {
 }
 
 /// Holds the characters of a cut value against its content class.
-#[inline]
+#[inline(always)]
 pub(super) fn check(layout: &Layout, cut: Cut<'_>) -> Result<(), Fault> {
+    let fine = match layout.plan.check {
+        Check::Nothing => true,
+        Check::AsciiDigits => all_digits(cut.wire),
+        Check::AsciiPrintable => all_printable(cut.wire),
+        Check::EightBit => all_eight_bit(cut.wire),
+        Check::Table(table, bit) => all_have(cut.wire, table, bit),
+        Check::BcdLeftZero => {
+            let filled = !cut.units.is_multiple_of(2);
+            if filled && cut.wire.first().is_some_and(|first| first >> 4 != 0) {
+                return Err(Fault::Filler);
+            }
+            all_bcd(cut.wire)
+        }
+        Check::Other => return check_other(layout, cut),
+    };
+    if fine { Ok(()) } else { Err(Fault::Class) }
+}
+
+fn check_other(layout: &Layout, cut: Cut<'_>) -> Result<(), Fault> {
     let fine = match layout.encoding {
-        Encoding::Ascii => all_in_class(cut.wire, layout.content, layout.eight_bit, None),
-        Encoding::Ebcdic(page) => {
-            all_in_class(cut.wire, layout.content, layout.eight_bit, Some(page))
+        Encoding::Ascii | Encoding::Ebcdic(_) => {
+            all_in_class(cut.wire, layout.content, layout.eight_bit, layout.page())
         }
         Encoding::Bcd(filler) => return check_bcd(layout.content, filler, cut),
         Encoding::Raw => true,
-        Encoding::Hex => all_hex(cut.wire, None),
-        Encoding::EbcdicHex(page) => all_hex(cut.wire, Some(page)),
+        Encoding::Hex | Encoding::EbcdicHex(_) => all_hex(cut.wire, layout.page()),
     };
     if fine { Ok(()) } else { Err(Fault::Class) }
 }
@@ -302,7 +327,7 @@ pub(super) fn put_text(layout: &Layout, text: &[u8], out: &mut BytesMut) {
         Pad::RightSpace | Pad::None => (b' ', true),
     };
     let fill = page.map_or(fill, |page| page.from_latin1()[usize::from(fill)]);
-    if !after {
+    if !after && missing > 0 {
         out.put_bytes(fill, missing);
     }
     match page {
@@ -312,7 +337,7 @@ pub(super) fn put_text(layout: &Layout, text: &[u8], out: &mut BytesMut) {
                 .for_each(|byte| out.put_u8(page.from_latin1()[usize::from(*byte)]));
         }
     }
-    if after {
+    if after && missing > 0 {
         out.put_bytes(fill, missing);
     }
 }

@@ -30,8 +30,10 @@ mod run;
 mod scan;
 mod segment;
 mod settings;
+mod snapshot;
 mod stats;
 mod storage;
+mod verify;
 mod writer;
 
 pub use ahead::Space;
@@ -43,11 +45,15 @@ pub use reader::{BEGINNING, Reader};
 pub use recover::{Position, Recovered, Truncated, Visit};
 pub use run::{Journal, OnFatal, RunningJournal};
 pub use settings::{Retain, Settings};
+pub use snapshot::{
+    SNAPSHOT_VERSION, SnapshotInfo, SnapshotReader, Snapshots, newest_snapshot, write_snapshot,
+};
 pub use stats::{SYNC_BOUNDS_US, Stats, StatsReading};
 pub use storage::{
     Access, CrashingStorage, Fault, Faults, FileStorage, FolderLock, Loss, MemoryStorage, Storage,
     StorageFile,
 };
+pub use verify::{FrameInfo, Report, verify};
 
 /// Number of a record. The first is 1; they follow without a gap over the whole journal.
 pub type Sequence = u64;

@@ -9,7 +9,7 @@ use super::{
     error::JournalError,
     frame::{self, ChainHash, FrameHeader},
     recover::{self, Position},
-    scan::{self, Scanner, Step},
+    scan::{self, End, Scanner, Step},
     segment,
     storage::Storage,
 };
@@ -30,7 +30,9 @@ pub struct Reader {
     /// A checked frame that is not known durable yet.
     held: Option<FrameHeader>,
     position: Position,
-    searched_at: Option<(u64, u64)>,
+    /// The end of what is written was reached before, and where it was last looked behind.
+    met_tail: bool,
+    looked_at: (u64, u64),
 }
 
 /// How a reader knows that a frame is durable.
@@ -64,7 +66,8 @@ impl Reader {
         limit: Limit,
     ) -> Result<Self, JournalError> {
         let (from, position) = (from.max(1), Position::default());
-        let (scanner, current, held, searched_at) = (None, None, None, None);
+        let (scanner, current, held) = (None, None, None);
+        let (met_tail, looked_at) = (false, (0, 0));
         let (at, sequence) = (0, 0);
         let mut reader = Self {
             storage,
@@ -76,7 +79,8 @@ impl Reader {
             sequence,
             held,
             position,
-            searched_at,
+            met_tail,
+            looked_at,
         };
         reader.start()?;
         Ok(reader)
@@ -183,7 +187,7 @@ impl Reader {
             if header.is_mark() {
                 continue;
             }
-            if !Self::is_durable(scanner, &header, &self.limit)? {
+            if !self.is_durable(&header)? {
                 self.held = Some(header);
                 return Ok(false);
             }
@@ -215,51 +219,65 @@ impl Reader {
         }
     }
 
-    fn is_durable(
-        scanner: &mut Scanner,
-        header: &FrameHeader,
-        limit: &Limit,
-    ) -> Result<bool, JournalError> {
-        if let Limit::Progress(progress) = limit {
+    /// Is this frame, behind which the scanner stands, known durable?
+    fn is_durable(&mut self, header: &FrameHeader) -> Result<bool, JournalError> {
+        let Some(scanner) = &mut self.scanner else {
+            return Ok(false);
+        };
+        if let Limit::Progress(progress) = &self.limit {
             return Ok(progress.durable() >= header.last_sequence());
         }
-        if let Some(next) = scanner.peek()? {
+        if let Ok(next) = scanner.peek()? {
             return Ok(next.durable_frame >= header.frame);
         }
         scanner.refresh();
-        Ok(scanner
-            .peek()?
-            .is_some_and(|next| next.durable_frame >= header.frame))
+        let proof = match scanner.peek()? {
+            Ok(next) => Some(next),
+            Err(end) => self.look_behind(end)?,
+        };
+        Ok(proof.is_some_and(|proof| proof.durable_frame >= header.frame))
     }
 
     /// An end is "not written yet" unless something behind it proves that a frame was here.
-    fn check_end(&mut self, end: scan::End) -> Result<(), JournalError> {
-        let Some(scanner) = &mut self.scanner else {
-            return Ok(());
-        };
-        let place = (end.segment, end.offset);
-        if self.searched_at == Some(place) && end.fault.is_none() {
-            return Ok(());
-        }
-        let expected = scanner.expected;
-        let behind = scan::look_behind(&*self.storage, end, expected)?;
-        self.searched_at = Some(place);
-        if behind.later.is_none() {
+    fn check_end(&mut self, end: End) -> Result<(), JournalError> {
+        if self.look_behind(end)?.is_none() {
             return Ok(());
         }
         // The writer may have written here and behind between the two looks.
-        match scanner.peek_here()? {
-            Some(_) => Ok(()),
-            None if scanner.segment == end.segment && scanner.peek()?.is_some() => Ok(()),
-            None => Err(scanner.damaged(end.offset, end.fault.unwrap_or("there are only zeros"))),
+        let Some(scanner) = &mut self.scanner else {
+            return Ok(());
+        };
+        scanner.refresh();
+        match scanner.next()? {
+            Step::Frame(header) => {
+                self.held = Some(header);
+                Ok(())
+            }
+            Step::End(end) => {
+                Err(scanner.damaged(end.offset, end.fault.unwrap_or("there are only zeros")))
+            }
         }
+    }
+
+    /// A later frame, if there is one. Zeros are searched through only where the reader first meets
+    /// them: behind a running writer they are the ordinary end.
+    fn look_behind(&mut self, end: End) -> Result<Option<FrameHeader>, JournalError> {
+        let Some(scanner) = &self.scanner else {
+            return Ok(None);
+        };
+        if end.fault.is_none() && self.met_tail && self.looked_at != (end.segment, end.offset) {
+            return Ok(None);
+        }
+        self.met_tail = true;
+        self.looked_at = (end.segment, end.offset);
+        Ok(scan::look_behind(&*self.storage, end, scanner.expected)?.later)
     }
 }
 
 enum Found {
     Frame(FrameHeader),
     NotYet,
-    End(scan::End),
+    End(End),
 }
 
 /// Gives every record of the frame that the scanner stands behind.

@@ -223,7 +223,8 @@ fn walk(
         return Err(refusal(storage, &scanner, end, later));
     }
     let Some(link) = scanner.expected.link.filter(|link| link.frame > 0) else {
-        return nothing_written(&scanner, end, &behind);
+        nothing_written(&scanner, end, &behind)?;
+        return Ok(None);
     };
     if !met {
         let reason = format!("the journal ends at record {}", link.sequence);
@@ -265,7 +266,7 @@ fn check_snapshot(header: &FrameHeader, after: Position) -> Result<bool, Journal
     Err(JournalError::SnapshotMismatch { sequence, reason })
 }
 
-fn refusal(
+pub(super) fn refusal(
     storage: &Arc<dyn Storage>,
     scanner: &Scanner,
     end: End,
@@ -278,6 +279,18 @@ fn refusal(
             file: storage.path(&segment::plain_name(next)),
         };
     }
+    // Where the segment may simply have been full, the next one's beginning tells which is damaged.
+    if end.fault.is_none() && there && !first_header(storage, next).is_ok_and(|h| h.is_some()) {
+        return JournalError::Damaged {
+            file: storage.path(&segment::name_of(&**storage, next)),
+            offset: 0,
+            reason: format!(
+                "its first frame cannot be read, but frame {} follows",
+                later.frame
+            ),
+            intact_through: scanner.intact_through(),
+        };
+    }
     let reason = end.fault.unwrap_or("there are only zeros");
     let proof = format!(
         "{reason}, but frame {} proves that there was a frame here",
@@ -287,18 +300,18 @@ fn refusal(
 }
 
 /// No frame at all: fine if the first was never finished, else this is not an empty journal.
-fn nothing_written(
+pub(super) fn nothing_written(
     scanner: &Scanner,
     end: End,
     behind: &Behind,
-) -> Result<Option<Tail>, JournalError> {
+) -> Result<(), JournalError> {
     let only_a_torn_beginning = end.segment == 1
         && behind
             .garbage
             .iter()
             .all(|torn| *torn <= (1, HEADER as u64));
     if only_a_torn_beginning {
-        return Ok(None);
+        return Ok(());
     }
     Err(scanner.damaged(0, "no frame of it can be read"))
 }

@@ -143,13 +143,20 @@ impl Scanner {
         }
     }
 
-    /// The header after the current frame, in this segment or the next, if it is there already.
-    pub fn peek(&mut self) -> Result<Option<FrameHeader>, JournalError> {
-        let range = self.window(self.payload.start, self.offset, HEADER)?;
-        match self.header_in(&self.buffer[range], self.segment, self.offset)? {
-            Ok(header) => Ok(Some(header)),
-            Err(_) => self.first_header_of_next(),
-        }
+    /// The header after the current frame, in this segment or the next, or where it is missing.
+    pub fn peek(&mut self) -> Result<Result<FrameHeader, End>, JournalError> {
+        let (segment, offset) = (self.segment, self.offset);
+        let range = self.window(self.payload.start, offset, HEADER)?;
+        let fault = match self.header_in(&self.buffer[range], segment, offset)? {
+            Ok(header) => return Ok(Ok(header)),
+            Err(fault) => fault,
+        };
+        let next = self.first_header_of_next()?;
+        Ok(next.ok_or(End {
+            segment,
+            offset,
+            fault,
+        }))
     }
 
     /// The header at the walk's position, without a step.
@@ -312,7 +319,10 @@ impl Scanner {
         let missing = (end - self.start) as usize - self.filled;
         let target = self.filled + missing.max(self.read_size);
         if self.buffer.len() < target {
-            self.buffer.resize(target, 0);
+            // Fresh zeroed memory costs nothing, zeroing what a buffer grows by does.
+            let mut larger = vec![0; target];
+            larger[..self.filled].copy_from_slice(&self.buffer[..self.filled]);
+            self.buffer = larger;
         }
         let offset = self.start + self.filled as u64;
         match self
@@ -344,13 +354,7 @@ impl Scanner {
     }
 
     fn file_of(&self, number: u64) -> String {
-        let forms = segment::list(&*self.storage)
-            .unwrap_or_default()
-            .remove(&number);
-        self.storage.path(&match forms {
-            Some(forms) => forms.name(number),
-            None => segment::plain_name(number),
-        })
+        self.storage.path(&segment::name_of(&*self.storage, number))
     }
 }
 

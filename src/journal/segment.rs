@@ -68,6 +68,16 @@ pub(super) fn list(storage: &dyn Storage) -> io::Result<BTreeMap<u64, Forms>> {
     Ok(segments)
 }
 
+/// The name that a segment has now, for messages.
+pub(super) fn name_of(storage: &dyn Storage, number: u64) -> String {
+    let forms = list(storage).unwrap_or_default().remove(&number);
+    let gone = Forms {
+        plain: true,
+        compressed: false,
+    };
+    forms.unwrap_or(gone).name(number)
+}
+
 /// Makes a zero-filled segment that is durable in content and name, or leaves nothing behind.
 pub(super) fn create(
     storage: &dyn Storage,

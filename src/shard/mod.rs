@@ -9,6 +9,7 @@ pub mod recovery;
 pub mod registry_worker;
 pub mod reply;
 pub mod request;
+pub mod snapshots;
 pub mod stats;
 pub mod switchboard;
 pub mod worker;

@@ -16,11 +16,17 @@ use crate::engine::record;
 use crate::engine::registry::RegistryView;
 use crate::engine::state::State;
 use crate::engine::time::Timestamp;
+use crate::engine::touch::touch_all;
 use crate::journal::{Handle, JournalError, RecordBatch, Sequence, Space};
+use std::hint::black_box;
 use std::sync::Arc;
 
 /// Requests decided in one turn at the most; what is beyond waits for the next.
 const REQUESTS_PER_TURN: usize = 4_096;
+
+/// Requests whose memory is touched before the first of them is decided; more would push one
+/// another out of the cache.
+const REQUESTS_TOUCHED_AHEAD: usize = 64;
 
 pub struct Worker {
     pub state: State,
@@ -99,14 +105,27 @@ impl Worker {
         let mut held = HeldReplies(Vec::with_capacity(batches.len()));
         for batch in batches {
             let mut replies = Vec::with_capacity(batch.items.len());
-            for (token, request) in batch.items {
-                let reply = self.serve(request, at, space, records);
-                replies.push((token, reply));
+            let mut items = batch.items.into_iter();
+            while !items.as_slice().is_empty() {
+                let next = items.len().min(REQUESTS_TOUCHED_AHEAD);
+                self.touch(&items.as_slice()[..next]);
+                for (token, request) in items.by_ref().take(next) {
+                    replies.push((token, self.serve(request, at, space, records)));
+                }
             }
             held.0.push((batch.reply_to, replies));
         }
         self.stats.count_turn(records.len());
         self.release_when_durable(records, held)
+    }
+
+    /// Brings the memory of these requests near, all at once: deciding them then waits for none of it.
+    fn touch(&self, requests: &[(Token, ShardRequest)]) {
+        let actions = requests.iter().filter_map(|(_, request)| match request {
+            ShardRequest::Command { action, .. } => Some(action),
+            _ => None,
+        });
+        black_box(touch_all(&self.state, actions));
     }
 
     /// With no new record the answers rest on what came before, which may not be durable yet.

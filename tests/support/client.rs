@@ -177,7 +177,8 @@ impl Client {
         }
     }
 
-    fn read(&self, header: &[u8], body: &[u8]) -> Received {
+    /// What a frame's body says.
+    pub fn read(&self, header: &[u8], body: &[u8]) -> Received {
         let message = Message::parse(&self.language.dialect, body).unwrap();
         let text = |number| Some((number, message.text::<999>(number)?.to_string()));
         Received {

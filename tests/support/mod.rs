@@ -4,6 +4,7 @@
 // Each test binary uses a part of it.
 #![allow(dead_code, unused_imports)]
 
+pub mod api;
 pub mod client;
 pub mod gate;
 pub mod messages;

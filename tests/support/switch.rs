@@ -115,6 +115,16 @@ impl Switch {
         line["fields"]["address"].as_str().unwrap().parse().unwrap()
     }
 
+    /// Where the REST interface listens.
+    pub fn http_address(&self) -> SocketAddr {
+        let log = self.log();
+        let line = log
+            .iter()
+            .find(|entry| entry["fields"]["message"] == "HTTP listening");
+        let line = line.unwrap_or_else(|| panic!("the REST interface does not listen: {log:?}"));
+        line["fields"]["address"].as_str().unwrap().parse().unwrap()
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }

@@ -166,9 +166,8 @@ impl StorageFile for MemoryFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         let (start, mut content) = (offset as usize, self.content());
         let grown = (start + bytes.len()).saturating_sub(content.len()) as u64;
-        if self.space.used.load(Ordering::Relaxed) + grown
-            > self.space.capacity.load(Ordering::Relaxed)
-        {
+        let used = self.space.used.load(Ordering::Relaxed);
+        if grown > 0 && used + grown > self.space.capacity.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.space.used.fetch_add(grown, Ordering::Relaxed);

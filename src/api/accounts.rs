@@ -1,0 +1,168 @@
+//! `/v1/accounts`: balances, in trees.
+
+use super::body::WriteRequest;
+use super::controls_json;
+use super::error::{ApiError, json_response};
+use super::idempotency::{Success, Write, once};
+use super::list::{self, ListQuery, store_error};
+use super::{ApiState, Gate, ask, programs};
+use crate::engine::command::{Action, OpenAccount};
+use crate::engine::controls::Controls;
+use crate::engine::ids::{AccountId, ProgramId};
+use crate::engine::state::{Account, AccountStatus};
+use crate::shard::reply::Reply;
+use crate::shard::request::ShardRequest;
+use crate::store::query::AccountFilter;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Value, json};
+
+pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<Response, ApiError> {
+    once(gate.state()?, request, carry_out).await
+}
+
+async fn carry_out(write: Write) -> Result<Success, ApiError> {
+    let Write {
+        state,
+        mut fields,
+        mut ids,
+    } = write;
+    let account_id = AccountId(ids.next());
+    let program_id: ProgramId = fields.required_id("program_id", ProgramId::PREFIX)?;
+    let parent_id: Option<AccountId> = fields.id("parent_id", AccountId::PREFIX)?;
+    let currency = fields.currency("currency")?;
+    let name = fields.text("name", 200)?;
+    let controls = controls_json::take(&mut fields, &mut ids)?;
+    fields.finish()?;
+    let program = programs::find(&state, program_id)
+        .await
+        .map_err(|error| error.with_param("program_id"))?;
+    let currency = currency.unwrap_or(program.currency);
+    let root = match parent_id {
+        None => account_id,
+        Some(parent_id) => {
+            let parent = find(&state, parent_id)
+                .await
+                .map_err(|error| error.with_param("parent_id"))?;
+            check_parent(&parent, program_id)?;
+            if parent.currency != currency {
+                let message = format!(
+                    "the parent account is in {}, so currency must be too",
+                    parent.currency.alpha()
+                );
+                return Err(ApiError::conflict("currency_mismatch", message).with_param("currency"));
+            }
+            parent.root
+        }
+    };
+    let open = OpenAccount {
+        account_id,
+        parent_id,
+        program_id,
+        currency,
+        name: name.map(Into::into),
+        controls,
+    };
+    let account = open_account(&state, root, open).await?;
+    Ok(Success::created(to_json(&account)))
+}
+
+fn check_parent(parent: &Account, program_id: ProgramId) -> Result<(), ApiError> {
+    if parent.program_id != program_id {
+        let message = "the parent account belongs to another program";
+        return Err(ApiError::conflict("program_mismatch", message).with_param("parent_id"));
+    }
+    if parent.status == AccountStatus::Closed {
+        let message = "the parent account is closed";
+        return Err(ApiError::conflict("account_closed", message).with_param("parent_id"));
+    }
+    Ok(())
+}
+
+pub async fn open_account(
+    state: &ApiState,
+    root: AccountId,
+    open: OpenAccount,
+) -> Result<Account, ApiError> {
+    let action = Action::OpenAccount(Box::new(open));
+    match ask::shard_command(state, root, action).await? {
+        Reply::Account(account) => Ok(*account),
+        reply => Err(ask::unexpected(&reply)),
+    }
+}
+
+pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let account = by_path(&state, &id).await?;
+    Ok(json_response(StatusCode::OK, to_json(&account).to_string()))
+}
+
+pub async fn many(
+    State(gate): State<Gate>,
+    ListQuery(mut query): ListQuery,
+) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let filter = AccountFilter {
+        program_id: query.id("program_id", ProgramId::PREFIX)?,
+        parent_id: query.id("parent_id", AccountId::PREFIX)?,
+    };
+    let after = query.id("starting_after", AccountId::PREFIX)?;
+    let limit = list::limit(&mut query)?;
+    query.finish()?;
+    list::check_store(&state)?;
+    let page = state.store.accounts(&filter, after, limit).await;
+    let page = page.map_err(store_error)?;
+    // SQL says which, memory says what they are now.
+    let asked = page
+        .data
+        .iter()
+        .map(|row| (row.root_id, ShardRequest::Account(row.id)));
+    let replies = ask::shards(&state, asked.collect()).await?;
+    let data = replies.iter().filter_map(|reply| match reply {
+        Reply::Account(account) => Some(to_json(account)),
+        _ => None,
+    });
+    Ok(list::page(
+        data.collect(),
+        page.has_more,
+        page.projected_through,
+    ))
+}
+
+/// The account that a path names.
+pub async fn by_path(state: &ApiState, id: &str) -> Result<Account, ApiError> {
+    let id = id.parse().map_err(|_| not_found())?;
+    find(state, id).await
+}
+
+pub async fn find(state: &ApiState, id: AccountId) -> Result<Account, ApiError> {
+    let root = state.switchboard.directory.root_of(id);
+    match ask::shard(state, root, ShardRequest::Account(id)).await? {
+        Reply::Account(account) => Ok(*account),
+        Reply::NotFound => Err(not_found()),
+        reply => Err(ask::unexpected(&reply)),
+    }
+}
+
+fn not_found() -> ApiError {
+    ApiError::not_found("account_not_found", "there is no account with this id")
+}
+
+pub fn to_json(account: &Account) -> Value {
+    let none = Controls::default();
+    json!({
+        "id": account.id.to_string(),
+        "object": "account",
+        "program_id": account.program_id.to_string(),
+        "parent_id": account.parent_id.map(|id| id.to_string()),
+        "name": account.name,
+        "currency": account.currency.alpha(),
+        "status": account.status.name(),
+        "posted": account.posted_minor,
+        "held": account.held_minor,
+        "available": account.available_minor(),
+        "controls": controls_json::to_json(account.controls.as_deref().unwrap_or(&none)),
+        "created_at": account.created_at.to_string(),
+    })
+}

@@ -1,0 +1,164 @@
+//! Taking in a write: its body within bounds, its caller, its `Idempotency-Key`.
+
+use super::Gate;
+use super::auth::Caller;
+use super::envelope::RequestId;
+use super::error::{ApiError, ErrorType};
+use super::fields::{Fields, wrong_type};
+use axum::body::{Body, HttpBody};
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use serde_json::{Map, Value};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::time::Duration;
+
+/// Largest body of a request.
+pub const BODY_MAX_BYTES: usize = 256 * 1024;
+
+/// Of a body that is too large, this much is read before the answer.
+const DISCARDED_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// A caller who takes longer to send a body is cut off.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+const IDEMPOTENCY_KEY_MAX: usize = 255;
+
+/// A write as it came in.
+pub struct WriteRequest {
+    pub caller: Caller,
+    pub request_id: RequestId,
+    pub method: String,
+    pub path: String,
+    pub idempotency_key: Option<String>,
+    pub content_type: Option<String>,
+    pub body: Vec<u8>,
+}
+
+impl FromRequest<Gate> for WriteRequest {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &Gate) -> Result<WriteRequest, ApiError> {
+        let (parts, body) = request.into_parts();
+        let (Some(caller), Some(request_id)) = (
+            parts.extensions.get::<Caller>().copied(),
+            parts.extensions.get::<RequestId>().cloned(),
+        ) else {
+            return Err(ApiError::internal(&"a write route is not guarded"));
+        };
+        let idempotency_key = idempotency_key(&parts.headers)?;
+        let body = match tokio::time::timeout(BODY_TIMEOUT, read(body)).await {
+            Ok(read) => read?,
+            Err(_) => {
+                let message = "the body did not arrive within 30 seconds";
+                return Err(refused(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "body_timeout",
+                    message,
+                ));
+            }
+        };
+        let content_type = parts.headers.get(header::CONTENT_TYPE);
+        Ok(WriteRequest {
+            caller,
+            request_id,
+            method: parts.method.to_string(),
+            path: parts.uri.path().to_owned(),
+            idempotency_key,
+            content_type: content_type.and_then(|value| value.to_str().ok().map(str::to_owned)),
+            body,
+        })
+    }
+}
+
+impl WriteRequest {
+    /// The fields of the body; an empty body has none.
+    pub fn fields(&self) -> Result<Fields, ApiError> {
+        if self.body.trim_ascii().is_empty() {
+            return Fields::of("", Value::Object(Map::new()));
+        }
+        let value: Value =
+            serde_json::from_slice(&self.body).map_err(|error| self.not_json(&error))?;
+        match value {
+            Value::Object(_) => Fields::of("", value),
+            _ => Err(wrong_type("", "a JSON object, as in {\"name\": \"value\"}")),
+        }
+    }
+
+    fn not_json(&self, error: &serde_json::Error) -> ApiError {
+        let (line, column) = (error.line(), error.column());
+        let place = format!(
+            "the body is not JSON at line {line}, column {column} ({}); send a JSON object (RFC 8259)",
+            reason(error)
+        );
+        let declared = self.content_type.as_deref().unwrap_or("application/json");
+        let (status, code) = match declared.contains("json") {
+            true => (StatusCode::BAD_REQUEST, "body_not_json"),
+            false => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported"),
+        };
+        let message = match declared.contains("json") {
+            true => place,
+            false => format!("{place} with the header Content-Type: application/json"),
+        };
+        refused(status, code, message)
+    }
+}
+
+/// What the parser says, without its own "at line … column …".
+fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let end = text.rfind(" at line ").unwrap_or(text.len());
+    super::error::shown(&text[..end])
+}
+
+/// Reads a body within its bound. What is beyond is read to a second bound and thrown away, because
+/// many clients do not look for an answer before they have sent everything.
+async fn read(mut body: Body) -> Result<Vec<u8>, ApiError> {
+    let (mut bytes, mut length) = (Vec::new(), 0);
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let cut_off = |_| {
+            let message = "the connection ended before the body did";
+            refused(StatusCode::BAD_REQUEST, "body_incomplete", message)
+        };
+        let Ok(data) = frame.map_err(cut_off)?.into_data() else {
+            continue;
+        };
+        length += data.len();
+        if length > DISCARDED_MAX_BYTES {
+            break;
+        }
+        if length <= BODY_MAX_BYTES {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    if length > BODY_MAX_BYTES {
+        let message = format!("the body may have {BODY_MAX_BYTES} bytes; send less in one request");
+        let too_large = StatusCode::PAYLOAD_TOO_LARGE;
+        return Err(refused(too_large, "body_too_large", message));
+    }
+    Ok(bytes)
+}
+
+fn refused(status: StatusCode, code: &'static str, message: impl Into<String>) -> ApiError {
+    ApiError::new(status, ErrorType::InvalidRequest, code, message)
+}
+
+/// 1 to 255 visible ASCII characters.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let key = value.to_str().ok().filter(|key| {
+        (1..=IDEMPOTENCY_KEY_MAX).contains(&key.len())
+            && key.bytes().all(|byte| byte.is_ascii_graphic())
+    });
+    match (key, values.next()) {
+        (Some(key), None) => Ok(Some(key.to_owned())),
+        _ => Err(ApiError::invalid(
+            "idempotency_key_invalid",
+            "Idempotency-Key",
+            "the header Idempotency-Key must occur once and have 1 to 255 visible ASCII characters",
+        )),
+    }
+}

@@ -1,0 +1,300 @@
+//! `/v1/cards`: issuing, reading and changing cards. Their numbers leave through `reveal.rs` only.
+
+use super::body::WriteRequest;
+use super::error::{ApiError, json_response};
+use super::fields::{self, Fields};
+use super::idempotency::{Success, Write, once};
+use super::issue;
+use super::list::{self, ListQuery, store_error};
+use super::{ApiState, Gate, ask, controls_json};
+use crate::engine::command::{
+    Action, CardType, ChangeCardControls, ChangeCardStatus, StatusChange,
+};
+use crate::engine::controls::Controls;
+use crate::engine::event::Refusal;
+use crate::engine::ids::{AccountId, CardId, ProgramId};
+use crate::engine::registry::{IssuedCard, LinkKey};
+use crate::engine::state::{Card, CardStatus};
+use crate::engine::time::Timestamp;
+use crate::shard::reply::Reply;
+use crate::shard::request::{RegistryRequest, ShardRequest};
+use crate::store::query::CardFilter;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Value, json};
+
+/// Links of one card.
+const LINKS_MAX: usize = 10;
+
+const CARD_TYPES: &[(CardType, &str)] = &[
+    (CardType::Virtual, "virtual"),
+    (CardType::Physical, "physical"),
+];
+
+/// Where a card's money is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Funding {
+    /// On the account that was named.
+    Shared,
+    /// On a sub-account of its own.
+    Own,
+}
+
+const FUNDINGS: &[(Funding, &str)] = &[(Funding::Shared, "shared"), (Funding::Own, "own")];
+
+pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<Response, ApiError> {
+    once(gate.state()?, request, carry_out).await
+}
+
+async fn carry_out(write: Write) -> Result<Success, ApiError> {
+    let Write {
+        state,
+        mut fields,
+        mut ids,
+    } = write;
+    let (card_id, sub_account_id) = (CardId(ids.next()), AccountId(ids.next()));
+    let account_id = fields.required_id("account_id", AccountId::PREFIX)?;
+    let card_type = fields.word("type", CARD_TYPES)?;
+    let funding = fields.word("funding", FUNDINGS)?;
+    let wanted = issue::Wanted {
+        card_id,
+        account_id,
+        sub_account_id,
+        card_type: card_type.unwrap_or(CardType::Virtual),
+        funding: funding.unwrap_or(Funding::Shared),
+        links: links(&mut fields)?,
+        controls: controls_json::take(&mut fields, &mut ids)?,
+    };
+    fields.finish()?;
+    let issued = issue::issue(&state, wanted).await?;
+    Ok(Success::created(
+        issued.to_json(state.switchboard.clock.now()),
+    ))
+}
+
+/// The links of a request as (type, id).
+fn links(fields: &mut Fields) -> Result<Vec<issue::LinkPair>, ApiError> {
+    let mut links = Vec::new();
+    for (path, value) in fields.list("links", LINKS_MAX)? {
+        let mut link = Fields::of(&path, value)?;
+        let link_type = link.required_text("type", 32)?;
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        if !link_type.bytes().all(fits) {
+            let path = link.path("type");
+            let message = format!("{path} must have small letters, digits and `_` only");
+            return Err(ApiError::invalid("link_type_invalid", path, message));
+        }
+        let id_path = link.path("id");
+        let id = link.take("id").ok_or_else(|| link.missing("id"))?;
+        let id = fields::text(&id_path, id, 128)?;
+        link.finish()?;
+        let pair = (link_type.into(), id.into());
+        if links.contains(&pair) {
+            let message = format!("{path} repeats another link");
+            return Err(ApiError::invalid("link_repeated", path, message));
+        }
+        links.push(pair);
+    }
+    Ok(links)
+}
+
+/// A card with what the registry knows of it.
+pub struct FullCard {
+    pub card: Card,
+    pub program_id: ProgramId,
+    pub links: Vec<LinkKey>,
+}
+
+impl FullCard {
+    pub fn to_json(&self, now: Timestamp) -> Value {
+        let (card, none) = (&self.card, Controls::default());
+        let links: Vec<Value> = self
+            .links
+            .iter()
+            .map(|link| json!({ "type": link.link_type, "id": link.id }))
+            .collect();
+        json!({
+            "id": card.id.to_string(),
+            "object": "card",
+            "account_id": card.account_id.to_string(),
+            "program_id": self.program_id.to_string(),
+            "type": name_of(CARD_TYPES, card.card_type),
+            "status": effective_status(card, now),
+            "first6": format!("{:06}", card.first6),
+            "last4": format!("{:04}", card.last4),
+            "exp_month": card.expiry.month(),
+            "exp_year": card.expiry.year(),
+            "funding": name_of(FUNDINGS, funding_of(card)),
+            "links": links,
+            "controls": controls_json::to_json(card.controls.as_deref().unwrap_or(&none)),
+            "created_at": card.created_at.to_string(),
+        })
+    }
+}
+
+fn name_of<T: PartialEq>(all: &[(T, &'static str)], value: T) -> &'static str {
+    let found = all.iter().find(|(known, _)| *known == value);
+    // Both lists above name every variant.
+    found.map_or("unknown", |(_, name)| name)
+}
+
+/// An own sub-account is the one whose id was reserved right after the card's; no other account's is.
+fn funding_of(card: &Card) -> Funding {
+    match card.account_id.0 == card.id.0 + 1 {
+        true => Funding::Own,
+        false => Funding::Shared,
+    }
+}
+
+fn effective_status(card: &Card, now: Timestamp) -> &'static str {
+    match card.status {
+        CardStatus::Active | CardStatus::Inactive if card.expiry.is_past_at(now) => "expired",
+        status => status.name(),
+    }
+}
+
+pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let id = id.parse().map_err(|_| not_found())?;
+    let (issued, links) = issued(&state, id).await?;
+    let card = match ask::shard(&state, issued.root, ShardRequest::Card(id)).await? {
+        Reply::Card(card) => *card,
+        Reply::NotFound => return Err(not_found()),
+        reply => return Err(ask::unexpected(&reply)),
+    };
+    let card = full(card, issued, links).to_json(state.switchboard.clock.now());
+    Ok(json_response(StatusCode::OK, card.to_string()))
+}
+
+pub async fn many(
+    State(gate): State<Gate>,
+    ListQuery(mut query): ListQuery,
+) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let (link_type, link_id) = list::link(&mut query)?;
+    let filter = CardFilter {
+        account_id: query.id("account_id", AccountId::PREFIX)?,
+        program_id: query.id("program_id", ProgramId::PREFIX)?,
+        link_type,
+        link_id,
+    };
+    let after = query.id("starting_after", CardId::PREFIX)?;
+    let limit = list::limit(&mut query)?;
+    query.finish()?;
+    list::check_store(&state)?;
+    let page = state.store.cards(&filter, after, limit).await;
+    let page = page.map_err(store_error)?;
+    let ids: Vec<CardId> = page.data.iter().map(|row| row.id).collect();
+    let now = state.switchboard.clock.now();
+    let cards = find_many(&state, &ids).await?;
+    let data = cards.iter().map(|card| card.to_json(now)).collect();
+    Ok(list::page(data, page.has_more, page.projected_through))
+}
+
+/// Cards as memory has them; those that are not there are left out.
+async fn find_many(state: &ApiState, ids: &[CardId]) -> Result<Vec<FullCard>, ApiError> {
+    let asked = ids.iter().map(|id| RegistryRequest::Card(*id)).collect();
+    let replies = ask::registry_many(state, asked).await?;
+    let known = ids.iter().zip(replies);
+    let known: Vec<_> = known
+        .filter_map(|(id, reply)| match reply {
+            Reply::IssuedCard(issued) => Some((*id, *issued)),
+            _ => None,
+        })
+        .collect();
+    let asked = known
+        .iter()
+        .map(|(id, (issued, _))| (issued.root, ShardRequest::Card(*id)));
+    let replies = ask::shards(state, asked.collect()).await?;
+    let cards = known.into_iter().zip(replies);
+    let found = cards.filter_map(|((_, (issued, links)), reply)| match reply {
+        Reply::Card(card) => Some(full(*card, issued, links)),
+        _ => None,
+    });
+    Ok(found.collect())
+}
+
+fn full(card: Card, issued: IssuedCard, links: Vec<LinkKey>) -> FullCard {
+    FullCard {
+        card,
+        program_id: issued.program_id,
+        links,
+    }
+}
+
+/// What the registry keeps of a card, and its links.
+pub async fn issued(state: &ApiState, id: CardId) -> Result<(IssuedCard, Vec<LinkKey>), ApiError> {
+    match ask::registry(state, RegistryRequest::Card(id)).await? {
+        Reply::IssuedCard(issued) => Ok(*issued),
+        Reply::NotFound => Err(not_found()),
+        reply => Err(ask::unexpected(&reply)),
+    }
+}
+
+pub fn not_found() -> ApiError {
+    ApiError::not_found("card_not_found", "there is no card with this id")
+}
+
+pub async fn change_status(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    request: WriteRequest,
+    change: StatusChange,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write { state, fields, .. } = write;
+        fields.finish()?;
+        let card_id = id.parse().map_err(|_| not_found())?;
+        let change = ChangeCardStatus { card_id, change };
+        command(&state, card_id, Action::ChangeCardStatus(change)).await
+    };
+    once(gate.state()?, request, work).await
+}
+
+/// `PATCH`: replaces the controls; limits that keep their id keep their counters.
+pub async fn update(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    request: WriteRequest,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write {
+            state,
+            mut fields,
+            mut ids,
+        } = write;
+        if fields.is_empty() {
+            return Err(fields.missing("controls"));
+        }
+        let controls = controls_json::take(&mut fields, &mut ids)?;
+        fields.finish()?;
+        let card_id = id.parse().map_err(|_| not_found())?;
+        let change = ChangeCardControls { card_id, controls };
+        command(
+            &state,
+            card_id,
+            Action::ChangeCardControls(Box::new(change)),
+        )
+        .await
+    };
+    once(gate.state()?, request, work).await
+}
+
+async fn command(state: &ApiState, id: CardId, action: Action) -> Result<Success, ApiError> {
+    let (issued, links) = issued(state, id).await?;
+    let card = match ask::shard_command(state, issued.root, action).await? {
+        Reply::Card(card) => *card,
+        Reply::Refused(Refusal::StatusForbids(status)) => {
+            let refusal = Refusal::StatusForbids(status);
+            return Err(ApiError::conflict(
+                "card_status_forbids",
+                refusal.to_string(),
+            ));
+        }
+        Reply::Refused(Refusal::CardNotFound(_)) => return Err(not_found()),
+        reply => return Err(ask::unexpected(&reply)),
+    };
+    let now = state.switchboard.clock.now();
+    Ok(Success::ok(full(card, issued, links).to_json(now)))
+}

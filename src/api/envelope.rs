@@ -1,0 +1,131 @@
+//! What every request gets: an id, a task of its own, and errors in one form. Nothing of any
+//! resource lives here.
+
+use super::error::{ApiError, ErrorType, json_response, shown};
+use axum::extract::Request;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::Response;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tracing::Instrument;
+
+static REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("request-id");
+
+/// The id of a request, in the `Request-Id` header of its response, in errors and in the log.
+#[derive(Debug, Clone)]
+pub struct RequestId(pub String);
+
+impl RequestId {
+    fn next() -> RequestId {
+        // A random start, so that two runs of the process do not share ids.
+        static NEXT: LazyLock<AtomicU64> =
+            LazyLock::new(|| AtomicU64::new(RandomState::new().build_hasher().finish()));
+        RequestId(format!("req_{:016x}", NEXT.fetch_add(1, Ordering::Relaxed)))
+    }
+}
+
+/// Runs the request in a task of its own, so that a caller who hangs up does not cut a write in the
+/// middle, and gives every answer its id.
+pub async fn envelope(mut request: Request, next: Next) -> Response {
+    let id = RequestId::next();
+    let span = tracing::info_span!(
+        "http",
+        request_id = %id.0,
+        method = %request.method(),
+        path = %shown(request.uri().path()),
+    );
+    request.extensions_mut().insert(id.clone());
+    let task = tokio::spawn(next.run(request).instrument(span.clone()));
+    let response = task.await.unwrap_or_else(|failure| {
+        let error = span.in_scope(|| ApiError::internal(&failure));
+        error.response(&id.0)
+    });
+    let mut response = finished(response, &id);
+    // An id of ours is visible ASCII, so this cannot fail.
+    if let Ok(value) = HeaderValue::from_str(&id.0) {
+        response
+            .headers_mut()
+            .insert(REQUEST_ID_HEADER.clone(), value);
+    }
+    response
+}
+
+fn finished(mut response: Response, id: &RequestId) -> Response {
+    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        return error.response(&id.0);
+    }
+    let json = response.headers().get(CONTENT_TYPE);
+    let json = json.is_some_and(|value| value == "application/json");
+    let status = response.status();
+    if !json && (status.is_client_error() || status.is_server_error()) {
+        // The HTTP library's own refusals, in our form.
+        let message = status.canonical_reason().unwrap_or("the request failed");
+        let error = ApiError::new(status, ErrorType::InvalidRequest, "bad_request", message);
+        return json_response(status, error.body(&id.0));
+    }
+    response
+}
+
+/// The routes that the interface describes and this version does not have.
+const LATER: &[&str] = &[
+    "cardholders",
+    "transfers",
+    "card_batches",
+    "tokens",
+    "links",
+    "rules",
+    "exceptions",
+    "mcc_groups",
+    "merchant_lists",
+    "decision_endpoints",
+    "fee_schedules",
+    "transactions",
+    "disputes",
+    "webhook_endpoints",
+    "events",
+    "deliveries",
+    "api_keys",
+    "audit_log",
+    "simulate",
+];
+
+const LATER_ACTIONS: &[&str] = &[
+    "block",
+    "reissue",
+    "renew",
+    "spend",
+    "ledger_entries",
+    "expire",
+];
+
+pub async fn no_route(method: Method, uri: Uri) -> ApiError {
+    let mut parts = uri.path().trim_matches('/').split('/');
+    let (version, resource, action) = (parts.next(), parts.next(), parts.nth(1));
+    let within =
+        |known: &[&str], part: Option<&str>| part.is_some_and(|part| known.contains(&part));
+    let place = format!("{method} {}", shown(uri.path()));
+    if version == Some("v1") && (within(LATER, resource) || within(LATER_ACTIONS, action)) {
+        return ApiError::new(
+            StatusCode::NOT_FOUND,
+            ErrorType::NotSupported,
+            "not_supported",
+            format!("{place} is not part of this version yet"),
+        );
+    }
+    ApiError::not_found("route_not_found", format!("there is no route {place}"))
+}
+
+pub async fn wrong_method(method: Method, uri: Uri) -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        ErrorType::InvalidRequest,
+        "method_not_allowed",
+        format!(
+            "{} does not take {method}; the Allow header names what it takes",
+            shown(uri.path())
+        ),
+    )
+}

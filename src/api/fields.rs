@@ -1,0 +1,189 @@
+//! Reading a JSON object strictly: each field is taken by name and checked, what is left over is an
+//! error. Every error names the field by its path.
+
+use super::error::{ApiError, shown};
+use crate::engine::money::Currency;
+use serde_json::{Map, Value};
+use std::str::FromStr;
+
+/// An object whose fields are taken one by one. A `null` counts as absent.
+#[derive(Debug)]
+pub struct Fields {
+    path: String,
+    map: Map<String, Value>,
+}
+
+impl Fields {
+    pub fn of(path: &str, value: Value) -> Result<Fields, ApiError> {
+        match value {
+            Value::Object(map) => Ok(Fields {
+                path: path.into(),
+                map,
+            }),
+            _ => Err(wrong_type(path, "an object")),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    /// The path of a field of this object.
+    pub fn path(&self, name: &str) -> String {
+        match self.path.is_empty() {
+            true => name.to_owned(),
+            false => format!("{}.{name}", self.path),
+        }
+    }
+
+    pub fn take(&mut self, name: &str) -> Option<Value> {
+        self.map.remove(name).filter(|value| !value.is_null())
+    }
+
+    pub fn missing(&self, name: &str) -> ApiError {
+        let path = self.path(name);
+        ApiError::invalid("field_missing", &path, format!("{path} is required"))
+    }
+
+    /// Text of 1 to `characters_max` characters, none of them a control character.
+    pub fn text(&mut self, name: &str, characters_max: usize) -> Result<Option<String>, ApiError> {
+        let path = self.path(name);
+        match self.take(name) {
+            None => Ok(None),
+            Some(value) => text(&path, value, characters_max).map(Some),
+        }
+    }
+
+    pub fn required_text(&mut self, name: &str, characters_max: usize) -> Result<String, ApiError> {
+        self.text(name, characters_max)?
+            .ok_or_else(|| self.missing(name))
+    }
+
+    /// A whole number within a range.
+    pub fn integer(
+        &mut self,
+        name: &str,
+        range: std::ops::RangeInclusive<i64>,
+    ) -> Result<Option<i64>, ApiError> {
+        let path = self.path(name);
+        let Some(value) = self.take(name) else {
+            return Ok(None);
+        };
+        let wrong = || {
+            let (least, most) = (range.start(), range.end());
+            let message = format!("{path} must be a whole number from {least} to {most}");
+            ApiError::invalid("number_invalid", &path, message)
+        };
+        let number = value.as_i64().filter(|number| range.contains(number));
+        number.map(Some).ok_or_else(wrong)
+    }
+
+    /// An id of ours, as in `acct_` and 13 letters or digits.
+    pub fn id<Id: FromStr>(&mut self, name: &str, prefix: &str) -> Result<Option<Id>, ApiError> {
+        let path = self.path(name);
+        let Some(value) = self.take(name) else {
+            return Ok(None);
+        };
+        let id = value.as_str().and_then(|text| text.parse().ok());
+        id.map(Some).ok_or_else(|| {
+            let message = format!("{path} must be an id: `{prefix}_` and 13 letters or digits");
+            ApiError::invalid("id_malformed", &path, message)
+        })
+    }
+
+    pub fn required_id<Id: FromStr>(&mut self, name: &str, prefix: &str) -> Result<Id, ApiError> {
+        self.id(name, prefix)?.ok_or_else(|| self.missing(name))
+    }
+
+    pub fn currency(&mut self, name: &str) -> Result<Option<Currency>, ApiError> {
+        let path = self.path(name);
+        match self.take(name) {
+            None => Ok(None),
+            Some(value) => currency(&path, &value).map(Some),
+        }
+    }
+
+    pub fn required_currency(&mut self, name: &str) -> Result<Currency, ApiError> {
+        self.currency(name)?.ok_or_else(|| self.missing(name))
+    }
+
+    pub fn object(&mut self, name: &str) -> Result<Option<Fields>, ApiError> {
+        let path = self.path(name);
+        let value = self.take(name);
+        value.map(|value| Fields::of(&path, value)).transpose()
+    }
+
+    /// A list of at most `items_max` values, each with its own path.
+    pub fn list(&mut self, name: &str, items_max: usize) -> Result<Vec<(String, Value)>, ApiError> {
+        let path = self.path(name);
+        match self.take(name) {
+            None => Ok(Vec::new()),
+            Some(Value::Array(items)) if items.len() > items_max => {
+                let message = format!("{path} may have {items_max} entries, not {}", items.len());
+                Err(ApiError::invalid("too_many", &path, message))
+            }
+            Some(Value::Array(items)) => {
+                let place = |(at, item)| (format!("{path}[{at}]"), item);
+                Ok(items.into_iter().enumerate().map(place).collect())
+            }
+            Some(_) => Err(wrong_type(&path, "a list")),
+        }
+    }
+
+    /// One of a few words.
+    pub fn word<T: Copy>(
+        &mut self,
+        name: &str,
+        known: &[(T, &str)],
+    ) -> Result<Option<T>, ApiError> {
+        let path = self.path(name);
+        let Some(value) = self.take(name) else {
+            return Ok(None);
+        };
+        let found = known.iter().find(|(_, word)| value.as_str() == Some(word));
+        found.map(|(value, _)| Some(*value)).ok_or_else(|| {
+            let words: Vec<&str> = known.iter().map(|(_, word)| *word).collect();
+            let message = format!("{path} must be one of: {}", words.join(", "));
+            ApiError::invalid("value_unknown", &path, message)
+        })
+    }
+
+    /// Refuses what nobody took.
+    pub fn finish(self) -> Result<(), ApiError> {
+        // A field that is `null` and known was not left over, because `take` removes it too.
+        let Some(name) = self.map.keys().next() else {
+            return Ok(());
+        };
+        let path = self.path(&shown(name));
+        let message = format!("{path} is not a field here; remove it or correct its name");
+        Err(ApiError::invalid("field_unknown", path, message))
+    }
+}
+
+pub fn wrong_type(path: &str, expected: &str) -> ApiError {
+    let place = if path.is_empty() { "the body" } else { path };
+    let message = format!("{place} must be {expected}");
+    ApiError::invalid("type_invalid", path, message)
+}
+
+pub fn text(path: &str, value: Value, characters_max: usize) -> Result<String, ApiError> {
+    let Value::String(text) = value else {
+        return Err(wrong_type(path, "text"));
+    };
+    let length = text.chars().count();
+    if length == 0 || length > characters_max || text.chars().any(char::is_control) {
+        let message = format!(
+            "{path} must have 1 to {characters_max} characters, none of them a control character"
+        );
+        return Err(ApiError::invalid("text_invalid", path, message));
+    }
+    Ok(text)
+}
+
+pub fn currency(path: &str, value: &Value) -> Result<Currency, ApiError> {
+    let currency = value.as_str().and_then(Currency::from_alpha);
+    currency.ok_or_else(|| {
+        let message = format!("{path} must be a currency's letters, as in USD (ISO 4217) or USDT");
+        ApiError::invalid("currency_unknown", path, message)
+    })
+}

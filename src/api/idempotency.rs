@@ -1,0 +1,229 @@
+//! Carrying out a write, once per `Idempotency-Key`. The key is compared before the body is looked
+//! at; all ids of a write come from one reservation that is journalled with the key, so that doing a
+//! write again after a crash makes the same objects.
+
+use super::ApiState;
+use super::ask;
+use super::body::WriteRequest;
+use super::error::{ApiError, json_response};
+use super::fields::Fields;
+use crate::engine::registry::{IdempotencyKey, IdempotentRequest, RegistryAction};
+use crate::shard::reply::Reply;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use serde_json::Value;
+use std::sync::{Arc, PoisonError};
+
+/// Ids that one write may use.
+const IDS_PER_WRITE: u64 = 64;
+
+/// What a resource gets to carry out.
+pub struct Write {
+    pub state: Arc<ApiState>,
+    pub fields: Fields,
+    pub ids: Ids,
+}
+
+/// The ids of one write, always in the same order.
+pub struct Ids {
+    next: u64,
+    end: u64,
+}
+
+impl Ids {
+    pub fn from(first: u64) -> Ids {
+        Ids {
+            next: first,
+            end: first + IDS_PER_WRITE,
+        }
+    }
+
+    pub fn next(&mut self) -> u64 {
+        assert!(self.next < self.end, "a write needs more ids than reserved");
+        self.next += 1;
+        self.next - 1
+    }
+}
+
+/// A write that succeeded.
+pub struct Success {
+    pub status: StatusCode,
+    pub body: Value,
+    /// What a repeat gets where the body holds a secret.
+    pub repeated: Option<Value>,
+}
+
+impl Success {
+    pub fn ok(body: Value) -> Success {
+        Success {
+            status: StatusCode::OK,
+            body,
+            repeated: None,
+        }
+    }
+
+    pub fn created(body: Value) -> Success {
+        Success {
+            status: StatusCode::CREATED,
+            ..Success::ok(body)
+        }
+    }
+}
+
+/// Carries out `work`, or repeats the response that the same key got before.
+pub async fn once<Work, Outcome>(
+    state: Arc<ApiState>,
+    request: WriteRequest,
+    work: Work,
+) -> Result<Response, ApiError>
+where
+    Work: FnOnce(Write) -> Outcome,
+    Outcome: Future<Output = Result<Success, ApiError>>,
+{
+    let first_id = state.switchboard.ids.reserve(IDS_PER_WRITE);
+    let Some(header) = &request.idempotency_key else {
+        let success = carry_out(&state, &request, first_id, work).await?;
+        return Ok(json_response(success.status, success.body.to_string()));
+    };
+    let identity = IdempotentRequest {
+        key: key(&request.caller.key_hash, header),
+        request_hash: request_hash(&request),
+        first_id,
+    };
+    let _in_use = InUse::enter(&state, identity.key)?;
+    let begin = RegistryAction::BeginIdempotent(identity);
+    let first_id = match ask::registry_command(&state, begin).await? {
+        Reply::Done => first_id,
+        Reply::IdempotencyKnown(entry) if entry.request.request_hash != identity.request_hash => {
+            return Err(reused());
+        }
+        Reply::IdempotencyKnown(entry) => match entry.response {
+            Some((status, body)) => return replayed(status, &body),
+            None => entry.request.first_id,
+        },
+        reply => return Err(ask::unexpected(&reply)),
+    };
+    let done = carry_out(&state, &request, first_id, work).await;
+    complete(&state, identity.key, done, &request.request_id.0).await
+}
+
+async fn carry_out<Work, Outcome>(
+    state: &Arc<ApiState>,
+    request: &WriteRequest,
+    first_id: u64,
+    work: Work,
+) -> Result<Success, ApiError>
+where
+    Work: FnOnce(Write) -> Outcome,
+    Outcome: Future<Output = Result<Success, ApiError>>,
+{
+    let write = Write {
+        state: state.clone(),
+        fields: request.fields()?,
+        ids: Ids::from(first_id),
+    };
+    work(write).await
+}
+
+/// Journals the response under its key. A failure of ours is not kept, so that a repeat tries again.
+async fn complete(
+    state: &ApiState,
+    key: IdempotencyKey,
+    done: Result<Success, ApiError>,
+    request_id: &str,
+) -> Result<Response, ApiError> {
+    let (status, body, repeated) = match done {
+        Ok(success) => {
+            let repeated = success.repeated.as_ref().unwrap_or(&success.body);
+            (
+                success.status,
+                success.body.to_string(),
+                repeated.to_string(),
+            )
+        }
+        Err(error) if error.status.is_server_error() => return Err(error),
+        Err(error) => {
+            let body = error.body(request_id);
+            (error.status, body.clone(), body)
+        }
+    };
+    let complete = RegistryAction::CompleteIdempotent {
+        key,
+        status: status.as_u16(),
+        body: repeated.into(),
+    };
+    if let Err(error) = ask::registry_command(state, complete).await {
+        // The write stands; a repeat does it again and finds its own objects.
+        tracing::warn!(error.message, "a response was not kept for its key");
+    }
+    Ok(json_response(status, body))
+}
+
+fn replayed(status: u16, body: &str) -> Result<Response, ApiError> {
+    let status = StatusCode::from_u16(status).map_err(|error| ApiError::internal(&error))?;
+    let mut response = json_response(status, body.to_owned());
+    response
+        .headers_mut()
+        .insert("idempotent-replayed", HeaderValue::from_static("true"));
+    Ok(response)
+}
+
+fn reused() -> ApiError {
+    let message = "this Idempotency-Key came with another request before; take a new key";
+    ApiError::conflict("idempotency_key_reused", message).with_param("Idempotency-Key")
+}
+
+/// Marks a key as being worked on, until dropped.
+struct InUse<'a> {
+    state: &'a ApiState,
+    key: IdempotencyKey,
+}
+
+impl InUse<'_> {
+    fn enter(state: &ApiState, key: IdempotencyKey) -> Result<InUse<'_>, ApiError> {
+        let mut keys = state
+            .keys_in_use
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if keys.insert(key) {
+            return Ok(InUse { state, key });
+        }
+        let message = "a request with this Idempotency-Key is under way; repeat it in a second";
+        Err(ApiError::conflict("idempotency_key_in_use", message).with_param("Idempotency-Key"))
+    }
+}
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        let keys = self.state.keys_in_use.lock();
+        keys.unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.key);
+    }
+}
+
+fn key(caller: &[u8; 32], header: &str) -> IdempotencyKey {
+    IdempotencyKey(hash(
+        "cardswitch 2026-11 idempotency key",
+        &[caller, header.as_bytes()],
+    ))
+}
+
+fn request_hash(request: &WriteRequest) -> u128 {
+    let (method, path) = (request.method.as_bytes(), request.path.as_bytes());
+    hash(
+        "cardswitch 2026-11 idempotent request",
+        &[method, path, &request.body],
+    )
+}
+
+/// BLAKE3 in its key-derivation mode, each part with its length before it.
+fn hash(domain: &str, parts: &[&[u8]]) -> u128 {
+    let mut hasher = blake3::Hasher::new_derive_key(domain);
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    let mut first = [0; 16];
+    hasher.finalize_xof().fill(&mut first);
+    u128::from_le_bytes(first)
+}

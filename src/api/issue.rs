@@ -1,0 +1,191 @@
+//! Issuing one card: its sub-account where it has one, a number that nobody has, the registry's
+//! entry, the shard's card. Every step may be done again with the same ids.
+
+use super::cards::{self, FullCard, Funding};
+use super::error::ApiError;
+use super::{ApiState, accounts, ask, programs, reveal};
+use crate::engine::command::{Action, CardType, OpenAccount, OpenCard};
+use crate::engine::controls::Controls;
+use crate::engine::ids::{AccountId, CardId};
+use crate::engine::registry::{IssueCard, LinkKey, Program, RegistryAction, RegistryRefusal};
+use crate::engine::state::{Account, AccountStatus};
+use crate::engine::time::{Expiry, Timestamp};
+use crate::security::{Pan, allocate_pan_from_os};
+use crate::shard::reply::Reply;
+
+/// Cards are good for three years and the rest of the month.
+const VALID_YEARS: u16 = 3;
+
+/// Numbers drawn before a BIN counts as full. At 90 % use of it, one card in 10^11 fails.
+const DRAWS_MAX: usize = 256;
+
+/// The type and the id of a link.
+pub type LinkPair = (Box<str>, Box<str>);
+
+/// A card as asked for.
+pub struct Wanted {
+    pub card_id: CardId,
+    /// The account that was named: the card's own, or the parent of its sub-account.
+    pub account_id: AccountId,
+    /// The id of the sub-account, should there be one.
+    pub sub_account_id: AccountId,
+    pub card_type: CardType,
+    pub funding: Funding,
+    pub links: Vec<LinkPair>,
+    pub controls: Controls,
+}
+
+pub async fn issue(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiError> {
+    let named = accounts::find(state, wanted.account_id).await;
+    let named = named.map_err(|error| error.with_param("account_id"))?;
+    if named.status == AccountStatus::Closed {
+        let error = ApiError::conflict("account_closed", "the account is closed");
+        return Err(error.with_param("account_id"));
+    }
+    let program = programs::find(state, named.program_id).await?;
+    let account = match wanted.funding {
+        Funding::Shared => named,
+        Funding::Own => open_sub_account(state, &named, wanted.sub_account_id).await?,
+    };
+    for _ in 0..DRAWS_MAX {
+        let pan = draw(&program)?;
+        let issue = command(state, &wanted, &account, &program, &pan)?;
+        let links = issue.links.to_vec();
+        let action = RegistryAction::IssueCard(Box::new(issue));
+        match ask::registry_command(state, action).await? {
+            Reply::Card(card) => {
+                return Ok(FullCard {
+                    card: *card,
+                    program_id: program.id,
+                    links,
+                });
+            }
+            Reply::RegistryRefused(RegistryRefusal::PanTaken) => {}
+            // Issued before under the same Idempotency-Key.
+            Reply::RegistryRefused(RegistryRefusal::IdTaken) => return again(state, wanted).await,
+            reply => return Err(ask::unexpected(&reply)),
+        }
+    }
+    let message = format!(
+        "no free card number was found in BIN {}; issue in a program with another BIN",
+        program.bin
+    );
+    Err(ApiError::conflict("bin_exhausted", message))
+}
+
+async fn open_sub_account(
+    state: &ApiState,
+    parent: &Account,
+    account_id: AccountId,
+) -> Result<Account, ApiError> {
+    let open = OpenAccount {
+        account_id,
+        parent_id: Some(parent.id),
+        program_id: parent.program_id,
+        currency: parent.currency,
+        name: None,
+        controls: Controls::default(),
+    };
+    accounts::open_account(state, parent.root, open).await
+}
+
+fn draw(program: &Program) -> Result<Pan, ApiError> {
+    // American Express numbers (34 and 37) have 15 digits, all others that we issue 16.
+    let short = program.bin.starts_with("34") || program.bin.starts_with("37");
+    let length = if short { 15 } else { 16 };
+    allocate_pan_from_os(&program.bin, length).map_err(|error| ApiError::internal(&error))
+}
+
+fn command(
+    state: &ApiState,
+    wanted: &Wanted,
+    account: &Account,
+    program: &Program,
+    pan: &Pan,
+) -> Result<IssueCard, ApiError> {
+    let sealed = state.vault.seal_pan(pan, wanted.card_id.0);
+    let sealed = sealed.map_err(|error| ApiError::internal(&error))?;
+    let too_long = |_| ApiError::internal(&"a sealed card number is longer than the engine's");
+    let (first6, last4) = shown_digits(pan);
+    let key = |(link_type, id): &LinkPair| LinkKey {
+        program_id: program.id,
+        link_type: link_type.clone(),
+        id: id.clone(),
+    };
+    Ok(IssueCard {
+        card_id: wanted.card_id,
+        root: account.root,
+        account_id: account.id,
+        program_id: program.id,
+        card_type: wanted.card_type,
+        pan_hash: state.vault.pan_hasher().pan_hash(pan.digits().as_bytes()),
+        sealed_pan: sealed.as_bytes().try_into().map_err(too_long)?,
+        first6,
+        last4,
+        expiry: expiry(state.switchboard.clock.now()),
+        links: wanted.links.iter().map(key).collect(),
+        controls: wanted.controls.clone(),
+    })
+}
+
+fn shown_digits(pan: &Pan) -> (u32, u16) {
+    // A PAN holds digits only, so these cannot fail.
+    let (first6, last4) = (pan.first6().parse(), pan.last4().parse());
+    (first6.unwrap_or_default(), last4.unwrap_or_default())
+}
+
+fn expiry(now: Timestamp) -> Expiry {
+    let (year, month) = now.year_month();
+    let year = u16::try_from(year).unwrap_or_default() + VALID_YEARS;
+    // A clock outside this century gives the last month of it.
+    let last = Expiry(12 * 100 - 1);
+    Expiry::new(year, u8::try_from(month).unwrap_or_default()).unwrap_or(last)
+}
+
+/// The card that an earlier try issued. Should its shard not have opened it, it is asked to again.
+async fn again(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiError> {
+    let (issued, links) = cards::issued(state, wanted.card_id).await?;
+    let pan = reveal::open_pan(state, wanted.card_id, &issued)?;
+    let (first6, last4) = shown_digits(&pan);
+    let open = OpenCard {
+        card_id: wanted.card_id,
+        account_id: match wanted.funding {
+            Funding::Shared => wanted.account_id,
+            Funding::Own => wanted.sub_account_id,
+        },
+        card_type: wanted.card_type,
+        first6,
+        last4,
+        expiry: issued.expiry,
+        links: issued.links.clone(),
+        controls: wanted.controls,
+    };
+    let action = Action::OpenCard(Box::new(open));
+    match ask::shard_command(state, issued.root, action).await? {
+        Reply::Card(card) => Ok(FullCard {
+            card: *card,
+            program_id: issued.program_id,
+            links,
+        }),
+        reply => Err(ask::unexpected(&reply)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_is_good_for_three_years_and_the_rest_of_the_month() {
+        let at = |text: &str| Timestamp(text.parse::<jiff::Timestamp>().unwrap().as_millisecond());
+        let expiry_at = |text| expiry(at(text));
+        assert_eq!(
+            expiry_at("2026-11-24T00:00:00Z"),
+            Expiry::new(2029, 11).unwrap()
+        );
+        assert_eq!(
+            expiry_at("2099-11-24T00:00:00Z"),
+            Expiry::new(2099, 12).unwrap()
+        );
+    }
+}

@@ -1,0 +1,104 @@
+//! Lists: what their callers may ask for, and the form in which a page goes out.
+
+use super::ApiState;
+use super::error::{ApiError, json_response};
+use super::fields::Fields;
+use crate::store::StoreError;
+use crate::store::lag::FollowState;
+use axum::extract::{FromRequestParts, Query};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+/// Entries of a page, where the caller does not say.
+const LIMIT_DEFAULT: u32 = 20;
+const LIMIT_MAX: u32 = 100;
+
+/// The query of a list, each name once, to be taken like the fields of a body.
+pub struct ListQuery(pub Fields);
+
+impl<S: Sync> FromRequestParts<S> for ListQuery {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<ListQuery, ApiError> {
+        let query: Query<Vec<(String, String)>> =
+            Query::try_from_uri(&parts.uri).map_err(|_| {
+                let message = "the query must have the form name=value&name=value, percent-encoded";
+                ApiError::invalid("query_malformed", "query", message)
+            })?;
+        let mut map = Map::new();
+        for (name, value) in query.0 {
+            let path = super::error::shown(&name);
+            if map.insert(name, Value::String(value)).is_some() {
+                let message = format!("{path} may occur once in the query");
+                return Err(ApiError::invalid("parameter_repeated", path, message));
+            }
+        }
+        Fields::of("", Value::Object(map)).map(ListQuery)
+    }
+}
+
+/// Takes `limit`, 1 to 100.
+pub fn limit(query: &mut Fields) -> Result<u32, ApiError> {
+    let Some(value) = query.take("limit") else {
+        return Ok(LIMIT_DEFAULT);
+    };
+    let limit = value.as_str().and_then(|text| text.parse::<u32>().ok());
+    limit
+        .filter(|limit| (1..=LIMIT_MAX).contains(limit))
+        .ok_or_else(|| {
+            let message = format!("limit must be a whole number from 1 to {LIMIT_MAX}");
+            ApiError::invalid("number_invalid", "limit", message)
+        })
+}
+
+/// Takes `link_type` and `link_id`; an id needs its type.
+pub fn link(query: &mut Fields) -> Result<(Option<String>, Option<String>), ApiError> {
+    let (link_type, link_id) = (query.text("link_type", 32)?, query.text("link_id", 128)?);
+    if link_id.is_some() && link_type.is_none() {
+        return Err(query.missing("link_type"));
+    }
+    Ok((link_type, link_id))
+}
+
+/// One page, newest first.
+pub fn page(data: Vec<Value>, has_more: bool, projected_through: u64) -> Response {
+    let body = json!({
+        "object": "list",
+        "data": data,
+        "has_more": has_more,
+        "projected_through": projected_through,
+    });
+    json_response(StatusCode::OK, body.to_string())
+}
+
+/// Refuses at once where the database is known to be away, instead of waiting for it.
+pub fn check_store(state: &ApiState) -> Result<(), ApiError> {
+    match state.lag.state() {
+        FollowState::Away => Err(store_unavailable()),
+        _ => Ok(()),
+    }
+}
+
+fn store_unavailable() -> ApiError {
+    let message = "lists come from the SQL database, and it cannot be read now; decisions and single \
+        objects go on without it; repeat this later";
+    ApiError::unavailable("store_unavailable", message)
+}
+
+/// What SQL's refusal means to a caller.
+pub fn store_error(error: StoreError) -> ApiError {
+    match error {
+        StoreError::UnknownCursor(_) => ApiError::invalid(
+            "cursor_unknown",
+            "starting_after",
+            "starting_after must be the id of an entry of this list; one made a moment ago may not be in it yet",
+        ),
+        error if error.is_passing() => {
+            tracing::warn!(%error, "a list could not be read");
+            store_unavailable()
+        }
+        error => ApiError::internal(&error),
+    }
+}

@@ -1,0 +1,140 @@
+//! The REST interface: one file per resource, and what all of them share. Decisions live in `engine`;
+//! a write here becomes commands to the loops, and its answer leaves once those are durable.
+
+mod accounts;
+mod ask;
+mod auth;
+mod authorizations;
+mod body;
+mod cards;
+mod controls_json;
+mod envelope;
+mod error;
+mod fields;
+mod health;
+mod idempotency;
+mod issue;
+mod list;
+mod metrics;
+mod network_metrics;
+mod programs;
+mod reveal;
+mod routes;
+mod settlement_reports;
+mod top_ups;
+mod trace_json;
+
+pub use body::BODY_MAX_BYTES;
+pub use routes::{router, serve};
+
+use crate::engine::reason::DeclineReason;
+use crate::engine::registry::IdempotencyKey;
+use crate::journal::Handle;
+use crate::security::{ApiKeyHasher, Vault};
+use crate::shard::switchboard::Switchboard;
+use crate::store::Store;
+use crate::store::lag::ProjectionLag;
+use error::ApiError;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// The response code (DE39) that a network gets for a reason, or for an approval where there is none;
+/// nothing for a network that is not configured.
+pub type ResponseCodes = Box<dyn Fn(&str, Option<DeclineReason>) -> Option<String> + Send + Sync>;
+
+/// What the interface needs from outside.
+pub struct Wiring {
+    pub switchboard: Arc<Switchboard>,
+    pub journal: Handle,
+    pub vault: Arc<Vault>,
+    pub store: Store,
+    pub lag: Arc<ProjectionLag>,
+    /// `CARDSWITCH_ROOT_KEY`; without one, every request is refused.
+    pub root_key: Option<String>,
+    /// When a business date ends, in UTC.
+    pub cut_over: jiff::civil::Time,
+    /// Top-ups settle at once.
+    pub sandbox: bool,
+    pub response_codes: ResponseCodes,
+    /// With what others have registered; the interface adds its own.
+    pub metrics: prometheus_client::registry::Registry,
+    /// The counters of each network, by its name.
+    pub networks: Vec<(String, Arc<crate::network::stats::NetworkStats>)>,
+}
+
+/// Everything that a request may need; shared by all.
+pub struct ApiState {
+    switchboard: Arc<Switchboard>,
+    journal: Handle,
+    vault: Arc<Vault>,
+    store: Store,
+    lag: Arc<ProjectionLag>,
+    api_key_hasher: ApiKeyHasher,
+    root_key_hash: Option<[u8; 32]>,
+    cut_over: jiff::civil::Time,
+    sandbox: bool,
+    response_codes: ResponseCodes,
+    metrics: prometheus_client::registry::Registry,
+    /// Idempotency keys of requests that are being carried out now.
+    keys_in_use: Mutex<HashSet<IdempotencyKey>>,
+}
+
+/// Fewest characters of a root key.
+pub const ROOT_KEY_MIN: usize = 16;
+
+#[derive(Debug, thiserror::Error)]
+pub enum WiringError {
+    #[error("CARDSWITCH_ROOT_KEY must be set to any text of {ROOT_KEY_MIN} or more characters")]
+    RootKey,
+}
+
+impl ApiState {
+    pub fn new(wiring: Wiring) -> Result<ApiState, WiringError> {
+        let api_key_hasher = wiring.vault.api_key_hasher().clone();
+        let root_key_hash = match &wiring.root_key {
+            Some(key) if key.chars().count() < ROOT_KEY_MIN => return Err(WiringError::RootKey),
+            Some(key) => Some(api_key_hasher.api_key_hash(key.trim_ascii().as_bytes())),
+            None => None,
+        };
+        let mut metrics = wiring.metrics;
+        metrics.register_collector(Box::new(network_metrics::Networks(wiring.networks)));
+        metrics::register(
+            &mut metrics,
+            &wiring.switchboard,
+            &wiring.journal,
+            &wiring.lag,
+        );
+        Ok(ApiState {
+            switchboard: wiring.switchboard,
+            journal: wiring.journal,
+            vault: wiring.vault,
+            store: wiring.store,
+            lag: wiring.lag,
+            api_key_hasher,
+            root_key_hash,
+            cut_over: wiring.cut_over,
+            sandbox: wiring.sandbox,
+            response_codes: wiring.response_codes,
+            metrics,
+            keys_in_use: Mutex::default(),
+        })
+    }
+}
+
+/// Lets the server answer `/healthz` while recovery still runs; everything else waits for `open`.
+#[derive(Clone, Default)]
+pub struct Gate(Arc<OnceLock<Arc<ApiState>>>);
+
+impl Gate {
+    pub fn open(&self, state: ApiState) {
+        // A second opening would be a mistake of the wiring; the first state stays.
+        let _ = self.0.set(Arc::new(state));
+    }
+
+    fn state(&self) -> Result<Arc<ApiState>, ApiError> {
+        self.0.get().cloned().ok_or_else(|| {
+            let message = "the state is being restored from the journal; repeat this in a second";
+            ApiError::unavailable("recovering", message)
+        })
+    }
+}

@@ -1,0 +1,141 @@
+//! `/v1/programs`: what cards of one kind share: BIN, network, currency, controls.
+
+use super::body::WriteRequest;
+use super::controls_json;
+use super::error::{ApiError, json_response};
+use super::fields::Fields;
+use super::idempotency::{Success, Write, once};
+use super::list::{self, ListQuery, store_error};
+use super::{ApiState, Gate, ask};
+use crate::engine::ids::ProgramId;
+use crate::engine::registry::{Program, RegistryAction, RegistryRefusal};
+use crate::shard::reply::Reply;
+use crate::shard::request::RegistryRequest;
+use arrayvec::ArrayString;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<Response, ApiError> {
+    once(gate.state()?, request, carry_out).await
+}
+
+async fn carry_out(write: Write) -> Result<Success, ApiError> {
+    let Write {
+        state,
+        mut fields,
+        mut ids,
+    } = write;
+    let program = Program {
+        id: ProgramId(ids.next()),
+        name: fields.required_text("name", 200)?.into(),
+        network: network(&mut fields)?,
+        bin: bin(&mut fields)?,
+        currency: fields.required_currency("currency")?,
+        controls: controls_json::take(&mut fields, &mut ids)?,
+        created_at: state.switchboard.clock.now(),
+    };
+    for later in ["product_type", "fee_schedule", "three_ds_policy"] {
+        refuse_later(&mut fields, later)?;
+    }
+    fields.finish()?;
+    let id = program.id;
+    let action = RegistryAction::CreateProgram(Box::new(program));
+    let program = match ask::registry_command(&state, action).await? {
+        Reply::Program(program) => program,
+        // Made before under the same Idempotency-Key.
+        Reply::RegistryRefused(RegistryRefusal::IdTaken) => find(&state, id).await?,
+        reply => return Err(ask::unexpected(&reply)),
+    };
+    Ok(Success::created(to_json(&program)))
+}
+
+/// A field that the product describes and this version does not have.
+pub fn refuse_later(fields: &mut Fields, name: &str) -> Result<(), ApiError> {
+    let path = fields.path(name);
+    match fields.take(name) {
+        None => Ok(()),
+        Some(_) => Err(ApiError::not_supported(
+            &path,
+            format!("{path} is not part of this version yet; leave it out"),
+        )),
+    }
+}
+
+/// A network's name as in the configuration: letters, digits, `-` and `_`.
+fn network(fields: &mut Fields) -> Result<Box<str>, ApiError> {
+    let path = fields.path("network");
+    let network = fields.required_text("network", 16)?;
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if network.bytes().all(fits) {
+        return Ok(network.into());
+    }
+    let message = format!("{path} must have 1 to 16 letters, digits, `-` or `_`, as in visa");
+    Err(ApiError::invalid("network_invalid", path, message))
+}
+
+fn bin(fields: &mut Fields) -> Result<ArrayString<8>, ApiError> {
+    let path = fields.path("bin");
+    let text = fields.required_text("bin", 19)?;
+    let fits = matches!(text.len(), 6 | 8) && text.bytes().all(|byte| byte.is_ascii_digit());
+    let bin = fits.then(|| ArrayString::from(&text).ok()).flatten();
+    bin.ok_or_else(|| {
+        let message = format!("{path} must have 6 or 8 digits, as in 411111");
+        ApiError::invalid("bin_invalid", path, message)
+    })
+}
+
+pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let id = id.parse().map_err(|_| not_found())?;
+    let program = find(&state, id).await?;
+    Ok(json_response(StatusCode::OK, to_json(&program).to_string()))
+}
+
+pub async fn many(
+    State(gate): State<Gate>,
+    ListQuery(mut query): ListQuery,
+) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let after = query.id("starting_after", ProgramId::PREFIX)?;
+    let limit = list::limit(&mut query)?;
+    query.finish()?;
+    list::check_store(&state)?;
+    let page = state.store.programs(after, limit).await;
+    let page = page.map_err(store_error)?;
+    let view = state.switchboard.view();
+    // SQL says which, memory says what they are now.
+    let known = page
+        .data
+        .iter()
+        .filter_map(|row| view.programs.get(&row.id));
+    let data = known.map(|program| to_json(program)).collect();
+    Ok(list::page(data, page.has_more, page.projected_through))
+}
+
+pub async fn find(state: &ApiState, id: ProgramId) -> Result<Arc<Program>, ApiError> {
+    match ask::registry(state, RegistryRequest::Program(id)).await? {
+        Reply::Program(program) => Ok(program),
+        Reply::NotFound => Err(not_found()),
+        reply => Err(ask::unexpected(&reply)),
+    }
+}
+
+fn not_found() -> ApiError {
+    ApiError::not_found("program_not_found", "there is no program with this id")
+}
+
+pub fn to_json(program: &Program) -> Value {
+    json!({
+        "id": program.id.to_string(),
+        "object": "program",
+        "name": program.name,
+        "network": program.network,
+        "bin": program.bin.as_str(),
+        "currency": program.currency.alpha(),
+        "controls": controls_json::to_json(&program.controls),
+        "created_at": program.created_at.to_string(),
+    })
+}

@@ -1,0 +1,104 @@
+//! All routes with the scope that each needs, and the server.
+
+use super::auth::guarded;
+use super::{
+    Gate, accounts, authorizations, cards, envelope, health, metrics, programs, reveal,
+    settlement_reports, top_ups,
+};
+use crate::engine::command::StatusChange;
+use axum::Router;
+use axum::middleware::from_fn;
+use axum::routing::{MethodRouter, get, patch, post};
+
+/// The whole interface. Until the gate is opened, only `/healthz` succeeds.
+pub fn router(gate: Gate) -> Router {
+    let on = |scope, route: MethodRouter<Gate>| guarded(&gate, scope, route);
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics::metrics))
+        .route(
+            "/v1/programs",
+            on("programs:write", post(programs::create))
+                .merge(on("programs:read", get(programs::many))),
+        )
+        .route("/v1/programs/{id}", on("programs:read", get(programs::one)))
+        .route(
+            "/v1/accounts",
+            on("accounts:write", post(accounts::create))
+                .merge(on("accounts:read", get(accounts::many))),
+        )
+        .route("/v1/accounts/{id}", on("accounts:read", get(accounts::one)))
+        .route(
+            "/v1/accounts/{id}/top_ups",
+            on("funds:topup", post(top_ups::create)),
+        )
+        .merge(card_routes(&gate))
+        .route(
+            "/v1/authorizations",
+            on("authorizations:read", get(authorizations::many)),
+        )
+        .route(
+            "/v1/authorizations/{id}",
+            on("authorizations:read", get(authorizations::one)),
+        )
+        .route(
+            "/v1/settlement_reports",
+            on("reports:read", get(settlement_reports::json)),
+        )
+        .route(
+            "/v1/settlement_reports.csv",
+            on("reports:read", get(settlement_reports::csv)),
+        )
+        .fallback(envelope::no_route)
+        .method_not_allowed_fallback(envelope::wrong_method)
+        .layer(from_fn(envelope::envelope))
+        .with_state(gate)
+}
+
+fn card_routes(gate: &Gate) -> Router<Gate> {
+    let on = |scope, route: MethodRouter<Gate>| guarded(gate, scope, route);
+    let change = |change: StatusChange| {
+        post(move |gate, id, request| cards::change_status(gate, id, request, change))
+    };
+    Router::new()
+        .route(
+            "/v1/cards",
+            on("cards:issue", post(cards::create)).merge(on("cards:read", get(cards::many))),
+        )
+        .route(
+            "/v1/cards/{id}",
+            on("cards:read", get(cards::one)).merge(on("limits:write", patch(cards::update))),
+        )
+        .route(
+            "/v1/cards/{id}/activate",
+            on("cards:issue", change(StatusChange::Activate)),
+        )
+        .route(
+            "/v1/cards/{id}/freeze",
+            on("cards:freeze", change(StatusChange::Freeze)),
+        )
+        .route(
+            "/v1/cards/{id}/unfreeze",
+            on("cards:unfreeze", change(StatusChange::Unfreeze)),
+        )
+        .route(
+            "/v1/cards/{id}/close",
+            on("cards:close", change(StatusChange::Close)),
+        )
+        .route(
+            "/v1/cards/{id}/reveal",
+            on("cards:reveal", post(reveal::reveal)),
+        )
+}
+
+/// Serves until `shutdown` is done and the requests under way are answered.
+pub async fn serve(
+    listener: tokio::net::TcpListener,
+    gate: Gate,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener, router(gate))
+        .with_graceful_shutdown(shutdown)
+        .await
+}

@@ -1,0 +1,185 @@
+//! The trace of a decision as JSON: every check, its result, and the numbers that it compared.
+
+use super::controls_json::mcc_text;
+use crate::engine::facts::Country;
+use crate::engine::money::Currency;
+use crate::engine::time::Expiry;
+use crate::engine::trace::{Detail, Step, Trace};
+use crate::engine::window::WindowEnd;
+use serde_json::{Value, json};
+
+pub fn to_json(trace: &Trace) -> Vec<Value> {
+    let step = |step: crate::engine::trace::TraceStep| {
+        json!({
+            "step": step.step.name(),
+            "result": step.result.name(),
+            "detail": detail(step.step, step.detail),
+        })
+    };
+    trace.steps().map(step).collect()
+}
+
+fn detail(step: Step, detail: Detail) -> Value {
+    match detail {
+        Detail::Balance {
+            available_minor,
+            requested_minor,
+        } => json!({ "available": available_minor, "requested": requested_minor }),
+        Detail::LimitAmount {
+            scope,
+            limit_id,
+            allowed_minor,
+            used_minor,
+            requested_minor,
+            resets,
+        } => json!({
+            "limit_id": limit_id.to_string(),
+            "scope": scope.name(),
+            "unit": "amount",
+            "allowed": allowed_minor,
+            "used": used_minor,
+            "requested": requested_minor,
+            "left": allowed_minor.saturating_sub(used_minor).max(0),
+            "resets_at": resets_at(resets),
+        }),
+        Detail::LimitCount {
+            scope,
+            limit_id,
+            allowed,
+            used,
+            resets,
+        } => json!({
+            "limit_id": limit_id.to_string(),
+            "scope": scope.name(),
+            "unit": "count",
+            "allowed": allowed,
+            "used": used,
+            "requested": 1,
+            "left": allowed.saturating_sub(used),
+            "resets_at": resets_at(resets),
+        }),
+        Detail::List {
+            scope,
+            control_id,
+            value,
+        } => json!({
+            "control_id": control_id.to_string(),
+            "scope": scope.name(),
+            "value": listed(step, value),
+        }),
+        Detail::Expiry { card, message } => {
+            json!({ "card": month(card), "message": month(message) })
+        }
+        Detail::Capacity { open, allowed } => json!({ "open": open, "allowed": allowed }),
+        Detail::None => json!({}),
+    }
+}
+
+fn resets_at(resets: WindowEnd) -> Option<String> {
+    resets.resets_at().map(|at| at.to_string())
+}
+
+/// What was looked up in a list, as the list names it.
+fn listed(step: Step, value: u32) -> Value {
+    let short = u16::try_from(value).unwrap_or_default();
+    match step {
+        Step::Mcc => mcc_text(short).into(),
+        Step::Country => Country(short.to_be_bytes()).alpha2().into(),
+        Step::Currency => Currency(short).alpha().into(),
+        _ => value.into(),
+    }
+}
+
+/// A month since 2000-01, as in `2029-12`.
+fn month(months: u16) -> String {
+    let expiry = Expiry(months);
+    format!("{:04}-{:02}", expiry.year(), expiry.month())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::ids::{ControlId, LimitId};
+    use crate::engine::trace::{Scope, StepResult};
+
+    #[test]
+    fn every_detail_says_its_numbers() {
+        let (limit_id, scope) = (LimitId(1), Scope::Card);
+        let cases = [
+            (Step::Message, Detail::None, json!({})),
+            (
+                Step::Balance,
+                Detail::Balance {
+                    available_minor: 500,
+                    requested_minor: 1200,
+                },
+                json!({"available": 500, "requested": 1200}),
+            ),
+            (
+                Step::Limits,
+                Detail::LimitAmount {
+                    scope,
+                    limit_id,
+                    allowed_minor: 1000,
+                    used_minor: 800,
+                    requested_minor: 300,
+                    resets: WindowEnd(29_000_000),
+                },
+                json!({"limit_id": "lim_0000000000001", "scope": "card", "unit": "amount", "allowed": 1000,
+                       "used": 800, "requested": 300, "left": 200, "resets_at": "2025-02-19T21:20:00.000Z"}),
+            ),
+            (
+                Step::Limits,
+                Detail::LimitCount {
+                    scope,
+                    limit_id,
+                    allowed: 3,
+                    used: 3,
+                    resets: WindowEnd::NEVER,
+                },
+                json!({"limit_id": "lim_0000000000001", "scope": "card", "unit": "count", "allowed": 3,
+                       "used": 3, "requested": 1, "left": 0, "resets_at": null}),
+            ),
+            (
+                Step::Country,
+                Detail::List {
+                    scope: Scope::Program,
+                    control_id: ControlId(1),
+                    value: u32::from(u16::from_be_bytes(*b"DE")),
+                },
+                json!({"control_id": "ctl_0000000000001", "scope": "program", "value": "DE"}),
+            ),
+            (
+                Step::Mcc,
+                Detail::List {
+                    scope,
+                    control_id: ControlId(1),
+                    value: 742,
+                },
+                json!({"control_id": "ctl_0000000000001", "scope": "card", "value": "0742"}),
+            ),
+            (
+                Step::Verification,
+                Detail::Expiry {
+                    card: 359,
+                    message: 348,
+                },
+                json!({"card": "2029-12", "message": "2029-01"}),
+            ),
+            (
+                Step::Reserve,
+                Detail::Capacity {
+                    open: 5,
+                    allowed: 5,
+                },
+                json!({"open": 5, "allowed": 5}),
+            ),
+        ];
+        for (step, detail, expected) in cases {
+            let mut trace = Trace::default();
+            trace.push(step, StepResult::Pass, detail);
+            let step = json!({"step": step.name(), "result": "pass", "detail": expected});
+            assert_eq!(to_json(&trace), [step]);
+        }
+    }
+}

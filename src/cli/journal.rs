@@ -1,0 +1,191 @@
+//! `cardswitch journal verify` checks a journal from its first byte to its last; `journal dump` prints its
+//! records, without card data. Both read beside a running switch.
+
+use super::serve::load;
+use crate::engine::record::{self, Record};
+use crate::engine::world;
+use crate::journal::{FileStorage, Reader, Sequence, Storage, verify};
+use anyhow::{Context, Result};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Check or print the journal.
+#[derive(clap::Subcommand)]
+pub enum Journal {
+    Verify(Verify),
+    Dump(Dump),
+}
+
+/// Check every frame and record of the journal: checksums, chain, sequence.
+///
+/// Example: cardswitch journal verify --config config/cardswitch.toml
+#[derive(clap::Args)]
+pub struct Verify {
+    #[command(flatten)]
+    place: Place,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Print the journal's records as JSON lines, up to the last durable one. Card data is not shown.
+///
+/// Example: cardswitch journal dump --config config/cardswitch.toml --from 1000 --limit 10
+#[derive(clap::Args)]
+pub struct Dump {
+    #[command(flatten)]
+    place: Place,
+    /// The first record.
+    #[arg(long, value_name = "SEQUENCE", default_value_t = 1)]
+    from: Sequence,
+    /// How many records at the most.
+    #[arg(long, value_name = "COUNT")]
+    limit: Option<usize>,
+}
+
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+struct Place {
+    /// The configuration file that names the data folder.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The data folder itself.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+impl Place {
+    fn storage(&self) -> Result<Arc<dyn Storage>> {
+        let data = match (&self.data, &self.config) {
+            (Some(data), _) => data.clone(),
+            (None, Some(config)) => load(config)?.data.dir,
+            (None, None) => unreachable!("clap requires one of the two"),
+        };
+        open(&data)
+    }
+}
+
+/// The journal of a data folder, for reading.
+pub fn open(data: &Path) -> Result<Arc<dyn Storage>> {
+    let folder = data.join("journal");
+    let storage = FileStorage::existing(&folder);
+    Ok(storage.with_context(|| format!("there is no journal in {}", data.display()))?)
+}
+
+pub fn run(journal: &Journal) -> Result<u8> {
+    match journal {
+        Journal::Verify(verify) => run_verify(verify),
+        Journal::Dump(dump) => run_dump(dump),
+    }
+}
+
+fn run_verify(options: &Verify) -> Result<u8> {
+    let storage = options.place.storage()?;
+    let bar = indicatif::ProgressBar::new_spinner();
+    let mut frames = 0u64;
+    let report = verify(&storage, |frame| {
+        frames += 1;
+        if frames.is_multiple_of(4_096) {
+            bar.set_message(format!("record {}", frame.first_sequence));
+            bar.tick();
+        }
+    });
+    bar.finish_and_clear();
+    let report = report?;
+    let journal_id = report.journal_id.map(|id| format!("{id:032x}"));
+    if options.json {
+        let json = json!({
+            "result": "sound", "journal_id": journal_id, "segments": report.segments,
+            "compressed_segments": report.compressed_segments, "frames": report.frames,
+            "marks": report.marks, "records": report.records, "first_sequence": report.first_sequence,
+            "last_sequence": report.last_sequence, "durable_sequence": report.durable_sequence,
+            "bytes": report.bytes, "unfinished_bytes": report.unfinished_bytes,
+        });
+        println!("{json:#}");
+        return Ok(0);
+    }
+    println!(
+        "sound: {} records ({} to {}), {} of them proven durable",
+        report.records, report.first_sequence, report.last_sequence, report.durable_sequence
+    );
+    println!(
+        "{} frames in {} segments ({} compressed), {} bytes",
+        report.frames, report.segments, report.compressed_segments, report.bytes
+    );
+    if report.unfinished_bytes > 0 {
+        println!(
+            "{} bytes of an unfinished write at the end, which the next start cuts off",
+            report.unfinished_bytes
+        );
+    }
+    println!(
+        "journal {}",
+        journal_id.unwrap_or_else(|| "without records".into())
+    );
+    Ok(0)
+}
+
+fn run_dump(dump: &Dump) -> Result<u8> {
+    use std::io::Write;
+    let mut reader = Reader::open(dump.place.storage()?, dump.from)?;
+    let mut left = dump.limit.unwrap_or(usize::MAX);
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    while left > 0 {
+        let Some((sequence, bytes)) = reader.next()? else {
+            break;
+        };
+        let record = record::read(bytes).with_context(|| format!("record {sequence}"))?;
+        match writeln!(out, "{}", line(sequence, &record)) {
+            // Whoever reads, `head` for one, has enough.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(0),
+            written => written?,
+        }
+        left -= 1;
+    }
+    out.flush().or_else(|error| {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    })?;
+    Ok(0)
+}
+
+/// A record in short: what was asked, what came of it, and who is concerned.
+fn line(sequence: Sequence, record: &Record) -> serde_json::Value {
+    let answer = world::answer(record).map(|answer| format!("{answer:?}"));
+    match record {
+        Record::Shard {
+            command,
+            event,
+            engine_version,
+        } => json!({
+            "sequence": sequence, "at": command.at.to_string(), "engine_version": engine_version,
+            "tree": command.root.to_string(), "command": format!("{:?}", command.action),
+            "event": format!("{event:?}"), "answer": answer,
+        }),
+        Record::Registry {
+            command,
+            event,
+            engine_version,
+        } => json!({
+            "sequence": sequence, "at": command.at.to_string(), "engine_version": engine_version,
+            "tree": null, "command": registry_command(command), "event": format!("{event:?}"), "answer": answer,
+        }),
+    }
+}
+
+/// Without the sealed card number and the stored response bodies.
+fn registry_command(command: &crate::engine::registry::RegistryCommand) -> String {
+    use crate::engine::registry::RegistryAction::{CompleteIdempotent, IssueCard};
+    match &command.action {
+        IssueCard(issue) => format!(
+            "IssueCard {{ card_id: {}, account_id: {}, program_id: {}, first6: {:06}, last4: {:04} }}",
+            issue.card_id, issue.account_id, issue.program_id, issue.first6, issue.last4
+        ),
+        CompleteIdempotent { status, .. } => format!("CompleteIdempotent {{ status: {status} }}"),
+        other => format!("{other:?}"),
+    }
+}

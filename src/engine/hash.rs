@@ -1,0 +1,163 @@
+//! Fingerprints of a world and of each account tree in it, by which two folds of one journal are
+//! compared. The same whatever the number of shards, the order of slots, and when memory was
+//! reclaimed.
+
+use super::ids::AccountId;
+use super::registry::{IdempotencyEntry, IdempotencyKey};
+use super::snapshot::SnapshotItem;
+use super::state::State;
+use super::time::Timestamp;
+use super::world::World;
+use serde::Serialize;
+use siphasher::sip128::{Hasher128, SipHasher13};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::hash::Hasher;
+
+/// A hash per tree: the sum of the hashes of its accounts, cards, holds, counters, and of the first
+/// answers, reversals and top-ups that still count at the world's latest time.
+pub fn tree_hashes(world: &World) -> BTreeMap<AccountId, u128> {
+    let mut hashes = BTreeMap::new();
+    for state in &world.shards {
+        add_accounts(state, &mut hashes);
+        add_remembered(world, state, &mut hashes);
+    }
+    hashes
+}
+
+/// The trees, the registry and the latest time in one hash.
+pub fn state_hash(world: &World) -> u128 {
+    let trees = tree_hashes(world);
+    let trees = trees
+        .iter()
+        .map(|tree| hash_of(&tree))
+        .fold(0u128, u128::wrapping_add);
+    let pending = world.pending_cards.iter();
+    let pending = pending
+        .map(|(id, pending)| hash_of(&SnapshotItem::PendingCard(*id, Cow::Borrowed(pending))))
+        .fold(0u128, u128::wrapping_add);
+    hash_of(&(registry_hash(world), trees, pending, world.latest()))
+}
+
+fn registry_hash(world: &World) -> u128 {
+    let registry = &world.registry;
+    let settings = &registry.view.settings;
+    let mut sum = hash_of(&(registry.view.version, settings));
+    let mut add = |hash: u128| sum = sum.wrapping_add(hash);
+    for program in registry.view.programs.values() {
+        add(hash_of(&SnapshotItem::Program(Cow::Borrowed(program))));
+    }
+    for (place, key) in registry.link_keys.iter().enumerate() {
+        add(hash_of(&(place as u64, key)));
+    }
+    for (id, card) in &registry.issued_cards {
+        add(hash_of(&SnapshotItem::IssuedCard(*id, Cow::Borrowed(card))));
+    }
+    for (key, at, first) in registry.first_answers.iter() {
+        if counts(at, settings.first_answer_retention_ms, world.latest()) {
+            add(hash_of(&SnapshotItem::UnknownCardAnswer(key, at, *first)));
+        }
+    }
+    for (key, at, entry) in registry.idempotency.iter() {
+        if counts(at, settings.idempotency_retention_ms, world.latest()) {
+            add(idempotency_hash(key, at, entry));
+        }
+    }
+    sum
+}
+
+fn idempotency_hash(key: IdempotencyKey, at: Timestamp, entry: &IdempotencyEntry) -> u128 {
+    hash_of(&SnapshotItem::Idempotency(key, at, Cow::Borrowed(entry)))
+}
+
+fn add_accounts(state: &State, hashes: &mut BTreeMap<AccountId, u128>) {
+    for account in &state.accounts {
+        let item = SnapshotItem::Account(Cow::Borrowed(account), None);
+        add(hashes, account.root, &(item, account.controls.as_deref()));
+    }
+    for card in &state.cards {
+        let root = state.account_of(card).root;
+        let item = SnapshotItem::Card(Cow::Borrowed(card), None);
+        add(hashes, root, &(item, card.controls.as_deref()));
+    }
+    for hold in state.holds.values() {
+        if let Some(account) = state.account(hold.account_id) {
+            add(
+                hashes,
+                account.root,
+                &SnapshotItem::Hold(Cow::Borrowed(hold)),
+            );
+        }
+    }
+}
+
+fn add_remembered(world: &World, state: &State, hashes: &mut BTreeMap<AccountId, u128>) {
+    let settings = &world.registry.view.settings;
+    let latest = world.latest();
+    for (key, at, first) in state.first_answers.iter() {
+        if counts(at, settings.first_answer_retention_ms, latest) {
+            add(
+                hashes,
+                first.root,
+                &SnapshotItem::FirstAnswer(key, at, *first),
+            );
+        }
+    }
+    for ((card_id, key), at, mark) in state.reversed.iter() {
+        if counts(at, settings.reversal_retention_ms, latest) {
+            add(
+                hashes,
+                mark.root,
+                &SnapshotItem::Reversed(card_id, key, at, *mark),
+            );
+        }
+    }
+    for (id, at, account_id) in state.top_ups.iter() {
+        let account = state.account(*account_id);
+        let live = counts(at, settings.idempotency_retention_ms, latest);
+        if let Some(account) = account.filter(|_| live) {
+            add(
+                hashes,
+                account.root,
+                &SnapshotItem::TopUp(id, at, *account_id),
+            );
+        }
+    }
+}
+
+fn counts(remembered_at: Timestamp, retention_ms: i64, latest: Timestamp) -> bool {
+    remembered_at.plus_ms(retention_ms) > latest
+}
+
+fn add(hashes: &mut BTreeMap<AccountId, u128>, root: AccountId, item: &impl Serialize) {
+    let sum = hashes.entry(root).or_default();
+    *sum = sum.wrapping_add(hash_of(item));
+}
+
+/// Takes the bytes of an item as they come.
+struct HashingFlavor(SipHasher13);
+
+impl postcard::ser_flavors::Flavor for HashingFlavor {
+    type Output = u128;
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.write(&[byte]);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.write(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<u128> {
+        Ok(self.0.finish128().as_u128())
+    }
+}
+
+fn hash_of(item: &impl Serialize) -> u128 {
+    let hashing = HashingFlavor(SipHasher13::new());
+    let hash = postcard::serialize_with_flavor(item, hashing);
+    // Taking bytes never fails, and every item has a known length.
+    hash.unwrap_or_else(|error| panic!("an item could not be hashed: {error}"))
+}

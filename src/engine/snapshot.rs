@@ -1,0 +1,368 @@
+//! A world as a stream of items, and back: registry, trees, and what is remembered. Files, checksums
+//! and when to write one live in `journal`.
+//!
+//! Each item is a 32-bit little-endian length and that many bytes (postcard). The items are those
+//! of the trees, not of the shards, so that a snapshot restores to any number of shards.
+
+use super::apply::{insert_account, insert_card, insert_hold};
+use super::controls::Controls;
+use super::facts::{MatchKey, RepeatKey};
+use super::ids::{AccountId, CardId, TopUpId};
+use super::registry::{
+    EngineSettings, IdempotencyEntry, IdempotencyKey, IssuedCard, LinkKey, Program, RegistryView,
+};
+use super::state::{Account, Card, FirstAnswer, Hold, ReversedMark, State};
+use super::time::Timestamp;
+use super::world::{PendingCard, World};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+/// The layout of the items below; a snapshot of another layout is refused, and the journal replayed.
+pub const LAYOUT: u16 = 1;
+
+/// Longer than any item; a longer one is damage.
+const ITEM_BYTES_MAX: u32 = 64 << 20;
+
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    #[error("the snapshot cannot be written or read: {0}")]
+    Io(#[from] std::io::Error),
+    #[error(
+        "the snapshot has layout {found}, this program reads layout {LAYOUT}; remove it and the journal is replayed from its start"
+    )]
+    OtherLayout { found: u16 },
+    #[error(
+        "item {item} of the snapshot cannot be read ({cause}); remove it and the journal is replayed"
+    )]
+    Unreadable { item: u64, cause: postcard::Error },
+    #[error(
+        "item {item} of the snapshot does not fit what came before it; remove it and the journal is replayed"
+    )]
+    OutOfPlace { item: u64 },
+}
+
+/// One part of a world. The order matters: what an item names comes before it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SnapshotItem<'a> {
+    /// First of all.
+    Header {
+        layout: u16,
+        now: Timestamp,
+        registry_now: Timestamp,
+        registry_version: u64,
+    },
+    Settings(Cow<'a, EngineSettings>),
+    Program(Cow<'a, Program>),
+    /// Links in the order of their numbers.
+    Link(Cow<'a, LinkKey>),
+    IssuedCard(CardId, Cow<'a, IssuedCard>),
+    Idempotency(IdempotencyKey, Timestamp, Cow<'a, IdempotencyEntry>),
+    /// A first answer of the registry's own.
+    UnknownCardAnswer(RepeatKey, Timestamp, FirstAnswer),
+    PendingCard(CardId, Cow<'a, PendingCard>),
+    /// Controls that accounts and cards after it name by their place among these items.
+    Controls(Cow<'a, Controls>),
+    Account(Cow<'a, Account>, Option<u32>),
+    Card(Cow<'a, Card>, Option<u32>),
+    Hold(Cow<'a, Hold>),
+    FirstAnswer(RepeatKey, Timestamp, FirstAnswer),
+    Reversed(CardId, MatchKey, Timestamp, ReversedMark),
+    TopUp(TopUpId, Timestamp, AccountId),
+    /// Last of all: how many items came before.
+    End(u64),
+}
+
+pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {
+    let mut writer = Writer {
+        to,
+        items: 0,
+        bytes: Vec::new(),
+    };
+    writer.put(&SnapshotItem::Header {
+        layout: LAYOUT,
+        now: world.latest(),
+        registry_now: world.registry.now,
+        registry_version: world.registry.view.version,
+    })?;
+    write_registry(&mut writer, world)?;
+    let mut controls = NumberedControls::default();
+    for state in &world.shards {
+        write_shard(&mut writer, state, &mut controls)?;
+    }
+    let items = writer.items;
+    writer.put(&SnapshotItem::End(items))?;
+    Ok(to.flush()?)
+}
+
+struct Writer<'a> {
+    to: &'a mut dyn Write,
+    items: u64,
+    bytes: Vec<u8>,
+}
+
+impl Writer<'_> {
+    fn put(&mut self, item: &SnapshotItem) -> Result<(), SnapshotError> {
+        self.bytes.clear();
+        let written = postcard::to_extend(item, std::mem::take(&mut self.bytes));
+        self.bytes = written.map_err(|cause| SnapshotError::Unreadable {
+            item: self.items,
+            cause,
+        })?;
+        let length = self.bytes.len() as u32;
+        self.to.write_all(&length.to_le_bytes())?;
+        self.to.write_all(&self.bytes)?;
+        self.items += 1;
+        Ok(())
+    }
+}
+
+fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotError> {
+    let registry = &world.registry;
+    writer.put(&SnapshotItem::Settings(Cow::Borrowed(
+        &registry.view.settings,
+    )))?;
+    for program in registry.view.programs_in_order() {
+        writer.put(&SnapshotItem::Program(Cow::Borrowed(program)))?;
+    }
+    for key in &registry.link_keys {
+        writer.put(&SnapshotItem::Link(Cow::Borrowed(key)))?;
+    }
+    let mut issued: Vec<_> = registry.issued_cards.iter().collect();
+    issued.sort_unstable_by_key(|(id, _)| **id);
+    for (id, card) in issued {
+        writer.put(&SnapshotItem::IssuedCard(*id, Cow::Borrowed(card)))?;
+    }
+    for (key, at, entry) in registry.idempotency.iter() {
+        writer.put(&SnapshotItem::Idempotency(key, at, Cow::Borrowed(entry)))?;
+    }
+    for (key, at, first) in registry.first_answers.iter() {
+        writer.put(&SnapshotItem::UnknownCardAnswer(key, at, *first))?;
+    }
+    for (id, pending) in &world.pending_cards {
+        writer.put(&SnapshotItem::PendingCard(*id, Cow::Borrowed(pending)))?;
+    }
+    Ok(())
+}
+
+/// Which controls were written, and as which.
+#[derive(Default)]
+struct NumberedControls(hashbrown::HashMap<Arc<Controls>, u32>);
+
+impl NumberedControls {
+    fn number(
+        &mut self,
+        writer: &mut Writer,
+        controls: Option<&Arc<Controls>>,
+    ) -> Result<Option<u32>, SnapshotError> {
+        let Some(controls) = controls else {
+            return Ok(None);
+        };
+        if let Some(number) = self.0.get(controls) {
+            return Ok(Some(*number));
+        }
+        writer.put(&SnapshotItem::Controls(Cow::Borrowed(controls)))?;
+        let number = self.0.len() as u32;
+        self.0.insert(Arc::clone(controls), number);
+        Ok(Some(number))
+    }
+}
+
+fn write_shard(
+    writer: &mut Writer,
+    state: &State,
+    controls: &mut NumberedControls,
+) -> Result<(), SnapshotError> {
+    for account in &state.accounts {
+        let number = controls.number(writer, account.controls.as_ref())?;
+        writer.put(&SnapshotItem::Account(Cow::Borrowed(account), number))?;
+    }
+    for card in &state.cards {
+        let number = controls.number(writer, card.controls.as_ref())?;
+        writer.put(&SnapshotItem::Card(Cow::Borrowed(card), number))?;
+    }
+    let mut holds: Vec<_> = state.holds.values().collect();
+    holds.sort_unstable_by_key(|hold| (hold.placed_at, hold.authorization_id));
+    for hold in holds {
+        writer.put(&SnapshotItem::Hold(Cow::Borrowed(hold)))?;
+    }
+    for (key, at, first) in state.first_answers.iter() {
+        writer.put(&SnapshotItem::FirstAnswer(key, at, *first))?;
+    }
+    for ((card_id, key), at, mark) in state.reversed.iter() {
+        writer.put(&SnapshotItem::Reversed(card_id, key, at, *mark))?;
+    }
+    for (id, at, account_id) in state.top_ups.iter() {
+        writer.put(&SnapshotItem::TopUp(id, at, *account_id))?;
+    }
+    Ok(())
+}
+
+/// The world of a snapshot, spread over `shards` shards.
+pub fn read(from: &mut dyn Read, shards: usize) -> Result<World, SnapshotError> {
+    let mut reader = Reader {
+        world: World::new(shards),
+        view: RegistryView::default(),
+        controls: Vec::new(),
+        items: 0,
+    };
+    let mut bytes = Vec::new();
+    loop {
+        let item_number = reader.items;
+        read_item(from, item_number, &mut bytes)?;
+        let item = match postcard::from_bytes(&bytes) {
+            Ok(item) => item,
+            Err(cause) => {
+                check_layout(item_number, &bytes)?;
+                return Err(SnapshotError::Unreadable {
+                    item: item_number,
+                    cause,
+                });
+            }
+        };
+        check_layout(item_number, &bytes)?;
+        match item {
+            SnapshotItem::End(items) if items == item_number => break,
+            item => reader
+                .take(item)
+                .ok_or(SnapshotError::OutOfPlace { item: item_number })?,
+        }
+        reader.items += 1;
+    }
+    Ok(reader.finish())
+}
+
+/// The first item's kind and layout stand before everything that another layout may have changed.
+fn check_layout(item: u64, bytes: &[u8]) -> Result<(), SnapshotError> {
+    if item > 0 {
+        return Ok(());
+    }
+    match postcard::take_from_bytes::<(u8, u16)>(bytes) {
+        Ok(((0, LAYOUT), _)) => Ok(()),
+        Ok(((0, found), _)) => Err(SnapshotError::OtherLayout { found }),
+        _ => Err(SnapshotError::OutOfPlace { item }),
+    }
+}
+
+fn read_item(from: &mut dyn Read, item: u64, bytes: &mut Vec<u8>) -> Result<(), SnapshotError> {
+    let mut length = [0u8; 4];
+    from.read_exact(&mut length)?;
+    let length = u32::from_le_bytes(length);
+    if length > ITEM_BYTES_MAX {
+        return Err(SnapshotError::OutOfPlace { item });
+    }
+    bytes.clear();
+    let read = from.take(u64::from(length)).read_to_end(bytes)?;
+    if read < length as usize {
+        return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+    }
+    Ok(())
+}
+
+struct Reader {
+    world: World,
+    view: RegistryView,
+    controls: Vec<Controls>,
+    items: u64,
+}
+
+impl Reader {
+    /// Puts an item in its place; `None` where it has none.
+    fn take(&mut self, item: SnapshotItem) -> Option<()> {
+        let world = &mut self.world;
+        let registry = &mut world.registry;
+        match item {
+            SnapshotItem::Header {
+                now,
+                registry_now,
+                registry_version,
+                ..
+            } => {
+                if self.items > 0 {
+                    return None;
+                }
+                registry.now = registry_now;
+                self.view.version = registry_version;
+                for state in &mut world.shards {
+                    state.now = now;
+                }
+            }
+            SnapshotItem::Settings(settings) => self.view.settings = settings.into_owned(),
+            SnapshotItem::Program(program) => {
+                let program = Arc::new(program.into_owned());
+                self.view.programs.insert(program.id, program);
+            }
+            SnapshotItem::Link(key) => registry.insert_link(key.into_owned()),
+            SnapshotItem::IssuedCard(id, issued) => registry.insert_card(id, issued.into_owned()),
+            SnapshotItem::Idempotency(key, at, entry) => {
+                registry.idempotency.remember(key, at, entry.into_owned());
+            }
+            SnapshotItem::UnknownCardAnswer(key, at, first) => {
+                registry.first_answers.remember(key, at, first);
+            }
+            SnapshotItem::PendingCard(id, pending) => {
+                world.pending_cards.insert(id, pending.into_owned());
+            }
+            SnapshotItem::Controls(controls) => self.controls.push(controls.into_owned()),
+            SnapshotItem::End(_) => return None,
+            item => return self.take_of_tree(item),
+        }
+        Some(())
+    }
+
+    fn take_of_tree(&mut self, item: SnapshotItem) -> Option<()> {
+        let world = &mut self.world;
+        match item {
+            SnapshotItem::Account(account, controls) => {
+                let mut account = account.into_owned();
+                let state = world.shard_mut(account.root);
+                account.controls = share(&self.controls, state, controls)?;
+                insert_account(state, account);
+            }
+            SnapshotItem::Card(card, controls) => {
+                let mut card = card.into_owned();
+                let state = world.shard_with(card.account_id)?;
+                card.controls = share(&self.controls, state, controls)?;
+                insert_card(state, card);
+            }
+            SnapshotItem::Hold(hold) => {
+                let state = world.shard_with(hold.account_id)?;
+                insert_hold(state, hold.into_owned());
+            }
+            SnapshotItem::FirstAnswer(key, at, first) => {
+                let state = world.shard_mut(first.root);
+                state.first_answers.remember(key, at, first);
+            }
+            SnapshotItem::Reversed(card_id, key, at, mark) => {
+                let state = world.shard_mut(mark.root);
+                state.reversed.remember((card_id, key), at, mark);
+            }
+            SnapshotItem::TopUp(id, at, account_id) => {
+                let state = world.shard_with(account_id)?;
+                state.top_ups.remember(id, at, account_id);
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn finish(mut self) -> World {
+        self.world.registry.view = Arc::new(self.view);
+        self.world.adopt_view();
+        self.world
+    }
+}
+
+/// The shared copy of the controls with this number; `None` where no such controls were written.
+fn share(
+    controls: &[Controls],
+    state: &mut State,
+    number: Option<u32>,
+) -> Option<Option<Arc<Controls>>> {
+    let Some(number) = number else {
+        return Some(None);
+    };
+    let controls = controls.get(number as usize)?;
+    Some(state.shared_controls.share(controls))
+}

@@ -1,0 +1,149 @@
+//! Walks a whole journal beside a running writer or without one, and says what is there or where
+//! the first damage is. Changes nothing.
+
+use std::sync::Arc;
+
+use super::{
+    Sequence,
+    error::JournalError,
+    frame::ChainHash,
+    reader::each_record,
+    recover,
+    scan::{self, Scanner, Step},
+    segment,
+    storage::Storage,
+};
+
+/// What a sound journal holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Id of the journal; `None` if it is empty.
+    pub journal_id: Option<u128>,
+    /// Segments with frames, and how many of them are compressed.
+    pub segments: u64,
+    /// Compressed ones among them.
+    pub compressed_segments: u64,
+    /// All frames, and those without records.
+    pub frames: u64,
+    /// Frames that only mark the ones before them durable.
+    pub marks: u64,
+    /// Records, and the first and last of them; `first` is 0 if there is none.
+    pub records: u64,
+    /// The oldest record still kept.
+    pub first_sequence: Sequence,
+    /// The newest record that is completely written.
+    pub last_sequence: Sequence,
+    /// The newest record proven durable by a later frame.
+    pub durable_sequence: Sequence,
+    /// Bytes of all frames before compression.
+    pub bytes: u64,
+    /// Hash of the newest frame.
+    pub chain: ChainHash,
+    /// Bytes after the last frame that are no frame: an unfinished group, which the next start of a
+    /// writer cuts off (or which a running writer is writing just now).
+    pub unfinished_bytes: u64,
+}
+
+/// One frame, as `journal dump` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameInfo {
+    /// Segment number and byte in it.
+    pub segment: u64,
+    /// Where it begins.
+    pub offset: u64,
+    /// Number of the frame.
+    pub frame: u64,
+    /// Sequence of its first record.
+    pub first_sequence: Sequence,
+    /// How many records it holds.
+    pub records: u32,
+    /// Length with header and padding.
+    pub bytes: u64,
+    /// The newest record known durable when it was written.
+    pub durable_sequence: Sequence,
+    /// Its hash.
+    pub chain: ChainHash,
+}
+
+/// Checks every frame and every record boundary from the oldest segment on; `visit` sees each frame.
+///
+/// # Errors
+/// [`JournalError::Damaged`] and its kin, with the file and the byte of the first damage.
+pub fn verify(
+    storage: &Arc<dyn Storage>,
+    mut visit: impl FnMut(&FrameInfo),
+) -> Result<Report, JournalError> {
+    let mut report = Report::default();
+    let listed = segment::list(&**storage);
+    let segments = listed.map_err(JournalError::io("list", storage.path("")))?;
+    let Some(first) = segments.keys().next().copied() else {
+        return Ok(report);
+    };
+    let mut scanner = Scanner::open(storage.clone(), first, recover::expected_at(first))?;
+    let mut segment_before = None;
+    let end = loop {
+        let header = match scanner.next()? {
+            Step::End(end) => break end,
+            Step::Frame(header) => header,
+        };
+        each_record(&scanner, &header, |_, _| Ok(()))?;
+        if segment_before.replace(header.segment) != Some(header.segment) {
+            report.segments += 1;
+            report.compressed_segments += u64::from(scanner.is_compressed());
+        }
+        if report.frames == 0 {
+            report.first_sequence = header.first_sequence;
+        }
+        report.frames += 1;
+        report.marks += u64::from(header.is_mark());
+        report.records += u64::from(header.record_count);
+        report.last_sequence = header.last_sequence();
+        report.durable_sequence = header.durable_sequence;
+        report.bytes += header.length();
+        (report.journal_id, report.chain) = (Some(header.journal_id), header.hash);
+        visit(&FrameInfo {
+            segment: header.segment,
+            offset: header.offset,
+            frame: header.frame,
+            first_sequence: header.first_sequence,
+            records: header.record_count,
+            bytes: header.length(),
+            durable_sequence: header.durable_sequence,
+            chain: header.hash,
+        });
+    };
+    if report.records == 0 {
+        report.first_sequence = 0;
+    }
+    let behind = scan::look_behind(&**storage, end, scanner.expected)?;
+    // Beside a writer, the place may have been written since.
+    scanner.refresh();
+    match behind.later {
+        Some(later) if matches!(scanner.next()?, Step::End(_)) => {
+            Err(recover::refusal(storage, &scanner, end, later))
+        }
+        _ if report.frames == 0 => {
+            recover::nothing_written(&scanner, end, &behind)?;
+            Ok(report)
+        }
+        _ if scanner.is_compressed() => {
+            let file = storage.path(&segment::plain_name(end.segment + 1));
+            Err(JournalError::MissingSegment { file })
+        }
+        _ => {
+            let from = |segment| {
+                if segment == end.segment {
+                    end.offset
+                } else {
+                    0
+                }
+            };
+            let unfinished = behind
+                .garbage
+                .iter()
+                .map(|(segment, to)| to - from(*segment));
+            report.unfinished_bytes = unfinished.sum();
+            Ok(report)
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Settlement: what the switch owes the networks, by business date. Clearing input and matching come
+//! here later.
+
+mod render;
+pub mod report;
+
+pub use render::{Format, render};
+pub use report::{ReportError, ReportRequest, SettlementReport, settlement_report};

@@ -1,0 +1,146 @@
+//! When messages are due: as fast as answers allow, or at a fixed rate whatever the answers do.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::Instant};
+
+/// When the messages of one connection are due.
+#[derive(Clone)]
+pub enum Pace {
+    /// Closed loop: as soon as there is room in flight.
+    Closed,
+    /// Open loop: message number n is due at `start + first + n * every`.
+    Open {
+        /// Start of the run.
+        start: Instant,
+        /// Offset of this connection.
+        first: Duration,
+        /// Nanoseconds between two of its messages.
+        every_ns: f64,
+        /// Wakes the connection.
+        bell: Bell,
+    },
+}
+
+/// What wakes a connection when a message is due.
+#[derive(Clone)]
+pub enum Bell {
+    /// The runtime's timer, which has a resolution of a millisecond.
+    Timer,
+    /// A [`Metronome`], which is finer.
+    Metronome(Arc<Beat>),
+}
+
+/// One connection's place at the metronome.
+#[derive(Default)]
+pub struct Beat {
+    /// Nanoseconds after the start when the next message is due; zero while nobody waits.
+    due_ns: AtomicU64,
+    notify: Notify,
+}
+
+impl Pace {
+    /// Message `number` of the connection, counted from 0, is due then; now, in a closed loop.
+    #[inline]
+    pub fn due(&self, number: u64, now: Instant) -> Instant {
+        match self {
+            Pace::Closed => now,
+            Pace::Open {
+                start,
+                first,
+                every_ns,
+                ..
+            } => *start + *first + Duration::from_nanos((number as f64 * every_ns) as u64),
+        }
+    }
+
+    /// Whether this is an open loop.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Pace::Open { .. })
+    }
+
+    /// Returns at `due` or soon after; may return early.
+    pub async fn wait(&self, due: Instant) {
+        match self {
+            Pace::Closed => {}
+            Pace::Open {
+                bell: Bell::Timer, ..
+            } => tokio::time::sleep_until(due).await,
+            Pace::Open {
+                start,
+                bell: Bell::Metronome(beat),
+                ..
+            } => {
+                let due_ns = due.saturating_duration_since(*start).as_nanos() as u64;
+                beat.due_ns.store(due_ns.max(1), Ordering::Release);
+                beat.notify.notified().await;
+            }
+        }
+    }
+}
+
+/// Wakes connections at the time that they name, finer than the runtime's timer: one blocking thread
+/// that sleeps in steps of 50 µs to a millisecond.
+pub struct Metronome {
+    stop: Arc<AtomicBool>,
+}
+
+const SHORTEST: Duration = Duration::from_micros(50);
+const LONGEST: Duration = Duration::from_millis(1);
+
+impl Metronome {
+    /// Runs until dropped.
+    pub fn start(start: Instant, beats: Vec<Arc<Beat>>) -> Metronome {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        tokio::task::spawn_blocking(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                let now_ns = start.elapsed().as_nanos() as u64;
+                let mut nearest = now_ns + LONGEST.as_nanos() as u64;
+                for beat in &beats {
+                    match beat.due_ns.load(Ordering::Acquire) {
+                        0 => {}
+                        due if due <= now_ns => {
+                            beat.due_ns.store(0, Ordering::Relaxed);
+                            beat.notify.notify_one();
+                        }
+                        due => nearest = nearest.min(due),
+                    }
+                }
+                std::thread::sleep(Duration::from_nanos(nearest - now_ns).clamp(SHORTEST, LONGEST));
+            }
+        });
+        Metronome { stop }
+    }
+}
+
+impl Drop for Metronome {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schedule_does_not_drift() {
+        let start = Instant::now();
+        let pace = Pace::Open {
+            start,
+            first: Duration::from_micros(125),
+            every_ns: 1e9 / 3.0,
+            bell: Bell::Timer,
+        };
+        assert_eq!(pace.due(0, start), start + Duration::from_micros(125));
+        let hour = pace.due(3 * 3600, start) - start;
+        assert_eq!(hour, Duration::from_secs(3600) + Duration::from_micros(125));
+    }
+}

@@ -1,0 +1,398 @@
+//! What a card network would send next: purchases, cash, pre-authorizations, declines of every
+//! kind, reversals early and doubled, repeats, echoes. Pure: a seed and the time in, messages out.
+//! How they stand on the wire is in `wire`.
+
+use std::sync::Arc;
+
+use super::{
+    cards::{
+        BLOCKED_COUNTRY, BLOCKED_CURRENCY, BLOCKED_MCC, LOW_FUNDS_MINOR, Profile, SimCard,
+        TRANSACTION_LIMIT_MINOR,
+    },
+    check::{Decline, Expectation, FirstAnswer},
+    keys::{Keys, Rrn, Stamp},
+    merchants::{Channel, Currency, MERCHANTS},
+    mix::{Choice, Mix},
+    random::Random,
+};
+
+/// What a payment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Goods or services, an authorization request.
+    Purchase,
+    /// Cash, a financial request.
+    CashWithdrawal,
+    /// An amount that is not final.
+    PreAuthorization,
+    /// Amount zero: is the card good?
+    Verification,
+}
+
+/// What is wrong with a payment on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Twist {
+    /// Nothing.
+    None,
+    /// DE14 is a year off.
+    WrongExpiry,
+    /// The CVV2 is not the card's.
+    WrongCvv2,
+    /// A PAN of the card's BIN that no issuer could have issued: its check digit is wrong.
+    UnknownCard,
+    /// A BIN that nobody has.
+    UnknownBin,
+}
+
+/// The facts of one payment: the same in its request, its repeats and its reversal.
+#[derive(Clone, Copy, Debug)]
+pub struct Payment {
+    /// Index into the cards.
+    pub card: u32,
+    /// Index into [`MERCHANTS`].
+    pub merchant: u16,
+    /// What it is.
+    pub kind: Kind,
+    /// What is wrong with it.
+    pub twist: Twist,
+    /// Minor units of the card's currency.
+    pub billing_minor: u64,
+    /// Paid in the merchant's currency; otherwise in the card's.
+    pub foreign: bool,
+    /// DE11 of the request.
+    pub stan: u32,
+    /// DE37.
+    pub rrn: Rrn,
+    /// DE12, DE13, and DE7 of the request.
+    pub at: Stamp,
+}
+
+/// One message to send.
+#[derive(Clone, Copy, Debug)]
+pub enum Outgoing {
+    /// A payment asks for approval.
+    Request(Payment),
+    /// The same again, marked as a repeat.
+    Repeat(Payment),
+    /// A payment is taken back.
+    Reversal {
+        /// Which.
+        payment: Payment,
+        /// DE11 of the reversal.
+        stan: u32,
+        /// DE7 of the reversal.
+        at: Stamp,
+        /// The same reversal was sent before.
+        repeat: bool,
+    },
+    /// Is the line up?
+    Echo {
+        /// DE11.
+        stan: u32,
+        /// DE7.
+        at: Stamp,
+    },
+}
+
+/// Payments remembered for repeats and reversals.
+const REMEMBERED: usize = 512;
+
+#[derive(Clone, Copy, Debug)]
+struct Past {
+    payment: Payment,
+    answer: FirstAnswer,
+    approved: bool,
+    reversed: bool,
+}
+
+/// Traffic of one connection.
+#[derive(Clone, Debug)]
+pub struct Generator {
+    cards: Arc<[SimCard]>,
+    ordinary: Vec<u32>,
+    controlled: Vec<u32>,
+    mix: Mix,
+    random: Random,
+    keys: Keys,
+    past: Vec<Past>,
+    oldest: usize,
+    last: Option<Payment>,
+    queued: Vec<(Outgoing, Expectation)>,
+}
+
+impl Generator {
+    /// `run` tells runs apart (see `keys`); `seed` decides the traffic.
+    pub fn new(
+        cards: Arc<[SimCard]>,
+        mix: Mix,
+        seed: u64,
+        run: u64,
+        connection: usize,
+    ) -> Generator {
+        let indices = |ordinary: bool| {
+            let mut found = Vec::new();
+            for (at, card) in cards.iter().enumerate() {
+                if matches!(card.profile, Profile::Ok | Profile::WindowLimit) == ordinary {
+                    found.push(at as u32);
+                }
+            }
+            found
+        };
+        Generator {
+            ordinary: indices(true),
+            controlled: indices(false),
+            cards,
+            mix,
+            random: Random::new(seed ^ (connection as u64) << 40),
+            keys: Keys::new(run, connection),
+            past: Vec::with_capacity(REMEMBERED),
+            oldest: 0,
+            last: None,
+            queued: Vec::with_capacity(4),
+        }
+    }
+
+    /// The next message, and what its answer must be.
+    #[inline]
+    pub fn next(&mut self, now: Stamp) -> (Outgoing, Expectation) {
+        if let Some(queued) = self.queued.pop() {
+            return queued;
+        }
+        let choice = self.mix.choose(&mut self.random);
+        match choice {
+            Choice::Repeat => self.repeat(now),
+            Choice::QuickRepeat => match self.last {
+                Some(payment) => (Outgoing::Repeat(payment), Expectation::SameAsFirst),
+                None => self.pay(Choice::Purchase, now),
+            },
+            Choice::Reversal | Choice::DoubledReversal => self.reverse(choice, now),
+            Choice::EarlyReversal => self.reverse_early(now),
+            Choice::Echo => self.echo(now),
+            choice => self.pay(choice, now),
+        }
+    }
+
+    /// Remembers how a payment was answered.
+    pub fn answered(&mut self, payment: Payment, answer: FirstAnswer, approved: bool) {
+        let past = Past {
+            payment,
+            answer,
+            approved,
+            reversed: false,
+        };
+        if self.past.len() < REMEMBERED {
+            self.past.push(past);
+        } else {
+            self.past[self.oldest] = past;
+            self.oldest = (self.oldest + 1) % REMEMBERED;
+        }
+    }
+
+    fn pay(&mut self, choice: Choice, now: Stamp) -> (Outgoing, Expectation) {
+        let controlled = choice == Choice::Control && !self.controlled.is_empty();
+        let among = match controlled || self.ordinary.is_empty() {
+            true => &self.controlled,
+            false => &self.ordinary,
+        };
+        let card = among[self.random.below(among.len() as u64) as usize];
+        let mut payment = self.payment(choice, card, now);
+        if controlled {
+            self.provoke(&mut payment);
+        }
+        self.last = Some(payment);
+        (Outgoing::Request(payment), self.expectation(&payment))
+    }
+
+    fn payment(&mut self, choice: Choice, card: u32, now: Stamp) -> Payment {
+        let channel = match choice {
+            Choice::Cash => Some(Channel::Atm),
+            Choice::WrongCvv2 => Some(Channel::Ecommerce),
+            _ => None,
+        };
+        let wanted = |channel_of| match channel {
+            Some(channel) => channel_of == channel,
+            None => channel_of != Channel::Atm,
+        };
+        let merchant = loop {
+            let at = self.random.below(MERCHANTS.len() as u64) as u16;
+            if wanted(MERCHANTS[usize::from(at)].channel) {
+                break at;
+            }
+        };
+        let (low, high) = MERCHANTS[usize::from(merchant)].amount;
+        // Most amounts are near the lower end.
+        let amount = self
+            .random
+            .between(low, high)
+            .min(self.random.between(low, high));
+        let has_cvv2 = self.cards[card as usize].cvv2.is_some();
+        let (stan, rrn) = self.keys.draw();
+        Payment {
+            card,
+            merchant,
+            kind: match choice {
+                Choice::Cash => Kind::CashWithdrawal,
+                Choice::PreAuthorization => Kind::PreAuthorization,
+                Choice::Verification => Kind::Verification,
+                _ => Kind::Purchase,
+            },
+            twist: match choice {
+                Choice::WrongExpiry => Twist::WrongExpiry,
+                Choice::WrongCvv2 if has_cvv2 => Twist::WrongCvv2,
+                Choice::UnknownCard => Twist::UnknownCard,
+                Choice::UnknownBin => Twist::UnknownBin,
+                _ => Twist::None,
+            },
+            billing_minor: match choice {
+                Choice::Verification => 0,
+                _ => amount,
+            },
+            foreign: choice == Choice::Foreign,
+            stan,
+            rrn,
+            at: now,
+        }
+    }
+
+    /// Makes a payment run into what its card does not allow.
+    fn provoke(&mut self, payment: &mut Payment) {
+        let card = &self.cards[payment.card as usize];
+        let mut merchant_with = |wanted: &dyn Fn(usize) -> bool| {
+            let count = MERCHANTS.len();
+            let start = self.random.below(count as u64) as usize;
+            let mut around = (0..count).map(|step| (start + step) % count);
+            around.find(|at| wanted(*at)).map(|at| at as u16)
+        };
+        let found = match card.profile {
+            Profile::MccBlock => merchant_with(&|at| MERCHANTS[at].mcc == BLOCKED_MCC),
+            Profile::CountryBlock => merchant_with(&|at| MERCHANTS[at].country == BLOCKED_COUNTRY),
+            Profile::CurrencyBlock => {
+                payment.foreign = true;
+                merchant_with(&|at| MERCHANTS[at].currency == BLOCKED_CURRENCY)
+            }
+            Profile::LowFunds => {
+                payment.billing_minor += LOW_FUNDS_MINOR;
+                None
+            }
+            Profile::TransactionLimit => {
+                payment.billing_minor += TRANSACTION_LIMIT_MINOR;
+                None
+            }
+            _ => None,
+        };
+        payment.merchant = found.unwrap_or(payment.merchant);
+    }
+
+    /// What must come of a payment, from what is known about its card.
+    fn expectation(&self, payment: &Payment) -> Expectation {
+        match payment.twist {
+            Twist::UnknownCard | Twist::UnknownBin => {
+                return Expectation::Declined(Decline::UnknownCard);
+            }
+            Twist::WrongExpiry => return Expectation::Declined(Decline::WrongExpiry),
+            Twist::WrongCvv2 => return Expectation::Declined(Decline::WrongCvv2),
+            Twist::None => {}
+        }
+        let card = &self.cards[payment.card as usize];
+        let merchant = &MERCHANTS[usize::from(payment.merchant)];
+        let decline = match card.profile {
+            Profile::Frozen => Some(Decline::Frozen),
+            Profile::Closed => Some(Decline::Closed),
+            Profile::LowFunds if payment.billing_minor >= LOW_FUNDS_MINOR => Some(Decline::Funds),
+            Profile::TransactionLimit if payment.billing_minor > TRANSACTION_LIMIT_MINOR => {
+                Some(Decline::Limit)
+            }
+            Profile::MccBlock if merchant.mcc == BLOCKED_MCC => Some(Decline::Mcc),
+            Profile::CountryBlock if merchant.country == BLOCKED_COUNTRY => Some(Decline::Country),
+            Profile::CurrencyBlock
+                if payment.foreign
+                    && merchant.currency == BLOCKED_CURRENCY
+                    && card.currency.as_str() != BLOCKED_CURRENCY =>
+            {
+                Some(Decline::Currency)
+            }
+            _ => None,
+        };
+        match (decline, card.profile) {
+            (Some(decline), _) => Expectation::Declined(decline),
+            (None, Profile::Ok) => Expectation::KnownCard,
+            (None, _) => Expectation::Any,
+        }
+    }
+
+    fn repeat(&mut self, now: Stamp) -> (Outgoing, Expectation) {
+        if self.past.is_empty() {
+            return self.pay(Choice::Purchase, now);
+        }
+        let past = self.past[self.random.below(self.past.len() as u64) as usize];
+        (
+            Outgoing::Repeat(past.payment),
+            Expectation::SameAs(past.answer),
+        )
+    }
+
+    fn reverse(&mut self, choice: Choice, now: Stamp) -> (Outgoing, Expectation) {
+        let count = self.past.len() as u64;
+        // A handful of tries finds one as long as approvals are not rare.
+        for _ in 0..8.min(count) {
+            let at = self.random.below(count) as usize;
+            let past = &mut self.past[at];
+            if past.approved && !past.reversed && past.payment.kind != Kind::Verification {
+                past.reversed = true;
+                let payment = past.payment;
+                return self.reversal(payment, choice == Choice::DoubledReversal, now);
+            }
+        }
+        self.pay(Choice::Purchase, now)
+    }
+
+    fn reversal(&mut self, payment: Payment, doubled: bool, at: Stamp) -> (Outgoing, Expectation) {
+        let (stan, _) = self.keys.draw();
+        let reversal = |repeat| Outgoing::Reversal {
+            payment,
+            stan,
+            at,
+            repeat,
+        };
+        if doubled {
+            self.queued.push((reversal(true), Expectation::Reversed));
+        }
+        (reversal(false), Expectation::Reversed)
+    }
+
+    /// The reversal overtakes its original, which must then be declined.
+    fn reverse_early(&mut self, now: Stamp) -> (Outgoing, Expectation) {
+        if self.ordinary.is_empty() {
+            return self.pay(Choice::Purchase, now);
+        }
+        let card = self.ordinary[self.random.below(self.ordinary.len() as u64) as usize];
+        let payment = self.payment(Choice::Purchase, card, now);
+        let late = Expectation::Declined(Decline::ReversedBefore);
+        self.queued.push((Outgoing::Request(payment), late));
+        self.reversal(payment, false, now)
+    }
+
+    fn echo(&mut self, at: Stamp) -> (Outgoing, Expectation) {
+        let (stan, _) = self.keys.draw();
+        (Outgoing::Echo { stan, at }, Expectation::Accepted)
+    }
+}
+
+impl Payment {
+    /// The currency it is paid in, and the amount in its minor units.
+    pub fn transaction_amount(&self, card: &SimCard) -> (&'static Currency, u64) {
+        // Cards and merchants name known currencies only: both are checked when read or tested.
+        let billing = Currency::find(&card.currency).unwrap_or(&super::merchants::CURRENCIES[0]);
+        let local = Currency::find(MERCHANTS[usize::from(self.merchant)].currency);
+        match local {
+            Some(local) if self.foreign && local.code != billing.code => {
+                (local, local.convert(self.billing_minor, billing))
+            }
+            _ => (billing, self.billing_minor),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "traffic_tests.rs"]
+mod tests;

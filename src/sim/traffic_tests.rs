@@ -1,0 +1,125 @@
+use super::*;
+use crate::sim::cards::SimCard;
+
+fn card(profile: Profile) -> SimCard {
+    SimCard {
+        pan: "4111111111111111".parse().unwrap(),
+        exp_month: 12,
+        exp_year: 2029,
+        cvv2: Some("123".parse().unwrap()),
+        currency: "USD".parse().unwrap(),
+        profile,
+    }
+}
+
+fn generator(profiles: &[Profile], mix: &str, seed: u64) -> Generator {
+    let cards: Vec<_> = profiles.iter().map(|profile| card(*profile)).collect();
+    Generator::new(cards.into(), mix.parse().unwrap(), seed, 1, 0)
+}
+
+fn answer(code: &str) -> FirstAnswer {
+    FirstAnswer {
+        code: code.parse().unwrap(),
+        approval: Default::default(),
+    }
+}
+
+#[test]
+fn the_same_seed_sends_the_same_traffic() {
+    let play = |seed| {
+        let mut generator = generator(&[Profile::Ok, Profile::Frozen], "default", seed);
+        let messages = (0..200).map(|_| format!("{:?}", generator.next(Stamp::default())));
+        messages.collect::<Vec<_>>()
+    };
+    assert_eq!(play(7), play(7));
+    assert_ne!(play(7), play(8));
+}
+
+#[test]
+fn cards_with_controls_run_into_them() {
+    let table = [
+        (Profile::Frozen, Decline::Frozen),
+        (Profile::Closed, Decline::Closed),
+        (Profile::LowFunds, Decline::Funds),
+        (Profile::MccBlock, Decline::Mcc),
+        (Profile::CountryBlock, Decline::Country),
+        (Profile::CurrencyBlock, Decline::Currency),
+        (Profile::TransactionLimit, Decline::Limit),
+    ];
+    for (profile, decline) in table {
+        let mut generator = generator(&[profile], "control=1", 3);
+        for _ in 0..100 {
+            let (_, expectation) = generator.next(Stamp::default());
+            assert_eq!(expectation, Expectation::Declined(decline), "{profile:?}");
+        }
+    }
+}
+
+#[test]
+fn an_early_reversal_is_followed_by_its_original() {
+    let mut generator = generator(&[Profile::Ok], "early_reversal=1", 3);
+    let (first, expected) = generator.next(Stamp::default());
+    let Outgoing::Reversal { payment, stan, .. } = first else {
+        panic!("{first:?}");
+    };
+    assert_eq!(expected, Expectation::Reversed);
+    let (second, expected) = generator.next(Stamp::default());
+    let Outgoing::Request(original) = second else {
+        panic!("{second:?}");
+    };
+    assert_eq!((original.stan, original.rrn), (payment.stan, payment.rrn));
+    assert_ne!(stan, original.stan);
+    assert_eq!(expected, Expectation::Declined(Decline::ReversedBefore));
+}
+
+#[test]
+fn only_approvals_are_reversed_and_once() {
+    let mut generator = generator(&[Profile::Ok], "doubled_reversal=1", 3);
+    let now = Stamp::default();
+    let (first, _) = generator.next(now);
+    let Outgoing::Request(declined) = first else {
+        panic!("nothing can be reversed yet: {first:?}");
+    };
+    generator.answered(declined, answer("51"), false);
+    let (second, _) = generator.next(now);
+    let Outgoing::Request(approved) = second else {
+        panic!("a decline is not reversed: {second:?}");
+    };
+    generator.answered(approved, answer("00"), true);
+    let found = (0..50).find_map(|_| match generator.next(now).0 {
+        Outgoing::Reversal {
+            payment, repeat, ..
+        } => Some((payment, repeat)),
+        _ => None,
+    });
+    let (reversed, repeat) = found.unwrap();
+    assert_eq!((reversed.stan, repeat), (approved.stan, false));
+    let (again, _) = generator.next(now);
+    assert!(
+        matches!(again, Outgoing::Reversal { repeat: true, .. }),
+        "{again:?}"
+    );
+    for _ in 0..50 {
+        assert!(!matches!(generator.next(now).0, Outgoing::Reversal { .. }));
+    }
+}
+
+#[test]
+fn mixes_are_named_weights() {
+    assert_eq!("default".parse(), Ok(Mix::default()));
+    assert_eq!("purchase=5".parse::<Mix>().unwrap().weights[0], 5);
+    for (text, expected) in [
+        ("purchase", "no name=weight"),
+        (
+            "shopping=3",
+            "\"shopping\" is not known; use: purchase, cash",
+        ),
+        ("purchase=many", "no weight"),
+        ("purchase=0", "all weights are zero"),
+    ] {
+        assert!(
+            text.parse::<Mix>().unwrap_err().contains(expected),
+            "{text}"
+        );
+    }
+}

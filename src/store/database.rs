@@ -1,0 +1,185 @@
+//! The one interface to both databases. What is written, and when, does not live here.
+
+use super::batch::Move;
+use super::columns::{Column, Source, TableRow};
+use super::error::StoreError;
+use super::postgres::{self, Postgres};
+use super::rows::Sequence;
+use super::sqlite::{self, Sqlite};
+use super::url::{self, Target};
+use crate::engine::ids::{AccountId, AuthorizationId, CardId};
+use crate::engine::state::CardStatus;
+use crate::engine::time::Timestamp;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// One step of the tables' history, as SQL; its place in the list is its version, from 1.
+pub(super) type Migration = &'static str;
+
+/// What is rebuilt from the journal. Anything else in the database is left alone.
+pub(super) const DERIVED_TABLES: &[&str] = &[
+    "projection",
+    "programs",
+    "accounts",
+    "cards",
+    "card_links",
+    "authorizations",
+    "reversals",
+    "top_ups",
+    "ledger_entries",
+];
+
+/// How far the projection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Position {
+    pub sequence: Sequence,
+    /// The latest time of any record up to it.
+    pub through: Timestamp,
+}
+
+/// A parameter of a query.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    Int(i64),
+    Text(String),
+}
+
+/// One transaction of the projection; dropped without a commit, it leaves no trace.
+pub(super) trait Writer: Send + Sized {
+    /// Makes the position's row, at 0, if there is none.
+    async fn adopt(&mut self, journal: &str) -> Result<(), sqlx::Error>;
+
+    /// False if the projection is not of this journal or not at `from`.
+    async fn move_position(
+        &mut self,
+        journal: &str,
+        from: Sequence,
+        to: Position,
+    ) -> Result<bool, sqlx::Error>;
+
+    async fn insert<R: TableRow + Sync>(&mut self, rows: &[R]) -> Result<(), sqlx::Error>;
+
+    /// Marks authorizations reversed and says whose they are.
+    async fn reverse(
+        &mut self,
+        ids: &[AuthorizationId],
+    ) -> Result<Vec<(AuthorizationId, Option<AccountId>)>, sqlx::Error>;
+
+    /// The number of accounts found.
+    async fn move_accounts(
+        &mut self,
+        moves: &BTreeMap<AccountId, Move>,
+    ) -> Result<u64, sqlx::Error>;
+
+    /// The number of cards found.
+    async fn set_card_statuses(
+        &mut self,
+        statuses: &BTreeMap<CardId, CardStatus>,
+    ) -> Result<u64, sqlx::Error>;
+
+    async fn commit(self) -> Result<(), sqlx::Error>;
+}
+
+pub(super) fn reversed_account(
+    row: &dyn Source,
+) -> Result<(AuthorizationId, Option<AccountId>), sqlx::Error> {
+    Ok((Column::take(row, 0)?, Column::take(row, 1)?))
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Database {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
+
+/// The SQL side of cardswitch; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(super) database: Database,
+    /// Without a password.
+    url: String,
+}
+
+impl Store {
+    /// Opens `store.url`: `sqlite` (a file in the data folder), `sqlite:FILE`, or
+    /// `postgres://user@host/database`, and brings its tables up to date. A Postgres that is away is no
+    /// error: it is asked again whenever it is needed.
+    ///
+    /// # Errors
+    /// [`StoreError::BadUrl`], [`StoreError::NewerTables`], and what SQLite or Postgres refuse.
+    pub async fn connect(url: &str, data_dir: &Path) -> Result<Store, StoreError> {
+        let target = url::parse(url, data_dir)?;
+        let url = target.shown();
+        let database = match target {
+            Target::Sqlite(path) => Database::Sqlite(Sqlite::new(&path)),
+            Target::Postgres(options) => Database::Postgres(Postgres::new(*options)),
+        };
+        let store = Store { database, url };
+        match store.prepare().await {
+            Err(error @ StoreError::Away { .. })
+                if matches!(store.database, Database::Postgres(_)) =>
+            {
+                tracing::warn!("{error}");
+                Ok(store)
+            }
+            prepared => prepared.map(|()| store),
+        }
+    }
+
+    /// Brings the tables up to date; does nothing where they are.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`], [`StoreError::NewerTables`], [`StoreError::Sql`].
+    pub async fn prepare(&self) -> Result<(), StoreError> {
+        let (migrated, known) = match &self.database {
+            Database::Sqlite(sqlite) => (sqlite.migrate().await, sqlite::MIGRATIONS.len()),
+            Database::Postgres(postgres) => (postgres.migrate().await, postgres::MIGRATIONS.len()),
+        };
+        let found = migrated.map_err(|error| self.error("prepare its tables", error))?;
+        let known = known as i64;
+        if found > known {
+            let url = self.url.clone();
+            return Err(StoreError::NewerTables { url, found, known });
+        }
+        Ok(())
+    }
+
+    /// The address, without a password.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Closes all connections, waiting for the statements that run.
+    pub async fn close(&self) {
+        match &self.database {
+            Database::Sqlite(sqlite) => sqlite.close().await,
+            Database::Postgres(postgres) => postgres.close().await,
+        }
+    }
+
+    pub(super) fn error(&self, doing: &'static str, source: sqlx::Error) -> StoreError {
+        StoreError::sql(&self.url, doing, source)
+    }
+
+    pub(super) async fn fetch<T>(
+        &self,
+        sql: String,
+        values: &[Value],
+        decode: impl Fn(&dyn Source) -> Result<T, sqlx::Error>,
+    ) -> Result<Vec<T>, StoreError> {
+        let fetched = match &self.database {
+            Database::Sqlite(sqlite) => sqlite.fetch(sql, values, decode).await,
+            Database::Postgres(postgres) => postgres.fetch(sql, values, decode).await,
+        };
+        fetched.map_err(|error| self.error("answer a query", error))
+    }
+
+    /// Empties every table that the journal can fill again.
+    pub(super) async fn empty_derived(&self) -> Result<(), StoreError> {
+        let emptied = match &self.database {
+            Database::Sqlite(sqlite) => sqlite.empty(DERIVED_TABLES).await,
+            Database::Postgres(postgres) => postgres.empty(DERIVED_TABLES).await,
+        };
+        emptied.map_err(|error| self.error("empty its derived tables", error))
+    }
+}

@@ -1,0 +1,118 @@
+//! What can go wrong between the journal and SQL. Never carries a password or card data.
+
+use super::rows::Sequence;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(
+        "`store.url` cannot be used: {reason}; write \"sqlite\", \"sqlite:FILE\" or \"postgres://user@host/database\""
+    )]
+    BadUrl { reason: String },
+    #[error(
+        "the database at {url} cannot be reached ({source}); decisions go on without it, and the projection catches up once it is back"
+    )]
+    Away {
+        url: String,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error("the database at {url} refused to {doing}: {source}")]
+    Sql {
+        url: String,
+        doing: &'static str,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error(
+        "the tables at {url} have version {found}, this program knows {known}; use the newer program or another `store.url`"
+    )]
+    NewerTables { url: String, found: i64, known: i64 },
+    #[error(
+        "the database at {url} holds the projection of journal {stored}, not of this one ({journal}); name another database in `store.url`, or run `cardswitch store rebuild` to replace what it holds"
+    )]
+    OtherJournal {
+        url: String,
+        stored: String,
+        journal: String,
+    },
+    #[error(
+        "the database at {url} is at record {position}, the journal ends at {durable}: it is not the journal that was projected; restore the journal, or run `cardswitch store rebuild`"
+    )]
+    AheadOfJournal {
+        url: String,
+        position: Sequence,
+        durable: Sequence,
+    },
+    #[error(
+        "the projection expected record {expected} and was given {found}; run `cardswitch journal verify`"
+    )]
+    Gap { expected: Sequence, found: Sequence },
+    #[error(
+        "another process moved the projection at {url} on from record {expected}; only one may project into a database"
+    )]
+    PositionMoved { url: String, expected: Sequence },
+    #[error(
+        "the projection at {url} lacks {missing} of {wanted} {what} that records up to {sequence} change; run `cardswitch store rebuild`"
+    )]
+    Missing {
+        url: String,
+        what: &'static str,
+        wanted: usize,
+        missing: usize,
+        sequence: Sequence,
+    },
+    #[error(
+        "record {sequence} holds an event that its command cannot lead to; run `cardswitch journal verify`"
+    )]
+    Mismatch { sequence: Sequence },
+    #[error("the journal cannot be read for the projection: {0}")]
+    Source(#[from] super::follow::SourceError),
+    #[error("`starting_after` names {0}, which is not in the list")]
+    UnknownCursor(String),
+    /// Only ever made by a test's fault hook.
+    #[doc(hidden)]
+    #[error("interrupted by a fault hook")]
+    Interrupted,
+}
+
+impl StoreError {
+    /// What the database said, sorted into "gone, come back" and "refused".
+    pub(super) fn sql(url: &str, doing: &'static str, source: sqlx::Error) -> StoreError {
+        let url = url.to_owned();
+        if is_away(&source) {
+            StoreError::Away { url, source }
+        } else {
+            StoreError::Sql { url, doing, source }
+        }
+    }
+
+    /// Whether trying again later may help: nothing is wrong with the journal or the tables.
+    pub fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            StoreError::Away { .. }
+                | StoreError::Sql { .. }
+                | StoreError::PositionMoved { .. }
+                | StoreError::Interrupted
+        )
+    }
+}
+
+fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::BeginFailed => true,
+        // Postgres: connection exceptions, no room, operator intervention (shutting or starting up).
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            ["08", "53", "57P"]
+                .iter()
+                .any(|class| code.len() == 5 && code.starts_with(class))
+        }),
+        _ => false,
+    }
+}

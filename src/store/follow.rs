@@ -1,0 +1,244 @@
+//! The follower: pulls durable records from the journal and projects them, in its own time. Falls
+//! behind visibly while the database is away and catches up when it is back; nobody waits for it.
+
+use super::database::Store;
+use super::error::StoreError;
+use super::lag::{FollowState, ProjectionLag};
+use super::projection::{Fault, Projector};
+use super::rows::Sequence;
+use crate::engine::record::Record;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Why records could not be read, in a sentence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SourceError(pub String);
+
+/// Records in journal order. Called on a thread where it may block.
+pub trait RecordSource: Send + 'static {
+    fn journal_id(&self) -> u128;
+
+    /// The last durable record.
+    fn durable(&self) -> Sequence;
+
+    /// Goes to record `from`: the next batch begins there.
+    fn seek(&mut self, from: Sequence) -> Result<(), SourceError>;
+
+    /// The next durable records, at most `limit`. Waits up to `wait` for the first of them, and for no
+    /// other; empty if none came.
+    fn next_batch(
+        &mut self,
+        limit: usize,
+        wait: Duration,
+    ) -> Result<Vec<(Sequence, Record)>, SourceError>;
+}
+
+/// How the follower paces itself. The defaults keep the lag under 200 ms where there is little to do.
+#[derive(Clone)]
+pub struct FollowSettings {
+    /// Records of one transaction at most.
+    pub batch_max: usize,
+    /// How long records may gather after a small batch.
+    pub gather: Duration,
+    /// How long one look for new records may take; also how soon a shutdown is seen.
+    pub wait: Duration,
+    /// The first and the longest pause before the database is tried again.
+    pub retry_min: Duration,
+    pub retry_max: Duration,
+    #[doc(hidden)]
+    pub fault: Option<Fault>,
+}
+
+impl Default for FollowSettings {
+    fn default() -> FollowSettings {
+        FollowSettings {
+            batch_max: 4096,
+            gather: Duration::from_millis(25),
+            wait: Duration::from_millis(100),
+            retry_min: Duration::from_millis(100),
+            retry_max: Duration::from_secs(5),
+            fault: None,
+        }
+    }
+}
+
+/// Projects until `shutdown`. A database that is away is tried again for ever.
+///
+/// # Errors
+/// What trying again cannot help: [`StoreError::OtherJournal`], [`StoreError::AheadOfJournal`],
+/// [`StoreError::NewerTables`], [`StoreError::Gap`], [`StoreError::Missing`], [`StoreError::Mismatch`],
+/// [`StoreError::Source`]. The switch can go on without its tables; lists then stay as they are.
+pub async fn run<S: RecordSource>(
+    source: S,
+    store: Store,
+    settings: FollowSettings,
+    lag: Arc<ProjectionLag>,
+    shutdown: CancellationToken,
+) -> Result<(), StoreError> {
+    let mut follower = Follower {
+        source: Some(source),
+        store,
+        settings,
+        lag,
+        shutdown,
+    };
+    let mut failures = 0u32;
+    loop {
+        let before = follower.lag.projected_through();
+        let Err(error) = follower.session().await else {
+            follower.lag.enter(FollowState::Stopped);
+            return Ok(());
+        };
+        if !error.is_passing() {
+            follower.lag.enter(FollowState::Failed);
+            tracing::error!("the projection stopped: {error}");
+            return Err(error);
+        }
+        if follower.lag.projected_through() > before {
+            failures = 0;
+        }
+        follower.note_failure(&error);
+        let pause = retry_pause(&follower.settings, failures, before);
+        failures = failures.saturating_add(1);
+        let over = tokio::time::timeout(pause, follower.shutdown.cancelled()).await;
+        if over.is_ok() {
+            follower.lag.enter(FollowState::Stopped);
+            return Ok(());
+        }
+    }
+}
+
+/// Doubles from the first to the longest pause; a quarter of it differs from one try to the next, so
+/// that several followers do not come back at the same moment.
+fn retry_pause(settings: &FollowSettings, failures: u32, seed: u64) -> Duration {
+    let doubled = settings.retry_min.saturating_mul(1 << failures.min(16));
+    let pause = doubled.min(settings.retry_max);
+    let mixed = (seed ^ u64::from(failures)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
+    pause.mul_f64(0.75 + mixed as f64 / 1024.0)
+}
+
+struct Follower<S> {
+    /// Absent only while a reading thread has it.
+    source: Option<S>,
+    store: Store,
+    settings: FollowSettings,
+    lag: Arc<ProjectionLag>,
+    shutdown: CancellationToken,
+}
+
+/// What a reading thread gives back: the source and what it read.
+type Reading<S> = JoinHandle<(S, Result<Vec<(Sequence, Record)>, SourceError>)>;
+
+impl<S: RecordSource> Follower<S> {
+    fn note_failure(&self, error: &StoreError) {
+        let state = match error {
+            StoreError::Away { .. } => FollowState::Away,
+            _ => FollowState::Refused,
+        };
+        if let Some(source) = &self.source {
+            self.lag.note_durable(source.durable());
+        }
+        if self.lag.enter(state) != state {
+            tracing::warn!("the projection is waiting: {error}");
+        }
+    }
+
+    /// From the position that the database has, until something fails or the process shuts down.
+    async fn session(&mut self) -> Result<(), StoreError> {
+        let mut source = self.source.take().ok_or_else(lost_source)?;
+        let opened = self.open(&mut source).await;
+        self.source = Some(source);
+        let mut projector = opened?;
+        let mut reading = self.read()?;
+        loop {
+            let records = self.finish(reading).await?;
+            if self.shutdown.is_cancelled() {
+                return Ok(());
+            }
+            let behind = records.len() >= self.settings.batch_max / 2;
+            if behind {
+                // The next records are read and unpacked while SQL takes these.
+                reading = self.read()?;
+                let applied = projector.apply(&records).await;
+                if applied.is_err() {
+                    // Its records will be read again, but the source is needed.
+                    let _ = self.finish(reading).await;
+                    return applied;
+                }
+            } else {
+                projector.apply(&records).await?;
+                self.lag.note_projected(projector.position());
+                if !records.is_empty() {
+                    let gathered = self.shutdown.cancelled();
+                    let _ = tokio::time::timeout(self.settings.gather, gathered).await;
+                }
+                reading = self.read()?;
+            }
+            self.lag.note_projected(projector.position());
+        }
+    }
+
+    async fn open(&mut self, source: &mut S) -> Result<Projector, StoreError> {
+        let mut projector = Projector::open(&self.store, source.journal_id()).await?;
+        if let Some(fault) = &self.settings.fault {
+            projector = projector.with_fault(fault.clone());
+        }
+        let (position, durable) = (projector.position(), source.durable());
+        if position > durable {
+            let url = self.store.url().to_owned();
+            return Err(StoreError::AheadOfJournal {
+                url,
+                position,
+                durable,
+            });
+        }
+        source.seek(position + 1)?;
+        self.lag.note_durable(durable);
+        self.lag.note_projected(position);
+        if self.lag.enter(FollowState::Following) != FollowState::Following {
+            let behind = durable - position;
+            tracing::info!(position, behind, "the projection follows the journal");
+        }
+        Ok(projector)
+    }
+
+    fn read(&mut self) -> Result<Reading<S>, StoreError> {
+        let mut source = self.source.take().ok_or_else(lost_source)?;
+        let (limit, wait) = (self.settings.batch_max, self.settings.wait);
+        Ok(tokio::task::spawn_blocking(move || {
+            let batch = source.next_batch(limit, wait);
+            (source, batch)
+        }))
+    }
+
+    async fn finish(&mut self, reading: Reading<S>) -> Result<Vec<(Sequence, Record)>, StoreError> {
+        let (source, batch) = reading.await.map_err(|_| lost_source())?;
+        self.lag.note_durable(source.durable());
+        self.source = Some(source);
+        Ok(batch?)
+    }
+}
+
+fn lost_source() -> StoreError {
+    StoreError::Source(SourceError(
+        "the reading thread ended by a panic".to_owned(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_their_bound_and_differ() {
+        let settings = FollowSettings::default();
+        let pauses: Vec<Duration> = (0..20).map(|n| retry_pause(&settings, n, 7)).collect();
+        assert!(pauses[0] <= settings.retry_min);
+        assert!(pauses[3] > pauses[0] * 4);
+        assert!(pauses.iter().all(|pause| *pause <= settings.retry_max));
+        assert_ne!(pauses[18], pauses[19]);
+    }
+}

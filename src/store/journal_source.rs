@@ -1,0 +1,73 @@
+//! The journal as the follower pulls from it: durable records, unpacked, on the reading thread.
+
+use super::follow::{RecordSource, SourceError};
+use crate::engine::record::{self, Record};
+use crate::journal::{Handle, JournalError, Progress, Reader, Sequence};
+use std::time::Duration;
+
+/// Reads beside the writer, or from a journal that was opened and not started (for a rebuild).
+pub struct JournalSource {
+    handle: Handle,
+    progress: Progress,
+    /// Absent until the first batch and after a seek.
+    reader: Option<Reader>,
+    next: Sequence,
+}
+
+impl JournalSource {
+    pub fn new(handle: Handle) -> JournalSource {
+        JournalSource {
+            progress: handle.subscribe(),
+            handle,
+            reader: None,
+            next: 1,
+        }
+    }
+}
+
+impl From<JournalError> for SourceError {
+    fn from(error: JournalError) -> SourceError {
+        SourceError(error.to_string())
+    }
+}
+
+impl RecordSource for JournalSource {
+    fn journal_id(&self) -> u128 {
+        self.handle.journal_id()
+    }
+
+    fn durable(&self) -> Sequence {
+        self.progress.durable()
+    }
+
+    fn seek(&mut self, from: Sequence) -> Result<(), SourceError> {
+        (self.reader, self.next) = (None, from.max(1));
+        Ok(())
+    }
+
+    fn next_batch(
+        &mut self,
+        limit: usize,
+        wait: Duration,
+    ) -> Result<Vec<(Sequence, Record)>, SourceError> {
+        let durable = self.progress.wait_beyond(self.next - 1, wait);
+        if durable < self.next {
+            return Ok(Vec::new());
+        }
+        let reader = match &mut self.reader {
+            Some(reader) => reader,
+            none => none.insert(self.handle.reader(self.next)?),
+        };
+        let mut batch = Vec::with_capacity(limit.min((durable + 1 - self.next) as usize));
+        while batch.len() < limit {
+            let Some((sequence, bytes)) = reader.next()? else {
+                break;
+            };
+            let record = record::read(bytes)
+                .map_err(|error| SourceError(format!("record {sequence}: {error}")))?;
+            batch.push((sequence, record));
+            self.next = sequence + 1;
+        }
+        Ok(batch)
+    }
+}

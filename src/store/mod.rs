@@ -1,0 +1,25 @@
+//! The SQL side: a projection of the journal into SQLite or Postgres, and the reads that lists and
+//! reports come from. It pulls from the journal; nothing waits for it, and it can be dropped and rebuilt.
+//! Decisions and delivery of webhooks do not live here.
+
+mod batch;
+mod columns;
+mod copy;
+mod database;
+mod error;
+pub mod follow;
+pub mod from_record;
+mod journal_source;
+pub mod lag;
+mod postgres;
+pub mod projection;
+pub mod query;
+pub mod rebuild;
+pub mod rows;
+mod sqlite;
+pub mod tail;
+mod url;
+
+pub use database::Store;
+pub use error::StoreError;
+pub use journal_source::JournalSource;

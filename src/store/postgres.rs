@@ -1,0 +1,220 @@
+//! The projection in Postgres: bulk by COPY, changes by arrays, one transaction each batch.
+
+use super::batch::Move;
+use super::columns::{Source, TableRow};
+use super::copy;
+use super::database::{Migration, Position, Value, Writer};
+use super::rows::Sequence;
+use crate::engine::ids::{AccountId, AuthorizationId, CardId};
+use crate::engine::state::CardStatus;
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, PgPool, PgTransaction, Row, ValueRef};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub(super) const MIGRATIONS: &[Migration] =
+    &[include_str!("migrations/postgres/0001_projection.sql")];
+
+const READERS_MAX: u32 = 8;
+/// How long a question waits for a connection before the database counts as away.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Any number, the same in every cardswitch: two that start at once migrate one after the other.
+const MIGRATION_LOCK: i64 = 0x63_6172_6473_7769;
+
+#[derive(Debug, Clone)]
+pub(super) struct Postgres {
+    /// One connection, for the projection.
+    writer: PgPool,
+    readers: PgPool,
+}
+
+impl Postgres {
+    /// Connects on first use only: the database may be away.
+    pub fn new(options: PgConnectOptions) -> Postgres {
+        let options = options
+            .application_name("cardswitch")
+            .disable_statement_logging();
+        // Rows lost with a crash of the server are lost together with the position, and pulled again.
+        let unsynced = options.clone().options([("synchronous_commit", "off")]);
+        let pool = |max| {
+            PgPoolOptions::new()
+                .max_connections(max)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+        };
+        Postgres {
+            writer: pool(1).connect_lazy_with(unsynced),
+            readers: pool(READERS_MAX).connect_lazy_with(options),
+        }
+    }
+
+    /// The version that the tables have after all migrations above it were run.
+    pub async fn migrate(&self) -> Result<i64, sqlx::Error> {
+        let mut transaction = self.writer.begin().await?;
+        let connection = &mut *transaction;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)")
+            .bind(MIGRATION_LOCK)
+            .execute(&mut *connection)
+            .await?;
+        sqlx::raw_sql("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY)")
+            .execute(&mut *connection)
+            .await?;
+        let found: i64 = sqlx::query("SELECT COALESCE(MAX(version), 0) FROM schema_version")
+            .fetch_one(&mut *connection)
+            .await?
+            .try_get(0)?;
+        for (migration, version) in MIGRATIONS.iter().zip(1i64..).skip(found.max(0) as usize) {
+            sqlx::raw_sql(*migration).execute(&mut *connection).await?;
+            sqlx::query("INSERT INTO schema_version (version) VALUES ($1)")
+                .bind(version)
+                .execute(&mut *connection)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(found.max(MIGRATIONS.len() as i64))
+    }
+
+    pub async fn fetch<T>(
+        &self,
+        sql: String,
+        values: &[Value],
+        decode: impl Fn(&dyn Source) -> Result<T, sqlx::Error>,
+    ) -> Result<Vec<T>, sqlx::Error> {
+        let rows = bind(sql, values).fetch_all(&self.readers).await?;
+        rows.iter().map(|row| decode(row)).collect()
+    }
+
+    pub async fn begin(&self) -> Result<PgWriter, sqlx::Error> {
+        Ok(PgWriter(self.writer.begin().await?))
+    }
+
+    pub async fn empty(&self, tables: &[&str]) -> Result<(), sqlx::Error> {
+        let sql = format!("TRUNCATE {}", tables.join(", "));
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+
+    pub async fn close(&self) {
+        self.writer.close().await;
+        self.readers.close().await;
+    }
+}
+
+fn bind(sql: String, values: &[Value]) -> Query<'static, sqlx::Postgres, PgArguments> {
+    let query = sqlx::query(AssertSqlSafe(sql));
+    values.iter().fold(query, |query, value| match value {
+        Value::Int(value) => query.bind(*value),
+        Value::Text(value) => query.bind(value.clone()),
+    })
+}
+
+pub(super) struct PgWriter(PgTransaction<'static>);
+
+impl PgWriter {
+    fn connection(&mut self) -> &mut PgConnection {
+        &mut self.0
+    }
+}
+
+impl Writer for PgWriter {
+    async fn adopt(&mut self, journal: &str) -> Result<(), sqlx::Error> {
+        let sql = "INSERT INTO projection (singleton, journal_id, position, updated_at_ms) \
+                   VALUES (1, $1, 0, 0) ON CONFLICT DO NOTHING";
+        let query = sqlx::query(sql).bind(journal.to_owned());
+        query.execute(self.connection()).await.map(drop)
+    }
+
+    async fn move_position(
+        &mut self,
+        journal: &str,
+        from: Sequence,
+        to: Position,
+    ) -> Result<bool, sqlx::Error> {
+        let sql = "UPDATE projection SET position = $1, updated_at_ms = $2 \
+                   WHERE journal_id = $3 AND position = $4";
+        let query = sqlx::query(sql)
+            .bind(to.sequence as i64)
+            .bind(to.through.0)
+            .bind(journal.to_owned())
+            .bind(from as i64);
+        Ok(query.execute(self.connection()).await?.rows_affected() == 1)
+    }
+
+    async fn insert<R: TableRow + Sync>(&mut self, rows: &[R]) -> Result<(), sqlx::Error> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let (table, columns) = (R::TABLE, R::select());
+        let sql = format!("COPY {table} ({columns}) FROM STDIN (FORMAT binary)");
+        let stream = copy::encode(rows);
+        let mut copy = self.connection().copy_in_raw(&sql).await?;
+        copy.send(stream).await?;
+        copy.finish().await.map(drop)
+    }
+
+    async fn reverse(
+        &mut self,
+        ids: &[AuthorizationId],
+    ) -> Result<Vec<(AuthorizationId, Option<AccountId>)>, sqlx::Error> {
+        let ids: Vec<String> = ids.iter().map(AuthorizationId::to_string).collect();
+        let sql = "UPDATE authorizations SET status = 'reversed' WHERE id = ANY($1) \
+                   RETURNING id, account_id";
+        let query = sqlx::query(sql).bind(ids);
+        let rows = query.fetch_all(self.connection()).await?;
+        rows.iter()
+            .map(|row| super::database::reversed_account(row))
+            .collect()
+    }
+
+    async fn move_accounts(
+        &mut self,
+        moves: &BTreeMap<AccountId, Move>,
+    ) -> Result<u64, sqlx::Error> {
+        let ids: Vec<String> = moves.keys().map(AccountId::to_string).collect();
+        let posted: Vec<i64> = moves.values().map(|sums| sums.posted_minor).collect();
+        let held: Vec<i64> = moves.values().map(|sums| sums.held_minor).collect();
+        let sql = "UPDATE accounts SET posted_minor = accounts.posted_minor + moved.posted, \
+                   held_minor = accounts.held_minor + moved.held \
+                   FROM UNNEST($1::text[], $2::bigint[], $3::bigint[]) AS moved (id, posted, held) \
+                   WHERE accounts.id = moved.id COLLATE \"C\"";
+        let query = sqlx::query(sql).bind(ids).bind(posted).bind(held);
+        Ok(query.execute(self.connection()).await?.rows_affected())
+    }
+
+    async fn set_card_statuses(
+        &mut self,
+        statuses: &BTreeMap<CardId, CardStatus>,
+    ) -> Result<u64, sqlx::Error> {
+        let ids: Vec<String> = statuses.keys().map(CardId::to_string).collect();
+        let names: Vec<&str> = statuses.values().map(|status| status.name()).collect();
+        let sql = "UPDATE cards SET status = changed.status \
+                   FROM UNNEST($1::text[], $2::text[]) AS changed (id, status) \
+                   WHERE cards.id = changed.id COLLATE \"C\"";
+        let query = sqlx::query(sql).bind(ids).bind(names);
+        Ok(query.execute(self.connection()).await?.rows_affected())
+    }
+
+    async fn commit(self) -> Result<(), sqlx::Error> {
+        self.0.commit().await
+    }
+}
+
+impl Source for PgRow {
+    fn is_null(&self, at: usize) -> Result<bool, sqlx::Error> {
+        Ok(self.try_get_raw(at)?.is_null())
+    }
+
+    fn int(&self, at: usize) -> Result<i64, sqlx::Error> {
+        self.try_get(at)
+    }
+
+    fn text(&self, at: usize) -> Result<&str, sqlx::Error> {
+        self.try_get(at)
+    }
+
+    fn bytes(&self, at: usize) -> Result<&[u8], sqlx::Error> {
+        self.try_get(at)
+    }
+}

@@ -1,0 +1,307 @@
+//! Applies batches of journal records to the tables, each in one transaction with the position it
+//! ends at: exactly once, whatever is killed and when. Pulling the records lives in `follow.rs`.
+
+use super::batch::{self, Batch};
+use super::columns::Column;
+use super::database::{Database, Position, Store, Value, Writer};
+use super::error::StoreError;
+use super::rows::Sequence;
+use crate::engine::ids::AccountId;
+use crate::engine::money::Currency;
+use crate::engine::record::Record;
+use crate::engine::time::Timestamp;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Currencies of accounts are remembered up to this many accounts, then asked for again.
+const CURRENCIES_MAX: usize = 1 << 20;
+/// Accounts asked for by one query.
+const ASK_MAX: usize = 500;
+
+/// Where a fault hook may strike.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchStep {
+    Begun,
+    PositionMoved,
+    ObjectsInserted,
+    AuthorizationsInserted,
+    RowsInserted,
+    Reversed,
+    AccountsMoved,
+    StatusesSet,
+    Committed,
+}
+
+impl BatchStep {
+    pub const ALL: &'static [BatchStep] = &[
+        BatchStep::Begun,
+        BatchStep::PositionMoved,
+        BatchStep::ObjectsInserted,
+        BatchStep::AuthorizationsInserted,
+        BatchStep::RowsInserted,
+        BatchStep::Reversed,
+        BatchStep::AccountsMoved,
+        BatchStep::StatusesSet,
+        BatchStep::Committed,
+    ];
+}
+
+/// True where the projector is to die.
+#[doc(hidden)]
+pub type Fault = Arc<dyn Fn(BatchStep) -> bool + Send + Sync>;
+
+/// What the projection's own row says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectionState {
+    /// 32 hexadecimal digits; absent before the first record.
+    pub journal_id: Option<String>,
+    /// The last record in the tables; 0 before the first.
+    pub position: Sequence,
+    /// The latest time of any record in the tables.
+    pub through: Timestamp,
+}
+
+impl Store {
+    /// How far the projection is, and of which journal.
+    pub async fn projection(&self) -> Result<ProjectionState, StoreError> {
+        let sql = "SELECT journal_id, position, updated_at_ms FROM projection".to_owned();
+        let rows = self.fetch(sql, &[], |row| {
+            Ok(ProjectionState {
+                journal_id: Some(row.text(0)?.to_owned()),
+                position: Column::take(row, 1)?,
+                through: Column::take(row, 2)?,
+            })
+        });
+        let nothing = ProjectionState {
+            journal_id: None,
+            position: 0,
+            through: Timestamp(0),
+        };
+        Ok(rows.await?.pop().unwrap_or(nothing))
+    }
+}
+
+/// How a journal's id is written in SQL and in sentences.
+pub fn journal_text(journal_id: u128) -> String {
+    format!("{journal_id:032x}")
+}
+
+/// Writes one journal into one database, batch by batch.
+pub struct Projector {
+    store: Store,
+    journal: String,
+    position: Position,
+    currencies: HashMap<AccountId, Currency>,
+    fault: Option<Fault>,
+}
+
+impl Projector {
+    /// Takes up where the database is, its tables brought up to date first.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherJournal`] where the tables are of another journal; else what SQL says.
+    pub async fn open(store: &Store, journal_id: u128) -> Result<Projector, StoreError> {
+        store.prepare().await?;
+        let (journal, state) = (journal_text(journal_id), store.projection().await?);
+        if let Some(stored) = state.journal_id.filter(|stored| *stored != journal) {
+            let url = store.url().to_owned();
+            return Err(StoreError::OtherJournal {
+                url,
+                stored,
+                journal,
+            });
+        }
+        Ok(Projector {
+            store: store.clone(),
+            journal,
+            position: Position {
+                sequence: state.position,
+                through: state.through,
+            },
+            currencies: HashMap::new(),
+            fault: None,
+        })
+    }
+
+    #[doc(hidden)]
+    pub fn with_fault(mut self, fault: Fault) -> Projector {
+        self.fault = Some(fault);
+        self
+    }
+
+    /// The last record in the tables.
+    pub fn position(&self) -> Sequence {
+        self.position.sequence
+    }
+
+    /// Applies records that follow one another; those at or below the position are skipped. After an
+    /// error the projector is to be opened again: only the database knows whether the batch is in.
+    ///
+    /// # Errors
+    /// [`StoreError::Gap`] where a record is missing before or among them; [`StoreError::Mismatch`],
+    /// [`StoreError::Missing`] where journal and tables do not fit; else what SQL says.
+    pub async fn apply(&mut self, records: &[(Sequence, Record)]) -> Result<(), StoreError> {
+        let from = self.position.sequence;
+        let done = records.partition_point(|(sequence, _)| *sequence <= from);
+        let records = &records[done..];
+        if records.is_empty() {
+            return Ok(());
+        }
+        for ((found, _), expected) in records.iter().zip(from + 1..) {
+            if *found != expected {
+                let found = *found;
+                return Err(StoreError::Gap { expected, found });
+            }
+        }
+        self.learn_currencies(records).await?;
+        let mut batch = Batch::fold(records, self.position.through, &self.currencies)?;
+        let store = self.store.clone();
+        match &store.database {
+            Database::Sqlite(sqlite) => self.write(sqlite.begin().await, &mut batch).await?,
+            Database::Postgres(postgres) => self.write(postgres.begin().await, &mut batch).await?,
+        }
+        self.position = Position {
+            sequence: batch.last,
+            through: batch.through,
+        };
+        Ok(())
+    }
+
+    async fn learn_currencies(&mut self, records: &[(Sequence, Record)]) -> Result<(), StoreError> {
+        if self.currencies.len() > CURRENCIES_MAX {
+            self.currencies.clear();
+        }
+        batch::note_opened(records, &mut self.currencies);
+        let needed = batch::accounts_needed(records, &self.currencies);
+        for ids in needed.chunks(ASK_MAX) {
+            self.currencies.extend(self.store.currencies(ids).await?);
+        }
+        Ok(())
+    }
+
+    async fn write<W: Writer>(
+        &self,
+        begun: Result<W, sqlx::Error>,
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
+        let sql = |error| self.store.error("take a batch of the projection", error);
+        let mut writer = begun.map_err(sql)?;
+        self.strike(BatchStep::Begun)?;
+        self.move_position(&mut writer, batch).await?;
+        self.strike(BatchStep::PositionMoved)?;
+        writer.insert(&batch.programs).await.map_err(sql)?;
+        writer.insert(&batch.accounts).await.map_err(sql)?;
+        writer.insert(&batch.cards).await.map_err(sql)?;
+        writer.insert(&batch.card_links).await.map_err(sql)?;
+        self.strike(BatchStep::ObjectsInserted)?;
+        writer.insert(&batch.authorizations).await.map_err(sql)?;
+        self.strike(BatchStep::AuthorizationsInserted)?;
+        writer.insert(&batch.reversals).await.map_err(sql)?;
+        writer.insert(&batch.top_ups).await.map_err(sql)?;
+        writer.insert(&batch.ledger_entries).await.map_err(sql)?;
+        self.strike(BatchStep::RowsInserted)?;
+        self.change_rows(&mut writer, batch).await?;
+        writer.commit().await.map_err(sql)?;
+        self.strike(BatchStep::Committed)
+    }
+
+    async fn move_position<W: Writer>(
+        &self,
+        writer: &mut W,
+        batch: &Batch,
+    ) -> Result<(), StoreError> {
+        let sql = |error| self.store.error("move the projection's position", error);
+        let from = self.position.sequence;
+        if from == 0 {
+            writer.adopt(&self.journal).await.map_err(sql)?;
+        }
+        let to = Position {
+            sequence: batch.last,
+            through: batch.through,
+        };
+        let moved = writer.move_position(&self.journal, from, to).await;
+        if !moved.map_err(sql)? {
+            return Err(StoreError::PositionMoved {
+                url: self.store.url().to_owned(),
+                expected: from,
+            });
+        }
+        Ok(())
+    }
+
+    /// Changes rows of earlier batches. Each must be there: one that is not was lost.
+    async fn change_rows<W: Writer>(
+        &self,
+        writer: &mut W,
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
+        let sql = |error| self.store.error("change rows of the projection", error);
+        if !batch.reversed.is_empty() {
+            let ids: Vec<_> = batch.reversed.keys().copied().collect();
+            let found = writer.reverse(&ids).await.map_err(sql)?;
+            self.all_found("authorizations", ids.len(), found.len(), batch)?;
+            for (id, account_id) in found {
+                let released_minor = batch.reversed.get(&id).copied().unwrap_or(0);
+                if let Some(account_id) = account_id {
+                    batch.move_account(account_id, 0, -released_minor);
+                }
+            }
+        }
+        self.strike(BatchStep::Reversed)?;
+        if !batch.moves.is_empty() {
+            let found = writer.move_accounts(&batch.moves).await.map_err(sql)?;
+            self.all_found("accounts", batch.moves.len(), found as usize, batch)?;
+        }
+        self.strike(BatchStep::AccountsMoved)?;
+        if !batch.card_statuses.is_empty() {
+            let found = writer.set_card_statuses(&batch.card_statuses).await;
+            let wanted = batch.card_statuses.len();
+            self.all_found("cards", wanted, found.map_err(sql)? as usize, batch)?;
+        }
+        self.strike(BatchStep::StatusesSet)
+    }
+
+    fn all_found(
+        &self,
+        what: &'static str,
+        wanted: usize,
+        found: usize,
+        batch: &Batch,
+    ) -> Result<(), StoreError> {
+        if found == wanted {
+            return Ok(());
+        }
+        Err(StoreError::Missing {
+            url: self.store.url().to_owned(),
+            what,
+            wanted,
+            missing: wanted.saturating_sub(found),
+            sequence: batch.last,
+        })
+    }
+
+    fn strike(&self, step: BatchStep) -> Result<(), StoreError> {
+        match &self.fault {
+            Some(fault) if fault(step) => Err(StoreError::Interrupted),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Store {
+    /// The currencies of these accounts, as far as the tables know them.
+    async fn currencies(
+        &self,
+        ids: &[AccountId],
+    ) -> Result<Vec<(AccountId, Currency)>, StoreError> {
+        let places: Vec<String> = (1..=ids.len()).map(|place| format!("${place}")).collect();
+        let places = places.join(", ");
+        let sql = format!("SELECT id, currency FROM accounts WHERE id IN ({places})");
+        let values: Vec<Value> = ids.iter().map(|id| Value::Text(id.to_string())).collect();
+        self.fetch(sql, &values, |row| {
+            Ok((Column::take(row, 0)?, Column::take(row, 1)?))
+        })
+        .await
+    }
+}

@@ -1,0 +1,75 @@
+//! Builds the tables anew from the first record on. Tables that the journal cannot fill are left
+//! alone. Nobody else may project meanwhile: the caller holds the data folder's lock.
+
+use super::database::Store;
+use super::error::StoreError;
+use super::follow::{RecordSource, SourceError};
+use super::projection::Projector;
+use super::rows::Sequence;
+use std::time::Duration;
+
+const BATCH: usize = 8192;
+
+/// How far a rebuild is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RebuildProgress {
+    pub projected_through: Sequence,
+    /// The last record there is.
+    pub durable: Sequence,
+}
+
+/// Empties the derived tables and fills them with every durable record; tells `progress` after each
+/// batch. Killed on the way, it leaves tables that the follower or another rebuild takes further.
+///
+/// # Errors
+/// [`StoreError::Source`] before anything is emptied where the journal no longer has its first record;
+/// else what SQL says.
+pub async fn rebuild<S: RecordSource>(
+    store: &Store,
+    mut source: S,
+    mut progress: impl FnMut(RebuildProgress),
+) -> Result<RebuildProgress, StoreError> {
+    source.seek(1)?;
+    let durable = source.durable();
+    store.prepare().await?;
+    let mut reading = read(source);
+    let (mut source, mut records) = finish(reading).await?;
+    store.empty_derived().await?;
+    let mut projector = Projector::open(store, source.journal_id()).await?;
+    loop {
+        if records.is_empty() {
+            break;
+        }
+        reading = read(source);
+        projector.apply(&records).await?;
+        progress(RebuildProgress {
+            projected_through: projector.position(),
+            durable,
+        });
+        (source, records) = finish(reading).await?;
+    }
+    Ok(RebuildProgress {
+        projected_through: projector.position(),
+        durable,
+    })
+}
+
+type Batch = Vec<(Sequence, crate::engine::record::Record)>;
+type Reading<S> = tokio::task::JoinHandle<(S, Result<Batch, SourceError>)>;
+
+/// The next records are read and unpacked while SQL takes the last ones.
+fn read<S: RecordSource>(mut source: S) -> Reading<S> {
+    tokio::task::spawn_blocking(move || {
+        let batch = source.next_batch(BATCH, Duration::ZERO);
+        (source, batch)
+    })
+}
+
+async fn finish<S: RecordSource>(reading: Reading<S>) -> Result<(S, Batch), StoreError> {
+    let (source, batch) = reading.await.map_err(|_| {
+        StoreError::Source(SourceError(
+            "the reading thread ended by a panic".to_owned(),
+        ))
+    })?;
+    Ok((source, batch?))
+}

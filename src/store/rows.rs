@@ -1,0 +1,224 @@
+//! The rows of the tables. How a journal record becomes one lives in `from_record.rs`.
+
+use super::columns::{Column, Sink, Source, TableRow, named_columns};
+use crate::engine::command::CardType;
+use crate::engine::event::{ApprovalCode, RuleId};
+use crate::engine::facts::{Channel, Country, EntryMode, Kind};
+use crate::engine::ids::{AccountId, AuthorizationId, CardId, ProgramId, ReversalId, TopUpId};
+use crate::engine::money::Currency;
+use crate::engine::reason::DeclineReason;
+use crate::engine::state::{AccountStatus, CardStatus};
+use crate::engine::time::Timestamp;
+use crate::engine::trace::{Step, Trace};
+use arrayvec::ArrayString;
+
+pub use crate::journal::Sequence;
+
+macro_rules! table {
+    ($(#[$doc:meta])* $row:ident in $table:literal {
+        $($(#[$field_doc:meta])* $field:ident: $type:ty,)*
+    }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct $row { $($(#[$field_doc])* pub $field: $type,)* }
+
+        impl TableRow for $row {
+            const TABLE: &'static str = $table;
+            const COLUMNS: &'static [&'static str] = &[$(stringify!($field),)*];
+
+            fn put(&self, sink: &mut impl Sink) {
+                $(self.$field.put(sink);)*
+            }
+
+            fn take(source: &dyn Source, at: usize) -> Result<Self, sqlx::Error> {
+                let mut places = at..;
+                let mut next = || places.next().unwrap_or_default();
+                Ok($row { $($field: Column::take(source, next())?,)* })
+            }
+        }
+    };
+}
+
+table! {
+    ProgramRow in "programs" {
+        id: ProgramId,
+        sequence: Sequence,
+        name: String,
+        network: String,
+        bin: ArrayString<8>,
+        currency: Currency,
+        created_at_ms: Timestamp,
+    }
+}
+
+table! {
+    /// An account with its sums as of the projection's position.
+    AccountRow in "accounts" {
+        id: AccountId,
+        sequence: Sequence,
+        root_id: AccountId,
+        parent_id: Option<AccountId>,
+        program_id: ProgramId,
+        name: Option<String>,
+        currency: Currency,
+        status: AccountStatus,
+        posted_minor: i64,
+        held_minor: i64,
+        created_at_ms: Timestamp,
+    }
+}
+
+table! {
+    /// A card with its own status (its links may make the effective one worse). `inactive` from its
+    /// issue until its shard has opened it.
+    CardRow in "cards" {
+        id: CardId,
+        sequence: Sequence,
+        account_id: AccountId,
+        program_id: ProgramId,
+        card_type: CardType,
+        status: CardStatus,
+        /// Six digits.
+        first6: ArrayString<6>,
+        /// Four digits.
+        last4: ArrayString<4>,
+        exp_month: u8,
+        exp_year: u16,
+        created_at_ms: Timestamp,
+    }
+}
+
+table! {
+    CardLinkRow in "card_links" {
+        card_id: CardId,
+        program_id: ProgramId,
+        link_type: String,
+        link_id: String,
+    }
+}
+
+table! {
+    /// One decided request. `amount_minor` is what was asked in the account's currency, `currency`
+    /// that currency (the transaction's where there is no account).
+    AuthorizationRow in "authorizations" {
+        sequence: Sequence,
+        id: AuthorizationId,
+        card_id: CardId,
+        account_id: Option<AccountId>,
+        kind: Kind,
+        amount_minor: i64,
+        currency: Currency,
+        transaction_minor: i64,
+        transaction_currency: Currency,
+        merchant_id: ArrayString<15>,
+        merchant_name: ArrayString<40>,
+        merchant_city: ArrayString<16>,
+        merchant_country: Country,
+        mcc: u16,
+        entry_mode: EntryMode,
+        channel: Channel,
+        network: ArrayString<16>,
+        acquirer_id: ArrayString<11>,
+        terminal_id: ArrayString<8>,
+        rrn: ArrayString<12>,
+        stan: u32,
+        status: AuthorizationStatus,
+        result: AuthorizationResult,
+        reason: Option<DeclineReason>,
+        step: Option<Step>,
+        rule_id: Option<RuleId>,
+        approval_code: Option<ApprovalCode>,
+        available_minor: i64,
+        registry_version: u64,
+        engine_version: u16,
+        /// When the hold ends by itself; absent where nothing is held.
+        expires_at_ms: Option<Timestamp>,
+        created_at_ms: Timestamp,
+        trace: Trace,
+    }
+}
+
+table! {
+    /// One reversal, whatever came of it. `amount_minor` is what was released, in the account's currency.
+    ReversalRow in "reversals" {
+        sequence: Sequence,
+        id: ReversalId,
+        card_id: CardId,
+        authorization_id: Option<AuthorizationId>,
+        outcome: ReversalResultName,
+        amount_minor: i64,
+        transaction_minor: i64,
+        transaction_currency: Currency,
+        network: ArrayString<16>,
+        acquirer_id: ArrayString<11>,
+        terminal_id: ArrayString<8>,
+        rrn: ArrayString<12>,
+        stan: u32,
+        registry_version: u64,
+        created_at_ms: Timestamp,
+    }
+}
+
+table! {
+    TopUpRow in "top_ups" {
+        id: TopUpId,
+        sequence: Sequence,
+        account_id: AccountId,
+        amount_minor: i64,
+        currency: Currency,
+        method: String,
+        external_reference: Option<String>,
+        status: TopUpStatus,
+        created_at_ms: Timestamp,
+    }
+}
+
+table! {
+    /// One leg of a posting; the legs of a sequence sum to zero. A contra leg names the account whose
+    /// money it is the other side of.
+    LedgerEntryRow in "ledger_entries" {
+        sequence: Sequence,
+        leg: u16,
+        account_id: AccountId,
+        ledger_account: LedgerAccountName,
+        amount_minor: i64,
+        currency: Currency,
+        source_type: String,
+        source_id: String,
+        created_at_ms: Timestamp,
+    }
+}
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $type:ident { $($variant:ident = $text:literal,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $type { $($variant,)* }
+
+        impl $type {
+            pub fn name(self) -> &'static str {
+                match self { $($type::$variant => $text,)* }
+            }
+
+            pub fn from_name(name: &str) -> Option<$type> {
+                match name { $($text => Some($type::$variant),)* _ => None }
+            }
+        }
+
+        named_columns! { $type: $type::name, $type::from_name; }
+    )*};
+}
+
+names! {
+    /// What has become of an authorization.
+    AuthorizationStatus { Pending = "pending", Reversed = "reversed", Declined = "declined", }
+    AuthorizationResult { Approved = "approved", Declined = "declined", }
+    ReversalResultName {
+        Released = "released",
+        OriginalUnknown = "original_unknown",
+        AlreadyReversed = "already_reversed",
+        Duplicate = "duplicate",
+    }
+    TopUpStatus { Settled = "settled", }
+    LedgerAccountName { Customer = "customer", FundsReceived = "funds_received", }
+}

@@ -1,0 +1,372 @@
+//! Decisions as the interface tells them, at once after they were made.
+
+use super::harness::{Client, Disk, Options, Sql, Switch};
+use cardswitch::engine::command::{Action, Authorize, Reverse};
+use cardswitch::engine::facts::{
+    Amounts, Country, EntryMode, MatchKey, Merchant, NetworkReference, RepeatKey,
+};
+use cardswitch::engine::ids::{AccountId, AuthorizationId, ReversalId};
+use cardswitch::engine::money::{Currency, Money};
+use cardswitch::engine::registry::RegistryAction;
+use cardswitch::shard::inbox::Priority;
+use cardswitch::shard::reply::{Replies, ReplySink};
+use cardswitch::shard::request::{Batch, RegistryRequest, ShardRequest};
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex, mpsc};
+
+/// Waits for the answer of a loop, as a network's connection would.
+struct Answered(Mutex<mpsc::Sender<()>>);
+
+impl ReplySink for Answered {
+    fn deliver(&self, replies: Replies) {
+        for _ in replies {
+            self.0.lock().unwrap().send(()).unwrap();
+        }
+    }
+}
+
+fn asked<Request>(request: Request) -> (Batch<Request>, mpsc::Receiver<()>) {
+    let (sender, receiver) = mpsc::channel();
+    let reply_to = Arc::new(Answered(Mutex::new(sender)));
+    let items = vec![(0, request)];
+    (Batch { items, reply_to }, receiver)
+}
+
+fn carry_out(switch: &Switch, root: AccountId, action: Action) {
+    let (batch, answered) = asked(ShardRequest::Command { root, action });
+    let shard = switch.switchboard.shard_of(root);
+    let offered = switch
+        .switchboard
+        .offer_shard(shard, batch, Priority::Reserved);
+    assert!(offered.is_ok());
+    answered.recv().unwrap();
+}
+
+fn dollars(amount_minor: i64) -> Money {
+    Money {
+        amount_minor,
+        currency: Currency(840),
+    }
+}
+
+fn request(switch: &Switch, card_id: &str, amount_minor: i64) -> Authorize {
+    let number = switch.switchboard.ids.one();
+    let mut authorize = Authorize {
+        authorization_id: AuthorizationId(number),
+        card_id: card_id.parse().unwrap(),
+        amounts: Amounts {
+            transaction: dollars(amount_minor),
+            billing: None,
+        },
+        merchant: Merchant {
+            id: "M1".try_into().unwrap(),
+            name: "ADS INC".try_into().unwrap(),
+            city: "DUBLIN".try_into().unwrap(),
+            country: Country(*b"IE"),
+            country_is_acquirers: false,
+            mcc: 7311,
+        },
+        entry_mode: EntryMode::Ecommerce,
+        reference: NetworkReference {
+            network: "visa".try_into().unwrap(),
+            rrn: "630012345678".try_into().unwrap(),
+            stan: 42,
+            ..NetworkReference::default()
+        },
+        repeat_key: RepeatKey(u128::from(number)),
+        ..Authorize::default()
+    };
+    authorize.match_keys.push(MatchKey(number));
+    authorize
+}
+
+/// Authorizes on a card of a root account; gives the authorization's id.
+fn authorize(switch: &Switch, account_id: &str, card_id: &str, amount_minor: i64) -> String {
+    let authorize = request(switch, card_id, amount_minor);
+    let id = authorize.authorization_id.to_string();
+    carry_out(
+        switch,
+        account_id.parse().unwrap(),
+        Action::Authorize(authorize),
+    );
+    id
+}
+
+fn reverse(switch: &Switch, account_id: &str, card_id: &str, authorization_id: &str, amount: i64) {
+    let original: AuthorizationId = authorization_id.parse().unwrap();
+    let number = switch.switchboard.ids.one();
+    let mut reverse = Reverse {
+        reversal_id: ReversalId(number),
+        card_id: card_id.parse().unwrap(),
+        amount: dollars(amount),
+        repeat_key: RepeatKey(u128::from(number)),
+        ..Reverse::default()
+    };
+    reverse.original_keys.push(MatchKey(original.0));
+    carry_out(
+        switch,
+        account_id.parse().unwrap(),
+        Action::Reverse(reverse),
+    );
+}
+
+fn funded_card(client: &Client, controls: Value) -> (String, String) {
+    let (_, account_id) = client.program_and_account();
+    let top_up = json!({"amount": 100_000, "currency": "USD", "method": "internal"});
+    client
+        .post(&format!("/v1/accounts/{account_id}/top_ups"), top_up)
+        .created();
+    let links = json!([{"type": "project", "id": "p1"}]);
+    let card = json!({"account_id": account_id, "links": links, "controls": controls});
+    let card_id = client.post("/v1/cards", card).created();
+    (account_id, card_id)
+}
+
+fn step<'a>(authorization: &'a Value, name: &str) -> &'a Value {
+    let steps = authorization["trace"].as_array().unwrap();
+    steps.iter().find(|step| step["step"] == name).unwrap()
+}
+
+#[test]
+fn a_decision_is_told_with_its_reason_numbers_and_links() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let controls = json!({"limits": [{"id": "lim_0000000000001", "window": "day", "amount": 1_000}],
+                          "mcc": {"id": "ctl_0000000000001", "block": ["7995"]}});
+    let (account_id, card_id) = funded_card(&client, controls);
+    let id = authorize(&switch, &account_id, &card_id, 800);
+    let approved = client.get(&format!("/v1/authorizations/{id}")).ok();
+    assert_eq!(approved["id"], json!(id));
+    assert_eq!(approved["card_id"], json!(card_id));
+    assert_eq!(approved["account_id"], json!(account_id));
+    assert_eq!(
+        (&approved["amount"], &approved["currency"]),
+        (&json!(800), &json!("USD"))
+    );
+    assert_eq!(approved["status"], "pending");
+    assert_eq!(approved["approval_code"].as_str().unwrap().len(), 6);
+    assert_eq!(
+        approved["merchant"],
+        json!({"id": "M1", "name": "ADS INC", "city": "DUBLIN", "mcc": "7311", "country": "IE"})
+    );
+    assert_eq!(
+        approved["decision"],
+        json!({"result": "approved", "reason": null, "step": null, "rule_id": null, "response_code": "00"})
+    );
+    assert_eq!(approved["links"], json!([{"type": "project", "id": "p1"}]));
+    assert_eq!(
+        (&approved["network"]["stan"], &approved["network"]["rrn"]),
+        (&json!("000042"), &json!("630012345678"))
+    );
+    assert_eq!(approved["entry_mode"], "ecommerce");
+
+    let id = authorize(&switch, &account_id, &card_id, 300);
+    let declined = client.get(&format!("/v1/authorizations/{id}")).ok();
+    assert_eq!(
+        (&declined["status"], &declined["approval_code"]),
+        (&json!("declined"), &Value::Null)
+    );
+    assert_eq!(
+        declined["decision"],
+        json!({"result": "declined", "reason": "daily_limit_exceeded", "step": "limits",
+               "rule_id": "lim_0000000000001", "response_code": "57"})
+    );
+    let limits = step(&declined, "limits");
+    assert_eq!(limits["result"], "fail");
+    let detail = &limits["detail"];
+    let numbers = ["allowed", "used", "requested", "left"].map(|name| detail[name].as_i64());
+    assert_eq!(numbers, [Some(1_000), Some(800), Some(300), Some(200)]);
+    assert_eq!(detail["limit_id"], "lim_0000000000001");
+    assert!(
+        detail["resets_at"]
+            .as_str()
+            .unwrap()
+            .ends_with("T00:00:00.000Z")
+    );
+    let mcc = step(&declined, "mcc");
+    assert_eq!(mcc["result"], "pass");
+    assert_eq!(
+        mcc["detail"],
+        json!({"control_id": "ctl_0000000000001", "scope": "card", "value": "7311"})
+    );
+    let balance = step(&declined, "balance");
+    assert_eq!(
+        balance["detail"],
+        json!({"available": 99_200, "requested": 300})
+    );
+    let account = client.get(&format!("/v1/accounts/{account_id}")).ok();
+    assert_eq!(
+        (&account["held"], &account["available"]),
+        (&json!(800), &json!(99_200))
+    );
+}
+
+#[test]
+fn a_decision_reads_back_at_once_wherever_sql_is() {
+    for sql in [Sql::Follows, Sql::StandsStill, Sql::Away] {
+        let options = Options {
+            sql,
+            ..Options::default()
+        };
+        let switch = Switch::start_on(Disk::new(), options);
+        let client = switch.client();
+        let (account_id, card_id) = funded_card(&client, json!({}));
+        for _ in 0..5 {
+            let id = authorize(&switch, &account_id, &card_id, 100);
+            let path = format!("/v1/authorizations/{id}");
+            let read = client.get(&path).ok();
+            assert_eq!(
+                (&read["status"], &read["currency"]),
+                (&json!("pending"), &json!("USD"))
+            );
+            assert_eq!(read["links"][0]["id"], "p1");
+            reverse(&switch, &account_id, &card_id, &id, 100);
+            assert_eq!(client.get(&path).ok()["status"], "reversed");
+        }
+        let unknown = client.get("/v1/authorizations/auth_0000000000001");
+        match sql {
+            Sql::Away => {
+                assert_eq!(
+                    (unknown.error().0, unknown.error().2.as_str()),
+                    (503, "store_unavailable")
+                );
+            }
+            _ => assert_eq!(
+                (unknown.error().0, unknown.error().2.as_str()),
+                (404, "authorization_not_found")
+            ),
+        }
+        client.get("/readyz").ok();
+        let list = client.get("/v1/authorizations");
+        assert_eq!(
+            list.status,
+            if sql == Sql::Away { 503 } else { 200 },
+            "{}",
+            list.text
+        );
+    }
+}
+
+#[test]
+fn a_decision_on_a_card_that_nobody_issued_is_told_too() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let authorize = request(&switch, "card_0000000000000", 500);
+    let id = authorize.authorization_id;
+    let action = RegistryAction::AuthorizeUnknownCard {
+        authorize,
+        bin_known: true,
+    };
+    let (batch, answered) = asked(RegistryRequest::Command(action));
+    let offered = switch.switchboard.offer_registry(batch, Priority::Reserved);
+    assert!(offered.is_ok());
+    answered.recv().unwrap();
+    let declined = client.get(&format!("/v1/authorizations/{id}")).ok();
+    assert_eq!(
+        (&declined["card_id"], &declined["account_id"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(declined["decision"]["reason"], "card_not_found");
+    assert_eq!(declined["decision"]["response_code"], "14");
+    assert_eq!(declined["links"], json!([]));
+}
+
+#[test]
+fn authorizations_are_listed_by_card_account_reason_status_and_link() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (account_id, card_id) = funded_card(&client, json!({}));
+    let other_card = client.card(&account_id);
+    let approved: Vec<String> = (1..=3)
+        .map(|amount| authorize(&switch, &account_id, &card_id, amount))
+        .collect();
+    let declined = authorize(&switch, &account_id, &other_card, 1_000_000);
+    reverse(&switch, &account_id, &card_id, &approved[0], 1);
+    switch.projected();
+    let ids = |query: &str| -> Vec<String> {
+        let list = client.get(&format!("/v1/authorizations?{query}")).ok();
+        assert_eq!(list["object"], "list");
+        let data = list["data"].as_array().unwrap().iter();
+        data.map(|row| row["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let newest_first: Vec<String> = approved.iter().rev().cloned().collect();
+    assert_eq!(ids(&format!("card_id={card_id}")), newest_first);
+    assert_eq!(ids("link_type=project&link_id=p1"), newest_first);
+    assert_eq!(ids("link_type=project"), newest_first);
+    assert_eq!(ids("link_type=project&link_id=p2"), [""; 0]);
+    assert_eq!(ids("reason=insufficient_funds"), [declined.as_str()]);
+    assert_eq!(ids("status=declined"), [declined.as_str()]);
+    assert_eq!(ids("status=reversed"), [approved[0].as_str()]);
+    assert_eq!(ids("status=cleared"), [""; 0]);
+    assert_eq!(ids(&format!("account_id={account_id}")).len(), 4);
+    assert_eq!(
+        ids(&format!("account_id={account_id}&status=pending&limit=1")),
+        [approved[2].as_str()]
+    );
+    let list = client
+        .get(&format!("/v1/authorizations?card_id={card_id}&limit=2"))
+        .ok();
+    assert_eq!(
+        (&list["has_more"], list["data"].as_array().unwrap().len()),
+        (&json!(true), 2)
+    );
+    assert_eq!(list["projected_through"], json!(switch.journal.durable()));
+    let single = client
+        .get(&format!("/v1/authorizations/{}", approved[2]))
+        .ok();
+    assert_eq!(list["data"][0], single);
+    let rest = client.get(&format!(
+        "/v1/authorizations?card_id={card_id}&limit=2&starting_after={}",
+        approved[1]
+    ));
+    assert_eq!(
+        (&rest.ok()["has_more"], &rest.ok()["data"][0]["id"]),
+        (&json!(false), &json!(approved[0]))
+    );
+}
+
+#[test]
+fn a_settlement_report_sums_the_approved_of_a_date() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (account_id, card_id) = funded_card(&client, json!({}));
+    for amount in [100, 200] {
+        authorize(&switch, &account_id, &card_id, amount);
+    }
+    let id = authorize(&switch, &account_id, &card_id, 1);
+    let created_at = client.get(&format!("/v1/authorizations/{id}")).ok()["created_at"].clone();
+    let date = &created_at.as_str().unwrap()[..10];
+    switch.projected();
+    let path = format!("/v1/settlement_reports?date={date}&network=visa");
+    let report = client.get(&path).ok();
+    assert_eq!(report["object"], "settlement_report");
+    assert_eq!(report["business_date"], json!(date));
+    assert_eq!(report["status"], "open");
+    let line = &report["lines"][0];
+    assert_eq!(
+        (&line["type"], &line["count"], &line["gross"], &line["net"]),
+        (&json!("purchase"), &json!(3), &json!(301), &json!(301))
+    );
+    let csv = client.get(&path.replace('?', ".csv?"));
+    assert_eq!(csv.header("Content-Type"), Some("text/csv; charset=utf-8"));
+    assert!(csv.text.contains("purchase"), "{}", csv.text);
+    let other = client
+        .get(&format!("/v1/settlement_reports?date={date}&network=none"))
+        .ok();
+    assert_eq!(other["lines"], json!([]));
+    for (query, code, param) in [
+        ("", "field_missing", "date"),
+        ("?date=2026-13-01", "date_invalid", "date"),
+        ("?date=today", "date_invalid", "date"),
+        ("?date=2026-01-01&year=1", "field_unknown", "year"),
+    ] {
+        let error = client
+            .get(&format!("/v1/settlement_reports{query}"))
+            .error();
+        assert_eq!(
+            (error.0, error.2.as_str(), error.3.as_deref()),
+            (400, code, Some(param))
+        );
+    }
+}

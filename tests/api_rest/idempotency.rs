@@ -1,0 +1,152 @@
+//! `Idempotency-Key`: the first response again, also after a crash; another request under it is refused.
+
+use super::harness::{Answer, Client, Options, Switch};
+use serde_json::{Value, json};
+
+fn program(name: &str) -> Value {
+    json!({"name": name, "network": "visa", "bin": "411111", "currency": "USD"})
+}
+
+#[track_caller]
+fn assert_replayed(first: &Answer, again: &Answer) {
+    assert_eq!((again.status, &again.text), (first.status, &first.text));
+    assert_eq!(first.header("Idempotent-Replayed"), None);
+    assert_eq!(again.header("Idempotent-Replayed"), Some("true"));
+    assert_ne!(first.header("Request-Id"), again.header("Request-Id"));
+}
+
+#[test]
+fn the_first_response_is_repeated() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let keyed = client.header("Idempotency-Key", "one");
+    let first = keyed.post("/v1/programs", program("A"));
+    first.created();
+    assert_replayed(&first, &keyed.post("/v1/programs", program("A")));
+    let other = client
+        .header("Idempotency-Key", "two")
+        .post("/v1/programs", program("A"));
+    assert_ne!(other.created(), first.created());
+    let wrong = keyed.header("Idempotency-Key", "three");
+    let refused = wrong.post("/v1/programs", program(""));
+    assert_eq!(refused.status, 400);
+    assert_replayed(&refused, &wrong.post("/v1/programs", program("")));
+}
+
+#[test]
+fn money_comes_once_per_key() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    let keyed = client.header("Idempotency-Key", "top-up 1".replace(' ', "-").as_str());
+    let body = json!({"amount": 500, "currency": "USD", "method": "swift"});
+    let path = format!("/v1/accounts/{account_id}/top_ups");
+    let first = keyed.post(&path, body.clone());
+    first.created();
+    assert_replayed(&first, &keyed.post(&path, body.clone()));
+    assert_eq!(
+        client.get(&format!("/v1/accounts/{account_id}")).ok()["posted"],
+        500
+    );
+    client.post(&path, body).created();
+    assert_eq!(
+        client.get(&format!("/v1/accounts/{account_id}")).ok()["posted"],
+        1_000
+    );
+}
+
+#[test]
+fn another_request_under_the_same_key_is_refused() {
+    let switch = Switch::start();
+    let client = switch.client().header("Idempotency-Key", "k");
+    client.post("/v1/programs", program("A")).created();
+    let cases = [
+        ("another body", client.post("/v1/programs", program("B"))),
+        (
+            "a body that is not JSON",
+            client.send("POST", "/v1/programs", b"{"),
+        ),
+        ("another route", client.post("/v1/accounts", program("A"))),
+    ];
+    for (case, answer) in cases {
+        let (status, _, code, _) = answer.error();
+        assert_eq!(
+            (status, code.as_str()),
+            (409, "idempotency_key_reused"),
+            "{case}"
+        );
+    }
+}
+
+#[test]
+fn keys_have_a_form() {
+    let switch = Switch::start();
+    let client = switch.client();
+    for key in ["", "two words", &"x".repeat(256), "käse"] {
+        let answer = client
+            .header("Idempotency-Key", key)
+            .post("/v1/programs", program("A"));
+        assert_eq!(answer.error().2, "idempotency_key_invalid", "{key}");
+    }
+    let longest = client.header("Idempotency-Key", &"x".repeat(255));
+    longest.post("/v1/programs", program("A")).created();
+}
+
+#[test]
+fn a_response_is_repeated_after_a_restart() {
+    let switch = Switch::start();
+    let disk = switch.disk.clone();
+    let keyed = switch.client().header("Idempotency-Key", "k");
+    let (_, account_id) = switch.client().program_and_account();
+    let body =
+        json!({"account_id": account_id, "funding": "own", "links": [{"type": "user", "id": "u"}]});
+    let first = keyed.post("/v1/cards", body.clone());
+    first.created();
+    drop(switch);
+    let switch = Switch::start_on(disk, Options::default());
+    let keyed = Client::of(switch.address).header("Idempotency-Key", "k");
+    assert_replayed(&first, &keyed.post("/v1/cards", body));
+    let card_id = first.created();
+    let read = switch.client().get(&format!("/v1/cards/{card_id}")).ok();
+    assert_eq!(read, first.json());
+}
+
+/// The journal, cut after each record in turn: the request that was under way is sent again.
+#[test]
+fn a_write_cut_off_anywhere_is_finished_by_its_repeat() {
+    let switch = Switch::start();
+    let (_, account_id) = switch.client().program_and_account();
+    let body = json!({"account_id": account_id, "funding": "own",
+                      "controls": {"limits": [{"window": "day", "amount": 5}], "mcc": {"block": ["7995"]}}});
+    let before = switch.journal.durable();
+    let keyed = switch.client().header("Idempotency-Key", "k");
+    let first = keyed.post("/v1/cards", body.clone());
+    let after = switch.journal.durable();
+    assert_eq!(
+        after - before,
+        5,
+        "begin, sub-account, issue, open, complete"
+    );
+    for kept in before..=after {
+        let disk = switch.disk.cut_after(kept);
+        let restarted = Switch::start_on(disk, Options::default());
+        assert_eq!(restarted.journal.durable().min(kept), kept);
+        let keyed = restarted.client().header("Idempotency-Key", "k");
+        let again = keyed.post("/v1/cards", body.clone());
+        let card_id = again.created();
+        let read = restarted.client().get(&format!("/v1/cards/{card_id}")).ok();
+        assert_eq!(read, again.json(), "{kept} records kept");
+        if kept > before {
+            for field in ["id", "account_id", "controls", "funding"] {
+                assert_eq!(
+                    again.json()[field],
+                    first.json()[field],
+                    "{kept} records kept"
+                );
+            }
+        }
+        let third = keyed.post("/v1/cards", body.clone());
+        assert_eq!((third.status, &third.text), (again.status, &again.text));
+        assert_eq!(third.header("Idempotent-Replayed"), Some("true"));
+    }
+}

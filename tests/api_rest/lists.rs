@@ -1,0 +1,151 @@
+//! Lists of programs, accounts and cards: pages, filters, and what is refused.
+
+use super::harness::{Disk, Options, Sql, Switch};
+use serde_json::{Value, json};
+
+#[test]
+fn pages_go_through_all_from_the_newest_to_the_oldest() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (program_id, account_id) = client.program_and_account();
+    let mut made: Vec<String> = (0..23).map(|_| client.card(&account_id)).collect();
+    made.reverse();
+    switch.projected();
+    let (mut seen, mut after, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let page = client.get(&format!("/v1/cards?limit=10{after}")).ok();
+        pages += 1;
+        let data = page["data"].as_array().unwrap().clone();
+        seen.extend(
+            data.iter()
+                .map(|card| card["id"].as_str().unwrap().to_owned()),
+        );
+        assert!(page["projected_through"].as_u64().unwrap() > 0);
+        if page["has_more"] == false {
+            break;
+        }
+        after = format!("&starting_after={}", seen.last().unwrap());
+    }
+    assert_eq!((pages, seen), (3, made.clone()));
+    let first = client.get("/v1/cards").ok();
+    assert_eq!(
+        first["data"].as_array().unwrap().len(),
+        20,
+        "the default page"
+    );
+    assert_eq!(
+        first["data"][0],
+        client.get(&format!("/v1/cards/{}", made[0])).ok()
+    );
+    let programs = client.get("/v1/programs").ok();
+    assert_eq!(
+        programs["data"][0],
+        client.get(&format!("/v1/programs/{program_id}")).ok()
+    );
+    let accounts = client.get("/v1/accounts").ok();
+    assert_eq!(
+        accounts["data"],
+        json!([client.get(&format!("/v1/accounts/{account_id}")).ok()])
+    );
+}
+
+#[test]
+fn lists_are_filtered() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (program_id, account_id) = client.program_and_account();
+    let (_, other_account) = client.program_and_account();
+    let linked = json!({"account_id": account_id, "funding": "own", "links": [{"type": "team", "id": "t & 1"}]});
+    let linked = client.post("/v1/cards", linked);
+    let plain = client.card(&other_account);
+    switch.projected();
+    let ids = |path: String| -> Value {
+        let list = client.get(&path).ok();
+        let data = list["data"].as_array().unwrap().iter();
+        data.map(|row| row["id"].clone()).collect()
+    };
+    let linked_id = linked.created();
+    assert_eq!(
+        ids("/v1/cards?link_type=team&link_id=t%20%26%201".into()),
+        json!([linked_id])
+    );
+    assert_eq!(
+        ids(format!("/v1/cards?program_id={program_id}")),
+        json!([linked_id])
+    );
+    assert_eq!(
+        ids(format!("/v1/cards?account_id={other_account}")),
+        json!([plain])
+    );
+    let own = linked.json()["account_id"].clone();
+    assert_eq!(
+        ids(format!("/v1/accounts?parent_id={account_id}")),
+        json!([own])
+    );
+    assert_eq!(
+        ids(format!("/v1/accounts?program_id={program_id}")),
+        json!([own, account_id])
+    );
+}
+
+#[test]
+fn wrong_queries_name_the_parameter() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let cases = [
+        ("limit=0", "number_invalid", "limit"),
+        ("limit=101", "number_invalid", "limit"),
+        ("limit=ten", "number_invalid", "limit"),
+        ("limit=-1", "number_invalid", "limit"),
+        ("starting_after=x", "id_malformed", "starting_after"),
+        (
+            "starting_after=auth_0000000000001",
+            "cursor_unknown",
+            "starting_after",
+        ),
+        ("card_id=acct_0000000000001", "id_malformed", "card_id"),
+        ("account_id=", "id_malformed", "account_id"),
+        ("status=maybe", "value_unknown", "status"),
+        ("reason=because", "value_unknown", "reason"),
+        ("link_id=p1", "field_missing", "link_type"),
+        ("colour=red", "field_unknown", "colour"),
+        ("limit=1&limit=2", "parameter_repeated", "limit"),
+    ];
+    for (query, code, param) in cases {
+        let answer = client.get(&format!("/v1/authorizations?{query}"));
+        let (status, _, found, at) = answer.error();
+        assert_eq!(
+            (status, found.as_str(), at.as_deref()),
+            (400, code, Some(param)),
+            "{query}"
+        );
+    }
+}
+
+#[test]
+fn without_sql_lists_say_so_and_single_objects_go_on() {
+    let options = Options {
+        sql: Sql::Away,
+        ..Options::default()
+    };
+    let switch = Switch::start_on(Disk::new(), options);
+    let client = switch.client();
+    let (program_id, account_id) = client.program_and_account();
+    let card_id = client.card(&account_id);
+    for path in [
+        "/v1/programs",
+        "/v1/accounts",
+        "/v1/cards",
+        "/v1/authorizations",
+    ] {
+        let (status, error_type, code, _) = client.get(path).error();
+        assert_eq!(
+            (status, error_type.as_str(), code.as_str()),
+            (503, "unavailable", "store_unavailable")
+        );
+    }
+    client.get(&format!("/v1/programs/{program_id}")).ok();
+    client.get(&format!("/v1/accounts/{account_id}")).ok();
+    client.get(&format!("/v1/cards/{card_id}")).ok();
+    client.get("/readyz").ok();
+}

@@ -1,0 +1,11 @@
+//! The REST interface from outside: real loops over a journal in memory, real HTTP on loopback.
+
+mod authorizations;
+mod follower;
+mod fuzz;
+mod harness;
+mod idempotency;
+mod lists;
+mod refusals;
+mod resources;
+mod secrets;

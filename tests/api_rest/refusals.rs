@@ -1,0 +1,663 @@
+//! Everything that is refused, and how.
+
+use super::harness::{Disk, Options, Switch};
+use cardswitch::api::BODY_MAX_BYTES;
+use cardswitch::engine::money::BALANCE_MAX_MINOR;
+use serde_json::json;
+
+type Expected<'a> = (u16, &'a str, &'a str, Option<&'a str>);
+
+#[track_caller]
+fn assert_error(answer: &super::harness::Answer, expected: Expected, case: &str) {
+    let (status, error_type, code, param) = answer.error();
+    assert_eq!(
+        (status, error_type.as_str(), code.as_str(), param.as_deref()),
+        expected,
+        "{case}: {}",
+        answer.text
+    );
+}
+
+#[test]
+fn a_key_is_needed_and_must_be_the_right_one() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let cases = [
+        (None, "api_key_missing"),
+        (Some("Bearer"), "api_key_malformed"),
+        (Some("Basic YTpi"), "api_key_malformed"),
+        (Some("Bearer another key of tests"), "api_key_unknown"),
+        (Some("Bearer a root key for test"), "api_key_unknown"),
+    ];
+    for (header, code) in cases {
+        let without = client.without_key();
+        let caller = header.map_or(without.clone(), |value| {
+            without.header("Authorization", value)
+        });
+        for (method, path) in [
+            ("POST", "/v1/programs"),
+            ("GET", "/v1/cards/card_0000000000001"),
+            ("PATCH", "/v1/cards/card_0000000000001"),
+            ("POST", "/v1/cards/card_0000000000001/reveal"),
+        ] {
+            let answer = caller.send(method, path, b"{}");
+            assert_error(&answer, (401, "authentication", code, None), path);
+            assert_eq!(answer.header("WWW-Authenticate"), Some("Bearer"));
+        }
+    }
+}
+
+#[test]
+fn what_is_not_there_is_404_and_says_whether_it_comes_later() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let unknown = "0000000000001";
+    let cases = [
+        ("GET", "/nothing".to_owned(), "not_found", "route_not_found"),
+        ("GET", "/v1/".into(), "not_found", "route_not_found"),
+        (
+            "GET",
+            format!("/v1/programs/prog_{unknown}"),
+            "not_found",
+            "program_not_found",
+        ),
+        (
+            "GET",
+            format!("/v1/accounts/acct_{unknown}"),
+            "not_found",
+            "account_not_found",
+        ),
+        (
+            "GET",
+            format!("/v1/cards/card_{unknown}"),
+            "not_found",
+            "card_not_found",
+        ),
+        (
+            "GET",
+            "/v1/cards/card_1".into(),
+            "not_found",
+            "card_not_found",
+        ),
+        (
+            "POST",
+            format!("/v1/cards/card_{unknown}/freeze"),
+            "not_found",
+            "card_not_found",
+        ),
+        (
+            "POST",
+            "/v1/cards/x/close".into(),
+            "not_found",
+            "card_not_found",
+        ),
+        (
+            "POST",
+            format!("/v1/cards/card_{unknown}/block"),
+            "not_supported",
+            "not_supported",
+        ),
+        (
+            "GET",
+            format!("/v1/cards/card_{unknown}/spend"),
+            "not_supported",
+            "not_supported",
+        ),
+        (
+            "POST",
+            "/v1/transfers".into(),
+            "not_supported",
+            "not_supported",
+        ),
+        (
+            "POST",
+            "/v1/links/project/p1/freeze".into(),
+            "not_supported",
+            "not_supported",
+        ),
+        (
+            "GET",
+            "/v1/webhook_endpoints".into(),
+            "not_supported",
+            "not_supported",
+        ),
+    ];
+    for (method, path, error_type, code) in cases {
+        let body: &[u8] = if method == "POST" { b"{}" } else { b"" };
+        let answer = client.send(method, &path, body);
+        assert_error(&answer, (404, error_type, code, None), &path);
+    }
+}
+
+#[test]
+fn a_method_that_a_route_does_not_take_is_405() {
+    let switch = Switch::start();
+    let client = switch.client();
+    for (method, path) in [
+        ("DELETE", "/v1/cards/card_0000000000001"),
+        ("PUT", "/v1/programs"),
+        ("GET", "/v1/cards/x/freeze"),
+    ] {
+        let answer = client.send(method, path, b"");
+        assert_error(
+            &answer,
+            (405, "invalid_request", "method_not_allowed", None),
+            path,
+        );
+        assert!(answer.header("Allow").is_some(), "{method} {path}");
+    }
+}
+
+#[test]
+fn a_body_that_is_not_json_is_told_where() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let cases: [(&[u8], &str, &str); 8] = [
+        (b"not json", "body_not_json", "line 1, column 2"),
+        (
+            b"{\n  \"name\": \"a\",\n}",
+            "body_not_json",
+            "line 3, column 1",
+        ),
+        (
+            b"{\"name\": \"\xff\"}",
+            "body_not_json",
+            "line 1, column 11",
+        ),
+        (b"{} {}", "body_not_json", "line 1, column 4"),
+        (b"{\"amount\": 1e999}", "body_not_json", "line 1"),
+        (b"[1]", "type_invalid", "JSON object"),
+        (b"\"text\"", "type_invalid", "JSON object"),
+        (b"null", "type_invalid", "JSON object"),
+    ];
+    for (body, code, place) in cases {
+        let answer = client.send("POST", "/v1/programs", body);
+        assert_eq!((answer.error().0, answer.error().2.as_str()), (400, code));
+        let message = answer.json()["error"]["message"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        assert!(message.contains(place), "{message}");
+    }
+    let deep = "[".repeat(10_000);
+    let answer = client.send("POST", "/v1/programs", deep.as_bytes());
+    assert_eq!(answer.error().2, "body_not_json");
+    let form = client.header("Content-Type", "application/x-www-form-urlencoded");
+    let answer = form.send("POST", "/v1/programs", b"name=Ads");
+    assert_error(
+        &answer,
+        (415, "invalid_request", "media_type_unsupported", None),
+        "form",
+    );
+    assert!(answer.text.contains("Content-Type: application/json"));
+}
+
+#[test]
+fn a_body_has_a_largest_size() {
+    let switch = Switch::start();
+    let large = vec![b' '; BODY_MAX_BYTES + 1];
+    let answer = switch.client().send("POST", "/v1/programs", &large);
+    assert_error(
+        &answer,
+        (413, "invalid_request", "body_too_large", None),
+        "large",
+    );
+}
+
+#[test]
+fn a_program_with_a_wrong_field_names_it() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let right = json!({"name": "Ads", "network": "visa", "bin": "411111", "currency": "USD"});
+    let cases = [
+        ("name", json!(null), "field_missing"),
+        ("name", json!(""), "text_invalid"),
+        ("name", json!("x".repeat(201)), "text_invalid"),
+        ("name", json!("a\u{0}b"), "text_invalid"),
+        ("name", json!(7), "type_invalid"),
+        ("network", json!("visa/eu"), "network_invalid"),
+        ("network", json!("a network that is long"), "text_invalid"),
+        ("bin", json!("4111"), "bin_invalid"),
+        ("bin", json!("4111111"), "bin_invalid"),
+        ("bin", json!("41111a"), "bin_invalid"),
+        ("bin", json!(411_111), "type_invalid"),
+        ("currency", json!("usd"), "currency_unknown"),
+        ("currency", json!("840"), "currency_unknown"),
+        ("colour", json!("red"), "field_unknown"),
+        ("id", json!("prog_0000000000001"), "field_unknown"),
+        ("controls", json!([]), "type_invalid"),
+    ];
+    for (field, value, code) in cases {
+        let mut body = right.clone();
+        body[field] = value;
+        let answer = client.post("/v1/programs", body);
+        assert_error(&answer, (400, "invalid_request", code, Some(field)), field);
+    }
+    for field in ["fee_schedule", "three_ds_policy", "product_type"] {
+        let mut body = right.clone();
+        body[field] = json!("x");
+        let answer = client.post("/v1/programs", body);
+        assert_error(
+            &answer,
+            (400, "not_supported", "not_supported", Some(field)),
+            field,
+        );
+    }
+}
+
+#[test]
+fn wrong_controls_name_the_place() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    let limit = |name: &str, value: serde_json::Value| {
+        let mut limit = json!({"window": "day", "amount": 1});
+        limit[name] = value;
+        json!({ "limits": [limit] })
+    };
+    let many = |count: usize| vec![json!({"window": "day", "amount": 1}); count];
+    let mccs: Vec<String> = (0..1_001).map(|mcc| format!("{mcc:04}")).collect();
+    let same = json!({"id": "lim_0000000000001", "window": "day", "amount": 1});
+    let cases = [
+        (
+            limit("window", json!("fortnight")),
+            "value_unknown",
+            "limits[0].window",
+        ),
+        (
+            limit("window", json!(null)),
+            "field_missing",
+            "limits[0].window",
+        ),
+        (
+            limit("amount", json!(null)),
+            "field_missing",
+            "limits[0].amount",
+        ),
+        (
+            limit("amount", json!(0)),
+            "number_invalid",
+            "limits[0].amount",
+        ),
+        (
+            limit("amount", json!(-5)),
+            "number_invalid",
+            "limits[0].amount",
+        ),
+        (
+            limit("amount", json!(1.5)),
+            "number_invalid",
+            "limits[0].amount",
+        ),
+        (
+            limit("amount", json!("5")),
+            "number_invalid",
+            "limits[0].amount",
+        ),
+        (
+            limit("amount", json!(u64::MAX)),
+            "number_invalid",
+            "limits[0].amount",
+        ),
+        (
+            limit("count", json!(0)),
+            "number_invalid",
+            "limits[0].count",
+        ),
+        (
+            limit("count", json!(5_000_000_000_u64)),
+            "number_invalid",
+            "limits[0].count",
+        ),
+        (
+            json!({"limits": [{"window": "transaction", "count": 1}]}),
+            "value_unknown",
+            "limits[0].count",
+        ),
+        (
+            limit("time_zone", json!("Mars/Base")),
+            "time_zone_unknown",
+            "limits[0].time_zone",
+        ),
+        (
+            limit("id", json!("ctl_0000000000001")),
+            "id_malformed",
+            "limits[0].id",
+        ),
+        (limit("id", json!("mine")), "id_malformed", "limits[0].id"),
+        (
+            limit("filter", json!({"merchant": ["m"]})),
+            "field_unknown",
+            "limits[0].filter.merchant",
+        ),
+        (
+            limit("filter", json!({"mcc": ["73"]})),
+            "mcc_invalid",
+            "limits[0].filter.mcc[0]",
+        ),
+        (limit("color", json!(1)), "field_unknown", "limits[0].color"),
+        (json!({"limits": many(21)}), "too_many", "limits"),
+        (
+            json!({"limits": [same, same]}),
+            "id_repeated",
+            "limits[1].id",
+        ),
+        (json!({"limits": [7]}), "type_invalid", "limits[0]"),
+        (json!({"limits": {}}), "type_invalid", "limits"),
+        (json!({"mcc": {}}), "list_invalid", "mcc"),
+        (json!({"mcc": {"allow": []}}), "list_invalid", "mcc"),
+        (
+            json!({"mcc": {"allow": ["7311"], "block": ["7995"]}}),
+            "list_invalid",
+            "mcc",
+        ),
+        (
+            json!({"mcc": {"allow": [7311]}}),
+            "mcc_invalid",
+            "mcc.allow[0]",
+        ),
+        (
+            json!({"mcc": {"block": ["7995", "73111"]}}),
+            "mcc_invalid",
+            "mcc.block[1]",
+        ),
+        (json!({"mcc": {"block": mccs}}), "too_many", "mcc.block"),
+        (
+            json!({"countries": {"block": ["USA"]}}),
+            "country_unknown",
+            "countries.block[0]",
+        ),
+        (
+            json!({"countries": {"block": ["840"]}}),
+            "country_unknown",
+            "countries.block[0]",
+        ),
+        (
+            json!({"countries": {"block": ["us"]}}),
+            "country_unknown",
+            "countries.block[0]",
+        ),
+        (
+            json!({"countries": {"block": ["QQ"]}}),
+            "country_unknown",
+            "countries.block[0]",
+        ),
+        (
+            json!({"countries": {"deny": ["US"]}}),
+            "field_unknown",
+            "countries.deny",
+        ),
+        (
+            json!({"currencies": {"allow": ["XYZ"]}}),
+            "currency_unknown",
+            "currencies.allow[0]",
+        ),
+        (json!({"speed": 1}), "field_unknown", "speed"),
+    ];
+    for (controls, code, param) in cases {
+        let body = json!({"account_id": account_id, "controls": controls});
+        let answer = client.post("/v1/cards", body);
+        let param = format!("controls.{param}");
+        assert_error(
+            &answer,
+            (400, "invalid_request", code, Some(&param)),
+            &param,
+        );
+    }
+    let later = [
+        (limit("window", json!("rolling")), "limits[0].window"),
+        (json!({"merchants": {"allow": ["m"]}}), "merchants"),
+        (json!({"channels": {"block": ["atm"]}}), "channels"),
+        (json!({"three_ds": "required"}), "three_ds"),
+        (json!({"three_ds": "off"}), "three_ds"),
+    ];
+    for (controls, param) in later {
+        let body = json!({"account_id": account_id, "controls": controls});
+        let param = format!("controls.{param}");
+        let answer = client.post("/v1/cards", body);
+        assert_error(
+            &answer,
+            (400, "not_supported", "not_supported", Some(&param)),
+            &param,
+        );
+    }
+}
+
+#[test]
+fn wrong_cards_and_accounts_name_the_field() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (program_id, account_id) = client.program_and_account();
+    let link = json!({"type": "project", "id": "p1"});
+    let cards = [
+        (json!({}), 400, "field_missing", "account_id"),
+        (
+            json!({"account_id": "acct_1"}),
+            400,
+            "id_malformed",
+            "account_id",
+        ),
+        (json!({"account_id": 5}), 400, "id_malformed", "account_id"),
+        (
+            json!({"account_id": "acct_0000000000001"}),
+            404,
+            "account_not_found",
+            "account_id",
+        ),
+        (
+            json!({"account_id": account_id, "type": "metal"}),
+            400,
+            "value_unknown",
+            "type",
+        ),
+        (
+            json!({"account_id": account_id, "funding": "none"}),
+            400,
+            "value_unknown",
+            "funding",
+        ),
+        (
+            json!({"account_id": account_id, "links": [{"type": "project"}]}),
+            400,
+            "field_missing",
+            "links[0].id",
+        ),
+        (
+            json!({"account_id": account_id, "links": [{"type": "A b", "id": "1"}]}),
+            400,
+            "link_type_invalid",
+            "links[0].type",
+        ),
+        (
+            json!({"account_id": account_id, "links": [{"type": "project", "id": 1}]}),
+            400,
+            "type_invalid",
+            "links[0].id",
+        ),
+        (
+            json!({"account_id": account_id, "links": [{"type": "project", "id": "1", "x": 1}]}),
+            400,
+            "field_unknown",
+            "links[0].x",
+        ),
+        (
+            json!({"account_id": account_id, "links": [link, link]}),
+            400,
+            "link_repeated",
+            "links[1]",
+        ),
+        (
+            json!({"account_id": account_id, "links": vec![link.clone(); 11]}),
+            400,
+            "too_many",
+            "links",
+        ),
+        (
+            json!({"account_id": account_id, "status": "active"}),
+            400,
+            "field_unknown",
+            "status",
+        ),
+    ];
+    for (body, status, code, param) in cards {
+        let error_type = if status == 404 {
+            "not_found"
+        } else {
+            "invalid_request"
+        };
+        let answer = client.post("/v1/cards", body);
+        assert_error(&answer, (status, error_type, code, Some(param)), param);
+    }
+    let accounts = [
+        (
+            json!({"currency": "USD"}),
+            400,
+            "field_missing",
+            "program_id",
+        ),
+        (
+            json!({"program_id": "prog_0000000000001"}),
+            404,
+            "program_not_found",
+            "program_id",
+        ),
+        (
+            json!({"program_id": program_id, "parent_id": "acct_0000000000001"}),
+            404,
+            "account_not_found",
+            "parent_id",
+        ),
+        (
+            json!({"program_id": program_id, "currency": "dollars"}),
+            400,
+            "currency_unknown",
+            "currency",
+        ),
+        (
+            json!({"program_id": program_id, "posted": 5}),
+            400,
+            "field_unknown",
+            "posted",
+        ),
+    ];
+    for (body, status, code, param) in accounts {
+        let error_type = if status == 404 {
+            "not_found"
+        } else {
+            "invalid_request"
+        };
+        let answer = client.post("/v1/accounts", body);
+        assert_error(&answer, (status, error_type, code, Some(param)), param);
+    }
+    let card_id = client.card(&account_id);
+    let path = format!("/v1/cards/{card_id}");
+    let answer = client.patch(&path, json!({}));
+    assert_error(
+        &answer,
+        (400, "invalid_request", "field_missing", Some("controls")),
+        "patch",
+    );
+    let answer = client.patch(&path, json!({"status": "frozen"}));
+    assert_error(
+        &answer,
+        (400, "invalid_request", "field_unknown", Some("status")),
+        "patch",
+    );
+    let answer = client.post(&format!("{path}/freeze"), json!({"reason": "lost"}));
+    assert_error(
+        &answer,
+        (400, "invalid_request", "field_unknown", Some("reason")),
+        "freeze",
+    );
+}
+
+#[test]
+fn wrong_top_ups_are_refused_and_move_nothing() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    let path = format!("/v1/accounts/{account_id}/top_ups");
+    let right = json!({"amount": BALANCE_MAX_MINOR, "currency": "USD", "method": "sepa"});
+    client.post(&path, right.clone()).created();
+    let cases = [
+        ("amount", json!(0), 400, "number_invalid"),
+        ("amount", json!(-1), 400, "number_invalid"),
+        (
+            "amount",
+            json!(BALANCE_MAX_MINOR + 1),
+            400,
+            "number_invalid",
+        ),
+        ("amount", json!(0.5), 400, "number_invalid"),
+        ("amount", json!(null), 400, "field_missing"),
+        ("amount", json!(1), 409, "amount_out_of_range"),
+        ("currency", json!("EUR"), 409, "currency_mismatch"),
+        ("method", json!("cash"), 400, "value_unknown"),
+        ("method", json!(null), 400, "field_missing"),
+        (
+            "external_reference",
+            json!("x".repeat(141)),
+            400,
+            "text_invalid",
+        ),
+        ("status", json!("settled"), 400, "field_unknown"),
+    ];
+    for (field, value, status, code) in cases {
+        let mut body = right.clone();
+        body[field] = value;
+        let error = client.post(&path, body).error();
+        assert_eq!(
+            (error.0, error.2.as_str(), error.3.as_deref()),
+            (status, code, Some(field))
+        );
+    }
+    let account = client.get(&format!("/v1/accounts/{account_id}")).ok();
+    assert_eq!(account["posted"], json!(BALANCE_MAX_MINOR));
+    let gone = client.post("/v1/accounts/acct_0000000000001/top_ups", right);
+    assert_eq!(
+        (gone.error().0, gone.error().2.as_str()),
+        (404, "account_not_found")
+    );
+}
+
+#[test]
+fn without_the_sandbox_no_money_appears() {
+    let options = Options {
+        sandbox: false,
+        ..Options::default()
+    };
+    let switch = Switch::start_on(Disk::new(), options);
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    let body = json!({"amount": 1, "currency": "USD", "method": "swift"});
+    let answer = client.post(&format!("/v1/accounts/{account_id}/top_ups"), body);
+    assert_error(
+        &answer,
+        (400, "not_supported", "not_supported", None),
+        "top-up",
+    );
+    let account = client.get(&format!("/v1/accounts/{account_id}")).ok();
+    assert_eq!(account["posted"], 0);
+}
+
+#[test]
+fn overload_and_a_full_disk_are_503_and_retryable() {
+    let options = Options {
+        queues: cardswitch::shard::inbox::QueueSettings {
+            ordinary_max: 0,
+            reserved: 1,
+        },
+        ..Options::default()
+    };
+    let switch = Switch::start_on(Disk::new(), options);
+    let body = json!({"name": "Ads", "network": "visa", "bin": "411111", "currency": "USD"});
+    let client = switch.client().header("Idempotency-Key", "k");
+    let answer = client.post("/v1/programs", body);
+    assert_error(
+        &answer,
+        (503, "unavailable", "overloaded", None),
+        "overload",
+    );
+    assert_eq!(answer.header("Retry-After"), Some("1"));
+    drop(switch);
+}

@@ -1,0 +1,296 @@
+//! Programs, accounts, top-ups and cards: made, read back at once, changed.
+
+use super::harness::{Client, Disk, Options, Switch, serve_in_background};
+use cardswitch::api::Gate;
+use cardswitch::engine::money::BALANCE_MAX_MINOR;
+use serde_json::{Value, json};
+
+#[test]
+fn what_was_made_is_read_back_at_once() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let controls = json!({"limits": [{"window": "day", "amount": 50_000}], "mcc": {"block": ["7995", "0742"]}});
+    let program = client.post(
+        "/v1/programs",
+        json!({"name": "Ads", "network": "visa", "bin": "41111122", "currency": "USD", "controls": controls}),
+    );
+    let program_id = program.created();
+    assert!(program_id.starts_with("prog_"));
+    assert_eq!(
+        client.get(&format!("/v1/programs/{program_id}")).ok(),
+        program.json()
+    );
+    let made = program.json();
+    assert_eq!(
+        (
+            &made["object"],
+            &made["name"],
+            &made["bin"],
+            &made["network"]
+        ),
+        (
+            &json!("program"),
+            &json!("Ads"),
+            &json!("41111122"),
+            &json!("visa")
+        )
+    );
+    assert_eq!(made["controls"]["mcc"]["block"], json!(["0742", "7995"]));
+
+    let account = client.post(
+        "/v1/accounts",
+        json!({"program_id": program_id, "currency": "USD", "parent_id": null, "name": "master"}),
+    );
+    let account_id = account.created();
+    assert!(account_id.starts_with("acct_"));
+    let zero = json!(0);
+    let made = account.json();
+    assert_eq!(
+        [&made["posted"], &made["held"], &made["available"]],
+        [&zero, &zero, &zero]
+    );
+    assert_eq!(made["status"], "active");
+    assert_eq!(made["parent_id"], Value::Null);
+    assert_eq!(client.get(&format!("/v1/accounts/{account_id}")).ok(), made);
+
+    let top_up = client.post(
+        &format!("/v1/accounts/{account_id}/top_ups"),
+        json!({"amount": 100_000, "currency": "USD", "method": "swift", "external_reference": "W1"}),
+    );
+    assert!(top_up.created().starts_with("topup_"));
+    assert_eq!(top_up.json()["status"], "settled");
+    assert_eq!(top_up.json()["external_reference"], "W1");
+    let account = client.get(&format!("/v1/accounts/{account_id}")).ok();
+    assert_eq!(
+        [&account["posted"], &account["available"]],
+        [&json!(100_000), &json!(100_000)]
+    );
+}
+
+#[test]
+fn a_card_has_its_links_and_controls_and_starts_active() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (program_id, account_id) = client.program_and_account();
+    let links = json!([{"type": "project", "id": "p1"}, {"type": "user", "id": "u 7"}]);
+    let card = client.post(
+        "/v1/cards",
+        json!({"account_id": account_id, "type": "virtual", "links": links,
+               "controls": {"countries": {"allow": ["US", "DE"]}, "currencies": {"block": ["USDT", "EUR"]}}}),
+    );
+    let card_id = card.created();
+    let made = card.json();
+    assert_eq!(client.get(&format!("/v1/cards/{card_id}")).ok(), made);
+    assert_eq!(made["links"], links);
+    assert_eq!(made["program_id"], json!(program_id));
+    assert_eq!(
+        (&made["status"], &made["type"], &made["funding"]),
+        (&json!("active"), &json!("virtual"), &json!("shared"))
+    );
+    assert_eq!(made["first6"], "411111");
+    assert_eq!(made["last4"].as_str().unwrap().len(), 4);
+    assert!(made["exp_year"].as_u64().unwrap() >= 2029);
+    assert_eq!(made["controls"]["countries"]["allow"], json!(["DE", "US"]));
+    assert_eq!(
+        made["controls"]["currencies"]["block"],
+        json!(["EUR", "USDT"])
+    );
+    assert!(
+        made["controls"]["countries"]["id"]
+            .as_str()
+            .unwrap()
+            .starts_with("ctl_")
+    );
+}
+
+#[test]
+fn controls_come_back_as_they_went_in() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    let controls = json!({
+        "limits": [
+            {"id": "lim_0000000000001", "window": "transaction", "amount": 50_000, "count": null, "time_zone": "UTC"},
+            {"id": "lim_0000000000002", "window": "day", "amount": null, "count": 5, "time_zone": "Europe/Berlin",
+             "filter": {"mcc": ["7311", "5411"]}},
+            {"id": "lim_0000000000003", "window": "lifetime", "amount": BALANCE_MAX_MINOR, "count": u32::MAX, "time_zone": "UTC"},
+        ],
+        "mcc": {"id": "ctl_0000000000001", "allow": ["5411", "7311"]},
+        "countries": {"id": "ctl_0000000000002", "block": ["KP", "US"]},
+        "currencies": {"id": "ctl_0000000000003", "allow": ["EUR", "USD"]},
+    });
+    let card_id = client.card(&account_id);
+    let path = format!("/v1/cards/{card_id}");
+    let patched = client.patch(&path, json!({ "controls": controls })).ok();
+    assert_eq!(patched["controls"], controls);
+    assert_eq!(client.get(&path).ok()["controls"], controls);
+    let fewer = json!({"limits": [controls["limits"][1]]});
+    client.patch(&path, json!({ "controls": fewer })).ok();
+    assert_eq!(
+        client.get(&path).ok()["controls"],
+        fewer,
+        "replaced, not merged"
+    );
+    client.patch(&path, json!({"controls": {}})).ok();
+    assert_eq!(client.get(&path).ok()["controls"], json!({}));
+}
+
+#[test]
+fn a_card_of_its_own_funds_draws_on_a_sub_account() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (program_id, account_id) = client.program_and_account();
+    let body = json!({"account_id": account_id, "funding": "own"});
+    let card = client.post("/v1/cards", body);
+    card.created();
+    let own_id = card.json()["account_id"].as_str().unwrap().to_owned();
+    assert_ne!(own_id, account_id);
+    assert_eq!(card.json()["funding"], "own");
+    let own = client.get(&format!("/v1/accounts/{own_id}")).ok();
+    assert_eq!(own["parent_id"], json!(account_id));
+    assert_eq!(own["program_id"], json!(program_id));
+    let second = client.card(&own_id);
+    let second = client.get(&format!("/v1/cards/{second}")).ok();
+    assert_eq!(
+        (&second["funding"], &second["account_id"]),
+        (&json!("shared"), &json!(own_id))
+    );
+}
+
+#[test]
+fn sub_accounts_stay_in_their_tree() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (program_id, account_id) = client.program_and_account();
+    let sub = json!({"program_id": program_id, "parent_id": account_id});
+    let sub = client.post("/v1/accounts", sub);
+    let sub_id = sub.created();
+    assert_eq!(
+        (&sub.json()["parent_id"], &sub.json()["currency"]),
+        (&json!(account_id), &json!("USD"))
+    );
+    let below = json!({"program_id": program_id, "parent_id": sub_id});
+    client.post("/v1/accounts", below).created();
+    let cases = [
+        (
+            json!({"program_id": client.program(), "parent_id": account_id}),
+            "program_mismatch",
+        ),
+        (
+            json!({"program_id": program_id, "parent_id": account_id, "currency": "EUR"}),
+            "currency_mismatch",
+        ),
+    ];
+    for (body, code) in cases {
+        let error = client.post("/v1/accounts", body).error();
+        assert_eq!((error.0, error.2.as_str()), (409, code));
+    }
+}
+
+#[test]
+fn a_card_goes_through_its_states() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    let physical = json!({"account_id": account_id, "type": "physical"});
+    let card = client.post("/v1/cards", physical);
+    let card_id = card.created();
+    assert_eq!(card.json()["status"], "inactive");
+    let steps = [
+        ("unfreeze", Err("card_status_forbids")),
+        ("freeze", Err("card_status_forbids")),
+        ("activate", Ok("active")),
+        ("activate", Ok("active")),
+        ("freeze", Ok("frozen")),
+        ("freeze", Ok("frozen")),
+        ("activate", Err("card_status_forbids")),
+        ("unfreeze", Ok("active")),
+        ("close", Ok("closed")),
+        ("close", Ok("closed")),
+        ("unfreeze", Err("card_status_forbids")),
+        ("freeze", Err("card_status_forbids")),
+    ];
+    for (action, expected) in steps {
+        let answer = client.send("POST", &format!("/v1/cards/{card_id}/{action}"), b"");
+        match expected {
+            Ok(status) => {
+                assert_eq!(answer.ok()["status"], status, "{action}");
+                let read = client.get(&format!("/v1/cards/{card_id}")).ok();
+                assert_eq!(read, answer.json(), "{action}");
+            }
+            Err(code) => assert_eq!(
+                (answer.error().0, answer.error().2.as_str()),
+                (409, code),
+                "{action}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn a_card_past_its_month_reads_expired() {
+    use cardswitch::shard::clock::Clock;
+    use std::sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    };
+    let now_ms = Arc::new(AtomicI64::new(1_795_000_000_000));
+    let options = Options {
+        clock: Clock::Manual(now_ms.clone()),
+        ..Options::default()
+    };
+    let switch = Switch::start_on(Disk::new(), options);
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    let card_id = client.card(&account_id);
+    let path = format!("/v1/cards/{card_id}");
+    assert_eq!(client.get(&path).ok()["status"], "active");
+    now_ms.fetch_add(4 * 366 * 86_400_000, Ordering::Release);
+    assert_eq!(client.get(&path).ok()["status"], "expired");
+}
+
+#[test]
+fn health_and_readiness_need_no_key() {
+    let switch = Switch::start();
+    let client = switch.client().without_key();
+    client.get("/healthz").ok();
+    client.get("/readyz").ok();
+    let (address, _stop, _runtime) = serve_in_background(Gate::default());
+    let recovering = Client::of(address);
+    recovering.get("/healthz").ok();
+    for path in ["/readyz", "/metrics", "/v1/cards/card_0000000000001"] {
+        let answer = recovering.get(path);
+        assert_eq!(
+            (answer.error().0, answer.error().2.as_str()),
+            (503, "recovering"),
+            "{path}"
+        );
+        assert_eq!(answer.header("Retry-After"), Some("1"));
+    }
+}
+
+#[test]
+fn metrics_are_in_prometheus_form() {
+    let switch = Switch::start();
+    let client = switch.client();
+    client.program_and_account();
+    let metrics = client.without_key().get("/metrics");
+    assert_eq!(metrics.status, 200);
+    for line in [
+        "# TYPE cardswitch_decisions counter",
+        "cardswitch_decisions_total{result=\"approved\",reason=\"\"} 0",
+        "# TYPE cardswitch_queue_depth gauge",
+        "cardswitch_queue_depth{loop=\"registry\"} 0",
+        "cardswitch_journal_durable 2",
+        "# TYPE cardswitch_projection_behind_records gauge",
+        "cardswitch_projection_state{state=",
+        "cardswitch_journal_sync_seconds_bucket{le=\"+Inf\"}",
+        "# EOF",
+    ] {
+        assert!(
+            metrics.text.contains(line),
+            "{line} is not in\n{}",
+            metrics.text
+        );
+    }
+}

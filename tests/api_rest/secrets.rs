@@ -1,0 +1,232 @@
+//! Card numbers: unique, with their check digit, and nowhere but in a reveal.
+
+use super::harness::{Client, Switch};
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::sync::{Arc, LazyLock, Mutex};
+
+fn reveal(client: &Client, card_id: &str) -> Value {
+    let body = json!({"reason": "support call"});
+    client
+        .post(&format!("/v1/cards/{card_id}/reveal"), body)
+        .ok()
+}
+
+fn luhn(pan: &str) -> bool {
+    let digits = pan.bytes().rev().map(|digit| u32::from(digit - b'0'));
+    let sum: u32 = digits
+        .enumerate()
+        .map(|(place, digit)| match place % 2 {
+            0 => digit,
+            _ => digit * 2 / 10 + digit * 2 % 10,
+        })
+        .sum();
+    sum.is_multiple_of(10)
+}
+
+#[test]
+fn a_reveal_gives_the_number_that_the_card_shows_parts_of() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    let card = client.post("/v1/cards", json!({ "account_id": account_id }));
+    let (card_id, card) = (card.created(), card.json());
+    let secrets = reveal(&client, &card_id);
+    let pan = secrets["pan"].as_str().unwrap();
+    assert!(luhn(pan) && pan.len() == 16);
+    assert_eq!(pan[..6], *card["first6"].as_str().unwrap());
+    assert_eq!(pan[12..], *card["last4"].as_str().unwrap());
+    assert_eq!(secrets["exp_year"], card["exp_year"]);
+    assert_eq!(secrets["exp_month"], card["exp_month"]);
+    assert_eq!(secrets["cvv2"].as_str().unwrap().len(), 3);
+    assert_eq!(reveal(&client, &card_id), secrets);
+}
+
+#[test]
+fn a_reveal_needs_a_reason() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    let path = format!("/v1/cards/{}/reveal", client.card(&account_id));
+    for (body, code) in [
+        (json!({}), "field_missing"),
+        (json!({"reason": null}), "field_missing"),
+        (json!({"reason": ""}), "text_invalid"),
+        (json!({"reason": 7}), "type_invalid"),
+        (json!({"reason": "x".repeat(501)}), "text_invalid"),
+    ] {
+        let (status, _, found, param) = client.post(&path, body).error();
+        assert_eq!(
+            (status, found.as_str(), param.as_deref()),
+            (400, code, Some("reason"))
+        );
+    }
+    let nobody = client.post(
+        "/v1/cards/card_0000000000001/reveal",
+        json!({"reason": "x"}),
+    );
+    assert_eq!(nobody.error().2, "card_not_found");
+}
+
+#[test]
+fn a_repeated_reveal_repeats_no_secret() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    let path = format!("/v1/cards/{}/reveal", client.card(&account_id));
+    let keyed = client.header("Idempotency-Key", "k");
+    let first = keyed.post(&path, json!({"reason": "call"}));
+    assert_eq!(first.header("Cache-Control"), Some("no-store"));
+    let again = keyed.post(&path, json!({"reason": "call"}));
+    assert_eq!(again.header("Idempotent-Replayed"), Some("true"));
+    let (first, again) = (first.ok(), again.ok());
+    assert_eq!(
+        (&again["pan"], &again["cvv2"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(again["card_id"], first["card_id"]);
+}
+
+#[test]
+fn no_number_leaves_but_in_a_reveal_and_none_lies_on_the_disk() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (program_id, account_id) = client.program_and_account();
+    let issued = client.post("/v1/cards", json!({ "account_id": account_id }));
+    let card_id = issued.created();
+    let keyed = client.header("Idempotency-Key", "k");
+    let path = format!("/v1/cards/{card_id}");
+    let secrets = keyed.post(&format!("{path}/reveal"), json!({"reason": "call"}));
+    let pan = secrets.ok()["pan"].as_str().unwrap().to_owned();
+    let answers = [
+        issued,
+        client.get(&path),
+        client.post(&format!("{path}/freeze"), json!({})),
+        client.get(&format!("/v1/programs/{program_id}")),
+        client.get(&format!("/v1/accounts/{account_id}")),
+        client.get("/metrics"),
+        client.get(&format!("/v1/cards/{pan}")),
+        client.get(&format!("/{pan}")),
+        client.post("/v1/cards", json!({"account_id": pan})),
+        client.post(
+            "/v1/cards",
+            json!({"account_id": account_id, pan.as_str(): 1}),
+        ),
+        client.send("POST", "/v1/cards", format!("{{\"{pan}\"").as_bytes()),
+        keyed.post(&format!("{path}/reveal"), json!({"reason": "call"})),
+    ];
+    for answer in answers {
+        assert!(
+            !answer.text.contains(&pan),
+            "a response shows a card number"
+        );
+    }
+    let names = cardswitch::journal::Storage::list(&*switch.disk.storage).unwrap();
+    for name in names {
+        let content = switch.disk.storage.content(&name).unwrap();
+        let found = content
+            .windows(pan.len())
+            .any(|bytes| bytes == pan.as_bytes());
+        assert!(!found, "{name} holds a card number in the clear");
+    }
+}
+
+#[derive(Clone)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Everything that the process logs, at its most talkative.
+fn logged() -> Arc<Mutex<Vec<u8>>> {
+    static LOG: LazyLock<Arc<Mutex<Vec<u8>>>> = LazyLock::new(|| {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let line_to = Log(log.clone());
+        tracing_subscriber::fmt()
+            // Without what the client in this process says of its own requests.
+            .with_env_filter("trace,ureq=off,ureq_proto=off")
+            .with_writer(move || line_to.clone())
+            .init();
+        log
+    });
+    LOG.clone()
+}
+
+#[test]
+fn no_log_line_shows_a_number_or_a_key() {
+    let log = logged();
+    let switch = Switch::start();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    let card_id = client.card(&account_id);
+    let path = format!("/v1/cards/{card_id}/reveal");
+    let pan = reveal(&client, &card_id)["pan"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let repeated = json!({"reason": format!("the caller said {pan}")});
+    client.post(&path, repeated).ok();
+    client.get(&format!("/v1/cards/{pan}"));
+    let text = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("card revealed") && text.contains(&card_id));
+    for line in text.lines() {
+        assert!(
+            !line.contains(&pan),
+            "a log line shows a card number: {line}"
+        );
+    }
+    assert!(
+        !text.contains(super::harness::ROOT_KEY),
+        "a log line shows a key"
+    );
+}
+
+#[test]
+fn two_thousand_numbers_of_two_programs_in_one_bin_are_all_different() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let accounts = [
+        client.program_and_account().1,
+        client.program_and_account().1,
+    ];
+    let workers: Vec<_> = (0..4)
+        .map(|worker| {
+            let (client, account_id) = (switch.client(), accounts[worker % 2].clone());
+            std::thread::spawn(move || -> Vec<String> {
+                let card = |_| {
+                    let card_id = client.card(&account_id);
+                    let pan = reveal(&client, &card_id)["pan"].clone();
+                    pan.as_str().unwrap().to_owned()
+                };
+                (0..500).map(card).collect()
+            })
+        })
+        .collect();
+    let pans: Vec<String> = workers
+        .into_iter()
+        .flat_map(|worker| worker.join().unwrap())
+        .collect();
+    assert_eq!(pans.iter().collect::<HashSet<_>>().len(), 2_000);
+    for pan in &pans {
+        assert!(pan.len() == 16 && pan.starts_with("411111") && luhn(pan));
+    }
+}
+
+#[test]
+fn a_bin_of_a_number_scheme_with_fifteen_digits_gives_fifteen() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let body = json!({"name": "A", "network": "amex", "bin": "371449", "currency": "USD"});
+    let program_id = client.post("/v1/programs", body).created();
+    let account_id = client.account(&program_id);
+    let pan = reveal(&client, &client.card(&account_id))["pan"].clone();
+    assert_eq!(pan.as_str().unwrap().len(), 15);
+}

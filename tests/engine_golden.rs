@@ -1,0 +1,128 @@
+//! Records that were written once and must be readable for ever: `tests/golden/records-v1.hex`, one
+//! record a line, and on its first line the hash of the world that they fold to. Should the same story
+//! be written otherwise one day, the file stays, and the new bytes get a file of their own.
+
+mod engine_support;
+
+use cardswitch::engine::command::{Action, StatusChange};
+use cardswitch::engine::controls::{Controls, List, ListMode, Window};
+use cardswitch::engine::facts::Country;
+use cardswitch::engine::hash::state_hash;
+use cardswitch::engine::ids::*;
+use cardswitch::engine::registry::*;
+use cardswitch::engine::world::World;
+use engine_support::*;
+
+const FILE: &str = "tests/golden/records-v1.hex";
+
+#[test]
+fn old_records_are_read_and_fold_to_the_world_of_then() {
+    let text = std::fs::read_to_string(FILE).unwrap();
+    let mut lines = text.lines();
+    let hash = u128::from_str_radix(lines.next().unwrap(), 16).unwrap();
+    let records: Vec<_> = lines.map(bytes_of).collect();
+    assert!(records.len() >= 25);
+    for shards in [1, 4] {
+        assert_eq!(state_hash(&fold(World::new(shards), &records)), hash);
+    }
+}
+
+#[test]
+fn the_same_story_is_written_in_the_same_bytes() {
+    let switch = story();
+    let mut text = format!("{:032x}\n", state_hash(&switch.world));
+    for record in &switch.records {
+        text.extend(record.iter().map(|byte| format!("{byte:02x}")));
+        text.push('\n');
+    }
+    let written = std::fs::read_to_string(FILE).unwrap_or_default();
+    assert!(text == written, "the story is now written as\n{text}");
+}
+
+fn bytes_of(line: &str) -> Vec<u8> {
+    let digits = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    line.as_bytes().chunks(2).map(digits).collect()
+}
+
+/// At least one record of every kind of command and event.
+fn story() -> Switch {
+    let mut switch = Switch::with_program(1, limits([limit(90, Window::Week, Some(9_000), None)]));
+    switch.registry(RegistryAction::ChangeSettings(Box::default()));
+    switch.open_account(1, limits([limit(91, Window::Lifetime, None, Some(50))]));
+    switch.open_sub_account(2, 1, Some(1), Controls::default());
+    switch.top_up(1, 1, 1, usd(10_000));
+    switch.top_up(2, 1, 2, usd(500));
+    let mut card = NewCard::of(11, 1, 1);
+    card.links.push(LinkKey {
+        program_id: PROGRAM,
+        link_type: "project".into(),
+        id: "p1".into(),
+    });
+    card.controls = Controls {
+        mcc: Some(List::new(ControlId(1), ListMode::Block, vec![7995])),
+        countries: Some(List::new(
+            ControlId(2),
+            ListMode::Allow,
+            vec![Country(*b"US")],
+        )),
+        currencies: Some(List::new(ControlId(3), ListMode::Allow, vec![USD])),
+        ..limits([
+            limit(92, Window::Transaction, Some(4_000), None),
+            limit(93, Window::Day, Some(5_000), Some(3)),
+            limit(94, Window::Month, Some(8_000), None),
+            limit(95, Window::Year, Some(8_000), None),
+        ])
+    };
+    switch.open_card(card);
+    switch.open_card(NewCard::of(12, 1, 2));
+    messages(&mut switch);
+    for change in [
+        StatusChange::Freeze,
+        StatusChange::Unfreeze,
+        StatusChange::Block,
+    ] {
+        switch.change_status(1, 12, change);
+    }
+    switch.change_status(1, 12, StatusChange::Close);
+    switch.change_controls(1, 11, Controls::default());
+    of_nobody(&mut switch);
+    switch
+}
+
+fn messages(switch: &mut Switch) {
+    let root = AccountId(1);
+    let mut send = |action| drop(switch.command(root, action));
+    send(Action::Authorize(purchase(101, 11, usd(3_000), "a")));
+    send(Action::Authorize(purchase(102, 11, usd(3_000), "b")));
+    send(Action::Authorize(purchase(103, 11, usd(2_999), "a")));
+    send(Action::Authorize(purchase(104, 12, usd(501), "c")));
+    let mut gambling = purchase(105, 11, usd(100), "d");
+    gambling.merchant.mcc = 7995;
+    send(Action::Authorize(gambling));
+    send(Action::Reverse(reversal(201, 11, usd(3_000), "ra", "a")));
+    send(Action::Reverse(reversal(202, 11, usd(3_000), "rb", "a")));
+    send(Action::Reverse(reversal(203, 11, usd(2_000), "rb", "a")));
+    send(Action::Reverse(reversal(204, 11, usd(700), "re", "e")));
+    send(Action::Authorize(purchase(106, 11, usd(700), "e")));
+    send(Action::Authorize(purchase(107, 11, usd(800), "f")));
+}
+
+fn of_nobody(switch: &mut Switch) {
+    switch.registry(RegistryAction::AuthorizeUnknownCard {
+        authorize: purchase(301, 0, usd(1), "nobody"),
+        bin_known: true,
+    });
+    let reverse = reversal(302, 0, usd(1), "nobody", "nobody");
+    switch.registry(RegistryAction::ReverseUnknownCard(reverse));
+    let request = IdempotentRequest {
+        key: IdempotencyKey(7),
+        request_hash: 8,
+        first_id: 9,
+    };
+    switch.registry(RegistryAction::BeginIdempotent(request));
+    switch.registry(RegistryAction::CompleteIdempotent {
+        key: request.key,
+        status: 201,
+        body: "{}".into(),
+    });
+}

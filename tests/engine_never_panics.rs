@@ -1,0 +1,304 @@
+//! Whatever is asked, sensible or not, `apply` can take what `decide` made of it, the books add up,
+//! and a snapshot of the result can be read. What is decided is looked at elsewhere.
+
+mod engine_support;
+
+use cardswitch::engine::command::*;
+use cardswitch::engine::controls::{Controls, Window};
+use cardswitch::engine::facts::*;
+use cardswitch::engine::hash::state_hash;
+use cardswitch::engine::ids::*;
+use cardswitch::engine::money::{Currency, Money};
+use cardswitch::engine::registry::{EngineSettings, RegistryAction};
+use cardswitch::engine::snapshot;
+use cardswitch::engine::time::{Expiry, Timestamp};
+use cardswitch::engine::touch::touch;
+use engine_support::*;
+use proptest::prelude::*;
+
+fn any_amount() -> impl Strategy<Value = Money> {
+    let edges = [
+        0,
+        1,
+        -1,
+        i64::MAX,
+        i64::MIN,
+        1_000_000_000_000_000,
+        1_000_000_000_000_000_000,
+    ];
+    let amount = prop_oneof![
+        proptest::sample::select(edges.to_vec()),
+        1i64..5_000,
+        any::<i64>()
+    ];
+    let currency = prop_oneof![6 => Just(USD), 1 => Just(Currency(978))];
+    (amount, currency).prop_map(|(amount_minor, currency)| Money {
+        amount_minor,
+        currency,
+    })
+}
+
+fn any_controls() -> impl Strategy<Value = Controls> {
+    let window = (0..Window::ALL.len()).prop_map(|place| Window::ALL[place].0);
+    let amount = proptest::option::of(prop_oneof![0i64..9_000, any::<i64>()]);
+    let count = proptest::option::of(prop_oneof![0u32..4, Just(u32::MAX)]);
+    let zone = prop_oneof![Just("UTC"), Just("Europe/Berlin"), Just("No/Where")];
+    let one =
+        (0u64..4, window, amount, count, zone).prop_map(|(id, window, amount, count, zone)| {
+            let mut one = limit(id, window, amount, count);
+            one.time_zone = zone.into();
+            one
+        });
+    proptest::collection::vec(one, 0..4).prop_map(limits)
+}
+
+fn any_keys() -> impl Strategy<Value = (RepeatKey, MatchKeys)> {
+    (0u128..6, proptest::collection::vec(0u64..6, 0..=3))
+        .prop_map(|(repeat, names)| (RepeatKey(repeat), names.into_iter().map(MatchKey).collect()))
+}
+
+fn any_action() -> impl Strategy<Value = Action> {
+    let kind = (0..Kind::ALL.len() * 3).prop_map(|place| {
+        Kind::ALL
+            .get(place)
+            .map_or(Kind::Purchase, |(kind, _)| *kind)
+    });
+    let authorize = (
+        0u64..30,
+        0u64..8,
+        kind,
+        any_amount(),
+        proptest::option::of(any_amount()),
+        any_keys(),
+    )
+        .prop_map(
+            |(id, card, kind, transaction, billing, (repeat_key, match_keys))| {
+                Action::Authorize(Authorize {
+                    authorization_id: AuthorizationId(id),
+                    card_id: CardId(card),
+                    kind,
+                    amounts: Amounts {
+                        transaction,
+                        billing,
+                    },
+                    repeat_key,
+                    match_keys,
+                    ..Authorize::default()
+                })
+            },
+        );
+    let reverse = (0u64..8, any_amount(), any_keys()).prop_map(
+        |(card, amount, (repeat_key, original_keys))| {
+            Action::Reverse(Reverse {
+                card_id: CardId(card),
+                amount,
+                repeat_key,
+                original_keys,
+                ..Reverse::default()
+            })
+        },
+    );
+    let open_account = (
+        0u64..6,
+        proptest::option::of(0u64..6),
+        0u64..3,
+        any_amount(),
+        any_controls(),
+    )
+        .prop_map(|(id, parent, program, amount, controls)| {
+            Action::OpenAccount(Box::new(OpenAccount {
+                account_id: AccountId(id),
+                parent_id: parent.map(AccountId),
+                program_id: ProgramId(program),
+                currency: amount.currency,
+                name: None,
+                controls,
+            }))
+        });
+    let top_up = (0u64..40, 0u64..4, any_amount()).prop_map(|(id, account, amount)| {
+        Action::TopUp(Box::new(TopUp {
+            top_up_id: TopUpId(id),
+            account_id: AccountId(account),
+            amount,
+            method: "internal".into(),
+            external_reference: None,
+        }))
+    });
+    let open_card = (0u64..8, 0u64..4, any::<u16>(), any_controls()).prop_map(
+        |(id, account, expiry, controls)| {
+            Action::OpenCard(Box::new(OpenCard {
+                card_id: CardId(id),
+                account_id: AccountId(account),
+                card_type: if id % 3 == 0 {
+                    CardType::Physical
+                } else {
+                    CardType::Virtual
+                },
+                first6: 411_111,
+                last4: 1,
+                expiry: Expiry(expiry),
+                links: Default::default(),
+                controls,
+            }))
+        },
+    );
+    let changes = [
+        StatusChange::Activate,
+        StatusChange::Freeze,
+        StatusChange::Unfreeze,
+        StatusChange::Block,
+        StatusChange::Close,
+    ];
+    let status =
+        (0u64..8, proptest::sample::select(changes.to_vec())).prop_map(|(card, change)| {
+            Action::ChangeCardStatus(ChangeCardStatus {
+                card_id: CardId(card),
+                change,
+            })
+        });
+    let change_controls = (0u64..8, any_controls()).prop_map(|(card, controls)| {
+        Action::ChangeCardControls(Box::new(ChangeCardControls {
+            card_id: CardId(card),
+            controls,
+        }))
+    });
+    prop_oneof![
+        12 => authorize, 5 => reverse, 4 => open_account, 6 => top_up, 4 => open_card,
+        1 => status, 2 => change_controls
+    ]
+}
+
+/// Ids are given out once for all trees and keys of messages differ by card, so objects come into
+/// being under ids of their tree. Messages may stray into another tree than their card's.
+fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
+    let named = |id: u64| (if stray { tree + 1 } else { tree }) * 10 + id;
+    let account = |id: AccountId| AccountId(named(id.0));
+    let card = |id: CardId| CardId(named(id.0));
+    let key = |key: RepeatKey| RepeatKey(u128::from(tree) * 10 + key.0);
+    match action {
+        Action::Authorize(mut of) => {
+            of.card_id = card(of.card_id);
+            of.authorization_id.0 += tree * 100;
+            of.repeat_key = key(of.repeat_key);
+            Action::Authorize(of)
+        }
+        Action::Reverse(mut of) => {
+            of.card_id = card(of.card_id);
+            of.repeat_key = key(of.repeat_key);
+            Action::Reverse(of)
+        }
+        Action::OpenAccount(mut of) => {
+            of.account_id.0 += tree * 10;
+            of.parent_id = of.parent_id.map(account);
+            Action::OpenAccount(of)
+        }
+        Action::TopUp(mut of) => {
+            of.account_id = account(of.account_id);
+            of.top_up_id.0 += of.account_id.0 * 100;
+            Action::TopUp(of)
+        }
+        Action::OpenCard(mut of) => {
+            of.card_id.0 += tree * 10;
+            of.account_id = account(of.account_id);
+            Action::OpenCard(of)
+        }
+        Action::ChangeCardStatus(mut of) => {
+            of.card_id = card(of.card_id);
+            Action::ChangeCardStatus(of)
+        }
+        Action::ChangeCardControls(mut of) => {
+            of.card_id = card(of.card_id);
+            Action::ChangeCardControls(of)
+        }
+    }
+}
+
+fn any_settings() -> impl Strategy<Value = EngineSettings> {
+    let retention = || prop_oneof![any::<i64>(), 0i64..100_000, Just(i64::MAX)];
+    (
+        retention(),
+        retention(),
+        retention(),
+        retention(),
+        0u32..9,
+        0u64..9,
+    )
+        .prop_map(
+            |(first, reversal, idempotency, hold, account, shard)| EngineSettings {
+                first_answer_retention_ms: first,
+                reversal_retention_ms: reversal,
+                idempotency_retention_ms: idempotency,
+                hold_expiry_ms: hold,
+                open_holds_per_account_max: account,
+                open_holds_per_shard_max: shard,
+            },
+        )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_that_is_asked_breaks_the_state(
+        first_at in prop_oneof![Just(0i64), 0i64..4_000_000_000_000, any::<i64>()],
+        settings in proptest::option::of(any_settings()),
+        asked in proptest::collection::vec(
+            (0u64..4, 0u8..12, 0i64..90_000_000, any_action()), 1..150
+        ),
+    ) {
+        let mut switch = Switch::with_program(2, limits([limit(2, Window::Day, Some(50_000), None)]));
+        switch.at = Timestamp(first_at);
+        if let Some(settings) = settings {
+            switch.registry(RegistryAction::ChangeSettings(Box::new(settings)));
+        }
+        for (tree, stray, wait_ms, action) in asked {
+            switch.at = switch.at.plus_ms(wait_ms);
+            let root = AccountId(tree * 10);
+            let action = in_tree(action, tree, stray == 0);
+            let command = Command { root, at: switch.at, action: action.clone() };
+            touch(switch.world.shard(root), &command);
+            switch.command(root, action);
+        }
+        for state in &switch.world.shards {
+            for account in &state.accounts {
+                prop_assert!(account.available_minor() >= 0);
+                prop_assert_eq!(account.posted_minor + account.funds_received_minor, 0);
+                let holds = state.holds.values().filter(|hold| hold.account_id == account.id);
+                prop_assert_eq!(holds.map(|hold| hold.amount_minor).sum::<i64>(), account.held_minor);
+            }
+        }
+        let mut bytes = Vec::new();
+        snapshot::write(&switch.world, &mut bytes).unwrap();
+        let restored = snapshot::read(&mut &bytes[..], 3).unwrap();
+        prop_assert_eq!(state_hash(&restored), state_hash(&switch.world));
+    }
+
+    #[test]
+    fn any_bytes_are_a_snapshot_or_an_error(bytes: Vec<u8>, cut in 0usize..4_000, flip in 0usize..4_000) {
+        let _ = snapshot::read(&mut &bytes[..], 1);
+        let mut switch = Switch::new(1);
+        switch.open_account(1, limits([limit(1, Window::Day, Some(5), None)]));
+        switch.top_up(1, 1, 1, usd(100));
+        switch.open_card(NewCard::of(1, 1, 1));
+        switch.command(AccountId(1), Action::Authorize(purchase(1, 1, usd(5), "a")));
+        let mut bytes = Vec::new();
+        snapshot::write(&switch.world, &mut bytes).unwrap();
+        prop_assert!(snapshot::read(&mut &bytes[..cut.min(bytes.len() - 1)], 1).is_err());
+        let place = flip % bytes.len();
+        bytes[place] ^= 0x55;
+        let _ = snapshot::read(&mut &bytes[..], 1);
+    }
+}
+
+#[test]
+fn a_snapshot_of_another_layout_is_refused_with_a_way_out() {
+    let mut bytes = Vec::new();
+    snapshot::write(&Switch::new(1).world, &mut bytes).unwrap();
+    // Length, the header's number, and then its layout.
+    bytes[5] = 99;
+    let error = snapshot::read(&mut &bytes[..], 1).unwrap_err().to_string();
+    assert!(
+        error.contains("layout 99") && error.contains("remove it"),
+        "{error}"
+    );
+}

@@ -1,0 +1,654 @@
+//! Plays the scenarios in `tests/scenarios/*.txt`: what a network or a product asks, line by line,
+//! and after `->` what comes of it. Each scenario runs over one shard and over three, and its records
+//! must fold to the same world again.
+//!
+//! Words after `->` must all be in what came out; the first must be its first. Ids are names. An
+//! authorization's name is its identity: `repeat NAME` sends the same message once more, `reverse
+//! NAME` names it as the original.
+
+mod engine_support;
+
+use cardswitch::engine::command::*;
+use cardswitch::engine::controls::{Controls, Limit, List, ListMode, Window};
+use cardswitch::engine::decide::Outcome;
+use cardswitch::engine::event::*;
+use cardswitch::engine::facts::*;
+use cardswitch::engine::hash::state_hash;
+use cardswitch::engine::ids::*;
+use cardswitch::engine::money::{Currency, Money};
+use cardswitch::engine::reason::DeclineReason;
+use cardswitch::engine::registry::*;
+use cardswitch::engine::time::Expiry;
+use cardswitch::engine::trace::{Detail, TraceStep};
+use engine_support::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Every reason that today's commands can lead to.
+const REACHABLE: &[DeclineReason] = &[
+    DeclineReason::InvalidAmount,
+    DeclineReason::UnsupportedFunction,
+    DeclineReason::DuplicateTransmission,
+    DeclineReason::ReversedBeforeOriginal,
+    DeclineReason::CardNotFound,
+    DeclineReason::UnknownBin,
+    DeclineReason::CardExpired,
+    DeclineReason::CardNotActivated,
+    DeclineReason::CardFrozen,
+    DeclineReason::CardBlocked,
+    DeclineReason::CardClosed,
+    DeclineReason::ExpiryMismatch,
+    DeclineReason::CvvMismatch,
+    DeclineReason::CryptogramInvalid,
+    DeclineReason::PinIncorrect,
+    DeclineReason::InsufficientFunds,
+    DeclineReason::PerTransactionLimitExceeded,
+    DeclineReason::DailyLimitExceeded,
+    DeclineReason::WeeklyLimitExceeded,
+    DeclineReason::MonthlyLimitExceeded,
+    DeclineReason::YearlyLimitExceeded,
+    DeclineReason::LifetimeLimitExceeded,
+    DeclineReason::VelocityCountExceeded,
+    DeclineReason::MccBlocked,
+    DeclineReason::MccNotAllowed,
+    DeclineReason::CountryBlocked,
+    DeclineReason::CountryNotAllowed,
+    DeclineReason::CurrencyBlocked,
+    DeclineReason::CurrencyNotAllowed,
+    DeclineReason::InternalError,
+    DeclineReason::CapacityExceeded,
+];
+
+#[test]
+fn the_scenarios_come_out_as_written() {
+    let mut files: Vec<_> = std::fs::read_dir("tests/scenarios")
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    let (mut wrong, mut reasons, mut checked) = (Vec::new(), BTreeSet::new(), 0);
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for shards in [1, 3] {
+            let mut play = Play::new(shards);
+            for (number, line) in text.lines().enumerate() {
+                if line.starts_with("scenario") {
+                    play.end();
+                    play = Play::new(shards);
+                } else if let Some(found) = play.line(line) {
+                    wrong.push(format!("{}:{}: {found}", file.display(), number + 1));
+                }
+                checked += usize::from(line.contains("->"));
+                reasons.extend(play.reasons.iter().copied());
+            }
+            play.end();
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    assert!(checked > 200, "only {checked} lines were checked");
+    let missing: Vec<_> = REACHABLE.iter().filter(|r| !reasons.contains(r)).collect();
+    assert!(missing.is_empty(), "no scenario ends in {missing:?}");
+    let unlisted: Vec<_> = reasons.iter().filter(|r| !REACHABLE.contains(r)).collect();
+    assert!(unlisted.is_empty(), "not listed as reachable: {unlisted:?}");
+}
+
+/// One scenario under way.
+struct Play {
+    switch: Switch,
+    ids: BTreeMap<String, u64>,
+    roots: BTreeMap<String, u64>,
+    sent: BTreeMap<String, Authorize>,
+    last_trace: Vec<TraceStep>,
+    reasons: BTreeSet<DeclineReason>,
+    next_id: u64,
+}
+
+/// `key=value` words of a line, and those without `=` in order.
+struct Words<'a> {
+    plain: Vec<&'a str>,
+    named: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Words<'a> {
+    fn of(text: &'a str) -> Words<'a> {
+        let (mut plain, mut named) = (Vec::new(), Vec::new());
+        for word in text.split_whitespace() {
+            match word.split_once('=') {
+                Some(pair) => named.push(pair),
+                None => plain.push(word),
+            }
+        }
+        Words { plain, named }
+    }
+
+    fn value(&self, name: &str) -> Option<&'a str> {
+        let found = self.named.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| *value)
+    }
+
+    fn plain(&self, place: usize) -> &'a str {
+        self.plain.get(place).copied().unwrap_or_default()
+    }
+}
+
+impl Play {
+    fn new(shards: usize) -> Play {
+        Play {
+            switch: Switch::new(shards),
+            ids: BTreeMap::new(),
+            roots: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            last_trace: Vec::new(),
+            reasons: BTreeSet::new(),
+            next_id: 1_000,
+        }
+    }
+
+    fn end(&self) {
+        let hash = state_hash(&self.switch.world);
+        for shards in [1, 2, 8] {
+            assert_eq!(state_hash(&self.switch.replayed(shards)), hash);
+        }
+    }
+
+    /// Plays a line; what is wrong with it, if anything.
+    fn line(&mut self, line: &str) -> Option<String> {
+        let line = line.split('#').next().unwrap().trim();
+        if line.is_empty() {
+            return None;
+        }
+        let (asked, expected) = match line.split_once("->") {
+            Some((asked, expected)) => (asked, expected.trim()),
+            None => (line, ""),
+        };
+        let came = self.carry_out(&Words::of(asked), asked);
+        let expected_words: Vec<_> = expected.split_whitespace().collect();
+        let came_words: Vec<_> = came.split_whitespace().collect();
+        let first_differs = expected_words.first() != came_words.first();
+        let missing = expected_words.iter().any(|word| !came_words.contains(word));
+        let wrong = !expected.is_empty() && (first_differs || missing);
+        wrong.then(|| format!("{line}\n    came: {came}"))
+    }
+
+    fn carry_out(&mut self, words: &Words, asked: &str) -> String {
+        match words.plain(0) {
+            "at" => {
+                self.switch.at = time(words.plain(1));
+                "now".into()
+            }
+            "settings" => self.settings(words),
+            "program" => {
+                let (id, controls) = (self.id(words.plain(1)), self.controls(words));
+                match self.switch.program(ProgramId(id), controls) {
+                    RegistryOutcome::Event(_) => "done".into(),
+                    other => format!("{other:?}"),
+                }
+            }
+            "account" => self.account(words),
+            "card" => self.card(words),
+            "controls" => {
+                let (root, card) = self.card_named(words.plain(1));
+                let controls = self.controls(words);
+                told(&self.switch.change_controls(root, card, controls))
+            }
+            "top_up" => {
+                let (name, id) = (
+                    words.plain(1),
+                    self.id(words.value("id").unwrap_or("topup")),
+                );
+                let (root, account) = (self.roots[name], self.ids[name]);
+                told(&self.switch.top_up(id, root, account, money(words.plain(2))))
+            }
+            "balance" => self.balance(words.plain(1)),
+            "authorize" => self.authorize(words),
+            "repeat" => self.repeat(words),
+            "reverse" => self.reverse(words),
+            "trace" => self.trace(asked),
+            change => self.change_status(change, words.plain(1)),
+        }
+    }
+
+    fn settings(&mut self, words: &Words) -> String {
+        let mut settings = self.switch.world.registry.view.settings.clone();
+        for (name, value) in &words.named {
+            let number: i64 = value.parse().unwrap();
+            match *name {
+                "open_holds_per_account" => settings.open_holds_per_account_max = number as u32,
+                "open_holds_per_shard" => settings.open_holds_per_shard_max = number as u64,
+                "first_answer_minutes" => settings.first_answer_retention_ms = number * 60_000,
+                other => panic!("no setting {other}"),
+            }
+        }
+        self.switch
+            .registry(RegistryAction::ChangeSettings(Box::new(settings)));
+        "done".into()
+    }
+
+    fn account(&mut self, words: &Words) -> String {
+        let name = words.plain(1);
+        let id = self.id(name);
+        let parent = words.value("parent");
+        let root = parent.map_or(id, |parent| self.roots[parent]);
+        let controls = self.controls(words);
+        let open = OpenAccount {
+            account_id: AccountId(id),
+            parent_id: parent.map(|parent| AccountId(self.ids[parent])),
+            program_id: words
+                .value("program")
+                .map_or(PROGRAM, |program| ProgramId(self.ids[program])),
+            currency: words.value("currency").map_or(USD, currency),
+            name: None,
+            controls,
+        };
+        let action = Action::OpenAccount(Box::new(open));
+        let outcome = self.switch.command(AccountId(root), action);
+        self.roots.insert(name.into(), root);
+        if let Some(posted) = words.value("posted") {
+            let top_up = self.fresh();
+            self.switch.top_up(top_up, root, id, money(posted));
+        }
+        told(&outcome)
+    }
+
+    fn card(&mut self, words: &Words) -> String {
+        let account = words.value("account").expect("a card has an account");
+        let (root, account) = (self.roots[account], self.ids[account]);
+        let mut card = NewCard::of(self.id(words.plain(1)), root, account);
+        self.roots.insert(words.plain(1).into(), root);
+        if words.value("type") == Some("physical") {
+            card.card_type = CardType::Physical;
+        }
+        if let Some(text) = words.value("expires") {
+            card.expiry = expiry(text);
+        }
+        card.controls = self.controls(words);
+        told(&self.switch.open_card(card))
+    }
+
+    fn change_status(&mut self, change: &str, card: &str) -> String {
+        let change = match change {
+            "activate" => StatusChange::Activate,
+            "freeze" => StatusChange::Freeze,
+            "unfreeze" => StatusChange::Unfreeze,
+            "block" => StatusChange::Block,
+            "close" => StatusChange::Close,
+            other => panic!("no such word: {other}"),
+        };
+        let (root, card) = self.card_named(card);
+        told(&self.switch.change_status(root, card, change))
+    }
+
+    fn balance(&self, account: &str) -> String {
+        let (root, id) = (self.roots[account], self.ids[account]);
+        let account = self.switch.world.shard(AccountId(root));
+        let account = account.account(AccountId(id)).unwrap();
+        format!(
+            "is posted={} held={} available={} open_holds={}",
+            decimal(account.posted_minor),
+            decimal(account.held_minor),
+            decimal(account.available_minor()),
+            account.open_holds
+        )
+    }
+
+    fn authorize(&mut self, words: &Words) -> String {
+        let name = match words.plain(1) {
+            "" => format!("unnamed {}", self.fresh()),
+            name => name.to_owned(),
+        };
+        let amount = money(words.value("amount").expect("an amount"));
+        let (root, card) = self.card_named(words.value("card").unwrap_or_default());
+        let mut authorize = purchase(self.fresh(), card, amount, &name);
+        for (key, value) in &words.named {
+            set(&mut authorize, key, value);
+        }
+        if let Some(id) = words.value("id") {
+            authorize.authorization_id = AuthorizationId(self.id(id));
+        }
+        self.sent.insert(name, authorize.clone());
+        match words.value("bin") {
+            None => self.send(root, authorize),
+            Some(bin) => self.send_unknown(authorize, bin == "known"),
+        }
+    }
+
+    fn repeat(&mut self, words: &Words) -> String {
+        let mut authorize = self.sent[words.plain(1)].clone();
+        authorize.authorization_id = AuthorizationId(self.fresh());
+        for (key, value) in &words.named {
+            set(&mut authorize, key, value);
+        }
+        if let Some(bin) = words.value("bin") {
+            return self.send_unknown(authorize, bin == "known");
+        }
+        let root = self.root_of_card(authorize.card_id);
+        self.send(root, authorize)
+    }
+
+    fn send(&mut self, root: u64, authorize: Authorize) -> String {
+        let action = Action::Authorize(authorize);
+        match self.switch.command(AccountId(root), action) {
+            Outcome::Event(Event::Authorized(authorized)) => self.authorized(&authorized),
+            Outcome::FirstAnswer(answer) => first_answer(&answer),
+            other => told(&other),
+        }
+    }
+
+    fn send_unknown(&mut self, authorize: Authorize, bin_known: bool) -> String {
+        let action = RegistryAction::AuthorizeUnknownCard {
+            authorize,
+            bin_known,
+        };
+        match self.switch.registry(action) {
+            RegistryOutcome::Event(RegistryEvent::Authorized(authorized)) => {
+                self.authorized(&authorized)
+            }
+            RegistryOutcome::FirstAnswer(answer) => first_answer(&answer),
+            other => format!("{other:?}"),
+        }
+    }
+
+    fn authorized(&mut self, authorized: &Authorized) -> String {
+        self.last_trace = authorized.trace.steps().collect();
+        let available = decimal(authorized.available_minor);
+        match &authorized.decision {
+            Decision::Approved { .. } => {
+                let hold = authorized.hold.as_ref().map_or(0, |hold| hold.amount_minor);
+                format!("approved hold={} available={available}", decimal(hold))
+            }
+            Decision::Declined(decline) => {
+                assert_eq!(authorized.hold, None);
+                self.reasons.insert(decline.reason);
+                let rule = match decline.rule {
+                    Some(RuleId::Limit(id)) => format!(" rule={}", self.name_of(id.0)),
+                    Some(RuleId::Control(id)) => format!(" rule={}", self.name_of(id.0)),
+                    None => String::new(),
+                };
+                let (reason, step) = (decline.reason.name(), decline.step.name());
+                format!("declined {reason} step={step} available={available}{rule}")
+            }
+        }
+    }
+
+    fn reverse(&mut self, words: &Words) -> String {
+        let original = words.plain(1);
+        let sent = self.sent.get(original);
+        let amount = words.value("amount").map(money);
+        let amount = amount.or(sent.map(|sent| sent.amounts.transaction));
+        let card = words.value("card").map(|card| self.ids[card]);
+        let card = card.or(sent.map(|sent| sent.card_id.0)).expect("a card");
+        let name = words.value("as").unwrap_or(original);
+        let id = self.fresh();
+        let mut reverse = reversal(id, card, amount.expect("an amount"), name, original);
+        if let Some(keys) = words.value("keys") {
+            reverse.original_keys = keys.split(',').map(match_key).collect();
+        }
+        let root = match words.value("tree") {
+            Some(account) => self.roots[account],
+            None => self.root_of_card(CardId(card)),
+        };
+        match self
+            .switch
+            .command(AccountId(root), Action::Reverse(reverse))
+        {
+            Outcome::Event(Event::Reversed(reversed)) => match reversed.outcome {
+                ReversalOutcome::Released { amount_minor, .. } => {
+                    format!("released {}", decimal(amount_minor))
+                }
+                ReversalOutcome::OriginalUnknown => "original_unknown".into(),
+                ReversalOutcome::AlreadyReversed => "already_reversed".into(),
+                ReversalOutcome::Duplicate => "duplicate".into(),
+            },
+            Outcome::FirstAnswer(answer) => first_answer(&answer),
+            other => told(&other),
+        }
+    }
+
+    /// `trace STEP word word …`: a step of the last decision with all these words.
+    fn trace(&self, asked: &str) -> String {
+        let wanted: Vec<_> = asked.split_whitespace().skip(1).collect();
+        let shown: Vec<_> = self
+            .last_trace
+            .iter()
+            .map(|step| self.shown(step))
+            .collect();
+        let has = |step: &&String| {
+            let words: Vec<_> = step.split_whitespace().collect();
+            words.first() == wanted.first() && wanted.iter().all(|word| words.contains(word))
+        };
+        match shown.iter().find(has) {
+            Some(_) => "found".into(),
+            None => panic!("{asked}\nthe trace has\n    {}", shown.join("\n    ")),
+        }
+    }
+
+    fn shown(&self, step: &TraceStep) -> String {
+        let head = format!("{} {}", step.step.name(), step.result.name());
+        let detail = match step.detail {
+            Detail::None => String::new(),
+            Detail::Balance {
+                available_minor,
+                requested_minor,
+            } => {
+                let (available, requested) = (decimal(available_minor), decimal(requested_minor));
+                format!("available={available} requested={requested}")
+            }
+            Detail::LimitAmount {
+                scope,
+                limit_id,
+                allowed_minor,
+                used_minor,
+                requested_minor,
+                resets,
+            } => format!(
+                "scope={} limit={} allowed={} used={} requested={} left={} resets_at={}",
+                scope.name(),
+                self.name_of(limit_id.0),
+                decimal(allowed_minor),
+                decimal(used_minor),
+                decimal(requested_minor),
+                decimal((allowed_minor - used_minor).max(0)),
+                resets
+                    .resets_at()
+                    .map_or("never".into(), |at| at.to_string()),
+            ),
+            Detail::LimitCount {
+                scope,
+                limit_id,
+                allowed,
+                used,
+                resets,
+            } => format!(
+                "scope={} limit={} allowed={allowed} used={used} left={} resets_at={}",
+                scope.name(),
+                self.name_of(limit_id.0),
+                allowed.saturating_sub(used),
+                resets
+                    .resets_at()
+                    .map_or("never".into(), |at| at.to_string()),
+            ),
+            Detail::List {
+                scope,
+                control_id,
+                value,
+            } => {
+                let list = self.name_of(control_id.0);
+                format!("scope={} list={list} value={value}", scope.name())
+            }
+            Detail::Expiry { card, message } => format!("card={card} message={message}"),
+            Detail::Capacity { open, allowed } => format!("open={open} allowed={allowed}"),
+        };
+        format!("{head} {detail}")
+    }
+
+    /// `limit.NAME=day:50.00/3@Zone[5411,5812]` (amount, count, zone and MCCs all optional), and
+    /// `mcc.block=`, `country.allow=`, `currency.block=` and the like with lists.
+    fn controls(&mut self, words: &Words) -> Controls {
+        let mut controls = Controls::default();
+        for (key, value) in &words.named {
+            let (kind, rest) = key.split_once('.').unwrap_or((key, "limit"));
+            let mode = match rest {
+                "allow" => ListMode::Allow,
+                _ => ListMode::Block,
+            };
+            let values = value.split(',');
+            let id = ControlId(match kind {
+                "mcc" | "country" | "currency" if key.contains('.') => {
+                    self.id(&format!("{}.{key}", words.plain(1)))
+                }
+                _ => 0,
+            });
+            match kind {
+                "limit" => {
+                    let name = if *key == "limit" { value } else { &rest };
+                    let id = LimitId(self.id(name));
+                    controls.limits.push(parse_limit(id, value));
+                }
+                "mcc" => {
+                    let codes = values.map(|code| code.parse().unwrap()).collect();
+                    controls.mcc = Some(List::new(id, mode, codes));
+                }
+                "country" => {
+                    let codes = values.map(|code| Country::from_alpha2(code).unwrap());
+                    controls.countries = Some(List::new(id, mode, codes.collect()));
+                }
+                "currency" if key.contains('.') => {
+                    let codes = values.map(currency).collect();
+                    controls.currencies = Some(List::new(id, mode, codes));
+                }
+                _ => {}
+            }
+        }
+        controls
+    }
+
+    fn fresh(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    fn id(&mut self, name: &str) -> u64 {
+        if let Some(id) = self.ids.get(name) {
+            return *id;
+        }
+        let id = self.fresh();
+        self.ids.insert(name.to_owned(), id);
+        id
+    }
+
+    fn name_of(&self, id: u64) -> &str {
+        let found = self.ids.iter().find(|(_, known)| **known == id);
+        found.map_or("?", |(name, _)| name)
+    }
+
+    /// The root and the id of a card; of one that was never issued, another tree's.
+    fn card_named(&self, name: &str) -> (u64, u64) {
+        let root = self.roots.get(name).copied().unwrap_or(77);
+        (root, self.ids.get(name).copied().unwrap_or(99))
+    }
+
+    fn root_of_card(&self, id: CardId) -> u64 {
+        let name = self.name_of(id.0);
+        self.roots.get(name).copied().unwrap_or(77)
+    }
+}
+
+fn set(authorize: &mut Authorize, key: &str, value: &str) {
+    let check = |value: &str| match value {
+        "match" => Check::Match,
+        "mismatch" => Check::Mismatch,
+        _ => Check::Absent,
+    };
+    match key {
+        "amount" => authorize.amounts.transaction = money(value),
+        "billing" => authorize.amounts.billing = Some(money(value)),
+        "mcc" => authorize.merchant.mcc = value.parse().unwrap(),
+        "country" => {
+            authorize.merchant.country = Country::from_alpha2(value).unwrap_or(Country::UNKNOWN)
+        }
+        "kind" => authorize.kind = Kind::from_name(value).unwrap(),
+        "cvv" => authorize.verification.cvv = check(value),
+        "pin" => authorize.verification.pin = check(value),
+        "cryptogram" => authorize.verification.cryptogram = check(value),
+        "expiry" => authorize.verification.expiry = Some(expiry(value)),
+        "rrn" => authorize.match_keys.push(match_key(value)),
+        "card" | "id" | "bin" => {}
+        other => panic!("an authorization has no {other}"),
+    }
+}
+
+fn told(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Event(_) => "done".into(),
+        Outcome::AlreadyDone => "already_done".into(),
+        Outcome::Refused(refusal) => format!("refused {refusal}"),
+        Outcome::FirstAnswer(answer) => first_answer(answer),
+    }
+}
+
+fn first_answer(answer: &Answer) -> String {
+    match answer {
+        Answer::Authorization { result, .. } => match result {
+            AnswerResult::Approved { .. } => "first_answer approved".into(),
+            AnswerResult::Declined(reason) => format!("first_answer declined {}", reason.name()),
+        },
+        Answer::Reversal { result, .. } => match result {
+            ReversalResult::Accepted => "first_answer accepted".into(),
+            ReversalResult::OriginalUnknown => "first_answer original_unknown".into(),
+            ReversalResult::Duplicate => "first_answer duplicate".into(),
+        },
+    }
+}
+
+fn parse_limit(id: LimitId, text: &str) -> Limit {
+    let (text, mccs) = text.split_once('[').unwrap_or((text, ""));
+    let mccs = mccs
+        .trim_end_matches(']')
+        .split(',')
+        .filter(|c| !c.is_empty());
+    let (text, zone) = text.split_once('@').unwrap_or((text, "UTC"));
+    let (window, amounts) = text.split_once(':').expect("a window, a colon and a bound");
+    let (amount, count) = amounts.split_once('/').unwrap_or((amounts, ""));
+    Limit {
+        id,
+        window: Window::from_name(window).unwrap_or_else(|| panic!("no window {window}")),
+        amount_minor: (!amount.is_empty()).then(|| money(amount).amount_minor),
+        count: (!count.is_empty()).then(|| count.parse().unwrap()),
+        time_zone: zone.into(),
+        mcc_filter: mccs.map(|code| code.parse().unwrap()).collect(),
+    }
+}
+
+fn expiry(text: &str) -> Expiry {
+    let (year, month) = text.split_once('-').expect("YYYY-MM");
+    Expiry::new(year.parse().unwrap(), month.parse().unwrap()).unwrap()
+}
+
+fn currency(letters: &str) -> Currency {
+    Currency::from_alpha(letters).unwrap_or_else(|| panic!("no currency {letters}"))
+}
+
+/// `50.00`, in US dollars, or `50.00EUR`.
+fn money(text: &str) -> Money {
+    let letters = text.trim_start_matches(|c: char| !c.is_ascii_alphabetic());
+    let number = &text[..text.len() - letters.len()];
+    let currency = if letters.is_empty() {
+        USD
+    } else {
+        currency(letters)
+    };
+    let exponent = usize::from(currency.exponent());
+    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+    let digits = format!("{whole}{part:0<exponent$}");
+    Money {
+        amount_minor: digits
+            .parse()
+            .unwrap_or_else(|_| panic!("no amount: {text}")),
+        currency,
+    }
+}
+
+fn decimal(amount_minor: i64) -> String {
+    let sign = if amount_minor < 0 { "-" } else { "" };
+    let amount = amount_minor.unsigned_abs();
+    format!("{sign}{}.{:02}", amount / 100, amount % 100)
+}

@@ -1,0 +1,273 @@
+//! A world with one program, driven command by command as shards and registry would, with every
+//! record kept. What is tested does not live here.
+#![allow(dead_code)]
+
+use arrayvec::ArrayString;
+use cardswitch::engine::command::*;
+use cardswitch::engine::controls::{Controls, Limit, Window};
+use cardswitch::engine::decide::{Outcome, decide};
+use cardswitch::engine::facts::*;
+use cardswitch::engine::ids::*;
+use cardswitch::engine::money::{Currency, Money};
+use cardswitch::engine::record::{self, Record};
+use cardswitch::engine::registry::*;
+use cardswitch::engine::registry_decide;
+use cardswitch::engine::time::{Expiry, Timestamp};
+use cardswitch::engine::world::{World, open_card_of};
+use siphasher::sip128::{Hasher128, SipHasher13};
+use std::hash::Hasher;
+
+pub const USD: Currency = Currency(840);
+pub const PROGRAM: ProgramId = ProgramId(1);
+
+pub fn usd(amount_minor: i64) -> Money {
+    Money {
+        amount_minor,
+        currency: USD,
+    }
+}
+
+pub fn time(text: &str) -> Timestamp {
+    let parsed: jiff::Timestamp = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
+    Timestamp(parsed.as_millisecond())
+}
+
+/// As the network side makes keys: a hash of the fields that name a message.
+pub fn key_of(text: &str) -> u128 {
+    let mut hasher = SipHasher13::new();
+    hasher.write(text.as_bytes());
+    hasher.finish128().as_u128()
+}
+
+pub fn match_key(text: &str) -> MatchKey {
+    MatchKey(key_of(text) as u64)
+}
+
+pub struct Switch {
+    pub world: World,
+    pub at: Timestamp,
+    pub records: Vec<Vec<u8>>,
+}
+
+impl Switch {
+    /// A world with program 1 in US dollars.
+    pub fn new(shards: usize) -> Switch {
+        Switch::with_program(shards, Controls::default())
+    }
+
+    pub fn with_program(shards: usize, controls: Controls) -> Switch {
+        let mut switch = Switch {
+            world: World::new(shards),
+            at: time("2026-11-24T10:00:00Z"),
+            records: Vec::new(),
+        };
+        switch.program(PROGRAM, controls);
+        switch
+    }
+
+    pub fn program(&mut self, id: ProgramId, controls: Controls) -> RegistryOutcome {
+        self.registry(RegistryAction::CreateProgram(Box::new(Program {
+            id,
+            name: "Ads".into(),
+            network: "visa".into(),
+            bin: ArrayString::from("411111").unwrap(),
+            currency: USD,
+            controls,
+            created_at: self.at,
+        })))
+    }
+
+    pub fn registry(&mut self, action: RegistryAction) -> RegistryOutcome {
+        let at = self.at.max(self.world.registry.now);
+        let command = RegistryCommand { at, action };
+        let outcome = registry_decide::decide(&self.world.registry, &command);
+        if let RegistryOutcome::Event(event) = &outcome {
+            let mut bytes = Vec::new();
+            record::write_registry(&mut bytes, &command, event);
+            self.journal(bytes);
+        }
+        outcome
+    }
+
+    /// Decides a command for the tree of `root`; its event is journalled and applied.
+    pub fn command(&mut self, root: AccountId, action: Action) -> Outcome {
+        let at = self.at;
+        let command = Command { root, at, action };
+        let outcome = decide(self.world.shard(root), &command);
+        if let Outcome::Event(event) = &outcome {
+            let mut bytes = Vec::new();
+            record::write_shard(&mut bytes, &command, event);
+            self.journal(bytes);
+        }
+        outcome
+    }
+
+    /// What is applied is what was written, so that every test is one of the record format too.
+    fn journal(&mut self, bytes: Vec<u8>) {
+        let record: Record = record::read(&bytes).unwrap();
+        self.world.apply(&record);
+        self.records.push(bytes);
+    }
+
+    pub fn open_account(&mut self, id: u64, controls: Controls) -> Outcome {
+        self.open_sub_account(id, id, None, controls)
+    }
+
+    pub fn open_sub_account(
+        &mut self,
+        id: u64,
+        root: u64,
+        parent: Option<u64>,
+        controls: Controls,
+    ) -> Outcome {
+        let open = OpenAccount {
+            account_id: AccountId(id),
+            parent_id: parent.map(AccountId),
+            program_id: PROGRAM,
+            currency: USD,
+            name: None,
+            controls,
+        };
+        self.command(AccountId(root), Action::OpenAccount(Box::new(open)))
+    }
+
+    pub fn top_up(&mut self, id: u64, root: u64, account: u64, amount: Money) -> Outcome {
+        let top_up = TopUp {
+            top_up_id: TopUpId(id),
+            account_id: AccountId(account),
+            amount,
+            method: "internal".into(),
+            external_reference: None,
+        };
+        self.command(AccountId(root), Action::TopUp(Box::new(top_up)))
+    }
+
+    /// Issues a card and opens it in its shard.
+    pub fn open_card(&mut self, card: NewCard) -> Outcome {
+        let issue = IssueCard {
+            card_id: CardId(card.id),
+            root: AccountId(card.root),
+            account_id: AccountId(card.account),
+            program_id: PROGRAM,
+            card_type: card.card_type,
+            pan_hash: key_of(&format!("pan of {}", card.id)),
+            sealed_pan: SealedPan::from_iter([7u8; 40]),
+            first6: 411_111,
+            last4: (card.id % 10_000) as u16,
+            expiry: card.expiry,
+            links: card.links,
+            controls: card.controls,
+        };
+        let outcome = self.registry(RegistryAction::IssueCard(Box::new(issue.clone())));
+        let RegistryOutcome::Event(event) = outcome else {
+            panic!("card {} was not issued: {outcome:?}", card.id);
+        };
+        let pending = open_card_of(&issue, &event).unwrap();
+        self.command(pending.root, Action::OpenCard(Box::new(pending.open)))
+    }
+
+    pub fn change_status(&mut self, root: u64, card: u64, change: StatusChange) -> Outcome {
+        let card_id = CardId(card);
+        let change = ChangeCardStatus { card_id, change };
+        self.command(AccountId(root), Action::ChangeCardStatus(change))
+    }
+
+    pub fn change_controls(&mut self, root: u64, card: u64, controls: Controls) -> Outcome {
+        let card_id = CardId(card);
+        let change = ChangeCardControls { card_id, controls };
+        self.command(
+            AccountId(root),
+            Action::ChangeCardControls(Box::new(change)),
+        )
+    }
+
+    /// The world as the records so far make it, over so many shards.
+    pub fn replayed(&self, shards: usize) -> World {
+        fold(World::new(shards), &self.records)
+    }
+}
+
+pub fn fold(mut world: World, records: &[Vec<u8>]) -> World {
+    for bytes in records {
+        world.apply(&record::read(bytes).unwrap());
+    }
+    world
+}
+
+pub struct NewCard {
+    pub id: u64,
+    pub root: u64,
+    pub account: u64,
+    pub card_type: CardType,
+    pub expiry: Expiry,
+    pub links: smallvec::SmallVec<[LinkKey; 2]>,
+    pub controls: Controls,
+}
+
+impl NewCard {
+    pub fn of(id: u64, root: u64, account: u64) -> NewCard {
+        NewCard {
+            id,
+            root,
+            account,
+            card_type: CardType::Virtual,
+            expiry: Expiry::new(2029, 12).unwrap(),
+            links: Default::default(),
+            controls: Controls::default(),
+        }
+    }
+}
+
+/// A purchase; `name` is its identity, by which repeats and reversals know it.
+pub fn purchase(id: u64, card: u64, amount: Money, name: &str) -> Authorize {
+    Authorize {
+        authorization_id: AuthorizationId(id),
+        card_id: CardId(card),
+        amounts: Amounts {
+            transaction: amount,
+            billing: None,
+        },
+        merchant: Merchant {
+            id: ArrayString::from("MERCHANT1").unwrap(),
+            name: ArrayString::from("EXAMPLE STORE").unwrap(),
+            city: ArrayString::from("NEW YORK").unwrap(),
+            country: Country(*b"US"),
+            country_is_acquirers: false,
+            mcc: 5411,
+        },
+        entry_mode: EntryMode::Ecommerce,
+        repeat_key: RepeatKey(key_of(&format!("request {name}"))),
+        match_keys: MatchKeys::from_iter([match_key(name)]),
+        ..Authorize::default()
+    }
+}
+
+/// A reversal of the message `original`; `name` is its own identity.
+pub fn reversal(id: u64, card: u64, amount: Money, name: &str, original: &str) -> Reverse {
+    Reverse {
+        reversal_id: ReversalId(id),
+        card_id: CardId(card),
+        amount,
+        reference: NetworkReference::default(),
+        repeat_key: RepeatKey(key_of(&format!("reversal {name}"))),
+        original_keys: MatchKeys::from_iter([match_key(original)]),
+    }
+}
+
+pub fn limit(id: u64, window: Window, amount_minor: Option<i64>, count: Option<u32>) -> Limit {
+    Limit {
+        id: LimitId(id),
+        window,
+        amount_minor,
+        count,
+        time_zone: "UTC".into(),
+        mcc_filter: Vec::new(),
+    }
+}
+
+pub fn limits(limits: impl IntoIterator<Item = Limit>) -> Controls {
+    Controls {
+        limits: limits.into_iter().collect(),
+        ..Controls::default()
+    }
+}

@@ -1,0 +1,133 @@
+//! Keeps the README's commands and the commented configuration true.
+
+use cardswitch::cli::Cli;
+use cardswitch::config::Config;
+use clap::Parser;
+use std::path::Path;
+use std::process::Command;
+
+/// Commands that stand in ```sh blocks, one a line.
+fn commands(markdown: &str) -> Vec<String> {
+    let (mut inside, mut found) = (false, Vec::new());
+    for line in markdown.lines() {
+        match line {
+            "```sh" => inside = true,
+            "```" => inside = false,
+            line if inside => found.push(line.to_owned()),
+            _ => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn every_command_of_the_readme_is_one_that_the_programs_take() {
+    let readme = std::fs::read_to_string("README.md").unwrap();
+    let mut seen = 0;
+    for command in commands(&readme) {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        match words.as_slice() {
+            ["cargo", "test"] | ["cargo", "build", "--release", "--bins"] | ["export", _] => {}
+            ["cargo", "run", "--release", "--", rest @ ..]
+            | ["./target/release/cardswitch", rest @ ..] => {
+                seen += 1;
+                if let Err(error) = Cli::try_parse_from(["cardswitch"].iter().chain(rest)) {
+                    panic!("README.md: `{command}`: {error}");
+                }
+            }
+            ["./target/release/cardsim", rest @ ..] => {
+                seen += 1;
+                let status = Command::new(env!("CARGO_BIN_EXE_cardsim"))
+                    .args(rest)
+                    .output()
+                    .unwrap()
+                    .status;
+                assert!(status.success(), "README.md: `{command}`: {status}");
+            }
+            _ => panic!("README.md: nobody checks `{command}`: teach this test"),
+        }
+    }
+    assert!(seen >= 5, "the README has lost its commands");
+}
+
+#[test]
+fn the_described_message_of_the_readme_describes() {
+    let readme = std::fs::read_to_string("README.md").unwrap();
+    let described = commands(&readme)
+        .into_iter()
+        .find(|command| command.contains(" describe "))
+        .unwrap();
+    let message = described.split_whitespace().last().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_cardswitch"))
+        .args(["describe", message])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains("0800"), "{text}");
+}
+
+#[test]
+fn every_subcommand_has_help_with_an_example() {
+    for words in [
+        &["demo"][..],
+        &["serve"],
+        &["check"],
+        &["describe"],
+        &["journal", "verify"],
+        &["journal", "dump"],
+        &["report", "settlement"],
+        &["store", "rebuild"],
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_cardswitch"))
+            .args(words)
+            .arg("--help")
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            output.status.success() && text.contains("Example"),
+            "{words:?}: {text}"
+        );
+    }
+}
+
+#[test]
+fn the_commented_configuration_has_every_key_with_its_default() {
+    let text = std::fs::read_to_string("config/cardswitch.toml").unwrap();
+    let parse = |text: &str| {
+        Config::parse(
+            Path::new("config/cardswitch.toml"),
+            text,
+            std::iter::empty(),
+        )
+        .unwrap()
+    };
+    let commented = format!("{:#?}", parse(&text));
+    let defaults = format!(
+        "{:#?}",
+        parse("[[network]]\nname = \"visa\"\nlisten = \"127.0.0.1:8583\"")
+    );
+    assert_eq!(
+        commented, defaults,
+        "a value in the file is not the default"
+    );
+    for line in defaults.lines() {
+        let Some((key, _)) = line.trim().split_once(": ") else {
+            continue;
+        };
+        // What is no key: a setting that a section computes, or one that no file may set.
+        if ["must_exist"].contains(&key) {
+            continue;
+        }
+        let known = [
+            format!("{key} ="),
+            format!("# {key} ="),
+            format!("[{key}]"),
+            format!("[[{key}]]"),
+        ];
+        let found = text
+            .lines()
+            .any(|line| known.iter().any(|known| line.starts_with(known.as_str())));
+        assert!(found, "config/cardswitch.toml does not explain `{key}`");
+    }
+}

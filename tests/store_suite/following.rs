@@ -1,0 +1,247 @@
+//! The follower: catches up, says how far it is, survives faults and a database that goes away.
+
+use crate::cluster::{self, DEADLINE};
+use crate::fixture::{Fixture, JOURNAL, MemoryJournal, expected_dump, project};
+use crate::on_both;
+use crate::projecting::history;
+use cardswitch::engine::record::{self, Record};
+use cardswitch::journal::{Journal, MemoryStorage, RecordBatch, Settings};
+use cardswitch::store::follow::{FollowSettings, run};
+use cardswitch::store::lag::{FollowState, ProjectionLag};
+use cardswitch::store::projection::BatchStep;
+use cardswitch::store::query::AuthorizationFilter;
+use cardswitch::store::{JournalSource, StoreError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+on_both! {
+    the_follower_catches_up_and_keeps_up,
+    faults_at_every_step_lose_and_double_nothing,
+    what_trying_again_cannot_help_ends_the_follower,
+    it_follows_a_running_journal,
+}
+
+fn settings() -> FollowSettings {
+    FollowSettings {
+        batch_max: 64,
+        gather: Duration::from_millis(1),
+        wait: Duration::from_millis(20),
+        retry_min: Duration::from_millis(1),
+        retry_max: Duration::from_millis(20),
+        fault: None,
+    }
+}
+
+struct Following {
+    lag: Arc<ProjectionLag>,
+    shutdown: CancellationToken,
+    task: JoinHandle<Result<(), StoreError>>,
+}
+
+impl Following {
+    async fn begin(
+        fixture: &Fixture,
+        journal: impl cardswitch::store::follow::RecordSource,
+        settings: FollowSettings,
+    ) -> Following {
+        let lag = Arc::new(ProjectionLag::default());
+        let shutdown = CancellationToken::new();
+        let store = fixture.store().await;
+        let followed = run(journal, store, settings, lag.clone(), shutdown.clone());
+        let task = tokio::spawn(followed);
+        Following {
+            lag,
+            shutdown,
+            task,
+        }
+    }
+
+    async fn reach(&self, sequence: u64) {
+        assert!(
+            self.lag.reached(sequence, DEADLINE).await,
+            "record {sequence} was not reached: {:?} at {}",
+            self.lag.state(),
+            self.lag.projected_through()
+        );
+    }
+
+    async fn end(self) -> Result<(), StoreError> {
+        self.shutdown.cancel();
+        self.task.await.unwrap()
+    }
+}
+
+async fn the_follower_catches_up_and_keeps_up(fixture: Fixture) {
+    let history = history(11, 900);
+    let (early, late) = history.records.split_at(500);
+    let journal = MemoryJournal::new(early);
+    let following = Following::begin(&fixture, journal.clone(), settings()).await;
+    following.reach(500).await;
+    assert_eq!(following.lag.state(), FollowState::Following);
+    for records in late.chunks(3) {
+        journal.append(records);
+        tokio::task::yield_now().await;
+    }
+    following.reach(history.last()).await;
+    assert_eq!(
+        (following.lag.behind_records(), following.lag.behind_ms()),
+        (0, 0)
+    );
+    let lag = following.lag.clone();
+    following.end().await.unwrap();
+    assert_eq!(lag.state(), FollowState::Stopped);
+    assert_eq!(
+        fixture.dump().await,
+        expected_dump(&fixture, &history.records).await
+    );
+}
+
+async fn faults_at_every_step_lose_and_double_nothing(fixture: Fixture) {
+    let history = history(12, 900);
+    let struck = Arc::new(Mutex::new(Vec::new()));
+    let (mut settings, noted) = (settings(), struck.clone());
+    settings.batch_max = 16;
+    let visits = AtomicU64::new(1);
+    settings.fault = Some(Arc::new(move |step| {
+        // One visit in ten or so, without a pattern (splitmix64's finaliser).
+        let mut mixed = visits.fetch_add(1, Ordering::SeqCst);
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let strikes = (mixed ^ mixed >> 31) % 10 == 0;
+        if strikes {
+            noted.lock().unwrap().push(step);
+        }
+        strikes
+    }));
+    let journal = MemoryJournal::new(&history.records);
+    let following = Following::begin(&fixture, journal, settings).await;
+    following.reach(history.last()).await;
+    following.end().await.unwrap();
+    for step in BatchStep::ALL {
+        let struck = struck.lock().unwrap();
+        assert!(struck.contains(step), "nothing died at {step:?}");
+    }
+    assert_eq!(
+        fixture.dump().await,
+        expected_dump(&fixture, &history.records).await
+    );
+}
+
+async fn what_trying_again_cannot_help_ends_the_follower(fixture: Fixture) {
+    let history = history(13, 50);
+    project(&fixture.store().await, &history.records, 100).await;
+    let mut other = MemoryJournal::new(&history.records);
+    other.id = JOURNAL + 1;
+    let following = Following::begin(&fixture, other, settings()).await;
+    let lag = following.lag.clone();
+    let ended = following.task.await.unwrap().unwrap_err();
+    assert!(matches!(ended, StoreError::OtherJournal { .. }), "{ended}");
+    assert_eq!(lag.state(), FollowState::Failed);
+    let shorter = MemoryJournal::new(&history.records[..10]);
+    let following = Following::begin(&fixture, shorter, settings()).await;
+    let ended = following.task.await.unwrap().unwrap_err();
+    assert!(
+        matches!(ended, StoreError::AheadOfJournal { .. }),
+        "{ended}"
+    );
+}
+
+fn append(handle: &cardswitch::journal::Handle, records: &[(u64, Record)]) {
+    let mut batch = RecordBatch::new();
+    for (_, record) in records {
+        let mut bytes = Vec::new();
+        match record {
+            Record::Shard { command, event, .. } => {
+                record::write_shard(&mut bytes, command, event);
+            }
+            Record::Registry { command, event, .. } => {
+                record::write_registry(&mut bytes, command, event);
+            }
+        }
+        batch.push(&bytes);
+    }
+    handle.append(&mut batch, Box::new(|_| {})).unwrap();
+}
+
+async fn it_follows_a_running_journal(fixture: Fixture) {
+    let history = history(14, 600);
+    let opened = Journal::open(MemoryStorage::new(), &Settings::default(), JOURNAL);
+    let (journal, _) = opened.unwrap();
+    let journal = journal.start(Box::new(|error| panic!("{error}"))).unwrap();
+    let handle = journal.handle();
+    append(&handle, &history.records[..200]);
+    let source = JournalSource::new(handle.clone());
+    let following = Following::begin(&fixture, source, settings()).await;
+    for records in history.records[200..].chunks(17) {
+        append(&handle, records);
+        tokio::task::yield_now().await;
+    }
+    following.reach(history.last()).await;
+    following.end().await.unwrap();
+    assert_eq!(
+        fixture.dump().await,
+        expected_dump(&fixture, &history.records).await
+    );
+    // Taken up again in the middle, with nothing new, and then with one record more.
+    let source = JournalSource::new(handle.clone());
+    let following = Following::begin(&fixture, source, settings()).await;
+    following.reach(history.last()).await;
+    let mut history = history;
+    while history.last() == following.lag.projected_through() {
+        history.go_on(1);
+    }
+    let known = following.lag.projected_through() as usize;
+    append(&handle, &history.records[known..]);
+    following.reach(history.last()).await;
+    following.end().await.unwrap();
+    journal.close().unwrap();
+}
+
+async fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_that_goes_away_under_load_is_caught_up_with() {
+    let fixture = Fixture::postgres();
+    let history = history(15, 3000);
+    let journal = MemoryJournal::new(&history.records[..100]);
+    let following = Following::begin(&fixture, journal.clone(), settings()).await;
+    following.reach(100).await;
+    let feeding = {
+        let records = history.records[100..].to_vec();
+        tokio::spawn(async move {
+            for records in records.chunks(5) {
+                journal.append(records);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+    };
+    following.reach(200).await;
+    let stopped = cluster::stop(&fixture).await;
+    let lag = following.lag.clone();
+    wait_until("away", || lag.state() == FollowState::Away).await;
+    wait_until("behind", || lag.behind_records() > 50).await;
+    // Reads say so in a sentence; nobody else is held up: the journal goes on growing.
+    let store = cardswitch::store::Store::connect(&fixture.url, fixture.dir.path()).await;
+    let filter = AuthorizationFilter::default();
+    let away = store.unwrap().authorizations(&filter, None, 10).await;
+    let away = away.unwrap_err();
+    assert!(matches!(away, StoreError::Away { .. }), "{away}");
+    let _server = cluster::start(&stopped, &fixture, &[]).await;
+    feeding.await.unwrap();
+    following.reach(history.last()).await;
+    assert_eq!(following.lag.state(), FollowState::Following);
+    following.end().await.unwrap();
+    assert_eq!(
+        fixture.dump().await,
+        expected_dump(&fixture, &history.records).await
+    );
+}

@@ -1,0 +1,403 @@
+//! Histories for the tests: the engine itself decides on a random stream of commands.
+
+use arrayvec::ArrayString;
+use cardswitch::engine::command::{
+    Action, Authorize, CardType, ChangeCardStatus, Command, OpenAccount, Reverse, StatusChange,
+    TopUp,
+};
+use cardswitch::engine::controls::{Controls, List, ListMode};
+use cardswitch::engine::decide::{Outcome, decide};
+use cardswitch::engine::facts::{
+    Amounts, Channel, Country, EntryMode, Kind, MatchKey, Merchant, NetworkReference, RepeatKey,
+};
+use cardswitch::engine::ids::{
+    AccountId, AuthorizationId, CardId, ControlId, ProgramId, ReversalId, TopUpId,
+};
+use cardswitch::engine::money::{Currency, Money};
+use cardswitch::engine::record::{ENGINE_VERSION, Record};
+use cardswitch::engine::registry::{
+    IssueCard, LinkKey, Program, RegistryAction, RegistryCommand, RegistryOutcome,
+};
+use cardswitch::engine::registry_decide;
+use cardswitch::engine::time::{Expiry, Timestamp};
+use cardswitch::engine::world::World;
+use cardswitch::store::rows::Sequence;
+
+pub const USD: Currency = Currency(840);
+pub const EUR: Currency = Currency(978);
+/// 2026-11-24T00:00:00Z.
+pub const START: Timestamp = Timestamp(1_795_478_400_000);
+
+/// A journal in the making, with the state that it folds to.
+pub struct History {
+    pub records: Vec<(Sequence, Record)>,
+    pub world: World,
+    pub at: Timestamp,
+    pub roots: Vec<AccountId>,
+    /// Every account with its root.
+    pub accounts: Vec<(AccountId, AccountId)>,
+    pub cards: Vec<(CardId, AccountId)>,
+    pub authorizations: Vec<(AuthorizationId, CardId, AccountId, Money)>,
+    random: u64,
+    next_id: u64,
+}
+
+impl History {
+    /// One program, some accounts with money, some cards.
+    pub fn new(seed: u64, accounts: usize, cards: usize) -> History {
+        let mut history = History {
+            records: Vec::new(),
+            world: World::new(3),
+            at: START,
+            roots: Vec::new(),
+            accounts: Vec::new(),
+            cards: Vec::new(),
+            authorizations: Vec::new(),
+            random: seed,
+            next_id: 1,
+        };
+        history.create_program();
+        for _ in 0..accounts.max(1) {
+            history.open_account();
+        }
+        for _ in 0..cards.max(1) {
+            history.issue_card();
+        }
+        history
+    }
+
+    pub fn last(&self) -> Sequence {
+        self.records.len() as Sequence
+    }
+
+    /// A number below `bound` (splitmix64).
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ mixed >> 31) % bound
+    }
+
+    pub fn currency_of(&self, id: AccountId) -> Option<Currency> {
+        let mut shards = self.world.shards.iter();
+        shards.find_map(|shard| Some(shard.account(id)?.currency))
+    }
+
+    fn id(&mut self) -> u64 {
+        self.next_id += 1;
+        // Spread, as ids of several shards are, and above 2^63 at times.
+        self.next_id << 20 | self.next_id << 55 & 1 << 63
+    }
+
+    fn push(&mut self, record: Record) {
+        self.world.apply(&record);
+        self.records.push((self.last() + 1, record));
+    }
+
+    pub fn shard(&mut self, root: AccountId, action: Action) -> bool {
+        let at = self.at;
+        let command = Command { root, at, action };
+        let Outcome::Event(event) = decide(self.world.shard(root), &command) else {
+            return false;
+        };
+        let engine_version = ENGINE_VERSION;
+        self.push(Record::Shard {
+            engine_version,
+            command,
+            event,
+        });
+        true
+    }
+
+    pub fn registry(&mut self, action: RegistryAction) {
+        let command = RegistryCommand {
+            at: self.at,
+            action,
+        };
+        if let RegistryOutcome::Event(event) =
+            registry_decide::decide(&self.world.registry, &command)
+        {
+            let engine_version = ENGINE_VERSION;
+            self.push(Record::Registry {
+                engine_version,
+                command,
+                event,
+            });
+        }
+    }
+
+    fn create_program(&mut self) {
+        let controls = Controls {
+            mcc: Some(List::new(ControlId(7), ListMode::Block, vec![7995])),
+            ..Controls::default()
+        };
+        self.registry(RegistryAction::CreateProgram(Box::new(Program {
+            id: ProgramId(1),
+            name: "Ads".into(),
+            network: "visa".into(),
+            bin: ArrayString::from("411111").unwrap(),
+            currency: USD,
+            controls,
+            created_at: START,
+        })));
+    }
+
+    pub fn open_account(&mut self) {
+        let account_id = AccountId(self.id());
+        let (root, parent_id) = match self.roots.first().copied() {
+            Some(root) if self.below(4) == 0 => (root, Some(root)),
+            _ => (account_id, None),
+        };
+        let currency = match parent_id {
+            Some(parent) => self.currency_of(parent).unwrap(),
+            None if self.below(3) == 0 => EUR,
+            None => USD,
+        };
+        let opened = self.shard(
+            root,
+            Action::OpenAccount(Box::new(OpenAccount {
+                account_id,
+                parent_id,
+                program_id: ProgramId(1),
+                currency,
+                name: self
+                    .next_id
+                    .is_multiple_of(2)
+                    .then(|| "a \u{1F642} name".into()),
+                controls: Controls::default(),
+            })),
+        );
+        assert!(opened);
+        if parent_id.is_none() {
+            self.roots.push(account_id);
+        }
+        self.accounts.push((account_id, root));
+        self.top_up(self.accounts.len() - 1, 5_000_000);
+    }
+
+    pub fn top_up(&mut self, account: usize, amount_minor: i64) {
+        let (account_id, root) = self.accounts[account];
+        let currency = self.world.shard(root).account(account_id).unwrap().currency;
+        let top_up_id = TopUpId(self.id());
+        self.shard(
+            root,
+            Action::TopUp(Box::new(TopUp {
+                top_up_id,
+                account_id,
+                amount: Money {
+                    amount_minor,
+                    currency,
+                },
+                method: "swift".into(),
+                external_reference: Some("W\0 1".into()),
+            })),
+        );
+    }
+
+    pub fn issue_card(&mut self) {
+        let (account_id, root) = self.accounts[self.cards.len() % self.accounts.len()];
+        let (card_id, number) = (CardId(self.id()), self.cards.len() as u64);
+        let link = |link_type: &str, id: u64| LinkKey {
+            program_id: ProgramId(1),
+            link_type: link_type.into(),
+            id: format!("{link_type}{id}").into(),
+        };
+        let (project, user) = (link("project", number % 3), link("user", number));
+        let issue = IssueCard {
+            card_id,
+            root,
+            account_id,
+            program_id: ProgramId(1),
+            card_type: if number % 5 == 4 {
+                CardType::Physical
+            } else {
+                CardType::Virtual
+            },
+            pan_hash: u128::from(number) + 1,
+            sealed_pan: [0xAA; 40].into_iter().collect(),
+            first6: 411111,
+            last4: (number % 10_000) as u16,
+            expiry: Expiry::new(2030, 12).unwrap(),
+            // One named twice.
+            links: [project.clone(), user, project].into_iter().collect(),
+            controls: Controls::default(),
+        };
+        self.registry(RegistryAction::IssueCard(Box::new(issue.clone())));
+        self.cards.push((card_id, root));
+        // Now and then the shard hears of it later.
+        if number % 7 != 3 {
+            self.open_card(card_id);
+        }
+    }
+
+    fn open_card(&mut self, card_id: CardId) {
+        if let Some(pending) = self.world.pending_cards.get(&card_id).cloned() {
+            assert_eq!(pending.open.card_id, card_id);
+            self.shard(pending.root, Action::OpenCard(Box::new(pending.open)));
+        }
+    }
+
+    /// One authorization; `None` if the engine knows it as a repeat.
+    pub fn authorize(&mut self, amount_minor: i64, kind: Kind, mcc: u16) {
+        let place = self.below(self.cards.len() as u64) as usize;
+        let (card_id, root) = self.cards[place];
+        let id = AuthorizationId(self.id());
+        let currency = if self.below(10) == 0 { EUR } else { USD };
+        let transaction = Money {
+            amount_minor,
+            currency,
+        };
+        let billing = (self.below(2) == 0).then_some(Money {
+            amount_minor,
+            currency: if currency == USD { EUR } else { USD },
+        });
+        let authorize = Authorize {
+            authorization_id: id,
+            card_id,
+            kind,
+            amounts: Amounts {
+                transaction,
+                billing,
+            },
+            merchant: Merchant {
+                id: ArrayString::from("MERCHANT0000001").unwrap(),
+                name: ArrayString::from("CAF\u{c9} \0 'x\" <b>").unwrap(),
+                city: ArrayString::from("SPRINGFIELD").unwrap(),
+                country: Country::from_alpha2("US").unwrap(),
+                country_is_acquirers: false,
+                mcc,
+            },
+            entry_mode: EntryMode::Chip,
+            channel: Channel::PointOfSale,
+            reference: self.reference(id.0),
+            repeat_key: RepeatKey(u128::from(id.0) << 1),
+            match_keys: [MatchKey(id.0)].into_iter().collect(),
+            ..Authorize::default()
+        };
+        if self.shard(root, Action::Authorize(authorize)) {
+            self.authorizations.push((id, card_id, root, transaction));
+        }
+    }
+
+    fn reference(&self, id: u64) -> NetworkReference {
+        let network = if id >> 20 & 3 == 0 {
+            "mastercard"
+        } else {
+            "visa"
+        };
+        NetworkReference {
+            network: ArrayString::from(network).unwrap(),
+            acquirer_id: ArrayString::from("12345678901").unwrap(),
+            terminal_id: ArrayString::from("TERM0001").unwrap(),
+            rrn: ArrayString::from(&format!("{:012}", id >> 20 & 0xff_ffff)).unwrap(),
+            stan: (id >> 20) as u32 % 1_000_000,
+        }
+    }
+
+    fn authorize_unknown_card(&mut self) {
+        let id = AuthorizationId(self.id());
+        let authorize = Authorize {
+            authorization_id: id,
+            card_id: CardId(id.0),
+            amounts: Amounts {
+                transaction: Money {
+                    amount_minor: 100,
+                    // No such currency.
+                    currency: Currency(1),
+                },
+                billing: None,
+            },
+            reference: self.reference(id.0),
+            repeat_key: RepeatKey(u128::from(id.0) << 1),
+            ..Authorize::default()
+        };
+        let bin_known = self.below(2) == 0;
+        self.registry(RegistryAction::AuthorizeUnknownCard {
+            authorize,
+            bin_known,
+        });
+    }
+
+    /// Reverses the authorization at this place (again, perhaps).
+    pub fn reverse(&mut self, place: usize) {
+        let (original, card_id, root, amount) = self.authorizations[place];
+        self.reverse_by_key(MatchKey(original.0), card_id, root, amount);
+    }
+
+    fn reverse_by_key(&mut self, key: MatchKey, card_id: CardId, root: AccountId, amount: Money) {
+        let id = self.id();
+        let reverse = Reverse {
+            reversal_id: ReversalId(id),
+            card_id,
+            amount,
+            reference: self.reference(id),
+            repeat_key: RepeatKey(u128::from(id) << 1 | 1),
+            original_keys: [key].into_iter().collect(),
+        };
+        self.shard(root, Action::Reverse(reverse));
+    }
+
+    fn change_status(&mut self) {
+        let place = self.below(self.cards.len() as u64) as usize;
+        let (card_id, root) = self.cards[place];
+        let change = match self.below(12) {
+            0..5 => StatusChange::Freeze,
+            5..11 => StatusChange::Unfreeze,
+            _ => StatusChange::Activate,
+        };
+        let change = ChangeCardStatus { card_id, change };
+        self.shard(root, Action::ChangeCardStatus(change));
+    }
+
+    /// `count` further commands of all kinds; repeats and refusals leave no record.
+    pub fn go_on(&mut self, count: usize) {
+        const KINDS: [Kind; 4] = [
+            Kind::Purchase,
+            Kind::CashWithdrawal,
+            Kind::Refund,
+            Kind::AccountVerification,
+        ];
+        for _ in 0..count {
+            self.at = self.at.plus_ms(self.below(20_000) as i64);
+            match self.below(100) {
+                0..60 => {
+                    let kind = KINDS[self.below(20).saturating_sub(16) as usize];
+                    let amount_minor = 1 + self.below(90_000) as i64;
+                    let mcc = if self.below(8) == 0 { 7995 } else { 5411 };
+                    self.authorize(amount_minor, kind, mcc);
+                }
+                60..80 if !self.authorizations.is_empty() => {
+                    // Young ones rather, so that they fall into the same batch now and then.
+                    let age = self.below(30) as usize;
+                    let place = self.authorizations.len().saturating_sub(1 + age);
+                    self.reverse(place);
+                }
+                80..84 => {
+                    let (card_id, root) = self.cards[0];
+                    let key = MatchKey(self.id());
+                    let amount = Money {
+                        amount_minor: 5,
+                        currency: USD,
+                    };
+                    self.reverse_by_key(key, card_id, root, amount);
+                }
+                84..87 => self.authorize_unknown_card(),
+                87..90 => {
+                    let account = self.below(self.accounts.len() as u64) as usize;
+                    let amount_minor = 1 + self.below(1_000) as i64;
+                    self.top_up(account, amount_minor);
+                }
+                90..92 => self.open_account(),
+                92..94 => self.issue_card(),
+                94..95 => {
+                    let pending = self.world.pending_cards.keys().next().copied();
+                    pending
+                        .into_iter()
+                        .for_each(|card_id| self.open_card(card_id));
+                }
+                _ => self.change_status(),
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The SQL projection, on SQLite and on a private Postgres alike.
+
+mod cluster;
+mod fixture;
+mod following;
+mod history;
+mod projecting;
+mod reading;
+mod throughput;

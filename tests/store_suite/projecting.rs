@@ -1,0 +1,275 @@
+//! What the tables hold after a history, and that they hold it exactly once.
+
+use crate::fixture::{Fixture, JOURNAL, expected_dump, once, project};
+use crate::history::History;
+use crate::on_both;
+use cardswitch::store::projection::{BatchStep, Projector};
+use cardswitch::store::query::{AccountFilter, AuthorizationFilter, CardFilter, LIMIT_MAX};
+use cardswitch::store::rows::{AuthorizationRow, AuthorizationStatus};
+use cardswitch::store::tail::TailFold;
+use cardswitch::store::{Store, StoreError};
+use std::collections::BTreeSet;
+
+on_both! {
+    the_tables_say_what_the_engine_says,
+    killed_at_any_step_of_a_batch_each_record_is_in_once,
+    records_that_are_in_are_skipped_and_a_gap_is_refused,
+    of_two_projectors_one_is_refused,
+    tables_of_another_journal_are_refused,
+    tables_that_lack_a_row_are_noticed,
+    tables_of_a_newer_program_are_refused,
+}
+
+pub fn history(seed: u64, commands: usize) -> History {
+    let mut history = History::new(seed, 4, 12);
+    history.go_on(commands);
+    history
+}
+
+async fn the_tables_say_what_the_engine_says(fixture: Fixture) {
+    for (seed, batch) in [(1, 1), (2, 7), (3, 64), (4, 5000)] {
+        let history = history(seed, 700);
+        let store = fixture.store().await;
+        fixture.sql("DELETE FROM projection").await;
+        for table in &crate::fixture::TABLES[1..] {
+            fixture.sql(&format!("DELETE FROM {table}")).await;
+        }
+        project(&store, &history.records, batch).await;
+        let state = store.projection().await.unwrap();
+        assert_eq!(
+            (state.position, state.through),
+            (history.last(), history.at_last())
+        );
+        compare_accounts(&store, &history).await;
+        compare_cards(&store, &history).await;
+        compare_authorizations(&store, &history).await;
+        store.close().await;
+    }
+}
+
+impl History {
+    fn at_last(&self) -> cardswitch::engine::time::Timestamp {
+        let taken = self
+            .records
+            .iter()
+            .map(|(_, record)| cardswitch::store::from_record::taken(record).0);
+        taken.max().unwrap()
+    }
+}
+
+async fn compare_accounts(store: &Store, history: &History) {
+    let page = store
+        .accounts(&AccountFilter::default(), None, LIMIT_MAX)
+        .await
+        .unwrap();
+    assert_eq!(page.data.len(), history.accounts.len());
+    let mut holding = 0;
+    for row in page.data {
+        let account = history.world.shard(row.root_id).account(row.id).unwrap();
+        assert_eq!(
+            (
+                row.posted_minor,
+                row.held_minor,
+                row.currency,
+                row.parent_id
+            ),
+            (
+                account.posted_minor,
+                account.held_minor,
+                account.currency,
+                account.parent_id
+            ),
+            "{}",
+            row.id
+        );
+        holding += i32::from(row.held_minor > 0);
+        let entries = store.ledger_entries(row.id, None, LIMIT_MAX).await.unwrap();
+        let posted_minor: i64 = entries.data.iter().map(|entry| entry.amount_minor).sum();
+        assert_eq!(posted_minor, account.posted_minor);
+    }
+    assert!(holding > 0, "the history left no hold to compare");
+}
+
+async fn compare_cards(store: &Store, history: &History) {
+    let page = store
+        .cards(&CardFilter::default(), None, LIMIT_MAX)
+        .await
+        .unwrap();
+    assert_eq!(page.data.len(), history.cards.len());
+    for row in page.data {
+        let (_, root) = history.cards.iter().find(|(id, _)| *id == row.id).unwrap();
+        let status = match history.world.shard(*root).card(row.id) {
+            Some(card) => card.status.name(),
+            None => "inactive",
+        };
+        assert_eq!(row.status.name(), status, "{}", row.id);
+        let links = store.card_links(&[row.id]).await.unwrap();
+        assert_eq!(links.len(), 2);
+    }
+}
+
+async fn compare_authorizations(store: &Store, history: &History) {
+    let page = store
+        .authorizations(&AuthorizationFilter::default(), None, LIMIT_MAX)
+        .await
+        .unwrap();
+    assert!(!page.has_more);
+    let mut expected: Vec<AuthorizationRow> = expected_rows(history);
+    expected.reverse();
+    assert_eq!(page.data, expected);
+    let held: BTreeSet<_> = page
+        .data
+        .iter()
+        .filter(|row| row.status == AuthorizationStatus::Pending && row.expires_at_ms.is_some())
+        .map(|row| row.id)
+        .collect();
+    let holds: BTreeSet<_> = history
+        .world
+        .shards
+        .iter()
+        .flat_map(|shard| shard.holds.keys().copied())
+        .collect();
+    assert_eq!(held, holds);
+    for row in &page.data {
+        let steps: Vec<_> = row.trace.steps().collect();
+        assert!(!steps.is_empty(), "{} has no readable trace", row.id);
+        assert!(!row.merchant_name.contains('\0'));
+        assert_eq!(
+            store.authorization(row.id).await.unwrap().as_ref(),
+            Some(row)
+        );
+    }
+    let reasons: BTreeSet<_> = page.data.iter().filter_map(|row| row.reason).collect();
+    assert!(reasons.len() >= 3, "{reasons:?}");
+}
+
+pub fn expected_rows(history: &History) -> Vec<AuthorizationRow> {
+    let ids = history.records.iter().filter_map(|(_, record)| {
+        let (authorize, _) = cardswitch::store::from_record::authorization_of(record)?;
+        Some(authorize.authorization_id)
+    });
+    ids.map(|id| {
+        let currency_of = |account| history.currency_of(account);
+        TailFold::authorization(id, None, &history.records, currency_of).unwrap()
+    })
+    .collect()
+}
+
+async fn killed_at_any_step_of_a_batch_each_record_is_in_once(fixture: Fixture) {
+    let history = history(5, 400);
+    let records = &history.records;
+    project(&fixture.store().await, &records[..1], 1).await;
+    let mut batch_start = 1;
+    for step in BatchStep::ALL {
+        for size in [1, 23] {
+            let records = &records[batch_start..batch_start + size];
+            batch_start += size;
+            let before = fixture.dump().await;
+            let store = fixture.store().await;
+            let projector = Projector::open(&store, JOURNAL).await.unwrap();
+            let mut projector = projector.with_fault(once(*step));
+            let died = projector.apply(records).await.unwrap_err();
+            assert!(matches!(died, StoreError::Interrupted), "{died}");
+            drop(projector);
+            store.close().await;
+            if *step != BatchStep::Committed {
+                assert_eq!(fixture.dump().await, before, "{step:?} left a trace");
+            }
+            // The next process knows only what the database says.
+            let store = fixture.store().await;
+            let mut projector = Projector::open(&store, JOURNAL).await.unwrap();
+            projector.apply(records).await.unwrap();
+            store.close().await;
+        }
+    }
+    let store = fixture.store().await;
+    project(&store, &records[batch_start..], 50).await;
+    assert_eq!(fixture.dump().await, expected_dump(&fixture, records).await);
+}
+
+async fn records_that_are_in_are_skipped_and_a_gap_is_refused(fixture: Fixture) {
+    let history = history(6, 100);
+    let (store, records) = (fixture.store().await, &history.records);
+    let mut projector = Projector::open(&store, JOURNAL).await.unwrap();
+    projector.apply(&records[..60]).await.unwrap();
+    let once = fixture.dump().await;
+    projector.apply(&records[..60]).await.unwrap();
+    projector.apply(&records[..0]).await.unwrap();
+    assert_eq!(fixture.dump().await, once);
+    let gap = projector.apply(&records[61..]).await.unwrap_err();
+    assert!(
+        matches!(
+            gap,
+            StoreError::Gap {
+                expected: 61,
+                found: 62
+            }
+        ),
+        "{gap}"
+    );
+    let mut holed = records[50..].to_vec();
+    holed.remove(20);
+    let gap = projector.apply(&holed).await.unwrap_err();
+    assert!(
+        matches!(
+            gap,
+            StoreError::Gap {
+                expected: 71,
+                found: 72
+            }
+        ),
+        "{gap}"
+    );
+    // Half of it is in.
+    projector.apply(&records[40..]).await.unwrap();
+    compare_authorizations(&store, &history).await;
+}
+
+async fn of_two_projectors_one_is_refused(fixture: Fixture) {
+    let history = history(7, 100);
+    let (store, other) = (fixture.store().await, fixture.store().await);
+    let mut first = Projector::open(&store, JOURNAL).await.unwrap();
+    first.apply(&history.records[..10]).await.unwrap();
+    let mut second = Projector::open(&other, JOURNAL).await.unwrap();
+    first.apply(&history.records[10..20]).await.unwrap();
+    let refused = second.apply(&history.records[10..30]).await.unwrap_err();
+    assert!(
+        matches!(refused, StoreError::PositionMoved { expected: 10, .. }),
+        "{refused}"
+    );
+    assert_eq!(store.projection().await.unwrap().position, 20);
+}
+
+async fn tables_of_another_journal_are_refused(fixture: Fixture) {
+    let history = history(8, 10);
+    let store = fixture.store().await;
+    project(&store, &history.records, 100).await;
+    let refused = Projector::open(&store, JOURNAL + 1).await.err().unwrap();
+    let sentence = refused.to_string();
+    assert!(
+        matches!(refused, StoreError::OtherJournal { .. }),
+        "{sentence}"
+    );
+    assert!(sentence.contains("cardswitch store rebuild"), "{sentence}");
+}
+
+async fn tables_that_lack_a_row_are_noticed(fixture: Fixture) {
+    let history = history(9, 300);
+    let store = fixture.store().await;
+    project(&store, &history.records[..60], 60).await;
+    fixture.sql("DELETE FROM accounts").await;
+    let mut projector = Projector::open(&store, JOURNAL).await.unwrap();
+    let refused = projector.apply(&history.records[60..]).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Missing { .. }), "{refused}");
+    assert_eq!(store.projection().await.unwrap().position, 60);
+}
+
+async fn tables_of_a_newer_program_are_refused(fixture: Fixture) {
+    fixture.store().await.close().await;
+    fixture
+        .sql("INSERT INTO schema_version (version) VALUES (9)")
+        .await;
+    let refused = Store::connect(&fixture.url, fixture.dir.path()).await;
+    let sentence = refused.err().unwrap().to_string();
+    assert!(sentence.contains("version 9"), "{sentence}");
+}
