@@ -248,18 +248,21 @@ fn overload_gets_a_quick_91_while_reversals_have_room_of_their_own() {
     rig.issue(VISA, 10_000);
     let (peer, mut client) = rig.connected(&Language::default(), "in_flight_max = 100");
     rig.gate.close();
-    let mut waiting = 0;
-    let refused = loop {
-        waiting += 1;
-        assert!(waiting < 90, "the queue never fills");
-        let fields = client.language.authorization(Purchase::of(waiting, 1));
+    // One refused may be the shard being slow; twenty in a row, and it waits for the disk.
+    let (mut sent, mut refused, mut in_a_row) = (0, 0, 0);
+    while in_a_row < 20 {
+        sent += 1;
+        assert!(sent < 90 + refused, "the queue never fills");
+        let fields = client.language.authorization(Purchase::of(sent, 1));
         client.send(100, &borrowed(&fields));
-        if let Some(answer) = client.receive_within(Duration::from_millis(10)) {
-            break answer;
+        match client.receive_within(Duration::from_millis(10)) {
+            None => in_a_row = 0,
+            Some(answer) => {
+                assert_eq!((answer.field(39), answer.field(38)), ("91", ""));
+                (refused, in_a_row) = (refused + 1, in_a_row + 1);
+            }
         }
-    };
-    assert_eq!((refused.field(39), refused.field(38)), ("91", ""));
-    assert_eq!(refused.field(11), format!("{waiting:06}"));
+    }
 
     // One read with more frames than there is room for in flight: each gets its 91, down to the last.
     client.send_bytes(&authorizations(&client.language, 1_000..=1_299));
@@ -287,10 +290,14 @@ fn overload_gets_a_quick_91_while_reversals_have_room_of_their_own() {
     assert_eq!(client.manage("echo", 9).mti, 810);
 
     rig.gate.open();
-    let answers: Vec<_> = (0..waiting + 1).map(|_| client.receive()).collect();
+    let answers: Vec<_> = (0..sent - refused + 2).map(|_| client.receive()).collect();
     assert!(answers.iter().all(|answer| answer.field(39) == "00"));
     assert_eq!(answers.iter().filter(|answer| answer.mti == 410).count(), 2);
-    assert_eq!(peer.stats.overload_refusals.load(Ordering::Relaxed), 301);
+    let refused = u64::from(refused) + 300;
+    assert_eq!(
+        peer.stats.overload_refusals.load(Ordering::Relaxed),
+        refused
+    );
 }
 
 #[test]
@@ -309,11 +316,11 @@ fn a_drain_answers_what_is_in_flight_then_signs_off() {
         peer.stats.messages_received.load(Ordering::Relaxed) == 5
     });
     rig.drain();
-    assert_eq!(
-        client.authorize(Purchase::of(5, 1)).field(39),
-        "91",
-        "takes nothing new"
-    );
+    wait_until("the connection has heard of it", || {
+        client.manage("sign_on", 9).field(39) == DECLINED
+    });
+    let nothing_new = client.authorize(Purchase::of(5, 1));
+    assert_eq!(nothing_new.field(39), "91");
     assert_eq!(client.receive_within(Duration::from_millis(20)), None);
     rig.gate.open();
     for stan in ["000002", "000003", "000004"] {
