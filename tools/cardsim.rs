@@ -2,7 +2,7 @@
 //! `cardswitch::sim`.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -10,9 +10,9 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use cardswitch::{
-    iso8583::{Dialect, FrameCodec, Framing, Header},
+    iso8583::{Dialect, FrameCodec},
     sim::{
-        Mix, NetworkOptions, Progress, ReplayOptions, SeedOptions, SimCard,
+        NetworkOptions, Progress, ReplayOptions, SeedOptions, SimCard,
         capture::{Format, Record, read_capture, write_capture},
         echo::run_echo,
         record::run_record,
