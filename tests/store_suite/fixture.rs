@@ -43,7 +43,7 @@ impl Fixture {
 
     pub fn postgres() -> Fixture {
         let started = std::panic::catch_unwind(tmp_postgrust::new_default_process);
-        let cluster = match started {
+        let mut cluster = match started {
             Ok(Ok(cluster)) => cluster,
             Ok(Err(error)) => panic!("the tests' Postgres does not start: {error}"),
             Err(_) => panic!(
@@ -51,6 +51,9 @@ impl Fixture {
                  Ubuntu: `apt-get install postgresql`)"
             ),
         };
+        // The server stops when nobody reads what it logs.
+        let log = cluster.stderr_reader.take();
+        std::thread::spawn(move || log.into_iter().flatten().for_each(drop));
         Fixture {
             url: cluster.connection_string(),
             dir: tempfile::tempdir().unwrap(),
