@@ -199,6 +199,9 @@ pub enum LogFormat {
     Json,
 }
 
+/// Room for the largest piece that a shard hands to the journal, with some to spare.
+const PENDING_LIMIT_BYTES_MIN: u64 = 1 << 20;
+
 /// What the name of an overriding variable begins with: `CARDSWITCH__STORE__URL`.
 const PREFIX: &str = "CARDSWITCH__";
 
@@ -260,6 +263,11 @@ impl Config {
         }
         if let Err(error) = self.journal.check() {
             return wrong(format!("[journal] {error}"));
+        }
+        if self.journal.pending_limit_bytes < PENDING_LIMIT_BYTES_MIN {
+            return wrong(format!(
+                "[journal] `pending_limit_bytes` must be at least {PENDING_LIMIT_BYTES_MIN}"
+            ));
         }
         for (place, network) in self.network.iter().enumerate() {
             if let Err(error) = network.frame_codec() {

@@ -1,12 +1,7 @@
 //! `cardsim`: plays a card network, replays captures, records and converts them. A thin shell over
 //! `cardswitch::sim`.
 
-use std::{
-    path::Path,
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use cardswitch::{

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+pub mod core;
 pub mod demo;
 pub mod describe;
 pub mod journal;

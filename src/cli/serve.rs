@@ -1,6 +1,6 @@
 //! `cardswitch serve` runs the switch; `cardswitch check` says whether it would start.
 
-use super::node;
+use super::{core, node};
 use crate::config::{Config, LogFormat};
 use crate::network::listener::compile;
 use anyhow::Result;
@@ -53,7 +53,7 @@ fn plural(count: usize) -> &'static str {
 pub fn run(serve: &Serve) -> Result<u8> {
     let config = load(&serve.config)?;
     start_log(&config);
-    node::raise_open_files_limit();
+    core::raise_open_files_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

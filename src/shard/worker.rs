@@ -28,6 +28,9 @@ const REQUESTS_PER_TURN: usize = 4_096;
 /// another out of the cache.
 const REQUESTS_TOUCHED_AHEAD: usize = 64;
 
+/// Records that are handed to the journal in one piece; far below what it lets wait.
+const RECORD_BYTES_PER_APPEND: usize = 128 * 1024;
+
 pub struct Worker {
     pub state: State,
     pub outlet: Outlet<ShardMessage>,
@@ -54,9 +57,12 @@ impl Worker {
         let mut records = RecordBatch::new();
         while let Ok(first) = self.outlet.receiver.recv() {
             let turn = self.gather(first);
-            if self.decide_all(turn.batches, &mut records).is_err() {
+            match self.decide_all(turn.batches, &mut records) {
+                Ok(()) => {}
+                // The state is ahead of the journal for good: nothing may be answered from it.
+                Err(error @ JournalError::BatchTooLarge { .. }) => panic!("{error}"),
                 // The journal has failed: it says so itself and ends the process.
-                break;
+                Err(_) => break,
             }
             self.outlet.taken(turn.requests);
             if let Some(view) = turn.adopt {
@@ -103,6 +109,7 @@ impl Worker {
         let at = self.clock.now().max(self.state.now);
         let space = self.journal.space();
         let mut held = HeldReplies(Vec::with_capacity(batches.len()));
+        let mut count = 0;
         for batch in batches {
             let mut replies = Vec::with_capacity(batch.items.len());
             let mut items = batch.items.into_iter();
@@ -112,10 +119,15 @@ impl Worker {
                 for (token, request) in items.by_ref().take(next) {
                     replies.push((token, self.serve(request, at, space, records)));
                 }
+                if records.byte_length() >= RECORD_BYTES_PER_APPEND {
+                    // Nothing is released by it: all answers of the turn leave with its last record.
+                    count += records.len();
+                    self.append(records, HeldReplies::default())?;
+                }
             }
             held.0.push((batch.reply_to, replies));
         }
-        self.stats.count_turn(records.len());
+        self.stats.count_turn(count + records.len());
         self.release_when_durable(records, held)
     }
 
@@ -139,6 +151,10 @@ impl Worker {
                 .journal
                 .release_after(self.last_sequence, Box::new(held));
         }
+        self.append(records, held)
+    }
+
+    fn append(&mut self, records: &mut RecordBatch, held: HeldReplies) -> Result<(), JournalError> {
         self.last_sequence = self.journal.append(records, Box::new(held))?.last;
         Ok(())
     }
