@@ -25,6 +25,8 @@ listen = "127.0.0.1:$2"
 enabled = true
 [journal]
 sync = $4
+[limits]
+open_holds_per_account_max = 4000000000
 [log]
 filter = "warn"
 [[network]]

@@ -163,6 +163,8 @@ fn start_snapshots(
     let thread = std::thread::Builder::new()
         .name("snapshots".into())
         .spawn(move || {
+            // A snapshot may lag, answers may not. A refusal leaves everything as it was.
+            let _ = rustix::process::nice(10);
             if let Err(error) =
                 snapshots::follow(&storage, &journal, settings, last, &stopping, made)
             {

@@ -18,6 +18,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// Added to the niceness of threads whose work may lag: the projection.
+const GIVE_WAY: i32 = 10;
+
 /// How long peers get to read their last answers when the switch stops.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -58,29 +61,50 @@ pub async fn start(config: &Config, start: Start) -> Result<Node> {
     })
 }
 
-/// The follower that fills the SQL tables.
+/// The follower that fills the SQL tables, on a thread of its own that gives way to all others.
 struct Projection {
+    /// For reads; the follower has connections of its own.
     store: Store,
     lag: Arc<ProjectionLag>,
     stop: CancellationToken,
-    follower: JoinHandle<()>,
+    follower: tokio::sync::oneshot::Receiver<()>,
 }
 
 async fn start_projection(config: &Config, core: &Core) -> Result<Projection> {
-    let store = Store::connect(&config.store.url, &config.data.dir).await?;
     let (lag, stop) = (Arc::new(ProjectionLag::default()), CancellationToken::new());
+    let store = Store::connect(&config.store.url, &config.data.dir).await?;
+    let (url, folder) = (config.store.url.clone(), config.data.dir.clone());
     let source = JournalSource::new(core.journal.handle());
-    let following = follow::run(
-        source,
-        store.clone(),
-        FollowSettings::default(),
-        lag.clone(),
-        stop.clone(),
-    );
-    let follower = tokio::spawn(async move {
-        // It has logged what it ended with; decisions go on without tables.
-        let _ = following.await;
-    });
+    let (following_lag, following_stop) = (lag.clone(), stop.clone());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (ended, follower) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new()
+        .name("projection".into())
+        .spawn(move || {
+            // What this thread starts gives way as well. A refusal leaves everything as it was.
+            let _ = rustix::process::nice(GIVE_WAY);
+            runtime.block_on(async {
+                // The address was good a moment ago; what is wrong by now is logged by the follower.
+                match Store::connect(&url, &folder).await {
+                    Ok(store) => {
+                        let settings = FollowSettings::default();
+                        let _ = follow::run(
+                            source,
+                            store.clone(),
+                            settings,
+                            following_lag,
+                            following_stop,
+                        )
+                        .await;
+                        store.close().await;
+                    }
+                    Err(error) => tracing::error!(%error, "the projection cannot start"),
+                }
+            });
+            let _ = ended.send(());
+        })?;
     Ok(Projection {
         store,
         lag,

@@ -173,7 +173,11 @@ impl Journal {
         let (ahead, tidier) = (running.ahead.clone(), running.ahead.clone());
         let (storage_too, settings_too) = (storage.clone(), settings.clone());
         let stats = self.writer.stats.clone();
-        let tidy = move || tidier.tidy(&storage_too, &settings_too, &stats);
+        let tidy = move || {
+            // Compression may lag, answers may not. A refusal leaves everything as it was.
+            let _ = rustix::process::nice(10);
+            tidier.tidy(&storage_too, &settings_too, &stats)
+        };
         running.helpers.push(spawn("journal-prepare", move || {
             ahead.help(&*storage, &settings)
         })?);
