@@ -15,7 +15,7 @@ use crate::shard::switchboard::{self, Loops, Switchboard, Wiring};
 use crate::shard::worker::Nobody;
 use anyhow::{Context, Result};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 /// The exit code of a process whose journal has failed.
@@ -73,6 +73,8 @@ struct Recovered {
 
 /// The thread that makes snapshots.
 struct Snapshots {
+    /// The record that the older of the two that are kept stands at; 0 until one is known.
+    older: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -155,11 +157,20 @@ fn start_snapshots(
 ) -> Result<Snapshots> {
     let stop = Arc::new(AtomicBool::new(false));
     let settings = config.snapshots;
+    let older = Arc::new(AtomicU64::new(0));
     if settings.every_records == 0 {
-        return Ok(Snapshots { stop, thread: None });
+        return Ok(Snapshots {
+            older,
+            stop,
+            thread: None,
+        });
     }
     let stopping = stop.clone();
-    let made = |at, bytes| tracing::info!(at, bytes, "made a snapshot");
+    let (mut newest, noted) = (last, older.clone());
+    let made = move |at, bytes: u64| {
+        noted.store(std::mem::replace(&mut newest, at), Ordering::Release);
+        tracing::info!(at, bytes, "made a snapshot");
+    };
     let thread = std::thread::Builder::new()
         .name("snapshots".into())
         .spawn(move || {
@@ -173,6 +184,7 @@ fn start_snapshots(
             }
         })?;
     Ok(Snapshots {
+        older,
         stop,
         thread: Some(thread),
     })
@@ -241,6 +253,15 @@ fn open_vault(config: &Config, journal_has_records: bool) -> Result<Vault> {
 }
 
 impl Core {
+    /// Lets the journal remove, as far as `retain` allows, what neither a restart nor the tables, which
+    /// hold everything up to the record given, need any more.
+    pub fn record_keeper(&self) -> impl Fn(Sequence) + Send + 'static {
+        let (journal, older) = (self.journal.handle(), self.snapshots.older.clone());
+        move |projected_through| {
+            journal.set_floor(older.load(Ordering::Acquire).min(projected_through));
+        }
+    }
+
     /// Stops the loops after what they have, then the journal.
     pub fn stop(self) -> Result<()> {
         self.switchboard.stop();

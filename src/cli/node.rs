@@ -4,6 +4,7 @@ use super::core::{Core, start_core};
 use crate::api::{self, ApiState, Gate};
 use crate::config::Config;
 use crate::engine::reason::DeclineReason;
+use crate::journal::Sequence;
 use crate::network::listener::{self, Peer};
 use crate::store::JournalSource;
 use crate::store::Store;
@@ -17,6 +18,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// How often the journal hears what is no longer needed.
+const KEEP_RECORDS_EVERY: Duration = Duration::from_secs(10);
 
 /// Added to the niceness of threads whose work may lag: the projection.
 const GIVE_WAY: i32 = 10;
@@ -51,6 +55,11 @@ pub async fn start(config: &Config, start: Start) -> Result<Node> {
     let for_core = config.clone();
     let core = tokio::task::spawn_blocking(move || start_core(&for_core)).await??;
     let projection = start_projection(config, &core).await?;
+    tokio::spawn(keep_records(
+        core.record_keeper(),
+        projection.lag.clone(),
+        projection.stop.clone(),
+    ));
     let networks = start_networks(config, &core).await?;
     gate.open(api_state(config, start, &core, &projection, &networks)?);
     Ok(Node {
@@ -111,6 +120,16 @@ async fn start_projection(config: &Config, core: &Core) -> Result<Projection> {
         stop,
         follower,
     })
+}
+
+/// Tells the journal now and then which records are no longer needed.
+async fn keep_records(keeper: impl Fn(Sequence), lag: Arc<ProjectionLag>, stop: CancellationToken) {
+    while tokio::time::timeout(KEEP_RECORDS_EVERY, stop.cancelled())
+        .await
+        .is_err()
+    {
+        keeper(lag.projected_through());
+    }
 }
 
 impl Projection {

@@ -110,7 +110,7 @@ async fn faults_at_every_step_lose_and_double_nothing(fixture: Fixture) {
         let mut mixed = visits.fetch_add(1, Ordering::SeqCst);
         mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let strikes = (mixed ^ mixed >> 31) % 10 == 0;
+        let strikes = (mixed ^ mixed >> 31).is_multiple_of(10);
         if strikes {
             noted.lock().unwrap().push(step);
         }
