@@ -16,7 +16,7 @@ use support::api::TestCard;
 use support::client::{Language, Received};
 use support::{Client, Switch};
 
-const FUNDS_MINOR: i64 = 5_000_000_00;
+const FUNDS_MINOR: i64 = 500_000_000;
 const CONNECTIONS: u32 = 4;
 const IN_FLIGHT: usize = 64;
 /// Each connection of each round has its own.
