@@ -8,7 +8,7 @@ use super::projection::{Fault, Projector};
 use super::rows::Sequence;
 use crate::engine::record::Record;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +45,8 @@ pub struct FollowSettings {
     pub gather: Duration,
     /// How long one look for new records may take; also how soon a shutdown is seen.
     pub wait: Duration,
+    /// The longest rest after a batch while more comes than is taken.
+    pub hold_back_max: Duration,
     /// The first and the longest pause before the database is tried again.
     pub retry_min: Duration,
     pub retry_max: Duration,
@@ -58,6 +60,7 @@ impl Default for FollowSettings {
             batch_max: 4096,
             gather: Duration::from_millis(25),
             wait: Duration::from_millis(100),
+            hold_back_max: Duration::from_millis(200),
             retry_min: Duration::from_millis(100),
             retry_max: Duration::from_secs(5),
             fault: None,
@@ -153,6 +156,7 @@ impl<S: RecordSource> Follower<S> {
         self.source = Some(source);
         let mut projector = opened?;
         let mut reading = self.read()?;
+        let mut known = self.lag.durable();
         loop {
             let records = self.finish(reading).await?;
             if self.shutdown.is_cancelled() {
@@ -162,11 +166,19 @@ impl<S: RecordSource> Follower<S> {
             if behind {
                 // The next records are read and unpacked while SQL takes these.
                 reading = self.read()?;
+                let started = Instant::now();
                 let applied = projector.apply(&records).await;
                 if applied.is_err() {
                     // Its records will be read again, but the source is needed.
                     let _ = self.finish(reading).await;
                     return applied;
+                }
+                let came = self.lag.durable() - std::mem::replace(&mut known, self.lag.durable());
+                if came > records.len() as u64 {
+                    // The lag grows in any case, so the machine belongs to those who answer: this
+                    // rests as long as it has worked.
+                    let rest = started.elapsed().min(self.settings.hold_back_max);
+                    let _ = tokio::time::timeout(rest, self.shutdown.cancelled()).await;
                 }
             } else {
                 projector.apply(&records).await?;

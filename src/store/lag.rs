@@ -71,10 +71,14 @@ impl ProjectionLag {
         *self.projected.borrow()
     }
 
+    /// The last durable record that anybody has told of.
+    pub fn durable(&self) -> Sequence {
+        self.durable.load(Ordering::Acquire)
+    }
+
     /// Durable records that are not in the tables yet.
     pub fn behind_records(&self) -> u64 {
-        let durable = self.durable.load(Ordering::Acquire);
-        durable.saturating_sub(self.projected_through())
+        self.durable().saturating_sub(self.projected_through())
     }
 
     /// How long ago the tables held all that was durable; 0 while they do.

@@ -29,6 +29,7 @@ fn settings() -> FollowSettings {
         batch_max: 64,
         gather: Duration::from_millis(1),
         wait: Duration::from_millis(20),
+        hold_back_max: Duration::from_millis(5),
         retry_min: Duration::from_millis(1),
         retry_max: Duration::from_millis(20),
         fault: None,
