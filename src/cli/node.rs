@@ -10,6 +10,7 @@ use crate::store::JournalSource;
 use crate::store::Store;
 use crate::store::follow::{self, FollowSettings};
 use crate::store::lag::ProjectionLag;
+use crate::store::projection::journal_text;
 use anyhow::{Context, Result};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -82,6 +83,7 @@ struct Projection {
 async fn start_projection(config: &Config, core: &Core) -> Result<Projection> {
     let (lag, stop) = (Arc::new(ProjectionLag::default()), CancellationToken::new());
     let store = Store::connect(&config.store.url, &config.data.dir).await?;
+    refuse_a_lost_end(&store, core).await?;
     let (url, folder) = (config.store.url.clone(), config.data.dir.clone());
     let source = JournalSource::new(core.journal.handle());
     let (following_lag, following_stop) = (lag.clone(), stop.clone());
@@ -120,6 +122,25 @@ async fn start_projection(config: &Config, core: &Core) -> Result<Projection> {
         stop,
         follower,
     })
+}
+
+/// Tables that are ahead of the journal prove that it has lost answered records: nothing may be decided
+/// on what is left. Tables that are away prove nothing.
+async fn refuse_a_lost_end(store: &Store, core: &Core) -> Result<()> {
+    let Ok(tables) = store.projection().await else {
+        return Ok(());
+    };
+    let journal = core.journal.handle();
+    let same = tables.journal_id == Some(journal_text(journal.journal_id()));
+    anyhow::ensure!(
+        !same || tables.position <= journal.durable(),
+        "the journal ends at record {}, the tables at {} hold records up to {}: the journal has lost its end; \
+         restore its folder from a copy, and do not rebuild the tables",
+        journal.durable(),
+        store.url(),
+        tables.position
+    );
+    Ok(())
 }
 
 /// Tells the journal now and then which records are no longer needed.

@@ -3,6 +3,7 @@
 use super::{core, node};
 use crate::config::{Config, LogFormat};
 use crate::network::listener::compile;
+use crate::store::Store;
 use anyhow::Result;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -29,7 +30,9 @@ pub struct Check {
 }
 
 pub fn load(file: &std::path::Path) -> Result<Config> {
-    Ok(Config::load(file, std::env::vars())?)
+    let config = Config::load(file, std::env::vars())?;
+    Store::check_url(&config.store.url, &config.data.dir)?;
+    Ok(config)
 }
 
 pub fn check(check: &Check) -> Result<u8> {

@@ -12,7 +12,7 @@ use crate::engine::money::{Currency, Money};
 use crate::engine::registry::{RegistryAction, RegistryView};
 use crate::engine::time::Expiry;
 use crate::iso8583::Message;
-use crate::iso8583::mapping::{DateTimeLayout, OriginalData};
+use crate::iso8583::mapping::{DateTimeLayout, OriginalData, ReplacementAmount};
 use crate::security::{CardRoute, Cvk, MatchKeyHasher, Pan, PanHasher, PanIndex};
 use arrayvec::ArrayString;
 use std::sync::Arc;
@@ -132,6 +132,9 @@ impl Translator {
     ) -> Result<Translated, Untranslatable> {
         let named = self.card(message)?;
         let reference = self.reference(message)?;
+        if self.is_partial(message) {
+            return Err(Untranslatable::Unsupported);
+        }
         let original = self.original(message);
         let reverse = Reverse {
             reversal_id,
@@ -318,6 +321,21 @@ impl Translator {
         keys
     }
 
+    /// Whether a reversal leaves a part of its original standing, which is not decided here yet.
+    fn is_partial(&self, message: &Message) -> bool {
+        let first_amount = |text: Option<ArrayString<42>>| -> u64 {
+            let digits = text.and_then(|text| text.get(..12)?.parse().ok());
+            digits.unwrap_or(0)
+        };
+        match self.map.dialect.mappings().replacement_amount {
+            ReplacementAmount::De95 => first_amount(message.text(95)) > 0,
+            ReplacementAmount::De30 => {
+                let stays = message.digits(4).unwrap_or(0);
+                stays > 0 && first_amount(message.text(30)) > stays
+            }
+        }
+    }
+
     fn original_data(&self) -> OriginalData {
         self.map.dialect.mappings().original_data
     }
@@ -406,10 +424,11 @@ fn currency(text: &str) -> Option<Currency> {
 
 /// ISO 3166 as two or three letters or three digits.
 fn country(text: &str) -> Option<Country> {
+    let letters = text.to_ascii_uppercase();
     let known = match (text.len(), text.parse::<u16>()) {
         (3, Ok(numeric)) => rust_iso3166::from_numeric(numeric),
-        (3, Err(_)) => rust_iso3166::from_alpha3(text),
-        (2, Err(_)) => rust_iso3166::from_alpha2(text),
+        (3, Err(_)) => rust_iso3166::from_alpha3(&letters),
+        (2, Err(_)) => rust_iso3166::from_alpha2(&letters),
         _ => None,
     };
     Country::from_alpha2(known?.alpha2)

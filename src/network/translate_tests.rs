@@ -363,3 +363,21 @@ fn original_data_names_the_original_with_or_without_its_acquirer() {
     // DE13 is a date of the card in 1993, and no part of the name.
     assert!(names_it(&new, &[(13, "2412"), (24, "400")]));
 }
+
+#[test]
+fn a_partial_reversal_is_refused_until_it_can_be_decided() {
+    let bench = Bench::new("iso8583-1987-ascii");
+    let partial = format!("{:012}{:012}C00000000C00000000", 1_000, 0);
+    let refused = bench.message(400, &[(95, &partial)]).err();
+    assert_eq!(refused, Some(Untranslatable::Unsupported));
+    let full = format!("{:012}{:012}C00000000C00000000", 0, 0);
+    assert!(bench.message(400, &[(95, &full)]).is_ok());
+}
+
+#[test]
+fn a_country_is_known_in_small_letters_too() {
+    assert_eq!(country("br"), Country::from_alpha2("BR"));
+    assert_eq!(country("bra"), Country::from_alpha2("BR"));
+    assert_eq!(country("076"), Country::from_alpha2("BR"));
+    assert_eq!(country("b"), None);
+}

@@ -172,19 +172,20 @@ impl Worker {
                 Some(card) => Reply::Card(Box::new(card.clone())),
                 None => Reply::NotFound,
             },
-            ShardRequest::Command { action, .. }
-                if space == Space::Reserve && !matches!(action, Action::Reverse(_)) =>
-            {
-                Reply::Unavailable(Unavailable::DiskFull)
-            }
             ShardRequest::Command { root, action } => {
-                self.carry_out(Command { root, at, action }, records)
+                self.carry_out(Command { root, at, action }, space, records)
             }
         }
     }
 
-    fn carry_out(&mut self, command: Command, records: &mut RecordBatch) -> Reply {
+    fn carry_out(&mut self, command: Command, space: Space, records: &mut RecordBatch) -> Reply {
         match decide(&self.state, &command) {
+            // What needs no record is answered all the same; reversals have room of their own.
+            Outcome::Event(event)
+                if space == Space::Reserve && !matches!(event, Event::Reversed(_)) =>
+            {
+                Reply::Unavailable(Unavailable::DiskFull)
+            }
             Outcome::Event(event) => {
                 records.push_with(|bytes| record::write_shard(bytes, &command, &event));
                 apply(&mut self.state, &command, &event);

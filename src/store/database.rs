@@ -101,6 +101,14 @@ pub struct Store {
 }
 
 impl Store {
+    /// Says whether `store.url` is well-formed; opens nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::BadUrl`].
+    pub fn check_url(url: &str, data_dir: &Path) -> Result<(), StoreError> {
+        url::parse(url, data_dir).map(|_| ())
+    }
+
     /// Opens `store.url`: `sqlite` (a file in the data folder), `sqlite:FILE`, or
     /// `postgres://user@host/database`, and brings its tables up to date. A Postgres that is away is no
     /// error: it is asked again whenever it is needed.

@@ -174,6 +174,18 @@ impl Switch {
         self.wait_for_end()
     }
 
+    /// Starts again in the folder of one that has ended.
+    pub fn restart(mut self) -> Switch {
+        let folder = self.folder.take().unwrap();
+        Switch::start_in(folder, &self.config.clone())
+    }
+
+    /// As `restart`, and waits for nothing.
+    pub fn respawn(mut self) -> Switch {
+        let folder = self.folder.take().unwrap();
+        Switch::spawn(folder, &self.config.clone())
+    }
+
     /// As a power cut would (SIGKILL), then starts it again in the same folder.
     pub fn kill_and_restart(mut self) -> Switch {
         self.child.kill().unwrap();

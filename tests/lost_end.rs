@@ -1,0 +1,47 @@
+//! A journal that has lost its end, while the tables prove that there was more: the switch must not decide on
+//! what is left.
+
+mod support;
+
+use serde_json::json;
+use support::{Switch, wait_until};
+
+const CONFIG: &str =
+    "[sandbox]\nenabled = true\n[[network]]\nname = \"visa\"\nlisten = \"127.0.0.1:0\"\n";
+
+#[test]
+fn a_journal_behind_its_tables_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, kept) = (
+        folder.path().join("data/journal"),
+        folder.path().join("kept"),
+    );
+    let mut switch = Switch::start_in(folder, CONFIG);
+    switch.wait_until_ready();
+    let account = switch.account(100_000);
+    assert!(switch.stop().success());
+    std::fs::create_dir(&kept).unwrap();
+    for entry in std::fs::read_dir(&journal).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), kept.join(entry.file_name())).unwrap();
+    }
+    let mut switch = switch.restart();
+    switch.wait_until_ready();
+    switch.card(&account, &json!({}));
+    let cards = || switch.good("GET", "/v1/cards", &serde_json::Value::Null);
+    wait_until("the card is in the tables", || {
+        cards()["data"].as_array().unwrap().len() == 1
+    });
+    assert!(switch.stop().success());
+    for entry in std::fs::read_dir(&kept).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), journal.join(entry.file_name())).unwrap();
+    }
+    let mut refused = switch.respawn();
+    assert_eq!(refused.wait_for_end().code(), Some(1));
+    assert!(
+        refused.has_logged("the journal has lost its end"),
+        "{:?}",
+        refused.log()
+    );
+}
