@@ -4,6 +4,7 @@
 use crate::engine::registry::EngineSettings;
 use crate::journal::Settings as JournalSettings;
 use crate::network::settings::NetworkSettings;
+use crate::network::threads::ThreadSettings;
 use crate::security::VaultSettings;
 use crate::shard::inbox::QueueSettings;
 use crate::shard::snapshots::SnapshotSettings;
@@ -47,6 +48,8 @@ pub struct Config {
     pub snapshots: SnapshotSettings,
     #[serde(default)]
     pub shards: Shards,
+    #[serde(default)]
+    pub connections: ThreadSettings,
     #[serde(default)]
     pub limits: Limits,
     #[serde(default)]

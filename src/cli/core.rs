@@ -175,7 +175,7 @@ fn start_snapshots(
         .name("snapshots".into())
         .spawn(move || {
             // A snapshot may lag, answers may not. A refusal leaves everything as it was.
-            let _ = rustix::process::nice(10);
+            let _ = rustix::process::nice(19);
             if let Err(error) =
                 snapshots::follow(&storage, &journal, settings, last, &stopping, made)
             {

@@ -4,9 +4,10 @@
 use std::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering, fence},
     },
-    time::Duration,
+    thread::{self, Thread},
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -42,9 +43,6 @@ pub struct SequenceRange {
     /// Sequence of the last record; `first - 1` for an empty batch.
     pub last: Sequence,
 }
-
-/// Called after each sync with the last durable record; must be quick.
-pub type OnProgress = Box<dyn Fn(Sequence) + Send + Sync>;
 
 /// Shared by the producers and the commit thread.
 pub(super) struct Shared {
@@ -210,8 +208,8 @@ impl Shared {
     }
 
     /// Tells the followers, after the answers are out.
-    pub fn publish(&self, durable: Sequence) {
-        self.progress.publish(durable);
+    pub fn publish(&self) {
+        self.progress.wake_waiting();
     }
 
     /// Nothing is taken and nothing is released from now on.
@@ -226,7 +224,7 @@ impl Shared {
         self.room.notify_all();
         drop(group);
         drop(dropped);
-        self.progress.wake_all();
+        self.progress.wake_waiting();
     }
 
     pub fn close(&self) {
@@ -339,12 +337,6 @@ impl Handle {
         self.shared.progress.clone()
     }
 
-    /// Calls `callback` on the commit thread after every sync, and once now: the bridge to an
-    /// asynchronous runtime.
-    pub fn on_progress(&self, callback: OnProgress) {
-        self.shared.progress.register(callback);
-    }
-
     /// A reader in this process, from record `from` up to [`Handle::durable`].
     ///
     /// # Errors
@@ -389,19 +381,20 @@ pub struct Progress {
 
 struct ProgressInner {
     durable: AtomicU64,
-    /// How many wait; the lock is taken to publish only if there are any.
-    waiting: Mutex<u32>,
-    moved: Condvar,
-    callbacks: Mutex<Vec<OnProgress>>,
+    waiting: Mutex<Vec<Waiting>>,
+}
+
+/// A thread that waits for a record after `known`.
+struct Waiting {
+    known: Sequence,
+    thread: Thread,
 }
 
 impl Progress {
     fn new(durable: Sequence) -> Self {
         let inner = ProgressInner {
             durable: AtomicU64::new(durable),
-            waiting: Mutex::new(0),
-            moved: Condvar::new(),
-            callbacks: Mutex::default(),
+            waiting: Mutex::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -416,52 +409,39 @@ impl Progress {
     /// Waits until a record after `known` is durable or the time is over; gives the last durable
     /// record either way.
     pub fn wait_beyond(&self, known: Sequence, timeout: Duration) -> Sequence {
-        if self.durable() > known {
-            return self.durable();
+        let until = Instant::now() + timeout;
+        while self.durable() <= known {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let thread = thread::current();
+            self.waiting().push(Waiting { known, thread });
+            fence(Ordering::SeqCst);
+            if self.durable() <= known {
+                thread::park_timeout(left);
+            }
+            let this = thread::current().id();
+            self.waiting().retain(|other| other.thread.id() != this);
         }
-        let mut waiting = self
-            .inner
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *waiting += 1;
-        let (mut waiting, _) = self
-            .inner
-            .moved
-            .wait_timeout_while(waiting, timeout, |_| self.durable() <= known)
-            .unwrap_or_else(PoisonError::into_inner);
-        *waiting -= 1;
         self.durable()
     }
 
-    fn publish(&self, durable: Sequence) {
-        self.wake_all();
-        for callback in self.callbacks().iter() {
-            callback(durable);
+    /// Wakes those who have what they wait for. Never waits for the lock: a follower gives way to all
+    /// others, so one that holds it may have to wait long for a processor, and the commit thread must
+    /// not wait with it. Whoever holds it looks at `durable` once more before sleeping.
+    fn wake_waiting(&self) {
+        fence(Ordering::SeqCst);
+        let durable = self.durable();
+        if let Ok(mut waiting) = self.inner.waiting.try_lock() {
+            waiting
+                .extract_if(.., |follower| follower.known < durable)
+                .for_each(|follower| follower.thread.unpark());
         }
     }
 
-    fn wake_all(&self) {
-        let waiting = self
-            .inner
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if *waiting > 0 {
-            self.inner.moved.notify_all();
-        }
-    }
-
-    fn register(&self, callback: OnProgress) {
-        let mut callbacks = self.callbacks();
-        callback(self.durable());
-        callbacks.push(callback);
-    }
-
-    fn callbacks(&self) -> MutexGuard<'_, Vec<OnProgress>> {
-        self.inner
-            .callbacks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {
+        let waiting = self.inner.waiting.lock();
+        waiting.unwrap_or_else(PoisonError::into_inner)
     }
 }

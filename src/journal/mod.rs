@@ -38,7 +38,7 @@ mod writer;
 
 pub use ahead::Space;
 pub use batch::RecordBatch;
-pub use commit::{Handle, OnProgress, Progress, Release, SequenceRange};
+pub use commit::{Handle, Progress, Release, SequenceRange};
 pub use error::JournalError;
 pub use frame::{ChainHash, FORMAT_VERSION};
 pub use reader::{BEGINNING, Reader};

@@ -11,4 +11,5 @@ pub mod listener;
 pub mod session;
 pub mod settings;
 pub mod stats;
+pub mod threads;
 pub mod translate;

@@ -44,16 +44,13 @@ struct Forward {
 impl RegistryWorker {
     pub fn run(mut self) -> Registry {
         let mut records = RecordBatch::new();
-        while let Ok(message) = self.outlet.receiver.recv() {
-            let RegistryMessage::Batch(batch) = message else {
-                break;
-            };
+        while let RegistryMessage::Batch(batch) = self.outlet.wait() {
             let requests = batch.items.len();
             if self.serve_batch(batch, &mut records).is_err() {
                 // The journal has failed: it says so itself and ends the process.
                 break;
             }
-            self.outlet.taken(requests);
+            self.outlet.served(requests);
         }
         self.registry
     }
