@@ -3,6 +3,7 @@
 //! Decisions and delivery of webhooks do not live here.
 
 mod batch;
+mod both;
 mod columns;
 mod copy;
 mod database;
