@@ -39,6 +39,9 @@ mutate "a group is not synced" src/journal/writer.rs \
   's/storage::sync\(&\*self\.live\.file\)/Ok::<(), std::io::Error>(())/' --test journal_crash a_crash_at_every_call_loses
 mutate "answers leave before the sync" src/journal/run.rs \
   's/let committed = self\.writer\.commit\(/let early = self.writer.durable() + u64::from(records);\n            self.taken.releases.drain(..).for_each(|release| release.release(early));\n            let committed = self.writer.commit(/' --test journal_crash a_crash_at_every_call_loses
+mutate "a shard does not hold its answers" src/shard/worker.rs \
+  's/self\.last_sequence = self\.journal\.append\(records, Box::new\(held\)\)\?\.last;/for (sink, replies) in held.0 { sink.deliver(replies); }\n        self.last_sequence = self.journal.append(records, Box::new(HeldReplies::default()))?.last;/' \
+  --test disk_trouble while_a_sync_hangs
 mutate "a new segment's name is not synced" src/journal/segment.rs \
   's/(storage\.rename\(&temporary, &plain_name\(number\)\)\?;\n)\s*storage\.sync_directory\(\)\?;/$1/' --test journal_crash a_crash_at_every_call_loses
 mutate "the checksum of the records is ignored" src/journal/frame.rs \
@@ -56,6 +59,8 @@ mutate "work is queued behind a hanging disk" src/shard/switchboard.rs \
   's/priority == Priority::Ordinary && self\.journal\.is_stalled\(\)/priority == Priority::Ordinary \&\& false/' --test disk_trouble while_a_sync_hangs
 mutate "a full disk refuses nothing" src/shard/worker.rs \
   's/if space == Space::Reserve/if space == Space::Ample \&\& space == Space::Reserve/' --test disk_trouble a_full_disk
+mutate "a connection that a full disk broke is used again" src/store/sqlite.rs \
+  's/Ok\(!connection\.is_in_transaction\(\)\)/Ok(true)/' --test full_disk a_full_disk_refuses
 mutate "the position is not moved with its batch" src/store/projection.rs \
   's/(self\.move_position\(&mut writer, batch\)\.await\?;)/if batch.last % 7 > 0 { $1 }/' --test store_suite killed_at_any_step
 exit "$missed"

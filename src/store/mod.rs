@@ -12,6 +12,7 @@ pub mod follow;
 pub mod from_record;
 mod journal_source;
 pub mod lag;
+mod pace;
 mod postgres;
 pub mod projection;
 pub mod query;
