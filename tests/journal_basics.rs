@@ -112,6 +112,26 @@ fn a_reader_in_another_process_waits_for_the_mark() {
     assert!(read_all(&mut beside).is_empty());
 }
 
+/// Nothing follows the last record, so only a mark of the journal's own can prove it to another process.
+#[test]
+fn the_running_journal_marks_its_newest_group_by_itself() {
+    let storage = MemoryStorage::new();
+    let (journal, _) = Journal::open(storage.clone(), &small(), 7).unwrap();
+    let journal = journal.start(Box::new(|error| panic!("{error}"))).unwrap();
+    append(&journal.handle(), 1..=3);
+    let mut beside = Reader::open(storage, 1).unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..10_000 {
+        seen.extend(read_all(&mut beside));
+        if seen.len() == 3 {
+            break;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(seen, [1, 2, 3]);
+    journal.close().unwrap();
+}
+
 #[test]
 fn many_segments_are_read_and_replayed_from_anywhere() {
     let storage = MemoryStorage::new();

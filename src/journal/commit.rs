@@ -17,6 +17,7 @@ use super::{
     error::JournalError,
     frame::HEADER,
     reader::Reader,
+    settings::Settings,
     stats::Stats,
     storage::Storage,
 };
@@ -52,6 +53,9 @@ pub(super) struct Shared {
     /// Producers wait here for room.
     room: Condvar,
     pending_limit: usize,
+    segment_size_bytes: u64,
+    /// `None` never counts as stalled.
+    stall_refuse: Option<Duration>,
     progress: Progress,
     ahead: Arc<Ahead>,
     stats: Arc<Stats>,
@@ -123,7 +127,7 @@ impl Shared {
         storage: Arc<dyn Storage>,
         journal_id: u128,
         durable: Sequence,
-        pending_limit: u64,
+        settings: &Settings,
         ahead: Arc<Ahead>,
         stats: Arc<Stats>,
     ) -> Arc<Self> {
@@ -141,7 +145,10 @@ impl Shared {
             group: Mutex::new(group),
             work: Condvar::new(),
             room: Condvar::new(),
-            pending_limit: pending_limit as usize,
+            pending_limit: settings.pending_limit_bytes as usize,
+            segment_size_bytes: settings.segment_size_bytes,
+            stall_refuse: (settings.stall_refuse_ms > 0)
+                .then(|| Duration::from_millis(settings.stall_refuse_ms)),
             progress: Progress::new(durable),
             ahead,
             stats,
@@ -348,6 +355,27 @@ impl Handle {
     /// Whether new work may be taken, or only what cannot be refused.
     pub fn space(&self) -> Space {
         self.shared.ahead.space()
+    }
+
+    /// Zero-filled bytes that lie ready behind the live segment.
+    pub fn reserve_bytes(&self) -> u64 {
+        self.shared.ahead.segments_ready() as u64 * self.shared.segment_size_bytes
+    }
+
+    /// How long the group that is being written has been on its way to the disk; zero while there is
+    /// none.
+    pub fn commit_time(&self) -> Duration {
+        let since = self.shared.stats.commit_since();
+        since.map_or(Duration::ZERO, |since| {
+            self.shared.storage.elapsed().saturating_sub(since)
+        })
+    }
+
+    /// True while the disk holds a group up for longer than `stall_refuse_ms`: what is taken now waits
+    /// behind it, so ordinary work is better refused.
+    pub fn is_stalled(&self) -> bool {
+        let bound = self.shared.stall_refuse;
+        bound.is_some_and(|bound| self.commit_time() > bound)
     }
 
     /// The last record in sealed segments: where the snapshot follower stops to take a snapshot. It

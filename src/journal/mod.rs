@@ -19,6 +19,7 @@
 
 mod ahead;
 mod batch;
+mod behind;
 mod commit;
 mod compress;
 mod error;

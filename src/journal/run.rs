@@ -69,7 +69,7 @@ impl Journal {
             storage,
             writer.journal_id,
             writer.durable(),
-            settings.pending_limit_bytes,
+            settings,
             writer.ahead.clone(),
             writer.stats.clone(),
         );

@@ -10,7 +10,7 @@ use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::registry::{IssueCard, Program, RegistryAction, SealedPan};
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::world::World;
-use cardswitch::journal::{Journal, RunningJournal, Settings};
+use cardswitch::journal::{Handle, Journal, MemoryStorage, RunningJournal, Settings};
 use cardswitch::network::listener::{self, Peer};
 use cardswitch::network::settings::NetworkSettings;
 use cardswitch::security::{CardRoute, PanIndex, Vault, VaultSettings};
@@ -33,6 +33,9 @@ pub struct Rig {
     pub switchboard: Arc<Switchboard>,
     pub vault: Vault,
     pub gate: Arc<Gate>,
+    /// Where the journal lies.
+    pub memory: Arc<MemoryStorage>,
+    pub journal: Handle,
     pan_index: Arc<PanIndex>,
     runtime: Runtime,
     drain: watch::Sender<bool>,
@@ -56,14 +59,19 @@ impl Rig {
 
     /// `pending_limit_bytes` may wait for the disk until the loops have to wait too.
     pub fn with(shards: usize, queues: QueueSettings, pending_limit_bytes: u64) -> Rig {
-        let gate = Arc::new(Gate::default());
-        let storage = GatedStorage::new(gate.clone());
         let settings = Settings {
             segment_size_bytes: 4 << 20,
             pending_limit_bytes,
             reserve_bytes: 0,
             ..Settings::default()
         };
+        Rig::over(shards, queues, settings)
+    }
+
+    pub fn over(shards: usize, queues: QueueSettings, settings: Settings) -> Rig {
+        let gate = Arc::new(Gate::default());
+        let storage = GatedStorage::new(gate.clone());
+        let memory = storage.memory.clone();
         let (journal, _) = Journal::open(storage, &settings, 7).unwrap();
         let journal = journal.start(Box::new(|error| panic!("{error}"))).unwrap();
         let folder = TempDir::new().unwrap();
@@ -90,6 +98,8 @@ impl Rig {
             switchboard,
             vault,
             gate,
+            memory,
+            journal: journal.handle(),
             pan_index,
             runtime: Runtime::new().unwrap(),
             drain: watch::channel(false).0,
