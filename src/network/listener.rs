@@ -66,6 +66,20 @@ pub enum NetworkError {
     },
 }
 
+impl NetworkError {
+    /// The key of the section that is wrong.
+    pub fn key(&self) -> &'static str {
+        match self {
+            NetworkError::Settings(error) => error.key,
+            NetworkError::UnknownDialect { .. } => "dialect",
+            NetworkError::Dialect(_)
+            | NetworkError::Spec { .. }
+            | NetworkError::DialectFile { .. } => "dialect_file",
+            NetworkError::Listen { .. } => "listen",
+        }
+    }
+}
+
 /// Compiles what a network's settings name: dialect, maps and framing. Touches no socket.
 pub fn compile(settings: &NetworkSettings) -> Result<(FrameCodec, DialectMap), NetworkError> {
     let codec = settings.frame_codec()?;
