@@ -8,6 +8,7 @@ pub mod dialect_map;
 mod exchange;
 pub mod flight;
 pub mod listener;
+mod merchant;
 pub mod session;
 pub mod settings;
 pub mod stats;

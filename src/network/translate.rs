@@ -2,10 +2,10 @@
 //! nothing knows ISO 8583, and nothing sees a card number.
 
 use super::dialect_map::DialectMap;
+use super::merchant::merchant;
 use crate::engine::command::{Action, Authorize, Reverse};
 use crate::engine::facts::{
-    Amounts, Check, Country, Kind, MatchKey, MatchKeys, Merchant, NetworkReference, RepeatKey,
-    Verification,
+    Amounts, Check, Kind, MatchKey, MatchKeys, NetworkReference, RepeatKey, Verification,
 };
 use crate::engine::ids::{AccountId, AuthorizationId, CardId, ReversalId};
 use crate::engine::money::{Currency, Money};
@@ -99,7 +99,7 @@ impl Translator {
             card_id: named.card_id(),
             kind,
             amounts: amounts(message)?,
-            merchant: self.merchant(message),
+            merchant: merchant(message, &named.digits),
             entry_mode: self.map.entry_mode(message),
             channel: self.map.channel(message),
             verification: self.verification(message, &named),
@@ -193,35 +193,6 @@ impl Translator {
             rrn: message.text(37).unwrap_or_default(),
             stan: message.digits(11).ok_or(Untranslatable::Field(11))? as u32,
         })
-    }
-
-    fn merchant(&self, message: &Message) -> Merchant {
-        let mappings = self.map.dialect.mappings();
-        let own = mappings
-            .merchant_country
-            .as_ref()
-            .and_then(|at| message.locate::<3>(at));
-        let own = own.and_then(|text| country(&text));
-        let acquirers = || message.text::<3>(19).and_then(|text| country(&text));
-        Merchant {
-            id: message.text(42).unwrap_or_default(),
-            name: message.locate(&mappings.merchant_name).unwrap_or_default(),
-            city: mappings
-                .merchant_city
-                .as_ref()
-                .and_then(|at| message.locate(at))
-                .unwrap_or_default(),
-            country: own.or_else(acquirers).unwrap_or(Country::UNKNOWN),
-            country_is_acquirers: own.is_none() && message.has(19),
-            mcc: self.mcc(message).unwrap_or(0) as u16,
-        }
-    }
-
-    /// Four digits in DE18; in 1993 the card acceptor's business is in DE26.
-    fn mcc(&self, message: &Message) -> Option<u64> {
-        let is_1993 = self.map.dialect.version() == 1;
-        let business = is_1993.then(|| message.digits(26)).flatten();
-        business.or_else(|| message.digits(18))
     }
 
     fn verification(&self, message: &Message, named: &Named) -> Verification {
@@ -420,18 +391,6 @@ fn currency(text: &str) -> Option<Currency> {
         Ok(numeric) => Currency::from_numeric(numeric),
         Err(_) => Currency::from_alpha(text),
     }
-}
-
-/// ISO 3166 as two or three letters or three digits.
-fn country(text: &str) -> Option<Country> {
-    let letters = text.to_ascii_uppercase();
-    let known = match (text.len(), text.parse::<u16>()) {
-        (3, Ok(numeric)) => rust_iso3166::from_numeric(numeric),
-        (3, Err(_)) => rust_iso3166::from_alpha3(&letters),
-        (2, Err(_)) => rust_iso3166::from_alpha2(&letters),
-        _ => None,
-    };
-    Country::from_alpha2(known?.alpha2)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Messages of each dialect, and the facts that they come to.
 
 use super::*;
-use crate::engine::facts::{Channel, EntryMode};
+use crate::engine::facts::{Channel, Country, EntryMode};
 use crate::iso8583::{Dialect, Encoder, Mti};
 use crate::security::{Vault, VaultSettings};
 use bytes::BytesMut;
@@ -375,9 +375,41 @@ fn a_partial_reversal_is_refused_until_it_can_be_decided() {
 }
 
 #[test]
-fn a_country_is_known_in_small_letters_too() {
-    assert_eq!(country("br"), Country::from_alpha2("BR"));
-    assert_eq!(country("bra"), Country::from_alpha2("BR"));
-    assert_eq!(country("076"), Country::from_alpha2("BR"));
-    assert_eq!(country("b"), None);
+fn a_card_number_in_the_merchants_name_or_place_is_masked() {
+    let bench = Bench::new("iso8583-1987-ascii");
+    let merchant = |id: &str, name: &str, city: &str| {
+        let place = format!("{name:22}{city:16}DE");
+        let merchant = bench.authorize(&[(42, id), (43, &place)]).merchant;
+        [
+            merchant.id.to_string(),
+            merchant.name.to_string(),
+            merchant.city.to_string(),
+        ]
+    };
+    for (given, kept) in [
+        (
+            [
+                "411111111111111",
+                "PAID 4111111111111111",
+                "4111-1111-111111",
+            ],
+            [
+                "411111*****1111",
+                "PAID 411111******1111",
+                "4111-11**-**1111",
+            ],
+        ),
+        // Not of this message, and beside other digits.
+        (
+            ["371449635398431", "CARD5 5555555555554444", "10115 Berlin"],
+            ["371449635398431", "CARD5 555555******4444", "10115 Berlin"],
+        ),
+        // Across both.
+        (
+            ["SHOP1", "SHOP NUMBER 4111111111", "111111 Berlin"],
+            ["SHOP1", "SHOP NUMBER 411111****", "**1111 Berlin"],
+        ),
+    ] {
+        assert_eq!(merchant(given[0], given[1], given[2]), kept);
+    }
 }
