@@ -3,7 +3,9 @@
 //! it in `engine`.
 
 pub mod answer;
+pub mod bad_frame;
 pub mod connection;
+mod date_time;
 pub mod dialect_map;
 mod exchange;
 pub mod flight;

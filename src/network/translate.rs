@@ -1,6 +1,7 @@
 //! From a parsed message to a domain command: who is asked, and with which facts. Past this point
 //! nothing knows ISO 8583, and nothing sees a card number.
 
+use super::date_time::wrong_date_time;
 use super::dialect_map::DialectMap;
 use super::merchant::merchant;
 use crate::engine::command::{Action, Authorize, Reverse};
@@ -38,6 +39,8 @@ pub enum Translated {
 pub enum Untranslatable {
     /// A field is missing or says nothing that we know.
     Field(u8),
+    /// The message type has no meaning in the standard.
+    MessageType,
     /// A kind of message that is not decided here.
     Unsupported,
 }
@@ -72,6 +75,9 @@ impl Translator {
     ) -> Result<Translated, Untranslatable> {
         let mti = message.mti();
         match (mti.class(), mti.function()) {
+            _ if !mti.is_defined() => Err(Untranslatable::MessageType),
+            // A chargeback (0402, 1422) has the class and function of a reversal, and is none.
+            _ if !mti.is_from_acquirer() => Err(Untranslatable::Unsupported),
             (1, 0) => self.authorization(message, AuthorizationId(id), view),
             (4, 0 | 2) => self.reversal(message, ReversalId(id)),
             _ => Err(Untranslatable::Unsupported),
@@ -84,6 +90,7 @@ impl Translator {
         authorization_id: AuthorizationId,
         view: &RegistryView,
     ) -> Result<Translated, Untranslatable> {
+        self.check_dates(message)?;
         let named = self.card(message)?;
         let reference = self.reference(message)?;
         if !message.has(3) {
@@ -130,6 +137,7 @@ impl Translator {
         message: &Message,
         reversal_id: ReversalId,
     ) -> Result<Translated, Untranslatable> {
+        self.check_dates(message)?;
         let named = self.card(message)?;
         let reference = self.reference(message)?;
         if self.is_partial(message) {
@@ -151,6 +159,13 @@ impl Translator {
             },
             None => Translated::Registry(RegistryAction::ReverseUnknownCard(reverse)),
         })
+    }
+
+    fn check_dates(&self, message: &Message) -> Result<(), Untranslatable> {
+        match wrong_date_time(message, self.map.dialect.mappings().date_time) {
+            Some(field) => Err(Untranslatable::Field(field)),
+            None => Ok(()),
+        }
     }
 
     /// The card number from DE2, or from the track where there is no DE2.

@@ -284,7 +284,7 @@ fn the_identity_of_a_message_is_in_the_fields_that_the_dialect_names() {
         let mut bench = Bench::new(dialect);
         let first = bench.authorize(&[]).repeat_key;
         assert_eq!(
-            bench.authorize(&[(7, "1124031599")]).repeat_key,
+            bench.authorize(&[(7, "1124031559")]).repeat_key,
             first,
             "{dialect}"
         );
@@ -411,5 +411,42 @@ fn a_card_number_in_the_merchants_name_or_place_is_masked() {
         ),
     ] {
         assert_eq!(merchant(given[0], given[1], given[2]), kept);
+    }
+}
+
+#[test]
+fn dates_are_looked_at_where_each_dialect_has_them() {
+    let old = Bench::new("iso8583-1987-ascii");
+    for (field, text) in [(7, "1324031500"), (12, "240000"), (13, "0230")] {
+        assert_eq!(
+            old.refusal(&[(field, text)]),
+            Some(Untranslatable::Field(field))
+        );
+        assert_eq!(old.refusal(&[(field, "")]), None);
+    }
+    let new = Bench::new("iso8583-1993-ascii");
+    assert_eq!(
+        new.refusal(&[(12, "261324031500")]),
+        Some(Untranslatable::Field(12))
+    );
+    // A date of the card there, YYMM.
+    assert_eq!(new.refusal(&[(13, "3112")]), None);
+}
+
+#[test]
+fn function_and_origin_are_both_understood() {
+    let bench = Bench::new("iso8583-1987-ascii");
+    for (mti, refusal) in [
+        (100, None),
+        (101, None),
+        (400, None),
+        (421, None),
+        (102, Some(Untranslatable::Unsupported)),
+        (105, Some(Untranslatable::Unsupported)),
+        (402, Some(Untranslatable::Unsupported)),
+        (106, Some(Untranslatable::MessageType)),
+        (900, Some(Untranslatable::MessageType)),
+    ] {
+        assert_eq!(bench.message(mti, &[]).err(), refusal, "{mti:04}");
     }
 }

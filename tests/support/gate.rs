@@ -29,7 +29,7 @@ impl Gate {
 }
 
 pub struct GatedStorage {
-    memory: Arc<MemoryStorage>,
+    pub memory: Arc<MemoryStorage>,
     gate: Arc<Gate>,
 }
 
