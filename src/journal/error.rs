@@ -166,6 +166,14 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    /// The key of `[journal]` that is out of range, where that is what went wrong.
+    pub fn setting(&self) -> Option<&'static str> {
+        match self {
+            Self::Setting { key, .. } => Some(key),
+            _ => None,
+        }
+    }
+
     /// Wraps a system error with what was tried on which file.
     pub(super) fn io(action: &'static str, file: String) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io {

@@ -171,6 +171,19 @@ impl Worker {
             ShardRequest::Command { root, action } => {
                 self.carry_out(Command { root, at, action }, space, records)
             }
+            ShardRequest::FirstAnswer { root, action } => {
+                self.first_answer(&Command { root, at, action })
+            }
+        }
+    }
+
+    fn first_answer(&self, command: &Command) -> Reply {
+        match decide(&self.state, command) {
+            Outcome::FirstAnswer(answer) => {
+                self.stats.count_repeat();
+                Reply::Message(answer)
+            }
+            _ => Reply::NotFound,
         }
     }
 

@@ -10,7 +10,7 @@ use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::registry::{IssueCard, Program, RegistryAction, SealedPan};
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::world::World;
-use cardswitch::journal::{Handle, Journal, MemoryStorage, RunningJournal, Settings};
+use cardswitch::journal::{Handle, Journal, MemoryStorage, RunningJournal, Settings, Storage};
 use cardswitch::network::listener::{self, Peer};
 use cardswitch::network::settings::NetworkSettings;
 use cardswitch::security::{CardRoute, PanIndex, Vault, VaultSettings};
@@ -36,6 +36,7 @@ pub struct Rig {
     /// Where the journal lies.
     pub memory: Arc<MemoryStorage>,
     pub journal: Handle,
+    storage: Arc<GatedStorage>,
     pan_index: Arc<PanIndex>,
     runtime: Runtime,
     drain: watch::Sender<bool>,
@@ -72,7 +73,7 @@ impl Rig {
         let gate = Arc::new(Gate::default());
         let storage = GatedStorage::new(gate.clone());
         let memory = storage.memory.clone();
-        let (journal, _) = Journal::open(storage, &settings, 7).unwrap();
+        let (journal, _) = Journal::open(storage.clone(), &settings, 7).unwrap();
         let journal = journal.start(Box::new(|error| panic!("{error}"))).unwrap();
         let folder = TempDir::new().unwrap();
         let vault = Vault::open(folder.path(), &VaultSettings::default()).unwrap();
@@ -100,6 +101,7 @@ impl Rig {
             gate,
             memory,
             journal: journal.handle(),
+            storage,
             pan_index,
             runtime: Runtime::new().unwrap(),
             drain: watch::channel(false).0,
@@ -264,6 +266,15 @@ impl Rig {
                 return reply;
             }
         }
+    }
+
+    /// All bytes of all files of the journal.
+    pub fn journal_content(&self) -> Vec<u8> {
+        let names = self.storage.list().unwrap();
+        let contents = names
+            .iter()
+            .map(|name| self.storage.memory.content(name).unwrap());
+        contents.collect::<Vec<_>>().concat()
     }
 
     /// Tells every connection to finish what it has.

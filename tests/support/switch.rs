@@ -91,6 +91,12 @@ impl Switch {
         }
     }
 
+    /// Where its configuration and its data are.
+    pub fn folder(&self) -> &std::path::Path {
+        // It moves on only where the switch does.
+        self.folder.as_ref().unwrap().path()
+    }
+
     /// What it has written so far: JSON objects, and plain lines as strings.
     pub fn log(&self) -> Vec<Value> {
         self.log.lock().unwrap().clone()
