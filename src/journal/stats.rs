@@ -1,4 +1,5 @@
-//! Counters of the writer, for metrics: plain atomics that anybody may read at any time.
+//! Counters of the writer, for metrics, and since when it is at the group that it writes: plain atomics that anybody may
+//! read at any time.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},

@@ -72,10 +72,11 @@ pub fn follow(
     stop: &AtomicBool,
     mut done: impl FnMut(Result<(Sequence, u64), SnapshotsError>),
 ) {
-    let progress = journal.subscribe();
     let mut wanted = last + settings.every_records;
     while !stop.load(Ordering::Acquire) {
-        if progress.wait_beyond(wanted.saturating_sub(1), PATIENCE) < wanted {
+        if journal.durable() < wanted {
+            // Not a wait for progress, which would wake this thread at every sync.
+            std::thread::sleep(PATIENCE);
             continue;
         }
         if let Some(result) = make(storage, journal, stop).transpose() {

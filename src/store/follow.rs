@@ -42,7 +42,8 @@ pub trait RecordSource: Send + 'static {
 pub struct FollowSettings {
     /// Records of one transaction at most.
     pub batch_max: usize,
-    /// How long records may gather after a small batch.
+    /// How long records may gather after a small batch; four times as long after one that was not so small, for
+    /// then fewer transactions write the same pages fewer times.
     pub gather: Duration,
     /// How long one look for new records may take; also how soon a shutdown is seen.
     pub wait: Duration,
@@ -188,8 +189,9 @@ impl<S: RecordSource> Follower<S> {
                 (pace, seen) = (Pace::default(), (self.lag.durable(), Instant::now()));
                 self.lag.note_projected(projector.position());
                 if !records.is_empty() {
-                    let gathered = self.shutdown.cancelled();
-                    let _ = tokio::time::timeout(self.settings.gather, gathered).await;
+                    let busy = records.len() >= self.settings.batch_max / 16;
+                    let gather = self.settings.gather * if busy { 4 } else { 1 };
+                    let _ = tokio::time::timeout(gather, self.shutdown.cancelled()).await;
                 }
                 reading = self.read()?;
             }

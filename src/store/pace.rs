@@ -5,6 +5,10 @@ use std::time::Duration;
 /// How much work has to be seen before a judgement.
 const SEEN_MIN: Duration = Duration::from_secs(1);
 
+/// It rests where more comes than this many times what it could take: near what it can take, a rest would cost
+/// more lag than it is worth.
+const HOPELESS: f64 = 2.0;
+
 /// What was taken and what came since the last judgement.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
@@ -13,7 +17,7 @@ pub(super) struct Pace {
     /// Time spent on the batches, and in all.
     working: Duration,
     passed: Duration,
-    /// More came than could have been taken without any rest: the lag grows in any case.
+    /// Far more came than could have been taken without any rest: the lag grows in any case.
     hopeless: bool,
 }
 
@@ -34,7 +38,8 @@ impl Pace {
         self.passed += passed;
         if self.working >= SEEN_MIN {
             let could_be_taken = self.taken as f64 * self.passed.as_secs_f64();
-            let hopeless = self.came as f64 * self.working.as_secs_f64() > could_be_taken;
+            let came = self.came as f64 * self.working.as_secs_f64();
+            let hopeless = came > HOPELESS * could_be_taken;
             *self = Pace {
                 hopeless,
                 ..Pace::default()
@@ -66,13 +71,13 @@ mod tests {
     }
 
     #[test]
-    fn it_rests_only_at_a_rate_that_it_could_not_sustain_without() {
+    fn it_rests_only_where_more_than_twice_comes_of_what_it_could_take() {
         // 4,096 records in 100 ms: 40,960 a second.
-        assert_eq!(rests(100, 40_000), 0);
-        assert!(rests(100, 42_000) > 80);
+        assert_eq!(rests(100, 80_000), 0);
+        assert!(rests(100, 84_000) > 80);
         // A slow database all the same.
-        assert_eq!(rests(800, 5_000), 0);
-        assert!(rests(800, 5_200) > 80);
+        assert_eq!(rests(800, 10_000), 0);
+        assert!(rests(800, 10_500) > 80);
     }
 
     #[test]
