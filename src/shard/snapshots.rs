@@ -72,11 +72,10 @@ pub fn follow(
     stop: &AtomicBool,
     mut done: impl FnMut(Result<(Sequence, u64), SnapshotsError>),
 ) {
+    let progress = journal.subscribe();
     let mut wanted = last + settings.every_records;
     while !stop.load(Ordering::Acquire) {
-        if journal.durable() < wanted {
-            // Not a wait for progress, which would wake this thread at every sync.
-            std::thread::sleep(PATIENCE);
+        if progress.wait_beyond(wanted.saturating_sub(1), PATIENCE) < wanted {
             continue;
         }
         if let Some(result) = make(storage, journal, stop).transpose() {
