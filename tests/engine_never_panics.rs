@@ -53,8 +53,16 @@ fn any_controls() -> impl Strategy<Value = Controls> {
 }
 
 fn any_keys() -> impl Strategy<Value = (RepeatKey, MatchKeys)> {
-    (0u128..6, proptest::collection::vec(0u64..6, 0..=3))
-        .prop_map(|(repeat, names)| (RepeatKey(repeat), names.into_iter().map(MatchKey).collect()))
+    (0u128..6, any::<[u8; 4]>()).prop_map(|(repeat, names)| {
+        let name = |place: usize| MatchKey(u64::from(names[place] % 6));
+        let keys = MatchKeys {
+            rrn: name(0),
+            sent: name(1),
+            local: name(2),
+            acquirer_id: u64::from(names[3] % 3),
+        };
+        (RepeatKey(repeat), keys)
+    })
 }
 
 fn any_action() -> impl Strategy<Value = Action> {

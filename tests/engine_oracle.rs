@@ -8,6 +8,7 @@ use cardswitch::engine::command::{Action, StatusChange};
 use cardswitch::engine::controls::{Controls, List, ListMode, Window};
 use cardswitch::engine::decide::Outcome;
 use cardswitch::engine::event::*;
+use cardswitch::engine::facts::{MatchKey, MatchKeys};
 use cardswitch::engine::hash::{state_hash, tree_hashes};
 use cardswitch::engine::ids::*;
 use cardswitch::engine::reason::DeclineReason;
@@ -26,18 +27,88 @@ const REVERSAL_MS: i64 = 24 * 60 * MINUTE_MS;
 /// Trees 1 to 4; account 10 + tree is a sub-account; each tree has two cards on each account.
 const TREES: u64 = 4;
 
+/// How a message names an authorization; 0 where it does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Names {
+    rrn: u8,
+    sent: u8,
+    local: u8,
+    acquirer: u8,
+}
+
+impl Names {
+    fn all(name: u8) -> Names {
+        Names {
+            rrn: name,
+            sent: name,
+            local: name,
+            acquirer: 1,
+        }
+    }
+
+    fn keys(self) -> MatchKeys {
+        let key = |name: u8, of: fn(&str) -> MatchKey| match name {
+            0 => MatchKey::UNSTATED,
+            name => of(&name.to_string()),
+        };
+        MatchKeys {
+            rrn: key(self.rrn, rrn),
+            sent: key(self.sent, sent),
+            local: key(self.local, local),
+            acquirer_id: u64::from(self.acquirer),
+        }
+    }
+
+    /// How alike these are to others; `None` where they cannot be of one authorization. Each name is
+    /// worth more than all below it together, and one that is not said half as much as the same one.
+    fn alike(self, other: Names) -> Option<u32> {
+        let both = |one, other| one > 0 && other > 0;
+        let same = if both(self.rrn, other.rrn) {
+            self.rrn == other.rrn
+        } else if both(self.sent, other.sent) {
+            self.sent == other.sent
+        } else {
+            both(self.local, other.local) && self.local == other.local
+        };
+        let strangers = both(self.acquirer, other.acquirer) && self.acquirer != other.acquirer;
+        let worth = |one, other, worth| match both(one, other) {
+            true if one == other => 2 * worth,
+            true => 0,
+            false => worth,
+        };
+        let worth = worth(self.rrn, other.rrn, 27)
+            + worth(self.sent, other.sent, 9)
+            + worth(self.local, other.local, 3)
+            + worth(self.acquirer, other.acquirer, 1);
+        (same && !strangers).then_some(worth)
+    }
+
+    /// What these do not say, as the other says it.
+    fn completed_by(self, other: Names) -> Names {
+        let said = |own: u8, other: u8| if own > 0 { own } else { other };
+        Names {
+            rrn: said(self.rrn, other.rrn),
+            sent: said(self.sent, other.sent),
+            local: said(self.local, other.local),
+            acquirer: said(self.acquirer, other.acquirer),
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Step {
+    /// `name` is the identity of the message, by which a repeat of it is known.
     Authorize {
         card: u64,
         name: u8,
+        names: Names,
         amount: i64,
         mcc: u16,
     },
     Reverse {
         card: u64,
         name: u8,
-        original: u8,
+        names: Names,
         amount: i64,
     },
     TopUp {
@@ -80,6 +151,16 @@ struct Happened {
     came: Came,
     /// The controls of the card, for what is counted.
     controls: Controls,
+    /// Of a reversal: where in the past the purchase is that it released.
+    released: Option<usize>,
+}
+
+/// What a reversal is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Meant {
+    /// The purchase at this place in the past.
+    Open(usize),
+    Reversed,
 }
 
 #[derive(Debug, Default)]
@@ -145,27 +226,54 @@ impl Naive {
 
     /// Approved purchases, each with the place in the past where it was released, if it was.
     fn holds(&self) -> Vec<(usize, &Happened, Option<usize>)> {
-        let approved = |past: &&Happened| matches!(past.came, Came::Approved { .. });
-        let mut holds: Vec<_> = Vec::new();
+        let mut closed = vec![None; self.past.len()];
         for (place, past) in self.past.iter().enumerate() {
-            if approved(&past) {
-                holds.push((place, past, None));
+            if let Some(released) = past.released {
+                closed[released] = Some(place);
             }
-            let (Step::Reverse { card, original, .. }, Came::Released(_)) =
-                (&past.step, &past.came)
-            else {
-                continue;
-            };
-            let is_meant = |(_, hold, closed): &&mut (usize, &Happened, Option<usize>)| {
-                let Step::Authorize { card: of, name, .. } = &hold.step else {
-                    return false;
-                };
-                closed.is_none() && of == card && name == original
-            };
-            let hold = holds.iter_mut().rev().find(is_meant);
-            hold.expect("a released hold was open").2 = Some(place);
         }
-        holds
+        let past = self.past.iter().enumerate();
+        past.filter(|(_, past)| matches!(past.came, Came::Approved { .. }))
+            .map(|(place, past)| (place, past, closed[place]))
+            .collect()
+    }
+
+    /// The names of what was reversed on this card and is still remembered, each with its time.
+    fn reversals(&self, of: u64) -> Vec<(Names, Timestamp)> {
+        let reversals = self.past.iter().filter_map(|past| {
+            let Step::Reverse { card, names, .. } = past.step else {
+                return None;
+            };
+            let live = past.at.plus_ms(REVERSAL_MS) > self.at && card == of;
+            let names = match (&past.came, past.released) {
+                (Came::Released(_), Some(place)) => match self.past[place].step {
+                    Step::Authorize { names: own, .. } => names.completed_by(own),
+                    _ => unreachable!("only purchases are released"),
+                },
+                (Came::Unknown, _) => names,
+                _ => return None,
+            };
+            live.then_some((names, past.at))
+        });
+        reversals.collect()
+    }
+
+    fn meant(&self, of: u64, asked: Names) -> Option<Meant> {
+        let mut candidates = Vec::new();
+        for (place, past, closed) in self.holds() {
+            if let Step::Authorize { card, names, .. } = past.step
+                && closed.is_none()
+                && card == of
+            {
+                let alike = names.alike(asked);
+                candidates.extend(alike.map(|alike| (alike, past.at, Meant::Open(place))));
+            }
+        }
+        for (names, at) in self.reversals(of) {
+            let alike = names.alike(asked);
+            candidates.extend(alike.map(|alike| (alike, at, Meant::Reversed)));
+        }
+        candidates.into_iter().max().map(|(_, _, meant)| meant)
     }
 
     fn held(&self, account: u64) -> i64 {
@@ -280,12 +388,9 @@ impl Naive {
         live.then(|| (amount, found.came.clone()))
     }
 
-    fn reversed(&self, card: u64, name: u8) -> bool {
-        self.past.iter().any(|past| {
-            let live = past.at.plus_ms(REVERSAL_MS) > self.at;
-            let of = matches!(past.step, Step::Reverse { card: c, original, .. } if c == card && original == name);
-            live && of && !matches!(past.came, Came::First(_) | Came::Duplicate)
-        })
+    fn reversed(&self, card: u64, names: Names) -> bool {
+        let mut reversals = self.reversals(card).into_iter();
+        reversals.any(|(reversed, _)| reversed.alike(names).is_some())
     }
 
     fn decide(&self, step: &Step) -> Came {
@@ -293,15 +398,16 @@ impl Naive {
             Step::Authorize {
                 card,
                 name,
+                names,
                 amount,
                 mcc,
-            } => self.authorize(*card, *name, *amount, *mcc),
+            } => self.authorize(*card, *name, *names, *amount, *mcc),
             Step::Reverse {
                 card,
                 name,
-                original,
+                names,
                 amount,
-            } => self.reverse(*card, *name, *original, *amount),
+            } => self.reverse(*card, *name, *names, *amount),
             Step::TopUp { id, account, .. } => {
                 let same = |past: &&Happened| {
                     let live = past.at.plus_ms(REVERSAL_MS) > self.at && past.came == Came::Done;
@@ -328,7 +434,7 @@ impl Naive {
         }
     }
 
-    fn authorize(&self, card: u64, name: u8, amount: i64, mcc: u16) -> Came {
+    fn authorize(&self, card: u64, name: u8, names: Names, amount: i64, mcc: u16) -> Came {
         match self.first_answer(&format!("a{card}-{name}"), FIRST_ANSWER_MS) {
             Some((first, came)) if first == amount => return Came::First(Box::new(came)),
             Some(_) => return Came::Declined(DeclineReason::DuplicateTransmission),
@@ -337,7 +443,7 @@ impl Naive {
         if amount <= 0 {
             return Came::Declined(DeclineReason::InvalidAmount);
         }
-        if self.reversed(card, name) {
+        if self.reversed(card, names) {
             return Came::Declined(DeclineReason::ReversedBeforeOriginal);
         }
         match self.frozen(card) {
@@ -383,28 +489,18 @@ impl Naive {
         }
     }
 
-    fn reverse(&self, card: u64, name: u8, original: u8, amount: i64) -> Came {
+    fn reverse(&self, card: u64, name: u8, names: Names, amount: i64) -> Came {
         match self.first_answer(&format!("r{card}-{name}"), FIRST_ANSWER_MS) {
             Some((first, came)) if first == amount => return Came::First(Box::new(came)),
             Some(_) => return Came::Duplicate,
             None => {}
         }
-        let hold = self
-            .holds()
-            .into_iter()
-            .rev()
-            .find_map(|(_, past, closed)| match past.step {
-                Step::Authorize {
-                    card: c,
-                    name: n,
-                    amount,
-                    ..
-                } if closed.is_none() && c == card && n == original => Some(amount),
-                _ => None,
-            });
-        match hold {
-            Some(amount) => Came::Released(amount),
-            None if self.reversed(card, original) => Came::AlreadyReversed,
+        match self.meant(card, names) {
+            Some(Meant::Open(place)) => match self.past[place].step {
+                Step::Authorize { amount, .. } => Came::Released(amount),
+                _ => unreachable!("only purchases are open"),
+            },
+            Some(Meant::Reversed) => Came::AlreadyReversed,
             None => Came::Unknown,
         }
     }
@@ -414,12 +510,22 @@ impl Naive {
             Step::Authorize { card, .. } => self.controls(*card),
             _ => Controls::default(),
         };
+        let released = match (step, &came) {
+            (Step::Reverse { card, names, .. }, Came::Released(_)) => {
+                match self.meant(*card, *names) {
+                    Some(Meant::Open(place)) => Some(place),
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
         let (at, step) = (self.at, step.clone());
         self.past.push(Happened {
             at,
             step,
             came,
             controls,
+            released,
         });
     }
 }
@@ -457,21 +563,24 @@ impl Engine {
             Step::Authorize {
                 card,
                 name,
+                names,
                 amount,
                 mcc,
             } => {
                 let mut request = purchase(id, *card, usd(*amount), &format!("{card}-{name}"));
+                request.match_keys = names.keys();
                 request.merchant.mcc = *mcc;
                 switch.command(AccountId(root_of(*card)), Action::Authorize(request))
             }
             Step::Reverse {
                 card,
                 name,
-                original,
+                names,
                 amount,
             } => {
-                let (name, original) = (format!("{card}-{name}"), format!("{card}-{original}"));
-                let request = reversal(id, *card, usd(*amount), &name, &original);
+                let name = format!("{card}-{name}");
+                let mut request = reversal(id, *card, usd(*amount), &name, "");
+                request.original_keys = names.keys();
                 switch.command(AccountId(root_of(*card)), Action::Reverse(request))
             }
             Step::TopUp {
@@ -619,6 +728,16 @@ fn any_card() -> impl Strategy<Value = u64> {
         .prop_map(|(tree, sub, card)| (if sub { tree + 10 } else { tree }) * 100 + card)
 }
 
+/// Few enough that they clash.
+fn any_names() -> impl Strategy<Value = Names> {
+    (0u8..4, 0u8..4, 0u8..4, 0u8..3).prop_map(|(rrn, sent, local, acquirer)| Names {
+        rrn,
+        sent,
+        local,
+        acquirer,
+    })
+}
+
 fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     let amount = || prop_oneof![1 => Just(0i64), 1 => Just(-5), 20 => 1i64..700];
     let status = prop_oneof![
@@ -636,10 +755,11 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     ];
     let mcc = prop_oneof![4 => Just(5411u16), 1 => Just(7995)];
     let step = prop_oneof![
-        10 => (any_card(), 0u8..6, amount(), mcc)
-            .prop_map(|(card, name, amount, mcc)| Step::Authorize { card, name, amount: if amount == 0 { -1 } else { amount }, mcc }),
-        5 => (any_card(), 0u8..4, 0u8..6, 1i64..4)
-            .prop_map(|(card, name, original, amount)| Step::Reverse { card, name, original, amount }),
+        10 => (any_card(), 0u8..6, any_names(), amount(), mcc).prop_map(|(card, name, names, amount, mcc)| {
+            Step::Authorize { card, name, names, amount: if amount == 0 { -1 } else { amount }, mcc }
+        }),
+        5 => (any_card(), 0u8..4, any_names(), 1i64..4)
+            .prop_map(|(card, name, names, amount)| Step::Reverse { card, name, names, amount }),
         4 => (0u64..12, account, 1i64..3_000).prop_map(|(id, account, amount)| {
             // Ids of top-ups are given out once for all trees.
             Step::TopUp { id: id * 10 + root_of_account(account), account, amount }
@@ -718,31 +838,28 @@ fn through_snapshot(world: &World, shards: usize) -> World {
     restored
 }
 
-/// All sequences up to this length of what can happen to one purchase of one card.
+/// The longest sequence of what can happen to a purchase or two of one card.
 const ORDERS_LENGTH: usize = 6;
 
 #[test]
 fn every_order_of_purchase_repeat_reversals_and_freeze() {
     let card = 101;
+    let authorize = |amount| Step::Authorize {
+        card,
+        name: 1,
+        names: Names::all(1),
+        amount,
+        mcc: 5411,
+    };
     let reverse = |name| Step::Reverse {
         card,
         name,
-        original: 1,
+        names: Names::all(1),
         amount: 300,
     };
     let kinds = [
-        Step::Authorize {
-            card,
-            name: 1,
-            amount: 300,
-            mcc: 5411,
-        },
-        Step::Authorize {
-            card,
-            name: 1,
-            amount: 301,
-            mcc: 5411,
-        },
+        authorize(300),
+        authorize(301),
         reverse(1),
         reverse(2),
         Step::Status {
@@ -751,15 +868,48 @@ fn every_order_of_purchase_repeat_reversals_and_freeze() {
         },
         Step::Wait { minutes: 16 },
     ];
+    run_every_order(&kinds);
+}
+
+/// Two purchases with the same STAN and times, which only the RRN tells apart; their reversals, one of
+/// them doubled, and a repeat of the first.
+#[test]
+fn every_order_of_two_purchases_that_the_rrn_tells_apart_and_their_reversals() {
+    let card = 101;
+    let names = |rrn| Names {
+        rrn,
+        ..Names::all(1)
+    };
+    let authorize = |name, amount| Step::Authorize {
+        card,
+        name,
+        names: names(name),
+        amount,
+        mcc: 5411,
+    };
+    let reverse = |name, rrn| Step::Reverse {
+        card,
+        name,
+        names: names(rrn),
+        amount: 300,
+    };
+    run_every_order(&[
+        authorize(1, 300),
+        authorize(2, 200),
+        reverse(1, 1),
+        reverse(2, 1),
+        reverse(3, 2),
+        Step::Wait { minutes: 16 },
+    ]);
+}
+
+/// All sequences of these kinds up to `ORDERS_LENGTH`, on an account with money.
+fn run_every_order(kinds: &[Step; 6]) {
     let mut orders = 0;
     for length in 1..=ORDERS_LENGTH {
         for number in 0..kinds.len().pow(length as u32) {
             let mut rest = number;
-            let mut steps = vec![Step::TopUp {
-                id: 1,
-                account: 1,
-                amount: 1_000,
-            }];
+            let mut steps = vec![MONEY];
             for _ in 0..length {
                 steps.push(kinds[rest % kinds.len()].clone());
                 rest /= kinds.len();
@@ -769,6 +919,54 @@ fn every_order_of_purchase_repeat_reversals_and_freeze() {
         }
     }
     assert_eq!(orders, (6usize.pow(7) - 6) / 5);
+}
+
+const MONEY: Step = Step::TopUp {
+    id: 1,
+    account: 1,
+    amount: 1_000,
+};
+
+/// Two purchases, a reversal of each, a double of each, and repeats, whatever names they share.
+fn any_order_of_two_purchases() -> impl Strategy<Value = Vec<Step>> {
+    let names = proptest::collection::vec(any_names(), 4);
+    let order = proptest::collection::vec(0usize..8, 1..=ORDERS_LENGTH);
+    (names, order).prop_map(|(names, order)| {
+        let authorize = |place: usize, amount| Step::Authorize {
+            card: 101,
+            name: place as u8,
+            names: names[place],
+            amount,
+            mcc: 5411,
+        };
+        let reverse = |name, place: usize| Step::Reverse {
+            card: 101,
+            name,
+            names: names[place],
+            amount: 1,
+        };
+        let kinds = [
+            authorize(0, 300),
+            authorize(1, 200),
+            reverse(0, 0),
+            reverse(1, 0),
+            reverse(2, 1),
+            reverse(3, 2),
+            reverse(4, 3),
+            Step::Wait { minutes: 16 },
+        ];
+        let steps = order.into_iter().map(|kind| kinds[kind].clone());
+        std::iter::once(MONEY).chain(steps).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 6_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn two_purchases_that_share_names_in_any_order(steps in any_order_of_two_purchases()) {
+        run_order(&steps);
+    }
 }
 
 /// As `run_both`, in one small world per order.

@@ -4,7 +4,8 @@
 //!
 //! Words after `->` must all be in what came out; the first must be its first. Ids are names. An
 //! authorization's name is its identity: `repeat NAME` sends the same message once more, `reverse
-//! NAME` names it as the original.
+//! NAME` names it as the original, in all ways. `rrn=`, `sent=`, `local=` and `acquirer=` say otherwise
+//! how a message names an authorization; `-` leaves a name out.
 
 mod engine_support;
 
@@ -370,17 +371,21 @@ impl Play {
     }
 
     fn reverse(&mut self, words: &Words) -> String {
+        self.next_id += 1;
         let original = words.plain(1);
         let sent = self.sent.get(original);
         let amount = words.value("amount").map(money);
         let amount = amount.or(sent.map(|sent| sent.amounts.transaction));
         let card = words.value("card").map(|card| self.ids[card]);
         let card = card.or(sent.map(|sent| sent.card_id.0)).expect("a card");
-        let name = words.value("as").unwrap_or(original);
-        let id = self.fresh();
-        let mut reverse = reversal(id, card, amount.expect("an amount"), name, original);
-        if let Some(keys) = words.value("keys") {
-            reverse.original_keys = keys.split(',').map(match_key).collect();
+        let identity = words.value("as").unwrap_or(original);
+        let amount = amount.expect("an amount");
+        let mut reverse = reversal(self.next_id, card, amount, identity, original);
+        if let Some(sent) = sent {
+            reverse.original_keys = sent.match_keys;
+        }
+        for (key, value) in &words.named {
+            name(&mut reverse.original_keys, key, value);
         }
         let root = match words.value("tree") {
             Some(account) => self.roots[account],
@@ -570,10 +575,26 @@ fn set(authorize: &mut Authorize, key: &str, value: &str) {
         "pin" => authorize.verification.pin = check(value),
         "cryptogram" => authorize.verification.cryptogram = check(value),
         "expiry" => authorize.verification.expiry = Some(expiry(value)),
-        "rrn" => authorize.match_keys.push(match_key(value)),
         "card" | "id" | "bin" => {}
+        other if name(&mut authorize.match_keys, other, value) => {}
         other => panic!("an authorization has no {other}"),
     }
+}
+
+/// Sets a name of a message, with `-` to none; false where `key` is none of them.
+fn name(keys: &mut MatchKeys, key: &str, value: &str) -> bool {
+    let stated = |name: fn(&str) -> MatchKey| match value {
+        "-" => MatchKey::UNSTATED,
+        text => name(text),
+    };
+    match key {
+        "rrn" => keys.rrn = stated(rrn),
+        "sent" => keys.sent = stated(sent),
+        "local" => keys.local = stated(local),
+        "acquirer" => keys.acquirer_id = value.parse().unwrap(),
+        _ => return false,
+    }
+    true
 }
 
 fn told(outcome: &Outcome) -> String {

@@ -8,9 +8,8 @@ use super::event::{
 };
 use super::ids::{AccountId, AuthorizationId, CardId};
 use super::reason::DeclineReason;
-use super::state::{
-    Account, AccountStatus, Card, CardStatus, Counters, FirstAnswer, Hold, ReversedMark, State,
-};
+use super::reversals::Reversal;
+use super::state::{Account, AccountStatus, Card, CardStatus, Counters, FirstAnswer, Hold, State};
 use super::trace::Scope;
 
 /// Moves the state. The command must be the one that the event came of.
@@ -172,7 +171,7 @@ fn place_hold(
         placed_at: command.at,
         expires_at: placed.expires_at,
         approval_code,
-        match_keys: authorize.match_keys.clone(),
+        match_keys: authorize.match_keys,
         uses: placed.uses.as_slice().into(),
     };
     insert_hold(state, hold);
@@ -191,21 +190,23 @@ fn apply_reversal(state: &mut State, command: &Command, reverse: &Reverse, rever
     state
         .first_answers
         .remember(reverse.repeat_key, command.at, first);
-    let mark = ReversedMark { root: command.root };
-    for key in &reverse.original_keys {
-        let name = (reverse.card_id, *key);
-        state.reversed.remember(name, command.at, mark);
-    }
-    if let ReversalOutcome::Released {
-        authorization_id, ..
-    } = reversed.outcome
-    {
-        let hold = remove_hold(state, authorization_id);
-        for key in &hold.match_keys {
-            let name = (hold.card_id, *key);
-            state.reversed.remember(name, command.at, mark);
+    let match_keys = match reversed.outcome {
+        ReversalOutcome::Released {
+            authorization_id, ..
+        } => {
+            let hold = remove_hold(state, authorization_id);
+            reverse.original_keys.or(&hold.match_keys)
         }
-    }
+        ReversalOutcome::OriginalUnknown => reverse.original_keys,
+        // Remembered since the first one.
+        ReversalOutcome::AlreadyReversed | ReversalOutcome::Duplicate => return,
+    };
+    state.reversed.remember(Reversal {
+        root: command.root,
+        card_id: reverse.card_id,
+        at: command.at,
+        match_keys,
+    });
 }
 
 /// Takes a hold away and gives back what it used of limits.
@@ -213,10 +214,10 @@ fn remove_hold(state: &mut State, authorization_id: AuthorizationId) -> Hold {
     let Some(hold) = state.holds.remove(&authorization_id) else {
         panic!("the hold of {authorization_id} was closed before");
     };
-    for key in &hold.match_keys {
+    for key in hold.match_keys.stated() {
         state
             .open_by_match_key
-            .remove(hold.card_id, *key, authorization_id);
+            .remove(hold.card_id, key, authorization_id);
     }
     let account = expect_account(state, hold.account_id);
     account.held_minor -= hold.amount_minor;
@@ -335,15 +336,10 @@ pub(super) fn insert_card(state: &mut State, mut card: Card) {
 
 /// Puts a hold, new or restored, in its place; the account's sums already count it.
 pub(super) fn insert_hold(state: &mut State, hold: Hold) {
-    let (id, placed_at) = (hold.authorization_id, hold.placed_at);
-    let holds = &state.holds;
-    for key in &hold.match_keys {
+    for key in hold.match_keys.stated() {
         state
             .open_by_match_key
-            .insert(hold.card_id, *key, id, |other| {
-                let other_at = holds.get(&other).map(|other| other.placed_at);
-                other_at.is_none_or(|other_at| (placed_at, id) > (other_at, other))
-            });
+            .insert(hold.card_id, key, hold.authorization_id);
     }
     state.holds.insert(hold.authorization_id, hold);
 }

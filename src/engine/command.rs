@@ -46,7 +46,7 @@ pub struct Authorize {
     pub verification: Verification,
     pub reference: NetworkReference,
     pub repeat_key: RepeatKey,
-    /// Names by which a reversal, an increment or a completion may refer to this authorization.
+    /// How a reversal, an increment or a completion may name this authorization.
     pub match_keys: MatchKeys,
 }
 
@@ -58,7 +58,7 @@ pub struct Reverse {
     pub amount: Money,
     pub reference: NetworkReference,
     pub repeat_key: RepeatKey,
-    /// The names by which the original may be known; the first that is known decides.
+    /// How the message names its original.
     pub original_keys: MatchKeys,
 }
 

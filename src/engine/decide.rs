@@ -10,6 +10,7 @@ use super::event::{
     Answer, ApprovalCode, Authorized, Decision, Decline, Event, HoldPlaced, LedgerAccount, Posting,
     Refusal, ReversalOutcome, Reversed,
 };
+use super::matching::{self, Original};
 use super::money::BALANCE_MAX_MINOR;
 use super::reason::DeclineReason;
 use super::rules;
@@ -159,30 +160,19 @@ fn decide_reversal(state: &State, command: &Command, reverse: &Reverse) -> Outco
     }))
 }
 
-/// The names of the original are asked in turn, and the first that is known decides: a doubled
-/// reversal must not reach another hold by a weaker name.
 fn reversal_outcome(state: &State, command: &Command, reverse: &Reverse) -> ReversalOutcome {
     let card_id = reverse.card_id;
     if state.card_of_tree(command.root, card_id).is_none() {
         return ReversalOutcome::OriginalUnknown;
     }
-    let retention_ms = state.registry.settings.reversal_retention_ms;
-    for key in &reverse.original_keys {
-        let open = state.open_by_match_key.find(card_id, *key);
-        if let Some(hold) = open.and_then(|id| state.holds.get(&id)) {
-            return ReversalOutcome::Released {
-                authorization_id: hold.authorization_id,
-                amount_minor: hold.amount_minor,
-            };
-        }
-        let mark = state
-            .reversed
-            .find((card_id, *key), command.at, retention_ms);
-        if mark.is_some_and(|mark| mark.root == command.root) {
-            return ReversalOutcome::AlreadyReversed;
-        }
+    match matching::original(state, command, card_id, &reverse.original_keys) {
+        Original::Open(hold) => ReversalOutcome::Released {
+            authorization_id: hold.authorization_id,
+            amount_minor: hold.amount_minor,
+        },
+        Original::Reversed => ReversalOutcome::AlreadyReversed,
+        Original::Unknown => ReversalOutcome::OriginalUnknown,
     }
-    ReversalOutcome::OriginalUnknown
 }
 
 fn open_account(state: &State, command: &Command, open: &OpenAccount) -> Outcome {

@@ -4,12 +4,13 @@
 use super::command::CardType;
 use super::controls::Controls;
 use super::event::{Answer, ApprovalCode, LimitUse};
-use super::facts::{MatchKey, MatchKeys, RepeatKey};
+use super::facts::{MatchKeys, RepeatKey};
 use super::ids::{AccountId, AuthorizationId, CardId, LimitId, LinkId, ProgramId, TopUpId};
 use super::match_index::MatchIndex;
 use super::money::{Currency, Money};
 use super::recent::Recent;
 use super::registry::RegistryView;
+use super::reversals::Reversals;
 use super::time::{Expiry, Timestamp};
 use super::window::WindowEnd;
 use hashbrown::HashMap;
@@ -28,10 +29,10 @@ pub struct State {
     pub account_slots: HashMap<AccountId, u32>,
     pub card_slots: HashMap<CardId, u32>,
     pub holds: HashMap<AuthorizationId, Hold>,
-    pub open_by_match_key: MatchIndex,
+    pub open_by_match_key: MatchIndex<AuthorizationId>,
     pub first_answers: Recent<RepeatKey, FirstAnswer>,
-    /// Names of originals that were reversed, whether they had come or not.
-    pub reversed: Recent<(CardId, MatchKey), ReversedMark>,
+    /// Originals that were reversed, whether they had come or not.
+    pub reversed: Reversals,
     /// Top-ups already posted, by id, so that none is posted twice.
     pub top_ups: Recent<TopUpId, AccountId>,
     pub shared_controls: SharedControls,
@@ -213,12 +214,6 @@ pub struct FirstAnswer {
     pub root: AccountId,
     pub amount: Money,
     pub answer: Answer,
-}
-
-/// A reversal that is remembered, so that its original is refused or its double recognised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReversedMark {
-    pub root: AccountId,
 }
 
 impl State {
