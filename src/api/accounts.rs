@@ -28,6 +28,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         mut fields,
         mut ids,
     } = write;
+        ..
     let account_id = AccountId(ids.next());
     let program_id: ProgramId = fields.required_id("program_id", ProgramId::PREFIX)?;
     let parent_id: Option<AccountId> = fields.id("parent_id", AccountId::PREFIX)?;

@@ -37,6 +37,7 @@ async fn carry_out(write: Write, account_id: String) -> Result<Success, ApiError
         state,
         mut fields,
         mut ids,
+        ..
     } = write;
     let amount_minor = fields
         .integer("amount", 1..=BALANCE_MAX_MINOR)?

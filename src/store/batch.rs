@@ -4,8 +4,8 @@
 use super::error::StoreError;
 use super::from_record;
 use super::rows::{
-    AccountRow, AuthorizationRow, CardLinkRow, CardRow, LedgerEntryRow, ProgramRow, ReversalRow,
-    Sequence, TopUpRow,
+    AccountRow, AuthorizationRow, CardLinkRow, CardRevealRow, CardRow, LedgerEntryRow, ProgramRow,
+    ReversalRow, Sequence, TopUpRow,
 };
 use crate::engine::command::{Action, Command};
 use crate::engine::event::{Event, LedgerAccount};
@@ -37,6 +37,7 @@ pub(super) struct Batch {
     pub reversals: Vec<ReversalRow>,
     pub top_ups: Vec<TopUpRow>,
     pub ledger_entries: Vec<LedgerEntryRow>,
+    pub card_reveals: Vec<CardRevealRow>,
     /// Authorizations of earlier batches that were reversed, with what that released. Whose account
     /// it is the database knows.
     pub reversed: BTreeMap<AuthorizationId, i64>,
@@ -218,6 +219,10 @@ impl Batch {
                 _,
             ) => {}
             (
+            (RegistryEvent::CardRevealed, RegistryAction::RevealCard(reveal)) => {
+                let row = from_record::card_reveal_row(sequence, command.at, reveal);
+                self.card_reveals.push(row);
+            }
                 RegistryEvent::ProgramCreated { .. }
                 | RegistryEvent::CardIssued { .. }
                 | RegistryEvent::Authorized(_)
@@ -228,6 +233,7 @@ impl Batch {
         true
     }
 
+                | RegistryEvent::CardRevealed
     /// Adds to the sums of an account, in its new row or as a change to its old one.
     pub fn move_account(&mut self, id: AccountId, posted_minor: i64, held_minor: i64) {
         if let Some(place) = self.places.accounts.get(&id) {

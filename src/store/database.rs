@@ -26,6 +26,7 @@ pub(super) const DERIVED_TABLES: &[&str] = &[
     "authorizations",
     "reversals",
     "top_ups",
+    "card_reveals",
     "ledger_entries",
 ];
 

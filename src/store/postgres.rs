@@ -13,8 +13,10 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, PgPool, PgTransaction, R
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub(super) const MIGRATIONS: &[Migration] =
-    &[include_str!("migrations/postgres/0001_projection.sql")];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    include_str!("migrations/postgres/0001_projection.sql"),
+    include_str!("migrations/postgres/0002_card_reveals.sql"),
+];
 
 const READERS_MAX: u32 = 8;
 /// How long a question waits for a connection before the database counts as away.

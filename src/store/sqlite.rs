@@ -20,8 +20,10 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-pub(super) const MIGRATIONS: &[Migration] =
-    &[include_str!("migrations/sqlite/0001_projection.sql")];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    include_str!("migrations/sqlite/0001_projection.sql"),
+    include_str!("migrations/sqlite/0002_card_reveals.sql"),
+];
 
 const READERS_MAX: u32 = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

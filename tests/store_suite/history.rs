@@ -17,7 +17,7 @@ use cardswitch::engine::ids::{
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::record::{ENGINE_VERSION, Record};
 use cardswitch::engine::registry::{
-    IssueCard, LinkKey, Program, RegistryAction, RegistryCommand, RegistryOutcome,
+    IssueCard, LinkKey, Program, RegistryAction, RegistryCommand, RegistryOutcome, RevealCard,
 };
 use cardswitch::engine::registry_decide;
 use cardswitch::engine::time::{Expiry, Timestamp};
@@ -358,6 +358,28 @@ impl History {
         self.shard(root, Action::ChangeCardStatus(change));
     }
 
+    fn change_account_status(&mut self) {
+        let place = self.below(self.accounts.len() as u64) as usize;
+        let (account_id, root) = self.accounts[place];
+        let change = match self.below(12) {
+            0..3 => AccountStatusChange::Freeze,
+            3..11 => AccountStatusChange::Unfreeze,
+            _ => AccountStatusChange::Close,
+        };
+        let change = ChangeAccountStatus { account_id, change };
+        self.shard(root, Action::ChangeAccountStatus(change));
+    }
+
+    fn reveal(&mut self) {
+        let place = self.below(self.cards.len() as u64) as usize;
+        let reveal = RevealCard {
+            card_id: self.cards[place].0,
+            reason: "a \0 call".into(),
+            api_key_id: "root".into(),
+        };
+        self.registry(RegistryAction::RevealCard(Box::new(reveal)));
+    }
+
     /// `count` further commands of all kinds; repeats and refusals leave no record.
     pub fn go_on(&mut self, count: usize) {
         const KINDS: [Kind; 4] = [
@@ -404,6 +426,8 @@ impl History {
                         .into_iter()
                         .for_each(|card_id| self.open_card(card_id));
                 }
+                95..97 => self.change_account_status(),
+                97..98 => self.reveal(),
                 _ => self.change_status(),
             }
         }
