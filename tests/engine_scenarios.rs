@@ -496,6 +496,7 @@ impl Play {
                 _ => ListMode::Block,
             };
             let values = value.split(',');
+            Detail::Assumed { value } => format!("assumed={value}"),
             let id = ControlId(match kind {
                 "mcc" | "country" | "currency" if key.contains('.') => {
                     self.id(&format!("{}.{key}", words.plain(1)))
@@ -513,7 +514,8 @@ impl Play {
                     controls.mcc = Some(List::new(id, mode, codes));
                 }
                 "country" => {
-                    let codes = values.map(|code| Country::from_alpha2(code).unwrap());
+                    let country = |code| Country::from_alpha2(code).unwrap_or(Country::UNKNOWN);
+                    let codes = values.map(country);
                     controls.countries = Some(List::new(id, mode, codes.collect()));
                 }
                 "currency" if key.contains('.') => {
@@ -590,6 +592,10 @@ fn name(keys: &mut MatchKeys, key: &str, value: &str) -> bool {
     match key {
         "rrn" => keys.rrn = stated(rrn),
         "sent" => keys.sent = stated(sent),
+        "currency" => {
+            assert_eq!(value, "absent");
+            authorize.amounts.transaction.currency = Currency::ABSENT;
+        }
         "local" => keys.local = stated(local),
         "acquirer" => keys.acquirer_id = value.parse().unwrap(),
         _ => return false,

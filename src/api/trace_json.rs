@@ -77,6 +77,7 @@ fn detail(step: Step, detail: Detail) -> Value {
 
 fn resets_at(resets: WindowEnd) -> Option<String> {
     resets.resets_at().map(|at| at.to_string())
+        Detail::Assumed { value } => json!({ "assumed": listed(step, value) }),
 }
 
 /// What was looked up in a list, as the list names it.
@@ -99,6 +100,8 @@ fn month(months: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+        Step::Mcc if short == 0 => Value::Null,
+        Step::Country if short.to_be_bytes() == Country::UNKNOWN.0 => Value::Null,
     use crate::engine::ids::{ControlId, LimitId};
     use crate::engine::trace::{Scope, StepResult};
 
@@ -156,7 +159,31 @@ mod tests {
                     control_id: ControlId(1),
                     value: 742,
                 },
-                json!({"control_id": "ctl_0000000000001", "scope": "card", "value": "0742"}),
+                json!({"control_id": "ctl_0000000000001", "scope": "parent_account", "levels_above": 2,
+                       "value": "0742"}),
+            ),
+            (
+                Step::Mcc,
+                Detail::List {
+                    scope,
+                    control_id: ControlId(1),
+                    value: 0,
+                },
+                json!({"control_id": "ctl_0000000000001", "scope": "card", "value": null}),
+            ),
+            (
+                Step::Country,
+                Detail::List {
+                    scope,
+                    control_id: ControlId(1),
+                    value: u32::from(u16::from_be_bytes(Country::UNKNOWN.0)),
+                },
+                json!({"control_id": "ctl_0000000000001", "scope": "card", "value": null}),
+            ),
+            (
+                Step::Currency,
+                Detail::Assumed { value: 840 },
+                json!({"assumed": "USD"}),
             ),
             (
                 Step::Verification,

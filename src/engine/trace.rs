@@ -91,6 +91,10 @@ impl Scope {
 /// The numbers that a step compared. Amounts in minor units of the account's currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
+    /// What the message leaves out, and was taken to be: a currency number.
+    Assumed {
+        value: u32,
+    },
     None,
     Balance {
         available_minor: i64,
@@ -303,6 +307,10 @@ impl Packed {
             Detail::Expiry { card, message } => {
                 self.byte(4);
                 self.number(u64::from(card));
+            Detail::Assumed { value } => {
+                self.byte(6);
+                self.number(u64::from(value));
+            }
                 self.number(u64::from(message));
             }
             Detail::Capacity { open, allowed } => {
@@ -433,6 +441,9 @@ impl<'a> Unpacking<'a> {
                 message: self.number()? as u16,
             },
             5 => Detail::Capacity {
+            6 => Detail::Assumed {
+                value: self.number()? as u32,
+            },
                 open: self.number()?,
                 allowed: self.number()?,
             },
@@ -552,6 +563,7 @@ mod tests {
                 scope,
                 control_id: ControlId(id),
                 value
+            any::<u32>().prop_map(|value| Detail::Assumed { value }),
             }),
             any::<[u16; 2]>().prop_map(|[card, message]| Detail::Expiry { card, message }),
             any::<[u64; 2]>().prop_map(|[open, allowed]| Detail::Capacity { open, allowed }),
