@@ -123,6 +123,19 @@ fn any_action() -> impl Strategy<Value = Action> {
                 controls,
             }))
         });
+    let changes = [
+        AccountStatusChange::Freeze,
+        AccountStatusChange::Unfreeze,
+        AccountStatusChange::Unfreeze,
+        AccountStatusChange::Close,
+    ];
+    let account_status =
+        (0u64..6, proptest::sample::select(changes.to_vec())).prop_map(|(account, change)| {
+            Action::ChangeAccountStatus(ChangeAccountStatus {
+                account_id: AccountId(account),
+                change,
+            })
+        });
     let top_up = (0u64..40, 0u64..4, any_amount()).prop_map(|(id, account, amount)| {
         Action::TopUp(Box::new(TopUp {
             top_up_id: TopUpId(id),
@@ -172,7 +185,7 @@ fn any_action() -> impl Strategy<Value = Action> {
     });
     prop_oneof![
         12 => authorize, 5 => reverse, 4 => open_account, 6 => top_up, 4 => open_card,
-        1 => status, 2 => change_controls
+        1 => status, 1 => account_status, 2 => change_controls
     ]
 }
 
@@ -199,6 +212,10 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
             of.account_id.0 += tree * 10;
             of.parent_id = of.parent_id.map(account);
             Action::OpenAccount(of)
+        }
+        Action::ChangeAccountStatus(mut of) => {
+            of.account_id = account(of.account_id);
+            Action::ChangeAccountStatus(of)
         }
         Action::TopUp(mut of) => {
             of.account_id = account(of.account_id);

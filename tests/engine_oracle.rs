@@ -4,7 +4,7 @@
 
 mod engine_support;
 
-use cardswitch::engine::command::{Action, StatusChange};
+use cardswitch::engine::command::{AccountStatusChange, Action, CardType, StatusChange};
 use cardswitch::engine::controls::{Controls, List, ListMode, Window};
 use cardswitch::engine::decide::Outcome;
 use cardswitch::engine::event::*;
@@ -14,7 +14,6 @@ use cardswitch::engine::ids::*;
 use cardswitch::engine::reason::DeclineReason;
 use cardswitch::engine::snapshot;
 use cardswitch::engine::time::Timestamp;
-use cardswitch::engine::trace::Scope;
 use cardswitch::engine::window::window_end;
 use cardswitch::engine::world::World;
 use engine_support::*;
@@ -24,7 +23,8 @@ const MINUTE_MS: i64 = 60_000;
 const FIRST_ANSWER_MS: i64 = 15 * MINUTE_MS;
 const REVERSAL_MS: i64 = 24 * 60 * MINUTE_MS;
 
-/// Trees 1 to 4; account 10 + tree is a sub-account; each tree has two cards on each account.
+/// Trees 1 to 4; account 10 + tree is below account tree, and 20 + tree below that; each account has two
+/// cards, of which the second of the lowest has to be activated.
 const TREES: u64 = 4;
 
 /// How a message names an authorization; 0 where it does not.
@@ -120,6 +120,10 @@ enum Step {
         card: u64,
         change: StatusChange,
     },
+    AccountStatus {
+        account: u64,
+        change: AccountStatusChange,
+    },
     Controls {
         card: u64,
         choice: usize,
@@ -170,7 +174,16 @@ struct Naive {
 }
 
 fn root_of_account(account: u64) -> u64 {
-    if account > 10 { account - 10 } else { account }
+    account % 10
+}
+
+/// An account and those above it, the root first.
+fn line_of(account: u64) -> Vec<u64> {
+    (root_of_account(account)..=account).step_by(10).collect()
+}
+
+fn is_physical(card: u64) -> bool {
+    account_of_card(card) > 20 && card % 100 == 2
 }
 
 /// Cards 100·account + 1 and 2.
@@ -197,12 +210,28 @@ fn program_controls() -> Controls {
     limits([limit(50, Window::Week, Some(4_000), Some(12))])
 }
 
+/// Of one id on two levels.
 fn account_controls(account: u64) -> Controls {
-    if account > 10 {
-        limits([limit(60, Window::Day, Some(1_200), None)])
-    } else {
-        Controls::default()
+    match account / 10 {
+        0 => limits([limit(61, Window::Month, Some(5_000), None)]),
+        1 => limits([limit(60, Window::Day, Some(1_200), None)]),
+        _ => limits([limit(60, Window::Day, Some(900), Some(4))]),
     }
+}
+
+/// Whose limit it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Owner {
+    Program,
+    Account(u64),
+    Card,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct CardState {
+    activated: bool,
+    frozen: bool,
+    closed: bool,
 }
 
 impl Naive {
@@ -305,20 +334,68 @@ impl Naive {
         self.posted(account) - self.held(account)
     }
 
-    fn frozen(&self, card: u64) -> (bool, bool) {
-        let mut state = (false, false);
+    fn card_state(&self, card: u64) -> CardState {
+        let mut state = CardState {
+            activated: !is_physical(card),
+            frozen: false,
+            closed: false,
+        };
         for past in &self.past {
             if let (Step::Status { card: of, change }, Came::Done) = (&past.step, &past.came)
                 && *of == card
             {
                 match change {
-                    StatusChange::Freeze => state.0 = true,
-                    StatusChange::Unfreeze => state.0 = false,
-                    _ => state.1 = true,
+                    StatusChange::Activate => state.activated = true,
+                    StatusChange::Freeze => state.frozen = true,
+                    StatusChange::Unfreeze => state.frozen = false,
+                    _ => state.closed = true,
                 }
             }
         }
         state
+    }
+
+    fn change_card_status(&self, card: u64, change: StatusChange) -> Came {
+        let state = self.card_state(card);
+        match change {
+            StatusChange::Close if state.closed => Came::AlreadyDone,
+            StatusChange::Close => Came::Done,
+            _ if state.closed => Came::Refused,
+            StatusChange::Activate if state.frozen => Came::Refused,
+            StatusChange::Activate if state.activated => Came::AlreadyDone,
+            StatusChange::Freeze if state.frozen => Came::AlreadyDone,
+            StatusChange::Unfreeze if !state.frozen => Came::AlreadyDone,
+            _ => Came::Done,
+        }
+    }
+
+    /// What was last done to an account; freeing it where nothing was.
+    fn account_state(&self, account: u64) -> AccountStatusChange {
+        let changes = self.past.iter().rev().find_map(|past| match &past.step {
+            Step::AccountStatus {
+                account: of,
+                change,
+            } if *of == account && past.came == Came::Done => Some(*change),
+            _ => None,
+        });
+        changes.unwrap_or(AccountStatusChange::Unfreeze)
+    }
+
+    fn change_account_status(&self, account: u64, change: AccountStatusChange) -> Came {
+        let before = self.account_state(account);
+        let below = account + 10;
+        let below_open =
+            below <= 20 + TREES && self.account_state(below) != AccountStatusChange::Close;
+        match (before, change) {
+            (before, change) if before == change => Came::AlreadyDone,
+            (AccountStatusChange::Close, _) => Came::Refused,
+            (_, AccountStatusChange::Close)
+                if below_open || self.posted(account) != 0 || self.held(account) != 0 =>
+            {
+                Came::Refused
+            }
+            _ => Came::Done,
+        }
     }
 
     fn controls(&self, card: u64) -> Controls {
@@ -330,7 +407,7 @@ impl Naive {
     }
 
     /// What counts of a limit in the window of now: amount and number.
-    fn used(&self, scope: Scope, card: u64, id: LimitId, window: Window) -> (i64, u32) {
+    fn used(&self, owner: Owner, card: u64, id: LimitId, window: Window) -> (i64, u32) {
         let Some(now_window) = window_end(window, "UTC", self.at) else {
             return (0, 0);
         };
@@ -345,12 +422,12 @@ impl Naive {
             else {
                 continue;
             };
-            let same = match scope {
-                Scope::Card => of == card,
-                Scope::Account => account_of_card(of) == account,
-                _ => root_of_account(account_of_card(of)) == root_of_account(account),
+            let same = match owner {
+                Owner::Card => of == card,
+                Owner::Account(account) => line_of(account_of_card(of)).contains(&account),
+                Owner::Program => root_of_account(account_of_card(of)) == root_of_account(account),
             };
-            let counted = scope != Scope::Card
+            let counted = owner != Owner::Card
                 || past
                     .controls
                     .limits
@@ -413,22 +490,17 @@ impl Naive {
                     let live = past.at.plus_ms(REVERSAL_MS) > self.at && past.came == Came::Done;
                     live && matches!(past.step, Step::TopUp { id: of, .. } if of == *id)
                 };
+                let closed = self.account_state(*account) == AccountStatusChange::Close;
                 match self.past.iter().find(same).map(|past| &past.step) {
                     Some(Step::TopUp { account: of, .. }) if of == account => Came::AlreadyDone,
                     Some(_) => Came::Refused,
+                    None if closed => Came::Refused,
                     None => Came::Done,
                 }
             }
-            Step::Status { card, change } => {
-                let (frozen, closed) = self.frozen(*card);
-                match change {
-                    StatusChange::Close if closed => Came::AlreadyDone,
-                    StatusChange::Close => Came::Done,
-                    _ if closed => Came::Refused,
-                    StatusChange::Freeze if frozen => Came::AlreadyDone,
-                    StatusChange::Unfreeze if !frozen => Came::AlreadyDone,
-                    _ => Came::Done,
-                }
+            Step::Status { card, change } => self.change_card_status(*card, *change),
+            Step::AccountStatus { account, change } => {
+                self.change_account_status(*account, *change)
             }
             Step::Controls { .. } | Step::Wait { .. } => Came::Done,
         }
@@ -446,25 +518,40 @@ impl Naive {
         if self.reversed(card, names) {
             return Came::Declined(DeclineReason::ReversedBeforeOriginal);
         }
-        match self.frozen(card) {
-            (_, true) => return Came::Declined(DeclineReason::CardClosed),
-            (true, _) => return Came::Declined(DeclineReason::CardFrozen),
+        match self.card_state(card) {
+            CardState { closed: true, .. } => return Came::Declined(DeclineReason::CardClosed),
+            CardState { frozen: true, .. } => return Came::Declined(DeclineReason::CardFrozen),
+            CardState {
+                activated: false, ..
+            } => return Came::Declined(DeclineReason::CardNotActivated),
             _ => {}
         }
         let account = account_of_card(card);
+        let line = line_of(account);
+        let any_is = |wanted| {
+            let mut line = line.iter();
+            line.any(|account| self.account_state(*account) == wanted)
+        };
+        if any_is(AccountStatusChange::Close) {
+            return Came::Declined(DeclineReason::AccountClosed);
+        }
+        if any_is(AccountStatusChange::Freeze) {
+            return Came::Declined(DeclineReason::AccountFrozen);
+        }
         let available = self.available(account);
         if amount > available {
             return Came::Declined(DeclineReason::InsufficientFunds);
         }
         let own = self.controls(card);
-        let all = [
-            (Scope::Program, program_controls()),
-            (Scope::Account, account_controls(account)),
-            (Scope::Card, own.clone()),
-        ];
-        for (scope, controls) in &all {
+        let mut all = vec![(Owner::Program, program_controls())];
+        all.extend(
+            line.iter()
+                .map(|account| (Owner::Account(*account), account_controls(*account))),
+        );
+        all.push((Owner::Card, own.clone()));
+        for (owner, controls) in &all {
             for limit in &controls.limits {
-                let (used, count) = self.used(*scope, card, limit.id, limit.window);
+                let (used, count) = self.used(*owner, card, limit.id, limit.window);
                 if limit
                     .amount_minor
                     .is_some_and(|allowed| used + amount > allowed)
@@ -540,11 +627,15 @@ impl Engine {
     fn new(shards: usize) -> Engine {
         let mut switch = Switch::with_program(shards, program_controls());
         for tree in 1..=TREES {
-            switch.open_account(tree, Controls::default());
-            switch.open_sub_account(tree + 10, tree, Some(tree), account_controls(tree + 10));
-            for account in [tree, tree + 10] {
+            for account in line_of(tree + 20) {
+                let parent = (account > 10).then(|| account - 10);
+                switch.open_sub_account(account, tree, parent, account_controls(account));
                 for card in 1..=2 {
-                    switch.open_card(NewCard::of(account * 100 + card, tree, account));
+                    let mut card = NewCard::of(account * 100 + card, tree, account);
+                    if is_physical(card.id) {
+                        card.card_type = CardType::Physical;
+                    }
+                    switch.open_card(card);
                 }
             }
         }
@@ -589,6 +680,9 @@ impl Engine {
                 amount,
             } => switch.top_up(*id, root_of_account(*account), *account, usd(*amount)),
             Step::Status { card, change } => switch.change_status(root_of(*card), *card, *change),
+            Step::AccountStatus { account, change } => {
+                switch.change_account_status(root_of_account(*account), *account, *change)
+            }
             Step::Controls { card, choice } => {
                 switch.change_controls(root_of(*card), *card, controls_of(*choice))
             }
@@ -601,7 +695,7 @@ impl Engine {
         for tree in 1..=TREES {
             let state = self.switch.world.shard(AccountId(tree));
             let mut posted_of_tree = 0;
-            for account in [tree, tree + 10] {
+            for account in line_of(tree + 20) {
                 let found = state.account(AccountId(account)).unwrap();
                 assert_eq!(found.posted_minor, naive.posted(account));
                 assert_eq!(found.held_minor, naive.held(account));
@@ -622,35 +716,35 @@ impl Engine {
         let found = state.account(AccountId(account)).unwrap();
         let card = account * 100 + 1;
         let check =
-            |scope, counters: &cardswitch::engine::state::Counters, card, controls: Controls| {
+            |owner, counters: &cardswitch::engine::state::Counters, card, controls: Controls| {
                 for limit in controls.limits {
                     let Some(window) = window_end(limit.window, "UTC", naive.at) else {
                         continue;
                     };
-                    let expected = naive.used(scope, card, limit.id, limit.window);
+                    let expected = naive.used(owner, card, limit.id, limit.window);
                     assert_eq!(
                         counters.used(limit.id, window),
                         expected,
-                        "{scope:?} {limit:?}"
+                        "{owner:?} {limit:?}"
                     );
                 }
             };
         check(
-            Scope::Account,
+            Owner::Account(account),
             &found.counters,
             card,
             account_controls(account),
         );
         let root = state.account(AccountId(root)).unwrap();
         check(
-            Scope::Program,
+            Owner::Program,
             &root.program_counters,
             card,
             program_controls(),
         );
         for card in [card, card + 1] {
             let counters = &state.card(CardId(card)).unwrap().counters;
-            check(Scope::Card, counters, card, naive.controls(card));
+            check(Owner::Card, counters, card, naive.controls(card));
         }
     }
 }
@@ -724,8 +818,11 @@ fn run_both(steps: &[Step], shards: usize) -> Engine {
 }
 
 fn any_card() -> impl Strategy<Value = u64> {
-    (1..=TREES, any::<bool>(), 1u64..=2)
-        .prop_map(|(tree, sub, card)| (if sub { tree + 10 } else { tree }) * 100 + card)
+    (any_account(), 1u64..=2).prop_map(|(account, card)| account * 100 + card)
+}
+
+fn any_account() -> impl Strategy<Value = u64> {
+    (1..=TREES, 0u64..3).prop_map(|(tree, level)| tree + 10 * level)
 }
 
 /// Few enough that they clash.
@@ -743,9 +840,14 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     let status = prop_oneof![
         4 => Just(StatusChange::Freeze),
         8 => Just(StatusChange::Unfreeze),
+        4 => Just(StatusChange::Activate),
         1 => Just(StatusChange::Close),
     ];
-    let account = (1..=TREES, any::<bool>()).prop_map(|(t, sub)| if sub { t + 10 } else { t });
+    let account_status = prop_oneof![
+        2 => Just(AccountStatusChange::Freeze),
+        4 => Just(AccountStatusChange::Unfreeze),
+        3 => Just(AccountStatusChange::Close),
+    ];
     let minutes = prop_oneof![
         0i64..3,
         10i64..20,
@@ -760,11 +862,13 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
         }),
         5 => (any_card(), 0u8..4, any_names(), 1i64..4)
             .prop_map(|(card, name, names, amount)| Step::Reverse { card, name, names, amount }),
-        4 => (0u64..12, account, 1i64..3_000).prop_map(|(id, account, amount)| {
+        4 => (0u64..12, any_account(), 1i64..3_000).prop_map(|(id, account, amount)| {
             // Ids of top-ups are given out once for all trees.
             Step::TopUp { id: id * 10 + root_of_account(account), account, amount }
         }),
         1 => (any_card(), status).prop_map(|(card, change)| Step::Status { card, change }),
+        1 => (any_account(), account_status)
+            .prop_map(|(account, change)| Step::AccountStatus { account, change }),
         1 => (any_card(), 0usize..4).prop_map(|(card, choice)| Step::Controls { card, choice }),
         3 => minutes.prop_map(|minutes| Step::Wait { minutes }),
     ];
@@ -868,7 +972,7 @@ fn every_order_of_purchase_repeat_reversals_and_freeze() {
         },
         Step::Wait { minutes: 16 },
     ];
-    run_every_order(&kinds);
+    run_every_order(&kinds, ORDERS_LENGTH);
 }
 
 /// Two purchases with the same STAN and times, which only the RRN tells apart; their reversals, one of
@@ -893,20 +997,21 @@ fn every_order_of_two_purchases_that_the_rrn_tells_apart_and_their_reversals() {
         names: names(rrn),
         amount: 300,
     };
-    run_every_order(&[
+    let kinds = [
         authorize(1, 300),
         authorize(2, 200),
         reverse(1, 1),
         reverse(2, 1),
         reverse(3, 2),
         Step::Wait { minutes: 16 },
-    ]);
+    ];
+    run_every_order(&kinds, ORDERS_LENGTH - 1);
 }
 
-/// All sequences of these kinds up to `ORDERS_LENGTH`, on an account with money.
-fn run_every_order(kinds: &[Step; 6]) {
+/// All sequences of these kinds up to a length, on an account with money.
+fn run_every_order(kinds: &[Step; 6], length_max: usize) {
     let mut orders = 0;
-    for length in 1..=ORDERS_LENGTH {
+    for length in 1..=length_max {
         for number in 0..kinds.len().pow(length as u32) {
             let mut rest = number;
             let mut steps = vec![MONEY];
@@ -918,7 +1023,7 @@ fn run_every_order(kinds: &[Step; 6]) {
             orders += 1;
         }
     }
-    assert_eq!(orders, (6usize.pow(7) - 6) / 5);
+    assert_eq!(orders, (6usize.pow(length_max as u32 + 1) - 6) / 5);
 }
 
 const MONEY: Step = Step::TopUp {

@@ -19,6 +19,7 @@ use cardswitch::engine::ids::*;
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::reason::DeclineReason;
 use cardswitch::engine::registry::*;
+use cardswitch::engine::scope::Scope;
 use cardswitch::engine::time::Expiry;
 use cardswitch::engine::trace::{Detail, TraceStep};
 use engine_support::*;
@@ -37,6 +38,8 @@ const REACHABLE: &[DeclineReason] = &[
     DeclineReason::CardFrozen,
     DeclineReason::CardBlocked,
     DeclineReason::CardClosed,
+    DeclineReason::AccountFrozen,
+    DeclineReason::AccountClosed,
     DeclineReason::ExpiryMismatch,
     DeclineReason::CvvMismatch,
     DeclineReason::CryptogramInvalid,
@@ -204,6 +207,9 @@ impl Play {
             "repeat" => self.repeat(words),
             "reverse" => self.reverse(words),
             "trace" => self.trace(asked),
+            change if words.plain(1) == "account" => {
+                self.change_account_status(change, words.plain(2))
+            }
             change => self.change_status(change, words.plain(1)),
         }
     }
@@ -276,6 +282,17 @@ impl Play {
         };
         let (root, card) = self.card_named(card);
         told(&self.switch.change_status(root, card, change))
+    }
+
+    fn change_account_status(&mut self, change: &str, account: &str) -> String {
+        let change = match change {
+            "freeze" => AccountStatusChange::Freeze,
+            "unfreeze" => AccountStatusChange::Unfreeze,
+            "close" => AccountStatusChange::Close,
+            other => panic!("no such word: {other}"),
+        };
+        let (root, id) = (self.roots[account], self.ids[account]);
+        told(&self.switch.change_account_status(root, id, change))
     }
 
     fn balance(&self, account: &str) -> String {
@@ -446,7 +463,7 @@ impl Play {
                 resets,
             } => format!(
                 "scope={} limit={} allowed={} used={} requested={} left={} resets_at={}",
-                scope.name(),
+                scope_name(scope),
                 self.name_of(limit_id.0),
                 decimal(allowed_minor),
                 decimal(used_minor),
@@ -464,7 +481,7 @@ impl Play {
                 resets,
             } => format!(
                 "scope={} limit={} allowed={allowed} used={used} left={} resets_at={}",
-                scope.name(),
+                scope_name(scope),
                 self.name_of(limit_id.0),
                 allowed.saturating_sub(used),
                 resets
@@ -477,8 +494,9 @@ impl Play {
                 value,
             } => {
                 let list = self.name_of(control_id.0);
-                format!("scope={} list={list} value={value}", scope.name())
+                format!("scope={} list={list} value={value}", scope_name(scope))
             }
+            Detail::Assumed { value } => format!("assumed={value}"),
             Detail::Expiry { card, message } => format!("card={card} message={message}"),
             Detail::Capacity { open, allowed } => format!("open={open} allowed={allowed}"),
         };
@@ -496,7 +514,6 @@ impl Play {
                 _ => ListMode::Block,
             };
             let values = value.split(',');
-            Detail::Assumed { value } => format!("assumed={value}"),
             let id = ControlId(match kind {
                 "mcc" | "country" | "currency" if key.contains('.') => {
                     self.id(&format!("{}.{key}", words.plain(1)))
@@ -559,6 +576,14 @@ impl Play {
     }
 }
 
+/// `account`, or of an account above `parent_account-2` and the like.
+fn scope_name(scope: Scope) -> String {
+    match scope.levels_above() {
+        0 => scope.name().into(),
+        levels => format!("{}-{levels}", scope.name()),
+    }
+}
+
 fn set(authorize: &mut Authorize, key: &str, value: &str) {
     let check = |value: &str| match value {
         "match" => Check::Match,
@@ -567,6 +592,10 @@ fn set(authorize: &mut Authorize, key: &str, value: &str) {
     };
     match key {
         "amount" => authorize.amounts.transaction = money(value),
+        "currency" => {
+            assert_eq!(value, "absent");
+            authorize.amounts.transaction.currency = Currency::ABSENT;
+        }
         "billing" => authorize.amounts.billing = Some(money(value)),
         "mcc" => authorize.merchant.mcc = value.parse().unwrap(),
         "country" => {
@@ -592,10 +621,6 @@ fn name(keys: &mut MatchKeys, key: &str, value: &str) -> bool {
     match key {
         "rrn" => keys.rrn = stated(rrn),
         "sent" => keys.sent = stated(sent),
-        "currency" => {
-            assert_eq!(value, "absent");
-            authorize.amounts.transaction.currency = Currency::ABSENT;
-        }
         "local" => keys.local = stated(local),
         "acquirer" => keys.acquirer_id = value.parse().unwrap(),
         _ => return false,

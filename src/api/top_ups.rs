@@ -103,6 +103,9 @@ fn refused(refusal: &Refusal) -> ApiError {
         Refusal::CurrencyMismatch { .. } => {
             ApiError::conflict("currency_mismatch", refusal.to_string()).with_param("currency")
         }
+        Refusal::AccountStatusForbids(_) => {
+            ApiError::conflict("account_closed", refusal.to_string())
+        }
         Refusal::AmountOutOfRange => {
             ApiError::conflict("amount_out_of_range", refusal.to_string()).with_param("amount")
         }

@@ -9,8 +9,8 @@ use super::event::{
 use super::ids::{AccountId, AuthorizationId, CardId};
 use super::reason::DeclineReason;
 use super::reversals::Reversal;
+use super::scope::Scope;
 use super::state::{Account, AccountStatus, Card, CardStatus, Counters, FirstAnswer, Hold, State};
-use super::trace::Scope;
 
 /// Moves the state. The command must be the one that the event came of.
 ///
@@ -28,6 +28,16 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
         (Action::OpenAccount(open), Event::AccountOpened) => {
             let account = new_account(state, command, open);
             insert_account(state, account);
+            if let Some(parent_id) = open.parent_id {
+                expect_account(state, parent_id).open_sub_accounts += 1;
+            }
+        }
+        (Action::ChangeAccountStatus(change), Event::AccountStatusChanged { to, .. }) => {
+            let account = expect_account(state, change.account_id);
+            account.status = *to;
+            if let (AccountStatus::Closed, Some(parent_id)) = (*to, account.parent_id) {
+                expect_account(state, parent_id).open_sub_accounts -= 1;
+            }
         }
         (Action::TopUp(top_up), Event::Posted(postings)) => {
             state
@@ -253,6 +263,16 @@ fn counters<'a>(
                 .account_mut(root)
                 .map(|account| &mut account.program_counters)
         }
+        Scope::Above1 | Scope::Above2 | Scope::Above3 | Scope::Above4 => {
+            let account = state.account(account_id)?;
+            let above = state
+                .above(account)
+                .nth(limit_use.scope.levels_above() - 1)?;
+            let above_id = above.id;
+            state
+                .account_mut(above_id)
+                .map(|account| &mut account.counters)
+        }
     }
 }
 
@@ -293,6 +313,7 @@ fn new_account(state: &mut State, command: &Command, open: &OpenAccount) -> Acco
         credit_line_minor: 0,
         funds_received_minor: 0,
         open_holds: 0,
+        open_sub_accounts: 0,
         created_at: command.at,
         name: open.name.clone(),
         controls: state.shared_controls.share(&open.controls),

@@ -27,6 +27,7 @@ pub enum Action {
     Authorize(Authorize),
     Reverse(Reverse),
     OpenAccount(Box<OpenAccount>),
+    ChangeAccountStatus(ChangeAccountStatus),
     TopUp(Box<TopUp>),
     OpenCard(Box<OpenCard>),
     ChangeCardStatus(ChangeCardStatus),
@@ -71,6 +72,20 @@ pub struct OpenAccount {
     pub currency: Currency,
     pub name: Option<Box<str>>,
     pub controls: Controls,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AccountStatusChange {
+    Freeze,
+    Unfreeze,
+    /// For good.
+    Close,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeAccountStatus {
+    pub account_id: AccountId,
+    pub change: AccountStatusChange,
 }
 
 /// Money that arrived for an account.

@@ -21,6 +21,7 @@ pub mod registry;
 pub mod registry_decide;
 pub mod reversals;
 pub mod rules;
+pub mod scope;
 pub mod snapshot;
 pub mod state;
 pub mod time;

@@ -70,6 +70,8 @@ pub struct Account {
     /// The contra of every posting to this account: `posted + funds received` is zero.
     pub funds_received_minor: i64,
     pub open_holds: u32,
+    /// Accounts right below this one that are not closed.
+    pub open_sub_accounts: u32,
     pub created_at: Timestamp,
     pub name: Option<Box<str>>,
     /// Stored apart, once for all who share them (see `snapshot.rs`).
@@ -94,6 +96,8 @@ pub enum CardStatus {
     Active,
     Inactive,
     Frozen,
+    /// Before it was activated; unfreezing leaves it inactive.
+    FrozenInactive,
     Blocked,
     Closed,
 }
@@ -103,7 +107,7 @@ impl CardStatus {
         match self {
             CardStatus::Active => "active",
             CardStatus::Inactive => "inactive",
-            CardStatus::Frozen => "frozen",
+            CardStatus::Frozen | CardStatus::FrozenInactive => "frozen",
             CardStatus::Blocked => "blocked",
             CardStatus::Closed => "closed",
         }
@@ -251,12 +255,10 @@ impl State {
         self.account(id).filter(|account| account.root == root)
     }
 
-    /// The root account of the tree of `account`.
-    pub fn root_of<'a>(&'a self, account: &'a Account) -> Option<&'a Account> {
-        if account.id == account.root {
-            return Some(account);
-        }
-        self.account(account.root)
+    /// The accounts above this one, from its parent to the root of its tree.
+    pub fn above<'a>(&'a self, account: &'a Account) -> impl Iterator<Item = &'a Account> {
+        let parent = |account: &Account| self.account(account.parent_id?);
+        std::iter::successors(parent(account), move |above| parent(above))
     }
 
     /// The account that `card` draws on.

@@ -13,7 +13,7 @@ use crate::engine::ids::{AccountId, AuthorizationId, CardId};
 use crate::engine::money::Currency;
 use crate::engine::record::Record;
 use crate::engine::registry::{RegistryAction, RegistryCommand, RegistryEvent};
-use crate::engine::state::CardStatus;
+use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 
@@ -43,6 +43,7 @@ pub(super) struct Batch {
     pub reversed: BTreeMap<AuthorizationId, i64>,
     pub moves: BTreeMap<AccountId, Move>,
     pub card_statuses: BTreeMap<CardId, CardStatus>,
+    pub account_statuses: BTreeMap<AccountId, AccountStatus>,
     places: Places,
 }
 
@@ -160,6 +161,12 @@ impl Batch {
                 let row = from_record::account_row(sequence, command.root, at, open);
                 self.accounts.push(row);
             }
+            (Event::AccountStatusChanged { to, .. }, Action::ChangeAccountStatus(change)) => {
+                match self.places.accounts.get(&change.account_id) {
+                    Some(place) => self.accounts[*place].status = *to,
+                    None => drop(self.account_statuses.insert(change.account_id, *to)),
+                }
+            }
             (Event::Posted(postings), Action::TopUp(top_up)) => {
                 self.top_ups
                     .push(from_record::top_up_row(sequence, at, top_up));
@@ -184,6 +191,7 @@ impl Batch {
                 Event::Authorized(_)
                 | Event::Reversed(_)
                 | Event::AccountOpened
+                | Event::AccountStatusChanged { .. }
                 | Event::Posted(_)
                 | Event::CardOpened { .. }
                 | Event::CardStatusChanged { .. }
@@ -211,6 +219,10 @@ impl Batch {
                     .push(from_record::card_row(sequence, command.at, issue));
                 self.card_links.extend(from_record::card_link_rows(issue));
             }
+            (RegistryEvent::CardRevealed, RegistryAction::RevealCard(reveal)) => {
+                let row = from_record::card_reveal_row(sequence, command.at, reveal);
+                self.card_reveals.push(row);
+            }
             // Nothing of these is a row.
             (
                 RegistryEvent::SettingsChanged { .. }
@@ -219,12 +231,9 @@ impl Batch {
                 _,
             ) => {}
             (
-            (RegistryEvent::CardRevealed, RegistryAction::RevealCard(reveal)) => {
-                let row = from_record::card_reveal_row(sequence, command.at, reveal);
-                self.card_reveals.push(row);
-            }
                 RegistryEvent::ProgramCreated { .. }
                 | RegistryEvent::CardIssued { .. }
+                | RegistryEvent::CardRevealed
                 | RegistryEvent::Authorized(_)
                 | RegistryEvent::Reversed(_),
                 _,
@@ -233,7 +242,6 @@ impl Batch {
         true
     }
 
-                | RegistryEvent::CardRevealed
     /// Adds to the sums of an account, in its new row or as a change to its old one.
     pub fn move_account(&mut self, id: AccountId, posted_minor: i64, held_minor: i64) {
         if let Some(place) = self.places.accounts.get(&id) {
@@ -245,6 +253,24 @@ impl Batch {
             sums.posted_minor += posted_minor;
             sums.held_minor += held_minor;
         }
+    }
+
+    /// The new statuses of rows of earlier batches, by table, as they are written.
+    pub fn statuses(&self) -> [(&'static str, Vec<(String, &'static str)>); 2] {
+        let accounts = self.account_statuses.iter();
+        let cards = self.card_statuses.iter();
+        [
+            (
+                "accounts",
+                accounts
+                    .map(|(id, to)| (id.to_string(), to.name()))
+                    .collect(),
+            ),
+            (
+                "cards",
+                cards.map(|(id, to)| (id.to_string(), to.name())).collect(),
+            ),
+        ]
     }
 
     fn set_card_status(&mut self, id: CardId, status: CardStatus) {

@@ -255,10 +255,11 @@ impl Projector {
             self.all_found("accounts", batch.moves.len(), found as usize, batch)?;
         }
         self.strike(BatchStep::AccountsMoved)?;
-        if !batch.card_statuses.is_empty() {
-            let found = writer.set_card_statuses(&batch.card_statuses).await;
-            let wanted = batch.card_statuses.len();
-            self.all_found("cards", wanted, found.map_err(sql)? as usize, batch)?;
+        for (table, statuses) in batch.statuses() {
+            if !statuses.is_empty() {
+                let found = writer.set_statuses(table, &statuses).await.map_err(sql)?;
+                self.all_found(table, statuses.len(), found as usize, batch)?;
+            }
         }
         self.strike(BatchStep::StatusesSet)
     }

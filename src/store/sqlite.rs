@@ -4,8 +4,7 @@ use super::batch::Move;
 use super::columns::{Sink, Source, TableRow};
 use super::database::{Migration, Position, Value, Writer};
 use super::rows::Sequence;
-use crate::engine::ids::{AccountId, AuthorizationId, CardId};
-use crate::engine::state::CardStatus;
+use crate::engine::ids::{AccountId, AuthorizationId};
 use sqlx::query::Query;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
@@ -258,17 +257,16 @@ impl Writer for SqliteWriter {
         Ok(query.execute(self.connection()).await?.rows_affected())
     }
 
-    async fn set_card_statuses(
+    async fn set_statuses(
         &mut self,
-        statuses: &BTreeMap<CardId, CardStatus>,
+        table: &'static str,
+        statuses: &[(String, &'static str)],
     ) -> Result<u64, sqlx::Error> {
-        let changes: Vec<_> = statuses
-            .iter()
-            .map(|(id, status)| serde_json::json!([id.to_string(), status.name()]))
-            .collect();
-        let sql = "UPDATE cards SET status = changed.value ->> 1 \
-                   FROM json_each($1) AS changed WHERE cards.id = changed.value ->> 0";
-        let query = sqlx::query(sql).bind(serde_json::json!(changes).to_string());
+        let sql = format!(
+            "UPDATE {table} SET status = changed.value ->> 1 \
+             FROM json_each($1) AS changed WHERE {table}.id = changed.value ->> 0"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(serde_json::json!(statuses).to_string());
         Ok(query.execute(self.connection()).await?.rows_affected())
     }
 

@@ -194,6 +194,17 @@ impl Switch {
         self.command(AccountId(root), Action::ChangeCardStatus(change))
     }
 
+    pub fn change_account_status(
+        &mut self,
+        root: u64,
+        account: u64,
+        change: AccountStatusChange,
+    ) -> Outcome {
+        let account_id = AccountId(account);
+        let change = ChangeAccountStatus { account_id, change };
+        self.command(AccountId(root), Action::ChangeAccountStatus(change))
+    }
+
     pub fn change_controls(&mut self, root: u64, card: u64, controls: Controls) -> Outcome {
         let card_id = CardId(card);
         let change = ChangeCardControls { card_id, controls };

@@ -2,8 +2,8 @@
 
 use arrayvec::ArrayString;
 use cardswitch::engine::command::{
-    Action, Authorize, CardType, ChangeCardStatus, Command, OpenAccount, Reverse, StatusChange,
-    TopUp,
+    AccountStatusChange, Action, Authorize, CardType, ChangeAccountStatus, ChangeCardStatus,
+    Command, OpenAccount, Reverse, StatusChange, TopUp,
 };
 use cardswitch::engine::controls::{Controls, List, ListMode};
 use cardswitch::engine::decide::{Outcome, decide};

@@ -74,13 +74,15 @@ async fn compare_accounts(store: &Store, history: &History) {
                 row.posted_minor,
                 row.held_minor,
                 row.currency,
-                row.parent_id
+                row.parent_id,
+                row.status
             ),
             (
                 account.posted_minor,
                 account.held_minor,
                 account.currency,
-                account.parent_id
+                account.parent_id,
+                account.status
             ),
             "{}",
             row.id
@@ -93,8 +95,6 @@ async fn compare_accounts(store: &Store, history: &History) {
     assert!(holding > 0, "the history left no hold to compare");
 }
 
-async fn compare_cards(store: &Store, history: &History) {
-    let page = store
 async fn compare_reveals(fixture: &Fixture, history: &History) {
     let is_reveal = |record: &&(_, Record)| match &record.1 {
         Record::Registry { event, .. } => *event == RegistryEvent::CardRevealed,
@@ -111,6 +111,8 @@ async fn compare_reveals(fixture: &Fixture, history: &History) {
     );
 }
 
+async fn compare_cards(store: &Store, history: &History) {
+    let page = store
         .cards(&CardFilter::default(), None, LIMIT_MAX)
         .await
         .unwrap();
