@@ -4,11 +4,14 @@
 use crate::engine::registry::EngineSettings;
 use crate::journal::Settings as JournalSettings;
 use crate::network::settings::NetworkSettings;
+use crate::network::threads::ThreadSettings;
 use crate::security::VaultSettings;
 use crate::shard::inbox::QueueSettings;
 use crate::shard::snapshots::SnapshotSettings;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
+
+mod place;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -26,8 +29,45 @@ pub enum ConfigError {
     },
     #[error("{variable}: {what}")]
     Variable { variable: String, what: String },
-    #[error("{file}: {what}")]
-    Inconsistent { file: PathBuf, what: String },
+}
+
+/// A key whose value was read and is not one: the way to it, as `["network", "0", "framing"]`, and a
+/// sentence.
+#[derive(Debug)]
+pub struct WrongKey {
+    pub path: Vec<String>,
+    pub what: String,
+}
+
+impl WrongKey {
+    pub fn new(path: &[&str], what: impl ToString) -> WrongKey {
+        WrongKey {
+            path: path.iter().map(|step| step.to_string()).collect(),
+            what: what.to_string(),
+        }
+    }
+
+    /// A key of the network section of this number, from 0.
+    pub fn of_network(number: usize, key: &str, what: impl ToString) -> WrongKey {
+        WrongKey::new(&["network", &number.to_string(), key], what)
+    }
+
+    /// Names the variable that has set the key, or else its place in the file.
+    fn placed(self, file: &Path, text: &str, variables: &[String]) -> ConfigError {
+        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        let variable = format!("{PREFIX}{}", path.join("__").to_uppercase());
+        if variables.contains(&variable) {
+            let what = self.what;
+            return ConfigError::Variable { variable, what };
+        }
+        let (line, column) = place::of_key(text, &path).unwrap_or((1, 1));
+        ConfigError::Invalid {
+            file: file.to_owned(),
+            line,
+            column,
+            what: self.what,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -47,6 +87,8 @@ pub struct Config {
     pub snapshots: SnapshotSettings,
     #[serde(default)]
     pub shards: Shards,
+    #[serde(default)]
+    pub connections: ThreadSettings,
     #[serde(default)]
     pub limits: Limits,
     #[serde(default)]
@@ -230,6 +272,7 @@ impl Config {
             .filter(|(variable, _)| variable.starts_with(PREFIX))
             .collect();
         overrides.sort();
+        let mut variables = Vec::new();
         if !overrides.is_empty() {
             let mut table: toml::Table =
                 toml::from_str(text).map_err(|error| invalid(file, text, &error))?;
@@ -242,49 +285,88 @@ impl Config {
                         variable: variable.clone(),
                         what: what(error),
                     })?;
+                variables.push(variable);
             }
         }
-        config.check(file)?;
-        Ok(config)
+        match config.check() {
+            Ok(()) => Ok(config),
+            Err(wrong) => Err(wrong.placed(file, text, &variables)),
+        }
     }
 
-    fn check(&self, file: &Path) -> Result<(), ConfigError> {
-        let wrong = |what: String| {
-            Err(ConfigError::Inconsistent {
-                file: file.to_owned(),
-                what,
-            })
-        };
-        if self.shards.count == 0 || self.shards.count > 256 {
-            return wrong("[shards] `count` must be 1 to 256".into());
+    /// What `load` would have said, had it known what is wrong with this key.
+    pub fn wrong_key(
+        file: &Path,
+        environment: impl Iterator<Item = (String, String)>,
+        wrong: WrongKey,
+    ) -> ConfigError {
+        // It was read a moment ago; should it be gone, the sentence is right all the same.
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let variables: Vec<String> = environment.map(|(variable, _)| variable).collect();
+        wrong.placed(file, &text, &variables)
+    }
+
+    /// Checks what the types do not.
+    fn check(&self) -> Result<(), WrongKey> {
+        let wrong = |path: &[&str], what: &str| Err(WrongKey::new(path, what));
+        if !has_port(&self.http.listen) {
+            return wrong(&["http", "listen"], &no_port("[http] `listen`"));
         }
-        if self.shards.ordinary_max == 0 || self.shards.reserved == 0 {
-            return wrong("[shards] `ordinary_max` and `reserved` must be above 0".into());
+        if self.shards.count == 0 || self.shards.count > 256 {
+            return wrong(&["shards", "count"], "[shards] `count` must be 1 to 256");
+        }
+        for (key, bound) in [
+            ("ordinary_max", self.shards.ordinary_max),
+            ("reserved", self.shards.reserved),
+        ] {
+            if bound == 0 {
+                let what = format!("[shards] `{key}` must be above 0");
+                return wrong(&["shards", key], &what);
+            }
         }
         if let Err(error) = self.journal.check() {
-            return wrong(format!("[journal] {error}"));
+            let key = error.setting().unwrap_or_default();
+            return wrong(&["journal", key], &error.to_string());
         }
         if self.journal.pending_limit_bytes < PENDING_LIMIT_BYTES_MIN {
-            return wrong(format!(
+            let what = format!(
                 "[journal] `pending_limit_bytes` must be at least {PENDING_LIMIT_BYTES_MIN}"
-            ));
+            );
+            return wrong(&["journal", "pending_limit_bytes"], &what);
         }
-        for (place, network) in self.network.iter().enumerate() {
+        self.check_networks()
+    }
+
+    fn check_networks(&self) -> Result<(), WrongKey> {
+        for (number, network) in self.network.iter().enumerate() {
             if let Err(error) = network.frame_codec() {
-                return wrong(error.to_string());
+                return Err(WrongKey::of_network(number, error.key, error));
             }
-            if self.network[..place]
-                .iter()
-                .any(|earlier| earlier.name == network.name)
-            {
-                return wrong(format!(
-                    "two [[network]] sections have the name `{}`",
-                    network.name
-                ));
+            for (key, address) in [("listen", &network.listen), ("connect", &network.connect)] {
+                if address.as_ref().is_some_and(|address| !has_port(address)) {
+                    let what = no_port(&format!("network `{}`: `{key}`", network.name));
+                    return Err(WrongKey::of_network(number, key, what));
+                }
+            }
+            let is_taken = |earlier: &NetworkSettings| earlier.name == network.name;
+            if self.network[..number].iter().any(is_taken) {
+                let name = &network.name;
+                let what = format!("another [[network]] section has the name `{name}` already");
+                return Err(WrongKey::of_network(number, "name", what));
             }
         }
         Ok(())
     }
+}
+
+/// Whether an address ends in a port.
+fn has_port(address: &str) -> bool {
+    let (host, port) = address.rsplit_once(':').unwrap_or_default();
+    !host.is_empty() && port.parse::<u16>().is_ok()
+}
+
+fn no_port(what: &str) -> String {
+    format!("{what} takes a host and a port, as in \"127.0.0.1:8583\"")
 }
 
 /// Puts the value of `CARDSWITCH__SECTION__KEY` into the table, as the type that it reads as.
@@ -319,14 +401,8 @@ fn set(table: &mut toml::Table, variable: &str, value: &str) -> Result<(), Confi
 
 /// Line, column and sentence; never the line's text, which may hold a key.
 fn invalid(file: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
-    let offset = error.span().map_or(0, |span| span.start).min(text.len());
-    let before = &text[..offset];
-    let line = before.matches('\n').count() + 1;
-    let column = before
-        .rsplit('\n')
-        .next()
-        .map_or(0, |last| last.chars().count())
-        + 1;
+    let offset = error.span().map_or(0, |span| span.start);
+    let (line, column) = place::of_offset(text, offset);
     ConfigError::Invalid {
         file: file.to_owned(),
         line,
@@ -360,14 +436,37 @@ mod tests {
         let cases = [
             ("[data]\ndri = \"x\"", "c.toml:2:1: unknown field `dri`"),
             ("[http]\nlisten = 5", "c.toml:2:10: invalid type"),
-            ("[shards]\ncount = 0", "[shards] `count` must be 1 to 256"),
+            (
+                "\n[shards]\ncount = 0",
+                "c.toml:3:1: [shards] `count` must be 1 to 256",
+            ),
+            (
+                "[journal]\nsegment_size_bytes = 7",
+                "c.toml:2:1: journal.segment_size_bytes: must be",
+            ),
+            (
+                "[http]\nlisten = \"localhost\"",
+                "c.toml:2:1: [http] `listen` takes a host and a port",
+            ),
             (
                 "[[network]]\nname = \"a\"",
-                "network `a`: give either `listen` or `connect`",
+                "c.toml:1:1: network `a`: give either `listen` or `connect`",
+            ),
+            (
+                "[[network]]\nname = \"a\"\nlisten = \"x:1\"\nconnect = \"y:1\"",
+                "c.toml:4:1: network `a`: give either `listen` or `connect`",
             ),
             (
                 "[[network]]\nname = \"a\"\nlisten = \"x:1\"\nframing = \"no\"",
-                "network `a`: `framing`",
+                "c.toml:4:1: network `a`: `framing`",
+            ),
+            (
+                "[[network]]\nname = \"a\"\nconnect = \"host\"",
+                "c.toml:3:1: network `a`: `connect` takes a host and a port",
+            ),
+            (
+                "[[network]]\nname = \"a\"\nlisten = \"x:1\"\n[[network]]\nlisten = \"x:2\"\nname = \"a\"",
+                "c.toml:6:1: another [[network]] section has the name `a` already",
             ),
             ("[data", "c.toml:1:"),
         ];
@@ -394,6 +493,12 @@ mod tests {
         assert!(
             error.starts_with("CARDSWITCH__STORE__UR: unknown field"),
             "{error}"
+        );
+        let count = parse("[shards]\ncount = 1", &[("CARDSWITCH__SHARDS__COUNT", "0")]);
+        assert!(
+            count
+                .unwrap_err()
+                .starts_with("CARDSWITCH__SHARDS__COUNT: [shards] `count` must be")
         );
         assert!(
             parse("", &[("CARDSWITCH__NETWORK__NAME", "x")])

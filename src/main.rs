@@ -1,6 +1,6 @@
 //! The `cardswitch` program: reads the command line and says in one sentence what went wrong.
 
-use cardswitch::cli::{Cli, run};
+use cardswitch::cli::{Cli, run, sentence};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("cardswitch: {error:#}");
+            eprintln!("cardswitch: {}", sentence(&error));
             ExitCode::FAILURE
         }
     }

@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use cardswitch::journal::{
-    Journal, JournalError, MemoryStorage, Position, Reader, RecordBatch, Sequence, Settings,
-    Storage, newest_snapshot, verify, write_snapshot,
+    FORMAT_VERSION, Journal, JournalError, MemoryStorage, Position, Reader, RecordBatch, Sequence,
+    Settings, Storage, newest_snapshot, verify, write_snapshot,
 };
 
 type Files = BTreeMap<String, Vec<u8>>;
@@ -191,22 +191,109 @@ fn an_unfinished_group_is_cut_off_at_every_byte() {
     let (whole, layout) = (files(&storage), frames(&storage));
     let (name, last) = layout.last().unwrap().clone();
     for cut in last.clone() {
-        for shorten in [false, true] {
-            let mut torn = whole.clone();
-            let content = torn.get_mut(&name).unwrap();
-            content[cut..].fill(0);
-            if shorten {
-                content.truncate(cut);
+        let mut torn = whole.clone();
+        torn.get_mut(&name).unwrap()[cut..].fill(0);
+        // The frame's last bytes are padding.
+        let complete = torn[&name].get(last.clone()) == whole[&name].get(last.clone());
+        let found = open(&torn, &settings).unwrap();
+        let expected = if complete {
+            (9, false)
+        } else {
+            (3, cut > last.start)
+        };
+        assert_eq!(found, expected, "cut at {cut}");
+    }
+}
+
+/// A segment has its whole length from the moment it has its name. One that is shorter (or longer) has
+/// lost something, and no later frame need be there to prove it.
+#[test]
+fn a_segment_cut_to_any_length_is_refused() {
+    let small = settings(1024);
+    let one = uncompressed(4, &small, 1);
+    let several = uncompressed(40, &small, 1);
+    // Another size from the second start on: each segment keeps the length that it was made with.
+    let (changed, larger) = (uncompressed(16, &small, 1), settings(2048));
+    let (mut journal, _) = Journal::open(changed.clone(), &larger, 1).unwrap();
+    for first in (17..60).step_by(2) {
+        commit(&mut journal, first..=first + 1);
+    }
+    journal.mark_if_due().unwrap();
+    drop(journal);
+    for (storage, settings) in [(one, &small), (several, &small), (changed, &larger)] {
+        let whole = files(&storage);
+        open(&whole, settings).unwrap();
+        let written: std::collections::BTreeSet<String> =
+            frames(&storage).into_iter().map(|(name, _)| name).collect();
+        for name in &written {
+            let made = whole[name].len();
+            for length in (0..made).chain([made + 1, made + 512]) {
+                let mut cut = whole.clone();
+                cut.get_mut(name).unwrap().resize(length, 0);
+                let found = [
+                    open(&cut, settings).map(drop),
+                    verify(&(with(&cut) as Arc<dyn Storage>), |_| {}).map(drop),
+                    read(&cut).map(drop),
+                ];
+                for found in found {
+                    let error = found.expect_err(&format!("{name} cut to {length}"));
+                    assert!(
+                        matches!(error, JournalError::SegmentLength { .. }),
+                        "{name} cut to {length}: {error}"
+                    );
+                    let text = error.to_string();
+                    let told = format!("memory/{name} has {length} bytes but was made with ");
+                    assert!(text.starts_with(&told), "{text}");
+                    if length >= 512 && length % 512 == 0 {
+                        assert!(text.contains(&format!(" made with {made}. ")), "{text}");
+                    }
+                }
             }
-            // The frame's last bytes are padding.
-            let complete = torn[&name].get(last.clone()) == whole[&name].get(last.clone());
-            let found = open(&torn, &settings).unwrap();
-            let expected = if complete {
-                (9, false)
-            } else {
-                (3, cut > last.start)
-            };
-            assert_eq!(found, expected, "cut at {cut}, shortened: {shorten}");
+        }
+    }
+}
+
+/// A prepared segment that took no frame yet has lost nothing: where it is whole sectors of zeros, it is
+/// made anew. Of one that is not, nobody can know what was in it.
+#[test]
+fn an_empty_segment_of_another_length_is_made_anew() {
+    let settings = settings(1024);
+    let storage = uncompressed(4, &settings, 1);
+    let (mut journal, _) = Journal::open(storage.clone(), &settings, 1).unwrap();
+    assert!(journal.prepare_ahead());
+    drop(journal);
+    let whole = files(&storage);
+    let name = "journal-0000000002.segment";
+    for length in 0..1024 {
+        let mut cut = whole.clone();
+        cut.get_mut(name).unwrap().truncate(length);
+        match open(&cut, &settings) {
+            Ok(found) => assert_eq!((length, found), (512, (4, false))),
+            Err(error) => assert!(length != 512, "{error}"),
+        }
+    }
+}
+
+/// Cut in the mark behind its last frame, the compressed form has all of its frames still.
+#[test]
+fn a_compressed_segment_cut_to_any_length_is_refused() {
+    let settings = settings(1024);
+    let whole = files(&journal(40, &settings, 1));
+    let name = whole.keys().find(|name| name.ends_with(".lz4")).unwrap();
+    for length in 0..whole[name].len() {
+        let mut cut = whole.clone();
+        cut.get_mut(name).unwrap().truncate(length);
+        let complete = length + 8 >= whole[name].len();
+        let verified = verify(&(with(&cut) as Arc<dyn Storage>), |_| {}).map(|r| r.last_sequence);
+        for found in [
+            open(&cut, &settings).map(|found| found.0),
+            verified,
+            read(&cut),
+        ] {
+            match found {
+                Ok(last) => assert!(complete && last == 40, "cut to {length}: {last}"),
+                Err(error) => assert!(error.to_string().contains("memory/journal-"), "{error}"),
+            }
         }
     }
 }
@@ -315,6 +402,21 @@ fn missing_and_foreign_segments_are_refused() {
         .cloned()
         .collect();
     let newest = frames(&journal(40, &settings, 1)).last().unwrap().0.clone();
+    // The newest one, with an empty one behind it: segments are made in order.
+    let mut damaged = whole.clone();
+    damaged.insert("journal-0000000008.segment".into(), vec![0; 1024]);
+    assert_eq!(open(&damaged, &settings).unwrap().0, 40);
+    damaged.remove(&newest);
+    for error in [
+        open(&damaged, &settings).unwrap_err(),
+        verify(&(with(&damaged) as Arc<dyn Storage>), |_| {}).unwrap_err(),
+    ] {
+        assert!(
+            matches!(error, JournalError::MissingSegment { .. }),
+            "{error}"
+        );
+        assert!(error.to_string().contains(&newest), "{error}");
+    }
     for name in names.iter().filter(|name| **name < newest) {
         let mut damaged = whole.clone();
         damaged.remove(name);
@@ -355,7 +457,7 @@ fn another_format_version_is_refused_by_name() {
             error,
             JournalError::FormatVersion {
                 found: 9,
-                known: 1,
+                known: FORMAT_VERSION,
                 ..
             }
         ),

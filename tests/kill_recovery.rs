@@ -34,6 +34,8 @@ every_records = 5000
 segment_size_bytes = 4194304
 pending_limit_bytes = 1048576
 reserve_bytes = 4194304
+# A machine busy with builds may hang in a sync: here everything waits for it.
+stall_refuse_ms = 0
 [[network]]
 name = "visa"
 listen = "127.0.0.1:0"

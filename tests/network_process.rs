@@ -41,6 +41,18 @@ fn garbage_and_over_long_frames_close_their_connection_with_a_logged_reason() {
     over_long.wait_for_close();
     switch.wait_for_log("disconnected: frame of 9999 bytes, at most 8192 are taken");
 
+    let mut telnet = Client::speaking(other.language.clone(), address);
+    telnet.send_bytes(b"0012HELLO SWITCH");
+    telnet.wait_for_close();
+    switch.wait_for_log(
+        "disconnected: a frame that holds no message: MTI at offset 0: expected four digits, found `AAAA`",
+    );
+
+    let mut cut_short = Client::speaking(other.language.clone(), address);
+    cut_short.send_bytes(b"001001007234F0");
+    cut_short.wait_for_close();
+    switch.wait_for_log("bitmap at offset 4: expected 16 bytes where 6 are left");
+
     does_business(&mut other, 2);
 }
 
@@ -115,6 +127,16 @@ fn a_peer_that_is_gone_without_a_word_is_found_out() {
         there.send(810, &fields);
     }
     does_business(&mut there, 2);
+}
+
+#[test]
+fn a_peer_that_stops_in_the_middle_of_a_frame_is_found_out() {
+    let switch = start("idle_echo_s = 1\nresponse_timeout_s = 1\n");
+    let mut gone = Client::connect(switch.address("visa"));
+    gone.send_bytes(&[0, 200, b'0', b'1']);
+    assert_eq!(gone.receive().field(70), "301");
+    gone.wait_for_close();
+    switch.wait_for_log("the peer did not answer a network management request");
 }
 
 #[test]

@@ -66,6 +66,34 @@ fn the_described_message_of_the_readme_describes() {
     assert!(output.status.success() && text.contains("0800"), "{text}");
 }
 
+/// `FILE::TEST`, or a file or folder, in backticks.
+#[test]
+fn every_test_that_the_durability_page_names_is_there() {
+    let page = std::fs::read_to_string("docs/durability.md").unwrap();
+    let named = page.split('`').skip(1).step_by(2);
+    let mut tests = 0;
+    for name in named.filter(|name| {
+        ["tests/", "src/", "tools/", "fuzz/"]
+            .iter()
+            .any(|p| name.starts_with(p))
+    }) {
+        let (file, test) = name.split_once("::").unwrap_or((name, ""));
+        assert!(
+            Path::new(file).exists(),
+            "docs/durability.md: there is no {file}"
+        );
+        if !test.is_empty() {
+            tests += 1;
+            let text = std::fs::read_to_string(file).unwrap();
+            assert!(
+                text.contains(&format!("fn {test}(")),
+                "docs/durability.md: {file} has no test {test}"
+            );
+        }
+    }
+    assert!(tests >= 30, "the page has lost its tests");
+}
+
 #[test]
 fn every_subcommand_has_help_with_an_example() {
     for words in [

@@ -15,7 +15,14 @@ async fn answer(
     headers: HeaderMap,
     body: Value,
 ) -> (StatusCode, Json<Value>) {
-    if headers["authorization"] != "Bearer secret" || !headers.contains_key("idempotency-key") {
+    if headers["authorization"] == "Bearer no-sandbox" && path.ends_with("/top_ups") {
+        let error = json!({"error": {"type": "not_supported", "code": "not_supported"}});
+        return (StatusCode::BAD_REQUEST, Json(error));
+    }
+    let known = ["Bearer secret", "Bearer no-sandbox"];
+    if !known.iter().any(|key| headers["authorization"] == *key)
+        || !headers.contains_key("idempotency-key")
+    {
         let error = json!({"error": {"type": "auth", "code": "unauthorized", "message": "no key"}});
         return (StatusCode::UNAUTHORIZED, Json(error));
     }
@@ -83,4 +90,17 @@ async fn a_refusal_is_told_with_the_message_of_the_api() {
     let seeding = move || seed(&address, "wrong", &SeedOptions::default(), |_| {}).unwrap_err();
     let error = tokio::task::spawn_blocking(seeding).await.unwrap();
     assert_eq!(error.to_string(), "POST /v1/programs: 401: no key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_switch_without_the_sandbox_is_told_what_it_needs() {
+    let (address, _) = start().await;
+    let named = address.clone();
+    let seeding = move || seed(&address, "no-sandbox", &SeedOptions::default(), |_| {});
+    let error = tokio::task::spawn_blocking(seeding).await.unwrap();
+    let told = error.unwrap_err().to_string();
+    assert!(
+        told.contains(&named) && told.contains("`[sandbox] enabled = true`"),
+        "{told}"
+    );
 }

@@ -5,6 +5,7 @@ use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use cardswitch::{
+    cli::sentence,
     iso8583::{Dialect, FrameCodec},
     sim::{
         NetworkOptions, Progress, ReplayOptions, SeedOptions, SimCard,
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("cardsim: {error:#}");
+            eprintln!("cardsim: {}", sentence(&error));
             ExitCode::from(2)
         }
     }

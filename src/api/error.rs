@@ -1,6 +1,8 @@
 //! What goes wrong, as the caller hears of it: a status, a type, a code and one clear sentence.
 //! Which input was wrong is decided where it is read, not here.
 
+use crate::security::mask_pans;
+use arrayvec::ArrayString;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -163,7 +165,10 @@ pub fn shown(text: &str) -> String {
         digits = if letter.is_numeric() { digits + 1 } else { 0 };
         shown.push(if digits > 6 { '*' } else { letter });
     }
-    shown
+    // Digits in groups, as people write card numbers. Eighty characters have at most 320 bytes.
+    let mut shown = ArrayString::<320>::from(&shown).unwrap_or_default();
+    mask_pans(&mut shown, "");
+    shown.to_string()
 }
 
 #[cfg(test)]
@@ -173,7 +178,9 @@ mod tests {
     #[test]
     fn repeated_text_shows_no_card_number_and_no_end() {
         assert_eq!(shown("card_4111111111111111"), "card_411111**********");
+        assert_eq!(shown("4111-1111-1111-1111"), "4111-11**-****-1111");
         assert_eq!(shown(&"x".repeat(100)).len(), 80);
+        assert_eq!(shown(&"\u{10ffff}".repeat(100)).len(), 320);
         assert_eq!(shown("a\nb"), "ab");
     }
 

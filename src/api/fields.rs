@@ -3,6 +3,7 @@
 
 use super::error::{ApiError, shown};
 use crate::engine::money::Currency;
+use crate::security::holds_pan;
 use serde_json::{Map, Value};
 use std::str::FromStr;
 
@@ -45,7 +46,7 @@ impl Fields {
         ApiError::invalid("field_missing", &path, format!("{path} is required"))
     }
 
-    /// Text of 1 to `characters_max` characters, none of them a control character.
+    /// Text of 1 to `characters_max` characters, none of them a control character, without a card number.
     pub fn text(&mut self, name: &str, characters_max: usize) -> Result<Option<String>, ApiError> {
         let path = self.path(name);
         match self.take(name) {
@@ -176,6 +177,10 @@ pub fn text(path: &str, value: Value, characters_max: usize) -> Result<String, A
             "{path} must have 1 to {characters_max} characters, none of them a control character"
         );
         return Err(ApiError::invalid("text_invalid", path, message));
+    }
+    if holds_pan(&text) {
+        let message = format!("{path} looks as if it held a card number; leave that out");
+        return Err(ApiError::invalid("card_number_in_text", path, message));
     }
     Ok(text)
 }

@@ -3,7 +3,7 @@
 
 use super::Gate;
 use super::error::ApiError;
-use crate::journal::{Handle, SYNC_BOUNDS_US};
+use crate::journal::{Handle, SYNC_BOUNDS_US, Space};
 use crate::shard::switchboard::Switchboard;
 use crate::store::lag::ProjectionLag;
 use axum::extract::State;
@@ -179,13 +179,32 @@ impl Collector for Journal {
             let named = (name, help, MetricType::Counter);
             encode(&mut encoder, named, &[(Vec::new(), count)])?;
         }
-        let durable = [(Vec::new(), self.0.durable())];
-        let position = (
-            "cardswitch_journal_durable",
-            "Last durable record",
-            MetricType::Gauge,
-        );
-        encode(&mut encoder, position, &durable)?;
+        let gauges = [
+            (
+                "cardswitch_journal_durable",
+                "Last durable record",
+                self.0.durable(),
+            ),
+            (
+                "cardswitch_journal_disk_full",
+                "1 while the disk is full and only reversals are taken",
+                u64::from(self.0.space() == Space::Reserve),
+            ),
+            (
+                "cardswitch_journal_reserve_bytes",
+                "Zero-filled bytes that lie ready behind the segment in use",
+                self.0.reserve_bytes(),
+            ),
+            (
+                "cardswitch_journal_commit_milliseconds",
+                "How long the group that is being written has been on its way to the disk",
+                self.0.commit_time().as_millis() as u64,
+            ),
+        ];
+        for (name, help, value) in gauges {
+            let named = (name, help, MetricType::Gauge);
+            encode(&mut encoder, named, &[(Vec::new(), value)])?;
+        }
         self.encode_syncs(&mut encoder)
     }
 }

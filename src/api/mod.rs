@@ -88,14 +88,20 @@ pub enum WiringError {
     RootKey,
 }
 
+/// Says whether a root key is long enough; having none is no error.
+pub fn check_root_key(root_key: Option<&str>) -> Result<(), WiringError> {
+    match root_key {
+        Some(key) if key.chars().count() < ROOT_KEY_MIN => Err(WiringError::RootKey),
+        _ => Ok(()),
+    }
+}
+
 impl ApiState {
     pub fn new(wiring: Wiring) -> Result<ApiState, WiringError> {
         let api_key_hasher = wiring.vault.api_key_hasher().clone();
-        let root_key_hash = match &wiring.root_key {
-            Some(key) if key.chars().count() < ROOT_KEY_MIN => return Err(WiringError::RootKey),
-            Some(key) => Some(api_key_hasher.api_key_hash(key.trim_ascii().as_bytes())),
-            None => None,
-        };
+        check_root_key(wiring.root_key.as_deref())?;
+        let root_key = wiring.root_key.as_deref().map(str::trim_ascii);
+        let root_key_hash = root_key.map(|key| api_key_hasher.api_key_hash(key.as_bytes()));
         let mut metrics = wiring.metrics;
         metrics.register_collector(Box::new(network_metrics::Networks(wiring.networks)));
         metrics::register(

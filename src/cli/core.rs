@@ -167,21 +167,20 @@ fn start_snapshots(
     }
     let stopping = stop.clone();
     let (mut newest, noted) = (last, older.clone());
-    let made = move |at, bytes: u64| {
-        noted.store(std::mem::replace(&mut newest, at), Ordering::Release);
-        tracing::info!(at, bytes, "made a snapshot");
+    let done = move |result| match result {
+        Ok((at, bytes)) => {
+            noted.store(std::mem::replace(&mut newest, at), Ordering::Release);
+            tracing::info!(at, bytes, "made a snapshot");
+        }
+        // The journal is whole without it: recovery takes longer, and that is all.
+        Err(error) => tracing::error!(%error, "a snapshot cannot be made; the next one is tried"),
     };
     let thread = std::thread::Builder::new()
         .name("snapshots".into())
         .spawn(move || {
             // A snapshot may lag, answers may not. A refusal leaves everything as it was.
-            let _ = rustix::process::nice(10);
-            if let Err(error) =
-                snapshots::follow(&storage, &journal, settings, last, &stopping, made)
-            {
-                // The journal is whole without them: recovery takes longer, and that is all.
-                tracing::error!(%error, "no more snapshots are made");
-            }
+            let _ = rustix::process::nice(19);
+            snapshots::follow(&storage, &journal, settings, last, &stopping, done);
         })?;
     Ok(Snapshots {
         older,

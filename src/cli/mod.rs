@@ -33,6 +33,20 @@ pub enum Command {
     Store(store::StoreCommand),
 }
 
+/// An error and its causes as one line. A cause that the text before it tells already is left out: many
+/// errors say what their cause said.
+pub fn sentence(error: &anyhow::Error) -> String {
+    let mut sentence = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if sentence.is_empty() {
+            sentence = cause;
+        } else if !sentence.contains(&cause) {
+            sentence = format!("{sentence}: {cause}");
+        }
+    }
+    sentence
+}
+
 /// Runs a subcommand and gives the process's exit code.
 pub fn run(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
@@ -43,5 +57,27 @@ pub fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Journal(journal) => journal::run(&journal),
         Command::Report(report) => report::run(&report),
         Command::Store(command) => store::run(&command),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::JournalError;
+    use anyhow::Context;
+    use std::io::ErrorKind::PermissionDenied;
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let cause = JournalError::Io {
+            action: "open",
+            file: "data/journal".into(),
+            source: PermissionDenied.into(),
+        };
+        let told = Err::<(), _>(cause).context("cannot use the data folder data");
+        assert_eq!(
+            sentence(&told.unwrap_err()),
+            "cannot use the data folder data: cannot open data/journal: permission denied"
+        );
     }
 }

@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::engine::reason::DeclineReason;
 use crate::journal::Sequence;
 use crate::network::listener::{self, Peer};
+use crate::network::threads::NetworkThreads;
 use crate::store::JournalSource;
 use crate::store::Store;
 use crate::store::follow::{self, FollowSettings};
@@ -24,7 +25,7 @@ use tokio_util::task::TaskTracker;
 const KEEP_RECORDS_EVERY: Duration = Duration::from_secs(10);
 
 /// Added to the niceness of threads whose work may lag: the projection.
-const GIVE_WAY: i32 = 10;
+const GIVE_WAY: i32 = 19;
 
 /// How long peers get to read their last answers when the switch stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -256,6 +257,7 @@ pub struct Networks {
     listening: Vec<(String, SocketAddr)>,
     tasks: TaskTracker,
     drain: watch::Sender<bool>,
+    threads: NetworkThreads,
 }
 
 /// Opens every listening socket, then takes connections.
@@ -272,6 +274,7 @@ pub async fn start_networks(config: &Config, core: &Core) -> Result<Networks> {
     }
     let (drain, draining) = watch::channel(false);
     let tasks = TaskTracker::new();
+    let mut threads = NetworkThreads::start(config.connections).context("cannot start a thread")?;
     let (mut peers, mut addresses) = (Vec::new(), Vec::new());
     for (peer, listener) in opened {
         let settings = &peer.settings;
@@ -285,12 +288,7 @@ pub async fn start_networks(config: &Config, core: &Core) -> Result<Networks> {
                 tracing::info!(network = %settings.name, address = address.as_deref(), "connecting");
             }
         }
-        tasks.spawn(listener::run(
-            peer.clone(),
-            listener,
-            draining.clone(),
-            tasks.clone(),
-        ));
+        threads.serve(&peer, listener, &draining, &tasks)?;
         peers.push(peer);
     }
     Ok(Networks {
@@ -298,6 +296,7 @@ pub async fn start_networks(config: &Config, core: &Core) -> Result<Networks> {
         listening: addresses,
         tasks,
         drain,
+        threads,
     })
 }
 
@@ -312,5 +311,7 @@ impl Networks {
         {
             tracing::warn!("some peers did not read their last answers in time");
         }
+        // Threads that have nothing left to serve end at once.
+        self.threads.stop();
     }
 }

@@ -1,12 +1,13 @@
 //! `cardswitch serve` runs the switch; `cardswitch check` says whether it would start.
 
 use super::{core, node};
-use crate::config::{Config, LogFormat};
+use crate::api::check_root_key;
+use crate::config::{Config, LogFormat, WrongKey};
 use crate::network::listener::compile;
 use crate::store::Store;
 use anyhow::Result;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tracing_subscriber::EnvFilter;
 
 /// Run the switch until it is told to stop (SIGINT or SIGTERM).
@@ -19,7 +20,7 @@ pub struct Serve {
     config: PathBuf,
 }
 
-/// Read the configuration and every dialect it names, and say what is wrong.
+/// Read the configuration, every dialect it names and the keys, and say what is wrong.
 ///
 /// Example: cardswitch check --config config/cardswitch.toml
 #[derive(clap::Args)]
@@ -29,16 +30,49 @@ pub struct Check {
     config: PathBuf,
 }
 
-pub fn load(file: &std::path::Path) -> Result<Config> {
+pub fn load(file: &Path) -> Result<Config> {
     let config = Config::load(file, std::env::vars())?;
-    Store::check_url(&config.store.url, &config.data.dir)?;
+    let wrong = |path: &[&str], what: &dyn std::fmt::Display| {
+        Config::wrong_key(file, std::env::vars(), WrongKey::new(path, what))
+    };
+    Store::check_url(&config.store.url, &config.data.dir)
+        .map_err(|error| wrong(&["store", "url"], &error))?;
+    EnvFilter::builder()
+        .parse(&config.log.filter)
+        .map_err(|error| wrong(&["log", "filter"], &format!("[log] `filter`: {error}")))?;
     Ok(config)
+}
+
+/// Reads every dialect that the configuration names.
+fn check_networks(file: &Path, config: &Config) -> Result<()> {
+    for (number, network) in config.network.iter().enumerate() {
+        if let Err(error) = compile(network) {
+            let wrong = WrongKey::of_network(number, error.key(), error);
+            return Err(Config::wrong_key(file, std::env::vars(), wrong).into());
+        }
+    }
+    Ok(())
+}
+
+fn root_key() -> Option<String> {
+    std::env::var("CARDSWITCH_ROOT_KEY").ok()
 }
 
 pub fn check(check: &Check) -> Result<u8> {
     let config = load(&check.config)?;
-    for network in &config.network {
-        compile(network)?;
+    check_networks(&check.config, &config)?;
+    let key = match config.vault.key_file {
+        Some(_) => "key_file",
+        None => "key",
+    };
+    config.vault.check().map_err(|error| {
+        let wrong = WrongKey::new(&["vault", key], error);
+        Config::wrong_key(&check.config, std::env::vars(), wrong)
+    })?;
+    let root_key = root_key();
+    check_root_key(root_key.as_deref())?;
+    if root_key.is_none() {
+        eprintln!("warning: CARDSWITCH_ROOT_KEY is not set: every request to /v1 will be refused");
     }
     println!(
         "{}: good ({} network{})",
@@ -55,6 +89,8 @@ fn plural(count: usize) -> &'static str {
 
 pub fn run(serve: &Serve) -> Result<u8> {
     let config = load(&serve.config)?;
+    check_networks(&serve.config, &config)?;
+    check_root_key(root_key().as_deref())?;
     start_log(&config);
     core::raise_open_files_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -65,7 +101,7 @@ pub fn run(serve: &Serve) -> Result<u8> {
         let node = node::start(
             &config,
             node::Start {
-                root_key: std::env::var("CARDSWITCH_ROOT_KEY").ok(),
+                root_key: root_key(),
             },
         )
         .await?;

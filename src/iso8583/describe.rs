@@ -25,7 +25,7 @@ pub fn describe_text(dialect: &Dialect, bytes: &[u8]) -> String {
         out.push('\n');
     };
     line(format_args!("{}, {} bytes", dialect.name(), bytes.len()));
-    if error.as_ref().is_none_or(|error| error.field != 0) {
+    if mti_is_known(error.as_ref()) {
         line(format_args!(
             "{:<8}{}  {}",
             "MTI",
@@ -78,9 +78,9 @@ pub fn describe_json(dialect: &Dialect, bytes: &[u8]) -> Json {
             fields.insert(number.to_string(), value);
         }
     }
-    let mti = match &error {
-        Some(error) if error.field == 0 => Json::Null,
-        _ => Json::String(message.mti().to_string()),
+    let mti = match mti_is_known(error.as_ref()) {
+        true => Json::String(message.mti().to_string()),
+        false => Json::Null,
     };
     let mut described = Map::new();
     described.insert("mti".to_owned(), mti);
@@ -89,6 +89,10 @@ pub fn describe_json(dialect: &Dialect, bytes: &[u8]) -> Json {
         described.insert("error".to_owned(), json_error(&error));
     }
     Json::Object(described)
+}
+
+fn mti_is_known(error: Option<&ParseError>) -> bool {
+    error.is_none_or(|error| error.field != 0 || error.is_version())
 }
 
 fn json_error(error: &ParseError) -> Json {

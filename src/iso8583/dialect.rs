@@ -85,6 +85,7 @@ pub const RESPONSE_REASONS: &[&str] = &[
     "internal_error",
     "overloaded",
     "capacity_exceeded",
+    "signed_off",
     "approved",
     "partially_approved",
     "reversal_accepted",

@@ -62,15 +62,18 @@ impl<'a> Message<'a> {
     }
 
     /// Parses as much as can be parsed. A value with wrong characters is left out, and parsing goes
-    /// on behind it; where lengths no longer hold, it stops.
+    /// on behind it, as it does behind an MTI of another version; where lengths no longer hold, it
+    /// stops.
     pub fn parse_partial(dialect: &'a Dialect, bytes: &'a [u8]) -> Partial<'a> {
         let mut message = Message::empty(dialect, bytes);
         let mut first = None;
         let last = message.read(Some(&mut first)).err();
-        Partial {
-            message,
-            error: first.or(last),
-        }
+        let error = match last {
+            // What was wrong before says less than that there are no fields at all.
+            Some(last) if last.is_garbage() => Some(last),
+            last => first.or(last),
+        };
+        Partial { message, error }
     }
 
     #[inline]
@@ -92,6 +95,15 @@ impl<'a> Message<'a> {
             return Err(error(0, 0, Expected::ShorterMessage, bytes));
         }
         let mut rest = self.read_mti()?;
+        let version = dialect.envelope.version;
+        if self.mti.version() != version {
+            let wire = &bytes[..bytes.len() - rest.len()];
+            let error = error(0, 0, Expected::Version(version), wire);
+            match &mut tolerated {
+                None => return Err(error),
+                Some(first) => **first = Some(error),
+            }
+        }
         let announced;
         (rest, announced) = read_bitmaps(dialect, bytes, rest)?;
         for (word, bits) in announced.iter().enumerate() {
@@ -156,10 +168,6 @@ impl<'a> Message<'a> {
         let number = digits
             .iter()
             .fold(0, |number, digit| number * 10 + u16::from(*digit));
-        let version = self.dialect.envelope.version;
-        if digits[0] != version {
-            return Err(error(0, 0, Expected::Version(version), wire));
-        }
         self.mti = Mti::new(number);
         Ok(rest)
     }

@@ -63,6 +63,17 @@ impl Mti {
         (self.0 % 10) as u8
     }
 
+    /// Whether the standard gives a meaning to class and origin: classes 0 and 9 and origins 6 to 9
+    /// are reserved.
+    pub const fn is_defined(self) -> bool {
+        matches!(self.class(), 1..=8) && self.origin() <= 5
+    }
+
+    /// Whether the acquirer began what this message is part of (origin 0 and its repeat 1).
+    pub const fn is_from_acquirer(self) -> bool {
+        self.origin() <= 1
+    }
+
     /// Whether the sender says that it sent this before.
     pub const fn is_repeat(self) -> bool {
         matches!(self.origin(), 1 | 3 | 5)

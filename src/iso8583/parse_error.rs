@@ -24,6 +24,18 @@ pub struct ParseError {
     pub found: ArrayString<32>,
 }
 
+impl ParseError {
+    /// Whether not even MTI and bitmaps could be read, so that nothing is known of any field.
+    pub fn is_garbage(&self) -> bool {
+        self.field <= 1 && !self.is_version()
+    }
+
+    /// Whether the MTI could be read, but is of another version than the dialect.
+    pub fn is_version(&self) -> bool {
+        matches!(self.expected, Expected::Version(_))
+    }
+}
+
 /// [`ParseError::field`] of bytes after the last field.
 pub const AFTER_LAST_FIELD: u8 = 255;
 

@@ -43,9 +43,9 @@ struct State {
     ready: VecDeque<(u64, Arc<dyn StorageFile>)>,
     /// Number of the next segment to prepare.
     next: u64,
-    /// Why the last attempt failed, if it did.
+    /// Why the disk counts as full: from the first attempt that failed until the reserve is whole again.
     failure: Option<String>,
-    /// The commit thread waits for a segment.
+    /// The commit thread waits for a segment, and none was tried since.
     urgent: bool,
     /// A helper thread runs; without one, `take` prepares by itself.
     helped: bool,
@@ -73,6 +73,11 @@ impl Ahead {
         }
     }
 
+    /// How many whole segments lie ready.
+    pub fn segments_ready(&self) -> usize {
+        self.state().ready.len()
+    }
+
     /// The prepared segment with this number. Waits for the helper if it is late.
     pub fn take(
         &self,
@@ -89,38 +94,32 @@ impl Ahead {
                 self.changed.notify_all();
                 return Ok(file);
             }
-            match state.failure.take().filter(|_| asked) {
-                Some(reason) => {
-                    state.failure = Some(reason.clone());
-                    return Err(JournalError::DiskFull {
-                        folder: storage.path(""),
-                        reason,
-                    });
-                }
-                None if state.helped => {
-                    (state.urgent, asked) = (true, true);
-                    stats.count_rotation_wait();
-                    self.changed.notify_all();
-                    state = self
-                        .changed
-                        .wait(state)
-                        .unwrap_or_else(PoisonError::into_inner);
-                }
-                None => {
-                    asked = true;
-                    drop(state);
-                    self.prepare_one(storage, settings);
-                    state = self.state();
-                }
+            if let Some(reason) = state.failure.clone().filter(|_| asked && !state.urgent) {
+                return Err(JournalError::DiskFull {
+                    folder: storage.path(""),
+                    reason,
+                });
+            }
+            if !asked {
+                (state.urgent, asked) = (true, true);
+            }
+            if state.helped {
+                stats.count_rotation_wait();
+                self.changed.notify_all();
+                let woken = self.changed.wait(state);
+                state = woken.unwrap_or_else(PoisonError::into_inner);
+            } else {
+                drop(state);
+                self.prepare_one(storage, settings);
+                state = self.state();
             }
         }
     }
 
     /// Prepares one segment if one is missing; true if it did. A failure shows in `space`.
     pub fn prepare_one(&self, storage: &dyn Storage, settings: &Settings) -> bool {
-        let mut state = self.state();
+        let state = self.state();
         if state.ready.len() >= settings.segments_ahead() {
-            state.failure = None;
             return false;
         }
         let number = state.next;
@@ -128,17 +127,28 @@ impl Ahead {
         let created = segment::create(storage, number, settings.segment_size_bytes);
         let mut state = self.state();
         state.urgent = false;
-        let done = match created {
+        let folder = storage.path("");
+        let done = created.is_ok();
+        match created {
             Ok(file) => {
                 state.ready.push_back((number, file));
-                (state.next, state.failure) = (number + 1, None);
-                true
+                state.next = number + 1;
+                let whole = state.ready.len() >= settings.segments_ahead();
+                if whole && state.failure.take().is_some() {
+                    tracing::info!(%folder, "the journal's reserve is whole again: new work is taken");
+                }
             }
             Err(error) => {
-                state.failure = Some(failure_text(&error));
-                false
+                let reason = failure_text(&error);
+                let reserve_bytes = state.ready.len() as u64 * settings.segment_size_bytes;
+                if state.failure.replace(reason.clone()).is_none() {
+                    tracing::error!(
+                        %folder, %reason, reserve_bytes,
+                        "the disk is full: only reversals are taken until there is room for the journal's reserve"
+                    );
+                }
             }
-        };
+        }
         self.changed.notify_all();
         done
     }

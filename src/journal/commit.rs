@@ -4,9 +4,10 @@
 use std::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering, fence},
     },
-    time::Duration,
+    thread::{self, Thread},
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -16,6 +17,7 @@ use super::{
     error::JournalError,
     frame::HEADER,
     reader::Reader,
+    settings::Settings,
     stats::Stats,
     storage::Storage,
 };
@@ -43,9 +45,6 @@ pub struct SequenceRange {
     pub last: Sequence,
 }
 
-/// Called after each sync with the last durable record; must be quick.
-pub type OnProgress = Box<dyn Fn(Sequence) + Send + Sync>;
-
 /// Shared by the producers and the commit thread.
 pub(super) struct Shared {
     group: Mutex<Group>,
@@ -54,6 +53,9 @@ pub(super) struct Shared {
     /// Producers wait here for room.
     room: Condvar,
     pending_limit: usize,
+    segment_size_bytes: u64,
+    /// `None` never counts as stalled.
+    stall_refuse: Option<Duration>,
     progress: Progress,
     ahead: Arc<Ahead>,
     stats: Arc<Stats>,
@@ -125,7 +127,7 @@ impl Shared {
         storage: Arc<dyn Storage>,
         journal_id: u128,
         durable: Sequence,
-        pending_limit: u64,
+        settings: &Settings,
         ahead: Arc<Ahead>,
         stats: Arc<Stats>,
     ) -> Arc<Self> {
@@ -143,7 +145,10 @@ impl Shared {
             group: Mutex::new(group),
             work: Condvar::new(),
             room: Condvar::new(),
-            pending_limit: pending_limit as usize,
+            pending_limit: settings.pending_limit_bytes as usize,
+            segment_size_bytes: settings.segment_size_bytes,
+            stall_refuse: (settings.stall_refuse_ms > 0)
+                .then(|| Duration::from_millis(settings.stall_refuse_ms)),
             progress: Progress::new(durable),
             ahead,
             stats,
@@ -210,8 +215,8 @@ impl Shared {
     }
 
     /// Tells the followers, after the answers are out.
-    pub fn publish(&self, durable: Sequence) {
-        self.progress.publish(durable);
+    pub fn publish(&self) {
+        self.progress.wake_waiting();
     }
 
     /// Nothing is taken and nothing is released from now on.
@@ -226,7 +231,7 @@ impl Shared {
         self.room.notify_all();
         drop(group);
         drop(dropped);
-        self.progress.wake_all();
+        self.progress.wake_waiting();
     }
 
     pub fn close(&self) {
@@ -339,12 +344,6 @@ impl Handle {
         self.shared.progress.clone()
     }
 
-    /// Calls `callback` on the commit thread after every sync, and once now: the bridge to an
-    /// asynchronous runtime.
-    pub fn on_progress(&self, callback: OnProgress) {
-        self.shared.progress.register(callback);
-    }
-
     /// A reader in this process, from record `from` up to [`Handle::durable`].
     ///
     /// # Errors
@@ -356,6 +355,27 @@ impl Handle {
     /// Whether new work may be taken, or only what cannot be refused.
     pub fn space(&self) -> Space {
         self.shared.ahead.space()
+    }
+
+    /// Zero-filled bytes that lie ready behind the live segment.
+    pub fn reserve_bytes(&self) -> u64 {
+        self.shared.ahead.segments_ready() as u64 * self.shared.segment_size_bytes
+    }
+
+    /// How long the group that is being written has been on its way to the disk; zero while there is
+    /// none.
+    pub fn commit_time(&self) -> Duration {
+        let since = self.shared.stats.commit_since();
+        since.map_or(Duration::ZERO, |since| {
+            self.shared.storage.elapsed().saturating_sub(since)
+        })
+    }
+
+    /// True while the disk holds a group up for longer than `stall_refuse_ms`: what is taken now waits
+    /// behind it, so ordinary work is better refused.
+    pub fn is_stalled(&self) -> bool {
+        let bound = self.shared.stall_refuse;
+        bound.is_some_and(|bound| self.commit_time() > bound)
     }
 
     /// The last record in sealed segments: where the snapshot follower stops to take a snapshot. It
@@ -389,19 +409,20 @@ pub struct Progress {
 
 struct ProgressInner {
     durable: AtomicU64,
-    /// How many wait; the lock is taken to publish only if there are any.
-    waiting: Mutex<u32>,
-    moved: Condvar,
-    callbacks: Mutex<Vec<OnProgress>>,
+    waiting: Mutex<Vec<Waiting>>,
+}
+
+/// A thread that waits for a record after `known`.
+struct Waiting {
+    known: Sequence,
+    thread: Thread,
 }
 
 impl Progress {
     fn new(durable: Sequence) -> Self {
         let inner = ProgressInner {
             durable: AtomicU64::new(durable),
-            waiting: Mutex::new(0),
-            moved: Condvar::new(),
-            callbacks: Mutex::default(),
+            waiting: Mutex::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -416,52 +437,39 @@ impl Progress {
     /// Waits until a record after `known` is durable or the time is over; gives the last durable
     /// record either way.
     pub fn wait_beyond(&self, known: Sequence, timeout: Duration) -> Sequence {
-        if self.durable() > known {
-            return self.durable();
+        let until = Instant::now() + timeout;
+        while self.durable() <= known {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let thread = thread::current();
+            self.waiting().push(Waiting { known, thread });
+            fence(Ordering::SeqCst);
+            if self.durable() <= known {
+                thread::park_timeout(left);
+            }
+            let this = thread::current().id();
+            self.waiting().retain(|other| other.thread.id() != this);
         }
-        let mut waiting = self
-            .inner
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *waiting += 1;
-        let (mut waiting, _) = self
-            .inner
-            .moved
-            .wait_timeout_while(waiting, timeout, |_| self.durable() <= known)
-            .unwrap_or_else(PoisonError::into_inner);
-        *waiting -= 1;
         self.durable()
     }
 
-    fn publish(&self, durable: Sequence) {
-        self.wake_all();
-        for callback in self.callbacks().iter() {
-            callback(durable);
+    /// Wakes those who have what they wait for. Never waits for the lock: a follower gives way to all
+    /// others, so one that holds it may have to wait long for a processor, and the commit thread must
+    /// not wait with it. Whoever holds it looks at `durable` once more before sleeping.
+    fn wake_waiting(&self) {
+        fence(Ordering::SeqCst);
+        let durable = self.durable();
+        if let Ok(mut waiting) = self.inner.waiting.try_lock() {
+            waiting
+                .extract_if(.., |follower| follower.known < durable)
+                .for_each(|follower| follower.thread.unpark());
         }
     }
 
-    fn wake_all(&self) {
-        let waiting = self
-            .inner
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if *waiting > 0 {
-            self.inner.moved.notify_all();
-        }
-    }
-
-    fn register(&self, callback: OnProgress) {
-        let mut callbacks = self.callbacks();
-        callback(self.durable());
-        callbacks.push(callback);
-    }
-
-    fn callbacks(&self) -> MutexGuard<'_, Vec<OnProgress>> {
-        self.inner
-            .callbacks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {
+        let waiting = self.inner.waiting.lock();
+        waiting.unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -112,7 +112,7 @@ fn same_content(
     length: u64,
     pace: &mut Pace<'_>,
 ) -> io::Result<()> {
-    let mut original = Source::Plain(storage.open(plain, Access::Read)?);
+    let mut original = Source::Plain(storage.open(plain, Access::Read)?, length);
     let mut decoder = FrameDecoder::new(FileReader {
         file: packed.clone(),
         offset: 0,

@@ -36,6 +36,20 @@ pub enum JournalError {
         /// Last record before the damage.
         intact_through: Sequence,
     },
+    /// A segment is not as long as it was made.
+    #[error(
+        "{file} has {found} bytes but was made with {made}. A segment keeps its length, so records \
+         may be missing from its end. The file was not changed; restore it from a backup or a \
+         replica, then start again"
+    )]
+    SegmentLength {
+        /// Full path of the segment.
+        file: String,
+        /// Its length now.
+        found: u64,
+        /// The length that its frames name, or what every segment's length is.
+        made: String,
+    },
     /// A segment between two others, or the one after a sealed one, is not there.
     #[error(
         "journal segment {file} is missing, though later records depend on it; restore the file, \
@@ -152,6 +166,14 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    /// The key of `[journal]` that is out of range, where that is what went wrong.
+    pub fn setting(&self) -> Option<&'static str> {
+        match self {
+            Self::Setting { key, .. } => Some(key),
+            _ => None,
+        }
+    }
+
     /// Wraps a system error with what was tried on which file.
     pub(super) fn io(action: &'static str, file: String) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io {

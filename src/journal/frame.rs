@@ -12,7 +12,7 @@ use std::fmt;
 use super::Sequence;
 
 /// Format version that this build writes and reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Length of a frame header.
 pub(super) const HEADER: usize = 128;
@@ -57,6 +57,8 @@ pub(super) struct FrameHeader {
     pub payload_length: u32,
     pub payload_crc: u32,
     pub previous: ChainHash,
+    /// The length that this frame's segment was made with and keeps for as long as it is plain.
+    pub segment_length: u64,
     pub hash: ChainHash,
 }
 
@@ -92,7 +94,7 @@ impl FrameHeader {
         out[80..84].copy_from_slice(&self.payload_length.to_le_bytes());
         out[84..88].copy_from_slice(&self.payload_crc.to_le_bytes());
         out[88..104].copy_from_slice(&self.previous.0);
-        out[104..112].fill(0);
+        out[104..112].copy_from_slice(&self.segment_length.to_le_bytes());
         self.hash = hash_of(&out[..HASHED]);
         out[112..128].copy_from_slice(&self.hash.0);
     }
@@ -129,6 +131,7 @@ impl FrameHeader {
             payload_length: u32_at(bytes, 80),
             payload_crc: u32_at(bytes, 84),
             previous: ChainHash(array(bytes, 88)),
+            segment_length: u64_at(bytes, 104),
             hash,
         })
     }
@@ -223,6 +226,7 @@ mod tests {
             payload_length: 21,
             payload_crc: 0xdead_beef,
             previous: ChainHash([9; 16]),
+            segment_length: 65_536,
             hash: ChainHash::default(),
         }
     }
@@ -255,11 +259,11 @@ mod tests {
         assert_eq!(FrameHeader::decode(&bytes), Err(HeaderFault::Empty));
         assert_eq!(FrameHeader::decode(&bytes[..5]), Err(HeaderFault::Empty));
         header().encode(&mut bytes);
-        bytes[8] = 2;
+        bytes[8] = 7;
         let hash = hash_of(&bytes[..HASHED]);
         bytes[112..].copy_from_slice(&hash.0);
-        assert_eq!(FrameHeader::decode(&bytes), Err(HeaderFault::Version(2)));
+        assert_eq!(FrameHeader::decode(&bytes), Err(HeaderFault::Version(7)));
         bytes[100] ^= 1;
-        assert_eq!(FrameHeader::decode(&bytes), Err(HeaderFault::Version(2)));
+        assert_eq!(FrameHeader::decode(&bytes), Err(HeaderFault::Version(7)));
     }
 }

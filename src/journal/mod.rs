@@ -19,6 +19,7 @@
 
 mod ahead;
 mod batch;
+mod behind;
 mod commit;
 mod compress;
 mod error;
@@ -38,7 +39,7 @@ mod writer;
 
 pub use ahead::Space;
 pub use batch::RecordBatch;
-pub use commit::{Handle, OnProgress, Progress, Release, SequenceRange};
+pub use commit::{Handle, Progress, Release, SequenceRange};
 pub use error::JournalError;
 pub use frame::{ChainHash, FORMAT_VERSION};
 pub use reader::{BEGINNING, Reader};

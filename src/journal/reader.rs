@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use super::{
-    Sequence,
+    Sequence, behind,
     commit::Progress,
     error::JournalError,
     frame::{self, ChainHash, FrameHeader},
     recover::{self, Position},
-    scan::{self, End, Scanner, Step},
+    scan::{End, Scanner, Step},
     segment,
     storage::Storage,
 };
@@ -270,7 +270,7 @@ impl Reader {
         }
         self.met_tail = true;
         self.looked_at = (end.segment, end.offset);
-        Ok(scan::look_behind(&*self.storage, end, scanner.expected)?.later)
+        Ok(behind::look_behind(&*self.storage, end, scanner.expected)?.later)
     }
 }
 

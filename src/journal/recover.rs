@@ -6,11 +6,12 @@ use std::{collections::VecDeque, sync::Arc};
 use super::{
     Sequence,
     ahead::Ahead,
+    behind::{self, Behind},
     error::JournalError,
     frame::{self, ChainHash, FrameHeader, HEADER},
     lock,
     reader::each_record,
-    scan::{self, Behind, End, Expected, Link, Scanner, Step},
+    scan::{End, Expected, Link, Scanner, Step},
     segment::{self, Forms},
     settings::Settings,
     storage::{self, Access, Storage, StorageFile},
@@ -66,6 +67,7 @@ pub(super) fn open(
     let folder = || storage.path("");
     sync_all(&*storage).map_err(|e| JournalError::io("sync the files of", folder())(e))?;
     let segments = segment::list(&*storage).map_err(|e| JournalError::io("list", folder())(e))?;
+    refuse_a_gap(&*storage, &segments)?;
     let start = start_segment(&storage, &segments, after.sequence)?;
     let mut tail = match start {
         None => None,
@@ -96,6 +98,19 @@ pub(super) fn open(
             truncated,
         },
     ))
+}
+
+/// A segment that is gone from between two others, be the later ones empty.
+pub(super) fn refuse_a_gap(
+    storage: &dyn Storage,
+    segments: &std::collections::BTreeMap<u64, Forms>,
+) -> Result<(), JournalError> {
+    match segment::gap(segments) {
+        None => Ok(()),
+        Some(number) => Err(JournalError::MissingSegment {
+            file: storage.path(&segment::plain_name(number)),
+        }),
+    }
 }
 
 /// Where the walk over an existing journal ended.
@@ -218,7 +233,7 @@ fn walk(
             }
         })?;
     };
-    let behind = scan::look_behind(&**storage, end, scanner.expected)?;
+    let behind = behind::look_behind(&**storage, end, scanner.expected)?;
     if let Some(later) = behind.later {
         return Err(refusal(storage, &scanner, end, later));
     }
@@ -331,10 +346,9 @@ fn begin(
     }
     let file = || storage.path(&segment::plain_name(1));
     let forms = segment::list(&**storage).map_err(|e| JournalError::io("list", file())(e))?;
-    for number in forms.keys().rev() {
-        segment::remove_if_there(&**storage, &segment::plain_name(*number))
-            .map_err(|e| JournalError::io("remove", file())(e))?;
-    }
+    let numbers: Vec<u64> = forms.into_keys().collect();
+    segment::remove_highest_first(&**storage, &numbers)
+        .map_err(|e| JournalError::io("remove", file())(e))?;
     segment::create(&**storage, 1, settings.segment_size_bytes)
         .map_err(|e| JournalError::io("create", file())(e))?;
     Ok(())
@@ -360,15 +374,12 @@ fn repair(storage: &dyn Storage, tail: &Tail) -> Result<Option<Truncated>, Journ
             let file = storage.open(&segment::plain_name(last.segment), Access::Write)?;
             rewrite(&*file, &last)?;
         }
-        // Prepared segments that are not empty, highest first so that no gap can appear.
-        for (number, _) in tail
-            .behind
-            .garbage
-            .iter()
-            .rev()
-            .filter(|(n, _)| *n > tail.end.segment)
-        {
-            storage.remove(&segment::plain_name(*number))?;
+        // Prepared segments that are not empty, and all behind them.
+        let mut garbage = tail.behind.garbage.iter().map(|(number, _)| *number);
+        if let Some(first) = garbage.find(|number| *number > tail.end.segment) {
+            let numbers = segment::list(storage)?.into_keys();
+            let behind: Vec<u64> = numbers.filter(|number| *number >= first).collect();
+            segment::remove_highest_first(storage, &behind)?;
         }
         storage.sync_directory()
     };
@@ -460,11 +471,6 @@ fn prepared(storage: &dyn Storage, settings: &Settings, live: u64) -> std::io::R
             unfit.push(number);
         }
     }
-    for number in unfit.iter().rev() {
-        storage.remove(&segment::plain_name(*number))?;
-    }
-    if !unfit.is_empty() {
-        storage.sync_directory()?;
-    }
+    segment::remove_highest_first(storage, &unfit)?;
     Ok((ready, next))
 }

@@ -69,7 +69,7 @@ impl Journal {
             storage,
             writer.journal_id,
             writer.durable(),
-            settings.pending_limit_bytes,
+            settings,
             writer.ahead.clone(),
             writer.stats.clone(),
         );
@@ -119,7 +119,7 @@ impl Journal {
                 .releases
                 .drain(..)
                 .for_each(|release| release.release(durable));
-            self.shared.publish(durable);
+            self.shared.publish();
         }
         Ok(worked)
     }
@@ -175,7 +175,7 @@ impl Journal {
         let stats = self.writer.stats.clone();
         let tidy = move || {
             // Compression may lag, answers may not. A refusal leaves everything as it was.
-            let _ = rustix::process::nice(10);
+            let _ = rustix::process::nice(19);
             tidier.tidy(&storage_too, &settings_too, &stats)
         };
         running.helpers.push(spawn("journal-prepare", move || {

@@ -6,17 +6,16 @@ use std::{ops::Range, sync::Arc};
 
 use super::{
     Sequence,
+    behind::is_zero,
     error::JournalError,
     frame::{self, ChainHash, FORMAT_VERSION, FrameHeader, HEADER, HeaderFault},
-    segment::{self, Source},
+    segment::{self, SECTOR, Source},
     storage::Storage,
 };
 
 /// Read ahead by this much while frames keep coming; begin with `READ_AT_TAIL`, also when they stop.
 const READ_AHEAD: usize = 1 << 20;
 const READ_AT_TAIL: usize = 16 << 10;
-/// Step of a search behind the end.
-const SEARCH: usize = 64 << 10;
 
 /// What the next frame must continue.
 #[derive(Clone, Copy, Debug)]
@@ -147,7 +146,7 @@ impl Scanner {
     pub fn peek(&mut self) -> Result<Result<FrameHeader, End>, JournalError> {
         let (segment, offset) = (self.segment, self.offset);
         let range = self.window(self.payload.start, offset, HEADER)?;
-        let fault = match self.header_in(&self.buffer[range], segment, offset)? {
+        let fault = match self.header_in(&self.buffer[range], &self.source, (segment, offset))? {
             Ok(header) => return Ok(Ok(header)),
             Err(fault) => fault,
         };
@@ -163,7 +162,11 @@ impl Scanner {
     pub fn peek_here(&mut self) -> Result<Option<FrameHeader>, JournalError> {
         let range = self.window(self.offset, self.offset, HEADER)?;
         Ok(self
-            .header_in(&self.buffer[range], self.segment, self.offset)?
+            .header_in(
+                &self.buffer[range],
+                &self.source,
+                (self.segment, self.offset),
+            )?
             .ok())
     }
 
@@ -174,7 +177,11 @@ impl Scanner {
 
     fn frame_here(&mut self) -> Result<Result<FrameHeader, Option<&'static str>>, JournalError> {
         let range = self.window(self.offset, self.offset, HEADER)?;
-        let header = match self.header_in(&self.buffer[range], self.segment, self.offset)? {
+        let header = match self.header_in(
+            &self.buffer[range],
+            &self.source,
+            (self.segment, self.offset),
+        )? {
             Ok(header) => header,
             Err(fault) => return Ok(Err(fault)),
         };
@@ -201,8 +208,8 @@ impl Scanner {
     fn header_in(
         &self,
         bytes: &[u8],
-        segment: u64,
-        offset: u64,
+        source: &Source,
+        (segment, offset): (u64, u64),
     ) -> Result<Result<FrameHeader, Option<&'static str>>, JournalError> {
         let header = match FrameHeader::decode(bytes) {
             Ok(header) => header,
@@ -224,10 +231,25 @@ impl Scanner {
                 expected,
                 found: header.journal_id,
             }),
-            _ => Ok(match misfit(&header, segment, offset, self.expected.link) {
-                Some(fault) => Err(Some(fault)),
-                None => Ok(header),
+            _ => match misfit(&header, segment, offset, self.expected.link) {
+                Some(fault) => Ok(Err(Some(fault))),
+                None => {
+                    self.check_length(&header, source)?;
+                    Ok(Ok(header))
+                }
+            },
+        }
+    }
+
+    /// A frame names the length that its segment was made with: cut off anywhere, the segment is found.
+    fn check_length(&self, header: &FrameHeader, source: &Source) -> Result<(), JournalError> {
+        match source.plain_length() {
+            Some(found) if found != header.segment_length => Err(JournalError::SegmentLength {
+                file: self.file_of(header.segment),
+                found,
+                made: header.segment_length.to_string(),
             }),
+            _ => Ok(()),
         }
     }
 
@@ -239,7 +261,10 @@ impl Scanner {
         let Some((source, bytes)) = self.beginning_of_next()? else {
             return Ok(false);
         };
-        if self.header_in(&bytes, self.segment + 1, 0)?.is_err() {
+        if self
+            .header_in(&bytes, &source, (self.segment + 1, 0))?
+            .is_err()
+        {
             return Ok(false);
         }
         let reason = match fault {
@@ -259,10 +284,10 @@ impl Scanner {
     }
 
     fn first_header_of_next(&self) -> Result<Option<FrameHeader>, JournalError> {
-        let Some((_, bytes)) = self.beginning_of_next()? else {
+        let Some((source, bytes)) = self.beginning_of_next()? else {
             return Ok(None);
         };
-        Ok(self.header_in(&bytes, self.segment + 1, 0)?.ok())
+        Ok(self.header_in(&bytes, &source, (self.segment + 1, 0))?.ok())
     }
 
     /// The next segment, if there is one, and as many of its bytes as a header has.
@@ -358,9 +383,26 @@ impl Scanner {
     }
 }
 
-fn open_source(storage: &dyn Storage, number: u64) -> Result<Option<Source>, JournalError> {
+/// Opens a segment for reading, if it is there, and checks what its length can tell.
+pub(super) fn open_source(
+    storage: &dyn Storage,
+    number: u64,
+) -> Result<Option<Source>, JournalError> {
     let file = || storage.path(&segment::plain_name(number));
-    Source::open(storage, number).map_err(|error| JournalError::io("open", file())(error))
+    let opened = Source::open(storage, number);
+    let source = opened.map_err(|error| JournalError::io("open", file())(error))?;
+    // A segment gets its name when it has its whole length. Cut to less than a sector it has no frame
+    // left to name that length; a multiple of a sector leaves at least the first frame's header.
+    match source.as_ref().and_then(Source::plain_length) {
+        Some(found) if found == 0 || !found.is_multiple_of(SECTOR) => {
+            Err(JournalError::SegmentLength {
+                file: file(),
+                found,
+                made: format!("a multiple of {SECTOR}"),
+            })
+        }
+        _ => Ok(source),
+    }
 }
 
 /// Why a sound header is not the one expected at its place.
@@ -381,102 +423,4 @@ fn misfit(
         return Some("the frame does not continue the chain");
     }
     None
-}
-
-/// True if there is nothing but zeros.
-pub(super) fn is_zero(bytes: &[u8]) -> bool {
-    let (words, rest) = bytes.as_chunks::<16>();
-    words.iter().all(|word| u128::from_ne_bytes(*word) == 0) && rest.iter().all(|byte| *byte == 0)
-}
-
-/// What lies behind the end of a walk.
-#[derive(Debug, Default)]
-pub(super) struct Behind {
-    /// A sound later frame: everything up to its durable mark was acknowledged.
-    pub later: Option<FrameHeader>,
-    /// End of the last byte that is not zero, per segment that has any.
-    pub garbage: Vec<(u64, u64)>,
-}
-
-/// Searches everything after `end` for later frames of this journal and for garbage. A header
-/// counts only at the very place that it names, so copies inside records cannot mislead.
-pub(super) fn look_behind(
-    storage: &dyn Storage,
-    end: End,
-    expected: Expected,
-) -> Result<Behind, JournalError> {
-    let mut behind = Behind::default();
-    let folder = || storage.path("");
-    let segments = segment::list(storage).map_err(|e| JournalError::io("list", folder())(e))?;
-    for number in segments.range(end.segment..).map(|(number, _)| *number) {
-        let from = if number == end.segment { end.offset } else { 0 };
-        let Some(mut source) = open_source(storage, number)? else {
-            continue;
-        };
-        search(&mut source, (number, from), expected, &mut behind)
-            .map_err(|e| JournalError::io("read", storage.path(&segment::plain_name(number)))(e))?;
-    }
-    Ok(behind)
-}
-
-fn search(
-    source: &mut Source,
-    (number, from): (u64, u64),
-    expected: Expected,
-    behind: &mut Behind,
-) -> std::io::Result<()> {
-    let mut window = vec![0; SEARCH + HEADER];
-    // The compressed form reads in order only, so skip to the place by reading.
-    let (mut start, mut filled) = (if source.is_compressed() { 0 } else { from }, 0);
-    loop {
-        let count = match source.read(&mut window[filled..], start + filled as u64) {
-            Ok(count) => count,
-            // What does not unpack holds nothing to be found.
-            Err(error) if source.is_compressed() && error.raw_os_error().is_none() => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        filled += count;
-        if filled == 0 {
-            return Ok(());
-        }
-        inspect(&window[..filled], start, (number, from), expected, behind);
-        // Keep a header's length, for one that lies across the border.
-        let keep = if count == 0 { 0 } else { filled.min(HEADER) };
-        window.copy_within(filled - keep..filled, 0);
-        (start, filled) = (start + (filled - keep) as u64, keep);
-    }
-}
-
-fn inspect(
-    bytes: &[u8],
-    start: u64,
-    (number, from): (u64, u64),
-    expected: Expected,
-    behind: &mut Behind,
-) {
-    let skip = from.saturating_sub(start).min(bytes.len() as u64) as usize;
-    if is_zero(&bytes[skip..]) {
-        return;
-    }
-    let last = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0);
-    let end = start + last as u64 + 1;
-    match behind.garbage.last_mut() {
-        Some((segment, known)) if *segment == number => *known = end.max(*known),
-        _ => behind.garbage.push((number, end)),
-    }
-    let first = skip.next_multiple_of(8);
-    for at in (first..bytes.len().saturating_sub(HEADER - 1)).step_by(8) {
-        let Ok(header) = FrameHeader::decode(&bytes[at..]) else {
-            continue;
-        };
-        let here = (header.segment, header.offset) == (number, start + at as u64);
-        let ours = expected.journal_id.is_none_or(|id| id == header.journal_id);
-        let later = expected
-            .link
-            .is_none_or(|link| header.frame > link.frame + 1);
-        let newer = behind.later.is_none_or(|known| header.frame > known.frame);
-        if here && ours && later && newer {
-            behind.later = Some(header);
-        }
-    }
 }

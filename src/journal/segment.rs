@@ -11,6 +11,9 @@ use lz4_flex::frame::FrameDecoder;
 
 use super::storage::{self, Access, FileReader, Storage, StorageFile};
 
+/// Every segment is made with a multiple of this length.
+pub(super) const SECTOR: u64 = 512;
+
 /// Written and synced per step while zero-filling, so that a group's sync never queues behind more.
 const FILL_STEP: usize = 1 << 20;
 
@@ -66,6 +69,24 @@ pub(super) fn list(storage: &dyn Storage) -> io::Result<BTreeMap<u64, Forms>> {
         forms.compressed |= compressed;
     }
     Ok(segments)
+}
+
+/// The first number that is missing between the oldest segment and the newest. Segments come and go
+/// in order, so a gap is a file that somebody took away.
+pub(super) fn gap(segments: &BTreeMap<u64, Forms>) -> Option<u64> {
+    let numbers = segments.keys();
+    let mut pairs = numbers.clone().zip(numbers.skip(1));
+    let (before, _) = pairs.find(|(number, next)| *number + 1 < **next)?;
+    Some(before + 1)
+}
+
+/// Removes plain segments, the highest first, each for good before the next: no crash leaves a gap.
+pub(super) fn remove_highest_first(storage: &dyn Storage, numbers: &[u64]) -> io::Result<()> {
+    for number in numbers.iter().rev() {
+        remove_if_there(storage, &plain_name(*number))?;
+        storage.sync_directory()?;
+    }
+    Ok(())
 }
 
 /// The name that a segment has now, for messages.
@@ -124,7 +145,8 @@ pub(super) fn remove_if_there(storage: &dyn Storage, name: &str) -> io::Result<(
 
 /// The bytes of one segment, whichever form it has.
 pub(super) enum Source {
-    Plain(Arc<dyn StorageFile>),
+    /// The file and its length.
+    Plain(Arc<dyn StorageFile>, u64),
     /// Reads forward only, from this byte of the plain form on.
     Compressed(Box<FrameDecoder<FileReader>>, u64),
 }
@@ -139,13 +161,22 @@ impl Source {
             Err(error) => Err(error),
         };
         if let Some(file) = open(&plain_name(number))? {
-            return Ok(Some(Self::Plain(file)));
+            let length = file.byte_length()?;
+            return Ok(Some(Self::Plain(file, length)));
         }
         let file = open(&compressed_name(number))?;
         Ok(file.map(|file| {
             let reader = FileReader { file, offset: 0 };
             Self::Compressed(Box::new(FrameDecoder::new(reader)), 0)
         }))
+    }
+
+    /// Length of the file; `None` for the compressed form, which ends with its last frame.
+    pub fn plain_length(&self) -> Option<u64> {
+        match self {
+            Self::Plain(_, length) => Some(*length),
+            Self::Compressed(..) => None,
+        }
     }
 
     /// True for the compressed form, which only sealed segments have.
@@ -156,7 +187,7 @@ impl Source {
     /// Fills `out` as far as the segment goes. The compressed form must be read in order.
     pub fn read(&mut self, out: &mut [u8], offset: u64) -> io::Result<usize> {
         match self {
-            Self::Plain(file) => storage::read_up_to(&**file, out, offset),
+            Self::Plain(file, _) => storage::read_up_to(&**file, out, offset),
             Self::Compressed(decoder, at) => {
                 debug_assert_eq!(*at, offset, "a compressed segment is read in order");
                 let mut done = 0;

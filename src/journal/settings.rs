@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, de};
 
-use super::{error::JournalError, frame::HEADER};
+use super::{error::JournalError, frame::HEADER, segment::SECTOR};
 
 /// How the journal uses its disk. All sizes are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -17,6 +17,9 @@ pub struct Settings {
     /// Zero-filled space kept ahead for the time when the disk is full, rounded up to whole
     /// segments, at least one. Default 64 MiB.
     pub reserve_bytes: u64,
+    /// While a group has been on its way to the disk for longer than this, ordinary work is refused
+    /// instead of queued behind it; 0 never refuses. Default 1 s.
+    pub stall_refuse_ms: u64,
     /// Compress sealed segments in the background. Default on.
     pub compress: bool,
     /// For benchmarks only: `false` skips `fdatasync`, and with it every promise of durability.
@@ -39,6 +42,7 @@ impl Default for Settings {
             pending_limit_bytes: 8 << 20,
             retain: Retain::All,
             reserve_bytes: 64 << 20,
+            stall_refuse_ms: 1_000,
             compress: true,
             sync: true,
         }
@@ -52,7 +56,7 @@ impl Settings {
     /// [`JournalError::Setting`] names the key.
     pub fn check(&self) -> Result<(), JournalError> {
         let smallest = HEADER as u64 + 8;
-        if !self.segment_size_bytes.is_multiple_of(512)
+        if !self.segment_size_bytes.is_multiple_of(SECTOR)
             || self.segment_size_bytes > u64::from(u32::MAX)
         {
             return Err(JournalError::Setting {

@@ -26,7 +26,7 @@ const TRAILER: usize = 8 + 32;
 const KEPT: usize = 2;
 /// Written per call, and synced per step so that no large flush hits the journal's own syncs.
 const BLOCK: usize = 256 << 10;
-const STEP: u64 = 4 << 20;
+const STEP: u64 = 1 << 20;
 
 /// What a snapshot says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,6 +20,8 @@ pub struct Stats {
     rotation_waits: AtomicU64,
     compressed: AtomicU64,
     tidy_failures: AtomicU64,
+    /// When the group that is being written was begun, in nanoseconds; 0 while there is none.
+    commit_began_ns: AtomicU64,
     syncs: AtomicU64,
     sync_ns: AtomicU64,
     sync_max_ns: AtomicU64,
@@ -69,6 +71,21 @@ impl Stats {
             sync_max: Duration::from_nanos(self.sync_max_ns.load(Relaxed)),
             sync_buckets: std::array::from_fn(|at| self.buckets[at].load(Relaxed)),
         }
+    }
+
+    pub(super) fn commit_began(&self, at: Duration) {
+        let ns = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
+        self.commit_began_ns.store(ns.max(1), Relaxed);
+    }
+
+    pub(super) fn commit_ended(&self) {
+        self.commit_began_ns.store(0, Relaxed);
+    }
+
+    /// When the group that is being written was begun, by the storage's clock.
+    pub(super) fn commit_since(&self) -> Option<Duration> {
+        let ns = self.commit_began_ns.load(Relaxed);
+        (ns > 0).then(|| Duration::from_nanos(ns))
     }
 
     pub(super) fn count_frame(&self, bytes: usize) {

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use super::{
-    Sequence,
+    Sequence, behind,
     error::JournalError,
     frame::{ChainHash, FrameHeader},
     reader::each_record,
     recover,
-    scan::{self, Scanner, Step},
+    scan::{Scanner, Step},
     segment,
     storage::Storage,
 };
@@ -104,11 +104,15 @@ pub fn verify(
     mut visit: impl FnMut(&FrameInfo),
 ) -> Result<Report, JournalError> {
     let mut report = Report::default();
-    let listed = segment::list(&**storage);
-    let segments = listed.map_err(JournalError::io("list", storage.path("")))?;
+    let listed = || segment::list(&**storage).map_err(JournalError::io("list", storage.path("")));
+    let segments = listed()?;
     let Some(first) = segments.keys().next().copied() else {
         return Ok(report);
     };
+    if segment::gap(&segments).is_some() {
+        // Beside a writer, a listing may hold a segment and not the one before it: look again.
+        recover::refuse_a_gap(&**storage, &listed()?)?;
+    }
     let mut scanner = Scanner::open(storage.clone(), first, recover::expected_at(first))?;
     let mut segment_before = None;
     let end = loop {
@@ -127,7 +131,7 @@ pub fn verify(
     if report.records == 0 {
         report.first_sequence = 0;
     }
-    let behind = scan::look_behind(&**storage, end, scanner.expected)?;
+    let behind = behind::look_behind(&**storage, end, scanner.expected)?;
     // Beside a writer, the place may have been written since.
     scanner.refresh();
     match behind.later {

@@ -47,6 +47,13 @@ impl Writer {
     /// # Errors
     /// Every error is final: the file's state is unknown and nothing may be written any more.
     pub fn commit(&mut self, buffer: &mut Vec<u8>, records: u32) -> Result<(), JournalError> {
+        self.stats.commit_began(self.storage.elapsed());
+        let committed = self.commit_frame(buffer, records);
+        self.stats.commit_ended();
+        committed
+    }
+
+    fn commit_frame(&mut self, buffer: &mut Vec<u8>, records: u32) -> Result<(), JournalError> {
         let payload = buffer.len() - HEADER;
         let length = frame::frame_length(payload);
         if self.live.offset + length > self.live.length {
@@ -65,6 +72,7 @@ impl Writer {
             payload_length: payload as u32,
             payload_crc: crc32c::crc32c(&buffer[HEADER..HEADER + payload]),
             previous: self.link.chain,
+            segment_length: self.live.length,
             hash: Default::default(),
         };
         header.encode(&mut buffer[..HEADER]);

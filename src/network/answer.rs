@@ -44,6 +44,8 @@ pub fn verdict(map: &DialectMap, reply: &Reply) -> Verdict {
         Reply::Unavailable(Unavailable::Overloaded) => {
             Verdict::code(map.declined(DeclineReason::Overloaded))
         }
+        // Asked for its first answer, and there is none.
+        Reply::NotFound => Verdict::code(map.signed_off),
         _ => Verdict::code(map.declined(DeclineReason::InternalError)),
     }
 }

@@ -1,10 +1,10 @@
 //! One connection: the socket, its timers, and how it ends. All frames of a read are handled in one
 //! wake-up, and all ready answers go out in one write. What a message comes to lives in `exchange.rs`.
 
+use super::bad_frame::BadFrame;
 use super::exchange::Exchange;
 use super::listener::Peer;
 use super::session::Millis;
-use crate::iso8583::FrameError;
 use crate::shard::reply::{Replies, ReplySink};
 use bytes::BytesMut;
 use std::pin::Pin;
@@ -46,7 +46,7 @@ pub enum Ended {
     #[error("drained")]
     Drained,
     #[error("{0}")]
-    BadFrame(#[from] FrameError),
+    BadFrame(#[from] BadFrame),
     #[error("the peer does not read its answers")]
     SlowReader,
     #[error("{0}")]

@@ -24,6 +24,8 @@ pub struct DialectMap {
     pub approved: ResponseCode,
     pub reversal_accepted: ResponseCode,
     pub unknown_reversal: ResponseCode,
+    /// What a new request gets outside a session.
+    pub signed_off: ResponseCode,
     pub management_accepted: ResponseCode,
     pub management_declined: ResponseCode,
     declined: Vec<ResponseCode>,
@@ -84,6 +86,7 @@ impl DialectMap {
             approved: code("approved")?,
             reversal_accepted: code("reversal_accepted")?,
             unknown_reversal: code("unknown_reversal")?,
+            signed_off: code("signed_off")?,
             management_accepted: code("network_management_accepted")?,
             management_declined: code("network_management_declined")?,
             declined,

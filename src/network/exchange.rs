@@ -2,15 +2,16 @@
 //! waiting and timers live in `connection.rs`.
 
 use super::answer::{Verdict, encode_answer, encode_management_request, verdict};
+use super::bad_frame::BadFrame;
 use super::flight::{Flights, InFlight};
 use super::listener::Peer;
-use super::session::{self, Action, Function, Millis, Session};
+use super::session::{self, Function, Millis, Session};
 use super::stats::NetworkStats;
 use super::translate::{Translated, Untranslatable};
-use crate::engine::command;
+use crate::engine::command::Action;
 use crate::engine::reason::DeclineReason;
 use crate::engine::registry::{RegistryAction, RegistryView};
-use crate::iso8583::{Frame, FrameError, HeaderBytes, Message, Mti};
+use crate::iso8583::{Frame, FrameError, HeaderBytes, Message, Mti, ParseError};
 use crate::shard::inbox::Priority;
 use crate::shard::reply::{Replies, Reply, ReplySink, Unavailable};
 use crate::shard::request::{Batch, RegistryRequest, ShardRequest, Token};
@@ -61,8 +62,8 @@ impl<'p> Exchange<'p> {
     }
 
     /// Cuts every whole frame there is room for, and hands on what they ask: one batch for each loop
-    /// that is asked anything. Frames before one that cannot be cut are taken still.
-    pub fn take_frames(&mut self, inbound: &mut BytesMut) -> Result<(), FrameError> {
+    /// that is asked anything. Frames before a bad one are taken still.
+    pub fn take_frames(&mut self, inbound: &mut BytesMut) -> Result<(), BadFrame> {
         if inbound.is_empty() || self.flights.is_full() {
             return Ok(());
         }
@@ -71,19 +72,24 @@ impl<'p> Exchange<'p> {
         let result = loop {
             // Not every message takes a place, and a full queue gives places back at once.
             let room = self.flights.room().min(MESSAGES_PER_BATCH);
-            let cut = self.cut_frames(inbound, room, &mut frames);
+            let mut taken = self
+                .cut_frames(inbound, room, &mut frames)
+                .map_err(BadFrame::from);
             let count = frames.len();
             if count > 0 {
                 NetworkStats::add(&self.peer.stats.messages_received, count);
                 let first_id = self.peer.switchboard.ids.reserve(count as u64);
                 let view = self.peer.switchboard.view();
                 for (id, (header, body)) in (first_id..).zip(frames.drain(..)) {
-                    self.take_message(header, body, received, id, &view);
+                    if let Err(garbage) = self.take_message(header, body, received, id, &view) {
+                        taken = Err(garbage.into());
+                        break;
+                    }
                 }
                 self.hand_over();
             }
-            if cut.is_err() || count < room || room == 0 {
-                break cut;
+            if taken.is_err() || count < room || room == 0 {
+                break taken;
             }
         };
         self.frames = frames;
@@ -113,6 +119,7 @@ impl<'p> Exchange<'p> {
         Ok(())
     }
 
+    /// Takes a message, or says why it is none.
     fn take_message(
         &mut self,
         header: HeaderBytes,
@@ -120,10 +127,11 @@ impl<'p> Exchange<'p> {
         received: Instant,
         id: u64,
         view: &RegistryView,
-    ) {
+    ) -> Result<(), ParseError> {
         let peer = self.peer;
         if header.len() == BASE1_REJECT_BYTES {
-            return self.note_format_error(&"the network rejected a message of ours");
+            self.note_format_error(&"the network rejected a message of ours");
+            return Ok(());
         }
         let message = match Message::parse(&peer.translator.map.dialect, &body) {
             Ok(message) => message,
@@ -131,38 +139,47 @@ impl<'p> Exchange<'p> {
         };
         let mti = message.mti();
         if mti.class() == 8 {
-            return self.manage(&header, &message);
-        }
-        if mti.response().is_none() {
-            return;
-        }
-        if !message.has(11) {
+            self.manage(&header, &message);
+        } else if mti.response().is_none() {
+            self.ignore(mti);
+        } else if !message.has(11) {
             // Whoever asked could not tell what an answer is for.
-            return self.note_format_error(&"DE11 is missing");
+            self.note_format_error(&"DE11 is missing");
+        } else {
+            match peer.translator.translate(&message, id, view) {
+                Ok(translated) => {
+                    let flight = InFlight {
+                        header,
+                        body,
+                        received,
+                    };
+                    self.depart(flight, translated);
+                }
+                Err(error) => self.refuse_untranslatable(&header, &message, error),
+            }
         }
-        if !self.session.takes_business() {
-            // A reversal or an advice is never told 91: unanswered, the network repeats it.
-            if mti.class() != 4 && mti.function() != 2 {
-                self.refuse(&header, &message, DeclineReason::Overloaded);
-            }
-            return;
+        Ok(())
+    }
+
+    /// Outside a session nothing new is decided: what was answered before gets that answer again, and
+    /// reversals stay unanswered, so that the network repeats them.
+    fn depart(&mut self, flight: InFlight, translated: Translated) {
+        if self.session.takes_business() {
+            let token = self.flights.depart(flight);
+            return self.sort(token, translated);
         }
-        match peer.translator.translate(&message, id, view) {
-            Ok(translated) => {
-                let token = self.flights.depart(InFlight {
-                    header,
-                    body,
-                    received,
-                });
-                self.sort(token, translated);
+        match translated {
+            Translated::Shard { root, action } if matches!(action, Action::Authorize(_)) => {
+                let token = self.flights.depart(flight);
+                let shard = self.peer.switchboard.shard_of(root);
+                self.for_shards[shard].push((token, ShardRequest::FirstAnswer { root, action }));
             }
-            Err(Untranslatable::Field(field)) => {
-                self.note_format_error(&format_args!("DE{field} is missing or not usable"));
-                self.refuse(&header, &message, DeclineReason::FormatError);
+            Translated::Registry(action @ RegistryAction::AuthorizeUnknownCard { .. }) => {
+                let token = self.flights.depart(flight);
+                self.for_registry
+                    .push((token, RegistryRequest::FirstAnswer(action)));
             }
-            Err(Untranslatable::Unsupported) => {
-                self.refuse(&header, &message, DeclineReason::UnsupportedFunction);
-            }
+            _ => {}
         }
     }
 
@@ -275,16 +292,43 @@ impl<'p> Exchange<'p> {
         }
     }
 
-    /// A message whose MTI, bitmap and STAN can be read is answered 30; any other is dropped.
-    fn refuse_malformed(&mut self, header: &[u8], body: &[u8]) {
+    fn refuse_untranslatable(&mut self, header: &[u8], request: &Message, error: Untranslatable) {
+        let reason = match error {
+            Untranslatable::Field(field) => {
+                self.note_format_error(&format_args!("DE{field} is missing or not usable"));
+                DeclineReason::FormatError
+            }
+            Untranslatable::MessageType => {
+                let mti = request.mti();
+                self.note_format_error(&format_args!("there is no message type {mti}"));
+                DeclineReason::FormatError
+            }
+            Untranslatable::Unsupported => DeclineReason::UnsupportedFunction,
+        };
+        self.refuse(header, request, reason);
+    }
+
+    /// A request or advice whose MTI, bitmap and STAN can be read is answered 30. Without MTI and bitmap
+    /// it is no message at all.
+    fn refuse_malformed(&mut self, header: &[u8], body: &[u8]) -> Result<(), ParseError> {
         let partial = Message::parse_partial(&self.peer.translator.map.dialect, body);
-        if let Some(error) = &partial.error {
-            self.note_format_error(error);
+        if let Some(error) = partial.error {
+            if error.is_garbage() {
+                NetworkStats::add(&self.peer.stats.frame_errors, 1);
+                return Err(error);
+            }
+            self.note_format_error(&error);
         }
-        let message = partial.message;
-        let is_request = message.mti() != Mti::new(0) && message.mti().response().is_some();
-        if is_request && message.has(11) {
-            self.refuse(header, &message, DeclineReason::FormatError);
+        if partial.message.has(11) {
+            self.refuse(header, &partial.message, DeclineReason::FormatError);
+        }
+        Ok(())
+    }
+
+    /// Responses and notifications are never answered, nor is what has a function that nobody knows.
+    fn ignore(&mut self, mti: Mti) {
+        if mti.function() > 4 {
+            self.note_format_error(&format_args!("there is no message type {mti}"));
         }
     }
 
@@ -311,7 +355,10 @@ impl<'p> Exchange<'p> {
             return;
         }
         if message.mti().response().is_none() {
-            return;
+            return self.ignore(message.mti());
+        }
+        if !message.mti().is_defined() {
+            return self.refuse_untranslatable(header, message, Untranslatable::MessageType);
         }
         let code = match self.session.on_request(function) {
             session::Verdict::Accepted => map.management_accepted,
@@ -324,8 +371,8 @@ impl<'p> Exchange<'p> {
     pub fn poll_session(&mut self, now: Millis) -> Result<(), &'static str> {
         while let Some(action) = self.session.poll(now) {
             match action {
-                Action::Close(reason) => return Err(reason),
-                Action::Send(function) => self.send(function),
+                session::Action::Close(reason) => return Err(reason),
+                session::Action::Send(function) => self.send(function),
             }
         }
         Ok(())
@@ -357,7 +404,7 @@ fn is_reversal(request: &ShardRequest) -> bool {
     let ShardRequest::Command { action, .. } = request else {
         return false;
     };
-    matches!(action, command::Action::Reverse(_))
+    matches!(action, Action::Reverse(_))
 }
 
 fn is_unknown_reversal(request: &RegistryRequest) -> bool {

@@ -66,6 +66,20 @@ pub enum NetworkError {
     },
 }
 
+impl NetworkError {
+    /// The key of the section that is wrong.
+    pub fn key(&self) -> &'static str {
+        match self {
+            NetworkError::Settings(error) => error.key,
+            NetworkError::UnknownDialect { .. } => "dialect",
+            NetworkError::Dialect(_)
+            | NetworkError::Spec { .. }
+            | NetworkError::DialectFile { .. } => "dialect_file",
+            NetworkError::Listen { .. } => "listen",
+        }
+    }
+}
+
 /// Compiles what a network's settings name: dialect, maps and framing. Touches no socket.
 pub fn compile(settings: &NetworkSettings) -> Result<(FrameCodec, DialectMap), NetworkError> {
     let codec = settings.frame_codec()?;
@@ -211,34 +225,46 @@ fn refuse(peer: &Peer, address: &dyn std::fmt::Display) {
     }
 }
 
+/// How long to wait before connecting again.
+struct Backoff(Duration);
+
+impl Backoff {
+    /// `held` is how long the last connection did: one that is taken only to be dropped is not there yet.
+    fn after(&mut self, held: Duration) -> Duration {
+        if held >= self.0 {
+            self.0 = BACKOFF.0;
+        }
+        let wait = self.0;
+        self.0 = (wait * 2).min(BACKOFF.1);
+        wait
+    }
+}
+
 async fn keep_connected(peer: Arc<Peer>, mut drain: watch::Receiver<bool>) {
     let address = peer.settings.connect.clone().unwrap_or_default();
     let network = &peer.settings.name;
-    let mut wait = BACKOFF.0;
+    let mut backoff = Backoff(BACKOFF.0);
     loop {
         let connected = tokio::select! {
             connected = tokio::time::timeout(CONNECT, TcpStream::connect(&address)) => connected,
             _ = drain.wait_for(|drain| *drain) => return,
         };
         let connected = connected.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
-        match connected.map(|stream| (stream, Place::take_any(&peer))) {
+        let held = match connected.map(|stream| (stream, Place::take_any(&peer))) {
             Ok((stream, place)) => {
                 let connected_at = Instant::now();
                 one_session(place, stream, drain.clone()).await;
-                // One that takes the connection only to drop it is not there yet.
-                if connected_at.elapsed() >= wait {
-                    wait = BACKOFF.0;
-                }
+                connected_at.elapsed()
             }
             Err(error) => {
                 tracing::warn!(%network, %address, %error, "cannot connect; trying again");
+                Duration::ZERO
             }
-        }
+        };
         tokio::select! {
-            () = tokio::time::sleep(wait) => {}
+            () = tokio::time::sleep(backoff.after(held)) => {}
             _ = drain.wait_for(|drain| *drain) => return,
         }
-        wait = (wait * 2).min(BACKOFF.1);
     }
 }
 
@@ -291,4 +317,24 @@ fn prepare(stream: &TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let keep_alive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(60));
     socket2::SockRef::from(stream).set_tcp_keepalive(&keep_alive)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_longest_and_begin_anew_after_a_connection_that_held() {
+        let mut backoff = Backoff(BACKOFF.0);
+        let mut waits = |held_ms: u64| backoff.after(Duration::from_millis(held_ms)).as_millis();
+        let refused: Vec<_> = (0..11).map(|_| waits(0)).collect();
+        let doubled = [
+            100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000,
+        ];
+        assert_eq!(refused, doubled);
+        assert_eq!(
+            (waits(29_999), waits(30_000), waits(50)),
+            (30_000, 100, 200)
+        );
+    }
 }

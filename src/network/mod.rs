@@ -3,12 +3,16 @@
 //! it in `engine`.
 
 pub mod answer;
+pub mod bad_frame;
 pub mod connection;
+mod date_time;
 pub mod dialect_map;
 mod exchange;
 pub mod flight;
 pub mod listener;
+mod merchant;
 pub mod session;
 pub mod settings;
 pub mod stats;
+pub mod threads;
 pub mod translate;

@@ -104,37 +104,44 @@ fn default_write_timeout_s() -> u64 {
 #[error("network `{network}`: {what}")]
 pub struct SettingsError {
     pub network: String,
+    /// The key that is wrong, or missing.
+    pub key: &'static str,
     pub what: String,
 }
 
 impl NetworkSettings {
     /// Checks what the types do not, and gives the framing.
     pub fn frame_codec(&self) -> Result<FrameCodec, SettingsError> {
-        let error = |what: String| SettingsError {
+        let error = |key, what: String| SettingsError {
             network: self.name.clone(),
+            key,
             what,
         };
         if self.name.is_empty() || self.name.len() > 16 {
-            return Err(error("`name` takes 1 to 16 characters".into()));
+            return Err(error("name", "`name` takes 1 to 16 characters".into()));
         }
         if self.listen.is_some() == self.connect.is_some() {
+            let what = "give either `listen` or `connect`, a host and a port";
+            return Err(error("connect", what.into()));
+        }
+        if self.in_flight_max == 0 {
             return Err(error(
-                "give either `listen` or `connect`, a host and a port".into(),
+                "in_flight_max",
+                "`in_flight_max` must be above 0".into(),
             ));
         }
-        if self.in_flight_max == 0 || self.frame_bytes_max < 32 {
-            return Err(error(
-                "`in_flight_max` must be above 0 and `frame_bytes_max` at least 32".into(),
-            ));
+        if self.frame_bytes_max < 32 {
+            let what = "`frame_bytes_max` must be at least 32";
+            return Err(error("frame_bytes_max", what.into()));
         }
         let framing: Framing = self
             .framing
             .parse()
-            .map_err(|e| error(format!("`framing`: {e}")))?;
+            .map_err(|e| error("framing", format!("`framing`: {e}")))?;
         let header: Header = self
             .header
             .parse()
-            .map_err(|e| error(format!("`header`: {e}")))?;
+            .map_err(|e| error("header", format!("`header`: {e}")))?;
         Ok(FrameCodec {
             framing,
             header,

@@ -1,11 +1,12 @@
 //! From a parsed message to a domain command: who is asked, and with which facts. Past this point
 //! nothing knows ISO 8583, and nothing sees a card number.
 
+use super::date_time::wrong_date_time;
 use super::dialect_map::DialectMap;
+use super::merchant::merchant;
 use crate::engine::command::{Action, Authorize, Reverse};
 use crate::engine::facts::{
-    Amounts, Check, Country, Kind, MatchKey, MatchKeys, Merchant, NetworkReference, RepeatKey,
-    Verification,
+    Amounts, Check, Kind, MatchKey, MatchKeys, NetworkReference, RepeatKey, Verification,
 };
 use crate::engine::ids::{AccountId, AuthorizationId, CardId, ReversalId};
 use crate::engine::money::{Currency, Money};
@@ -38,6 +39,8 @@ pub enum Translated {
 pub enum Untranslatable {
     /// A field is missing or says nothing that we know.
     Field(u8),
+    /// The message type has no meaning in the standard.
+    MessageType,
     /// A kind of message that is not decided here.
     Unsupported,
 }
@@ -72,6 +75,9 @@ impl Translator {
     ) -> Result<Translated, Untranslatable> {
         let mti = message.mti();
         match (mti.class(), mti.function()) {
+            _ if !mti.is_defined() => Err(Untranslatable::MessageType),
+            // A chargeback (0402, 1422) has the class and function of a reversal, and is none.
+            _ if !mti.is_from_acquirer() => Err(Untranslatable::Unsupported),
             (1, 0) => self.authorization(message, AuthorizationId(id), view),
             (4, 0 | 2) => self.reversal(message, ReversalId(id)),
             _ => Err(Untranslatable::Unsupported),
@@ -84,6 +90,7 @@ impl Translator {
         authorization_id: AuthorizationId,
         view: &RegistryView,
     ) -> Result<Translated, Untranslatable> {
+        self.check_dates(message)?;
         let named = self.card(message)?;
         let reference = self.reference(message)?;
         if !message.has(3) {
@@ -99,7 +106,7 @@ impl Translator {
             card_id: named.card_id(),
             kind,
             amounts: amounts(message)?,
-            merchant: self.merchant(message),
+            merchant: merchant(message, &named.digits),
             entry_mode: self.map.entry_mode(message),
             channel: self.map.channel(message),
             verification: self.verification(message, &named),
@@ -130,6 +137,7 @@ impl Translator {
         message: &Message,
         reversal_id: ReversalId,
     ) -> Result<Translated, Untranslatable> {
+        self.check_dates(message)?;
         let named = self.card(message)?;
         let reference = self.reference(message)?;
         if self.is_partial(message) {
@@ -150,6 +158,13 @@ impl Translator {
             },
             None => Translated::Registry(RegistryAction::ReverseUnknownCard(reverse)),
         })
+    }
+
+    fn check_dates(&self, message: &Message) -> Result<(), Untranslatable> {
+        match wrong_date_time(message, self.map.dialect.mappings().date_time) {
+            Some(field) => Err(Untranslatable::Field(field)),
+            None => Ok(()),
+        }
     }
 
     /// The card number from DE2, or from the track where there is no DE2.
@@ -192,35 +207,6 @@ impl Translator {
             rrn: message.text(37).unwrap_or_default(),
             stan: message.digits(11).ok_or(Untranslatable::Field(11))? as u32,
         })
-    }
-
-    fn merchant(&self, message: &Message) -> Merchant {
-        let mappings = self.map.dialect.mappings();
-        let own = mappings
-            .merchant_country
-            .as_ref()
-            .and_then(|at| message.locate::<3>(at));
-        let own = own.and_then(|text| country(&text));
-        let acquirers = || message.text::<3>(19).and_then(|text| country(&text));
-        Merchant {
-            id: message.text(42).unwrap_or_default(),
-            name: message.locate(&mappings.merchant_name).unwrap_or_default(),
-            city: mappings
-                .merchant_city
-                .as_ref()
-                .and_then(|at| message.locate(at))
-                .unwrap_or_default(),
-            country: own.or_else(acquirers).unwrap_or(Country::UNKNOWN),
-            country_is_acquirers: own.is_none() && message.has(19),
-            mcc: self.mcc(message).unwrap_or(0) as u16,
-        }
-    }
-
-    /// Four digits in DE18; in 1993 the card acceptor's business is in DE26.
-    fn mcc(&self, message: &Message) -> Option<u64> {
-        let is_1993 = self.map.dialect.version() == 1;
-        let business = is_1993.then(|| message.digits(26)).flatten();
-        business.or_else(|| message.digits(18))
     }
 
     fn verification(&self, message: &Message, named: &Named) -> Verification {
@@ -442,18 +428,6 @@ fn currency(text: &str) -> Option<Currency> {
         Ok(numeric) => Currency::from_numeric(numeric),
         Err(_) => Currency::from_alpha(text),
     }
-}
-
-/// ISO 3166 as two or three letters or three digits.
-fn country(text: &str) -> Option<Country> {
-    let letters = text.to_ascii_uppercase();
-    let known = match (text.len(), text.parse::<u16>()) {
-        (3, Ok(numeric)) => rust_iso3166::from_numeric(numeric),
-        (3, Err(_)) => rust_iso3166::from_alpha3(&letters),
-        (2, Err(_)) => rust_iso3166::from_alpha2(&letters),
-        _ => None,
-    };
-    Country::from_alpha2(known?.alpha2)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Messages of each dialect, and the facts that they come to.
 
 use super::*;
-use crate::engine::facts::{Channel, EntryMode};
+use crate::engine::facts::{Channel, Country, EntryMode};
 use crate::iso8583::{Dialect, Encoder, Mti};
 use crate::security::{Vault, VaultSettings};
 use bytes::BytesMut;
@@ -284,7 +284,7 @@ fn the_identity_of_a_message_is_in_the_fields_that_the_dialect_names() {
         let mut bench = Bench::new(dialect);
         let first = bench.authorize(&[]).repeat_key;
         assert_eq!(
-            bench.authorize(&[(7, "1124031599")]).repeat_key,
+            bench.authorize(&[(7, "1124031559")]).repeat_key,
             first,
             "{dialect}"
         );
@@ -423,9 +423,78 @@ fn a_partial_reversal_is_refused_until_it_can_be_decided() {
 }
 
 #[test]
-fn a_country_is_known_in_small_letters_too() {
-    assert_eq!(country("br"), Country::from_alpha2("BR"));
-    assert_eq!(country("bra"), Country::from_alpha2("BR"));
-    assert_eq!(country("076"), Country::from_alpha2("BR"));
-    assert_eq!(country("b"), None);
+fn a_card_number_in_the_merchants_name_or_place_is_masked() {
+    let bench = Bench::new("iso8583-1987-ascii");
+    let merchant = |id: &str, name: &str, city: &str| {
+        let place = format!("{name:22}{city:16}DE");
+        let merchant = bench.authorize(&[(42, id), (43, &place)]).merchant;
+        [
+            merchant.id.to_string(),
+            merchant.name.to_string(),
+            merchant.city.to_string(),
+        ]
+    };
+    for (given, kept) in [
+        (
+            [
+                "411111111111111",
+                "PAID 4111111111111111",
+                "4111-1111-111111",
+            ],
+            [
+                "411111*****1111",
+                "PAID 411111******1111",
+                "4111-11**-**1111",
+            ],
+        ),
+        // Not of this message, and beside other digits.
+        (
+            ["371449635398431", "CARD5 5555555555554444", "10115 Berlin"],
+            ["371449635398431", "CARD5 555555******4444", "10115 Berlin"],
+        ),
+        // Across both.
+        (
+            ["SHOP1", "SHOP NUMBER 4111111111", "111111 Berlin"],
+            ["SHOP1", "SHOP NUMBER 411111****", "**1111 Berlin"],
+        ),
+    ] {
+        assert_eq!(merchant(given[0], given[1], given[2]), kept);
+    }
+}
+
+#[test]
+fn dates_are_looked_at_where_each_dialect_has_them() {
+    let old = Bench::new("iso8583-1987-ascii");
+    for (field, text) in [(7, "1324031500"), (12, "240000"), (13, "0230")] {
+        assert_eq!(
+            old.refusal(&[(field, text)]),
+            Some(Untranslatable::Field(field))
+        );
+        assert_eq!(old.refusal(&[(field, "")]), None);
+    }
+    let new = Bench::new("iso8583-1993-ascii");
+    assert_eq!(
+        new.refusal(&[(12, "261324031500")]),
+        Some(Untranslatable::Field(12))
+    );
+    // A date of the card there, YYMM.
+    assert_eq!(new.refusal(&[(13, "3112")]), None);
+}
+
+#[test]
+fn function_and_origin_are_both_understood() {
+    let bench = Bench::new("iso8583-1987-ascii");
+    for (mti, refusal) in [
+        (100, None),
+        (101, None),
+        (400, None),
+        (421, None),
+        (102, Some(Untranslatable::Unsupported)),
+        (105, Some(Untranslatable::Unsupported)),
+        (402, Some(Untranslatable::Unsupported)),
+        (106, Some(Untranslatable::MessageType)),
+        (900, Some(Untranslatable::MessageType)),
+    ] {
+        assert_eq!(bench.message(mti, &[]).err(), refusal, "{mti:04}");
+    }
 }

@@ -1,9 +1,9 @@
 //! A bounded queue into a loop, counted in requests. A part of it is reserved for what must not be
 //! turned away: reversals, advices and our own commands.
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Bounds of a queue, in requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
@@ -31,17 +31,16 @@ pub enum Priority {
     Reserved,
 }
 
+/// The senders' end of the queue.
 pub struct Inbox<Message> {
-    sender: Sender<Message>,
-    depth: Arc<AtomicUsize>,
+    shared: Arc<Shared<Message>>,
     settings: QueueSettings,
 }
 
 impl<Message> Clone for Inbox<Message> {
     fn clone(&self) -> Self {
         Inbox {
-            sender: self.sender.clone(),
-            depth: self.depth.clone(),
+            shared: self.shared.clone(),
             settings: self.settings,
         }
     }
@@ -49,21 +48,62 @@ impl<Message> Clone for Inbox<Message> {
 
 /// The loop's end of the queue.
 pub struct Outlet<Message> {
-    pub receiver: Receiver<Message>,
-    depth: Arc<AtomicUsize>,
+    shared: Arc<Shared<Message>>,
+    /// Taken out of the queue in one piece, and not served yet.
+    taken: VecDeque<Message>,
+}
+
+/// A lock and a list, not a channel: the loop takes all that waits at once, and sleeps without
+/// spinning first, which would take the processor from those who fill the queue.
+struct Shared<Message> {
+    /// Requests that were let in and are not served yet.
+    depth: AtomicUsize,
+    queue: Mutex<Queue<Message>>,
+    /// The loop waits here for messages.
+    filled: Condvar,
+    /// Those who insist wait here for room.
+    emptied: Condvar,
+}
+
+struct Queue<Message> {
+    messages: VecDeque<Message>,
+    loop_waits: bool,
+    insisting: usize,
 }
 
 pub fn queue<Message>(settings: QueueSettings) -> (Inbox<Message>, Outlet<Message>) {
-    let (sender, receiver) = bounded(settings.ordinary_max + settings.reserved);
-    let depth = Arc::new(AtomicUsize::new(0));
-    (
-        Inbox {
-            sender,
-            depth: depth.clone(),
-            settings,
-        },
-        Outlet { receiver, depth },
-    )
+    let queue = Queue {
+        messages: VecDeque::new(),
+        loop_waits: false,
+        insisting: 0,
+    };
+    let shared = Arc::new(Shared {
+        depth: AtomicUsize::new(0),
+        queue: Mutex::new(queue),
+        filled: Condvar::new(),
+        emptied: Condvar::new(),
+    });
+    let inbox = Inbox {
+        shared: shared.clone(),
+        settings,
+    };
+    let taken = VecDeque::new();
+    (inbox, Outlet { shared, taken })
+}
+
+impl<Message> Shared<Message> {
+    fn queue(&self) -> MutexGuard<'_, Queue<Message>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, mut queue: MutexGuard<'_, Queue<Message>>, message: Message) {
+        queue.messages.push_back(message);
+        let wake = std::mem::take(&mut queue.loop_waits);
+        drop(queue);
+        if wake {
+            self.filled.notify_one();
+        }
+    }
 }
 
 impl<Message> Inbox<Message> {
@@ -76,38 +116,72 @@ impl<Message> Inbox<Message> {
     ) -> Result<(), Message> {
         let bound = match priority {
             Priority::Ordinary => self.settings.ordinary_max,
-            Priority::Reserved => self.settings.ordinary_max + self.settings.reserved,
+            Priority::Reserved => self.messages_max(),
         };
-        let before = self.depth.fetch_add(requests, Ordering::AcqRel);
+        let before = self.shared.depth.fetch_add(requests, Ordering::AcqRel);
         if before + requests > bound {
-            self.depth.fetch_sub(requests, Ordering::AcqRel);
+            self.shared.depth.fetch_sub(requests, Ordering::AcqRel);
             return Err(message);
         }
-        self.sender.try_send(message).map_err(|error| {
-            self.depth.fetch_sub(requests, Ordering::AcqRel);
-            match error {
-                TrySendError::Full(message) | TrySendError::Disconnected(message) => message,
-            }
-        })
+        // Each message holds a request or more, so the bound on requests bounds the messages.
+        self.shared.put(self.shared.queue(), message);
+        Ok(())
     }
 
     /// Puts in a message that must arrive, waiting for room if need be. Only for senders that no loop
     /// waits for; counts no requests.
     pub fn insist(&self, message: Message) {
-        // A loop that is gone is a process that is stopping: there is nobody to tell.
-        let _ = self.sender.send(message);
+        let mut queue = self.shared.queue();
+        queue.insisting += 1;
+        while queue.messages.len() >= self.messages_max() {
+            let waited = self.shared.emptied.wait(queue);
+            queue = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        queue.insisting -= 1;
+        self.shared.put(queue, message);
+    }
+
+    fn messages_max(&self) -> usize {
+        self.settings.ordinary_max + self.settings.reserved
     }
 
     /// Requests waiting now.
     pub fn depth(&self) -> usize {
-        self.depth.load(Ordering::Relaxed)
+        self.shared.depth.load(Ordering::Relaxed)
     }
 }
 
 impl<Message> Outlet<Message> {
-    /// Notes that `requests` requests have been taken out.
-    pub fn taken(&self, requests: usize) {
-        self.depth.fetch_sub(requests, Ordering::AcqRel);
+    /// The next message; waits for it.
+    pub fn wait(&mut self) -> Message {
+        loop {
+            if let Some(message) = self.take() {
+                return message;
+            }
+            let mut queue = self.shared.queue();
+            while queue.messages.is_empty() {
+                queue.loop_waits = true;
+                let waited = self.shared.filled.wait(queue);
+                queue = waited.unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+
+    /// The next message, if one is there.
+    pub fn take(&mut self) -> Option<Message> {
+        if self.taken.is_empty() {
+            let mut queue = self.shared.queue();
+            std::mem::swap(&mut queue.messages, &mut self.taken);
+            if queue.insisting > 0 {
+                self.shared.emptied.notify_all();
+            }
+        }
+        self.taken.pop_front()
+    }
+
+    /// Notes that `requests` requests have been served.
+    pub fn served(&self, requests: usize) {
+        self.shared.depth.fetch_sub(requests, Ordering::AcqRel);
     }
 }
 
@@ -117,7 +191,7 @@ mod tests {
 
     #[test]
     fn ordinary_requests_are_turned_away_before_reserved_ones() {
-        let (inbox, outlet) = queue::<&str>(QueueSettings {
+        let (inbox, mut outlet) = queue::<&str>(QueueSettings {
             ordinary_max: 2,
             reserved: 1,
         });
@@ -131,9 +205,29 @@ mod tests {
             inbox.offer("another", 1, Priority::Reserved),
             Err("another")
         );
-        assert_eq!(outlet.receiver.recv(), Ok("two"));
-        outlet.taken(2);
+        assert_eq!(outlet.wait(), "two");
+        outlet.served(2);
         assert_eq!(inbox.offer("again", 1, Priority::Ordinary), Ok(()));
         assert_eq!(inbox.depth(), 2);
+        assert_eq!(
+            [outlet.take(), outlet.take()],
+            [Some("reversal"), Some("again")]
+        );
+        assert_eq!(outlet.take(), None);
+    }
+
+    #[test]
+    fn who_insists_waits_until_the_loop_has_taken_what_was_there() {
+        let (inbox, mut outlet) = queue::<u32>(QueueSettings {
+            ordinary_max: 1,
+            reserved: 0,
+        });
+        std::thread::scope(|scope| {
+            scope.spawn(|| (0..100).for_each(|number| inbox.insist(number)));
+            for number in 0..100 {
+                assert_eq!(outlet.wait(), number);
+                assert!(inbox.shared.queue().messages.len() <= 1);
+            }
+        });
     }
 }

@@ -44,16 +44,13 @@ struct Forward {
 impl RegistryWorker {
     pub fn run(mut self) -> Registry {
         let mut records = RecordBatch::new();
-        while let Ok(message) = self.outlet.receiver.recv() {
-            let RegistryMessage::Batch(batch) = message else {
-                break;
-            };
+        while let RegistryMessage::Batch(batch) = self.outlet.wait() {
             let requests = batch.items.len();
             if self.serve_batch(batch, &mut records).is_err() {
                 // The journal has failed: it says so itself and ends the process.
                 break;
             }
-            self.outlet.taken(requests);
+            self.outlet.served(requests);
         }
         self.registry
     }
@@ -72,6 +69,7 @@ impl RegistryWorker {
                     let program = self.registry.view.programs.get(&id);
                     Some(program.map_or(Reply::NotFound, |program| Reply::Program(program.clone())))
                 }
+                RegistryRequest::FirstAnswer(action) => Some(self.first_answer(action)),
                 RegistryRequest::Command(action) => {
                     self.carry_out(token, action, records, &batch.reply_to, &mut forward)
                 }
@@ -88,6 +86,17 @@ impl RegistryWorker {
         }
         self.pass_on(forward);
         Ok(())
+    }
+
+    fn first_answer(&self, action: RegistryAction) -> Reply {
+        let at = self.clock.now().max(self.registry.now);
+        match decide(&self.registry, &RegistryCommand { at, action }) {
+            RegistryOutcome::FirstAnswer(answer) => {
+                self.stats.count_repeat();
+                Reply::Message(answer)
+            }
+            _ => Reply::NotFound,
+        }
     }
 
     /// The reply, or none where a shard gives it.

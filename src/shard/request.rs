@@ -11,7 +11,15 @@ pub type Token = u32;
 
 #[derive(Debug)]
 pub enum ShardRequest {
-    Command { root: AccountId, action: Action },
+    Command {
+        root: AccountId,
+        action: Action,
+    },
+    /// What an earlier message of the same identity was answered; nothing is decided.
+    FirstAnswer {
+        root: AccountId,
+        action: Action,
+    },
     Account(AccountId),
     Card(CardId),
 }
@@ -19,6 +27,8 @@ pub enum ShardRequest {
 #[derive(Debug)]
 pub enum RegistryRequest {
     Command(RegistryAction),
+    /// As a shard's.
+    FirstAnswer(RegistryAction),
     Card(CardId),
     Program(ProgramId),
 }

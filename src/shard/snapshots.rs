@@ -62,27 +62,28 @@ pub fn newest(
     Ok((World::new(shards), Position::default()))
 }
 
-/// Makes snapshots until told to stop. `last` is the newest one there is.
+/// Makes snapshots until told to stop. `last` is the newest one there is. One that fails (the disk may be
+/// full) is told to `done` and tried again when as many records again have come.
 pub fn follow(
     storage: &Arc<dyn Storage>,
     journal: &Handle,
     settings: SnapshotSettings,
-    mut last: Sequence,
+    last: Sequence,
     stop: &AtomicBool,
-    mut made: impl FnMut(Sequence, u64),
-) -> Result<(), SnapshotsError> {
+    mut done: impl FnMut(Result<(Sequence, u64), SnapshotsError>),
+) {
     let progress = journal.subscribe();
+    let mut wanted = last + settings.every_records;
     while !stop.load(Ordering::Acquire) {
-        let wanted = last + settings.every_records;
         if progress.wait_beyond(wanted.saturating_sub(1), PATIENCE) < wanted {
             continue;
         }
-        if let Some((at, bytes)) = make(storage, journal, stop)? {
-            last = at;
-            made(at, bytes);
+        if let Some(result) = make(storage, journal, stop).transpose() {
+            let from = result.as_ref().map_or(journal.durable(), |(at, _)| *at);
+            wanted = from + settings.every_records;
+            done(result);
         }
     }
-    Ok(())
 }
 
 /// One snapshot of what is durable now; nothing if told to stop on the way.

@@ -20,6 +20,7 @@ pub struct Switchboard {
     shards: Vec<Inbox<ShardMessage>>,
     registry: Inbox<RegistryMessage>,
     published: Arc<RwLock<Arc<RegistryView>>>,
+    journal: Handle,
     pub directory: Arc<Directory>,
     pub ids: IdSource,
     pub clock: Clock,
@@ -75,7 +76,7 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
         registry: world.registry,
         outlet,
         shards: inboxes.clone(),
-        journal: wiring.journal,
+        journal: wiring.journal.clone(),
         clock: wiring.clock.clone(),
         stats: stats[inboxes.len()].clone(),
         published: published.clone(),
@@ -92,6 +93,7 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
         shards: inboxes,
         registry: registry_inbox,
         published,
+        journal: wiring.journal,
         directory,
         ids,
         clock: wiring.clock,
@@ -114,13 +116,22 @@ impl Switchboard {
         shard_of(root, self.shards.len())
     }
 
-    /// Hands a batch to a shard, or gives it back where there is no room.
+    /// True if ordinary work is to be refused, whatever room there is: the disk hangs, and what is queued
+    /// behind it would be answered when nobody waits for it any more.
+    fn refuses(&self, priority: Priority) -> bool {
+        priority == Priority::Ordinary && self.journal.is_stalled()
+    }
+
+    /// Hands a batch to a shard, or gives it back where there is no room or the disk hangs.
     pub fn offer_shard(
         &self,
         shard: usize,
         batch: Batch<ShardRequest>,
         priority: Priority,
     ) -> Result<(), Batch<ShardRequest>> {
+        if self.refuses(priority) {
+            return Err(batch);
+        }
         let requests = batch.items.len();
         self.shards[shard]
             .offer(ShardMessage::Batch(batch), requests, priority)
@@ -131,12 +142,15 @@ impl Switchboard {
             })
     }
 
-    /// Hands a batch to the registry, or gives it back where there is no room.
+    /// Hands a batch to the registry, or gives it back where there is no room or the disk hangs.
     pub fn offer_registry(
         &self,
         batch: Batch<RegistryRequest>,
         priority: Priority,
     ) -> Result<(), Batch<RegistryRequest>> {
+        if self.refuses(priority) {
+            return Err(batch);
+        }
         let requests = batch.items.len();
         self.registry
             .offer(RegistryMessage::Batch(batch), requests, priority)

@@ -55,8 +55,8 @@ impl Worker {
     /// Runs until told to stop; gives the state back.
     pub fn run(mut self) -> State {
         let mut records = RecordBatch::new();
-        while let Ok(first) = self.outlet.receiver.recv() {
-            let turn = self.gather(first);
+        loop {
+            let turn = self.gather();
             match self.decide_all(turn.batches, &mut records) {
                 Ok(()) => {}
                 // The state is ahead of the journal for good: nothing may be answered from it.
@@ -64,7 +64,7 @@ impl Worker {
                 // The journal has failed: it says so itself and ends the process.
                 Err(_) => break,
             }
-            self.outlet.taken(turn.requests);
+            self.outlet.served(turn.requests);
             if let Some(view) = turn.adopt {
                 self.state.registry = view;
             }
@@ -75,10 +75,10 @@ impl Worker {
         self.state
     }
 
-    /// Takes what is waiting, up to a bound, and no further than the next change of the registry.
-    fn gather(&self, first: ShardMessage) -> Turn {
+    /// Waits for work, then takes what is there, up to a bound, and no further than the next change of the registry.
+    fn gather(&mut self) -> Turn {
         let mut turn = Turn::default();
-        let mut next = Some(first);
+        let mut next = Some(self.outlet.wait());
         while let Some(message) = next {
             match message {
                 ShardMessage::Batch(batch) => {
@@ -89,11 +89,7 @@ impl Worker {
                 ShardMessage::Stop => turn.stop = true,
             }
             let over = turn.stop || turn.adopt.is_some() || turn.requests >= REQUESTS_PER_TURN;
-            next = if over {
-                None
-            } else {
-                self.outlet.receiver.try_recv().ok()
-            };
+            next = if over { None } else { self.outlet.take() };
         }
         turn
     }
@@ -175,6 +171,19 @@ impl Worker {
             ShardRequest::Command { root, action } => {
                 self.carry_out(Command { root, at, action }, space, records)
             }
+            ShardRequest::FirstAnswer { root, action } => {
+                self.first_answer(&Command { root, at, action })
+            }
+        }
+    }
+
+    fn first_answer(&self, command: &Command) -> Reply {
+        match decide(&self.state, command) {
+            Outcome::FirstAnswer(answer) => {
+                self.stats.count_repeat();
+                Reply::Message(answer)
+            }
+            _ => Reply::NotFound,
         }
     }
 

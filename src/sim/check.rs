@@ -179,9 +179,14 @@ impl Codes {
             reversed: ["reversal_accepted", "unknown_reversal"].map(code),
             accepted: code("network_management_accepted"),
             unknown_card: ["card_not_found", "unknown_bin", "expiry_mismatch"].map(code),
-            undecided: ["overloaded", "internal_error", "capacity_exceeded"]
-                .map(code)
-                .into(),
+            undecided: [
+                "overloaded",
+                "internal_error",
+                "capacity_exceeded",
+                "signed_off",
+            ]
+            .map(code)
+            .into(),
             known,
             declines: DECLINES
                 .iter()

@@ -65,6 +65,15 @@ pub enum SeedError {
         /// Its error message.
         message: String,
     },
+    /// The switch takes no top-ups.
+    #[error(
+        "the switch at {base} settles no top-ups, so its cards would have no money; set \
+         `[sandbox] enabled = true` in its configuration and start it again"
+    )]
+    NoSandbox {
+        /// Address of its API.
+        base: String,
+    },
     /// The answer lacks something, or it has another shape.
     #[error("POST {path}: the answer lacks `{field}`")]
     Shape {
@@ -254,6 +263,11 @@ impl Api<'_> {
         let status = response.status().as_u16();
         let answer: Result<Value, _> = response.body_mut().read_json();
         if !(200..300).contains(&status) {
+            let code = answer.as_ref().map(|answer| &answer["error"]["code"]);
+            if path.ends_with("/top_ups") && code.is_ok_and(|code| code == "not_supported") {
+                let base = self.base.to_owned();
+                return Err(SeedError::NoSandbox { base });
+            }
             let message = answer.ok().and_then(|answer| {
                 let error = &answer["error"];
                 error["message"]

@@ -4,6 +4,7 @@
 use super::database::Store;
 use super::error::StoreError;
 use super::lag::{FollowState, ProjectionLag};
+use super::pace::Pace;
 use super::projection::{Fault, Projector};
 use super::rows::Sequence;
 use crate::engine::record::Record;
@@ -45,7 +46,7 @@ pub struct FollowSettings {
     pub gather: Duration,
     /// How long one look for new records may take; also how soon a shutdown is seen.
     pub wait: Duration,
-    /// The longest rest after a batch while more comes than is taken.
+    /// The longest rest after a batch while more comes than could be taken.
     pub hold_back_max: Duration,
     /// The first and the longest pause before the database is tried again.
     pub retry_min: Duration,
@@ -156,7 +157,7 @@ impl<S: RecordSource> Follower<S> {
         self.source = Some(source);
         let mut projector = opened?;
         let mut reading = self.read()?;
-        let mut known = self.lag.durable();
+        let (mut pace, mut seen) = (Pace::default(), (self.lag.durable(), Instant::now()));
         loop {
             let records = self.finish(reading).await?;
             if self.shutdown.is_cancelled() {
@@ -173,15 +174,18 @@ impl<S: RecordSource> Follower<S> {
                     let _ = self.finish(reading).await;
                     return applied;
                 }
-                let came = self.lag.durable() - std::mem::replace(&mut known, self.lag.durable());
-                if came > records.len() as u64 {
-                    // The lag grows in any case, so the machine belongs to those who answer: this
-                    // rests as long as it has worked.
-                    let rest = started.elapsed().min(self.settings.hold_back_max);
+                let now = (self.lag.durable(), Instant::now());
+                let came = now.0 - seen.0;
+                let taken = records.len() as u64;
+                let rest = pace.rest_after(taken, came, now.1 - started, now.1 - seen.1);
+                seen = now;
+                if !rest.is_zero() {
+                    let rest = rest.min(self.settings.hold_back_max);
                     let _ = tokio::time::timeout(rest, self.shutdown.cancelled()).await;
                 }
             } else {
                 projector.apply(&records).await?;
+                (pace, seen) = (Pace::default(), (self.lag.durable(), Instant::now()));
                 self.lag.note_projected(projector.position());
                 if !records.is_empty() {
                     let gathered = self.shutdown.cancelled();

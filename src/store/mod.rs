@@ -3,6 +3,7 @@
 //! Decisions and delivery of webhooks do not live here.
 
 mod batch;
+mod both;
 mod columns;
 mod copy;
 mod database;
@@ -11,6 +12,7 @@ pub mod follow;
 pub mod from_record;
 mod journal_source;
 pub mod lag;
+mod pace;
 mod postgres;
 pub mod projection;
 pub mod query;

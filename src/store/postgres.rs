@@ -1,6 +1,7 @@
 //! The projection in Postgres: bulk by COPY, changes by arrays, one transaction each batch.
 
 use super::batch::Move;
+use super::both::same_in_both;
 use super::columns::{Source, TableRow};
 use super::copy;
 use super::database::{Migration, Position, Value, Writer};
@@ -52,27 +53,14 @@ impl Postgres {
     /// The version that the tables have after all migrations above it were run.
     pub async fn migrate(&self) -> Result<i64, sqlx::Error> {
         let mut transaction = self.writer.begin().await?;
-        let connection = &mut *transaction;
         sqlx::query("SELECT pg_advisory_xact_lock($1)")
             .bind(MIGRATION_LOCK)
-            .execute(&mut *connection)
+            .execute(&mut *transaction)
             .await?;
-        sqlx::raw_sql("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY)")
-            .execute(&mut *connection)
-            .await?;
-        let found: i64 = sqlx::query("SELECT COALESCE(MAX(version), 0) FROM schema_version")
-            .fetch_one(&mut *connection)
-            .await?
-            .try_get(0)?;
-        for (migration, version) in MIGRATIONS.iter().zip(1i64..).skip(found.max(0) as usize) {
-            sqlx::raw_sql(*migration).execute(&mut *connection).await?;
-            sqlx::query("INSERT INTO schema_version (version) VALUES ($1)")
-                .bind(version)
-                .execute(&mut *connection)
-                .await?;
-        }
+        let versions = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY)";
+        let version = run_migrations(&mut transaction, versions).await?;
         transaction.commit().await?;
-        Ok(found.max(MIGRATIONS.len() as i64))
+        Ok(version)
     }
 
     pub async fn fetch<T>(
@@ -103,13 +91,7 @@ impl Postgres {
     }
 }
 
-fn bind(sql: String, values: &[Value]) -> Query<'static, sqlx::Postgres, PgArguments> {
-    let query = sqlx::query(AssertSqlSafe(sql));
-    values.iter().fold(query, |query, value| match value {
-        Value::Int(value) => query.bind(*value),
-        Value::Text(value) => query.bind(value.clone()),
-    })
-}
+same_in_both!(sqlx::Postgres, PgConnection, PgArguments, PgRow);
 
 pub(super) struct PgWriter(PgTransaction<'static>);
 
@@ -121,10 +103,7 @@ impl PgWriter {
 
 impl Writer for PgWriter {
     async fn adopt(&mut self, journal: &str) -> Result<(), sqlx::Error> {
-        let sql = "INSERT INTO projection (singleton, journal_id, position, updated_at_ms) \
-                   VALUES (1, $1, 0, 0) ON CONFLICT DO NOTHING";
-        let query = sqlx::query(sql).bind(journal.to_owned());
-        query.execute(self.connection()).await.map(drop)
+        adopt(self.connection(), journal).await
     }
 
     async fn move_position(
@@ -133,14 +112,7 @@ impl Writer for PgWriter {
         from: Sequence,
         to: Position,
     ) -> Result<bool, sqlx::Error> {
-        let sql = "UPDATE projection SET position = $1, updated_at_ms = $2 \
-                   WHERE journal_id = $3 AND position = $4";
-        let query = sqlx::query(sql)
-            .bind(to.sequence as i64)
-            .bind(to.through.0)
-            .bind(journal.to_owned())
-            .bind(from as i64);
-        Ok(query.execute(self.connection()).await?.rows_affected() == 1)
+        move_position(self.connection(), journal, from, to).await
     }
 
     async fn insert<R: TableRow + Sync>(&mut self, rows: &[R]) -> Result<(), sqlx::Error> {
@@ -202,23 +174,5 @@ impl Writer for PgWriter {
 
     async fn commit(self) -> Result<(), sqlx::Error> {
         self.0.commit().await
-    }
-}
-
-impl Source for PgRow {
-    fn is_null(&self, at: usize) -> Result<bool, sqlx::Error> {
-        Ok(self.try_get_raw(at)?.is_null())
-    }
-
-    fn int(&self, at: usize) -> Result<i64, sqlx::Error> {
-        self.try_get(at)
-    }
-
-    fn text(&self, at: usize) -> Result<&str, sqlx::Error> {
-        self.try_get(at)
-    }
-
-    fn bytes(&self, at: usize) -> Result<&[u8], sqlx::Error> {
-        self.try_get(at)
     }
 }

@@ -1,6 +1,7 @@
 //! The projection in SQLite: one writer connection, multi-row inserts, one transaction each batch.
 
 use super::batch::Move;
+use super::both::same_in_both;
 use super::columns::{Sink, Source, TableRow};
 use super::database::{Migration, Position, Value, Writer};
 use super::rows::Sequence;
@@ -11,8 +12,8 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 use sqlx::{
-    Arguments, AssertSqlSafe, ConnectOptions, Row, SqliteConnection, SqlitePool, SqliteTransaction,
-    ValueRef,
+    Arguments, AssertSqlSafe, ConnectOptions, Connection, Row, SqliteConnection, SqlitePool,
+    SqliteTransaction, ValueRef,
 };
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -54,8 +55,17 @@ impl Sqlite {
                 .max_connections(max)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
         };
+        // On a full disk SQLite rolls back by itself. sqlx's own rollback then fails, and from there on it
+        // takes the connection to be inside a transaction: every BEGIN on it is refused, for ever.
+        let writer = pool(1).after_release(|connection, _| {
+            Box::pin(async move {
+                // Answered once the rollback before it was tried.
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        });
         Sqlite {
-            writer: pool(1).connect_lazy_with(options),
+            writer: writer.connect_lazy_with(options),
             readers: pool(READERS_MAX).connect_lazy_with(readers),
         }
     }
@@ -63,25 +73,11 @@ impl Sqlite {
     /// The version that the tables have after all migrations above it were run.
     pub async fn migrate(&self) -> Result<i64, sqlx::Error> {
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let connection = &mut *transaction;
-        sqlx::raw_sql(
-            "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY) STRICT",
-        )
-        .execute(&mut *connection)
-        .await?;
-        let found: i64 = sqlx::query("SELECT COALESCE(MAX(version), 0) FROM schema_version")
-            .fetch_one(&mut *connection)
-            .await?
-            .try_get(0)?;
-        for (migration, version) in MIGRATIONS.iter().zip(1i64..).skip(found.max(0) as usize) {
-            sqlx::raw_sql(*migration).execute(&mut *connection).await?;
-            sqlx::query("INSERT INTO schema_version (version) VALUES ($1)")
-                .bind(version)
-                .execute(&mut *connection)
-                .await?;
-        }
+        let versions =
+            "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY) STRICT";
+        let version = run_migrations(&mut transaction, versions).await?;
         transaction.commit().await?;
-        Ok(found.max(MIGRATIONS.len() as i64))
+        Ok(version)
     }
 
     pub async fn fetch<T>(
@@ -117,13 +113,7 @@ impl Sqlite {
     }
 }
 
-fn bind(sql: String, values: &[Value]) -> Query<'static, sqlx::Sqlite, SqliteArguments> {
-    let query = sqlx::query(AssertSqlSafe(sql));
-    values.iter().fold(query, |query, value| match value {
-        Value::Int(value) => query.bind(*value),
-        Value::Text(value) => query.bind(value.clone()),
-    })
-}
+same_in_both!(sqlx::Sqlite, SqliteConnection, SqliteArguments, SqliteRow);
 
 /// The first encoding error, if any, is kept for when the statement is run.
 #[derive(Default)]
@@ -183,10 +173,7 @@ impl SqliteWriter {
 
 impl Writer for SqliteWriter {
     async fn adopt(&mut self, journal: &str) -> Result<(), sqlx::Error> {
-        let sql = "INSERT INTO projection (singleton, journal_id, position, updated_at_ms) \
-                   VALUES (1, $1, 0, 0) ON CONFLICT DO NOTHING";
-        let query = sqlx::query(sql).bind(journal.to_owned());
-        query.execute(self.connection()).await.map(drop)
+        adopt(self.connection(), journal).await
     }
 
     async fn move_position(
@@ -195,14 +182,7 @@ impl Writer for SqliteWriter {
         from: Sequence,
         to: Position,
     ) -> Result<bool, sqlx::Error> {
-        let sql = "UPDATE projection SET position = $1, updated_at_ms = $2 \
-                   WHERE journal_id = $3 AND position = $4";
-        let query = sqlx::query(sql)
-            .bind(to.sequence as i64)
-            .bind(to.through.0)
-            .bind(journal.to_owned())
-            .bind(from as i64);
-        Ok(query.execute(self.connection()).await?.rows_affected() == 1)
+        move_position(self.connection(), journal, from, to).await
     }
 
     async fn insert<R: TableRow + Sync>(&mut self, rows: &[R]) -> Result<(), sqlx::Error> {
@@ -275,20 +255,21 @@ impl Writer for SqliteWriter {
     }
 }
 
-impl Source for SqliteRow {
-    fn is_null(&self, at: usize) -> Result<bool, sqlx::Error> {
-        Ok(self.try_get_raw(at)?.is_null())
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn int(&self, at: usize) -> Result<i64, sqlx::Error> {
-        self.try_get(at)
-    }
-
-    fn text(&self, at: usize) -> Result<&str, sqlx::Error> {
-        self.try_get(at)
-    }
-
-    fn bytes(&self, at: usize) -> Result<&[u8], sqlx::Error> {
-        self.try_get(at)
+    #[tokio::test]
+    async fn after_a_full_disk_transactions_begin_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = Sqlite::new(&folder.path().join("tables.sqlite"));
+        sqlite.migrate().await.unwrap();
+        let mut writer = sqlite.begin().await.unwrap();
+        // No page more than there are: the disk is full for this connection.
+        let grown = "PRAGMA max_page_count = 1; CREATE TABLE grown AS SELECT randomblob(1000000)";
+        let full = sqlx::raw_sql(grown).execute(writer.connection()).await;
+        assert!(full.unwrap_err().to_string().contains("full"));
+        drop(writer);
+        sqlite.begin().await.unwrap().commit().await.unwrap();
     }
 }

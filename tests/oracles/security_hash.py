@@ -52,9 +52,9 @@ def siphash_2_4_128(key, message):
 
 def with_length(part):
     if part == "-":
-        return MASK.to_bytes(8, "little")
+        return b"\xff" * 4
     part = bytes.fromhex(part[1:])
-    return len(part).to_bytes(8, "little") + part
+    return len(part).to_bytes(4, "little") + part
 
 
 for line in sys.stdin:

@@ -72,6 +72,8 @@ pub struct Client {
     pub language: Language,
     /// Sent before every message.
     pub header: Vec<u8>,
+    /// Bytes taken in one read.
+    pub read_bytes_max: usize,
     inbound: BytesMut,
 }
 
@@ -92,6 +94,7 @@ impl Client {
             stream,
             language,
             header,
+            read_bytes_max: 16 * 1024,
             inbound: BytesMut::new(),
         }
     }
@@ -157,7 +160,7 @@ impl Client {
             if let Some(frame) = self.language.codec.cut(&mut self.inbound).unwrap() {
                 return Ok(Some(frame));
             }
-            let mut bytes = [0; 16 * 1024];
+            let mut bytes = vec![0; self.read_bytes_max];
             match self.stream.read(&mut bytes)? {
                 0 => return Ok(None),
                 count => self.inbound.extend_from_slice(&bytes[..count]),

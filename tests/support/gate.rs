@@ -1,7 +1,9 @@
-//! Journal storage in memory whose syncs can be held up, so that nothing gets durable for a while.
+//! Journal storage in memory whose syncs can be held up, so that nothing gets durable for a while; its clock
+//! is moved by hand, and its memory can be made to run out.
 
 use cardswitch::journal::{Access, FolderLock, MemoryStorage, Storage, StorageFile};
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use std::time::Duration;
 pub struct Gate {
     closed: Mutex<bool>,
     opened: Condvar,
+    elapsed_ms: AtomicU64,
 }
 
 impl Gate {
@@ -22,6 +25,12 @@ impl Gate {
         self.opened.notify_all();
     }
 
+    /// Moves the storage's clock.
+    pub fn advance(&self, time: Duration) {
+        let ms = time.as_millis() as u64;
+        self.elapsed_ms.fetch_add(ms, Ordering::SeqCst);
+    }
+
     fn pass(&self) {
         let closed = self.closed.lock().unwrap();
         drop(self.opened.wait_while(closed, |closed| *closed).unwrap());
@@ -29,7 +38,7 @@ impl Gate {
 }
 
 pub struct GatedStorage {
-    memory: Arc<MemoryStorage>,
+    pub memory: Arc<MemoryStorage>,
     gate: Arc<Gate>,
 }
 
@@ -74,7 +83,7 @@ impl Storage for GatedStorage {
         self.memory.path(name)
     }
     fn elapsed(&self) -> Duration {
-        self.memory.elapsed()
+        Duration::from_millis(self.gate.elapsed_ms.load(Ordering::SeqCst))
     }
 }
 

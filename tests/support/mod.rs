@@ -9,6 +9,7 @@ pub mod client;
 pub mod gate;
 pub mod messages;
 pub mod rig;
+pub mod small_disk;
 pub mod switch;
 
 pub use client::{Client, Received};

@@ -10,7 +10,7 @@ use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::registry::{IssueCard, Program, RegistryAction, SealedPan};
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::world::World;
-use cardswitch::journal::{Journal, RunningJournal, Settings};
+use cardswitch::journal::{Handle, Journal, MemoryStorage, RunningJournal, Settings, Storage};
 use cardswitch::network::listener::{self, Peer};
 use cardswitch::network::settings::NetworkSettings;
 use cardswitch::security::{CardRoute, PanIndex, Vault, VaultSettings};
@@ -33,6 +33,10 @@ pub struct Rig {
     pub switchboard: Arc<Switchboard>,
     pub vault: Vault,
     pub gate: Arc<Gate>,
+    /// Where the journal lies.
+    pub memory: Arc<MemoryStorage>,
+    pub journal: Handle,
+    storage: Arc<GatedStorage>,
     pan_index: Arc<PanIndex>,
     runtime: Runtime,
     drain: watch::Sender<bool>,
@@ -56,15 +60,20 @@ impl Rig {
 
     /// `pending_limit_bytes` may wait for the disk until the loops have to wait too.
     pub fn with(shards: usize, queues: QueueSettings, pending_limit_bytes: u64) -> Rig {
-        let gate = Arc::new(Gate::default());
-        let storage = GatedStorage::new(gate.clone());
         let settings = Settings {
             segment_size_bytes: 4 << 20,
             pending_limit_bytes,
             reserve_bytes: 0,
             ..Settings::default()
         };
-        let (journal, _) = Journal::open(storage, &settings, 7).unwrap();
+        Rig::over(shards, queues, settings)
+    }
+
+    pub fn over(shards: usize, queues: QueueSettings, settings: Settings) -> Rig {
+        let gate = Arc::new(Gate::default());
+        let storage = GatedStorage::new(gate.clone());
+        let memory = storage.memory.clone();
+        let (journal, _) = Journal::open(storage.clone(), &settings, 7).unwrap();
         let journal = journal.start(Box::new(|error| panic!("{error}"))).unwrap();
         let folder = TempDir::new().unwrap();
         let vault = Vault::open(folder.path(), &VaultSettings::default()).unwrap();
@@ -90,6 +99,9 @@ impl Rig {
             switchboard,
             vault,
             gate,
+            memory,
+            journal: journal.handle(),
+            storage,
             pan_index,
             runtime: Runtime::new().unwrap(),
             drain: watch::channel(false).0,
@@ -254,6 +266,15 @@ impl Rig {
                 return reply;
             }
         }
+    }
+
+    /// All bytes of all files of the journal.
+    pub fn journal_content(&self) -> Vec<u8> {
+        let names = self.storage.list().unwrap();
+        let contents = names
+            .iter()
+            .map(|name| self.storage.memory.content(name).unwrap());
+        contents.collect::<Vec<_>>().concat()
     }
 
     /// Tells every connection to finish what it has.

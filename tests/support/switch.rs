@@ -15,6 +15,8 @@ pub struct Switch {
     log: Arc<Mutex<Vec<Value>>>,
     log_reader: Option<JoinHandle<()>>,
     config: String,
+    /// Words before the shell that becomes the switch.
+    under: Vec<String>,
     /// Gone only where the folder has moved on to the next start.
     folder: Option<TempDir>,
 }
@@ -29,7 +31,12 @@ impl Switch {
 
     /// As `start`, in a folder that another one has left.
     pub fn start_in(folder: TempDir, config: &str) -> Switch {
-        let switch = Switch::spawn(folder, config);
+        Switch::start_under(&[], folder, config)
+    }
+
+    /// As `start_in`, by a program that runs the words given to it (`nsenter ...`).
+    pub fn start_under(under: &[String], folder: TempDir, config: &str) -> Switch {
+        let switch = Switch::spawn_under(under, folder, config);
         let networks = config.matches("[[network]]").count();
         wait_until("every network is open", || {
             let mut child_has_ended = switch.log_reader.as_ref().unwrap().is_finished();
@@ -42,6 +49,10 @@ impl Switch {
 
     /// Starts the program and waits for nothing.
     pub fn spawn(folder: TempDir, config: &str) -> Switch {
+        Switch::spawn_under(&[], folder, config)
+    }
+
+    fn spawn_under(under: &[String], folder: TempDir, config: &str) -> Switch {
         let file = folder.path().join("cardswitch.toml");
         let data = folder.path().join("data");
         let head = format!(
@@ -49,7 +60,9 @@ impl Switch {
         );
         std::fs::write(&file, format!("{head}{config}")).unwrap();
         // With the soft limit of open files that most systems give; the shell becomes the switch.
-        let mut child = Command::new("sh")
+        let words: Vec<&str> = under.iter().map(|word| &**word).chain(["sh"]).collect();
+        let mut child = Command::new(words[0])
+            .args(&words[1..])
             .args(["-c", "ulimit -S -n 1024; exec \"$0\" serve --config \"$1\""])
             .args([env!("CARGO_BIN_EXE_cardswitch").as_ref(), file.as_path()])
             .current_dir(folder.path())
@@ -73,8 +86,15 @@ impl Switch {
             log,
             log_reader: Some(log_reader),
             config: config.to_owned(),
+            under: under.to_owned(),
             folder: Some(folder),
         }
+    }
+
+    /// Where its configuration and its data are.
+    pub fn folder(&self) -> &std::path::Path {
+        // It moves on only where the switch does.
+        self.folder.as_ref().unwrap().path()
     }
 
     /// What it has written so far: JSON objects, and plain lines as strings.
@@ -177,13 +197,13 @@ impl Switch {
     /// Starts again in the folder of one that has ended.
     pub fn restart(mut self) -> Switch {
         let folder = self.folder.take().unwrap();
-        Switch::start_in(folder, &self.config.clone())
+        Switch::start_under(&self.under, folder, &self.config)
     }
 
     /// As `restart`, and waits for nothing.
     pub fn respawn(mut self) -> Switch {
         let folder = self.folder.take().unwrap();
-        Switch::spawn(folder, &self.config.clone())
+        Switch::spawn_under(&self.under, folder, &self.config)
     }
 
     /// As a power cut would (SIGKILL), then starts it again in the same folder.
@@ -191,7 +211,7 @@ impl Switch {
         self.child.kill().unwrap();
         self.wait_for_end();
         let folder = self.folder.take().unwrap();
-        Switch::start_in(folder, &self.config.clone())
+        Switch::start_under(&self.under, folder, &self.config)
     }
 }
 

@@ -60,7 +60,8 @@ pub struct Network {
     /// JSON-lines file of the cards to pay with
     #[arg(long, required_unless_present = "api", conflicts_with = "api")]
     pub cards: Option<PathBuf>,
-    /// Create cards over the REST API at this address instead, as `cardsim seed` does
+    /// Create cards over the REST API at this address instead, as `cardsim seed` does; the switch
+    /// needs `[sandbox] enabled = true` for that
     #[arg(long)]
     pub api: Option<String>,
     /// API key for --api; else CARDSWITCH_API_KEY of the environment
@@ -199,7 +200,8 @@ pub struct Convert {
 
 /// Create cards over the REST API and write them to a file for `cardsim network`
 ///
-/// The file holds card data in clear: it is readable by its owner only.
+/// The switch needs `[sandbox] enabled = true`. The file holds card data in clear: it is readable by
+/// its owner only.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  cardsim seed --api http://127.0.0.1:8080 --key KEY --count 50 \

@@ -30,6 +30,13 @@ pub struct VaultSettings {
     pub must_exist: bool,
 }
 
+impl VaultSettings {
+    /// Says whether the key that they name, if they name one, is a key.
+    pub fn check(&self) -> Result<(), VaultError> {
+        Kek::configured(self).map(|_| ())
+    }
+}
+
 /// The text of a key, which `Debug` does not show and drop wipes.
 #[derive(Clone, Deserialize, Zeroize, ZeroizeOnDrop)]
 #[serde(transparent)]

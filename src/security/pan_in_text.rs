@@ -1,0 +1,235 @@
+//! Card numbers that somebody wrote into free text: found, and masked before the text is kept. Fields
+//! that are meant to hold one are the business of `pan`.
+
+use arrayvec::{ArrayString, ArrayVec};
+use std::ops::Range;
+
+use super::Pan;
+
+/// Fewest and most digits of a card number in free text; shorter ones are nearly extinct, and what
+/// else has twelve digits is not.
+const DIGITS: (usize, usize) = (13, 19);
+
+/// First four digits, from and to, and the number of digits of the numbers under them, as the card
+/// networks publish them. Without these ranges every tenth number of a customer's own, and every IMEI
+/// and SIM card number, would count: they end in a check digit of the same kind.
+const RANGES: &[(u32, u32, usize, usize)] = &[
+    (1000, 1999, 15, 15),
+    (2200, 2204, 16, 19),
+    (2221, 2720, 16, 16),
+    (3000, 3099, 14, 19),
+    (3400, 3499, 15, 15),
+    (3528, 3589, 16, 19),
+    (3600, 3699, 14, 19),
+    (3700, 3799, 15, 15),
+    (3800, 3999, 14, 19),
+    (4000, 4999, 13, 19),
+    (5000, 5099, 13, 19),
+    (5100, 5599, 16, 16),
+    (5600, 5899, 13, 19),
+    (6000, 6999, 13, 19),
+    (7000, 7999, 16, 19),
+    (8100, 8299, 16, 19),
+    (9000, 9999, 16, 19),
+];
+
+/// Whether a text holds what looks like a card number: 13 to 19 digits, single spaces or hyphens
+/// between them, in a range of card numbers and with the right check digit.
+pub fn holds_pan(text: &str) -> bool {
+    find_pan(text.as_bytes()).is_some()
+}
+
+/// Masks what looks like a card number, and the number `own` wherever it stands, whole or cut short.
+pub fn mask_pans<const N: usize>(text: &mut ArrayString<N>, own: &str) {
+    mask(text, |bytes| {
+        find_number(bytes, own.as_bytes()).or_else(|| find_pan(bytes))
+    });
+}
+
+/// Masks the number `own` only: for ids, of which one in a hundred would look like a card number.
+pub fn mask_number<const N: usize>(text: &mut ArrayString<N>, own: &str) {
+    mask(text, |bytes| find_number(bytes, own.as_bytes()));
+}
+
+/// Leaves the first six and the last four digits of everything found.
+fn mask<const N: usize>(text: &mut ArrayString<N>, find: impl Fn(&[u8]) -> Option<Range<usize>>) {
+    let count = |text: &str| text.bytes().filter(u8::is_ascii_digit).count();
+    if count(text) < DIGITS.0 {
+        return;
+    }
+    // Every turn leaves fewer digits.
+    while let Some(found) = find(text.as_bytes()) {
+        let digits = count(&text[found.clone()]);
+        let (mut masked, mut seen) = (ArrayString::new(), 0);
+        for (at, letter) in text.char_indices() {
+            let is_digit = found.contains(&at) && letter.is_ascii_digit();
+            seen += usize::from(is_digit);
+            let shown = !is_digit || seen <= 6 || seen > digits - 4;
+            masked.push(if shown { letter } else { '*' });
+        }
+        *text = masked;
+    }
+}
+
+fn is_separator(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'-')
+}
+
+/// Where the digits of `number`, or thirteen and more of its first ones, follow one another.
+fn find_number(bytes: &[u8], number: &[u8]) -> Option<Range<usize>> {
+    let ends = |start: usize| {
+        let (mut at, mut end, mut count) = (start, start, 0);
+        while count < number.len() && bytes.get(at) == Some(&number[count]) {
+            count += 1;
+            end = at + 1;
+            at = end + usize::from(bytes.get(end).is_some_and(is_separator));
+        }
+        (count >= DIGITS.0).then_some(start..end)
+    };
+    (0..bytes.len()).find_map(ends)
+}
+
+/// The first card number that begins and ends where digits do.
+fn find_pan(bytes: &[u8]) -> Option<Range<usize>> {
+    let is_digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+    let starts = (0..bytes.len()).filter(|at| is_digit(*at) && (*at == 0 || !is_digit(at - 1)));
+    starts.into_iter().find_map(|start| {
+        let (mut digits, mut at, mut found) = (ArrayVec::<u8, { DIGITS.1 }>::new(), start, None);
+        while is_digit(at) && digits.try_push(bytes[at]).is_ok() {
+            at += 1;
+            if is_digit(at) {
+                continue;
+            }
+            if is_pan(&digits) {
+                found = Some(start..at);
+            }
+            at += usize::from(bytes.get(at).is_some_and(is_separator));
+        }
+        found
+    })
+}
+
+fn is_pan(digits: &[u8]) -> bool {
+    if digits.len() < DIGITS.0 {
+        return false;
+    }
+    let first4 = digits[..4]
+        .iter()
+        .fold(0, |number, digit| number * 10 + u32::from(digit - b'0'));
+    let in_range = RANGES.iter().any(|(from, to, fewest, most)| {
+        (*from..=*to).contains(&first4) && (*fewest..=*most).contains(&digits.len())
+    });
+    in_range && std::str::from_utf8(digits).is_ok_and(|digits| Pan::parse(digits).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const VISA: &str = "4111111111111111";
+
+    #[test]
+    fn card_numbers_are_found_in_text() {
+        for text in [
+            VISA,
+            "4111 1111 1111 1111",
+            "4111-1111-1111-1111",
+            "my card 4111111111111111, please",
+            "24 4111111111111111",
+            "4111111111111111-12",
+            "pan:5555555555554444",
+            "371449635398431",
+            "3714 496353 98431",
+            "Zürich 4761739001010119",
+        ] {
+            assert!(holds_pan(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_no_card_numbers_are_left_alone() {
+        for text in [
+            "",
+            "master",
+            "4111111111111112",
+            "41111111111111111111111",
+            "4111  1111  1111  1111",
+            "+49 30 901820 12",
+            // An IMEI, a SIM card number, a snowflake id, IBANs: the first two pass the check.
+            "356938035643809",
+            "8944500102198304826",
+            "175928847299117063",
+            "DE89 3704 0044 0532 0130 00",
+            "NO93 8601 1117 947",
+            "2024-11-24 10:15:00",
+        ] {
+            assert!(!holds_pan(text), "{text}");
+        }
+    }
+
+    fn masked(text: &str, own: &str) -> String {
+        let mut text = ArrayString::<64>::from(text).unwrap();
+        mask_pans(&mut text, own);
+        text.to_string()
+    }
+
+    #[test]
+    fn masking_leaves_the_first_six_and_the_last_four() {
+        for (text, expected) in [
+            ("Corner Shop", "Corner Shop"),
+            ("CARD 4111111111111111", "CARD 411111******1111"),
+            ("4111-1111 1111-1111 é", "4111-11** ****-1111 é"),
+            (
+                "5555555555554444,371449635398431",
+                "555555******4444,371449*****8431",
+            ),
+            ("order 4111111111111112", "order 4111111111111112"),
+        ] {
+            assert_eq!(masked(text, "2200000000000000"), expected);
+        }
+    }
+
+    #[test]
+    fn the_messages_own_number_is_masked_wherever_it_stands() {
+        // In no range of a card network, and without a right check digit.
+        let own = "0000123456789012";
+        for (text, expected) in [
+            ("0000123456789012", "000012******9012"),
+            ("xx990000123456789012991231", "xx99000012******9012991231"),
+            ("0000-1234-5678-9012", "0000-12**-****-9012"),
+            // All but its check digit.
+            ("000012345678901", "000012*****8901"),
+            ("000012345678", "000012345678"),
+        ] {
+            assert_eq!(masked(text, own), expected);
+        }
+        let mut id = ArrayString::<15>::from("411111111111111").unwrap();
+        mask_number(&mut id, own);
+        assert_eq!(&*id, "411111111111111");
+        mask_number(&mut id, VISA);
+        assert_eq!(&*id, "411111*****1111");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_stands_around_it_no_number_is_left(
+            before in "[^0-9 -]{0,8}", after in "[^0-9 -]{0,8}", own in "[0-9]{0,19}",
+        ) {
+            let text = format!("{before}{VISA}{after}");
+            prop_assert!(holds_pan(&text));
+            let mut masked = ArrayString::<96>::from(&text).unwrap();
+            mask_pans(&mut masked, &own);
+            prop_assert!(!masked.contains(VISA) && !holds_pan(&masked));
+            prop_assert_eq!(masked.len(), text.len());
+        }
+
+        #[test]
+        fn any_text_is_taken(text in "\\PC{0,40}", own in "[0-9]{0,19}") {
+            let mut masked = ArrayString::<160>::from(&text).unwrap();
+            mask_pans(&mut masked, &own);
+            mask_number(&mut masked, &own);
+            prop_assert_eq!(masked.len(), text.len());
+        }
+    }
+}

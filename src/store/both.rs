@@ -1,0 +1,79 @@
+//! What both databases do in the same words: bringing tables up to date, moving the position, binding values and
+//! reading rows. sqlx gives each database types of its own, so it is a macro that both use.
+
+macro_rules! same_in_both {
+    ($database:ty, $connection:ty, $arguments:ty, $row:ty) => {
+        fn bind(sql: String, values: &[Value]) -> Query<'static, $database, $arguments> {
+            let query = sqlx::query(AssertSqlSafe(sql));
+            values.iter().fold(query, |query, value| match value {
+                Value::Int(value) => query.bind(*value),
+                Value::Text(value) => query.bind(value.clone()),
+            })
+        }
+
+        /// Runs the migrations that the tables lack, inside a transaction that nobody shares. The version that
+        /// they have then.
+        async fn run_migrations(
+            connection: &mut $connection,
+            versions_table: &'static str,
+        ) -> Result<i64, sqlx::Error> {
+            sqlx::raw_sql(versions_table)
+                .execute(&mut *connection)
+                .await?;
+            let found: i64 = sqlx::query("SELECT COALESCE(MAX(version), 0) FROM schema_version")
+                .fetch_one(&mut *connection)
+                .await?
+                .try_get(0)?;
+            for (migration, version) in MIGRATIONS.iter().zip(1i64..).skip(found.max(0) as usize) {
+                sqlx::raw_sql(*migration).execute(&mut *connection).await?;
+                sqlx::query("INSERT INTO schema_version (version) VALUES ($1)")
+                    .bind(version)
+                    .execute(&mut *connection)
+                    .await?;
+            }
+            Ok(found.max(MIGRATIONS.len() as i64))
+        }
+
+        async fn adopt(connection: &mut $connection, journal: &str) -> Result<(), sqlx::Error> {
+            let sql = "INSERT INTO projection (singleton, journal_id, position, updated_at_ms) \
+                       VALUES (1, $1, 0, 0) ON CONFLICT DO NOTHING";
+            let query = sqlx::query(sql).bind(journal.to_owned());
+            query.execute(connection).await.map(drop)
+        }
+
+        async fn move_position(
+            connection: &mut $connection,
+            journal: &str,
+            from: Sequence,
+            to: Position,
+        ) -> Result<bool, sqlx::Error> {
+            let sql = "UPDATE projection SET position = $1, updated_at_ms = $2 \
+                       WHERE journal_id = $3 AND position = $4";
+            let query = sqlx::query(sql)
+                .bind(to.sequence as i64)
+                .bind(to.through.0)
+                .bind(journal.to_owned())
+                .bind(from as i64);
+            Ok(query.execute(connection).await?.rows_affected() == 1)
+        }
+
+        impl Source for $row {
+            fn is_null(&self, at: usize) -> Result<bool, sqlx::Error> {
+                Ok(self.try_get_raw(at)?.is_null())
+            }
+
+            fn int(&self, at: usize) -> Result<i64, sqlx::Error> {
+                self.try_get(at)
+            }
+
+            fn text(&self, at: usize) -> Result<&str, sqlx::Error> {
+                self.try_get(at)
+            }
+
+            fn bytes(&self, at: usize) -> Result<&[u8], sqlx::Error> {
+                self.try_get(at)
+            }
+        }
+    };
+}
+pub(super) use same_in_both;

@@ -1,0 +1,134 @@
+//! No card number stays anywhere: not in the journal, the tables, the log or an answer, wherever in a message
+//! or a request it stood.
+
+mod support;
+
+use serde_json::{Value, json};
+use std::path::Path;
+use support::client::{Client, Language};
+use support::messages::{Fields, Purchase, borrowed};
+use support::{Switch, wait_until};
+
+const CONFIG: &str =
+    "[sandbox]\nenabled = true\n[[network]]\nname = \"visa\"\nlisten = \"127.0.0.1:0\"\n";
+
+/// A purchase that names the card wherever the message has room for it.
+fn talkative(language: &Language, pan: &str, expiry: &str) -> Fields {
+    let mut fields = language.authorization(Purchase::of(1, 100));
+    for (field, text) in &mut fields {
+        match field {
+            2 => *text = pan.into(),
+            14 => *text = expiry.into(),
+            42 => *text = pan[..15].into(),
+            43 => *text = format!("{:22}{:16}DE", format!("SHOP {pan}"), pan),
+            _ => {}
+        }
+    }
+    fields
+}
+
+/// Every file below a folder that holds the text.
+fn holding(folder: &Path, text: &str, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            holding(&path, text, found);
+            continue;
+        }
+        let content = std::fs::read(&path).unwrap();
+        let mut windows = content.windows(text.len());
+        if windows.any(|bytes| bytes == text.as_bytes()) {
+            found.push(path.display().to_string());
+        }
+    }
+}
+
+#[test]
+fn a_card_number_in_free_text_is_nowhere_afterwards() {
+    let mut switch = Switch::start(CONFIG);
+    switch.wait_until_ready();
+    let account = switch.account(10_000);
+    let card = switch.card(&account, &json!({}));
+    let mut client = Client::connect(switch.address("visa"));
+    let fields = talkative(&client.language, &card.pan, &card.expiry);
+    let answer = client.exchange(100, &borrowed(&fields));
+    assert_eq!(answer.field(39), "00");
+
+    // Into the parse error of another version, an unreadable amount, and a frame that is no message.
+    client.send(1100, &borrowed(&fields));
+    client.next_frame().unwrap();
+    let frame = client.language.frame(&[], 100, &borrowed(&fields));
+    let mut bad_amount = frame.clone();
+    bad_amount[2 + 44] = b'x';
+    client.send_bytes(&bad_amount);
+    assert_eq!(client.receive().field(39), "30");
+    let no_message = format!("?{0}{0}{0}", card.pan);
+    let length = (no_message.len() as u16).to_be_bytes();
+    client.send_bytes(&[&length, no_message.as_bytes()].concat());
+    client.wait_for_close();
+
+    let spaced = format!(
+        "{} {} {} {}",
+        &card.pan[..4],
+        &card.pan[4..8],
+        &card.pan[8..12],
+        &card.pan[12..]
+    );
+    for pan in [&card.pan, &spaced] {
+        let requests = [
+            (
+                "/v1/programs",
+                json!({"name": pan, "network": "visa", "bin": "411111", "currency": "USD"}),
+            ),
+            (
+                "/v1/accounts",
+                json!({"program_id": "prog_0000000000001", "name": pan}),
+            ),
+            (
+                "/v1/cards",
+                json!({"account_id": account, "links": [{"type": "user", "id": pan}]}),
+            ),
+        ];
+        for (path, body) in requests {
+            let (status, answer) = switch.api("POST", path, &body);
+            let code = &answer["error"]["code"];
+            assert_eq!(
+                (status, code),
+                (400, &json!("card_number_in_text")),
+                "{path}"
+            );
+        }
+        switch.api(
+            "GET",
+            &format!("/v1/cards/{}", pan.replace(' ', "-")),
+            &Value::Null,
+        );
+    }
+
+    let authorization = |switch: &Switch| {
+        let list = switch.good(
+            "GET",
+            &format!("/v1/authorizations?card_id={}", card.id),
+            &Value::Null,
+        );
+        list["data"].get(0).cloned()
+    };
+    wait_until("the tables have it", || authorization(&switch).is_some());
+    let shown = authorization(&switch).unwrap();
+    let masked = format!("{}******{}", &card.pan[..6], &card.pan[12..]);
+    assert_eq!(shown["merchant"]["name"], format!("SHOP {masked}"));
+    assert!(!shown.to_string().contains(&card.pan[..13]));
+
+    assert_eq!(switch.stop().code(), Some(0));
+    let (mut with_number, mut with_masked) = (Vec::new(), Vec::new());
+    // Of sixteen digits, thirteen are too many already.
+    holding(switch.folder(), &card.pan[..13], &mut with_number);
+    assert_eq!(with_number, Vec::<String>::new());
+    holding(switch.folder(), &masked, &mut with_masked);
+    for place in ["journal", "sqlite"] {
+        let found = with_masked.iter().any(|file| file.contains(place));
+        assert!(found, "{place} is not among {with_masked:?}");
+    }
+    let log = format!("{:?}", switch.log());
+    assert!(!log.contains(&card.pan[..13]) && !log.contains(&spaced.replace(' ', "-")));
+}
