@@ -188,8 +188,8 @@ fn purchase_of(card: u64, number: u64, at: Timestamp) -> Command {
     };
     let mixed = u128::from(number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
     authorize.repeat_key = RepeatKey(mixed);
-    let names = [mixed as u64, (mixed >> 64) as u64].map(MatchKey);
-    authorize.match_keys = names.into_iter().collect();
+    authorize.match_keys.rrn = MatchKey(mixed as u64);
+    authorize.match_keys.sent = MatchKey((mixed >> 64) as u64);
     Command {
         root: account_of(card),
         at,
@@ -337,8 +337,8 @@ fn decide_batch(state: &State, batch: &mut [Command], random: &mut Random, touch
             authorize.card_id = card_of(card);
             authorize.authorization_id.0 = number | 1 << 63;
             authorize.repeat_key.0 = u128::from(number) << 64 | u128::from(card);
-            authorize.match_keys[0].0 = number;
-            authorize.match_keys[1].0 = !number;
+            authorize.match_keys.rrn.0 = number;
+            authorize.match_keys.sent.0 = !number;
         }
     }
     if touching {

@@ -4,7 +4,7 @@
 
 mod engine_support;
 
-use cardswitch::engine::command::{Action, StatusChange};
+use cardswitch::engine::command::{AccountStatusChange, Action, CardType, StatusChange};
 use cardswitch::engine::controls::{Controls, List, ListMode, Window};
 use cardswitch::engine::facts::Country;
 use cardswitch::engine::hash::state_hash;
@@ -50,6 +50,14 @@ fn story() -> Switch {
     switch.registry(RegistryAction::ChangeSettings(Box::default()));
     switch.open_account(1, limits([limit(91, Window::Lifetime, None, Some(50))]));
     switch.open_sub_account(2, 1, Some(1), Controls::default());
+    switch.open_sub_account(3, 1, Some(2), Controls::default());
+    for change in [
+        AccountStatusChange::Freeze,
+        AccountStatusChange::Unfreeze,
+        AccountStatusChange::Close,
+    ] {
+        switch.change_account_status(1, 3, change);
+    }
     switch.top_up(1, 1, 1, usd(10_000));
     switch.top_up(2, 1, 2, usd(500));
     let mut card = NewCard::of(11, 1, 1);
@@ -75,6 +83,10 @@ fn story() -> Switch {
     };
     switch.open_card(card);
     switch.open_card(NewCard::of(12, 1, 2));
+    switch.open_card(NewCard {
+        card_type: CardType::Physical,
+        ..NewCard::of(13, 1, 2)
+    });
     messages(&mut switch);
     for change in [
         StatusChange::Freeze,
@@ -84,6 +96,13 @@ fn story() -> Switch {
         switch.change_status(1, 12, change);
     }
     switch.change_status(1, 12, StatusChange::Close);
+    for change in [
+        StatusChange::Freeze,
+        StatusChange::Unfreeze,
+        StatusChange::Activate,
+    ] {
+        switch.change_status(1, 13, change);
+    }
     switch.change_controls(1, 11, Controls::default());
     of_nobody(&mut switch);
     switch
@@ -114,6 +133,12 @@ fn of_nobody(switch: &mut Switch) {
     });
     let reverse = reversal(302, 0, usd(1), "nobody", "nobody");
     switch.registry(RegistryAction::ReverseUnknownCard(reverse));
+    let reveal = RevealCard {
+        card_id: CardId(11),
+        reason: "support call".into(),
+        api_key_id: "root".into(),
+    };
+    switch.registry(RegistryAction::RevealCard(Box::new(reveal)));
     let request = IdempotentRequest {
         key: IdempotencyKey(7),
         request_hash: 8,

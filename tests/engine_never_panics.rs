@@ -53,8 +53,16 @@ fn any_controls() -> impl Strategy<Value = Controls> {
 }
 
 fn any_keys() -> impl Strategy<Value = (RepeatKey, MatchKeys)> {
-    (0u128..6, proptest::collection::vec(0u64..6, 0..=3))
-        .prop_map(|(repeat, names)| (RepeatKey(repeat), names.into_iter().map(MatchKey).collect()))
+    (0u128..6, any::<[u8; 4]>()).prop_map(|(repeat, names)| {
+        let name = |place: usize| MatchKey(u64::from(names[place] % 6));
+        let keys = MatchKeys {
+            rrn: name(0),
+            sent: name(1),
+            local: name(2),
+            acquirer_id: u64::from(names[3] % 3),
+        };
+        (RepeatKey(repeat), keys)
+    })
 }
 
 fn any_action() -> impl Strategy<Value = Action> {
@@ -115,6 +123,19 @@ fn any_action() -> impl Strategy<Value = Action> {
                 controls,
             }))
         });
+    let changes = [
+        AccountStatusChange::Freeze,
+        AccountStatusChange::Unfreeze,
+        AccountStatusChange::Unfreeze,
+        AccountStatusChange::Close,
+    ];
+    let account_status =
+        (0u64..6, proptest::sample::select(changes.to_vec())).prop_map(|(account, change)| {
+            Action::ChangeAccountStatus(ChangeAccountStatus {
+                account_id: AccountId(account),
+                change,
+            })
+        });
     let top_up = (0u64..40, 0u64..4, any_amount()).prop_map(|(id, account, amount)| {
         Action::TopUp(Box::new(TopUp {
             top_up_id: TopUpId(id),
@@ -164,7 +185,7 @@ fn any_action() -> impl Strategy<Value = Action> {
     });
     prop_oneof![
         12 => authorize, 5 => reverse, 4 => open_account, 6 => top_up, 4 => open_card,
-        1 => status, 2 => change_controls
+        1 => status, 1 => account_status, 2 => change_controls
     ]
 }
 
@@ -191,6 +212,10 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
             of.account_id.0 += tree * 10;
             of.parent_id = of.parent_id.map(account);
             Action::OpenAccount(of)
+        }
+        Action::ChangeAccountStatus(mut of) => {
+            of.account_id = account(of.account_id);
+            Action::ChangeAccountStatus(of)
         }
         Action::TopUp(mut of) => {
             of.account_id = account(of.account_id);

@@ -4,16 +4,16 @@
 
 mod engine_support;
 
-use cardswitch::engine::command::{Action, StatusChange};
+use cardswitch::engine::command::{AccountStatusChange, Action, CardType, StatusChange};
 use cardswitch::engine::controls::{Controls, List, ListMode, Window};
 use cardswitch::engine::decide::Outcome;
 use cardswitch::engine::event::*;
+use cardswitch::engine::facts::{MatchKey, MatchKeys};
 use cardswitch::engine::hash::{state_hash, tree_hashes};
 use cardswitch::engine::ids::*;
 use cardswitch::engine::reason::DeclineReason;
 use cardswitch::engine::snapshot;
 use cardswitch::engine::time::Timestamp;
-use cardswitch::engine::trace::Scope;
 use cardswitch::engine::window::window_end;
 use cardswitch::engine::world::World;
 use engine_support::*;
@@ -23,21 +23,92 @@ const MINUTE_MS: i64 = 60_000;
 const FIRST_ANSWER_MS: i64 = 15 * MINUTE_MS;
 const REVERSAL_MS: i64 = 24 * 60 * MINUTE_MS;
 
-/// Trees 1 to 4; account 10 + tree is a sub-account; each tree has two cards on each account.
+/// Trees 1 to 4; account 10 + tree is below account tree, and 20 + tree below that; each account has two
+/// cards, of which the second of the lowest has to be activated.
 const TREES: u64 = 4;
+
+/// How a message names an authorization; 0 where it does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Names {
+    rrn: u8,
+    sent: u8,
+    local: u8,
+    acquirer: u8,
+}
+
+impl Names {
+    fn all(name: u8) -> Names {
+        Names {
+            rrn: name,
+            sent: name,
+            local: name,
+            acquirer: 1,
+        }
+    }
+
+    fn keys(self) -> MatchKeys {
+        let key = |name: u8, of: fn(&str) -> MatchKey| match name {
+            0 => MatchKey::UNSTATED,
+            name => of(&name.to_string()),
+        };
+        MatchKeys {
+            rrn: key(self.rrn, rrn),
+            sent: key(self.sent, sent),
+            local: key(self.local, local),
+            acquirer_id: u64::from(self.acquirer),
+        }
+    }
+
+    /// How alike these are to others; `None` where they cannot be of one authorization. Each name is
+    /// worth more than all below it together, and one that is not said half as much as the same one.
+    fn alike(self, other: Names) -> Option<u32> {
+        let both = |one, other| one > 0 && other > 0;
+        let same = if both(self.rrn, other.rrn) {
+            self.rrn == other.rrn
+        } else if both(self.sent, other.sent) {
+            self.sent == other.sent
+        } else {
+            both(self.local, other.local) && self.local == other.local
+        };
+        let strangers = both(self.acquirer, other.acquirer) && self.acquirer != other.acquirer;
+        let worth = |one, other, worth| match both(one, other) {
+            true if one == other => 2 * worth,
+            true => 0,
+            false => worth,
+        };
+        let worth = worth(self.rrn, other.rrn, 27)
+            + worth(self.sent, other.sent, 9)
+            + worth(self.local, other.local, 3)
+            + worth(self.acquirer, other.acquirer, 1);
+        (same && !strangers).then_some(worth)
+    }
+
+    /// What these do not say, as the other says it.
+    fn completed_by(self, other: Names) -> Names {
+        let said = |own: u8, other: u8| if own > 0 { own } else { other };
+        Names {
+            rrn: said(self.rrn, other.rrn),
+            sent: said(self.sent, other.sent),
+            local: said(self.local, other.local),
+            acquirer: said(self.acquirer, other.acquirer),
+        }
+    }
+}
 
 #[derive(Debug, Clone)]
 enum Step {
+    /// `name` is the identity of the message, by which a repeat of it is known.
     Authorize {
         card: u64,
         name: u8,
+        names: Names,
         amount: i64,
         mcc: u16,
     },
     Reverse {
         card: u64,
         name: u8,
-        original: u8,
+        names: Names,
         amount: i64,
     },
     TopUp {
@@ -48,6 +119,10 @@ enum Step {
     Status {
         card: u64,
         change: StatusChange,
+    },
+    AccountStatus {
+        account: u64,
+        change: AccountStatusChange,
     },
     Controls {
         card: u64,
@@ -80,6 +155,16 @@ struct Happened {
     came: Came,
     /// The controls of the card, for what is counted.
     controls: Controls,
+    /// Of a reversal: where in the past the purchase is that it released.
+    released: Option<usize>,
+}
+
+/// What a reversal is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Meant {
+    /// The purchase at this place in the past.
+    Open(usize),
+    Reversed,
 }
 
 #[derive(Debug, Default)]
@@ -89,7 +174,16 @@ struct Naive {
 }
 
 fn root_of_account(account: u64) -> u64 {
-    if account > 10 { account - 10 } else { account }
+    account % 10
+}
+
+/// An account and those above it, the root first.
+fn line_of(account: u64) -> Vec<u64> {
+    (root_of_account(account)..=account).step_by(10).collect()
+}
+
+fn is_physical(card: u64) -> bool {
+    account_of_card(card) > 20 && card % 100 == 2
 }
 
 /// Cards 100·account + 1 and 2.
@@ -116,12 +210,28 @@ fn program_controls() -> Controls {
     limits([limit(50, Window::Week, Some(4_000), Some(12))])
 }
 
+/// Of one id on two levels.
 fn account_controls(account: u64) -> Controls {
-    if account > 10 {
-        limits([limit(60, Window::Day, Some(1_200), None)])
-    } else {
-        Controls::default()
+    match account / 10 {
+        0 => limits([limit(61, Window::Month, Some(5_000), None)]),
+        1 => limits([limit(60, Window::Day, Some(1_200), None)]),
+        _ => limits([limit(60, Window::Day, Some(900), Some(4))]),
     }
+}
+
+/// Whose limit it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Owner {
+    Program,
+    Account(u64),
+    Card,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct CardState {
+    activated: bool,
+    frozen: bool,
+    closed: bool,
 }
 
 impl Naive {
@@ -145,27 +255,54 @@ impl Naive {
 
     /// Approved purchases, each with the place in the past where it was released, if it was.
     fn holds(&self) -> Vec<(usize, &Happened, Option<usize>)> {
-        let approved = |past: &&Happened| matches!(past.came, Came::Approved { .. });
-        let mut holds: Vec<_> = Vec::new();
+        let mut closed = vec![None; self.past.len()];
         for (place, past) in self.past.iter().enumerate() {
-            if approved(&past) {
-                holds.push((place, past, None));
+            if let Some(released) = past.released {
+                closed[released] = Some(place);
             }
-            let (Step::Reverse { card, original, .. }, Came::Released(_)) =
-                (&past.step, &past.came)
-            else {
-                continue;
-            };
-            let is_meant = |(_, hold, closed): &&mut (usize, &Happened, Option<usize>)| {
-                let Step::Authorize { card: of, name, .. } = &hold.step else {
-                    return false;
-                };
-                closed.is_none() && of == card && name == original
-            };
-            let hold = holds.iter_mut().rev().find(is_meant);
-            hold.expect("a released hold was open").2 = Some(place);
         }
-        holds
+        let past = self.past.iter().enumerate();
+        past.filter(|(_, past)| matches!(past.came, Came::Approved { .. }))
+            .map(|(place, past)| (place, past, closed[place]))
+            .collect()
+    }
+
+    /// The names of what was reversed on this card and is still remembered, each with its time.
+    fn reversals(&self, of: u64) -> Vec<(Names, Timestamp)> {
+        let reversals = self.past.iter().filter_map(|past| {
+            let Step::Reverse { card, names, .. } = past.step else {
+                return None;
+            };
+            let live = past.at.plus_ms(REVERSAL_MS) > self.at && card == of;
+            let names = match (&past.came, past.released) {
+                (Came::Released(_), Some(place)) => match self.past[place].step {
+                    Step::Authorize { names: own, .. } => names.completed_by(own),
+                    _ => unreachable!("only purchases are released"),
+                },
+                (Came::Unknown, _) => names,
+                _ => return None,
+            };
+            live.then_some((names, past.at))
+        });
+        reversals.collect()
+    }
+
+    fn meant(&self, of: u64, asked: Names) -> Option<Meant> {
+        let mut candidates = Vec::new();
+        for (place, past, closed) in self.holds() {
+            if let Step::Authorize { card, names, .. } = past.step
+                && closed.is_none()
+                && card == of
+            {
+                let alike = names.alike(asked);
+                candidates.extend(alike.map(|alike| (alike, past.at, Meant::Open(place))));
+            }
+        }
+        for (names, at) in self.reversals(of) {
+            let alike = names.alike(asked);
+            candidates.extend(alike.map(|alike| (alike, at, Meant::Reversed)));
+        }
+        candidates.into_iter().max().map(|(_, _, meant)| meant)
     }
 
     fn held(&self, account: u64) -> i64 {
@@ -197,20 +334,68 @@ impl Naive {
         self.posted(account) - self.held(account)
     }
 
-    fn frozen(&self, card: u64) -> (bool, bool) {
-        let mut state = (false, false);
+    fn card_state(&self, card: u64) -> CardState {
+        let mut state = CardState {
+            activated: !is_physical(card),
+            frozen: false,
+            closed: false,
+        };
         for past in &self.past {
             if let (Step::Status { card: of, change }, Came::Done) = (&past.step, &past.came)
                 && *of == card
             {
                 match change {
-                    StatusChange::Freeze => state.0 = true,
-                    StatusChange::Unfreeze => state.0 = false,
-                    _ => state.1 = true,
+                    StatusChange::Activate => state.activated = true,
+                    StatusChange::Freeze => state.frozen = true,
+                    StatusChange::Unfreeze => state.frozen = false,
+                    _ => state.closed = true,
                 }
             }
         }
         state
+    }
+
+    fn change_card_status(&self, card: u64, change: StatusChange) -> Came {
+        let state = self.card_state(card);
+        match change {
+            StatusChange::Close if state.closed => Came::AlreadyDone,
+            StatusChange::Close => Came::Done,
+            _ if state.closed => Came::Refused,
+            StatusChange::Activate if state.frozen => Came::Refused,
+            StatusChange::Activate if state.activated => Came::AlreadyDone,
+            StatusChange::Freeze if state.frozen => Came::AlreadyDone,
+            StatusChange::Unfreeze if !state.frozen => Came::AlreadyDone,
+            _ => Came::Done,
+        }
+    }
+
+    /// What was last done to an account; freeing it where nothing was.
+    fn account_state(&self, account: u64) -> AccountStatusChange {
+        let changes = self.past.iter().rev().find_map(|past| match &past.step {
+            Step::AccountStatus {
+                account: of,
+                change,
+            } if *of == account && past.came == Came::Done => Some(*change),
+            _ => None,
+        });
+        changes.unwrap_or(AccountStatusChange::Unfreeze)
+    }
+
+    fn change_account_status(&self, account: u64, change: AccountStatusChange) -> Came {
+        let before = self.account_state(account);
+        let below = account + 10;
+        let below_open =
+            below <= 20 + TREES && self.account_state(below) != AccountStatusChange::Close;
+        match (before, change) {
+            (before, change) if before == change => Came::AlreadyDone,
+            (AccountStatusChange::Close, _) => Came::Refused,
+            (_, AccountStatusChange::Close)
+                if below_open || self.posted(account) != 0 || self.held(account) != 0 =>
+            {
+                Came::Refused
+            }
+            _ => Came::Done,
+        }
     }
 
     fn controls(&self, card: u64) -> Controls {
@@ -222,7 +407,7 @@ impl Naive {
     }
 
     /// What counts of a limit in the window of now: amount and number.
-    fn used(&self, scope: Scope, card: u64, id: LimitId, window: Window) -> (i64, u32) {
+    fn used(&self, owner: Owner, card: u64, id: LimitId, window: Window) -> (i64, u32) {
         let Some(now_window) = window_end(window, "UTC", self.at) else {
             return (0, 0);
         };
@@ -237,12 +422,12 @@ impl Naive {
             else {
                 continue;
             };
-            let same = match scope {
-                Scope::Card => of == card,
-                Scope::Account => account_of_card(of) == account,
-                _ => root_of_account(account_of_card(of)) == root_of_account(account),
+            let same = match owner {
+                Owner::Card => of == card,
+                Owner::Account(account) => line_of(account_of_card(of)).contains(&account),
+                Owner::Program => root_of_account(account_of_card(of)) == root_of_account(account),
             };
-            let counted = scope != Scope::Card
+            let counted = owner != Owner::Card
                 || past
                     .controls
                     .limits
@@ -280,12 +465,9 @@ impl Naive {
         live.then(|| (amount, found.came.clone()))
     }
 
-    fn reversed(&self, card: u64, name: u8) -> bool {
-        self.past.iter().any(|past| {
-            let live = past.at.plus_ms(REVERSAL_MS) > self.at;
-            let of = matches!(past.step, Step::Reverse { card: c, original, .. } if c == card && original == name);
-            live && of && !matches!(past.came, Came::First(_) | Came::Duplicate)
-        })
+    fn reversed(&self, card: u64, names: Names) -> bool {
+        let mut reversals = self.reversals(card).into_iter();
+        reversals.any(|(reversed, _)| reversed.alike(names).is_some())
     }
 
     fn decide(&self, step: &Step) -> Came {
@@ -293,42 +475,38 @@ impl Naive {
             Step::Authorize {
                 card,
                 name,
+                names,
                 amount,
                 mcc,
-            } => self.authorize(*card, *name, *amount, *mcc),
+            } => self.authorize(*card, *name, *names, *amount, *mcc),
             Step::Reverse {
                 card,
                 name,
-                original,
+                names,
                 amount,
-            } => self.reverse(*card, *name, *original, *amount),
+            } => self.reverse(*card, *name, *names, *amount),
             Step::TopUp { id, account, .. } => {
                 let same = |past: &&Happened| {
                     let live = past.at.plus_ms(REVERSAL_MS) > self.at && past.came == Came::Done;
                     live && matches!(past.step, Step::TopUp { id: of, .. } if of == *id)
                 };
+                let closed = self.account_state(*account) == AccountStatusChange::Close;
                 match self.past.iter().find(same).map(|past| &past.step) {
                     Some(Step::TopUp { account: of, .. }) if of == account => Came::AlreadyDone,
                     Some(_) => Came::Refused,
+                    None if closed => Came::Refused,
                     None => Came::Done,
                 }
             }
-            Step::Status { card, change } => {
-                let (frozen, closed) = self.frozen(*card);
-                match change {
-                    StatusChange::Close if closed => Came::AlreadyDone,
-                    StatusChange::Close => Came::Done,
-                    _ if closed => Came::Refused,
-                    StatusChange::Freeze if frozen => Came::AlreadyDone,
-                    StatusChange::Unfreeze if !frozen => Came::AlreadyDone,
-                    _ => Came::Done,
-                }
+            Step::Status { card, change } => self.change_card_status(*card, *change),
+            Step::AccountStatus { account, change } => {
+                self.change_account_status(*account, *change)
             }
             Step::Controls { .. } | Step::Wait { .. } => Came::Done,
         }
     }
 
-    fn authorize(&self, card: u64, name: u8, amount: i64, mcc: u16) -> Came {
+    fn authorize(&self, card: u64, name: u8, names: Names, amount: i64, mcc: u16) -> Came {
         match self.first_answer(&format!("a{card}-{name}"), FIRST_ANSWER_MS) {
             Some((first, came)) if first == amount => return Came::First(Box::new(came)),
             Some(_) => return Came::Declined(DeclineReason::DuplicateTransmission),
@@ -337,28 +515,43 @@ impl Naive {
         if amount <= 0 {
             return Came::Declined(DeclineReason::InvalidAmount);
         }
-        if self.reversed(card, name) {
+        if self.reversed(card, names) {
             return Came::Declined(DeclineReason::ReversedBeforeOriginal);
         }
-        match self.frozen(card) {
-            (_, true) => return Came::Declined(DeclineReason::CardClosed),
-            (true, _) => return Came::Declined(DeclineReason::CardFrozen),
+        match self.card_state(card) {
+            CardState { closed: true, .. } => return Came::Declined(DeclineReason::CardClosed),
+            CardState { frozen: true, .. } => return Came::Declined(DeclineReason::CardFrozen),
+            CardState {
+                activated: false, ..
+            } => return Came::Declined(DeclineReason::CardNotActivated),
             _ => {}
         }
         let account = account_of_card(card);
+        let line = line_of(account);
+        let any_is = |wanted| {
+            let mut line = line.iter();
+            line.any(|account| self.account_state(*account) == wanted)
+        };
+        if any_is(AccountStatusChange::Close) {
+            return Came::Declined(DeclineReason::AccountClosed);
+        }
+        if any_is(AccountStatusChange::Freeze) {
+            return Came::Declined(DeclineReason::AccountFrozen);
+        }
         let available = self.available(account);
         if amount > available {
             return Came::Declined(DeclineReason::InsufficientFunds);
         }
         let own = self.controls(card);
-        let all = [
-            (Scope::Program, program_controls()),
-            (Scope::Account, account_controls(account)),
-            (Scope::Card, own.clone()),
-        ];
-        for (scope, controls) in &all {
+        let mut all = vec![(Owner::Program, program_controls())];
+        all.extend(
+            line.iter()
+                .map(|account| (Owner::Account(*account), account_controls(*account))),
+        );
+        all.push((Owner::Card, own.clone()));
+        for (owner, controls) in &all {
             for limit in &controls.limits {
-                let (used, count) = self.used(*scope, card, limit.id, limit.window);
+                let (used, count) = self.used(*owner, card, limit.id, limit.window);
                 if limit
                     .amount_minor
                     .is_some_and(|allowed| used + amount > allowed)
@@ -383,28 +576,18 @@ impl Naive {
         }
     }
 
-    fn reverse(&self, card: u64, name: u8, original: u8, amount: i64) -> Came {
+    fn reverse(&self, card: u64, name: u8, names: Names, amount: i64) -> Came {
         match self.first_answer(&format!("r{card}-{name}"), FIRST_ANSWER_MS) {
             Some((first, came)) if first == amount => return Came::First(Box::new(came)),
             Some(_) => return Came::Duplicate,
             None => {}
         }
-        let hold = self
-            .holds()
-            .into_iter()
-            .rev()
-            .find_map(|(_, past, closed)| match past.step {
-                Step::Authorize {
-                    card: c,
-                    name: n,
-                    amount,
-                    ..
-                } if closed.is_none() && c == card && n == original => Some(amount),
-                _ => None,
-            });
-        match hold {
-            Some(amount) => Came::Released(amount),
-            None if self.reversed(card, original) => Came::AlreadyReversed,
+        match self.meant(card, names) {
+            Some(Meant::Open(place)) => match self.past[place].step {
+                Step::Authorize { amount, .. } => Came::Released(amount),
+                _ => unreachable!("only purchases are open"),
+            },
+            Some(Meant::Reversed) => Came::AlreadyReversed,
             None => Came::Unknown,
         }
     }
@@ -414,12 +597,22 @@ impl Naive {
             Step::Authorize { card, .. } => self.controls(*card),
             _ => Controls::default(),
         };
+        let released = match (step, &came) {
+            (Step::Reverse { card, names, .. }, Came::Released(_)) => {
+                match self.meant(*card, *names) {
+                    Some(Meant::Open(place)) => Some(place),
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
         let (at, step) = (self.at, step.clone());
         self.past.push(Happened {
             at,
             step,
             came,
             controls,
+            released,
         });
     }
 }
@@ -434,11 +627,15 @@ impl Engine {
     fn new(shards: usize) -> Engine {
         let mut switch = Switch::with_program(shards, program_controls());
         for tree in 1..=TREES {
-            switch.open_account(tree, Controls::default());
-            switch.open_sub_account(tree + 10, tree, Some(tree), account_controls(tree + 10));
-            for account in [tree, tree + 10] {
+            for account in line_of(tree + 20) {
+                let parent = (account > 10).then(|| account - 10);
+                switch.open_sub_account(account, tree, parent, account_controls(account));
                 for card in 1..=2 {
-                    switch.open_card(NewCard::of(account * 100 + card, tree, account));
+                    let mut card = NewCard::of(account * 100 + card, tree, account);
+                    if is_physical(card.id) {
+                        card.card_type = CardType::Physical;
+                    }
+                    switch.open_card(card);
                 }
             }
         }
@@ -457,21 +654,24 @@ impl Engine {
             Step::Authorize {
                 card,
                 name,
+                names,
                 amount,
                 mcc,
             } => {
                 let mut request = purchase(id, *card, usd(*amount), &format!("{card}-{name}"));
+                request.match_keys = names.keys();
                 request.merchant.mcc = *mcc;
                 switch.command(AccountId(root_of(*card)), Action::Authorize(request))
             }
             Step::Reverse {
                 card,
                 name,
-                original,
+                names,
                 amount,
             } => {
-                let (name, original) = (format!("{card}-{name}"), format!("{card}-{original}"));
-                let request = reversal(id, *card, usd(*amount), &name, &original);
+                let name = format!("{card}-{name}");
+                let mut request = reversal(id, *card, usd(*amount), &name, "");
+                request.original_keys = names.keys();
                 switch.command(AccountId(root_of(*card)), Action::Reverse(request))
             }
             Step::TopUp {
@@ -480,6 +680,9 @@ impl Engine {
                 amount,
             } => switch.top_up(*id, root_of_account(*account), *account, usd(*amount)),
             Step::Status { card, change } => switch.change_status(root_of(*card), *card, *change),
+            Step::AccountStatus { account, change } => {
+                switch.change_account_status(root_of_account(*account), *account, *change)
+            }
             Step::Controls { card, choice } => {
                 switch.change_controls(root_of(*card), *card, controls_of(*choice))
             }
@@ -492,7 +695,7 @@ impl Engine {
         for tree in 1..=TREES {
             let state = self.switch.world.shard(AccountId(tree));
             let mut posted_of_tree = 0;
-            for account in [tree, tree + 10] {
+            for account in line_of(tree + 20) {
                 let found = state.account(AccountId(account)).unwrap();
                 assert_eq!(found.posted_minor, naive.posted(account));
                 assert_eq!(found.held_minor, naive.held(account));
@@ -513,35 +716,35 @@ impl Engine {
         let found = state.account(AccountId(account)).unwrap();
         let card = account * 100 + 1;
         let check =
-            |scope, counters: &cardswitch::engine::state::Counters, card, controls: Controls| {
+            |owner, counters: &cardswitch::engine::state::Counters, card, controls: Controls| {
                 for limit in controls.limits {
                     let Some(window) = window_end(limit.window, "UTC", naive.at) else {
                         continue;
                     };
-                    let expected = naive.used(scope, card, limit.id, limit.window);
+                    let expected = naive.used(owner, card, limit.id, limit.window);
                     assert_eq!(
                         counters.used(limit.id, window),
                         expected,
-                        "{scope:?} {limit:?}"
+                        "{owner:?} {limit:?}"
                     );
                 }
             };
         check(
-            Scope::Account,
+            Owner::Account(account),
             &found.counters,
             card,
             account_controls(account),
         );
         let root = state.account(AccountId(root)).unwrap();
         check(
-            Scope::Program,
+            Owner::Program,
             &root.program_counters,
             card,
             program_controls(),
         );
         for card in [card, card + 1] {
             let counters = &state.card(CardId(card)).unwrap().counters;
-            check(Scope::Card, counters, card, naive.controls(card));
+            check(Owner::Card, counters, card, naive.controls(card));
         }
     }
 }
@@ -615,8 +818,21 @@ fn run_both(steps: &[Step], shards: usize) -> Engine {
 }
 
 fn any_card() -> impl Strategy<Value = u64> {
-    (1..=TREES, any::<bool>(), 1u64..=2)
-        .prop_map(|(tree, sub, card)| (if sub { tree + 10 } else { tree }) * 100 + card)
+    (any_account(), 1u64..=2).prop_map(|(account, card)| account * 100 + card)
+}
+
+fn any_account() -> impl Strategy<Value = u64> {
+    (1..=TREES, 0u64..3).prop_map(|(tree, level)| tree + 10 * level)
+}
+
+/// Few enough that they clash.
+fn any_names() -> impl Strategy<Value = Names> {
+    (0u8..4, 0u8..4, 0u8..4, 0u8..3).prop_map(|(rrn, sent, local, acquirer)| Names {
+        rrn,
+        sent,
+        local,
+        acquirer,
+    })
 }
 
 fn any_steps() -> impl Strategy<Value = Vec<Step>> {
@@ -624,9 +840,14 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     let status = prop_oneof![
         4 => Just(StatusChange::Freeze),
         8 => Just(StatusChange::Unfreeze),
+        4 => Just(StatusChange::Activate),
         1 => Just(StatusChange::Close),
     ];
-    let account = (1..=TREES, any::<bool>()).prop_map(|(t, sub)| if sub { t + 10 } else { t });
+    let account_status = prop_oneof![
+        2 => Just(AccountStatusChange::Freeze),
+        4 => Just(AccountStatusChange::Unfreeze),
+        3 => Just(AccountStatusChange::Close),
+    ];
     let minutes = prop_oneof![
         0i64..3,
         10i64..20,
@@ -636,15 +857,18 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     ];
     let mcc = prop_oneof![4 => Just(5411u16), 1 => Just(7995)];
     let step = prop_oneof![
-        10 => (any_card(), 0u8..6, amount(), mcc)
-            .prop_map(|(card, name, amount, mcc)| Step::Authorize { card, name, amount: if amount == 0 { -1 } else { amount }, mcc }),
-        5 => (any_card(), 0u8..4, 0u8..6, 1i64..4)
-            .prop_map(|(card, name, original, amount)| Step::Reverse { card, name, original, amount }),
-        4 => (0u64..12, account, 1i64..3_000).prop_map(|(id, account, amount)| {
+        10 => (any_card(), 0u8..6, any_names(), amount(), mcc).prop_map(|(card, name, names, amount, mcc)| {
+            Step::Authorize { card, name, names, amount: if amount == 0 { -1 } else { amount }, mcc }
+        }),
+        5 => (any_card(), 0u8..4, any_names(), 1i64..4)
+            .prop_map(|(card, name, names, amount)| Step::Reverse { card, name, names, amount }),
+        4 => (0u64..12, any_account(), 1i64..3_000).prop_map(|(id, account, amount)| {
             // Ids of top-ups are given out once for all trees.
             Step::TopUp { id: id * 10 + root_of_account(account), account, amount }
         }),
         1 => (any_card(), status).prop_map(|(card, change)| Step::Status { card, change }),
+        1 => (any_account(), account_status)
+            .prop_map(|(account, change)| Step::AccountStatus { account, change }),
         1 => (any_card(), 0usize..4).prop_map(|(card, choice)| Step::Controls { card, choice }),
         3 => minutes.prop_map(|minutes| Step::Wait { minutes }),
     ];
@@ -718,31 +942,28 @@ fn through_snapshot(world: &World, shards: usize) -> World {
     restored
 }
 
-/// All sequences up to this length of what can happen to one purchase of one card.
+/// The longest sequence of what can happen to a purchase or two of one card.
 const ORDERS_LENGTH: usize = 6;
 
 #[test]
 fn every_order_of_purchase_repeat_reversals_and_freeze() {
     let card = 101;
+    let authorize = |amount| Step::Authorize {
+        card,
+        name: 1,
+        names: Names::all(1),
+        amount,
+        mcc: 5411,
+    };
     let reverse = |name| Step::Reverse {
         card,
         name,
-        original: 1,
+        names: Names::all(1),
         amount: 300,
     };
     let kinds = [
-        Step::Authorize {
-            card,
-            name: 1,
-            amount: 300,
-            mcc: 5411,
-        },
-        Step::Authorize {
-            card,
-            name: 1,
-            amount: 301,
-            mcc: 5411,
-        },
+        authorize(300),
+        authorize(301),
         reverse(1),
         reverse(2),
         Step::Status {
@@ -751,15 +972,49 @@ fn every_order_of_purchase_repeat_reversals_and_freeze() {
         },
         Step::Wait { minutes: 16 },
     ];
+    run_every_order(&kinds, ORDERS_LENGTH);
+}
+
+/// Two purchases with the same STAN and times, which only the RRN tells apart; their reversals, one of
+/// them doubled, and a repeat of the first.
+#[test]
+fn every_order_of_two_purchases_that_the_rrn_tells_apart_and_their_reversals() {
+    let card = 101;
+    let names = |rrn| Names {
+        rrn,
+        ..Names::all(1)
+    };
+    let authorize = |name, amount| Step::Authorize {
+        card,
+        name,
+        names: names(name),
+        amount,
+        mcc: 5411,
+    };
+    let reverse = |name, rrn| Step::Reverse {
+        card,
+        name,
+        names: names(rrn),
+        amount: 300,
+    };
+    let kinds = [
+        authorize(1, 300),
+        authorize(2, 200),
+        reverse(1, 1),
+        reverse(2, 1),
+        reverse(3, 2),
+        Step::Wait { minutes: 16 },
+    ];
+    run_every_order(&kinds, ORDERS_LENGTH - 1);
+}
+
+/// All sequences of these kinds up to a length, on an account with money.
+fn run_every_order(kinds: &[Step; 6], length_max: usize) {
     let mut orders = 0;
-    for length in 1..=ORDERS_LENGTH {
+    for length in 1..=length_max {
         for number in 0..kinds.len().pow(length as u32) {
             let mut rest = number;
-            let mut steps = vec![Step::TopUp {
-                id: 1,
-                account: 1,
-                amount: 1_000,
-            }];
+            let mut steps = vec![MONEY];
             for _ in 0..length {
                 steps.push(kinds[rest % kinds.len()].clone());
                 rest /= kinds.len();
@@ -768,7 +1023,55 @@ fn every_order_of_purchase_repeat_reversals_and_freeze() {
             orders += 1;
         }
     }
-    assert_eq!(orders, (6usize.pow(7) - 6) / 5);
+    assert_eq!(orders, (6usize.pow(length_max as u32 + 1) - 6) / 5);
+}
+
+const MONEY: Step = Step::TopUp {
+    id: 1,
+    account: 1,
+    amount: 1_000,
+};
+
+/// Two purchases, a reversal of each, a double of each, and repeats, whatever names they share.
+fn any_order_of_two_purchases() -> impl Strategy<Value = Vec<Step>> {
+    let names = proptest::collection::vec(any_names(), 4);
+    let order = proptest::collection::vec(0usize..8, 1..=ORDERS_LENGTH);
+    (names, order).prop_map(|(names, order)| {
+        let authorize = |place: usize, amount| Step::Authorize {
+            card: 101,
+            name: place as u8,
+            names: names[place],
+            amount,
+            mcc: 5411,
+        };
+        let reverse = |name, place: usize| Step::Reverse {
+            card: 101,
+            name,
+            names: names[place],
+            amount: 1,
+        };
+        let kinds = [
+            authorize(0, 300),
+            authorize(1, 200),
+            reverse(0, 0),
+            reverse(1, 0),
+            reverse(2, 1),
+            reverse(3, 2),
+            reverse(4, 3),
+            Step::Wait { minutes: 16 },
+        ];
+        let steps = order.into_iter().map(|kind| kinds[kind].clone());
+        std::iter::once(MONEY).chain(steps).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 6_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn two_purchases_that_share_names_in_any_order(steps in any_order_of_two_purchases()) {
+        run_order(&steps);
+    }
 }
 
 /// As `run_both`, in one small world per order.

@@ -4,7 +4,8 @@
 //!
 //! Words after `->` must all be in what came out; the first must be its first. Ids are names. An
 //! authorization's name is its identity: `repeat NAME` sends the same message once more, `reverse
-//! NAME` names it as the original.
+//! NAME` names it as the original, in all ways. `rrn=`, `sent=`, `local=` and `acquirer=` say otherwise
+//! how a message names an authorization; `-` leaves a name out.
 
 mod engine_support;
 
@@ -18,6 +19,7 @@ use cardswitch::engine::ids::*;
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::reason::DeclineReason;
 use cardswitch::engine::registry::*;
+use cardswitch::engine::scope::Scope;
 use cardswitch::engine::time::Expiry;
 use cardswitch::engine::trace::{Detail, TraceStep};
 use engine_support::*;
@@ -36,6 +38,8 @@ const REACHABLE: &[DeclineReason] = &[
     DeclineReason::CardFrozen,
     DeclineReason::CardBlocked,
     DeclineReason::CardClosed,
+    DeclineReason::AccountFrozen,
+    DeclineReason::AccountClosed,
     DeclineReason::ExpiryMismatch,
     DeclineReason::CvvMismatch,
     DeclineReason::CryptogramInvalid,
@@ -203,6 +207,9 @@ impl Play {
             "repeat" => self.repeat(words),
             "reverse" => self.reverse(words),
             "trace" => self.trace(asked),
+            change if words.plain(1) == "account" => {
+                self.change_account_status(change, words.plain(2))
+            }
             change => self.change_status(change, words.plain(1)),
         }
     }
@@ -275,6 +282,17 @@ impl Play {
         };
         let (root, card) = self.card_named(card);
         told(&self.switch.change_status(root, card, change))
+    }
+
+    fn change_account_status(&mut self, change: &str, account: &str) -> String {
+        let change = match change {
+            "freeze" => AccountStatusChange::Freeze,
+            "unfreeze" => AccountStatusChange::Unfreeze,
+            "close" => AccountStatusChange::Close,
+            other => panic!("no such word: {other}"),
+        };
+        let (root, id) = (self.roots[account], self.ids[account]);
+        told(&self.switch.change_account_status(root, id, change))
     }
 
     fn balance(&self, account: &str) -> String {
@@ -370,17 +388,21 @@ impl Play {
     }
 
     fn reverse(&mut self, words: &Words) -> String {
+        self.next_id += 1;
         let original = words.plain(1);
         let sent = self.sent.get(original);
         let amount = words.value("amount").map(money);
         let amount = amount.or(sent.map(|sent| sent.amounts.transaction));
         let card = words.value("card").map(|card| self.ids[card]);
         let card = card.or(sent.map(|sent| sent.card_id.0)).expect("a card");
-        let name = words.value("as").unwrap_or(original);
-        let id = self.fresh();
-        let mut reverse = reversal(id, card, amount.expect("an amount"), name, original);
-        if let Some(keys) = words.value("keys") {
-            reverse.original_keys = keys.split(',').map(match_key).collect();
+        let identity = words.value("as").unwrap_or(original);
+        let amount = amount.expect("an amount");
+        let mut reverse = reversal(self.next_id, card, amount, identity, original);
+        if let Some(sent) = sent {
+            reverse.original_keys = sent.match_keys;
+        }
+        for (key, value) in &words.named {
+            name(&mut reverse.original_keys, key, value);
         }
         let root = match words.value("tree") {
             Some(account) => self.roots[account],
@@ -441,7 +463,7 @@ impl Play {
                 resets,
             } => format!(
                 "scope={} limit={} allowed={} used={} requested={} left={} resets_at={}",
-                scope.name(),
+                scope_name(scope),
                 self.name_of(limit_id.0),
                 decimal(allowed_minor),
                 decimal(used_minor),
@@ -459,7 +481,7 @@ impl Play {
                 resets,
             } => format!(
                 "scope={} limit={} allowed={allowed} used={used} left={} resets_at={}",
-                scope.name(),
+                scope_name(scope),
                 self.name_of(limit_id.0),
                 allowed.saturating_sub(used),
                 resets
@@ -472,8 +494,9 @@ impl Play {
                 value,
             } => {
                 let list = self.name_of(control_id.0);
-                format!("scope={} list={list} value={value}", scope.name())
+                format!("scope={} list={list} value={value}", scope_name(scope))
             }
+            Detail::Assumed { value } => format!("assumed={value}"),
             Detail::Expiry { card, message } => format!("card={card} message={message}"),
             Detail::Capacity { open, allowed } => format!("open={open} allowed={allowed}"),
         };
@@ -508,7 +531,8 @@ impl Play {
                     controls.mcc = Some(List::new(id, mode, codes));
                 }
                 "country" => {
-                    let codes = values.map(|code| Country::from_alpha2(code).unwrap());
+                    let country = |code| Country::from_alpha2(code).unwrap_or(Country::UNKNOWN);
+                    let codes = values.map(country);
                     controls.countries = Some(List::new(id, mode, codes.collect()));
                 }
                 "currency" if key.contains('.') => {
@@ -552,6 +576,14 @@ impl Play {
     }
 }
 
+/// `account`, or of an account above `parent_account-2` and the like.
+fn scope_name(scope: Scope) -> String {
+    match scope.levels_above() {
+        0 => scope.name().into(),
+        levels => format!("{}-{levels}", scope.name()),
+    }
+}
+
 fn set(authorize: &mut Authorize, key: &str, value: &str) {
     let check = |value: &str| match value {
         "match" => Check::Match,
@@ -560,6 +592,10 @@ fn set(authorize: &mut Authorize, key: &str, value: &str) {
     };
     match key {
         "amount" => authorize.amounts.transaction = money(value),
+        "currency" => {
+            assert_eq!(value, "absent");
+            authorize.amounts.transaction.currency = Currency::ABSENT;
+        }
         "billing" => authorize.amounts.billing = Some(money(value)),
         "mcc" => authorize.merchant.mcc = value.parse().unwrap(),
         "country" => {
@@ -570,10 +606,26 @@ fn set(authorize: &mut Authorize, key: &str, value: &str) {
         "pin" => authorize.verification.pin = check(value),
         "cryptogram" => authorize.verification.cryptogram = check(value),
         "expiry" => authorize.verification.expiry = Some(expiry(value)),
-        "rrn" => authorize.match_keys.push(match_key(value)),
         "card" | "id" | "bin" => {}
+        other if name(&mut authorize.match_keys, other, value) => {}
         other => panic!("an authorization has no {other}"),
     }
+}
+
+/// Sets a name of a message, with `-` to none; false where `key` is none of them.
+fn name(keys: &mut MatchKeys, key: &str, value: &str) -> bool {
+    let stated = |name: fn(&str) -> MatchKey| match value {
+        "-" => MatchKey::UNSTATED,
+        text => name(text),
+    };
+    match key {
+        "rrn" => keys.rrn = stated(rrn),
+        "sent" => keys.sent = stated(sent),
+        "local" => keys.local = stated(local),
+        "acquirer" => keys.acquirer_id = value.parse().unwrap(),
+        _ => return false,
+    }
+    true
 }
 
 fn told(outcome: &Outcome) -> String {

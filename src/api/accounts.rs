@@ -6,8 +6,9 @@ use super::error::{ApiError, json_response};
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, ask, programs};
-use crate::engine::command::{Action, OpenAccount};
+use crate::engine::command::{AccountStatusChange, Action, ChangeAccountStatus, OpenAccount};
 use crate::engine::controls::Controls;
+use crate::engine::event::Refusal;
 use crate::engine::ids::{AccountId, ProgramId};
 use crate::engine::state::{Account, AccountStatus};
 use crate::shard::reply::Reply;
@@ -27,6 +28,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         state,
         mut fields,
         mut ids,
+        ..
     } = write;
     let account_id = AccountId(ids.next());
     let program_id: ProgramId = fields.required_id("program_id", ProgramId::PREFIX)?;
@@ -85,11 +87,44 @@ pub async fn open_account(
     root: AccountId,
     open: OpenAccount,
 ) -> Result<Account, ApiError> {
-    let action = Action::OpenAccount(Box::new(open));
+    command(state, root, Action::OpenAccount(Box::new(open))).await
+}
+
+async fn command(state: &ApiState, root: AccountId, action: Action) -> Result<Account, ApiError> {
     match ask::shard_command(state, root, action).await? {
         Reply::Account(account) => Ok(*account),
+        Reply::Refused(refusal) => Err(refused(&refusal)),
         reply => Err(ask::unexpected(&reply)),
     }
+}
+
+fn refused(refusal: &Refusal) -> ApiError {
+    let code = match refusal {
+        Refusal::AccountStatusForbids(_) => "account_status_forbids",
+        Refusal::AccountNotEmpty { .. } => "account_not_empty",
+        Refusal::SubAccountsOpen(_) => "account_has_sub_accounts",
+        Refusal::TooDeep => "account_tree_too_deep",
+        _ => return ApiError::internal(refusal),
+    };
+    ApiError::conflict(code, refusal.to_string())
+}
+
+pub async fn change_status(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    request: WriteRequest,
+    change: AccountStatusChange,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write { state, fields, .. } = write;
+        fields.finish()?;
+        let Account { id, root, .. } = by_path(&state, &id).await?;
+        let account_id = id;
+        let change = ChangeAccountStatus { account_id, change };
+        let account = command(&state, root, Action::ChangeAccountStatus(change)).await?;
+        Ok(Success::ok(to_json(&account)))
+    };
+    once(gate.state()?, request, work).await
 }
 
 pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {

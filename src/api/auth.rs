@@ -11,11 +11,16 @@ use axum::routing::MethodRouter;
 use std::convert::Infallible;
 use subtle::ConstantTimeEq;
 
-/// The API key behind a request, as its keyed hash.
+/// The API key behind a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
+    /// Keyed.
     pub key_hash: [u8; 32],
+    /// As audit records name it.
+    pub key_id: &'static str,
 }
+
+const ROOT_KEY_ID: &str = "root";
 
 /// What a route lets its caller do; the names are those of API keys' scopes.
 pub type Scope = &'static str;
@@ -69,7 +74,10 @@ fn caller(
         .root_key_hash
         .is_some_and(|root_key_hash| bool::from(key_hash.ct_eq(&root_key_hash)));
     match is_root {
-        true => Ok(Caller { key_hash }),
+        true => Ok(Caller {
+            key_hash,
+            key_id: ROOT_KEY_ID,
+        }),
         false => Err(refuse("api_key_unknown", "no API key is like this one")),
     }
 }

@@ -52,6 +52,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         state,
         mut fields,
         mut ids,
+        ..
     } = write;
     let (card_id, sub_account_id) = (CardId(ids.next()), AccountId(ids.next()));
     let account_id = fields.required_id("account_id", AccountId::PREFIX)?;
@@ -263,6 +264,7 @@ pub async fn update(
             state,
             mut fields,
             mut ids,
+            ..
         } = write;
         if fields.is_empty() {
             return Err(fields.missing("controls"));

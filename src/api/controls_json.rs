@@ -158,7 +158,11 @@ fn mcc(path: &str, value: Value) -> Result<u16, ApiError> {
 fn country(path: &str, value: Value) -> Result<Country, ApiError> {
     let text = value.as_str().unwrap_or_default();
     let letters = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase());
-    let country = letters.then(|| Country::from_alpha2(text)).flatten();
+    let country = match text {
+        // What a message without a country has.
+        "ZZ" => Some(Country::UNKNOWN),
+        _ => letters.then(|| Country::from_alpha2(text)).flatten(),
+    };
     country.ok_or_else(|| {
         let message =
             format!("{path} must be a country's two capital letters (ISO 3166-1 alpha-2)");

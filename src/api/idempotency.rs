@@ -4,6 +4,7 @@
 
 use super::ApiState;
 use super::ask;
+use super::auth::Caller;
 use super::body::WriteRequest;
 use super::error::{ApiError, json_response};
 use super::fields::Fields;
@@ -20,6 +21,7 @@ const IDS_PER_WRITE: u64 = 64;
 /// What a resource gets to carry out.
 pub struct Write {
     pub state: Arc<ApiState>,
+    pub caller: Caller,
     pub fields: Fields,
     pub ids: Ids,
 }
@@ -119,6 +121,7 @@ where
 {
     let write = Write {
         state: state.clone(),
+        caller: request.caller,
         fields: request.fields()?,
         ids: Ids::from(first_id),
     };

@@ -27,6 +27,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         state,
         mut fields,
         mut ids,
+        ..
     } = write;
     let program = Program {
         id: ProgramId(ids.next()),

@@ -1,14 +1,16 @@
 //! `/v1/cards/{id}/reveal`: the card number and its CVV2, to a caller who says why. The one place
-//! where they leave; both are worked out for this answer and kept nowhere.
+//! where they leave, and not before the journal has it who asked; both are worked out for this answer
+//! and kept nowhere.
 
 use super::body::WriteRequest;
 use super::cards;
 use super::error::{ApiError, shown};
 use super::idempotency::{Success, Write, once};
-use super::{ApiState, Gate};
+use super::{ApiState, Gate, ask};
 use crate::engine::ids::CardId;
-use crate::engine::registry::IssuedCard;
+use crate::engine::registry::{IssuedCard, RegistryAction, RevealCard};
 use crate::security::{Pan, SealedPan};
+use crate::shard::reply::Reply;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
@@ -31,12 +33,16 @@ pub async fn reveal(
 
 async fn carry_out(write: Write, id: String) -> Result<Success, ApiError> {
     let Write {
-        state, mut fields, ..
+        state,
+        caller,
+        mut fields,
+        ..
     } = write;
     let reason = fields.required_text("reason", 500)?;
     fields.finish()?;
     let id = id.parse().map_err(|_| cards::not_found())?;
     let (issued, _) = cards::issued(&state, id).await?;
+    record(&state, id, &reason, caller.key_id).await?;
     let pan = open_pan(&state, id, &issued)?;
     let (exp_year, exp_month) = (issued.expiry.year(), issued.expiry.month());
     let cvv2 = state.vault.cvk().cvv2(&pan, exp_year, exp_month);
@@ -55,6 +61,24 @@ async fn carry_out(write: Write, id: String) -> Result<Success, ApiError> {
         repeated: Some(answer(Value::Null, Value::Null)),
         ..Success::ok(answer(pan.digits().into(), cvv2.digits().into()))
     })
+}
+
+/// Puts on record who gets to see the number, and why. Durable once this returns.
+async fn record(
+    state: &ApiState,
+    card_id: CardId,
+    reason: &str,
+    api_key_id: &str,
+) -> Result<(), ApiError> {
+    let reveal = RevealCard {
+        card_id,
+        reason: reason.into(),
+        api_key_id: api_key_id.into(),
+    };
+    match ask::registry_command(state, RegistryAction::RevealCard(Box::new(reveal))).await? {
+        Reply::Done => Ok(()),
+        reply => Err(ask::unexpected(&reply)),
+    }
 }
 
 /// The number of a card, opened with the vault's key.

@@ -5,7 +5,7 @@ use super::{
     Gate, accounts, authorizations, cards, envelope, health, metrics, programs, reveal,
     settlement_reports, top_ups,
 };
-use crate::engine::command::StatusChange;
+use crate::engine::command::{AccountStatusChange, StatusChange};
 use axum::Router;
 use axum::middleware::from_fn;
 use axum::routing::{MethodRouter, get, patch, post};
@@ -23,16 +23,7 @@ pub fn router(gate: Gate) -> Router {
                 .merge(on("programs:read", get(programs::many))),
         )
         .route("/v1/programs/{id}", on("programs:read", get(programs::one)))
-        .route(
-            "/v1/accounts",
-            on("accounts:write", post(accounts::create))
-                .merge(on("accounts:read", get(accounts::many))),
-        )
-        .route("/v1/accounts/{id}", on("accounts:read", get(accounts::one)))
-        .route(
-            "/v1/accounts/{id}/top_ups",
-            on("funds:topup", post(top_ups::create)),
-        )
+        .merge(account_routes(&gate))
         .merge(card_routes(&gate))
         .route(
             "/v1/authorizations",
@@ -54,6 +45,36 @@ pub fn router(gate: Gate) -> Router {
         .method_not_allowed_fallback(envelope::wrong_method)
         .layer(from_fn(envelope::envelope))
         .with_state(gate)
+}
+
+fn account_routes(gate: &Gate) -> Router<Gate> {
+    let on = |scope, route: MethodRouter<Gate>| guarded(gate, scope, route);
+    let change = |change: AccountStatusChange| {
+        post(move |gate, id, request| accounts::change_status(gate, id, request, change))
+    };
+    Router::new()
+        .route(
+            "/v1/accounts",
+            on("accounts:write", post(accounts::create))
+                .merge(on("accounts:read", get(accounts::many))),
+        )
+        .route("/v1/accounts/{id}", on("accounts:read", get(accounts::one)))
+        .route(
+            "/v1/accounts/{id}/top_ups",
+            on("funds:topup", post(top_ups::create)),
+        )
+        .route(
+            "/v1/accounts/{id}/freeze",
+            on("accounts:freeze", change(AccountStatusChange::Freeze)),
+        )
+        .route(
+            "/v1/accounts/{id}/unfreeze",
+            on("accounts:unfreeze", change(AccountStatusChange::Unfreeze)),
+        )
+        .route(
+            "/v1/accounts/{id}/close",
+            on("accounts:close", change(AccountStatusChange::Close)),
+        )
 }
 
 fn card_routes(gate: &Gate) -> Router<Gate> {

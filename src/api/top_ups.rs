@@ -37,6 +37,7 @@ async fn carry_out(write: Write, account_id: String) -> Result<Success, ApiError
         state,
         mut fields,
         mut ids,
+        ..
     } = write;
     let amount_minor = fields
         .integer("amount", 1..=BALANCE_MAX_MINOR)?
@@ -101,6 +102,9 @@ fn refused(refusal: &Refusal) -> ApiError {
     match refusal {
         Refusal::CurrencyMismatch { .. } => {
             ApiError::conflict("currency_mismatch", refusal.to_string()).with_param("currency")
+        }
+        Refusal::AccountStatusForbids(_) => {
+            ApiError::conflict("account_closed", refusal.to_string())
         }
         Refusal::AmountOutOfRange => {
             ApiError::conflict("amount_out_of_range", refusal.to_string()).with_param("amount")

@@ -3,6 +3,7 @@
 use super::controls_json::mcc_text;
 use crate::engine::facts::Country;
 use crate::engine::money::Currency;
+use crate::engine::scope::Scope;
 use crate::engine::time::Expiry;
 use crate::engine::trace::{Detail, Step, Trace};
 use crate::engine::window::WindowEnd;
@@ -32,57 +33,75 @@ fn detail(step: Step, detail: Detail) -> Value {
             used_minor,
             requested_minor,
             resets,
-        } => json!({
-            "limit_id": limit_id.to_string(),
-            "scope": scope.name(),
-            "unit": "amount",
-            "allowed": allowed_minor,
-            "used": used_minor,
-            "requested": requested_minor,
-            "left": allowed_minor.saturating_sub(used_minor).max(0),
-            "resets_at": resets_at(resets),
-        }),
+        } => of_scope(
+            scope,
+            json!({
+                "limit_id": limit_id.to_string(),
+                "unit": "amount",
+                "allowed": allowed_minor,
+                "used": used_minor,
+                "requested": requested_minor,
+                "left": allowed_minor.saturating_sub(used_minor).max(0),
+                "resets_at": resets_at(resets),
+            }),
+        ),
         Detail::LimitCount {
             scope,
             limit_id,
             allowed,
             used,
             resets,
-        } => json!({
-            "limit_id": limit_id.to_string(),
-            "scope": scope.name(),
-            "unit": "count",
-            "allowed": allowed,
-            "used": used,
-            "requested": 1,
-            "left": allowed.saturating_sub(used),
-            "resets_at": resets_at(resets),
-        }),
+        } => of_scope(
+            scope,
+            json!({
+                "limit_id": limit_id.to_string(),
+                "unit": "count",
+                "allowed": allowed,
+                "used": used,
+                "requested": 1,
+                "left": allowed.saturating_sub(used),
+                "resets_at": resets_at(resets),
+            }),
+        ),
         Detail::List {
             scope,
             control_id,
             value,
-        } => json!({
-            "control_id": control_id.to_string(),
-            "scope": scope.name(),
-            "value": listed(step, value),
-        }),
+        } => of_scope(
+            scope,
+            json!({
+                "control_id": control_id.to_string(),
+                "value": listed(step, value),
+            }),
+        ),
         Detail::Expiry { card, message } => {
             json!({ "card": month(card), "message": month(message) })
         }
+        Detail::Assumed { value } => json!({ "assumed": listed(step, value) }),
         Detail::Capacity { open, allowed } => json!({ "open": open, "allowed": allowed }),
         Detail::None => json!({}),
     }
+}
+
+/// Says whose limit or list it is; for an account above the card's, how far.
+fn of_scope(scope: Scope, mut detail: Value) -> Value {
+    detail["scope"] = scope.name().into();
+    if scope.levels_above() > 0 {
+        detail["levels_above"] = scope.levels_above().into();
+    }
+    detail
 }
 
 fn resets_at(resets: WindowEnd) -> Option<String> {
     resets.resets_at().map(|at| at.to_string())
 }
 
-/// What was looked up in a list, as the list names it.
+/// What was looked up in a list, as the list names it; nothing where the message does not state it.
 fn listed(step: Step, value: u32) -> Value {
     let short = u16::try_from(value).unwrap_or_default();
     match step {
+        Step::Mcc if short == 0 => Value::Null,
+        Step::Country if short.to_be_bytes() == Country::UNKNOWN.0 => Value::Null,
         Step::Mcc => mcc_text(short).into(),
         Step::Country => Country(short.to_be_bytes()).alpha2().into(),
         Step::Currency => Currency(short).alpha().into(),
@@ -100,7 +119,7 @@ fn month(months: u16) -> String {
 mod tests {
     use super::*;
     use crate::engine::ids::{ControlId, LimitId};
-    use crate::engine::trace::{Scope, StepResult};
+    use crate::engine::trace::StepResult;
 
     #[test]
     fn every_detail_says_its_numbers() {
@@ -152,11 +171,35 @@ mod tests {
             (
                 Step::Mcc,
                 Detail::List {
-                    scope,
+                    scope: Scope::Above2,
                     control_id: ControlId(1),
                     value: 742,
                 },
-                json!({"control_id": "ctl_0000000000001", "scope": "card", "value": "0742"}),
+                json!({"control_id": "ctl_0000000000001", "scope": "parent_account", "levels_above": 2,
+                       "value": "0742"}),
+            ),
+            (
+                Step::Mcc,
+                Detail::List {
+                    scope,
+                    control_id: ControlId(1),
+                    value: 0,
+                },
+                json!({"control_id": "ctl_0000000000001", "scope": "card", "value": null}),
+            ),
+            (
+                Step::Country,
+                Detail::List {
+                    scope,
+                    control_id: ControlId(1),
+                    value: u32::from(u16::from_be_bytes(Country::UNKNOWN.0)),
+                },
+                json!({"control_id": "ctl_0000000000001", "scope": "card", "value": null}),
+            ),
+            (
+                Step::Currency,
+                Detail::Assumed { value: 840 },
+                json!({"assumed": "USD"}),
             ),
             (
                 Step::Verification,

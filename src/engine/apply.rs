@@ -8,10 +8,9 @@ use super::event::{
 };
 use super::ids::{AccountId, AuthorizationId, CardId};
 use super::reason::DeclineReason;
-use super::state::{
-    Account, AccountStatus, Card, CardStatus, Counters, FirstAnswer, Hold, ReversedMark, State,
-};
-use super::trace::Scope;
+use super::reversals::Reversal;
+use super::scope::Scope;
+use super::state::{Account, AccountStatus, Card, CardStatus, Counters, FirstAnswer, Hold, State};
 
 /// Moves the state. The command must be the one that the event came of.
 ///
@@ -29,6 +28,16 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
         (Action::OpenAccount(open), Event::AccountOpened) => {
             let account = new_account(state, command, open);
             insert_account(state, account);
+            if let Some(parent_id) = open.parent_id {
+                expect_account(state, parent_id).open_sub_accounts += 1;
+            }
+        }
+        (Action::ChangeAccountStatus(change), Event::AccountStatusChanged { to, .. }) => {
+            let account = expect_account(state, change.account_id);
+            account.status = *to;
+            if let (AccountStatus::Closed, Some(parent_id)) = (*to, account.parent_id) {
+                expect_account(state, parent_id).open_sub_accounts -= 1;
+            }
         }
         (Action::TopUp(top_up), Event::Posted(postings)) => {
             state
@@ -172,7 +181,7 @@ fn place_hold(
         placed_at: command.at,
         expires_at: placed.expires_at,
         approval_code,
-        match_keys: authorize.match_keys.clone(),
+        match_keys: authorize.match_keys,
         uses: placed.uses.as_slice().into(),
     };
     insert_hold(state, hold);
@@ -191,21 +200,23 @@ fn apply_reversal(state: &mut State, command: &Command, reverse: &Reverse, rever
     state
         .first_answers
         .remember(reverse.repeat_key, command.at, first);
-    let mark = ReversedMark { root: command.root };
-    for key in &reverse.original_keys {
-        let name = (reverse.card_id, *key);
-        state.reversed.remember(name, command.at, mark);
-    }
-    if let ReversalOutcome::Released {
-        authorization_id, ..
-    } = reversed.outcome
-    {
-        let hold = remove_hold(state, authorization_id);
-        for key in &hold.match_keys {
-            let name = (hold.card_id, *key);
-            state.reversed.remember(name, command.at, mark);
+    let match_keys = match reversed.outcome {
+        ReversalOutcome::Released {
+            authorization_id, ..
+        } => {
+            let hold = remove_hold(state, authorization_id);
+            reverse.original_keys.or(&hold.match_keys)
         }
-    }
+        ReversalOutcome::OriginalUnknown => reverse.original_keys,
+        // Remembered since the first one.
+        ReversalOutcome::AlreadyReversed | ReversalOutcome::Duplicate => return,
+    };
+    state.reversed.remember(Reversal {
+        root: command.root,
+        card_id: reverse.card_id,
+        at: command.at,
+        match_keys,
+    });
 }
 
 /// Takes a hold away and gives back what it used of limits.
@@ -213,10 +224,10 @@ fn remove_hold(state: &mut State, authorization_id: AuthorizationId) -> Hold {
     let Some(hold) = state.holds.remove(&authorization_id) else {
         panic!("the hold of {authorization_id} was closed before");
     };
-    for key in &hold.match_keys {
+    for key in hold.match_keys.stated() {
         state
             .open_by_match_key
-            .remove(hold.card_id, *key, authorization_id);
+            .remove(hold.card_id, key, authorization_id);
     }
     let account = expect_account(state, hold.account_id);
     account.held_minor -= hold.amount_minor;
@@ -251,6 +262,16 @@ fn counters<'a>(
             state
                 .account_mut(root)
                 .map(|account| &mut account.program_counters)
+        }
+        Scope::Above1 | Scope::Above2 | Scope::Above3 | Scope::Above4 => {
+            let account = state.account(account_id)?;
+            let above = state
+                .above(account)
+                .nth(limit_use.scope.levels_above() - 1)?;
+            let above_id = above.id;
+            state
+                .account_mut(above_id)
+                .map(|account| &mut account.counters)
         }
     }
 }
@@ -292,6 +313,7 @@ fn new_account(state: &mut State, command: &Command, open: &OpenAccount) -> Acco
         credit_line_minor: 0,
         funds_received_minor: 0,
         open_holds: 0,
+        open_sub_accounts: 0,
         created_at: command.at,
         name: open.name.clone(),
         controls: state.shared_controls.share(&open.controls),
@@ -335,15 +357,10 @@ pub(super) fn insert_card(state: &mut State, mut card: Card) {
 
 /// Puts a hold, new or restored, in its place; the account's sums already count it.
 pub(super) fn insert_hold(state: &mut State, hold: Hold) {
-    let (id, placed_at) = (hold.authorization_id, hold.placed_at);
-    let holds = &state.holds;
-    for key in &hold.match_keys {
+    for key in hold.match_keys.stated() {
         state
             .open_by_match_key
-            .insert(hold.card_id, *key, id, |other| {
-                let other_at = holds.get(&other).map(|other| other.placed_at);
-                other_at.is_none_or(|other_at| (placed_at, id) > (other_at, other))
-            });
+            .insert(hold.card_id, key, hold.authorization_id);
     }
     state.holds.insert(hold.authorization_id, hold);
 }

@@ -6,9 +6,11 @@ use super::controls::Controls;
 use super::event::{Decline, LimitUses, RuleId};
 use super::reason::DeclineReason;
 use super::registry::{Program, RegistryView};
+use super::scope::Scope;
 use super::state::{Account, Card, State};
 use super::time::Timestamp;
-use super::trace::{Detail, Scope, Step, StepResult, Trace};
+use super::trace::{Detail, Step, StepResult, Trace};
+use arrayvec::ArrayVec;
 
 /// The facts and the state that every check may read.
 pub struct Context<'a> {
@@ -18,6 +20,8 @@ pub struct Context<'a> {
     pub command: &'a Authorize,
     pub card: &'a Card,
     pub account: &'a Account,
+    /// The accounts above it, from its parent to the root.
+    pub above: AccountsAbove<'a>,
     /// The root account of the tree, on which program-wide limits count.
     pub root: &'a Account,
     pub program: &'a Program,
@@ -25,22 +29,22 @@ pub struct Context<'a> {
     pub amount_minor: Option<i64>,
 }
 
+pub type AccountsAbove<'a> = ArrayVec<&'a Account, { Scope::ABOVE.len() }>;
+
 impl<'a> Context<'a> {
     /// Every set of controls that applies, from the widest to the card's own.
     pub fn controls(&self) -> impl Iterator<Item = (Scope, &'a Controls)> {
-        let account = self
-            .account
-            .controls
-            .as_deref()
-            .map(|c| (Scope::Account, c));
-        let card = self.card.controls.as_deref().map(|c| (Scope::Card, c));
-        [
-            Some((Scope::Program, &self.program.controls)),
-            account,
-            card,
-        ]
-        .into_iter()
-        .flatten()
+        let above = Scope::ABOVE.into_iter().zip(&self.above).rev();
+        let above =
+            above.filter_map(|(scope, account)| Some((scope, account.controls.as_deref()?)));
+        let account = self.account.controls.as_deref();
+        let account = account.map(|controls| (Scope::Account, controls));
+        let card = self.card.controls.as_deref();
+        let card = card.map(|controls| (Scope::Card, controls));
+        std::iter::once((Scope::Program, &self.program.controls))
+            .chain(above)
+            .chain(account)
+            .chain(card)
     }
 }
 

@@ -27,6 +27,7 @@ pub enum Action {
     Authorize(Authorize),
     Reverse(Reverse),
     OpenAccount(Box<OpenAccount>),
+    ChangeAccountStatus(ChangeAccountStatus),
     TopUp(Box<TopUp>),
     OpenCard(Box<OpenCard>),
     ChangeCardStatus(ChangeCardStatus),
@@ -46,7 +47,7 @@ pub struct Authorize {
     pub verification: Verification,
     pub reference: NetworkReference,
     pub repeat_key: RepeatKey,
-    /// Names by which a reversal, an increment or a completion may refer to this authorization.
+    /// How a reversal, an increment or a completion may name this authorization.
     pub match_keys: MatchKeys,
 }
 
@@ -58,7 +59,7 @@ pub struct Reverse {
     pub amount: Money,
     pub reference: NetworkReference,
     pub repeat_key: RepeatKey,
-    /// The names by which the original may be known; the first that is known decides.
+    /// How the message names its original.
     pub original_keys: MatchKeys,
 }
 
@@ -71,6 +72,20 @@ pub struct OpenAccount {
     pub currency: Currency,
     pub name: Option<Box<str>>,
     pub controls: Controls,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AccountStatusChange {
+    Freeze,
+    Unfreeze,
+    /// For good.
+    Close,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeAccountStatus {
+    pub account_id: AccountId,
+    pub change: AccountStatusChange,
 }
 
 /// Money that arrived for an account.

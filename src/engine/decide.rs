@@ -1,20 +1,22 @@
 //! Decides a command on the state as it is: an event, a first answer, or a refusal. Changes nothing;
 //! what an event changes lives in `apply.rs`, what the checks check in `rules/`.
 
-use super::checks::{Checks, Context};
+use super::checks::{AccountsAbove, Checks, Context};
 use super::command::{
-    Action, Authorize, ChangeCardControls, ChangeCardStatus, Command, OpenAccount, OpenCard,
-    Reverse, StatusChange, TopUp,
+    AccountStatusChange, Action, Authorize, ChangeAccountStatus, ChangeCardControls,
+    ChangeCardStatus, Command, OpenAccount, OpenCard, Reverse, StatusChange, TopUp,
 };
 use super::event::{
     Answer, ApprovalCode, Authorized, Decision, Decline, Event, HoldPlaced, LedgerAccount, Posting,
     Refusal, ReversalOutcome, Reversed,
 };
+use super::matching::{self, Original};
 use super::money::BALANCE_MAX_MINOR;
 use super::reason::DeclineReason;
 use super::rules;
 use super::rules::repeat::Found;
-use super::state::{CardStatus, State};
+use super::scope::{ACCOUNT_LEVELS_MAX, Scope};
+use super::state::{AccountStatus, CardStatus, State};
 use super::trace::{Detail, Step};
 use smallvec::smallvec;
 
@@ -35,6 +37,7 @@ pub fn decide(state: &State, command: &Command) -> Outcome {
         Action::Authorize(authorize) => decide_authorization(state, command, authorize),
         Action::Reverse(reverse) => decide_reversal(state, command, reverse),
         Action::OpenAccount(open) => open_account(state, command, open),
+        Action::ChangeAccountStatus(change) => change_account_status(state, command, change),
         Action::TopUp(top_up) => decide_top_up(state, command, top_up),
         Action::OpenCard(open) => open_card(state, command, open),
         Action::ChangeCardStatus(change) => change_card_status(state, command, change),
@@ -55,10 +58,9 @@ fn decide_authorization(state: &State, command: &Command, authorize: &Authorize)
     };
     checks.pass(Step::CardLookup, Detail::None);
     let account = state.account_of(card);
-    let (Some(root), Some(program)) = (
-        state.root_of(account),
-        state.registry.programs.get(&account.program_id),
-    ) else {
+    let above: AccountsAbove = state.above(account).take(Scope::ABOVE.len()).collect();
+    let root = *above.last().unwrap_or(&account);
+    let Some(program) = state.registry.programs.get(&account.program_id) else {
         checks.fail(
             Step::AccountStatus,
             DeclineReason::InternalError,
@@ -76,6 +78,7 @@ fn decide_authorization(state: &State, command: &Command, authorize: &Authorize)
         command: authorize,
         card,
         account,
+        above,
         root,
         program,
         amount_minor,
@@ -159,30 +162,19 @@ fn decide_reversal(state: &State, command: &Command, reverse: &Reverse) -> Outco
     }))
 }
 
-/// The names of the original are asked in turn, and the first that is known decides: a doubled
-/// reversal must not reach another hold by a weaker name.
 fn reversal_outcome(state: &State, command: &Command, reverse: &Reverse) -> ReversalOutcome {
     let card_id = reverse.card_id;
     if state.card_of_tree(command.root, card_id).is_none() {
         return ReversalOutcome::OriginalUnknown;
     }
-    let retention_ms = state.registry.settings.reversal_retention_ms;
-    for key in &reverse.original_keys {
-        let open = state.open_by_match_key.find(card_id, *key);
-        if let Some(hold) = open.and_then(|id| state.holds.get(&id)) {
-            return ReversalOutcome::Released {
-                authorization_id: hold.authorization_id,
-                amount_minor: hold.amount_minor,
-            };
-        }
-        let mark = state
-            .reversed
-            .find((card_id, *key), command.at, retention_ms);
-        if mark.is_some_and(|mark| mark.root == command.root) {
-            return ReversalOutcome::AlreadyReversed;
-        }
+    match matching::original(state, command, card_id, &reverse.original_keys) {
+        Original::Open(hold) => ReversalOutcome::Released {
+            authorization_id: hold.authorization_id,
+            amount_minor: hold.amount_minor,
+        },
+        Original::Reversed => ReversalOutcome::AlreadyReversed,
+        Original::Unknown => ReversalOutcome::OriginalUnknown,
     }
-    ReversalOutcome::OriginalUnknown
 }
 
 fn open_account(state: &State, command: &Command, open: &OpenAccount) -> Outcome {
@@ -208,6 +200,12 @@ fn open_account(state: &State, command: &Command, open: &OpenAccount) -> Outcome
     };
     match state.account_of_tree(command.root, parent_id) {
         None => Outcome::Refused(Refusal::AccountNotFound(parent_id)),
+        Some(parent) if parent.status == AccountStatus::Closed => {
+            Outcome::Refused(Refusal::AccountStatusForbids(parent.status))
+        }
+        Some(parent) if state.above(parent).count() + 2 > ACCOUNT_LEVELS_MAX => {
+            Outcome::Refused(Refusal::TooDeep)
+        }
         // A program's limits count over the whole tree, which takes one currency.
         Some(parent) if parent.currency != open.currency => {
             Outcome::Refused(Refusal::CurrencyMismatch {
@@ -217,6 +215,41 @@ fn open_account(state: &State, command: &Command, open: &OpenAccount) -> Outcome
         }
         Some(_) => Outcome::Event(Event::AccountOpened),
     }
+}
+
+fn change_account_status(
+    state: &State,
+    command: &Command,
+    change: &ChangeAccountStatus,
+) -> Outcome {
+    let Some(account) = state.account_of_tree(command.root, change.account_id) else {
+        return Outcome::Refused(Refusal::AccountNotFound(change.account_id));
+    };
+    let from = account.status;
+    let to = match change.change {
+        AccountStatusChange::Freeze => AccountStatus::Frozen,
+        AccountStatusChange::Unfreeze => AccountStatus::Active,
+        AccountStatusChange::Close => AccountStatus::Closed,
+    };
+    if to == from {
+        return Outcome::AlreadyDone;
+    }
+    if from == AccountStatus::Closed {
+        return Outcome::Refused(Refusal::AccountStatusForbids(from));
+    }
+    if to == AccountStatus::Closed {
+        let (posted_minor, held_minor) = (account.posted_minor, account.held_minor);
+        if (posted_minor, held_minor) != (0, 0) {
+            return Outcome::Refused(Refusal::AccountNotEmpty {
+                posted_minor,
+                held_minor,
+            });
+        }
+        if account.open_sub_accounts > 0 {
+            return Outcome::Refused(Refusal::SubAccountsOpen(account.open_sub_accounts));
+        }
+    }
+    Outcome::Event(Event::AccountStatusChanged { from, to })
 }
 
 fn decide_top_up(state: &State, command: &Command, top_up: &TopUp) -> Outcome {
@@ -234,6 +267,9 @@ fn decide_top_up(state: &State, command: &Command, top_up: &TopUp) -> Outcome {
     let Some(account) = state.account_of_tree(command.root, top_up.account_id) else {
         return Outcome::Refused(Refusal::AccountNotFound(top_up.account_id));
     };
+    if account.status == AccountStatus::Closed {
+        return Outcome::Refused(Refusal::AccountStatusForbids(account.status));
+    }
     if account.currency != top_up.amount.currency {
         let (account, given) = (account.currency, top_up.amount.currency);
         return Outcome::Refused(Refusal::CurrencyMismatch { account, given });
@@ -298,7 +334,13 @@ fn change_card_status(state: &State, command: &Command, change: &ChangeCardStatu
     let to = match (change.change, card.status) {
         (StatusChange::Activate, CardStatus::Inactive | CardStatus::Active) => CardStatus::Active,
         (StatusChange::Freeze, CardStatus::Active | CardStatus::Frozen) => CardStatus::Frozen,
+        (StatusChange::Freeze, CardStatus::Inactive | CardStatus::FrozenInactive) => {
+            CardStatus::FrozenInactive
+        }
         (StatusChange::Unfreeze, CardStatus::Frozen | CardStatus::Active) => CardStatus::Active,
+        (StatusChange::Unfreeze, CardStatus::FrozenInactive | CardStatus::Inactive) => {
+            CardStatus::Inactive
+        }
         (StatusChange::Close, _) => CardStatus::Closed,
         (StatusChange::Block, status) if status != CardStatus::Closed => CardStatus::Blocked,
         (_, status) => return Outcome::Refused(Refusal::StatusForbids(status)),

@@ -4,9 +4,10 @@
 use super::ids::{AccountId, AuthorizationId, CardId, LimitId, ReversalId};
 use super::packed_uses;
 use super::reason::DeclineReason;
-use super::state::CardStatus;
+use super::scope::{ACCOUNT_LEVELS_MAX, Scope};
+use super::state::{AccountStatus, CardStatus};
 use super::time::Timestamp;
-use super::trace::{Scope, Step, Trace};
+use super::trace::{Step, Trace};
 use super::window::WindowEnd;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -16,9 +17,18 @@ pub enum Event {
     Authorized(Authorized),
     Reversed(Reversed),
     AccountOpened,
+    AccountStatusChanged {
+        from: AccountStatus,
+        to: AccountStatus,
+    },
     Posted(SmallVec<[Posting; 2]>),
-    CardOpened { status: CardStatus },
-    CardStatusChanged { from: CardStatus, to: CardStatus },
+    CardOpened {
+        status: CardStatus,
+    },
+    CardStatusChanged {
+        from: CardStatus,
+        to: CardStatus,
+    },
     CardControlsChanged,
 }
 
@@ -194,4 +204,14 @@ pub enum Refusal {
     LimitIdTwice(LimitId),
     #[error("a card that is {} cannot do that", .0.name())]
     StatusForbids(CardStatus),
+    #[error("an account that is {} cannot do that", .0.name())]
+    AccountStatusForbids(AccountStatus),
+    #[error(
+        "the account cannot be closed while {posted_minor} are posted and {held_minor} held (minor units)"
+    )]
+    AccountNotEmpty { posted_minor: i64, held_minor: i64 },
+    #[error("the account cannot be closed before its {0} sub-accounts")]
+    SubAccountsOpen(u32),
+    #[error("an account tree has at most {ACCOUNT_LEVELS_MAX} levels, the root among them")]
+    TooDeep,
 }

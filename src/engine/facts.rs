@@ -3,7 +3,7 @@
 
 use super::money::{Currency, Money};
 use super::time::Expiry;
-use arrayvec::{ArrayString, ArrayVec};
+use arrayvec::ArrayString;
 use serde::{Deserialize, Serialize};
 
 /// What the cardholder or merchant wants (ISO 8583 processing code, positions 1 and 2, and flags).
@@ -204,14 +204,62 @@ pub struct NetworkReference {
 )]
 pub struct RepeatKey(#[serde(with = "postcard::fixint::le")] pub u128);
 
-/// One name by which a later message may refer to an authorization (RRN, STAN with date, original
-/// data elements): a keyed 64-bit hash. A match also has to be of the same card.
+/// One name by which a later message may refer to an authorization: a keyed 64-bit hash of its kind
+/// and its parts, 0 where the message does not state it. A match also has to be of the same card.
 #[derive(
     Debug, Default, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
 )]
 pub struct MatchKey(#[serde(with = "postcard::fixint::le")] pub u64);
 
-pub type MatchKeys = ArrayVec<MatchKey, 3>;
+impl MatchKey {
+    pub const UNSTATED: MatchKey = MatchKey(0);
+}
+
+/// How a message names an authorization: by its own names, or by those of the original that it is
+/// about. Which original that is, `matching.rs` says.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MatchKeys {
+    /// Retrieval reference number.
+    pub rrn: MatchKey,
+    /// STAN and time of transmission.
+    pub sent: MatchKey,
+    /// STAN and local time of the transaction.
+    pub local: MatchKey,
+    /// A number, 0 where not stated. It names nothing by itself, but holds for all names above.
+    pub acquirer_id: u64,
+}
+
+impl MatchKeys {
+    /// From the name that is trusted most to the one trusted least.
+    pub fn by_authority(&self) -> [MatchKey; 3] {
+        [self.rrn, self.sent, self.local]
+    }
+
+    pub fn stated(&self) -> impl Iterator<Item = MatchKey> + use<> {
+        let names = self.by_authority().into_iter();
+        names.filter(|name| *name != MatchKey::UNSTATED)
+    }
+
+    /// These names, and those of `other` where these do not state one.
+    pub fn or(&self, other: &MatchKeys) -> MatchKeys {
+        let first = |own: MatchKey, other| {
+            if own == MatchKey::UNSTATED {
+                other
+            } else {
+                own
+            }
+        };
+        MatchKeys {
+            rrn: first(self.rrn, other.rrn),
+            sent: first(self.sent, other.sent),
+            local: first(self.local, other.local),
+            acquirer_id: match self.acquirer_id {
+                0 => other.acquirer_id,
+                own => own,
+            },
+        }
+    }
+}
 
 /// The amounts of a message.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -103,13 +103,9 @@ fn add_remembered(world: &World, state: &State, hashes: &mut BTreeMap<AccountId,
             );
         }
     }
-    for ((card_id, key), at, mark) in state.reversed.iter() {
-        if counts(at, settings.reversal_retention_ms, latest) {
-            add(
-                hashes,
-                mark.root,
-                &SnapshotItem::Reversed(card_id, key, at, *mark),
-            );
+    for reversal in state.reversed.iter() {
+        if counts(reversal.at, settings.reversal_retention_ms, latest) {
+            add(hashes, reversal.root, &SnapshotItem::Reversal(*reversal));
         }
     }
     for (id, at, account_id) in state.top_ups.iter() {

@@ -1,65 +1,70 @@
-//! Which open hold a name in a message means. What a name is made of does not live here.
+//! What was given a name: open holds, or reversals. Which of those that share one is meant does not
+//! live here (see `matching.rs`), nor what a name is made of.
 
 use super::facts::MatchKey;
-use super::ids::{AuthorizationId, CardId};
+use super::ids::CardId;
 use hashbrown::HashMap;
 
-/// The names of the open holds, per card. Where several holds of a card share a name, it means the
-/// latest, and the one before once that is closed: the index depends on the open holds only.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct MatchIndex {
-    latest: HashMap<(CardId, MatchKey), AuthorizationId>,
-    /// The others of a shared name, oldest first.
-    earlier: HashMap<(CardId, MatchKey), Vec<AuthorizationId>>,
+type Name = (CardId, MatchKey);
+
+/// Entries by name, per card, in no order. Names are rarely shared, so the first entry of one takes no
+/// memory of its own.
+#[derive(Debug, Clone)]
+pub struct MatchIndex<Id> {
+    first: HashMap<Name, Id>,
+    /// The others of a shared name.
+    more: HashMap<Name, Vec<Id>>,
 }
 
-impl MatchIndex {
-    pub fn find(&self, card_id: CardId, key: MatchKey) -> Option<AuthorizationId> {
-        self.latest.get(&(card_id, key)).copied()
+impl<Id> Default for MatchIndex<Id> {
+    fn default() -> MatchIndex<Id> {
+        MatchIndex {
+            first: HashMap::new(),
+            more: HashMap::new(),
+        }
+    }
+}
+
+impl<Id: Copy + Eq> MatchIndex<Id> {
+    pub fn find(&self, card_id: CardId, key: MatchKey) -> impl Iterator<Item = Id> {
+        let name = (card_id, key);
+        let first = self.first.get(&name);
+        let more = first.and_then(|_| self.more.get(&name));
+        first
+            .into_iter()
+            .chain(more.map_or(&[][..], Vec::as_slice))
+            .copied()
     }
 
-    /// Adds a name of a hold; `is_later_than` compares it with another hold of the same name.
-    pub fn insert(
-        &mut self,
-        card_id: CardId,
-        key: MatchKey,
-        id: AuthorizationId,
-        is_later_than: impl Fn(AuthorizationId) -> bool,
-    ) {
+    pub fn insert(&mut self, card_id: CardId, key: MatchKey, id: Id) {
         let name = (card_id, key);
-        let Some(latest) = self.latest.get_mut(&name) else {
-            self.latest.insert(name, id);
-            return;
-        };
-        if *latest == id {
-            return;
-        }
-        let earlier = self.earlier.entry(name).or_default();
-        if is_later_than(*latest) {
-            earlier.push(std::mem::replace(latest, id));
-        } else if !earlier.contains(&id) {
-            let place = earlier.partition_point(|other| is_later_than(*other));
-            earlier.insert(place, id);
+        if let Some(before) = self.first.insert(name, id) {
+            self.more.entry(name).or_default().push(before);
         }
     }
 
-    pub fn remove(&mut self, card_id: CardId, key: MatchKey, id: AuthorizationId) {
+    /// Takes one entry out; does nothing where it is not.
+    pub fn remove(&mut self, card_id: CardId, key: MatchKey, id: Id) {
         let name = (card_id, key);
-        let is_latest = self.latest.get(&name) == Some(&id);
-        let Some(earlier) = self.earlier.get_mut(&name) else {
-            if is_latest {
-                self.latest.remove(&name);
+        let is_first = self.first.get(&name) == Some(&id);
+        let Some(more) = self.more.get_mut(&name) else {
+            if is_first {
+                self.first.remove(&name);
             }
             return;
         };
-        if !is_latest {
-            earlier.retain(|other| *other != id);
-        } else if let Some(next) = earlier.pop() {
-            self.latest.insert(name, next);
+        if !is_first {
+            more.retain(|other| *other != id);
+        } else if let Some(next) = more.pop() {
+            self.first.insert(name, next);
         }
-        if earlier.is_empty() {
-            self.earlier.remove(&name);
+        if more.is_empty() {
+            self.more.remove(&name);
         }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.first.is_empty() && self.more.is_empty()
     }
 }
 
@@ -68,26 +73,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shared_name_means_the_latest_open_hold_in_whatever_order_they_were_put_in() {
+    fn a_name_leads_to_all_that_have_it_and_to_nothing_of_another_card() {
         let (card, key) = (CardId(1), MatchKey(7));
-        let put_in = |order: &[u64]| {
-            let mut index = MatchIndex::default();
-            for id in order {
-                let id = AuthorizationId(*id);
-                index.insert(card, key, id, |other| id > other);
-            }
-            index
+        let mut index = MatchIndex::default();
+        let found = |index: &MatchIndex<u64>| {
+            let mut found: Vec<u64> = index.find(card, key).collect();
+            found.sort_unstable();
+            found
         };
-        let mut index = put_in(&[1, 2, 3]);
-        for order in [[2, 1, 3], [3, 2, 1], [3, 1, 2]] {
-            assert_eq!(put_in(&order), index);
+        for id in [1, 2, 3, 4] {
+            index.insert(card, key, id);
         }
-        index.remove(card, key, AuthorizationId(3));
-        assert_eq!(index, put_in(&[1, 2]));
-        index.remove(card, key, AuthorizationId(1));
-        assert_eq!(index.find(card, key), Some(AuthorizationId(2)));
-        assert_eq!(index.find(CardId(2), key), None);
-        index.remove(card, key, AuthorizationId(2));
-        assert_eq!(index, MatchIndex::default());
+        assert_eq!(found(&index), [1, 2, 3, 4]);
+        assert_eq!(index.find(CardId(2), key).count(), 0);
+        for (id, left) in [
+            (2, &[1, 3, 4][..]),
+            (9, &[1, 3, 4]),
+            (4, &[1, 3]),
+            (1, &[3]),
+            (3, &[]),
+        ] {
+            index.remove(card, key, id);
+            assert_eq!(found(&index), left);
+        }
+        assert!(index.is_empty());
     }
 }

@@ -3,23 +3,21 @@
 
 use super::event::{LimitUse, LimitUses};
 use super::ids::LimitId;
-use super::trace::Scope;
+use super::scope::Scope;
 use super::window::WindowEnd;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::ser::SerializeSeq;
 use serde::{Deserializer, Serializer};
 use std::fmt;
 
-const SCOPES: [Scope; 4] = [Scope::Program, Scope::Account, Scope::Link, Scope::Card];
-
 pub fn serialize<S: Serializer>(uses: &LimitUses, to: S) -> Result<S::Ok, S::Error> {
     let mut sequence = to.serialize_seq(Some(uses.len()))?;
     let (mut id, mut window) = (0u64, 0u32);
     for limit_use in uses {
-        // 128 bits, because the scope takes two beside the whole of an id.
+        // 128 bits, because the scope takes three beside the whole of an id.
         let difference = limit_use.limit_id.0.wrapping_sub(id) as i64;
         let zigzag = ((difference << 1) ^ (difference >> 63)) as u64;
-        let head = u128::from(zigzag) << 2 | limit_use.scope as u128;
+        let head = u128::from(zigzag) << 3 | limit_use.scope as u128;
         let window_difference = limit_use.window.0.wrapping_sub(window) as i32;
         sequence.serialize_element(&(head, window_difference))?;
         (id, window) = (limit_use.limit_id.0, limit_use.window.0);
@@ -44,12 +42,12 @@ impl<'de> Visitor<'de> for Uses {
         let mut uses = LimitUses::new();
         let (mut id, mut window) = (0u64, 0u32);
         while let Some((head, window_difference)) = sequence.next_element::<(u128, i32)>()? {
-            let zigzag = u64::try_from(head >> 2).map_err(A::Error::custom)?;
+            let zigzag = u64::try_from(head >> 3).map_err(A::Error::custom)?;
             let difference = (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64);
             id = id.wrapping_add(difference as u64);
             window = window.wrapping_add(window_difference as u32);
             uses.push(LimitUse {
-                scope: SCOPES[(head & 3) as usize],
+                scope: Scope::ALL[(head & 7) as usize],
                 limit_id: LimitId(id),
                 window: WindowEnd(window),
             });
@@ -69,7 +67,7 @@ mod tests {
         #[test]
         fn what_is_stored_is_read(raw in proptest::collection::vec(any::<(usize, u64, u32)>(), 0..12)) {
             let uses = raw.iter().map(|(scope, id, window)| LimitUse {
-                scope: SCOPES[scope % 4],
+                scope: Scope::ALL[scope % 8],
                 limit_id: LimitId(*id),
                 window: WindowEnd(*window),
             });

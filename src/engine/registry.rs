@@ -123,12 +123,23 @@ pub enum RegistryAction {
         bin_known: bool,
     },
     ReverseUnknownCard(Reverse),
+    /// Before a card number leaves to somebody who asked for it.
+    RevealCard(Box<RevealCard>),
     BeginIdempotent(IdempotentRequest),
     CompleteIdempotent {
         key: IdempotencyKey,
         status: u16,
         body: Box<str>,
     },
+}
+
+/// Who gets to see a card number, and why. The number is not in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevealCard {
+    pub card_id: CardId,
+    pub reason: Box<str>,
+    /// The API key that asked: its id, or `root`.
+    pub api_key_id: Box<str>,
 }
 
 /// An `Idempotency-Key` within its API key, hashed.
@@ -159,6 +170,7 @@ pub enum RegistryEvent {
     },
     Authorized(Authorized),
     Reversed(Reversed),
+    CardRevealed,
     IdempotentBegun,
     IdempotentCompleted,
 }
@@ -190,6 +202,8 @@ pub enum RegistryRefusal {
     LimitIdTwice(LimitId),
     #[error("program {0} does not exist")]
     ProgramNotFound(ProgramId),
+    #[error("card {0} does not exist")]
+    CardNotFound(CardId),
 }
 
 /// The registry's own state.

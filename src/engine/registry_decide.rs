@@ -35,6 +35,13 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
             bin_known,
         } => authorize_unknown(registry, command, authorize, *bin_known),
         RegistryAction::ReverseUnknownCard(reverse) => reverse_unknown(registry, command, reverse),
+        RegistryAction::RevealCard(reveal) => {
+            if registry.issued_cards.contains_key(&reveal.card_id) {
+                RegistryOutcome::Event(RegistryEvent::CardRevealed)
+            } else {
+                RegistryOutcome::Refused(RegistryRefusal::CardNotFound(reveal.card_id))
+            }
+        }
         RegistryAction::BeginIdempotent(request) => {
             let retention_ms = registry.view.settings.idempotency_retention_ms;
             match registry
@@ -182,6 +189,8 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
         (RegistryAction::ReverseUnknownCard(reverse), RegistryEvent::Reversed(reversed)) => {
             apply_unknown_reversal(registry, command, reverse, reversed);
         }
+        // The record is all there is of it.
+        (RegistryAction::RevealCard(_), RegistryEvent::CardRevealed) => {}
         (RegistryAction::BeginIdempotent(request), RegistryEvent::IdempotentBegun) => {
             let entry = IdempotencyEntry {
                 request: *request,

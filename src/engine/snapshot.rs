@@ -6,12 +6,13 @@
 
 use super::apply::{insert_account, insert_card, insert_hold};
 use super::controls::Controls;
-use super::facts::{MatchKey, RepeatKey};
+use super::facts::RepeatKey;
 use super::ids::{AccountId, CardId, TopUpId};
 use super::registry::{
     EngineSettings, IdempotencyEntry, IdempotencyKey, IssuedCard, LinkKey, Program, RegistryView,
 };
-use super::state::{Account, Card, FirstAnswer, Hold, ReversedMark, State};
+use super::reversals::Reversal;
+use super::state::{Account, Card, FirstAnswer, Hold, State};
 use super::time::Timestamp;
 use super::world::{PendingCard, World};
 use serde::{Deserialize, Serialize};
@@ -68,7 +69,7 @@ pub enum SnapshotItem<'a> {
     Card(Cow<'a, Card>, Option<u32>),
     Hold(Cow<'a, Hold>),
     FirstAnswer(RepeatKey, Timestamp, FirstAnswer),
-    Reversed(CardId, MatchKey, Timestamp, ReversedMark),
+    Reversal(Reversal),
     TopUp(TopUpId, Timestamp, AccountId),
     /// Last of all: how many items came before.
     End(u64),
@@ -190,8 +191,8 @@ fn write_shard(
     for (key, at, first) in state.first_answers.iter() {
         writer.put(&SnapshotItem::FirstAnswer(key, at, *first))?;
     }
-    for ((card_id, key), at, mark) in state.reversed.iter() {
-        writer.put(&SnapshotItem::Reversed(card_id, key, at, *mark))?;
+    for reversal in state.reversed.iter() {
+        writer.put(&SnapshotItem::Reversal(*reversal))?;
     }
     for (id, at, account_id) in state.top_ups.iter() {
         writer.put(&SnapshotItem::TopUp(id, at, *account_id))?;
@@ -334,9 +335,9 @@ impl Reader {
                 let state = world.shard_mut(first.root);
                 state.first_answers.remember(key, at, first);
             }
-            SnapshotItem::Reversed(card_id, key, at, mark) => {
-                let state = world.shard_mut(mark.root);
-                state.reversed.remember((card_id, key), at, mark);
+            SnapshotItem::Reversal(reversal) => {
+                let state = world.shard_mut(reversal.root);
+                state.reversed.remember(reversal);
             }
             SnapshotItem::TopUp(id, at, account_id) => {
                 let state = world.shard_with(account_id)?;

@@ -4,12 +4,13 @@
 use super::command::CardType;
 use super::controls::Controls;
 use super::event::{Answer, ApprovalCode, LimitUse};
-use super::facts::{MatchKey, MatchKeys, RepeatKey};
+use super::facts::{MatchKeys, RepeatKey};
 use super::ids::{AccountId, AuthorizationId, CardId, LimitId, LinkId, ProgramId, TopUpId};
 use super::match_index::MatchIndex;
 use super::money::{Currency, Money};
 use super::recent::Recent;
 use super::registry::RegistryView;
+use super::reversals::Reversals;
 use super::time::{Expiry, Timestamp};
 use super::window::WindowEnd;
 use hashbrown::HashMap;
@@ -28,10 +29,10 @@ pub struct State {
     pub account_slots: HashMap<AccountId, u32>,
     pub card_slots: HashMap<CardId, u32>,
     pub holds: HashMap<AuthorizationId, Hold>,
-    pub open_by_match_key: MatchIndex,
+    pub open_by_match_key: MatchIndex<AuthorizationId>,
     pub first_answers: Recent<RepeatKey, FirstAnswer>,
-    /// Names of originals that were reversed, whether they had come or not.
-    pub reversed: Recent<(CardId, MatchKey), ReversedMark>,
+    /// Originals that were reversed, whether they had come or not.
+    pub reversed: Reversals,
     /// Top-ups already posted, by id, so that none is posted twice.
     pub top_ups: Recent<TopUpId, AccountId>,
     pub shared_controls: SharedControls,
@@ -69,6 +70,8 @@ pub struct Account {
     /// The contra of every posting to this account: `posted + funds received` is zero.
     pub funds_received_minor: i64,
     pub open_holds: u32,
+    /// Accounts right below this one that are not closed.
+    pub open_sub_accounts: u32,
     pub created_at: Timestamp,
     pub name: Option<Box<str>>,
     /// Stored apart, once for all who share them (see `snapshot.rs`).
@@ -93,6 +96,8 @@ pub enum CardStatus {
     Active,
     Inactive,
     Frozen,
+    /// Before it was activated; unfreezing leaves it inactive.
+    FrozenInactive,
     Blocked,
     Closed,
 }
@@ -102,7 +107,7 @@ impl CardStatus {
         match self {
             CardStatus::Active => "active",
             CardStatus::Inactive => "inactive",
-            CardStatus::Frozen => "frozen",
+            CardStatus::Frozen | CardStatus::FrozenInactive => "frozen",
             CardStatus::Blocked => "blocked",
             CardStatus::Closed => "closed",
         }
@@ -215,12 +220,6 @@ pub struct FirstAnswer {
     pub answer: Answer,
 }
 
-/// A reversal that is remembered, so that its original is refused or its double recognised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReversedMark {
-    pub root: AccountId,
-}
-
 impl State {
     pub fn account(&self, id: AccountId) -> Option<&Account> {
         self.account_slots
@@ -256,12 +255,10 @@ impl State {
         self.account(id).filter(|account| account.root == root)
     }
 
-    /// The root account of the tree of `account`.
-    pub fn root_of<'a>(&'a self, account: &'a Account) -> Option<&'a Account> {
-        if account.id == account.root {
-            return Some(account);
-        }
-        self.account(account.root)
+    /// The accounts above this one, from its parent to the root of its tree.
+    pub fn above<'a>(&'a self, account: &'a Account) -> impl Iterator<Item = &'a Account> {
+        let parent = |account: &Account| self.account(account.parent_id?);
+        std::iter::successors(parent(account), move |above| parent(above))
     }
 
     /// The account that `card` draws on.

@@ -2,7 +2,7 @@
 //! it at once, where deciding would wait for each line in turn.
 
 use super::command::{Action, Command};
-use super::facts::{MatchKey, RepeatKey};
+use super::facts::{MatchKeys, RepeatKey};
 use super::ids::{AuthorizationId, CardId};
 use super::state::{Account, Card, Counters, State};
 use arrayvec::ArrayVec;
@@ -51,7 +51,7 @@ pub fn touch_all<'a>(state: &State, actions: impl Iterator<Item = &'a Action>) -
 struct Message<'a> {
     card_id: CardId,
     repeat_key: RepeatKey,
-    names: &'a [MatchKey],
+    names: &'a MatchKeys,
     authorization_id: Option<AuthorizationId>,
 }
 
@@ -75,9 +75,9 @@ fn message_of(action: &Action) -> Option<Message<'_>> {
 
 fn touch_tables(state: &State, message: &Message) -> u64 {
     let mut sum = state.first_answers.touch(message.repeat_key);
-    for name in message.names {
-        sum = sum.wrapping_add(state.reversed.touch((message.card_id, *name)));
-        let open = state.open_by_match_key.find(message.card_id, *name);
+    for name in message.names.stated() {
+        sum = sum.wrapping_add(state.reversed.touch(message.card_id, name));
+        let open = state.open_by_match_key.find(message.card_id, name).next();
         sum = sum.wrapping_add(open.map_or(0, |id| id.0));
     }
     let doubled = message

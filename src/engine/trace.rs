@@ -2,11 +2,13 @@
 //! with the decision. How it prints does not live here.
 //!
 //! A step is one byte (5 bits step, 2 bits result, 1 bit "detail follows"). A detail is one byte for
-//! its shape (3 bits), the scope (2 bits) and three flags for what need not be repeated, and then
-//! variable-length integers (7 bits a byte, least significant first, zig-zag where signed):
-//! ids as the difference from the one before of the same scope, window ends from the one before.
+//! its shape (3 bits), the scope (2 bits) and three flags for what need not be repeated (before it, one
+//! byte more where the scope is an account above), and then variable-length integers (7 bits a byte,
+//! least significant first, zig-zag where signed): ids as the difference from the one before of the
+//! same scope, window ends from the one before.
 
 use super::ids::{ControlId, LimitId};
+use super::scope::Scope;
 use super::window::WindowEnd;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -66,28 +68,6 @@ impl StepResult {
     }
 }
 
-/// Whose controls a step looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Scope {
-    Program,
-    Account,
-    Link,
-    Card,
-}
-
-impl Scope {
-    const ALL: [Scope; 4] = [Scope::Program, Scope::Account, Scope::Link, Scope::Card];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Scope::Program => "program",
-            Scope::Account => "account",
-            Scope::Link => "link",
-            Scope::Card => "card",
-        }
-    }
-}
-
 /// The numbers that a step compared. Amounts in minor units of the account's currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
@@ -110,6 +90,10 @@ pub enum Detail {
         allowed: u32,
         used: u32,
         resets: WindowEnd,
+    },
+    /// What the message leaves out, and was taken to be: a currency number.
+    Assumed {
+        value: u32,
     },
     /// A list and the code looked up in it: an MCC, a currency number, or two country letters.
     List {
@@ -157,7 +141,7 @@ impl Eq for Trace {}
 #[derive(Debug, Default, Clone, Copy)]
 struct Before {
     /// Of a limit or list, per scope.
-    ids: [u64; 4],
+    ids: [u64; 8],
     requested_minor: i64,
     value: u32,
     resets: u32,
@@ -166,6 +150,8 @@ struct Before {
 const SAME_NUMBER: u8 = 1 << 5;
 const SAME_WINDOW: u8 = 1 << 6;
 const NEXT_ID: u8 = 1 << 7;
+/// The shape of the byte before the head of an account above; its other bits say how far.
+const ABOVE: u8 = 7;
 
 impl Trace {
     pub fn push(&mut self, step: Step, result: StepResult, detail: Detail) {
@@ -209,7 +195,7 @@ impl Trace {
     }
 }
 
-/// Two heads and at most five numbers of ten bytes; a power of two, so that a place is cheap to bound.
+/// Three heads and at most five numbers of ten bytes; a power of two, so that a place is cheap to bound.
 const PACKED_MAX: usize = 64;
 
 /// The bytes of one step.
@@ -246,14 +232,25 @@ impl Packed {
         self.bytes[head % PACKED_MAX] |= flag;
     }
 
+    /// The head of a detail of this scope, and its place.
+    fn scoped(&mut self, shape: u8, scope: Scope) -> usize {
+        let mut bits = scope as u8;
+        if scope.levels_above() > 0 {
+            self.byte(ABOVE | (scope.levels_above() as u8) << 3);
+            bits = Scope::Account as u8;
+        }
+        self.byte(shape | bits << 3);
+        self.length - 1
+    }
+
     fn detail(&mut self, detail: Detail, before: &mut Before) {
-        let head = self.length;
         match detail {
             Detail::None => {}
             Detail::Balance {
                 available_minor,
                 requested_minor,
             } => {
+                let head = self.length;
                 self.byte(0);
                 self.number(zigzag(available_minor));
                 self.requested(head, requested_minor, before);
@@ -266,7 +263,7 @@ impl Packed {
                 requested_minor,
                 resets,
             } => {
-                self.byte(1 | (scope as u8) << 3);
+                let head = self.scoped(1, scope);
                 self.id(head, scope, limit_id.0, before);
                 self.number(zigzag(allowed_minor));
                 self.number(zigzag(used_minor));
@@ -280,7 +277,7 @@ impl Packed {
                 used,
                 resets,
             } => {
-                self.byte(2 | (scope as u8) << 3);
+                let head = self.scoped(2, scope);
                 self.id(head, scope, limit_id.0, before);
                 self.number(u64::from(allowed));
                 self.number(u64::from(used));
@@ -291,7 +288,7 @@ impl Packed {
                 control_id,
                 value,
             } => {
-                self.byte(3 | (scope as u8) << 3);
+                let head = self.scoped(3, scope);
                 self.id(head, scope, control_id.0, before);
                 if value == before.value {
                     self.flag(head, SAME_NUMBER);
@@ -309,6 +306,10 @@ impl Packed {
                 self.byte(5);
                 self.number(open);
                 self.number(allowed);
+            }
+            Detail::Assumed { value } => {
+                self.byte(6);
+                self.number(u64::from(value));
             }
         }
     }
@@ -401,8 +402,12 @@ impl<'a> Unpacking<'a> {
     }
 
     fn detail(&mut self) -> Option<Detail> {
-        let head = self.byte()?;
-        let scope = Scope::ALL[usize::from(head >> 3 & 3)];
+        let mut head = self.byte()?;
+        let mut scope = Scope::ALL[usize::from(head >> 3 & 3)];
+        if head & 7 == ABOVE {
+            scope = *Scope::ABOVE.get(usize::from(head >> 3).checked_sub(1)?)?;
+            head = self.byte()?;
+        }
         Some(match head & 7 {
             0 => Detail::Balance {
                 available_minor: unzigzag(self.number()?),
@@ -435,6 +440,9 @@ impl<'a> Unpacking<'a> {
             5 => Detail::Capacity {
                 open: self.number()?,
                 allowed: self.number()?,
+            },
+            6 => Detail::Assumed {
+                value: self.number()? as u32,
             },
             _ => return None,
         })
@@ -514,7 +522,7 @@ mod tests {
             Just(StepResult::Fail),
             Just(StepResult::Skipped)
         ];
-        let scope = (0usize..4).prop_map(|index| Scope::ALL[index]);
+        let scope = (0usize..8).prop_map(|index| Scope::ALL[index]);
         let amount = || prop_oneof![any::<i64>(), Just(500)];
         let amounts = [amount(), amount(), amount()];
         let detail = prop_oneof![
@@ -555,6 +563,7 @@ mod tests {
             }),
             any::<[u16; 2]>().prop_map(|[card, message]| Detail::Expiry { card, message }),
             any::<[u64; 2]>().prop_map(|[open, allowed]| Detail::Capacity { open, allowed }),
+            any::<u32>().prop_map(|value| Detail::Assumed { value }),
         ];
         (0usize..Step::ALL.len(), results, detail).prop_map(|(index, result, detail)| TraceStep {
             step: Step::ALL[index],

@@ -111,7 +111,7 @@ impl Translator {
             channel: self.map.channel(message),
             verification: self.verification(message, &named),
             repeat_key: self.repeat_key(message, &named),
-            match_keys: self.match_keys(message, &named, &reference, None),
+            match_keys: self.own_keys(message, &reference),
             reference,
         };
         Ok(match named.root() {
@@ -143,13 +143,12 @@ impl Translator {
         if self.is_partial(message) {
             return Err(Untranslatable::Unsupported);
         }
-        let original = self.original(message);
         let reverse = Reverse {
             reversal_id,
             card_id: named.card_id(),
             amount: amounts(message)?.transaction,
             repeat_key: self.repeat_key(message, &named),
-            original_keys: self.match_keys(message, &named, &reference, original),
+            original_keys: self.original_keys(message, &reference),
             reference,
         };
         Ok(match named.root() {
@@ -256,55 +255,75 @@ impl Translator {
         RepeatKey(key.finish())
     }
 
-    /// The names of an authorization: its own, or those that a reversal gives its original.
+    /// The names by which later messages know an authorization.
+    fn own_keys(&self, message: &Message, reference: &NetworkReference) -> MatchKeys {
+        let sent = message.text(sent_field(self.original_data()));
+        let acquirer_id = message.digits(32).unwrap_or(0);
+        self.match_keys(message, reference.stan, sent, acquirer_id)
+    }
+
+    /// How a reversal names its original. Where it has no original data elements, it repeats the
+    /// original's STAN and local time; its time of transmission is its own then, and is taken for the
+    /// original's only where there is no local time.
+    fn original_keys(&self, message: &Message, reference: &NetworkReference) -> MatchKeys {
+        let own_acquirer_id = message.digits(32).unwrap_or(0);
+        let Some(original) = self.original(message) else {
+            let sent_field = sent_field(self.original_data());
+            let sent = match sent_field != LOCAL_TIME && message.has(LOCAL_TIME) {
+                true => None,
+                false => message.text(sent_field),
+            };
+            return self.match_keys(message, reference.stan, sent, own_acquirer_id);
+        };
+        let acquirer_id = match (original.acquirer_id, own_acquirer_id) {
+            (0, id) | (id, 0) => id,
+            (id, own) if id == own => id,
+            // Which of the two it is, the other names have to say.
+            _ => 0,
+        };
+        self.match_keys(message, original.stan, original.sent, acquirer_id)
+    }
+
     fn match_keys(
         &self,
         message: &Message,
-        named: &Named,
-        reference: &NetworkReference,
-        original: Option<Original>,
+        stan: u32,
+        sent: Option<ArrayString<12>>,
+        acquirer_id: u64,
     ) -> MatchKeys {
-        let trimmed = |id: &ArrayString<11>| {
-            ArrayString::<11>::from(id.trim_start_matches('0')).unwrap_or_default()
-        };
-        let acquirer = original
-            .and_then(|o| o.acquirer_id)
-            .unwrap_or(reference.acquirer_id);
-        let acquirer = trimmed(&acquirer);
-        let stan = original.map_or(reference.stan, |original| original.stan);
-        let sent = original
-            .map(|o| o.sent)
-            .or_else(|| message.text(sent_field(self.original_data())));
-        let key = |name: &[u8], parts: [&[u8]; 3]| {
+        let name = |kind: &[u8], parts: [&[u8]; 3]| {
             let mut key = self.match_key_hasher.hasher();
-            key.part(name)
-                .part(self.network.as_bytes())
-                .part(&named.pan_hash.to_le_bytes());
+            key.part(kind).part(self.network.as_bytes());
             parts.into_iter().for_each(|part| {
                 key.part(part);
             });
-            MatchKey(key.finish() as u64)
+            // 0 is for what is not stated.
+            MatchKey((key.finish() as u64).max(1))
         };
         let stan = stan.to_le_bytes();
-        let mut keys = MatchKeys::new();
-        keys.extend(sent.map(|sent| key(b"sent", [acquirer.as_bytes(), &stan, sent.as_bytes()])));
-        if !reference.rrn.is_empty() {
-            let parts = [
-                acquirer.as_bytes(),
-                reference.rrn.as_bytes(),
-                reference.terminal_id.as_bytes(),
-            ];
-            keys.push(key(b"rrn", parts));
+        let rrn = message
+            .text::<12>(37)
+            .filter(|rrn| rrn.bytes().any(|letter| letter != b'0'));
+        // Where the time of transmission is the local time, one name says both.
+        let names_local = sent_field(self.original_data()) != LOCAL_TIME;
+        let local = message.raw(LOCAL_TIME).filter(|_| names_local);
+        let date = match self.map.dialect.mappings().date_time {
+            DateTimeLayout::De12HhmmssDe13Mmdd => message.raw(13).unwrap_or_default(),
+            // The date is part of DE12, and DE13 is a date of the card.
+            DateTimeLayout::De12Yymmddhhmmss => &[],
+        };
+        MatchKeys {
+            rrn: rrn.map_or(MatchKey::UNSTATED, |rrn| {
+                name(b"rrn", [rrn.as_bytes(), &[], &[]])
+            }),
+            sent: sent.map_or(MatchKey::UNSTATED, |sent| {
+                name(b"sent", [&stan, sent.as_bytes(), &[]])
+            }),
+            local: local.map_or(MatchKey::UNSTATED, |time| {
+                name(b"local", [&stan, time, date])
+            }),
+            acquirer_id,
         }
-        if let Some(time) = message.raw(12) {
-            // In 1993 the date is part of DE12, and DE13 is a date of the card.
-            let date = match self.map.dialect.mappings().date_time {
-                DateTimeLayout::De12HhmmssDe13Mmdd => message.raw(13).unwrap_or_default(),
-                DateTimeLayout::De12Yymmddhhmmss => &[],
-            };
-            keys.push(key(b"local", [&stan, time, date]));
-        }
-        keys
     }
 
     /// Whether a reversal leaves a part of its original standing, which is not decided here yet.
@@ -333,32 +352,35 @@ impl Translator {
             OriginalData::De56 => (56, 12),
         };
         let text = message.text::<42>(field)?;
-        // All zeros where the sender knows nothing of the original.
+        // Each part is zeros where the sender does not know it.
         let stan = text.get(4..10)?.parse().ok().filter(|stan| *stan != 0)?;
-        let sent = ArrayString::from(text.get(10..10 + sent_length)?).ok()?;
+        let sent = text.get(10..10 + sent_length)?;
         let acquirer = match self.original_data() {
             OriginalData::De90 => text.get(20..31)?,
             // An LLVAR within the field: two digits of length come first.
             OriginalData::De56 => text.get(24..).unwrap_or_default(),
         };
-        let all_zero = acquirer.bytes().all(|digit| digit == b'0');
-        let acquirer_id = ArrayString::from(acquirer).ok().filter(|_| !all_zero);
+        let is_known = |text: &&str| text.bytes().any(|digit| digit != b'0');
+        let sent = Some(sent).filter(is_known);
         Some(Original {
             stan,
-            sent,
-            acquirer_id,
+            sent: sent.and_then(|sent| ArrayString::from(sent).ok()),
+            acquirer_id: acquirer.parse().unwrap_or(0),
         })
     }
 }
 
-/// How a later message names an earlier one.
-#[derive(Clone, Copy)]
+/// What a later message says of an earlier one.
 struct Original {
     stan: u32,
     /// DE7 of the original (1987), or its DE12 (1993).
-    sent: ArrayString<12>,
-    acquirer_id: Option<ArrayString<11>>,
+    sent: Option<ArrayString<12>>,
+    /// 0 where it is not known.
+    acquirer_id: u64,
 }
+
+/// Local time of the transaction; in 1993 with its date.
+const LOCAL_TIME: u8 = 12;
 
 fn sent_field(original: OriginalData) -> u8 {
     match original {

@@ -316,52 +316,100 @@ fn the_identity_of_a_message_is_in_the_fields_that_the_dialect_names() {
     }
 }
 
-/// Whether a reversal names the purchase of STAN 42 at 03:15:00.
-fn names_it(bench: &Bench, reversal: &[(u8, &str)]) -> bool {
+/// Which names a reversal has in common with the purchase of STAN 42 at 03:15:00, and which differ.
+fn names_it(bench: &Bench, reversal: &[(u8, &str)]) -> (String, String) {
     let given = [(32, "12345"), (37, "632800000001"), (41, "TERM0001")];
-    let original = bench.authorize(&given);
-    let reverse = bench.reverse(reversal);
-    let keys = &original.match_keys;
-    reverse.original_keys.iter().any(|key| keys.contains(key))
+    let of = |keys: &MatchKeys| {
+        let names = keys.by_authority().map(|name| name.0);
+        [names[0], names[1], names[2], keys.acquirer_id]
+    };
+    let original = of(&bench.authorize(&given).match_keys);
+    let reverse = of(&bench.reverse(reversal).original_keys);
+    let kinds = ["rrn", "sent", "local", "acquirer"];
+    let (mut same, mut other) = (vec![], vec![]);
+    for (place, kind) in kinds.into_iter().enumerate() {
+        match (original[place], reverse[place]) {
+            (0, _) | (_, 0) => {}
+            (one, another) if one == another => same.push(kind),
+            _ => other.push(kind),
+        }
+    }
+    (same.join(" "), other.join(" "))
 }
 
 #[test]
-fn original_data_names_the_original_with_or_without_its_acquirer() {
-    let old = Bench::new("iso8583-1987-ascii");
-    let later = [
-        (7, "1124040000"),
-        (11, "000050"),
-        (12, "040000"),
-        (32, "12345"),
-    ];
-    let with = |de90: &'static str| [&later[..], &[(90, de90)]].concat();
+fn a_reversal_names_its_original_by_what_it_says_of_it() {
+    let bench = Bench::new("iso8583-1987-ascii");
+    let named = |fields: &[(u8, &str)]| names_it(&bench, fields);
+    let told = |same: &str, other: &str| (same.to_owned(), other.to_owned());
+    let later = [(7, "1124040000"), (11, "000050"), (32, "12345")];
+    let with = |more: &[(u8, &'static str)]| [&later[..], more].concat();
     let acquirer = "010000004211240315000000001234500000000000";
     let zeros = "010000004211240315000000000000000000000000";
+    let other_acquirer = "010000004211240315000000009999900000000000";
     let other_stan = "010000004311240315000000001234500000000000";
+    let no_time = "010000004200000000000000000000000000000000";
     let nothing = "000000000000000000000000000000000000000000";
-    assert!(names_it(&old, &with(acquirer)));
-    assert!(names_it(&old, &with(zeros)));
-    assert!(!names_it(&old, &with(other_stan)));
-    assert!(!names_it(&old, &with(nothing)));
-    assert!(!names_it(&old, &later));
-    // Nothing known of the original but that it had the same STAN and local time.
-    let same = [(90, nothing), (32, "12345"), (7, "1124040000")];
-    assert!(names_it(&old, &same));
+    for (fields, same, other) in [
+        (with(&[(90, acquirer)]), "sent local acquirer", ""),
+        (with(&[(90, zeros)]), "sent local acquirer", ""),
+        // Which acquirer it was, nobody can say; the RRN is none the worse for it.
+        (
+            with(&[(90, other_acquirer), (37, "632800000001")]),
+            "rrn sent local",
+            "",
+        ),
+        (with(&[(90, other_stan)]), "acquirer", "sent local"),
+        (with(&[(90, no_time)]), "local acquirer", ""),
+        (
+            with(&[(90, acquirer), (37, "000000000000")]),
+            "sent local acquirer",
+            "",
+        ),
+        (
+            with(&[(90, acquirer), (37, "632800000002")]),
+            "sent local acquirer",
+            "rrn",
+        ),
+        // The RRN alone, at another terminal or at none.
+        (with(&[(37, "632800000001")]), "rrn acquirer", "local"),
+        (
+            with(&[(37, "632800000001"), (41, "TERM0002"), (12, "")]),
+            "rrn acquirer",
+            "sent",
+        ),
+        // Nothing known of the original but that it had the same STAN and local time: this message's
+        // own time of transmission says nothing of it.
+        (with(&[(90, nothing), (11, "000042")]), "local acquirer", ""),
+        (with(&[(11, "000042"), (32, "")]), "local", ""),
+        // Without a local time the time of transmission is all that is left.
+        (
+            with(&[(11, "000042"), (7, "1124031500"), (12, "")]),
+            "sent acquirer",
+            "",
+        ),
+    ] {
+        assert_eq!(named(&fields), told(same, other), "{fields:?}");
+    }
+}
 
-    let new = Bench::new("iso8583-1993-binary");
-    let later = [
-        (11, "000050"),
-        (12, "261124040000"),
-        (24, "400"),
-        (32, "12345"),
-    ];
+#[test]
+fn in_1993_stan_and_local_time_are_one_name() {
+    let bench = Bench::new("iso8583-1993-binary");
+    let named = |fields: &[(u8, &str)]| names_it(&bench, &[fields, &[(24, "400")]].concat());
+    let told = |same: &str, other: &str| (same.to_owned(), other.to_owned());
+    let later = [(11, "000050"), (12, "261124040000"), (32, "12345")];
     let with = |de56: &'static str| [&later[..], &[(56, de56)]].concat();
-    assert!(names_it(&new, &with("11000000422611240315000512345")));
-    assert!(names_it(&new, &with("1100000042261124031500")));
-    assert!(!names_it(&new, &with("11000000432611240315000512345")));
-    assert!(!names_it(&new, &later));
-    // DE13 is a date of the card in 1993, and no part of the name.
-    assert!(names_it(&new, &[(13, "2412"), (24, "400")]));
+    for (fields, same, other) in [
+        (with("11000000422611240315000512345"), "sent acquirer", ""),
+        (with("1100000042261124031500"), "sent acquirer", ""),
+        (with("11000000432611240315000512345"), "acquirer", "sent"),
+        (later.to_vec(), "acquirer", "sent"),
+        // DE13 is a date of the card in 1993, and no part of the name.
+        (vec![(13, "2412")], "sent", ""),
+    ] {
+        assert_eq!(named(&fields), told(same, other), "{fields:?}");
+    }
 }
 
 #[test]

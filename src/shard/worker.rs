@@ -223,6 +223,7 @@ impl Worker {
     fn object_of(&self, action: &Action) -> Reply {
         let card_id = match action {
             Action::OpenAccount(open) => return self.account(open.account_id),
+            Action::ChangeAccountStatus(change) => return self.account(change.account_id),
             Action::TopUp(top_up) => return self.account(top_up.account_id),
             Action::OpenCard(open) => open.card_id,
             Action::ChangeCardStatus(change) => change.card_id,

@@ -4,8 +4,8 @@
 use super::error::StoreError;
 use super::from_record;
 use super::rows::{
-    AccountRow, AuthorizationRow, CardLinkRow, CardRow, LedgerEntryRow, ProgramRow, ReversalRow,
-    Sequence, TopUpRow,
+    AccountRow, AuthorizationRow, CardLinkRow, CardRevealRow, CardRow, LedgerEntryRow, ProgramRow,
+    ReversalRow, Sequence, TopUpRow,
 };
 use crate::engine::command::{Action, Command};
 use crate::engine::event::{Event, LedgerAccount};
@@ -13,7 +13,7 @@ use crate::engine::ids::{AccountId, AuthorizationId, CardId};
 use crate::engine::money::Currency;
 use crate::engine::record::Record;
 use crate::engine::registry::{RegistryAction, RegistryCommand, RegistryEvent};
-use crate::engine::state::CardStatus;
+use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 
@@ -37,11 +37,13 @@ pub(super) struct Batch {
     pub reversals: Vec<ReversalRow>,
     pub top_ups: Vec<TopUpRow>,
     pub ledger_entries: Vec<LedgerEntryRow>,
+    pub card_reveals: Vec<CardRevealRow>,
     /// Authorizations of earlier batches that were reversed, with what that released. Whose account
     /// it is the database knows.
     pub reversed: BTreeMap<AuthorizationId, i64>,
     pub moves: BTreeMap<AccountId, Move>,
     pub card_statuses: BTreeMap<CardId, CardStatus>,
+    pub account_statuses: BTreeMap<AccountId, AccountStatus>,
     places: Places,
 }
 
@@ -159,6 +161,12 @@ impl Batch {
                 let row = from_record::account_row(sequence, command.root, at, open);
                 self.accounts.push(row);
             }
+            (Event::AccountStatusChanged { to, .. }, Action::ChangeAccountStatus(change)) => {
+                match self.places.accounts.get(&change.account_id) {
+                    Some(place) => self.accounts[*place].status = *to,
+                    None => drop(self.account_statuses.insert(change.account_id, *to)),
+                }
+            }
             (Event::Posted(postings), Action::TopUp(top_up)) => {
                 self.top_ups
                     .push(from_record::top_up_row(sequence, at, top_up));
@@ -183,6 +191,7 @@ impl Batch {
                 Event::Authorized(_)
                 | Event::Reversed(_)
                 | Event::AccountOpened
+                | Event::AccountStatusChanged { .. }
                 | Event::Posted(_)
                 | Event::CardOpened { .. }
                 | Event::CardStatusChanged { .. }
@@ -210,6 +219,10 @@ impl Batch {
                     .push(from_record::card_row(sequence, command.at, issue));
                 self.card_links.extend(from_record::card_link_rows(issue));
             }
+            (RegistryEvent::CardRevealed, RegistryAction::RevealCard(reveal)) => {
+                let row = from_record::card_reveal_row(sequence, command.at, reveal);
+                self.card_reveals.push(row);
+            }
             // Nothing of these is a row.
             (
                 RegistryEvent::SettingsChanged { .. }
@@ -220,6 +233,7 @@ impl Batch {
             (
                 RegistryEvent::ProgramCreated { .. }
                 | RegistryEvent::CardIssued { .. }
+                | RegistryEvent::CardRevealed
                 | RegistryEvent::Authorized(_)
                 | RegistryEvent::Reversed(_),
                 _,
@@ -239,6 +253,24 @@ impl Batch {
             sums.posted_minor += posted_minor;
             sums.held_minor += held_minor;
         }
+    }
+
+    /// The new statuses of rows of earlier batches, by table, as they are written.
+    pub fn statuses(&self) -> [(&'static str, Vec<(String, &'static str)>); 2] {
+        let accounts = self.account_statuses.iter();
+        let cards = self.card_statuses.iter();
+        [
+            (
+                "accounts",
+                accounts
+                    .map(|(id, to)| (id.to_string(), to.name()))
+                    .collect(),
+            ),
+            (
+                "cards",
+                cards.map(|(id, to)| (id.to_string(), to.name())).collect(),
+            ),
+        ]
     }
 
     fn set_card_status(&mut self, id: CardId, status: CardStatus) {

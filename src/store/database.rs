@@ -7,8 +7,7 @@ use super::postgres::{self, Postgres};
 use super::rows::Sequence;
 use super::sqlite::{self, Sqlite};
 use super::url::{self, Target};
-use crate::engine::ids::{AccountId, AuthorizationId, CardId};
-use crate::engine::state::CardStatus;
+use crate::engine::ids::{AccountId, AuthorizationId};
 use crate::engine::time::Timestamp;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,6 +26,7 @@ pub(super) const DERIVED_TABLES: &[&str] = &[
     "reversals",
     "top_ups",
     "ledger_entries",
+    "card_reveals",
 ];
 
 /// How far the projection has come.
@@ -71,10 +71,11 @@ pub(super) trait Writer: Send + Sized {
         moves: &BTreeMap<AccountId, Move>,
     ) -> Result<u64, sqlx::Error>;
 
-    /// The number of cards found.
-    async fn set_card_statuses(
+    /// Sets the status of rows of a table by their ids. The number of rows found.
+    async fn set_statuses(
         &mut self,
-        statuses: &BTreeMap<CardId, CardStatus>,
+        table: &'static str,
+        statuses: &[(String, &'static str)],
     ) -> Result<u64, sqlx::Error>;
 
     async fn commit(self) -> Result<(), sqlx::Error>;

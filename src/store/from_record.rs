@@ -2,9 +2,9 @@
 //! what many records do to one row lives in `batch.rs`.
 
 use super::rows::{
-    AccountRow, AuthorizationResult, AuthorizationRow, AuthorizationStatus, CardLinkRow, CardRow,
-    LedgerAccountName, LedgerEntryRow, ProgramRow, ReversalResultName, ReversalRow, Sequence,
-    TopUpRow, TopUpStatus,
+    AccountRow, AuthorizationResult, AuthorizationRow, AuthorizationStatus, CardLinkRow,
+    CardRevealRow, CardRow, LedgerAccountName, LedgerEntryRow, ProgramRow, ReversalResultName,
+    ReversalRow, Sequence, TopUpRow, TopUpStatus,
 };
 use crate::engine::command::{Action, Authorize, OpenAccount, Reverse, TopUp};
 use crate::engine::event::{
@@ -13,7 +13,7 @@ use crate::engine::event::{
 use crate::engine::ids::{AccountId, AuthorizationId};
 use crate::engine::money::Currency;
 use crate::engine::record::Record;
-use crate::engine::registry::{IssueCard, Program, RegistryAction, RegistryEvent};
+use crate::engine::registry::{IssueCard, Program, RegistryAction, RegistryEvent, RevealCard};
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::Timestamp;
 use arrayvec::ArrayString;
@@ -273,6 +273,20 @@ pub(super) fn card_link_rows(issue: &IssueCard) -> Vec<CardLinkRow> {
         }
     }
     rows
+}
+
+pub(super) fn card_reveal_row(
+    sequence: Sequence,
+    at: Timestamp,
+    reveal: &RevealCard,
+) -> CardRevealRow {
+    CardRevealRow {
+        sequence,
+        card_id: reveal.card_id,
+        reason: clean(&reveal.reason),
+        api_key_id: clean(&reveal.api_key_id),
+        created_at_ms: at,
+    }
 }
 
 pub(super) fn top_up_row(sequence: Sequence, at: Timestamp, top_up: &TopUp) -> TopUpRow {

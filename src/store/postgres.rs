@@ -6,16 +6,17 @@ use super::columns::{Source, TableRow};
 use super::copy;
 use super::database::{Migration, Position, Value, Writer};
 use super::rows::Sequence;
-use crate::engine::ids::{AccountId, AuthorizationId, CardId};
-use crate::engine::state::CardStatus;
+use crate::engine::ids::{AccountId, AuthorizationId};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, PgPool, PgTransaction, Row, ValueRef};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub(super) const MIGRATIONS: &[Migration] =
-    &[include_str!("migrations/postgres/0001_projection.sql")];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    include_str!("migrations/postgres/0001_projection.sql"),
+    include_str!("migrations/postgres/0002_card_reveals.sql"),
+];
 
 const READERS_MAX: u32 = 8;
 /// How long a question waits for a connection before the database counts as away.
@@ -155,16 +156,19 @@ impl Writer for PgWriter {
         Ok(query.execute(self.connection()).await?.rows_affected())
     }
 
-    async fn set_card_statuses(
+    async fn set_statuses(
         &mut self,
-        statuses: &BTreeMap<CardId, CardStatus>,
+        table: &'static str,
+        statuses: &[(String, &'static str)],
     ) -> Result<u64, sqlx::Error> {
-        let ids: Vec<String> = statuses.keys().map(CardId::to_string).collect();
-        let names: Vec<&str> = statuses.values().map(|status| status.name()).collect();
-        let sql = "UPDATE cards SET status = changed.status \
-                   FROM UNNEST($1::text[], $2::text[]) AS changed (id, status) \
-                   WHERE cards.id = changed.id COLLATE \"C\"";
-        let query = sqlx::query(sql).bind(ids).bind(names);
+        let ids: Vec<&str> = statuses.iter().map(|(id, _)| &**id).collect();
+        let names: Vec<&str> = statuses.iter().map(|(_, name)| *name).collect();
+        let sql = format!(
+            "UPDATE {table} SET status = changed.status \
+             FROM UNNEST($1::text[], $2::text[]) AS changed (id, status) \
+             WHERE {table}.id = changed.id COLLATE \"C\""
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(ids).bind(names);
         Ok(query.execute(self.connection()).await?.rows_affected())
     }
 

@@ -200,6 +200,7 @@ impl Projector {
         writer.insert(&batch.reversals).await.map_err(sql)?;
         writer.insert(&batch.top_ups).await.map_err(sql)?;
         writer.insert(&batch.ledger_entries).await.map_err(sql)?;
+        writer.insert(&batch.card_reveals).await.map_err(sql)?;
         self.strike(BatchStep::RowsInserted)?;
         self.change_rows(&mut writer, batch).await?;
         writer.commit().await.map_err(sql)?;
@@ -254,10 +255,11 @@ impl Projector {
             self.all_found("accounts", batch.moves.len(), found as usize, batch)?;
         }
         self.strike(BatchStep::AccountsMoved)?;
-        if !batch.card_statuses.is_empty() {
-            let found = writer.set_card_statuses(&batch.card_statuses).await;
-            let wanted = batch.card_statuses.len();
-            self.all_found("cards", wanted, found.map_err(sql)? as usize, batch)?;
+        for (table, statuses) in batch.statuses() {
+            if !statuses.is_empty() {
+                let found = writer.set_statuses(table, &statuses).await.map_err(sql)?;
+                self.all_found(table, statuses.len(), found as usize, batch)?;
+            }
         }
         self.strike(BatchStep::StatusesSet)
     }

@@ -89,6 +89,18 @@ table! {
 }
 
 table! {
+    /// Before a card number left to somebody who asked for it.
+    CardRevealRow in "card_reveals" {
+        sequence: Sequence,
+        card_id: CardId,
+        reason: String,
+        /// The key's id, or `root`.
+        api_key_id: String,
+        created_at_ms: Timestamp,
+    }
+}
+
+table! {
     CardLinkRow in "card_links" {
         card_id: CardId,
         program_id: ProgramId,

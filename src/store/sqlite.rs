@@ -5,8 +5,7 @@ use super::both::same_in_both;
 use super::columns::{Sink, Source, TableRow};
 use super::database::{Migration, Position, Value, Writer};
 use super::rows::Sequence;
-use crate::engine::ids::{AccountId, AuthorizationId, CardId};
-use crate::engine::state::CardStatus;
+use crate::engine::ids::{AccountId, AuthorizationId};
 use sqlx::query::Query;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
@@ -21,8 +20,10 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-pub(super) const MIGRATIONS: &[Migration] =
-    &[include_str!("migrations/sqlite/0001_projection.sql")];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    include_str!("migrations/sqlite/0001_projection.sql"),
+    include_str!("migrations/sqlite/0002_card_reveals.sql"),
+];
 
 const READERS_MAX: u32 = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -236,17 +237,16 @@ impl Writer for SqliteWriter {
         Ok(query.execute(self.connection()).await?.rows_affected())
     }
 
-    async fn set_card_statuses(
+    async fn set_statuses(
         &mut self,
-        statuses: &BTreeMap<CardId, CardStatus>,
+        table: &'static str,
+        statuses: &[(String, &'static str)],
     ) -> Result<u64, sqlx::Error> {
-        let changes: Vec<_> = statuses
-            .iter()
-            .map(|(id, status)| serde_json::json!([id.to_string(), status.name()]))
-            .collect();
-        let sql = "UPDATE cards SET status = changed.value ->> 1 \
-                   FROM json_each($1) AS changed WHERE cards.id = changed.value ->> 0";
-        let query = sqlx::query(sql).bind(serde_json::json!(changes).to_string());
+        let sql = format!(
+            "UPDATE {table} SET status = changed.value ->> 1 \
+             FROM json_each($1) AS changed WHERE {table}.id = changed.value ->> 0"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(serde_json::json!(statuses).to_string());
         Ok(query.execute(self.connection()).await?.rows_affected())
     }
 

@@ -76,7 +76,7 @@ fn request(switch: &Switch, card_id: &str, amount_minor: i64) -> Authorize {
         repeat_key: RepeatKey(u128::from(number)),
         ..Authorize::default()
     };
-    authorize.match_keys.push(MatchKey(number));
+    authorize.match_keys.rrn = MatchKey(number);
     authorize
 }
 
@@ -102,7 +102,7 @@ fn reverse(switch: &Switch, account_id: &str, card_id: &str, authorization_id: &
         repeat_key: RepeatKey(u128::from(number)),
         ..Reverse::default()
     };
-    reverse.original_keys.push(MatchKey(original.0));
+    reverse.original_keys.rrn = MatchKey(original.0);
     carry_out(
         switch,
         account_id.parse().unwrap(),

@@ -128,6 +128,8 @@ fn no_body_makes_the_interface_fail() {
         ("POST", "/v1/cards".into()),
         ("POST", format!("/v1/accounts/{account_id}/top_ups")),
         ("PATCH", format!("/v1/cards/{card_id}")),
+        ("POST", format!("/v1/accounts/{account_id}/freeze")),
+        ("POST", format!("/v1/accounts/{account_id}/unfreeze")),
         ("POST", format!("/v1/cards/{card_id}/freeze")),
         ("POST", format!("/v1/cards/{card_id}/reveal")),
     ];

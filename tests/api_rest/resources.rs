@@ -197,8 +197,10 @@ fn a_card_goes_through_its_states() {
     let card_id = card.created();
     assert_eq!(card.json()["status"], "inactive");
     let steps = [
-        ("unfreeze", Err("card_status_forbids")),
-        ("freeze", Err("card_status_forbids")),
+        ("unfreeze", Ok("inactive")),
+        ("freeze", Ok("frozen")),
+        ("activate", Err("card_status_forbids")),
+        ("unfreeze", Ok("inactive")),
         ("activate", Ok("active")),
         ("activate", Ok("active")),
         ("freeze", Ok("frozen")),
@@ -225,6 +227,108 @@ fn a_card_goes_through_its_states() {
             ),
         }
     }
+}
+
+#[test]
+fn an_account_goes_through_its_states() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (program_id, account_id) = client.program_and_account();
+    let path = format!("/v1/accounts/{account_id}");
+    let sub = json!({"program_id": program_id, "parent_id": account_id});
+    let sub_id = client.post("/v1/accounts", sub.clone()).created();
+    let act = |action: &str| client.send("POST", &format!("{path}/{action}"), b"");
+    for (action, expected) in [
+        ("unfreeze", Ok("active")),
+        ("freeze", Ok("frozen")),
+        ("freeze", Ok("frozen")),
+        ("unfreeze", Ok("active")),
+        ("close", Err("account_has_sub_accounts")),
+    ] {
+        assert_state(&client, &path, action, act(action), expected);
+    }
+    let sub_path = format!("/v1/accounts/{sub_id}");
+    let closed = client.post(&format!("{sub_path}/close"), json!({}));
+    assert_state(&client, &sub_path, "close", closed, Ok("closed"));
+    let card_id = client.card(&account_id);
+    for (action, expected) in [
+        ("close", Ok("closed")),
+        ("close", Ok("closed")),
+        ("freeze", Err("account_status_forbids")),
+        ("unfreeze", Err("account_status_forbids")),
+    ] {
+        assert_state(&client, &path, action, act(action), expected);
+    }
+    let top_up = json!({"amount": 1, "currency": "USD", "method": "swift"});
+    for (path, body) in [
+        (format!("{path}/top_ups"), top_up),
+        ("/v1/accounts".into(), sub),
+        ("/v1/cards".into(), json!({"account_id": account_id})),
+    ] {
+        let error = client.post(&path, body).error();
+        assert_eq!((error.0, error.2.as_str()), (409, "account_closed"));
+    }
+    // Its card is as it was, and is declined for the account.
+    let card = client.get(&format!("/v1/cards/{card_id}")).ok();
+    assert_eq!(card["status"], "active");
+    let unknown = client.post("/v1/accounts/acct_0000000000001/freeze", json!({}));
+    assert_eq!(unknown.error().2, "account_not_found");
+}
+
+#[track_caller]
+fn assert_state(
+    client: &Client,
+    path: &str,
+    action: &str,
+    answer: super::harness::Answer,
+    expected: Result<&str, &str>,
+) {
+    match expected {
+        Ok(status) => {
+            assert_eq!(answer.ok()["status"], status, "{action}");
+            assert_eq!(client.get(path).ok(), answer.json(), "{action}");
+        }
+        Err(code) => {
+            let error = answer.error();
+            assert_eq!((error.0, error.2.as_str()), (409, code), "{action}");
+        }
+    }
+}
+
+#[test]
+fn an_account_with_money_stays_open() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    let path = format!("/v1/accounts/{account_id}");
+    let top_up = json!({"amount": 500, "currency": "USD", "method": "swift"});
+    client.post(&format!("{path}/top_ups"), top_up).created();
+    let refused = client.post(&format!("{path}/close"), json!({}));
+    assert_eq!(refused.error().2, "account_not_empty");
+    assert!(refused.text.contains("500 are posted"), "{}", refused.text);
+}
+
+#[test]
+fn accounts_lie_five_deep_at_most() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (program_id, mut parent_id) = client.program_and_account();
+    let below = |parent_id: &str| {
+        let body = json!({"program_id": program_id, "parent_id": parent_id});
+        client.post("/v1/accounts", body)
+    };
+    for _ in 0..4 {
+        parent_id = below(&parent_id).created();
+    }
+    let own = client.post(
+        "/v1/cards",
+        json!({"account_id": parent_id, "funding": "own"}),
+    );
+    for refused in [below(&parent_id), own] {
+        let error = refused.error();
+        assert_eq!((error.0, error.2.as_str()), (409, "account_tree_too_deep"));
+    }
+    client.card(&parent_id);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Card numbers: unique, with their check digit, and nowhere but in a reveal.
 
 use super::harness::{Client, Switch};
+use cardswitch::engine::record::{self, Record};
+use cardswitch::engine::registry::RegistryAction;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -66,6 +68,42 @@ fn a_reveal_needs_a_reason() {
         json!({"reason": "x"}),
     );
     assert_eq!(nobody.error().2, "card_not_found");
+}
+
+/// The reveals in the journal: card, reason, key.
+fn recorded(switch: &Switch) -> Vec<(String, String, String)> {
+    let mut reader = switch.journal.reader(1).unwrap();
+    let mut reveals = Vec::new();
+    while let Some((_, bytes)) = reader.next().unwrap() {
+        if let Record::Registry { command, .. } = record::read(bytes).unwrap()
+            && let RegistryAction::RevealCard(reveal) = command.action
+        {
+            let (card_id, reason) = (reveal.card_id.to_string(), reveal.reason.into());
+            reveals.push((card_id, reason, reveal.api_key_id.into()));
+        }
+    }
+    reveals
+}
+
+#[test]
+fn each_reveal_is_in_the_journal_before_its_answer_and_a_repeat_is_none() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    let card_id = client.card(&account_id);
+    let path = format!("/v1/cards/{card_id}/reveal");
+    let expected = |reason: &str| (card_id.clone(), reason.to_owned(), "root".to_owned());
+    client.post(&path, json!({"reason": "lost phone"})).ok();
+    assert_eq!(recorded(&switch), [expected("lost phone")]);
+    let keyed = client.header("Idempotency-Key", "k");
+    for _ in 0..2 {
+        keyed.post(&path, json!({"reason": "call"})).ok();
+    }
+    let both = [expected("lost phone"), expected("call")];
+    assert_eq!(recorded(&switch), both);
+    // What is refused shows no number and leaves no record.
+    client.post(&path, json!({})).error();
+    assert_eq!(recorded(&switch), both);
 }
 
 #[test]

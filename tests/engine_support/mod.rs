@@ -43,6 +43,28 @@ pub fn match_key(text: &str) -> MatchKey {
     MatchKey(key_of(text) as u64)
 }
 
+pub fn rrn(text: &str) -> MatchKey {
+    match_key(&format!("rrn {text}"))
+}
+
+pub fn sent(text: &str) -> MatchKey {
+    match_key(&format!("sent {text}"))
+}
+
+pub fn local(text: &str) -> MatchKey {
+    match_key(&format!("local {text}"))
+}
+
+/// A name of each kind, all from one text, and no acquirer.
+pub fn names_of(text: &str) -> MatchKeys {
+    MatchKeys {
+        rrn: rrn(text),
+        sent: sent(text),
+        local: local(text),
+        acquirer_id: 0,
+    }
+}
+
 pub struct Switch {
     pub world: World,
     pub at: Timestamp,
@@ -172,6 +194,17 @@ impl Switch {
         self.command(AccountId(root), Action::ChangeCardStatus(change))
     }
 
+    pub fn change_account_status(
+        &mut self,
+        root: u64,
+        account: u64,
+        change: AccountStatusChange,
+    ) -> Outcome {
+        let account_id = AccountId(account);
+        let change = ChangeAccountStatus { account_id, change };
+        self.command(AccountId(root), Action::ChangeAccountStatus(change))
+    }
+
     pub fn change_controls(&mut self, root: u64, card: u64, controls: Controls) -> Outcome {
         let card_id = CardId(card);
         let change = ChangeCardControls { card_id, controls };
@@ -237,7 +270,7 @@ pub fn purchase(id: u64, card: u64, amount: Money, name: &str) -> Authorize {
         },
         entry_mode: EntryMode::Ecommerce,
         repeat_key: RepeatKey(key_of(&format!("request {name}"))),
-        match_keys: MatchKeys::from_iter([match_key(name)]),
+        match_keys: names_of(name),
         ..Authorize::default()
     }
 }
@@ -250,7 +283,7 @@ pub fn reversal(id: u64, card: u64, amount: Money, name: &str, original: &str) -
         amount,
         reference: NetworkReference::default(),
         repeat_key: RepeatKey(key_of(&format!("reversal {name}"))),
-        original_keys: MatchKeys::from_iter([match_key(original)]),
+        original_keys: names_of(original),
     }
 }
 

@@ -24,6 +24,7 @@ pub const TABLES: &[&str] = &[
     "reversals",
     "top_ups",
     "ledger_entries",
+    "card_reveals",
 ];
 
 pub struct Fixture {

@@ -2,13 +2,14 @@
 
 use arrayvec::ArrayString;
 use cardswitch::engine::command::{
-    Action, Authorize, CardType, ChangeCardStatus, Command, OpenAccount, Reverse, StatusChange,
-    TopUp,
+    AccountStatusChange, Action, Authorize, CardType, ChangeAccountStatus, ChangeCardStatus,
+    Command, OpenAccount, Reverse, StatusChange, TopUp,
 };
 use cardswitch::engine::controls::{Controls, List, ListMode};
 use cardswitch::engine::decide::{Outcome, decide};
 use cardswitch::engine::facts::{
-    Amounts, Channel, Country, EntryMode, Kind, MatchKey, Merchant, NetworkReference, RepeatKey,
+    Amounts, Channel, Country, EntryMode, Kind, MatchKey, MatchKeys, Merchant, NetworkReference,
+    RepeatKey,
 };
 use cardswitch::engine::ids::{
     AccountId, AuthorizationId, CardId, ControlId, ProgramId, ReversalId, TopUpId,
@@ -16,7 +17,7 @@ use cardswitch::engine::ids::{
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::record::{ENGINE_VERSION, Record};
 use cardswitch::engine::registry::{
-    IssueCard, LinkKey, Program, RegistryAction, RegistryCommand, RegistryOutcome,
+    IssueCard, LinkKey, Program, RegistryAction, RegistryCommand, RegistryOutcome, RevealCard,
 };
 use cardswitch::engine::registry_decide;
 use cardswitch::engine::time::{Expiry, Timestamp};
@@ -27,6 +28,13 @@ pub const USD: Currency = Currency(840);
 pub const EUR: Currency = Currency(978);
 /// 2026-11-24T00:00:00Z.
 pub const START: Timestamp = Timestamp(1_795_478_400_000);
+
+fn named(rrn: u64) -> MatchKeys {
+    MatchKeys {
+        rrn: MatchKey(rrn),
+        ..MatchKeys::default()
+    }
+}
 
 /// A journal in the making, with the state that it folds to.
 pub struct History {
@@ -272,7 +280,7 @@ impl History {
             channel: Channel::PointOfSale,
             reference: self.reference(id.0),
             repeat_key: RepeatKey(u128::from(id.0) << 1),
-            match_keys: [MatchKey(id.0)].into_iter().collect(),
+            match_keys: named(id.0),
             ..Authorize::default()
         };
         if self.shard(root, Action::Authorize(authorize)) {
@@ -322,10 +330,10 @@ impl History {
     /// Reverses the authorization at this place (again, perhaps).
     pub fn reverse(&mut self, place: usize) {
         let (original, card_id, root, amount) = self.authorizations[place];
-        self.reverse_by_key(MatchKey(original.0), card_id, root, amount);
+        self.reverse_by_rrn(original.0, card_id, root, amount);
     }
 
-    fn reverse_by_key(&mut self, key: MatchKey, card_id: CardId, root: AccountId, amount: Money) {
+    fn reverse_by_rrn(&mut self, rrn: u64, card_id: CardId, root: AccountId, amount: Money) {
         let id = self.id();
         let reverse = Reverse {
             reversal_id: ReversalId(id),
@@ -333,7 +341,7 @@ impl History {
             amount,
             reference: self.reference(id),
             repeat_key: RepeatKey(u128::from(id) << 1 | 1),
-            original_keys: [key].into_iter().collect(),
+            original_keys: named(rrn),
         };
         self.shard(root, Action::Reverse(reverse));
     }
@@ -348,6 +356,28 @@ impl History {
         };
         let change = ChangeCardStatus { card_id, change };
         self.shard(root, Action::ChangeCardStatus(change));
+    }
+
+    fn change_account_status(&mut self) {
+        let place = self.below(self.accounts.len() as u64) as usize;
+        let (account_id, root) = self.accounts[place];
+        let change = match self.below(12) {
+            0..3 => AccountStatusChange::Freeze,
+            3..11 => AccountStatusChange::Unfreeze,
+            _ => AccountStatusChange::Close,
+        };
+        let change = ChangeAccountStatus { account_id, change };
+        self.shard(root, Action::ChangeAccountStatus(change));
+    }
+
+    fn reveal(&mut self) {
+        let place = self.below(self.cards.len() as u64) as usize;
+        let reveal = RevealCard {
+            card_id: self.cards[place].0,
+            reason: "a \0 call".into(),
+            api_key_id: "root".into(),
+        };
+        self.registry(RegistryAction::RevealCard(Box::new(reveal)));
     }
 
     /// `count` further commands of all kinds; repeats and refusals leave no record.
@@ -375,12 +405,12 @@ impl History {
                 }
                 80..84 => {
                     let (card_id, root) = self.cards[0];
-                    let key = MatchKey(self.id());
+                    let rrn = self.id();
                     let amount = Money {
                         amount_minor: 5,
                         currency: USD,
                     };
-                    self.reverse_by_key(key, card_id, root, amount);
+                    self.reverse_by_rrn(rrn, card_id, root, amount);
                 }
                 84..87 => self.authorize_unknown_card(),
                 87..90 => {
@@ -396,6 +426,8 @@ impl History {
                         .into_iter()
                         .for_each(|card_id| self.open_card(card_id));
                 }
+                95..97 => self.change_account_status(),
+                97..98 => self.reveal(),
                 _ => self.change_status(),
             }
         }

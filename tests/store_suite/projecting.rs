@@ -3,6 +3,8 @@
 use crate::fixture::{Fixture, JOURNAL, expected_dump, once, project};
 use crate::history::History;
 use crate::on_both;
+use cardswitch::engine::record::Record;
+use cardswitch::engine::registry::RegistryEvent;
 use cardswitch::store::projection::{BatchStep, Projector};
 use cardswitch::store::query::{AccountFilter, AuthorizationFilter, CardFilter, LIMIT_MAX};
 use cardswitch::store::rows::{AuthorizationRow, AuthorizationStatus};
@@ -43,6 +45,7 @@ async fn the_tables_say_what_the_engine_says(fixture: Fixture) {
         compare_accounts(&store, &history).await;
         compare_cards(&store, &history).await;
         compare_authorizations(&store, &history).await;
+        compare_reveals(&fixture, &history).await;
         store.close().await;
     }
 }
@@ -71,13 +74,15 @@ async fn compare_accounts(store: &Store, history: &History) {
                 row.posted_minor,
                 row.held_minor,
                 row.currency,
-                row.parent_id
+                row.parent_id,
+                row.status
             ),
             (
                 account.posted_minor,
                 account.held_minor,
                 account.currency,
-                account.parent_id
+                account.parent_id,
+                account.status
             ),
             "{}",
             row.id
@@ -88,6 +93,22 @@ async fn compare_accounts(store: &Store, history: &History) {
         assert_eq!(posted_minor, account.posted_minor);
     }
     assert!(holding > 0, "the history left no hold to compare");
+}
+
+async fn compare_reveals(fixture: &Fixture, history: &History) {
+    let is_reveal = |record: &&(_, Record)| match &record.1 {
+        Record::Registry { event, .. } => *event == RegistryEvent::CardRevealed,
+        Record::Shard { .. } => false,
+    };
+    let revealed = history.records.iter().filter(is_reveal).count();
+    let rows = fixture.dump_table("card_reveals").await;
+    assert_eq!(rows.len(), revealed);
+    assert!(!rows.is_empty(), "the history has no reveal to compare");
+    assert!(
+        rows.iter().all(|row| row.contains("a   call")),
+        "{}",
+        rows[0]
+    );
 }
 
 async fn compare_cards(store: &Store, history: &History) {

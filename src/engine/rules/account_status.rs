@@ -1,4 +1,4 @@
-//! The status of the account that the card draws on, and of its root.
+//! The status of the account that the card draws on, and of those above it.
 
 use crate::engine::checks::{Checks, Context};
 use crate::engine::reason::DeclineReason;
@@ -6,14 +6,17 @@ use crate::engine::state::AccountStatus;
 use crate::engine::trace::{Detail, Step};
 
 pub fn check(context: &Context, checks: &mut Checks) {
-    let statuses = [context.account.status, context.root.status];
-    if statuses.contains(&AccountStatus::Closed) {
+    let any_is = |status| {
+        let mut accounts = std::iter::once(&context.account).chain(&context.above);
+        accounts.any(|account| account.status == status)
+    };
+    if any_is(AccountStatus::Closed) {
         checks.fail(
             Step::AccountStatus,
             DeclineReason::AccountClosed,
             Detail::None,
         );
-    } else if statuses.contains(&AccountStatus::Frozen) {
+    } else if any_is(AccountStatus::Frozen) {
         checks.fail(
             Step::AccountStatus,
             DeclineReason::AccountFrozen,

@@ -12,7 +12,7 @@ pub fn check(context: &Context, checks: &mut Checks) {
         }
         CardStatus::Active => return checks.pass(Step::CardStatus, Detail::None),
         CardStatus::Inactive => DeclineReason::CardNotActivated,
-        CardStatus::Frozen => DeclineReason::CardFrozen,
+        CardStatus::Frozen | CardStatus::FrozenInactive => DeclineReason::CardFrozen,
         CardStatus::Blocked => DeclineReason::CardBlocked,
         CardStatus::Closed => DeclineReason::CardClosed,
     };

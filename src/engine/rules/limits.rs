@@ -1,11 +1,12 @@
-//! Limits on amount and count, per transaction and per window, on program, account and card.
+//! Limits on amount and count, per transaction and per window, on program, accounts and card.
 
 use crate::engine::checks::{Checks, Context};
 use crate::engine::controls::{Limit, Window};
 use crate::engine::event::LimitUse;
 use crate::engine::reason::DeclineReason;
+use crate::engine::scope::Scope;
 use crate::engine::state::Counters;
-use crate::engine::trace::{Detail, Scope, Step};
+use crate::engine::trace::{Detail, Step};
 use crate::engine::window::{WindowEnd, window_end};
 
 pub fn check(context: &Context, checks: &mut Checks) {
@@ -29,12 +30,16 @@ pub fn check(context: &Context, checks: &mut Checks) {
     }
 }
 
-/// Where the limits of a scope count: those of a program on the root account of each tree.
+/// Where the limits of a scope count: on what has them, and those of a program on the root account of
+/// each tree.
 fn counters<'a>(context: &Context<'a>, scope: Scope) -> &'a Counters {
     match scope {
         Scope::Card => &context.card.counters,
         Scope::Account => &context.account.counters,
         Scope::Program | Scope::Link => &context.root.program_counters,
+        Scope::Above1 | Scope::Above2 | Scope::Above3 | Scope::Above4 => {
+            &context.above[scope.levels_above() - 1].counters
+        }
     }
 }
 

@@ -9,15 +9,16 @@ use crate::engine::trace::{Detail, Step};
 pub fn check_mcc(context: &Context, checks: &mut Checks) {
     let mcc = context.command.merchant.mcc;
     let reasons = (DeclineReason::MccNotAllowed, DeclineReason::MccBlocked);
-    check(
+    if !look_up(
         context,
         checks,
         Step::Mcc,
         |controls| controls.mcc.as_ref(),
-        mcc,
-        u32::from(mcc),
+        (mcc, mcc),
         reasons,
-    );
+    ) {
+        checks.pass(Step::Mcc, Detail::None);
+    }
 }
 
 pub fn check_country(context: &Context, checks: &mut Checks) {
@@ -26,16 +27,18 @@ pub fn check_country(context: &Context, checks: &mut Checks) {
         DeclineReason::CountryNotAllowed,
         DeclineReason::CountryBlocked,
     );
-    let shown = u32::from(u16::from_be_bytes(country.0));
-    check(
+    let letters = u16::from_be_bytes(country.0);
+    let looked_up = (country, letters);
+    if !look_up(
         context,
         checks,
         Step::Country,
         |controls| controls.countries.as_ref(),
-        country,
-        shown,
+        looked_up,
         reasons,
-    );
+    ) {
+        checks.pass(Step::Country, Detail::None);
+    }
 }
 
 pub fn check_currency(context: &Context, checks: &mut Checks) {
@@ -47,35 +50,45 @@ pub fn check_currency(context: &Context, checks: &mut Checks) {
             Detail::None,
         );
     }
-    let currency = match context.command.amounts.transaction.currency {
-        Currency::ABSENT => context.account.currency,
-        stated => stated,
+    let stated = context.command.amounts.transaction.currency;
+    let assumed = stated == Currency::ABSENT;
+    let currency = if assumed {
+        context.account.currency
+    } else {
+        stated
     };
+    if assumed {
+        let value = u32::from(currency.0);
+        checks.pass(Step::Currency, Detail::Assumed { value });
+    }
     let reasons = (
         DeclineReason::CurrencyNotAllowed,
         DeclineReason::CurrencyBlocked,
     );
-    let shown = u32::from(currency.0);
-    check(
+    let looked_up = (currency, currency.0);
+    if !look_up(
         context,
         checks,
         Step::Currency,
         |controls| controls.currencies.as_ref(),
-        currency,
-        shown,
+        looked_up,
         reasons,
-    );
+    ) && !assumed
+    {
+        checks.pass(Step::Currency, Detail::None);
+    }
 }
 
-fn check<T: Ord + Copy>(
+/// Looks a value up in every list of its kind, and notes each under the value's code. A value that the
+/// message does not state is looked up like any other, as `0000` or `ZZ`. False where there is no list.
+fn look_up<T: Ord + Copy>(
     context: &Context,
     checks: &mut Checks,
     step: Step,
     list_of: impl Fn(&Controls) -> Option<&List<T>>,
-    value: T,
-    shown: u32,
+    (value, code): (T, u16),
     (not_allowed, blocked): (DeclineReason, DeclineReason),
-) {
+) -> bool {
     let mut any = false;
     for (scope, controls) in context.controls() {
         let Some(list) = list_of(controls) else {
@@ -85,7 +98,7 @@ fn check<T: Ord + Copy>(
         let detail = Detail::List {
             scope,
             control_id: list.id,
-            value: shown,
+            value: u32::from(code),
         };
         if list.passes(value) {
             checks.pass(step, detail);
@@ -101,7 +114,5 @@ fn check<T: Ord + Copy>(
             );
         }
     }
-    if !any {
-        checks.pass(step, Detail::None);
-    }
+    any
 }

@@ -3,6 +3,7 @@
 use crate::engine::checks::Checks;
 use crate::engine::command::{Authorize, Command};
 use crate::engine::event::Answer;
+use crate::engine::matching;
 use crate::engine::reason::DeclineReason;
 use crate::engine::state::State;
 use crate::engine::trace::{Detail, Step};
@@ -32,14 +33,7 @@ pub fn find(state: &State, command: &Command, authorize: &Authorize) -> Found {
             Found::Clash
         };
     }
-    let card_id = authorize.card_id;
-    let reversed = authorize.match_keys.iter().any(|key| {
-        let mark = state
-            .reversed
-            .find((card_id, *key), at, settings.reversal_retention_ms);
-        mark.is_some_and(|mark| mark.root == command.root)
-    });
-    if reversed {
+    if matching::is_reversed(state, command, authorize.card_id, &authorize.match_keys) {
         Found::Reversed
     } else {
         Found::Nothing

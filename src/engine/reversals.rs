@@ -1,0 +1,117 @@
+//! Reversals, remembered for a while under every name that they gave: an original that comes late is
+//! refused, and a double is recognised. Comparing names does not live here (see `matching.rs`).
+
+use super::facts::{MatchKey, MatchKeys};
+use super::ids::{AccountId, CardId};
+use super::match_index::MatchIndex;
+use super::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// A reversal that found its original open, or did not find it. Its double adds nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reversal {
+    pub root: AccountId,
+    pub card_id: CardId,
+    pub at: Timestamp,
+    /// As the reversal named its original, and else as that named itself.
+    pub match_keys: MatchKeys,
+}
+
+/// In the order of remembering. One past its retention no longer counts, forgotten or not, so that no
+/// decision depends on when memory is reclaimed.
+#[derive(Debug, Clone, Default)]
+pub struct Reversals {
+    in_order: VecDeque<Reversal>,
+    /// How many were forgotten; the number of the first in order.
+    forgotten: u64,
+    by_name: MatchIndex<u64>,
+}
+
+impl Reversals {
+    pub fn find(&self, card_id: CardId, key: MatchKey) -> impl Iterator<Item = &Reversal> {
+        let numbers = self.by_name.find(card_id, key);
+        numbers.filter_map(|number| self.in_order.get((number - self.forgotten) as usize))
+    }
+
+    /// Reads the place of this name (see `touch.rs`).
+    pub(super) fn touch(&self, card_id: CardId, key: MatchKey) -> u64 {
+        self.by_name.find(card_id, key).next().unwrap_or(0)
+    }
+
+    pub fn remember(&mut self, reversal: Reversal) {
+        let number = self.forgotten + self.in_order.len() as u64;
+        for key in reversal.match_keys.stated() {
+            self.by_name.insert(reversal.card_id, key, number);
+        }
+        self.in_order.push_back(reversal);
+    }
+
+    /// Frees what was remembered `retention_ms` or longer before `now`.
+    pub fn forget(&mut self, now: Timestamp, retention_ms: i64) {
+        while let Some(first) = self.in_order.front() {
+            if first.at.plus_ms(retention_ms) > now {
+                break;
+            }
+            for key in first.match_keys.stated() {
+                self.by_name.remove(first.card_id, key, self.forgotten);
+            }
+            self.in_order.pop_front();
+            self.forgotten += 1;
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Reversal> {
+        self.in_order.iter()
+    }
+
+    pub fn len(&self) -> usize {
+        self.in_order.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.in_order.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reversal(at_ms: i64, rrn: u64, local: u64) -> Reversal {
+        Reversal {
+            root: AccountId(1),
+            card_id: CardId(1),
+            at: Timestamp(at_ms),
+            match_keys: MatchKeys {
+                rrn: MatchKey(rrn),
+                local: MatchKey(local),
+                ..MatchKeys::default()
+            },
+        }
+    }
+
+    #[test]
+    fn each_is_found_by_each_of_its_names_until_it_is_forgotten() {
+        let mut reversals = Reversals::default();
+        for (at_ms, rrn) in [(1_000, 1), (1_100, 2), (1_200, 3)] {
+            reversals.remember(reversal(at_ms, rrn, 7));
+        }
+        let shared = |reversals: &Reversals| {
+            let found = reversals.find(CardId(1), MatchKey(7));
+            let mut at_ms: Vec<i64> = found.map(|reversal| reversal.at.0).collect();
+            at_ms.sort_unstable();
+            at_ms
+        };
+        assert_eq!(shared(&reversals), [1_000, 1_100, 1_200]);
+        reversals.forget(Timestamp(1_600), 500);
+        assert_eq!(shared(&reversals), [1_200]);
+        assert_eq!(reversals.find(CardId(1), MatchKey(1)).count(), 0);
+        assert_eq!(reversals.find(CardId(1), MatchKey(3)).count(), 1);
+        assert_eq!(reversals.find(CardId(2), MatchKey(3)).count(), 0);
+        reversals.remember(reversal(1_300, 4, 7));
+        assert_eq!(shared(&reversals), [1_200, 1_300]);
+        reversals.forget(Timestamp(9_000), 500);
+        assert!(reversals.is_empty() && reversals.by_name.is_empty());
+    }
+}

@@ -1,0 +1,51 @@
+//! Whose controls are looked at: the program's, an account's, a linked object's or the card's. What
+//! controls are does not live here (see `controls.rs`).
+
+use serde::{Deserialize, Serialize};
+
+/// Levels of an account tree: a root, and as many below it as a scope can name above an account.
+pub const ACCOUNT_LEVELS_MAX: usize = 1 + Scope::ABOVE.len();
+
+/// One place that has controls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scope {
+    Program,
+    /// The account that the card draws on.
+    Account,
+    Link,
+    Card,
+    /// The account so many levels above it.
+    Above1,
+    Above2,
+    Above3,
+    Above4,
+}
+
+impl Scope {
+    pub const ALL: [Scope; 8] = [
+        Scope::Program,
+        Scope::Account,
+        Scope::Link,
+        Scope::Card,
+        Scope::Above1,
+        Scope::Above2,
+        Scope::Above3,
+        Scope::Above4,
+    ];
+    pub const ABOVE: [Scope; 4] = [Scope::Above1, Scope::Above2, Scope::Above3, Scope::Above4];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Scope::Program => "program",
+            Scope::Account => "account",
+            Scope::Link => "link",
+            Scope::Card => "card",
+            Scope::Above1 | Scope::Above2 | Scope::Above3 | Scope::Above4 => "parent_account",
+        }
+    }
+
+    /// How far above the card's account; 0 for everything else.
+    pub fn levels_above(self) -> usize {
+        (self as usize).saturating_sub(Scope::Card as usize)
+    }
+}
