@@ -5,7 +5,7 @@ use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use cardswitch::{
-    cli::sentence,
+    cli::{end_when_nobody_reads, sentence},
     iso8583::{Dialect, FrameCodec},
     sim::{
         NetworkOptions, Progress, ReplayOptions, SeedOptions, SimCard,
@@ -24,8 +24,8 @@ mod options;
 use options::{Cli, Command, Convert, Echo, Network, RecordCommand, Replay, Seed, WireOptions};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(cli) {
+    end_when_nobody_reads();
+    match run(Cli::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {

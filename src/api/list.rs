@@ -5,10 +5,11 @@ use super::error::{ApiError, json_response};
 use super::fields::Fields;
 use crate::store::StoreError;
 use crate::store::lag::FollowState;
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::{FromRequestParts, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::response::Response;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 /// Entries of a page, where the caller does not say.
@@ -36,6 +37,14 @@ impl<S: Sync> FromRequestParts<S> for ListQuery {
             }
         }
         Fields::of("", Value::Object(map)).map(ListQuery)
+    }
+}
+
+/// Before every route that is no list: a parameter that nobody reads is an error, not a wish granted.
+pub async fn refuse_query(query: ListQuery, request: Request, next: Next) -> Response {
+    match query.0.finish() {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
     }
 }
 

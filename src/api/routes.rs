@@ -2,7 +2,7 @@
 
 use super::auth::guarded;
 use super::{
-    Gate, accounts, authorizations, cards, envelope, health, metrics, programs, reveal,
+    Gate, accounts, authorizations, cards, envelope, health, list, metrics, programs, reveal,
     settlement_reports, top_ups,
 };
 use crate::engine::command::{AccountStatusChange, StatusChange};
@@ -12,7 +12,8 @@ use axum::routing::{MethodRouter, get, patch, post};
 
 /// The whole interface. Until the gate is opened, only `/healthz` succeeds.
 pub fn router(gate: Gate) -> Router {
-    let on = |scope, route: MethodRouter<Gate>| guarded(&gate, scope, route);
+    let on = |scope, route: MethodRouter<Gate>| guarded(&gate, scope, without_query(route));
+    let list = |scope, route: MethodRouter<Gate>| guarded(&gate, scope, route);
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -20,14 +21,14 @@ pub fn router(gate: Gate) -> Router {
         .route(
             "/v1/programs",
             on("programs:write", post(programs::create))
-                .merge(on("programs:read", get(programs::many))),
+                .merge(list("programs:read", get(programs::many))),
         )
         .route("/v1/programs/{id}", on("programs:read", get(programs::one)))
         .merge(account_routes(&gate))
         .merge(card_routes(&gate))
         .route(
             "/v1/authorizations",
-            on("authorizations:read", get(authorizations::many)),
+            list("authorizations:read", get(authorizations::many)),
         )
         .route(
             "/v1/authorizations/{id}",
@@ -35,11 +36,11 @@ pub fn router(gate: Gate) -> Router {
         )
         .route(
             "/v1/settlement_reports",
-            on("reports:read", get(settlement_reports::json)),
+            list("reports:read", get(settlement_reports::json)),
         )
         .route(
             "/v1/settlement_reports.csv",
-            on("reports:read", get(settlement_reports::csv)),
+            list("reports:read", get(settlement_reports::csv)),
         )
         .fallback(envelope::no_route)
         .method_not_allowed_fallback(envelope::wrong_method)
@@ -48,7 +49,8 @@ pub fn router(gate: Gate) -> Router {
 }
 
 fn account_routes(gate: &Gate) -> Router<Gate> {
-    let on = |scope, route: MethodRouter<Gate>| guarded(gate, scope, route);
+    let on = |scope, route: MethodRouter<Gate>| guarded(gate, scope, without_query(route));
+    let list = |scope, route: MethodRouter<Gate>| guarded(gate, scope, route);
     let change = |change: AccountStatusChange| {
         post(move |gate, id, request| accounts::change_status(gate, id, request, change))
     };
@@ -56,7 +58,7 @@ fn account_routes(gate: &Gate) -> Router<Gate> {
         .route(
             "/v1/accounts",
             on("accounts:write", post(accounts::create))
-                .merge(on("accounts:read", get(accounts::many))),
+                .merge(list("accounts:read", get(accounts::many))),
         )
         .route("/v1/accounts/{id}", on("accounts:read", get(accounts::one)))
         .route(
@@ -78,14 +80,15 @@ fn account_routes(gate: &Gate) -> Router<Gate> {
 }
 
 fn card_routes(gate: &Gate) -> Router<Gate> {
-    let on = |scope, route: MethodRouter<Gate>| guarded(gate, scope, route);
+    let on = |scope, route: MethodRouter<Gate>| guarded(gate, scope, without_query(route));
+    let list = |scope, route: MethodRouter<Gate>| guarded(gate, scope, route);
     let change = |change: StatusChange| {
         post(move |gate, id, request| cards::change_status(gate, id, request, change))
     };
     Router::new()
         .route(
             "/v1/cards",
-            on("cards:issue", post(cards::create)).merge(on("cards:read", get(cards::many))),
+            on("cards:issue", post(cards::create)).merge(list("cards:read", get(cards::many))),
         )
         .route(
             "/v1/cards/{id}",
@@ -111,6 +114,11 @@ fn card_routes(gate: &Gate) -> Router<Gate> {
             "/v1/cards/{id}/reveal",
             on("cards:reveal", post(reveal::reveal)),
         )
+}
+
+/// For routes that take no parameters behind a `?`.
+fn without_query(route: MethodRouter<Gate>) -> MethodRouter<Gate> {
+    route.route_layer(from_fn(list::refuse_query))
 }
 
 /// Serves until `shutdown` is done and the requests under way are answered.

@@ -46,6 +46,10 @@ pub struct Demo {
 const DIALECT: &str = "iso8583-1987-ascii";
 
 pub fn run(demo: &Demo) -> Result<u8> {
+    anyhow::ensure!(
+        demo.rate > 0.0 && demo.cards > 0 && demo.connections > 0,
+        "--rate, --cards and --connections take numbers above zero"
+    );
     let file = demo.data.join("cardswitch.toml");
     let text = config_text(demo);
     let config = Config::parse(&file, &text, std::env::vars())?;

@@ -4,7 +4,7 @@ use crate::iso8583::Dialect;
 use crate::iso8583::describe::{describe_json, describe_text, sniff};
 use anyhow::{Context, Result, bail};
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Print a message field by field, with card data masked.
 ///
@@ -68,10 +68,8 @@ fn input(named: &str) -> Result<Vec<u8>> {
     }
     match std::fs::read(named) {
         Ok(bytes) => Ok(bytes),
-        // Not a file: the message itself.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.len() >= 12 => {
-            Ok(named.as_bytes().to_vec())
-        }
+        // Not a file: the message itself, which no error may repeat.
+        Err(_) if named.len() >= 12 && !Path::new(named).exists() => Ok(named.as_bytes().to_vec()),
         Err(error) => Err(error).with_context(|| format!("cannot read {named}")),
     }
 }

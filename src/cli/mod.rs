@@ -47,6 +47,19 @@ pub fn sentence(error: &anyhow::Error) -> String {
     sentence
 }
 
+/// Lets the process end without a word when whoever reads its output has seen enough (`| head`).
+pub fn end_when_nobody_reads() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload().downcast_ref::<String>();
+        // What `print!` panics with; it has no other way to say so.
+        if text.is_some_and(|text| text.starts_with("failed printing to stdout: Broken pipe")) {
+            std::process::exit(0);
+        }
+        usual(panic);
+    }));
+}
+
 /// Runs a subcommand and gives the process's exit code.
 pub fn run(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {

@@ -125,16 +125,26 @@ async fn start_projection(config: &Config, core: &Core) -> Result<Projection> {
     })
 }
 
-/// Tables that are ahead of the journal prove that it has lost answered records: nothing may be decided
-/// on what is left. Tables that are away prove nothing.
+/// Tables of another journal, or ahead of this one, prove that answered records are lost: nothing may be
+/// decided on what is left. Tables that are away prove nothing.
 async fn refuse_a_lost_end(store: &Store, core: &Core) -> Result<()> {
     let Ok(tables) = store.projection().await else {
         return Ok(());
     };
     let journal = core.journal.handle();
-    let same = tables.journal_id == Some(journal_text(journal.journal_id()));
+    let ours = journal_text(journal.journal_id());
+    if let Some(theirs) = tables.journal_id.filter(|id| *id != ours) {
+        anyhow::bail!(
+            "the tables at {} hold records up to {} of journal {theirs}, and the journal here is another one, {ours}, \
+             which ends at record {}: restore the journal's folder from a copy; if this is meant to be a new switch, \
+             name other tables in `[store] url`",
+            store.url(),
+            tables.position,
+            journal.durable()
+        );
+    }
     anyhow::ensure!(
-        !same || tables.position <= journal.durable(),
+        tables.position <= journal.durable(),
         "the journal ends at record {}, the tables at {} hold records up to {}: the journal has lost its end; \
          restore its folder from a copy, and do not rebuild the tables",
         journal.durable(),

@@ -4,9 +4,11 @@
 use super::session::Function;
 use crate::engine::facts::{Channel, EntryMode, Kind};
 use crate::engine::reason::DeclineReason;
+use crate::iso8583::dialect::RESPONSE_REASONS;
 use crate::iso8583::mapping::{CodeMap, Location};
-use crate::iso8583::{Dialect, Message};
+use crate::iso8583::{Dialect, Encoder, Message, Mti};
 use arrayvec::ArrayString;
+use bytes::BytesMut;
 use std::sync::Arc;
 
 pub type ResponseCode = ArrayString<3>;
@@ -75,6 +77,7 @@ impl DialectMap {
         };
         let declined = DeclineReason::ALL.iter().map(|reason| code(reason.name()));
         let declined = declined.collect::<Result<Vec<_>, _>>()?;
+        check_answerable(&dialect)?;
         let mappings = dialect.mappings();
         let management = Function::ALL.iter().filter_map(|(function, name)| {
             Some((
@@ -162,6 +165,41 @@ impl DialectMap {
     }
 }
 
+/// Whether a message of this dialect can be known again and answered: what cannot be is found out here, and
+/// not when a hold is placed already.
+fn check_answerable(dialect: &Dialect) -> Result<(), DialectMapError> {
+    let refuse = |what: String| DialectMapError {
+        dialect: dialect.name().into(),
+        what,
+    };
+    for field in [2, 11, 38, 39] {
+        if dialect.field(field).is_none() {
+            return Err(refuse(format!(
+                "DE{field} is missing, and no message can do without"
+            )));
+        }
+    }
+    let key = dialect.repeat_key_fields();
+    if !key.contains(&2) || !(key.contains(&11) || key.contains(&37)) {
+        return Err(refuse(
+            "`repeat_key` needs DE2, and DE11 or DE37: by less, two purchases would be taken for one".into(),
+        ));
+    }
+    let answer = Mti::new(u16::from(dialect.version()) * 1000 + 110);
+    let mut out = BytesMut::new();
+    let codes = RESPONSE_REASONS.iter().filter_map(|reason| {
+        let code = dialect.response_code(reason)?;
+        Some((39, *reason, code))
+    });
+    for (field, name, value) in codes.chain([(38, "approval code", "A1B2C3")]) {
+        let written = Encoder::new(dialect, &mut out, answer)
+            .text(field, value)
+            .map(drop);
+        written.map_err(|error| refuse(format!("{name} `{value}` cannot be written: {error}")))?;
+    }
+    Ok(())
+}
+
 fn lacks(dialect: &Dialect, reason: &str) -> DialectMapError {
     let what = format!("[response_codes] needs `{reason}`, a code of up to three characters");
     DialectMapError {
@@ -220,6 +258,32 @@ mod tests {
             if let Err(error) = DialectMap::compile(Arc::new(dialect)) {
                 panic!("{error}");
             }
+        }
+    }
+
+    #[test]
+    fn a_dialect_that_cannot_answer_is_refused() {
+        for (change, said) in [
+            (
+                "[response_codes]\ninsufficient_funds = \"511\"",
+                "insufficient_funds `511`",
+            ),
+            ("[field]\n39 = { absent = true }", "DE39 is missing"),
+            ("[field]\n38 = { length = 2 }", "approval code"),
+            ("[field]\n2 = { absent = true }", "DE2 is missing"),
+            ("[message]\nrepeat_key = []", "`repeat_key`"),
+        ] {
+            let text = format!("name = \"own\"\nextends = \"iso8583-1987-ascii\"\n{change}\n");
+            let error = match Dialect::from_toml("own.toml", &text) {
+                Ok(dialect) => DialectMap::compile(Arc::new(dialect))
+                    .err()
+                    .map(|e| e.to_string()),
+                Err(error) => Some(error.to_string()),
+            };
+            assert!(
+                error.as_ref().is_some_and(|error| error.contains(said)),
+                "{change}: {error:?}"
+            );
         }
     }
 

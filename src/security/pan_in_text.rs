@@ -33,8 +33,8 @@ const RANGES: &[(u32, u32, usize, usize)] = &[
     (9000, 9999, 16, 19),
 ];
 
-/// Whether a text holds what looks like a card number: 13 to 19 digits, single spaces or hyphens
-/// between them, in a range of card numbers and with the right check digit.
+/// Whether a text holds what looks like a card number: 13 to 19 digits, single spaces, hyphens,
+/// dots, slashes or underlines between them, in a range of card numbers and with the right check digit.
 pub fn holds_pan(text: &str) -> bool {
     find_pan(text.as_bytes()).is_some()
 }
@@ -72,7 +72,7 @@ fn mask<const N: usize>(text: &mut ArrayString<N>, find: impl Fn(&[u8]) -> Optio
 }
 
 fn is_separator(byte: &u8) -> bool {
-    matches!(byte, b' ' | b'-')
+    matches!(byte, b' ' | b'-' | b'.' | b'/' | b'_')
 }
 
 /// Where the digits of `number`, or thirteen and more of its first ones, follow one another.
@@ -135,6 +135,7 @@ mod tests {
             VISA,
             "4111 1111 1111 1111",
             "4111-1111-1111-1111",
+            "4111.1111.1111.1111",
             "my card 4111111111111111, please",
             "24 4111111111111111",
             "4111111111111111-12",
