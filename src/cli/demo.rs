@@ -75,10 +75,20 @@ pub fn run(demo: &Demo) -> Result<u8> {
     let report = runtime.block_on(play(demo, &config))?;
     println!("\n{report}");
     println!(
-        "The data folder stays: cardswitch serve --config {}",
+        "The data folder stays. To go on with it:\n  \
+         CARDSWITCH_ROOT_KEY=$(cat {}/root-key) {} serve --config {}",
+        demo.data.display(),
+        program(),
         file.display()
     );
     Ok(u8::from(!report.is_clean()))
+}
+
+/// This program as it was started, so that what is printed can be run as it stands.
+fn program() -> String {
+    std::env::args()
+        .next()
+        .unwrap_or_else(|| "cardswitch".into())
 }
 
 /// The configuration of the demo, written into the data folder so that `serve` can go on with it.
@@ -148,14 +158,13 @@ fn introduce(demo: &Demo, node: &Node, network: SocketAddr, key: &str) {
     println!("  REST and more  http://{http}   (/v1, /metrics, /healthz)");
     println!("  root key       {key}");
     println!("  data folder    {data}");
+    let program = program();
     println!("Try in another terminal:");
     println!(
         "  curl -s -H 'Authorization: Bearer {key}' 'http://{http}/v1/authorizations?status=declined&limit=1'"
     );
-    println!(
-        "  cardswitch report settlement --config {data}/cardswitch.toml --date $(date -u +%F)"
-    );
-    println!("  cardswitch journal verify --config {data}/cardswitch.toml");
+    println!("  {program} report settlement --config {data}/cardswitch.toml --date $(date -u +%F)");
+    println!("  {program} journal verify --config {data}/cardswitch.toml");
     println!("Ctrl-C ends the demo and keeps the data folder.\n");
 }
 

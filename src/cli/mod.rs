@@ -54,7 +54,8 @@ pub fn end_when_nobody_reads() {
         let text = panic.payload().downcast_ref::<String>();
         // What `print!` panics with; it has no other way to say so.
         if text.is_some_and(|text| text.starts_with("failed printing to stdout: Broken pipe")) {
-            std::process::exit(0);
+            // As a shell reports a program that the closed pipe has ended.
+            std::process::exit(141);
         }
         usual(panic);
     }));
