@@ -6,15 +6,18 @@ use std::ops::Range;
 use arrayvec::{ArrayString, ArrayVec};
 
 use super::{
-    charset::CodePage,
+    charset::{CodePage, hex_to_word},
     dialect::{Dialect, MAX_FIELD, Secondary},
     field::{Content, Encoding, FieldSpec, Filler, Layout},
     mti::Mti,
     parse_error::{error, explain},
-    value::{self, Cut, hex_value},
+    value::{self, Cut, Fault, hex_value},
 };
 
 pub use super::parse_error::{AFTER_LAST_FIELD, Expected, ParseError};
+
+/// The bit of the first field of a bitmap's word.
+const FIRST: u64 = 1 << 63;
 
 /// A parsed message that borrows its bytes and its dialect.
 #[derive(Clone)]
@@ -24,10 +27,13 @@ pub struct Message<'a> {
     mti: Mti,
     /// Fields present, the most significant bit of the first word being field 1.
     bitmap: [u64; 3],
-    /// Where each field begins, with its length prefix. Where it ends follows from there: half the
-    /// memory to clear and to move, for a few instructions on access. Messages longer than 65,535
-    /// bytes are refused.
+    /// Fields whose place is known: those present, and those of [`Partial`] with wrong characters.
+    placed: [u64; 3],
+    /// Where each field begins, with its length prefix. It ends where the next one begins, which is half
+    /// the memory to clear and to move. Messages longer than 65,535 bytes are refused.
     offsets: [u16; MAX_FIELD as usize + 1],
+    /// Where the last field ends.
+    end: u16,
 }
 
 /// As much of a message as could be parsed.
@@ -55,22 +61,25 @@ impl<'a> Message<'a> {
     #[inline]
     pub fn parse(dialect: &'a Dialect, bytes: &'a [u8]) -> Result<Message<'a>, ParseError> {
         let mut message = Message::empty(dialect, bytes);
-        match message.read(None) {
-            Ok(()) => Ok(message),
-            Err(error) => Err(error),
-        }
+        message.read()?;
+        Ok(message)
+    }
+
+    /// Parses a message again that was parsed before: what characters its values are made of is not
+    /// looked at.
+    #[inline]
+    pub fn parse_again(dialect: &'a Dialect, bytes: &'a [u8]) -> Result<Message<'a>, ParseError> {
+        let mut message = Message::empty(dialect, bytes);
+        message.cut_fields()?;
+        Ok(message)
     }
 
     /// Parses as much as can be parsed. A value with wrong characters is left out, and parsing goes
     /// on behind it; where lengths no longer hold, it stops.
     pub fn parse_partial(dialect: &'a Dialect, bytes: &'a [u8]) -> Partial<'a> {
         let mut message = Message::empty(dialect, bytes);
-        let mut first = None;
-        let last = message.read(Some(&mut first)).err();
-        Partial {
-            message,
-            error: first.or(last),
-        }
+        let error = message.read().err();
+        Partial { message, error }
     }
 
     #[inline]
@@ -80,46 +89,52 @@ impl<'a> Message<'a> {
             bytes,
             mti: Mti::new(0),
             bitmap: [0; 3],
+            placed: [0; 3],
             offsets: [0; MAX_FIELD as usize + 1],
+            end: 0,
         }
     }
 
-    /// Reads everything; with `tolerated`, goes on behind a value that fails its check.
-    #[inline(always)]
-    fn read(&mut self, mut tolerated: Option<&mut Option<ParseError>>) -> Result<(), ParseError> {
+    /// Cuts all fields, then looks at their characters: two short loops are quicker than a long one.
+    /// Gives the first error; fields with wrong characters are left out.
+    fn read(&mut self) -> Result<(), ParseError> {
+        let cut = self.cut_fields();
+        // A wrong value stands before the place where cutting had to stop.
+        self.check_fields().and(cut)
+    }
+
+    /// Reads MTI and bitmaps and finds where each field stands, as far as lengths hold.
+    #[inline(never)]
+    fn cut_fields(&mut self) -> Result<(), ParseError> {
         let (dialect, bytes) = (self.dialect, self.bytes);
         if bytes.len() > usize::from(u16::MAX) {
             return Err(error(0, 0, Expected::ShorterMessage, bytes));
         }
-        let mut rest = self.read_mti()?;
-        let announced;
-        (rest, announced) = read_bitmaps(dialect, bytes, rest)?;
-        for (word, bits) in announced.iter().enumerate() {
-            let mut bits = *bits;
-            while bits != 0 {
+        let rest = self.read_mti()?;
+        let (mut rest, announced) = read_bitmaps(dialect, bytes, rest)?;
+        for (word, announced) in announced.into_iter().enumerate() {
+            let mut bits = announced;
+            let cut = loop {
+                if bits == 0 {
+                    break Ok(());
+                }
                 let bit = bits.leading_zeros();
-                bits ^= 1 << (63 - bit);
                 let number = (word as u32 * 64 + bit + 1) as u8;
                 let offset = bytes.len() - rest.len();
                 let Some(layout) = dialect.layout(number) else {
-                    return Err(error(number, offset, Expected::KnownField, rest));
+                    break Err(error(number, offset, Expected::KnownField, rest));
                 };
-                let (after, cut) = value::cut(layout, rest)
-                    .map_err(|fault| explain(number, offset, layout, fault, rest))?;
-                rest = after;
-                if let Err(fault) = value::check(layout, cut) {
-                    let error = explain(number, offset, layout, fault, cut.wire);
-                    match &mut tolerated {
-                        None => return Err(error),
-                        Some(first) => {
-                            first.get_or_insert(error);
-                            continue;
-                        }
-                    }
+                match value::cut(layout, rest) {
+                    Ok((after, _)) => rest = after,
+                    Err(fault) => break Err(explain(number, offset, layout, fault, rest)),
                 }
-                self.bitmap[word] |= 1 << (63 - bit);
                 self.offsets[usize::from(number)] = offset as u16;
-            }
+                bits ^= FIRST >> bit;
+            };
+            self.placed[word] = announced ^ bits;
+            self.bitmap[word] = self.placed[word];
+            self.end = (bytes.len() - rest.len()) as u16;
+            cut?;
         }
         match rest {
             [] => Ok(()),
@@ -132,6 +147,46 @@ impl<'a> Message<'a> {
                     rest,
                 ))
             }
+        }
+    }
+
+    /// Holds the characters of all fields against their classes and takes out those that fail: from the
+    /// last to the first, because a field ends where the one behind it begins.
+    #[inline(never)]
+    fn check_fields(&mut self) -> Result<(), ParseError> {
+        let mut first = Ok(());
+        let mut end = usize::from(self.end);
+        for word in (0..self.placed.len()).rev() {
+            let mut bits = self.placed[word];
+            while bits != 0 {
+                let bit = bits.trailing_zeros();
+                bits &= bits - 1;
+                let number = (word as u32 * 64 + 64 - bit) as u8;
+                let start = usize::from(self.offsets[usize::from(number)]);
+                // Only fields that the dialect has were cut.
+                if let Some(layout) = self.dialect.layout(number) {
+                    let value = start + usize::from(layout.plan.prefix);
+                    let wire = self.bytes.get(value..end).unwrap_or_default();
+                    if let Err(fault) = self.check_field(number, layout, wire) {
+                        self.bitmap[word] ^= 1 << bit;
+                        first = Err(explain(number, start, layout, fault, wire));
+                    }
+                }
+                end = start;
+            }
+        }
+        first
+    }
+
+    #[inline(always)]
+    fn check_field(&self, number: u8, layout: &Layout, wire: &[u8]) -> Result<(), Fault> {
+        match value::check_bytes(layout, wire) {
+            Some(true) => Ok(()),
+            Some(false) => Err(Fault::Class),
+            None => match self.cut(number) {
+                Some((layout, cut)) => value::check(layout, cut),
+                None => Ok(()),
+            },
         }
     }
 
@@ -195,15 +250,58 @@ impl<'a> Message<'a> {
     /// The value as it stands on the wire, without its length prefix.
     #[inline]
     pub fn raw(&self, number: u8) -> Option<&'a [u8]> {
-        Some(self.cut(number)?.1.wire)
+        let range = self.range(number)?;
+        let prefix = self.dialect.layout(number)?.plan.prefix;
+        self.bytes.get(range)?.get(usize::from(prefix)..)
     }
 
     /// Where prefix and value stand on the wire.
     #[inline]
     pub(super) fn range(&self, number: u8) -> Option<Range<usize>> {
-        let (layout, cut) = self.cut(number)?;
-        let start = usize::from(self.offsets[usize::from(number)]);
-        Some(start..start + usize::from(layout.plan.prefix) + cut.wire.len())
+        self.has(number).then(|| {
+            let start = usize::from(self.offsets[usize::from(number)]);
+            start..usize::from(self.end_of(number))
+        })
+    }
+
+    /// Where a field ends that is there: where the next one begins.
+    #[inline]
+    fn end_of(&self, number: u8) -> u16 {
+        // The bits behind that of the field; it is not the 192nd, behind which there is none.
+        let (mut word, next) = (usize::from(number) / 64, number % 64);
+        let mut bits = self.placed.get(word).map_or(0, |bits| bits << next >> next);
+        while bits == 0 {
+            word += 1;
+            match self.placed.get(word) {
+                Some(more) => bits = *more,
+                None => return self.end,
+            }
+        }
+        self.offsets[word * 64 + bits.leading_zeros() as usize + 1]
+    }
+
+    /// Where those of the wanted fields stand that are there, ascending; neighbours in one piece.
+    #[inline]
+    pub(super) fn runs(&self, wanted: [u64; 3]) -> impl Iterator<Item = Range<usize>> {
+        let (mut word, mut left) = (0, wanted[0] & self.bitmap[0]);
+        std::iter::from_fn(move || {
+            while left == 0 {
+                word += 1;
+                left = wanted.get(word)? & self.bitmap[word];
+            }
+            let first = left.leading_zeros();
+            // The next field that is not wanted ends the run; so does the end of the word.
+            let others = self.placed[word] & !left & (u64::MAX >> first);
+            let stop = others.leading_zeros();
+            left &= u64::MAX.checked_shr(stop).unwrap_or(0);
+            let numbers = word * 64 + 1;
+            let start = self.offsets[numbers + first as usize];
+            let end = match stop {
+                64 => self.end_of(word as u8 * 64 + 64),
+                stop => self.offsets[numbers + stop as usize],
+            };
+            Some(usize::from(start)..usize::from(end))
+        })
     }
 
     #[inline(always)]
@@ -355,30 +453,9 @@ fn hex_word(wire: &[u8; 16], page: Option<CodePage>) -> Option<u64> {
             Some(word << 4 | u64::from(hex_value(*byte, page)?))
         });
     }
-    let (mut word, mut seen) = (0_u64, 0_u8);
-    for byte in wire {
-        let nibble = HEX_NIBBLES[usize::from(*byte)];
-        seen |= nibble;
-        word = word << 4 | u64::from(nibble & 15);
-    }
-    (seen < 16).then_some(word)
+    let (halves, _) = wire.as_chunks::<8>();
+    Some(u64::from(hex_to_word(halves[0])?) << 32 | u64::from(hex_to_word(halves[1])?))
 }
-
-/// Value of an ASCII hexadecimal digit; 16 for anything else.
-static HEX_NIBBLES: [u8; 256] = {
-    let mut table = [16; 256];
-    let mut at = 0;
-    while at < 256 {
-        table[at] = match at as u8 {
-            digit @ b'0'..=b'9' => digit - b'0',
-            letter @ b'A'..=b'F' => letter - b'A' + 10,
-            letter @ b'a'..=b'f' => letter - b'a' + 10,
-            _ => 16,
-        };
-        at += 1;
-    }
-    table
-};
 
 #[cfg(test)]
 #[path = "message_tests.rs"]
