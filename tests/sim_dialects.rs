@@ -27,7 +27,7 @@ async fn every_dialect() {
     for name in Dialect::builtin_names() {
         let report = play(name, Framing::Length2Be, Header::None).await;
         assert!(
-            report.is_clean() && report.answered == 2_000,
+            report.is_clean() && report.totals.answered == 2_000,
             "{name}: {report}"
         );
         assert!(
@@ -42,14 +42,14 @@ async fn every_framing_and_header() {
     for name in Framing::names() {
         let report = play("iso8583-1987-ascii", name.parse().unwrap(), Header::None).await;
         assert!(
-            report.is_clean() && report.answered == 2_000,
+            report.is_clean() && report.totals.answered == 2_000,
             "{name}: {report}"
         );
     }
     for header in [Header::Tpdu, Header::Base1] {
         let report = play("visa-base1", Framing::Length2BeZeros, header).await;
         assert!(
-            report.is_clean() && report.answered == 2_000,
+            report.is_clean() && report.totals.answered == 2_000,
             "{header}: {report}"
         );
     }

@@ -47,7 +47,7 @@ async fn a_right_issuer_is_found_right() {
     })
     .await;
     assert!(report.is_clean(), "{report}");
-    assert_eq!((report.sent, report.answered), (5_000, 5_000));
+    assert_eq!((report.totals.sent, report.totals.answered), (5_000, 5_000));
     assert!(report.approved > 1_000 && report.declined > 500, "{report}");
     assert!(
         report.reversals > 100 && report.repeats > 100 && report.echoes > 10,
@@ -55,7 +55,7 @@ async fn a_right_issuer_is_found_right() {
     );
     for code in ["00", "05", "14", "54", "57", "61", "62"] {
         assert!(
-            report.by_response_code.contains_key(code),
+            report.totals.by_response_code.contains_key(code),
             "{code}: {report}"
         );
     }
@@ -81,7 +81,7 @@ async fn each_kind_of_wrong_answer_is_found() {
     ];
     for (fault, expected) in table {
         let report = play(fault, |_| {}).await;
-        let found = &report.findings.by_kind;
+        let found = &report.totals.findings.by_kind;
         assert!(found.contains_key(expected), "{fault:?}: {report}");
         assert!(!report.is_clean());
         let text = report.to_string();
@@ -103,11 +103,11 @@ async fn approval_codes_belong_to_approvals() {
     ] {
         let report = play(fault, only(mix)).await;
         assert_eq!(
-            report.findings.by_kind.get("approval_code"),
+            report.totals.findings.by_kind.get("approval_code"),
             Some(&1),
             "{fault:?}: {report}"
         );
-        assert_eq!(report.findings.count(), 1, "{fault:?}: {report}");
+        assert_eq!(report.totals.findings.count(), 1, "{fault:?}: {report}");
     }
 }
 
@@ -126,5 +126,5 @@ async fn malformed_messages_are_sent_on_their_own_line() {
         malformed.sent > 0 && malformed.ignored + malformed.closed > 0,
         "{report}"
     );
-    assert!(report.sent > 0 && report.sent <= 350);
+    assert!(report.totals.sent > 0 && report.totals.sent <= 350);
 }

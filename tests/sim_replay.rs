@@ -84,7 +84,7 @@ async fn what_was_recorded_replays_without_a_difference() {
         let report = replay(name, &records, Fault::None, |_| {}).await;
         assert!(report.is_clean(), "{name}: {report}");
         assert_eq!(
-            (report.sent, report.answered, report.compared),
+            (report.totals.sent, report.totals.answered, report.compared),
             (300, 300, 300),
             "{name}"
         );
@@ -100,18 +100,18 @@ async fn it_replays_many_times_over_many_connections_and_with_its_own_keys() {
         (options.times, options.connections) = (3, 4);
     })
     .await;
-    assert!(report.is_clean() && report.sent == 900, "{report}");
+    assert!(report.is_clean() && report.totals.sent == 900, "{report}");
     let report = replay(name, &records, Fault::None, |options| {
         options.keep_keys = true
     })
     .await;
-    assert!(report.is_clean() && report.sent == 300, "{report}");
+    assert!(report.is_clean() && report.totals.sent == 300, "{report}");
     let report = replay(name, &records, Fault::None, |options| {
         options.rate = Some(2_000.0)
     })
     .await;
-    assert!(report.is_clean() && report.sent == 300, "{report}");
-    assert!(report.sender_lateness_us.max > 0.0);
+    assert!(report.is_clean() && report.totals.sent == 300, "{report}");
+    assert!(report.totals.sender_lateness_us.max > 0.0);
 }
 
 #[tokio::test]
@@ -124,20 +124,20 @@ async fn differences_and_missing_answers_are_told() {
         report.de39_differences > 0 && !report.is_clean(),
         "{report}"
     );
-    let found = &report.findings.first[0].detail;
+    let found = &report.totals.findings.first[0].detail;
     assert!(
         found.contains("recorded 62, now 00") && found.contains("555555…4444"),
         "{found}"
     );
     let report = replay(name, &records, Fault::NeverAnswers, |_| {}).await;
     assert_eq!(
-        (report.unanswered, report.is_clean()),
+        (report.totals.unanswered, report.is_clean()),
         (1, false),
         "{report}"
     );
     let report = replay(name, &records, Fault::AnswersTwice, |_| {}).await;
     assert_eq!(
-        (report.unmatched, report.is_clean()),
+        (report.totals.unmatched, report.is_clean()),
         (1, false),
         "{report}"
     );

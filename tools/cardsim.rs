@@ -120,10 +120,7 @@ impl Replay {
         let report = report.await;
         bar.finish_and_clear();
         let report = report?;
-        match self.json {
-            true => println!("{}", serde_json::to_string(&report)?),
-            false => print!("{report}"),
-        }
+        show_report(&report, self.json)?;
         Ok(report.is_clean())
     }
 }
@@ -239,13 +236,10 @@ impl Network {
         };
         stop_on_ctrl_c(&options.stop);
         let bar = progress_bar(self.json, self.count);
-        let report = run_network(options, cards, |progress| show(&bar, &progress)).await;
+        let report = run_network(options, cards, |progress| show_progress(&bar, &progress)).await;
         bar.finish_and_clear();
         let report = report?;
-        match self.json {
-            true => println!("{}", serde_json::to_string(&report)?),
-            false => print!("{report}"),
-        }
+        show_report(&report, self.json)?;
         Ok(report.is_clean())
     }
 }
@@ -260,6 +254,14 @@ impl Echo {
         run_echo(listener, self.wire.codec(), approve).await?;
         Ok(true)
     }
+}
+
+fn show_report(report: &(impl serde::Serialize + std::fmt::Display), json: bool) -> Result<()> {
+    match json {
+        true => println!("{}", serde_json::to_string(report)?),
+        false => print!("{report}"),
+    }
+    Ok(())
 }
 
 fn seconds(seconds: f64) -> Result<Duration> {
@@ -283,7 +285,7 @@ fn progress_bar(json: bool, count: Option<u64>) -> indicatif::ProgressBar {
     bar
 }
 
-fn show(bar: &indicatif::ProgressBar, progress: &Progress) {
+fn show_progress(bar: &indicatif::ProgressBar, progress: &Progress) {
     bar.set_position(progress.answered);
     let rate = progress.answered as f64 / progress.elapsed.as_secs_f64().max(0.001);
     bar.set_message(format!(

@@ -260,6 +260,36 @@ fn eight_at_a_time(bytes: &[u8], bit: u8, bad: impl Fn(u64) -> u64) -> bool {
     every(bytes, bit, None)
 }
 
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// Upper-case hexadecimal digits of a number, all eight at once.
+#[inline]
+pub(super) fn word_to_hex(word: u32) -> [u8; 8] {
+    // Each nibble into a byte of its own, in their order.
+    let mut nibbles = u64::from(word);
+    nibbles = (nibbles << 16 | nibbles) & 0x0000_ffff_0000_ffff;
+    nibbles = (nibbles << 8 | nibbles) & 0x00ff_00ff_00ff_00ff;
+    nibbles = (nibbles << 4 | nibbles) & 0x0f0f_0f0f_0f0f_0f0f;
+    // Those above nine carry into bit 4 when six is added.
+    let letters = ((nibbles + 6 * ONES) >> 4) & ONES;
+    (nibbles + u64::from(b'0') * ONES + 7 * letters).to_be_bytes()
+}
+
+/// The number that eight hexadecimal digits stand for, in either case.
+#[inline]
+pub(super) fn hex_to_word(digits: [u8; 8]) -> Option<u32> {
+    let digits = u64::from_be_bytes(digits);
+    // Of hexadecimal digits, letters have bit 6 and stand for nine more than their low nibble.
+    let letters = (digits >> 6) & ONES;
+    let nibbles = ((digits & 0x0f0f_0f0f_0f0f_0f0f) + 9 * letters) & 0x0f0f_0f0f_0f0f_0f0f;
+    let pairs = (nibbles >> 4 | nibbles) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs >> 8 | pairs) & 0x0000_ffff_0000_ffff;
+    let word = (fours >> 16 | fours) as u32;
+    // Bytes that are no digits do not come back as they were, whatever they added up to.
+    let upper = digits & !(letters << 5);
+    (u64::from_be_bytes(word_to_hex(word)) == upper).then_some(word)
+}
+
 /// Whether every nibble is a decimal digit.
 #[inline]
 pub(super) fn all_bcd(bytes: &[u8]) -> bool {
@@ -304,6 +334,30 @@ mod tests {
                     let mut bcd = vec![0x99; length];
                     bcd[at] = byte;
                     assert_eq!(all_bcd(&bcd), byte >> 4 < 10 && byte & 15 < 10, "{byte:#x}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn eight_hexadecimal_digits_at_once_are_what_they_are_one_by_one() {
+        for word in [0, 0x0123_4567, 0x89ab_cdef, u32::MAX, 0x1000_0001] {
+            let upper: [u8; 8] = format!("{word:08X}").into_bytes().try_into().unwrap();
+            assert_eq!(word_to_hex(word), upper);
+            assert_eq!(hex_to_word(upper), Some(word));
+            assert_eq!(
+                hex_to_word(upper.map(|digit| digit.to_ascii_lowercase())),
+                Some(word)
+            );
+        }
+        for byte in 0..=255_u8 {
+            for at in 0..8 {
+                for others in [b'0', b'9', b'A', b'f'] {
+                    let mut digits = [others; 8];
+                    digits[at] = byte;
+                    let text = str::from_utf8(&digits).ok().filter(|_| byte != b'+');
+                    let expected = text.and_then(|text| u32::from_str_radix(text, 16).ok());
+                    assert_eq!(hex_to_word(digits), expected, "{byte:#x} at {at}");
                 }
             }
         }

@@ -4,12 +4,12 @@
 use bytes::{BufMut, BytesMut};
 
 use super::{
-    charset::{CodePage, all_in_class},
+    charset::{all_in_class, word_to_hex},
     dialect::{Dialect, Secondary},
     field::{Content, Encoding, Layout, Length, Pad},
     message::Message,
     mti::Mti,
-    value::{self, hex_digit, put_binary, put_prefix, put_text},
+    value::{self, put_binary, put_prefix, put_text},
 };
 
 /// Why a field cannot be written. Carries no value.
@@ -146,11 +146,17 @@ impl<'d, 'b> Encoder<'d, 'b> {
     #[inline]
     fn mark(&mut self, field: u8) {
         let word = usize::from(field - 1) / 64;
-        for next in self.bitmaps..=word {
-            self.announce(next);
-        }
-        self.bitmap[word] |= 1 << (63 - (field - 1) % 64);
+        self.announce_all(word);
+        self.bitmap[word] |= bit_of(field);
         self.last = field;
+    }
+
+    /// Makes room for the bitmaps up to this one.
+    #[inline]
+    fn announce_all(&mut self, word: usize) {
+        while self.bitmaps <= word {
+            self.announce(self.bitmaps);
+        }
     }
 
     /// Writes a value given as canonical text (see [`Message::text`]); fixed fields are padded as
@@ -173,14 +179,8 @@ impl<'d, 'b> Encoder<'d, 'b> {
     /// Writes a number: zero-padded in a fixed field, without leading zeros in a variable one.
     #[inline]
     pub fn digits(&mut self, field: u8, number: u64) -> Result<&mut Self, EncodeError> {
-        let mut digits = [b'0'; 20];
-        let mut left = number;
-        let mut at = digits.len();
-        while left > 0 || at == digits.len() {
-            at -= 1;
-            digits[at] = b'0' + (left % 10) as u8;
-            left /= 10;
-        }
+        let mut digits = [b'0'; DIGITS_MAX];
+        let at = put_number(number, &mut digits);
         let layout = self.begin(field)?;
         if layout.content == Content::B {
             return Err(EncodeError::Class {
@@ -319,25 +319,45 @@ impl Drop for Encoder<'_, '_> {
     }
 }
 
+/// The bit of a field in its word of the bitmap.
+#[inline]
+const fn bit_of(field: u8) -> u64 {
+    1 << (63 - (field - 1) % 64)
+}
+
 #[inline]
 fn put_bitmap(encoding: Encoding, word: u64, out: &mut [u8]) -> usize {
-    let page: Option<CodePage> = match encoding {
-        Encoding::EbcdicHex(page) => Some(page),
-        Encoding::Raw => {
-            out[..8].copy_from_slice(&word.to_be_bytes());
-            return 8;
+    if encoding == Encoding::Raw {
+        out[..8].copy_from_slice(&word.to_be_bytes());
+        return 8;
+    }
+    out[..8].copy_from_slice(&word_to_hex((word >> 32) as u32));
+    out[8..16].copy_from_slice(&word_to_hex(word as u32));
+    if let Encoding::EbcdicHex(page) = encoding {
+        for digit in &mut out[..16] {
+            *digit = page.from_latin1()[usize::from(*digit)];
         }
-        _ => None,
-    };
-    for (at, byte) in out[..16].iter_mut().enumerate() {
-        let digit = hex_digit((word >> (60 - 4 * at)) as u8 & 15);
-        *byte = page.map_or(digit, |page| page.from_latin1()[usize::from(digit)]);
     }
     16
 }
 
+/// Decimal digits of the largest number.
+pub(super) const DIGITS_MAX: usize = 20;
+
+/// Writes a number into the end of the digits; gives where it begins. Zero is one digit.
 #[inline]
-fn check_text(field: u8, layout: &Layout, text: &[u8]) -> Result<(), EncodeError> {
+pub(super) fn put_number(number: u64, digits: &mut [u8; DIGITS_MAX]) -> usize {
+    let (mut left, mut at) = (number, DIGITS_MAX);
+    while left > 0 || at == DIGITS_MAX {
+        at -= 1;
+        digits[at] = b'0' + (left % 10) as u8;
+        left /= 10;
+    }
+    at
+}
+
+#[inline]
+pub(super) fn check_text(field: u8, layout: &Layout, text: &[u8]) -> Result<(), EncodeError> {
     check_length(field, layout, text.len())?;
     // Text given to the encoder is ASCII, whatever the encoding on the wire.
     let fine = match layout.content {

@@ -7,6 +7,8 @@ use arrayvec::ArrayVec;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio_util::codec;
 
+use super::frame_view::Content;
+
 /// How a frame's length stands in front of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
@@ -172,7 +174,7 @@ impl Framing {
     }
 
     /// Bytes before what the length counts.
-    const fn prefix_length(self) -> usize {
+    pub(super) const fn prefix_length(self) -> usize {
         match self {
             Framing::Length2Be
             | Framing::Length2Le
@@ -189,7 +191,7 @@ impl Framing {
     }
 
     /// Bytes after header and message.
-    const fn suffix_length(self) -> usize {
+    pub(super) const fn suffix_length(self) -> usize {
         matches!(self, Framing::Length2BeEtx) as usize
     }
 
@@ -206,7 +208,7 @@ impl Framing {
     }
 
     /// Bytes between prefix and suffix, from the prefix.
-    fn length(self, prefix: &[u8]) -> Result<usize, FrameError> {
+    pub(super) fn length(self, prefix: &[u8]) -> Result<usize, FrameError> {
         let big_endian = |bytes: &[u8]| {
             bytes
                 .iter()
@@ -249,7 +251,7 @@ impl Framing {
     }
 
     /// Whether the prefix says that nothing follows, not even a suffix.
-    fn is_bare_zero(self, prefix: &[u8]) -> bool {
+    pub(super) fn is_bare_zero(self, prefix: &[u8]) -> bool {
         self == Framing::Length2BeEtx && prefix == [0, 0]
     }
 
@@ -285,7 +287,7 @@ impl Framing {
 
 impl Header {
     /// Bytes of the header at the start of a frame's content.
-    fn length(self, content: &[u8]) -> Result<usize, FrameError> {
+    pub(super) fn length(self, content: &[u8]) -> Result<usize, FrameError> {
         let problem = |problem| {
             Err(FrameError::Header {
                 header: self,
@@ -366,50 +368,22 @@ impl FrameCodec {
     /// buffer's memory: nothing is copied.
     #[inline]
     pub fn cut(&self, buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
-        let prefix_length = self.framing.prefix_length();
-        let Some(prefix) = buffer.get(..prefix_length) else {
+        let Some(view) = self.view(buffer)? else {
             return Ok(None);
         };
-        let length = self.framing.length(prefix)?;
-        if length > self.max_frame_len {
-            return Err(FrameError::TooLong {
-                length,
-                max: self.max_frame_len,
-            });
-        }
-        let suffix = match self.framing.is_bare_zero(prefix) {
-            true => 0,
-            false => self.framing.suffix_length(),
-        };
-        let total = prefix_length + length + suffix;
-        if buffer.len() < total {
-            return Ok(None);
-        }
-        if suffix == 1 && buffer[total - 1] != 3 {
-            return Err(FrameError::Garbage {
-                expected: "0x03 at the end of a frame",
-                found: buffer[total - 1..total].iter().copied().collect(),
-            });
-        }
-        if length == 0 {
+        let total = view.length;
+        let Content::Message { header, body } = view.content else {
             buffer.advance(total);
             return Ok(Some(Frame::KeepAlive));
-        }
-        let header_length = self
-            .header
-            .length(&buffer[prefix_length..prefix_length + length])?;
-        let mut frame = buffer.split_to(total).freeze();
+        };
+        let start = self.framing.prefix_length() + header.len();
+        let length = body.len();
         // Cannot overflow: header lengths are 0, 5, 22 and 48.
-        let header = frame[prefix_length..prefix_length + header_length]
-            .iter()
-            .copied()
-            .collect();
-        frame.advance(prefix_length + header_length);
-        frame.truncate(length - header_length);
-        Ok(Some(Frame::Message {
-            header,
-            body: frame,
-        }))
+        let header = header.iter().copied().collect();
+        let mut body = buffer.split_to(total).freeze();
+        body.advance(start);
+        body.truncate(length);
+        Ok(Some(Frame::Message { header, body }))
     }
 
     /// Begins a frame behind what the buffer holds; encode the message next, then

@@ -6,7 +6,7 @@ use std::ops::Range;
 use arrayvec::{ArrayString, ArrayVec};
 
 use super::{
-    charset::CodePage,
+    charset::{CodePage, hex_to_word},
     dialect::{Dialect, MAX_FIELD, Secondary},
     field::{Content, Encoding, FieldSpec, Filler, Layout},
     mti::Mti,
@@ -363,30 +363,9 @@ fn hex_word(wire: &[u8; 16], page: Option<CodePage>) -> Option<u64> {
             Some(word << 4 | u64::from(hex_value(*byte, page)?))
         });
     }
-    let (mut word, mut seen) = (0_u64, 0_u8);
-    for byte in wire {
-        let nibble = HEX_NIBBLES[usize::from(*byte)];
-        seen |= nibble;
-        word = word << 4 | u64::from(nibble & 15);
-    }
-    (seen < 16).then_some(word)
+    let half = |at: usize| Some(u64::from(hex_to_word(*wire[at..].first_chunk()?)?));
+    Some(half(0)? << 32 | half(8)?)
 }
-
-/// Value of an ASCII hexadecimal digit; 16 for anything else.
-static HEX_NIBBLES: [u8; 256] = {
-    let mut table = [16; 256];
-    let mut at = 0;
-    while at < 256 {
-        table[at] = match at as u8 {
-            digit @ b'0'..=b'9' => digit - b'0',
-            letter @ b'A'..=b'F' => letter - b'A' + 10,
-            letter @ b'a'..=b'f' => letter - b'a' + 10,
-            _ => 16,
-        };
-        at += 1;
-    }
-    table
-};
 
 #[cfg(test)]
 #[path = "message_tests.rs"]

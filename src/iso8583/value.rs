@@ -139,24 +139,27 @@ pub(super) fn put_prefix(layout: &Layout, units: usize, out: &mut BytesMut) {
 }
 
 /// Holds the characters of a cut value against its content class.
-#[inline(always)]
+#[inline]
 pub(super) fn check(layout: &Layout, cut: Cut<'_>) -> Result<(), Fault> {
-    let fine = match layout.plan.check {
+    match check_bytes(layout, cut.wire) {
+        Some(true) => Ok(()),
+        Some(false) => Err(Fault::Class),
+        None => check_other(layout, cut),
+    }
+}
+
+/// Whether all bytes are in the content class; `None` where that hangs on the number of units.
+#[inline(always)]
+pub(super) fn check_bytes(layout: &Layout, wire: &[u8]) -> Option<bool> {
+    Some(match layout.plan.check {
         Check::Nothing => true,
-        Check::AsciiDigits => all_digits(cut.wire),
-        Check::AsciiPrintable => all_printable(cut.wire),
-        Check::EightBit => all_eight_bit(cut.wire),
-        Check::Table(table, bit) => all_have(cut.wire, table, bit),
-        Check::BcdLeftZero => {
-            let filled = !cut.units.is_multiple_of(2);
-            if filled && cut.wire.first().is_some_and(|first| first >> 4 != 0) {
-                return Err(Fault::Filler);
-            }
-            all_bcd(cut.wire)
-        }
-        Check::Other => return check_other(layout, cut),
-    };
-    if fine { Ok(()) } else { Err(Fault::Class) }
+        Check::AsciiDigits => all_digits(wire),
+        Check::AsciiPrintable => all_printable(wire),
+        Check::EightBit => all_eight_bit(wire),
+        Check::Table(table, bit) => all_have(wire, table, bit),
+        Check::BcdPairs => all_bcd(wire),
+        Check::Other => return None,
+    })
 }
 
 fn check_other(layout: &Layout, cut: Cut<'_>) -> Result<(), Fault> {
@@ -312,7 +315,7 @@ pub(super) fn hex_value(byte: u8, page: Option<CodePage>) -> Option<u8> {
 
 /// Writes a value given as canonical ASCII text, padded as its layout says, without a prefix.
 /// The caller has checked class and length.
-pub(super) fn put_text(layout: &Layout, text: &[u8], out: &mut BytesMut) {
+pub(super) fn put_text(layout: &Layout, text: &[u8], out: &mut impl BufMut) {
     let missing = match layout.length {
         Length::Fixed => usize::from(layout.max).saturating_sub(text.len()),
         Length::Prefixed(_) | Length::Open => 0,
@@ -342,7 +345,7 @@ pub(super) fn put_text(layout: &Layout, text: &[u8], out: &mut BytesMut) {
     }
 }
 
-fn put_bcd(layout: &Layout, filler: Filler, text: &[u8], missing: usize, out: &mut BytesMut) {
+fn put_bcd(layout: &Layout, filler: Filler, text: &[u8], missing: usize, out: &mut impl BufMut) {
     let mut text = text;
     if layout.content == Content::Xn
         && let Some((sign, digits)) = text.split_first()

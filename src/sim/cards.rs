@@ -96,6 +96,11 @@ pub enum CardFileError {
 }
 
 impl SimCard {
+    /// DE14, `YYMM`.
+    pub fn yymm(&self) -> u64 {
+        u64::from(self.exp_year % 100) * 100 + u64::from(self.exp_month)
+    }
+
     /// Reads a JSON-lines file.
     pub fn load(path: &Path) -> Result<Vec<SimCard>, CardFileError> {
         let text = std::fs::read_to_string(path).map_err(|source| CardFileError::File {

@@ -12,7 +12,7 @@ use crate::iso8583::{Dialect, Message, dialect::RESPONSE_REASONS};
 pub type Code = ArrayString<3>;
 
 /// What a repeat must be answered with again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FirstAnswer {
     /// DE39.
     pub code: Code,

@@ -1,9 +1,9 @@
 //! One connection of the simulator: pipelines requests, matches answers, takes times, and answers
 //! what the peer asks. What to send and what an answer should be is the script's business.
 
-use std::{io, time::Duration};
+use std::{collections::VecDeque, io, time::Duration};
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use hdrhistogram::Histogram;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -12,13 +12,16 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    SimError,
-    check::{Findings, name},
+    Progress, SimError,
+    check::{Code, Findings, name},
     in_flight::InFlight,
     keys::{Rrn, Stamp},
     pace::Pace,
+    wall_clock::WallClock,
 };
-use crate::iso8583::{Dialect, Encoder, Frame, FrameCodec, Message, framing::HeaderBytes};
+use crate::iso8583::{
+    Dialect, Encoder, FrameCodec, Message, frame_view::Content, framing::HeaderBytes,
+};
 
 /// What a connection sends, and who looks at the answers.
 pub trait Script {
@@ -41,6 +44,9 @@ pub trait Script {
         answer: &Message<'_>,
         findings: &mut Findings,
     );
+
+    /// Adds what it counts itself to how the run stands.
+    fn show(&self, _: &mut Progress) {}
 }
 
 /// A message that a script wrote.
@@ -70,7 +76,7 @@ pub struct Plan {
     pub stop: CancellationToken,
     /// Answer a keep-alive with one. Two sides that both do so keep each other busy.
     pub answer_keep_alives: bool,
-    /// The peer sends back what it gets: requests count as their own answers, unchecked.
+    /// The peer sends back what it gets: nothing else is looked at.
     pub echo: bool,
 }
 
@@ -86,6 +92,8 @@ pub struct Tally {
     pub unanswered: u64,
     /// Requests of the peer that were answered.
     pub asked: u64,
+    /// Answers by DE39, empty where it is missing; the codes in the order in which they came up.
+    pub by_code: Vec<(Code, u64)>,
     /// Nanoseconds from when a message should have left to its answer.
     pub latency_ns: Histogram<u64>,
     /// Nanoseconds that the sender itself was late.
@@ -104,10 +112,28 @@ impl Default for Tally {
             unmatched: 0,
             unanswered: 0,
             asked: 0,
+            by_code: Vec::new(),
             latency_ns: histogram(),
             lateness_ns: histogram(),
             findings: Findings::default(),
             lost: None,
+        }
+    }
+}
+
+impl Tally {
+    #[inline]
+    fn answered(&mut self, intended: Instant, now: Instant) {
+        let latency = now.saturating_duration_since(intended);
+        self.latency_ns.saturating_record(latency.as_nanos() as u64);
+        self.answered += 1;
+    }
+
+    #[inline]
+    fn count_code(&mut self, code: Code) {
+        match self.by_code.iter_mut().find(|(known, _)| *known == code) {
+            Some((_, count)) => *count += 1,
+            None => self.by_code.push((code, 1)),
         }
     }
 }
@@ -128,10 +154,10 @@ pub struct Client<S: Script> {
     plan: Plan,
     input: BytesMut,
     output: BytesMut,
-    /// The message being written.
-    body: BytesMut,
     header: HeaderBytes,
     in_flight: InFlight<S::Ticket>,
+    /// What an echo sends back next, in this order.
+    sent_keys: VecDeque<(u8, u32, Rrn)>,
     /// Keys answered of late, by STAN, to tell an answer given twice from a stray one.
     settled: Vec<(u8, u32, Rrn)>,
     exhausted: bool,
@@ -139,7 +165,7 @@ pub struct Client<S: Script> {
     clock: WallClock,
 }
 
-const SETTLED: usize = 4096;
+const SETTLED: usize = 512;
 const READ_SIZE: usize = 64 * 1024;
 /// Bytes of output that are enough for one write.
 const WRITE_SIZE: usize = 256 * 1024;
@@ -154,8 +180,8 @@ impl<S: Script> Client<S> {
             in_flight: InFlight::new(plan.in_flight.max(1)),
             input,
             output: BytesMut::with_capacity(READ_SIZE),
-            body: BytesMut::with_capacity(1024),
             header: plan.codec.header.answer(&[]),
+            sent_keys: VecDeque::new(),
             settled: vec![(0, 0, [0; 12]); SETTLED],
             exhausted: false,
             heard_at: None,
@@ -169,13 +195,15 @@ impl<S: Script> Client<S> {
         &mut self,
         reader: &mut R,
         writer: &mut W,
-        mut each_wakeup: impl FnMut(&mut Tally, &mut S, usize),
+        mut each_wakeup: impl FnMut(Instant, &Tally, &S, usize),
     ) -> Result<(), SimError>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
         let stop = self.plan.stop.clone();
+        let stopped = stop.cancelled();
+        tokio::pin!(stopped);
         let alarm = tokio::time::sleep_until(self.next_alarm(Instant::now()));
         tokio::pin!(alarm);
         let mut sending = true;
@@ -186,7 +214,7 @@ impl<S: Script> Client<S> {
                 sending = false;
                 alarm.as_mut().reset(now + self.plan.grace);
             }
-            each_wakeup(&mut self.tally, &mut self.script, self.in_flight.len());
+            each_wakeup(now, &self.tally, &self.script, self.in_flight.len());
             if !sending && self.in_flight.is_empty() && self.output.is_empty() {
                 break;
             }
@@ -210,7 +238,7 @@ impl<S: Script> Client<S> {
                     }
                     alarm.as_mut().reset(self.next_alarm(now));
                 }
-                () = stop.cancelled(), if sending => {}
+                () = &mut stopped, if sending => {}
             }
         }
         self.count_unanswered();
@@ -250,16 +278,22 @@ impl<S: Script> Client<S> {
             if due > now {
                 return Ok(Some(due));
             }
-            self.body.clear();
-            let Some(sent) = self.script.next(stamp, &mut self.body)? else {
+            let codec = self.plan.codec;
+            let open = codec.begin_frame(&mut self.output, &self.header);
+            let start = self.output.len();
+            let Some(sent) = self.script.next(stamp, &mut self.output)? else {
+                codec.abandon_frame(&mut self.output, open);
                 self.exhausted = true;
                 break;
             };
-            let open = self.plan.codec.begin_frame(&mut self.output, &self.header);
-            self.output.extend_from_slice(&self.body);
-            self.plan.codec.end_frame(&mut self.output, open)?;
+            let end = self.output.len();
+            codec.end_frame(&mut self.output, open)?;
             if let Some(key) = sent.key {
-                self.in_flight.insert(key, sent.ticket, due, &self.body);
+                let request = &self.output[start..end];
+                self.in_flight.insert(key, sent.ticket, due, request);
+                if self.plan.echo {
+                    self.sent_keys.push_back(key);
+                }
             }
             self.tally.sent += 1;
             if self.plan.pace.is_open() {
@@ -274,39 +308,61 @@ impl<S: Script> Client<S> {
     /// Takes in all whole frames; `false` when the stream is no longer one of frames.
     fn receive(&mut self, now: Instant) -> Result<bool, SimError> {
         self.heard_at = Some(now);
-        loop {
-            match self.plan.codec.cut(&mut self.input) {
-                Ok(None) => return Ok(true),
-                Ok(Some(Frame::KeepAlive)) if self.plan.answer_keep_alives => {
-                    self.plan.codec.put_keep_alive(&mut self.output);
+        let dialect = self.dialect.clone();
+        // Taken out, so that frames can be looked at where they stand while all else changes.
+        let mut input = std::mem::take(&mut self.input);
+        let mut done = 0;
+        let in_order = loop {
+            match self.plan.codec.view(&input[done..]) {
+                Ok(None) => break true,
+                Ok(Some(frame)) => {
+                    match frame.content {
+                        Content::Message { header, body } => {
+                            self.message(&dialect, header, body, now)?;
+                        }
+                        Content::KeepAlive if self.plan.answer_keep_alives => {
+                            self.plan.codec.put_keep_alive(&mut self.output);
+                        }
+                        Content::KeepAlive => {}
+                    }
+                    done += frame.length;
                 }
-                Ok(Some(Frame::KeepAlive)) => {}
-                Ok(Some(Frame::Message { header, body })) => self.message(&header, &body, now)?,
                 Err(error) => {
                     self.tally.unmatched += 1;
                     let problem = error.to_string();
                     self.tally.findings.add("garbage_frame", || problem.clone());
                     self.tally.lost = Some(problem);
-                    return Ok(false);
+                    break false;
                 }
             }
-        }
+        };
+        input.advance(done);
+        self.input = input;
+        Ok(in_order)
     }
 
     #[inline]
-    fn message(&mut self, header: &[u8], body: &[u8], now: Instant) -> Result<(), SimError> {
-        let dialect = self.dialect.clone();
-        let answer = match Message::parse(&dialect, body) {
+    fn message(
+        &mut self,
+        dialect: &Dialect,
+        header: &[u8],
+        body: &[u8],
+        now: Instant,
+    ) -> Result<(), SimError> {
+        if self.plan.echo {
+            self.echoed(body, now);
+            return Ok(());
+        }
+        let answer = match Message::parse(dialect, body) {
             Ok(answer) => answer,
             Err(error) => {
                 self.tally.unmatched += 1;
-                self.tally
-                    .findings
-                    .add("garbage_answer", || error.to_string());
+                let findings = &mut self.tally.findings;
+                findings.add("garbage_answer", || error.to_string());
                 return Ok(());
             }
         };
-        if !answer.mti().is_response() && !self.plan.echo {
+        if !answer.mti().is_response() {
             return self.request_of_peer(header, &answer);
         }
         let class = answer.mti().class();
@@ -317,21 +373,34 @@ impl<S: Script> Client<S> {
             return Ok(());
         };
         let slot = self.in_flight.slot(at);
-        let latency = now.saturating_duration_since(slot.intended);
-        self.tally
-            .latency_ns
-            .saturating_record(latency.as_nanos() as u64);
-        self.tally.answered += 1;
+        self.tally.answered(slot.intended, now);
+        self.tally.count_code(answer.text(39).unwrap_or_default());
         // What was sent parses: it was written with the same dialect. A capture may hold other.
-        if !self.plan.echo
-            && let Ok(request) = Message::parse(&dialect, &slot.request)
-        {
+        if let Ok(request) = Message::parse(dialect, &slot.request) {
             self.script
                 .answered(slot.ticket, &request, &answer, &mut self.tally.findings);
         }
         self.in_flight.release(at);
         self.settled[stan as usize % SETTLED] = (class, stan, rrn.unwrap_or([0; 12]));
         Ok(())
+    }
+
+    /// An echo sends back what it got, in its order.
+    #[inline]
+    fn echoed(&mut self, body: &[u8], now: Instant) {
+        let key = self.sent_keys.pop_front();
+        let at = key.and_then(|(class, stan, rrn)| self.in_flight.take(class, stan, Some(rrn)));
+        let Some(at) = at else {
+            self.tally.unmatched += 1;
+            return;
+        };
+        let slot = self.in_flight.slot(at);
+        self.tally.answered(slot.intended, now);
+        if slot.request != body {
+            let findings = &mut self.tally.findings;
+            findings.add("echo_differs", || "another message came back".to_owned());
+        }
+        self.in_flight.release(at);
     }
 
     #[cold]
@@ -421,41 +490,6 @@ async fn read_some<R: AsyncRead + Unpin>(reader: &mut R, input: &mut BytesMut) -
         )),
         _ => Ok(()),
     }
-}
-
-/// UTC by the second, read from the system at most every 10 ms.
-#[derive(Default)]
-pub struct WallClock {
-    read_at: Option<Instant>,
-    second: u64,
-    stamp: Stamp,
-}
-
-impl WallClock {
-    /// The time now.
-    #[inline]
-    pub fn stamp(&mut self, now: Instant) -> Stamp {
-        if self
-            .read_at
-            .is_some_and(|at| now < at + Duration::from_millis(10))
-        {
-            return self.stamp;
-        }
-        self.read_at = Some(now);
-        let second = unix_time().as_secs();
-        if second != self.second {
-            (self.second, self.stamp) = (second, Stamp::from_unix(second));
-        }
-        self.stamp
-    }
-}
-
-/// Time since 1970 by the system's clock.
-pub fn unix_time() -> Duration {
-    // A clock before 1970 gives 1970.
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use tokio::io::duplex;
 
 use super::*;
 use crate::{
-    iso8583::{Framing, Header, Mti},
+    iso8583::{Frame, Framing, Header, Mti},
     sim::pace::Bell,
 };
 
@@ -117,7 +117,7 @@ async fn run(mut client: Client<Echoes>, stall: Duration) -> Client<Echoes> {
     let peer = tokio::spawn(stalled_peer(far, stall));
     let (mut reader, mut writer) = tokio::io::split(near);
     client
-        .run(&mut reader, &mut writer, |_, _, _| {})
+        .run(&mut reader, &mut writer, |_, _, _, _| {})
         .await
         .unwrap();
     drop((reader, writer));
@@ -208,7 +208,7 @@ async fn the_peer_may_ask_too() {
     });
     let (mut reader, mut writer) = tokio::io::split(near);
     client
-        .run(&mut reader, &mut writer, |_, _, _| {})
+        .run(&mut reader, &mut writer, |_, _, _, _| {})
         .await
         .unwrap();
     drop((reader, writer));

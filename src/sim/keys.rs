@@ -75,7 +75,9 @@ pub type Rrn = [u8; 12];
 pub struct Keys {
     run: u64,
     connection: u64,
-    next: u64,
+    /// Messages drawn so far.
+    drawn: u64,
+    rrn: Rrn,
 }
 
 const BASE_36: &[u8; 36] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -85,11 +87,19 @@ const TWO_DIGITS: u64 = 36 * 36;
 impl Keys {
     /// `run` differs between runs that share local date and time: milliseconds of the start do.
     /// At most 1,296 connections stay apart.
-    pub const fn new(run: u64, connection: usize) -> Keys {
+    pub fn new(run: u64, connection: usize) -> Keys {
+        let (run, connection) = (run % FIVE_DIGITS, connection as u64 % TWO_DIGITS);
+        let mut rrn = [b'0'; 12];
+        let mut left = run * TWO_DIGITS + connection;
+        for digit in rrn[..7].iter_mut().rev() {
+            *digit = BASE_36[(left % 36) as usize];
+            left /= 36;
+        }
         Keys {
-            run: run % FIVE_DIGITS,
-            connection: connection as u64 % TWO_DIGITS,
-            next: 1,
+            run,
+            connection,
+            drawn: 0,
+            rrn,
         }
     }
 
@@ -97,30 +107,31 @@ impl Keys {
     /// five of the message, which come round after 60 million messages; the local time in the key
     /// has then moved on.
     #[inline]
-    pub const fn draw(&mut self) -> (u32, Rrn) {
-        let serial = self.next;
-        self.next += 1;
-        let number = (self.run * TWO_DIGITS + self.connection) * FIVE_DIGITS + serial % FIVE_DIGITS;
-        let mut rrn = [0; 12];
-        let (mut at, mut left) = (12, number);
-        while at > 0 {
-            at -= 1;
-            rrn[at] = BASE_36[(left % 36) as usize];
-            left /= 36;
+    pub fn draw(&mut self) -> (u32, Rrn) {
+        self.drawn += 1;
+        // One more, digit by digit: nothing is divided.
+        for digit in self.rrn[7..].iter_mut().rev() {
+            *digit = match *digit {
+                b'9' => b'A',
+                b'Z' => b'0',
+                other => other + 1,
+            };
+            if *digit != b'0' {
+                break;
+            }
         }
-        ((serial % 999_999 + 1) as u32, rrn)
+        ((self.drawn % 999_999 + 1) as u32, self.rrn)
     }
 
     /// The RRN of the message drawn last where only digits are allowed: three of the run, two of the
     /// connection, seven of the message.
-    pub const fn numeric_rrn(&self) -> Rrn {
-        let serial = (self.next - 1) % 10_000_000;
+    pub fn numeric_rrn(&self) -> Rrn {
+        let serial = self.drawn % 10_000_000;
         let number = (self.run % 1000 * 100 + self.connection % 100) * 10_000_000 + serial;
         let mut rrn = [0; 12];
-        let (mut at, mut left) = (12, number);
-        while at > 0 {
-            at -= 1;
-            rrn[at] = b'0' + (left % 10) as u8;
+        let mut left = number;
+        for digit in rrn.iter_mut().rev() {
+            *digit = b'0' + (left % 10) as u8;
             left /= 10;
         }
         rrn
@@ -171,7 +182,7 @@ mod tests {
         for run in [1_795_487_130_000, 1_795_487_130_001] {
             for connection in 0..40 {
                 let mut keys = Keys::new(run, connection);
-                for _ in 0..500 {
+                for _ in 0..2_000 {
                     let (stan, rrn) = keys.draw();
                     assert!((1..=999_999).contains(&stan));
                     assert!(seen.insert((stan, rrn)));

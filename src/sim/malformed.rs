@@ -6,21 +6,19 @@ use std::{sync::Arc, time::Duration};
 use bytes::BytesMut;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     time::Instant,
 };
 
 use super::{
     NetworkOptions, SimCard,
     check::{Codes, Findings, Verdict},
-    client::unix_time,
     keys::Stamp,
+    line::{Line, Peer},
     mix::Mix,
-    network::{connect, manage},
     random::Random,
     report::Malformed,
     traffic::{Generator, Outgoing},
-    wire::Wire,
+    wall_clock::unix_time,
 };
 use crate::iso8583::{Frame, Message};
 
@@ -48,12 +46,12 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// Sends `rate` malformed messages a second until stopped.
 pub async fn run(
     options: NetworkOptions,
-    wire: Arc<Wire>,
+    peer: Peer,
     cards: Arc<[SimCard]>,
     rate: f64,
 ) -> (Malformed, Findings) {
     let (mut counts, mut findings) = (Malformed::default(), Findings::default());
-    let codes = Codes::new(wire.dialect());
+    let codes = Codes::new(peer.wire.dialect());
     let mut random = Random::new(options.seed ^ 0xbad);
     let run = unix_time().as_millis() as u64;
     // The last connection number: no other connection draws the same keys.
@@ -74,17 +72,17 @@ pub async fn run(
             break;
         }
         if line.is_none() {
-            line = open(&options, &wire).await;
+            line = Line::open(&peer, 998).await.ok();
         }
-        let Some((stream, input)) = &mut line else {
+        let Some(open) = &mut line else {
             findings.add("malformed_connection", || "cannot connect again".to_owned());
             break;
         };
         let spoil = SPOILS[random.below(SPOILS.len() as u64) as usize];
         let outgoing = generator.next(Stamp::from_unix(unix_time().as_secs())).0;
-        let frame = spoiled_frame(spoil, &outgoing, &options, &wire, &mut random);
+        let frame = spoiled_frame(spoil, &outgoing, &peer, &mut random);
         counts.sent += 1;
-        let answer = exchange(stream, input, &frame, &options, &wire).await;
+        let answer = exchange(open, &frame, &peer).await;
         match answer {
             Answer::Code(code) if codes.verdict(&code) == Verdict::Approved => {
                 findings.add("malformed_approved", || {
@@ -102,40 +100,22 @@ pub async fn run(
     (counts, findings)
 }
 
-async fn open(options: &NetworkOptions, wire: &Wire) -> Option<(TcpStream, BytesMut)> {
-    let mut stream = connect(&options.target).await.ok()?;
-    let mut input = BytesMut::new();
-    if options.sign_on {
-        let codec = options.codec();
-        manage("sign_on", 998, &mut stream, &mut input, wire, codec)
-            .await
-            .ok()?;
-    }
-    Some((stream, input))
-}
-
 enum Answer {
     Code(super::check::Code),
     None,
     Closed,
 }
 
-async fn exchange(
-    stream: &mut TcpStream,
-    input: &mut BytesMut,
-    frame: &[u8],
-    options: &NetworkOptions,
-    wire: &Wire,
-) -> Answer {
-    let codec = options.codec();
+async fn exchange(line: &mut Line, frame: &[u8], peer: &Peer) -> Answer {
+    let (stream, input) = (&mut line.stream, &mut line.input);
     let answer = async {
         if stream.write_all(frame).await.is_err() {
             return Answer::Closed;
         }
         loop {
-            match codec.cut(input) {
+            match peer.codec.cut(input) {
                 Ok(Some(Frame::Message { body, .. })) => {
-                    let message = Message::parse(wire.dialect(), &body).ok();
+                    let message = Message::parse(peer.wire.dialect(), &body).ok();
                     let response = message.filter(|message| message.mti().is_response());
                     if let Some(code) = response.and_then(|answer| answer.text::<3>(39)) {
                         return Answer::Code(code);
@@ -156,17 +136,11 @@ async fn exchange(
 }
 
 /// A frame with something wrong in it.
-fn spoiled_frame(
-    spoil: Spoil,
-    outgoing: &Outgoing,
-    options: &NetworkOptions,
-    wire: &Wire,
-    random: &mut Random,
-) -> BytesMut {
-    let codec = options.codec();
+fn spoiled_frame(spoil: Spoil, outgoing: &Outgoing, peer: &Peer, random: &mut Random) -> BytesMut {
+    let codec = peer.codec;
     let mut body = BytesMut::new();
     // What fails to encode would have failed on the other connections before.
-    let _ = wire.write(outgoing, &mut body);
+    let _ = peer.wire.write(outgoing, &mut body);
     match spoil {
         Spoil::TruncatedField => {
             let cut = random.between(1, 8) as usize;

@@ -71,6 +71,18 @@ impl Mix {
         MIX.iter().map(|(name, _, _)| *name)
     }
 
+    /// Whether anything is sent that goes back to an earlier payment.
+    pub(super) fn looks_back(&self) -> bool {
+        let back = |choice| {
+            matches!(
+                choice,
+                Choice::Reversal | Choice::DoubledReversal | Choice::Repeat
+            )
+        };
+        let mut weights = self.weights.iter().zip(MIX);
+        weights.any(|(weight, (_, choice, _))| *weight > 0 && back(*choice))
+    }
+
     pub(super) fn choose(&self, random: &mut Random) -> Choice {
         let total: u64 = self.weights.iter().map(|weight| u64::from(*weight)).sum();
         let mut left = random.below(total);

@@ -1,31 +1,23 @@
 //! A simulated card network: signs on over several connections, sends the mix, checks every answer.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use bytes::BytesMut;
-use hdrhistogram::Histogram;
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::TcpStream,
-    time::Instant,
-};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Mix, NetworkReport, SimCard, SimError,
-    client::{Client, Plan, Tally, histogram, unix_time},
-    keys::Stamp,
+    Mix, NetworkReport, Progress, SimCard, SimError,
+    client::Plan,
+    line::{Line, Peer},
     malformed,
-    pace::{Beat, Bell, Metronome, Pace},
+    pace::Metronome,
     player::Player,
-    report::Quantiles,
+    run::play_all,
     traffic::Generator,
+    wall_clock::unix_time,
     wire::Wire,
 };
-use crate::iso8583::{Dialect, Frame, FrameCodec, Framing, Header, Message};
+use crate::iso8583::{Dialect, FrameCodec, Framing, Header};
 
 /// What to play, and against whom.
 #[derive(Clone)]
@@ -100,31 +92,6 @@ impl NetworkOptions {
     }
 }
 
-/// Where a run stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Progress {
-    /// Since the start.
-    pub elapsed: Duration,
-    /// Messages sent.
-    pub sent: u64,
-    /// Answers that belong to a request.
-    pub answered: u64,
-    /// Payments approved.
-    pub approved: u64,
-    /// Payments declined.
-    pub declined: u64,
-    /// Reversals sent.
-    pub reversals: u64,
-    /// Repeats sent.
-    pub repeats: u64,
-    /// Requests that wait for an answer.
-    pub in_flight: u64,
-    /// Things that were wrong.
-    pub findings: u64,
-    /// Latency over about the last second.
-    pub recent_latency_us: Quantiles,
-}
-
 /// Plays a card network until the options say that it is over. `observer` is called about four times
 /// a second.
 pub async fn run_network(
@@ -134,60 +101,45 @@ pub async fn run_network(
 ) -> Result<NetworkReport, SimError> {
     check_options(&options, &cards)?;
     let cards: Arc<[SimCard]> = cards.into();
-    let wire = Arc::new(Wire::new(options.dialect.clone(), cards.clone())?);
+    let peer = Peer {
+        target: options.target.clone(),
+        codec: options.codec(),
+        wire: Arc::new(Wire::new(options.dialect.clone(), &cards)?),
+        sign_on: options.sign_on,
+    };
     let mut lines = Vec::new();
     for at in 0..options.connections {
-        lines.push(Line::open(&options, &wire, at).await?);
+        lines.push(Line::open(&peer, at).await?);
     }
     let start = Instant::now();
-    let beats: Vec<_> = lines.iter().map(|_| Arc::new(Beat::default())).collect();
-    let metronome = options.rate.map(|_| Metronome::start(start, beats.clone()));
+    let metronome = Metronome::start(start, options.connections, options.rate);
     let run = unix_time().as_millis() as u64;
-    let mut boards = Vec::new();
-    let mut tasks = tokio::task::JoinSet::new();
-    for (at, line) in lines.into_iter().enumerate() {
-        let generator = Generator::new(cards.clone(), options.mix.clone(), options.seed, run, at);
-        let script = Player::new(wire.clone(), generator);
-        let plan = plan(&options, at, start, &beats[at]);
-        let board = Arc::new(Mutex::new(Board::default()));
-        boards.push(board.clone());
-        tasks.spawn(line.play(script, plan, board));
-    }
-    let noise = options.malformed_rate.map(|rate| {
-        tokio::spawn(malformed::run(
-            options.clone(),
-            wire.clone(),
-            cards.clone(),
-            rate,
-        ))
+    let (cards_of, mix) = (&cards, &options.mix);
+    let lines = lines.into_iter().enumerate().map(|(at, line)| {
+        let generator = Generator::new(cards_of.clone(), mix.clone(), options.seed, run, at);
+        let player = Player::new(peer.wire.clone(), generator);
+        (line, player, plan(&options, at, &metronome))
     });
-    let mut report = NetworkReport::default();
-    let (mut latency, mut lateness) = (histogram(), histogram());
-    let mut ticks = tokio::time::interval(Duration::from_millis(250));
-    loop {
-        tokio::select! {
-            done = tasks.join_next() => match done {
-                None => break,
-                // A task neither panics nor is aborted.
-                Some(done) => {
-                    let (tally, player) = done.expect("a connection's task")?;
-                    add(&mut report, tally, player, &mut latency, &mut lateness);
-                }
-            },
-            _ = ticks.tick() => observer(progress(start, &boards)),
-        }
-    }
-    report.took(start.elapsed());
+    let noise = options.malformed_rate.map(|rate| {
+        let noise = malformed::run(options.clone(), peer.clone(), cards.clone(), rate);
+        tokio::spawn(noise)
+    });
+    let (totals, players) = play_all(start, lines.collect(), &observer).await?;
     drop(metronome);
     options.stop.cancel();
+    let mut report = NetworkReport {
+        totals,
+        ..NetworkReport::default()
+    };
+    for player in players {
+        report.add(&player);
+    }
     if let Some(noise) = noise {
+        // A task neither panics nor is aborted.
         let (malformed, findings) = noise.await.expect("the malformed connection's task");
         report.malformed = malformed;
-        report.findings.merge(findings);
+        report.totals.findings.merge(findings);
     }
-    report.latency_us = Quantiles::of(&latency);
-    report.sender_lateness_us = Quantiles::of(&lateness);
-    observer(progress(start, &boards));
     Ok(report)
 }
 
@@ -213,23 +165,17 @@ fn check_options(options: &NetworkOptions, cards: &[SimCard]) -> Result<(), SimE
     Ok(())
 }
 
-fn plan(options: &NetworkOptions, at: usize, start: Instant, beat: &Arc<Beat>) -> Plan {
+fn plan(options: &NetworkOptions, at: usize, metronome: &Metronome) -> Plan {
     let connections = options.connections as u64;
     let share = |count: u64| count / connections + u64::from((at as u64) < count % connections);
     Plan {
         codec: options.codec(),
-        pace: match options.rate {
-            None => Pace::Closed,
-            Some(rate) => Pace::Open {
-                start,
-                first: Duration::from_secs_f64(at as f64 / rate),
-                every_ns: 1e9 * connections as f64 / rate,
-                bell: Bell::Metronome(beat.clone()),
-            },
-        },
+        pace: metronome.pace(at, 1.0 / connections as f64),
         in_flight: options.in_flight,
         count: options.count.map(share),
-        until: options.duration.map(|duration| start + duration),
+        until: options
+            .duration
+            .map(|duration| metronome.began() + duration),
         grace: options.grace,
         stop: options.stop.clone(),
         answer_keep_alives: options.answer_keep_alives,
@@ -237,230 +183,13 @@ fn plan(options: &NetworkOptions, at: usize, start: Instant, beat: &Arc<Beat>) -
     }
 }
 
-fn add(
-    report: &mut NetworkReport,
-    tally: Tally,
-    player: Player,
-    latency: &mut Histogram<u64>,
-    lateness: &mut Histogram<u64>,
-) {
-    report.sent += tally.sent;
-    report.answered += tally.answered;
-    report.unmatched += tally.unmatched;
-    report.unanswered += tally.unanswered;
-    report.asked_by_peer += tally.asked;
-    report.approved += player.approved;
-    report.declined += player.declined;
-    report.undecided += player.undecided;
-    report.reversals += player.reversals;
-    report.repeats += player.repeats;
-    report.echoes += player.echoes;
-    for (code, count) in player.by_code {
-        *report.by_response_code.entry(code.to_string()).or_default() += count;
-    }
-    report.findings.merge(tally.findings);
-    // Cannot fail: all histograms have the same bounds.
-    let _ = latency.add(&tally.latency_ns);
-    let _ = lateness.add(&tally.lateness_ns);
-}
-
-/// What a connection shows of itself while it runs.
-#[derive(Default)]
-struct Board {
-    progress: Progress,
-    recent: Option<Histogram<u64>>,
-}
-
-fn progress(start: Instant, boards: &[Arc<Mutex<Board>>]) -> Progress {
-    let mut all = Progress {
-        elapsed: start.elapsed(),
-        ..Progress::default()
-    };
-    let mut recent = histogram();
-    for board in boards {
-        let Ok(board) = board.lock() else { continue };
-        all.sent += board.progress.sent;
-        all.answered += board.progress.answered;
-        all.approved += board.progress.approved;
-        all.declined += board.progress.declined;
-        all.reversals += board.progress.reversals;
-        all.repeats += board.progress.repeats;
-        all.in_flight += board.progress.in_flight;
-        all.findings += board.progress.findings;
-        if let Some(latency) = &board.recent {
-            let _ = recent.add(latency);
-        }
-    }
-    all.recent_latency_us = Quantiles::of(&recent);
-    all
-}
-
-/// A connection that is up and signed on.
-struct Line {
-    stream: TcpStream,
-    input: BytesMut,
-    wire: Arc<Wire>,
-    codec: FrameCodec,
-    sign_on: bool,
-}
-
-impl Line {
-    async fn open(options: &NetworkOptions, wire: &Arc<Wire>, at: usize) -> Result<Line, SimError> {
-        let mut line = Line {
-            stream: connect(&options.target).await?,
-            input: BytesMut::new(),
-            wire: wire.clone(),
-            codec: options.codec(),
-            sign_on: options.sign_on,
-        };
-        if line.sign_on {
-            let (stream, input) = (&mut line.stream, &mut line.input);
-            manage("sign_on", at as u32, stream, input, wire, line.codec).await?;
-        }
-        Ok(line)
-    }
-
-    async fn play(
-        self,
-        player: Player,
-        plan: Plan,
-        board: Arc<Mutex<Board>>,
-    ) -> Result<(Tally, Player), SimError> {
-        let Line {
-            mut stream,
-            input,
-            wire,
-            codec,
-            sign_on,
-        } = self;
-        let mut client = Client::new(player, wire.dialect().clone(), plan, input);
-        let mut shown_at = Instant::now();
-        let mut recent_from = (shown_at, histogram());
-        let (mut reader, mut writer) = stream.split();
-        let show = |tally: &mut Tally, player: &mut Player, in_flight: usize| {
-            let now = Instant::now();
-            if now < shown_at + Duration::from_millis(100) && in_flight > 0 {
-                return;
-            }
-            shown_at = now;
-            show_on(&board, tally, player, in_flight, now, &mut recent_from);
-        };
-        client.run(&mut reader, &mut writer, show).await?;
-        if sign_on && client.tally.lost.is_none() {
-            let mut input = BytesMut::new();
-            // A peer that does not answer a sign-off any more is no finding.
-            let _ = manage("sign_off", 0, &mut stream, &mut input, &wire, codec).await;
-        }
-        Ok((client.tally, client.script))
-    }
-}
-
-fn show_on(
-    board: &Mutex<Board>,
-    tally: &Tally,
-    player: &Player,
-    in_flight: usize,
-    now: Instant,
-    recent_from: &mut (Instant, Histogram<u64>),
-) {
-    let Ok(mut board) = board.lock() else { return };
-    board.progress = Progress {
-        elapsed: Duration::ZERO,
-        sent: tally.sent,
-        answered: tally.answered,
-        approved: player.approved,
-        declined: player.declined,
-        reversals: player.reversals,
-        repeats: player.repeats,
-        in_flight: in_flight as u64,
-        findings: tally.findings.count(),
-        recent_latency_us: Quantiles::default(),
-    };
-    if now >= recent_from.0 + Duration::from_secs(1) {
-        let mut recent = tally.latency_ns.clone();
-        // Cannot fail: what was there a second ago is still there.
-        let _ = recent.subtract(&recent_from.1);
-        board.recent = Some(recent);
-        *recent_from = (now, tally.latency_ns.clone());
-    }
-}
-
-/// Connects, trying again for two seconds while nobody listens.
-pub(super) async fn connect(target: &str) -> Result<TcpStream, SimError> {
-    let deadline = Instant::now() + Duration::from_secs(2);
-    loop {
-        match TcpStream::connect(target).await {
-            Ok(stream) => {
-                // Fails only on a socket that is gone, which the first write will say.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-            Err(error)
-                if error.kind() == std::io::ErrorKind::ConnectionRefused
-                    && Instant::now() < deadline =>
-            {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-            Err(source) => {
-                let target = target.to_owned();
-                return Err(SimError::Connect { target, source });
-            }
-        }
-    }
-}
-
-const MANAGEMENT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Sends a network management request and waits for its answer, answering nothing else meanwhile.
-pub(super) async fn manage<S: AsyncRead + AsyncWrite + Unpin>(
-    function: &'static str,
-    number: u32,
-    stream: &mut S,
-    input: &mut BytesMut,
-    wire: &Wire,
-    codec: FrameCodec,
-) -> Result<(), SimError> {
-    let stamp = Stamp::from_unix(unix_time().as_secs());
-    let mut out = BytesMut::new();
-    let stan = unix_time().subsec_micros() % 999_000 + number % 999 + 1;
-    let open = codec.begin_frame(&mut out, &codec.header.answer(&[]));
-    wire.management(function, stan, stamp, &mut out)
-        .map_err(|source| SimError::Encode {
-            dialect: wire.dialect().name().to_owned(),
-            what: "network management",
-            source,
-        })?;
-    codec.end_frame(&mut out, open)?;
-    let failed = |what: String| SimError::SignOn(what);
-    let answer = async {
-        stream
-            .write_all(&out)
-            .await
-            .map_err(|error| failed(error.to_string()))?;
-        loop {
-            while let Some(frame) = codec.cut(input)? {
-                let Frame::Message { body, .. } = frame else {
-                    continue;
-                };
-                let message = Message::parse(wire.dialect(), &body)
-                    .map_err(|error| failed(format!("was answered with garbage: {error}")))?;
-                if message.mti().is_response() && message.digits(11) == Some(u64::from(stan)) {
-                    return Ok(message.text::<3>(39).unwrap_or_default());
-                }
-            }
-            match stream.read_buf(input).await {
-                Ok(0) => return Err(failed("was answered by closing the connection".to_owned())),
-                Ok(_) => {}
-                Err(error) => return Err(failed(error.to_string())),
-            }
-        }
-    };
-    let code = tokio::time::timeout(MANAGEMENT_TIMEOUT, answer)
-        .await
-        .map_err(|_| failed("was not answered within 5 s".to_owned()))??;
-    let accepted = wire.dialect().response_code("network_management_accepted");
-    match accepted == Some(code.as_str()) {
-        true => Ok(()),
-        false => Err(failed(format!("was answered with DE39 {code}"))),
+impl NetworkReport {
+    fn add(&mut self, player: &Player) {
+        self.approved += player.approved;
+        self.declined += player.declined;
+        self.undecided += player.undecided;
+        self.reversals += player.reversals;
+        self.repeats += player.repeats;
+        self.echoes += player.echoes;
     }
 }

@@ -85,9 +85,13 @@ impl Pace {
     }
 }
 
-/// Wakes connections at the time that they name, finer than the runtime's timer: one blocking thread
-/// that sleeps in steps of 50 µs to a millisecond.
+/// Gives all connections of a run their pace, and wakes them at the time that they name, finer than the
+/// runtime's timer: one blocking thread that sleeps in steps of 50 µs to a millisecond.
 pub struct Metronome {
+    began: Instant,
+    /// Messages per second over all connections; none in a closed loop.
+    rate: Option<f64>,
+    beats: Vec<Arc<Beat>>,
     stop: Arc<AtomicBool>,
 }
 
@@ -95,28 +99,56 @@ const SHORTEST: Duration = Duration::from_micros(50);
 const LONGEST: Duration = Duration::from_millis(1);
 
 impl Metronome {
-    /// Runs until dropped.
-    pub fn start(start: Instant, beats: Vec<Arc<Beat>>) -> Metronome {
+    /// Runs until dropped; a closed loop needs no thread.
+    pub fn start(began: Instant, connections: usize, rate: Option<f64>) -> Metronome {
+        let beats: Vec<_> = (0..connections).map(|_| Arc::default()).collect();
         let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
-        tokio::task::spawn_blocking(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                let now_ns = start.elapsed().as_nanos() as u64;
-                let mut nearest = now_ns + LONGEST.as_nanos() as u64;
-                for beat in &beats {
-                    match beat.due_ns.load(Ordering::Acquire) {
-                        0 => {}
-                        due if due <= now_ns => {
-                            beat.due_ns.store(0, Ordering::Relaxed);
-                            beat.notify.notify_one();
-                        }
-                        due => nearest = nearest.min(due),
-                    }
+        if rate.is_some() {
+            let (beats, stop) = (beats.clone(), stop.clone());
+            tokio::task::spawn_blocking(move || ring(began, &beats, &stop));
+        }
+        Metronome {
+            began,
+            rate,
+            beats,
+            stop,
+        }
+    }
+
+    /// When the run began.
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// The pace of connection `at`, which sends this part of all messages.
+    pub fn pace(&self, at: usize, part: f64) -> Pace {
+        match self.rate {
+            None => Pace::Closed,
+            Some(rate) => Pace::Open {
+                start: self.began,
+                first: Duration::from_secs_f64(at as f64 / rate),
+                every_ns: 1e9 / (rate * part),
+                bell: Bell::Metronome(self.beats[at].clone()),
+            },
+        }
+    }
+}
+
+fn ring(began: Instant, beats: &[Arc<Beat>], stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        let now_ns = began.elapsed().as_nanos() as u64;
+        let mut nearest = now_ns + LONGEST.as_nanos() as u64;
+        for beat in beats {
+            match beat.due_ns.load(Ordering::Acquire) {
+                0 => {}
+                due if due <= now_ns => {
+                    beat.due_ns.store(0, Ordering::Relaxed);
+                    beat.notify.notify_one();
                 }
-                std::thread::sleep(Duration::from_nanos(nearest - now_ns).clamp(SHORTEST, LONGEST));
+                due => nearest = nearest.min(due),
             }
-        });
-        Metronome { stop }
+        }
+        std::thread::sleep(Duration::from_nanos(nearest - now_ns).clamp(SHORTEST, LONGEST));
     }
 }
 

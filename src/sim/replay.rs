@@ -1,7 +1,7 @@
 //! Plays the requests of a capture against a switch and compares DE39 with what was recorded.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque, hash_map::DefaultHasher},
+    collections::{HashMap, VecDeque, hash_map::DefaultHasher},
     fmt,
     hash::{Hash, Hasher},
     sync::Arc,
@@ -10,19 +10,21 @@ use std::{
 
 use bytes::BytesMut;
 use serde::Serialize;
-use tokio::{net::TcpStream, time::Instant};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Progress, SimError,
     capture::{Direction, Record},
     check::{Code, Findings, name},
-    client::{Client, Plan, Script, Sent, Tally, histogram, rrn_of, unix_time},
+    client::{Plan, Script, Sent, rrn_of},
     keys::{Keys, Rrn, Stamp},
-    network::{connect, manage},
-    pace::{Beat, Bell, Metronome, Pace},
-    report::{Quantiles, quantiles, show_findings},
+    line::{Line, Peer},
+    pace::{Metronome, Pace},
+    report::Totals,
     rewrite::{Rewriter, kept_key},
+    run::play_all,
+    wall_clock::unix_time,
     wire::Wire,
 };
 use crate::iso8583::{Dialect, FrameCodec, Message};
@@ -57,65 +59,32 @@ pub struct ReplayOptions {
 /// What a replay came to.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ReplayReport {
-    /// Messages sent.
-    pub sent: u64,
-    /// Answers that belong to a request.
-    pub answered: u64,
-    /// Answers that belong to none, and frames that are no message.
-    pub unmatched: u64,
-    /// Requests without an answer after the grace period.
-    pub unanswered: u64,
+    /// What its connections counted.
+    #[serde(flatten)]
+    pub totals: Totals,
     /// Answers whose recorded DE39 is known.
     pub compared: u64,
     /// Of these, answers with another DE39.
     pub de39_differences: u64,
     /// Messages of the capture that do not parse and were not sent.
     pub skipped: u64,
-    /// Answers by DE39.
-    pub by_response_code: BTreeMap<String, u64>,
-    /// Everything that was wrong.
-    pub findings: Findings,
-    /// Length of the run.
-    pub seconds: f64,
-    /// Answers per second.
-    pub per_second: f64,
-    /// From when a message should have left to its answer.
-    pub latency_us: Quantiles,
-    /// How late the sender itself was (fixed rate only).
-    pub sender_lateness_us: Quantiles,
 }
 
 impl ReplayReport {
     /// No difference, no answer too many, none too few.
     pub fn is_clean(&self) -> bool {
-        self.de39_differences == 0 && self.unmatched == 0 && self.unanswered == 0
+        self.de39_differences == 0 && self.totals.is_complete()
     }
 }
 
 impl fmt::Display for ReplayReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, value) in [
-            ("sent", self.sent),
-            ("answered", self.answered),
-            ("unmatched", self.unmatched),
-            ("unanswered", self.unanswered),
+        let own = [
             ("compared", self.compared),
             ("DE39 differences", self.de39_differences),
             ("skipped", self.skipped),
-        ] {
-            writeln!(f, "{name:<24}{value:>14}")?;
-        }
-        writeln!(f, "\nDE39")?;
-        for (code, count) in &self.by_response_code {
-            writeln!(f, "  {code:<22}{count:>14}")?;
-        }
-        let (rate, seconds) = (self.per_second, self.seconds);
-        writeln!(f, "\n{rate:.0} answers per second over {seconds:.3} s")?;
-        quantiles(f, "latency (µs)", &self.latency_us)?;
-        if self.sender_lateness_us != Quantiles::default() {
-            quantiles(f, "sender late (µs)", &self.sender_lateness_us)?;
-        }
-        show_findings(f, &self.findings)
+        ];
+        self.totals.show(f, &own, |_| Ok(()))
     }
 }
 
@@ -190,76 +159,34 @@ pub async fn run_replay(
         return Err(SimError::Options(problem.to_owned()));
     }
     let shares = shares(&options, requests);
-    let wire = Arc::new(Wire::new(options.dialect.clone(), Arc::new([]))?);
-    let streams = open(&options, shares.len(), &wire).await?;
+    let peer = Peer {
+        target: options.target.clone(),
+        codec: options.codec,
+        wire: Arc::new(Wire::new(options.dialect.clone(), &[])?),
+        sign_on: options.sign_on,
+    };
+    let mut lines = Vec::new();
+    for at in 0..shares.len() {
+        lines.push(Line::open(&peer, at).await?);
+    }
     let start = Instant::now();
-    let beats: Vec<_> = streams.iter().map(|_| Arc::new(Beat::default())).collect();
-    let metronome = options.rate.map(|_| Metronome::start(start, beats.clone()));
+    let metronome = Metronome::start(start, shares.len(), options.rate);
     let run = unix_time().as_millis() as u64;
-    let counters = Arc::new(Counters::default());
     let total: usize = shares.iter().map(Vec::len).sum();
-    let mut tasks = tokio::task::JoinSet::new();
-    for (at, (requests, (stream, input))) in shares.into_iter().zip(streams).enumerate() {
+    let lines = lines.into_iter().zip(shares).enumerate();
+    let lines = lines.map(|(at, (line, requests))| {
         // Each connection sends its part of the rate, so that all end together.
         let part = requests.len() as f64 / total as f64;
-        let plan = plan(&options, start, at, part, &beats[at]);
-        let script = Replayer::new(&options, requests, Keys::new(run, at));
-        let client = Client::new(script, options.dialect.clone(), plan, input);
-        let sign_off = options.sign_on.then(|| wire.clone());
-        tasks.spawn(play(
-            client,
-            stream,
-            options.codec,
-            sign_off,
-            counters.clone(),
-        ));
-    }
-    let mut report = ReplayReport {
+        let replayer = Replayer::new(&options, requests, Keys::new(run, at));
+        (line, replayer, plan(&options, metronome.pace(at, part)))
+    });
+    let (totals, replayers) = play_all(start, lines.collect(), &observer).await?;
+    Ok(ReplayReport {
+        totals,
+        compared: replayers.iter().map(|replayer| replayer.compared).sum(),
+        de39_differences: replayers.iter().map(|replayer| replayer.differences).sum(),
         skipped,
-        ..ReplayReport::default()
-    };
-    let (mut latency, mut lateness) = (histogram(), histogram());
-    let mut ticks = tokio::time::interval(Duration::from_millis(250));
-    loop {
-        tokio::select! {
-            done = tasks.join_next() => {
-                let Some(done) = done else { break };
-                // A task neither panics nor is aborted.
-                let (tally, script) = done.expect("a connection's task")?;
-                // Cannot fail: all histograms have the same bounds.
-                let _ = latency.add(&tally.latency_ns);
-                let _ = lateness.add(&tally.lateness_ns);
-                report.add(tally, script);
-            }
-            _ = ticks.tick() => observer(counters.progress(start)),
-        }
-    }
-    drop(metronome);
-    let elapsed = start.elapsed();
-    report.seconds = (elapsed.as_secs_f64() * 1000.0).round() / 1000.0;
-    report.per_second = (report.answered as f64 / elapsed.as_secs_f64().max(1e-9)).round();
-    report.latency_us = Quantiles::of(&latency);
-    report.sender_lateness_us = Quantiles::of(&lateness);
-    Ok(report)
-}
-
-/// The connections, signed on where the options ask for it, each with what it has read beyond.
-async fn open(
-    options: &ReplayOptions,
-    connections: usize,
-    wire: &Wire,
-) -> Result<Vec<(TcpStream, BytesMut)>, SimError> {
-    let mut streams = Vec::new();
-    for at in 0..connections {
-        let mut stream = connect(&options.target).await?;
-        let mut input = BytesMut::new();
-        if options.sign_on {
-            let codec = options.codec;
-            manage("sign_on", at as u32, &mut stream, &mut input, wire, codec).await?;
-        }
-        streams.push((stream, input));
-    }
-    Ok(streams)
+    })
 }
 
 /// The requests of each connection.
@@ -273,54 +200,10 @@ fn shares(options: &ReplayOptions, requests: Vec<Recorded>) -> Vec<Vec<Recorded>
     shares
 }
 
-async fn play(
-    mut client: Client<Replayer>,
-    mut stream: TcpStream,
-    codec: FrameCodec,
-    sign_off: Option<Arc<Wire>>,
-    counters: Arc<Counters>,
-) -> Result<(Tally, Replayer), SimError> {
-    let (mut reader, mut writer) = stream.split();
-    let mut shown = (0, 0);
-    let show = |tally: &mut Tally, _: &mut Replayer, _: usize| counters.add(tally, &mut shown);
-    client.run(&mut reader, &mut writer, show).await?;
-    if let Some(wire) = sign_off
-        && client.tally.lost.is_none()
-    {
-        let mut input = BytesMut::new();
-        // A peer that does not answer a sign-off any more is no finding.
-        let _ = manage("sign_off", 0, &mut stream, &mut input, &wire, codec).await;
-    }
-    Ok((client.tally, client.script))
-}
-
-impl ReplayReport {
-    fn add(&mut self, tally: Tally, script: Replayer) {
-        self.sent += tally.sent;
-        self.answered += tally.answered;
-        self.unmatched += tally.unmatched;
-        self.unanswered += tally.unanswered;
-        self.compared += script.compared;
-        self.de39_differences += script.differences;
-        for (code, count) in script.by_code {
-            *self.by_response_code.entry(code.to_string()).or_default() += count;
-        }
-        self.findings.merge(tally.findings);
-    }
-}
-
-fn plan(options: &ReplayOptions, start: Instant, at: usize, part: f64, beat: &Arc<Beat>) -> Plan {
+fn plan(options: &ReplayOptions, pace: Pace) -> Plan {
     Plan {
         codec: options.codec,
-        pace: match options.rate {
-            None => Pace::Closed,
-            Some(rate) => Pace::Open {
-                start,
-                first: Duration::from_secs_f64(at as f64 / rate),
-                every_ns: 1e9 / (rate * part),
-                bell: Bell::Metronome(beat.clone()),
-            },
-        },
+        pace,
         in_flight: options.in_flight,
         count: None,
         until: None,
@@ -328,32 +211,6 @@ fn plan(options: &ReplayOptions, start: Instant, at: usize, part: f64, beat: &Ar
         stop: options.stop.clone(),
         answer_keep_alives: false,
         echo: false,
-    }
-}
-
-/// What all connections together have done so far.
-#[derive(Default)]
-struct Counters {
-    sent: std::sync::atomic::AtomicU64,
-    answered: std::sync::atomic::AtomicU64,
-}
-
-impl Counters {
-    fn add(&self, tally: &Tally, shown: &mut (u64, u64)) {
-        use std::sync::atomic::Ordering::Relaxed;
-        self.sent.fetch_add(tally.sent - shown.0, Relaxed);
-        self.answered.fetch_add(tally.answered - shown.1, Relaxed);
-        *shown = (tally.sent, tally.answered);
-    }
-
-    fn progress(&self, start: Instant) -> Progress {
-        use std::sync::atomic::Ordering::Relaxed;
-        Progress {
-            elapsed: start.elapsed(),
-            sent: self.sent.load(Relaxed),
-            answered: self.answered.load(Relaxed),
-            ..Progress::default()
-        }
     }
 }
 
@@ -366,7 +223,6 @@ struct Replayer {
     rewriter: Option<Rewriter>,
     compared: u64,
     differences: u64,
-    by_code: BTreeMap<Code, u64>,
 }
 
 impl Replayer {
@@ -380,7 +236,6 @@ impl Replayer {
             rewriter: (!options.keep_keys).then(rewriter),
             compared: 0,
             differences: 0,
-            by_code: BTreeMap::new(),
         }
     }
 }
@@ -434,8 +289,6 @@ impl Script for Replayer {
         answer: &Message<'_>,
         findings: &mut Findings,
     ) {
-        let code = answer.text::<3>(39);
-        *self.by_code.entry(code.unwrap_or_default()).or_default() += 1;
         if rrn_of(request).is_some() && rrn_of(request) != rrn_of(answer) {
             findings.add("mirrored_field", || {
                 format!("{}: DE37 differs", name(request))
@@ -445,6 +298,7 @@ impl Script for Replayer {
             return;
         };
         self.compared += 1;
+        let code = answer.text::<3>(39);
         if code != Some(expected) {
             self.differences += 1;
             findings.add("de39_difference", || {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::check::Findings;
+use super::{check::Findings, client::Tally};
 
 /// Quantiles in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -40,9 +40,9 @@ fn microseconds(nanoseconds: u64) -> f64 {
     (nanoseconds as f64 / 100.0).round() / 10.0
 }
 
-/// What a simulated network saw.
+/// What the connections of any run counted together.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct NetworkReport {
+pub struct Totals {
     /// Messages sent, network management but sign-on and sign-off included.
     pub sent: u64,
     /// Answers that belong to a request.
@@ -51,8 +51,62 @@ pub struct NetworkReport {
     pub unmatched: u64,
     /// Requests without an answer after the grace period.
     pub unanswered: u64,
+    /// Requests of the peer that were answered.
+    pub asked_by_peer: u64,
     /// Answers by DE39.
     pub by_response_code: BTreeMap<String, u64>,
+    /// Everything that was wrong.
+    pub findings: Findings,
+    /// Length of the run.
+    pub seconds: f64,
+    /// Answers per second.
+    pub per_second: f64,
+    /// From when a message should have left to its answer.
+    pub latency_us: Quantiles,
+    /// How late the sender itself was (open loop only): where this is large, latencies say as much
+    /// about this machine as about the peer.
+    pub sender_lateness_us: Quantiles,
+}
+
+impl Totals {
+    /// Adds what one connection counted.
+    pub(super) fn add(&mut self, tally: Tally) {
+        self.sent += tally.sent;
+        self.answered += tally.answered;
+        self.unmatched += tally.unmatched;
+        self.unanswered += tally.unanswered;
+        self.asked_by_peer += tally.asked;
+        for (code, count) in tally.by_code {
+            *self.by_response_code.entry(code.to_string()).or_default() += count;
+        }
+        self.findings.merge(tally.findings);
+    }
+
+    /// Sets length, rate and times.
+    pub(super) fn took(
+        &mut self,
+        elapsed: Duration,
+        latency_ns: &Histogram<u64>,
+        lateness_ns: &Histogram<u64>,
+    ) {
+        self.seconds = (elapsed.as_secs_f64() * 1000.0).round() / 1000.0;
+        self.per_second = (self.answered as f64 / elapsed.as_secs_f64().max(1e-9)).round();
+        self.latency_us = Quantiles::of(latency_ns);
+        self.sender_lateness_us = Quantiles::of(lateness_ns);
+    }
+
+    /// Every answer belongs to a request, and every request has one.
+    pub fn is_complete(&self) -> bool {
+        self.unmatched == 0 && self.unanswered == 0
+    }
+}
+
+/// What a simulated network saw.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct NetworkReport {
+    /// What its connections counted.
+    #[serde(flatten)]
+    pub totals: Totals,
     /// Payments approved, in full or in part.
     pub approved: u64,
     /// Payments declined.
@@ -65,21 +119,8 @@ pub struct NetworkReport {
     pub repeats: u64,
     /// Echoes sent.
     pub echoes: u64,
-    /// Requests of the peer that were answered.
-    pub asked_by_peer: u64,
     /// Malformed messages sent, and what came of them.
     pub malformed: Malformed,
-    /// Everything that was wrong.
-    pub findings: Findings,
-    /// Length of the run.
-    pub seconds: f64,
-    /// Answers per second.
-    pub per_second: f64,
-    /// From when a message should have left to its answer.
-    pub latency_us: Quantiles,
-    /// How late the sender itself was (open loop only): where this is large, latencies say as much
-    /// about this machine as about the peer.
-    pub sender_lateness_us: Quantiles,
 }
 
 /// What came of malformed messages.
@@ -98,44 +139,62 @@ pub struct Malformed {
 impl NetworkReport {
     /// Nothing was wrong.
     pub fn is_clean(&self) -> bool {
-        self.findings.count() == 0 && self.unmatched == 0 && self.unanswered == 0
-    }
-
-    /// Sets length and rate.
-    pub fn took(&mut self, elapsed: Duration) {
-        self.seconds = (elapsed.as_secs_f64() * 1000.0).round() / 1000.0;
-        self.per_second = (self.answered as f64 / elapsed.as_secs_f64().max(1e-9)).round();
+        self.totals.findings.count() == 0 && self.totals.is_complete()
     }
 }
 
 impl fmt::Display for NetworkReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let row = |f: &mut fmt::Formatter<'_>, name, value| writeln!(f, "{name:<24}{value:>14}");
-        row(f, "sent", self.sent)?;
-        row(f, "answered", self.answered)?;
-        row(f, "approved", self.approved)?;
-        row(f, "declined", self.declined)?;
-        row(f, "undecided", self.undecided)?;
-        row(f, "reversals", self.reversals)?;
-        row(f, "repeats", self.repeats)?;
-        row(f, "echoes", self.echoes)?;
-        row(f, "unmatched", self.unmatched)?;
-        row(f, "unanswered", self.unanswered)?;
-        if self.malformed.sent > 0 {
+        let own = [
+            ("approved", self.approved),
+            ("declined", self.declined),
+            ("undecided", self.undecided),
+            ("reversals", self.reversals),
+            ("repeats", self.repeats),
+            ("echoes", self.echoes),
+        ];
+        self.totals.show(f, &own, |f| {
             let Malformed {
                 sent,
                 refused,
                 ignored,
                 closed,
             } = self.malformed;
+            if sent == 0 {
+                return Ok(());
+            }
             row(f, "malformed", sent)?;
             writeln!(
                 f,
                 "  refused {refused}, ignored {ignored}, connection closed {closed}"
-            )?;
+            )
+        })
+    }
+}
+
+fn row(f: &mut fmt::Formatter<'_>, name: &str, value: u64) -> fmt::Result {
+    writeln!(f, "{name:<24}{value:>14}")
+}
+
+impl Totals {
+    /// The text of a report: the counts, with those of its own kind, and all that follows.
+    pub(super) fn show(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        own: &[(&str, u64)],
+        more: impl FnOnce(&mut fmt::Formatter<'_>) -> fmt::Result,
+    ) -> fmt::Result {
+        row(f, "sent", self.sent)?;
+        row(f, "answered", self.answered)?;
+        row(f, "unmatched", self.unmatched)?;
+        row(f, "unanswered", self.unanswered)?;
+        for (name, value) in own {
+            row(f, name, *value)?;
         }
+        more(f)?;
         writeln!(f, "\nDE39")?;
         for (code, count) in &self.by_response_code {
+            let code = if code.is_empty() { "(none)" } else { code };
             writeln!(f, "  {code:<22}{count:>14}")?;
         }
         let (rate, seconds) = (self.per_second, self.seconds);
@@ -148,7 +207,7 @@ impl fmt::Display for NetworkReport {
     }
 }
 
-pub(super) fn quantiles(f: &mut fmt::Formatter<'_>, name: &str, values: &Quantiles) -> fmt::Result {
+fn quantiles(f: &mut fmt::Formatter<'_>, name: &str, values: &Quantiles) -> fmt::Result {
     let Quantiles {
         p50,
         p90,
@@ -162,7 +221,7 @@ pub(super) fn quantiles(f: &mut fmt::Formatter<'_>, name: &str, values: &Quantil
     )
 }
 
-pub(super) fn show_findings(f: &mut fmt::Formatter<'_>, findings: &Findings) -> fmt::Result {
+fn show_findings(f: &mut fmt::Formatter<'_>, findings: &Findings) -> fmt::Result {
     if findings.count() == 0 {
         return writeln!(f, "\nnothing wrong found");
     }

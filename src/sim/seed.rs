@@ -10,7 +10,7 @@ use super::{
         BLOCKED_COUNTRY, BLOCKED_CURRENCY, BLOCKED_MCC, LOW_FUNDS_MINOR, Profile, SimCard,
         TRANSACTION_LIMIT_MINOR,
     },
-    client::unix_time,
+    wall_clock::unix_time,
 };
 
 /// What to create.

@@ -17,7 +17,7 @@ use super::{
 };
 
 /// What a payment is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Goods or services, an authorization request.
     Purchase,
@@ -114,6 +114,8 @@ pub struct Generator {
     mix: Mix,
     random: Random,
     keys: Keys,
+    /// Whether what was answered will be wanted again.
+    remembers: bool,
     past: Vec<Past>,
     oldest: usize,
     last: Option<Payment>,
@@ -142,6 +144,7 @@ impl Generator {
             ordinary: indices(true),
             controlled: indices(false),
             cards,
+            remembers: mix.looks_back(),
             mix,
             random: Random::new(seed ^ (connection as u64) << 40),
             keys: Keys::new(run, connection),
@@ -173,7 +176,11 @@ impl Generator {
     }
 
     /// Remembers how a payment was answered.
+    #[inline]
     pub fn answered(&mut self, payment: Payment, answer: FirstAnswer, approved: bool) {
+        if !self.remembers {
+            return;
+        }
         let past = Past {
             payment,
             answer,
@@ -379,13 +386,15 @@ impl Generator {
 }
 
 impl Payment {
-    /// The currency it is paid in, and the amount in its minor units.
-    pub fn transaction_amount(&self, card: &SimCard) -> (&'static Currency, u64) {
-        // Cards and merchants name known currencies only: both are checked when read or tested.
-        let billing = Currency::find(&card.currency).unwrap_or(&super::merchants::CURRENCIES[0]);
-        let local = Currency::find(MERCHANTS[usize::from(self.merchant)].currency);
-        match local {
-            Some(local) if self.foreign && local.code != billing.code => {
+    /// The currency it is paid in, and the amount in its minor units, with a card billed in `billing`.
+    #[inline]
+    pub fn transaction_amount(&self, billing: &'static Currency) -> (&'static Currency, u64) {
+        if !self.foreign {
+            return (billing, self.billing_minor);
+        }
+        // Merchants name known currencies only, which a test sees to.
+        match Currency::find(MERCHANTS[usize::from(self.merchant)].currency) {
+            Some(local) if local.code != billing.code => {
                 (local, local.convert(self.billing_minor, billing))
             }
             _ => (billing, self.billing_minor),

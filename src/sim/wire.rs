@@ -1,5 +1,6 @@
-//! Writes the simulator's messages in any dialect: which fact goes into which field is taken from the
-//! dialect once, then each message is one pass over that list into a reused buffer.
+//! Writes the simulator's messages in any dialect: which fact goes into which field, and all texts that
+//! depend on the dialect, are taken from it once, then each message is one pass over that list. What a
+//! fact is worth in one payment is in `values`; messages that differ in few values are in `templates`.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -8,10 +9,11 @@ use bytes::BytesMut;
 use super::{
     SimError,
     cards::SimCard,
-    keys::{Rrn, Stamp, luhn_digit},
-    merchants::{COUNTRIES, Channel, Currency, MERCHANTS, Merchant},
+    keys::{Rrn, Stamp},
+    merchants::{COUNTRIES, CURRENCIES, Currency, MERCHANTS},
     places::field_bytes,
-    traffic::{Kind, Outgoing, Payment, Twist},
+    traffic::{Kind, Outgoing, Payment},
+    values::Value,
 };
 use crate::iso8583::{
     Dialect, EncodeError, Encoder, Mti,
@@ -20,7 +22,7 @@ use crate::iso8583::{
 
 /// A fact, to be written into one field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Item {
+pub(super) enum Item {
     Pan,
     ProcessingCode,
     Amount,
@@ -51,31 +53,34 @@ enum Item {
 /// Writes messages of one dialect.
 pub struct Wire {
     dialect: Arc<Dialect>,
-    cards: Arc<[SimCard]>,
-    items: Vec<(u8, Item)>,
-    processing_codes: [String; 4],
-    functions: [String; 4],
-    reversal_function: String,
-    entry_modes: [String; 3],
-    conditions: [String; 4],
-    merchants: Vec<MerchantWire>,
-    verification: Vec<Verification>,
+    pub(super) cards: Vec<CardWire>,
+    pub(super) items: Vec<(u8, Item)>,
+    pub(super) processing_codes: [String; 4],
+    pub(super) functions: [String; 4],
+    pub(super) reversal_function: String,
+    pub(super) entry_modes: [String; 3],
+    pub(super) conditions: [String; 4],
+    pub(super) merchants: Vec<MerchantWire>,
 }
 
 /// A merchant's texts and its DE43 as it stands on the wire.
-struct MerchantWire {
-    acquirer: u64,
-    terminal: String,
-    id: String,
-    name_location: Vec<u8>,
-    country: &'static str,
+pub(super) struct MerchantWire {
+    pub acquirer: u64,
+    pub terminal: String,
+    pub id: String,
+    pub name_location: Vec<u8>,
+    pub country: &'static str,
 }
 
-/// The field that carries a card's CVV2, right and wrong, as it stands on the wire.
-#[derive(Default)]
-struct Verification {
-    right: Vec<u8>,
-    wrong: Vec<u8>,
+/// A card, and the field that carries its CVV2, right and wrong, as it stands on the wire; empty where
+/// the dialect or the card has none.
+pub(super) struct CardWire {
+    pub card: SimCard,
+    /// What the card is billed in, and its place among [`CURRENCIES`].
+    pub currency: &'static Currency,
+    pub currency_number: u8,
+    pub right_cvv2: Vec<u8>,
+    pub wrong_cvv2: Vec<u8>,
 }
 
 const KINDS: [&str; 4] = [
@@ -88,7 +93,7 @@ const CHANNEL_ENTRY: [&str; 3] = ["ecommerce", "chip", "chip"];
 
 impl Wire {
     /// Looks up where everything goes. Fails when the dialect cannot carry a merchant or a card.
-    pub fn new(dialect: Arc<Dialect>, cards: Arc<[SimCard]>) -> Result<Wire, SimError> {
+    pub fn new(dialect: Arc<Dialect>, cards: &[SimCard]) -> Result<Wire, SimError> {
         let maps = dialect.mappings();
         let processing_codes = KINDS.map(|kind| {
             let code = maps.kind.code(kind).unwrap_or("00");
@@ -118,9 +123,8 @@ impl Wire {
             entry_modes: CHANNEL_ENTRY.map(|mode| entry_mode(&dialect, mode)),
             conditions,
             merchants: merchants(&dialect)?,
-            verification: verifications(&dialect, &cards)?,
+            cards: card_wires(&dialect, cards)?,
             dialect,
-            cards,
         };
         Ok(wire)
     }
@@ -200,117 +204,21 @@ impl Wire {
         let number = u16::from(self.dialect.version()) * 1000 + u16::from(class) * 100;
         let mut encoder = Encoder::new(&self.dialect, out, Mti::new(number + u16::from(repeat)));
         for (field, item) in &self.items {
-            self.item(&mut encoder, *field, *item, payment, reversal)?;
+            match self.value(*item, payment, reversal) {
+                None => continue,
+                Some(Value::Number(number)) => encoder.digits(*field, number)?,
+                Some(Value::Text(text)) => encoder.text(*field, text)?,
+                Some(Value::Made(text)) => encoder.text(*field, &text)?,
+                Some(Value::Wire(wire)) => encoder.bytes(*field, wire)?,
+            };
         }
         encoder.finish();
-        Ok(())
-    }
-
-    #[inline]
-    fn item(
-        &self,
-        encoder: &mut Encoder<'_, '_>,
-        field: u8,
-        item: Item,
-        payment: &Payment,
-        reversal: Option<(u32, Stamp)>,
-    ) -> Result<(), EncodeError> {
-        let card = &self.cards[payment.card as usize];
-        let merchant = &MERCHANTS[usize::from(payment.merchant)];
-        let texts = &self.merchants[usize::from(payment.merchant)];
-        let (stan, sent) = reversal.unwrap_or((payment.stan, payment.at));
-        let kind = payment.kind as usize;
-        match item {
-            Item::Pan => encoder.text(field, pan(card, payment.twist, &mut [0; 19]))?,
-            Item::ProcessingCode => encoder.text(field, &self.processing_codes[kind])?,
-            Item::Amount => encoder.digits(field, payment.transaction_amount(card).1)?,
-            Item::Transmission => encoder.digits(field, sent.mmddhhmmss())?,
-            Item::Stan => encoder.digits(field, u64::from(stan))?,
-            Item::LocalTime => encoder.digits(field, payment.at.hhmmss())?,
-            Item::LocalDate => encoder.digits(field, payment.at.mmdd())?,
-            Item::LocalDateTime => encoder.digits(field, payment.at.yymmddhhmmss())?,
-            Item::Expiry => encoder.digits(field, expiry(card, payment.twist))?,
-            Item::Mcc => encoder.digits(field, u64::from(merchant.mcc))?,
-            Item::AcquirerCountry => encoder.text(field, texts.country)?,
-            Item::EntryMode => encoder.text(field, &self.entry_modes[merchant.channel as usize])?,
-            Item::Function if reversal.is_some() => encoder.text(field, &self.reversal_function)?,
-            Item::Function => encoder.text(field, &self.functions[kind])?,
-            Item::Condition => encoder.text(field, self.condition(merchant, kind))?,
-            Item::Acquirer => encoder.digits(field, texts.acquirer)?,
-            Item::Rrn => encoder.text(field, rrn(&payment.rrn))?,
-            Item::Terminal => encoder.text(field, &texts.terminal)?,
-            Item::MerchantId => encoder.text(field, &texts.id)?,
-            Item::NameLocation => encoder.bytes(field, &texts.name_location)?,
-            Item::Currency => encoder.text(field, payment.transaction_amount(card).0.number)?,
-            Item::BillingAmount | Item::BillingRate | Item::BillingCurrency => {
-                return billing(encoder, field, item, payment, card);
-            }
-            Item::CardVerification => {
-                let values = &self.verification[payment.card as usize];
-                let value = match payment.twist {
-                    Twist::WrongCvv2 => &values.wrong,
-                    _ => &values.right,
-                };
-                if value.is_empty() || reversal.is_some() || merchant.channel != Channel::Ecommerce
-                {
-                    return Ok(());
-                }
-                encoder.bytes(field, value)?
-            }
-            Item::Original if reversal.is_some() => {
-                self.original(encoder, field, payment, texts.acquirer)?;
-                return Ok(());
-            }
-            Item::Original => return Ok(()),
-        };
-        Ok(())
-    }
-
-    fn condition(&self, merchant: &Merchant, kind: usize) -> &str {
-        match (&*self.conditions[kind], merchant.channel) {
-            ("00", Channel::Ecommerce) => "59",
-            (condition, _) => condition,
-        }
-    }
-
-    fn original(
-        &self,
-        encoder: &mut Encoder<'_, '_>,
-        field: u8,
-        payment: &Payment,
-        acquirer: u64,
-    ) -> Result<(), EncodeError> {
-        let mti = u16::from(self.dialect.version()) * 1000 + u16::from(class(payment.kind)) * 100;
-        let (stan, at) = (payment.stan, payment.at);
-        let mut text = arrayvec::ArrayString::<64>::new();
-        let written = match self.dialect.mappings().original_data {
-            OriginalData::De90 => std::fmt::Write::write_fmt(
-                &mut text,
-                format_args!(
-                    "{mti:04}{stan:06}{:010}{acquirer:011}{:011}",
-                    at.mmddhhmmss(),
-                    0
-                ),
-            ),
-            OriginalData::De56 => {
-                let digits = acquirer.checked_ilog10().unwrap_or(0) + 1;
-                std::fmt::Write::write_fmt(
-                    &mut text,
-                    format_args!(
-                        "{mti:04}{stan:06}{:012}{digits:02}{acquirer}",
-                        at.yymmddhhmmss()
-                    ),
-                )
-            }
-        };
-        debug_assert!(written.is_ok(), "64 characters hold either layout");
-        encoder.text(field, &text)?;
         Ok(())
     }
 }
 
 /// Second digit of the MTI.
-const fn class(kind: Kind) -> u8 {
+pub(super) const fn class(kind: Kind) -> u8 {
     match kind {
         Kind::CashWithdrawal => 2,
         _ => 1,
@@ -413,88 +321,32 @@ fn merchants(dialect: &Arc<Dialect>) -> Result<Vec<MerchantWire>, SimError> {
     wire.collect()
 }
 
-fn verifications(dialect: &Arc<Dialect>, cards: &[SimCard]) -> Result<Vec<Verification>, SimError> {
-    let Some(place) = dialect.mappings().cvv2.as_ref() else {
-        return Ok(cards.iter().map(|_| Verification::default()).collect());
+fn card_wires(dialect: &Arc<Dialect>, cards: &[SimCard]) -> Result<Vec<CardWire>, SimError> {
+    let place = dialect.mappings().cvv2.as_ref();
+    let wire = |cvv2: Option<&str>| match (place, cvv2) {
+        (Some(place), Some(cvv2)) => field_bytes(dialect, place.field, &[(place, cvv2)], "a CVV2"),
+        _ => Ok(Vec::new()),
     };
-    let wire = cards.iter().map(|card| {
-        let Some(right) = card.cvv2.as_ref() else {
-            return Ok(Verification::default());
-        };
-        let mut wrong = right.to_string();
-        let last = wrong.pop().and_then(|last| last.to_digit(10)).unwrap_or(0);
-        wrong.push(char::from(b'0' + ((last + 1) % 10) as u8));
-        let bytes = |text: &str| field_bytes(dialect, place.field, &[(place, text)], "a CVV2");
-        Ok(Verification {
-            right: bytes(right)?,
-            wrong: bytes(&wrong)?,
+    let wires = cards.iter().map(|card| {
+        let right = card.cvv2.as_deref();
+        let wrong = right.map(another_last_digit);
+        let same = |currency: &Currency| currency.code == &*card.currency;
+        // Cards name known currencies only, which is checked when they are read.
+        let currency_number = CURRENCIES.iter().position(same).unwrap_or(0);
+        Ok(CardWire {
+            currency: &CURRENCIES[currency_number],
+            currency_number: currency_number as u8,
+            right_cvv2: wire(right)?,
+            wrong_cvv2: wire(wrong.as_deref())?,
+            card: card.clone(),
         })
     });
-    wire.collect()
+    wires.collect()
 }
 
-/// The PAN that a payment shows.
-fn pan<'b>(card: &SimCard, twist: Twist, buffer: &'b mut [u8; 19]) -> &'b str {
-    let length = card.pan.len();
-    let digits = &mut buffer[..length];
-    digits.copy_from_slice(card.pan.as_bytes());
-    match twist {
-        Twist::UnknownCard => digits[length - 1] = b'0' + (digits[length - 1] - b'0' + 1) % 10,
-        Twist::UnknownBin => {
-            digits[..6].copy_from_slice(b"999999");
-            digits[length - 1] = luhn_digit(&digits[..length - 1]);
-        }
-        _ => {}
-    }
-    // Digits only, checked when the card was read.
-    std::str::from_utf8(digits).unwrap_or_default()
-}
-
-/// DE14, `YYMM`.
-fn expiry(card: &SimCard, twist: Twist) -> u64 {
-    let year = u64::from(card.exp_year) + u64::from(twist == Twist::WrongExpiry);
-    year % 100 * 100 + u64::from(card.exp_month)
-}
-
-/// Billing fields, where the payment is in another currency than the card.
-fn billing(
-    encoder: &mut Encoder<'_, '_>,
-    field: u8,
-    item: Item,
-    payment: &Payment,
-    card: &SimCard,
-) -> Result<(), EncodeError> {
-    let (currency, amount_minor) = payment.transaction_amount(card);
-    let Some(billing) = Currency::find(&card.currency).filter(|own| own.code != currency.code)
-    else {
-        return Ok(());
-    };
-    match item {
-        Item::BillingAmount => encoder.digits(field, payment.billing_minor)?,
-        Item::BillingCurrency => encoder.text(field, billing.number)?,
-        // DE10: digits of the rate, after the number of its decimals.
-        _ => encoder.digits(
-            field,
-            rate(amount_minor, currency, payment.billing_minor, billing),
-        )?,
-    };
-    Ok(())
-}
-
-/// Conversion rate as in DE9 and DE10, n 8: the number of decimals, then seven digits.
-fn rate(from_minor: u64, from: &Currency, to_minor: u64, to: &Currency) -> u64 {
-    let scale = |exponent: u8| 10_u128.pow(u32::from(exponent));
-    let numerator = u128::from(to_minor) * scale(from.exponent);
-    let denominator = (u128::from(from_minor) * scale(to.exponent)).max(1);
-    let mut decimals = 7;
-    while decimals > 0 && numerator * scale(decimals) / denominator > 9_999_999 {
-        decimals -= 1;
-    }
-    let digits = (numerator * scale(decimals) / denominator).min(9_999_999) as u64;
-    u64::from(decimals) * 10_000_000 + digits
-}
-
-fn rrn(rrn: &Rrn) -> &str {
-    // Base-36 digits.
-    std::str::from_utf8(rrn).unwrap_or_default()
+fn another_last_digit(digits: &str) -> String {
+    let mut other = digits.to_owned();
+    let last = other.pop().and_then(|last| last.to_digit(10)).unwrap_or(0);
+    other.push(char::from(b'0' + ((last + 1) % 10) as u8));
+    other
 }
