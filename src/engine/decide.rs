@@ -169,7 +169,7 @@ fn reversal_outcome(state: &State, command: &Command, reverse: &Reverse) -> Reve
     let retention_ms = state.registry.settings.reversal_retention_ms;
     for key in &reverse.original_keys {
         let open = state.open_by_match_key.find(card_id, *key);
-        if let Some(hold) = open.and_then(|id| state.holds.get(&id)) {
+        if let Some(hold) = open.and_then(|id| state.holds.get(id)) {
             return ReversalOutcome::Released {
                 authorization_id: hold.authorization_id,
                 amount_minor: hold.amount_minor,
