@@ -99,7 +99,7 @@ pub(super) fn name_of(storage: &dyn Storage, number: u64) -> String {
     forms.unwrap_or(gone).name(number)
 }
 
-/// Makes a zero-filled segment that is durable in content and name, or leaves nothing behind.
+/// Makes a zero-filled segment, whose number is free, durable in content and name; or leaves nothing behind.
 pub(super) fn create(
     storage: &dyn Storage,
     number: u64,
@@ -113,8 +113,10 @@ pub(super) fn create(
         Ok(file)
     });
     if created.is_err() {
-        // The first error is the one worth telling; the next start removes the rest.
+        // The first error is the one worth telling; the next start removes the rest. The name as well: a
+        // sync of the folder that failed may have left it in the cache only, for ever.
         let _ = storage.remove(&temporary);
+        let _ = storage.remove(&plain_name(number));
     }
     created
 }

@@ -80,14 +80,19 @@ pub fn write_snapshot(
     let name = name(at.sequence);
     let temporary = name.clone() + TEMPORARY;
     let failed = |error| JournalError::io("write snapshot", storage.path(&name))(error);
+    let known = storage.list().map_err(failed)?.contains(&name);
     let written = write_file(storage, &temporary, journal_id, at, content).and_then(|bytes| {
         storage.rename(&temporary, &name)?;
         storage.sync_directory()?;
         Ok(bytes)
     });
     if written.is_err() {
-        // The first error is the one worth telling; the next start removes the rest.
+        // The first error is the one worth telling; the next start removes the rest. The new name as well:
+        // a sync of the folder that failed may have left it in the cache only, for ever.
         let _ = storage.remove(&temporary);
+        if !known {
+            let _ = storage.remove(&name);
+        }
     }
     let bytes = written.map_err(failed)?;
     remove_old(storage).map_err(failed)?;
