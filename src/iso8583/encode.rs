@@ -276,25 +276,28 @@ impl<'d, 'b> Encoder<'d, 'b> {
         fields: &[u8],
     ) -> Result<&mut Self, EncodeError> {
         debug_assert_eq!(request.dialect().name(), self.dialect.name());
-        let mut run = 0..0;
-        for field in fields {
-            if *field <= self.last {
-                let (field, after) = (*field, self.last);
+        let (mut wanted, mut last) = ([0; 3], self.last);
+        for field in fields.iter().copied() {
+            if field <= last {
+                let after = last;
                 return Err(EncodeError::NotAscending { field, after });
             }
-            // A field that the dialect does not know cannot be in a message of that dialect.
-            let Some(range) = request.range(*field) else {
-                continue;
-            };
-            self.mark(*field);
-            if range.start != run.end {
-                self.out.put_slice(&request.wire()[run]);
-                run = range;
-            } else {
-                run.end = range.end;
+            last = field;
+            let word = wanted.get_mut(usize::from(field - 1) / 64);
+            *word.ok_or(EncodeError::UnknownField { field })? |= bit_of(field);
+        }
+        // A field that the dialect does not know cannot be in a message of that dialect.
+        for (word, (wanted, there)) in wanted.iter().zip(request.bitmap()).enumerate() {
+            let present = wanted & there;
+            if present != 0 {
+                self.announce_all(word);
+                self.bitmap[word] |= present;
+                self.last = (word as u32 * 64 + 64 - present.trailing_zeros()) as u8;
             }
         }
-        self.out.put_slice(&request.wire()[run]);
+        for run in request.runs(wanted) {
+            self.out.put_slice(&request.wire()[run]);
+        }
         Ok(self)
     }
 

@@ -188,8 +188,8 @@ pub(super) enum Check {
     EightBit,
     /// This bit in this table, for every byte.
     Table(&'static [u8; 256], u8),
-    /// An even number of BCD digits.
-    BcdPairs,
+    /// BCD digits, an odd number of them behind a zero.
+    BcdLeftZero,
     /// Everything else.
     #[default]
     Other,
@@ -197,16 +197,13 @@ pub(super) enum Check {
 
 impl Layout {
     pub(super) fn planned(mut self) -> Layout {
-        let fixed = self.length == Length::Fixed;
         let class = |page| class_table(self.content, self.eight_bit, page);
         let check = match (self.content, self.encoding) {
             (Content::B, Encoding::Raw) => Check::Nothing,
             (Content::N, Encoding::Ascii) => Check::AsciiDigits,
             (Content::Ans, Encoding::Ascii) if !self.eight_bit => Check::AsciiPrintable,
             (Content::Ans, Encoding::Ascii) => Check::EightBit,
-            (Content::N, Encoding::Bcd(_)) if fixed && self.max.is_multiple_of(2) => {
-                Check::BcdPairs
-            }
+            (Content::N, Encoding::Bcd(Filler::LeftZero)) => Check::BcdLeftZero,
             (Content::Xn, _) => Check::Other,
             (_, Encoding::Ascii) => class(None),
             (_, Encoding::Ebcdic(page)) => class(Some(page)),

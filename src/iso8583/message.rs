@@ -16,6 +16,9 @@ use super::{
 
 pub use super::parse_error::{AFTER_LAST_FIELD, Expected, ParseError};
 
+/// The bit of the first field of a bitmap's word.
+const FIRST: u64 = 1 << 63;
+
 /// A parsed message that borrows its bytes and its dialect.
 #[derive(Clone)]
 pub struct Message<'a> {
@@ -24,10 +27,13 @@ pub struct Message<'a> {
     mti: Mti,
     /// Fields present, the most significant bit of the first word being field 1.
     bitmap: [u64; 3],
-    /// Where each field begins, with its length prefix. Where it ends follows from there: half the
-    /// memory to clear and to move, for a few instructions on access. Messages longer than 65,535
-    /// bytes are refused.
+    /// Fields whose place is known: those present, and those of [`Partial`] with wrong characters.
+    placed: [u64; 3],
+    /// Where each field begins, with its length prefix. It ends where the next one begins, which is half
+    /// the memory to clear and to move. Messages longer than 65,535 bytes are refused.
     offsets: [u16; MAX_FIELD as usize + 1],
+    /// Where the last field ends.
+    end: u16,
 }
 
 /// As much of a message as could be parsed.
@@ -55,25 +61,29 @@ impl<'a> Message<'a> {
     #[inline]
     pub fn parse(dialect: &'a Dialect, bytes: &'a [u8]) -> Result<Message<'a>, ParseError> {
         let mut message = Message::empty(dialect, bytes);
-        match message.read(None) {
-            Ok(()) => Ok(message),
-            Err(error) => Err(error),
-        }
+        message.read::<true>(None)?;
+        Ok(message)
+    }
+
+    /// Parses a message that was parsed before: of what characters its values are made is not looked at
+    /// again.
+    #[inline]
+    pub fn parse_again(dialect: &'a Dialect, bytes: &'a [u8]) -> Result<Message<'a>, ParseError> {
+        let mut message = Message::empty(dialect, bytes);
+        message.read::<false>(None)?;
+        Ok(message)
     }
 
     /// Parses as much as can be parsed. A value with wrong characters is left out, and parsing goes
-    /// on behind it, as it does behind an MTI of another version; where lengths no longer hold, it
-    /// stops.
+    /// on behind it; where lengths no longer hold, it stops.
     pub fn parse_partial(dialect: &'a Dialect, bytes: &'a [u8]) -> Partial<'a> {
         let mut message = Message::empty(dialect, bytes);
         let mut first = None;
-        let last = message.read(Some(&mut first)).err();
-        let error = match last {
-            // What was wrong before says less than that there are no fields at all.
-            Some(last) if last.is_garbage() => Some(last),
-            last => first.or(last),
-        };
-        Partial { message, error }
+        let last = message.read::<true>(Some(&mut first)).err();
+        Partial {
+            message,
+            error: first.or(last),
+        }
     }
 
     #[inline]
@@ -83,13 +93,19 @@ impl<'a> Message<'a> {
             bytes,
             mti: Mti::new(0),
             bitmap: [0; 3],
+            placed: [0; 3],
             offsets: [0; MAX_FIELD as usize + 1],
+            end: 0,
         }
     }
 
-    /// Reads everything; with `tolerated`, goes on behind a value that fails its check.
+    /// Reads everything, and looks at the characters of values if they are to be `CHECKED`; with
+    /// `tolerated`, goes on behind a value that fails its check.
     #[inline(always)]
-    fn read(&mut self, mut tolerated: Option<&mut Option<ParseError>>) -> Result<(), ParseError> {
+    fn read<const CHECKED: bool>(
+        &mut self,
+        mut tolerated: Option<&mut Option<ParseError>>,
+    ) -> Result<(), ParseError> {
         let (dialect, bytes) = (self.dialect, self.bytes);
         if bytes.len() > usize::from(u16::MAX) {
             return Err(error(0, 0, Expected::ShorterMessage, bytes));
@@ -106,11 +122,11 @@ impl<'a> Message<'a> {
         }
         let announced;
         (rest, announced) = read_bitmaps(dialect, bytes, rest)?;
-        for (word, bits) in announced.iter().enumerate() {
-            let mut bits = *bits;
+        for (word, announced) in announced.into_iter().enumerate() {
+            let mut bits = announced;
             while bits != 0 {
                 let bit = bits.leading_zeros();
-                bits ^= 1 << (63 - bit);
+                let mask = FIRST >> bit;
                 let number = (word as u32 * 64 + bit + 1) as u8;
                 let offset = bytes.len() - rest.len();
                 let Some(layout) = dialect.layout(number) else {
@@ -118,19 +134,26 @@ impl<'a> Message<'a> {
                 };
                 let (after, cut) = value::cut(layout, rest)
                     .map_err(|fault| explain(number, offset, layout, fault, rest))?;
-                rest = after;
-                if let Err(fault) = value::check(layout, cut) {
-                    let error = explain(number, offset, layout, fault, cut.wire);
-                    match &mut tolerated {
-                        None => return Err(error),
-                        Some(first) => {
-                            first.get_or_insert(error);
-                            continue;
-                        }
+                let fault = match CHECKED {
+                    true => value::check(layout, cut).err(),
+                    false => None,
+                };
+                match (fault, &mut tolerated) {
+                    (None, _) => self.bitmap[word] |= mask,
+                    (Some(fault), None) => {
+                        return Err(explain(number, offset, layout, fault, cut.wire));
+                    }
+                    (Some(fault), Some(first)) => {
+                        first.get_or_insert_with(|| {
+                            explain(number, offset, layout, fault, cut.wire)
+                        });
                     }
                 }
-                self.bitmap[word] |= 1 << (63 - bit);
+                rest = after;
+                bits ^= mask;
+                self.placed[word] |= mask;
                 self.offsets[usize::from(number)] = offset as u16;
+                self.end = (bytes.len() - rest.len()) as u16;
             }
         }
         match rest {
@@ -203,15 +226,57 @@ impl<'a> Message<'a> {
     /// The value as it stands on the wire, without its length prefix.
     #[inline]
     pub fn raw(&self, number: u8) -> Option<&'a [u8]> {
-        Some(self.cut(number)?.1.wire)
+        let range = self.range(number)?;
+        let prefix = self.dialect.layout(number)?.plan.prefix;
+        self.bytes.get(range)?.get(usize::from(prefix)..)
     }
 
     /// Where prefix and value stand on the wire.
     #[inline]
     pub(super) fn range(&self, number: u8) -> Option<Range<usize>> {
-        let (layout, cut) = self.cut(number)?;
-        let start = usize::from(self.offsets[usize::from(number)]);
-        Some(start..start + usize::from(layout.plan.prefix) + cut.wire.len())
+        self.has(number).then(|| {
+            let start = usize::from(self.offsets[usize::from(number)]);
+            start..usize::from(self.end_of(number))
+        })
+    }
+
+    /// Where a field ends that is there: where the next one begins.
+    #[inline]
+    fn end_of(&self, number: u8) -> u16 {
+        let (mut word, next) = (usize::from(number) / 64, number % 64);
+        let mut bits = self.placed.get(word).map_or(0, |bits| bits << next >> next);
+        while bits == 0 {
+            word += 1;
+            match self.placed.get(word) {
+                Some(more) => bits = *more,
+                None => return self.end,
+            }
+        }
+        self.offsets[word * 64 + bits.leading_zeros() as usize + 1]
+    }
+
+    /// Where those of the wanted fields stand that are there, ascending; neighbours in one piece.
+    #[inline]
+    pub(super) fn runs(&self, wanted: [u64; 3]) -> impl Iterator<Item = Range<usize>> {
+        let (mut word, mut left) = (0, wanted[0] & self.bitmap[0]);
+        std::iter::from_fn(move || {
+            while left == 0 {
+                word += 1;
+                left = wanted.get(word)? & self.bitmap[word];
+            }
+            let first = left.leading_zeros();
+            // The next field that is not wanted ends the run; so does the end of the word.
+            let others = self.placed[word] & !left & (u64::MAX >> first);
+            let stop = others.leading_zeros();
+            left &= u64::MAX.checked_shr(stop).unwrap_or(0);
+            let numbers = word * 64 + 1;
+            let start = self.offsets[numbers + first as usize];
+            let end = match stop {
+                64 => self.end_of(word as u8 * 64 + 64),
+                stop => self.offsets[numbers + stop as usize],
+            };
+            Some(usize::from(start)..usize::from(end))
+        })
     }
 
     #[inline(always)]

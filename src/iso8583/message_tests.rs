@@ -142,3 +142,49 @@ fn no_error_shows_digits_of_a_value() {
         assert!(!error.found.contains("411"), "{error}");
     }
 }
+
+#[test]
+fn parsing_again_and_neighbours_in_one_piece_agree_with_single_fields() {
+    let dialect = dialect();
+    let message = Message::parse(&dialect, REQUEST).unwrap();
+    let again = Message::parse_again(&dialect, REQUEST).unwrap();
+    assert_eq!(again.bitmap(), message.bitmap());
+    for field in message.fields() {
+        assert_eq!(again.raw(field.number), Some(field.raw));
+        let range = message.range(field.number).unwrap();
+        assert!(REQUEST[range].ends_with(field.raw));
+    }
+    assert_eq!(message.range(49).unwrap().end, REQUEST.len());
+    // DE3 to DE12 are neighbours, DE18 stands alone, DE49 is the last, DE5 and DE70 are not there.
+    let wanted = [3, 4, 5, 7, 11, 12, 18, 49].map(|field| 1_u64 << (64 - field));
+    let wanted = [wanted.iter().fold(0, |all, bit| all | bit), 1 << 58, 0];
+    let runs: Vec<_> = message.runs(wanted).map(|run| &REQUEST[run]).collect();
+    let runs: Vec<_> = runs
+        .iter()
+        .map(|run| str::from_utf8(run).unwrap())
+        .collect();
+    let first = "0000000000000012001124020530000123020530";
+    assert_eq!(runs, [first, "5812", "840"]);
+}
+
+#[test]
+fn a_field_behind_one_with_wrong_characters_keeps_its_place() {
+    let dialect = dialect();
+    let mut bytes = REQUEST.to_vec();
+    let at = Message::parse(&dialect, REQUEST)
+        .unwrap()
+        .range(11)
+        .unwrap();
+    bytes[at.start] = b'X';
+    let Partial { message, error } = Message::parse_partial(&dialect, &bytes);
+    assert_eq!(error.unwrap().field, 11);
+    assert!(!message.has(11) && message.raw(7).unwrap() == b"1124020530");
+    let mut out = bytes::BytesMut::new();
+    let mut encoder = crate::iso8583::Encoder::new(&dialect, &mut out, Mti::new(110));
+    encoder.mirror_all(&message, &[7, 11, 12]).unwrap();
+    encoder.finish();
+    let answer = Message::parse(&dialect, &out).unwrap();
+    assert_eq!(answer.raw(7), message.raw(7));
+    assert_eq!(answer.raw(12), message.raw(12));
+    assert!(!answer.has(11));
+}

@@ -9,6 +9,7 @@ pub struct Mti(u16);
 
 impl Mti {
     /// From its number, `100` for `0100`. Panics above 9999: meant for constants.
+    #[inline]
     pub const fn new(number: u16) -> Mti {
         assert!(number <= 9999, "an MTI has four digits");
         Mti(number)

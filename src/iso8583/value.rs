@@ -139,27 +139,24 @@ pub(super) fn put_prefix(layout: &Layout, units: usize, out: &mut BytesMut) {
 }
 
 /// Holds the characters of a cut value against its content class.
-#[inline]
-pub(super) fn check(layout: &Layout, cut: Cut<'_>) -> Result<(), Fault> {
-    match check_bytes(layout, cut.wire) {
-        Some(true) => Ok(()),
-        Some(false) => Err(Fault::Class),
-        None => check_other(layout, cut),
-    }
-}
-
-/// Whether all bytes are in the content class; `None` where that hangs on the number of units.
 #[inline(always)]
-pub(super) fn check_bytes(layout: &Layout, wire: &[u8]) -> Option<bool> {
-    Some(match layout.plan.check {
+pub(super) fn check(layout: &Layout, cut: Cut<'_>) -> Result<(), Fault> {
+    let fine = match layout.plan.check {
         Check::Nothing => true,
-        Check::AsciiDigits => all_digits(wire),
-        Check::AsciiPrintable => all_printable(wire),
-        Check::EightBit => all_eight_bit(wire),
-        Check::Table(table, bit) => all_have(wire, table, bit),
-        Check::BcdPairs => all_bcd(wire),
-        Check::Other => return None,
-    })
+        Check::AsciiDigits => all_digits(cut.wire),
+        Check::AsciiPrintable => all_printable(cut.wire),
+        Check::EightBit => all_eight_bit(cut.wire),
+        Check::Table(table, bit) => all_have(cut.wire, table, bit),
+        Check::BcdLeftZero => {
+            let filled = !cut.units.is_multiple_of(2);
+            if filled && cut.wire.first().is_some_and(|first| first >> 4 != 0) {
+                return Err(Fault::Filler);
+            }
+            all_bcd(cut.wire)
+        }
+        Check::Other => return check_other(layout, cut),
+    };
+    if fine { Ok(()) } else { Err(Fault::Class) }
 }
 
 fn check_other(layout: &Layout, cut: Cut<'_>) -> Result<(), Fault> {

@@ -261,7 +261,7 @@ impl<'p> Exchange<'p> {
         };
         let map = &self.peer.translator.map;
         // It parsed when it came.
-        let Ok(request) = Message::parse(&map.dialect, &flight.body) else {
+        let Ok(request) = Message::parse_again(&map.dialect, &flight.body) else {
             return;
         };
         self.put(&flight.header, &request, verdict(map, reply));

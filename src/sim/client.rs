@@ -375,8 +375,8 @@ impl<S: Script> Client<S> {
         let slot = self.in_flight.slot(at);
         self.tally.answered(slot.intended, now);
         self.tally.count_code(answer.text(39).unwrap_or_default());
-        // What was sent parses: it was written with the same dialect. A capture may hold other.
-        if let Ok(request) = Message::parse(dialect, &slot.request) {
+        // What was sent parses: it was written with the same dialect, or recorded and parsed before.
+        if let Ok(request) = Message::parse_again(dialect, &slot.request) {
             self.script
                 .answered(slot.ticket, &request, &answer, &mut self.tally.findings);
         }
