@@ -279,14 +279,14 @@ impl<'d, 'b> Encoder<'d, 'b> {
         let (mut wanted, mut last) = ([0; 3], self.last);
         for field in fields.iter().copied() {
             if field <= last {
-                let after = last;
-                return Err(EncodeError::NotAscending { field, after });
+                return Err(EncodeError::NotAscending { field, after: last });
             }
             last = field;
-            let word = wanted.get_mut(usize::from(field - 1) / 64);
-            *word.ok_or(EncodeError::UnknownField { field })? |= bit_of(field);
+            // A field that the dialect does not know cannot be in a message of that dialect.
+            if let Some(word) = wanted.get_mut(usize::from(field - 1) / 64) {
+                *word |= bit_of(field);
+            }
         }
-        // A field that the dialect does not know cannot be in a message of that dialect.
         for (word, (wanted, there)) in wanted.iter().zip(request.bitmap()).enumerate() {
             let present = wanted & there;
             if present != 0 {

@@ -16,7 +16,7 @@ use super::{
 
 pub use super::parse_error::{AFTER_LAST_FIELD, Expected, ParseError};
 
-/// The bit of the first field of a bitmap's word.
+/// The bit of the first field of a word of a bitmap.
 const FIRST: u64 = 1 << 63;
 
 /// A parsed message that borrows its bytes and its dialect.
@@ -27,12 +27,13 @@ pub struct Message<'a> {
     mti: Mti,
     /// Fields present, the most significant bit of the first word being field 1.
     bitmap: [u64; 3],
-    /// Fields whose place is known: those present, and those of [`Partial`] with wrong characters.
+    /// Fields that were cut: those present, and in a [`Partial`] also those with wrong characters, because
+    /// the field before them ends where they begin.
     placed: [u64; 3],
-    /// Where each field begins, with its length prefix. It ends where the next one begins, which is half
-    /// the memory to clear and to move. Messages longer than 65,535 bytes are refused.
+    /// Where each placed field begins, with its length prefix. It ends where the next one begins: half the
+    /// memory to clear and to move. Messages longer than 65,535 bytes are refused.
     offsets: [u16; MAX_FIELD as usize + 1],
-    /// Where the last field ends.
+    /// Where the last placed field ends.
     end: u16,
 }
 
@@ -65,8 +66,9 @@ impl<'a> Message<'a> {
         Ok(message)
     }
 
-    /// Parses a message that was parsed before: of what characters its values are made is not looked at
-    /// again.
+    /// Parses bytes that [`parse`](Self::parse) has taken before, with the same dialect: the characters of
+    /// values are not checked again. Of other bytes it may give values with wrong characters, no more:
+    /// lengths are held against the bytes as ever.
     #[inline]
     pub fn parse_again(dialect: &'a Dialect, bytes: &'a [u8]) -> Result<Message<'a>, ParseError> {
         let mut message = Message::empty(dialect, bytes);
@@ -75,15 +77,18 @@ impl<'a> Message<'a> {
     }
 
     /// Parses as much as can be parsed. A value with wrong characters is left out, and parsing goes
-    /// on behind it; where lengths no longer hold, it stops.
+    /// on behind it, as it does behind an MTI of another version; where lengths no longer hold, it
+    /// stops.
     pub fn parse_partial(dialect: &'a Dialect, bytes: &'a [u8]) -> Partial<'a> {
         let mut message = Message::empty(dialect, bytes);
         let mut first = None;
         let last = message.read::<true>(Some(&mut first)).err();
-        Partial {
-            message,
-            error: first.or(last),
-        }
+        let error = match last {
+            // What was wrong before says less than that there are no fields at all.
+            Some(last) if last.is_garbage() => Some(last),
+            last => first.or(last),
+        };
+        Partial { message, error }
     }
 
     #[inline]
@@ -99,8 +104,8 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Reads everything, and looks at the characters of values if they are to be `CHECKED`; with
-    /// `tolerated`, goes on behind a value that fails its check.
+    /// Reads everything, and checks the characters of values if `CHECKED`; with `tolerated`, goes on behind
+    /// a value that fails its check.
     #[inline(always)]
     fn read<const CHECKED: bool>(
         &mut self,
@@ -122,11 +127,11 @@ impl<'a> Message<'a> {
         }
         let announced;
         (rest, announced) = read_bitmaps(dialect, bytes, rest)?;
-        for (word, announced) in announced.into_iter().enumerate() {
-            let mut bits = announced;
+        for (word, mut bits) in announced.into_iter().enumerate() {
             while bits != 0 {
                 let bit = bits.leading_zeros();
                 let mask = FIRST >> bit;
+                bits ^= mask;
                 let number = (word as u32 * 64 + bit + 1) as u8;
                 let offset = bytes.len() - rest.len();
                 let Some(layout) = dialect.layout(number) else {
@@ -134,26 +139,21 @@ impl<'a> Message<'a> {
                 };
                 let (after, cut) = value::cut(layout, rest)
                     .map_err(|fault| explain(number, offset, layout, fault, rest))?;
-                let fault = match CHECKED {
-                    true => value::check(layout, cut).err(),
-                    false => None,
-                };
-                match (fault, &mut tolerated) {
-                    (None, _) => self.bitmap[word] |= mask,
-                    (Some(fault), None) => {
-                        return Err(explain(number, offset, layout, fault, cut.wire));
-                    }
-                    (Some(fault), Some(first)) => {
-                        first.get_or_insert_with(|| {
-                            explain(number, offset, layout, fault, cut.wire)
-                        });
-                    }
-                }
                 rest = after;
-                bits ^= mask;
                 self.placed[word] |= mask;
                 self.offsets[usize::from(number)] = offset as u16;
                 self.end = (bytes.len() - rest.len()) as u16;
+                if CHECKED && let Err(fault) = value::check(layout, cut) {
+                    let error = explain(number, offset, layout, fault, cut.wire);
+                    match &mut tolerated {
+                        None => return Err(error),
+                        Some(first) => {
+                            first.get_or_insert(error);
+                            continue;
+                        }
+                    }
+                }
+                self.bitmap[word] |= mask;
             }
         }
         match rest {
@@ -240,11 +240,15 @@ impl<'a> Message<'a> {
         })
     }
 
-    /// Where a field ends that is there: where the next one begins.
+    /// Where a placed field ends: where the next placed one begins.
     #[inline]
     fn end_of(&self, number: u8) -> u16 {
-        let (mut word, next) = (usize::from(number) / 64, number % 64);
-        let mut bits = self.placed.get(word).map_or(0, |bits| bits << next >> next);
+        // Fields up to `number` are shifted out; of word 3, behind field 192, there is nothing.
+        let (mut word, passed) = (usize::from(number) / 64, number % 64);
+        let mut bits = self
+            .placed
+            .get(word)
+            .map_or(0, |bits| bits << passed >> passed);
         while bits == 0 {
             word += 1;
             match self.placed.get(word) {
@@ -255,7 +259,7 @@ impl<'a> Message<'a> {
         self.offsets[word * 64 + bits.leading_zeros() as usize + 1]
     }
 
-    /// Where those of the wanted fields stand that are there, ascending; neighbours in one piece.
+    /// Where the present ones of the wanted fields stand, ascending; neighbours of one word in one piece.
     #[inline]
     pub(super) fn runs(&self, wanted: [u64; 3]) -> impl Iterator<Item = Range<usize>> {
         let (mut word, mut left) = (0, wanted[0] & self.bitmap[0]);
@@ -265,7 +269,7 @@ impl<'a> Message<'a> {
                 left = wanted.get(word)? & self.bitmap[word];
             }
             let first = left.leading_zeros();
-            // The next field that is not wanted ends the run; so does the end of the word.
+            // The run ends before the next placed field that is not to be copied.
             let others = self.placed[word] & !left & (u64::MAX >> first);
             let stop = others.leading_zeros();
             left &= u64::MAX.checked_shr(stop).unwrap_or(0);

@@ -17,6 +17,8 @@ pub mod framing;
 pub mod mapping;
 pub mod message;
 pub mod mti;
+#[cfg(test)]
+mod naive_tests;
 mod parse_error;
 pub mod patch;
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::{
     framing::{FrameCodec, Framing, Header},
 };
 
-static DIALECTS: LazyLock<Vec<Dialect>> = LazyLock::new(|| {
+pub(super) static DIALECTS: LazyLock<Vec<Dialect>> = LazyLock::new(|| {
     Dialect::builtin_names()
         .iter()
         .map(|name| Dialect::builtin(name).unwrap())
@@ -51,7 +51,7 @@ fn value(spec: &FieldSpec) -> BoxedStrategy<String> {
     }
 }
 
-fn fields(dialect: &'static Dialect) -> impl Strategy<Value = Vec<(u8, String)>> {
+pub(super) fn fields(dialect: &'static Dialect) -> impl Strategy<Value = Vec<(u8, String)>> {
     let numbers: Vec<u8> = (2..=192)
         .filter(|number| dialect.field(*number).is_some())
         .collect();
@@ -64,7 +64,7 @@ fn fields(dialect: &'static Dialect) -> impl Strategy<Value = Vec<(u8, String)>>
     })
 }
 
-fn even_if_counted_in_bytes(dialect: &Dialect, number: u8, text: &mut String) {
+pub(super) fn even_if_counted_in_bytes(dialect: &Dialect, number: u8, text: &mut String) {
     let layout = dialect.layout(number).unwrap();
     let counted = layout.count == super::field::Count::Bytes
         && layout.length != Length::Fixed
