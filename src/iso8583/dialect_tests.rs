@@ -102,6 +102,19 @@ fn card_data_is_masked_in_every_dialect() {
     }
 }
 
+#[test]
+fn no_answer_repeats_what_verifies_a_card() {
+    for dialect in all() {
+        let cvv2 = dialect.mappings().cvv2.as_ref().unwrap().field;
+        for number in (0..10).flat_map(|class| dialect.mirrored_fields(class)) {
+            // Tracks and PIN blocks are hidden as a whole; DE55 has the cryptogram.
+            let hidden = dialect.field(*number).unwrap().mask == Mask::Hide;
+            let verifies = hidden || [cvv2, 55].contains(number);
+            assert!(!verifies, "{} DE{number}", dialect.name());
+        }
+    }
+}
+
 /// What stands behind the first two lines; the line, text and problem that the error names.
 const BAD: &[(&str, usize, &str, &str)] = &[
     (

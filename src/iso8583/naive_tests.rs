@@ -457,7 +457,10 @@ fn encoded(dialect: &Dialect, fields: &mut [(u8, String)]) -> Vec<u8> {
 /// Valid messages, and each with damage, of one dialect. `wanted` is what the answer is to repeat.
 fn hold_against_the_naive(dialect: &'static Dialect) {
     let wanted: Vec<u8> = (2..=u8::MAX).filter(|field| *field != 39).collect();
-    let mut runner = TestRunner::new(Config::with_cases(64));
+    let mut runner = TestRunner::new(Config {
+        failure_persistence: None,
+        ..Config::with_cases(64)
+    });
     let cases = (
         fields(dialect),
         vec(vec(damage(), 1..4), 8),
