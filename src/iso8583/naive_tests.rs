@@ -166,8 +166,7 @@ fn prefix_of(layout: &Layout, input: &[u8]) -> Option<(usize, usize)> {
     let digits = usize::from(digits);
     let width = match layout.prefix {
         PrefixEncoding::Ascii | PrefixEncoding::Ebcdic => digits,
-        PrefixEncoding::Bcd => digits.div_ceil(2),
-        PrefixEncoding::Binary => digits.div_ceil(2),
+        PrefixEncoding::Bcd | PrefixEncoding::Binary => digits.div_ceil(2),
     };
     let prefix = input.get(..width)?;
     let (base, digits): (usize, Vec<u8>) = match layout.prefix {
@@ -208,20 +207,18 @@ fn is_fine(layout: &Layout, value: &[u8], units: usize) -> bool {
             .iter()
             .all(|byte| latin1(*byte, page).is_ascii_hexdigit()),
         Encoding::Ascii | Encoding::Ebcdic(_) => {
-            let characters = value.iter().map(|byte| latin1(*byte, page)).enumerate();
-            characters
-                .into_iter()
-                .all(|(at, character)| match layout.content {
-                    Content::N => character.is_ascii_digit(),
-                    Content::A => character.is_ascii_alphabetic() || character == b' ',
-                    Content::An => character.is_ascii_alphanumeric() || character == b' ',
-                    Content::Ans if layout.eight_bit => !matches!(character, ..0x20 | 0x7f),
-                    Content::Ans => matches!(character, b' '..=b'~'),
-                    Content::Z => character.is_ascii_digit() || matches!(character, b'=' | b'D'),
-                    Content::Xn if at == 0 => matches!(character, b'C' | b'D'),
-                    Content::Xn => character.is_ascii_digit(),
-                    Content::B => true,
-                })
+            let mut characters = value.iter().map(|byte| latin1(*byte, page)).enumerate();
+            characters.all(|(at, character)| match layout.content {
+                Content::N => character.is_ascii_digit(),
+                Content::A => character.is_ascii_alphabetic() || character == b' ',
+                Content::An => character.is_ascii_alphanumeric() || character == b' ',
+                Content::Ans if layout.eight_bit => !matches!(character, ..0x20 | 0x7f),
+                Content::Ans => matches!(character, b' '..=b'~'),
+                Content::Z => character.is_ascii_digit() || matches!(character, b'=' | b'D'),
+                Content::Xn if at == 0 => matches!(character, b'C' | b'D'),
+                Content::Xn => character.is_ascii_digit(),
+                Content::B => true,
+            })
         }
         Encoding::Bcd(_) if signed => {
             matches!(value[0], b'C' | b'D' | 0xc3 | 0xc4)
