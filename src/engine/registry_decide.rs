@@ -36,7 +36,7 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         } => authorize_unknown(registry, command, authorize, *bin_known),
         RegistryAction::ReverseUnknownCard(reverse) => reverse_unknown(registry, command, reverse),
         RegistryAction::RevealCard(reveal) => {
-            if registry.issued_cards.contains_key(&reveal.card_id) {
+            if registry.issued_cards.get(reveal.card_id).is_some() {
                 RegistryOutcome::Event(RegistryEvent::CardRevealed)
             } else {
                 RegistryOutcome::Refused(RegistryRefusal::CardNotFound(reveal.card_id))
@@ -69,10 +69,10 @@ fn issue_card(registry: &Registry, issue: &IssueCard) -> RegistryOutcome {
     if !registry.view.programs.contains_key(&issue.program_id) {
         return RegistryOutcome::Refused(RegistryRefusal::ProgramNotFound(issue.program_id));
     }
-    if registry.issued_cards.contains_key(&issue.card_id) {
+    if registry.issued_cards.get(issue.card_id).is_some() {
         return RegistryOutcome::Refused(RegistryRefusal::IdTaken);
     }
-    if registry.cards_by_pan_hash.contains_key(&issue.pan_hash) {
+    if registry.issued_cards.has_pan_hash(issue.pan_hash) {
         return RegistryOutcome::Refused(RegistryRefusal::PanTaken);
     }
     if let Some(limit_id) = issue.controls.limit_id_twice() {
@@ -235,7 +235,7 @@ fn apply_issued(registry: &mut Registry, issue: &IssueCard, links: &[LinkId]) {
         expiry: issue.expiry,
         links: links.into(),
     };
-    registry.insert_card(issue.card_id, issued);
+    registry.issued_cards.insert(issue.card_id, issued);
 }
 
 fn apply_unknown_reversal(
