@@ -16,6 +16,7 @@ use cardswitch::engine::controls::*;
 use cardswitch::engine::decide::{Outcome, decide};
 use cardswitch::engine::event::Event;
 use cardswitch::engine::facts::*;
+use cardswitch::engine::first_answer::FirstAnswer;
 use cardswitch::engine::holds::Hold;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::registry::{IssueCard, Program, RegistryAction, RegistryCommand};

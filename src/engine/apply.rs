@@ -6,13 +6,14 @@ use super::event::{
     Answer, AnswerResult, Authorized, Decision, Event, HoldPlaced, LedgerAccount, LimitUse,
     Posting, ReversalOutcome, ReversalResult, Reversed,
 };
+use super::first_answer::{Asked, FirstAnswer};
 use super::holds::Hold;
 use super::ids::{AccountId, AuthorizationId, CardId};
 use super::reason::DeclineReason;
 use super::reversals::Reversal;
 use super::scope::Scope;
 use super::slot_index::hash_of_id;
-use super::state::{Account, AccountStatus, Card, CardStatus, Counters, FirstAnswer, State};
+use super::state::{Account, AccountStatus, Card, CardStatus, Counters, State};
 
 /// Moves the state. The command must be the one that the event came of.
 ///
@@ -135,7 +136,7 @@ fn apply_authorization(
         let answer = authorization_answer(authorize, authorized);
         let first = FirstAnswer {
             root: command.root,
-            amount: authorize.amounts.transaction,
+            asked: Asked::of_authorization(authorize),
             answer,
         };
         state
@@ -196,7 +197,7 @@ fn apply_reversal(state: &mut State, command: &Command, reverse: &Reverse, rever
     let answer = reversal_answer(reverse, reversed);
     let first = FirstAnswer {
         root: command.root,
-        amount: reverse.amount,
+        asked: Asked::of_reversal(reverse),
         answer,
     };
     state

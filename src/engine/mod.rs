@@ -8,6 +8,7 @@ pub mod controls;
 pub mod decide;
 pub mod event;
 pub mod facts;
+pub mod first_answer;
 pub mod hash;
 pub mod holds;
 pub mod ids;

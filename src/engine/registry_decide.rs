@@ -5,6 +5,7 @@ use super::checks::Checks;
 use super::command::{Authorize, Reverse};
 use super::decide::{cardless, message_and_repeat};
 use super::event::{Event, ReversalOutcome, Reversed};
+use super::first_answer::{Asked, FirstAnswer};
 use super::ids::{AccountId, LinkId};
 use super::reason::DeclineReason;
 use super::registry::{
@@ -12,7 +13,6 @@ use super::registry::{
     RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
 };
 use super::rules::repeat::Found;
-use super::state::FirstAnswer;
 use super::trace::{Detail, Step};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -106,7 +106,7 @@ fn authorize_unknown(
         .first_answers
         .find(authorize.repeat_key, command.at, retention_ms)
     {
-        Some(first) if first.amount == authorize.amounts.transaction => {
+        Some(first) if first.asked == Asked::of_authorization(authorize) => {
             return RegistryOutcome::FirstAnswer(first.answer);
         }
         Some(_) => Found::Clash,
@@ -135,7 +135,7 @@ fn reverse_unknown(
         .first_answers
         .find(reverse.repeat_key, command.at, retention_ms)
     {
-        Some(first) if first.amount == reverse.amount => {
+        Some(first) if first.asked == Asked::of_reversal(reverse) => {
             return RegistryOutcome::FirstAnswer(first.answer);
         }
         Some(_) => ReversalOutcome::Duplicate,
@@ -175,10 +175,9 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
             let clash = authorized.decision.decline().map(|decline| decline.reason);
             if clash != Some(DeclineReason::DuplicateTransmission) {
                 let answer = authorization_answer(authorize, authorized);
-                let amount = authorize.amounts.transaction;
                 let first = FirstAnswer {
                     root: AccountId::default(),
-                    amount,
+                    asked: Asked::of_authorization(authorize),
                     answer,
                 };
                 registry
@@ -250,7 +249,7 @@ fn apply_unknown_reversal(
     let answer = reversal_answer(reverse, reversed);
     let first = FirstAnswer {
         root: AccountId::default(),
-        amount: reverse.amount,
+        asked: Asked::of_reversal(reverse),
         answer,
     };
     registry

@@ -7,13 +7,14 @@
 use super::apply::{insert_account, insert_card, insert_hold};
 use super::controls::Controls;
 use super::facts::RepeatKey;
+use super::first_answer::FirstAnswer;
 use super::holds::Hold;
 use super::ids::{AccountId, CardId, TopUpId};
 use super::registry::{
     EngineSettings, IdempotencyEntry, IdempotencyKey, IssuedCard, LinkKey, Program, RegistryView,
 };
 use super::reversals::Reversal;
-use super::state::{Account, Card, FirstAnswer, State};
+use super::state::{Account, Card, State};
 use super::time::Timestamp;
 use super::world::{PendingCard, World};
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,6 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 /// The layout of the items below; a snapshot of another layout is refused, and the journal replayed.
-pub const LAYOUT: u16 = 1;
 
 /// Longer than any item; a longer one is damage.
 const ITEM_BYTES_MAX: u32 = 64 << 20;

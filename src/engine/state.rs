@@ -3,12 +3,12 @@
 
 use super::command::CardType;
 use super::controls::Controls;
-use super::event::Answer;
 use super::facts::RepeatKey;
+use super::first_answer::FirstAnswer;
 use super::holds::Holds;
 use super::ids::{AccountId, CardId, LimitId, LinkId, ProgramId, TopUpId};
 use super::long_list::LongList;
-use super::money::{Currency, Money};
+use super::money::Currency;
 use super::recent::Recent;
 use super::registry::RegistryView;
 use super::reversals::Reversals;
@@ -197,14 +197,6 @@ impl Counters {
             counter.count = counter.count.saturating_sub(1);
         }
     }
-}
-
-/// The answer that a repeat gets, with what tells a repeat from a clash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FirstAnswer {
-    pub root: AccountId,
-    pub amount: Money,
-    pub answer: Answer,
 }
 
 impl State {
