@@ -7,7 +7,7 @@ mod auth;
 mod authorizations;
 mod body;
 mod cards;
-mod controls_json;
+pub(crate) mod controls_json;
 mod envelope;
 mod error;
 mod fields;
@@ -22,7 +22,7 @@ mod reveal;
 mod routes;
 mod settlement_reports;
 mod top_ups;
-mod trace_json;
+pub(crate) mod trace_json;
 
 pub use body::BODY_MAX_BYTES;
 pub use routes::{router, serve};
