@@ -243,7 +243,7 @@ fn bad_captures(records: &[Record]) -> Vec<(&'static str, Vec<u8>, Vec<&'static 
             whole[..whole.len() - 1].to_vec(),
             vec![],
             format!(
-                ", byte {last}: the file ends inside a frame; was it cut off, or is its framing"
+                ", byte {last}: the file ends inside a frame: it was cut off, or try another --framing"
             ),
         ),
         (
@@ -269,7 +269,7 @@ fn bad_captures(records: &[Record]) -> Vec<(&'static str, Vec<u8>, Vec<&'static 
             garbage(&ten),
             vec![],
             format!(
-                ", byte {}: frame of 26465 bytes, at most 16384 are taken; is its framing",
+                ", byte {}: frame of 26465 bytes, at most 16384 are taken; try another --framing",
                 ten.len()
             ),
         ),

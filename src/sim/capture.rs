@@ -42,9 +42,8 @@ pub enum Format {
     JsonLines,
 }
 
-/// For messages: what else a framed file could be.
-const ANOTHER_FRAMING: &str = "is its framing (--framing, or --file-framing of replay) another, or is it hex or jsonl \
-                               (--format, --from of convert)?";
+/// For messages: what to do about a file that is not as many frames.
+const NOT_FRAMES: &str = "try another --framing (--file-framing of replay), or --format hex or jsonl (--from of convert)";
 
 /// For messages: how a line of JSON stands.
 const LINE: &str = r#"{"at_us":…,"direction":"request|response","hex":"…"}"#;
@@ -131,7 +130,7 @@ pub fn read_capture(path: &str, bytes: &[u8], format: &Format) -> Result<Vec<Rec
 fn not_a_line(error: &serde_json::Error) -> String {
     let column = error.column();
     let what = match error.classify() {
-        Category::Eof => format!("the line ends at column {column}, was the file cut off?"),
+        Category::Eof => format!("the line ends at column {column} (was the file cut off?)"),
         Category::Syntax | Category::Io => format!("no JSON at column {column}"),
         Category::Data => format!("no line of a capture at column {column}"),
     };
@@ -157,10 +156,10 @@ fn read_framed(path: &str, bytes: &[u8], codec: &FrameCodec) -> Result<Vec<Recor
             Ok(None) if left.is_empty() => return Ok(records),
             Ok(None) => {
                 let problem =
-                    format!("the file ends inside a frame; was it cut off, or {ANOTHER_FRAMING}");
+                    format!("the file ends inside a frame: it was cut off, or {NOT_FRAMES}");
                 return Err(error(&left, problem));
             }
-            Err(fault) => return Err(error(&left, format!("{fault}; {ANOTHER_FRAMING}"))),
+            Err(fault) => return Err(error(&left, format!("{fault}; {NOT_FRAMES}"))),
         }
     }
 }

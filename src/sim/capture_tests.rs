@@ -73,7 +73,7 @@ fn errors_name_the_place() {
         (
             b"{\"hex\":\"01\"}\n{\"he",
             Format::JsonLines,
-            "x, line 2: the line ends at column 4, was",
+            "x, line 2: the line ends at column 4 (was",
         ),
         (
             b"garbage",
