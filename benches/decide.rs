@@ -1,6 +1,11 @@
-//! What a decision costs: on one hot card, on a million random cards one by one and in batches that
-//! are touched first, with no controls and with twenty; what a record costs, and how much memory a
-//! card takes. Sizes and the cost of deciding and applying together are printed at the start.
+//! What a message costs a shard: over a million random cards in batches that are touched first, and on
+//! one hot card; with no controls and with twenty. What a record and a reversal cost, what memory a card
+//! takes, and how long the longest batch takes while tables grow to ten million entries.
+//!
+//! Medians over rounds with the least and the most, in nanoseconds of this thread's processor time per
+//! message: the machine may be shared, and waiting for a core is not deciding. `DECIDE_CARDS`,
+//! `DECIDE_MESSAGES` (of a round) and `DECIDE_HOLDS` take other numbers (no holds leave growth out),
+//! `DECIDE_CONTROLS=20` or `=no` one half.
 
 #[path = "../tests/engine_support/mod.rs"]
 mod engine_support;
@@ -11,6 +16,8 @@ use cardswitch::engine::controls::*;
 use cardswitch::engine::decide::{Outcome, decide};
 use cardswitch::engine::event::Event;
 use cardswitch::engine::facts::*;
+use cardswitch::engine::first_answer::FirstAnswer;
+use cardswitch::engine::holds::Hold;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::registry::{IssueCard, Program, RegistryAction, RegistryCommand};
 use cardswitch::engine::registry_decide;
@@ -19,13 +26,17 @@ use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::touch::touch_all;
 use cardswitch::engine::world::World;
 use cardswitch::engine::{record, registry::RegistryOutcome};
-use criterion::{Criterion, criterion_group, criterion_main};
 use engine_support::{USD, key_of, limit, time, usd};
 use std::hint::black_box;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const CARDS: u64 = 1_000_000;
+/// Messages that are touched, and then decided.
 const BATCH: usize = 64;
+const ROUNDS: usize = 7;
+const MESSAGES: usize = 200_000;
+/// Purchases that are open at once when growth is measured.
+const HOLDS: u64 = 10_000_000;
 
 /// Ids as the process gives them out: the time and a count, so that they differ in the low bits.
 const FIRST_ID: u64 = 1_795_500_000_000 << 20;
@@ -71,7 +82,7 @@ fn twenty() -> [Controls; 3] {
     ]
 }
 
-fn world(controls: [Controls; 3], at: Timestamp) -> World {
+fn world(cards: u64, controls: [Controls; 3], at: Timestamp) -> World {
     let [of_program, of_account, of_card] = controls;
     let mut world = World::new(1);
     let registry = |world: &mut World, action| {
@@ -96,7 +107,7 @@ fn world(controls: [Controls; 3], at: Timestamp) -> World {
         created_at: at,
     };
     registry(&mut world, RegistryAction::CreateProgram(Box::new(program)));
-    for card in 0..CARDS {
+    for card in 0..cards {
         let root = account_of(card);
         let expiry = Expiry::new(2029, 12).unwrap();
         let issue = IssueCard {
@@ -162,21 +173,23 @@ fn carry_out(state: &mut State, root: AccountId, at: Timestamp, action: Action) 
 }
 
 /// Card numbers in no order (a full-period linear congruence).
-struct Random(u64);
+struct Random {
+    state: u64,
+    cards: u64,
+}
 
 impl Random {
     fn next(&mut self) -> u64 {
-        self.0 = self
-            .0
+        self.state = self
+            .state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % CARDS
+        (self.state >> 33) % self.cards
     }
 }
 
 fn purchase_of(card: u64, number: u64, at: Timestamp) -> Command {
-    let mut authorize = engine_support::purchase(FIRST_ID + (1 << 40) + number, 0, usd(1_250), "");
-    authorize.card_id = card_of(card);
+    let mut authorize = engine_support::purchase(0, 0, usd(1_250), "");
     authorize.merchant.id = arrayvec::ArrayString::from("000000012345678").unwrap();
     authorize.merchant.name = arrayvec::ArrayString::from("EXAMPLE STORE 0042").unwrap();
     authorize.reference = NetworkReference {
@@ -186,15 +199,10 @@ fn purchase_of(card: u64, number: u64, at: Timestamp) -> Command {
         rrn: arrayvec::ArrayString::from("632900123456").unwrap(),
         stan: 123_456,
     };
-    let mixed = u128::from(number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-    authorize.repeat_key = RepeatKey(mixed);
-    authorize.match_keys.rrn = MatchKey(mixed as u64);
-    authorize.match_keys.sent = MatchKey((mixed >> 64) as u64);
-    Command {
-        root: account_of(card),
-        at,
-        action: Action::Authorize(authorize),
-    }
+    let mut action = Action::Authorize(authorize);
+    name(&mut action, card_of(card), number);
+    let root = account_of(card);
+    Command { root, at, action }
 }
 
 fn memory_bytes() -> u64 {
@@ -206,11 +214,10 @@ fn memory_bytes() -> u64 {
     pages.unwrap_or(0) * 4096
 }
 
-/// Processor time of this thread: the machine is shared, and waiting for a core is not deciding.
+/// Processor time of this thread.
 fn processor_time() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let first = text.split_whitespace().next();
-    Duration::from_nanos(first.and_then(|first| first.parse().ok()).unwrap_or(0))
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 fn print_sizes() {
@@ -230,168 +237,276 @@ fn print_sizes() {
     }
 }
 
-/// Decides and applies over random cards, in batches, with or without the touching pass.
-fn carry_out_all(state: &mut State, commands: &[Command], touching: bool) -> Duration {
+/// How much processor time each of so many took.
+fn each(count: usize, work: impl FnOnce()) -> u64 {
     let start = processor_time();
-    for batch in commands.chunks(BATCH) {
-        if touching {
-            black_box(touch_all(
-                state,
-                batch.iter().map(|command| &command.action),
-            ));
-        }
-        for command in batch {
+    work();
+    (processor_time() - start).as_nanos() as u64 / count as u64
+}
+
+/// What was measured round by round.
+#[derive(Default)]
+struct Rounds(Vec<u64>);
+
+impl std::fmt::Display for Rounds {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let mut sorted = self.0.clone();
+        sorted.sort_unstable();
+        let (least, most) = (sorted[0], sorted[sorted.len() - 1]);
+        let median = sorted[sorted.len() / 2];
+        write!(formatter, "{median} ns [{least}, {most}]")
+    }
+}
+
+/// What the shard does with messages, but for the journal and the answers: touch a batch, then decide
+/// each, write its record and apply it.
+fn carry_out_all(state: &mut State, messages: &mut Messages, count: usize) {
+    let mut records = Vec::new();
+    for _ in 0..count / BATCH {
+        let batch = messages.next_batch();
+        touch_batch(state, batch);
+        records.clear();
+        for command in batch.iter() {
             if let Outcome::Event(event) = decide(state, command) {
+                record::write_shard(&mut records, command, &event);
                 apply(state, command, &event);
             }
         }
+        black_box(&records);
     }
-    processor_time() - start
 }
 
-/// Rounds a day apart, each reversed before the next, so that the tables have their size but are empty.
-fn measure_whole(name: &str, world: &mut World, at: Timestamp) {
-    const MANY: usize = 200_000;
-    let mut random = Random(7);
-    let state = &mut world.shards[0];
-    for round in 0..7 {
-        let at = at.plus_ms(round * 86_400_000);
-        let first = round as u64 * MANY as u64;
-        let numbers = (0..MANY as u64).map(|place| first + place);
-        let commands: Vec<_> = numbers.map(|n| purchase_of(random.next(), n, at)).collect();
-        let before = memory_bytes();
-        let took = carry_out_all(state, &commands, round % 2 == 0);
-        let bytes = memory_bytes().saturating_sub(before) / MANY as u64;
-        let how = ["touched in batches", "one by one"][round as usize % 2];
-        let each = took.as_nanos() / MANY as u128;
-        println!("{name}: decide and apply, random cards, {how}: {each} ns, {bytes} bytes more");
-        for command in commands {
-            let Action::Authorize(authorize) = command.action else {
-                continue;
-            };
-            let reverse = Reverse {
-                card_id: authorize.card_id,
-                repeat_key: RepeatKey(!authorize.repeat_key.0),
-                original_keys: authorize.match_keys,
-                ..Reverse::default()
-            };
-            carry_out(state, command.root, at, Action::Reverse(reverse));
+fn decide_all(state: &State, messages: &mut Messages, count: usize, touching: bool) {
+    for _ in 0..count / BATCH {
+        let batch = messages.next_batch();
+        if touching {
+            touch_batch(state, batch);
+        }
+        for command in batch.iter() {
+            black_box(decide(state, command));
         }
     }
 }
 
-fn bench(criterion: &mut Criterion) {
-    print_sizes();
-    let at = time("2026-11-24T10:00:00Z");
-    for (name, controls) in [
-        ("no controls", Default::default()),
-        ("20 controls", twenty()),
-    ] {
-        let before = memory_bytes();
-        let mut world = world(controls, at);
-        println!(
-            "{name}: {} bytes a card with its account, in shard and registry together",
-            (memory_bytes() - before) / CARDS
-        );
-        measure_whole(name, &mut world, at);
-        bench_decide(criterion, name, &world.shards[0], at);
-        bench_record(criterion, name, &world.shards[0], at);
+/// Messages over random cards. They come hot from the network: only the cards' memory is cold, so one
+/// batch is made over and over.
+struct Messages {
+    batch: Vec<Command>,
+    random: Random,
+    number: u64,
+}
+
+impl Messages {
+    fn next_batch(&mut self) -> &[Command] {
+        for command in &mut self.batch {
+            let card = self.random.next();
+            command.root = account_of(card);
+            self.number += 1;
+            name(&mut command.action, card_of(card), self.number);
+        }
+        &self.batch
     }
 }
 
-fn bench_decide(criterion: &mut Criterion, name: &str, state: &State, at: Timestamp) {
-    let mut group = criterion.benchmark_group(format!("decide, {name}"));
+fn touch_batch(state: &State, batch: &[Command]) {
+    let actions = batch.iter().map(|command| &command.action);
+    black_box(touch_all(state, actions));
+}
+
+/// Makes a purchase or its reversal the one of this number.
+fn name(action: &mut Action, card_id: CardId, number: u64) {
+    let mixed = u128::from(number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+    let names = MatchKeys {
+        rrn: MatchKey(mixed as u64),
+        sent: MatchKey((mixed >> 64) as u64),
+        ..MatchKeys::default()
+    };
+    match action {
+        Action::Authorize(authorize) => {
+            authorize.authorization_id.0 = FIRST_ID + (1 << 40) + number;
+            authorize.card_id = card_id;
+            authorize.repeat_key = RepeatKey(mixed);
+            authorize.match_keys = names;
+        }
+        Action::Reverse(reverse) => {
+            reverse.card_id = card_id;
+            reverse.repeat_key = RepeatKey(!mixed);
+            reverse.original_keys = names;
+        }
+        _ => panic!("neither a purchase nor its reversal"),
+    }
+}
+
+struct Sizes {
+    cards: u64,
+    /// Of a round.
+    messages: usize,
+}
+
+/// Rounds a day apart, each reversed before the next, whose messages push out the first answers of this.
+fn measure_messages(name: &str, sizes: &Sizes, state: &mut State, at: Timestamp) {
+    let (cards, count) = (sizes.cards, sizes.messages);
+    let [
+        mut making,
+        mut deciding,
+        mut waiting,
+        mut whole,
+        mut reversing,
+    ] = [(); 5].map(|()| Rounds::default());
+    let mut bytes = 0;
+    for round in 0..ROUNDS {
+        let at = at.plus_ms(round as i64 * 86_400_000);
+        let messages = |reversals| {
+            let random = Random {
+                state: 7 + round as u64,
+                cards,
+            };
+            let number = (round * count) as u64;
+            let mut batch: Vec<_> = (0..BATCH as u64)
+                .map(|place| purchase_of(place, 0, at))
+                .collect();
+            for command in batch.iter_mut().filter(|_| reversals) {
+                command.action = Action::Reverse(Reverse::default());
+            }
+            Messages {
+                batch,
+                random,
+                number,
+            }
+        };
+        let mut none = messages(false);
+        making.0.push(each(count, || {
+            (0..count / BATCH).for_each(|_| {
+                black_box(none.next_batch());
+            })
+        }));
+        let mut purchases = messages(false);
+        waiting.0.push(each(count, || {
+            decide_all(state, &mut messages(false), count, false)
+        }));
+        deciding.0.push(each(count, || {
+            decide_all(state, &mut messages(false), count, true)
+        }));
+        let before = memory_bytes();
+        whole
+            .0
+            .push(each(count, || carry_out_all(state, &mut purchases, count)));
+        bytes = bytes.max(memory_bytes().saturating_sub(before) / count as u64);
+        let mut reversals = messages(true);
+        reversing
+            .0
+            .push(each(count, || carry_out_all(state, &mut reversals, count)));
+    }
+    println!("{name}: making a message, in each of the next: {making}");
+    println!("{name}, random cards: touch, decide: {deciding}");
+    println!("{name}, random cards: touch, decide, write the record, apply: {whole}");
+    println!("{name}, random cards: decide without touching: {waiting}");
+    println!(
+        "{name}, random cards: touch, decide, write the record, apply a reversal: {reversing}"
+    );
+    println!("{name}: {bytes} bytes a hold with its first answer, counters and tables");
+}
+
+fn measure_hot_card(name: &str, count: usize, state: &mut State, at: Timestamp) {
     let hot = purchase_of(7, 1 << 30, at);
-    group.bench_function("hot card", |bencher| {
-        bencher.iter(|| decide(state, black_box(&hot)));
-    });
-    let mut random = Random(3);
-    // Messages come hot from the network: only the cards' memory is cold.
-    let mut batch: Vec<_> = (0..BATCH as u64)
-        .map(|n| purchase_of(n, (1 << 31) + n, at))
-        .collect();
-    for (kind, touching) in [
-        ("random cards, one by one", false),
-        ("random cards, touched", true),
-    ] {
-        group.bench_function(kind, |bencher| {
-            bencher.iter_custom(|iterations| {
-                let batches = iterations.div_ceil(BATCH as u64);
-                let start = processor_time();
-                for _ in 0..batches {
-                    decide_batch(state, &mut batch, &mut random, touching);
-                }
-                let took = processor_time() - start;
-                took.mul_f64(iterations as f64 / (batches * BATCH as u64) as f64)
-            });
-        });
-    }
-    group.finish();
-}
-
-fn decide_batch(state: &State, batch: &mut [Command], random: &mut Random, touching: bool) {
-    for command in batch.iter_mut() {
-        let (card, number) = (random.next(), random.0);
-        command.root = account_of(card);
-        if let Action::Authorize(authorize) = &mut command.action {
-            authorize.card_id = card_of(card);
-            authorize.authorization_id.0 = number | 1 << 63;
-            authorize.repeat_key.0 = u128::from(number) << 64 | u128::from(card);
-            authorize.match_keys.rrn.0 = number;
-            authorize.match_keys.sent.0 = !number;
-        }
-    }
-    if touching {
-        black_box(touch_all(
-            state,
-            batch.iter().map(|command| &command.action),
-        ));
-    }
-    for command in batch.iter() {
-        black_box(decide(state, command));
-    }
-}
-
-fn bench_record(criterion: &mut Criterion, name: &str, state: &State, at: Timestamp) {
-    let command = purchase_of(7, 1 << 30, at);
-    let Outcome::Event(event) = decide(state, &command) else {
+    let [mut deciding, mut writing, mut reading] = [(); 3].map(|()| Rounds::default());
+    let Outcome::Event(event) = decide(state, &hot) else {
         panic!("not decided");
     };
     let Event::Authorized(authorized) = &event else {
         panic!("not an authorization");
     };
-    assert!(
-        authorized.hold.is_some(),
-        "declined: {:?}",
-        authorized.decision
-    );
+    let decision = &authorized.decision;
+    assert!(authorized.hold.is_some(), "declined: {decision:?}");
     let mut bytes = Vec::with_capacity(1 << 10);
-    record::write_shard(&mut bytes, &command, &event);
+    for _ in 0..ROUNDS {
+        let repeat = |work: &mut dyn FnMut()| each(count, || (0..count).for_each(|_| work()));
+        deciding.0.push(repeat(&mut || {
+            drop(black_box(decide(state, black_box(&hot))))
+        }));
+        writing.0.push(repeat(&mut || {
+            bytes.clear();
+            record::write_shard(&mut bytes, black_box(&hot), black_box(&event));
+        }));
+        reading.0.push(repeat(&mut || {
+            drop(black_box(record::read(black_box(&bytes))))
+        }));
+    }
+    println!("{name}, one hot card: decide: {deciding}");
+    println!("{name}: write a record: {writing}; read it: {reading}");
     println!(
         "{name}: a record takes {} bytes, {} of them the trace of {} steps",
         bytes.len(),
         authorized.trace.as_bytes().len(),
         authorized.trace.steps().count()
     );
-    let mut group = criterion.benchmark_group(format!("record, {name}"));
-    group.bench_function("write", |bencher| {
-        bencher.iter(|| {
-            bytes.clear();
-            record::write_shard(&mut bytes, black_box(&command), black_box(&event));
-        });
-    });
-    group.bench_function("read", |bencher| {
-        bencher.iter(|| record::read(black_box(&bytes)));
-    });
-    group.finish();
 }
 
-criterion_group! {
-    name = benches;
-    config = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(2));
-    targets = bench
+/// Holds, their names and first answers up to `holds` at once, on a thousand cards. The longest batch is
+/// the longest that a message waits for tables to grow.
+fn measure_growth(holds: u64, at: Timestamp) {
+    let cards = 1_000.min(holds);
+    let mut world = world(cards, Default::default(), at);
+    let state = &mut world.shards[0];
+    let batch = (0..BATCH as u64).map(|place| purchase_of(place, 0, at));
+    let (batch, random) = (batch.collect(), Random { state: 5, cards });
+    let mut messages = Messages {
+        batch,
+        random,
+        number: 0,
+    };
+    let (mut wall, mut processor) = (vec![], vec![]);
+    for _ in (0..holds).step_by(BATCH) {
+        let (start, start_processor) = (Instant::now(), processor_time());
+        carry_out_all(state, &mut messages, BATCH);
+        wall.push(start.elapsed());
+        processor.push(processor_time() - start_processor);
+    }
+    assert_eq!(
+        state.holds.len() as u64,
+        holds.next_multiple_of(BATCH as u64)
+    );
+    for (what, mut times) in [("wall", wall), ("processor", processor)] {
+        times.sort_unstable();
+        let (longest, p50) = (times[times.len() - 1], times[times.len() / 2]);
+        let p9999 = times[times.len() - 1 - times.len() / 10_000];
+        println!(
+            "growing to {holds} holds, batches of {BATCH}, {what} time: p50 {p50:?}, p99.99 {p9999:?}, longest {longest:?}"
+        );
+    }
 }
-criterion_main!(benches);
+
+fn main() {
+    // `cargo test` and `cargo bench -- --test` only want to know that it runs.
+    let quick = std::env::args().any(|argument| argument == "--test");
+    let number = |name, usual, few| {
+        let given = std::env::var(name).ok().and_then(|text| text.parse().ok());
+        given.unwrap_or(if quick { few } else { usual })
+    };
+    let sizes = Sizes {
+        cards: number("DECIDE_CARDS", CARDS, 1_000),
+        messages: number("DECIDE_MESSAGES", MESSAGES as u64, 1_000) as usize,
+    };
+    let holds = number("DECIDE_HOLDS", HOLDS, 1_000);
+    print_sizes();
+    let at = time("2026-11-24T10:00:00Z");
+    let only = std::env::var("DECIDE_CONTROLS").unwrap_or_default();
+    let controls = [
+        ("no controls", Default::default()),
+        ("20 controls", twenty()),
+    ];
+    for (name, controls) in controls
+        .into_iter()
+        .filter(|(name, _)| name.contains(&only))
+    {
+        let before = memory_bytes();
+        let mut world = world(sizes.cards, controls, at);
+        let bytes = (memory_bytes() - before) / sizes.cards;
+        println!("{name}: {bytes} bytes a card with its account, in shard and registry together");
+        measure_hot_card(name, sizes.messages, &mut world.shards[0], at);
+        measure_messages(name, &sizes, &mut world.shards[0], at);
+    }
+    if holds > 0 {
+        measure_growth(holds, at);
+    }
+}

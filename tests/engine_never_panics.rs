@@ -285,10 +285,10 @@ proptest! {
             switch.command(root, action);
         }
         for state in &switch.world.shards {
-            for account in &state.accounts {
+            for account in state.accounts.iter() {
                 prop_assert!(account.available_minor() >= 0);
                 prop_assert_eq!(account.posted_minor + account.funds_received_minor, 0);
-                let holds = state.holds.values().filter(|hold| hold.account_id == account.id);
+                let holds = state.holds.iter().filter(|hold| hold.account_id == account.id);
                 prop_assert_eq!(holds.map(|hold| hold.amount_minor).sum::<i64>(), account.held_minor);
             }
         }

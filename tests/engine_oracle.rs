@@ -701,7 +701,7 @@ impl Engine {
                 assert_eq!(found.held_minor, naive.held(account));
                 assert_eq!(found.open_holds as usize, naive.open_holds(account));
                 assert!(found.available_minor() >= 0);
-                let holds = state.holds.values().filter(|h| h.account_id == found.id);
+                let holds = state.holds.iter().filter(|h| h.account_id == found.id);
                 assert_eq!(holds.map(|h| h.amount_minor).sum::<i64>(), found.held_minor);
                 posted_of_tree += found.posted_minor + found.funds_received_minor;
                 self.assert_counters(naive, account);

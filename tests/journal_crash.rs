@@ -104,7 +104,10 @@ fn live(storage: &Arc<CrashingStorage>, seed: u64, world: &World) -> Result<(), 
 /// A life that ends in a crash; one in its last step of preparing or tidying is told to nobody.
 fn live_until_death(storage: &Arc<CrashingStorage>, seed: u64, world: &World) {
     let ended = live(storage, seed, world);
-    assert!(storage.list().is_err(), "the machine did not crash: {ended:?}");
+    assert!(
+        storage.list().is_err(),
+        "the machine did not crash: {ended:?}"
+    );
 }
 
 /// Opens what a crash left, and compares it with what was promised; gives the last record.

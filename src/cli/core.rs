@@ -85,7 +85,7 @@ pub fn start_core(config: &Config) -> Result<Core> {
     let recovered = recover_world(config)?;
     let vault = open_vault(config, recovered.last_sequence > 0)?;
     let pan_index = Arc::new(PanIndex::new());
-    for (card_id, issued) in &recovered.world.registry.issued_cards {
+    for (card_id, issued) in recovered.world.registry.issued_cards.iter() {
         let (root, expiry) = (issued.root.0, issued.expiry.0);
         pan_index.insert(
             issued.pan_hash,

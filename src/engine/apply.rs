@@ -6,11 +6,14 @@ use super::event::{
     Answer, AnswerResult, Authorized, Decision, Event, HoldPlaced, LedgerAccount, LimitUse,
     Posting, ReversalOutcome, ReversalResult, Reversed,
 };
+use super::first_answer::{Asked, FirstAnswer};
+use super::holds::Hold;
 use super::ids::{AccountId, AuthorizationId, CardId};
 use super::reason::DeclineReason;
 use super::reversals::Reversal;
 use super::scope::Scope;
-use super::state::{Account, AccountStatus, Card, CardStatus, Counters, FirstAnswer, Hold, State};
+use super::slot_index::hash_of_id;
+use super::state::{Account, AccountStatus, Card, CardStatus, Counters, State};
 
 /// Moves the state. The command must be the one that the event came of.
 ///
@@ -133,7 +136,7 @@ fn apply_authorization(
         let answer = authorization_answer(authorize, authorized);
         let first = FirstAnswer {
             root: command.root,
-            amount: authorize.amounts.transaction,
+            asked: Asked::of_authorization(authorize),
             answer,
         };
         state
@@ -194,7 +197,7 @@ fn apply_reversal(state: &mut State, command: &Command, reverse: &Reverse, rever
     let answer = reversal_answer(reverse, reversed);
     let first = FirstAnswer {
         root: command.root,
-        amount: reverse.amount,
+        asked: Asked::of_reversal(reverse),
         answer,
     };
     state
@@ -221,14 +224,9 @@ fn apply_reversal(state: &mut State, command: &Command, reverse: &Reverse, rever
 
 /// Takes a hold away and gives back what it used of limits.
 fn remove_hold(state: &mut State, authorization_id: AuthorizationId) -> Hold {
-    let Some(hold) = state.holds.remove(&authorization_id) else {
+    let Some(hold) = state.holds.remove(authorization_id) else {
         panic!("the hold of {authorization_id} was closed before");
     };
-    for key in hold.match_keys.stated() {
-        state
-            .open_by_match_key
-            .remove(hold.card_id, key, authorization_id);
-    }
     let account = expect_account(state, hold.account_id);
     account.held_minor -= hold.amount_minor;
     account.open_holds -= 1;
@@ -341,26 +339,22 @@ fn new_card(state: &mut State, command: &Command, open: &OpenCard, status: CardS
 
 /// Puts an account, new or restored, in its place.
 pub(super) fn insert_account(state: &mut State, account: Account) {
-    let slot = state.accounts.len() as u32;
-    state.account_slots.insert(account.id, slot);
-    state.accounts.push(account);
+    let hash = hash_of_id(account.id.0);
+    let slot = state.accounts.push(account);
+    state.account_slots.insert(hash, slot);
 }
 
 /// Puts a card, new or restored, in its place; its account must be there.
 pub(super) fn insert_card(state: &mut State, mut card: Card) {
-    let slot = state.account_slots.get(&card.account_id).copied();
-    card.account_slot = slot
+    let account_slot = state.account_slot(card.account_id);
+    card.account_slot = account_slot
         .unwrap_or_else(|| panic!("account {} of card {} is missing", card.account_id, card.id));
-    state.card_slots.insert(card.id, state.cards.len() as u32);
-    state.cards.push(card);
+    let hash = hash_of_id(card.id.0);
+    let slot = state.cards.push(card);
+    state.card_slots.insert(hash, slot);
 }
 
 /// Puts a hold, new or restored, in its place; the account's sums already count it.
 pub(super) fn insert_hold(state: &mut State, hold: Hold) {
-    for key in hold.match_keys.stated() {
-        state
-            .open_by_match_key
-            .insert(hold.card_id, key, hold.authorization_id);
-    }
-    state.holds.insert(hold.authorization_id, hold);
+    state.holds.insert(hold);
 }

@@ -10,6 +10,7 @@ use super::event::{
     Answer, ApprovalCode, Authorized, Decision, Decline, Event, HoldPlaced, LedgerAccount, Posting,
     Refusal, ReversalOutcome, Reversed,
 };
+use super::first_answer::Asked;
 use super::matching::{self, Original};
 use super::money::BALANCE_MAX_MINOR;
 use super::reason::DeclineReason;
@@ -152,7 +153,9 @@ fn decide_reversal(state: &State, command: &Command, reverse: &Reverse) -> Outco
         settings.first_answer_retention_ms,
     );
     let outcome = match first.filter(|first| first.root == command.root) {
-        Some(first) if first.amount == reverse.amount => return Outcome::FirstAnswer(first.answer),
+        Some(first) if first.asked == Asked::of_reversal(reverse) => {
+            return Outcome::FirstAnswer(first.answer);
+        }
         Some(_) => ReversalOutcome::Duplicate,
         None => reversal_outcome(state, command, reverse),
     };

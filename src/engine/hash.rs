@@ -50,8 +50,8 @@ fn registry_hash(world: &World) -> u128 {
     for (place, key) in registry.link_keys.iter().enumerate() {
         add(hash_of(&(place as u64, key)));
     }
-    for (id, card) in &registry.issued_cards {
-        add(hash_of(&SnapshotItem::IssuedCard(*id, Cow::Borrowed(card))));
+    for (id, card) in registry.issued_cards.iter() {
+        add(hash_of(&SnapshotItem::IssuedCard(id, Cow::Borrowed(card))));
     }
     for (key, at, first) in registry.first_answers.iter() {
         if counts(at, settings.first_answer_retention_ms, world.latest()) {
@@ -71,16 +71,16 @@ fn idempotency_hash(key: IdempotencyKey, at: Timestamp, entry: &IdempotencyEntry
 }
 
 fn add_accounts(state: &State, hashes: &mut BTreeMap<AccountId, u128>) {
-    for account in &state.accounts {
+    for account in state.accounts.iter() {
         let item = SnapshotItem::Account(Cow::Borrowed(account), None);
         add(hashes, account.root, &(item, account.controls.as_deref()));
     }
-    for card in &state.cards {
+    for card in state.cards.iter() {
         let root = state.account_of(card).root;
         let item = SnapshotItem::Card(Cow::Borrowed(card), None);
         add(hashes, root, &(item, card.controls.as_deref()));
     }
-    for hold in state.holds.values() {
+    for hold in state.holds.iter() {
         if let Some(account) = state.account(hold.account_id) {
             add(
                 hashes,

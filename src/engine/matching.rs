@@ -9,9 +9,10 @@
 
 use super::command::Command;
 use super::facts::{MatchKey, MatchKeys};
+use super::holds::Hold;
 use super::ids::CardId;
 use super::reversals::Reversal;
-use super::state::{Hold, State};
+use super::state::State;
 use super::time::Timestamp;
 
 /// What the names of a message lead to.
@@ -73,8 +74,7 @@ pub fn original<'a>(
         }
     };
     for key in asked.stated() {
-        let holds = state.open_by_match_key.find(card_id, key);
-        for hold in holds.filter_map(|id| state.holds.get(&id)) {
+        for hold in state.holds.named(card_id, key) {
             if let Some(agreement) = agreement(&hold.match_keys, asked) {
                 let rank = (agreement, hold.placed_at, false, hold.authorization_id.0);
                 consider(rank, Original::Open(hold));

@@ -6,10 +6,11 @@ use super::command::{Authorize, CardType, Reverse};
 use super::controls::Controls;
 use super::event::{Answer, Authorized, Reversed};
 use super::facts::RepeatKey;
+use super::first_answer::FirstAnswer;
 use super::ids::{AccountId, CardId, LimitId, LinkId, ProgramId};
+use super::issued_cards::IssuedCards;
 use super::money::Currency;
 use super::recent::Recent;
-use super::state::FirstAnswer;
 use super::time::{Expiry, Timestamp};
 use arrayvec::{ArrayString, ArrayVec};
 use hashbrown::HashMap;
@@ -211,8 +212,7 @@ pub enum RegistryRefusal {
 pub struct Registry {
     pub view: Arc<RegistryView>,
     pub now: Timestamp,
-    pub issued_cards: HashMap<CardId, IssuedCard>,
-    pub cards_by_pan_hash: HashMap<u128, CardId>,
+    pub issued_cards: IssuedCards,
     pub link_ids: HashMap<LinkKey, LinkId>,
     pub link_keys: Vec<LinkKey>,
     pub idempotency: Recent<IdempotencyKey, IdempotencyEntry>,
@@ -233,12 +233,6 @@ impl Registry {
         self.link_keys.push(key.clone());
         self.link_ids
             .insert(key, LinkId(self.link_keys.len() as u64));
-    }
-
-    /// Puts a card, new or restored, in its place.
-    pub(super) fn insert_card(&mut self, id: CardId, issued: IssuedCard) {
-        self.cards_by_pan_hash.insert(issued.pan_hash, id);
-        self.issued_cards.insert(id, issued);
     }
 
     /// Links are numbered from 1 in the order in which they became known.

@@ -5,6 +5,7 @@ use super::checks::Checks;
 use super::command::{Authorize, Reverse};
 use super::decide::{cardless, message_and_repeat};
 use super::event::{Event, ReversalOutcome, Reversed};
+use super::first_answer::{Asked, FirstAnswer};
 use super::ids::{AccountId, LinkId};
 use super::reason::DeclineReason;
 use super::registry::{
@@ -12,7 +13,6 @@ use super::registry::{
     RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
 };
 use super::rules::repeat::Found;
-use super::state::FirstAnswer;
 use super::trace::{Detail, Step};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         } => authorize_unknown(registry, command, authorize, *bin_known),
         RegistryAction::ReverseUnknownCard(reverse) => reverse_unknown(registry, command, reverse),
         RegistryAction::RevealCard(reveal) => {
-            if registry.issued_cards.contains_key(&reveal.card_id) {
+            if registry.issued_cards.get(reveal.card_id).is_some() {
                 RegistryOutcome::Event(RegistryEvent::CardRevealed)
             } else {
                 RegistryOutcome::Refused(RegistryRefusal::CardNotFound(reveal.card_id))
@@ -69,10 +69,10 @@ fn issue_card(registry: &Registry, issue: &IssueCard) -> RegistryOutcome {
     if !registry.view.programs.contains_key(&issue.program_id) {
         return RegistryOutcome::Refused(RegistryRefusal::ProgramNotFound(issue.program_id));
     }
-    if registry.issued_cards.contains_key(&issue.card_id) {
+    if registry.issued_cards.get(issue.card_id).is_some() {
         return RegistryOutcome::Refused(RegistryRefusal::IdTaken);
     }
-    if registry.cards_by_pan_hash.contains_key(&issue.pan_hash) {
+    if registry.issued_cards.has_pan_hash(issue.pan_hash) {
         return RegistryOutcome::Refused(RegistryRefusal::PanTaken);
     }
     if let Some(limit_id) = issue.controls.limit_id_twice() {
@@ -106,7 +106,7 @@ fn authorize_unknown(
         .first_answers
         .find(authorize.repeat_key, command.at, retention_ms)
     {
-        Some(first) if first.amount == authorize.amounts.transaction => {
+        Some(first) if first.asked == Asked::of_authorization(authorize) => {
             return RegistryOutcome::FirstAnswer(first.answer);
         }
         Some(_) => Found::Clash,
@@ -135,7 +135,7 @@ fn reverse_unknown(
         .first_answers
         .find(reverse.repeat_key, command.at, retention_ms)
     {
-        Some(first) if first.amount == reverse.amount => {
+        Some(first) if first.asked == Asked::of_reversal(reverse) => {
             return RegistryOutcome::FirstAnswer(first.answer);
         }
         Some(_) => ReversalOutcome::Duplicate,
@@ -175,10 +175,9 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
             let clash = authorized.decision.decline().map(|decline| decline.reason);
             if clash != Some(DeclineReason::DuplicateTransmission) {
                 let answer = authorization_answer(authorize, authorized);
-                let amount = authorize.amounts.transaction;
                 let first = FirstAnswer {
                     root: AccountId::default(),
-                    amount,
+                    asked: Asked::of_authorization(authorize),
                     answer,
                 };
                 registry
@@ -235,7 +234,7 @@ fn apply_issued(registry: &mut Registry, issue: &IssueCard, links: &[LinkId]) {
         expiry: issue.expiry,
         links: links.into(),
     };
-    registry.insert_card(issue.card_id, issued);
+    registry.issued_cards.insert(issue.card_id, issued);
 }
 
 fn apply_unknown_reversal(
@@ -250,7 +249,7 @@ fn apply_unknown_reversal(
     let answer = reversal_answer(reverse, reversed);
     let first = FirstAnswer {
         root: AccountId::default(),
-        amount: reverse.amount,
+        asked: Asked::of_reversal(reverse),
         answer,
     };
     registry

@@ -3,10 +3,10 @@
 
 use super::facts::{MatchKey, MatchKeys};
 use super::ids::{AccountId, CardId};
-use super::match_index::MatchIndex;
+use super::queue::Queue;
+use super::slot_index::{SlotIndex, hash_of_name};
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
 
 /// A reversal that found its original open, or did not find it. Its double adds nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,42 +22,46 @@ pub struct Reversal {
 /// decision depends on when memory is reclaimed.
 #[derive(Debug, Clone, Default)]
 pub struct Reversals {
-    in_order: VecDeque<Reversal>,
-    /// How many were forgotten; the number of the first in order.
-    forgotten: u64,
-    by_name: MatchIndex<u64>,
+    in_order: Queue<Reversal>,
+    by_name: SlotIndex,
 }
 
 impl Reversals {
-    pub fn find(&self, card_id: CardId, key: MatchKey) -> impl Iterator<Item = &Reversal> {
-        let numbers = self.by_name.find(card_id, key);
-        numbers.filter_map(|number| self.in_order.get((number - self.forgotten) as usize))
+    /// Those of this card with this name, in no order; one whose names share a hash may come twice.
+    pub fn find(&self, card_id: CardId, name: MatchKey) -> impl Iterator<Item = &Reversal> {
+        let slots = self.by_name.find_all(hash_of_name(card_id, name));
+        let found = slots.map(|slot| self.in_order.get(slot));
+        found
+            .filter(move |reversal| reversal.card_id == card_id && reversal.match_keys.states(name))
     }
 
     /// Reads the place of this name (see `touch.rs`).
-    pub(super) fn touch(&self, card_id: CardId, key: MatchKey) -> u64 {
-        self.by_name.find(card_id, key).next().unwrap_or(0)
+    pub(super) fn touch(&self, card_id: CardId, name: MatchKey) -> u64 {
+        self.by_name.touch(hash_of_name(card_id, name))
     }
 
     pub fn remember(&mut self, reversal: Reversal) {
-        let number = self.forgotten + self.in_order.len() as u64;
-        for key in reversal.match_keys.stated() {
-            self.by_name.insert(reversal.card_id, key, number);
+        let slot = self.in_order.push(reversal);
+        for name in reversal.match_keys.stated() {
+            self.by_name
+                .insert(hash_of_name(reversal.card_id, name), slot);
         }
-        self.in_order.push_back(reversal);
     }
 
-    /// Frees what was remembered `retention_ms` or longer before `now`.
+    /// Frees what was remembered `retention_ms` or longer before `now`, but no more than two at once (see
+    /// `Recent::forget`).
     pub fn forget(&mut self, now: Timestamp, retention_ms: i64) {
-        while let Some(first) = self.in_order.front() {
+        for _ in 0..2 {
+            let Some((slot, first)) = self.in_order.first() else {
+                break;
+            };
             if first.at.plus_ms(retention_ms) > now {
                 break;
             }
-            for key in first.match_keys.stated() {
-                self.by_name.remove(first.card_id, key, self.forgotten);
+            for name in first.match_keys.stated() {
+                self.by_name.remove(hash_of_name(first.card_id, name), slot);
             }
-            self.in_order.pop_front();
-            self.forgotten += 1;
+            self.in_order.remove_first();
         }
     }
 
@@ -70,13 +74,19 @@ impl Reversals {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.in_order.is_empty()
+        self.len() == 0
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::slot_index::hash_of_id;
+
+    /// Names are hashes.
+    fn name(number: u64) -> MatchKey {
+        MatchKey(hash_of_id(number))
+    }
 
     fn reversal(at_ms: i64, rrn: u64, local: u64) -> Reversal {
         Reversal {
@@ -84,8 +94,8 @@ mod tests {
             card_id: CardId(1),
             at: Timestamp(at_ms),
             match_keys: MatchKeys {
-                rrn: MatchKey(rrn),
-                local: MatchKey(local),
+                rrn: name(rrn),
+                local: name(local),
                 ..MatchKeys::default()
             },
         }
@@ -98,17 +108,19 @@ mod tests {
             reversals.remember(reversal(at_ms, rrn, 7));
         }
         let shared = |reversals: &Reversals| {
-            let found = reversals.find(CardId(1), MatchKey(7));
+            let found = reversals.find(CardId(1), name(7));
             let mut at_ms: Vec<i64> = found.map(|reversal| reversal.at.0).collect();
             at_ms.sort_unstable();
             at_ms
         };
         assert_eq!(shared(&reversals), [1_000, 1_100, 1_200]);
-        reversals.forget(Timestamp(1_600), 500);
+        for _ in 0..2 {
+            reversals.forget(Timestamp(1_600), 500);
+        }
         assert_eq!(shared(&reversals), [1_200]);
-        assert_eq!(reversals.find(CardId(1), MatchKey(1)).count(), 0);
-        assert_eq!(reversals.find(CardId(1), MatchKey(3)).count(), 1);
-        assert_eq!(reversals.find(CardId(2), MatchKey(3)).count(), 0);
+        assert_eq!(reversals.find(CardId(1), name(1)).count(), 0);
+        assert_eq!(reversals.find(CardId(1), name(3)).count(), 1);
+        assert_eq!(reversals.find(CardId(2), name(3)).count(), 0);
         reversals.remember(reversal(1_300, 4, 7));
         assert_eq!(shared(&reversals), [1_200, 1_300]);
         reversals.forget(Timestamp(9_000), 500);

@@ -7,12 +7,14 @@
 use super::apply::{insert_account, insert_card, insert_hold};
 use super::controls::Controls;
 use super::facts::RepeatKey;
+use super::first_answer::FirstAnswer;
+use super::holds::Hold;
 use super::ids::{AccountId, CardId, TopUpId};
 use super::registry::{
     EngineSettings, IdempotencyEntry, IdempotencyKey, IssuedCard, LinkKey, Program, RegistryView,
 };
 use super::reversals::Reversal;
-use super::state::{Account, Card, FirstAnswer, Hold, State};
+use super::state::{Account, Card, State};
 use super::time::Timestamp;
 use super::world::{PendingCard, World};
 use serde::{Deserialize, Serialize};
@@ -21,7 +23,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 /// The layout of the items below; a snapshot of another layout is refused, and the journal replayed.
-pub const LAYOUT: u16 = 1;
+pub const LAYOUT: u16 = 2;
 
 /// Longer than any item; a longer one is damage.
 const ITEM_BYTES_MAX: u32 = 64 << 20;
@@ -131,9 +133,9 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
         writer.put(&SnapshotItem::Link(Cow::Borrowed(key)))?;
     }
     let mut issued: Vec<_> = registry.issued_cards.iter().collect();
-    issued.sort_unstable_by_key(|(id, _)| **id);
+    issued.sort_unstable_by_key(|(id, _)| *id);
     for (id, card) in issued {
-        writer.put(&SnapshotItem::IssuedCard(*id, Cow::Borrowed(card)))?;
+        writer.put(&SnapshotItem::IssuedCard(id, Cow::Borrowed(card)))?;
     }
     for (key, at, entry) in registry.idempotency.iter() {
         writer.put(&SnapshotItem::Idempotency(key, at, Cow::Borrowed(entry)))?;
@@ -175,15 +177,15 @@ fn write_shard(
     state: &State,
     controls: &mut NumberedControls,
 ) -> Result<(), SnapshotError> {
-    for account in &state.accounts {
+    for account in state.accounts.iter() {
         let number = controls.number(writer, account.controls.as_ref())?;
         writer.put(&SnapshotItem::Account(Cow::Borrowed(account), number))?;
     }
-    for card in &state.cards {
+    for card in state.cards.iter() {
         let number = controls.number(writer, card.controls.as_ref())?;
         writer.put(&SnapshotItem::Card(Cow::Borrowed(card), number))?;
     }
-    let mut holds: Vec<_> = state.holds.values().collect();
+    let mut holds: Vec<_> = state.holds.iter().collect();
     holds.sort_unstable_by_key(|hold| (hold.placed_at, hold.authorization_id));
     for hold in holds {
         writer.put(&SnapshotItem::Hold(Cow::Borrowed(hold)))?;
@@ -295,7 +297,9 @@ impl Reader {
                 self.view.programs.insert(program.id, program);
             }
             SnapshotItem::Link(key) => registry.insert_link(key.into_owned()),
-            SnapshotItem::IssuedCard(id, issued) => registry.insert_card(id, issued.into_owned()),
+            SnapshotItem::IssuedCard(id, issued) => {
+                registry.issued_cards.insert(id, issued.into_owned());
+            }
             SnapshotItem::Idempotency(key, at, entry) => {
                 registry.idempotency.remember(key, at, entry.into_owned());
             }

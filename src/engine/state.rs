@@ -3,14 +3,16 @@
 
 use super::command::CardType;
 use super::controls::Controls;
-use super::event::{Answer, ApprovalCode, LimitUse};
-use super::facts::{MatchKeys, RepeatKey};
-use super::ids::{AccountId, AuthorizationId, CardId, LimitId, LinkId, ProgramId, TopUpId};
-use super::match_index::MatchIndex;
-use super::money::{Currency, Money};
+use super::facts::RepeatKey;
+use super::first_answer::FirstAnswer;
+use super::holds::Holds;
+use super::ids::{AccountId, CardId, LimitId, LinkId, ProgramId, TopUpId};
+use super::long_list::LongList;
+use super::money::Currency;
 use super::recent::Recent;
 use super::registry::RegistryView;
 use super::reversals::Reversals;
+use super::slot_index::{Slot, SlotIndex, hash_of_id};
 use super::time::{Expiry, Timestamp};
 use super::window::WindowEnd;
 use hashbrown::HashMap;
@@ -24,12 +26,11 @@ pub struct State {
     pub registry: Arc<RegistryView>,
     /// The latest time of any command applied; commands never carry an earlier one.
     pub now: Timestamp,
-    pub accounts: Vec<Account>,
-    pub cards: Vec<Card>,
-    pub account_slots: HashMap<AccountId, u32>,
-    pub card_slots: HashMap<CardId, u32>,
-    pub holds: HashMap<AuthorizationId, Hold>,
-    pub open_by_match_key: MatchIndex<AuthorizationId>,
+    pub accounts: LongList<Account>,
+    pub cards: LongList<Card>,
+    pub account_slots: SlotIndex,
+    pub card_slots: SlotIndex,
+    pub holds: Holds,
     pub first_answers: Recent<RepeatKey, FirstAnswer>,
     /// Originals that were reversed, whether they had come or not.
     pub reversed: Reversals,
@@ -120,7 +121,7 @@ pub struct Card {
     pub account_id: AccountId,
     /// Where the account is in `State::accounts`; not stored, found again when restored.
     #[serde(skip)]
-    pub account_slot: u32,
+    pub account_slot: Slot,
     pub first6: u32,
     pub last4: u16,
     pub expiry: Expiry,
@@ -198,51 +199,31 @@ impl Counters {
     }
 }
 
-/// Money set aside for one authorization.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hold {
-    pub authorization_id: AuthorizationId,
-    pub card_id: CardId,
-    pub account_id: AccountId,
-    pub amount_minor: i64,
-    pub placed_at: Timestamp,
-    pub expires_at: Timestamp,
-    pub approval_code: ApprovalCode,
-    pub match_keys: MatchKeys,
-    pub uses: Box<[LimitUse]>,
-}
-
-/// The answer that a repeat gets, with what tells a repeat from a clash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FirstAnswer {
-    pub root: AccountId,
-    pub amount: Money,
-    pub answer: Answer,
-}
-
 impl State {
     pub fn account(&self, id: AccountId) -> Option<&Account> {
-        self.account_slots
-            .get(&id)
-            .map(|slot| &self.accounts[*slot as usize])
+        self.account_slot(id).map(|slot| &self.accounts[slot])
     }
 
     pub fn card(&self, id: CardId) -> Option<&Card> {
-        self.card_slots
-            .get(&id)
-            .map(|slot| &self.cards[*slot as usize])
+        self.card_slot(id).map(|slot| &self.cards[slot])
     }
 
     pub(super) fn account_mut(&mut self, id: AccountId) -> Option<&mut Account> {
-        self.account_slots
-            .get(&id)
-            .map(|slot| &mut self.accounts[*slot as usize])
+        self.account_slot(id).map(|slot| &mut self.accounts[slot])
     }
 
     pub(super) fn card_mut(&mut self, id: CardId) -> Option<&mut Card> {
+        self.card_slot(id).map(|slot| &mut self.cards[slot])
+    }
+
+    pub(super) fn account_slot(&self, id: AccountId) -> Option<Slot> {
+        self.account_slots
+            .find(hash_of_id(id.0), |slot| self.accounts[slot].id == id)
+    }
+
+    pub(super) fn card_slot(&self, id: CardId) -> Option<Slot> {
         self.card_slots
-            .get(&id)
-            .map(|slot| &mut self.cards[*slot as usize])
+            .find(hash_of_id(id.0), |slot| self.cards[slot].id == id)
     }
 
     /// A card of this tree; a card of another tree is not known to it, whatever shard it is in.
@@ -263,7 +244,7 @@ impl State {
 
     /// The account that `card` draws on.
     pub fn account_of(&self, card: &Card) -> &Account {
-        &self.accounts[card.account_slot as usize]
+        &self.accounts[card.account_slot]
     }
 }
 

@@ -4,6 +4,7 @@
 use super::command::{Action, Command};
 use super::facts::{MatchKeys, RepeatKey};
 use super::ids::{AuthorizationId, CardId};
+use super::slot_index::hash_of_id;
 use super::state::{Account, Card, Counters, State};
 use arrayvec::ArrayVec;
 
@@ -15,33 +16,49 @@ pub fn touch(state: &State, command: &Command) -> u64 {
     touch_all(state, std::iter::once(&command.action))
 }
 
-/// Reads what these actions will need, in four rounds: where the cards are, the cards, their accounts,
-/// the counters. Within a round no read waits for another. The number depends on what was read, so
-/// that the reading cannot be left out.
+/// Reads what these actions will need, round by round: where the cards are and what the tables of
+/// messages have, then the cards, their accounts, the counters. Within a round no read waits for another,
+/// and a round does little else, so that the processor has many of them under way. The number depends
+/// on what was read, so that the reading cannot be left out.
 pub fn touch_all<'a>(state: &State, actions: impl Iterator<Item = &'a Action>) -> u64 {
     let mut sum = 0u64;
+    let mut add = |read: u64| sum = sum.wrapping_add(read);
     let mut messages = actions.filter_map(message_of).peekable();
     while messages.peek().is_some() {
-        let mut cards = ArrayVec::<&Card, AT_ONCE>::new();
-        for message in messages.by_ref().take(AT_ONCE) {
-            sum = sum.wrapping_add(touch_tables(state, &message));
-            cards.extend(state.card(message.card_id));
+        let batch: ArrayVec<Message, AT_ONCE> = messages.by_ref().take(AT_ONCE).collect();
+        for message in &batch {
+            add(state.card_slots.touch(hash_of_id(message.card_id.0)));
         }
-        let mut accounts = ArrayVec::<&Account, AT_ONCE>::new();
+        for message in &batch {
+            add(state.first_answers.touch(message.repeat_key));
+        }
+        for message in &batch {
+            add(touch_names(state, message));
+        }
+        let cards = batch
+            .iter()
+            .filter_map(|message| state.card(message.card_id));
+        let cards: ArrayVec<&Card, AT_ONCE> = cards.collect();
+        for message in &batch {
+            add(message
+                .authorization_id
+                .map_or(0, |id| state.holds.touch(id)));
+        }
+        let accounts = cards.iter().map(|card| state.account_of(card));
+        let accounts: ArrayVec<&Account, AT_ONCE> = accounts.collect();
         for card in &cards {
-            sum = sum.wrapping_add(card.created_at.0 as u64 + u64::from(card.expiry.0));
-            accounts.push(state.account_of(card));
+            add(card.created_at.0 as u64 + u64::from(card.expiry.0));
         }
         for account in &accounts {
-            sum = sum.wrapping_add(account.posted_minor as u64 + u64::from(account.open_holds));
-            sum = sum.wrapping_add(account.program_counters.0.len() as u64);
+            add(account.posted_minor as u64 + u64::from(account.open_holds));
+            add(account.program_counters.0.len() as u64);
         }
-        let of_cards = cards.iter().map(|card| &card.counters);
-        let of_accounts = accounts
-            .iter()
-            .flat_map(|account| [&account.counters, &account.program_counters]);
-        for counters in of_cards.chain(of_accounts) {
-            sum = sum.wrapping_add(touch_counters(counters));
+        for card in &cards {
+            add(touch_counters(&card.counters));
+        }
+        for account in &accounts {
+            add(touch_counters(&account.counters));
+            add(touch_counters(&account.program_counters));
         }
     }
     sum
@@ -73,17 +90,12 @@ fn message_of(action: &Action) -> Option<Message<'_>> {
     }
 }
 
-fn touch_tables(state: &State, message: &Message) -> u64 {
-    let mut sum = state.first_answers.touch(message.repeat_key);
-    for name in message.names.stated() {
-        sum = sum.wrapping_add(state.reversed.touch(message.card_id, name));
-        let open = state.open_by_match_key.find(message.card_id, name).next();
-        sum = sum.wrapping_add(open.map_or(0, |id| id.0));
-    }
-    let doubled = message
-        .authorization_id
-        .is_some_and(|id| state.holds.contains_key(&id));
-    sum.wrapping_add(u64::from(doubled))
+fn touch_names(state: &State, message: &Message) -> u64 {
+    let touched = message.names.stated().map(|name| {
+        let open = state.holds.touch_name(message.card_id, name);
+        open.wrapping_add(state.reversed.touch(message.card_id, name))
+    });
+    touched.fold(0, u64::wrapping_add)
 }
 
 fn touch_counters(counters: &Counters) -> u64 {

@@ -8,6 +8,7 @@ use super::ids::{AccountId, CardId};
 use super::record::Record;
 use super::registry::{IssueCard, Registry, RegistryAction, RegistryEvent};
 use super::registry_decide;
+use super::slot_index::hash_of_id;
 use super::state::State;
 use super::time::Timestamp;
 use std::collections::BTreeMap;
@@ -29,11 +30,7 @@ pub struct PendingCard {
 
 /// Which of `shards` shards owns the tree of a root account.
 pub fn shard_of(root: AccountId, shards: usize) -> usize {
-    // Mixed, because ids that follow one another differ in their low bits only (splitmix64's finaliser).
-    let mut mixed = root.0;
-    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((mixed ^ mixed >> 31) % shards as u64) as usize
+    (hash_of_id(root.0) % shards as u64) as usize
 }
 
 /// What the shard has to open for a card that the registry issued.
@@ -105,7 +102,7 @@ impl World {
     /// The shard that has this account, if any has.
     pub(super) fn shard_with(&mut self, account_id: AccountId) -> Option<&mut State> {
         let mut shards = self.shards.iter_mut();
-        shards.find(|state| state.account_slots.contains_key(&account_id))
+        shards.find(|state| state.account_slot(account_id).is_some())
     }
 
     pub(super) fn adopt_view(&mut self) {

@@ -12,7 +12,7 @@ pub struct Directory {
 impl Directory {
     pub fn of(world: &World) -> Directory {
         let directory = Directory::default();
-        for account in world.shards.iter().flat_map(|shard| &shard.accounts) {
+        for account in world.shards.iter().flat_map(|shard| shard.accounts.iter()) {
             directory.note(account.id, account.root);
         }
         directory

@@ -180,7 +180,7 @@ impl RegistryWorker {
     }
 
     fn card(&self, id: CardId) -> Reply {
-        let Some(issued) = self.registry.issued_cards.get(&id) else {
+        let Some(issued) = self.registry.issued_cards.get(id) else {
             return Reply::NotFound;
         };
         let links = issued

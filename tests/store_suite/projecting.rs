@@ -148,7 +148,7 @@ async fn compare_authorizations(store: &Store, history: &History) {
         .world
         .shards
         .iter()
-        .flat_map(|shard| shard.holds.keys().copied())
+        .flat_map(|shard| shard.holds.iter().map(|hold| hold.authorization_id))
         .collect();
     assert_eq!(held, holds);
     for row in &page.data {

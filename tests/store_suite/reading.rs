@@ -320,13 +320,7 @@ fn expected_rows_between(
         let currency_of = |account| history.currency_of(account);
         cardswitch::store::from_record::authorization_row(*sequence, record, currency_of)
     });
-    let held = |id: AuthorizationId| {
-        history
-            .world
-            .shards
-            .iter()
-            .any(|s| s.holds.contains_key(&id))
-    };
+    let held = |id: AuthorizationId| history.world.shards.iter().any(|s| s.holds.contains(id));
     rows.filter(|row| row.created_at_ms >= from && row.created_at_ms < until)
         .filter(|row| row.status == AuthorizationStatus::Pending)
         .filter(|row| row.amount_minor == 0 || held(row.id))

@@ -11,7 +11,7 @@ pub fn check(context: &Context, checks: &mut Checks) {
         return checks.pass(Step::Reserve, Detail::None);
     }
     let id = context.command.authorization_id;
-    if context.state.holds.contains_key(&id) {
+    if context.state.holds.contains(id) {
         // Ids are given out once; deciding by a doubled one would lose the first hold.
         return checks.fail(Step::Reserve, DeclineReason::InternalError, Detail::None);
     }

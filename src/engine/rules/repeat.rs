@@ -3,6 +3,7 @@
 use crate::engine::checks::Checks;
 use crate::engine::command::{Authorize, Command};
 use crate::engine::event::Answer;
+use crate::engine::first_answer::Asked;
 use crate::engine::matching;
 use crate::engine::reason::DeclineReason;
 use crate::engine::state::State;
@@ -12,7 +13,7 @@ pub enum Found {
     Nothing,
     /// The same message was answered before.
     First(Answer),
-    /// The same identity with another amount.
+    /// The same identity with another amount, currency or kind.
     Clash,
     /// A reversal of this message came before it.
     Reversed,
@@ -26,7 +27,7 @@ pub fn find(state: &State, command: &Command, authorize: &Authorize) -> Found {
             .first_answers
             .find(authorize.repeat_key, at, settings.first_answer_retention_ms);
     if let Some(first) = first.filter(|first| first.root == command.root) {
-        let same = first.amount == authorize.amounts.transaction;
+        let same = first.asked == Asked::of_authorization(authorize);
         return if same {
             Found::First(first.answer)
         } else {
