@@ -8,9 +8,11 @@ use crate::network::threads::ThreadSettings;
 use crate::security::VaultSettings;
 use crate::shard::inbox::QueueSettings;
 use crate::shard::snapshots::SnapshotSettings;
+use address::{clash, has_port, no_port};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
+mod address;
 mod place;
 
 #[derive(Debug, thiserror::Error)]
@@ -288,6 +290,7 @@ impl Config {
                 variables.push(variable);
             }
         }
+        config.find_files_beside(file, &variables);
         match config.check() {
             Ok(()) => Ok(config),
             Err(wrong) => Err(wrong.placed(file, text, &variables)),
@@ -354,19 +357,47 @@ impl Config {
                 let what = format!("another [[network]] section has the name `{name}` already");
                 return Err(WrongKey::of_network(number, "name", what));
             }
+            if let Some(taken_by) = self.listens_already(number) {
+                let name = &network.name;
+                let what = format!(
+                    "network `{name}`: {taken_by} listens on that address and port already; give each its own"
+                );
+                return Err(WrongKey::of_network(number, "listen", what));
+            }
         }
         Ok(())
     }
-}
 
-/// Whether an address ends in a port.
-fn has_port(address: &str) -> bool {
-    let (host, port) = address.rsplit_once(':').unwrap_or_default();
-    !host.is_empty() && port.parse::<u16>().is_ok()
-}
+    /// What listens where this network is to listen: the REST interface, or a network before it.
+    fn listens_already(&self, number: usize) -> Option<String> {
+        let listen = self.network[number].listen.as_ref()?;
+        if clash(listen, &self.http.listen) {
+            return Some(format!("[http] (`{}`)", self.http.listen));
+        }
+        let mut earlier = self.network[..number].iter();
+        let taken = |earlier: &&NetworkSettings| {
+            let other = earlier.listen.as_ref();
+            other.is_some_and(|other| clash(listen, other))
+        };
+        Some(format!("network `{}`", earlier.find(taken)?.name))
+    }
 
-fn no_port(what: &str) -> String {
-    format!("{what} takes a host and a port, as in \"127.0.0.1:8583\"")
+    /// Takes the files that the configuration names as lying beside it, wherever the program was started.
+    /// What a variable names is relative to where it was set, and so is the data folder, see
+    /// `config/cardswitch.toml`.
+    fn find_files_beside(&mut self, file: &Path, variables: &[String]) {
+        let folder = file.parent().unwrap_or(Path::new(""));
+        for network in &mut self.network {
+            if let Some(dialect_file) = &mut network.dialect_file {
+                let path = folder.join(&*dialect_file);
+                *dialect_file = path.to_string_lossy().into_owned();
+            }
+        }
+        let by_variable = variables.contains(&format!("{PREFIX}VAULT__KEY_FILE"));
+        if let (Some(key_file), false) = (&mut self.vault.key_file, by_variable) {
+            *key_file = folder.join(&*key_file);
+        }
+    }
 }
 
 /// Puts the value of `CARDSWITCH__SECTION__KEY` into the table, as the type that it reads as.
@@ -468,6 +499,14 @@ mod tests {
                 "[[network]]\nname = \"a\"\nlisten = \"x:1\"\n[[network]]\nlisten = \"x:2\"\nname = \"a\"",
                 "c.toml:6:1: another [[network]] section has the name `a` already",
             ),
+            (
+                "[[network]]\nname = \"a\"\nlisten = \"localhost:8080\"",
+                "c.toml:3:1: network `a`: [http] (`127.0.0.1:8080`) listens on that address and port already",
+            ),
+            (
+                "[[network]]\nname = \"a\"\nlisten = \"x:1\"\n[[network]]\nname = \"b\"\nlisten = \"0.0.0.0:1\"",
+                "c.toml:6:1: network `b`: network `a` listens on that address and port already",
+            ),
             ("[data", "c.toml:1:"),
         ];
         for (text, expected) in cases {
@@ -505,6 +544,27 @@ mod tests {
                 .unwrap_err()
                 .contains("edit the file")
         );
+    }
+
+    #[test]
+    fn files_lie_beside_the_configuration_and_the_data_where_the_program_was_started() {
+        let text = "[data]\ndir = \"d\"\n[vault]\nkey_file = \"k\"\n[[network]]\nname = \"a\"\n\
+                    listen = \"x:1\"\ndialect_file = \"own.toml\"";
+        let read = |variables: &[(&str, &str)], text: &str| {
+            let variables = variables
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.to_string()));
+            let config = Config::parse(Path::new("etc/c.toml"), text, variables).unwrap();
+            let dialect_file = config.network[0].dialect_file.clone().unwrap();
+            let key_file = config.vault.key_file.clone().unwrap();
+            [config.data.dir, key_file, dialect_file.into()]
+        };
+        let paths = |paths: [&str; 3]| paths.map(PathBuf::from);
+        assert_eq!(read(&[], text), paths(["d", "etc/k", "etc/own.toml"]));
+        let absolute = text.replace("\"k\"", "\"/k\"").replace("own", "/own");
+        assert_eq!(read(&[], &absolute), paths(["d", "/k", "/own.toml"]));
+        let by_variable = [("CARDSWITCH__VAULT__KEY_FILE", "k")];
+        assert_eq!(read(&by_variable, text), paths(["d", "k", "etc/own.toml"]));
     }
 
     #[test]

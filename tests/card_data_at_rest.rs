@@ -5,6 +5,7 @@ mod support;
 
 use serde_json::{Value, json};
 use std::path::Path;
+use support::api::ROOT_KEY;
 use support::client::{Client, Language};
 use support::messages::{Fields, Purchase, borrowed};
 use support::{Switch, wait_until};
@@ -41,6 +42,17 @@ fn holding(folder: &Path, text: &str, found: &mut Vec<String>) {
             found.push(path.display().to_string());
         }
     }
+}
+
+/// The journal as text.
+fn dump(folder: &Path) -> String {
+    let dump = std::process::Command::new(env!("CARGO_BIN_EXE_cardswitch"))
+        .args(["journal", "dump", "--data"])
+        .arg(folder.join("data"))
+        .output()
+        .unwrap();
+    assert!(dump.status.success());
+    String::from_utf8(dump.stdout).unwrap()
 }
 
 #[test]
@@ -129,6 +141,20 @@ fn a_card_number_in_free_text_is_nowhere_afterwards() {
         let found = with_masked.iter().any(|file| file.contains(place));
         assert!(found, "{place} is not among {with_masked:?}");
     }
+    let dump = dump(switch.folder());
+    assert!(dump.contains(&masked));
+    for secret in [
+        &card.pan[..13],
+        &card.pan[6..],
+        &*spaced,
+        ROOT_KEY,
+        "sealed",
+        "cvv2",
+    ] {
+        assert!(!dump.contains(secret), "{secret} in {dump}");
+    }
+    let cvv2 = format!("\"{}\"", card.cvv2);
+    assert!(!dump.contains(&cvv2), "{cvv2} in {dump}");
     let log = format!("{:?}", switch.log());
     assert!(!log.contains(&card.pan[..13]) && !log.contains(&spaced.replace(' ', "-")));
 }

@@ -83,6 +83,14 @@ fn what_is_wrong_is_told_in_one_line_with_its_place() {
             "c.toml:4:1: network `visa`: give either `listen` or `connect`",
         ),
         (
+            format!("[http]\nlisten = \"0.0.0.0:8583\"\n{network}"),
+            "c.toml:5:1: network `visa`: [http] (`0.0.0.0:8583`) listens on that address and port already",
+        ),
+        (
+            format!("{network}\n{}", network.replace("visa", "other")),
+            "c.toml:7:1: network `other`: network `visa` listens on that address and port already",
+        ),
+        (
             format!("{network}\n{network}"),
             "c.toml:6:1: another [[network]] section has the name `visa` already",
         ),

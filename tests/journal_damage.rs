@@ -442,6 +442,62 @@ fn missing_and_foreign_segments_are_refused() {
     }
 }
 
+/// Files that somebody took away, and what `retain` removes, look the same: what is there is sound.
+#[test]
+fn a_journal_without_its_first_segments_is_sound_from_where_it_begins() {
+    let settings = settings(1024);
+    let mut files = files(&journal(40, &settings, 1));
+    files.remove("journal-0000000001.segment.lz4").unwrap();
+    files.remove("journal-0000000002.segment").unwrap();
+    let report = verify(&(with(&files) as Arc<dyn Storage>), |_| {}).unwrap();
+    let oldest = report.first_sequence;
+    assert!(oldest > 1 && report.last_sequence == 40, "{report:?}");
+    for refused in [
+        open(&files, &settings).map(|_| ()),
+        read(&files).map(|_| ()),
+    ] {
+        let error = refused.unwrap_err();
+        let expected = format!(
+            "record 1 is not in the journal: the oldest record there is {oldest}, earlier ones are not kept"
+        );
+        assert_eq!(error.to_string(), expected);
+    }
+    let mut reader = Reader::open(with(&files), oldest).unwrap();
+    assert_eq!(reader.next().unwrap().unwrap().0, oldest);
+}
+
+/// Only the segments are left that were prepared: it is not they that are at fault.
+#[test]
+fn prepared_segments_without_the_one_before_them_name_that_one() {
+    let settings = settings(1024);
+    let mut files = Files::from([
+        ("journal-0000000002.segment".into(), vec![0; 1024]),
+        ("journal-0000000003.segment".into(), vec![0; 1024]),
+    ]);
+    let refusals = |files: &Files| {
+        [
+            open(files, &settings).map(|_| ()),
+            read(files).map(|_| ()),
+            verify(&(with(files) as Arc<dyn Storage>), |_| {}).map(|_| ()),
+        ]
+    };
+    for refused in refusals(&files) {
+        let error = refused.unwrap_err();
+        assert!(
+            matches!(error, JournalError::MissingSegment { .. }),
+            "{error}"
+        );
+        assert!(error.to_string().contains("0000000001.segment"), "{error}");
+    }
+    // Damage stays damage.
+    files.insert("journal-0000000002.segment".into(), vec![7; 1024]);
+    for refused in refusals(&files) {
+        let error = refused.unwrap_err();
+        assert!(matches!(error, JournalError::Damaged { .. }), "{error}");
+        assert!(error.to_string().contains("0000000002.segment"), "{error}");
+    }
+}
+
 #[test]
 fn another_format_version_is_refused_by_name() {
     let settings = settings(1024);

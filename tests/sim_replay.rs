@@ -9,7 +9,7 @@ use cardswitch::{
     iso8583::{Dialect, Framing, Header},
     sim::{
         NetworkOptions, ReplayOptions, ReplayReport, SimCard,
-        capture::{Format, Record, read_capture},
+        capture::{Direction, Format, Record, read_capture, write_capture},
         record::run_record,
         run_network, run_replay,
     },
@@ -208,5 +208,163 @@ async fn the_binary_says_by_its_exit_code_how_it_went() {
     assert!(
         error.contains("no builtin dialect (iso8583-1987-ascii"),
         "{error}"
+    );
+}
+
+/// A capture of each way to be none, the options, and how the sentence goes on behind the file's name.
+fn bad_captures(records: &[Record]) -> Vec<(&'static str, Vec<u8>, Vec<&'static str>, String)> {
+    let lines = write_capture(records, &Format::JsonLines).unwrap();
+    let framed = Format::Framed(codec(Framing::Length2Be, Header::None));
+    let frames = |records: &[Record]| write_capture(records, &framed).unwrap();
+    let (whole, ten) = (frames(records), frames(&records[..10]));
+    let last = frames(&records[..599]).len();
+    let is_answer = |record: &&Record| record.direction == Some(Direction::Response);
+    let answers: Vec<Record> = records.iter().filter(is_answer).cloned().collect();
+    let answers = write_capture(&answers, &Format::JsonLines).unwrap();
+    let ten_lines = write_capture(&records[..10], &Format::JsonLines).unwrap();
+    let garbage = |before: &[u8]| [before, b"garbage\n"].concat();
+    let text = str::to_owned;
+    vec![
+        (
+            "empty.jsonl",
+            vec![],
+            vec![],
+            text(": there is no message in it; `cardsim record`"),
+        ),
+        ("empty", vec![], vec![], text(": there is no message in it")),
+        (
+            "cut.jsonl",
+            lines[..lines.len() - 20].to_vec(),
+            vec![],
+            text(", line 600: the line ends at column "),
+        ),
+        (
+            "cut.bin",
+            whole[..whole.len() - 1].to_vec(),
+            vec![],
+            format!(
+                ", byte {last}: the file ends inside a frame: it was cut off, or try another --framing"
+            ),
+        ),
+        (
+            "cut.hex",
+            b"0800822\n".to_vec(),
+            vec![],
+            text(", line 1: an odd number of hexadecimal digits; was the file cut off?"),
+        ),
+        (
+            "garbage.jsonl",
+            garbage(&ten_lines),
+            vec![],
+            text(", line 11: no JSON at column 1; a line is {\"at_us\""),
+        ),
+        (
+            "garbage.hex",
+            garbage(b"0800\n"),
+            vec![],
+            text(", line 2: character 1 of the message is no hexadecimal digit; mend or remove"),
+        ),
+        (
+            "garbage.bin",
+            garbage(&ten),
+            vec![],
+            format!(
+                ", byte {}: frame of 26465 bytes, at most 16384 are taken; try another --framing",
+                ten.len()
+            ),
+        ),
+        (
+            "framing.bin",
+            whole.clone(),
+            vec!["--file-framing", "ascii-4"],
+            text(", byte 0: expected four ASCII digits at the start of a frame"),
+        ),
+        (
+            "text.txt",
+            b"no capture\n".to_vec(),
+            vec![],
+            text(", byte 0: frame of 28271 bytes"),
+        ),
+        (
+            "binary.jsonl",
+            vec![0xff, 0xfe],
+            vec![],
+            text(", line 1: not text; if it is frames, say --format framed"),
+        ),
+        (
+            "dialect.jsonl",
+            lines,
+            vec!["--dialect", "visa-base1"],
+            text(
+                ": none of its 600 messages is a request; message 1 cannot be read in visa-base1: ",
+            ),
+        ),
+        (
+            "answers.jsonl",
+            answers,
+            vec![],
+            text(": none of its 300 messages is a request; message 1 is an answer (0"),
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_capture_is_told_with_its_file_the_place_and_a_way_out() {
+    let name = "iso8583-1987-ascii";
+    let folder = tempfile::tempdir().unwrap();
+    let records = read(&record(name, folder.path()).await);
+    let codec = codec(Framing::Length2Be, Header::None);
+    let target = responder::start(dialect(name), codec, Fault::None).await;
+    let replay = |file: &str, options: &[&str]| {
+        cardsim(&[&["replay", file, "--target", &target], options].concat())
+    };
+    for (name, bytes, options, expected) in bad_captures(&records) {
+        let path = folder.path().join(name).display().to_string();
+        std::fs::write(&path, bytes).unwrap();
+        let (code, out, error) = replay(&path, &options);
+        assert_eq!((code, &*out), (2, ""), "{name}: {error}");
+        let told = error.strip_prefix(&format!("cardsim: {path}"));
+        let told = told.unwrap_or_else(|| panic!("{name}: {error}"));
+        assert!(told.starts_with(&expected), "{name}: {told}");
+        assert_eq!(told.lines().count(), 1, "{name}: {told}");
+    }
+    let (code, _, error) = replay(&folder.path().display().to_string(), &[]);
+    assert_eq!(code, 2);
+    assert!(
+        error.contains("cannot read ") && error.contains("Is a directory"),
+        "{error}"
+    );
+
+    let capture = folder.path().join("capture.jsonl").display().to_string();
+    for option in [
+        ["--rate", "nan"],
+        ["--rate", "0"],
+        ["--in-flight", "999999999"],
+        ["--times", "0"],
+    ] {
+        let (code, _, error) = replay(&capture, &option);
+        assert_eq!(code, 2, "{option:?}: {error}");
+        assert_eq!(error.lines().count(), 1, "{option:?}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_cannot_be_read_is_left_out_and_told() {
+    let name = "iso8583-1987-ascii";
+    let folder = tempfile::tempdir().unwrap();
+    let mut records = read(&record(name, folder.path()).await);
+    let junk = Record {
+        at_us: None,
+        direction: Some(Direction::Request),
+        bytes: b"garbage".to_vec(),
+    };
+    records.insert(10, junk);
+    let report = replay(name, &records, Fault::None, |_| {}).await;
+    assert_eq!((report.totals.sent, report.skipped), (300, 1));
+    assert!(!report.is_clean());
+    let told = &report.totals.findings.first[0].detail;
+    assert!(
+        told.starts_with("message 11 of the capture: MTI at offset 0"),
+        "{told}"
     );
 }

@@ -8,7 +8,7 @@ use cardswitch::{
     cli::{end_when_nobody_reads, sentence},
     iso8583::{Dialect, FrameCodec},
     sim::{
-        NetworkOptions, Progress, ReplayOptions, SeedOptions, SimCard,
+        NetworkOptions, Progress, ReplayOptions, SeedOptions, SimCard, SimError,
         capture::{Format, Record, read_capture, write_capture},
         echo::run_echo,
         record::run_record,
@@ -92,10 +92,6 @@ impl Replay {
         let mut file_codec = self.wire.codec();
         file_codec.framing = self.file_framing.unwrap_or(file_codec.framing);
         let records = read_file(&self.file, &self.format, file_codec)?;
-        if self.connections == 0 || self.in_flight == 0 || self.rate.is_some_and(|rate| rate <= 0.0)
-        {
-            bail!("--connections, --in-flight and --rate must be above zero");
-        }
         let options = ReplayOptions {
             target: self.target,
             dialect,
@@ -119,7 +115,10 @@ impl Replay {
         });
         let report = report.await;
         bar.finish_and_clear();
-        let report = report?;
+        let report = report.map_err(|error| match error {
+            SimError::NoRequest { .. } => anyhow::anyhow!("{}: {error}", self.file.display()),
+            other => other.into(),
+        })?;
         show_report(&report, self.json)?;
         Ok(report.is_clean())
     }
@@ -181,16 +180,23 @@ fn seed_with_progress(api: &str, key: Option<&str>, options: &SeedOptions) -> Re
     let key = key.context("give --key, or set CARDSWITCH_API_KEY")?;
     let bar = progress_bar(false, Some(options.count as u64));
     bar.set_message("creating cards");
-    let cards = seed(api, &key, options, |count| bar.set_position(count as u64));
-    bar.finish_and_clear();
-    Ok(cards?)
+    let cards = seed(api, &key, options, |count| bar.set_position(count as u64))?;
+    bar.finish_with_message("cards created");
+    Ok(cards)
 }
 
 fn read_file(path: &Path, format: &str, codec: FrameCodec) -> Result<Vec<Record>> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let format =
         Format::named(format, codec, path, &bytes).map_err(|problem| anyhow::anyhow!(problem))?;
-    Ok(read_capture(&path.display().to_string(), &bytes, &format)?)
+    let records = read_capture(&path.display().to_string(), &bytes, &format)?;
+    if records.is_empty() {
+        bail!(
+            "{}: there is no message in it; `cardsim record` writes a capture",
+            path.display()
+        );
+    }
+    Ok(records)
 }
 
 /// Captures hold card data: only their owner may read them.

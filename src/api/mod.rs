@@ -7,7 +7,7 @@ mod auth;
 mod authorizations;
 mod body;
 mod cards;
-mod controls_json;
+pub(crate) mod controls_json;
 mod envelope;
 mod error;
 mod fields;
@@ -22,7 +22,7 @@ mod reveal;
 mod routes;
 mod settlement_reports;
 mod top_ups;
-mod trace_json;
+pub(crate) mod trace_json;
 
 pub use body::BODY_MAX_BYTES;
 pub use routes::{router, serve};
@@ -74,6 +74,8 @@ pub struct ApiState {
     cut_over: jiff::civil::Time,
     sandbox: bool,
     response_codes: ResponseCodes,
+    /// Names of the networks that are configured.
+    networks: Vec<String>,
     metrics: prometheus_client::registry::Registry,
     /// Idempotency keys of requests that are being carried out now.
     keys_in_use: Mutex<HashSet<IdempotencyKey>>,
@@ -103,6 +105,8 @@ impl ApiState {
         let root_key = wiring.root_key.as_deref().map(str::trim_ascii);
         let root_key_hash = root_key.map(|key| api_key_hasher.api_key_hash(key.as_bytes()));
         let mut metrics = wiring.metrics;
+        let names = wiring.networks.iter().map(|(name, _)| name.clone());
+        let networks = names.collect();
         metrics.register_collector(Box::new(network_metrics::Networks(wiring.networks)));
         metrics::register(
             &mut metrics,
@@ -121,6 +125,7 @@ impl ApiState {
             cut_over: wiring.cut_over,
             sandbox: wiring.sandbox,
             response_codes: wiring.response_codes,
+            networks,
             metrics,
             keys_in_use: Mutex::default(),
         })

@@ -32,7 +32,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
     let program = Program {
         id: ProgramId(ids.next()),
         name: fields.required_text("name", 200)?.into(),
-        network: network(&mut fields)?,
+        network: network(&mut fields, &state.networks)?,
         bin: bin(&mut fields)?,
         currency: fields.required_currency("currency")?,
         controls: controls_json::take(&mut fields, &mut ids)?,
@@ -65,16 +65,24 @@ pub fn refuse_later(fields: &mut Fields, name: &str) -> Result<(), ApiError> {
     }
 }
 
-/// A network's name as in the configuration: letters, digits, `-` and `_`.
-fn network(fields: &mut Fields) -> Result<Box<str>, ApiError> {
+/// The name of a network that is configured. Where none is yet, any name that one could have: letters,
+/// digits, `-` and `_`.
+fn network(fields: &mut Fields, known: &[String]) -> Result<Box<str>, ApiError> {
     let path = fields.path("network");
     let network = fields.required_text("network", 16)?;
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    if network.bytes().all(fits) {
-        return Ok(network.into());
+    if !network.bytes().all(fits) {
+        let message = format!("{path} must have 1 to 16 letters, digits, `-` or `_`, as in visa");
+        return Err(ApiError::invalid("network_invalid", path, message));
     }
-    let message = format!("{path} must have 1 to 16 letters, digits, `-` or `_`, as in visa");
-    Err(ApiError::invalid("network_invalid", path, message))
+    if !known.is_empty() && !known.contains(&network) {
+        let message = format!(
+            "{path} must be the `name` of a [[network]] section of the configuration; there are: {}",
+            known.join(", ")
+        );
+        return Err(ApiError::invalid("network_unknown", path, message));
+    }
+    Ok(network.into())
 }
 
 fn bin(fields: &mut Fields) -> Result<ArrayString<8>, ApiError> {

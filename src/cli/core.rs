@@ -243,10 +243,15 @@ fn open_vault(config: &Config, journal_has_records: bool) -> Result<Vault> {
     };
     let vault = Vault::open(&folder, &settings)?;
     if vault.created_key() {
-        tracing::warn!(
+        let told = format!(
             "created a vault key in {}; keep a copy: without it no card number can be read again",
             folder.display()
         );
+        // A sandbox holds no card of anybody.
+        match config.sandbox.enabled {
+            true => tracing::info!("{told}"),
+            false => tracing::warn!("{told}"),
+        }
     }
     Ok(vault)
 }

@@ -42,6 +42,9 @@ pub struct Demo {
     seconds: Option<u64>,
 }
 
+/// How long the tables may take at the end. Usually they are a few records behind.
+const CATCH_UP: Duration = Duration::from_secs(30);
+
 /// The dialect and framing that the demo speaks.
 const DIALECT: &str = "iso8583-1987-ascii";
 
@@ -93,7 +96,9 @@ fn program() -> String {
 
 /// The configuration of the demo, written into the data folder so that `serve` can go on with it.
 fn config_text(demo: &Demo) -> String {
-    let (http, network, data) = (&demo.http, &demo.network, demo.data.display());
+    // Whole, so that `serve` finds it from any folder.
+    let data = std::path::absolute(&demo.data).unwrap_or_else(|_| demo.data.clone());
+    let (http, network, data) = (&demo.http, &demo.network, data.display());
     format!(
         "# Written by `cardswitch demo`; see config/cardswitch.toml for every key.\n\
          [data]\ndir = {data:?}\n[http]\nlisten = {http:?}\n[sandbox]\nenabled = true\n\
@@ -118,6 +123,11 @@ async fn play(demo: &Demo, config: &Config) -> Result<NetworkReport> {
     introduce(demo, &node, network, &key);
     let cards = issue_cards(demo, &node, &key).await?;
     let report = drive(demo, network, cards, stop).await?;
+    println!("\nletting the tables catch up with the journal");
+    match node.tables_catch_up(CATCH_UP).await {
+        0 => println!("the tables hold everything"),
+        behind => println!("the tables lack {behind} records, which `serve` goes on with"),
+    }
     node.stop().await?;
     Ok(report)
 }
@@ -183,7 +193,7 @@ async fn issue_cards(demo: &Demo, node: &Node, key: &str) -> Result<Vec<SimCard>
         })
     });
     let cards = seeded.await??;
-    bar.finish_and_clear();
+    bar.finish();
     Ok(cards)
 }
 
@@ -237,7 +247,7 @@ impl View {
         let seconds = progress.elapsed.as_secs();
         let per_second = progress.answered as f64 / progress.elapsed.as_secs_f64().max(0.001);
         let line = format!(
-            "{seconds:>4} s  {:>8} answered  {per_second:>7.0}/s  approved {}  declined {}  reversals {}  repeats {}  p50 {:.0} us  p99 {:.0} us  wrong {}",
+            "{seconds:>4} s  {:>8} answered  {per_second:>7.0}/s  approved {}  declined {}  reversals {}  repeats {}  last second: p50 {:.0} us  p99 {:.0} us  wrong {}",
             progress.answered,
             progress.approved,
             progress.declined,

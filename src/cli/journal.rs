@@ -1,10 +1,10 @@
 //! `cardswitch journal verify` checks a journal from its first byte to its last; `journal dump` prints its
-//! records, without card data. Both read beside a running switch.
+//! records (as `record_json` has them). Both read beside a running switch.
 
+use super::record_json;
 use super::serve::load;
-use crate::engine::record::{self, Record};
-use crate::engine::world;
-use crate::journal::{FileStorage, Reader, Sequence, Storage, verify};
+use crate::engine::record;
+use crate::journal::{FileStorage, JournalError, Reader, Sequence, Storage, verify};
 use anyhow::{Context, Result};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,9 @@ pub struct Verify {
     json: bool,
 }
 
-/// Print the journal's records as JSON lines, up to the last durable one. Card data is not shown.
+/// Print the journal's records, up to the last durable one: a JSON object a line, without card numbers.
+///
+/// Ends with 1 if the first record asked for is not there.
 ///
 /// Example: cardswitch journal dump --config config/cardswitch.toml --from 1000 --limit 10
 #[derive(clap::Args)]
@@ -106,9 +108,17 @@ fn run_verify(options: &Verify) -> Result<u8> {
         return Ok(0);
     }
     println!(
-        "sound: {} records ({} to {}), {} of them proven durable",
-        report.records, report.first_sequence, report.last_sequence, report.durable_sequence
+        "sound: {} records, proven durable up to record {}",
+        report.records, report.durable_sequence
     );
+    if report.records > 0 {
+        let (first, last) = (report.first_sequence, report.last_sequence);
+        let earlier = match first {
+            1 => "",
+            _ => "; earlier ones are not kept",
+        };
+        println!("records {first} to {last}{earlier}");
+    }
     println!(
         "{} frames in {} segments ({} compressed), {} bytes",
         report.frames, report.segments, report.compressed_segments, report.bytes
@@ -128,15 +138,21 @@ fn run_verify(options: &Verify) -> Result<u8> {
 
 fn run_dump(dump: &Dump) -> Result<u8> {
     use std::io::Write;
-    let mut reader = Reader::open(dump.place.storage()?, dump.from)?;
-    let mut left = dump.limit.unwrap_or(usize::MAX);
+    let mut reader = match Reader::open(dump.place.storage()?, dump.from) {
+        Err(error @ JournalError::NotKept { oldest, .. }) => {
+            anyhow::bail!("{error}; begin there with `--from {oldest}`")
+        }
+        opened => opened?,
+    };
+    let limit = dump.limit.unwrap_or(usize::MAX);
+    let mut left = limit;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     while left > 0 {
         let Some((sequence, bytes)) = reader.next()? else {
             break;
         };
         let record = record::read(bytes).with_context(|| format!("record {sequence}"))?;
-        match writeln!(out, "{}", line(sequence, &record)) {
+        match writeln!(out, "{}", record_json::line(sequence, &record)) {
             // Whoever reads, `head` for one, has enough.
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(0),
             written => written?,
@@ -150,42 +166,12 @@ fn run_dump(dump: &Dump) -> Result<u8> {
             Err(error)
         }
     })?;
+    if left == limit && limit > 0 {
+        let newest = match reader.position().sequence {
+            0 => "it holds no record".to_owned(),
+            sequence => format!("its newest durable record is {sequence}"),
+        };
+        anyhow::bail!("record {} is not in the journal: {newest}", dump.from);
+    }
     Ok(0)
-}
-
-/// A record in short: what was asked, what came of it, and who is concerned.
-fn line(sequence: Sequence, record: &Record) -> serde_json::Value {
-    let answer = world::answer(record).map(|answer| format!("{answer:?}"));
-    match record {
-        Record::Shard {
-            command,
-            event,
-            engine_version,
-        } => json!({
-            "sequence": sequence, "at": command.at.to_string(), "engine_version": engine_version,
-            "tree": command.root.to_string(), "command": format!("{:?}", command.action),
-            "event": format!("{event:?}"), "answer": answer,
-        }),
-        Record::Registry {
-            command,
-            event,
-            engine_version,
-        } => json!({
-            "sequence": sequence, "at": command.at.to_string(), "engine_version": engine_version,
-            "tree": null, "command": registry_command(command), "event": format!("{event:?}"), "answer": answer,
-        }),
-    }
-}
-
-/// Without the sealed card number and the stored response bodies.
-fn registry_command(command: &crate::engine::registry::RegistryCommand) -> String {
-    use crate::engine::registry::RegistryAction::{CompleteIdempotent, IssueCard};
-    match &command.action {
-        IssueCard(issue) => format!(
-            "IssueCard {{ card_id: {}, account_id: {}, program_id: {}, first6: {:06}, last4: {:04} }}",
-            issue.card_id, issue.account_id, issue.program_id, issue.first6, issue.last4
-        ),
-        CompleteIdempotent { status, .. } => format!("CompleteIdempotent {{ status: {status} }}"),
-        other => format!("{other:?}"),
-    }
 }

@@ -5,6 +5,7 @@ pub mod demo;
 pub mod describe;
 pub mod journal;
 pub mod node;
+mod record_json;
 pub mod report;
 pub mod serve;
 pub mod store;

@@ -247,6 +247,14 @@ impl Node {
             .map(|(_, address)| *address)
     }
 
+    /// Waits until the tables hold all that is durable now; gives how many records they lack if that takes
+    /// longer than `at_most`.
+    pub async fn tables_catch_up(&self, at_most: Duration) -> u64 {
+        let (lag, durable) = (&self.projection.lag, self.core.journal.handle().durable());
+        lag.reached(durable, at_most).await;
+        durable.saturating_sub(lag.projected_through())
+    }
+
     /// Stops in the order in which messages flow: sockets, loops, journal.
     pub async fn stop(self) -> Result<()> {
         self.networks.stop().await;

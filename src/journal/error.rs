@@ -50,10 +50,11 @@ pub enum JournalError {
         /// The length that its frames name, or what every segment's length is.
         made: String,
     },
-    /// A segment between two others, or the one after a sealed one, is not there.
+    /// A segment is not there, though another one shows that it was: one behind it, or the sealed one
+    /// before it.
     #[error(
-        "journal segment {file} is missing, though later records depend on it; restore the file, \
-         then start again"
+        "journal segment {file} is missing, though other segments show that it was there; restore \
+         the file, then start again"
     )]
     MissingSegment {
         /// Full path where it should be.
@@ -93,7 +94,10 @@ pub enum JournalError {
         reason: String,
     },
     /// Records that were asked for are no longer kept.
-    #[error("record {wanted} is no longer in the journal; the oldest kept record is {oldest}")]
+    #[error(
+        "record {wanted} is not in the journal: the oldest record there is {oldest}, earlier ones are \
+         not kept"
+    )]
     NotKept {
         /// First record asked for.
         wanted: Sequence,

@@ -131,9 +131,11 @@ impl Reader {
         if let Some(start) = start {
             let expected = recover::expected_at(start);
             let mut scanner = Scanner::open(self.storage.clone(), start, expected)?;
-            let oldest = scanner
-                .peek_here()?
-                .map_or(0, |header| header.first_sequence);
+            let first = scanner.peek_here()?;
+            if first.is_none() && start > 1 {
+                recover::refuse_no_beginning(&self.storage, start)?;
+            }
+            let oldest = first.map_or(0, |header| header.first_sequence);
             if oldest > self.from {
                 return Err(JournalError::NotKept {
                     wanted: self.from,

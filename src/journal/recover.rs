@@ -314,12 +314,34 @@ pub(super) fn refusal(
     scanner.damaged(end.offset, &proof)
 }
 
+/// Refuses an oldest segment that begins with no frame. Behind the first one there is always one: a
+/// segment goes only when a later one has frames.
+pub(super) fn refuse_no_beginning(
+    storage: &Arc<dyn Storage>,
+    oldest: u64,
+) -> Result<(), JournalError> {
+    let mut scanner = Scanner::open(storage.clone(), oldest, expected_at(oldest))?;
+    let Step::End(end) = scanner.next()? else {
+        return Ok(());
+    };
+    let behind = behind::look_behind(&**storage, end, scanner.expected)?;
+    match behind.later {
+        Some(later) => Err(refusal(storage, &scanner, end, later)),
+        None => nothing_written(&scanner, end, &behind),
+    }
+}
+
 /// No frame at all: fine if the first was never finished, else this is not an empty journal.
 pub(super) fn nothing_written(
     scanner: &Scanner,
     end: End,
     behind: &Behind,
 ) -> Result<(), JournalError> {
+    if end.segment > 1 && end.fault.is_none() && behind.garbage.is_empty() {
+        // Sound, and prepared behind one that is gone.
+        let file = scanner.file_of(end.segment - 1);
+        return Err(JournalError::MissingSegment { file });
+    }
     let only_a_torn_beginning = end.segment == 1
         && behind
             .garbage

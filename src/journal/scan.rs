@@ -378,7 +378,8 @@ impl Scanner {
         }
     }
 
-    fn file_of(&self, number: u64) -> String {
+    /// Full path of a segment, for errors.
+    pub fn file_of(&self, number: u64) -> String {
         self.storage.path(&segment::name_of(&*self.storage, number))
     }
 }

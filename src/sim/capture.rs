@@ -5,6 +5,7 @@ use std::path::Path;
 
 use bytes::BytesMut;
 use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
 
 use super::SimError;
 use crate::iso8583::{Dialect, Frame, FrameCodec, Message};
@@ -40,6 +41,12 @@ pub enum Format {
     /// A line `{"at_us":…,"direction":"request|response","hex":"…"}` for each message.
     JsonLines,
 }
+
+/// For messages: what to do about a file that is not as many frames.
+const NOT_FRAMES: &str = "try another --framing (--file-framing of replay), or --format hex or jsonl (--from of convert)";
+
+/// For messages: how a line of JSON stands.
+const LINE: &str = r#"{"at_us":…,"direction":"request|response","hex":"…"}"#;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -109,13 +116,7 @@ pub fn read_capture(path: &str, bytes: &[u8], format: &Format) -> Result<Vec<Rec
                 return Ok(None);
             }
             // serde's message may quote the value, which may be card data.
-            let line: Line = serde_json::from_str(line).map_err(|error| {
-                let column = error.column();
-                format!(
-                    "no line of a capture at column {column}: {:?}",
-                    error.classify()
-                )
-            })?;
+            let line: Line = serde_json::from_str(line).map_err(|error| not_a_line(&error))?;
             Ok(Some(Record {
                 at_us: line.at_us,
                 direction: line.direction,
@@ -123,6 +124,17 @@ pub fn read_capture(path: &str, bytes: &[u8], format: &Format) -> Result<Vec<Rec
             }))
         }),
     }
+}
+
+/// What a line should be, in place of what serde says of it.
+fn not_a_line(error: &serde_json::Error) -> String {
+    let column = error.column();
+    let what = match error.classify() {
+        Category::Eof => format!("the line ends at column {column} (was the file cut off?)"),
+        Category::Syntax | Category::Io => format!("no JSON at column {column}"),
+        Category::Data => format!("no line of a capture at column {column}"),
+    };
+    format!("{what}; a line is {LINE}, for another format say --format (--from of convert)")
 }
 
 fn read_framed(path: &str, bytes: &[u8], codec: &FrameCodec) -> Result<Vec<Record>, SimError> {
@@ -143,10 +155,11 @@ fn read_framed(path: &str, bytes: &[u8], codec: &FrameCodec) -> Result<Vec<Recor
             Ok(Some(Frame::KeepAlive)) => {}
             Ok(None) if left.is_empty() => return Ok(records),
             Ok(None) => {
-                let problem = "the file ends inside a frame; is the framing right?";
-                return Err(error(&left, problem.to_owned()));
+                let problem =
+                    format!("the file ends inside a frame: it was cut off, or {NOT_FRAMES}");
+                return Err(error(&left, problem));
             }
-            Err(fault) => return Err(error(&left, fault.to_string())),
+            Err(fault) => return Err(error(&left, format!("{fault}; {NOT_FRAMES}"))),
         }
     }
 }
@@ -161,8 +174,16 @@ fn read_lines(
         place: format!("line {line}"),
         problem,
     };
-    let text = std::str::from_utf8(bytes)
-        .map_err(|_| error(1, "not text; is this a framed capture?".to_owned()))?;
+    let text = std::str::from_utf8(bytes).map_err(|fault| {
+        let before = &bytes[..fault.valid_up_to()];
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        error(
+            line,
+            "not text; if it is frames, say --format framed (--from of convert)".into(),
+        )
+    })?;
+    // Some editors begin a text with this mark.
+    let text = text.trim_start_matches('\u{feff}');
     let mut records = Vec::new();
     for (at, line) in text.lines().enumerate() {
         if let Some(record) = read(line).map_err(|problem| error(at + 1, problem))? {
@@ -243,14 +264,19 @@ pub fn to_hex(bytes: &[u8]) -> String {
 }
 
 fn from_hex(text: &str) -> Result<Vec<u8>, String> {
-    let digits: Option<Vec<u8>> = text
-        .chars()
-        .filter(|letter| !letter.is_ascii_whitespace())
-        .map(|letter| letter.to_digit(16).map(|digit| digit as u8))
-        .collect();
-    let digits = digits.ok_or("a character that is no hexadecimal digit")?;
+    let letters = text.chars().filter(|letter| !letter.is_ascii_whitespace());
+    let digits = letters.enumerate().map(|(at, letter)| {
+        let digit = letter.to_digit(16).map(|digit| digit as u8);
+        digit.ok_or_else(|| {
+            let at = at + 1;
+            format!(
+                "character {at} of the message is no hexadecimal digit; mend or remove the line"
+            )
+        })
+    });
+    let digits = digits.collect::<Result<Vec<u8>, String>>()?;
     if !digits.len().is_multiple_of(2) {
-        return Err("an odd number of hexadecimal digits".to_owned());
+        return Err("an odd number of hexadecimal digits; was the file cut off?".to_owned());
     }
     Ok(digits
         .as_chunks::<2>()

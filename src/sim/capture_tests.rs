@@ -63,8 +63,23 @@ proptest! {
 
 #[test]
 fn errors_name_the_place() {
-    let table: [(&[u8], Format, &str); 5] = [
-        (b"0100\n01x0\n", Format::Hex, "x, line 2: a character"),
+    let table: [(&[u8], Format, &str); 8] = [
+        (b"0100\n01x0\n", Format::Hex, "x, line 2: character 3 of"),
+        (
+            b"0100\n\xff",
+            Format::Hex,
+            "x, line 2: not text; if it is frames, say --format",
+        ),
+        (
+            b"{\"hex\":\"01\"}\n{\"he",
+            Format::JsonLines,
+            "x, line 2: the line ends at column 4 (was",
+        ),
+        (
+            b"garbage",
+            Format::JsonLines,
+            "x, line 1: no JSON at column 1; a line is {\"at_us\"",
+        ),
         (b"010\n", Format::Hex, "x, line 1: an odd number"),
         (
             b"\n{\"hex\":\"01\",\"pan\":1}",

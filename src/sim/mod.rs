@@ -71,6 +71,17 @@ pub enum SimError {
     /// Options that contradict each other or cannot be met.
     #[error("{0}")]
     Options(String),
+    /// A capture with messages, but none to send.
+    #[error(
+        "none of its {messages} messages is a request; message 1 {first}; are --dialect, --framing and --header \
+         those of the capture?"
+    )]
+    NoRequest {
+        /// How many messages it has.
+        messages: usize,
+        /// What the first one is instead.
+        first: String,
+    },
     /// A file could not be read or written.
     #[error("{path}: {source}")]
     File {

@@ -12,7 +12,7 @@ use super::{
     malformed,
     pace::Metronome,
     player::Player,
-    run::play_all,
+    run::{check_bounds, play_all},
     traffic::Generator,
     wall_clock::unix_time,
     wire::Wire,
@@ -144,25 +144,12 @@ pub async fn run_network(
 }
 
 fn check_options(options: &NetworkOptions, cards: &[SimCard]) -> Result<(), SimError> {
-    let wrong = |text: &str| Err(SimError::Options(text.to_owned()));
     if cards.is_empty() {
-        return wrong("there is no card to pay with");
-    }
-    if options.connections == 0 || options.connections > 1296 {
-        return wrong("connections must be 1 to 1296");
-    }
-    if options.in_flight == 0 || options.in_flight > 100_000 {
-        return wrong("in-flight must be 1 to 100000");
+        let text = "there is no card to pay with";
+        return Err(SimError::Options(text.to_owned()));
     }
     let rates = [options.rate, options.malformed_rate];
-    if rates
-        .iter()
-        .flatten()
-        .any(|rate| !rate.is_finite() || *rate <= 0.0)
-    {
-        return wrong("a rate must be above zero");
-    }
-    Ok(())
+    check_bounds(options.connections, options.in_flight, &rates)
 }
 
 fn plan(options: &NetworkOptions, at: usize, metronome: &Metronome) -> Plan {

@@ -23,7 +23,7 @@ use super::{
     pace::{Metronome, Pace},
     report::Totals,
     rewrite::{Rewriter, kept_key},
-    run::play_all,
+    run::{check_bounds, play_all},
     wall_clock::unix_time,
     wire::Wire,
 };
@@ -71,9 +71,9 @@ pub struct ReplayReport {
 }
 
 impl ReplayReport {
-    /// No difference, no answer too many, none too few.
+    /// No difference, no answer too many, none too few, and nothing left out.
     pub fn is_clean(&self) -> bool {
-        self.de39_differences == 0 && self.totals.is_complete()
+        self.de39_differences == 0 && self.skipped == 0 && self.totals.is_complete()
     }
 }
 
@@ -96,16 +96,20 @@ struct Recorded {
     code: Option<Code>,
 }
 
-/// The requests of a capture with the DE39 that each got, and how many messages do not parse.
-fn pair(dialect: &Dialect, records: &[Record]) -> (Vec<Recorded>, u64) {
+/// The requests of a capture with the DE39 that each got, and the messages that do not parse.
+fn pair(dialect: &Dialect, records: &[Record]) -> (Vec<Recorded>, Findings) {
     let mut requests = Vec::new();
     let mut waiting: HashMap<(u8, u32, Rrn), VecDeque<usize>> = HashMap::new();
     let mut early: HashMap<(u8, u32, Rrn), VecDeque<Option<Code>>> = HashMap::new();
-    let mut skipped = 0;
-    for record in records {
-        let Ok(message) = Message::parse(dialect, &record.bytes) else {
-            skipped += 1;
-            continue;
+    let mut skipped = Findings::default();
+    for (at, record) in records.iter().enumerate() {
+        let message = match Message::parse(dialect, &record.bytes) {
+            Ok(message) => message,
+            Err(error) => {
+                let detail = || format!("message {} of the capture: {error}", at + 1);
+                skipped.add("skipped_message", detail);
+                continue;
+            }
         };
         let (stan, rrn) = kept_key(&message);
         let key = (message.mti().class(), stan, rrn);
@@ -152,11 +156,14 @@ pub async fn run_replay(
     records: &[Record],
     observer: impl Fn(Progress) + Send,
 ) -> Result<ReplayReport, SimError> {
+    check_bounds(options.connections, options.in_flight, &[options.rate])?;
+    if options.times == 0 {
+        let text = "times must be above zero";
+        return Err(SimError::Options(text.to_owned()));
+    }
     let (requests, skipped) = pair(&options.dialect, records);
     if requests.is_empty() {
-        let problem =
-            "the capture holds no request of this dialect; are dialect and framing right?";
-        return Err(SimError::Options(problem.to_owned()));
+        return Err(no_request(&options.dialect, records));
     }
     let shares = shares(&options, requests);
     let peer = Peer {
@@ -180,13 +187,28 @@ pub async fn run_replay(
         let replayer = Replayer::new(&options, requests, Keys::new(run, at));
         (line, replayer, plan(&options, metronome.pace(at, part)))
     });
-    let (totals, replayers) = play_all(start, lines.collect(), &observer).await?;
+    let (mut totals, replayers) = play_all(start, lines.collect(), &observer).await?;
+    let skipped_count = skipped.count();
+    totals.findings.merge(skipped);
     Ok(ReplayReport {
         totals,
         compared: replayers.iter().map(|replayer| replayer.compared).sum(),
         de39_differences: replayers.iter().map(|replayer| replayer.differences).sum(),
-        skipped,
+        skipped: skipped_count,
     })
+}
+
+/// Says what the first message is, where all are so or otherwise no requests.
+fn no_request(dialect: &Dialect, records: &[Record]) -> SimError {
+    let first = records.first().map(|record| &record.bytes[..]);
+    let first = match Message::parse(dialect, first.unwrap_or_default()) {
+        Ok(message) => format!("is an answer ({:04})", message.mti().number()),
+        Err(error) => format!("cannot be read in {}: {error}", dialect.name()),
+    };
+    SimError::NoRequest {
+        messages: records.len(),
+        first,
+    }
 }
 
 /// The requests of each connection.

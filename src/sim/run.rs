@@ -41,6 +41,26 @@ pub struct Progress {
     pub recent_latency_us: Quantiles,
 }
 
+/// Refuses what no run can be made with.
+pub fn check_bounds(
+    connections: usize,
+    in_flight: usize,
+    rates: &[Option<f64>],
+) -> Result<(), SimError> {
+    let wrong = |text: &str| Err(SimError::Options(text.to_owned()));
+    if connections == 0 || connections > 1296 {
+        return wrong("connections must be 1 to 1296");
+    }
+    if in_flight == 0 || in_flight > 100_000 {
+        return wrong("in-flight must be 1 to 100000");
+    }
+    let in_range = |rate: &f64| (0.001..=1e9).contains(rate);
+    if !rates.iter().flatten().all(in_range) {
+        return wrong("a rate must be 0.001 to 1000000000 messages per second");
+    }
+    Ok(())
+}
+
 /// Plays each script on its line until all are done, and tells `observer` about four times a second how
 /// they stand. Gives what the lines counted together, and the scripts.
 pub async fn play_all<S>(

@@ -171,7 +171,9 @@ impl Switch {
             sandbox: options.sandbox,
             response_codes: Box::new(response_code),
             metrics: Default::default(),
-            networks: Vec::new(),
+            networks: ["visa", "amex"]
+                .map(|name| (name.to_owned(), Default::default()))
+                .into(),
         });
         gate.open(state.unwrap());
         Switch {

@@ -205,6 +205,19 @@ fn a_body_has_a_largest_size() {
 }
 
 #[test]
+fn a_program_of_a_network_that_is_not_configured_hears_which_are() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let body = json!({"name": "Ads", "network": "Visa", "bin": "411111", "currency": "USD"});
+    let refused = client.post("/v1/programs", body);
+    let message = refused.json()["error"]["message"].clone();
+    assert_eq!(
+        message,
+        "network must be the `name` of a [[network]] section of the configuration; there are: visa, amex"
+    );
+}
+
+#[test]
 fn a_program_with_a_wrong_field_names_it() {
     let switch = Switch::start();
     let client = switch.client();
@@ -217,6 +230,7 @@ fn a_program_with_a_wrong_field_names_it() {
         ("name", json!(7), "type_invalid"),
         ("network", json!("visa/eu"), "network_invalid"),
         ("network", json!("a network that is long"), "text_invalid"),
+        ("network", json!("mastercard"), "network_unknown"),
         ("bin", json!("4111"), "bin_invalid"),
         ("bin", json!("4111111"), "bin_invalid"),
         ("bin", json!("41111a"), "bin_invalid"),

@@ -1,0 +1,57 @@
+//! `cardswitch demo`, as whoever tries it first runs it: what it says, how Ctrl-C ends it, and what it leaves.
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+
+/// Runs a command on the folder that the demo left, from another folder than the demo's.
+fn on_what_it_left(folder: &std::path::Path, words: &[&str]) -> Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_cardswitch"))
+        .args(words)
+        .arg("--config")
+        .arg(folder.join("left/cardswitch.toml"))
+        .current_dir(std::env::temp_dir())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{words:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn ctrl_c_ends_the_demo_when_the_tables_have_caught_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_cardswitch"))
+        .args(["demo", "--data", "left", "--cards", "20", "--rate", "300"])
+        .args(["--http", "127.0.0.1:0", "--network", "127.0.0.1:0"])
+        .current_dir(folder.path())
+        .env_remove("RUST_LOG")
+        .env_remove("CARDSWITCH_ROOT_KEY")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+    let mut next = || lines.next().map(Result::unwrap);
+    let live = std::iter::from_fn(&mut next).find(|line| line.contains(" answered "));
+    assert!(live.unwrap().contains("last second: p50"));
+    let id = rustix::process::Pid::from_child(&demo);
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    let rest: Vec<String> = std::iter::from_fn(&mut next).collect();
+    assert!(demo.wait().unwrap().success(), "{rest:?}");
+    assert!(
+        rest.iter().any(|line| line == "the tables hold everything"),
+        "{rest:?}"
+    );
+    // Nothing to be frightened of.
+    let mut log = String::new();
+    let mut errors = demo.stderr.take().unwrap();
+    errors.read_to_string(&mut log).unwrap();
+    assert!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");
+
+    let journal = on_what_it_left(folder.path(), &["journal", "verify", "--json"]);
+    let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
+    let date = now.date().to_string();
+    let report = ["report", "settlement", "--format", "json", "--date", &date];
+    let report = on_what_it_left(folder.path(), &report);
+    assert_eq!(report["projected_through"], journal["last_sequence"]);
+}

@@ -1,0 +1,184 @@
+//! `cardswitch journal verify` and `journal dump`, as an operator runs them on a data folder.
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+use tempfile::TempDir;
+
+struct Told {
+    code: Option<i32>,
+    out: String,
+    error: String,
+}
+
+fn journal(command: &str, data: &Path, options: &[&str]) -> Told {
+    let output = Command::new(env!("CARGO_BIN_EXE_cardswitch"))
+        .args(["journal", command, "--data"])
+        .arg(data)
+        .args(options)
+        .output()
+        .unwrap();
+    Told {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        error: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A data folder with the golden journal: a record of every kind, in several segments.
+fn golden() -> TempDir {
+    let data = TempDir::new().unwrap();
+    std::fs::create_dir(data.path().join("journal")).unwrap();
+    for entry in std::fs::read_dir("tests/golden/journal-v2").unwrap() {
+        let entry = entry.unwrap();
+        let copy = data.path().join("journal").join(entry.file_name());
+        std::fs::copy(entry.path(), copy).unwrap();
+    }
+    data
+}
+
+/// The last record of the golden journal, and the first one outside its first segment.
+fn bounds(data: &Path) -> (u64, u64) {
+    let report = |data: &Path| {
+        let told = journal("verify", data, &["--json"]);
+        serde_json::from_str::<Value>(&told.out).unwrap()
+    };
+    let whole = report(data);
+    let cut = golden();
+    remove_first_segment(cut.path());
+    let number = |value: &Value| value.as_u64().unwrap();
+    (
+        number(&whole["last_sequence"]),
+        number(&report(cut.path())["first_sequence"]),
+    )
+}
+
+fn remove_first_segment(data: &Path) {
+    let first = data.join("journal/journal-0000000001.segment.lz4");
+    std::fs::remove_file(first).unwrap();
+}
+
+#[test]
+fn a_journal_that_begins_later_says_so() {
+    let data = golden();
+    let (last, oldest) = bounds(data.path());
+    let whole = journal("verify", data.path(), &[]);
+    assert!(
+        whole.out.contains(&format!("\nrecords 1 to {last}\n")),
+        "{}",
+        whole.out
+    );
+    remove_first_segment(data.path());
+    let verified = journal("verify", data.path(), &[]);
+    let there = format!("\nrecords {oldest} to {last}; earlier ones are not kept\n");
+    assert_eq!(verified.code, Some(0), "{}", verified.error);
+    assert!(verified.out.contains(&there), "{}", verified.out);
+
+    let refused = journal("dump", data.path(), &[]);
+    assert_eq!((refused.code, &*refused.out), (Some(1), ""));
+    assert_eq!(
+        refused.error,
+        format!(
+            "cardswitch: record 1 is not in the journal: the oldest record there is {oldest}, earlier ones are \
+             not kept; begin there with `--from {oldest}`\n"
+        )
+    );
+    let from = oldest.to_string();
+    let dumped = journal("dump", data.path(), &["--from", &from]);
+    assert_eq!((dumped.code, &*dumped.error), (Some(0), ""));
+    assert_eq!(dumped.out.lines().count() as u64, last - oldest + 1);
+}
+
+#[test]
+fn a_record_behind_the_end_is_not_there() {
+    let data = golden();
+    let (last, _) = bounds(data.path());
+    let dump = |from: u64| journal("dump", data.path(), &["--from", &from.to_string()]);
+    assert_eq!(dump(last).out.lines().count(), 1);
+    let beyond = dump(last + 1);
+    assert_eq!((beyond.code, &*beyond.out), (Some(1), ""));
+    assert!(
+        beyond
+            .error
+            .contains(&format!("its newest durable record is {last}")),
+        "{}",
+        beyond.error
+    );
+}
+
+#[test]
+fn a_journal_whose_records_were_taken_away_is_not_dumped_as_empty() {
+    let data = golden();
+    let folder = data.path().join("journal");
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    let nothing = journal("dump", data.path(), &[]);
+    assert_eq!(nothing.code, Some(1));
+    assert!(
+        nothing.error.contains("it holds no record"),
+        "{}",
+        nothing.error
+    );
+    // What was prepared for later is all that is left.
+    std::fs::write(folder.join("journal-0000000002.segment"), [0; 2_048]).unwrap();
+    for command in ["dump", "verify"] {
+        let refused = journal(command, data.path(), &[]);
+        assert_eq!((refused.code, &*refused.out), (Some(1), ""));
+        assert!(
+            refused
+                .error
+                .contains("journal-0000000001.segment is missing"),
+            "{}",
+            refused.error
+        );
+    }
+}
+
+/// Nothing of Rust, no number that a JSON reader would round, and of each kind of record one.
+#[test]
+fn a_dump_is_a_json_object_a_line_with_the_names_of_the_rest_interface() {
+    let data = golden();
+    let dump = journal("dump", data.path(), &[]);
+    assert_eq!((dump.code, &*dump.error), (Some(0), ""));
+    let (mut commands, mut events) = (BTreeSet::new(), BTreeSet::new());
+    for (number, line) in dump.out.lines().enumerate() {
+        let record: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(record["sequence"], number as u64 + 1);
+        assert!(record["at"].as_str().unwrap().ends_with('Z'), "{line}");
+        commands.insert(record["command"]["type"].as_str().unwrap().to_owned());
+        events.insert(record["event"]["type"].as_str().unwrap().to_owned());
+        assert!(!line.contains("Id(") && !line.contains(" { "), "{line}");
+        assert_plain(&record, line);
+    }
+    let named = |names: BTreeSet<String>| names.into_iter().collect::<Vec<_>>().join(" ");
+    assert_eq!(
+        named(commands),
+        "authorize authorize_unknown_card begin_idempotent change_account_status change_card_controls \
+         change_card_status change_settings complete_idempotent create_program issue_card open_account \
+         open_card reveal_card reverse reverse_unknown_card top_up"
+    );
+    assert_eq!(
+        named(events),
+        "account_opened account_status_changed authorized card_controls_changed card_issued card_opened \
+         card_revealed card_status_changed idempotent_begun idempotent_completed posted program_created \
+         reversed settings_changed"
+    );
+}
+
+/// Numbers that every JSON reader keeps whole, and names in small letters.
+fn assert_plain(value: &Value, line: &str) {
+    match value {
+        Value::Number(number) => {
+            let small = number.as_i64().is_some_and(|n| n.abs() < 1 << 53);
+            assert!(small, "{number} in {line}");
+        }
+        Value::Array(values) => values.iter().for_each(|value| assert_plain(value, line)),
+        Value::Object(map) => map.iter().for_each(|(name, value)| {
+            assert!(!name.contains(|c: char| c.is_uppercase()), "{name}");
+            assert_plain(value, line);
+        }),
+        _ => {}
+    }
+}
