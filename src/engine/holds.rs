@@ -136,10 +136,10 @@ mod tests {
                 let key = AuthorizationId(id);
                 if !places {
                     prop_assert_eq!(holds.remove(key), naive.remove(&id));
-                } else if !naive.contains_key(&id) {
+                } else if let std::collections::btree_map::Entry::Vacant(free) = naive.entry(id) {
                     let hold = hold(id, amount_minor as i64);
                     holds.insert(hold.clone());
-                    naive.insert(id, hold);
+                    free.insert(hold);
                 }
                 prop_assert_eq!(holds.get(key), naive.get(&id));
                 prop_assert_eq!((holds.len(), holds.contains(key)), (naive.len(), naive.contains_key(&id)));

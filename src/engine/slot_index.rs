@@ -73,7 +73,7 @@ impl SlotIndex {
     pub fn find_all(&self, hash: u64) -> impl Iterator<Item = Slot> {
         let part = self.part(hash);
         let wanted = (hash >> 32) as u32;
-        part.from_home(wanted)
+        part.probe(wanted)
             .filter(move |(_, entry)| (entry >> 32) as u32 == wanted)
             .map(|(_, entry)| slot_of(entry))
     }
@@ -147,7 +147,7 @@ impl Part {
     /// Where an entry would be if no other were in its way. In the order of the hashes, so that
     /// growing reads and writes memory from end to end.
     fn home(&self, upper: u32) -> usize {
-        (u64::from(upper) * self.entries.len() as u64 >> 32) as usize
+        ((u64::from(upper) * self.entries.len() as u64) >> 32) as usize
     }
 
     fn next(&self, place: usize) -> usize {
@@ -156,7 +156,7 @@ impl Part {
     }
 
     /// Places with their entries, from the home of this hash up to the first free one.
-    fn from_home(&self, upper: u32) -> impl Iterator<Item = (usize, u64)> {
+    fn probe(&self, upper: u32) -> impl Iterator<Item = (usize, u64)> {
         let mut place = self.home(upper);
         std::iter::from_fn(move || {
             let entry = *self.entries.get(place)?;
@@ -168,7 +168,7 @@ impl Part {
 
     fn place_of(&self, hash: u64, slot: Slot) -> Option<usize> {
         let wanted = entry_of(hash, slot);
-        let mut places = self.from_home((hash >> 32) as u32);
+        let mut places = self.probe((hash >> 32) as u32);
         places
             .find(|(_, entry)| *entry == wanted)
             .map(|(place, _)| place)

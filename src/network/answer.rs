@@ -65,36 +65,18 @@ pub fn encode_answer(
         return Ok(false);
     };
     let mut encoder = Encoder::new(&map.dialect, out, mti);
-    let mut pending = [
-        (APPROVAL_CODE, verdict.approval_code.is_some()),
-        (RESPONSE_CODE, true),
-    ]
-    .into_iter()
-    .peekable();
-    let mut put_own = |encoder: &mut Encoder, before: u8| -> Result<(), EncodeError> {
-        while let Some((field, wanted)) = pending.next_if(|(field, _)| *field < before) {
-            match field {
-                APPROVAL_CODE if wanted => {
-                    let code = verdict.approval_code.unwrap_or_default();
-                    encoder.text(field, code.as_str())?;
-                }
-                RESPONSE_CODE => {
-                    encoder.text(field, &verdict.response_code)?;
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    };
     let repeated = match map.dialect.mirrored_fields(mti.class()) {
         [] => REPEATED_ALWAYS,
         fields => fields,
     };
-    for field in repeated.iter().filter(|field| request.has(**field)) {
-        put_own(&mut encoder, *field)?;
-        encoder.mirror(request, *field)?;
+    let before = repeated.partition_point(|field| *field < RESPONSE_CODE);
+    let behind = repeated.partition_point(|field| *field <= RESPONSE_CODE);
+    encoder.mirror_all(request, &repeated[..before])?;
+    if let Some(code) = verdict.approval_code {
+        encoder.text(APPROVAL_CODE, code.as_str())?;
     }
-    put_own(&mut encoder, u8::MAX)?;
+    encoder.text(RESPONSE_CODE, &verdict.response_code)?;
+    encoder.mirror_all(request, &repeated[behind..])?;
     encoder.finish();
     Ok(true)
 }
