@@ -85,6 +85,7 @@ start none "$first_port" sqlite 0
 empty_kb=$rss_kb
 stop
 port=$first_port
+rm -f "$work/starts"
 for cards in "${sizes[@]}"; do
   journal="$work/$cards/journal"
   mkdir -p "$work/aside"
@@ -101,6 +102,7 @@ for cards in "${sizes[@]}"; do
   start "$cards" "$port" "$away" 0
   port=$((port + 2))
 done
+rm -f "$work/runs"
 for _ in $(seq "$rounds"); do
   port=$first_port
   for cards in "${sizes[@]}"; do
@@ -112,7 +114,7 @@ for _ in $(seq "$rounds"); do
   done
 done
 python3 - "$work" "$empty_kb" <<'PY'
-import json, os, statistics, sys
+import json, statistics, sys
 work, empty_kb = sys.argv[1], int(sys.argv[2])
 starts, runs = {}, {}
 for line in open(f"{work}/starts"):
@@ -121,22 +123,21 @@ for line in open(f"{work}/starts"):
 for line in open(f"{work}/runs"):
     cards, report = line.split(" ", 1)
     runs.setdefault(int(cards), []).append(json.loads(report))
-print(f"an empty switch takes {empty_kb / 1024:.0f} MiB")
-print(f"{'cards':>10} {'records':>10} | {'replay: ready s':>15} {'records/s':>10} {'bytes a card':>12} |"
-      f" {'snapshot: ready s':>17} {'bytes a card':>12} | answers/s: median [least, most], of the first, p50 / p99 ms, approved, lost")
-base = None
-for cards, how in starts.items():
-    shown = []
-    for name in ("replay", "snapshot"):
-        ready_ms, rss_kb, records, recovered_ms = how[name]
-        shown.append((ready_ms / 1000, records / max(recovered_ms, 1) * 1000, (rss_kb - empty_kb) * 1024 / cards))
-    rates = [run["per_second"] for run in runs[cards]]
+print(f"an empty switch takes {empty_kb / 1024:.0f} MiB, which is not in the bytes of a card")
+print(f"{'cards':>10} {'records':>10} {'':8} {'ready after s':>13} {'records/s':>10} {'bytes a card':>12}")
+for cards, ways in starts.items():
+    for how, (ready_ms, rss_kb, records, recovered_ms) in ways.items():
+        rate = f"{records / recovered_ms * 1000:,.0f}" if how == "replay" else ""
+        print(f"{cards:>10} {records:>10} {how:8} {ready_ms / 1000:>13.2f} {rate:>10} {(rss_kb - empty_kb) * 1024 / cards:>12.0f}")
+print(f"{'cards':>10} {'answers/s: median [least, most]':>40} {'of the first':>12} {'p50 ms':>7} {'p99 ms':>7} {'approved':>9} undecided or lost")
+first = None
+for cards, reports in runs.items():
+    rates = [report["per_second"] for report in reports]
     middle = statistics.median(rates)
-    base = base or middle
-    p50, p99 = (statistics.median(run["latency_us"][name] for run in runs[cards]) / 1000 for name in ("p50", "p99"))
-    approved = sum(run["de39"].get("00", 0) for run in runs[cards]) / sum(run["answered"] for run in runs[cards]) if "de39" in runs[cards][0] else float("nan")
-    lost = sum(run["unanswered"] + run["unmatched"] for run in runs[cards])
-    print(f"{cards:>10} {how['replay'][2]:>10} | {shown[0][0]:>15.2f} {shown[0][1]:>10,.0f} {shown[0][2]:>12.0f} |"
-          f" {shown[1][0]:>17.2f} {shown[1][2]:>12.0f} | {middle:,.0f} [{min(rates):,.0f}, {max(rates):,.0f}],"
-          f" {middle / base:.2f}, {p50:.1f} / {p99:.1f}, {approved:.3f}, {lost}")
+    first = first or middle
+    p50, p99 = (statistics.median(report["latency_us"][name] for report in reports) / 1000 for name in ("p50", "p99"))
+    total = {name: sum(report[name] for report in reports) for name in ("answered", "approved", "undecided", "unanswered", "unmatched")}
+    spread = f"{middle:,.0f} [{min(rates):,.0f}, {max(rates):,.0f}]"
+    print(f"{cards:>10} {spread:>40} {middle / first:>12.2f} {p50:>7.1f} {p99:>7.1f} {total['approved'] / max(total['answered'], 1):>9.3f}"
+          f" {total['undecided'] + total['unanswered'] + total['unmatched']}")
 PY
