@@ -240,11 +240,6 @@ impl MatchKeys {
         names.filter(|name| *name != MatchKey::UNSTATED)
     }
 
-    /// Whether this is one of the names.
-    pub fn states(&self, name: MatchKey) -> bool {
-        self.by_authority().contains(&name)
-    }
-
     /// These names, and those of `other` where these do not state one.
     pub fn or(&self, other: &MatchKeys) -> MatchKeys {
         let first = |own: MatchKey, other| {

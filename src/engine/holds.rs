@@ -4,7 +4,8 @@ use super::event::{ApprovalCode, LimitUse};
 use super::facts::{MatchKey, MatchKeys};
 use super::ids::{AccountId, AuthorizationId, CardId};
 use super::long_list::LongList;
-use super::slot_index::{Slot, SlotIndex, hash_of_id, hash_of_name};
+use super::match_index::MatchIndex;
+use super::slot_index::{Slot, SlotIndex, hash_of_id};
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +29,7 @@ pub struct Holds {
     slots: LongList<Option<Hold>>,
     free: Vec<Slot>,
     by_id: SlotIndex,
-    by_name: SlotIndex,
+    by_name: MatchIndex<Slot>,
 }
 
 impl Holds {
@@ -40,12 +41,10 @@ impl Holds {
         self.slot(id).is_some()
     }
 
-    /// Those of this card that have this name, in no order; one whose names share a hash may come
-    /// twice. Which is meant is told in `matching.rs`.
+    /// Those of this card that have this name, in no order. Which is meant is told in `matching.rs`.
     pub fn named(&self, card_id: CardId, name: MatchKey) -> impl Iterator<Item = &Hold> {
-        let slots = self.by_name.find_all(hash_of_name(card_id, name));
-        let holds = slots.filter_map(|slot| self.slots[slot].as_ref());
-        holds.filter(move |hold| hold.card_id == card_id && hold.match_keys.states(name))
+        let slots = self.by_name.find(card_id, name);
+        slots.filter_map(|slot| self.slots[slot].as_ref())
     }
 
     fn slot(&self, id: AuthorizationId) -> Option<Slot> {
@@ -63,7 +62,8 @@ impl Holds {
 
     /// Reads the place of this name (see `touch.rs`).
     pub(super) fn touch_name(&self, card_id: CardId, name: MatchKey) -> u64 {
-        self.by_name.touch(hash_of_name(card_id, name))
+        let slot = self.by_name.find(card_id, name).next();
+        slot.map_or(0, u64::from)
     }
 
     /// Adds a hold, whose id no other has.
@@ -79,7 +79,7 @@ impl Holds {
         };
         self.by_id.insert(hash, slot);
         for name in names.stated() {
-            self.by_name.insert(hash_of_name(card_id, name), slot);
+            self.by_name.insert(card_id, name, slot);
         }
     }
 
@@ -89,7 +89,7 @@ impl Holds {
         self.free.push(slot);
         let hold = self.slots[slot].take()?;
         for name in hold.match_keys.stated() {
-            self.by_name.remove(hash_of_name(hold.card_id, name), slot);
+            self.by_name.remove(hold.card_id, name, slot);
         }
         Some(hold)
     }

@@ -14,6 +14,7 @@ pub mod holds;
 pub mod ids;
 pub mod issued_cards;
 pub mod long_list;
+pub mod match_index;
 pub mod matching;
 pub mod money;
 mod packed_uses;

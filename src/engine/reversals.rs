@@ -3,8 +3,9 @@
 
 use super::facts::{MatchKey, MatchKeys};
 use super::ids::{AccountId, CardId};
+use super::match_index::MatchIndex;
 use super::queue::Queue;
-use super::slot_index::{SlotIndex, hash_of_name};
+use super::slot_index::Slot;
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -23,28 +24,26 @@ pub struct Reversal {
 #[derive(Debug, Clone, Default)]
 pub struct Reversals {
     in_order: Queue<Reversal>,
-    by_name: SlotIndex,
+    by_name: MatchIndex<Slot>,
 }
 
 impl Reversals {
-    /// Those of this card with this name, in no order; one whose names share a hash may come twice.
+    /// Those of this card with this name, in no order.
     pub fn find(&self, card_id: CardId, name: MatchKey) -> impl Iterator<Item = &Reversal> {
-        let slots = self.by_name.find_all(hash_of_name(card_id, name));
-        let found = slots.map(|slot| self.in_order.get(slot));
-        found
-            .filter(move |reversal| reversal.card_id == card_id && reversal.match_keys.states(name))
+        let slots = self.by_name.find(card_id, name);
+        slots.map(|slot| self.in_order.get(slot))
     }
 
     /// Reads the place of this name (see `touch.rs`).
     pub(super) fn touch(&self, card_id: CardId, name: MatchKey) -> u64 {
-        self.by_name.touch(hash_of_name(card_id, name))
+        let slot = self.by_name.find(card_id, name).next();
+        slot.map_or(0, u64::from)
     }
 
     pub fn remember(&mut self, reversal: Reversal) {
         let slot = self.in_order.push(reversal);
         for name in reversal.match_keys.stated() {
-            self.by_name
-                .insert(hash_of_name(reversal.card_id, name), slot);
+            self.by_name.insert(reversal.card_id, name, slot);
         }
     }
 
@@ -59,7 +58,7 @@ impl Reversals {
                 break;
             }
             for name in first.match_keys.stated() {
-                self.by_name.remove(hash_of_name(first.card_id, name), slot);
+                self.by_name.remove(first.card_id, name, slot);
             }
             self.in_order.remove_first();
         }

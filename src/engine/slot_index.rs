@@ -1,10 +1,10 @@
 //! Places in a list, found by hash: entries of 64 bits and nothing else, so that looking one up, most
 //! often in vain, reads one line of memory. What is at the places lives with whoever keeps the list.
 //!
+//! Equal hashes have to be rare: what shares one stands in one row. Names, which an acquirer may give to
+//! many messages, are in `match_index.rs`.
+//!
 //! The table is in parts, and each grows by itself: nobody ever waits for all of it to be moved.
-
-use super::facts::MatchKey;
-use super::ids::CardId;
 
 /// Where something is in its list: below `SLOTS`.
 pub type Slot = u32;
@@ -56,11 +56,6 @@ pub fn hash_of_id(id: u64) -> u64 {
     mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ mixed >> 31
-}
-
-/// The hash of a name within a card. Names are keyed hashes already, but cards may share one.
-pub fn hash_of_name(card_id: CardId, name: MatchKey) -> u64 {
-    hash_of_id(card_id.0) ^ name.0
 }
 
 impl SlotIndex {
