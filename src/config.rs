@@ -222,7 +222,7 @@ impl Limits {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
-    /// As `RUST_LOG`: `info`, or `warn,cardswitch::network=debug`.
+    /// As `RUST_LOG`, by level and module: `info`, or `warn,cardswitch::network=debug`.
     pub filter: String,
     pub format: LogFormat,
 }

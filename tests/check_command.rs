@@ -1,13 +1,10 @@
 //! `cardswitch check`, as an operator runs it: one sentence with the place of what is wrong, and exit codes.
 
-use std::process::Command;
-use tempfile::TempDir;
+mod support;
 
-struct Told {
-    code: Option<i32>,
-    out: String,
-    error: String,
-}
+use std::process::Command;
+use support::told::{Told, told};
+use tempfile::TempDir;
 
 /// Runs a command on a configuration file with this text, with these variables only.
 fn run(command: &str, config: &str, variables: &[(&str, &str)]) -> Told {
@@ -17,18 +14,13 @@ fn run(command: &str, config: &str, variables: &[(&str, &str)]) -> Told {
 fn run_in(folder: &TempDir, command: &str, config: &str, variables: &[(&str, &str)]) -> Told {
     let file = folder.path().join("c.toml");
     std::fs::write(&file, config).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_cardswitch"))
-        .args([command, "--config", "c.toml"])
-        .current_dir(folder.path())
-        .env_clear()
-        .envs(variables.iter().copied())
-        .output()
-        .unwrap();
-    Told {
-        code: output.status.code(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        error: String::from_utf8(output.stderr).unwrap(),
-    }
+    told(
+        Command::new(env!("CARGO_BIN_EXE_cardswitch"))
+            .args([command, "--config", "c.toml"])
+            .current_dir(folder.path())
+            .env_clear()
+            .envs(variables.iter().copied()),
+    )
 }
 
 const KEY: (&str, &str) = ("CARDSWITCH_ROOT_KEY", "0123456789abcdef");
@@ -59,7 +51,7 @@ fn what_is_wrong_is_told_in_one_line_with_its_place() {
             "c.toml:3:1: `store.url` cannot be used",
         ),
         (
-            "[log]\nfilter = \"info,=\"".into(),
+            "[log]\nfilter = \"info,cardswitch=loud\"".into(),
             "c.toml:2:1: [log] `filter`: ",
         ),
         (

@@ -1,29 +1,22 @@
 //! `cardswitch journal verify` and `journal dump`, as an operator runs them on a data folder.
 
+mod support;
+
+use cardswitch::journal::{FileStorage, Journal, Settings};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
+use support::told::{Told, told};
 use tempfile::TempDir;
 
-struct Told {
-    code: Option<i32>,
-    out: String,
-    error: String,
-}
-
 fn journal(command: &str, data: &Path, options: &[&str]) -> Told {
-    let output = Command::new(env!("CARGO_BIN_EXE_cardswitch"))
-        .args(["journal", command, "--data"])
-        .arg(data)
-        .args(options)
-        .output()
-        .unwrap();
-    Told {
-        code: output.status.code(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        error: String::from_utf8(output.stderr).unwrap(),
-    }
+    told(
+        Command::new(env!("CARGO_BIN_EXE_cardswitch"))
+            .args(["journal", command, "--data"])
+            .arg(data)
+            .args(options),
+    )
 }
 
 /// A data folder with the golden journal: a record of every kind, in several segments.
@@ -134,6 +127,27 @@ fn a_journal_whose_records_were_taken_away_is_not_dumped_as_empty() {
             refused.error
         );
     }
+}
+
+#[test]
+fn a_journal_that_was_taken_away_or_exchanged_does_not_fit_its_snapshots() {
+    let data = golden();
+    let folder = data.path().join("journal");
+    let segments = || {
+        let files = std::fs::read_dir(&folder).unwrap();
+        let paths = files.map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.to_string_lossy().contains(".segment"))
+    };
+    let refused = |reason: &str| {
+        let verified = journal("verify", data.path(), &[]);
+        assert_eq!((verified.code, &*verified.out), (Some(1), ""));
+        assert!(verified.error.contains(reason), "{}", verified.error);
+    };
+    segments().for_each(|path| std::fs::remove_file(path).unwrap());
+    refused("the snapshot at record 12 does not fit the journal: the journal ends at record 0");
+    let storage = FileStorage::existing(&folder).unwrap();
+    Journal::open(storage, &Settings::default(), 77).unwrap();
+    refused("the snapshot at record 12 does not fit the journal: it is of another journal");
 }
 
 /// Nothing of Rust, no number that a JSON reader would round, and of each kind of record one.

@@ -8,7 +8,8 @@ use crate::store::Store;
 use anyhow::Result;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 /// Run the switch until it is told to stop (SIGINT or SIGTERM).
 ///
@@ -37,8 +38,10 @@ pub fn load(file: &Path) -> Result<Config> {
     };
     Store::check_url(&config.store.url, &config.data.dir)
         .map_err(|error| wrong(&["store", "url"], &error))?;
-    EnvFilter::builder()
-        .parse(&config.log.filter)
+    config
+        .log
+        .filter
+        .parse::<Targets>()
         .map_err(|error| wrong(&["log", "filter"], &format!("[log] `filter`: {error}")))?;
     Ok(config)
 }
@@ -113,16 +116,18 @@ pub fn run(serve: &Serve) -> Result<u8> {
 }
 
 pub fn start_log(config: &Config) {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(&config.log.filter));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let by_variable = std::env::var("RUST_LOG").ok();
+    let by_variable = by_variable.and_then(|filter| filter.parse::<Targets>().ok());
+    // `load` has parsed the configured one.
+    let filter = by_variable.unwrap_or_else(|| config.log.filter.parse().unwrap_or_default());
+    let log = tracing_subscriber::registry().with(filter);
+    let out = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     // A second call, as in tests, keeps the first log.
     let _ = match config.log.format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().try_init(),
+        LogFormat::Text => log.with(out).try_init(),
+        LogFormat::Json => log.with(out.json()).try_init(),
     };
 }
 

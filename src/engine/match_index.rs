@@ -7,11 +7,14 @@ use hashbrown::HashMap;
 
 type Name = (CardId, MatchKey);
 
+/// A power of two. Each part grows by itself: nobody waits for all names to be moved.
+const PARTS: usize = 64;
+
 /// Entries by name, per card, in no order. Names are rarely shared, so the first entry of one takes no
 /// memory of its own.
 #[derive(Debug, Clone)]
 pub struct MatchIndex<Id> {
-    first: HashMap<Name, Id>,
+    first: Box<[HashMap<Name, Id>]>,
     /// The others of a shared name.
     more: HashMap<Name, Vec<Id>>,
 }
@@ -19,7 +22,7 @@ pub struct MatchIndex<Id> {
 impl<Id> Default for MatchIndex<Id> {
     fn default() -> MatchIndex<Id> {
         MatchIndex {
-            first: HashMap::new(),
+            first: (0..PARTS).map(|_| HashMap::new()).collect(),
             more: HashMap::new(),
         }
     }
@@ -28,7 +31,7 @@ impl<Id> Default for MatchIndex<Id> {
 impl<Id: Copy + Eq> MatchIndex<Id> {
     pub fn find(&self, card_id: CardId, key: MatchKey) -> impl Iterator<Item = Id> {
         let name = (card_id, key);
-        let first = self.first.get(&name);
+        let first = self.first[part_of(key)].get(&name);
         let more = first.and_then(|_| self.more.get(&name));
         first
             .into_iter()
@@ -38,7 +41,7 @@ impl<Id: Copy + Eq> MatchIndex<Id> {
 
     pub fn insert(&mut self, card_id: CardId, key: MatchKey, id: Id) {
         let name = (card_id, key);
-        if let Some(before) = self.first.insert(name, id) {
+        if let Some(before) = self.first[part_of(key)].insert(name, id) {
             self.more.entry(name).or_default().push(before);
         }
     }
@@ -46,17 +49,18 @@ impl<Id: Copy + Eq> MatchIndex<Id> {
     /// Takes one entry out; does nothing where it is not.
     pub fn remove(&mut self, card_id: CardId, key: MatchKey, id: Id) {
         let name = (card_id, key);
-        let is_first = self.first.get(&name) == Some(&id);
+        let first = &mut self.first[part_of(key)];
+        let is_first = first.get(&name) == Some(&id);
         let Some(more) = self.more.get_mut(&name) else {
             if is_first {
-                self.first.remove(&name);
+                first.remove(&name);
             }
             return;
         };
         if !is_first {
             more.retain(|other| *other != id);
         } else if let Some(next) = more.pop() {
-            self.first.insert(name, next);
+            first.insert(name, next);
         }
         if more.is_empty() {
             self.more.remove(&name);
@@ -64,8 +68,13 @@ impl<Id: Copy + Eq> MatchIndex<Id> {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.first.is_empty() && self.more.is_empty()
+        self.first.iter().all(HashMap::is_empty) && self.more.is_empty()
     }
+}
+
+/// Names are keyed hashes, so any of their bits will do.
+fn part_of(key: MatchKey) -> usize {
+    key.0 as usize % PARTS
 }
 
 #[cfg(test)]

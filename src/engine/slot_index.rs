@@ -65,7 +65,7 @@ impl SlotIndex {
     }
 
     /// Every slot under this hash, in no order.
-    pub fn find_all(&self, hash: u64) -> impl Iterator<Item = Slot> {
+    fn find_all(&self, hash: u64) -> impl Iterator<Item = Slot> {
         let part = self.part(hash);
         let wanted = (hash >> 32) as u32;
         part.probe(wanted)

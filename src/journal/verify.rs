@@ -11,6 +11,7 @@ use super::{
     recover,
     scan::{Scanner, Step},
     segment,
+    snapshot::{SnapshotInfo, newest_snapshot},
     storage::Storage,
 };
 
@@ -95,11 +96,38 @@ impl FrameInfo {
     }
 }
 
-/// Checks every frame and every record boundary from the oldest segment on; `visit` sees each frame.
+/// Checks every frame and every record boundary from the oldest segment on; `visit` sees each frame. The
+/// newest sound snapshot has to lie on what is there.
 ///
 /// # Errors
-/// [`JournalError::Damaged`] and its kin, with the file and the byte of the first damage.
+/// [`JournalError::Damaged`] and its kin, with the file and the byte of the first damage;
+/// [`JournalError::SnapshotMismatch`] where the journal was taken away or exchanged.
 pub fn verify(
+    storage: &Arc<dyn Storage>,
+    visit: impl FnMut(&FrameInfo),
+) -> Result<Report, JournalError> {
+    // Before the walk: beside a writer, one that is made meanwhile may be ahead of it.
+    let snapshot = newest_snapshot(storage, None)?.newest;
+    let report = walk(storage, visit)?;
+    match snapshot.map(|snapshot| snapshot.info()) {
+        Some(snapshot) => lies_on(&snapshot, &report).map(|()| report),
+        None => Ok(report),
+    }
+}
+
+fn lies_on(snapshot: &SnapshotInfo, report: &Report) -> Result<(), JournalError> {
+    let sequence = snapshot.at.sequence;
+    let reason = match report.journal_id {
+        Some(id) if id != snapshot.journal_id => "it is of another journal".to_owned(),
+        _ if report.last_sequence < sequence => {
+            format!("the journal ends at record {}", report.last_sequence)
+        }
+        _ => return Ok(()),
+    };
+    Err(JournalError::SnapshotMismatch { sequence, reason })
+}
+
+fn walk(
     storage: &Arc<dyn Storage>,
     mut visit: impl FnMut(&FrameInfo),
 ) -> Result<Report, JournalError> {

@@ -6,6 +6,7 @@ use cardswitch::engine::registry::RegistryAction;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock, Mutex};
+use tracing_subscriber::{filter::Targets, prelude::*};
 
 fn reveal(client: &Client, card_id: &str) -> Value {
     let body = json!({"reason": "support call"});
@@ -263,10 +264,12 @@ fn logged() -> Arc<Mutex<Vec<u8>>> {
     static LOG: LazyLock<Arc<Mutex<Vec<u8>>>> = LazyLock::new(|| {
         let log = Arc::new(Mutex::new(Vec::new()));
         let line_to = Log(log.clone());
-        tracing_subscriber::fmt()
-            // Without what the client in this process says of its own requests.
-            .with_env_filter("trace,ureq=off,ureq_proto=off")
-            .with_writer(move || line_to.clone())
+        // Without what the client in this process says of its own requests.
+        let filter: Targets = "trace,ureq=off,ureq_proto=off".parse().unwrap();
+        let lines = tracing_subscriber::fmt::layer().with_writer(move || line_to.clone());
+        tracing_subscriber::registry()
+            .with(filter)
+            .with(lines)
             .init();
         log
     });

@@ -11,6 +11,7 @@ pub mod messages;
 pub mod rig;
 pub mod small_disk;
 pub mod switch;
+pub mod told;
 
 pub use client::{Client, Received};
 pub use switch::Switch;
