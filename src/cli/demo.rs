@@ -108,7 +108,15 @@ fn config_text(demo: &Demo) -> String {
 }
 
 async fn play(demo: &Demo, config: &Config) -> Result<NetworkReport> {
-    let stop = told_to_stop()?;
+    let told = told_to_stop()?;
+    let stop = CancellationToken::new();
+    tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            told.await;
+            stop.cancel();
+        }
+    });
     let key = root_key(&demo.data)?;
     let node = node::start(
         config,
@@ -121,8 +129,13 @@ async fn play(demo: &Demo, config: &Config) -> Result<NetworkReport> {
         .network_address("visa")
         .context("the demo's own network is not listening")?;
     introduce(demo, &node, network, &key);
-    let cards = issue_cards(demo, &node, &key).await?;
-    let report = drive(demo, network, cards, stop).await?;
+    let cards = issue_cards(demo, &node, &key, &stop).await?;
+    let report = if stop.is_cancelled() {
+        println!("stopped after {} of {} cards", cards.len(), demo.cards);
+        NetworkReport::default()
+    } else {
+        drive(demo, network, cards, stop).await?
+    };
     println!("\nletting the tables catch up with the journal");
     match node.tables_catch_up(CATCH_UP).await {
         0 => println!("the tables hold everything"),
@@ -178,11 +191,17 @@ fn introduce(demo: &Demo, node: &Node, network: SocketAddr, key: &str) {
     println!("Ctrl-C ends the demo and keeps the data folder.\n");
 }
 
-async fn issue_cards(demo: &Demo, node: &Node, key: &str) -> Result<Vec<SimCard>> {
+async fn issue_cards(
+    demo: &Demo,
+    node: &Node,
+    key: &str,
+    stop: &CancellationToken,
+) -> Result<Vec<SimCard>> {
     println!("issuing {} cards over the REST interface", demo.cards);
     let (api, key) = (format!("http://{}", node.http_address()), key.to_owned());
     let options = seed::SeedOptions {
         count: demo.cards,
+        stop: stop.clone(),
         ..seed::SeedOptions::default()
     };
     let bar = indicatif::ProgressBar::new(demo.cards as u64);
@@ -201,11 +220,10 @@ async fn drive(
     demo: &Demo,
     network: SocketAddr,
     cards: Vec<SimCard>,
-    stop: impl Future<Output = ()> + Send + 'static,
+    stop: CancellationToken,
 ) -> Result<NetworkReport> {
     // The dialect is built in, and a test proves that it compiles.
     let dialect = Dialect::builtin(DIALECT).context("the demo's dialect is missing")?;
-    let ended = CancellationToken::new();
     let mut options = NetworkOptions::new(
         &network.to_string(),
         Arc::new(dialect),
@@ -214,11 +232,7 @@ async fn drive(
     options.connections = demo.connections;
     options.rate = Some(demo.rate);
     options.duration = demo.seconds.map(Duration::from_secs);
-    options.stop = ended.clone();
-    tokio::spawn(async move {
-        stop.await;
-        ended.cancel();
-    });
+    options.stop = stop;
     let view = View::new();
     Ok(run_network(options, cards, move |progress| view.show(&progress)).await?)
 }
@@ -259,10 +273,12 @@ impl View {
         );
         match &self.bar {
             Some(bar) => bar.set_message(line),
-            None if self
-                .last_line
-                .swap(seconds, std::sync::atomic::Ordering::Relaxed)
-                != seconds =>
+            // Before the first answer there is nothing to show.
+            None if progress.answered > 0
+                && self
+                    .last_line
+                    .swap(seconds, std::sync::atomic::Ordering::Relaxed)
+                    != seconds =>
             {
                 println!("{line}")
             }

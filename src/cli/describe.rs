@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// Print a message field by field, with card data masked.
 ///
+/// Errors show the shape of what was found, not its characters: every digit as 9, every letter as A.
+///
 /// Examples:
 ///   cardswitch describe 0800822000000000000004000000000000001124010203000001301
 ///   cardswitch describe --dialect visa-base1 --json message.bin

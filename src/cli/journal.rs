@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Check or print the journal.
+///
+/// Example: cardswitch journal verify --config config/cardswitch.toml
 #[derive(clap::Subcommand)]
 pub enum Journal {
     Verify(Verify),
@@ -168,7 +170,11 @@ fn run_dump(dump: &Dump) -> Result<u8> {
     })?;
     if left == limit && limit > 0 {
         let newest = match reader.position().sequence {
-            0 => "it holds no record".to_owned(),
+            0 => {
+                // Damage at the beginning looks like an end.
+                verify(&dump.place.storage()?, |_| {})?;
+                "it holds no record".to_owned()
+            }
             sequence => format!("its newest durable record is {sequence}"),
         };
         anyhow::bail!("record {} is not in the journal: {newest}", dump.from);

@@ -83,8 +83,11 @@ struct Projection {
 
 async fn start_projection(config: &Config, core: &Core) -> Result<Projection> {
     let (lag, stop) = (Arc::new(ProjectionLag::default()), CancellationToken::new());
-    let store = Store::connect(&config.store.url, &config.data.dir).await?;
-    refuse_a_lost_end(&store, core).await?;
+    let store = Store::open(&config.store.url, &config.data.dir)?;
+    // Nobody waits for tables that are away, and they prove nothing.
+    if store.prepare_unless_away().await? {
+        refuse_a_lost_end(&store, core).await?;
+    }
     let (url, folder) = (config.store.url.clone(), config.data.dir.clone());
     let source = JournalSource::new(core.journal.handle());
     let (following_lag, following_stop) = (lag.clone(), stop.clone());
@@ -126,7 +129,7 @@ async fn start_projection(config: &Config, core: &Core) -> Result<Projection> {
 }
 
 /// Tables of another journal, or ahead of this one, prove that answered records are lost: nothing may be
-/// decided on what is left. Tables that are away prove nothing.
+/// decided on what is left.
 async fn refuse_a_lost_end(store: &Store, core: &Core) -> Result<()> {
     let Ok(tables) = store.projection().await else {
         return Ok(());

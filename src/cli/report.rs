@@ -10,6 +10,8 @@ use jiff::civil::{Date, Time};
 use std::path::PathBuf;
 
 /// Print a report.
+///
+/// Example: cardswitch report settlement --config config/cardswitch.toml --date 2026-11-24
 #[derive(clap::Subcommand)]
 pub enum Report {
     Settlement(Settlement),

@@ -10,6 +10,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 
 /// Work on the SQL tables.
+///
+/// Example: cardswitch store rebuild --config config/cardswitch.toml
 #[derive(clap::Subcommand)]
 pub enum StoreCommand {
     Rebuild(Rebuild),

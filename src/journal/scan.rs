@@ -399,7 +399,7 @@ pub(super) fn open_source(
             Err(JournalError::SegmentLength {
                 file: file(),
                 found,
-                made: format!("a multiple of {SECTOR}"),
+                made: format!("whole sectors of {SECTOR} bytes"),
             })
         }
         _ => Ok(source),

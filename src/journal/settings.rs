@@ -70,7 +70,8 @@ impl Settings {
             return Err(JournalError::Setting {
                 key: "pending_limit_bytes",
                 reason: format!(
-                    "must be above 0 and at least {smallest} bytes below segment_size_bytes ({})",
+                    "must be above 0 and at least {smallest} bytes below segment_size_bytes ({}); lower it, or raise \
+                     that one",
                     self.segment_size_bytes
                 ),
             });

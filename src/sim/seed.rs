@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     cards::{
@@ -26,6 +27,8 @@ pub struct SeedOptions {
     pub currency: String,
     /// Money on the master account, in minor units.
     pub funds_minor: u64,
+    /// Once cancelled, no further card is created.
+    pub stop: CancellationToken,
 }
 
 impl Default for SeedOptions {
@@ -36,6 +39,7 @@ impl Default for SeedOptions {
             bin: "411111".to_owned(),
             currency: "USD".to_owned(),
             funds_minor: 10_000_000_000,
+            stop: CancellationToken::new(),
         }
     }
 }
@@ -152,7 +156,7 @@ pub fn seed(
     let master = api.account(&program, "master", options, options.funds_minor)?;
     let mut poor = None;
     let mut cards = Vec::with_capacity(options.count);
-    for at in 0..options.count {
+    for at in (0..options.count).take_while(|_| !options.stop.is_cancelled()) {
         let profile = profile(at);
         let account = match (profile, &poor) {
             (Profile::LowFunds, Some(poor)) => poor,

@@ -117,21 +117,39 @@ impl Store {
     /// # Errors
     /// [`StoreError::BadUrl`], [`StoreError::NewerTables`], and what SQLite or Postgres refuse.
     pub async fn connect(url: &str, data_dir: &Path) -> Result<Store, StoreError> {
+        let store = Store::open(url, data_dir)?;
+        store.prepare_unless_away().await?;
+        Ok(store)
+    }
+
+    /// The same without asking the database anything yet.
+    ///
+    /// # Errors
+    /// [`StoreError::BadUrl`].
+    pub fn open(url: &str, data_dir: &Path) -> Result<Store, StoreError> {
         let target = url::parse(url, data_dir)?;
         let url = target.shown();
         let database = match target {
             Target::Sqlite(path) => Database::Sqlite(Sqlite::new(&path)),
             Target::Postgres(options) => Database::Postgres(Postgres::new(*options)),
         };
-        let store = Store { database, url };
-        match store.prepare().await {
+        Ok(Store { database, url })
+    }
+
+    /// As [`Store::prepare`], but a Postgres that is away is `false` and no error: it is asked again
+    /// whenever it is needed.
+    ///
+    /// # Errors
+    /// As [`Store::prepare`].
+    pub async fn prepare_unless_away(&self) -> Result<bool, StoreError> {
+        match self.prepare().await {
             Err(error @ StoreError::Away { .. })
-                if matches!(store.database, Database::Postgres(_)) =>
+                if matches!(self.database, Database::Postgres(_)) =>
             {
                 tracing::warn!("{error}");
-                Ok(store)
+                Ok(false)
             }
-            prepared => prepared.map(|()| store),
+            prepared => prepared.map(|()| true),
         }
     }
 

@@ -9,7 +9,9 @@ use super::rows::Sequence;
 use crate::engine::ids::{AccountId, AuthorizationId};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, PgPool, PgTransaction, Row, ValueRef};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, PgTransaction, Row, ValueRef,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -52,7 +54,8 @@ impl Postgres {
 
     /// The version that the tables have after all migrations above it were run.
     pub async fn migrate(&self) -> Result<i64, sqlx::Error> {
-        let mut transaction = self.writer.begin().await?;
+        let mut connection = self.connect_once().await?;
+        let mut transaction = connection.begin().await?;
         sqlx::query("SELECT pg_advisory_xact_lock($1)")
             .bind(MIGRATION_LOCK)
             .execute(&mut *transaction)
@@ -60,7 +63,17 @@ impl Postgres {
         let versions = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY)";
         let version = run_migrations(&mut transaction, versions).await?;
         transaction.commit().await?;
+        connection.close().await?;
         Ok(version)
+    }
+
+    /// Outside the pools, which ask a server that refuses again and again until their time is over: a
+    /// start would wait for it.
+    async fn connect_once(&self) -> Result<PgConnection, sqlx::Error> {
+        let options = self.readers.connect_options();
+        let connecting = PgConnection::connect_with(&options);
+        let connected = tokio::time::timeout(ACQUIRE_TIMEOUT, connecting).await;
+        connected.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
     pub async fn fetch<T>(
