@@ -104,6 +104,7 @@ fn world(cards: u64, controls: [Controls; 3], at: Timestamp) -> World {
         bin: arrayvec::ArrayString::from("411111").unwrap(),
         currency: USD,
         controls: of_program,
+        hold_expiry: Default::default(),
         created_at: at,
     };
     registry(&mut world, RegistryAction::CreateProgram(Box::new(program)));

@@ -212,6 +212,7 @@ impl Writer {
             bin: ArrayString::from(BIN).expect("six digits"),
             currency: USD,
             controls: Controls::default(),
+            hold_expiry: Default::default(),
             created_at: at,
         };
         self.registry(at, RegistryAction::CreateProgram(Box::new(program)));

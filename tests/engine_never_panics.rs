@@ -183,8 +183,17 @@ fn any_action() -> impl Strategy<Value = Action> {
             controls,
         }))
     });
+    let release = (0u64..20, any::<bool>()).prop_map(|(id, expired)| {
+        Action::ReleaseHold(ReleaseHold {
+            authorization_id: AuthorizationId(id),
+            cause: match expired {
+                true => ReleaseCause::Expired,
+                false => ReleaseCause::Manual,
+            },
+        })
+    });
     prop_oneof![
-        12 => authorize, 5 => reverse, 4 => open_account, 6 => top_up, 4 => open_card,
+        3 => release, 12 => authorize, 5 => reverse, 4 => open_account, 6 => top_up, 4 => open_card,
         1 => status, 1 => account_status, 2 => change_controls
     ]
 }
@@ -234,6 +243,10 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
         Action::ChangeCardControls(mut of) => {
             of.card_id = card(of.card_id);
             Action::ChangeCardControls(of)
+        }
+        Action::ReleaseHold(mut of) => {
+            of.authorization_id.0 += tree * 100;
+            Action::ReleaseHold(of)
         }
     }
 }

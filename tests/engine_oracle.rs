@@ -8,7 +8,7 @@ use cardswitch::engine::command::{AccountStatusChange, Action, CardType, StatusC
 use cardswitch::engine::controls::{Controls, List, ListMode, Window};
 use cardswitch::engine::decide::Outcome;
 use cardswitch::engine::event::*;
-use cardswitch::engine::facts::{MatchKey, MatchKeys};
+use cardswitch::engine::facts::{Kind, MatchKey, MatchKeys};
 use cardswitch::engine::hash::{state_hash, tree_hashes};
 use cardswitch::engine::ids::*;
 use cardswitch::engine::reason::DeclineReason;
@@ -22,6 +22,7 @@ use proptest::prelude::*;
 const MINUTE_MS: i64 = 60_000;
 const FIRST_ANSWER_MS: i64 = 15 * MINUTE_MS;
 const REVERSAL_MS: i64 = 24 * 60 * MINUTE_MS;
+const HOLD_MS: i64 = 7 * 24 * 60 * MINUTE_MS;
 
 /// Trees 1 to 4; account 10 + tree is below account tree, and 20 + tree below that; each account has two
 /// cards, of which the second of the lowest has to be activated.
@@ -104,6 +105,8 @@ enum Step {
         names: Names,
         amount: i64,
         mcc: u16,
+        kind: Kind,
+        in_part: bool,
     },
     Reverse {
         card: u64,
@@ -131,11 +134,23 @@ enum Step {
     Wait {
         minutes: i64,
     },
+    /// The time of some holds is over.
+    Expire,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 enum Came {
-    Approved { available: i64 },
+    Approved {
+        available: i64,
+    },
+    /// For what there was, all of it.
+    Partial {
+        approved: i64,
+    },
+    Balances {
+        posted: i64,
+        available: i64,
+    },
     Declined(DeclineReason),
     First(Box<Came>),
     Released(i64),
@@ -145,6 +160,7 @@ enum Came {
     Done,
     AlreadyDone,
     Refused,
+    Expired(usize),
 }
 
 /// What happened, in order. Everything else is added up from here.
@@ -155,8 +171,8 @@ struct Happened {
     came: Came,
     /// The controls of the card, for what is counted.
     controls: Controls,
-    /// Of a reversal: where in the past the purchase is that it released.
-    released: Option<usize>,
+    /// Where in the past the purchases are that a reversal, or the end of their time, released.
+    released: Vec<usize>,
 }
 
 /// What a reversal is about.
@@ -184,6 +200,11 @@ fn line_of(account: u64) -> Vec<u64> {
 
 fn is_physical(card: u64) -> bool {
     account_of_card(card) > 20 && card % 100 == 2
+}
+
+/// Whether a request of this kind sets money aside.
+fn takes_money(kind: Kind) -> bool {
+    matches!(kind, Kind::Purchase | Kind::CashWithdrawal)
 }
 
 /// Cards 100·account + 1 and 2.
@@ -219,6 +240,9 @@ fn account_controls(account: u64) -> Controls {
     }
 }
 
+/// What tells a repeat from another message of the same identity.
+type Asked = (i64, Option<Kind>);
+
 /// Whose limit it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Owner {
@@ -232,6 +256,19 @@ struct CardState {
     activated: bool,
     frozen: bool,
     closed: bool,
+}
+
+impl Happened {
+    /// What was set aside.
+    fn held(&self) -> i64 {
+        match (&self.step, &self.came) {
+            (Step::Authorize { amount, kind, .. }, Came::Approved { .. }) if takes_money(*kind) => {
+                *amount
+            }
+            (_, Came::Partial { approved }) => *approved,
+            _ => 0,
+        }
+    }
 }
 
 impl Naive {
@@ -253,16 +290,16 @@ impl Naive {
         top_ups.sum()
     }
 
-    /// Approved purchases, each with the place in the past where it was released, if it was.
+    /// Requests that set money aside, each with the place in the past where it was released, if it was.
     fn holds(&self) -> Vec<(usize, &Happened, Option<usize>)> {
         let mut closed = vec![None; self.past.len()];
         for (place, past) in self.past.iter().enumerate() {
-            if let Some(released) = past.released {
-                closed[released] = Some(place);
+            for released in &past.released {
+                closed[*released] = Some(place);
             }
         }
         let past = self.past.iter().enumerate();
-        past.filter(|(_, past)| matches!(past.came, Came::Approved { .. }))
+        past.filter(|(_, past)| past.held() > 0)
             .map(|(place, past)| (place, past, closed[place]))
             .collect()
     }
@@ -274,8 +311,8 @@ impl Naive {
                 return None;
             };
             let live = past.at.plus_ms(REVERSAL_MS) > self.at && card == of;
-            let names = match (&past.came, past.released) {
-                (Came::Released(_), Some(place)) => match self.past[place].step {
+            let names = match (&past.came, &past.released[..]) {
+                (Came::Released(_), [place]) => match self.past[*place].step {
                     Step::Authorize { names: own, .. } => names.completed_by(own),
                     _ => unreachable!("only purchases are released"),
                 },
@@ -305,15 +342,22 @@ impl Naive {
         candidates.into_iter().max().map(|(_, _, meant)| meant)
     }
 
+    /// Where the purchases are whose holds have lasted as long as they may.
+    fn due(&self) -> Vec<usize> {
+        let holds = self.holds().into_iter();
+        holds
+            .filter(|(_, past, closed)| closed.is_none() && past.at.plus_ms(HOLD_MS) <= self.at)
+            .map(|(place, ..)| place)
+            .collect()
+    }
+
     fn held(&self, account: u64) -> i64 {
         let open = self
             .holds()
             .into_iter()
             .filter(|(.., closed)| closed.is_none());
         let amounts = open.filter_map(|(_, past, _)| match past.step {
-            Step::Authorize { card, amount, .. } if account_of_card(card) == account => {
-                Some(amount)
-            }
+            Step::Authorize { card, .. } if account_of_card(card) == account => Some(past.held()),
             _ => None,
         });
         amounts.sum()
@@ -414,12 +458,7 @@ impl Naive {
         let account = account_of_card(card);
         let (mut amount, mut count) = (0, 0);
         for (_, past, closed) in self.holds() {
-            let Step::Authorize {
-                card: of,
-                amount: used,
-                ..
-            } = past.step
-            else {
+            let Step::Authorize { card: of, .. } = past.step else {
                 continue;
             };
             let same = match owner {
@@ -435,14 +474,14 @@ impl Naive {
                     .any(|l| l.id == id && l.window == window);
             let in_window = window_end(window, "UTC", past.at) == Some(now_window);
             if same && counted && in_window && closed.is_none() {
-                amount += used;
+                amount += past.held();
                 count += 1;
             }
         }
         (amount, count)
     }
 
-    fn first_answer(&self, key: &str, retention_ms: i64) -> Option<(i64, Came)> {
+    fn first_answer(&self, key: &str, retention_ms: i64) -> Option<(Asked, Came)> {
         let found = self.past.iter().rev().find(|past| {
             let own = match &past.step {
                 Step::Authorize { card, name, .. } => format!("a{card}-{name}"),
@@ -457,12 +496,13 @@ impl Naive {
             );
             own == key && first
         })?;
-        let amount = match found.step {
-            Step::Authorize { amount, .. } | Step::Reverse { amount, .. } => amount,
-            _ => 0,
+        let asked = match found.step {
+            Step::Authorize { amount, kind, .. } => (amount, Some(kind)),
+            Step::Reverse { amount, .. } => (amount, None),
+            _ => (0, None),
         };
         let live = found.at.plus_ms(retention_ms) > self.at;
-        live.then(|| (amount, found.came.clone()))
+        live.then(|| (asked, found.came.clone()))
     }
 
     fn reversed(&self, card: u64, names: Names) -> bool {
@@ -478,7 +518,12 @@ impl Naive {
                 names,
                 amount,
                 mcc,
-            } => self.authorize(*card, *name, *names, *amount, *mcc),
+                kind,
+                in_part,
+            } => {
+                let asked = (*amount, Some(*kind));
+                self.authorize(*card, *name, *names, asked, *mcc, *in_part)
+            }
             Step::Reverse {
                 card,
                 name,
@@ -503,16 +548,33 @@ impl Naive {
                 self.change_account_status(*account, *change)
             }
             Step::Controls { .. } | Step::Wait { .. } => Came::Done,
+            Step::Expire => Came::Expired(self.due().len()),
         }
     }
 
-    fn authorize(&self, card: u64, name: u8, names: Names, amount: i64, mcc: u16) -> Came {
+    fn authorize(
+        &self,
+        card: u64,
+        name: u8,
+        names: Names,
+        asked: Asked,
+        mcc: u16,
+        in_part: bool,
+    ) -> Came {
         match self.first_answer(&format!("a{card}-{name}"), FIRST_ANSWER_MS) {
-            Some((first, came)) if first == amount => return Came::First(Box::new(came)),
+            Some((first, came)) if first == asked => return Came::First(Box::new(came)),
             Some(_) => return Came::Declined(DeclineReason::DuplicateTransmission),
             None => {}
         }
-        if amount <= 0 {
+        let (amount, kind) = (asked.0, asked.1.unwrap_or_default());
+        let asks_only = matches!(kind, Kind::AccountVerification | Kind::BalanceInquiry);
+        if amount < 0 {
+            return Came::Declined(DeclineReason::InvalidAmount);
+        }
+        if kind == Kind::Incremental {
+            return Came::Declined(DeclineReason::UnsupportedFunction);
+        }
+        if asks_only != (amount == 0) {
             return Came::Declined(DeclineReason::InvalidAmount);
         }
         if self.reversed(card, names) {
@@ -538,9 +600,12 @@ impl Naive {
         if any_is(AccountStatusChange::Freeze) {
             return Came::Declined(DeclineReason::AccountFrozen);
         }
-        let available = self.available(account);
-        if amount > available {
-            return Came::Declined(DeclineReason::InsufficientFunds);
+        let (available, mut taken) = (self.available(account), amount);
+        if takes_money(kind) && amount > available {
+            if !in_part || kind != Kind::Purchase || available <= 0 {
+                return Came::Declined(DeclineReason::InsufficientFunds);
+            }
+            taken = available;
         }
         let own = self.controls(card);
         let mut all = vec![(Owner::Program, program_controls())];
@@ -549,12 +614,12 @@ impl Naive {
                 .map(|account| (Owner::Account(*account), account_controls(*account))),
         );
         all.push((Owner::Card, own.clone()));
-        for (owner, controls) in &all {
+        for (owner, controls) in all.iter().filter(|_| takes_money(kind)) {
             for limit in &controls.limits {
                 let (used, count) = self.used(*owner, card, limit.id, limit.window);
                 if limit
                     .amount_minor
-                    .is_some_and(|allowed| used + amount > allowed)
+                    .is_some_and(|allowed| used + taken > allowed)
                 {
                     return Came::Declined(match limit.window {
                         Window::Transaction => DeclineReason::PerTransactionLimitExceeded,
@@ -571,22 +636,27 @@ impl Naive {
         if own.mcc.is_some_and(|list| !list.passes(mcc)) {
             return Came::Declined(DeclineReason::MccBlocked);
         }
-        Came::Approved {
-            available: available - amount,
+        match kind {
+            Kind::BalanceInquiry => Came::Balances {
+                posted: self.posted(account),
+                available,
+            },
+            _ if taken < amount => Came::Partial { approved: taken },
+            _ if takes_money(kind) => Came::Approved {
+                available: available - taken,
+            },
+            _ => Came::Approved { available },
         }
     }
 
     fn reverse(&self, card: u64, name: u8, names: Names, amount: i64) -> Came {
         match self.first_answer(&format!("r{card}-{name}"), FIRST_ANSWER_MS) {
-            Some((first, came)) if first == amount => return Came::First(Box::new(came)),
+            Some((first, came)) if first == (amount, None) => return Came::First(Box::new(came)),
             Some(_) => return Came::Duplicate,
             None => {}
         }
         match self.meant(card, names) {
-            Some(Meant::Open(place)) => match self.past[place].step {
-                Step::Authorize { amount, .. } => Came::Released(amount),
-                _ => unreachable!("only purchases are open"),
-            },
+            Some(Meant::Open(place)) => Came::Released(self.past[place].held()),
             Some(Meant::Reversed) => Came::AlreadyReversed,
             None => Came::Unknown,
         }
@@ -600,11 +670,12 @@ impl Naive {
         let released = match (step, &came) {
             (Step::Reverse { card, names, .. }, Came::Released(_)) => {
                 match self.meant(*card, *names) {
-                    Some(Meant::Open(place)) => Some(place),
-                    _ => None,
+                    Some(Meant::Open(place)) => vec![place],
+                    _ => vec![],
                 }
             }
-            _ => None,
+            (Step::Expire, _) => self.due(),
+            _ => vec![],
         };
         let (at, step) = (self.at, step.clone());
         self.past.push(Happened {
@@ -651,16 +722,23 @@ impl Engine {
                 switch.at = switch.at.plus_ms(minutes * MINUTE_MS);
                 return Came::Done;
             }
+            Step::Expire => {
+                return Came::Expired(switch.expire().len());
+            }
             Step::Authorize {
                 card,
                 name,
                 names,
                 amount,
                 mcc,
+                kind,
+                in_part,
             } => {
                 let mut request = purchase(id, *card, usd(*amount), &format!("{card}-{name}"));
                 request.match_keys = names.keys();
                 request.merchant.mcc = *mcc;
+                request.kind = *kind;
+                request.partial_approval_supported = *in_part;
                 switch.command(AccountId(root_of(*card)), Action::Authorize(request))
             }
             Step::Reverse {
@@ -752,9 +830,22 @@ impl Engine {
 fn came_of(outcome: &Outcome) -> Came {
     match outcome {
         Outcome::Event(Event::Authorized(authorized)) => match &authorized.decision {
-            Decision::Approved { .. } => Came::Approved {
-                available: authorized.available_minor,
+            Decision::Approved { .. } => match authorized.balances {
+                Some(balances) => balances_of(&balances),
+                None => Came::Approved {
+                    available: authorized.available_minor,
+                },
             },
+            Decision::PartiallyApproved { approved_minor, .. } => {
+                let hold = authorized.hold.as_ref().map(|hold| hold.amount_minor);
+                assert_eq!(
+                    (hold, authorized.available_minor),
+                    (Some(*approved_minor), 0)
+                );
+                Came::Partial {
+                    approved: *approved_minor,
+                }
+            }
             Decision::Declined(decline) => Came::Declined(decline.reason),
         },
         Outcome::Event(Event::Reversed(reversed)) => match reversed.outcome {
@@ -772,6 +863,10 @@ fn came_of(outcome: &Outcome) -> Came {
                     available: *available_minor,
                 },
                 AnswerResult::Declined(reason) => Came::Declined(*reason),
+                AnswerResult::PartiallyApproved { approved_minor, .. } => Came::Partial {
+                    approved: *approved_minor,
+                },
+                AnswerResult::Balances(balances) => balances_of(balances),
             }))
         }
         // The network hears the same for a release now and one before.
@@ -784,6 +879,13 @@ fn came_of(outcome: &Outcome) -> Came {
         }
         Outcome::AlreadyDone => Came::AlreadyDone,
         Outcome::Refused(_) => Came::Refused,
+    }
+}
+
+fn balances_of(balances: &Balances) -> Came {
+    Came::Balances {
+        posted: balances.posted_minor,
+        available: balances.available_minor,
     }
 }
 
@@ -835,6 +937,17 @@ fn any_names() -> impl Strategy<Value = Names> {
     })
 }
 
+fn any_kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        8 => Just(Kind::Purchase),
+        1 => Just(Kind::CashWithdrawal),
+        1 => Just(Kind::Refund),
+        1 => Just(Kind::BalanceInquiry),
+        1 => Just(Kind::AccountVerification),
+        1 => Just(Kind::Incremental),
+    ]
+}
+
 fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     let amount = || prop_oneof![1 => Just(0i64), 1 => Just(-5), 20 => 1i64..700];
     let status = prop_oneof![
@@ -857,9 +970,18 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     ];
     let mcc = prop_oneof![4 => Just(5411u16), 1 => Just(7995)];
     let step = prop_oneof![
-        10 => (any_card(), 0u8..6, any_names(), amount(), mcc).prop_map(|(card, name, names, amount, mcc)| {
-            Step::Authorize { card, name, names, amount: if amount == 0 { -1 } else { amount }, mcc }
-        }),
+        10 => (any_card(), 0u8..6, any_names(), amount(), mcc, any_kind(), any::<bool>()).prop_map(
+            |(card, name, names, amount, mcc, kind, in_part)| {
+                let amount = match kind {
+                    // Most ask as they should.
+                    Kind::AccountVerification | Kind::BalanceInquiry if amount % 8 != 0 => 0,
+                    // A purchase over nothing is a verification, told apart in the scenarios.
+                    _ if amount == 0 => -1,
+                    _ => amount,
+                };
+                Step::Authorize { card, name, names, amount, mcc, kind, in_part }
+            }
+        ),
         5 => (any_card(), 0u8..4, any_names(), 1i64..4)
             .prop_map(|(card, name, names, amount)| Step::Reverse { card, name, names, amount }),
         4 => (0u64..12, any_account(), 1i64..3_000).prop_map(|(id, account, amount)| {
@@ -871,6 +993,7 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(account, change)| Step::AccountStatus { account, change }),
         1 => (any_card(), 0usize..4).prop_map(|(card, choice)| Step::Controls { card, choice }),
         3 => minutes.prop_map(|minutes| Step::Wait { minutes }),
+        2 => Just(Step::Expire),
     ];
     proptest::collection::vec(step, 1..120)
 }
@@ -954,6 +1077,8 @@ fn every_order_of_purchase_repeat_reversals_and_freeze() {
         names: Names::all(1),
         amount,
         mcc: 5411,
+        kind: Kind::Purchase,
+        in_part: false,
     };
     let reverse = |name| Step::Reverse {
         card,
@@ -990,6 +1115,8 @@ fn every_order_of_two_purchases_that_the_rrn_tells_apart_and_their_reversals() {
         names: names(name),
         amount,
         mcc: 5411,
+        kind: Kind::Purchase,
+        in_part: false,
     };
     let reverse = |name, rrn| Step::Reverse {
         card,
@@ -1043,6 +1170,8 @@ fn any_order_of_two_purchases() -> impl Strategy<Value = Vec<Step>> {
             names: names[place],
             amount,
             mcc: 5411,
+            kind: Kind::Purchase,
+            in_part: false,
         };
         let reverse = |name, place: usize| Step::Reverse {
             card: 101,

@@ -179,6 +179,8 @@ impl Play {
                 self.switch.at = time(words.plain(1));
                 "now".into()
             }
+            "expire" => self.expire(),
+            "release" => self.release(words.plain(1)),
             "settings" => self.settings(words),
             "program" => {
                 let (id, controls) = (self.id(words.plain(1)), self.controls(words));
@@ -221,6 +223,7 @@ impl Play {
             match *name {
                 "open_holds_per_account" => settings.open_holds_per_account_max = number as u32,
                 "open_holds_per_shard" => settings.open_holds_per_shard_max = number as u64,
+                "hold_hours" => settings.hold_expiry_ms = number * 3_600_000,
                 "first_answer_minutes" => settings.first_answer_retention_ms = number * 60_000,
                 other => panic!("no setting {other}"),
             }
@@ -228,6 +231,34 @@ impl Play {
         self.switch
             .registry(RegistryAction::ChangeSettings(Box::new(settings)));
         "done".into()
+    }
+
+    /// What the loops of the shards do when time has passed: the names of what ended, in order.
+    fn expire(&mut self) -> String {
+        let released = self.switch.expire();
+        let names = released.iter().map(|id| {
+            let mut sent = self.sent.iter();
+            let found = sent.find(|(_, authorize)| authorize.authorization_id == *id);
+            found.map_or("unnamed", |(name, _)| name)
+        });
+        let names: Vec<&str> = names.collect();
+        match names.is_empty() {
+            true => "nothing".into(),
+            false => format!("expired {}", names.join(" ")),
+        }
+    }
+
+    fn release(&mut self, name: &str) -> String {
+        let sent = self.sent[name].clone();
+        let root = self.root_of_card(sent.card_id);
+        let (id, cause) = (sent.authorization_id, ReleaseCause::Manual);
+        match self.switch.release(AccountId(root), id, cause) {
+            Outcome::Event(Event::HoldReleased { amount_minor, .. }) => {
+                format!("released {}", decimal(amount_minor))
+            }
+            Outcome::Refused(Refusal::HoldNotFound(_)) => "nothing_held".into(),
+            other => format!("{other:?}"),
+        }
     }
 
     fn account(&mut self, words: &Words) -> String {
@@ -369,9 +400,19 @@ impl Play {
         self.last_trace = authorized.trace.steps().collect();
         let available = decimal(authorized.available_minor);
         match &authorized.decision {
-            Decision::Approved { .. } => {
+            Decision::Approved { .. } | Decision::PartiallyApproved { .. } => {
+                let part = match authorized.decision {
+                    Decision::PartiallyApproved { approved_minor, .. } => {
+                        format!(" part={}", decimal(approved_minor))
+                    }
+                    _ => String::new(),
+                };
+                let balances = authorized.balances.map_or(String::new(), |balances| {
+                    format!(" ledger={}", decimal(balances.posted_minor))
+                });
                 let hold = authorized.hold.as_ref().map_or(0, |hold| hold.amount_minor);
-                format!("approved hold={} available={available}", decimal(hold))
+                let hold = decimal(hold);
+                format!("approved hold={hold} available={available}{part}{balances}")
             }
             Decision::Declined(decline) => {
                 assert_eq!(authorized.hold, None);
@@ -606,6 +647,7 @@ fn set(authorize: &mut Authorize, key: &str, value: &str) {
         "pin" => authorize.verification.pin = check(value),
         "cryptogram" => authorize.verification.cryptogram = check(value),
         "expiry" => authorize.verification.expiry = Some(expiry(value)),
+        "partial" => authorize.partial_approval_supported = value == "supported",
         "card" | "id" | "bin" => {}
         other if name(&mut authorize.match_keys, other, value) => {}
         other => panic!("an authorization has no {other}"),
@@ -642,6 +684,12 @@ fn first_answer(answer: &Answer) -> String {
         Answer::Authorization { result, .. } => match result {
             AnswerResult::Approved { .. } => "first_answer approved".into(),
             AnswerResult::Declined(reason) => format!("first_answer declined {}", reason.name()),
+            AnswerResult::PartiallyApproved { approved_minor, .. } => {
+                format!("first_answer part={}", decimal(*approved_minor))
+            }
+            AnswerResult::Balances(balances) => {
+                format!("first_answer ledger={}", decimal(balances.posted_minor))
+            }
         },
         Answer::Reversal { result, .. } => match result {
             ReversalResult::Accepted => "first_answer accepted".into(),

@@ -5,11 +5,12 @@ mod support;
 
 use cardswitch::iso8583::{Dialect, Framing};
 use cardswitch::shard::inbox::QueueSettings;
+use std::collections::BTreeMap;
 use std::net::{Shutdown, TcpListener};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use support::client::{Client, Language};
-use support::messages::{Naming, Purchase, borrowed};
+use support::messages::{Fields, Naming, Purchase, borrowed};
 use support::rig::Rig;
 use support::{VISA, wait_until};
 
@@ -167,6 +168,60 @@ fn a_reversal_finds_its_original_by_each_name_that_it_may_give() {
             client.reverse(other, stan + 6, naming);
             assert_eq!(rig.money(card).1, 0, "{dialect} {naming:?}");
         }
+    }
+}
+
+/// Puts fields in their places, over those that are there.
+fn with(fields: Fields, others: &[(u8, &str)]) -> Fields {
+    let mut all: BTreeMap<u8, String> = fields.into_iter().collect();
+    all.extend(others.iter().map(|(field, text)| (*field, (*text).into())));
+    all.into_iter().collect()
+}
+
+#[test]
+fn each_dialect_carries_a_part_the_balances_and_a_credit() {
+    for dialect in Dialect::builtin_names() {
+        let rig = Rig::start();
+        let card = rig.issue(VISA, 10_000);
+        let header = match *dialect {
+            "visa-base1" => "base1",
+            _ => "none",
+        };
+        let language = Language::new(dialect, "length-2-be", header);
+        let (_, mut client) = rig.connected(&language, "");
+        let mti = language.mti(100);
+        let purchase = Purchase::of(2, 12_500);
+        let whole = language.authorization(purchase);
+        let in_part = with(whole, &[language.partial_approval_supported()]);
+        let repeat = mti + 1;
+        for mti in [mti, repeat] {
+            let answer = client.exchange(mti, &borrowed(&in_part));
+            let told = [39, 4, 54].map(|field| answer.field(field));
+            let part = language.code("10");
+            assert_eq!(
+                told,
+                [part, "000000010000", "0057840C000000012500"],
+                "{dialect}"
+            );
+            assert_eq!(answer.field(38).len(), 6, "{dialect}");
+            assert_eq!(rig.money(card), (10_000, 10_000), "{dialect}");
+        }
+        client.reverse(purchase, 3, Naming::OriginalData);
+        assert_eq!(rig.money(card), (10_000, 0), "{dialect}");
+
+        client.authorize(Purchase::of(4, 2_500));
+        let asks = language.authorization(Purchase::of(5, 0));
+        let asks = with(asks, &[(3, "300000")]);
+        let answer = client.exchange(mti, &borrowed(&asks));
+        let told = [39, 54].map(|field| answer.field(field));
+        let balances = "0001840C0000000100000002840C000000007500";
+        assert_eq!(told, [language.code("00"), balances], "{dialect}");
+
+        let credit = language.authorization(Purchase::of(6, 99_999));
+        let credit = with(credit, &[(3, "200000")]);
+        let answer = client.exchange(mti, &borrowed(&credit));
+        assert_eq!(answer.field(39), language.code("00"), "{dialect}");
+        assert_eq!(rig.money(card), (10_000, 2_500), "{dialect}");
     }
 }
 

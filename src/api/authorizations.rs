@@ -1,11 +1,14 @@
 //! `/v1/authorizations`: what was decided, and why. Lists come from SQL; a single one is as of now,
 //! because what SQL does not have yet is read from the journal.
 
+use super::body::WriteRequest;
 use super::error::{ApiError, json_response, shown};
 use super::fields::Fields;
+use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, accounts, ask, trace_json};
-use crate::engine::event::RuleId;
+use crate::engine::command::{Action, ReleaseCause, ReleaseHold};
+use crate::engine::event::{Refusal, RuleId};
 use crate::engine::facts::Country;
 use crate::engine::ids::{AccountId, AuthorizationId, CardId};
 use crate::engine::reason::DeclineReason;
@@ -31,16 +34,70 @@ const PROJECTION_PATIENCE: Duration = Duration::from_millis(250);
 const TAIL_MAX: u64 = 200_000;
 
 /// States that the interface names and no authorization is in yet: clearing comes later.
-const LATER_STATUSES: &[&str] = &["partially_cleared", "cleared", "expired"];
+const LATER_STATUSES: &[&str] = &["partially_cleared", "cleared"];
 
 pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let state = gate.state()?;
     let id = id.parse().map_err(|_| not_found())?;
-    let mut row = find(&state, id).await?;
-    if let Some(account_id) = row.account_id {
-        row.currency = accounts::find(&state, account_id).await?.currency;
+    let body = current(&state, id).await?.to_string();
+    Ok(json_response(StatusCode::OK, body))
+}
+
+/// Gives back by hand what an authorization still holds.
+pub async fn expire(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    request: WriteRequest,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write { state, fields, .. } = write;
+        fields.finish()?;
+        let id = id.parse().map_err(|_| not_found())?;
+        release(&state, id).await?;
+        Ok(Success::ok(current(&state, id).await?))
+    };
+    once(gate.state()?, request, work).await
+}
+
+async fn release(state: &Arc<ApiState>, id: AuthorizationId) -> Result<(), ApiError> {
+    let row = find(state, id).await?;
+    let Some(account_id) = row
+        .account_id
+        .filter(|_| row.status == AuthorizationStatus::Pending)
+    else {
+        // Done before, perhaps by this very request.
+        return match row.status {
+            AuthorizationStatus::Expired => Ok(()),
+            _ => Err(nothing_held(&row)),
+        };
+    };
+    let root = state.switchboard.directory.root_of(account_id);
+    let action = Action::ReleaseHold(ReleaseHold {
+        authorization_id: id,
+        cause: ReleaseCause::Manual,
+    });
+    match ask::shard_command(state, root, action).await? {
+        Reply::Done => Ok(()),
+        Reply::Refused(Refusal::HoldNotFound(_)) => Err(nothing_held(&row)),
+        reply => Err(ask::unexpected(&reply)),
     }
-    let links = match ask::registry(&state, RegistryRequest::Card(row.card_id)).await? {
+}
+
+fn nothing_held(row: &AuthorizationRow) -> ApiError {
+    let message = format!(
+        "the authorization is {} and holds nothing that could be released",
+        row.status.name()
+    );
+    ApiError::conflict("nothing_held", message)
+}
+
+/// The authorization as it is now, as JSON.
+async fn current(state: &Arc<ApiState>, id: AuthorizationId) -> Result<Value, ApiError> {
+    let mut row = find(state, id).await?;
+    if let Some(account_id) = row.account_id {
+        row.currency = accounts::find(state, account_id).await?.currency;
+    }
+    let links = match ask::registry(state, RegistryRequest::Card(row.card_id)).await? {
         Reply::IssuedCard(issued) => issued.1,
         _ => Vec::new(),
     };
@@ -48,8 +105,7 @@ pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Res
         .iter()
         .map(|link| link_json(&link.link_type, &link.id))
         .collect();
-    let body = to_json(&state, &row, links).to_string();
-    Ok(json_response(StatusCode::OK, body))
+    Ok(to_json(state, &row, links))
 }
 
 fn not_found() -> ApiError {
@@ -232,6 +288,7 @@ fn to_json(state: &ApiState, row: &AuthorizationRow, links: Vec<Value>) -> Value
         "account_id": row.account_id.map(|id| id.to_string()),
         "kind": row.kind.name(),
         "amount": row.amount_minor,
+        "requested_amount": row.requested_minor,
         "currency": row.currency.alpha(),
         "transaction_amount": row.transaction_minor,
         "transaction_currency": row.transaction_currency.alpha(),

@@ -145,7 +145,7 @@ fn list<T: Ord + Copy>(
     Ok(Some(List::new(id, mode, values)))
 }
 
-fn mcc(path: &str, value: Value) -> Result<u16, ApiError> {
+pub fn mcc(path: &str, value: Value) -> Result<u16, ApiError> {
     let text = value.as_str().unwrap_or_default();
     let digits = text.len() == 4 && text.bytes().all(|byte| byte.is_ascii_digit());
     let mcc = digits.then(|| text.parse().ok()).flatten();

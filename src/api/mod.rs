@@ -12,6 +12,7 @@ mod envelope;
 mod error;
 mod fields;
 mod health;
+mod hold_expiry_json;
 mod idempotency;
 mod issue;
 mod list;

@@ -6,7 +6,7 @@ use super::error::{ApiError, json_response};
 use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, ask};
+use super::{ApiState, Gate, ask, hold_expiry_json};
 use crate::engine::ids::ProgramId;
 use crate::engine::registry::{Program, RegistryAction, RegistryRefusal};
 use crate::shard::reply::Reply;
@@ -36,6 +36,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         bin: bin(&mut fields)?,
         currency: fields.required_currency("currency")?,
         controls: controls_json::take(&mut fields, &mut ids)?,
+        hold_expiry: hold_expiry_json::take(&mut fields)?,
         created_at: state.switchboard.clock.now(),
     };
     for later in ["product_type", "fee_schedule", "three_ds_policy"] {
@@ -145,6 +146,7 @@ pub fn to_json(program: &Program) -> Value {
         "bin": program.bin.as_str(),
         "currency": program.currency.alpha(),
         "controls": controls_json::to_json(&program.controls),
+        "hold_expiry": hold_expiry_json::to_json(&program.hold_expiry),
         "created_at": program.created_at.to_string(),
     })
 }

@@ -35,6 +35,10 @@ pub fn router(gate: Gate) -> Router {
             on("authorizations:read", get(authorizations::one)),
         )
         .route(
+            "/v1/authorizations/{id}/expire",
+            on("authorizations:expire", post(authorizations::expire)),
+        )
+        .route(
             "/v1/settlement_reports",
             list("reports:read", get(settlement_reports::json)),
         )

@@ -79,6 +79,11 @@ fn command(command: &Command) -> Value {
             "card_id": change.card_id.to_string(),
             "controls": controls_json::to_json(&change.controls),
         }),
+        Action::ReleaseHold(release) => json!({
+            "type": "release_hold",
+            "authorization_id": release.authorization_id.to_string(),
+            "cause": release.cause.name(),
+        }),
     }
 }
 
@@ -211,6 +216,14 @@ fn event(event: &Event) -> Value {
             json!({ "type": "card_status_changed", "from": from.name(), "to": to.name() })
         }
         Event::CardControlsChanged => json!({ "type": "card_controls_changed" }),
+        Event::HoldReleased {
+            account_id,
+            amount_minor,
+        } => json!({
+            "type": "hold_released",
+            "account_id": account_id.to_string(),
+            "amount": amount_minor,
+        }),
     }
 }
 
@@ -219,6 +232,14 @@ fn authorized(authorized: &Authorized) -> Value {
         Decision::Approved { approval_code } => {
             json!({ "result": "approved", "approval_code": approval_code.as_str() })
         }
+        Decision::PartiallyApproved {
+            approval_code,
+            approved_minor,
+        } => json!({
+            "result": "partially_approved",
+            "approval_code": approval_code.as_str(),
+            "approved_transaction_amount": approved_minor,
+        }),
         Decision::Declined(decline) => json!({
             "result": "declined",
             "reason": decline.reason.name(),
@@ -237,6 +258,11 @@ fn authorized(authorized: &Authorized) -> Value {
         "available": authorized.available_minor,
         "decision": decision,
         "hold": authorized.hold.as_ref().map(hold),
+        "balances": authorized.balances.map(|balances| json!({
+            "posted": balances.posted_minor,
+            "available": balances.available_minor,
+            "currency": balances.currency.alpha(),
+        })),
         "trace": trace_json::to_json(&authorized.trace),
     })
 }

@@ -66,6 +66,9 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
                 state.shared_controls.release(&before);
             }
         }
+        (Action::ReleaseHold(release), Event::HoldReleased { .. }) => {
+            remove_hold(state, release.authorization_id);
+        }
         (action, event) => panic!("an event {event:?} cannot come of this command: {action:?}"),
     }
     forget(state);
@@ -85,12 +88,23 @@ pub fn answer(command: &Command, event: &Event) -> Option<Answer> {
 }
 
 pub(super) fn authorization_answer(authorize: &Authorize, authorized: &Authorized) -> Answer {
-    let result = match &authorized.decision {
-        Decision::Approved { approval_code } => AnswerResult::Approved {
+    let result = match (&authorized.decision, authorized.balances) {
+        (Decision::Approved { .. }, Some(balances)) => AnswerResult::Balances(balances),
+        (Decision::Approved { approval_code }, None) => AnswerResult::Approved {
             approval_code: *approval_code,
             available_minor: authorized.available_minor,
         },
-        Decision::Declined(decline) => AnswerResult::Declined(decline.reason),
+        (
+            Decision::PartiallyApproved {
+                approval_code,
+                approved_minor,
+            },
+            _,
+        ) => AnswerResult::PartiallyApproved {
+            approval_code: *approval_code,
+            approved_minor: *approved_minor,
+        },
+        (Decision::Declined(decline), _) => AnswerResult::Declined(decline.reason),
     };
     Answer::Authorization {
         authorization_id: authorize.authorization_id,
@@ -156,7 +170,7 @@ fn place_hold(
     account_id: AccountId,
     placed: &HoldPlaced,
 ) {
-    let Decision::Approved { approval_code } = authorized.decision else {
+    let Some(approval_code) = authorized.decision.approval_code() else {
         panic!(
             "authorization {} was declined and has a hold",
             authorize.authorization_id

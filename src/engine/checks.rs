@@ -4,6 +4,7 @@
 use super::command::Authorize;
 use super::controls::Controls;
 use super::event::{Decline, LimitUses, RuleId};
+use super::kinds::Treatment;
 use super::reason::DeclineReason;
 use super::registry::{Program, RegistryView};
 use super::scope::Scope;
@@ -25,13 +26,29 @@ pub struct Context<'a> {
     /// The root account of the tree, on which program-wide limits count.
     pub root: &'a Account,
     pub program: &'a Program,
+    /// How requests of this kind are treated; absent for a kind that is not decided.
+    pub treatment: Option<&'static Treatment>,
     /// What is asked, in the account's currency, if the message lets us say.
+    pub asked_minor: Option<i64>,
+    /// What may be approved of it: less where the account has less and the terminal can take that.
     pub amount_minor: Option<i64>,
 }
 
 pub type AccountsAbove<'a> = ArrayVec<&'a Account, { Scope::ABOVE.len() }>;
 
 impl<'a> Context<'a> {
+    /// What the account has to have, limits count, and a hold is to keep; nothing where the request takes
+    /// no money.
+    pub fn taken_minor(&self) -> Option<i64> {
+        self.amount_minor
+            .filter(|amount_minor| self.takes_money() && *amount_minor > 0)
+    }
+
+    /// A kind that is not decided is looked at as if it took money, for the trace.
+    pub fn takes_money(&self) -> bool {
+        self.treatment.is_none_or(|treatment| treatment.takes_money)
+    }
+
     /// Every set of controls that applies, from the widest to the card's own.
     pub fn controls(&self) -> impl Iterator<Item = (Scope, &'a Controls)> {
         let above = Scope::ABOVE.into_iter().zip(&self.above).rev();

@@ -32,6 +32,7 @@ pub enum Action {
     OpenCard(Box<OpenCard>),
     ChangeCardStatus(ChangeCardStatus),
     ChangeCardControls(Box<ChangeCardControls>),
+    ReleaseHold(ReleaseHold),
 }
 
 /// A request to reserve money (1987: 0100, 0101).
@@ -45,6 +46,8 @@ pub struct Authorize {
     pub entry_mode: EntryMode,
     pub channel: Channel,
     pub verification: Verification,
+    /// The terminal can take less than it asked for.
+    pub partial_approval_supported: bool,
     pub reference: NetworkReference,
     pub repeat_key: RepeatKey,
     /// How a reversal, an increment or a completion may name this authorization.
@@ -137,4 +140,28 @@ pub struct ChangeCardStatus {
 pub struct ChangeCardControls {
     pub card_id: CardId,
     pub controls: Controls,
+}
+
+/// Gives back what an authorization set aside, without a message of the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseHold {
+    pub authorization_id: AuthorizationId,
+    pub cause: ReleaseCause,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReleaseCause {
+    /// Its time is over.
+    Expired,
+    /// Somebody asked for it.
+    Manual,
+}
+
+impl ReleaseCause {
+    pub fn name(self) -> &'static str {
+        match self {
+            ReleaseCause::Expired => "expired",
+            ReleaseCause::Manual => "manual",
+        }
+    }
 }

@@ -4,15 +4,20 @@
 use super::checks::{AccountsAbove, Checks, Context};
 use super::command::{
     AccountStatusChange, Action, Authorize, ChangeAccountStatus, ChangeCardControls,
-    ChangeCardStatus, Command, OpenAccount, OpenCard, Reverse, StatusChange, TopUp,
+    ChangeCardStatus, Command, OpenAccount, OpenCard, ReleaseCause, ReleaseHold, Reverse,
+    StatusChange, TopUp,
 };
 use super::event::{
-    Answer, ApprovalCode, Authorized, Decision, Decline, Event, HoldPlaced, LedgerAccount, Posting,
-    Refusal, ReversalOutcome, Reversed,
+    Answer, ApprovalCode, Authorized, Balances, Decision, Decline, Event, HoldPlaced,
+    LedgerAccount, Posting, Refusal, ReversalOutcome, Reversed,
 };
+use super::facts::Kind;
 use super::first_answer::Asked;
+use super::holds::Hold;
+use super::kinds::Treatment;
 use super::matching::{self, Original};
 use super::money::BALANCE_MAX_MINOR;
+use super::partial;
 use super::reason::DeclineReason;
 use super::rules;
 use super::rules::repeat::Found;
@@ -43,6 +48,7 @@ pub fn decide(state: &State, command: &Command) -> Outcome {
         Action::OpenCard(open) => open_card(state, command, open),
         Action::ChangeCardStatus(change) => change_card_status(state, command, change),
         Action::ChangeCardControls(change) => change_card_controls(state, command, change),
+        Action::ReleaseHold(release) => release_hold(state, command, release),
     }
 }
 
@@ -69,7 +75,12 @@ fn decide_authorization(state: &State, command: &Command, authorize: &Authorize)
         );
         return Outcome::Event(Event::Authorized(cardless(state.registry.version, checks)));
     };
-    let amount_minor = authorize.amounts.in_currency(account.currency);
+    let asked_minor = authorize.amounts.in_currency(account.currency);
+    let treatment = Treatment::of(authorize.kind);
+    let amount_minor = asked_minor.map(|asked_minor| {
+        let available_minor = account.available_minor();
+        partial::approvable(authorize, treatment, asked_minor, available_minor)
+    });
     let registry = &state.registry;
     let at = command.at;
     let context = Context {
@@ -82,6 +93,8 @@ fn decide_authorization(state: &State, command: &Command, authorize: &Authorize)
         above,
         root,
         program,
+        treatment,
+        asked_minor,
         amount_minor,
     };
     for check in rules::IN_ORDER {
@@ -114,35 +127,57 @@ pub(super) fn cardless(registry_version: u64, checks: Checks) -> Authorized {
         available_minor: 0,
         decision: Decision::Declined(checks.decline.unwrap_or(unknown)),
         hold: None,
+        balances: None,
         trace: checks.trace,
     }
 }
 
 fn conclude(context: &Context, checks: Checks) -> Authorized {
     let authorize = context.command;
-    let amount_minor = context.amount_minor.unwrap_or(0);
-    let available_minor = context.account.available_minor();
+    let account = context.account;
     let approved = checks.decline.is_none();
-    let hold = (approved && amount_minor > 0).then(|| HoldPlaced {
+    let taken_minor = context.taken_minor().filter(|_| approved);
+    let hold = taken_minor.map(|amount_minor| HoldPlaced {
         amount_minor,
-        expires_at: context.at.plus_ms(context.registry.settings.hold_expiry_ms),
+        expires_at: context.at.plus_ms(hold_expiry_ms(context)),
         uses: checks.uses,
     });
+    let approval_code = ApprovalCode::of(authorize.authorization_id);
     let decision = match checks.decline {
         Some(decline) => Decision::Declined(decline),
-        None => Decision::Approved {
-            approval_code: ApprovalCode::of(authorize.authorization_id),
+        None => match partial::approved_minor(context) {
+            Some(approved_minor) => Decision::PartiallyApproved {
+                approval_code,
+                approved_minor,
+            },
+            None => Decision::Approved { approval_code },
         },
     };
+    let inquires = approved && authorize.kind == Kind::BalanceInquiry;
+    let available_minor = account.available_minor() - taken_minor.unwrap_or(0);
     Authorized {
         registry_version: context.registry.version,
-        account_id: Some(context.account.id),
-        amount_minor,
-        available_minor: available_minor - hold.as_ref().map_or(0, |hold| hold.amount_minor),
+        account_id: Some(account.id),
+        amount_minor: context.asked_minor.unwrap_or(0),
+        available_minor,
         decision,
         hold,
+        balances: inquires.then_some(Balances {
+            posted_minor: account.posted_minor,
+            available_minor,
+            currency: account.currency,
+        }),
         trace: checks.trace,
     }
+}
+
+/// What the program says, or else the switch's own settings.
+fn hold_expiry_ms(context: &Context) -> i64 {
+    let authorize = context.command;
+    let by_program = &context.program.hold_expiry;
+    by_program
+        .of(authorize.kind, authorize.merchant.mcc)
+        .unwrap_or(context.registry.settings.hold_expiry_ms)
 }
 
 fn decide_reversal(state: &State, command: &Command, reverse: &Reverse) -> Outcome {
@@ -354,5 +389,28 @@ fn change_card_status(state: &State, command: &Command, change: &ChangeCardStatu
     Outcome::Event(Event::CardStatusChanged {
         from: card.status,
         to,
+    })
+}
+
+fn release_hold(state: &State, command: &Command, release: &ReleaseHold) -> Outcome {
+    let authorization_id = release.authorization_id;
+    let hold = state.holds.get(authorization_id);
+    let of_tree = |hold: &&Hold| {
+        state
+            .account_of_tree(command.root, hold.account_id)
+            .is_some()
+    };
+    let Some(hold) = hold.filter(of_tree) else {
+        return Outcome::Refused(Refusal::HoldNotFound(authorization_id));
+    };
+    if release.cause == ReleaseCause::Expired && hold.expires_at > command.at {
+        return Outcome::Refused(Refusal::HoldLasts {
+            authorization_id,
+            expires_at: hold.expires_at,
+        });
+    }
+    Outcome::Event(Event::HoldReleased {
+        account_id: hold.account_id,
+        amount_minor: hold.amount_minor,
     })
 }

@@ -2,6 +2,7 @@
 //! is decided again when it is applied.
 
 use super::ids::{AccountId, AuthorizationId, CardId, LimitId, ReversalId};
+use super::money::Currency;
 use super::packed_uses;
 use super::reason::DeclineReason;
 use super::scope::{ACCOUNT_LEVELS_MAX, Scope};
@@ -30,6 +31,11 @@ pub enum Event {
         to: CardStatus,
     },
     CardControlsChanged,
+    /// The hold is gone, and the use of limits with it; the amount in minor units of the account's currency.
+    HoldReleased {
+        account_id: AccountId,
+        amount_minor: i64,
+    },
 }
 
 /// The decision on a request, approved or declined.
@@ -45,20 +51,46 @@ pub struct Authorized {
     pub available_minor: i64,
     pub decision: Decision,
     pub hold: Option<HoldPlaced>,
+    /// What a balance inquiry gets to know.
+    pub balances: Option<Balances>,
     pub trace: Trace,
+}
+
+/// The balances of an account, in minor units of its currency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Balances {
+    pub posted_minor: i64,
+    pub available_minor: i64,
+    pub currency: Currency,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Decision {
-    Approved { approval_code: ApprovalCode },
+    Approved {
+        approval_code: ApprovalCode,
+    },
     Declined(Decline),
+    /// For less than was asked.
+    PartiallyApproved {
+        approval_code: ApprovalCode,
+        /// In minor units of the transaction's currency.
+        approved_minor: i64,
+    },
 }
 
 impl Decision {
     pub fn decline(&self) -> Option<&Decline> {
         match self {
-            Decision::Approved { .. } => None,
+            Decision::Approved { .. } | Decision::PartiallyApproved { .. } => None,
             Decision::Declined(decline) => Some(decline),
+        }
+    }
+
+    pub fn approval_code(&self) -> Option<ApprovalCode> {
+        match self {
+            Decision::Approved { approval_code }
+            | Decision::PartiallyApproved { approval_code, .. } => Some(*approval_code),
+            Decision::Declined(_) => None,
         }
     }
 }
@@ -175,6 +207,13 @@ pub enum AnswerResult {
         available_minor: i64,
     },
     Declined(DeclineReason),
+    PartiallyApproved {
+        approval_code: ApprovalCode,
+        /// In minor units of the transaction's currency.
+        approved_minor: i64,
+    },
+    /// Of an approved balance inquiry.
+    Balances(Balances),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -212,6 +251,13 @@ pub enum Refusal {
     AccountNotEmpty { posted_minor: i64, held_minor: i64 },
     #[error("the account cannot be closed before its {0} sub-accounts")]
     SubAccountsOpen(u32),
+    #[error("authorization {0} holds nothing")]
+    HoldNotFound(AuthorizationId),
+    #[error("the hold of authorization {authorization_id} lasts until {expires_at}")]
+    HoldLasts {
+        authorization_id: AuthorizationId,
+        expires_at: Timestamp,
+    },
     #[error("an account tree has at most {ACCOUNT_LEVELS_MAX} levels, the root among them")]
     TooDeep,
 }

@@ -2,6 +2,7 @@
 
 use super::event::{ApprovalCode, LimitUse};
 use super::facts::{MatchKey, MatchKeys};
+use super::hold_expiry::ByExpiry;
 use super::ids::{AccountId, AuthorizationId, CardId};
 use super::long_list::LongList;
 use super::match_index::MatchIndex;
@@ -30,6 +31,7 @@ pub struct Holds {
     free: Vec<Slot>,
     by_id: SlotIndex,
     by_name: MatchIndex<Slot>,
+    by_expiry: ByExpiry,
 }
 
 impl Holds {
@@ -70,6 +72,8 @@ impl Holds {
     pub(super) fn insert(&mut self, hold: Hold) {
         let hash = hash_of_id(hold.authorization_id.0);
         let (card_id, names) = (hold.card_id, hold.match_keys);
+        self.by_expiry
+            .insert(hold.expires_at, hold.authorization_id);
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.slots[slot] = Some(hold);
@@ -88,10 +92,17 @@ impl Holds {
         self.by_id.remove(hash_of_id(id.0), slot);
         self.free.push(slot);
         let hold = self.slots[slot].take()?;
+        self.by_expiry.remove(hold.expires_at, id);
         for name in hold.match_keys.stated() {
             self.by_name.remove(hold.card_id, name, slot);
         }
         Some(hold)
+    }
+
+    /// The one that ends first, and when.
+    pub fn first_to_expire(&self) -> Option<(Timestamp, &Hold)> {
+        let (expires_at, id) = self.by_expiry.first()?;
+        Some((expires_at, self.get(id)?))
     }
 
     /// In no order that means anything.

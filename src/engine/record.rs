@@ -7,10 +7,10 @@ use super::registry::{RegistryCommand, RegistryEvent};
 use serde::{Deserialize, Serialize};
 
 /// Raised when `decide` comes to another result on the same input; records keep theirs.
-pub const ENGINE_VERSION: u16 = 1;
+pub const ENGINE_VERSION: u16 = 2;
 
 /// The layout of the bytes below; a record of another layout is refused.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {

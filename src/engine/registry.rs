@@ -7,6 +7,7 @@ use super::controls::Controls;
 use super::event::{Answer, Authorized, Reversed};
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
+use super::hold_expiry::HoldExpiry;
 use super::ids::{AccountId, CardId, LimitId, LinkId, ProgramId};
 use super::issued_cards::IssuedCards;
 use super::money::Currency;
@@ -64,6 +65,7 @@ pub struct Program {
     pub bin: ArrayString<8>,
     pub currency: Currency,
     pub controls: Controls,
+    pub hold_expiry: HoldExpiry,
     pub created_at: Timestamp,
 }
 

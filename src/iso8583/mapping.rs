@@ -11,7 +11,7 @@ pub const KINDS: &[&str] = &[
     "quasi_cash",
     "refund",
     "deposit",
-    "credit_transfer",
+    "original_credit",
     "balance_inquiry",
     "account_verification",
     "account_transfer",

@@ -1,12 +1,16 @@
 //! From a decision back to bytes: the answer to a request, and our own network management messages.
 
 use super::dialect_map::{DialectMap, ResponseCode};
-use crate::engine::event::{Answer, AnswerResult, ApprovalCode, ReversalResult};
+use crate::engine::event::{Answer, AnswerResult, ApprovalCode, Balances, ReversalResult};
+use crate::engine::ids::AuthorizationId;
 use crate::engine::reason::DeclineReason;
 use crate::iso8583::{EncodeError, Encoder, Message, Mti};
 use crate::shard::reply::{Reply, Unavailable};
+use arrayvec::ArrayString;
 use bytes::BytesMut;
 
+const AMOUNT: u8 = 4;
+const BILLING_AMOUNT: u8 = 6;
 const APPROVAL_CODE: u8 = 38;
 const RESPONSE_CODE: u8 = 39;
 
@@ -15,6 +19,16 @@ const RESPONSE_CODE: u8 = 39;
 pub struct Verdict {
     pub response_code: ResponseCode,
     pub approval_code: Option<ApprovalCode>,
+    /// Amounts that the answer states for itself.
+    pub amounts: AnswerAmounts,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnswerAmounts {
+    AsAsked,
+    /// In minor units of the transaction's currency.
+    Approved(i64),
+    Balances(Balances),
 }
 
 impl Verdict {
@@ -22,6 +36,7 @@ impl Verdict {
         Verdict {
             response_code,
             approval_code: None,
+            amounts: AnswerAmounts::AsAsked,
         }
     }
 }
@@ -29,13 +44,10 @@ impl Verdict {
 /// The verdict that a reply of the loops comes to.
 pub fn verdict(map: &DialectMap, reply: &Reply) -> Verdict {
     match reply {
-        Reply::Message(Answer::Authorization { result, .. }) => match result {
-            AnswerResult::Approved { approval_code, .. } => Verdict {
-                response_code: map.approved,
-                approval_code: Some(*approval_code),
-            },
-            AnswerResult::Declined(reason) => Verdict::code(map.declined(*reason)),
-        },
+        Reply::Message(Answer::Authorization {
+            authorization_id,
+            result,
+        }) => authorization_verdict(map, *authorization_id, result),
         Reply::Message(Answer::Reversal { result, .. }) => Verdict::code(match result {
             ReversalResult::Accepted => map.reversal_accepted,
             ReversalResult::OriginalUnknown => map.unknown_reversal,
@@ -47,6 +59,36 @@ pub fn verdict(map: &DialectMap, reply: &Reply) -> Verdict {
         // Asked for its first answer, and there is none.
         Reply::NotFound => Verdict::code(map.signed_off),
         _ => Verdict::code(map.declined(DeclineReason::InternalError)),
+    }
+}
+
+fn authorization_verdict(
+    map: &DialectMap,
+    authorization_id: AuthorizationId,
+    result: &AnswerResult,
+) -> Verdict {
+    let (response_code, approval_code, amounts) = match result {
+        AnswerResult::Approved { approval_code, .. } => {
+            (map.approved, *approval_code, AnswerAmounts::AsAsked)
+        }
+        AnswerResult::PartiallyApproved {
+            approval_code,
+            approved_minor,
+        } => {
+            let amounts = AnswerAmounts::Approved(*approved_minor);
+            (map.partially_approved, *approval_code, amounts)
+        }
+        AnswerResult::Balances(balances) => {
+            let approval_code = ApprovalCode::of(authorization_id);
+            let amounts = AnswerAmounts::Balances(*balances);
+            (map.approved, approval_code, amounts)
+        }
+        AnswerResult::Declined(reason) => return Verdict::code(map.declined(*reason)),
+    };
+    Verdict {
+        response_code,
+        approval_code: Some(approval_code),
+        amounts,
     }
 }
 
@@ -69,16 +111,68 @@ pub fn encode_answer(
         [] => REPEATED_ALWAYS,
         fields => fields,
     };
-    let before = repeated.partition_point(|field| *field < RESPONSE_CODE);
-    let behind = repeated.partition_point(|field| *field <= RESPONSE_CODE);
-    encoder.mirror_all(request, &repeated[..before])?;
-    if let Some(code) = verdict.approval_code {
-        encoder.text(APPROVAL_CODE, code.as_str())?;
+    let mut done = 0;
+    let mut own = |field: u8, value: &str| {
+        let until = repeated.partition_point(|repeated| *repeated < field);
+        encoder.mirror_all(request, &repeated[done..until.max(done)])?;
+        done = repeated.partition_point(|repeated| *repeated <= field);
+        encoder.text(field, value).map(drop)
+    };
+    let additional = additional_amounts(request, verdict.amounts);
+    if let AnswerAmounts::Approved(approved_minor) = verdict.amounts {
+        own(AMOUNT, &format!("{approved_minor:012}"))?;
+        if let Some(billed_minor) = billed_minor(request, approved_minor)
+            && repeated.contains(&BILLING_AMOUNT)
+        {
+            own(BILLING_AMOUNT, &format!("{billed_minor:012}"))?;
+        }
     }
-    encoder.text(RESPONSE_CODE, &verdict.response_code)?;
-    encoder.mirror_all(request, &repeated[behind..])?;
+    if let Some(code) = verdict.approval_code {
+        own(APPROVAL_CODE, code.as_str())?;
+    }
+    own(RESPONSE_CODE, &verdict.response_code)?;
+    if let (Some(field), false) = (map.additional_amounts, additional.is_empty()) {
+        own(field, &additional)?;
+    }
+    encoder.mirror_all(request, &repeated[done..])?;
     encoder.finish();
     Ok(true)
+}
+
+/// DE6 of a part, at the rate between the request's DE4 and DE6.
+fn billed_minor(request: &Message, approved_minor: i64) -> Option<u64> {
+    let (asked, billed) = (request.digits(AMOUNT)?, request.digits(BILLING_AMOUNT)?);
+    let part = u128::from(billed) * approved_minor.unsigned_abs() as u128;
+    u64::try_from(part.checked_div(u128::from(asked))?).ok()
+}
+
+/// DE54: each amount as account type, amount type, currency, C or D, and twelve digits (ISO 8583:1987, and
+/// 1993, data element 54; 57 is what both large networks call the original amount).
+fn additional_amounts(request: &Message, amounts: AnswerAmounts) -> ArrayString<120> {
+    let mut text = ArrayString::new();
+    let mut add = |amount_type: &str, currency: &str, amount_minor: i64| {
+        let sign = if amount_minor < 0 { 'D' } else { 'C' };
+        let amount_minor = amount_minor.unsigned_abs();
+        // Twenty characters, as long as no amount has more than twelve digits; one that has is left out.
+        let amount = format!("00{amount_type}{currency}{sign}{amount_minor:012}");
+        if amount.len() == 20 {
+            text.push_str(&amount);
+        }
+    };
+    match amounts {
+        AnswerAmounts::AsAsked => {}
+        AnswerAmounts::Approved(_) => {
+            let asked_minor = request.digits(AMOUNT).unwrap_or(0) as i64;
+            let currency = request.text::<3>(49).unwrap_or_default();
+            add("57", &currency, asked_minor);
+        }
+        AnswerAmounts::Balances(balances) => {
+            let currency = format!("{:03}", balances.currency.0);
+            add("01", &currency, balances.posted_minor);
+            add("02", &currency, balances.available_minor);
+        }
+    }
+    text
 }
 
 /// Appends a network management request of ours.

@@ -24,6 +24,9 @@ pub struct DialectMapError {
 pub struct DialectMap {
     pub dialect: Arc<Dialect>,
     pub approved: ResponseCode,
+    pub partially_approved: ResponseCode,
+    /// The field that holds amounts beside the one asked for, DE54, if the dialect has it.
+    pub additional_amounts: Option<u8>,
     pub reversal_accepted: ResponseCode,
     pub unknown_reversal: ResponseCode,
     /// What a new request gets outside a session.
@@ -87,6 +90,8 @@ impl DialectMap {
         });
         Ok(DialectMap {
             approved: code("approved")?,
+            partially_approved: code("partially_approved")?,
+            additional_amounts: mappings.additional_amounts.as_ref().map(|at| at.field),
             reversal_accepted: code("reversal_accepted")?,
             unknown_reversal: code("unknown_reversal")?,
             signed_off: code("signed_off")?,
@@ -155,6 +160,10 @@ impl DialectMap {
             .iter()
             .find(|(_, known)| **known == *code)
             .map(|(function, _)| *function)
+    }
+
+    pub fn is_partial_approval_supported(&self, message: &Message) -> bool {
+        self.is_up(message, "partial_approval_supported")
     }
 
     fn is_up(&self, message: &Message, flag: &str) -> bool {

@@ -9,6 +9,7 @@ use crate::engine::facts::{
     Amounts, Check, Kind, MatchKey, MatchKeys, NetworkReference, RepeatKey, Verification,
 };
 use crate::engine::ids::{AccountId, AuthorizationId, CardId, ReversalId};
+use crate::engine::kinds::{AmountRule, Treatment};
 use crate::engine::money::{Currency, Money};
 use crate::engine::registry::{RegistryAction, RegistryView};
 use crate::engine::time::Expiry;
@@ -96,8 +97,16 @@ impl Translator {
         if !message.has(3) {
             return Err(Untranslatable::Field(3));
         }
-        let kind = self.map.kind(message);
-        let asks_only = matches!(kind, Kind::AccountVerification | Kind::BalanceInquiry);
+        let merchant = merchant(message, &named.digits);
+        let kind = match (self.map.kind(message), merchant.mcc) {
+            // The pump asks before it knows how much.
+            (Kind::Purchase | Kind::PreAuthorization, AUTOMATED_FUEL_DISPENSER) => {
+                Kind::FuelDispenser
+            }
+            (kind, _) => kind,
+        };
+        let treatment = Treatment::of(kind);
+        let asks_only = treatment.is_some_and(|treatment| treatment.amount == AmountRule::Zero);
         if !message.has(4) && !asks_only {
             return Err(Untranslatable::Field(4));
         }
@@ -106,10 +115,11 @@ impl Translator {
             card_id: named.card_id(),
             kind,
             amounts: amounts(message)?,
-            merchant: merchant(message, &named.digits),
+            merchant,
             entry_mode: self.map.entry_mode(message),
             channel: self.map.channel(message),
             verification: self.verification(message, &named),
+            partial_approval_supported: self.map.is_partial_approval_supported(message),
             repeat_key: self.repeat_key(message, &named),
             match_keys: self.own_keys(message, &reference),
             reference,
@@ -378,6 +388,9 @@ struct Original {
     /// 0 where it is not known.
     acquirer_id: u64,
 }
+
+/// Merchant category code (ISO 18245).
+const AUTOMATED_FUEL_DISPENSER: u16 = 5542;
 
 /// Local time of the transaction; in 1993 with its date.
 const LOCAL_TIME: u8 = 12;

@@ -2,6 +2,7 @@
 //! approved that day and not reversed since. How it prints lives in `render.rs`.
 
 use crate::engine::facts::Kind;
+use crate::engine::kinds::{Direction, Treatment};
 use crate::engine::time::Timestamp;
 use crate::store::query::ApprovedSum;
 use crate::store::{Store, StoreError};
@@ -147,17 +148,10 @@ fn span(date: Date, cut_over: Time) -> Result<(Timestamp, Timestamp), ReportErro
 
 /// Which way the money goes: 1 from us to the network, -1 to us; 0 where none moves.
 fn direction(kind: Kind) -> i64 {
-    match kind {
-        Kind::Purchase
-        | Kind::CashWithdrawal
-        | Kind::PurchaseWithCashBack
-        | Kind::PreAuthorization
-        | Kind::Incremental
-        | Kind::AccountFunding
-        | Kind::QuasiCash
-        | Kind::FuelDispenser => 1,
-        Kind::Refund | Kind::OriginalCredit => -1,
-        Kind::AccountVerification | Kind::BalanceInquiry | Kind::Other => 0,
+    match Treatment::of(kind).map_or(Direction::Nowhere, |treatment| treatment.direction) {
+        Direction::Debit => 1,
+        Direction::Credit => -1,
+        Direction::Nowhere => 0,
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Bounds of a queue, in requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
@@ -165,6 +166,22 @@ impl<Message> Outlet<Message> {
                 queue = waited.unwrap_or_else(PoisonError::into_inner);
             }
         }
+    }
+
+    /// The next message, if one comes within `patience`.
+    pub fn wait_at_most(&mut self, patience: Duration) -> Option<Message> {
+        if let Some(message) = self.take() {
+            return Some(message);
+        }
+        let mut queue = self.shared.queue();
+        if queue.messages.is_empty() {
+            queue.loop_waits = true;
+            let waited = self.shared.filled.wait_timeout(queue, patience);
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+            queue.loop_waits = false;
+        }
+        drop(queue);
+        self.take()
     }
 
     /// The next message, if one is there.

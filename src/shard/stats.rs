@@ -36,7 +36,10 @@ impl ShardStats {
     pub fn count_decision(&self, answer: &Answer) {
         let counter = match answer {
             Answer::Authorization {
-                result: AnswerResult::Approved { .. },
+                result:
+                    AnswerResult::Approved { .. }
+                    | AnswerResult::PartiallyApproved { .. }
+                    | AnswerResult::Balances(_),
                 ..
             } => &self.approved,
             Answer::Authorization {

@@ -8,7 +8,7 @@ use super::reply::{HeldReplies, Reply, ReplySink, Unavailable};
 use super::request::{Batch, ShardMessage, ShardRequest, Token};
 use super::stats::ShardStats;
 use crate::engine::apply::{answer, apply};
-use crate::engine::command::{Action, Command};
+use crate::engine::command::{Action, Command, ReleaseCause, ReleaseHold};
 use crate::engine::decide::{Outcome, decide};
 use crate::engine::event::Event;
 use crate::engine::ids::AccountId;
@@ -20,6 +20,7 @@ use crate::engine::touch::touch_all;
 use crate::journal::{Handle, JournalError, RecordBatch, Sequence, Space};
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Requests decided in one turn at the most; what is beyond waits for the next.
 const REQUESTS_PER_TURN: usize = 4_096;
@@ -30,6 +31,12 @@ const REQUESTS_TOUCHED_AHEAD: usize = 64;
 
 /// Records that are handed to the journal in one piece; far below what it lets wait.
 const RECORD_BYTES_PER_APPEND: usize = 128 * 1024;
+
+/// Holds whose time is over that are released in one turn at the most.
+const EXPIRIES_PER_TURN: usize = 512;
+
+/// How long the loop sleeps at the most while a hold waits for its end: the clock may be set.
+const CLOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 pub struct Worker {
     pub state: State,
@@ -78,7 +85,11 @@ impl Worker {
     /// Waits for work, then takes what is there, up to a bound, and no further than the next change of the registry.
     fn gather(&mut self) -> Turn {
         let mut turn = Turn::default();
-        let mut next = Some(self.outlet.wait());
+        let mut next = match self.until_next_expiry() {
+            None => Some(self.outlet.wait()),
+            Some(Duration::ZERO) => self.outlet.take(),
+            Some(patience) => self.outlet.wait_at_most(patience),
+        };
         while let Some(message) = next {
             match message {
                 ShardMessage::Batch(batch) => {
@@ -94,16 +105,49 @@ impl Worker {
         turn
     }
 
+    /// How long until a hold's time is over; `None` where there is none.
+    fn until_next_expiry(&self) -> Option<Duration> {
+        let (expires_at, _) = self.state.holds.first_to_expire()?;
+        if self.journal.space() == Space::Reserve {
+            // What is left of the disk is for reversals.
+            return Some(CLOCK_PATIENCE);
+        }
+        let left_ms = expires_at.0.saturating_sub(self.clock.now().0).max(0);
+        Some(Duration::from_millis(left_ms as u64).min(CLOCK_PATIENCE))
+    }
+
+    /// Releases holds whose time is over, in the order in which they end, before anything else is decided.
+    fn release_expired(&mut self, at: Timestamp, space: Space, records: &mut RecordBatch) {
+        for _ in 0..EXPIRIES_PER_TURN {
+            let Some((expires_at, hold)) = self.state.holds.first_to_expire() else {
+                return;
+            };
+            let Some(account) = self.state.account(hold.account_id) else {
+                return;
+            };
+            if expires_at > at || space == Space::Reserve {
+                return;
+            }
+            let root = account.root;
+            let action = Action::ReleaseHold(ReleaseHold {
+                authorization_id: hold.authorization_id,
+                cause: ReleaseCause::Expired,
+            });
+            self.carry_out(Command { root, at, action }, space, records);
+        }
+    }
+
     fn decide_all(
         &mut self,
         batches: Vec<Batch<ShardRequest>>,
         records: &mut RecordBatch,
     ) -> Result<(), JournalError> {
-        if batches.is_empty() {
-            return Ok(());
-        }
         let at = self.clock.now().max(self.state.now);
         let space = self.journal.space();
+        self.release_expired(at, space, records);
+        if batches.is_empty() && records.is_empty() {
+            return Ok(());
+        }
         let mut held = HeldReplies(Vec::with_capacity(batches.len()));
         let mut count = 0;
         for batch in batches {
@@ -228,7 +272,9 @@ impl Worker {
             Action::OpenCard(open) => open.card_id,
             Action::ChangeCardStatus(change) => change.card_id,
             Action::ChangeCardControls(change) => change.card_id,
-            Action::Authorize(_) | Action::Reverse(_) => return Reply::Done,
+            Action::Authorize(_) | Action::Reverse(_) | Action::ReleaseHold(_) => {
+                return Reply::Done;
+            }
         };
         self.state
             .card(card_id)

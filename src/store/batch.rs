@@ -4,8 +4,8 @@
 use super::error::StoreError;
 use super::from_record;
 use super::rows::{
-    AccountRow, AuthorizationRow, CardLinkRow, CardRevealRow, CardRow, LedgerEntryRow, ProgramRow,
-    ReversalRow, Sequence, TopUpRow,
+    AccountRow, AuthorizationRow, AuthorizationStatus, CardLinkRow, CardRevealRow, CardRow,
+    LedgerEntryRow, ProgramRow, ReversalRow, Sequence, TopUpRow,
 };
 use crate::engine::command::{Action, Command};
 use crate::engine::event::{Event, LedgerAccount};
@@ -44,6 +44,7 @@ pub(super) struct Batch {
     pub moves: BTreeMap<AccountId, Move>,
     pub card_statuses: BTreeMap<CardId, CardStatus>,
     pub account_statuses: BTreeMap<AccountId, AccountStatus>,
+    pub authorization_statuses: BTreeMap<AuthorizationId, AuthorizationStatus>,
     places: Places,
 }
 
@@ -106,6 +107,11 @@ impl Batch {
             } else if let Some(row) = from_record::reversal_row(*sequence, record) {
                 batch.reverse(row, record);
                 true
+            } else if let Some((id, account_id, amount_minor)) = from_record::released_hold(record)
+            {
+                batch.release(id, record);
+                batch.move_account(account_id, 0, -amount_minor);
+                true
             } else {
                 match record {
                     Record::Shard { command, event, .. } => batch.shard(*sequence, command, event),
@@ -148,6 +154,18 @@ impl Batch {
             }
         }
         self.reversals.push(row);
+    }
+
+    fn release(&mut self, id: AuthorizationId, record: &Record) {
+        match self.places.authorizations.get(&id) {
+            Some(place) => {
+                from_record::apply_to_authorization(&mut self.authorizations[*place], record);
+            }
+            None => {
+                let expired = AuthorizationStatus::Expired;
+                self.authorization_statuses.insert(id, expired);
+            }
+        }
     }
 
     /// False where the event cannot come of the command.
@@ -195,7 +213,8 @@ impl Batch {
                 | Event::Posted(_)
                 | Event::CardOpened { .. }
                 | Event::CardStatusChanged { .. }
-                | Event::CardControlsChanged,
+                | Event::CardControlsChanged
+                | Event::HoldReleased { .. },
                 _,
             ) => return false,
         }
@@ -256,10 +275,17 @@ impl Batch {
     }
 
     /// The new statuses of rows of earlier batches, by table, as they are written.
-    pub fn statuses(&self) -> [(&'static str, Vec<(String, &'static str)>); 2] {
+    pub fn statuses(&self) -> [(&'static str, Vec<(String, &'static str)>); 3] {
         let accounts = self.account_statuses.iter();
         let cards = self.card_statuses.iter();
+        let authorizations = self.authorization_statuses.iter();
         [
+            (
+                "authorizations",
+                authorizations
+                    .map(|(id, to)| (id.to_string(), to.name()))
+                    .collect(),
+            ),
             (
                 "accounts",
                 accounts

@@ -100,18 +100,15 @@ pub fn authorization_row(
     let (reference, merchant) = (&authorize.reference, &authorize.merchant);
     let transaction = authorize.amounts.transaction;
     let decline = authorized.decision.decline();
-    let (status, result, approval_code) = match &authorized.decision {
-        Decision::Approved { approval_code } => (
+    let (status, result) = match &authorized.decision {
+        Decision::Approved { .. } => (AuthorizationStatus::Pending, AuthorizationResult::Approved),
+        Decision::PartiallyApproved { .. } => (
             AuthorizationStatus::Pending,
-            AuthorizationResult::Approved,
-            Some(*approval_code),
+            AuthorizationResult::PartiallyApproved,
         ),
-        Decision::Declined(_) => (
-            AuthorizationStatus::Declined,
-            AuthorizationResult::Declined,
-            None,
-        ),
+        Decision::Declined(_) => (AuthorizationStatus::Declined, AuthorizationResult::Declined),
     };
+    let held_minor = authorized.hold.as_ref().map(|hold| hold.amount_minor);
     let account_currency = authorized.account_id.and_then(currency_of);
     let currency = account_currency.unwrap_or(transaction.currency);
     // An amount without a currency is in the account's.
@@ -125,7 +122,8 @@ pub fn authorization_row(
         card_id: authorize.card_id,
         account_id: authorized.account_id,
         kind: authorize.kind,
-        amount_minor: authorized.amount_minor,
+        amount_minor: held_minor.unwrap_or(authorized.amount_minor),
+        requested_minor: authorized.amount_minor,
         currency: lettered(currency),
         transaction_minor: transaction.amount_minor,
         transaction_currency: lettered(transaction_currency),
@@ -146,7 +144,7 @@ pub fn authorization_row(
         reason: decline.map(|decline| decline.reason),
         step: decline.map(|decline| decline.step),
         rule_id: decline.and_then(|decline| decline.rule),
-        approval_code,
+        approval_code: authorized.decision.approval_code(),
         available_minor: authorized.available_minor,
         registry_version: authorized.registry_version,
         engine_version,
@@ -162,6 +160,26 @@ pub fn apply_to_authorization(row: &mut AuthorizationRow, record: &Record) {
         && released(reversed).is_some_and(|(id, _)| id == row.id)
     {
         row.status = AuthorizationStatus::Reversed;
+    }
+    if released_hold(record).is_some_and(|(id, ..)| id == row.id) {
+        row.status = AuthorizationStatus::Expired;
+    }
+}
+
+/// The authorization whose hold ended without a message of the network, the account, and the amount.
+pub fn released_hold(record: &Record) -> Option<(AuthorizationId, AccountId, i64)> {
+    let Record::Shard { command, event, .. } = record else {
+        return None;
+    };
+    match (&command.action, event) {
+        (
+            Action::ReleaseHold(release),
+            Event::HoldReleased {
+                account_id,
+                amount_minor,
+            },
+        ) => Some((release.authorization_id, *account_id, *amount_minor)),
+        _ => None,
     }
 }
 

@@ -18,6 +18,7 @@ use std::time::Duration;
 pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/postgres/0001_projection.sql"),
     include_str!("migrations/postgres/0002_card_reveals.sql"),
+    include_str!("migrations/postgres/0003_requested_amount.sql"),
 ];
 
 const READERS_MAX: u32 = 8;

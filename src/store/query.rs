@@ -300,7 +300,7 @@ impl Store {
             conditions.place(Value::Int(until.0)),
         );
         let span = format!("created_at_ms >= {from} AND created_at_ms < {until}");
-        let kept = "result = 'approved' AND status <> 'reversed'".to_owned();
+        let kept = "result <> 'declined' AND status NOT IN ('reversed', 'expired')".to_owned();
         conditions.clauses.extend([span, kept]);
         conditions.equal("network", network.map(str::to_owned));
         let sql = format!(

@@ -110,8 +110,8 @@ table! {
 }
 
 table! {
-    /// One decided request. `amount_minor` is what was asked in the account's currency, `currency`
-    /// that currency (the transaction's where there is no account).
+    /// One decided request. `amount_minor` is what was approved, or else asked, in the account's currency,
+    /// `requested_minor` what was asked, `currency` that currency (the transaction's where there is no account).
     AuthorizationRow in "authorizations" {
         sequence: Sequence,
         id: AuthorizationId,
@@ -119,7 +119,9 @@ table! {
         account_id: Option<AccountId>,
         kind: Kind,
         amount_minor: i64,
+        requested_minor: i64,
         currency: Currency,
+        /// What was asked in the merchant's currency.
         transaction_minor: i64,
         transaction_currency: Currency,
         merchant_id: ArrayString<15>,
@@ -223,8 +225,17 @@ macro_rules! names {
 
 names! {
     /// What has become of an authorization.
-    AuthorizationStatus { Pending = "pending", Reversed = "reversed", Declined = "declined", }
-    AuthorizationResult { Approved = "approved", Declined = "declined", }
+    AuthorizationStatus {
+        Pending = "pending",
+        Reversed = "reversed",
+        Expired = "expired",
+        Declined = "declined",
+    }
+    AuthorizationResult {
+        Approved = "approved",
+        PartiallyApproved = "partially_approved",
+        Declined = "declined",
+    }
     ReversalResultName {
         Released = "released",
         OriginalUnknown = "original_unknown",

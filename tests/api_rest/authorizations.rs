@@ -8,10 +8,13 @@ use cardswitch::engine::facts::{
 use cardswitch::engine::ids::{AccountId, AuthorizationId, ReversalId};
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::registry::RegistryAction;
+use cardswitch::engine::time::Timestamp;
+use cardswitch::shard::clock::Clock;
 use cardswitch::shard::inbox::Priority;
 use cardswitch::shard::reply::{Replies, ReplySink};
 use cardswitch::shard::request::{Batch, RegistryRequest, ShardRequest};
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 /// Waits for the answer of a loop, as a network's connection would.
@@ -367,6 +370,66 @@ fn a_settlement_report_sums_the_approved_of_a_date() {
         assert_eq!(
             (error.0, error.2.as_str(), error.3.as_deref()),
             (400, code, Some(param))
+        );
+    }
+}
+
+#[test]
+fn a_hold_ends_when_its_programs_time_is_over_or_by_hand() {
+    let now_ms = Arc::new(AtomicI64::new(1_795_000_000_000));
+    let options = Options {
+        clock: Clock::Manual(now_ms.clone()),
+        ..Options::default()
+    };
+    let switch = Switch::start_on(Disk::new(), options);
+    let client = switch.client();
+    let hold_expiry =
+        json!({"hours": 48, "rules": [{"kinds": ["purchase"], "mcc": ["7311"], "hours": 2}]});
+    let program = json!({"name": "Ads", "network": "visa", "bin": "41111122", "currency": "USD", "hold_expiry": hold_expiry});
+    let program = client.post("/v1/programs", program);
+    assert_eq!(program.json()["hold_expiry"], hold_expiry);
+    let account_id = client.account(&program.created());
+    let top_up = json!({"amount": 100_000, "currency": "USD", "method": "internal"});
+    client
+        .post(&format!("/v1/accounts/{account_id}/top_ups"), top_up)
+        .created();
+    let card_id = client.card(&account_id);
+    let [by_rule, by_hand] =
+        [100, 200].map(|amount| authorize(&switch, &account_id, &card_id, amount));
+    let held = || client.get(&format!("/v1/accounts/{account_id}")).ok()["held"].clone();
+    let told = |id: &str| client.get(&format!("/v1/authorizations/{id}")).ok();
+    let expires_at = Timestamp(now_ms.load(Ordering::Acquire) + 2 * 3_600_000);
+    assert_eq!(told(&by_rule)["expires_at"], expires_at.to_string());
+
+    let expire = format!("/v1/authorizations/{by_hand}/expire");
+    let released = client.post(&expire, json!({})).ok();
+    assert_eq!(released["status"], "expired");
+    assert_eq!(client.post(&expire, json!({})).ok(), released);
+    assert_eq!(held(), 100);
+
+    now_ms.fetch_add(2 * 3_600_000 - 1, Ordering::Release);
+    // A write, which the loop serves after it has looked for what is over.
+    authorize(&switch, &account_id, &card_id, 1);
+    assert_eq!(
+        (told(&by_rule)["status"].as_str(), held()),
+        (Some("pending"), json!(101))
+    );
+    now_ms.fetch_add(1, Ordering::Release);
+    authorize(&switch, &account_id, &card_id, 1);
+    assert_eq!(
+        (told(&by_rule)["status"].as_str(), held()),
+        (Some("expired"), json!(2))
+    );
+
+    let refused = authorize(&switch, &account_id, &card_id, 1_000_000);
+    for (id, status, code) in [
+        (refused.as_str(), 409, "nothing_held"),
+        ("auth_0000000000001", 404, "authorization_not_found"),
+    ] {
+        let answer = client.post(&format!("/v1/authorizations/{id}/expire"), json!({}));
+        assert_eq!(
+            (answer.error().0, answer.error().2.as_str()),
+            (status, code)
         );
     }
 }

@@ -240,12 +240,39 @@ fn a_program_with_a_wrong_field_names_it() {
         ("colour", json!("red"), "field_unknown"),
         ("id", json!("prog_0000000000001"), "field_unknown"),
         ("controls", json!([]), "type_invalid"),
+        ("hold_expiry", json!(7), "type_invalid"),
     ];
     for (field, value, code) in cases {
         let mut body = right.clone();
         body[field] = value;
         let answer = client.post("/v1/programs", body);
         assert_error(&answer, (400, "invalid_request", code, Some(field)), field);
+    }
+    for (expiry, code, at) in [
+        (json!({"hours": 0}), "number_invalid", "hours"),
+        (json!({"hours": 8_785}), "number_invalid", "hours"),
+        (json!({"days": 1}), "field_unknown", "days"),
+        (
+            json!({"rules": [{"mcc": ["7011"]}]}),
+            "field_missing",
+            "rules[0].hours",
+        ),
+        (
+            json!({"rules": [{"hours": 1, "kinds": ["gift"]}]}),
+            "value_unknown",
+            "rules[0].kinds[0]",
+        ),
+        (
+            json!({"rules": [{"hours": 1, "mcc": ["70"]}]}),
+            "mcc_invalid",
+            "rules[0].mcc[0]",
+        ),
+    ] {
+        let mut body = right.clone();
+        body["hold_expiry"] = expiry;
+        let answer = client.post("/v1/programs", body);
+        let param = format!("hold_expiry.{at}");
+        assert_error(&answer, (400, "invalid_request", code, Some(&*param)), at);
     }
     for field in ["fee_schedule", "three_ds_policy", "product_type"] {
         let mut body = right.clone();

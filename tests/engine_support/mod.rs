@@ -95,6 +95,7 @@ impl Switch {
             bin: ArrayString::from("411111").unwrap(),
             currency: USD,
             controls,
+            hold_expiry: Default::default(),
             created_at: self.at,
         })))
     }
@@ -122,6 +123,41 @@ impl Switch {
             self.journal(bytes);
         }
         outcome
+    }
+
+    /// Releases the holds whose time is over, as the loops of the shards do; in one order over all of them,
+    /// so that the number of shards makes no difference to the records.
+    pub fn expire(&mut self) -> Vec<AuthorizationId> {
+        let mut released = Vec::new();
+        while let Some((root, authorization_id)) = self.next_due() {
+            released.push(authorization_id);
+            let outcome = self.release(root, authorization_id, ReleaseCause::Expired);
+            assert!(matches!(outcome, Outcome::Event(_)), "{outcome:?}");
+        }
+        released
+    }
+
+    fn next_due(&self) -> Option<(AccountId, AuthorizationId)> {
+        let first = self.world.shards.iter().filter_map(|state| {
+            let (expires_at, hold) = state.holds.first_to_expire()?;
+            let root = state.account(hold.account_id)?.root;
+            Some((expires_at, hold.authorization_id, root))
+        });
+        let (expires_at, authorization_id, root) = first.min()?;
+        (expires_at <= self.at).then_some((root, authorization_id))
+    }
+
+    pub fn release(
+        &mut self,
+        root: AccountId,
+        authorization_id: AuthorizationId,
+        cause: ReleaseCause,
+    ) -> Outcome {
+        let release = ReleaseHold {
+            authorization_id,
+            cause,
+        };
+        self.command(root, Action::ReleaseHold(release))
     }
 
     /// What is applied is what was written, so that every test is one of the record format too.

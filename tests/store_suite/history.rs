@@ -3,7 +3,7 @@
 use arrayvec::ArrayString;
 use cardswitch::engine::command::{
     AccountStatusChange, Action, Authorize, CardType, ChangeAccountStatus, ChangeCardStatus,
-    Command, OpenAccount, Reverse, StatusChange, TopUp,
+    Command, OpenAccount, ReleaseCause, ReleaseHold, Reverse, StatusChange, TopUp,
 };
 use cardswitch::engine::controls::{Controls, List, ListMode};
 use cardswitch::engine::decide::{Outcome, decide};
@@ -147,6 +147,7 @@ impl History {
             bin: ArrayString::from("411111").unwrap(),
             currency: USD,
             controls,
+            hold_expiry: Default::default(),
             created_at: START,
         })));
     }
@@ -333,6 +334,19 @@ impl History {
         self.reverse_by_rrn(original.0, card_id, root, amount);
     }
 
+    /// Ends the hold of the authorization at this place, if it still has one.
+    pub fn release(&mut self, place: usize) {
+        let (authorization_id, _, root, _) = self.authorizations[place];
+        let cause = ReleaseCause::Manual;
+        self.shard(
+            root,
+            Action::ReleaseHold(ReleaseHold {
+                authorization_id,
+                cause,
+            }),
+        );
+    }
+
     fn reverse_by_rrn(&mut self, rrn: u64, card_id: CardId, root: AccountId, amount: Money) {
         let id = self.id();
         let reverse = Reverse {
@@ -397,7 +411,12 @@ impl History {
                     let mcc = if self.below(8) == 0 { 7995 } else { 5411 };
                     self.authorize(amount_minor, kind, mcc);
                 }
-                60..80 if !self.authorizations.is_empty() => {
+                60..66 if !self.authorizations.is_empty() => {
+                    let age = self.below(60) as usize;
+                    let place = self.authorizations.len().saturating_sub(1 + age);
+                    self.release(place);
+                }
+                66..80 if !self.authorizations.is_empty() => {
                     // Young ones rather, so that they fall into the same batch now and then.
                     let age = self.below(30) as usize;
                     let place = self.authorizations.len().saturating_sub(1 + age);

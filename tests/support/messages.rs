@@ -58,6 +58,7 @@ impl Language {
         match (self.is_1993(), of_1987) {
             (false, code) => code,
             (true, "00") => "000",
+            (true, "10") => "002",
             (true, "51") => "116",
             (true, "94") => "913",
             (true, other) => panic!("no code for {other}"),
@@ -101,6 +102,15 @@ impl Language {
             (49, "840".into()),
         ]);
         fields
+    }
+
+    /// The field by which a terminal says that it can take a part of what it asks for.
+    pub fn partial_approval_supported(&self) -> (u8, &'static str) {
+        match self.dialect.name() {
+            "visa-base1" => (60, "000000000001"),
+            "mastercard-ebcdic" => (48, "R610510000"),
+            _ => (48, "610510000"),
+        }
     }
 
     /// DE43 of a shop in Germany.

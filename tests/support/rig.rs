@@ -170,6 +170,7 @@ impl Rig {
                 .unwrap(),
             currency: USD,
             controls: Controls::default(),
+            hold_expiry: Default::default(),
             created_at: Timestamp(0),
         };
         self.ask_registry(RegistryAction::CreateProgram(Box::new(program)));

@@ -5,16 +5,21 @@ use crate::engine::reason::DeclineReason;
 use crate::engine::trace::{Detail, Step};
 
 pub fn check(context: &Context, checks: &mut Checks) {
-    // An amount that cannot be put into the account's currency is refused by the currency check.
-    let Some(requested_minor) = context.amount_minor else {
+    // An amount that cannot be put into the account's currency is refused by the currency check, and what
+    // takes no money needs none.
+    let (Some(amount_minor), Some(asked_minor)) = (context.amount_minor, context.asked_minor)
+    else {
         return checks.skip(Step::Balance);
     };
+    if !context.takes_money() {
+        return checks.skip(Step::Balance);
+    }
     let available_minor = context.account.available_minor();
     let detail = Detail::Balance {
         available_minor,
-        requested_minor,
+        requested_minor: asked_minor,
     };
-    if requested_minor > 0 && requested_minor > available_minor {
+    if amount_minor > 0 && amount_minor > available_minor {
         checks.fail(Step::Balance, DeclineReason::InsufficientFunds, detail);
     } else {
         checks.pass(Step::Balance, detail);

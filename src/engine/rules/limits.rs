@@ -10,7 +10,7 @@ use crate::engine::trace::{Detail, Step};
 use crate::engine::window::{WindowEnd, window_end};
 
 pub fn check(context: &Context, checks: &mut Checks) {
-    let Some(requested_minor) = context.amount_minor.filter(|amount| *amount > 0) else {
+    let Some(requested_minor) = context.taken_minor() else {
         return checks.skip(Step::Limits);
     };
     let mut any = false;

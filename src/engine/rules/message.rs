@@ -2,7 +2,7 @@
 
 use crate::engine::checks::Checks;
 use crate::engine::command::Authorize;
-use crate::engine::facts::Kind;
+use crate::engine::kinds::Treatment;
 use crate::engine::money::MESSAGE_AMOUNT_MAX_MINOR;
 use crate::engine::reason::DeclineReason;
 use crate::engine::trace::{Detail, Step};
@@ -12,31 +12,16 @@ pub fn check(authorize: &Authorize, checks: &mut Checks) {
     if !amounts_agree(authorize) {
         return checks.fail(Step::Message, DeclineReason::InvalidAmount, Detail::None);
     }
-    match authorize.kind {
-        Kind::Purchase
-        | Kind::PreAuthorization
-        | Kind::CashWithdrawal
-        | Kind::PurchaseWithCashBack
-        | Kind::QuasiCash
-        | Kind::FuelDispenser
-            if amount_minor > 0 =>
-        {
-            checks.pass(Step::Message, Detail::None);
-        }
-        Kind::AccountVerification if amount_minor == 0 => checks.pass(Step::Message, Detail::None),
-        // A purchase over nothing is how many terminals ask whether a card is good.
-        Kind::Purchase if amount_minor == 0 => checks.pass(Step::Message, Detail::None),
-        Kind::Incremental
-        | Kind::BalanceInquiry
-        | Kind::Refund
-        | Kind::OriginalCredit
-        | Kind::AccountFunding
-        | Kind::Other => checks.fail(
+    match Treatment::of(authorize.kind) {
+        None => checks.fail(
             Step::Message,
             DeclineReason::UnsupportedFunction,
             Detail::None,
         ),
-        _ => checks.fail(Step::Message, DeclineReason::InvalidAmount, Detail::None),
+        Some(treatment) if treatment.admits(amount_minor) => {
+            checks.pass(Step::Message, Detail::None);
+        }
+        Some(_) => checks.fail(Step::Message, DeclineReason::InvalidAmount, Detail::None),
     }
 }
 
