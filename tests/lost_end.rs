@@ -45,3 +45,34 @@ fn a_journal_behind_its_tables_is_refused() {
         refused.log()
     );
 }
+
+/// A database that takes the login and then says nothing more.
+fn mute_postgres() -> std::net::SocketAddr {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let mut bytes = [0u8; 1_024];
+                let _ = stream.read(&mut bytes);
+                // AuthenticationOk, ReadyForQuery.
+                let _ = stream.write_all(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I");
+                while stream.read(&mut bytes).is_ok_and(|length| length > 0) {}
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn a_start_waits_for_no_database_that_says_nothing() {
+    let url = format!("postgres://nobody@{}/none?sslmode=disable", mute_postgres());
+    let config = format!("{CONFIG}[store]\nurl = \"{url}\"\n");
+    let mut switch = Switch::start(&config);
+    switch.wait_until_ready();
+    assert!(switch.has_logged("does not answer"), "{:?}", switch.log());
+    switch.address("visa");
+    assert!(switch.stop().success());
+}

@@ -76,7 +76,9 @@ pub fn run(demo: &Demo) -> Result<u8> {
         .enable_all()
         .build()?;
     let report = runtime.block_on(play(demo, &config))?;
-    println!("\n{report}");
+    if let Some(report) = &report {
+        println!("\n{report}");
+    }
     println!(
         "The data folder stays. To go on with it:\n  \
          CARDSWITCH_ROOT_KEY=$(cat {}/root-key) {} serve --config {}",
@@ -84,7 +86,7 @@ pub fn run(demo: &Demo) -> Result<u8> {
         program(),
         file.display()
     );
-    Ok(u8::from(!report.is_clean()))
+    Ok(u8::from(report.is_some_and(|report| !report.is_clean())))
 }
 
 /// This program as it was started, so that what is printed can be run as it stands.
@@ -107,7 +109,8 @@ fn config_text(demo: &Demo) -> String {
     )
 }
 
-async fn play(demo: &Demo, config: &Config) -> Result<NetworkReport> {
+/// Nothing to report where it was stopped before the first message.
+async fn play(demo: &Demo, config: &Config) -> Result<Option<NetworkReport>> {
     let told = told_to_stop()?;
     let stop = CancellationToken::new();
     tokio::spawn({
@@ -132,9 +135,9 @@ async fn play(demo: &Demo, config: &Config) -> Result<NetworkReport> {
     let cards = issue_cards(demo, &node, &key, &stop).await?;
     let report = if stop.is_cancelled() {
         println!("stopped after {} of {} cards", cards.len(), demo.cards);
-        NetworkReport::default()
+        None
     } else {
-        drive(demo, network, cards, stop).await?
+        Some(drive(demo, network, cards, stop).await?)
     };
     println!("\nletting the tables catch up with the journal");
     match node.tables_catch_up(CATCH_UP).await {
@@ -273,8 +276,8 @@ impl View {
         );
         match &self.bar {
             Some(bar) => bar.set_message(line),
-            // Before the first answer there is nothing to show.
-            None if progress.answered > 0
+            // Before the first second is over there is nothing to show.
+            None if latency.max > 0.0
                 && self
                     .last_line
                     .swap(seconds, std::sync::atomic::Ordering::Relaxed)

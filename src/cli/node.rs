@@ -8,10 +8,10 @@ use crate::journal::Sequence;
 use crate::network::listener::{self, Peer};
 use crate::network::threads::NetworkThreads;
 use crate::store::JournalSource;
-use crate::store::Store;
 use crate::store::follow::{self, FollowSettings};
 use crate::store::lag::ProjectionLag;
 use crate::store::projection::journal_text;
+use crate::store::{Store, StoreError};
 use anyhow::{Context, Result};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,6 +23,9 @@ use tokio_util::task::TaskTracker;
 
 /// How often the journal hears what is no longer needed.
 const KEEP_RECORDS_EVERY: Duration = Duration::from_secs(10);
+
+/// How long a start waits for the tables to say whether the journal is whole.
+const TABLES_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Added to the niceness of threads whose work may lag: the projection.
 const GIVE_WAY: i32 = 19;
@@ -79,44 +82,48 @@ struct Projection {
     lag: Arc<ProjectionLag>,
     stop: CancellationToken,
     follower: tokio::sync::oneshot::Receiver<()>,
+    /// Why nothing may be decided any more, once the tables have proved it.
+    loss: watch::Receiver<Option<String>>,
 }
 
 async fn start_projection(config: &Config, core: &Core) -> Result<Projection> {
     let (lag, stop) = (Arc::new(ProjectionLag::default()), CancellationToken::new());
     let store = Store::open(&config.store.url, &config.data.dir)?;
-    // Nobody waits for tables that are away, and they prove nothing.
-    if store.prepare_unless_away().await? {
-        refuse_a_lost_end(&store, core).await?;
+    let began_at = core.journal.handle().durable();
+    match tokio::time::timeout(TABLES_PATIENCE, refuse_a_lost_end(&store, core, began_at)).await {
+        Ok(fit) => fit?,
+        Err(_) => tracing::warn!(
+            "the database at {} does not answer; decisions go on without it, and the projection catches up once it does",
+            store.url()
+        ),
     }
-    let (url, folder) = (config.store.url.clone(), config.data.dir.clone());
+    let settings = FollowSettings {
+        began_at: Some(began_at),
+        ..FollowSettings::default()
+    };
+    // Tables are read through connections of their own.
+    let following = Store::open(&config.store.url, &config.data.dir)?;
     let source = JournalSource::new(core.journal.handle());
     let (following_lag, following_stop) = (lag.clone(), stop.clone());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let (ended, follower) = tokio::sync::oneshot::channel();
+    let (prove, loss) = watch::channel(None);
     std::thread::Builder::new()
         .name("projection".into())
         .spawn(move || {
             // What this thread starts gives way as well. A refusal leaves everything as it was.
             let _ = rustix::process::nice(GIVE_WAY);
             runtime.block_on(async {
-                // The address was good a moment ago; what is wrong by now is logged by the follower.
-                match Store::connect(&url, &folder).await {
-                    Ok(store) => {
-                        let settings = FollowSettings::default();
-                        let _ = follow::run(
-                            source,
-                            store.clone(),
-                            settings,
-                            following_lag,
-                            following_stop,
-                        )
-                        .await;
-                        store.close().await;
-                    }
-                    Err(error) => tracing::error!(%error, "the projection cannot start"),
+                let store = following.clone();
+                let ran = follow::run(source, store, settings, following_lag, following_stop);
+                if let Err(error) = ran.await
+                    && error.proves_a_loss()
+                {
+                    prove.send_replace(Some(error.to_string()));
                 }
+                following.close().await;
             });
             let _ = ended.send(());
         })?;
@@ -125,35 +132,37 @@ async fn start_projection(config: &Config, core: &Core) -> Result<Projection> {
         lag,
         stop,
         follower,
+        loss,
     })
 }
 
 /// Tables of another journal, or ahead of this one, prove that answered records are lost: nothing may be
-/// decided on what is left.
-async fn refuse_a_lost_end(store: &Store, core: &Core) -> Result<()> {
+/// decided on what is left. Tables that are away prove nothing yet: the follower asks them again.
+async fn refuse_a_lost_end(store: &Store, core: &Core, durable: Sequence) -> Result<()> {
+    if !store.prepare_unless_away().await? {
+        return Ok(());
+    }
     let Ok(tables) = store.projection().await else {
         return Ok(());
     };
-    let journal = core.journal.handle();
-    let ours = journal_text(journal.journal_id());
-    if let Some(theirs) = tables.journal_id.filter(|id| *id != ours) {
-        anyhow::bail!(
-            "the tables at {} hold records up to {} of journal {theirs}, and the journal here is another one, {ours}, \
-             which ends at record {}: restore the journal's folder from a copy; if this is meant to be a new switch, \
-             name other tables in `[store] url`",
-            store.url(),
-            tables.position,
-            journal.durable()
-        );
+    let (url, position) = (store.url().to_owned(), tables.position);
+    let journal = journal_text(core.journal.handle().journal_id());
+    if let Some(stored) = tables.journal_id.filter(|id| *id != journal) {
+        return Err(StoreError::OtherJournal {
+            url,
+            stored,
+            journal,
+        }
+        .into());
     }
-    anyhow::ensure!(
-        tables.position <= journal.durable(),
-        "the journal ends at record {}, the tables at {} hold records up to {}: the journal has lost its end; \
-         restore its folder from a copy, and do not rebuild the tables",
-        journal.durable(),
-        store.url(),
-        tables.position
-    );
+    if position > durable {
+        return Err(StoreError::AheadOfJournal {
+            url,
+            position,
+            durable,
+        }
+        .into());
+    }
     Ok(())
 }
 
@@ -256,6 +265,17 @@ impl Node {
         let (lag, durable) = (&self.projection.lag, self.core.journal.handle().durable());
         lag.reached(durable, at_most).await;
         durable.saturating_sub(lag.projected_through())
+    }
+
+    /// Ends when tables that were away at the start prove that the journal has lost its end.
+    pub async fn lost_end(&self) -> anyhow::Error {
+        let mut loss = self.projection.loss.clone();
+        let proof = match loss.wait_for(Option::is_some).await {
+            Ok(proof) => proof.clone(),
+            // The follower has ended, and proved nothing.
+            Err(_) => std::future::pending().await,
+        };
+        anyhow::Error::msg(proof.unwrap_or_default())
     }
 
     /// Stops in the order in which messages flow: sockets, loops, journal.

@@ -99,20 +99,27 @@ pub fn run(serve: &Serve) -> Result<u8> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
-        let stop = told_to_stop()?;
-        let node = node::start(
-            &config,
-            node::Start {
-                root_key: root_key(),
-            },
-        )
-        .await?;
-        stop.await;
-        tracing::info!("stopping");
-        node.stop().await
-    })?;
-    Ok(0)
+    let served = runtime.block_on(serve_until_told(&config));
+    // A start that was cut off may still be reading the journal, which loses nothing.
+    runtime.shutdown_background();
+    served.map(|()| 0)
+}
+
+async fn serve_until_told(config: &Config) -> Result<()> {
+    let stop = told_to_stop()?;
+    tokio::pin!(stop);
+    let root_key = root_key();
+    let node = tokio::select! {
+        started = node::start(config, node::Start { root_key }) => started?,
+        () = &mut stop => return Ok(()),
+    };
+    let lost = tokio::select! {
+        () = stop => None,
+        error = node.lost_end() => Some(error),
+    };
+    tracing::info!("stopping");
+    node.stop().await?;
+    lost.map_or(Ok(()), Err)
 }
 
 pub fn start_log(config: &Config) {

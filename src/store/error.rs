@@ -28,7 +28,8 @@ pub enum StoreError {
     )]
     NewerTables { url: String, found: i64, known: i64 },
     #[error(
-        "the database at {url} holds the projection of journal {stored}, not of this one ({journal}); name another database in `store.url`, or run `cardswitch store rebuild` to replace what it holds"
+        "the tables at {url} hold records of journal {stored}, and the journal here is another one, {journal}: restore the \
+         journal's folder from a copy; if this is meant to be a new switch, name other tables in `[store] url`"
     )]
     OtherJournal {
         url: String,
@@ -36,7 +37,8 @@ pub enum StoreError {
         journal: String,
     },
     #[error(
-        "the database at {url} is at record {position}, the journal ends at {durable}: it is not the journal that was projected; restore the journal, or run `cardswitch store rebuild`"
+        "the journal ended at record {durable}, the tables at {url} hold records up to {position}: the journal has lost its \
+         end; restore its folder from a copy, and do not rebuild the tables"
     )]
     AheadOfJournal {
         url: String,
@@ -94,6 +96,16 @@ impl StoreError {
                 | StoreError::Sql { .. }
                 | StoreError::PositionMoved { .. }
                 | StoreError::Interrupted
+        )
+    }
+}
+
+impl StoreError {
+    /// Whether the tables prove that answered records are lost: nothing may be decided on what is left.
+    pub fn proves_a_loss(&self) -> bool {
+        matches!(
+            self,
+            StoreError::OtherJournal { .. } | StoreError::AheadOfJournal { .. }
         )
     }
 }

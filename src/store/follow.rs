@@ -52,6 +52,9 @@ pub struct FollowSettings {
     /// The first and the longest pause before the database is tried again.
     pub retry_min: Duration,
     pub retry_max: Duration,
+    /// The end of the journal when this process began. Tables that were ahead of it hold what the journal has
+    /// lost, even if new records have gone past them by the time that the database can be asked.
+    pub began_at: Option<Sequence>,
     #[doc(hidden)]
     pub fault: Option<Fault>,
 }
@@ -65,6 +68,7 @@ impl Default for FollowSettings {
             hold_back_max: Duration::from_millis(200),
             retry_min: Duration::from_millis(100),
             retry_max: Duration::from_secs(5),
+            began_at: None,
             fault: None,
         }
     }
@@ -154,7 +158,12 @@ impl<S: RecordSource> Follower<S> {
     /// From the position that the database has, until something fails or the process shuts down.
     async fn session(&mut self) -> Result<(), StoreError> {
         let mut source = self.source.take().ok_or_else(lost_source)?;
-        let opened = self.open(&mut source).await;
+        let shutdown = self.shutdown.clone();
+        let opened = tokio::select! {
+            opened = self.open(&mut source) => opened,
+            // A database may say nothing for ever.
+            () = shutdown.cancelled() => return Ok(()),
+        };
         self.source = Some(source);
         let mut projector = opened?;
         let mut reading = self.read()?;
@@ -205,14 +214,16 @@ impl<S: RecordSource> Follower<S> {
             projector = projector.with_fault(fault.clone());
         }
         let (position, durable) = (projector.position(), source.durable());
-        if position > durable {
-            let url = self.store.url().to_owned();
+        let ended_at = self.settings.began_at.unwrap_or(durable);
+        if position > ended_at {
             return Err(StoreError::AheadOfJournal {
-                url,
+                url: self.store.url().to_owned(),
                 position,
-                durable,
+                durable: ended_at,
             });
         }
+        // From here on the tables hold what this process wrote.
+        self.settings.began_at = None;
         source.seek(position + 1)?;
         self.lag.note_durable(durable);
         self.lag.note_projected(position);

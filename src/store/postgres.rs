@@ -39,6 +39,7 @@ impl Postgres {
     pub fn new(options: PgConnectOptions) -> Postgres {
         let options = options
             .application_name("cardswitch")
+            .options([("client_min_messages", "warning")])
             .disable_statement_logging();
         // Rows lost with a crash of the server are lost together with the position, and pulled again.
         let unsynced = options.clone().options([("synchronous_commit", "off")]);
@@ -74,7 +75,7 @@ impl Postgres {
         let options = self.readers.connect_options();
         let connecting = PgConnection::connect_with(&options);
         let connected = tokio::time::timeout(ACQUIRE_TIMEOUT, connecting).await;
-        connected.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        connected.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
     }
 
     pub async fn fetch<T>(

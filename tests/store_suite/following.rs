@@ -32,6 +32,7 @@ fn settings() -> FollowSettings {
         hold_back_max: Duration::from_millis(5),
         retry_min: Duration::from_millis(1),
         retry_max: Duration::from_millis(20),
+        began_at: None,
         fault: None,
     }
 }
@@ -141,6 +142,17 @@ async fn what_trying_again_cannot_help_ends_the_follower(fixture: Fixture) {
     let ended = following.task.await.unwrap().unwrap_err();
     assert!(matches!(ended, StoreError::OtherJournal { .. }), "{ended}");
     assert_eq!(lag.state(), FollowState::Failed);
+    assert!(ended.proves_a_loss());
+    // New records have gone past the tables since the process began behind them.
+    let mut settings_then = settings();
+    settings_then.began_at = Some(10);
+    let journal = MemoryJournal::new(&history.records);
+    let following = Following::begin(&fixture, journal, settings_then).await;
+    let ended = following.task.await.unwrap().unwrap_err();
+    assert!(
+        matches!(ended, StoreError::AheadOfJournal { durable: 10, .. }),
+        "{ended}"
+    );
     let shorter = MemoryJournal::new(&history.records[..10]);
     let following = Following::begin(&fixture, shorter, settings()).await;
     let ended = following.task.await.unwrap().unwrap_err();
