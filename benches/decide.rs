@@ -69,6 +69,7 @@ fn controls(first_id: u64, windows: &[Window]) -> Controls {
         )),
         countries: Some(List::new(ControlId(id(6)), ListMode::Block, countries)),
         currencies: Some(List::new(ControlId(id(7)), ListMode::Allow, vec![USD])),
+        ..Controls::default()
     }
 }
 

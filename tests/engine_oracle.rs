@@ -4,19 +4,25 @@
 
 mod engine_support;
 
-use cardswitch::engine::command::{AccountStatusChange, Action, CardType, StatusChange};
-use cardswitch::engine::controls::{Controls, List, ListMode, Window};
+use cardswitch::engine::command::{AccountStatusChange, Action, Authorize, CardType, StatusChange};
+use cardswitch::engine::controls::{Controls, Limit, List, ListMode, Window};
+use cardswitch::engine::counters::Counters;
 use cardswitch::engine::decide::Outcome;
 use cardswitch::engine::event::*;
-use cardswitch::engine::facts::{MatchKey, MatchKeys};
+use cardswitch::engine::facts::{Channel, Country, EntryMode, Kind, MatchKey, MatchKeys};
 use cardswitch::engine::hash::{state_hash, tree_hashes};
 use cardswitch::engine::ids::*;
+use cardswitch::engine::limit_filter::LimitFilter;
+use cardswitch::engine::merchants::{MerchantEntry, MerchantList};
 use cardswitch::engine::reason::DeclineReason;
+use cardswitch::engine::rolling::RollingWindow;
 use cardswitch::engine::snapshot;
 use cardswitch::engine::time::Timestamp;
+use cardswitch::engine::time_windows::{Days, TimeWindow};
 use cardswitch::engine::window::window_end;
 use cardswitch::engine::world::World;
 use engine_support::*;
+use jiff::civil::Weekday;
 use proptest::prelude::*;
 
 const MINUTE_MS: i64 = 60_000;
@@ -104,6 +110,7 @@ enum Step {
         names: Names,
         amount: i64,
         mcc: u16,
+        place: u8,
     },
     Reverse {
         card: u64,
@@ -191,6 +198,117 @@ fn account_of_card(card: u64) -> u64 {
     card / 100
 }
 
+/// Where and what for a purchase is.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    kind: Kind,
+    channel: Channel,
+    entry_mode: EntryMode,
+    country: &'static str,
+    merchant_id: &'static str,
+    merchant_name: &'static str,
+    acquirer_id: &'static str,
+}
+
+const PLACES: [Place; 4] = [
+    Place {
+        kind: Kind::Purchase,
+        channel: Channel::Ecommerce,
+        entry_mode: EntryMode::Ecommerce,
+        country: "US",
+        merchant_id: "M1",
+        merchant_name: "EXAMPLE STORE",
+        acquirer_id: "",
+    },
+    Place {
+        kind: Kind::CashWithdrawal,
+        channel: Channel::Atm,
+        entry_mode: EntryMode::Chip,
+        country: "DE",
+        merchant_id: "M2",
+        merchant_name: "BANK",
+        acquirer_id: "412345",
+    },
+    Place {
+        kind: Kind::Purchase,
+        channel: Channel::PointOfSale,
+        entry_mode: EntryMode::Contactless,
+        country: "FR",
+        merchant_id: "M3",
+        merchant_name: "AMAZON MKTPLACE",
+        acquirer_id: "7",
+    },
+    Place {
+        kind: Kind::PreAuthorization,
+        channel: Channel::MailOrTelephone,
+        entry_mode: EntryMode::Manual,
+        country: "DE",
+        merchant_id: "M2",
+        merchant_name: "HOTEL",
+        acquirer_id: "7",
+    },
+];
+
+const HOUR: Window = Window::Rolling(RollingWindow { seconds: 3_600 });
+const ROLLING_DAY: Window = Window::Rolling(RollingWindow { seconds: 86_400 });
+const ROLLING_WEEK: Window = Window::Rolling(RollingWindow { seconds: 604_800 });
+
+/// Seconds of the buckets of the three.
+fn bucket_seconds(window: RollingWindow) -> i64 {
+    match window.seconds {
+        3_600 => 120,
+        86_400 => 1_800,
+        604_800 => 21_600,
+        other => unreachable!("no control has a window of {other} seconds"),
+    }
+}
+
+fn filtered(mut limit: Limit, filter: LimitFilter) -> Limit {
+    limit.filter = Some(Box::new(filter));
+    limit
+}
+
+/// Of two limits: cash, and what is bought in person in two countries.
+fn filtered_limits() -> [Limit; 2] {
+    let cash = LimitFilter {
+        kinds: vec![Kind::CashWithdrawal, Kind::QuasiCash],
+        ..LimitFilter::default()
+    };
+    let abroad = LimitFilter {
+        countries: vec![Country(*b"DE"), Country(*b"FR")],
+        channels: vec![Channel::Atm, Channel::PointOfSale],
+        ..LimitFilter::default()
+    };
+    [
+        filtered(limit(21, Window::Day, Some(400), None), cash),
+        filtered(limit(22, HOUR, Some(600), Some(3)), abroad),
+    ]
+}
+
+fn hours(days: Days, from: u16, to: u16) -> TimeWindow {
+    TimeWindow {
+        id: ControlId(31),
+        days,
+        from_minute: from * 60,
+        to_minute: to * 60,
+        time_zone: "Europe/Berlin".into(),
+    }
+}
+
+/// The same as those of choice 7, from the calendar.
+fn is_open(at: Timestamp) -> bool {
+    let at = jiff::Timestamp::from_millisecond(at.0).unwrap();
+    let at = at.in_tz("Europe/Berlin").unwrap();
+    match at.weekday() {
+        Weekday::Saturday => at.hour() >= 22,
+        Weekday::Sunday => at.hour() < 2,
+        _ => (8..18).contains(&at.hour()),
+    }
+}
+
+/// How many there are.
+const CHOICES: usize = 9;
+
 fn controls_of(choice: usize) -> Controls {
     match choice {
         0 => Controls::default(),
@@ -199,15 +317,59 @@ fn controls_of(choice: usize) -> Controls {
             limit(1, Window::Day, Some(800), Some(3)),
             limit(2, Window::Month, Some(1_500), None),
         ]),
-        _ => Controls {
+        3 => Controls {
             mcc: Some(List::new(ControlId(9), ListMode::Block, vec![7995])),
             ..limits([limit(3, Window::Transaction, Some(300), None)])
+        },
+        4 => Controls {
+            channels: Some(List::new(
+                ControlId(32),
+                ListMode::Block,
+                vec![Channel::Atm],
+            )),
+            entry_modes: Some(List::new(
+                ControlId(33),
+                ListMode::Allow,
+                vec![EntryMode::Ecommerce, EntryMode::Chip],
+            )),
+            ..Controls::default()
+        },
+        5 => Controls {
+            merchants: Some(MerchantList {
+                id: ControlId(34),
+                mode: ListMode::Allow,
+                entries: vec![
+                    MerchantEntry::Id {
+                        id: "M2".into(),
+                        acquirer_id: Some("412345".into()),
+                    },
+                    MerchantEntry::Name("*mktplace".into()),
+                ],
+            }),
+            ..limits([limit(20, ROLLING_DAY, Some(900), Some(4))])
+        },
+        6 => limits(filtered_limits()),
+        7 => Controls {
+            // Office hours, and Saturday night into Sunday.
+            time_windows: vec![
+                hours(Days::of([0, 1, 2, 3, 4]), 8, 18),
+                hours(Days::of([5]), 22, 2),
+            ],
+            single_use: true,
+            ..Controls::default()
+        },
+        _ => Controls {
+            merchant_lock: true,
+            ..limits([limit(23, ROLLING_WEEK, None, Some(4))])
         },
     }
 }
 
 fn program_controls() -> Controls {
-    limits([limit(50, Window::Week, Some(4_000), Some(12))])
+    limits([
+        limit(50, Window::Week, Some(4_000), Some(12)),
+        limit(51, ROLLING_DAY, Some(2_500), None),
+    ])
 }
 
 /// Of one id on two levels.
@@ -232,6 +394,38 @@ struct CardState {
     activated: bool,
     frozen: bool,
     closed: bool,
+}
+
+/// Whether a limit counts a purchase.
+fn counts(limit: &Limit, step: &Step) -> bool {
+    let Step::Authorize { mcc, place, .. } = step else {
+        return false;
+    };
+    let place = PLACES[usize::from(*place)];
+    let abroad = ["DE", "FR"].contains(&place.country)
+        && [Channel::Atm, Channel::PointOfSale].contains(&place.channel);
+    match limit.id.0 {
+        21 => place.kind == Kind::CashWithdrawal,
+        22 => abroad,
+        _ => {
+            assert!(limit.filter.is_none() && *mcc > 0);
+            true
+        }
+    }
+}
+
+/// Whether a purchase of then still counts now.
+fn in_window(limit: &Limit, then: Timestamp, now: Timestamp) -> bool {
+    match limit.window {
+        Window::Transaction => false,
+        Window::Rolling(window) => {
+            let bucket_ms = bucket_seconds(window) * 1_000;
+            let leaves_ms =
+                (then.0 / bucket_ms + 1) * bucket_ms + i64::from(window.seconds) * 1_000;
+            now.0 < leaves_ms
+        }
+        window => window_end(window, "UTC", then) == window_end(window, "UTC", now),
+    }
 }
 
 impl Naive {
@@ -407,10 +601,7 @@ impl Naive {
     }
 
     /// What counts of a limit in the window of now: amount and number.
-    fn used(&self, owner: Owner, card: u64, id: LimitId, window: Window) -> (i64, u32) {
-        let Some(now_window) = window_end(window, "UTC", self.at) else {
-            return (0, 0);
-        };
+    fn used(&self, owner: Owner, card: u64, limit: &Limit) -> (i64, u32) {
         let account = account_of_card(card);
         let (mut amount, mut count) = (0, 0);
         for (_, past, closed) in self.holds() {
@@ -427,19 +618,87 @@ impl Naive {
                 Owner::Account(account) => line_of(account_of_card(of)).contains(&account),
                 Owner::Program => root_of_account(account_of_card(of)) == root_of_account(account),
             };
-            let counted = owner != Owner::Card
-                || past
-                    .controls
-                    .limits
-                    .iter()
-                    .any(|l| l.id == id && l.window == window);
-            let in_window = window_end(window, "UTC", past.at) == Some(now_window);
-            if same && counted && in_window && closed.is_none() {
+            let as_then =
+                |l: &Limit| l.id == limit.id && l.window == limit.window && counts(l, &past.step);
+            let counted = match owner {
+                Owner::Card => past.controls.limits.iter().any(as_then),
+                _ => counts(limit, &past.step),
+            };
+            if same && counted && closed.is_none() && in_window(limit, past.at, self.at) {
                 amount += used;
                 count += 1;
             }
         }
         (amount, count)
+    }
+
+    /// Where the card was first used since it is locked.
+    fn locked_to(&self, of: u64) -> Option<Place> {
+        let (mut lock, mut locked) = (false, None);
+        for past in &self.past {
+            match past.step {
+                Step::Controls { card, choice } if card == of => {
+                    let before = std::mem::replace(&mut lock, controls_of(choice).merchant_lock);
+                    if before && !lock {
+                        locked = None;
+                    }
+                }
+                Step::Authorize { card, place, .. }
+                    if card == of && lock && matches!(past.came, Came::Approved { .. }) =>
+                {
+                    locked = locked.or(Some(PLACES[usize::from(place)]));
+                }
+                _ => {}
+            }
+        }
+        locked
+    }
+
+    fn is_used_up(&self, of: u64) -> bool {
+        let marked = |past: &Happened| {
+            matches!(past.step, Step::Authorize { card, .. } if card == of)
+                && past.controls.single_use
+        };
+        let mut holds = self.holds().into_iter();
+        self.controls(of).single_use
+            && holds.any(|(_, past, closed)| marked(past) && closed.is_none())
+    }
+
+    /// What comes after limits and MCCs: merchant, channel, entry mode and hours.
+    fn elsewhere(&self, card: u64, place: Place) -> Option<DeclineReason> {
+        let own = self.controls(card);
+        let listed = (place.merchant_id == "M2" && place.acquirer_id == "412345")
+            || place.merchant_name.ends_with("MKTPLACE");
+        let elsewhere = self.locked_to(card).is_some_and(|locked| {
+            let acquirers = [locked.acquirer_id, place.acquirer_id];
+            locked.merchant_id != place.merchant_id
+                || (acquirers[0] != acquirers[1] && !acquirers.contains(&""))
+        });
+        let entries = [EntryMode::Ecommerce, EntryMode::Chip];
+        let failed = [
+            (
+                own.merchants.is_some() && !listed,
+                DeclineReason::MerchantNotAllowed,
+            ),
+            (
+                own.merchant_lock && elsewhere,
+                DeclineReason::MerchantLockMismatch,
+            ),
+            (
+                own.channels.is_some() && place.channel == Channel::Atm,
+                DeclineReason::ChannelBlocked,
+            ),
+            (
+                own.entry_modes.is_some() && !entries.contains(&place.entry_mode),
+                DeclineReason::EntryModeBlocked,
+            ),
+            (
+                !own.time_windows.is_empty() && !is_open(self.at),
+                DeclineReason::OutsideTimeWindow,
+            ),
+        ];
+        let first = failed.into_iter().find(|(failed, _)| *failed);
+        first.map(|(_, reason)| reason)
     }
 
     fn first_answer(&self, key: &str, retention_ms: i64) -> Option<(i64, Came)> {
@@ -478,7 +737,8 @@ impl Naive {
                 names,
                 amount,
                 mcc,
-            } => self.authorize(*card, *name, *names, *amount, *mcc),
+                place,
+            } => self.authorize(*card, *name, *names, *amount, (*mcc, *place)),
             Step::Reverse {
                 card,
                 name,
@@ -506,7 +766,14 @@ impl Naive {
         }
     }
 
-    fn authorize(&self, card: u64, name: u8, names: Names, amount: i64, mcc: u16) -> Came {
+    fn authorize(
+        &self,
+        card: u64,
+        name: u8,
+        names: Names,
+        amount: i64,
+        (mcc, place): (u16, u8),
+    ) -> Came {
         match self.first_answer(&format!("a{card}-{name}"), FIRST_ANSWER_MS) {
             Some((first, came)) if first == amount => return Came::First(Box::new(came)),
             Some(_) => return Came::Declined(DeclineReason::DuplicateTransmission),
@@ -524,6 +791,7 @@ impl Naive {
             CardState {
                 activated: false, ..
             } => return Came::Declined(DeclineReason::CardNotActivated),
+            _ if self.is_used_up(card) => return Came::Declined(DeclineReason::CardUsed),
             _ => {}
         }
         let account = account_of_card(card);
@@ -550,13 +818,23 @@ impl Naive {
         );
         all.push((Owner::Card, own.clone()));
         for (owner, controls) in &all {
-            for limit in &controls.limits {
-                let (used, count) = self.used(*owner, card, limit.id, limit.window);
+            let asked = Step::Authorize {
+                card,
+                name,
+                names,
+                amount,
+                mcc,
+                place,
+            };
+            for limit in controls.limits.iter().filter(|l| counts(l, &asked)) {
+                let (used, count) = self.used(*owner, card, limit);
                 if limit
                     .amount_minor
                     .is_some_and(|allowed| used + amount > allowed)
                 {
                     return Came::Declined(match limit.window {
+                        _ if limit.id.0 == 21 => DeclineReason::CashLimitExceeded,
+                        Window::Rolling(_) => DeclineReason::RollingLimitExceeded,
                         Window::Transaction => DeclineReason::PerTransactionLimitExceeded,
                         Window::Day => DeclineReason::DailyLimitExceeded,
                         Window::Week => DeclineReason::WeeklyLimitExceeded,
@@ -570,6 +848,9 @@ impl Naive {
         }
         if own.mcc.is_some_and(|list| !list.passes(mcc)) {
             return Came::Declined(DeclineReason::MccBlocked);
+        }
+        if let Some(reason) = self.elsewhere(card, PLACES[usize::from(place)]) {
+            return Came::Declined(reason);
         }
         Came::Approved {
             available: available - amount,
@@ -657,10 +938,12 @@ impl Engine {
                 names,
                 amount,
                 mcc,
+                place,
             } => {
                 let mut request = purchase(id, *card, usd(*amount), &format!("{card}-{name}"));
                 request.match_keys = names.keys();
                 request.merchant.mcc = *mcc;
+                set_place(&mut request, PLACES[usize::from(*place)]);
                 switch.command(AccountId(root_of(*card)), Action::Authorize(request))
             }
             Step::Reverse {
@@ -715,20 +998,20 @@ impl Engine {
         let state = self.switch.world.shard(AccountId(root));
         let found = state.account(AccountId(account)).unwrap();
         let card = account * 100 + 1;
-        let check =
-            |owner, counters: &cardswitch::engine::state::Counters, card, controls: Controls| {
-                for limit in controls.limits {
-                    let Some(window) = window_end(limit.window, "UTC", naive.at) else {
-                        continue;
-                    };
-                    let expected = naive.used(owner, card, limit.id, limit.window);
-                    assert_eq!(
-                        counters.used(limit.id, window),
-                        expected,
-                        "{owner:?} {limit:?}"
-                    );
-                }
-            };
+        let check = |owner, counters: &Counters, card, controls: Controls| {
+            for limit in controls.limits {
+                let found = match limit.window {
+                    Window::Transaction => continue,
+                    Window::Rolling(window) => counters.used_rolling(limit.id, window, naive.at),
+                    window => {
+                        let end = window_end(window, "UTC", naive.at).unwrap();
+                        counters.used(limit.id, end)
+                    }
+                };
+                let expected = naive.used(owner, card, &limit);
+                assert_eq!(found, expected, "{owner:?} {limit:?}");
+            }
+        };
         check(
             Owner::Account(account),
             &found.counters,
@@ -747,6 +1030,17 @@ impl Engine {
             check(Owner::Card, counters, card, naive.controls(card));
         }
     }
+}
+
+fn set_place(request: &mut Authorize, place: Place) {
+    let text = |text: &str| arrayvec::ArrayString::from(text).unwrap();
+    request.kind = place.kind;
+    request.channel = place.channel;
+    request.entry_mode = place.entry_mode;
+    request.merchant.country = Country::from_alpha2(place.country).unwrap();
+    request.merchant.id = text(place.merchant_id);
+    request.merchant.name = arrayvec::ArrayString::from(place.merchant_name).unwrap();
+    request.reference.acquirer_id = arrayvec::ArrayString::from(place.acquirer_id).unwrap();
 }
 
 fn came_of(outcome: &Outcome) -> Came {
@@ -857,9 +1151,12 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     ];
     let mcc = prop_oneof![4 => Just(5411u16), 1 => Just(7995)];
     let step = prop_oneof![
-        10 => (any_card(), 0u8..6, any_names(), amount(), mcc).prop_map(|(card, name, names, amount, mcc)| {
-            Step::Authorize { card, name, names, amount: if amount == 0 { -1 } else { amount }, mcc }
-        }),
+        10 => (any_card(), 0u8..6, any_names(), amount(), mcc, 0u8..4).prop_map(
+            |(card, name, names, amount, mcc, place)| {
+                let amount = if amount == 0 { -1 } else { amount };
+                Step::Authorize { card, name, names, amount, mcc, place }
+            },
+        ),
         5 => (any_card(), 0u8..4, any_names(), 1i64..4)
             .prop_map(|(card, name, names, amount)| Step::Reverse { card, name, names, amount }),
         4 => (0u64..12, any_account(), 1i64..3_000).prop_map(|(id, account, amount)| {
@@ -869,7 +1166,7 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (any_card(), status).prop_map(|(card, change)| Step::Status { card, change }),
         1 => (any_account(), account_status)
             .prop_map(|(account, change)| Step::AccountStatus { account, change }),
-        1 => (any_card(), 0usize..4).prop_map(|(card, choice)| Step::Controls { card, choice }),
+        1 => (any_card(), 0usize..CHOICES).prop_map(|(card, choice)| Step::Controls { card, choice }),
         3 => minutes.prop_map(|minutes| Step::Wait { minutes }),
     ];
     proptest::collection::vec(step, 1..120)
@@ -954,6 +1251,7 @@ fn every_order_of_purchase_repeat_reversals_and_freeze() {
         names: Names::all(1),
         amount,
         mcc: 5411,
+        place: 0,
     };
     let reverse = |name| Step::Reverse {
         card,
@@ -990,6 +1288,7 @@ fn every_order_of_two_purchases_that_the_rrn_tells_apart_and_their_reversals() {
         names: names(name),
         amount,
         mcc: 5411,
+        place: 0,
     };
     let reverse = |name, rrn| Step::Reverse {
         card,
@@ -1043,6 +1342,7 @@ fn any_order_of_two_purchases() -> impl Strategy<Value = Vec<Step>> {
             names: names[place],
             amount,
             mcc: 5411,
+            place: 0,
         };
         let reverse = |name, place: usize| Step::Reverse {
             card: 101,

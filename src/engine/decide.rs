@@ -127,6 +127,7 @@ fn conclude(context: &Context, checks: Checks) -> Authorized {
         amount_minor,
         expires_at: context.at.plus_ms(context.registry.settings.hold_expiry_ms),
         uses: checks.uses,
+        card_use: rules::merchant::card_use_made(context),
     });
     let decision = match checks.decline {
         Some(decline) => Decision::Declined(decline),

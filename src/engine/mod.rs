@@ -2,9 +2,11 @@
 //! Pure: no clock, randomness, I/O, card number or ISO 8583 field lives here.
 
 pub mod apply;
+pub mod card_use;
 pub mod checks;
 pub mod command;
 pub mod controls;
+pub mod counters;
 pub mod decide;
 pub mod event;
 pub mod facts;
@@ -13,9 +15,11 @@ pub mod hash;
 pub mod holds;
 pub mod ids;
 pub mod issued_cards;
+pub mod limit_filter;
 pub mod long_list;
 pub mod match_index;
 pub mod matching;
+pub mod merchants;
 pub mod money;
 mod packed_uses;
 mod queue;
@@ -25,12 +29,14 @@ pub mod record;
 pub mod registry;
 pub mod registry_decide;
 pub mod reversals;
+pub mod rolling;
 pub mod rules;
 pub mod scope;
 pub mod slot_index;
 pub mod snapshot;
 pub mod state;
 pub mod time;
+pub mod time_windows;
 pub mod touch;
 pub mod trace;
 pub mod window;

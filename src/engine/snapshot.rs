@@ -23,7 +23,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 /// The layout of the items below; a snapshot of another layout is refused, and the journal replayed.
-pub const LAYOUT: u16 = 2;
+pub const LAYOUT: u16 = 3;
 
 /// Longer than any item; a longer one is damage.
 const ITEM_BYTES_MAX: u32 = 64 << 20;
