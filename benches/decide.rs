@@ -13,6 +13,7 @@ mod engine_support;
 use cardswitch::engine::apply::apply;
 use cardswitch::engine::command::*;
 use cardswitch::engine::controls::*;
+use cardswitch::engine::counters::Counter;
 use cardswitch::engine::decide::{Outcome, decide};
 use cardswitch::engine::event::Event;
 use cardswitch::engine::facts::*;
@@ -69,6 +70,7 @@ fn controls(first_id: u64, windows: &[Window]) -> Controls {
         )),
         countries: Some(List::new(ControlId(id(6)), ListMode::Block, countries)),
         currencies: Some(List::new(ControlId(id(7)), ListMode::Allow, vec![USD])),
+        ..Controls::default()
     }
 }
 

@@ -10,8 +10,10 @@ use cardswitch::engine::hash::state_hash;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::registry::{EngineSettings, RegistryAction};
+use cardswitch::engine::rolling::RollingWindow;
 use cardswitch::engine::snapshot;
 use cardswitch::engine::time::{Expiry, Timestamp};
+use cardswitch::engine::time_windows::{Days, TimeWindow};
 use cardswitch::engine::touch::touch;
 use engine_support::*;
 use proptest::prelude::*;
@@ -39,7 +41,12 @@ fn any_amount() -> impl Strategy<Value = Money> {
 }
 
 fn any_controls() -> impl Strategy<Value = Controls> {
-    let window = (0..Window::ALL.len()).prop_map(|place| Window::ALL[place].0);
+    let rolling = prop_oneof![any::<u32>(), 60u32..100_000]
+        .prop_map(|seconds| Window::Rolling(RollingWindow { seconds }));
+    let window = prop_oneof![
+        3 => (0..Window::NAMED.len()).prop_map(|place| Window::NAMED[place].0),
+        2 => rolling,
+    ];
     let amount = proptest::option::of(prop_oneof![0i64..9_000, any::<i64>()]);
     let count = proptest::option::of(prop_oneof![0u32..4, Just(u32::MAX)]);
     let zone = prop_oneof![Just("UTC"), Just("Europe/Berlin"), Just("No/Where")];
@@ -49,7 +56,27 @@ fn any_controls() -> impl Strategy<Value = Controls> {
             one.time_zone = zone.into();
             one
         });
-    proptest::collection::vec(one, 0..4).prop_map(limits)
+    let marks = (
+        any::<bool>(),
+        any::<bool>(),
+        proptest::option::of(0u16..1_500),
+    );
+    (proptest::collection::vec(one, 0..4), marks).prop_map(|(all, (single, lock, to_minute))| {
+        Controls {
+            single_use: single && lock,
+            merchant_lock: lock,
+            time_windows: to_minute.map_or(vec![], |to_minute| {
+                vec![TimeWindow {
+                    id: ControlId(8),
+                    days: Days::ALL,
+                    from_minute: 60,
+                    to_minute,
+                    time_zone: "America/Havana".into(),
+                }]
+            }),
+            ..limits(all)
+        }
+    })
 }
 
 fn any_keys() -> impl Strategy<Value = (RepeatKey, MatchKeys)> {

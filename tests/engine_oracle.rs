@@ -4,19 +4,25 @@
 
 mod engine_support;
 
-use cardswitch::engine::command::{AccountStatusChange, Action, CardType, StatusChange};
-use cardswitch::engine::controls::{Controls, List, ListMode, Window};
+use cardswitch::engine::command::{AccountStatusChange, Action, Authorize, CardType, StatusChange};
+use cardswitch::engine::controls::{Controls, Limit, List, ListMode, Window};
+use cardswitch::engine::counters::Counters;
 use cardswitch::engine::decide::Outcome;
 use cardswitch::engine::event::*;
-use cardswitch::engine::facts::{Kind, MatchKey, MatchKeys};
+use cardswitch::engine::facts::{Channel, Country, EntryMode, Kind, MatchKey, MatchKeys};
 use cardswitch::engine::hash::{state_hash, tree_hashes};
 use cardswitch::engine::ids::*;
+use cardswitch::engine::limit_filter::LimitFilter;
+use cardswitch::engine::merchants::{MerchantEntry, MerchantList};
 use cardswitch::engine::reason::DeclineReason;
+use cardswitch::engine::rolling::RollingWindow;
 use cardswitch::engine::snapshot;
 use cardswitch::engine::time::Timestamp;
+use cardswitch::engine::time_windows::{Days, TimeWindow};
 use cardswitch::engine::window::window_end;
 use cardswitch::engine::world::World;
 use engine_support::*;
+use jiff::civil::Weekday;
 use proptest::prelude::*;
 
 const MINUTE_MS: i64 = 60_000;
@@ -107,6 +113,7 @@ enum Step {
         mcc: u16,
         kind: Kind,
         in_part: bool,
+        place: u8,
     },
     Reverse {
         card: u64,
@@ -204,13 +211,122 @@ fn is_physical(card: u64) -> bool {
 
 /// Whether a request of this kind sets money aside.
 fn takes_money(kind: Kind) -> bool {
-    matches!(kind, Kind::Purchase | Kind::CashWithdrawal)
+    matches!(
+        kind,
+        Kind::Purchase | Kind::CashWithdrawal | Kind::PreAuthorization
+    )
 }
 
 /// Cards 100·account + 1 and 2.
 fn account_of_card(card: u64) -> u64 {
     card / 100
 }
+
+/// Where and what for a purchase is.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    channel: Channel,
+    entry_mode: EntryMode,
+    country: &'static str,
+    merchant_id: &'static str,
+    merchant_name: &'static str,
+    acquirer_id: &'static str,
+}
+
+const PLACES: [Place; 4] = [
+    Place {
+        channel: Channel::Ecommerce,
+        entry_mode: EntryMode::Ecommerce,
+        country: "US",
+        merchant_id: "M1",
+        merchant_name: "EXAMPLE STORE",
+        acquirer_id: "",
+    },
+    Place {
+        channel: Channel::Atm,
+        entry_mode: EntryMode::Chip,
+        country: "DE",
+        merchant_id: "M2",
+        merchant_name: "BANK",
+        acquirer_id: "412345",
+    },
+    Place {
+        channel: Channel::PointOfSale,
+        entry_mode: EntryMode::Contactless,
+        country: "FR",
+        merchant_id: "M3",
+        merchant_name: "AMAZON MKTPLACE",
+        acquirer_id: "7",
+    },
+    Place {
+        channel: Channel::MailOrTelephone,
+        entry_mode: EntryMode::Manual,
+        country: "DE",
+        merchant_id: "M2",
+        merchant_name: "HOTEL",
+        acquirer_id: "7",
+    },
+];
+
+const HOUR: Window = Window::Rolling(RollingWindow { seconds: 3_600 });
+const ROLLING_DAY: Window = Window::Rolling(RollingWindow { seconds: 86_400 });
+const ROLLING_WEEK: Window = Window::Rolling(RollingWindow { seconds: 604_800 });
+
+/// Seconds of the buckets of the three.
+fn bucket_seconds(window: RollingWindow) -> i64 {
+    match window.seconds {
+        3_600 => 120,
+        86_400 => 1_800,
+        604_800 => 21_600,
+        other => unreachable!("no control has a window of {other} seconds"),
+    }
+}
+
+fn filtered(mut limit: Limit, filter: LimitFilter) -> Limit {
+    limit.filter = Some(Box::new(filter));
+    limit
+}
+
+/// Of two limits: cash, and what is bought in person in two countries.
+fn filtered_limits() -> [Limit; 2] {
+    let cash = LimitFilter {
+        kinds: vec![Kind::CashWithdrawal, Kind::QuasiCash],
+        ..LimitFilter::default()
+    };
+    let abroad = LimitFilter {
+        countries: vec![Country(*b"DE"), Country(*b"FR")],
+        channels: vec![Channel::Atm, Channel::PointOfSale],
+        ..LimitFilter::default()
+    };
+    [
+        filtered(limit(21, Window::Day, Some(400), None), cash),
+        filtered(limit(22, HOUR, Some(600), Some(3)), abroad),
+    ]
+}
+
+fn hours(days: Days, from: u16, to: u16) -> TimeWindow {
+    TimeWindow {
+        id: ControlId(31),
+        days,
+        from_minute: from * 60,
+        to_minute: to * 60,
+        time_zone: "Europe/Berlin".into(),
+    }
+}
+
+/// The same as those of choice 7, from the calendar.
+fn is_open(at: Timestamp) -> bool {
+    let at = jiff::Timestamp::from_millisecond(at.0).unwrap();
+    let at = at.in_tz("Europe/Berlin").unwrap();
+    match at.weekday() {
+        Weekday::Saturday => at.hour() >= 22,
+        Weekday::Sunday => at.hour() < 2,
+        _ => (8..18).contains(&at.hour()),
+    }
+}
+
+/// How many there are.
+const CHOICES: usize = 9;
 
 fn controls_of(choice: usize) -> Controls {
     match choice {
@@ -220,15 +336,59 @@ fn controls_of(choice: usize) -> Controls {
             limit(1, Window::Day, Some(800), Some(3)),
             limit(2, Window::Month, Some(1_500), None),
         ]),
-        _ => Controls {
+        3 => Controls {
             mcc: Some(List::new(ControlId(9), ListMode::Block, vec![7995])),
             ..limits([limit(3, Window::Transaction, Some(300), None)])
+        },
+        4 => Controls {
+            channels: Some(List::new(
+                ControlId(32),
+                ListMode::Block,
+                vec![Channel::Atm],
+            )),
+            entry_modes: Some(List::new(
+                ControlId(33),
+                ListMode::Allow,
+                vec![EntryMode::Ecommerce, EntryMode::Chip],
+            )),
+            ..Controls::default()
+        },
+        5 => Controls {
+            merchants: Some(MerchantList {
+                id: ControlId(34),
+                mode: ListMode::Allow,
+                entries: vec![
+                    MerchantEntry::Id {
+                        id: "M2".into(),
+                        acquirer_id: Some("412345".into()),
+                    },
+                    MerchantEntry::Name("*mktplace".into()),
+                ],
+            }),
+            ..limits([limit(20, ROLLING_DAY, Some(900), Some(4))])
+        },
+        6 => limits(filtered_limits()),
+        7 => Controls {
+            // Office hours, and Saturday night into Sunday.
+            time_windows: vec![
+                hours(Days::of([0, 1, 2, 3, 4]), 8, 18),
+                hours(Days::of([5]), 22, 2),
+            ],
+            single_use: true,
+            ..Controls::default()
+        },
+        _ => Controls {
+            merchant_lock: true,
+            ..limits([limit(23, ROLLING_WEEK, None, Some(4))])
         },
     }
 }
 
 fn program_controls() -> Controls {
-    limits([limit(50, Window::Week, Some(4_000), Some(12))])
+    limits([
+        limit(50, Window::Week, Some(4_000), Some(12)),
+        limit(51, ROLLING_DAY, Some(2_500), None),
+    ])
 }
 
 /// Of one id on two levels.
@@ -268,6 +428,41 @@ impl Happened {
             (_, Came::Partial { approved }) => *approved,
             _ => 0,
         }
+    }
+}
+
+/// Whether a limit counts a purchase.
+fn counts(limit: &Limit, step: &Step) -> bool {
+    let Step::Authorize {
+        mcc, place, kind, ..
+    } = step
+    else {
+        return false;
+    };
+    let place = PLACES[usize::from(*place)];
+    let abroad = ["DE", "FR"].contains(&place.country)
+        && [Channel::Atm, Channel::PointOfSale].contains(&place.channel);
+    match limit.id.0 {
+        21 => *kind == Kind::CashWithdrawal,
+        22 => abroad,
+        _ => {
+            assert!(limit.filter.is_none() && *mcc > 0);
+            true
+        }
+    }
+}
+
+/// Whether a purchase of then still counts now.
+fn in_window(limit: &Limit, then: Timestamp, now: Timestamp) -> bool {
+    match limit.window {
+        Window::Transaction => false,
+        Window::Rolling(window) => {
+            let bucket_ms = bucket_seconds(window) * 1_000;
+            let leaves_ms =
+                (then.0 / bucket_ms + 1) * bucket_ms + i64::from(window.seconds) * 1_000;
+            now.0 < leaves_ms
+        }
+        window => window_end(window, "UTC", then) == window_end(window, "UTC", now),
     }
 }
 
@@ -451,10 +646,7 @@ impl Naive {
     }
 
     /// What counts of a limit in the window of now: amount and number.
-    fn used(&self, owner: Owner, card: u64, id: LimitId, window: Window) -> (i64, u32) {
-        let Some(now_window) = window_end(window, "UTC", self.at) else {
-            return (0, 0);
-        };
+    fn used(&self, owner: Owner, card: u64, limit: &Limit) -> (i64, u32) {
         let account = account_of_card(card);
         let (mut amount, mut count) = (0, 0);
         for (_, past, closed) in self.holds() {
@@ -466,19 +658,87 @@ impl Naive {
                 Owner::Account(account) => line_of(account_of_card(of)).contains(&account),
                 Owner::Program => root_of_account(account_of_card(of)) == root_of_account(account),
             };
-            let counted = owner != Owner::Card
-                || past
-                    .controls
-                    .limits
-                    .iter()
-                    .any(|l| l.id == id && l.window == window);
-            let in_window = window_end(window, "UTC", past.at) == Some(now_window);
-            if same && counted && in_window && closed.is_none() {
+            let as_then =
+                |l: &Limit| l.id == limit.id && l.window == limit.window && counts(l, &past.step);
+            let counted = match owner {
+                Owner::Card => past.controls.limits.iter().any(as_then),
+                _ => counts(limit, &past.step),
+            };
+            if same && counted && closed.is_none() && in_window(limit, past.at, self.at) {
                 amount += past.held();
                 count += 1;
             }
         }
         (amount, count)
+    }
+
+    /// Where the card was first used since it is locked.
+    fn locked_to(&self, of: u64) -> Option<Place> {
+        let (mut lock, mut locked) = (false, None);
+        for past in &self.past {
+            match past.step {
+                Step::Controls { card, choice } if card == of => {
+                    let before = std::mem::replace(&mut lock, controls_of(choice).merchant_lock);
+                    if before && !lock {
+                        locked = None;
+                    }
+                }
+                Step::Authorize { card, place, .. } if card == of && lock && past.held() > 0 => {
+                    locked = locked.or(Some(PLACES[usize::from(place)]));
+                }
+                _ => {}
+            }
+        }
+        locked
+    }
+
+    fn is_used_up(&self, of: u64) -> bool {
+        let marked = |past: &Happened| {
+            matches!(past.step, Step::Authorize { card, .. } if card == of)
+                && past.controls.single_use
+        };
+        // A hold that has ended was a use; one that was reversed was none.
+        let is_reversal = |place: usize| matches!(self.past[place].step, Step::Reverse { .. });
+        let mut holds = self.holds().into_iter();
+        self.controls(of).single_use
+            && holds.any(|(_, past, closed)| marked(past) && !closed.is_some_and(is_reversal))
+    }
+
+    /// What comes after limits and MCCs: merchant, channel, entry mode and hours.
+    fn elsewhere(&self, card: u64, place: Place) -> Option<DeclineReason> {
+        let own = self.controls(card);
+        let listed = (place.merchant_id == "M2" && place.acquirer_id == "412345")
+            || place.merchant_name.ends_with("MKTPLACE");
+        let elsewhere = self.locked_to(card).is_some_and(|locked| {
+            let acquirers = [locked.acquirer_id, place.acquirer_id];
+            locked.merchant_id != place.merchant_id
+                || (acquirers[0] != acquirers[1] && !acquirers.contains(&""))
+        });
+        let entries = [EntryMode::Ecommerce, EntryMode::Chip];
+        let failed = [
+            (
+                own.merchants.is_some() && !listed,
+                DeclineReason::MerchantNotAllowed,
+            ),
+            (
+                own.merchant_lock && elsewhere,
+                DeclineReason::MerchantLockMismatch,
+            ),
+            (
+                own.channels.is_some() && place.channel == Channel::Atm,
+                DeclineReason::ChannelBlocked,
+            ),
+            (
+                own.entry_modes.is_some() && !entries.contains(&place.entry_mode),
+                DeclineReason::EntryModeBlocked,
+            ),
+            (
+                !own.time_windows.is_empty() && !is_open(self.at),
+                DeclineReason::OutsideTimeWindow,
+            ),
+        ];
+        let first = failed.into_iter().find(|(failed, _)| *failed);
+        first.map(|(_, reason)| reason)
     }
 
     fn first_answer(&self, key: &str, retention_ms: i64) -> Option<(Asked, Came)> {
@@ -520,9 +780,10 @@ impl Naive {
                 mcc,
                 kind,
                 in_part,
+                place,
             } => {
                 let asked = (*amount, Some(*kind));
-                self.authorize(*card, *name, *names, asked, *mcc, *in_part)
+                self.authorize(*card, *name, *names, asked, (*mcc, *place), *in_part)
             }
             Step::Reverse {
                 card,
@@ -558,7 +819,7 @@ impl Naive {
         name: u8,
         names: Names,
         asked: Asked,
-        mcc: u16,
+        (mcc, place): (u16, u8),
         in_part: bool,
     ) -> Came {
         match self.first_answer(&format!("a{card}-{name}"), FIRST_ANSWER_MS) {
@@ -586,6 +847,7 @@ impl Naive {
             CardState {
                 activated: false, ..
             } => return Came::Declined(DeclineReason::CardNotActivated),
+            _ if self.is_used_up(card) => return Came::Declined(DeclineReason::CardUsed),
             _ => {}
         }
         let account = account_of_card(card);
@@ -602,7 +864,8 @@ impl Naive {
         }
         let (available, mut taken) = (self.available(account), amount);
         if takes_money(kind) && amount > available {
-            if !in_part || kind != Kind::Purchase || available <= 0 {
+            let whole_only = !in_part || kind == Kind::CashWithdrawal;
+            if whole_only || available <= 0 {
                 return Came::Declined(DeclineReason::InsufficientFunds);
             }
             taken = available;
@@ -615,13 +878,25 @@ impl Naive {
         );
         all.push((Owner::Card, own.clone()));
         for (owner, controls) in all.iter().filter(|_| takes_money(kind)) {
-            for limit in &controls.limits {
-                let (used, count) = self.used(*owner, card, limit.id, limit.window);
+            let asked = Step::Authorize {
+                card,
+                name,
+                names,
+                amount,
+                mcc,
+                place,
+                kind,
+                in_part,
+            };
+            for limit in controls.limits.iter().filter(|l| counts(l, &asked)) {
+                let (used, count) = self.used(*owner, card, limit);
                 if limit
                     .amount_minor
                     .is_some_and(|allowed| used + taken > allowed)
                 {
                     return Came::Declined(match limit.window {
+                        _ if limit.id.0 == 21 => DeclineReason::CashLimitExceeded,
+                        Window::Rolling(_) => DeclineReason::RollingLimitExceeded,
                         Window::Transaction => DeclineReason::PerTransactionLimitExceeded,
                         Window::Day => DeclineReason::DailyLimitExceeded,
                         Window::Week => DeclineReason::WeeklyLimitExceeded,
@@ -635,6 +910,9 @@ impl Naive {
         }
         if own.mcc.is_some_and(|list| !list.passes(mcc)) {
             return Came::Declined(DeclineReason::MccBlocked);
+        }
+        if let Some(reason) = self.elsewhere(card, PLACES[usize::from(place)]) {
+            return Came::Declined(reason);
         }
         match kind {
             Kind::BalanceInquiry => Came::Balances {
@@ -733,10 +1011,12 @@ impl Engine {
                 mcc,
                 kind,
                 in_part,
+                place,
             } => {
                 let mut request = purchase(id, *card, usd(*amount), &format!("{card}-{name}"));
                 request.match_keys = names.keys();
                 request.merchant.mcc = *mcc;
+                set_place(&mut request, PLACES[usize::from(*place)]);
                 request.kind = *kind;
                 request.partial_approval_supported = *in_part;
                 switch.command(AccountId(root_of(*card)), Action::Authorize(request))
@@ -793,20 +1073,20 @@ impl Engine {
         let state = self.switch.world.shard(AccountId(root));
         let found = state.account(AccountId(account)).unwrap();
         let card = account * 100 + 1;
-        let check =
-            |owner, counters: &cardswitch::engine::state::Counters, card, controls: Controls| {
-                for limit in controls.limits {
-                    let Some(window) = window_end(limit.window, "UTC", naive.at) else {
-                        continue;
-                    };
-                    let expected = naive.used(owner, card, limit.id, limit.window);
-                    assert_eq!(
-                        counters.used(limit.id, window),
-                        expected,
-                        "{owner:?} {limit:?}"
-                    );
-                }
-            };
+        let check = |owner, counters: &Counters, card, controls: Controls| {
+            for limit in controls.limits {
+                let found = match limit.window {
+                    Window::Transaction => continue,
+                    Window::Rolling(window) => counters.used_rolling(limit.id, window, naive.at),
+                    window => {
+                        let end = window_end(window, "UTC", naive.at).unwrap();
+                        counters.used(limit.id, end)
+                    }
+                };
+                let expected = naive.used(owner, card, &limit);
+                assert_eq!(found, expected, "{owner:?} {limit:?}");
+            }
+        };
         check(
             Owner::Account(account),
             &found.counters,
@@ -825,6 +1105,16 @@ impl Engine {
             check(Owner::Card, counters, card, naive.controls(card));
         }
     }
+}
+
+fn set_place(request: &mut Authorize, place: Place) {
+    let text = |text: &str| arrayvec::ArrayString::from(text).unwrap();
+    request.channel = place.channel;
+    request.entry_mode = place.entry_mode;
+    request.merchant.country = Country::from_alpha2(place.country).unwrap();
+    request.merchant.id = text(place.merchant_id);
+    request.merchant.name = arrayvec::ArrayString::from(place.merchant_name).unwrap();
+    request.reference.acquirer_id = arrayvec::ArrayString::from(place.acquirer_id).unwrap();
 }
 
 fn came_of(outcome: &Outcome) -> Came {
@@ -940,7 +1230,8 @@ fn any_names() -> impl Strategy<Value = Names> {
 fn any_kind() -> impl Strategy<Value = Kind> {
     prop_oneof![
         8 => Just(Kind::Purchase),
-        1 => Just(Kind::CashWithdrawal),
+        2 => Just(Kind::CashWithdrawal),
+        2 => Just(Kind::PreAuthorization),
         1 => Just(Kind::Refund),
         1 => Just(Kind::BalanceInquiry),
         1 => Just(Kind::AccountVerification),
@@ -970,8 +1261,8 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     ];
     let mcc = prop_oneof![4 => Just(5411u16), 1 => Just(7995)];
     let step = prop_oneof![
-        10 => (any_card(), 0u8..6, any_names(), amount(), mcc, any_kind(), any::<bool>()).prop_map(
-            |(card, name, names, amount, mcc, kind, in_part)| {
+        10 => (any_card(), 0u8..6, any_names(), amount(), mcc, 0u8..4, any_kind(), any::<bool>()).prop_map(
+            |(card, name, names, amount, mcc, place, kind, in_part)| {
                 let amount = match kind {
                     // Most ask as they should.
                     Kind::AccountVerification | Kind::BalanceInquiry if amount % 8 != 0 => 0,
@@ -979,7 +1270,7 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
                     _ if amount == 0 => -1,
                     _ => amount,
                 };
-                Step::Authorize { card, name, names, amount, mcc, kind, in_part }
+                Step::Authorize { card, name, names, amount, mcc, kind, in_part, place }
             }
         ),
         5 => (any_card(), 0u8..4, any_names(), 1i64..4)
@@ -991,7 +1282,7 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (any_card(), status).prop_map(|(card, change)| Step::Status { card, change }),
         1 => (any_account(), account_status)
             .prop_map(|(account, change)| Step::AccountStatus { account, change }),
-        1 => (any_card(), 0usize..4).prop_map(|(card, choice)| Step::Controls { card, choice }),
+        1 => (any_card(), 0usize..CHOICES).prop_map(|(card, choice)| Step::Controls { card, choice }),
         3 => minutes.prop_map(|minutes| Step::Wait { minutes }),
         2 => Just(Step::Expire),
     ];
@@ -1079,6 +1370,7 @@ fn every_order_of_purchase_repeat_reversals_and_freeze() {
         mcc: 5411,
         kind: Kind::Purchase,
         in_part: false,
+        place: 0,
     };
     let reverse = |name| Step::Reverse {
         card,
@@ -1117,6 +1409,7 @@ fn every_order_of_two_purchases_that_the_rrn_tells_apart_and_their_reversals() {
         mcc: 5411,
         kind: Kind::Purchase,
         in_part: false,
+        place: 0,
     };
     let reverse = |name, rrn| Step::Reverse {
         card,
@@ -1172,6 +1465,7 @@ fn any_order_of_two_purchases() -> impl Strategy<Value = Vec<Step>> {
             mcc: 5411,
             kind: Kind::Purchase,
             in_part: false,
+            place: 0,
         };
         let reverse = |name, place: usize| Step::Reverse {
             card: 101,

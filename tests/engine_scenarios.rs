@@ -9,6 +9,7 @@
 
 mod engine_support;
 
+use arrayvec::ArrayString;
 use cardswitch::engine::command::*;
 use cardswitch::engine::controls::{Controls, Limit, List, ListMode, Window};
 use cardswitch::engine::decide::Outcome;
@@ -16,11 +17,15 @@ use cardswitch::engine::event::*;
 use cardswitch::engine::facts::*;
 use cardswitch::engine::hash::state_hash;
 use cardswitch::engine::ids::*;
+use cardswitch::engine::limit_filter::LimitFilter;
+use cardswitch::engine::merchants::{MerchantEntry, MerchantList};
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::reason::DeclineReason;
 use cardswitch::engine::registry::*;
+use cardswitch::engine::rolling::RollingWindow;
 use cardswitch::engine::scope::Scope;
 use cardswitch::engine::time::Expiry;
+use cardswitch::engine::time_windows::{Days, TimeWindow};
 use cardswitch::engine::trace::{Detail, TraceStep};
 use engine_support::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +43,7 @@ const REACHABLE: &[DeclineReason] = &[
     DeclineReason::CardFrozen,
     DeclineReason::CardBlocked,
     DeclineReason::CardClosed,
+    DeclineReason::CardUsed,
     DeclineReason::AccountFrozen,
     DeclineReason::AccountClosed,
     DeclineReason::ExpiryMismatch,
@@ -51,13 +57,21 @@ const REACHABLE: &[DeclineReason] = &[
     DeclineReason::MonthlyLimitExceeded,
     DeclineReason::YearlyLimitExceeded,
     DeclineReason::LifetimeLimitExceeded,
+    DeclineReason::RollingLimitExceeded,
     DeclineReason::VelocityCountExceeded,
+    DeclineReason::CashLimitExceeded,
     DeclineReason::MccBlocked,
     DeclineReason::MccNotAllowed,
     DeclineReason::CountryBlocked,
     DeclineReason::CountryNotAllowed,
     DeclineReason::CurrencyBlocked,
     DeclineReason::CurrencyNotAllowed,
+    DeclineReason::MerchantBlocked,
+    DeclineReason::MerchantNotAllowed,
+    DeclineReason::MerchantLockMismatch,
+    DeclineReason::EntryModeBlocked,
+    DeclineReason::ChannelBlocked,
+    DeclineReason::OutsideTimeWindow,
     DeclineReason::InternalError,
     DeclineReason::CapacityExceeded,
 ];
@@ -544,10 +558,17 @@ impl Play {
         format!("{head} {detail}")
     }
 
-    /// `limit.NAME=day:50.00/3@Zone[5411,5812]` (amount, count, zone and MCCs all optional), and
-    /// `mcc.block=`, `country.allow=`, `currency.block=` and the like with lists.
+    /// `limit.NAME=day:50.00/3@Zone[5411,5812]` (amount, count, zone and filter all optional; `rolling3600`
+    /// rolls over so many seconds; a filter names MCCs, countries, channels, kinds and `merchant/ID`), and
+    /// `mcc.block=`, `country.allow=`, `currency.block=`, `channel.block=`, `entry.allow=` and the like with
+    /// lists, `merchant.allow=` with ids, `ID/ACQUIRER` and `~NAME*` (`_` for a space). `hours.NAME=
+    /// mon,tue:08:00-18:00@Zone` is a time window; `single_use` and `merchant_lock` are words of their own.
     fn controls(&mut self, words: &Words) -> Controls {
-        let mut controls = Controls::default();
+        let mut controls = Controls {
+            single_use: words.plain.contains(&"single_use"),
+            merchant_lock: words.plain.contains(&"merchant_lock"),
+            ..Controls::default()
+        };
         for (key, value) in &words.named {
             let (kind, rest) = key.split_once('.').unwrap_or((key, "limit"));
             let mode = match rest {
@@ -556,7 +577,9 @@ impl Play {
             };
             let values = value.split(',');
             let id = ControlId(match kind {
-                "mcc" | "country" | "currency" if key.contains('.') => {
+                "mcc" | "country" | "currency" | "channel" | "entry" | "merchant"
+                    if key.contains('.') =>
+                {
                     self.id(&format!("{}.{key}", words.plain(1)))
                 }
                 _ => 0,
@@ -579,6 +602,22 @@ impl Play {
                 "currency" if key.contains('.') => {
                     let codes = values.map(currency).collect();
                     controls.currencies = Some(List::new(id, mode, codes));
+                }
+                "channel" if key.contains('.') => {
+                    let names = values.map(|name| Channel::from_name(name).unwrap());
+                    controls.channels = Some(List::new(id, mode, names.collect()));
+                }
+                "entry" if key.contains('.') => {
+                    let names = values.map(|name| EntryMode::from_name(name).unwrap());
+                    controls.entry_modes = Some(List::new(id, mode, names.collect()));
+                }
+                "merchant" if key.contains('.') => {
+                    let entries = values.map(merchant_entry).collect();
+                    controls.merchants = Some(MerchantList { id, mode, entries });
+                }
+                "hours" => {
+                    let id = ControlId(self.id(rest));
+                    controls.time_windows.push(time_window(id, value));
                 }
                 _ => {}
             }
@@ -642,6 +681,16 @@ fn set(authorize: &mut Authorize, key: &str, value: &str) {
         "country" => {
             authorize.merchant.country = Country::from_alpha2(value).unwrap_or(Country::UNKNOWN)
         }
+        "channel" => authorize.channel = Channel::from_name(value).unwrap(),
+        "entry" => authorize.entry_mode = EntryMode::from_name(value).unwrap(),
+        "merchant" => {
+            let id = if value == "-" { "" } else { value };
+            authorize.merchant.id = ArrayString::from(id).unwrap();
+        }
+        "merchant_name" => {
+            authorize.merchant.name = ArrayString::from(&value.replace('_', " ")).unwrap();
+        }
+        "merchant_acquirer" => authorize.reference.acquirer_id = ArrayString::from(value).unwrap(),
         "kind" => authorize.kind = Kind::from_name(value).unwrap(),
         "cvv" => authorize.verification.cvv = check(value),
         "pin" => authorize.verification.pin = check(value),
@@ -700,21 +749,80 @@ fn first_answer(answer: &Answer) -> String {
 }
 
 fn parse_limit(id: LimitId, text: &str) -> Limit {
-    let (text, mccs) = text.split_once('[').unwrap_or((text, ""));
-    let mccs = mccs
-        .trim_end_matches(']')
-        .split(',')
-        .filter(|c| !c.is_empty());
+    let (text, filter) = text.split_once('[').unwrap_or((text, ""));
+    let filter = parse_filter(filter.trim_end_matches(']'));
     let (text, zone) = text.split_once('@').unwrap_or((text, "UTC"));
     let (window, amounts) = text.split_once(':').expect("a window, a colon and a bound");
     let (amount, count) = amounts.split_once('/').unwrap_or((amounts, ""));
     Limit {
         id,
-        window: Window::from_name(window).unwrap_or_else(|| panic!("no window {window}")),
+        window: parse_window(window),
         amount_minor: (!amount.is_empty()).then(|| money(amount).amount_minor),
         count: (!count.is_empty()).then(|| count.parse().unwrap()),
         time_zone: zone.into(),
-        mcc_filter: mccs.map(|code| code.parse().unwrap()).collect(),
+        filter: (!filter.is_empty()).then(|| Box::new(filter)),
+    }
+}
+
+fn parse_window(text: &str) -> Window {
+    if let Some(seconds) = text.strip_prefix(Window::ROLLING) {
+        let seconds = seconds.parse().unwrap();
+        return Window::Rolling(RollingWindow { seconds });
+    }
+    Window::from_name(text).unwrap_or_else(|| panic!("no window {text}"))
+}
+
+fn parse_filter(text: &str) -> LimitFilter {
+    let mut filter = LimitFilter::default();
+    for word in text.split(',').filter(|word| !word.is_empty()) {
+        if let Ok(mcc) = word.parse() {
+            filter.mccs.push(mcc);
+        } else if let Some(id) = word.strip_prefix("merchant/") {
+            filter.merchant_ids.push(id.into());
+        } else if let Some(country) = Country::from_alpha2(word) {
+            filter.countries.push(country);
+        } else if let Some(kind) = Kind::from_name(word) {
+            filter.kinds.push(kind);
+        } else {
+            let channel = Channel::from_name(word);
+            let channel = channel.unwrap_or_else(|| panic!("a filter has no {word}"));
+            filter.channels.push(channel);
+        }
+    }
+    filter
+}
+
+fn merchant_entry(text: &str) -> MerchantEntry {
+    if let Some(name) = text.strip_prefix('~') {
+        return MerchantEntry::Name(name.replace('_', " ").into());
+    }
+    let (id, acquirer_id) = match text.split_once('/') {
+        Some((id, acquirer_id)) => (id, Some(acquirer_id.into())),
+        None => (text, None),
+    };
+    let id = id.into();
+    MerchantEntry::Id { id, acquirer_id }
+}
+
+fn time_window(id: ControlId, text: &str) -> TimeWindow {
+    let (text, zone) = text.split_once('@').unwrap_or((text, "UTC"));
+    let (days, hours) = text.split_once(':').expect("days, a colon and hours");
+    let day = |name| Days::NAMES.iter().position(|known| *known == name);
+    let days = match days {
+        "all" => Days::ALL,
+        days => Days::of(days.split(',').map(|name| day(name).unwrap() as u8)),
+    };
+    let minute = |text: &str| -> u16 {
+        let (hours, minutes) = text.split_once(':').expect("hours and minutes");
+        hours.parse::<u16>().unwrap() * 60 + minutes.parse::<u16>().unwrap()
+    };
+    let (from, to) = hours.split_once('-').expect("from and to");
+    TimeWindow {
+        id,
+        days,
+        from_minute: minute(from),
+        to_minute: minute(to),
+        time_zone: zone.into(),
     }
 }
 

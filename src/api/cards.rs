@@ -7,6 +7,7 @@ use super::idempotency::{Success, Write, once};
 use super::issue;
 use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, ask, controls_json};
+use crate::engine::card_use::LockedMerchant;
 use crate::engine::command::{
     Action, CardType, ChangeCardControls, ChangeCardStatus, StatusChange,
 };
@@ -129,6 +130,8 @@ impl FullCard {
             "funding": name_of(FUNDINGS, funding_of(card)),
             "links": links,
             "controls": controls_json::to_json(card.controls.as_deref().unwrap_or(&none)),
+            "used_by": card.used_by().map(|id| id.to_string()),
+            "locked_to": card.locked_to().map(locked_to),
             "created_at": card.created_at.to_string(),
         })
     }
@@ -146,6 +149,12 @@ fn funding_of(card: &Card) -> Funding {
         true => Funding::Own,
         false => Funding::Shared,
     }
+}
+
+/// The merchant that a merchant-locked card is locked to.
+fn locked_to(merchant: &LockedMerchant) -> Value {
+    let acquirer_id = Some(&merchant.acquirer_id).filter(|id| !id.is_empty());
+    json!({ "id": merchant.id.as_str(), "acquirer_id": acquirer_id.map(|id| id.as_str()) })
 }
 
 fn effective_status(card: &Card, now: Timestamp) -> &'static str {

@@ -79,6 +79,15 @@ impl Fields {
         number.map(Some).ok_or_else(wrong)
     }
 
+    pub fn boolean(&mut self, name: &str) -> Result<Option<bool>, ApiError> {
+        let path = self.path(name);
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Bool(value)) => Ok(Some(value)),
+            Some(_) => Err(wrong_type(&path, "true or false")),
+        }
+    }
+
     /// An id of ours, as in `acct_` and 13 letters or digits.
     pub fn id<Id: FromStr>(&mut self, name: &str, prefix: &str) -> Result<Option<Id>, ApiError> {
         let path = self.path(name);

@@ -2,7 +2,7 @@
 
 use super::controls_json;
 use super::error::ApiError;
-use super::fields::{Fields, wrong_type};
+use super::fields::Fields;
 use crate::engine::facts::Kind;
 use crate::engine::hold_expiry::{HOLD_HOURS_MAX, HoldExpiry, HoldExpiryRule};
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ fn hours(fields: &mut Fields) -> Result<Option<u32>, ApiError> {
 
 fn rule(mut fields: Fields) -> Result<HoldExpiryRule, ApiError> {
     let kinds = fields.list("kinds", Kind::ALL.len())?.into_iter();
-    let kinds = kinds.map(|(path, value)| kind(&path, &value));
+    let kinds = kinds.map(|(path, value)| controls_json::word(&path, &value, Kind::ALL));
     let mcc = fields.list("mcc", MCC_MAX)?.into_iter();
     let mcc = mcc.map(|(path, value)| controls_json::mcc(&path, value));
     let rule = HoldExpiryRule {
@@ -42,15 +42,6 @@ fn rule(mut fields: Fields) -> Result<HoldExpiryRule, ApiError> {
     };
     fields.finish()?;
     Ok(rule)
-}
-
-fn kind(path: &str, value: &Value) -> Result<Kind, ApiError> {
-    let name = value.as_str().ok_or_else(|| wrong_type(path, "text"))?;
-    Kind::from_name(name).ok_or_else(|| {
-        let names: Vec<&str> = Kind::ALL.iter().map(|(_, name)| *name).collect();
-        let message = format!("{path} must be one of: {}", names.join(", "));
-        ApiError::invalid("value_unknown", path, message)
-    })
 }
 
 /// Nothing where the program says nothing.

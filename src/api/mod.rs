@@ -15,13 +15,16 @@ mod health;
 mod hold_expiry_json;
 mod idempotency;
 mod issue;
+mod limits_json;
 mod list;
+mod merchants_json;
 mod metrics;
 mod network_metrics;
 mod programs;
 mod reveal;
 mod routes;
 mod settlement_reports;
+mod time_windows_json;
 mod top_ups;
 pub(crate) mod trace_json;
 

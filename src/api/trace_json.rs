@@ -1,7 +1,8 @@
 //! The trace of a decision as JSON: every check, its result, and the numbers that it compared.
 
 use super::controls_json::mcc_text;
-use crate::engine::facts::Country;
+use super::time_windows_json::clock_text;
+use crate::engine::facts::{Channel, Country, EntryMode};
 use crate::engine::money::Currency;
 use crate::engine::scope::Scope;
 use crate::engine::time::Expiry;
@@ -67,13 +68,16 @@ fn detail(step: Step, detail: Detail) -> Value {
             scope,
             control_id,
             value,
-        } => of_scope(
-            scope,
-            json!({
-                "control_id": control_id.to_string(),
-                "value": listed(step, value),
-            }),
-        ),
+        } => {
+            let name = match step {
+                Step::Merchant => "entry",
+                Step::TimeWindow => "local_time",
+                _ => "value",
+            };
+            let control_id = control_id.to_string();
+            let of_list = json!({ "control_id": control_id, name: listed(step, value) });
+            of_scope(scope, of_list)
+        }
         Detail::Expiry { card, message } => {
             json!({ "card": month(card), "message": month(message) })
         }
@@ -105,7 +109,20 @@ fn listed(step: Step, value: u32) -> Value {
         Step::Mcc => mcc_text(short).into(),
         Step::Country => Country(short.to_be_bytes()).alpha2().into(),
         Step::Currency => Currency(short).alpha().into(),
+        Step::Channel => named(Channel::ALL, short),
+        Step::EntryMode => named(EntryMode::ALL, short),
+        // Which entry names the merchant, from 0 as in the list; nothing where none does.
+        Step::Merchant => value.checked_sub(1).into(),
+        Step::TimeWindow => clock_text(short).into(),
         _ => value.into(),
+    }
+}
+
+/// The first of each list is what the message does not state.
+fn named<T>(all: &[(T, &'static str)], place: u16) -> Value {
+    match place {
+        0 => Value::Null,
+        place => all.get(usize::from(place)).map(|(_, name)| *name).into(),
     }
 }
 
@@ -195,6 +212,51 @@ mod tests {
                     value: u32::from(u16::from_be_bytes(Country::UNKNOWN.0)),
                 },
                 json!({"control_id": "ctl_0000000000001", "scope": "card", "value": null}),
+            ),
+            (
+                Step::Channel,
+                Detail::List {
+                    scope,
+                    control_id: ControlId(1),
+                    value: Channel::Atm as u32,
+                },
+                json!({"control_id": "ctl_0000000000001", "scope": "card", "value": "atm"}),
+            ),
+            (
+                Step::EntryMode,
+                Detail::List {
+                    scope,
+                    control_id: ControlId(1),
+                    value: EntryMode::Unknown as u32,
+                },
+                json!({"control_id": "ctl_0000000000001", "scope": "card", "value": null}),
+            ),
+            (
+                Step::Merchant,
+                Detail::List {
+                    scope,
+                    control_id: ControlId(1),
+                    value: 3,
+                },
+                json!({"control_id": "ctl_0000000000001", "scope": "card", "entry": 2}),
+            ),
+            (
+                Step::Merchant,
+                Detail::List {
+                    scope,
+                    control_id: ControlId(1),
+                    value: 0,
+                },
+                json!({"control_id": "ctl_0000000000001", "scope": "card", "entry": null}),
+            ),
+            (
+                Step::TimeWindow,
+                Detail::List {
+                    scope,
+                    control_id: ControlId(1),
+                    value: 6 * 1_440 + 7 * 60 + 5,
+                },
+                json!({"control_id": "ctl_0000000000001", "scope": "card", "local_time": "sun 07:05"}),
             ),
             (
                 Step::Currency,

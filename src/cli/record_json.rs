@@ -7,6 +7,7 @@ use crate::engine::command::{
     AccountStatusChange, Action, Authorize, CardType, Command, OpenAccount, OpenCard, Reverse,
     StatusChange, TopUp,
 };
+use crate::engine::counters::CountedIn;
 use crate::engine::event::{
     Authorized, Decision, Event, HoldPlaced, LedgerAccount, LimitUse, Posting, ReversalOutcome,
     Reversed, RuleId,
@@ -17,7 +18,7 @@ use crate::engine::record::Record;
 use crate::engine::registry::{
     EngineSettings, IssueCard, LinkKey, Program, RegistryAction, RegistryEvent,
 };
-use crate::engine::time::Expiry;
+use crate::engine::time::{Expiry, Timestamp};
 use crate::journal::Sequence;
 use serde_json::{Value, json};
 
@@ -273,14 +274,24 @@ fn hold(hold: &HoldPlaced) -> Value {
             "scope": limit_use.scope.name(),
             "levels_above": limit_use.scope.levels_above(),
             "limit_id": limit_use.limit_id.to_string(),
-            "resets_at": limit_use.window.resets_at().map(|at| at.to_string()),
+            "resets_at": resets_at(limit_use).map(|at| at.to_string()),
         })
     };
     json!({
         "amount": hold.amount_minor,
         "expires_at": hold.expires_at.to_string(),
         "limit_uses": hold.uses.iter().map(limit_use).collect::<Vec<Value>>(),
+        "uses_card": hold.card_use.uses_card,
+        "locks_merchant": hold.card_use.locks_merchant,
     })
+}
+
+/// Of a rolling window there is no one such time; the use leaves it with its bucket.
+fn resets_at(limit_use: &LimitUse) -> Option<Timestamp> {
+    match limit_use.counted_in() {
+        CountedIn::Window(end) => end.resets_at(),
+        CountedIn::Bucket(_) => None,
+    }
 }
 
 fn reversed(reversed: &Reversed) -> Value {

@@ -1,7 +1,10 @@
 //! Applies an event to the state of a shard: live, on recovery and in every replay alike.
 //! Nothing is decided here, and no rule is looked at.
 
+use super::card_use::{CardUseMade, LockedMerchant};
 use super::command::{Action, Authorize, Command, OpenAccount, OpenCard, Reverse};
+use super::controls::Controls;
+use super::counters::Counters;
 use super::event::{
     Answer, AnswerResult, Authorized, Decision, Event, HoldPlaced, LedgerAccount, LimitUse,
     Posting, ReversalOutcome, ReversalResult, Reversed,
@@ -13,7 +16,7 @@ use super::reason::DeclineReason;
 use super::reversals::Reversal;
 use super::scope::Scope;
 use super::slot_index::hash_of_id;
-use super::state::{Account, AccountStatus, Card, CardStatus, Counters, State};
+use super::state::{Account, AccountStatus, Card, CardStatus, State};
 
 /// Moves the state. The command must be the one that the event came of.
 ///
@@ -61,6 +64,11 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
             let mut controls = state.shared_controls.share(&change.controls);
             if let Some(card) = state.card_mut(change.card_id) {
                 std::mem::swap(&mut card.controls, &mut controls);
+                let locked =
+                    |controls: Option<&Controls>| controls.is_some_and(|c| c.merchant_lock);
+                if locked(controls.as_deref()) && !locked(card.controls.as_deref()) {
+                    card.unlock_merchant();
+                }
             }
             if let Some(before) = controls {
                 state.shared_controls.release(&before);
@@ -187,7 +195,7 @@ fn place_hold(
     for limit_use in &placed.uses {
         let amount_minor = placed.amount_minor;
         if let Some(counters) = counters(state, limit_use, account_id, authorize.card_id) {
-            counters.add(limit_use.limit_id, limit_use.window, amount_minor);
+            counters.add(limit_use.limit_id, limit_use.counted_in(), amount_minor);
         }
     }
     let hold = Hold {
@@ -202,6 +210,26 @@ fn place_hold(
         uses: placed.uses.as_slice().into(),
     };
     insert_hold(state, hold);
+    use_card(state, authorize, placed);
+}
+
+/// Notes on the card what this approval made of it.
+fn use_card(state: &mut State, authorize: &Authorize, placed: &HoldPlaced) {
+    let made = placed.card_use;
+    if made == CardUseMade::default() {
+        return;
+    }
+    let Some(card) = state.card_mut(authorize.card_id) else {
+        return;
+    };
+    let card_use = card.card_use.get_or_insert_default();
+    if made.uses_card {
+        card_use.used_by = Some(authorize.authorization_id);
+    }
+    if made.locks_merchant {
+        let locked_to = LockedMerchant::of(&authorize.merchant, &authorize.reference);
+        card_use.locked_to = Some(locked_to);
+    }
 }
 
 fn apply_reversal(state: &mut State, command: &Command, reverse: &Reverse, reversed: &Reversed) {
@@ -222,6 +250,9 @@ fn apply_reversal(state: &mut State, command: &Command, reverse: &Reverse, rever
             authorization_id, ..
         } => {
             let hold = remove_hold(state, authorization_id);
+            if let Some(card) = state.card_mut(hold.card_id) {
+                card.give_back_use(authorization_id);
+            }
             reverse.original_keys.or(&hold.match_keys)
         }
         ReversalOutcome::OriginalUnknown => reverse.original_keys,
@@ -251,7 +282,11 @@ fn remove_hold(state: &mut State, authorization_id: AuthorizationId) -> Hold {
     );
     for limit_use in &hold.uses {
         if let Some(counters) = counters(state, limit_use, hold.account_id, hold.card_id) {
-            counters.give_back(limit_use.limit_id, limit_use.window, hold.amount_minor);
+            counters.give_back(
+                limit_use.limit_id,
+                limit_use.counted_in(),
+                hold.amount_minor,
+            );
         }
     }
     hold
@@ -348,6 +383,7 @@ fn new_card(state: &mut State, command: &Command, open: &OpenCard, status: CardS
         links: open.links.clone(),
         controls: state.shared_controls.share(&open.controls),
         counters: Counters::default(),
+        card_use: None,
     }
 }
 

@@ -1,9 +1,13 @@
-//! What a customer allows: limits and lists, on a program, an account or a card.
-//! Checking them does not live here (see `rules/`), nor does counting (see `limits.rs`).
+//! What a customer allows: limits, lists, and what else binds, on a program, an account or a card.
+//! Checking them does not live here (see `rules/`), nor does counting (see `counters.rs`).
 
-use super::facts::Country;
+use super::facts::{Channel, Country, EntryMode};
 use super::ids::{ControlId, LimitId};
+use super::limit_filter::LimitFilter;
+use super::merchants::MerchantList;
 use super::money::Currency;
+use super::rolling::RollingWindow;
+use super::time_windows::TimeWindow;
 use serde::{Deserialize, Serialize};
 
 /// All controls of one program, account or card. All that apply to a card must pass.
@@ -13,6 +17,15 @@ pub struct Controls {
     pub mcc: Option<List<u16>>,
     pub countries: Option<List<Country>>,
     pub currencies: Option<List<Currency>>,
+    pub merchants: Option<MerchantList>,
+    pub channels: Option<List<Channel>>,
+    pub entry_modes: Option<List<EntryMode>>,
+    /// When it may be used, within one of these; empty: at any time.
+    pub time_windows: Vec<TimeWindow>,
+    /// The first approved request for money is the last.
+    pub single_use: bool,
+    /// The first approved merchant is the only one.
+    pub merchant_lock: bool,
 }
 
 impl Controls {
@@ -71,14 +84,8 @@ pub struct Limit {
     pub count: Option<u32>,
     /// IANA name of the zone in which days, weeks, months and years begin.
     pub time_zone: Box<str>,
-    /// Counts only transactions with one of these MCCs; empty: all.
-    pub mcc_filter: Vec<u16>,
-}
-
-impl Limit {
-    pub fn counts_mcc(&self, mcc: u16) -> bool {
-        self.mcc_filter.is_empty() || self.mcc_filter.contains(&mcc)
-    }
+    /// Counts only what this lets through; none: everything.
+    pub filter: Option<Box<LimitFilter>>,
 }
 
 /// The stretch of time over which a limit counts.
@@ -91,10 +98,15 @@ pub enum Window {
     Month,
     Year,
     Lifetime,
+    /// The time up to now, of a fixed length.
+    Rolling(RollingWindow),
 }
 
 impl Window {
-    pub const ALL: &'static [(Window, &'static str)] = &[
+    pub const ROLLING: &'static str = "rolling";
+
+    /// Those that their name says; a rolling one has a length beside it.
+    pub const NAMED: &'static [(Window, &'static str)] = &[
         (Window::Transaction, "transaction"),
         (Window::Day, "day"),
         (Window::Week, "week"),
@@ -104,14 +116,14 @@ impl Window {
     ];
 
     pub fn name(self) -> &'static str {
-        Window::ALL
+        Window::NAMED
             .iter()
             .find(|(known, _)| *known == self)
-            .map_or("transaction", |(_, name)| name)
+            .map_or(Window::ROLLING, |(_, name)| name)
     }
 
     pub fn from_name(name: &str) -> Option<Window> {
-        Window::ALL
+        Window::NAMED
             .iter()
             .find(|(_, known)| *known == name)
             .map(|(window, _)| *window)

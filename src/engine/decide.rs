@@ -141,6 +141,7 @@ fn conclude(context: &Context, checks: Checks) -> Authorized {
         amount_minor,
         expires_at: context.at.plus_ms(hold_expiry_ms(context)),
         uses: checks.uses,
+        card_use: rules::merchant::card_use_made(context),
     });
     let approval_code = ApprovalCode::of(authorize.authorization_id);
     let decision = match checks.decline {

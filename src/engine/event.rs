@@ -1,10 +1,13 @@
 //! What came of a command. An event says everything that `apply` needs beside the command; nothing
 //! is decided again when it is applied.
 
+use super::card_use::CardUseMade;
+use super::counters::CountedIn;
 use super::ids::{AccountId, AuthorizationId, CardId, LimitId, ReversalId};
 use super::money::Currency;
 use super::packed_uses;
 use super::reason::DeclineReason;
+use super::rolling::{Bucket, BucketWidth};
 use super::scope::{ACCOUNT_LEVELS_MAX, Scope};
 use super::state::{AccountStatus, CardStatus};
 use super::time::Timestamp;
@@ -138,17 +141,45 @@ pub struct HoldPlaced {
     pub expires_at: Timestamp,
     #[serde(with = "packed_uses")]
     pub uses: LimitUses,
+    pub card_use: CardUseMade,
 }
 
 /// The uses of one authorization, in the order of its trace.
 pub type LimitUses = SmallVec<[LimitUse; 8]>;
 
-/// One use of one windowed limit, which a reversal gives back to the same window.
+/// One use of one windowed limit, which a reversal gives back to the same window. Open holds keep these,
+/// so the two ways in which one counts share their place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LimitUse {
     pub scope: Scope,
     pub limit_id: LimitId,
-    pub window: WindowEnd,
+    /// The end of the window, or the number of the bucket.
+    pub(super) window: u32,
+    /// Of a window that rolls.
+    pub(super) bucket_width: Option<BucketWidth>,
+}
+
+impl LimitUse {
+    pub fn new(scope: Scope, limit_id: LimitId, counted_in: CountedIn) -> LimitUse {
+        let (window, bucket_width) = match counted_in {
+            CountedIn::Window(end) => (end.0, None),
+            CountedIn::Bucket(bucket) => (bucket.number, Some(bucket.width)),
+        };
+        LimitUse {
+            scope,
+            limit_id,
+            window,
+            bucket_width,
+        }
+    }
+
+    pub fn counted_in(&self) -> CountedIn {
+        let number = self.window;
+        match self.bucket_width {
+            None => CountedIn::Window(WindowEnd(number)),
+            Some(width) => CountedIn::Bucket(Bucket { width, number }),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,7 +7,9 @@ use arrayvec::ArrayString;
 use serde::{Deserialize, Serialize};
 
 /// What the cardholder or merchant wants (ISO 8583 processing code, positions 1 and 2, and flags).
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub enum Kind {
     #[default]
     Purchase,
@@ -47,13 +49,23 @@ impl Kind {
         name_of(Kind::ALL, self)
     }
 
+    /// Whether money is paid out, at least in part.
+    pub fn is_cash(self) -> bool {
+        matches!(
+            self,
+            Kind::CashWithdrawal | Kind::PurchaseWithCashBack | Kind::QuasiCash
+        )
+    }
+
     pub fn from_name(name: &str) -> Option<Kind> {
         from_name(Kind::ALL, name)
     }
 }
 
 /// How the card number reached the terminal.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub enum EntryMode {
     #[default]
     Unknown,
@@ -88,7 +100,9 @@ impl EntryMode {
 }
 
 /// Where the transaction takes place.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub enum Channel {
     #[default]
     Unknown,

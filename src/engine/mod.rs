@@ -2,9 +2,11 @@
 //! Pure: no clock, randomness, I/O, card number or ISO 8583 field lives here.
 
 pub mod apply;
+pub mod card_use;
 pub mod checks;
 pub mod command;
 pub mod controls;
+pub mod counters;
 pub mod decide;
 pub mod event;
 pub mod facts;
@@ -15,9 +17,11 @@ pub mod holds;
 pub mod ids;
 pub mod issued_cards;
 pub mod kinds;
+pub mod limit_filter;
 pub mod long_list;
 pub mod match_index;
 pub mod matching;
+pub mod merchants;
 pub mod money;
 mod packed_uses;
 mod partial;
@@ -28,12 +32,14 @@ pub mod record;
 pub mod registry;
 pub mod registry_decide;
 pub mod reversals;
+pub mod rolling;
 pub mod rules;
 pub mod scope;
 pub mod slot_index;
 pub mod snapshot;
 pub mod state;
 pub mod time;
+pub mod time_windows;
 pub mod touch;
 pub mod trace;
 pub mod window;

@@ -1,12 +1,14 @@
 //! The state of one shard: account trees with their cards, holds, counters and first answers.
 //! How it changes does not live here (see `apply.rs`).
 
+use super::card_use::{CardUse, LockedMerchant};
 use super::command::CardType;
 use super::controls::Controls;
+use super::counters::Counters;
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
 use super::holds::Holds;
-use super::ids::{AccountId, CardId, LimitId, LinkId, ProgramId, TopUpId};
+use super::ids::{AccountId, AuthorizationId, CardId, LinkId, ProgramId, TopUpId};
 use super::long_list::LongList;
 use super::money::Currency;
 use super::recent::Recent;
@@ -14,7 +16,6 @@ use super::registry::RegistryView;
 use super::reversals::Reversals;
 use super::slot_index::{Slot, SlotIndex, hash_of_id};
 use super::time::{Expiry, Timestamp};
-use super::window::WindowEnd;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -133,68 +134,32 @@ pub struct Card {
     #[serde(skip)]
     pub controls: Option<Arc<Controls>>,
     pub counters: Counters,
+    /// Of one with a control that looks at it.
+    pub card_use: Option<Box<CardUse>>,
 }
 
-/// The live counters of windowed limits; those never used take no room.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counters(pub Box<[Counter]>);
-
-/// What was used of one limit in one window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counter {
-    pub limit_id: LimitId,
-    pub used_minor: i64,
-    pub count: u32,
-    pub window: WindowEnd,
-}
-
-impl Counters {
-    /// What was used in this window: amount in minor units, and count.
-    pub fn used(&self, limit_id: LimitId, window: WindowEnd) -> (i64, u32) {
-        let counter = self
-            .0
-            .iter()
-            .find(|c| c.limit_id == limit_id && c.window == window);
-        counter.map_or((0, 0), |counter| (counter.used_minor, counter.count))
+impl Card {
+    pub fn used_by(&self) -> Option<AuthorizationId> {
+        self.card_use.as_ref()?.used_by
     }
 
-    /// Adds a use. Another window than the one counted means that that one is over, or that the
-    /// limit was changed: the count starts anew.
-    pub fn add(&mut self, limit_id: LimitId, window: WindowEnd, amount_minor: i64) {
-        let fresh = Counter {
-            limit_id,
-            used_minor: amount_minor,
-            count: 1,
-            window,
-        };
-        match self
-            .0
-            .iter_mut()
-            .find(|counter| counter.limit_id == limit_id)
-        {
-            None => {
-                let mut counters = Vec::with_capacity(self.0.len() + 1);
-                counters.extend_from_slice(&self.0);
-                counters.push(fresh);
-                self.0 = counters.into_boxed_slice();
-            }
-            Some(counter) if counter.window == window => {
-                counter.used_minor = counter.used_minor.saturating_add(amount_minor);
-                counter.count = counter.count.saturating_add(1);
-            }
-            Some(counter) => *counter = fresh,
+    pub fn locked_to(&self) -> Option<&LockedMerchant> {
+        self.card_use.as_ref()?.locked_to.as_ref()
+    }
+
+    /// The merchant it was locked to is forgotten.
+    pub(super) fn unlock_merchant(&mut self) {
+        if let Some(card_use) = &mut self.card_use {
+            card_use.locked_to = None;
         }
     }
 
-    /// Gives a use back to its own window, if that is still the one counted.
-    pub fn give_back(&mut self, limit_id: LimitId, window: WindowEnd, amount_minor: i64) {
-        let counter = self
-            .0
-            .iter_mut()
-            .find(|c| c.limit_id == limit_id && c.window == window);
-        if let Some(counter) = counter {
-            counter.used_minor = counter.used_minor.saturating_sub(amount_minor);
-            counter.count = counter.count.saturating_sub(1);
+    /// What used it was reversed, whole and before anything of it was posted.
+    pub(super) fn give_back_use(&mut self, authorization_id: AuthorizationId) {
+        if let Some(card_use) = &mut self.card_use
+            && card_use.used_by == Some(authorization_id)
+        {
+            card_use.used_by = None;
         }
     }
 }
@@ -292,20 +257,16 @@ mod tests {
 
     #[test]
     fn controls_are_shared_and_go_with_their_last_user() {
-        let mut limits = vec![];
-        let mut of = |amount_minor| {
-            limits.push(crate::engine::controls::Limit {
-                id: LimitId(1),
+        let of = |amount_minor| Controls {
+            limits: vec![crate::engine::controls::Limit {
+                id: crate::engine::ids::LimitId(1),
                 window: crate::engine::controls::Window::Day,
                 amount_minor: Some(amount_minor),
                 count: None,
                 time_zone: "UTC".into(),
-                mcc_filter: vec![],
-            });
-            Controls {
-                limits: vec![limits[limits.len() - 1].clone()],
-                ..Controls::default()
-            }
+                filter: None,
+            }],
+            ..Controls::default()
         };
         let (small, large) = (of(1), of(2));
         let mut shared = SharedControls::default();
@@ -321,20 +282,5 @@ mod tests {
         assert_eq!(shared.len(), 1);
         shared.release(&small);
         assert!(shared.is_empty());
-    }
-
-    #[test]
-    fn a_use_is_given_back_to_its_own_window_only() {
-        let (monday, tuesday) = (WindowEnd(100), WindowEnd(200));
-        let mut counters = Counters::default();
-        counters.add(LimitId(1), monday, 500);
-        counters.add(LimitId(1), monday, 250);
-        assert_eq!(counters.used(LimitId(1), monday), (750, 2));
-        counters.give_back(LimitId(1), monday, 500);
-        assert_eq!(counters.used(LimitId(1), monday), (250, 1));
-        counters.add(LimitId(1), tuesday, 10);
-        counters.give_back(LimitId(1), monday, 250);
-        assert_eq!(counters.used(LimitId(1), tuesday), (10, 1));
-        assert_eq!(counters.used(LimitId(1), monday), (0, 0));
     }
 }

@@ -2,10 +2,11 @@
 //! it at once, where deciding would wait for each line in turn.
 
 use super::command::{Action, Command};
+use super::counters::{Counter, Counters};
 use super::facts::{MatchKeys, RepeatKey};
 use super::ids::{AuthorizationId, CardId};
 use super::slot_index::hash_of_id;
-use super::state::{Account, Card, Counters, State};
+use super::state::{Account, Card, State};
 use arrayvec::ArrayVec;
 
 /// As many as are under way at once; more would push the first out again.
@@ -51,7 +52,7 @@ pub fn touch_all<'a>(state: &State, actions: impl Iterator<Item = &'a Action>) -
         }
         for account in &accounts {
             add(account.posted_minor as u64 + u64::from(account.open_holds));
-            add(account.program_counters.0.len() as u64);
+            add(account.program_counters.calendar.len() as u64);
         }
         for card in &cards {
             add(touch_counters(&card.counters));
@@ -99,6 +100,6 @@ fn touch_names(state: &State, message: &Message) -> u64 {
 }
 
 fn touch_counters(counters: &Counters) -> u64 {
-    let count = |counter: Option<&super::state::Counter>| counter.map_or(0, |c| u64::from(c.count));
-    count(counters.0.first()) + count(counters.0.last())
+    let count = |counter: Option<&Counter>| counter.map_or(0, |c| u64::from(c.count));
+    count(counters.calendar.first()) + count(counters.calendar.last())
 }

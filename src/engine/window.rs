@@ -1,4 +1,5 @@
-//! Where a limit's window ends, from bundled time-zone data. Counting does not live here.
+//! Where a limit's window ends, and what a clock on the wall shows, from bundled time-zone data. Counting
+//! does not live here, nor do rolling windows, which need no zone (see `rolling.rs`).
 
 use super::controls::Window;
 use super::time::{DAY_MS, Timestamp, civil_from_days, days_from_civil};
@@ -21,6 +22,11 @@ impl WindowEnd {
         WindowEnd(minutes.clamp(0, i64::from(u32::MAX) - 1) as u32)
     }
 
+    /// The first whole minute that is not before this time.
+    pub fn not_before(at: Timestamp) -> WindowEnd {
+        WindowEnd::at_minute(at.0.saturating_add(59_999).div_euclid(60_000))
+    }
+
     /// When the count starts anew, if ever.
     pub fn resets_at(self) -> Option<Timestamp> {
         (self != WindowEnd::NEVER).then(|| Timestamp(i64::from(self.0) * 60_000))
@@ -38,10 +44,30 @@ pub fn time_zone(name: &str) -> Option<TimeZone> {
     BUNDLED.with(|database| database.get(name).ok())
 }
 
-/// The end of the window of this kind that `at` lies in. `None` for a window without a count.
+/// What a clock on the wall of this zone shows, in minutes since Monday 00:00; an unknown zone is UTC.
+pub fn local_minute_of_week(zone_name: &str, at: Timestamp) -> u16 {
+    let offset_seconds = match zone_name {
+        "UTC" => 0,
+        _ => offset_seconds(zone_name, at).unwrap_or(0),
+    };
+    let local_minutes = (at.0.div_euclid(1_000) + i64::from(offset_seconds)).div_euclid(60);
+    // 1970-01-01 was a Thursday.
+    (local_minutes + 3 * MINUTES_PER_DAY).rem_euclid(7 * MINUTES_PER_DAY) as u16
+}
+
+const MINUTES_PER_DAY: i64 = 24 * 60;
+
+/// `None` beyond the years that the calendar knows.
+fn offset_seconds(zone_name: &str, at: Timestamp) -> Option<i32> {
+    let instant = jiff::Timestamp::from_millisecond(at.0).ok()?;
+    Some(time_zone(zone_name)?.to_offset(instant).seconds())
+}
+
+/// The end of the window of this kind that `at` lies in. `None` for a window without one end: a
+/// transaction, and one that rolls.
 pub fn window_end(window: Window, zone_name: &str, at: Timestamp) -> Option<WindowEnd> {
     match window {
-        Window::Transaction => None,
+        Window::Transaction | Window::Rolling(_) => None,
         Window::Lifetime => Some(WindowEnd::NEVER),
         _ if zone_name == "UTC" => Some(end_in_utc(window, at)),
         _ => Some(remembered_end(window, zone_name, at)),
@@ -83,11 +109,10 @@ fn remembered_end(window: Window, zone_name: &str, at: Timestamp) -> WindowEnd {
     }
     let letters = zone_name.as_bytes();
     let last = letters.len().saturating_sub(1);
-    let mixed = [0, last / 2, last]
-        .iter()
-        .fold(letters.len() * 8 + window as usize, |mixed, place| {
-            mixed * 31 + usize::from(letters.get(*place).copied().unwrap_or(0))
-        });
+    let mixed = [0, last / 2, last].iter().fold(
+        letters.len() * 8 + calendar_place(window),
+        |mixed, place| mixed * 31 + usize::from(letters.get(*place).copied().unwrap_or(0)),
+    );
     ANSWERS.with_borrow_mut(|answers| {
         let slot = &mut answers[mixed % REMEMBERED];
         let fits = |known: &&Remembered| {
@@ -106,6 +131,16 @@ fn remembered_end(window: Window, zone_name: &str, at: Timestamp) -> WindowEnd {
         });
         end
     })
+}
+
+fn calendar_place(window: Window) -> usize {
+    match window {
+        Window::Day => 1,
+        Window::Week => 2,
+        Window::Month => 3,
+        Window::Year => 4,
+        Window::Transaction | Window::Lifetime | Window::Rolling(_) => 0,
+    }
 }
 
 /// Start and end of a window of days or more in a zone, by the calendar; an unknown zone is UTC.

@@ -330,7 +330,7 @@ pub fn limit(id: u64, window: Window, amount_minor: Option<i64>, count: Option<u
         amount_minor,
         count,
         time_zone: "UTC".into(),
-        mcc_filter: Vec::new(),
+        filter: None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The card's effective status, its expiry included.
+//! The card's effective status, its expiry and its one use included.
 
 use crate::engine::checks::{Checks, Context};
 use crate::engine::reason::DeclineReason;
@@ -10,6 +10,7 @@ pub fn check(context: &Context, checks: &mut Checks) {
         CardStatus::Active if context.card.expiry.is_past_at(context.at) => {
             DeclineReason::CardExpired
         }
+        CardStatus::Active if is_used_up(context) => DeclineReason::CardUsed,
         CardStatus::Active => return checks.pass(Step::CardStatus, Detail::None),
         CardStatus::Inactive => DeclineReason::CardNotActivated,
         CardStatus::Frozen | CardStatus::FrozenInactive => DeclineReason::CardFrozen,
@@ -17,4 +18,8 @@ pub fn check(context: &Context, checks: &mut Checks) {
         CardStatus::Closed => DeclineReason::CardClosed,
     };
     checks.fail(Step::CardStatus, reason, Detail::None);
+}
+
+fn is_used_up(context: &Context) -> bool {
+    context.card.used_by().is_some() && context.controls().any(|(_, controls)| controls.single_use)
 }

@@ -2,10 +2,13 @@
 
 use crate::engine::checks::{Checks, Context};
 use crate::engine::controls::{Limit, Window};
+use crate::engine::counters::{CountedIn, Counters};
 use crate::engine::event::LimitUse;
+use crate::engine::ids::LimitId;
 use crate::engine::reason::DeclineReason;
+use crate::engine::rolling::RollingWindow;
 use crate::engine::scope::Scope;
-use crate::engine::state::Counters;
+use crate::engine::time::Timestamp;
 use crate::engine::trace::{Detail, Step};
 use crate::engine::window::{WindowEnd, window_end};
 
@@ -16,11 +19,11 @@ pub fn check(context: &Context, checks: &mut Checks) {
     let mut any = false;
     for (scope, controls) in context.controls() {
         let counters = counters(context, scope);
-        for limit in controls
-            .limits
-            .iter()
-            .filter(|limit| limit.counts_mcc(context.command.merchant.mcc))
-        {
+        let counts = |limit: &&Limit| {
+            let filter = limit.filter.as_ref();
+            filter.is_none_or(|filter| filter.matches(context.command))
+        };
+        for limit in controls.limits.iter().filter(counts) {
             any = true;
             check_limit(context, checks, scope, limit, counters, requested_minor);
         }
@@ -51,55 +54,111 @@ fn check_limit(
     counters: &Counters,
     requested_minor: i64,
 ) {
-    let window = window_end(limit.window, &limit.time_zone, context.at);
-    let (used_minor, used) = window.map_or((0, 0), |window| counters.used(limit.id, window));
-    let resets = window.unwrap_or(WindowEnd::NEVER);
+    let limit_id = limit.id;
+    let counting = Counting::of(limit, counters, context.at);
+    let (used_minor, used) = counting.used;
     if let Some(allowed_minor) = limit.amount_minor {
-        let limit_id = limit.id;
+        let exceeded = used_minor.saturating_add(requested_minor) > allowed_minor;
+        let most_minor = allowed_minor.saturating_sub(requested_minor);
         let detail = Detail::LimitAmount {
             scope,
             limit_id,
             allowed_minor,
             used_minor,
             requested_minor,
-            resets,
+            resets: counting.resets(exceeded, |used_minor, _| used_minor <= most_minor),
         };
-        if used_minor.saturating_add(requested_minor) > allowed_minor {
-            checks.fail(Step::Limits, reason(limit.window), detail);
+        if exceeded {
+            checks.fail(Step::Limits, amount_reason(limit), detail);
         } else {
             checks.pass(Step::Limits, detail);
         }
     }
     if let Some(allowed) = limit.count {
+        let exceeded = used >= allowed;
         let detail = Detail::LimitCount {
             scope,
-            limit_id: limit.id,
+            limit_id,
             allowed,
             used,
-            resets,
+            resets: counting.resets(exceeded, |_, used| used < allowed),
         };
-        if used >= allowed {
+        if exceeded {
             checks.fail(Step::Limits, DeclineReason::VelocityCountExceeded, detail);
         } else {
             checks.pass(Step::Limits, detail);
         }
     }
-    if let Some(window) = window {
-        checks.uses.push(LimitUse {
-            scope,
-            limit_id: limit.id,
-            window,
-        });
+    if let Some(counted_in) = counting.counted_in {
+        checks.uses.push(LimitUse::new(scope, limit_id, counted_in));
     }
 }
 
-fn reason(window: Window) -> DeclineReason {
-    match window {
+/// What was used of a limit, and where a use of now counts.
+struct Counting<'a> {
+    limit_id: LimitId,
+    counters: &'a Counters,
+    at: Timestamp,
+    used: (i64, u32),
+    /// The end of the window, or of a rolling one when a use of now has left it.
+    ends: WindowEnd,
+    rolling: Option<RollingWindow>,
+    counted_in: Option<CountedIn>,
+}
+
+impl<'a> Counting<'a> {
+    fn of(limit: &Limit, counters: &'a Counters, at: Timestamp) -> Counting<'a> {
+        let mut counting = Counting {
+            limit_id: limit.id,
+            counters,
+            at,
+            used: (0, 0),
+            ends: WindowEnd::NEVER,
+            rolling: None,
+            counted_in: None,
+        };
+        if let Window::Rolling(window) = limit.window {
+            let bucket = window.bucket_at(at);
+            counting.used = counters.used_rolling(limit.id, window, at);
+            counting.ends = WindowEnd::not_before(window.left_by(bucket));
+            counting.rolling = Some(window);
+            counting.counted_in = Some(CountedIn::Bucket(bucket));
+        } else if let Some(end) = window_end(limit.window, &limit.time_zone, at) {
+            counting.used = counters.used(limit.id, end);
+            counting.ends = end;
+            counting.counted_in = Some(CountedIn::Window(end));
+        }
+        counting
+    }
+
+    /// When a window is over. For one that rolls: when what passed now has left it, and after a failure
+    /// when the same request `fits` again, should nothing else be used.
+    fn resets(&self, exceeded: bool, fits: impl Fn(i64, u32) -> bool) -> WindowEnd {
+        match self.rolling.filter(|_| exceeded) {
+            None => self.ends,
+            Some(window) => {
+                let fits_at = self.counters.fits_at(self.limit_id, window, self.at, fits);
+                fits_at.map_or(WindowEnd::NEVER, WindowEnd::not_before)
+            }
+        }
+    }
+}
+
+fn amount_reason(limit: &Limit) -> DeclineReason {
+    if limit
+        .filter
+        .as_ref()
+        .is_some_and(|filter| filter.is_of_cash())
+    {
+        return DeclineReason::CashLimitExceeded;
+    }
+    match limit.window {
         Window::Transaction => DeclineReason::PerTransactionLimitExceeded,
         Window::Day => DeclineReason::DailyLimitExceeded,
         Window::Week => DeclineReason::WeeklyLimitExceeded,
         Window::Month => DeclineReason::MonthlyLimitExceeded,
         Window::Year => DeclineReason::YearlyLimitExceeded,
         Window::Lifetime => DeclineReason::LifetimeLimitExceeded,
+        Window::Rolling(_) => DeclineReason::RollingLimitExceeded,
     }
 }

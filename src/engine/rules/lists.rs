@@ -1,4 +1,4 @@
-//! Allow and block lists of merchant category codes, countries and currencies.
+//! Allow and block lists of merchant category codes, countries, currencies, channels and entry modes.
 
 use crate::engine::checks::{Checks, Context};
 use crate::engine::controls::{Controls, List, ListMode};
@@ -79,8 +79,37 @@ pub fn check_currency(context: &Context, checks: &mut Checks) {
     }
 }
 
+pub fn check_channel(context: &Context, checks: &mut Checks) {
+    let channel = context.command.channel;
+    if !look_up(
+        context,
+        checks,
+        Step::Channel,
+        |controls| controls.channels.as_ref(),
+        (channel, channel as u16),
+        (DeclineReason::ChannelBlocked, DeclineReason::ChannelBlocked),
+    ) {
+        checks.pass(Step::Channel, Detail::None);
+    }
+}
+
+pub fn check_entry_mode(context: &Context, checks: &mut Checks) {
+    let entry_mode = context.command.entry_mode;
+    let reason = DeclineReason::EntryModeBlocked;
+    if !look_up(
+        context,
+        checks,
+        Step::EntryMode,
+        |controls| controls.entry_modes.as_ref(),
+        (entry_mode, entry_mode as u16),
+        (reason, reason),
+    ) {
+        checks.pass(Step::EntryMode, Detail::None);
+    }
+}
+
 /// Looks a value up in every list of its kind, and notes each under the value's code. A value that the
-/// message does not state is looked up like any other, as `0000` or `ZZ`. False where there is no list.
+/// message does not state is looked up like any other, as `0000`, `ZZ` or `unknown`. False where there is no list.
 fn look_up<T: Ord + Copy>(
     context: &Context,
     checks: &mut Checks,

@@ -6,8 +6,10 @@ pub mod capacity;
 pub mod card_status;
 pub mod limits;
 pub mod lists;
+pub mod merchant;
 pub mod message;
 pub mod repeat;
+pub mod time_window;
 pub mod verification;
 
 use super::checks::{Checks, Context};
@@ -26,5 +28,9 @@ pub const IN_ORDER: &[Check] = &[
     lists::check_mcc,
     lists::check_country,
     lists::check_currency,
+    merchant::check,
+    lists::check_channel,
+    lists::check_entry_mode,
+    time_window::check,
     capacity::check,
 ];

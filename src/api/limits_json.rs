@@ -1,0 +1,161 @@
+//! `limits` of some controls as JSON, both ways. What they mean is in `engine::controls`.
+
+use super::controls_json::{LIST_MAX, channel, country, mcc, mcc_text, word, zone};
+use super::error::ApiError;
+use super::fields::Fields;
+use super::idempotency::Ids;
+use super::merchants_json::merchant_id;
+use crate::engine::controls::{Limit, Window};
+use crate::engine::facts::Kind;
+use crate::engine::ids::LimitId;
+use crate::engine::limit_filter::LimitFilter;
+use crate::engine::money::BALANCE_MAX_MINOR;
+use crate::engine::rolling::RollingWindow;
+use serde_json::{Value, json};
+
+/// Limits on one program, account or card.
+const LIMITS_MAX: usize = 20;
+
+pub fn take(controls: &mut Fields, ids: &mut Ids) -> Result<Vec<Limit>, ApiError> {
+    let mut limits: Vec<Limit> = Vec::new();
+    for (path, value) in controls.list("limits", LIMITS_MAX)? {
+        let limit = limit(Fields::of(&path, value)?, ids)?;
+        if limits.iter().any(|other| other.id == limit.id) {
+            let message = format!("{path}.id is the id of another limit in this list");
+            return Err(ApiError::invalid(
+                "id_repeated",
+                format!("{path}.id"),
+                message,
+            ));
+        }
+        limits.push(limit);
+    }
+    Ok(limits)
+}
+
+fn limit(mut fields: Fields, ids: &mut Ids) -> Result<Limit, ApiError> {
+    let given = fields.id("id", LimitId::PREFIX)?;
+    let id = given.unwrap_or_else(|| LimitId(ids.next()));
+    let window = window(&mut fields)?;
+    let amount_minor = fields.integer("amount", 1..=BALANCE_MAX_MINOR)?;
+    let count = fields.integer("count", 1..=i64::from(u32::MAX))?;
+    let count = count.and_then(|count| u32::try_from(count).ok());
+    if amount_minor.is_none() && count.is_none() {
+        let path = fields.path("amount");
+        let message = format!("{path} or a count is required: a limit bounds one of them or both");
+        return Err(ApiError::invalid("field_missing", path, message));
+    }
+    if window == Window::Transaction && count.is_some() {
+        let path = fields.path("count");
+        let message = format!("{path} means nothing within one transaction; leave it out");
+        return Err(ApiError::invalid("value_unknown", path, message));
+    }
+    let time_zone = zone(&mut fields)?;
+    let filter = fields.object("filter")?.map(filter).transpose()?;
+    fields.finish()?;
+    Ok(Limit {
+        id,
+        window,
+        amount_minor,
+        count,
+        time_zone,
+        filter: filter.filter(|filter| !filter.is_empty()).map(Box::new),
+    })
+}
+
+fn window(fields: &mut Fields) -> Result<Window, ApiError> {
+    let named = Window::NAMED.iter();
+    let known: Vec<(Option<Window>, &str)> = named
+        .map(|(window, name)| (Some(*window), *name))
+        .chain([(None, Window::ROLLING)])
+        .collect();
+    let window = fields.word("window", &known)?;
+    let range = i64::from(RollingWindow::SECONDS_MIN)..=i64::from(RollingWindow::SECONDS_MAX);
+    let seconds = fields.integer("window_seconds", range)?;
+    let seconds = seconds.and_then(|seconds| u32::try_from(seconds).ok());
+    match (window, seconds) {
+        (None, _) => Err(fields.missing("window")),
+        (Some(None), Some(seconds)) => Ok(Window::Rolling(RollingWindow { seconds })),
+        (Some(None), None) => Err(fields.missing("window_seconds")),
+        (Some(Some(window)), None) => Ok(window),
+        (Some(Some(window)), Some(_)) => {
+            let path = fields.path("window_seconds");
+            let message = format!(
+                "{path} is the length of a rolling window; leave it out for `{}`",
+                window.name()
+            );
+            Err(ApiError::invalid("value_unknown", path, message))
+        }
+    }
+}
+
+fn filter(mut fields: Fields) -> Result<LimitFilter, ApiError> {
+    let filter = LimitFilter {
+        mccs: part(&mut fields, "mcc", mcc)?,
+        countries: part(&mut fields, "countries", country)?,
+        channels: part(&mut fields, "channels", channel)?,
+        kinds: part(&mut fields, "kinds", |path, value| {
+            word(path, &value, Kind::ALL)
+        })?,
+        merchant_ids: part(&mut fields, "merchant_ids", |path, value| {
+            merchant_id(path, &value)
+        })?,
+    };
+    fields.finish()?;
+    Ok(filter)
+}
+
+/// One part of a filter, whose entries are in the order in which they were written.
+fn part<T>(
+    fields: &mut Fields,
+    name: &str,
+    read: impl Fn(&str, Value) -> Result<T, ApiError>,
+) -> Result<Vec<T>, ApiError> {
+    let entries = fields.list(name, LIST_MAX)?.into_iter();
+    entries.map(|(path, value)| read(&path, value)).collect()
+}
+
+pub fn to_json(limit: &Limit) -> Value {
+    let mut json = json!({
+        "id": limit.id.to_string(),
+        "window": limit.window.name(),
+        "amount": limit.amount_minor,
+        "count": limit.count,
+        "time_zone": limit.time_zone,
+    });
+    if let Window::Rolling(window) = limit.window {
+        json["window_seconds"] = window.seconds.into();
+    }
+    if let Some(filter) = &limit.filter {
+        json["filter"] = filter_to_json(filter);
+    }
+    json
+}
+
+fn filter_to_json(filter: &LimitFilter) -> Value {
+    let mut json = json!({});
+    let mut put = |name: &str, values: Vec<String>| {
+        if !values.is_empty() {
+            json[name] = values.into();
+        }
+    };
+    put("mcc", texts(&filter.mccs, |mcc| mcc_text(*mcc)));
+    put(
+        "countries",
+        texts(&filter.countries, |country| country.alpha2().into()),
+    );
+    put(
+        "channels",
+        texts(&filter.channels, |channel| channel.name().into()),
+    );
+    put("kinds", texts(&filter.kinds, |kind| kind.name().into()));
+    put(
+        "merchant_ids",
+        texts(&filter.merchant_ids, |id| id.to_string()),
+    );
+    json
+}
+
+fn texts<T>(values: &[T], text: impl Fn(&T) -> String) -> Vec<String> {
+    values.iter().map(text).collect()
+}

@@ -1,0 +1,95 @@
+//! The control `merchants` as JSON, both ways. What it means is in `engine::merchants`.
+
+use super::controls_json::{allow_or_block, mode_name};
+use super::error::ApiError;
+use super::fields::Fields;
+use super::idempotency::Ids;
+use crate::engine::ids::ControlId;
+use crate::engine::merchants::{MerchantEntry, MerchantList};
+use serde_json::{Value, json};
+
+/// Entries of one list, each of which may have to be compared with each merchant.
+const MERCHANTS_MAX: usize = 200;
+/// Of DE42, DE32 and DE43.
+const ID_MAX: usize = 15;
+const ACQUIRER_ID_MAX: usize = 11;
+const NAME_MAX: usize = 40;
+
+pub fn take(controls: &mut Fields, ids: &mut Ids) -> Result<Option<MerchantList>, ApiError> {
+    let path = controls.path("merchants");
+    let Some(mut fields) = controls.object("merchants")? else {
+        return Ok(None);
+    };
+    let given = fields.id("id", ControlId::PREFIX)?;
+    let id = given.unwrap_or_else(|| ControlId(ids.next()));
+    let (mode, entries) = allow_or_block(&path, fields, MERCHANTS_MAX)?;
+    let entries = entries
+        .into_iter()
+        .map(|(path, value)| entry(&path, Fields::of(&path, value)?));
+    let entries = entries.collect::<Result<_, _>>()?;
+    Ok(Some(MerchantList { id, mode, entries }))
+}
+
+fn entry(path: &str, mut fields: Fields) -> Result<MerchantEntry, ApiError> {
+    let id_path = fields.path("id");
+    let id = fields.take("id");
+    let id = id.map(|value| merchant_id(&id_path, &value)).transpose()?;
+    let acquirer_id = acquirer_id(&mut fields)?;
+    let name = fields.text("name", NAME_MAX)?;
+    fields.finish()?;
+    match (id, acquirer_id, name) {
+        (Some(id), acquirer_id, None) => Ok(MerchantEntry::Id { id, acquirer_id }),
+        (None, None, Some(name)) => Ok(MerchantEntry::Name(name.into())),
+        _ => {
+            let message = format!(
+                "{path} needs either an `id`, with or without an `acquirer_id`, or a `name`"
+            );
+            Err(ApiError::invalid("merchant_invalid", path, message))
+        }
+    }
+}
+
+/// Card acceptor ids are letters, digits and marks without spaces at their ends. One in a hundred looks
+/// like a card number and is none, so they are not looked at as other texts are.
+pub fn merchant_id(path: &str, value: &Value) -> Result<Box<str>, ApiError> {
+    let text = value.as_str().unwrap_or_default();
+    let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    let length = 1..=ID_MAX;
+    if length.contains(&text.len()) && printable && text.trim() == text {
+        return Ok(text.into());
+    }
+    let message =
+        format!("{path} must be a merchant id: text of 1 to {ID_MAX} letters, digits and marks");
+    Err(ApiError::invalid("merchant_id_invalid", path, message))
+}
+
+fn acquirer_id(fields: &mut Fields) -> Result<Option<Box<str>>, ApiError> {
+    let path = fields.path("acquirer_id");
+    let Some(value) = fields.take("acquirer_id") else {
+        return Ok(None);
+    };
+    let text = value.as_str().unwrap_or_default();
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    if digits && (1..=ACQUIRER_ID_MAX).contains(&text.len()) {
+        return Ok(Some(text.into()));
+    }
+    let message = format!("{path} must be an acquirer: text of 1 to {ACQUIRER_ID_MAX} digits");
+    Err(ApiError::invalid("acquirer_id_invalid", path, message))
+}
+
+pub fn to_json(list: &MerchantList) -> Value {
+    let entries: Vec<Value> = list.entries.iter().map(entry_to_json).collect();
+    let mode = mode_name(list.mode);
+    json!({ "id": list.id.to_string(), mode: entries })
+}
+
+fn entry_to_json(entry: &MerchantEntry) -> Value {
+    match entry {
+        MerchantEntry::Id {
+            id,
+            acquirer_id: None,
+        } => json!({ "id": id }),
+        MerchantEntry::Id { id, acquirer_id } => json!({ "id": id, "acquirer_id": acquirer_id }),
+        MerchantEntry::Name(name) => json!({ "name": name }),
+    }
+}

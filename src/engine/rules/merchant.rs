@@ -1,0 +1,70 @@
+//! Which merchants a card may be used at: lists, and the lock to the first one.
+
+use crate::engine::card_use::CardUseMade;
+use crate::engine::checks::{Checks, Context};
+use crate::engine::controls::{Controls, ListMode};
+use crate::engine::reason::DeclineReason;
+use crate::engine::trace::{Detail, Step};
+
+pub fn check(context: &Context, checks: &mut Checks) {
+    let listed = check_lists(context, checks);
+    let locked = context
+        .controls()
+        .any(|(_, controls)| controls.merchant_lock);
+    if locked && !keeps_to_lock(context) {
+        checks.fail(
+            Step::Merchant,
+            DeclineReason::MerchantLockMismatch,
+            Detail::None,
+        );
+    } else if locked || !listed {
+        checks.pass(Step::Merchant, Detail::None);
+    }
+}
+
+/// Looks the merchant up in every list; false where there is none. The trace says which entry named it,
+/// counted from 1, and 0 where none did.
+fn check_lists(context: &Context, checks: &mut Checks) -> bool {
+    let mut any = false;
+    for (scope, controls) in context.controls() {
+        let Some(list) = &controls.merchants else {
+            continue;
+        };
+        any = true;
+        let place = list.find(&context.command.merchant, &context.command.reference);
+        let detail = Detail::List {
+            scope,
+            control_id: list.id,
+            value: place.map_or(0, |place| place as u32 + 1),
+        };
+        match (list.mode, place) {
+            (ListMode::Allow, None) => {
+                checks.fail(Step::Merchant, DeclineReason::MerchantNotAllowed, detail);
+            }
+            (ListMode::Block, Some(_)) => {
+                checks.fail(Step::Merchant, DeclineReason::MerchantBlocked, detail);
+            }
+            _ => checks.pass(Step::Merchant, detail),
+        }
+    }
+    any
+}
+
+/// A merchant that a message does not name is none that a card can be locked to.
+fn keeps_to_lock(context: &Context) -> bool {
+    let (merchant, reference) = (&context.command.merchant, &context.command.reference);
+    match context.card.locked_to() {
+        Some(locked_to) => locked_to.is(merchant, reference),
+        None => !merchant.id.is_empty(),
+    }
+}
+
+/// What an approval with an amount makes of the card.
+pub fn card_use_made(context: &Context) -> CardUseMade {
+    let any = |has: fn(&Controls) -> bool| context.controls().any(|(_, controls)| has(controls));
+    CardUseMade {
+        uses_card: any(|controls| controls.single_use),
+        locks_merchant: context.card.locked_to().is_none()
+            && any(|controls| controls.merchant_lock),
+    }
+}
