@@ -4,6 +4,7 @@
 
 mod engine_support;
 
+use arrayvec::ArrayString;
 use cardswitch::engine::command::{AccountStatusChange, Action, Authorize, CardType, StatusChange};
 use cardswitch::engine::controls::{Controls, Limit, List, ListMode, Window};
 use cardswitch::engine::counters::Counters;
@@ -1033,14 +1034,13 @@ impl Engine {
 }
 
 fn set_place(request: &mut Authorize, place: Place) {
-    let text = |text: &str| arrayvec::ArrayString::from(text).unwrap();
     request.kind = place.kind;
     request.channel = place.channel;
     request.entry_mode = place.entry_mode;
     request.merchant.country = Country::from_alpha2(place.country).unwrap();
-    request.merchant.id = text(place.merchant_id);
-    request.merchant.name = arrayvec::ArrayString::from(place.merchant_name).unwrap();
-    request.reference.acquirer_id = arrayvec::ArrayString::from(place.acquirer_id).unwrap();
+    request.merchant.id = ArrayString::from(place.merchant_id).unwrap();
+    request.merchant.name = ArrayString::from(place.merchant_name).unwrap();
+    request.reference.acquirer_id = ArrayString::from(place.acquirer_id).unwrap();
 }
 
 fn came_of(outcome: &Outcome) -> Came {
