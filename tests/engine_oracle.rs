@@ -25,6 +25,8 @@ use cardswitch::engine::world::World;
 use engine_support::*;
 use jiff::civil::Weekday;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
 const MINUTE_MS: i64 = 60_000;
 const FIRST_ANSWER_MS: i64 = 15 * MINUTE_MS;
@@ -111,6 +113,7 @@ enum Step {
         names: Names,
         amount: i64,
         mcc: u16,
+        /// One of `PLACES`, always the same for a name: it is part of what a repeat repeats.
         place: u8,
     },
     Reverse {
@@ -1151,10 +1154,10 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     ];
     let mcc = prop_oneof![4 => Just(5411u16), 1 => Just(7995)];
     let step = prop_oneof![
-        10 => (any_card(), 0u8..6, any_names(), amount(), mcc, 0u8..4).prop_map(
-            |(card, name, names, amount, mcc, place)| {
+        10 => (any_card(), 0u8..6, any_names(), amount(), mcc).prop_map(
+            |(card, name, names, amount, mcc)| {
                 let amount = if amount == 0 { -1 } else { amount };
-                Step::Authorize { card, name, names, amount, mcc, place }
+                Step::Authorize { card, name, names, amount, mcc, place: name % 4 }
             },
         ),
         5 => (any_card(), 0u8..4, any_names(), 1i64..4)
@@ -1224,6 +1227,73 @@ proptest! {
             }
             prop_assert_eq!(state_hash(&other.switch.world), state_hash(&same.switch.world));
         }
+    }
+}
+
+/// Days of one card with money enough, whose controls are what stands in its way.
+fn any_days_of_one_card() -> impl Strategy<Value = Vec<Step>> {
+    let card = 101;
+    let money = Step::TopUp {
+        id: 1,
+        account: 1,
+        amount: 100_000,
+    };
+    let amount = prop_oneof![4 => 1i64..120, 1 => 200i64..700];
+    let minutes = prop_oneof![0i64..40, 20i64..50, 600i64..900, 1_300i64..1_500];
+    let mcc = prop_oneof![9 => Just(5411u16), 1 => Just(7995)];
+    let step = prop_oneof![
+        12 => (0u8..40, amount, mcc).prop_map(move |(name, amount, mcc)| {
+            Step::Authorize { card, name, names: Names::all(name), amount, mcc, place: name % 4 }
+        }),
+        3 => (0u8..40).prop_map(move |name| {
+            Step::Reverse { card, name, names: Names::all(name), amount: 1 }
+        }),
+        1 => (0..CHOICES).prop_map(move |choice| Step::Controls { card, choice }),
+        3 => minutes.prop_map(|minutes| Step::Wait { minutes }),
+    ];
+    proptest::collection::vec(step, 1..100)
+        .prop_map(move |steps| std::iter::once(money.clone()).chain(steps).collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_controls_of_one_card_decide_as_the_naive_ones_do(steps in any_days_of_one_card()) {
+        run_both(&steps, 1);
+    }
+}
+
+/// What these days are worth: that they come to each of these noes.
+#[test]
+fn the_days_of_one_card_come_to_every_reason_of_the_controls() {
+    let mut runner = TestRunner::deterministic();
+    let mut found = std::collections::BTreeSet::new();
+    for _ in 0..150 {
+        let steps = any_days_of_one_card();
+        let steps = steps.new_tree(&mut runner).unwrap().current();
+        let mut engine = Engine::new(1);
+        for step in &steps {
+            if let Came::Declined(reason) = engine.step(step) {
+                found.insert(reason);
+            }
+        }
+    }
+    for reason in [
+        DeclineReason::CardUsed,
+        DeclineReason::PerTransactionLimitExceeded,
+        DeclineReason::DailyLimitExceeded,
+        DeclineReason::RollingLimitExceeded,
+        DeclineReason::VelocityCountExceeded,
+        DeclineReason::CashLimitExceeded,
+        DeclineReason::MccBlocked,
+        DeclineReason::MerchantNotAllowed,
+        DeclineReason::MerchantLockMismatch,
+        DeclineReason::ChannelBlocked,
+        DeclineReason::EntryModeBlocked,
+        DeclineReason::OutsideTimeWindow,
+    ] {
+        assert!(found.contains(&reason), "{reason:?} is not among {found:?}");
     }
 }
 
