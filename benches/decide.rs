@@ -13,6 +13,7 @@ mod engine_support;
 use cardswitch::engine::apply::apply;
 use cardswitch::engine::command::*;
 use cardswitch::engine::controls::*;
+use cardswitch::engine::counters::Counter;
 use cardswitch::engine::decide::{Outcome, decide};
 use cardswitch::engine::event::Event;
 use cardswitch::engine::facts::*;
