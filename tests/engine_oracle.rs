@@ -4,6 +4,7 @@
 
 mod engine_support;
 
+use arrayvec::ArrayString;
 use cardswitch::engine::command::{AccountStatusChange, Action, Authorize, CardType, StatusChange};
 use cardswitch::engine::controls::{Controls, Limit, List, ListMode, Window};
 use cardswitch::engine::counters::Counters;
@@ -24,6 +25,8 @@ use cardswitch::engine::world::World;
 use engine_support::*;
 use jiff::civil::Weekday;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
 const MINUTE_MS: i64 = 60_000;
 const FIRST_ANSWER_MS: i64 = 15 * MINUTE_MS;
@@ -113,6 +116,7 @@ enum Step {
         mcc: u16,
         kind: Kind,
         in_part: bool,
+        /// One of `PLACES`.
         place: u8,
     },
     Reverse {
@@ -1108,13 +1112,12 @@ impl Engine {
 }
 
 fn set_place(request: &mut Authorize, place: Place) {
-    let text = |text: &str| arrayvec::ArrayString::from(text).unwrap();
     request.channel = place.channel;
     request.entry_mode = place.entry_mode;
     request.merchant.country = Country::from_alpha2(place.country).unwrap();
-    request.merchant.id = text(place.merchant_id);
-    request.merchant.name = arrayvec::ArrayString::from(place.merchant_name).unwrap();
-    request.reference.acquirer_id = arrayvec::ArrayString::from(place.acquirer_id).unwrap();
+    request.merchant.id = ArrayString::from(place.merchant_id).unwrap();
+    request.merchant.name = ArrayString::from(place.merchant_name).unwrap();
+    request.reference.acquirer_id = ArrayString::from(place.acquirer_id).unwrap();
 }
 
 fn came_of(outcome: &Outcome) -> Came {
@@ -1341,6 +1344,75 @@ proptest! {
             }
             prop_assert_eq!(state_hash(&other.switch.world), state_hash(&same.switch.world));
         }
+    }
+}
+
+/// Days of one card with money enough, whose controls are what stands in its way.
+fn any_days_of_one_card() -> impl Strategy<Value = Vec<Step>> {
+    let card = 101;
+    let money = Step::TopUp {
+        id: 1,
+        account: 1,
+        amount: 100_000,
+    };
+    let amount = prop_oneof![4 => 1i64..120, 1 => 200i64..700];
+    let minutes = prop_oneof![0i64..40, 20i64..50, 600i64..900, 1_300i64..1_500];
+    let mcc = prop_oneof![9 => Just(5411u16), 1 => Just(7995)];
+    let step = prop_oneof![
+        12 => (0u8..40, amount, mcc).prop_map(move |(name, amount, mcc)| {
+            let place = name % 4;
+            let kind = [Kind::Purchase, Kind::CashWithdrawal, Kind::Purchase, Kind::PreAuthorization][usize::from(place)];
+            Step::Authorize { card, name, names: Names::all(name), amount, mcc, kind, in_part: false, place }
+        }),
+        3 => (0u8..40).prop_map(move |name| {
+            Step::Reverse { card, name, names: Names::all(name), amount: 1 }
+        }),
+        1 => (0..CHOICES).prop_map(move |choice| Step::Controls { card, choice }),
+        3 => minutes.prop_map(|minutes| Step::Wait { minutes }),
+    ];
+    proptest::collection::vec(step, 1..100)
+        .prop_map(move |steps| std::iter::once(money.clone()).chain(steps).collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_controls_of_one_card_decide_as_the_naive_ones_do(steps in any_days_of_one_card()) {
+        run_both(&steps, 1);
+    }
+}
+
+/// What these days are worth: that they come to each of these noes.
+#[test]
+fn the_days_of_one_card_come_to_every_reason_of_the_controls() {
+    let mut runner = TestRunner::deterministic();
+    let mut found = std::collections::BTreeSet::new();
+    for _ in 0..150 {
+        let steps = any_days_of_one_card();
+        let steps = steps.new_tree(&mut runner).unwrap().current();
+        let mut engine = Engine::new(1);
+        for step in &steps {
+            if let Came::Declined(reason) = engine.step(step) {
+                found.insert(reason);
+            }
+        }
+    }
+    for reason in [
+        DeclineReason::CardUsed,
+        DeclineReason::PerTransactionLimitExceeded,
+        DeclineReason::DailyLimitExceeded,
+        DeclineReason::RollingLimitExceeded,
+        DeclineReason::VelocityCountExceeded,
+        DeclineReason::CashLimitExceeded,
+        DeclineReason::MccBlocked,
+        DeclineReason::MerchantNotAllowed,
+        DeclineReason::MerchantLockMismatch,
+        DeclineReason::ChannelBlocked,
+        DeclineReason::EntryModeBlocked,
+        DeclineReason::OutsideTimeWindow,
+    ] {
+        assert!(found.contains(&reason), "{reason:?} is not among {found:?}");
     }
 }
 

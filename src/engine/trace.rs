@@ -95,9 +95,8 @@ pub enum Detail {
     Assumed {
         value: u32,
     },
-    /// A list and the code looked up in it: an MCC, a currency number, two country letters, the place
-    /// of a channel or entry mode among all; the entry that names a merchant, from 1; the minute of the
-    /// week that a time window's clock shows.
+    /// A list and the code looked up in it: an MCC, a currency number, country letters, the place of a
+    /// channel or entry mode; which entry names a merchant, from 1; the minute of the week.
     List {
         scope: Scope,
         control_id: ControlId,

@@ -205,6 +205,53 @@ fn a_decision_is_told_with_its_reason_numbers_and_links() {
 }
 
 #[test]
+fn a_card_for_one_use_at_one_merchant_shows_what_became_of_it() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let controls = json!({
+        "single_use": true, "merchant_lock": true,
+        "merchants": {"id": "ctl_0000000000001", "allow": [{"id": "M0"}, {"name": "ads*"}]},
+        "channels": {"id": "ctl_0000000000002", "block": ["atm"]},
+        "entry_modes": {"id": "ctl_0000000000003", "allow": ["ecommerce"]},
+        "time_windows": [{"id": "ctl_0000000000004"}],
+        "limits": [{"window": "rolling", "window_seconds": 3_600, "amount": 1_000,
+                    "filter": {"countries": ["IE"]}}],
+    });
+    let (account_id, card_id) = funded_card(&client, controls);
+    let path = format!("/v1/cards/{card_id}");
+    let card = client.get(&path).ok();
+    assert_eq!(
+        (&card["used_by"], &card["locked_to"]),
+        (&Value::Null, &Value::Null)
+    );
+    let first = authorize(&switch, &account_id, &card_id, 800);
+    let card = client.get(&path).ok();
+    assert_eq!(card["used_by"], json!(first));
+    assert_eq!(card["locked_to"], json!({"id": "M1", "acquirer_id": null}));
+    let second = authorize(&switch, &account_id, &card_id, 300);
+    let declined = client.get(&format!("/v1/authorizations/{second}")).ok();
+    assert_eq!(declined["decision"]["reason"], "card_used");
+    assert_eq!(declined["decision"]["step"], "card_status");
+    let detail = |name: &str| step(&declined, name)["detail"].clone();
+    let of_card = |id: u64, name: &str, value: Value| json!({"control_id": format!("ctl_{id:013}"), "scope": "card", name: value});
+    assert_eq!(detail("merchant"), of_card(1, "entry", json!(1)));
+    assert_eq!(detail("channel"), of_card(2, "value", Value::Null));
+    assert_eq!(
+        detail("entry_mode"),
+        of_card(3, "value", json!("ecommerce"))
+    );
+    assert!(detail("time_window")["local_time"].is_string());
+    assert_eq!(step(&declined, "limits")["result"], "fail");
+    assert_eq!(detail("limits")["used"], 800);
+    reverse(&switch, &account_id, &card_id, &first, 800);
+    let card = client.get(&path).ok();
+    assert_eq!(
+        (&card["used_by"], &card["locked_to"]["id"]),
+        (&Value::Null, &json!("M1"))
+    );
+}
+
+#[test]
 fn a_decision_reads_back_at_once_wherever_sql_is() {
     for sql in [Sql::Follows, Sql::StandsStill, Sql::Away] {
         let options = Options {

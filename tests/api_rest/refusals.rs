@@ -435,7 +435,7 @@ fn wrong_controls_name_the_place() {
         ),
         (json!({"speed": 1}), "field_unknown", "speed"),
     ];
-    for (controls, code, param) in cases {
+    for (controls, code, param) in cases.into_iter().chain(wrong_merchants_and_hours()) {
         let body = json!({"account_id": account_id, "controls": controls});
         let answer = client.post("/v1/cards", body);
         let param = format!("controls.{param}");
@@ -446,9 +446,6 @@ fn wrong_controls_name_the_place() {
         );
     }
     let later = [
-        (limit("window", json!("rolling")), "limits[0].window"),
-        (json!({"merchants": {"allow": ["m"]}}), "merchants"),
-        (json!({"channels": {"block": ["atm"]}}), "channels"),
         (json!({"three_ds": "required"}), "three_ds"),
         (json!({"three_ds": "off"}), "three_ds"),
     ];
@@ -462,6 +459,140 @@ fn wrong_controls_name_the_place() {
             &param,
         );
     }
+}
+
+/// Controls, and for each the code and the place.
+fn wrong_merchants_and_hours() -> Vec<(serde_json::Value, &'static str, &'static str)> {
+    let limit = |name: &str, value: serde_json::Value| {
+        let mut limit = json!({"window": "rolling", "window_seconds": 3_600, "amount": 1});
+        limit[name] = value;
+        json!({ "limits": [limit] })
+    };
+    let allow = |entry: serde_json::Value| json!({"merchants": {"allow": [entry]}});
+    let hours = |window: serde_json::Value| json!({ "time_windows": [window] });
+    let many = vec![json!({"id": "M1"}); 201];
+    let seconds = "limits[0].window_seconds";
+    let merchant = "merchants.allow[0]";
+    vec![
+        (
+            limit("window_seconds", json!(null)),
+            "field_missing",
+            seconds,
+        ),
+        (
+            limit("window_seconds", json!(59)),
+            "number_invalid",
+            seconds,
+        ),
+        (
+            limit("window_seconds", json!(2_678_401)),
+            "number_invalid",
+            seconds,
+        ),
+        (limit("window", json!("day")), "value_unknown", seconds),
+        (
+            limit("filter", json!({"kinds": ["purchase", "theft"]})),
+            "value_unknown",
+            "limits[0].filter.kinds[1]",
+        ),
+        (
+            limit("filter", json!({"countries": ["USA"]})),
+            "country_unknown",
+            "limits[0].filter.countries[0]",
+        ),
+        (
+            limit("filter", json!({"channels": [7]})),
+            "value_unknown",
+            "limits[0].filter.channels[0]",
+        ),
+        (
+            limit("filter", json!({"merchant_ids": ["M1 "]})),
+            "merchant_id_invalid",
+            "limits[0].filter.merchant_ids[0]",
+        ),
+        (
+            json!({"channels": {"block": ["atm", "shop"]}}),
+            "value_unknown",
+            "channels.block[1]",
+        ),
+        (json!({"entry_modes": {}}), "list_invalid", "entry_modes"),
+        (
+            json!({"entry_modes": {"allow": ["telepathy"]}}),
+            "value_unknown",
+            "entry_modes.allow[0]",
+        ),
+        (json!({"merchants": {}}), "list_invalid", "merchants"),
+        (
+            json!({"merchants": {"allow": many}}),
+            "too_many",
+            "merchants.allow",
+        ),
+        (allow(json!("M1")), "type_invalid", merchant),
+        (allow(json!({})), "merchant_invalid", merchant),
+        (
+            allow(json!({"acquirer_id": "1"})),
+            "merchant_invalid",
+            merchant,
+        ),
+        (
+            allow(json!({"id": "M1", "name": "SHOP"})),
+            "merchant_invalid",
+            merchant,
+        ),
+        (
+            allow(json!({"id": "M234567890123456"})),
+            "merchant_id_invalid",
+            "merchants.allow[0].id",
+        ),
+        (
+            allow(json!({"id": "M1", "acquirer_id": "12a"})),
+            "acquirer_id_invalid",
+            "merchants.allow[0].acquirer_id",
+        ),
+        (
+            allow(json!({"name": "A".repeat(41)})),
+            "text_invalid",
+            "merchants.allow[0].name",
+        ),
+        (json!({"time_windows": {}}), "type_invalid", "time_windows"),
+        (
+            hours(json!({"from": "8:00"})),
+            "time_invalid",
+            "time_windows[0].from",
+        ),
+        (
+            hours(json!({"from": "24:00"})),
+            "time_invalid",
+            "time_windows[0].from",
+        ),
+        (
+            hours(json!({"to": "24:01"})),
+            "time_invalid",
+            "time_windows[0].to",
+        ),
+        (
+            hours(json!({"to": "12:60"})),
+            "time_invalid",
+            "time_windows[0].to",
+        ),
+        (
+            hours(json!({"from": "08:00", "to": "08:00"})),
+            "time_window_empty",
+            "time_windows[0].to",
+        ),
+        (
+            hours(json!({"days": ["monday"]})),
+            "value_unknown",
+            "time_windows[0].days[0]",
+        ),
+        (
+            hours(json!({"time_zone": "Mars/Base"})),
+            "time_zone_unknown",
+            "time_windows[0].time_zone",
+        ),
+        (json!({"single_use": "yes"}), "type_invalid", "single_use"),
+        (json!({"merchant_lock": 1}), "type_invalid", "merchant_lock"),
+    ]
 }
 
 #[test]

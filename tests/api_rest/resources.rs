@@ -114,10 +114,23 @@ fn controls_come_back_as_they_went_in() {
             {"id": "lim_0000000000002", "window": "day", "amount": null, "count": 5, "time_zone": "Europe/Berlin",
              "filter": {"mcc": ["7311", "5411"]}},
             {"id": "lim_0000000000003", "window": "lifetime", "amount": BALANCE_MAX_MINOR, "count": u32::MAX, "time_zone": "UTC"},
+            {"id": "lim_0000000000004", "window": "rolling", "window_seconds": 86_400, "amount": 1, "count": null, "time_zone": "UTC",
+             "filter": {"mcc": ["6011"], "countries": ["US", "ZZ"], "channels": ["atm", "unknown"],
+                        "kinds": ["quasi_cash", "cash_withdrawal"], "merchant_ids": ["411111111111111", "M 2"]}},
         ],
         "mcc": {"id": "ctl_0000000000001", "allow": ["5411", "7311"]},
         "countries": {"id": "ctl_0000000000002", "block": ["KP", "US"]},
         "currencies": {"id": "ctl_0000000000003", "allow": ["EUR", "USD"]},
+        "channels": {"id": "ctl_0000000000004", "block": ["atm", "unknown"]},
+        "entry_modes": {"id": "ctl_0000000000005", "allow": ["chip", "contactless"]},
+        "merchants": {"id": "ctl_0000000000006",
+                      "allow": [{"id": "M2"}, {"id": "M1", "acquirer_id": "412345"}, {"name": "AMAZON*"}]},
+        "time_windows": [
+            {"id": "ctl_0000000000007", "days": ["mon", "fri"], "from": "22:00", "to": "06:30", "time_zone": "Europe/Berlin"},
+            {"id": "ctl_0000000000008", "days": ["sun"], "from": "00:00", "to": "24:00", "time_zone": "UTC"},
+        ],
+        "single_use": true,
+        "merchant_lock": true,
     });
     let card_id = client.card(&account_id);
     let path = format!("/v1/cards/{card_id}");
