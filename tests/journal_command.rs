@@ -83,6 +83,26 @@ fn a_journal_that_begins_later_says_so() {
     assert_eq!(dumped.out.lines().count() as u64, last - oldest + 1);
 }
 
+/// What no start could make up for is not sound.
+#[test]
+fn records_that_no_snapshot_holds_are_missing() {
+    let data = golden();
+    let (_, oldest) = bounds(data.path());
+    remove_first_segment(data.path());
+    std::fs::remove_file(data.path().join("journal/snapshot-00000000000000000012")).unwrap();
+    for options in [&[][..], &["--json"]] {
+        let refused = journal("verify", data.path(), options);
+        assert_eq!((refused.code, &*refused.out), (Some(1), ""));
+        assert_eq!(
+            refused.error,
+            format!(
+                "cardswitch: record 1 is not in the journal: the oldest record there is {oldest}, earlier ones \
+                 are not kept\n"
+            )
+        );
+    }
+}
+
 #[test]
 fn a_record_behind_the_end_is_not_there() {
     let data = golden();
