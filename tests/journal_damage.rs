@@ -501,7 +501,7 @@ fn a_mark_alone_tells_that_records_are_missing() {
     let (mut journal, _) = Journal::open(storage.clone(), &settings, 1).unwrap();
     // A frame that leaves no room for the mark behind it.
     let mut batch = RecordBatch::new();
-    batch.push(&vec![1; 1024 - 128 - 4]);
+    batch.push(&vec![1; 1024 - 136 - 4]);
     let appended = journal.handle().append(&mut batch, Box::new(|_| {}));
     appended.unwrap();
     journal.commit_pending().unwrap();
