@@ -499,7 +499,7 @@ fn a_mark_alone_tells_that_records_are_missing() {
     let settings = settings(1024);
     let storage = MemoryStorage::new();
     let (mut journal, _) = Journal::open(storage.clone(), &settings, 1).unwrap();
-    // A frame that leaves no room for the mark behind it.
+    // A frame that leaves no room for a mark in its segment, neither before nor behind it.
     let mut batch = RecordBatch::new();
     batch.push(&vec![1; 1024 - 136 - 4]);
     let appended = journal.handle().append(&mut batch, Box::new(|_| {}));
@@ -509,8 +509,9 @@ fn a_mark_alone_tells_that_records_are_missing() {
     drop(journal);
     let mut files = files(&storage);
     let report = verify(&(with(&files) as Arc<dyn Storage>), |_| {}).unwrap();
-    assert_eq!((report.segments, report.marks), (2, 1));
+    assert_eq!((report.segments, report.marks), (3, 2));
     files.remove("journal-0000000001.segment").unwrap();
+    files.remove("journal-0000000002.segment").unwrap();
     assert_eq!(refused_without(&files, &settings, 1), 2);
 }
 
