@@ -8,7 +8,7 @@ use std::{
 
 use cardswitch::journal::{
     FileStorage, Handle, Journal, JournalError, MemoryStorage, Position, Reader, RecordBatch,
-    Retain, Sequence, Settings, Space, Storage, verify,
+    Retain, Sequence, Settings, Space, Storage, verify, write_snapshot,
 };
 
 fn small() -> Settings {
@@ -350,6 +350,17 @@ fn old_segments_go_only_when_nobody_needs_them() {
     assert_eq!(sealed, 2);
     let (through, storage) = (handle.sealed_through(), storage as Arc<dyn Storage>);
     assert!(through > 500 && through < 600);
+    // Whoever lets them go has a snapshot.
+    let error = verify(&storage, |_| {}).unwrap_err();
+    assert!(
+        matches!(error, JournalError::NotKept { wanted: 1, .. }),
+        "{error}"
+    );
+    let at = Position {
+        sequence: 600,
+        ..Position::default()
+    };
+    write_snapshot(&*storage, 7, at, |_| Ok(())).unwrap();
     let report = verify(&storage, |_| {}).unwrap();
     assert_eq!((report.last_sequence, report.compressed_segments), (600, 2));
     let mut follower = handle.reader(through).unwrap();

@@ -2,11 +2,14 @@
 
 mod support;
 
-use cardswitch::journal::{FileStorage, Journal, Settings};
+use cardswitch::journal::{
+    FileStorage, Journal, Position, Settings, Storage, verify, write_snapshot,
+};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use support::told::{Told, told};
 use tempfile::TempDir;
 
@@ -47,7 +50,15 @@ fn bounds(data: &Path) -> (u64, u64) {
     )
 }
 
+/// As `retain` does: with a snapshot that holds what goes.
 fn remove_first_segment(data: &Path) {
+    let storage: Arc<dyn Storage> = FileStorage::existing(&data.join("journal")).unwrap();
+    let report = verify(&storage, |_| {}).unwrap();
+    let at = Position {
+        sequence: report.last_sequence,
+        chain: report.chain,
+    };
+    write_snapshot(&*storage, report.journal_id.unwrap(), at, |_| Ok(())).unwrap();
     let first = data.join("journal/journal-0000000001.segment.lz4");
     std::fs::remove_file(first).unwrap();
 }
@@ -81,6 +92,31 @@ fn a_journal_that_begins_later_says_so() {
     let dumped = journal("dump", data.path(), &["--from", &from]);
     assert_eq!((dumped.code, &*dumped.error), (Some(0), ""));
     assert_eq!(dumped.out.lines().count() as u64, last - oldest + 1);
+}
+
+/// What no start could make up for is not sound.
+#[test]
+fn records_that_no_snapshot_holds_are_missing() {
+    let data = golden();
+    let (_, oldest) = bounds(data.path());
+    remove_first_segment(data.path());
+    for entry in std::fs::read_dir(data.path().join("journal")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.to_string_lossy().contains("snapshot-") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    for options in [&[][..], &["--json"]] {
+        let refused = journal("verify", data.path(), options);
+        assert_eq!((refused.code, &*refused.out), (Some(1), ""));
+        assert_eq!(
+            refused.error,
+            format!(
+                "cardswitch: record 1 is not in the journal: the oldest record there is {oldest}, earlier ones \
+                 are not kept\n"
+            )
+        );
+    }
 }
 
 #[test]

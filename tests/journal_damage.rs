@@ -242,7 +242,10 @@ fn a_segment_cut_to_any_length_is_refused() {
                         "{name} cut to {length}: {error}"
                     );
                     let text = error.to_string();
-                    let told = format!("memory/{name} has {length} bytes but was made with ");
+                    let told = match length {
+                        0 => format!("memory/{name} is empty. A segment keeps its length, so "),
+                        _ => format!("memory/{name} has {length} bytes but was made with "),
+                    };
                     assert!(text.starts_with(&told), "{text}");
                     if length >= 512 && length % 512 == 0 {
                         assert!(text.contains(&format!(" made with {made}. ")), "{text}");
@@ -442,28 +445,197 @@ fn missing_and_foreign_segments_are_refused() {
     }
 }
 
-/// Files that somebody took away, and what `retain` removes, look the same: what is there is sound.
+/// Files that somebody took away, and what `retain` removes, look the same but for the snapshot: `retain`
+/// removes only what lies in one.
 #[test]
-fn a_journal_without_its_first_segments_is_sound_from_where_it_begins() {
+fn a_journal_without_its_first_segments_is_sound_from_its_snapshot_on() {
     let settings = settings(1024);
     let mut files = files(&journal(40, &settings, 1));
     files.remove("journal-0000000001.segment.lz4").unwrap();
     files.remove("journal-0000000002.segment").unwrap();
-    let report = verify(&(with(&files) as Arc<dyn Storage>), |_| {}).unwrap();
-    let oldest = report.first_sequence;
-    assert!(oldest > 1 && report.last_sequence == 40, "{report:?}");
-    for refused in [
-        open(&files, &settings).map(|_| ()),
-        read(&files).map(|_| ()),
-    ] {
+    let oldest = refused_without(&files, &settings, 1);
+    let mut reader = Reader::open(with(&files), oldest).unwrap();
+    assert_eq!(reader.next().unwrap().unwrap().0, oldest);
+    let with_snapshot = |sequence| {
+        let (storage, at) = (
+            with(&files),
+            Position {
+                sequence,
+                ..Position::default()
+            },
+        );
+        write_snapshot(&*storage, 1, at, |_| Ok(())).unwrap();
+        verify(&(storage as Arc<dyn Storage>), |_| {})
+    };
+    for covering in [oldest - 1, oldest, 40] {
+        let report = with_snapshot(covering).unwrap();
+        assert_eq!((report.first_sequence, report.last_sequence), (oldest, 40));
+    }
+    let short = with_snapshot(oldest - 2).unwrap_err().to_string();
+    let told = format!("record {} is not in the journal: ", oldest - 1);
+    assert!(short.starts_with(&told), "{short}");
+}
+
+/// Opening, reading and `verify` miss record `wanted`; what they say the oldest is.
+fn refused_without(files: &Files, settings: &Settings, wanted: Sequence) -> Sequence {
+    let mut oldest_told = None;
+    for refused in all_ways(files, settings) {
         let error = refused.unwrap_err();
+        let JournalError::NotKept { wanted: w, oldest } = error else {
+            panic!("{error}")
+        };
+        assert!(w == wanted && *oldest_told.get_or_insert(oldest) == oldest);
         let expected = format!(
-            "record 1 is not in the journal: the oldest record there is {oldest}, earlier ones are not kept"
+            "record {wanted} is not in the journal: the oldest record there is {oldest}, earlier ones are not kept"
         );
         assert_eq!(error.to_string(), expected);
     }
-    let mut reader = Reader::open(with(&files), oldest).unwrap();
-    assert_eq!(reader.next().unwrap().unwrap().0, oldest);
+    oldest_told.unwrap()
+}
+
+/// What is left has a mark only: no record is there to tell where the journal begins.
+#[test]
+fn a_mark_alone_tells_that_records_are_missing() {
+    let settings = settings(1024);
+    let storage = MemoryStorage::new();
+    let (mut journal, _) = Journal::open(storage.clone(), &settings, 1).unwrap();
+    // A frame that leaves no room for a mark in its segment, neither before nor behind it.
+    let mut batch = RecordBatch::new();
+    batch.push(&vec![1; 1024 - 136 - 4]);
+    let appended = journal.handle().append(&mut batch, Box::new(|_| {}));
+    appended.unwrap();
+    journal.commit_pending().unwrap();
+    journal.mark_if_due().unwrap();
+    drop(journal);
+    let mut files = files(&storage);
+    let report = verify(&(with(&files) as Arc<dyn Storage>), |_| {}).unwrap();
+    assert_eq!((report.segments, report.marks), (3, 2));
+    files.remove("journal-0000000001.segment").unwrap();
+    files.remove("journal-0000000002.segment").unwrap();
+    assert_eq!(refused_without(&files, &settings, 1), 2);
+}
+
+/// All that walk a journal: opening (which changes nothing on refusing), reading, `verify`.
+fn all_ways(files: &Files, settings: &Settings) -> [Result<(), JournalError>; 3] {
+    [
+        open(files, settings).map(drop),
+        read(files).map(drop),
+        verify(&(with(files) as Arc<dyn Storage>), |_| {}).map(drop),
+    ]
+}
+
+/// Byte 0 of a segment is never inside a record, so a frame there that names another segment is no copy
+/// that a record holds: the file has a wrong name, and what is in it was perhaps acknowledged.
+#[test]
+fn a_segment_under_the_name_of_another_is_refused() {
+    let settings = Settings {
+        reserve_bytes: 2048,
+        ..settings(1024)
+    };
+    for records in [4, 40] {
+        for compressed in [false, true] {
+            let storage = uncompressed(records, &settings, 1);
+            let (mut journal, _) = Journal::open(storage.clone(), &settings, 1).unwrap();
+            while compressed && journal.tidy() {}
+            while journal.prepare_ahead() {}
+            drop(journal);
+            let whole = files(&storage);
+            assert_eq!(open(&whole, &settings).unwrap(), (records, false));
+            let names: Vec<_> = whole
+                .keys()
+                .filter(|name| name.contains(".segment"))
+                .collect();
+            assert!(names.len() > 2);
+            for (index, first) in names.iter().enumerate() {
+                for second in &names[index + 1..] {
+                    swap_and_copy(&whole, &settings, first, second);
+                }
+            }
+        }
+    }
+}
+
+fn swap_and_copy(whole: &Files, settings: &Settings, first: &String, second: &String) {
+    // A compressed one under a plain name is of another length, and the other way round does not unpack.
+    if first.ends_with(".lz4") != second.ends_with(".lz4") {
+        return;
+    }
+    let (a, b) = (&whole[first], &whole[second]);
+    let put = |contents: [&Vec<u8>; 2]| {
+        let mut damaged = whole.clone();
+        for (name, content) in [first, second].into_iter().zip(contents) {
+            damaged.insert(name.clone(), content.clone());
+        }
+        damaged
+    };
+    for contents in [[b, a], [a, a], [b, b]] {
+        let damaged = put(contents);
+        // Two empty ones; or the last one gone as if it had never been, which only other things can tell.
+        let emptied = contents == [b, b] && b.iter().all(|byte| *byte == 0);
+        if damaged == *whole || emptied {
+            continue;
+        }
+        for refused in all_ways(&damaged, settings) {
+            let error = refused.expect_err(&format!("{first} and {second}: {contents:?}"));
+            let JournalError::Misnamed { file, name, .. } = &error else {
+                panic!("{first} and {second}: {error}")
+            };
+            let (there, right) = match file == &format!("memory/{first}") {
+                true => (first, second),
+                false => (second, first),
+            };
+            assert_eq!((file, name), (&format!("memory/{there}"), right));
+            let number = right["journal-".len()..][..10].trim_start_matches('0');
+            let told = format!("{file} holds segment {number} (");
+            assert!(error.to_string().starts_with(&told), "{error}");
+        }
+    }
+}
+
+/// Nothing else is there: the first segment under another name.
+#[test]
+fn the_only_segment_under_another_name_is_refused() {
+    let settings = settings(1024);
+    let mut files = files(&uncompressed(4, &settings, 1));
+    let content = files.remove("journal-0000000001.segment").unwrap();
+    files.insert("journal-0000000002.segment".into(), content);
+    for refused in all_ways(&files, &settings) {
+        let error = refused.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                JournalError::Misnamed {
+                    segment: 1,
+                    frame: 1,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
+}
+
+/// Another journal's segment in the place of a prepared one is not this journal's to remove.
+#[test]
+fn a_foreign_segment_behind_the_end_is_refused() {
+    let settings = settings(1024);
+    let mut whole = files(&uncompressed(4, &settings, 1));
+    let foreign = files(&uncompressed(40, &settings, 2));
+    whole.insert("journal-0000000002.segment".into(), vec![0; 1024]);
+    for name in ["journal-0000000002.segment", "journal-0000000003.segment"] {
+        for content in foreign.values().filter(|content| content.len() == 1024) {
+            let mut damaged = whole.clone();
+            damaged.insert(name.into(), content.clone());
+            for refused in all_ways(&damaged, &settings) {
+                let error = refused.unwrap_err();
+                assert!(
+                    matches!(error, JournalError::JournalId { found: 2, .. }),
+                    "{error}"
+                );
+                assert!(error.to_string().contains(name), "{error}");
+            }
+        }
+    }
 }
 
 /// Only the segments are left that were prepared: it is not they that are at fault.

@@ -1,5 +1,6 @@
 //! Searches what lies behind the end of a walk: a later frame there proves that the end is damage, anything else
-//! is what a torn write left. Walking itself is `scan.rs`.
+//! is what a torn write left. A file there that holds another segment, or another journal's, is neither, and
+//! is refused. Walking itself is `scan.rs`.
 
 use super::{
     error::JournalError,
@@ -25,10 +26,16 @@ pub(super) struct Behind {
     pub later: Option<FrameHeader>,
     /// End of the last byte that is not zero, per segment that has any.
     pub garbage: Vec<(u64, u64)>,
+    /// The frame at byte 0 of the segment searched last.
+    beginning: Option<FrameHeader>,
 }
 
 /// Searches everything after `end` for later frames of this journal and for garbage. A header
 /// counts only at the very place that it names, so copies inside records cannot mislead.
+///
+/// # Errors
+/// [`JournalError::Misnamed`] and [`JournalError::JournalId`] for a file that begins with a frame of
+/// another segment or journal: byte 0 is never inside a record, and no tear leaves that there.
 pub(super) fn look_behind(
     storage: &dyn Storage,
     end: End,
@@ -42,10 +49,42 @@ pub(super) fn look_behind(
         let Some(mut source) = open_source(storage, number)? else {
             continue;
         };
+        behind.beginning = None;
         search(&mut source, (number, from), expected, &mut behind)
             .map_err(|e| JournalError::io("read", storage.path(&segment::plain_name(number)))(e))?;
+        if let Some(beginning) = behind.beginning {
+            refuse_a_stranger(storage, number, &source, &beginning, expected)?;
+        }
     }
     Ok(behind)
+}
+
+fn refuse_a_stranger(
+    storage: &dyn Storage,
+    number: u64,
+    source: &Source,
+    beginning: &FrameHeader,
+    expected: Expected,
+) -> Result<(), JournalError> {
+    let name_of = match source.is_compressed() {
+        true => segment::compressed_name,
+        false => segment::plain_name,
+    };
+    let (file, found) = (storage.path(&name_of(number)), beginning.journal_id);
+    match expected.journal_id {
+        Some(expected) if expected != found => Err(JournalError::JournalId {
+            file,
+            expected,
+            found,
+        }),
+        _ if beginning.segment != number => Err(JournalError::Misnamed {
+            file,
+            segment: beginning.segment,
+            frame: beginning.frame,
+            name: name_of(beginning.segment),
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn search(
@@ -98,6 +137,9 @@ fn inspect(
         let Ok(header) = FrameHeader::decode(&bytes[at..]) else {
             continue;
         };
+        if start == 0 && at == 0 {
+            behind.beginning = Some(header);
+        }
         let here = (header.segment, header.offset) == (number, start + at as u64);
         let ours = expected.journal_id.is_none_or(|id| id == header.journal_id);
         let later = expected

@@ -38,9 +38,9 @@ pub enum JournalError {
     },
     /// A segment is not as long as it was made.
     #[error(
-        "{file} has {found} bytes but was made with {made}. A segment keeps its length, so records \
-         may be missing from its end. The file was not changed; restore it from a backup or a \
-         replica, then start again"
+        "{file} {}. A segment keeps its length, so records may be missing from its end. The file was \
+         not changed; restore it from a backup or a replica, then start again",
+        length_text(*.found, .made)
     )]
     SegmentLength {
         /// Full path of the segment.
@@ -49,6 +49,22 @@ pub enum JournalError {
         found: u64,
         /// The length that its frames name, or what every segment's length is.
         made: String,
+    },
+    /// A segment under the name of another one.
+    #[error(
+        "{file} holds segment {segment} (it begins with frame {frame}): it stands under a wrong name, or \
+         is a copy. No file was changed; give each file the name of the segment that it holds (this one: \
+         {name}), or restore what belongs here from a backup or a replica, then start again"
+    )]
+    Misnamed {
+        /// Full path of the file.
+        file: String,
+        /// The segment that its first frame names.
+        segment: u64,
+        /// The number of that frame.
+        frame: u64,
+        /// The name that belongs to that segment.
+        name: String,
     },
     /// A segment is not there, though another one shows that it was: one behind it, or the sealed one
     /// before it.
@@ -167,6 +183,13 @@ pub enum JournalError {
         /// What is wrong and what would be right.
         reason: String,
     },
+}
+
+fn length_text(found: u64, made: &str) -> String {
+    match found {
+        0 => "is empty".into(),
+        _ => format!("has {found} bytes but was made with {made}"),
+    }
 }
 
 impl JournalError {

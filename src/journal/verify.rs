@@ -97,21 +97,43 @@ impl FrameInfo {
 }
 
 /// Checks every frame and every record boundary from the oldest segment on; `visit` sees each frame. The
-/// newest sound snapshot has to lie on what is there.
+/// newest sound snapshot has to lie on what is there, and to hold what is not there any more.
 ///
 /// # Errors
 /// [`JournalError::Damaged`] and its kin, with the file and the byte of the first damage;
-/// [`JournalError::SnapshotMismatch`] where the journal was taken away or exchanged.
+/// [`JournalError::SnapshotMismatch`] where the journal was taken away or exchanged;
+/// [`JournalError::NotKept`] where records are gone that no snapshot holds.
 pub fn verify(
     storage: &Arc<dyn Storage>,
     visit: impl FnMut(&FrameInfo),
 ) -> Result<Report, JournalError> {
     // Before the walk: beside a writer, one that is made meanwhile may be ahead of it.
-    let snapshot = newest_snapshot(storage, None)?.newest;
-    let report = walk(storage, visit)?;
-    match snapshot.map(|snapshot| snapshot.info()) {
-        Some(snapshot) => lies_on(&snapshot, &report).map(|()| report),
-        None => Ok(report),
+    let snapshot = newest(storage)?;
+    let mut report = walk(storage, visit)?;
+    if let Some(snapshot) = &snapshot {
+        lies_on(snapshot, &report)?;
+    }
+    if reaches_back(snapshot, &report).is_err() {
+        // Beside a writer, newer ones may have been made before the walk, and segments removed for them.
+        reaches_back(newest(storage)?, &report)?;
+    }
+    if report.records == 0 {
+        report.first_sequence = 0;
+    }
+    Ok(report)
+}
+
+fn newest(storage: &Arc<dyn Storage>) -> Result<Option<SnapshotInfo>, JournalError> {
+    let found = newest_snapshot(storage, None)?;
+    Ok(found.newest.map(|snapshot| snapshot.info()))
+}
+
+/// A start goes on from the newest snapshot, or from the first record without one.
+fn reaches_back(snapshot: Option<SnapshotInfo>, report: &Report) -> Result<(), JournalError> {
+    let wanted = snapshot.map_or(0, |snapshot| snapshot.at.sequence) + 1;
+    match report.first_sequence {
+        oldest if oldest > wanted => Err(JournalError::NotKept { wanted, oldest }),
+        _ => Ok(()),
     }
 }
 
@@ -156,9 +178,6 @@ fn walk(
         report.count(&header);
         visit(&FrameInfo::of(&header));
     };
-    if report.records == 0 {
-        report.first_sequence = 0;
-    }
     let behind = behind::look_behind(&**storage, end, scanner.expected)?;
     // Beside a writer, the place may have been written since.
     scanner.refresh();
