@@ -89,22 +89,12 @@ pub fn zone(fields: &mut Fields) -> Result<Box<str>, ApiError> {
     Err(ApiError::invalid("time_zone_unknown", path, message))
 }
 
-/// One of a few words, which a list may hold.
-pub fn word<T: Copy>(path: &str, value: &Value, known: &[(T, &str)]) -> Result<T, ApiError> {
-    let found = known.iter().find(|(_, word)| value.as_str() == Some(word));
-    found.map(|(value, _)| *value).ok_or_else(|| {
-        let words: Vec<&str> = known.iter().map(|(_, word)| *word).collect();
-        let message = format!("{path} must be one of: {}", words.join(", "));
-        ApiError::invalid("value_unknown", path, message)
-    })
-}
-
 pub fn channel(path: &str, value: Value) -> Result<Channel, ApiError> {
-    word(path, &value, Channel::ALL)
+    fields::word(path, &value, Channel::ALL)
 }
 
 fn entry_mode(path: &str, value: Value) -> Result<EntryMode, ApiError> {
-    word(path, &value, EntryMode::ALL)
+    fields::word(path, &value, EntryMode::ALL)
 }
 
 pub fn mcc(path: &str, value: Value) -> Result<u16, ApiError> {

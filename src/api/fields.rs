@@ -150,12 +150,7 @@ impl Fields {
         let Some(value) = self.take(name) else {
             return Ok(None);
         };
-        let found = known.iter().find(|(_, word)| value.as_str() == Some(word));
-        found.map(|(value, _)| Some(*value)).ok_or_else(|| {
-            let words: Vec<&str> = known.iter().map(|(_, word)| *word).collect();
-            let message = format!("{path} must be one of: {}", words.join(", "));
-            ApiError::invalid("value_unknown", &path, message)
-        })
+        word(&path, &value, known).map(Some)
     }
 
     /// Refuses what nobody took.
@@ -192,6 +187,16 @@ pub fn text(path: &str, value: Value, characters_max: usize) -> Result<String, A
         return Err(ApiError::invalid("card_number_in_text", path, message));
     }
     Ok(text)
+}
+
+/// One of a few words.
+pub fn word<T: Copy>(path: &str, value: &Value, known: &[(T, &str)]) -> Result<T, ApiError> {
+    let found = known.iter().find(|(_, word)| value.as_str() == Some(word));
+    found.map(|(value, _)| *value).ok_or_else(|| {
+        let words: Vec<&str> = known.iter().map(|(_, word)| *word).collect();
+        let message = format!("{path} must be one of: {}", words.join(", "));
+        ApiError::invalid("value_unknown", path, message)
+    })
 }
 
 pub fn currency(path: &str, value: &Value) -> Result<Currency, ApiError> {

@@ -2,7 +2,7 @@
 
 use super::controls_json;
 use super::error::ApiError;
-use super::fields::Fields;
+use super::fields::{self, Fields};
 use crate::engine::facts::Kind;
 use crate::engine::hold_expiry::{HOLD_HOURS_MAX, HoldExpiry, HoldExpiryRule};
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ fn hours(fields: &mut Fields) -> Result<Option<u32>, ApiError> {
 
 fn rule(mut fields: Fields) -> Result<HoldExpiryRule, ApiError> {
     let kinds = fields.list("kinds", Kind::ALL.len())?.into_iter();
-    let kinds = kinds.map(|(path, value)| controls_json::word(&path, &value, Kind::ALL));
+    let kinds = kinds.map(|(path, value)| fields::word(&path, &value, Kind::ALL));
     let mcc = fields.list("mcc", MCC_MAX)?.into_iter();
     let mcc = mcc.map(|(path, value)| controls_json::mcc(&path, value));
     let rule = HoldExpiryRule {

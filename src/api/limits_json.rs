@@ -1,8 +1,8 @@
 //! `limits` of some controls as JSON, both ways. What they mean is in `engine::controls`.
 
-use super::controls_json::{LIST_MAX, channel, country, mcc, mcc_text, word, zone};
+use super::controls_json::{LIST_MAX, channel, country, mcc, mcc_text, zone};
 use super::error::ApiError;
-use super::fields::Fields;
+use super::fields::{Fields, word};
 use super::idempotency::Ids;
 use super::merchants_json::merchant_id;
 use crate::engine::controls::{Limit, Window};

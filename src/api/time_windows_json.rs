@@ -1,8 +1,8 @@
 //! The control `time_windows` as JSON, both ways. What it means is in `engine::time_windows`.
 
-use super::controls_json::{word, zone};
+use super::controls_json::zone;
 use super::error::ApiError;
-use super::fields::Fields;
+use super::fields::{Fields, word};
 use super::idempotency::Ids;
 use crate::engine::ids::ControlId;
 use crate::engine::time_windows::{Days, MINUTES_PER_DAY, TimeWindow};

@@ -51,17 +51,10 @@ impl LockedMerchant {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::merchants;
 
     fn at(id: &str, acquirer_id: &str) -> (Merchant, NetworkReference) {
-        let merchant = Merchant {
-            id: ArrayString::from(id).unwrap(),
-            ..Merchant::default()
-        };
-        let reference = NetworkReference {
-            acquirer_id: ArrayString::from(acquirer_id).unwrap(),
-            ..NetworkReference::default()
-        };
-        (merchant, reference)
+        merchants::tests::at(id, "", acquirer_id)
     }
 
     #[test]

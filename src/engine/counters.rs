@@ -183,14 +183,6 @@ impl RollingCounters {
             }),
         }
     }
-
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 #[cfg(test)]
@@ -261,7 +253,7 @@ mod tests {
         let mut counters = Counters::default();
         for minute in 0..10_000 {
             counters.add(LIMIT, bucket(minute), 1);
-            assert!(counters.rolling.as_ref().unwrap().len() <= 50);
+            assert!(counters.rolling.as_ref().unwrap().0.len() <= 50);
         }
         assert_eq!(
             counters.used_rolling(LIMIT, DAY, at_minute(9_999)).0,
@@ -272,7 +264,7 @@ mod tests {
         assert_eq!(counters.used_rolling(LIMIT, hour, at), (0, 0));
         counters.add(LIMIT, CountedIn::Bucket(hour.bucket_at(at)), 5);
         assert_eq!(counters.used_rolling(LIMIT, hour, at), (5, 1));
-        assert_eq!(counters.rolling.as_ref().unwrap().len(), 1);
+        assert_eq!(counters.rolling.as_ref().unwrap().0.len(), 1);
         // What it would be given back to is gone.
         counters.give_back(LIMIT, bucket(9_999), 1);
         assert_eq!(counters.used_rolling(LIMIT, hour, at), (5, 1));

@@ -88,12 +88,12 @@ fn matches_pattern(pattern: &str, text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use arrayvec::ArrayString;
     use proptest::prelude::*;
 
-    fn at(id: &str, name: &str, acquirer_id: &str) -> (Merchant, NetworkReference) {
+    pub fn at(id: &str, name: &str, acquirer_id: &str) -> (Merchant, NetworkReference) {
         let merchant = Merchant {
             id: ArrayString::from(id).unwrap(),
             name: ArrayString::from(name).unwrap(),

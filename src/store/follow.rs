@@ -88,6 +88,7 @@ pub async fn run<S: RecordSource>(
     shutdown: CancellationToken,
 ) -> Result<(), StoreError> {
     let mut follower = Follower {
+        began_at: settings.began_at,
         source: Some(source),
         store,
         settings,
@@ -136,6 +137,8 @@ struct Follower<S> {
     settings: FollowSettings,
     lag: Arc<ProjectionLag>,
     shutdown: CancellationToken,
+    /// Of the settings, until the tables were held against it.
+    began_at: Option<Sequence>,
 }
 
 /// What a reading thread gives back: the source and what it read.
@@ -214,7 +217,7 @@ impl<S: RecordSource> Follower<S> {
             projector = projector.with_fault(fault.clone());
         }
         let (position, durable) = (projector.position(), source.durable());
-        let ended_at = self.settings.began_at.unwrap_or(durable);
+        let ended_at = self.began_at.unwrap_or(durable);
         if position > ended_at {
             return Err(StoreError::AheadOfJournal {
                 url: self.store.url().to_owned(),
@@ -223,7 +226,7 @@ impl<S: RecordSource> Follower<S> {
             });
         }
         // From here on the tables hold what this process wrote.
-        self.settings.began_at = None;
+        self.began_at = None;
         source.seek(position + 1)?;
         self.lag.note_durable(durable);
         self.lag.note_projected(position);

@@ -9,12 +9,11 @@ use cardswitch::engine::ids::{AccountId, AuthorizationId, ReversalId};
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::registry::RegistryAction;
 use cardswitch::engine::time::Timestamp;
-use cardswitch::shard::clock::Clock;
 use cardswitch::shard::inbox::Priority;
 use cardswitch::shard::reply::{Replies, ReplySink};
 use cardswitch::shard::request::{Batch, RegistryRequest, ShardRequest};
 use serde_json::{Value, json};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, mpsc};
 
 /// Waits for the answer of a loop, as a network's connection would.
@@ -423,12 +422,7 @@ fn a_settlement_report_sums_the_approved_of_a_date() {
 
 #[test]
 fn a_hold_ends_when_its_programs_time_is_over_or_by_hand() {
-    let now_ms = Arc::new(AtomicI64::new(1_795_000_000_000));
-    let options = Options {
-        clock: Clock::Manual(now_ms.clone()),
-        ..Options::default()
-    };
-    let switch = Switch::start_on(Disk::new(), options);
+    let (switch, now_ms) = Switch::start_with_clock();
     let client = switch.client();
     let hold_expiry =
         json!({"hours": 48, "rules": [{"kinds": ["purchase"], "mcc": ["7311"], "hours": 2}]});

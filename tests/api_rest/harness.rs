@@ -18,6 +18,7 @@ use cardswitch::store::lag::{FollowState, ProjectionLag};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -118,6 +119,17 @@ pub struct Switch {
 impl Switch {
     pub fn start() -> Switch {
         Switch::start_on(Disk::new(), Options::default())
+    }
+
+    /// One whose clock stands where the test puts it, in milliseconds.
+    pub fn start_with_clock() -> (Switch, Arc<AtomicI64>) {
+        let now_ms = Arc::new(AtomicI64::new(1_795_000_000_000));
+        let clock = Clock::Manual(now_ms.clone());
+        let options = Options {
+            clock,
+            ..Options::default()
+        };
+        (Switch::start_on(Disk::new(), options), now_ms)
     }
 
     pub fn start_on(disk: Disk, options: Options) -> Switch {

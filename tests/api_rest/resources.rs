@@ -1,6 +1,6 @@
 //! Programs, accounts, top-ups and cards: made, read back at once, changed.
 
-use super::harness::{Client, Disk, Options, Switch, serve_in_background};
+use super::harness::{Client, Switch, serve_in_background};
 use cardswitch::api::Gate;
 use cardswitch::engine::money::BALANCE_MAX_MINOR;
 use serde_json::{Value, json};
@@ -346,17 +346,8 @@ fn accounts_lie_five_deep_at_most() {
 
 #[test]
 fn a_card_past_its_month_reads_expired() {
-    use cardswitch::shard::clock::Clock;
-    use std::sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    };
-    let now_ms = Arc::new(AtomicI64::new(1_795_000_000_000));
-    let options = Options {
-        clock: Clock::Manual(now_ms.clone()),
-        ..Options::default()
-    };
-    let switch = Switch::start_on(Disk::new(), options);
+    use std::sync::atomic::Ordering;
+    let (switch, now_ms) = Switch::start_with_clock();
     let client = switch.client();
     let (_, account_id) = client.program_and_account();
     let card_id = client.card(&account_id);

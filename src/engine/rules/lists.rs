@@ -9,16 +9,14 @@ use crate::engine::trace::{Detail, Step};
 pub fn check_mcc(context: &Context, checks: &mut Checks) {
     let mcc = context.command.merchant.mcc;
     let reasons = (DeclineReason::MccNotAllowed, DeclineReason::MccBlocked);
-    if !look_up(
+    check(
         context,
         checks,
         Step::Mcc,
-        |controls| controls.mcc.as_ref(),
+        |of| of.mcc.as_ref(),
         (mcc, mcc),
         reasons,
-    ) {
-        checks.pass(Step::Mcc, Detail::None);
-    }
+    );
 }
 
 pub fn check_country(context: &Context, checks: &mut Checks) {
@@ -27,18 +25,15 @@ pub fn check_country(context: &Context, checks: &mut Checks) {
         DeclineReason::CountryNotAllowed,
         DeclineReason::CountryBlocked,
     );
-    let letters = u16::from_be_bytes(country.0);
-    let looked_up = (country, letters);
-    if !look_up(
+    let looked_up = (country, u16::from_be_bytes(country.0));
+    check(
         context,
         checks,
         Step::Country,
-        |controls| controls.countries.as_ref(),
+        |of| of.countries.as_ref(),
         looked_up,
         reasons,
-    ) {
-        checks.pass(Step::Country, Detail::None);
-    }
+    );
 }
 
 pub fn check_currency(context: &Context, checks: &mut Checks) {
@@ -81,30 +76,46 @@ pub fn check_currency(context: &Context, checks: &mut Checks) {
 
 pub fn check_channel(context: &Context, checks: &mut Checks) {
     let channel = context.command.channel;
-    if !look_up(
+    let reasons = (DeclineReason::ChannelBlocked, DeclineReason::ChannelBlocked);
+    let looked_up = (channel, channel as u16);
+    check(
         context,
         checks,
         Step::Channel,
-        |controls| controls.channels.as_ref(),
-        (channel, channel as u16),
-        (DeclineReason::ChannelBlocked, DeclineReason::ChannelBlocked),
-    ) {
-        checks.pass(Step::Channel, Detail::None);
-    }
+        |of| of.channels.as_ref(),
+        looked_up,
+        reasons,
+    );
 }
 
 pub fn check_entry_mode(context: &Context, checks: &mut Checks) {
     let entry_mode = context.command.entry_mode;
-    let reason = DeclineReason::EntryModeBlocked;
-    if !look_up(
+    let reasons = (
+        DeclineReason::EntryModeBlocked,
+        DeclineReason::EntryModeBlocked,
+    );
+    let looked_up = (entry_mode, entry_mode as u16);
+    check(
         context,
         checks,
         Step::EntryMode,
-        |controls| controls.entry_modes.as_ref(),
-        (entry_mode, entry_mode as u16),
-        (reason, reason),
-    ) {
-        checks.pass(Step::EntryMode, Detail::None);
+        |of| of.entry_modes.as_ref(),
+        looked_up,
+        reasons,
+    );
+}
+
+/// Looks a value up in every list of its kind, and passes where there is none.
+fn check<T: Ord + Copy>(
+    context: &Context,
+    checks: &mut Checks,
+    step: Step,
+    list_of: impl Fn(&Controls) -> Option<&List<T>>,
+    looked_up: (T, u16),
+    reasons: (DeclineReason, DeclineReason),
+) {
+    if !look_up(context, checks, step, list_of, looked_up, reasons) {
+        checks.pass(step, Detail::None);
     }
 }
 
