@@ -26,6 +26,7 @@ pub struct Context<'a> {
     /// The root account of the tree, on which program-wide limits count.
     pub root: &'a Account,
     pub program: &'a Program,
+    pub controls: ControlsInOrder<'a>,
     /// How requests of this kind are treated; absent for a kind that is not decided.
     pub treatment: Option<&'static Treatment>,
     /// What is asked, in the account's currency, if the message lets us say.
@@ -33,6 +34,9 @@ pub struct Context<'a> {
     /// What may be approved of it: less where the account has less and the terminal can take that.
     pub amount_minor: Option<i64>,
 }
+
+/// Those of the program, of each account above, of the account and of the card, where they have any.
+pub type ControlsInOrder<'a> = ArrayVec<(Scope, &'a Controls), { Scope::ABOVE.len() + 3 }>;
 
 pub type AccountsAbove<'a> = ArrayVec<&'a Account, { Scope::ABOVE.len() }>;
 
@@ -51,18 +55,29 @@ impl<'a> Context<'a> {
 
     /// Every set of controls that applies, from the widest to the card's own.
     pub fn controls(&self) -> impl Iterator<Item = (Scope, &'a Controls)> {
-        let above = Scope::ABOVE.into_iter().zip(&self.above).rev();
-        let above =
-            above.filter_map(|(scope, account)| Some((scope, account.controls.as_deref()?)));
-        let account = self.account.controls.as_deref();
-        let account = account.map(|controls| (Scope::Account, controls));
-        let card = self.card.controls.as_deref();
-        let card = card.map(|controls| (Scope::Card, controls));
-        std::iter::once((Scope::Program, &self.program.controls))
-            .chain(above)
-            .chain(account)
-            .chain(card)
+        self.controls.iter().copied()
     }
+}
+
+/// Gathered once: every rule goes through them.
+pub fn controls_of<'a>(
+    program: &'a Program,
+    above: &[&'a Account],
+    account: &'a Account,
+    card: &'a Card,
+) -> ControlsInOrder<'a> {
+    let above = Scope::ABOVE.into_iter().zip(above).rev();
+    let above = above.map(|(scope, account)| (scope, account.controls.as_deref()));
+    let own = [
+        (Scope::Account, account.controls.as_deref()),
+        (Scope::Card, card.controls.as_deref()),
+    ];
+    let program = (!program.controls.is_empty()).then_some(&program.controls);
+    std::iter::once((Scope::Program, program))
+        .chain(above)
+        .chain(own)
+        .filter_map(|(scope, controls)| Some((scope, controls?)))
+        .collect()
 }
 
 /// The trace so far, the first failure, and the limit use that an approval brings.

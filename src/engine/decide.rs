@@ -1,7 +1,7 @@
 //! Decides a command on the state as it is: an event, a first answer, or a refusal. Changes nothing;
 //! what an event changes lives in `apply.rs`, what the checks check in `rules/`.
 
-use super::checks::{AccountsAbove, Checks, Context};
+use super::checks::{AccountsAbove, Checks, Context, controls_of};
 use super::command::{
     AccountStatusChange, Action, Authorize, ChangeAccountStatus, ChangeCardControls,
     ChangeCardStatus, Command, OpenAccount, OpenCard, ReleaseCause, ReleaseHold, Reverse,
@@ -82,6 +82,7 @@ fn decide_authorization(state: &State, command: &Command, authorize: &Authorize)
         partial::approvable(authorize, treatment, asked_minor, available_minor)
     });
     let registry = &state.registry;
+    let controls = controls_of(program, &above, account, card);
     let at = command.at;
     let context = Context {
         state,
@@ -93,6 +94,7 @@ fn decide_authorization(state: &State, command: &Command, authorize: &Authorize)
         above,
         root,
         program,
+        controls,
         treatment,
         asked_minor,
         amount_minor,
