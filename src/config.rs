@@ -1,6 +1,7 @@
 //! The configuration file: typed, then checked, with one clear sentence for what is wrong. What a key
 //! means lives with the module that uses it and in `config/cardswitch.toml`.
 
+use crate::engine::hold_expiry::HOLD_HOURS_MAX;
 use crate::engine::registry::EngineSettings;
 use crate::journal::Settings as JournalSettings;
 use crate::network::settings::NetworkSettings;
@@ -327,6 +328,7 @@ impl Config {
                 return wrong(&["shards", key], &what);
             }
         }
+        self.check_limits()?;
         if let Err(error) = self.journal.check() {
             let key = error.setting().unwrap_or_default();
             return wrong(&["journal", key], &error.to_string());
@@ -338,6 +340,31 @@ impl Config {
             return wrong(&["journal", "pending_limit_bytes"], &what);
         }
         self.check_networks()
+    }
+
+    /// Nothing that is to be remembered may be forgotten at once, and a hold not end with its placing.
+    fn check_limits(&self) -> Result<(), WrongKey> {
+        let limits = &self.limits;
+        for (key, value, most) in [
+            (
+                "first_answer_minutes",
+                limits.first_answer_minutes,
+                7 * 24 * 60,
+            ),
+            ("reversal_hours", limits.reversal_hours, HOLD_HOURS_MAX),
+            (
+                "idempotency_hours",
+                limits.idempotency_hours,
+                HOLD_HOURS_MAX,
+            ),
+            ("hold_days", limits.hold_days, HOLD_HOURS_MAX / 24),
+        ] {
+            if !(1..=most).contains(&value) {
+                let what = format!("[limits] `{key}` must be 1 to {most}");
+                return Err(WrongKey::new(&["limits", key], &what));
+            }
+        }
+        Ok(())
     }
 
     fn check_networks(&self) -> Result<(), WrongKey> {
@@ -470,6 +497,10 @@ mod tests {
             (
                 "\n[shards]\ncount = 0",
                 "c.toml:3:1: [shards] `count` must be 1 to 256",
+            ),
+            (
+                "[limits]\nhold_days = 0",
+                "c.toml:2:1: [limits] `hold_days` must be 1 to 366",
             ),
             (
                 "[journal]\nsegment_size_bytes = 7",

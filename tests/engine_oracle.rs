@@ -423,6 +423,18 @@ struct CardState {
 }
 
 impl Happened {
+    fn is_refund(&self) -> bool {
+        let approved = matches!(self.came, Came::Approved { .. });
+        approved
+            && matches!(
+                &self.step,
+                Step::Authorize {
+                    kind: Kind::Refund,
+                    ..
+                }
+            )
+    }
+
     /// What was set aside.
     fn held(&self) -> i64 {
         match (&self.step, &self.came) {
@@ -489,7 +501,7 @@ impl Naive {
         top_ups.sum()
     }
 
-    /// Requests that set money aside, each with the place in the past where it was released, if it was.
+    /// Requests that a later message may be about, each with the place in the past where it was closed, if it was.
     fn holds(&self) -> Vec<(usize, &Happened, Option<usize>)> {
         let mut closed = vec![None; self.past.len()];
         for (place, past) in self.past.iter().enumerate() {
@@ -498,7 +510,7 @@ impl Naive {
             }
         }
         let past = self.past.iter().enumerate();
-        past.filter(|(_, past)| past.held() > 0)
+        past.filter(|(_, past)| past.held() > 0 || past.is_refund())
             .map(|(place, past)| (place, past, closed[place]))
             .collect()
     }
@@ -668,6 +680,7 @@ impl Naive {
                 Owner::Card => past.controls.limits.iter().any(as_then),
                 _ => counts(limit, &past.step),
             };
+            let counted = counted && past.held() > 0;
             if same && counted && closed.is_none() && in_window(limit, past.at, self.at) {
                 amount += past.held();
                 count += 1;
@@ -699,6 +712,7 @@ impl Naive {
     fn is_used_up(&self, of: u64) -> bool {
         let marked = |past: &Happened| {
             matches!(past.step, Step::Authorize { card, .. } if card == of)
+                && past.held() > 0
                 && past.controls.single_use
         };
         // A hold that has ended was a use; one that was reversed was none.
@@ -851,7 +865,9 @@ impl Naive {
             CardState {
                 activated: false, ..
             } => return Came::Declined(DeclineReason::CardNotActivated),
-            _ if self.is_used_up(card) => return Came::Declined(DeclineReason::CardUsed),
+            _ if kind != Kind::Refund && self.is_used_up(card) => {
+                return Came::Declined(DeclineReason::CardUsed);
+            }
             _ => {}
         }
         let account = account_of_card(card);
@@ -1129,14 +1145,14 @@ fn came_of(outcome: &Outcome) -> Came {
                     available: authorized.available_minor,
                 },
             },
-            Decision::PartiallyApproved { approved_minor, .. } => {
+            Decision::PartiallyApproved { approved, .. } => {
                 let hold = authorized.hold.as_ref().map(|hold| hold.amount_minor);
                 assert_eq!(
                     (hold, authorized.available_minor),
-                    (Some(*approved_minor), 0)
+                    (Some(approved.amount_minor), 0)
                 );
                 Came::Partial {
-                    approved: *approved_minor,
+                    approved: approved.amount_minor,
                 }
             }
             Decision::Declined(decline) => Came::Declined(decline.reason),
@@ -1156,8 +1172,8 @@ fn came_of(outcome: &Outcome) -> Came {
                     available: *available_minor,
                 },
                 AnswerResult::Declined(reason) => Came::Declined(*reason),
-                AnswerResult::PartiallyApproved { approved_minor, .. } => Came::Partial {
-                    approved: *approved_minor,
+                AnswerResult::PartiallyApproved { approved, .. } => Came::Partial {
+                    approved: approved.amount_minor,
                 },
                 AnswerResult::Balances(balances) => balances_of(balances),
             }))

@@ -416,8 +416,8 @@ impl Play {
         match &authorized.decision {
             Decision::Approved { .. } | Decision::PartiallyApproved { .. } => {
                 let part = match authorized.decision {
-                    Decision::PartiallyApproved { approved_minor, .. } => {
-                        format!(" part={}", decimal(approved_minor))
+                    Decision::PartiallyApproved { approved, .. } => {
+                        format!(" part={}", decimal(approved.amount_minor))
                     }
                     _ => String::new(),
                 };
@@ -733,8 +733,8 @@ fn first_answer(answer: &Answer) -> String {
         Answer::Authorization { result, .. } => match result {
             AnswerResult::Approved { .. } => "first_answer approved".into(),
             AnswerResult::Declined(reason) => format!("first_answer declined {}", reason.name()),
-            AnswerResult::PartiallyApproved { approved_minor, .. } => {
-                format!("first_answer part={}", decimal(*approved_minor))
+            AnswerResult::PartiallyApproved { approved, .. } => {
+                format!("first_answer part={}", decimal(approved.amount_minor))
             }
             AnswerResult::Balances(balances) => {
                 format!("first_answer ledger={}", decimal(balances.posted_minor))

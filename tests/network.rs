@@ -222,6 +222,9 @@ fn each_dialect_carries_a_part_the_balances_and_a_credit() {
         let answer = client.exchange(mti, &borrowed(&credit));
         assert_eq!(answer.field(39), language.code("00"), "{dialect}");
         assert_eq!(rig.money(card), (10_000, 2_500), "{dialect}");
+        let reversed = client.reverse(Purchase::of(6, 99_999), 7, Naming::OriginalData);
+        let accepted = if language.is_1993() { "400" } else { "00" };
+        assert_eq!(reversed.field(39), accepted, "{dialect}");
     }
 }
 

@@ -34,6 +34,11 @@ pub fn take(fields: &mut Fields, ids: &mut Ids) -> Result<Controls, ApiError> {
         single_use: controls.boolean("single_use")?.unwrap_or(false),
         merchant_lock: controls.boolean("merchant_lock")?.unwrap_or(false),
     };
+    if taken.control_id_twice() {
+        let path = fields.path("controls");
+        let message = format!("{path} has two lists or time windows with the same id");
+        return Err(ApiError::invalid("id_repeated", path, message));
+    }
     controls.finish()?;
     Ok(taken)
 }

@@ -235,11 +235,12 @@ fn authorized(authorized: &Authorized) -> Value {
         }
         Decision::PartiallyApproved {
             approval_code,
-            approved_minor,
+            approved,
         } => json!({
             "result": "partially_approved",
             "approval_code": approval_code.as_str(),
-            "approved_transaction_amount": approved_minor,
+            "approved_transaction_amount": approved.amount_minor,
+            "transaction_currency": approved.currency.alpha(),
         }),
         Decision::Declined(decline) => json!({
             "result": "declined",

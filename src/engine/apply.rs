@@ -105,12 +105,12 @@ pub(super) fn authorization_answer(authorize: &Authorize, authorized: &Authorize
         (
             Decision::PartiallyApproved {
                 approval_code,
-                approved_minor,
+                approved,
             },
             _,
         ) => AnswerResult::PartiallyApproved {
             approval_code: *approval_code,
-            approved_minor: *approved_minor,
+            approved: *approved,
         },
         (Decision::Declined(decline), _) => AnswerResult::Declined(decline.reason),
     };

@@ -4,7 +4,7 @@
 use super::command::Authorize;
 use super::controls::Controls;
 use super::event::{Decline, LimitUses, RuleId};
-use super::kinds::Treatment;
+use super::kinds::{Direction, Treatment};
 use super::reason::DeclineReason;
 use super::registry::{Program, RegistryView};
 use super::scope::Scope;
@@ -46,6 +46,12 @@ impl<'a> Context<'a> {
     pub fn taken_minor(&self) -> Option<i64> {
         self.amount_minor
             .filter(|amount_minor| self.takes_money() && *amount_minor > 0)
+    }
+
+    /// What a later message may be about stays open, a credit with nothing held.
+    pub fn stays_open(&self) -> bool {
+        let direction = self.treatment.map(|treatment| treatment.direction);
+        direction != Some(Direction::Nowhere) && self.amount_minor.is_some_and(|amount| amount > 0)
     }
 
     /// A kind that is not decided is looked at as if it took money, for the trace.

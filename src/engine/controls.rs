@@ -33,6 +33,22 @@ impl Controls {
         *self == Controls::default()
     }
 
+    /// Whether an id stands for two lists or windows: a decline could not say which of them it was.
+    pub fn control_id_twice(&self) -> bool {
+        let lists = [
+            self.mcc.as_ref().map(|list| list.id),
+            self.countries.as_ref().map(|list| list.id),
+            self.currencies.as_ref().map(|list| list.id),
+            self.merchants.as_ref().map(|list| list.id),
+            self.channels.as_ref().map(|list| list.id),
+            self.entry_modes.as_ref().map(|list| list.id),
+        ];
+        let windows = self.time_windows.iter().map(|window| window.id);
+        let mut ids: Vec<_> = lists.into_iter().flatten().chain(windows).collect();
+        ids.sort_unstable();
+        ids.windows(2).any(|pair| pair[0] == pair[1])
+    }
+
     /// A limit id that stands for two limits; they would count as one.
     pub fn limit_id_twice(&self) -> Option<LimitId> {
         let mut ids: Vec<_> = self.limits.iter().map(|limit| limit.id).collect();

@@ -1,6 +1,7 @@
 //! Decides a command on the state as it is: an event, a first answer, or a refusal. Changes nothing;
 //! what an event changes lives in `apply.rs`, what the checks check in `rules/`.
 
+use super::card_use::CardUseMade;
 use super::checks::{AccountsAbove, Checks, Context, controls_of};
 use super::command::{
     AccountStatusChange, Action, Authorize, ChangeAccountStatus, ChangeCardControls,
@@ -138,26 +139,29 @@ fn conclude(context: &Context, checks: Checks) -> Authorized {
     let authorize = context.command;
     let account = context.account;
     let approved = checks.decline.is_none();
-    let taken_minor = context.taken_minor().filter(|_| approved);
-    let hold = taken_minor.map(|amount_minor| HoldPlaced {
-        amount_minor,
+    let taken_minor = context.taken_minor().filter(|_| approved).unwrap_or(0);
+    let hold = (approved && context.stays_open()).then(|| HoldPlaced {
+        amount_minor: taken_minor,
         expires_at: context.at.plus_ms(hold_expiry_ms(context)),
         uses: checks.uses,
-        card_use: rules::merchant::card_use_made(context),
+        card_use: match taken_minor {
+            0 => CardUseMade::default(),
+            _ => rules::merchant::card_use_made(context),
+        },
     });
     let approval_code = ApprovalCode::of(authorize.authorization_id);
     let decision = match checks.decline {
         Some(decline) => Decision::Declined(decline),
-        None => match partial::approved_minor(context) {
-            Some(approved_minor) => Decision::PartiallyApproved {
+        None => match partial::approved(context) {
+            Some(approved) => Decision::PartiallyApproved {
                 approval_code,
-                approved_minor,
+                approved,
             },
             None => Decision::Approved { approval_code },
         },
     };
     let inquires = approved && authorize.kind == Kind::BalanceInquiry;
-    let available_minor = account.available_minor() - taken_minor.unwrap_or(0);
+    let available_minor = account.available_minor() - taken_minor;
     Authorized {
         registry_version: context.registry.version,
         account_id: Some(account.id),

@@ -4,7 +4,7 @@
 use super::card_use::CardUseMade;
 use super::counters::CountedIn;
 use super::ids::{AccountId, AuthorizationId, CardId, LimitId, ReversalId};
-use super::money::Currency;
+use super::money::{Currency, Money};
 use super::packed_uses;
 use super::reason::DeclineReason;
 use super::rolling::{Bucket, BucketWidth};
@@ -76,8 +76,8 @@ pub enum Decision {
     /// For less than was asked.
     PartiallyApproved {
         approval_code: ApprovalCode,
-        /// In minor units of the transaction's currency.
-        approved_minor: i64,
+        /// In the transaction's currency; the account's where the message names none.
+        approved: Money,
     },
 }
 
@@ -240,8 +240,8 @@ pub enum AnswerResult {
     Declined(DeclineReason),
     PartiallyApproved {
         approval_code: ApprovalCode,
-        /// In minor units of the transaction's currency.
-        approved_minor: i64,
+        /// In the transaction's currency; the account's where the message names none.
+        approved: Money,
     },
     /// Of an approved balance inquiry.
     Balances(Balances),

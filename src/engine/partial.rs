@@ -5,6 +5,7 @@ use super::checks::Context;
 use super::command::Authorize;
 use super::facts::Amounts;
 use super::kinds::Treatment;
+use super::money::{Currency, Money};
 
 /// What may be approved of `asked_minor`, in the account's currency: all of it, or what there is.
 pub(super) fn approvable(
@@ -26,10 +27,17 @@ pub(super) fn approvable(
 }
 
 /// The approved part in the transaction's currency; `None` where all was approved.
-pub(super) fn approved_minor(context: &Context) -> Option<i64> {
+pub(super) fn approved(context: &Context) -> Option<Money> {
     let (asked_minor, amount_minor) = (context.asked_minor?, context.amount_minor?);
     let amounts = &context.command.amounts;
-    (amount_minor < asked_minor).then(|| part_of(amounts, asked_minor, amount_minor))
+    let currency = match amounts.transaction.currency {
+        Currency::ABSENT => context.account.currency,
+        stated => stated,
+    };
+    (amount_minor < asked_minor).then(|| Money {
+        amount_minor: part_of(amounts, asked_minor, amount_minor),
+        currency,
+    })
 }
 
 /// The same part of the transaction's amount, rounded down: converted again, it must not come to more.
@@ -44,7 +52,6 @@ fn part_of(amounts: &Amounts, asked_minor: i64, part_minor: i64) -> i64 {
 mod tests {
     use super::*;
     use crate::engine::facts::Kind;
-    use crate::engine::money::{Currency, Money};
     use proptest::prelude::*;
 
     fn amounts(transaction_minor: i64, billing_minor: i64) -> Amounts {

@@ -3,6 +3,7 @@
 use super::dialect_map::{DialectMap, ResponseCode};
 use crate::engine::event::{Answer, AnswerResult, ApprovalCode, Balances, ReversalResult};
 use crate::engine::ids::AuthorizationId;
+use crate::engine::money::{Currency, Money};
 use crate::engine::reason::DeclineReason;
 use crate::iso8583::{EncodeError, Encoder, Message, Mti};
 use crate::shard::reply::{Reply, Unavailable};
@@ -26,8 +27,8 @@ pub struct Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnswerAmounts {
     AsAsked,
-    /// In minor units of the transaction's currency.
-    Approved(i64),
+    /// A part, in the transaction's currency.
+    Approved(Money),
     Balances(Balances),
 }
 
@@ -73,9 +74,9 @@ fn authorization_verdict(
         }
         AnswerResult::PartiallyApproved {
             approval_code,
-            approved_minor,
+            approved,
         } => {
-            let amounts = AnswerAmounts::Approved(*approved_minor);
+            let amounts = AnswerAmounts::Approved(*approved);
             (map.partially_approved, *approval_code, amounts)
         }
         AnswerResult::Balances(balances) => {
@@ -119,7 +120,8 @@ pub fn encode_answer(
         encoder.text(field, value).map(drop)
     };
     let additional = additional_amounts(request, verdict.amounts);
-    if let AnswerAmounts::Approved(approved_minor) = verdict.amounts {
+    if let AnswerAmounts::Approved(approved) = verdict.amounts {
+        let approved_minor = approved.amount_minor;
         own(AMOUNT, &format!("{approved_minor:012}"))?;
         if let Some(billed_minor) = billed_minor(request, approved_minor)
             && repeated.contains(&BILLING_AMOUNT)
@@ -146,30 +148,31 @@ fn billed_minor(request: &Message, approved_minor: i64) -> Option<u64> {
     u64::try_from(part.checked_div(u128::from(asked))?).ok()
 }
 
+/// What stands for more: an amount of a message has no room for it.
+const TWELVE_DIGITS_MAX: u64 = 999_999_999_999;
+
 /// DE54: each amount as account type, amount type, currency, C or D, and twelve digits (ISO 8583:1987, and
 /// 1993, data element 54; 57 is what both large networks call the original amount).
 fn additional_amounts(request: &Message, amounts: AnswerAmounts) -> ArrayString<120> {
     let mut text = ArrayString::new();
-    let mut add = |amount_type: &str, currency: &str, amount_minor: i64| {
+    let mut add = |amount_type: &str, currency: Currency, amount_minor: i64| {
         let sign = if amount_minor < 0 { 'D' } else { 'C' };
-        let amount_minor = amount_minor.unsigned_abs();
-        // Twenty characters, as long as no amount has more than twelve digits; one that has is left out.
-        let amount = format!("00{amount_type}{currency}{sign}{amount_minor:012}");
+        let amount_minor = amount_minor.unsigned_abs().min(TWELVE_DIGITS_MAX);
+        let amount = format!("00{amount_type}{:03}{sign}{amount_minor:012}", currency.0);
+        // A currency of ours has no number of three digits.
         if amount.len() == 20 {
             text.push_str(&amount);
         }
     };
     match amounts {
         AnswerAmounts::AsAsked => {}
-        AnswerAmounts::Approved(_) => {
+        AnswerAmounts::Approved(approved) => {
             let asked_minor = request.digits(AMOUNT).unwrap_or(0) as i64;
-            let currency = request.text::<3>(49).unwrap_or_default();
-            add("57", &currency, asked_minor);
+            add("57", approved.currency, asked_minor);
         }
         AnswerAmounts::Balances(balances) => {
-            let currency = format!("{:03}", balances.currency.0);
-            add("01", &currency, balances.posted_minor);
-            add("02", &currency, balances.available_minor);
+            add("01", balances.currency, balances.posted_minor);
+            add("02", balances.currency, balances.available_minor);
         }
     }
     text

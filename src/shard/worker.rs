@@ -32,8 +32,9 @@ const REQUESTS_TOUCHED_AHEAD: usize = 64;
 /// Records that are handed to the journal in one piece; far below what it lets wait.
 const RECORD_BYTES_PER_APPEND: usize = 128 * 1024;
 
-/// Holds whose time is over that are released in one turn at the most.
-const EXPIRIES_PER_TURN: usize = 512;
+/// Holds whose time is over that are released in one turn at the most: after a jump of the clock the rest follow in
+/// the next turns, and messages do not wait for all of them.
+const EXPIRIES_PER_TURN: usize = 4_096;
 
 /// How long the loop sleeps at the most while a hold waits for its end: the clock may be set.
 const CLOCK_PATIENCE: Duration = Duration::from_secs(1);

@@ -108,7 +108,10 @@ pub fn authorization_row(
         ),
         Decision::Declined(_) => (AuthorizationStatus::Declined, AuthorizationResult::Declined),
     };
-    let held_minor = authorized.hold.as_ref().map(|hold| hold.amount_minor);
+    let approved_minor = match (&authorized.decision, &authorized.hold) {
+        (Decision::PartiallyApproved { .. }, Some(hold)) => hold.amount_minor,
+        _ => authorized.amount_minor,
+    };
     let account_currency = authorized.account_id.and_then(currency_of);
     let currency = account_currency.unwrap_or(transaction.currency);
     // An amount without a currency is in the account's.
@@ -122,7 +125,7 @@ pub fn authorization_row(
         card_id: authorize.card_id,
         account_id: authorized.account_id,
         kind: authorize.kind,
-        amount_minor: held_minor.unwrap_or(authorized.amount_minor),
+        amount_minor: approved_minor,
         requested_minor: authorized.amount_minor,
         currency: lettered(currency),
         transaction_minor: transaction.amount_minor,

@@ -323,7 +323,6 @@ fn expected_rows_between(
     let held = |id: AuthorizationId| history.world.shards.iter().any(|s| s.holds.contains(id));
     rows.filter(|row| row.created_at_ms >= from && row.created_at_ms < until)
         .filter(|row| row.status == AuthorizationStatus::Pending)
-        // A refund is approved, and holds nothing.
-        .filter(|row| signed(row) <= 0 || held(row.id))
+        .filter(|row| row.amount_minor == 0 || held(row.id))
         .collect()
 }

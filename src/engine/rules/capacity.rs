@@ -6,7 +6,7 @@ use crate::engine::reason::DeclineReason;
 use crate::engine::trace::{Detail, Step};
 
 pub fn check(context: &Context, checks: &mut Checks) {
-    if context.taken_minor().is_none() {
+    if !context.stays_open() {
         // Nothing to remember.
         return checks.pass(Step::Reserve, Detail::None);
     }

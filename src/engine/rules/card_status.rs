@@ -1,6 +1,7 @@
 //! The card's effective status, its expiry and its one use included.
 
 use crate::engine::checks::{Checks, Context};
+use crate::engine::kinds::Direction;
 use crate::engine::reason::DeclineReason;
 use crate::engine::state::CardStatus;
 use crate::engine::trace::{Detail, Step};
@@ -20,6 +21,12 @@ pub fn check(context: &Context, checks: &mut Checks) {
     checks.fail(Step::CardStatus, reason, Detail::None);
 }
 
+/// A credit still passes: what the card was used for must be able to come back.
 fn is_used_up(context: &Context) -> bool {
-    context.card.used_by().is_some() && context.controls().any(|(_, controls)| controls.single_use)
+    let is_credit = context
+        .treatment
+        .is_some_and(|treatment| treatment.direction == Direction::Credit);
+    !is_credit
+        && context.card.used_by().is_some()
+        && context.controls().any(|(_, controls)| controls.single_use)
 }
