@@ -554,6 +554,19 @@ impl Play {
             Detail::Assumed { value } => format!("assumed={value}"),
             Detail::Expiry { card, message } => format!("card={card} message={message}"),
             Detail::Capacity { open, allowed } => format!("open={open} allowed={allowed}"),
+            Detail::RiskRule {
+                rule_id,
+                version,
+                outcome,
+            } => format!("rule={rule_id} version={version} outcome={outcome}"),
+            Detail::ThreeDs {
+                eci,
+                authentication,
+                exemption,
+                policy,
+            } => format!(
+                "eci={eci} authentication={authentication} exemption={exemption} policy={policy}"
+            ),
         };
         format!("{head} {detail}")
     }

@@ -83,6 +83,21 @@ fn detail(step: Step, detail: Detail) -> Value {
         }
         Detail::Assumed { value } => json!({ "assumed": listed(step, value) }),
         Detail::Capacity { open, allowed } => json!({ "open": open, "allowed": allowed }),
+        Detail::RiskRule {
+            rule_id,
+            version,
+            outcome,
+        } => {
+            json!({ "rule_id": rule_id.to_string(), "version": version, "outcome": outcome })
+        }
+        Detail::ThreeDs {
+            eci,
+            authentication,
+            exemption,
+            policy,
+        } => {
+            json!({ "eci": eci, "authentication": authentication, "exemption": exemption, "policy": policy })
+        }
         Detail::None => json!({}),
     }
 }

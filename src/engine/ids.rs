@@ -88,6 +88,10 @@ id_types! {
     LimitId = "lim";
     /// A list of some controls (MCCs, countries, currencies).
     ControlId = "ctl";
+    /// A risk rule, written by a customer.
+    RiskRuleId = "rule";
+    /// Money posted for a message of a network.
+    TransactionId = "txn";
     /// An object of the customer's product, inside: outside it is (program, type, id).
     LinkId = "link";
 }

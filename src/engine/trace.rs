@@ -5,9 +5,10 @@
 //! its shape (3 bits), the scope (2 bits) and three flags for what need not be repeated (before it, one
 //! byte more where the scope is an account above), and then variable-length integers (7 bits a byte,
 //! least significant first, zig-zag where signed): ids as the difference from the one before of the
-//! same scope, window ends from the one before.
+//! same scope, window ends from the one before. The seventh shape has no scope of its own: its other five
+//! bits say how far above the account is, or, from 8 on, which of the rarer shapes it is.
 
-use super::ids::{ControlId, LimitId};
+use super::ids::{ControlId, LimitId, RiskRuleId};
 use super::scope::Scope;
 use super::window::WindowEnd;
 use serde::{Deserialize, Serialize};
@@ -112,6 +113,20 @@ pub enum Detail {
         open: u64,
         allowed: u64,
     },
+    /// A risk rule that matched, or could not be evaluated; bits as `rules/risk_rules.rs` gives them.
+    RiskRule {
+        rule_id: RiskRuleId,
+        version: u32,
+        outcome: u8,
+    },
+    /// What the message says of 3-D Secure, and what is asked of it; numbers as `three_ds.rs` gives them.
+    ThreeDs {
+        /// Electronic commerce indicator.
+        eci: u8,
+        authentication: u8,
+        exemption: u8,
+        policy: u8,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,6 +168,9 @@ const SAME_WINDOW: u8 = 1 << 6;
 const NEXT_ID: u8 = 1 << 7;
 /// The shape of the byte before the head of an account above; its other bits say how far.
 const ABOVE: u8 = 7;
+/// The rarer shapes: that of an account farther above than any.
+const RISK_RULE: u8 = ABOVE | 8 << 3;
+const THREE_DS: u8 = ABOVE | 9 << 3;
 
 impl Trace {
     pub fn push(&mut self, step: Step, result: StepResult, detail: Detail) {
@@ -312,6 +330,27 @@ impl Packed {
                 self.byte(6);
                 self.number(u64::from(value));
             }
+            Detail::RiskRule {
+                rule_id,
+                version,
+                outcome,
+            } => {
+                self.byte(RISK_RULE);
+                self.number(rule_id.0);
+                self.number(u64::from(version));
+                self.byte(outcome);
+            }
+            Detail::ThreeDs {
+                eci,
+                authentication,
+                exemption,
+                policy,
+            } => {
+                self.byte(THREE_DS);
+                [eci, authentication, exemption, policy]
+                    .into_iter()
+                    .for_each(|byte| self.byte(byte));
+            }
         }
     }
 
@@ -405,6 +444,9 @@ impl<'a> Unpacking<'a> {
     fn detail(&mut self) -> Option<Detail> {
         let mut head = self.byte()?;
         let mut scope = Scope::ALL[usize::from(head >> 3 & 3)];
+        if let RISK_RULE | THREE_DS = head {
+            return self.rarer(head);
+        }
         if head & 7 == ABOVE {
             scope = *Scope::ABOVE.get(usize::from(head >> 3).checked_sub(1)?)?;
             head = self.byte()?;
@@ -446,6 +488,22 @@ impl<'a> Unpacking<'a> {
                 value: self.number()? as u32,
             },
             _ => return None,
+        })
+    }
+
+    fn rarer(&mut self, head: u8) -> Option<Detail> {
+        Some(match head {
+            RISK_RULE => Detail::RiskRule {
+                rule_id: RiskRuleId(self.number()?),
+                version: self.number()? as u32,
+                outcome: self.byte()?,
+            },
+            _ => Detail::ThreeDs {
+                eci: self.byte()?,
+                authentication: self.byte()?,
+                exemption: self.byte()?,
+                policy: self.byte()?,
+            },
         })
     }
 
@@ -565,6 +623,22 @@ mod tests {
             any::<[u16; 2]>().prop_map(|[card, message]| Detail::Expiry { card, message }),
             any::<[u64; 2]>().prop_map(|[open, allowed]| Detail::Capacity { open, allowed }),
             any::<u32>().prop_map(|value| Detail::Assumed { value }),
+            (any::<u64>(), any::<u32>(), any::<u8>()).prop_map(|(id, version, outcome)| {
+                let rule_id = RiskRuleId(id);
+                Detail::RiskRule {
+                    rule_id,
+                    version,
+                    outcome,
+                }
+            }),
+            any::<[u8; 4]>().prop_map(|[eci, authentication, exemption, policy]| {
+                Detail::ThreeDs {
+                    eci,
+                    authentication,
+                    exemption,
+                    policy,
+                }
+            }),
         ];
         (0usize..Step::ALL.len(), results, detail).prop_map(|(index, result, detail)| TraceStep {
             step: Step::ALL[index],
