@@ -4,13 +4,13 @@
 
 use crate::api::{controls_json, trace_json};
 use crate::engine::command::{
-    AccountStatusChange, Action, Authorize, CardType, Command, OpenAccount, OpenCard, Reverse,
-    StatusChange, TopUp,
+    AccountStatusChange, Action, Advise, Authorize, CardType, Command, OpenAccount, OpenCard,
+    Reverse, StatusChange, TopUp,
 };
 use crate::engine::counters::CountedIn;
 use crate::engine::event::{
-    Authorized, Decision, Event, HoldPlaced, LedgerAccount, LimitUse, Posting, ReversalOutcome,
-    Reversed, RuleId,
+    AdviceOutcome, Advised, Authorized, Decision, Event, HoldPlaced, LedgerAccount, LimitUse,
+    Posting, ReversalOutcome, Reversed, RuleId, UndoneWhat,
 };
 use crate::engine::facts::{Check, Merchant, NetworkReference, Verification};
 use crate::engine::money::{Currency, Money};
@@ -52,6 +52,7 @@ fn command(command: &Command) -> Value {
     match &command.action {
         Action::Authorize(authorize) => self::authorize("authorize", authorize),
         Action::Reverse(reverse) => self::reverse("reverse", reverse),
+        Action::Advise(advise) => self::advise("advise", advise),
         Action::OpenAccount(open) => open_account(open),
         Action::ChangeAccountStatus(change) => json!({
             "type": "change_account_status",
@@ -102,7 +103,19 @@ fn authorize(kind: &str, authorize: &Authorize) -> Value {
         "channel": authorize.channel.name(),
         "verification": verification(&authorize.verification),
         "network": network(&authorize.reference),
+        "posts": authorize.posts,
     })
+}
+
+fn advise(kind: &str, advise: &Advise) -> Value {
+    let mut json = authorize(kind, &advise.payment);
+    json["was_declined"] = advise.was_declined.into();
+    json["is_final"] = advise.is_final.into();
+    json["approval_code"] = advise
+        .approval_code
+        .map(|code| code.as_str().to_owned())
+        .into();
+    json
 }
 
 fn reverse(kind: &str, reverse: &Reverse) -> Value {
@@ -111,6 +124,7 @@ fn reverse(kind: &str, reverse: &Reverse) -> Value {
         "reversal_id": reverse.reversal_id.to_string(),
         "card_id": reverse.card_id.to_string(),
         "transaction": money(reverse.amount),
+        "stays": reverse.stays.map(money),
         "network": network(&reverse.reference),
     })
 }
@@ -204,6 +218,7 @@ fn event(event: &Event) -> Value {
     match event {
         Event::Authorized(authorized) => self::authorized(authorized),
         Event::Reversed(reversed) => self::reversed(reversed),
+        Event::Advised(advised) => self::advised(advised),
         Event::AccountOpened => json!({ "type": "account_opened" }),
         Event::AccountStatusChanged { from, to } => {
             json!({ "type": "account_status_changed", "from": from.name(), "to": to.name() })
@@ -220,10 +235,12 @@ fn event(event: &Event) -> Value {
         Event::HoldReleased {
             account_id,
             amount_minor,
+            standing,
         } => json!({
             "type": "hold_released",
             "account_id": account_id.to_string(),
             "amount": amount_minor,
+            "status": standing.name(),
         }),
     }
 }
@@ -266,7 +283,69 @@ fn authorized(authorized: &Authorized) -> Value {
             "currency": balances.currency.alpha(),
         })),
         "trace": trace_json::to_json(&authorized.trace),
+        "postings": postings(&authorized.postings),
+        "increased": authorized.increased.map(|increased| json!({
+            "authorization_id": increased.authorization_id.to_string(),
+            "amount": increased.amount_minor,
+            "expires_at": increased.expires_at.to_string(),
+        })),
     })
+}
+
+fn postings(legs: &[Posting]) -> Vec<Value> {
+    legs.iter().map(posting).collect()
+}
+
+fn advised(advised: &Advised) -> Value {
+    json!({
+        "type": "advised",
+        "registry_version": advised.registry_version,
+        "account_id": advised.account_id.map(|id| id.to_string()),
+        "amount": advised.amount_minor,
+        "available": advised.available_minor,
+        "outcome": advice_outcome(&advised.outcome),
+        "flags": advised.flags.names().collect::<Vec<_>>(),
+        "breach": advised.breach.map(|breach| json!({
+            "reason": breach.reason.name(), "step": breach.step.name(),
+        })),
+        "postings": postings(&advised.postings),
+        "trace": trace_json::to_json(&advised.trace),
+    })
+}
+
+fn advice_outcome(outcome: &AdviceOutcome) -> Value {
+    match outcome {
+        AdviceOutcome::Recorded => json!({ "type": "recorded" }),
+        AdviceOutcome::Duplicate => json!({ "type": "duplicate" }),
+        AdviceOutcome::Placed(placed) => json!({ "type": "placed", "hold": hold(placed) }),
+        AdviceOutcome::ForcePosted(placed) => {
+            json!({ "type": "force_posted", "hold": hold(placed) })
+        }
+        AdviceOutcome::Amended {
+            authorization_id,
+            before_minor,
+            after_minor,
+            expires_at,
+            standing,
+        } => json!({
+            "type": "amended",
+            "authorization_id": authorization_id.to_string(),
+            "before": before_minor,
+            "after": after_minor,
+            "expires_at": expires_at.to_string(),
+            "status": standing.name(),
+        }),
+        AdviceOutcome::Completed {
+            authorization_id,
+            released_minor,
+            standing,
+        } => json!({
+            "type": "completed",
+            "authorization_id": authorization_id.to_string(),
+            "released": released_minor,
+            "status": standing.name(),
+        }),
+    }
 }
 
 fn hold(hold: &HoldPlaced) -> Value {
@@ -296,11 +375,8 @@ fn resets_at(limit_use: &LimitUse) -> Option<Timestamp> {
 }
 
 fn reversed(reversed: &Reversed) -> Value {
-    let (outcome, released) = match reversed.outcome {
-        ReversalOutcome::Released {
-            authorization_id,
-            amount_minor,
-        } => ("released", Some((authorization_id, amount_minor))),
+    let (outcome, undone) = match reversed.outcome {
+        ReversalOutcome::Undone(undone) => ("undone", Some(undone)),
         ReversalOutcome::OriginalUnknown => ("original_unknown", None),
         ReversalOutcome::AlreadyReversed => ("already_reversed", None),
         ReversalOutcome::Duplicate => ("duplicate", None),
@@ -309,8 +385,20 @@ fn reversed(reversed: &Reversed) -> Value {
         "type": "reversed",
         "registry_version": reversed.registry_version,
         "outcome": outcome,
-        "authorization_id": released.map(|(id, _)| id.to_string()),
-        "amount": released.map(|(_, amount_minor)| amount_minor),
+        "undone": undone.map(|undone| json!({
+            "authorization_id": undone.authorization_id.to_string(),
+            "account_id": undone.account_id.to_string(),
+            "what": match undone.what {
+                UndoneWhat::Whole => "whole",
+                UndoneWhat::Above => "above_what_stays",
+                UndoneWhat::Part { .. } => "part",
+            },
+            "released": undone.released.account_minor,
+            "returned": undone.returned.account_minor,
+            "status": undone.standing.name(),
+            "flags": undone.flags.names().collect::<Vec<_>>(),
+        })),
+        "postings": postings(&reversed.postings),
     })
 }
 
@@ -318,6 +406,7 @@ fn posting(posting: &Posting) -> Value {
     let (ledger_account, account_id) = match posting.ledger_account {
         LedgerAccount::Customer(id) => ("customer", Some(id.to_string())),
         LedgerAccount::FundsReceived => ("funds_received", None),
+        LedgerAccount::NetworkSettlement => ("network_settlement", None),
     };
     json!({
         "ledger_account": ledger_account, "account_id": account_id, "amount": posting.amount_minor,
@@ -340,6 +429,7 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::ReverseUnknownCard(reverse) => {
             self::reverse("reverse_unknown_card", reverse)
         }
+        RegistryAction::AdviseUnknownCard(advise) => self::advise("advise_unknown_card", advise),
         RegistryAction::RevealCard(reveal) => json!({
             "type": "reveal_card",
             "card_id": reveal.card_id.to_string(),
@@ -358,6 +448,8 @@ fn change_settings(settings: &EngineSettings) -> Value {
         "type": "change_settings",
         "first_answer_retention_ms": settings.first_answer_retention_ms,
         "reversal_retention_ms": settings.reversal_retention_ms,
+        "closed_retention_ms": settings.closed_retention_ms,
+        "closed_per_shard_max": settings.closed_per_shard_max,
         "idempotency_retention_ms": settings.idempotency_retention_ms,
         "hold_expiry_ms": settings.hold_expiry_ms,
         "open_holds_per_account_max": settings.open_holds_per_account_max,
@@ -408,6 +500,7 @@ fn registry_event(event: &RegistryEvent) -> Value {
         }
         RegistryEvent::Authorized(authorized) => self::authorized(authorized),
         RegistryEvent::Reversed(reversed) => self::reversed(reversed),
+        RegistryEvent::Advised(advised) => self::advised(advised),
         RegistryEvent::CardRevealed => json!({ "type": "card_revealed" }),
         RegistryEvent::IdempotentBegun => json!({ "type": "idempotent_begun" }),
         RegistryEvent::IdempotentCompleted => json!({ "type": "idempotent_completed" }),

@@ -1,6 +1,7 @@
 //! What the checks of one authorization look at, and what they have found so far.
 //! The checks themselves do not live here (see `rules/`).
 
+use super::authorizations::Authorization;
 use super::command::Authorize;
 use super::controls::Controls;
 use super::event::{Decline, LimitUses, RuleId};
@@ -33,6 +34,8 @@ pub struct Context<'a> {
     pub asked_minor: Option<i64>,
     /// What may be approved of it: less where the account has less and the terminal can take that.
     pub amount_minor: Option<i64>,
+    /// The open authorization that an increment adds to.
+    pub original: Option<&'a Authorization>,
 }
 
 /// Those of the program, of each account above, of the account and of the card, where they have any.
@@ -48,10 +51,27 @@ impl<'a> Context<'a> {
             .filter(|amount_minor| self.takes_money() && *amount_minor > 0)
     }
 
-    /// What a later message may be about stays open, a credit with nothing held.
+    /// Whether a later message may be about it: a credit too, with nothing held. An increment becomes a part of
+    /// another authorization.
     pub fn stays_open(&self) -> bool {
-        let direction = self.treatment.map(|treatment| treatment.direction);
-        direction != Some(Direction::Nowhere) && self.amount_minor.is_some_and(|amount| amount > 0)
+        self.direction() != Direction::Nowhere
+            && self.original.is_none()
+            && self.amount_minor.is_some_and(|amount| amount > 0)
+    }
+
+    pub fn direction(&self) -> Direction {
+        self.treatment
+            .map_or(Direction::Debit, |treatment| treatment.direction)
+    }
+
+    /// What posting it takes from the account; below zero for what it gives.
+    pub fn charged_minor(&self) -> i64 {
+        let amount_minor = self.amount_minor.unwrap_or(0);
+        match self.direction() {
+            Direction::Debit => amount_minor,
+            Direction::Credit => -amount_minor,
+            Direction::Nowhere => 0,
+        }
     }
 
     /// A kind that is not decided is looked at as if it took money, for the trace.

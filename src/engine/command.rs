@@ -2,6 +2,7 @@
 //! wire, does not live here.
 
 use super::controls::Controls;
+use super::event::ApprovalCode;
 use super::facts::{
     Amounts, Channel, EntryMode, Kind, MatchKeys, Merchant, NetworkReference, RepeatKey,
     Verification,
@@ -33,9 +34,10 @@ pub enum Action {
     ChangeCardStatus(ChangeCardStatus),
     ChangeCardControls(Box<ChangeCardControls>),
     ReleaseHold(ReleaseHold),
+    Advise(Advise),
 }
 
-/// A request to reserve money (1987: 0100, 0101).
+/// A request to reserve money (1987: 0100, 0101), or to take it at once (0200, 0201).
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Authorize {
     pub authorization_id: AuthorizationId,
@@ -52,9 +54,27 @@ pub struct Authorize {
     pub repeat_key: RepeatKey,
     /// How a reversal, an increment or a completion may name this authorization.
     pub match_keys: MatchKeys,
+    /// A single message: what is approved is posted at once.
+    pub posts: bool,
+    /// How an increment names the authorization that it adds to.
+    pub original_keys: MatchKeys,
 }
 
-/// A request to release what an authorization reserved (1987: 0400, 0401, 0420, 0421).
+/// What was decided or done already, without asking us (1987: 0120, 0121, 0220, 0221).
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Advise {
+    /// What it says of the payment. Its `original_keys` lead to the authorization that it is about; its
+    /// id becomes that of a new authorization, where it is about none that is known.
+    pub payment: Authorize,
+    /// The network declined in our place.
+    pub was_declined: bool,
+    /// Nothing more will follow of the same authorization.
+    pub is_final: bool,
+    /// DE38, as the network or an earlier answer of ours gave it.
+    pub approval_code: Option<ApprovalCode>,
+}
+
+/// A request to undo an authorization or what was posted for it, whole or in part (1987: 0400, 0401, 0420, 0421).
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reverse {
     pub reversal_id: ReversalId,
@@ -64,6 +84,8 @@ pub struct Reverse {
     pub repeat_key: RepeatKey,
     /// How the message names its original.
     pub original_keys: MatchKeys,
+    /// What is to stay of it, in the transaction's currency; nothing, where the whole is reversed.
+    pub stays: Option<Money>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 //! compared. The same whatever the number of shards, the order of slots, and when memory was
 //! reclaimed.
 
+use super::authorizations::Authorization;
 use super::ids::AccountId;
 use super::registry::{IdempotencyEntry, IdempotencyKey};
 use super::snapshot::SnapshotItem;
@@ -80,14 +81,19 @@ fn add_accounts(state: &State, hashes: &mut BTreeMap<AccountId, u128>) {
         let item = SnapshotItem::Card(Cow::Borrowed(card), None);
         add(hashes, root, &(item, card.controls.as_deref()));
     }
-    for hold in state.holds.iter() {
-        if let Some(account) = state.account(hold.account_id) {
-            add(
-                hashes,
-                account.root,
-                &SnapshotItem::Hold(Cow::Borrowed(hold)),
-            );
-        }
+    for authorization in state.authorizations.open() {
+        add_authorization(state, hashes, authorization);
+    }
+}
+
+fn add_authorization(
+    state: &State,
+    hashes: &mut BTreeMap<AccountId, u128>,
+    authorization: &Authorization,
+) {
+    if let Some(account) = state.account(authorization.account_id) {
+        let item = SnapshotItem::Authorization(Cow::Borrowed(authorization));
+        add(hashes, account.root, &item);
     }
 }
 
@@ -103,7 +109,13 @@ fn add_remembered(world: &World, state: &State, hashes: &mut BTreeMap<AccountId,
             );
         }
     }
-    for reversal in state.reversed.iter() {
+    for authorization in state.authorizations.iter() {
+        let closed_at = authorization.closed.map(|closed| closed.at);
+        if closed_at.is_some_and(|at| counts(at, settings.closed_retention_ms, latest)) {
+            add_authorization(state, hashes, authorization);
+        }
+    }
+    for reversal in state.early_reversals.iter() {
         if counts(reversal.at, settings.reversal_retention_ms, latest) {
             add(hashes, reversal.root, &SnapshotItem::Reversal(*reversal));
         }

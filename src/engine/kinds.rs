@@ -2,6 +2,7 @@
 //! holds against it. The checks themselves live in `rules/`.
 
 use super::facts::Kind;
+use serde::{Deserialize, Serialize};
 
 /// What the amount of a request has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub enum AmountRule {
 }
 
 /// Which way money goes when a transaction of the kind is posted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Direction {
     /// From the account to the network.
     Debit,
@@ -61,6 +62,8 @@ pub const TREATMENTS: &[Treatment] = {
         // A part of goods and cash would leave open which of the two is given.
         treatment(Kind::PurchaseWithCashBack, AboveZero, true, false, Debit),
         treatment(Kind::PreAuthorization, AboveZero, true, true, Debit),
+        // Adds to the hold of another authorization; never refused for a limit.
+        treatment(Kind::Incremental, AboveZero, true, false, Debit),
         treatment(Kind::AccountVerification, Zero, false, false, Nowhere),
         treatment(Kind::BalanceInquiry, Zero, false, false, Nowhere),
         treatment(Kind::Refund, AboveZero, false, false, Credit),

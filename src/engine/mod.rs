@@ -2,18 +2,21 @@
 //! Pure: no clock, randomness, I/O, card number or ISO 8583 field lives here.
 
 pub mod apply;
+mod apply_messages;
+pub mod authorizations;
 pub mod card_use;
 pub mod checks;
 pub mod command;
 pub mod controls;
 pub mod counters;
 pub mod decide;
+mod decide_advice;
+mod decide_reversal;
 pub mod event;
 pub mod facts;
 pub mod first_answer;
 pub mod hash;
 pub mod hold_expiry;
-pub mod holds;
 pub mod ids;
 pub mod issued_cards;
 pub mod kinds;
@@ -25,6 +28,7 @@ pub mod merchants;
 pub mod money;
 mod packed_uses;
 mod partial;
+mod postings;
 mod queue;
 pub mod reason;
 pub mod recent;

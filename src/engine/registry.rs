@@ -2,9 +2,9 @@
 //! that nobody issued. One writer; its changes reach the shards as a numbered view.
 //! Money does not live here.
 
-use super::command::{Authorize, CardType, Reverse};
+use super::command::{Advise, Authorize, CardType, Reverse};
 use super::controls::Controls;
-use super::event::{Answer, Authorized, Reversed};
+use super::event::{Advised, Answer, Authorized, Reversed};
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
 use super::hold_expiry::HoldExpiry;
@@ -34,12 +34,16 @@ pub struct EngineSettings {
     pub first_answer_retention_ms: i64,
     /// How long a reversal is remembered for an original still to come.
     pub reversal_retention_ms: i64,
+    /// How long a closed authorization can be named by a later message.
+    pub closed_retention_ms: i64,
     /// How long an idempotency key holds its first response.
     pub idempotency_retention_ms: i64,
     pub hold_expiry_ms: i64,
     pub open_holds_per_account_max: u32,
     /// Over all accounts of a shard; above it authorizations are refused, nothing is evicted.
     pub open_holds_per_shard_max: u64,
+    /// Closed authorizations that a shard remembers; above it the one closed first is forgotten.
+    pub closed_per_shard_max: u64,
 }
 
 impl Default for EngineSettings {
@@ -47,10 +51,12 @@ impl Default for EngineSettings {
         EngineSettings {
             first_answer_retention_ms: 15 * 60_000,
             reversal_retention_ms: 24 * 3_600_000,
+            closed_retention_ms: 24 * 3_600_000,
             idempotency_retention_ms: 24 * 3_600_000,
             hold_expiry_ms: 7 * 24 * 3_600_000,
             open_holds_per_account_max: 100_000,
             open_holds_per_shard_max: 10_000_000,
+            closed_per_shard_max: 1_000_000,
         }
     }
 }
@@ -134,6 +140,7 @@ pub enum RegistryAction {
         status: u16,
         body: Box<str>,
     },
+    AdviseUnknownCard(Box<Advise>),
 }
 
 /// Who gets to see a card number, and why. The number is not in it.
@@ -176,6 +183,7 @@ pub enum RegistryEvent {
     CardRevealed,
     IdempotentBegun,
     IdempotentCompleted,
+    Advised(Box<Advised>),
 }
 
 /// An idempotency key in use: its request, and the response once there is one.

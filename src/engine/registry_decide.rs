@@ -1,10 +1,11 @@
 //! Decides and applies the registry's commands, as `decide.rs` and `apply.rs` do for a shard.
 
-use super::apply::{authorization_answer, reversal_answer};
+use super::apply::{advice_answer, authorization_answer, reversal_answer};
 use super::checks::Checks;
-use super::command::{Authorize, Reverse};
+use super::command::{Advise, Authorize, Reverse};
 use super::decide::{cardless, message_and_repeat};
-use super::event::{Event, ReversalOutcome, Reversed};
+use super::decide_advice;
+use super::event::{AdviceOutcome, Event, Flags, Postings, ReversalOutcome, Reversed};
 use super::first_answer::{Asked, FirstAnswer};
 use super::ids::{AccountId, LinkId};
 use super::reason::DeclineReason;
@@ -55,6 +56,7 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         RegistryAction::CompleteIdempotent { .. } => {
             RegistryOutcome::Event(RegistryEvent::IdempotentCompleted)
         }
+        RegistryAction::AdviseUnknownCard(advise) => advise_unknown(registry, command, advise),
     }
 }
 
@@ -144,7 +146,29 @@ fn reverse_unknown(
     RegistryOutcome::Event(RegistryEvent::Reversed(Reversed {
         registry_version: registry.view.version,
         outcome,
+        postings: Postings::default(),
     }))
+}
+
+fn advise_unknown(
+    registry: &Registry,
+    command: &RegistryCommand,
+    advise: &Advise,
+) -> RegistryOutcome {
+    let version = registry.view.version;
+    let retention_ms = registry.view.settings.first_answer_retention_ms;
+    let repeat_key = advise.payment.repeat_key;
+    let first = registry
+        .first_answers
+        .find(repeat_key, command.at, retention_ms);
+    let advised = match first {
+        Some(first) if first.asked == Asked::of_advice(advise) => {
+            return RegistryOutcome::FirstAnswer(first.answer);
+        }
+        Some(_) => decide_advice::nothing(version, AdviceOutcome::Duplicate, Flags::UNKNOWN_CARD),
+        None => decide_advice::unknown_card(version, advise),
+    };
+    RegistryOutcome::Event(RegistryEvent::Advised(Box::new(advised)))
 }
 
 /// Moves the registry. True when shards have a new view to adopt.
@@ -187,6 +211,18 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
         }
         (RegistryAction::ReverseUnknownCard(reverse), RegistryEvent::Reversed(reversed)) => {
             apply_unknown_reversal(registry, command, reverse, reversed);
+        }
+        (RegistryAction::AdviseUnknownCard(advise), RegistryEvent::Advised(advised)) => {
+            if advised.outcome != AdviceOutcome::Duplicate {
+                let first = FirstAnswer {
+                    root: AccountId::default(),
+                    asked: Asked::of_advice(advise),
+                    answer: advice_answer(advise, advised),
+                };
+                registry
+                    .first_answers
+                    .remember(advise.payment.repeat_key, command.at, first);
+            }
         }
         // The record is all there is of it.
         (RegistryAction::RevealCard(_), RegistryEvent::CardRevealed) => {}
@@ -295,6 +331,9 @@ pub fn answer(command: &RegistryCommand, event: &RegistryEvent) -> Option<super:
         (RegistryAction::ReverseUnknownCard(reverse), RegistryEvent::Reversed(reversed)) => {
             Some(reversal_answer(reverse, reversed))
         }
+        (RegistryAction::AdviseUnknownCard(advise), RegistryEvent::Advised(advised)) => {
+            Some(advice_answer(advise, advised))
+        }
         _ => None,
     }
 }
@@ -304,6 +343,7 @@ pub fn as_event(event: &RegistryEvent) -> Option<Event> {
     match event {
         RegistryEvent::Authorized(authorized) => Some(Event::Authorized(authorized.clone())),
         RegistryEvent::Reversed(reversed) => Some(Event::Reversed(reversed.clone())),
+        RegistryEvent::Advised(advised) => Some(Event::Advised(advised.clone())),
         _ => None,
     }
 }

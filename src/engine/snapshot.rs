@@ -4,11 +4,11 @@
 //! Each item is a 32-bit little-endian length and that many bytes (postcard). The items are those
 //! of the trees, not of the shards, so that a snapshot restores to any number of shards.
 
-use super::apply::{insert_account, insert_card, insert_hold};
+use super::apply::{insert_account, insert_card};
+use super::authorizations::Authorization;
 use super::controls::Controls;
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
-use super::holds::Hold;
 use super::ids::{AccountId, CardId, TopUpId};
 use super::registry::{
     EngineSettings, IdempotencyEntry, IdempotencyKey, IssuedCard, LinkKey, Program, RegistryView,
@@ -69,7 +69,7 @@ pub enum SnapshotItem<'a> {
     Controls(Cow<'a, Controls>),
     Account(Cow<'a, Account>, Option<u32>),
     Card(Cow<'a, Card>, Option<u32>),
-    Hold(Cow<'a, Hold>),
+    Authorization(Cow<'a, Authorization>),
     FirstAnswer(RepeatKey, Timestamp, FirstAnswer),
     Reversal(Reversal),
     TopUp(TopUpId, Timestamp, AccountId),
@@ -185,15 +185,16 @@ fn write_shard(
         let number = controls.number(writer, card.controls.as_ref())?;
         writer.put(&SnapshotItem::Card(Cow::Borrowed(card), number))?;
     }
-    let mut holds: Vec<_> = state.holds.iter().collect();
-    holds.sort_unstable_by_key(|hold| (hold.placed_at, hold.authorization_id));
-    for hold in holds {
-        writer.put(&SnapshotItem::Hold(Cow::Borrowed(hold)))?;
+    let mut authorizations: Vec<_> = state.authorizations.iter().collect();
+    // Closed ones in the order in which they closed, in which they are forgotten.
+    authorizations.sort_unstable_by_key(|known| (known.closed.map(|closed| closed.at), known.id));
+    for authorization in authorizations {
+        writer.put(&SnapshotItem::Authorization(Cow::Borrowed(authorization)))?;
     }
     for (key, at, first) in state.first_answers.iter() {
         writer.put(&SnapshotItem::FirstAnswer(key, at, *first))?;
     }
-    for reversal in state.reversed.iter() {
+    for reversal in state.early_reversals.iter() {
         writer.put(&SnapshotItem::Reversal(*reversal))?;
     }
     for (id, at, account_id) in state.top_ups.iter() {
@@ -331,9 +332,9 @@ impl Reader {
                 card.controls = share(&self.controls, state, controls)?;
                 insert_card(state, card);
             }
-            SnapshotItem::Hold(hold) => {
-                let state = world.shard_with(hold.account_id)?;
-                insert_hold(state, hold.into_owned());
+            SnapshotItem::Authorization(authorization) => {
+                let state = world.shard_with(authorization.account_id)?;
+                state.authorizations.insert(authorization.into_owned());
             }
             SnapshotItem::FirstAnswer(key, at, first) => {
                 let state = world.shard_mut(first.root);
@@ -341,7 +342,7 @@ impl Reader {
             }
             SnapshotItem::Reversal(reversal) => {
                 let state = world.shard_mut(reversal.root);
-                state.reversed.remember(reversal);
+                state.early_reversals.remember(reversal);
             }
             SnapshotItem::TopUp(id, at, account_id) => {
                 let state = world.shard_with(account_id)?;

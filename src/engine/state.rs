@@ -1,13 +1,13 @@
 //! The state of one shard: account trees with their cards, holds, counters and first answers.
 //! How it changes does not live here (see `apply.rs`).
 
+use super::authorizations::Authorizations;
 use super::card_use::{CardUse, LockedMerchant};
 use super::command::CardType;
 use super::controls::Controls;
 use super::counters::Counters;
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
-use super::holds::Holds;
 use super::ids::{AccountId, AuthorizationId, CardId, LinkId, ProgramId, TopUpId};
 use super::long_list::LongList;
 use super::money::Currency;
@@ -31,10 +31,10 @@ pub struct State {
     pub cards: LongList<Card>,
     pub account_slots: SlotIndex,
     pub card_slots: SlotIndex,
-    pub holds: Holds,
+    pub authorizations: Authorizations,
     pub first_answers: Recent<RepeatKey, FirstAnswer>,
-    /// Originals that were reversed, whether they had come or not.
-    pub reversed: Reversals,
+    /// Reversals of what had not come yet.
+    pub early_reversals: Reversals,
     /// Top-ups already posted, by id, so that none is posted twice.
     pub top_ups: Recent<TopUpId, AccountId>,
     pub shared_controls: SharedControls,
@@ -69,8 +69,10 @@ pub struct Account {
     pub posted_minor: i64,
     pub held_minor: i64,
     pub credit_line_minor: i64,
-    /// The contra of every posting to this account: `posted + funds received` is zero.
+    /// The other side of money that came in for this account.
     pub funds_received_minor: i64,
+    /// The other side of its payments and refunds: `posted + funds received + network settlement` is zero.
+    pub network_settlement_minor: i64,
     pub open_holds: u32,
     /// Accounts right below this one that are not closed.
     pub open_sub_accounts: u32,

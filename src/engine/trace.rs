@@ -50,6 +50,8 @@ steps! {
     ThreeDs = 16 "three_ds",
     Reserve = 17 "reserve",
     CustomerDecision = 18 "customer_decision",
+    // Decides right after the look-up of the card.
+    Original = 19 "original",
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -140,6 +140,23 @@ const BUILTIN_NAMES: &[&str] = &[
     "mastercard-ebcdic",
 ];
 
+/// By what a message may name an earlier one: the network's transaction id; RRN; STAN and time of transmission, as
+/// in the original data elements; STAN and local time; approval code.
+pub const MATCH_KEYS: &[&str] = &[
+    "network_transaction_id",
+    "rrn",
+    "sent",
+    "local",
+    "approval_code",
+];
+
+/// What tells one message from another, and what leads from a later one to an earlier one.
+#[derive(Clone, Debug)]
+struct Identity {
+    repeat_key: Vec<u8>,
+    match_keys: Vec<&'static str>,
+}
+
 /// A compiled dialect.
 #[derive(Clone, Debug)]
 pub struct Dialect {
@@ -151,7 +168,7 @@ pub struct Dialect {
     network_management: Vec<(Box<str>, Box<str>)>,
     network_management_field: u8,
     mirrored: [Vec<u8>; 10],
-    repeat_key: Vec<u8>,
+    identity: Identity,
     mappings: Mappings,
 }
 
@@ -250,9 +267,14 @@ impl Dialect {
             .map_or(&[], Vec::as_slice)
     }
 
+    /// By what a message names an earlier one, from the name that is trusted most: some of [`MATCH_KEYS`].
+    pub fn match_keys(&self) -> &[&'static str] {
+        &self.identity.match_keys
+    }
+
     /// The fields that, with MTI class and function, tell one request from another.
     pub fn repeat_key_fields(&self) -> &[u8] {
-        &self.repeat_key
+        &self.identity.repeat_key
     }
 
     /// Where domain facts sit.
@@ -305,7 +327,7 @@ fn compile(mut file: Section) -> Result<Dialect, SpecError> {
         None => return Err(lacks("defaults")),
     };
     let message = file.section("message")?.ok_or_else(|| lacks("message"))?;
-    let (envelope, repeat_key) = envelope(message, &defaults)?;
+    let (envelope, identity) = envelope(message, &defaults)?;
     let mut field = file.section("field")?.ok_or_else(|| lacks("field"))?;
     if let Some(structures) = file.section("structure")? {
         nest(&mut field, structures)?;
@@ -338,7 +360,7 @@ fn compile(mut file: Section) -> Result<Dialect, SpecError> {
         network_management,
         network_management_field,
         mirrored,
-        repeat_key,
+        identity,
         mappings,
     })
 }
@@ -373,7 +395,7 @@ fn has_path(field: &FieldSpec, path: &str) -> bool {
 }
 
 /// `[message]`.
-fn envelope(mut section: Section, defaults: &Defaults) -> Result<(Envelope, Vec<u8>), SpecError> {
+fn envelope(mut section: Section, defaults: &Defaults) -> Result<(Envelope, Identity), SpecError> {
     let words = encodings(Filler::LeftZero, defaults.page);
     let mti_words = &words[..3];
     let bitmap_words = &words[3..];
@@ -395,11 +417,36 @@ fn envelope(mut section: Section, defaults: &Defaults) -> Result<(Envelope, Vec<
         tertiary: section.flag("tertiary_bitmap")?.unwrap_or(false),
     };
     let repeat_key = section.field_numbers("repeat_key")?;
+    let match_keys = match_keys(&mut section)?;
     section.done()?;
-    Ok((
-        envelope,
-        repeat_key.unwrap_or_else(|| vec![2, 11, 12, 13, 32, 37, 41]),
-    ))
+    let identity = Identity {
+        repeat_key: repeat_key.unwrap_or_else(|| vec![2, 11, 12, 13, 32, 37, 41]),
+        match_keys,
+    };
+    Ok((envelope, identity))
+}
+
+/// `match_keys = ["rrn", "sent"]`: each of [`MATCH_KEYS`] at most once.
+fn match_keys(section: &mut Section) -> Result<Vec<&'static str>, SpecError> {
+    let Some(items) = section.list("match_keys")? else {
+        return Ok(vec!["rrn", "sent", "local", "approval_code"]);
+    };
+    let mut keys = Vec::new();
+    for item in items {
+        let Value::Text(text) = &item.value else {
+            return Err(item.place.error("`match_keys` are texts in quotes"));
+        };
+        let known = MATCH_KEYS.iter().find(|known| **known == text.as_str());
+        match known {
+            Some(known) if !keys.contains(known) => keys.push(*known),
+            Some(_) => return Err(item.place.error(format!("{text:?} stands there twice"))),
+            None => {
+                let problem = format!("{text:?} is not known; use: {}", MATCH_KEYS.join(", "));
+                return Err(item.place.error(problem));
+            }
+        }
+    }
+    Ok(keys)
 }
 
 fn fields(

@@ -1,7 +1,9 @@
 //! From a decision back to bytes: the answer to a request, and our own network management messages.
 
 use super::dialect_map::{DialectMap, ResponseCode};
-use crate::engine::event::{Answer, AnswerResult, ApprovalCode, Balances, ReversalResult};
+use crate::engine::event::{
+    AdviceResult, Answer, AnswerResult, ApprovalCode, Balances, ReversalResult,
+};
 use crate::engine::ids::AuthorizationId;
 use crate::engine::money::{Currency, Money};
 use crate::engine::reason::DeclineReason;
@@ -53,6 +55,10 @@ pub fn verdict(map: &DialectMap, reply: &Reply) -> Verdict {
             ReversalResult::Accepted => map.reversal_accepted,
             ReversalResult::OriginalUnknown => map.unknown_reversal,
             ReversalResult::Duplicate => map.declined(DeclineReason::DuplicateTransmission),
+        }),
+        Reply::Message(Answer::Advice { result, .. }) => Verdict::code(match result {
+            AdviceResult::Accepted | AdviceResult::Recorded => map.advice_accepted,
+            AdviceResult::Duplicate => map.declined(DeclineReason::DuplicateTransmission),
         }),
         Reply::Unavailable(Unavailable::Overloaded) => {
             Verdict::code(map.declined(DeclineReason::Overloaded))

@@ -5,7 +5,7 @@ use super::session::Function;
 use crate::engine::facts::{Channel, EntryMode, Kind};
 use crate::engine::reason::DeclineReason;
 use crate::iso8583::dialect::RESPONSE_REASONS;
-use crate::iso8583::mapping::{CodeMap, Location};
+use crate::iso8583::mapping::{CodeMap, Location, OriginalData};
 use crate::iso8583::{Dialect, Encoder, Message, Mti};
 use arrayvec::ArrayString;
 use bytes::BytesMut;
@@ -29,6 +29,7 @@ pub struct DialectMap {
     pub additional_amounts: Option<u8>,
     pub reversal_accepted: ResponseCode,
     pub unknown_reversal: ResponseCode,
+    pub advice_accepted: ResponseCode,
     /// What a new request gets outside a session.
     pub signed_off: ResponseCode,
     pub management_accepted: ResponseCode,
@@ -94,6 +95,7 @@ impl DialectMap {
             additional_amounts: mappings.additional_amounts.as_ref().map(|at| at.field),
             reversal_accepted: code("reversal_accepted")?,
             unknown_reversal: code("unknown_reversal")?,
+            advice_accepted: code("advice_accepted")?,
             signed_off: code("signed_off")?,
             management_accepted: code("network_management_accepted")?,
             management_declined: code("network_management_declined")?,
@@ -118,8 +120,29 @@ impl DialectMap {
         self.declined[reason as usize]
     }
 
-    /// What is asked for: the processing code, and what function code and flags make of a purchase.
+    /// What is asked for: the processing code, and what function code and flags make of a purchase. An advice
+    /// that names its original is no increment for that alone, and nothing that is posted is one.
     pub fn kind(&self, message: &Message) -> Kind {
+        match self.stated_kind(message) {
+            Kind::Incremental if message.mti().class() == 2 => Kind::Purchase,
+            Kind::Incremental if message.mti().function() == 2 && self.tells_by_original() => {
+                Kind::Purchase
+            }
+            kind => kind,
+        }
+    }
+
+    fn tells_by_original(&self) -> bool {
+        let mappings = self.dialect.mappings();
+        let original_field = match mappings.original_data {
+            OriginalData::De90 => 90,
+            OriginalData::De56 => 56,
+        };
+        let flag = mappings.flag("incremental_authorization");
+        flag.is_some_and(|flag| flag.at.field == original_field)
+    }
+
+    fn stated_kind(&self, message: &Message) -> Kind {
         let kind = self.kind.find(message).unwrap_or(Kind::Other);
         let function = self.function.as_ref().and_then(|table| table.find(message));
         match (kind, function) {
@@ -166,11 +189,25 @@ impl DialectMap {
         self.is_up(message, "partial_approval_supported")
     }
 
+    /// Whether an advice says that the network declined in our place. One without DE39 reports a payment.
+    pub fn was_declined(&self, message: &Message) -> bool {
+        self.flag(message, "approved") == Some(false)
+    }
+
+    /// Whether nothing more follows of the same authorization; so it is where the message does not say.
+    pub fn is_final(&self, message: &Message) -> bool {
+        self.flag(message, "final_authorization").unwrap_or(true)
+    }
+
     fn is_up(&self, message: &Message, flag: &str) -> bool {
-        self.dialect.mappings().flag(flag).is_some_and(|flag| {
-            let value = message.locate::<12>(&flag.at);
-            value.is_some_and(|value| flag.values.iter().any(|known| value.starts_with(&**known)))
-        })
+        self.flag(message, flag) == Some(true)
+    }
+
+    /// Nothing where the message does not have what the flag is read from.
+    fn flag(&self, message: &Message, name: &str) -> Option<bool> {
+        let flag = self.dialect.mappings().flag(name)?;
+        let value = message.locate::<12>(&flag.at)?;
+        Some(flag.values.iter().any(|known| value.starts_with(&**known)))
     }
 }
 

@@ -4,7 +4,8 @@
 use super::date_time::wrong_date_time;
 use super::dialect_map::DialectMap;
 use super::merchant::merchant;
-use crate::engine::command::{Action, Authorize, Reverse};
+use crate::engine::command::{Action, Advise, Authorize, Reverse};
+use crate::engine::event::ApprovalCode;
 use crate::engine::facts::{
     Amounts, Check, Kind, MatchKey, MatchKeys, NetworkReference, RepeatKey, Verification,
 };
@@ -79,7 +80,8 @@ impl Translator {
             _ if !mti.is_defined() => Err(Untranslatable::MessageType),
             // A chargeback (0402, 1422) has the class and function of a reversal, and is none.
             _ if !mti.is_from_acquirer() => Err(Untranslatable::Unsupported),
-            (1, 0) => self.authorization(message, AuthorizationId(id), view),
+            (1 | 2, 0) => self.authorization(message, AuthorizationId(id), view),
+            (1 | 2, 2) => self.advice(message, AuthorizationId(id)),
             (4, 0 | 2) => self.reversal(message, ReversalId(id)),
             _ => Err(Untranslatable::Unsupported),
         }
@@ -91,6 +93,55 @@ impl Translator {
         authorization_id: AuthorizationId,
         view: &RegistryView,
     ) -> Result<Translated, Untranslatable> {
+        let (named, authorize) = self.payment(message, authorization_id)?;
+        Ok(match named.root() {
+            Some(root) => Translated::Shard {
+                root,
+                action: Action::Authorize(authorize),
+            },
+            None => {
+                let bin_known = view
+                    .programs
+                    .values()
+                    .any(|program| named.digits.starts_with(&*program.bin));
+                Translated::Registry(RegistryAction::AuthorizeUnknownCard {
+                    authorize,
+                    bin_known,
+                })
+            }
+        })
+    }
+
+    fn advice(
+        &self,
+        message: &Message,
+        authorization_id: AuthorizationId,
+    ) -> Result<Translated, Untranslatable> {
+        let (named, mut payment) = self.payment(message, authorization_id)?;
+        payment.original_keys = self.original_keys(message, &payment.reference);
+        let approval_code = message.text::<6>(38);
+        let approval_code = approval_code.and_then(|code| code.as_bytes().try_into().ok());
+        let advise = Advise {
+            payment,
+            was_declined: self.map.was_declined(message),
+            is_final: self.map.is_final(message),
+            approval_code: approval_code.map(ApprovalCode),
+        };
+        Ok(match named.root() {
+            Some(root) => Translated::Shard {
+                root,
+                action: Action::Advise(advise),
+            },
+            None => Translated::Registry(RegistryAction::AdviseUnknownCard(Box::new(advise))),
+        })
+    }
+
+    /// What a request or an advice says of a payment.
+    fn payment(
+        &self,
+        message: &Message,
+        authorization_id: AuthorizationId,
+    ) -> Result<(Named, Authorize), Untranslatable> {
         self.check_dates(message)?;
         let named = self.card(message)?;
         let reference = self.reference(message)?;
@@ -121,25 +172,15 @@ impl Translator {
             verification: self.verification(message, &named),
             partial_approval_supported: self.map.is_partial_approval_supported(message),
             repeat_key: self.repeat_key(message, &named),
-            match_keys: self.own_keys(message, &reference),
+            match_keys: self.own_keys(message, &reference, authorization_id),
+            posts: message.mti().class() == 2,
+            original_keys: match kind {
+                Kind::Incremental => self.original_keys(message, &reference),
+                _ => MatchKeys::default(),
+            },
             reference,
         };
-        Ok(match named.root() {
-            Some(root) => Translated::Shard {
-                root,
-                action: Action::Authorize(authorize),
-            },
-            None => {
-                let bin_known = view
-                    .programs
-                    .values()
-                    .any(|program| named.digits.starts_with(&*program.bin));
-                Translated::Registry(RegistryAction::AuthorizeUnknownCard {
-                    authorize,
-                    bin_known,
-                })
-            }
-        })
+        Ok((named, authorize))
     }
 
     fn reversal(
@@ -150,15 +191,13 @@ impl Translator {
         self.check_dates(message)?;
         let named = self.card(message)?;
         let reference = self.reference(message)?;
-        if self.is_partial(message) {
-            return Err(Untranslatable::Unsupported);
-        }
         let reverse = Reverse {
             reversal_id,
             card_id: named.card_id(),
             amount: amounts(message)?.transaction,
             repeat_key: self.repeat_key(message, &named),
             original_keys: self.original_keys(message, &reference),
+            stays: self.stays(message)?,
             reference,
         };
         Ok(match named.root() {
@@ -265,16 +304,29 @@ impl Translator {
         RepeatKey(key.finish())
     }
 
-    /// The names by which later messages know an authorization.
-    fn own_keys(&self, message: &Message, reference: &NetworkReference) -> MatchKeys {
-        let sent = message.text(sent_field(self.original_data()));
-        let acquirer_id = message.digits(32).unwrap_or(0);
-        self.match_keys(message, reference.stan, sent, acquirer_id)
+    /// The names by which later messages know this one. What we approve gets an approval code of ours, which an
+    /// advice brings with it.
+    fn own_keys(
+        &self,
+        message: &Message,
+        reference: &NetworkReference,
+        id: AuthorizationId,
+    ) -> MatchKeys {
+        let is_request = message.mti().function() == 0;
+        let given = ApprovalCode::of(id);
+        let approval_code = is_request.then(|| given.as_str());
+        let names = Names {
+            stan: reference.stan,
+            sent: message.text(sent_field(self.original_data())),
+            approval_code: approval_code.and_then(|code| ArrayString::from(code).ok()),
+            acquirer_id: message.digits(32).unwrap_or(0),
+        };
+        self.match_keys(message, names)
     }
 
-    /// How a reversal names its original. Where it has no original data elements, it repeats the
-    /// original's STAN and local time; its time of transmission is its own then, and is taken for the
-    /// original's only where there is no local time.
+    /// How a reversal, an advice or an increment names its original. Where it has no original data elements, it
+    /// repeats the original's STAN and local time; its time of transmission is its own then, and is taken for
+    /// the original's only where there is no local time.
     fn original_keys(&self, message: &Message, reference: &NetworkReference) -> MatchKeys {
         let own_acquirer_id = message.digits(32).unwrap_or(0);
         let Some(original) = self.original(message) else {
@@ -283,7 +335,13 @@ impl Translator {
                 true => None,
                 false => message.text(sent_field),
             };
-            return self.match_keys(message, reference.stan, sent, own_acquirer_id);
+            let names = Names {
+                stan: reference.stan,
+                sent,
+                approval_code: None,
+                acquirer_id: own_acquirer_id,
+            };
+            return self.match_keys(message, names);
         };
         let acquirer_id = match (original.acquirer_id, own_acquirer_id) {
             (0, id) | (id, 0) => id,
@@ -291,64 +349,101 @@ impl Translator {
             // Which of the two it is, the other names have to say.
             _ => 0,
         };
-        self.match_keys(message, original.stan, original.sent, acquirer_id)
+        let names = Names {
+            stan: original.stan,
+            sent: original.sent,
+            approval_code: None,
+            acquirer_id,
+        };
+        self.match_keys(message, names)
     }
 
-    fn match_keys(
-        &self,
-        message: &Message,
-        stan: u32,
-        sent: Option<ArrayString<12>>,
-        acquirer_id: u64,
-    ) -> MatchKeys {
-        let name = |kind: &[u8], parts: [&[u8]; 3]| {
+    fn match_keys(&self, message: &Message, names: Names) -> MatchKeys {
+        let mut keys = MatchKeys {
+            acquirer_id: names.acquirer_id,
+            ..MatchKeys::default()
+        };
+        let listed = self.map.dialect.match_keys().iter();
+        for (place, kind) in listed.take(MatchKeys::NAMES_MAX).enumerate() {
+            keys.by_authority[place] = self.match_key(message, kind, &names);
+        }
+        keys
+    }
+
+    /// One name of a message, of one of the kinds that dialect files list.
+    fn match_key(&self, message: &Message, kind: &str, names: &Names) -> MatchKey {
+        let stan = names.stan.to_le_bytes();
+        let name = |parts: [&[u8]; 3]| {
             let mut key = self.match_key_hasher.hasher();
-            key.part(kind).part(self.network.as_bytes());
+            key.part(kind.as_bytes()).part(self.network.as_bytes());
             parts.into_iter().for_each(|part| {
                 key.part(part);
             });
             // 0 is for what is not stated.
             MatchKey((key.finish() as u64).max(1))
         };
-        let stan = stan.to_le_bytes();
-        let rrn = message
-            .text::<12>(37)
-            .filter(|rrn| rrn.bytes().any(|letter| letter != b'0'));
-        // Where the time of transmission is the local time, one name says both.
-        let names_local = sent_field(self.original_data()) != LOCAL_TIME;
-        let local = message.raw(LOCAL_TIME).filter(|_| names_local);
-        let date = match self.map.dialect.mappings().date_time {
-            DateTimeLayout::De12HhmmssDe13Mmdd => message.raw(13).unwrap_or_default(),
-            // The date is part of DE12, and DE13 is a date of the card.
-            DateTimeLayout::De12Yymmddhhmmss => &[],
+        let is_known =
+            |text: &ArrayString<40>| text.bytes().any(|letter| letter != b'0' && letter != b' ');
+        let mappings = self.map.dialect.mappings();
+        let found = match kind {
+            "network_transaction_id" => {
+                let at = mappings.network_transaction_id.as_ref();
+                let id = at.and_then(|at| message.locate::<40>(at));
+                id.filter(is_known)
+                    .map(|id| name([id.as_bytes(), &[], &[]]))
+            }
+            "rrn" => {
+                let rrn = message.text::<40>(37);
+                rrn.filter(is_known)
+                    .map(|rrn| name([rrn.as_bytes(), &[], &[]]))
+            }
+            "sent" => names.sent.map(|sent| name([&stan, sent.as_bytes(), &[]])),
+            "local" => {
+                // Where the time of transmission is the local time, one name says both.
+                let names_local = sent_field(self.original_data()) != LOCAL_TIME;
+                let time = message.raw(LOCAL_TIME).filter(|_| names_local);
+                let date = match mappings.date_time {
+                    DateTimeLayout::De12HhmmssDe13Mmdd => message.raw(13).unwrap_or_default(),
+                    // The date is part of DE12, and DE13 is a date of the card.
+                    DateTimeLayout::De12Yymmddhhmmss => &[],
+                };
+                time.map(|time| name([&stan, time, date]))
+            }
+            "approval_code" => {
+                let stated = message.text::<6>(38).filter(|code| !code.trim().is_empty());
+                let code = names.approval_code.or(stated);
+                code.map(|code| name([code.as_bytes(), &[], &[]]))
+            }
+            _ => None,
         };
-        MatchKeys {
-            rrn: rrn.map_or(MatchKey::UNSTATED, |rrn| {
-                name(b"rrn", [rrn.as_bytes(), &[], &[]])
-            }),
-            sent: sent.map_or(MatchKey::UNSTATED, |sent| {
-                name(b"sent", [&stan, sent.as_bytes(), &[]])
-            }),
-            local: local.map_or(MatchKey::UNSTATED, |time| {
-                name(b"local", [&stan, time, date])
-            }),
-            acquirer_id,
-        }
+        found.unwrap_or(MatchKey::UNSTATED)
     }
 
-    /// Whether a reversal leaves a part of its original standing, which is not decided here yet.
-    fn is_partial(&self, message: &Message) -> bool {
+    /// What is to stay of the original of a reversal; nothing, where that is reversed whole. DE95 of 1987 begins
+    /// with the actual amount in the transaction's currency; in 1993 DE4 has the new amount and DE30 the
+    /// original's.
+    fn stays(&self, message: &Message) -> Result<Option<Money>, Untranslatable> {
+        let transaction = amounts(message)?.transaction;
         let first_amount = |text: Option<ArrayString<42>>| -> u64 {
             let digits = text.and_then(|text| text.get(..12)?.parse().ok());
             digits.unwrap_or(0)
         };
-        match self.map.dialect.mappings().replacement_amount {
-            ReplacementAmount::De95 => first_amount(message.text(95)) > 0,
+        let stays = match self.map.dialect.mappings().replacement_amount {
+            ReplacementAmount::De95 => first_amount(message.text(95)),
             ReplacementAmount::De30 => {
                 let stays = message.digits(4).unwrap_or(0);
-                stays > 0 && first_amount(message.text(30)) > stays
+                match first_amount(message.text(30)) > stays {
+                    true => stays,
+                    false => 0,
+                }
             }
-        }
+        };
+        let amount_minor = i64::try_from(stays).map_err(|_| Untranslatable::Field(95))?;
+        let currency = transaction.currency;
+        Ok((amount_minor > 0).then_some(Money {
+            amount_minor,
+            currency,
+        }))
     }
 
     fn original_data(&self) -> OriginalData {
@@ -378,6 +473,15 @@ impl Translator {
             acquirer_id: acquirer.parse().unwrap_or(0),
         })
     }
+}
+
+/// Whose names are made: a message's own, or its original's.
+struct Names {
+    stan: u32,
+    sent: Option<ArrayString<12>>,
+    /// What we will have answered with; else the code that the message states.
+    approval_code: Option<ArrayString<6>>,
+    acquirer_id: u64,
 }
 
 /// What a later message says of an earlier one.

@@ -204,6 +204,7 @@ impl Batch {
             }
             // Controls are read from memory; their history is the journal's.
             (Event::CardControlsChanged, Action::ChangeCardControls(_)) => {}
+            (Event::Advised(_), Action::Advise(_)) => {}
             // A new kind of event must be given its rows here.
             (
                 Event::Authorized(_)
@@ -214,7 +215,8 @@ impl Batch {
                 | Event::CardOpened { .. }
                 | Event::CardStatusChanged { .. }
                 | Event::CardControlsChanged
-                | Event::HoldReleased { .. },
+                | Event::HoldReleased { .. }
+                | Event::Advised(_),
                 _,
             ) => return false,
         }
@@ -244,7 +246,8 @@ impl Batch {
             }
             // Nothing of these is a row.
             (
-                RegistryEvent::SettingsChanged { .. }
+                RegistryEvent::Advised(_)
+                | RegistryEvent::SettingsChanged { .. }
                 | RegistryEvent::IdempotentBegun
                 | RegistryEvent::IdempotentCompleted,
                 _,

@@ -180,6 +180,7 @@ pub fn released_hold(record: &Record) -> Option<(AuthorizationId, AccountId, i64
             Event::HoldReleased {
                 account_id,
                 amount_minor,
+                ..
             },
         ) => Some((release.authorization_id, *account_id, *amount_minor)),
         _ => None,
@@ -189,10 +190,9 @@ pub fn released_hold(record: &Record) -> Option<(AuthorizationId, AccountId, i64
 /// The authorization that a reversal released, with the amount in the account's currency.
 pub fn released(reversed: &Reversed) -> Option<(AuthorizationId, i64)> {
     match reversed.outcome {
-        ReversalOutcome::Released {
-            authorization_id,
-            amount_minor,
-        } => Some((authorization_id, amount_minor)),
+        ReversalOutcome::Undone(undone) => {
+            Some((undone.authorization_id, undone.released.account_minor))
+        }
         ReversalOutcome::OriginalUnknown
         | ReversalOutcome::AlreadyReversed
         | ReversalOutcome::Duplicate => None,
@@ -210,7 +210,7 @@ pub fn reversal_row(sequence: Sequence, record: &Record) -> Option<ReversalRow> 
         card_id: reverse.card_id,
         authorization_id: released.map(|(id, _)| id),
         outcome: match reversed.outcome {
-            ReversalOutcome::Released { .. } => ReversalResultName::Released,
+            ReversalOutcome::Undone(_) => ReversalResultName::Released,
             ReversalOutcome::OriginalUnknown => ReversalResultName::OriginalUnknown,
             ReversalOutcome::AlreadyReversed => ReversalResultName::AlreadyReversed,
             ReversalOutcome::Duplicate => ReversalResultName::Duplicate,
@@ -333,7 +333,9 @@ pub(super) fn ledger_entry_row(
 ) -> LedgerEntryRow {
     let (account_id, ledger_account) = match posting.ledger_account {
         LedgerAccount::Customer(id) => (id, LedgerAccountName::Customer),
-        LedgerAccount::FundsReceived => (top_up.account_id, LedgerAccountName::FundsReceived),
+        LedgerAccount::FundsReceived | LedgerAccount::NetworkSettlement => {
+            (top_up.account_id, LedgerAccountName::FundsReceived)
+        }
     };
     LedgerEntryRow {
         sequence,
