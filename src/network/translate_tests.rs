@@ -320,7 +320,7 @@ fn the_identity_of_a_message_is_in_the_fields_that_the_dialect_names() {
 fn names_it(bench: &Bench, reversal: &[(u8, &str)]) -> (String, String) {
     let given = [(32, "12345"), (37, "632800000001"), (41, "TERM0001")];
     let of = |keys: &MatchKeys| {
-        let names = keys.by_authority().map(|name| name.0);
+        let names = keys.by_authority.map(|name| name.0);
         [names[0], names[1], names[2], keys.acquirer_id]
     };
     let original = of(&bench.authorize(&given).match_keys);
