@@ -83,22 +83,27 @@ fn detail(step: Step, detail: Detail) -> Value {
         }
         Detail::Assumed { value } => json!({ "assumed": listed(step, value) }),
         Detail::Capacity { open, allowed } => json!({ "open": open, "allowed": allowed }),
+        Detail::RiskRule { .. } | Detail::ThreeDs { .. } => rarer(detail),
+        Detail::None => json!({}),
+    }
+}
+
+fn rarer(detail: Detail) -> Value {
+    match detail {
         Detail::RiskRule {
             rule_id,
             version,
             outcome,
-        } => {
-            json!({ "rule_id": rule_id.to_string(), "version": version, "outcome": outcome })
-        }
+        } => json!({ "rule_id": rule_id.to_string(), "version": version, "outcome": outcome }),
         Detail::ThreeDs {
             eci,
             authentication,
             exemption,
             policy,
-        } => {
-            json!({ "eci": eci, "authentication": authentication, "exemption": exemption, "policy": policy })
-        }
-        Detail::None => json!({}),
+        } => json!({
+            "eci": eci, "authentication": authentication, "exemption": exemption, "policy": policy,
+        }),
+        _ => json!({}),
     }
 }
 

@@ -46,5 +46,6 @@ pub mod time;
 pub mod time_windows;
 pub mod touch;
 pub mod trace;
+mod unknown_card;
 pub mod window;
 pub mod world;
