@@ -46,6 +46,7 @@ pub mod time;
 pub mod time_windows;
 pub mod touch;
 pub mod trace;
+mod trace_packing;
 mod unknown_card;
 pub mod window;
 pub mod world;
