@@ -543,7 +543,10 @@ fn the_approval_code_is_the_last_name_to_be_asked() {
     let completion = advise(&bench, 220, &[(38, given.as_str()), (11, "000050")]);
     let (names, about) = (authorize.match_keys, completion.payment.original_keys);
     assert_eq!(names.by_authority[3], about.by_authority[3]);
-    assert_ne!(names.by_authority[3], MatchKey::UNSTATED);
+    assert_ne!(
+        names.by_authority[3],
+        crate::engine::facts::MatchKey::UNSTATED
+    );
     let other = advise(&bench, 220, &[(38, "ZZZZZZ")]).payment.original_keys;
     assert_ne!(names.by_authority[3], other.by_authority[3]);
 }
