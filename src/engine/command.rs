@@ -8,6 +8,7 @@ use super::facts::{
 };
 use super::ids::{AccountId, AuthorizationId, CardId, LinkId, ProgramId, ReversalId, TopUpId};
 use super::money::{Currency, Money};
+use super::three_ds::ThreeDs;
 use super::time::{Expiry, Timestamp};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -52,6 +53,9 @@ pub struct Authorize {
     pub repeat_key: RepeatKey,
     /// How a reversal, an increment or a completion may name this authorization.
     pub match_keys: MatchKeys,
+    pub three_ds: ThreeDs,
+    /// Without the cardholder, on an agreement made before.
+    pub initiated_by_merchant: bool,
 }
 
 /// A request to release what an authorization reserved (1987: 0400, 0401, 0420, 0421).

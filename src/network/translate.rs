@@ -123,6 +123,8 @@ impl Translator {
             repeat_key: self.repeat_key(message, &named),
             match_keys: self.own_keys(message, &reference),
             reference,
+            three_ds: self.map.three_ds(message),
+            initiated_by_merchant: self.map.is_initiated_by_merchant(message),
         };
         Ok(match named.root() {
             Some(root) => Translated::Shard {
