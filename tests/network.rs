@@ -3,6 +3,8 @@
 
 mod support;
 
+use cardswitch::engine::controls::Controls;
+use cardswitch::engine::three_ds::{Exemption, ThreeDsMode, ThreeDsPolicy};
 use cardswitch::iso8583::{Dialect, Framing};
 use cardswitch::shard::inbox::QueueSettings;
 use std::collections::BTreeMap;
@@ -306,6 +308,56 @@ fn each_dialect_carries_every_message_of_a_payment() {
         assert_eq!(rig.money(card), (10_000, 2_000), "{dialect}");
         let nobody = with(forced, &[(2, "4111111111119999"), (11, "000040")]);
         assert_eq!(say(220, &nobody), advice_accepted, "{dialect}");
+    }
+}
+
+/// Without authentication, with it, with a value that the network found wrong, and by the merchant.
+#[test]
+fn each_dialect_carries_three_d_secure_and_gets_its_soft_decline() {
+    for dialect in Dialect::builtin_names() {
+        let rig = Rig::start();
+        let policy = ThreeDsPolicy {
+            mode: ThreeDsMode::Required,
+            above_minor: Some(1_000),
+            accepted_exemptions: vec![Exemption::LowValue],
+        };
+        let controls = Controls {
+            three_ds: Some(policy),
+            ..Controls::default()
+        };
+        let card = rig.issue_with(VISA, 10_000, controls);
+        let header = match *dialect {
+            "visa-base1" => "base1",
+            _ => "none",
+        };
+        let language = Language::new(dialect, "length-2-be", header);
+        let (_, mut client) = rig.connected(&language, "");
+        let (soft, declined) = match *dialect {
+            "visa-base1" => ("1A", "05"),
+            "mastercard-ebcdic" => ("65", "05"),
+            _ if language.is_1993() => ("100", "100"),
+            _ => ("05", "05"),
+        };
+        let approved = language.code("00");
+        for (stan, (amount_minor, said, expected)) in [
+            (1_001, "", soft),
+            (1_000, "", approved),
+            (1_001, "attempted", soft),
+            (1_001, "authenticated", approved),
+            (1_001, "invalid", declined),
+            (1_001, "low_value", approved),
+            (1_001, "merchant", approved),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let purchase = Purchase::of(stan as u32 + 1, amount_minor);
+            let bought = language.authorization(purchase);
+            let bought = with(bought, &borrowed(&language.bought_online(said)));
+            let answer = client.exchange(language.mti(100), &borrowed(&bought));
+            assert_eq!(answer.field(39), expected, "{dialect} {said}");
+        }
+        assert_eq!(rig.money(card), (10_000, 4_003), "{dialect}");
     }
 }
 

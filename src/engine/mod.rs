@@ -42,6 +42,7 @@ pub mod scope;
 pub mod slot_index;
 pub mod snapshot;
 pub mod state;
+pub mod three_ds;
 pub mod time;
 pub mod time_windows;
 pub mod touch;

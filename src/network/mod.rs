@@ -16,4 +16,5 @@ pub mod session;
 pub mod settings;
 pub mod stats;
 pub mod threads;
+mod three_ds;
 pub mod translate;

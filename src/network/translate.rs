@@ -179,6 +179,8 @@ impl Translator {
                 _ => MatchKeys::default(),
             },
             reference,
+            three_ds: self.map.three_ds(message),
+            initiated_by_merchant: self.map.is_initiated_by_merchant(message),
         };
         Ok((named, authorize))
     }
