@@ -318,6 +318,8 @@ fn posting(posting: &Posting) -> Value {
     let (ledger_account, account_id) = match posting.ledger_account {
         LedgerAccount::Customer(id) => ("customer", Some(id.to_string())),
         LedgerAccount::FundsReceived => ("funds_received", None),
+        LedgerAccount::Rounding => ("rounding", None),
+        LedgerAccount::MarkUp => ("mark_up", None),
     };
     json!({
         "ledger_account": ledger_account, "account_id": account_id, "amount": posting.amount_minor,

@@ -337,6 +337,12 @@ fn post(state: &mut State, account_id: AccountId, postings: &[Posting]) {
             LedgerAccount::FundsReceived => {
                 expect_account(state, account_id).funds_received_minor += posting.amount_minor;
             }
+            LedgerAccount::Rounding => {
+                expect_account(state, account_id).rounding_minor += posting.amount_minor;
+            }
+            LedgerAccount::MarkUp => {
+                expect_account(state, account_id).mark_up_minor += posting.amount_minor;
+            }
         }
     }
 }
@@ -366,6 +372,8 @@ fn new_account(state: &mut State, command: &Command, open: &OpenAccount) -> Acco
         controls: state.shared_controls.share(&open.controls),
         counters: Counters::default(),
         program_counters: Counters::default(),
+        rounding_minor: 0,
+        mark_up_minor: 0,
     }
 }
 

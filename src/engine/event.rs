@@ -216,6 +216,10 @@ pub enum LedgerAccount {
     Customer(AccountId),
     /// The other side of money that customers sent us.
     FundsReceived,
+    /// What rounding leaves of conversions.
+    Rounding,
+    /// What programs add to conversions.
+    MarkUp,
 }
 
 /// What a network or an API caller gets to know of an outcome.

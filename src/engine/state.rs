@@ -69,7 +69,8 @@ pub struct Account {
     pub posted_minor: i64,
     pub held_minor: i64,
     pub credit_line_minor: i64,
-    /// The contra of every posting to this account: `posted + funds received` is zero.
+    /// The contra of every posting to this account: `posted + funds received` and the two sums below are
+    /// zero.
     pub funds_received_minor: i64,
     pub open_holds: u32,
     /// Accounts right below this one that are not closed.
@@ -82,6 +83,10 @@ pub struct Account {
     pub counters: Counters,
     /// Of a root account: the uses of its program's limits by the whole tree.
     pub program_counters: Counters,
+    /// What rounding left of conversions for this account.
+    pub rounding_minor: i64,
+    /// What the program added to conversions for this account.
+    pub mark_up_minor: i64,
 }
 
 impl Account {

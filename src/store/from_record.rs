@@ -334,6 +334,8 @@ pub(super) fn ledger_entry_row(
     let (account_id, ledger_account) = match posting.ledger_account {
         LedgerAccount::Customer(id) => (id, LedgerAccountName::Customer),
         LedgerAccount::FundsReceived => (top_up.account_id, LedgerAccountName::FundsReceived),
+        LedgerAccount::Rounding => (top_up.account_id, LedgerAccountName::Rounding),
+        LedgerAccount::MarkUp => (top_up.account_id, LedgerAccountName::MarkUp),
     };
     LedgerEntryRow {
         sequence,

@@ -243,5 +243,10 @@ names! {
         Duplicate = "duplicate",
     }
     TopUpStatus { Settled = "settled", }
-    LedgerAccountName { Customer = "customer", FundsReceived = "funds_received", }
+    LedgerAccountName {
+        Customer = "customer",
+        FundsReceived = "funds_received",
+        Rounding = "rounding",
+        MarkUp = "mark_up",
+    }
 }
