@@ -108,6 +108,7 @@ fn world(cards: u64, controls: [Controls; 3], at: Timestamp) -> World {
         controls: of_program,
         hold_expiry: Default::default(),
         created_at: at,
+        foreign_exchange_mark_up_basis_points: 0,
     };
     registry(&mut world, RegistryAction::CreateProgram(Box::new(program)));
     for card in 0..cards {

@@ -2,7 +2,7 @@
 //! sealed card numbers, keyed hashes and stored response bodies are not, and a new field is left out until
 //! it is named here.
 
-use crate::api::{controls_json, trace_json};
+use crate::api::{controls_json, conversion_json, exchange_rates, trace_json};
 use crate::engine::command::{
     AccountStatusChange, Action, Authorize, CardType, Command, OpenAccount, OpenCard, Reverse,
     StatusChange, TopUp,
@@ -266,6 +266,7 @@ fn authorized(authorized: &Authorized) -> Value {
             "currency": balances.currency.alpha(),
         })),
         "trace": trace_json::to_json(&authorized.trace),
+        "conversion": authorized.conversion.as_deref().map(conversion_json::to_json),
     })
 }
 
@@ -352,6 +353,11 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::CompleteIdempotent { status, .. } => {
             json!({ "type": "complete_idempotent", "status": status })
         }
+        RegistryAction::SetExchangeRates(set) => json!({
+            "type": "set_exchange_rates",
+            "source": set.source,
+            "rates": exchange_rates::pairs_json(&set.rates),
+        }),
     }
 }
 
@@ -375,6 +381,7 @@ fn create_program(program: &Program) -> Value {
         "network": program.network,
         "bin": program.bin,
         "currency": program.currency.alpha(),
+        "foreign_exchange_mark_up_basis_points": program.foreign_exchange_mark_up_basis_points,
         "controls": controls_json::to_json(&program.controls),
     })
 }
@@ -413,5 +420,8 @@ fn registry_event(event: &RegistryEvent) -> Value {
         RegistryEvent::CardRevealed => json!({ "type": "card_revealed" }),
         RegistryEvent::IdempotentBegun => json!({ "type": "idempotent_begun" }),
         RegistryEvent::IdempotentCompleted => json!({ "type": "idempotent_completed" }),
+        RegistryEvent::ExchangeRatesSet { version } => {
+            json!({ "type": "exchange_rates_set", "registry_version": version })
+        }
     }
 }

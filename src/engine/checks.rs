@@ -3,8 +3,10 @@
 
 use super::command::Authorize;
 use super::controls::Controls;
+use super::conversion::Conversion;
 use super::event::{Decline, LimitUses, RuleId};
 use super::kinds::{Direction, Treatment};
+use super::money::Money;
 use super::reason::DeclineReason;
 use super::registry::{Program, RegistryView};
 use super::scope::Scope;
@@ -33,6 +35,10 @@ pub struct Context<'a> {
     pub asked_minor: Option<i64>,
     /// What may be approved of it: less where the account has less and the terminal can take that.
     pub amount_minor: Option<i64>,
+    /// The part of the transaction's amount that may be approved, where it is not all.
+    pub part: Option<Money>,
+    /// How the amount that may be approved came into the account's currency.
+    pub conversion: Option<Box<Conversion>>,
 }
 
 /// Those of the program, of each account above, of the account and of the card, where they have any.

@@ -107,29 +107,33 @@ impl Converted {
     }
 }
 
+/// What a conversion depends on beside the message.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a> {
+    pub account_currency: Currency,
+    pub rates: &'a Rates,
+    pub mark_up_basis_points: u16,
+    /// Whether the account pays or gets, against which it is rounded.
+    pub direction: Direction,
+}
+
 /// Converts what a message asks. `None` where there is no rate, or where the result is out of range.
 ///
 /// The mark-up applies once wherever the transaction is in another currency, whoever converted it.
 /// Nothing is nothing in every currency, and needs no rate.
-pub fn convert(
-    amounts: &Amounts,
-    account_currency: Currency,
-    rates: &Rates,
-    mark_up_basis_points: u16,
-    direction: Direction,
-) -> Option<Converted> {
+pub fn convert(amounts: &Amounts, terms: &Terms) -> Option<Converted> {
     let transaction = amounts.transaction;
-    let same = [Currency::ABSENT, account_currency].contains(&transaction.currency);
+    let same = [Currency::ABSENT, terms.account_currency].contains(&transaction.currency);
     if same || transaction.amount_minor == 0 {
         return Some(Converted::same(transaction.amount_minor));
     }
-    let basis = Basis::of(amounts, account_currency, rates)?;
+    let basis = Basis::of(amounts, terms.account_currency, terms.rates)?;
     let exact = basis.exact;
     let parts = i128::from(BASIS_POINTS);
-    let mark_up = i128::from(mark_up_basis_points.min(BASIS_POINTS));
+    let mark_up = i128::from(terms.mark_up_basis_points.min(BASIS_POINTS));
     let network_minor = exact.half_to_even()?;
     let kept_minor = exact.times(mark_up, parts)?.down()?;
-    let (amount_minor, mark_up_minor) = match direction {
+    let (amount_minor, mark_up_minor) = match terms.direction {
         Direction::Credit => (exact.times(parts - mark_up, parts)?.down()?, -kept_minor),
         _ => (exact.times(parts + mark_up, parts)?.up()?, kept_minor),
     };
@@ -140,7 +144,7 @@ pub fn convert(
             from: basis.from.currency,
             rate: basis.rate,
             table_version: basis.table_version,
-            mark_up_basis_points,
+            mark_up_basis_points: terms.mark_up_basis_points,
             network_minor,
             mark_up_minor,
             rounding_minor: amount_minor - network_minor - mark_up_minor,

@@ -24,6 +24,22 @@ fn table(pairs: &[(&str, &str, &str)]) -> Rates {
     Rates::new(7, "test".into(), pairs.collect()).unwrap()
 }
 
+fn convert(
+    amounts: &Amounts,
+    account_currency: Currency,
+    rates: &Rates,
+    mark_up_basis_points: u16,
+    direction: Direction,
+) -> Option<Converted> {
+    let terms = Terms {
+        account_currency,
+        rates,
+        mark_up_basis_points,
+        direction,
+    };
+    super::convert(amounts, &terms)
+}
+
 fn amounts(transaction: Money, billing: Option<Money>) -> Amounts {
     Amounts {
         transaction,

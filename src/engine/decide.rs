@@ -14,11 +14,11 @@ use super::event::{
 };
 use super::facts::Kind;
 use super::first_answer::Asked;
+use super::funding::Funds;
 use super::holds::Hold;
 use super::kinds::Treatment;
 use super::matching::{self, Original};
 use super::money::BALANCE_MAX_MINOR;
-use super::partial;
 use super::reason::DeclineReason;
 use super::rules;
 use super::rules::repeat::Found;
@@ -76,13 +76,9 @@ fn decide_authorization(state: &State, command: &Command, authorize: &Authorize)
         );
         return Outcome::Event(Event::Authorized(cardless(state.registry.version, checks)));
     };
-    let asked_minor = authorize.amounts.in_currency(account.currency);
-    let treatment = Treatment::of(authorize.kind);
-    let amount_minor = asked_minor.map(|asked_minor| {
-        let available_minor = account.available_minor();
-        partial::approvable(authorize, treatment, asked_minor, available_minor)
-    });
     let registry = &state.registry;
+    let treatment = Treatment::of(authorize.kind);
+    let funds = Funds::of(registry, program, account, authorize, treatment);
     let controls = controls_of(program, &above, account, card);
     let at = command.at;
     let context = Context {
@@ -97,8 +93,10 @@ fn decide_authorization(state: &State, command: &Command, authorize: &Authorize)
         program,
         controls,
         treatment,
-        asked_minor,
-        amount_minor,
+        asked_minor: funds.asked_minor(),
+        amount_minor: funds.approvable_minor(),
+        part: funds.part(),
+        conversion: funds.into_conversion(),
     };
     for check in rules::IN_ORDER {
         check(&context, &mut checks);
@@ -132,6 +130,7 @@ pub(super) fn cardless(registry_version: u64, checks: Checks) -> Authorized {
         hold: None,
         balances: None,
         trace: checks.trace,
+        conversion: None,
     }
 }
 
@@ -152,7 +151,7 @@ fn conclude(context: &Context, checks: Checks) -> Authorized {
     let approval_code = ApprovalCode::of(authorize.authorization_id);
     let decision = match checks.decline {
         Some(decline) => Decision::Declined(decline),
-        None => match partial::approved(context) {
+        None => match context.part {
             Some(approved) => Decision::PartiallyApproved {
                 approval_code,
                 approved,
@@ -175,6 +174,7 @@ fn conclude(context: &Context, checks: Checks) -> Authorized {
             currency: account.currency,
         }),
         trace: checks.trace,
+        conversion: context.conversion.clone(),
     }
 }
 

@@ -2,6 +2,7 @@
 //! is decided again when it is applied.
 
 use super::card_use::CardUseMade;
+use super::conversion::Conversion;
 use super::counters::CountedIn;
 use super::ids::{AccountId, AuthorizationId, CardId, LimitId, ReversalId};
 use super::money::{Currency, Money};
@@ -57,6 +58,8 @@ pub struct Authorized {
     /// What a balance inquiry gets to know.
     pub balances: Option<Balances>,
     pub trace: Trace,
+    /// How what was approved, or else asked, came into the account's currency from another one.
+    pub conversion: Option<Box<Conversion>>,
 }
 
 /// The balances of an account, in minor units of its currency.

@@ -12,6 +12,7 @@ pub mod decide;
 pub mod event;
 pub mod facts;
 pub mod first_answer;
+mod funding;
 pub mod hash;
 pub mod hold_expiry;
 pub mod holds;

@@ -1,105 +1,86 @@
-//! Approval of a part of what was asked: how much, in the account's currency and in the transaction's. Which
-//! kinds can be approved in part lives in `kinds.rs`.
+//! Approval of a part of what was asked: the largest round part of the transaction's amount that the
+//! account can pay. Which kinds can be approved in part lives in `kinds.rs`.
 
-use super::checks::Context;
-use super::command::Authorize;
+use super::conversion::{Converted, Terms, convert};
 use super::facts::Amounts;
-use super::kinds::Treatment;
 use super::money::{Currency, Money};
+use super::state::Account;
 
-/// What may be approved of `asked_minor`, in the account's currency: all of it, or what there is.
-pub(super) fn approvable(
-    authorize: &Authorize,
-    treatment: Option<&Treatment>,
-    asked_minor: i64,
-    available_minor: i64,
-) -> i64 {
-    let in_part = authorize.partial_approval_supported
-        && treatment.is_some_and(|treatment| treatment.in_part)
-        && (1..asked_minor).contains(&available_minor)
-        // Too little for the smallest unit of the transaction's currency is nothing.
-        && part_of(&authorize.amounts, asked_minor, available_minor) > 0;
-    if in_part {
-        available_minor
-    } else {
-        asked_minor
-    }
+/// A part of a transaction's amount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part {
+    /// In the transaction's currency; the account's where the message names none.
+    pub approved: Money,
+    /// What it comes to; never more than the account has.
+    pub converted: Converted,
 }
 
-/// The approved part in the transaction's currency; `None` where all was approved.
-pub(super) fn approved(context: &Context) -> Option<Money> {
-    let (asked_minor, amount_minor) = (context.asked_minor?, context.amount_minor?);
-    let amounts = &context.command.amounts;
+/// What may be approved where `account` has less than `asked`, but more than nothing.
+pub(super) fn part(
+    amounts: &Amounts,
+    asked: &Converted,
+    account: &Account,
+    terms: &Terms,
+) -> Option<Part> {
+    let available_minor = account.available_minor();
+    if !(1..asked.amount_minor).contains(&available_minor) {
+        return None;
+    }
+    let amounts = part_of(amounts, asked, available_minor);
+    // Too little for the smallest unit of the transaction's currency is nothing.
+    let converted = convert(&amounts, terms).filter(|_| amounts.transaction.amount_minor > 0)?;
     let currency = match amounts.transaction.currency {
-        Currency::ABSENT => context.account.currency,
+        Currency::ABSENT => terms.account_currency,
         stated => stated,
     };
-    (amount_minor < asked_minor).then(|| Money {
-        amount_minor: part_of(amounts, asked_minor, amount_minor),
+    let approved = Money {
         currency,
+        ..amounts.transaction
+    };
+    // It cannot come to more, see below; what must not be is refused all the same.
+    let covered = converted.amount_minor <= available_minor;
+    covered.then_some(Part {
+        approved,
+        converted,
     })
 }
 
-/// The same part of the transaction's amount, rounded down: converted again, it must not come to more.
-fn part_of(amounts: &Amounts, asked_minor: i64, part_minor: i64) -> i64 {
-    let transaction_minor = i128::from(amounts.transaction.amount_minor);
-    let part = transaction_minor * i128::from(part_minor) / i128::from(asked_minor.max(1));
-    // Not above the transaction's amount, since the part is not above what was asked.
-    part as i64
+/// The amounts of the part for which there is money. It is rounded down at each step back, from the
+/// account's currency to the billing amount and to the transaction's, and the billing amount of what is
+/// left is rounded up: all of it together comes to what there is at the most, since what is charged grows
+/// with what is billed, and was rounded up when all of it was charged.
+fn part_of(amounts: &Amounts, asked: &Converted, available_minor: i64) -> Amounts {
+    let transaction_minor = amounts.transaction.amount_minor;
+    let asked_minor = asked.amount_minor;
+    // What the network billed plays no part where the transaction is in the account's currency.
+    let billing = amounts.billing.filter(|_| asked.conversion.is_some());
+    let Some(billing) = billing else {
+        let part_minor = share(transaction_minor, available_minor, asked_minor);
+        return with(amounts, part_minor, None);
+    };
+    let billing_minor = billing.amount_minor;
+    let billed_minor = share(billing_minor, available_minor, asked_minor);
+    let part_minor = share(transaction_minor, billed_minor, billing_minor);
+    let billed_minor = share_up(billing_minor, part_minor, transaction_minor);
+    with(amounts, part_minor, Some(billed_minor))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::facts::Kind;
-    use proptest::prelude::*;
-
-    fn amounts(transaction_minor: i64, billing_minor: i64) -> Amounts {
-        let money = |amount_minor, currency| Money {
-            amount_minor,
-            currency: Currency(currency),
-        };
-        Amounts {
-            transaction: money(transaction_minor, 392),
-            billing: Some(money(billing_minor, 840)),
-        }
+fn with(amounts: &Amounts, transaction_minor: i64, billing_minor: Option<i64>) -> Amounts {
+    let mut amounts = *amounts;
+    amounts.transaction.amount_minor = transaction_minor;
+    if let (Some(billing), Some(billing_minor)) = (&mut amounts.billing, billing_minor) {
+        billing.amount_minor = billing_minor;
     }
+    amounts
+}
 
-    #[test]
-    fn a_part_is_of_what_there_is_where_kind_and_terminal_can_take_it() {
-        let cases = [
-            (Kind::Purchase, true, 700, 500, 500),
-            (Kind::Purchase, true, 700, 700, 700),
-            (Kind::Purchase, true, 700, 0, 700),
-            (Kind::Purchase, true, 700, -5, 700),
-            (Kind::Purchase, false, 700, 500, 700),
-            (Kind::CashWithdrawal, true, 700, 500, 700),
-            // Three cents do not buy a yen at 70 cents.
-            (Kind::Purchase, true, 700, 3, 700),
-        ];
-        for (kind, partial_approval_supported, asked, available, expected) in cases {
-            let authorize = Authorize {
-                kind,
-                partial_approval_supported,
-                amounts: amounts(10, 700),
-                ..Authorize::default()
-            };
-            let approvable = approvable(&authorize, Treatment::of(kind), asked, available);
-            assert_eq!(approvable, expected, "{kind:?} {asked} of {available}");
-        }
-    }
+/// `whole` · `part` / `of`, rounded down. The part is not above what it is of, so neither is the result above
+/// the whole.
+fn share(whole: i64, part: i64, of: i64) -> i64 {
+    (i128::from(whole) * i128::from(part) / i128::from(of.max(1))) as i64
+}
 
-    proptest! {
-        #[test]
-        fn the_part_converted_again_is_never_more_than_there_is(
-            transaction in 1i64..1_000_000_000_000, asked in 2i64..1_000_000_000_000, share in 0f64..1.0
-        ) {
-            let available = ((asked as f64 * share) as i64).clamp(1, asked - 1);
-            let part = part_of(&amounts(transaction, asked), asked, available);
-            prop_assert!((0..=transaction).contains(&part));
-            // At the network's own rate.
-            let billed = i128::from(part) * i128::from(asked) / i128::from(transaction);
-            prop_assert!(billed <= i128::from(available));
-        }
-    }
+fn share_up(whole: i64, part: i64, of: i64) -> i64 {
+    let of = i128::from(of.max(1));
+    ((i128::from(whole) * i128::from(part) + of - 1) / of) as i64
 }

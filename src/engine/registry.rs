@@ -11,6 +11,7 @@ use super::hold_expiry::HoldExpiry;
 use super::ids::{AccountId, CardId, LimitId, LinkId, ProgramId};
 use super::issued_cards::IssuedCards;
 use super::money::Currency;
+use super::rates::{ExchangeRate, Rates, RatesError};
 use super::recent::Recent;
 use super::time::{Expiry, Timestamp};
 use arrayvec::{ArrayString, ArrayVec};
@@ -25,6 +26,7 @@ pub struct RegistryView {
     pub version: u64,
     pub settings: EngineSettings,
     pub programs: HashMap<ProgramId, Arc<Program>>,
+    pub rates: Arc<Rates>,
 }
 
 /// Numbers that decisions depend on; journalled, so that a replay has the ones of its time.
@@ -67,6 +69,8 @@ pub struct Program {
     pub controls: Controls,
     pub hold_expiry: HoldExpiry,
     pub created_at: Timestamp,
+    /// What is added to each conversion for cards of this program.
+    pub foreign_exchange_mark_up_basis_points: u16,
 }
 
 /// An object of the customer's product that cards belong to.
@@ -134,6 +138,15 @@ pub enum RegistryAction {
         status: u16,
         body: Box<str>,
     },
+    /// A whole new table in place of the one before.
+    SetExchangeRates(Box<SetExchangeRates>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetExchangeRates {
+    /// Where the rates come from.
+    pub source: Box<str>,
+    pub rates: Vec<ExchangeRate>,
 }
 
 /// Who gets to see a card number, and why. The number is not in it.
@@ -176,6 +189,9 @@ pub enum RegistryEvent {
     CardRevealed,
     IdempotentBegun,
     IdempotentCompleted,
+    ExchangeRatesSet {
+        version: u64,
+    },
 }
 
 /// An idempotency key in use: its request, and the response once there is one.
@@ -207,6 +223,10 @@ pub enum RegistryRefusal {
     ProgramNotFound(ProgramId),
     #[error("card {0} does not exist")]
     CardNotFound(CardId),
+    #[error(transparent)]
+    ExchangeRates(#[from] RatesError),
+    #[error("a mark-up is 10,000 basis points (100 %) at most")]
+    MarkUpTooHigh,
 }
 
 /// The registry's own state.

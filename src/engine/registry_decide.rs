@@ -3,14 +3,16 @@
 use super::apply::{authorization_answer, reversal_answer};
 use super::checks::Checks;
 use super::command::{Authorize, Reverse};
+use super::conversion::BASIS_POINTS;
 use super::decide::{cardless, message_and_repeat};
 use super::event::{Event, ReversalOutcome, Reversed};
 use super::first_answer::{Asked, FirstAnswer};
 use super::ids::{AccountId, LinkId};
+use super::rates::{Rates, RatesError};
 use super::reason::DeclineReason;
 use super::registry::{
     IdempotencyEntry, IssueCard, IssuedCard, Program, Registry, RegistryAction, RegistryCommand,
-    RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
+    RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView, SetExchangeRates,
 };
 use super::rules::repeat::Found;
 use super::trace::{Detail, Step};
@@ -55,10 +57,23 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         RegistryAction::CompleteIdempotent { .. } => {
             RegistryOutcome::Event(RegistryEvent::IdempotentCompleted)
         }
+        RegistryAction::SetExchangeRates(set) => match table(set, next_version) {
+            Err(error) => RegistryOutcome::Refused(error.into()),
+            Ok(_) => RegistryOutcome::Event(RegistryEvent::ExchangeRatesSet {
+                version: next_version,
+            }),
+        },
     }
 }
 
+fn table(set: &SetExchangeRates, version: u64) -> Result<Rates, RatesError> {
+    Rates::new(version, set.source.clone(), set.rates.clone())
+}
+
 fn create_program(program: &Program, version: u64) -> RegistryOutcome {
+    if program.foreign_exchange_mark_up_basis_points > BASIS_POINTS {
+        return RegistryOutcome::Refused(RegistryRefusal::MarkUpTooHigh);
+    }
     match program.controls.limit_id_twice() {
         Some(limit_id) => RegistryOutcome::Refused(RegistryRefusal::LimitIdTwice(limit_id)),
         None => RegistryOutcome::Event(RegistryEvent::ProgramCreated { version }),
@@ -163,6 +178,13 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
             change_view(registry, *version, |view| {
                 drop(view.programs.insert(program.id, program))
             });
+            new_view = true;
+        }
+        (RegistryAction::SetExchangeRates(set), RegistryEvent::ExchangeRatesSet { version }) => {
+            let rates = table(set, *version);
+            let rates =
+                rates.unwrap_or_else(|error| panic!("a table was set that is none: {error}"));
+            change_view(registry, *version, |view| view.rates = Arc::new(rates));
             new_view = true;
         }
         (RegistryAction::IssueCard(issue), RegistryEvent::CardIssued { links }) => {

@@ -246,7 +246,8 @@ impl Batch {
             (
                 RegistryEvent::SettingsChanged { .. }
                 | RegistryEvent::IdempotentBegun
-                | RegistryEvent::IdempotentCompleted,
+                | RegistryEvent::IdempotentCompleted
+                | RegistryEvent::ExchangeRatesSet { .. },
                 _,
             ) => {}
             (

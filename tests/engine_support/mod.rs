@@ -9,6 +9,7 @@ use cardswitch::engine::decide::{Outcome, decide};
 use cardswitch::engine::facts::*;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::money::{Currency, Money};
+use cardswitch::engine::rates::ExchangeRate;
 use cardswitch::engine::record::{self, Record};
 use cardswitch::engine::registry::*;
 use cardswitch::engine::registry_decide;
@@ -88,6 +89,15 @@ impl Switch {
     }
 
     pub fn program(&mut self, id: ProgramId, controls: Controls) -> RegistryOutcome {
+        self.program_with_mark_up(id, controls, 0)
+    }
+
+    pub fn program_with_mark_up(
+        &mut self,
+        id: ProgramId,
+        controls: Controls,
+        foreign_exchange_mark_up_basis_points: u16,
+    ) -> RegistryOutcome {
         self.registry(RegistryAction::CreateProgram(Box::new(Program {
             id,
             name: "Ads".into(),
@@ -97,7 +107,21 @@ impl Switch {
             controls,
             hold_expiry: Default::default(),
             created_at: self.at,
+            foreign_exchange_mark_up_basis_points,
         })))
+    }
+
+    pub fn set_rates(&mut self, rates: &[(Currency, Currency, &str)]) -> RegistryOutcome {
+        let rate = |(from, to, rate): &(Currency, Currency, &str)| ExchangeRate {
+            from: *from,
+            to: *to,
+            rate: rate.parse().unwrap_or_else(|e| panic!("{rate}: {e}")),
+        };
+        let set = SetExchangeRates {
+            source: "test".into(),
+            rates: rates.iter().map(rate).collect(),
+        };
+        self.registry(RegistryAction::SetExchangeRates(Box::new(set)))
     }
 
     pub fn registry(&mut self, action: RegistryAction) -> RegistryOutcome {

@@ -149,6 +149,7 @@ impl History {
             controls,
             hold_expiry: Default::default(),
             created_at: START,
+            foreign_exchange_mark_up_basis_points: 0,
         })));
     }
 

@@ -172,6 +172,7 @@ impl Rig {
             controls: Controls::default(),
             hold_expiry: Default::default(),
             created_at: Timestamp(0),
+            foreign_exchange_mark_up_basis_points: 0,
         };
         self.ask_registry(RegistryAction::CreateProgram(Box::new(program)));
         let open = OpenAccount {

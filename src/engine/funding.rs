@@ -1,0 +1,70 @@
+//! What a request comes to in the currency of the account that pays for it, and how much of that there
+//! is. The arithmetic lives in `conversion.rs`, that of parts in `partial.rs`.
+
+use super::command::Authorize;
+use super::conversion::{Conversion, Converted, Terms, convert};
+use super::kinds::{Direction, Treatment};
+use super::money::Money;
+use super::partial::{self, Part};
+use super::registry::{Program, RegistryView};
+use super::state::Account;
+
+/// A request in an account's currency.
+pub(super) struct Funds {
+    /// Absent where it cannot be said.
+    asked: Option<Converted>,
+    /// What may be approved where it is not all.
+    part: Option<Part>,
+}
+
+impl Funds {
+    pub fn of(
+        registry: &RegistryView,
+        program: &Program,
+        account: &Account,
+        authorize: &Authorize,
+        treatment: Option<&Treatment>,
+    ) -> Funds {
+        let terms = Terms {
+            account_currency: account.currency,
+            rates: &registry.rates,
+            mark_up_basis_points: program.foreign_exchange_mark_up_basis_points,
+            // A kind that is not decided is looked at as if it took money, for the trace.
+            direction: treatment.map_or(Direction::Debit, |treatment| treatment.direction),
+        };
+        let asked = convert(&authorize.amounts, &terms);
+        let in_part = authorize.partial_approval_supported
+            && treatment.is_some_and(|treatment| treatment.in_part);
+        let part = asked
+            .as_ref()
+            .filter(|_| in_part)
+            .and_then(|asked| partial::part(&authorize.amounts, asked, account, &terms));
+        Funds { asked, part }
+    }
+
+    /// All that is asked.
+    pub fn asked_minor(&self) -> Option<i64> {
+        self.asked.as_ref().map(|asked| asked.amount_minor)
+    }
+
+    /// What may be approved: all of it, or what there is.
+    pub fn approvable_minor(&self) -> Option<i64> {
+        match &self.part {
+            Some(part) => Some(part.converted.amount_minor),
+            None => self.asked_minor(),
+        }
+    }
+
+    /// The part in the transaction's currency; `None` where it is all.
+    pub fn part(&self) -> Option<Money> {
+        self.part.as_ref().map(|part| part.approved)
+    }
+
+    /// Of what may be approved.
+    pub fn into_conversion(self) -> Option<Box<Conversion>> {
+        match self.part {
+            Some(part) => part.converted.conversion,
+            None => self.asked?.conversion,
+        }
+    }
+}
