@@ -2,6 +2,8 @@
 //! anew each time, against the engine: over random days, and over every order of the five things
 //! that can happen to one purchase.
 
+#[path = "engine_oracle/abroad.rs"]
+mod abroad;
 mod engine_support;
 
 use arrayvec::ArrayString;
@@ -118,6 +120,8 @@ enum Step {
         in_part: bool,
         /// One of `PLACES`.
         place: u8,
+        /// One of the cases of `abroad`; the amount is in its currency.
+        case: u8,
     },
     Reverse {
         card: u64,
@@ -154,9 +158,10 @@ enum Came {
     Approved {
         available: i64,
     },
-    /// For what there was, all of it.
+    /// For as much of it as there was money for, and what that comes to.
     Partial {
         approved: i64,
+        held: i64,
     },
     Balances {
         posted: i64,
@@ -405,7 +410,7 @@ fn account_controls(account: u64) -> Controls {
 }
 
 /// What tells a repeat from another message of the same identity.
-type Asked = (i64, Option<Kind>);
+type Asked = (i64, Option<Kind>, u8);
 
 /// Whose limit it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -438,10 +443,13 @@ impl Happened {
     /// What was set aside.
     fn held(&self) -> i64 {
         match (&self.step, &self.came) {
-            (Step::Authorize { amount, kind, .. }, Came::Approved { .. }) if takes_money(*kind) => {
-                *amount
-            }
-            (_, Came::Partial { approved }) => *approved,
+            (
+                Step::Authorize {
+                    amount, kind, case, ..
+                },
+                Came::Approved { .. },
+            ) if takes_money(*kind) => abroad::charged(*case, *amount).unwrap(),
+            (_, Came::Partial { held, .. }) => *held,
             _ => 0,
         }
     }
@@ -775,9 +783,11 @@ impl Naive {
             own == key && first
         })?;
         let asked = match found.step {
-            Step::Authorize { amount, kind, .. } => (amount, Some(kind)),
-            Step::Reverse { amount, .. } => (amount, None),
-            _ => (0, None),
+            Step::Authorize {
+                amount, kind, case, ..
+            } => (amount, Some(kind), case),
+            Step::Reverse { amount, .. } => (amount, None, 0),
+            _ => (0, None, 0),
         };
         let live = found.at.plus_ms(retention_ms) > self.at;
         live.then(|| (asked, found.came.clone()))
@@ -799,8 +809,9 @@ impl Naive {
                 kind,
                 in_part,
                 place,
+                case,
             } => {
-                let asked = (*amount, Some(*kind));
+                let asked = (*amount, Some(*kind), *case);
                 self.authorize(*card, *name, *names, asked, (*mcc, *place), *in_part)
             }
             Step::Reverse {
@@ -845,7 +856,7 @@ impl Naive {
             Some(_) => return Came::Declined(DeclineReason::DuplicateTransmission),
             None => {}
         }
-        let (amount, kind) = (asked.0, asked.1.unwrap_or_default());
+        let (amount, kind, case) = (asked.0, asked.1.unwrap_or_default(), asked.2);
         let asks_only = matches!(kind, Kind::AccountVerification | Kind::BalanceInquiry);
         if amount < 0 {
             return Came::Declined(DeclineReason::InvalidAmount);
@@ -882,13 +893,16 @@ impl Naive {
         if any_is(AccountStatusChange::Freeze) {
             return Came::Declined(DeclineReason::AccountFrozen);
         }
-        let (available, mut taken) = (self.available(account), amount);
-        if takes_money(kind) && amount > available {
-            let whole_only = !in_part || kind == Kind::CashWithdrawal;
-            if whole_only || available <= 0 {
-                return Came::Declined(DeclineReason::InsufficientFunds);
+        let available = self.available(account);
+        let charged = abroad::charged(case, amount);
+        let (mut taken, mut part) = (charged.unwrap_or(0), None);
+        if takes_money(kind) && taken > available {
+            let whole_only = !in_part || kind == Kind::CashWithdrawal || available <= 0;
+            part = abroad::part(case, amount, available).filter(|_| !whole_only);
+            match part {
+                None => return Came::Declined(DeclineReason::InsufficientFunds),
+                Some((_, charged)) => taken = charged,
             }
-            taken = available;
         }
         let own = self.controls(card);
         let mut all = vec![(Owner::Program, program_controls())];
@@ -897,8 +911,10 @@ impl Naive {
                 .map(|account| (Owner::Account(*account), account_controls(*account))),
         );
         all.push((Owner::Card, own.clone()));
-        for (owner, controls) in all.iter().filter(|_| takes_money(kind)) {
+        let limited = takes_money(kind) && charged.is_some();
+        for (owner, controls) in all.iter().filter(|_| limited) {
             let asked = Step::Authorize {
+                case,
                 card,
                 name,
                 names,
@@ -931,6 +947,9 @@ impl Naive {
         if own.mcc.is_some_and(|list| !list.passes(mcc)) {
             return Came::Declined(DeclineReason::MccBlocked);
         }
+        if charged.is_none() {
+            return Came::Declined(DeclineReason::CurrencyNotAllowed);
+        }
         if let Some(reason) = self.elsewhere(card, PLACES[usize::from(place)]) {
             return Came::Declined(reason);
         }
@@ -939,7 +958,10 @@ impl Naive {
                 posted: self.posted(account),
                 available,
             },
-            _ if taken < amount => Came::Partial { approved: taken },
+            _ if part.is_some() => Came::Partial {
+                approved: part.unwrap_or_default().0,
+                held: taken,
+            },
             _ if takes_money(kind) => Came::Approved {
                 available: available - taken,
             },
@@ -949,7 +971,9 @@ impl Naive {
 
     fn reverse(&self, card: u64, name: u8, names: Names, amount: i64) -> Came {
         match self.first_answer(&format!("r{card}-{name}"), FIRST_ANSWER_MS) {
-            Some((first, came)) if first == (amount, None) => return Came::First(Box::new(came)),
+            Some((first, came)) if first == (amount, None, 0) => {
+                return Came::First(Box::new(came));
+            }
             Some(_) => return Came::Duplicate,
             None => {}
         }
@@ -994,7 +1018,9 @@ struct Engine {
 
 impl Engine {
     fn new(shards: usize) -> Engine {
-        let mut switch = Switch::with_program(shards, program_controls());
+        let mut switch =
+            Switch::with_program_and_mark_up(shards, program_controls(), abroad::MARK_UP);
+        switch.set_rates(&abroad::rates());
         for tree in 1..=TREES {
             for account in line_of(tree + 20) {
                 let parent = (account > 10).then(|| account - 10);
@@ -1032,14 +1058,18 @@ impl Engine {
                 kind,
                 in_part,
                 place,
+                case,
             } => {
                 let mut request = purchase(id, *card, usd(*amount), &format!("{card}-{name}"));
+                request.amounts = abroad::amounts(*case, *amount);
                 request.match_keys = names.keys();
                 request.merchant.mcc = *mcc;
                 set_place(&mut request, PLACES[usize::from(*place)]);
                 request.kind = *kind;
                 request.partial_approval_supported = *in_part;
-                switch.command(AccountId(root_of(*card)), Action::Authorize(request))
+                let outcome = switch.command(AccountId(root_of(*card)), Action::Authorize(request));
+                assert_conversion(&outcome, *case, *amount, *kind);
+                outcome
             }
             Step::Reverse {
                 card,
@@ -1136,6 +1166,20 @@ fn set_place(request: &mut Authorize, place: Place) {
     request.reference.acquirer_id = ArrayString::from(place.acquirer_id).unwrap();
 }
 
+/// Of an approval everything is kept of how its amount came about.
+fn assert_conversion(outcome: &Outcome, case: u8, amount: i64, kind: Kind) {
+    let Outcome::Event(Event::Authorized(authorized)) = outcome else {
+        return;
+    };
+    let part = match &authorized.decision {
+        Decision::Declined(_) => return,
+        Decision::Approved { .. } => None,
+        Decision::PartiallyApproved { approved, .. } => Some(approved.amount_minor),
+    };
+    let conversion = authorized.conversion.as_deref();
+    abroad::assert_kept(case, amount, part, kind == Kind::Refund, conversion);
+}
+
 fn came_of(outcome: &Outcome) -> Came {
     match outcome {
         Outcome::Event(Event::Authorized(authorized)) => match &authorized.decision {
@@ -1147,12 +1191,9 @@ fn came_of(outcome: &Outcome) -> Came {
             },
             Decision::PartiallyApproved { approved, .. } => {
                 let hold = authorized.hold.as_ref().map(|hold| hold.amount_minor);
-                assert_eq!(
-                    (hold, authorized.available_minor),
-                    (Some(approved.amount_minor), 0)
-                );
                 Came::Partial {
                     approved: approved.amount_minor,
+                    held: hold.unwrap_or_default(),
                 }
             }
             Decision::Declined(decline) => Came::Declined(decline.reason),
@@ -1172,8 +1213,10 @@ fn came_of(outcome: &Outcome) -> Came {
                     available: *available_minor,
                 },
                 AnswerResult::Declined(reason) => Came::Declined(*reason),
+                // What it comes to, the network does not hear.
                 AnswerResult::PartiallyApproved { approved, .. } => Came::Partial {
                     approved: approved.amount_minor,
+                    held: 0,
                 },
                 AnswerResult::Balances(balances) => balances_of(balances),
             }))
@@ -1202,6 +1245,7 @@ fn as_heard(came: Came) -> Came {
     match came {
         Came::First(first) => Came::First(Box::new(match *first {
             Came::Released(_) => Came::AlreadyReversed,
+            Came::Partial { approved, .. } => Came::Partial { approved, held: 0 },
             other => other,
         })),
         other => other,
@@ -1258,6 +1302,10 @@ fn any_kind() -> impl Strategy<Value = Kind> {
     ]
 }
 
+fn any_case() -> impl Strategy<Value = u8> {
+    prop_oneof![6 => Just(0u8), 5 => 1..abroad::CASES]
+}
+
 fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     let amount = || prop_oneof![1 => Just(0i64), 1 => Just(-5), 20 => 1i64..700];
     let status = prop_oneof![
@@ -1280,8 +1328,8 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     ];
     let mcc = prop_oneof![4 => Just(5411u16), 1 => Just(7995)];
     let step = prop_oneof![
-        10 => (any_card(), 0u8..6, any_names(), amount(), mcc, 0u8..4, any_kind(), any::<bool>()).prop_map(
-            |(card, name, names, amount, mcc, place, kind, in_part)| {
+        10 => (any_card(), 0u8..6, any_names(), amount(), mcc, 0u8..4, any_kind(), (any::<bool>(), any_case())).prop_map(
+            |(card, name, names, amount, mcc, place, kind, (in_part, case))| {
                 let amount = match kind {
                     // Most ask as they should.
                     Kind::AccountVerification | Kind::BalanceInquiry if amount % 8 != 0 => 0,
@@ -1289,7 +1337,8 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
                     _ if amount == 0 => -1,
                     _ => amount,
                 };
-                Step::Authorize { card, name, names, amount, mcc, kind, in_part, place }
+                let amount = abroad::local(case, amount);
+                Step::Authorize { card, name, names, amount, mcc, kind, in_part, place, case }
             }
         ),
         5 => (any_card(), 0u8..4, any_names(), 1i64..4)
@@ -1375,10 +1424,11 @@ fn any_days_of_one_card() -> impl Strategy<Value = Vec<Step>> {
     let minutes = prop_oneof![0i64..40, 20i64..50, 600i64..900, 1_300i64..1_500];
     let mcc = prop_oneof![9 => Just(5411u16), 1 => Just(7995)];
     let step = prop_oneof![
-        12 => (0u8..40, amount, mcc).prop_map(move |(name, amount, mcc)| {
+        12 => (0u8..40, amount, mcc, any_case()).prop_map(move |(name, amount, mcc, case)| {
             let place = name % 4;
             let kind = [Kind::Purchase, Kind::CashWithdrawal, Kind::Purchase, Kind::PreAuthorization][usize::from(place)];
-            Step::Authorize { card, name, names: Names::all(name), amount, mcc, kind, in_part: false, place }
+            let amount = abroad::local(case, amount);
+            Step::Authorize { card, name, names: Names::all(name), amount, mcc, kind, in_part: false, place, case }
         }),
         3 => (0u8..40).prop_map(move |name| {
             Step::Reverse { card, name, names: Names::all(name), amount: 1 }
@@ -1459,6 +1509,7 @@ fn every_order_of_purchase_repeat_reversals_and_freeze() {
         kind: Kind::Purchase,
         in_part: false,
         place: 0,
+        case: 0,
     };
     let reverse = |name| Step::Reverse {
         card,
@@ -1498,6 +1549,7 @@ fn every_order_of_two_purchases_that_the_rrn_tells_apart_and_their_reversals() {
         kind: Kind::Purchase,
         in_part: false,
         place: 0,
+        case: 0,
     };
     let reverse = |name, rrn| Step::Reverse {
         card,
@@ -1554,6 +1606,7 @@ fn any_order_of_two_purchases() -> impl Strategy<Value = Vec<Step>> {
             kind: Kind::Purchase,
             in_part: false,
             place: 0,
+            case: 0,
         };
         let reverse = |name, place: usize| Step::Reverse {
             card: 101,

@@ -269,4 +269,4 @@ fn in_range(amount_minor: i128) -> Option<i64> {
 
 #[cfg(test)]
 #[path = "conversion_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -35,10 +35,9 @@ impl Funds {
         let asked = convert(&authorize.amounts, &terms);
         let in_part = authorize.partial_approval_supported
             && treatment.is_some_and(|treatment| treatment.in_part);
-        let part = asked
-            .as_ref()
-            .filter(|_| in_part)
-            .and_then(|asked| partial::part(&authorize.amounts, asked, account, &terms));
+        let part = asked.as_ref().filter(|_| in_part).and_then(|asked| {
+            partial::part(&authorize.amounts, asked, account.available_minor(), &terms)
+        });
         Funds { asked, part }
     }
 

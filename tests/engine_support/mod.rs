@@ -79,12 +79,20 @@ impl Switch {
     }
 
     pub fn with_program(shards: usize, controls: Controls) -> Switch {
+        Switch::with_program_and_mark_up(shards, controls, 0)
+    }
+
+    pub fn with_program_and_mark_up(
+        shards: usize,
+        controls: Controls,
+        mark_up_basis_points: u16,
+    ) -> Switch {
         let mut switch = Switch {
             world: World::new(shards),
             at: time("2026-11-24T10:00:00Z"),
             records: Vec::new(),
         };
-        switch.program(PROGRAM, controls);
+        switch.program_with_mark_up(PROGRAM, controls, mark_up_basis_points);
         switch
     }
 
