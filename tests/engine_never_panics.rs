@@ -9,7 +9,8 @@ use cardswitch::engine::facts::*;
 use cardswitch::engine::hash::state_hash;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::money::{Currency, Money};
-use cardswitch::engine::registry::{EngineSettings, RegistryAction};
+use cardswitch::engine::rates::{ExchangeRate, Rate};
+use cardswitch::engine::registry::{EngineSettings, RegistryAction, SetExchangeRates};
 use cardswitch::engine::rolling::RollingWindow;
 use cardswitch::engine::snapshot;
 use cardswitch::engine::time::{Expiry, Timestamp};
@@ -112,6 +113,7 @@ fn any_action() -> impl Strategy<Value = Action> {
                     authorization_id: AuthorizationId(id),
                     card_id: CardId(card),
                     kind,
+                    partial_approval_supported: id % 2 == 0,
                     amounts: Amounts {
                         transaction,
                         billing,
@@ -278,6 +280,20 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
     }
 }
 
+/// Of euros, or the other way round, whatever its digits: a command may come from another version.
+fn any_rate() -> impl Strategy<Value = ExchangeRate> {
+    let digits = prop_oneof![0u64..3, 1u64..1_000_000, any::<u64>()];
+    let scale = prop_oneof![0u8..10, any::<u8>()];
+    (digits, scale, any::<bool>()).prop_map(|(digits, scale, inverse)| {
+        let (from, to) = match inverse {
+            false => (Currency(978), USD),
+            true => (USD, Currency(978)),
+        };
+        let rate = Rate { digits, scale };
+        ExchangeRate { from, to, rate }
+    })
+}
+
 fn any_settings() -> impl Strategy<Value = EngineSettings> {
     let retention = || prop_oneof![any::<i64>(), 0i64..100_000, Just(i64::MAX)];
     (
@@ -307,14 +323,21 @@ proptest! {
     fn nothing_that_is_asked_breaks_the_state(
         first_at in prop_oneof![Just(0i64), 0i64..4_000_000_000_000, any::<i64>()],
         settings in proptest::option::of(any_settings()),
+        rate in proptest::option::of(any_rate()),
+        mark_up in 0u16..=10_000,
         asked in proptest::collection::vec(
             (0u64..4, 0u8..12, 0i64..90_000_000, any_action()), 1..150
         ),
     ) {
-        let mut switch = Switch::with_program(2, limits([limit(2, Window::Day, Some(50_000), None)]));
+        let controls = limits([limit(2, Window::Day, Some(50_000), None)]);
+        let mut switch = Switch::with_program_and_mark_up(2, controls, mark_up);
         switch.at = Timestamp(first_at);
         if let Some(settings) = settings {
             switch.registry(RegistryAction::ChangeSettings(Box::new(settings)));
+        }
+        if let Some(rate) = rate {
+            let set = SetExchangeRates { source: "any".into(), rates: vec![rate] };
+            switch.registry(RegistryAction::SetExchangeRates(Box::new(set)));
         }
         for (tree, stray, wait_ms, action) in asked {
             switch.at = switch.at.plus_ms(wait_ms);

@@ -1482,6 +1482,38 @@ fn the_days_of_one_card_come_to_every_reason_of_the_controls() {
     }
 }
 
+/// Nor is a conversion one of the naive decision maker's alone: all and a part of an amount of each case are
+/// approved, and a currency without a rate is declined.
+#[test]
+fn random_days_come_to_every_case_of_a_conversion_in_whole_and_in_part() {
+    let mut runner = TestRunner::deterministic();
+    let cases = 0..abroad::CASES - 1;
+    let ways = cases.flat_map(|case| ["whole", "refund", "part"].map(|way| (way, case)));
+    let mut missing: std::collections::BTreeSet<_> = ways.collect();
+    missing.insert(("declined", abroad::CASES - 1));
+    for _ in 0..1_000 {
+        if missing.is_empty() {
+            break;
+        }
+        let steps = any_steps().new_tree(&mut runner).unwrap().current();
+        let mut engine = Engine::new(1);
+        for step in &steps {
+            let came = engine.step(step);
+            if let Step::Authorize { case, kind, .. } = step {
+                let way = match came {
+                    Came::Approved { .. } if takes_money(*kind) => "whole",
+                    Came::Approved { .. } if *kind == Kind::Refund => "refund",
+                    Came::Partial { .. } => "part",
+                    Came::Declined(DeclineReason::CurrencyNotAllowed) => "declined",
+                    _ => continue,
+                };
+                missing.remove(&(way, *case));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 fn through_snapshot(world: &World, shards: usize) -> World {
     let mut bytes = Vec::new();
     snapshot::write(world, &mut bytes).unwrap();

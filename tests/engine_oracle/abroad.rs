@@ -48,6 +48,7 @@ fn billed(case: u8, amount: i64) -> i64 {
 /// An amount as large as in dollars, in the smallest units of the case. Only those above zero are scaled.
 pub fn local(case: u8, amount: i64) -> i64 {
     match case {
+        2 if amount > 0 => amount * 3 / 2 + 1,
         3 if amount > 0 => amount * 9_973,
         4 if amount > 0 => amount * 3 + 7,
         _ => amount,
