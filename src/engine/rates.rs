@@ -45,8 +45,7 @@ impl FromStr for Rate {
         if !digits(whole) || !digits(part) {
             return Err(RateError::NotDecimal);
         }
-        let decimal = Decimal::from_str_exact(text).map_err(|_| RateError::TooLong)?;
-        let rate = Rate::of(decimal).ok_or(RateError::TooLong)?;
+        let rate = Rate::kept(text).ok_or(RateError::TooLong)?;
         if usize::from(rate.scale) > RATE_DIGITS_MAX || rate.digits >= 10u64.pow(15) {
             return Err(RateError::TooLong);
         }
@@ -75,6 +74,11 @@ impl Rate {
             digits: u64::try_from(decimal.mantissa()).ok()?,
             scale: u8::try_from(decimal.scale()).ok()?,
         })
+    }
+
+    /// From the text that a rate prints as, also one that is longer than anybody may state.
+    pub fn kept(text: &str) -> Option<Rate> {
+        Rate::of(Decimal::from_str_exact(text).ok()?)
     }
 
     /// The rate at which `from` is `to`, to twelve digits: to be shown, not to be counted with.
@@ -250,6 +254,10 @@ mod tests {
             "0.333333333333"
         );
         assert_eq!(between(amount(0, 2), amount(1, 2)), None);
+        // The millionth of a coin for ten billion yen, and back from its text.
+        let least = Rate::between(amount(10_000_000_000, 0), amount(1, 6)).unwrap();
+        assert_eq!(least.to_string(), "0.0000000000000001");
+        assert_eq!(Rate::kept(&least.to_string()), Some(least));
         assert_eq!(
             "1.0833".parse::<Rate>().unwrap().inverse().unwrap(),
             Rate {
