@@ -127,6 +127,7 @@ fn world(cards: u64, controls: [Controls; 3], at: Timestamp) -> World {
             expiry,
             links: Default::default(),
             controls: of_card.clone(),
+            wallet: None,
         };
         let open = OpenAccount {
             account_id: root,
@@ -152,6 +153,7 @@ fn world(cards: u64, controls: [Controls; 3], at: Timestamp) -> World {
             expiry,
             links: Default::default(),
             controls: of_card.clone(),
+            wallet: None,
         };
         registry(&mut world, RegistryAction::IssueCard(Box::new(issue)));
         world.pending_cards.clear();

@@ -101,7 +101,9 @@ fn story() -> Switch {
         ])
     };
     switch.open_card(card);
-    switch.open_card(NewCard::of(12, 1, 2));
+    let mut on_two_accounts = NewCard::of(12, 1, 2);
+    on_two_accounts.wallet.push(AccountId(1));
+    switch.open_card(on_two_accounts);
     switch.open_card(NewCard {
         card_type: CardType::Physical,
         ..NewCard::of(13, 1, 2)

@@ -189,6 +189,10 @@ fn any_action() -> impl Strategy<Value = Action> {
                 expiry: Expiry(expiry),
                 links: Default::default(),
                 controls,
+                wallet: (id % 2 == 0).then(|| {
+                    let further = [AccountId(id % 5), AccountId(id % 3)];
+                    Box::new(further.into_iter().collect())
+                }),
             }))
         },
     );
@@ -261,6 +265,9 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
             Action::TopUp(of)
         }
         Action::OpenCard(mut of) => {
+            for further in of.wallet.iter_mut().flat_map(|wallet| wallet.iter_mut()) {
+                *further = account(*further);
+            }
             of.card_id.0 += tree * 10;
             of.account_id = account(of.account_id);
             Action::OpenCard(of)

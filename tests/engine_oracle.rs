@@ -189,6 +189,8 @@ struct Happened {
     controls: Controls,
     /// Where in the past the purchases are that a reversal, or the end of their time, released.
     released: Vec<usize>,
+    /// Whose money it is, of a purchase.
+    account: u64,
 }
 
 /// What a reversal is about.
@@ -229,6 +231,16 @@ fn takes_money(kind: Kind) -> bool {
 /// Cards 100·account + 1 and 2.
 fn account_of_card(card: u64) -> u64 {
     card / 100
+}
+
+/// Where a card looks for money, in this order: the second card of the account in the middle on the lowest
+/// one and on the root too.
+fn accounts_of_card(card: u64) -> Vec<u64> {
+    let account = account_of_card(card);
+    match (account / 10, card % 100) {
+        (1, 2) => vec![account, account + 10, account - 10],
+        _ => vec![account],
+    }
 }
 
 /// Where and what for a purchase is.
@@ -575,11 +587,9 @@ impl Naive {
             .holds()
             .into_iter()
             .filter(|(.., closed)| closed.is_none());
-        let amounts = open.filter_map(|(_, past, _)| match past.step {
-            Step::Authorize { card, .. } if account_of_card(card) == account => Some(past.held()),
-            _ => None,
-        });
-        amounts.sum()
+        open.filter(|(_, past, _)| past.account == account)
+            .map(|(_, past, _)| past.held())
+            .sum()
     }
 
     fn open_holds(&self, account: u64) -> usize {
@@ -587,10 +597,7 @@ impl Naive {
             .holds()
             .into_iter()
             .filter(|(.., closed)| closed.is_none());
-        open.filter(|(_, past, _)| {
-            matches!(past.step, Step::Authorize { card, .. } if account_of_card(card) == account)
-        })
-        .count()
+        open.filter(|(_, past, _)| past.account == account).count()
     }
 
     fn available(&self, account: u64) -> i64 {
@@ -679,7 +686,7 @@ impl Naive {
             };
             let same = match owner {
                 Owner::Card => of == card,
-                Owner::Account(account) => line_of(account_of_card(of)).contains(&account),
+                Owner::Account(account) => line_of(past.account).contains(&account),
                 Owner::Program => root_of_account(account_of_card(of)) == root_of_account(account),
             };
             let as_then =
@@ -881,7 +888,7 @@ impl Naive {
             }
             _ => {}
         }
-        let account = account_of_card(card);
+        let account = self.payer(card, amount, kind, case, in_part);
         let line = line_of(account);
         let any_is = |wanted| {
             let mut line = line.iter();
@@ -969,6 +976,28 @@ impl Naive {
         }
     }
 
+    /// The first of the card's accounts that could pay all of it, or a part, or the first of them.
+    fn payer(&self, card: u64, amount: i64, kind: Kind, case: u8, in_part: bool) -> u64 {
+        let mut accounts = accounts_of_card(card);
+        let first = accounts[0];
+        let asks = takes_money(kind) && amount >= 0;
+        let Some(charged) = abroad::charged(case, amount).filter(|_| asks) else {
+            return first;
+        };
+        accounts.retain(|account| {
+            let mut line = line_of(*account).into_iter();
+            line.all(|account| self.account_state(account) == AccountStatusChange::Unfreeze)
+        });
+        let has = |account: &&u64| charged <= self.available(**account);
+        let has_some = |account: &&u64| {
+            let available = self.available(**account);
+            available > 0 && abroad::part(case, amount, available).is_some()
+        };
+        let part = accounts.iter().find(has_some);
+        let part = part.filter(|_| in_part && kind != Kind::CashWithdrawal);
+        *accounts.iter().find(has).or(part).unwrap_or(&first)
+    }
+
     fn reverse(&self, card: u64, name: u8, names: Names, amount: i64) -> Came {
         match self.first_answer(&format!("r{card}-{name}"), FIRST_ANSWER_MS) {
             Some((first, came)) if first == (amount, None, 0) => {
@@ -999,8 +1028,20 @@ impl Naive {
             (Step::Expire, _) => self.due(),
             _ => vec![],
         };
+        let account = match *step {
+            Step::Authorize {
+                card,
+                amount,
+                kind,
+                case,
+                in_part,
+                ..
+            } => self.payer(card, amount, kind, case, in_part),
+            _ => 0,
+        };
         let (at, step) = (self.at, step.clone());
         self.past.push(Happened {
+            account,
             at,
             step,
             came,
@@ -1025,8 +1066,12 @@ impl Engine {
             for account in line_of(tree + 20) {
                 let parent = (account > 10).then(|| account - 10);
                 switch.open_sub_account(account, tree, parent, account_controls(account));
+            }
+            for account in line_of(tree + 20) {
                 for card in 1..=2 {
                     let mut card = NewCard::of(account * 100 + card, tree, account);
+                    let further = accounts_of_card(card.id).into_iter().skip(1);
+                    card.wallet = further.map(AccountId).collect();
                     if is_physical(card.id) {
                         card.card_type = CardType::Physical;
                     }
@@ -1482,15 +1527,16 @@ fn the_days_of_one_card_come_to_every_reason_of_the_controls() {
     }
 }
 
-/// Nor is a conversion one of the naive decision maker's alone: all and a part of an amount of each case are
-/// approved, and a currency without a rate is declined.
+/// Nor are conversions and wallets only in the naive decision maker: all and a part of an amount of each case
+/// are approved, a currency without a rate is declined, and each account of a wallet pays.
 #[test]
-fn random_days_come_to_every_case_of_a_conversion_in_whole_and_in_part() {
+fn random_days_come_to_every_case_of_a_conversion_and_to_every_account_of_a_wallet() {
     let mut runner = TestRunner::deterministic();
     let cases = 0..abroad::CASES - 1;
     let ways = cases.flat_map(|case| ["whole", "refund", "part"].map(|way| (way, case)));
     let mut missing: std::collections::BTreeSet<_> = ways.collect();
     missing.insert(("declined", abroad::CASES - 1));
+    missing.extend((0..3).map(|place| ("account of a wallet", place)));
     for _ in 0..1_000 {
         if missing.is_empty() {
             break;
@@ -1510,8 +1556,24 @@ fn random_days_come_to_every_case_of_a_conversion_in_whole_and_in_part() {
                 missing.remove(&(way, *case));
             }
         }
+        for hold in engine.switch.world.shards[0].holds.iter() {
+            let mut accounts = accounts_of_card(hold.card_id.0).into_iter();
+            let place = accounts.position(|account| account == hold.account_id.0);
+            missing.remove(&("account of a wallet", place.unwrap() as u8));
+        }
     }
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn the_rates_are_part_of_the_state() {
+    let with = |rate| {
+        let mut switch = Switch::new(1);
+        switch.set_rates(&[(abroad::currency("EUR"), USD, rate)]);
+        state_hash(&switch.world)
+    };
+    assert_eq!(with("1.10"), with("1.1"));
+    assert_ne!(with("1.10"), with("1.11"));
 }
 
 fn through_snapshot(world: &World, shards: usize) -> World {

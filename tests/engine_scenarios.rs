@@ -6,7 +6,7 @@
 //! authorization's name is its identity: `repeat NAME` sends the same message once more, `reverse
 //! NAME` names it as the original, in all ways. `rrn=`, `sent=`, `local=` and `acquirer=` say otherwise
 //! how a message names an authorization; `-` leaves a name out. `rates EUR:USD=1.10` sets the whole table
-//! of rates; a program has `mark_up=150` basis points.
+//! of rates; a program has `mark_up=150` basis points. A card has `wallet=B,C`, further accounts to draw on.
 
 mod engine_support;
 
@@ -326,6 +326,9 @@ impl Play {
             card.expiry = expiry(text);
         }
         card.controls = self.controls(words);
+        let wallet = words.value("wallet").unwrap_or_default().split(',');
+        let wallet = wallet.filter(|name| !name.is_empty());
+        card.wallet = wallet.map(|name| AccountId(self.ids[name])).collect();
         told(&self.switch.open_card(card))
     }
 
@@ -427,6 +430,9 @@ impl Play {
         self.last_trace = authorized.trace.steps().collect();
         let currency = authorized.account_id.map_or(USD, |id| self.currency_of(id));
         let decimal = |amount_minor| decimal_in(currency, amount_minor);
+        let drawn_on = authorized.account_id.map_or(String::new(), |id| {
+            format!(" account={}", self.name_of(id.0))
+        });
         let available = decimal(authorized.available_minor);
         match &authorized.decision {
             Decision::Approved { .. } | Decision::PartiallyApproved { .. } => {
@@ -445,7 +451,9 @@ impl Play {
                 });
                 let hold = authorized.hold.as_ref().map_or(0, |hold| hold.amount_minor);
                 let hold = decimal(hold);
-                format!("approved hold={hold} available={available}{part}{balances}{conversion}")
+                format!(
+                    "approved hold={hold} available={available}{part}{balances}{conversion}{drawn_on}"
+                )
             }
             Decision::Declined(decline) => {
                 assert_eq!(authorized.hold, None);
@@ -456,7 +464,7 @@ impl Play {
                     None => String::new(),
                 };
                 let (reason, step) = (decline.reason.name(), decline.step.name());
-                format!("declined {reason} step={step} available={available}{rule}")
+                format!("declined {reason} step={step} available={available}{rule}{drawn_on}")
             }
         }
     }

@@ -6,7 +6,7 @@ mod ask;
 mod auth;
 mod authorizations;
 mod body;
-mod cards;
+pub(crate) mod cards;
 pub(crate) mod controls_json;
 pub(crate) mod conversion_json;
 mod envelope;

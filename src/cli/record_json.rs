@@ -2,7 +2,7 @@
 //! sealed card numbers, keyed hashes and stored response bodies are not, and a new field is left out until
 //! it is named here.
 
-use crate::api::{controls_json, conversion_json, exchange_rates, trace_json};
+use crate::api::{cards, controls_json, conversion_json, exchange_rates, trace_json};
 use crate::engine::command::{
     AccountStatusChange, Action, Authorize, CardType, Command, OpenAccount, OpenCard, Reverse,
     StatusChange, TopUp,
@@ -190,6 +190,7 @@ fn open_card(open: &OpenCard) -> Value {
         "expiry": month(open.expiry),
         "link_ids": links,
         "controls": controls_json::to_json(&open.controls),
+        "wallet_account_ids": cards::wallet_json(open.wallet.as_deref()),
     })
 }
 
@@ -400,6 +401,7 @@ fn issue_card(issue: &IssueCard) -> Value {
         "expiry": month(issue.expiry),
         "links": issue.links.iter().map(link).collect::<Vec<Value>>(),
         "controls": controls_json::to_json(&issue.controls),
+        "wallet_account_ids": cards::wallet_json(issue.wallet.as_deref()),
     })
 }
 

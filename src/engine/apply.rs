@@ -392,6 +392,7 @@ fn new_card(state: &mut State, command: &Command, open: &OpenCard, status: CardS
         controls: state.shared_controls.share(&open.controls),
         counters: Counters::default(),
         card_use: None,
+        wallet: open.wallet.clone(),
     }
 }
 

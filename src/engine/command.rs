@@ -9,6 +9,7 @@ use super::facts::{
 use super::ids::{AccountId, AuthorizationId, CardId, LinkId, ProgramId, ReversalId, TopUpId};
 use super::money::{Currency, Money};
 use super::time::{Expiry, Timestamp};
+use super::wallet::Wallet;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -118,6 +119,8 @@ pub struct OpenCard {
     pub expiry: Expiry,
     pub links: SmallVec<[LinkId; 2]>,
     pub controls: Controls,
+    /// Further accounts to draw on.
+    pub wallet: Option<Box<Wallet>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ use super::event::{
 };
 use super::facts::Kind;
 use super::first_answer::Asked;
-use super::funding::Funds;
+use super::funding::{self, Funds};
 use super::holds::Hold;
 use super::kinds::Treatment;
 use super::matching::{self, Original};
@@ -25,6 +25,7 @@ use super::rules::repeat::Found;
 use super::scope::{ACCOUNT_LEVELS_MAX, Scope};
 use super::state::{AccountStatus, CardStatus, State};
 use super::trace::{Detail, Step};
+use super::wallet;
 use smallvec::smallvec;
 
 /// What came of a command.
@@ -65,7 +66,8 @@ fn decide_authorization(state: &State, command: &Command, authorize: &Authorize)
         return Outcome::Event(Event::Authorized(cardless(state.registry.version, checks)));
     };
     checks.pass(Step::CardLookup, Detail::None);
-    let account = state.account_of(card);
+    let treatment = Treatment::of(authorize.kind);
+    let account = funding::account(state, authorize, treatment, card);
     let above: AccountsAbove = state.above(account).take(Scope::ABOVE.len()).collect();
     let root = *above.last().unwrap_or(&account);
     let Some(program) = state.registry.programs.get(&account.program_id) else {
@@ -77,7 +79,6 @@ fn decide_authorization(state: &State, command: &Command, authorize: &Authorize)
         return Outcome::Event(Event::Authorized(cardless(state.registry.version, checks)));
     };
     let registry = &state.registry;
-    let treatment = Treatment::of(authorize.kind);
     let funds = Funds::of(registry, program, account, authorize, treatment);
     let controls = controls_of(program, &above, account, card);
     let at = command.at;
@@ -339,6 +340,7 @@ fn decide_top_up(state: &State, command: &Command, top_up: &TopUp) -> Outcome {
 fn open_card(state: &State, command: &Command, open: &OpenCard) -> Outcome {
     if let Some(card) = state.card(open.card_id) {
         let same = card.account_id == open.account_id
+            && card.wallet == open.wallet
             && (card.first6, card.last4) == (open.first6, open.last4);
         return if same {
             Outcome::AlreadyDone
@@ -354,6 +356,9 @@ fn open_card(state: &State, command: &Command, open: &OpenCard) -> Outcome {
     }
     if let Some(limit_id) = open.controls.limit_id_twice() {
         return Outcome::Refused(Refusal::LimitIdTwice(limit_id));
+    }
+    if let Some(refusal) = wallet::refusal(state, command.root, open) {
+        return Outcome::Refused(refusal);
     }
     let status = match open.card_type {
         super::command::CardType::Virtual => CardStatus::Active,

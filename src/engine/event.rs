@@ -298,4 +298,6 @@ pub enum Refusal {
     },
     #[error("an account tree has at most {ACCOUNT_LEVELS_MAX} levels, the root among them")]
     TooDeep,
+    #[error("account {0} stands twice among the accounts of the card; name it once")]
+    WalletAccountTwice(AccountId),
 }

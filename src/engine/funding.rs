@@ -1,4 +1,4 @@
-//! What a request comes to in the currency of the account that pays for it, and how much of that there
+//! Which account pays for a request, what the request comes to in its currency, and how much of that there
 //! is. The arithmetic lives in `conversion.rs`, that of parts in `partial.rs`.
 
 use super::command::Authorize;
@@ -7,7 +7,49 @@ use super::kinds::{Direction, Treatment};
 use super::money::Money;
 use super::partial::{self, Part};
 use super::registry::{Program, RegistryView};
-use super::state::Account;
+use super::state::{Account, AccountStatus, Card, State};
+
+/// The account that pays for a request: of a card with several, the first that is active and has enough for
+/// all of it, or else the first that has enough for a part, or else the card's first. What takes no money is
+/// about the card's first account.
+pub(super) fn account<'a>(
+    state: &'a State,
+    authorize: &Authorize,
+    treatment: Option<&Treatment>,
+    card: &'a Card,
+) -> &'a Account {
+    let first = state.account_of(card);
+    let takes_money = treatment.is_none_or(|treatment| treatment.takes_money);
+    let Some(wallet) = card.wallet.as_deref().filter(|_| takes_money) else {
+        return first;
+    };
+    let further = wallet.iter().filter_map(|id| state.account(*id));
+    let mut can_pay_a_part = None;
+    for account in std::iter::once(first).chain(further) {
+        let registry = &state.registry;
+        let Some(program) = registry.programs.get(&account.program_id) else {
+            continue;
+        };
+        if !is_active(state, account) {
+            continue;
+        }
+        let funds = Funds::of(registry, program, account, authorize, treatment);
+        let asked_minor = funds.asked_minor();
+        if asked_minor.is_some_and(|asked_minor| asked_minor <= account.available_minor()) {
+            return account;
+        }
+        if funds.part.is_some() {
+            can_pay_a_part.get_or_insert(account);
+        }
+    }
+    can_pay_a_part.unwrap_or(first)
+}
+
+/// Neither the account nor one above it is frozen or closed.
+fn is_active(state: &State, account: &Account) -> bool {
+    let mut line = std::iter::once(account).chain(state.above(account));
+    line.all(|account| account.status == AccountStatus::Active)
+}
 
 /// A request in an account's currency.
 pub(super) struct Funds {

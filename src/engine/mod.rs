@@ -45,5 +45,6 @@ pub mod time;
 pub mod time_windows;
 pub mod touch;
 pub mod trace;
+pub mod wallet;
 pub mod window;
 pub mod world;

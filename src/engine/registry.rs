@@ -14,6 +14,7 @@ use super::money::Currency;
 use super::rates::{ExchangeRate, Rates, RatesError};
 use super::recent::Recent;
 use super::time::{Expiry, Timestamp};
+use super::wallet::Wallet;
 use arrayvec::{ArrayString, ArrayVec};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -100,6 +101,8 @@ pub struct IssueCard {
     pub expiry: Expiry,
     pub links: SmallVec<[LinkKey; 2]>,
     pub controls: Controls,
+    /// Further accounts to draw on.
+    pub wallet: Option<Box<Wallet>>,
 }
 
 /// What the registry keeps of an issued card.

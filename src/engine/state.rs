@@ -16,6 +16,7 @@ use super::registry::RegistryView;
 use super::reversals::Reversals;
 use super::slot_index::{Slot, SlotIndex, hash_of_id};
 use super::time::{Expiry, Timestamp};
+use super::wallet::Wallet;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -141,6 +142,8 @@ pub struct Card {
     pub counters: Counters,
     /// Of one with a control that looks at it.
     pub card_use: Option<Box<CardUse>>,
+    /// Further accounts to draw on; few cards have any.
+    pub wallet: Option<Box<Wallet>>,
 }
 
 impl Card {

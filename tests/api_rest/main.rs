@@ -10,3 +10,4 @@ mod lists;
 mod refusals;
 mod resources;
 mod secrets;
+mod wallets;

@@ -924,3 +924,65 @@ fn tables_of_rates_that_are_none() {
     let answer = client.post("/v1/exchange_rates", json!({}));
     assert_eq!(answer.status, 405);
 }
+
+#[test]
+fn wallets_that_are_none() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (program_id, root) = client.program_and_account();
+    let stranger = client.account(&program_id);
+    let sub_account = || {
+        let body = json!({"program_id": program_id, "parent_id": root, "currency": "USD"});
+        client.post("/v1/accounts", body).created()
+    };
+    let accounts: Vec<String> = (0..8).map(|_| sub_account()).collect();
+    let closed = sub_account();
+    let close = client.post(&format!("/v1/accounts/{closed}/close"), json!({}));
+    assert_eq!(close.status, 200, "{}", close.text);
+    let invalid = |code| (400, "invalid_request", code);
+    let first = "wallet_account_ids[0]";
+    let second = "wallet_account_ids[1]";
+    let cases = [
+        (
+            json!(accounts[0]),
+            invalid("type_invalid"),
+            "wallet_account_ids",
+        ),
+        (json!(accounts), invalid("too_many"), "wallet_account_ids"),
+        (json!([7]), invalid("id_malformed"), first),
+        (
+            json!(["card_0000000000001"]),
+            invalid("id_malformed"),
+            first,
+        ),
+        (json!([root]), invalid("account_repeated"), first),
+        (
+            json!([accounts[0], accounts[0]]),
+            invalid("account_repeated"),
+            second,
+        ),
+        (
+            json!([accounts[0], "acct_0000000000001"]),
+            (404, "not_found", "account_not_found"),
+            second,
+        ),
+        (
+            json!([stranger]),
+            (409, "conflict", "account_of_other_tree"),
+            first,
+        ),
+        (
+            json!([accounts[0], closed]),
+            (409, "conflict", "account_closed"),
+            second,
+        ),
+    ];
+    for (wallet, (status, error_type, code), param) in cases {
+        let body = json!({"account_id": root, "wallet_account_ids": wallet});
+        let answer = client.post("/v1/cards", body.clone());
+        let expected = (status, error_type, code, Some(param));
+        assert_error(&answer, expected, &body.to_string());
+    }
+    let seven = json!({"account_id": root, "wallet_account_ids": accounts[..7]});
+    client.post("/v1/cards", seven).created();
+}

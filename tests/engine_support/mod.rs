@@ -14,6 +14,7 @@ use cardswitch::engine::record::{self, Record};
 use cardswitch::engine::registry::*;
 use cardswitch::engine::registry_decide;
 use cardswitch::engine::time::{Expiry, Timestamp};
+use cardswitch::engine::wallet::Wallet;
 use cardswitch::engine::world::{World, open_card_of};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
@@ -247,6 +248,10 @@ impl Switch {
             expiry: card.expiry,
             links: card.links,
             controls: card.controls,
+            wallet: match card.wallet.is_empty() {
+                true => None,
+                false => Some(Box::new(card.wallet)),
+            },
         };
         let outcome = self.registry(RegistryAction::IssueCard(Box::new(issue.clone())));
         let RegistryOutcome::Event(event) = outcome else {
@@ -303,6 +308,8 @@ pub struct NewCard {
     pub expiry: Expiry,
     pub links: smallvec::SmallVec<[LinkKey; 2]>,
     pub controls: Controls,
+    /// Further accounts.
+    pub wallet: Wallet,
 }
 
 impl NewCard {
@@ -315,6 +322,7 @@ impl NewCard {
             expiry: Expiry::new(2029, 12).unwrap(),
             links: Default::default(),
             controls: Controls::default(),
+            wallet: Wallet::new(),
         }
     }
 }

@@ -242,6 +242,7 @@ impl History {
             // One named twice.
             links: [project.clone(), user, project].into_iter().collect(),
             controls: Controls::default(),
+            wallet: None,
         };
         self.registry(RegistryAction::IssueCard(Box::new(issue.clone())));
         self.cards.push((card_id, root));

@@ -208,6 +208,7 @@ impl Rig {
             expiry: Expiry::new(EXPIRY.0, EXPIRY.1).unwrap(),
             links: Default::default(),
             controls: Controls::default(),
+            wallet: None,
         };
         self.ask_registry(RegistryAction::IssueCard(Box::new(issue)));
         card_id
