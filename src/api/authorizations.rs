@@ -6,8 +6,9 @@ use super::error::{ApiError, json_response, shown};
 use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, accounts, ask, trace_json};
+use super::{ApiState, Gate, accounts, ask, conversion_json, trace_json};
 use crate::engine::command::{Action, ReleaseCause, ReleaseHold};
+use crate::engine::conversion::Conversion;
 use crate::engine::event::{Refusal, RuleId};
 use crate::engine::facts::Country;
 use crate::engine::ids::{AccountId, AuthorizationId, CardId};
@@ -297,6 +298,7 @@ fn to_json(state: &ApiState, row: &AuthorizationRow, links: Vec<Value>) -> Value
         "channel": row.channel.name(),
         "status": row.status.name(),
         "approval_code": row.approval_code.map(|code| code.as_str().to_owned()),
+        "conversion": conversion(row),
         "decision": decision(state, row),
         "trace": trace_json::to_json(&row.trace),
         "links": links,
@@ -310,6 +312,21 @@ fn to_json(state: &ApiState, row: &AuthorizationRow, links: Vec<Value>) -> Value
         "expires_at": row.expires_at_ms.map(|at| at.to_string()),
         "created_at": row.created_at_ms.to_string(),
     })
+}
+
+/// Nothing where the transaction is in the account's currency.
+fn conversion(row: &AuthorizationRow) -> Option<Value> {
+    let conversion = Conversion {
+        source: row.rate_source?,
+        from: row.rate_from_currency?,
+        rate: row.rate?,
+        table_version: row.rate_version,
+        mark_up_basis_points: row.mark_up_basis_points,
+        network_minor: row.network_minor,
+        mark_up_minor: row.mark_up_minor,
+        rounding_minor: row.rounding_minor,
+    };
+    Some(conversion_json::to_json(&conversion))
 }
 
 fn merchant(row: &AuthorizationRow) -> Value {

@@ -2,13 +2,13 @@
 
 use super::auth::guarded;
 use super::{
-    Gate, accounts, authorizations, cards, envelope, health, list, metrics, programs, reveal,
-    settlement_reports, top_ups,
+    Gate, accounts, authorizations, cards, envelope, exchange_rates, health, list, metrics,
+    programs, reveal, settlement_reports, top_ups,
 };
 use crate::engine::command::{AccountStatusChange, StatusChange};
 use axum::Router;
 use axum::middleware::from_fn;
-use axum::routing::{MethodRouter, get, patch, post};
+use axum::routing::{MethodRouter, get, patch, post, put};
 
 /// The whole interface. Until the gate is opened, only `/healthz` succeeds.
 pub fn router(gate: Gate) -> Router {
@@ -24,6 +24,11 @@ pub fn router(gate: Gate) -> Router {
                 .merge(list("programs:read", get(programs::many))),
         )
         .route("/v1/programs/{id}", on("programs:read", get(programs::one)))
+        .route(
+            "/v1/exchange_rates",
+            on("rates:write", put(exchange_rates::replace))
+                .merge(on("rates:read", get(exchange_rates::current))),
+        )
         .merge(account_routes(&gate))
         .merge(card_routes(&gate))
         .route(

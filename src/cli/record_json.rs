@@ -3,7 +3,7 @@
 //! it is named here.
 
 use super::message_json;
-use crate::api::controls_json;
+use crate::api::{cards, controls_json, exchange_rates};
 use crate::engine::command::{
     AccountStatusChange, Action, CardType, Command, OpenAccount, OpenCard, StatusChange, TopUp,
 };
@@ -123,6 +123,7 @@ fn open_card(open: &OpenCard) -> Value {
         "expiry": month(open.expiry),
         "link_ids": links,
         "controls": controls_json::to_json(&open.controls),
+        "wallet_account_ids": cards::wallet_json(open.wallet.as_deref()),
     })
 }
 
@@ -193,6 +194,11 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::CompleteIdempotent { status, .. } => {
             json!({ "type": "complete_idempotent", "status": status })
         }
+        RegistryAction::SetExchangeRates(set) => json!({
+            "type": "set_exchange_rates",
+            "source": set.source,
+            "rates": exchange_rates::pairs_json(&set.rates),
+        }),
     }
 }
 
@@ -218,6 +224,7 @@ fn create_program(program: &Program) -> Value {
         "network": program.network,
         "bin": program.bin,
         "currency": program.currency.alpha(),
+        "foreign_exchange_mark_up_basis_points": program.foreign_exchange_mark_up_basis_points,
         "controls": controls_json::to_json(&program.controls),
     })
 }
@@ -236,6 +243,7 @@ fn issue_card(issue: &IssueCard) -> Value {
         "expiry": month(issue.expiry),
         "links": issue.links.iter().map(link).collect::<Vec<Value>>(),
         "controls": controls_json::to_json(&issue.controls),
+        "wallet_account_ids": cards::wallet_json(issue.wallet.as_deref()),
     })
 }
 
@@ -257,5 +265,8 @@ fn registry_event(event: &RegistryEvent) -> Value {
         RegistryEvent::CardRevealed => json!({ "type": "card_revealed" }),
         RegistryEvent::IdempotentBegun => json!({ "type": "idempotent_begun" }),
         RegistryEvent::IdempotentCompleted => json!({ "type": "idempotent_completed" }),
+        RegistryEvent::ExchangeRatesSet { version } => {
+            json!({ "type": "exchange_rates_set", "registry_version": version })
+        }
     }
 }

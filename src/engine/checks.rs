@@ -4,8 +4,10 @@
 use super::authorizations::Authorization;
 use super::command::Authorize;
 use super::controls::Controls;
+use super::conversion::Conversion;
 use super::event::{Decline, LimitUses, RuleId};
 use super::kinds::{Direction, Treatment};
+use super::money::Money;
 use super::reason::DeclineReason;
 use super::registry::{Program, RegistryView};
 use super::scope::Scope;
@@ -36,6 +38,10 @@ pub struct Context<'a> {
     pub amount_minor: Option<i64>,
     /// The open authorization that an increment adds to.
     pub original: Option<&'a Authorization>,
+    /// The part of the transaction's amount that may be approved, where it is not all.
+    pub part: Option<Money>,
+    /// How the amount that may be approved came into the account's currency.
+    pub conversion: Option<Box<Conversion>>,
 }
 
 /// Those of the program, of each account above, of the account and of the card, where they have any.

@@ -45,6 +45,9 @@ fn registry_hash(world: &World) -> u128 {
     let settings = &registry.view.settings;
     let mut sum = hash_of(&(registry.view.version, settings));
     let mut add = |hash: u128| sum = sum.wrapping_add(hash);
+    add(hash_of(&SnapshotItem::ExchangeRates(Cow::Borrowed(
+        &registry.view.rates,
+    ))));
     for program in registry.view.programs.values() {
         add(hash_of(&SnapshotItem::Program(Cow::Borrowed(program))));
     }

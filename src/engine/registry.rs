@@ -11,8 +11,10 @@ use super::hold_expiry::HoldExpiry;
 use super::ids::{AccountId, CardId, LimitId, LinkId, ProgramId};
 use super::issued_cards::IssuedCards;
 use super::money::Currency;
+use super::rates::{ExchangeRate, Rates, RatesError};
 use super::recent::Recent;
 use super::time::{Expiry, Timestamp};
+use super::wallet::Wallet;
 use arrayvec::{ArrayString, ArrayVec};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -25,6 +27,7 @@ pub struct RegistryView {
     pub version: u64,
     pub settings: EngineSettings,
     pub programs: HashMap<ProgramId, Arc<Program>>,
+    pub rates: Arc<Rates>,
 }
 
 /// Numbers that decisions depend on; journalled, so that a replay has the ones of its time.
@@ -73,6 +76,8 @@ pub struct Program {
     pub controls: Controls,
     pub hold_expiry: HoldExpiry,
     pub created_at: Timestamp,
+    /// What is added to each conversion for cards of this program.
+    pub foreign_exchange_mark_up_basis_points: u16,
 }
 
 /// An object of the customer's product that cards belong to.
@@ -102,6 +107,8 @@ pub struct IssueCard {
     pub expiry: Expiry,
     pub links: SmallVec<[LinkKey; 2]>,
     pub controls: Controls,
+    /// Further accounts to draw on.
+    pub wallet: Option<Box<Wallet>>,
 }
 
 /// What the registry keeps of an issued card.
@@ -141,6 +148,15 @@ pub enum RegistryAction {
         body: Box<str>,
     },
     AdviseUnknownCard(Box<Advise>),
+    /// A whole new table in place of the one before.
+    SetExchangeRates(Box<SetExchangeRates>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetExchangeRates {
+    /// Where the rates come from.
+    pub source: Box<str>,
+    pub rates: Vec<ExchangeRate>,
 }
 
 /// Who gets to see a card number, and why. The number is not in it.
@@ -184,6 +200,9 @@ pub enum RegistryEvent {
     IdempotentBegun,
     IdempotentCompleted,
     Advised(Box<Advised>),
+    ExchangeRatesSet {
+        version: u64,
+    },
 }
 
 /// An idempotency key in use: its request, and the response once there is one.
@@ -215,6 +234,10 @@ pub enum RegistryRefusal {
     ProgramNotFound(ProgramId),
     #[error("card {0} does not exist")]
     CardNotFound(CardId),
+    #[error(transparent)]
+    ExchangeRates(#[from] RatesError),
+    #[error("a mark-up is 10,000 basis points (100 %) at most")]
+    MarkUpTooHigh,
 }
 
 /// The registry's own state.

@@ -1,10 +1,12 @@
 //! Decides and applies the registry's commands, as `decide.rs` and `apply.rs` do for a shard.
 
+use super::conversion::BASIS_POINTS;
 use super::event::{Answer, Event};
 use super::ids::LinkId;
+use super::rates::{Rates, RatesError};
 use super::registry::{
     IdempotencyEntry, IssueCard, IssuedCard, Program, Registry, RegistryAction, RegistryCommand,
-    RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
+    RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView, SetExchangeRates,
 };
 use super::unknown_card;
 use smallvec::SmallVec;
@@ -48,10 +50,23 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         | RegistryAction::AdviseUnknownCard(_) => unknown_card::decide(registry, command)
             // Each of the three is a message.
             .unwrap_or_else(|| panic!("no message: {:?}", command.action)),
+        RegistryAction::SetExchangeRates(set) => match table(set, next_version) {
+            Err(error) => RegistryOutcome::Refused(error.into()),
+            Ok(_) => RegistryOutcome::Event(RegistryEvent::ExchangeRatesSet {
+                version: next_version,
+            }),
+        },
     }
 }
 
+fn table(set: &SetExchangeRates, version: u64) -> Result<Rates, RatesError> {
+    Rates::new(version, set.source.clone(), set.rates.clone())
+}
+
 fn create_program(program: &Program, version: u64) -> RegistryOutcome {
+    if program.foreign_exchange_mark_up_basis_points > BASIS_POINTS {
+        return RegistryOutcome::Refused(RegistryRefusal::MarkUpTooHigh);
+    }
     match program.controls.limit_id_twice() {
         Some(limit_id) => RegistryOutcome::Refused(RegistryRefusal::LimitIdTwice(limit_id)),
         None => RegistryOutcome::Event(RegistryEvent::ProgramCreated { version }),
@@ -103,6 +118,13 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
             change_view(registry, *version, |view| {
                 drop(view.programs.insert(program.id, program))
             });
+            new_view = true;
+        }
+        (RegistryAction::SetExchangeRates(set), RegistryEvent::ExchangeRatesSet { version }) => {
+            let rates = table(set, *version);
+            let rates =
+                rates.unwrap_or_else(|error| panic!("a table was set that is none: {error}"));
+            change_view(registry, *version, |view| view.rates = Arc::new(rates));
             new_view = true;
         }
         (RegistryAction::IssueCard(issue), RegistryEvent::CardIssued { links }) => {

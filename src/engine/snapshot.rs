@@ -10,6 +10,7 @@ use super::controls::Controls;
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
 use super::ids::{AccountId, CardId, TopUpId};
+use super::rates::Rates;
 use super::registry::{
     EngineSettings, IdempotencyEntry, IdempotencyKey, IssuedCard, LinkKey, Program, RegistryView,
 };
@@ -75,6 +76,7 @@ pub enum SnapshotItem<'a> {
     TopUp(TopUpId, Timestamp, AccountId),
     /// Last of all: how many items came before.
     End(u64),
+    ExchangeRates(Cow<'a, Rates>),
 }
 
 pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {
@@ -125,6 +127,9 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     let registry = &world.registry;
     writer.put(&SnapshotItem::Settings(Cow::Borrowed(
         &registry.view.settings,
+    )))?;
+    writer.put(&SnapshotItem::ExchangeRates(Cow::Borrowed(
+        &registry.view.rates,
     )))?;
     for program in registry.view.programs_in_order() {
         writer.put(&SnapshotItem::Program(Cow::Borrowed(program)))?;
@@ -293,6 +298,7 @@ impl Reader {
                 }
             }
             SnapshotItem::Settings(settings) => self.view.settings = settings.into_owned(),
+            SnapshotItem::ExchangeRates(rates) => self.view.rates = Arc::new(rates.into_owned()),
             SnapshotItem::Program(program) => {
                 let program = Arc::new(program.into_owned());
                 self.view.programs.insert(program.id, program);

@@ -249,7 +249,8 @@ impl Batch {
                 RegistryEvent::Advised(_)
                 | RegistryEvent::SettingsChanged { .. }
                 | RegistryEvent::IdempotentBegun
-                | RegistryEvent::IdempotentCompleted,
+                | RegistryEvent::IdempotentCompleted
+                | RegistryEvent::ExchangeRatesSet { .. },
                 _,
             ) => {}
             (

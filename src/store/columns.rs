@@ -2,12 +2,14 @@
 //! a table has does not live here (see `rows.rs`).
 
 use crate::engine::command::CardType;
+use crate::engine::conversion::RateSource;
 use crate::engine::event::{ApprovalCode, RuleId};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
 use crate::engine::ids::{
     AccountId, AuthorizationId, CardId, ControlId, LimitId, ProgramId, ReversalId, TopUpId,
 };
 use crate::engine::money::Currency;
+use crate::engine::rates::Rate;
 use crate::engine::reason::DeclineReason;
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::Timestamp;
@@ -158,6 +160,17 @@ impl Column for Currency {
     }
 }
 
+impl Column for Rate {
+    fn put(&self, sink: &mut impl Sink) {
+        sink.text(&self.to_string());
+    }
+
+    fn take(source: &dyn Source, at: usize) -> Result<Self, sqlx::Error> {
+        let text = source.text(at)?;
+        Rate::kept(text).ok_or_else(|| unreadable(at, text))
+    }
+}
+
 impl Column for Country {
     fn put(&self, sink: &mut impl Sink) {
         sink.text(self.alpha2());
@@ -233,6 +246,7 @@ named_columns! {
     EntryMode: EntryMode::name, EntryMode::from_name;
     Channel: Channel::name, Channel::from_name;
     DeclineReason: DeclineReason::name, DeclineReason::from_name;
+    RateSource: RateSource::name, RateSource::from_name;
     Step: Step::name, |text| Step::ALL.iter().copied().find(|step| step.name() == text);
     AccountStatus: AccountStatus::name, |text| {
         let all = [AccountStatus::Active, AccountStatus::Frozen, AccountStatus::Closed];

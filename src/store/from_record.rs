@@ -112,6 +112,7 @@ pub fn authorization_row(
         (Decision::PartiallyApproved { .. }, Some(hold)) => hold.amount_minor,
         _ => authorized.amount_minor,
     };
+    let conversion = authorized.conversion.as_deref();
     let account_currency = authorized.account_id.and_then(currency_of);
     let currency = account_currency.unwrap_or(transaction.currency);
     // An amount without a currency is in the account's.
@@ -154,6 +155,14 @@ pub fn authorization_row(
         expires_at_ms: authorized.hold.as_ref().map(|hold| hold.expires_at),
         created_at_ms: created_at,
         trace: authorized.trace.clone(),
+        network_minor: conversion.map_or(approved_minor, |found| found.network_minor),
+        rate_source: conversion.map(|found| found.source),
+        rate_from_currency: conversion.map(|found| lettered(found.from)),
+        rate: conversion.map(|found| found.rate),
+        rate_version: conversion.and_then(|found| found.table_version),
+        mark_up_basis_points: conversion.map_or(0, |found| found.mark_up_basis_points),
+        mark_up_minor: conversion.map_or(0, |found| found.mark_up_minor),
+        rounding_minor: conversion.map_or(0, |found| found.rounding_minor),
     })
 }
 
@@ -336,6 +345,8 @@ pub(super) fn ledger_entry_row(
         LedgerAccount::FundsReceived | LedgerAccount::NetworkSettlement => {
             (top_up.account_id, LedgerAccountName::FundsReceived)
         }
+        LedgerAccount::Rounding => (top_up.account_id, LedgerAccountName::Rounding),
+        LedgerAccount::MarkUp => (top_up.account_id, LedgerAccountName::MarkUp),
     };
     LedgerEntryRow {
         sequence,

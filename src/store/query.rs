@@ -65,6 +65,7 @@ pub struct ApprovedSum {
     pub currency: Currency,
     pub kind: Kind,
     pub count: u64,
+    /// What the network is owed, or owes; mark-ups are ours.
     pub amount_minor: i64,
 }
 
@@ -304,7 +305,7 @@ impl Store {
         conditions.clauses.extend([span, kept]);
         conditions.equal("network", network.map(str::to_owned));
         let sql = format!(
-            "SELECT currency, kind, COUNT(*), CAST(SUM(amount_minor) AS BIGINT) \
+            "SELECT currency, kind, COUNT(*), CAST(SUM(network_minor) AS BIGINT) \
              FROM authorizations{} GROUP BY currency, kind ORDER BY currency, kind",
             conditions.sql()
         );

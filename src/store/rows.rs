@@ -2,10 +2,12 @@
 
 use super::columns::{Column, Sink, Source, TableRow, named_columns};
 use crate::engine::command::CardType;
+use crate::engine::conversion::RateSource;
 use crate::engine::event::{ApprovalCode, RuleId};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
 use crate::engine::ids::{AccountId, AuthorizationId, CardId, ProgramId, ReversalId, TopUpId};
 use crate::engine::money::Currency;
+use crate::engine::rates::Rate;
 use crate::engine::reason::DeclineReason;
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::Timestamp;
@@ -149,6 +151,17 @@ table! {
         expires_at_ms: Option<Timestamp>,
         created_at_ms: Timestamp,
         trace: Trace,
+        /// What the network is owed of the amount, or owes: all of it where nothing was converted.
+        network_minor: i64,
+        /// Of a conversion only, like the four below.
+        rate_source: Option<RateSource>,
+        rate_from_currency: Option<Currency>,
+        rate: Option<Rate>,
+        /// Of our table.
+        rate_version: Option<u64>,
+        mark_up_basis_points: u16,
+        mark_up_minor: i64,
+        rounding_minor: i64,
     }
 }
 
@@ -243,5 +256,10 @@ names! {
         Duplicate = "duplicate",
     }
     TopUpStatus { Settled = "settled", }
-    LedgerAccountName { Customer = "customer", FundsReceived = "funds_received", }
+    LedgerAccountName {
+        Customer = "customer",
+        FundsReceived = "funds_received",
+        Rounding = "rounding",
+        MarkUp = "mark_up",
+    }
 }

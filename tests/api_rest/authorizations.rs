@@ -34,7 +34,7 @@ fn asked<Request>(request: Request) -> (Batch<Request>, mpsc::Receiver<()>) {
     (Batch { items, reply_to }, receiver)
 }
 
-fn carry_out(switch: &Switch, root: AccountId, action: Action) {
+pub fn carry_out(switch: &Switch, root: AccountId, action: Action) {
     let (batch, answered) = asked(ShardRequest::Command { root, action });
     let shard = switch.switchboard.shard_of(root);
     let offered = switch
@@ -51,7 +51,7 @@ fn dollars(amount_minor: i64) -> Money {
     }
 }
 
-fn request(switch: &Switch, card_id: &str, amount_minor: i64) -> Authorize {
+pub fn request(switch: &Switch, card_id: &str, amount_minor: i64) -> Authorize {
     let number = switch.switchboard.ids.one();
     let mut authorize = Authorize {
         authorization_id: AuthorizationId(number),

@@ -1,6 +1,7 @@
 //! The REST interface from outside: real loops over a journal in memory, real HTTP on loopback.
 
 mod authorizations;
+mod currency;
 mod follower;
 mod fuzz;
 mod harness;
@@ -9,3 +10,4 @@ mod lists;
 mod refusals;
 mod resources;
 mod secrets;
+mod wallets;

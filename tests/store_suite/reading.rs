@@ -301,13 +301,18 @@ async fn settlement_figures_are_those_of_the_authorizations(fixture: Fixture) {
         }
     }
     assert!(lines_seen > 20, "{lines_seen}");
+    let with_mark_up = expected_rows(&history)
+        .iter()
+        .filter(|row| row.mark_up_minor != 0)
+        .count();
+    assert!(with_mark_up > 20, "{with_mark_up}");
 }
 
 fn signed(row: &AuthorizationRow) -> i64 {
     match row.kind {
-        Kind::Refund | Kind::OriginalCredit => -row.amount_minor,
+        Kind::Refund | Kind::OriginalCredit => -row.network_minor,
         Kind::AccountVerification => 0,
-        _ => row.amount_minor,
+        _ => row.network_minor,
     }
 }
 
