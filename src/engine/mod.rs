@@ -32,6 +32,7 @@ pub mod record;
 pub mod registry;
 pub mod registry_decide;
 pub mod reversals;
+pub mod risk;
 pub mod rolling;
 pub mod rules;
 pub mod scope;

@@ -1,0 +1,111 @@
+//! The facts that a rule may name, each with its type. `docs/risk-rules.md` has the same list with what
+//! each means, and a test holds the two together. Where their values come from does not live here.
+
+/// What an expression, or a part of one, comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    Number,
+    Text,
+    Truth,
+}
+
+impl Type {
+    /// As CEL calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Type::Number => "int",
+            Type::Text => "string",
+            Type::Truth => "bool",
+        }
+    }
+}
+
+macro_rules! facts {
+    ($enum:ident: $($name:ident = $text:literal,)*) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $enum { $($name,)* }
+
+        impl $enum {
+            pub const ALL: &'static [$enum] = &[$($enum::$name,)*];
+
+            pub fn name(self) -> &'static str {
+                match self { $($enum::$name => $text,)* }
+            }
+        }
+    };
+}
+
+facts! { NumberFact:
+    Amount = "amount",
+    TransactionAmount = "transaction_amount",
+    Available = "available",
+    Posted = "posted",
+    Held = "held",
+    OpenHolds = "open_holds",
+    CardAgeSeconds = "card_age_seconds",
+    AccountAgeSeconds = "account_age_seconds",
+    HourUtc = "hour_utc",
+}
+
+facts! { TextFact:
+    AccountCurrency = "account_currency",
+    AcquirerId = "acquirer_id",
+    CardType = "card_type",
+    Channel = "channel",
+    Country = "country",
+    Cryptogram = "cryptogram",
+    Currency = "currency",
+    Cvv = "cvv",
+    EntryMode = "entry_mode",
+    Kind = "kind",
+    Mcc = "mcc",
+    MerchantCity = "merchant_city",
+    MerchantId = "merchant_id",
+    MerchantName = "merchant_name",
+    Network = "network",
+    Pin = "pin",
+    TerminalId = "terminal_id",
+    WeekdayUtc = "weekday_utc",
+}
+
+facts! { TruthFact:
+    CountryIsAcquirers = "country_is_acquirers",
+    PartialApprovalSupported = "partial_approval_supported",
+}
+
+/// A fact by its name in an expression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fact {
+    Number(NumberFact),
+    Text(TextFact),
+    Truth(TruthFact),
+}
+
+impl Fact {
+    pub fn all() -> impl Iterator<Item = Fact> {
+        let numbers = NumberFact::ALL.iter().copied().map(Fact::Number);
+        let texts = TextFact::ALL.iter().copied().map(Fact::Text);
+        let truths = TruthFact::ALL.iter().copied().map(Fact::Truth);
+        numbers.chain(texts).chain(truths)
+    }
+
+    pub fn from_name(name: &str) -> Option<Fact> {
+        Fact::all().find(|fact| fact.name() == name)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Fact::Number(fact) => fact.name(),
+            Fact::Text(fact) => fact.name(),
+            Fact::Truth(fact) => fact.name(),
+        }
+    }
+
+    pub fn type_of(self) -> Type {
+        match self {
+            Fact::Number(_) => Type::Number,
+            Fact::Text(_) => Type::Text,
+            Fact::Truth(_) => Type::Truth,
+        }
+    }
+}
