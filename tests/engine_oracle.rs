@@ -16,6 +16,8 @@ use cardswitch::engine::ids::*;
 use cardswitch::engine::limit_filter::LimitFilter;
 use cardswitch::engine::merchants::{MerchantEntry, MerchantList};
 use cardswitch::engine::reason::DeclineReason;
+use cardswitch::engine::registry::{RegistryAction, RegistryOutcome};
+use cardswitch::engine::risk::rule::{RiskRule, RuleAction, RuleChange, RuleState};
 use cardswitch::engine::rolling::RollingWindow;
 use cardswitch::engine::snapshot;
 use cardswitch::engine::time::Timestamp;
@@ -147,6 +149,11 @@ enum Step {
     },
     /// The time of some holds is over.
     Expire,
+    /// Of `RULES`, by its place.
+    Rule {
+        rule: usize,
+        change: RuleChange,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -184,6 +191,8 @@ struct Happened {
     controls: Controls,
     /// Where in the past the purchases are that a reversal, or the end of their time, released.
     released: Vec<usize>,
+    /// It is part of the history of its card.
+    in_history: bool,
 }
 
 /// What a reversal is about.
@@ -197,6 +206,7 @@ enum Meant {
 #[derive(Debug, Default)]
 struct Naive {
     at: Timestamp,
+    has_rules: bool,
     past: Vec<Happened>,
 }
 
@@ -403,6 +413,15 @@ fn account_controls(account: u64) -> Controls {
         _ => limits([limit(60, Window::Day, Some(900), Some(4))]),
     }
 }
+
+/// Risk rules, all of which decline; drafts at first. The last two ask for nothing of the card's history.
+const RULES: [&str; 5] = [
+    "approvals_last_hour >= 2 && amount > 300",
+    "first_use_of_merchant && amount % 7 == 0 && amount > 0",
+    "declines_last_day >= 3 || seconds_since_last_approval < 60 && approved_amount_last_day > 600",
+    "entry_mode == 'manual' && amount > 500",
+    "100 / (amount - 5) > 30 || mcc in ['7995', '6011'] && country != 'US'",
+];
 
 /// What tells a repeat from another message of the same identity.
 type Asked = (i64, Option<Kind>);
@@ -759,6 +778,66 @@ impl Naive {
         first.map(|(_, reason)| reason)
     }
 
+    fn rule_state(&self, of: usize) -> RuleState {
+        let changes = self.past.iter().rev().find_map(|past| match past.step {
+            Step::Rule { rule, change } if rule == of && past.came == Came::Done => {
+                Some(change.to())
+            }
+            _ => None,
+        });
+        changes.unwrap_or(RuleState::Draft)
+    }
+
+    fn change_rule(&self, rule: usize, change: RuleChange) -> Came {
+        match self.rule_state(rule) {
+            state if state == change.to() => Came::AlreadyDone,
+            RuleState::Retired => Came::Refused,
+            _ => Came::Done,
+        }
+    }
+
+    /// The requests that are the history of a card.
+    fn history(&self, of: u64) -> impl Iterator<Item = &Happened> {
+        let mine = move |past: &&Happened| {
+            past.in_history && matches!(past.step, Step::Authorize { card, .. } if card == of)
+        };
+        self.past.iter().filter(mine)
+    }
+
+    fn matches(&self, rule: usize, card: u64, amount: i64, mcc: u16, place: Place) -> bool {
+        let declined = |past: &&Happened| matches!(past.came, Came::Declined(_));
+        let approvals = || self.history(card).filter(move |past| !declined(past));
+        let within = |window| {
+            move |past: &&Happened| in_window(&limit(0, window, None, None), past.at, self.at)
+        };
+        let merchant = |place: Place| (place.merchant_id, place.acquirer_id);
+        match rule {
+            0 => approvals().filter(within(HOUR)).count() >= 2 && amount > 300,
+            1 => {
+                let used = |past: &Happened| match past.step {
+                    Step::Authorize { place: then, .. } => {
+                        merchant(PLACES[usize::from(then)]) == merchant(place)
+                    }
+                    _ => false,
+                };
+                !approvals().any(used) && amount % 7 == 0 && amount > 0
+            }
+            2 => {
+                let declines = self.history(card).filter(declined);
+                let spent = approvals().filter(within(ROLLING_DAY)).map(Happened::held);
+                let last = approvals().last();
+                declines.filter(within(ROLLING_DAY)).count() >= 3
+                    || last.is_some_and(|last| last.at.plus_ms(MINUTE_MS) > self.at)
+                        && spent.sum::<i64>() > 600
+            }
+            3 => place.entry_mode == EntryMode::Manual && amount > 500,
+            _ => {
+                let abroad = [7995, 6011].contains(&mcc) && place.country != "US";
+                abroad || (amount != 5 && 100 / (amount - 5) > 30)
+            }
+        }
+    }
+
     fn first_answer(&self, key: &str, retention_ms: i64) -> Option<(Asked, Came)> {
         let found = self.past.iter().rev().find(|past| {
             let own = match &past.step {
@@ -827,6 +906,7 @@ impl Naive {
                 self.change_account_status(*account, *change)
             }
             Step::Controls { .. } | Step::Wait { .. } => Came::Done,
+            Step::Rule { rule, change } => self.change_rule(*rule, *change),
             Step::Expire => Came::Expired(self.due().len()),
         }
     }
@@ -934,6 +1014,13 @@ impl Naive {
         if let Some(reason) = self.elsewhere(card, PLACES[usize::from(place)]) {
             return Came::Declined(reason);
         }
+        let mut rules = 0..RULES.len();
+        if rules.any(|rule| {
+            self.rule_state(rule) == RuleState::Active
+                && self.matches(rule, card, amount, mcc, PLACES[usize::from(place)])
+        }) {
+            return Came::Declined(DeclineReason::RuleDeclined);
+        }
         match kind {
             Kind::BalanceInquiry => Came::Balances {
                 posted: self.posted(account),
@@ -975,6 +1062,12 @@ impl Naive {
             (Step::Expire, _) => self.due(),
             _ => vec![],
         };
+        let asks = |rule| rule < 3 && self.rule_state(rule) != RuleState::Retired;
+        let answered_before = matches!(
+            came,
+            Came::First(_) | Came::Declined(DeclineReason::DuplicateTransmission)
+        );
+        let in_history = self.has_rules && (0..RULES.len()).any(asks) && !answered_before;
         let (at, step) = (self.at, step.clone());
         self.past.push(Happened {
             at,
@@ -982,6 +1075,7 @@ impl Naive {
             came,
             controls,
             released,
+            in_history,
         });
     }
 }
@@ -995,6 +1089,19 @@ struct Engine {
 impl Engine {
     fn new(shards: usize) -> Engine {
         let mut switch = Switch::with_program(shards, program_controls());
+        for (place, expression) in RULES.iter().enumerate() {
+            let rule = RiskRule {
+                id: rule_id(place),
+                program_id: PROGRAM,
+                name: "rule".into(),
+                expression: (*expression).into(),
+                action: RuleAction::Decline,
+                state: RuleState::Draft,
+                version: 1,
+                created_at: switch.at,
+            };
+            switch.registry(RegistryAction::CreateRiskRule(Box::new(rule)));
+        }
         for tree in 1..=TREES {
             for account in line_of(tree + 20) {
                 let parent = (account > 10).then(|| account - 10);
@@ -1022,6 +1129,15 @@ impl Engine {
             }
             Step::Expire => {
                 return Came::Expired(switch.expire().len());
+            }
+            Step::Rule { rule, change } => {
+                let (rule_id, change) = (rule_id(*rule), *change);
+                let change = RegistryAction::ChangeRiskRule { rule_id, change };
+                return match switch.registry(change) {
+                    RegistryOutcome::Event(_) => Came::Done,
+                    RegistryOutcome::AlreadyDone => Came::AlreadyDone,
+                    _ => Came::Refused,
+                };
             }
             Step::Authorize {
                 card,
@@ -1127,6 +1243,10 @@ impl Engine {
     }
 }
 
+fn rule_id(place: usize) -> RiskRuleId {
+    RiskRuleId(500 + place as u64)
+}
+
 fn set_place(request: &mut Authorize, place: Place) {
     request.channel = place.channel;
     request.entry_mode = place.entry_mode;
@@ -1211,7 +1331,10 @@ fn as_heard(came: Came) -> Came {
 /// Runs the steps through both; gives the engine for a closer look.
 fn run_both(steps: &[Step], shards: usize) -> Engine {
     let mut engine = Engine::new(shards);
-    let mut naive = Naive::default();
+    let mut naive = Naive {
+        has_rules: true,
+        ..Naive::default()
+    };
     for (place, step) in steps.iter().enumerate() {
         naive.at = engine.switch.at;
         let expected = naive.decide(step);
@@ -1256,6 +1379,15 @@ fn any_kind() -> impl Strategy<Value = Kind> {
         1 => Just(Kind::AccountVerification),
         1 => Just(Kind::Incremental),
     ]
+}
+
+fn any_rule_change() -> impl Strategy<Value = Step> {
+    let change = prop_oneof![
+        6 => Just(RuleChange::Promote),
+        2 => Just(RuleChange::Demote),
+        1 => Just(RuleChange::Retire),
+    ];
+    (0..RULES.len(), change).prop_map(|(rule, change)| Step::Rule { rule, change })
 }
 
 fn any_steps() -> impl Strategy<Value = Vec<Step>> {
@@ -1304,6 +1436,7 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (any_card(), 0usize..CHOICES).prop_map(|(card, choice)| Step::Controls { card, choice }),
         3 => minutes.prop_map(|minutes| Step::Wait { minutes }),
         2 => Just(Step::Expire),
+        1 => any_rule_change(),
     ];
     proptest::collection::vec(step, 1..120)
 }
@@ -1384,6 +1517,7 @@ fn any_days_of_one_card() -> impl Strategy<Value = Vec<Step>> {
             Step::Reverse { card, name, names: Names::all(name), amount: 1 }
         }),
         1 => (0..CHOICES).prop_map(move |choice| Step::Controls { card, choice }),
+        1 => any_rule_change(),
         3 => minutes.prop_map(|minutes| Step::Wait { minutes }),
     ];
     proptest::collection::vec(step, 1..100)
@@ -1427,6 +1561,7 @@ fn the_days_of_one_card_come_to_every_reason_of_the_controls() {
         DeclineReason::ChannelBlocked,
         DeclineReason::EntryModeBlocked,
         DeclineReason::OutsideTimeWindow,
+        DeclineReason::RuleDeclined,
     ] {
         assert!(found.contains(&reason), "{reason:?} is not among {found:?}");
     }

@@ -5,7 +5,8 @@
 //! Words after `->` must all be in what came out; the first must be its first. Ids are names. An
 //! authorization's name is its identity: `repeat NAME` sends the same message once more, `reverse
 //! NAME` names it as the original, in all ways. `rrn=`, `sent=`, `local=` and `acquirer=` say otherwise
-//! how a message names an authorization; `-` leaves a name out.
+//! how a message names an authorization; `-` leaves a name out. `rule NAME decline when EXPRESSION` makes
+//! an active risk rule of the program (`draft`: a draft; `program=P` of another).
 
 mod engine_support;
 
@@ -22,7 +23,9 @@ use cardswitch::engine::merchants::{MerchantEntry, MerchantList};
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::reason::DeclineReason;
 use cardswitch::engine::registry::*;
+use cardswitch::engine::risk::rule::{RiskRule, RuleAction, RuleChange, RuleState};
 use cardswitch::engine::rolling::RollingWindow;
+use cardswitch::engine::rules::risk_rules::RuleOutcome;
 use cardswitch::engine::scope::Scope;
 use cardswitch::engine::time::Expiry;
 use cardswitch::engine::time_windows::{Days, TimeWindow};
@@ -72,6 +75,7 @@ const REACHABLE: &[DeclineReason] = &[
     DeclineReason::EntryModeBlocked,
     DeclineReason::ChannelBlocked,
     DeclineReason::OutsideTimeWindow,
+    DeclineReason::RuleDeclined,
     DeclineReason::InternalError,
     DeclineReason::CapacityExceeded,
 ];
@@ -196,6 +200,10 @@ impl Play {
             "expire" => self.expire(),
             "release" => self.release(words.plain(1)),
             "settings" => self.settings(words),
+            "rule" => self.rule(words, asked),
+            "promote" => self.change_rule(words.plain(1), RuleChange::Promote),
+            "demote" => self.change_rule(words.plain(1), RuleChange::Demote),
+            "retire" => self.change_rule(words.plain(1), RuleChange::Retire),
             "program" => {
                 let (id, controls) = (self.id(words.plain(1)), self.controls(words));
                 match self.switch.program(ProgramId(id), controls) {
@@ -245,6 +253,37 @@ impl Play {
         self.switch
             .registry(RegistryAction::ChangeSettings(Box::new(settings)));
         "done".into()
+    }
+
+    fn rule(&mut self, words: &Words, asked: &str) -> String {
+        let (_, expression) = asked.split_once(" when ").expect("a rule has a `when`");
+        let action = RuleAction::ALL
+            .iter()
+            .find(|(_, name)| *name == words.plain(2));
+        let program = words.value("program").map(|program| self.id(program));
+        let rule = RiskRule {
+            id: RiskRuleId(self.id(words.plain(1))),
+            program_id: program.map_or(PROGRAM, ProgramId),
+            name: words.plain(1).into(),
+            expression: expression.trim().into(),
+            action: action.expect("an action").0,
+            state: match words.plain(3) {
+                "draft" => RuleState::Draft,
+                _ => RuleState::Active,
+            },
+            version: 1,
+            created_at: self.switch.at,
+        };
+        let outcome = self
+            .switch
+            .registry(RegistryAction::CreateRiskRule(Box::new(rule)));
+        told_by_registry(&outcome)
+    }
+
+    fn change_rule(&mut self, name: &str, change: RuleChange) -> String {
+        let rule_id = RiskRuleId(self.id(name));
+        let change = RegistryAction::ChangeRiskRule { rule_id, change };
+        told_by_registry(&self.switch.registry(change))
     }
 
     /// What the loops of the shards do when time has passed: the names of what ended, in order.
@@ -434,6 +473,7 @@ impl Play {
                 let rule = match decline.rule {
                     Some(RuleId::Limit(id)) => format!(" rule={}", self.name_of(id.0)),
                     Some(RuleId::Control(id)) => format!(" rule={}", self.name_of(id.0)),
+                    Some(RuleId::RiskRule(id)) => format!(" rule={}", self.name_of(id.0)),
                     None => String::new(),
                 };
                 let (reason, step) = (decline.reason.name(), decline.step.name());
@@ -558,7 +598,14 @@ impl Play {
                 rule_id,
                 version,
                 outcome,
-            } => format!("rule={rule_id} version={version} outcome={outcome}"),
+            } => {
+                let rule = self.name_of(rule_id.0);
+                let outcome = RuleOutcome::from_bits(outcome).unwrap();
+                let action = outcome.action.name();
+                let went = if outcome.failed { "failed" } else { "matched" };
+                let shadow = if outcome.in_shadow { " in_shadow" } else { "" };
+                format!("rule={rule} version={version} {went} action={action}{shadow}")
+            }
             Detail::ThreeDs {
                 eci,
                 authentication,
@@ -738,6 +785,15 @@ fn told(outcome: &Outcome) -> String {
         Outcome::AlreadyDone => "already_done".into(),
         Outcome::Refused(refusal) => format!("refused {refusal}"),
         Outcome::FirstAnswer(answer) => first_answer(answer),
+    }
+}
+
+fn told_by_registry(outcome: &RegistryOutcome) -> String {
+    match outcome {
+        RegistryOutcome::Event(_) => "done".into(),
+        RegistryOutcome::AlreadyDone => "already_done".into(),
+        RegistryOutcome::Refused(refusal) => format!("refused {refusal}"),
+        other => format!("{other:?}"),
     }
 }
 

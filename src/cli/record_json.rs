@@ -18,6 +18,7 @@ use crate::engine::record::Record;
 use crate::engine::registry::{
     EngineSettings, IssueCard, LinkKey, Program, RegistryAction, RegistryEvent,
 };
+use crate::engine::risk::rule::RiskRule;
 use crate::engine::time::{Expiry, Timestamp};
 use crate::journal::Sequence;
 use serde_json::{Value, json};
@@ -249,6 +250,7 @@ fn authorized(authorized: &Authorized) -> Value {
             "rule_id": decline.rule.map(|rule| match rule {
                 RuleId::Limit(id) => id.to_string(),
                 RuleId::Control(id) => id.to_string(),
+                RuleId::RiskRule(id) => id.to_string(),
             }),
         }),
     };
@@ -350,6 +352,10 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::CompleteIdempotent { status, .. } => {
             json!({ "type": "complete_idempotent", "status": status })
         }
+        RegistryAction::CreateRiskRule(rule) => create_risk_rule(rule),
+        RegistryAction::ChangeRiskRule { rule_id, change } => json!({
+            "type": "change_risk_rule", "rule_id": rule_id.to_string(), "change": change.name(),
+        }),
     }
 }
 
@@ -374,6 +380,18 @@ fn create_program(program: &Program) -> Value {
         "bin": program.bin,
         "currency": program.currency.alpha(),
         "controls": controls_json::to_json(&program.controls),
+    })
+}
+
+fn create_risk_rule(rule: &RiskRule) -> Value {
+    json!({
+        "type": "create_risk_rule",
+        "rule_id": rule.id.to_string(),
+        "program_id": rule.program_id.to_string(),
+        "name": rule.name,
+        "expression": rule.expression,
+        "action": rule.action.name(),
+        "state": rule.state.name(),
     })
 }
 
@@ -411,5 +429,12 @@ fn registry_event(event: &RegistryEvent) -> Value {
         RegistryEvent::CardRevealed => json!({ "type": "card_revealed" }),
         RegistryEvent::IdempotentBegun => json!({ "type": "idempotent_begun" }),
         RegistryEvent::IdempotentCompleted => json!({ "type": "idempotent_completed" }),
+        RegistryEvent::RiskRuleCreated { version } => {
+            json!({ "type": "risk_rule_created", "registry_version": version })
+        }
+        RegistryEvent::RiskRuleChanged { version, from, to } => json!({
+            "type": "risk_rule_changed", "registry_version": version,
+            "from": from.name(), "to": to.name(),
+        }),
     }
 }

@@ -165,8 +165,25 @@ fn apply_authorization(
             .first_answers
             .remember(authorize.repeat_key, command.at, first);
     }
+    if authorized.keeps_history && !clash {
+        note_history(state, command, authorize, authorized);
+    }
     if let (Some(hold), Some(account_id)) = (&authorized.hold, authorized.account_id) {
         place_hold(state, command, authorize, authorized, account_id, hold);
+    }
+}
+
+fn note_history(
+    state: &mut State,
+    command: &Command,
+    authorize: &Authorize,
+    authorized: &Authorized,
+) {
+    let approved = authorized.decision.decline().is_none();
+    let held_minor = authorized.hold.as_ref().map_or(0, |hold| hold.amount_minor);
+    if let Some(card) = state.card_mut(authorize.card_id) {
+        let history = card.history.get_or_insert_default();
+        history.note(command.at, authorize, approved.then_some(held_minor));
     }
 }
 
@@ -384,6 +401,7 @@ fn new_card(state: &mut State, command: &Command, open: &OpenCard, status: CardS
         controls: state.shared_controls.share(&open.controls),
         counters: Counters::default(),
         card_use: None,
+        history: None,
     }
 }
 

@@ -7,6 +7,7 @@ use super::event::{Decline, LimitUses, RuleId};
 use super::kinds::{Direction, Treatment};
 use super::reason::DeclineReason;
 use super::registry::{Program, RegistryView};
+use super::risk::rule::ProgramRules;
 use super::scope::Scope;
 use super::state::{Account, Card, State};
 use super::time::Timestamp;
@@ -33,6 +34,8 @@ pub struct Context<'a> {
     pub asked_minor: Option<i64>,
     /// What may be approved of it: less where the account has less and the terminal can take that.
     pub amount_minor: Option<i64>,
+    /// Those of the program, where it has any.
+    pub risk_rules: Option<&'a ProgramRules>,
 }
 
 /// Those of the program, of each account above, of the account and of the card, where they have any.
@@ -92,6 +95,8 @@ pub struct Checks {
     pub trace: Trace,
     pub decline: Option<Decline>,
     pub uses: LimitUses,
+    /// A risk rule asks for a cardholder who is authenticated.
+    pub three_ds_required: bool,
 }
 
 impl Checks {
@@ -120,6 +125,7 @@ fn rule_of(detail: Detail) -> Option<RuleId> {
             Some(RuleId::Limit(limit_id))
         }
         Detail::List { control_id, .. } => Some(RuleId::Control(control_id)),
+        Detail::RiskRule { rule_id, .. } => Some(RuleId::RiskRule(rule_id)),
         _ => None,
     }
 }

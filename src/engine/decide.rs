@@ -99,6 +99,7 @@ fn decide_authorization(state: &State, command: &Command, authorize: &Authorize)
         treatment,
         asked_minor,
         amount_minor,
+        risk_rules: registry.risk_rules.of_program(program.id),
     };
     for check in rules::IN_ORDER {
         check(&context, &mut checks);
@@ -132,6 +133,7 @@ pub(super) fn cardless(registry_version: u64, checks: Checks) -> Authorized {
         hold: None,
         balances: None,
         trace: checks.trace,
+        keeps_history: false,
     }
 }
 
@@ -175,6 +177,7 @@ fn conclude(context: &Context, checks: Checks) -> Authorized {
             currency: account.currency,
         }),
         trace: checks.trace,
+        keeps_history: context.risk_rules.is_some_and(|rules| rules.read_history),
     }
 }
 

@@ -57,6 +57,8 @@ pub struct Authorized {
     /// What a balance inquiry gets to know.
     pub balances: Option<Balances>,
     pub trace: Trace,
+    /// The card's history is kept, and this is part of it.
+    pub keeps_history: bool,
 }
 
 /// The balances of an account, in minor units of its currency.
@@ -111,6 +113,7 @@ pub struct Decline {
 pub enum RuleId {
     Limit(LimitId),
     Control(super::ids::ControlId),
+    RiskRule(super::ids::RiskRuleId),
 }
 
 /// DE38: six letters or digits.

@@ -8,10 +8,12 @@ use super::event::{Answer, Authorized, Reversed};
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
 use super::hold_expiry::HoldExpiry;
-use super::ids::{AccountId, CardId, LimitId, LinkId, ProgramId};
+use super::ids::{AccountId, CardId, LimitId, LinkId, ProgramId, RiskRuleId};
 use super::issued_cards::IssuedCards;
 use super::money::Currency;
 use super::recent::Recent;
+use super::risk::compile::ExpressionError;
+use super::risk::rule::{RiskRule, RiskRules, RuleChange, RuleState};
 use super::time::{Expiry, Timestamp};
 use arrayvec::{ArrayString, ArrayVec};
 use hashbrown::HashMap;
@@ -25,6 +27,7 @@ pub struct RegistryView {
     pub version: u64,
     pub settings: EngineSettings,
     pub programs: HashMap<ProgramId, Arc<Program>>,
+    pub risk_rules: RiskRules,
 }
 
 /// Numbers that decisions depend on; journalled, so that a replay has the ones of its time.
@@ -134,6 +137,11 @@ pub enum RegistryAction {
         status: u16,
         body: Box<str>,
     },
+    CreateRiskRule(Box<RiskRule>),
+    ChangeRiskRule {
+        rule_id: RiskRuleId,
+        change: RuleChange,
+    },
 }
 
 /// Who gets to see a card number, and why. The number is not in it.
@@ -176,6 +184,14 @@ pub enum RegistryEvent {
     CardRevealed,
     IdempotentBegun,
     IdempotentCompleted,
+    RiskRuleCreated {
+        version: u64,
+    },
+    RiskRuleChanged {
+        version: u64,
+        from: RuleState,
+        to: RuleState,
+    },
 }
 
 /// An idempotency key in use: its request, and the response once there is one.
@@ -192,6 +208,8 @@ pub enum RegistryOutcome {
     FirstAnswer(Answer),
     /// The key is in use: what it stands for.
     Known(IdempotencyEntry),
+    /// It is as the command wants it. Nothing changes.
+    AlreadyDone,
     Refused(RegistryRefusal),
 }
 
@@ -207,6 +225,16 @@ pub enum RegistryRefusal {
     ProgramNotFound(ProgramId),
     #[error("card {0} does not exist")]
     CardNotFound(CardId),
+    #[error("{0}")]
+    RuleInvalid(ExpressionError),
+    #[error("rule {0} does not exist")]
+    RuleNotFound(RiskRuleId),
+    #[error("rule {0} is retired, for good; create it anew")]
+    RuleRetired(RiskRuleId),
+    #[error("a program may have {0} rules that are draft or active; retire one first")]
+    TooManyRulesOfProgram(usize),
+    #[error("there may be {0} rules, retired ones among them, and there are")]
+    TooManyRules(usize),
 }
 
 /// The registry's own state.

@@ -12,6 +12,7 @@ use super::registry::{
     IdempotencyEntry, IssueCard, IssuedCard, Program, Registry, RegistryAction, RegistryCommand,
     RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
 };
+use super::risk::change as risk;
 use super::rules::repeat::Found;
 use super::trace::{Detail, Step};
 use smallvec::SmallVec;
@@ -54,6 +55,10 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         }
         RegistryAction::CompleteIdempotent { .. } => {
             RegistryOutcome::Event(RegistryEvent::IdempotentCompleted)
+        }
+        RegistryAction::CreateRiskRule(rule) => risk::create(&registry.view, rule),
+        RegistryAction::ChangeRiskRule { rule_id, change } => {
+            risk::change(&registry.view, *rule_id, *change)
         }
     }
 }
@@ -204,6 +209,21 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
             RegistryEvent::IdempotentCompleted,
         ) => {
             complete_idempotent(registry, command, *key, (*status, body.clone()));
+        }
+        (RegistryAction::CreateRiskRule(rule), RegistryEvent::RiskRuleCreated { version }) => {
+            change_view(registry, *version, |view| {
+                view.risk_rules.put((**rule).clone())
+            });
+            new_view = true;
+        }
+        (
+            RegistryAction::ChangeRiskRule { rule_id, .. },
+            RegistryEvent::RiskRuleChanged { version, to, .. },
+        ) => {
+            change_view(registry, *version, |view| {
+                risk::apply_change(&mut view.risk_rules, *rule_id, *to)
+            });
+            new_view = true;
         }
         (action, event) => {
             panic!("a registry event {event:?} cannot come of this command: {action:?}")

@@ -1,6 +1,7 @@
 //! The state of one shard: account trees with their cards, holds, counters and first answers.
 //! How it changes does not live here (see `apply.rs`).
 
+use super::card_history::CardHistory;
 use super::card_use::{CardUse, LockedMerchant};
 use super::command::CardType;
 use super::controls::Controls;
@@ -136,6 +137,8 @@ pub struct Card {
     pub counters: Counters,
     /// Of one with a control that looks at it.
     pub card_use: Option<Box<CardUse>>,
+    /// Of one whose program has had rules that ask for it.
+    pub history: Option<Box<CardHistory>>,
 }
 
 impl Card {

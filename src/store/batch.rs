@@ -246,7 +246,9 @@ impl Batch {
             (
                 RegistryEvent::SettingsChanged { .. }
                 | RegistryEvent::IdempotentBegun
-                | RegistryEvent::IdempotentCompleted,
+                | RegistryEvent::IdempotentCompleted
+                | RegistryEvent::RiskRuleCreated { .. }
+                | RegistryEvent::RiskRuleChanged { .. },
                 _,
             ) => {}
             (

@@ -48,7 +48,15 @@ impl ExpressionError {
     }
 }
 
-pub fn compile(source: &str) -> Result<Condition, ExpressionError> {
+/// An expression, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compiled {
+    pub condition: Condition,
+    /// It names a fact of the card's history.
+    pub reads_history: bool,
+}
+
+pub fn compile(source: &str) -> Result<Compiled, ExpressionError> {
     if source.len() > EXPRESSION_BYTES_MAX {
         let bytes = source.len();
         let message =
@@ -64,13 +72,17 @@ pub fn compile(source: &str) -> Result<Condition, ExpressionError> {
         tokens: tokens(source)?,
         next: 0,
         depth: 0,
+        reads_history: false,
     };
     let part = reader.whole()?;
     if *reader.token() != Token::End {
         return Err(reader.unexpected("an operator"));
     }
     match part {
-        Part::Condition(condition) => Ok(condition),
+        Part::Condition(condition) => Ok(Compiled {
+            condition,
+            reads_history: reader.reads_history,
+        }),
         other => {
             let message = format!("a rule must be true or false, not {}", other.described());
             Err(ExpressionError::at_byte(source, 0, message))
@@ -85,6 +97,7 @@ struct Reader<'a> {
     tokens: Vec<Placed>,
     next: usize,
     depth: usize,
+    reads_history: bool,
 }
 
 /// Operators between two parts, those that bind least first.
@@ -297,7 +310,9 @@ impl Reader<'_> {
     }
 
     fn word(&mut self, word: &str, at: usize) -> Read {
-        match (word, Fact::from_name(word)) {
+        let fact = Fact::from_name(word);
+        self.reads_history |= fact.is_some_and(Fact::is_of_history);
+        match (word, fact) {
             (_, _) if self.is("(") => self.call(word, at, None),
             ("true", _) => Ok(Part::Condition(Condition::Literal(true))),
             ("false", _) => Ok(Part::Condition(Condition::Literal(false))),

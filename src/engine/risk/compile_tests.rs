@@ -6,6 +6,12 @@ use crate::engine::risk::fact_list::{NumberFact, TextFact, TruthFact};
 use cel::{Context, Program};
 use proptest::prelude::*;
 
+fn read(source: &str) -> Condition {
+    compile(source)
+        .unwrap_or_else(|error| panic!("{source}: {error}"))
+        .condition
+}
+
 /// The message, with its place before it.
 fn refused(source: &str) -> String {
     match compile(source) {
@@ -154,7 +160,7 @@ fn what_is_too_long_or_too_deep_is_refused() {
     assert!(refused(&long).starts_with("column 1001: an expression may have 1000 bytes"));
     let nested = |depth| format!("{}true{}", "(".repeat(depth), ")".repeat(depth));
     assert!(refused(&nested(17)).starts_with("column 18: parts may be nested 16 deep"));
-    assert_eq!(compile(&nested(16)), Ok(Condition::Literal(true)));
+    assert_eq!(read(&nested(16)), Condition::Literal(true));
     assert!(refused(&format!("{}true", "!".repeat(17))).contains("16 deep"));
     assert!(refused(&format!("{}true", "true ? true : ".repeat(17))).contains("16 deep"));
 }
@@ -167,15 +173,12 @@ fn words_and_signs_of_the_language() {
         (r"'a\nb\tc'", "a\nb\tc"),
         ("'a' // and a comment", "a"),
     ] {
-        let condition = compile(&format!("mcc == {source}")).unwrap();
+        let condition = read(&format!("mcc == {source}"));
         let table = Table::of(text);
         assert_eq!(condition.evaluate(&table), Ok(true), "{source}");
         assert_eq!(by_the_crate(&format!("mcc == {source}"), &table), Ok(true));
     }
-    assert_eq!(
-        compile("0x1F == 31").unwrap().evaluate(&Table::of("")),
-        Ok(true)
-    );
+    assert_eq!(read("0x1F == 31").evaluate(&Table::of("")), Ok(true));
 }
 
 /// As long and as deep as the bounds let them be, on a quarter of the stack of a thread of ours.
@@ -202,7 +205,7 @@ fn the_longest_expressions_take_little_stack() {
     let thread = on_a_small_stack.spawn(move || {
         let compiled = longest.iter().filter_map(|source| compile(source).ok());
         compiled
-            .map(|condition| condition.evaluate(&Table::of("")))
+            .map(|compiled| compiled.condition.evaluate(&Table::of("")))
             .count()
     });
     assert_eq!(thread.unwrap().join().unwrap(), 4);
@@ -389,7 +392,7 @@ proptest! {
     fn conditions_come_to_what_the_crate_says(source in conditions(3), table in any_table()) {
         prop_assume!(source.len() <= EXPRESSION_BYTES_MAX);
         let condition = match compile(&source) {
-            Ok(condition) => condition,
+            Ok(compiled) => compiled.condition,
             Err(error) => return Err(TestCaseError::fail(format!("{source}: {error}"))),
         };
         let own = condition.evaluate(&table);
@@ -434,7 +437,7 @@ fn a_fault_matters_only_where_nothing_else_decides() {
         ("9223372036854775807 + 1 > 0", Err(Fault::Overflow)),
         ("-9223372036854775808 / -1 > 0", Err(Fault::Overflow)),
     ] {
-        let condition = compile(source).unwrap();
+        let condition = read(source);
         assert_eq!(condition.evaluate(&table), expected, "{source}");
     }
 }

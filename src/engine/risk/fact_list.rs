@@ -45,6 +45,13 @@ facts! { NumberFact:
     CardAgeSeconds = "card_age_seconds",
     AccountAgeSeconds = "account_age_seconds",
     HourUtc = "hour_utc",
+    SecondsSinceLastApproval = "seconds_since_last_approval",
+    ApprovalsLastHour = "approvals_last_hour",
+    ApprovalsLastDay = "approvals_last_day",
+    ApprovedAmountLastHour = "approved_amount_last_hour",
+    ApprovedAmountLastDay = "approved_amount_last_day",
+    DeclinesLastHour = "declines_last_hour",
+    DeclinesLastDay = "declines_last_day",
 }
 
 facts! { TextFact:
@@ -70,6 +77,8 @@ facts! { TextFact:
 
 facts! { TruthFact:
     CountryIsAcquirers = "country_is_acquirers",
+    FirstUseOfMerchant = "first_use_of_merchant",
+    FirstUseOfMcc = "first_use_of_mcc",
     PartialApprovalSupported = "partial_approval_supported",
 }
 
@@ -98,6 +107,29 @@ impl Fact {
             Fact::Number(fact) => fact.name(),
             Fact::Text(fact) => fact.name(),
             Fact::Truth(fact) => fact.name(),
+        }
+    }
+
+    /// Whether it takes a card's history, which is kept only where a rule asks for it.
+    pub fn is_of_history(self) -> bool {
+        match self {
+            Fact::Number(fact) => matches!(
+                fact,
+                NumberFact::SecondsSinceLastApproval
+                    | NumberFact::ApprovalsLastHour
+                    | NumberFact::ApprovalsLastDay
+                    | NumberFact::ApprovedAmountLastHour
+                    | NumberFact::ApprovedAmountLastDay
+                    | NumberFact::DeclinesLastHour
+                    | NumberFact::DeclinesLastDay
+            ),
+            Fact::Text(_) => false,
+            Fact::Truth(fact) => {
+                matches!(
+                    fact,
+                    TruthFact::FirstUseOfMerchant | TruthFact::FirstUseOfMcc
+                )
+            }
         }
     }
 

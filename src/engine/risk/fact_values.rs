@@ -3,10 +3,12 @@
 
 use super::expression::{Facts, Fault};
 use super::fact_list::{NumberFact, TextFact, TruthFact};
+use crate::engine::card_history::{CardHistory, Counted, DAY, HOUR};
 use crate::engine::checks::Context;
 use crate::engine::command::{Authorize, CardType};
 use crate::engine::facts::Check;
 use crate::engine::money::Currency;
+use crate::engine::rolling::RollingWindow;
 use crate::engine::state::{Account, Card};
 use crate::engine::time::Timestamp;
 use crate::engine::time_windows::Days;
@@ -19,6 +21,7 @@ pub struct FactValues<'a> {
     card: &'a Card,
     account: &'a Account,
     asked_minor: Option<i64>,
+    history: Option<&'a CardHistory>,
     mcc: [u8; 4],
     /// In capital letters.
     merchant_name: ArrayString<40>,
@@ -26,6 +29,11 @@ pub struct FactValues<'a> {
 
 impl<'a> FactValues<'a> {
     pub fn of(context: &Context<'a>) -> FactValues<'a> {
+        FactValues::with_history(context, context.card.history.as_deref())
+    }
+
+    /// With a history that is not the one of the card, for rules that look at the past anew.
+    pub fn with_history(context: &Context<'a>, history: Option<&'a CardHistory>) -> FactValues<'a> {
         let command = context.command;
         let mut merchant_name = command.merchant.name;
         merchant_name.make_ascii_uppercase();
@@ -35,9 +43,23 @@ impl<'a> FactValues<'a> {
             card: context.card,
             account: context.account,
             asked_minor: context.asked_minor,
+            history,
             mcc: four_digits(command.merchant.mcc),
             merchant_name,
         }
+    }
+}
+
+/// Longer ago than any approval: a hundred years of 365 days.
+const NEVER_SECONDS: i64 = 100 * 365 * 86_400;
+
+impl FactValues<'_> {
+    fn used(&self, counted: Counted, window: RollingWindow) -> (i64, i64) {
+        let used = self
+            .history
+            .map(|history| history.used(counted, window, self.at));
+        let (amount_minor, count) = used.unwrap_or((0, 0));
+        (amount_minor, i64::from(count))
     }
 }
 
@@ -61,6 +83,16 @@ impl Facts for FactValues<'_> {
             NumberFact::CardAgeSeconds => seconds_between(self.card.created_at, self.at),
             NumberFact::AccountAgeSeconds => seconds_between(self.account.created_at, self.at),
             NumberFact::HourUtc => self.at.0.div_euclid(3_600_000).rem_euclid(24),
+            NumberFact::SecondsSinceLastApproval => {
+                let last = self.history.and_then(|history| history.last_approved_at);
+                last.map_or(NEVER_SECONDS, |last| seconds_between(last, self.at))
+            }
+            NumberFact::ApprovalsLastHour => self.used(Counted::Approvals, HOUR).1,
+            NumberFact::ApprovalsLastDay => self.used(Counted::Approvals, DAY).1,
+            NumberFact::ApprovedAmountLastHour => self.used(Counted::Approvals, HOUR).0,
+            NumberFact::ApprovedAmountLastDay => self.used(Counted::Approvals, DAY).0,
+            NumberFact::DeclinesLastHour => self.used(Counted::Declines, HOUR).1,
+            NumberFact::DeclinesLastDay => self.used(Counted::Declines, DAY).1,
         })
     }
 
@@ -100,6 +132,14 @@ impl Facts for FactValues<'_> {
     fn truth(&self, fact: TruthFact) -> bool {
         match fact {
             TruthFact::CountryIsAcquirers => self.command.merchant.country_is_acquirers,
+            TruthFact::FirstUseOfMerchant => {
+                let known = |history: &CardHistory| history.knows_merchant_of(self.command);
+                !self.history.is_some_and(known)
+            }
+            TruthFact::FirstUseOfMcc => {
+                let known = |history: &CardHistory| history.knows_mcc_of(self.command);
+                !self.history.is_some_and(known)
+            }
             TruthFact::PartialApprovalSupported => self.command.partial_approval_supported,
         }
     }

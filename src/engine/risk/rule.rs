@@ -1,8 +1,7 @@
 //! A risk rule as the registry keeps it, and the rules of each program as shards evaluate them. How one
 //! is made or changed does not live here (see `registry_decide.rs`).
 
-use super::compile::compile;
-use super::expression::Condition;
+use super::compile::{Compiled, compile};
 use crate::engine::ids::{ProgramId, RiskRuleId};
 use crate::engine::time::Timestamp;
 use hashbrown::HashMap;
@@ -73,20 +72,56 @@ impl RuleState {
     }
 }
 
+/// Moves a rule to a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RuleChange {
+    Promote,
+    /// Back to a draft.
+    Demote,
+    Retire,
+}
+
+impl RuleChange {
+    pub fn to(self) -> RuleState {
+        match self {
+            RuleChange::Promote => RuleState::Active,
+            RuleChange::Demote => RuleState::Draft,
+            RuleChange::Retire => RuleState::Retired,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            RuleChange::Promote => "promote",
+            RuleChange::Demote => "demote",
+            RuleChange::Retire => "retire",
+        }
+    }
+}
+
 /// A rule with its expression read.
 #[derive(Debug)]
 pub struct LoadedRule {
     pub rule: RiskRule,
     /// None where this version of the program cannot read what an earlier one could: never a match, and
     /// traces say that it failed.
-    pub condition: Option<Condition>,
+    pub compiled: Option<Compiled>,
+}
+
+/// The draft and active rules of a program.
+#[derive(Debug)]
+pub struct ProgramRules {
+    /// In the order of their ids.
+    pub by_id: Box<[Arc<LoadedRule>]>,
+    /// One of them reads a fact of the card's history.
+    pub read_history: bool,
 }
 
 /// All rules, and for each program those that its requests are held against.
 #[derive(Debug, Clone, Default)]
 pub struct RiskRules {
     by_id: BTreeMap<RiskRuleId, Arc<LoadedRule>>,
-    evaluated: HashMap<ProgramId, Arc<[Arc<LoadedRule>]>>,
+    evaluated: HashMap<ProgramId, Arc<ProgramRules>>,
 }
 
 impl RiskRules {
@@ -107,24 +142,29 @@ impl RiskRules {
         self.by_id.is_empty()
     }
 
-    /// The draft and active rules of a program, in the order of their ids.
-    pub fn of_program(&self, id: ProgramId) -> &[Arc<LoadedRule>] {
-        self.evaluated.get(&id).map_or(&[], |rules| rules)
+    pub fn of_program(&self, id: ProgramId) -> Option<&ProgramRules> {
+        self.evaluated.get(&id).map(Arc::as_ref)
     }
 
     /// Puts a rule, new, changed or restored, in its place.
     pub fn put(&mut self, rule: RiskRule) {
         let (id, program_id) = (rule.id, rule.program_id);
-        let condition = compile(&rule.expression).ok();
-        let loaded = Arc::new(LoadedRule { rule, condition });
+        let compiled = compile(&rule.expression).ok();
+        let loaded = Arc::new(LoadedRule { rule, compiled });
         self.by_id.insert(id, loaded);
         let of_program = self.by_id.values().filter(|loaded| {
             loaded.rule.program_id == program_id && loaded.rule.state != RuleState::Retired
         });
-        let of_program: Arc<[_]> = of_program.cloned().collect();
-        match of_program.is_empty() {
+        let by_id: Box<[_]> = of_program.cloned().collect();
+        let mut compiled = by_id.iter().filter_map(|loaded| loaded.compiled.as_ref());
+        let read_history = compiled.any(|compiled| compiled.reads_history);
+        let rules = ProgramRules {
+            by_id,
+            read_history,
+        };
+        match rules.by_id.is_empty() {
             true => self.evaluated.remove(&program_id),
-            false => self.evaluated.insert(program_id, of_program),
+            false => self.evaluated.insert(program_id, Arc::new(rules)),
         };
     }
 }
@@ -168,8 +208,9 @@ mod tests {
             rules.put(rule(id, program, state));
         }
         let ids = |rules: &RiskRules, program| {
-            let of_program = rules.of_program(ProgramId(program)).iter();
-            of_program.map(|l| l.rule.id.0).collect::<Vec<_>>()
+            let of_program = rules.of_program(ProgramId(program));
+            let by_id = of_program.iter().flat_map(|rules| &rules.by_id);
+            by_id.map(|l| l.rule.id.0).collect::<Vec<_>>()
         };
         assert_eq!((ids(&rules, 1), ids(&rules, 2)), (vec![1, 3], vec![2]));
         rules.put(rule(1, 1, RuleState::Retired));
@@ -186,7 +227,26 @@ mod tests {
             ..rule(1, 1, RuleState::Active)
         };
         rules.put(unread);
-        assert_eq!(rules.get(RiskRuleId(1)).unwrap().condition, None);
-        assert_eq!(rules.of_program(ProgramId(1)).len(), 1);
+        assert_eq!(rules.get(RiskRuleId(1)).unwrap().compiled, None);
+        assert_eq!(rules.of_program(ProgramId(1)).unwrap().by_id.len(), 1);
+    }
+
+    #[test]
+    fn history_is_read_as_long_as_a_rule_names_a_fact_of_it() {
+        let mut rules = RiskRules::default();
+        let read = |rules: &RiskRules| {
+            let of_program = rules.of_program(ProgramId(1));
+            of_program.map(|rules| rules.read_history)
+        };
+        let asks = |state| RiskRule {
+            expression: "amount > 5 && first_use_of_mcc".into(),
+            ..rule(2, 1, state)
+        };
+        rules.put(rule(1, 1, RuleState::Active));
+        assert_eq!(read(&rules), Some(false));
+        rules.put(asks(RuleState::Draft));
+        assert_eq!(read(&rules), Some(true));
+        rules.put(asks(RuleState::Retired));
+        assert_eq!(read(&rules), Some(false));
     }
 }
