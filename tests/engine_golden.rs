@@ -14,6 +14,7 @@ use cardswitch::engine::hash::state_hash;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::record;
 use cardswitch::engine::registry::*;
+use cardswitch::engine::risk::rule::{RiskRule, RuleAction, RuleChange, RuleState};
 use cardswitch::engine::world::World;
 use engine_support::*;
 
@@ -62,6 +63,24 @@ fn bytes_of(line: &str) -> Vec<u8> {
     line.as_bytes().chunks(2).map(digits).collect()
 }
 
+fn risk_rule(switch: &mut Switch) {
+    let rule = RiskRule {
+        id: RiskRuleId(81),
+        program_id: PROGRAM,
+        name: "new and large".into(),
+        expression: "first_use_of_merchant && amount > 100".into(),
+        action: RuleAction::Flag,
+        state: RuleState::Draft,
+        version: 1,
+        created_at: switch.at,
+    };
+    switch.registry(RegistryAction::CreateRiskRule(Box::new(rule)));
+    switch.registry(RegistryAction::ChangeRiskRule {
+        rule_id: RiskRuleId(81),
+        change: RuleChange::Promote,
+    });
+}
+
 /// At least one record of every kind of command and event.
 fn story() -> Switch {
     let mut switch = Switch::with_program(1, limits([limit(90, Window::Week, Some(9_000), None)]));
@@ -105,6 +124,7 @@ fn story() -> Switch {
         card_type: CardType::Physical,
         ..NewCard::of(13, 1, 2)
     });
+    risk_rule(&mut switch);
     messages(&mut switch);
     for change in [
         StatusChange::Freeze,

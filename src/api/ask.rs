@@ -173,6 +173,7 @@ pub fn unexpected(reply: &Reply) -> ApiError {
         Reply::IssuedCard(_) => "IssuedCard",
         Reply::Program(_) => "Program",
         Reply::RiskRule(_) => "RiskRule",
+        Reply::View(_) => "View",
         Reply::IdempotencyKnown(_) => "IdempotencyKnown",
         Reply::NotFound => "NotFound",
     };

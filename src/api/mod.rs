@@ -23,6 +23,7 @@ mod network_metrics;
 mod programs;
 mod reveal;
 mod routes;
+mod rules;
 mod settlement_reports;
 mod time_windows_json;
 mod top_ups;

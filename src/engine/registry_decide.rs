@@ -155,21 +155,9 @@ fn reverse_unknown(
 /// Moves the registry. True when shards have a new view to adopt.
 pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &RegistryEvent) -> bool {
     registry.now = registry.now.max(command.at);
-    let mut new_view = false;
+    let new_view = apply_to_view(registry, command, event);
     match (&command.action, event) {
-        (RegistryAction::ChangeSettings(settings), RegistryEvent::SettingsChanged { version }) => {
-            change_view(registry, *version, |view| {
-                view.settings = (**settings).clone()
-            });
-            new_view = true;
-        }
-        (RegistryAction::CreateProgram(program), RegistryEvent::ProgramCreated { version }) => {
-            let program: Arc<Program> = Arc::new((**program).clone());
-            change_view(registry, *version, |view| {
-                drop(view.programs.insert(program.id, program))
-            });
-            new_view = true;
-        }
+        _ if new_view => {}
         (RegistryAction::IssueCard(issue), RegistryEvent::CardIssued { links }) => {
             apply_issued(registry, issue, links);
         }
@@ -210,11 +198,36 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
         ) => {
             complete_idempotent(registry, command, *key, (*status, body.clone()));
         }
+        (action, event) => {
+            panic!("a registry event {event:?} cannot come of this command: {action:?}")
+        }
+    }
+    forget(registry);
+    new_view
+}
+
+/// Makes a new version of the view, if the event does.
+fn apply_to_view(
+    registry: &mut Registry,
+    command: &RegistryCommand,
+    event: &RegistryEvent,
+) -> bool {
+    match (&command.action, event) {
+        (RegistryAction::ChangeSettings(settings), RegistryEvent::SettingsChanged { version }) => {
+            change_view(registry, *version, |view| {
+                view.settings = (**settings).clone()
+            });
+        }
+        (RegistryAction::CreateProgram(program), RegistryEvent::ProgramCreated { version }) => {
+            let program: Arc<Program> = Arc::new((**program).clone());
+            change_view(registry, *version, |view| {
+                drop(view.programs.insert(program.id, program))
+            });
+        }
         (RegistryAction::CreateRiskRule(rule), RegistryEvent::RiskRuleCreated { version }) => {
             change_view(registry, *version, |view| {
                 view.risk_rules.put((**rule).clone())
             });
-            new_view = true;
         }
         (
             RegistryAction::ChangeRiskRule { rule_id, .. },
@@ -223,14 +236,10 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
             change_view(registry, *version, |view| {
                 risk::apply_change(&mut view.risk_rules, *rule_id, *to)
             });
-            new_view = true;
         }
-        (action, event) => {
-            panic!("a registry event {event:?} cannot come of this command: {action:?}")
-        }
+        _ => return false,
     }
-    forget(registry);
-    new_view
+    true
 }
 
 fn change_view(registry: &mut Registry, version: u64, change: impl FnOnce(&mut RegistryView)) {

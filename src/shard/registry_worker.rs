@@ -67,6 +67,7 @@ impl RegistryWorker {
                 RegistryRequest::Card(id) => Some(self.card(id)),
                 RegistryRequest::Program(id) => Some(self.program(id)),
                 RegistryRequest::RiskRule(id) => Some(self.risk_rule(id)),
+                RegistryRequest::View => Some(Reply::View(self.registry.view.clone())),
                 RegistryRequest::FirstAnswer(action) => Some(self.first_answer(action)),
                 RegistryRequest::Command(action) => {
                     self.carry_out(token, action, records, &batch.reply_to, &mut forward)

@@ -2,7 +2,9 @@
 
 use super::request::Token;
 use crate::engine::event::{Answer, Refusal};
-use crate::engine::registry::{IdempotencyEntry, IssuedCard, LinkKey, Program, RegistryRefusal};
+use crate::engine::registry::{
+    IdempotencyEntry, IssuedCard, LinkKey, Program, RegistryRefusal, RegistryView,
+};
 use crate::engine::risk::rule::RiskRule;
 use crate::engine::state::{Account, Card};
 use crate::journal::Release;
@@ -22,6 +24,7 @@ pub enum Reply {
     IssuedCard(Box<(IssuedCard, Vec<LinkKey>)>),
     Program(Arc<Program>),
     RiskRule(Box<RiskRule>),
+    View(Arc<RegistryView>),
     IdempotencyKnown(Box<IdempotencyEntry>),
     NotFound,
 }

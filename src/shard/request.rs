@@ -32,6 +32,8 @@ pub enum RegistryRequest {
     Card(CardId),
     Program(ProgramId),
     RiskRule(RiskRuleId),
+    /// What shards decide by, as it is now.
+    View,
 }
 
 /// All requests of one read, on their way to one queue.

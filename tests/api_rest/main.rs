@@ -8,4 +8,5 @@ mod idempotency;
 mod lists;
 mod refusals;
 mod resources;
+mod rules;
 mod secrets;

@@ -38,7 +38,11 @@ fn line_text(line: usize) -> String {
 
 impl ExpressionError {
     pub fn at_byte(source: &str, byte: usize, message: impl Into<String>) -> ExpressionError {
-        let before = &source[..source.floor_char_boundary(byte)];
+        // A place within a character is at that character.
+        let starts = source.char_indices().map(|(start, _)| start);
+        let start = starts.take_while(|start| *start <= byte).last();
+        let start = if byte < source.len() { start } else { None };
+        let before = &source[..start.unwrap_or(source.len())];
         let last_line = before.rsplit('\n').next().unwrap_or_default();
         ExpressionError {
             line: before.matches('\n').count() + 1,

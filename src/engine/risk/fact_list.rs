@@ -141,3 +141,27 @@ impl Fact {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_has_these_facts_and_no_others() {
+        let text = include_str!("../../../docs/risk-rules.md");
+        let rows = text.lines().filter_map(|line| {
+            let mut cells = line.strip_prefix("| `")?.split(" | ");
+            let (name, type_name, meaning) = (cells.next()?, cells.next()?, cells.next()?);
+            Some((
+                name.trim_matches('`'),
+                type_name,
+                meaning.starts_with("*history*"),
+            ))
+        });
+        let of_facts =
+            rows.filter(|(_, type_name, _)| ["int", "string", "bool"].contains(type_name));
+        let own =
+            Fact::all().map(|fact| (fact.name(), fact.type_of().name(), fact.is_of_history()));
+        assert_eq!(of_facts.collect::<Vec<_>>(), own.collect::<Vec<_>>());
+    }
+}
