@@ -2,6 +2,7 @@
 //! Pure: no clock, randomness, I/O, card number or ISO 8583 field lives here.
 
 pub mod apply;
+pub mod backtest;
 pub mod card_history;
 pub mod card_use;
 pub mod checks;

@@ -4,7 +4,6 @@
 use super::expression::{Facts, Fault};
 use super::fact_list::{NumberFact, TextFact, TruthFact};
 use crate::engine::card_history::{CardHistory, Counted, DAY, HOUR};
-use crate::engine::checks::Context;
 use crate::engine::command::{Authorize, CardType};
 use crate::engine::facts::Check;
 use crate::engine::money::Currency;
@@ -28,22 +27,21 @@ pub struct FactValues<'a> {
 }
 
 impl<'a> FactValues<'a> {
-    pub fn of(context: &Context<'a>) -> FactValues<'a> {
-        FactValues::with_history(context, context.card.history.as_deref())
-    }
-
-    /// With a history that is not the one of the card, for rules that look at the past anew.
-    pub fn with_history(context: &Context<'a>, history: Option<&'a CardHistory>) -> FactValues<'a> {
-        let command = context.command;
+    pub fn of(
+        at: Timestamp,
+        command: &'a Authorize,
+        card: &'a Card,
+        account: &'a Account,
+    ) -> FactValues<'a> {
         let mut merchant_name = command.merchant.name;
         merchant_name.make_ascii_uppercase();
         FactValues {
-            at: context.at,
+            at,
             command,
-            card: context.card,
-            account: context.account,
-            asked_minor: context.asked_minor,
-            history,
+            card,
+            account,
+            asked_minor: command.amounts.in_currency(account.currency),
+            history: card.history.as_deref(),
             mcc: four_digits(command.merchant.mcc),
             merchant_name,
         }
