@@ -419,7 +419,7 @@ const RULES: [&str; 5] = [
     "approvals_last_hour >= 2 && amount > 300",
     "first_use_of_merchant && amount % 7 == 0 && amount > 0",
     "declines_last_day >= 3 || seconds_since_last_approval < 60 && approved_amount_last_day > 600",
-    "entry_mode == 'manual' && amount > 500",
+    "entry_mode == 'manual' && amount > 60",
     "100 / (amount - 5) > 30 || mcc in ['7995', '6011'] && country != 'US'",
 ];
 
@@ -830,7 +830,7 @@ impl Naive {
                     || last.is_some_and(|last| last.at.plus_ms(MINUTE_MS) > self.at)
                         && spent.sum::<i64>() > 600
             }
-            3 => place.entry_mode == EntryMode::Manual && amount > 500,
+            3 => place.entry_mode == EntryMode::Manual && amount > 60,
             _ => {
                 let abroad = [7995, 6011].contains(&mcc) && place.country != "US";
                 abroad || (amount != 5 && 100 / (amount - 5) > 30)
@@ -1084,6 +1084,18 @@ impl Naive {
 struct Engine {
     switch: Switch,
     next_id: u64,
+    /// The risk rule that the last request was declined by.
+    declined_by: Option<RuleId>,
+}
+
+impl Engine {
+    fn of(switch: Switch, next_id: u64) -> Engine {
+        Engine {
+            switch,
+            next_id,
+            declined_by: None,
+        }
+    }
 }
 
 impl Engine {
@@ -1115,7 +1127,7 @@ impl Engine {
                 }
             }
         }
-        Engine { switch, next_id: 1 }
+        Engine::of(switch, 1)
     }
 
     fn step(&mut self, step: &Step) -> Came {
@@ -1180,6 +1192,13 @@ impl Engine {
             Step::Controls { card, choice } => {
                 switch.change_controls(root_of(*card), *card, controls_of(*choice))
             }
+        };
+        self.declined_by = match &outcome {
+            Outcome::Event(Event::Authorized(authorized)) => authorized
+                .decision
+                .decline()
+                .and_then(|decline| decline.rule),
+            _ => None,
         };
         came_of(&outcome)
     }
@@ -1483,11 +1502,9 @@ proptest! {
         for shards in [1, 3] {
             let restored = through_snapshot(&engine.switch.world, shards);
             let switch = Switch { world: restored, at: engine.switch.at, records: vec![] };
-            let mut other = Engine { switch, next_id: engine.next_id };
-            let mut same = Engine {
-                switch: Switch { world: engine.switch.world.clone(), at: engine.switch.at, records: vec![] },
-                next_id: engine.next_id,
-            };
+            let mut other = Engine::of(switch, engine.next_id);
+            let world = engine.switch.world.clone();
+            let mut same = Engine::of(Switch { world, at: engine.switch.at, records: vec![] }, engine.next_id);
             for step in after {
                 prop_assert_eq!(other.step(step), same.step(step));
             }
@@ -1538,6 +1555,7 @@ proptest! {
 fn the_days_of_one_card_come_to_every_reason_of_the_controls() {
     let mut runner = TestRunner::deterministic();
     let mut found = std::collections::BTreeSet::new();
+    let mut rules = std::collections::BTreeSet::new();
     for _ in 0..150 {
         let steps = any_days_of_one_card();
         let steps = steps.new_tree(&mut runner).unwrap().current();
@@ -1545,6 +1563,9 @@ fn the_days_of_one_card_come_to_every_reason_of_the_controls() {
         for step in &steps {
             if let Came::Declined(reason) = engine.step(step) {
                 found.insert(reason);
+            }
+            if let Some(RuleId::RiskRule(id)) = engine.declined_by {
+                rules.insert(id);
             }
         }
     }
@@ -1565,6 +1586,7 @@ fn the_days_of_one_card_come_to_every_reason_of_the_controls() {
     ] {
         assert!(found.contains(&reason), "{reason:?} is not among {found:?}");
     }
+    assert_eq!(rules.len(), RULES.len(), "only {rules:?} ever declined");
 }
 
 fn through_snapshot(world: &World, shards: usize) -> World {
@@ -1725,7 +1747,7 @@ fn run_order(steps: &[Step]) {
     let mut switch = Switch::new(1);
     switch.open_account(1, Controls::default());
     switch.open_card(NewCard::of(101, 1, 1));
-    let mut engine = Engine { switch, next_id: 1 };
+    let mut engine = Engine::of(switch, 1);
     let mut naive = Naive::default();
     for step in steps {
         naive.at = engine.switch.at;
