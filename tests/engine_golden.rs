@@ -15,6 +15,7 @@ use cardswitch::engine::ids::*;
 use cardswitch::engine::money::Currency;
 use cardswitch::engine::record;
 use cardswitch::engine::registry::*;
+use cardswitch::engine::risk::rule::{RiskRule, RuleAction, RuleChange, RuleState};
 use cardswitch::engine::three_ds::{
     Authentication, Cryptogram, Exemption, ThreeDs, ThreeDsMode, ThreeDsPolicy,
 };
@@ -64,6 +65,24 @@ fn records_of_another_format_are_refused_by_name() {
 fn bytes_of(line: &str) -> Vec<u8> {
     let digits = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
     line.as_bytes().chunks(2).map(digits).collect()
+}
+
+fn risk_rule(switch: &mut Switch) {
+    let rule = RiskRule {
+        id: RiskRuleId(81),
+        program_id: PROGRAM,
+        name: "new and large".into(),
+        expression: "first_use_of_merchant && amount > 100".into(),
+        action: RuleAction::Flag,
+        state: RuleState::Draft,
+        version: 1,
+        created_at: switch.at,
+    };
+    switch.registry(RegistryAction::CreateRiskRule(Box::new(rule)));
+    switch.registry(RegistryAction::ChangeRiskRule {
+        rule_id: RiskRuleId(81),
+        change: RuleChange::Promote,
+    });
 }
 
 /// At least one record of every kind of command and event.
@@ -116,6 +135,7 @@ fn story() -> Switch {
         card_type: CardType::Physical,
         ..NewCard::of(13, 1, 2)
     });
+    risk_rule(&mut switch);
     messages(&mut switch);
     later_messages(&mut switch);
     for change in [

@@ -7,6 +7,8 @@
 //! NAME` names it as the original, in all ways. `rrn=`, `sent=`, `local=` and `acquirer=` say otherwise
 //! how a message names an authorization; `-` leaves a name out. `rates EUR:USD=1.10` sets the whole table
 //! of rates; a program has `mark_up=150` basis points. A card has `wallet=B,C`, further accounts to draw on.
+//! how a message names an authorization; `-` leaves a name out. `rule NAME decline when EXPRESSION` makes
+//! an active risk rule of the program (`draft`: a draft; `program=P` of another).
 
 mod engine_support;
 
@@ -24,7 +26,9 @@ use cardswitch::engine::merchants::{MerchantEntry, MerchantList};
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::reason::DeclineReason;
 use cardswitch::engine::registry::*;
+use cardswitch::engine::risk::rule::{RiskRule, RuleAction, RuleChange, RuleState};
 use cardswitch::engine::rolling::RollingWindow;
+use cardswitch::engine::rules::risk_rules::RuleOutcome;
 use cardswitch::engine::scope::Scope;
 use cardswitch::engine::three_ds::*;
 use cardswitch::engine::time::Expiry;
@@ -79,6 +83,7 @@ const REACHABLE: &[DeclineReason] = &[
     DeclineReason::ThreeDsFailed,
     DeclineReason::ThreeDsRequired,
     DeclineReason::CavvInvalid,
+    DeclineReason::RuleDeclined,
     DeclineReason::InternalError,
     DeclineReason::CapacityExceeded,
 ];
@@ -203,6 +208,10 @@ impl Play {
             "expire" => self.expire(),
             "release" => self.release(words.plain(1)),
             "settings" => self.settings(words),
+            "rule" => self.rule(words, asked),
+            "promote" => self.change_rule(words.plain(1), RuleChange::Promote),
+            "demote" => self.change_rule(words.plain(1), RuleChange::Demote),
+            "retire" => self.change_rule(words.plain(1), RuleChange::Retire),
             "program" => {
                 let (id, controls) = (self.id(words.plain(1)), self.controls(words));
                 let mark_up = words
@@ -265,6 +274,37 @@ impl Play {
         self.switch
             .registry(RegistryAction::ChangeSettings(Box::new(settings)));
         "done".into()
+    }
+
+    fn rule(&mut self, words: &Words, asked: &str) -> String {
+        let (_, expression) = asked.split_once(" when ").expect("a rule has a `when`");
+        let action = RuleAction::ALL
+            .iter()
+            .find(|(_, name)| *name == words.plain(2));
+        let program = words.value("program").map(|program| self.id(program));
+        let rule = RiskRule {
+            id: RiskRuleId(self.id(words.plain(1))),
+            program_id: program.map_or(PROGRAM, ProgramId),
+            name: words.plain(1).into(),
+            expression: expression.trim().into(),
+            action: action.expect("an action").0,
+            state: match words.plain(3) {
+                "draft" => RuleState::Draft,
+                _ => RuleState::Active,
+            },
+            version: 1,
+            created_at: self.switch.at,
+        };
+        let outcome = self
+            .switch
+            .registry(RegistryAction::CreateRiskRule(Box::new(rule)));
+        told_by_registry(&outcome)
+    }
+
+    fn change_rule(&mut self, name: &str, change: RuleChange) -> String {
+        let rule_id = RiskRuleId(self.id(name));
+        let change = RegistryAction::ChangeRiskRule { rule_id, change };
+        told_by_registry(&self.switch.registry(change))
     }
 
     /// What the loops of the shards do when time has passed: the names of what ended, in order.
@@ -477,6 +517,7 @@ impl Play {
                 let rule = match decline.rule {
                     Some(RuleId::Limit(id)) => format!(" rule={}", self.name_of(id.0)),
                     Some(RuleId::Control(id)) => format!(" rule={}", self.name_of(id.0)),
+                    Some(RuleId::RiskRule(id)) => format!(" rule={}", self.name_of(id.0)),
                     None => String::new(),
                 };
                 let (reason, step) = (decline.reason.name(), decline.step.name());
@@ -704,7 +745,14 @@ impl Play {
                 rule_id,
                 version,
                 outcome,
-            } => format!("rule={rule_id} version={version} outcome={outcome}"),
+            } => {
+                let rule = self.name_of(rule_id.0);
+                let outcome = RuleOutcome::from_bits(outcome).unwrap();
+                let action = outcome.action.name();
+                let went = if outcome.failed { "failed" } else { "matched" };
+                let shadow = if outcome.in_shadow { " in_shadow" } else { "" };
+                format!("rule={rule} version={version} {went} action={action}{shadow}")
+            }
             Detail::ThreeDs {
                 eci,
                 authentication,
@@ -937,6 +985,15 @@ fn told(outcome: &Outcome) -> String {
         Outcome::AlreadyDone => "already_done".into(),
         Outcome::Refused(refusal) => format!("refused {refusal}"),
         Outcome::FirstAnswer(answer) => first_answer(answer),
+    }
+}
+
+fn told_by_registry(outcome: &RegistryOutcome) -> String {
+    match outcome {
+        RegistryOutcome::Event(_) => "done".into(),
+        RegistryOutcome::AlreadyDone => "already_done".into(),
+        RegistryOutcome::Refused(refusal) => format!("refused {refusal}"),
+        other => format!("{other:?}"),
     }
 }
 

@@ -344,6 +344,7 @@ fn decision(state: &ApiState, row: &AuthorizationRow) -> Value {
     let rule_id = row.rule_id.map(|rule| match rule {
         RuleId::Limit(id) => id.to_string(),
         RuleId::Control(id) => id.to_string(),
+        RuleId::RiskRule(id) => id.to_string(),
     });
     json!({
         "result": row.result.name(),

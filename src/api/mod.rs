@@ -25,6 +25,7 @@ mod network_metrics;
 mod programs;
 mod reveal;
 mod routes;
+mod rules;
 mod settlement_reports;
 mod three_ds_json;
 mod time_windows_json;

@@ -3,9 +3,10 @@
 use super::auth::guarded;
 use super::{
     Gate, accounts, authorizations, cards, envelope, exchange_rates, health, list, metrics,
-    programs, reveal, settlement_reports, top_ups,
+    programs, reveal, rules, settlement_reports, top_ups,
 };
 use crate::engine::command::{AccountStatusChange, StatusChange};
+use crate::engine::risk::rule::RuleChange;
 use axum::Router;
 use axum::middleware::from_fn;
 use axum::routing::{MethodRouter, get, patch, post, put};
@@ -31,6 +32,7 @@ pub fn router(gate: Gate) -> Router {
         )
         .merge(account_routes(&gate))
         .merge(card_routes(&gate))
+        .merge(rule_routes(&gate))
         .route(
             "/v1/authorizations",
             list("authorizations:read", get(authorizations::many)),
@@ -122,6 +124,32 @@ fn card_routes(gate: &Gate) -> Router<Gate> {
         .route(
             "/v1/cards/{id}/reveal",
             on("cards:reveal", post(reveal::reveal)),
+        )
+}
+
+fn rule_routes(gate: &Gate) -> Router<Gate> {
+    let on = |scope, route: MethodRouter<Gate>| guarded(gate, scope, without_query(route));
+    let list = |scope, route: MethodRouter<Gate>| guarded(gate, scope, route);
+    let change = |change: RuleChange| {
+        post(move |gate, id, request| rules::change_state(gate, id, request, change))
+    };
+    Router::new()
+        .route(
+            "/v1/rules",
+            on("rules:draft", post(rules::create)).merge(list("rules:read", get(rules::many))),
+        )
+        .route("/v1/rules/{id}", on("rules:read", get(rules::one)))
+        .route(
+            "/v1/rules/{id}/promote",
+            on("rules:promote", change(RuleChange::Promote)),
+        )
+        .route(
+            "/v1/rules/{id}/demote",
+            on("rules:promote", change(RuleChange::Demote)),
+        )
+        .route(
+            "/v1/rules/{id}/retire",
+            on("rules:promote", change(RuleChange::Retire)),
         )
 }
 

@@ -110,6 +110,7 @@ pub(super) fn authorized(authorized: &Authorized) -> Value {
             "rule_id": decline.rule.map(|rule| match rule {
                 RuleId::Limit(id) => id.to_string(),
                 RuleId::Control(id) => id.to_string(),
+                RuleId::RiskRule(id) => id.to_string(),
             }),
         }),
     };

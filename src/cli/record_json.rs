@@ -12,6 +12,7 @@ use crate::engine::record::Record;
 use crate::engine::registry::{
     EngineSettings, IssueCard, LinkKey, Program, RegistryAction, RegistryEvent,
 };
+use crate::engine::risk::rule::RiskRule;
 use crate::engine::time::Expiry;
 use crate::journal::Sequence;
 use serde_json::{Value, json};
@@ -199,6 +200,10 @@ fn registry_action(action: &RegistryAction) -> Value {
             "source": set.source,
             "rates": exchange_rates::pairs_json(&set.rates),
         }),
+        RegistryAction::CreateRiskRule(rule) => create_risk_rule(rule),
+        RegistryAction::ChangeRiskRule { rule_id, change } => json!({
+            "type": "change_risk_rule", "rule_id": rule_id.to_string(), "change": change.name(),
+        }),
     }
 }
 
@@ -226,6 +231,18 @@ fn create_program(program: &Program) -> Value {
         "currency": program.currency.alpha(),
         "foreign_exchange_mark_up_basis_points": program.foreign_exchange_mark_up_basis_points,
         "controls": controls_json::to_json(&program.controls),
+    })
+}
+
+fn create_risk_rule(rule: &RiskRule) -> Value {
+    json!({
+        "type": "create_risk_rule",
+        "rule_id": rule.id.to_string(),
+        "program_id": rule.program_id.to_string(),
+        "name": rule.name,
+        "expression": rule.expression,
+        "action": rule.action.name(),
+        "state": rule.state.name(),
     })
 }
 
@@ -268,5 +285,12 @@ fn registry_event(event: &RegistryEvent) -> Value {
         RegistryEvent::ExchangeRatesSet { version } => {
             json!({ "type": "exchange_rates_set", "registry_version": version })
         }
+        RegistryEvent::RiskRuleCreated { version } => {
+            json!({ "type": "risk_rule_created", "registry_version": version })
+        }
+        RegistryEvent::RiskRuleChanged { version, from, to } => json!({
+            "type": "risk_rule_changed", "registry_version": version,
+            "from": from.name(), "to": to.name(),
+        }),
     }
 }

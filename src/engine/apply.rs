@@ -269,6 +269,7 @@ fn new_card(state: &mut State, command: &Command, open: &OpenCard, status: CardS
         counters: Counters::default(),
         card_use: None,
         wallet: open.wallet.clone(),
+        history: None,
     }
 }
 

@@ -36,6 +36,9 @@ pub(super) fn authorization(
         let asked = Asked::of_authorization(authorize);
         remember_answer(state, command, authorize.repeat_key, asked, answer);
     }
+    if authorized.keeps_history && !clash && authorized.increased.is_none() {
+        note_history(state, command, authorize, authorized);
+    }
     let Some(account_id) = authorized.account_id else {
         return;
     };
@@ -73,6 +76,20 @@ pub(super) fn authorization(
         "account {account_id} is overdrawn by {}",
         authorize.authorization_id
     );
+}
+
+fn note_history(
+    state: &mut State,
+    command: &Command,
+    authorize: &Authorize,
+    authorized: &Authorized,
+) {
+    let approved = authorized.decision.decline().is_none();
+    let taken_minor = authorized.hold.as_ref().map_or(0, |hold| hold.amount_minor);
+    if let Some(card) = state.card_mut(authorize.card_id) {
+        let history = card.history.get_or_insert_default();
+        history.note(command.at, authorize, approved.then_some(taken_minor));
+    }
 }
 
 pub(super) fn advice(state: &mut State, command: &Command, advise: &Advise, advised: &Advised) {

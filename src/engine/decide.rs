@@ -146,6 +146,7 @@ pub(super) fn context<'a>(
         original,
         part: funds.part(),
         conversion: funds.into_conversion(),
+        risk_rules: state.registry.risk_rules.of_program(program.id),
     })
 }
 
@@ -178,6 +179,7 @@ pub(super) fn cardless(registry_version: u64, checks: Checks) -> Authorized {
         postings: Postings::default(),
         increased: None,
         conversion: None,
+        keeps_history: false,
     }
 }
 
@@ -245,6 +247,7 @@ fn conclude(context: &Context, checks: Checks) -> Authorized {
         postings: postings::payment(account.id, charged_minor, kept),
         increased,
         conversion: context.conversion.clone(),
+        keeps_history: context.risk_rules.is_some_and(|rules| rules.read_history),
     }
 }
 

@@ -67,6 +67,8 @@ pub struct Authorized {
     pub increased: Option<Increased>,
     /// How what was approved, or else asked, came into the account's currency from another one.
     pub conversion: Option<Box<Conversion>>,
+    /// The card's history is kept, and this is part of it.
+    pub keeps_history: bool,
 }
 
 /// The legs of one posting; none where no money moves.
@@ -266,6 +268,7 @@ pub struct Decline {
 pub enum RuleId {
     Limit(LimitId),
     Control(super::ids::ControlId),
+    RiskRule(super::ids::RiskRuleId),
 }
 
 /// DE38: six letters or digits.

@@ -51,6 +51,11 @@ fn registry_hash(world: &World) -> u128 {
     for program in registry.view.programs.values() {
         add(hash_of(&SnapshotItem::Program(Cow::Borrowed(program))));
     }
+    for loaded in registry.view.risk_rules.iter() {
+        add(hash_of(&SnapshotItem::RiskRule(Cow::Borrowed(
+            &loaded.rule,
+        ))));
+    }
     for (place, key) in registry.link_keys.iter().enumerate() {
         add(hash_of(&(place as u64, key)));
     }

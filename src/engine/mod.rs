@@ -4,6 +4,8 @@
 pub mod apply;
 mod apply_messages;
 pub mod authorizations;
+pub mod backtest;
+pub mod card_history;
 pub mod card_use;
 pub mod checks;
 pub mod command;
@@ -39,6 +41,7 @@ pub mod record;
 pub mod registry;
 pub mod registry_decide;
 pub mod reversals;
+pub mod risk;
 pub mod rolling;
 pub mod rules;
 pub mod scope;

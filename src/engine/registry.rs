@@ -8,11 +8,13 @@ use super::event::{Advised, Answer, Authorized, Reversed};
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
 use super::hold_expiry::HoldExpiry;
-use super::ids::{AccountId, CardId, LimitId, LinkId, ProgramId};
+use super::ids::{AccountId, CardId, LimitId, LinkId, ProgramId, RiskRuleId};
 use super::issued_cards::IssuedCards;
 use super::money::Currency;
 use super::rates::{ExchangeRate, Rates, RatesError};
 use super::recent::Recent;
+use super::risk::compile::ExpressionError;
+use super::risk::rule::{RiskRule, RiskRules, RuleChange, RuleState};
 use super::time::{Expiry, Timestamp};
 use super::wallet::Wallet;
 use arrayvec::{ArrayString, ArrayVec};
@@ -28,6 +30,7 @@ pub struct RegistryView {
     pub settings: EngineSettings,
     pub programs: HashMap<ProgramId, Arc<Program>>,
     pub rates: Arc<Rates>,
+    pub risk_rules: RiskRules,
 }
 
 /// Numbers that decisions depend on; journalled, so that a replay has the ones of its time.
@@ -150,6 +153,11 @@ pub enum RegistryAction {
     AdviseUnknownCard(Box<Advise>),
     /// A whole new table in place of the one before.
     SetExchangeRates(Box<SetExchangeRates>),
+    CreateRiskRule(Box<RiskRule>),
+    ChangeRiskRule {
+        rule_id: RiskRuleId,
+        change: RuleChange,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,6 +211,14 @@ pub enum RegistryEvent {
     ExchangeRatesSet {
         version: u64,
     },
+    RiskRuleCreated {
+        version: u64,
+    },
+    RiskRuleChanged {
+        version: u64,
+        from: RuleState,
+        to: RuleState,
+    },
 }
 
 /// An idempotency key in use: its request, and the response once there is one.
@@ -219,6 +235,8 @@ pub enum RegistryOutcome {
     FirstAnswer(Answer),
     /// The key is in use: what it stands for.
     Known(IdempotencyEntry),
+    /// It is as the command wants it. Nothing changes.
+    AlreadyDone,
     Refused(RegistryRefusal),
 }
 
@@ -238,6 +256,16 @@ pub enum RegistryRefusal {
     ExchangeRates(#[from] RatesError),
     #[error("a mark-up is 10,000 basis points (100 %) at most")]
     MarkUpTooHigh,
+    #[error("{0}")]
+    RuleInvalid(ExpressionError),
+    #[error("rule {0} does not exist")]
+    RuleNotFound(RiskRuleId),
+    #[error("rule {0} is retired, for good; create it anew")]
+    RuleRetired(RiskRuleId),
+    #[error("a program may have {0} rules that are draft or active; retire one first")]
+    TooManyRulesOfProgram(usize),
+    #[error("there may be {0} rules, retired ones among them, and there are")]
+    TooManyRules(usize),
 }
 
 /// The registry's own state.

@@ -15,6 +15,7 @@ use super::registry::{
     EngineSettings, IdempotencyEntry, IdempotencyKey, IssuedCard, LinkKey, Program, RegistryView,
 };
 use super::reversals::Reversal;
+use super::risk::rule::RiskRule;
 use super::state::{Account, Card, State};
 use super::time::Timestamp;
 use super::world::{PendingCard, World};
@@ -77,6 +78,8 @@ pub enum SnapshotItem<'a> {
     /// Last of all: how many items came before.
     End(u64),
     ExchangeRates(Cow<'a, Rates>),
+    /// After the programs.
+    RiskRule(Cow<'a, RiskRule>),
 }
 
 pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {
@@ -133,6 +136,9 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     )))?;
     for program in registry.view.programs_in_order() {
         writer.put(&SnapshotItem::Program(Cow::Borrowed(program)))?;
+    }
+    for loaded in registry.view.risk_rules.iter() {
+        writer.put(&SnapshotItem::RiskRule(Cow::Borrowed(&loaded.rule)))?;
     }
     for key in &registry.link_keys {
         writer.put(&SnapshotItem::Link(Cow::Borrowed(key)))?;
@@ -303,6 +309,7 @@ impl Reader {
                 let program = Arc::new(program.into_owned());
                 self.view.programs.insert(program.id, program);
             }
+            SnapshotItem::RiskRule(rule) => self.view.risk_rules.put(rule.into_owned()),
             SnapshotItem::Link(key) => registry.insert_link(key.into_owned()),
             SnapshotItem::IssuedCard(id, issued) => {
                 registry.issued_cards.insert(id, issued.into_owned());

@@ -2,6 +2,7 @@
 //! How it changes does not live here (see `apply.rs`).
 
 use super::authorizations::Authorizations;
+use super::card_history::CardHistory;
 use super::card_use::{CardUse, LockedMerchant};
 use super::command::CardType;
 use super::controls::Controls;
@@ -146,6 +147,8 @@ pub struct Card {
     pub card_use: Option<Box<CardUse>>,
     /// Further accounts to draw on; few cards have any.
     pub wallet: Option<Box<Wallet>>,
+    /// Of one whose program has had rules that ask for it.
+    pub history: Option<Box<CardHistory>>,
 }
 
 impl Card {

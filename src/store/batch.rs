@@ -250,7 +250,9 @@ impl Batch {
                 | RegistryEvent::SettingsChanged { .. }
                 | RegistryEvent::IdempotentBegun
                 | RegistryEvent::IdempotentCompleted
-                | RegistryEvent::ExchangeRatesSet { .. },
+                | RegistryEvent::ExchangeRatesSet { .. }
+                | RegistryEvent::RiskRuleCreated { .. }
+                | RegistryEvent::RiskRuleChanged { .. },
                 _,
             ) => {}
             (

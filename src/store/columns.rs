@@ -6,7 +6,8 @@ use crate::engine::conversion::RateSource;
 use crate::engine::event::{ApprovalCode, RuleId};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
 use crate::engine::ids::{
-    AccountId, AuthorizationId, CardId, ControlId, LimitId, ProgramId, ReversalId, TopUpId,
+    AccountId, AuthorizationId, CardId, ControlId, LimitId, ProgramId, ReversalId, RiskRuleId,
+    TopUpId,
 };
 use crate::engine::money::Currency;
 use crate::engine::rates::Rate;
@@ -186,6 +187,7 @@ impl Column for RuleId {
         match self {
             RuleId::Limit(id) => sink.text(&id.to_string()),
             RuleId::Control(id) => sink.text(&id.to_string()),
+            RuleId::RiskRule(id) => sink.text(&id.to_string()),
         }
     }
 
@@ -194,6 +196,7 @@ impl Column for RuleId {
         let limit = text.parse::<LimitId>().map(RuleId::Limit);
         limit
             .or_else(|_| text.parse::<ControlId>().map(RuleId::Control))
+            .or_else(|_| text.parse::<RiskRuleId>().map(RuleId::RiskRule))
             .map_err(|_| unreadable(at, text))
     }
 }

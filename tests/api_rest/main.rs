@@ -9,5 +9,6 @@ mod idempotency;
 mod lists;
 mod refusals;
 mod resources;
+mod rules;
 mod secrets;
 mod wallets;
