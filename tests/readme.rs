@@ -106,6 +106,7 @@ fn every_subcommand_has_help_with_an_example() {
         &["check"],
         &["describe"],
         &["backtest"],
+        &["explain"],
         &["journal", "verify"],
         &["journal", "dump"],
         &["report", "settlement"],

@@ -226,7 +226,8 @@ fn look(
     })
 }
 
-fn begin(storage: &Arc<dyn Storage>) -> Result<(World, Reader)> {
+/// The state before the first record that is kept, and a reader from there.
+pub(super) fn begin(storage: &Arc<dyn Storage>) -> Result<(World, Reader)> {
     match Reader::open(storage.clone(), 1) {
         Ok(reader) => Ok((World::new(1), reader)),
         Err(JournalError::NotKept { .. }) => {
@@ -240,7 +241,7 @@ fn begin(storage: &Arc<dyn Storage>) -> Result<(World, Reader)> {
 }
 
 /// As long as there are records now; a switch that runs on adds more.
-fn progress_bar(storage: &Arc<dyn Storage>) -> Result<ProgressBar> {
+pub(super) fn progress_bar(storage: &Arc<dyn Storage>) -> Result<ProgressBar> {
     let mut at_end = Reader::open(storage.clone(), Sequence::MAX)?;
     at_end.next()?;
     let bar = ProgressBar::new(at_end.position().sequence);

@@ -5,6 +5,8 @@ mod backtest_report;
 pub mod core;
 pub mod demo;
 pub mod describe;
+pub mod explain;
+mod explain_text;
 pub mod journal;
 mod message_json;
 pub mod node;
@@ -30,6 +32,7 @@ pub enum Command {
     Check(serve::Check),
     Describe(describe::Describe),
     Backtest(backtest::BacktestCommand),
+    Explain(explain::Explain),
     #[command(subcommand)]
     Journal(journal::Journal),
     #[command(subcommand)]
@@ -74,6 +77,7 @@ pub fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Check(check) => serve::check(&check),
         Command::Describe(describe) => describe::run(&describe),
         Command::Backtest(command) => backtest::run(&command),
+        Command::Explain(options) => explain::run(&options),
         Command::Journal(journal) => journal::run(&journal),
         Command::Report(report) => report::run(&report),
         Command::Store(command) => store::run(&command),

@@ -1,6 +1,7 @@
 //! The domain: commands and events, `decide` and `apply`, one file per rule.
 //! Pure: no clock, randomness, I/O, card number or ISO 8583 field lives here.
 
+pub mod again;
 pub mod apply;
 mod apply_messages;
 pub mod authorizations;
