@@ -98,7 +98,7 @@ fn a_payment_is_told_from_its_request_to_its_end() {
         "balance            pass     available=20000 requested=4000",
         "limits             pass     limit_id=lim_0000000000009 unit=amount allowed=9000 used=0",
         ": the same\n",
-        "increment: amount=500",
+        "increment: authorization_id=auth_0000000000035 amount=500",
         "advice: type=completed authorization_id=auth_0000000000035 released=1000 status=partially_cleared",
         "reversed: authorization_id=auth_0000000000035 account_id=acct_0000000000001 what=above_what_stays released=1500 returned=0",
         "2000 released (manual)",

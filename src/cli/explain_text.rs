@@ -128,10 +128,13 @@ fn came(out: &mut String, event: &Value) {
         event["available"]
     );
     let hold = &event["hold"];
-    if !hold.is_null() {
+    let is_posted = event["postings"]
+        .as_array()
+        .is_some_and(|legs| !legs.is_empty());
+    if !hold.is_null() && !is_posted {
         line!(
             out,
-            "  {} taken; a hold of it lasts until {}",
+            "  {} held until {}",
             hold["amount"],
             word(&hold["expires_at"])
         );
