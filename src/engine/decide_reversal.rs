@@ -86,7 +86,8 @@ fn undo_part(authorization: &Authorization, place: u16, part: &Part, stays_minor
     let (released, returned) = match part.kind {
         // What of it was completed since stays posted.
         PartKind::Increment => (of_held(moved, authorization.held), InBoth::default()),
-        PartKind::Completion => (InBoth::default(), moved),
+        // A reversal of the whole may have returned some of it before.
+        PartKind::Completion => (InBoth::default(), of_posted(moved, authorization.posted)),
     };
     let is_whole = stays_minor == 0;
     let what = UndoneWhat::Part { place, is_whole };
@@ -159,6 +160,15 @@ fn of_held(moved: InBoth, held: InBoth) -> InBoth {
     InBoth {
         account_minor: moved.account_minor.min(held.account_minor).max(0),
         transaction_minor: moved.transaction_minor.min(held.transaction_minor).max(0),
+    }
+}
+
+/// As much of what is undone as is still posted, of a credit too.
+fn of_posted(moved: InBoth, posted: InBoth) -> InBoth {
+    let within = |moved: i64, posted: i64| moved.clamp(posted.min(0), posted.max(0));
+    InBoth {
+        account_minor: within(moved.account_minor, posted.account_minor),
+        transaction_minor: within(moved.transaction_minor, posted.transaction_minor),
     }
 }
 

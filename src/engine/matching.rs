@@ -139,7 +139,9 @@ pub fn is_posted(state: &State, command: &Command, payment: &Authorize, amount_m
             let completions = known.parts.iter();
             let mut completions = completions.filter(|part| part.kind == PartKind::Completion);
             completions.any(|part| is_same(&part.match_keys, part.amount))
-                || known.parts.is_empty() && is_same(&known.match_keys, known.posted)
+                || known.parts.is_empty()
+                    && known.posted != InBoth::default()
+                    && is_same(&known.match_keys, known.posted)
         })
     })
 }
