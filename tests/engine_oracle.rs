@@ -845,8 +845,8 @@ impl View<'_> {
                 candidates.push((rank, Meant::Whole(place)));
             }
             for (part, line) in &known.lines {
-                let alike = self.names_at(*part).alike(asked);
-                if let (Some(_), Some(alike)) = (line.part, alike) {
+                let alike = line.part.and_then(|_| self.names_at(*part).alike(asked));
+                if let Some(alike) = alike {
                     let rank = (alike, false, self.past[*part].at, reversed, place);
                     candidates.push((rank, Meant::Part(place, *part)));
                 }
@@ -874,23 +874,24 @@ impl View<'_> {
             })
     }
 
-    /// Whether the same message was posted before: all its names and its amount, whatever came of it since.
+    /// Whether the same message was posted before: all its names and its amount. A message of which a part
+    /// was given back is not known again, nor is one that opened an authorization and was given back or
+    /// completed since.
     fn is_posted(&self, payment: &Payment) -> bool {
-        let posts = |known: &Known, place: usize, line: &Line| {
-            let at_once = known.place == place && line.posted != 0;
-            at_once || line.part == Some(Part::Completion)
+        let is_same = |place: usize, posted: i64| {
+            self.names_at(place) == payment.names && posted.abs() == payment.amount
         };
-        let same = |known: &Known, place: usize, line: &Line| {
-            posts(known, place, line)
-                && self.names_at(place) == payment.names
-                && line.posted.abs() == payment.amount
-        };
-        let any_same = |known: &Known| {
-            let mut lines = known.lines.iter();
-            lines.any(|(place, line)| same(known, *place, line))
+        let posted = |known: &Known| {
+            let parts = known.lines.iter().filter(|(_, line)| line.part.is_some());
+            let mut completions = parts
+                .clone()
+                .filter(|(_, line)| line.part == Some(Part::Completion));
+            let at_once = parts.count() == 0 && known.posted != 0;
+            (at_once && is_same(known.place, known.posted))
+                || completions.any(|(place, _)| is_same(*place, known.left(*place)))
         };
         let mut known = self.nameable(payment.card);
-        payment.names.stated() > 1 && known.any(any_same)
+        payment.names.stated() > 1 && known.any(posted)
     }
 
     /// Where the authorizations were opened whose holds have lasted as long as they may, in order.
