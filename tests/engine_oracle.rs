@@ -2109,7 +2109,7 @@ fn any_reversal(card: impl Strategy<Value = u64>) -> impl Strategy<Value = Step>
 /// Conversations about the payments of three cards on two accounts, with few names.
 fn any_conversation() -> impl Strategy<Value = Vec<Step>> {
     let card = || prop_oneof![4 => Just(101u64), 1 => Just(102), 2 => Just(1101)];
-    let amount = || prop_oneof![1 => Just(0i64), 12 => 1i64..150, 1 => 300i64..500];
+    let amount = || prop_oneof![1 => Just(-5i64), 4 => Just(0), 24 => 1i64..150, 2 => 300i64..500];
     let kind = prop_oneof![6 => Just(Kind::Purchase), 2 => Just(Kind::PreAuthorization), 2 => Just(Kind::Refund)];
     let payment = || any_payment(card(), amount());
     let minutes = prop_oneof![
@@ -2127,6 +2127,16 @@ fn any_conversation() -> impl Strategy<Value = Vec<Step>> {
             ..payment
         })),
         8 => any_advice(payment()),
+        1 => payment().prop_map(|payment| Step::Advise {
+            payment: Payment {
+                kind: Kind::Purchase,
+                amount: 0,
+                posts: false,
+                ..payment
+            },
+            was_declined: false,
+            is_final: true,
+        }),
         6 => any_reversal(card()),
         1 => (1u64..40, 1i64..200).prop_map(|(id, amount)| Step::TopUp { id: id * 10 + 1, account: 1, amount }),
         1 => (card(), 0usize..3).prop_map(|(card, choice)| Step::Controls {
@@ -2186,8 +2196,16 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..120)
 }
 
+/// Many more where there is time.
+fn cases(some: u32) -> u32 {
+    match std::env::var_os("CARDSWITCH_SOAK") {
+        Some(_) => 40 * some,
+        None => some,
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(200), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_engine_decides_as_the_naive_one_does(steps in any_steps()) {
@@ -2316,6 +2334,115 @@ fn the_days_of_one_card_come_to_every_reason_of_the_controls() {
     }
 }
 
+/// What these conversations are worth: that they come to each outcome, flag and standing.
+#[test]
+fn the_conversations_come_to_everything_that_messages_can_come_to() {
+    let mut runner = TestRunner::deterministic();
+    let mut found = std::collections::BTreeSet::new();
+    for _ in 0..600 {
+        let steps = any_conversation().new_tree(&mut runner).unwrap().current();
+        let mut engine = Engine::new(1);
+        for step in &steps {
+            note_words(&engine.step(step), &mut found);
+        }
+    }
+    for word in WORDS_OF_CONVERSATIONS {
+        assert!(found.contains(*word), "{word} is not among {found:?}");
+    }
+    for (_, flag) in Flags::ALL {
+        let of_others = *flag == "unknown_card";
+        assert!(
+            of_others || found.contains(*flag),
+            "{flag} is not among {found:?}"
+        );
+    }
+}
+
+const WORDS_OF_CONVERSATIONS: &[&str] = &[
+    "approved",
+    "increased",
+    "partial",
+    "first",
+    "unknown",
+    "already_reversed",
+    "duplicate",
+    "expired",
+    "recorded",
+    "placed",
+    "force_posted",
+    "force_refunded",
+    "breach",
+    "amended pending",
+    "amended partially_cleared",
+    "amended cleared",
+    "amended expired",
+    "completed partially_cleared",
+    "completed cleared",
+    "completed a refund",
+    "Whole reversed",
+    "Above pending",
+    "Above partially_cleared",
+    "Above cleared",
+    "Above reversed",
+    "Part pending",
+    "Part partially_cleared",
+    "Part cleared",
+    "Part reversed",
+    "Part expired",
+    "released",
+    "returned",
+    "returned a refund",
+    "released and returned",
+    "card_used",
+    "original_not_found",
+    "reversed_before_original",
+    "insufficient_funds",
+];
+
+fn note_words(came: &Came, found: &mut std::collections::BTreeSet<String>) {
+    let mut note = |words: &str| {
+        found.insert(words.to_owned());
+    };
+    match came {
+        Came::Approved { .. } => note("approved"),
+        Came::Increased { .. } => note("increased"),
+        Came::Partial { .. } => note("partial"),
+        Came::Declined(reason) => note(reason.name()),
+        Came::First(_) => note("first"),
+        Came::Unknown => note("unknown"),
+        Came::AlreadyReversed => note("already_reversed"),
+        Came::Duplicate => note("duplicate"),
+        Came::Expired(which) if !which.is_empty() => note("expired"),
+        Came::Advised(advice) => {
+            advice.flags.iter().for_each(|flag| note(flag));
+            if advice.breach.is_some() {
+                note("breach");
+            }
+            match &advice.what {
+                What::Recorded => note("recorded"),
+                What::Placed { .. } => note("placed"),
+                What::ForcePosted { charged } if *charged < 0 => note("force_refunded"),
+                What::ForcePosted { .. } => note("force_posted"),
+                What::Amended { standing, .. } => note(&format!("amended {}", standing.name())),
+                What::Completed { charged, .. } if *charged < 0 => note("completed a refund"),
+                What::Completed { standing, .. } => note(&format!("completed {}", standing.name())),
+            }
+        }
+        Came::Undone(undoing) => {
+            undoing.flags.iter().for_each(|flag| note(flag));
+            note(&format!("{:?} {}", undoing.what, undoing.standing.name()));
+            match (undoing.released, undoing.returned) {
+                (1.., 1..) => note("released and returned"),
+                (_, 1..) => note("returned"),
+                (_, ..=-1) => note("returned a refund"),
+                (1.., _) => note("released"),
+                _ => {}
+            }
+        }
+        _ => {}
+    }
+}
+
 fn through_snapshot(world: &World, shards: usize) -> World {
     let mut bytes = Vec::new();
     snapshot::write(world, &mut bytes).unwrap();
@@ -2353,7 +2480,8 @@ fn every_order_of_purchase_repeat_reversals_and_freeze() {
         },
         Step::Wait { minutes: 16 },
     ];
-    run_every_order(&kinds, ORDERS_LENGTH);
+    // Longer ones of more messages are in `engine_orders.rs`.
+    run_every_order(&kinds, ORDERS_LENGTH - 1);
 }
 
 /// Two purchases with the same STAN and times, which only the RRN tells apart; their reversals, one of
