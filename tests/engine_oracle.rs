@@ -874,21 +874,19 @@ impl View<'_> {
             })
     }
 
-    /// Whether the same message was posted before: all its names and its amount. A message of which a part
-    /// was given back is not known again, nor is one that opened an authorization and was given back or
+    /// Whether the same message was posted before: all its names and its amount, whatever was given back or
     /// completed since.
     fn is_posted(&self, payment: &Payment) -> bool {
-        let is_same = |place: usize, posted: i64| {
-            self.names_at(place) == payment.names && posted.abs() == payment.amount
+        let is_same = |place: usize, line: &Line| {
+            self.names_at(place) == payment.names && line.posted.abs() == payment.amount
         };
         let posted = |known: &Known| {
-            let parts = known.lines.iter().filter(|(_, line)| line.part.is_some());
-            let mut completions = parts
-                .clone()
-                .filter(|(_, line)| line.part == Some(Part::Completion));
-            let at_once = parts.count() == 0 && known.posted != 0;
-            (at_once && is_same(known.place, known.posted))
-                || completions.any(|(place, _)| is_same(*place, known.left(*place)))
+            let (_, opening) = known.lines[0];
+            let mut lines = known.lines.iter();
+            (opening.posted != 0 && is_same(known.place, &opening))
+                || lines.any(|(place, line)| {
+                    line.part == Some(Part::Completion) && is_same(*place, line)
+                })
         };
         let mut known = self.nameable(payment.card);
         payment.names.stated() > 1 && known.any(posted)

@@ -554,8 +554,6 @@ struct Singles {
     /// What a repeat is answered, of each letter with its minute.
     answers: Vec<(Sent, i64, String)>,
     reversed_early: Vec<Message>,
-    /// Of which more than one posting is known; see `advise`.
-    posted_again: Vec<Message>,
 }
 
 impl Model for Singles {
@@ -687,30 +685,18 @@ impl Singles {
             };
             return (format!("{what}{marks}"), "accepted".into());
         };
-        let is_reversed = payment.standing == Standing::Reversed;
-        if !posts && is_reversed {
-            return recorded("reversed_before");
-        }
-        if !posts {
-            let held = payment.held;
-            let marks = marks(message.amount(), before + held, before, vec![]);
-            let came = format!("amended {held} to {held}{marks}");
-            return (came, "accepted".into());
-        }
-        if !is_reversed || self.posted_again.contains(&message) {
+        if posts {
             return recorded("repeated");
         }
-        // The engine no longer knows the amount of what was given back, and takes this for a completion that
-        // came after the reversal.
-        self.posted_again.push(message);
-        payment.posted = message.charged();
-        payment.standing = Standing::Cleared;
-        let mut flags = vec!["after_reversal"];
-        if message == Message::ForcePost {
-            flags.insert(0, "exceeds_hold");
+        if payment.standing == Standing::Reversed {
+            return recorded("reversed_before");
         }
-        let marks = marks(message.charged(), before, available(&self.payments), flags);
-        (format!("completed, 0 released{marks}"), "accepted".into())
+        let held = payment.held;
+        let marks = marks(message.charged(), before + held, before, vec![]);
+        (
+            format!("amended {held} to {held}{marks}"),
+            "accepted".into(),
+        )
     }
 
     fn reverse(&mut self, message: Message) -> (String, String) {

@@ -82,7 +82,7 @@ fn undo_whole(authorization: &Authorization, stays_minor: i64) -> Undone {
 }
 
 fn undo_part(authorization: &Authorization, place: u16, part: &Part, stays_minor: i64) -> Undone {
-    let moved = above(part.amount, stays_minor);
+    let moved = above(part.left(), stays_minor);
     let (released, returned) = match part.kind {
         // What of it was completed since stays posted.
         PartKind::Increment => (of_held(moved, authorization.held), InBoth::default()),

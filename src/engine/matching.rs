@@ -139,9 +139,8 @@ pub fn is_posted(state: &State, command: &Command, payment: &Authorize, amount_m
             let completions = known.parts.iter();
             let mut completions = completions.filter(|part| part.kind == PartKind::Completion);
             completions.any(|part| is_same(&part.match_keys, part.amount))
-                || known.parts.is_empty()
-                    && known.posted != InBoth::default()
-                    && is_same(&known.match_keys, known.posted)
+                || known.posted_first != InBoth::default()
+                    && is_same(&known.match_keys, known.posted_first)
         })
     })
 }
