@@ -867,10 +867,17 @@ impl View<'_> {
     }
 
     fn is_reversed(&self, card: u64, names: Names) -> bool {
+        let is_undone = |known: &Known| {
+            let mut lines = known.lines.iter();
+            lines.any(|(place, line)| {
+                line.part.is_some() && known.is_undone(*place) && self.names_at(*place) == names
+            })
+        };
         let mut known = self.nameable(card);
         self.is_reversed_early(card, names)
             || known.any(|known| {
-                known.ended(End::Reversed) && known.payment.names.alike(names).is_some()
+                let alike = known.payment.names.alike(names).is_some();
+                (alike && known.ended(End::Reversed)) || (names.stated() > 0 && is_undone(known))
             })
     }
 
@@ -1031,7 +1038,7 @@ impl View<'_> {
         let marked = |known: &&Known| {
             known.payment.card == card && known.taken() > 0 && known.controls.single_use
         };
-        let last = self.known.iter().filter(marked).next_back()?;
+        let last = self.known.iter().rfind(marked)?;
         (!last.was_reversed).then_some(last.place)
     }
 
