@@ -260,6 +260,7 @@ fn open(
         uses: placed.uses.as_slice().into(),
         parts: Box::default(),
         closed,
+        posted_first: posted,
     });
     use_card(state, payment, placed);
 }
@@ -369,6 +370,7 @@ fn part(kind: PartKind, amount: InBoth, command: &Command, payment: &Authorize) 
         match_keys: payment.match_keys,
         at: command.at,
         is_undone: false,
+        undone: InBoth::default(),
     }
 }
 
@@ -453,7 +455,7 @@ fn undo(state: &mut State, command: &Command, undone: &Undone, postings: &Postin
     if let UndoneWhat::Part { place, is_whole } = undone.what
         && let Some(part) = known.parts.get_mut(usize::from(place))
     {
-        part.amount = part.amount.minus(undone.released.plus(undone.returned));
+        part.undone = part.undone.plus(undone.released.plus(undone.returned));
         part.is_undone = is_whole;
     }
     let card_id = known.card_id;

@@ -40,6 +40,9 @@ pub struct Authorization {
     /// In the order in which they came.
     pub parts: Box<[Part]>,
     pub closed: Option<Closed>,
+    /// What was posted when it was opened, whatever was returned of it since: a repeat that comes late says the
+    /// same amount.
+    pub posted_first: InBoth,
 }
 
 /// An amount in minor units of the account's currency, and of the transaction's.
@@ -77,10 +80,19 @@ impl InBoth {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     pub kind: PartKind,
+    /// What it came with, whatever was undone of it since.
     pub amount: InBoth,
     pub match_keys: MatchKeys,
     pub at: Timestamp,
     pub is_undone: bool,
+    /// What a reversal of it alone took back.
+    pub undone: InBoth,
+}
+
+impl Part {
+    pub fn left(&self) -> InBoth {
+        self.amount.minus(self.undone)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

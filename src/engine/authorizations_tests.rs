@@ -37,6 +37,7 @@ fn authorization(id: u64, at_ms: i64, names: [u64; 2]) -> Authorization {
         uses: Box::default(),
         parts: Box::default(),
         closed: None,
+        posted_first: InBoth::default(),
     }
 }
 
@@ -137,6 +138,7 @@ fn part(at: Timestamp, names: [u64; 2]) -> Part {
         match_keys: keys(names),
         at,
         is_undone: false,
+        undone: InBoth::default(),
     }
 }
 

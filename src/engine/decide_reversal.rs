@@ -80,11 +80,12 @@ fn undo_whole(authorization: &Authorization, stays_minor: i64) -> Undone {
 }
 
 fn undo_part(authorization: &Authorization, place: u16, part: &Part, stays_minor: i64) -> Undone {
-    let moved = above(part.amount, stays_minor);
+    let moved = above(part.left(), stays_minor);
     let (released, returned) = match part.kind {
         // What of it was completed since stays posted.
         PartKind::Increment => (of_held(moved, authorization.held), InBoth::default()),
-        PartKind::Completion => (InBoth::default(), moved),
+        // A reversal of the whole may have returned some of it before.
+        PartKind::Completion => (InBoth::default(), of_posted(moved, authorization.posted)),
     };
     let is_whole = stays_minor == 0;
     let what = UndoneWhat::Part { place, is_whole };
@@ -170,6 +171,15 @@ fn returned(state: &State, undone: &Undone) -> Postings {
             .returned(returned_minor, known.posted.account_minor)
     });
     postings::payment(undone.account_id, -returned_minor, kept)
+}
+
+/// As much of what is undone as is still posted, of a credit too.
+fn of_posted(moved: InBoth, posted: InBoth) -> InBoth {
+    let within = |moved: i64, posted: i64| moved.clamp(posted.min(0), posted.max(0));
+    InBoth {
+        account_minor: within(moved.account_minor, posted.account_minor),
+        transaction_minor: within(moved.transaction_minor, posted.transaction_minor),
+    }
 }
 
 #[cfg(test)]

@@ -113,13 +113,16 @@ pub fn original<'a>(
     best.map_or(Original::Unknown, |(_, original)| original)
 }
 
-/// Whether an authorization with these names was reversed before it came, or came and was reversed since.
+/// Whether an authorization with these names was reversed before it came, or came and was reversed since. An
+/// increment that was reversed alone is known by all its names only: it may share one with its authorization.
 pub fn is_reversed(state: &State, command: &Command, card_id: CardId, names: &MatchKeys) -> bool {
     is_reversed_early(state, command, card_id, names)
         || names.stated().any(|key| {
             authorizations(state, command, card_id, key).any(|known| {
+                let mut parts = known.parts.iter();
                 known.is_closed_by(ClosedBy::Reversal)
                     && agreement(&known.match_keys, names).is_some()
+                    || parts.any(|part| part.is_undone && part.match_keys == *names)
             })
         })
 }
@@ -139,7 +142,8 @@ pub fn is_posted(state: &State, command: &Command, payment: &Authorize, amount_m
             let completions = known.parts.iter();
             let mut completions = completions.filter(|part| part.kind == PartKind::Completion);
             completions.any(|part| is_same(&part.match_keys, part.amount))
-                || known.parts.is_empty() && is_same(&known.match_keys, known.posted)
+                || known.posted_first != InBoth::default()
+                    && is_same(&known.match_keys, known.posted_first)
         })
     })
 }
