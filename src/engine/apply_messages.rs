@@ -276,7 +276,8 @@ fn use_card(state: &mut State, payment: &Authorize, placed: &HoldPlaced) {
     };
     let card_use = card.card_use.get_or_insert_default();
     if made.uses_card {
-        card_use.used_by = Some(payment.authorization_id);
+        // What came later all the same, posted by the network, does not take its place.
+        card_use.used_by.get_or_insert(payment.authorization_id);
     }
     if made.locks_merchant {
         let locked_to = LockedMerchant::of(&payment.merchant, &payment.reference);

@@ -174,8 +174,9 @@ pub struct Authorizations {
     by_id: SlotIndex,
     by_name: MatchIndex<Slot>,
     by_expiry: ByExpiry,
-    /// In the order of closing.
+    /// In the order of closing; an entry counts while its authorization was closed last at that time.
     closed: VecDeque<(Timestamp, AuthorizationId)>,
+    closed_count: usize,
 }
 
 impl Authorizations {
@@ -223,7 +224,10 @@ impl Authorizations {
         let (id, card_id) = (authorization.id, authorization.card_id);
         match authorization.closed {
             None => self.by_expiry.insert(authorization.expires_at, id),
-            Some(closed) => self.closed.push_back((closed.at, id)),
+            Some(closed) => {
+                self.closed.push_back((closed.at, id));
+                self.closed_count += 1;
+            }
         }
         let names = names_of(&authorization);
         let slot = match self.free.pop() {
@@ -239,7 +243,7 @@ impl Authorizations {
         }
     }
 
-    /// Notes how an open one ended, or how one closed before ended after all.
+    /// Notes how an open one ended, or what became of one closed before; it is remembered from now on.
     pub(super) fn close(&mut self, id: AuthorizationId, at: Timestamp, by: ClosedBy) {
         let Some(slot) = self.slot(id) else {
             return;
@@ -247,15 +251,12 @@ impl Authorizations {
         let Some(authorization) = &mut self.slots[slot] else {
             return;
         };
-        let since = match authorization.closed {
-            Some(closed) => closed.at,
-            None => {
-                self.by_expiry.remove(authorization.expires_at, id);
-                self.closed.push_back((at, id));
-                at
-            }
-        };
-        authorization.closed = Some(Closed { at: since, by });
+        if authorization.is_open() {
+            self.by_expiry.remove(authorization.expires_at, id);
+            self.closed_count += 1;
+        }
+        authorization.closed = Some(Closed { at, by });
+        self.closed.push_back((at, id));
     }
 
     pub(super) fn set_expiry(&mut self, id: AuthorizationId, expires_at: Timestamp) {
@@ -314,10 +315,17 @@ impl Authorizations {
             let Some((at, id)) = self.closed.front().copied() else {
                 break;
             };
-            if at.plus_ms(retention_ms) > now && self.closed.len() as u64 <= closed_max {
+            let closed = self.get(id).and_then(|known| known.closed);
+            if closed.is_none_or(|closed| closed.at != at) {
+                // It changed its standing later, or is gone.
+                self.closed.pop_front();
+                continue;
+            }
+            if at.plus_ms(retention_ms) > now && self.closed_count as u64 <= closed_max {
                 break;
             }
             self.closed.pop_front();
+            self.closed_count -= 1;
             self.remove(id);
         }
     }
@@ -338,11 +346,11 @@ impl Authorizations {
     }
 
     pub fn open_len(&self) -> usize {
-        self.by_id.len() - self.closed.len()
+        self.by_id.len() - self.closed_count
     }
 
     pub fn closed_len(&self) -> usize {
-        self.closed.len()
+        self.closed_count
     }
 }
 

@@ -85,11 +85,9 @@ impl Naive {
                 let Some(known) = self.known.get_mut(id) else {
                     return;
                 };
-                let since = known.closed.map_or(at, |closed| closed.at);
-                if known.closed.is_none() {
-                    self.closed.push(*id);
-                }
-                known.closed = Some(Closed { at: since, by: *by });
+                known.closed = Some(Closed { at, by: *by });
+                self.closed.retain(|other| other != id);
+                self.closed.push(*id);
             }
             Act::AddPart { id, names } => {
                 if let Some(known) = self.known.get_mut(id) {
@@ -168,7 +166,7 @@ proptest! {
             let at = Timestamp(step as i64 * 3);
             act_on(&mut all, act, at);
             naive.act(act, at);
-            for _ in 0..8 {
+            for _ in 0..200 {
                 all.forget(at, RETENTION_MS, CLOSED_MAX as u64);
             }
             naive.forget(at);
@@ -190,7 +188,7 @@ proptest! {
             for id in 0..8 {
                 all.close(AuthorizationId(id), Timestamp(1_000), ClosedBy::Release);
             }
-            for _ in 0..8 {
+            for _ in 0..200 {
                 all.forget(Timestamp(9_000), RETENTION_MS, 0);
             }
         };

@@ -157,8 +157,7 @@ fn hindrance(known: &Known, amount_minor: Option<i64>) -> Option<Flags> {
     let names = &payment.match_keys;
     // Ids are given out once; to open one twice would lose the first.
     let is_known = state.authorizations.contains(payment.authorization_id);
-    let is_repeated =
-        is_known || payment.posts && matching::is_posted(state, command, payment, amount_minor);
+    let is_repeated = is_known || matching::is_repeated(state, command, payment, amount_minor);
     let reasons = [
         (Flags::MOVES_NOTHING, known.direction == Direction::Nowhere),
         (

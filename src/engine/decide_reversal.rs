@@ -106,6 +106,7 @@ fn undone(
         // All that was left of it is undone, part by part.
         Some(ClosedBy::Completion) if posted_minor == 0 => Some(ClosedBy::Reversal),
         None if held_minor == 0 && posted_minor != 0 => Some(ClosedBy::Completion),
+        None if held_minor == 0 && released.account_minor > 0 => Some(ClosedBy::Reversal),
         before => before,
     };
     Undone {

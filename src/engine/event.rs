@@ -186,7 +186,7 @@ flags! {
     // A kind that moves no money, or none that is known.
     MOVES_NOTHING = 9 "moves_nothing",
     UNKNOWN_CARD = 10 "unknown_card",
-    // The same message as one posted before, come again after its first answer was forgotten.
+    // The same message as one carried out before, come again after its first answer was forgotten.
     REPEATED = 11 "repeated",
 }
 

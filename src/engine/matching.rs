@@ -10,7 +10,7 @@
 
 use super::authorizations::{Authorization, ClosedBy, InBoth, PartKind};
 use super::command::{Authorize, Command};
-use super::facts::{MatchKey, MatchKeys};
+use super::facts::{Kind, MatchKey, MatchKeys};
 use super::ids::CardId;
 use super::kinds::Direction;
 use super::reversals::Reversal;
@@ -127,22 +127,33 @@ pub fn is_reversed(state: &State, command: &Command, card_id: CardId, names: &Ma
         })
 }
 
-/// Whether a posting under exactly these names is known: the same message, come again after its first answer
-/// was forgotten. One name alone says too little.
-pub fn is_posted(state: &State, command: &Command, payment: &Authorize, amount_minor: i64) -> bool {
+/// Whether an advice under exactly these names was carried out before, by a posting or an increment of this
+/// amount: the same message, come again after its first answer was forgotten. One name alone says too little.
+pub fn is_repeated(
+    state: &State,
+    command: &Command,
+    payment: &Authorize,
+    amount_minor: i64,
+) -> bool {
     let names = &payment.match_keys;
+    let kind = match (payment.posts, payment.kind) {
+        (true, _) => PartKind::Completion,
+        (false, Kind::Incremental) => PartKind::Increment,
+        // Another amount for the same hold: to set it twice changes nothing.
+        _ => return false,
+    };
     if names.stated().count() < 2 {
         return false;
     }
-    let is_same = |keys: &MatchKeys, posted: InBoth| {
-        keys == names && posted.account_minor.unsigned_abs() == amount_minor.unsigned_abs()
+    let is_same = |keys: &MatchKeys, amount: InBoth| {
+        keys == names && amount.account_minor.unsigned_abs() == amount_minor.unsigned_abs()
     };
     names.stated().any(|key| {
         authorizations(state, command, payment.card_id, key).any(|known| {
-            let completions = known.parts.iter();
-            let mut completions = completions.filter(|part| part.kind == PartKind::Completion);
-            completions.any(|part| is_same(&part.match_keys, part.amount))
-                || known.posted_first != InBoth::default()
+            let mut parts = known.parts.iter().filter(|part| part.kind == kind);
+            parts.any(|part| is_same(&part.match_keys, part.amount))
+                || payment.posts
+                    && known.posted_first != InBoth::default()
                     && is_same(&known.match_keys, known.posted_first)
         })
     })
