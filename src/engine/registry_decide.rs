@@ -181,7 +181,10 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
             new_view = true;
         }
         (RegistryAction::SetExchangeRates(set), RegistryEvent::ExchangeRatesSet { version }) => {
-            set_rates(registry, set, *version);
+            let rates = table(set, *version);
+            let rates =
+                rates.unwrap_or_else(|error| panic!("a table was set that is none: {error}"));
+            change_view(registry, *version, |view| view.rates = Arc::new(rates));
             new_view = true;
         }
         (RegistryAction::IssueCard(issue), RegistryEvent::CardIssued { links }) => {
@@ -237,12 +240,6 @@ fn change_view(registry: &mut Registry, version: u64, change: impl FnOnce(&mut R
     view.version = version;
     change(&mut view);
     registry.view = Arc::new(view);
-}
-
-fn set_rates(registry: &mut Registry, set: &SetExchangeRates, version: u64) {
-    let rates = table(set, version);
-    let rates = rates.unwrap_or_else(|error| panic!("a table was set that is none: {error}"));
-    change_view(registry, version, |view| view.rates = Arc::new(rates));
 }
 
 fn apply_issued(registry: &mut Registry, issue: &IssueCard, links: &[LinkId]) {
