@@ -100,14 +100,7 @@ pub fn authorization_row(
     let (reference, merchant) = (&authorize.reference, &authorize.merchant);
     let transaction = authorize.amounts.transaction;
     let decline = authorized.decision.decline();
-    let (status, result) = match &authorized.decision {
-        Decision::Approved { .. } => (AuthorizationStatus::Pending, AuthorizationResult::Approved),
-        Decision::PartiallyApproved { .. } => (
-            AuthorizationStatus::Pending,
-            AuthorizationResult::PartiallyApproved,
-        ),
-        Decision::Declined(_) => (AuthorizationStatus::Declined, AuthorizationResult::Declined),
-    };
+    let (status, result) = status_and_result(&authorized.decision);
     let approved_minor = match (&authorized.decision, &authorized.hold) {
         (Decision::PartiallyApproved { .. }, Some(hold)) => hold.amount_minor,
         _ => authorized.amount_minor,
@@ -164,6 +157,17 @@ pub fn authorization_row(
         mark_up_minor: conversion.map_or(0, |found| found.mark_up_minor),
         rounding_minor: conversion.map_or(0, |found| found.rounding_minor),
     })
+}
+
+fn status_and_result(decision: &Decision) -> (AuthorizationStatus, AuthorizationResult) {
+    match decision {
+        Decision::Approved { .. } => (AuthorizationStatus::Pending, AuthorizationResult::Approved),
+        Decision::PartiallyApproved { .. } => (
+            AuthorizationStatus::Pending,
+            AuthorizationResult::PartiallyApproved,
+        ),
+        Decision::Declined(_) => (AuthorizationStatus::Declined, AuthorizationResult::Declined),
+    }
 }
 
 /// Moves the row of an authorization by a later record.
