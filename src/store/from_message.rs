@@ -1,0 +1,502 @@
+//! How a record of a message, or of the end of a hold, becomes rows: what it is about, what came of it, and the
+//! transaction that it posted. What it does to rows that are there already lives in `effect.rs`.
+
+use super::effect::{self, charged};
+use super::from_record::{clean_array, lettered, taken};
+use super::rows::{
+    AuthorizationResult, AuthorizationRow, AuthorizationStatus, MessageName, ReversalResultName,
+    ReversalRow, Sequence, TransactionRow, TransactionType, UndoneName,
+};
+use crate::engine::command::{Action, Advise, Authorize, Reverse};
+use crate::engine::event::{
+    AdviceOutcome, Advised, ApprovalCode, Authorized, Decision, Decline, Event, Flags, Postings,
+    ReversalOutcome, Reversed, Undone, UndoneWhat,
+};
+use crate::engine::facts::{Country, Kind};
+use crate::engine::ids::{AccountId, AuthorizationId, TransactionId};
+use crate::engine::money::Currency;
+use crate::engine::reason::DeclineReason;
+use crate::engine::record::Record;
+use crate::engine::registry::{RegistryAction, RegistryEvent};
+use crate::engine::time::Timestamp;
+use crate::engine::trace::Trace;
+use arrayvec::ArrayString;
+
+/// The request of a record with its decision, if it is the record of one: of a shard, or of the registry for
+/// a card that nobody issued.
+pub fn request_of(record: &Record) -> Option<(&Authorize, &Authorized)> {
+    match record {
+        Record::Shard { command, event, .. } => match (&command.action, event) {
+            (Action::Authorize(authorize), Event::Authorized(authorized)) => {
+                Some((authorize, authorized))
+            }
+            _ => None,
+        },
+        Record::Registry { command, event, .. } => match (&command.action, event) {
+            (
+                RegistryAction::AuthorizeUnknownCard { authorize, .. },
+                RegistryEvent::Authorized(authorized),
+            ) => Some((authorize, authorized)),
+            _ => None,
+        },
+    }
+}
+
+/// The advice of a record with what it came to, if it is the record of one.
+pub fn advice_of(record: &Record) -> Option<(&Advise, &Advised)> {
+    match record {
+        Record::Shard { command, event, .. } => match (&command.action, event) {
+            (Action::Advise(advise), Event::Advised(advised)) => Some((advise, advised)),
+            _ => None,
+        },
+        Record::Registry { command, event, .. } => match (&command.action, event) {
+            (RegistryAction::AdviseUnknownCard(advise), RegistryEvent::Advised(advised)) => {
+                Some((advise, advised))
+            }
+            _ => None,
+        },
+    }
+}
+
+/// The reversal of a record with its outcome, if it is the record of one.
+pub fn reversal_of(record: &Record) -> Option<(&Reverse, &Reversed)> {
+    match record {
+        Record::Shard { command, event, .. } => match (&command.action, event) {
+            (Action::Reverse(reverse), Event::Reversed(reversed)) => Some((reverse, reversed)),
+            _ => None,
+        },
+        Record::Registry { command, event, .. } => match (&command.action, event) {
+            (RegistryAction::ReverseUnknownCard(reverse), RegistryEvent::Reversed(reversed)) => {
+                Some((reverse, reversed))
+            }
+            _ => None,
+        },
+    }
+}
+
+/// The account that a record of a message is about, whose currency its rows need.
+pub(super) fn account_of(record: &Record) -> Option<AccountId> {
+    if let Some((_, authorized)) = request_of(record) {
+        return authorized.account_id;
+    }
+    if let Some((_, advised)) = advice_of(record) {
+        return advised.account_id;
+    }
+    Some(undone_of(record)?.1.account_id)
+}
+
+fn undone_of(record: &Record) -> Option<(&Reverse, &Undone, &Postings)> {
+    let (reverse, reversed) = reversal_of(record)?;
+    match &reversed.outcome {
+        ReversalOutcome::Undone(undone) => Some((reverse, undone, &reversed.postings)),
+        ReversalOutcome::OriginalUnknown
+        | ReversalOutcome::AlreadyReversed
+        | ReversalOutcome::Duplicate => None,
+    }
+}
+
+/// The id of the row that a record adds to the authorizations, if it adds one.
+pub fn authorization_id_of(record: &Record) -> Option<AuthorizationId> {
+    if let Some((authorize, _)) = request_of(record) {
+        return Some(authorize.authorization_id);
+    }
+    let (advise, advised) = advice_of(record)?;
+    has_own_row(advised).then_some(advise.payment.authorization_id)
+}
+
+/// A completion is a transaction of its authorization. One that posts nothing would leave no trace but its row.
+fn has_own_row(advised: &Advised) -> bool {
+    match advised.outcome {
+        AdviceOutcome::Duplicate => false,
+        AdviceOutcome::Completed { .. } => advised.postings.is_empty(),
+        AdviceOutcome::Recorded
+        | AdviceOutcome::Placed(_)
+        | AdviceOutcome::ForcePosted(_)
+        | AdviceOutcome::Amended { .. } => true,
+    }
+}
+
+/// What a message came to, as its row says it.
+struct Came<'a> {
+    message: MessageName,
+    status: AuthorizationStatus,
+    result: AuthorizationResult,
+    account_id: Option<AccountId>,
+    amount_minor: i64,
+    requested_minor: i64,
+    posted_minor: i64,
+    available_minor: i64,
+    expires_at: Option<Timestamp>,
+    approval_code: Option<ApprovalCode>,
+    decline: Option<Decline>,
+    original: Option<AuthorizationId>,
+    flags: Flags,
+    breach: Option<Decline>,
+    reason: Option<DeclineReason>,
+    registry_version: u64,
+    trace: &'a Trace,
+}
+
+/// The row of a message as it left it; `None` for a record that adds none. `currency_of` knows the currency of
+/// an account.
+pub fn authorization_row(
+    sequence: Sequence,
+    record: &Record,
+    currency_of: impl Fn(AccountId) -> Option<Currency>,
+) -> Option<AuthorizationRow> {
+    let (payment, came) = match request_of(record) {
+        Some((authorize, authorized)) => (authorize, came_of_request(authorize, authorized)),
+        None => {
+            let (advise, advised) = advice_of(record)?;
+            (&advise.payment, came_of_advice(advise, advised)?)
+        }
+    };
+    let (created_at, engine_version) = taken(record);
+    let (reference, merchant) = (&payment.reference, &payment.merchant);
+    let transaction = payment.amounts.transaction;
+    let account_currency = came.account_id.and_then(currency_of);
+    let currency = account_currency.unwrap_or(transaction.currency);
+    let refusal = came.decline.or(came.breach);
+    Some(AuthorizationRow {
+        sequence,
+        id: payment.authorization_id,
+        card_id: payment.card_id,
+        account_id: came.account_id,
+        kind: payment.kind,
+        amount_minor: came.amount_minor,
+        requested_minor: came.requested_minor,
+        currency: lettered(currency),
+        transaction_minor: transaction.amount_minor,
+        transaction_currency: lettered(named_or(transaction.currency, currency)),
+        merchant_id: clean_array(&merchant.id),
+        merchant_name: clean_array(&merchant.name),
+        merchant_city: clean_array(&merchant.city),
+        merchant_country: merchant.country,
+        mcc: merchant.mcc,
+        entry_mode: payment.entry_mode,
+        channel: payment.channel,
+        network: clean_array(&reference.network),
+        acquirer_id: clean_array(&reference.acquirer_id),
+        terminal_id: clean_array(&reference.terminal_id),
+        rrn: clean_array(&reference.rrn),
+        stan: reference.stan,
+        status: came.status,
+        result: came.result,
+        reason: came.reason,
+        step: refusal.map(|refusal| refusal.step),
+        rule_id: refusal.and_then(|refusal| refusal.rule),
+        approval_code: came.approval_code,
+        available_minor: came.available_minor,
+        registry_version: came.registry_version,
+        engine_version,
+        expires_at_ms: came.expires_at,
+        created_at_ms: created_at,
+        trace: came.trace.clone(),
+        posted_minor: came.posted_minor,
+        message: came.message,
+        original_authorization_id: came.original,
+        flags: came.flags,
+        breach_reason: came.breach.map(|breach| breach.reason),
+    })
+}
+
+/// An amount without a currency is in the account's.
+fn named_or(named: Currency, account: Currency) -> Currency {
+    match named {
+        Currency::ABSENT => account,
+        named => named,
+    }
+}
+
+fn came_of_request<'a>(authorize: &Authorize, authorized: &'a Authorized) -> Came<'a> {
+    let decline = authorized.decision.decline().copied();
+    let hold = authorized.hold.as_ref();
+    let is_posted = authorize.posts && hold.is_some();
+    let result = match &authorized.decision {
+        Decision::Approved { .. } => AuthorizationResult::Approved,
+        Decision::PartiallyApproved { .. } => AuthorizationResult::PartiallyApproved,
+        Decision::Declined(_) => AuthorizationResult::Declined,
+    };
+    let status = match authorized.increased {
+        _ if decline.is_some() => AuthorizationStatus::Declined,
+        Some(_) => AuthorizationStatus::Merged,
+        None if is_posted => AuthorizationStatus::Cleared,
+        None => AuthorizationStatus::Pending,
+    };
+    let amount_minor = match (&authorized.increased, hold) {
+        (Some(increased), _) => increased.amount_minor,
+        (None, Some(hold)) if result == AuthorizationResult::PartiallyApproved => hold.amount_minor,
+        _ => authorized.amount_minor,
+    };
+    Came {
+        message: match authorize.posts {
+            true => MessageName::FinancialRequest,
+            false => MessageName::Request,
+        },
+        status,
+        result,
+        account_id: authorized.account_id,
+        amount_minor,
+        requested_minor: authorized.amount_minor,
+        posted_minor: charged(&authorized.postings),
+        available_minor: authorized.available_minor,
+        expires_at: hold.filter(|_| !is_posted).map(|hold| hold.expires_at),
+        approval_code: authorized.decision.approval_code(),
+        decline,
+        original: authorized
+            .increased
+            .map(|original| original.authorization_id),
+        flags: Flags::default(),
+        breach: None,
+        reason: decline.map(|decline| decline.reason),
+        registry_version: authorized.registry_version,
+        trace: &authorized.trace,
+    }
+}
+
+fn came_of_advice<'a>(advise: &Advise, advised: &'a Advised) -> Option<Came<'a>> {
+    if !has_own_row(advised) {
+        return None;
+    }
+    let declined = advised.flags.contains(Flags::STAND_IN_DECLINE);
+    let own_code = ApprovalCode::of(advise.payment.authorization_id);
+    let opens = Some(advise.approval_code.unwrap_or(own_code));
+    let (status, original, expires_at, approval_code) = match &advised.outcome {
+        AdviceOutcome::Placed(hold) => {
+            let status = AuthorizationStatus::Pending;
+            (status, None, Some(hold.expires_at), opens)
+        }
+        AdviceOutcome::ForcePosted(_) => (AuthorizationStatus::Cleared, None, None, opens),
+        AdviceOutcome::Amended {
+            authorization_id, ..
+        }
+        | AdviceOutcome::Completed {
+            authorization_id, ..
+        } => {
+            let (status, original) = (AuthorizationStatus::Merged, Some(*authorization_id));
+            (status, original, None, advise.approval_code)
+        }
+        AdviceOutcome::Recorded | AdviceOutcome::Duplicate => {
+            let status = match declined {
+                true => AuthorizationStatus::Declined,
+                false => AuthorizationStatus::Recorded,
+            };
+            (status, None, None, advise.approval_code)
+        }
+    };
+    let result = match status {
+        AuthorizationStatus::Declined => AuthorizationResult::Declined,
+        AuthorizationStatus::Recorded => AuthorizationResult::Recorded,
+        _ => AuthorizationResult::Approved,
+    };
+    Some(Came {
+        message: match advise.payment.posts {
+            true => MessageName::FinancialAdvice,
+            false => MessageName::Advice,
+        },
+        status,
+        result,
+        account_id: advised.account_id,
+        amount_minor: advised.amount_minor,
+        requested_minor: advised.amount_minor,
+        posted_minor: charged(&advised.postings),
+        available_minor: advised.available_minor,
+        expires_at,
+        approval_code,
+        decline: None,
+        original,
+        flags: advised.flags,
+        breach: advised.breach,
+        reason: declined.then_some(DeclineReason::StandInDeclined),
+        registry_version: advised.registry_version,
+        trace: &advised.trace,
+    })
+}
+
+/// The row of a reversal; `None` for any other record.
+pub fn reversal_row(sequence: Sequence, record: &Record) -> Option<ReversalRow> {
+    let (reverse, reversed) = reversal_of(record)?;
+    let undone = undone_of(record).map(|(_, undone, _)| undone);
+    let reference = &reverse.reference;
+    Some(ReversalRow {
+        sequence,
+        id: reverse.reversal_id,
+        card_id: reverse.card_id,
+        authorization_id: undone.map(|undone| undone.authorization_id),
+        outcome: match reversed.outcome {
+            ReversalOutcome::Undone(_) => ReversalResultName::Undone,
+            ReversalOutcome::OriginalUnknown => ReversalResultName::OriginalUnknown,
+            ReversalOutcome::AlreadyReversed => ReversalResultName::AlreadyReversed,
+            ReversalOutcome::Duplicate => ReversalResultName::Duplicate,
+        },
+        released_minor: undone.map_or(0, |undone| undone.released.account_minor),
+        returned_minor: undone.map_or(0, |undone| undone.returned.account_minor),
+        what: undone.map(|undone| match undone.what {
+            UndoneWhat::Whole => UndoneName::Whole,
+            UndoneWhat::Above => UndoneName::Above,
+            UndoneWhat::Part { .. } => UndoneName::Part,
+        }),
+        flags: undone.map_or(Flags::default(), |undone| undone.flags),
+        transaction_minor: reverse.amount.amount_minor,
+        transaction_currency: lettered(reverse.amount.currency),
+        network: clean_array(&reference.network),
+        acquirer_id: clean_array(&reference.acquirer_id),
+        terminal_id: clean_array(&reference.terminal_id),
+        rrn: clean_array(&reference.rrn),
+        stan: reference.stan,
+        registry_version: reversed.registry_version,
+        created_at_ms: taken(record).0,
+    })
+}
+
+/// The transaction of a record that posts money for a message, with the authorization that it is of.
+pub fn transaction_of(record: &Record) -> Option<(TransactionId, AuthorizationId)> {
+    if effect::postings_of(record).is_empty() {
+        return None;
+    }
+    if let Some((authorize, _)) = request_of(record) {
+        let id = authorize.authorization_id;
+        return Some((TransactionId(id.0), id));
+    }
+    if let Some((advise, advised)) = advice_of(record) {
+        let own_id = advise.payment.authorization_id;
+        let of = match advised.outcome {
+            AdviceOutcome::Completed {
+                authorization_id, ..
+            } => authorization_id,
+            _ => own_id,
+        };
+        return Some((TransactionId(own_id.0), of));
+    }
+    let (reverse, undone, _) = undone_of(record)?;
+    Some((
+        TransactionId(reverse.reversal_id.0),
+        undone.authorization_id,
+    ))
+}
+
+/// The authorization that the transaction of a reversal takes its kind and merchant from.
+pub fn original_needed(record: &Record) -> Option<AuthorizationId> {
+    let (_, undone, postings) = undone_of(record)?;
+    (!postings.is_empty()).then_some(undone.authorization_id)
+}
+
+/// What was paid for, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Purchase {
+    pub kind: Kind,
+    pub transaction_currency: Currency,
+    pub merchant_id: ArrayString<15>,
+    pub merchant_name: ArrayString<40>,
+    pub merchant_city: ArrayString<16>,
+    pub merchant_country: Country,
+    pub mcc: u16,
+}
+
+impl Purchase {
+    pub fn of(row: &AuthorizationRow) -> Purchase {
+        Purchase {
+            kind: row.kind,
+            transaction_currency: row.transaction_currency,
+            merchant_id: row.merchant_id,
+            merchant_name: row.merchant_name,
+            merchant_city: row.merchant_city,
+            merchant_country: row.merchant_country,
+            mcc: row.mcc,
+        }
+    }
+
+    fn of_message(payment: &Authorize, account_currency: Currency) -> Purchase {
+        let (merchant, named) = (&payment.merchant, payment.amounts.transaction.currency);
+        Purchase {
+            kind: payment.kind,
+            transaction_currency: lettered(named_or(named, account_currency)),
+            merchant_id: clean_array(&merchant.id),
+            merchant_name: clean_array(&merchant.name),
+            merchant_city: clean_array(&merchant.city),
+            merchant_country: merchant.country,
+            mcc: merchant.mcc,
+        }
+    }
+}
+
+/// The row of what a record posts for a message; `None` where it posts nothing, and where `original_of` does not
+/// know the authorization of a reversal.
+pub fn transaction_row(
+    sequence: Sequence,
+    record: &Record,
+    currency_of: impl Fn(AccountId) -> Option<Currency>,
+    original_of: impl FnOnce(AuthorizationId) -> Option<Purchase>,
+) -> Option<TransactionRow> {
+    let (id, authorization_id) = transaction_of(record)?;
+    let account_id = account_of(record)?;
+    let amount_minor = -charged(effect::postings_of(record));
+    let currency = currency_of(account_id).unwrap_or_default();
+    let asked = match (request_of(record), advice_of(record)) {
+        (Some((authorize, _)), _) => Some(authorize),
+        (None, Some((advise, _))) => Some(&advise.payment),
+        (None, None) => None,
+    };
+    let (purchase, reference, card_id) = match asked {
+        Some(payment) => {
+            let purchase = Purchase::of_message(payment, currency);
+            (purchase, &payment.reference, payment.card_id)
+        }
+        None => {
+            let (reverse, ..) = undone_of(record)?;
+            let purchase = original_of(authorization_id)?;
+            (purchase, &reverse.reference, reverse.card_id)
+        }
+    };
+    let flags = match (advice_of(record), undone_of(record)) {
+        (Some((_, advised)), _) => advised.flags,
+        (None, Some((_, undone, _))) => undone.flags,
+        (None, None) => Flags::default(),
+    };
+    Some(TransactionRow {
+        sequence,
+        id,
+        authorization_id,
+        card_id,
+        account_id,
+        transaction_type: match asked {
+            None => TransactionType::Reversal,
+            Some(_) if amount_minor > 0 => TransactionType::Refund,
+            Some(_) => TransactionType::Payment,
+        },
+        kind: purchase.kind,
+        amount_minor,
+        currency: lettered(currency),
+        transaction_minor: transaction_minor(record, amount_minor),
+        transaction_currency: purchase.transaction_currency,
+        merchant_id: purchase.merchant_id,
+        merchant_name: purchase.merchant_name,
+        merchant_city: purchase.merchant_city,
+        merchant_country: purchase.merchant_country,
+        mcc: purchase.mcc,
+        network: clean_array(&reference.network),
+        acquirer_id: clean_array(&reference.acquirer_id),
+        terminal_id: clean_array(&reference.terminal_id),
+        rrn: clean_array(&reference.rrn),
+        stan: reference.stan,
+        flags,
+        created_at_ms: taken(record).0,
+    })
+}
+
+/// What was posted in the merchant's currency, signed like the amount in the account's.
+fn transaction_minor(record: &Record, amount_minor: i64) -> i64 {
+    let asked_minor = |payment: &Authorize| payment.amounts.transaction.amount_minor;
+    let magnitude_minor = if let Some((authorize, authorized)) = request_of(record) {
+        match &authorized.decision {
+            Decision::PartiallyApproved { approved, .. } => approved.amount_minor,
+            _ => asked_minor(authorize),
+        }
+    } else if let Some((advise, _)) = advice_of(record) {
+        asked_minor(&advise.payment)
+    } else {
+        let undone = undone_of(record).map(|(_, undone, _)| undone.returned);
+        undone.map_or(0, |returned| returned.transaction_minor.saturating_abs())
+    };
+    amount_minor.signum() * magnitude_minor
+}
