@@ -20,6 +20,7 @@ pub mod projection;
 pub mod query;
 pub mod rebuild;
 pub mod rows;
+pub mod settlement_sums;
 mod sqlite;
 pub mod tail;
 mod url;

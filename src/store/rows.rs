@@ -305,6 +305,13 @@ names! {
         Refund = "refund",
         Reversal = "reversal",
     }
+    /// What a settlement sum is of: transactions of a type, or what is authorized and open.
+    SumPart {
+        Payment = "payment",
+        Refund = "refund",
+        Reversal = "reversal",
+        Authorized = "authorized",
+    }
     ReversalResultName {
         Undone = "undone",
         OriginalUnknown = "original_unknown",
