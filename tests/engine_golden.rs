@@ -106,6 +106,7 @@ fn story() -> Switch {
         ..NewCard::of(13, 1, 2)
     });
     messages(&mut switch);
+    later_messages(&mut switch);
     for change in [
         StatusChange::Freeze,
         StatusChange::Unfreeze,
@@ -152,6 +153,45 @@ fn messages(switch: &mut Switch) {
     let mut in_part = purchase(109, 12, usd(600), "h");
     in_part.partial_approval_supported = true;
     send(Action::Authorize(in_part));
+}
+
+/// Single messages, increments, advices of every outcome, reversals of a part.
+fn later_messages(switch: &mut Switch) {
+    let root = AccountId(1);
+    let mut send = |action| drop(switch.command(root, action));
+    let posts = |mut payment: cardswitch::engine::command::Authorize| {
+        payment.posts = true;
+        payment
+    };
+    send(Action::Authorize(posts(purchase(111, 11, usd(40), "s"))));
+    send(Action::Authorize(purchase(112, 11, usd(50), "t")));
+    let mut increment = purchase(113, 11, usd(5), "u");
+    increment.kind = Kind::Incremental;
+    increment.original_keys = names_of("t");
+    send(Action::Authorize(increment));
+    let of = |id, amount, name, original, posts: bool| {
+        let mut advice = advice(id, 11, usd(amount), name);
+        advice.payment.original_keys = names_of(original);
+        advice.payment.posts = posts;
+        advice
+    };
+    send(Action::Advise(of(114, 60, "v", "t", false)));
+    let mut first = of(115, 20, "w", "t", true);
+    first.is_final = false;
+    send(Action::Advise(first));
+    let mut reverse = reversal(205, 11, usd(60), "rt", "t");
+    reverse.stays = Some(usd(30));
+    send(Action::Reverse(reverse));
+    send(Action::Reverse(reversal(206, 11, usd(20), "rw", "w")));
+    send(Action::Advise(of(116, 10, "x", "x", false)));
+    send(Action::Advise(of(117, 10, "y", "y", true)));
+    send(Action::Advise(of(118, 11, "y", "y", true)));
+    let mut declined = of(119, 10, "z", "z", false);
+    declined.was_declined = true;
+    send(Action::Advise(declined));
+    send(Action::Reverse(reversal(207, 11, usd(40), "rs", "s")));
+    let nobody = advice(303, 0, usd(1), "nobody");
+    switch.registry(RegistryAction::AdviseUnknownCard(Box::new(nobody)));
 }
 
 fn of_nobody(switch: &mut Switch) {

@@ -82,14 +82,43 @@ fn any_controls() -> impl Strategy<Value = Controls> {
 fn any_keys() -> impl Strategy<Value = (RepeatKey, MatchKeys)> {
     (0u128..6, any::<[u8; 4]>()).prop_map(|(repeat, names)| {
         let name = |place: usize| MatchKey(u64::from(names[place] % 6));
+        let none = MatchKey::UNSTATED;
         let keys = MatchKeys {
-            rrn: name(0),
-            sent: name(1),
-            local: name(2),
+            by_authority: [name(0), name(1), name(2), none, none],
             acquirer_id: u64::from(names[3] % 3),
         };
         (RepeatKey(repeat), keys)
     })
+}
+
+fn any_payment(kind: impl Strategy<Value = Kind>) -> impl Strategy<Value = Authorize> {
+    let keys = (any_keys(), any_keys());
+    (
+        0u64..30,
+        0u64..8,
+        kind,
+        any_amount(),
+        proptest::option::of(any_amount()),
+        keys,
+        any::<bool>(),
+    )
+        .prop_map(|(id, card, kind, transaction, billing, keys, posts)| {
+            let ((repeat_key, match_keys), (_, original_keys)) = keys;
+            Authorize {
+                authorization_id: AuthorizationId(id),
+                card_id: CardId(card),
+                kind,
+                amounts: Amounts {
+                    transaction,
+                    billing,
+                },
+                repeat_key,
+                match_keys,
+                original_keys,
+                posts,
+                ..Authorize::default()
+            }
+        })
 }
 
 fn any_action() -> impl Strategy<Value = Action> {
@@ -98,41 +127,33 @@ fn any_action() -> impl Strategy<Value = Action> {
             .get(place)
             .map_or(Kind::Purchase, |(kind, _)| *kind)
     });
-    let authorize = (
-        0u64..30,
+    let authorize = any_payment(kind.clone()).prop_map(Action::Authorize);
+    let advise = (any_payment(kind), any::<[bool; 3]>()).prop_map(
+        |(payment, [was_declined, is_final, own_code])| {
+            Action::Advise(Advise {
+                payment,
+                was_declined: was_declined && is_final,
+                is_final,
+                approval_code: own_code.then_some(cardswitch::engine::event::ApprovalCode(*b"ABC123")),
+            })
+        },
+    );
+    let reverse = (
         0u64..8,
-        kind,
         any_amount(),
         proptest::option::of(any_amount()),
         any_keys(),
     )
-        .prop_map(
-            |(id, card, kind, transaction, billing, (repeat_key, match_keys))| {
-                Action::Authorize(Authorize {
-                    authorization_id: AuthorizationId(id),
-                    card_id: CardId(card),
-                    kind,
-                    amounts: Amounts {
-                        transaction,
-                        billing,
-                    },
-                    repeat_key,
-                    match_keys,
-                    ..Authorize::default()
-                })
-            },
-        );
-    let reverse = (0u64..8, any_amount(), any_keys()).prop_map(
-        |(card, amount, (repeat_key, original_keys))| {
+        .prop_map(|(card, amount, stays, (repeat_key, original_keys))| {
             Action::Reverse(Reverse {
                 card_id: CardId(card),
                 amount,
                 repeat_key,
                 original_keys,
+                stays,
                 ..Reverse::default()
             })
-        },
-    );
+        });
     let open_account = (
         0u64..6,
         proptest::option::of(0u64..6),
@@ -220,7 +241,7 @@ fn any_action() -> impl Strategy<Value = Action> {
         })
     });
     prop_oneof![
-        3 => release, 12 => authorize, 5 => reverse, 4 => open_account, 6 => top_up, 4 => open_card,
+        3 => release, 12 => authorize, 6 => advise, 5 => reverse, 4 => open_account, 6 => top_up, 4 => open_card,
         1 => status, 1 => account_status, 2 => change_controls
     ]
 }
@@ -238,6 +259,13 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
             of.authorization_id.0 += tree * 100;
             of.repeat_key = key(of.repeat_key);
             Action::Authorize(of)
+        }
+        Action::Advise(mut of) => {
+            let payment = &mut of.payment;
+            payment.card_id = card(payment.card_id);
+            payment.authorization_id.0 += tree * 100;
+            payment.repeat_key = key(payment.repeat_key);
+            Action::Advise(of)
         }
         Action::Reverse(mut of) => {
             of.card_id = card(of.card_id);
@@ -281,23 +309,30 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
 fn any_settings() -> impl Strategy<Value = EngineSettings> {
     let retention = || prop_oneof![any::<i64>(), 0i64..100_000, Just(i64::MAX)];
     (
-        retention(),
-        retention(),
-        retention(),
-        retention(),
+        [
+            retention(),
+            retention(),
+            retention(),
+            retention(),
+            retention(),
+        ],
         0u32..9,
         0u64..9,
     )
-        .prop_map(
-            |(first, reversal, idempotency, hold, account, shard)| EngineSettings {
+        .prop_map(|(retentions, account, shard)| {
+            let [first, reversal, closed, idempotency, hold] = retentions;
+            EngineSettings {
                 first_answer_retention_ms: first,
                 reversal_retention_ms: reversal,
+                closed_retention_ms: closed,
                 idempotency_retention_ms: idempotency,
                 hold_expiry_ms: hold,
                 open_holds_per_account_max: account,
                 open_holds_per_shard_max: shard,
-            },
-        )
+                // Which are the oldest of a shard depends on how many shards there are.
+                closed_per_shard_max: u64::MAX,
+            }
+        })
 }
 
 proptest! {
@@ -326,10 +361,10 @@ proptest! {
         }
         for state in &switch.world.shards {
             for account in state.accounts.iter() {
-                prop_assert!(account.available_minor() >= 0);
-                prop_assert_eq!(account.posted_minor + account.funds_received_minor, 0);
-                let holds = state.holds.iter().filter(|hold| hold.account_id == account.id);
-                prop_assert_eq!(holds.map(|hold| hold.amount_minor).sum::<i64>(), account.held_minor);
+                let contra = account.funds_received_minor + account.network_settlement_minor;
+                prop_assert_eq!(account.posted_minor + contra, 0);
+                let own = state.authorizations.iter().filter(|known| known.account_id == account.id);
+                prop_assert_eq!(own.map(|known| known.held.account_minor).sum::<i64>(), account.held_minor);
             }
         }
         let mut bytes = Vec::new();

@@ -36,6 +36,7 @@ const REACHABLE: &[DeclineReason] = &[
     DeclineReason::UnsupportedFunction,
     DeclineReason::DuplicateTransmission,
     DeclineReason::ReversedBeforeOriginal,
+    DeclineReason::OriginalNotFound,
     DeclineReason::CardNotFound,
     DeclineReason::UnknownBin,
     DeclineReason::CardExpired,
@@ -222,6 +223,8 @@ impl Play {
             "authorize" => self.authorize(words),
             "repeat" => self.repeat(words),
             "reverse" => self.reverse(words),
+            "increment" => self.increment(words),
+            "advise" => self.advise(words),
             "trace" => self.trace(asked),
             change if words.plain(1) == "account" => {
                 self.change_account_status(change, words.plain(2))
@@ -345,11 +348,12 @@ impl Play {
         let account = self.switch.world.shard(AccountId(root));
         let account = account.account(AccountId(id)).unwrap();
         format!(
-            "is posted={} held={} available={} open_holds={}",
+            "is posted={} held={} available={} open_holds={} owed={}",
             decimal(account.posted_minor),
             decimal(account.held_minor),
             decimal(account.available_minor()),
-            account.open_holds
+            account.open_holds,
+            decimal(account.network_settlement_minor)
         )
     }
 
@@ -424,9 +428,17 @@ impl Play {
                 let balances = authorized.balances.map_or(String::new(), |balances| {
                     format!(" ledger={}", decimal(balances.posted_minor))
                 });
-                let hold = authorized.hold.as_ref().map_or(0, |hold| hold.amount_minor);
-                let hold = decimal(hold);
-                format!("approved hold={hold} available={available}{part}{balances}")
+                let held = authorized.hold.as_ref();
+                let held = held.filter(|_| authorized.postings.is_empty());
+                let hold = decimal(held.map_or(0, |hold| hold.amount_minor));
+                let posted = match authorized.postings.first() {
+                    Some(leg) => format!(" posted={}", decimal(-leg.amount_minor)),
+                    None => String::new(),
+                };
+                let added = authorized.increased.map_or(String::new(), |increased| {
+                    format!(" added={}", decimal(increased.amount_minor))
+                });
+                format!("approved hold={hold} available={available}{part}{balances}{posted}{added}")
             }
             Decision::Declined(decline) => {
                 assert_eq!(authorized.hold, None);
@@ -459,6 +471,7 @@ impl Play {
         for (key, value) in &words.named {
             name(&mut reverse.original_keys, key, value);
         }
+        reverse.stays = words.value("stays").map(money);
         let root = match words.value("tree") {
             Some(account) => self.roots[account],
             None => self.root_of_card(CardId(card)),
@@ -468,9 +481,7 @@ impl Play {
             .command(AccountId(root), Action::Reverse(reverse))
         {
             Outcome::Event(Event::Reversed(reversed)) => match reversed.outcome {
-                ReversalOutcome::Released { amount_minor, .. } => {
-                    format!("released {}", decimal(amount_minor))
-                }
+                ReversalOutcome::Undone(undone) => undone_words(&undone),
                 ReversalOutcome::OriginalUnknown => "original_unknown".into(),
                 ReversalOutcome::AlreadyReversed => "already_reversed".into(),
                 ReversalOutcome::Duplicate => "duplicate".into(),
@@ -478,6 +489,104 @@ impl Play {
             Outcome::FirstAnswer(answer) => first_answer(&answer),
             other => told(&other),
         }
+    }
+
+    /// `increment NAME of=ORIGINAL amount=…`: a request that adds to what another one reserved.
+    fn increment(&mut self, words: &Words) -> String {
+        let own_name = words.plain(1).to_owned();
+        let amount = money(words.value("amount").expect("an amount"));
+        let original = self.original_of(words);
+        let card = match words.value("card") {
+            Some(card) => self.ids[card],
+            None => original.as_ref().expect("a known original").card_id.0,
+        };
+        let mut authorize = purchase(self.fresh(), card, amount, &own_name);
+        authorize.kind = Kind::Incremental;
+        let original = original.map_or(names_of("nothing"), |original| original.match_keys);
+        authorize.original_keys = original;
+        for (key, value) in &words.named {
+            set(&mut authorize, key, value);
+        }
+        self.sent.insert(own_name, authorize.clone());
+        self.send(self.root_of_card(CardId(card)), authorize)
+    }
+
+    /// `advise NAME card=… amount=… [of=ORIGINAL] [posts=yes] [final=no] [declined=yes]`.
+    fn advise(&mut self, words: &Words) -> String {
+        let own_name = words.plain(1).to_owned();
+        let amount = money(words.value("amount").expect("an amount"));
+        let original = self.original_of(words);
+        let card = match words.value("card") {
+            Some(card) => self.ids[card],
+            None => original.as_ref().expect("a known original").card_id.0,
+        };
+        let known = self.sent.get(&own_name).map(|sent| sent.match_keys);
+        let mut advise = advice(self.fresh(), card, amount, &own_name);
+        // The advice of a message that was sent before has that one's names.
+        advise.payment.match_keys = known.unwrap_or(advise.payment.match_keys);
+        for (key, value) in &words.named {
+            set(&mut advise.payment, key, value);
+        }
+        advise.payment.original_keys = match original {
+            Some(original) => original.match_keys,
+            None => advise.payment.match_keys,
+        };
+        advise.was_declined = words.value("declined") == Some("yes");
+        advise.is_final = words.value("final") != Some("no");
+        if words.value("as").is_none() {
+            self.sent.insert(own_name, advise.payment.clone());
+        }
+        let root = self.root_of_card(CardId(card));
+        match self.switch.command(AccountId(root), Action::Advise(advise)) {
+            Outcome::Event(Event::Advised(advised)) => self.advised(&advised),
+            Outcome::FirstAnswer(answer) => first_answer(&answer),
+            other => told(&other),
+        }
+    }
+
+    fn original_of(&self, words: &Words) -> Option<Authorize> {
+        self.sent.get(words.value("of")?).cloned()
+    }
+
+    fn advised(&mut self, advised: &Advised) -> String {
+        self.last_trace = advised.trace.steps().collect();
+        let posted = advised.postings.first();
+        let posted = decimal(posted.map_or(0, |leg| -leg.amount_minor));
+        let head = match &advised.outcome {
+            AdviceOutcome::Recorded => "recorded".to_owned(),
+            AdviceOutcome::Duplicate => "duplicate".to_owned(),
+            AdviceOutcome::Placed(placed) => {
+                format!("placed hold={}", decimal(placed.amount_minor))
+            }
+            AdviceOutcome::ForcePosted(_) => format!("force_posted posted={posted}"),
+            AdviceOutcome::Amended {
+                before_minor,
+                after_minor,
+                standing,
+                ..
+            } => format!(
+                "amended before={} after={} status={}",
+                decimal(*before_minor),
+                decimal(*after_minor),
+                standing.name()
+            ),
+            AdviceOutcome::Completed {
+                released_minor,
+                standing,
+                ..
+            } => format!(
+                "completed posted={posted} released={} status={}",
+                decimal(*released_minor),
+                standing.name()
+            ),
+        };
+        let breach = advised.breach.map(|breach| breach.reason.name());
+        format!(
+            "{head} available={}{} breach={}",
+            decimal(advised.available_minor),
+            flag_words(advised.flags),
+            breach.unwrap_or("none")
+        )
     }
 
     /// `trace STEP word word …`: a step of the last decision with all these words.
@@ -710,7 +819,8 @@ fn set(authorize: &mut Authorize, key: &str, value: &str) {
         "cryptogram" => authorize.verification.cryptogram = check(value),
         "expiry" => authorize.verification.expiry = Some(expiry(value)),
         "partial" => authorize.partial_approval_supported = value == "supported",
-        "card" | "id" | "bin" => {}
+        "posts" => authorize.posts = value == "yes",
+        "card" | "id" | "bin" | "of" | "final" | "declined" | "as" => {}
         other if name(&mut authorize.match_keys, other, value) => {}
         other => panic!("an authorization has no {other}"),
     }
@@ -723,13 +833,36 @@ fn name(keys: &mut MatchKeys, key: &str, value: &str) -> bool {
         text => name(text),
     };
     match key {
-        "rrn" => keys.rrn = stated(rrn),
-        "sent" => keys.sent = stated(sent),
-        "local" => keys.local = stated(local),
+        "rrn" => keys.by_authority[0] = stated(rrn),
+        "sent" => keys.by_authority[1] = stated(sent),
+        "local" => keys.by_authority[2] = stated(local),
         "acquirer" => keys.acquirer_id = value.parse().unwrap(),
         _ => return false,
     }
     true
+}
+
+fn undone_words(undone: &Undone) -> String {
+    let what = match undone.what {
+        UndoneWhat::Whole => "whole",
+        UndoneWhat::Above => "above",
+        UndoneWhat::Part { .. } => "part",
+    };
+    format!(
+        "released {} returned={} what={what} status={}{}",
+        decimal(undone.released.account_minor),
+        decimal(undone.returned.account_minor),
+        undone.standing.name(),
+        flag_words(undone.flags)
+    )
+}
+
+/// Every flag as a word of its own, or that there is none.
+fn flag_words(flags: Flags) -> String {
+    match flags.names().next() {
+        None => " no_flags".to_owned(),
+        Some(_) => flags.names().map(|name| format!(" {name}")).collect(),
+    }
 }
 
 fn told(outcome: &Outcome) -> String {
@@ -757,6 +890,11 @@ fn first_answer(answer: &Answer) -> String {
             ReversalResult::Accepted => "first_answer accepted".into(),
             ReversalResult::OriginalUnknown => "first_answer original_unknown".into(),
             ReversalResult::Duplicate => "first_answer duplicate".into(),
+        },
+        Answer::Advice { result, .. } => match result {
+            AdviceResult::Accepted => "first_answer accepted".into(),
+            AdviceResult::Recorded => "first_answer recorded".into(),
+            AdviceResult::Duplicate => "first_answer duplicate".into(),
         },
     }
 }

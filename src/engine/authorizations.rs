@@ -267,13 +267,12 @@ impl Authorizations {
             return;
         }
         let card_id = authorization.card_id;
-        let known = names_of(authorization);
-        let added = part
-            .match_keys
-            .stated()
-            .filter(|name| !known.contains(name));
-        for name in added {
-            self.by_name.insert(card_id, name, slot);
+        let mut known = names_of(authorization);
+        for name in part.match_keys.stated() {
+            if !known.contains(&name) {
+                self.by_name.insert(card_id, name, slot);
+                known.push(name);
+            }
         }
         let mut parts = std::mem::take(&mut authorization.parts).into_vec();
         parts.push(part);

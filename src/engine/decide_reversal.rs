@@ -73,7 +73,7 @@ fn outcome(state: &State, command: &Command, reverse: &Reverse) -> ReversalOutco
 fn undo_whole(authorization: &Authorization, stays_minor: i64) -> Undone {
     let moved = above(authorization.stands_at(), stays_minor);
     // What is held goes first: what was posted is with the merchant already.
-    let released = least(moved, authorization.held);
+    let released = of_held(moved, authorization.held);
     let what = match stays_minor {
         0 => UndoneWhat::Whole,
         _ => UndoneWhat::Above,
@@ -85,7 +85,7 @@ fn undo_part(authorization: &Authorization, place: u16, part: &Part, stays_minor
     let moved = above(part.amount, stays_minor);
     let (released, returned) = match part.kind {
         // What of it was completed since stays posted.
-        PartKind::Increment => (least(moved, authorization.held), InBoth::default()),
+        PartKind::Increment => (of_held(moved, authorization.held), InBoth::default()),
         PartKind::Completion => (InBoth::default(), moved),
     };
     let is_whole = stays_minor == 0;
@@ -154,10 +154,11 @@ fn above(amount: InBoth, stays_minor: i64) -> InBoth {
     }
 }
 
-fn least(one: InBoth, other: InBoth) -> InBoth {
+/// As much of what is undone as is held. Of a credit nothing is.
+fn of_held(moved: InBoth, held: InBoth) -> InBoth {
     InBoth {
-        account_minor: one.account_minor.min(other.account_minor),
-        transaction_minor: one.transaction_minor.min(other.transaction_minor),
+        account_minor: moved.account_minor.min(held.account_minor).max(0),
+        transaction_minor: moved.transaction_minor.min(held.transaction_minor).max(0),
     }
 }
 

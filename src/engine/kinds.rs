@@ -92,6 +92,7 @@ impl Treatment {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::event::Flags;
 
     #[test]
     fn what_moves_no_money_takes_none_and_what_takes_money_is_a_debit() {
@@ -127,12 +128,17 @@ mod tests {
                 yes(treatment.in_part)
             )
         };
-        let rows: Vec<&str> = document
+        let (of_kinds, of_messages) = document.split_once("\n## ").unwrap();
+        let rows: Vec<&str> = of_kinds
             .lines()
             .filter(|line| line.starts_with("| `"))
             .collect();
         let expected: Vec<String> = TREATMENTS.iter().map(words).collect();
         assert_eq!(rows, expected);
+        for (flag, name) in Flags::ALL {
+            let stated = of_messages.contains(&format!("`{name}`"));
+            assert!(stated, "docs/kinds.md says nothing of {flag:?}");
+        }
         for (kind, name) in Kind::ALL {
             let stated = document.contains(&format!("`{name}`"));
             assert!(stated, "docs/kinds.md says nothing of {kind:?}");

@@ -314,7 +314,11 @@ mod tests {
                 "[response_codes]\ninsufficient_funds = \"511\"",
                 "insufficient_funds `511`",
             ),
-            ("[field]\n39 = { absent = true }", "DE39 is missing"),
+            ("[field]\n39 = { absent = true }", "\"39\" names no field"),
+            (
+                "[field]\n39 = { absent = true }\n[mappings.flags]\napproved = { at = \"3\", values = [] }",
+                "DE39 is missing",
+            ),
             ("[field]\n38 = { length = 2 }", "approval code"),
             ("[field]\n2 = { absent = true }", "DE2 is missing"),
             ("[message]\nrepeat_key = []", "`repeat_key`"),

@@ -78,7 +78,7 @@ fn request(switch: &Switch, card_id: &str, amount_minor: i64) -> Authorize {
         repeat_key: RepeatKey(u128::from(number)),
         ..Authorize::default()
     };
-    authorize.match_keys.rrn = MatchKey(number);
+    authorize.match_keys.by_authority[0] = MatchKey(number);
     authorize
 }
 

@@ -57,10 +57,9 @@ pub fn local(text: &str) -> MatchKey {
 
 /// A name of each kind, all from one text, and no acquirer.
 pub fn names_of(text: &str) -> MatchKeys {
+    let none = MatchKey::UNSTATED;
     MatchKeys {
-        rrn: rrn(text),
-        sent: sent(text),
-        local: local(text),
+        by_authority: [rrn(text), sent(text), local(text), none, none],
         acquirer_id: 0,
     }
 }
@@ -139,9 +138,9 @@ impl Switch {
 
     fn next_due(&self) -> Option<(AccountId, AuthorizationId)> {
         let first = self.world.shards.iter().filter_map(|state| {
-            let (expires_at, hold) = state.holds.first_to_expire()?;
-            let root = state.account(hold.account_id)?.root;
-            Some((expires_at, hold.authorization_id, root))
+            let (expires_at, open) = state.authorizations.first_to_expire()?;
+            let root = state.account(open.account_id)?.root;
+            Some((expires_at, open.id, root))
         });
         let (expires_at, authorization_id, root) = first.min()?;
         (expires_at <= self.at).then_some((root, authorization_id))
@@ -320,6 +319,19 @@ pub fn reversal(id: u64, card: u64, amount: Money, name: &str, original: &str) -
         reference: NetworkReference::default(),
         repeat_key: RepeatKey(key_of(&format!("reversal {name}"))),
         original_keys: names_of(original),
+        stays: None,
+    }
+}
+
+/// An advice of an approved payment; `name` is its own identity.
+pub fn advice(id: u64, card: u64, amount: Money, name: &str) -> Advise {
+    let mut payment = purchase(id, card, amount, name);
+    payment.repeat_key = RepeatKey(key_of(&format!("advice {name}")));
+    payment.original_keys = payment.match_keys;
+    Advise {
+        payment,
+        is_final: true,
+        ..Advise::default()
     }
 }
 
