@@ -134,7 +134,8 @@ fn any_action() -> impl Strategy<Value = Action> {
                 payment,
                 was_declined: was_declined && is_final,
                 is_final,
-                approval_code: own_code.then_some(cardswitch::engine::event::ApprovalCode(*b"ABC123")),
+                approval_code: own_code
+                    .then_some(cardswitch::engine::event::ApprovalCode(*b"ABC123")),
             })
         },
     );

@@ -43,3 +43,6 @@ CREATE INDEX transactions_by_card ON transactions (card_id, sequence);
 CREATE INDEX transactions_by_authorization ON transactions (authorization_id, sequence);
 CREATE INDEX transactions_by_time ON transactions USING brin (created_at_ms)
     WITH (pages_per_range = 32);
+
+-- So that it can be compared with the ids that it holds.
+ALTER TABLE ledger_entries ALTER COLUMN source_id TYPE TEXT COLLATE "C";
