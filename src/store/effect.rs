@@ -204,7 +204,9 @@ fn of_completion(advise: &Advise, advised: &Advised) -> Change {
         amount_minor: stood_at_nothing.then_some(0),
         added_minor: posted_minor.saturating_abs() - released_minor,
         posted_minor,
-        status: Some(standing.into()),
+        // One over nothing that does not end it leaves it as it was, whether a part was posted before or not.
+        status: (posted_minor != 0 || standing != Standing::PartiallyCleared)
+            .then(|| standing.into()),
         expires_at: None,
     }
 }

@@ -9,3 +9,4 @@ mod lists;
 mod refusals;
 mod resources;
 mod secrets;
+mod transactions;

@@ -406,8 +406,8 @@ impl History {
         let place = self.below(self.cards.len() as u64) as usize;
         let (card_id, root) = self.cards[place];
         let change = match self.below(12) {
-            0..5 => StatusChange::Freeze,
-            5..11 => StatusChange::Unfreeze,
+            0..3 => StatusChange::Freeze,
+            3..8 => StatusChange::Unfreeze,
             _ => StatusChange::Activate,
         };
         let change = ChangeCardStatus { card_id, change };
@@ -418,8 +418,8 @@ impl History {
         let place = self.below(self.accounts.len() as u64) as usize;
         let (account_id, root) = self.accounts[place];
         let change = match self.below(12) {
-            0..3 => AccountStatusChange::Freeze,
-            3..11 => AccountStatusChange::Unfreeze,
+            0..2 => AccountStatusChange::Freeze,
+            2..11 => AccountStatusChange::Unfreeze,
             _ => AccountStatusChange::Close,
         };
         let change = ChangeAccountStatus { account_id, change };

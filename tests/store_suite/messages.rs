@@ -19,8 +19,8 @@ impl History {
             return self.single_message();
         };
         match self.below(24) {
-            0..4 => self.single_message(),
-            4..6 => self.increment(original),
+            0..3 => self.single_message(),
+            3..6 => self.increment(original),
             6..12 => self.completion(original),
             12..15 => self.amendment(original),
             15..17 => self.stand_in(),
@@ -33,11 +33,19 @@ impl History {
         }
     }
 
+    /// Rather one that was approved.
     fn original(&mut self) -> Option<Original> {
-        let age = self.below(25) as usize + 1;
-        let place = self.authorizations.len().checked_sub(age)?;
-        let (id, card_id, root, amount) = self.authorizations[place];
-        Some((id.0, card_id, root, amount))
+        let mut original = None;
+        for _ in 0..6 {
+            let age = self.below(40) as usize + 1;
+            let place = self.authorizations.len().checked_sub(age)?;
+            let (id, card_id, root, amount) = self.authorizations[place];
+            original = Some((id.0, card_id, root, amount));
+            if self.world.shard(root).authorizations.contains(id) {
+                break;
+            }
+        }
+        original
     }
 
     /// A purchase that is posted at once.
@@ -69,11 +77,14 @@ impl History {
             2 => Kind::BalanceInquiry,
             _ => Kind::Purchase,
         };
-        let amount_minor = match kind {
-            Kind::BalanceInquiry => 0,
+        let amount_minor = match (kind, self.below(12)) {
+            (Kind::BalanceInquiry, _) => 0,
+            // More than most accounts have: a part of it is approved.
+            (Kind::Purchase, 0) => 9_000_000,
             _ => 1 + self.below(9_000) as i64,
         };
         let mut payment = self.payment(card_id, amount_minor, kind, 5411);
+        payment.partial_approval_supported |= amount_minor > 9_000;
         payment.posts = true;
         self.send(root, payment);
     }
@@ -85,10 +96,16 @@ impl History {
         self.send(root, payment);
     }
 
-    /// An advice about what this number names; in a currency that the account may not have.
+    /// An advice about what this number names; at times in a currency that the account does not have.
     fn advice(&mut self, original: Original, amount_minor: i64, kind: Kind) -> Advise {
-        let (number, card_id, ..) = original;
+        let (number, card_id, root, _) = original;
         let mut payment = self.payment(card_id, amount_minor, kind, 5411);
+        if let Some(currency) = self.currency_of(root)
+            && self.below(10) > 0
+        {
+            payment.amounts.transaction.currency = currency;
+            payment.amounts.billing = None;
+        }
         payment.original_keys = named(number);
         Advise {
             payment,
