@@ -14,6 +14,9 @@ use cardswitch::engine::hash::state_hash;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::record;
 use cardswitch::engine::registry::*;
+use cardswitch::engine::three_ds::{
+    Authentication, Cryptogram, Exemption, ThreeDs, ThreeDsMode, ThreeDsPolicy,
+};
 use cardswitch::engine::world::World;
 use engine_support::*;
 
@@ -92,6 +95,11 @@ fn story() -> Switch {
             vec![Country(*b"US")],
         )),
         currencies: Some(List::new(ControlId(3), ListMode::Allow, vec![USD])),
+        three_ds: Some(ThreeDsPolicy {
+            mode: ThreeDsMode::Required,
+            above_minor: Some(4_000),
+            accepted_exemptions: vec![Exemption::LowValue],
+        }),
         ..limits([
             limit(92, Window::Transaction, Some(4_000), None),
             limit(93, Window::Day, Some(5_000), Some(3)),
@@ -152,6 +160,13 @@ fn messages(switch: &mut Switch) {
     send(Action::Authorize(inquiry));
     let mut in_part = purchase(109, 12, usd(600), "h");
     in_part.partial_approval_supported = true;
+    in_part.initiated_by_merchant = true;
+    in_part.three_ds = ThreeDs {
+        eci: Some(5),
+        authentication: Authentication::Authenticated,
+        cryptogram: Cryptogram::Valid,
+        exemption: Exemption::LowValue,
+    };
     send(Action::Authorize(in_part));
 }
 

@@ -12,6 +12,7 @@ use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::registry::{EngineSettings, RegistryAction};
 use cardswitch::engine::rolling::RollingWindow;
 use cardswitch::engine::snapshot;
+use cardswitch::engine::three_ds::{Exemption, ThreeDsMode, ThreeDsPolicy};
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::time_windows::{Days, TimeWindow};
 use cardswitch::engine::touch::touch;
@@ -65,6 +66,11 @@ fn any_controls() -> impl Strategy<Value = Controls> {
         Controls {
             single_use: single && lock,
             merchant_lock: lock,
+            three_ds: to_minute.map(|to_minute| ThreeDsPolicy {
+                mode: ThreeDsMode::ALL[usize::from(to_minute % 3)].0,
+                above_minor: lock.then_some(i64::from(to_minute)),
+                accepted_exemptions: vec![Exemption::LowValue],
+            }),
             time_windows: to_minute.map_or(vec![], |to_minute| {
                 vec![TimeWindow {
                     id: ControlId(8),
@@ -108,6 +114,7 @@ fn any_payment(kind: impl Strategy<Value = Kind>) -> impl Strategy<Value = Autho
                 authorization_id: AuthorizationId(id),
                 card_id: CardId(card),
                 kind,
+                channel: Channel::ALL[id as usize % Channel::ALL.len()].0,
                 amounts: Amounts {
                     transaction,
                     billing,

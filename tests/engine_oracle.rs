@@ -18,6 +18,9 @@ use cardswitch::engine::merchants::{MerchantEntry, MerchantList};
 use cardswitch::engine::reason::DeclineReason;
 use cardswitch::engine::rolling::RollingWindow;
 use cardswitch::engine::snapshot;
+use cardswitch::engine::three_ds::{
+    Authentication, Cryptogram, Exemption, ThreeDs, ThreeDsMode, ThreeDsPolicy,
+};
 use cardswitch::engine::time::Timestamp;
 use cardswitch::engine::time_windows::{Days, TimeWindow};
 use cardswitch::engine::window::window_end;
@@ -226,7 +229,7 @@ fn account_of_card(card: u64) -> u64 {
     card / 100
 }
 
-/// Where and what for a purchase is.
+/// Where and what for a purchase is, and what is said of its cardholder.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     channel: Channel,
@@ -235,17 +238,32 @@ struct Place {
     merchant_id: &'static str,
     merchant_name: &'static str,
     acquirer_id: &'static str,
+    said: Said,
 }
 
-const PLACES: [Place; 4] = [
-    Place {
-        channel: Channel::Ecommerce,
-        entry_mode: EntryMode::Ecommerce,
-        country: "US",
-        merchant_id: "M1",
-        merchant_name: "EXAMPLE STORE",
-        acquirer_id: "",
-    },
+/// What a message says of 3-D Secure.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Said {
+    Nothing,
+    Authenticated,
+    LowValue,
+    Failed,
+    /// By the merchant, with a cryptogram that the network found wrong.
+    Wrong,
+}
+
+const ONLINE: Place = Place {
+    channel: Channel::Ecommerce,
+    entry_mode: EntryMode::Ecommerce,
+    country: "US",
+    merchant_id: "M1",
+    merchant_name: "EXAMPLE STORE",
+    acquirer_id: "",
+    said: Said::Nothing,
+};
+
+const PLACES: [Place; 8] = [
+    ONLINE,
     Place {
         channel: Channel::Atm,
         entry_mode: EntryMode::Chip,
@@ -253,6 +271,7 @@ const PLACES: [Place; 4] = [
         merchant_id: "M2",
         merchant_name: "BANK",
         acquirer_id: "412345",
+        said: Said::Nothing,
     },
     Place {
         channel: Channel::PointOfSale,
@@ -261,6 +280,7 @@ const PLACES: [Place; 4] = [
         merchant_id: "M3",
         merchant_name: "AMAZON MKTPLACE",
         acquirer_id: "7",
+        said: Said::Nothing,
     },
     Place {
         channel: Channel::MailOrTelephone,
@@ -269,6 +289,23 @@ const PLACES: [Place; 4] = [
         merchant_id: "M2",
         merchant_name: "HOTEL",
         acquirer_id: "7",
+        said: Said::Nothing,
+    },
+    Place {
+        said: Said::Authenticated,
+        ..ONLINE
+    },
+    Place {
+        said: Said::LowValue,
+        ..ONLINE
+    },
+    Place {
+        said: Said::Failed,
+        ..ONLINE
+    },
+    Place {
+        said: Said::Wrong,
+        ..ONLINE
     },
 ];
 
@@ -330,7 +367,7 @@ fn is_open(at: Timestamp) -> bool {
 }
 
 /// How many there are.
-const CHOICES: usize = 9;
+const CHOICES: usize = 10;
 
 fn controls_of(choice: usize) -> Controls {
     match choice {
@@ -381,10 +418,25 @@ fn controls_of(choice: usize) -> Controls {
             single_use: true,
             ..Controls::default()
         },
-        _ => Controls {
+        8 => Controls {
             merchant_lock: true,
             ..limits([limit(23, ROLLING_WEEK, None, Some(4))])
         },
+        _ => three_ds(ThreeDsMode::Required, Some(REQUIRED_ABOVE)),
+    }
+}
+
+const REQUIRED_ABOVE: i64 = 50;
+
+fn three_ds(mode: ThreeDsMode, above_minor: Option<i64>) -> Controls {
+    let accepts = mode == ThreeDsMode::Required;
+    Controls {
+        three_ds: Some(ThreeDsPolicy {
+            mode,
+            above_minor,
+            accepted_exemptions: accepts.then_some(Exemption::LowValue).into_iter().collect(),
+        }),
+        ..Controls::default()
     }
 }
 
@@ -399,7 +451,10 @@ fn program_controls() -> Controls {
 fn account_controls(account: u64) -> Controls {
     match account / 10 {
         0 => limits([limit(61, Window::Month, Some(5_000), None)]),
-        1 => limits([limit(60, Window::Day, Some(1_200), None)]),
+        1 => Controls {
+            limits: vec![limit(60, Window::Day, Some(1_200), None)],
+            ..three_ds(ThreeDsMode::Silent, None)
+        },
         _ => limits([limit(60, Window::Day, Some(900), Some(4))]),
     }
 }
@@ -759,6 +814,22 @@ impl Naive {
         first.map(|(_, reason)| reason)
     }
 
+    /// The account on level 1 is `silent`; the choice 9 of a card is `required`.
+    fn three_ds(&self, card: u64, place: Place, kind: Kind, amount: i64) -> Option<DeclineReason> {
+        let required = self.controls(card).three_ds.is_some();
+        let silent = account_of_card(card) > 10;
+        let must_authenticate = required
+            && takes_money(kind)
+            && amount > REQUIRED_ABOVE
+            && place.channel == Channel::Ecommerce;
+        match place.said {
+            Said::Failed if required || silent => Some(DeclineReason::ThreeDsFailed),
+            Said::Wrong if required || silent => Some(DeclineReason::CavvInvalid),
+            Said::Nothing if must_authenticate => Some(DeclineReason::ThreeDsRequired),
+            _ => None,
+        }
+    }
+
     fn first_answer(&self, key: &str, retention_ms: i64) -> Option<(Asked, Came)> {
         let found = self.past.iter().rev().find(|past| {
             let own = match &past.step {
@@ -932,6 +1003,9 @@ impl Naive {
             return Came::Declined(DeclineReason::MccBlocked);
         }
         if let Some(reason) = self.elsewhere(card, PLACES[usize::from(place)]) {
+            return Came::Declined(reason);
+        }
+        if let Some(reason) = self.three_ds(card, PLACES[usize::from(place)], kind, amount) {
             return Came::Declined(reason);
         }
         match kind {
@@ -1134,6 +1208,36 @@ fn set_place(request: &mut Authorize, place: Place) {
     request.merchant.id = ArrayString::from(place.merchant_id).unwrap();
     request.merchant.name = ArrayString::from(place.merchant_name).unwrap();
     request.reference.acquirer_id = ArrayString::from(place.acquirer_id).unwrap();
+    let (authentication, cryptogram, exemption) = match place.said {
+        Said::Nothing => Default::default(),
+        Said::Authenticated => (
+            Authentication::Authenticated,
+            Cryptogram::Present,
+            Exemption::None,
+        ),
+        Said::LowValue => (
+            Authentication::NotAuthenticated,
+            Cryptogram::Absent,
+            Exemption::LowValue,
+        ),
+        Said::Failed => (
+            Authentication::Failed,
+            Cryptogram::Absent,
+            Exemption::LowValue,
+        ),
+        Said::Wrong => (
+            Authentication::Authenticated,
+            Cryptogram::Invalid,
+            Exemption::None,
+        ),
+    };
+    request.initiated_by_merchant = place.said == Said::Wrong;
+    request.three_ds = ThreeDs {
+        eci: None,
+        authentication,
+        cryptogram,
+        exemption,
+    };
 }
 
 fn came_of(outcome: &Outcome) -> Came {
@@ -1280,7 +1384,7 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     ];
     let mcc = prop_oneof![4 => Just(5411u16), 1 => Just(7995)];
     let step = prop_oneof![
-        10 => (any_card(), 0u8..6, any_names(), amount(), mcc, 0u8..4, any_kind(), any::<bool>()).prop_map(
+        10 => (any_card(), 0u8..6, any_names(), amount(), mcc, 0u8..8, any_kind(), any::<bool>()).prop_map(
             |(card, name, names, amount, mcc, place, kind, in_part)| {
                 let amount = match kind {
                     // Most ask as they should.
@@ -1376,8 +1480,9 @@ fn any_days_of_one_card() -> impl Strategy<Value = Vec<Step>> {
     let mcc = prop_oneof![9 => Just(5411u16), 1 => Just(7995)];
     let step = prop_oneof![
         12 => (0u8..40, amount, mcc).prop_map(move |(name, amount, mcc)| {
-            let place = name % 4;
-            let kind = [Kind::Purchase, Kind::CashWithdrawal, Kind::Purchase, Kind::PreAuthorization][usize::from(place)];
+            let place = name % 8;
+            let kinds = [Kind::Purchase, Kind::CashWithdrawal, Kind::Purchase, Kind::PreAuthorization];
+            let kind = kinds[usize::from(place % 4)];
             Step::Authorize { card, name, names: Names::all(name), amount, mcc, kind, in_part: false, place }
         }),
         3 => (0u8..40).prop_map(move |name| {
@@ -1427,6 +1532,9 @@ fn the_days_of_one_card_come_to_every_reason_of_the_controls() {
         DeclineReason::ChannelBlocked,
         DeclineReason::EntryModeBlocked,
         DeclineReason::OutsideTimeWindow,
+        DeclineReason::ThreeDsRequired,
+        DeclineReason::ThreeDsFailed,
+        DeclineReason::CavvInvalid,
     ] {
         assert!(found.contains(&reason), "{reason:?} is not among {found:?}");
     }

@@ -24,6 +24,7 @@ use cardswitch::engine::reason::DeclineReason;
 use cardswitch::engine::registry::*;
 use cardswitch::engine::rolling::RollingWindow;
 use cardswitch::engine::scope::Scope;
+use cardswitch::engine::three_ds::*;
 use cardswitch::engine::time::Expiry;
 use cardswitch::engine::time_windows::{Days, TimeWindow};
 use cardswitch::engine::trace::{Detail, TraceStep};
@@ -73,6 +74,9 @@ const REACHABLE: &[DeclineReason] = &[
     DeclineReason::EntryModeBlocked,
     DeclineReason::ChannelBlocked,
     DeclineReason::OutsideTimeWindow,
+    DeclineReason::ThreeDsFailed,
+    DeclineReason::ThreeDsRequired,
+    DeclineReason::CavvInvalid,
     DeclineReason::InternalError,
     DeclineReason::CapacityExceeded,
 ];
@@ -673,9 +677,7 @@ impl Play {
                 authentication,
                 exemption,
                 policy,
-            } => format!(
-                "eci={eci} authentication={authentication} exemption={exemption} policy={policy}"
-            ),
+            } => shown_three_ds(Told::of(eci, authentication, exemption, policy).unwrap()),
         };
         format!("{head} {detail}")
     }
@@ -685,6 +687,7 @@ impl Play {
     /// `mcc.block=`, `country.allow=`, `currency.block=`, `channel.block=`, `entry.allow=` and the like with
     /// lists, `merchant.allow=` with ids, `ID/ACQUIRER` and `~NAME*` (`_` for a space). `hours.NAME=
     /// mon,tue:08:00-18:00@Zone` is a time window; `single_use` and `merchant_lock` are words of their own.
+    /// `three_ds=required,above/50.00,low_value` is a policy, with the exemptions that it accepts.
     fn controls(&mut self, words: &Words) -> Controls {
         let mut controls = Controls {
             single_use: words.plain.contains(&"single_use"),
@@ -741,6 +744,7 @@ impl Play {
                     let id = ControlId(self.id(rest));
                     controls.time_windows.push(time_window(id, value));
                 }
+                "three_ds" => controls.three_ds = Some(three_ds_policy(value)),
                 _ => {}
             }
         }
@@ -821,6 +825,11 @@ fn set(authorize: &mut Authorize, key: &str, value: &str) {
         "partial" => authorize.partial_approval_supported = value == "supported",
         "posts" => authorize.posts = value == "yes",
         "card" | "id" | "bin" | "of" | "final" | "declined" | "as" => {}
+        "eci" => authorize.three_ds.eci = Some(value.parse().unwrap()),
+        "authentication" => authorize.three_ds.authentication = named(Authentication::ALL, value),
+        "cavv" => authorize.three_ds.cryptogram = named(Cryptogram::ALL, value),
+        "exemption" => authorize.three_ds.exemption = named(Exemption::ALL, value),
+        "initiated_by" => authorize.initiated_by_merchant = value == "merchant",
         other if name(&mut authorize.match_keys, other, value) => {}
         other => panic!("an authorization has no {other}"),
     }
@@ -975,6 +984,47 @@ fn time_window(id: ControlId, text: &str) -> TimeWindow {
         to_minute: minute(to),
         time_zone: zone.into(),
     }
+}
+
+/// `required,above/50.00,low_value`.
+fn three_ds_policy(text: &str) -> ThreeDsPolicy {
+    let mut words = text.split(',');
+    let mut policy = ThreeDsPolicy {
+        mode: named(ThreeDsMode::ALL, words.next().unwrap_or_default()),
+        ..ThreeDsPolicy::default()
+    };
+    for word in words {
+        match word.strip_prefix("above/") {
+            Some(amount) => policy.above_minor = Some(money(amount).amount_minor),
+            None => policy.accepted_exemptions.push(named(Exemption::ALL, word)),
+        }
+    }
+    policy.accepted_exemptions.sort_unstable();
+    policy
+}
+
+fn named<T: Copy>(all: &[(T, &str)], name: &str) -> T {
+    let found = all.iter().find(|(_, known)| *known == name);
+    found.unwrap_or_else(|| panic!("no such word: {name}")).0
+}
+
+fn shown_three_ds(told: Told) -> String {
+    let ThreeDs {
+        eci,
+        authentication,
+        cryptogram,
+        exemption,
+    } = told.three_ds;
+    format!(
+        "eci={} authentication={} cavv={} exemption={} initiated_by={} policy={} scope={}",
+        eci.map_or("none".into(), |eci| eci.to_string()),
+        authentication.name(),
+        cryptogram.name(),
+        exemption.name(),
+        ["cardholder", "merchant"][usize::from(told.initiated_by_merchant)],
+        told.asked.mode.name(),
+        told.asked.scope.map_or("none".into(), scope_name),
+    )
 }
 
 fn expiry(text: &str) -> Expiry {

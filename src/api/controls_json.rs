@@ -3,8 +3,7 @@
 use super::error::ApiError;
 use super::fields::{self, Fields};
 use super::idempotency::Ids;
-use super::programs::refuse_later;
-use super::{limits_json, merchants_json, time_windows_json};
+use super::{limits_json, merchants_json, three_ds_json, time_windows_json};
 use crate::engine::controls::{Controls, List, ListMode};
 use crate::engine::facts::{Channel, Country, EntryMode};
 use crate::engine::ids::ControlId;
@@ -19,7 +18,6 @@ pub fn take(fields: &mut Fields, ids: &mut Ids) -> Result<Controls, ApiError> {
     let Some(mut controls) = fields.object("controls")? else {
         return Ok(Controls::default());
     };
-    refuse_later(&mut controls, "three_ds")?;
     let taken = Controls {
         limits: limits_json::take(&mut controls, ids)?,
         mcc: list(&mut controls, "mcc", ids, mcc)?,
@@ -33,6 +31,7 @@ pub fn take(fields: &mut Fields, ids: &mut Ids) -> Result<Controls, ApiError> {
         time_windows: time_windows_json::take(&mut controls, ids)?,
         single_use: controls.boolean("single_use")?.unwrap_or(false),
         merchant_lock: controls.boolean("merchant_lock")?.unwrap_or(false),
+        three_ds: three_ds_json::take(&mut controls)?,
     };
     if taken.control_id_twice() {
         let path = fields.path("controls");
@@ -171,6 +170,8 @@ pub fn to_json(controls: &Controls) -> Value {
             json.insert(name.into(), true.into());
         }
     }
+    let three_ds = controls.three_ds.as_ref().map(three_ds_json::to_json);
+    json.extend(three_ds.map(|policy| ("three_ds".to_owned(), policy)));
     Value::Object(json)
 }
 

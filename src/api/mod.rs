@@ -27,6 +27,7 @@ mod programs;
 mod reveal;
 mod routes;
 mod settlement_reports;
+mod three_ds_json;
 mod time_windows_json;
 mod top_ups;
 pub(crate) mod trace_json;

@@ -1,10 +1,12 @@
 //! The trace of a decision as JSON: every check, its result, and the numbers that it compared.
 
 use super::controls_json::mcc_text;
+use super::three_ds_json;
 use super::time_windows_json::clock_text;
 use crate::engine::facts::{Channel, Country, EntryMode};
 use crate::engine::money::Currency;
 use crate::engine::scope::Scope;
+use crate::engine::three_ds::Told;
 use crate::engine::time::Expiry;
 use crate::engine::trace::{Detail, Step, Trace};
 use crate::engine::window::WindowEnd;
@@ -15,18 +17,57 @@ pub fn to_json(trace: &Trace) -> Vec<Value> {
         json!({
             "step": step.step.name(),
             "result": step.result.name(),
-            "detail": detail(step.step, step.detail),
+            "detail": detail_to_json(step.step, step.detail),
         })
     };
     trace.steps().map(step).collect()
 }
 
-fn detail(step: Step, detail: Detail) -> Value {
+fn detail_to_json(step: Step, detail: Detail) -> Value {
     match detail {
         Detail::Balance {
             available_minor,
             requested_minor,
         } => json!({ "available": available_minor, "requested": requested_minor }),
+        Detail::LimitAmount { .. } | Detail::LimitCount { .. } => of_limit(detail),
+        Detail::List {
+            scope,
+            control_id,
+            value,
+        } => {
+            let name = match step {
+                Step::Merchant => "entry",
+                Step::TimeWindow => "local_time",
+                _ => "value",
+            };
+            let control_id = control_id.to_string();
+            let of_list = json!({ "control_id": control_id, name: listed(step, value) });
+            of_scope(scope, of_list)
+        }
+        Detail::Expiry { card, message } => {
+            json!({ "card": month(card), "message": month(message) })
+        }
+        Detail::Assumed { value } => json!({ "assumed": listed(step, value) }),
+        Detail::Capacity { open, allowed } => json!({ "open": open, "allowed": allowed }),
+        Detail::RiskRule {
+            rule_id,
+            version,
+            outcome,
+        } => {
+            json!({ "rule_id": rule_id.to_string(), "version": version, "outcome": outcome })
+        }
+        Detail::ThreeDs {
+            eci,
+            authentication,
+            exemption,
+            policy,
+        } => three_ds_json::told(Told::of(eci, authentication, exemption, policy)),
+        Detail::None => json!({}),
+    }
+}
+
+fn of_limit(detail: Detail) -> Value {
+    match detail {
         Detail::LimitAmount {
             scope,
             limit_id,
@@ -64,46 +105,12 @@ fn detail(step: Step, detail: Detail) -> Value {
                 "resets_at": resets_at(resets),
             }),
         ),
-        Detail::List {
-            scope,
-            control_id,
-            value,
-        } => {
-            let name = match step {
-                Step::Merchant => "entry",
-                Step::TimeWindow => "local_time",
-                _ => "value",
-            };
-            let control_id = control_id.to_string();
-            let of_list = json!({ "control_id": control_id, name: listed(step, value) });
-            of_scope(scope, of_list)
-        }
-        Detail::Expiry { card, message } => {
-            json!({ "card": month(card), "message": month(message) })
-        }
-        Detail::Assumed { value } => json!({ "assumed": listed(step, value) }),
-        Detail::Capacity { open, allowed } => json!({ "open": open, "allowed": allowed }),
-        Detail::RiskRule {
-            rule_id,
-            version,
-            outcome,
-        } => {
-            json!({ "rule_id": rule_id.to_string(), "version": version, "outcome": outcome })
-        }
-        Detail::ThreeDs {
-            eci,
-            authentication,
-            exemption,
-            policy,
-        } => {
-            json!({ "eci": eci, "authentication": authentication, "exemption": exemption, "policy": policy })
-        }
-        Detail::None => json!({}),
+        _ => json!({}),
     }
 }
 
 /// Says whose limit or list it is; for an account above the card's, how far.
-fn of_scope(scope: Scope, mut detail: Value) -> Value {
+pub fn of_scope(scope: Scope, mut detail: Value) -> Value {
     detail["scope"] = scope.name().into();
     if scope.levels_above() > 0 {
         detail["levels_above"] = scope.levels_above().into();

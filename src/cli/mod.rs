@@ -4,6 +4,7 @@ pub mod core;
 pub mod demo;
 pub mod describe;
 pub mod journal;
+mod message_json;
 pub mod node;
 mod record_json;
 pub mod report;

@@ -112,6 +112,8 @@ pub struct Checks {
     pub trace: Trace,
     pub decline: Option<Decline>,
     pub uses: LimitUses,
+    /// A risk rule asks for 3-D Secure, whatever the controls say. Read in `rules/three_ds.rs`.
+    pub three_ds_required: bool,
 }
 
 impl Checks {

@@ -9,6 +9,7 @@ use super::facts::{
 };
 use super::ids::{AccountId, AuthorizationId, CardId, LinkId, ProgramId, ReversalId, TopUpId};
 use super::money::{Currency, Money};
+use super::three_ds::ThreeDs;
 use super::time::{Expiry, Timestamp};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -58,6 +59,9 @@ pub struct Authorize {
     pub posts: bool,
     /// How an increment names the authorization that it adds to.
     pub original_keys: MatchKeys,
+    pub three_ds: ThreeDs,
+    /// Without the cardholder, on an agreement made before.
+    pub initiated_by_merchant: bool,
 }
 
 /// What was decided or done already, without asking us (1987: 0120, 0121, 0220, 0221).

@@ -7,6 +7,7 @@ use super::limit_filter::LimitFilter;
 use super::merchants::MerchantList;
 use super::money::Currency;
 use super::rolling::RollingWindow;
+use super::three_ds::ThreeDsPolicy;
 use super::time_windows::TimeWindow;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,8 @@ pub struct Controls {
     pub single_use: bool,
     /// The first approved merchant is the only one.
     pub merchant_lock: bool,
+    /// None: nothing is said, as `off`.
+    pub three_ds: Option<ThreeDsPolicy>,
 }
 
 impl Controls {

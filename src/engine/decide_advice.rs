@@ -92,29 +92,9 @@ fn of_card(state: &State, command: &Command, advise: &Advise, card: &Card) -> Ad
         amount_minor: amount_minor.unwrap_or(0),
         flags: Flags::default(),
     };
-    let is_repeated = |amount_minor| matching::is_posted(state, command, payment, amount_minor);
-    for (flag, raised) in [
-        (Flags::STAND_IN_DECLINE, advise.was_declined),
-        (Flags::MOVES_NOTHING, known.direction == Direction::Nowhere),
-        (
-            Flags::NOT_POSTABLE,
-            amount_minor.is_none_or(|minor| {
-                minor < 0 || !postings::can_be_charged(account, known.charged_minor(minor))
-            }),
-        ),
-        (
-            Flags::REVERSED_BEFORE,
-            matching::is_reversed_early(state, command, card.id, &payment.match_keys),
-        ),
-        (
-            Flags::REPEATED,
-            advise.payment.posts && amount_minor.is_some_and(is_repeated),
-        ),
-    ] {
-        if raised {
-            known.flags.raise(flag, true);
-            return known.recorded();
-        }
+    if let Some(flag) = hindrance(&known, amount_minor) {
+        known.flags.raise(flag, true);
+        return known.recorded();
     }
     match (payment.posts, original) {
         (true, Original::Known { authorization, .. }) => known.complete(authorization),
@@ -144,6 +124,44 @@ fn of_card(state: &State, command: &Command, advise: &Advise, card: &Card) -> Ad
         }
         (false, Original::Unknown) => known.open(),
     }
+}
+
+/// Why an advice moves nothing, whatever it is about.
+fn hindrance(known: &Known, amount_minor: Option<i64>) -> Option<Flags> {
+    let Known {
+        state,
+        command,
+        advise,
+        card,
+        ..
+    } = known;
+    let payment = &advise.payment;
+    if advise.was_declined {
+        return Some(Flags::STAND_IN_DECLINE);
+    }
+    let Some(amount_minor) = amount_minor.filter(|amount_minor| *amount_minor >= 0) else {
+        return Some(Flags::NOT_POSTABLE);
+    };
+    let charged_minor = known.charged_minor(amount_minor);
+    let names = &payment.match_keys;
+    // Ids are given out once; to open one twice would lose the first.
+    let is_known = state.authorizations.contains(payment.authorization_id);
+    let is_repeated =
+        is_known || payment.posts && matching::is_posted(state, command, payment, amount_minor);
+    let reasons = [
+        (Flags::MOVES_NOTHING, known.direction == Direction::Nowhere),
+        (
+            Flags::NOT_POSTABLE,
+            !postings::can_be_charged(known.account, charged_minor),
+        ),
+        (
+            Flags::REVERSED_BEFORE,
+            matching::is_reversed_early(state, command, card.id, names),
+        ),
+        (Flags::REPEATED, is_repeated),
+    ];
+    let raised = reasons.into_iter().find(|(_, raised)| *raised);
+    raised.map(|(flag, _)| flag)
 }
 
 impl Known<'_> {

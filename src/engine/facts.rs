@@ -132,7 +132,7 @@ impl Channel {
     }
 }
 
-fn name_of<T: PartialEq>(all: &[(T, &'static str)], value: T) -> &'static str {
+pub(super) fn name_of<T: PartialEq>(all: &[(T, &'static str)], value: T) -> &'static str {
     // Each list above names every variant; a test walks them.
     all.iter()
         .find(|(known, _)| *known == value)

@@ -1,20 +1,12 @@
 //! Decides and applies the registry's commands, as `decide.rs` and `apply.rs` do for a shard.
 
-use super::apply::{advice_answer, authorization_answer, reversal_answer};
-use super::checks::Checks;
-use super::command::{Advise, Authorize, Reverse};
-use super::decide::{cardless, message_and_repeat};
-use super::decide_advice;
-use super::event::{AdviceOutcome, Event, Flags, Postings, ReversalOutcome, Reversed};
-use super::first_answer::{Asked, FirstAnswer};
-use super::ids::{AccountId, LinkId};
-use super::reason::DeclineReason;
+use super::event::{Answer, Event};
+use super::ids::LinkId;
 use super::registry::{
     IdempotencyEntry, IssueCard, IssuedCard, Program, Registry, RegistryAction, RegistryCommand,
     RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
 };
-use super::rules::repeat::Found;
-use super::trace::{Detail, Step};
+use super::unknown_card;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -31,11 +23,6 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
             None => create_program(program, next_version),
         },
         RegistryAction::IssueCard(issue) => issue_card(registry, issue),
-        RegistryAction::AuthorizeUnknownCard {
-            authorize,
-            bin_known,
-        } => authorize_unknown(registry, command, authorize, *bin_known),
-        RegistryAction::ReverseUnknownCard(reverse) => reverse_unknown(registry, command, reverse),
         RegistryAction::RevealCard(reveal) => {
             if registry.issued_cards.get(reveal.card_id).is_some() {
                 RegistryOutcome::Event(RegistryEvent::CardRevealed)
@@ -56,7 +43,11 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         RegistryAction::CompleteIdempotent { .. } => {
             RegistryOutcome::Event(RegistryEvent::IdempotentCompleted)
         }
-        RegistryAction::AdviseUnknownCard(advise) => advise_unknown(registry, command, advise),
+        RegistryAction::AuthorizeUnknownCard { .. }
+        | RegistryAction::ReverseUnknownCard(_)
+        | RegistryAction::AdviseUnknownCard(_) => unknown_card::decide(registry, command)
+            // Each of the three is a message.
+            .unwrap_or_else(|| panic!("no message: {:?}", command.action)),
     }
 }
 
@@ -96,81 +87,6 @@ fn issue_card(registry: &Registry, issue: &IssueCard) -> RegistryOutcome {
     RegistryOutcome::Event(RegistryEvent::CardIssued { links })
 }
 
-fn authorize_unknown(
-    registry: &Registry,
-    command: &RegistryCommand,
-    authorize: &Authorize,
-    bin_known: bool,
-) -> RegistryOutcome {
-    let retention_ms = registry.view.settings.first_answer_retention_ms;
-    let mut checks = Checks::default();
-    let found = match registry
-        .first_answers
-        .find(authorize.repeat_key, command.at, retention_ms)
-    {
-        Some(first) if first.asked == Asked::of_authorization(authorize) => {
-            return RegistryOutcome::FirstAnswer(first.answer);
-        }
-        Some(_) => Found::Clash,
-        None => Found::Nothing,
-    };
-    message_and_repeat(authorize, found, &mut checks);
-    let reason = if bin_known {
-        DeclineReason::CardNotFound
-    } else {
-        DeclineReason::UnknownBin
-    };
-    checks.fail(Step::CardLookup, reason, Detail::None);
-    RegistryOutcome::Event(RegistryEvent::Authorized(cardless(
-        registry.view.version,
-        checks,
-    )))
-}
-
-fn reverse_unknown(
-    registry: &Registry,
-    command: &RegistryCommand,
-    reverse: &Reverse,
-) -> RegistryOutcome {
-    let retention_ms = registry.view.settings.first_answer_retention_ms;
-    let outcome = match registry
-        .first_answers
-        .find(reverse.repeat_key, command.at, retention_ms)
-    {
-        Some(first) if first.asked == Asked::of_reversal(reverse) => {
-            return RegistryOutcome::FirstAnswer(first.answer);
-        }
-        Some(_) => ReversalOutcome::Duplicate,
-        None => ReversalOutcome::OriginalUnknown,
-    };
-    RegistryOutcome::Event(RegistryEvent::Reversed(Reversed {
-        registry_version: registry.view.version,
-        outcome,
-        postings: Postings::default(),
-    }))
-}
-
-fn advise_unknown(
-    registry: &Registry,
-    command: &RegistryCommand,
-    advise: &Advise,
-) -> RegistryOutcome {
-    let version = registry.view.version;
-    let retention_ms = registry.view.settings.first_answer_retention_ms;
-    let repeat_key = advise.payment.repeat_key;
-    let first = registry
-        .first_answers
-        .find(repeat_key, command.at, retention_ms);
-    let advised = match first {
-        Some(first) if first.asked == Asked::of_advice(advise) => {
-            return RegistryOutcome::FirstAnswer(first.answer);
-        }
-        Some(_) => decide_advice::nothing(version, AdviceOutcome::Duplicate, Flags::UNKNOWN_CARD),
-        None => decide_advice::unknown_card(version, advise),
-    };
-    RegistryOutcome::Event(RegistryEvent::Advised(Box::new(advised)))
-}
-
 /// Moves the registry. True when shards have a new view to adopt.
 pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &RegistryEvent) -> bool {
     registry.now = registry.now.max(command.at);
@@ -192,38 +108,6 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
         (RegistryAction::IssueCard(issue), RegistryEvent::CardIssued { links }) => {
             apply_issued(registry, issue, links);
         }
-        (
-            RegistryAction::AuthorizeUnknownCard { authorize, .. },
-            RegistryEvent::Authorized(authorized),
-        ) => {
-            let clash = authorized.decision.decline().map(|decline| decline.reason);
-            if clash != Some(DeclineReason::DuplicateTransmission) {
-                let answer = authorization_answer(authorize, authorized);
-                let first = FirstAnswer {
-                    root: AccountId::default(),
-                    asked: Asked::of_authorization(authorize),
-                    answer,
-                };
-                registry
-                    .first_answers
-                    .remember(authorize.repeat_key, command.at, first);
-            }
-        }
-        (RegistryAction::ReverseUnknownCard(reverse), RegistryEvent::Reversed(reversed)) => {
-            apply_unknown_reversal(registry, command, reverse, reversed);
-        }
-        (RegistryAction::AdviseUnknownCard(advise), RegistryEvent::Advised(advised)) => {
-            if advised.outcome != AdviceOutcome::Duplicate {
-                let first = FirstAnswer {
-                    root: AccountId::default(),
-                    asked: Asked::of_advice(advise),
-                    answer: advice_answer(advise, advised),
-                };
-                registry
-                    .first_answers
-                    .remember(advise.payment.repeat_key, command.at, first);
-            }
-        }
         // The record is all there is of it.
         (RegistryAction::RevealCard(_), RegistryEvent::CardRevealed) => {}
         (RegistryAction::BeginIdempotent(request), RegistryEvent::IdempotentBegun) => {
@@ -241,6 +125,7 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
         ) => {
             complete_idempotent(registry, command, *key, (*status, body.clone()));
         }
+        _ if unknown_card::apply(registry, command, event) => {}
         (action, event) => {
             panic!("a registry event {event:?} cannot come of this command: {action:?}")
         }
@@ -273,26 +158,6 @@ fn apply_issued(registry: &mut Registry, issue: &IssueCard, links: &[LinkId]) {
     registry.issued_cards.insert(issue.card_id, issued);
 }
 
-fn apply_unknown_reversal(
-    registry: &mut Registry,
-    command: &RegistryCommand,
-    reverse: &Reverse,
-    reversed: &Reversed,
-) {
-    if reversed.outcome == ReversalOutcome::Duplicate {
-        return;
-    }
-    let answer = reversal_answer(reverse, reversed);
-    let first = FirstAnswer {
-        root: AccountId::default(),
-        asked: Asked::of_reversal(reverse),
-        answer,
-    };
-    registry
-        .first_answers
-        .remember(reverse.repeat_key, command.at, first);
-}
-
 fn complete_idempotent(
     registry: &mut Registry,
     command: &RegistryCommand,
@@ -322,20 +187,8 @@ fn forget(registry: &mut Registry) {
 }
 
 /// The answer that goes back for a message of a card that nobody issued.
-pub fn answer(command: &RegistryCommand, event: &RegistryEvent) -> Option<super::event::Answer> {
-    match (&command.action, event) {
-        (
-            RegistryAction::AuthorizeUnknownCard { authorize, .. },
-            RegistryEvent::Authorized(authorized),
-        ) => Some(authorization_answer(authorize, authorized)),
-        (RegistryAction::ReverseUnknownCard(reverse), RegistryEvent::Reversed(reversed)) => {
-            Some(reversal_answer(reverse, reversed))
-        }
-        (RegistryAction::AdviseUnknownCard(advise), RegistryEvent::Advised(advised)) => {
-            Some(advice_answer(advise, advised))
-        }
-        _ => None,
-    }
+pub fn answer(command: &RegistryCommand, event: &RegistryEvent) -> Option<Answer> {
+    unknown_card::answer(command, event)
 }
 
 /// The same message, seen as a shard's event, for those who read the journal.

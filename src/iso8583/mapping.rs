@@ -70,7 +70,27 @@ pub const CHANNELS: &[&str] = &[
 ];
 
 /// Words for the outcome of cardholder authentication over 3-D Secure.
-pub const THREE_DS_RESULTS: &[&str] = &["authenticated", "attempted", "not_authenticated", "none"];
+pub const THREE_DS_RESULTS: &[&str] = &[
+    "authenticated",
+    "attempted",
+    "not_authenticated",
+    "failed",
+    "none",
+];
+
+/// Words for what the network found when it checked the cardholder authentication verification value.
+pub const CAVV_RESULTS: &[&str] = &["valid", "invalid", "unchecked"];
+
+/// Words for why no cardholder authentication is claimed to be needed.
+pub const EXEMPTIONS: &[&str] = &[
+    "low_value",
+    "transaction_risk_analysis",
+    "recurring",
+    "secure_corporate",
+    "trusted_beneficiary",
+    "delegated_authentication",
+    "authentication_outage",
+];
 
 /// Words for a flag that a dialect finds in a field.
 pub const FLAGS: &[&str] = &[
@@ -128,15 +148,24 @@ impl CodeMap {
     }
 }
 
-/// A flag that is up when the place holds a value that begins with one of these.
+/// A flag that is up when one of its signs is there.
 #[derive(Clone, Debug)]
 pub struct Flag {
     /// One of [`FLAGS`].
     pub name: Box<str>,
+    /// At least one.
+    pub any_of: Vec<Sign>,
+}
+
+/// A place that holds a value that begins with one of these, and, where it says so, another one as well.
+#[derive(Clone, Debug)]
+pub struct Sign {
     /// Where to look.
     pub at: Location,
-    /// Values that raise it.
+    /// Values that raise the flag.
     pub values: Vec<Box<str>>,
+    /// What has to be there too.
+    pub and: Option<Box<Sign>>,
 }
 
 /// How local date and time stand.
@@ -183,8 +212,12 @@ pub struct Mappings {
     pub entry_mode: CodeMap,
     /// Channel: asked in this order, the first that knows the code decides.
     pub channel: Vec<CodeMap>,
-    /// Outcome of 3-D Secure.
-    pub three_ds: Option<CodeMap>,
+    /// Outcome of 3-D Secure: asked in this order, the first that knows the code decides.
+    pub three_ds: Vec<CodeMap>,
+    /// Whether the network found the cardholder authentication verification value right.
+    pub cavv_result: Vec<CodeMap>,
+    /// Exemption from cardholder authentication.
+    pub exemption: Vec<CodeMap>,
     /// Flags.
     pub flags: Vec<Flag>,
     /// Name of the merchant.
@@ -246,8 +279,10 @@ impl Mappings {
             function: code_map(s, "function", FUNCTIONS, exists)?,
             entry_mode: code_map(s, "entry_mode", ENTRY_MODES, exists)?
                 .ok_or_else(|| lacks("entry_mode"))?,
-            channel: channels(s, exists)?,
-            three_ds: code_map(s, "three_ds", THREE_DS_RESULTS, exists)?,
+            channel: code_maps(s, "channel", CHANNELS, exists)?,
+            three_ds: code_maps(s, "three_ds", THREE_DS_RESULTS, exists)?,
+            cavv_result: code_maps(s, "cavv_result", CAVV_RESULTS, exists)?,
+            exemption: code_maps(s, "exemption", EXEMPTIONS, exists)?,
             flags: flags(s, exists)?,
             merchant_name: location(s, "merchant_name", exists)?
                 .ok_or_else(|| lacks("merchant_name"))?,
@@ -362,20 +397,22 @@ fn known(word: &str, words: &[&str], place: &Place) -> Result<(), SpecError> {
     )))
 }
 
-/// `[[mappings.channel]]`.
-fn channels(section: &mut Section, exists: Exists) -> Result<Vec<CodeMap>, SpecError> {
-    let items = section.list("channel")?.unwrap_or_default();
+/// `[[mappings.channel]]` and the like.
+fn code_maps(
+    section: &mut Section,
+    key: &str,
+    words: &[&str],
+    exists: Exists,
+) -> Result<Vec<CodeMap>, SpecError> {
+    let items = section.list(key)?.unwrap_or_default();
     let maps = items.into_iter().map(|item| {
-        read_code_map(
-            Section::from_node("mappings.channel".to_owned(), item)?,
-            CHANNELS,
-            exists,
-        )
+        let section = Section::from_node(format!("mappings.{key}"), item)?;
+        read_code_map(section, words, exists)
     });
     maps.collect()
 }
 
-/// `[mappings.flags]`: `name = { at = "60.8", values = ["1"] }`.
+/// `[mappings.flags]`: `name = { at = "60.8", values = ["1"] }`, or a list of those.
 fn flags(section: &mut Section, exists: Exists) -> Result<Vec<Flag>, SpecError> {
     let Some(section) = section.section("flags")? else {
         return Ok(Vec::new());
@@ -383,21 +420,39 @@ fn flags(section: &mut Section, exists: Exists) -> Result<Vec<Flag>, SpecError> 
     let path = section.path.clone();
     let flags = section.keys.into_iter().map(|(name, node)| {
         known(&name, FLAGS, &node.place)?;
-        let mut flag = Section::from_node(format!("{path}.{name}"), node)?;
-        let (text, place) = flag.required_text("at")?;
-        let at = parse_location(&text, &place, exists)?;
-        let values = flag.list("values")?.unwrap_or_default();
-        let values = values.into_iter().map(|value| match value.value {
-            Value::Text(text) => Ok(text.into()),
-            _ => Err(value.place.error("a flag's values are texts in quotes")),
-        });
-        let values = values.collect::<Result<_, _>>()?;
-        flag.done()?;
+        let path = format!("{path}.{name}");
+        let place = node.place.clone();
+        let signs = match node.value {
+            Value::List(signs) => signs,
+            _ => vec![node],
+        };
+        if signs.is_empty() {
+            return Err(
+                place.error("a flag needs a place, as in `{ at = \"60.8\", values = [\"1\"] }`")
+            );
+        }
+        let signs = signs
+            .into_iter()
+            .map(|node| sign(Section::from_node(path.clone(), node)?, exists));
         Ok(Flag {
             name: name.into(),
-            at,
-            values,
+            any_of: signs.collect::<Result<_, _>>()?,
         })
     });
     flags.collect()
+}
+
+fn sign(mut section: Section, exists: Exists) -> Result<Sign, SpecError> {
+    let (text, place) = section.required_text("at")?;
+    let at = parse_location(&text, &place, exists)?;
+    let values = section.list("values")?.unwrap_or_default();
+    let values = values.into_iter().map(|value| match value.value {
+        Value::Text(text) => Ok(text.into()),
+        _ => Err(value.place.error("a flag's values are texts in quotes")),
+    });
+    let values = values.collect::<Result<_, _>>()?;
+    let and = section.section("and")?;
+    let and = and.map(|and| sign(and, exists)).transpose()?.map(Box::new);
+    section.done()?;
+    Ok(Sign { at, values, and })
 }

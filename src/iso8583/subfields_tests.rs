@@ -104,8 +104,10 @@ fn every_location_that_a_dialect_names_can_be_read() {
     let message = Message::parse(&dialect, &out).unwrap();
     let flag = |name| {
         let flag = dialect.mappings().flag(name).unwrap();
-        let text = message.locate::<16>(&flag.at);
-        text.is_some_and(|text| flag.values.iter().any(|value| text.starts_with(&**value)))
+        flag.any_of.iter().any(|sign| {
+            let text = message.locate::<16>(&sign.at);
+            text.is_some_and(|text| sign.values.iter().any(|value| text.starts_with(&**value)))
+        })
     };
     assert!(flag("pin_capable") && flag("partial_approval_supported"));
     assert!(flag("final_authorization") && !flag("merchant_initiated"));

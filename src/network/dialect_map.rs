@@ -2,10 +2,11 @@
 //! when a network starts, so that a message costs table look-ups only.
 
 use super::session::Function;
+use super::three_ds::ThreeDsMap;
 use crate::engine::facts::{Channel, EntryMode, Kind};
 use crate::engine::reason::DeclineReason;
 use crate::iso8583::dialect::RESPONSE_REASONS;
-use crate::iso8583::mapping::{CodeMap, Location, OriginalData};
+use crate::iso8583::mapping::{CodeMap, Location, OriginalData, Sign};
 use crate::iso8583::{Dialect, Encoder, Message, Mti};
 use arrayvec::ArrayString;
 use bytes::BytesMut;
@@ -39,17 +40,18 @@ pub struct DialectMap {
     function: Option<CodeTable<Kind>>,
     entry_mode: CodeTable<EntryMode>,
     channel: Vec<CodeTable<Channel>>,
+    pub(super) three_ds: ThreeDsMap,
     management: Vec<(Function, ArrayString<3>)>,
 }
 
 /// Codes that begin a value at some place, longest first.
-struct CodeTable<T> {
+pub(super) struct CodeTable<T> {
     at: Location,
     codes: Vec<(Box<str>, T)>,
 }
 
 impl<T: Copy> CodeTable<T> {
-    fn compile(map: &CodeMap, meaning: impl Fn(&str) -> Option<T>) -> CodeTable<T> {
+    pub(super) fn compile(map: &CodeMap, meaning: impl Fn(&str) -> Option<T>) -> CodeTable<T> {
         let mut codes: Vec<(Box<str>, T)> = map
             .codes
             .iter()
@@ -62,7 +64,7 @@ impl<T: Copy> CodeTable<T> {
         }
     }
 
-    fn find(&self, message: &Message) -> Option<T> {
+    pub(super) fn find(&self, message: &Message) -> Option<T> {
         let value = message.locate::<12>(&self.at)?;
         self.codes
             .iter()
@@ -111,6 +113,7 @@ impl DialectMap {
                 .iter()
                 .map(|map| CodeTable::compile(map, |word| Some(channel_of(word))))
                 .collect(),
+            three_ds: ThreeDsMap::compile(mappings),
             management: management.collect(),
             dialect,
         })
@@ -139,7 +142,11 @@ impl DialectMap {
             OriginalData::De56 => 56,
         };
         let flag = mappings.flag("incremental_authorization");
-        flag.is_some_and(|flag| flag.at.field == original_field)
+        flag.is_some_and(|flag| {
+            flag.any_of
+                .iter()
+                .any(|sign| sign.at.field == original_field)
+        })
     }
 
     fn stated_kind(&self, message: &Message) -> Kind {
@@ -191,24 +198,33 @@ impl DialectMap {
 
     /// Whether an advice says that the network declined in our place. One without DE39 reports a payment.
     pub fn was_declined(&self, message: &Message) -> bool {
-        self.flag(message, "approved") == Some(false)
+        self.is_stated(message, "approved") && !self.is_up(message, "approved")
     }
 
     /// Whether nothing more follows of the same authorization; so it is where the message does not say.
     pub fn is_final(&self, message: &Message) -> bool {
-        self.flag(message, "final_authorization").unwrap_or(true)
+        !self.is_stated(message, "final_authorization")
+            || self.is_up(message, "final_authorization")
     }
 
-    fn is_up(&self, message: &Message, flag: &str) -> bool {
-        self.flag(message, flag) == Some(true)
+    pub(super) fn is_up(&self, message: &Message, flag: &str) -> bool {
+        let flag = self.dialect.mappings().flag(flag);
+        flag.is_some_and(|flag| flag.any_of.iter().any(|sign| is_there(message, sign)))
     }
 
-    /// Nothing where the message does not have what the flag is read from.
-    fn flag(&self, message: &Message, name: &str) -> Option<bool> {
-        let flag = self.dialect.mappings().flag(name)?;
-        let value = message.locate::<12>(&flag.at)?;
-        Some(flag.values.iter().any(|known| value.starts_with(&**known)))
+    /// Whether the message has what a flag is read from, up or not.
+    fn is_stated(&self, message: &Message, flag: &str) -> bool {
+        let flag = self.dialect.mappings().flag(flag);
+        let has = |sign: &Sign| message.locate::<12>(&sign.at).is_some();
+        flag.is_some_and(|flag| flag.any_of.iter().any(has))
     }
+}
+
+fn is_there(message: &Message, sign: &Sign) -> bool {
+    let value = message.locate::<12>(&sign.at);
+    let there =
+        value.is_some_and(|value| sign.values.iter().any(|known| value.starts_with(&**known)));
+    there && sign.and.as_ref().is_none_or(|and| is_there(message, and))
 }
 
 /// Whether a message of this dialect can be known again and answered: what cannot be is found out here, and
@@ -305,6 +321,32 @@ mod tests {
                 panic!("{error}");
             }
         }
+    }
+
+    /// Soft declines (`1A`, `65`) ask the merchant to come again with 3-D Secure.
+    #[test]
+    fn what_3_d_secure_declines_has_the_code_of_each_network() {
+        let mut seen = 0;
+        for (name, [required, failed, invalid]) in [
+            ("iso8583-1987-ascii", ["05", "05", "05"]),
+            ("iso8583-1987-binary", ["05", "05", "05"]),
+            ("iso8583-1993-ascii", ["100", "100", "100"]),
+            ("iso8583-1993-binary", ["100", "100", "100"]),
+            ("visa-base1", ["1A", "05", "05"]),
+            ("mastercard-ebcdic", ["65", "05", "05"]),
+        ] {
+            let dialect = Arc::new(Dialect::builtin(name).unwrap());
+            let map = DialectMap::compile(dialect).unwrap();
+            for (reason, code) in [
+                (DeclineReason::ThreeDsRequired, required),
+                (DeclineReason::ThreeDsFailed, failed),
+                (DeclineReason::CavvInvalid, invalid),
+            ] {
+                assert_eq!(map.declined(reason).as_str(), code, "{name} {reason:?}");
+            }
+            seen += 1;
+        }
+        assert_eq!(seen, Dialect::builtin_names().len());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::facts::{Channel, Country, EntryMode};
+use crate::engine::three_ds::{Authentication, Cryptogram, Exemption, ThreeDs};
 use crate::iso8583::{Dialect, Encoder, Mti};
 use crate::security::{Vault, VaultSettings};
 use bytes::BytesMut;
@@ -543,7 +544,10 @@ fn the_approval_code_is_the_last_name_to_be_asked() {
     let completion = advise(&bench, 220, &[(38, given.as_str()), (11, "000050")]);
     let (names, about) = (authorize.match_keys, completion.payment.original_keys);
     assert_eq!(names.by_authority[3], about.by_authority[3]);
-    assert_ne!(names.by_authority[3], MatchKey::UNSTATED);
+    assert_ne!(
+        names.by_authority[3],
+        crate::engine::facts::MatchKey::UNSTATED
+    );
     let other = advise(&bench, 220, &[(38, "ZZZZZZ")]).payment.original_keys;
     assert_ne!(names.by_authority[3], other.by_authority[3]);
 }
@@ -622,5 +626,155 @@ fn function_and_origin_are_both_understood() {
         (900, Some(Untranslatable::MessageType)),
     ] {
         assert_eq!(bench.message(mti, &[]).err(), refusal, "{mti:04}");
+    }
+}
+
+/// What a message says of 3-D Secure, in a word or two.
+fn said(bench: &Bench, fields: &[(u8, &str)]) -> String {
+    let authorize = bench.authorize(fields);
+    let ThreeDs {
+        eci,
+        authentication,
+        cryptogram,
+        exemption,
+    } = authorize.three_ds;
+    let mut words: Vec<String> = eci.iter().map(|eci| eci.to_string()).collect();
+    words.extend((authentication != Authentication::Absent).then(|| authentication.name().into()));
+    words.extend((cryptogram != Cryptogram::Absent).then(|| cryptogram.name().into()));
+    words.extend((exemption != Exemption::None).then(|| exemption.name().into()));
+    let merchant = authorize.initiated_by_merchant;
+    words.extend(merchant.then(|| "by_merchant".into()));
+    words.join(" ")
+}
+
+#[test]
+fn three_d_secure_is_where_the_iso_dialects_have_it() {
+    for dialect in [
+        "iso8583-1987-ascii",
+        "iso8583-1987-binary",
+        "iso8583-1993-ascii",
+        "iso8583-1993-binary",
+    ] {
+        let bench = Bench::new(dialect);
+        for (de48, expected) in [
+            ("", ""),
+            ("610510000", ""),
+            ("420205", "5 authenticated"),
+            ("420202", "2 authenticated"),
+            ("420206", "6 attempted"),
+            ("420201", "1 attempted"),
+            ("420207", "7 not_authenticated"),
+            ("420200", "0 not_authenticated"),
+            (
+                "420205432800010cyAAAAAAAAAAAAAAAAAAAA=",
+                "5 authenticated present",
+            ),
+            ("42020543280000000000000000000000000000", "5 authenticated"),
+            ("4202054304ABCD45012", "5 authenticated valid"),
+            ("4202064304ABCD45014", "6 attempted invalid"),
+            ("4304ABCD45016", "present"),
+            ("45010", ""),
+            ("4202074601Y", "7 authenticated"),
+            ("4202054601N", "5 failed"),
+            ("4202054601R", "5 failed"),
+            ("4601U", "not_authenticated"),
+            ("470204", "low_value"),
+            ("470202", "transaction_risk_analysis"),
+            ("470203", "recurring"),
+            ("470208", "trusted_beneficiary"),
+            ("470201", "by_merchant"),
+            ("2201M", "by_merchant"),
+            ("2201C", ""),
+        ] {
+            assert_eq!(said(&bench, &[(48, de48)]), expected, "{dialect} {de48}");
+        }
+    }
+}
+
+#[test]
+fn three_d_secure_is_where_visa_has_it() {
+    let bench = Bench::new("visa-base1");
+    let cavv = "0080000000000000000201A2B3C4D5E6F708192A3B4C5D6E7F8091A2B3";
+    let zeros = "00800000000000000000000000000000000000000000000000000000";
+    let recurring = "0008000000000000D9";
+    let result = |code: &str| format!("{:13}{code}", "");
+    for (fields, expected) in [
+        (vec![(60, "000000000000")], "0"),
+        (vec![(60, "000000000500")], "5 authenticated"),
+        (vec![(60, "000000000600")], "6 attempted"),
+        (vec![(60, "000000000700")], "7 not_authenticated"),
+        (vec![(60, "000000000800")], "8 not_authenticated"),
+        (
+            vec![(60, "000000000500"), (126, cavv)],
+            "5 authenticated present",
+        ),
+        (vec![(60, "000000000500"), (126, zeros)], "5 authenticated"),
+        (vec![(126, cavv), (44, &result("2"))], "valid"),
+        (vec![(126, cavv), (44, &result("8"))], "valid"),
+        (vec![(126, cavv), (44, &result("A"))], "valid"),
+        (vec![(126, cavv), (44, &result("1"))], "invalid"),
+        (vec![(126, cavv), (44, &result("9"))], "invalid"),
+        (vec![(126, cavv), (44, &result("0"))], "present"),
+        (vec![(126, cavv), (44, &result("C"))], "present"),
+        (vec![(126, cavv), (44, &result(" "))], "present"),
+        (vec![(34, "4A00038701F1")], "low_value"),
+        (vec![(34, "4A00038701F0")], ""),
+        (vec![(34, "4A00038701F3")], ""),
+        (vec![(34, "4A00038401F2")], "trusted_beneficiary"),
+        (vec![(34, "4A00038801F1")], "secure_corporate"),
+        (
+            vec![(34, "4A00068701F08901F1")],
+            "transaction_risk_analysis",
+        ),
+        (vec![(34, "4A00038A01F1")], "delegated_authentication"),
+        // A credential that is stored with the cardholder's own payment, and one that is on file.
+        (vec![(22, "8100"), (126, recurring)], ""),
+        (vec![(22, "1000"), (126, recurring)], "by_merchant"),
+        (vec![(22, "1000")], ""),
+        (vec![(63, "2000003902")], "by_merchant"),
+        (vec![(63, "2000002501")], ""),
+    ] {
+        assert_eq!(said(&bench, &fields), expected, "{fields:?}");
+    }
+}
+
+#[test]
+fn three_d_secure_is_where_mastercard_has_it() {
+    let bench = Bench::new("mastercard-ebcdic");
+    for (de48, expected) in [
+        ("R", ""),
+        ("T42070103210", "210 not_authenticated"),
+        ("T42070103211", "211 attempted"),
+        ("T42070103212", "212 authenticated"),
+        ("T42070103242", "242 authenticated"),
+        ("T42070103214", "214 not_authenticated"),
+        (
+            "T42070103216",
+            "216 not_authenticated transaction_risk_analysis",
+        ),
+        ("T42070103217", "217 not_authenticated by_merchant"),
+        ("T420701032124308kBAAABBB", "212 authenticated present"),
+        (
+            "T420701032124308kBAAABBB710405V ",
+            "212 authenticated valid",
+        ),
+        (
+            "T420701032124308kBAAABBB710405I ",
+            "212 authenticated invalid",
+        ),
+        (
+            "T420701032124308kBAAABBB710405K ",
+            "212 authenticated present",
+        ),
+        ("T4308kBAAABBB710818C 05I ", "invalid"),
+        ("T4308kBAAABBB710418I ", "present"),
+        ("T2206010204", "low_value"),
+        ("T2206010202", "transaction_risk_analysis"),
+        ("T2206010203", "recurring"),
+        ("T2206010201", "by_merchant"),
+        ("T22080504M101", "by_merchant"),
+        ("T22080504C101", ""),
+    ] {
+        assert_eq!(said(&bench, &[(48, de48)]), expected, "{de48}");
     }
 }

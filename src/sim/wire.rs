@@ -109,11 +109,14 @@ impl Wire {
             "pre_authorization",
             "account_verification",
         ];
-        let conditions = ["", "", "pre_authorization", ""].map(|flag| match maps.flag(flag) {
-            Some(flag) if flag.at.field == 25 && flag.at.path.is_empty() => {
-                flag.values.first().map_or("00", |value| value).to_owned()
+        let conditions = ["", "", "pre_authorization", ""].map(|flag| {
+            let first = maps.flag(flag).and_then(|flag| flag.any_of.first());
+            match first {
+                Some(sign) if sign.at.field == 25 && sign.at.path.is_empty() => {
+                    sign.values.first().map_or("00", |value| value).to_owned()
+                }
+                _ => "00".to_owned(),
             }
-            _ => "00".to_owned(),
         });
         let wire = Wire {
             items: items(&dialect),

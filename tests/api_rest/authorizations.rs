@@ -257,6 +257,29 @@ fn a_card_for_one_use_at_one_merchant_shows_what_became_of_it() {
 }
 
 #[test]
+fn a_soft_decline_says_what_the_message_said_and_who_asked_for_more() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (account_id, card_id) = funded_card(&client, json!({"three_ds": "required"}));
+    let id = authorize(&switch, &account_id, &card_id, 800);
+    let declined = client.get(&format!("/v1/authorizations/{id}")).ok();
+    let decision = &declined["decision"];
+    assert_eq!(
+        (&decision["reason"], &decision["step"], &decision["rule_id"]),
+        (
+            &json!("three_ds_required"),
+            &json!("three_ds"),
+            &Value::Null
+        )
+    );
+    let expected = json!({
+        "eci": null, "authentication": "absent", "cryptogram": "absent", "exemption": null,
+        "initiated_by": "cardholder", "policy": "required", "scope": "card",
+    });
+    assert_eq!(step(&declined, "three_ds")["detail"], expected);
+}
+
+#[test]
 fn a_decision_reads_back_at_once_wherever_sql_is() {
     for sql in [Sql::Follows, Sql::StandsStill, Sql::Away] {
         let options = Options {

@@ -131,6 +131,7 @@ fn controls_come_back_as_they_went_in() {
         ],
         "single_use": true,
         "merchant_lock": true,
+        "three_ds": {"policy": "required", "above": 5_000, "accepted_exemptions": ["low_value", "secure_corporate"]},
     });
     let card_id = client.card(&account_id);
     let path = format!("/v1/cards/{card_id}");
@@ -144,6 +145,11 @@ fn controls_come_back_as_they_went_in() {
         fewer,
         "replaced, not merged"
     );
+    for policy in ["off", "silent", "required"] {
+        let controls = json!({ "three_ds": policy });
+        client.patch(&path, json!({ "controls": controls })).ok();
+        assert_eq!(client.get(&path).ok()["controls"], controls);
+    }
     client.patch(&path, json!({"controls": {}})).ok();
     assert_eq!(client.get(&path).ok()["controls"], json!({}));
 }

@@ -130,12 +130,12 @@ def mastercard():
 
 
 VISA_BYTES = """44:254 46:255 47:255 48:255 54:120 57:255 58:255 59:14 105:255 106:255 107:255 108:255 109:255
-110:255 111:255 112:255 113:255 114:255 115:24 117:255 121:11 122:255 124:255 34:28 45:76 101:17 102:28 103:28"""
+110:255 111:255 112:255 113:255 114:255 115:24 117:255 121:11 122:255 124:255 45:76 101:17 102:28 103:28"""
 VISA_BINARY = "55 56 62 63 104 116 118 119 120 123 125 126 127".split()
 
 
 def visa():
-    """One binary byte for every prefix; digits packed; text in EBCDIC."""
+    """One binary byte for every prefix, two for that of F34; digits packed; text in EBCDIC."""
     spec, kinds = ascii_1987()
     envelope(spec, "b", "b", "b")
     kinds.update({49: "n", 50: "n", 51: "n"})
@@ -144,7 +144,10 @@ def visa():
         old = spec[str(number)]
         prefix = 1 if old["len_type"] else 0
         most = longest.get(number, old["max_len"])
-        if str(number) in VISA_BINARY:
+        if number == 34:
+            kinds[number] = "b"
+            spec[str(number)] = field("b", 2, 999, "b")
+        elif str(number) in VISA_BINARY:
             kinds[number] = "b"
             spec[str(number)] = field("b", 1, 255, "b")
         elif kinds[number] == "b":

@@ -113,6 +113,42 @@ impl Language {
         }
     }
 
+    /// What makes a purchase one of electronic commerce, and what it says of 3-D Secure: nothing,
+    /// `attempted`, `authenticated`, an `invalid` cryptogram, the exemption `low_value`, or that it is the
+    /// `merchant`'s own.
+    pub fn bought_online(&self, said: &str) -> Fields {
+        match self.dialect.name() {
+            "visa-base1" => online_at_visa(said),
+            "mastercard-ebcdic" => {
+                let de48 = match said {
+                    "attempted" => "T420701032114308kEAAABBB",
+                    "authenticated" => "T420701032124308kBAAABBB",
+                    "invalid" => "T420701032124308kBAAABBB710405I ",
+                    "low_value" => "T220601020442070103210",
+                    "merchant" => "T22080504M10142070103210",
+                    _ => "T42070103210",
+                };
+                vec![(22, "812".into()), (48, de48.into())]
+            }
+            _ => {
+                let de48 = match said {
+                    "attempted" => "4202064304ABCD",
+                    "authenticated" => "4202054304ABCD45012",
+                    "invalid" => "4202054304ABCD45011",
+                    "low_value" => "420207470204",
+                    "merchant" => "4202072201M",
+                    _ => "420207",
+                };
+                let entry_mode = if self.is_1993() {
+                    "510150R10141"
+                } else {
+                    "810"
+                };
+                vec![(22, entry_mode.into()), (48, de48.into())]
+            }
+        }
+    }
+
     /// DE43 of a shop in Germany.
     pub fn merchant(&self) -> String {
         match self.dialect.name() {
@@ -151,13 +187,71 @@ impl Language {
         }
         fields.extend([(41, "TERM0001".into()), (49, "840".into())]);
         if naming == Naming::OriginalData {
-            let (time, date) = local_time(purchase.stan);
-            let stan = purchase.stan;
-            fields.push(if self.is_1993() {
-                (56, format!("1100{stan:06}26{date}{time}0512345"))
-            } else {
-                (90, format!("0100{stan:06}1124{time}{:011}{:011}", 12345, 0))
-            });
+            fields.push(self.original_data(purchase));
+        }
+        fields
+    }
+
+    /// The message names `original` in its original data elements, and no longer has an RRN of its own.
+    pub fn about(&self, mut message: Fields, original: Purchase) -> Fields {
+        message.retain(|(field, _)| *field != 37);
+        message.push(self.original_data(original));
+        message
+    }
+
+    fn original_data(&self, original: Purchase) -> (u8, String) {
+        let (time, date) = local_time(original.stan);
+        let stan = original.stan;
+        match self.is_1993() {
+            true => (56, format!("1100{stan:06}26{date}{time}0512345")),
+            false => (90, format!("0100{stan:06}1124{time}{:011}{:011}", 12345, 0)),
+        }
+    }
+
+    /// What makes a request an increment, where the original data elements alone do not.
+    pub fn increment(&self, mut message: Fields) -> Fields {
+        match self.dialect.name() {
+            "visa-base1" => message.push((63, "2000003900".into())),
+            _ if self.is_1993() => {
+                message.retain(|(field, _)| *field != 24);
+                message.push((24, "106".into()));
+            }
+            _ => {}
+        }
+        message
+    }
+
+    /// The field by which an advice says that more will follow; none in dialects that cannot.
+    pub fn not_final(&self) -> Vec<(u8, &'static str)> {
+        match self.dialect.name() {
+            "visa-base1" => vec![],
+            "mastercard-ebcdic" => vec![(48, "R610500000")],
+            _ => vec![(48, "610500000")],
+        }
+    }
+
+    /// A reversal after which so much stays of what stood at `stood_at_minor`.
+    pub fn partial_reversal(
+        &self,
+        original: Purchase,
+        stan: u32,
+        stays_minor: u64,
+        stood_at_minor: u64,
+    ) -> Fields {
+        let mut fields = self.reversal(original, stan, Naming::OriginalData);
+        if self.is_1993() {
+            fields.retain(|(field, _)| ![4, 24].contains(field));
+            fields.extend([
+                (4, format!("{stays_minor:012}")),
+                (24, "401".into()),
+                (30, format!("{stood_at_minor:012}{:012}", 0)),
+            ]);
+        } else {
+            let rest = match self.dialect.name() {
+                "mastercard-ebcdic" => "0".repeat(30),
+                _ => format!("{:012}C00000000C00000000", 0),
+            };
+            fields.push((95, format!("{stays_minor:012}{rest}")));
         }
         fields
     }
@@ -172,6 +266,31 @@ impl Language {
         fields.push((self.dialect.network_management_field(), code.into()));
         fields
     }
+}
+
+/// As [`Language::bought_online`] says.
+fn online_at_visa(said: &str) -> Fields {
+    let eci = match said {
+        "attempted" => "06",
+        "authenticated" | "invalid" => "05",
+        _ => "07",
+    };
+    let entry_mode = if said == "merchant" { "1000" } else { "8100" };
+    let cavv = "0080000000000000000201A2B3C4D5E6F708192A3B4C5D6E7F8091A2B3";
+    let mut fields = vec![(22, entry_mode.into())];
+    match said {
+        "low_value" => fields.push((34, "4A00038701F1".into())),
+        "invalid" => fields.push((44, format!("{:13}1", ""))),
+        _ => {}
+    }
+    fields.push((60, format!("00000000{eci}00")));
+    match said {
+        // F126.13.
+        "merchant" => fields.push((126, "0008000000000000C3".into())),
+        "attempted" | "authenticated" | "invalid" => fields.push((126, cavv.into())),
+        _ => {}
+    }
+    fields
 }
 
 /// Time and date of a terminal, another for each STAN.

@@ -152,6 +152,11 @@ impl Rig {
 
     /// A card with so much money behind it, in an account tree of its own.
     pub fn issue(&self, pan: &str, balance_minor: i64) -> CardId {
+        self.issue_with(pan, balance_minor, Controls::default())
+    }
+
+    /// As [`Rig::issue`], in a program with these controls.
+    pub fn issue_with(&self, pan: &str, balance_minor: i64, controls: Controls) -> CardId {
         let ids = &self.switchboard.ids;
         let (program_id, root, card_id) = (
             ProgramId(ids.one()),
@@ -169,7 +174,7 @@ impl Rig {
                 .try_into()
                 .unwrap(),
             currency: USD,
-            controls: Controls::default(),
+            controls,
             hold_expiry: Default::default(),
             created_at: Timestamp(0),
         };

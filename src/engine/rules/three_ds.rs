@@ -1,0 +1,115 @@
+//! Whether the cardholder's authentication over 3-D Secure is what controls and risk rules ask for. What a
+//! message and a policy can say lives in `engine::three_ds`.
+
+use crate::engine::checks::{Checks, Context};
+use crate::engine::facts::{Channel, EntryMode};
+use crate::engine::reason::DeclineReason;
+use crate::engine::three_ds::{
+    Asked, Authentication, Cryptogram, Exemption, ThreeDs, ThreeDsMode, ThreeDsPolicy, Told,
+};
+use crate::engine::trace::{Detail, Step};
+
+/// Every policy must pass, and so the strictest decides. The trace shows the one that failed, or else the
+/// strictest.
+pub fn check(context: &Context, checks: &mut Checks) {
+    let by_rule = checks.three_ds_required.then(|| required_by_rule(context));
+    let by_controls = context.controls().filter_map(|(scope, controls)| {
+        let policy = controls.three_ds.as_ref()?;
+        let mode = policy.mode;
+        let asked = Asked {
+            mode,
+            scope: Some(scope),
+        };
+        Some((asked, reason_against(context, policy)))
+    });
+    let mut shown: Option<(Asked, Option<DeclineReason>)> = None;
+    for (asked, reason) in by_controls.chain(by_rule) {
+        let rank = |asked: Asked, reason: Option<_>| (reason.is_some(), asked.mode);
+        if shown.is_none_or(|(other, before)| rank(other, before) < rank(asked, reason)) {
+            shown = Some((asked, reason));
+        }
+    }
+    let command = context.command;
+    let says_nothing = command.three_ds == ThreeDs::default() && !command.initiated_by_merchant;
+    if shown.is_none() && says_nothing {
+        return checks.pass(Step::ThreeDs, Detail::None);
+    }
+    let nothing_asked = Asked {
+        mode: ThreeDsMode::Off,
+        scope: None,
+    };
+    let (asked, reason) = shown.unwrap_or((nothing_asked, None));
+    let told = Told {
+        three_ds: command.three_ds,
+        initiated_by_merchant: command.initiated_by_merchant,
+        asked,
+    };
+    match reason {
+        Some(reason) => checks.fail(Step::ThreeDs, reason, told.detail()),
+        None => checks.pass(Step::ThreeDs, told.detail()),
+    }
+}
+
+/// A risk rule accepts no exemption and knows no least amount.
+fn required_by_rule(context: &Context) -> (Asked, Option<DeclineReason>) {
+    let policy = ThreeDsPolicy {
+        mode: ThreeDsMode::Required,
+        ..ThreeDsPolicy::default()
+    };
+    let asked = Asked {
+        mode: policy.mode,
+        scope: None,
+    };
+    (asked, reason_against(context, &policy))
+}
+
+fn reason_against(context: &Context, policy: &ThreeDsPolicy) -> Option<DeclineReason> {
+    if policy.mode == ThreeDsMode::Off {
+        return None;
+    }
+    let three_ds = &context.command.three_ds;
+    if three_ds.authentication == Authentication::Failed {
+        return Some(DeclineReason::ThreeDsFailed);
+    }
+    if three_ds.cryptogram == Cryptogram::Invalid {
+        return Some(DeclineReason::CavvInvalid);
+    }
+    let missing = policy.mode == ThreeDsMode::Required
+        && is_bought_online_by_cardholder(context)
+        && is_above(context, policy)
+        && !is_exempt(three_ds.exemption, policy)
+        && !three_ds.is_fully_authenticated();
+    missing.then_some(DeclineReason::ThreeDsRequired)
+}
+
+/// Whether there was a cardholder who could have been asked. A recurring payment has a channel of its own.
+fn is_bought_online_by_cardholder(context: &Context) -> bool {
+    let command = context.command;
+    let online = match command.channel {
+        Channel::Ecommerce => true,
+        // Where the message does not say, how the card number was entered does.
+        Channel::Unknown => command.entry_mode == EntryMode::Ecommerce,
+        _ => false,
+    };
+    // What is asked for, even where a part of it is approved: that is what the cardholder agreed to.
+    let for_money = context.takes_money() && context.asked_minor != Some(0);
+    // An increment is the merchant's doing, and its cardholder was asked before.
+    let by_merchant = command.initiated_by_merchant || context.original.is_some();
+    online && for_money && !by_merchant
+}
+
+/// An amount in a currency that the account does not have is declined anyway, and counts as above.
+fn is_above(context: &Context, policy: &ThreeDsPolicy) -> bool {
+    match (context.asked_minor, policy.above_minor) {
+        (Some(asked_minor), Some(above_minor)) => asked_minor > above_minor,
+        _ => true,
+    }
+}
+
+fn is_exempt(exemption: Exemption, policy: &ThreeDsPolicy) -> bool {
+    match exemption {
+        Exemption::None => false,
+        Exemption::Recurring => true,
+        claimed => policy.accepted_exemptions.contains(&claimed),
+    }
+}
