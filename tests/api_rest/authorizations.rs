@@ -110,7 +110,7 @@ pub fn reverse(
         repeat_key: RepeatKey(u128::from(number)),
         ..Reverse::default()
     };
-    reverse.original_keys.rrn = MatchKey(original.0);
+    reverse.original_keys.by_authority[0] = MatchKey(original.0);
     carry_out(
         switch,
         account_id.parse().unwrap(),
