@@ -8,7 +8,7 @@ use crate::engine::ids::{AccountId, AuthorizationId, CardId, TransactionId};
 use crate::engine::money::Currency;
 use crate::engine::record::Record;
 use crate::engine::time::Timestamp;
-use crate::store::from_message::{self, Purchase};
+use crate::store::from_posting::{self, Purchase};
 use crate::store::query::TransactionFilter;
 use crate::store::rows::{TransactionRow, TransactionType};
 use axum::extract::{Path, State};
@@ -57,7 +57,7 @@ type Looking = (TransactionId, Option<(u64, Record)>);
 
 fn keep_posting(looking: &mut Looking, sequence: u64, record: &Record) {
     let (wanted, found) = looking;
-    if from_message::transaction_of(record).is_some_and(|(id, _)| id == *wanted) {
+    if from_posting::transaction_of(record).is_some_and(|(id, _)| id == *wanted) {
         *found = Some((sequence, record.clone()));
     }
 }
@@ -68,12 +68,12 @@ async fn from_journal(
     sequence: u64,
     record: &Record,
 ) -> Result<TransactionRow, ApiError> {
-    let purchase = match from_message::original_needed(record) {
+    let purchase = match from_posting::original_needed(record) {
         Some(id) => Some(Purchase::of(&authorizations::find(state, id).await?.row)),
         None => None,
     };
     // The currency is looked up in memory afterwards.
-    let row = from_message::transaction_row(sequence, record, |_| None, |_| purchase);
+    let row = from_posting::transaction_row(sequence, record, |_| None, |_| purchase);
     let mut row = row.ok_or_else(not_found)?;
     row.currency = accounts::find(state, row.account_id).await?.currency;
     if row.transaction_currency == Currency::ABSENT {

@@ -3,7 +3,8 @@
 
 use super::effect::{self, Change};
 use super::error::StoreError;
-use super::from_message::{self, Purchase};
+use super::from_message;
+use super::from_posting::{self, Purchase};
 use super::from_record::{self, LedgerSource};
 use super::rows::{
     AccountRow, AuthorizationRow, CardLinkRow, CardRevealRow, CardRow, LedgerEntryRow, ProgramRow,
@@ -90,7 +91,7 @@ pub(super) fn accounts_needed(
 pub(super) fn originals_needed(records: &[(Sequence, Record)]) -> Vec<AuthorizationId> {
     let originals = records
         .iter()
-        .filter_map(|(_, record)| from_message::original_needed(record));
+        .filter_map(|(_, record)| from_posting::original_needed(record));
     let mut needed: Vec<AuthorizationId> = originals.collect();
     if needed.is_empty() {
         return needed;
@@ -192,7 +193,7 @@ impl Batch {
             None => known.purchases.get(&id).cloned(),
         };
         let currency_of = |id| known.currency_of(id);
-        let row = from_message::transaction_row(sequence, record, currency_of, original_of);
+        let row = from_posting::transaction_row(sequence, record, currency_of, original_of);
         if let Some(row) = row {
             let source = LedgerSource::transaction(&row);
             self.transactions.push(row);

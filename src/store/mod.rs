@@ -11,6 +11,7 @@ pub mod effect;
 mod error;
 pub mod follow;
 pub mod from_message;
+pub mod from_posting;
 pub mod from_record;
 mod journal_source;
 pub mod lag;

@@ -5,7 +5,7 @@ use super::batch::{self, Batch, Known};
 use super::columns::{Column, TableRow};
 use super::database::{Database, Position, Store, Value, Writer};
 use super::error::StoreError;
-use super::from_message::Purchase;
+use super::from_posting::Purchase;
 use super::rows::{AuthorizationRow, Sequence};
 use crate::engine::ids::{AccountId, AuthorizationId};
 use crate::engine::money::Currency;

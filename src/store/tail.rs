@@ -4,6 +4,7 @@
 
 use super::effect::effect_of;
 use super::from_message;
+use super::from_posting;
 use super::rows::{AuthorizationRow, Sequence};
 use crate::engine::ids::{AccountId, AuthorizationId, TransactionId};
 use crate::engine::money::Currency;
@@ -34,7 +35,7 @@ impl<F: Fn(AccountId) -> Option<Currency>> TailFold<F> {
     }
 
     pub fn fold(&mut self, sequence: Sequence, record: &Record) {
-        if let Some((id, of)) = from_message::transaction_of(record)
+        if let Some((id, of)) = from_posting::transaction_of(record)
             && of == self.id
         {
             self.transactions.push(id);

@@ -251,7 +251,7 @@ impl History {
             return;
         };
         let (number, card_id, root, amount) = self.parts[place];
-        let stays_minor = (self.below(2) == 0).then(|| amount.amount_minor / 3);
+        let stays_minor = (self.below(2) == 0).then_some(amount.amount_minor / 3);
         self.reverse_named(number, card_id, root, amount, stays_minor);
     }
 }
