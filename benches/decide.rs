@@ -108,6 +108,7 @@ fn world(cards: u64, controls: [Controls; 3], at: Timestamp) -> World {
         controls: of_program,
         hold_expiry: Default::default(),
         created_at: at,
+        foreign_exchange_mark_up_basis_points: 0,
     };
     registry(&mut world, RegistryAction::CreateProgram(Box::new(program)));
     for card in 0..cards {
@@ -126,6 +127,7 @@ fn world(cards: u64, controls: [Controls; 3], at: Timestamp) -> World {
             expiry,
             links: Default::default(),
             controls: of_card.clone(),
+            wallet: None,
         };
         let open = OpenAccount {
             account_id: root,
@@ -151,6 +153,7 @@ fn world(cards: u64, controls: [Controls; 3], at: Timestamp) -> World {
             expiry,
             links: Default::default(),
             controls: of_card.clone(),
+            wallet: None,
         };
         registry(&mut world, RegistryAction::IssueCard(Box::new(issue)));
         world.pending_cards.clear();

@@ -12,8 +12,10 @@ use cardswitch::engine::controls::{Controls, List, ListMode, Window};
 use cardswitch::engine::facts::{Country, Kind};
 use cardswitch::engine::hash::state_hash;
 use cardswitch::engine::ids::*;
+use cardswitch::engine::money::Currency;
 use cardswitch::engine::record;
 use cardswitch::engine::registry::*;
+use cardswitch::engine::risk::rule::{RiskRule, RuleAction, RuleChange, RuleState};
 use cardswitch::engine::three_ds::{
     Authentication, Cryptogram, Exemption, ThreeDs, ThreeDsMode, ThreeDsPolicy,
 };
@@ -65,6 +67,24 @@ fn bytes_of(line: &str) -> Vec<u8> {
     line.as_bytes().chunks(2).map(digits).collect()
 }
 
+fn risk_rule(switch: &mut Switch) {
+    let rule = RiskRule {
+        id: RiskRuleId(81),
+        program_id: PROGRAM,
+        name: "new and large".into(),
+        expression: "first_use_of_merchant && amount > 100".into(),
+        action: RuleAction::Flag,
+        state: RuleState::Draft,
+        version: 1,
+        created_at: switch.at,
+    };
+    switch.registry(RegistryAction::CreateRiskRule(Box::new(rule)));
+    switch.registry(RegistryAction::ChangeRiskRule {
+        rule_id: RiskRuleId(81),
+        change: RuleChange::Promote,
+    });
+}
+
 /// At least one record of every kind of command and event.
 fn story() -> Switch {
     let mut switch = Switch::with_program(1, limits([limit(90, Window::Week, Some(9_000), None)]));
@@ -108,11 +128,14 @@ fn story() -> Switch {
         ])
     };
     switch.open_card(card);
-    switch.open_card(NewCard::of(12, 1, 2));
+    let mut on_two_accounts = NewCard::of(12, 1, 2);
+    on_two_accounts.wallet.push(AccountId(1));
+    switch.open_card(on_two_accounts);
     switch.open_card(NewCard {
         card_type: CardType::Physical,
         ..NewCard::of(13, 1, 2)
     });
+    risk_rule(&mut switch);
     messages(&mut switch);
     later_messages(&mut switch);
     for change in [
@@ -131,8 +154,25 @@ fn story() -> Switch {
         switch.change_status(1, 13, change);
     }
     switch.change_controls(1, 11, Controls::default());
+    abroad(&mut switch);
     of_nobody(&mut switch);
     switch
+}
+
+/// By our table and by the network, with a mark-up; in whole and in part.
+fn abroad(switch: &mut Switch) {
+    let eur = Currency(978);
+    switch.program_with_mark_up(ProgramId(2), Controls::default(), 150);
+    switch.set_rates(&[(eur, USD, "1.0833"), (USD, Currency(392), "151.25")]);
+    let mut by_table = purchase(111, 11, usd(1_000), "euros");
+    by_table.amounts.transaction.currency = eur;
+    switch.command(AccountId(1), Action::Authorize(by_table.clone()));
+    let mut in_part = purchase(112, 11, usd(0), "more euros");
+    in_part.amounts = by_table.amounts;
+    in_part.amounts.transaction.amount_minor = 100_000;
+    in_part.amounts.billing = Some(usd(110_000));
+    in_part.partial_approval_supported = true;
+    switch.command(AccountId(1), Action::Authorize(in_part));
 }
 
 fn messages(switch: &mut Switch) {

@@ -9,7 +9,8 @@ use cardswitch::engine::facts::*;
 use cardswitch::engine::hash::state_hash;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::money::{Currency, Money};
-use cardswitch::engine::registry::{EngineSettings, RegistryAction};
+use cardswitch::engine::rates::{ExchangeRate, Rate};
+use cardswitch::engine::registry::{EngineSettings, RegistryAction, SetExchangeRates};
 use cardswitch::engine::rolling::RollingWindow;
 use cardswitch::engine::snapshot;
 use cardswitch::engine::three_ds::{Exemption, ThreeDsMode, ThreeDsPolicy};
@@ -115,6 +116,7 @@ fn any_payment(kind: impl Strategy<Value = Kind>) -> impl Strategy<Value = Autho
                 card_id: CardId(card),
                 kind,
                 channel: Channel::ALL[id as usize % Channel::ALL.len()].0,
+                partial_approval_supported: id % 2 == 0,
                 amounts: Amounts {
                     transaction,
                     billing,
@@ -216,6 +218,10 @@ fn any_action() -> impl Strategy<Value = Action> {
                 expiry: Expiry(expiry),
                 links: Default::default(),
                 controls,
+                wallet: (id % 2 == 0).then(|| {
+                    let further = [AccountId(id % 5), AccountId(id % 3)];
+                    Box::new(further.into_iter().collect())
+                }),
             }))
         },
     );
@@ -295,6 +301,9 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
             Action::TopUp(of)
         }
         Action::OpenCard(mut of) => {
+            for further in of.wallet.iter_mut().flat_map(|wallet| wallet.iter_mut()) {
+                *further = account(*further);
+            }
             of.card_id.0 += tree * 10;
             of.account_id = account(of.account_id);
             Action::OpenCard(of)
@@ -312,6 +321,20 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
             Action::ReleaseHold(of)
         }
     }
+}
+
+/// Of euros, or the other way round, whatever its digits: a command may come from another version.
+fn any_rate() -> impl Strategy<Value = ExchangeRate> {
+    let digits = prop_oneof![0u64..3, 1u64..1_000_000, any::<u64>()];
+    let scale = prop_oneof![0u8..10, any::<u8>()];
+    (digits, scale, any::<bool>()).prop_map(|(digits, scale, inverse)| {
+        let (from, to) = match inverse {
+            false => (Currency(978), USD),
+            true => (USD, Currency(978)),
+        };
+        let rate = Rate { digits, scale };
+        ExchangeRate { from, to, rate }
+    })
 }
 
 fn any_settings() -> impl Strategy<Value = EngineSettings> {
@@ -350,14 +373,21 @@ proptest! {
     fn nothing_that_is_asked_breaks_the_state(
         first_at in prop_oneof![Just(0i64), 0i64..4_000_000_000_000, any::<i64>()],
         settings in proptest::option::of(any_settings()),
+        rate in proptest::option::of(any_rate()),
+        mark_up in 0u16..=10_000,
         asked in proptest::collection::vec(
             (0u64..4, 0u8..12, 0i64..90_000_000, any_action()), 1..150
         ),
     ) {
-        let mut switch = Switch::with_program(2, limits([limit(2, Window::Day, Some(50_000), None)]));
+        let controls = limits([limit(2, Window::Day, Some(50_000), None)]);
+        let mut switch = Switch::with_program_and_mark_up(2, controls, mark_up);
         switch.at = Timestamp(first_at);
         if let Some(settings) = settings {
             switch.registry(RegistryAction::ChangeSettings(Box::new(settings)));
+        }
+        if let Some(rate) = rate {
+            let set = SetExchangeRates { source: "any".into(), rates: vec![rate] };
+            switch.registry(RegistryAction::SetExchangeRates(Box::new(set)));
         }
         for (tree, stray, wait_ms, action) in asked {
             switch.at = switch.at.plus_ms(wait_ms);
@@ -369,7 +399,10 @@ proptest! {
         }
         for state in &switch.world.shards {
             for account in state.accounts.iter() {
-                let contra = account.funds_received_minor + account.network_settlement_minor;
+                let contra = account.funds_received_minor
+                    + account.network_settlement_minor
+                    + account.rounding_minor
+                    + account.mark_up_minor;
                 prop_assert_eq!(account.posted_minor + contra, 0);
                 let own = state.authorizations.iter().filter(|known| known.account_id == account.id);
                 prop_assert_eq!(own.map(|known| known.held.account_minor).sum::<i64>(), account.held_minor);

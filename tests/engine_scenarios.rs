@@ -5,13 +5,17 @@
 //! Words after `->` must all be in what came out; the first must be its first. Ids are names. An
 //! authorization's name is its identity: `repeat NAME` sends the same message once more, `reverse
 //! NAME` names it as the original, in all ways. `rrn=`, `sent=`, `local=` and `acquirer=` say otherwise
-//! how a message names an authorization; `-` leaves a name out.
+//! how a message names an authorization; `-` leaves a name out. `rates EUR:USD=1.10` sets the whole table
+//! of rates; a program has `mark_up=150` basis points. A card has `wallet=B,C`, further accounts to draw on.
+//! how a message names an authorization; `-` leaves a name out. `rule NAME decline when EXPRESSION` makes
+//! an active risk rule of the program (`draft`: a draft; `program=P` of another).
 
 mod engine_support;
 
 use arrayvec::ArrayString;
 use cardswitch::engine::command::*;
 use cardswitch::engine::controls::{Controls, Limit, List, ListMode, Window};
+use cardswitch::engine::conversion::Conversion;
 use cardswitch::engine::decide::Outcome;
 use cardswitch::engine::event::*;
 use cardswitch::engine::facts::*;
@@ -22,7 +26,9 @@ use cardswitch::engine::merchants::{MerchantEntry, MerchantList};
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::reason::DeclineReason;
 use cardswitch::engine::registry::*;
+use cardswitch::engine::risk::rule::{RiskRule, RuleAction, RuleChange, RuleState};
 use cardswitch::engine::rolling::RollingWindow;
+use cardswitch::engine::rules::risk_rules::RuleOutcome;
 use cardswitch::engine::scope::Scope;
 use cardswitch::engine::three_ds::*;
 use cardswitch::engine::time::Expiry;
@@ -77,6 +83,7 @@ const REACHABLE: &[DeclineReason] = &[
     DeclineReason::ThreeDsFailed,
     DeclineReason::ThreeDsRequired,
     DeclineReason::CavvInvalid,
+    DeclineReason::RuleDeclined,
     DeclineReason::InternalError,
     DeclineReason::CapacityExceeded,
 ];
@@ -201,12 +208,27 @@ impl Play {
             "expire" => self.expire(),
             "release" => self.release(words.plain(1)),
             "settings" => self.settings(words),
+            "rule" => self.rule(words, asked),
+            "promote" => self.change_rule(words.plain(1), RuleChange::Promote),
+            "demote" => self.change_rule(words.plain(1), RuleChange::Demote),
+            "retire" => self.change_rule(words.plain(1), RuleChange::Retire),
             "program" => {
                 let (id, controls) = (self.id(words.plain(1)), self.controls(words));
-                match self.switch.program(ProgramId(id), controls) {
-                    RegistryOutcome::Event(_) => "done".into(),
-                    other => format!("{other:?}"),
-                }
+                let mark_up = words
+                    .value("mark_up")
+                    .map_or(0, |text| text.parse().unwrap());
+                registry_told(
+                    &self
+                        .switch
+                        .program_with_mark_up(ProgramId(id), controls, mark_up),
+                )
+            }
+            "rates" => {
+                let rates = words.named.iter().map(|(pair, rate)| {
+                    let (from, to) = pair.split_once(':').expect("FROM:TO=rate");
+                    (currency(from), currency(to), *rate)
+                });
+                registry_told(&self.switch.set_rates(&rates.collect::<Vec<_>>()))
             }
             "account" => self.account(words),
             "card" => self.card(words),
@@ -252,6 +274,37 @@ impl Play {
         self.switch
             .registry(RegistryAction::ChangeSettings(Box::new(settings)));
         "done".into()
+    }
+
+    fn rule(&mut self, words: &Words, asked: &str) -> String {
+        let (_, expression) = asked.split_once(" when ").expect("a rule has a `when`");
+        let action = RuleAction::ALL
+            .iter()
+            .find(|(_, name)| *name == words.plain(2));
+        let program = words.value("program").map(|program| self.id(program));
+        let rule = RiskRule {
+            id: RiskRuleId(self.id(words.plain(1))),
+            program_id: program.map_or(PROGRAM, ProgramId),
+            name: words.plain(1).into(),
+            expression: expression.trim().into(),
+            action: action.expect("an action").0,
+            state: match words.plain(3) {
+                "draft" => RuleState::Draft,
+                _ => RuleState::Active,
+            },
+            version: 1,
+            created_at: self.switch.at,
+        };
+        let outcome = self
+            .switch
+            .registry(RegistryAction::CreateRiskRule(Box::new(rule)));
+        told_by_registry(&outcome)
+    }
+
+    fn change_rule(&mut self, name: &str, change: RuleChange) -> String {
+        let rule_id = RiskRuleId(self.id(name));
+        let change = RegistryAction::ChangeRiskRule { rule_id, change };
+        told_by_registry(&self.switch.registry(change))
     }
 
     /// What the loops of the shards do when time has passed: the names of what ended, in order.
@@ -320,6 +373,9 @@ impl Play {
             card.expiry = expiry(text);
         }
         card.controls = self.controls(words);
+        let wallet = words.value("wallet").unwrap_or_default().split(',');
+        let wallet = wallet.filter(|name| !name.is_empty());
+        card.wallet = wallet.map(|name| AccountId(self.ids[name])).collect();
         told(&self.switch.open_card(card))
     }
 
@@ -353,11 +409,11 @@ impl Play {
         let account = account.account(AccountId(id)).unwrap();
         format!(
             "is posted={} held={} available={} open_holds={} owed={}",
-            decimal(account.posted_minor),
-            decimal(account.held_minor),
-            decimal(account.available_minor()),
+            decimal_in(account.currency, account.posted_minor),
+            decimal_in(account.currency, account.held_minor),
+            decimal_in(account.currency, account.available_minor()),
             account.open_holds,
-            decimal(account.network_settlement_minor)
+            decimal_in(account.currency, account.network_settlement_minor)
         )
     }
 
@@ -420,15 +476,24 @@ impl Play {
 
     fn authorized(&mut self, authorized: &Authorized) -> String {
         self.last_trace = authorized.trace.steps().collect();
+        let currency = authorized.account_id.map_or(USD, |id| self.currency_of(id));
+        let decimal = |amount_minor| decimal_in(currency, amount_minor);
+        let drawn_on = authorized.account_id.map_or(String::new(), |id| {
+            format!(" account={}", self.name_of(id.0))
+        });
         let available = decimal(authorized.available_minor);
         match &authorized.decision {
             Decision::Approved { .. } | Decision::PartiallyApproved { .. } => {
                 let part = match authorized.decision {
                     Decision::PartiallyApproved { approved, .. } => {
-                        format!(" part={}", decimal(approved.amount_minor))
+                        let part = decimal_in(approved.currency, approved.amount_minor);
+                        format!(" part={part}")
                     }
                     _ => String::new(),
                 };
+                let conversion = authorized.conversion.as_deref();
+                let conversion =
+                    conversion.map_or(String::new(), |found| conversion_shown(found, currency));
                 let balances = authorized.balances.map_or(String::new(), |balances| {
                     format!(" ledger={}", decimal(balances.posted_minor))
                 });
@@ -442,7 +507,9 @@ impl Play {
                 let added = authorized.increased.map_or(String::new(), |increased| {
                     format!(" added={}", decimal(increased.amount_minor))
                 });
-                format!("approved hold={hold} available={available}{part}{balances}{posted}{added}")
+                format!(
+                    "approved hold={hold} available={available}{part}{balances}{conversion}{drawn_on}{posted}{added}"
+                )
             }
             Decision::Declined(decline) => {
                 assert_eq!(authorized.hold, None);
@@ -450,12 +517,19 @@ impl Play {
                 let rule = match decline.rule {
                     Some(RuleId::Limit(id)) => format!(" rule={}", self.name_of(id.0)),
                     Some(RuleId::Control(id)) => format!(" rule={}", self.name_of(id.0)),
+                    Some(RuleId::RiskRule(id)) => format!(" rule={}", self.name_of(id.0)),
                     None => String::new(),
                 };
                 let (reason, step) = (decline.reason.name(), decline.step.name());
-                format!("declined {reason} step={step} available={available}{rule}")
+                format!("declined {reason} step={step} available={available}{rule}{drawn_on}")
             }
         }
+    }
+
+    fn currency_of(&self, id: AccountId) -> Currency {
+        let mut shards = self.switch.world.shards.iter();
+        let found = shards.find_map(|state| state.account(id));
+        found.map_or(USD, |account| account.currency)
     }
 
     fn reverse(&mut self, words: &Words) -> String {
@@ -671,7 +745,14 @@ impl Play {
                 rule_id,
                 version,
                 outcome,
-            } => format!("rule={rule_id} version={version} outcome={outcome}"),
+            } => {
+                let rule = self.name_of(rule_id.0);
+                let outcome = RuleOutcome::from_bits(outcome).unwrap();
+                let action = outcome.action.name();
+                let went = if outcome.failed { "failed" } else { "matched" };
+                let shadow = if outcome.in_shadow { " in_shadow" } else { "" };
+                format!("rule={rule} version={version} {went} action={action}{shadow}")
+            }
             Detail::ThreeDs {
                 eci,
                 authentication,
@@ -782,6 +863,30 @@ impl Play {
     }
 }
 
+fn conversion_shown(conversion: &Conversion, currency: Currency) -> String {
+    let decimal = |amount_minor| decimal_in(currency, amount_minor);
+    let version = conversion
+        .table_version
+        .map_or("none".into(), |version| version.to_string());
+    format!(
+        " source={} from={} rate={} table={version} network={} mark_up={} rounding={}",
+        conversion.source.name(),
+        conversion.from.alpha(),
+        conversion.rate,
+        decimal(conversion.network_minor),
+        decimal(conversion.mark_up_minor),
+        decimal(conversion.rounding_minor),
+    )
+}
+
+fn registry_told(outcome: &RegistryOutcome) -> String {
+    match outcome {
+        RegistryOutcome::Event(_) => "done".into(),
+        RegistryOutcome::Refused(refusal) => format!("refused {refusal}"),
+        other => format!("{other:?}"),
+    }
+}
+
 /// `account`, or of an account above `parent_account-2` and the like.
 fn scope_name(scope: Scope) -> String {
     match scope.levels_above() {
@@ -880,6 +985,15 @@ fn told(outcome: &Outcome) -> String {
         Outcome::AlreadyDone => "already_done".into(),
         Outcome::Refused(refusal) => format!("refused {refusal}"),
         Outcome::FirstAnswer(answer) => first_answer(answer),
+    }
+}
+
+fn told_by_registry(outcome: &RegistryOutcome) -> String {
+    match outcome {
+        RegistryOutcome::Event(_) => "done".into(),
+        RegistryOutcome::AlreadyDone => "already_done".into(),
+        RegistryOutcome::Refused(refusal) => format!("refused {refusal}"),
+        other => format!("{other:?}"),
     }
 }
 
@@ -1056,8 +1170,20 @@ fn money(text: &str) -> Money {
     }
 }
 
+/// In dollars.
 fn decimal(amount_minor: i64) -> String {
+    decimal_in(USD, amount_minor)
+}
+
+fn decimal_in(currency: Currency, amount_minor: i64) -> String {
     let sign = if amount_minor < 0 { "-" } else { "" };
-    let amount = amount_minor.unsigned_abs();
-    format!("{sign}{}.{:02}", amount / 100, amount % 100)
+    let (amount, places) = (amount_minor.unsigned_abs(), currency.exponent());
+    let one = 10u64.pow(places.into());
+    match places {
+        0 => format!("{sign}{amount}"),
+        places => {
+            let places = usize::from(places);
+            format!("{sign}{}.{:0places$}", amount / one, amount % one)
+        }
+    }
 }

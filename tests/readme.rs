@@ -105,6 +105,7 @@ fn every_subcommand_has_help_with_an_example() {
         &["serve"],
         &["check"],
         &["describe"],
+        &["backtest"],
         &["journal", "verify"],
         &["journal", "dump"],
         &["report", "settlement"],

@@ -172,6 +172,8 @@ pub fn unexpected(reply: &Reply) -> ApiError {
         Reply::RegistryRefused(refusal) => return ApiError::internal(refusal),
         Reply::IssuedCard(_) => "IssuedCard",
         Reply::Program(_) => "Program",
+        Reply::RiskRule(_) => "RiskRule",
+        Reply::View(_) => "View",
         Reply::IdempotencyKnown(_) => "IdempotencyKnown",
         Reply::NotFound => "NotFound",
     };

@@ -6,8 +6,9 @@ use super::error::{ApiError, json_response, shown};
 use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, accounts, as_of_now, ask, payment_json, trace_json};
+use super::{ApiState, Gate, accounts, as_of_now, ask, conversion_json, payment_json, trace_json};
 use crate::engine::command::{Action, ReleaseCause, ReleaseHold};
+use crate::engine::conversion::Conversion;
 use crate::engine::event::{Refusal, RuleId};
 use crate::engine::ids::{AccountId, AuthorizationId, CardId, TransactionId};
 use crate::engine::money::Currency;
@@ -269,6 +270,7 @@ fn to_json(
         "channel": row.channel.name(),
         "status": row.status.name(),
         "approval_code": row.approval_code.map(|code| code.as_str().to_owned()),
+        "conversion": conversion(row),
         "decision": decision(state, row),
         "flags": payment_json::flags(row.flags),
         "breach": breach(row),
@@ -285,6 +287,21 @@ fn to_json(
         "expires_at": row.expires_at_ms.map(|at| at.to_string()),
         "created_at": row.created_at_ms.to_string(),
     })
+}
+
+/// Nothing where the transaction is in the account's currency.
+fn conversion(row: &AuthorizationRow) -> Option<Value> {
+    let conversion = Conversion {
+        source: row.rate_source?,
+        from: row.rate_from_currency?,
+        rate: row.rate?,
+        table_version: row.rate_version,
+        mark_up_basis_points: row.mark_up_basis_points,
+        network_minor: row.network_minor,
+        mark_up_minor: row.mark_up_minor,
+        rounding_minor: row.rounding_minor,
+    };
+    Some(conversion_json::to_json(&conversion))
 }
 
 fn merchant(row: &AuthorizationRow) -> Value {
@@ -322,5 +339,6 @@ fn rule_id(row: &AuthorizationRow) -> Option<String> {
     row.rule_id.map(|rule| match rule {
         RuleId::Limit(id) => id.to_string(),
         RuleId::Control(id) => id.to_string(),
+        RuleId::RiskRule(id) => id.to_string(),
     })
 }

@@ -42,6 +42,13 @@ pub fn take(fields: &mut Fields, ids: &mut Ids) -> Result<Controls, ApiError> {
     Ok(taken)
 }
 
+/// Controls of a file, in the same form. What they leave without an id gets one that is not kept.
+pub fn read(controls: Value) -> Result<Controls, String> {
+    let told = |error: ApiError| error.message;
+    let mut fields = Fields::of("", json!({ "controls": controls })).map_err(told)?;
+    take(&mut fields, &mut Ids::from(1)).map_err(told)
+}
+
 /// `{"allow": [...]}` or `{"block": [...]}`.
 fn list<T: Ord + Copy>(
     controls: &mut Fields,

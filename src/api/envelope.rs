@@ -76,7 +76,6 @@ const LATER: &[&str] = &[
     "card_batches",
     "tokens",
     "links",
-    "rules",
     "exceptions",
     "mcc_groups",
     "merchant_lists",

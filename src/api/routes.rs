@@ -2,13 +2,14 @@
 
 use super::auth::guarded;
 use super::{
-    Gate, accounts, authorizations, cards, envelope, health, ledger_entries, list, metrics,
-    programs, reveal, settlement_reports, top_ups, transactions,
+    Gate, accounts, authorizations, cards, envelope, exchange_rates, health, ledger_entries, list,
+    metrics, programs, reveal, rules, settlement_reports, top_ups, transactions,
 };
 use crate::engine::command::{AccountStatusChange, StatusChange};
+use crate::engine::risk::rule::RuleChange;
 use axum::Router;
 use axum::middleware::from_fn;
-use axum::routing::{MethodRouter, get, patch, post};
+use axum::routing::{MethodRouter, get, patch, post, put};
 
 /// The whole interface. Until the gate is opened, only `/healthz` succeeds.
 pub fn router(gate: Gate) -> Router {
@@ -24,8 +25,14 @@ pub fn router(gate: Gate) -> Router {
                 .merge(list("programs:read", get(programs::many))),
         )
         .route("/v1/programs/{id}", on("programs:read", get(programs::one)))
+        .route(
+            "/v1/exchange_rates",
+            on("rates:write", put(exchange_rates::replace))
+                .merge(on("rates:read", get(exchange_rates::current))),
+        )
         .merge(account_routes(&gate))
         .merge(card_routes(&gate))
+        .merge(rule_routes(&gate))
         .route(
             "/v1/authorizations",
             list("authorizations:read", get(authorizations::many)),
@@ -129,6 +136,32 @@ fn card_routes(gate: &Gate) -> Router<Gate> {
         .route(
             "/v1/cards/{id}/reveal",
             on("cards:reveal", post(reveal::reveal)),
+        )
+}
+
+fn rule_routes(gate: &Gate) -> Router<Gate> {
+    let on = |scope, route: MethodRouter<Gate>| guarded(gate, scope, without_query(route));
+    let list = |scope, route: MethodRouter<Gate>| guarded(gate, scope, route);
+    let change = |change: RuleChange| {
+        post(move |gate, id, request| rules::change_state(gate, id, request, change))
+    };
+    Router::new()
+        .route(
+            "/v1/rules",
+            on("rules:draft", post(rules::create)).merge(list("rules:read", get(rules::many))),
+        )
+        .route("/v1/rules/{id}", on("rules:read", get(rules::one)))
+        .route(
+            "/v1/rules/{id}/promote",
+            on("rules:promote", change(RuleChange::Promote)),
+        )
+        .route(
+            "/v1/rules/{id}/demote",
+            on("rules:promote", change(RuleChange::Demote)),
+        )
+        .route(
+            "/v1/rules/{id}/retire",
+            on("rules:promote", change(RuleChange::Retire)),
         )
 }
 

@@ -142,6 +142,7 @@ fn to_json(row: &TransactionRow) -> Value {
         "type": row.transaction_type.name(),
         "kind": row.kind.name(),
         "amount": row.amount_minor,
+        "network_amount": row.network_minor,
         "currency": row.currency.alpha(),
         "transaction_amount": row.transaction_minor,
         "transaction_currency": row.transaction_currency.alpha(),

@@ -2,7 +2,7 @@
 //! other records do not live here (see `record_json.rs`).
 
 use super::record_json::month;
-use crate::api::{controls_json, trace_json};
+use crate::api::{controls_json, conversion_json, trace_json};
 use crate::engine::command::{Advise, Authorize, Reverse};
 use crate::engine::counters::CountedIn;
 use crate::engine::event::{
@@ -110,6 +110,7 @@ pub(super) fn authorized(authorized: &Authorized) -> Value {
             "rule_id": decline.rule.map(|rule| match rule {
                 RuleId::Limit(id) => id.to_string(),
                 RuleId::Control(id) => id.to_string(),
+                RuleId::RiskRule(id) => id.to_string(),
             }),
         }),
     };
@@ -127,6 +128,7 @@ pub(super) fn authorized(authorized: &Authorized) -> Value {
             "currency": balances.currency.alpha(),
         })),
         "trace": trace_json::to_json(&authorized.trace),
+        "conversion": authorized.conversion.as_deref().map(conversion_json::to_json),
         "postings": postings(&authorized.postings),
         "increased": authorized.increased.map(|increased| json!({
             "authorization_id": increased.authorization_id.to_string(),
@@ -152,6 +154,7 @@ pub(super) fn advised(advised: &Advised) -> Value {
         "breach": advised.breach.map(|breach| json!({
             "reason": breach.reason.name(), "step": breach.step.name(),
         })),
+        "conversion": advised.conversion.as_deref().map(conversion_json::to_json),
         "postings": postings(&advised.postings),
         "trace": trace_json::to_json(&advised.trace),
     })
@@ -251,6 +254,8 @@ pub(super) fn posting(posting: &Posting) -> Value {
         LedgerAccount::Customer(id) => ("customer", Some(id.to_string())),
         LedgerAccount::FundsReceived => ("funds_received", None),
         LedgerAccount::NetworkSettlement => ("network_settlement", None),
+        LedgerAccount::Rounding => ("rounding", None),
+        LedgerAccount::MarkUp => ("mark_up", None),
     };
     json!({
         "ledger_account": ledger_account, "account_id": account_id, "amount": posting.amount_minor,

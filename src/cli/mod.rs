@@ -1,5 +1,7 @@
 //! The command line: one file per subcommand.
 
+pub mod backtest;
+mod backtest_report;
 pub mod core;
 pub mod demo;
 pub mod describe;
@@ -27,6 +29,7 @@ pub enum Command {
     Serve(serve::Serve),
     Check(serve::Check),
     Describe(describe::Describe),
+    Backtest(backtest::BacktestCommand),
     #[command(subcommand)]
     Journal(journal::Journal),
     #[command(subcommand)]
@@ -70,6 +73,7 @@ pub fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Serve(serve) => serve::run(&serve),
         Command::Check(check) => serve::check(&check),
         Command::Describe(describe) => describe::run(&describe),
+        Command::Backtest(command) => backtest::run(&command),
         Command::Journal(journal) => journal::run(&journal),
         Command::Report(report) => report::run(&report),
         Command::Store(command) => store::run(&command),

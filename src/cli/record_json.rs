@@ -3,7 +3,7 @@
 //! it is named here.
 
 use super::message_json;
-use crate::api::controls_json;
+use crate::api::{cards, controls_json, exchange_rates};
 use crate::engine::command::{
     AccountStatusChange, Action, CardType, Command, OpenAccount, OpenCard, StatusChange, TopUp,
 };
@@ -12,6 +12,7 @@ use crate::engine::record::Record;
 use crate::engine::registry::{
     EngineSettings, IssueCard, LinkKey, Program, RegistryAction, RegistryEvent,
 };
+use crate::engine::risk::rule::RiskRule;
 use crate::engine::time::Expiry;
 use crate::journal::Sequence;
 use serde_json::{Value, json};
@@ -123,6 +124,7 @@ fn open_card(open: &OpenCard) -> Value {
         "expiry": month(open.expiry),
         "link_ids": links,
         "controls": controls_json::to_json(&open.controls),
+        "wallet_account_ids": cards::wallet_json(open.wallet.as_deref()),
     })
 }
 
@@ -193,6 +195,15 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::CompleteIdempotent { status, .. } => {
             json!({ "type": "complete_idempotent", "status": status })
         }
+        RegistryAction::SetExchangeRates(set) => json!({
+            "type": "set_exchange_rates",
+            "source": set.source,
+            "rates": exchange_rates::pairs_json(&set.rates),
+        }),
+        RegistryAction::CreateRiskRule(rule) => create_risk_rule(rule),
+        RegistryAction::ChangeRiskRule { rule_id, change } => json!({
+            "type": "change_risk_rule", "rule_id": rule_id.to_string(), "change": change.name(),
+        }),
     }
 }
 
@@ -218,7 +229,20 @@ fn create_program(program: &Program) -> Value {
         "network": program.network,
         "bin": program.bin,
         "currency": program.currency.alpha(),
+        "foreign_exchange_mark_up_basis_points": program.foreign_exchange_mark_up_basis_points,
         "controls": controls_json::to_json(&program.controls),
+    })
+}
+
+fn create_risk_rule(rule: &RiskRule) -> Value {
+    json!({
+        "type": "create_risk_rule",
+        "rule_id": rule.id.to_string(),
+        "program_id": rule.program_id.to_string(),
+        "name": rule.name,
+        "expression": rule.expression,
+        "action": rule.action.name(),
+        "state": rule.state.name(),
     })
 }
 
@@ -236,6 +260,7 @@ fn issue_card(issue: &IssueCard) -> Value {
         "expiry": month(issue.expiry),
         "links": issue.links.iter().map(link).collect::<Vec<Value>>(),
         "controls": controls_json::to_json(&issue.controls),
+        "wallet_account_ids": cards::wallet_json(issue.wallet.as_deref()),
     })
 }
 
@@ -257,5 +282,15 @@ fn registry_event(event: &RegistryEvent) -> Value {
         RegistryEvent::CardRevealed => json!({ "type": "card_revealed" }),
         RegistryEvent::IdempotentBegun => json!({ "type": "idempotent_begun" }),
         RegistryEvent::IdempotentCompleted => json!({ "type": "idempotent_completed" }),
+        RegistryEvent::ExchangeRatesSet { version } => {
+            json!({ "type": "exchange_rates_set", "registry_version": version })
+        }
+        RegistryEvent::RiskRuleCreated { version } => {
+            json!({ "type": "risk_rule_created", "registry_version": version })
+        }
+        RegistryEvent::RiskRuleChanged { version, from, to } => json!({
+            "type": "risk_rule_changed", "registry_version": version,
+            "from": from.name(), "to": to.name(),
+        }),
     }
 }

@@ -212,6 +212,12 @@ pub(super) fn post(state: &mut State, account_id: AccountId, postings: &[Posting
             LedgerAccount::NetworkSettlement => {
                 expect_account(state, account_id).network_settlement_minor += posting.amount_minor;
             }
+            LedgerAccount::Rounding => {
+                expect_account(state, account_id).rounding_minor += posting.amount_minor;
+            }
+            LedgerAccount::MarkUp => {
+                expect_account(state, account_id).mark_up_minor += posting.amount_minor;
+            }
         }
     }
 }
@@ -242,6 +248,8 @@ fn new_account(state: &mut State, command: &Command, open: &OpenAccount) -> Acco
         controls: state.shared_controls.share(&open.controls),
         counters: Counters::default(),
         program_counters: Counters::default(),
+        rounding_minor: 0,
+        mark_up_minor: 0,
     }
 }
 
@@ -260,6 +268,8 @@ fn new_card(state: &mut State, command: &Command, open: &OpenCard, status: CardS
         controls: state.shared_controls.share(&open.controls),
         counters: Counters::default(),
         card_use: None,
+        wallet: open.wallet.clone(),
+        history: None,
     }
 }
 

@@ -15,6 +15,7 @@ use super::facts::RepeatKey;
 use super::first_answer::{Asked, FirstAnswer};
 use super::ids::{AccountId, AuthorizationId};
 use super::kinds::{Direction, Treatment};
+use super::postings::Kept;
 use super::reason::DeclineReason;
 use super::reversals::Reversal;
 use super::state::State;
@@ -34,6 +35,9 @@ pub(super) fn authorization(
         let answer = authorization_answer(authorize, authorized);
         let asked = Asked::of_authorization(authorize);
         remember_answer(state, command, authorize.repeat_key, asked, answer);
+    }
+    if authorized.keeps_history && !clash && authorized.increased.is_none() {
+        note_history(state, command, authorize, authorized);
     }
     let Some(account_id) = authorized.account_id else {
         return;
@@ -72,6 +76,20 @@ pub(super) fn authorization(
         "account {account_id} is overdrawn by {}",
         authorize.authorization_id
     );
+}
+
+fn note_history(
+    state: &mut State,
+    command: &Command,
+    authorize: &Authorize,
+    authorized: &Authorized,
+) {
+    let approved = authorized.decision.decline().is_none();
+    let taken_minor = authorized.hold.as_ref().map_or(0, |hold| hold.amount_minor);
+    if let Some(card) = state.card_mut(authorize.card_id) {
+        let history = card.history.get_or_insert_default();
+        history.note(command.at, authorize, approved.then_some(taken_minor));
+    }
 }
 
 pub(super) fn advice(state: &mut State, command: &Command, advise: &Advise, advised: &Advised) {
@@ -200,7 +218,9 @@ fn open_posted(state: &mut State, opening: &Opening, postings: &Postings) {
         at: opening.command.at,
         by: ClosedBy::Completion,
     };
+    let id = opening.payment.authorization_id;
     open(state, opening, InBoth::default(), posted, Some(closed));
+    expect_authorization(state, id).kept = Kept::of_legs(postings);
 }
 
 /// What a posting takes from the account; below zero for what it gives.
@@ -232,6 +252,7 @@ fn open(
         direction: direction_of(payment),
         held,
         posted,
+        kept: Kept::default(),
         placed_at: opening.command.at,
         expires_at: placed.expires_at,
         approval_code: opening.approval_code,
@@ -267,8 +288,9 @@ fn use_card(state: &mut State, payment: &Authorize, placed: &HoldPlaced) {
 struct Change {
     /// Added to what is held.
     held: InBoth,
-    /// Added to what is posted.
+    /// Added to what is posted, and to what we keep of it.
     posted: InBoth,
+    kept: Kept,
     expires_at: Option<Timestamp>,
     closes: Option<ClosedBy>,
     part: Option<Part>,
@@ -281,6 +303,7 @@ fn change_authorization(state: &mut State, id: AuthorizationId, at: Timestamp, c
     let was_open = known.is_open();
     known.held = known.held.plus(change.held);
     known.posted = known.posted.plus(change.posted);
+    known.kept = known.kept.plus(change.kept);
     assert!(
         known.held.account_minor >= 0,
         "authorization {id} holds less than nothing"
@@ -415,6 +438,7 @@ fn complete(state: &mut State, command: &Command, payment: &Authorize, advised: 
     let change = Change {
         held: released.negative(),
         posted,
+        kept: Kept::of_legs(&advised.postings),
         closes: ClosedBy::of(standing),
         part: Some(part(PartKind::Completion, posted, command, payment)),
         ..Change::default()
@@ -437,6 +461,7 @@ fn undo(state: &mut State, command: &Command, undone: &Undone, postings: &Postin
     let change = Change {
         held: undone.released.negative(),
         posted: undone.returned.negative(),
+        kept: Kept::of_legs(postings),
         closes: ClosedBy::of(undone.standing),
         ..Change::default()
     };

@@ -8,6 +8,7 @@ use super::ids::{AccountId, AuthorizationId, CardId};
 use super::kinds::Direction;
 use super::long_list::LongList;
 use super::match_index::MatchIndex;
+use super::postings::Kept;
 use super::slot_index::{Slot, SlotIndex, hash_of_id};
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,8 @@ pub struct Authorization {
     pub held: InBoth,
     /// What was posted for it and was not returned; below zero for a credit.
     pub posted: InBoth,
+    /// What we kept of it.
+    pub kept: Kept,
     pub placed_at: Timestamp,
     pub expires_at: Timestamp,
     pub approval_code: ApprovalCode,

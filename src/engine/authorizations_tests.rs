@@ -29,6 +29,7 @@ fn authorization(id: u64, at_ms: i64, names: [u64; 2]) -> Authorization {
         direction: Direction::Debit,
         held: InBoth::default(),
         posted: InBoth::default(),
+        kept: Kept::default(),
         placed_at: Timestamp(at_ms),
         expires_at: Timestamp(at_ms + 100),
         approval_code: ApprovalCode::default(),

@@ -4,10 +4,13 @@
 use super::authorizations::Authorization;
 use super::command::Authorize;
 use super::controls::Controls;
+use super::conversion::Conversion;
 use super::event::{Decline, LimitUses, RuleId};
 use super::kinds::{Direction, Treatment};
+use super::money::Money;
 use super::reason::DeclineReason;
 use super::registry::{Program, RegistryView};
+use super::risk::rule::ProgramRules;
 use super::scope::Scope;
 use super::state::{Account, Card, State};
 use super::time::Timestamp;
@@ -36,6 +39,12 @@ pub struct Context<'a> {
     pub amount_minor: Option<i64>,
     /// The open authorization that an increment adds to.
     pub original: Option<&'a Authorization>,
+    /// The part of the transaction's amount that may be approved, where it is not all.
+    pub part: Option<Money>,
+    /// How the amount that may be approved came into the account's currency.
+    pub conversion: Option<Box<Conversion>>,
+    /// Those of the program, where it has any.
+    pub risk_rules: Option<&'a ProgramRules>,
 }
 
 /// Those of the program, of each account above, of the account and of the card, where they have any.
@@ -112,7 +121,7 @@ pub struct Checks {
     pub trace: Trace,
     pub decline: Option<Decline>,
     pub uses: LimitUses,
-    /// A risk rule asks for 3-D Secure, whatever the controls say. Read in `rules/three_ds.rs`.
+    /// A risk rule asks for a cardholder who is authenticated.
     pub three_ds_required: bool,
 }
 
@@ -142,6 +151,7 @@ fn rule_of(detail: Detail) -> Option<RuleId> {
             Some(RuleId::Limit(limit_id))
         }
         Detail::List { control_id, .. } => Some(RuleId::Control(control_id)),
+        Detail::RiskRule { rule_id, .. } => Some(RuleId::RiskRule(rule_id)),
         _ => None,
     }
 }

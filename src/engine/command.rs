@@ -11,6 +11,7 @@ use super::ids::{AccountId, AuthorizationId, CardId, LinkId, ProgramId, Reversal
 use super::money::{Currency, Money};
 use super::three_ds::ThreeDs;
 use super::time::{Expiry, Timestamp};
+use super::wallet::Wallet;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -144,6 +145,8 @@ pub struct OpenCard {
     pub expiry: Expiry,
     pub links: SmallVec<[LinkId; 2]>,
     pub controls: Controls,
+    /// Further accounts to draw on.
+    pub wallet: Option<Box<Wallet>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,11 +14,11 @@ use super::event::{
     LedgerAccount, Posting, Postings, Refusal,
 };
 use super::facts::Kind;
+use super::funding::{self, Funds};
 use super::kinds::{Direction, Treatment};
 use super::matching::{self, Original};
 use super::money::BALANCE_MAX_MINOR;
-use super::partial;
-use super::postings;
+use super::postings::{self, Kept};
 use super::reason::DeclineReason;
 use super::registry::{Program, RegistryView};
 use super::rules;
@@ -26,6 +26,7 @@ use super::rules::repeat::Found;
 use super::scope::{ACCOUNT_LEVELS_MAX, Scope};
 use super::state::{AccountStatus, Card, CardStatus, State};
 use super::trace::{Detail, Step};
+use super::wallet;
 use super::{decide_advice, decide_reversal};
 use smallvec::smallvec;
 
@@ -119,17 +120,14 @@ pub(super) fn context<'a>(
     card: &'a Card,
     original: Option<&'a Authorization>,
 ) -> Option<Context<'a>> {
+    let treatment = Treatment::of(authorize.kind);
     let of_original = original.and_then(|original| state.account(original.account_id));
-    let account = of_original.unwrap_or(state.account_of(card));
+    let account =
+        of_original.unwrap_or_else(|| funding::account(state, authorize, treatment, card));
     let above: AccountsAbove = state.above(account).take(Scope::ABOVE.len()).collect();
     let root = *above.last().unwrap_or(&account);
     let program = state.registry.programs.get(&account.program_id)?;
-    let asked_minor = authorize.amounts.in_currency(account.currency);
-    let treatment = Treatment::of(authorize.kind);
-    let amount_minor = asked_minor.map(|asked_minor| {
-        let available_minor = account.available_minor();
-        partial::approvable(authorize, treatment, asked_minor, available_minor)
-    });
+    let funds = Funds::of(&state.registry, program, account, authorize, treatment);
     let controls = controls_of(program, &above, account, card);
     Some(Context {
         state,
@@ -143,9 +141,12 @@ pub(super) fn context<'a>(
         program,
         controls,
         treatment,
-        asked_minor,
-        amount_minor,
+        asked_minor: funds.asked_minor(),
+        amount_minor: funds.approvable_minor(),
         original,
+        part: funds.part(),
+        conversion: funds.into_conversion(),
+        risk_rules: state.registry.risk_rules.of_program(program.id),
     })
 }
 
@@ -177,6 +178,8 @@ pub(super) fn cardless(registry_version: u64, checks: Checks) -> Authorized {
         trace: checks.trace,
         postings: Postings::default(),
         increased: None,
+        conversion: None,
+        keeps_history: false,
     }
 }
 
@@ -209,10 +212,11 @@ fn conclude(context: &Context, checks: Checks) -> Authorized {
         true => context.charged_minor(),
         false => 0,
     };
+    let kept = Kept::of(context.conversion.as_deref());
     let approval_code = ApprovalCode::of(authorize.authorization_id);
     let decision = match checks.decline {
         Some(decline) => Decision::Declined(decline),
-        None => match partial::approved(context) {
+        None => match context.part {
             Some(approved) => Decision::PartiallyApproved {
                 approval_code,
                 approved,
@@ -240,8 +244,10 @@ fn conclude(context: &Context, checks: Checks) -> Authorized {
             currency: account.currency,
         }),
         trace: checks.trace,
-        postings: postings::payment(account.id, charged_minor),
+        postings: postings::payment(account.id, charged_minor, kept),
         increased,
+        conversion: context.conversion.clone(),
+        keeps_history: context.risk_rules.is_some_and(|rules| rules.read_history),
     }
 }
 
@@ -376,6 +382,7 @@ fn decide_top_up(state: &State, command: &Command, top_up: &TopUp) -> Outcome {
 fn open_card(state: &State, command: &Command, open: &OpenCard) -> Outcome {
     if let Some(card) = state.card(open.card_id) {
         let same = card.account_id == open.account_id
+            && card.wallet == open.wallet
             && (card.first6, card.last4) == (open.first6, open.last4);
         return if same {
             Outcome::AlreadyDone
@@ -391,6 +398,9 @@ fn open_card(state: &State, command: &Command, open: &OpenCard) -> Outcome {
     }
     if let Some(limit_id) = open.controls.limit_id_twice() {
         return Outcome::Refused(Refusal::LimitIdTwice(limit_id));
+    }
+    if let Some(refusal) = wallet::refusal(state, command.root, open) {
+        return Outcome::Refused(refusal);
     }
     let status = match open.card_type {
         super::command::CardType::Virtual => CardStatus::Active,

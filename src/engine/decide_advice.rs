@@ -4,13 +4,15 @@
 use super::authorizations::{Authorization, ClosedBy};
 use super::checks::{Checks, Context};
 use super::command::{Advise, Command};
+use super::conversion::Conversion;
 use super::decide::{self, Outcome};
 use super::event::{AdviceOutcome, Advised, Event, Flags, HoldPlaced, Postings, Standing};
 use super::facts::Kind;
 use super::first_answer::Asked;
+use super::funding::Funds;
 use super::kinds::{Direction, Treatment};
 use super::matching::{self, Original};
-use super::postings;
+use super::postings::{self, Kept};
 use super::reason::DeclineReason;
 use super::rules;
 use super::state::{Account, Card, State};
@@ -56,6 +58,7 @@ pub(super) fn nothing(registry_version: u64, outcome: AdviceOutcome, flags: Flag
         breach: None,
         postings: Postings::default(),
         trace: Checks::default().trace,
+        conversion: None,
     }
 }
 
@@ -68,6 +71,7 @@ struct Known<'a> {
     account: &'a Account,
     direction: Direction,
     amount_minor: i64,
+    conversion: Option<Box<Conversion>>,
     flags: Flags,
 }
 
@@ -81,7 +85,13 @@ fn of_card(state: &State, command: &Command, advise: &Advise, card: &Card) -> Ad
         _ => None,
     };
     let account = account.unwrap_or(state.account_of(card));
-    let amount_minor = payment.amounts.in_currency(account.currency);
+    let treatment = Treatment::of(payment.kind);
+    let program = state.registry.programs.get(&account.program_id);
+    let converted = program.and_then(|program| {
+        let registry = &state.registry;
+        Funds::of(registry, program, account, payment, treatment).into_asked()
+    });
+    let amount_minor = converted.as_ref().map(|converted| converted.amount_minor);
     let mut known = Known {
         state,
         command,
@@ -90,6 +100,7 @@ fn of_card(state: &State, command: &Command, advise: &Advise, card: &Card) -> Ad
         account,
         direction: direction.unwrap_or(Direction::Nowhere),
         amount_minor: amount_minor.unwrap_or(0),
+        conversion: converted.and_then(|converted| converted.conversion),
         flags: Flags::default(),
     };
     if let Some(flag) = hindrance(&known, amount_minor) {
@@ -198,8 +209,13 @@ impl Known<'_> {
             outcome,
             flags: self.flags,
             breach: checks.decline,
-            postings: postings::payment(self.account.id, charged_minor),
+            postings: postings::payment(
+                self.account.id,
+                charged_minor,
+                Kept::of(self.conversion.as_deref()),
+            ),
             trace: checks.trace,
+            conversion: self.conversion,
         }
     }
 
@@ -305,6 +321,7 @@ impl Known<'_> {
         // All of it is taken, whatever the terminal could do with.
         let context = Context {
             amount_minor: context.asked_minor,
+            part: None,
             ..context
         };
         for check in rules::IN_ORDER {

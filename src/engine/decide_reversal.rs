@@ -6,7 +6,7 @@ use super::decide::Outcome;
 use super::event::{Event, Flags, Postings, ReversalOutcome, Reversed, Undone, UndoneWhat};
 use super::first_answer::Asked;
 use super::matching::{self, Original};
-use super::postings;
+use super::postings::{self, Kept};
 use super::state::State;
 
 pub(super) fn decide(state: &State, command: &Command, reverse: &Reverse) -> Outcome {
@@ -24,9 +24,7 @@ pub(super) fn decide(state: &State, command: &Command, reverse: &Reverse) -> Out
         None => outcome(state, command, reverse),
     };
     let postings = match &outcome {
-        ReversalOutcome::Undone(undone) => {
-            postings::payment(undone.account_id, -undone.returned.account_minor)
-        }
+        ReversalOutcome::Undone(undone) => returned(state, undone),
         _ => Postings::default(),
     };
     Outcome::Event(Event::Reversed(Reversed {
@@ -160,6 +158,18 @@ fn of_held(moved: InBoth, held: InBoth) -> InBoth {
         account_minor: moved.account_minor.min(held.account_minor).max(0),
         transaction_minor: moved.transaction_minor.min(held.transaction_minor).max(0),
     }
+}
+
+/// The posting by which money goes back, and with it its share of what we kept.
+fn returned(state: &State, undone: &Undone) -> Postings {
+    let returned_minor = undone.returned.account_minor;
+    let known = state.authorizations.get(undone.authorization_id);
+    let kept = known.map_or(Kept::default(), |known| {
+        known
+            .kept
+            .returned(returned_minor, known.posted.account_minor)
+    });
+    postings::payment(undone.account_id, -returned_minor, kept)
 }
 
 #[cfg(test)]

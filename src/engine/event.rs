@@ -3,6 +3,7 @@
 
 use super::authorizations::InBoth;
 use super::card_use::CardUseMade;
+use super::conversion::Conversion;
 use super::counters::CountedIn;
 use super::ids::{AccountId, AuthorizationId, CardId, LimitId, ReversalId};
 use super::money::{Currency, Money};
@@ -64,6 +65,10 @@ pub struct Authorized {
     pub postings: Postings,
     /// Of an increment that was approved.
     pub increased: Option<Increased>,
+    /// How what was approved, or else asked, came into the account's currency from another one.
+    pub conversion: Option<Box<Conversion>>,
+    /// The card's history is kept, and this is part of it.
+    pub keeps_history: bool,
 }
 
 /// The legs of one posting; none where no money moves.
@@ -93,6 +98,8 @@ pub struct Advised {
     pub breach: Option<Decline>,
     pub postings: Postings,
     pub trace: Trace,
+    /// How the amount came into the account's currency from another one.
+    pub conversion: Option<Box<Conversion>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -261,6 +268,7 @@ pub struct Decline {
 pub enum RuleId {
     Limit(LimitId),
     Control(super::ids::ControlId),
+    RiskRule(super::ids::RiskRuleId),
 }
 
 /// DE38: six letters or digits.
@@ -391,6 +399,10 @@ pub enum LedgerAccount {
     FundsReceived,
     /// What the card networks have to get for payments, or to give for refunds.
     NetworkSettlement,
+    /// What rounding leaves of conversions.
+    Rounding,
+    /// What programs add to conversions.
+    MarkUp,
 }
 
 /// What a network or an API caller gets to know of an outcome.
@@ -479,4 +491,6 @@ pub enum Refusal {
     },
     #[error("an account tree has at most {ACCOUNT_LEVELS_MAX} levels, the root among them")]
     TooDeep,
+    #[error("account {0} stands twice among the accounts of the card; name it once")]
+    WalletAccountTwice(AccountId),
 }

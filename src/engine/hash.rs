@@ -45,8 +45,16 @@ fn registry_hash(world: &World) -> u128 {
     let settings = &registry.view.settings;
     let mut sum = hash_of(&(registry.view.version, settings));
     let mut add = |hash: u128| sum = sum.wrapping_add(hash);
+    add(hash_of(&SnapshotItem::ExchangeRates(Cow::Borrowed(
+        &registry.view.rates,
+    ))));
     for program in registry.view.programs.values() {
         add(hash_of(&SnapshotItem::Program(Cow::Borrowed(program))));
+    }
+    for loaded in registry.view.risk_rules.iter() {
+        add(hash_of(&SnapshotItem::RiskRule(Cow::Borrowed(
+            &loaded.rule,
+        ))));
     }
     for (place, key) in registry.link_keys.iter().enumerate() {
         add(hash_of(&(place as u64, key)));

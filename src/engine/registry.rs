@@ -8,11 +8,15 @@ use super::event::{Advised, Answer, Authorized, Reversed};
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
 use super::hold_expiry::HoldExpiry;
-use super::ids::{AccountId, CardId, LimitId, LinkId, ProgramId};
+use super::ids::{AccountId, CardId, LimitId, LinkId, ProgramId, RiskRuleId};
 use super::issued_cards::IssuedCards;
 use super::money::Currency;
+use super::rates::{ExchangeRate, Rates, RatesError};
 use super::recent::Recent;
+use super::risk::compile::ExpressionError;
+use super::risk::rule::{RiskRule, RiskRules, RuleChange, RuleState};
 use super::time::{Expiry, Timestamp};
+use super::wallet::Wallet;
 use arrayvec::{ArrayString, ArrayVec};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -25,6 +29,8 @@ pub struct RegistryView {
     pub version: u64,
     pub settings: EngineSettings,
     pub programs: HashMap<ProgramId, Arc<Program>>,
+    pub rates: Arc<Rates>,
+    pub risk_rules: RiskRules,
 }
 
 /// Numbers that decisions depend on; journalled, so that a replay has the ones of its time.
@@ -73,6 +79,8 @@ pub struct Program {
     pub controls: Controls,
     pub hold_expiry: HoldExpiry,
     pub created_at: Timestamp,
+    /// What is added to each conversion for cards of this program.
+    pub foreign_exchange_mark_up_basis_points: u16,
 }
 
 /// An object of the customer's product that cards belong to.
@@ -102,6 +110,8 @@ pub struct IssueCard {
     pub expiry: Expiry,
     pub links: SmallVec<[LinkKey; 2]>,
     pub controls: Controls,
+    /// Further accounts to draw on.
+    pub wallet: Option<Box<Wallet>>,
 }
 
 /// What the registry keeps of an issued card.
@@ -141,6 +151,20 @@ pub enum RegistryAction {
         body: Box<str>,
     },
     AdviseUnknownCard(Box<Advise>),
+    /// A whole new table in place of the one before.
+    SetExchangeRates(Box<SetExchangeRates>),
+    CreateRiskRule(Box<RiskRule>),
+    ChangeRiskRule {
+        rule_id: RiskRuleId,
+        change: RuleChange,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetExchangeRates {
+    /// Where the rates come from.
+    pub source: Box<str>,
+    pub rates: Vec<ExchangeRate>,
 }
 
 /// Who gets to see a card number, and why. The number is not in it.
@@ -184,6 +208,17 @@ pub enum RegistryEvent {
     IdempotentBegun,
     IdempotentCompleted,
     Advised(Box<Advised>),
+    ExchangeRatesSet {
+        version: u64,
+    },
+    RiskRuleCreated {
+        version: u64,
+    },
+    RiskRuleChanged {
+        version: u64,
+        from: RuleState,
+        to: RuleState,
+    },
 }
 
 /// An idempotency key in use: its request, and the response once there is one.
@@ -200,6 +235,8 @@ pub enum RegistryOutcome {
     FirstAnswer(Answer),
     /// The key is in use: what it stands for.
     Known(IdempotencyEntry),
+    /// It is as the command wants it. Nothing changes.
+    AlreadyDone,
     Refused(RegistryRefusal),
 }
 
@@ -215,6 +252,20 @@ pub enum RegistryRefusal {
     ProgramNotFound(ProgramId),
     #[error("card {0} does not exist")]
     CardNotFound(CardId),
+    #[error(transparent)]
+    ExchangeRates(#[from] RatesError),
+    #[error("a mark-up is 10,000 basis points (100 %) at most")]
+    MarkUpTooHigh,
+    #[error("{0}")]
+    RuleInvalid(ExpressionError),
+    #[error("rule {0} does not exist")]
+    RuleNotFound(RiskRuleId),
+    #[error("rule {0} is retired, for good; create it anew")]
+    RuleRetired(RiskRuleId),
+    #[error("a program may have {0} rules that are draft or active; retire one first")]
+    TooManyRulesOfProgram(usize),
+    #[error("there may be {0} rules, retired ones among them, and there are")]
+    TooManyRules(usize),
 }
 
 /// The registry's own state.

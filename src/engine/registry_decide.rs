@@ -1,11 +1,14 @@
 //! Decides and applies the registry's commands, as `decide.rs` and `apply.rs` do for a shard.
 
+use super::conversion::BASIS_POINTS;
 use super::event::{Answer, Event};
 use super::ids::LinkId;
+use super::rates::{Rates, RatesError};
 use super::registry::{
     IdempotencyEntry, IssueCard, IssuedCard, Program, Registry, RegistryAction, RegistryCommand,
-    RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
+    RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView, SetExchangeRates,
 };
+use super::risk::change as risk;
 use super::unknown_card;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -48,10 +51,27 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         | RegistryAction::AdviseUnknownCard(_) => unknown_card::decide(registry, command)
             // Each of the three is a message.
             .unwrap_or_else(|| panic!("no message: {:?}", command.action)),
+        RegistryAction::SetExchangeRates(set) => match table(set, next_version) {
+            Err(error) => RegistryOutcome::Refused(error.into()),
+            Ok(_) => RegistryOutcome::Event(RegistryEvent::ExchangeRatesSet {
+                version: next_version,
+            }),
+        },
+        RegistryAction::CreateRiskRule(rule) => risk::create(&registry.view, rule),
+        RegistryAction::ChangeRiskRule { rule_id, change } => {
+            risk::change(&registry.view, *rule_id, *change)
+        }
     }
 }
 
+fn table(set: &SetExchangeRates, version: u64) -> Result<Rates, RatesError> {
+    Rates::new(version, set.source.clone(), set.rates.clone())
+}
+
 fn create_program(program: &Program, version: u64) -> RegistryOutcome {
+    if program.foreign_exchange_mark_up_basis_points > BASIS_POINTS {
+        return RegistryOutcome::Refused(RegistryRefusal::MarkUpTooHigh);
+    }
     match program.controls.limit_id_twice() {
         Some(limit_id) => RegistryOutcome::Refused(RegistryRefusal::LimitIdTwice(limit_id)),
         None => RegistryOutcome::Event(RegistryEvent::ProgramCreated { version }),
@@ -90,21 +110,9 @@ fn issue_card(registry: &Registry, issue: &IssueCard) -> RegistryOutcome {
 /// Moves the registry. True when shards have a new view to adopt.
 pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &RegistryEvent) -> bool {
     registry.now = registry.now.max(command.at);
-    let mut new_view = false;
+    let new_view = apply_to_view(registry, command, event);
     match (&command.action, event) {
-        (RegistryAction::ChangeSettings(settings), RegistryEvent::SettingsChanged { version }) => {
-            change_view(registry, *version, |view| {
-                view.settings = (**settings).clone()
-            });
-            new_view = true;
-        }
-        (RegistryAction::CreateProgram(program), RegistryEvent::ProgramCreated { version }) => {
-            let program: Arc<Program> = Arc::new((**program).clone());
-            change_view(registry, *version, |view| {
-                drop(view.programs.insert(program.id, program))
-            });
-            new_view = true;
-        }
+        _ if new_view => {}
         (RegistryAction::IssueCard(issue), RegistryEvent::CardIssued { links }) => {
             apply_issued(registry, issue, links);
         }
@@ -132,6 +140,48 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
     }
     forget(registry);
     new_view
+}
+
+/// Makes a new version of the view, if the event does.
+fn apply_to_view(
+    registry: &mut Registry,
+    command: &RegistryCommand,
+    event: &RegistryEvent,
+) -> bool {
+    match (&command.action, event) {
+        (RegistryAction::ChangeSettings(settings), RegistryEvent::SettingsChanged { version }) => {
+            change_view(registry, *version, |view| {
+                view.settings = (**settings).clone()
+            });
+        }
+        (RegistryAction::CreateProgram(program), RegistryEvent::ProgramCreated { version }) => {
+            let program: Arc<Program> = Arc::new((**program).clone());
+            change_view(registry, *version, |view| {
+                drop(view.programs.insert(program.id, program))
+            });
+        }
+        (RegistryAction::SetExchangeRates(set), RegistryEvent::ExchangeRatesSet { version }) => {
+            let rates = table(set, *version);
+            let rates =
+                rates.unwrap_or_else(|error| panic!("a table was set that is none: {error}"));
+            change_view(registry, *version, |view| view.rates = Arc::new(rates));
+        }
+        (RegistryAction::CreateRiskRule(rule), RegistryEvent::RiskRuleCreated { version }) => {
+            change_view(registry, *version, |view| {
+                view.risk_rules.put((**rule).clone())
+            });
+        }
+        (
+            RegistryAction::ChangeRiskRule { rule_id, .. },
+            RegistryEvent::RiskRuleChanged { version, to, .. },
+        ) => {
+            change_view(registry, *version, |view| {
+                risk::apply_change(&mut view.risk_rules, *rule_id, *to)
+            });
+        }
+        _ => return false,
+    }
+    true
 }
 
 fn change_view(registry: &mut Registry, version: u64, change: impl FnOnce(&mut RegistryView)) {

@@ -10,10 +10,12 @@ use super::controls::Controls;
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
 use super::ids::{AccountId, CardId, TopUpId};
+use super::rates::Rates;
 use super::registry::{
     EngineSettings, IdempotencyEntry, IdempotencyKey, IssuedCard, LinkKey, Program, RegistryView,
 };
 use super::reversals::Reversal;
+use super::risk::rule::RiskRule;
 use super::state::{Account, Card, State};
 use super::time::Timestamp;
 use super::world::{PendingCard, World};
@@ -75,6 +77,9 @@ pub enum SnapshotItem<'a> {
     TopUp(TopUpId, Timestamp, AccountId),
     /// Last of all: how many items came before.
     End(u64),
+    ExchangeRates(Cow<'a, Rates>),
+    /// After the programs.
+    RiskRule(Cow<'a, RiskRule>),
 }
 
 pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {
@@ -126,8 +131,14 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     writer.put(&SnapshotItem::Settings(Cow::Borrowed(
         &registry.view.settings,
     )))?;
+    writer.put(&SnapshotItem::ExchangeRates(Cow::Borrowed(
+        &registry.view.rates,
+    )))?;
     for program in registry.view.programs_in_order() {
         writer.put(&SnapshotItem::Program(Cow::Borrowed(program)))?;
+    }
+    for loaded in registry.view.risk_rules.iter() {
+        writer.put(&SnapshotItem::RiskRule(Cow::Borrowed(&loaded.rule)))?;
     }
     for key in &registry.link_keys {
         writer.put(&SnapshotItem::Link(Cow::Borrowed(key)))?;
@@ -293,10 +304,12 @@ impl Reader {
                 }
             }
             SnapshotItem::Settings(settings) => self.view.settings = settings.into_owned(),
+            SnapshotItem::ExchangeRates(rates) => self.view.rates = Arc::new(rates.into_owned()),
             SnapshotItem::Program(program) => {
                 let program = Arc::new(program.into_owned());
                 self.view.programs.insert(program.id, program);
             }
+            SnapshotItem::RiskRule(rule) => self.view.risk_rules.put(rule.into_owned()),
             SnapshotItem::Link(key) => registry.insert_link(key.into_owned()),
             SnapshotItem::IssuedCard(id, issued) => {
                 registry.issued_cards.insert(id, issued.into_owned());

@@ -2,6 +2,7 @@
 //! How it changes does not live here (see `apply.rs`).
 
 use super::authorizations::Authorizations;
+use super::card_history::CardHistory;
 use super::card_use::{CardUse, LockedMerchant};
 use super::command::CardType;
 use super::controls::Controls;
@@ -16,6 +17,7 @@ use super::registry::RegistryView;
 use super::reversals::Reversals;
 use super::slot_index::{Slot, SlotIndex, hash_of_id};
 use super::time::{Expiry, Timestamp};
+use super::wallet::Wallet;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -71,7 +73,8 @@ pub struct Account {
     pub credit_line_minor: i64,
     /// The other side of money that came in for this account.
     pub funds_received_minor: i64,
-    /// The other side of its payments and refunds: `posted + funds received + network settlement` is zero.
+    /// The other side of its payments and refunds. `posted`, `funds received`, this and the two sums at the end are
+    /// zero together.
     pub network_settlement_minor: i64,
     pub open_holds: u32,
     /// Accounts right below this one that are not closed.
@@ -84,6 +87,10 @@ pub struct Account {
     pub counters: Counters,
     /// Of a root account: the uses of its program's limits by the whole tree.
     pub program_counters: Counters,
+    /// What rounding left of conversions for this account.
+    pub rounding_minor: i64,
+    /// What the program added to conversions for this account.
+    pub mark_up_minor: i64,
 }
 
 impl Account {
@@ -138,6 +145,10 @@ pub struct Card {
     pub counters: Counters,
     /// Of one with a control that looks at it.
     pub card_use: Option<Box<CardUse>>,
+    /// Further accounts to draw on; few cards have any.
+    pub wallet: Option<Box<Wallet>>,
+    /// Of one whose program has had rules that ask for it.
+    pub history: Option<Box<CardHistory>>,
 }
 
 impl Card {

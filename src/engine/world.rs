@@ -47,6 +47,7 @@ pub fn open_card_of(issue: &IssueCard, event: &RegistryEvent) -> Option<PendingC
         expiry: issue.expiry,
         links: links.clone(),
         controls: issue.controls.clone(),
+        wallet: issue.wallet.clone(),
     };
     Some(PendingCard {
         root: issue.root,

@@ -158,15 +158,10 @@ fn cells(report: &SettlementReport) -> Vec<[String; COLUMNS.len()]> {
 
 /// 123456 USD as `1234.56`.
 fn decimal(amount_minor: i64, currency: &str) -> String {
-    let exponent = Currency::from_alpha(currency).map_or(0, Currency::exponent);
-    let sign = if amount_minor < 0 { "-" } else { "" };
-    let digits = amount_minor.unsigned_abs();
-    if exponent == 0 {
-        return format!("{sign}{digits}");
+    match Currency::from_alpha(currency) {
+        Some(currency) => currency.decimal(amount_minor),
+        None => amount_minor.to_string(),
     }
-    let unit = 10u64.pow(u32::from(exponent));
-    let width = usize::from(exponent);
-    format!("{sign}{}.{:0width$}", digits / unit, digits % unit)
 }
 
 fn table(report: &SettlementReport) -> String {

@@ -7,7 +7,7 @@ use super::reply::{HeldReplies, Reply, ReplySink, Unavailable};
 use super::request::{Batch, RegistryMessage, RegistryRequest, ShardMessage, ShardRequest, Token};
 use super::stats::ShardStats;
 use crate::engine::command::Action;
-use crate::engine::ids::CardId;
+use crate::engine::ids::{CardId, ProgramId, RiskRuleId};
 use crate::engine::record;
 use crate::engine::registry::{
     IssueCard, Registry, RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome,
@@ -65,10 +65,9 @@ impl RegistryWorker {
         for (token, request) in batch.items {
             let reply = match request {
                 RegistryRequest::Card(id) => Some(self.card(id)),
-                RegistryRequest::Program(id) => {
-                    let program = self.registry.view.programs.get(&id);
-                    Some(program.map_or(Reply::NotFound, |program| Reply::Program(program.clone())))
-                }
+                RegistryRequest::Program(id) => Some(self.program(id)),
+                RegistryRequest::RiskRule(id) => Some(self.risk_rule(id)),
+                RegistryRequest::View => Some(Reply::View(self.registry.view.clone())),
                 RegistryRequest::FirstAnswer(action) => Some(self.first_answer(action)),
                 RegistryRequest::Command(action) => {
                     self.carry_out(token, action, records, &batch.reply_to, &mut forward)
@@ -124,6 +123,7 @@ impl RegistryWorker {
                 return Some(Reply::Message(answer));
             }
             RegistryOutcome::Known(entry) => return Some(Reply::IdempotencyKnown(Box::new(entry))),
+            RegistryOutcome::AlreadyDone => return Some(self.object_of(&command.action)),
             RegistryOutcome::Refused(refusal) => return Some(Reply::RegistryRefused(refusal)),
         };
         records.push_with(|bytes| record::write_registry(bytes, &command, &event));
@@ -148,10 +148,9 @@ impl RegistryWorker {
                     .extend(pending.map(|pending| (token, reply_to.clone(), pending)));
                 None
             }
-            RegistryAction::CreateProgram(program) => {
-                let program = self.registry.view.programs.get(&program.id);
-                Some(program.map_or(Reply::NotFound, |program| Reply::Program(program.clone())))
-            }
+            action @ (RegistryAction::CreateProgram(_)
+            | RegistryAction::CreateRiskRule(_)
+            | RegistryAction::ChangeRiskRule { .. }) => Some(self.object_of(action)),
             _ => Some(match answer(command, event) {
                 Some(answer) => {
                     self.stats.count_decision(&answer);
@@ -160,6 +159,28 @@ impl RegistryWorker {
                 None => Reply::Done,
             }),
         }
+    }
+
+    /// What a command made or changed, as it is now.
+    fn object_of(&self, action: &RegistryAction) -> Reply {
+        match action {
+            RegistryAction::CreateProgram(program) => self.program(program.id),
+            RegistryAction::CreateRiskRule(rule) => self.risk_rule(rule.id),
+            RegistryAction::ChangeRiskRule { rule_id, .. } => self.risk_rule(*rule_id),
+            _ => Reply::Done,
+        }
+    }
+
+    fn program(&self, id: ProgramId) -> Reply {
+        let program = self.registry.view.programs.get(&id);
+        program.map_or(Reply::NotFound, |program| Reply::Program(program.clone()))
+    }
+
+    fn risk_rule(&self, id: RiskRuleId) -> Reply {
+        let rule = self.registry.view.risk_rules.get(id);
+        rule.map_or(Reply::NotFound, |loaded| {
+            Reply::RiskRule(Box::new(loaded.rule.clone()))
+        })
     }
 
     fn pass_on(&self, forward: Forward) {

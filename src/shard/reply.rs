@@ -2,7 +2,10 @@
 
 use super::request::Token;
 use crate::engine::event::{Answer, Refusal};
-use crate::engine::registry::{IdempotencyEntry, IssuedCard, LinkKey, Program, RegistryRefusal};
+use crate::engine::registry::{
+    IdempotencyEntry, IssuedCard, LinkKey, Program, RegistryRefusal, RegistryView,
+};
+use crate::engine::risk::rule::RiskRule;
 use crate::engine::state::{Account, Card};
 use crate::journal::Release;
 use std::sync::Arc;
@@ -20,6 +23,8 @@ pub enum Reply {
     RegistryRefused(RegistryRefusal),
     IssuedCard(Box<(IssuedCard, Vec<LinkKey>)>),
     Program(Arc<Program>),
+    RiskRule(Box<RiskRule>),
+    View(Arc<RegistryView>),
     IdempotencyKnown(Box<IdempotencyEntry>),
     NotFound,
 }

@@ -2,7 +2,7 @@
 
 use super::reply::ReplySink;
 use crate::engine::command::Action;
-use crate::engine::ids::{AccountId, CardId, ProgramId};
+use crate::engine::ids::{AccountId, CardId, ProgramId, RiskRuleId};
 use crate::engine::registry::{RegistryAction, RegistryView};
 use std::sync::Arc;
 
@@ -31,6 +31,9 @@ pub enum RegistryRequest {
     FirstAnswer(RegistryAction),
     Card(CardId),
     Program(ProgramId),
+    RiskRule(RiskRuleId),
+    /// What shards decide by, as it is now.
+    View,
 }
 
 /// All requests of one read, on their way to one queue.

@@ -289,7 +289,10 @@ impl Batch {
             (
                 RegistryEvent::SettingsChanged { .. }
                 | RegistryEvent::IdempotentBegun
-                | RegistryEvent::IdempotentCompleted,
+                | RegistryEvent::IdempotentCompleted
+                | RegistryEvent::ExchangeRatesSet { .. }
+                | RegistryEvent::RiskRuleCreated { .. }
+                | RegistryEvent::RiskRuleChanged { .. },
                 _,
             ) => {}
             (

@@ -65,6 +65,13 @@ pub(super) fn charged(postings: &[Posting]) -> i64 {
     -legs.map(|leg| leg.amount_minor).sum::<i64>()
 }
 
+/// What of a posting the network gets, signed as the customer's account sees it.
+pub(super) fn settled(postings: &[Posting]) -> i64 {
+    let is_networks = |leg: &&Posting| leg.ledger_account == LedgerAccount::NetworkSettlement;
+    let legs = postings.iter().filter(is_networks);
+    -legs.map(|leg| leg.amount_minor).sum::<i64>()
+}
+
 /// The legs that a message posts; none for any other record.
 pub(super) fn postings_of(record: &Record) -> &[Posting] {
     if let Some((_, authorized)) = request_of(record) {

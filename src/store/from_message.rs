@@ -8,6 +8,7 @@ use super::rows::{
     ReversalRow, Sequence, UndoneName,
 };
 use crate::engine::command::{Action, Advise, Authorize, Reverse};
+use crate::engine::conversion::Conversion;
 use crate::engine::event::{
     AdviceOutcome, Advised, ApprovalCode, Authorized, Decision, Decline, Event, Flags, Postings,
     ReversalOutcome, Reversed, Undone, UndoneWhat,
@@ -133,6 +134,7 @@ struct Came<'a> {
     reason: Option<DeclineReason>,
     registry_version: u64,
     trace: &'a Trace,
+    conversion: Option<&'a Conversion>,
 }
 
 /// The row of a message as it left it; `None` for a record that adds none. `currency_of` knows the currency of
@@ -155,6 +157,7 @@ pub fn authorization_row(
     let account_currency = came.account_id.and_then(currency_of);
     let currency = account_currency.unwrap_or(transaction.currency);
     let refusal = came.decline.or(came.breach);
+    let conversion = came.conversion;
     Some(AuthorizationRow {
         sequence,
         id: payment.authorization_id,
@@ -195,6 +198,14 @@ pub fn authorization_row(
         original_authorization_id: came.original,
         flags: came.flags,
         breach_reason: came.breach.map(|breach| breach.reason),
+        network_minor: conversion.map_or(came.amount_minor, |found| found.network_minor),
+        rate_source: conversion.map(|found| found.source),
+        rate_from_currency: conversion.map(|found| lettered(found.from)),
+        rate: conversion.map(|found| found.rate),
+        rate_version: conversion.and_then(|found| found.table_version),
+        mark_up_basis_points: conversion.map_or(0, |found| found.mark_up_basis_points),
+        mark_up_minor: conversion.map_or(0, |found| found.mark_up_minor),
+        rounding_minor: conversion.map_or(0, |found| found.rounding_minor),
     })
 }
 
@@ -249,6 +260,7 @@ fn came_of_request<'a>(authorize: &Authorize, authorized: &'a Authorized) -> Cam
         reason: decline.map(|decline| decline.reason),
         registry_version: authorized.registry_version,
         trace: &authorized.trace,
+        conversion: authorized.conversion.as_deref(),
     }
 }
 
@@ -308,6 +320,7 @@ fn came_of_advice<'a>(advise: &Advise, advised: &'a Advised) -> Option<Came<'a>>
         reason: declined.then_some(DeclineReason::StandInDeclined),
         registry_version: advised.registry_version,
         trace: &advised.trace,
+        conversion: advised.conversion.as_deref(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! How what a message posts becomes a transaction. Its legs are made in `from_record.rs`.
 
-use super::effect::{self, charged};
+use super::effect::{self, charged, settled};
 use super::from_message::{account_of, advice_of, named_or, request_of, undone_of};
 use super::from_record::{clean_array, lettered, taken};
 use super::rows::{AuthorizationRow, Sequence, TransactionRow, TransactionType};
@@ -143,6 +143,7 @@ pub fn transaction_row(
         rrn: clean_array(&reference.rrn),
         stan: reference.stan,
         flags,
+        network_minor: settled(effect::postings_of(record)),
         created_at_ms: taken(record).0,
     })
 }

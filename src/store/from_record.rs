@@ -186,6 +186,8 @@ pub(super) fn ledger_entry_row(
         LedgerAccount::NetworkSettlement => {
             (source.account_id, LedgerAccountName::NetworkSettlement)
         }
+        LedgerAccount::Rounding => (source.account_id, LedgerAccountName::Rounding),
+        LedgerAccount::MarkUp => (source.account_id, LedgerAccountName::MarkUp),
     };
     LedgerEntryRow {
         sequence,

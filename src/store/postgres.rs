@@ -21,6 +21,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/postgres/0002_card_reveals.sql"),
     include_str!("migrations/postgres/0003_requested_amount.sql"),
     include_str!("migrations/postgres/0004_postings.sql"),
+    include_str!("migrations/postgres/0005_conversions.sql"),
 ];
 
 const READERS_MAX: u32 = 8;

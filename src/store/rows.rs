@@ -2,12 +2,14 @@
 
 use super::columns::{Column, Sink, Source, TableRow, named_columns};
 use crate::engine::command::CardType;
+use crate::engine::conversion::RateSource;
 use crate::engine::event::{ApprovalCode, Flags, RuleId, Standing};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
 use crate::engine::ids::{
     AccountId, AuthorizationId, CardId, ProgramId, ReversalId, TopUpId, TransactionId,
 };
 use crate::engine::money::Currency;
+use crate::engine::rates::Rate;
 use crate::engine::reason::DeclineReason;
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::Timestamp;
@@ -162,6 +164,17 @@ table! {
         flags: Flags,
         /// Why a request would have been declined where the network had decided; `step` and `rule_id` are of it.
         breach_reason: Option<DeclineReason>,
+        /// What the network is owed of the amount, or owes: all of it where nothing was converted.
+        network_minor: i64,
+        /// Of a conversion only, like the four below.
+        rate_source: Option<RateSource>,
+        rate_from_currency: Option<Currency>,
+        rate: Option<Rate>,
+        /// Of our table.
+        rate_version: Option<u64>,
+        mark_up_basis_points: u16,
+        mark_up_minor: i64,
+        rounding_minor: i64,
     }
 }
 
@@ -217,6 +230,8 @@ table! {
         rrn: ArrayString<12>,
         stan: u32,
         flags: Flags,
+        /// What of the amount the network gets, or gives: without mark-up and rounding, which are ours.
+        network_minor: i64,
         created_at_ms: Timestamp,
     }
 }
@@ -329,6 +344,8 @@ names! {
         Customer = "customer",
         FundsReceived = "funds_received",
         NetworkSettlement = "network_settlement",
+        Rounding = "rounding",
+        MarkUp = "mark_up",
     }
 }
 

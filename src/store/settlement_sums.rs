@@ -17,9 +17,16 @@ pub struct SettlementSum {
     pub kind: Kind,
     pub part: SumPart,
     pub count: u64,
-    /// Of transactions signed as accounts see them; of authorizations what is not posted yet, above zero.
+    /// What the network gets of it: mark-up and rounding are ours. Of transactions signed as accounts see them; of
+    /// authorizations what is not posted yet, above zero.
     pub amount_minor: i64,
 }
+
+/// What is ours of an authorization that is open: as much of mark-up and rounding as is open of the amount that
+/// came with them. The product needs more than 64 bits.
+const OURS: &str = "CASE WHEN mark_up_minor + rounding_minor = 0 THEN 0 ELSE \
+    CAST(CAST(mark_up_minor + rounding_minor AS NUMERIC) * (amount_minor - posted_minor) \
+    / (network_minor + mark_up_minor + rounding_minor) AS BIGINT) END";
 
 impl Store {
     /// What was posted from `from` on and before `until`, and what was authorized then and is still open, without
@@ -36,11 +43,11 @@ impl Store {
         conditions.equal("network", network.map(str::to_owned));
         let then = conditions.sql();
         let sql = format!(
-            "SELECT currency, kind, transaction_type AS part, COUNT(*), CAST(SUM(amount_minor) AS BIGINT) \
+            "SELECT currency, kind, transaction_type AS part, COUNT(*), CAST(SUM(network_minor) AS BIGINT) \
              FROM transactions{then} GROUP BY currency, kind, transaction_type \
              UNION ALL \
              SELECT currency, kind, 'authorized', COUNT(*), \
-             CAST(SUM(amount_minor - posted_minor) AS BIGINT) \
+             CAST(SUM(amount_minor - posted_minor - {OURS}) AS BIGINT) \
              FROM authorizations{then} AND status IN ('pending', 'partially_cleared') \
              GROUP BY currency, kind ORDER BY 1, 2, 3"
         );

@@ -1,6 +1,7 @@
 //! The REST interface from outside: real loops over a journal in memory, real HTTP on loopback.
 
 mod authorizations;
+mod currency;
 mod follower;
 mod fuzz;
 mod harness;
@@ -8,5 +9,7 @@ mod idempotency;
 mod lists;
 mod refusals;
 mod resources;
+mod rules;
 mod secrets;
 mod transactions;
+mod wallets;

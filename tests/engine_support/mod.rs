@@ -9,10 +9,12 @@ use cardswitch::engine::decide::{Outcome, decide};
 use cardswitch::engine::facts::*;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::money::{Currency, Money};
+use cardswitch::engine::rates::ExchangeRate;
 use cardswitch::engine::record::{self, Record};
 use cardswitch::engine::registry::*;
 use cardswitch::engine::registry_decide;
 use cardswitch::engine::time::{Expiry, Timestamp};
+use cardswitch::engine::wallet::Wallet;
 use cardswitch::engine::world::{World, open_card_of};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
@@ -77,16 +79,33 @@ impl Switch {
     }
 
     pub fn with_program(shards: usize, controls: Controls) -> Switch {
+        Switch::with_program_and_mark_up(shards, controls, 0)
+    }
+
+    pub fn with_program_and_mark_up(
+        shards: usize,
+        controls: Controls,
+        mark_up_basis_points: u16,
+    ) -> Switch {
         let mut switch = Switch {
             world: World::new(shards),
             at: time("2026-11-24T10:00:00Z"),
             records: Vec::new(),
         };
-        switch.program(PROGRAM, controls);
+        switch.program_with_mark_up(PROGRAM, controls, mark_up_basis_points);
         switch
     }
 
     pub fn program(&mut self, id: ProgramId, controls: Controls) -> RegistryOutcome {
+        self.program_with_mark_up(id, controls, 0)
+    }
+
+    pub fn program_with_mark_up(
+        &mut self,
+        id: ProgramId,
+        controls: Controls,
+        foreign_exchange_mark_up_basis_points: u16,
+    ) -> RegistryOutcome {
         self.registry(RegistryAction::CreateProgram(Box::new(Program {
             id,
             name: "Ads".into(),
@@ -96,7 +115,21 @@ impl Switch {
             controls,
             hold_expiry: Default::default(),
             created_at: self.at,
+            foreign_exchange_mark_up_basis_points,
         })))
+    }
+
+    pub fn set_rates(&mut self, rates: &[(Currency, Currency, &str)]) -> RegistryOutcome {
+        let rate = |(from, to, rate): &(Currency, Currency, &str)| ExchangeRate {
+            from: *from,
+            to: *to,
+            rate: rate.parse().unwrap_or_else(|e| panic!("{rate}: {e}")),
+        };
+        let set = SetExchangeRates {
+            source: "test".into(),
+            rates: rates.iter().map(rate).collect(),
+        };
+        self.registry(RegistryAction::SetExchangeRates(Box::new(set)))
     }
 
     pub fn registry(&mut self, action: RegistryAction) -> RegistryOutcome {
@@ -214,6 +247,10 @@ impl Switch {
             expiry: card.expiry,
             links: card.links,
             controls: card.controls,
+            wallet: match card.wallet.is_empty() {
+                true => None,
+                false => Some(Box::new(card.wallet)),
+            },
         };
         let outcome = self.registry(RegistryAction::IssueCard(Box::new(issue.clone())));
         let RegistryOutcome::Event(event) = outcome else {
@@ -270,6 +307,8 @@ pub struct NewCard {
     pub expiry: Expiry,
     pub links: smallvec::SmallVec<[LinkKey; 2]>,
     pub controls: Controls,
+    /// Further accounts.
+    pub wallet: Wallet,
 }
 
 impl NewCard {
@@ -282,6 +321,7 @@ impl NewCard {
             expiry: Expiry::new(2029, 12).unwrap(),
             links: Default::default(),
             controls: Controls::default(),
+            wallet: Wallet::new(),
         }
     }
 }

@@ -16,9 +16,11 @@ use cardswitch::engine::ids::{
     AccountId, AuthorizationId, CardId, ControlId, ProgramId, ReversalId, TopUpId,
 };
 use cardswitch::engine::money::{Currency, Money};
+use cardswitch::engine::rates::ExchangeRate;
 use cardswitch::engine::record::{ENGINE_VERSION, Record};
 use cardswitch::engine::registry::{
     IssueCard, LinkKey, Program, RegistryAction, RegistryCommand, RegistryOutcome, RevealCard,
+    SetExchangeRates,
 };
 use cardswitch::engine::registry_decide;
 use cardswitch::engine::time::{Expiry, Timestamp};
@@ -158,7 +160,16 @@ impl History {
             controls,
             hold_expiry: Default::default(),
             created_at: START,
+            foreign_exchange_mark_up_basis_points: 150,
         })));
+        let rate = "1.0833".parse().unwrap();
+        let (from, to) = (EUR, USD);
+        self.registry(RegistryAction::SetExchangeRates(Box::new(
+            SetExchangeRates {
+                source: "test".into(),
+                rates: vec![ExchangeRate { from, to, rate }],
+            },
+        )));
     }
 
     pub fn open_account(&mut self) {
@@ -240,6 +251,7 @@ impl History {
             // One named twice.
             links: [project.clone(), user, project].into_iter().collect(),
             controls: Controls::default(),
+            wallet: None,
         };
         self.registry(RegistryAction::IssueCard(Box::new(issue.clone())));
         self.cards.push((card_id, root));

@@ -242,9 +242,15 @@ async fn compare_money(fixture: &Fixture) {
              AND e.account_id = t.account_id), 0)",
         ),
         (
-            "the other side of a transaction is not the network's",
+            "the other side of a transaction is not the network's, or ours of a conversion",
             "ledger_entries WHERE source_type = 'transaction' \
-             AND ledger_account NOT IN ('customer', 'network_settlement')",
+             AND ledger_account NOT IN ('customer', 'network_settlement', 'mark_up', 'rounding')",
+        ),
+        (
+            "the network gets something else than its legs say",
+            "transactions AS t WHERE network_minor <> -COALESCE((SELECT SUM(e.amount_minor) \
+             FROM ledger_entries AS e WHERE e.sequence = t.sequence \
+             AND e.ledger_account = 'network_settlement'), 0)",
         ),
         (
             "what a reversal returned has the kind and merchant of something else",

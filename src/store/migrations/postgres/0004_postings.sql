@@ -36,6 +36,7 @@ CREATE TABLE transactions (
     rrn TEXT NOT NULL,
     stan BIGINT NOT NULL,
     flags TEXT NOT NULL,
+    network_minor BIGINT NOT NULL,
     created_at_ms BIGINT NOT NULL
 );
 CREATE INDEX transactions_by_account ON transactions (account_id, sequence);

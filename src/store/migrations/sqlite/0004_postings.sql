@@ -36,6 +36,7 @@ CREATE TABLE transactions (
     rrn TEXT NOT NULL,
     stan INTEGER NOT NULL,
     flags TEXT NOT NULL,
+    network_minor INTEGER NOT NULL,
     created_at_ms INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX transactions_by_account ON transactions (account_id, sequence);
