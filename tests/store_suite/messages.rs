@@ -1,12 +1,12 @@
 //! The messages of networks that a random history has beside plain authorizations: single messages, increments,
 //! advices of all outcomes, reversals of a part.
 
-use crate::history::{History, USD, named};
+use crate::history::{EUR, History, USD, named};
 use cardswitch::engine::command::{Action, Advise};
 use cardswitch::engine::event::ApprovalCode;
 use cardswitch::engine::facts::{Kind, RepeatKey};
 use cardswitch::engine::ids::{AccountId, AuthorizationId, CardId};
-use cardswitch::engine::money::Money;
+use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::registry::RegistryAction;
 
 /// What a message may be about: its number, card, tree and amount.
@@ -100,12 +100,13 @@ impl History {
     fn advice(&mut self, original: Original, amount_minor: i64, kind: Kind) -> Advise {
         let (number, card_id, root, _) = original;
         let mut payment = self.payment(card_id, amount_minor, kind, 5411);
-        if let Some(currency) = self.currency_of(root)
-            && self.below(10) > 0
-        {
-            payment.amounts.transaction.currency = currency;
-            payment.amounts.billing = None;
-        }
+        payment.amounts.billing = None;
+        payment.amounts.transaction.currency = match self.below(10) {
+            // No rate leads from it.
+            0 => Currency(392),
+            1 => EUR,
+            _ => self.currency_of(root).unwrap_or(USD),
+        };
         payment.original_keys = named(number);
         Advise {
             payment,
