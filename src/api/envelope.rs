@@ -81,7 +81,6 @@ const LATER: &[&str] = &[
     "merchant_lists",
     "decision_endpoints",
     "fee_schedules",
-    "transactions",
     "disputes",
     "webhook_endpoints",
     "events",
@@ -91,14 +90,7 @@ const LATER: &[&str] = &[
     "simulate",
 ];
 
-const LATER_ACTIONS: &[&str] = &[
-    "block",
-    "reissue",
-    "renew",
-    "spend",
-    "ledger_entries",
-    "expire",
-];
+const LATER_ACTIONS: &[&str] = &["block", "reissue", "renew", "spend"];
 
 pub async fn no_route(method: Method, uri: Uri) -> ApiError {
     let mut parts = uri.path().trim_matches('/').split('/');

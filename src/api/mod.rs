@@ -2,6 +2,7 @@
 //! a write here becomes commands to the loops, and its answer leaves once those are durable.
 
 mod accounts;
+mod as_of_now;
 mod ask;
 mod auth;
 mod authorizations;
@@ -17,11 +18,13 @@ mod health;
 mod hold_expiry_json;
 mod idempotency;
 mod issue;
+mod ledger_entries;
 mod limits_json;
 mod list;
 mod merchants_json;
 mod metrics;
 mod network_metrics;
+mod payment_json;
 mod programs;
 mod reveal;
 mod routes;
@@ -31,6 +34,7 @@ mod three_ds_json;
 mod time_windows_json;
 mod top_ups;
 pub(crate) mod trace_json;
+mod transactions;
 
 pub use body::BODY_MAX_BYTES;
 pub use routes::{router, serve};

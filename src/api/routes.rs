@@ -2,8 +2,8 @@
 
 use super::auth::guarded;
 use super::{
-    Gate, accounts, authorizations, cards, envelope, exchange_rates, health, list, metrics,
-    programs, reveal, rules, settlement_reports, top_ups,
+    Gate, accounts, authorizations, cards, envelope, exchange_rates, health, ledger_entries, list,
+    metrics, programs, reveal, rules, settlement_reports, top_ups, transactions,
 };
 use crate::engine::command::{AccountStatusChange, StatusChange};
 use crate::engine::risk::rule::RuleChange;
@@ -46,6 +46,14 @@ pub fn router(gate: Gate) -> Router {
             on("authorizations:expire", post(authorizations::expire)),
         )
         .route(
+            "/v1/transactions",
+            list("transactions:read", get(transactions::many)),
+        )
+        .route(
+            "/v1/transactions/{id}",
+            on("transactions:read", get(transactions::one)),
+        )
+        .route(
             "/v1/settlement_reports",
             list("reports:read", get(settlement_reports::json)),
         )
@@ -75,6 +83,10 @@ fn account_routes(gate: &Gate) -> Router<Gate> {
         .route(
             "/v1/accounts/{id}/top_ups",
             on("funds:topup", post(top_ups::create)),
+        )
+        .route(
+            "/v1/accounts/{id}/ledger_entries",
+            list("accounts:read", get(ledger_entries::many)),
         )
         .route(
             "/v1/accounts/{id}/freeze",

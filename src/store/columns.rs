@@ -3,11 +3,11 @@
 
 use crate::engine::command::CardType;
 use crate::engine::conversion::RateSource;
-use crate::engine::event::{ApprovalCode, RuleId};
+use crate::engine::event::{ApprovalCode, Flags, RuleId};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
 use crate::engine::ids::{
     AccountId, AuthorizationId, CardId, ControlId, LimitId, ProgramId, ReversalId, RiskRuleId,
-    TopUpId,
+    TopUpId, TransactionId,
 };
 use crate::engine::money::Currency;
 use crate::engine::rates::Rate;
@@ -201,6 +201,25 @@ impl Column for RuleId {
     }
 }
 
+/// Names with commas between them.
+impl Column for Flags {
+    fn put(&self, sink: &mut impl Sink) {
+        let names: Vec<&str> = self.names().collect();
+        sink.text(&names.join(","));
+    }
+
+    fn take(source: &dyn Source, at: usize) -> Result<Self, sqlx::Error> {
+        let text = source.text(at)?;
+        let mut flags = Flags::default();
+        for name in text.split(',').filter(|name| !name.is_empty()) {
+            let known = Flags::ALL.iter().find(|(_, known)| *known == name);
+            let (flag, _) = known.ok_or_else(|| unreadable(at, text))?;
+            flags.raise(*flag, true);
+        }
+        Ok(flags)
+    }
+}
+
 macro_rules! id_columns {
     ($($type:ty),*) => {$(
         impl Column for $type {
@@ -222,7 +241,8 @@ id_columns!(
     CardId,
     ProgramId,
     ReversalId,
-    TopUpId
+    TopUpId,
+    TransactionId
 );
 
 /// Types that are stored by their public name: how to write it and how to find it again.

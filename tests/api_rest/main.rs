@@ -11,4 +11,5 @@ mod refusals;
 mod resources;
 mod rules;
 mod secrets;
+mod transactions;
 mod wallets;
