@@ -10,7 +10,10 @@ use cardswitch::engine::hash::state_hash;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::rates::{ExchangeRate, Rate};
-use cardswitch::engine::registry::{EngineSettings, RegistryAction, SetExchangeRates};
+use cardswitch::engine::registry::{
+    EngineSettings, RegistryAction, RegistryOutcome, SetExchangeRates,
+};
+use cardswitch::engine::risk::rule::{RiskRule, RuleAction, RuleState};
 use cardswitch::engine::rolling::RollingWindow;
 use cardswitch::engine::snapshot;
 use cardswitch::engine::three_ds::{Exemption, ThreeDsMode, ThreeDsPolicy};
@@ -84,6 +87,30 @@ fn any_controls() -> impl Strategy<Value = Controls> {
             ..limits(all)
         }
     })
+}
+
+/// Whatever can leave 64 bits, and whatever is kept of a card.
+fn risk_rules(switch: &mut Switch) {
+    let rules = [
+        "-amount * 3 - transaction_amount > available + posted || held / (open_holds - 1) == 0",
+        "approved_amount_last_day + approved_amount_last_hour + amount < 0 || declines_last_hour > 3",
+        "seconds_since_last_approval * card_age_seconds > 5 && !first_use_of_merchant && first_use_of_mcc",
+        "hour_utc in [0, 5] || weekday_utc == 'mon' || merchant_name.contains('STORE') && size(network) > 0",
+    ];
+    for (place, expression) in rules.into_iter().enumerate() {
+        let rule = RiskRule {
+            id: RiskRuleId(place as u64),
+            program_id: PROGRAM,
+            name: "rule".into(),
+            expression: expression.into(),
+            action: RuleAction::ALL[place % 3].0,
+            state: RuleState::ALL[place % 2].0,
+            version: 1,
+            created_at: switch.at,
+        };
+        let outcome = switch.registry(RegistryAction::CreateRiskRule(Box::new(rule)));
+        assert!(matches!(outcome, RegistryOutcome::Event(_)), "{outcome:?}");
+    }
 }
 
 fn any_keys() -> impl Strategy<Value = (RepeatKey, MatchKeys)> {
@@ -381,6 +408,7 @@ proptest! {
     ) {
         let controls = limits([limit(2, Window::Day, Some(50_000), None)]);
         let mut switch = Switch::with_program_and_mark_up(2, controls, mark_up);
+        risk_rules(&mut switch);
         switch.at = Timestamp(first_at);
         if let Some(settings) = settings {
             switch.registry(RegistryAction::ChangeSettings(Box::new(settings)));

@@ -6,7 +6,7 @@ use super::journal::Place;
 use crate::api::controls_json;
 use crate::engine::backtest::{Backtest, Change, Target, TriedRule, request_of};
 use crate::engine::ids::{AccountId, CardId, ProgramId};
-use crate::engine::record;
+use crate::engine::record::{self, Record};
 use crate::engine::risk::compile::compile;
 use crate::engine::risk::rule::RuleAction;
 use crate::engine::time::Timestamp;
@@ -20,6 +20,7 @@ use serde::Deserialize;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Instant;
 
 /// Hold a rule, or other controls, against the journal's history: what would they have changed?
@@ -60,6 +61,10 @@ pub struct BacktestCommand {
     #[arg(long)]
     json: bool,
 }
+
+/// Records that travel together, and how many such batches may wait.
+const BATCH: usize = 512;
+const BATCHES_AHEAD: usize = 8;
 
 pub fn run(command: &BacktestCommand) -> Result<u8> {
     let text = std::fs::read_to_string(&command.file)
@@ -193,25 +198,31 @@ fn look(
     findings: &mut Findings,
 ) -> Result<Ran> {
     let (from, to) = bounds(command)?;
-    let (world, mut reader) = begin(storage)?;
+    let (world, reader) = begin(storage)?;
     let bar = progress_bar(storage)?;
     let mut backtest = Backtest::new(world, tried.change.clone());
     let started = Instant::now();
     let (mut first, mut last): (Option<Sequence>, Sequence) = (None, 0);
-    while let Some((sequence, bytes)) = reader.next()? {
-        let mut record = record::read(bytes).with_context(|| format!("record {sequence}"))?;
-        let looked = backtest.take(&mut record);
-        if let (Some(looked), Some((asked, authorize, recorded))) = (looked, request_of(&record))
-            && (from..to).contains(&asked.at)
-        {
-            findings.add(asked.at, authorize, recorded, looked);
+    let (sender, batches) = sync_channel(BATCHES_AHEAD);
+    std::thread::scope(|scope| -> Result<()> {
+        scope.spawn(move || read_all(reader, &sender));
+        // Whichever way this ends, the receiver goes with it, and then the thread that reads ends too.
+        for batch in batches {
+            for (sequence, mut record) in batch? {
+                let looked = backtest.take(&mut record);
+                if let (Some(looked), Some((asked, authorize, recorded))) =
+                    (looked, request_of(&record))
+                    && (from..to).contains(&asked.at)
+                {
+                    findings.add(asked.at, authorize, recorded, looked);
+                }
+                first.get_or_insert(sequence);
+                last = sequence;
+            }
+            bar.set_position(last);
         }
-        first.get_or_insert(sequence);
-        last = sequence;
-        if sequence.is_multiple_of(16_384) {
-            bar.set_position(sequence);
-        }
-    }
+        Ok(())
+    })?;
     bar.finish_and_clear();
     if !backtest.has_target() {
         bail!(
@@ -224,6 +235,29 @@ fn look(
         last,
         elapsed: started.elapsed(),
     })
+}
+
+/// Reads and decodes to the end, in batches, on a core of its own.
+fn read_all(mut reader: Reader, sender: &SyncSender<Result<Vec<(Sequence, Record)>>>) {
+    loop {
+        let mut batch = Vec::with_capacity(BATCH);
+        let result = read_batch(&mut reader, &mut batch);
+        let end = batch.len() < BATCH;
+        if sender.send(result.map(|()| batch)).is_err() || end {
+            return;
+        }
+    }
+}
+
+fn read_batch(reader: &mut Reader, batch: &mut Vec<(Sequence, Record)>) -> Result<()> {
+    while batch.len() < BATCH {
+        let Some((sequence, bytes)) = reader.next()? else {
+            return Ok(());
+        };
+        let record = record::read(bytes).with_context(|| format!("record {sequence}"))?;
+        batch.push((sequence, record));
+    }
+    Ok(())
 }
 
 /// The state before the first record that is kept, and a reader from there.

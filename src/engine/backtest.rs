@@ -153,7 +153,8 @@ impl TriedRule {
         let (command, authorize, authorized) = request_of(record)?;
         let state = world.shard(command.root);
         let card = state.card(authorize.card_id)?;
-        let account = state.account_of(card);
+        let drawn_on = authorized.account_id.and_then(|id| state.account(id));
+        let account = drawn_on.unwrap_or(state.account_of(card));
         let looked = |came| {
             Some(Looked {
                 came,
@@ -163,7 +164,10 @@ impl TriedRule {
         if self.program_id.is_some_and(|id| id != account.program_id) {
             return looked(Came::AsItWas);
         }
-        let facts = FactValues::of(command.at, authorize, card, account);
+        // As the record has it: zero of something is what could not be said.
+        let is_nothing = authorize.amounts.transaction.amount_minor == 0;
+        let asked_minor = Some(authorized.amount_minor).filter(|asked| *asked != 0 || is_nothing);
+        let facts = FactValues::of(command.at, authorize, card, account, asked_minor);
         let approved = authorized.decision.decline().is_none();
         looked(match self.compiled.condition.evaluate(&facts) {
             Err(fault) => Came::Failed(fault),

@@ -1,7 +1,7 @@
 //! What a network message says, in the domain's own words: the facts inside commands.
 //! ISO 8583 fields and card data do not live here.
 
-use super::money::{Currency, Money};
+use super::money::Money;
 use super::time::Expiry;
 use arrayvec::ArrayString;
 use serde::{Deserialize, Serialize};
@@ -316,22 +316,6 @@ pub struct Amounts {
     pub billing: Option<Money>,
 }
 
-impl Amounts {
-    /// The amount in `currency`, if the message carries one. An amount without a currency is in the
-    /// account's.
-    pub fn in_currency(&self, currency: Currency) -> Option<i64> {
-        if self.transaction.currency == Currency::ABSENT {
-            return Some(self.transaction.amount_minor);
-        }
-        let candidates = [Some(self.transaction), self.billing];
-        candidates
-            .into_iter()
-            .flatten()
-            .find(|m| m.currency == currency)
-            .map(|m| m.amount_minor)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -368,23 +352,5 @@ mod tests {
         assert_eq!(bytes.len(), 3 + 16);
         assert_eq!(postcard::from_bytes::<MatchKeys>(&bytes), Ok(keys));
         assert!(postcard::from_bytes::<MatchKeys>(&[2, 2, 1, 0]).is_err());
-    }
-
-    #[test]
-    fn the_billing_amount_serves_where_the_transaction_is_in_another_currency() {
-        let usd = Money {
-            amount_minor: 110,
-            currency: Currency(840),
-        };
-        let eur = Money {
-            amount_minor: 100,
-            currency: Currency(978),
-        };
-        let amounts = Amounts {
-            transaction: eur,
-            billing: Some(usd),
-        };
-        assert_eq!(amounts.in_currency(Currency(840)), Some(110));
-        assert_eq!(amounts.in_currency(Currency(392)), None);
     }
 }

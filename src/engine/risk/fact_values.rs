@@ -27,11 +27,13 @@ pub struct FactValues<'a> {
 }
 
 impl<'a> FactValues<'a> {
+    /// What is asked, in the account's currency, is absent where it cannot be said.
     pub fn of(
         at: Timestamp,
         command: &'a Authorize,
         card: &'a Card,
         account: &'a Account,
+        asked_minor: Option<i64>,
     ) -> FactValues<'a> {
         let mut merchant_name = command.merchant.name;
         merchant_name.make_ascii_uppercase();
@@ -40,7 +42,7 @@ impl<'a> FactValues<'a> {
             command,
             card,
             account,
-            asked_minor: command.amounts.in_currency(account.currency),
+            asked_minor,
             history: card.history.as_deref(),
             mcc: four_digits(command.merchant.mcc),
             merchant_name,
@@ -100,7 +102,7 @@ impl Facts for FactValues<'_> {
         let verification = &self.command.verification;
         match fact {
             TextFact::AccountCurrency => self.account.currency.alpha(),
-            TextFact::AcquirerId => &reference.acquirer_id,
+            TextFact::AcquirerId => stated(&reference.acquirer_id),
             TextFact::CardType => match self.card.card_type {
                 CardType::Virtual => "virtual",
                 CardType::Physical => "physical",
@@ -117,12 +119,12 @@ impl Facts for FactValues<'_> {
             TextFact::Kind => self.command.kind.name(),
             // Digits are UTF-8.
             TextFact::Mcc => std::str::from_utf8(&self.mcc).unwrap_or("0000"),
-            TextFact::MerchantCity => &merchant.city,
-            TextFact::MerchantId => &merchant.id,
-            TextFact::MerchantName => &self.merchant_name,
+            TextFact::MerchantCity => stated(&merchant.city),
+            TextFact::MerchantId => stated(&merchant.id),
+            TextFact::MerchantName => stated(&self.merchant_name),
             TextFact::Network => &reference.network,
             TextFact::Pin => check_name(verification.pin),
-            TextFact::TerminalId => &reference.terminal_id,
+            TextFact::TerminalId => stated(&reference.terminal_id),
             TextFact::WeekdayUtc => weekday(self.at),
         }
     }
@@ -141,6 +143,11 @@ impl Facts for FactValues<'_> {
             TruthFact::PartialApprovalSupported => self.command.partial_approval_supported,
         }
     }
+}
+
+/// Without the blanks that fill its field.
+fn stated(text: &str) -> &str {
+    text.trim_matches(' ')
 }
 
 fn check_name(check: Check) -> &'static str {

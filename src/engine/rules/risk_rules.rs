@@ -17,7 +17,13 @@ const IN_SHADOW: u8 = 1 << 3;
 pub fn check(context: &Context, checks: &mut Checks) {
     let mut any = false;
     if let Some(rules) = context.risk_rules {
-        let facts = FactValues::of(context.at, context.command, context.card, context.account);
+        let facts = FactValues::of(
+            context.at,
+            context.command,
+            context.card,
+            context.account,
+            context.asked_minor,
+        );
         for loaded in &rules.by_id {
             let matched = evaluate(loaded, &facts);
             any |= matched != Some(false);
