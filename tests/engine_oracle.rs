@@ -11,11 +11,13 @@ use cardswitch::engine::counters::Counters;
 use cardswitch::engine::decide::Outcome;
 use cardswitch::engine::event::*;
 use cardswitch::engine::facts::{Channel, Country, EntryMode, Kind, MatchKey, MatchKeys};
+use cardswitch::engine::groups::{BuiltinMccGroup, MccGroup, MccGroupRef};
 use cardswitch::engine::hash::{state_hash, tree_hashes};
 use cardswitch::engine::ids::*;
 use cardswitch::engine::limit_filter::LimitFilter;
 use cardswitch::engine::merchants::{MerchantEntry, MerchantList};
 use cardswitch::engine::reason::DeclineReason;
+use cardswitch::engine::registry::RegistryAction;
 use cardswitch::engine::rolling::RollingWindow;
 use cardswitch::engine::snapshot;
 use cardswitch::engine::three_ds::{
@@ -148,6 +150,10 @@ enum Step {
     Wait {
         minutes: i64,
     },
+    /// The group 71 has these codes from now on: of `GROUPS`.
+    Group {
+        choice: usize,
+    },
     /// The time of some holds is over.
     Expire,
 }
@@ -185,6 +191,8 @@ struct Happened {
     came: Came,
     /// The controls of the card, for what is counted.
     controls: Controls,
+    /// What the group 71 had in it.
+    group: &'static [u16],
     /// Where in the past the purchases are that a reversal, or the end of their time, released.
     released: Vec<usize>,
 }
@@ -367,7 +375,15 @@ fn is_open(at: Timestamp) -> bool {
 }
 
 /// How many there are.
-const CHOICES: usize = 10;
+const CHOICES: usize = 11;
+
+/// What the group 71 may have in it; the first is what it begins with.
+const GROUPS: [&[u16]; 3] = [&[7995], &[5411], &[5411, 7995]];
+
+fn group(choice: usize, at: Timestamp) -> Box<MccGroup> {
+    let codes = GROUPS[choice].to_vec();
+    Box::new(MccGroup::new(MccGroupId(71), "ours".into(), codes, at))
+}
 
 fn controls_of(choice: usize) -> Controls {
     match choice {
@@ -422,7 +438,19 @@ fn controls_of(choice: usize) -> Controls {
             merchant_lock: true,
             ..limits([limit(23, ROLLING_WEEK, None, Some(4))])
         },
-        _ => three_ds(ThreeDsMode::Required, Some(REQUIRED_ABOVE)),
+        9 => three_ds(ThreeDsMode::Required, Some(REQUIRED_ABOVE)),
+        _ => {
+            let ours = vec![MccGroupRef::Own(MccGroupId(71))];
+            let of_ours = LimitFilter {
+                mcc_groups: ours.clone(),
+                ..LimitFilter::default()
+            };
+            Controls {
+                mcc: Some(List::new(ControlId(35), ListMode::Allow, vec![])),
+                mcc_groups: vec![ours[0], MccGroupRef::Builtin(BuiltinMccGroup::Gambling)],
+                ..limits([filtered(limit(24, Window::Day, Some(150), None), of_ours)])
+            }
+        }
     }
 }
 
@@ -503,7 +531,7 @@ impl Happened {
 }
 
 /// Whether a limit counts a purchase.
-fn counts(limit: &Limit, step: &Step) -> bool {
+fn counts(limit: &Limit, step: &Step, group: &[u16]) -> bool {
     let Step::Authorize {
         mcc, place, kind, ..
     } = step
@@ -516,6 +544,7 @@ fn counts(limit: &Limit, step: &Step) -> bool {
     match limit.id.0 {
         21 => *kind == Kind::CashWithdrawal,
         22 => abroad,
+        24 => group.contains(mcc),
         _ => {
             assert!(limit.filter.is_none() && *mcc > 0);
             true
@@ -729,11 +758,12 @@ impl Naive {
                 Owner::Account(account) => line_of(account_of_card(of)).contains(&account),
                 Owner::Program => root_of_account(account_of_card(of)) == root_of_account(account),
             };
-            let as_then =
-                |l: &Limit| l.id == limit.id && l.window == limit.window && counts(l, &past.step);
+            let as_then = |l: &Limit| {
+                l.id == limit.id && l.window == limit.window && counts(l, &past.step, past.group)
+            };
             let counted = match owner {
                 Owner::Card => past.controls.limits.iter().any(as_then),
-                _ => counts(limit, &past.step),
+                _ => counts(limit, &past.step, past.group),
             };
             let counted = counted && past.held() > 0;
             if same && counted && closed.is_none() && in_window(limit, past.at, self.at) {
@@ -742,6 +772,14 @@ impl Naive {
             }
         }
         (amount, count)
+    }
+
+    fn group(&self) -> &'static [u16] {
+        let changes = self.past.iter().rev().find_map(|past| match past.step {
+            Step::Group { choice } => Some(GROUPS[choice]),
+            _ => None,
+        });
+        changes.unwrap_or(GROUPS[0])
     }
 
     /// Where the card was first used since it is locked.
@@ -897,7 +935,7 @@ impl Naive {
             Step::AccountStatus { account, change } => {
                 self.change_account_status(*account, *change)
             }
-            Step::Controls { .. } | Step::Wait { .. } => Came::Done,
+            Step::Controls { .. } | Step::Wait { .. } | Step::Group { .. } => Came::Done,
             Step::Expire => Came::Expired(self.due().len()),
         }
     }
@@ -979,7 +1017,11 @@ impl Naive {
                 kind,
                 in_part,
             };
-            for limit in controls.limits.iter().filter(|l| counts(l, &asked)) {
+            for limit in controls
+                .limits
+                .iter()
+                .filter(|l| counts(l, &asked, self.group()))
+            {
                 let (used, count) = self.used(*owner, card, limit);
                 if limit
                     .amount_minor
@@ -999,7 +1041,15 @@ impl Naive {
                 }
             }
         }
-        if own.mcc.is_some_and(|list| !list.passes(mcc)) {
+        // Choice 10: our group, and all of gambling.
+        let groups_named = !own.mcc_groups.is_empty();
+        if groups_named && mcc != 7995 && !self.group().contains(&mcc) {
+            return Came::Declined(DeclineReason::MccNotAllowed);
+        }
+        if own
+            .mcc
+            .is_some_and(|list| !groups_named && !list.passes(mcc))
+        {
             return Came::Declined(DeclineReason::MccBlocked);
         }
         if let Some(reason) = self.elsewhere(card, PLACES[usize::from(place)]) {
@@ -1049,12 +1099,13 @@ impl Naive {
             (Step::Expire, _) => self.due(),
             _ => vec![],
         };
-        let (at, step) = (self.at, step.clone());
+        let (at, step, group) = (self.at, step.clone(), self.group());
         self.past.push(Happened {
             at,
             step,
             came,
             controls,
+            group,
             released,
         });
     }
@@ -1069,6 +1120,8 @@ struct Engine {
 impl Engine {
     fn new(shards: usize) -> Engine {
         let mut switch = Switch::with_program(shards, program_controls());
+        let at = switch.at;
+        switch.registry(RegistryAction::CreateMccGroup(group(0, at)));
         for tree in 1..=TREES {
             for account in line_of(tree + 20) {
                 let parent = (account > 10).then(|| account - 10);
@@ -1096,6 +1149,11 @@ impl Engine {
             }
             Step::Expire => {
                 return Came::Expired(switch.expire().len());
+            }
+            Step::Group { choice } => {
+                let changed = group(*choice, switch.at);
+                switch.registry(RegistryAction::ChangeMccGroup(changed));
+                return Came::Done;
             }
             Step::Authorize {
                 card,
@@ -1408,6 +1466,7 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (any_card(), 0usize..CHOICES).prop_map(|(card, choice)| Step::Controls { card, choice }),
         3 => minutes.prop_map(|minutes| Step::Wait { minutes }),
         2 => Just(Step::Expire),
+        1 => (0..GROUPS.len()).prop_map(|choice| Step::Group { choice }),
     ];
     proptest::collection::vec(step, 1..120)
 }
@@ -1475,7 +1534,7 @@ fn any_days_of_one_card() -> impl Strategy<Value = Vec<Step>> {
         account: 1,
         amount: 100_000,
     };
-    let amount = prop_oneof![4 => 1i64..120, 1 => 200i64..700];
+    let amount = prop_oneof![4 => 1i64..120, 1 => 200i64..700, 1 => Just(REQUIRED_ABOVE)];
     let minutes = prop_oneof![0i64..40, 20i64..50, 600i64..900, 1_300i64..1_500];
     let mcc = prop_oneof![9 => Just(5411u16), 1 => Just(7995)];
     let step = prop_oneof![
@@ -1489,6 +1548,7 @@ fn any_days_of_one_card() -> impl Strategy<Value = Vec<Step>> {
             Step::Reverse { card, name, names: Names::all(name), amount: 1 }
         }),
         1 => (0..CHOICES).prop_map(move |choice| Step::Controls { card, choice }),
+        1 => (0..GROUPS.len()).prop_map(|choice| Step::Group { choice }),
         3 => minutes.prop_map(|minutes| Step::Wait { minutes }),
     ];
     proptest::collection::vec(step, 1..100)
@@ -1527,6 +1587,7 @@ fn the_days_of_one_card_come_to_every_reason_of_the_controls() {
         DeclineReason::VelocityCountExceeded,
         DeclineReason::CashLimitExceeded,
         DeclineReason::MccBlocked,
+        DeclineReason::MccNotAllowed,
         DeclineReason::MerchantNotAllowed,
         DeclineReason::MerchantLockMismatch,
         DeclineReason::ChannelBlocked,

@@ -174,6 +174,7 @@ pub fn unexpected(reply: &Reply) -> ApiError {
         Reply::Program(_) => "Program",
         Reply::IdempotencyKnown(_) => "IdempotencyKnown",
         Reply::NotFound => "NotFound",
+        Reply::View(_) => "View",
     };
     ApiError::internal(&format_args!("unexpected reply {kind}"))
 }

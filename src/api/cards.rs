@@ -66,7 +66,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         card_type: card_type.unwrap_or(CardType::Virtual),
         funding: funding.unwrap_or(Funding::Shared),
         links: links(&mut fields)?,
-        controls: controls_json::take(&mut fields, &mut ids)?,
+        controls: controls_json::take(&mut fields, &mut ids, &state.switchboard.view())?,
     };
     fields.finish()?;
     let issued = issue::issue(&state, wanted).await?;
@@ -278,7 +278,7 @@ pub async fn update(
         if fields.is_empty() {
             return Err(fields.missing("controls"));
         }
-        let controls = controls_json::take(&mut fields, &mut ids)?;
+        let controls = controls_json::take(&mut fields, &mut ids, &state.switchboard.view())?;
         fields.finish()?;
         let card_id = id.parse().map_err(|_| not_found())?;
         let change = ChangeCardControls { card_id, controls };

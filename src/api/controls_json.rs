@@ -6,7 +6,9 @@ use super::idempotency::Ids;
 use super::{limits_json, merchants_json, three_ds_json, time_windows_json};
 use crate::engine::controls::{Controls, List, ListMode};
 use crate::engine::facts::{Channel, Country, EntryMode};
+use crate::engine::groups::{BuiltinMccGroup, MccGroupRef};
 use crate::engine::ids::ControlId;
+use crate::engine::registry::RegistryView;
 use crate::engine::window::time_zone;
 use serde_json::{Map, Value, json};
 
@@ -14,24 +16,27 @@ use serde_json::{Map, Value, json};
 pub const LIST_MAX: usize = 1_000;
 
 /// Takes the `controls` of an object; those of absent ones are none.
-pub fn take(fields: &mut Fields, ids: &mut Ids) -> Result<Controls, ApiError> {
+/// The groups and lists that they name must be in the view.
+pub fn take(fields: &mut Fields, ids: &mut Ids, view: &RegistryView) -> Result<Controls, ApiError> {
     let Some(mut controls) = fields.object("controls")? else {
         return Ok(Controls::default());
     };
+    let (mcc, mcc_groups) = mcc_list(&mut controls, ids, view)?;
     let taken = Controls {
-        limits: limits_json::take(&mut controls, ids)?,
-        mcc: list(&mut controls, "mcc", ids, mcc)?,
+        limits: limits_json::take(&mut controls, ids, view)?,
+        mcc,
         countries: list(&mut controls, "countries", ids, country)?,
         currencies: list(&mut controls, "currencies", ids, |path, value| {
             fields::currency(path, &value)
         })?,
-        merchants: merchants_json::take(&mut controls, ids)?,
+        merchants: merchants_json::take(&mut controls, ids, view)?,
         channels: list(&mut controls, "channels", ids, channel)?,
         entry_modes: list(&mut controls, "entry_modes", ids, entry_mode)?,
         time_windows: time_windows_json::take(&mut controls, ids)?,
         single_use: controls.boolean("single_use")?.unwrap_or(false),
         merchant_lock: controls.boolean("merchant_lock")?.unwrap_or(false),
         three_ds: three_ds_json::take(&mut controls)?,
+        mcc_groups,
     };
     if taken.control_id_twice() {
         let path = fields.path("controls");
@@ -59,6 +64,61 @@ fn list<T: Ord + Copy>(
     let entries = entries.into_iter().map(|(path, value)| read(&path, value));
     let values = entries.collect::<Result<Vec<T>, ApiError>>()?;
     Ok(Some(List::new(id, mode, values)))
+}
+
+type MccList = (Option<List<u16>>, Vec<MccGroupRef>);
+
+/// Codes and groups of them, in one list.
+fn mcc_list(
+    controls: &mut Fields,
+    ids: &mut Ids,
+    view: &RegistryView,
+) -> Result<MccList, ApiError> {
+    let path = controls.path("mcc");
+    let Some(mut fields) = controls.object("mcc")? else {
+        return Ok((None, Vec::new()));
+    };
+    let given = fields.id("id", ControlId::PREFIX)?;
+    let id = given.unwrap_or_else(|| ControlId(ids.next()));
+    let (mode, entries) = allow_or_block(&path, fields, LIST_MAX)?;
+    let (codes, groups) = mccs_and_groups(entries, view)?;
+    Ok((Some(List::new(id, mode, codes)), groups))
+}
+
+/// Codes of four digits, and groups by the name of those that come with the program or by id.
+pub fn mccs_and_groups(
+    entries: Vec<(String, Value)>,
+    view: &RegistryView,
+) -> Result<(Vec<u16>, Vec<MccGroupRef>), ApiError> {
+    let (mut codes, mut groups) = (Vec::new(), Vec::new());
+    for (path, value) in entries {
+        match group(&value, view) {
+            Some(group) => groups.push(group),
+            None => codes.push(mcc(&path, value)?),
+        }
+    }
+    groups.sort_unstable();
+    groups.dedup();
+    Ok((codes, groups))
+}
+
+fn group(value: &Value, view: &RegistryView) -> Option<MccGroupRef> {
+    let text = value.as_str()?;
+    let builtin = BuiltinMccGroup::ALL.iter();
+    let mut builtin = builtin.filter(|(_, name)| *name == text);
+    if let Some((group, _)) = builtin.next() {
+        return Some(MccGroupRef::Builtin(*group));
+    }
+    let id = text.parse().ok()?;
+    let known = view.groups.mcc_groups.contains_key(&id);
+    known.then_some(MccGroupRef::Own(id))
+}
+
+pub fn group_text(group: &MccGroupRef) -> String {
+    match group {
+        MccGroupRef::Builtin(builtin) => builtin.name().into(),
+        MccGroupRef::Own(id) => id.to_string(),
+    }
 }
 
 /// The mode of a list and its entries, and nothing else.
@@ -106,7 +166,10 @@ pub fn mcc(path: &str, value: Value) -> Result<u16, ApiError> {
     let digits = text.len() == 4 && text.bytes().all(|byte| byte.is_ascii_digit());
     let mcc = digits.then(|| text.parse().ok()).flatten();
     mcc.ok_or_else(|| {
-        let message = format!("{path} must be a merchant category code: text of four digits");
+        let message = format!(
+            "{path} must be a merchant category code (text of four digits) or, in controls, a group: the name \
+             or the id of one of /v1/mcc_groups"
+        );
         ApiError::invalid("mcc_invalid", path, message)
     })
 }
@@ -133,7 +196,7 @@ pub fn to_json(controls: &Controls) -> Value {
         json.insert("limits".into(), limits.collect());
     }
     let lists = [
-        ("mcc", list_to_json(&controls.mcc, |mcc| mcc_text(*mcc))),
+        ("mcc", mcc_list_to_json(controls)),
         (
             "countries",
             list_to_json(&controls.countries, |country| country.alpha2().to_owned()),
@@ -173,6 +236,15 @@ pub fn to_json(controls: &Controls) -> Value {
     let three_ds = controls.three_ds.as_ref().map(three_ds_json::to_json);
     json.extend(three_ds.map(|policy| ("three_ds".to_owned(), policy)));
     Value::Object(json)
+}
+
+/// Codes first.
+fn mcc_list_to_json(controls: &Controls) -> Option<Value> {
+    let list = controls.mcc.as_ref()?;
+    let codes = list.values().iter().map(|mcc| mcc_text(*mcc));
+    let entries = codes.chain(controls.mcc_groups.iter().map(group_text));
+    let entries: Vec<String> = entries.collect();
+    Some(json!({ "id": list.id.to_string(), mode_name(list.mode): entries }))
 }
 
 fn list_to_json<T: Ord + Copy>(

@@ -78,8 +78,6 @@ const LATER: &[&str] = &[
     "links",
     "rules",
     "exceptions",
-    "mcc_groups",
-    "merchant_lists",
     "decision_endpoints",
     "fee_schedules",
     "transactions",

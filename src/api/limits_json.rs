@@ -1,25 +1,32 @@
 //! `limits` of some controls as JSON, both ways. What they mean is in `engine::controls`.
 
-use super::controls_json::{LIST_MAX, channel, country, mcc, mcc_text, zone};
+use super::controls_json::{
+    LIST_MAX, channel, country, group_text, mcc_text, mccs_and_groups, zone,
+};
 use super::error::ApiError;
 use super::fields::{Fields, word};
 use super::idempotency::Ids;
-use super::merchants_json::merchant_id;
+use super::merchants_json::{merchant_id, merchant_list_id};
 use crate::engine::controls::{Limit, Window};
 use crate::engine::facts::Kind;
 use crate::engine::ids::LimitId;
 use crate::engine::limit_filter::LimitFilter;
 use crate::engine::money::BALANCE_MAX_MINOR;
+use crate::engine::registry::RegistryView;
 use crate::engine::rolling::RollingWindow;
 use serde_json::{Value, json};
 
 /// Limits on one program, account or card.
 const LIMITS_MAX: usize = 20;
 
-pub fn take(controls: &mut Fields, ids: &mut Ids) -> Result<Vec<Limit>, ApiError> {
+pub fn take(
+    controls: &mut Fields,
+    ids: &mut Ids,
+    view: &RegistryView,
+) -> Result<Vec<Limit>, ApiError> {
     let mut limits: Vec<Limit> = Vec::new();
     for (path, value) in controls.list("limits", LIMITS_MAX)? {
-        let limit = limit(Fields::of(&path, value)?, ids)?;
+        let limit = limit(Fields::of(&path, value)?, ids, view)?;
         if limits.iter().any(|other| other.id == limit.id) {
             let message = format!("{path}.id is the id of another limit in this list");
             return Err(ApiError::invalid(
@@ -33,7 +40,7 @@ pub fn take(controls: &mut Fields, ids: &mut Ids) -> Result<Vec<Limit>, ApiError
     Ok(limits)
 }
 
-fn limit(mut fields: Fields, ids: &mut Ids) -> Result<Limit, ApiError> {
+fn limit(mut fields: Fields, ids: &mut Ids, view: &RegistryView) -> Result<Limit, ApiError> {
     let given = fields.id("id", LimitId::PREFIX)?;
     let id = given.unwrap_or_else(|| LimitId(ids.next()));
     let window = window(&mut fields)?;
@@ -51,7 +58,10 @@ fn limit(mut fields: Fields, ids: &mut Ids) -> Result<Limit, ApiError> {
         return Err(ApiError::invalid("value_unknown", path, message));
     }
     let time_zone = zone(&mut fields)?;
-    let filter = fields.object("filter")?.map(filter).transpose()?;
+    let filter = fields.object("filter")?;
+    let filter = filter
+        .map(|fields| self::filter(fields, view))
+        .transpose()?;
     fields.finish()?;
     Ok(Limit {
         id,
@@ -89,9 +99,11 @@ fn window(fields: &mut Fields) -> Result<Window, ApiError> {
     }
 }
 
-fn filter(mut fields: Fields) -> Result<LimitFilter, ApiError> {
+fn filter(mut fields: Fields, view: &RegistryView) -> Result<LimitFilter, ApiError> {
+    let (mccs, mcc_groups) = mccs_and_groups(fields.list("mcc", LIST_MAX)?, view)?;
     let filter = LimitFilter {
-        mccs: part(&mut fields, "mcc", mcc)?,
+        mccs,
+        mcc_groups,
         countries: part(&mut fields, "countries", country)?,
         channels: part(&mut fields, "channels", channel)?,
         kinds: part(&mut fields, "kinds", |path, value| {
@@ -99,6 +111,9 @@ fn filter(mut fields: Fields) -> Result<LimitFilter, ApiError> {
         })?,
         merchant_ids: part(&mut fields, "merchant_ids", |path, value| {
             merchant_id(path, &value)
+        })?,
+        merchant_lists: part(&mut fields, "merchant_lists", |path, value| {
+            merchant_list_id(path, &value, view)
         })?,
     };
     fields.finish()?;
@@ -139,7 +154,9 @@ fn filter_to_json(filter: &LimitFilter) -> Value {
             json[name] = values.into();
         }
     };
-    put("mcc", texts(&filter.mccs, |mcc| mcc_text(*mcc)));
+    let codes = filter.mccs.iter().map(|mcc| mcc_text(*mcc));
+    let groups = filter.mcc_groups.iter().map(group_text);
+    put("mcc", codes.chain(groups).collect());
     put(
         "countries",
         texts(&filter.countries, |country| country.alpha2().into()),
@@ -152,6 +169,10 @@ fn filter_to_json(filter: &LimitFilter) -> Value {
     put(
         "merchant_ids",
         texts(&filter.merchant_ids, |id| id.to_string()),
+    );
+    put(
+        "merchant_lists",
+        texts(&filter.merchant_lists, |id| id.to_string()),
     );
     json
 }

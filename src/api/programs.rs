@@ -35,7 +35,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         network: network(&mut fields, &state.networks)?,
         bin: bin(&mut fields)?,
         currency: fields.required_currency("currency")?,
-        controls: controls_json::take(&mut fields, &mut ids)?,
+        controls: controls_json::take(&mut fields, &mut ids, &state.switchboard.view())?,
         hold_expiry: hold_expiry_json::take(&mut fields)?,
         created_at: state.switchboard.clock.now(),
     };

@@ -2,8 +2,8 @@
 
 use super::auth::guarded;
 use super::{
-    Gate, accounts, authorizations, cards, envelope, health, list, metrics, programs, reveal,
-    settlement_reports, top_ups,
+    Gate, accounts, authorizations, cards, envelope, groups, health, list, metrics, programs,
+    reveal, settlement_reports, top_ups,
 };
 use crate::engine::command::{AccountStatusChange, StatusChange};
 use axum::Router;
@@ -26,6 +26,7 @@ pub fn router(gate: Gate) -> Router {
         .route("/v1/programs/{id}", on("programs:read", get(programs::one)))
         .merge(account_routes(&gate))
         .merge(card_routes(&gate))
+        .merge(group_routes(&gate))
         .route(
             "/v1/authorizations",
             list("authorizations:read", get(authorizations::many)),
@@ -117,6 +118,32 @@ fn card_routes(gate: &Gate) -> Router<Gate> {
         .route(
             "/v1/cards/{id}/reveal",
             on("cards:reveal", post(reveal::reveal)),
+        )
+}
+
+fn group_routes(gate: &Gate) -> Router<Gate> {
+    let on = |scope, route: MethodRouter<Gate>| guarded(gate, scope, without_query(route));
+    let list = |scope, route: MethodRouter<Gate>| guarded(gate, scope, route);
+    Router::new()
+        .route(
+            "/v1/mcc_groups",
+            on("rules:write", post(groups::create_mcc_group))
+                .merge(list("rules:read", get(groups::many_mcc_groups))),
+        )
+        .route(
+            "/v1/mcc_groups/{id}",
+            on("rules:read", get(groups::one_mcc_group))
+                .merge(on("rules:write", patch(groups::update_mcc_group))),
+        )
+        .route(
+            "/v1/merchant_lists",
+            on("rules:write", post(groups::create_merchant_list))
+                .merge(list("rules:read", get(groups::many_merchant_lists))),
+        )
+        .route(
+            "/v1/merchant_lists/{id}",
+            on("rules:read", get(groups::one_merchant_list))
+                .merge(on("rules:write", patch(groups::update_merchant_list))),
         )
 }
 

@@ -2,7 +2,7 @@
 //! sealed card numbers, keyed hashes and stored response bodies are not, and a new field is left out until
 //! it is named here.
 
-use crate::api::{controls_json, trace_json};
+use crate::api::{controls_json, groups, three_ds_json, trace_json};
 use crate::engine::command::{
     AccountStatusChange, Action, Authorize, CardType, Command, OpenAccount, OpenCard, Reverse,
     StatusChange, TopUp,
@@ -101,6 +101,7 @@ fn authorize(kind: &str, authorize: &Authorize) -> Value {
         "entry_mode": authorize.entry_mode.name(),
         "channel": authorize.channel.name(),
         "verification": verification(&authorize.verification),
+        "three_ds": three_ds_json::said(&authorize.three_ds, authorize.initiated_by_merchant),
         "network": network(&authorize.reference),
     })
 }
@@ -350,7 +351,24 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::CompleteIdempotent { status, .. } => {
             json!({ "type": "complete_idempotent", "status": status })
         }
+        RegistryAction::CreateMccGroup(group) => {
+            with_type("create_mcc_group", groups::mcc_group_to_json(group))
+        }
+        RegistryAction::ChangeMccGroup(group) => {
+            with_type("change_mcc_group", groups::mcc_group_to_json(group))
+        }
+        RegistryAction::CreateMerchantList(list) => {
+            with_type("create_merchant_list", groups::merchant_list_to_json(list))
+        }
+        RegistryAction::ChangeMerchantList(list) => {
+            with_type("change_merchant_list", groups::merchant_list_to_json(list))
+        }
     }
+}
+
+fn with_type(name: &str, mut json: Value) -> Value {
+    json["type"] = name.into();
+    json
 }
 
 fn change_settings(settings: &EngineSettings) -> Value {
@@ -411,5 +429,8 @@ fn registry_event(event: &RegistryEvent) -> Value {
         RegistryEvent::CardRevealed => json!({ "type": "card_revealed" }),
         RegistryEvent::IdempotentBegun => json!({ "type": "idempotent_begun" }),
         RegistryEvent::IdempotentCompleted => json!({ "type": "idempotent_completed" }),
+        RegistryEvent::GroupsChanged { version } => {
+            json!({ "type": "groups_changed", "registry_version": version })
+        }
     }
 }

@@ -47,6 +47,12 @@ fn registry_hash(world: &World) -> u128 {
     for program in registry.view.programs.values() {
         add(hash_of(&SnapshotItem::Program(Cow::Borrowed(program))));
     }
+    for group in registry.view.groups.mcc_groups.values() {
+        add(hash_of(&SnapshotItem::MccGroup(Cow::Borrowed(group))));
+    }
+    for list in registry.view.groups.merchant_lists.values() {
+        add(hash_of(&SnapshotItem::MerchantList(Cow::Borrowed(list))));
+    }
     for (place, key) in registry.link_keys.iter().enumerate() {
         add(hash_of(&(place as u64, key)));
     }

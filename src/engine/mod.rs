@@ -11,6 +11,7 @@ pub mod decide;
 pub mod event;
 pub mod facts;
 pub mod first_answer;
+pub mod groups;
 pub mod hash;
 pub mod hold_expiry;
 pub mod holds;

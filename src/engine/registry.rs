@@ -7,6 +7,7 @@ use super::controls::Controls;
 use super::event::{Answer, Authorized, Reversed};
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
+use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::hold_expiry::HoldExpiry;
 use super::ids::{AccountId, CardId, LimitId, LinkId, ProgramId};
 use super::issued_cards::IssuedCards;
@@ -25,6 +26,7 @@ pub struct RegistryView {
     pub version: u64,
     pub settings: EngineSettings,
     pub programs: HashMap<ProgramId, Arc<Program>>,
+    pub groups: Groups,
 }
 
 /// Numbers that decisions depend on; journalled, so that a replay has the ones of its time.
@@ -134,6 +136,12 @@ pub enum RegistryAction {
         status: u16,
         body: Box<str>,
     },
+    CreateMccGroup(Box<MccGroup>),
+    /// As a whole.
+    ChangeMccGroup(Box<MccGroup>),
+    CreateMerchantList(Box<SharedMerchantList>),
+    /// As a whole.
+    ChangeMerchantList(Box<SharedMerchantList>),
 }
 
 /// Who gets to see a card number, and why. The number is not in it.
@@ -176,6 +184,9 @@ pub enum RegistryEvent {
     CardRevealed,
     IdempotentBegun,
     IdempotentCompleted,
+    GroupsChanged {
+        version: u64,
+    },
 }
 
 /// An idempotency key in use: its request, and the response once there is one.
@@ -207,7 +218,16 @@ pub enum RegistryRefusal {
     ProgramNotFound(ProgramId),
     #[error("card {0} does not exist")]
     CardNotFound(CardId),
+    #[error(
+        "there are {GROUPS_MAX} of these already, and none goes away; change one that is not used"
+    )]
+    TooManyGroups,
+    #[error("nothing has this id, so it cannot be changed")]
+    GroupNotFound,
 }
+
+/// MCC groups, and as many merchant lists: each change copies the table of them.
+pub const GROUPS_MAX: usize = 1_000;
 
 /// The registry's own state.
 #[derive(Debug, Clone, Default)]

@@ -6,11 +6,12 @@ use super::command::{Authorize, Reverse};
 use super::decide::{cardless, message_and_repeat};
 use super::event::{Event, ReversalOutcome, Reversed};
 use super::first_answer::{Asked, FirstAnswer};
+use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::ids::{AccountId, LinkId};
 use super::reason::DeclineReason;
 use super::registry::{
-    IdempotencyEntry, IssueCard, IssuedCard, Program, Registry, RegistryAction, RegistryCommand,
-    RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
+    GROUPS_MAX, IdempotencyEntry, IssueCard, IssuedCard, Program, Registry, RegistryAction,
+    RegistryCommand, RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
 };
 use super::rules::repeat::Found;
 use super::trace::{Detail, Step};
@@ -55,6 +56,33 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         RegistryAction::CompleteIdempotent { .. } => {
             RegistryOutcome::Event(RegistryEvent::IdempotentCompleted)
         }
+        RegistryAction::CreateMccGroup(_)
+        | RegistryAction::ChangeMccGroup(_)
+        | RegistryAction::CreateMerchantList(_)
+        | RegistryAction::ChangeMerchantList(_) => {
+            decide_groups(&registry.view.groups, &command.action, next_version)
+        }
+    }
+}
+
+fn decide_groups(groups: &Groups, action: &RegistryAction, version: u64) -> RegistryOutcome {
+    let (mcc_groups, lists) = (&groups.mcc_groups, &groups.merchant_lists);
+    let of_group = |group: &MccGroup| (mcc_groups.contains_key(&group.id), mcc_groups.len());
+    let of_list = |list: &SharedMerchantList| (lists.contains_key(&list.id), lists.len());
+    let (is_new, (is_known, known)) = match action {
+        RegistryAction::CreateMccGroup(group) => (true, of_group(group)),
+        RegistryAction::ChangeMccGroup(group) => (false, of_group(group)),
+        RegistryAction::CreateMerchantList(list) => (true, of_list(list)),
+        RegistryAction::ChangeMerchantList(list) => (false, of_list(list)),
+        action => panic!("no group or list changes by this command: {action:?}"),
+    };
+    match (is_new, is_known) {
+        (true, true) => RegistryOutcome::Refused(RegistryRefusal::IdTaken),
+        (true, false) if known >= GROUPS_MAX => {
+            RegistryOutcome::Refused(RegistryRefusal::TooManyGroups)
+        }
+        (false, false) => RegistryOutcome::Refused(RegistryRefusal::GroupNotFound),
+        _ => RegistryOutcome::Event(RegistryEvent::GroupsChanged { version }),
     }
 }
 
@@ -205,6 +233,10 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
         ) => {
             complete_idempotent(registry, command, *key, (*status, body.clone()));
         }
+        (action, RegistryEvent::GroupsChanged { version }) => {
+            change_view(registry, *version, |view| change_groups(view, action));
+            new_view = true;
+        }
         (action, event) => {
             panic!("a registry event {event:?} cannot come of this command: {action:?}")
         }
@@ -218,6 +250,21 @@ fn change_view(registry: &mut Registry, version: u64, change: impl FnOnce(&mut R
     view.version = version;
     change(&mut view);
     registry.view = Arc::new(view);
+}
+
+fn change_groups(view: &mut RegistryView, action: &RegistryAction) {
+    let groups = &mut view.groups;
+    match action {
+        RegistryAction::CreateMccGroup(group) | RegistryAction::ChangeMccGroup(group) => {
+            let group: Arc<MccGroup> = Arc::new((**group).clone());
+            groups.mcc_groups.insert(group.id, group);
+        }
+        RegistryAction::CreateMerchantList(list) | RegistryAction::ChangeMerchantList(list) => {
+            let list: Arc<SharedMerchantList> = Arc::new((**list).clone());
+            groups.merchant_lists.insert(list.id, list);
+        }
+        action => panic!("no group or list changes by this command: {action:?}"),
+    }
 }
 
 fn apply_issued(registry: &mut Registry, issue: &IssueCard, links: &[LinkId]) {

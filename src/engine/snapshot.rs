@@ -8,6 +8,7 @@ use super::apply::{insert_account, insert_card, insert_hold};
 use super::controls::Controls;
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
+use super::groups::{MccGroup, SharedMerchantList};
 use super::holds::Hold;
 use super::ids::{AccountId, CardId, TopUpId};
 use super::registry::{
@@ -75,6 +76,8 @@ pub enum SnapshotItem<'a> {
     TopUp(TopUpId, Timestamp, AccountId),
     /// Last of all: how many items came before.
     End(u64),
+    MccGroup(Cow<'a, MccGroup>),
+    MerchantList(Cow<'a, SharedMerchantList>),
 }
 
 pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {
@@ -128,6 +131,12 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     )))?;
     for program in registry.view.programs_in_order() {
         writer.put(&SnapshotItem::Program(Cow::Borrowed(program)))?;
+    }
+    for group in registry.view.groups.mcc_groups_in_order() {
+        writer.put(&SnapshotItem::MccGroup(Cow::Borrowed(group)))?;
+    }
+    for list in registry.view.groups.merchant_lists_in_order() {
+        writer.put(&SnapshotItem::MerchantList(Cow::Borrowed(list)))?;
     }
     for key in &registry.link_keys {
         writer.put(&SnapshotItem::Link(Cow::Borrowed(key)))?;
@@ -295,6 +304,14 @@ impl Reader {
             SnapshotItem::Program(program) => {
                 let program = Arc::new(program.into_owned());
                 self.view.programs.insert(program.id, program);
+            }
+            SnapshotItem::MccGroup(group) => {
+                let group = Arc::new(group.into_owned());
+                self.view.groups.mcc_groups.insert(group.id, group);
+            }
+            SnapshotItem::MerchantList(list) => {
+                let list = Arc::new(list.into_owned());
+                self.view.groups.merchant_lists.insert(list.id, list);
             }
             SnapshotItem::Link(key) => registry.insert_link(key.into_owned()),
             SnapshotItem::IssuedCard(id, issued) => {

@@ -69,6 +69,7 @@ impl RegistryWorker {
                     let program = self.registry.view.programs.get(&id);
                     Some(program.map_or(Reply::NotFound, |program| Reply::Program(program.clone())))
                 }
+                RegistryRequest::View => Some(Reply::View(self.registry.view.clone())),
                 RegistryRequest::FirstAnswer(action) => Some(self.first_answer(action)),
                 RegistryRequest::Command(action) => {
                     self.carry_out(token, action, records, &batch.reply_to, &mut forward)

@@ -2,7 +2,9 @@
 
 use super::request::Token;
 use crate::engine::event::{Answer, Refusal};
-use crate::engine::registry::{IdempotencyEntry, IssuedCard, LinkKey, Program, RegistryRefusal};
+use crate::engine::registry::{
+    IdempotencyEntry, IssuedCard, LinkKey, Program, RegistryRefusal, RegistryView,
+};
 use crate::engine::state::{Account, Card};
 use crate::journal::Release;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ pub enum Reply {
     Program(Arc<Program>),
     IdempotencyKnown(Box<IdempotencyEntry>),
     NotFound,
+    View(Arc<RegistryView>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

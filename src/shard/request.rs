@@ -31,6 +31,8 @@ pub enum RegistryRequest {
     FirstAnswer(RegistryAction),
     Card(CardId),
     Program(ProgramId),
+    /// What shards decide by.
+    View,
 }
 
 /// All requests of one read, on their way to one queue.

@@ -245,6 +245,7 @@ impl Batch {
             // Nothing of these is a row.
             (
                 RegistryEvent::SettingsChanged { .. }
+                | RegistryEvent::GroupsChanged { .. }
                 | RegistryEvent::IdempotentBegun
                 | RegistryEvent::IdempotentCompleted,
                 _,

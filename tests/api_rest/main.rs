@@ -3,6 +3,7 @@
 mod authorizations;
 mod follower;
 mod fuzz;
+mod groups;
 mod harness;
 mod idempotency;
 mod lists;

@@ -9,14 +9,24 @@ use crate::engine::trace::{Detail, Step};
 pub fn check_mcc(context: &Context, checks: &mut Checks) {
     let mcc = context.command.merchant.mcc;
     let reasons = (DeclineReason::MccNotAllowed, DeclineReason::MccBlocked);
-    check(
-        context,
-        checks,
-        Step::Mcc,
-        |of| of.mcc.as_ref(),
-        (mcc, mcc),
-        reasons,
-    );
+    let groups = &context.registry.groups;
+    let mut any = false;
+    for (scope, controls) in context.controls() {
+        let Some(list) = &controls.mcc else {
+            continue;
+        };
+        any = true;
+        let named = list.names(mcc) || groups.any_has_mcc(&controls.mcc_groups, mcc);
+        let detail = Detail::List {
+            scope,
+            control_id: list.id,
+            value: u32::from(mcc),
+        };
+        note(checks, Step::Mcc, list, named, detail, reasons);
+    }
+    if !any {
+        checks.pass(Step::Mcc, Detail::None);
+    }
 }
 
 pub fn check_country(context: &Context, checks: &mut Checks) {
@@ -127,7 +137,7 @@ fn look_up<T: Ord + Copy>(
     step: Step,
     list_of: impl Fn(&Controls) -> Option<&List<T>>,
     (value, code): (T, u16),
-    (not_allowed, blocked): (DeclineReason, DeclineReason),
+    reasons: (DeclineReason, DeclineReason),
 ) -> bool {
     let mut any = false;
     for (scope, controls) in context.controls() {
@@ -140,19 +150,22 @@ fn look_up<T: Ord + Copy>(
             control_id: list.id,
             value: u32::from(code),
         };
-        if list.passes(value) {
-            checks.pass(step, detail);
-        } else {
-            checks.fail(
-                step,
-                if list.mode == ListMode::Allow {
-                    not_allowed
-                } else {
-                    blocked
-                },
-                detail,
-            );
-        }
+        note(checks, step, list, list.names(value), detail, reasons);
     }
     any
+}
+
+fn note<T: Ord + Copy>(
+    checks: &mut Checks,
+    step: Step,
+    list: &List<T>,
+    is_named: bool,
+    detail: Detail,
+    (not_allowed, blocked): (DeclineReason, DeclineReason),
+) {
+    match (list.passes_if(is_named), list.mode) {
+        (true, _) => checks.pass(step, detail),
+        (false, ListMode::Allow) => checks.fail(step, not_allowed, detail),
+        (false, ListMode::Block) => checks.fail(step, blocked, detail),
+    }
 }
