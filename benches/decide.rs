@@ -126,6 +126,7 @@ fn world(cards: u64, controls: [Controls; 3], at: Timestamp) -> World {
             expiry,
             links: Default::default(),
             controls: of_card.clone(),
+            cardholder_id: None,
         };
         let open = OpenAccount {
             account_id: root,
@@ -151,6 +152,7 @@ fn world(cards: u64, controls: [Controls; 3], at: Timestamp) -> World {
             expiry,
             links: Default::default(),
             controls: of_card.clone(),
+            holder: None,
         };
         registry(&mut world, RegistryAction::IssueCard(Box::new(issue)));
         world.pending_cards.clear();

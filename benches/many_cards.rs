@@ -171,6 +171,7 @@ impl Issuer {
             expiry: card.expiry,
             links: Default::default(),
             controls: Controls::default(),
+            cardholder_id: None,
         })
     }
 

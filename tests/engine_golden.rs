@@ -85,6 +85,7 @@ fn story() -> Switch {
     switch.top_up(1, 1, 1, usd(10_000));
     switch.top_up(2, 1, 2, usd(500));
     let mut card = NewCard::of(11, 1, 1);
+    card.cardholder_id = Some(CardholderId(81));
     card.links.push(LinkKey {
         program_id: PROGRAM,
         link_type: "project".into(),
@@ -137,6 +138,7 @@ fn story() -> Switch {
         switch.change_status(1, 13, change);
     }
     switch.change_controls(1, 11, Controls::default());
+    switch.verify(81);
     of_nobody(&mut switch);
     switch
 }
@@ -177,6 +179,7 @@ fn messages(switch: &mut Switch) {
 }
 
 fn with_groups(switch: &mut Switch) {
+    switch.cardholder(81, "US", false);
     let at = switch.at;
     let group = |codes: &[u16]| {
         let group = MccGroup::new(MccGroupId(71), "ads".into(), codes.to_vec(), at);

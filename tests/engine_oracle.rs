@@ -154,6 +154,8 @@ enum Step {
     Group {
         choice: usize,
     },
+    /// The cardholder 81, at home in the US, who has the first card of every account.
+    Verify,
     /// The time of some holds is over.
     Expire,
 }
@@ -191,10 +193,18 @@ struct Happened {
     came: Came,
     /// The controls of the card, for what is counted.
     controls: Controls,
-    /// What the group 71 had in it.
-    group: &'static [u16],
+    then: Then,
     /// Where in the past the purchases are that a reversal, or the end of their time, released.
     released: Vec<usize>,
+}
+
+/// What limits depended on then.
+#[derive(Debug, Clone, Copy)]
+struct Then {
+    /// What the group 71 had in it.
+    group: &'static [u16],
+    /// Whether the holder of the first cards was verified.
+    verified: bool,
 }
 
 /// What a reversal is about.
@@ -218,6 +228,11 @@ fn root_of_account(account: u64) -> u64 {
 /// An account and those above it, the root first.
 fn line_of(account: u64) -> Vec<u64> {
     (root_of_account(account)..=account).step_by(10).collect()
+}
+
+/// Whether the card is of the cardholder 81.
+fn has_holder(card: u64) -> bool {
+    card % 100 == 1
 }
 
 fn is_physical(card: u64) -> bool {
@@ -375,7 +390,7 @@ fn is_open(at: Timestamp) -> bool {
 }
 
 /// How many there are.
-const CHOICES: usize = 11;
+const CHOICES: usize = 12;
 
 /// What the group 71 may have in it; the first is what it begins with.
 const GROUPS: [&[u16]; 3] = [&[7995], &[5411], &[5411, 7995]];
@@ -439,7 +454,7 @@ fn controls_of(choice: usize) -> Controls {
             ..limits([limit(23, ROLLING_WEEK, None, Some(4))])
         },
         9 => three_ds(ThreeDsMode::Required, Some(REQUIRED_ABOVE)),
-        _ => {
+        10 => {
             let ours = vec![MccGroupRef::Own(MccGroupId(71))];
             let of_ours = LimitFilter {
                 mcc_groups: ours.clone(),
@@ -449,6 +464,16 @@ fn controls_of(choice: usize) -> Controls {
                 mcc: Some(List::new(ControlId(35), ListMode::Allow, vec![])),
                 mcc_groups: vec![ours[0], MccGroupRef::Builtin(BuiltinMccGroup::Gambling)],
                 ..limits([filtered(limit(24, Window::Day, Some(150), None), of_ours)])
+            }
+        }
+        _ => {
+            let low = LimitFilter {
+                until_verified: true,
+                ..LimitFilter::default()
+            };
+            Controls {
+                home_country_only: true,
+                ..limits([filtered(limit(25, Window::Day, Some(200), None), low)])
             }
         }
     }
@@ -531,9 +556,13 @@ impl Happened {
 }
 
 /// Whether a limit counts a purchase.
-fn counts(limit: &Limit, step: &Step, group: &[u16]) -> bool {
+fn counts(limit: &Limit, step: &Step, then: Then) -> bool {
     let Step::Authorize {
-        mcc, place, kind, ..
+        mcc,
+        place,
+        kind,
+        card,
+        ..
     } = step
     else {
         return false;
@@ -544,7 +573,8 @@ fn counts(limit: &Limit, step: &Step, group: &[u16]) -> bool {
     match limit.id.0 {
         21 => *kind == Kind::CashWithdrawal,
         22 => abroad,
-        24 => group.contains(mcc),
+        24 => then.group.contains(mcc),
+        25 => !(has_holder(*card) && then.verified),
         _ => {
             assert!(limit.filter.is_none() && *mcc > 0);
             true
@@ -759,11 +789,11 @@ impl Naive {
                 Owner::Program => root_of_account(account_of_card(of)) == root_of_account(account),
             };
             let as_then = |l: &Limit| {
-                l.id == limit.id && l.window == limit.window && counts(l, &past.step, past.group)
+                l.id == limit.id && l.window == limit.window && counts(l, &past.step, past.then)
             };
             let counted = match owner {
                 Owner::Card => past.controls.limits.iter().any(as_then),
-                _ => counts(limit, &past.step, past.group),
+                _ => counts(limit, &past.step, past.then),
             };
             let counted = counted && past.held() > 0;
             if same && counted && closed.is_none() && in_window(limit, past.at, self.at) {
@@ -772,6 +802,14 @@ impl Naive {
             }
         }
         (amount, count)
+    }
+
+    fn then(&self) -> Then {
+        let mut past = self.past.iter();
+        Then {
+            group: self.group(),
+            verified: past.any(|past| matches!(past.step, Step::Verify)),
+        }
     }
 
     fn group(&self) -> &'static [u16] {
@@ -935,7 +973,9 @@ impl Naive {
             Step::AccountStatus { account, change } => {
                 self.change_account_status(*account, *change)
             }
-            Step::Controls { .. } | Step::Wait { .. } | Step::Group { .. } => Came::Done,
+            Step::Controls { .. } | Step::Wait { .. } | Step::Group { .. } | Step::Verify => {
+                Came::Done
+            }
             Step::Expire => Came::Expired(self.due().len()),
         }
     }
@@ -1020,7 +1060,7 @@ impl Naive {
             for limit in controls
                 .limits
                 .iter()
-                .filter(|l| counts(l, &asked, self.group()))
+                .filter(|l| counts(l, &asked, self.then()))
             {
                 let (used, count) = self.used(*owner, card, limit);
                 if limit
@@ -1051,6 +1091,10 @@ impl Naive {
             .is_some_and(|list| !groups_named && !list.passes(mcc))
         {
             return Came::Declined(DeclineReason::MccBlocked);
+        }
+        let at_home = has_holder(card) && PLACES[usize::from(place)].country == "US";
+        if own.home_country_only && !at_home {
+            return Came::Declined(DeclineReason::CountryNotAllowed);
         }
         if let Some(reason) = self.elsewhere(card, PLACES[usize::from(place)]) {
             return Came::Declined(reason);
@@ -1099,13 +1143,13 @@ impl Naive {
             (Step::Expire, _) => self.due(),
             _ => vec![],
         };
-        let (at, step, group) = (self.at, step.clone(), self.group());
+        let (at, step, then) = (self.at, step.clone(), self.then());
         self.past.push(Happened {
             at,
             step,
             came,
             controls,
-            group,
+            then,
             released,
         });
     }
@@ -1122,12 +1166,14 @@ impl Engine {
         let mut switch = Switch::with_program(shards, program_controls());
         let at = switch.at;
         switch.registry(RegistryAction::CreateMccGroup(group(0, at)));
+        switch.cardholder(81, "US", false);
         for tree in 1..=TREES {
             for account in line_of(tree + 20) {
                 let parent = (account > 10).then(|| account - 10);
                 switch.open_sub_account(account, tree, parent, account_controls(account));
                 for card in 1..=2 {
                     let mut card = NewCard::of(account * 100 + card, tree, account);
+                    card.cardholder_id = has_holder(card.id).then_some(CardholderId(81));
                     if is_physical(card.id) {
                         card.card_type = CardType::Physical;
                     }
@@ -1149,6 +1195,10 @@ impl Engine {
             }
             Step::Expire => {
                 return Came::Expired(switch.expire().len());
+            }
+            Step::Verify => {
+                switch.verify(81);
+                return Came::Done;
             }
             Step::Group { choice } => {
                 let changed = group(*choice, switch.at);
@@ -1467,6 +1517,7 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
         3 => minutes.prop_map(|minutes| Step::Wait { minutes }),
         2 => Just(Step::Expire),
         1 => (0..GROUPS.len()).prop_map(|choice| Step::Group { choice }),
+        1 => Just(Step::Verify),
     ];
     proptest::collection::vec(step, 1..120)
 }
@@ -1548,7 +1599,10 @@ fn any_days_of_one_card() -> impl Strategy<Value = Vec<Step>> {
             Step::Reverse { card, name, names: Names::all(name), amount: 1 }
         }),
         1 => (0..CHOICES).prop_map(move |choice| Step::Controls { card, choice }),
-        1 => (0..GROUPS.len()).prop_map(|choice| Step::Group { choice }),
+        2 => (0..GROUPS.len() * 2).prop_map(|choice| match choice {
+            0 => Step::Verify,
+            choice => Step::Group { choice: choice % GROUPS.len() },
+        }),
         3 => minutes.prop_map(|minutes| Step::Wait { minutes }),
     ];
     proptest::collection::vec(step, 1..100)
@@ -1588,6 +1642,7 @@ fn the_days_of_one_card_come_to_every_reason_of_the_controls() {
         DeclineReason::CashLimitExceeded,
         DeclineReason::MccBlocked,
         DeclineReason::MccNotAllowed,
+        DeclineReason::CountryNotAllowed,
         DeclineReason::MerchantNotAllowed,
         DeclineReason::MerchantLockMismatch,
         DeclineReason::ChannelBlocked,

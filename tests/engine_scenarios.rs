@@ -215,6 +215,22 @@ impl Play {
                 let controls = self.controls(words);
                 told(&self.switch.change_controls(root, card, controls))
             }
+            "cardholder" => {
+                let (id, home) = (self.id(words.plain(1)), words.value("home").unwrap());
+                let verified = words.plain.contains(&"verified");
+                match self.switch.cardholder(id, home, verified) {
+                    RegistryOutcome::Event(_) => "done".into(),
+                    other => format!("{other:?}"),
+                }
+            }
+            "verify" => {
+                let id = self.id(words.plain(1));
+                match self.switch.verify(id) {
+                    RegistryOutcome::Event(_) => "done".into(),
+                    RegistryOutcome::Refused(refusal) => format!("refused {refusal}"),
+                    other => format!("{other:?}"),
+                }
+            }
             "mcc_group" => self.mcc_group(words),
             "merchant_list" => self.merchant_list(words),
             "top_up" => {
@@ -354,6 +370,8 @@ impl Play {
             card.expiry = expiry(text);
         }
         card.controls = self.controls(words);
+        let holder = words.value("holder");
+        card.cardholder_id = holder.map(|name| CardholderId(self.id(name)));
         told(&self.switch.open_card(card))
     }
 
@@ -593,6 +611,10 @@ impl Play {
                 format!("scope={} list={list} value={value}", scope_name(scope))
             }
             Detail::Assumed { value } => format!("assumed={value}"),
+            Detail::HomeCountry { home, country } => {
+                let letters = |code: u16| Country(code.to_be_bytes()).alpha2().to_owned();
+                format!("home={} country={}", letters(home), letters(country))
+            }
             Detail::Expiry { card, message } => format!("card={card} message={message}"),
             Detail::Capacity { open, allowed } => format!("open={open} allowed={allowed}"),
             Detail::RiskRule {
@@ -614,13 +636,15 @@ impl Play {
     /// rolls over so many seconds; a filter names MCCs, countries, channels, kinds and `merchant/ID`), and
     /// `mcc.block=`, `country.allow=`, `currency.block=`, `channel.block=`, `entry.allow=` and the like with
     /// lists, `merchant.allow=` with ids, `ID/ACQUIRER` and `~NAME*` (`_` for a space). `hours.NAME=
-    /// mon,tue:08:00-18:00@Zone` is a time window; `single_use` and `merchant_lock` are words of their own.
+    /// mon,tue:08:00-18:00@Zone` is a time window; `single_use`, `merchant_lock` and `home_country_only` are
+    /// words of their own; `until_verified` is one of a filter.
     /// `group/NAME` among MCCs is a group, `list/NAME` among merchants a list, both also in filters.
     /// `three_ds=required,above/50.00,low_value` is a policy, with the exemptions that it accepts.
     fn controls(&mut self, words: &Words) -> Controls {
         let mut controls = Controls {
             single_use: words.plain.contains(&"single_use"),
             merchant_lock: words.plain.contains(&"merchant_lock"),
+            home_country_only: words.plain.contains(&"home_country_only"),
             ..Controls::default()
         };
         for (key, value) in &words.named {
@@ -865,6 +889,8 @@ fn parse_filter(text: &str, number: Numbering) -> LimitFilter {
             filter.mccs.push(mcc);
         } else if word.starts_with("group/") {
             filter.mcc_groups.push(group_ref(word, number));
+        } else if word == "until_verified" {
+            filter.until_verified = true;
         } else if let Some(name) = word.strip_prefix("list/") {
             filter.merchant_lists.push(MerchantListId(number(name)));
         } else if let Some(id) = word.strip_prefix("merchant/") {

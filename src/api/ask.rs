@@ -175,6 +175,7 @@ pub fn unexpected(reply: &Reply) -> ApiError {
         Reply::IdempotencyKnown(_) => "IdempotencyKnown",
         Reply::NotFound => "NotFound",
         Reply::View(_) => "View",
+        Reply::Cardholder(_) => "Cardholder",
     };
     ApiError::internal(&format_args!("unexpected reply {kind}"))
 }

@@ -37,6 +37,7 @@ pub fn take(fields: &mut Fields, ids: &mut Ids, view: &RegistryView) -> Result<C
         merchant_lock: controls.boolean("merchant_lock")?.unwrap_or(false),
         three_ds: three_ds_json::take(&mut controls)?,
         mcc_groups,
+        home_country_only: controls.boolean("home_country_only")?.unwrap_or(false),
     };
     if taken.control_id_twice() {
         let path = fields.path("controls");
@@ -228,6 +229,7 @@ pub fn to_json(controls: &Controls) -> Value {
     for (name, set) in [
         ("single_use", controls.single_use),
         ("merchant_lock", controls.merchant_lock),
+        ("home_country_only", controls.home_country_only),
     ] {
         if set {
             json.insert(name.into(), true.into());

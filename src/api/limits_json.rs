@@ -59,9 +59,9 @@ fn limit(mut fields: Fields, ids: &mut Ids, view: &RegistryView) -> Result<Limit
     }
     let time_zone = zone(&mut fields)?;
     let filter = fields.object("filter")?;
-    let filter = filter
-        .map(|fields| self::filter(fields, view))
-        .transpose()?;
+    let filter = filter.map(|fields| self::filter(fields, view));
+    let mut filter = filter.transpose()?.unwrap_or_default();
+    filter.until_verified = fields.boolean("until_verified")?.unwrap_or(false);
     fields.finish()?;
     Ok(Limit {
         id,
@@ -69,7 +69,7 @@ fn limit(mut fields: Fields, ids: &mut Ids, view: &RegistryView) -> Result<Limit
         amount_minor,
         count,
         time_zone,
-        filter: filter.filter(|filter| !filter.is_empty()).map(Box::new),
+        filter: (!filter.is_empty()).then(|| Box::new(filter)),
     })
 }
 
@@ -115,6 +115,7 @@ fn filter(mut fields: Fields, view: &RegistryView) -> Result<LimitFilter, ApiErr
         merchant_lists: part(&mut fields, "merchant_lists", |path, value| {
             merchant_list_id(path, &value, view)
         })?,
+        until_verified: false,
     };
     fields.finish()?;
     Ok(filter)
@@ -142,7 +143,13 @@ pub fn to_json(limit: &Limit) -> Value {
         json["window_seconds"] = window.seconds.into();
     }
     if let Some(filter) = &limit.filter {
-        json["filter"] = filter_to_json(filter);
+        let parts = filter_to_json(filter);
+        if parts.as_object().is_some_and(|parts| !parts.is_empty()) {
+            json["filter"] = parts;
+        }
+        if filter.until_verified {
+            json["until_verified"] = true.into();
+        }
     }
     json
 }

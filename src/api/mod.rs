@@ -6,6 +6,7 @@ mod ask;
 mod auth;
 mod authorizations;
 mod body;
+pub(crate) mod cardholders;
 mod cards;
 pub(crate) mod controls_json;
 mod envelope;

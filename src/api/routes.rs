@@ -2,8 +2,8 @@
 
 use super::auth::guarded;
 use super::{
-    Gate, accounts, authorizations, cards, envelope, groups, health, list, metrics, programs,
-    reveal, settlement_reports, top_ups,
+    Gate, accounts, authorizations, cardholders, cards, envelope, groups, health, list, metrics,
+    programs, reveal, settlement_reports, top_ups,
 };
 use crate::engine::command::{AccountStatusChange, StatusChange};
 use axum::Router;
@@ -121,10 +121,23 @@ fn card_routes(gate: &Gate) -> Router<Gate> {
         )
 }
 
+/// What controls name or depend on.
 fn group_routes(gate: &Gate) -> Router<Gate> {
     let on = |scope, route: MethodRouter<Gate>| guarded(gate, scope, without_query(route));
     let list = |scope, route: MethodRouter<Gate>| guarded(gate, scope, route);
     Router::new()
+        .route(
+            "/v1/cardholders",
+            on("cardholders:write", post(cardholders::create)),
+        )
+        .route(
+            "/v1/cardholders/{id}",
+            on("cardholders:read", get(cardholders::one)),
+        )
+        .route(
+            "/v1/cardholders/{id}/verify",
+            on("cardholders:write", post(cardholders::verify)),
+        )
         .route(
             "/v1/mcc_groups",
             on("rules:write", post(groups::create_mcc_group))

@@ -2,7 +2,8 @@
 //! sealed card numbers, keyed hashes and stored response bodies are not, and a new field is left out until
 //! it is named here.
 
-use crate::api::{controls_json, groups, three_ds_json, trace_json};
+use crate::api::{cardholders, controls_json, groups, three_ds_json, trace_json};
+use crate::engine::cardholders::Holder;
 use crate::engine::command::{
     AccountStatusChange, Action, Authorize, CardType, Command, OpenAccount, OpenCard, Reverse,
     StatusChange, TopUp,
@@ -79,6 +80,11 @@ fn command(command: &Command) -> Value {
             "type": "change_card_controls",
             "card_id": change.card_id.to_string(),
             "controls": controls_json::to_json(&change.controls),
+        }),
+        Action::ChangeCardHolder(change) => json!({
+            "type": "change_card_holder",
+            "card_id": change.card_id.to_string(),
+            "holder": holder(&change.holder),
         }),
         Action::ReleaseHold(release) => json!({
             "type": "release_hold",
@@ -218,6 +224,7 @@ fn event(event: &Event) -> Value {
             json!({ "type": "card_status_changed", "from": from.name(), "to": to.name() })
         }
         Event::CardControlsChanged => json!({ "type": "card_controls_changed" }),
+        Event::CardHolderChanged => json!({ "type": "card_holder_changed" }),
         Event::HoldReleased {
             account_id,
             amount_minor,
@@ -351,6 +358,12 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::CompleteIdempotent { status, .. } => {
             json!({ "type": "complete_idempotent", "status": status })
         }
+        RegistryAction::CreateCardholder(cardholder) => {
+            with_type("create_cardholder", cardholders::to_json(cardholder))
+        }
+        RegistryAction::VerifyCardholder(id) => {
+            json!({ "type": "verify_cardholder", "cardholder_id": id.to_string() })
+        }
         RegistryAction::CreateMccGroup(group) => {
             with_type("create_mcc_group", groups::mcc_group_to_json(group))
         }
@@ -364,6 +377,14 @@ fn registry_action(action: &RegistryAction) -> Value {
             with_type("change_merchant_list", groups::merchant_list_to_json(list))
         }
     }
+}
+
+fn holder(holder: &Holder) -> Value {
+    json!({
+        "cardholder_id": holder.id.to_string(),
+        "home_country": holder.home_country.alpha2(),
+        "verified": holder.verified,
+    })
 }
 
 fn with_type(name: &str, mut json: Value) -> Value {
@@ -420,15 +441,25 @@ fn registry_event(event: &RegistryEvent) -> Value {
         RegistryEvent::ProgramCreated { version } => {
             json!({ "type": "program_created", "registry_version": version })
         }
-        RegistryEvent::CardIssued { links } => {
+        RegistryEvent::CardIssued { links, holder } => {
             let links: Vec<String> = links.iter().map(|id| id.to_string()).collect();
-            json!({ "type": "card_issued", "link_ids": links })
+            let holder = holder.as_ref().map(self::holder);
+            json!({ "type": "card_issued", "link_ids": links, "holder": holder })
         }
         RegistryEvent::Authorized(authorized) => self::authorized(authorized),
         RegistryEvent::Reversed(reversed) => self::reversed(reversed),
         RegistryEvent::CardRevealed => json!({ "type": "card_revealed" }),
         RegistryEvent::IdempotentBegun => json!({ "type": "idempotent_begun" }),
         RegistryEvent::IdempotentCompleted => json!({ "type": "idempotent_completed" }),
+        RegistryEvent::CardholderCreated => json!({ "type": "cardholder_created" }),
+        RegistryEvent::CardholderVerified { holder, cards } => {
+            let cards = cards.iter().map(|(id, _)| id.to_string());
+            json!({
+                "type": "cardholder_verified",
+                "holder": self::holder(holder),
+                "card_ids": cards.collect::<Vec<_>>(),
+            })
+        }
         RegistryEvent::GroupsChanged { version } => {
             json!({ "type": "groups_changed", "registry_version": version })
         }

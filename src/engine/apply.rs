@@ -74,6 +74,11 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
                 state.shared_controls.release(&before);
             }
         }
+        (Action::ChangeCardHolder(change), Event::CardHolderChanged) => {
+            if let Some(card) = state.card_mut(change.card_id) {
+                card.holder = Some(change.holder);
+            }
+        }
         (Action::ReleaseHold(release), Event::HoldReleased { .. }) => {
             remove_hold(state, release.authorization_id);
         }
@@ -384,6 +389,7 @@ fn new_card(state: &mut State, command: &Command, open: &OpenCard, status: CardS
         controls: state.shared_controls.share(&open.controls),
         counters: Counters::default(),
         card_use: None,
+        holder: open.holder,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a shard is asked to do, with every fact that it needs to decide. Who asked, over which
 //! wire, does not live here.
 
+use super::cardholders::Holder;
 use super::controls::Controls;
 use super::facts::{
     Amounts, Channel, EntryMode, Kind, MatchKeys, Merchant, NetworkReference, RepeatKey,
@@ -34,6 +35,8 @@ pub enum Action {
     ChangeCardStatus(ChangeCardStatus),
     ChangeCardControls(Box<ChangeCardControls>),
     ReleaseHold(ReleaseHold),
+    /// The registry knows something new of who holds a card.
+    ChangeCardHolder(ChangeCardHolder),
 }
 
 /// A request to reserve money (1987: 0100, 0101).
@@ -122,6 +125,7 @@ pub struct OpenCard {
     pub expiry: Expiry,
     pub links: SmallVec<[LinkId; 2]>,
     pub controls: Controls,
+    pub holder: Option<Holder>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,6 +148,12 @@ pub struct ChangeCardStatus {
 pub struct ChangeCardControls {
     pub card_id: CardId,
     pub controls: Controls,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeCardHolder {
+    pub card_id: CardId,
+    pub holder: Holder,
 }
 
 /// Gives back what an authorization set aside, without a message of the network.

@@ -32,6 +32,8 @@ pub struct Controls {
     pub three_ds: Option<ThreeDsPolicy>,
     /// Groups that the list `mcc` names beside its codes.
     pub mcc_groups: Vec<MccGroupRef>,
+    /// Only where the cardholder is at home.
+    pub home_country_only: bool,
 }
 
 impl Controls {

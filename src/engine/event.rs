@@ -39,6 +39,7 @@ pub enum Event {
         account_id: AccountId,
         amount_minor: i64,
     },
+    CardHolderChanged,
 }
 
 /// The decision on a request, approved or declined.

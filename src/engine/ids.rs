@@ -98,6 +98,7 @@ id_types! {
     MccGroupId = "mccg";
     /// A list of merchants that many controls may name.
     MerchantListId = "mlst";
+    CardholderId = "holder";
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::command::Authorize;
 use super::facts::{Channel, Country, Kind};
 use super::groups::{Groups, MccGroupRef};
 use super::ids::MerchantListId;
+use super::state::Card;
 use serde::{Deserialize, Serialize};
 
 /// All parts that are stated must match; one that is empty matches everything.
@@ -19,6 +20,8 @@ pub struct LimitFilter {
     pub mcc_groups: Vec<MccGroupRef>,
     /// Beside the merchant ids.
     pub merchant_lists: Vec<MerchantListId>,
+    /// Only as long as the cardholder is not verified.
+    pub until_verified: bool,
 }
 
 impl LimitFilter {
@@ -49,6 +52,11 @@ impl LimitFilter {
         (self.merchant_ids.is_empty() && self.merchant_lists.is_empty())
             || self.merchant_ids.iter().any(|id| **id == *merchant.id)
             || lists.any(|id| groups.list_names(*id, merchant, reference))
+    }
+
+    /// Whether it is about a card at all, whatever is asked of it.
+    pub fn is_of(&self, card: &Card) -> bool {
+        !(self.until_verified && card.is_verified())
     }
 
     /// Whether it counts nothing but cash.

@@ -3,6 +3,7 @@
 
 pub mod apply;
 pub mod card_use;
+pub mod cardholders;
 pub mod checks;
 pub mod command;
 pub mod controls;

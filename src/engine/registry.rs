@@ -2,6 +2,7 @@
 //! that nobody issued. One writer; its changes reach the shards as a numbered view.
 //! Money does not live here.
 
+use super::cardholders::{Cardholder, Holder, KnownCardholder};
 use super::command::{Authorize, CardType, Reverse};
 use super::controls::Controls;
 use super::event::{Answer, Authorized, Reversed};
@@ -9,7 +10,7 @@ use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::hold_expiry::HoldExpiry;
-use super::ids::{AccountId, CardId, LimitId, LinkId, ProgramId};
+use super::ids::{AccountId, CardId, CardholderId, LimitId, LinkId, ProgramId};
 use super::issued_cards::IssuedCards;
 use super::money::Currency;
 use super::recent::Recent;
@@ -98,6 +99,7 @@ pub struct IssueCard {
     pub expiry: Expiry,
     pub links: SmallVec<[LinkKey; 2]>,
     pub controls: Controls,
+    pub cardholder_id: Option<CardholderId>,
 }
 
 /// What the registry keeps of an issued card.
@@ -109,6 +111,7 @@ pub struct IssuedCard {
     pub sealed_pan: SealedPan,
     pub expiry: Expiry,
     pub links: SmallVec<[LinkId; 2]>,
+    pub cardholder_id: Option<CardholderId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,6 +145,8 @@ pub enum RegistryAction {
     CreateMerchantList(Box<SharedMerchantList>),
     /// As a whole.
     ChangeMerchantList(Box<SharedMerchantList>),
+    CreateCardholder(Box<Cardholder>),
+    VerifyCardholder(CardholderId),
 }
 
 /// Who gets to see a card number, and why. The number is not in it.
@@ -178,6 +183,7 @@ pub enum RegistryEvent {
     /// The links of the card, numbered; new ones become known with it.
     CardIssued {
         links: SmallVec<[LinkId; 2]>,
+        holder: Option<Holder>,
     },
     Authorized(Authorized),
     Reversed(Reversed),
@@ -186,6 +192,12 @@ pub enum RegistryEvent {
     IdempotentCompleted,
     GroupsChanged {
         version: u64,
+    },
+    CardholderCreated,
+    CardholderVerified {
+        holder: Holder,
+        /// Those that have to hear of it, with their trees.
+        cards: SmallVec<[(CardId, AccountId); 1]>,
     },
 }
 
@@ -224,6 +236,12 @@ pub enum RegistryRefusal {
     TooManyGroups,
     #[error("nothing has this id, so it cannot be changed")]
     GroupNotFound,
+    #[error("cardholder {0} does not exist")]
+    CardholderNotFound(CardholderId),
+    #[error("cardholder {0} belongs to another program than the card")]
+    CardholderOfOtherProgram(CardholderId),
+    #[error("cardholder {0} is verified already")]
+    AlreadyVerified(CardholderId),
 }
 
 /// MCC groups, and as many merchant lists: each change copies the table of them.
@@ -239,6 +257,7 @@ pub struct Registry {
     pub link_keys: Vec<LinkKey>,
     pub idempotency: Recent<IdempotencyKey, IdempotencyEntry>,
     pub first_answers: Recent<RepeatKey, FirstAnswer>,
+    pub cardholders: HashMap<CardholderId, KnownCardholder>,
 }
 
 impl RegistryView {
@@ -255,6 +274,25 @@ impl Registry {
         self.link_keys.push(key.clone());
         self.link_ids
             .insert(key, LinkId(self.link_keys.len() as u64));
+    }
+
+    /// Puts an issued card, new or restored, in its place, and among those of its holder.
+    pub(super) fn insert_issued(&mut self, id: CardId, card: IssuedCard) {
+        let holder = card
+            .cardholder_id
+            .and_then(|id| self.cardholders.get_mut(&id));
+        if let Some(holder) = holder {
+            holder.cards.push((id, card.root));
+        }
+        self.issued_cards.insert(id, card);
+    }
+
+    pub(super) fn insert_cardholder(&mut self, cardholder: Cardholder) {
+        let known = KnownCardholder {
+            cardholder,
+            cards: SmallVec::new(),
+        };
+        self.cardholders.insert(known.cardholder.id, known);
     }
 
     /// Links are numbered from 1 in the order in which they became known.

@@ -1,13 +1,14 @@
 //! Decides and applies the registry's commands, as `decide.rs` and `apply.rs` do for a shard.
 
 use super::apply::{authorization_answer, reversal_answer};
+use super::cardholders::{Cardholder, Holder};
 use super::checks::Checks;
 use super::command::{Authorize, Reverse};
 use super::decide::{cardless, message_and_repeat};
-use super::event::{Event, ReversalOutcome, Reversed};
+use super::event::{Authorized, Event, ReversalOutcome, Reversed};
 use super::first_answer::{Asked, FirstAnswer};
 use super::groups::{Groups, MccGroup, SharedMerchantList};
-use super::ids::{AccountId, LinkId};
+use super::ids::{AccountId, CardholderId, LinkId};
 use super::reason::DeclineReason;
 use super::registry::{
     GROUPS_MAX, IdempotencyEntry, IssueCard, IssuedCard, Program, Registry, RegistryAction,
@@ -62,6 +63,51 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         | RegistryAction::ChangeMerchantList(_) => {
             decide_groups(&registry.view.groups, &command.action, next_version)
         }
+        RegistryAction::CreateCardholder(cardholder) => create_cardholder(registry, cardholder),
+        RegistryAction::VerifyCardholder(id) => verify_cardholder(registry, *id),
+    }
+}
+
+fn create_cardholder(registry: &Registry, cardholder: &Cardholder) -> RegistryOutcome {
+    let (id, program_id) = (cardholder.id, cardholder.program_id);
+    if registry.cardholders.contains_key(&id) {
+        RegistryOutcome::Refused(RegistryRefusal::IdTaken)
+    } else if !registry.view.programs.contains_key(&program_id) {
+        RegistryOutcome::Refused(RegistryRefusal::ProgramNotFound(program_id))
+    } else {
+        RegistryOutcome::Event(RegistryEvent::CardholderCreated)
+    }
+}
+
+fn verify_cardholder(registry: &Registry, id: CardholderId) -> RegistryOutcome {
+    let Some(known) = registry.cardholders.get(&id) else {
+        return RegistryOutcome::Refused(RegistryRefusal::CardholderNotFound(id));
+    };
+    if known.cardholder.verified {
+        return RegistryOutcome::Refused(RegistryRefusal::AlreadyVerified(id));
+    }
+    let holder = Holder {
+        verified: true,
+        ..known.cardholder.holder()
+    };
+    RegistryOutcome::Event(RegistryEvent::CardholderVerified {
+        holder,
+        cards: known.cards.clone(),
+    })
+}
+
+/// What the card is to know of its holder, if it is to have one.
+fn holder_of(registry: &Registry, issue: &IssueCard) -> Result<Option<Holder>, RegistryRefusal> {
+    let Some(id) = issue.cardholder_id else {
+        return Ok(None);
+    };
+    let known = registry.cardholders.get(&id);
+    let cardholder = &known
+        .ok_or(RegistryRefusal::CardholderNotFound(id))?
+        .cardholder;
+    match cardholder.program_id == issue.program_id {
+        true => Ok(Some(cardholder.holder())),
+        false => Err(RegistryRefusal::CardholderOfOtherProgram(id)),
     }
 }
 
@@ -106,6 +152,10 @@ fn issue_card(registry: &Registry, issue: &IssueCard) -> RegistryOutcome {
     if let Some(limit_id) = issue.controls.limit_id_twice() {
         return RegistryOutcome::Refused(RegistryRefusal::LimitIdTwice(limit_id));
     }
+    let holder = match holder_of(registry, issue) {
+        Ok(holder) => holder,
+        Err(refusal) => return RegistryOutcome::Refused(refusal),
+    };
     let mut next_link = registry.link_keys.len() as u64 + 1;
     let mut links = SmallVec::new();
     for (place, key) in issue.links.iter().enumerate() {
@@ -119,7 +169,7 @@ fn issue_card(registry: &Registry, issue: &IssueCard) -> RegistryOutcome {
             LinkId(next_link - 1)
         }));
     }
-    RegistryOutcome::Event(RegistryEvent::CardIssued { links })
+    RegistryOutcome::Event(RegistryEvent::CardIssued { links, holder })
 }
 
 fn authorize_unknown(
@@ -193,25 +243,14 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
             });
             new_view = true;
         }
-        (RegistryAction::IssueCard(issue), RegistryEvent::CardIssued { links }) => {
+        (RegistryAction::IssueCard(issue), RegistryEvent::CardIssued { links, .. }) => {
             apply_issued(registry, issue, links);
         }
         (
             RegistryAction::AuthorizeUnknownCard { authorize, .. },
             RegistryEvent::Authorized(authorized),
         ) => {
-            let clash = authorized.decision.decline().map(|decline| decline.reason);
-            if clash != Some(DeclineReason::DuplicateTransmission) {
-                let answer = authorization_answer(authorize, authorized);
-                let first = FirstAnswer {
-                    root: AccountId::default(),
-                    asked: Asked::of_authorization(authorize),
-                    answer,
-                };
-                registry
-                    .first_answers
-                    .remember(authorize.repeat_key, command.at, first);
-            }
+            apply_unknown_authorization(registry, command, authorize, authorized);
         }
         (RegistryAction::ReverseUnknownCard(reverse), RegistryEvent::Reversed(reversed)) => {
             apply_unknown_reversal(registry, command, reverse, reversed);
@@ -232,6 +271,14 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
             RegistryEvent::IdempotentCompleted,
         ) => {
             complete_idempotent(registry, command, *key, (*status, body.clone()));
+        }
+        (RegistryAction::CreateCardholder(cardholder), RegistryEvent::CardholderCreated) => {
+            registry.insert_cardholder((**cardholder).clone());
+        }
+        (RegistryAction::VerifyCardholder(id), RegistryEvent::CardholderVerified { .. }) => {
+            if let Some(known) = registry.cardholders.get_mut(id) {
+                known.cardholder.verified = true;
+            }
         }
         (action, RegistryEvent::GroupsChanged { version }) => {
             change_view(registry, *version, |view| change_groups(view, action));
@@ -280,8 +327,29 @@ fn apply_issued(registry: &mut Registry, issue: &IssueCard, links: &[LinkId]) {
         sealed_pan: issue.sealed_pan.clone(),
         expiry: issue.expiry,
         links: links.into(),
+        cardholder_id: issue.cardholder_id,
     };
-    registry.issued_cards.insert(issue.card_id, issued);
+    registry.insert_issued(issue.card_id, issued);
+}
+
+fn apply_unknown_authorization(
+    registry: &mut Registry,
+    command: &RegistryCommand,
+    authorize: &Authorize,
+    authorized: &Authorized,
+) {
+    let clash = authorized.decision.decline().map(|decline| decline.reason);
+    if clash != Some(DeclineReason::DuplicateTransmission) {
+        let answer = authorization_answer(authorize, authorized);
+        let first = FirstAnswer {
+            root: AccountId::default(),
+            asked: Asked::of_authorization(authorize),
+            answer,
+        };
+        registry
+            .first_answers
+            .remember(authorize.repeat_key, command.at, first);
+    }
 }
 
 fn apply_unknown_reversal(

@@ -5,6 +5,7 @@
 //! of the trees, not of the shards, so that a snapshot restores to any number of shards.
 
 use super::apply::{insert_account, insert_card, insert_hold};
+use super::cardholders::Cardholder;
 use super::controls::Controls;
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
@@ -17,7 +18,7 @@ use super::registry::{
 use super::reversals::Reversal;
 use super::state::{Account, Card, State};
 use super::time::Timestamp;
-use super::world::{PendingCard, World};
+use super::world::{PendingCard, PendingHolder, World};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::io::{Read, Write};
@@ -78,6 +79,8 @@ pub enum SnapshotItem<'a> {
     End(u64),
     MccGroup(Cow<'a, MccGroup>),
     MerchantList(Cow<'a, SharedMerchantList>),
+    Cardholder(Cow<'a, Cardholder>),
+    PendingHolder(CardId, PendingHolder),
 }
 
 pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {
@@ -141,6 +144,11 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     for key in &registry.link_keys {
         writer.put(&SnapshotItem::Link(Cow::Borrowed(key)))?;
     }
+    let mut cardholders: Vec<_> = registry.cardholders.values().collect();
+    cardholders.sort_unstable_by_key(|known| known.cardholder.id);
+    for known in cardholders {
+        writer.put(&SnapshotItem::Cardholder(Cow::Borrowed(&known.cardholder)))?;
+    }
     let mut issued: Vec<_> = registry.issued_cards.iter().collect();
     issued.sort_unstable_by_key(|(id, _)| *id);
     for (id, card) in issued {
@@ -154,6 +162,9 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     }
     for (id, pending) in &world.pending_cards {
         writer.put(&SnapshotItem::PendingCard(*id, Cow::Borrowed(pending)))?;
+    }
+    for (id, pending) in &world.pending_holders {
+        writer.put(&SnapshotItem::PendingHolder(*id, *pending))?;
     }
     Ok(())
 }
@@ -315,7 +326,7 @@ impl Reader {
             }
             SnapshotItem::Link(key) => registry.insert_link(key.into_owned()),
             SnapshotItem::IssuedCard(id, issued) => {
-                registry.issued_cards.insert(id, issued.into_owned());
+                registry.insert_issued(id, issued.into_owned());
             }
             SnapshotItem::Idempotency(key, at, entry) => {
                 registry.idempotency.remember(key, at, entry.into_owned());
@@ -325,6 +336,12 @@ impl Reader {
             }
             SnapshotItem::PendingCard(id, pending) => {
                 world.pending_cards.insert(id, pending.into_owned());
+            }
+            SnapshotItem::Cardholder(cardholder) => {
+                registry.insert_cardholder(cardholder.into_owned());
+            }
+            SnapshotItem::PendingHolder(id, pending) => {
+                world.pending_holders.insert(id, pending);
             }
             SnapshotItem::Controls(controls) => self.controls.push(controls.into_owned()),
             SnapshotItem::End(_) => return None,

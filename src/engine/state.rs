@@ -2,6 +2,7 @@
 //! How it changes does not live here (see `apply.rs`).
 
 use super::card_use::{CardUse, LockedMerchant};
+use super::cardholders::Holder;
 use super::command::CardType;
 use super::controls::Controls;
 use super::counters::Counters;
@@ -136,6 +137,7 @@ pub struct Card {
     pub counters: Counters,
     /// Of one with a control that looks at it.
     pub card_use: Option<Box<CardUse>>,
+    pub holder: Option<Holder>,
 }
 
 impl Card {
@@ -145,6 +147,11 @@ impl Card {
 
     pub fn locked_to(&self) -> Option<&LockedMerchant> {
         self.card_use.as_ref()?.locked_to.as_ref()
+    }
+
+    /// A card without a cardholder is one of somebody unknown.
+    pub fn is_verified(&self) -> bool {
+        self.holder.is_some_and(|holder| holder.verified)
     }
 
     /// The merchant it was locked to is forgotten.

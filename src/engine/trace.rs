@@ -127,6 +127,11 @@ pub enum Detail {
         exemption: u8,
         policy: u8,
     },
+    /// The cardholder's country and the merchant's, by their letters; `ZZ` where there is none.
+    HomeCountry {
+        home: u16,
+        country: u16,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,6 +176,7 @@ const ABOVE: u8 = 7;
 /// The rarer shapes: that of an account farther above than any.
 const RISK_RULE: u8 = ABOVE | 8 << 3;
 const THREE_DS: u8 = ABOVE | 9 << 3;
+const HOME_COUNTRY: u8 = ABOVE | 10 << 3;
 
 impl Trace {
     pub fn push(&mut self, step: Step, result: StepResult, detail: Detail) {
@@ -351,6 +357,11 @@ impl Packed {
                     .into_iter()
                     .for_each(|byte| self.byte(byte));
             }
+            Detail::HomeCountry { home, country } => {
+                self.byte(HOME_COUNTRY);
+                self.number(u64::from(home));
+                self.number(u64::from(country));
+            }
         }
     }
 
@@ -444,7 +455,7 @@ impl<'a> Unpacking<'a> {
     fn detail(&mut self) -> Option<Detail> {
         let mut head = self.byte()?;
         let mut scope = Scope::ALL[usize::from(head >> 3 & 3)];
-        if let RISK_RULE | THREE_DS = head {
+        if let RISK_RULE | THREE_DS | HOME_COUNTRY = head {
             return self.rarer(head);
         }
         if head & 7 == ABOVE {
@@ -497,6 +508,10 @@ impl<'a> Unpacking<'a> {
                 rule_id: RiskRuleId(self.number()?),
                 version: self.number()? as u32,
                 outcome: self.byte()?,
+            },
+            HOME_COUNTRY => Detail::HomeCountry {
+                home: self.number()? as u16,
+                country: self.number()? as u16,
             },
             _ => Detail::ThreeDs {
                 eci: self.byte()?,
@@ -623,6 +638,7 @@ mod tests {
             any::<[u16; 2]>().prop_map(|[card, message]| Detail::Expiry { card, message }),
             any::<[u64; 2]>().prop_map(|[open, allowed]| Detail::Capacity { open, allowed }),
             any::<u32>().prop_map(|value| Detail::Assumed { value }),
+            any::<[u16; 2]>().prop_map(|[home, country]| Detail::HomeCountry { home, country }),
             (any::<u64>(), any::<u32>(), any::<u8>()).prop_map(|(id, version, outcome)| {
                 let rule_id = RiskRuleId(id);
                 Detail::RiskRule {

@@ -2,7 +2,7 @@
 
 use super::reply::ReplySink;
 use crate::engine::command::Action;
-use crate::engine::ids::{AccountId, CardId, ProgramId};
+use crate::engine::ids::{AccountId, CardId, CardholderId, ProgramId};
 use crate::engine::registry::{RegistryAction, RegistryView};
 use std::sync::Arc;
 
@@ -33,6 +33,7 @@ pub enum RegistryRequest {
     Program(ProgramId),
     /// What shards decide by.
     View,
+    Cardholder(CardholderId),
 }
 
 /// All requests of one read, on their way to one queue.

@@ -204,6 +204,8 @@ impl Batch {
             }
             // Controls are read from memory; their history is the journal's.
             (Event::CardControlsChanged, Action::ChangeCardControls(_)) => {}
+            // So are cardholders.
+            (Event::CardHolderChanged, Action::ChangeCardHolder(_)) => {}
             // A new kind of event must be given its rows here.
             (
                 Event::Authorized(_)
@@ -214,6 +216,7 @@ impl Batch {
                 | Event::CardOpened { .. }
                 | Event::CardStatusChanged { .. }
                 | Event::CardControlsChanged
+                | Event::CardHolderChanged
                 | Event::HoldReleased { .. },
                 _,
             ) => return false,
@@ -246,6 +249,8 @@ impl Batch {
             (
                 RegistryEvent::SettingsChanged { .. }
                 | RegistryEvent::GroupsChanged { .. }
+                | RegistryEvent::CardholderCreated
+                | RegistryEvent::CardholderVerified { .. }
                 | RegistryEvent::IdempotentBegun
                 | RegistryEvent::IdempotentCompleted,
                 _,

@@ -83,7 +83,12 @@ fn request(switch: &Switch, card_id: &str, amount_minor: i64) -> Authorize {
 }
 
 /// Authorizes on a card of a root account; gives the authorization's id.
-fn authorize(switch: &Switch, account_id: &str, card_id: &str, amount_minor: i64) -> String {
+pub(super) fn authorize(
+    switch: &Switch,
+    account_id: &str,
+    card_id: &str,
+    amount_minor: i64,
+) -> String {
     let authorize = request(switch, card_id, amount_minor);
     let id = authorize.authorization_id.to_string();
     carry_out(

@@ -1,6 +1,7 @@
 //! The REST interface from outside: real loops over a journal in memory, real HTTP on loopback.
 
 mod authorizations;
+mod cardholders;
 mod follower;
 mod fuzz;
 mod groups;

@@ -231,6 +231,7 @@ impl History {
             // One named twice.
             links: [project.clone(), user, project].into_iter().collect(),
             controls: Controls::default(),
+            cardholder_id: None,
         };
         self.registry(RegistryAction::IssueCard(Box::new(issue.clone())));
         self.cards.push((card_id, root));

@@ -212,6 +212,7 @@ impl Rig {
             expiry: Expiry::new(EXPIRY.0, EXPIRY.1).unwrap(),
             links: Default::default(),
             controls: Controls::default(),
+            cardholder_id: None,
         };
         self.ask_registry(RegistryAction::IssueCard(Box::new(issue)));
         card_id

@@ -2,6 +2,7 @@
 
 use crate::engine::checks::{Checks, Context};
 use crate::engine::controls::{Controls, List, ListMode};
+use crate::engine::facts::Country;
 use crate::engine::money::Currency;
 use crate::engine::reason::DeclineReason;
 use crate::engine::trace::{Detail, Step};
@@ -36,7 +37,7 @@ pub fn check_country(context: &Context, checks: &mut Checks) {
         DeclineReason::CountryBlocked,
     );
     let looked_up = (country, u16::from_be_bytes(country.0));
-    check(
+    let listed = look_up(
         context,
         checks,
         Step::Country,
@@ -44,6 +45,29 @@ pub fn check_country(context: &Context, checks: &mut Checks) {
         looked_up,
         reasons,
     );
+    let home_only = context
+        .controls()
+        .any(|(_, controls)| controls.home_country_only);
+    if home_only {
+        check_home(context, checks);
+    } else if !listed {
+        checks.pass(Step::Country, Detail::None);
+    }
+}
+
+/// A country that is not known is nobody's home, and a card without a cardholder is at home nowhere.
+fn check_home(context: &Context, checks: &mut Checks) {
+    let country = context.command.merchant.country;
+    let home = context.card.holder.map(|holder| holder.home_country);
+    let detail = Detail::HomeCountry {
+        home: u16::from_be_bytes(home.unwrap_or_default().0),
+        country: u16::from_be_bytes(country.0),
+    };
+    if country != Country::UNKNOWN && home == Some(country) {
+        checks.pass(Step::Country, detail);
+    } else {
+        checks.fail(Step::Country, DeclineReason::CountryNotAllowed, detail);
+    }
 }
 
 pub fn check_currency(context: &Context, checks: &mut Checks) {
