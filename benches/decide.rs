@@ -1,11 +1,11 @@
 //! What a message costs a shard: over a million random cards in batches that are touched first, and on
-//! one hot card; with no controls and with twenty. What a record and a reversal cost, what memory a card
+//! one hot card; with no controls, with twenty, and with twenty and ten risk rules. What a record and a reversal cost, what memory a card
 //! takes, and how long the longest batch takes while tables grow to ten million entries.
 //!
 //! Medians over rounds with the least and the most, in nanoseconds of this thread's processor time per
 //! message: the machine may be shared, and waiting for a core is not deciding. `DECIDE_CARDS`,
 //! `DECIDE_MESSAGES` (of a round) and `DECIDE_HOLDS` take other numbers (no holds leave growth out),
-//! `DECIDE_CONTROLS=20` or `=no` one half.
+//! `DECIDE_CONTROLS=20`, `=no` or `=rules` some of them.
 
 #[path = "../tests/engine_support/mod.rs"]
 mod engine_support;
@@ -22,6 +22,9 @@ use cardswitch::engine::holds::Hold;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::registry::{IssueCard, Program, RegistryAction, RegistryCommand};
 use cardswitch::engine::registry_decide;
+use cardswitch::engine::risk::compile::compile;
+use cardswitch::engine::risk::fact_values::FactValues;
+use cardswitch::engine::risk::rule::{RiskRule, RuleAction, RuleState};
 use cardswitch::engine::state::*;
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::touch::touch_all;
@@ -84,7 +87,65 @@ fn twenty() -> [Controls; 3] {
     ]
 }
 
-fn world(cards: u64, controls: [Controls; 3], at: Timestamp) -> World {
+/// Ten, of which three ask for what the card did before, and none declines the purchases here.
+const RULES: [&str; 10] = [
+    "amount > 50000 && country != 'US'",
+    "declines_last_hour >= 5",
+    "approvals_last_hour >= 1000000 || approved_amount_last_day + amount > 500000000000",
+    "channel == 'ecommerce' && cvv == 'mismatch' && first_use_of_merchant",
+    "mcc in ['6011', '6051'] && card_age_seconds < 86400",
+    "entry_mode == 'fallback' && amount > 100",
+    "merchant_name.startsWith('CASINO') || merchant_name.contains('CRYPTO')",
+    "country in ['IR', 'KP', 'SY', 'CU'] && !country_is_acquirers",
+    "available - amount < 0 && kind == 'purchase'",
+    "hour_utc < 5 && weekday_utc in ['sat', 'sun'] && amount > 20000",
+];
+
+fn rule(place: usize, at: Timestamp) -> RegistryAction {
+    RegistryAction::CreateRiskRule(Box::new(RiskRule {
+        id: RiskRuleId(FIRST_ID + (1 << 31) + place as u64),
+        program_id: PROGRAM,
+        name: "rule".into(),
+        expression: RULES[place].into(),
+        action: RuleAction::Decline,
+        state: RuleState::Active,
+        version: 1,
+        created_at: at,
+    }))
+}
+
+/// Each rule by itself, on one request.
+fn measure_rules(count: usize, state: &State, at: Timestamp) {
+    let Action::Authorize(authorize) = purchase_of(7, 1 << 30, at).action else {
+        panic!("not a purchase");
+    };
+    let card = state.card(authorize.card_id).unwrap();
+    let mut gathering = Rounds::default();
+    let facts = || FactValues::of(at, &authorize, card, state.account_of(card));
+    for _ in 0..ROUNDS {
+        gathering.0.push(each(count, || {
+            (0..count).for_each(|_| {
+                black_box(black_box(&facts)());
+            })
+        }));
+    }
+    println!("gathering the facts of a request: {gathering}");
+    let facts = facts();
+    for source in RULES {
+        let condition = compile(source).unwrap().condition;
+        let mut evaluating = Rounds::default();
+        for _ in 0..ROUNDS {
+            evaluating.0.push(each(count, || {
+                (0..count).for_each(|_| {
+                    black_box(black_box(&condition).evaluate(black_box(&facts))).ok();
+                })
+            }));
+        }
+        println!("a rule, evaluated: {evaluating}  {source}");
+    }
+}
+
+fn world(cards: u64, controls: [Controls; 3], rules: usize, at: Timestamp) -> World {
     let [of_program, of_account, of_card] = controls;
     let mut world = World::new(1);
     let registry = |world: &mut World, action| {
@@ -108,8 +169,12 @@ fn world(cards: u64, controls: [Controls; 3], at: Timestamp) -> World {
         controls: of_program,
         hold_expiry: Default::default(),
         created_at: at,
+        foreign_exchange_mark_up_basis_points: 0,
     };
     registry(&mut world, RegistryAction::CreateProgram(Box::new(program)));
+    for place in 0..rules {
+        registry(&mut world, rule(place, at));
+    }
     for card in 0..cards {
         let root = account_of(card);
         let expiry = Expiry::new(2029, 12).unwrap();
@@ -126,6 +191,7 @@ fn world(cards: u64, controls: [Controls; 3], at: Timestamp) -> World {
             expiry,
             links: Default::default(),
             controls: of_card.clone(),
+            wallet: None,
             cardholder_id: None,
         };
         let open = OpenAccount {
@@ -152,6 +218,7 @@ fn world(cards: u64, controls: [Controls; 3], at: Timestamp) -> World {
             expiry,
             links: Default::default(),
             controls: of_card.clone(),
+            wallet: None,
             holder: None,
         };
         registry(&mut world, RegistryAction::IssueCard(Box::new(issue)));
@@ -451,7 +518,7 @@ fn measure_hot_card(name: &str, count: usize, state: &mut State, at: Timestamp) 
 /// the longest that a message waits for tables to grow.
 fn measure_growth(holds: u64, at: Timestamp) {
     let cards = 1_000.min(holds);
-    let mut world = world(cards, Default::default(), at);
+    let mut world = world(cards, Default::default(), 0, at);
     let state = &mut world.shards[0];
     let batch = (0..BATCH as u64).map(|place| purchase_of(place, 0, at));
     let (batch, random) = (batch.collect(), Random { state: 5, cards });
@@ -497,17 +564,21 @@ fn main() {
     let at = time("2026-11-24T10:00:00Z");
     let only = std::env::var("DECIDE_CONTROLS").unwrap_or_default();
     let controls = [
-        ("no controls", Default::default()),
-        ("20 controls", twenty()),
+        ("no controls", Default::default(), 0),
+        ("20 controls", twenty(), 0),
+        ("20 controls and 10 rules", twenty(), RULES.len()),
     ];
-    for (name, controls) in controls
+    for (name, controls, rules) in controls
         .into_iter()
-        .filter(|(name, _)| name.contains(&only))
+        .filter(|(name, ..)| name.contains(&only))
     {
         let before = memory_bytes();
-        let mut world = world(sizes.cards, controls, at);
+        let mut world = world(sizes.cards, controls, rules, at);
         let bytes = (memory_bytes() - before) / sizes.cards;
         println!("{name}: {bytes} bytes a card with its account, in shard and registry together");
+        if rules > 0 {
+            measure_rules(sizes.messages, &world.shards[0], at);
+        }
         measure_hot_card(name, sizes.messages, &mut world.shards[0], at);
         measure_messages(name, &sizes, &mut world.shards[0], at);
     }

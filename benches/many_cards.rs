@@ -171,6 +171,7 @@ impl Issuer {
             expiry: card.expiry,
             links: Default::default(),
             controls: Controls::default(),
+            wallet: None,
             cardholder_id: None,
         })
     }
@@ -215,6 +216,7 @@ impl Writer {
             controls: Controls::default(),
             hold_expiry: Default::default(),
             created_at: at,
+            foreign_exchange_mark_up_basis_points: 0,
         };
         self.registry(at, RegistryAction::CreateProgram(Box::new(program)));
         self.empty = self.world.clone();

@@ -186,10 +186,12 @@ impl Shards {
 pub struct Limits {
     pub first_answer_minutes: u32,
     pub reversal_hours: u32,
+    pub closed_hours: u32,
     pub idempotency_hours: u32,
     pub hold_days: u32,
     pub open_holds_per_account_max: u32,
     pub open_holds_per_shard_max: u64,
+    pub closed_per_shard_max: u64,
 }
 
 impl Default for Limits {
@@ -198,10 +200,12 @@ impl Default for Limits {
         Limits {
             first_answer_minutes: 15,
             reversal_hours: 24,
+            closed_hours: 24,
             idempotency_hours: 24,
             hold_days: 7,
             open_holds_per_account_max: settings.open_holds_per_account_max,
             open_holds_per_shard_max: settings.open_holds_per_shard_max,
+            closed_per_shard_max: settings.closed_per_shard_max,
         }
     }
 }
@@ -212,10 +216,12 @@ impl Limits {
         EngineSettings {
             first_answer_retention_ms: i64::from(self.first_answer_minutes) * MINUTE_MS,
             reversal_retention_ms: i64::from(self.reversal_hours) * 60 * MINUTE_MS,
+            closed_retention_ms: i64::from(self.closed_hours) * 60 * MINUTE_MS,
             idempotency_retention_ms: i64::from(self.idempotency_hours) * 60 * MINUTE_MS,
             hold_expiry_ms: i64::from(self.hold_days) * 24 * 60 * MINUTE_MS,
             open_holds_per_account_max: self.open_holds_per_account_max,
             open_holds_per_shard_max: self.open_holds_per_shard_max,
+            closed_per_shard_max: self.closed_per_shard_max,
         }
     }
 }
@@ -352,6 +358,7 @@ impl Config {
                 7 * 24 * 60,
             ),
             ("reversal_hours", limits.reversal_hours, HOLD_HOURS_MAX),
+            ("closed_hours", limits.closed_hours, HOLD_HOURS_MAX),
             (
                 "idempotency_hours",
                 limits.idempotency_hours,

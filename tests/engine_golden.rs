@@ -14,8 +14,10 @@ use cardswitch::engine::groups::{BuiltinMccGroup, MccGroup, MccGroupRef, SharedM
 use cardswitch::engine::hash::state_hash;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::merchants::MerchantEntry;
+use cardswitch::engine::money::Currency;
 use cardswitch::engine::record;
 use cardswitch::engine::registry::*;
+use cardswitch::engine::risk::rule::{RiskRule, RuleAction, RuleChange, RuleState};
 use cardswitch::engine::three_ds::{
     Authentication, Cryptogram, Exemption, ThreeDs, ThreeDsMode, ThreeDsPolicy,
 };
@@ -67,6 +69,24 @@ fn bytes_of(line: &str) -> Vec<u8> {
     line.as_bytes().chunks(2).map(digits).collect()
 }
 
+fn risk_rule(switch: &mut Switch) {
+    let rule = RiskRule {
+        id: RiskRuleId(81),
+        program_id: PROGRAM,
+        name: "new and large".into(),
+        expression: "first_use_of_merchant && amount > 100".into(),
+        action: RuleAction::Flag,
+        state: RuleState::Draft,
+        version: 1,
+        created_at: switch.at,
+    };
+    switch.registry(RegistryAction::CreateRiskRule(Box::new(rule)));
+    switch.registry(RegistryAction::ChangeRiskRule {
+        rule_id: RiskRuleId(81),
+        change: RuleChange::Promote,
+    });
+}
+
 /// At least one record of every kind of command and event.
 fn story() -> Switch {
     let mut switch = Switch::with_program(1, limits([limit(90, Window::Week, Some(9_000), None)]));
@@ -116,12 +136,16 @@ fn story() -> Switch {
         ])
     };
     switch.open_card(card);
-    switch.open_card(NewCard::of(12, 1, 2));
+    let mut on_two_accounts = NewCard::of(12, 1, 2);
+    on_two_accounts.wallet.push(AccountId(1));
+    switch.open_card(on_two_accounts);
     switch.open_card(NewCard {
         card_type: CardType::Physical,
         ..NewCard::of(13, 1, 2)
     });
+    risk_rule(&mut switch);
     messages(&mut switch);
+    later_messages(&mut switch);
     for change in [
         StatusChange::Freeze,
         StatusChange::Unfreeze,
@@ -138,9 +162,26 @@ fn story() -> Switch {
         switch.change_status(1, 13, change);
     }
     switch.change_controls(1, 11, Controls::default());
+    abroad(&mut switch);
     switch.verify(81);
     of_nobody(&mut switch);
     switch
+}
+
+/// By our table and by the network, with a mark-up; in whole and in part.
+fn abroad(switch: &mut Switch) {
+    let eur = Currency(978);
+    switch.program_with_mark_up(ProgramId(2), Controls::default(), 150);
+    switch.set_rates(&[(eur, USD, "1.0833"), (USD, Currency(392), "151.25")]);
+    let mut by_table = purchase(111, 11, usd(1_000), "euros");
+    by_table.amounts.transaction.currency = eur;
+    switch.command(AccountId(1), Action::Authorize(by_table.clone()));
+    let mut in_part = purchase(112, 11, usd(0), "more euros");
+    in_part.amounts = by_table.amounts;
+    in_part.amounts.transaction.amount_minor = 100_000;
+    in_part.amounts.billing = Some(usd(110_000));
+    in_part.partial_approval_supported = true;
+    switch.command(AccountId(1), Action::Authorize(in_part));
 }
 
 fn messages(switch: &mut Switch) {
@@ -176,6 +217,45 @@ fn messages(switch: &mut Switch) {
         exemption: Exemption::LowValue,
     };
     send(Action::Authorize(in_part));
+}
+
+/// Single messages, increments, advices of every outcome, reversals of a part.
+fn later_messages(switch: &mut Switch) {
+    let root = AccountId(1);
+    let mut send = |action| drop(switch.command(root, action));
+    let posts = |mut payment: cardswitch::engine::command::Authorize| {
+        payment.posts = true;
+        payment
+    };
+    send(Action::Authorize(posts(purchase(111, 11, usd(40), "s"))));
+    send(Action::Authorize(purchase(112, 11, usd(50), "t")));
+    let mut increment = purchase(113, 11, usd(5), "u");
+    increment.kind = Kind::Incremental;
+    increment.original_keys = names_of("t");
+    send(Action::Authorize(increment));
+    let of = |id, amount, name, original, posts: bool| {
+        let mut advice = advice(id, 11, usd(amount), name);
+        advice.payment.original_keys = names_of(original);
+        advice.payment.posts = posts;
+        advice
+    };
+    send(Action::Advise(of(114, 60, "v", "t", false)));
+    let mut first = of(115, 20, "w", "t", true);
+    first.is_final = false;
+    send(Action::Advise(first));
+    let mut reverse = reversal(205, 11, usd(60), "rt", "t");
+    reverse.stays = Some(usd(30));
+    send(Action::Reverse(reverse));
+    send(Action::Reverse(reversal(206, 11, usd(20), "rw", "w")));
+    send(Action::Advise(of(116, 10, "x", "x", false)));
+    send(Action::Advise(of(117, 10, "y", "y", true)));
+    send(Action::Advise(of(118, 11, "y", "y", true)));
+    let mut declined = of(119, 10, "z", "z", false);
+    declined.was_declined = true;
+    send(Action::Advise(declined));
+    send(Action::Reverse(reversal(207, 11, usd(40), "rs", "s")));
+    let nobody = advice(303, 0, usd(1), "nobody");
+    switch.registry(RegistryAction::AdviseUnknownCard(Box::new(nobody)));
 }
 
 fn with_groups(switch: &mut Switch) {

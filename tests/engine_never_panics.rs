@@ -10,7 +10,11 @@ use cardswitch::engine::facts::*;
 use cardswitch::engine::hash::state_hash;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::money::{Currency, Money};
-use cardswitch::engine::registry::{EngineSettings, RegistryAction};
+use cardswitch::engine::rates::{ExchangeRate, Rate};
+use cardswitch::engine::registry::{
+    EngineSettings, RegistryAction, RegistryOutcome, SetExchangeRates,
+};
+use cardswitch::engine::risk::rule::{RiskRule, RuleAction, RuleState};
 use cardswitch::engine::rolling::RollingWindow;
 use cardswitch::engine::snapshot;
 use cardswitch::engine::three_ds::{Exemption, ThreeDsMode, ThreeDsPolicy};
@@ -86,17 +90,72 @@ fn any_controls() -> impl Strategy<Value = Controls> {
     })
 }
 
+/// Whatever can leave 64 bits, and whatever is kept of a card.
+fn risk_rules(switch: &mut Switch) {
+    let rules = [
+        "-amount * 3 - transaction_amount > available + posted || held / (open_holds - 1) == 0",
+        "approved_amount_last_day + approved_amount_last_hour + amount < 0 || declines_last_hour > 3",
+        "seconds_since_last_approval * card_age_seconds > 5 && !first_use_of_merchant && first_use_of_mcc",
+        "hour_utc in [0, 5] || weekday_utc == 'mon' || merchant_name.contains('STORE') && size(network) > 0",
+    ];
+    for (place, expression) in rules.into_iter().enumerate() {
+        let rule = RiskRule {
+            id: RiskRuleId(place as u64),
+            program_id: PROGRAM,
+            name: "rule".into(),
+            expression: expression.into(),
+            action: RuleAction::ALL[place % 3].0,
+            state: RuleState::ALL[place % 2].0,
+            version: 1,
+            created_at: switch.at,
+        };
+        let outcome = switch.registry(RegistryAction::CreateRiskRule(Box::new(rule)));
+        assert!(matches!(outcome, RegistryOutcome::Event(_)), "{outcome:?}");
+    }
+}
+
 fn any_keys() -> impl Strategy<Value = (RepeatKey, MatchKeys)> {
     (0u128..6, any::<[u8; 4]>()).prop_map(|(repeat, names)| {
         let name = |place: usize| MatchKey(u64::from(names[place] % 6));
+        let none = MatchKey::UNSTATED;
         let keys = MatchKeys {
-            rrn: name(0),
-            sent: name(1),
-            local: name(2),
+            by_authority: [name(0), name(1), name(2), none, none],
             acquirer_id: u64::from(names[3] % 3),
         };
         (RepeatKey(repeat), keys)
     })
+}
+
+fn any_payment(kind: impl Strategy<Value = Kind>) -> impl Strategy<Value = Authorize> {
+    let keys = (any_keys(), any_keys());
+    (
+        0u64..30,
+        0u64..8,
+        kind,
+        any_amount(),
+        proptest::option::of(any_amount()),
+        keys,
+        any::<bool>(),
+    )
+        .prop_map(|(id, card, kind, transaction, billing, keys, posts)| {
+            let ((repeat_key, match_keys), (_, original_keys)) = keys;
+            Authorize {
+                authorization_id: AuthorizationId(id),
+                card_id: CardId(card),
+                kind,
+                channel: Channel::ALL[id as usize % Channel::ALL.len()].0,
+                partial_approval_supported: id % 2 == 0,
+                amounts: Amounts {
+                    transaction,
+                    billing,
+                },
+                repeat_key,
+                match_keys,
+                original_keys,
+                posts,
+                ..Authorize::default()
+            }
+        })
 }
 
 fn any_action() -> impl Strategy<Value = Action> {
@@ -105,42 +164,34 @@ fn any_action() -> impl Strategy<Value = Action> {
             .get(place)
             .map_or(Kind::Purchase, |(kind, _)| *kind)
     });
-    let authorize = (
-        0u64..30,
+    let authorize = any_payment(kind.clone()).prop_map(Action::Authorize);
+    let advise = (any_payment(kind), any::<[bool; 3]>()).prop_map(
+        |(payment, [was_declined, is_final, own_code])| {
+            Action::Advise(Advise {
+                payment,
+                was_declined: was_declined && is_final,
+                is_final,
+                approval_code: own_code
+                    .then_some(cardswitch::engine::event::ApprovalCode(*b"ABC123")),
+            })
+        },
+    );
+    let reverse = (
         0u64..8,
-        kind,
         any_amount(),
         proptest::option::of(any_amount()),
         any_keys(),
     )
-        .prop_map(
-            |(id, card, kind, transaction, billing, (repeat_key, match_keys))| {
-                Action::Authorize(Authorize {
-                    authorization_id: AuthorizationId(id),
-                    card_id: CardId(card),
-                    kind,
-                    channel: Channel::ALL[id as usize % Channel::ALL.len()].0,
-                    amounts: Amounts {
-                        transaction,
-                        billing,
-                    },
-                    repeat_key,
-                    match_keys,
-                    ..Authorize::default()
-                })
-            },
-        );
-    let reverse = (0u64..8, any_amount(), any_keys()).prop_map(
-        |(card, amount, (repeat_key, original_keys))| {
+        .prop_map(|(card, amount, stays, (repeat_key, original_keys))| {
             Action::Reverse(Reverse {
                 card_id: CardId(card),
                 amount,
                 repeat_key,
                 original_keys,
+                stays,
                 ..Reverse::default()
             })
-        },
-    );
+        });
     let open_account = (
         0u64..6,
         proptest::option::of(0u64..6),
@@ -195,6 +246,10 @@ fn any_action() -> impl Strategy<Value = Action> {
                 expiry: Expiry(expiry),
                 links: Default::default(),
                 controls,
+                wallet: (id % 2 == 0).then(|| {
+                    let further = [AccountId(id % 5), AccountId(id % 3)];
+                    Box::new(further.into_iter().collect())
+                }),
                 holder: None,
             }))
         },
@@ -239,7 +294,7 @@ fn any_action() -> impl Strategy<Value = Action> {
         })
     });
     prop_oneof![
-        1 => change_holder, 3 => release, 12 => authorize, 5 => reverse, 4 => open_account, 6 => top_up, 4 => open_card,
+        1 => change_holder, 3 => release, 12 => authorize, 6 => advise, 5 => reverse, 4 => open_account, 6 => top_up, 4 => open_card,
         1 => status, 1 => account_status, 2 => change_controls
     ]
 }
@@ -262,6 +317,13 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
             of.repeat_key = key(of.repeat_key);
             Action::Authorize(of)
         }
+        Action::Advise(mut of) => {
+            let payment = &mut of.payment;
+            payment.card_id = card(payment.card_id);
+            payment.authorization_id.0 += tree * 100;
+            payment.repeat_key = key(payment.repeat_key);
+            Action::Advise(of)
+        }
         Action::Reverse(mut of) => {
             of.card_id = card(of.card_id);
             of.repeat_key = key(of.repeat_key);
@@ -282,6 +344,9 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
             Action::TopUp(of)
         }
         Action::OpenCard(mut of) => {
+            for further in of.wallet.iter_mut().flat_map(|wallet| wallet.iter_mut()) {
+                *further = account(*further);
+            }
             of.card_id.0 += tree * 10;
             of.account_id = account(of.account_id);
             Action::OpenCard(of)
@@ -301,26 +366,47 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
     }
 }
 
+/// Of euros, or the other way round, whatever its digits: a command may come from another version.
+fn any_rate() -> impl Strategy<Value = ExchangeRate> {
+    let digits = prop_oneof![0u64..3, 1u64..1_000_000, any::<u64>()];
+    let scale = prop_oneof![0u8..10, any::<u8>()];
+    (digits, scale, any::<bool>()).prop_map(|(digits, scale, inverse)| {
+        let (from, to) = match inverse {
+            false => (Currency(978), USD),
+            true => (USD, Currency(978)),
+        };
+        let rate = Rate { digits, scale };
+        ExchangeRate { from, to, rate }
+    })
+}
+
 fn any_settings() -> impl Strategy<Value = EngineSettings> {
     let retention = || prop_oneof![any::<i64>(), 0i64..100_000, Just(i64::MAX)];
     (
-        retention(),
-        retention(),
-        retention(),
-        retention(),
+        [
+            retention(),
+            retention(),
+            retention(),
+            retention(),
+            retention(),
+        ],
         0u32..9,
         0u64..9,
     )
-        .prop_map(
-            |(first, reversal, idempotency, hold, account, shard)| EngineSettings {
+        .prop_map(|(retentions, account, shard)| {
+            let [first, reversal, closed, idempotency, hold] = retentions;
+            EngineSettings {
                 first_answer_retention_ms: first,
                 reversal_retention_ms: reversal,
+                closed_retention_ms: closed,
                 idempotency_retention_ms: idempotency,
                 hold_expiry_ms: hold,
                 open_holds_per_account_max: account,
                 open_holds_per_shard_max: shard,
-            },
-        )
+                // Which are the oldest of a shard depends on how many shards there are.
+                closed_per_shard_max: u64::MAX,
+            }
+        })
 }
 
 proptest! {
@@ -330,14 +416,22 @@ proptest! {
     fn nothing_that_is_asked_breaks_the_state(
         first_at in prop_oneof![Just(0i64), 0i64..4_000_000_000_000, any::<i64>()],
         settings in proptest::option::of(any_settings()),
+        rate in proptest::option::of(any_rate()),
+        mark_up in 0u16..=10_000,
         asked in proptest::collection::vec(
             (0u64..4, 0u8..12, 0i64..90_000_000, any_action()), 1..150
         ),
     ) {
-        let mut switch = Switch::with_program(2, limits([limit(2, Window::Day, Some(50_000), None)]));
+        let controls = limits([limit(2, Window::Day, Some(50_000), None)]);
+        let mut switch = Switch::with_program_and_mark_up(2, controls, mark_up);
+        risk_rules(&mut switch);
         switch.at = Timestamp(first_at);
         if let Some(settings) = settings {
             switch.registry(RegistryAction::ChangeSettings(Box::new(settings)));
+        }
+        if let Some(rate) = rate {
+            let set = SetExchangeRates { source: "any".into(), rates: vec![rate] };
+            switch.registry(RegistryAction::SetExchangeRates(Box::new(set)));
         }
         for (tree, stray, wait_ms, action) in asked {
             switch.at = switch.at.plus_ms(wait_ms);
@@ -349,10 +443,13 @@ proptest! {
         }
         for state in &switch.world.shards {
             for account in state.accounts.iter() {
-                prop_assert!(account.available_minor() >= 0);
-                prop_assert_eq!(account.posted_minor + account.funds_received_minor, 0);
-                let holds = state.holds.iter().filter(|hold| hold.account_id == account.id);
-                prop_assert_eq!(holds.map(|hold| hold.amount_minor).sum::<i64>(), account.held_minor);
+                let contra = account.funds_received_minor
+                    + account.network_settlement_minor
+                    + account.rounding_minor
+                    + account.mark_up_minor;
+                prop_assert_eq!(account.posted_minor + contra, 0);
+                let own = state.authorizations.iter().filter(|known| known.account_id == account.id);
+                prop_assert_eq!(own.map(|known| known.held.account_minor).sum::<i64>(), account.held_minor);
             }
         }
         let mut bytes = Vec::new();

@@ -5,13 +5,17 @@
 //! Words after `->` must all be in what came out; the first must be its first. Ids are names. An
 //! authorization's name is its identity: `repeat NAME` sends the same message once more, `reverse
 //! NAME` names it as the original, in all ways. `rrn=`, `sent=`, `local=` and `acquirer=` say otherwise
-//! how a message names an authorization; `-` leaves a name out.
+//! how a message names an authorization; `-` leaves a name out. `rates EUR:USD=1.10` sets the whole table
+//! of rates; a program has `mark_up=150` basis points. A card has `wallet=B,C`, further accounts to draw on.
+//! how a message names an authorization; `-` leaves a name out. `rule NAME decline when EXPRESSION` makes
+//! an active risk rule of the program (`draft`: a draft; `program=P` of another).
 
 mod engine_support;
 
 use arrayvec::ArrayString;
 use cardswitch::engine::command::*;
 use cardswitch::engine::controls::{Controls, Limit, List, ListMode, Window};
+use cardswitch::engine::conversion::Conversion;
 use cardswitch::engine::decide::Outcome;
 use cardswitch::engine::event::*;
 use cardswitch::engine::facts::*;
@@ -23,7 +27,9 @@ use cardswitch::engine::merchants::{MerchantEntry, MerchantList};
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::reason::DeclineReason;
 use cardswitch::engine::registry::*;
+use cardswitch::engine::risk::rule::{RiskRule, RuleAction, RuleChange, RuleState};
 use cardswitch::engine::rolling::RollingWindow;
+use cardswitch::engine::rules::risk_rules::RuleOutcome;
 use cardswitch::engine::scope::Scope;
 use cardswitch::engine::three_ds::*;
 use cardswitch::engine::time::Expiry;
@@ -38,6 +44,7 @@ const REACHABLE: &[DeclineReason] = &[
     DeclineReason::UnsupportedFunction,
     DeclineReason::DuplicateTransmission,
     DeclineReason::ReversedBeforeOriginal,
+    DeclineReason::OriginalNotFound,
     DeclineReason::CardNotFound,
     DeclineReason::UnknownBin,
     DeclineReason::CardExpired,
@@ -77,6 +84,7 @@ const REACHABLE: &[DeclineReason] = &[
     DeclineReason::ThreeDsFailed,
     DeclineReason::ThreeDsRequired,
     DeclineReason::CavvInvalid,
+    DeclineReason::RuleDeclined,
     DeclineReason::InternalError,
     DeclineReason::CapacityExceeded,
 ];
@@ -201,12 +209,27 @@ impl Play {
             "expire" => self.expire(),
             "release" => self.release(words.plain(1)),
             "settings" => self.settings(words),
+            "rule" => self.rule(words, asked),
+            "promote" => self.change_rule(words.plain(1), RuleChange::Promote),
+            "demote" => self.change_rule(words.plain(1), RuleChange::Demote),
+            "retire" => self.change_rule(words.plain(1), RuleChange::Retire),
             "program" => {
                 let (id, controls) = (self.id(words.plain(1)), self.controls(words));
-                match self.switch.program(ProgramId(id), controls) {
-                    RegistryOutcome::Event(_) => "done".into(),
-                    other => format!("{other:?}"),
-                }
+                let mark_up = words
+                    .value("mark_up")
+                    .map_or(0, |text| text.parse().unwrap());
+                registry_told(
+                    &self
+                        .switch
+                        .program_with_mark_up(ProgramId(id), controls, mark_up),
+                )
+            }
+            "rates" => {
+                let rates = words.named.iter().map(|(pair, rate)| {
+                    let (from, to) = pair.split_once(':').expect("FROM:TO=rate");
+                    (currency(from), currency(to), *rate)
+                });
+                registry_told(&self.switch.set_rates(&rates.collect::<Vec<_>>()))
             }
             "account" => self.account(words),
             "card" => self.card(words),
@@ -245,6 +268,8 @@ impl Play {
             "authorize" => self.authorize(words),
             "repeat" => self.repeat(words),
             "reverse" => self.reverse(words),
+            "increment" => self.increment(words),
+            "advise" => self.advise(words),
             "trace" => self.trace(asked),
             change if words.plain(1) == "account" => {
                 self.change_account_status(change, words.plain(2))
@@ -268,6 +293,37 @@ impl Play {
         self.switch
             .registry(RegistryAction::ChangeSettings(Box::new(settings)));
         "done".into()
+    }
+
+    fn rule(&mut self, words: &Words, asked: &str) -> String {
+        let (_, expression) = asked.split_once(" when ").expect("a rule has a `when`");
+        let action = RuleAction::ALL
+            .iter()
+            .find(|(_, name)| *name == words.plain(2));
+        let program = words.value("program").map(|program| self.id(program));
+        let rule = RiskRule {
+            id: RiskRuleId(self.id(words.plain(1))),
+            program_id: program.map_or(PROGRAM, ProgramId),
+            name: words.plain(1).into(),
+            expression: expression.trim().into(),
+            action: action.expect("an action").0,
+            state: match words.plain(3) {
+                "draft" => RuleState::Draft,
+                _ => RuleState::Active,
+            },
+            version: 1,
+            created_at: self.switch.at,
+        };
+        let outcome = self
+            .switch
+            .registry(RegistryAction::CreateRiskRule(Box::new(rule)));
+        told_by_registry(&outcome)
+    }
+
+    fn change_rule(&mut self, name: &str, change: RuleChange) -> String {
+        let rule_id = RiskRuleId(self.id(name));
+        let change = RegistryAction::ChangeRiskRule { rule_id, change };
+        told_by_registry(&self.switch.registry(change))
     }
 
     /// Made, or changed as a whole.
@@ -370,6 +426,9 @@ impl Play {
             card.expiry = expiry(text);
         }
         card.controls = self.controls(words);
+        let wallet = words.value("wallet").unwrap_or_default().split(',');
+        let wallet = wallet.filter(|name| !name.is_empty());
+        card.wallet = wallet.map(|name| AccountId(self.ids[name])).collect();
         let holder = words.value("holder");
         card.cardholder_id = holder.map(|name| CardholderId(self.id(name)));
         told(&self.switch.open_card(card))
@@ -404,11 +463,12 @@ impl Play {
         let account = self.switch.world.shard(AccountId(root));
         let account = account.account(AccountId(id)).unwrap();
         format!(
-            "is posted={} held={} available={} open_holds={}",
-            decimal(account.posted_minor),
-            decimal(account.held_minor),
-            decimal(account.available_minor()),
-            account.open_holds
+            "is posted={} held={} available={} open_holds={} owed={}",
+            decimal_in(account.currency, account.posted_minor),
+            decimal_in(account.currency, account.held_minor),
+            decimal_in(account.currency, account.available_minor()),
+            account.open_holds,
+            decimal_in(account.currency, account.network_settlement_minor)
         )
     }
 
@@ -471,21 +531,40 @@ impl Play {
 
     fn authorized(&mut self, authorized: &Authorized) -> String {
         self.last_trace = authorized.trace.steps().collect();
+        let currency = authorized.account_id.map_or(USD, |id| self.currency_of(id));
+        let decimal = |amount_minor| decimal_in(currency, amount_minor);
+        let drawn_on = authorized.account_id.map_or(String::new(), |id| {
+            format!(" account={}", self.name_of(id.0))
+        });
         let available = decimal(authorized.available_minor);
         match &authorized.decision {
             Decision::Approved { .. } | Decision::PartiallyApproved { .. } => {
                 let part = match authorized.decision {
                     Decision::PartiallyApproved { approved, .. } => {
-                        format!(" part={}", decimal(approved.amount_minor))
+                        let part = decimal_in(approved.currency, approved.amount_minor);
+                        format!(" part={part}")
                     }
                     _ => String::new(),
                 };
+                let conversion = authorized.conversion.as_deref();
+                let conversion =
+                    conversion.map_or(String::new(), |found| conversion_shown(found, currency));
                 let balances = authorized.balances.map_or(String::new(), |balances| {
                     format!(" ledger={}", decimal(balances.posted_minor))
                 });
-                let hold = authorized.hold.as_ref().map_or(0, |hold| hold.amount_minor);
-                let hold = decimal(hold);
-                format!("approved hold={hold} available={available}{part}{balances}")
+                let held = authorized.hold.as_ref();
+                let held = held.filter(|_| authorized.postings.is_empty());
+                let hold = decimal(held.map_or(0, |hold| hold.amount_minor));
+                let posted = match authorized.postings.first() {
+                    Some(leg) => format!(" posted={}", decimal(-leg.amount_minor)),
+                    None => String::new(),
+                };
+                let added = authorized.increased.map_or(String::new(), |increased| {
+                    format!(" added={}", decimal(increased.amount_minor))
+                });
+                format!(
+                    "approved hold={hold} available={available}{part}{balances}{conversion}{drawn_on}{posted}{added}"
+                )
             }
             Decision::Declined(decline) => {
                 assert_eq!(authorized.hold, None);
@@ -493,12 +572,19 @@ impl Play {
                 let rule = match decline.rule {
                     Some(RuleId::Limit(id)) => format!(" rule={}", self.name_of(id.0)),
                     Some(RuleId::Control(id)) => format!(" rule={}", self.name_of(id.0)),
+                    Some(RuleId::RiskRule(id)) => format!(" rule={}", self.name_of(id.0)),
                     None => String::new(),
                 };
                 let (reason, step) = (decline.reason.name(), decline.step.name());
-                format!("declined {reason} step={step} available={available}{rule}")
+                format!("declined {reason} step={step} available={available}{rule}{drawn_on}")
             }
         }
+    }
+
+    fn currency_of(&self, id: AccountId) -> Currency {
+        let mut shards = self.switch.world.shards.iter();
+        let found = shards.find_map(|state| state.account(id));
+        found.map_or(USD, |account| account.currency)
     }
 
     fn reverse(&mut self, words: &Words) -> String {
@@ -518,6 +604,7 @@ impl Play {
         for (key, value) in &words.named {
             name(&mut reverse.original_keys, key, value);
         }
+        reverse.stays = words.value("stays").map(money);
         let root = match words.value("tree") {
             Some(account) => self.roots[account],
             None => self.root_of_card(CardId(card)),
@@ -527,9 +614,7 @@ impl Play {
             .command(AccountId(root), Action::Reverse(reverse))
         {
             Outcome::Event(Event::Reversed(reversed)) => match reversed.outcome {
-                ReversalOutcome::Released { amount_minor, .. } => {
-                    format!("released {}", decimal(amount_minor))
-                }
+                ReversalOutcome::Undone(undone) => undone_words(&undone),
                 ReversalOutcome::OriginalUnknown => "original_unknown".into(),
                 ReversalOutcome::AlreadyReversed => "already_reversed".into(),
                 ReversalOutcome::Duplicate => "duplicate".into(),
@@ -537,6 +622,104 @@ impl Play {
             Outcome::FirstAnswer(answer) => first_answer(&answer),
             other => told(&other),
         }
+    }
+
+    /// `increment NAME of=ORIGINAL amount=…`: a request that adds to what another one reserved.
+    fn increment(&mut self, words: &Words) -> String {
+        let own_name = words.plain(1).to_owned();
+        let amount = money(words.value("amount").expect("an amount"));
+        let original = self.original_of(words);
+        let card = match words.value("card") {
+            Some(card) => self.ids[card],
+            None => original.as_ref().expect("a known original").card_id.0,
+        };
+        let mut authorize = purchase(self.fresh(), card, amount, &own_name);
+        authorize.kind = Kind::Incremental;
+        let original = original.map_or(names_of("nothing"), |original| original.match_keys);
+        authorize.original_keys = original;
+        for (key, value) in &words.named {
+            set(&mut authorize, key, value);
+        }
+        self.sent.insert(own_name, authorize.clone());
+        self.send(self.root_of_card(CardId(card)), authorize)
+    }
+
+    /// `advise NAME card=… amount=… [of=ORIGINAL] [posts=yes] [final=no] [declined=yes]`.
+    fn advise(&mut self, words: &Words) -> String {
+        let own_name = words.plain(1).to_owned();
+        let amount = money(words.value("amount").expect("an amount"));
+        let original = self.original_of(words);
+        let card = match words.value("card") {
+            Some(card) => self.ids[card],
+            None => original.as_ref().expect("a known original").card_id.0,
+        };
+        let known = self.sent.get(&own_name).map(|sent| sent.match_keys);
+        let mut advise = advice(self.fresh(), card, amount, &own_name);
+        // The advice of a message that was sent before has that one's names.
+        advise.payment.match_keys = known.unwrap_or(advise.payment.match_keys);
+        for (key, value) in &words.named {
+            set(&mut advise.payment, key, value);
+        }
+        advise.payment.original_keys = match original {
+            Some(original) => original.match_keys,
+            None => advise.payment.match_keys,
+        };
+        advise.was_declined = words.value("declined") == Some("yes");
+        advise.is_final = words.value("final") != Some("no");
+        if words.value("as").is_none() {
+            self.sent.insert(own_name, advise.payment.clone());
+        }
+        let root = self.root_of_card(CardId(card));
+        match self.switch.command(AccountId(root), Action::Advise(advise)) {
+            Outcome::Event(Event::Advised(advised)) => self.advised(&advised),
+            Outcome::FirstAnswer(answer) => first_answer(&answer),
+            other => told(&other),
+        }
+    }
+
+    fn original_of(&self, words: &Words) -> Option<Authorize> {
+        self.sent.get(words.value("of")?).cloned()
+    }
+
+    fn advised(&mut self, advised: &Advised) -> String {
+        self.last_trace = advised.trace.steps().collect();
+        let posted = advised.postings.first();
+        let posted = decimal(posted.map_or(0, |leg| -leg.amount_minor));
+        let head = match &advised.outcome {
+            AdviceOutcome::Recorded => "recorded".to_owned(),
+            AdviceOutcome::Duplicate => "duplicate".to_owned(),
+            AdviceOutcome::Placed(placed) => {
+                format!("placed hold={}", decimal(placed.amount_minor))
+            }
+            AdviceOutcome::ForcePosted(_) => format!("force_posted posted={posted}"),
+            AdviceOutcome::Amended {
+                before_minor,
+                after_minor,
+                standing,
+                ..
+            } => format!(
+                "amended before={} after={} status={}",
+                decimal(*before_minor),
+                decimal(*after_minor),
+                standing.name()
+            ),
+            AdviceOutcome::Completed {
+                released_minor,
+                standing,
+                ..
+            } => format!(
+                "completed posted={posted} released={} status={}",
+                decimal(*released_minor),
+                standing.name()
+            ),
+        };
+        let breach = advised.breach.map(|breach| breach.reason.name());
+        format!(
+            "{head} available={}{} breach={}",
+            decimal(advised.available_minor),
+            flag_words(advised.flags),
+            breach.unwrap_or("none")
+        )
     }
 
     /// `trace STEP word word …`: a step of the last decision with all these words.
@@ -621,7 +804,14 @@ impl Play {
                 rule_id,
                 version,
                 outcome,
-            } => format!("rule={rule_id} version={version} outcome={outcome}"),
+            } => {
+                let rule = self.name_of(rule_id.0);
+                let outcome = RuleOutcome::from_bits(outcome).unwrap();
+                let action = outcome.action.name();
+                let went = if outcome.failed { "failed" } else { "matched" };
+                let shadow = if outcome.in_shadow { " in_shadow" } else { "" };
+                format!("rule={rule} version={version} {went} action={action}{shadow}")
+            }
             Detail::ThreeDs {
                 eci,
                 authentication,
@@ -749,6 +939,30 @@ impl Play {
     }
 }
 
+fn conversion_shown(conversion: &Conversion, currency: Currency) -> String {
+    let decimal = |amount_minor| decimal_in(currency, amount_minor);
+    let version = conversion
+        .table_version
+        .map_or("none".into(), |version| version.to_string());
+    format!(
+        " source={} from={} rate={} table={version} network={} mark_up={} rounding={}",
+        conversion.source.name(),
+        conversion.from.alpha(),
+        conversion.rate,
+        decimal(conversion.network_minor),
+        decimal(conversion.mark_up_minor),
+        decimal(conversion.rounding_minor),
+    )
+}
+
+fn registry_told(outcome: &RegistryOutcome) -> String {
+    match outcome {
+        RegistryOutcome::Event(_) => "done".into(),
+        RegistryOutcome::Refused(refusal) => format!("refused {refusal}"),
+        other => format!("{other:?}"),
+    }
+}
+
 /// `account`, or of an account above `parent_account-2` and the like.
 fn scope_name(scope: Scope) -> String {
     match scope.levels_above() {
@@ -790,12 +1004,13 @@ fn set(authorize: &mut Authorize, key: &str, value: &str) {
         "cryptogram" => authorize.verification.cryptogram = check(value),
         "expiry" => authorize.verification.expiry = Some(expiry(value)),
         "partial" => authorize.partial_approval_supported = value == "supported",
+        "posts" => authorize.posts = value == "yes",
+        "card" | "id" | "bin" | "of" | "final" | "declined" | "as" => {}
         "eci" => authorize.three_ds.eci = Some(value.parse().unwrap()),
         "authentication" => authorize.three_ds.authentication = named(Authentication::ALL, value),
         "cavv" => authorize.three_ds.cryptogram = named(Cryptogram::ALL, value),
         "exemption" => authorize.three_ds.exemption = named(Exemption::ALL, value),
         "initiated_by" => authorize.initiated_by_merchant = value == "merchant",
-        "card" | "id" | "bin" => {}
         other if name(&mut authorize.match_keys, other, value) => {}
         other => panic!("an authorization has no {other}"),
     }
@@ -808,13 +1023,36 @@ fn name(keys: &mut MatchKeys, key: &str, value: &str) -> bool {
         text => name(text),
     };
     match key {
-        "rrn" => keys.rrn = stated(rrn),
-        "sent" => keys.sent = stated(sent),
-        "local" => keys.local = stated(local),
+        "rrn" => keys.by_authority[0] = stated(rrn),
+        "sent" => keys.by_authority[1] = stated(sent),
+        "local" => keys.by_authority[2] = stated(local),
         "acquirer" => keys.acquirer_id = value.parse().unwrap(),
         _ => return false,
     }
     true
+}
+
+fn undone_words(undone: &Undone) -> String {
+    let what = match undone.what {
+        UndoneWhat::Whole => "whole",
+        UndoneWhat::Above => "above",
+        UndoneWhat::Part { .. } => "part",
+    };
+    format!(
+        "released {} returned={} what={what} status={}{}",
+        decimal(undone.released.account_minor),
+        decimal(undone.returned.account_minor),
+        undone.standing.name(),
+        flag_words(undone.flags)
+    )
+}
+
+/// Every flag as a word of its own, or that there is none.
+fn flag_words(flags: Flags) -> String {
+    match flags.names().next() {
+        None => " no_flags".to_owned(),
+        Some(_) => flags.names().map(|name| format!(" {name}")).collect(),
+    }
 }
 
 fn told(outcome: &Outcome) -> String {
@@ -823,6 +1061,15 @@ fn told(outcome: &Outcome) -> String {
         Outcome::AlreadyDone => "already_done".into(),
         Outcome::Refused(refusal) => format!("refused {refusal}"),
         Outcome::FirstAnswer(answer) => first_answer(answer),
+    }
+}
+
+fn told_by_registry(outcome: &RegistryOutcome) -> String {
+    match outcome {
+        RegistryOutcome::Event(_) => "done".into(),
+        RegistryOutcome::AlreadyDone => "already_done".into(),
+        RegistryOutcome::Refused(refusal) => format!("refused {refusal}"),
+        other => format!("{other:?}"),
     }
 }
 
@@ -842,6 +1089,11 @@ fn first_answer(answer: &Answer) -> String {
             ReversalResult::Accepted => "first_answer accepted".into(),
             ReversalResult::OriginalUnknown => "first_answer original_unknown".into(),
             ReversalResult::Duplicate => "first_answer duplicate".into(),
+        },
+        Answer::Advice { result, .. } => match result {
+            AdviceResult::Accepted => "first_answer accepted".into(),
+            AdviceResult::Recorded => "first_answer recorded".into(),
+            AdviceResult::Duplicate => "first_answer duplicate".into(),
         },
     }
 }
@@ -1012,8 +1264,20 @@ fn money(text: &str) -> Money {
     }
 }
 
+/// In dollars.
 fn decimal(amount_minor: i64) -> String {
+    decimal_in(USD, amount_minor)
+}
+
+fn decimal_in(currency: Currency, amount_minor: i64) -> String {
     let sign = if amount_minor < 0 { "-" } else { "" };
-    let amount = amount_minor.unsigned_abs();
-    format!("{sign}{}.{:02}", amount / 100, amount % 100)
+    let (amount, places) = (amount_minor.unsigned_abs(), currency.exponent());
+    let one = 10u64.pow(places.into());
+    match places {
+        0 => format!("{sign}{amount}"),
+        places => {
+            let places = usize::from(places);
+            format!("{sign}{}.{:0places$}", amount / one, amount % one)
+        }
+    }
 }

@@ -230,6 +230,87 @@ fn each_dialect_carries_a_part_the_balances_and_a_credit() {
     }
 }
 
+/// A pre-authorization with an increment, two completions and reversals of parts; a single message; stand-in; a force
+/// post and a refund: what the network has done is carried out, and told as its dialect tells it.
+#[test]
+fn each_dialect_carries_every_message_of_a_payment() {
+    for dialect in Dialect::builtin_names() {
+        let rig = Rig::start();
+        let card = rig.issue(VISA, 100_000);
+        let header = match *dialect {
+            "visa-base1" => "base1",
+            _ => "none",
+        };
+        let language = Language::new(dialect, "length-2-be", header);
+        let (_, mut client) = rig.connected(&language, "");
+        let mut say = |mti, fields: &Fields| {
+            let fields = with(fields.clone(), &[]);
+            let answer = client.exchange(language.mti(mti), &borrowed(&fields));
+            answer.field(39).to_owned()
+        };
+        let approved = language.code("00");
+        let advice_accepted = if language.is_1993() { "900" } else { "00" };
+        let reversal_accepted = if language.is_1993() { "400" } else { "00" };
+        let original = Purchase::of(1, 10_000);
+        let about = |stan, amount_minor, of: Purchase| {
+            let message = language.authorization(Purchase::of(stan, amount_minor));
+            language.about(message, of)
+        };
+
+        assert_eq!(say(100, &language.authorization(original)), approved);
+        let increment = language.increment(about(2, 2_500, original));
+        assert_eq!(say(100, &increment), approved, "{dialect}");
+        assert_eq!(rig.money(card), (100_000, 12_500), "{dialect}");
+        let not_final = language.not_final();
+        let first = with(about(3, 4_000, original), not_final.as_slice());
+        assert_eq!(say(220, &first), advice_accepted, "{dialect}");
+        assert_eq!(say(221, &first), advice_accepted, "{dialect}");
+        let held = if not_final.is_empty() { 0 } else { 8_500 };
+        assert_eq!(rig.money(card), (96_000, held), "{dialect}");
+        let last = about(4, 8_000, original);
+        assert_eq!(say(220, &last), advice_accepted, "{dialect}");
+        assert_eq!(rig.money(card), (88_000, 0), "{dialect}");
+        // Reversed to 6,000 in all.
+        let part = language.partial_reversal(original, 5, 6_000, 12_000);
+        assert_eq!(say(420, &part), reversal_accepted, "{dialect}");
+        assert_eq!(rig.money(card), (94_000, 0), "{dialect}");
+        assert_eq!(say(420, &part), reversal_accepted, "{dialect}");
+        let all = language.reversal(original, 6, Naming::OriginalData);
+        assert_eq!(say(420, &all), reversal_accepted, "{dialect}");
+        assert_eq!(rig.money(card), (100_000, 0), "{dialect}");
+
+        let single = Purchase::of(10, 7_000);
+        assert_eq!(say(200, &language.authorization(single)), approved);
+        assert_eq!(rig.money(card), (93_000, 0), "{dialect}");
+        let single_reversed = language.reversal(single, 11, Naming::OriginalData);
+        assert_eq!(say(400, &single_reversed), reversal_accepted, "{dialect}");
+        assert_eq!(rig.money(card), (100_000, 0), "{dialect}");
+
+        let stand_in = language.authorization(Purchase::of(20, 3_000));
+        let declined = language.code("51");
+        let reported = with(stand_in.clone(), &[(39, declined)]);
+        assert_eq!(say(120, &reported), advice_accepted, "{dialect}");
+        assert_eq!(rig.money(card), (100_000, 0), "{dialect}");
+        let stand_in = language.authorization(Purchase::of(21, 3_000));
+        let stand_in = with(stand_in, &[(39, approved), (38, "S1A2N3")]);
+        assert_eq!(say(120, &stand_in), advice_accepted, "{dialect}");
+        assert_eq!(rig.money(card), (100_000, 3_000), "{dialect}");
+        let amended = about(22, 2_000, Purchase::of(21, 3_000));
+        assert_eq!(say(120, &amended), advice_accepted, "{dialect}");
+        assert_eq!(rig.money(card), (100_000, 2_000), "{dialect}");
+
+        let forced = language.authorization(Purchase::of(30, 150_000));
+        assert_eq!(say(220, &forced), advice_accepted, "{dialect}");
+        assert_eq!(rig.money(card), (-50_000, 2_000), "{dialect}");
+        let refund = language.authorization(Purchase::of(31, 60_000));
+        let refund = with(refund, &[(3, "200000")]);
+        assert_eq!(say(220, &refund), advice_accepted, "{dialect}");
+        assert_eq!(rig.money(card), (10_000, 2_000), "{dialect}");
+        let nobody = with(forced, &[(2, "4111111111119999"), (11, "000040")]);
+        assert_eq!(say(220, &nobody), advice_accepted, "{dialect}");
+    }
+}
+
 /// Without authentication, with it, with a value that the network found wrong, and by the merchant.
 #[test]
 fn each_dialect_carries_three_d_secure_and_gets_its_soft_decline() {
@@ -377,7 +458,14 @@ fn overload_gets_a_quick_91_while_reversals_have_room_of_their_own() {
     // One read with more frames than there is room for in flight: each gets its 91, down to the last.
     client.send_bytes(&authorizations(&client.language, 1_000..=1_299));
     for stan in 1_000..=1_299 {
-        let answer = client.receive();
+        // What was refused before may come later than it was waited for.
+        let answer = loop {
+            let answer = client.receive();
+            if answer.field(11) >= "001000" {
+                break answer;
+            }
+            assert_eq!(answer.field(39), "91");
+        };
         assert_eq!(
             (answer.field(11), answer.field(39)),
             (&*format!("{stan:06}"), "91")
@@ -552,7 +640,7 @@ fn a_message_that_is_not_decided_here_is_declined_and_can_be_matched() {
     let rig = Rig::start();
     let (_, mut client) = rig.connected(&Language::default(), "");
     let fields = client.language.authorization(Purchase::of(7, 1));
-    for (mti, response) in [(120, 130), (200, 210), (302, 312), (620, 630)] {
+    for (mti, response) in [(302, 312), (320, 330), (620, 630)] {
         let answer = client.exchange(mti, &borrowed(&fields));
         let told = (
             answer.mti,

@@ -105,6 +105,8 @@ fn every_subcommand_has_help_with_an_example() {
         &["serve"],
         &["check"],
         &["describe"],
+        &["backtest"],
+        &["explain"],
         &["journal", "verify"],
         &["journal", "dump"],
         &["report", "settlement"],

@@ -172,9 +172,10 @@ pub fn unexpected(reply: &Reply) -> ApiError {
         Reply::RegistryRefused(refusal) => return ApiError::internal(refusal),
         Reply::IssuedCard(_) => "IssuedCard",
         Reply::Program(_) => "Program",
+        Reply::RiskRule(_) => "RiskRule",
+        Reply::View(_) => "View",
         Reply::IdempotencyKnown(_) => "IdempotencyKnown",
         Reply::NotFound => "NotFound",
-        Reply::View(_) => "View",
         Reply::Cardholder(_) => "Cardholder",
     };
     ApiError::internal(&format_args!("unexpected reply {kind}"))

@@ -6,16 +6,16 @@ use super::error::{ApiError, json_response, shown};
 use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, accounts, ask, trace_json};
+use super::{ApiState, Gate, accounts, as_of_now, ask, conversion_json, payment_json, trace_json};
 use crate::engine::command::{Action, ReleaseCause, ReleaseHold};
+use crate::engine::conversion::Conversion;
 use crate::engine::event::{Refusal, RuleId};
-use crate::engine::facts::Country;
-use crate::engine::ids::{AccountId, AuthorizationId, CardId};
+use crate::engine::ids::{AccountId, AuthorizationId, CardId, TransactionId};
+use crate::engine::money::Currency;
 use crate::engine::reason::DeclineReason;
-use crate::engine::record;
 use crate::shard::reply::Reply;
 use crate::shard::request::RegistryRequest;
-use crate::store::lag::FollowState;
+use crate::store::StoreError;
 use crate::store::query::AuthorizationFilter;
 use crate::store::rows::{AuthorizationRow, AuthorizationStatus};
 use crate::store::tail::TailFold;
@@ -25,16 +25,6 @@ use axum::response::Response;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// The projection usually is this close behind; it is cheaper to wait than to read the journal.
-const PROJECTION_PATIENCE: Duration = Duration::from_millis(250);
-
-/// Records read behind the projection for one answer at the most.
-const TAIL_MAX: u64 = 200_000;
-
-/// States that the interface names and no authorization is in yet: clearing comes later.
-const LATER_STATUSES: &[&str] = &["partially_cleared", "cleared"];
 
 pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let state = gate.state()?;
@@ -60,14 +50,12 @@ pub async fn expire(
 }
 
 async fn release(state: &Arc<ApiState>, id: AuthorizationId) -> Result<(), ApiError> {
-    let row = find(state, id).await?;
-    let Some(account_id) = row
-        .account_id
-        .filter(|_| row.status == AuthorizationStatus::Pending)
-    else {
-        // Done before, perhaps by this very request.
+    let row = find(state, id).await?.row;
+    let account_id = row.account_id.filter(|_| is_open(row.status));
+    let Some(account_id) = account_id else {
+        // Done before, perhaps by this very request; of one that is posted in part nothing is held then.
         return match row.status {
-            AuthorizationStatus::Expired => Ok(()),
+            AuthorizationStatus::Expired | AuthorizationStatus::Cleared => Ok(()),
             _ => Err(nothing_held(&row)),
         };
     };
@@ -83,6 +71,11 @@ async fn release(state: &Arc<ApiState>, id: AuthorizationId) -> Result<(), ApiEr
     }
 }
 
+fn is_open(status: AuthorizationStatus) -> bool {
+    use AuthorizationStatus::{PartiallyCleared, Pending};
+    matches!(status, Pending | PartiallyCleared)
+}
+
 fn nothing_held(row: &AuthorizationRow) -> ApiError {
     let message = format!(
         "the authorization is {} and holds nothing that could be released",
@@ -93,9 +86,15 @@ fn nothing_held(row: &AuthorizationRow) -> ApiError {
 
 /// The authorization as it is now, as JSON.
 async fn current(state: &Arc<ApiState>, id: AuthorizationId) -> Result<Value, ApiError> {
-    let mut row = find(state, id).await?;
+    let Told {
+        mut row,
+        transactions,
+    } = find(state, id).await?;
     if let Some(account_id) = row.account_id {
         row.currency = accounts::find(state, account_id).await?.currency;
+        if row.transaction_currency == Currency::ABSENT {
+            row.transaction_currency = row.currency;
+        }
     }
     let links = match ask::registry(state, RegistryRequest::Card(row.card_id)).await? {
         Reply::IssuedCard(issued) => issued.1,
@@ -105,7 +104,7 @@ async fn current(state: &Arc<ApiState>, id: AuthorizationId) -> Result<Value, Ap
         .iter()
         .map(|link| link_json(&link.link_type, &link.id))
         .collect();
-    Ok(to_json(state, &row, links))
+    Ok(to_json(state, &row, links, &transactions))
 }
 
 fn not_found() -> ApiError {
@@ -115,80 +114,47 @@ fn not_found() -> ApiError {
     )
 }
 
+/// An authorization, with what was posted for it.
+pub struct Told {
+    pub row: AuthorizationRow,
+    /// In the order in which they came.
+    pub transactions: Vec<TransactionId>,
+}
+
 /// The authorization as of everything that is durable now.
-async fn find(state: &Arc<ApiState>, id: AuthorizationId) -> Result<AuthorizationRow, ApiError> {
+pub async fn find(state: &Arc<ApiState>, id: AuthorizationId) -> Result<Told, ApiError> {
     let durable = state.journal.durable();
-    let mut stored = stored(state, id).await?;
-    if matches!(&stored, Some((position, _)) if *position < durable)
-        && state.lag.state() == FollowState::Following
-        && state.lag.reached(durable, PROJECTION_PATIENCE).await
-    {
-        stored = self::stored(state, id).await?;
+    let mut found = as_of_now::unless_away(state, in_sql(state, id)).await?;
+    if as_of_now::caught_up(state, &found, durable).await {
+        found = as_of_now::unless_away(state, in_sql(state, id)).await?;
     }
-    let away = stored.is_none();
-    let (position, row) = stored.unwrap_or_else(|| (state.lag.projected_through(), None));
-    if position >= durable && !away {
-        return row.ok_or_else(not_found);
-    }
-    if durable.saturating_sub(position) > TAIL_MAX {
-        let message = format!(
-            "the SQL database is {} records behind, too many to read for one answer; repeat this later",
-            durable - position
-        );
-        return Err(ApiError::unavailable("store_behind", message));
-    }
-    let tail = tail(state.clone(), id, position, row);
-    let folded = tokio::task::spawn_blocking(tail).await;
-    let row = folded.map_err(|error| ApiError::internal(&error))??;
-    row.ok_or_else(if away { too_old } else { not_found })
-}
-
-/// The row in SQL, with SQL's position; nothing where the database cannot be read.
-async fn stored(
-    state: &ApiState,
-    id: AuthorizationId,
-) -> Result<Option<(u64, Option<AuthorizationRow>)>, ApiError> {
-    if list::check_store(state).is_err() {
-        return Ok(None);
-    }
-    match state.store.authorization_at(id).await {
-        Ok(stored) => Ok(Some(stored)),
-        Err(error) if error.is_passing() => {
-            tracing::warn!(%error, "an authorization is read from the journal alone");
-            Ok(None)
-        }
-        Err(error) => Err(store_error(error)),
-    }
-}
-
-/// SQL is away, and the authorization is none of those that the journal's tail tells of.
-fn too_old() -> ApiError {
-    let message = "this authorization, if there is one, is in the SQL database only, and that cannot be read \
-        now; repeat this later";
-    ApiError::unavailable("store_unavailable", message)
-}
-
-/// Reads the journal behind `position` and folds it over the stored row.
-fn tail(
-    state: Arc<ApiState>,
-    id: AuthorizationId,
-    position: u64,
-    stored: Option<AuthorizationRow>,
-) -> impl FnOnce() -> Result<Option<AuthorizationRow>, ApiError> + Send {
-    move || {
-        let internal = |error: &dyn std::fmt::Display| ApiError::internal(error);
+    let stored = as_of_now::stored(state, found, durable)?;
+    let (row, mut transactions) = stored.value;
+    let row = if stored.is_current {
+        row
+    } else {
         // The currency is looked up in memory afterwards.
-        let mut fold = TailFold::new(id, stored, |_| None);
-        let mut reader = state
-            .journal
-            .reader(position + 1)
-            .map_err(|error| internal(&error))?;
-        while let Some((sequence, bytes)) = reader.next().map_err(|error| internal(&error))? {
-            let record = record::read(bytes).map_err(|error| internal(&error))?;
-            fold.fold(sequence, &record);
-        }
-        Ok(fold.row())
+        let unknown: fn(AccountId) -> Option<Currency> = |_| None;
+        let fold = TailFold::new(id, row, unknown);
+        let fold = as_of_now::tail(state, stored.position, fold, TailFold::fold).await?;
+        let (row, further) = fold.row_and_transactions();
+        transactions.extend(further);
+        row
+    };
+    match row {
+        Some(row) => Ok(Told { row, transactions }),
+        None if stored.is_away => Err(as_of_now::too_old("authorization")),
+        None => Err(not_found()),
     }
+}
+
+type InSql = (Option<AuthorizationRow>, Vec<TransactionId>);
+
+async fn in_sql(state: &ApiState, id: AuthorizationId) -> Result<(u64, InSql), StoreError> {
+    let (position, row) = state.store.authorization_at(id).await?;
+    let found = state.store.transactions_of(&[id], Some(position)).await?;
+    let transactions = found.into_iter().map(|(_, id)| id).collect();
+    Ok((position, (row, transactions)))
 }
 
 pub async fn many(
@@ -197,11 +163,12 @@ pub async fn many(
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
     let (link_type, link_id) = list::link(&mut query)?;
-    let (status, later) = status(&mut query)?;
     let filter = AuthorizationFilter {
         card_id: query.id("card_id", CardId::PREFIX)?,
         account_id: query.id("account_id", AccountId::PREFIX)?,
-        status,
+        original_authorization_id: query
+            .id("original_authorization_id", AuthorizationId::PREFIX)?,
+        status: query.word("status", AuthorizationStatus::ALL)?,
         reason: reason(&mut query)?,
         link_type,
         link_id,
@@ -209,40 +176,22 @@ pub async fn many(
     let after = query.id("starting_after", AuthorizationId::PREFIX)?;
     let limit = list::limit(&mut query)?;
     query.finish()?;
-    if later {
-        return Ok(list::page(Vec::new(), false, state.lag.projected_through()));
-    }
     list::check_store(&state)?;
     let page = state.store.authorizations(&filter, after, limit).await;
     let page = page.map_err(store_error)?;
     let links = links_of(&state, &page.data).await?;
-    let none = Vec::new();
+    let transactions = transactions_of(&state, &page.data).await?;
+    let (no_links, none) = (Vec::new(), Vec::new());
     let data = page.data.iter().map(|row| {
-        let links = links.get(&row.card_id).unwrap_or(&none);
-        to_json(&state, row, links.clone())
+        let links = links.get(&row.card_id).unwrap_or(&no_links);
+        let transactions = transactions.get(&row.id).unwrap_or(&none);
+        to_json(&state, row, links.clone(), transactions)
     });
     Ok(list::page(
         data.collect(),
         page.has_more,
         page.projected_through,
     ))
-}
-
-/// Takes `status`; true where it is one that nothing has yet.
-fn status(query: &mut Fields) -> Result<(Option<AuthorizationStatus>, bool), ApiError> {
-    let Some(name) = query.text("status", 40)? else {
-        return Ok((None, false));
-    };
-    if LATER_STATUSES.contains(&name.as_str()) {
-        return Ok((None, true));
-    }
-    match AuthorizationStatus::from_name(&name) {
-        Some(status) => Ok((Some(status), false)),
-        None => {
-            let message = "status must be one of: pending, partially_cleared, cleared, reversed, expired, declined";
-            Err(ApiError::invalid("value_unknown", "status", message))
-        }
-    }
 }
 
 fn reason(query: &mut Fields) -> Result<Option<DeclineReason>, ApiError> {
@@ -275,20 +224,44 @@ async fn links_of(
     Ok(links)
 }
 
+/// What was posted for each of these rows.
+async fn transactions_of(
+    state: &ApiState,
+    rows: &[AuthorizationRow],
+) -> Result<HashMap<AuthorizationId, Vec<TransactionId>>, ApiError> {
+    let ids: Vec<AuthorizationId> = rows.iter().map(|row| row.id).collect();
+    let found = state.store.transactions_of(&ids, None).await;
+    let mut transactions: HashMap<AuthorizationId, Vec<TransactionId>> = HashMap::new();
+    for (authorization_id, id) in found.map_err(store_error)? {
+        transactions.entry(authorization_id).or_default().push(id);
+    }
+    Ok(transactions)
+}
+
 fn link_json(link_type: &str, id: &str) -> Value {
     json!({ "type": link_type, "id": id })
 }
 
-fn to_json(state: &ApiState, row: &AuthorizationRow, links: Vec<Value>) -> Value {
+fn to_json(
+    state: &ApiState,
+    row: &AuthorizationRow,
+    links: Vec<Value>,
+    transactions: &[TransactionId],
+) -> Value {
     let known_card = row.card_id != CardId::default();
+    let original = row.original_authorization_id;
+    let transactions: Vec<String> = transactions.iter().map(ToString::to_string).collect();
     json!({
         "id": row.id.to_string(),
         "object": "authorization",
         "card_id": known_card.then(|| row.card_id.to_string()),
         "account_id": row.account_id.map(|id| id.to_string()),
         "kind": row.kind.name(),
+        "message": row.message.name(),
+        "original_authorization_id": original.map(|id| id.to_string()),
         "amount": row.amount_minor,
         "requested_amount": row.requested_minor,
+        "posted": row.posted_minor,
         "currency": row.currency.alpha(),
         "transaction_amount": row.transaction_minor,
         "transaction_currency": row.transaction_currency.alpha(),
@@ -297,48 +270,75 @@ fn to_json(state: &ApiState, row: &AuthorizationRow, links: Vec<Value>) -> Value
         "channel": row.channel.name(),
         "status": row.status.name(),
         "approval_code": row.approval_code.map(|code| code.as_str().to_owned()),
+        "conversion": conversion(row),
         "decision": decision(state, row),
+        "flags": payment_json::flags(row.flags),
+        "breach": breach(row),
+        "transactions": transactions,
         "trace": trace_json::to_json(&row.trace),
         "links": links,
-        "network": {
-            "name": present(&row.network),
-            "stan": format!("{:06}", row.stan),
-            "rrn": present(&row.rrn),
-            "acquirer_id": present(&row.acquirer_id),
-            "terminal_id": present(&row.terminal_id),
-        },
+        "network": payment_json::network(
+            &row.network,
+            row.stan,
+            &row.rrn,
+            &row.acquirer_id,
+            &row.terminal_id,
+        ),
         "expires_at": row.expires_at_ms.map(|at| at.to_string()),
         "created_at": row.created_at_ms.to_string(),
     })
 }
 
+/// Nothing where the transaction is in the account's currency.
+fn conversion(row: &AuthorizationRow) -> Option<Value> {
+    let conversion = Conversion {
+        source: row.rate_source?,
+        from: row.rate_from_currency?,
+        rate: row.rate?,
+        table_version: row.rate_version,
+        mark_up_basis_points: row.mark_up_basis_points,
+        network_minor: row.network_minor,
+        mark_up_minor: row.mark_up_minor,
+        rounding_minor: row.rounding_minor,
+    };
+    Some(conversion_json::to_json(&conversion))
+}
+
 fn merchant(row: &AuthorizationRow) -> Value {
-    let country = row.merchant_country;
-    json!({
-        "id": present(&row.merchant_id),
-        "name": present(&row.merchant_name),
-        "city": present(&row.merchant_city),
-        "mcc": (row.mcc != 0).then(|| super::controls_json::mcc_text(row.mcc)),
-        "country": (country != Country::UNKNOWN).then(|| country.alpha2().to_owned()),
-    })
+    payment_json::merchant(
+        &row.merchant_id,
+        &row.merchant_name,
+        &row.merchant_city,
+        row.mcc,
+        row.merchant_country,
+    )
 }
 
 fn decision(state: &ApiState, row: &AuthorizationRow) -> Value {
-    let rule_id = row.rule_id.map(|rule| match rule {
-        RuleId::Limit(id) => id.to_string(),
-        RuleId::Control(id) => id.to_string(),
-    });
+    let declined = row.reason.is_some();
     json!({
         "result": row.result.name(),
         "reason": row.reason.map(DeclineReason::name),
-        "step": row.step.map(|step| step.name()),
-        "rule_id": rule_id,
+        "step": row.step.filter(|_| declined).map(|step| step.name()),
+        "rule_id": rule_id(row).filter(|_| declined),
         "response_code": (state.response_codes)(&row.network, row.reason),
     })
 }
 
-/// Text of a message, without the blanks that fill its field; nothing where it has none.
-fn present(text: &str) -> Option<&str> {
-    let text = text.trim();
-    (!text.is_empty()).then_some(text)
+/// Of what the network did without us: why a request would have been declined.
+fn breach(row: &AuthorizationRow) -> Option<Value> {
+    let reason = row.breach_reason?;
+    Some(json!({
+        "reason": reason.name(),
+        "step": row.step.map(|step| step.name()),
+        "rule_id": rule_id(row),
+    }))
+}
+
+fn rule_id(row: &AuthorizationRow) -> Option<String> {
+    row.rule_id.map(|rule| match rule {
+        RuleId::Limit(id) => id.to_string(),
+        RuleId::Control(id) => id.to_string(),
+        RuleId::RiskRule(id) => id.to_string(),
+    })
 }

@@ -17,6 +17,7 @@ use crate::engine::ids::{AccountId, CardId, CardholderId, ProgramId};
 use crate::engine::registry::{IssuedCard, LinkKey};
 use crate::engine::state::{Card, CardStatus};
 use crate::engine::time::Timestamp;
+use crate::engine::wallet::{FURTHER_ACCOUNTS_MAX, Wallet};
 use crate::shard::reply::Reply;
 use crate::shard::request::{RegistryRequest, ShardRequest};
 use crate::store::query::CardFilter;
@@ -59,6 +60,8 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
     let account_id = fields.required_id("account_id", AccountId::PREFIX)?;
     let card_type = fields.word("type", CARD_TYPES)?;
     let funding = fields.word("funding", FUNDINGS)?;
+    // An own sub-account comes before the one that was named.
+    let first = (funding != Some(Funding::Own)).then_some(account_id);
     let wanted = issue::Wanted {
         card_id,
         account_id,
@@ -66,6 +69,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         card_type: card_type.unwrap_or(CardType::Virtual),
         funding: funding.unwrap_or(Funding::Shared),
         links: links(&mut fields)?,
+        wallet: wallet(&mut fields, first)?,
         controls: controls_json::take(&mut fields, &mut ids, &state.switchboard.view())?,
         cardholder_id: fields.id("cardholder_id", CardholderId::PREFIX)?,
     };
@@ -74,6 +78,31 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
     Ok(Success::created(
         issued.to_json(state.switchboard.clock.now()),
     ))
+}
+
+/// The accounts that a card draws on after its first one.
+fn wallet(fields: &mut Fields, first: Option<AccountId>) -> Result<Option<Box<Wallet>>, ApiError> {
+    let mut wallet = Wallet::new();
+    for (path, value) in fields.list("wallet_account_ids", FURTHER_ACCOUNTS_MAX)? {
+        let id = value.as_str().and_then(|text| text.parse().ok());
+        let Some(id) = id else {
+            let prefix = AccountId::PREFIX;
+            let message = format!("{path} must be an id: `{prefix}_` and 13 letters or digits");
+            return Err(ApiError::invalid("id_malformed", path, message));
+        };
+        if Some(id) == first || wallet.contains(&id) {
+            let message = format!("{path} repeats another account of the card");
+            return Err(ApiError::invalid("account_repeated", path, message));
+        }
+        // The list is not longer than there is room.
+        wallet.push(id);
+    }
+    Ok((!wallet.is_empty()).then(|| Box::new(wallet)))
+}
+
+pub fn wallet_json(wallet: Option<&Wallet>) -> Vec<String> {
+    let wallet = wallet.into_iter().flatten();
+    wallet.map(|id| id.to_string()).collect()
 }
 
 /// The links of a request as (type, id).
@@ -129,6 +158,7 @@ impl FullCard {
             "exp_month": card.expiry.month(),
             "exp_year": card.expiry.year(),
             "funding": name_of(FUNDINGS, funding_of(card)),
+            "wallet_account_ids": wallet_json(card.wallet.as_deref()),
             "links": links,
             "controls": controls_json::to_json(card.controls.as_deref().unwrap_or(&none)),
             "used_by": card.used_by().map(|id| id.to_string()),

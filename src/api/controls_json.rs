@@ -7,7 +7,7 @@ use super::{limits_json, merchants_json, three_ds_json, time_windows_json};
 use crate::engine::controls::{Controls, List, ListMode};
 use crate::engine::facts::{Channel, Country, EntryMode};
 use crate::engine::groups::{BuiltinMccGroup, MccGroupRef};
-use crate::engine::ids::ControlId;
+use crate::engine::ids::{ControlId, MccGroupId, MerchantListId};
 use crate::engine::registry::RegistryView;
 use crate::engine::window::time_zone;
 use serde_json::{Map, Value, json};
@@ -18,18 +18,50 @@ pub const LIST_MAX: usize = 1_000;
 /// Takes the `controls` of an object; those of absent ones are none.
 /// The groups and lists that they name must be in the view.
 pub fn take(fields: &mut Fields, ids: &mut Ids, view: &RegistryView) -> Result<Controls, ApiError> {
+    take_naming(fields, ids, Nameable::OfView(view))
+}
+
+/// Which groups and lists controls may name.
+#[derive(Clone, Copy)]
+pub enum Nameable<'a> {
+    OfView(&'a RegistryView),
+    /// Whoever asks looks later whether they are there.
+    Any,
+}
+
+impl Nameable<'_> {
+    fn has_group(self, id: MccGroupId) -> bool {
+        match self {
+            Nameable::OfView(view) => view.groups.mcc_groups.contains_key(&id),
+            Nameable::Any => true,
+        }
+    }
+
+    pub fn has_list(self, id: MerchantListId) -> bool {
+        match self {
+            Nameable::OfView(view) => view.groups.merchant_lists.contains_key(&id),
+            Nameable::Any => true,
+        }
+    }
+}
+
+fn take_naming(
+    fields: &mut Fields,
+    ids: &mut Ids,
+    nameable: Nameable,
+) -> Result<Controls, ApiError> {
     let Some(mut controls) = fields.object("controls")? else {
         return Ok(Controls::default());
     };
-    let (mcc, mcc_groups) = mcc_list(&mut controls, ids, view)?;
+    let (mcc, mcc_groups) = mcc_list(&mut controls, ids, nameable)?;
     let taken = Controls {
-        limits: limits_json::take(&mut controls, ids, view)?,
+        limits: limits_json::take(&mut controls, ids, nameable)?,
         mcc,
         countries: list(&mut controls, "countries", ids, country)?,
         currencies: list(&mut controls, "currencies", ids, |path, value| {
             fields::currency(path, &value)
         })?,
-        merchants: merchants_json::take(&mut controls, ids, view)?,
+        merchants: merchants_json::take(&mut controls, ids, nameable)?,
         channels: list(&mut controls, "channels", ids, channel)?,
         entry_modes: list(&mut controls, "entry_modes", ids, entry_mode)?,
         time_windows: time_windows_json::take(&mut controls, ids)?,
@@ -46,6 +78,14 @@ pub fn take(fields: &mut Fields, ids: &mut Ids, view: &RegistryView) -> Result<C
     }
     controls.finish()?;
     Ok(taken)
+}
+
+/// Controls of a file, in the same form. What they leave without an id gets one that is not kept, and
+/// whether the groups that they name are there is for the caller to see.
+pub fn read(controls: Value) -> Result<Controls, String> {
+    let told = |error: ApiError| error.message;
+    let mut fields = Fields::of("", json!({ "controls": controls })).map_err(told)?;
+    take_naming(&mut fields, &mut Ids::from(1), Nameable::Any).map_err(told)
 }
 
 /// `{"allow": [...]}` or `{"block": [...]}`.
@@ -70,11 +110,7 @@ fn list<T: Ord + Copy>(
 type MccList = (Option<List<u16>>, Vec<MccGroupRef>);
 
 /// Codes and groups of them, in one list.
-fn mcc_list(
-    controls: &mut Fields,
-    ids: &mut Ids,
-    view: &RegistryView,
-) -> Result<MccList, ApiError> {
+fn mcc_list(controls: &mut Fields, ids: &mut Ids, nameable: Nameable) -> Result<MccList, ApiError> {
     let path = controls.path("mcc");
     let Some(mut fields) = controls.object("mcc")? else {
         return Ok((None, Vec::new()));
@@ -82,18 +118,18 @@ fn mcc_list(
     let given = fields.id("id", ControlId::PREFIX)?;
     let id = given.unwrap_or_else(|| ControlId(ids.next()));
     let (mode, entries) = allow_or_block(&path, fields, LIST_MAX)?;
-    let (codes, groups) = mccs_and_groups(entries, view)?;
+    let (codes, groups) = mccs_and_groups(entries, nameable)?;
     Ok((Some(List::new(id, mode, codes)), groups))
 }
 
 /// Codes of four digits, and groups by the name of those that come with the program or by id.
 pub fn mccs_and_groups(
     entries: Vec<(String, Value)>,
-    view: &RegistryView,
+    nameable: Nameable,
 ) -> Result<(Vec<u16>, Vec<MccGroupRef>), ApiError> {
     let (mut codes, mut groups) = (Vec::new(), Vec::new());
     for (path, value) in entries {
-        match group(&value, view) {
+        match group(&value, nameable) {
             Some(group) => groups.push(group),
             None => codes.push(mcc(&path, value)?),
         }
@@ -103,7 +139,7 @@ pub fn mccs_and_groups(
     Ok((codes, groups))
 }
 
-fn group(value: &Value, view: &RegistryView) -> Option<MccGroupRef> {
+fn group(value: &Value, nameable: Nameable) -> Option<MccGroupRef> {
     let text = value.as_str()?;
     let builtin = BuiltinMccGroup::ALL.iter();
     let mut builtin = builtin.filter(|(_, name)| *name == text);
@@ -111,7 +147,7 @@ fn group(value: &Value, view: &RegistryView) -> Option<MccGroupRef> {
         return Some(MccGroupRef::Builtin(*group));
     }
     let id = text.parse().ok()?;
-    let known = view.groups.mcc_groups.contains_key(&id);
+    let known = nameable.has_group(id);
     known.then_some(MccGroupRef::Own(id))
 }
 

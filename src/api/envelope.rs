@@ -75,11 +75,9 @@ const LATER: &[&str] = &[
     "card_batches",
     "tokens",
     "links",
-    "rules",
     "exceptions",
     "decision_endpoints",
     "fee_schedules",
-    "transactions",
     "disputes",
     "webhook_endpoints",
     "events",
@@ -89,14 +87,7 @@ const LATER: &[&str] = &[
     "simulate",
 ];
 
-const LATER_ACTIONS: &[&str] = &[
-    "block",
-    "reissue",
-    "renew",
-    "spend",
-    "ledger_entries",
-    "expire",
-];
+const LATER_ACTIONS: &[&str] = &["block", "reissue", "renew", "spend"];
 
 pub async fn no_route(method: Method, uri: Uri) -> ApiError {
     let mut parts = uri.path().trim_matches('/').split('/');

@@ -123,6 +123,17 @@ impl Fields {
         value.map(|value| Fields::of(&path, value)).transpose()
     }
 
+    /// As `list`; nothing where it is absent, which an empty one is not.
+    pub fn present_list(
+        &mut self,
+        name: &str,
+        items_max: usize,
+    ) -> Result<Option<Vec<(String, Value)>>, ApiError> {
+        let present = self.map.get(name).is_some_and(|value| !value.is_null());
+        let list = self.list(name, items_max)?;
+        Ok(present.then_some(list))
+    }
+
     /// A list of at most `items_max` values, each with its own path.
     pub fn list(&mut self, name: &str, items_max: usize) -> Result<Vec<(String, Value)>, ApiError> {
         let path = self.path(name);

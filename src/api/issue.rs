@@ -10,6 +10,7 @@ use crate::engine::ids::{AccountId, CardId, CardholderId};
 use crate::engine::registry::{IssueCard, LinkKey, Program, RegistryAction, RegistryRefusal};
 use crate::engine::state::{Account, AccountStatus};
 use crate::engine::time::{Expiry, Timestamp};
+use crate::engine::wallet::Wallet;
 use crate::security::{Pan, allocate_pan_from_os};
 use crate::shard::reply::Reply;
 
@@ -33,6 +34,8 @@ pub struct Wanted {
     pub funding: Funding,
     pub links: Vec<LinkPair>,
     pub controls: Controls,
+    /// Further accounts.
+    pub wallet: Option<Box<Wallet>>,
     pub cardholder_id: Option<CardholderId>,
 }
 
@@ -43,6 +46,7 @@ pub async fn issue(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiErro
         let error = ApiError::conflict("account_closed", "the account is closed");
         return Err(error.with_param("account_id"));
     }
+    check_wallet(state, &wanted, &named).await?;
     let program = programs::find(state, named.program_id).await?;
     if let Some(id) = wanted.cardholder_id {
         check_cardholder(state, id, &program).await?;
@@ -75,6 +79,25 @@ pub async fn issue(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiErro
         program.bin
     );
     Err(ApiError::conflict("bin_exhausted", message))
+}
+
+/// The further accounts are there, in the tree of the first, and open.
+async fn check_wallet(state: &ApiState, wanted: &Wanted, named: &Account) -> Result<(), ApiError> {
+    let wallet = wanted.wallet.iter().flat_map(|wallet| wallet.iter());
+    for (place, account_id) in wallet.enumerate() {
+        let path = format!("wallet_account_ids[{place}]");
+        let account = accounts::find(state, *account_id).await;
+        let account = account.map_err(|error| error.with_param(&path))?;
+        if account.root != named.root {
+            let message = format!("{path} is not in the account tree of account_id");
+            return Err(ApiError::conflict("account_of_other_tree", message).with_param(path));
+        }
+        if account.status == AccountStatus::Closed {
+            let message = format!("{path} is closed");
+            return Err(ApiError::conflict("account_closed", message).with_param(path));
+        }
+    }
+    Ok(())
 }
 
 async fn check_cardholder(
@@ -146,6 +169,7 @@ fn command(
         expiry: expiry(state.switchboard.clock.now()),
         links: wanted.links.iter().map(key).collect(),
         controls: wanted.controls.clone(),
+        wallet: wanted.wallet.clone(),
         cardholder_id: wanted.cardholder_id,
     })
 }
@@ -181,6 +205,7 @@ async fn again(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiError> {
         expiry: issued.expiry,
         links: issued.links.clone(),
         controls: wanted.controls,
+        wallet: wanted.wallet,
         holder: match wanted.cardholder_id {
             Some(id) => Some(cardholders::find(state, id).await?.cardholder.holder()),
             None => None,

@@ -1,7 +1,7 @@
 //! `limits` of some controls as JSON, both ways. What they mean is in `engine::controls`.
 
 use super::controls_json::{
-    LIST_MAX, channel, country, group_text, mcc_text, mccs_and_groups, zone,
+    LIST_MAX, Nameable, channel, country, group_text, mcc_text, mccs_and_groups, zone,
 };
 use super::error::ApiError;
 use super::fields::{Fields, word};
@@ -12,7 +12,6 @@ use crate::engine::facts::Kind;
 use crate::engine::ids::LimitId;
 use crate::engine::limit_filter::LimitFilter;
 use crate::engine::money::BALANCE_MAX_MINOR;
-use crate::engine::registry::RegistryView;
 use crate::engine::rolling::RollingWindow;
 use serde_json::{Value, json};
 
@@ -22,11 +21,11 @@ const LIMITS_MAX: usize = 20;
 pub fn take(
     controls: &mut Fields,
     ids: &mut Ids,
-    view: &RegistryView,
+    nameable: Nameable,
 ) -> Result<Vec<Limit>, ApiError> {
     let mut limits: Vec<Limit> = Vec::new();
     for (path, value) in controls.list("limits", LIMITS_MAX)? {
-        let limit = limit(Fields::of(&path, value)?, ids, view)?;
+        let limit = limit(Fields::of(&path, value)?, ids, nameable)?;
         if limits.iter().any(|other| other.id == limit.id) {
             let message = format!("{path}.id is the id of another limit in this list");
             return Err(ApiError::invalid(
@@ -40,7 +39,7 @@ pub fn take(
     Ok(limits)
 }
 
-fn limit(mut fields: Fields, ids: &mut Ids, view: &RegistryView) -> Result<Limit, ApiError> {
+fn limit(mut fields: Fields, ids: &mut Ids, nameable: Nameable) -> Result<Limit, ApiError> {
     let given = fields.id("id", LimitId::PREFIX)?;
     let id = given.unwrap_or_else(|| LimitId(ids.next()));
     let window = window(&mut fields)?;
@@ -59,7 +58,7 @@ fn limit(mut fields: Fields, ids: &mut Ids, view: &RegistryView) -> Result<Limit
     }
     let time_zone = zone(&mut fields)?;
     let filter = fields.object("filter")?;
-    let filter = filter.map(|fields| self::filter(fields, view));
+    let filter = filter.map(|fields| self::filter(fields, nameable));
     let mut filter = filter.transpose()?.unwrap_or_default();
     filter.until_verified = fields.boolean("until_verified")?.unwrap_or(false);
     fields.finish()?;
@@ -99,8 +98,8 @@ fn window(fields: &mut Fields) -> Result<Window, ApiError> {
     }
 }
 
-fn filter(mut fields: Fields, view: &RegistryView) -> Result<LimitFilter, ApiError> {
-    let (mccs, mcc_groups) = mccs_and_groups(fields.list("mcc", LIST_MAX)?, view)?;
+fn filter(mut fields: Fields, nameable: Nameable) -> Result<LimitFilter, ApiError> {
+    let (mccs, mcc_groups) = mccs_and_groups(fields.list("mcc", LIST_MAX)?, nameable)?;
     let filter = LimitFilter {
         mccs,
         mcc_groups,
@@ -113,7 +112,7 @@ fn filter(mut fields: Fields, view: &RegistryView) -> Result<LimitFilter, ApiErr
             merchant_id(path, &value)
         })?,
         merchant_lists: part(&mut fields, "merchant_lists", |path, value| {
-            merchant_list_id(path, &value, view)
+            merchant_list_id(path, &value, nameable)
         })?,
         until_verified: false,
     };

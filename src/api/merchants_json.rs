@@ -1,12 +1,11 @@
 //! The control `merchants` as JSON, both ways. What it means is in `engine::merchants`.
 
-use super::controls_json::{allow_or_block, mode_name};
+use super::controls_json::{Nameable, allow_or_block, mode_name};
 use super::error::ApiError;
 use super::fields::Fields;
 use super::idempotency::Ids;
 use crate::engine::ids::{ControlId, MerchantListId};
 use crate::engine::merchants::{MerchantEntry, MerchantList};
-use crate::engine::registry::RegistryView;
 use serde_json::{Value, json};
 
 /// Entries of one list, each of which may have to be compared with each merchant.
@@ -19,7 +18,7 @@ const NAME_MAX: usize = 40;
 pub fn take(
     controls: &mut Fields,
     ids: &mut Ids,
-    view: &RegistryView,
+    nameable: Nameable,
 ) -> Result<Option<MerchantList>, ApiError> {
     let path = controls.path("merchants");
     let Some(mut fields) = controls.object("merchants")? else {
@@ -30,22 +29,22 @@ pub fn take(
     let (mode, entries) = allow_or_block(&path, fields, MERCHANTS_MAX)?;
     let entries = entries
         .into_iter()
-        .map(|(path, value)| entry(&path, Fields::of(&path, value)?, Some(view)));
+        .map(|(path, value)| entry(&path, Fields::of(&path, value)?, Some(nameable)));
     let entries = entries.collect::<Result<_, _>>()?;
     Ok(Some(MerchantList { id, mode, entries }))
 }
 
-/// An entry of a list; with a view, it may be a list that the registry has.
+/// An entry of a list; it may be one of the lists that may be named.
 pub fn entry(
     path: &str,
     mut fields: Fields,
-    view: Option<&RegistryView>,
+    nameable: Option<Nameable>,
 ) -> Result<MerchantEntry, ApiError> {
-    if let Some(view) = view {
+    if let Some(nameable) = nameable {
         let list_path = fields.path("list");
         if let Some(value) = fields.take("list") {
             fields.finish()?;
-            return merchant_list_id(&list_path, &value, view).map(MerchantEntry::Shared);
+            return merchant_list_id(&list_path, &value, nameable).map(MerchantEntry::Shared);
         }
     }
     let id_path = fields.path("id");
@@ -58,7 +57,11 @@ pub fn entry(
         (Some(id), acquirer_id, None) => Ok(MerchantEntry::Id { id, acquirer_id }),
         (None, None, Some(name)) => Ok(MerchantEntry::Name(name.into())),
         _ => {
-            let list = if view.is_some() { ", or a `list`" } else { "" };
+            let list = if nameable.is_some() {
+                ", or a `list`"
+            } else {
+                ""
+            };
             let message = format!(
                 "{path} needs either an `id`, with or without an `acquirer_id`, or a `name`{list}"
             );
@@ -71,10 +74,10 @@ pub fn entry(
 pub fn merchant_list_id(
     path: &str,
     value: &Value,
-    view: &RegistryView,
+    nameable: Nameable,
 ) -> Result<MerchantListId, ApiError> {
     let id = value.as_str().and_then(|text| text.parse().ok());
-    let known = id.filter(|id| view.groups.merchant_lists.contains_key(id));
+    let known = id.filter(|id| nameable.has_list(*id));
     known.ok_or_else(|| {
         let message = format!("{path} must be the id of one of /v1/merchant_lists");
         ApiError::invalid("merchant_list_unknown", path, message)

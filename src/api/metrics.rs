@@ -119,6 +119,9 @@ impl Collector for Loops {
         let reversals = [(Vec::new(), total(|stats| stats.reversals()))];
         let reversed = ("cardswitch_reversals", "Reversals decided", counter);
         encode(&mut encoder, reversed, &reversals)?;
+        let advices = [(Vec::new(), total(|stats| stats.advices()))];
+        let advised = ("cardswitch_advices", "Advices carried out", counter);
+        encode(&mut encoder, advised, &advices)?;
         let repeats = [(Vec::new(), total(|stats| stats.repeats()))];
         let repeated = (
             "cardswitch_repeats",
@@ -187,7 +190,7 @@ impl Collector for Journal {
             ),
             (
                 "cardswitch_journal_disk_full",
-                "1 while the disk is full and only reversals are taken",
+                "1 while the disk is full and only reversals and advices are taken",
                 u64::from(self.0.space() == Space::Reserve),
             ),
             (

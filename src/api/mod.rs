@@ -2,34 +2,41 @@
 //! a write here becomes commands to the loops, and its answer leaves once those are durable.
 
 mod accounts;
+mod as_of_now;
 mod ask;
 mod auth;
 mod authorizations;
 mod body;
 pub(crate) mod cardholders;
-mod cards;
+pub(crate) mod cards;
 pub(crate) mod controls_json;
+pub(crate) mod conversion_json;
 mod envelope;
 mod error;
+pub(crate) mod exchange_rates;
 mod fields;
 pub(crate) mod groups;
 mod health;
 mod hold_expiry_json;
 mod idempotency;
 mod issue;
+mod ledger_entries;
 mod limits_json;
 mod list;
 mod merchants_json;
 mod metrics;
 mod network_metrics;
+mod payment_json;
 mod programs;
 mod reveal;
 mod routes;
+mod rules;
 mod settlement_reports;
 pub(crate) mod three_ds_json;
 mod time_windows_json;
 mod top_ups;
 pub(crate) mod trace_json;
+mod transactions;
 
 pub use body::BODY_MAX_BYTES;
 pub use routes::{router, serve};

@@ -7,6 +7,7 @@ use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, ask, hold_expiry_json};
+use crate::engine::conversion::BASIS_POINTS;
 use crate::engine::ids::ProgramId;
 use crate::engine::registry::{Program, RegistryAction, RegistryRefusal};
 use crate::shard::reply::Reply;
@@ -38,6 +39,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         controls: controls_json::take(&mut fields, &mut ids, &state.switchboard.view())?,
         hold_expiry: hold_expiry_json::take(&mut fields)?,
         created_at: state.switchboard.clock.now(),
+        foreign_exchange_mark_up_basis_points: mark_up(&mut fields)?,
     };
     for later in ["product_type", "fee_schedule", "three_ds_policy"] {
         refuse_later(&mut fields, later)?;
@@ -97,6 +99,14 @@ fn bin(fields: &mut Fields) -> Result<ArrayString<8>, ApiError> {
     })
 }
 
+/// Nothing is added where it is left out.
+fn mark_up(fields: &mut Fields) -> Result<u16, ApiError> {
+    let name = "foreign_exchange_mark_up_basis_points";
+    let basis_points = fields.integer(name, 0..=i64::from(BASIS_POINTS))?;
+    // In range, so it fits.
+    Ok(basis_points.unwrap_or_default() as u16)
+}
+
 pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let state = gate.state()?;
     let id = id.parse().map_err(|_| not_found())?;
@@ -147,6 +157,7 @@ pub fn to_json(program: &Program) -> Value {
         "currency": program.currency.alpha(),
         "controls": controls_json::to_json(&program.controls),
         "hold_expiry": hold_expiry_json::to_json(&program.hold_expiry),
+        "foreign_exchange_mark_up_basis_points": program.foreign_exchange_mark_up_basis_points,
         "created_at": program.created_at.to_string(),
     })
 }

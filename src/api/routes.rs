@@ -2,13 +2,15 @@
 
 use super::auth::guarded;
 use super::{
-    Gate, accounts, authorizations, cardholders, cards, envelope, groups, health, list, metrics,
-    programs, reveal, settlement_reports, top_ups,
+    Gate, accounts, authorizations, cardholders, cards, envelope, exchange_rates, groups, health,
+    ledger_entries, list, metrics, programs, reveal, rules, settlement_reports, top_ups,
+    transactions,
 };
 use crate::engine::command::{AccountStatusChange, StatusChange};
+use crate::engine::risk::rule::RuleChange;
 use axum::Router;
 use axum::middleware::from_fn;
-use axum::routing::{MethodRouter, get, patch, post};
+use axum::routing::{MethodRouter, get, patch, post, put};
 
 /// The whole interface. Until the gate is opened, only `/healthz` succeeds.
 pub fn router(gate: Gate) -> Router {
@@ -24,8 +26,14 @@ pub fn router(gate: Gate) -> Router {
                 .merge(list("programs:read", get(programs::many))),
         )
         .route("/v1/programs/{id}", on("programs:read", get(programs::one)))
+        .route(
+            "/v1/exchange_rates",
+            on("rates:write", put(exchange_rates::replace))
+                .merge(on("rates:read", get(exchange_rates::current))),
+        )
         .merge(account_routes(&gate))
         .merge(card_routes(&gate))
+        .merge(rule_routes(&gate))
         .merge(group_routes(&gate))
         .route(
             "/v1/authorizations",
@@ -38,6 +46,14 @@ pub fn router(gate: Gate) -> Router {
         .route(
             "/v1/authorizations/{id}/expire",
             on("authorizations:expire", post(authorizations::expire)),
+        )
+        .route(
+            "/v1/transactions",
+            list("transactions:read", get(transactions::many)),
+        )
+        .route(
+            "/v1/transactions/{id}",
+            on("transactions:read", get(transactions::one)),
         )
         .route(
             "/v1/settlement_reports",
@@ -69,6 +85,10 @@ fn account_routes(gate: &Gate) -> Router<Gate> {
         .route(
             "/v1/accounts/{id}/top_ups",
             on("funds:topup", post(top_ups::create)),
+        )
+        .route(
+            "/v1/accounts/{id}/ledger_entries",
+            list("accounts:read", get(ledger_entries::many)),
         )
         .route(
             "/v1/accounts/{id}/freeze",
@@ -118,6 +138,32 @@ fn card_routes(gate: &Gate) -> Router<Gate> {
         .route(
             "/v1/cards/{id}/reveal",
             on("cards:reveal", post(reveal::reveal)),
+        )
+}
+
+fn rule_routes(gate: &Gate) -> Router<Gate> {
+    let on = |scope, route: MethodRouter<Gate>| guarded(gate, scope, without_query(route));
+    let list = |scope, route: MethodRouter<Gate>| guarded(gate, scope, route);
+    let change = |change: RuleChange| {
+        post(move |gate, id, request| rules::change_state(gate, id, request, change))
+    };
+    Router::new()
+        .route(
+            "/v1/rules",
+            on("rules:draft", post(rules::create)).merge(list("rules:read", get(rules::many))),
+        )
+        .route("/v1/rules/{id}", on("rules:read", get(rules::one)))
+        .route(
+            "/v1/rules/{id}/promote",
+            on("rules:promote", change(RuleChange::Promote)),
+        )
+        .route(
+            "/v1/rules/{id}/demote",
+            on("rules:promote", change(RuleChange::Demote)),
+        )
+        .route(
+            "/v1/rules/{id}/retire",
+            on("rules:promote", change(RuleChange::Retire)),
         )
 }
 

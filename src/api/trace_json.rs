@@ -5,6 +5,7 @@ use super::three_ds_json;
 use super::time_windows_json::clock_text;
 use crate::engine::facts::{Channel, Country, EntryMode};
 use crate::engine::money::Currency;
+use crate::engine::rules::risk_rules::RuleOutcome;
 use crate::engine::scope::Scope;
 use crate::engine::three_ds::Told;
 use crate::engine::time::Expiry;
@@ -56,9 +57,10 @@ fn detail_to_json(step: Step, detail: Detail) -> Value {
             rule_id,
             version,
             outcome,
-        } => {
-            json!({ "rule_id": rule_id.to_string(), "version": version, "outcome": outcome })
-        }
+        } => of_rule(
+            json!({ "rule_id": rule_id.to_string(), "version": version }),
+            outcome,
+        ),
         Detail::ThreeDs {
             eci,
             authentication,
@@ -112,6 +114,17 @@ fn of_limit(detail: Detail) -> Value {
     }
 }
 
+/// Says how the evaluation of a rule went, and what its match does or, in shadow, would have done.
+fn of_rule(mut detail: Value, bits: u8) -> Value {
+    if let Some(outcome) = RuleOutcome::from_bits(bits) {
+        let word = if outcome.failed { "failed" } else { "matched" };
+        detail["outcome"] = word.into();
+        detail["action"] = outcome.action.name().into();
+        detail["in_shadow"] = outcome.in_shadow.into();
+    }
+    detail
+}
+
 /// Says whose limit or list it is; for an account above the card's, how far.
 pub fn of_scope(scope: Scope, mut detail: Value) -> Value {
     detail["scope"] = scope.name().into();
@@ -160,7 +173,8 @@ fn month(months: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::ids::{ControlId, LimitId};
+    use crate::engine::ids::{ControlId, LimitId, RiskRuleId};
+    use crate::engine::risk::rule::RuleAction;
     use crate::engine::trace::StepResult;
 
     #[test]
@@ -295,6 +309,21 @@ mod tests {
                     message: 348,
                 },
                 json!({"card": "2029-12", "message": "2029-01"}),
+            ),
+            (
+                Step::RiskRules,
+                Detail::RiskRule {
+                    rule_id: RiskRuleId(1),
+                    version: 3,
+                    outcome: RuleOutcome {
+                        action: RuleAction::RequireThreeDs,
+                        failed: false,
+                        in_shadow: true,
+                    }
+                    .bits(),
+                },
+                json!({"rule_id": "rule_0000000000001", "version": 3, "outcome": "matched",
+                       "action": "require_three_ds", "in_shadow": true}),
             ),
             (
                 Step::Reserve,

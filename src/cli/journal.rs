@@ -50,7 +50,7 @@ pub struct Dump {
 
 #[derive(clap::Args)]
 #[group(required = true, multiple = false)]
-struct Place {
+pub struct Place {
     /// The configuration file that names the data folder.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -60,7 +60,7 @@ struct Place {
 }
 
 impl Place {
-    fn storage(&self) -> Result<Arc<dyn Storage>> {
+    pub fn storage(&self) -> Result<Arc<dyn Storage>> {
         let data = match (&self.data, &self.config) {
             (Some(data), _) => data.clone(),
             (None, Some(config)) => load(config)?.data.dir,

@@ -1,9 +1,14 @@
 //! The command line: one file per subcommand.
 
+pub mod backtest;
+mod backtest_report;
 pub mod core;
 pub mod demo;
 pub mod describe;
+pub mod explain;
+mod explain_text;
 pub mod journal;
+mod message_json;
 pub mod node;
 mod record_json;
 pub mod report;
@@ -26,6 +31,8 @@ pub enum Command {
     Serve(serve::Serve),
     Check(serve::Check),
     Describe(describe::Describe),
+    Backtest(backtest::BacktestCommand),
+    Explain(explain::Explain),
     #[command(subcommand)]
     Journal(journal::Journal),
     #[command(subcommand)]
@@ -69,6 +76,8 @@ pub fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Serve(serve) => serve::run(&serve),
         Command::Check(check) => serve::check(&check),
         Command::Describe(describe) => describe::run(&describe),
+        Command::Backtest(command) => backtest::run(&command),
+        Command::Explain(options) => explain::run(&options),
         Command::Journal(journal) => journal::run(&journal),
         Command::Report(report) => report::run(&report),
         Command::Store(command) => store::run(&command),

@@ -2,24 +2,19 @@
 //! sealed card numbers, keyed hashes and stored response bodies are not, and a new field is left out until
 //! it is named here.
 
-use crate::api::{cardholders, controls_json, groups, three_ds_json, trace_json};
+use super::message_json;
+use crate::api::{cardholders, cards, controls_json, exchange_rates, groups};
 use crate::engine::cardholders::Holder;
 use crate::engine::command::{
-    AccountStatusChange, Action, Authorize, CardType, Command, OpenAccount, OpenCard, Reverse,
-    StatusChange, TopUp,
+    AccountStatusChange, Action, CardType, Command, OpenAccount, OpenCard, StatusChange, TopUp,
 };
-use crate::engine::counters::CountedIn;
-use crate::engine::event::{
-    Authorized, Decision, Event, HoldPlaced, LedgerAccount, LimitUse, Posting, ReversalOutcome,
-    Reversed, RuleId,
-};
-use crate::engine::facts::{Check, Merchant, NetworkReference, Verification};
-use crate::engine::money::{Currency, Money};
+use crate::engine::event::Event;
 use crate::engine::record::Record;
 use crate::engine::registry::{
     EngineSettings, IssueCard, LinkKey, Program, RegistryAction, RegistryEvent,
 };
-use crate::engine::time::{Expiry, Timestamp};
+use crate::engine::risk::rule::RiskRule;
+use crate::engine::time::Expiry;
 use crate::journal::Sequence;
 use serde_json::{Value, json};
 
@@ -51,8 +46,9 @@ pub fn line(sequence: Sequence, record: &Record) -> Value {
 
 fn command(command: &Command) -> Value {
     match &command.action {
-        Action::Authorize(authorize) => self::authorize("authorize", authorize),
-        Action::Reverse(reverse) => self::reverse("reverse", reverse),
+        Action::Authorize(authorize) => message_json::authorize("authorize", authorize),
+        Action::Reverse(reverse) => message_json::reverse("reverse", reverse),
+        Action::Advise(advise) => message_json::advise("advise", advise),
         Action::OpenAccount(open) => open_account(open),
         Action::ChangeAccountStatus(change) => json!({
             "type": "change_account_status",
@@ -94,70 +90,7 @@ fn command(command: &Command) -> Value {
     }
 }
 
-fn authorize(kind: &str, authorize: &Authorize) -> Value {
-    let amounts = authorize.amounts;
-    json!({
-        "type": kind,
-        "authorization_id": authorize.authorization_id.to_string(),
-        "card_id": authorize.card_id.to_string(),
-        "kind": authorize.kind.name(),
-        "transaction": money(amounts.transaction),
-        "billing": amounts.billing.map(money),
-        "merchant": merchant(&authorize.merchant),
-        "entry_mode": authorize.entry_mode.name(),
-        "channel": authorize.channel.name(),
-        "verification": verification(&authorize.verification),
-        "three_ds": three_ds_json::said(&authorize.three_ds, authorize.initiated_by_merchant),
-        "network": network(&authorize.reference),
-    })
-}
-
-fn reverse(kind: &str, reverse: &Reverse) -> Value {
-    json!({
-        "type": kind,
-        "reversal_id": reverse.reversal_id.to_string(),
-        "card_id": reverse.card_id.to_string(),
-        "transaction": money(reverse.amount),
-        "network": network(&reverse.reference),
-    })
-}
-
-/// An amount as a message states it: without a currency where the message names none.
-fn money(money: Money) -> Value {
-    let named = money.currency != Currency::ABSENT;
-    json!({ "amount": money.amount_minor, "currency": named.then(|| money.currency.alpha()) })
-}
-
-fn merchant(merchant: &Merchant) -> Value {
-    json!({
-        "id": merchant.id, "name": merchant.name, "city": merchant.city,
-        "mcc": controls_json::mcc_text(merchant.mcc), "country": merchant.country.alpha2(),
-        "country_is_acquirers": merchant.country_is_acquirers,
-    })
-}
-
-fn verification(verification: &Verification) -> Value {
-    let check = |check| match check {
-        Check::Absent => "absent",
-        Check::Match => "match",
-        Check::Mismatch => "mismatch",
-    };
-    json!({
-        "expiry": verification.expiry.map(month),
-        "cvv": check(verification.cvv),
-        "pin": check(verification.pin),
-        "cryptogram": check(verification.cryptogram),
-    })
-}
-
-fn network(reference: &NetworkReference) -> Value {
-    json!({
-        "name": reference.network, "stan": format!("{:06}", reference.stan), "rrn": reference.rrn,
-        "acquirer_id": reference.acquirer_id, "terminal_id": reference.terminal_id,
-    })
-}
-
-fn month(expiry: Expiry) -> String {
+pub(super) fn month(expiry: Expiry) -> String {
     format!("{:04}-{:02}", expiry.year(), expiry.month())
 }
 
@@ -197,6 +130,7 @@ fn open_card(open: &OpenCard) -> Value {
         "expiry": month(open.expiry),
         "link_ids": links,
         "controls": controls_json::to_json(&open.controls),
+        "wallet_account_ids": cards::wallet_json(open.wallet.as_deref()),
     })
 }
 
@@ -209,14 +143,15 @@ fn card_type(card_type: CardType) -> &'static str {
 
 fn event(event: &Event) -> Value {
     match event {
-        Event::Authorized(authorized) => self::authorized(authorized),
-        Event::Reversed(reversed) => self::reversed(reversed),
+        Event::Authorized(authorized) => message_json::authorized(authorized),
+        Event::Reversed(reversed) => message_json::reversed(reversed),
+        Event::Advised(advised) => message_json::advised(advised),
         Event::AccountOpened => json!({ "type": "account_opened" }),
         Event::AccountStatusChanged { from, to } => {
             json!({ "type": "account_status_changed", "from": from.name(), "to": to.name() })
         }
         Event::Posted(postings) => {
-            let postings: Vec<Value> = postings.iter().map(posting).collect();
+            let postings: Vec<Value> = postings.iter().map(message_json::posting).collect();
             json!({ "type": "posted", "postings": postings })
         }
         Event::CardOpened { status } => json!({ "type": "card_opened", "status": status.name() }),
@@ -228,108 +163,14 @@ fn event(event: &Event) -> Value {
         Event::HoldReleased {
             account_id,
             amount_minor,
+            standing,
         } => json!({
             "type": "hold_released",
             "account_id": account_id.to_string(),
             "amount": amount_minor,
+            "status": standing.name(),
         }),
     }
-}
-
-fn authorized(authorized: &Authorized) -> Value {
-    let decision = match &authorized.decision {
-        Decision::Approved { approval_code } => {
-            json!({ "result": "approved", "approval_code": approval_code.as_str() })
-        }
-        Decision::PartiallyApproved {
-            approval_code,
-            approved,
-        } => json!({
-            "result": "partially_approved",
-            "approval_code": approval_code.as_str(),
-            "approved_transaction_amount": approved.amount_minor,
-            "transaction_currency": approved.currency.alpha(),
-        }),
-        Decision::Declined(decline) => json!({
-            "result": "declined",
-            "reason": decline.reason.name(),
-            "step": decline.step.name(),
-            "rule_id": decline.rule.map(|rule| match rule {
-                RuleId::Limit(id) => id.to_string(),
-                RuleId::Control(id) => id.to_string(),
-            }),
-        }),
-    };
-    json!({
-        "type": "authorized",
-        "registry_version": authorized.registry_version,
-        "account_id": authorized.account_id.map(|id| id.to_string()),
-        "amount": authorized.amount_minor,
-        "available": authorized.available_minor,
-        "decision": decision,
-        "hold": authorized.hold.as_ref().map(hold),
-        "balances": authorized.balances.map(|balances| json!({
-            "posted": balances.posted_minor,
-            "available": balances.available_minor,
-            "currency": balances.currency.alpha(),
-        })),
-        "trace": trace_json::to_json(&authorized.trace),
-    })
-}
-
-fn hold(hold: &HoldPlaced) -> Value {
-    let limit_use = |limit_use: &LimitUse| {
-        json!({
-            "scope": limit_use.scope.name(),
-            "levels_above": limit_use.scope.levels_above(),
-            "limit_id": limit_use.limit_id.to_string(),
-            "resets_at": resets_at(limit_use).map(|at| at.to_string()),
-        })
-    };
-    json!({
-        "amount": hold.amount_minor,
-        "expires_at": hold.expires_at.to_string(),
-        "limit_uses": hold.uses.iter().map(limit_use).collect::<Vec<Value>>(),
-        "uses_card": hold.card_use.uses_card,
-        "locks_merchant": hold.card_use.locks_merchant,
-    })
-}
-
-/// Of a rolling window there is no one such time; the use leaves it with its bucket.
-fn resets_at(limit_use: &LimitUse) -> Option<Timestamp> {
-    match limit_use.counted_in() {
-        CountedIn::Window(end) => end.resets_at(),
-        CountedIn::Bucket(_) => None,
-    }
-}
-
-fn reversed(reversed: &Reversed) -> Value {
-    let (outcome, released) = match reversed.outcome {
-        ReversalOutcome::Released {
-            authorization_id,
-            amount_minor,
-        } => ("released", Some((authorization_id, amount_minor))),
-        ReversalOutcome::OriginalUnknown => ("original_unknown", None),
-        ReversalOutcome::AlreadyReversed => ("already_reversed", None),
-        ReversalOutcome::Duplicate => ("duplicate", None),
-    };
-    json!({
-        "type": "reversed",
-        "registry_version": reversed.registry_version,
-        "outcome": outcome,
-        "authorization_id": released.map(|(id, _)| id.to_string()),
-        "amount": released.map(|(_, amount_minor)| amount_minor),
-    })
-}
-
-fn posting(posting: &Posting) -> Value {
-    let (ledger_account, account_id) = match posting.ledger_account {
-        LedgerAccount::Customer(id) => ("customer", Some(id.to_string())),
-        LedgerAccount::FundsReceived => ("funds_received", None),
-    };
-    json!({
-        "ledger_account": ledger_account, "account_id": account_id, "amount": posting.amount_minor,
-    })
 }
 
 fn registry_action(action: &RegistryAction) -> Value {
@@ -341,12 +182,15 @@ fn registry_action(action: &RegistryAction) -> Value {
             authorize,
             bin_known,
         } => {
-            let mut json = self::authorize("authorize_unknown_card", authorize);
+            let mut json = message_json::authorize("authorize_unknown_card", authorize);
             json["bin_known"] = (*bin_known).into();
             json
         }
         RegistryAction::ReverseUnknownCard(reverse) => {
-            self::reverse("reverse_unknown_card", reverse)
+            message_json::reverse("reverse_unknown_card", reverse)
+        }
+        RegistryAction::AdviseUnknownCard(advise) => {
+            message_json::advise("advise_unknown_card", advise)
         }
         RegistryAction::RevealCard(reveal) => json!({
             "type": "reveal_card",
@@ -358,6 +202,15 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::CompleteIdempotent { status, .. } => {
             json!({ "type": "complete_idempotent", "status": status })
         }
+        RegistryAction::SetExchangeRates(set) => json!({
+            "type": "set_exchange_rates",
+            "source": set.source,
+            "rates": exchange_rates::pairs_json(&set.rates),
+        }),
+        RegistryAction::CreateRiskRule(rule) => create_risk_rule(rule),
+        RegistryAction::ChangeRiskRule { rule_id, change } => json!({
+            "type": "change_risk_rule", "rule_id": rule_id.to_string(), "change": change.name(),
+        }),
         RegistryAction::CreateCardholder(cardholder) => {
             with_type("create_cardholder", cardholders::to_json(cardholder))
         }
@@ -397,6 +250,8 @@ fn change_settings(settings: &EngineSettings) -> Value {
         "type": "change_settings",
         "first_answer_retention_ms": settings.first_answer_retention_ms,
         "reversal_retention_ms": settings.reversal_retention_ms,
+        "closed_retention_ms": settings.closed_retention_ms,
+        "closed_per_shard_max": settings.closed_per_shard_max,
         "idempotency_retention_ms": settings.idempotency_retention_ms,
         "hold_expiry_ms": settings.hold_expiry_ms,
         "open_holds_per_account_max": settings.open_holds_per_account_max,
@@ -412,7 +267,20 @@ fn create_program(program: &Program) -> Value {
         "network": program.network,
         "bin": program.bin,
         "currency": program.currency.alpha(),
+        "foreign_exchange_mark_up_basis_points": program.foreign_exchange_mark_up_basis_points,
         "controls": controls_json::to_json(&program.controls),
+    })
+}
+
+fn create_risk_rule(rule: &RiskRule) -> Value {
+    json!({
+        "type": "create_risk_rule",
+        "rule_id": rule.id.to_string(),
+        "program_id": rule.program_id.to_string(),
+        "name": rule.name,
+        "expression": rule.expression,
+        "action": rule.action.name(),
+        "state": rule.state.name(),
     })
 }
 
@@ -430,6 +298,7 @@ fn issue_card(issue: &IssueCard) -> Value {
         "expiry": month(issue.expiry),
         "links": issue.links.iter().map(link).collect::<Vec<Value>>(),
         "controls": controls_json::to_json(&issue.controls),
+        "wallet_account_ids": cards::wallet_json(issue.wallet.as_deref()),
     })
 }
 
@@ -446,11 +315,22 @@ fn registry_event(event: &RegistryEvent) -> Value {
             let holder = holder.as_ref().map(self::holder);
             json!({ "type": "card_issued", "link_ids": links, "holder": holder })
         }
-        RegistryEvent::Authorized(authorized) => self::authorized(authorized),
-        RegistryEvent::Reversed(reversed) => self::reversed(reversed),
+        RegistryEvent::Authorized(authorized) => message_json::authorized(authorized),
+        RegistryEvent::Reversed(reversed) => message_json::reversed(reversed),
+        RegistryEvent::Advised(advised) => message_json::advised(advised),
         RegistryEvent::CardRevealed => json!({ "type": "card_revealed" }),
         RegistryEvent::IdempotentBegun => json!({ "type": "idempotent_begun" }),
         RegistryEvent::IdempotentCompleted => json!({ "type": "idempotent_completed" }),
+        RegistryEvent::ExchangeRatesSet { version } => {
+            json!({ "type": "exchange_rates_set", "registry_version": version })
+        }
+        RegistryEvent::RiskRuleCreated { version } => {
+            json!({ "type": "risk_rule_created", "registry_version": version })
+        }
+        RegistryEvent::RiskRuleChanged { version, from, to } => json!({
+            "type": "risk_rule_changed", "registry_version": version,
+            "from": from.name(), "to": to.name(),
+        }),
         RegistryEvent::CardholderCreated => json!({ "type": "cardholder_created" }),
         RegistryEvent::CardholderVerified { holder, cards } => {
             let cards = cards.iter().map(|(id, _)| id.to_string());

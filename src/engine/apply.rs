@@ -1,19 +1,15 @@
 //! Applies an event to the state of a shard: live, on recovery and in every replay alike.
 //! Nothing is decided here, and no rule is looked at.
 
-use super::card_use::{CardUseMade, LockedMerchant};
-use super::command::{Action, Authorize, Command, OpenAccount, OpenCard, Reverse};
+use super::apply_messages;
+use super::command::{Action, Advise, Authorize, Command, OpenAccount, OpenCard, Reverse};
 use super::controls::Controls;
 use super::counters::Counters;
 use super::event::{
-    Answer, AnswerResult, Authorized, Decision, Event, HoldPlaced, LedgerAccount, LimitUse,
-    Posting, ReversalOutcome, ReversalResult, Reversed,
+    AdviceOutcome, AdviceResult, Advised, Answer, AnswerResult, Authorized, Decision, Event,
+    LedgerAccount, LimitUse, Posting, ReversalOutcome, ReversalResult, Reversed,
 };
-use super::first_answer::{Asked, FirstAnswer};
-use super::holds::Hold;
-use super::ids::{AccountId, AuthorizationId, CardId};
-use super::reason::DeclineReason;
-use super::reversals::Reversal;
+use super::ids::{AccountId, CardId};
 use super::scope::Scope;
 use super::slot_index::hash_of_id;
 use super::state::{Account, AccountStatus, Card, CardStatus, State};
@@ -26,10 +22,10 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
     state.now = state.now.max(command.at);
     match (&command.action, event) {
         (Action::Authorize(authorize), Event::Authorized(authorized)) => {
-            apply_authorization(state, command, authorize, authorized);
+            apply_messages::authorization(state, command, authorize, authorized);
         }
         (Action::Reverse(reverse), Event::Reversed(reversed)) => {
-            apply_reversal(state, command, reverse, reversed)
+            apply_messages::reversal(state, command, reverse, reversed);
         }
         (Action::OpenAccount(open), Event::AccountOpened) => {
             let account = new_account(state, command, open);
@@ -74,13 +70,16 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
                 state.shared_controls.release(&before);
             }
         }
+        (Action::ReleaseHold(release), Event::HoldReleased { standing, .. }) => {
+            apply_messages::release(state, command, release.authorization_id, *standing);
+        }
+        (Action::Advise(advise), Event::Advised(advised)) => {
+            apply_messages::advice(state, command, advise, advised);
+        }
         (Action::ChangeCardHolder(change), Event::CardHolderChanged) => {
             if let Some(card) = state.card_mut(change.card_id) {
                 card.holder = Some(change.holder);
             }
-        }
-        (Action::ReleaseHold(release), Event::HoldReleased { .. }) => {
-            remove_hold(state, release.authorization_id);
         }
         (action, event) => panic!("an event {event:?} cannot come of this command: {action:?}"),
     }
@@ -96,7 +95,23 @@ pub fn answer(command: &Command, event: &Event) -> Option<Answer> {
         (Action::Reverse(reverse), Event::Reversed(reversed)) => {
             Some(reversal_answer(reverse, reversed))
         }
+        (Action::Advise(advise), Event::Advised(advised)) => Some(advice_answer(advise, advised)),
         _ => None,
+    }
+}
+
+pub(super) fn advice_answer(advise: &Advise, advised: &Advised) -> Answer {
+    let result = match advised.outcome {
+        AdviceOutcome::Recorded => AdviceResult::Recorded,
+        AdviceOutcome::Duplicate => AdviceResult::Duplicate,
+        AdviceOutcome::Placed(_)
+        | AdviceOutcome::ForcePosted(_)
+        | AdviceOutcome::Amended { .. }
+        | AdviceOutcome::Completed { .. } => AdviceResult::Accepted,
+    };
+    Answer::Advice {
+        authorization_id: advise.payment.authorization_id,
+        result,
     }
 }
 
@@ -127,9 +142,7 @@ pub(super) fn authorization_answer(authorize: &Authorize, authorized: &Authorize
 
 pub(super) fn reversal_answer(reverse: &Reverse, reversed: &Reversed) -> Answer {
     let result = match reversed.outcome {
-        ReversalOutcome::Released { .. } | ReversalOutcome::AlreadyReversed => {
-            ReversalResult::Accepted
-        }
+        ReversalOutcome::Undone(_) | ReversalOutcome::AlreadyReversed => ReversalResult::Accepted,
         ReversalOutcome::OriginalUnknown => ReversalResult::OriginalUnknown,
         ReversalOutcome::Duplicate => ReversalResult::Duplicate,
     };
@@ -145,160 +158,19 @@ fn forget(state: &mut State) {
     state
         .first_answers
         .forget(now, settings.first_answer_retention_ms);
-    state.reversed.forget(now, settings.reversal_retention_ms);
+    state
+        .early_reversals
+        .forget(now, settings.reversal_retention_ms);
+    state.authorizations.forget(
+        now,
+        settings.closed_retention_ms,
+        settings.closed_per_shard_max,
+    );
     state.top_ups.forget(now, settings.idempotency_retention_ms);
 }
 
-fn apply_authorization(
-    state: &mut State,
-    command: &Command,
-    authorize: &Authorize,
-    authorized: &Authorized,
-) {
-    let clash = authorized
-        .decision
-        .decline()
-        .is_some_and(|d| d.reason == DeclineReason::DuplicateTransmission);
-    if !clash {
-        let answer = authorization_answer(authorize, authorized);
-        let first = FirstAnswer {
-            root: command.root,
-            asked: Asked::of_authorization(authorize),
-            answer,
-        };
-        state
-            .first_answers
-            .remember(authorize.repeat_key, command.at, first);
-    }
-    if let (Some(hold), Some(account_id)) = (&authorized.hold, authorized.account_id) {
-        place_hold(state, command, authorize, authorized, account_id, hold);
-    }
-}
-
-fn place_hold(
-    state: &mut State,
-    command: &Command,
-    authorize: &Authorize,
-    authorized: &Authorized,
-    account_id: AccountId,
-    placed: &HoldPlaced,
-) {
-    let Some(approval_code) = authorized.decision.approval_code() else {
-        panic!(
-            "authorization {} was declined and has a hold",
-            authorize.authorization_id
-        );
-    };
-    let account = expect_account(state, account_id);
-    account.held_minor += placed.amount_minor;
-    account.open_holds += 1;
-    assert!(
-        account.available_minor() >= 0,
-        "account {account_id} is overdrawn by {}",
-        authorize.authorization_id
-    );
-    for limit_use in &placed.uses {
-        let amount_minor = placed.amount_minor;
-        if let Some(counters) = counters(state, limit_use, account_id, authorize.card_id) {
-            counters.add(limit_use.limit_id, limit_use.counted_in(), amount_minor);
-        }
-    }
-    let hold = Hold {
-        authorization_id: authorize.authorization_id,
-        card_id: authorize.card_id,
-        account_id,
-        amount_minor: placed.amount_minor,
-        placed_at: command.at,
-        expires_at: placed.expires_at,
-        approval_code,
-        match_keys: authorize.match_keys,
-        uses: placed.uses.as_slice().into(),
-    };
-    insert_hold(state, hold);
-    use_card(state, authorize, placed);
-}
-
-/// Notes on the card what this approval made of it.
-fn use_card(state: &mut State, authorize: &Authorize, placed: &HoldPlaced) {
-    let made = placed.card_use;
-    if made == CardUseMade::default() {
-        return;
-    }
-    let Some(card) = state.card_mut(authorize.card_id) else {
-        return;
-    };
-    let card_use = card.card_use.get_or_insert_default();
-    if made.uses_card {
-        card_use.used_by = Some(authorize.authorization_id);
-    }
-    if made.locks_merchant {
-        let locked_to = LockedMerchant::of(&authorize.merchant, &authorize.reference);
-        card_use.locked_to = Some(locked_to);
-    }
-}
-
-fn apply_reversal(state: &mut State, command: &Command, reverse: &Reverse, reversed: &Reversed) {
-    if reversed.outcome == ReversalOutcome::Duplicate {
-        return;
-    }
-    let answer = reversal_answer(reverse, reversed);
-    let first = FirstAnswer {
-        root: command.root,
-        asked: Asked::of_reversal(reverse),
-        answer,
-    };
-    state
-        .first_answers
-        .remember(reverse.repeat_key, command.at, first);
-    let match_keys = match reversed.outcome {
-        ReversalOutcome::Released {
-            authorization_id, ..
-        } => {
-            let hold = remove_hold(state, authorization_id);
-            if let Some(card) = state.card_mut(hold.card_id) {
-                card.give_back_use(authorization_id);
-            }
-            reverse.original_keys.or(&hold.match_keys)
-        }
-        ReversalOutcome::OriginalUnknown => reverse.original_keys,
-        // Remembered since the first one.
-        ReversalOutcome::AlreadyReversed | ReversalOutcome::Duplicate => return,
-    };
-    state.reversed.remember(Reversal {
-        root: command.root,
-        card_id: reverse.card_id,
-        at: command.at,
-        match_keys,
-    });
-}
-
-/// Takes a hold away and gives back what it used of limits.
-fn remove_hold(state: &mut State, authorization_id: AuthorizationId) -> Hold {
-    let Some(hold) = state.holds.remove(authorization_id) else {
-        panic!("the hold of {authorization_id} was closed before");
-    };
-    let account = expect_account(state, hold.account_id);
-    account.held_minor -= hold.amount_minor;
-    account.open_holds -= 1;
-    assert!(
-        account.held_minor >= 0,
-        "account {} holds less than nothing",
-        hold.account_id
-    );
-    for limit_use in &hold.uses {
-        if let Some(counters) = counters(state, limit_use, hold.account_id, hold.card_id) {
-            counters.give_back(
-                limit_use.limit_id,
-                limit_use.counted_in(),
-                hold.amount_minor,
-            );
-        }
-    }
-    hold
-}
-
 /// The counters that a use of a limit is on: a program's are those of the tree's root account.
-fn counters<'a>(
+pub(super) fn counters<'a>(
     state: &'a mut State,
     limit_use: &LimitUse,
     account_id: AccountId,
@@ -328,7 +200,7 @@ fn counters<'a>(
     }
 }
 
-fn post(state: &mut State, account_id: AccountId, postings: &[Posting]) {
+pub(super) fn post(state: &mut State, account_id: AccountId, postings: &[Posting]) {
     let total: i64 = postings.iter().map(|posting| posting.amount_minor).sum();
     assert_eq!(
         total, 0,
@@ -342,11 +214,20 @@ fn post(state: &mut State, account_id: AccountId, postings: &[Posting]) {
             LedgerAccount::FundsReceived => {
                 expect_account(state, account_id).funds_received_minor += posting.amount_minor;
             }
+            LedgerAccount::NetworkSettlement => {
+                expect_account(state, account_id).network_settlement_minor += posting.amount_minor;
+            }
+            LedgerAccount::Rounding => {
+                expect_account(state, account_id).rounding_minor += posting.amount_minor;
+            }
+            LedgerAccount::MarkUp => {
+                expect_account(state, account_id).mark_up_minor += posting.amount_minor;
+            }
         }
     }
 }
 
-fn expect_account(state: &mut State, id: AccountId) -> &mut Account {
+pub(super) fn expect_account(state: &mut State, id: AccountId) -> &mut Account {
     state
         .account_mut(id)
         .unwrap_or_else(|| panic!("account {id} of an event is not in this shard"))
@@ -364,6 +245,7 @@ fn new_account(state: &mut State, command: &Command, open: &OpenAccount) -> Acco
         held_minor: 0,
         credit_line_minor: 0,
         funds_received_minor: 0,
+        network_settlement_minor: 0,
         open_holds: 0,
         open_sub_accounts: 0,
         created_at: command.at,
@@ -371,6 +253,8 @@ fn new_account(state: &mut State, command: &Command, open: &OpenAccount) -> Acco
         controls: state.shared_controls.share(&open.controls),
         counters: Counters::default(),
         program_counters: Counters::default(),
+        rounding_minor: 0,
+        mark_up_minor: 0,
     }
 }
 
@@ -389,6 +273,8 @@ fn new_card(state: &mut State, command: &Command, open: &OpenCard, status: CardS
         controls: state.shared_controls.share(&open.controls),
         counters: Counters::default(),
         card_use: None,
+        wallet: open.wallet.clone(),
+        history: None,
         holder: open.holder,
     }
 }
@@ -408,9 +294,4 @@ pub(super) fn insert_card(state: &mut State, mut card: Card) {
     let hash = hash_of_id(card.id.0);
     let slot = state.cards.push(card);
     state.card_slots.insert(hash, slot);
-}
-
-/// Puts a hold, new or restored, in its place; the account's sums already count it.
-pub(super) fn insert_hold(state: &mut State, hold: Hold) {
-    state.holds.insert(hold);
 }

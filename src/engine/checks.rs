@@ -1,12 +1,16 @@
 //! What the checks of one authorization look at, and what they have found so far.
 //! The checks themselves do not live here (see `rules/`).
 
+use super::authorizations::Authorization;
 use super::command::Authorize;
 use super::controls::Controls;
+use super::conversion::Conversion;
 use super::event::{Decline, LimitUses, RuleId};
 use super::kinds::{Direction, Treatment};
+use super::money::Money;
 use super::reason::DeclineReason;
 use super::registry::{Program, RegistryView};
+use super::risk::rule::ProgramRules;
 use super::scope::Scope;
 use super::state::{Account, Card, State};
 use super::time::Timestamp;
@@ -33,6 +37,14 @@ pub struct Context<'a> {
     pub asked_minor: Option<i64>,
     /// What may be approved of it: less where the account has less and the terminal can take that.
     pub amount_minor: Option<i64>,
+    /// The open authorization that an increment adds to.
+    pub original: Option<&'a Authorization>,
+    /// The part of the transaction's amount that may be approved, where it is not all.
+    pub part: Option<Money>,
+    /// How the amount that may be approved came into the account's currency.
+    pub conversion: Option<Box<Conversion>>,
+    /// Those of the program, where it has any.
+    pub risk_rules: Option<&'a ProgramRules>,
 }
 
 /// Those of the program, of each account above, of the account and of the card, where they have any.
@@ -48,10 +60,27 @@ impl<'a> Context<'a> {
             .filter(|amount_minor| self.takes_money() && *amount_minor > 0)
     }
 
-    /// What a later message may be about stays open, a credit with nothing held.
+    /// Whether a later message may be about it: a credit too, with nothing held. An increment becomes a part of
+    /// another authorization.
     pub fn stays_open(&self) -> bool {
-        let direction = self.treatment.map(|treatment| treatment.direction);
-        direction != Some(Direction::Nowhere) && self.amount_minor.is_some_and(|amount| amount > 0)
+        self.direction() != Direction::Nowhere
+            && self.original.is_none()
+            && self.amount_minor.is_some_and(|amount| amount > 0)
+    }
+
+    pub fn direction(&self) -> Direction {
+        self.treatment
+            .map_or(Direction::Debit, |treatment| treatment.direction)
+    }
+
+    /// What posting it takes from the account; below zero for what it gives.
+    pub fn charged_minor(&self) -> i64 {
+        let amount_minor = self.amount_minor.unwrap_or(0);
+        match self.direction() {
+            Direction::Debit => amount_minor,
+            Direction::Credit => -amount_minor,
+            Direction::Nowhere => 0,
+        }
     }
 
     /// A kind that is not decided is looked at as if it took money, for the trace.
@@ -92,7 +121,7 @@ pub struct Checks {
     pub trace: Trace,
     pub decline: Option<Decline>,
     pub uses: LimitUses,
-    /// A risk rule asks for 3-D Secure, whatever the controls say. Read in `rules/three_ds.rs`.
+    /// A risk rule asks for a cardholder who is authenticated.
     pub three_ds_required: bool,
 }
 
@@ -122,6 +151,7 @@ fn rule_of(detail: Detail) -> Option<RuleId> {
             Some(RuleId::Limit(limit_id))
         }
         Detail::List { control_id, .. } => Some(RuleId::Control(control_id)),
+        Detail::RiskRule { rule_id, .. } => Some(RuleId::RiskRule(rule_id)),
         _ => None,
     }
 }

@@ -3,6 +3,7 @@
 
 use super::cardholders::Holder;
 use super::controls::Controls;
+use super::event::ApprovalCode;
 use super::facts::{
     Amounts, Channel, EntryMode, Kind, MatchKeys, Merchant, NetworkReference, RepeatKey,
     Verification,
@@ -11,6 +12,7 @@ use super::ids::{AccountId, AuthorizationId, CardId, LinkId, ProgramId, Reversal
 use super::money::{Currency, Money};
 use super::three_ds::ThreeDs;
 use super::time::{Expiry, Timestamp};
+use super::wallet::Wallet;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -35,11 +37,12 @@ pub enum Action {
     ChangeCardStatus(ChangeCardStatus),
     ChangeCardControls(Box<ChangeCardControls>),
     ReleaseHold(ReleaseHold),
+    Advise(Advise),
     /// The registry knows something new of who holds a card.
     ChangeCardHolder(ChangeCardHolder),
 }
 
-/// A request to reserve money (1987: 0100, 0101).
+/// A request to reserve money (1987: 0100, 0101), or to take it at once (0200, 0201).
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Authorize {
     pub authorization_id: AuthorizationId,
@@ -56,12 +59,30 @@ pub struct Authorize {
     pub repeat_key: RepeatKey,
     /// How a reversal, an increment or a completion may name this authorization.
     pub match_keys: MatchKeys,
+    /// A single message: what is approved is posted at once.
+    pub posts: bool,
+    /// How an increment names the authorization that it adds to.
+    pub original_keys: MatchKeys,
     pub three_ds: ThreeDs,
     /// Without the cardholder, on an agreement made before.
     pub initiated_by_merchant: bool,
 }
 
-/// A request to release what an authorization reserved (1987: 0400, 0401, 0420, 0421).
+/// What was decided or done already, without asking us (1987: 0120, 0121, 0220, 0221).
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Advise {
+    /// What it says of the payment. Its `original_keys` lead to the authorization that it is about; its
+    /// id becomes that of a new authorization, where it is about none that is known.
+    pub payment: Authorize,
+    /// The network declined in our place.
+    pub was_declined: bool,
+    /// Nothing more will follow of the same authorization.
+    pub is_final: bool,
+    /// DE38, as the network or an earlier answer of ours gave it.
+    pub approval_code: Option<ApprovalCode>,
+}
+
+/// A request to undo an authorization or what was posted for it, whole or in part (1987: 0400, 0401, 0420, 0421).
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reverse {
     pub reversal_id: ReversalId,
@@ -71,6 +92,8 @@ pub struct Reverse {
     pub repeat_key: RepeatKey,
     /// How the message names its original.
     pub original_keys: MatchKeys,
+    /// What is to stay of it, in the transaction's currency; nothing, where the whole is reversed.
+    pub stays: Option<Money>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +148,8 @@ pub struct OpenCard {
     pub expiry: Expiry,
     pub links: SmallVec<[LinkId; 2]>,
     pub controls: Controls,
+    /// Further accounts to draw on.
+    pub wallet: Option<Box<Wallet>>,
     pub holder: Option<Holder>,
 }
 

@@ -140,8 +140,14 @@ impl Counters {
         }
     }
 
-    /// Gives a use back to its own window or bucket, if that is still counted.
-    pub fn give_back(&mut self, limit_id: LimitId, counted_in: CountedIn, amount_minor: i64) {
+    /// Moves a use that was added before, in its own window or bucket, if that is still counted.
+    pub fn adjust(
+        &mut self,
+        limit_id: LimitId,
+        counted_in: CountedIn,
+        amount_minor: i64,
+        count: i32,
+    ) {
         let counter = match counted_in {
             CountedIn::Window(window) => self
                 .calendar
@@ -155,9 +161,9 @@ impl Counters {
                 .find(|c| c.limit_id == limit_id && c.bucket == bucket)
                 .map(|c| (&mut c.used_minor, &mut c.count)),
         };
-        if let Some((used_minor, count)) = counter {
-            *used_minor = used_minor.saturating_sub(amount_minor);
-            *count = count.saturating_sub(1);
+        if let Some((used_minor, counted)) = counter {
+            *used_minor = used_minor.saturating_add(amount_minor);
+            *counted = counted.saturating_add_signed(count);
         }
     }
 }
@@ -203,10 +209,10 @@ mod tests {
         counters.add(LIMIT, monday, 500);
         counters.add(LIMIT, monday, 250);
         assert_eq!(counters.used(LIMIT, monday_end), (750, 2));
-        counters.give_back(LIMIT, monday, 500);
+        counters.adjust(LIMIT, monday, -500, -1);
         assert_eq!(counters.used(LIMIT, monday_end), (250, 1));
         counters.add(LIMIT, tuesday, 10);
-        counters.give_back(LIMIT, monday, 250);
+        counters.adjust(LIMIT, monday, -250, -1);
         assert_eq!(counters.used(LIMIT, tuesday_end), (10, 1));
         assert_eq!(counters.used(LIMIT, monday_end), (0, 0));
     }
@@ -241,10 +247,10 @@ mod tests {
         assert_eq!(fits_at(156), Some(at_minute(day + 30)));
         assert_eq!(fits_at(6), Some(at_minute(day + 90)));
         assert_eq!(fits_at(-1), None);
-        counters.give_back(LIMIT, bucket(10), 50);
+        counters.adjust(LIMIT, bucket(10), -50, -1);
         assert_eq!(used(&counters, 60), (107, 2));
         counters.add(LIMIT, bucket(60), 3);
-        counters.give_back(LIMIT, bucket(0), 100);
+        counters.adjust(LIMIT, bucket(0), -100, -1);
         assert_eq!(used(&counters, 60), (10, 2));
     }
 
@@ -266,7 +272,7 @@ mod tests {
         assert_eq!(counters.used_rolling(LIMIT, hour, at), (5, 1));
         assert_eq!(counters.rolling.as_ref().unwrap().0.len(), 1);
         // What it would be given back to is gone.
-        counters.give_back(LIMIT, bucket(9_999), 1);
+        counters.adjust(LIMIT, bucket(9_999), -1, -1);
         assert_eq!(counters.used_rolling(LIMIT, hour, at), (5, 1));
     }
 }

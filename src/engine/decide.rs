@@ -1,30 +1,33 @@
 //! Decides a command on the state as it is: an event, a first answer, or a refusal. Changes nothing;
 //! what an event changes lives in `apply.rs`, what the checks check in `rules/`.
 
+use super::authorizations::Authorization;
 use super::card_use::CardUseMade;
 use super::checks::{AccountsAbove, Checks, Context, controls_of};
 use super::command::{
     AccountStatusChange, Action, Authorize, ChangeAccountStatus, ChangeCardControls,
-    ChangeCardStatus, Command, OpenAccount, OpenCard, ReleaseCause, ReleaseHold, Reverse,
-    StatusChange, TopUp,
+    ChangeCardStatus, Command, OpenAccount, OpenCard, ReleaseCause, ReleaseHold, StatusChange,
+    TopUp,
 };
 use super::event::{
-    Answer, ApprovalCode, Authorized, Balances, Decision, Decline, Event, HoldPlaced,
-    LedgerAccount, Posting, Refusal, ReversalOutcome, Reversed,
+    Answer, ApprovalCode, Authorized, Balances, Decision, Decline, Event, HoldPlaced, Increased,
+    LedgerAccount, Posting, Postings, Refusal,
 };
 use super::facts::Kind;
-use super::first_answer::Asked;
-use super::holds::Hold;
-use super::kinds::Treatment;
+use super::funding::{self, Funds};
+use super::kinds::{Direction, Treatment};
 use super::matching::{self, Original};
 use super::money::BALANCE_MAX_MINOR;
-use super::partial;
+use super::postings::{self, Kept};
 use super::reason::DeclineReason;
+use super::registry::{Program, RegistryView};
 use super::rules;
 use super::rules::repeat::Found;
 use super::scope::{ACCOUNT_LEVELS_MAX, Scope};
-use super::state::{AccountStatus, CardStatus, State};
+use super::state::{AccountStatus, Card, CardStatus, State};
 use super::trace::{Detail, Step};
+use super::wallet;
+use super::{decide_advice, decide_reversal};
 use smallvec::smallvec;
 
 /// What came of a command.
@@ -42,7 +45,8 @@ pub enum Outcome {
 pub fn decide(state: &State, command: &Command) -> Outcome {
     match &command.action {
         Action::Authorize(authorize) => decide_authorization(state, command, authorize),
-        Action::Reverse(reverse) => decide_reversal(state, command, reverse),
+        Action::Reverse(reverse) => decide_reversal::decide(state, command, reverse),
+        Action::Advise(advise) => decide_advice::decide(state, command, advise),
         Action::OpenAccount(open) => open_account(state, command, open),
         Action::ChangeAccountStatus(change) => change_account_status(state, command, change),
         Action::TopUp(top_up) => decide_top_up(state, command, top_up),
@@ -72,10 +76,11 @@ fn decide_authorization(state: &State, command: &Command, authorize: &Authorize)
         return Outcome::Event(Event::Authorized(cardless(state.registry.version, checks)));
     };
     checks.pass(Step::CardLookup, Detail::None);
-    let account = state.account_of(card);
-    let above: AccountsAbove = state.above(account).take(Scope::ABOVE.len()).collect();
-    let root = *above.last().unwrap_or(&account);
-    let Some(program) = state.registry.programs.get(&account.program_id) else {
+    let original = match authorize.kind {
+        Kind::Incremental => increased_by(state, command, authorize, &mut checks),
+        _ => None,
+    };
+    let Some(context) = context(state, command, authorize, card, original) else {
         checks.fail(
             Step::AccountStatus,
             DeclineReason::InternalError,
@@ -83,19 +88,58 @@ fn decide_authorization(state: &State, command: &Command, authorize: &Authorize)
         );
         return Outcome::Event(Event::Authorized(cardless(state.registry.version, checks)));
     };
-    let asked_minor = authorize.amounts.in_currency(account.currency);
+    for check in rules::IN_ORDER {
+        check(&context, &mut checks);
+    }
+    Outcome::Event(Event::Authorized(conclude(&context, checks)))
+}
+
+/// The open authorization that an increment adds to.
+fn increased_by<'a>(
+    state: &'a State,
+    command: &Command,
+    authorize: &Authorize,
+    checks: &mut Checks,
+) -> Option<&'a Authorization> {
+    let (card_id, keys) = (authorize.card_id, &authorize.original_keys);
+    let original = matching::original(state, command, card_id, keys, Some(Direction::Debit));
+    let found = match original {
+        Original::Known { authorization, .. } => Some(authorization),
+        Original::Unknown | Original::ReversedEarly => None,
+    };
+    let found = found.filter(|authorization| authorization.is_open());
+    match found {
+        Some(_) => checks.pass(Step::Original, Detail::None),
+        None => checks.fail(
+            Step::Original,
+            DeclineReason::OriginalNotFound,
+            Detail::None,
+        ),
+    }
+    found
+}
+
+/// What the checks of a payment look at; `None` where its program is not there.
+pub(super) fn context<'a>(
+    state: &'a State,
+    command: &Command,
+    authorize: &'a Authorize,
+    card: &'a Card,
+    original: Option<&'a Authorization>,
+) -> Option<Context<'a>> {
     let treatment = Treatment::of(authorize.kind);
-    let amount_minor = asked_minor.map(|asked_minor| {
-        let available_minor = account.available_minor();
-        partial::approvable(authorize, treatment, asked_minor, available_minor)
-    });
-    let registry = &state.registry;
+    let of_original = original.and_then(|original| state.account(original.account_id));
+    let account =
+        of_original.unwrap_or_else(|| funding::account(state, authorize, treatment, card));
+    let above: AccountsAbove = state.above(account).take(Scope::ABOVE.len()).collect();
+    let root = *above.last().unwrap_or(&account);
+    let program = state.registry.programs.get(&account.program_id)?;
+    let funds = Funds::of(&state.registry, program, account, authorize, treatment);
     let controls = controls_of(program, &above, account, card);
-    let at = command.at;
-    let context = Context {
+    Some(Context {
         state,
-        registry,
-        at,
+        registry: &state.registry,
+        at: command.at,
         command: authorize,
         card,
         account,
@@ -104,13 +148,13 @@ fn decide_authorization(state: &State, command: &Command, authorize: &Authorize)
         program,
         controls,
         treatment,
-        asked_minor,
-        amount_minor,
-    };
-    for check in rules::IN_ORDER {
-        check(&context, &mut checks);
-    }
-    Outcome::Event(Event::Authorized(conclude(&context, checks)))
+        asked_minor: funds.asked_minor(),
+        amount_minor: funds.approvable_minor(),
+        original,
+        part: funds.part(),
+        conversion: funds.into_conversion(),
+        risk_rules: state.registry.risk_rules.of_program(program.id),
+    })
 }
 
 /// The first two checks, for every message whether its card is known or not.
@@ -139,6 +183,10 @@ pub(super) fn cardless(registry_version: u64, checks: Checks) -> Authorized {
         hold: None,
         balances: None,
         trace: checks.trace,
+        postings: Postings::default(),
+        increased: None,
+        conversion: None,
+        keeps_history: false,
     }
 }
 
@@ -147,19 +195,35 @@ fn conclude(context: &Context, checks: Checks) -> Authorized {
     let account = context.account;
     let approved = checks.decline.is_none();
     let taken_minor = context.taken_minor().filter(|_| approved).unwrap_or(0);
+    let expires_at = context.at.plus_ms(hold_expiry_ms(
+        context.registry,
+        Some(context.program),
+        authorize,
+    ));
     let hold = (approved && context.stays_open()).then(|| HoldPlaced {
         amount_minor: taken_minor,
-        expires_at: context.at.plus_ms(hold_expiry_ms(context)),
+        expires_at,
         uses: checks.uses,
         card_use: match taken_minor {
             0 => CardUseMade::default(),
             _ => rules::merchant::card_use_made(context),
         },
     });
+    let increased = context.original.filter(|_| approved);
+    let increased = increased.map(|original| Increased {
+        authorization_id: original.id,
+        amount_minor: taken_minor,
+        expires_at: expires_at.max(original.expires_at),
+    });
+    let charged_minor = match approved && authorize.posts {
+        true => context.charged_minor(),
+        false => 0,
+    };
+    let kept = Kept::of(context.conversion.as_deref());
     let approval_code = ApprovalCode::of(authorize.authorization_id);
     let decision = match checks.decline {
         Some(decline) => Decision::Declined(decline),
-        None => match partial::approved(context) {
+        None => match context.part {
             Some(approved) => Decision::PartiallyApproved {
                 approval_code,
                 approved,
@@ -168,7 +232,12 @@ fn conclude(context: &Context, checks: Checks) -> Authorized {
         },
     };
     let inquires = approved && authorize.kind == Kind::BalanceInquiry;
-    let available_minor = account.available_minor() - taken_minor;
+    let moved_minor = if charged_minor == 0 {
+        taken_minor
+    } else {
+        charged_minor
+    };
+    let available_minor = account.available_minor() - moved_minor;
     Authorized {
         registry_version: context.registry.version,
         account_id: Some(account.id),
@@ -182,51 +251,25 @@ fn conclude(context: &Context, checks: Checks) -> Authorized {
             currency: account.currency,
         }),
         trace: checks.trace,
+        postings: postings::payment(account.id, charged_minor, kept),
+        increased,
+        conversion: context.conversion.clone(),
+        keeps_history: context.risk_rules.is_some_and(|rules| rules.read_history),
     }
 }
 
 /// What the program says, or else the switch's own settings.
-fn hold_expiry_ms(context: &Context) -> i64 {
-    let authorize = context.command;
-    let by_program = &context.program.hold_expiry;
-    by_program
-        .of(authorize.kind, authorize.merchant.mcc)
-        .unwrap_or(context.registry.settings.hold_expiry_ms)
-}
-
-fn decide_reversal(state: &State, command: &Command, reverse: &Reverse) -> Outcome {
-    let settings = &state.registry.settings;
-    let first = state.first_answers.find(
-        reverse.repeat_key,
-        command.at,
-        settings.first_answer_retention_ms,
-    );
-    let outcome = match first.filter(|first| first.root == command.root) {
-        Some(first) if first.asked == Asked::of_reversal(reverse) => {
-            return Outcome::FirstAnswer(first.answer);
-        }
-        Some(_) => ReversalOutcome::Duplicate,
-        None => reversal_outcome(state, command, reverse),
+pub(super) fn hold_expiry_ms(
+    registry: &RegistryView,
+    program: Option<&Program>,
+    authorize: &Authorize,
+) -> i64 {
+    let of = |program: &Program| {
+        let by_program = &program.hold_expiry;
+        by_program.of(authorize.kind, authorize.merchant.mcc)
     };
-    Outcome::Event(Event::Reversed(Reversed {
-        registry_version: state.registry.version,
-        outcome,
-    }))
-}
-
-fn reversal_outcome(state: &State, command: &Command, reverse: &Reverse) -> ReversalOutcome {
-    let card_id = reverse.card_id;
-    if state.card_of_tree(command.root, card_id).is_none() {
-        return ReversalOutcome::OriginalUnknown;
-    }
-    match matching::original(state, command, card_id, &reverse.original_keys) {
-        Original::Open(hold) => ReversalOutcome::Released {
-            authorization_id: hold.authorization_id,
-            amount_minor: hold.amount_minor,
-        },
-        Original::Reversed => ReversalOutcome::AlreadyReversed,
-        Original::Unknown => ReversalOutcome::OriginalUnknown,
-    }
+    let by_program = program.and_then(of);
+    by_program.unwrap_or(registry.settings.hold_expiry_ms)
 }
 
 fn open_account(state: &State, command: &Command, open: &OpenAccount) -> Outcome {
@@ -346,6 +389,7 @@ fn decide_top_up(state: &State, command: &Command, top_up: &TopUp) -> Outcome {
 fn open_card(state: &State, command: &Command, open: &OpenCard) -> Outcome {
     if let Some(card) = state.card(open.card_id) {
         let same = card.account_id == open.account_id
+            && card.wallet == open.wallet
             && (card.first6, card.last4) == (open.first6, open.last4);
         return if same {
             Outcome::AlreadyDone
@@ -361,6 +405,9 @@ fn open_card(state: &State, command: &Command, open: &OpenCard) -> Outcome {
     }
     if let Some(limit_id) = open.controls.limit_id_twice() {
         return Outcome::Refused(Refusal::LimitIdTwice(limit_id));
+    }
+    if let Some(refusal) = wallet::refusal(state, command.root, open) {
+        return Outcome::Refused(refusal);
     }
     let status = match open.card_type {
         super::command::CardType::Virtual => CardStatus::Active,
@@ -408,23 +455,23 @@ fn change_card_status(state: &State, command: &Command, change: &ChangeCardStatu
 
 fn release_hold(state: &State, command: &Command, release: &ReleaseHold) -> Outcome {
     let authorization_id = release.authorization_id;
-    let hold = state.holds.get(authorization_id);
-    let of_tree = |hold: &&Hold| {
-        state
-            .account_of_tree(command.root, hold.account_id)
-            .is_some()
+    let known = state.authorizations.get(authorization_id);
+    let open_in_tree = |known: &&Authorization| {
+        let account = state.account_of_tree(command.root, known.account_id);
+        account.is_some() && known.is_open()
     };
-    let Some(hold) = hold.filter(of_tree) else {
+    let Some(known) = known.filter(open_in_tree) else {
         return Outcome::Refused(Refusal::HoldNotFound(authorization_id));
     };
-    if release.cause == ReleaseCause::Expired && hold.expires_at > command.at {
+    if release.cause == ReleaseCause::Expired && known.expires_at > command.at {
         return Outcome::Refused(Refusal::HoldLasts {
             authorization_id,
-            expires_at: hold.expires_at,
+            expires_at: known.expires_at,
         });
     }
     Outcome::Event(Event::HoldReleased {
-        account_id: hold.account_id,
-        amount_minor: hold.amount_minor,
+        account_id: known.account_id,
+        amount_minor: known.held.account_minor,
+        standing: Authorization::standing(Some(known.ends_by()), known.posted.account_minor),
     })
 }

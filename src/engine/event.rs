@@ -1,7 +1,9 @@
 //! What came of a command. An event says everything that `apply` needs beside the command; nothing
 //! is decided again when it is applied.
 
+use super::authorizations::InBoth;
 use super::card_use::CardUseMade;
+use super::conversion::Conversion;
 use super::counters::CountedIn;
 use super::ids::{AccountId, AuthorizationId, CardId, LimitId, ReversalId};
 use super::money::{Currency, Money};
@@ -38,7 +40,9 @@ pub enum Event {
     HoldReleased {
         account_id: AccountId,
         amount_minor: i64,
+        standing: Standing,
     },
+    Advised(Box<Advised>),
     CardHolderChanged,
 }
 
@@ -58,6 +62,159 @@ pub struct Authorized {
     /// What a balance inquiry gets to know.
     pub balances: Option<Balances>,
     pub trace: Trace,
+    /// Of a single message that was approved.
+    pub postings: Postings,
+    /// Of an increment that was approved.
+    pub increased: Option<Increased>,
+    /// How what was approved, or else asked, came into the account's currency from another one.
+    pub conversion: Option<Box<Conversion>>,
+    /// The card's history is kept, and this is part of it.
+    pub keeps_history: bool,
+}
+
+/// The legs of one posting; none where no money moves.
+pub type Postings = Box<[Posting]>;
+
+/// The authorization that an increment added to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Increased {
+    pub authorization_id: AuthorizationId,
+    /// What was added to its hold, in minor units of the account's currency.
+    pub amount_minor: i64,
+    pub expires_at: Timestamp,
+}
+
+/// What an advice came to. It is never declined: where a request would have been, it says so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Advised {
+    pub registry_version: u64,
+    pub account_id: Option<AccountId>,
+    /// What it is about, in the account's currency; zero where that cannot be said.
+    pub amount_minor: i64,
+    /// What the account has available after it; below zero where the network went further than we would.
+    pub available_minor: i64,
+    pub outcome: AdviceOutcome,
+    pub flags: Flags,
+    /// The first check that the same request would have failed.
+    pub breach: Option<Decline>,
+    pub postings: Postings,
+    pub trace: Trace,
+    /// How the amount came into the account's currency from another one.
+    pub conversion: Option<Box<Conversion>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AdviceOutcome {
+    /// Nothing moves; the flags say why.
+    Recorded,
+    /// The same identity as an earlier advice, but another amount.
+    Duplicate,
+    /// A new authorization, with a hold.
+    Placed(HoldPlaced),
+    /// A new authorization, posted at once; its uses of limits are those of the amount posted.
+    ForcePosted(HoldPlaced),
+    /// An open authorization holds another amount now, in minor units of the account's currency.
+    Amended {
+        authorization_id: AuthorizationId,
+        before_minor: i64,
+        after_minor: i64,
+        expires_at: Timestamp,
+        standing: Standing,
+    },
+    /// Posted against an authorization.
+    Completed {
+        authorization_id: AuthorizationId,
+        /// What its hold is smaller by.
+        released_minor: i64,
+        standing: Standing,
+    },
+}
+
+/// Where an authorization stands after an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Standing {
+    /// Open, with nothing posted.
+    Pending,
+    /// Open, with a part posted.
+    PartiallyCleared,
+    Cleared,
+    /// Its hold ended with nothing posted.
+    Expired,
+    Reversed,
+}
+
+impl Standing {
+    pub fn name(self) -> &'static str {
+        match self {
+            Standing::Pending => "pending",
+            Standing::PartiallyCleared => "partially_cleared",
+            Standing::Cleared => "cleared",
+            Standing::Expired => "expired",
+            Standing::Reversed => "reversed",
+        }
+    }
+}
+
+macro_rules! flags {
+    ($($name:ident = $bit:literal $text:literal,)*) => {
+        /// What was not as it should be, and was carried out all the same.
+        #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+        pub struct Flags(u16);
+
+        impl Flags {
+            $(pub const $name: Flags = Flags(1 << $bit);)*
+            pub const ALL: &'static [(Flags, &'static str)] = &[$((Flags::$name, $text),)*];
+        }
+    };
+}
+
+flags! {
+    // The account has less than nothing available.
+    OVERDRAWN = 0 "overdrawn",
+    // Posted without an authorization of ours.
+    FORCE_POST = 1 "force_post",
+    // More than was held for it.
+    EXCEEDS_HOLD = 2 "exceeds_hold",
+    AFTER_EXPIRY = 3 "after_expiry",
+    AFTER_COMPLETION = 4 "after_completion",
+    AFTER_REVERSAL = 5 "after_reversal",
+    // Its reversal came first: nothing is held or posted.
+    REVERSED_BEFORE = 6 "reversed_before",
+    // The network declined in our place.
+    STAND_IN_DECLINE = 7 "stand_in_decline",
+    // The amount cannot be put into the account's currency, or takes the balance out of its range.
+    NOT_POSTABLE = 8 "not_postable",
+    // A kind that moves no money, or none that is known.
+    MOVES_NOTHING = 9 "moves_nothing",
+    UNKNOWN_CARD = 10 "unknown_card",
+    // The same message as one carried out before, come again after its first answer was forgotten.
+    REPEATED = 11 "repeated",
+}
+
+impl Flags {
+    pub fn contains(self, flag: Flags) -> bool {
+        self.0 & flag.0 != 0
+    }
+
+    pub fn raise(&mut self, flag: Flags, raised: bool) {
+        if raised {
+            self.0 |= flag.0;
+        }
+    }
+
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let all = Flags::ALL.iter();
+        all.filter(move |(flag, _)| self.contains(*flag))
+            .map(|(_, name)| *name)
+    }
+
+    pub fn bits(self) -> u16 {
+        self.0
+    }
+
+    pub fn from_bits(bits: u16) -> Flags {
+        Flags(bits)
+    }
 }
 
 /// The balances of an account, in minor units of its currency.
@@ -112,6 +269,7 @@ pub struct Decline {
 pub enum RuleId {
     Limit(LimitId),
     Control(super::ids::ControlId),
+    RiskRule(super::ids::RiskRuleId),
 }
 
 /// DE38: six letters or digits.
@@ -187,21 +345,44 @@ impl LimitUse {
 pub struct Reversed {
     pub registry_version: u64,
     pub outcome: ReversalOutcome,
+    /// What goes back of what was posted.
+    pub postings: Postings,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReversalOutcome {
-    /// The hold is released; the amount in minor units of the account's currency.
-    Released {
-        authorization_id: AuthorizationId,
-        amount_minor: i64,
-    },
+    /// An authorization is undone, or a part of it.
+    Undone(Undone),
     /// Remembered: the original will be declined, should it still come.
     OriginalUnknown,
     /// The original was reversed before.
     AlreadyReversed,
     /// The same identity as an earlier reversal but another amount.
     Duplicate,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undone {
+    pub authorization_id: AuthorizationId,
+    pub account_id: AccountId,
+    pub what: UndoneWhat,
+    /// What is held no more.
+    pub released: InBoth,
+    /// What was posted and goes back to the customer; below zero for a credit.
+    pub returned: InBoth,
+    pub standing: Standing,
+    pub flags: Flags,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UndoneWhat {
+    /// All of the authorization, with everything posted for it.
+    Whole,
+    /// As much of it as is above what stays.
+    Above,
+    /// One increment or completion, by its place among the parts of the authorization; the whole of it, or
+    /// as much as is above what stays.
+    Part { place: u16, is_whole: bool },
 }
 
 /// One leg of a posting. The legs of an event sum to zero in each currency.
@@ -217,6 +398,12 @@ pub enum LedgerAccount {
     Customer(AccountId),
     /// The other side of money that customers sent us.
     FundsReceived,
+    /// What the card networks have to get for payments, or to give for refunds.
+    NetworkSettlement,
+    /// What rounding leaves of conversions.
+    Rounding,
+    /// What programs add to conversions.
+    MarkUp,
 }
 
 /// What a network or an API caller gets to know of an outcome.
@@ -230,6 +417,19 @@ pub enum Answer {
         reversal_id: ReversalId,
         result: ReversalResult,
     },
+    Advice {
+        authorization_id: AuthorizationId,
+        result: AdviceResult,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AdviceResult {
+    /// Money is held or posted by it.
+    Accepted,
+    /// Taken note of.
+    Recorded,
+    Duplicate,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -292,4 +492,6 @@ pub enum Refusal {
     },
     #[error("an account tree has at most {ACCOUNT_LEVELS_MAX} levels, the root among them")]
     TooDeep,
+    #[error("account {0} stands twice among the accounts of the card; name it once")]
+    WalletAccountTwice(AccountId),
 }

@@ -1,7 +1,7 @@
 //! What a network message says, in the domain's own words: the facts inside commands.
 //! ISO 8583 fields and card data do not live here.
 
-use super::money::{Currency, Money};
+use super::money::Money;
 use super::time::Expiry;
 use arrayvec::ArrayString;
 use serde::{Deserialize, Serialize};
@@ -233,24 +233,20 @@ impl MatchKey {
 /// about. Which original that is, `matching.rs` says.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MatchKeys {
-    /// Retrieval reference number.
-    pub rrn: MatchKey,
-    /// STAN and time of transmission.
-    pub sent: MatchKey,
-    /// STAN and local time of the transaction.
-    pub local: MatchKey,
+    /// From the name that the dialect trusts most to the one it trusts least.
+    #[serde(with = "packed_names")]
+    pub by_authority: [MatchKey; MatchKeys::NAMES_MAX],
     /// A number, 0 where not stated. It names nothing by itself, but holds for all names above.
     pub acquirer_id: u64,
 }
 
 impl MatchKeys {
-    /// From the name that is trusted most to the one trusted least.
-    pub fn by_authority(&self) -> [MatchKey; 3] {
-        [self.rrn, self.sent, self.local]
-    }
+    /// As many kinds of names as a dialect can have: the network's transaction id, RRN, STAN and time of
+    /// transmission, STAN and local time, approval code.
+    pub const NAMES_MAX: usize = 5;
 
     pub fn stated(&self) -> impl Iterator<Item = MatchKey> + use<> {
-        let names = self.by_authority().into_iter();
+        let names = self.by_authority.into_iter();
         names.filter(|name| *name != MatchKey::UNSTATED)
     }
 
@@ -264,14 +260,50 @@ impl MatchKeys {
             }
         };
         MatchKeys {
-            rrn: first(self.rrn, other.rrn),
-            sent: first(self.sent, other.sent),
-            local: first(self.local, other.local),
+            by_authority: std::array::from_fn(|place| {
+                first(self.by_authority[place], other.by_authority[place])
+            }),
             acquirer_id: match self.acquirer_id {
                 0 => other.acquirer_id,
                 own => own,
             },
         }
+    }
+}
+
+/// Names as bytes: which of them are stated, and then those.
+mod packed_names {
+    use super::{MatchKey, MatchKeys};
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    type Names = [MatchKey; MatchKeys::NAMES_MAX];
+
+    pub fn serialize<S: Serializer>(names: &Names, to: S) -> Result<S::Ok, S::Error> {
+        let mut bytes = arrayvec::ArrayVec::<u8, { 1 + 8 * MatchKeys::NAMES_MAX }>::new();
+        bytes.push(0);
+        for (place, name) in names.iter().enumerate() {
+            if *name != MatchKey::UNSTATED {
+                bytes[0] |= 1 << place;
+                bytes.extend(name.0.to_le_bytes());
+            }
+        }
+        to.serialize_bytes(&bytes)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Names, D::Error> {
+        let bytes = <&[u8]>::deserialize(from)?;
+        let short = || D::Error::custom("names end early");
+        let (stated, mut rest) = bytes.split_first().ok_or_else(short)?;
+        let mut names = Names::default();
+        for (place, name) in names.iter_mut().enumerate() {
+            if stated & 1 << place != 0 {
+                let (own, others) = rest.split_first_chunk().ok_or_else(short)?;
+                *name = MatchKey(u64::from_le_bytes(*own));
+                rest = others;
+            }
+        }
+        Ok(names)
     }
 }
 
@@ -282,22 +314,6 @@ pub struct Amounts {
     pub transaction: Money,
     /// In the cardholder's currency, where the network sent it.
     pub billing: Option<Money>,
-}
-
-impl Amounts {
-    /// The amount in `currency`, if the message carries one. An amount without a currency is in the
-    /// account's.
-    pub fn in_currency(&self, currency: Currency) -> Option<i64> {
-        if self.transaction.currency == Currency::ABSENT {
-            return Some(self.transaction.amount_minor);
-        }
-        let candidates = [Some(self.transaction), self.billing];
-        candidates
-            .into_iter()
-            .flatten()
-            .find(|m| m.currency == currency)
-            .map(|m| m.amount_minor)
-    }
 }
 
 #[cfg(test)]
@@ -324,20 +340,17 @@ mod tests {
     }
 
     #[test]
-    fn the_billing_amount_serves_where_the_transaction_is_in_another_currency() {
-        let usd = Money {
-            amount_minor: 110,
-            currency: Currency(840),
-        };
-        let eur = Money {
-            amount_minor: 100,
-            currency: Currency(978),
-        };
-        let amounts = Amounts {
-            transaction: eur,
-            billing: Some(usd),
-        };
-        assert_eq!(amounts.in_currency(Currency(840)), Some(110));
-        assert_eq!(amounts.in_currency(Currency(392)), None);
+    fn names_are_stored_without_those_not_stated() {
+        let mut keys = MatchKeys::default();
+        let stored = |keys: &MatchKeys| postcard::to_allocvec(keys).unwrap();
+        assert_eq!(stored(&keys).len(), 3);
+        for place in [1, 4] {
+            keys.by_authority[place] = MatchKey(0x0102_0304_0506_0700 + place as u64);
+        }
+        keys.acquirer_id = 7;
+        let bytes = stored(&keys);
+        assert_eq!(bytes.len(), 3 + 16);
+        assert_eq!(postcard::from_bytes::<MatchKeys>(&bytes), Ok(keys));
+        assert!(postcard::from_bytes::<MatchKeys>(&[2, 2, 1, 0]).is_err());
     }
 }

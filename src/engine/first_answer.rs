@@ -1,7 +1,7 @@
 //! First answers: what was answered under an identity, so that a repeat of the message gets it again. How
 //! long they count does not live here (see `recent.rs`).
 
-use super::command::{Authorize, Reverse};
+use super::command::{Advise, Authorize, Reverse};
 use super::event::Answer;
 use super::facts::Kind;
 use super::ids::AccountId;
@@ -28,8 +28,14 @@ impl Asked {
         Asked::of(amounts.transaction, amounts.billing, Some(authorize.kind))
     }
 
+    pub fn of_advice(advise: &Advise) -> Asked {
+        let Asked(payment) = Asked::of_authorization(&advise.payment);
+        let was_declined = u64::from(advise.was_declined);
+        Asked(hash_of_id(payment.wrapping_add(was_declined)))
+    }
+
     pub fn of_reversal(reverse: &Reverse) -> Asked {
-        Asked::of(reverse.amount, None, None)
+        Asked::of(reverse.amount, reverse.stays, None)
     }
 
     fn of(transaction: Money, billing: Option<Money>, kind: Option<Kind>) -> Asked {

@@ -2,6 +2,7 @@
 //! lists of merchants. The registry has them; a change counts from the next decision. Which controls refer to
 //! them does not live here (see `controls.rs`, `limit_filter.rs`, `merchants.rs`).
 
+use super::controls::Controls;
 use super::facts::{Merchant, NetworkReference};
 use super::ids::{MccGroupId, MerchantListId};
 use super::merchants::MerchantEntry;
@@ -202,6 +203,25 @@ impl Groups {
     ) -> bool {
         let list = self.merchant_lists.get(&id);
         list.is_some_and(|list| list.names(merchant, reference))
+    }
+
+    /// Whether all that these controls name is there.
+    pub fn has_all_of(&self, controls: &Controls) -> bool {
+        let filters = || controls.limits.iter().flat_map(|limit| &limit.filter);
+        let groups = filters().flat_map(|filter| &filter.mcc_groups);
+        let mut groups = groups.chain(&controls.mcc_groups);
+        let lists = filters().flat_map(|filter| filter.merchant_lists.iter().copied());
+        let entries = controls.merchants.iter().flat_map(|list| &list.entries);
+        let shared = entries.filter_map(|entry| match entry {
+            MerchantEntry::Shared(id) => Some(*id),
+            _ => None,
+        });
+        groups.all(|group| match group {
+            MccGroupRef::Builtin(_) => true,
+            MccGroupRef::Own(id) => self.mcc_groups.contains_key(id),
+        }) && lists
+            .chain(shared)
+            .all(|id| self.merchant_lists.contains_key(&id))
     }
 
     pub fn mcc_groups_in_order(&self) -> Vec<&MccGroup> {

@@ -2,6 +2,7 @@
 //! compared. The same whatever the number of shards, the order of slots, and when memory was
 //! reclaimed.
 
+use super::authorizations::Authorization;
 use super::ids::AccountId;
 use super::registry::{IdempotencyEntry, IdempotencyKey};
 use super::snapshot::SnapshotItem;
@@ -48,8 +49,16 @@ fn registry_hash(world: &World) -> u128 {
     let settings = &registry.view.settings;
     let mut sum = hash_of(&(registry.view.version, settings));
     let mut add = |hash: u128| sum = sum.wrapping_add(hash);
+    add(hash_of(&SnapshotItem::ExchangeRates(Cow::Borrowed(
+        &registry.view.rates,
+    ))));
     for program in registry.view.programs.values() {
         add(hash_of(&SnapshotItem::Program(Cow::Borrowed(program))));
+    }
+    for loaded in registry.view.risk_rules.iter() {
+        add(hash_of(&SnapshotItem::RiskRule(Cow::Borrowed(
+            &loaded.rule,
+        ))));
     }
     for group in registry.view.groups.mcc_groups.values() {
         add(hash_of(&SnapshotItem::MccGroup(Cow::Borrowed(group))));
@@ -95,14 +104,19 @@ fn add_accounts(state: &State, hashes: &mut BTreeMap<AccountId, u128>) {
         let item = SnapshotItem::Card(Cow::Borrowed(card), None);
         add(hashes, root, &(item, card.controls.as_deref()));
     }
-    for hold in state.holds.iter() {
-        if let Some(account) = state.account(hold.account_id) {
-            add(
-                hashes,
-                account.root,
-                &SnapshotItem::Hold(Cow::Borrowed(hold)),
-            );
-        }
+    for authorization in state.authorizations.open() {
+        add_authorization(state, hashes, authorization);
+    }
+}
+
+fn add_authorization(
+    state: &State,
+    hashes: &mut BTreeMap<AccountId, u128>,
+    authorization: &Authorization,
+) {
+    if let Some(account) = state.account(authorization.account_id) {
+        let item = SnapshotItem::Authorization(Cow::Borrowed(authorization));
+        add(hashes, account.root, &item);
     }
 }
 
@@ -118,7 +132,13 @@ fn add_remembered(world: &World, state: &State, hashes: &mut BTreeMap<AccountId,
             );
         }
     }
-    for reversal in state.reversed.iter() {
+    for authorization in state.authorizations.iter() {
+        let closed_at = authorization.closed.map(|closed| closed.at);
+        if closed_at.is_some_and(|at| counts(at, settings.closed_retention_ms, latest)) {
+            add_authorization(state, hashes, authorization);
+        }
+    }
+    for reversal in state.early_reversals.iter() {
         if counts(reversal.at, settings.reversal_retention_ms, latest) {
             add(hashes, reversal.root, &SnapshotItem::Reversal(*reversal));
         }

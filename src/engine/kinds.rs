@@ -2,6 +2,7 @@
 //! holds against it. The checks themselves live in `rules/`.
 
 use super::facts::Kind;
+use serde::{Deserialize, Serialize};
 
 /// What the amount of a request has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub enum AmountRule {
 }
 
 /// Which way money goes when a transaction of the kind is posted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Direction {
     /// From the account to the network.
     Debit,
@@ -61,6 +62,8 @@ pub const TREATMENTS: &[Treatment] = {
         // A part of goods and cash would leave open which of the two is given.
         treatment(Kind::PurchaseWithCashBack, AboveZero, true, false, Debit),
         treatment(Kind::PreAuthorization, AboveZero, true, true, Debit),
+        // Adds to the hold of another authorization; never refused for a limit.
+        treatment(Kind::Incremental, AboveZero, true, false, Debit),
         treatment(Kind::AccountVerification, Zero, false, false, Nowhere),
         treatment(Kind::BalanceInquiry, Zero, false, false, Nowhere),
         treatment(Kind::Refund, AboveZero, false, false, Credit),
@@ -89,6 +92,7 @@ impl Treatment {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::event::Flags;
 
     #[test]
     fn what_moves_no_money_takes_none_and_what_takes_money_is_a_debit() {
@@ -124,12 +128,17 @@ mod tests {
                 yes(treatment.in_part)
             )
         };
-        let rows: Vec<&str> = document
+        let (of_kinds, of_messages) = document.split_once("\n## ").unwrap();
+        let rows: Vec<&str> = of_kinds
             .lines()
             .filter(|line| line.starts_with("| `"))
             .collect();
         let expected: Vec<String> = TREATMENTS.iter().map(words).collect();
         assert_eq!(rows, expected);
+        for (flag, name) in Flags::ALL {
+            let stated = of_messages.contains(&format!("`{name}`"));
+            assert!(stated, "docs/kinds.md says nothing of {flag:?}");
+        }
         for (kind, name) in Kind::ALL {
             let stated = document.contains(&format!("`{name}`"));
             assert!(stated, "docs/kinds.md says nothing of {kind:?}");

@@ -3,14 +3,16 @@
 //!
 //! Names are trusted in the order of `MatchKeys::by_authority`. The first that both a message and an
 //! authorization state must be the same in both, and so must the acquirer, or they are strangers.
-//! Among those left, the one that agrees best wins, compared name by name in the same order; of those
-//! that agree alike, the latest. A reversal stands here for what it reversed, so that its double finds
-//! it, and not another hold.
+//! Among those left, the one that agrees best wins, compared name by name in the same order. Of those that
+//! agree alike, a whole authorization comes before a part of one, and then the latest wins. A closed
+//! authorization stands in the way of others like an open one, so that the double of a reversal finds what
+//! was reversed, and not another hold.
 
-use super::command::Command;
-use super::facts::{MatchKey, MatchKeys};
-use super::holds::Hold;
+use super::authorizations::{Authorization, ClosedBy, InBoth, PartKind};
+use super::command::{Authorize, Command};
+use super::facts::{Kind, MatchKey, MatchKeys};
 use super::ids::CardId;
+use super::kinds::Direction;
 use super::reversals::Reversal;
 use super::state::State;
 use super::time::Timestamp;
@@ -19,9 +21,13 @@ use super::time::Timestamp;
 #[derive(Debug, Clone, Copy)]
 pub enum Original<'a> {
     Unknown,
-    Open(&'a Hold),
-    /// Reversed already, whether it had come or not.
-    Reversed,
+    Known {
+        authorization: &'a Authorization,
+        /// The place of an increment or completion that is meant, and not the whole.
+        part: Option<u16>,
+    },
+    /// Reversed before it came.
+    ReversedEarly,
 }
 
 /// How two statements of the same thing compare; the better, the greater.
@@ -44,28 +50,30 @@ impl Fit {
 }
 
 /// How well two sets of names agree: name by name, and the acquirer last.
-type Agreement = ([Fit; 3], Fit);
+type Agreement = ([Fit; MatchKeys::NAMES_MAX], Fit);
 
 /// `None` for strangers.
 fn agreement(one: &MatchKeys, other: &MatchKeys) -> Option<Agreement> {
-    let (names, others) = (one.by_authority(), other.by_authority());
-    let fits: [Fit; 3] = std::array::from_fn(|place| Fit::of(names[place].0, others[place].0));
+    let (names, others) = (one.by_authority, other.by_authority);
+    let fits = std::array::from_fn(|place| Fit::of(names[place].0, others[place].0));
     let acquirer = Fit::of(one.acquirer_id, other.acquirer_id);
     let decisive = fits.iter().find(|fit| **fit != Fit::Open)?;
     let same = *decisive == Fit::Agrees && acquirer != Fit::Differs;
     same.then_some((fits, acquirer))
 }
 
-/// By what candidates are compared. Of a reversal and a hold of the same moment the reversal wins;
-/// the id makes any two holds differ.
-type Rank = (Agreement, Timestamp, bool, u64);
+/// By what candidates are compared: of those that agree alike the whole, the latest, what is reversed; the id
+/// makes any two differ.
+type Rank = (Agreement, bool, Timestamp, bool, u64);
 
-/// What a message of this card with these names is about, in the tree of the command.
+/// What a message of this card with these names is about, in the tree of the command. With a direction, only
+/// what goes the same way.
 pub fn original<'a>(
     state: &'a State,
     command: &Command,
     card_id: CardId,
     asked: &MatchKeys,
+    direction: Option<Direction>,
 ) -> Original<'a> {
     let mut best: Option<(Rank, Original)> = None;
     let mut consider = |rank: Rank, original| {
@@ -74,31 +82,124 @@ pub fn original<'a>(
         }
     };
     for key in asked.stated() {
-        for hold in state.holds.named(card_id, key) {
-            if let Some(agreement) = agreement(&hold.match_keys, asked) {
-                let rank = (agreement, hold.placed_at, false, hold.authorization_id.0);
-                consider(rank, Original::Open(hold));
+        for authorization in authorizations(state, command, card_id, key) {
+            if direction.is_some_and(|direction| direction != authorization.direction) {
+                continue;
+            }
+            let reversed = authorization.is_closed_by(ClosedBy::Reversal);
+            let id = authorization.id.0;
+            for (part, keys, at) in names_of(authorization) {
+                if let Some(agreement) = agreement(keys, asked) {
+                    let rank = (agreement, part.is_none(), at, reversed, id);
+                    consider(
+                        rank,
+                        Original::Known {
+                            authorization,
+                            part,
+                        },
+                    );
+                }
             }
         }
-        for reversal in reversals(state, command, card_id, key) {
+        for reversal in early_reversals(state, command, card_id, key) {
             if let Some(agreement) = agreement(&reversal.match_keys, asked) {
-                consider((agreement, reversal.at, true, 0), Original::Reversed);
+                consider(
+                    (agreement, true, reversal.at, true, 0),
+                    Original::ReversedEarly,
+                );
             }
         }
     }
     best.map_or(Original::Unknown, |(_, original)| original)
 }
 
-/// Whether an authorization with these names was reversed before it came.
+/// Whether an authorization with these names was reversed before it came, or came and was reversed since. An
+/// increment that was reversed alone is known by all its names only: it may share one with its authorization.
 pub fn is_reversed(state: &State, command: &Command, card_id: CardId, names: &MatchKeys) -> bool {
+    is_reversed_early(state, command, card_id, names)
+        || names.stated().any(|key| {
+            authorizations(state, command, card_id, key).any(|known| {
+                let mut parts = known.parts.iter();
+                known.is_closed_by(ClosedBy::Reversal)
+                    && agreement(&known.match_keys, names).is_some()
+                    || parts.any(|part| part.is_undone && part.match_keys == *names)
+            })
+        })
+}
+
+/// Whether an advice under exactly these names was carried out before, by a posting or an increment of this
+/// amount: the same message, come again after its first answer was forgotten. One name alone says too little.
+pub fn is_repeated(
+    state: &State,
+    command: &Command,
+    payment: &Authorize,
+    amount_minor: i64,
+) -> bool {
+    let names = &payment.match_keys;
+    let kind = match (payment.posts, payment.kind) {
+        (true, _) => PartKind::Completion,
+        (false, Kind::Incremental) => PartKind::Increment,
+        // Another amount for the same hold: to set it twice changes nothing.
+        _ => return false,
+    };
+    if names.stated().count() < 2 {
+        return false;
+    }
+    let is_same = |keys: &MatchKeys, amount: InBoth| {
+        keys == names && amount.account_minor.unsigned_abs() == amount_minor.unsigned_abs()
+    };
     names.stated().any(|key| {
-        reversals(state, command, card_id, key)
+        authorizations(state, command, payment.card_id, key).any(|known| {
+            let mut parts = known.parts.iter().filter(|part| part.kind == kind);
+            parts.any(|part| is_same(&part.match_keys, part.amount))
+                || payment.posts
+                    && known.posted_first != InBoth::default()
+                    && is_same(&known.match_keys, known.posted_first)
+        })
+    })
+}
+
+/// Whether a reversal of a message with these names came before it.
+pub fn is_reversed_early(
+    state: &State,
+    command: &Command,
+    card_id: CardId,
+    names: &MatchKeys,
+) -> bool {
+    names.stated().any(|key| {
+        early_reversals(state, command, card_id, key)
             .any(|reversal| agreement(&reversal.match_keys, names).is_some())
     })
 }
 
-/// The reversals with this name that still count in the tree of the command.
-fn reversals<'a>(
+/// The names of the whole and of each part, with when it came.
+fn names_of(
+    authorization: &Authorization,
+) -> impl Iterator<Item = (Option<u16>, &MatchKeys, Timestamp)> {
+    let whole = (None, &authorization.match_keys, authorization.latest());
+    let parts = authorization.parts.iter().enumerate();
+    let parts = parts.map(|(place, part)| (Some(place as u16), &part.match_keys, part.at));
+    std::iter::once(whole).chain(parts)
+}
+
+/// Open ones with this name, and closed ones that still count.
+fn authorizations<'a>(
+    state: &'a State,
+    command: &Command,
+    card_id: CardId,
+    key: MatchKey,
+) -> impl Iterator<Item = &'a Authorization> {
+    let at = command.at;
+    let retention_ms = state.registry.settings.closed_retention_ms;
+    let known = state.authorizations.named(card_id, key);
+    known.filter(move |known| {
+        let closed = known.closed;
+        closed.is_none_or(|closed| closed.at.plus_ms(retention_ms) > at)
+    })
+}
+
+/// The early reversals with this name that still count in the tree of the command.
+fn early_reversals<'a>(
     state: &'a State,
     command: &Command,
     card_id: CardId,
@@ -107,7 +208,7 @@ fn reversals<'a>(
     let (root, at) = (command.root, command.at);
     let retention_ms = state.registry.settings.reversal_retention_ms;
     state
-        .reversed
+        .early_reversals
         .find(card_id, key)
         .filter(move |reversal| reversal.root == root && reversal.at.plus_ms(retention_ms) > at)
 }
@@ -117,12 +218,14 @@ mod tests {
     use super::*;
 
     fn names(rrn: u64, sent: u64, local: u64, acquirer_id: u64) -> MatchKeys {
-        MatchKeys {
-            rrn: MatchKey(rrn),
-            sent: MatchKey(sent),
-            local: MatchKey(local),
+        let mut keys = MatchKeys {
             acquirer_id,
+            ..MatchKeys::default()
+        };
+        for (place, name) in [rrn, sent, local].into_iter().enumerate() {
+            keys.by_authority[place] = MatchKey(name);
         }
+        keys
     }
 
     #[test]

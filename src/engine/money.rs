@@ -49,6 +49,21 @@ impl Currency {
     }
 }
 
+impl Currency {
+    /// 123456 in USD as `1234.56`.
+    pub fn decimal(self, amount_minor: i64) -> String {
+        let exponent = self.exponent();
+        let sign = if amount_minor < 0 { "-" } else { "" };
+        let digits = amount_minor.unsigned_abs();
+        if exponent == 0 {
+            return format!("{sign}{digits}");
+        }
+        let unit = 10u64.pow(u32::from(exponent));
+        let width = usize::from(exponent);
+        format!("{sign}{}.{:0width$}", digits / unit, digits % unit)
+    }
+}
+
 /// The largest amount that a message may ask for, in minor units; twelve digits is what fits a field.
 pub const MESSAGE_AMOUNT_MAX_MINOR: i64 = 1_000_000_000_000_000;
 

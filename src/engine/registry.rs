@@ -3,18 +3,22 @@
 //! Money does not live here.
 
 use super::cardholders::{Cardholder, Holder, KnownCardholder};
-use super::command::{Authorize, CardType, Reverse};
+use super::command::{Advise, Authorize, CardType, Reverse};
 use super::controls::Controls;
-use super::event::{Answer, Authorized, Reversed};
+use super::event::{Advised, Answer, Authorized, Reversed};
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::hold_expiry::HoldExpiry;
-use super::ids::{AccountId, CardId, CardholderId, LimitId, LinkId, ProgramId};
+use super::ids::{AccountId, CardId, CardholderId, LimitId, LinkId, ProgramId, RiskRuleId};
 use super::issued_cards::IssuedCards;
 use super::money::Currency;
+use super::rates::{ExchangeRate, Rates, RatesError};
 use super::recent::Recent;
+use super::risk::compile::ExpressionError;
+use super::risk::rule::{RiskRule, RiskRules, RuleChange, RuleState};
 use super::time::{Expiry, Timestamp};
+use super::wallet::Wallet;
 use arrayvec::{ArrayString, ArrayVec};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -27,6 +31,8 @@ pub struct RegistryView {
     pub version: u64,
     pub settings: EngineSettings,
     pub programs: HashMap<ProgramId, Arc<Program>>,
+    pub rates: Arc<Rates>,
+    pub risk_rules: RiskRules,
     pub groups: Groups,
 }
 
@@ -37,12 +43,16 @@ pub struct EngineSettings {
     pub first_answer_retention_ms: i64,
     /// How long a reversal is remembered for an original still to come.
     pub reversal_retention_ms: i64,
+    /// How long a closed authorization can be named by a later message.
+    pub closed_retention_ms: i64,
     /// How long an idempotency key holds its first response.
     pub idempotency_retention_ms: i64,
     pub hold_expiry_ms: i64,
     pub open_holds_per_account_max: u32,
     /// Over all accounts of a shard; above it authorizations are refused, nothing is evicted.
     pub open_holds_per_shard_max: u64,
+    /// Closed authorizations that a shard remembers; above it the one closed first is forgotten.
+    pub closed_per_shard_max: u64,
 }
 
 impl Default for EngineSettings {
@@ -50,10 +60,12 @@ impl Default for EngineSettings {
         EngineSettings {
             first_answer_retention_ms: 15 * 60_000,
             reversal_retention_ms: 24 * 3_600_000,
+            closed_retention_ms: 24 * 3_600_000,
             idempotency_retention_ms: 24 * 3_600_000,
             hold_expiry_ms: 7 * 24 * 3_600_000,
             open_holds_per_account_max: 100_000,
             open_holds_per_shard_max: 10_000_000,
+            closed_per_shard_max: 1_000_000,
         }
     }
 }
@@ -70,6 +82,8 @@ pub struct Program {
     pub controls: Controls,
     pub hold_expiry: HoldExpiry,
     pub created_at: Timestamp,
+    /// What is added to each conversion for cards of this program.
+    pub foreign_exchange_mark_up_basis_points: u16,
 }
 
 /// An object of the customer's product that cards belong to.
@@ -99,6 +113,8 @@ pub struct IssueCard {
     pub expiry: Expiry,
     pub links: SmallVec<[LinkKey; 2]>,
     pub controls: Controls,
+    /// Further accounts to draw on.
+    pub wallet: Option<Box<Wallet>>,
     pub cardholder_id: Option<CardholderId>,
 }
 
@@ -139,6 +155,14 @@ pub enum RegistryAction {
         status: u16,
         body: Box<str>,
     },
+    AdviseUnknownCard(Box<Advise>),
+    /// A whole new table in place of the one before.
+    SetExchangeRates(Box<SetExchangeRates>),
+    CreateRiskRule(Box<RiskRule>),
+    ChangeRiskRule {
+        rule_id: RiskRuleId,
+        change: RuleChange,
+    },
     CreateMccGroup(Box<MccGroup>),
     /// As a whole.
     ChangeMccGroup(Box<MccGroup>),
@@ -147,6 +171,13 @@ pub enum RegistryAction {
     ChangeMerchantList(Box<SharedMerchantList>),
     CreateCardholder(Box<Cardholder>),
     VerifyCardholder(CardholderId),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetExchangeRates {
+    /// Where the rates come from.
+    pub source: Box<str>,
+    pub rates: Vec<ExchangeRate>,
 }
 
 /// Who gets to see a card number, and why. The number is not in it.
@@ -190,6 +221,18 @@ pub enum RegistryEvent {
     CardRevealed,
     IdempotentBegun,
     IdempotentCompleted,
+    Advised(Box<Advised>),
+    ExchangeRatesSet {
+        version: u64,
+    },
+    RiskRuleCreated {
+        version: u64,
+    },
+    RiskRuleChanged {
+        version: u64,
+        from: RuleState,
+        to: RuleState,
+    },
     GroupsChanged {
         version: u64,
     },
@@ -215,6 +258,8 @@ pub enum RegistryOutcome {
     FirstAnswer(Answer),
     /// The key is in use: what it stands for.
     Known(IdempotencyEntry),
+    /// It is as the command wants it. Nothing changes.
+    AlreadyDone,
     Refused(RegistryRefusal),
 }
 
@@ -230,6 +275,20 @@ pub enum RegistryRefusal {
     ProgramNotFound(ProgramId),
     #[error("card {0} does not exist")]
     CardNotFound(CardId),
+    #[error(transparent)]
+    ExchangeRates(#[from] RatesError),
+    #[error("a mark-up is 10,000 basis points (100 %) at most")]
+    MarkUpTooHigh,
+    #[error("{0}")]
+    RuleInvalid(ExpressionError),
+    #[error("rule {0} does not exist")]
+    RuleNotFound(RiskRuleId),
+    #[error("rule {0} is retired, for good; create it anew")]
+    RuleRetired(RiskRuleId),
+    #[error("a program may have {0} rules that are draft or active; retire one first")]
+    TooManyRulesOfProgram(usize),
+    #[error("there may be {0} rules, retired ones among them, and there are")]
+    TooManyRules(usize),
     #[error(
         "there are {GROUPS_MAX} of these already, and none goes away; change one that is not used"
     )]

@@ -1,21 +1,18 @@
 //! Decides and applies the registry's commands, as `decide.rs` and `apply.rs` do for a shard.
 
-use super::apply::{authorization_answer, reversal_answer};
 use super::cardholders::{Cardholder, Holder};
-use super::checks::Checks;
-use super::command::{Authorize, Reverse};
-use super::decide::{cardless, message_and_repeat};
-use super::event::{Authorized, Event, ReversalOutcome, Reversed};
-use super::first_answer::{Asked, FirstAnswer};
+use super::conversion::BASIS_POINTS;
+use super::event::{Answer, Event};
 use super::groups::{Groups, MccGroup, SharedMerchantList};
-use super::ids::{AccountId, CardholderId, LinkId};
-use super::reason::DeclineReason;
+use super::ids::{CardholderId, LinkId};
+use super::rates::{Rates, RatesError};
 use super::registry::{
     GROUPS_MAX, IdempotencyEntry, IssueCard, IssuedCard, Program, Registry, RegistryAction,
     RegistryCommand, RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
+    SetExchangeRates,
 };
-use super::rules::repeat::Found;
-use super::trace::{Detail, Step};
+use super::risk::change as risk;
+use super::unknown_card;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -32,11 +29,6 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
             None => create_program(program, next_version),
         },
         RegistryAction::IssueCard(issue) => issue_card(registry, issue),
-        RegistryAction::AuthorizeUnknownCard {
-            authorize,
-            bin_known,
-        } => authorize_unknown(registry, command, authorize, *bin_known),
-        RegistryAction::ReverseUnknownCard(reverse) => reverse_unknown(registry, command, reverse),
         RegistryAction::RevealCard(reveal) => {
             if registry.issued_cards.get(reveal.card_id).is_some() {
                 RegistryOutcome::Event(RegistryEvent::CardRevealed)
@@ -56,6 +48,21 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         }
         RegistryAction::CompleteIdempotent { .. } => {
             RegistryOutcome::Event(RegistryEvent::IdempotentCompleted)
+        }
+        RegistryAction::AuthorizeUnknownCard { .. }
+        | RegistryAction::ReverseUnknownCard(_)
+        | RegistryAction::AdviseUnknownCard(_) => unknown_card::decide(registry, command)
+            // Each of the three is a message.
+            .unwrap_or_else(|| panic!("no message: {:?}", command.action)),
+        RegistryAction::SetExchangeRates(set) => match table(set, next_version) {
+            Err(error) => RegistryOutcome::Refused(error.into()),
+            Ok(_) => RegistryOutcome::Event(RegistryEvent::ExchangeRatesSet {
+                version: next_version,
+            }),
+        },
+        RegistryAction::CreateRiskRule(rule) => risk::create(&registry.view, rule),
+        RegistryAction::ChangeRiskRule { rule_id, change } => {
+            risk::change(&registry.view, *rule_id, *change)
         }
         RegistryAction::CreateMccGroup(_)
         | RegistryAction::ChangeMccGroup(_)
@@ -132,7 +139,14 @@ fn decide_groups(groups: &Groups, action: &RegistryAction, version: u64) -> Regi
     }
 }
 
+fn table(set: &SetExchangeRates, version: u64) -> Result<Rates, RatesError> {
+    Rates::new(version, set.source.clone(), set.rates.clone())
+}
+
 fn create_program(program: &Program, version: u64) -> RegistryOutcome {
+    if program.foreign_exchange_mark_up_basis_points > BASIS_POINTS {
+        return RegistryOutcome::Refused(RegistryRefusal::MarkUpTooHigh);
+    }
     match program.controls.limit_id_twice() {
         Some(limit_id) => RegistryOutcome::Refused(RegistryRefusal::LimitIdTwice(limit_id)),
         None => RegistryOutcome::Event(RegistryEvent::ProgramCreated { version }),
@@ -172,88 +186,14 @@ fn issue_card(registry: &Registry, issue: &IssueCard) -> RegistryOutcome {
     RegistryOutcome::Event(RegistryEvent::CardIssued { links, holder })
 }
 
-fn authorize_unknown(
-    registry: &Registry,
-    command: &RegistryCommand,
-    authorize: &Authorize,
-    bin_known: bool,
-) -> RegistryOutcome {
-    let retention_ms = registry.view.settings.first_answer_retention_ms;
-    let mut checks = Checks::default();
-    let found = match registry
-        .first_answers
-        .find(authorize.repeat_key, command.at, retention_ms)
-    {
-        Some(first) if first.asked == Asked::of_authorization(authorize) => {
-            return RegistryOutcome::FirstAnswer(first.answer);
-        }
-        Some(_) => Found::Clash,
-        None => Found::Nothing,
-    };
-    message_and_repeat(authorize, found, &mut checks);
-    let reason = if bin_known {
-        DeclineReason::CardNotFound
-    } else {
-        DeclineReason::UnknownBin
-    };
-    checks.fail(Step::CardLookup, reason, Detail::None);
-    RegistryOutcome::Event(RegistryEvent::Authorized(cardless(
-        registry.view.version,
-        checks,
-    )))
-}
-
-fn reverse_unknown(
-    registry: &Registry,
-    command: &RegistryCommand,
-    reverse: &Reverse,
-) -> RegistryOutcome {
-    let retention_ms = registry.view.settings.first_answer_retention_ms;
-    let outcome = match registry
-        .first_answers
-        .find(reverse.repeat_key, command.at, retention_ms)
-    {
-        Some(first) if first.asked == Asked::of_reversal(reverse) => {
-            return RegistryOutcome::FirstAnswer(first.answer);
-        }
-        Some(_) => ReversalOutcome::Duplicate,
-        None => ReversalOutcome::OriginalUnknown,
-    };
-    RegistryOutcome::Event(RegistryEvent::Reversed(Reversed {
-        registry_version: registry.view.version,
-        outcome,
-    }))
-}
-
 /// Moves the registry. True when shards have a new view to adopt.
 pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &RegistryEvent) -> bool {
     registry.now = registry.now.max(command.at);
-    let mut new_view = false;
+    let new_view = apply_to_view(registry, command, event);
     match (&command.action, event) {
-        (RegistryAction::ChangeSettings(settings), RegistryEvent::SettingsChanged { version }) => {
-            change_view(registry, *version, |view| {
-                view.settings = (**settings).clone()
-            });
-            new_view = true;
-        }
-        (RegistryAction::CreateProgram(program), RegistryEvent::ProgramCreated { version }) => {
-            let program: Arc<Program> = Arc::new((**program).clone());
-            change_view(registry, *version, |view| {
-                drop(view.programs.insert(program.id, program))
-            });
-            new_view = true;
-        }
+        _ if new_view => {}
         (RegistryAction::IssueCard(issue), RegistryEvent::CardIssued { links, .. }) => {
             apply_issued(registry, issue, links);
-        }
-        (
-            RegistryAction::AuthorizeUnknownCard { authorize, .. },
-            RegistryEvent::Authorized(authorized),
-        ) => {
-            apply_unknown_authorization(registry, command, authorize, authorized);
-        }
-        (RegistryAction::ReverseUnknownCard(reverse), RegistryEvent::Reversed(reversed)) => {
-            apply_unknown_reversal(registry, command, reverse, reversed);
         }
         // The record is all there is of it.
         (RegistryAction::RevealCard(_), RegistryEvent::CardRevealed) => {}
@@ -280,16 +220,58 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
                 known.cardholder.verified = true;
             }
         }
-        (action, RegistryEvent::GroupsChanged { version }) => {
-            change_view(registry, *version, |view| change_groups(view, action));
-            new_view = true;
-        }
+        _ if unknown_card::apply(registry, command, event) => {}
         (action, event) => {
             panic!("a registry event {event:?} cannot come of this command: {action:?}")
         }
     }
     forget(registry);
     new_view
+}
+
+/// Makes a new version of the view, if the event does.
+fn apply_to_view(
+    registry: &mut Registry,
+    command: &RegistryCommand,
+    event: &RegistryEvent,
+) -> bool {
+    match (&command.action, event) {
+        (RegistryAction::ChangeSettings(settings), RegistryEvent::SettingsChanged { version }) => {
+            change_view(registry, *version, |view| {
+                view.settings = (**settings).clone()
+            });
+        }
+        (RegistryAction::CreateProgram(program), RegistryEvent::ProgramCreated { version }) => {
+            let program: Arc<Program> = Arc::new((**program).clone());
+            change_view(registry, *version, |view| {
+                drop(view.programs.insert(program.id, program))
+            });
+        }
+        (RegistryAction::SetExchangeRates(set), RegistryEvent::ExchangeRatesSet { version }) => {
+            let rates = table(set, *version);
+            let rates =
+                rates.unwrap_or_else(|error| panic!("a table was set that is none: {error}"));
+            change_view(registry, *version, |view| view.rates = Arc::new(rates));
+        }
+        (RegistryAction::CreateRiskRule(rule), RegistryEvent::RiskRuleCreated { version }) => {
+            change_view(registry, *version, |view| {
+                view.risk_rules.put((**rule).clone())
+            });
+        }
+        (
+            RegistryAction::ChangeRiskRule { rule_id, .. },
+            RegistryEvent::RiskRuleChanged { version, to, .. },
+        ) => {
+            change_view(registry, *version, |view| {
+                risk::apply_change(&mut view.risk_rules, *rule_id, *to)
+            });
+        }
+        (action, RegistryEvent::GroupsChanged { version }) => {
+            change_view(registry, *version, |view| change_groups(view, action));
+        }
+        _ => return false,
+    }
+    true
 }
 
 fn change_view(registry: &mut Registry, version: u64, change: impl FnOnce(&mut RegistryView)) {
@@ -332,46 +314,6 @@ fn apply_issued(registry: &mut Registry, issue: &IssueCard, links: &[LinkId]) {
     registry.insert_issued(issue.card_id, issued);
 }
 
-fn apply_unknown_authorization(
-    registry: &mut Registry,
-    command: &RegistryCommand,
-    authorize: &Authorize,
-    authorized: &Authorized,
-) {
-    let clash = authorized.decision.decline().map(|decline| decline.reason);
-    if clash != Some(DeclineReason::DuplicateTransmission) {
-        let answer = authorization_answer(authorize, authorized);
-        let first = FirstAnswer {
-            root: AccountId::default(),
-            asked: Asked::of_authorization(authorize),
-            answer,
-        };
-        registry
-            .first_answers
-            .remember(authorize.repeat_key, command.at, first);
-    }
-}
-
-fn apply_unknown_reversal(
-    registry: &mut Registry,
-    command: &RegistryCommand,
-    reverse: &Reverse,
-    reversed: &Reversed,
-) {
-    if reversed.outcome == ReversalOutcome::Duplicate {
-        return;
-    }
-    let answer = reversal_answer(reverse, reversed);
-    let first = FirstAnswer {
-        root: AccountId::default(),
-        asked: Asked::of_reversal(reverse),
-        answer,
-    };
-    registry
-        .first_answers
-        .remember(reverse.repeat_key, command.at, first);
-}
-
 fn complete_idempotent(
     registry: &mut Registry,
     command: &RegistryCommand,
@@ -401,17 +343,8 @@ fn forget(registry: &mut Registry) {
 }
 
 /// The answer that goes back for a message of a card that nobody issued.
-pub fn answer(command: &RegistryCommand, event: &RegistryEvent) -> Option<super::event::Answer> {
-    match (&command.action, event) {
-        (
-            RegistryAction::AuthorizeUnknownCard { authorize, .. },
-            RegistryEvent::Authorized(authorized),
-        ) => Some(authorization_answer(authorize, authorized)),
-        (RegistryAction::ReverseUnknownCard(reverse), RegistryEvent::Reversed(reversed)) => {
-            Some(reversal_answer(reverse, reversed))
-        }
-        _ => None,
-    }
+pub fn answer(command: &RegistryCommand, event: &RegistryEvent) -> Option<Answer> {
+    unknown_card::answer(command, event)
 }
 
 /// The same message, seen as a shard's event, for those who read the journal.
@@ -419,6 +352,7 @@ pub fn as_event(event: &RegistryEvent) -> Option<Event> {
     match event {
         RegistryEvent::Authorized(authorized) => Some(Event::Authorized(authorized.clone())),
         RegistryEvent::Reversed(reversed) => Some(Event::Reversed(reversed.clone())),
+        RegistryEvent::Advised(advised) => Some(Event::Advised(advised.clone())),
         _ => None,
     }
 }

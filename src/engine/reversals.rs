@@ -1,5 +1,6 @@
-//! Reversals, remembered for a while under every name that they gave: an original that comes late is
-//! refused, and a double is recognised. Comparing names does not live here (see `matching.rs`).
+//! Reversals of what had not come yet, remembered for a while under every name that they gave: an original
+//! that comes late is refused, and a double is recognised. Comparing names does not live here (see
+//! `matching.rs`).
 
 use super::facts::{MatchKey, MatchKeys};
 use super::ids::{AccountId, CardId};
@@ -9,13 +10,13 @@ use super::slot_index::Slot;
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// A reversal that found its original open, or did not find it. Its double adds nothing.
+/// A reversal that did not find its original. Its double adds nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reversal {
     pub root: AccountId,
     pub card_id: CardId,
     pub at: Timestamp,
-    /// As the reversal named its original, and else as that named itself.
+    /// As the reversal named its original.
     pub match_keys: MatchKeys,
 }
 
@@ -93,9 +94,13 @@ mod tests {
             card_id: CardId(1),
             at: Timestamp(at_ms),
             match_keys: MatchKeys {
-                rrn: name(rrn),
-                local: name(local),
-                ..MatchKeys::default()
+                by_authority: [name(rrn), name(local)]
+                    .into_iter()
+                    .chain([MatchKey::UNSTATED; 3])
+                    .collect::<Vec<_>>()
+                    .try_into()
+                    .unwrap(),
+                acquirer_id: 0,
             },
         }
     }

@@ -4,18 +4,20 @@
 //! Each item is a 32-bit little-endian length and that many bytes (postcard). The items are those
 //! of the trees, not of the shards, so that a snapshot restores to any number of shards.
 
-use super::apply::{insert_account, insert_card, insert_hold};
+use super::apply::{insert_account, insert_card};
+use super::authorizations::Authorization;
 use super::cardholders::Cardholder;
 use super::controls::Controls;
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
 use super::groups::{MccGroup, SharedMerchantList};
-use super::holds::Hold;
 use super::ids::{AccountId, CardId, TopUpId};
+use super::rates::Rates;
 use super::registry::{
     EngineSettings, IdempotencyEntry, IdempotencyKey, IssuedCard, LinkKey, Program, RegistryView,
 };
 use super::reversals::Reversal;
+use super::risk::rule::RiskRule;
 use super::state::{Account, Card, State};
 use super::time::Timestamp;
 use super::world::{PendingCard, PendingHolder, World};
@@ -71,12 +73,15 @@ pub enum SnapshotItem<'a> {
     Controls(Cow<'a, Controls>),
     Account(Cow<'a, Account>, Option<u32>),
     Card(Cow<'a, Card>, Option<u32>),
-    Hold(Cow<'a, Hold>),
+    Authorization(Cow<'a, Authorization>),
     FirstAnswer(RepeatKey, Timestamp, FirstAnswer),
     Reversal(Reversal),
     TopUp(TopUpId, Timestamp, AccountId),
     /// Last of all: how many items came before.
     End(u64),
+    ExchangeRates(Cow<'a, Rates>),
+    /// After the programs.
+    RiskRule(Cow<'a, RiskRule>),
     MccGroup(Cow<'a, MccGroup>),
     MerchantList(Cow<'a, SharedMerchantList>),
     Cardholder(Cow<'a, Cardholder>),
@@ -132,8 +137,14 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     writer.put(&SnapshotItem::Settings(Cow::Borrowed(
         &registry.view.settings,
     )))?;
+    writer.put(&SnapshotItem::ExchangeRates(Cow::Borrowed(
+        &registry.view.rates,
+    )))?;
     for program in registry.view.programs_in_order() {
         writer.put(&SnapshotItem::Program(Cow::Borrowed(program)))?;
+    }
+    for loaded in registry.view.risk_rules.iter() {
+        writer.put(&SnapshotItem::RiskRule(Cow::Borrowed(&loaded.rule)))?;
     }
     for group in registry.view.groups.mcc_groups_in_order() {
         writer.put(&SnapshotItem::MccGroup(Cow::Borrowed(group)))?;
@@ -205,15 +216,16 @@ fn write_shard(
         let number = controls.number(writer, card.controls.as_ref())?;
         writer.put(&SnapshotItem::Card(Cow::Borrowed(card), number))?;
     }
-    let mut holds: Vec<_> = state.holds.iter().collect();
-    holds.sort_unstable_by_key(|hold| (hold.placed_at, hold.authorization_id));
-    for hold in holds {
-        writer.put(&SnapshotItem::Hold(Cow::Borrowed(hold)))?;
+    let mut authorizations: Vec<_> = state.authorizations.iter().collect();
+    // Closed ones in the order in which they closed, in which they are forgotten.
+    authorizations.sort_unstable_by_key(|known| (known.closed.map(|closed| closed.at), known.id));
+    for authorization in authorizations {
+        writer.put(&SnapshotItem::Authorization(Cow::Borrowed(authorization)))?;
     }
     for (key, at, first) in state.first_answers.iter() {
         writer.put(&SnapshotItem::FirstAnswer(key, at, *first))?;
     }
-    for reversal in state.reversed.iter() {
+    for reversal in state.early_reversals.iter() {
         writer.put(&SnapshotItem::Reversal(*reversal))?;
     }
     for (id, at, account_id) in state.top_ups.iter() {
@@ -312,10 +324,12 @@ impl Reader {
                 }
             }
             SnapshotItem::Settings(settings) => self.view.settings = settings.into_owned(),
+            SnapshotItem::ExchangeRates(rates) => self.view.rates = Arc::new(rates.into_owned()),
             SnapshotItem::Program(program) => {
                 let program = Arc::new(program.into_owned());
                 self.view.programs.insert(program.id, program);
             }
+            SnapshotItem::RiskRule(rule) => self.view.risk_rules.put(rule.into_owned()),
             SnapshotItem::MccGroup(group) => {
                 let group = Arc::new(group.into_owned());
                 self.view.groups.mcc_groups.insert(group.id, group);
@@ -365,9 +379,9 @@ impl Reader {
                 card.controls = share(&self.controls, state, controls)?;
                 insert_card(state, card);
             }
-            SnapshotItem::Hold(hold) => {
-                let state = world.shard_with(hold.account_id)?;
-                insert_hold(state, hold.into_owned());
+            SnapshotItem::Authorization(authorization) => {
+                let state = world.shard_with(authorization.account_id)?;
+                state.authorizations.insert(authorization.into_owned());
             }
             SnapshotItem::FirstAnswer(key, at, first) => {
                 let state = world.shard_mut(first.root);
@@ -375,7 +389,7 @@ impl Reader {
             }
             SnapshotItem::Reversal(reversal) => {
                 let state = world.shard_mut(reversal.root);
-                state.reversed.remember(reversal);
+                state.early_reversals.remember(reversal);
             }
             SnapshotItem::TopUp(id, at, account_id) => {
                 let state = world.shard_with(account_id)?;

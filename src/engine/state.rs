@@ -1,6 +1,8 @@
 //! The state of one shard: account trees with their cards, holds, counters and first answers.
 //! How it changes does not live here (see `apply.rs`).
 
+use super::authorizations::Authorizations;
+use super::card_history::CardHistory;
 use super::card_use::{CardUse, LockedMerchant};
 use super::cardholders::Holder;
 use super::command::CardType;
@@ -8,7 +10,6 @@ use super::controls::Controls;
 use super::counters::Counters;
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
-use super::holds::Holds;
 use super::ids::{AccountId, AuthorizationId, CardId, LinkId, ProgramId, TopUpId};
 use super::long_list::LongList;
 use super::money::Currency;
@@ -17,6 +18,7 @@ use super::registry::RegistryView;
 use super::reversals::Reversals;
 use super::slot_index::{Slot, SlotIndex, hash_of_id};
 use super::time::{Expiry, Timestamp};
+use super::wallet::Wallet;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -32,10 +34,10 @@ pub struct State {
     pub cards: LongList<Card>,
     pub account_slots: SlotIndex,
     pub card_slots: SlotIndex,
-    pub holds: Holds,
+    pub authorizations: Authorizations,
     pub first_answers: Recent<RepeatKey, FirstAnswer>,
-    /// Originals that were reversed, whether they had come or not.
-    pub reversed: Reversals,
+    /// Reversals of what had not come yet.
+    pub early_reversals: Reversals,
     /// Top-ups already posted, by id, so that none is posted twice.
     pub top_ups: Recent<TopUpId, AccountId>,
     pub shared_controls: SharedControls,
@@ -70,8 +72,11 @@ pub struct Account {
     pub posted_minor: i64,
     pub held_minor: i64,
     pub credit_line_minor: i64,
-    /// The contra of every posting to this account: `posted + funds received` is zero.
+    /// The other side of money that came in for this account.
     pub funds_received_minor: i64,
+    /// The other side of its payments and refunds. `posted`, `funds received`, this and the two sums at the end are
+    /// zero together.
+    pub network_settlement_minor: i64,
     pub open_holds: u32,
     /// Accounts right below this one that are not closed.
     pub open_sub_accounts: u32,
@@ -83,6 +88,10 @@ pub struct Account {
     pub counters: Counters,
     /// Of a root account: the uses of its program's limits by the whole tree.
     pub program_counters: Counters,
+    /// What rounding left of conversions for this account.
+    pub rounding_minor: i64,
+    /// What the program added to conversions for this account.
+    pub mark_up_minor: i64,
 }
 
 impl Account {
@@ -137,6 +146,10 @@ pub struct Card {
     pub counters: Counters,
     /// Of one with a control that looks at it.
     pub card_use: Option<Box<CardUse>>,
+    /// Further accounts to draw on; few cards have any.
+    pub wallet: Option<Box<Wallet>>,
+    /// Of one whose program has had rules that ask for it.
+    pub history: Option<Box<CardHistory>>,
     pub holder: Option<Holder>,
 }
 

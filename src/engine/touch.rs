@@ -43,7 +43,7 @@ pub fn touch_all<'a>(state: &State, actions: impl Iterator<Item = &'a Action>) -
         for message in &batch {
             add(message
                 .authorization_id
-                .map_or(0, |id| state.holds.touch(id)));
+                .map_or(0, |id| state.authorizations.touch(id)));
         }
         let accounts = cards.iter().map(|card| state.account_of(card));
         let accounts: ArrayVec<&Account, AT_ONCE> = accounts.collect();
@@ -87,14 +87,20 @@ fn message_of(action: &Action) -> Option<Message<'_>> {
             names: &reverse.original_keys,
             authorization_id: None,
         }),
+        Action::Advise(advise) => Some(Message {
+            card_id: advise.payment.card_id,
+            repeat_key: advise.payment.repeat_key,
+            names: &advise.payment.original_keys,
+            authorization_id: Some(advise.payment.authorization_id),
+        }),
         _ => None,
     }
 }
 
 fn touch_names(state: &State, message: &Message) -> u64 {
     let touched = message.names.stated().map(|name| {
-        let open = state.holds.touch_name(message.card_id, name);
-        open.wrapping_add(state.reversed.touch(message.card_id, name))
+        let open = state.authorizations.touch_name(message.card_id, name);
+        open.wrapping_add(state.early_reversals.touch(message.card_id, name))
     });
     touched.fold(0, u64::wrapping_add)
 }

@@ -1,15 +1,9 @@
 //! The packed trace: each step's result and the numbers compared, as bytes that go into the journal
 //! with the decision. How it prints does not live here.
-//!
-//! A step is one byte (5 bits step, 2 bits result, 1 bit "detail follows"). A detail is one byte for
-//! its shape (3 bits), the scope (2 bits) and three flags for what need not be repeated (before it, one
-//! byte more where the scope is an account above), and then variable-length integers (7 bits a byte,
-//! least significant first, zig-zag where signed): ids as the difference from the one before of the
-//! same scope, window ends from the one before. The seventh shape has no scope of its own: its other five
-//! bits say how far above the account is, or, from 8 on, which of the rarer shapes it is.
 
 use super::ids::{ControlId, LimitId, RiskRuleId};
 use super::scope::Scope;
+use super::trace_packing::{Before, Packed, Unpacking};
 use super::window::WindowEnd;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -50,6 +44,8 @@ steps! {
     ThreeDs = 16 "three_ds",
     Reserve = 17 "reserve",
     CustomerDecision = 18 "customer_decision",
+    // Decides right after the look-up of the card.
+    Original = 19 "original",
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,26 +154,6 @@ impl PartialEq for Trace {
 
 impl Eq for Trace {}
 
-/// The numbers that the steps so far named last.
-#[derive(Debug, Default, Clone, Copy)]
-struct Before {
-    /// Of a limit or list, per scope.
-    ids: [u64; 8],
-    requested_minor: i64,
-    value: u32,
-    resets: u32,
-}
-
-const SAME_NUMBER: u8 = 1 << 5;
-const SAME_WINDOW: u8 = 1 << 6;
-const NEXT_ID: u8 = 1 << 7;
-/// The shape of the byte before the head of an account above; its other bits say how far.
-const ABOVE: u8 = 7;
-/// The rarer shapes: that of an account farther above than any.
-const RISK_RULE: u8 = ABOVE | 8 << 3;
-const THREE_DS: u8 = ABOVE | 9 << 3;
-const HOME_COUNTRY: u8 = ABOVE | 10 << 3;
-
 impl Trace {
     pub fn push(&mut self, step: Step, result: StepResult, detail: Detail) {
         if self.was_read {
@@ -191,8 +167,7 @@ impl Trace {
         let mut packed = Packed::default();
         packed.byte(head | 0x80);
         packed.detail(detail, &mut self.before);
-        self.bytes
-            .extend_from_slice(&packed.bytes[..packed.length.min(PACKED_MAX)]);
+        self.bytes.extend_from_slice(packed.as_bytes());
     }
 
     fn read_through(&self) -> Before {
@@ -217,345 +192,6 @@ impl Trace {
             before: Before::default(),
             was_read: true,
         }
-    }
-}
-
-/// Three heads and at most five numbers of ten bytes; a power of two, so that a place is cheap to bound.
-const PACKED_MAX: usize = 64;
-
-/// The bytes of one step.
-struct Packed {
-    bytes: [u8; PACKED_MAX],
-    length: usize,
-}
-
-impl Default for Packed {
-    fn default() -> Packed {
-        Packed {
-            bytes: [0; PACKED_MAX],
-            length: 0,
-        }
-    }
-}
-
-impl Packed {
-    fn byte(&mut self, byte: u8) {
-        self.bytes[self.length % PACKED_MAX] = byte;
-        self.length += 1;
-    }
-
-    fn number(&mut self, number: u64) {
-        let mut rest = number;
-        while rest >= 0x80 {
-            self.byte(rest as u8 | 0x80);
-            rest >>= 7;
-        }
-        self.byte(rest as u8);
-    }
-
-    fn flag(&mut self, head: usize, flag: u8) {
-        self.bytes[head % PACKED_MAX] |= flag;
-    }
-
-    /// The head of a detail of this scope, and its place.
-    fn scoped(&mut self, shape: u8, scope: Scope) -> usize {
-        let mut bits = scope as u8;
-        if scope.levels_above() > 0 {
-            self.byte(ABOVE | (scope.levels_above() as u8) << 3);
-            bits = Scope::Account as u8;
-        }
-        self.byte(shape | bits << 3);
-        self.length - 1
-    }
-
-    fn detail(&mut self, detail: Detail, before: &mut Before) {
-        match detail {
-            Detail::None => {}
-            Detail::Balance {
-                available_minor,
-                requested_minor,
-            } => {
-                let head = self.length;
-                self.byte(0);
-                self.number(zigzag(available_minor));
-                self.requested(head, requested_minor, before);
-            }
-            Detail::LimitAmount {
-                scope,
-                limit_id,
-                allowed_minor,
-                used_minor,
-                requested_minor,
-                resets,
-            } => {
-                let head = self.scoped(1, scope);
-                self.id(head, scope, limit_id.0, before);
-                self.number(zigzag(allowed_minor));
-                self.number(zigzag(used_minor));
-                self.requested(head, requested_minor, before);
-                self.window(head, resets, before);
-            }
-            Detail::LimitCount {
-                scope,
-                limit_id,
-                allowed,
-                used,
-                resets,
-            } => {
-                let head = self.scoped(2, scope);
-                self.id(head, scope, limit_id.0, before);
-                self.number(u64::from(allowed));
-                self.number(u64::from(used));
-                self.window(head, resets, before);
-            }
-            Detail::List {
-                scope,
-                control_id,
-                value,
-            } => {
-                let head = self.scoped(3, scope);
-                self.id(head, scope, control_id.0, before);
-                if value == before.value {
-                    self.flag(head, SAME_NUMBER);
-                } else {
-                    self.number(u64::from(value));
-                    before.value = value;
-                }
-            }
-            Detail::Expiry { card, message } => {
-                self.byte(4);
-                self.number(u64::from(card));
-                self.number(u64::from(message));
-            }
-            Detail::Capacity { open, allowed } => {
-                self.byte(5);
-                self.number(open);
-                self.number(allowed);
-            }
-            Detail::Assumed { value } => {
-                self.byte(6);
-                self.number(u64::from(value));
-            }
-            Detail::RiskRule {
-                rule_id,
-                version,
-                outcome,
-            } => {
-                self.byte(RISK_RULE);
-                self.number(rule_id.0);
-                self.number(u64::from(version));
-                self.byte(outcome);
-            }
-            Detail::ThreeDs {
-                eci,
-                authentication,
-                exemption,
-                policy,
-            } => {
-                self.byte(THREE_DS);
-                [eci, authentication, exemption, policy]
-                    .into_iter()
-                    .for_each(|byte| self.byte(byte));
-            }
-            Detail::HomeCountry { home, country } => {
-                self.byte(HOME_COUNTRY);
-                self.number(u64::from(home));
-                self.number(u64::from(country));
-            }
-        }
-    }
-
-    fn id(&mut self, head: usize, scope: Scope, id: u64, before: &mut Before) {
-        let last = std::mem::replace(&mut before.ids[scope as usize], id);
-        match id.wrapping_sub(last) {
-            1 => self.flag(head, NEXT_ID),
-            difference => self.number(zigzag(difference as i64)),
-        }
-    }
-
-    fn requested(&mut self, head: usize, requested_minor: i64, before: &mut Before) {
-        if requested_minor == before.requested_minor {
-            self.flag(head, SAME_NUMBER);
-        } else {
-            self.number(zigzag(requested_minor));
-            before.requested_minor = requested_minor;
-        }
-    }
-
-    fn window(&mut self, head: usize, resets: WindowEnd, before: &mut Before) {
-        if resets == WindowEnd::NEVER {
-            self.number(0);
-        } else if resets.0 == before.resets {
-            self.flag(head, SAME_WINDOW);
-        } else {
-            let difference = i64::from(resets.0) - i64::from(before.resets);
-            self.number(zigzag(difference) + 1);
-            before.resets = resets.0;
-        }
-    }
-}
-
-fn zigzag(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)) as u64
-}
-
-fn unzigzag(value: u64) -> i64 {
-    (value >> 1) as i64 ^ -((value & 1) as i64)
-}
-
-/// What is left of packed bytes.
-struct Unpacking<'a> {
-    rest: &'a [u8],
-    before: Before,
-}
-
-impl<'a> Unpacking<'a> {
-    fn of(bytes: &'a [u8]) -> Unpacking<'a> {
-        Unpacking {
-            rest: bytes,
-            before: Before::default(),
-        }
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        let (byte, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some(*byte)
-    }
-
-    fn number(&mut self) -> Option<u64> {
-        let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Some(value);
-            }
-        }
-        None
-    }
-
-    fn step(&mut self) -> Option<TraceStep> {
-        let head = self.byte()?;
-        let step = *Step::ALL.get(usize::from(head & 31))?;
-        let results = [StepResult::Pass, StepResult::Fail, StepResult::Skipped];
-        let result = *results.get(usize::from(head >> 5 & 3))?;
-        let detail = if head & 0x80 == 0 {
-            Detail::None
-        } else {
-            self.detail()?
-        };
-        Some(TraceStep {
-            step,
-            result,
-            detail,
-        })
-    }
-
-    fn detail(&mut self) -> Option<Detail> {
-        let mut head = self.byte()?;
-        let mut scope = Scope::ALL[usize::from(head >> 3 & 3)];
-        if let RISK_RULE | THREE_DS | HOME_COUNTRY = head {
-            return self.rarer(head);
-        }
-        if head & 7 == ABOVE {
-            scope = *Scope::ABOVE.get(usize::from(head >> 3).checked_sub(1)?)?;
-            head = self.byte()?;
-        }
-        Some(match head & 7 {
-            0 => Detail::Balance {
-                available_minor: unzigzag(self.number()?),
-                requested_minor: self.requested(head)?,
-            },
-            1 => Detail::LimitAmount {
-                scope,
-                limit_id: LimitId(self.id(head, scope)?),
-                allowed_minor: unzigzag(self.number()?),
-                used_minor: unzigzag(self.number()?),
-                requested_minor: self.requested(head)?,
-                resets: self.window(head)?,
-            },
-            2 => Detail::LimitCount {
-                scope,
-                limit_id: LimitId(self.id(head, scope)?),
-                allowed: self.number()? as u32,
-                used: self.number()? as u32,
-                resets: self.window(head)?,
-            },
-            3 => Detail::List {
-                scope,
-                control_id: ControlId(self.id(head, scope)?),
-                value: self.value(head)?,
-            },
-            4 => Detail::Expiry {
-                card: self.number()? as u16,
-                message: self.number()? as u16,
-            },
-            5 => Detail::Capacity {
-                open: self.number()?,
-                allowed: self.number()?,
-            },
-            6 => Detail::Assumed {
-                value: self.number()? as u32,
-            },
-            _ => return None,
-        })
-    }
-
-    fn rarer(&mut self, head: u8) -> Option<Detail> {
-        Some(match head {
-            RISK_RULE => Detail::RiskRule {
-                rule_id: RiskRuleId(self.number()?),
-                version: self.number()? as u32,
-                outcome: self.byte()?,
-            },
-            HOME_COUNTRY => Detail::HomeCountry {
-                home: self.number()? as u16,
-                country: self.number()? as u16,
-            },
-            _ => Detail::ThreeDs {
-                eci: self.byte()?,
-                authentication: self.byte()?,
-                exemption: self.byte()?,
-                policy: self.byte()?,
-            },
-        })
-    }
-
-    fn id(&mut self, head: u8, scope: Scope) -> Option<u64> {
-        let difference = if head & NEXT_ID != 0 {
-            1
-        } else {
-            unzigzag(self.number()?) as u64
-        };
-        let last = &mut self.before.ids[scope as usize];
-        *last = last.wrapping_add(difference);
-        Some(*last)
-    }
-
-    fn requested(&mut self, head: u8) -> Option<i64> {
-        if head & SAME_NUMBER == 0 {
-            self.before.requested_minor = unzigzag(self.number()?);
-        }
-        Some(self.before.requested_minor)
-    }
-
-    fn value(&mut self, head: u8) -> Option<u32> {
-        if head & SAME_NUMBER == 0 {
-            self.before.value = self.number()? as u32;
-        }
-        Some(self.before.value)
-    }
-
-    fn window(&mut self, head: u8) -> Option<WindowEnd> {
-        if head & SAME_WINDOW == 0 {
-            let Some(difference) = self.number()?.checked_sub(1) else {
-                return Some(WindowEnd::NEVER);
-            };
-            let difference = unzigzag(difference) as u32;
-            self.before.resets = self.before.resets.wrapping_add(difference);
-        }
-        Some(WindowEnd(self.before.resets))
     }
 }
 

@@ -56,6 +56,7 @@ pub fn open_card_of(issue: &IssueCard, event: &RegistryEvent) -> Option<PendingC
         expiry: issue.expiry,
         links: links.clone(),
         controls: issue.controls.clone(),
+        wallet: issue.wallet.clone(),
         holder: *holder,
     };
     Some(PendingCard {

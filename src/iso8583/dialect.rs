@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::identity::Identity;
 use super::{
     field::{Encoding, FieldSpec, Filler, Layout},
     field_spec::{Defaults, encodings},
@@ -151,7 +152,7 @@ pub struct Dialect {
     network_management: Vec<(Box<str>, Box<str>)>,
     network_management_field: u8,
     mirrored: [Vec<u8>; 10],
-    repeat_key: Vec<u8>,
+    identity: Identity,
     mappings: Mappings,
 }
 
@@ -250,9 +251,14 @@ impl Dialect {
             .map_or(&[], Vec::as_slice)
     }
 
+    /// By what a message names an earlier one, from the name that is trusted most: some of [`MATCH_KEYS`].
+    pub fn match_keys(&self) -> &[&'static str] {
+        &self.identity.match_keys
+    }
+
     /// The fields that, with MTI class and function, tell one request from another.
     pub fn repeat_key_fields(&self) -> &[u8] {
-        &self.repeat_key
+        &self.identity.repeat_key
     }
 
     /// Where domain facts sit.
@@ -305,7 +311,7 @@ fn compile(mut file: Section) -> Result<Dialect, SpecError> {
         None => return Err(lacks("defaults")),
     };
     let message = file.section("message")?.ok_or_else(|| lacks("message"))?;
-    let (envelope, repeat_key) = envelope(message, &defaults)?;
+    let (envelope, identity) = envelope(message, &defaults)?;
     let mut field = file.section("field")?.ok_or_else(|| lacks("field"))?;
     if let Some(structures) = file.section("structure")? {
         nest(&mut field, structures)?;
@@ -338,7 +344,7 @@ fn compile(mut file: Section) -> Result<Dialect, SpecError> {
         network_management,
         network_management_field,
         mirrored,
-        repeat_key,
+        identity,
         mappings,
     })
 }
@@ -373,7 +379,7 @@ fn has_path(field: &FieldSpec, path: &str) -> bool {
 }
 
 /// `[message]`.
-fn envelope(mut section: Section, defaults: &Defaults) -> Result<(Envelope, Vec<u8>), SpecError> {
+fn envelope(mut section: Section, defaults: &Defaults) -> Result<(Envelope, Identity), SpecError> {
     let words = encodings(Filler::LeftZero, defaults.page);
     let mti_words = &words[..3];
     let bitmap_words = &words[3..];
@@ -394,12 +400,9 @@ fn envelope(mut section: Section, defaults: &Defaults) -> Result<(Envelope, Vec<
             .unwrap_or(Secondary::OnDemand),
         tertiary: section.flag("tertiary_bitmap")?.unwrap_or(false),
     };
-    let repeat_key = section.field_numbers("repeat_key")?;
+    let identity = Identity::read(&mut section)?;
     section.done()?;
-    Ok((
-        envelope,
-        repeat_key.unwrap_or_else(|| vec![2, 11, 12, 13, 32, 37, 41]),
-    ))
+    Ok((envelope, identity))
 }
 
 fn fields(

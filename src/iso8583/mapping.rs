@@ -104,6 +104,7 @@ pub const FLAGS: &[&str] = &[
     "pin_capable",
     "tokenized",
     "stand_in",
+    "approved",
 ];
 
 /// A field, or a sub-field of it by name or tag, or characters of it: `"62.2"`, `"22[1-2]"`.

@@ -1,7 +1,9 @@
 //! From a decision back to bytes: the answer to a request, and our own network management messages.
 
 use super::dialect_map::{DialectMap, ResponseCode};
-use crate::engine::event::{Answer, AnswerResult, ApprovalCode, Balances, ReversalResult};
+use crate::engine::event::{
+    AdviceResult, Answer, AnswerResult, ApprovalCode, Balances, ReversalResult,
+};
 use crate::engine::ids::AuthorizationId;
 use crate::engine::money::{Currency, Money};
 use crate::engine::reason::DeclineReason;
@@ -53,6 +55,10 @@ pub fn verdict(map: &DialectMap, reply: &Reply) -> Verdict {
             ReversalResult::Accepted => map.reversal_accepted,
             ReversalResult::OriginalUnknown => map.unknown_reversal,
             ReversalResult::Duplicate => map.declined(DeclineReason::DuplicateTransmission),
+        }),
+        Reply::Message(Answer::Advice { result, .. }) => Verdict::code(match result {
+            AdviceResult::Accepted | AdviceResult::Recorded => map.advice_accepted,
+            AdviceResult::Duplicate => map.declined(DeclineReason::DuplicateTransmission),
         }),
         Reply::Unavailable(Unavailable::Overloaded) => {
             Verdict::code(map.declined(DeclineReason::Overloaded))
@@ -141,11 +147,13 @@ pub fn encode_answer(
     Ok(true)
 }
 
-/// DE6 of a part, at the rate between the request's DE4 and DE6.
+/// DE6 of a part, at the rate between the request's DE4 and DE6; rounded up, as it was when the account was
+/// charged for it.
 fn billed_minor(request: &Message, approved_minor: i64) -> Option<u64> {
     let (asked, billed) = (request.digits(AMOUNT)?, request.digits(BILLING_AMOUNT)?);
     let part = u128::from(billed) * approved_minor.unsigned_abs() as u128;
-    u64::try_from(part.checked_div(u128::from(asked))?).ok()
+    let asked = u128::from(asked);
+    u64::try_from((asked > 0).then(|| part.div_ceil(asked))?).ok()
 }
 
 /// What stands for more: an amount of a message has no room for it.

@@ -6,7 +6,7 @@ use super::three_ds::ThreeDsMap;
 use crate::engine::facts::{Channel, EntryMode, Kind};
 use crate::engine::reason::DeclineReason;
 use crate::iso8583::dialect::RESPONSE_REASONS;
-use crate::iso8583::mapping::{CodeMap, Location, Sign};
+use crate::iso8583::mapping::{CodeMap, Location, OriginalData, Sign};
 use crate::iso8583::{Dialect, Encoder, Message, Mti};
 use arrayvec::ArrayString;
 use bytes::BytesMut;
@@ -30,6 +30,7 @@ pub struct DialectMap {
     pub additional_amounts: Option<u8>,
     pub reversal_accepted: ResponseCode,
     pub unknown_reversal: ResponseCode,
+    pub advice_accepted: ResponseCode,
     /// What a new request gets outside a session.
     pub signed_off: ResponseCode,
     pub management_accepted: ResponseCode,
@@ -96,6 +97,7 @@ impl DialectMap {
             additional_amounts: mappings.additional_amounts.as_ref().map(|at| at.field),
             reversal_accepted: code("reversal_accepted")?,
             unknown_reversal: code("unknown_reversal")?,
+            advice_accepted: code("advice_accepted")?,
             signed_off: code("signed_off")?,
             management_accepted: code("network_management_accepted")?,
             management_declined: code("network_management_declined")?,
@@ -121,8 +123,33 @@ impl DialectMap {
         self.declined[reason as usize]
     }
 
-    /// What is asked for: the processing code, and what function code and flags make of a purchase.
+    /// What is asked for: the processing code, and what function code and flags make of a purchase. An advice
+    /// that names its original is no increment for that alone, and nothing that is posted is one.
     pub fn kind(&self, message: &Message) -> Kind {
+        match self.stated_kind(message) {
+            Kind::Incremental if message.mti().class() == 2 => Kind::Purchase,
+            Kind::Incremental if message.mti().function() == 2 && self.tells_by_original() => {
+                Kind::Purchase
+            }
+            kind => kind,
+        }
+    }
+
+    fn tells_by_original(&self) -> bool {
+        let mappings = self.dialect.mappings();
+        let original_field = match mappings.original_data {
+            OriginalData::De90 => 90,
+            OriginalData::De56 => 56,
+        };
+        let flag = mappings.flag("incremental_authorization");
+        flag.is_some_and(|flag| {
+            flag.any_of
+                .iter()
+                .any(|sign| sign.at.field == original_field)
+        })
+    }
+
+    fn stated_kind(&self, message: &Message) -> Kind {
         let kind = self.kind.find(message).unwrap_or(Kind::Other);
         let function = self.function.as_ref().and_then(|table| table.find(message));
         match (kind, function) {
@@ -169,9 +196,27 @@ impl DialectMap {
         self.is_up(message, "partial_approval_supported")
     }
 
+    /// Whether an advice says that the network declined in our place. One without DE39 reports a payment.
+    pub fn was_declined(&self, message: &Message) -> bool {
+        self.is_stated(message, "approved") && !self.is_up(message, "approved")
+    }
+
+    /// Whether nothing more follows of the same authorization; so it is where the message does not say.
+    pub fn is_final(&self, message: &Message) -> bool {
+        !self.is_stated(message, "final_authorization")
+            || self.is_up(message, "final_authorization")
+    }
+
     pub(super) fn is_up(&self, message: &Message, flag: &str) -> bool {
         let flag = self.dialect.mappings().flag(flag);
         flag.is_some_and(|flag| flag.any_of.iter().any(|sign| is_there(message, sign)))
+    }
+
+    /// Whether the message has what a flag is read from, up or not.
+    fn is_stated(&self, message: &Message, flag: &str) -> bool {
+        let flag = self.dialect.mappings().flag(flag);
+        let has = |sign: &Sign| message.locate::<12>(&sign.at).is_some();
+        flag.is_some_and(|flag| flag.any_of.iter().any(has))
     }
 }
 
@@ -311,7 +356,11 @@ mod tests {
                 "[response_codes]\ninsufficient_funds = \"511\"",
                 "insufficient_funds `511`",
             ),
-            ("[field]\n39 = { absent = true }", "DE39 is missing"),
+            ("[field]\n39 = { absent = true }", "\"39\" names no field"),
+            (
+                "[field]\n39 = { absent = true }\n[mappings.flags]\napproved = { at = \"3\", values = [] }",
+                "DE39 is missing",
+            ),
             ("[field]\n38 = { length = 2 }", "approval code"),
             ("[field]\n2 = { absent = true }", "DE2 is missing"),
             ("[message]\nrepeat_key = []", "`repeat_key`"),

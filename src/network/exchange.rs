@@ -162,7 +162,7 @@ impl<'p> Exchange<'p> {
     }
 
     /// Outside a session nothing new is decided: what was answered before gets that answer again, and
-    /// reversals stay unanswered, so that the network repeats them.
+    /// reversals and advices stay unanswered, so that the network repeats them.
     fn depart(&mut self, flight: InFlight, translated: Translated) {
         if self.session.takes_business() {
             let token = self.flights.depart(flight);
@@ -201,20 +201,20 @@ impl<'p> Exchange<'p> {
         for shard in 0..self.for_shards.len() {
             let items = std::mem::take(&mut self.for_shards[shard]);
             let offer = |batch, priority| switchboard.offer_shard(shard, batch, priority);
-            self.offer(items, is_reversal, offer);
+            self.offer(items, has_happened, offer);
         }
         let items = std::mem::take(&mut self.for_registry);
-        self.offer(items, is_unknown_reversal, |batch, priority| {
+        self.offer(items, has_happened_to_unknown, |batch, priority| {
             switchboard.offer_registry(batch, priority)
         });
     }
 
-    /// Where there is no room, ordinary requests get a quick 91; reversals go into the reserved room,
+    /// Where there is no room, ordinary requests get a quick 91; reversals and advices go into the reserved room,
     /// and should that be full too they stay unanswered, and the network repeats them.
     fn offer<Request>(
         &mut self,
         items: Vec<(Token, Request)>,
-        is_reversal: impl Fn(&Request) -> bool,
+        has_happened: impl Fn(&Request) -> bool,
         offer: impl Fn(Batch<Request>, Priority) -> Result<(), Batch<Request>>,
     ) {
         if items.is_empty() {
@@ -227,19 +227,19 @@ impl<'p> Exchange<'p> {
         let Err(batch) = offer(batch, Priority::Ordinary) else {
             return;
         };
-        let (reversals, others): (Vec<_>, Vec<_>) = batch
+        let (happened, others): (Vec<_>, Vec<_>) = batch
             .items
             .into_iter()
-            .partition(|(_, request)| is_reversal(request));
+            .partition(|(_, request)| has_happened(request));
         NetworkStats::add(&self.peer.stats.overload_refusals, others.len());
         for (token, _) in others {
             self.put_answer(token, &Reply::Unavailable(Unavailable::Overloaded));
         }
-        if reversals.is_empty() {
+        if happened.is_empty() {
             return;
         }
         let batch = Batch {
-            items: reversals,
+            items: happened,
             reply_to: batch.reply_to,
         };
         if let Err(batch) = offer(batch, Priority::Reserved) {
@@ -400,16 +400,20 @@ impl<'p> Exchange<'p> {
     }
 }
 
-fn is_reversal(request: &ShardRequest) -> bool {
+/// What tells of something that has happened: a reversal or an advice. It must not be refused.
+fn has_happened(request: &ShardRequest) -> bool {
     let ShardRequest::Command { action, .. } = request else {
         return false;
     };
-    matches!(action, Action::Reverse(_))
+    matches!(action, Action::Reverse(_) | Action::Advise(_))
 }
 
-fn is_unknown_reversal(request: &RegistryRequest) -> bool {
+fn has_happened_to_unknown(request: &RegistryRequest) -> bool {
     let RegistryRequest::Command(action) = request else {
         return false;
     };
-    matches!(action, RegistryAction::ReverseUnknownCard(_))
+    matches!(
+        action,
+        RegistryAction::ReverseUnknownCard(_) | RegistryAction::AdviseUnknownCard(_)
+    )
 }

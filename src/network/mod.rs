@@ -11,6 +11,7 @@ mod exchange;
 pub mod flight;
 pub mod listener;
 mod merchant;
+mod names;
 pub mod session;
 pub mod settings;
 pub mod stats;

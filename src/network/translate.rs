@@ -4,9 +4,10 @@
 use super::date_time::wrong_date_time;
 use super::dialect_map::DialectMap;
 use super::merchant::merchant;
-use crate::engine::command::{Action, Authorize, Reverse};
+use crate::engine::command::{Action, Advise, Authorize, Reverse};
+use crate::engine::event::ApprovalCode;
 use crate::engine::facts::{
-    Amounts, Check, Kind, MatchKey, MatchKeys, NetworkReference, RepeatKey, Verification,
+    Amounts, Check, Kind, MatchKeys, NetworkReference, RepeatKey, Verification,
 };
 use crate::engine::ids::{AccountId, AuthorizationId, CardId, ReversalId};
 use crate::engine::kinds::{AmountRule, Treatment};
@@ -14,7 +15,7 @@ use crate::engine::money::{Currency, Money};
 use crate::engine::registry::{RegistryAction, RegistryView};
 use crate::engine::time::Expiry;
 use crate::iso8583::Message;
-use crate::iso8583::mapping::{DateTimeLayout, OriginalData, ReplacementAmount};
+use crate::iso8583::mapping::ReplacementAmount;
 use crate::security::{CardRoute, Cvk, MatchKeyHasher, Pan, PanHasher, PanIndex};
 use arrayvec::ArrayString;
 use std::sync::Arc;
@@ -79,7 +80,8 @@ impl Translator {
             _ if !mti.is_defined() => Err(Untranslatable::MessageType),
             // A chargeback (0402, 1422) has the class and function of a reversal, and is none.
             _ if !mti.is_from_acquirer() => Err(Untranslatable::Unsupported),
-            (1, 0) => self.authorization(message, AuthorizationId(id), view),
+            (1 | 2, 0) => self.authorization(message, AuthorizationId(id), view),
+            (1 | 2, 2) => self.advice(message, AuthorizationId(id)),
             (4, 0 | 2) => self.reversal(message, ReversalId(id)),
             _ => Err(Untranslatable::Unsupported),
         }
@@ -91,6 +93,55 @@ impl Translator {
         authorization_id: AuthorizationId,
         view: &RegistryView,
     ) -> Result<Translated, Untranslatable> {
+        let (named, authorize) = self.payment(message, authorization_id)?;
+        Ok(match named.root() {
+            Some(root) => Translated::Shard {
+                root,
+                action: Action::Authorize(authorize),
+            },
+            None => {
+                let bin_known = view
+                    .programs
+                    .values()
+                    .any(|program| named.digits.starts_with(&*program.bin));
+                Translated::Registry(RegistryAction::AuthorizeUnknownCard {
+                    authorize,
+                    bin_known,
+                })
+            }
+        })
+    }
+
+    fn advice(
+        &self,
+        message: &Message,
+        authorization_id: AuthorizationId,
+    ) -> Result<Translated, Untranslatable> {
+        let (named, mut payment) = self.payment(message, authorization_id)?;
+        payment.original_keys = self.original_keys(message, &payment.reference);
+        let approval_code = message.text::<6>(38);
+        let approval_code = approval_code.and_then(|code| code.as_bytes().try_into().ok());
+        let advise = Advise {
+            payment,
+            was_declined: self.map.was_declined(message),
+            is_final: self.map.is_final(message),
+            approval_code: approval_code.map(ApprovalCode),
+        };
+        Ok(match named.root() {
+            Some(root) => Translated::Shard {
+                root,
+                action: Action::Advise(advise),
+            },
+            None => Translated::Registry(RegistryAction::AdviseUnknownCard(Box::new(advise))),
+        })
+    }
+
+    /// What a request or an advice says of a payment.
+    fn payment(
+        &self,
+        message: &Message,
+        authorization_id: AuthorizationId,
+    ) -> Result<(Named, Authorize), Untranslatable> {
         self.check_dates(message)?;
         let named = self.card(message)?;
         let reference = self.reference(message)?;
@@ -121,27 +172,17 @@ impl Translator {
             verification: self.verification(message, &named),
             partial_approval_supported: self.map.is_partial_approval_supported(message),
             repeat_key: self.repeat_key(message, &named),
-            match_keys: self.own_keys(message, &reference),
+            match_keys: self.own_keys(message, &reference, authorization_id),
+            posts: message.mti().class() == 2,
+            original_keys: match kind {
+                Kind::Incremental => self.original_keys(message, &reference),
+                _ => MatchKeys::default(),
+            },
             reference,
             three_ds: self.map.three_ds(message),
             initiated_by_merchant: self.map.is_initiated_by_merchant(message),
         };
-        Ok(match named.root() {
-            Some(root) => Translated::Shard {
-                root,
-                action: Action::Authorize(authorize),
-            },
-            None => {
-                let bin_known = view
-                    .programs
-                    .values()
-                    .any(|program| named.digits.starts_with(&*program.bin));
-                Translated::Registry(RegistryAction::AuthorizeUnknownCard {
-                    authorize,
-                    bin_known,
-                })
-            }
-        })
+        Ok((named, authorize))
     }
 
     fn reversal(
@@ -152,15 +193,13 @@ impl Translator {
         self.check_dates(message)?;
         let named = self.card(message)?;
         let reference = self.reference(message)?;
-        if self.is_partial(message) {
-            return Err(Untranslatable::Unsupported);
-        }
         let reverse = Reverse {
             reversal_id,
             card_id: named.card_id(),
             amount: amounts(message)?.transaction,
             repeat_key: self.repeat_key(message, &named),
             original_keys: self.original_keys(message, &reference),
+            stays: self.stays(message)?,
             reference,
         };
         Ok(match named.root() {
@@ -267,142 +306,36 @@ impl Translator {
         RepeatKey(key.finish())
     }
 
-    /// The names by which later messages know an authorization.
-    fn own_keys(&self, message: &Message, reference: &NetworkReference) -> MatchKeys {
-        let sent = message.text(sent_field(self.original_data()));
-        let acquirer_id = message.digits(32).unwrap_or(0);
-        self.match_keys(message, reference.stan, sent, acquirer_id)
-    }
-
-    /// How a reversal names its original. Where it has no original data elements, it repeats the
-    /// original's STAN and local time; its time of transmission is its own then, and is taken for the
-    /// original's only where there is no local time.
-    fn original_keys(&self, message: &Message, reference: &NetworkReference) -> MatchKeys {
-        let own_acquirer_id = message.digits(32).unwrap_or(0);
-        let Some(original) = self.original(message) else {
-            let sent_field = sent_field(self.original_data());
-            let sent = match sent_field != LOCAL_TIME && message.has(LOCAL_TIME) {
-                true => None,
-                false => message.text(sent_field),
-            };
-            return self.match_keys(message, reference.stan, sent, own_acquirer_id);
-        };
-        let acquirer_id = match (original.acquirer_id, own_acquirer_id) {
-            (0, id) | (id, 0) => id,
-            (id, own) if id == own => id,
-            // Which of the two it is, the other names have to say.
-            _ => 0,
-        };
-        self.match_keys(message, original.stan, original.sent, acquirer_id)
-    }
-
-    fn match_keys(
-        &self,
-        message: &Message,
-        stan: u32,
-        sent: Option<ArrayString<12>>,
-        acquirer_id: u64,
-    ) -> MatchKeys {
-        let name = |kind: &[u8], parts: [&[u8]; 3]| {
-            let mut key = self.match_key_hasher.hasher();
-            key.part(kind).part(self.network.as_bytes());
-            parts.into_iter().for_each(|part| {
-                key.part(part);
-            });
-            // 0 is for what is not stated.
-            MatchKey((key.finish() as u64).max(1))
-        };
-        let stan = stan.to_le_bytes();
-        let rrn = message
-            .text::<12>(37)
-            .filter(|rrn| rrn.bytes().any(|letter| letter != b'0'));
-        // Where the time of transmission is the local time, one name says both.
-        let names_local = sent_field(self.original_data()) != LOCAL_TIME;
-        let local = message.raw(LOCAL_TIME).filter(|_| names_local);
-        let date = match self.map.dialect.mappings().date_time {
-            DateTimeLayout::De12HhmmssDe13Mmdd => message.raw(13).unwrap_or_default(),
-            // The date is part of DE12, and DE13 is a date of the card.
-            DateTimeLayout::De12Yymmddhhmmss => &[],
-        };
-        MatchKeys {
-            rrn: rrn.map_or(MatchKey::UNSTATED, |rrn| {
-                name(b"rrn", [rrn.as_bytes(), &[], &[]])
-            }),
-            sent: sent.map_or(MatchKey::UNSTATED, |sent| {
-                name(b"sent", [&stan, sent.as_bytes(), &[]])
-            }),
-            local: local.map_or(MatchKey::UNSTATED, |time| {
-                name(b"local", [&stan, time, date])
-            }),
-            acquirer_id,
-        }
-    }
-
-    /// Whether a reversal leaves a part of its original standing, which is not decided here yet.
-    fn is_partial(&self, message: &Message) -> bool {
+    /// What is to stay of the original of a reversal; nothing, where that is reversed whole. DE95 of 1987 begins
+    /// with the actual amount in the transaction's currency; in 1993 DE4 has the new amount and DE30 the
+    /// original's.
+    fn stays(&self, message: &Message) -> Result<Option<Money>, Untranslatable> {
+        let transaction = amounts(message)?.transaction;
         let first_amount = |text: Option<ArrayString<42>>| -> u64 {
             let digits = text.and_then(|text| text.get(..12)?.parse().ok());
             digits.unwrap_or(0)
         };
-        match self.map.dialect.mappings().replacement_amount {
-            ReplacementAmount::De95 => first_amount(message.text(95)) > 0,
+        let stays = match self.map.dialect.mappings().replacement_amount {
+            ReplacementAmount::De95 => first_amount(message.text(95)),
             ReplacementAmount::De30 => {
                 let stays = message.digits(4).unwrap_or(0);
-                stays > 0 && first_amount(message.text(30)) > stays
+                match first_amount(message.text(30)) > stays {
+                    true => stays,
+                    false => 0,
+                }
             }
-        }
-    }
-
-    fn original_data(&self) -> OriginalData {
-        self.map.dialect.mappings().original_data
-    }
-
-    /// What a reversal says of its original, in DE90 (1987) or DE56 (1993).
-    fn original(&self, message: &Message) -> Option<Original> {
-        let (field, sent_length) = match self.original_data() {
-            OriginalData::De90 => (90, 10),
-            OriginalData::De56 => (56, 12),
         };
-        let text = message.text::<42>(field)?;
-        // Each part is zeros where the sender does not know it.
-        let stan = text.get(4..10)?.parse().ok().filter(|stan| *stan != 0)?;
-        let sent = text.get(10..10 + sent_length)?;
-        let acquirer = match self.original_data() {
-            OriginalData::De90 => text.get(20..31)?,
-            // An LLVAR within the field: two digits of length come first.
-            OriginalData::De56 => text.get(24..).unwrap_or_default(),
-        };
-        let is_known = |text: &&str| text.bytes().any(|digit| digit != b'0');
-        let sent = Some(sent).filter(is_known);
-        Some(Original {
-            stan,
-            sent: sent.and_then(|sent| ArrayString::from(sent).ok()),
-            acquirer_id: acquirer.parse().unwrap_or(0),
-        })
+        let amount_minor = i64::try_from(stays).map_err(|_| Untranslatable::Field(95))?;
+        let currency = transaction.currency;
+        Ok((amount_minor > 0).then_some(Money {
+            amount_minor,
+            currency,
+        }))
     }
-}
-
-/// What a later message says of an earlier one.
-struct Original {
-    stan: u32,
-    /// DE7 of the original (1987), or its DE12 (1993).
-    sent: Option<ArrayString<12>>,
-    /// 0 where it is not known.
-    acquirer_id: u64,
 }
 
 /// Merchant category code (ISO 18245).
 const AUTOMATED_FUEL_DISPENSER: u16 = 5542;
-
-/// Local time of the transaction; in 1993 with its date.
-const LOCAL_TIME: u8 = 12;
-
-fn sent_field(original: OriginalData) -> u8 {
-    match original {
-        OriginalData::De90 => 7,
-        OriginalData::De56 => 12,
-    }
-}
 
 fn amounts(message: &Message) -> Result<Amounts, Untranslatable> {
     let transaction = money(message, 4, 49)?.unwrap_or_default();

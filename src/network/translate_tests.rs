@@ -321,7 +321,7 @@ fn the_identity_of_a_message_is_in_the_fields_that_the_dialect_names() {
 fn names_it(bench: &Bench, reversal: &[(u8, &str)]) -> (String, String) {
     let given = [(32, "12345"), (37, "632800000001"), (41, "TERM0001")];
     let of = |keys: &MatchKeys| {
-        let names = keys.by_authority().map(|name| name.0);
+        let names = keys.by_authority.map(|name| name.0);
         [names[0], names[1], names[2], keys.acquirer_id]
     };
     let original = of(&bench.authorize(&given).match_keys);
@@ -414,13 +414,142 @@ fn in_1993_stan_and_local_time_are_one_name() {
 }
 
 #[test]
-fn a_partial_reversal_is_refused_until_it_can_be_decided() {
+fn a_partial_reversal_says_what_stays() {
+    let stays = |dialect: &str, fields: &[(u8, &str)]| {
+        let reverse = Bench::new(dialect).reverse(fields);
+        reverse
+            .stays
+            .map(|stays| (stays.amount_minor, stays.currency.0))
+    };
+    let actual = |amount: u64| format!("{amount:012}{:012}C00000000C00000000", 0);
+    let of_1987 = |amount| stays("iso8583-1987-ascii", &[(95, &actual(amount))]);
+    assert_eq!(of_1987(1_000), Some((1_000, 840)));
+    assert_eq!(of_1987(0), None);
+    assert_eq!(stays("visa-base1", &[(95, &actual(7))]), Some((7, 840)));
+    // DE4 is what stays, DE30 what it was.
+    let of_1993 = |amount: &str, original: &str| {
+        let original = format!("{original:0>12}{:012}", 0);
+        let fields = [(4, amount), (30, original.as_str()), (24, "401")];
+        stays("iso8583-1993-ascii", &fields)
+    };
+    assert_eq!(of_1993("000000000400", "1250"), Some((400, 840)));
+    assert_eq!(of_1993("000000000000", "1250"), None);
+    assert_eq!(of_1993("000000001250", "1250"), None);
+    assert_eq!(stays("iso8583-1993-ascii", &[(24, "400")]), None);
+}
+
+fn advise(bench: &Bench, mti: u16, more: &[(u8, &str)]) -> Advise {
+    match bench.message(mti, more) {
+        Ok(Translated::Shard {
+            action: Action::Advise(advise),
+            ..
+        }) => advise,
+        Err(error) => panic!("{error:?}"),
+        Ok(_) => panic!("no advice"),
+    }
+}
+
+#[test]
+fn an_advice_says_what_was_decided_and_what_it_is_about() {
+    for dialect in Dialect::builtin_names() {
+        let bench = Bench::new(dialect);
+        let is_1993 = bench.translator.map.dialect.version() == 1;
+        let [approved, declined] = if is_1993 {
+            ["000", "116"]
+        } else {
+            ["00", "51"]
+        };
+        for (mti, posts) in [(120, false), (121, false), (220, true), (221, true)] {
+            let told = |code| {
+                let advise = advise(&bench, mti, &[(39, code), (38, "AB12CD")]);
+                let facts = (advise.was_declined, advise.is_final, advise.payment.posts);
+                (facts, advise.approval_code)
+            };
+            let code = Some(ApprovalCode(*b"AB12CD"));
+            assert_eq!(
+                told(approved),
+                ((false, true, posts), code),
+                "{dialect} {mti}"
+            );
+            assert_eq!(
+                told(declined),
+                ((true, true, posts), code),
+                "{dialect} {mti}"
+            );
+            assert_eq!(told(""), ((false, true, posts), code), "{dialect} {mti}");
+        }
+        // The advice of a request is about that one, and its repeat is known by another key.
+        let request = bench.authorize(&[(37, "632800000001")]);
+        let advice = advise(&bench, 120, &[(37, "632800000001")]);
+        let names = request.match_keys.by_authority;
+        let about = advice.payment.original_keys.by_authority;
+        let rrn = names
+            .iter()
+            .position(|name| *name == about[0] || *name == about[1]);
+        assert!(rrn.is_some(), "{dialect}");
+        assert_ne!(request.repeat_key, advice.payment.repeat_key, "{dialect}");
+        assert!(bench.authorize(&[]).original_keys == MatchKeys::default());
+    }
+}
+
+#[test]
+fn a_single_message_posts() {
+    for dialect in Dialect::builtin_names() {
+        let bench = Bench::new(dialect);
+        let of = |mti| match bench.message(mti, &[]) {
+            Ok(Translated::Shard {
+                action: Action::Authorize(authorize),
+                ..
+            }) => authorize,
+            _ => panic!("{dialect} {mti}"),
+        };
+        assert!(of(200).posts && !of(100).posts, "{dialect}");
+        assert_eq!(of(200).repeat_key, of(201).repeat_key, "{dialect}");
+        assert_ne!(of(200).repeat_key, of(100).repeat_key, "{dialect}");
+    }
+}
+
+#[test]
+fn an_increment_is_told_by_its_original_its_code_or_its_flag() {
+    let de90 = "010000004211240315000000001234500000000000";
+    let of_1987 = Bench::new("iso8583-1987-ascii");
+    let first = of_1987.authorize(&[(32, "12345")]);
+    let later = [(11, "000050"), (7, "1124040000"), (32, "12345"), (90, de90)];
+    let increment = of_1987.authorize(&later);
+    assert_eq!(increment.kind, Kind::Incremental);
+    let (names, about) = (first.match_keys, increment.original_keys);
+    assert_eq!(names.by_authority[1], about.by_authority[1]);
+    // An advice that names its original gives it another amount, and what is posted is no increment.
+    let amends = advise(&of_1987, 120, &later).payment;
+    assert_eq!((amends.kind, amends.original_keys), (Kind::Purchase, about));
+    assert_eq!(advise(&of_1987, 220, &later).payment.kind, Kind::Purchase);
+    let of_1993 = Bench::new("iso8583-1993-ascii");
+    let de56 = "11000000422611240315000512345";
+    let increment = of_1993.authorize(&[(24, "106"), (11, "000050"), (56, de56)]);
+    assert_eq!(increment.kind, Kind::Incremental);
+    let first = of_1993.authorize(&[]);
+    let (names, about) = (first.match_keys, increment.original_keys);
+    assert_eq!(names.by_authority[1], about.by_authority[1]);
+    assert_eq!(
+        advise(&of_1993, 120, &[(24, "106")]).payment.kind,
+        Kind::Incremental
+    );
+}
+
+#[test]
+fn the_approval_code_is_the_last_name_to_be_asked() {
     let bench = Bench::new("iso8583-1987-ascii");
-    let partial = format!("{:012}{:012}C00000000C00000000", 1_000, 0);
-    let refused = bench.message(400, &[(95, &partial)]).err();
-    assert_eq!(refused, Some(Untranslatable::Unsupported));
-    let full = format!("{:012}{:012}C00000000C00000000", 0, 0);
-    assert!(bench.message(400, &[(95, &full)]).is_ok());
+    let authorize = bench.authorize(&[]);
+    let given = ApprovalCode::of(authorize.authorization_id);
+    let completion = advise(&bench, 220, &[(38, given.as_str()), (11, "000050")]);
+    let (names, about) = (authorize.match_keys, completion.payment.original_keys);
+    assert_eq!(names.by_authority[3], about.by_authority[3]);
+    assert_ne!(
+        names.by_authority[3],
+        crate::engine::facts::MatchKey::UNSTATED
+    );
+    let other = advise(&bench, 220, &[(38, "ZZZZZZ")]).payment.original_keys;
+    assert_ne!(names.by_authority[3], other.by_authority[3]);
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn json(report: &SettlementReport) -> String {
     text + "\n"
 }
 
-const CSV_HEADER: [&str; 10] = [
+const CSV_HEADER: [&str; 12] = [
     "business_date",
     "network",
     "status",
@@ -54,6 +54,8 @@ const CSV_HEADER: [&str; 10] = [
     "interchange",
     "fees",
     "net",
+    "posted",
+    "authorized",
 ];
 
 /// The lines without their totals, so that a column can be added up.
@@ -66,27 +68,32 @@ fn csv(report: &SettlementReport) -> String {
     for line in &report.lines {
         let numbers = [line.gross, line.interchange, line.fees, line.net];
         let [gross, interchange, fees, net] = numbers.map(|number| number.to_string());
+        let (posted, authorized) = (line.posted.to_string(), line.authorized.to_string());
         let _ = writer.write_record([
             &date,
             network,
             report.status.name(),
             line.currency,
-            line.kind,
+            &line.kind,
             &line.count.to_string(),
             &gross,
             &interchange,
             &fees,
             &net,
+            &posted,
+            &authorized,
         ]);
     }
     let bytes = writer.into_inner().unwrap_or_default();
     String::from_utf8(bytes).unwrap_or_default()
 }
 
-const COLUMNS: [&str; 7] = [
+const COLUMNS: [&str; 9] = [
     "Currency",
     "Type",
     "Count",
+    "Posted",
+    "Authorized",
     "Gross",
     "Interchange",
     "Fees",
@@ -102,20 +109,24 @@ fn title(report: &SettlementReport) -> String {
 fn note(report: &SettlementReport) -> String {
     format!(
         "From {} to {}, up to journal record {}. Basis: {}, so interchange and fees are not known yet. \
-         Amounts above zero are owed to the network.",
+         Amounts above zero are owed to the network. Gross is what was posted on this date, and what was \
+         authorized on it, is still open and not posted yet.",
         report.from, report.until, report.projected_through, report.basis
     )
 }
 
 /// Lines and totals as cells; a total has no type.
-fn cells(report: &SettlementReport) -> Vec<[String; 7]> {
-    let row = |currency: &str, kind: &str, count: u64, amounts: [i64; 4]| {
-        let [gross, interchange, fees, net] = amounts.map(|amount| decimal(amount, currency));
+fn cells(report: &SettlementReport) -> Vec<[String; COLUMNS.len()]> {
+    let row = |currency: &str, kind: &str, count: u64, amounts: [i64; 6]| {
+        let [posted, authorized, gross, interchange, fees, net] =
+            amounts.map(|amount| decimal(amount, currency));
         let (currency, kind) = (currency.to_owned(), kind.to_owned());
         [
             currency,
             kind,
             count.to_string(),
+            posted,
+            authorized,
             gross,
             interchange,
             fees,
@@ -124,11 +135,22 @@ fn cells(report: &SettlementReport) -> Vec<[String; 7]> {
     };
     let mut cells = Vec::with_capacity(report.lines.len() + report.totals.len());
     for line in &report.lines {
-        let amounts = [line.gross, line.interchange, line.fees, line.net];
-        cells.push(row(line.currency, line.kind, line.count, amounts));
+        let (gross, net) = (line.gross, line.net);
+        let (posted, authorized) = (line.posted, line.authorized);
+        let amounts = [posted, authorized, gross, line.interchange, line.fees, net];
+        cells.push(row(line.currency, &line.kind, line.count, amounts));
     }
     for total in &report.totals {
-        let amounts = [total.gross, total.interchange, total.fees, total.net];
+        let (gross, net) = (total.gross, total.net);
+        let (posted, authorized) = (total.posted, total.authorized);
+        let amounts = [
+            posted,
+            authorized,
+            gross,
+            total.interchange,
+            total.fees,
+            net,
+        ];
         cells.push(row(total.currency, "total", total.count, amounts));
     }
     cells
@@ -136,15 +158,10 @@ fn cells(report: &SettlementReport) -> Vec<[String; 7]> {
 
 /// 123456 USD as `1234.56`.
 fn decimal(amount_minor: i64, currency: &str) -> String {
-    let exponent = Currency::from_alpha(currency).map_or(0, Currency::exponent);
-    let sign = if amount_minor < 0 { "-" } else { "" };
-    let digits = amount_minor.unsigned_abs();
-    if exponent == 0 {
-        return format!("{sign}{digits}");
+    match Currency::from_alpha(currency) {
+        Some(currency) => currency.decimal(amount_minor),
+        None => amount_minor.to_string(),
     }
-    let unit = 10u64.pow(u32::from(exponent));
-    let width = usize::from(exponent);
-    format!("{sign}{}.{:0width$}", digits / unit, digits % unit)
 }
 
 fn table(report: &SettlementReport) -> String {
@@ -207,22 +224,25 @@ mod tests {
     fn report() -> SettlementReport {
         let (currency, interchange, fees) = ("USD", 0, 0);
         let (gross, net, count) = (123_456, 123_456, 3);
+        let (posted, authorized) = (100_000, 23_456);
         SettlementReport {
             business_date: jiff::civil::date(2026, 11, 24),
             network: Some("<visa>".to_owned()),
             status: ReportStatus::Closed,
-            basis: "authorizations",
+            basis: "messages",
             from: "2026-11-24T00:00:00.000Z".to_owned(),
             until: "2026-11-25T00:00:00.000Z".to_owned(),
             projected_through: 42,
             lines: vec![ReportLine {
                 currency,
-                kind: "purchase",
+                kind: "purchase".to_owned(),
                 count,
                 gross,
                 interchange,
                 fees,
                 net,
+                posted,
+                authorized,
             }],
             totals: vec![ReportTotal {
                 currency,
@@ -231,6 +251,8 @@ mod tests {
                 interchange,
                 fees,
                 net,
+                posted,
+                authorized,
             }],
         }
     }
@@ -241,12 +263,13 @@ mod tests {
             serde_json::from_str(&render(&report(), Format::Json)).unwrap();
         let expected = serde_json::json!({
             "business_date": "2026-11-24", "network": "<visa>", "status": "closed",
-            "basis": "authorizations", "from": "2026-11-24T00:00:00.000Z",
+            "basis": "messages", "from": "2026-11-24T00:00:00.000Z",
             "until": "2026-11-25T00:00:00.000Z", "projected_through": 42,
             "lines": [{"currency": "USD", "type": "purchase", "count": 3, "gross": 123456,
-                       "interchange": 0, "fees": 0, "net": 123456}],
+                       "interchange": 0, "fees": 0, "net": 123456, "posted": 100000,
+                       "authorized": 23456}],
             "totals": [{"currency": "USD", "count": 3, "gross": 123456, "interchange": 0,
-                        "fees": 0, "net": 123456}],
+                        "fees": 0, "net": 123456, "posted": 100000, "authorized": 23456}],
         });
         assert_eq!(value, expected);
     }
@@ -256,11 +279,11 @@ mod tests {
         let csv = render(&report(), Format::Csv);
         assert_eq!(
             csv.lines().nth(1),
-            Some("2026-11-24,<visa>,closed,USD,purchase,3,123456,0,0,123456")
+            Some("2026-11-24,<visa>,closed,USD,purchase,3,123456,0,0,123456,100000,23456")
         );
         let table = render(&report(), Format::Table);
         assert!(
-            table.contains("1234.56") && table.contains("total"),
+            table.contains("1234.56") && table.contains("234.56") && table.contains("total"),
             "{table}"
         );
         let page = render(&report(), Format::Html);

@@ -1,14 +1,17 @@
-//! The settlement report of one business date. Until clearing comes, from authorizations: what was
-//! approved that day and not reversed since. How it prints lives in `render.rs`.
+//! The settlement report of one business date. Until clearing comes, from the networks' messages: what was posted
+//! that day, and what was authorized that day and is still open. Money that is posted is counted where it was
+//! posted, and no longer where it was authorized. How it prints lives in `render.rs`.
 
 use crate::engine::facts::Kind;
 use crate::engine::kinds::{Direction, Treatment};
 use crate::engine::time::Timestamp;
-use crate::store::query::ApprovedSum;
+use crate::store::rows::SumPart;
+use crate::store::settlement_sums::SettlementSum;
 use crate::store::{Store, StoreError};
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
@@ -19,7 +22,7 @@ pub enum ReportError {
     #[error("the amounts of {currency} {kind} are too large to add up")]
     TooLarge {
         currency: &'static str,
-        kind: &'static str,
+        kind: String,
     },
 }
 
@@ -56,18 +59,24 @@ impl ReportStatus {
 }
 
 /// Amounts in minor units of `currency`, as we owe them to the network: purchases above zero, refunds
-/// below. `net` is `gross + interchange + fees`.
+/// below, what a reversal returned the other way. `net` is `gross + interchange + fees`, `gross` is
+/// `posted + authorized`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReportLine {
     pub currency: &'static str,
-    /// The kind of transaction: `purchase`, `refund`, ...
+    /// The kind of transaction: `purchase`, `refund`, ...; of what was posted and returned `purchase_reversal`, ...
     #[serde(rename = "type")]
-    pub kind: &'static str,
+    pub kind: String,
+    /// Postings, and authorizations that are open.
     pub count: u64,
     pub gross: i64,
     pub interchange: i64,
     pub fees: i64,
     pub net: i64,
+    /// What was posted on this date.
+    pub posted: i64,
+    /// What was authorized on this date, is open, and is not posted yet.
+    pub authorized: i64,
 }
 
 /// The lines of one currency, added up.
@@ -79,6 +88,8 @@ pub struct ReportTotal {
     pub interchange: i64,
     pub fees: i64,
     pub net: i64,
+    pub posted: i64,
+    pub authorized: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -86,7 +97,7 @@ pub struct SettlementReport {
     pub business_date: Date,
     pub network: Option<String>,
     pub status: ReportStatus,
-    /// What the figures come from: `authorizations` (no interchange and no fees are known then).
+    /// What the figures come from: `messages` (no interchange and no fees are known then).
     pub basis: &'static str,
     /// The span of the business date, RFC 3339; the end is not part of it.
     pub from: String,
@@ -107,11 +118,8 @@ pub async fn settlement_report(
 ) -> Result<SettlementReport, ReportError> {
     let (from, until) = span(request.business_date, request.cut_over)?;
     let network = request.network.as_deref();
-    let (projected_through, sums) = store.approved_sums(from, until, network).await?;
-    let mut lines = Vec::new();
-    for sum in &sums {
-        lines.extend(line(sum)?);
-    }
+    let (projected_through, sums) = store.settlement_sums(from, until, network).await?;
+    let lines = lines(&sums)?;
     Ok(SettlementReport {
         business_date: request.business_date,
         network: request.network.clone(),
@@ -120,7 +128,7 @@ pub async fn settlement_report(
         } else {
             ReportStatus::Closed
         },
-        basis: "authorizations",
+        basis: "messages",
         from: from.to_string(),
         until: until.to_string(),
         projected_through,
@@ -155,24 +163,53 @@ fn direction(kind: Kind) -> i64 {
     }
 }
 
-fn line(sum: &ApprovedSum) -> Result<Option<ReportLine>, ReportError> {
-    let (currency, kind) = (sum.currency.alpha(), sum.kind.name());
-    let direction = direction(sum.kind);
-    if direction == 0 {
-        return Ok(None);
+/// By currency, then type.
+fn lines(sums: &[SettlementSum]) -> Result<Vec<ReportLine>, ReportError> {
+    let mut lines: BTreeMap<(&'static str, String), ReportLine> = BTreeMap::new();
+    for sum in sums {
+        let (currency, direction) = (sum.currency.alpha(), direction(sum.kind));
+        if direction == 0 {
+            continue;
+        }
+        let kind = match sum.part {
+            SumPart::Reversal => format!("{}_reversal", sum.kind.name()),
+            SumPart::Payment | SumPart::Refund | SumPart::Authorized => sum.kind.name().to_owned(),
+        };
+        let too_large = || ReportError::TooLarge {
+            currency,
+            kind: kind.clone(),
+        };
+        let (posted, authorized) = match sum.part {
+            SumPart::Authorized => (Some(0), sum.amount_minor.checked_mul(direction)),
+            _ => (sum.amount_minor.checked_neg(), Some(0)),
+        };
+        let line = lines.entry((currency, kind.clone()));
+        let line = line.or_insert_with(|| nothing_of(currency, kind.clone()));
+        let add = |sum: i64, further: Option<i64>| {
+            let added = further.and_then(|further| sum.checked_add(further));
+            added.ok_or_else(too_large)
+        };
+        line.count += sum.count;
+        line.posted = add(line.posted, posted)?;
+        line.authorized = add(line.authorized, authorized)?;
+        line.gross = add(line.posted, Some(line.authorized))?;
+        line.net = line.gross + line.interchange + line.fees;
     }
-    let too_large = ReportError::TooLarge { currency, kind };
-    let gross = sum.amount_minor.checked_mul(direction).ok_or(too_large)?;
-    let (interchange, fees) = (0, 0);
-    Ok(Some(ReportLine {
+    Ok(lines.into_values().collect())
+}
+
+fn nothing_of(currency: &'static str, kind: String) -> ReportLine {
+    ReportLine {
         currency,
         kind,
-        count: sum.count,
-        gross,
-        interchange,
-        fees,
-        net: gross + interchange + fees,
-    }))
+        count: 0,
+        gross: 0,
+        interchange: 0,
+        fees: 0,
+        net: 0,
+        posted: 0,
+        authorized: 0,
+    }
 }
 
 fn totals(lines: &[ReportLine]) -> Result<Vec<ReportTotal>, ReportError> {
@@ -187,6 +224,8 @@ fn totals(lines: &[ReportLine]) -> Result<Vec<ReportTotal>, ReportError> {
                 interchange: 0,
                 fees: 0,
                 net: 0,
+                posted: 0,
+                authorized: 0,
             });
         }
         let Some(total) = totals.last_mut() else {
@@ -194,7 +233,7 @@ fn totals(lines: &[ReportLine]) -> Result<Vec<ReportTotal>, ReportError> {
         };
         let too_large = || ReportError::TooLarge {
             currency,
-            kind: "total",
+            kind: "total".to_owned(),
         };
         let add = |sum: i64, further: i64| sum.checked_add(further).ok_or_else(too_large);
         total.count += line.count;
@@ -202,6 +241,8 @@ fn totals(lines: &[ReportLine]) -> Result<Vec<ReportTotal>, ReportError> {
         total.interchange = add(total.interchange, line.interchange)?;
         total.fees = add(total.fees, line.fees)?;
         total.net = add(total.net, line.net)?;
+        total.posted = add(total.posted, line.posted)?;
+        total.authorized = add(total.authorized, line.authorized)?;
     }
     Ok(totals)
 }
@@ -226,28 +267,59 @@ mod tests {
         }
     }
 
-    #[test]
-    fn lines_of_a_currency_add_up_to_its_total() {
-        let sum = |currency, kind, count, amount_minor| ApprovedSum {
+    fn sum(
+        currency: u16,
+        kind: Kind,
+        part: SumPart,
+        count: u64,
+        amount_minor: i64,
+    ) -> SettlementSum {
+        SettlementSum {
             currency: Currency(currency),
             kind,
+            part,
             count,
             amount_minor,
-        };
-        let sums = [
-            sum(978, Kind::Purchase, 2, 500),
-            sum(840, Kind::AccountVerification, 9, 0),
-            sum(840, Kind::Purchase, 3, 1_000),
-            sum(840, Kind::Refund, 1, 250),
+        }
+    }
+
+    #[test]
+    fn what_is_posted_and_what_is_open_are_one_line_and_what_was_returned_another() {
+        let lines = lines(&[
+            sum(840, Kind::Purchase, SumPart::Authorized, 3, 1_000),
+            sum(840, Kind::Purchase, SumPart::Payment, 2, -700),
+            sum(840, Kind::Purchase, SumPart::Reversal, 1, 50),
+            sum(840, Kind::Refund, SumPart::Refund, 1, 20),
+            sum(840, Kind::Refund, SumPart::Authorized, 1, 250),
+            sum(840, Kind::Refund, SumPart::Reversal, 1, -20),
+        ]);
+        let lines = lines.unwrap();
+        let shown = lines.iter();
+        let shown = shown.map(|l| (&*l.kind, l.count, l.posted, l.authorized, l.gross, l.net));
+        let expected = [
+            ("purchase", 5, 700, 1_000, 1_700, 1_700),
+            ("purchase_reversal", 1, -50, 0, -50, -50),
+            ("refund", 2, -20, -250, -270, -270),
+            ("refund_reversal", 1, 20, 0, 20, 20),
         ];
-        let lines: Vec<ReportLine> = sums.iter().filter_map(|s| line(s).unwrap()).collect();
+        assert_eq!(shown.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn lines_of_a_currency_add_up_to_its_total() {
+        let lines = lines(&[
+            sum(978, Kind::Purchase, SumPart::Authorized, 2, 500),
+            sum(840, Kind::AccountVerification, SumPart::Authorized, 9, 0),
+            sum(840, Kind::Purchase, SumPart::Authorized, 3, 1_000),
+            sum(840, Kind::Refund, SumPart::Refund, 1, 250),
+        ]);
+        let lines = lines.unwrap();
         assert_eq!(lines.len(), 3);
         let totals = totals(&lines).unwrap();
-        let shown: Vec<_> = totals
-            .iter()
-            .map(|t| (t.currency, t.count, t.net))
-            .collect();
-        assert_eq!(shown, [("EUR", 2, 500), ("USD", 4, 750)]);
+        let shown = totals.iter();
+        let shown = shown.map(|t| (t.currency, t.count, t.posted, t.authorized, t.net));
+        let expected = [("EUR", 2, 0, 500, 500), ("USD", 4, -250, 1_000, 750)];
+        assert_eq!(shown.collect::<Vec<_>>(), expected);
         let huge = [
             lines[0].clone(),
             ReportLine {
@@ -256,5 +328,7 @@ mod tests {
             },
         ];
         assert!(super::totals(&huge).is_err());
+        let huge = sum(840, Kind::Purchase, SumPart::Payment, 1, i64::MIN);
+        assert!(super::lines(&[huge]).is_err());
     }
 }

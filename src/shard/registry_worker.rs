@@ -8,7 +8,7 @@ use super::request::{Batch, RegistryMessage, RegistryRequest, ShardMessage, Shar
 use super::stats::ShardStats;
 use super::worker::Nobody;
 use crate::engine::command::{Action, ChangeCardHolder};
-use crate::engine::ids::{CardId, CardholderId};
+use crate::engine::ids::{CardId, CardholderId, ProgramId, RiskRuleId};
 use crate::engine::record;
 use crate::engine::registry::{
     IssueCard, Registry, RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome,
@@ -66,10 +66,8 @@ impl RegistryWorker {
         for (token, request) in batch.items {
             let reply = match request {
                 RegistryRequest::Card(id) => Some(self.card(id)),
-                RegistryRequest::Program(id) => {
-                    let program = self.registry.view.programs.get(&id);
-                    Some(program.map_or(Reply::NotFound, |program| Reply::Program(program.clone())))
-                }
+                RegistryRequest::Program(id) => Some(self.program(id)),
+                RegistryRequest::RiskRule(id) => Some(self.risk_rule(id)),
                 RegistryRequest::Cardholder(id) => Some(self.cardholder(id)),
                 RegistryRequest::View => Some(Reply::View(self.registry.view.clone())),
                 RegistryRequest::FirstAnswer(action) => Some(self.first_answer(action)),
@@ -127,6 +125,7 @@ impl RegistryWorker {
                 return Some(Reply::Message(answer));
             }
             RegistryOutcome::Known(entry) => return Some(Reply::IdempotencyKnown(Box::new(entry))),
+            RegistryOutcome::AlreadyDone => return Some(self.object_of(&command.action)),
             RegistryOutcome::Refused(refusal) => return Some(Reply::RegistryRefused(refusal)),
         };
         records.push_with(|bytes| record::write_registry(bytes, &command, &event));
@@ -151,12 +150,11 @@ impl RegistryWorker {
                     .extend(pending.map(|pending| (token, reply_to.clone(), pending)));
                 None
             }
-            RegistryAction::CreateProgram(program) => {
-                let program = self.registry.view.programs.get(&program.id);
-                Some(program.map_or(Reply::NotFound, |program| Reply::Program(program.clone())))
-            }
-            RegistryAction::CreateCardholder(cardholder) => Some(self.cardholder(cardholder.id)),
-            RegistryAction::VerifyCardholder(id) => Some(self.cardholder(*id)),
+            action @ (RegistryAction::CreateProgram(_)
+            | RegistryAction::CreateRiskRule(_)
+            | RegistryAction::ChangeRiskRule { .. }
+            | RegistryAction::CreateCardholder(_)
+            | RegistryAction::VerifyCardholder(_)) => Some(self.object_of(action)),
             _ => Some(match answer(command, event) {
                 Some(answer) => {
                     self.stats.count_decision(&answer);
@@ -165,6 +163,30 @@ impl RegistryWorker {
                 None => Reply::Done,
             }),
         }
+    }
+
+    /// What a command made or changed, as it is now.
+    fn object_of(&self, action: &RegistryAction) -> Reply {
+        match action {
+            RegistryAction::CreateProgram(program) => self.program(program.id),
+            RegistryAction::CreateRiskRule(rule) => self.risk_rule(rule.id),
+            RegistryAction::ChangeRiskRule { rule_id, .. } => self.risk_rule(*rule_id),
+            RegistryAction::CreateCardholder(cardholder) => self.cardholder(cardholder.id),
+            RegistryAction::VerifyCardholder(id) => self.cardholder(*id),
+            _ => Reply::Done,
+        }
+    }
+
+    fn program(&self, id: ProgramId) -> Reply {
+        let program = self.registry.view.programs.get(&id);
+        program.map_or(Reply::NotFound, |program| Reply::Program(program.clone()))
+    }
+
+    fn risk_rule(&self, id: RiskRuleId) -> Reply {
+        let rule = self.registry.view.risk_rules.get(id);
+        rule.map_or(Reply::NotFound, |loaded| {
+            Reply::RiskRule(Box::new(loaded.rule.clone()))
+        })
     }
 
     fn pass_on(&self, forward: Forward) {

@@ -6,6 +6,7 @@ use crate::engine::event::{Answer, Refusal};
 use crate::engine::registry::{
     IdempotencyEntry, IssuedCard, LinkKey, Program, RegistryRefusal, RegistryView,
 };
+use crate::engine::risk::rule::RiskRule;
 use crate::engine::state::{Account, Card};
 use crate::journal::Release;
 use std::sync::Arc;
@@ -23,9 +24,10 @@ pub enum Reply {
     RegistryRefused(RegistryRefusal),
     IssuedCard(Box<(IssuedCard, Vec<LinkKey>)>),
     Program(Arc<Program>),
+    RiskRule(Box<RiskRule>),
+    View(Arc<RegistryView>),
     IdempotencyKnown(Box<IdempotencyEntry>),
     NotFound,
-    View(Arc<RegistryView>),
     Cardholder(Box<KnownCardholder>),
 }
 

@@ -2,7 +2,7 @@
 
 use super::reply::ReplySink;
 use crate::engine::command::Action;
-use crate::engine::ids::{AccountId, CardId, CardholderId, ProgramId};
+use crate::engine::ids::{AccountId, CardId, CardholderId, ProgramId, RiskRuleId};
 use crate::engine::registry::{RegistryAction, RegistryView};
 use std::sync::Arc;
 
@@ -31,7 +31,8 @@ pub enum RegistryRequest {
     FirstAnswer(RegistryAction),
     Card(CardId),
     Program(ProgramId),
-    /// What shards decide by.
+    RiskRule(RiskRuleId),
+    /// What shards decide by, as it is now.
     View,
     Cardholder(CardholderId),
 }

@@ -9,6 +9,7 @@ pub struct ShardStats {
     approved: AtomicU64,
     declined: Vec<AtomicU64>,
     reversals: AtomicU64,
+    advices: AtomicU64,
     repeats: AtomicU64,
     turns: AtomicU64,
     records: AtomicU64,
@@ -25,6 +26,7 @@ impl Default for ShardStats {
             approved: zero(),
             declined,
             reversals: zero(),
+            advices: zero(),
             repeats: zero(),
             turns: zero(),
             records: zero(),
@@ -47,6 +49,7 @@ impl ShardStats {
                 ..
             } => &self.declined[*reason as usize],
             Answer::Reversal { .. } => &self.reversals,
+            Answer::Advice { .. } => &self.advices,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -66,6 +69,10 @@ impl ShardStats {
 
     pub fn reversals(&self) -> u64 {
         self.reversals.load(Ordering::Relaxed)
+    }
+
+    pub fn advices(&self) -> u64 {
+        self.advices.load(Ordering::Relaxed)
     }
 
     pub fn repeats(&self) -> u64 {

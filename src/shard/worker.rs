@@ -108,7 +108,7 @@ impl Worker {
 
     /// How long until a hold's time is over; `None` where there is none.
     fn until_next_expiry(&self) -> Option<Duration> {
-        let (expires_at, _) = self.state.holds.first_to_expire()?;
+        let (expires_at, _) = self.state.authorizations.first_to_expire()?;
         if self.journal.space() == Space::Reserve {
             // What is left of the disk is for reversals.
             return Some(CLOCK_PATIENCE);
@@ -120,7 +120,7 @@ impl Worker {
     /// Releases holds whose time is over, in the order in which they end, before anything else is decided.
     fn release_expired(&mut self, at: Timestamp, space: Space, records: &mut RecordBatch) {
         for _ in 0..EXPIRIES_PER_TURN {
-            let Some((expires_at, hold)) = self.state.holds.first_to_expire() else {
+            let Some((expires_at, hold)) = self.state.authorizations.first_to_expire() else {
                 return;
             };
             let Some(account) = self.state.account(hold.account_id) else {
@@ -131,7 +131,7 @@ impl Worker {
             }
             let root = account.root;
             let action = Action::ReleaseHold(ReleaseHold {
-                authorization_id: hold.authorization_id,
+                authorization_id: hold.id,
                 cause: ReleaseCause::Expired,
             });
             self.carry_out(Command { root, at, action }, space, records);
@@ -234,9 +234,10 @@ impl Worker {
 
     fn carry_out(&mut self, command: Command, space: Space, records: &mut RecordBatch) -> Reply {
         match decide(&self.state, &command) {
-            // What needs no record is answered all the same; reversals have room of their own.
+            // What needs no record is answered all the same; reversals and advices have room of their own.
             Outcome::Event(event)
-                if space == Space::Reserve && !matches!(event, Event::Reversed(_)) =>
+                if space == Space::Reserve
+                    && !matches!(event, Event::Reversed(_) | Event::Advised(_)) =>
             {
                 Reply::Unavailable(Unavailable::DiskFull)
             }
@@ -274,7 +275,10 @@ impl Worker {
             Action::ChangeCardStatus(change) => change.card_id,
             Action::ChangeCardControls(change) => change.card_id,
             Action::ChangeCardHolder(change) => change.card_id,
-            Action::Authorize(_) | Action::Reverse(_) | Action::ReleaseHold(_) => {
+            Action::Authorize(_)
+            | Action::Reverse(_)
+            | Action::Advise(_)
+            | Action::ReleaseHold(_) => {
                 return Reply::Done;
             }
         };

@@ -1,14 +1,17 @@
 //! What a run of journal records does to the tables, summed: new rows, and one change per row that
 //! was there before. How it gets into a database does not live here.
 
+use super::effect::{self, Change};
 use super::error::StoreError;
-use super::from_record;
+use super::from_message;
+use super::from_posting::{self, Purchase};
+use super::from_record::{self, LedgerSource};
 use super::rows::{
-    AccountRow, AuthorizationRow, AuthorizationStatus, CardLinkRow, CardRevealRow, CardRow,
-    LedgerEntryRow, ProgramRow, ReversalRow, Sequence, TopUpRow,
+    AccountRow, AuthorizationRow, CardLinkRow, CardRevealRow, CardRow, LedgerEntryRow, ProgramRow,
+    ReversalRow, Sequence, TopUpRow, TransactionRow,
 };
 use crate::engine::command::{Action, Command};
-use crate::engine::event::{Event, LedgerAccount};
+use crate::engine::event::{Event, LedgerAccount, Posting};
 use crate::engine::ids::{AccountId, AuthorizationId, CardId};
 use crate::engine::money::Currency;
 use crate::engine::record::Record;
@@ -35,16 +38,15 @@ pub(super) struct Batch {
     pub card_links: Vec<CardLinkRow>,
     pub authorizations: Vec<AuthorizationRow>,
     pub reversals: Vec<ReversalRow>,
+    pub transactions: Vec<TransactionRow>,
     pub top_ups: Vec<TopUpRow>,
     pub ledger_entries: Vec<LedgerEntryRow>,
     pub card_reveals: Vec<CardRevealRow>,
-    /// Authorizations of earlier batches that were reversed, with what that released. Whose account
-    /// it is the database knows.
-    pub reversed: BTreeMap<AuthorizationId, i64>,
+    /// To authorizations of earlier batches.
+    pub changes: BTreeMap<AuthorizationId, Change>,
     pub moves: BTreeMap<AccountId, Move>,
     pub card_statuses: BTreeMap<CardId, CardStatus>,
     pub account_statuses: BTreeMap<AccountId, AccountStatus>,
-    pub authorization_statuses: BTreeMap<AuthorizationId, AuthorizationStatus>,
     places: Places,
 }
 
@@ -56,6 +58,20 @@ struct Places {
     authorizations: HashMap<AuthorizationId, usize>,
 }
 
+/// What the rows of records need to know of rows that were there before.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub currencies: HashMap<AccountId, Currency>,
+    /// Of authorizations that were reversed after money was posted for them.
+    pub purchases: HashMap<AuthorizationId, Purchase>,
+}
+
+impl Known {
+    fn currency_of(&self, id: AccountId) -> Option<Currency> {
+        self.currencies.get(&id).copied()
+    }
+}
+
 /// The accounts whose currency the rows of these records need and that the records do not open.
 pub(super) fn accounts_needed(
     records: &[(Sequence, Record)],
@@ -63,11 +79,32 @@ pub(super) fn accounts_needed(
 ) -> Vec<AccountId> {
     let mut needed: Vec<AccountId> = records
         .iter()
-        .filter_map(|(_, record)| from_record::authorization_of(record)?.1.account_id)
+        .filter_map(|(_, record)| from_message::account_of(record))
         .filter(|id| !known.contains_key(id))
         .collect();
     needed.sort_unstable();
     needed.dedup();
+    needed
+}
+
+/// The authorizations that reversals of these records give money back for, and that are not among the records.
+pub(super) fn originals_needed(records: &[(Sequence, Record)]) -> Vec<AuthorizationId> {
+    let originals = records
+        .iter()
+        .filter_map(|(_, record)| from_posting::original_needed(record));
+    let mut needed: Vec<AuthorizationId> = originals.collect();
+    if needed.is_empty() {
+        return needed;
+    }
+    needed.sort_unstable();
+    needed.dedup();
+    for (_, record) in records {
+        if let Some(id) = from_message::authorization_id_of(record)
+            && let Ok(place) = needed.binary_search(&id)
+        {
+            needed.remove(place);
+        }
+    }
     needed
 }
 
@@ -90,80 +127,87 @@ impl Batch {
     pub fn fold(
         records: &[(Sequence, Record)],
         through: Timestamp,
-        currencies: &HashMap<AccountId, Currency>,
+        known: &Known,
     ) -> Result<Batch, StoreError> {
         let mut batch = Batch {
             through,
             ..Batch::default()
         };
         for (sequence, record) in records {
-            batch.last = *sequence;
+            let sequence = *sequence;
+            batch.last = sequence;
             batch.through = batch.through.max(from_record::taken(record).0);
-            let added = if let Some(row) =
-                from_record::authorization_row(*sequence, record, |id| currencies.get(&id).copied())
-            {
-                batch.authorize(row, record);
-                true
-            } else if let Some(row) = from_record::reversal_row(*sequence, record) {
-                batch.reverse(row, record);
-                true
-            } else if let Some((id, account_id, amount_minor)) = from_record::released_hold(record)
-            {
-                batch.release(id, record);
-                batch.move_account(account_id, 0, -amount_minor);
-                true
-            } else {
-                match record {
-                    Record::Shard { command, event, .. } => batch.shard(*sequence, command, event),
+            let added = batch.message(sequence, record, known)
+                || match record {
+                    Record::Shard { command, event, .. } => batch.shard(sequence, command, event),
                     Record::Registry { command, event, .. } => {
-                        batch.registry(*sequence, command, event)
+                        batch.registry(sequence, command, event)
                     }
-                }
-            };
+                };
             if !added {
-                return Err(StoreError::Mismatch {
-                    sequence: *sequence,
-                });
+                return Err(StoreError::Mismatch { sequence });
             }
         }
         Ok(batch)
     }
 
-    fn authorize(&mut self, row: AuthorizationRow, record: &Record) {
-        let hold = from_record::authorization_of(record).and_then(|(_, event)| event.hold.as_ref());
-        if let (Some(hold), Some(account_id)) = (hold, row.account_id) {
-            self.move_account(account_id, 0, hold.amount_minor);
+    /// A message or the end of a hold: its own rows, then what it moves. False for any other record, and for one
+    /// that leaves no row and moves nothing.
+    fn message(&mut self, sequence: Sequence, record: &Record, known: &Known) -> bool {
+        let currency_of = |id| known.currency_of(id);
+        let row = from_message::authorization_row(sequence, record, currency_of);
+        let reversal = from_message::reversal_row(sequence, record);
+        let effect = effect::effect_of(record);
+        let is_one = row.is_some() || reversal.is_some() || effect.is_some();
+        if let Some(row) = row {
+            let place = self.authorizations.len();
+            self.places.authorizations.insert(row.id, place);
+            self.authorizations.push(row);
         }
-        self.places
-            .authorizations
-            .insert(row.id, self.authorizations.len());
-        self.authorizations.push(row);
-    }
-
-    fn reverse(&mut self, row: ReversalRow, record: &Record) {
-        if let Some(id) = row.authorization_id {
-            match self.places.authorizations.get(&id) {
-                None => *self.reversed.entry(id).or_default() += row.amount_minor,
-                Some(place) => {
-                    let original = &mut self.authorizations[*place];
-                    from_record::apply_to_authorization(original, record);
-                    if let Some(account_id) = original.account_id {
-                        self.move_account(account_id, 0, -row.amount_minor);
-                    }
-                }
+        self.reversals.extend(reversal);
+        if let Some(effect) = effect {
+            if effect.held_minor != 0 {
+                self.move_account(effect.account_id, 0, effect.held_minor);
+            }
+            if let Some((id, change)) = effect.change {
+                self.change_authorization(id, change);
+            }
+            if !effect.postings.is_empty() {
+                self.transact(sequence, record, known);
             }
         }
-        self.reversals.push(row);
+        is_one
     }
 
-    fn release(&mut self, id: AuthorizationId, record: &Record) {
+    fn change_authorization(&mut self, id: AuthorizationId, change: Change) {
         match self.places.authorizations.get(&id) {
-            Some(place) => {
-                from_record::apply_to_authorization(&mut self.authorizations[*place], record);
-            }
-            None => {
-                let expired = AuthorizationStatus::Expired;
-                self.authorization_statuses.insert(id, expired);
+            Some(place) => change.apply(&mut self.authorizations[*place]),
+            None => self.changes.entry(id).or_default().then(change),
+        }
+    }
+
+    /// What a message posts, as a transaction with its legs.
+    fn transact(&mut self, sequence: Sequence, record: &Record, known: &Known) {
+        let original_of = |id: AuthorizationId| match self.places.authorizations.get(&id) {
+            Some(place) => Some(Purchase::of(&self.authorizations[*place])),
+            None => known.purchases.get(&id).cloned(),
+        };
+        let currency_of = |id| known.currency_of(id);
+        let row = from_posting::transaction_row(sequence, record, currency_of, original_of);
+        if let Some(row) = row {
+            let source = LedgerSource::transaction(&row);
+            self.transactions.push(row);
+            let (at, _) = from_record::taken(record);
+            self.post(sequence, at, &source, effect::postings_of(record));
+        }
+    }
+
+    fn post(&mut self, sequence: Sequence, at: Timestamp, source: &LedgerSource, legs: &[Posting]) {
+        for (leg, posting) in legs.iter().enumerate() {
+            let row = from_record::ledger_entry_row(sequence, at, leg, source, posting);
+            self.ledger_entries.push(row);
+            if let LedgerAccount::Customer(id) = posting.ledger_account {
+                self.move_account(id, posting.amount_minor, 0);
             }
         }
     }
@@ -188,13 +232,7 @@ impl Batch {
             (Event::Posted(postings), Action::TopUp(top_up)) => {
                 self.top_ups
                     .push(from_record::top_up_row(sequence, at, top_up));
-                for (leg, posting) in postings.iter().enumerate() {
-                    let row = from_record::ledger_entry_row(sequence, at, leg, top_up, posting);
-                    self.ledger_entries.push(row);
-                    if let LedgerAccount::Customer(id) = posting.ledger_account {
-                        self.move_account(id, posting.amount_minor, 0);
-                    }
-                }
+                self.post(sequence, at, &LedgerSource::top_up(top_up), postings);
             }
             (Event::CardOpened { status }, Action::OpenCard(open)) => {
                 self.set_card_status(open.card_id, *status);
@@ -204,6 +242,8 @@ impl Batch {
             }
             // Controls are read from memory; their history is the journal's.
             (Event::CardControlsChanged, Action::ChangeCardControls(_)) => {}
+            // A double of an earlier advice, or one that moved nothing: its row is there where it has one.
+            (Event::Advised(_), Action::Advise(_)) => {}
             // So are cardholders.
             (Event::CardHolderChanged, Action::ChangeCardHolder(_)) => {}
             // A new kind of event must be given its rows here.
@@ -216,8 +256,9 @@ impl Batch {
                 | Event::CardOpened { .. }
                 | Event::CardStatusChanged { .. }
                 | Event::CardControlsChanged
-                | Event::CardHolderChanged
-                | Event::HoldReleased { .. },
+                | Event::HoldReleased { .. }
+                | Event::Advised(_)
+                | Event::CardHolderChanged,
                 _,
             ) => return false,
         }
@@ -245,6 +286,8 @@ impl Batch {
                 let row = from_record::card_reveal_row(sequence, command.at, reveal);
                 self.card_reveals.push(row);
             }
+            // A double of an earlier advice.
+            (RegistryEvent::Advised(_), RegistryAction::AdviseUnknownCard(_)) => {}
             // Nothing of these is a row.
             (
                 RegistryEvent::SettingsChanged { .. }
@@ -252,7 +295,10 @@ impl Batch {
                 | RegistryEvent::CardholderCreated
                 | RegistryEvent::CardholderVerified { .. }
                 | RegistryEvent::IdempotentBegun
-                | RegistryEvent::IdempotentCompleted,
+                | RegistryEvent::IdempotentCompleted
+                | RegistryEvent::ExchangeRatesSet { .. }
+                | RegistryEvent::RiskRuleCreated { .. }
+                | RegistryEvent::RiskRuleChanged { .. },
                 _,
             ) => {}
             (
@@ -260,7 +306,8 @@ impl Batch {
                 | RegistryEvent::CardIssued { .. }
                 | RegistryEvent::CardRevealed
                 | RegistryEvent::Authorized(_)
-                | RegistryEvent::Reversed(_),
+                | RegistryEvent::Reversed(_)
+                | RegistryEvent::Advised(_),
                 _,
             ) => return false,
         }
@@ -268,7 +315,7 @@ impl Batch {
     }
 
     /// Adds to the sums of an account, in its new row or as a change to its old one.
-    pub fn move_account(&mut self, id: AccountId, posted_minor: i64, held_minor: i64) {
+    fn move_account(&mut self, id: AccountId, posted_minor: i64, held_minor: i64) {
         if let Some(place) = self.places.accounts.get(&id) {
             let row = &mut self.accounts[*place];
             row.posted_minor += posted_minor;
@@ -281,17 +328,10 @@ impl Batch {
     }
 
     /// The new statuses of rows of earlier batches, by table, as they are written.
-    pub fn statuses(&self) -> [(&'static str, Vec<(String, &'static str)>); 3] {
+    pub fn statuses(&self) -> [(&'static str, Vec<(String, &'static str)>); 2] {
         let accounts = self.account_statuses.iter();
         let cards = self.card_statuses.iter();
-        let authorizations = self.authorization_statuses.iter();
         [
-            (
-                "authorizations",
-                authorizations
-                    .map(|(id, to)| (id.to_string(), to.name()))
-                    .collect(),
-            ),
             (
                 "accounts",
                 accounts

@@ -2,12 +2,15 @@
 //! a table has does not live here (see `rows.rs`).
 
 use crate::engine::command::CardType;
-use crate::engine::event::{ApprovalCode, RuleId};
+use crate::engine::conversion::RateSource;
+use crate::engine::event::{ApprovalCode, Flags, RuleId};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
 use crate::engine::ids::{
-    AccountId, AuthorizationId, CardId, ControlId, LimitId, ProgramId, ReversalId, TopUpId,
+    AccountId, AuthorizationId, CardId, ControlId, LimitId, ProgramId, ReversalId, RiskRuleId,
+    TopUpId, TransactionId,
 };
 use crate::engine::money::Currency;
+use crate::engine::rates::Rate;
 use crate::engine::reason::DeclineReason;
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::Timestamp;
@@ -158,6 +161,17 @@ impl Column for Currency {
     }
 }
 
+impl Column for Rate {
+    fn put(&self, sink: &mut impl Sink) {
+        sink.text(&self.to_string());
+    }
+
+    fn take(source: &dyn Source, at: usize) -> Result<Self, sqlx::Error> {
+        let text = source.text(at)?;
+        Rate::kept(text).ok_or_else(|| unreadable(at, text))
+    }
+}
+
 impl Column for Country {
     fn put(&self, sink: &mut impl Sink) {
         sink.text(self.alpha2());
@@ -173,6 +187,7 @@ impl Column for RuleId {
         match self {
             RuleId::Limit(id) => sink.text(&id.to_string()),
             RuleId::Control(id) => sink.text(&id.to_string()),
+            RuleId::RiskRule(id) => sink.text(&id.to_string()),
         }
     }
 
@@ -181,7 +196,27 @@ impl Column for RuleId {
         let limit = text.parse::<LimitId>().map(RuleId::Limit);
         limit
             .or_else(|_| text.parse::<ControlId>().map(RuleId::Control))
+            .or_else(|_| text.parse::<RiskRuleId>().map(RuleId::RiskRule))
             .map_err(|_| unreadable(at, text))
+    }
+}
+
+/// Names with commas between them.
+impl Column for Flags {
+    fn put(&self, sink: &mut impl Sink) {
+        let names: Vec<&str> = self.names().collect();
+        sink.text(&names.join(","));
+    }
+
+    fn take(source: &dyn Source, at: usize) -> Result<Self, sqlx::Error> {
+        let text = source.text(at)?;
+        let mut flags = Flags::default();
+        for name in text.split(',').filter(|name| !name.is_empty()) {
+            let known = Flags::ALL.iter().find(|(_, known)| *known == name);
+            let (flag, _) = known.ok_or_else(|| unreadable(at, text))?;
+            flags.raise(*flag, true);
+        }
+        Ok(flags)
     }
 }
 
@@ -206,7 +241,8 @@ id_columns!(
     CardId,
     ProgramId,
     ReversalId,
-    TopUpId
+    TopUpId,
+    TransactionId
 );
 
 /// Types that are stored by their public name: how to write it and how to find it again.
@@ -233,6 +269,7 @@ named_columns! {
     EntryMode: EntryMode::name, EntryMode::from_name;
     Channel: Channel::name, Channel::from_name;
     DeclineReason: DeclineReason::name, DeclineReason::from_name;
+    RateSource: RateSource::name, RateSource::from_name;
     Step: Step::name, |text| Step::ALL.iter().copied().find(|step| step.name() == text);
     AccountStatus: AccountStatus::name, |text| {
         let all = [AccountStatus::Active, AccountStatus::Frozen, AccountStatus::Closed];

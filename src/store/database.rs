@@ -1,7 +1,8 @@
 //! The one interface to both databases. What is written, and when, does not live here.
 
 use super::batch::Move;
-use super::columns::{Column, Source, TableRow};
+use super::columns::{Source, TableRow};
+use super::effect::Change;
 use super::error::StoreError;
 use super::postgres::{self, Postgres};
 use super::rows::Sequence;
@@ -24,6 +25,7 @@ pub(super) const DERIVED_TABLES: &[&str] = &[
     "card_links",
     "authorizations",
     "reversals",
+    "transactions",
     "top_ups",
     "ledger_entries",
     "card_reveals",
@@ -59,11 +61,11 @@ pub(super) trait Writer: Send + Sized {
 
     async fn insert<R: TableRow + Sync>(&mut self, rows: &[R]) -> Result<(), sqlx::Error>;
 
-    /// Marks authorizations reversed and says whose they are.
-    async fn reverse(
+    /// The number of authorizations found.
+    async fn change_authorizations(
         &mut self,
-        ids: &[AuthorizationId],
-    ) -> Result<Vec<(AuthorizationId, Option<AccountId>)>, sqlx::Error>;
+        changes: &BTreeMap<AuthorizationId, Change>,
+    ) -> Result<u64, sqlx::Error>;
 
     /// The number of accounts found.
     async fn move_accounts(
@@ -79,12 +81,6 @@ pub(super) trait Writer: Send + Sized {
     ) -> Result<u64, sqlx::Error>;
 
     async fn commit(self) -> Result<(), sqlx::Error>;
-}
-
-pub(super) fn reversed_account(
-    row: &dyn Source,
-) -> Result<(AuthorizationId, Option<AccountId>), sqlx::Error> {
-    Ok((Column::take(row, 0)?, Column::take(row, 1)?))
 }
 
 #[derive(Debug, Clone)]

@@ -1,19 +1,16 @@
-//! How a journal record becomes rows: the same functions serve the projection and the tail. Summing
-//! what many records do to one row lives in `batch.rs`.
+//! How a journal record becomes rows of the objects that the API makes. Those of messages are made in
+//! `from_message.rs`; summing what many records do to one row lives in `batch.rs`.
 
 use super::rows::{
-    AccountRow, AuthorizationResult, AuthorizationRow, AuthorizationStatus, CardLinkRow,
-    CardRevealRow, CardRow, LedgerAccountName, LedgerEntryRow, ProgramRow, ReversalResultName,
-    ReversalRow, Sequence, TopUpRow, TopUpStatus,
+    AccountRow, CardLinkRow, CardRevealRow, CardRow, LedgerAccountName, LedgerEntryRow, ProgramRow,
+    Sequence, TopUpRow, TopUpStatus, TransactionRow,
 };
-use crate::engine::command::{Action, Authorize, OpenAccount, Reverse, TopUp};
-use crate::engine::event::{
-    Authorized, Decision, Event, LedgerAccount, Posting, ReversalOutcome, Reversed,
-};
-use crate::engine::ids::{AccountId, AuthorizationId};
+use crate::engine::command::{OpenAccount, TopUp};
+use crate::engine::event::{LedgerAccount, Posting};
+use crate::engine::ids::AccountId;
 use crate::engine::money::Currency;
 use crate::engine::record::Record;
-use crate::engine::registry::{IssueCard, Program, RegistryAction, RegistryEvent, RevealCard};
+use crate::engine::registry::{IssueCard, Program, RevealCard};
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::Timestamp;
 use arrayvec::ArrayString;
@@ -23,7 +20,7 @@ fn clean(text: &str) -> String {
     text.replace('\0', " ")
 }
 
-fn clean_array<const N: usize>(text: &ArrayString<N>) -> ArrayString<N> {
+pub(super) fn clean_array<const N: usize>(text: &ArrayString<N>) -> ArrayString<N> {
     if !text.contains('\0') {
         return *text;
     }
@@ -32,44 +29,8 @@ fn clean_array<const N: usize>(text: &ArrayString<N>) -> ArrayString<N> {
 }
 
 /// A currency as its letters lead back to it.
-fn lettered(currency: Currency) -> Currency {
+pub(super) fn lettered(currency: Currency) -> Currency {
     Currency::from_alpha(currency.alpha()).unwrap_or_default()
-}
-
-/// The authorization request of a record with its decision, if it is the record of one: of a shard,
-/// or of the registry for a card that nobody issued.
-pub fn authorization_of(record: &Record) -> Option<(&Authorize, &Authorized)> {
-    match record {
-        Record::Shard { command, event, .. } => match (&command.action, event) {
-            (Action::Authorize(authorize), Event::Authorized(authorized)) => {
-                Some((authorize, authorized))
-            }
-            _ => None,
-        },
-        Record::Registry { command, event, .. } => match (&command.action, event) {
-            (
-                RegistryAction::AuthorizeUnknownCard { authorize, .. },
-                RegistryEvent::Authorized(authorized),
-            ) => Some((authorize, authorized)),
-            _ => None,
-        },
-    }
-}
-
-/// The reversal of a record with its outcome, if it is the record of one.
-pub fn reversal_of(record: &Record) -> Option<(&Reverse, &Reversed)> {
-    match record {
-        Record::Shard { command, event, .. } => match (&command.action, event) {
-            (Action::Reverse(reverse), Event::Reversed(reversed)) => Some((reverse, reversed)),
-            _ => None,
-        },
-        Record::Registry { command, event, .. } => match (&command.action, event) {
-            (RegistryAction::ReverseUnknownCard(reverse), RegistryEvent::Reversed(reversed)) => {
-                Some((reverse, reversed))
-            }
-            _ => None,
-        },
-    }
 }
 
 /// When the record's command was taken, and by which engine it was decided.
@@ -86,146 +47,6 @@ pub fn taken(record: &Record) -> (Timestamp, u16) {
             ..
         } => (command.at, *engine_version),
     }
-}
-
-/// The row of an authorization as its decision left it; `None` for any other record.
-/// `currency_of` knows the currency of an account.
-pub fn authorization_row(
-    sequence: Sequence,
-    record: &Record,
-    currency_of: impl Fn(AccountId) -> Option<Currency>,
-) -> Option<AuthorizationRow> {
-    let (authorize, authorized) = authorization_of(record)?;
-    let (created_at, engine_version) = taken(record);
-    let (reference, merchant) = (&authorize.reference, &authorize.merchant);
-    let transaction = authorize.amounts.transaction;
-    let decline = authorized.decision.decline();
-    let (status, result) = match &authorized.decision {
-        Decision::Approved { .. } => (AuthorizationStatus::Pending, AuthorizationResult::Approved),
-        Decision::PartiallyApproved { .. } => (
-            AuthorizationStatus::Pending,
-            AuthorizationResult::PartiallyApproved,
-        ),
-        Decision::Declined(_) => (AuthorizationStatus::Declined, AuthorizationResult::Declined),
-    };
-    let approved_minor = match (&authorized.decision, &authorized.hold) {
-        (Decision::PartiallyApproved { .. }, Some(hold)) => hold.amount_minor,
-        _ => authorized.amount_minor,
-    };
-    let account_currency = authorized.account_id.and_then(currency_of);
-    let currency = account_currency.unwrap_or(transaction.currency);
-    // An amount without a currency is in the account's.
-    let transaction_currency = match transaction.currency {
-        Currency::ABSENT => currency,
-        named => named,
-    };
-    Some(AuthorizationRow {
-        sequence,
-        id: authorize.authorization_id,
-        card_id: authorize.card_id,
-        account_id: authorized.account_id,
-        kind: authorize.kind,
-        amount_minor: approved_minor,
-        requested_minor: authorized.amount_minor,
-        currency: lettered(currency),
-        transaction_minor: transaction.amount_minor,
-        transaction_currency: lettered(transaction_currency),
-        merchant_id: clean_array(&merchant.id),
-        merchant_name: clean_array(&merchant.name),
-        merchant_city: clean_array(&merchant.city),
-        merchant_country: merchant.country,
-        mcc: merchant.mcc,
-        entry_mode: authorize.entry_mode,
-        channel: authorize.channel,
-        network: clean_array(&reference.network),
-        acquirer_id: clean_array(&reference.acquirer_id),
-        terminal_id: clean_array(&reference.terminal_id),
-        rrn: clean_array(&reference.rrn),
-        stan: reference.stan,
-        status,
-        result,
-        reason: decline.map(|decline| decline.reason),
-        step: decline.map(|decline| decline.step),
-        rule_id: decline.and_then(|decline| decline.rule),
-        approval_code: authorized.decision.approval_code(),
-        available_minor: authorized.available_minor,
-        registry_version: authorized.registry_version,
-        engine_version,
-        expires_at_ms: authorized.hold.as_ref().map(|hold| hold.expires_at),
-        created_at_ms: created_at,
-        trace: authorized.trace.clone(),
-    })
-}
-
-/// Moves the row of an authorization by a later record.
-pub fn apply_to_authorization(row: &mut AuthorizationRow, record: &Record) {
-    if let Some((_, reversed)) = reversal_of(record)
-        && released(reversed).is_some_and(|(id, _)| id == row.id)
-    {
-        row.status = AuthorizationStatus::Reversed;
-    }
-    if released_hold(record).is_some_and(|(id, ..)| id == row.id) {
-        row.status = AuthorizationStatus::Expired;
-    }
-}
-
-/// The authorization whose hold ended without a message of the network, the account, and the amount.
-pub fn released_hold(record: &Record) -> Option<(AuthorizationId, AccountId, i64)> {
-    let Record::Shard { command, event, .. } = record else {
-        return None;
-    };
-    match (&command.action, event) {
-        (
-            Action::ReleaseHold(release),
-            Event::HoldReleased {
-                account_id,
-                amount_minor,
-            },
-        ) => Some((release.authorization_id, *account_id, *amount_minor)),
-        _ => None,
-    }
-}
-
-/// The authorization that a reversal released, with the amount in the account's currency.
-pub fn released(reversed: &Reversed) -> Option<(AuthorizationId, i64)> {
-    match reversed.outcome {
-        ReversalOutcome::Released {
-            authorization_id,
-            amount_minor,
-        } => Some((authorization_id, amount_minor)),
-        ReversalOutcome::OriginalUnknown
-        | ReversalOutcome::AlreadyReversed
-        | ReversalOutcome::Duplicate => None,
-    }
-}
-
-/// The row of a reversal; `None` for any other record.
-pub fn reversal_row(sequence: Sequence, record: &Record) -> Option<ReversalRow> {
-    let (reverse, reversed) = reversal_of(record)?;
-    let released = released(reversed);
-    let reference = &reverse.reference;
-    Some(ReversalRow {
-        sequence,
-        id: reverse.reversal_id,
-        card_id: reverse.card_id,
-        authorization_id: released.map(|(id, _)| id),
-        outcome: match reversed.outcome {
-            ReversalOutcome::Released { .. } => ReversalResultName::Released,
-            ReversalOutcome::OriginalUnknown => ReversalResultName::OriginalUnknown,
-            ReversalOutcome::AlreadyReversed => ReversalResultName::AlreadyReversed,
-            ReversalOutcome::Duplicate => ReversalResultName::Duplicate,
-        },
-        amount_minor: released.map_or(0, |(_, amount_minor)| amount_minor),
-        transaction_minor: reverse.amount.amount_minor,
-        transaction_currency: lettered(reverse.amount.currency),
-        network: clean_array(&reference.network),
-        acquirer_id: clean_array(&reference.acquirer_id),
-        terminal_id: clean_array(&reference.terminal_id),
-        rrn: clean_array(&reference.rrn),
-        stan: reference.stan,
-        registry_version: reversed.registry_version,
-        created_at_ms: taken(record).0,
-    })
 }
 
 pub(super) fn program_row(sequence: Sequence, program: &Program) -> ProgramRow {
@@ -324,16 +145,49 @@ pub(super) fn top_up_row(sequence: Sequence, at: Timestamp, top_up: &TopUp) -> T
     }
 }
 
+/// What posted some legs.
+pub(super) struct LedgerSource {
+    account_id: AccountId,
+    currency: Currency,
+    source_type: &'static str,
+    source_id: String,
+}
+
+impl LedgerSource {
+    pub fn top_up(top_up: &TopUp) -> LedgerSource {
+        LedgerSource {
+            account_id: top_up.account_id,
+            currency: lettered(top_up.amount.currency),
+            source_type: "top_up",
+            source_id: top_up.top_up_id.to_string(),
+        }
+    }
+
+    pub fn transaction(transaction: &TransactionRow) -> LedgerSource {
+        LedgerSource {
+            account_id: transaction.account_id,
+            currency: transaction.currency,
+            source_type: "transaction",
+            source_id: transaction.id.to_string(),
+        }
+    }
+}
+
 pub(super) fn ledger_entry_row(
     sequence: Sequence,
     at: Timestamp,
     leg: usize,
-    top_up: &TopUp,
+    source: &LedgerSource,
     posting: &Posting,
 ) -> LedgerEntryRow {
     let (account_id, ledger_account) = match posting.ledger_account {
         LedgerAccount::Customer(id) => (id, LedgerAccountName::Customer),
-        LedgerAccount::FundsReceived => (top_up.account_id, LedgerAccountName::FundsReceived),
+        LedgerAccount::FundsReceived => (source.account_id, LedgerAccountName::FundsReceived),
+        LedgerAccount::NetworkSettlement => {
+            (source.account_id, LedgerAccountName::NetworkSettlement)
+        }
+        LedgerAccount::Rounding => (source.account_id, LedgerAccountName::Rounding),
+        LedgerAccount::MarkUp => (source.account_id, LedgerAccountName::MarkUp),
     };
     LedgerEntryRow {
         sequence,
@@ -341,9 +195,9 @@ pub(super) fn ledger_entry_row(
         account_id,
         ledger_account,
         amount_minor: posting.amount_minor,
-        currency: lettered(top_up.amount.currency),
-        source_type: "top_up".to_owned(),
-        source_id: top_up.top_up_id.to_string(),
+        currency: source.currency,
+        source_type: source.source_type.to_owned(),
+        source_id: source.source_id.clone(),
         created_at_ms: at,
     }
 }

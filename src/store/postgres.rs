@@ -5,7 +5,8 @@ use super::both::same_in_both;
 use super::columns::{Source, TableRow};
 use super::copy;
 use super::database::{Migration, Position, Value, Writer};
-use super::rows::Sequence;
+use super::effect::Change;
+use super::rows::{AuthorizationStatus, Sequence};
 use crate::engine::ids::{AccountId, AuthorizationId};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::query::Query;
@@ -19,6 +20,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/postgres/0001_projection.sql"),
     include_str!("migrations/postgres/0002_card_reveals.sql"),
     include_str!("migrations/postgres/0003_requested_amount.sql"),
+    include_str!("migrations/postgres/0004_postings.sql"),
+    include_str!("migrations/postgres/0005_conversions.sql"),
 ];
 
 const READERS_MAX: u32 = 8;
@@ -142,18 +145,32 @@ impl Writer for PgWriter {
         copy.finish().await.map(drop)
     }
 
-    async fn reverse(
+    async fn change_authorizations(
         &mut self,
-        ids: &[AuthorizationId],
-    ) -> Result<Vec<(AuthorizationId, Option<AccountId>)>, sqlx::Error> {
-        let ids: Vec<String> = ids.iter().map(AuthorizationId::to_string).collect();
-        let sql = "UPDATE authorizations SET status = 'reversed' WHERE id = ANY($1) \
-                   RETURNING id, account_id";
-        let query = sqlx::query(sql).bind(ids);
-        let rows = query.fetch_all(self.connection()).await?;
-        rows.iter()
-            .map(|row| super::database::reversed_account(row))
-            .collect()
+        changes: &BTreeMap<AuthorizationId, Change>,
+    ) -> Result<u64, sqlx::Error> {
+        let ids: Vec<String> = changes.keys().map(AuthorizationId::to_string).collect();
+        let of = |column: fn(&Change) -> Option<i64>| -> Vec<Option<i64>> {
+            changes.values().map(column).collect()
+        };
+        let status = |change: &Change| change.status.map(AuthorizationStatus::name);
+        let statuses: Vec<Option<&str>> = changes.values().map(status).collect();
+        let sql = "UPDATE authorizations SET \
+                   amount_minor = COALESCE(changed.amount, authorizations.amount_minor) + changed.added, \
+                   posted_minor = authorizations.posted_minor + changed.posted, \
+                   status = COALESCE(changed.status, authorizations.status), \
+                   expires_at_ms = COALESCE(changed.expires_at_ms, authorizations.expires_at_ms) \
+                   FROM UNNEST($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[]) \
+                   AS changed (id, amount, added, posted, status, expires_at_ms) \
+                   WHERE authorizations.id = changed.id COLLATE \"C\"";
+        let query = sqlx::query(sql)
+            .bind(ids)
+            .bind(of(|change| change.amount_minor))
+            .bind(of(|change| Some(change.added_minor)))
+            .bind(of(|change| Some(change.posted_minor)))
+            .bind(statuses)
+            .bind(of(|change| change.expires_at.map(|at| at.0)));
+        Ok(query.execute(self.connection()).await?.rows_affected())
     }
 
     async fn move_accounts(

@@ -1,21 +1,21 @@
 //! Applies batches of journal records to the tables, each in one transaction with the position it
 //! ends at: exactly once, whatever is killed and when. Pulling the records lives in `follow.rs`.
 
-use super::batch::{self, Batch};
-use super::columns::Column;
+use super::batch::{self, Batch, Known};
+use super::columns::{Column, TableRow};
 use super::database::{Database, Position, Store, Value, Writer};
 use super::error::StoreError;
-use super::rows::Sequence;
-use crate::engine::ids::AccountId;
+use super::from_posting::Purchase;
+use super::rows::{AuthorizationRow, Sequence};
+use crate::engine::ids::{AccountId, AuthorizationId};
 use crate::engine::money::Currency;
 use crate::engine::record::Record;
 use crate::engine::time::Timestamp;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Currencies of accounts are remembered up to this many accounts, then asked for again.
 const CURRENCIES_MAX: usize = 1 << 20;
-/// Accounts asked for by one query.
+/// Rows asked for by one query.
 const ASK_MAX: usize = 500;
 
 /// Where a fault hook may strike.
@@ -27,7 +27,7 @@ pub enum BatchStep {
     ObjectsInserted,
     AuthorizationsInserted,
     RowsInserted,
-    Reversed,
+    AuthorizationsChanged,
     AccountsMoved,
     StatusesSet,
     Committed,
@@ -40,7 +40,7 @@ impl BatchStep {
         BatchStep::ObjectsInserted,
         BatchStep::AuthorizationsInserted,
         BatchStep::RowsInserted,
-        BatchStep::Reversed,
+        BatchStep::AuthorizationsChanged,
         BatchStep::AccountsMoved,
         BatchStep::StatusesSet,
         BatchStep::Committed,
@@ -92,7 +92,7 @@ pub struct Projector {
     store: Store,
     journal: String,
     position: Position,
-    currencies: HashMap<AccountId, Currency>,
+    known: Known,
     fault: Option<Fault>,
 }
 
@@ -119,7 +119,7 @@ impl Projector {
                 sequence: state.position,
                 through: state.through,
             },
-            currencies: HashMap::new(),
+            known: Known::default(),
             fault: None,
         })
     }
@@ -154,12 +154,12 @@ impl Projector {
                 return Err(StoreError::Gap { expected, found });
             }
         }
-        self.learn_currencies(records).await?;
-        let mut batch = Batch::fold(records, self.position.through, &self.currencies)?;
+        self.learn(records).await?;
+        let batch = Batch::fold(records, self.position.through, &self.known)?;
         let store = self.store.clone();
         match &store.database {
-            Database::Sqlite(sqlite) => self.write(sqlite.begin().await, &mut batch).await?,
-            Database::Postgres(postgres) => self.write(postgres.begin().await, &mut batch).await?,
+            Database::Sqlite(sqlite) => self.write(sqlite.begin().await, &batch).await?,
+            Database::Postgres(postgres) => self.write(postgres.begin().await, &batch).await?,
         }
         self.position = Position {
             sequence: batch.last,
@@ -168,22 +168,32 @@ impl Projector {
         Ok(())
     }
 
-    async fn learn_currencies(&mut self, records: &[(Sequence, Record)]) -> Result<(), StoreError> {
-        if self.currencies.len() > CURRENCIES_MAX {
-            self.currencies.clear();
+    /// What the rows of these records need to know of rows of earlier batches.
+    async fn learn(&mut self, records: &[(Sequence, Record)]) -> Result<(), StoreError> {
+        let currencies = &mut self.known.currencies;
+        if currencies.len() > CURRENCIES_MAX {
+            currencies.clear();
         }
-        batch::note_opened(records, &mut self.currencies);
-        let needed = batch::accounts_needed(records, &self.currencies);
+        batch::note_opened(records, currencies);
+        let needed = batch::accounts_needed(records, currencies);
         for ids in needed.chunks(ASK_MAX) {
-            self.currencies.extend(self.store.currencies(ids).await?);
+            currencies.extend(self.store.currencies(ids).await?);
         }
-        Ok(())
+        self.known.purchases.clear();
+        let needed = batch::originals_needed(records);
+        for ids in needed.chunks(ASK_MAX) {
+            let found = self.store.purchases(ids).await?;
+            self.known.purchases.extend(found);
+        }
+        let last = records.last().map_or(0, |(sequence, _)| *sequence);
+        let found = self.known.purchases.len();
+        self.all_found("authorizations", needed.len(), found, last)
     }
 
     async fn write<W: Writer>(
         &self,
         begun: Result<W, sqlx::Error>,
-        batch: &mut Batch,
+        batch: &Batch,
     ) -> Result<(), StoreError> {
         let sql = |error| self.store.error("take a batch of the projection", error);
         let mut writer = begun.map_err(sql)?;
@@ -198,6 +208,7 @@ impl Projector {
         writer.insert(&batch.authorizations).await.map_err(sql)?;
         self.strike(BatchStep::AuthorizationsInserted)?;
         writer.insert(&batch.reversals).await.map_err(sql)?;
+        writer.insert(&batch.transactions).await.map_err(sql)?;
         writer.insert(&batch.top_ups).await.map_err(sql)?;
         writer.insert(&batch.ledger_entries).await.map_err(sql)?;
         writer.insert(&batch.card_reveals).await.map_err(sql)?;
@@ -235,30 +246,25 @@ impl Projector {
     async fn change_rows<W: Writer>(
         &self,
         writer: &mut W,
-        batch: &mut Batch,
+        batch: &Batch,
     ) -> Result<(), StoreError> {
         let sql = |error| self.store.error("change rows of the projection", error);
-        if !batch.reversed.is_empty() {
-            let ids: Vec<_> = batch.reversed.keys().copied().collect();
-            let found = writer.reverse(&ids).await.map_err(sql)?;
-            self.all_found("authorizations", ids.len(), found.len(), batch)?;
-            for (id, account_id) in found {
-                let released_minor = batch.reversed.get(&id).copied().unwrap_or(0);
-                if let Some(account_id) = account_id {
-                    batch.move_account(account_id, 0, -released_minor);
-                }
-            }
+        let last = batch.last;
+        if !batch.changes.is_empty() {
+            let found = writer.change_authorizations(&batch.changes).await;
+            let found = found.map_err(sql)? as usize;
+            self.all_found("authorizations", batch.changes.len(), found, last)?;
         }
-        self.strike(BatchStep::Reversed)?;
+        self.strike(BatchStep::AuthorizationsChanged)?;
         if !batch.moves.is_empty() {
             let found = writer.move_accounts(&batch.moves).await.map_err(sql)?;
-            self.all_found("accounts", batch.moves.len(), found as usize, batch)?;
+            self.all_found("accounts", batch.moves.len(), found as usize, last)?;
         }
         self.strike(BatchStep::AccountsMoved)?;
         for (table, statuses) in batch.statuses() {
             if !statuses.is_empty() {
                 let found = writer.set_statuses(table, &statuses).await.map_err(sql)?;
-                self.all_found(table, statuses.len(), found as usize, batch)?;
+                self.all_found(table, statuses.len(), found as usize, last)?;
             }
         }
         self.strike(BatchStep::StatusesSet)
@@ -269,7 +275,7 @@ impl Projector {
         what: &'static str,
         wanted: usize,
         found: usize,
-        batch: &Batch,
+        last: Sequence,
     ) -> Result<(), StoreError> {
         if found == wanted {
             return Ok(());
@@ -279,7 +285,7 @@ impl Projector {
             what,
             wanted,
             missing: wanted.saturating_sub(found),
-            sequence: batch.last,
+            sequence: last,
         })
     }
 
@@ -303,6 +309,22 @@ impl Store {
         let values: Vec<Value> = ids.iter().map(|id| Value::Text(id.to_string())).collect();
         self.fetch(sql, &values, |row| {
             Ok((Column::take(row, 0)?, Column::take(row, 1)?))
+        })
+        .await
+    }
+
+    /// What these authorizations are about, as far as the tables know them.
+    async fn purchases(
+        &self,
+        ids: &[AuthorizationId],
+    ) -> Result<Vec<(AuthorizationId, Purchase)>, StoreError> {
+        let places: Vec<String> = (1..=ids.len()).map(|place| format!("${place}")).collect();
+        let (columns, places) = (AuthorizationRow::select(), places.join(", "));
+        let sql = format!("SELECT {columns} FROM authorizations WHERE id IN ({places})");
+        let values: Vec<Value> = ids.iter().map(|id| Value::Text(id.to_string())).collect();
+        self.fetch(sql, &values, |row| {
+            let row = AuthorizationRow::take(row, 0)?;
+            Ok((row.id, Purchase::of(&row)))
         })
         .await
     }

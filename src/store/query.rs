@@ -6,18 +6,16 @@ use super::database::{Store, Value};
 use super::error::StoreError;
 use super::rows::{
     AccountRow, AuthorizationRow, AuthorizationStatus, CardLinkRow, CardRow, LedgerEntryRow,
-    ProgramRow, ReversalRow, Sequence, TopUpRow,
+    ProgramRow, ReversalRow, Sequence, TopUpRow, TransactionRow, TransactionType,
 };
-use crate::engine::facts::Kind;
-use crate::engine::ids::{AccountId, AuthorizationId, CardId, ProgramId, TopUpId};
-use crate::engine::money::Currency;
+use crate::engine::ids::{AccountId, AuthorizationId, CardId, ProgramId, TopUpId, TransactionId};
 use crate::engine::reason::DeclineReason;
 use crate::engine::time::Timestamp;
 
 /// Rows of one page at most.
 pub const LIMIT_MAX: u32 = 1000;
-/// Cards whose links one query asks for.
-const CARDS_MAX: usize = 500;
+/// Objects that one query asks about.
+const ASK_MAX: usize = 500;
 
 /// One page of a list. All that happened up to `projected_through` is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +29,8 @@ pub struct Page<R> {
 pub struct AuthorizationFilter {
     pub card_id: Option<CardId>,
     pub account_id: Option<AccountId>,
+    /// What became part of this one.
+    pub original_authorization_id: Option<AuthorizationId>,
     pub status: Option<AuthorizationStatus>,
     pub reason: Option<DeclineReason>,
     /// Any link of this type, or this very one together with `link_id`.
@@ -59,30 +59,32 @@ pub struct EntryCursor {
     pub leg: u16,
 }
 
-/// Approved authorizations of one currency and kind, added up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApprovedSum {
-    pub currency: Currency,
-    pub kind: Kind,
-    pub count: u64,
-    pub amount_minor: i64,
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TransactionFilter {
+    pub card_id: Option<CardId>,
+    pub account_id: Option<AccountId>,
+    pub authorization_id: Option<AuthorizationId>,
+    pub transaction_type: Option<TransactionType>,
+    /// Not before this, and before that.
+    pub created_from: Option<Timestamp>,
+    pub created_until: Option<Timestamp>,
 }
 
 /// Conditions of a WHERE, with their parameters numbered as they come.
 #[derive(Default)]
-struct Conditions {
-    clauses: Vec<String>,
-    values: Vec<Value>,
+pub(super) struct Conditions {
+    pub clauses: Vec<String>,
+    pub values: Vec<Value>,
 }
 
 impl Conditions {
     /// The placeholder of a further parameter.
-    fn place(&mut self, value: Value) -> String {
+    pub fn place(&mut self, value: Value) -> String {
         self.values.push(value);
         format!("${}", self.values.len())
     }
 
-    fn equal(&mut self, column: &str, value: Option<String>) {
+    pub fn equal(&mut self, column: &str, value: Option<String>) {
         if let Some(value) = value {
             let place = self.place(Value::Text(value));
             self.clauses.push(format!("{column} = {place}"));
@@ -106,6 +108,16 @@ impl Conditions {
         }
     }
 
+    /// From one moment on, and before another.
+    pub fn between(&mut self, column: &str, from: Option<Timestamp>, until: Option<Timestamp>) {
+        for (at, comparison) in [(from, ">="), (until, "<")] {
+            if let Some(at) = at {
+                let place = self.place(Value::Int(at.0));
+                self.clauses.push(format!("{column} {comparison} {place}"));
+            }
+        }
+    }
+
     fn before(&mut self, sequence: Option<Sequence>) {
         if let Some(sequence) = sequence {
             let place = self.place(Value::Int(sequence as i64));
@@ -113,7 +125,7 @@ impl Conditions {
         }
     }
 
-    fn sql(&self) -> String {
+    pub fn sql(&self) -> String {
         if self.clauses.is_empty() {
             return String::new();
         }
@@ -162,6 +174,10 @@ impl Store {
         conditions.equal("card_id", filter.card_id.map(|id| id.to_string()));
         conditions.equal("account_id", filter.account_id.map(|id| id.to_string()));
         conditions.equal(
+            "original_authorization_id",
+            filter.original_authorization_id.map(|id| id.to_string()),
+        );
+        conditions.equal(
             "status",
             filter.status.map(|status| status.name().to_owned()),
         );
@@ -174,6 +190,74 @@ impl Store {
             filter.link_type.as_deref(),
             filter.link_id.as_deref(),
         );
+        conditions.before(before);
+        self.page(conditions, "sequence DESC", limit).await
+    }
+
+    /// A transaction as the tables have it, and a position that they had at most by then.
+    pub async fn transaction_at(
+        &self,
+        id: TransactionId,
+    ) -> Result<(Sequence, Option<TransactionRow>), StoreError> {
+        // The position first: the row may be newer than it, never older.
+        let position = self.projection().await?.position;
+        let columns = TransactionRow::select();
+        let sql = format!("SELECT {columns} FROM transactions WHERE id = $1");
+        let values = [Value::Text(id.to_string())];
+        let rows = self.fetch(sql, &values, |row| TransactionRow::take(row, 0));
+        Ok((position, rows.await?.pop()))
+    }
+
+    /// What was posted for these authorizations, in the order in which it came; up to a position, where one is
+    /// given.
+    pub async fn transactions_of(
+        &self,
+        authorizations: &[AuthorizationId],
+        through: Option<Sequence>,
+    ) -> Result<Vec<(AuthorizationId, TransactionId)>, StoreError> {
+        let mut transactions = Vec::new();
+        for ids in authorizations.chunks(ASK_MAX) {
+            let mut conditions = Conditions::default();
+            let places: Vec<String> = ids
+                .iter()
+                .map(|id| conditions.place(Value::Text(id.to_string())))
+                .collect();
+            let of = format!("authorization_id IN ({})", places.join(", "));
+            conditions.clauses.push(of);
+            conditions.before(through.map(|through| through + 1));
+            let sql = format!(
+                "SELECT authorization_id, id FROM transactions{} ORDER BY sequence",
+                conditions.sql()
+            );
+            let found = self.fetch(sql, &conditions.values, |row| {
+                Ok((Column::take(row, 0)?, Column::take(row, 1)?))
+            });
+            transactions.extend(found.await?);
+        }
+        Ok(transactions)
+    }
+
+    /// Transactions, newest first, from behind `starting_after` on.
+    pub async fn transactions(
+        &self,
+        filter: &TransactionFilter,
+        starting_after: Option<TransactionId>,
+        limit: u32,
+    ) -> Result<Page<TransactionRow>, StoreError> {
+        let after = starting_after.map(|id| id.to_string());
+        let before = self.cursor::<TransactionRow>(after).await?;
+        let mut conditions = Conditions::default();
+        conditions.equal("card_id", filter.card_id.map(|id| id.to_string()));
+        conditions.equal("account_id", filter.account_id.map(|id| id.to_string()));
+        conditions.equal(
+            "authorization_id",
+            filter.authorization_id.map(|id| id.to_string()),
+        );
+        conditions.equal(
+            "transaction_type",
+            filter.transaction_type.map(|kind| kind.name().to_owned()),
+        );
+        conditions.between("created_at_ms", filter.created_from, filter.created_until);
         conditions.before(before);
         self.page(conditions, "sequence DESC", limit).await
     }
@@ -257,7 +341,7 @@ impl Store {
     /// The links of these cards, by card.
     pub async fn card_links(&self, cards: &[CardId]) -> Result<Vec<CardLinkRow>, StoreError> {
         let (columns, mut links) = (CardLinkRow::select(), Vec::new());
-        for cards in cards.chunks(CARDS_MAX) {
+        for cards in cards.chunks(ASK_MAX) {
             let mut conditions = Conditions::default();
             let places: Vec<String> = cards
                 .iter()
@@ -284,40 +368,6 @@ impl Store {
         let mut conditions = Conditions::default();
         conditions.before(before);
         self.page(conditions, "sequence DESC", limit).await
-    }
-
-    /// What was approved from `from` on and before `until`, and not reversed since; by currency and kind.
-    /// With the position that the sums hold at least.
-    pub async fn approved_sums(
-        &self,
-        from: Timestamp,
-        until: Timestamp,
-        network: Option<&str>,
-    ) -> Result<(Sequence, Vec<ApprovedSum>), StoreError> {
-        let mut conditions = Conditions::default();
-        let (from, until) = (
-            conditions.place(Value::Int(from.0)),
-            conditions.place(Value::Int(until.0)),
-        );
-        let span = format!("created_at_ms >= {from} AND created_at_ms < {until}");
-        let kept = "result <> 'declined' AND status NOT IN ('reversed', 'expired')".to_owned();
-        conditions.clauses.extend([span, kept]);
-        conditions.equal("network", network.map(str::to_owned));
-        let sql = format!(
-            "SELECT currency, kind, COUNT(*), CAST(SUM(amount_minor) AS BIGINT) \
-             FROM authorizations{} GROUP BY currency, kind ORDER BY currency, kind",
-            conditions.sql()
-        );
-        let projected_through = self.projection().await?.position;
-        let sums = self.fetch(sql, &conditions.values, |row| {
-            Ok(ApprovedSum {
-                currency: Column::take(row, 0)?,
-                kind: Column::take(row, 1)?,
-                count: Column::take(row, 2)?,
-                amount_minor: Column::take(row, 3)?,
-            })
-        });
-        Ok((projected_through, sums.await?))
     }
 
     /// The journal sequence of the row that a page is to go on behind.

@@ -2,10 +2,14 @@
 
 use super::columns::{Column, Sink, Source, TableRow, named_columns};
 use crate::engine::command::CardType;
-use crate::engine::event::{ApprovalCode, RuleId};
+use crate::engine::conversion::RateSource;
+use crate::engine::event::{ApprovalCode, Flags, RuleId, Standing};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
-use crate::engine::ids::{AccountId, AuthorizationId, CardId, ProgramId, ReversalId, TopUpId};
+use crate::engine::ids::{
+    AccountId, AuthorizationId, CardId, ProgramId, ReversalId, TopUpId, TransactionId,
+};
 use crate::engine::money::Currency;
+use crate::engine::rates::Rate;
 use crate::engine::reason::DeclineReason;
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::Timestamp;
@@ -110,8 +114,11 @@ table! {
 }
 
 table! {
-    /// One decided request. `amount_minor` is what was approved, or else asked, in the account's currency,
-    /// `requested_minor` what was asked, `currency` that currency (the transaction's where there is no account).
+    /// One message about a payment: a request, or an advice that is not the completion of another row.
+    /// `amount_minor` is what it stands at: held and posted, in the account's currency. Of one that was declined
+    /// it is what was asked, of one that is reversed or expired what it stood at before, of one that became part
+    /// of another what it added or set. `requested_minor` is what was asked, `currency` the account's (the
+    /// transaction's where there is no account).
     AuthorizationRow in "authorizations" {
         sequence: Sequence,
         id: AuthorizationId,
@@ -149,18 +156,41 @@ table! {
         expires_at_ms: Option<Timestamp>,
         created_at_ms: Timestamp,
         trace: Trace,
+        /// What was posted for it and not returned; below zero for a credit.
+        posted_minor: i64,
+        message: MessageName,
+        /// The authorization that it became part of.
+        original_authorization_id: Option<AuthorizationId>,
+        flags: Flags,
+        /// Why a request would have been declined where the network had decided; `step` and `rule_id` are of it.
+        breach_reason: Option<DeclineReason>,
+        /// What the network is owed of the amount, or owes: all of it where nothing was converted.
+        network_minor: i64,
+        /// Of a conversion only, like the four below.
+        rate_source: Option<RateSource>,
+        rate_from_currency: Option<Currency>,
+        rate: Option<Rate>,
+        /// Of our table.
+        rate_version: Option<u64>,
+        mark_up_basis_points: u16,
+        mark_up_minor: i64,
+        rounding_minor: i64,
     }
 }
 
 table! {
-    /// One reversal, whatever came of it. `amount_minor` is what was released, in the account's currency.
+    /// One reversal, whatever came of it. What was released from a hold and what was returned of what was posted
+    /// are in the account's currency; returned is below zero for a credit.
     ReversalRow in "reversals" {
         sequence: Sequence,
         id: ReversalId,
         card_id: CardId,
         authorization_id: Option<AuthorizationId>,
         outcome: ReversalResultName,
-        amount_minor: i64,
+        released_minor: i64,
+        returned_minor: i64,
+        what: Option<UndoneName>,
+        flags: Flags,
         transaction_minor: i64,
         transaction_currency: Currency,
         network: ArrayString<16>,
@@ -169,6 +199,39 @@ table! {
         rrn: ArrayString<12>,
         stan: u32,
         registry_version: u64,
+        created_at_ms: Timestamp,
+    }
+}
+
+table! {
+    /// Money that one message posted. Amounts are signed as the account sees them: below zero it paid. Of a
+    /// reversal, kind and merchant are those of the authorization.
+    TransactionRow in "transactions" {
+        sequence: Sequence,
+        /// The number of the message that posted it: of the request or advice, or of the reversal.
+        id: TransactionId,
+        authorization_id: AuthorizationId,
+        card_id: CardId,
+        account_id: AccountId,
+        transaction_type: TransactionType,
+        kind: Kind,
+        amount_minor: i64,
+        currency: Currency,
+        transaction_minor: i64,
+        transaction_currency: Currency,
+        merchant_id: ArrayString<15>,
+        merchant_name: ArrayString<40>,
+        merchant_city: ArrayString<16>,
+        merchant_country: Country,
+        mcc: u16,
+        network: ArrayString<16>,
+        acquirer_id: ArrayString<11>,
+        terminal_id: ArrayString<8>,
+        rrn: ArrayString<12>,
+        stan: u32,
+        flags: Flags,
+        /// What of the amount the network gets, or gives: without mark-up and rounding, which are ours.
+        network_minor: i64,
         created_at_ms: Timestamp,
     }
 }
@@ -210,6 +273,8 @@ macro_rules! names {
         pub enum $type { $($variant,)* }
 
         impl $type {
+            pub const ALL: &'static [($type, &'static str)] = &[$(($type::$variant, $text),)*];
+
             pub fn name(self) -> &'static str {
                 match self { $($type::$variant => $text,)* }
             }
@@ -227,21 +292,71 @@ names! {
     /// What has become of an authorization.
     AuthorizationStatus {
         Pending = "pending",
+        PartiallyCleared = "partially_cleared",
+        Cleared = "cleared",
         Reversed = "reversed",
         Expired = "expired",
         Declined = "declined",
+        // Its money is part of another authorization.
+        Merged = "merged",
+        // An advice that moved nothing.
+        Recorded = "recorded",
     }
     AuthorizationResult {
         Approved = "approved",
         PartiallyApproved = "partially_approved",
         Declined = "declined",
+        Recorded = "recorded",
+    }
+    /// What kind of message it was: of two messages or a single one, asking or telling.
+    MessageName {
+        Request = "request",
+        Advice = "advice",
+        FinancialRequest = "financial_request",
+        FinancialAdvice = "financial_advice",
+    }
+    TransactionType {
+        Payment = "payment",
+        Refund = "refund",
+        Reversal = "reversal",
+    }
+    /// What a settlement sum is of: transactions of a type, or what is authorized and open.
+    SumPart {
+        Payment = "payment",
+        Refund = "refund",
+        Reversal = "reversal",
+        Authorized = "authorized",
     }
     ReversalResultName {
-        Released = "released",
+        Undone = "undone",
         OriginalUnknown = "original_unknown",
         AlreadyReversed = "already_reversed",
         Duplicate = "duplicate",
     }
+    /// What of an authorization a reversal was about.
+    UndoneName {
+        Whole = "whole",
+        Above = "above",
+        Part = "part",
+    }
     TopUpStatus { Settled = "settled", }
-    LedgerAccountName { Customer = "customer", FundsReceived = "funds_received", }
+    LedgerAccountName {
+        Customer = "customer",
+        FundsReceived = "funds_received",
+        NetworkSettlement = "network_settlement",
+        Rounding = "rounding",
+        MarkUp = "mark_up",
+    }
+}
+
+impl From<Standing> for AuthorizationStatus {
+    fn from(standing: Standing) -> AuthorizationStatus {
+        match standing {
+            Standing::Pending => AuthorizationStatus::Pending,
+            Standing::PartiallyCleared => AuthorizationStatus::PartiallyCleared,
+            Standing::Cleared => AuthorizationStatus::Cleared,
+            Standing::Expired => AuthorizationStatus::Expired,
+            Standing::Reversed => AuthorizationStatus::Reversed,
+        }
+    }
 }

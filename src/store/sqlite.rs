@@ -4,7 +4,8 @@ use super::batch::Move;
 use super::both::same_in_both;
 use super::columns::{Sink, Source, TableRow};
 use super::database::{Migration, Position, Value, Writer};
-use super::rows::Sequence;
+use super::effect::Change;
+use super::rows::{AuthorizationStatus, Sequence};
 use crate::engine::ids::{AccountId, AuthorizationId};
 use sqlx::query::Query;
 use sqlx::sqlite::{
@@ -24,6 +25,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/sqlite/0001_projection.sql"),
     include_str!("migrations/sqlite/0002_card_reveals.sql"),
     include_str!("migrations/sqlite/0003_requested_amount.sql"),
+    include_str!("migrations/sqlite/0004_postings.sql"),
+    include_str!("migrations/sqlite/0005_conversions.sql"),
 ];
 
 const READERS_MAX: u32 = 4;
@@ -207,18 +210,33 @@ impl Writer for SqliteWriter {
         Ok(())
     }
 
-    async fn reverse(
+    async fn change_authorizations(
         &mut self,
-        ids: &[AuthorizationId],
-    ) -> Result<Vec<(AuthorizationId, Option<AccountId>)>, sqlx::Error> {
-        let ids: Vec<String> = ids.iter().map(AuthorizationId::to_string).collect();
-        let sql = "UPDATE authorizations SET status = 'reversed' \
-                   WHERE id IN (SELECT value FROM json_each($1)) RETURNING id, account_id";
-        let query = sqlx::query(sql).bind(serde_json::json!(ids).to_string());
-        let rows = query.fetch_all(self.connection()).await?;
-        rows.iter()
-            .map(|row| super::database::reversed_account(row))
-            .collect()
+        changes: &BTreeMap<AuthorizationId, Change>,
+    ) -> Result<u64, sqlx::Error> {
+        let changes: Vec<_> = changes
+            .iter()
+            .map(|(id, change)| {
+                let status = change.status.map(AuthorizationStatus::name);
+                let expires_at_ms = change.expires_at.map(|at| at.0);
+                serde_json::json!([
+                    id.to_string(),
+                    change.amount_minor,
+                    change.added_minor,
+                    change.posted_minor,
+                    status,
+                    expires_at_ms,
+                ])
+            })
+            .collect();
+        let sql = "UPDATE authorizations SET \
+                   amount_minor = COALESCE(changed.value ->> 1, amount_minor) + (changed.value ->> 2), \
+                   posted_minor = posted_minor + (changed.value ->> 3), \
+                   status = COALESCE(changed.value ->> 4, status), \
+                   expires_at_ms = COALESCE(changed.value ->> 5, expires_at_ms) \
+                   FROM json_each($1) AS changed WHERE authorizations.id = changed.value ->> 0";
+        let query = sqlx::query(sql).bind(serde_json::json!(changes).to_string());
+        Ok(query.execute(self.connection()).await?.rows_affected())
     }
 
     async fn move_accounts(

@@ -2,9 +2,11 @@
 //! over a stored row, with the same functions that build the rows. Reading the journal does not live
 //! here.
 
-use super::from_record;
+use super::effect::effect_of;
+use super::from_message;
+use super::from_posting;
 use super::rows::{AuthorizationRow, Sequence};
-use crate::engine::ids::{AccountId, AuthorizationId};
+use crate::engine::ids::{AccountId, AuthorizationId, TransactionId};
 use crate::engine::money::Currency;
 use crate::engine::record::Record;
 
@@ -13,6 +15,7 @@ use crate::engine::record::Record;
 pub struct TailFold<F> {
     id: AuthorizationId,
     row: Option<AuthorizationRow>,
+    transactions: Vec<TransactionId>,
     currency_of: F,
 }
 
@@ -26,21 +29,34 @@ impl<F: Fn(AccountId) -> Option<Currency>> TailFold<F> {
         TailFold {
             id,
             row: stored,
+            transactions: Vec::new(),
             currency_of,
         }
     }
 
     pub fn fold(&mut self, sequence: Sequence, record: &Record) {
+        if let Some((id, of)) = from_posting::transaction_of(record)
+            && of == self.id
+        {
+            self.transactions.push(id);
+        }
         match &mut self.row {
-            Some(row) => from_record::apply_to_authorization(row, record),
-            None => {
-                let ours = from_record::authorization_of(record)
-                    .is_some_and(|(authorize, _)| authorize.authorization_id == self.id);
-                if ours {
-                    self.row = from_record::authorization_row(sequence, record, &self.currency_of);
+            Some(row) => {
+                let change = effect_of(record).and_then(|effect| effect.change);
+                if let Some((_, change)) = change.filter(|(id, _)| *id == self.id) {
+                    change.apply(row);
                 }
             }
+            None if from_message::authorization_id_of(record) == Some(self.id) => {
+                self.row = from_message::authorization_row(sequence, record, &self.currency_of);
+            }
+            None => {}
         }
+    }
+
+    /// The row, and the transactions that the records added to it.
+    pub fn row_and_transactions(self) -> (Option<AuthorizationRow>, Vec<TransactionId>) {
+        (self.row, self.transactions)
     }
 
     pub fn row(self) -> Option<AuthorizationRow> {

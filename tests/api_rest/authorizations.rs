@@ -27,14 +27,14 @@ impl ReplySink for Answered {
     }
 }
 
-fn asked<Request>(request: Request) -> (Batch<Request>, mpsc::Receiver<()>) {
+pub fn asked<Request>(request: Request) -> (Batch<Request>, mpsc::Receiver<()>) {
     let (sender, receiver) = mpsc::channel();
     let reply_to = Arc::new(Answered(Mutex::new(sender)));
     let items = vec![(0, request)];
     (Batch { items, reply_to }, receiver)
 }
 
-fn carry_out(switch: &Switch, root: AccountId, action: Action) {
+pub fn carry_out(switch: &Switch, root: AccountId, action: Action) {
     let (batch, answered) = asked(ShardRequest::Command { root, action });
     let shard = switch.switchboard.shard_of(root);
     let offered = switch
@@ -44,14 +44,14 @@ fn carry_out(switch: &Switch, root: AccountId, action: Action) {
     answered.recv().unwrap();
 }
 
-fn dollars(amount_minor: i64) -> Money {
+pub fn dollars(amount_minor: i64) -> Money {
     Money {
         amount_minor,
         currency: Currency(840),
     }
 }
 
-fn request(switch: &Switch, card_id: &str, amount_minor: i64) -> Authorize {
+pub fn request(switch: &Switch, card_id: &str, amount_minor: i64) -> Authorize {
     let number = switch.switchboard.ids.one();
     let mut authorize = Authorize {
         authorization_id: AuthorizationId(number),
@@ -78,17 +78,12 @@ fn request(switch: &Switch, card_id: &str, amount_minor: i64) -> Authorize {
         repeat_key: RepeatKey(u128::from(number)),
         ..Authorize::default()
     };
-    authorize.match_keys.rrn = MatchKey(number);
+    authorize.match_keys.by_authority[0] = MatchKey(number);
     authorize
 }
 
 /// Authorizes on a card of a root account; gives the authorization's id.
-pub(super) fn authorize(
-    switch: &Switch,
-    account_id: &str,
-    card_id: &str,
-    amount_minor: i64,
-) -> String {
+pub fn authorize(switch: &Switch, account_id: &str, card_id: &str, amount_minor: i64) -> String {
     let authorize = request(switch, card_id, amount_minor);
     let id = authorize.authorization_id.to_string();
     carry_out(
@@ -99,7 +94,13 @@ pub(super) fn authorize(
     id
 }
 
-fn reverse(switch: &Switch, account_id: &str, card_id: &str, authorization_id: &str, amount: i64) {
+pub fn reverse(
+    switch: &Switch,
+    account_id: &str,
+    card_id: &str,
+    authorization_id: &str,
+    amount: i64,
+) {
     let original: AuthorizationId = authorization_id.parse().unwrap();
     let number = switch.switchboard.ids.one();
     let mut reverse = Reverse {
@@ -109,7 +110,7 @@ fn reverse(switch: &Switch, account_id: &str, card_id: &str, authorization_id: &
         repeat_key: RepeatKey(u128::from(number)),
         ..Reverse::default()
     };
-    reverse.original_keys.rrn = MatchKey(original.0);
+    reverse.original_keys.by_authority[0] = MatchKey(original.0);
     carry_out(
         switch,
         account_id.parse().unwrap(),
@@ -117,7 +118,7 @@ fn reverse(switch: &Switch, account_id: &str, card_id: &str, authorization_id: &
     );
 }
 
-fn funded_card(client: &Client, controls: Value) -> (String, String) {
+pub fn funded_card(client: &Client, controls: Value) -> (String, String) {
     let (_, account_id) = client.program_and_account();
     let top_up = json!({"amount": 100_000, "currency": "USD", "method": "internal"});
     client
@@ -404,7 +405,7 @@ fn authorizations_are_listed_by_card_account_reason_status_and_link() {
 }
 
 #[test]
-fn a_settlement_report_sums_the_approved_of_a_date() {
+fn a_settlement_report_sums_what_was_posted_on_a_date_and_what_is_open() {
     let switch = Switch::start();
     let client = switch.client();
     let (account_id, card_id) = funded_card(&client, json!({}));
@@ -412,6 +413,13 @@ fn a_settlement_report_sums_the_approved_of_a_date() {
         authorize(&switch, &account_id, &card_id, amount);
     }
     let id = authorize(&switch, &account_id, &card_id, 1);
+    let mut single = request(&switch, &card_id, 50);
+    single.posts = true;
+    carry_out(
+        &switch,
+        account_id.parse().unwrap(),
+        Action::Authorize(single),
+    );
     let created_at = client.get(&format!("/v1/authorizations/{id}")).ok()["created_at"].clone();
     let date = &created_at.as_str().unwrap()[..10];
     switch.projected();
@@ -423,7 +431,11 @@ fn a_settlement_report_sums_the_approved_of_a_date() {
     let line = &report["lines"][0];
     assert_eq!(
         (&line["type"], &line["count"], &line["gross"], &line["net"]),
-        (&json!("purchase"), &json!(3), &json!(301), &json!(301))
+        (&json!("purchase"), &json!(4), &json!(351), &json!(351))
+    );
+    assert_eq!(
+        (&line["posted"], &line["authorized"]),
+        (&json!(50), &json!(301))
     );
     let csv = client.get(&path.replace('?', ".csv?"));
     assert_eq!(csv.header("Content-Type"), Some("text/csv; charset=utf-8"));

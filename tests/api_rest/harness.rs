@@ -324,6 +324,10 @@ impl Client {
         self.send("POST", path, body.to_string().as_bytes())
     }
 
+    pub fn put(&self, path: &str, body: Value) -> Answer {
+        self.send("PUT", path, body.to_string().as_bytes())
+    }
+
     pub fn patch(&self, path: &str, body: Value) -> Answer {
         self.send("PATCH", path, body.to_string().as_bytes())
     }

@@ -2,6 +2,7 @@
 
 mod authorizations;
 mod cardholders;
+mod currency;
 mod follower;
 mod fuzz;
 mod groups;
@@ -10,4 +11,7 @@ mod idempotency;
 mod lists;
 mod refusals;
 mod resources;
+mod rules;
 mod secrets;
+mod transactions;
+mod wallets;

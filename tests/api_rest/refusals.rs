@@ -7,6 +7,8 @@ use serde_json::json;
 
 pub(super) type Expected<'a> = (u16, &'a str, &'a str, Option<&'a str>);
 
+const MARK_UP: &str = "foreign_exchange_mark_up_basis_points";
+
 #[track_caller]
 pub(super) fn assert_error(answer: &super::harness::Answer, expected: Expected, case: &str) {
     let (status, error_type, code, param) = answer.error();
@@ -237,6 +239,10 @@ fn a_program_with_a_wrong_field_names_it() {
         ("bin", json!(411_111), "type_invalid"),
         ("currency", json!("usd"), "currency_unknown"),
         ("currency", json!("840"), "currency_unknown"),
+        (MARK_UP, json!(-1), "number_invalid"),
+        (MARK_UP, json!(10_001), "number_invalid"),
+        (MARK_UP, json!(1.5), "number_invalid"),
+        (MARK_UP, json!("150"), "number_invalid"),
         ("colour", json!("red"), "field_unknown"),
         ("id", json!("prog_0000000000001"), "field_unknown"),
         ("controls", json!([]), "type_invalid"),
@@ -864,4 +870,148 @@ fn overload_and_a_full_disk_are_503_and_retryable() {
     );
     assert_eq!(answer.header("Retry-After"), Some("1"));
     drop(switch);
+}
+
+#[test]
+fn tables_of_rates_that_are_none() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let table = |rates: serde_json::Value| json!({"source": "ECB", "rates": rates});
+    let one = |rate: serde_json::Value| table(json!([{"from": "EUR", "to": "USD", "rate": rate}]));
+    let euro = || json!({"from": "EUR", "to": "USD", "rate": "1.10"});
+    let many: Vec<_> = (0..1_001).map(|_| euro()).collect();
+    let first_rate = Some("rates[0].rate");
+    let cases = [
+        (json!({"rates": []}), "field_missing", Some("source")),
+        (json!({"source": "ECB"}), "field_missing", Some("rates")),
+        (
+            json!({"source": "ECB", "rates": null}),
+            "field_missing",
+            Some("rates"),
+        ),
+        (
+            json!({"source": "", "rates": []}),
+            "text_invalid",
+            Some("source"),
+        ),
+        (table(json!({})), "type_invalid", Some("rates")),
+        (table(json!(["EURUSD"])), "type_invalid", Some("rates[0]")),
+        (
+            table(json!([{"to": "USD", "rate": "1"}])),
+            "field_missing",
+            Some("rates[0].from"),
+        ),
+        (
+            table(json!([{"from": "EUR", "rate": "1"}])),
+            "field_missing",
+            Some("rates[0].to"),
+        ),
+        (
+            table(json!([{"from": "EUR", "to": "USD"}])),
+            "field_missing",
+            first_rate,
+        ),
+        (
+            table(json!([{"from": "Euro", "to": "USD", "rate": "1"}])),
+            "currency_unknown",
+            Some("rates[0].from"),
+        ),
+        (
+            table(json!([{"from": "EUR", "to": "USD", "rate": "1", "date": "now"}])),
+            "field_unknown",
+            Some("rates[0].date"),
+        ),
+        (one(json!(1.0833)), "type_invalid", first_rate),
+        (one(json!("1,0833")), "rate_invalid", first_rate),
+        (one(json!("-1.0833")), "rate_invalid", first_rate),
+        (one(json!("1e3")), "rate_invalid", first_rate),
+        (one(json!("0")), "rate_invalid", first_rate),
+        (one(json!("1234567890123456")), "rate_invalid", first_rate),
+        (table(json!([euro(), euro()])), "rate_twice", Some("rates")),
+        (
+            table(json!([{"from": "EUR", "to": "EUR", "rate": "1"}])),
+            "rate_invalid",
+            Some("rates"),
+        ),
+        (table(json!(many)), "too_many", Some("rates")),
+        (
+            json!({"source": "ECB", "rates": [], "version": 3}),
+            "field_unknown",
+            Some("version"),
+        ),
+    ];
+    for (body, code, param) in cases {
+        let answer = client.put("/v1/exchange_rates", body.clone());
+        let expected = (400, "invalid_request", code, param);
+        assert_error(&answer, expected, &body.to_string());
+    }
+    let table = client.get("/v1/exchange_rates").ok();
+    assert_eq!(
+        (&table["version"], &table["rates"]),
+        (&json!(null), &json!([]))
+    );
+    let answer = client.post("/v1/exchange_rates", json!({}));
+    assert_eq!(answer.status, 405);
+}
+
+#[test]
+fn wallets_that_are_none() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (program_id, root) = client.program_and_account();
+    let stranger = client.account(&program_id);
+    let sub_account = || {
+        let body = json!({"program_id": program_id, "parent_id": root, "currency": "USD"});
+        client.post("/v1/accounts", body).created()
+    };
+    let accounts: Vec<String> = (0..8).map(|_| sub_account()).collect();
+    let closed = sub_account();
+    let close = client.post(&format!("/v1/accounts/{closed}/close"), json!({}));
+    assert_eq!(close.status, 200, "{}", close.text);
+    let invalid = |code| (400, "invalid_request", code);
+    let first = "wallet_account_ids[0]";
+    let second = "wallet_account_ids[1]";
+    let cases = [
+        (
+            json!(accounts[0]),
+            invalid("type_invalid"),
+            "wallet_account_ids",
+        ),
+        (json!(accounts), invalid("too_many"), "wallet_account_ids"),
+        (json!([7]), invalid("id_malformed"), first),
+        (
+            json!(["card_0000000000001"]),
+            invalid("id_malformed"),
+            first,
+        ),
+        (json!([root]), invalid("account_repeated"), first),
+        (
+            json!([accounts[0], accounts[0]]),
+            invalid("account_repeated"),
+            second,
+        ),
+        (
+            json!([accounts[0], "acct_0000000000001"]),
+            (404, "not_found", "account_not_found"),
+            second,
+        ),
+        (
+            json!([stranger]),
+            (409, "conflict", "account_of_other_tree"),
+            first,
+        ),
+        (
+            json!([accounts[0], closed]),
+            (409, "conflict", "account_closed"),
+            second,
+        ),
+    ];
+    for (wallet, (status, error_type, code), param) in cases {
+        let body = json!({"account_id": root, "wallet_account_ids": wallet});
+        let answer = client.post("/v1/cards", body.clone());
+        let expected = (status, error_type, code, Some(param));
+        assert_error(&answer, expected, &body.to_string());
+    }
+    let seven = json!({"account_id": root, "wallet_account_ids": accounts[..7]});
+    client.post("/v1/cards", seven).created();
 }

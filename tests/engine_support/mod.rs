@@ -10,10 +10,12 @@ use cardswitch::engine::decide::{Outcome, decide};
 use cardswitch::engine::facts::*;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::money::{Currency, Money};
+use cardswitch::engine::rates::ExchangeRate;
 use cardswitch::engine::record::{self, Record};
 use cardswitch::engine::registry::*;
 use cardswitch::engine::registry_decide;
 use cardswitch::engine::time::{Expiry, Timestamp};
+use cardswitch::engine::wallet::Wallet;
 use cardswitch::engine::world::{World, open_card_of};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
@@ -58,10 +60,9 @@ pub fn local(text: &str) -> MatchKey {
 
 /// A name of each kind, all from one text, and no acquirer.
 pub fn names_of(text: &str) -> MatchKeys {
+    let none = MatchKey::UNSTATED;
     MatchKeys {
-        rrn: rrn(text),
-        sent: sent(text),
-        local: local(text),
+        by_authority: [rrn(text), sent(text), local(text), none, none],
         acquirer_id: 0,
     }
 }
@@ -79,16 +80,33 @@ impl Switch {
     }
 
     pub fn with_program(shards: usize, controls: Controls) -> Switch {
+        Switch::with_program_and_mark_up(shards, controls, 0)
+    }
+
+    pub fn with_program_and_mark_up(
+        shards: usize,
+        controls: Controls,
+        mark_up_basis_points: u16,
+    ) -> Switch {
         let mut switch = Switch {
             world: World::new(shards),
             at: time("2026-11-24T10:00:00Z"),
             records: Vec::new(),
         };
-        switch.program(PROGRAM, controls);
+        switch.program_with_mark_up(PROGRAM, controls, mark_up_basis_points);
         switch
     }
 
     pub fn program(&mut self, id: ProgramId, controls: Controls) -> RegistryOutcome {
+        self.program_with_mark_up(id, controls, 0)
+    }
+
+    pub fn program_with_mark_up(
+        &mut self,
+        id: ProgramId,
+        controls: Controls,
+        foreign_exchange_mark_up_basis_points: u16,
+    ) -> RegistryOutcome {
         self.registry(RegistryAction::CreateProgram(Box::new(Program {
             id,
             name: "Ads".into(),
@@ -98,7 +116,21 @@ impl Switch {
             controls,
             hold_expiry: Default::default(),
             created_at: self.at,
+            foreign_exchange_mark_up_basis_points,
         })))
+    }
+
+    pub fn set_rates(&mut self, rates: &[(Currency, Currency, &str)]) -> RegistryOutcome {
+        let rate = |(from, to, rate): &(Currency, Currency, &str)| ExchangeRate {
+            from: *from,
+            to: *to,
+            rate: rate.parse().unwrap_or_else(|e| panic!("{rate}: {e}")),
+        };
+        let set = SetExchangeRates {
+            source: "test".into(),
+            rates: rates.iter().map(rate).collect(),
+        };
+        self.registry(RegistryAction::SetExchangeRates(Box::new(set)))
     }
 
     pub fn registry(&mut self, action: RegistryAction) -> RegistryOutcome {
@@ -140,9 +172,9 @@ impl Switch {
 
     fn next_due(&self) -> Option<(AccountId, AuthorizationId)> {
         let first = self.world.shards.iter().filter_map(|state| {
-            let (expires_at, hold) = state.holds.first_to_expire()?;
-            let root = state.account(hold.account_id)?.root;
-            Some((expires_at, hold.authorization_id, root))
+            let (expires_at, open) = state.authorizations.first_to_expire()?;
+            let root = state.account(open.account_id)?.root;
+            Some((expires_at, open.id, root))
         });
         let (expires_at, authorization_id, root) = first.min()?;
         (expires_at <= self.at).then_some((root, authorization_id))
@@ -216,6 +248,10 @@ impl Switch {
             expiry: card.expiry,
             links: card.links,
             controls: card.controls,
+            wallet: match card.wallet.is_empty() {
+                true => None,
+                false => Some(Box::new(card.wallet)),
+            },
             cardholder_id: card.cardholder_id,
         };
         let outcome = self.registry(RegistryAction::IssueCard(Box::new(issue.clone())));
@@ -300,6 +336,8 @@ pub struct NewCard {
     pub expiry: Expiry,
     pub links: smallvec::SmallVec<[LinkKey; 2]>,
     pub controls: Controls,
+    /// Further accounts.
+    pub wallet: Wallet,
     pub cardholder_id: Option<CardholderId>,
 }
 
@@ -313,6 +351,7 @@ impl NewCard {
             expiry: Expiry::new(2029, 12).unwrap(),
             links: Default::default(),
             controls: Controls::default(),
+            wallet: Wallet::new(),
             cardholder_id: None,
         }
     }
@@ -351,6 +390,19 @@ pub fn reversal(id: u64, card: u64, amount: Money, name: &str, original: &str) -
         reference: NetworkReference::default(),
         repeat_key: RepeatKey(key_of(&format!("reversal {name}"))),
         original_keys: names_of(original),
+        stays: None,
+    }
+}
+
+/// An advice of an approved payment; `name` is its own identity.
+pub fn advice(id: u64, card: u64, amount: Money, name: &str) -> Advise {
+    let mut payment = purchase(id, card, amount, name);
+    payment.repeat_key = RepeatKey(key_of(&format!("advice {name}")));
+    payment.original_keys = payment.match_keys;
+    Advise {
+        payment,
+        is_final: true,
+        ..Advise::default()
     }
 }
 

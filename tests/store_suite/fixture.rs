@@ -22,6 +22,7 @@ pub const TABLES: &[&str] = &[
     "card_links",
     "authorizations",
     "reversals",
+    "transactions",
     "top_ups",
     "ledger_entries",
     "card_reveals",
@@ -74,6 +75,20 @@ impl Fixture {
         } else {
             let mut connection = PgConnection::connect(&self.url).await.unwrap();
             sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        }
+    }
+
+    /// The one number that this query gives.
+    pub async fn number(&self, sql: &str) -> i64 {
+        let sql = AssertSqlSafe(sql.to_owned());
+        if self.url == "sqlite" {
+            let mut connection = self.open_sqlite().await;
+            let row = sqlx::query(sql).fetch_one(&mut connection).await.unwrap();
+            row.get(0)
+        } else {
+            let mut connection = PgConnection::connect(&self.url).await.unwrap();
+            let row = sqlx::query(sql).fetch_one(&mut connection).await.unwrap();
+            row.get(0)
         }
     }
 

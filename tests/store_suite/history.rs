@@ -2,8 +2,9 @@
 
 use arrayvec::ArrayString;
 use cardswitch::engine::command::{
-    AccountStatusChange, Action, Authorize, CardType, ChangeAccountStatus, ChangeCardStatus,
-    Command, OpenAccount, ReleaseCause, ReleaseHold, Reverse, StatusChange, TopUp,
+    AccountStatusChange, Action, Advise, Authorize, CardType, ChangeAccountStatus,
+    ChangeCardStatus, Command, OpenAccount, ReleaseCause, ReleaseHold, Reverse, StatusChange,
+    TopUp,
 };
 use cardswitch::engine::controls::{Controls, List, ListMode};
 use cardswitch::engine::decide::{Outcome, decide};
@@ -15,9 +16,11 @@ use cardswitch::engine::ids::{
     AccountId, AuthorizationId, CardId, ControlId, ProgramId, ReversalId, TopUpId,
 };
 use cardswitch::engine::money::{Currency, Money};
+use cardswitch::engine::rates::ExchangeRate;
 use cardswitch::engine::record::{ENGINE_VERSION, Record};
 use cardswitch::engine::registry::{
     IssueCard, LinkKey, Program, RegistryAction, RegistryCommand, RegistryOutcome, RevealCard,
+    SetExchangeRates,
 };
 use cardswitch::engine::registry_decide;
 use cardswitch::engine::time::{Expiry, Timestamp};
@@ -29,11 +32,14 @@ pub const EUR: Currency = Currency(978);
 /// 2026-11-24T00:00:00Z.
 pub const START: Timestamp = Timestamp(1_795_478_400_000);
 
-fn named(rrn: u64) -> MatchKeys {
-    MatchKeys {
-        rrn: MatchKey(rrn),
-        ..MatchKeys::default()
+/// Two names of the message with this number. Names are hashes.
+pub fn named(number: u64) -> MatchKeys {
+    let mut keys = MatchKeys::default();
+    for place in [1, 2] {
+        let hashed = (number + place as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        keys.by_authority[place] = MatchKey(hashed | 1);
     }
+    keys
 }
 
 /// A journal in the making, with the state that it folds to.
@@ -46,6 +52,9 @@ pub struct History {
     pub accounts: Vec<(AccountId, AccountId)>,
     pub cards: Vec<(CardId, AccountId)>,
     pub authorizations: Vec<(AuthorizationId, CardId, AccountId, Money)>,
+    /// Increments and completions, which reversals may name by themselves.
+    pub parts: Vec<(u64, CardId, AccountId, Money)>,
+    pub posted: Option<Advise>,
     random: u64,
     next_id: u64,
 }
@@ -61,6 +70,8 @@ impl History {
             accounts: Vec::new(),
             cards: Vec::new(),
             authorizations: Vec::new(),
+            parts: Vec::new(),
+            posted: None,
             random: seed,
             next_id: 1,
         };
@@ -92,7 +103,7 @@ impl History {
         shards.find_map(|shard| Some(shard.account(id)?.currency))
     }
 
-    fn id(&mut self) -> u64 {
+    pub fn id(&mut self) -> u64 {
         self.next_id += 1;
         // Spread, as ids of several shards are, and above 2^63 at times.
         self.next_id << 20 | self.next_id << 55 & 1 << 63
@@ -149,7 +160,16 @@ impl History {
             controls,
             hold_expiry: Default::default(),
             created_at: START,
+            foreign_exchange_mark_up_basis_points: 150,
         })));
+        let rate = "1.0833".parse().unwrap();
+        let (from, to) = (EUR, USD);
+        self.registry(RegistryAction::SetExchangeRates(Box::new(
+            SetExchangeRates {
+                source: "test".into(),
+                rates: vec![ExchangeRate { from, to, rate }],
+            },
+        )));
     }
 
     pub fn open_account(&mut self) {
@@ -231,6 +251,7 @@ impl History {
             // One named twice.
             links: [project.clone(), user, project].into_iter().collect(),
             controls: Controls::default(),
+            wallet: None,
             cardholder_id: None,
         };
         self.registry(RegistryAction::IssueCard(Box::new(issue.clone())));
@@ -248,10 +269,33 @@ impl History {
         }
     }
 
-    /// One authorization; `None` if the engine knows it as a repeat.
+    /// One authorization of a random card.
     pub fn authorize(&mut self, amount_minor: i64, kind: Kind, mcc: u16) {
         let place = self.below(self.cards.len() as u64) as usize;
-        let (card_id, root) = self.cards[place];
+        let authorize = self.payment(self.cards[place].0, amount_minor, kind, mcc);
+        self.send(self.cards[place].1, authorize);
+    }
+
+    /// A request; what opens no authorization of its own is not kept for later messages.
+    pub fn send(&mut self, root: AccountId, authorize: Authorize) {
+        let (id, card_id) = (authorize.authorization_id, authorize.card_id);
+        let (transaction, kind) = (authorize.amounts.transaction, authorize.kind);
+        let sent = self.shard(root, Action::Authorize(authorize));
+        if sent && kind == Kind::Incremental {
+            self.parts.push((id.0, card_id, root, transaction));
+        } else if sent {
+            self.authorizations.push((id, card_id, root, transaction));
+        }
+    }
+
+    /// What a message of a card says of a payment.
+    pub fn payment(
+        &mut self,
+        card_id: CardId,
+        amount_minor: i64,
+        kind: Kind,
+        mcc: u16,
+    ) -> Authorize {
         let id = AuthorizationId(self.id());
         let currency = if self.below(10) == 0 { EUR } else { USD };
         let transaction = Money {
@@ -262,7 +306,7 @@ impl History {
             amount_minor,
             currency: if currency == USD { EUR } else { USD },
         });
-        let authorize = Authorize {
+        Authorize {
             authorization_id: id,
             card_id,
             kind,
@@ -280,17 +324,15 @@ impl History {
             },
             entry_mode: EntryMode::Chip,
             channel: Channel::PointOfSale,
+            partial_approval_supported: self.below(4) == 0,
             reference: self.reference(id.0),
             repeat_key: RepeatKey(u128::from(id.0) << 1),
             match_keys: named(id.0),
             ..Authorize::default()
-        };
-        if self.shard(root, Action::Authorize(authorize)) {
-            self.authorizations.push((id, card_id, root, transaction));
         }
     }
 
-    fn reference(&self, id: u64) -> NetworkReference {
+    pub fn reference(&self, id: u64) -> NetworkReference {
         let network = if id >> 20 & 3 == 0 {
             "mastercard"
         } else {
@@ -332,7 +374,7 @@ impl History {
     /// Reverses the authorization at this place (again, perhaps).
     pub fn reverse(&mut self, place: usize) {
         let (original, card_id, root, amount) = self.authorizations[place];
-        self.reverse_by_rrn(original.0, card_id, root, amount);
+        self.reverse_named(original.0, card_id, root, amount, None);
     }
 
     /// Ends the hold of the authorization at this place, if it still has one.
@@ -348,7 +390,15 @@ impl History {
         );
     }
 
-    fn reverse_by_rrn(&mut self, rrn: u64, card_id: CardId, root: AccountId, amount: Money) {
+    /// Reverses what this number names, but for what is to stay of it.
+    pub fn reverse_named(
+        &mut self,
+        number: u64,
+        card_id: CardId,
+        root: AccountId,
+        amount: Money,
+        stays_minor: Option<i64>,
+    ) {
         let id = self.id();
         let reverse = Reverse {
             reversal_id: ReversalId(id),
@@ -356,7 +406,11 @@ impl History {
             amount,
             reference: self.reference(id),
             repeat_key: RepeatKey(u128::from(id) << 1 | 1),
-            original_keys: named(rrn),
+            original_keys: named(number),
+            stays: stays_minor.map(|amount_minor| Money {
+                amount_minor,
+                ..amount
+            }),
         };
         self.shard(root, Action::Reverse(reverse));
     }
@@ -365,8 +419,8 @@ impl History {
         let place = self.below(self.cards.len() as u64) as usize;
         let (card_id, root) = self.cards[place];
         let change = match self.below(12) {
-            0..5 => StatusChange::Freeze,
-            5..11 => StatusChange::Unfreeze,
+            0..3 => StatusChange::Freeze,
+            3..8 => StatusChange::Unfreeze,
             _ => StatusChange::Activate,
         };
         let change = ChangeCardStatus { card_id, change };
@@ -377,8 +431,8 @@ impl History {
         let place = self.below(self.accounts.len() as u64) as usize;
         let (account_id, root) = self.accounts[place];
         let change = match self.below(12) {
-            0..3 => AccountStatusChange::Freeze,
-            3..11 => AccountStatusChange::Unfreeze,
+            0..2 => AccountStatusChange::Freeze,
+            2..11 => AccountStatusChange::Unfreeze,
             _ => AccountStatusChange::Close,
         };
         let change = ChangeAccountStatus { account_id, change };
@@ -406,7 +460,8 @@ impl History {
         for _ in 0..count {
             self.at = self.at.plus_ms(self.below(20_000) as i64);
             match self.below(100) {
-                0..60 => {
+                0..35 => self.message(),
+                35..60 => {
                     let kind = KINDS[self.below(20).saturating_sub(16) as usize];
                     let amount_minor = 1 + self.below(90_000) as i64;
                     let mcc = if self.below(8) == 0 { 7995 } else { 5411 };
@@ -430,7 +485,7 @@ impl History {
                         amount_minor: 5,
                         currency: USD,
                     };
-                    self.reverse_by_rrn(rrn, card_id, root, amount);
+                    self.reverse_named(rrn, card_id, root, amount, None);
                 }
                 84..87 => self.authorize_unknown_card(),
                 87..90 => {

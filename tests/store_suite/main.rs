@@ -4,6 +4,7 @@ mod cluster;
 mod fixture;
 mod following;
 mod history;
+mod messages;
 mod projecting;
 mod reading;
 mod throughput;

@@ -3,17 +3,26 @@
 use crate::fixture::{Fixture, JOURNAL, expected_dump, once, project};
 use crate::history::History;
 use crate::on_both;
+use cardswitch::engine::authorizations::Authorization;
+use cardswitch::engine::event::Flags;
+use cardswitch::engine::kinds::Direction;
 use cardswitch::engine::record::Record;
 use cardswitch::engine::registry::RegistryEvent;
+use cardswitch::engine::time::Timestamp;
+use cardswitch::store::from_message;
 use cardswitch::store::projection::{BatchStep, Projector};
 use cardswitch::store::query::{AccountFilter, AuthorizationFilter, CardFilter, LIMIT_MAX};
-use cardswitch::store::rows::{AuthorizationRow, AuthorizationStatus};
+use cardswitch::store::rows::{
+    AuthorizationResult, AuthorizationRow, AuthorizationStatus, MessageName, TransactionType,
+    UndoneName,
+};
 use cardswitch::store::tail::TailFold;
 use cardswitch::store::{Store, StoreError};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 on_both! {
     the_tables_say_what_the_engine_says,
+    every_kind_of_message_moves_rows_of_any_batch,
     killed_at_any_step_of_a_batch_each_record_is_in_once,
     records_that_are_in_are_skipped_and_a_gap_is_refused,
     of_two_projectors_one_is_refused,
@@ -45,6 +54,7 @@ async fn the_tables_say_what_the_engine_says(fixture: Fixture) {
         compare_accounts(&store, &history).await;
         compare_cards(&store, &history).await;
         compare_authorizations(&store, &history).await;
+        compare_money(&fixture).await;
         compare_reveals(&fixture, &history).await;
         store.close().await;
     }
@@ -138,42 +148,202 @@ async fn compare_authorizations(store: &Store, history: &History) {
     let mut expected: Vec<AuthorizationRow> = expected_rows(history);
     expected.reverse();
     assert_eq!(page.data, expected);
-    let held: BTreeSet<_> = page
-        .data
-        .iter()
-        .filter(|row| row.status == AuthorizationStatus::Pending && row.expires_at_ms.is_some())
-        .map(|row| row.id)
+    let shards = history.world.shards.iter();
+    let known: BTreeMap<_, _> = shards
+        .flat_map(|shard| shard.authorizations.iter())
+        .map(|known| (known.id, known))
         .collect();
-    let holds: BTreeSet<_> = history
-        .world
-        .shards
-        .iter()
-        .flat_map(|shard| shard.holds.iter().map(|hold| hold.authorization_id))
-        .collect();
-    assert_eq!(held, holds);
+    let (mut found, mut open) = (0, 0);
     for row in &page.data {
-        let steps: Vec<_> = row.trace.steps().collect();
-        assert!(!steps.is_empty(), "{} has no readable trace", row.id);
+        if let Some(known) = known.get(&row.id) {
+            assert_eq!(as_in_memory(row, known), as_known(known), "{}", row.id);
+            (found, open) = (found + 1, open + usize::from(known.is_open()));
+        } else {
+            assert_eq!(row.posted_minor, 0, "{} is in no memory", row.id);
+        }
         assert!(!row.merchant_name.contains('\0'));
         assert_eq!(
             store.authorization(row.id).await.unwrap().as_ref(),
             Some(row)
         );
+        let is_recorded = row.message != MessageName::Request && row.breach_reason.is_none();
+        let steps = row.trace.steps().count();
+        assert!(steps > 0 || is_recorded, "{} has no readable trace", row.id);
     }
+    assert_eq!(found, known.len(), "an authorization has no row");
+    assert!(open > 0, "the history left nothing open to compare");
     let reasons: BTreeSet<_> = page.data.iter().filter_map(|row| row.reason).collect();
     assert!(reasons.len() >= 3, "{reasons:?}");
 }
 
+/// Amount, posted, status, and the end of a hold that is open.
+type Standing = (i64, i64, &'static str, Option<Timestamp>);
+
+fn as_known(known: &Authorization) -> Standing {
+    let posted_minor = known.posted.account_minor;
+    let closed_by = known.closed.map(|closed| closed.by);
+    let standing = Authorization::standing(closed_by, posted_minor);
+    let expires_at = known.is_open().then_some(known.expires_at);
+    let stands_at_minor = known.stands_at().account_minor;
+    (
+        match known.direction {
+            Direction::Credit => -stands_at_minor,
+            Direction::Debit | Direction::Nowhere => stands_at_minor,
+        },
+        posted_minor,
+        standing.name(),
+        expires_at,
+    )
+}
+
+/// What the row says where memory keeps it: of one that ended without anything the row has the amount that it
+/// ended with, of a credit that nothing is posted for the amount that was approved.
+fn as_in_memory(row: &AuthorizationRow, known: &Authorization) -> Standing {
+    use AuthorizationStatus::{Expired, Reversed};
+    let is_kept = matches!(row.status, Expired | Reversed)
+        || known.direction == Direction::Credit && row.status == AuthorizationStatus::Pending;
+    (
+        if is_kept { 0 } else { row.amount_minor },
+        row.posted_minor,
+        row.status.name(),
+        row.expires_at_ms.filter(|_| known.is_open()),
+    )
+}
+
+/// The tables by themselves: ledger, transactions, authorizations and accounts say the same of money.
+async fn compare_money(fixture: &Fixture) {
+    for (what, wrong) in [
+        (
+            "legs of a record do not sum to zero",
+            "(SELECT sequence FROM ledger_entries GROUP BY sequence, currency \
+              HAVING SUM(amount_minor) <> 0) AS wrong",
+        ),
+        (
+            "legs do not add up to what an account has posted",
+            "accounts WHERE posted_minor <> (SELECT COALESCE(SUM(amount_minor), 0) \
+             FROM ledger_entries WHERE account_id = accounts.id AND ledger_account = 'customer')",
+        ),
+        (
+            "transactions do not add up to what an authorization has posted",
+            "authorizations WHERE posted_minor <> -(SELECT COALESCE(SUM(t.amount_minor), 0) \
+             FROM transactions AS t WHERE t.authorization_id = authorizations.id)",
+        ),
+        (
+            "a transaction is of no authorization, or of one of another card, account or currency",
+            "transactions AS t WHERE NOT EXISTS (SELECT * FROM authorizations AS a \
+             WHERE a.id = t.authorization_id AND a.card_id = t.card_id AND a.account_id = t.account_id \
+             AND a.currency = t.currency AND a.sequence <= t.sequence)",
+        ),
+        (
+            "a transaction has no legs of its own",
+            "transactions AS t WHERE amount_minor <> COALESCE((SELECT SUM(e.amount_minor) \
+             FROM ledger_entries AS e WHERE e.source_type = 'transaction' AND e.source_id = t.id \
+             AND e.sequence = t.sequence AND e.ledger_account = 'customer' \
+             AND e.account_id = t.account_id), 0)",
+        ),
+        (
+            "the other side of a transaction is not the network's, or ours of a conversion",
+            "ledger_entries WHERE source_type = 'transaction' \
+             AND ledger_account NOT IN ('customer', 'network_settlement', 'mark_up', 'rounding')",
+        ),
+        (
+            "the network gets something else than its legs say",
+            "transactions AS t WHERE network_minor <> -COALESCE((SELECT SUM(e.amount_minor) \
+             FROM ledger_entries AS e WHERE e.sequence = t.sequence \
+             AND e.ledger_account = 'network_settlement'), 0)",
+        ),
+        (
+            "what a reversal returned has the kind and merchant of something else",
+            "transactions AS t JOIN authorizations AS a ON a.id = t.authorization_id \
+             WHERE t.transaction_type = 'reversal' AND (t.kind <> a.kind OR t.mcc <> a.mcc \
+             OR t.merchant_name <> a.merchant_name OR t.transaction_currency <> a.transaction_currency)",
+        ),
+        (
+            "a reversal returned something else than its transaction says",
+            "reversals AS r LEFT JOIN transactions AS t ON t.sequence = r.sequence \
+             WHERE r.returned_minor <> COALESCE(t.amount_minor, 0)",
+        ),
+        (
+            "a payment gives, or a refund takes",
+            "transactions WHERE transaction_type = 'payment' AND amount_minor >= 0 \
+             OR transaction_type = 'refund' AND amount_minor <= 0 \
+             OR SIGN(amount_minor) <> SIGN(transaction_minor)",
+        ),
+        (
+            "something became part of nothing",
+            "authorizations AS m WHERE (status = 'merged') <> (original_authorization_id IS NOT NULL) \
+             OR status = 'merged' AND NOT EXISTS (SELECT * FROM authorizations AS a \
+             WHERE a.id = m.original_authorization_id AND a.card_id = m.card_id)",
+        ),
+    ] {
+        let count = fixture
+            .number(&format!("SELECT COUNT(*) FROM {wrong}"))
+            .await;
+        assert_eq!(count, 0, "{what}");
+    }
+}
+
+/// That the histories have what is compared: every status, type, message, and nearly every flag.
+async fn all_occur(fixture: &Fixture) {
+    for (column, table, names) in [
+        (
+            "status",
+            "authorizations",
+            names_of(AuthorizationStatus::ALL),
+        ),
+        (
+            "result",
+            "authorizations",
+            names_of(AuthorizationResult::ALL),
+        ),
+        ("message", "authorizations", names_of(MessageName::ALL)),
+        (
+            "transaction_type",
+            "transactions",
+            names_of(TransactionType::ALL),
+        ),
+        ("what", "reversals", names_of(UndoneName::ALL)),
+    ] {
+        for name in names {
+            let sql = format!("SELECT COUNT(*) FROM {table} WHERE {column} = '{name}'");
+            assert!(fixture.number(&sql).await > 0, "no {column} is {name}");
+        }
+    }
+    for (_, name) in Flags::ALL {
+        let within =
+            |table: &str| format!("(SELECT COUNT(*) FROM {table} WHERE flags LIKE '%{name}%')");
+        let (told, posted) = (within("authorizations"), within("transactions"));
+        let sql = format!("SELECT {told} + {posted} + {}", within("reversals"));
+        assert!(
+            fixture.number(&sql).await > 0,
+            "no message is flagged {name}"
+        );
+    }
+}
+
+fn names_of<T>(all: &[(T, &'static str)]) -> Vec<&'static str> {
+    all.iter().map(|(_, name)| *name).collect()
+}
+
 pub fn expected_rows(history: &History) -> Vec<AuthorizationRow> {
-    let ids = history.records.iter().filter_map(|(_, record)| {
-        let (authorize, _) = cardswitch::store::from_record::authorization_of(record)?;
-        Some(authorize.authorization_id)
-    });
+    let records = history.records.iter();
+    let ids = records.filter_map(|(_, record)| from_message::authorization_id_of(record));
     ids.map(|id| {
         let currency_of = |account| history.currency_of(account);
         TailFold::authorization(id, None, &history.records, currency_of).unwrap()
     })
     .collect()
+}
+
+async fn every_kind_of_message_moves_rows_of_any_batch(fixture: Fixture) {
+    let history = history(17, 1_800);
+    let store = fixture.store().await;
+    project(&store, &history.records, 3).await;
+    compare_accounts(&store, &history).await;
+    compare_money(&fixture).await;
+    all_occur(&fixture).await;
+    let dump = fixture.dump().await;
+    assert_eq!(dump, expected_dump(&fixture, &history.records).await);
 }
 
 async fn killed_at_any_step_of_a_batch_each_record_is_in_once(fixture: Fixture) {

@@ -23,15 +23,23 @@ fn count() -> usize {
     asked.and_then(|text| text.parse().ok()).unwrap_or(2_000)
 }
 
-/// Authorizations on many cards, one in ten reversed.
+/// Authorizations on many cards, one in five of them posted at once; one in ten reversed, one in ten completed.
 fn traffic(count: usize) -> History {
     let mut history = History::new(31, 200, 2_000);
     while (history.last() as usize) < count {
         history.at = history.at.plus_ms(1);
-        history.authorize(1 + history.last() as i64 % 900, Kind::Purchase, 5411);
-        if history.last().is_multiple_of(10) && history.authorizations.len() > 200 {
-            let place = history.authorizations.len() - 200;
-            history.reverse(place);
+        let amount_minor = 1 + history.last() as i64 % 900;
+        if history.last().is_multiple_of(5) {
+            history.pay(amount_minor);
+        } else {
+            history.authorize(amount_minor, Kind::Purchase, 5411);
+        }
+        let place = history.authorizations.len().saturating_sub(200);
+        match history.last() % 10 {
+            _ if place == 0 => {}
+            0 => history.reverse(place),
+            5 => history.complete(place),
+            _ => {}
         }
     }
     history

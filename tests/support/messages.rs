@@ -187,13 +187,71 @@ impl Language {
         }
         fields.extend([(41, "TERM0001".into()), (49, "840".into())]);
         if naming == Naming::OriginalData {
-            let (time, date) = local_time(purchase.stan);
-            let stan = purchase.stan;
-            fields.push(if self.is_1993() {
-                (56, format!("1100{stan:06}26{date}{time}0512345"))
-            } else {
-                (90, format!("0100{stan:06}1124{time}{:011}{:011}", 12345, 0))
-            });
+            fields.push(self.original_data(purchase));
+        }
+        fields
+    }
+
+    /// The message names `original` in its original data elements, and no longer has an RRN of its own.
+    pub fn about(&self, mut message: Fields, original: Purchase) -> Fields {
+        message.retain(|(field, _)| *field != 37);
+        message.push(self.original_data(original));
+        message
+    }
+
+    fn original_data(&self, original: Purchase) -> (u8, String) {
+        let (time, date) = local_time(original.stan);
+        let stan = original.stan;
+        match self.is_1993() {
+            true => (56, format!("1100{stan:06}26{date}{time}0512345")),
+            false => (90, format!("0100{stan:06}1124{time}{:011}{:011}", 12345, 0)),
+        }
+    }
+
+    /// What makes a request an increment, where the original data elements alone do not.
+    pub fn increment(&self, mut message: Fields) -> Fields {
+        match self.dialect.name() {
+            "visa-base1" => message.push((63, "2000003900".into())),
+            _ if self.is_1993() => {
+                message.retain(|(field, _)| *field != 24);
+                message.push((24, "106".into()));
+            }
+            _ => {}
+        }
+        message
+    }
+
+    /// The field by which an advice says that more will follow; none in dialects that cannot.
+    pub fn not_final(&self) -> Vec<(u8, &'static str)> {
+        match self.dialect.name() {
+            "visa-base1" => vec![],
+            "mastercard-ebcdic" => vec![(48, "R610500000")],
+            _ => vec![(48, "610500000")],
+        }
+    }
+
+    /// A reversal after which so much stays of what stood at `stood_at_minor`.
+    pub fn partial_reversal(
+        &self,
+        original: Purchase,
+        stan: u32,
+        stays_minor: u64,
+        stood_at_minor: u64,
+    ) -> Fields {
+        let mut fields = self.reversal(original, stan, Naming::OriginalData);
+        if self.is_1993() {
+            fields.retain(|(field, _)| ![4, 24].contains(field));
+            fields.extend([
+                (4, format!("{stays_minor:012}")),
+                (24, "401".into()),
+                (30, format!("{stood_at_minor:012}{:012}", 0)),
+            ]);
+        } else {
+            let rest = match self.dialect.name() {
+                "mastercard-ebcdic" => "0".repeat(30),
+                _ => format!("{:012}C00000000C00000000", 0),
+            };
+            fields.push((95, format!("{stays_minor:012}{rest}")));
         }
         fields
     }

@@ -177,6 +177,7 @@ impl Rig {
             controls,
             hold_expiry: Default::default(),
             created_at: Timestamp(0),
+            foreign_exchange_mark_up_basis_points: 0,
         };
         self.ask_registry(RegistryAction::CreateProgram(Box::new(program)));
         let open = OpenAccount {
@@ -212,6 +213,7 @@ impl Rig {
             expiry: Expiry::new(EXPIRY.0, EXPIRY.1).unwrap(),
             links: Default::default(),
             controls: Controls::default(),
+            wallet: None,
             cardholder_id: None,
         };
         self.ask_registry(RegistryAction::IssueCard(Box::new(issue)));

@@ -1,6 +1,7 @@
 //! Whether the account has the money.
 
 use crate::engine::checks::{Checks, Context};
+use crate::engine::postings::can_be_charged;
 use crate::engine::reason::DeclineReason;
 use crate::engine::trace::{Detail, Step};
 
@@ -12,7 +13,11 @@ pub fn check(context: &Context, checks: &mut Checks) {
         return checks.skip(Step::Balance);
     };
     if !context.takes_money() {
-        return checks.skip(Step::Balance);
+        // What a refund brings at once must fit the balance.
+        return match can_be_charged(context.account, context.charged_minor()) {
+            false => checks.fail(Step::Balance, DeclineReason::InvalidAmount, Detail::None),
+            true => checks.skip(Step::Balance),
+        };
     }
     let available_minor = context.account.available_minor();
     let detail = Detail::Balance {

@@ -11,7 +11,7 @@ pub fn check(context: &Context, checks: &mut Checks) {
         return checks.pass(Step::Reserve, Detail::None);
     }
     let id = context.command.authorization_id;
-    if context.state.holds.contains(id) {
+    if context.state.authorizations.contains(id) {
         // Ids are given out once; deciding by a doubled one would lose the first hold.
         return checks.fail(Step::Reserve, DeclineReason::InternalError, Detail::None);
     }
@@ -21,7 +21,7 @@ pub fn check(context: &Context, checks: &mut Checks) {
         u64::from(settings.open_holds_per_account_max),
     );
     let in_shard = (
-        context.state.holds.len() as u64,
+        context.state.authorizations.open_len() as u64,
         settings.open_holds_per_shard_max,
     );
     match [in_account, in_shard]

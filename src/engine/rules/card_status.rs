@@ -21,12 +21,12 @@ pub fn check(context: &Context, checks: &mut Checks) {
     checks.fail(Step::CardStatus, reason, Detail::None);
 }
 
-/// A credit still passes: what the card was used for must be able to come back.
+/// A credit still passes: what the card was used for must be able to come back. So does what adds to its one use.
 fn is_used_up(context: &Context) -> bool {
-    let is_credit = context
-        .treatment
-        .is_some_and(|treatment| treatment.direction == Direction::Credit);
-    !is_credit
-        && context.card.used_by().is_some()
+    let original = context.original.map(|original| original.id);
+    let used_by = context.card.used_by();
+    context.direction() != Direction::Credit
+        && used_by.is_some()
+        && used_by != original
         && context.controls().any(|(_, controls)| controls.single_use)
 }

@@ -13,7 +13,9 @@ use crate::engine::trace::{Detail, Step};
 use crate::engine::window::{WindowEnd, window_end};
 
 pub fn check(context: &Context, checks: &mut Checks) {
-    let Some(requested_minor) = context.taken_minor() else {
+    // An increment adds to the uses of its original, and is never refused for a limit.
+    let taken_minor = context.taken_minor().filter(|_| context.original.is_none());
+    let Some(requested_minor) = taken_minor else {
         return checks.skip(Step::Limits);
     };
     let mut any = false;

@@ -9,6 +9,7 @@ pub mod lists;
 pub mod merchant;
 pub mod message;
 pub mod repeat;
+pub mod risk_rules;
 pub mod three_ds;
 pub mod time_window;
 pub mod verification;
@@ -33,6 +34,7 @@ pub const IN_ORDER: &[Check] = &[
     lists::check_channel,
     lists::check_entry_mode,
     time_window::check,
+    risk_rules::check,
     three_ds::check,
     capacity::check,
 ];

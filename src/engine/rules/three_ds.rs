@@ -93,7 +93,9 @@ fn is_bought_online_by_cardholder(context: &Context) -> bool {
     };
     // What is asked for, even where a part of it is approved: that is what the cardholder agreed to.
     let for_money = context.takes_money() && context.asked_minor != Some(0);
-    online && for_money && !command.initiated_by_merchant
+    // An increment is the merchant's doing, and its cardholder was asked before.
+    let by_merchant = command.initiated_by_merchant || context.original.is_some();
+    online && for_money && !by_merchant
 }
 
 /// An amount in a currency that the account does not have is declined anyway, and counts as above.

@@ -1,0 +1,154 @@
+//! `/v1/transactions`: what messages of the networks posted. Lists come from SQL; a single one is as of now.
+
+use super::error::{ApiError, json_response};
+use super::fields::Fields;
+use super::list::{self, ListQuery, store_error};
+use super::{ApiState, Gate, accounts, as_of_now, authorizations, payment_json};
+use crate::engine::ids::{AccountId, AuthorizationId, CardId, TransactionId};
+use crate::engine::money::Currency;
+use crate::engine::record::Record;
+use crate::engine::time::Timestamp;
+use crate::store::from_posting::{self, Purchase};
+use crate::store::query::TransactionFilter;
+use crate::store::rows::{TransactionRow, TransactionType};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let id = id.parse().map_err(|_| not_found())?;
+    let row = find(&state, id).await?;
+    Ok(json_response(StatusCode::OK, to_json(&row).to_string()))
+}
+
+fn not_found() -> ApiError {
+    ApiError::not_found(
+        "transaction_not_found",
+        "there is no transaction with this id",
+    )
+}
+
+async fn find(state: &Arc<ApiState>, id: TransactionId) -> Result<TransactionRow, ApiError> {
+    let durable = state.journal.durable();
+    let mut found = as_of_now::unless_away(state, state.store.transaction_at(id)).await?;
+    if as_of_now::caught_up(state, &found, durable).await {
+        found = as_of_now::unless_away(state, state.store.transaction_at(id)).await?;
+    }
+    let stored = as_of_now::stored(state, found, durable)?;
+    if let Some(row) = stored.value {
+        return Ok(row);
+    }
+    if stored.is_current {
+        return Err(not_found());
+    }
+    let looking = (id, None);
+    let (_, found) = as_of_now::tail(state, stored.position, looking, keep_posting).await?;
+    match found {
+        Some((sequence, record)) => from_journal(state, sequence, &record).await,
+        None if stored.is_away => Err(as_of_now::too_old("transaction")),
+        None => Err(not_found()),
+    }
+}
+
+type Looking = (TransactionId, Option<(u64, Record)>);
+
+fn keep_posting(looking: &mut Looking, sequence: u64, record: &Record) {
+    let (wanted, found) = looking;
+    if from_posting::transaction_of(record).is_some_and(|(id, _)| id == *wanted) {
+        *found = Some((sequence, record.clone()));
+    }
+}
+
+/// The row of a record that SQL does not have yet.
+async fn from_journal(
+    state: &Arc<ApiState>,
+    sequence: u64,
+    record: &Record,
+) -> Result<TransactionRow, ApiError> {
+    let purchase = match from_posting::original_needed(record) {
+        Some(id) => Some(Purchase::of(&authorizations::find(state, id).await?.row)),
+        None => None,
+    };
+    // The currency is looked up in memory afterwards.
+    let row = from_posting::transaction_row(sequence, record, |_| None, |_| purchase);
+    let mut row = row.ok_or_else(not_found)?;
+    row.currency = accounts::find(state, row.account_id).await?.currency;
+    if row.transaction_currency == Currency::ABSENT {
+        row.transaction_currency = row.currency;
+    }
+    Ok(row)
+}
+
+pub async fn many(
+    State(gate): State<Gate>,
+    ListQuery(mut query): ListQuery,
+) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let filter = TransactionFilter {
+        card_id: query.id("card_id", CardId::PREFIX)?,
+        account_id: query.id("account_id", AccountId::PREFIX)?,
+        authorization_id: query.id("authorization_id", AuthorizationId::PREFIX)?,
+        transaction_type: query.word("type", TransactionType::ALL)?,
+        created_from: moment(&mut query, "created_from")?,
+        created_until: moment(&mut query, "created_until")?,
+    };
+    let after = query.id("starting_after", TransactionId::PREFIX)?;
+    let limit = list::limit(&mut query)?;
+    query.finish()?;
+    list::check_store(&state)?;
+    let page = state.store.transactions(&filter, after, limit).await;
+    let page = page.map_err(store_error)?;
+    let data = page.data.iter().map(to_json).collect();
+    Ok(list::page(data, page.has_more, page.projected_through))
+}
+
+/// Takes a point in time, RFC 3339.
+fn moment(query: &mut Fields, name: &str) -> Result<Option<Timestamp>, ApiError> {
+    let Some(text) = query.text(name, 40)? else {
+        return Ok(None);
+    };
+    let parsed = text.parse::<jiff::Timestamp>();
+    let at = parsed.map(|at| Timestamp(at.as_millisecond()));
+    at.map(Some).map_err(|_| {
+        let message = format!("{name} must be a time, as in 2026-11-24T09:30:00Z");
+        ApiError::invalid("time_invalid", name, message)
+    })
+}
+
+fn to_json(row: &TransactionRow) -> Value {
+    let merchant = payment_json::merchant(
+        &row.merchant_id,
+        &row.merchant_name,
+        &row.merchant_city,
+        row.mcc,
+        row.merchant_country,
+    );
+    let network = payment_json::network(
+        &row.network,
+        row.stan,
+        &row.rrn,
+        &row.acquirer_id,
+        &row.terminal_id,
+    );
+    json!({
+        "id": row.id.to_string(),
+        "object": "transaction",
+        "authorization_id": row.authorization_id.to_string(),
+        "card_id": row.card_id.to_string(),
+        "account_id": row.account_id.to_string(),
+        "type": row.transaction_type.name(),
+        "kind": row.kind.name(),
+        "amount": row.amount_minor,
+        "network_amount": row.network_minor,
+        "currency": row.currency.alpha(),
+        "transaction_amount": row.transaction_minor,
+        "transaction_currency": row.transaction_currency.alpha(),
+        "merchant": merchant,
+        "network": network,
+        "flags": payment_json::flags(row.flags),
+        "created_at": row.created_at_ms.to_string(),
+    })
+}

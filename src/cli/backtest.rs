@@ -1,0 +1,291 @@
+//! `cardswitch backtest`: what another rule, or other controls, would have changed in the journal's history.
+//! Reads beside a running switch. How the findings print is in `backtest_report.rs`.
+
+use super::backtest_report::{Findings, Ran};
+use super::journal::Place;
+use crate::api::controls_json;
+use crate::engine::backtest::{Backtest, Change, Target, TriedRule, request_of};
+use crate::engine::ids::{AccountId, CardId, ProgramId};
+use crate::engine::record::{self, Record};
+use crate::engine::risk::compile::compile;
+use crate::engine::risk::rule::RuleAction;
+use crate::engine::time::Timestamp;
+use crate::engine::world::World;
+use crate::journal::{JournalError, Reader, Sequence, Storage};
+use crate::shard::snapshots;
+use anyhow::{Context, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::civil::Date;
+use serde::Deserialize;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Instant;
+
+/// Hold a rule, or other controls, against the journal's history: what would they have changed?
+///
+/// A rule is held against every request as it was. With other controls everything is decided again, and
+/// what follows from it. The file holds one of the two:
+///
+///   [rule]
+///   expression = "amount > 50000 && first_use_of_merchant"
+///   action = "decline"             # or "flag", "require_three_ds"
+///   program_id = "prog_…"          # leave it out for all programs
+///
+///   card_id = "card_…"             # or account_id, program_id
+///   [controls]                     # as in the REST interface, in place of what it has
+///   limits = [{ window = "day", amount = 50000 }]
+///
+/// Ends with 0 whatever it finds, and with 1 if it cannot look.
+///
+/// Example: cardswitch backtest rule.toml --config config/cardswitch.toml --from 2026-11-01
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct BacktestCommand {
+    /// The file with the rule or the controls.
+    #[arg(value_name = "RULE_FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    place: Place,
+    /// The first day to report on, UTC.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    from: Option<Date>,
+    /// The last day to report on, UTC.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    to: Option<Date>,
+    /// How many examples to print at the most.
+    #[arg(long, value_name = "COUNT", default_value_t = 5)]
+    examples: usize,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Records that travel together, and how many such batches may wait.
+const BATCH: usize = 512;
+const BATCHES_AHEAD: usize = 8;
+
+pub fn run(command: &BacktestCommand) -> Result<u8> {
+    let text = std::fs::read_to_string(&command.file)
+        .with_context(|| format!("cannot read {}", command.file.display()))?;
+    let tried = Tried::read(&text).with_context(|| command.file.display().to_string())?;
+    let storage = command.place.storage()?;
+    let mut findings = Findings::new(command.examples);
+    let ran = look(&storage, &tried, command, &mut findings)?;
+    if command.json {
+        println!("{:#}", findings.to_json(&tried.shown, &ran));
+    } else {
+        print!("{}", findings.to_text(&tried.shown, &ran));
+    }
+    Ok(0)
+}
+
+/// What a file asks for.
+struct Tried {
+    change: Change,
+    /// For people.
+    shown: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    rule: Option<RuleTable>,
+    controls: Option<serde_json::Value>,
+    program_id: Option<String>,
+    account_id: Option<String>,
+    card_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleTable {
+    expression: String,
+    action: String,
+    program_id: Option<String>,
+}
+
+impl Tried {
+    fn read(text: &str) -> Result<Tried> {
+        let file: File = toml::from_str(text)?;
+        let ids = [&file.program_id, &file.account_id, &file.card_id];
+        match (file.rule, file.controls) {
+            (Some(rule), None) if ids.iter().all(|id| id.is_none()) => Tried::rule(&rule),
+            (None, Some(controls)) => {
+                let target = target(ids)?;
+                let controls = controls_json::read(controls).map_err(anyhow::Error::msg)?;
+                Ok(Tried {
+                    change: Change::Controls(target, controls),
+                    shown: format!("other controls of {}", target_text(target)),
+                })
+            }
+            _ => bail!(
+                "the file needs either [rule], or [controls] and the `card_id`, `account_id` or `program_id` that \
+                 they are of"
+            ),
+        }
+    }
+
+    fn rule(rule: &RuleTable) -> Result<Tried> {
+        let mut actions = RuleAction::ALL.iter();
+        let action = actions.find(|(_, name)| *name == rule.action);
+        let (action, name) = action.with_context(|| {
+            let names: Vec<_> = RuleAction::ALL.iter().map(|(_, name)| *name).collect();
+            format!("rule.action must be one of: {}", names.join(", "))
+        })?;
+        let compiled = compile(&rule.expression).context("rule.expression")?;
+        let program_id = rule.program_id.as_deref();
+        let program_id = program_id.map(|id| parsed("rule.program_id", id));
+        let program_id: Option<ProgramId> = program_id.transpose()?;
+        let place = program_id.map_or("every program".into(), |id| format!("program {id}"));
+        let (expression, action) = (&rule.expression, *action);
+        Ok(Tried {
+            change: Change::Rule(TriedRule {
+                program_id,
+                action,
+                compiled,
+            }),
+            shown: format!("{name} when {expression} (in {place})"),
+        })
+    }
+}
+
+fn parsed<Id: FromStr>(name: &str, text: &str) -> Result<Id>
+where
+    Id::Err: std::error::Error + Send + Sync + 'static,
+{
+    text.parse().with_context(|| name.to_owned())
+}
+
+fn target(ids: [&Option<String>; 3]) -> Result<Target> {
+    Ok(match ids {
+        [Some(id), None, None] => Target::Program(parsed::<ProgramId>("program_id", id)?),
+        [None, Some(id), None] => Target::Account(parsed::<AccountId>("account_id", id)?),
+        [None, None, Some(id)] => Target::Card(parsed::<CardId>("card_id", id)?),
+        _ => bail!("[controls] needs one of `card_id`, `account_id` and `program_id` before it"),
+    })
+}
+
+fn target_text(target: Target) -> String {
+    match target {
+        Target::Program(id) => format!("program {id}"),
+        Target::Account(id) => format!("account {id}"),
+        Target::Card(id) => format!("card {id}"),
+    }
+}
+
+/// The days to report on, as times: from the first to before the second.
+fn bounds(command: &BacktestCommand) -> Result<(Timestamp, Timestamp)> {
+    let midnight = |date: Date| -> Result<Timestamp> {
+        let zoned = date.to_zoned(jiff::tz::TimeZone::UTC)?;
+        Ok(Timestamp(zoned.timestamp().as_millisecond()))
+    };
+    let from = command.from.map_or(Ok(Timestamp(i64::MIN)), midnight)?;
+    let to = match command.to {
+        None => Timestamp(i64::MAX),
+        Some(date) => midnight(date.tomorrow().context("--to")?)?,
+    };
+    anyhow::ensure!(from < to, "--from must not be after --to");
+    Ok((from, to))
+}
+
+/// Goes through the journal from its beginning, or from the newest snapshot where that is not kept.
+fn look(
+    storage: &Arc<dyn Storage>,
+    tried: &Tried,
+    command: &BacktestCommand,
+    findings: &mut Findings,
+) -> Result<Ran> {
+    let (from, to) = bounds(command)?;
+    let (world, reader) = begin(storage)?;
+    let bar = progress_bar(storage)?;
+    let mut backtest = Backtest::new(world, tried.change.clone());
+    let started = Instant::now();
+    let (mut first, mut last): (Option<Sequence>, Sequence) = (None, 0);
+    let (sender, batches) = sync_channel(BATCHES_AHEAD);
+    std::thread::scope(|scope| -> Result<()> {
+        scope.spawn(move || read_all(reader, &sender));
+        // Whichever way this ends, the receiver goes with it, and then the thread that reads ends too.
+        for batch in batches {
+            for (sequence, mut record) in batch? {
+                let looked = backtest.take(&mut record);
+                if let (Some(looked), Some((asked, authorize, recorded))) =
+                    (looked, request_of(&record))
+                    && (from..to).contains(&asked.at)
+                {
+                    findings.add(asked.at, authorize, recorded, looked);
+                }
+                first.get_or_insert(sequence);
+                last = sequence;
+            }
+            bar.set_position(last);
+        }
+        Ok(())
+    })?;
+    bar.finish_and_clear();
+    if !backtest.has_target() {
+        bail!(
+            "the journal has nothing of what the file names: {}",
+            tried.shown
+        );
+    }
+    if !backtest.has_groups() {
+        bail!(
+            "the file's controls name an MCC group or a merchant list that the journal does not have"
+        );
+    }
+    Ok(Ran {
+        first: first.unwrap_or(0),
+        last,
+        elapsed: started.elapsed(),
+    })
+}
+
+/// Reads and decodes to the end, in batches, on a core of its own.
+fn read_all(mut reader: Reader, sender: &SyncSender<Result<Vec<(Sequence, Record)>>>) {
+    loop {
+        let mut batch = Vec::with_capacity(BATCH);
+        let result = read_batch(&mut reader, &mut batch);
+        let end = batch.len() < BATCH;
+        if sender.send(result.map(|()| batch)).is_err() || end {
+            return;
+        }
+    }
+}
+
+fn read_batch(reader: &mut Reader, batch: &mut Vec<(Sequence, Record)>) -> Result<()> {
+    while batch.len() < BATCH {
+        let Some((sequence, bytes)) = reader.next()? else {
+            return Ok(());
+        };
+        let record = record::read(bytes).with_context(|| format!("record {sequence}"))?;
+        batch.push((sequence, record));
+    }
+    Ok(())
+}
+
+/// The state before the first record that is kept, and a reader from there.
+pub(super) fn begin(storage: &Arc<dyn Storage>) -> Result<(World, Reader)> {
+    match Reader::open(storage.clone(), 1) {
+        Ok(reader) => Ok((World::new(1), reader)),
+        Err(JournalError::NotKept { .. }) => {
+            let unusable = |error: &dyn std::fmt::Display| eprintln!("cardswitch: {error}");
+            let (world, after) = snapshots::newest(storage, 1, unusable)?;
+            let reader = Reader::open(storage.clone(), after.sequence + 1)?;
+            Ok((world, reader))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// As long as there are records now; a switch that runs on adds more.
+pub(super) fn progress_bar(storage: &Arc<dyn Storage>) -> Result<ProgressBar> {
+    let mut at_end = Reader::open(storage.clone(), Sequence::MAX)?;
+    at_end.next()?;
+    let bar = ProgressBar::new(at_end.position().sequence);
+    bar.set_style(ProgressStyle::with_template(
+        "{bar:40} {pos}/{len} records, {per_sec}, {eta} left",
+    )?);
+    Ok(bar)
+}

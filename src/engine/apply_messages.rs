@@ -1,0 +1,484 @@
+//! Applies what messages of the network came to: authorizations that open, change and close, the money that
+//! they hold and post, the limits that they use. What else an event may change lives in `apply.rs`.
+
+use super::apply::{
+    advice_answer, authorization_answer, counters, expect_account, post, reversal_answer,
+};
+use super::authorizations::{Authorization, Closed, ClosedBy, InBoth, Part, PartKind};
+use super::card_use::{CardUseMade, LockedMerchant};
+use super::command::{Advise, Authorize, Command, Reverse};
+use super::event::{
+    AdviceOutcome, Advised, Answer, ApprovalCode, Authorized, Decision, HoldPlaced, Increased,
+    Postings, ReversalOutcome, Reversed, Standing, Undone, UndoneWhat,
+};
+use super::facts::RepeatKey;
+use super::first_answer::{Asked, FirstAnswer};
+use super::ids::{AccountId, AuthorizationId};
+use super::kinds::{Direction, Treatment};
+use super::postings::Kept;
+use super::reason::DeclineReason;
+use super::reversals::Reversal;
+use super::state::State;
+use super::time::Timestamp;
+
+pub(super) fn authorization(
+    state: &mut State,
+    command: &Command,
+    authorize: &Authorize,
+    authorized: &Authorized,
+) {
+    let clash = authorized
+        .decision
+        .decline()
+        .is_some_and(|d| d.reason == DeclineReason::DuplicateTransmission);
+    if !clash {
+        let answer = authorization_answer(authorize, authorized);
+        let asked = Asked::of_authorization(authorize);
+        remember_answer(state, command, authorize.repeat_key, asked, answer);
+    }
+    if authorized.keeps_history && !clash && authorized.increased.is_none() {
+        note_history(state, command, authorize, authorized);
+    }
+    let Some(account_id) = authorized.account_id else {
+        return;
+    };
+    if let Some(increased) = &authorized.increased {
+        increase(state, command, authorize, increased);
+    }
+    let Some(placed) = &authorized.hold else {
+        return;
+    };
+    let Some(approval_code) = authorized.decision.approval_code() else {
+        panic!(
+            "authorization {} was declined and has a hold",
+            authorize.authorization_id
+        );
+    };
+    let transaction_minor = match &authorized.decision {
+        Decision::PartiallyApproved { approved, .. } => approved.amount_minor,
+        _ => authorize.amounts.transaction.amount_minor,
+    };
+    let opening = Opening {
+        command,
+        payment: authorize,
+        account_id,
+        approval_code,
+        placed,
+        transaction_minor,
+    };
+    match authorize.posts {
+        true => open_posted(state, &opening, &authorized.postings),
+        false => open_held(state, &opening),
+    }
+    assert!(
+        expect_account(state, account_id).available_minor() >= 0
+            || direction_of(authorize) == Direction::Credit,
+        "account {account_id} is overdrawn by {}",
+        authorize.authorization_id
+    );
+}
+
+fn note_history(
+    state: &mut State,
+    command: &Command,
+    authorize: &Authorize,
+    authorized: &Authorized,
+) {
+    let approved = authorized.decision.decline().is_none();
+    let taken_minor = authorized.hold.as_ref().map_or(0, |hold| hold.amount_minor);
+    if let Some(card) = state.card_mut(authorize.card_id) {
+        let history = card.history.get_or_insert_default();
+        history.note(command.at, authorize, approved.then_some(taken_minor));
+    }
+}
+
+pub(super) fn advice(state: &mut State, command: &Command, advise: &Advise, advised: &Advised) {
+    if advised.outcome == AdviceOutcome::Duplicate {
+        return;
+    }
+    let payment = &advise.payment;
+    let answer = advice_answer(advise, advised);
+    let asked = Asked::of_advice(advise);
+    remember_answer(state, command, payment.repeat_key, asked, answer);
+    let Some(account_id) = advised.account_id else {
+        return;
+    };
+    let approval_code = advise.approval_code;
+    let approval_code = approval_code.unwrap_or(ApprovalCode::of(payment.authorization_id));
+    let opening = |placed| Opening {
+        command,
+        payment,
+        account_id,
+        approval_code,
+        placed,
+        transaction_minor: payment.amounts.transaction.amount_minor,
+    };
+    match &advised.outcome {
+        AdviceOutcome::Recorded | AdviceOutcome::Duplicate => {}
+        AdviceOutcome::Placed(placed) => open_held(state, &opening(placed)),
+        AdviceOutcome::ForcePosted(placed) => {
+            open_posted(state, &opening(placed), &advised.postings);
+        }
+        AdviceOutcome::Amended { .. } => amend(state, command, payment, &advised.outcome),
+        AdviceOutcome::Completed { .. } => complete(state, command, payment, advised),
+    }
+}
+
+pub(super) fn reversal(
+    state: &mut State,
+    command: &Command,
+    reverse: &Reverse,
+    reversed: &Reversed,
+) {
+    if reversed.outcome == ReversalOutcome::Duplicate {
+        return;
+    }
+    let answer = reversal_answer(reverse, reversed);
+    let asked = Asked::of_reversal(reverse);
+    remember_answer(state, command, reverse.repeat_key, asked, answer);
+    match &reversed.outcome {
+        ReversalOutcome::Undone(undone) => undo(state, command, undone, &reversed.postings),
+        ReversalOutcome::OriginalUnknown => state.early_reversals.remember(Reversal {
+            root: command.root,
+            card_id: reverse.card_id,
+            at: command.at,
+            match_keys: reverse.original_keys,
+        }),
+        // Remembered since the first one.
+        ReversalOutcome::AlreadyReversed | ReversalOutcome::Duplicate => {}
+    }
+}
+
+/// Ends a hold without a message of the network.
+pub(super) fn release(
+    state: &mut State,
+    command: &Command,
+    id: AuthorizationId,
+    standing: Standing,
+) {
+    let held = expect_authorization(state, id).held;
+    let change = Change {
+        held: held.negative(),
+        closes: ClosedBy::of(standing),
+        ..Change::default()
+    };
+    change_authorization(state, id, command.at, change);
+}
+
+fn remember_answer(
+    state: &mut State,
+    command: &Command,
+    repeat_key: RepeatKey,
+    asked: Asked,
+    answer: Answer,
+) {
+    let root = command.root;
+    let first = FirstAnswer {
+        root,
+        asked,
+        answer,
+    };
+    state.first_answers.remember(repeat_key, command.at, first);
+}
+
+/// A new authorization.
+struct Opening<'a> {
+    command: &'a Command,
+    payment: &'a Authorize,
+    account_id: AccountId,
+    approval_code: ApprovalCode,
+    placed: &'a HoldPlaced,
+    transaction_minor: i64,
+}
+
+/// Of a kind that is not decided, and still posted: from the account.
+fn direction_of(payment: &Authorize) -> Direction {
+    Treatment::of(payment.kind).map_or(Direction::Debit, |treatment| treatment.direction)
+}
+
+fn open_held(state: &mut State, opening: &Opening) {
+    let held = InBoth {
+        account_minor: opening.placed.amount_minor,
+        transaction_minor: opening.transaction_minor,
+    };
+    let account = expect_account(state, opening.account_id);
+    account.held_minor += held.account_minor;
+    account.open_holds += 1;
+    open(state, opening, held, InBoth::default(), None);
+}
+
+fn open_posted(state: &mut State, opening: &Opening, postings: &Postings) {
+    post(state, opening.account_id, postings);
+    let charged_minor = charged(postings, opening.account_id);
+    let posted = InBoth {
+        account_minor: charged_minor,
+        transaction_minor: charged_minor.signum() * opening.transaction_minor,
+    };
+    let closed = Closed {
+        at: opening.command.at,
+        by: ClosedBy::Completion,
+    };
+    let id = opening.payment.authorization_id;
+    open(state, opening, InBoth::default(), posted, Some(closed));
+    expect_authorization(state, id).kept = Kept::of_legs(postings);
+}
+
+/// What a posting takes from the account; below zero for what it gives.
+fn charged(postings: &Postings, account_id: AccountId) -> i64 {
+    use super::event::LedgerAccount::Customer;
+    let legs = postings.iter();
+    let own = legs.filter(|leg| leg.ledger_account == Customer(account_id));
+    -own.map(|leg| leg.amount_minor).sum::<i64>()
+}
+
+fn open(
+    state: &mut State,
+    opening: &Opening,
+    held: InBoth,
+    posted: InBoth,
+    closed: Option<Closed>,
+) {
+    let (payment, placed) = (opening.payment, opening.placed);
+    let counted_minor = held.plus(posted).account_minor;
+    for limit_use in &placed.uses {
+        if let Some(counters) = counters(state, limit_use, opening.account_id, payment.card_id) {
+            counters.add(limit_use.limit_id, limit_use.counted_in(), counted_minor);
+        }
+    }
+    state.authorizations.insert(Authorization {
+        id: payment.authorization_id,
+        card_id: payment.card_id,
+        account_id: opening.account_id,
+        direction: direction_of(payment),
+        held,
+        posted,
+        kept: Kept::default(),
+        placed_at: opening.command.at,
+        expires_at: placed.expires_at,
+        approval_code: opening.approval_code,
+        match_keys: payment.match_keys,
+        uses: placed.uses.as_slice().into(),
+        parts: Box::default(),
+        closed,
+        posted_first: posted,
+    });
+    use_card(state, payment, placed);
+}
+
+/// Notes on the card what this approval made of it.
+fn use_card(state: &mut State, payment: &Authorize, placed: &HoldPlaced) {
+    let made = placed.card_use;
+    if made == CardUseMade::default() {
+        return;
+    }
+    let Some(card) = state.card_mut(payment.card_id) else {
+        return;
+    };
+    let card_use = card.card_use.get_or_insert_default();
+    if made.uses_card {
+        // What came later all the same, posted by the network, does not take its place.
+        card_use.used_by.get_or_insert(payment.authorization_id);
+    }
+    if made.locks_merchant {
+        let locked_to = LockedMerchant::of(&payment.merchant, &payment.reference);
+        card_use.locked_to = Some(locked_to);
+    }
+}
+
+/// What one event does to an authorization that is known.
+#[derive(Debug, Default)]
+struct Change {
+    /// Added to what is held.
+    held: InBoth,
+    /// Added to what is posted, and to what we keep of it.
+    posted: InBoth,
+    kept: Kept,
+    expires_at: Option<Timestamp>,
+    closes: Option<ClosedBy>,
+    part: Option<Part>,
+}
+
+/// Moves what an authorization stands at, what its account holds, and the use of limits in their own windows.
+fn change_authorization(state: &mut State, id: AuthorizationId, at: Timestamp, change: Change) {
+    let known = expect_authorization(state, id);
+    let (was_counted, stood_at) = (is_counted(known), known.stands_at().account_minor);
+    let was_open = known.is_open();
+    known.held = known.held.plus(change.held);
+    known.posted = known.posted.plus(change.posted);
+    known.kept = known.kept.plus(change.kept);
+    assert!(
+        known.held.account_minor >= 0,
+        "authorization {id} holds less than nothing"
+    );
+    if let Some(expires_at) = change.expires_at {
+        state.authorizations.set_expiry(id, expires_at);
+    }
+    if let Some(part) = change.part {
+        state.authorizations.add_part(id, part);
+    }
+    if let Some(by) = change.closes {
+        state.authorizations.close(id, at, by);
+    }
+    let known = expect_authorization(state, id);
+    let (account_id, card_id, uses) = (known.account_id, known.card_id, known.uses.clone());
+    let counted = i32::from(is_counted(known)) - i32::from(was_counted);
+    let moved_minor = known.stands_at().account_minor - stood_at;
+    let closes_now = was_open && !known.is_open();
+    let account = expect_account(state, account_id);
+    account.held_minor += change.held.account_minor;
+    account.open_holds -= u32::from(closes_now);
+    assert!(
+        account.held_minor >= 0,
+        "account {account_id} holds less than nothing"
+    );
+    for limit_use in &uses {
+        if let Some(counters) = counters(state, limit_use, account_id, card_id) {
+            let counted_in = limit_use.counted_in();
+            counters.adjust(limit_use.limit_id, counted_in, moved_minor, counted);
+        }
+    }
+}
+
+/// Whether limits on the number of payments count it.
+fn is_counted(known: &Authorization) -> bool {
+    known.is_open() || known.stands_at().account_minor > 0
+}
+
+fn increase(state: &mut State, command: &Command, authorize: &Authorize, increased: &Increased) {
+    let amount = InBoth {
+        account_minor: increased.amount_minor,
+        transaction_minor: authorize.amounts.transaction.amount_minor,
+    };
+    let change = Change {
+        held: amount,
+        expires_at: Some(increased.expires_at),
+        part: Some(part(PartKind::Increment, amount, command, authorize)),
+        ..Change::default()
+    };
+    change_authorization(state, increased.authorization_id, command.at, change);
+    let account_id = expect_authorization(state, increased.authorization_id).account_id;
+    assert!(
+        expect_account(state, account_id).available_minor() >= 0,
+        "account {account_id} is overdrawn by {}",
+        authorize.authorization_id
+    );
+}
+
+fn part(kind: PartKind, amount: InBoth, command: &Command, payment: &Authorize) -> Part {
+    Part {
+        kind,
+        amount,
+        match_keys: payment.match_keys,
+        at: command.at,
+        is_undone: false,
+        undone: InBoth::default(),
+    }
+}
+
+fn amend(state: &mut State, command: &Command, payment: &Authorize, outcome: &AdviceOutcome) {
+    let AdviceOutcome::Amended {
+        authorization_id,
+        before_minor,
+        after_minor,
+        expires_at,
+        standing,
+    } = *outcome
+    else {
+        return;
+    };
+    let known = expect_authorization(state, authorization_id);
+    assert_eq!(
+        known.held.account_minor, before_minor,
+        "authorization {authorization_id} holds another amount than was amended"
+    );
+    let moved_minor = after_minor - before_minor;
+    let transaction_minor = payment.amounts.transaction.amount_minor;
+    let is_increment = payment.kind == super::facts::Kind::Incremental;
+    let held = InBoth {
+        account_minor: moved_minor,
+        transaction_minor: match is_increment {
+            true => transaction_minor,
+            false => transaction_minor - known.held.transaction_minor,
+        },
+    };
+    let part = is_increment.then(|| part(PartKind::Increment, held, command, payment));
+    let change = Change {
+        held,
+        expires_at: Some(expires_at),
+        closes: ClosedBy::of(standing),
+        part,
+        ..Change::default()
+    };
+    change_authorization(state, authorization_id, command.at, change);
+}
+
+fn complete(state: &mut State, command: &Command, payment: &Authorize, advised: &Advised) {
+    let AdviceOutcome::Completed {
+        authorization_id,
+        released_minor,
+        standing,
+    } = advised.outcome
+    else {
+        return;
+    };
+    let known = expect_authorization(state, authorization_id);
+    let account_id = known.account_id;
+    let charged_minor = charged(&advised.postings, account_id);
+    let transaction_minor = payment.amounts.transaction.amount_minor;
+    let posted = InBoth {
+        account_minor: charged_minor,
+        transaction_minor: charged_minor.signum() * transaction_minor,
+    };
+    let held_transaction_minor = known.held.transaction_minor;
+    let released = InBoth {
+        account_minor: released_minor,
+        transaction_minor: match standing {
+            Standing::Cleared => held_transaction_minor,
+            _ => transaction_minor.min(held_transaction_minor),
+        },
+    };
+    post(state, account_id, &advised.postings);
+    let change = Change {
+        held: released.negative(),
+        posted,
+        kept: Kept::of_legs(&advised.postings),
+        closes: ClosedBy::of(standing),
+        part: Some(part(PartKind::Completion, posted, command, payment)),
+        ..Change::default()
+    };
+    change_authorization(state, authorization_id, command.at, change);
+}
+
+fn undo(state: &mut State, command: &Command, undone: &Undone, postings: &Postings) {
+    let id = undone.authorization_id;
+    let known = expect_authorization(state, id);
+    let account_id = known.account_id;
+    if let UndoneWhat::Part { place, is_whole } = undone.what
+        && let Some(part) = known.parts.get_mut(usize::from(place))
+    {
+        part.undone = part.undone.plus(undone.released.plus(undone.returned));
+        part.is_undone = is_whole;
+    }
+    let card_id = known.card_id;
+    post(state, account_id, postings);
+    let change = Change {
+        held: undone.released.negative(),
+        posted: undone.returned.negative(),
+        kept: Kept::of_legs(postings),
+        closes: ClosedBy::of(undone.standing),
+        ..Change::default()
+    };
+    change_authorization(state, id, command.at, change);
+    if undone.standing == Standing::Reversed
+        && let Some(card) = state.card_mut(card_id)
+    {
+        card.give_back_use(id);
+    }
+}
+
+fn expect_authorization(state: &mut State, id: AuthorizationId) -> &mut Authorization {
+    state
+        .authorizations
+        .get_mut(id)
+        .unwrap_or_else(|| panic!("authorization {id} of an event is not in this shard"))
+}

@@ -1,0 +1,303 @@
+//! Looks at the journal's history with another rule, or with other controls, record by record: what
+//! would have come of each request. Reading the journal and adding up do not live here.
+
+use super::command::{Action, Authorize, Command};
+use super::controls::Controls;
+use super::decide::{Outcome, decide};
+use super::event::{Authorized, Decision, Event, RuleId};
+use super::ids::{AccountId, CardId, ProgramId};
+use super::money::Currency;
+use super::reason::DeclineReason;
+use super::record::Record;
+use super::risk::compile::Compiled;
+use super::risk::expression::Fault;
+use super::risk::fact_values::FactValues;
+use super::risk::rule::RuleAction;
+use super::state::State;
+use super::world::World;
+use std::sync::Arc;
+
+/// What is tried.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// One more rule, active from the first record on. What it declines still happened to all that
+    /// comes after it: requests are looked at as they were.
+    Rule(TriedRule),
+    /// The controls of one object, from the moment it is there. Everything after is decided again, on
+    /// what then would have been.
+    Controls(Target, Controls),
+}
+
+#[derive(Debug, Clone)]
+pub struct TriedRule {
+    /// Every program without one.
+    pub program_id: Option<ProgramId>,
+    pub action: RuleAction,
+    pub compiled: Compiled,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    Program(ProgramId),
+    Account(AccountId),
+    Card(CardId),
+}
+
+/// What would have come of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Came {
+    AsItWas,
+    Declined {
+        reason: DeclineReason,
+        rule: Option<RuleId>,
+    },
+    Approved,
+    /// Approved as it was, with the rule's mark.
+    Flagged,
+    ThreeDsRequired,
+    /// The rule matched what was declined anyway.
+    DeclinedAnyway,
+    /// The rule could not be evaluated.
+    Failed(Fault),
+}
+
+/// A request of a known card, and what would have come of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Looked {
+    pub came: Came,
+    pub account_currency: Currency,
+}
+
+/// The world as the records so far have left it, or with other controls would have.
+pub struct Backtest {
+    world: World,
+    change: Change,
+}
+
+impl Backtest {
+    /// Goes on from a world, an empty one at the beginning of the journal.
+    pub fn new(mut world: World, change: Change) -> Backtest {
+        if let Change::Controls(target, controls) = &change {
+            put(&mut world, *target, controls);
+        }
+        Backtest { world, change }
+    }
+
+    /// Whether the object whose controls are tried has come up.
+    pub fn has_target(&self) -> bool {
+        match &self.change {
+            Change::Rule(rule) => {
+                let programs = &self.world.registry.view.programs;
+                rule.program_id.is_none_or(|id| programs.contains_key(&id))
+            }
+            Change::Controls(target, _) => match *target {
+                Target::Program(id) => self.world.registry.view.programs.contains_key(&id),
+                Target::Account(id) => self.world.shards.iter().any(|s| s.account(id).is_some()),
+                Target::Card(id) => self.world.shards.iter().any(|s| s.card(id).is_some()),
+            },
+        }
+    }
+
+    /// Whether the groups and lists that the tried controls name have come up.
+    pub fn has_groups(&self) -> bool {
+        match &self.change {
+            Change::Rule(_) => true,
+            Change::Controls(_, controls) => self.world.registry.view.groups.has_all_of(controls),
+        }
+    }
+
+    /// Takes the next record; says what would have come of it, if it is a request of a known card.
+    pub fn take(&mut self, record: &mut Record) -> Option<Looked> {
+        match &self.change {
+            Change::Rule(rule) => {
+                let looked = rule.look_at(&self.world, record);
+                if rule.compiled.reads_history {
+                    keep_history(record);
+                }
+                self.world.apply(record);
+                looked
+            }
+            Change::Controls(target, controls) => {
+                let looked = decide_again(&mut self.world, record);
+                if touches(record, *target) {
+                    put(&mut self.world, *target, controls);
+                }
+                looked
+            }
+        }
+    }
+}
+
+/// The request of a record with its decision, if its card is known and it is no clash of identities.
+pub fn request_of(record: &Record) -> Option<(&Command, &Authorize, &Authorized)> {
+    let Record::Shard { command, event, .. } = record else {
+        return None;
+    };
+    match (&command.action, event) {
+        (Action::Authorize(authorize), Event::Authorized(authorized)) => {
+            let decline = authorized.decision.decline().map(|decline| decline.reason);
+            let clash = decline == Some(DeclineReason::DuplicateTransmission);
+            let known = authorized.account_id.is_some() && !clash;
+            known.then_some((command, authorize, authorized))
+        }
+        _ => None,
+    }
+}
+
+/// As if a rule had asked for the history of every card from the beginning.
+fn keep_history(record: &mut Record) {
+    let known = request_of(record).is_some();
+    if let Record::Shard {
+        event: Event::Authorized(authorized),
+        ..
+    } = record
+    {
+        authorized.keeps_history |= known;
+    }
+}
+
+impl TriedRule {
+    fn look_at(&self, world: &World, record: &Record) -> Option<Looked> {
+        let (command, authorize, authorized) = request_of(record)?;
+        let state = world.shard(command.root);
+        let card = state.card(authorize.card_id)?;
+        let drawn_on = authorized.account_id.and_then(|id| state.account(id));
+        let account = drawn_on.unwrap_or(state.account_of(card));
+        let looked = |came| {
+            Some(Looked {
+                came,
+                account_currency: account.currency,
+            })
+        };
+        if self.program_id.is_some_and(|id| id != account.program_id) {
+            return looked(Came::AsItWas);
+        }
+        // As the record has it: zero of something is what could not be said.
+        let is_nothing = authorize.amounts.transaction.amount_minor == 0;
+        let asked_minor = Some(authorized.amount_minor).filter(|asked| *asked != 0 || is_nothing);
+        let facts = FactValues::of(command.at, authorize, card, account, asked_minor);
+        let approved = authorized.decision.decline().is_none();
+        looked(match self.compiled.condition.evaluate(&facts) {
+            Err(fault) => Came::Failed(fault),
+            Ok(false) => Came::AsItWas,
+            Ok(true) if !approved => Came::DeclinedAnyway,
+            Ok(true) => match self.action {
+                RuleAction::Decline => Came::Declined {
+                    reason: DeclineReason::RuleDeclined,
+                    rule: None,
+                },
+                RuleAction::Flag => Came::Flagged,
+                RuleAction::RequireThreeDs => Came::ThreeDsRequired,
+            },
+        })
+    }
+}
+
+/// Decides a record's command on the world as it is here, and applies what comes of it.
+fn decide_again(world: &mut World, record: &Record) -> Option<Looked> {
+    let Record::Shard {
+        engine_version,
+        command,
+        ..
+    } = record
+    else {
+        world.apply(record);
+        return None;
+    };
+    let state = world.shard(command.root);
+    let outcome = decide(state, command);
+    let looked = request_of(record).and_then(|(_, authorize, recorded)| {
+        let card = state.card(authorize.card_id)?;
+        let came = match &outcome {
+            Outcome::Event(Event::Authorized(authorized)) => {
+                difference(&recorded.decision, &authorized.decision)
+            }
+            _ => Came::AsItWas,
+        };
+        let account_currency = state.account_of(card).currency;
+        Some(Looked {
+            came,
+            account_currency,
+        })
+    });
+    if let Outcome::Event(event) = outcome {
+        let (engine_version, command) = (*engine_version, command.clone());
+        world.apply(&Record::Shard {
+            engine_version,
+            command,
+            event,
+        });
+    }
+    looked
+}
+
+fn difference(before: &Decision, now: &Decision) -> Came {
+    match (before.decline(), now.decline()) {
+        (None, Some(decline)) => Came::Declined {
+            reason: decline.reason,
+            rule: decline.rule,
+        },
+        (Some(_), None) => Came::Approved,
+        _ => Came::AsItWas,
+    }
+}
+
+/// Whether a record makes the object, or changes its controls.
+fn touches(record: &Record, target: Target) -> bool {
+    use super::registry::RegistryAction;
+    match (record, target) {
+        (Record::Registry { command, .. }, Target::Program(id)) => {
+            matches!(&command.action, RegistryAction::CreateProgram(program) if program.id == id)
+        }
+        (Record::Shard { command, .. }, Target::Account(id)) => {
+            matches!(&command.action, Action::OpenAccount(open) if open.account_id == id)
+        }
+        (Record::Shard { command, .. }, Target::Card(id)) => match &command.action {
+            Action::OpenCard(open) => open.card_id == id,
+            Action::ChangeCardControls(change) => change.card_id == id,
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// Gives the object other controls, if it is there.
+fn put(world: &mut World, target: Target, controls: &Controls) {
+    if let Target::Program(id) = target {
+        let mut view = (*world.registry.view).clone();
+        if let Some(program) = view.programs.get_mut(&id) {
+            Arc::make_mut(program).controls = controls.clone();
+            world.registry.view = Arc::new(view);
+            world.adopt_view();
+        }
+    }
+    for state in &mut world.shards {
+        let before = exchange(state, target, controls);
+        if let Some(before) = before {
+            state.shared_controls.release(&before);
+        }
+    }
+}
+
+/// The controls that it had before.
+fn exchange(state: &mut State, target: Target, controls: &Controls) -> Option<Arc<Controls>> {
+    let there = match target {
+        Target::Program(_) => false,
+        Target::Account(id) => state.account(id).is_some(),
+        Target::Card(id) => state.card(id).is_some(),
+    };
+    if !there {
+        return None;
+    }
+    let shared = state.shared_controls.share(controls);
+    let own = match target {
+        Target::Account(id) => state.account_mut(id).map(|account| &mut account.controls),
+        Target::Card(id) => state.card_mut(id).map(|card| &mut card.controls),
+        Target::Program(_) => None,
+    };
+    own.and_then(|own| std::mem::replace(own, shared))
+}
+
+#[cfg(test)]
+#[path = "backtest_tests.rs"]
+mod tests;

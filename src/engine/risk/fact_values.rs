@@ -1,0 +1,186 @@
+//! The values of facts, read from a request, its card and its account. What each means is said in
+//! `docs/risk-rules.md`; which exist, in `fact_list.rs`.
+
+use super::expression::{Facts, Fault};
+use super::fact_list::{NumberFact, TextFact, TruthFact};
+use crate::engine::card_history::{CardHistory, Counted, DAY, HOUR};
+use crate::engine::command::{Authorize, CardType};
+use crate::engine::facts::Check;
+use crate::engine::money::Currency;
+use crate::engine::rolling::RollingWindow;
+use crate::engine::state::{Account, Card};
+use crate::engine::time::Timestamp;
+use crate::engine::time_windows::Days;
+use arrayvec::ArrayString;
+
+/// The facts of one request. What has to be written as text is, once, before any rule is looked at.
+pub struct FactValues<'a> {
+    at: Timestamp,
+    command: &'a Authorize,
+    card: &'a Card,
+    account: &'a Account,
+    asked_minor: Option<i64>,
+    history: Option<&'a CardHistory>,
+    mcc: [u8; 4],
+    /// In capital letters.
+    merchant_name: ArrayString<40>,
+}
+
+impl<'a> FactValues<'a> {
+    /// What is asked, in the account's currency, is absent where it cannot be said.
+    pub fn of(
+        at: Timestamp,
+        command: &'a Authorize,
+        card: &'a Card,
+        account: &'a Account,
+        asked_minor: Option<i64>,
+    ) -> FactValues<'a> {
+        let mut merchant_name = command.merchant.name;
+        merchant_name.make_ascii_uppercase();
+        FactValues {
+            at,
+            command,
+            card,
+            account,
+            asked_minor,
+            history: card.history.as_deref(),
+            mcc: four_digits(command.merchant.mcc),
+            merchant_name,
+        }
+    }
+}
+
+/// Longer ago than any approval: a hundred years of 365 days.
+const NEVER_SECONDS: i64 = 100 * 365 * 86_400;
+
+impl FactValues<'_> {
+    fn used(&self, counted: Counted, window: RollingWindow) -> (i64, i64) {
+        let used = self
+            .history
+            .map(|history| history.used(counted, window, self.at));
+        let (amount_minor, count) = used.unwrap_or((0, 0));
+        (amount_minor, i64::from(count))
+    }
+
+    fn home_country(&self) -> &str {
+        let holder = self.card.holder.as_ref();
+        holder.map_or("ZZ", |holder| holder.home_country.alpha2())
+    }
+}
+
+fn four_digits(mcc: u16) -> [u8; 4] {
+    [1_000, 100, 10, 1].map(|worth| b'0' + (mcc / worth % 10) as u8)
+}
+
+fn seconds_between(earlier: Timestamp, later: Timestamp) -> i64 {
+    later.0.saturating_sub(earlier.0).div_euclid(1_000)
+}
+
+impl Facts for FactValues<'_> {
+    fn number(&self, fact: NumberFact) -> Result<i64, Fault> {
+        Ok(match fact {
+            NumberFact::Amount => return self.asked_minor.ok_or(Fault::Unknown(fact)),
+            NumberFact::TransactionAmount => self.command.amounts.transaction.amount_minor,
+            NumberFact::Available => self.account.available_minor(),
+            NumberFact::Posted => self.account.posted_minor,
+            NumberFact::Held => self.account.held_minor,
+            NumberFact::OpenHolds => i64::from(self.account.open_holds),
+            NumberFact::CardAgeSeconds => seconds_between(self.card.created_at, self.at),
+            NumberFact::AccountAgeSeconds => seconds_between(self.account.created_at, self.at),
+            NumberFact::HourUtc => self.at.0.div_euclid(3_600_000).rem_euclid(24),
+            NumberFact::SecondsSinceLastApproval => {
+                let last = self.history.and_then(|history| history.last_approved_at);
+                last.map_or(NEVER_SECONDS, |last| seconds_between(last, self.at))
+            }
+            NumberFact::ApprovalsLastHour => self.used(Counted::Approvals, HOUR).1,
+            NumberFact::ApprovalsLastDay => self.used(Counted::Approvals, DAY).1,
+            NumberFact::ApprovedAmountLastHour => self.used(Counted::Approvals, HOUR).0,
+            NumberFact::ApprovedAmountLastDay => self.used(Counted::Approvals, DAY).0,
+            NumberFact::DeclinesLastHour => self.used(Counted::Declines, HOUR).1,
+            NumberFact::DeclinesLastDay => self.used(Counted::Declines, DAY).1,
+        })
+    }
+
+    fn text(&self, fact: TextFact) -> &str {
+        let merchant = &self.command.merchant;
+        let reference = &self.command.reference;
+        let verification = &self.command.verification;
+        match fact {
+            TextFact::AccountCurrency => self.account.currency.alpha(),
+            TextFact::AcquirerId => stated(&reference.acquirer_id),
+            TextFact::CardType => match self.card.card_type {
+                CardType::Virtual => "virtual",
+                CardType::Physical => "physical",
+            },
+            TextFact::Channel => self.command.channel.name(),
+            TextFact::Country => merchant.country.alpha2(),
+            TextFact::Cryptogram => check_name(verification.cryptogram),
+            TextFact::Currency => match self.command.amounts.transaction.currency {
+                Currency::ABSENT => self.account.currency.alpha(),
+                currency => currency.alpha(),
+            },
+            TextFact::Cvv => check_name(verification.cvv),
+            TextFact::EntryMode => self.command.entry_mode.name(),
+            TextFact::HomeCountry => self.home_country(),
+            TextFact::Kind => self.command.kind.name(),
+            // Digits are UTF-8.
+            TextFact::Mcc => std::str::from_utf8(&self.mcc).unwrap_or("0000"),
+            TextFact::MerchantCity => stated(&merchant.city),
+            TextFact::MerchantId => stated(&merchant.id),
+            TextFact::MerchantName => stated(&self.merchant_name),
+            TextFact::Network => &reference.network,
+            TextFact::Pin => check_name(verification.pin),
+            TextFact::TerminalId => stated(&reference.terminal_id),
+            TextFact::WeekdayUtc => weekday(self.at),
+        }
+    }
+
+    fn truth(&self, fact: TruthFact) -> bool {
+        match fact {
+            TruthFact::CountryIsAcquirers => self.command.merchant.country_is_acquirers,
+            TruthFact::FirstUseOfMerchant => {
+                let known = |history: &CardHistory| history.knows_merchant_of(self.command);
+                !self.history.is_some_and(known)
+            }
+            TruthFact::FirstUseOfMcc => {
+                let known = |history: &CardHistory| history.knows_mcc_of(self.command);
+                !self.history.is_some_and(known)
+            }
+            TruthFact::PartialApprovalSupported => self.command.partial_approval_supported,
+        }
+    }
+}
+
+/// Without the blanks that fill its field.
+fn stated(text: &str) -> &str {
+    text.trim_matches(' ')
+}
+
+fn check_name(check: Check) -> &'static str {
+    match check {
+        Check::Absent => "absent",
+        Check::Match => "match",
+        Check::Mismatch => "mismatch",
+    }
+}
+
+/// 1970-01-01 was a Thursday.
+fn weekday(at: Timestamp) -> &'static str {
+    let days = at.0.div_euclid(86_400_000);
+    Days::NAMES[(days + 3).rem_euclid(7) as usize]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_and_codes_are_written_as_in_controls() {
+        let at = |text: &str| Timestamp(text.parse::<jiff::Timestamp>().unwrap().as_millisecond());
+        assert_eq!(weekday(at("2026-11-23T00:00:00Z")), "mon");
+        assert_eq!(weekday(at("2026-11-29T23:59:59.999Z")), "sun");
+        assert_eq!(weekday(at("1969-12-31T23:00:00Z")), "wed");
+        assert_eq!(&four_digits(742), b"0742");
+        assert_eq!(&four_digits(9_999), b"9999");
+    }
+}

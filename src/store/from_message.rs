@@ -1,0 +1,361 @@
+//! How a record of a message becomes its row: what it was about, and what came of it. The transaction that it
+//! posted is made in `from_posting.rs`; what it does to rows that are there already lives in `effect.rs`.
+
+use super::effect::charged;
+use super::from_record::{clean_array, lettered, taken};
+use super::rows::{
+    AuthorizationResult, AuthorizationRow, AuthorizationStatus, MessageName, ReversalResultName,
+    ReversalRow, Sequence, UndoneName,
+};
+use crate::engine::command::{Action, Advise, Authorize, Reverse};
+use crate::engine::conversion::Conversion;
+use crate::engine::event::{
+    AdviceOutcome, Advised, ApprovalCode, Authorized, Decision, Decline, Event, Flags, Postings,
+    ReversalOutcome, Reversed, Undone, UndoneWhat,
+};
+use crate::engine::ids::{AccountId, AuthorizationId};
+use crate::engine::money::Currency;
+use crate::engine::reason::DeclineReason;
+use crate::engine::record::Record;
+use crate::engine::registry::{RegistryAction, RegistryEvent};
+use crate::engine::time::Timestamp;
+use crate::engine::trace::Trace;
+
+/// The request of a record with its decision, if it is the record of one: of a shard, or of the registry for
+/// a card that nobody issued.
+pub fn request_of(record: &Record) -> Option<(&Authorize, &Authorized)> {
+    match record {
+        Record::Shard { command, event, .. } => match (&command.action, event) {
+            (Action::Authorize(authorize), Event::Authorized(authorized)) => {
+                Some((authorize, authorized))
+            }
+            _ => None,
+        },
+        Record::Registry { command, event, .. } => match (&command.action, event) {
+            (
+                RegistryAction::AuthorizeUnknownCard { authorize, .. },
+                RegistryEvent::Authorized(authorized),
+            ) => Some((authorize, authorized)),
+            _ => None,
+        },
+    }
+}
+
+/// The advice of a record with what it came to, if it is the record of one.
+pub fn advice_of(record: &Record) -> Option<(&Advise, &Advised)> {
+    match record {
+        Record::Shard { command, event, .. } => match (&command.action, event) {
+            (Action::Advise(advise), Event::Advised(advised)) => Some((advise, advised)),
+            _ => None,
+        },
+        Record::Registry { command, event, .. } => match (&command.action, event) {
+            (RegistryAction::AdviseUnknownCard(advise), RegistryEvent::Advised(advised)) => {
+                Some((advise, advised))
+            }
+            _ => None,
+        },
+    }
+}
+
+/// The reversal of a record with its outcome, if it is the record of one.
+pub fn reversal_of(record: &Record) -> Option<(&Reverse, &Reversed)> {
+    match record {
+        Record::Shard { command, event, .. } => match (&command.action, event) {
+            (Action::Reverse(reverse), Event::Reversed(reversed)) => Some((reverse, reversed)),
+            _ => None,
+        },
+        Record::Registry { command, event, .. } => match (&command.action, event) {
+            (RegistryAction::ReverseUnknownCard(reverse), RegistryEvent::Reversed(reversed)) => {
+                Some((reverse, reversed))
+            }
+            _ => None,
+        },
+    }
+}
+
+/// The account that a record of a message is about, whose currency its rows need.
+pub(super) fn account_of(record: &Record) -> Option<AccountId> {
+    if let Some((_, authorized)) = request_of(record) {
+        return authorized.account_id;
+    }
+    if let Some((_, advised)) = advice_of(record) {
+        return advised.account_id;
+    }
+    Some(undone_of(record)?.1.account_id)
+}
+
+pub(super) fn undone_of(record: &Record) -> Option<(&Reverse, &Undone, &Postings)> {
+    let (reverse, reversed) = reversal_of(record)?;
+    match &reversed.outcome {
+        ReversalOutcome::Undone(undone) => Some((reverse, undone, &reversed.postings)),
+        ReversalOutcome::OriginalUnknown
+        | ReversalOutcome::AlreadyReversed
+        | ReversalOutcome::Duplicate => None,
+    }
+}
+
+/// The id of the row that a record adds to the authorizations, if it adds one.
+pub fn authorization_id_of(record: &Record) -> Option<AuthorizationId> {
+    if let Some((authorize, _)) = request_of(record) {
+        return Some(authorize.authorization_id);
+    }
+    let (advise, advised) = advice_of(record)?;
+    has_own_row(advised).then_some(advise.payment.authorization_id)
+}
+
+/// A completion is a transaction of its authorization. One that posts nothing would leave no trace but its row.
+fn has_own_row(advised: &Advised) -> bool {
+    match advised.outcome {
+        AdviceOutcome::Duplicate => false,
+        AdviceOutcome::Completed { .. } => advised.postings.is_empty(),
+        AdviceOutcome::Recorded
+        | AdviceOutcome::Placed(_)
+        | AdviceOutcome::ForcePosted(_)
+        | AdviceOutcome::Amended { .. } => true,
+    }
+}
+
+/// What a message came to, as its row says it.
+struct Came<'a> {
+    message: MessageName,
+    status: AuthorizationStatus,
+    result: AuthorizationResult,
+    account_id: Option<AccountId>,
+    amount_minor: i64,
+    requested_minor: i64,
+    posted_minor: i64,
+    available_minor: i64,
+    expires_at: Option<Timestamp>,
+    approval_code: Option<ApprovalCode>,
+    decline: Option<Decline>,
+    original: Option<AuthorizationId>,
+    flags: Flags,
+    breach: Option<Decline>,
+    reason: Option<DeclineReason>,
+    registry_version: u64,
+    trace: &'a Trace,
+    conversion: Option<&'a Conversion>,
+}
+
+/// The row of a message as it left it; `None` for a record that adds none. `currency_of` knows the currency of
+/// an account.
+pub fn authorization_row(
+    sequence: Sequence,
+    record: &Record,
+    currency_of: impl Fn(AccountId) -> Option<Currency>,
+) -> Option<AuthorizationRow> {
+    let (payment, came) = match request_of(record) {
+        Some((authorize, authorized)) => (authorize, came_of_request(authorize, authorized)),
+        None => {
+            let (advise, advised) = advice_of(record)?;
+            (&advise.payment, came_of_advice(advise, advised)?)
+        }
+    };
+    let (created_at, engine_version) = taken(record);
+    let (reference, merchant) = (&payment.reference, &payment.merchant);
+    let transaction = payment.amounts.transaction;
+    let account_currency = came.account_id.and_then(currency_of);
+    let currency = account_currency.unwrap_or(transaction.currency);
+    let refusal = came.decline.or(came.breach);
+    let conversion = came.conversion;
+    Some(AuthorizationRow {
+        sequence,
+        id: payment.authorization_id,
+        card_id: payment.card_id,
+        account_id: came.account_id,
+        kind: payment.kind,
+        amount_minor: came.amount_minor,
+        requested_minor: came.requested_minor,
+        currency: lettered(currency),
+        transaction_minor: transaction.amount_minor,
+        transaction_currency: lettered(named_or(transaction.currency, currency)),
+        merchant_id: clean_array(&merchant.id),
+        merchant_name: clean_array(&merchant.name),
+        merchant_city: clean_array(&merchant.city),
+        merchant_country: merchant.country,
+        mcc: merchant.mcc,
+        entry_mode: payment.entry_mode,
+        channel: payment.channel,
+        network: clean_array(&reference.network),
+        acquirer_id: clean_array(&reference.acquirer_id),
+        terminal_id: clean_array(&reference.terminal_id),
+        rrn: clean_array(&reference.rrn),
+        stan: reference.stan,
+        status: came.status,
+        result: came.result,
+        reason: came.reason,
+        step: refusal.map(|refusal| refusal.step),
+        rule_id: refusal.and_then(|refusal| refusal.rule),
+        approval_code: came.approval_code,
+        available_minor: came.available_minor,
+        registry_version: came.registry_version,
+        engine_version,
+        expires_at_ms: came.expires_at,
+        created_at_ms: created_at,
+        trace: came.trace.clone(),
+        posted_minor: came.posted_minor,
+        message: came.message,
+        original_authorization_id: came.original,
+        flags: came.flags,
+        breach_reason: came.breach.map(|breach| breach.reason),
+        network_minor: conversion.map_or(came.amount_minor, |found| found.network_minor),
+        rate_source: conversion.map(|found| found.source),
+        rate_from_currency: conversion.map(|found| lettered(found.from)),
+        rate: conversion.map(|found| found.rate),
+        rate_version: conversion.and_then(|found| found.table_version),
+        mark_up_basis_points: conversion.map_or(0, |found| found.mark_up_basis_points),
+        mark_up_minor: conversion.map_or(0, |found| found.mark_up_minor),
+        rounding_minor: conversion.map_or(0, |found| found.rounding_minor),
+    })
+}
+
+/// An amount without a currency is in the account's.
+pub(super) fn named_or(named: Currency, account: Currency) -> Currency {
+    match named {
+        Currency::ABSENT => account,
+        named => named,
+    }
+}
+
+fn came_of_request<'a>(authorize: &Authorize, authorized: &'a Authorized) -> Came<'a> {
+    let decline = authorized.decision.decline().copied();
+    let hold = authorized.hold.as_ref();
+    let is_posted = authorize.posts && hold.is_some();
+    let result = match &authorized.decision {
+        Decision::Approved { .. } => AuthorizationResult::Approved,
+        Decision::PartiallyApproved { .. } => AuthorizationResult::PartiallyApproved,
+        Decision::Declined(_) => AuthorizationResult::Declined,
+    };
+    let status = match authorized.increased {
+        _ if decline.is_some() => AuthorizationStatus::Declined,
+        Some(_) => AuthorizationStatus::Merged,
+        None if is_posted => AuthorizationStatus::Cleared,
+        None => AuthorizationStatus::Pending,
+    };
+    let amount_minor = match (&authorized.increased, hold) {
+        (Some(increased), _) => increased.amount_minor,
+        (None, Some(hold)) if result == AuthorizationResult::PartiallyApproved => hold.amount_minor,
+        _ => authorized.amount_minor,
+    };
+    Came {
+        message: match authorize.posts {
+            true => MessageName::FinancialRequest,
+            false => MessageName::Request,
+        },
+        status,
+        result,
+        account_id: authorized.account_id,
+        amount_minor,
+        requested_minor: authorized.amount_minor,
+        posted_minor: charged(&authorized.postings),
+        available_minor: authorized.available_minor,
+        expires_at: hold.filter(|_| !is_posted).map(|hold| hold.expires_at),
+        approval_code: authorized.decision.approval_code(),
+        decline,
+        original: authorized
+            .increased
+            .map(|original| original.authorization_id),
+        flags: Flags::default(),
+        breach: None,
+        reason: decline.map(|decline| decline.reason),
+        registry_version: authorized.registry_version,
+        trace: &authorized.trace,
+        conversion: authorized.conversion.as_deref(),
+    }
+}
+
+fn came_of_advice<'a>(advise: &Advise, advised: &'a Advised) -> Option<Came<'a>> {
+    if !has_own_row(advised) {
+        return None;
+    }
+    let declined = advised.flags.contains(Flags::STAND_IN_DECLINE);
+    let own_code = ApprovalCode::of(advise.payment.authorization_id);
+    let opens = Some(advise.approval_code.unwrap_or(own_code));
+    let (status, original, expires_at, approval_code) = match &advised.outcome {
+        AdviceOutcome::Placed(hold) => {
+            let status = AuthorizationStatus::Pending;
+            (status, None, Some(hold.expires_at), opens)
+        }
+        AdviceOutcome::ForcePosted(_) => (AuthorizationStatus::Cleared, None, None, opens),
+        AdviceOutcome::Amended {
+            authorization_id, ..
+        }
+        | AdviceOutcome::Completed {
+            authorization_id, ..
+        } => {
+            let (status, original) = (AuthorizationStatus::Merged, Some(*authorization_id));
+            (status, original, None, advise.approval_code)
+        }
+        AdviceOutcome::Recorded | AdviceOutcome::Duplicate => {
+            let status = match declined {
+                true => AuthorizationStatus::Declined,
+                false => AuthorizationStatus::Recorded,
+            };
+            (status, None, None, advise.approval_code)
+        }
+    };
+    let result = match status {
+        AuthorizationStatus::Declined => AuthorizationResult::Declined,
+        AuthorizationStatus::Recorded => AuthorizationResult::Recorded,
+        _ => AuthorizationResult::Approved,
+    };
+    Some(Came {
+        message: match advise.payment.posts {
+            true => MessageName::FinancialAdvice,
+            false => MessageName::Advice,
+        },
+        status,
+        result,
+        account_id: advised.account_id,
+        amount_minor: advised.amount_minor,
+        requested_minor: advised.amount_minor,
+        posted_minor: charged(&advised.postings),
+        available_minor: advised.available_minor,
+        expires_at,
+        approval_code,
+        decline: None,
+        original,
+        flags: advised.flags,
+        breach: advised.breach,
+        reason: declined.then_some(DeclineReason::StandInDeclined),
+        registry_version: advised.registry_version,
+        trace: &advised.trace,
+        conversion: advised.conversion.as_deref(),
+    })
+}
+
+/// The row of a reversal; `None` for any other record.
+pub fn reversal_row(sequence: Sequence, record: &Record) -> Option<ReversalRow> {
+    let (reverse, reversed) = reversal_of(record)?;
+    let undone = undone_of(record).map(|(_, undone, _)| undone);
+    let reference = &reverse.reference;
+    Some(ReversalRow {
+        sequence,
+        id: reverse.reversal_id,
+        card_id: reverse.card_id,
+        authorization_id: undone.map(|undone| undone.authorization_id),
+        outcome: match reversed.outcome {
+            ReversalOutcome::Undone(_) => ReversalResultName::Undone,
+            ReversalOutcome::OriginalUnknown => ReversalResultName::OriginalUnknown,
+            ReversalOutcome::AlreadyReversed => ReversalResultName::AlreadyReversed,
+            ReversalOutcome::Duplicate => ReversalResultName::Duplicate,
+        },
+        released_minor: undone.map_or(0, |undone| undone.released.account_minor),
+        returned_minor: undone.map_or(0, |undone| undone.returned.account_minor),
+        what: undone.map(|undone| match undone.what {
+            UndoneWhat::Whole => UndoneName::Whole,
+            UndoneWhat::Above => UndoneName::Above,
+            UndoneWhat::Part { .. } => UndoneName::Part,
+        }),
+        flags: undone.map_or(Flags::default(), |undone| undone.flags),
+        transaction_minor: reverse.amount.amount_minor,
+        transaction_currency: lettered(reverse.amount.currency),
+        network: clean_array(&reference.network),
+        acquirer_id: clean_array(&reference.acquirer_id),
+        terminal_id: clean_array(&reference.terminal_id),
+        rrn: clean_array(&reference.rrn),
+        stan: reference.stan,
+        registry_version: reversed.registry_version,
+        created_at_ms: taken(record).0,
+    })
+}

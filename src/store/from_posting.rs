@@ -1,0 +1,166 @@
+//! How what a message posts becomes a transaction. Its legs are made in `from_record.rs`.
+
+use super::effect::{self, charged, settled};
+use super::from_message::{account_of, advice_of, named_or, request_of, undone_of};
+use super::from_record::{clean_array, lettered, taken};
+use super::rows::{AuthorizationRow, Sequence, TransactionRow, TransactionType};
+use crate::engine::command::Authorize;
+use crate::engine::event::{AdviceOutcome, Decision, Flags};
+use crate::engine::facts::{Country, Kind};
+use crate::engine::ids::{AccountId, AuthorizationId, TransactionId};
+use crate::engine::money::Currency;
+use crate::engine::record::Record;
+use arrayvec::ArrayString;
+
+/// The transaction of a record that posts money for a message, with the authorization that it is of.
+pub fn transaction_of(record: &Record) -> Option<(TransactionId, AuthorizationId)> {
+    if effect::postings_of(record).is_empty() {
+        return None;
+    }
+    if let Some((authorize, _)) = request_of(record) {
+        let id = authorize.authorization_id;
+        return Some((TransactionId(id.0), id));
+    }
+    if let Some((advise, advised)) = advice_of(record) {
+        let own_id = advise.payment.authorization_id;
+        let of = match advised.outcome {
+            AdviceOutcome::Completed {
+                authorization_id, ..
+            } => authorization_id,
+            _ => own_id,
+        };
+        return Some((TransactionId(own_id.0), of));
+    }
+    let (reverse, undone, _) = undone_of(record)?;
+    Some((
+        TransactionId(reverse.reversal_id.0),
+        undone.authorization_id,
+    ))
+}
+
+/// The authorization that the transaction of a reversal takes its kind and merchant from.
+pub fn original_needed(record: &Record) -> Option<AuthorizationId> {
+    let (_, undone, postings) = undone_of(record)?;
+    (!postings.is_empty()).then_some(undone.authorization_id)
+}
+
+/// What was paid for, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Purchase {
+    pub kind: Kind,
+    pub transaction_currency: Currency,
+    pub merchant_id: ArrayString<15>,
+    pub merchant_name: ArrayString<40>,
+    pub merchant_city: ArrayString<16>,
+    pub merchant_country: Country,
+    pub mcc: u16,
+}
+
+impl Purchase {
+    pub fn of(row: &AuthorizationRow) -> Purchase {
+        Purchase {
+            kind: row.kind,
+            transaction_currency: row.transaction_currency,
+            merchant_id: row.merchant_id,
+            merchant_name: row.merchant_name,
+            merchant_city: row.merchant_city,
+            merchant_country: row.merchant_country,
+            mcc: row.mcc,
+        }
+    }
+
+    fn of_message(payment: &Authorize, account_currency: Currency) -> Purchase {
+        let (merchant, named) = (&payment.merchant, payment.amounts.transaction.currency);
+        Purchase {
+            kind: payment.kind,
+            transaction_currency: lettered(named_or(named, account_currency)),
+            merchant_id: clean_array(&merchant.id),
+            merchant_name: clean_array(&merchant.name),
+            merchant_city: clean_array(&merchant.city),
+            merchant_country: merchant.country,
+            mcc: merchant.mcc,
+        }
+    }
+}
+
+/// The row of what a record posts for a message; `None` where it posts nothing, and where `original_of` does not
+/// know the authorization of a reversal.
+pub fn transaction_row(
+    sequence: Sequence,
+    record: &Record,
+    currency_of: impl Fn(AccountId) -> Option<Currency>,
+    original_of: impl FnOnce(AuthorizationId) -> Option<Purchase>,
+) -> Option<TransactionRow> {
+    let (id, authorization_id) = transaction_of(record)?;
+    let account_id = account_of(record)?;
+    let amount_minor = -charged(effect::postings_of(record));
+    let currency = currency_of(account_id).unwrap_or_default();
+    let asked = match (request_of(record), advice_of(record)) {
+        (Some((authorize, _)), _) => Some(authorize),
+        (None, Some((advise, _))) => Some(&advise.payment),
+        (None, None) => None,
+    };
+    let (purchase, reference, card_id) = match asked {
+        Some(payment) => {
+            let purchase = Purchase::of_message(payment, currency);
+            (purchase, &payment.reference, payment.card_id)
+        }
+        None => {
+            let (reverse, ..) = undone_of(record)?;
+            let purchase = original_of(authorization_id)?;
+            (purchase, &reverse.reference, reverse.card_id)
+        }
+    };
+    let flags = match (advice_of(record), undone_of(record)) {
+        (Some((_, advised)), _) => advised.flags,
+        (None, Some((_, undone, _))) => undone.flags,
+        (None, None) => Flags::default(),
+    };
+    Some(TransactionRow {
+        sequence,
+        id,
+        authorization_id,
+        card_id,
+        account_id,
+        transaction_type: match asked {
+            None => TransactionType::Reversal,
+            Some(_) if amount_minor > 0 => TransactionType::Refund,
+            Some(_) => TransactionType::Payment,
+        },
+        kind: purchase.kind,
+        amount_minor,
+        currency: lettered(currency),
+        transaction_minor: transaction_minor(record, amount_minor),
+        transaction_currency: purchase.transaction_currency,
+        merchant_id: purchase.merchant_id,
+        merchant_name: purchase.merchant_name,
+        merchant_city: purchase.merchant_city,
+        merchant_country: purchase.merchant_country,
+        mcc: purchase.mcc,
+        network: clean_array(&reference.network),
+        acquirer_id: clean_array(&reference.acquirer_id),
+        terminal_id: clean_array(&reference.terminal_id),
+        rrn: clean_array(&reference.rrn),
+        stan: reference.stan,
+        flags,
+        network_minor: settled(effect::postings_of(record)),
+        created_at_ms: taken(record).0,
+    })
+}
+
+/// What was posted in the merchant's currency, signed like the amount in the account's.
+fn transaction_minor(record: &Record, amount_minor: i64) -> i64 {
+    let asked_minor = |payment: &Authorize| payment.amounts.transaction.amount_minor;
+    let magnitude_minor = if let Some((authorize, authorized)) = request_of(record) {
+        match &authorized.decision {
+            Decision::PartiallyApproved { approved, .. } => approved.amount_minor,
+            _ => asked_minor(authorize),
+        }
+    } else if let Some((advise, _)) = advice_of(record) {
+        asked_minor(&advise.payment)
+    } else {
+        let undone = undone_of(record).map(|(_, undone, _)| undone.returned);
+        undone.map_or(0, |returned| returned.transaction_minor.saturating_abs())
+    };
+    amount_minor.signum() * magnitude_minor
+}

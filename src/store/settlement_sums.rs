@@ -1,0 +1,66 @@
+//! The sums that a settlement report is made of: what was posted, and what is authorized and open. What is owed of
+//! it, and how it prints, does not live here.
+
+use super::columns::Column;
+use super::database::Store;
+use super::error::StoreError;
+use super::query::Conditions;
+use super::rows::{Sequence, SumPart};
+use crate::engine::facts::Kind;
+use crate::engine::money::Currency;
+use crate::engine::time::Timestamp;
+
+/// Transactions or open authorizations of one currency and kind, added up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettlementSum {
+    pub currency: Currency,
+    pub kind: Kind,
+    pub part: SumPart,
+    pub count: u64,
+    /// What the network gets of it: mark-up and rounding are ours. Of transactions signed as accounts see them; of
+    /// authorizations what is not posted yet, above zero.
+    pub amount_minor: i64,
+}
+
+/// What is ours of an authorization that is open: as much of mark-up and rounding as is open of the amount that
+/// came with them. The product needs more than 64 bits.
+const OURS: &str = "CASE WHEN mark_up_minor + rounding_minor = 0 THEN 0 ELSE \
+    CAST(CAST(mark_up_minor + rounding_minor AS NUMERIC) * (amount_minor - posted_minor) \
+    / (network_minor + mark_up_minor + rounding_minor) AS BIGINT) END";
+
+impl Store {
+    /// What was posted from `from` on and before `until`, and what was authorized then and is still open, without
+    /// what of that was posted, whenever it was. In one statement: read one after the other, what is posted in
+    /// between would be in both. With the position that the sums hold at least.
+    pub async fn settlement_sums(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        network: Option<&str>,
+    ) -> Result<(Sequence, Vec<SettlementSum>), StoreError> {
+        let mut conditions = Conditions::default();
+        conditions.between("created_at_ms", Some(from), Some(until));
+        conditions.equal("network", network.map(str::to_owned));
+        let then = conditions.sql();
+        let sql = format!(
+            "SELECT currency, kind, transaction_type AS part, COUNT(*), CAST(SUM(network_minor) AS BIGINT) \
+             FROM transactions{then} GROUP BY currency, kind, transaction_type \
+             UNION ALL \
+             SELECT currency, kind, 'authorized', COUNT(*), \
+             CAST(SUM(amount_minor - posted_minor - {OURS}) AS BIGINT) \
+             FROM authorizations{then} AND status IN ('pending', 'partially_cleared') \
+             GROUP BY currency, kind ORDER BY 1, 2, 3"
+        );
+        let projected_through = self.projection().await?.position;
+        let sums = self.fetch(sql, &conditions.values, |row| {
+            Ok(SettlementSum {
+                currency: Column::take(row, 0)?,
+                kind: Column::take(row, 1)?,
+                part: Column::take(row, 2)?,
+                count: Column::take(row, 3)?,
+                amount_minor: Column::take(row, 4)?,
+            })
+        });
+        Ok((projected_through, sums.await?))
+    }
+}

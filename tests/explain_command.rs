@@ -1,0 +1,181 @@
+//! `cardswitch explain`, as support runs it on a data folder: why, whether the same comes out again, and what became
+//! of it.
+
+mod engine_support;
+mod support;
+
+use cardswitch::engine::command::{Action, ReleaseCause};
+use cardswitch::engine::controls::Window;
+use cardswitch::engine::event::{Decision, Event};
+use cardswitch::engine::ids::{AccountId, AuthorizationId};
+use cardswitch::engine::record::{self, Record};
+use cardswitch::engine::registry::RegistryAction;
+use cardswitch::journal::{FileStorage, Journal, RecordBatch, Settings};
+use engine_support::*;
+use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
+use support::told::{Told, told};
+use tempfile::TempDir;
+
+/// A data folder with these records.
+fn folder_of(records: &[Vec<u8>]) -> TempDir {
+    let data = TempDir::new().unwrap();
+    let storage = FileStorage::create(&data.path().join("journal")).unwrap();
+    let settings = Settings {
+        segment_size_bytes: 1 << 20,
+        pending_limit_bytes: 1 << 19,
+        reserve_bytes: 0,
+        ..Settings::default()
+    };
+    let (journal, _) = Journal::open(storage, &settings, 7).unwrap();
+    let journal = journal.start(Box::new(|error| panic!("{error}"))).unwrap();
+    let mut batch = RecordBatch::new();
+    for record in records {
+        batch.push(record);
+    }
+    journal
+        .handle()
+        .append(&mut batch, Box::new(|_| {}))
+        .unwrap();
+    journal.close().unwrap();
+    data
+}
+
+fn explain(data: &Path, id: u64, options: &[&str]) -> Told {
+    told(
+        Command::new(env!("CARGO_BIN_EXE_cardswitch"))
+            .arg("explain")
+            .arg(AuthorizationId(id).to_string())
+            .arg("--data")
+            .arg(data)
+            .args(options),
+    )
+}
+
+/// One payment with all that can come after it, a declined one, one of a card that nobody issued, and advices.
+fn story() -> Switch {
+    let mut switch = Switch::new(2);
+    switch.open_account(1, limits([limit(9, Window::Day, Some(9_000), None)]));
+    switch.top_up(1, 1, 1, usd(20_000));
+    switch.open_card(NewCard::of(11, 1, 1));
+    let root = AccountId(1);
+    let mut send = |action| drop(switch.command(root, action));
+    send(Action::Authorize(purchase(101, 11, usd(4_000), "a")));
+    let mut increment = purchase(102, 11, usd(500), "b");
+    increment.kind = cardswitch::engine::facts::Kind::Incremental;
+    increment.original_keys = names_of("a");
+    send(Action::Authorize(increment));
+    send(Action::Authorize(purchase(103, 11, usd(6_000), "c")));
+    let mut completion = advice(104, 11, usd(1_000), "d");
+    completion.payment.posts = true;
+    completion.payment.original_keys = names_of("a");
+    completion.is_final = false;
+    send(Action::Advise(completion));
+    let mut part = reversal(201, 11, usd(4_500), "ra", "a");
+    part.stays = Some(usd(3_000));
+    send(Action::Reverse(part));
+    let mut forced = advice(105, 11, usd(30_000), "e");
+    forced.payment.posts = true;
+    send(Action::Advise(forced));
+    switch.release(root, AuthorizationId(101), ReleaseCause::Manual);
+    switch.registry(RegistryAction::AuthorizeUnknownCard {
+        authorize: purchase(301, 0, usd(1), "nobody"),
+        bin_known: false,
+    });
+    switch
+}
+
+#[test]
+fn a_payment_is_told_from_its_request_to_its_end() {
+    let data = folder_of(&story().records);
+    let told = explain(data.path(), 101, &[]);
+    assert_eq!((told.code, &*told.error), (Some(0), ""), "{}", told.out);
+    for part in [
+        "auth_0000000000035: authorize purchase of 40.00 USD",
+        "at EXAMPLE STORE (MERCHANT1), MCC 5411, US",
+        "approved, approval code",
+        "balance            pass     available=20000 requested=4000",
+        "limits             pass     limit_id=lim_0000000000009 unit=amount allowed=9000 used=0",
+        ": the same\n",
+        "increment: authorization_id=auth_0000000000035 amount=500",
+        "advice: type=completed authorization_id=auth_0000000000035 released=1000 status=partially_cleared",
+        "reversed: authorization_id=auth_0000000000035 account_id=acct_0000000000001 what=above_what_stays released=1500 returned=0",
+        "2000 released (manual)",
+    ] {
+        assert!(told.out.contains(part), "{part:?} is not in\n{}", told.out);
+    }
+}
+
+#[test]
+fn a_decline_a_card_of_nobody_and_an_advice_are_explained_too() {
+    let data = folder_of(&story().records);
+    for (id, part) in [
+        (
+            103,
+            "declined: daily_limit_exceeded (step limits, rule lim_",
+        ),
+        (102, "increased"),
+        (
+            105,
+            "force_posted; flags: overdrawn, force_post; a request would have been declined: ",
+        ),
+        (301, "declined: unknown_bin (step card_lookup, rule none)"),
+    ] {
+        let told = explain(data.path(), id, &["--json"]);
+        assert_eq!((told.code, &*told.error), (Some(0), ""), "{}", told.out);
+        let json: Value = serde_json::from_str(&told.out).unwrap();
+        assert_eq!(json["decided_again"]["result"], "same", "{id}");
+        let text = match id {
+            102 => told.out,
+            _ => explain(data.path(), id, &[]).out,
+        };
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+}
+
+/// The record says that it was declined, and nothing in the state before it says why: as if an older engine had
+/// decided.
+#[test]
+fn what_would_be_decided_otherwise_is_told_and_ends_with_3() {
+    let mut records = story().records;
+    let of_101 = |bytes: &Vec<u8>| match record::read(bytes) {
+        Ok(Record::Shard { command, .. }) => matches!(
+            &command.action,
+            Action::Authorize(authorize) if authorize.authorization_id == AuthorizationId(101)
+        ),
+        _ => false,
+    };
+    let place = records.iter().position(of_101).unwrap();
+    let Ok(Record::Shard { command, event, .. }) = record::read(&records[place]) else {
+        panic!("a shard's record");
+    };
+    let Event::Authorized(mut authorized) = event else {
+        panic!("a decision");
+    };
+    authorized.available_minor += 1;
+    assert!(matches!(authorized.decision, Decision::Approved { .. }));
+    records[place].clear();
+    record::write_shard(
+        &mut records[place],
+        &command,
+        &Event::Authorized(authorized),
+    );
+    let data = folder_of(&records);
+    let told = explain(data.path(), 101, &[]);
+    assert_eq!(told.code, Some(3), "{}", told.out);
+    let difference = "available: recorded 16001, again 16000";
+    assert!(told.out.contains(difference), "{}", told.out);
+}
+
+#[test]
+fn what_is_not_there_is_told() {
+    let data = folder_of(&story().records);
+    let told = explain(data.path(), 999, &[]);
+    assert_eq!(told.code, Some(1));
+    assert!(
+        told.error.contains("there is no authorization auth_"),
+        "{}",
+        told.error
+    );
+}
