@@ -205,9 +205,11 @@ fn a_dump_is_a_json_object_a_line_with_the_names_of_the_rest_interface() {
     let named = |names: BTreeSet<String>| names.into_iter().collect::<Vec<_>>().join(" ");
     assert_eq!(
         named(commands),
-        "advise advise_unknown_card authorize authorize_unknown_card begin_idempotent change_account_status change_card_controls \
+        "advise advise_unknown_card authorize authorize_unknown_card begin_idempotent change_account_status \
+         change_card_controls \
          change_card_holder change_card_status change_mcc_group change_merchant_list change_risk_rule \
-         change_settings          complete_idempotent create_cardholder create_mcc_group create_merchant_list create_program create_risk_rule issue_card \
+         change_settings complete_idempotent create_cardholder create_mcc_group create_merchant_list \
+         create_program create_risk_rule issue_card \
          open_account open_card release_hold reveal_card reverse reverse_unknown_card set_exchange_rates top_up \
          verify_cardholder"
     );
