@@ -11,6 +11,7 @@
 mod engine_support;
 
 use cardswitch::engine::apply::apply;
+use cardswitch::engine::authorizations::Authorization;
 use cardswitch::engine::command::*;
 use cardswitch::engine::controls::*;
 use cardswitch::engine::counters::Counter;
@@ -18,7 +19,6 @@ use cardswitch::engine::decide::{Outcome, decide};
 use cardswitch::engine::event::Event;
 use cardswitch::engine::facts::*;
 use cardswitch::engine::first_answer::FirstAnswer;
-use cardswitch::engine::holds::Hold;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::registry::{IssueCard, Program, RegistryAction, RegistryCommand};
 use cardswitch::engine::registry_decide;
@@ -121,7 +121,9 @@ fn measure_rules(count: usize, state: &State, at: Timestamp) {
     };
     let card = state.card(authorize.card_id).unwrap();
     let mut gathering = Rounds::default();
-    let facts = || FactValues::of(at, &authorize, card, state.account_of(card));
+    let account = state.account_of(card);
+    let asked_minor = Some(authorize.amounts.transaction.amount_minor);
+    let facts = || FactValues::of(at, &authorize, card, account, asked_minor);
     for _ in 0..ROUNDS {
         gathering.0.push(each(count, || {
             (0..count).for_each(|_| {
@@ -192,6 +194,7 @@ fn world(cards: u64, controls: [Controls; 3], rules: usize, at: Timestamp) -> Wo
             links: Default::default(),
             controls: of_card.clone(),
             wallet: None,
+            cardholder_id: None,
         };
         let open = OpenAccount {
             account_id: root,
@@ -218,6 +221,7 @@ fn world(cards: u64, controls: [Controls; 3], rules: usize, at: Timestamp) -> Wo
             links: Default::default(),
             controls: of_card.clone(),
             wallet: None,
+            holder: None,
         };
         registry(&mut world, RegistryAction::IssueCard(Box::new(issue)));
         world.pending_cards.clear();
@@ -300,7 +304,7 @@ fn print_sizes() {
         ("Account", size_of::<Account>()),
         ("Card", size_of::<Card>()),
         ("Counter", size_of::<Counter>()),
-        ("Hold", size_of::<Hold>()),
+        ("Authorization", size_of::<Authorization>()),
         ("FirstAnswer", size_of::<FirstAnswer>()),
     ] {
         println!("  {name:12} {size}");
@@ -386,11 +390,10 @@ fn touch_batch(state: &State, batch: &[Command]) {
 /// Makes a purchase or its reversal the one of this number.
 fn name(action: &mut Action, card_id: CardId, number: u64) {
     let mixed = u128::from(number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-    let names = MatchKeys {
-        rrn: MatchKey(mixed as u64),
-        sent: MatchKey((mixed >> 64) as u64),
-        ..MatchKeys::default()
-    };
+    // An RRN, and a STAN with the time of transmission.
+    let mut names = MatchKeys::default();
+    names.by_authority[1] = MatchKey(mixed as u64);
+    names.by_authority[2] = MatchKey((mixed >> 64) as u64);
     match action {
         Action::Authorize(authorize) => {
             authorize.authorization_id.0 = FIRST_ID + (1 << 40) + number;
@@ -533,7 +536,7 @@ fn measure_growth(holds: u64, at: Timestamp) {
         processor.push(processor_time() - start_processor);
     }
     assert_eq!(
-        state.holds.len() as u64,
+        state.authorizations.open_len() as u64,
         holds.next_multiple_of(BATCH as u64)
     );
     for (what, mut times) in [("wall", wall), ("processor", processor)] {

@@ -172,6 +172,7 @@ impl Issuer {
             links: Default::default(),
             controls: Controls::default(),
             wallet: None,
+            cardholder_id: None,
         })
     }
 

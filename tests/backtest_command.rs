@@ -5,8 +5,10 @@ mod support;
 
 use cardswitch::engine::command::Action;
 use cardswitch::engine::controls::Controls;
-use cardswitch::engine::ids::{AccountId, CardId};
+use cardswitch::engine::groups::MccGroup;
+use cardswitch::engine::ids::{AccountId, CardId, MccGroupId};
 use cardswitch::engine::money::Money;
+use cardswitch::engine::registry::RegistryAction;
 use cardswitch::journal::{FileStorage, Journal, RecordBatch, Settings};
 use engine_support::*;
 use serde_json::{Value, json};
@@ -21,6 +23,8 @@ fn history() -> TempDir {
     switch.open_account(1, Controls::default());
     switch.top_up(1, 1, 1, usd(7_000));
     switch.open_card(NewCard::of(11, 1, 1));
+    let group = MccGroup::new(MccGroupId(71), "food".into(), vec![5411], switch.at);
+    switch.registry(RegistryAction::CreateMccGroup(Box::new(group)));
     for number in 1..=12 {
         if number == 7 {
             switch.at = time("2026-11-25T10:00:00Z");
@@ -172,6 +176,22 @@ fn other_controls_say_what_they_would_have_changed() {
 }
 
 #[test]
+fn other_controls_may_name_groups_that_the_journal_has() {
+    let data = history();
+    let card = CardId(11);
+    for (group, declined) in [
+        // 2, 4, 6, 8 and 10 dollars; the one of 12 was declined as it was.
+        ("gambling".to_owned(), 5),
+        (MccGroupId(71).to_string(), 6),
+    ] {
+        let file = format!("card_id = '{card}'\n[controls]\nmcc = {{ block = ['{group}'] }}\n");
+        let found = found(data.path(), &file, &[]);
+        assert_eq!(found["newly_declined"]["count"], declined, "{group}");
+        assert_eq!(found["reasons"], json!({ "mcc_blocked": declined }));
+    }
+}
+
+#[test]
 fn it_is_told_in_words_too() {
     let data = history();
     let told = backtest(data.path(), LARGE, &[]);
@@ -192,6 +212,7 @@ fn it_is_told_in_words_too() {
 fn what_is_wrong_with_a_file_is_told_in_one_sentence() {
     let data = history();
     let id = "prog_0000000000009";
+    let card = CardId(11);
     for (file, words) in [
         (
             "[rule]\nexpression = 'amout > 5'\naction = 'flag'\n".to_owned(),
@@ -219,6 +240,16 @@ fn what_is_wrong_with_a_file_is_told_in_one_sentence() {
         (
             format!("program_id = '{id}'\n[controls]\nsingle_use = true\n"),
             "the journal has nothing of what the file names: other controls of program prog_0000000000009",
+        ),
+        (
+            format!("card_id = '{card}'\n[controls]\nmcc = {{ block = ['mccg_0000000000009'] }}\n"),
+            "the file's controls name an MCC group or a merchant list that the journal does not have",
+        ),
+        (
+            format!(
+                "card_id = '{card}'\n[controls]\nmerchants = {{ allow = [{{ list = 'mlst_0000000000009' }}] }}\n"
+            ),
+            "the file's controls name an MCC group or a merchant list that the journal does not have",
         ),
         (
             format!("[rule]\nexpression = 'true'\naction = 'flag'\nprogram_id = '{id}'\n"),

@@ -10,8 +10,10 @@ use cardswitch::engine::command::{
 };
 use cardswitch::engine::controls::{Controls, List, ListMode, Window};
 use cardswitch::engine::facts::{Country, Kind};
+use cardswitch::engine::groups::{BuiltinMccGroup, MccGroup, MccGroupRef, SharedMerchantList};
 use cardswitch::engine::hash::state_hash;
 use cardswitch::engine::ids::*;
+use cardswitch::engine::merchants::MerchantEntry;
 use cardswitch::engine::money::Currency;
 use cardswitch::engine::record;
 use cardswitch::engine::registry::*;
@@ -89,6 +91,7 @@ fn risk_rule(switch: &mut Switch) {
 fn story() -> Switch {
     let mut switch = Switch::with_program(1, limits([limit(90, Window::Week, Some(9_000), None)]));
     switch.registry(RegistryAction::ChangeSettings(Box::default()));
+    with_groups(&mut switch);
     switch.open_account(1, limits([limit(91, Window::Lifetime, None, Some(50))]));
     switch.open_sub_account(2, 1, Some(1), Controls::default());
     switch.open_sub_account(3, 1, Some(2), Controls::default());
@@ -102,6 +105,7 @@ fn story() -> Switch {
     switch.top_up(1, 1, 1, usd(10_000));
     switch.top_up(2, 1, 2, usd(500));
     let mut card = NewCard::of(11, 1, 1);
+    card.cardholder_id = Some(CardholderId(81));
     card.links.push(LinkKey {
         program_id: PROGRAM,
         link_type: "project".into(),
@@ -120,6 +124,10 @@ fn story() -> Switch {
             above_minor: Some(4_000),
             accepted_exemptions: vec![Exemption::LowValue],
         }),
+        mcc_groups: vec![
+            MccGroupRef::Builtin(BuiltinMccGroup::Gambling),
+            MccGroupRef::Own(MccGroupId(71)),
+        ],
         ..limits([
             limit(92, Window::Transaction, Some(4_000), None),
             limit(93, Window::Day, Some(5_000), Some(3)),
@@ -155,6 +163,7 @@ fn story() -> Switch {
     }
     switch.change_controls(1, 11, Controls::default());
     abroad(&mut switch);
+    switch.verify(81);
     of_nobody(&mut switch);
     switch
 }
@@ -247,6 +256,28 @@ fn later_messages(switch: &mut Switch) {
     send(Action::Reverse(reversal(207, 11, usd(40), "rs", "s")));
     let nobody = advice(303, 0, usd(1), "nobody");
     switch.registry(RegistryAction::AdviseUnknownCard(Box::new(nobody)));
+}
+
+fn with_groups(switch: &mut Switch) {
+    switch.cardholder(81, "US", false);
+    let at = switch.at;
+    let group = |codes: &[u16]| {
+        let group = MccGroup::new(MccGroupId(71), "ads".into(), codes.to_vec(), at);
+        Box::new(group)
+    };
+    let list = |entries| {
+        let list = SharedMerchantList::new(MerchantListId(72), "banned".into(), entries, at);
+        Box::new(list)
+    };
+    let name = || MerchantEntry::Name("*CASINO*".into());
+    let id = MerchantEntry::Id {
+        id: "M1".into(),
+        acquirer_id: Some("412345".into()),
+    };
+    switch.registry(RegistryAction::CreateMccGroup(group(&[7311])));
+    switch.registry(RegistryAction::ChangeMccGroup(group(&[7311, 7333])));
+    switch.registry(RegistryAction::CreateMerchantList(list(vec![name()])));
+    switch.registry(RegistryAction::ChangeMerchantList(list(vec![name(), id])));
 }
 
 fn of_nobody(switch: &mut Switch) {

@@ -3,6 +3,7 @@
 
 mod engine_support;
 
+use cardswitch::engine::cardholders::Holder;
 use cardswitch::engine::command::*;
 use cardswitch::engine::controls::{Controls, Window};
 use cardswitch::engine::facts::*;
@@ -249,6 +250,7 @@ fn any_action() -> impl Strategy<Value = Action> {
                     let further = [AccountId(id % 5), AccountId(id % 3)];
                     Box::new(further.into_iter().collect())
                 }),
+                holder: None,
             }))
         },
     );
@@ -281,8 +283,18 @@ fn any_action() -> impl Strategy<Value = Action> {
             },
         })
     });
+    let change_holder = (0u64..8, any::<bool>()).prop_map(|(card, verified)| {
+        Action::ChangeCardHolder(ChangeCardHolder {
+            card_id: CardId(card),
+            holder: Holder {
+                id: CardholderId(1),
+                home_country: Country(*b"DE"),
+                verified,
+            },
+        })
+    });
     prop_oneof![
-        3 => release, 12 => authorize, 6 => advise, 5 => reverse, 4 => open_account, 6 => top_up, 4 => open_card,
+        1 => change_holder, 3 => release, 12 => authorize, 6 => advise, 5 => reverse, 4 => open_account, 6 => top_up, 4 => open_card,
         1 => status, 1 => account_status, 2 => change_controls
     ]
 }
@@ -295,6 +307,10 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
     let card = |id: CardId| CardId(named(id.0));
     let key = |key: RepeatKey| RepeatKey(u128::from(tree) * 10 + key.0);
     match action {
+        Action::ChangeCardHolder(mut of) => {
+            of.card_id = card(of.card_id);
+            Action::ChangeCardHolder(of)
+        }
         Action::Authorize(mut of) => {
             of.card_id = card(of.card_id);
             of.authorization_id.0 += tree * 100;

@@ -19,6 +19,7 @@ use cardswitch::engine::conversion::Conversion;
 use cardswitch::engine::decide::Outcome;
 use cardswitch::engine::event::*;
 use cardswitch::engine::facts::*;
+use cardswitch::engine::groups::*;
 use cardswitch::engine::hash::state_hash;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::limit_filter::LimitFilter;
@@ -237,6 +238,24 @@ impl Play {
                 let controls = self.controls(words);
                 told(&self.switch.change_controls(root, card, controls))
             }
+            "cardholder" => {
+                let (id, home) = (self.id(words.plain(1)), words.value("home").unwrap());
+                let verified = words.plain.contains(&"verified");
+                match self.switch.cardholder(id, home, verified) {
+                    RegistryOutcome::Event(_) => "done".into(),
+                    other => format!("{other:?}"),
+                }
+            }
+            "verify" => {
+                let id = self.id(words.plain(1));
+                match self.switch.verify(id) {
+                    RegistryOutcome::Event(_) => "done".into(),
+                    RegistryOutcome::Refused(refusal) => format!("refused {refusal}"),
+                    other => format!("{other:?}"),
+                }
+            }
+            "mcc_group" => self.mcc_group(words),
+            "merchant_list" => self.merchant_list(words),
             "top_up" => {
                 let (name, id) = (
                     words.plain(1),
@@ -305,6 +324,40 @@ impl Play {
         let rule_id = RiskRuleId(self.id(name));
         let change = RegistryAction::ChangeRiskRule { rule_id, change };
         told_by_registry(&self.switch.registry(change))
+    }
+
+    /// Made, or changed as a whole.
+    fn mcc_group(&mut self, words: &Words) -> String {
+        let name = words.plain(1);
+        let id = MccGroupId(self.id(name));
+        let codes = words.plain(2).split(',').map(|code| code.parse().unwrap());
+        let group = MccGroup::new(id, name.into(), codes.collect(), self.switch.at);
+        let known = &self.switch.world.registry.view.groups.mcc_groups;
+        let action = match known.contains_key(&id) {
+            true => RegistryAction::ChangeMccGroup(Box::new(group)),
+            false => RegistryAction::CreateMccGroup(Box::new(group)),
+        };
+        self.registry_told(action)
+    }
+
+    fn merchant_list(&mut self, words: &Words) -> String {
+        let name = words.plain(1);
+        let id = MerchantListId(self.id(name));
+        let entries = words.plain(2).split(',').map(merchant_entry).collect();
+        let list = SharedMerchantList::new(id, name.into(), entries, self.switch.at);
+        let known = &self.switch.world.registry.view.groups.merchant_lists;
+        let action = match known.contains_key(&id) {
+            true => RegistryAction::ChangeMerchantList(Box::new(list)),
+            false => RegistryAction::CreateMerchantList(Box::new(list)),
+        };
+        self.registry_told(action)
+    }
+
+    fn registry_told(&mut self, action: RegistryAction) -> String {
+        match self.switch.registry(action) {
+            RegistryOutcome::Event(_) => "done".into(),
+            other => format!("{other:?}"),
+        }
     }
 
     /// What the loops of the shards do when time has passed: the names of what ended, in order.
@@ -376,6 +429,8 @@ impl Play {
         let wallet = words.value("wallet").unwrap_or_default().split(',');
         let wallet = wallet.filter(|name| !name.is_empty());
         card.wallet = wallet.map(|name| AccountId(self.ids[name])).collect();
+        let holder = words.value("holder");
+        card.cardholder_id = holder.map(|name| CardholderId(self.id(name)));
         told(&self.switch.open_card(card))
     }
 
@@ -739,6 +794,10 @@ impl Play {
                 format!("scope={} list={list} value={value}", scope_name(scope))
             }
             Detail::Assumed { value } => format!("assumed={value}"),
+            Detail::HomeCountry { home, country } => {
+                let letters = |code: u16| Country(code.to_be_bytes()).alpha2().to_owned();
+                format!("home={} country={}", letters(home), letters(country))
+            }
             Detail::Expiry { card, message } => format!("card={card} message={message}"),
             Detail::Capacity { open, allowed } => format!("open={open} allowed={allowed}"),
             Detail::RiskRule {
@@ -767,12 +826,15 @@ impl Play {
     /// rolls over so many seconds; a filter names MCCs, countries, channels, kinds and `merchant/ID`), and
     /// `mcc.block=`, `country.allow=`, `currency.block=`, `channel.block=`, `entry.allow=` and the like with
     /// lists, `merchant.allow=` with ids, `ID/ACQUIRER` and `~NAME*` (`_` for a space). `hours.NAME=
-    /// mon,tue:08:00-18:00@Zone` is a time window; `single_use` and `merchant_lock` are words of their own.
+    /// mon,tue:08:00-18:00@Zone` is a time window; `single_use`, `merchant_lock` and `home_country_only` are
+    /// words of their own; `until_verified` is one of a filter.
+    /// `group/NAME` among MCCs is a group, `list/NAME` among merchants a list, both also in filters.
     /// `three_ds=required,above/50.00,low_value` is a policy, with the exemptions that it accepts.
     fn controls(&mut self, words: &Words) -> Controls {
         let mut controls = Controls {
             single_use: words.plain.contains(&"single_use"),
             merchant_lock: words.plain.contains(&"merchant_lock"),
+            home_country_only: words.plain.contains(&"home_country_only"),
             ..Controls::default()
         };
         for (key, value) in &words.named {
@@ -794,11 +856,16 @@ impl Play {
                 "limit" => {
                     let name = if *key == "limit" { value } else { &rest };
                     let id = LimitId(self.id(name));
-                    controls.limits.push(parse_limit(id, value));
+                    let limit = parse_limit(id, value, &mut |name| self.id(name));
+                    controls.limits.push(limit);
                 }
                 "mcc" => {
-                    let codes = values.map(|code| code.parse().unwrap()).collect();
-                    controls.mcc = Some(List::new(id, mode, codes));
+                    let (groups, codes): (Vec<_>, Vec<_>) =
+                        values.partition(|code| code.starts_with("group/"));
+                    let codes = codes.iter().map(|code| code.parse().unwrap());
+                    controls.mcc = Some(List::new(id, mode, codes.collect()));
+                    let groups = groups.into_iter().map(|name| self.group(name));
+                    controls.mcc_groups = groups.collect();
                 }
                 "country" => {
                     let country = |code| Country::from_alpha2(code).unwrap_or(Country::UNKNOWN);
@@ -818,7 +885,11 @@ impl Play {
                     controls.entry_modes = Some(List::new(id, mode, names.collect()));
                 }
                 "merchant" if key.contains('.') => {
-                    let entries = values.map(merchant_entry).collect();
+                    let entries = values.map(|text| match text.strip_prefix("list/") {
+                        Some(name) => MerchantEntry::Shared(MerchantListId(self.id(name))),
+                        None => merchant_entry(text),
+                    });
+                    let entries = entries.collect();
                     controls.merchants = Some(MerchantList { id, mode, entries });
                 }
                 "hours" => {
@@ -830,6 +901,11 @@ impl Play {
             }
         }
         controls
+    }
+
+    /// `group/gambling` of the program, or `group/NAME` of the scenario.
+    fn group(&mut self, text: &str) -> MccGroupRef {
+        group_ref(text, &mut |name| self.id(name))
     }
 
     fn fresh(&mut self) -> u64 {
@@ -1022,9 +1098,21 @@ fn first_answer(answer: &Answer) -> String {
     }
 }
 
-fn parse_limit(id: LimitId, text: &str) -> Limit {
+/// Gives a name its number.
+type Numbering<'a> = &'a mut dyn FnMut(&str) -> u64;
+
+fn group_ref(text: &str, number: Numbering) -> MccGroupRef {
+    let name = text.trim_start_matches("group/");
+    let mut builtin = BuiltinMccGroup::ALL.iter();
+    match builtin.find(|(_, known)| *known == name) {
+        Some((group, _)) => MccGroupRef::Builtin(*group),
+        None => MccGroupRef::Own(MccGroupId(number(name))),
+    }
+}
+
+fn parse_limit(id: LimitId, text: &str, number: Numbering) -> Limit {
     let (text, filter) = text.split_once('[').unwrap_or((text, ""));
-    let filter = parse_filter(filter.trim_end_matches(']'));
+    let filter = parse_filter(filter.trim_end_matches(']'), number);
     let (text, zone) = text.split_once('@').unwrap_or((text, "UTC"));
     let (window, amounts) = text.split_once(':').expect("a window, a colon and a bound");
     let (amount, count) = amounts.split_once('/').unwrap_or((amounts, ""));
@@ -1046,11 +1134,17 @@ fn parse_window(text: &str) -> Window {
     Window::from_name(text).unwrap_or_else(|| panic!("no window {text}"))
 }
 
-fn parse_filter(text: &str) -> LimitFilter {
+fn parse_filter(text: &str, number: Numbering) -> LimitFilter {
     let mut filter = LimitFilter::default();
     for word in text.split(',').filter(|word| !word.is_empty()) {
         if let Ok(mcc) = word.parse() {
             filter.mccs.push(mcc);
+        } else if word.starts_with("group/") {
+            filter.mcc_groups.push(group_ref(word, number));
+        } else if word == "until_verified" {
+            filter.until_verified = true;
+        } else if let Some(name) = word.strip_prefix("list/") {
+            filter.merchant_lists.push(MerchantListId(number(name)));
         } else if let Some(id) = word.strip_prefix("merchant/") {
             filter.merchant_ids.push(id.into());
         } else if let Some(country) = Country::from_alpha2(word) {

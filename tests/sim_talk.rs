@@ -4,14 +4,11 @@
 mod support;
 
 use std::process::Command;
-use support::switch::{ROOT_KEY, Switch};
+use support::api::ROOT_KEY;
+use support::switch::Switch;
 use support::told::{Told, told};
 
 const CONFIG: &str = r#"
-[data]
-dir = "data"
-[http]
-listen = "127.0.0.1:0"
 [sandbox]
 enabled = true
 [[network]]
@@ -54,7 +51,11 @@ fn every_kind_of_message_is_answered_and_explained() {
             "balance        fail    available=",
             "declined (original_not_found)",
         ] {
-            assert!(told.out.contains(part), "{dialect}: {part:?} is not in\n{}", told.out);
+            assert!(
+                told.out.contains(part),
+                "{dialect}: {part:?} is not in\n{}",
+                told.out
+            );
         }
         assert!(!told.out.contains("no record of it"), "{}", told.out);
     }

@@ -35,7 +35,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
     let parent_id: Option<AccountId> = fields.id("parent_id", AccountId::PREFIX)?;
     let currency = fields.currency("currency")?;
     let name = fields.text("name", 200)?;
-    let controls = controls_json::take(&mut fields, &mut ids)?;
+    let controls = controls_json::take(&mut fields, &mut ids, &state.switchboard.view())?;
     fields.finish()?;
     let program = programs::find(&state, program_id)
         .await

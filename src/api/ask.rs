@@ -176,6 +176,7 @@ pub fn unexpected(reply: &Reply) -> ApiError {
         Reply::View(_) => "View",
         Reply::IdempotencyKnown(_) => "IdempotencyKnown",
         Reply::NotFound => "NotFound",
+        Reply::Cardholder(_) => "Cardholder",
     };
     ApiError::internal(&format_args!("unexpected reply {kind}"))
 }

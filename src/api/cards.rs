@@ -13,7 +13,7 @@ use crate::engine::command::{
 };
 use crate::engine::controls::Controls;
 use crate::engine::event::Refusal;
-use crate::engine::ids::{AccountId, CardId, ProgramId};
+use crate::engine::ids::{AccountId, CardId, CardholderId, ProgramId};
 use crate::engine::registry::{IssuedCard, LinkKey};
 use crate::engine::state::{Card, CardStatus};
 use crate::engine::time::Timestamp;
@@ -69,8 +69,9 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         card_type: card_type.unwrap_or(CardType::Virtual),
         funding: funding.unwrap_or(Funding::Shared),
         links: links(&mut fields)?,
-        controls: controls_json::take(&mut fields, &mut ids)?,
         wallet: wallet(&mut fields, first)?,
+        controls: controls_json::take(&mut fields, &mut ids, &state.switchboard.view())?,
+        cardholder_id: fields.id("cardholder_id", CardholderId::PREFIX)?,
     };
     fields.finish()?;
     let issued = issue::issue(&state, wanted).await?;
@@ -162,6 +163,7 @@ impl FullCard {
             "controls": controls_json::to_json(card.controls.as_deref().unwrap_or(&none)),
             "used_by": card.used_by().map(|id| id.to_string()),
             "locked_to": card.locked_to().map(locked_to),
+            "cardholder_id": card.holder.map(|holder| holder.id.to_string()),
             "created_at": card.created_at.to_string(),
         })
     }
@@ -308,7 +310,7 @@ pub async fn update(
         if fields.is_empty() {
             return Err(fields.missing("controls"));
         }
-        let controls = controls_json::take(&mut fields, &mut ids)?;
+        let controls = controls_json::take(&mut fields, &mut ids, &state.switchboard.view())?;
         fields.finish()?;
         let card_id = id.parse().map_err(|_| not_found())?;
         let change = ChangeCardControls { card_id, controls };

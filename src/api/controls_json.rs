@@ -6,7 +6,9 @@ use super::idempotency::Ids;
 use super::{limits_json, merchants_json, three_ds_json, time_windows_json};
 use crate::engine::controls::{Controls, List, ListMode};
 use crate::engine::facts::{Channel, Country, EntryMode};
-use crate::engine::ids::ControlId;
+use crate::engine::groups::{BuiltinMccGroup, MccGroupRef};
+use crate::engine::ids::{ControlId, MccGroupId, MerchantListId};
+use crate::engine::registry::RegistryView;
 use crate::engine::window::time_zone;
 use serde_json::{Map, Value, json};
 
@@ -14,24 +16,60 @@ use serde_json::{Map, Value, json};
 pub const LIST_MAX: usize = 1_000;
 
 /// Takes the `controls` of an object; those of absent ones are none.
-pub fn take(fields: &mut Fields, ids: &mut Ids) -> Result<Controls, ApiError> {
+/// The groups and lists that they name must be in the view.
+pub fn take(fields: &mut Fields, ids: &mut Ids, view: &RegistryView) -> Result<Controls, ApiError> {
+    take_naming(fields, ids, Nameable::OfView(view))
+}
+
+/// Which groups and lists controls may name.
+#[derive(Clone, Copy)]
+pub enum Nameable<'a> {
+    OfView(&'a RegistryView),
+    /// Whoever asks looks later whether they are there.
+    Any,
+}
+
+impl Nameable<'_> {
+    fn has_group(self, id: MccGroupId) -> bool {
+        match self {
+            Nameable::OfView(view) => view.groups.mcc_groups.contains_key(&id),
+            Nameable::Any => true,
+        }
+    }
+
+    pub fn has_list(self, id: MerchantListId) -> bool {
+        match self {
+            Nameable::OfView(view) => view.groups.merchant_lists.contains_key(&id),
+            Nameable::Any => true,
+        }
+    }
+}
+
+fn take_naming(
+    fields: &mut Fields,
+    ids: &mut Ids,
+    nameable: Nameable,
+) -> Result<Controls, ApiError> {
     let Some(mut controls) = fields.object("controls")? else {
         return Ok(Controls::default());
     };
+    let (mcc, mcc_groups) = mcc_list(&mut controls, ids, nameable)?;
     let taken = Controls {
-        limits: limits_json::take(&mut controls, ids)?,
-        mcc: list(&mut controls, "mcc", ids, mcc)?,
+        limits: limits_json::take(&mut controls, ids, nameable)?,
+        mcc,
         countries: list(&mut controls, "countries", ids, country)?,
         currencies: list(&mut controls, "currencies", ids, |path, value| {
             fields::currency(path, &value)
         })?,
-        merchants: merchants_json::take(&mut controls, ids)?,
+        merchants: merchants_json::take(&mut controls, ids, nameable)?,
         channels: list(&mut controls, "channels", ids, channel)?,
         entry_modes: list(&mut controls, "entry_modes", ids, entry_mode)?,
         time_windows: time_windows_json::take(&mut controls, ids)?,
         single_use: controls.boolean("single_use")?.unwrap_or(false),
         merchant_lock: controls.boolean("merchant_lock")?.unwrap_or(false),
         three_ds: three_ds_json::take(&mut controls)?,
+        mcc_groups,
+        home_country_only: controls.boolean("home_country_only")?.unwrap_or(false),
     };
     if taken.control_id_twice() {
         let path = fields.path("controls");
@@ -42,11 +80,12 @@ pub fn take(fields: &mut Fields, ids: &mut Ids) -> Result<Controls, ApiError> {
     Ok(taken)
 }
 
-/// Controls of a file, in the same form. What they leave without an id gets one that is not kept.
+/// Controls of a file, in the same form. What they leave without an id gets one that is not kept, and
+/// whether the groups that they name are there is for the caller to see.
 pub fn read(controls: Value) -> Result<Controls, String> {
     let told = |error: ApiError| error.message;
     let mut fields = Fields::of("", json!({ "controls": controls })).map_err(told)?;
-    take(&mut fields, &mut Ids::from(1)).map_err(told)
+    take_naming(&mut fields, &mut Ids::from(1), Nameable::Any).map_err(told)
 }
 
 /// `{"allow": [...]}` or `{"block": [...]}`.
@@ -66,6 +105,57 @@ fn list<T: Ord + Copy>(
     let entries = entries.into_iter().map(|(path, value)| read(&path, value));
     let values = entries.collect::<Result<Vec<T>, ApiError>>()?;
     Ok(Some(List::new(id, mode, values)))
+}
+
+type MccList = (Option<List<u16>>, Vec<MccGroupRef>);
+
+/// Codes and groups of them, in one list.
+fn mcc_list(controls: &mut Fields, ids: &mut Ids, nameable: Nameable) -> Result<MccList, ApiError> {
+    let path = controls.path("mcc");
+    let Some(mut fields) = controls.object("mcc")? else {
+        return Ok((None, Vec::new()));
+    };
+    let given = fields.id("id", ControlId::PREFIX)?;
+    let id = given.unwrap_or_else(|| ControlId(ids.next()));
+    let (mode, entries) = allow_or_block(&path, fields, LIST_MAX)?;
+    let (codes, groups) = mccs_and_groups(entries, nameable)?;
+    Ok((Some(List::new(id, mode, codes)), groups))
+}
+
+/// Codes of four digits, and groups by the name of those that come with the program or by id.
+pub fn mccs_and_groups(
+    entries: Vec<(String, Value)>,
+    nameable: Nameable,
+) -> Result<(Vec<u16>, Vec<MccGroupRef>), ApiError> {
+    let (mut codes, mut groups) = (Vec::new(), Vec::new());
+    for (path, value) in entries {
+        match group(&value, nameable) {
+            Some(group) => groups.push(group),
+            None => codes.push(mcc(&path, value)?),
+        }
+    }
+    groups.sort_unstable();
+    groups.dedup();
+    Ok((codes, groups))
+}
+
+fn group(value: &Value, nameable: Nameable) -> Option<MccGroupRef> {
+    let text = value.as_str()?;
+    let builtin = BuiltinMccGroup::ALL.iter();
+    let mut builtin = builtin.filter(|(_, name)| *name == text);
+    if let Some((group, _)) = builtin.next() {
+        return Some(MccGroupRef::Builtin(*group));
+    }
+    let id = text.parse().ok()?;
+    let known = nameable.has_group(id);
+    known.then_some(MccGroupRef::Own(id))
+}
+
+pub fn group_text(group: &MccGroupRef) -> String {
+    match group {
+        MccGroupRef::Builtin(builtin) => builtin.name().into(),
+        MccGroupRef::Own(id) => id.to_string(),
+    }
 }
 
 /// The mode of a list and its entries, and nothing else.
@@ -113,7 +203,10 @@ pub fn mcc(path: &str, value: Value) -> Result<u16, ApiError> {
     let digits = text.len() == 4 && text.bytes().all(|byte| byte.is_ascii_digit());
     let mcc = digits.then(|| text.parse().ok()).flatten();
     mcc.ok_or_else(|| {
-        let message = format!("{path} must be a merchant category code: text of four digits");
+        let message = format!(
+            "{path} must be a merchant category code (text of four digits) or, in controls, a group: the name \
+             or the id of one of /v1/mcc_groups"
+        );
         ApiError::invalid("mcc_invalid", path, message)
     })
 }
@@ -140,7 +233,7 @@ pub fn to_json(controls: &Controls) -> Value {
         json.insert("limits".into(), limits.collect());
     }
     let lists = [
-        ("mcc", list_to_json(&controls.mcc, |mcc| mcc_text(*mcc))),
+        ("mcc", mcc_list_to_json(controls)),
         (
             "countries",
             list_to_json(&controls.countries, |country| country.alpha2().to_owned()),
@@ -172,6 +265,7 @@ pub fn to_json(controls: &Controls) -> Value {
     for (name, set) in [
         ("single_use", controls.single_use),
         ("merchant_lock", controls.merchant_lock),
+        ("home_country_only", controls.home_country_only),
     ] {
         if set {
             json.insert(name.into(), true.into());
@@ -180,6 +274,15 @@ pub fn to_json(controls: &Controls) -> Value {
     let three_ds = controls.three_ds.as_ref().map(three_ds_json::to_json);
     json.extend(three_ds.map(|policy| ("three_ds".to_owned(), policy)));
     Value::Object(json)
+}
+
+/// Codes first.
+fn mcc_list_to_json(controls: &Controls) -> Option<Value> {
+    let list = controls.mcc.as_ref()?;
+    let codes = list.values().iter().map(|mcc| mcc_text(*mcc));
+    let entries = codes.chain(controls.mcc_groups.iter().map(group_text));
+    let entries: Vec<String> = entries.collect();
+    Some(json!({ "id": list.id.to_string(), mode_name(list.mode): entries }))
 }
 
 fn list_to_json<T: Ord + Copy>(

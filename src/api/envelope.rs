@@ -71,14 +71,11 @@ fn finished(mut response: Response, id: &RequestId) -> Response {
 
 /// The routes that the interface describes and this version does not have.
 const LATER: &[&str] = &[
-    "cardholders",
     "transfers",
     "card_batches",
     "tokens",
     "links",
     "exceptions",
-    "mcc_groups",
-    "merchant_lists",
     "decision_endpoints",
     "fee_schedules",
     "disputes",

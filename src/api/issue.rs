@@ -3,10 +3,10 @@
 
 use super::cards::{self, FullCard, Funding};
 use super::error::ApiError;
-use super::{ApiState, accounts, ask, programs, reveal};
+use super::{ApiState, accounts, ask, cardholders, programs, reveal};
 use crate::engine::command::{Action, CardType, OpenAccount, OpenCard};
 use crate::engine::controls::Controls;
-use crate::engine::ids::{AccountId, CardId};
+use crate::engine::ids::{AccountId, CardId, CardholderId};
 use crate::engine::registry::{IssueCard, LinkKey, Program, RegistryAction, RegistryRefusal};
 use crate::engine::state::{Account, AccountStatus};
 use crate::engine::time::{Expiry, Timestamp};
@@ -36,6 +36,7 @@ pub struct Wanted {
     pub controls: Controls,
     /// Further accounts.
     pub wallet: Option<Box<Wallet>>,
+    pub cardholder_id: Option<CardholderId>,
 }
 
 pub async fn issue(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiError> {
@@ -47,6 +48,9 @@ pub async fn issue(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiErro
     }
     check_wallet(state, &wanted, &named).await?;
     let program = programs::find(state, named.program_id).await?;
+    if let Some(id) = wanted.cardholder_id {
+        check_cardholder(state, id, &program).await?;
+    }
     let account = match wanted.funding {
         Funding::Shared => named,
         Funding::Own => open_sub_account(state, &named, wanted.sub_account_id).await?,
@@ -94,6 +98,23 @@ async fn check_wallet(state: &ApiState, wanted: &Wanted, named: &Account) -> Res
         }
     }
     Ok(())
+}
+
+async fn check_cardholder(
+    state: &ApiState,
+    id: CardholderId,
+    program: &Program,
+) -> Result<(), ApiError> {
+    let known = cardholders::find(state, id).await;
+    let known = known.map_err(|error| error.with_param("cardholder_id"))?;
+    match known.cardholder.program_id == program.id {
+        true => Ok(()),
+        false => {
+            let message = "the cardholder belongs to another program than the account";
+            let error = ApiError::conflict("program_mismatch", message);
+            Err(error.with_param("cardholder_id"))
+        }
+    }
 }
 
 async fn open_sub_account(
@@ -149,6 +170,7 @@ fn command(
         links: wanted.links.iter().map(key).collect(),
         controls: wanted.controls.clone(),
         wallet: wanted.wallet.clone(),
+        cardholder_id: wanted.cardholder_id,
     })
 }
 
@@ -184,6 +206,10 @@ async fn again(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiError> {
         links: issued.links.clone(),
         controls: wanted.controls,
         wallet: wanted.wallet,
+        holder: match wanted.cardholder_id {
+            Some(id) => Some(cardholders::find(state, id).await?.cardholder.holder()),
+            None => None,
+        },
     };
     let action = Action::OpenCard(Box::new(open));
     match ask::shard_command(state, issued.root, action).await? {

@@ -1,10 +1,12 @@
 //! `limits` of some controls as JSON, both ways. What they mean is in `engine::controls`.
 
-use super::controls_json::{LIST_MAX, channel, country, mcc, mcc_text, zone};
+use super::controls_json::{
+    LIST_MAX, Nameable, channel, country, group_text, mcc_text, mccs_and_groups, zone,
+};
 use super::error::ApiError;
 use super::fields::{Fields, word};
 use super::idempotency::Ids;
-use super::merchants_json::merchant_id;
+use super::merchants_json::{merchant_id, merchant_list_id};
 use crate::engine::controls::{Limit, Window};
 use crate::engine::facts::Kind;
 use crate::engine::ids::LimitId;
@@ -16,10 +18,14 @@ use serde_json::{Value, json};
 /// Limits on one program, account or card.
 const LIMITS_MAX: usize = 20;
 
-pub fn take(controls: &mut Fields, ids: &mut Ids) -> Result<Vec<Limit>, ApiError> {
+pub fn take(
+    controls: &mut Fields,
+    ids: &mut Ids,
+    nameable: Nameable,
+) -> Result<Vec<Limit>, ApiError> {
     let mut limits: Vec<Limit> = Vec::new();
     for (path, value) in controls.list("limits", LIMITS_MAX)? {
-        let limit = limit(Fields::of(&path, value)?, ids)?;
+        let limit = limit(Fields::of(&path, value)?, ids, nameable)?;
         if limits.iter().any(|other| other.id == limit.id) {
             let message = format!("{path}.id is the id of another limit in this list");
             return Err(ApiError::invalid(
@@ -33,7 +39,7 @@ pub fn take(controls: &mut Fields, ids: &mut Ids) -> Result<Vec<Limit>, ApiError
     Ok(limits)
 }
 
-fn limit(mut fields: Fields, ids: &mut Ids) -> Result<Limit, ApiError> {
+fn limit(mut fields: Fields, ids: &mut Ids, nameable: Nameable) -> Result<Limit, ApiError> {
     let given = fields.id("id", LimitId::PREFIX)?;
     let id = given.unwrap_or_else(|| LimitId(ids.next()));
     let window = window(&mut fields)?;
@@ -51,7 +57,10 @@ fn limit(mut fields: Fields, ids: &mut Ids) -> Result<Limit, ApiError> {
         return Err(ApiError::invalid("value_unknown", path, message));
     }
     let time_zone = zone(&mut fields)?;
-    let filter = fields.object("filter")?.map(filter).transpose()?;
+    let filter = fields.object("filter")?;
+    let filter = filter.map(|fields| self::filter(fields, nameable));
+    let mut filter = filter.transpose()?.unwrap_or_default();
+    filter.until_verified = fields.boolean("until_verified")?.unwrap_or(false);
     fields.finish()?;
     Ok(Limit {
         id,
@@ -59,7 +68,7 @@ fn limit(mut fields: Fields, ids: &mut Ids) -> Result<Limit, ApiError> {
         amount_minor,
         count,
         time_zone,
-        filter: filter.filter(|filter| !filter.is_empty()).map(Box::new),
+        filter: (!filter.is_empty()).then(|| Box::new(filter)),
     })
 }
 
@@ -89,9 +98,11 @@ fn window(fields: &mut Fields) -> Result<Window, ApiError> {
     }
 }
 
-fn filter(mut fields: Fields) -> Result<LimitFilter, ApiError> {
+fn filter(mut fields: Fields, nameable: Nameable) -> Result<LimitFilter, ApiError> {
+    let (mccs, mcc_groups) = mccs_and_groups(fields.list("mcc", LIST_MAX)?, nameable)?;
     let filter = LimitFilter {
-        mccs: part(&mut fields, "mcc", mcc)?,
+        mccs,
+        mcc_groups,
         countries: part(&mut fields, "countries", country)?,
         channels: part(&mut fields, "channels", channel)?,
         kinds: part(&mut fields, "kinds", |path, value| {
@@ -100,6 +111,10 @@ fn filter(mut fields: Fields) -> Result<LimitFilter, ApiError> {
         merchant_ids: part(&mut fields, "merchant_ids", |path, value| {
             merchant_id(path, &value)
         })?,
+        merchant_lists: part(&mut fields, "merchant_lists", |path, value| {
+            merchant_list_id(path, &value, nameable)
+        })?,
+        until_verified: false,
     };
     fields.finish()?;
     Ok(filter)
@@ -127,7 +142,13 @@ pub fn to_json(limit: &Limit) -> Value {
         json["window_seconds"] = window.seconds.into();
     }
     if let Some(filter) = &limit.filter {
-        json["filter"] = filter_to_json(filter);
+        let parts = filter_to_json(filter);
+        if parts.as_object().is_some_and(|parts| !parts.is_empty()) {
+            json["filter"] = parts;
+        }
+        if filter.until_verified {
+            json["until_verified"] = true.into();
+        }
     }
     json
 }
@@ -139,7 +160,9 @@ fn filter_to_json(filter: &LimitFilter) -> Value {
             json[name] = values.into();
         }
     };
-    put("mcc", texts(&filter.mccs, |mcc| mcc_text(*mcc)));
+    let codes = filter.mccs.iter().map(|mcc| mcc_text(*mcc));
+    let groups = filter.mcc_groups.iter().map(group_text);
+    put("mcc", codes.chain(groups).collect());
     put(
         "countries",
         texts(&filter.countries, |country| country.alpha2().into()),
@@ -152,6 +175,10 @@ fn filter_to_json(filter: &LimitFilter) -> Value {
     put(
         "merchant_ids",
         texts(&filter.merchant_ids, |id| id.to_string()),
+    );
+    put(
+        "merchant_lists",
+        texts(&filter.merchant_lists, |id| id.to_string()),
     );
     json
 }

@@ -1,10 +1,10 @@
 //! The control `merchants` as JSON, both ways. What it means is in `engine::merchants`.
 
-use super::controls_json::{allow_or_block, mode_name};
+use super::controls_json::{Nameable, allow_or_block, mode_name};
 use super::error::ApiError;
 use super::fields::Fields;
 use super::idempotency::Ids;
-use crate::engine::ids::ControlId;
+use crate::engine::ids::{ControlId, MerchantListId};
 use crate::engine::merchants::{MerchantEntry, MerchantList};
 use serde_json::{Value, json};
 
@@ -15,7 +15,11 @@ const ID_MAX: usize = 15;
 const ACQUIRER_ID_MAX: usize = 11;
 const NAME_MAX: usize = 40;
 
-pub fn take(controls: &mut Fields, ids: &mut Ids) -> Result<Option<MerchantList>, ApiError> {
+pub fn take(
+    controls: &mut Fields,
+    ids: &mut Ids,
+    nameable: Nameable,
+) -> Result<Option<MerchantList>, ApiError> {
     let path = controls.path("merchants");
     let Some(mut fields) = controls.object("merchants")? else {
         return Ok(None);
@@ -25,12 +29,24 @@ pub fn take(controls: &mut Fields, ids: &mut Ids) -> Result<Option<MerchantList>
     let (mode, entries) = allow_or_block(&path, fields, MERCHANTS_MAX)?;
     let entries = entries
         .into_iter()
-        .map(|(path, value)| entry(&path, Fields::of(&path, value)?));
+        .map(|(path, value)| entry(&path, Fields::of(&path, value)?, Some(nameable)));
     let entries = entries.collect::<Result<_, _>>()?;
     Ok(Some(MerchantList { id, mode, entries }))
 }
 
-fn entry(path: &str, mut fields: Fields) -> Result<MerchantEntry, ApiError> {
+/// An entry of a list; it may be one of the lists that may be named.
+pub fn entry(
+    path: &str,
+    mut fields: Fields,
+    nameable: Option<Nameable>,
+) -> Result<MerchantEntry, ApiError> {
+    if let Some(nameable) = nameable {
+        let list_path = fields.path("list");
+        if let Some(value) = fields.take("list") {
+            fields.finish()?;
+            return merchant_list_id(&list_path, &value, nameable).map(MerchantEntry::Shared);
+        }
+    }
     let id_path = fields.path("id");
     let id = fields.take("id");
     let id = id.map(|value| merchant_id(&id_path, &value)).transpose()?;
@@ -41,12 +57,31 @@ fn entry(path: &str, mut fields: Fields) -> Result<MerchantEntry, ApiError> {
         (Some(id), acquirer_id, None) => Ok(MerchantEntry::Id { id, acquirer_id }),
         (None, None, Some(name)) => Ok(MerchantEntry::Name(name.into())),
         _ => {
+            let list = if nameable.is_some() {
+                ", or a `list`"
+            } else {
+                ""
+            };
             let message = format!(
-                "{path} needs either an `id`, with or without an `acquirer_id`, or a `name`"
+                "{path} needs either an `id`, with or without an `acquirer_id`, or a `name`{list}"
             );
             Err(ApiError::invalid("merchant_invalid", path, message))
         }
     }
+}
+
+/// The id of a list that is there.
+pub fn merchant_list_id(
+    path: &str,
+    value: &Value,
+    nameable: Nameable,
+) -> Result<MerchantListId, ApiError> {
+    let id = value.as_str().and_then(|text| text.parse().ok());
+    let known = id.filter(|id| nameable.has_list(*id));
+    known.ok_or_else(|| {
+        let message = format!("{path} must be the id of one of /v1/merchant_lists");
+        ApiError::invalid("merchant_list_unknown", path, message)
+    })
 }
 
 /// Card acceptor ids are letters, digits and marks without spaces at their ends. One in a hundred looks
@@ -83,7 +118,7 @@ pub fn to_json(list: &MerchantList) -> Value {
     json!({ "id": list.id.to_string(), mode: entries })
 }
 
-fn entry_to_json(entry: &MerchantEntry) -> Value {
+pub fn entry_to_json(entry: &MerchantEntry) -> Value {
     match entry {
         MerchantEntry::Id {
             id,
@@ -91,5 +126,6 @@ fn entry_to_json(entry: &MerchantEntry) -> Value {
         } => json!({ "id": id }),
         MerchantEntry::Id { id, acquirer_id } => json!({ "id": id, "acquirer_id": acquirer_id }),
         MerchantEntry::Name(name) => json!({ "name": name }),
+        MerchantEntry::Shared(id) => json!({ "list": id.to_string() }),
     }
 }

@@ -36,7 +36,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         network: network(&mut fields, &state.networks)?,
         bin: bin(&mut fields)?,
         currency: fields.required_currency("currency")?,
-        controls: controls_json::take(&mut fields, &mut ids)?,
+        controls: controls_json::take(&mut fields, &mut ids, &state.switchboard.view())?,
         hold_expiry: hold_expiry_json::take(&mut fields)?,
         created_at: state.switchboard.clock.now(),
         foreign_exchange_mark_up_basis_points: mark_up(&mut fields)?,

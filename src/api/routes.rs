@@ -2,8 +2,9 @@
 
 use super::auth::guarded;
 use super::{
-    Gate, accounts, authorizations, cards, envelope, exchange_rates, health, ledger_entries, list,
-    metrics, programs, reveal, rules, settlement_reports, top_ups, transactions,
+    Gate, accounts, authorizations, cardholders, cards, envelope, exchange_rates, groups, health,
+    ledger_entries, list, metrics, programs, reveal, rules, settlement_reports, top_ups,
+    transactions,
 };
 use crate::engine::command::{AccountStatusChange, StatusChange};
 use crate::engine::risk::rule::RuleChange;
@@ -33,6 +34,7 @@ pub fn router(gate: Gate) -> Router {
         .merge(account_routes(&gate))
         .merge(card_routes(&gate))
         .merge(rule_routes(&gate))
+        .merge(group_routes(&gate))
         .route(
             "/v1/authorizations",
             list("authorizations:read", get(authorizations::many)),
@@ -162,6 +164,45 @@ fn rule_routes(gate: &Gate) -> Router<Gate> {
         .route(
             "/v1/rules/{id}/retire",
             on("rules:promote", change(RuleChange::Retire)),
+        )
+}
+
+/// What controls name or depend on.
+fn group_routes(gate: &Gate) -> Router<Gate> {
+    let on = |scope, route: MethodRouter<Gate>| guarded(gate, scope, without_query(route));
+    let list = |scope, route: MethodRouter<Gate>| guarded(gate, scope, route);
+    Router::new()
+        .route(
+            "/v1/cardholders",
+            on("cardholders:write", post(cardholders::create)),
+        )
+        .route(
+            "/v1/cardholders/{id}",
+            on("cardholders:read", get(cardholders::one)),
+        )
+        .route(
+            "/v1/cardholders/{id}/verify",
+            on("cardholders:write", post(cardholders::verify)),
+        )
+        .route(
+            "/v1/mcc_groups",
+            on("rules:write", post(groups::create_mcc_group))
+                .merge(list("rules:read", get(groups::many_mcc_groups))),
+        )
+        .route(
+            "/v1/mcc_groups/{id}",
+            on("rules:read", get(groups::one_mcc_group))
+                .merge(on("rules:write", patch(groups::update_mcc_group))),
+        )
+        .route(
+            "/v1/merchant_lists",
+            on("rules:write", post(groups::create_merchant_list))
+                .merge(list("rules:read", get(groups::many_merchant_lists))),
+        )
+        .route(
+            "/v1/merchant_lists/{id}",
+            on("rules:read", get(groups::one_merchant_list))
+                .merge(on("rules:write", patch(groups::update_merchant_list))),
         )
 }
 

@@ -5,7 +5,7 @@ use super::error::ApiError;
 use super::fields::{Fields, word};
 use super::trace_json::of_scope;
 use crate::engine::money::BALANCE_MAX_MINOR;
-use crate::engine::three_ds::{Exemption, ThreeDsMode, ThreeDsPolicy, Told};
+use crate::engine::three_ds::{Exemption, ThreeDs, ThreeDsMode, ThreeDsPolicy, Told};
 use serde_json::{Value, json};
 
 /// A word, or an object with the word as its `policy`.
@@ -74,38 +74,40 @@ pub fn told(told: Option<Told>) -> Value {
     let Some(told) = told else {
         return json!({});
     };
-    let exemption = match told.three_ds.exemption {
+    let mut json = said(&told.three_ds, told.initiated_by_merchant);
+    json["policy"] = told.asked.mode.name().into();
+    match (told.asked.scope, told.asked.mode) {
+        (Some(scope), _) => return of_scope(scope, json),
+        (None, ThreeDsMode::Off) => {}
+        (None, _) => json["scope"] = "risk_rule".into(),
+    }
+    json
+}
+
+/// What a message says.
+pub fn said(three_ds: &ThreeDs, initiated_by_merchant: bool) -> Value {
+    let exemption = match three_ds.exemption {
         Exemption::None => None,
         claimed => Some(claimed.name()),
     };
-    let initiator = match told.initiated_by_merchant {
+    let initiator = match initiated_by_merchant {
         true => "merchant",
         false => "cardholder",
     };
-    let json = json!({
-        "eci": told.three_ds.eci.map(|eci| format!("{eci:02}")),
-        "authentication": told.three_ds.authentication.name(),
-        "cryptogram": told.three_ds.cryptogram.name(),
+    json!({
+        "eci": three_ds.eci.map(|eci| format!("{eci:02}")),
+        "authentication": three_ds.authentication.name(),
+        "cryptogram": three_ds.cryptogram.name(),
         "exemption": exemption,
         "initiated_by": initiator,
-        "policy": told.asked.mode.name(),
-    });
-    match (told.asked.scope, told.asked.mode) {
-        (Some(scope), _) => of_scope(scope, json),
-        (None, ThreeDsMode::Off) => json,
-        (None, _) => {
-            let mut json = json;
-            json["scope"] = "risk_rule".into();
-            json
-        }
-    }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::scope::Scope;
-    use crate::engine::three_ds::{Asked, Authentication, Cryptogram, ThreeDs};
+    use crate::engine::three_ds::{Asked, Authentication, Cryptogram};
 
     fn read(json: Value) -> Result<Option<ThreeDsPolicy>, String> {
         let mut controls = Fields::of("controls", json!({ "three_ds": json })).unwrap();

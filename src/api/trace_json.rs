@@ -49,6 +49,9 @@ fn detail_to_json(step: Step, detail: Detail) -> Value {
             json!({ "card": month(card), "message": month(message) })
         }
         Detail::Assumed { value } => json!({ "assumed": listed(step, value) }),
+        Detail::HomeCountry { home, country } => {
+            json!({ "home_country": listed(Step::Country, home.into()), "value": listed(step, country.into()) })
+        }
         Detail::Capacity { open, allowed } => json!({ "open": open, "allowed": allowed }),
         Detail::RiskRule {
             rule_id,

@@ -230,6 +230,11 @@ fn look(
             tried.shown
         );
     }
+    if !backtest.has_groups() {
+        bail!(
+            "the file's controls name an MCC group or a merchant list that the journal does not have"
+        );
+    }
     Ok(Ran {
         first: first.unwrap_or(0),
         last,

@@ -2,7 +2,7 @@
 //! other records do not live here (see `record_json.rs`).
 
 use super::record_json::month;
-use crate::api::{controls_json, conversion_json, trace_json};
+use crate::api::{controls_json, conversion_json, three_ds_json, trace_json};
 use crate::engine::command::{Advise, Authorize, Reverse};
 use crate::engine::counters::CountedIn;
 use crate::engine::event::{
@@ -27,6 +27,7 @@ pub(super) fn authorize(kind: &str, authorize: &Authorize) -> Value {
         "entry_mode": authorize.entry_mode.name(),
         "channel": authorize.channel.name(),
         "verification": verification(&authorize.verification),
+        "three_ds": three_ds_json::said(&authorize.three_ds, authorize.initiated_by_merchant),
         "network": network(&authorize.reference),
         "posts": authorize.posts,
     })

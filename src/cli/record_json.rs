@@ -3,7 +3,8 @@
 //! it is named here.
 
 use super::message_json;
-use crate::api::{cards, controls_json, exchange_rates};
+use crate::api::{cardholders, cards, controls_json, exchange_rates, groups};
+use crate::engine::cardholders::Holder;
 use crate::engine::command::{
     AccountStatusChange, Action, CardType, Command, OpenAccount, OpenCard, StatusChange, TopUp,
 };
@@ -75,6 +76,11 @@ fn command(command: &Command) -> Value {
             "type": "change_card_controls",
             "card_id": change.card_id.to_string(),
             "controls": controls_json::to_json(&change.controls),
+        }),
+        Action::ChangeCardHolder(change) => json!({
+            "type": "change_card_holder",
+            "card_id": change.card_id.to_string(),
+            "holder": holder(&change.holder),
         }),
         Action::ReleaseHold(release) => json!({
             "type": "release_hold",
@@ -153,6 +159,7 @@ fn event(event: &Event) -> Value {
             json!({ "type": "card_status_changed", "from": from.name(), "to": to.name() })
         }
         Event::CardControlsChanged => json!({ "type": "card_controls_changed" }),
+        Event::CardHolderChanged => json!({ "type": "card_holder_changed" }),
         Event::HoldReleased {
             account_id,
             amount_minor,
@@ -204,7 +211,38 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::ChangeRiskRule { rule_id, change } => json!({
             "type": "change_risk_rule", "rule_id": rule_id.to_string(), "change": change.name(),
         }),
+        RegistryAction::CreateCardholder(cardholder) => {
+            with_type("create_cardholder", cardholders::to_json(cardholder))
+        }
+        RegistryAction::VerifyCardholder(id) => {
+            json!({ "type": "verify_cardholder", "cardholder_id": id.to_string() })
+        }
+        RegistryAction::CreateMccGroup(group) => {
+            with_type("create_mcc_group", groups::mcc_group_to_json(group))
+        }
+        RegistryAction::ChangeMccGroup(group) => {
+            with_type("change_mcc_group", groups::mcc_group_to_json(group))
+        }
+        RegistryAction::CreateMerchantList(list) => {
+            with_type("create_merchant_list", groups::merchant_list_to_json(list))
+        }
+        RegistryAction::ChangeMerchantList(list) => {
+            with_type("change_merchant_list", groups::merchant_list_to_json(list))
+        }
     }
+}
+
+fn holder(holder: &Holder) -> Value {
+    json!({
+        "cardholder_id": holder.id.to_string(),
+        "home_country": holder.home_country.alpha2(),
+        "verified": holder.verified,
+    })
+}
+
+fn with_type(name: &str, mut json: Value) -> Value {
+    json["type"] = name.into();
+    json
 }
 
 fn change_settings(settings: &EngineSettings) -> Value {
@@ -272,9 +310,10 @@ fn registry_event(event: &RegistryEvent) -> Value {
         RegistryEvent::ProgramCreated { version } => {
             json!({ "type": "program_created", "registry_version": version })
         }
-        RegistryEvent::CardIssued { links } => {
+        RegistryEvent::CardIssued { links, holder } => {
             let links: Vec<String> = links.iter().map(|id| id.to_string()).collect();
-            json!({ "type": "card_issued", "link_ids": links })
+            let holder = holder.as_ref().map(self::holder);
+            json!({ "type": "card_issued", "link_ids": links, "holder": holder })
         }
         RegistryEvent::Authorized(authorized) => message_json::authorized(authorized),
         RegistryEvent::Reversed(reversed) => message_json::reversed(reversed),
@@ -292,5 +331,17 @@ fn registry_event(event: &RegistryEvent) -> Value {
             "type": "risk_rule_changed", "registry_version": version,
             "from": from.name(), "to": to.name(),
         }),
+        RegistryEvent::CardholderCreated => json!({ "type": "cardholder_created" }),
+        RegistryEvent::CardholderVerified { holder, cards } => {
+            let cards = cards.iter().map(|(id, _)| id.to_string());
+            json!({
+                "type": "cardholder_verified",
+                "holder": self::holder(holder),
+                "card_ids": cards.collect::<Vec<_>>(),
+            })
+        }
+        RegistryEvent::GroupsChanged { version } => {
+            json!({ "type": "groups_changed", "registry_version": version })
+        }
     }
 }

@@ -76,6 +76,11 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
         (Action::Advise(advise), Event::Advised(advised)) => {
             apply_messages::advice(state, command, advise, advised);
         }
+        (Action::ChangeCardHolder(change), Event::CardHolderChanged) => {
+            if let Some(card) = state.card_mut(change.card_id) {
+                card.holder = Some(change.holder);
+            }
+        }
         (action, event) => panic!("an event {event:?} cannot come of this command: {action:?}"),
     }
     forget(state);
@@ -270,6 +275,7 @@ fn new_card(state: &mut State, command: &Command, open: &OpenCard, status: CardS
         card_use: None,
         wallet: open.wallet.clone(),
         history: None,
+        holder: open.holder,
     }
 }
 

@@ -98,6 +98,14 @@ impl Backtest {
         }
     }
 
+    /// Whether the groups and lists that the tried controls name have come up.
+    pub fn has_groups(&self) -> bool {
+        match &self.change {
+            Change::Rule(_) => true,
+            Change::Controls(_, controls) => self.world.registry.view.groups.has_all_of(controls),
+        }
+    }
+
     /// Takes the next record; says what would have come of it, if it is a request of a known card.
     pub fn take(&mut self, record: &mut Record) -> Option<Looked> {
         match &self.change {

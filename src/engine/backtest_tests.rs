@@ -58,6 +58,7 @@ impl Lived {
             links: Default::default(),
             controls: Controls::default(),
             wallet: None,
+            holder: None,
         })));
         lived
     }

@@ -1,6 +1,7 @@
 //! What a shard is asked to do, with every fact that it needs to decide. Who asked, over which
 //! wire, does not live here.
 
+use super::cardholders::Holder;
 use super::controls::Controls;
 use super::event::ApprovalCode;
 use super::facts::{
@@ -37,6 +38,8 @@ pub enum Action {
     ChangeCardControls(Box<ChangeCardControls>),
     ReleaseHold(ReleaseHold),
     Advise(Advise),
+    /// The registry knows something new of who holds a card.
+    ChangeCardHolder(ChangeCardHolder),
 }
 
 /// A request to reserve money (1987: 0100, 0101), or to take it at once (0200, 0201).
@@ -147,6 +150,7 @@ pub struct OpenCard {
     pub controls: Controls,
     /// Further accounts to draw on.
     pub wallet: Option<Box<Wallet>>,
+    pub holder: Option<Holder>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,6 +173,12 @@ pub struct ChangeCardStatus {
 pub struct ChangeCardControls {
     pub card_id: CardId,
     pub controls: Controls,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeCardHolder {
+    pub card_id: CardId,
+    pub holder: Holder,
 }
 
 /// Gives back what an authorization set aside, without a message of the network.

@@ -2,6 +2,7 @@
 //! Checking them does not live here (see `rules/`), nor does counting (see `counters.rs`).
 
 use super::facts::{Channel, Country, EntryMode};
+use super::groups::MccGroupRef;
 use super::ids::{ControlId, LimitId};
 use super::limit_filter::LimitFilter;
 use super::merchants::MerchantList;
@@ -29,6 +30,10 @@ pub struct Controls {
     pub merchant_lock: bool,
     /// None: nothing is said, as `off`.
     pub three_ds: Option<ThreeDsPolicy>,
+    /// Groups that the list `mcc` names beside its codes.
+    pub mcc_groups: Vec<MccGroupRef>,
+    /// Only where the cardholder is at home.
+    pub home_country_only: bool,
 }
 
 impl Controls {
@@ -85,7 +90,16 @@ impl<T: Ord + Copy> List<T> {
     }
 
     pub fn passes(&self, value: T) -> bool {
-        self.values.binary_search(&value).is_ok() == (self.mode == ListMode::Allow)
+        self.passes_if(self.names(value))
+    }
+
+    pub fn names(&self, value: T) -> bool {
+        self.values.binary_search(&value).is_ok()
+    }
+
+    /// What becomes of a value that the list names, or does not.
+    pub fn passes_if(&self, is_named: bool) -> bool {
+        is_named == (self.mode == ListMode::Allow)
     }
 
     pub fn values(&self) -> &[T] {

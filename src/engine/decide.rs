@@ -54,6 +54,13 @@ pub fn decide(state: &State, command: &Command) -> Outcome {
         Action::ChangeCardStatus(change) => change_card_status(state, command, change),
         Action::ChangeCardControls(change) => change_card_controls(state, command, change),
         Action::ReleaseHold(release) => release_hold(state, command, release),
+        Action::ChangeCardHolder(change) => {
+            match state.card_of_tree(command.root, change.card_id) {
+                None => Outcome::Refused(Refusal::CardNotFound(change.card_id)),
+                Some(card) if card.holder == Some(change.holder) => Outcome::AlreadyDone,
+                Some(_) => Outcome::Event(Event::CardHolderChanged),
+            }
+        }
     }
 }
 

@@ -43,6 +43,7 @@ pub enum Event {
         standing: Standing,
     },
     Advised(Box<Advised>),
+    CardHolderChanged,
 }
 
 /// The decision on a request, approved or declined.

@@ -37,6 +37,10 @@ pub fn state_hash(world: &World) -> u128 {
     let pending = pending
         .map(|(id, pending)| hash_of(&SnapshotItem::PendingCard(*id, Cow::Borrowed(pending))))
         .fold(0u128, u128::wrapping_add);
+    let holders = world.pending_holders.iter();
+    let pending = holders
+        .map(|(id, pending)| hash_of(&SnapshotItem::PendingHolder(*id, *pending)))
+        .fold(pending, u128::wrapping_add);
     hash_of(&(registry_hash(world), trees, pending, world.latest()))
 }
 
@@ -54,6 +58,17 @@ fn registry_hash(world: &World) -> u128 {
     for loaded in registry.view.risk_rules.iter() {
         add(hash_of(&SnapshotItem::RiskRule(Cow::Borrowed(
             &loaded.rule,
+        ))));
+    }
+    for group in registry.view.groups.mcc_groups.values() {
+        add(hash_of(&SnapshotItem::MccGroup(Cow::Borrowed(group))));
+    }
+    for list in registry.view.groups.merchant_lists.values() {
+        add(hash_of(&SnapshotItem::MerchantList(Cow::Borrowed(list))));
+    }
+    for known in registry.cardholders.values() {
+        add(hash_of(&SnapshotItem::Cardholder(Cow::Borrowed(
+            &known.cardholder,
         ))));
     }
     for (place, key) in registry.link_keys.iter().enumerate() {

@@ -94,6 +94,11 @@ id_types! {
     TransactionId = "txn";
     /// An object of the customer's product, inside: outside it is (program, type, id).
     LinkId = "link";
+    /// A group of merchant category codes that a customer made.
+    MccGroupId = "mccg";
+    /// A list of merchants that many controls may name.
+    MerchantListId = "mlst";
+    CardholderId = "holder";
 }
 
 #[cfg(test)]

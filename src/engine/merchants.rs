@@ -3,7 +3,8 @@
 
 use super::controls::ListMode;
 use super::facts::{Merchant, NetworkReference};
-use super::ids::ControlId;
+use super::groups::Groups;
+use super::ids::{ControlId, MerchantListId};
 use serde::{Deserialize, Serialize};
 
 /// An allow list or a block list, in the order in which it was written.
@@ -14,7 +15,7 @@ pub struct MerchantList {
     pub entries: Vec<MerchantEntry>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum MerchantEntry {
     /// An id is unique to its acquirer only; without one, it is the merchant of any.
     Id {
@@ -23,19 +24,27 @@ pub enum MerchantEntry {
     },
     /// Any name that this pattern describes.
     Name(Box<str>),
+    /// Any on a list that the registry has; none where it has no such list.
+    Shared(MerchantListId),
 }
 
 impl MerchantList {
     /// The place of the first entry that names this merchant.
-    pub fn find(&self, merchant: &Merchant, reference: &NetworkReference) -> Option<usize> {
-        self.entries
-            .iter()
-            .position(|entry| entry.names(merchant, reference))
+    pub fn find(
+        &self,
+        merchant: &Merchant,
+        reference: &NetworkReference,
+        groups: &Groups,
+    ) -> Option<usize> {
+        self.entries.iter().position(|entry| match entry {
+            MerchantEntry::Shared(id) => groups.list_names(*id, merchant, reference),
+            entry => entry.names(merchant, reference),
+        })
     }
 }
 
 impl MerchantEntry {
-    fn names(&self, merchant: &Merchant, reference: &NetworkReference) -> bool {
+    pub(super) fn names(&self, merchant: &Merchant, reference: &NetworkReference) -> bool {
         match self {
             MerchantEntry::Id { id, acquirer_id } => {
                 **id == *merchant.id
@@ -44,6 +53,8 @@ impl MerchantEntry {
                     })
             }
             MerchantEntry::Name(pattern) => matches_pattern(pattern, &merchant.name),
+            // A list is no part of a list.
+            MerchantEntry::Shared(_) => false,
         }
     }
 }
@@ -132,7 +143,11 @@ pub(super) mod tests {
             (at("M9", "AMAZON MKTPLACE", ""), Some(2)),
             (at("M9", "NOT AMAZON", ""), None),
         ] {
-            assert_eq!(list.find(&merchant.0, &merchant.1), found, "{merchant:?}");
+            assert_eq!(
+                list.find(&merchant.0, &merchant.1, &Groups::default()),
+                found,
+                "{merchant:?}"
+            );
         }
     }
 

@@ -2,13 +2,15 @@
 //! that nobody issued. One writer; its changes reach the shards as a numbered view.
 //! Money does not live here.
 
+use super::cardholders::{Cardholder, Holder, KnownCardholder};
 use super::command::{Advise, Authorize, CardType, Reverse};
 use super::controls::Controls;
 use super::event::{Advised, Answer, Authorized, Reversed};
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
+use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::hold_expiry::HoldExpiry;
-use super::ids::{AccountId, CardId, LimitId, LinkId, ProgramId, RiskRuleId};
+use super::ids::{AccountId, CardId, CardholderId, LimitId, LinkId, ProgramId, RiskRuleId};
 use super::issued_cards::IssuedCards;
 use super::money::Currency;
 use super::rates::{ExchangeRate, Rates, RatesError};
@@ -31,6 +33,7 @@ pub struct RegistryView {
     pub programs: HashMap<ProgramId, Arc<Program>>,
     pub rates: Arc<Rates>,
     pub risk_rules: RiskRules,
+    pub groups: Groups,
 }
 
 /// Numbers that decisions depend on; journalled, so that a replay has the ones of its time.
@@ -112,6 +115,7 @@ pub struct IssueCard {
     pub controls: Controls,
     /// Further accounts to draw on.
     pub wallet: Option<Box<Wallet>>,
+    pub cardholder_id: Option<CardholderId>,
 }
 
 /// What the registry keeps of an issued card.
@@ -123,6 +127,7 @@ pub struct IssuedCard {
     pub sealed_pan: SealedPan,
     pub expiry: Expiry,
     pub links: SmallVec<[LinkId; 2]>,
+    pub cardholder_id: Option<CardholderId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,6 +163,14 @@ pub enum RegistryAction {
         rule_id: RiskRuleId,
         change: RuleChange,
     },
+    CreateMccGroup(Box<MccGroup>),
+    /// As a whole.
+    ChangeMccGroup(Box<MccGroup>),
+    CreateMerchantList(Box<SharedMerchantList>),
+    /// As a whole.
+    ChangeMerchantList(Box<SharedMerchantList>),
+    CreateCardholder(Box<Cardholder>),
+    VerifyCardholder(CardholderId),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,6 +214,7 @@ pub enum RegistryEvent {
     /// The links of the card, numbered; new ones become known with it.
     CardIssued {
         links: SmallVec<[LinkId; 2]>,
+        holder: Option<Holder>,
     },
     Authorized(Authorized),
     Reversed(Reversed),
@@ -218,6 +232,15 @@ pub enum RegistryEvent {
         version: u64,
         from: RuleState,
         to: RuleState,
+    },
+    GroupsChanged {
+        version: u64,
+    },
+    CardholderCreated,
+    CardholderVerified {
+        holder: Holder,
+        /// Those that have to hear of it, with their trees.
+        cards: SmallVec<[(CardId, AccountId); 1]>,
     },
 }
 
@@ -266,7 +289,22 @@ pub enum RegistryRefusal {
     TooManyRulesOfProgram(usize),
     #[error("there may be {0} rules, retired ones among them, and there are")]
     TooManyRules(usize),
+    #[error(
+        "there are {GROUPS_MAX} of these already, and none goes away; change one that is not used"
+    )]
+    TooManyGroups,
+    #[error("nothing has this id, so it cannot be changed")]
+    GroupNotFound,
+    #[error("cardholder {0} does not exist")]
+    CardholderNotFound(CardholderId),
+    #[error("cardholder {0} belongs to another program than the card")]
+    CardholderOfOtherProgram(CardholderId),
+    #[error("cardholder {0} is verified already")]
+    AlreadyVerified(CardholderId),
 }
+
+/// MCC groups, and as many merchant lists: each change copies the table of them.
+pub const GROUPS_MAX: usize = 1_000;
 
 /// The registry's own state.
 #[derive(Debug, Clone, Default)]
@@ -278,6 +316,7 @@ pub struct Registry {
     pub link_keys: Vec<LinkKey>,
     pub idempotency: Recent<IdempotencyKey, IdempotencyEntry>,
     pub first_answers: Recent<RepeatKey, FirstAnswer>,
+    pub cardholders: HashMap<CardholderId, KnownCardholder>,
 }
 
 impl RegistryView {
@@ -294,6 +333,25 @@ impl Registry {
         self.link_keys.push(key.clone());
         self.link_ids
             .insert(key, LinkId(self.link_keys.len() as u64));
+    }
+
+    /// Puts an issued card, new or restored, in its place, and among those of its holder.
+    pub(super) fn insert_issued(&mut self, id: CardId, card: IssuedCard) {
+        let holder = card
+            .cardholder_id
+            .and_then(|id| self.cardholders.get_mut(&id));
+        if let Some(holder) = holder {
+            holder.cards.push((id, card.root));
+        }
+        self.issued_cards.insert(id, card);
+    }
+
+    pub(super) fn insert_cardholder(&mut self, cardholder: Cardholder) {
+        let known = KnownCardholder {
+            cardholder,
+            cards: SmallVec::new(),
+        };
+        self.cardholders.insert(known.cardholder.id, known);
     }
 
     /// Links are numbered from 1 in the order in which they became known.

@@ -1,12 +1,15 @@
 //! Decides and applies the registry's commands, as `decide.rs` and `apply.rs` do for a shard.
 
+use super::cardholders::{Cardholder, Holder};
 use super::conversion::BASIS_POINTS;
 use super::event::{Answer, Event};
-use super::ids::LinkId;
+use super::groups::{Groups, MccGroup, SharedMerchantList};
+use super::ids::{CardholderId, LinkId};
 use super::rates::{Rates, RatesError};
 use super::registry::{
-    IdempotencyEntry, IssueCard, IssuedCard, Program, Registry, RegistryAction, RegistryCommand,
-    RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView, SetExchangeRates,
+    GROUPS_MAX, IdempotencyEntry, IssueCard, IssuedCard, Program, Registry, RegistryAction,
+    RegistryCommand, RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
+    SetExchangeRates,
 };
 use super::risk::change as risk;
 use super::unknown_card;
@@ -61,6 +64,78 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         RegistryAction::ChangeRiskRule { rule_id, change } => {
             risk::change(&registry.view, *rule_id, *change)
         }
+        RegistryAction::CreateMccGroup(_)
+        | RegistryAction::ChangeMccGroup(_)
+        | RegistryAction::CreateMerchantList(_)
+        | RegistryAction::ChangeMerchantList(_) => {
+            decide_groups(&registry.view.groups, &command.action, next_version)
+        }
+        RegistryAction::CreateCardholder(cardholder) => create_cardholder(registry, cardholder),
+        RegistryAction::VerifyCardholder(id) => verify_cardholder(registry, *id),
+    }
+}
+
+fn create_cardholder(registry: &Registry, cardholder: &Cardholder) -> RegistryOutcome {
+    let (id, program_id) = (cardholder.id, cardholder.program_id);
+    if registry.cardholders.contains_key(&id) {
+        RegistryOutcome::Refused(RegistryRefusal::IdTaken)
+    } else if !registry.view.programs.contains_key(&program_id) {
+        RegistryOutcome::Refused(RegistryRefusal::ProgramNotFound(program_id))
+    } else {
+        RegistryOutcome::Event(RegistryEvent::CardholderCreated)
+    }
+}
+
+fn verify_cardholder(registry: &Registry, id: CardholderId) -> RegistryOutcome {
+    let Some(known) = registry.cardholders.get(&id) else {
+        return RegistryOutcome::Refused(RegistryRefusal::CardholderNotFound(id));
+    };
+    if known.cardholder.verified {
+        return RegistryOutcome::Refused(RegistryRefusal::AlreadyVerified(id));
+    }
+    let holder = Holder {
+        verified: true,
+        ..known.cardholder.holder()
+    };
+    RegistryOutcome::Event(RegistryEvent::CardholderVerified {
+        holder,
+        cards: known.cards.clone(),
+    })
+}
+
+/// What the card is to know of its holder, if it is to have one.
+fn holder_of(registry: &Registry, issue: &IssueCard) -> Result<Option<Holder>, RegistryRefusal> {
+    let Some(id) = issue.cardholder_id else {
+        return Ok(None);
+    };
+    let known = registry.cardholders.get(&id);
+    let cardholder = &known
+        .ok_or(RegistryRefusal::CardholderNotFound(id))?
+        .cardholder;
+    match cardholder.program_id == issue.program_id {
+        true => Ok(Some(cardholder.holder())),
+        false => Err(RegistryRefusal::CardholderOfOtherProgram(id)),
+    }
+}
+
+fn decide_groups(groups: &Groups, action: &RegistryAction, version: u64) -> RegistryOutcome {
+    let (mcc_groups, lists) = (&groups.mcc_groups, &groups.merchant_lists);
+    let of_group = |group: &MccGroup| (mcc_groups.contains_key(&group.id), mcc_groups.len());
+    let of_list = |list: &SharedMerchantList| (lists.contains_key(&list.id), lists.len());
+    let (is_new, (is_known, known)) = match action {
+        RegistryAction::CreateMccGroup(group) => (true, of_group(group)),
+        RegistryAction::ChangeMccGroup(group) => (false, of_group(group)),
+        RegistryAction::CreateMerchantList(list) => (true, of_list(list)),
+        RegistryAction::ChangeMerchantList(list) => (false, of_list(list)),
+        action => panic!("no group or list changes by this command: {action:?}"),
+    };
+    match (is_new, is_known) {
+        (true, true) => RegistryOutcome::Refused(RegistryRefusal::IdTaken),
+        (true, false) if known >= GROUPS_MAX => {
+            RegistryOutcome::Refused(RegistryRefusal::TooManyGroups)
+        }
+        (false, false) => RegistryOutcome::Refused(RegistryRefusal::GroupNotFound),
+        _ => RegistryOutcome::Event(RegistryEvent::GroupsChanged { version }),
     }
 }
 
@@ -91,6 +166,10 @@ fn issue_card(registry: &Registry, issue: &IssueCard) -> RegistryOutcome {
     if let Some(limit_id) = issue.controls.limit_id_twice() {
         return RegistryOutcome::Refused(RegistryRefusal::LimitIdTwice(limit_id));
     }
+    let holder = match holder_of(registry, issue) {
+        Ok(holder) => holder,
+        Err(refusal) => return RegistryOutcome::Refused(refusal),
+    };
     let mut next_link = registry.link_keys.len() as u64 + 1;
     let mut links = SmallVec::new();
     for (place, key) in issue.links.iter().enumerate() {
@@ -104,7 +183,7 @@ fn issue_card(registry: &Registry, issue: &IssueCard) -> RegistryOutcome {
             LinkId(next_link - 1)
         }));
     }
-    RegistryOutcome::Event(RegistryEvent::CardIssued { links })
+    RegistryOutcome::Event(RegistryEvent::CardIssued { links, holder })
 }
 
 /// Moves the registry. True when shards have a new view to adopt.
@@ -113,7 +192,7 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
     let new_view = apply_to_view(registry, command, event);
     match (&command.action, event) {
         _ if new_view => {}
-        (RegistryAction::IssueCard(issue), RegistryEvent::CardIssued { links }) => {
+        (RegistryAction::IssueCard(issue), RegistryEvent::CardIssued { links, .. }) => {
             apply_issued(registry, issue, links);
         }
         // The record is all there is of it.
@@ -132,6 +211,14 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
             RegistryEvent::IdempotentCompleted,
         ) => {
             complete_idempotent(registry, command, *key, (*status, body.clone()));
+        }
+        (RegistryAction::CreateCardholder(cardholder), RegistryEvent::CardholderCreated) => {
+            registry.insert_cardholder((**cardholder).clone());
+        }
+        (RegistryAction::VerifyCardholder(id), RegistryEvent::CardholderVerified { .. }) => {
+            if let Some(known) = registry.cardholders.get_mut(id) {
+                known.cardholder.verified = true;
+            }
         }
         _ if unknown_card::apply(registry, command, event) => {}
         (action, event) => {
@@ -179,6 +266,9 @@ fn apply_to_view(
                 risk::apply_change(&mut view.risk_rules, *rule_id, *to)
             });
         }
+        (action, RegistryEvent::GroupsChanged { version }) => {
+            change_view(registry, *version, |view| change_groups(view, action));
+        }
         _ => return false,
     }
     true
@@ -189,6 +279,21 @@ fn change_view(registry: &mut Registry, version: u64, change: impl FnOnce(&mut R
     view.version = version;
     change(&mut view);
     registry.view = Arc::new(view);
+}
+
+fn change_groups(view: &mut RegistryView, action: &RegistryAction) {
+    let groups = &mut view.groups;
+    match action {
+        RegistryAction::CreateMccGroup(group) | RegistryAction::ChangeMccGroup(group) => {
+            let group: Arc<MccGroup> = Arc::new((**group).clone());
+            groups.mcc_groups.insert(group.id, group);
+        }
+        RegistryAction::CreateMerchantList(list) | RegistryAction::ChangeMerchantList(list) => {
+            let list: Arc<SharedMerchantList> = Arc::new((**list).clone());
+            groups.merchant_lists.insert(list.id, list);
+        }
+        action => panic!("no group or list changes by this command: {action:?}"),
+    }
 }
 
 fn apply_issued(registry: &mut Registry, issue: &IssueCard, links: &[LinkId]) {
@@ -204,8 +309,9 @@ fn apply_issued(registry: &mut Registry, issue: &IssueCard, links: &[LinkId]) {
         sealed_pan: issue.sealed_pan.clone(),
         expiry: issue.expiry,
         links: links.into(),
+        cardholder_id: issue.cardholder_id,
     };
-    registry.issued_cards.insert(issue.card_id, issued);
+    registry.insert_issued(issue.card_id, issued);
 }
 
 fn complete_idempotent(

@@ -6,9 +6,11 @@
 
 use super::apply::{insert_account, insert_card};
 use super::authorizations::Authorization;
+use super::cardholders::Cardholder;
 use super::controls::Controls;
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
+use super::groups::{MccGroup, SharedMerchantList};
 use super::ids::{AccountId, CardId, TopUpId};
 use super::rates::Rates;
 use super::registry::{
@@ -18,7 +20,7 @@ use super::reversals::Reversal;
 use super::risk::rule::RiskRule;
 use super::state::{Account, Card, State};
 use super::time::Timestamp;
-use super::world::{PendingCard, World};
+use super::world::{PendingCard, PendingHolder, World};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::io::{Read, Write};
@@ -80,6 +82,10 @@ pub enum SnapshotItem<'a> {
     ExchangeRates(Cow<'a, Rates>),
     /// After the programs.
     RiskRule(Cow<'a, RiskRule>),
+    MccGroup(Cow<'a, MccGroup>),
+    MerchantList(Cow<'a, SharedMerchantList>),
+    Cardholder(Cow<'a, Cardholder>),
+    PendingHolder(CardId, PendingHolder),
 }
 
 pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {
@@ -140,8 +146,19 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     for loaded in registry.view.risk_rules.iter() {
         writer.put(&SnapshotItem::RiskRule(Cow::Borrowed(&loaded.rule)))?;
     }
+    for group in registry.view.groups.mcc_groups_in_order() {
+        writer.put(&SnapshotItem::MccGroup(Cow::Borrowed(group)))?;
+    }
+    for list in registry.view.groups.merchant_lists_in_order() {
+        writer.put(&SnapshotItem::MerchantList(Cow::Borrowed(list)))?;
+    }
     for key in &registry.link_keys {
         writer.put(&SnapshotItem::Link(Cow::Borrowed(key)))?;
+    }
+    let mut cardholders: Vec<_> = registry.cardholders.values().collect();
+    cardholders.sort_unstable_by_key(|known| known.cardholder.id);
+    for known in cardholders {
+        writer.put(&SnapshotItem::Cardholder(Cow::Borrowed(&known.cardholder)))?;
     }
     let mut issued: Vec<_> = registry.issued_cards.iter().collect();
     issued.sort_unstable_by_key(|(id, _)| *id);
@@ -156,6 +173,9 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     }
     for (id, pending) in &world.pending_cards {
         writer.put(&SnapshotItem::PendingCard(*id, Cow::Borrowed(pending)))?;
+    }
+    for (id, pending) in &world.pending_holders {
+        writer.put(&SnapshotItem::PendingHolder(*id, *pending))?;
     }
     Ok(())
 }
@@ -310,9 +330,17 @@ impl Reader {
                 self.view.programs.insert(program.id, program);
             }
             SnapshotItem::RiskRule(rule) => self.view.risk_rules.put(rule.into_owned()),
+            SnapshotItem::MccGroup(group) => {
+                let group = Arc::new(group.into_owned());
+                self.view.groups.mcc_groups.insert(group.id, group);
+            }
+            SnapshotItem::MerchantList(list) => {
+                let list = Arc::new(list.into_owned());
+                self.view.groups.merchant_lists.insert(list.id, list);
+            }
             SnapshotItem::Link(key) => registry.insert_link(key.into_owned()),
             SnapshotItem::IssuedCard(id, issued) => {
-                registry.issued_cards.insert(id, issued.into_owned());
+                registry.insert_issued(id, issued.into_owned());
             }
             SnapshotItem::Idempotency(key, at, entry) => {
                 registry.idempotency.remember(key, at, entry.into_owned());
@@ -322,6 +350,12 @@ impl Reader {
             }
             SnapshotItem::PendingCard(id, pending) => {
                 world.pending_cards.insert(id, pending.into_owned());
+            }
+            SnapshotItem::Cardholder(cardholder) => {
+                registry.insert_cardholder(cardholder.into_owned());
+            }
+            SnapshotItem::PendingHolder(id, pending) => {
+                world.pending_holders.insert(id, pending);
             }
             SnapshotItem::Controls(controls) => self.controls.push(controls.into_owned()),
             SnapshotItem::End(_) => return None,

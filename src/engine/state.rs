@@ -4,6 +4,7 @@
 use super::authorizations::Authorizations;
 use super::card_history::CardHistory;
 use super::card_use::{CardUse, LockedMerchant};
+use super::cardholders::Holder;
 use super::command::CardType;
 use super::controls::Controls;
 use super::counters::Counters;
@@ -149,6 +150,7 @@ pub struct Card {
     pub wallet: Option<Box<Wallet>>,
     /// Of one whose program has had rules that ask for it.
     pub history: Option<Box<CardHistory>>,
+    pub holder: Option<Holder>,
 }
 
 impl Card {
@@ -158,6 +160,11 @@ impl Card {
 
     pub fn locked_to(&self) -> Option<&LockedMerchant> {
         self.card_use.as_ref()?.locked_to.as_ref()
+    }
+
+    /// A card without a cardholder is one of somebody unknown.
+    pub fn is_verified(&self) -> bool {
+        self.holder.is_some_and(|holder| holder.verified)
     }
 
     /// The merchant it was locked to is forgotten.

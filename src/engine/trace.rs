@@ -123,6 +123,11 @@ pub enum Detail {
         exemption: u8,
         policy: u8,
     },
+    /// The cardholder's country and the merchant's, by their letters; `ZZ` where there is none.
+    HomeCountry {
+        home: u16,
+        country: u16,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -269,6 +274,7 @@ mod tests {
             any::<[u16; 2]>().prop_map(|[card, message]| Detail::Expiry { card, message }),
             any::<[u64; 2]>().prop_map(|[open, allowed]| Detail::Capacity { open, allowed }),
             any::<u32>().prop_map(|value| Detail::Assumed { value }),
+            any::<[u16; 2]>().prop_map(|[home, country]| Detail::HomeCountry { home, country }),
             (any::<u64>(), any::<u32>(), any::<u8>()).prop_map(|(id, version, outcome)| {
                 let rule_id = RiskRuleId(id);
                 Detail::RiskRule {

@@ -30,6 +30,7 @@ const ABOVE: u8 = 7;
 /// The rarer shapes: that of an account farther above than any.
 const RISK_RULE: u8 = ABOVE | 8 << 3;
 const THREE_DS: u8 = ABOVE | 9 << 3;
+const HOME_COUNTRY: u8 = ABOVE | 10 << 3;
 
 /// Three heads and at most five numbers of ten bytes; a power of two, so that a place is cheap to bound.
 const PACKED_MAX: usize = 64;
@@ -179,6 +180,11 @@ impl Packed {
                     .into_iter()
                     .for_each(|byte| self.byte(byte));
             }
+            Detail::HomeCountry { home, country } => {
+                self.byte(HOME_COUNTRY);
+                self.number(u64::from(home));
+                self.number(u64::from(country));
+            }
             // The others are written above.
             _ => {}
         }
@@ -274,7 +280,7 @@ impl<'a> Unpacking<'a> {
     fn detail(&mut self) -> Option<Detail> {
         let mut head = self.byte()?;
         let mut scope = Scope::ALL[usize::from(head >> 3 & 3)];
-        if let RISK_RULE | THREE_DS = head {
+        if let RISK_RULE | THREE_DS | HOME_COUNTRY = head {
             return self.rarer(head);
         }
         if head & 7 == ABOVE {
@@ -327,6 +333,10 @@ impl<'a> Unpacking<'a> {
                 rule_id: RiskRuleId(self.number()?),
                 version: self.number()? as u32,
                 outcome: self.byte()?,
+            },
+            HOME_COUNTRY => Detail::HomeCountry {
+                home: self.number()? as u16,
+                country: self.number()? as u16,
             },
             _ => Detail::ThreeDs {
                 eci: self.byte()?,

@@ -2,6 +2,7 @@
 //! replays and tests; live, each part is on a thread of its own (see `shard`).
 
 use super::apply::{self, apply};
+use super::cardholders::Holder;
 use super::command::{Action, OpenCard};
 use super::event::Event;
 use super::ids::{AccountId, CardId};
@@ -20,6 +21,14 @@ pub struct World {
     pub shards: Vec<State>,
     /// Cards that the registry issued and whose shard has not opened them yet; done again on start.
     pub pending_cards: BTreeMap<CardId, PendingCard>,
+    /// Cards whose shard has not heard yet what is new of their holder; told again on start.
+    pub pending_holders: BTreeMap<CardId, PendingHolder>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PendingHolder {
+    pub root: AccountId,
+    pub holder: Holder,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -35,7 +44,7 @@ pub fn shard_of(root: AccountId, shards: usize) -> usize {
 
 /// What the shard has to open for a card that the registry issued.
 pub fn open_card_of(issue: &IssueCard, event: &RegistryEvent) -> Option<PendingCard> {
-    let RegistryEvent::CardIssued { links } = event else {
+    let RegistryEvent::CardIssued { links, holder } = event else {
         return None;
     };
     let open = OpenCard {
@@ -48,6 +57,7 @@ pub fn open_card_of(issue: &IssueCard, event: &RegistryEvent) -> Option<PendingC
         links: links.clone(),
         controls: issue.controls.clone(),
         wallet: issue.wallet.clone(),
+        holder: *holder,
     };
     Some(PendingCard {
         root: issue.root,
@@ -81,10 +91,19 @@ impl World {
                 {
                     self.pending_cards.remove(&open.card_id);
                 }
+                if let Action::ChangeCardHolder(change) = &command.action {
+                    self.pending_holders.remove(&change.card_id);
+                }
             }
             Record::Registry { command, event, .. } => {
                 if registry_decide::apply(&mut self.registry, command, event) {
                     self.adopt_view();
+                }
+                if let RegistryEvent::CardholderVerified { holder, cards } = event {
+                    let holder = *holder;
+                    let pending = cards.iter().copied();
+                    let pending = pending.map(|(id, root)| (id, PendingHolder { root, holder }));
+                    self.pending_holders.extend(pending);
                 }
                 if let RegistryAction::IssueCard(issue) = &command.action {
                     self.pending_cards

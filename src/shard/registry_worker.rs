@@ -6,15 +6,16 @@ use super::inbox::{Inbox, Outlet, Priority};
 use super::reply::{HeldReplies, Reply, ReplySink, Unavailable};
 use super::request::{Batch, RegistryMessage, RegistryRequest, ShardMessage, ShardRequest, Token};
 use super::stats::ShardStats;
-use crate::engine::command::Action;
-use crate::engine::ids::{CardId, ProgramId, RiskRuleId};
+use super::worker::Nobody;
+use crate::engine::command::{Action, ChangeCardHolder};
+use crate::engine::ids::{CardId, CardholderId, ProgramId, RiskRuleId};
 use crate::engine::record;
 use crate::engine::registry::{
     IssueCard, Registry, RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome,
     RegistryView,
 };
 use crate::engine::registry_decide::{answer, apply, decide};
-use crate::engine::world::{PendingCard, open_card_of, shard_of};
+use crate::engine::world::{PendingCard, PendingHolder, open_card_of, shard_of};
 use crate::journal::{Handle, JournalError, RecordBatch, Sequence, Space};
 use std::sync::{Arc, RwLock};
 
@@ -67,6 +68,7 @@ impl RegistryWorker {
                 RegistryRequest::Card(id) => Some(self.card(id)),
                 RegistryRequest::Program(id) => Some(self.program(id)),
                 RegistryRequest::RiskRule(id) => Some(self.risk_rule(id)),
+                RegistryRequest::Cardholder(id) => Some(self.cardholder(id)),
                 RegistryRequest::View => Some(Reply::View(self.registry.view.clone())),
                 RegistryRequest::FirstAnswer(action) => Some(self.first_answer(action)),
                 RegistryRequest::Command(action) => {
@@ -150,7 +152,9 @@ impl RegistryWorker {
             }
             action @ (RegistryAction::CreateProgram(_)
             | RegistryAction::CreateRiskRule(_)
-            | RegistryAction::ChangeRiskRule { .. }) => Some(self.object_of(action)),
+            | RegistryAction::ChangeRiskRule { .. }
+            | RegistryAction::CreateCardholder(_)
+            | RegistryAction::VerifyCardholder(_)) => Some(self.object_of(action)),
             _ => Some(match answer(command, event) {
                 Some(answer) => {
                     self.stats.count_decision(&answer);
@@ -167,6 +171,8 @@ impl RegistryWorker {
             RegistryAction::CreateProgram(program) => self.program(program.id),
             RegistryAction::CreateRiskRule(rule) => self.risk_rule(rule.id),
             RegistryAction::ChangeRiskRule { rule_id, .. } => self.risk_rule(*rule_id),
+            RegistryAction::CreateCardholder(cardholder) => self.cardholder(cardholder.id),
+            RegistryAction::VerifyCardholder(id) => self.cardholder(*id),
             _ => Reply::Done,
         }
     }
@@ -200,6 +206,11 @@ impl RegistryWorker {
         }
     }
 
+    fn cardholder(&self, id: CardholderId) -> Reply {
+        let known = self.registry.cardholders.get(&id).cloned();
+        known.map_or(Reply::NotFound, |known| Reply::Cardholder(Box::new(known)))
+    }
+
     fn card(&self, id: CardId) -> Reply {
         let Some(issued) = self.registry.issued_cards.get(id) else {
             return Reply::NotFound;
@@ -210,6 +221,21 @@ impl RegistryWorker {
             .filter_map(|link| self.registry.link_key(*link).cloned());
         Reply::IssuedCard(Box::new((issued.clone(), links.collect())))
     }
+}
+
+/// Tells the shard of a card again what is new of its holder; nobody waits for it.
+pub fn tell_shard(shards: &[Inbox<ShardMessage>], card_id: CardId, pending: PendingHolder) {
+    let holder = pending.holder;
+    let request = ShardRequest::Command {
+        root: pending.root,
+        action: Action::ChangeCardHolder(ChangeCardHolder { card_id, holder }),
+    };
+    let batch = Batch {
+        items: vec![(0, request)],
+        reply_to: Arc::new(Nobody),
+    };
+    let shard = &shards[shard_of(pending.root, shards.len())];
+    let _ = shard.offer(ShardMessage::Batch(batch), 1, Priority::Reserved);
 }
 
 /// Asks the shard of a card to open it; where its queue is full, the caller hears so and the card is

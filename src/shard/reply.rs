@@ -1,6 +1,7 @@
 //! Answers of shards and registry, and how they get back to whoever asked.
 
 use super::request::Token;
+use crate::engine::cardholders::KnownCardholder;
 use crate::engine::event::{Answer, Refusal};
 use crate::engine::registry::{
     IdempotencyEntry, IssuedCard, LinkKey, Program, RegistryRefusal, RegistryView,
@@ -27,6 +28,7 @@ pub enum Reply {
     View(Arc<RegistryView>),
     IdempotencyKnown(Box<IdempotencyEntry>),
     NotFound,
+    Cardholder(Box<KnownCardholder>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

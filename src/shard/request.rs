@@ -2,7 +2,7 @@
 
 use super::reply::ReplySink;
 use crate::engine::command::Action;
-use crate::engine::ids::{AccountId, CardId, ProgramId, RiskRuleId};
+use crate::engine::ids::{AccountId, CardId, CardholderId, ProgramId, RiskRuleId};
 use crate::engine::registry::{RegistryAction, RegistryView};
 use std::sync::Arc;
 
@@ -34,6 +34,7 @@ pub enum RegistryRequest {
     RiskRule(RiskRuleId),
     /// What shards decide by, as it is now.
     View,
+    Cardholder(CardholderId),
 }
 
 /// All requests of one read, on their way to one queue.

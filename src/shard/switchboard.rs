@@ -3,7 +3,7 @@
 use super::clock::{Clock, IdSource};
 use super::directory::Directory;
 use super::inbox::{Inbox, Priority, QueueSettings, queue};
-use super::registry_worker::{CardIssuedHook, RegistryWorker, open_in_shard};
+use super::registry_worker::{CardIssuedHook, RegistryWorker, open_in_shard, tell_shard};
 use super::request::{Batch, RegistryMessage, RegistryRequest, ShardMessage, ShardRequest};
 use super::stats::ShardStats;
 use super::worker::{Nobody, Worker};
@@ -88,6 +88,9 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
         .spawn(|| worker.run())?;
     for pending in world.pending_cards.into_values() {
         open_in_shard(&inboxes, 0, Arc::new(Nobody), pending);
+    }
+    for (card_id, pending) in world.pending_holders {
+        tell_shard(&inboxes, card_id, pending);
     }
     let switchboard = Switchboard {
         shards: inboxes,

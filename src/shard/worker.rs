@@ -274,6 +274,7 @@ impl Worker {
             Action::OpenCard(open) => open.card_id,
             Action::ChangeCardStatus(change) => change.card_id,
             Action::ChangeCardControls(change) => change.card_id,
+            Action::ChangeCardHolder(change) => change.card_id,
             Action::Authorize(_)
             | Action::Reverse(_)
             | Action::Advise(_)

@@ -244,6 +244,8 @@ impl Batch {
             (Event::CardControlsChanged, Action::ChangeCardControls(_)) => {}
             // A double of an earlier advice, or one that moved nothing: its row is there where it has one.
             (Event::Advised(_), Action::Advise(_)) => {}
+            // So are cardholders.
+            (Event::CardHolderChanged, Action::ChangeCardHolder(_)) => {}
             // A new kind of event must be given its rows here.
             (
                 Event::Authorized(_)
@@ -255,7 +257,8 @@ impl Batch {
                 | Event::CardStatusChanged { .. }
                 | Event::CardControlsChanged
                 | Event::HoldReleased { .. }
-                | Event::Advised(_),
+                | Event::Advised(_)
+                | Event::CardHolderChanged,
                 _,
             ) => return false,
         }
@@ -288,6 +291,9 @@ impl Batch {
             // Nothing of these is a row.
             (
                 RegistryEvent::SettingsChanged { .. }
+                | RegistryEvent::GroupsChanged { .. }
+                | RegistryEvent::CardholderCreated
+                | RegistryEvent::CardholderVerified { .. }
                 | RegistryEvent::IdempotentBegun
                 | RegistryEvent::IdempotentCompleted
                 | RegistryEvent::ExchangeRatesSet { .. }

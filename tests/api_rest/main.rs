@@ -1,9 +1,11 @@
 //! The REST interface from outside: real loops over a journal in memory, real HTTP on loopback.
 
 mod authorizations;
+mod cardholders;
 mod currency;
 mod follower;
 mod fuzz;
+mod groups;
 mod harness;
 mod idempotency;
 mod lists;

@@ -5,12 +5,12 @@ use cardswitch::api::BODY_MAX_BYTES;
 use cardswitch::engine::money::BALANCE_MAX_MINOR;
 use serde_json::json;
 
+pub(super) type Expected<'a> = (u16, &'a str, &'a str, Option<&'a str>);
+
 const MARK_UP: &str = "foreign_exchange_mark_up_basis_points";
 
-type Expected<'a> = (u16, &'a str, &'a str, Option<&'a str>);
-
 #[track_caller]
-fn assert_error(answer: &super::harness::Answer, expected: Expected, case: &str) {
+pub(super) fn assert_error(answer: &super::harness::Answer, expected: Expected, case: &str) {
     let (status, error_type, code, param) = answer.error();
     assert_eq!(
         (status, error_type.as_str(), code.as_str(), param.as_deref()),
@@ -440,6 +440,21 @@ fn wrong_controls_name_the_place() {
             "currencies.allow[0]",
         ),
         (json!({"speed": 1}), "field_unknown", "speed"),
+        (
+            json!({"mcc": {"block": ["casinos"]}}),
+            "mcc_invalid",
+            "mcc.block[0]",
+        ),
+        (
+            json!({"mcc": {"block": ["mccg_0000000000001"]}}),
+            "mcc_invalid",
+            "mcc.block[0]",
+        ),
+        (
+            json!({"merchants": {"block": [{"list": "mlst_0000000000001"}]}}),
+            "merchant_list_unknown",
+            "merchants.block[0].list",
+        ),
         (json!({"three_ds": "always"}), "value_unknown", "three_ds"),
         (json!({"three_ds": true}), "value_unknown", "three_ds"),
         (json!({"three_ds": {}}), "field_missing", "three_ds.policy"),

@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 use arrayvec::ArrayString;
+use cardswitch::engine::cardholders::Cardholder;
 use cardswitch::engine::command::*;
 use cardswitch::engine::controls::{Controls, Limit, Window};
 use cardswitch::engine::decide::{Outcome, decide};
@@ -251,6 +252,7 @@ impl Switch {
                 true => None,
                 false => Some(Box::new(card.wallet)),
             },
+            cardholder_id: card.cardholder_id,
         };
         let outcome = self.registry(RegistryAction::IssueCard(Box::new(issue.clone())));
         let RegistryOutcome::Event(event) = outcome else {
@@ -275,6 +277,33 @@ impl Switch {
         let account_id = AccountId(account);
         let change = ChangeAccountStatus { account_id, change };
         self.command(AccountId(root), Action::ChangeAccountStatus(change))
+    }
+
+    pub fn cardholder(&mut self, id: u64, home: &str, verified: bool) -> RegistryOutcome {
+        let cardholder = Cardholder {
+            id: CardholderId(id),
+            program_id: PROGRAM,
+            name: None,
+            home_country: Country::from_alpha2(home).unwrap(),
+            verified,
+            created_at: self.at,
+        };
+        self.registry(RegistryAction::CreateCardholder(Box::new(cardholder)))
+    }
+
+    /// Also tells the shards of the cards, as the API does.
+    pub fn verify(&mut self, id: u64) -> RegistryOutcome {
+        let outcome = self.registry(RegistryAction::VerifyCardholder(CardholderId(id)));
+        if let RegistryOutcome::Event(RegistryEvent::CardholderVerified { holder, cards }) =
+            &outcome
+        {
+            for (card_id, root) in cards {
+                let (card_id, holder) = (*card_id, *holder);
+                let change = ChangeCardHolder { card_id, holder };
+                self.command(*root, Action::ChangeCardHolder(change));
+            }
+        }
+        outcome
     }
 
     pub fn change_controls(&mut self, root: u64, card: u64, controls: Controls) -> Outcome {
@@ -309,6 +338,7 @@ pub struct NewCard {
     pub controls: Controls,
     /// Further accounts.
     pub wallet: Wallet,
+    pub cardholder_id: Option<CardholderId>,
 }
 
 impl NewCard {
@@ -322,6 +352,7 @@ impl NewCard {
             links: Default::default(),
             controls: Controls::default(),
             wallet: Wallet::new(),
+            cardholder_id: None,
         }
     }
 }

@@ -252,6 +252,7 @@ impl History {
             links: [project.clone(), user, project].into_iter().collect(),
             controls: Controls::default(),
             wallet: None,
+            cardholder_id: None,
         };
         self.registry(RegistryAction::IssueCard(Box::new(issue.clone())));
         self.cards.push((card_id, root));

@@ -214,6 +214,7 @@ impl Rig {
             links: Default::default(),
             controls: Controls::default(),
             wallet: None,
+            cardholder_id: None,
         };
         self.ask_registry(RegistryAction::IssueCard(Box::new(issue)));
         card_id

@@ -64,6 +64,7 @@ facts! { TextFact:
     Currency = "currency",
     Cvv = "cvv",
     EntryMode = "entry_mode",
+    HomeCountry = "home_country",
     Kind = "kind",
     Mcc = "mcc",
     MerchantCity = "merchant_city",

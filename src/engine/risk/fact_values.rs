@@ -61,6 +61,11 @@ impl FactValues<'_> {
         let (amount_minor, count) = used.unwrap_or((0, 0));
         (amount_minor, i64::from(count))
     }
+
+    fn home_country(&self) -> &str {
+        let holder = self.card.holder.as_ref();
+        holder.map_or("ZZ", |holder| holder.home_country.alpha2())
+    }
 }
 
 fn four_digits(mcc: u16) -> [u8; 4] {
@@ -116,6 +121,7 @@ impl Facts for FactValues<'_> {
             },
             TextFact::Cvv => check_name(verification.cvv),
             TextFact::EntryMode => self.command.entry_mode.name(),
+            TextFact::HomeCountry => self.home_country(),
             TextFact::Kind => self.command.kind.name(),
             // Digits are UTF-8.
             TextFact::Mcc => std::str::from_utf8(&self.mcc).unwrap_or("0000"),

@@ -23,7 +23,10 @@ pub fn check(context: &Context, checks: &mut Checks) {
         let counters = counters(context, scope);
         let counts = |limit: &&Limit| {
             let filter = limit.filter.as_ref();
-            filter.is_none_or(|filter| filter.matches(context.command))
+            let groups = &context.registry.groups;
+            filter.is_none_or(|filter| {
+                filter.is_of(context.card) && filter.matches(context.command, groups)
+            })
         };
         for limit in controls.limits.iter().filter(counts) {
             any = true;

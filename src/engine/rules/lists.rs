@@ -2,6 +2,7 @@
 
 use crate::engine::checks::{Checks, Context};
 use crate::engine::controls::{Controls, List, ListMode};
+use crate::engine::facts::Country;
 use crate::engine::money::Currency;
 use crate::engine::reason::DeclineReason;
 use crate::engine::trace::{Detail, Step};
@@ -9,14 +10,24 @@ use crate::engine::trace::{Detail, Step};
 pub fn check_mcc(context: &Context, checks: &mut Checks) {
     let mcc = context.command.merchant.mcc;
     let reasons = (DeclineReason::MccNotAllowed, DeclineReason::MccBlocked);
-    check(
-        context,
-        checks,
-        Step::Mcc,
-        |of| of.mcc.as_ref(),
-        (mcc, mcc),
-        reasons,
-    );
+    let groups = &context.registry.groups;
+    let mut any = false;
+    for (scope, controls) in context.controls() {
+        let Some(list) = &controls.mcc else {
+            continue;
+        };
+        any = true;
+        let named = list.names(mcc) || groups.any_has_mcc(&controls.mcc_groups, mcc);
+        let detail = Detail::List {
+            scope,
+            control_id: list.id,
+            value: u32::from(mcc),
+        };
+        note(checks, Step::Mcc, list, named, detail, reasons);
+    }
+    if !any {
+        checks.pass(Step::Mcc, Detail::None);
+    }
 }
 
 pub fn check_country(context: &Context, checks: &mut Checks) {
@@ -26,7 +37,7 @@ pub fn check_country(context: &Context, checks: &mut Checks) {
         DeclineReason::CountryBlocked,
     );
     let looked_up = (country, u16::from_be_bytes(country.0));
-    check(
+    let listed = look_up(
         context,
         checks,
         Step::Country,
@@ -34,6 +45,29 @@ pub fn check_country(context: &Context, checks: &mut Checks) {
         looked_up,
         reasons,
     );
+    let home_only = context
+        .controls()
+        .any(|(_, controls)| controls.home_country_only);
+    if home_only {
+        check_home(context, checks);
+    } else if !listed {
+        checks.pass(Step::Country, Detail::None);
+    }
+}
+
+/// A country that is not known is nobody's home, and a card without a cardholder is at home nowhere.
+fn check_home(context: &Context, checks: &mut Checks) {
+    let country = context.command.merchant.country;
+    let home = context.card.holder.map(|holder| holder.home_country);
+    let detail = Detail::HomeCountry {
+        home: u16::from_be_bytes(home.unwrap_or_default().0),
+        country: u16::from_be_bytes(country.0),
+    };
+    if country != Country::UNKNOWN && home == Some(country) {
+        checks.pass(Step::Country, detail);
+    } else {
+        checks.fail(Step::Country, DeclineReason::CountryNotAllowed, detail);
+    }
 }
 
 pub fn check_currency(context: &Context, checks: &mut Checks) {
@@ -127,7 +161,7 @@ fn look_up<T: Ord + Copy>(
     step: Step,
     list_of: impl Fn(&Controls) -> Option<&List<T>>,
     (value, code): (T, u16),
-    (not_allowed, blocked): (DeclineReason, DeclineReason),
+    reasons: (DeclineReason, DeclineReason),
 ) -> bool {
     let mut any = false;
     for (scope, controls) in context.controls() {
@@ -140,19 +174,22 @@ fn look_up<T: Ord + Copy>(
             control_id: list.id,
             value: u32::from(code),
         };
-        if list.passes(value) {
-            checks.pass(step, detail);
-        } else {
-            checks.fail(
-                step,
-                if list.mode == ListMode::Allow {
-                    not_allowed
-                } else {
-                    blocked
-                },
-                detail,
-            );
-        }
+        note(checks, step, list, list.names(value), detail, reasons);
     }
     any
+}
+
+fn note<T: Ord + Copy>(
+    checks: &mut Checks,
+    step: Step,
+    list: &List<T>,
+    is_named: bool,
+    detail: Detail,
+    (not_allowed, blocked): (DeclineReason, DeclineReason),
+) {
+    match (list.passes_if(is_named), list.mode) {
+        (true, _) => checks.pass(step, detail),
+        (false, ListMode::Allow) => checks.fail(step, not_allowed, detail),
+        (false, ListMode::Block) => checks.fail(step, blocked, detail),
+    }
 }

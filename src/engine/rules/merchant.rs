@@ -31,7 +31,8 @@ fn check_lists(context: &Context, checks: &mut Checks) -> bool {
             continue;
         };
         any = true;
-        let place = list.find(&context.command.merchant, &context.command.reference);
+        let (merchant, reference) = (&context.command.merchant, &context.command.reference);
+        let place = list.find(merchant, reference, &context.registry.groups);
         let detail = Detail::List {
             scope,
             control_id: list.id,

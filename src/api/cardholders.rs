@@ -1,0 +1,147 @@
+//! `/v1/cardholders`: who holds cards, as much as controls need to know. What that does is in
+//! `engine::cardholders`.
+
+use super::body::WriteRequest;
+use super::controls_json;
+use super::error::{ApiError, json_response};
+use super::fields::Fields;
+use super::idempotency::{Success, Write, once};
+use super::{ApiState, Gate, ask};
+use crate::engine::cardholders::{Cardholder, KnownCardholder};
+use crate::engine::command::{Action, ChangeCardHolder};
+use crate::engine::event::Refusal;
+use crate::engine::facts::Country;
+use crate::engine::ids::{CardholderId, ProgramId};
+use crate::engine::registry::{RegistryAction, RegistryRefusal};
+use crate::shard::reply::Reply;
+use crate::shard::request::{RegistryRequest, ShardRequest};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Value, json};
+
+pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<Response, ApiError> {
+    once(gate.state()?, request, carry_out).await
+}
+
+async fn carry_out(write: Write) -> Result<Success, ApiError> {
+    let Write {
+        state,
+        mut fields,
+        mut ids,
+        ..
+    } = write;
+    let cardholder = Cardholder {
+        id: CardholderId(ids.next()),
+        program_id: fields.required_id("program_id", ProgramId::PREFIX)?,
+        name: fields.text("name", 200)?.map(Into::into),
+        home_country: home_country(&mut fields)?,
+        verified: fields.boolean("verified")?.unwrap_or(false),
+        created_at: state.switchboard.clock.now(),
+    };
+    fields.finish()?;
+    let id = cardholder.id;
+    let action = RegistryAction::CreateCardholder(Box::new(cardholder));
+    let known = match ask::registry_command(&state, action).await? {
+        Reply::Cardholder(known) => *known,
+        // Made before under the same Idempotency-Key.
+        Reply::RegistryRefused(RegistryRefusal::IdTaken) => find(&state, id).await?,
+        Reply::RegistryRefused(RegistryRefusal::ProgramNotFound(_)) => {
+            let message = "there is no program with this id";
+            return Err(ApiError::not_found("program_not_found", message).with_param("program_id"));
+        }
+        reply => return Err(ask::unexpected(&reply)),
+    };
+    Ok(Success::created(to_json(&known.cardholder)))
+}
+
+fn home_country(fields: &mut Fields) -> Result<Country, ApiError> {
+    let path = fields.path("home_country");
+    let value = fields.take("home_country");
+    let value = value.ok_or_else(|| fields.missing("home_country"))?;
+    let country = controls_json::country(&path, value)?;
+    match country == Country::UNKNOWN {
+        false => Ok(country),
+        true => {
+            let message = format!("{path} must be a country; `ZZ` stands for none");
+            Err(ApiError::invalid("country_unknown", path, message))
+        }
+    }
+}
+
+pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let known = find(&state, id.parse().map_err(|_| not_found())?).await?;
+    let json = to_json(&known.cardholder).to_string();
+    Ok(json_response(StatusCode::OK, json))
+}
+
+/// Also where it was verified before: its cards are told again, which a failure may have kept from them.
+pub async fn verify(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    request: WriteRequest,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write { state, fields, .. } = write;
+        fields.finish()?;
+        let id = id.parse().map_err(|_| not_found())?;
+        let action = RegistryAction::VerifyCardholder(id);
+        let known = match ask::registry_command(&state, action).await? {
+            Reply::Cardholder(known) => *known,
+            Reply::RegistryRefused(RegistryRefusal::AlreadyVerified(_)) => find(&state, id).await?,
+            Reply::RegistryRefused(RegistryRefusal::CardholderNotFound(_)) => {
+                return Err(not_found());
+            }
+            reply => return Err(ask::unexpected(&reply)),
+        };
+        tell_cards(&state, &known).await?;
+        Ok(Success::ok(to_json(&known.cardholder)))
+    };
+    once(gate.state()?, request, work).await
+}
+
+async fn tell_cards(state: &ApiState, known: &KnownCardholder) -> Result<(), ApiError> {
+    let holder = known.cardholder.holder();
+    let asked = known.cards.iter().map(|(card_id, root)| {
+        let card_id = *card_id;
+        let action = Action::ChangeCardHolder(ChangeCardHolder { card_id, holder });
+        let root = *root;
+        (root, ShardRequest::Command { root, action })
+    });
+    for reply in ask::shards(state, asked.collect()).await? {
+        match reply {
+            // One that its shard has not opened yet hears of it when it is.
+            Reply::Card(_) | Reply::Refused(Refusal::CardNotFound(_)) => {}
+            reply => return Err(ask::unexpected(&reply)),
+        }
+    }
+    Ok(())
+}
+
+pub async fn find(state: &ApiState, id: CardholderId) -> Result<KnownCardholder, ApiError> {
+    match ask::registry(state, RegistryRequest::Cardholder(id)).await? {
+        Reply::Cardholder(known) => Ok(*known),
+        Reply::NotFound => Err(not_found()),
+        reply => Err(ask::unexpected(&reply)),
+    }
+}
+
+fn not_found() -> ApiError {
+    ApiError::not_found(
+        "cardholder_not_found",
+        "there is no cardholder with this id",
+    )
+}
+
+pub fn to_json(cardholder: &Cardholder) -> Value {
+    json!({
+        "id": cardholder.id.to_string(),
+        "object": "cardholder",
+        "program_id": cardholder.program_id.to_string(),
+        "name": cardholder.name,
+        "home_country": cardholder.home_country.alpha2(),
+        "verified": cardholder.verified,
+        "created_at": cardholder.created_at.to_string(),
+    })
+}

@@ -1,0 +1,63 @@
+//! What a shard has not heard of a cardholder yet: it is kept until it has, through replays and snapshots.
+
+mod engine_support;
+
+use cardswitch::engine::command::{Action, ChangeCardHolder};
+use cardswitch::engine::decide::Outcome;
+use cardswitch::engine::hash::state_hash;
+use cardswitch::engine::ids::*;
+use cardswitch::engine::registry::{RegistryAction, RegistryOutcome};
+use cardswitch::engine::snapshot;
+use cardswitch::engine::world::World;
+use engine_support::*;
+
+fn through_snapshot(world: &World, shards: usize) -> World {
+    let mut bytes = Vec::new();
+    snapshot::write(world, &mut bytes).unwrap();
+    snapshot::read(&mut &bytes[..], shards).unwrap()
+}
+
+#[test]
+fn a_verification_that_a_shard_has_not_heard_of_is_pending_until_it_has() {
+    let mut switch = Switch::new(2);
+    switch.cardholder(81, "DE", false);
+    for root in [1, 2] {
+        switch.open_account(root, Default::default());
+        let mut card = NewCard::of(root * 100 + 1, root, root);
+        card.cardholder_id = Some(CardholderId(81));
+        switch.open_card(card);
+    }
+    let verified = RegistryAction::VerifyCardholder(CardholderId(81));
+    assert!(matches!(
+        switch.registry(verified),
+        RegistryOutcome::Event(_)
+    ));
+    for told in [0, 1, 2] {
+        let pending = |world: &World| world.pending_holders.clone();
+        let left = pending(&switch.world);
+        assert_eq!(left.len(), 2 - told);
+        for shards in [1, 2, 8] {
+            assert_eq!(pending(&switch.replayed(shards)), left);
+            let restored = through_snapshot(&switch.world, shards);
+            assert_eq!(pending(&restored), left);
+            assert_eq!(state_hash(&restored), state_hash(&switch.world));
+            let known = &restored.registry.cardholders[&CardholderId(81)];
+            assert_eq!((known.cards.len(), known.cardholder.verified), (2, true));
+        }
+        let Some((card_id, next)) = left.into_iter().next() else {
+            return;
+        };
+        let change = ChangeCardHolder {
+            card_id,
+            holder: next.holder,
+        };
+        let card = |switch: &Switch| switch.world.shard(next.root).card(card_id).cloned();
+        assert!(!card(&switch).unwrap().is_verified());
+        for expected_event in [true, false] {
+            let outcome = switch.command(next.root, Action::ChangeCardHolder(change));
+            assert_eq!(matches!(outcome, Outcome::Event(_)), expected_event);
+        }
+        assert!(card(&switch).unwrap().is_verified());
+    }
+    unreachable!("two cards were told");
+}
