@@ -86,10 +86,9 @@ fn told(dialect: &Dialect, saying: &Saying, sent: &Sent, heard: &BTreeMap<u8, St
     let words = saying.words.iter();
     let words: Vec<String> = words.map(|(key, value)| format!("{key}={value}")).collect();
     let code = heard.get(&39).map_or("", String::as_str);
-    let wrong = saying
-        .expected
-        .as_deref()
-        .filter(|expected| *expected != code);
+    let expected = saying.expected.as_deref();
+    let expected = expected.map(|word| dialect.response_code(word).unwrap_or(word));
+    let wrong = expected.filter(|expected| *expected != code);
     let extras = [(38, "approval code"), (4, "amount"), (54, "amounts")];
     let extras = extras.iter().filter_map(|(field, name)| {
         let value = heard.get(field)?;
