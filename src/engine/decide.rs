@@ -215,7 +215,7 @@ fn conclude(context: &Context, checks: Checks) -> Authorized {
         amount_minor: taken_minor,
         expires_at: expires_at.max(original.expires_at),
     });
-    let charged_minor = match approved && authorize.posts {
+    let charged_minor = match approved && authorize.posts && increased.is_none() {
         true => context.charged_minor(),
         false => 0,
     };

@@ -238,7 +238,10 @@ impl Known<'_> {
             released_minor,
             standing: match closes {
                 true => Standing::Cleared,
-                false => Standing::PartiallyCleared,
+                false => Authorization::standing(
+                    None,
+                    authorization.posted.account_minor + self.charged_minor(amount_minor),
+                ),
             },
         };
         let available_minor = self.account.available_minor();

@@ -2,6 +2,7 @@
 
 use crate::engine::checks::Checks;
 use crate::engine::command::Authorize;
+use crate::engine::facts::Kind;
 use crate::engine::kinds::Treatment;
 use crate::engine::money::MESSAGE_AMOUNT_MAX_MINOR;
 use crate::engine::reason::DeclineReason;
@@ -12,7 +13,9 @@ pub fn check(authorize: &Authorize, checks: &mut Checks) {
     if !amounts_agree(authorize) {
         return checks.fail(Step::Message, DeclineReason::InvalidAmount, Detail::None);
     }
-    match Treatment::of(authorize.kind) {
+    // What adds to a hold cannot be posted at once.
+    let is_both = authorize.posts && authorize.kind == Kind::Incremental;
+    match Treatment::of(authorize.kind).filter(|_| !is_both) {
         None => checks.fail(
             Step::Message,
             DeclineReason::UnsupportedFunction,
