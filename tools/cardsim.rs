@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 #[path = "cardsim/options.rs"]
 mod options;
+#[path = "cardsim/talk.rs"]
+mod talk;
 
 use options::{Cli, Command, Convert, Echo, Network, RecordCommand, Replay, Seed, WireOptions};
 
@@ -48,6 +50,7 @@ fn run(cli: Cli) -> Result<bool> {
             Command::Convert(convert) => convert.run(),
             Command::Seed(seed) => seed.run(),
             Command::Echo(echo) => echo.run().await,
+            Command::Talk(talk) => tokio::task::spawn_blocking(move || talk.run()).await?,
         }
     })
 }
@@ -173,7 +176,11 @@ impl Seed {
     }
 }
 
-fn seed_with_progress(api: &str, key: Option<&str>, options: &SeedOptions) -> Result<Vec<SimCard>> {
+pub(crate) fn seed_with_progress(
+    api: &str,
+    key: Option<&str>,
+    options: &SeedOptions,
+) -> Result<Vec<SimCard>> {
     let key = key
         .map(str::to_owned)
         .or_else(|| std::env::var("CARDSWITCH_API_KEY").ok());

@@ -9,7 +9,7 @@ pub mod check;
 pub mod client;
 pub mod echo;
 mod in_flight;
-mod keys;
+pub mod keys;
 mod line;
 mod malformed;
 pub mod merchants;
@@ -25,6 +25,7 @@ pub mod report;
 mod rewrite;
 mod run;
 pub mod seed;
+pub mod talk;
 mod templates;
 pub mod traffic;
 mod values;
@@ -55,6 +56,14 @@ pub enum SimError {
     /// The peer refused the sign-on, or did not answer it.
     #[error("sign-on {0}; try --no-sign-on, or look at `sign_on` of the peer")]
     SignOn(String),
+    /// A conversation cannot be read.
+    #[error("line {line}: {problem}, as in `p1 0100 amount=4000 -> 00`")]
+    Script {
+        /// Of the file, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The dialect cannot carry what the simulator sends.
     #[error("the dialect {dialect} cannot carry {what}: {source}")]
     Encode {

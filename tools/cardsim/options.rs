@@ -27,6 +27,7 @@ pub enum Command {
     Convert(Convert),
     Seed(Seed),
     Echo(Echo),
+    Talk(Talk),
 }
 
 /// How messages stand on the wire.
@@ -158,6 +159,34 @@ pub struct Replay {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// Say what a conversation file says, message by message, and print each answer
+///
+/// With --api, a card is created for it, and the record of each payment is printed as the switch explains it.
+/// Exit code 1 when an answer was not the one that the file expects, 2 on bad usage.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  cardsim talk config/conversation.txt --target 127.0.0.1:8583 \
+    --api http://127.0.0.1:8080 --key 0123456789abcdef"
+)]
+pub struct Talk {
+    /// The conversation; `config/conversation.txt` has one of every kind of message
+    pub file: PathBuf,
+    /// Host and port of the switch
+    #[arg(long)]
+    pub target: String,
+    #[command(flatten)]
+    pub wire: WireOptions,
+    /// JSON-lines file of cards; the first pays
+    #[arg(long, required_unless_present = "api", conflicts_with = "api")]
+    pub cards: Option<PathBuf>,
+    /// Create a card over the REST API at this address, and explain what comes of each message
+    #[arg(long)]
+    pub api: Option<String>,
+    /// API key for --api; else CARDSWITCH_API_KEY of the environment
+    #[arg(long)]
+    pub key: Option<String>,
 }
 
 /// Pass connections on to a switch and write what goes by to a JSON-lines capture
