@@ -2,10 +2,13 @@
 //! anew each time, against the engine: over random days, over random conversations about a few payments
 //! whose names collide, and over every order of the five things that can happen to one purchase.
 
+#[path = "engine_oracle/abroad.rs"]
+mod abroad;
 mod engine_support;
 
+use abroad::Kept;
 use arrayvec::ArrayString;
-use cardswitch::engine::authorizations::Authorization;
+use cardswitch::engine::authorizations::{Authorization, InBoth};
 use cardswitch::engine::command::{
     AccountStatusChange, Action, Advise, Authorize, CardType, StatusChange,
 };
@@ -126,6 +129,8 @@ struct Payment {
     place: u8,
     /// A financial message.
     posts: bool,
+    /// One of the cases of `abroad`; the amount is in its currency.
+    case: u8,
 }
 
 impl Payment {
@@ -141,6 +146,7 @@ impl Payment {
             in_part: false,
             place: 0,
             posts: false,
+            case: 0,
         }
     }
 
@@ -153,14 +159,45 @@ impl Payment {
         !self.is_credit() && !self.asks_only()
     }
 
+    /// What tells a repeat from another message of the same identity.
+    fn asks(&self) -> (i64, u8, Kind) {
+        (self.amount, self.case, self.kind)
+    }
+
+    fn moves_nothing(&self) -> bool {
+        self.asks_only() || self.kind == Kind::Other
+    }
+
     fn asks_only(&self) -> bool {
         let kinds = [Kind::AccountVerification, Kind::BalanceInquiry];
         kinds.contains(&self.kind)
     }
 
-    /// What posting so much takes from the account.
-    fn charge(&self, amount: i64) -> i64 {
-        if self.is_credit() { -amount } else { amount }
+    /// What it comes to in the account's currency; `None` where there is no rate.
+    fn comes_to(&self) -> Option<i64> {
+        abroad::comes_to(self.case, self.amount, self.is_credit())
+    }
+
+    /// What is kept of it by the program, of all or of a part.
+    fn kept(&self, part: Option<i64>) -> Kept {
+        abroad::kept(self.case, self.amount, part, self.is_credit())
+    }
+
+    fn can_be_in_part(&self) -> bool {
+        let kinds = [Kind::Purchase, Kind::PreAuthorization, Kind::FuelDispenser];
+        self.in_part && kinds.contains(&self.kind)
+    }
+
+    /// What posting it takes from the account, where so much is in its currency.
+    fn charge(&self, account: i64, local: i64) -> Both {
+        let sign = if self.is_credit() { -1 } else { 1 };
+        match account {
+            0 => Both::default(),
+            _ => Both {
+                account: sign * account,
+                local: sign * local,
+            },
+        }
     }
 }
 
@@ -214,9 +251,11 @@ enum Came {
         of: usize,
         available: i64,
     },
-    /// For what there was, all of it.
+    /// For as much of it as there was money for, and what that comes to.
     Partial {
         approved: i64,
+        taken: i64,
+        available: i64,
     },
     Balances {
         posted: i64,
@@ -305,14 +344,69 @@ enum End {
     Reversed,
 }
 
+/// An amount in the account's currency and in that of the message; of a credit, only what is posted.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Both {
+    account: i64,
+    local: i64,
+}
+
+impl Both {
+    fn each(self, other: Both, of: impl Fn(i64, i64) -> i64) -> Both {
+        Both {
+            account: of(self.account, other.account),
+            local: of(self.local, other.local),
+        }
+    }
+
+    fn plus(self, other: Both) -> Both {
+        self.each(other, |one, other| one + other)
+    }
+
+    fn minus(self, other: Both) -> Both {
+        self.each(other, |one, other| one - other)
+    }
+
+    fn negative(self) -> Both {
+        Both::default().minus(self)
+    }
+
+    /// As much of it as there is.
+    fn of(self, there: Both) -> Both {
+        self.each(there, |one, there| one.clamp(there.min(0), there.max(0)))
+    }
+
+    /// What is more than what stays, in the currency of the message. What stays is rounded for the network: up of
+    /// what it is owed, down of what it owes.
+    fn above(self, stays: i64) -> Both {
+        let size = self.local.abs();
+        if stays == 0 {
+            return self;
+        }
+        if stays >= size {
+            return Both::default();
+        }
+        let exact = i128::from(self.account) * i128::from(stays);
+        let share = exact.div_euclid(size.into()) + i128::from(exact.rem_euclid(size.into()) > 0);
+        self.minus(Both {
+            account: share as i64,
+            local: self.local.signum() * stays,
+        })
+    }
+}
+
 /// What one message, or the end of its time, did to an authorization.
 #[derive(Debug, Clone, Copy, Default)]
 struct Line {
     /// Where in the past the authorization was opened.
     of: usize,
-    /// Added to what it holds, and to what is posted for it.
-    held: i64,
-    posted: i64,
+    /// It opens it, on this account.
+    opens_on: Option<u64>,
+    /// Added to what it holds, to what is posted for it, and to what is kept of that.
+    held: Both,
+    posted: Both,
+    kept: Kept,
+    /// How it stands closed; also where it was before, and is remembered anew.
     end: Option<End>,
     /// It has a name of its own, and can be reversed alone.
     part: Option<Part>,
@@ -352,13 +446,13 @@ struct Known<'a> {
     place: usize,
     opened: Timestamp,
     payment: Payment,
+    account: u64,
     controls: &'a Controls,
-    held: i64,
-    posted: i64,
-    /// Since when it is closed, and how it ended last.
+    held: Both,
+    posted: Both,
+    kept: Kept,
+    /// When it last changed its standing since it is closed, and how it stands.
     closed: Option<(Timestamp, End)>,
-    /// A reversal took all of it back, whatever came after.
-    was_reversed: bool,
     due: Timestamp,
     /// Each with its place in the past.
     lines: Vec<(usize, Line)>,
@@ -373,18 +467,14 @@ impl Known<'_> {
         self.closed.is_some_and(|(_, how)| how == end)
     }
 
-    fn account(&self) -> u64 {
-        account_of_card(self.payment.card)
-    }
-
     /// What was approved of it at first; of a credit nothing.
     fn taken(&self) -> i64 {
         let (_, first) = self.lines[0];
-        (first.held + first.posted).max(0)
+        (first.held.account + first.posted.account).max(0)
     }
 
     /// What is left of a part.
-    fn left(&self, place: usize) -> i64 {
+    fn left(&self, place: usize) -> Both {
         let own = self.lines.iter().filter(|(of, line)| {
             (*of == place && line.part.is_some())
                 || line.undoes.is_some_and(|(part, _)| part == place)
@@ -398,7 +488,7 @@ impl Known<'_> {
             true => line.held,
             false => line.posted,
         })
-        .sum()
+        .fold(Both::default(), Both::plus)
     }
 
     fn is_undone(&self, place: usize) -> bool {
@@ -438,6 +528,14 @@ impl Meant {
     }
 }
 
+/// An advice, the account that it is about, and what it comes to.
+#[derive(Debug, Clone, Copy)]
+struct Told<'a> {
+    payment: &'a Payment,
+    account: u64,
+    amount: Both,
+}
+
 /// The past, and the authorizations as they stand after it.
 struct View<'a> {
     at: Timestamp,
@@ -461,6 +559,16 @@ fn is_physical(card: u64) -> bool {
 /// Cards 100·account + 1 and 2.
 fn account_of_card(card: u64) -> u64 {
     card / 100
+}
+
+/// Where a card looks for money, in this order: the second card of the account in the middle on the lowest
+/// one and on the root too.
+fn accounts_of_card(card: u64) -> Vec<u64> {
+    let account = account_of_card(card);
+    match (account / 10, card % 100) {
+        (1, 2) => vec![account, account + 10, account - 10],
+        _ => vec![account],
+    }
 }
 
 /// Where and what for a purchase is.
@@ -699,26 +807,26 @@ impl Naive {
                         place,
                         opened: past.at,
                         payment,
+                        account: line.opens_on.expect("it opens on an account"),
                         controls: &past.controls,
-                        held: 0,
-                        posted: 0,
+                        held: Both::default(),
+                        posted: Both::default(),
+                        kept: Kept::default(),
                         closed: None,
-                        was_reversed: false,
                         due: past.at.plus_ms(HOLD_MS),
                         lines: Vec::new(),
                     });
                 }
                 let found = known.iter_mut().find(|known| known.place == line.of);
                 let found = found.expect("a line is of what was opened");
-                found.held += line.held;
-                found.posted += line.posted;
+                found.held = found.held.plus(line.held);
+                found.posted = found.posted.plus(line.posted);
+                found.kept = found.kept.plus(line.kept);
                 if line.renews {
                     found.due = past.at.plus_ms(HOLD_MS);
                 }
                 if let Some(end) = line.end {
-                    let since = found.closed.map_or(past.at, |(since, _)| since);
-                    found.closed = Some((since, end));
-                    found.was_reversed |= end == End::Reversed;
+                    found.closed = Some((past.at, end));
                 }
                 found.lines.push((place, *line));
             }
@@ -781,19 +889,29 @@ impl View<'_> {
         top_ups.sum::<i64>() - self.charged(account)
     }
 
-    /// What the network is to get for an account.
+    fn of_account(&self, account: u64) -> impl Iterator<Item = &Known<'_>> {
+        let known = self.known.iter();
+        known.filter(move |known| known.account == account)
+    }
+
+    /// What payments and refunds took from an account.
     fn charged(&self, account: u64) -> i64 {
-        let known = self.known.iter().filter(|known| known.account() == account);
-        known.map(|known| known.posted).sum()
+        let known = self.of_account(account);
+        known.map(|known| known.posted.account).sum()
+    }
+
+    fn kept(&self, account: u64) -> Kept {
+        let known = self.of_account(account);
+        known.fold(Kept::default(), |kept, known| kept.plus(known.kept))
     }
 
     fn held(&self, account: u64) -> i64 {
-        let known = self.known.iter().filter(|known| known.account() == account);
-        known.map(|known| known.held).sum()
+        let known = self.of_account(account);
+        known.map(|known| known.held.account).sum()
     }
 
     fn open_holds(&self, account: u64) -> usize {
-        let known = self.known.iter().filter(|known| known.account() == account);
+        let known = self.of_account(account);
         known.filter(|known| known.is_open()).count()
     }
 
@@ -881,22 +999,26 @@ impl View<'_> {
             })
     }
 
-    /// Whether the same message was posted before: all its names and its amount, whatever was given back or
-    /// completed since.
-    fn is_posted(&self, payment: &Payment) -> bool {
-        let is_same = |place: usize, line: &Line| {
-            self.names_at(place) == payment.names && line.posted.abs() == payment.amount
+    /// Whether the same advice was carried out before: a posting, or an increment, of all its names and of what it
+    /// comes to, whatever was given back or completed since.
+    fn is_repeated(&self, payment: &Payment, amount: i64) -> bool {
+        let part = match (payment.posts, payment.kind) {
+            (true, _) => Part::Completion,
+            (false, Kind::Incremental) => Part::Increment,
+            _ => return false,
         };
-        let posted = |known: &Known| {
-            let (_, opening) = known.lines[0];
-            let mut lines = known.lines.iter();
-            (opening.posted != 0 && is_same(known.place, &opening))
-                || lines.any(|(place, line)| {
-                    line.part == Some(Part::Completion) && is_same(*place, line)
-                })
+        let is_same = |(place, line): &(usize, Line)| {
+            let came_to = match line.part {
+                Some(Part::Increment) => line.held.account,
+                _ => line.posted.account,
+            };
+            let opens = line.opens_on.is_some() && payment.posts && came_to != 0;
+            (opens || line.part == Some(part))
+                && self.names_at(*place) == payment.names
+                && came_to.abs() == amount
         };
         let mut known = self.nameable(payment.card);
-        payment.names.stated() > 1 && known.any(posted)
+        payment.names.stated() > 1 && known.any(|known| known.lines.iter().any(is_same))
     }
 
     /// Where the authorizations were opened whose holds have lasted as long as they may, in order.
@@ -983,13 +1105,13 @@ impl View<'_> {
     /// What counts of a limit in the window of now: amount and number. An authorization counts in the window
     /// it was opened in, with what it holds and what was posted for it.
     fn used(&self, owner: Owner, card: u64, limit: &Limit) -> (i64, u32) {
-        let account = account_of_card(card);
+        let root = root_of_account(account_of_card(card));
         let (mut amount, mut count) = (0, 0);
         for known in self.known.iter().filter(|known| known.taken() > 0) {
             let same = match owner {
                 Owner::Card => known.payment.card == card,
-                Owner::Account(account) => line_of(known.account()).contains(&account),
-                Owner::Program => root_of_account(known.account()) == root_of_account(account),
+                Owner::Account(account) => line_of(known.account).contains(&account),
+                Owner::Program => root_of_account(known.account) == root,
             };
             let counted = |l: &Limit| {
                 l.id == limit.id && l.window == limit.window && counts(l, &known.payment)
@@ -999,7 +1121,7 @@ impl View<'_> {
                 _ => counted(limit),
             };
             if same && counted && in_window(limit, known.opened, self.at) {
-                let stands_at = known.held + known.posted;
+                let stands_at = known.held.plus(known.posted).account;
                 amount += stands_at;
                 count += u32::from(known.is_open() || stands_at > 0);
             }
@@ -1032,14 +1154,24 @@ impl View<'_> {
         locked
     }
 
-    /// The authorization that a card was used for, the last one while it was good for one: unless all of it
-    /// was reversed, which makes the card good again for whatever comes later.
+    /// The authorization that a card was used for, the first one while it was good for one. That all of it is
+    /// reversed makes the card good again for whatever comes later.
     fn used_by(&self, card: u64) -> Option<usize> {
-        let marked = |known: &&Known| {
-            known.payment.card == card && known.taken() > 0 && known.controls.single_use
-        };
-        let last = self.known.iter().rfind(marked)?;
-        (!last.was_reversed).then_some(last.place)
+        let mut used_by = None;
+        for (place, past) in self.past.iter().enumerate() {
+            for line in &past.lines {
+                let known = self.of(line.of);
+                let marks =
+                    known.payment.card == card && known.taken() > 0 && known.controls.single_use;
+                if line.of == place && marks {
+                    used_by = used_by.or(Some(place));
+                }
+                if line.end == Some(End::Reversed) && used_by == Some(line.of) {
+                    used_by = None;
+                }
+            }
+        }
+        used_by
     }
 
     /// What comes after limits and MCCs: merchant, channel, entry mode and hours.
@@ -1126,7 +1258,7 @@ impl View<'_> {
             let known = self.of(*place);
             Line {
                 of: *place,
-                held: -known.held,
+                held: known.held.negative(),
                 end: Some(ends_by(known)),
                 ..Line::default()
             }
@@ -1157,9 +1289,7 @@ impl View<'_> {
             _ => false,
         });
         match first {
-            Some((Step::Authorize(first), heard))
-                if (first.amount, first.kind) == (payment.amount, payment.kind) =>
-            {
+            Some((Step::Authorize(first), heard)) if first.asks() == payment.asks() => {
                 return (Came::First(heard), vec![]);
             }
             Some(_) => {
@@ -1173,35 +1303,66 @@ impl View<'_> {
             false => None,
         };
         let about = about.filter(|place| self.of(*place).is_open());
-        let available = self.available(account_of_card(payment.card));
-        let in_part = [Kind::Purchase, Kind::PreAuthorization, Kind::FuelDispenser];
-        let in_part = payment.in_part && in_part.contains(&payment.kind);
-        let taken = match (1..payment.amount).contains(&available) && in_part {
-            true => available,
-            false => payment.amount,
+        let account = match about {
+            Some(place) => self.of(place).account,
+            None => self.payer(payment),
         };
+        let taken = self.payable(payment, account);
         let no = sanity(payment).or_else(|| {
             if self.is_reversed(payment.card, payment.names) {
                 Some(DeclineReason::ReversedBeforeOriginal)
             } else if adds && about.is_none() {
                 Some(DeclineReason::OriginalNotFound)
             } else {
-                self.rules(payment, about, taken)
+                self.rules(payment, account, about, taken.map(|taken| taken.account))
             }
         });
-        match no {
-            Some(reason) => (Came::Declined(reason), vec![]),
-            None => self.approve(payment, about, taken, available),
+        match (no, taken) {
+            (Some(reason), _) => (Came::Declined(reason), vec![]),
+            (None, Some(taken)) => self.approve(payment, account, about, taken),
+            (None, None) => unreachable!("without a rate it is declined"),
         }
+    }
+
+    /// The first of the card's accounts that could pay all of it, or a part, or the first of them.
+    fn payer(&self, payment: &Payment) -> u64 {
+        let mut accounts = accounts_of_card(payment.card);
+        let first = accounts[0];
+        let Some(whole) = payment.comes_to().filter(|_| payment.takes_money()) else {
+            return first;
+        };
+        accounts.retain(|account| {
+            let mut line = line_of(*account).into_iter();
+            line.all(|account| self.account_state(account) == AccountStatusChange::Unfreeze)
+        });
+        let has = |account: &&u64| whole <= self.available(**account);
+        let has_some = |account: &&u64| {
+            let taken = self.payable(payment, **account);
+            taken.is_some_and(|taken| taken.local < payment.amount)
+        };
+        let of_some = accounts.iter().find(has_some);
+        *accounts.iter().find(has).or(of_some).unwrap_or(&first)
+    }
+
+    /// What may be approved from an account: all, or a part of it. The account's currency is rounded apart.
+    fn payable(&self, payment: &Payment, account: u64) -> Option<Both> {
+        let (available, whole) = (self.available(account), payment.comes_to()?);
+        let part = match (1..whole).contains(&available) && payment.can_be_in_part() {
+            true => abroad::part(payment.case, payment.amount, available),
+            false => None,
+        };
+        let (local, account) = part.unwrap_or((payment.amount, whole));
+        Some(Both { account, local })
     }
 
     fn approve(
         &self,
         payment: &Payment,
+        account: u64,
         about: Option<usize>,
-        taken: i64,
-        available: i64,
+        taken: Both,
     ) -> (Came, Vec<Line>) {
+        let available = self.available(account);
         if let Some(of) = about {
             let line = Line {
                 of,
@@ -1210,35 +1371,62 @@ impl View<'_> {
                 renews: true,
                 ..Line::default()
             };
-            let available = available - taken;
+            let available = available - taken.account;
             return (Came::Increased { of, available }, vec![line]);
         }
-        let charged = payment.charge(taken);
-        let line = Line {
-            of: self.here(),
-            held: if payment.posts { 0 } else { charged.max(0) },
-            posted: if payment.posts { charged } else { 0 },
-            end: payment.posts.then_some(End::Completed),
-            ..Line::default()
-        };
-        let opens = !payment.asks_only() && taken > 0;
+        let part = (taken.local < payment.amount).then_some(taken.local);
+        let line = self.opening(payment, account, taken, payment.kept(part));
+        let opens = !payment.asks_only() && taken.account > 0;
         let lines: Vec<Line> = opens.then_some(line).into_iter().collect();
-        let moved: i64 = lines.iter().map(|line| line.held + line.posted).sum();
+        let moved: i64 = lines
+            .iter()
+            .map(|line| line.held.plus(line.posted).account)
+            .sum();
+        let available = available - moved;
         let came = match payment.kind {
             Kind::BalanceInquiry => Came::Balances {
-                posted: self.posted(account_of_card(payment.card)),
+                posted: self.posted(account),
                 available,
             },
-            _ if taken < payment.amount => Came::Partial { approved: taken },
-            _ => Came::Approved {
-                available: available - moved,
+            _ if part.is_some() => Came::Partial {
+                approved: taken.local,
+                taken: taken.account,
+                available,
             },
+            _ => Came::Approved { available },
         };
         (came, lines)
     }
 
-    /// Card, account, money, limits and lists; `about` is what an increment adds to.
-    fn rules(&self, payment: &Payment, about: Option<usize>, taken: i64) -> Option<DeclineReason> {
+    /// A new authorization, posted at once or held; a credit holds nothing.
+    fn opening(&self, payment: &Payment, account: u64, taken: Both, kept: Kept) -> Line {
+        let charged = payment.charge(taken.account, taken.local);
+        let nothing = Both::default();
+        let (held, posted, kept) = match payment.posts {
+            true => (nothing, charged, kept),
+            false if payment.is_credit() => (nothing, nothing, Kept::default()),
+            false => (taken, nothing, Kept::default()),
+        };
+        Line {
+            of: self.here(),
+            opens_on: Some(account),
+            held,
+            posted,
+            kept,
+            end: payment.posts.then_some(End::Completed),
+            ..Line::default()
+        }
+    }
+
+    /// Card, account, money, limits and lists; `about` is what an increment adds to, and what is taken is not known
+    /// where there is no rate.
+    fn rules(
+        &self,
+        payment: &Payment,
+        account: u64,
+        about: Option<usize>,
+        taken: Option<i64>,
+    ) -> Option<DeclineReason> {
         let card = payment.card;
         let own = self.controls(card);
         match self.card_state(card) {
@@ -1253,7 +1441,6 @@ impl View<'_> {
         if own.single_use && !payment.is_credit() && used_by.is_some() && used_by != about {
             return Some(DeclineReason::CardUsed);
         }
-        let account = account_of_card(card);
         let line = line_of(account);
         let any_is = |wanted| {
             let mut line = line.iter();
@@ -1265,25 +1452,28 @@ impl View<'_> {
         if any_is(AccountStatusChange::Freeze) {
             return Some(DeclineReason::AccountFrozen);
         }
-        if payment.takes_money() && taken > 0 && taken > self.available(account) {
-            return Some(DeclineReason::InsufficientFunds);
-        }
-        if payment.takes_money() && taken > 0 && about.is_none() {
-            let limit = self.limits(payment, taken);
-            if limit.is_some() {
+        if let Some(taken) = taken.filter(|taken| payment.takes_money() && *taken > 0) {
+            if taken > self.available(account) {
+                return Some(DeclineReason::InsufficientFunds);
+            }
+            let limit = self.limits(payment, account, taken);
+            if limit.is_some() && about.is_none() {
                 return limit;
             }
         }
         if own.mcc.is_some_and(|list| !list.passes(payment.mcc)) {
             return Some(DeclineReason::MccBlocked);
         }
+        if taken.is_none() {
+            return Some(DeclineReason::CurrencyNotAllowed);
+        }
         self.elsewhere(card, PLACES[usize::from(payment.place)])
     }
 
-    fn limits(&self, payment: &Payment, taken: i64) -> Option<DeclineReason> {
+    fn limits(&self, payment: &Payment, account: u64, taken: i64) -> Option<DeclineReason> {
         let card = payment.card;
         let mut all = vec![(Owner::Program, program_controls())];
-        for account in line_of(account_of_card(card)) {
+        for account in line_of(account) {
             all.push((Owner::Account(account), account_controls(account)));
         }
         all.push((Owner::Card, self.controls(card)));
@@ -1319,7 +1509,7 @@ impl View<'_> {
             }
             _ => false,
         });
-        let asked = (payment.amount, payment.kind, was_declined);
+        let asked = (payment.asks(), was_declined);
         match first {
             Some((
                 Step::Advise {
@@ -1328,46 +1518,58 @@ impl View<'_> {
                     ..
                 },
                 heard,
-            )) if (first.amount, first.kind, *was_declined) == asked => {
+            )) if (first.asks(), *was_declined) == asked => {
                 return (Came::First(heard), vec![]);
             }
             Some(_) => return (Came::Duplicate, vec![]),
             None => {}
         }
-        let moves_nothing = payment.asks_only() || payment.kind == Kind::Other;
+        // It is about the account of its original, or else the card's first.
+        let is_credit = (payment.kind != Kind::Other).then_some(payment.is_credit());
+        let meant = self.meant(payment.card, payment.of, is_credit);
+        let known = meant.place().filter(|_| !payment.asks_only());
+        let known = known.map(|place| self.of(place));
+        let account = known.map_or(account_of_card(payment.card), |known| known.account);
+        let comes_to = payment.comes_to().filter(|amount| *amount >= 0);
+        let is_early = self.is_reversed_early(payment.card, payment.names);
+        let is_repeated = comes_to.is_some_and(|amount| self.is_repeated(payment, amount));
         for (raised, flag) in [
             (was_declined, "stand_in_decline"),
-            (moves_nothing, "moves_nothing"),
-            (payment.amount < 0, "not_postable"),
-            (
-                self.is_reversed_early(payment.card, payment.names),
-                "reversed_before",
-            ),
-            (payment.posts && self.is_posted(payment), "repeated"),
+            (comes_to.is_none(), "not_postable"),
+            (payment.moves_nothing(), "moves_nothing"),
+            (is_early, "reversed_before"),
+            (is_repeated, "repeated"),
         ] {
             if raised {
-                return self.recorded(payment, flag);
+                return self.recorded(account, flag);
             }
         }
-        let meant = self.meant(payment.card, payment.of, Some(payment.is_credit()));
-        let known = meant.place().map(|place| self.of(place));
+        let amount = Both {
+            account: comes_to.unwrap(),
+            local: payment.amount,
+        };
+        let told = Told {
+            payment,
+            account,
+            amount,
+        };
         let how = known.and_then(|known| known.closed.map(|(_, how)| how));
         match (payment.posts, known, how) {
-            (true, Some(known), _) => self.complete(payment, known, is_final),
-            (true, None, _) if meant == Meant::Early => self.open(payment, Some("after_reversal")),
-            (_, None, _) if meant == Meant::Early => self.recorded(payment, "reversed_before"),
-            (_, None, _) => self.open(payment, None),
-            (false, Some(known), None) => self.amend(payment, known),
-            (false, _, Some(End::Completed)) => self.recorded(payment, "after_completion"),
-            (false, _, Some(End::Reversed)) => self.recorded(payment, "reversed_before"),
-            (false, _, Some(End::Released)) => self.open(payment, Some("after_expiry")),
+            (true, Some(known), _) => self.complete(&told, known, is_final),
+            (true, None, _) if meant == Meant::Early => self.open(&told, Some("after_reversal")),
+            (_, None, _) if meant == Meant::Early => self.recorded(account, "reversed_before"),
+            (_, None, _) => self.open(&told, None),
+            (false, Some(known), None) => self.amend(&told, known),
+            (false, _, Some(End::Completed)) => self.recorded(account, "after_completion"),
+            (false, _, Some(End::Reversed)) => self.recorded(account, "reversed_before"),
+            (false, _, Some(End::Released)) => self.open(&told, Some("after_expiry")),
         }
     }
 
-    fn recorded(&self, payment: &Payment, flag: &'static str) -> (Came, Vec<Line>) {
+    fn recorded(&self, account: u64, flag: &'static str) -> (Came, Vec<Line>) {
         let advice = Advice {
             what: What::Recorded,
-            available: self.available(account_of_card(payment.card)),
+            available: self.available(account),
             flags: vec![flag],
             breach: None,
         };
@@ -1377,14 +1579,14 @@ impl View<'_> {
     /// What an advice came to, with one line; completes the flags.
     fn advised(
         &self,
-        payment: &Payment,
+        told: &Told,
         (what, line): (What, Line),
         mut flags: Vec<&'static str>,
         breach: Option<DeclineReason>,
     ) -> (Came, Vec<Line>) {
-        let before = self.available(account_of_card(payment.card));
-        let available = before - line.held - line.posted;
-        let takes = payment.takes_money() && payment.amount > 0;
+        let before = self.available(told.account);
+        let available = before - line.held.plus(line.posted).account;
+        let takes = told.payment.takes_money() && told.amount.account > 0;
         if takes && available < 0 {
             flags.push("overdrawn");
         }
@@ -1399,9 +1601,10 @@ impl View<'_> {
         (Came::Advised(advice), vec![line])
     }
 
-    fn open(&self, payment: &Payment, flag: Option<&'static str>) -> (Came, Vec<Line>) {
-        if payment.amount == 0 {
-            let (came, lines) = self.recorded(payment, "moves_nothing");
+    fn open(&self, told: &Told, flag: Option<&'static str>) -> (Came, Vec<Line>) {
+        let (payment, account) = (told.payment, told.account);
+        if told.amount.account == 0 {
+            let (came, lines) = self.recorded(account, "moves_nothing");
             return match (came, flag) {
                 (Came::Advised(mut advice), Some(flag)) => {
                     advice.flags.insert(0, flag);
@@ -1412,39 +1615,37 @@ impl View<'_> {
             };
         }
         let mut flags: Vec<_> = flag.into_iter().collect();
-        let charged = payment.charge(payment.amount);
-        if payment.posts && charged > 0 && flag != Some("after_reversal") {
+        if payment.posts && !payment.is_credit() && flag != Some("after_reversal") {
             flags.push("force_post");
         }
-        let line = Line {
-            of: self.here(),
-            held: if payment.posts { 0 } else { charged.max(0) },
-            posted: if payment.posts { charged } else { 0 },
-            end: payment.posts.then_some(End::Completed),
-            ..Line::default()
-        };
-        let held = charged.max(0);
+        let line = self.opening(payment, account, told.amount, payment.kept(None));
         let what = match payment.posts {
-            true => What::ForcePosted { charged },
-            false => What::Placed { held },
+            true => What::ForcePosted {
+                charged: line.posted.account,
+            },
+            false => What::Placed {
+                held: line.held.account,
+            },
         };
-        let breach = sanity(payment).or_else(|| self.rules(payment, None, payment.amount));
-        self.advised(payment, (what, line), flags, breach)
+        let taken = Some(told.amount.account);
+        let breach = sanity(payment).or_else(|| self.rules(payment, account, None, taken));
+        self.advised(told, (what, line), flags, breach)
     }
 
     /// Gives what is open another amount, or adds to it.
-    fn amend(&self, payment: &Payment, known: &Known) -> (Came, Vec<Line>) {
-        let (of, before) = (known.place, known.held);
+    fn amend(&self, told: &Told, known: &Known) -> (Came, Vec<Line>) {
+        let (of, payment, before) = (known.place, told.payment, known.held);
         let adds = payment.kind == Kind::Incremental;
         let after = match adds {
-            _ if payment.is_credit() => 0,
-            true => before + payment.amount,
-            false => payment.amount,
+            _ if payment.is_credit() => Both::default(),
+            true => before.plus(told.amount),
+            false => told.amount,
         };
-        let end = (before > 0 && after == 0).then(|| ends_by(known));
+        let ends = before.account > 0 && after.account == 0;
+        let end = ends.then(|| ends_by(known));
         let line = Line {
             of,
-            held: after - before,
+            held: after.minus(before),
             end,
             part: adds.then_some(Part::Increment),
             renews: true,
@@ -1452,19 +1653,19 @@ impl View<'_> {
         };
         let what = What::Amended {
             of,
-            before,
-            after,
-            standing: known.standing(end, known.posted),
+            before: before.account,
+            after: after.account,
+            standing: known.standing(end, known.posted.account),
         };
-        let breach = self.short_of(payment, before);
-        self.advised(payment, (what, line), vec![], breach)
+        let breach = self.short_of(told, before.account);
+        self.advised(told, (what, line), vec![], breach)
     }
 
     /// Posts against an authorization, whatever became of it.
-    fn complete(&self, payment: &Payment, known: &Known, is_final: bool) -> (Came, Vec<Line>) {
-        let (of, held) = (known.place, known.held);
+    fn complete(&self, told: &Told, known: &Known, is_final: bool) -> (Came, Vec<Line>) {
+        let (of, payment, held) = (known.place, told.payment, known.held);
         let mut flags = vec![];
-        if payment.takes_money() && payment.amount > held {
+        if payment.takes_money() && told.amount.account > held.account {
             flags.push("exceeds_hold");
         }
         flags.extend(known.closed.map(|(_, how)| match how {
@@ -1472,36 +1673,39 @@ impl View<'_> {
             End::Completed => "after_completion",
             End::Reversed => "after_reversal",
         }));
-        let charged = payment.charge(payment.amount);
-        let ends = is_final || payment.amount >= held;
-        let released = if ends { held } else { payment.amount };
-        let end = ends.then_some(End::Completed);
+        let charged = payment.charge(told.amount.account, told.amount.local);
+        let ends = is_final || told.amount.account >= held.account;
+        let released = if ends { held } else { told.amount.of(held) };
         let line = Line {
             of,
-            held: -released,
+            held: released.negative(),
             posted: charged,
-            end,
+            kept: match charged.account {
+                0 => Kept::default(),
+                _ => payment.kept(None),
+            },
+            end: ends.then_some(End::Completed),
             part: Some(Part::Completion),
             ..Line::default()
         };
         let what = What::Completed {
             of,
-            charged,
-            released,
+            charged: charged.account,
+            released: released.account,
             // One that stays open is cleared in part, be it by nothing.
             standing: match ends {
                 true => Standing::Cleared,
                 false => Standing::PartiallyCleared,
             },
         };
-        let breach = self.short_of(payment, held);
-        self.advised(payment, (what, line), flags, breach)
+        let breach = self.short_of(told, held.account);
+        self.advised(told, (what, line), flags, breach)
     }
 
     /// What was authorized is held against the money alone, and its own hold is part of that.
-    fn short_of(&self, payment: &Payment, held: i64) -> Option<DeclineReason> {
-        let available = self.available(account_of_card(payment.card)) + held;
-        (payment.takes_money() && payment.amount > available)
+    fn short_of(&self, told: &Told, held: i64) -> Option<DeclineReason> {
+        let available = self.available(told.account) + held;
+        (told.payment.takes_money() && told.amount.account > available)
             .then_some(DeclineReason::InsufficientFunds)
     }
 
@@ -1541,32 +1745,31 @@ impl View<'_> {
             Meant::Part(_, part) => Some(part),
             _ => None,
         };
-        let stands_at = part.map_or(known.held + known.posted, |part| known.left(part));
-        let moved = stands_at.signum() * (stands_at.abs() - stays).max(0);
+        let stands_at = known.held.plus(known.posted);
+        let moved = part.map_or(stands_at, |part| known.left(part)).above(stays);
         let is_increment = part.is_some_and(|part| {
             let mut lines = known.lines.iter();
             lines.any(|(of, line)| *of == part && line.part == Some(Part::Increment))
         });
         // What is held goes first. No more goes back than there is.
+        let nothing = Both::default();
         let (released, returned) = match part {
-            None => {
-                let released = moved.clamp(0, known.held);
-                (released, moved - released)
-            }
-            Some(_) if is_increment => (moved.clamp(0, known.held), 0),
-            Some(_) => (0, moved.clamp(known.posted.min(0), known.posted.max(0))),
+            None => (moved.of(known.held), moved.minus(moved.of(known.held))),
+            Some(_) if is_increment => (moved.of(known.held), nothing),
+            Some(_) => (nothing, moved.of(known.posted)),
         };
-        let (held, posted) = (known.held - released, known.posted - returned);
-        let end = match known.closed {
+        let held = known.held.minus(released).account;
+        let posted = known.posted.minus(returned).account;
+        let end = match known.closed.map(|(_, how)| how) {
             _ if part.is_none() && stays == 0 => Some(End::Reversed),
-            Some((_, End::Completed)) if posted == 0 => Some(End::Reversed),
+            Some(End::Completed) if posted == 0 => Some(End::Reversed),
             None if held == 0 && posted != 0 => Some(End::Completed),
-            _ => None,
+            None if held == 0 && released.account > 0 => Some(End::Reversed),
+            how => how,
         };
-        let account = known.account();
-        let available = self.available(account) + released + returned;
+        let moved = released.plus(returned).account;
         let mut flags = vec![];
-        if returned < 0 && available < 0 {
+        if moved < 0 && self.available(known.account) + moved < 0 {
             flags.push("overdrawn");
         }
         flags.extend(known.closed.and_then(|(_, how)| match how {
@@ -1581,15 +1784,16 @@ impl View<'_> {
                 None if stays == 0 => Undid::Whole,
                 None => Undid::Above,
             },
-            released,
-            returned,
+            released: released.account,
+            returned: returned.account,
             standing: known.standing(end, posted),
             flags,
         };
         let line = Line {
             of: known.place,
-            held: -released,
-            posted: -returned,
+            held: released.negative(),
+            posted: returned.negative(),
+            kept: known.kept.share(-returned.account, known.posted.account),
             end,
             undoes: part.map(|part| (part, stays == 0)),
             ..Line::default()
@@ -1600,7 +1804,7 @@ impl View<'_> {
 
 /// How the time of a hold ends it.
 fn ends_by(known: &Known) -> End {
-    match known.posted {
+    match known.posted.account {
         0 => End::Released,
         _ => End::Completed,
     }
@@ -1628,7 +1832,7 @@ fn heard(came: &Came) -> Heard {
         Came::Approved { available } | Came::Increased { available, .. } => Heard::Approved {
             available: *available,
         },
-        Came::Partial { approved } => Heard::Partial {
+        Came::Partial { approved, .. } => Heard::Partial {
             approved: *approved,
         },
         Came::Balances { posted, available } => Heard::Balances {
@@ -1663,13 +1867,19 @@ fn id_of(place: usize) -> AuthorizationId {
 
 impl Engine {
     fn new(shards: usize) -> Engine {
-        let mut switch = Switch::with_program(shards, program_controls());
+        let mut switch =
+            Switch::with_program_and_mark_up(shards, program_controls(), abroad::MARK_UP);
+        switch.set_rates(&abroad::rates());
         for tree in 1..=TREES {
             for account in line_of(tree + 20) {
                 let parent = (account > 10).then(|| account - 10);
                 switch.open_sub_account(account, tree, parent, account_controls(account));
+            }
+            for account in line_of(tree + 20) {
                 for card in 1..=2 {
                     let mut card = NewCard::of(account * 100 + card, tree, account);
+                    let further = accounts_of_card(card.id).into_iter().skip(1);
+                    card.wallet = further.map(AccountId).collect();
                     if is_physical(card.id) {
                         card.card_type = CardType::Physical;
                     }
@@ -1740,6 +1950,7 @@ impl Engine {
                 switch.change_controls(root_of(*card), *card, controls_of(*choice))
             }
         };
+        assert_conversion(&outcome, step);
         came_of(&outcome)
     }
 
@@ -1755,7 +1966,7 @@ impl Engine {
             }
         }
         for known in &view.known {
-            let root = AccountId(root_of_account(known.account()));
+            let root = AccountId(root_of_account(known.account));
             let state = self.switch.world.shard(root);
             assert_authorization(state, known, view.at);
         }
@@ -1806,7 +2017,11 @@ fn assert_account(found: &Account, view: &View) {
     assert_eq!(found.posted_minor, view.posted(account), "{account}");
     assert_eq!(found.held_minor, view.held(account), "{account}");
     assert_eq!(found.available_minor(), view.available(account));
-    assert_eq!(found.network_settlement_minor, charged, "{account}");
+    let kept = view.kept(account);
+    let sums = (found.mark_up_minor, found.rounding_minor);
+    assert_eq!(sums, (kept.mark_up, kept.rounding), "{account}");
+    let network = charged - kept.mark_up - kept.rounding;
+    assert_eq!(found.network_settlement_minor, network, "{account}");
     let in_all = found.posted_minor + found.funds_received_minor + charged;
     assert_eq!(in_all, 0, "the books of {account} do not add up");
     assert_eq!(found.open_holds as usize, view.open_holds(account));
@@ -1821,14 +2036,25 @@ fn assert_authorization(state: &State, known: &Known, at: Timestamp) {
         assert!(is_old, "authorization {} is forgotten", known.place);
         return;
     };
-    assert_eq!(found.held.account_minor, known.held, "{known:?}");
-    assert_eq!(found.posted.account_minor, known.posted, "{known:?}");
+    assert_eq!(found.account_id.0, known.account, "{known:?}");
+    let both = |both: &InBoth| (both.account_minor, both.transaction_minor);
+    let held = (known.held.account, known.held.local);
+    match known.payment.is_credit() {
+        true => assert_eq!(found.held.account_minor, 0, "{known:?}"),
+        false => assert_eq!(both(&found.held), held, "{known:?}"),
+    }
+    let posted = (known.posted.account, known.posted.local);
+    assert_eq!(both(&found.posted), posted, "{known:?}");
+    let kept = (found.kept.mark_up_minor, found.kept.rounding_minor);
+    let expected = (known.kept.mark_up, known.kept.rounding);
+    assert_eq!(kept, expected, "{known:?}");
     assert_eq!(found.closed.map(|closed| closed.at), since, "{known:?}");
     if known.is_open() {
         assert_eq!(found.expires_at, known.due, "{known:?}");
     }
-    let ended = Authorization::standing(found.closed.map(|closed| closed.by), known.posted);
-    assert_eq!(ended, known.standing(None, known.posted), "{known:?}");
+    let posted = known.posted.account;
+    let ended = Authorization::standing(found.closed.map(|closed| closed.by), posted);
+    assert_eq!(ended, known.standing(None, posted), "{known:?}");
 }
 
 fn request_of(
@@ -1840,6 +2066,7 @@ fn request_of(
     let class = if payment.posts { "posted " } else { "" };
     let name = format!("{class}{}-{}", payment.card, payment.name);
     let mut request = make(id, payment.card, usd(payment.amount), &name);
+    request.amounts = abroad::amounts(payment.case, payment.amount);
     request.match_keys = payment.names.keys();
     request.original_keys = payment.of.keys();
     request.merchant.mcc = payment.mcc;
@@ -1857,6 +2084,29 @@ fn set_place(request: &mut Authorize, place: Place) {
     request.merchant.id = ArrayString::from(place.merchant_id).unwrap();
     request.merchant.name = ArrayString::from(place.merchant_name).unwrap();
     request.reference.acquirer_id = ArrayString::from(place.acquirer_id).unwrap();
+}
+
+/// Of what was carried out everything is kept of how its amount came about.
+fn assert_conversion(outcome: &Outcome, step: &Step) {
+    let (payment, conversion, part) = match (step, outcome) {
+        (Step::Authorize(payment), Outcome::Event(Event::Authorized(authorized))) => {
+            let part = match &authorized.decision {
+                Decision::Declined(_) => return,
+                Decision::Approved { .. } => None,
+                Decision::PartiallyApproved { approved, .. } => Some(approved.amount_minor),
+            };
+            (payment, authorized.conversion.as_deref(), part)
+        }
+        (Step::Advise { payment, .. }, Outcome::Event(Event::Advised(advised))) => {
+            match advised.outcome {
+                AdviceOutcome::Recorded | AdviceOutcome::Duplicate => return,
+                _ => (payment, advised.conversion.as_deref(), None),
+            }
+        }
+        _ => return,
+    };
+    let (case, amount) = (payment.case, payment.amount);
+    abroad::assert_kept(case, amount, part, payment.is_credit(), conversion);
 }
 
 fn came_of(outcome: &Outcome) -> Came {
@@ -1892,11 +2142,13 @@ fn authorized_came(authorized: &Authorized) -> Came {
             (None, None) => Came::Approved { available },
         },
         Decision::PartiallyApproved { approved, .. } => {
-            let approved = approved.amount_minor;
-            let taken = authorized.hold.as_ref().map(|hold| hold.amount_minor);
-            assert_eq!((taken, available), (Some(approved), 0));
-            assert!([0, approved].contains(&charged));
-            Came::Partial { approved }
+            let taken = authorized.hold.as_ref().unwrap().amount_minor;
+            assert!([0, taken].contains(&charged));
+            Came::Partial {
+                approved: approved.amount_minor,
+                taken,
+                available,
+            }
         }
         Decision::Declined(decline) => {
             assert!(authorized.hold.is_none() && authorized.increased.is_none() && charged == 0);
@@ -1960,11 +2212,11 @@ fn undone_came(undone: &Undone) -> Came {
     })
 }
 
-/// What the network is to get by these legs.
+/// What these legs take from the account.
 fn charged(postings: &Postings) -> i64 {
     let legs = postings.iter();
-    let network = legs.filter(|leg| leg.ledger_account == LedgerAccount::NetworkSettlement);
-    network.map(|leg| leg.amount_minor).sum()
+    let customer = legs.filter(|leg| matches!(leg.ledger_account, LedgerAccount::Customer(_)));
+    -customer.map(|leg| leg.amount_minor).sum::<i64>()
 }
 
 fn heard_again(answer: &Answer) -> Heard {
@@ -2058,18 +2310,18 @@ fn any_payment(
     amount: impl Strategy<Value = i64>,
 ) -> impl Strategy<Value = Payment> {
     let names = (any_colliding_names(), any_colliding_names(), any::<bool>());
-    let rest = (0u8..4, any_kind(), any::<bool>(), 0u8..4);
+    let rest = (0u8..4, any_kind(), any::<bool>(), 0u8..4, any_case());
     (card, 0u8..8, names, amount, rest).prop_map(|(card, name, names, amount, rest)| {
-        let ((names, of, about_itself), (place, kind, in_part, posts)) = (names, rest);
+        let ((names, of, about_itself), (place, kind, in_part, posts, case)) = (names, rest);
+        // Most ask as they should.
+        let amount = match payment_asks_only(kind) && amount % 8 != 0 {
+            true => 0,
+            false => abroad::local(case, amount),
+        };
         let payment = Payment::purchase(card, name, names, amount);
         Payment {
             of: if about_itself { names } else { of },
-            // Most ask as they should.
-            amount: if payment_asks_only(kind) && amount % 8 != 0 {
-                0
-            } else {
-                amount
-            },
+            case,
             kind,
             in_part,
             place,
@@ -2078,6 +2330,10 @@ fn any_payment(
             ..payment
         }
     })
+}
+
+fn any_case() -> impl Strategy<Value = u8> {
+    prop_oneof![6 => Just(0u8), 5 => 1..abroad::CASES]
 }
 
 fn payment_asks_only(kind: Kind) -> bool {
@@ -2111,9 +2367,9 @@ fn any_reversal(card: impl Strategy<Value = u64>) -> impl Strategy<Value = Step>
     })
 }
 
-/// Conversations about the payments of three cards on two accounts, with few names.
+/// Conversations about the payments of four cards on three accounts, with few names.
 fn any_conversation() -> impl Strategy<Value = Vec<Step>> {
-    let card = || prop_oneof![4 => Just(101u64), 1 => Just(102), 2 => Just(1101)];
+    let card = || prop_oneof![4 => Just(101u64), 1 => Just(102), 1 => Just(1101), 1 => Just(1102)];
     let amount = || prop_oneof![1 => Just(-5i64), 4 => Just(0), 24 => 1i64..150, 2 => 300i64..500];
     let kind = prop_oneof![6 => Just(Kind::Purchase), 2 => Just(Kind::PreAuthorization), 2 => Just(Kind::Refund)];
     let payment = || any_payment(card(), amount());
@@ -2151,11 +2407,12 @@ fn any_conversation() -> impl Strategy<Value = Vec<Step>> {
         4 => minutes.prop_map(|minutes| Step::Wait { minutes }),
         2 => Just(Step::Expire),
     ];
-    let money = [(1, 1, 600), (2, 11, 300)].map(|(id, account, amount)| Step::TopUp {
-        id: id * 10 + 1,
-        account,
-        amount,
-    });
+    let money =
+        [(1, 1, 600), (2, 11, 300), (3, 21, 150)].map(|(id, account, amount)| Step::TopUp {
+            id: id * 10 + 1,
+            account,
+            amount,
+        });
     proptest::collection::vec(step, 1..70)
         .prop_map(move |steps| money.iter().cloned().chain(steps).collect())
 }
@@ -2281,11 +2538,12 @@ fn any_days_of_one_card() -> impl Strategy<Value = Vec<Step>> {
     let minutes = prop_oneof![0i64..40, 20i64..50, 600i64..900, 1_300i64..1_500];
     let mcc = prop_oneof![9 => Just(5411u16), 1 => Just(7995)];
     let step = prop_oneof![
-        12 => (0u8..40, amount, mcc).prop_map(move |(name, amount, mcc)| {
+        12 => (0u8..40, amount, mcc, any_case()).prop_map(move |(name, amount, mcc, case)| {
             let place = name % 4;
             let kind = [Kind::Purchase, Kind::CashWithdrawal, Kind::Purchase, Kind::PreAuthorization][usize::from(place)];
+            let amount = abroad::local(case, amount);
             let payment = Payment::purchase(card, name, Names::all(name), amount);
-            Step::Authorize(Payment { mcc, kind, place, ..payment })
+            Step::Authorize(Payment { mcc, kind, place, case, ..payment })
         }),
         3 => (0u8..40).prop_map(move |name| {
             Step::Reverse { card, name, names: Names::all(name), amount: 1, stays: 0 }
@@ -2339,28 +2597,107 @@ fn the_days_of_one_card_come_to_every_reason_of_the_controls() {
     }
 }
 
+/// Nor are conversions and wallets only in the naive decision maker: all and a part of an amount of each case
+/// are approved, a currency without a rate is declined, and each account of a wallet pays.
+#[test]
+fn random_days_come_to_every_case_of_a_conversion_and_to_every_account_of_a_wallet() {
+    let mut runner = TestRunner::deterministic();
+    let cases = 0..abroad::CASES - 1;
+    let ways = ["whole", "refund", "part", "advised", "reversed in part"];
+    let ways = cases.flat_map(|case| ways.map(|way| (way, case)));
+    let mut missing: std::collections::BTreeSet<_> = ways.collect();
+    missing.insert(("declined", abroad::CASES - 1));
+    missing.insert(("not postable", abroad::CASES - 1));
+    missing.extend((0..3).map(|place| ("account of a wallet", place)));
+    for round in 0..2_000 {
+        if missing.is_empty() {
+            break;
+        }
+        let steps = match round % 2 {
+            0 => any_steps().new_tree(&mut runner).unwrap().current(),
+            _ => any_conversation().new_tree(&mut runner).unwrap().current(),
+        };
+        let mut engine = Engine::new(1);
+        for step in &steps {
+            let came = engine.step(step);
+            if let Some(found) = case_of(step, &came, &steps) {
+                missing.remove(&found);
+            }
+        }
+        for known in engine.switch.world.shards[0].authorizations.iter() {
+            let mut accounts = accounts_of_card(known.card_id.0).into_iter();
+            let place = accounts.position(|account| account == known.account_id.0);
+            missing.remove(&("account of a wallet", place.unwrap() as u8));
+        }
+    }
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// What came of an amount in the currency of a case, in a word.
+fn case_of(step: &Step, came: &Came, steps: &[Step]) -> Option<(&'static str, u8)> {
+    match (step, came) {
+        (Step::Authorize(payment), came) => {
+            let way = match came {
+                Came::Approved { .. } if payment.is_credit() => "refund",
+                Came::Approved { .. } if payment.takes_money() => "whole",
+                Came::Partial { .. } => "part",
+                Came::Declined(DeclineReason::CurrencyNotAllowed) => "declined",
+                _ => return None,
+            };
+            Some((way, payment.case))
+        }
+        (Step::Advise { payment, .. }, Came::Advised(advice)) => match advice.what {
+            What::Recorded if advice.flags.contains(&"not_postable") => {
+                Some(("not postable", payment.case))
+            }
+            What::Recorded => None,
+            _ => Some(("advised", payment.case)),
+        },
+        (Step::Reverse { stays: 1.., .. }, Came::Undone(undoing)) => match &steps[undoing.of] {
+            Step::Authorize(payment) | Step::Advise { payment, .. } if undoing.returned != 0 => {
+                Some(("reversed in part", payment.case))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+#[test]
+fn the_rates_are_part_of_the_state() {
+    let with = |rate| {
+        let mut switch = Switch::new(1);
+        switch.set_rates(&[(abroad::currency("EUR"), USD, rate)]);
+        state_hash(&switch.world)
+    };
+    assert_eq!(with("1.10"), with("1.1"));
+    assert_ne!(with("1.10"), with("1.11"));
+}
+
 /// What these conversations are worth: that they come to each outcome, flag and standing.
 #[test]
 fn the_conversations_come_to_everything_that_messages_can_come_to() {
     let mut runner = TestRunner::deterministic();
     let mut found = std::collections::BTreeSet::new();
-    for _ in 0..600 {
+    let flags = Flags::ALL.iter().map(|(_, flag)| *flag);
+    let flags = flags.filter(|flag| *flag != "unknown_card");
+    let wanted: Vec<&str> = WORDS_OF_CONVERSATIONS
+        .iter()
+        .copied()
+        .chain(flags)
+        .collect();
+    for _ in 0..3_000 {
+        if wanted.iter().all(|word| found.contains(*word)) {
+            return;
+        }
         let steps = any_conversation().new_tree(&mut runner).unwrap().current();
         let mut engine = Engine::new(1);
         for step in &steps {
             note_words(&engine.step(step), &mut found);
         }
     }
-    for word in WORDS_OF_CONVERSATIONS {
-        assert!(found.contains(*word), "{word} is not among {found:?}");
-    }
-    for (_, flag) in Flags::ALL {
-        let of_others = *flag == "unknown_card";
-        assert!(
-            of_others || found.contains(*flag),
-            "{flag} is not among {found:?}"
-        );
-    }
+    let missing = wanted.iter().filter(|word| !found.contains(**word));
+    panic!("{:?} are not among {found:?}", missing.collect::<Vec<_>>());
 }
 
 const WORDS_OF_CONVERSATIONS: &[&str] = &[
