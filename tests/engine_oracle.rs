@@ -23,6 +23,8 @@ use cardswitch::engine::limit_filter::LimitFilter;
 use cardswitch::engine::merchants::{MerchantEntry, MerchantList};
 use cardswitch::engine::money::Money;
 use cardswitch::engine::reason::DeclineReason;
+use cardswitch::engine::registry::{RegistryAction, RegistryOutcome};
+use cardswitch::engine::risk::rule::{RiskRule, RuleAction, RuleChange, RuleState};
 use cardswitch::engine::rolling::RollingWindow;
 use cardswitch::engine::snapshot;
 use cardswitch::engine::state::{Account, State};
@@ -239,6 +241,11 @@ enum Step {
     },
     /// The time of some holds is over.
     Expire,
+    /// Of `RULES`, by its place.
+    Rule {
+        rule: usize,
+        change: RuleChange,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -431,11 +438,14 @@ struct Happened {
     /// The controls of the card, for what is counted.
     controls: Controls,
     lines: Vec<Line>,
+    /// It is part of the history of its card.
+    in_history: bool,
 }
 
 #[derive(Debug, Default)]
 struct Naive {
     at: Timestamp,
+    has_rules: bool,
     past: Vec<Happened>,
 }
 
@@ -539,6 +549,7 @@ struct Told<'a> {
 /// The past, and the authorizations as they stand after it.
 struct View<'a> {
     at: Timestamp,
+    has_rules: bool,
     past: &'a [Happened],
     known: Vec<Known<'a>>,
 }
@@ -749,6 +760,15 @@ fn account_controls(account: u64) -> Controls {
     }
 }
 
+/// Risk rules, all of which decline; drafts at first. The last two ask for nothing of the card's history.
+const RULES: [&str; 5] = [
+    "approvals_last_hour >= 2 && amount > 300",
+    "first_use_of_merchant && amount % 7 == 0 && amount > 0",
+    "declines_last_day >= 3 || seconds_since_last_approval < 60 && approved_amount_last_day > 600",
+    "entry_mode == 'manual' && amount > 60",
+    "100 / (amount - 5) > 30 || mcc in ['7995', '6011'] && country != 'US'",
+];
+
 /// Whose limit it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Owner {
@@ -833,6 +853,7 @@ impl Naive {
         }
         View {
             at: self.at,
+            has_rules: self.has_rules,
             past: &self.past,
             known,
         }
@@ -849,6 +870,7 @@ impl Naive {
             }
             _ => Controls::default(),
         };
+        let in_history = self.view().notes_history(step, &came);
         let (at, step) = (self.at, step.clone());
         self.past.push(Happened {
             at,
@@ -856,6 +878,7 @@ impl Naive {
             came,
             controls,
             lines,
+            in_history,
         });
     }
 }
@@ -1211,6 +1234,88 @@ impl View<'_> {
         first.map(|(_, reason)| reason)
     }
 
+    fn rule_state(&self, of: usize) -> RuleState {
+        let changes = self.past.iter().rev().find_map(|past| match past.step {
+            Step::Rule { rule, change } if rule == of && past.came == Came::Done => {
+                Some(change.to())
+            }
+            _ => None,
+        });
+        changes.unwrap_or(RuleState::Draft)
+    }
+
+    fn change_rule(&self, rule: usize, change: RuleChange) -> Came {
+        match self.rule_state(rule) {
+            state if state == change.to() => Came::AlreadyDone,
+            RuleState::Retired => Came::Refused,
+            _ => Came::Done,
+        }
+    }
+
+    /// Whether it will be part of its card's history: a request of its own, while a rule asks for history.
+    fn notes_history(&self, step: &Step, came: &Came) -> bool {
+        let asks = |rule| rule < 3 && self.rule_state(rule) != RuleState::Retired;
+        let is_request = matches!(step, Step::Authorize(_))
+            && !matches!(
+                came,
+                Came::First(_)
+                    | Came::Increased { .. }
+                    | Came::Declined(DeclineReason::DuplicateTransmission)
+            );
+        self.has_rules && is_request && (0..RULES.len()).any(asks)
+    }
+
+    /// The requests that are the history of a card, with what was set aside for them.
+    fn history(&self, of: u64) -> impl Iterator<Item = (&Happened, &Payment, i64)> {
+        self.past.iter().filter_map(move |past| match &past.step {
+            Step::Authorize(payment) if payment.card == of && past.in_history => {
+                let lines = past.lines.iter();
+                let taken = lines.map(|line| line.held.plus(line.posted).account.max(0));
+                Some((past, payment, taken.sum()))
+            }
+            _ => None,
+        })
+    }
+
+    /// A condition on an amount that is not known is none that holds.
+    fn matches(&self, rule: usize, payment: &Payment) -> bool {
+        let amount = abroad::stated_in_dollars(payment.case, payment.amount);
+        let amount_is = |holds: fn(i64) -> bool| amount.is_some_and(holds);
+        let place = PLACES[usize::from(payment.place)];
+        let history = || self.history(payment.card);
+        let is_declined = |past: &Happened| matches!(past.came, Came::Declined(_));
+        let approvals = || history().filter(move |(past, ..)| !is_declined(past));
+        let is_within =
+            |window, past: &Happened| in_window(&limit(0, window, None, None), past.at, self.at);
+        match rule {
+            0 => {
+                let lately = approvals().filter(|(past, ..)| is_within(HOUR, past));
+                lately.count() >= 2 && amount_is(|amount| amount > 300)
+            }
+            1 => {
+                let merchant = |place: Place| (place.merchant_id, place.acquirer_id);
+                let is_known = approvals().any(|(_, then, _)| {
+                    merchant(PLACES[usize::from(then.place)]) == merchant(place)
+                });
+                !is_known && amount_is(|amount| amount % 7 == 0 && amount > 0)
+            }
+            2 => {
+                let of_day = |(past, ..): &(&Happened, _, _)| is_within(ROLLING_DAY, past);
+                let declines = history().filter(|(past, ..)| is_declined(past));
+                let spent: i64 = approvals().filter(of_day).map(|(.., taken)| taken).sum();
+                let last = approvals().last();
+                declines.filter(of_day).count() >= 3
+                    || last.is_some_and(|(last, ..)| last.at.plus_ms(MINUTE_MS) > self.at)
+                        && spent > 600
+            }
+            3 => place.entry_mode == EntryMode::Manual && amount_is(|amount| amount > 60),
+            _ => {
+                let abroad = [7995, 6011].contains(&payment.mcc) && place.country != "US";
+                abroad || amount_is(|amount| amount != 5 && 100 / (amount - 5) > 30)
+            }
+        }
+    }
+
     /// The first of these messages, if it is not forgotten: itself, and what was heard of it.
     fn first_answer(&self, same: impl Fn(&Step) -> bool) -> Option<(&Step, Heard)> {
         let found = self.past.iter().rev().find(|past| {
@@ -1248,6 +1353,7 @@ impl View<'_> {
                 self.change_account_status(*account, *change)
             }
             Step::Controls { .. } | Step::Wait { .. } => Came::Done,
+            Step::Rule { rule, change } => self.change_rule(*rule, *change),
         };
         (came, vec![])
     }
@@ -1467,7 +1573,15 @@ impl View<'_> {
         if taken.is_none() {
             return Some(DeclineReason::CurrencyNotAllowed);
         }
-        self.elsewhere(card, PLACES[usize::from(payment.place)])
+        let elsewhere = self.elsewhere(card, PLACES[usize::from(payment.place)]);
+        elsewhere.or_else(|| self.risk(payment))
+    }
+
+    fn risk(&self, payment: &Payment) -> Option<DeclineReason> {
+        let declines =
+            |rule| self.rule_state(rule) == RuleState::Active && self.matches(rule, payment);
+        let mut rules = 0..RULES.len();
+        rules.any(declines).then_some(DeclineReason::RuleDeclined)
     }
 
     fn limits(&self, payment: &Payment, account: u64, taken: i64) -> Option<DeclineReason> {
@@ -1854,6 +1968,8 @@ fn heard(came: &Came) -> Heard {
 struct Engine {
     switch: Switch,
     next_id: u64,
+    /// The risk rule that the last request was declined by.
+    declined_by: Option<RuleId>,
 }
 
 /// What opened at this place in the past; each step takes one id, from 2.
@@ -1865,11 +1981,36 @@ fn id_of(place: usize) -> AuthorizationId {
     AuthorizationId(place as u64 + 2)
 }
 
+fn rule_id(place: usize) -> RiskRuleId {
+    RiskRuleId(500 + place as u64)
+}
+
 impl Engine {
+    fn of(switch: Switch, next_id: u64) -> Engine {
+        Engine {
+            switch,
+            next_id,
+            declined_by: None,
+        }
+    }
+
     fn new(shards: usize) -> Engine {
         let mut switch =
             Switch::with_program_and_mark_up(shards, program_controls(), abroad::MARK_UP);
         switch.set_rates(&abroad::rates());
+        for (place, expression) in RULES.iter().enumerate() {
+            let rule = RiskRule {
+                id: rule_id(place),
+                program_id: PROGRAM,
+                name: "rule".into(),
+                expression: (*expression).into(),
+                action: RuleAction::Decline,
+                state: RuleState::Draft,
+                version: 1,
+                created_at: switch.at,
+            };
+            switch.registry(RegistryAction::CreateRiskRule(Box::new(rule)));
+        }
         for tree in 1..=TREES {
             for account in line_of(tree + 20) {
                 let parent = (account > 10).then(|| account - 10);
@@ -1887,7 +2028,7 @@ impl Engine {
                 }
             }
         }
-        Engine { switch, next_id: 1 }
+        Engine::of(switch, 1)
     }
 
     fn step(&mut self, step: &Step) -> Came {
@@ -1902,6 +2043,15 @@ impl Engine {
             Step::Expire => {
                 let expired = switch.expire().into_iter();
                 return Came::Expired(expired.map(place_of).collect());
+            }
+            Step::Rule { rule, change } => {
+                let (rule_id, change) = (rule_id(*rule), *change);
+                let change = RegistryAction::ChangeRiskRule { rule_id, change };
+                return match switch.registry(change) {
+                    RegistryOutcome::Event(_) => Came::Done,
+                    RegistryOutcome::AlreadyDone => Came::AlreadyDone,
+                    _ => Came::Refused,
+                };
             }
             Step::Authorize(payment) => {
                 let request = request_of(purchase, id, payment);
@@ -1951,6 +2101,13 @@ impl Engine {
             }
         };
         assert_conversion(&outcome, step);
+        self.declined_by = match &outcome {
+            Outcome::Event(Event::Authorized(authorized)) => {
+                let decline = authorized.decision.decline();
+                decline.and_then(|decline| decline.rule)
+            }
+            _ => None,
+        };
         came_of(&outcome)
     }
 
@@ -2252,7 +2409,10 @@ fn heard_again(answer: &Answer) -> Heard {
 /// Runs the steps through both; gives the engine for a closer look.
 fn run_both(steps: &[Step], shards: usize) -> Engine {
     let mut engine = Engine::new(shards);
-    let mut naive = Naive::default();
+    let mut naive = Naive {
+        has_rules: true,
+        ..Naive::default()
+    };
     for (place, step) in steps.iter().enumerate() {
         naive.at = engine.switch.at;
         let (expected, lines) = naive.decide(step);
@@ -2417,6 +2577,15 @@ fn any_conversation() -> impl Strategy<Value = Vec<Step>> {
         .prop_map(move |steps| money.iter().cloned().chain(steps).collect())
 }
 
+fn any_rule_change() -> impl Strategy<Value = Step> {
+    let change = prop_oneof![
+        6 => Just(RuleChange::Promote),
+        2 => Just(RuleChange::Demote),
+        1 => Just(RuleChange::Retire),
+    ];
+    (0..RULES.len(), change).prop_map(|(rule, change)| Step::Rule { rule, change })
+}
+
 fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     let amount = || prop_oneof![1 => Just(0i64), 1 => Just(-5), 20 => 1i64..700];
     let status = prop_oneof![
@@ -2454,6 +2623,7 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (any_card(), 0usize..CHOICES).prop_map(|(card, choice)| Step::Controls { card, choice }),
         3 => minutes.prop_map(|minutes| Step::Wait { minutes }),
         2 => Just(Step::Expire),
+        1 => any_rule_change(),
     ];
     proptest::collection::vec(step, 1..120)
 }
@@ -2513,11 +2683,9 @@ proptest! {
         for shards in [1, 3] {
             let restored = through_snapshot(&engine.switch.world, shards);
             let switch = Switch { world: restored, at: engine.switch.at, records: vec![] };
-            let mut other = Engine { switch, next_id: engine.next_id };
-            let mut same = Engine {
-                switch: Switch { world: engine.switch.world.clone(), at: engine.switch.at, records: vec![] },
-                next_id: engine.next_id,
-            };
+            let mut other = Engine::of(switch, engine.next_id);
+            let world = engine.switch.world.clone();
+            let mut same = Engine::of(Switch { world, at: engine.switch.at, records: vec![] }, engine.next_id);
             for step in after {
                 prop_assert_eq!(other.step(step), same.step(step));
             }
@@ -2549,6 +2717,7 @@ fn any_days_of_one_card() -> impl Strategy<Value = Vec<Step>> {
             Step::Reverse { card, name, names: Names::all(name), amount: 1, stays: 0 }
         }),
         1 => (0..CHOICES).prop_map(move |choice| Step::Controls { card, choice }),
+        1 => any_rule_change(),
         3 => minutes.prop_map(|minutes| Step::Wait { minutes }),
     ];
     proptest::collection::vec(step, 1..100)
@@ -2569,6 +2738,7 @@ proptest! {
 fn the_days_of_one_card_come_to_every_reason_of_the_controls() {
     let mut runner = TestRunner::deterministic();
     let mut found = std::collections::BTreeSet::new();
+    let mut rules = std::collections::BTreeSet::new();
     for _ in 0..150 {
         let steps = any_days_of_one_card();
         let steps = steps.new_tree(&mut runner).unwrap().current();
@@ -2576,6 +2746,9 @@ fn the_days_of_one_card_come_to_every_reason_of_the_controls() {
         for step in &steps {
             if let Came::Declined(reason) = engine.step(step) {
                 found.insert(reason);
+            }
+            if let Some(RuleId::RiskRule(id)) = engine.declined_by {
+                rules.insert(id);
             }
         }
     }
@@ -2592,9 +2765,11 @@ fn the_days_of_one_card_come_to_every_reason_of_the_controls() {
         DeclineReason::ChannelBlocked,
         DeclineReason::EntryModeBlocked,
         DeclineReason::OutsideTimeWindow,
+        DeclineReason::RuleDeclined,
     ] {
         assert!(found.contains(&reason), "{reason:?} is not among {found:?}");
     }
+    assert_eq!(rules.len(), RULES.len(), "only {rules:?} ever declined");
 }
 
 /// Nor are conversions and wallets only in the naive decision maker: all and a part of an amount of each case
@@ -2923,7 +3098,7 @@ fn run_order(steps: &[Step]) {
     let mut switch = Switch::new(1);
     switch.open_account(1, Controls::default());
     switch.open_card(NewCard::of(101, 1, 1));
-    let mut engine = Engine { switch, next_id: 1 };
+    let mut engine = Engine::of(switch, 1);
     let mut naive = Naive::default();
     for step in steps {
         naive.at = engine.switch.at;
