@@ -28,6 +28,9 @@ use cardswitch::engine::risk::rule::{RiskRule, RuleAction, RuleChange, RuleState
 use cardswitch::engine::rolling::RollingWindow;
 use cardswitch::engine::snapshot;
 use cardswitch::engine::state::{Account, State};
+use cardswitch::engine::three_ds::{
+    Authentication, Cryptogram, Exemption, ThreeDs, ThreeDsMode, ThreeDsPolicy,
+};
 use cardswitch::engine::time::Timestamp;
 use cardswitch::engine::time_windows::{Days, TimeWindow};
 use cardswitch::engine::window::window_end;
@@ -582,7 +585,7 @@ fn accounts_of_card(card: u64) -> Vec<u64> {
     }
 }
 
-/// Where and what for a purchase is.
+/// Where and what for a purchase is, and what is said of its cardholder.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     channel: Channel,
@@ -591,17 +594,32 @@ struct Place {
     merchant_id: &'static str,
     merchant_name: &'static str,
     acquirer_id: &'static str,
+    said: Said,
 }
 
-const PLACES: [Place; 4] = [
-    Place {
-        channel: Channel::Ecommerce,
-        entry_mode: EntryMode::Ecommerce,
-        country: "US",
-        merchant_id: "M1",
-        merchant_name: "EXAMPLE STORE",
-        acquirer_id: "",
-    },
+/// What a message says of 3-D Secure.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Said {
+    Nothing,
+    Authenticated,
+    LowValue,
+    Failed,
+    /// By the merchant, with a cryptogram that the network found wrong.
+    Wrong,
+}
+
+const ONLINE: Place = Place {
+    channel: Channel::Ecommerce,
+    entry_mode: EntryMode::Ecommerce,
+    country: "US",
+    merchant_id: "M1",
+    merchant_name: "EXAMPLE STORE",
+    acquirer_id: "",
+    said: Said::Nothing,
+};
+
+const PLACES: [Place; 8] = [
+    ONLINE,
     Place {
         channel: Channel::Atm,
         entry_mode: EntryMode::Chip,
@@ -609,6 +627,7 @@ const PLACES: [Place; 4] = [
         merchant_id: "M2",
         merchant_name: "BANK",
         acquirer_id: "412345",
+        said: Said::Nothing,
     },
     Place {
         channel: Channel::PointOfSale,
@@ -617,6 +636,7 @@ const PLACES: [Place; 4] = [
         merchant_id: "M3",
         merchant_name: "AMAZON MKTPLACE",
         acquirer_id: "7",
+        said: Said::Nothing,
     },
     Place {
         channel: Channel::MailOrTelephone,
@@ -625,6 +645,23 @@ const PLACES: [Place; 4] = [
         merchant_id: "M2",
         merchant_name: "HOTEL",
         acquirer_id: "7",
+        said: Said::Nothing,
+    },
+    Place {
+        said: Said::Authenticated,
+        ..ONLINE
+    },
+    Place {
+        said: Said::LowValue,
+        ..ONLINE
+    },
+    Place {
+        said: Said::Failed,
+        ..ONLINE
+    },
+    Place {
+        said: Said::Wrong,
+        ..ONLINE
     },
 ];
 
@@ -686,7 +723,7 @@ fn is_open(at: Timestamp) -> bool {
 }
 
 /// How many there are.
-const CHOICES: usize = 9;
+const CHOICES: usize = 10;
 
 fn controls_of(choice: usize) -> Controls {
     match choice {
@@ -737,10 +774,25 @@ fn controls_of(choice: usize) -> Controls {
             single_use: true,
             ..Controls::default()
         },
-        _ => Controls {
+        8 => Controls {
             merchant_lock: true,
             ..limits([limit(23, ROLLING_WEEK, None, Some(4))])
         },
+        _ => three_ds(ThreeDsMode::Required, Some(REQUIRED_ABOVE)),
+    }
+}
+
+const REQUIRED_ABOVE: i64 = 50;
+
+fn three_ds(mode: ThreeDsMode, above_minor: Option<i64>) -> Controls {
+    let accepts = mode == ThreeDsMode::Required;
+    Controls {
+        three_ds: Some(ThreeDsPolicy {
+            mode,
+            above_minor,
+            accepted_exemptions: accepts.then_some(Exemption::LowValue).into_iter().collect(),
+        }),
+        ..Controls::default()
     }
 }
 
@@ -755,7 +807,10 @@ fn program_controls() -> Controls {
 fn account_controls(account: u64) -> Controls {
     match account / 10 {
         0 => limits([limit(61, Window::Month, Some(5_000), None)]),
-        1 => limits([limit(60, Window::Day, Some(1_200), None)]),
+        1 => Controls {
+            limits: vec![limit(60, Window::Day, Some(1_200), None)],
+            ..three_ds(ThreeDsMode::Silent, None)
+        },
         _ => limits([limit(60, Window::Day, Some(900), Some(4))]),
     }
 }
@@ -1234,6 +1289,31 @@ impl View<'_> {
         first.map(|(_, reason)| reason)
     }
 
+    /// The accounts on level 1 are `silent`; the choice 9 of a card is `required`. What there is no rate for counts as
+    /// above; an increment asks nobody.
+    fn three_ds(
+        &self,
+        payment: &Payment,
+        account: u64,
+        about: Option<usize>,
+    ) -> Option<DeclineReason> {
+        let place = PLACES[usize::from(payment.place)];
+        let required = self.controls(payment.card).three_ds.is_some();
+        let silent = account > 10;
+        let asked = payment.comes_to();
+        let must_authenticate = required
+            && about.is_none()
+            && payment.takes_money()
+            && asked.is_none_or(|asked| asked > REQUIRED_ABOVE)
+            && place.channel == Channel::Ecommerce;
+        match place.said {
+            Said::Failed if required || silent => Some(DeclineReason::ThreeDsFailed),
+            Said::Wrong if required || silent => Some(DeclineReason::CavvInvalid),
+            Said::Nothing if must_authenticate => Some(DeclineReason::ThreeDsRequired),
+            _ => None,
+        }
+    }
+
     fn rule_state(&self, of: usize) -> RuleState {
         let changes = self.past.iter().rev().find_map(|past| match past.step {
             Step::Rule { rule, change } if rule == of && past.came == Came::Done => {
@@ -1574,7 +1654,9 @@ impl View<'_> {
             return Some(DeclineReason::CurrencyNotAllowed);
         }
         let elsewhere = self.elsewhere(card, PLACES[usize::from(payment.place)]);
-        elsewhere.or_else(|| self.risk(payment))
+        elsewhere
+            .or_else(|| self.risk(payment))
+            .or_else(|| self.three_ds(payment, account, about))
     }
 
     fn risk(&self, payment: &Payment) -> Option<DeclineReason> {
@@ -2241,6 +2323,36 @@ fn set_place(request: &mut Authorize, place: Place) {
     request.merchant.id = ArrayString::from(place.merchant_id).unwrap();
     request.merchant.name = ArrayString::from(place.merchant_name).unwrap();
     request.reference.acquirer_id = ArrayString::from(place.acquirer_id).unwrap();
+    let (authentication, cryptogram, exemption) = match place.said {
+        Said::Nothing => Default::default(),
+        Said::Authenticated => (
+            Authentication::Authenticated,
+            Cryptogram::Present,
+            Exemption::None,
+        ),
+        Said::LowValue => (
+            Authentication::NotAuthenticated,
+            Cryptogram::Absent,
+            Exemption::LowValue,
+        ),
+        Said::Failed => (
+            Authentication::Failed,
+            Cryptogram::Absent,
+            Exemption::LowValue,
+        ),
+        Said::Wrong => (
+            Authentication::Authenticated,
+            Cryptogram::Invalid,
+            Exemption::None,
+        ),
+    };
+    request.initiated_by_merchant = place.said == Said::Wrong;
+    request.three_ds = ThreeDs {
+        eci: None,
+        authentication,
+        cryptogram,
+        exemption,
+    };
 }
 
 /// Of what was carried out everything is kept of how its amount came about.
@@ -2470,7 +2582,7 @@ fn any_payment(
     amount: impl Strategy<Value = i64>,
 ) -> impl Strategy<Value = Payment> {
     let names = (any_colliding_names(), any_colliding_names(), any::<bool>());
-    let rest = (0u8..4, any_kind(), any::<bool>(), 0u8..4, any_case());
+    let rest = (0u8..8, any_kind(), any::<bool>(), 0u8..4, any_case());
     (card, 0u8..8, names, amount, rest).prop_map(|(card, name, names, amount, rest)| {
         let ((names, of, about_itself), (place, kind, in_part, posts, case)) = (names, rest);
         // Most ask as they should.
@@ -2560,10 +2672,11 @@ fn any_conversation() -> impl Strategy<Value = Vec<Step>> {
         }),
         6 => any_reversal(card()),
         1 => (1u64..40, 1i64..200).prop_map(|(id, amount)| Step::TopUp { id: id * 10 + 1, account: 1, amount }),
-        1 => (card(), 0usize..3).prop_map(|(card, choice)| Step::Controls {
+        1 => (card(), 0usize..4).prop_map(|(card, choice)| Step::Controls {
             card,
-            choice: [0, 2, 7][choice],
+            choice: [0, 2, 7, 9][choice],
         }),
+        1 => any_rule_change(),
         4 => minutes.prop_map(|minutes| Step::Wait { minutes }),
         2 => Just(Step::Expire),
     ];
@@ -2707,8 +2820,9 @@ fn any_days_of_one_card() -> impl Strategy<Value = Vec<Step>> {
     let mcc = prop_oneof![9 => Just(5411u16), 1 => Just(7995)];
     let step = prop_oneof![
         12 => (0u8..40, amount, mcc, any_case()).prop_map(move |(name, amount, mcc, case)| {
-            let place = name % 4;
-            let kind = [Kind::Purchase, Kind::CashWithdrawal, Kind::Purchase, Kind::PreAuthorization][usize::from(place)];
+            let place = name % 8;
+            let kinds = [Kind::Purchase, Kind::CashWithdrawal, Kind::Purchase, Kind::PreAuthorization];
+            let kind = kinds[usize::from(place % 4)];
             let amount = abroad::local(case, amount);
             let payment = Payment::purchase(card, name, Names::all(name), amount);
             Step::Authorize(Payment { mcc, kind, place, case, ..payment })
@@ -2766,6 +2880,9 @@ fn the_days_of_one_card_come_to_every_reason_of_the_controls() {
         DeclineReason::EntryModeBlocked,
         DeclineReason::OutsideTimeWindow,
         DeclineReason::RuleDeclined,
+        DeclineReason::ThreeDsRequired,
+        DeclineReason::ThreeDsFailed,
+        DeclineReason::CavvInvalid,
     ] {
         assert!(found.contains(&reason), "{reason:?} is not among {found:?}");
     }
