@@ -24,7 +24,7 @@ use super::registry::{Program, RegistryView};
 use super::rules;
 use super::rules::repeat::Found;
 use super::scope::{ACCOUNT_LEVELS_MAX, Scope};
-use super::state::{AccountStatus, Card, CardStatus, State};
+use super::state::{Account, AccountStatus, Card, CardStatus, State};
 use super::trace::{Detail, Step};
 use super::wallet;
 use super::{decide_advice, decide_reversal};
@@ -80,7 +80,12 @@ fn decide_authorization(state: &State, command: &Command, authorize: &Authorize)
         Kind::Incremental => increased_by(state, command, authorize, &mut checks),
         _ => None,
     };
-    let Some(context) = context(state, command, authorize, card, original) else {
+    let of_original = original.and_then(|original| state.account(original.account_id));
+    let account = of_original.unwrap_or_else(|| {
+        let treatment = Treatment::of(authorize.kind);
+        funding::account(state, authorize, treatment, card)
+    });
+    let Some(context) = context(state, command, authorize, (card, account), original) else {
         checks.fail(
             Step::AccountStatus,
             DeclineReason::InternalError,
@@ -119,18 +124,15 @@ fn increased_by<'a>(
     found
 }
 
-/// What the checks of a payment look at; `None` where its program is not there.
+/// What the checks of a payment by this card from this account look at; `None` where its program is not there.
 pub(super) fn context<'a>(
     state: &'a State,
     command: &Command,
     authorize: &'a Authorize,
-    card: &'a Card,
+    (card, account): (&'a Card, &'a Account),
     original: Option<&'a Authorization>,
 ) -> Option<Context<'a>> {
     let treatment = Treatment::of(authorize.kind);
-    let of_original = original.and_then(|original| state.account(original.account_id));
-    let account =
-        of_original.unwrap_or_else(|| funding::account(state, authorize, treatment, card));
     let above: AccountsAbove = state.above(account).take(Scope::ABOVE.len()).collect();
     let root = *above.last().unwrap_or(&account);
     let program = state.registry.programs.get(&account.program_id)?;

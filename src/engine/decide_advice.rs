@@ -316,7 +316,9 @@ impl Known<'_> {
             uses: Default::default(),
             card_use: Default::default(),
         };
-        let context = decide::context(self.state, self.command, payment, self.card, None);
+        // What is posted to an account uses the limits of that one, whatever else the card could draw on.
+        let of = (self.card, self.account);
+        let context = decide::context(self.state, self.command, payment, of, None);
         let Some(context) = context else {
             return (placed, checks);
         };

@@ -67,6 +67,15 @@ pub fn amounts(case: u8, amount: i64) -> Amounts {
     }
 }
 
+/// The amount as far as the message itself says it in dollars, which is what risk rules know of it.
+pub fn stated_in_dollars(case: u8, amount: i64) -> Option<i64> {
+    match case {
+        0 => Some(amount),
+        4 => Some(billed(case, amount)),
+        _ => None,
+    }
+}
+
 /// A fraction above or at zero.
 #[derive(Debug, Clone, Copy)]
 struct Fraction(i128, i128);
@@ -169,6 +178,76 @@ pub fn part(case: u8, amount: i64, available: i64) -> Option<(i64, i64)> {
     (part > 0).then_some((part, charged))
 }
 
+/// What is asked, in cents: what an account pays, or gets. Nothing is converted from less than zero.
+pub fn comes_to(case: u8, amount: i64, credit: bool) -> Option<i64> {
+    if case == 0 || amount == 0 {
+        return Some(amount);
+    }
+    if amount < 0 {
+        return None;
+    }
+    match credit {
+        false => charged(case, amount),
+        true => Some(cents(case, amount)?.times(985, 1_000).floor()),
+    }
+}
+
+/// What the program keeps of a payment or a refund; never below zero but where it goes back.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Kept {
+    pub mark_up: i64,
+    pub rounding: i64,
+}
+
+impl Kept {
+    pub fn plus(self, other: Kept) -> Kept {
+        Kept {
+            mark_up: self.mark_up + other.mark_up,
+            rounding: self.rounding + other.rounding,
+        }
+    }
+
+    /// As much of it as a part is of the whole, in full cents.
+    pub fn share(self, part: i64, whole: i64) -> Kept {
+        let of = |kept: i64| match whole {
+            0 => 0,
+            _ => (i128::from(kept) * i128::from(part) / i128::from(whole)) as i64,
+        };
+        Kept {
+            mark_up: of(self.mark_up),
+            rounding: of(self.rounding),
+        }
+    }
+}
+
+/// What is kept of all of an amount, or of a part of it.
+pub fn kept(case: u8, amount: i64, part: Option<i64>, credit: bool) -> Kept {
+    if case == 0 || amount == 0 {
+        return Kept::default();
+    }
+    let (_, mark_up, rounding) = divided(case, amount, part, credit);
+    Kept { mark_up, rounding }
+}
+
+/// What the network gets, the mark-up, and what rounding leaves.
+fn divided(case: u8, amount: i64, part: Option<i64>, credit: bool) -> (i64, i64, i64) {
+    let basis = match (currencies(case).1, part) {
+        (None, part) => part.unwrap_or(amount),
+        (Some(_), None) => billed(case, amount),
+        (Some(_), Some(part)) => {
+            let whole = i128::from(billed(case, amount));
+            Fraction::of(part).times(whole, amount.into()).ceiling()
+        }
+    };
+    let exact = charged_basis(case, basis).unwrap();
+    let (network, mark_up) = (exact.nearest(), exact.times(15, 1_000).floor());
+    let rounding = match credit {
+        true => network - mark_up - exact.times(985, 1_000).floor(),
+        false => exact.times(1_015, 1_000).ceiling() - network - mark_up,
+    };
+    (network, mark_up, rounding)
+}
+
 /// What has to be kept of an approval of all of an amount, or of a part of it.
 pub fn assert_kept(
     case: u8,
@@ -181,25 +260,11 @@ pub fn assert_kept(
         return assert_eq!(kept, None);
     }
     let kept = kept.expect("a conversion is kept");
-    let basis = match (currencies(case).1, part) {
-        (None, part) => part.unwrap_or(amount),
-        (Some(_), None) => billed(case, amount),
-        (Some(_), Some(part)) => {
-            let whole = i128::from(billed(case, amount));
-            Fraction::of(part).times(whole, amount.into()).ceiling()
-        }
-    };
-    let exact = charged_basis(case, basis).unwrap();
-    let (network, mark_up) = (exact.nearest(), exact.times(15, 1_000).floor());
+    let (network, mark_up, rounding) = divided(case, amount, part, credit);
     let sign = if credit { -1 } else { 1 };
-    let whole = if credit {
-        exact.times(985, 1_000).floor()
-    } else {
-        exact.times(1_015, 1_000).ceiling()
-    };
     assert_eq!(
         (kept.network_minor, kept.mark_up_minor, kept.rounding_minor),
-        (network, sign * mark_up, whole - network - sign * mark_up),
+        (network, sign * mark_up, sign * rounding),
         "case {case}, {amount}"
     );
     let source = match case {

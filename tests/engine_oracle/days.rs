@@ -1,0 +1,238 @@
+//! Random days and conversations.
+
+use super::*;
+
+pub fn any_card() -> impl Strategy<Value = u64> {
+    (any_account(), 1u64..=2).prop_map(|(account, card)| account * 100 + card)
+}
+
+pub fn any_account() -> impl Strategy<Value = u64> {
+    (1..=TREES, 0u64..3).prop_map(|(tree, level)| tree + 10 * level)
+}
+
+/// Few enough that they clash.
+pub fn any_names() -> impl Strategy<Value = Names> {
+    (0u8..4, 0u8..4, 0u8..4, 0u8..3).prop_map(|(rrn, sent, local, acquirer)| Names {
+        rrn,
+        sent,
+        local,
+        acquirer,
+    })
+}
+
+pub fn any_kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        8 => Just(Kind::Purchase),
+        2 => Just(Kind::CashWithdrawal),
+        2 => Just(Kind::PreAuthorization),
+        1 => Just(Kind::Refund),
+        1 => Just(Kind::BalanceInquiry),
+        1 => Just(Kind::AccountVerification),
+        1 => Just(Kind::Incremental),
+        1 => Just(Kind::Other),
+    ]
+}
+
+/// Names of one text, names that share the RRN only, and any.
+pub fn any_colliding_names() -> impl Strategy<Value = Names> {
+    let sharing = (1u8..3, 1u8..6).prop_map(|(rrn, name)| Names {
+        rrn,
+        ..Names::all(name)
+    });
+    prop_oneof![5 => (1u8..5).prop_map(Names::all), 2 => sharing, 1 => any_names()]
+}
+
+pub fn any_payment(
+    card: impl Strategy<Value = u64>,
+    amount: impl Strategy<Value = i64>,
+) -> impl Strategy<Value = Payment> {
+    let names = (any_colliding_names(), any_colliding_names(), any::<bool>());
+    let rest = (0u8..8, any_kind(), any::<bool>(), 0u8..4, any_case());
+    (card, 0u8..8, names, amount, rest).prop_map(|(card, name, names, amount, rest)| {
+        let ((names, of, about_itself), (place, kind, in_part, posts, case)) = (names, rest);
+        // Most ask as they should.
+        let amount = match payment_asks_only(kind) && amount % 8 != 0 {
+            true => 0,
+            false => abroad::local(case, amount),
+        };
+        let payment = Payment::purchase(card, name, names, amount);
+        Payment {
+            of: if about_itself { names } else { of },
+            case,
+            kind,
+            in_part,
+            place,
+            // No network adds to an authorization with a single message.
+            posts: posts == 0 && kind != Kind::Incremental,
+            ..payment
+        }
+    })
+}
+
+pub fn any_case() -> impl Strategy<Value = u8> {
+    prop_oneof![6 => Just(0u8), 5 => 1..abroad::CASES]
+}
+
+pub fn payment_asks_only(kind: Kind) -> bool {
+    matches!(kind, Kind::AccountVerification | Kind::BalanceInquiry)
+}
+
+pub fn any_advice(payment: impl Strategy<Value = Payment>) -> impl Strategy<Value = Step> {
+    let posts = proptest::bool::weighted(0.7);
+    let marks = (posts, proptest::bool::weighted(0.1), any::<bool>());
+    (payment, marks).prop_map(|(payment, (posts, was_declined, is_final))| Step::Advise {
+        payment: Payment {
+            posts: posts && payment.kind != Kind::Incremental,
+            ..payment
+        },
+        was_declined,
+        is_final,
+    })
+}
+
+pub fn any_reversal(card: impl Strategy<Value = u64>) -> impl Strategy<Value = Step> {
+    let stays = prop_oneof![2 => Just(0i64), 1 => 1i64..200];
+    let asked = (1i64..4, stays);
+    (card, 0u8..8, any_colliding_names(), asked).prop_map(|(card, name, names, asked)| {
+        Step::Reverse {
+            card,
+            name,
+            names,
+            amount: asked.0,
+            stays: asked.1,
+        }
+    })
+}
+
+/// Conversations about the payments of four cards on three accounts, with few names.
+pub fn any_conversation() -> impl Strategy<Value = Vec<Step>> {
+    let card = || prop_oneof![4 => Just(101u64), 1 => Just(102), 1 => Just(1101), 1 => Just(1102)];
+    let amount = || prop_oneof![1 => Just(-5i64), 4 => Just(0), 24 => 1i64..150, 2 => 300i64..500];
+    let kind = prop_oneof![6 => Just(Kind::Purchase), 2 => Just(Kind::PreAuthorization), 2 => Just(Kind::Refund)];
+    let payment = || any_payment(card(), amount());
+    let minutes = prop_oneof![
+        4 => 0i64..3,
+        4 => 14i64..20,
+        3 => 300i64..800,
+        2 => 1_400i64..1_500,
+        1 => 10_000i64..10_200
+    ];
+    let step = prop_oneof![
+        6 => (payment(), kind).prop_map(|(payment, kind)| Step::Authorize(Payment { kind, ..payment })),
+        2 => payment().prop_map(|payment| Step::Authorize(Payment {
+            kind: Kind::Incremental,
+            posts: false,
+            ..payment
+        })),
+        8 => any_advice(payment()),
+        1 => payment().prop_map(|payment| Step::Advise {
+            payment: Payment {
+                kind: Kind::Purchase,
+                amount: 0,
+                posts: false,
+                ..payment
+            },
+            was_declined: false,
+            is_final: true,
+        }),
+        6 => any_reversal(card()),
+        1 => (1u64..40, 1i64..200).prop_map(|(id, amount)| Step::TopUp { id: id * 10 + 1, account: 1, amount }),
+        1 => (card(), 0usize..4).prop_map(|(card, choice)| Step::Controls {
+            card,
+            choice: [0, 2, 7, 9][choice],
+        }),
+        1 => any_rule_change(),
+        4 => minutes.prop_map(|minutes| Step::Wait { minutes }),
+        2 => Just(Step::Expire),
+    ];
+    let money =
+        [(1, 1, 600), (2, 11, 300), (3, 21, 150)].map(|(id, account, amount)| Step::TopUp {
+            id: id * 10 + 1,
+            account,
+            amount,
+        });
+    proptest::collection::vec(step, 1..70)
+        .prop_map(move |steps| money.iter().cloned().chain(steps).collect())
+}
+
+pub fn any_rule_change() -> impl Strategy<Value = Step> {
+    let change = prop_oneof![
+        6 => Just(RuleChange::Promote),
+        2 => Just(RuleChange::Demote),
+        1 => Just(RuleChange::Retire),
+    ];
+    (0..RULES.len(), change).prop_map(|(rule, change)| Step::Rule { rule, change })
+}
+
+pub fn any_steps() -> impl Strategy<Value = Vec<Step>> {
+    let amount = || prop_oneof![1 => Just(0i64), 1 => Just(-5), 20 => 1i64..700];
+    let status = prop_oneof![
+        4 => Just(StatusChange::Freeze),
+        8 => Just(StatusChange::Unfreeze),
+        4 => Just(StatusChange::Activate),
+        1 => Just(StatusChange::Close),
+    ];
+    let account_status = prop_oneof![
+        2 => Just(AccountStatusChange::Freeze),
+        4 => Just(AccountStatusChange::Unfreeze),
+        3 => Just(AccountStatusChange::Close),
+    ];
+    let minutes = prop_oneof![
+        0i64..3,
+        10i64..20,
+        300i64..900,
+        1_400i64..1_500,
+        9_000i64..50_000
+    ];
+    let mcc = prop_oneof![4 => Just(5411u16), 1 => Just(7995)];
+    let step = prop_oneof![
+        10 => (any_payment(any_card(), amount()), mcc).prop_map(|(payment, mcc)| {
+            Step::Authorize(Payment { mcc, ..payment })
+        }),
+        2 => any_advice(any_payment(any_card(), amount())),
+        5 => any_reversal(any_card()),
+        4 => (0u64..12, any_account(), 1i64..3_000).prop_map(|(id, account, amount)| {
+            // Ids of top-ups are given out once for all trees.
+            Step::TopUp { id: id * 10 + root_of_account(account), account, amount }
+        }),
+        1 => (any_card(), status).prop_map(|(card, change)| Step::Status { card, change }),
+        1 => (any_account(), account_status)
+            .prop_map(|(account, change)| Step::AccountStatus { account, change }),
+        1 => (any_card(), 0usize..CHOICES).prop_map(|(card, choice)| Step::Controls { card, choice }),
+        3 => minutes.prop_map(|minutes| Step::Wait { minutes }),
+        2 => Just(Step::Expire),
+        1 => any_rule_change(),
+    ];
+    proptest::collection::vec(step, 1..120)
+}
+
+/// Days of one card with money enough, whose controls are what stands in its way.
+pub fn any_days_of_one_card() -> impl Strategy<Value = Vec<Step>> {
+    let card = 101;
+    let money = Step::TopUp {
+        id: 1,
+        account: 1,
+        amount: 100_000,
+    };
+    let amount = prop_oneof![4 => 1i64..120, 1 => 200i64..700];
+    let minutes = prop_oneof![0i64..40, 20i64..50, 600i64..900, 1_300i64..1_500];
+    let mcc = prop_oneof![9 => Just(5411u16), 1 => Just(7995)];
+    let step = prop_oneof![
+        12 => (0u8..40, amount, mcc, any_case()).prop_map(move |(name, amount, mcc, case)| {
+            let place = name % 8;
+            let kinds = [Kind::Purchase, Kind::CashWithdrawal, Kind::Purchase, Kind::PreAuthorization];
+            let kind = kinds[usize::from(place % 4)];
+            let amount = abroad::local(case, amount);
+            let payment = Payment::purchase(card, name, Names::all(name), amount);
+            Step::Authorize(Payment { mcc, kind, place, case, ..payment })
+        }),
+        3 => (0u8..40).prop_map(move |name| {
+            Step::Reverse { card, name, names: Names::all(name), amount: 1, stays: 0 }
+        }),
+        1 => (0..CHOICES).prop_map(move |choice| Step::Controls { card, choice }),
+        1 => any_rule_change(),
+        3 => minutes.prop_map(|minutes| Step::Wait { minutes }),
+    ];
+    proptest::collection::vec(step, 1..100)
+        .prop_map(move |steps| std::iter::once(money.clone()).chain(steps).collect())
+}

@@ -1,0 +1,476 @@
+//! The engine, driven by the same steps; what it says in the words of the naive decision maker; what must hold
+//! after every step.
+
+use super::*;
+
+/// The engine, driven by the same steps.
+pub struct Engine {
+    pub switch: Switch,
+    pub next_id: u64,
+    /// The risk rule that the last request was declined by.
+    pub declined_by: Option<RuleId>,
+}
+
+/// What opened at this place in the past; each step takes one id, from 2.
+pub fn place_of(id: AuthorizationId) -> usize {
+    id.0 as usize - 2
+}
+
+pub fn id_of(place: usize) -> AuthorizationId {
+    AuthorizationId(place as u64 + 2)
+}
+
+pub fn rule_id(place: usize) -> RiskRuleId {
+    RiskRuleId(500 + place as u64)
+}
+
+impl Engine {
+    pub fn of(switch: Switch, next_id: u64) -> Engine {
+        Engine {
+            switch,
+            next_id,
+            declined_by: None,
+        }
+    }
+
+    pub fn new(shards: usize) -> Engine {
+        let mut switch =
+            Switch::with_program_and_mark_up(shards, program_controls(), abroad::MARK_UP);
+        switch.set_rates(&abroad::rates());
+        for (place, expression) in RULES.iter().enumerate() {
+            let rule = RiskRule {
+                id: rule_id(place),
+                program_id: PROGRAM,
+                name: "rule".into(),
+                expression: (*expression).into(),
+                action: RuleAction::Decline,
+                state: RuleState::Draft,
+                version: 1,
+                created_at: switch.at,
+            };
+            switch.registry(RegistryAction::CreateRiskRule(Box::new(rule)));
+        }
+        for tree in 1..=TREES {
+            for account in line_of(tree + 20) {
+                let parent = (account > 10).then(|| account - 10);
+                switch.open_sub_account(account, tree, parent, account_controls(account));
+            }
+            for account in line_of(tree + 20) {
+                for card in 1..=2 {
+                    let mut card = NewCard::of(account * 100 + card, tree, account);
+                    let further = accounts_of_card(card.id).into_iter().skip(1);
+                    card.wallet = further.map(AccountId).collect();
+                    if is_physical(card.id) {
+                        card.card_type = CardType::Physical;
+                    }
+                    switch.open_card(card);
+                }
+            }
+        }
+        Engine::of(switch, 1)
+    }
+
+    pub fn step(&mut self, step: &Step) -> Came {
+        self.next_id += 1;
+        let (id, switch) = (self.next_id, &mut self.switch);
+        let root_of = |card: u64| root_of_account(account_of_card(card));
+        let outcome = match step {
+            Step::Wait { minutes } => {
+                switch.at = switch.at.plus_ms(minutes * MINUTE_MS);
+                return Came::Done;
+            }
+            Step::Expire => {
+                let expired = switch.expire().into_iter();
+                return Came::Expired(expired.map(place_of).collect());
+            }
+            Step::Rule { rule, change } => {
+                let (rule_id, change) = (rule_id(*rule), *change);
+                let change = RegistryAction::ChangeRiskRule { rule_id, change };
+                return match switch.registry(change) {
+                    RegistryOutcome::Event(_) => Came::Done,
+                    RegistryOutcome::AlreadyDone => Came::AlreadyDone,
+                    _ => Came::Refused,
+                };
+            }
+            Step::Authorize(payment) => {
+                let request = request_of(purchase, id, payment);
+                let root = root_of(payment.card);
+                switch.command(AccountId(root), Action::Authorize(request))
+            }
+            Step::Advise {
+                payment,
+                was_declined,
+                is_final,
+            } => {
+                let of_advice =
+                    |id, card, amount, name: &str| advice(id, card, amount, name).payment;
+                let advise = Advise {
+                    payment: request_of(of_advice, id, payment),
+                    was_declined: *was_declined,
+                    is_final: *is_final,
+                    approval_code: None,
+                };
+                let root = root_of(payment.card);
+                switch.command(AccountId(root), Action::Advise(advise))
+            }
+            Step::Reverse {
+                card,
+                name,
+                names,
+                amount,
+                stays,
+            } => {
+                let name = format!("{card}-{name}");
+                let mut request = reversal(id, *card, usd(*amount), &name, "");
+                request.original_keys = names.keys();
+                request.stays = (*stays > 0).then(|| usd(*stays));
+                switch.command(AccountId(root_of(*card)), Action::Reverse(request))
+            }
+            Step::TopUp {
+                id,
+                account,
+                amount,
+            } => switch.top_up(*id, root_of_account(*account), *account, usd(*amount)),
+            Step::Status { card, change } => switch.change_status(root_of(*card), *card, *change),
+            Step::AccountStatus { account, change } => {
+                switch.change_account_status(root_of_account(*account), *account, *change)
+            }
+            Step::Controls { card, choice } => {
+                switch.change_controls(root_of(*card), *card, controls_of(*choice))
+            }
+        };
+        assert_conversion(&outcome, step);
+        self.declined_by = match &outcome {
+            Outcome::Event(Event::Authorized(authorized)) => {
+                let decline = authorized.decision.decline();
+                decline.and_then(|decline| decline.rule)
+            }
+            _ => None,
+        };
+        came_of(&outcome)
+    }
+
+    /// What must hold after every step, whatever came before it.
+    pub fn assert_sound(&self, naive: &Naive) {
+        let view = naive.view();
+        for tree in 1..=TREES {
+            let state = self.switch.world.shard(AccountId(tree));
+            for account in line_of(tree + 20) {
+                let found = state.account(AccountId(account)).unwrap();
+                assert_account(found, &view);
+                self.assert_counters(&view, account);
+            }
+        }
+        for known in &view.known {
+            let root = AccountId(root_of_account(known.account));
+            let state = self.switch.world.shard(root);
+            assert_authorization(state, known, view.at);
+        }
+    }
+
+    pub fn assert_counters(&self, view: &View, account: u64) {
+        let root = root_of_account(account);
+        let state = self.switch.world.shard(AccountId(root));
+        let found = state.account(AccountId(account)).unwrap();
+        let card = account * 100 + 1;
+        let check = |owner, counters: &Counters, card, controls: Controls| {
+            for limit in controls.limits {
+                let found = match limit.window {
+                    Window::Transaction => continue,
+                    Window::Rolling(window) => counters.used_rolling(limit.id, window, view.at),
+                    window => {
+                        let end = window_end(window, "UTC", view.at).unwrap();
+                        counters.used(limit.id, end)
+                    }
+                };
+                let expected = view.used(owner, card, &limit);
+                assert_eq!(found, expected, "{owner:?} {limit:?}");
+            }
+        };
+        check(
+            Owner::Account(account),
+            &found.counters,
+            card,
+            account_controls(account),
+        );
+        let root = state.account(AccountId(root)).unwrap();
+        check(
+            Owner::Program,
+            &root.program_counters,
+            card,
+            program_controls(),
+        );
+        for card in [card, card + 1] {
+            let counters = &state.card(CardId(card)).unwrap().counters;
+            check(Owner::Card, counters, card, view.controls(card));
+        }
+    }
+}
+
+pub fn assert_account(found: &Account, view: &View) {
+    let account = found.id.0;
+    let charged = view.charged(account);
+    assert_eq!(found.posted_minor, view.posted(account), "{account}");
+    assert_eq!(found.held_minor, view.held(account), "{account}");
+    assert_eq!(found.available_minor(), view.available(account));
+    let kept = view.kept(account);
+    let sums = (found.mark_up_minor, found.rounding_minor);
+    assert_eq!(sums, (kept.mark_up, kept.rounding), "{account}");
+    let network = charged - kept.mark_up - kept.rounding;
+    assert_eq!(found.network_settlement_minor, network, "{account}");
+    let in_all = found.posted_minor + found.funds_received_minor + charged;
+    assert_eq!(in_all, 0, "the books of {account} do not add up");
+    assert_eq!(found.open_holds as usize, view.open_holds(account));
+}
+
+/// A closed one may be forgotten after its day.
+pub fn assert_authorization(state: &State, known: &Known, at: Timestamp) {
+    let found = state.authorizations.get(id_of(known.place));
+    let since = known.closed.map(|(since, _)| since);
+    let Some(found) = found else {
+        let is_old = since.is_some_and(|since| since.plus_ms(REVERSAL_MS) <= at);
+        assert!(is_old, "authorization {} is forgotten", known.place);
+        return;
+    };
+    assert_eq!(found.account_id.0, known.account, "{known:?}");
+    let both = |both: &InBoth| (both.account_minor, both.transaction_minor);
+    let held = (known.held.account, known.held.local);
+    match known.payment.is_credit() {
+        true => assert_eq!(found.held.account_minor, 0, "{known:?}"),
+        false => assert_eq!(both(&found.held), held, "{known:?}"),
+    }
+    let posted = (known.posted.account, known.posted.local);
+    assert_eq!(both(&found.posted), posted, "{known:?}");
+    let kept = (found.kept.mark_up_minor, found.kept.rounding_minor);
+    let expected = (known.kept.mark_up, known.kept.rounding);
+    assert_eq!(kept, expected, "{known:?}");
+    assert_eq!(found.closed.map(|closed| closed.at), since, "{known:?}");
+    if known.is_open() {
+        assert_eq!(found.expires_at, known.due, "{known:?}");
+    }
+    let posted = known.posted.account;
+    let ended = Authorization::standing(found.closed.map(|closed| closed.by), posted);
+    assert_eq!(ended, known.standing(None, posted), "{known:?}");
+}
+
+pub fn request_of(
+    make: impl Fn(u64, u64, Money, &str) -> Authorize,
+    id: u64,
+    payment: &Payment,
+) -> Authorize {
+    // A single message and an authorization are of different classes: neither repeats the other.
+    let class = if payment.posts { "posted " } else { "" };
+    let name = format!("{class}{}-{}", payment.card, payment.name);
+    let mut request = make(id, payment.card, usd(payment.amount), &name);
+    request.amounts = abroad::amounts(payment.case, payment.amount);
+    request.match_keys = payment.names.keys();
+    request.original_keys = payment.of.keys();
+    request.merchant.mcc = payment.mcc;
+    set_place(&mut request, PLACES[usize::from(payment.place)]);
+    request.kind = payment.kind;
+    request.partial_approval_supported = payment.in_part;
+    request.posts = payment.posts;
+    request
+}
+
+pub fn set_place(request: &mut Authorize, place: Place) {
+    request.channel = place.channel;
+    request.entry_mode = place.entry_mode;
+    request.merchant.country = Country::from_alpha2(place.country).unwrap();
+    request.merchant.id = ArrayString::from(place.merchant_id).unwrap();
+    request.merchant.name = ArrayString::from(place.merchant_name).unwrap();
+    request.reference.acquirer_id = ArrayString::from(place.acquirer_id).unwrap();
+    let (authentication, cryptogram, exemption) = match place.said {
+        Said::Nothing => Default::default(),
+        Said::Authenticated => (
+            Authentication::Authenticated,
+            Cryptogram::Present,
+            Exemption::None,
+        ),
+        Said::LowValue => (
+            Authentication::NotAuthenticated,
+            Cryptogram::Absent,
+            Exemption::LowValue,
+        ),
+        Said::Failed => (
+            Authentication::Failed,
+            Cryptogram::Absent,
+            Exemption::LowValue,
+        ),
+        Said::Wrong => (
+            Authentication::Authenticated,
+            Cryptogram::Invalid,
+            Exemption::None,
+        ),
+    };
+    request.initiated_by_merchant = place.said == Said::Wrong;
+    request.three_ds = ThreeDs {
+        eci: None,
+        authentication,
+        cryptogram,
+        exemption,
+    };
+}
+
+/// Of what was carried out everything is kept of how its amount came about.
+pub fn assert_conversion(outcome: &Outcome, step: &Step) {
+    let (payment, conversion, part) = match (step, outcome) {
+        (Step::Authorize(payment), Outcome::Event(Event::Authorized(authorized))) => {
+            let part = match &authorized.decision {
+                Decision::Declined(_) => return,
+                Decision::Approved { .. } => None,
+                Decision::PartiallyApproved { approved, .. } => Some(approved.amount_minor),
+            };
+            (payment, authorized.conversion.as_deref(), part)
+        }
+        (Step::Advise { payment, .. }, Outcome::Event(Event::Advised(advised))) => {
+            match advised.outcome {
+                AdviceOutcome::Recorded | AdviceOutcome::Duplicate => return,
+                _ => (payment, advised.conversion.as_deref(), None),
+            }
+        }
+        _ => return,
+    };
+    let (case, amount) = (payment.case, payment.amount);
+    abroad::assert_kept(case, amount, part, payment.is_credit(), conversion);
+}
+
+pub fn came_of(outcome: &Outcome) -> Came {
+    match outcome {
+        Outcome::Event(Event::Authorized(authorized)) => authorized_came(authorized),
+        Outcome::Event(Event::Advised(advised)) => advised_came(advised),
+        Outcome::Event(Event::Reversed(reversed)) => match &reversed.outcome {
+            ReversalOutcome::Undone(undone) => undone_came(undone),
+            ReversalOutcome::OriginalUnknown => Came::Unknown,
+            ReversalOutcome::AlreadyReversed => Came::AlreadyReversed,
+            ReversalOutcome::Duplicate => Came::Duplicate,
+        },
+        Outcome::Event(_) => Came::Done,
+        Outcome::FirstAnswer(answer) => Came::First(heard_again(answer)),
+        Outcome::AlreadyDone => Came::AlreadyDone,
+        Outcome::Refused(_) => Came::Refused,
+    }
+}
+
+pub fn authorized_came(authorized: &Authorized) -> Came {
+    let available = authorized.available_minor;
+    let charged = charged(&authorized.postings);
+    match &authorized.decision {
+        Decision::Approved { .. } => match (authorized.balances, authorized.increased) {
+            (Some(balances), _) => Came::Balances {
+                posted: balances.posted_minor,
+                available: balances.available_minor,
+            },
+            (None, Some(increased)) => Came::Increased {
+                of: place_of(increased.authorization_id),
+                available,
+            },
+            (None, None) => Came::Approved { available },
+        },
+        Decision::PartiallyApproved { approved, .. } => {
+            let taken = authorized.hold.as_ref().unwrap().amount_minor;
+            assert!([0, taken].contains(&charged));
+            Came::Partial {
+                approved: approved.amount_minor,
+                taken,
+                available,
+            }
+        }
+        Decision::Declined(decline) => {
+            assert!(authorized.hold.is_none() && authorized.increased.is_none() && charged == 0);
+            Came::Declined(decline.reason)
+        }
+    }
+}
+
+pub fn advised_came(advised: &Advised) -> Came {
+    let charged = charged(&advised.postings);
+    let what = match &advised.outcome {
+        AdviceOutcome::Duplicate => return Came::Duplicate,
+        AdviceOutcome::Recorded => What::Recorded,
+        AdviceOutcome::Placed(placed) => What::Placed {
+            held: placed.amount_minor,
+        },
+        AdviceOutcome::ForcePosted(_) => What::ForcePosted { charged },
+        AdviceOutcome::Amended {
+            authorization_id,
+            before_minor,
+            after_minor,
+            standing,
+            ..
+        } => What::Amended {
+            of: place_of(*authorization_id),
+            before: *before_minor,
+            after: *after_minor,
+            standing: *standing,
+        },
+        AdviceOutcome::Completed {
+            authorization_id,
+            released_minor,
+            standing,
+        } => What::Completed {
+            of: place_of(*authorization_id),
+            charged,
+            released: *released_minor,
+            standing: *standing,
+        },
+    };
+    Came::Advised(Advice {
+        what,
+        available: advised.available_minor,
+        flags: advised.flags.names().collect(),
+        breach: advised.breach.map(|breach| breach.reason),
+    })
+}
+
+pub fn undone_came(undone: &Undone) -> Came {
+    Came::Undone(Undoing {
+        of: place_of(undone.authorization_id),
+        what: match undone.what {
+            UndoneWhat::Whole => Undid::Whole,
+            UndoneWhat::Above => Undid::Above,
+            UndoneWhat::Part { .. } => Undid::Part,
+        },
+        released: undone.released.account_minor,
+        returned: undone.returned.account_minor,
+        standing: undone.standing,
+        flags: undone.flags.names().collect(),
+    })
+}
+
+/// What these legs take from the account.
+pub fn charged(postings: &Postings) -> i64 {
+    let legs = postings.iter();
+    let customer = legs.filter(|leg| matches!(leg.ledger_account, LedgerAccount::Customer(_)));
+    -customer.map(|leg| leg.amount_minor).sum::<i64>()
+}
+
+pub fn heard_again(answer: &Answer) -> Heard {
+    match answer {
+        Answer::Authorization { result, .. } => match result {
+            AnswerResult::Approved {
+                available_minor, ..
+            } => Heard::Approved {
+                available: *available_minor,
+            },
+            AnswerResult::Declined(reason) => Heard::Declined(*reason),
+            AnswerResult::PartiallyApproved { approved, .. } => Heard::Partial {
+                approved: approved.amount_minor,
+            },
+            AnswerResult::Balances(balances) => Heard::Balances {
+                posted: balances.posted_minor,
+                available: balances.available_minor,
+            },
+        },
+        Answer::Advice { result, .. } => match result {
+            AdviceResult::Accepted => Heard::Accepted,
+            AdviceResult::Recorded => Heard::Recorded,
+            AdviceResult::Duplicate => unreachable!("a clash is not remembered"),
+        },
+        Answer::Reversal { result, .. } => match result {
+            ReversalResult::Accepted => Heard::Accepted,
+            ReversalResult::OriginalUnknown => Heard::Unknown,
+            ReversalResult::Duplicate => unreachable!("a clash is not remembered"),
+        },
+    }
+}

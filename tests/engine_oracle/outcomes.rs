@@ -1,0 +1,122 @@
+//! What can come of a step, and what the network hears of it.
+
+use super::*;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Came {
+    Approved {
+        available: i64,
+    },
+    /// By an increment of the authorization at this place in the past.
+    Increased {
+        of: usize,
+        available: i64,
+    },
+    /// For as much of it as there was money for, and what that comes to.
+    Partial {
+        approved: i64,
+        taken: i64,
+        available: i64,
+    },
+    Balances {
+        posted: i64,
+        available: i64,
+    },
+    Declined(DeclineReason),
+    Advised(Advice),
+    Undone(Undoing),
+    First(Heard),
+    Unknown,
+    AlreadyReversed,
+    Duplicate,
+    Done,
+    AlreadyDone,
+    Refused,
+    /// Which ended, in order.
+    Expired(Vec<usize>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Advice {
+    pub what: What,
+    pub available: i64,
+    pub flags: Vec<&'static str>,
+    pub breach: Option<DeclineReason>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum What {
+    Recorded,
+    Placed {
+        held: i64,
+    },
+    ForcePosted {
+        charged: i64,
+    },
+    Amended {
+        of: usize,
+        before: i64,
+        after: i64,
+        standing: Standing,
+    },
+    Completed {
+        of: usize,
+        charged: i64,
+        released: i64,
+        standing: Standing,
+    },
+}
+
+/// What a reversal took back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Undoing {
+    pub of: usize,
+    pub what: Undid,
+    pub released: i64,
+    pub returned: i64,
+    pub standing: Standing,
+    pub flags: Vec<&'static str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Undid {
+    Whole,
+    Above,
+    Part,
+}
+
+/// What the network hears, and hears again.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Heard {
+    Approved { available: i64 },
+    Partial { approved: i64 },
+    Balances { posted: i64, available: i64 },
+    Declined(DeclineReason),
+    Accepted,
+    Recorded,
+    Unknown,
+}
+
+/// What the network heard of it, whatever it did.
+pub fn heard(came: &Came) -> Heard {
+    match came {
+        Came::Approved { available } | Came::Increased { available, .. } => Heard::Approved {
+            available: *available,
+        },
+        Came::Partial { approved, .. } => Heard::Partial {
+            approved: *approved,
+        },
+        Came::Balances { posted, available } => Heard::Balances {
+            posted: *posted,
+            available: *available,
+        },
+        Came::Declined(reason) => Heard::Declined(*reason),
+        Came::Advised(advice) => match advice.what {
+            What::Recorded => Heard::Recorded,
+            _ => Heard::Accepted,
+        },
+        Came::Undone(_) | Came::AlreadyReversed => Heard::Accepted,
+        Came::Unknown => Heard::Unknown,
+        other => unreachable!("the network does not hear of {other:?}"),
+    }
+}

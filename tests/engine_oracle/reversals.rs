@@ -1,0 +1,102 @@
+//! Decides reversals of a whole, of a part, and down to what stays.
+
+use super::*;
+
+impl View<'_> {
+    pub fn reverse(
+        &self,
+        identity: (u64, u8),
+        names: Names,
+        asked: (i64, i64),
+    ) -> (Came, Vec<Line>) {
+        let first = self.first_answer(|step| match step {
+            Step::Reverse { card, name, .. } => (*card, *name) == identity,
+            _ => false,
+        });
+        match first {
+            Some((Step::Reverse { amount, stays, .. }, heard)) if (*amount, *stays) == asked => {
+                return (Came::First(heard), vec![]);
+            }
+            Some(_) => return (Came::Duplicate, vec![]),
+            None => {}
+        }
+        let meant = self.meant(identity.0, names, None);
+        let Some(place) = meant.place() else {
+            let came = match meant {
+                Meant::Early => Came::AlreadyReversed,
+                _ => Came::Unknown,
+            };
+            return (came, vec![]);
+        };
+        let known = self.of(place);
+        let is_done = match meant {
+            Meant::Part(_, part) => known.is_undone(part),
+            _ => false,
+        };
+        if is_done || known.ended(End::Reversed) {
+            return (Came::AlreadyReversed, vec![]);
+        }
+        self.undo(known, meant, asked.1)
+    }
+
+    pub fn undo(&self, known: &Known, meant: Meant, stays: i64) -> (Came, Vec<Line>) {
+        let part = match meant {
+            Meant::Part(_, part) => Some(part),
+            _ => None,
+        };
+        let stands_at = known.held.plus(known.posted);
+        let moved = part.map_or(stands_at, |part| known.left(part)).above(stays);
+        let is_increment = part.is_some_and(|part| {
+            let mut lines = known.lines.iter();
+            lines.any(|(of, line)| *of == part && line.part == Some(Part::Increment))
+        });
+        // What is held goes first. No more goes back than there is.
+        let nothing = Both::default();
+        let (released, returned) = match part {
+            None => (moved.of(known.held), moved.minus(moved.of(known.held))),
+            Some(_) if is_increment => (moved.of(known.held), nothing),
+            Some(_) => (nothing, moved.of(known.posted)),
+        };
+        let held = known.held.minus(released).account;
+        let posted = known.posted.minus(returned).account;
+        let end = match known.closed.map(|(_, how)| how) {
+            _ if part.is_none() && stays == 0 => Some(End::Reversed),
+            Some(End::Completed) if posted == 0 => Some(End::Reversed),
+            None if held == 0 && posted != 0 => Some(End::Completed),
+            None if held == 0 && released.account > 0 => Some(End::Reversed),
+            how => how,
+        };
+        let moved = released.plus(returned).account;
+        let mut flags = vec![];
+        if moved < 0 && self.available(known.account) + moved < 0 {
+            flags.push("overdrawn");
+        }
+        flags.extend(known.closed.and_then(|(_, how)| match how {
+            End::Released => Some("after_expiry"),
+            End::Completed => Some("after_completion"),
+            End::Reversed => None,
+        }));
+        let undoing = Undoing {
+            of: known.place,
+            what: match part {
+                Some(_) => Undid::Part,
+                None if stays == 0 => Undid::Whole,
+                None => Undid::Above,
+            },
+            released: released.account,
+            returned: returned.account,
+            standing: known.standing(end, posted),
+            flags,
+        };
+        let line = Line {
+            of: known.place,
+            held: released.negative(),
+            posted: returned.negative(),
+            kept: known.kept.share(-returned.account, known.posted.account),
+            end,
+            undoes: part.map(|part| (part, stays == 0)),
+            ..Line::default()
+        };
+        (Came::Undone(undoing), vec![line])
+    }
+}

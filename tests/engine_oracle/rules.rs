@@ -1,0 +1,359 @@
+//! The checks of a payment, in their order: states, money, limits, lists, risk rules and 3-D Secure.
+
+use super::*;
+
+/// Whose limit it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Owner {
+    Program,
+    Account(u64),
+    Card,
+}
+
+/// Whether a limit counts a payment.
+pub fn counts(limit: &Limit, payment: &Payment) -> bool {
+    let place = PLACES[usize::from(payment.place)];
+    let abroad = ["DE", "FR"].contains(&place.country)
+        && [Channel::Atm, Channel::PointOfSale].contains(&place.channel);
+    match limit.id.0 {
+        21 => payment.kind == Kind::CashWithdrawal,
+        22 => abroad,
+        _ => {
+            assert!(limit.filter.is_none() && payment.mcc > 0);
+            true
+        }
+    }
+}
+
+/// Whether a purchase of then still counts now.
+pub fn in_window(limit: &Limit, then: Timestamp, now: Timestamp) -> bool {
+    match limit.window {
+        Window::Transaction => false,
+        Window::Rolling(window) => {
+            let bucket_ms = bucket_seconds(window) * 1_000;
+            let leaves_ms =
+                (then.0 / bucket_ms + 1) * bucket_ms + i64::from(window.seconds) * 1_000;
+            now.0 < leaves_ms
+        }
+        window => window_end(window, "UTC", then) == window_end(window, "UTC", now),
+    }
+}
+
+/// Whether what is asked makes sense at all.
+pub fn sanity(payment: &Payment) -> Option<DeclineReason> {
+    let amount = payment.amount;
+    let fits = match payment.kind {
+        Kind::Purchase => amount >= 0,
+        _ if payment.asks_only() => amount == 0,
+        _ => amount > 0,
+    };
+    match payment.kind {
+        _ if amount < 0 => Some(DeclineReason::InvalidAmount),
+        Kind::Other => Some(DeclineReason::UnsupportedFunction),
+        _ if !fits => Some(DeclineReason::InvalidAmount),
+        _ => None,
+    }
+}
+
+impl View<'_> {
+    /// What counts of a limit in the window of now: amount and number. An authorization counts in the window
+    /// it was opened in, with what it holds and what was posted for it.
+    pub fn used(&self, owner: Owner, card: u64, limit: &Limit) -> (i64, u32) {
+        let root = root_of_account(account_of_card(card));
+        let (mut amount, mut count) = (0, 0);
+        for known in self.known.iter().filter(|known| known.taken() > 0) {
+            let same = match owner {
+                Owner::Card => known.payment.card == card,
+                Owner::Account(account) => line_of(known.account).contains(&account),
+                Owner::Program => root_of_account(known.account) == root,
+            };
+            let counted = |l: &Limit| {
+                l.id == limit.id && l.window == limit.window && counts(l, &known.payment)
+            };
+            let counted = match owner {
+                Owner::Card => known.controls.limits.iter().any(counted),
+                _ => counted(limit),
+            };
+            if same && counted && in_window(limit, known.opened, self.at) {
+                let stands_at = known.held.plus(known.posted).account;
+                amount += stands_at;
+                count += u32::from(known.is_open() || stands_at > 0);
+            }
+        }
+        (amount, count)
+    }
+
+    /// Where the card was first used since it is locked.
+    pub fn locked_to(&self, of: u64) -> Option<Place> {
+        let (mut lock, mut locked) = (false, None);
+        for (place, past) in self.past.iter().enumerate() {
+            match past.step {
+                Step::Controls { card, choice } if card == of => {
+                    let before = std::mem::replace(&mut lock, controls_of(choice).merchant_lock);
+                    if before && !lock {
+                        locked = None;
+                    }
+                }
+                Step::Authorize(payment) | Step::Advise { payment, .. }
+                    if payment.card == of && lock =>
+                {
+                    let mut opened = self.known.iter().filter(|known| known.place == place);
+                    if opened.any(|known| known.taken() > 0) {
+                        locked = locked.or(Some(PLACES[usize::from(payment.place)]));
+                    }
+                }
+                _ => {}
+            }
+        }
+        locked
+    }
+
+    /// The authorization that a card was used for, the first one while it was good for one. That all of it is
+    /// reversed makes the card good again for whatever comes later.
+    pub fn used_by(&self, card: u64) -> Option<usize> {
+        let mut used_by = None;
+        for (place, past) in self.past.iter().enumerate() {
+            for line in &past.lines {
+                let known = self.of(line.of);
+                let marks =
+                    known.payment.card == card && known.taken() > 0 && known.controls.single_use;
+                if line.of == place && marks {
+                    used_by = used_by.or(Some(place));
+                }
+                if line.end == Some(End::Reversed) && used_by == Some(line.of) {
+                    used_by = None;
+                }
+            }
+        }
+        used_by
+    }
+
+    /// What comes after limits and MCCs: merchant, channel, entry mode and hours.
+    pub fn elsewhere(&self, card: u64, place: Place) -> Option<DeclineReason> {
+        let own = self.controls(card);
+        let listed = (place.merchant_id == "M2" && place.acquirer_id == "412345")
+            || place.merchant_name.ends_with("MKTPLACE");
+        let elsewhere = self.locked_to(card).is_some_and(|locked| {
+            let acquirers = [locked.acquirer_id, place.acquirer_id];
+            locked.merchant_id != place.merchant_id
+                || (acquirers[0] != acquirers[1] && !acquirers.contains(&""))
+        });
+        let entries = [EntryMode::Ecommerce, EntryMode::Chip];
+        let failed = [
+            (
+                own.merchants.is_some() && !listed,
+                DeclineReason::MerchantNotAllowed,
+            ),
+            (
+                own.merchant_lock && elsewhere,
+                DeclineReason::MerchantLockMismatch,
+            ),
+            (
+                own.channels.is_some() && place.channel == Channel::Atm,
+                DeclineReason::ChannelBlocked,
+            ),
+            (
+                own.entry_modes.is_some() && !entries.contains(&place.entry_mode),
+                DeclineReason::EntryModeBlocked,
+            ),
+            (
+                !own.time_windows.is_empty() && !is_open(self.at),
+                DeclineReason::OutsideTimeWindow,
+            ),
+        ];
+        let first = failed.into_iter().find(|(failed, _)| *failed);
+        first.map(|(_, reason)| reason)
+    }
+
+    /// The accounts on level 1 are `silent`; the choice 9 of a card is `required`. What there is no rate for counts as
+    /// above; an increment asks nobody.
+    pub fn three_ds(
+        &self,
+        payment: &Payment,
+        account: u64,
+        about: Option<usize>,
+    ) -> Option<DeclineReason> {
+        let place = PLACES[usize::from(payment.place)];
+        let required = self.controls(payment.card).three_ds.is_some();
+        let silent = account > 10;
+        let asked = payment.comes_to();
+        let must_authenticate = required
+            && about.is_none()
+            && payment.takes_money()
+            && asked.is_none_or(|asked| asked > REQUIRED_ABOVE)
+            && place.channel == Channel::Ecommerce;
+        match place.said {
+            Said::Failed if required || silent => Some(DeclineReason::ThreeDsFailed),
+            Said::Wrong if required || silent => Some(DeclineReason::CavvInvalid),
+            Said::Nothing if must_authenticate => Some(DeclineReason::ThreeDsRequired),
+            _ => None,
+        }
+    }
+
+    pub fn rule_state(&self, of: usize) -> RuleState {
+        let changes = self.past.iter().rev().find_map(|past| match past.step {
+            Step::Rule { rule, change } if rule == of && past.came == Came::Done => {
+                Some(change.to())
+            }
+            _ => None,
+        });
+        changes.unwrap_or(RuleState::Draft)
+    }
+
+    /// Whether it will be part of its card's history: a request of its own, while a rule asks for history.
+    pub fn notes_history(&self, step: &Step, came: &Came) -> bool {
+        let asks = |rule| rule < 3 && self.rule_state(rule) != RuleState::Retired;
+        let is_request = matches!(step, Step::Authorize(_))
+            && !matches!(
+                came,
+                Came::First(_)
+                    | Came::Increased { .. }
+                    | Came::Declined(DeclineReason::DuplicateTransmission)
+            );
+        self.has_rules && is_request && (0..RULES.len()).any(asks)
+    }
+
+    /// The requests that are the history of a card, with what was set aside for them.
+    pub fn history(&self, of: u64) -> impl Iterator<Item = (&Happened, &Payment, i64)> {
+        self.past.iter().filter_map(move |past| match &past.step {
+            Step::Authorize(payment) if payment.card == of && past.in_history => {
+                let lines = past.lines.iter();
+                let taken = lines.map(|line| line.held.plus(line.posted).account.max(0));
+                Some((past, payment, taken.sum()))
+            }
+            _ => None,
+        })
+    }
+
+    /// A condition on an amount that is not known is none that holds.
+    pub fn matches(&self, rule: usize, payment: &Payment) -> bool {
+        let amount = abroad::stated_in_dollars(payment.case, payment.amount);
+        let amount_is = |holds: fn(i64) -> bool| amount.is_some_and(holds);
+        let place = PLACES[usize::from(payment.place)];
+        let history = || self.history(payment.card);
+        let is_declined = |past: &Happened| matches!(past.came, Came::Declined(_));
+        let approvals = || history().filter(move |(past, ..)| !is_declined(past));
+        let is_within =
+            |window, past: &Happened| in_window(&limit(0, window, None, None), past.at, self.at);
+        match rule {
+            0 => {
+                let lately = approvals().filter(|(past, ..)| is_within(HOUR, past));
+                lately.count() >= 2 && amount_is(|amount| amount > 300)
+            }
+            1 => {
+                let merchant = |place: Place| (place.merchant_id, place.acquirer_id);
+                let is_known = approvals().any(|(_, then, _)| {
+                    merchant(PLACES[usize::from(then.place)]) == merchant(place)
+                });
+                !is_known && amount_is(|amount| amount % 7 == 0 && amount > 0)
+            }
+            2 => {
+                let of_day = |(past, ..): &(&Happened, _, _)| is_within(ROLLING_DAY, past);
+                let declines = history().filter(|(past, ..)| is_declined(past));
+                let spent: i64 = approvals().filter(of_day).map(|(.., taken)| taken).sum();
+                let last = approvals().last();
+                declines.filter(of_day).count() >= 3
+                    || last.is_some_and(|(last, ..)| last.at.plus_ms(MINUTE_MS) > self.at)
+                        && spent > 600
+            }
+            3 => place.entry_mode == EntryMode::Manual && amount_is(|amount| amount > 60),
+            _ => {
+                let abroad = [7995, 6011].contains(&payment.mcc) && place.country != "US";
+                abroad || amount_is(|amount| amount != 5 && 100 / (amount - 5) > 30)
+            }
+        }
+    }
+
+    /// Card, account, money, limits and lists; `about` is what an increment adds to, and what is taken is not known
+    /// where there is no rate.
+    pub fn rules(
+        &self,
+        payment: &Payment,
+        account: u64,
+        about: Option<usize>,
+        taken: Option<i64>,
+    ) -> Option<DeclineReason> {
+        let card = payment.card;
+        let own = self.controls(card);
+        match self.card_state(card) {
+            CardState { closed: true, .. } => return Some(DeclineReason::CardClosed),
+            CardState { frozen: true, .. } => return Some(DeclineReason::CardFrozen),
+            CardState {
+                activated: false, ..
+            } => return Some(DeclineReason::CardNotActivated),
+            _ => {}
+        }
+        let used_by = self.used_by(card);
+        if own.single_use && !payment.is_credit() && used_by.is_some() && used_by != about {
+            return Some(DeclineReason::CardUsed);
+        }
+        let line = line_of(account);
+        let any_is = |wanted| {
+            let mut line = line.iter();
+            line.any(|account| self.account_state(*account) == wanted)
+        };
+        if any_is(AccountStatusChange::Close) {
+            return Some(DeclineReason::AccountClosed);
+        }
+        if any_is(AccountStatusChange::Freeze) {
+            return Some(DeclineReason::AccountFrozen);
+        }
+        if let Some(taken) = taken.filter(|taken| payment.takes_money() && *taken > 0) {
+            if taken > self.available(account) {
+                return Some(DeclineReason::InsufficientFunds);
+            }
+            let limit = self.limits(payment, account, taken);
+            if limit.is_some() && about.is_none() {
+                return limit;
+            }
+        }
+        if own.mcc.is_some_and(|list| !list.passes(payment.mcc)) {
+            return Some(DeclineReason::MccBlocked);
+        }
+        if taken.is_none() {
+            return Some(DeclineReason::CurrencyNotAllowed);
+        }
+        let elsewhere = self.elsewhere(card, PLACES[usize::from(payment.place)]);
+        elsewhere
+            .or_else(|| self.risk(payment))
+            .or_else(|| self.three_ds(payment, account, about))
+    }
+
+    pub fn risk(&self, payment: &Payment) -> Option<DeclineReason> {
+        let declines =
+            |rule| self.rule_state(rule) == RuleState::Active && self.matches(rule, payment);
+        let mut rules = 0..RULES.len();
+        rules.any(declines).then_some(DeclineReason::RuleDeclined)
+    }
+
+    pub fn limits(&self, payment: &Payment, account: u64, taken: i64) -> Option<DeclineReason> {
+        let card = payment.card;
+        let mut all = vec![(Owner::Program, program_controls())];
+        for account in line_of(account) {
+            all.push((Owner::Account(account), account_controls(account)));
+        }
+        all.push((Owner::Card, self.controls(card)));
+        for (owner, controls) in all {
+            for limit in controls.limits.iter().filter(|l| counts(l, payment)) {
+                let (used, count) = self.used(owner, card, limit);
+                if limit
+                    .amount_minor
+                    .is_some_and(|allowed| used + taken > allowed)
+                {
+                    return Some(match limit.window {
+                        _ if limit.id.0 == 21 => DeclineReason::CashLimitExceeded,
+                        Window::Rolling(_) => DeclineReason::RollingLimitExceeded,
+                        Window::Transaction => DeclineReason::PerTransactionLimitExceeded,
+                        Window::Day => DeclineReason::DailyLimitExceeded,
+                        Window::Week => DeclineReason::WeeklyLimitExceeded,
+                        _ => DeclineReason::MonthlyLimitExceeded,
+                    });
+                }
+                if limit.count.is_some_and(|allowed| count >= allowed) {
+                    return Some(DeclineReason::VelocityCountExceeded);
+                }
+            }
+        }
+        None
+    }
+}
