@@ -88,8 +88,7 @@ impl Load {
     }
 
     /// Sends until the connection breaks; gives everything that was sent.
-    fn run(&self, address: SocketAddr, first_stan: u32) -> HashMap<u32, Sent> {
-        let mut peer = Client::connect(address);
+    fn run(&self, mut peer: Client, first_stan: u32) -> HashMap<u32, Sent> {
         let mut sent: HashMap<u32, Sent> = HashMap::new();
         let mut stan = first_stan;
         let mut approved = Vec::new();
@@ -200,9 +199,10 @@ fn what_was_answered_survives_kill_9_under_full_load() {
     for round in 0..rounds {
         let runs: Vec<_> = (0..CONNECTIONS)
             .map(|connection| {
-                let (load, address) = (load.clone(), switch.address("visa"));
+                // Before the time of the load begins: a busy machine may start the thread late.
+                let (load, peer) = (load.clone(), Client::connect(switch.address("visa")));
                 let first_stan = (round % 20 * CONNECTIONS + connection) * STANS_PER_RUN;
-                std::thread::spawn(move || load.run(address, first_stan))
+                std::thread::spawn(move || load.run(peer, first_stan))
             })
             .collect();
         // Not a wait for something to happen: the length of the load before the cut.
