@@ -110,7 +110,10 @@ impl RegistryWorker {
         forward: &mut Forward,
     ) -> Option<Reply> {
         if self.journal.space() == Space::Reserve
-            && !matches!(action, RegistryAction::ReverseUnknownCard(_))
+            && !matches!(
+                action,
+                RegistryAction::ReverseUnknownCard(_) | RegistryAction::AdviseUnknownCard(_)
+            )
         {
             return Some(Reply::Unavailable(Unavailable::DiskFull));
         }

@@ -67,15 +67,6 @@ pub fn amounts(case: u8, amount: i64) -> Amounts {
     }
 }
 
-/// The amount as far as the message itself says it in dollars, which is what risk rules know of it.
-pub fn stated_in_dollars(case: u8, amount: i64) -> Option<i64> {
-    match case {
-        0 => Some(amount),
-        4 => Some(billed(case, amount)),
-        _ => None,
-    }
-}
-
 /// A fraction above or at zero.
 #[derive(Debug, Clone, Copy)]
 struct Fraction(i128, i128);

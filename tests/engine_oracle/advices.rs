@@ -207,10 +207,10 @@ impl View<'_> {
             of,
             charged: charged.account,
             released: released.account,
-            // One that stays open is cleared in part, be it by nothing.
+            // One that stays open is cleared in part, but not by nothing.
             standing: match ends {
                 true => Standing::Cleared,
-                false => Standing::PartiallyCleared,
+                false => known.standing(None, known.posted.account + charged.account),
             },
         };
         let breach = self.short_of(told, held.account);

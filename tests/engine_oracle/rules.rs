@@ -227,7 +227,7 @@ impl View<'_> {
 
     /// A condition on an amount that is not known is none that holds.
     pub fn matches(&self, rule: usize, payment: &Payment) -> bool {
-        let amount = abroad::stated_in_dollars(payment.case, payment.amount);
+        let amount = abroad::comes_to(payment.case, payment.amount, payment.is_credit());
         let amount_is = |holds: fn(i64) -> bool| amount.is_some_and(holds);
         let place = PLACES[usize::from(payment.place)];
         let history = || self.history(payment.card);
