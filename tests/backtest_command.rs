@@ -9,7 +9,6 @@ use cardswitch::engine::groups::MccGroup;
 use cardswitch::engine::ids::{AccountId, CardId, MccGroupId};
 use cardswitch::engine::money::Money;
 use cardswitch::engine::registry::RegistryAction;
-use cardswitch::journal::{FileStorage, Journal, RecordBatch, Settings};
 use engine_support::*;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -37,26 +36,7 @@ fn history() -> TempDir {
         request.merchant.mcc = if number % 2 == 0 { 7995 } else { 5411 };
         switch.command(AccountId(1), Action::Authorize(request));
     }
-    let data = TempDir::new().unwrap();
-    let storage = FileStorage::create(&data.path().join("journal")).unwrap();
-    let settings = Settings {
-        segment_size_bytes: 1 << 20,
-        pending_limit_bytes: 1 << 19,
-        reserve_bytes: 0,
-        ..Settings::default()
-    };
-    let (journal, _) = Journal::open(storage, &settings, 7).unwrap();
-    let journal = journal.start(Box::new(|error| panic!("{error}"))).unwrap();
-    let mut batch = RecordBatch::new();
-    for record in &switch.records {
-        batch.push(record);
-    }
-    journal
-        .handle()
-        .append(&mut batch, Box::new(|_| {}))
-        .unwrap();
-    journal.close().unwrap();
-    data
+    folder_of(&switch.records)
 }
 
 fn backtest(data: &Path, file: &str, options: &[&str]) -> Told {

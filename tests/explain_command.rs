@@ -10,37 +10,11 @@ use cardswitch::engine::event::{Decision, Event};
 use cardswitch::engine::ids::{AccountId, AuthorizationId};
 use cardswitch::engine::record::{self, Record};
 use cardswitch::engine::registry::RegistryAction;
-use cardswitch::journal::{FileStorage, Journal, RecordBatch, Settings};
 use engine_support::*;
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 use support::told::{Told, told};
-use tempfile::TempDir;
-
-/// A data folder with these records.
-fn folder_of(records: &[Vec<u8>]) -> TempDir {
-    let data = TempDir::new().unwrap();
-    let storage = FileStorage::create(&data.path().join("journal")).unwrap();
-    let settings = Settings {
-        segment_size_bytes: 1 << 20,
-        pending_limit_bytes: 1 << 19,
-        reserve_bytes: 0,
-        ..Settings::default()
-    };
-    let (journal, _) = Journal::open(storage, &settings, 7).unwrap();
-    let journal = journal.start(Box::new(|error| panic!("{error}"))).unwrap();
-    let mut batch = RecordBatch::new();
-    for record in records {
-        batch.push(record);
-    }
-    journal
-        .handle()
-        .append(&mut batch, Box::new(|_| {}))
-        .unwrap();
-    journal.close().unwrap();
-    data
-}
 
 fn explain(data: &Path, id: u64, options: &[&str]) -> Told {
     told(

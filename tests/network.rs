@@ -7,12 +7,11 @@ use cardswitch::engine::controls::Controls;
 use cardswitch::engine::three_ds::{Exemption, ThreeDsMode, ThreeDsPolicy};
 use cardswitch::iso8583::{Dialect, Framing};
 use cardswitch::shard::inbox::QueueSettings;
-use std::collections::BTreeMap;
 use std::net::{Shutdown, TcpListener};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use support::client::{Client, Language};
-use support::messages::{Fields, Naming, Purchase, borrowed};
+use support::messages::{Fields, Naming, Purchase, borrowed, with};
 use support::rig::Rig;
 use support::{VISA, wait_until};
 
@@ -171,13 +170,6 @@ fn a_reversal_finds_its_original_by_each_name_that_it_may_give() {
             assert_eq!(rig.money(card).1, 0, "{dialect} {naming:?}");
         }
     }
-}
-
-/// Puts fields in their places, over those that are there.
-fn with(fields: Fields, others: &[(u8, &str)]) -> Fields {
-    let mut all: BTreeMap<u8, String> = fields.into_iter().collect();
-    all.extend(others.iter().map(|(field, text)| (*field, (*text).into())));
-    all.into_iter().collect()
 }
 
 #[test]

@@ -3,18 +3,10 @@
 mod support;
 
 use cardswitch::iso8583::Dialect;
-use std::collections::BTreeMap;
 use support::VISA;
 use support::client::Language;
-use support::messages::{Fields, Purchase, borrowed};
+use support::messages::{Purchase, borrowed, with};
 use support::rig::Rig;
-
-/// Puts fields in their places, over those that are there.
-fn with(fields: Fields, others: &[(u8, &str)]) -> Fields {
-    let mut all: BTreeMap<u8, String> = fields.into_iter().collect();
-    all.extend(others.iter().map(|(field, text)| (*field, (*text).into())));
-    all.into_iter().collect()
-}
 
 #[test]
 fn each_dialect_carries_what_the_network_billed_and_the_part_of_it() {

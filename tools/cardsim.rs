@@ -23,7 +23,9 @@ mod options;
 #[path = "cardsim/talk.rs"]
 mod talk;
 
-use options::{Cli, Command, Convert, Echo, Network, RecordCommand, Replay, Seed, WireOptions};
+use options::{
+    CardSource, Cli, Command, Convert, Echo, Network, RecordCommand, Replay, Seed, WireOptions,
+};
 
 fn main() -> ExitCode {
     end_when_nobody_reads();
@@ -176,15 +178,14 @@ impl Seed {
     }
 }
 
-pub(crate) fn seed_with_progress(
-    api: &str,
-    key: Option<&str>,
-    options: &SeedOptions,
-) -> Result<Vec<SimCard>> {
-    let key = key
-        .map(str::to_owned)
-        .or_else(|| std::env::var("CARDSWITCH_API_KEY").ok());
-    let key = key.context("give --key, or set CARDSWITCH_API_KEY")?;
+fn key_or_environment(key: Option<&str>) -> Result<String> {
+    let given = key.map(str::to_owned);
+    let key = given.or_else(|| std::env::var("CARDSWITCH_API_KEY").ok());
+    key.context("give --key, or set CARDSWITCH_API_KEY")
+}
+
+fn seed_with_progress(api: &str, key: Option<&str>, options: &SeedOptions) -> Result<Vec<SimCard>> {
+    let key = key_or_environment(key)?;
     let bar = progress_bar(false, Some(options.count as u64));
     bar.set_message("creating cards");
     let cards = seed(api, &key, options, |count| bar.set_position(count as u64))?;
@@ -215,22 +216,25 @@ fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     std::io::Write::write_all(&mut options.open(path)?, bytes)
 }
 
-impl Network {
-    fn cards(&self) -> Result<Vec<SimCard>> {
+impl CardSource {
+    /// Those of the file, or `count` new ones.
+    fn cards(&self, count: usize) -> Result<Vec<SimCard>> {
         if let Some(path) = &self.cards {
             return Ok(SimCard::load(path)?);
         }
         let options = SeedOptions {
-            count: self.api_cards,
+            count,
             ..SeedOptions::default()
         };
         // clap saw to it that one of the two is there.
         let api = self.api.as_deref().unwrap_or_default();
         seed_with_progress(api, self.key.as_deref(), &options)
     }
+}
 
+impl Network {
     async fn run(self) -> Result<bool> {
-        let cards = self.cards()?;
+        let cards = self.source.cards(self.api_cards)?;
         let options = NetworkOptions {
             header: self.wire.header,
             connections: self.connections,

@@ -4,7 +4,7 @@ use super::ApiState;
 use super::error::ApiError;
 use crate::engine::command::Action;
 use crate::engine::ids::AccountId;
-use crate::engine::registry::RegistryAction;
+use crate::engine::registry::{RegistryAction, RegistryView};
 use crate::shard::inbox::Priority;
 use crate::shard::reply::{Reply, ReplySink, Unavailable};
 use crate::shard::request::{Batch, RegistryRequest, ShardRequest, Token};
@@ -134,6 +134,14 @@ pub async fn shard_command(
     action: Action,
 ) -> Result<Reply, ApiError> {
     shard(state, root, ShardRequest::Command { root, action }).await
+}
+
+/// The registry's view as of now, once all that is in it is durable.
+pub async fn view(state: &ApiState) -> Result<Arc<RegistryView>, ApiError> {
+    match registry(state, RegistryRequest::View).await? {
+        Reply::View(view) => Ok(view),
+        reply => Err(unexpected(&reply)),
+    }
 }
 
 pub async fn registry(state: &ApiState, request: RegistryRequest) -> Result<Reply, ApiError> {

@@ -84,7 +84,7 @@ fn unfit(path: &str, error: RatesError) -> ApiError {
 }
 
 pub async fn current(State(gate): State<Gate>) -> Result<Response, ApiError> {
-    let view = gate.state()?.switchboard.view();
+    let view = ask::view(&*gate.state()?).await?;
     let body = to_json(&view.rates).to_string();
     Ok(json_response(StatusCode::OK, body))
 }

@@ -14,12 +14,10 @@ use crate::engine::ids::{MccGroupId, MerchantListId};
 use crate::engine::merchants::MerchantEntry;
 use crate::engine::registry::{RegistryAction, RegistryRefusal, RegistryView};
 use crate::shard::reply::Reply;
-use crate::shard::request::RegistryRequest;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 /// Codes of one group.
 const MCCS_MAX: usize = 1_000;
@@ -48,7 +46,7 @@ pub async fn create_mcc_group(
         match change(&state, action).await? {
             true => Ok(Success::created(json)),
             // Made before under the same Idempotency-Key.
-            false => find_mcc_group(&*view(&state).await?, id).map(Success::created),
+            false => find_mcc_group(&*ask::view(&state).await?, id).map(Success::created),
         }
     };
     once(gate.state()?, request, work).await
@@ -63,7 +61,7 @@ pub async fn update_mcc_group(
         let Write {
             state, mut fields, ..
         } = write;
-        let view = view(&state).await?;
+        let view = ask::view(&state).await?;
         let id: MccGroupId = id.parse().map_err(|_| no_mcc_group(&id))?;
         let before = view.groups.mcc_groups.get(&id);
         let before = before.ok_or_else(|| no_mcc_group(&id.to_string()))?;
@@ -85,7 +83,7 @@ pub async fn one_mcc_group(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
-    let view = view(&state).await?;
+    let view = ask::view(&state).await?;
     let builtin = BuiltinMccGroup::ALL.iter().find(|(_, name)| *name == id);
     let json = match builtin {
         Some((group, _)) => builtin_to_json(*group),
@@ -100,12 +98,12 @@ pub async fn many_mcc_groups(
     query: ListQuery,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
-    let view = view(&state).await?;
+    let view = ask::view(&state).await?;
     let own = view.groups.mcc_groups_in_order().into_iter().rev();
     let own = own.map(mcc_group_to_json);
     let builtin = BuiltinMccGroup::ALL.iter();
     let builtin = builtin.map(|(group, _)| builtin_to_json(*group));
-    page(query, own.chain(builtin).collect())
+    list::page_of_memory(query, own.chain(builtin).collect())
 }
 
 pub async fn create_merchant_list(
@@ -128,7 +126,7 @@ pub async fn create_merchant_list(
         let action = RegistryAction::CreateMerchantList(Box::new(list));
         match change(&state, action).await? {
             true => Ok(Success::created(json)),
-            false => find_merchant_list(&*view(&state).await?, id).map(Success::created),
+            false => find_merchant_list(&*ask::view(&state).await?, id).map(Success::created),
         }
     };
     once(gate.state()?, request, work).await
@@ -143,7 +141,7 @@ pub async fn update_merchant_list(
         let Write {
             state, mut fields, ..
         } = write;
-        let view = view(&state).await?;
+        let view = ask::view(&state).await?;
         let id: MerchantListId = id.parse().map_err(|_| no_merchant_list())?;
         let before = view.groups.merchant_lists.get(&id);
         let before = before.ok_or_else(no_merchant_list)?;
@@ -165,7 +163,7 @@ pub async fn one_merchant_list(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
-    let view = view(&state).await?;
+    let view = ask::view(&state).await?;
     let json = find_merchant_list(&view, id.parse().map_err(|_| no_merchant_list())?)?;
     Ok(json_response(StatusCode::OK, json.to_string()))
 }
@@ -175,17 +173,9 @@ pub async fn many_merchant_lists(
     query: ListQuery,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
-    let view = view(&state).await?;
+    let view = ask::view(&state).await?;
     let lists = view.groups.merchant_lists_in_order().into_iter().rev();
-    page(query, lists.map(merchant_list_to_json).collect())
-}
-
-/// The registry's view as of now, once all that is in it is durable.
-async fn view(state: &ApiState) -> Result<Arc<RegistryView>, ApiError> {
-    match ask::registry(state, RegistryRequest::View).await? {
-        Reply::View(view) => Ok(view),
-        reply => Err(ask::unexpected(&reply)),
-    }
+    list::page_of_memory(query, lists.map(merchant_list_to_json).collect())
 }
 
 /// False where the id is taken.
@@ -262,28 +252,6 @@ fn no_merchant_list() -> ApiError {
         "merchant_list_not_found",
         "there is no merchant list with this id",
     )
-}
-
-/// One page of what memory has, after the entry whose id is `starting_after`.
-fn page(ListQuery(mut query): ListQuery, all: Vec<Value>) -> Result<Response, ApiError> {
-    let after = query.text("starting_after", 64)?;
-    let limit = list::limit(&mut query)? as usize;
-    query.finish()?;
-    let start = match after {
-        None => 0,
-        Some(after) => {
-            let place = all.iter().position(|entry| entry["id"] == *after);
-            let place = place.ok_or_else(|| {
-                let message = "starting_after must be the id of an entry of this list";
-                ApiError::invalid("cursor_unknown", "starting_after", message)
-            })?;
-            place + 1
-        }
-    };
-    let has_more = all.len() > start + limit;
-    let data: Vec<Value> = all.into_iter().skip(start).take(limit).collect();
-    let body = json!({ "object": "list", "data": data, "has_more": has_more });
-    Ok(json_response(StatusCode::OK, body.to_string()))
 }
 
 pub fn mcc_group_to_json(group: &MccGroup) -> Value {

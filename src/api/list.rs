@@ -48,6 +48,31 @@ pub async fn refuse_query(query: ListQuery, request: Request, next: Next) -> Res
     }
 }
 
+/// One page of what memory has, after the entry whose id is `starting_after`.
+pub fn page_of_memory(
+    ListQuery(mut query): ListQuery,
+    all: Vec<Value>,
+) -> Result<Response, ApiError> {
+    let after = query.text("starting_after", 64)?;
+    let limit = limit(&mut query)? as usize;
+    query.finish()?;
+    let start = match after {
+        None => 0,
+        Some(after) => {
+            let place = all.iter().position(|entry| entry["id"] == *after);
+            let place = place.ok_or_else(|| {
+                let message = "starting_after must be the id of an entry of this list";
+                ApiError::invalid("cursor_unknown", "starting_after", message)
+            })?;
+            place + 1
+        }
+    };
+    let has_more = all.len() > start + limit;
+    let data: Vec<Value> = all.into_iter().skip(start).take(limit).collect();
+    let body = json!({ "object": "list", "data": data, "has_more": has_more });
+    Ok(json_response(StatusCode::OK, body.to_string()))
+}
+
 /// Takes `limit`, 1 to 100.
 pub fn limit(query: &mut Fields) -> Result<u32, ApiError> {
     let Some(value) = query.take("limit") else {

@@ -113,28 +113,14 @@ pub async fn many(
     let state = gate.state()?;
     let program_id: Option<ProgramId> = query.id("program_id", ProgramId::PREFIX)?;
     let in_state = query.word("state", RuleState::ALL)?;
-    let after: Option<RiskRuleId> = query.id("starting_after", RiskRuleId::PREFIX)?;
-    let limit = list::limit(&mut query)? as usize;
-    query.finish()?;
-    let view = match ask::registry(&state, RegistryRequest::View).await? {
-        Reply::View(view) => view,
-        reply => return Err(ask::unexpected(&reply)),
-    };
+    let view = ask::view(&state).await?;
     let wanted = |rule: &&RiskRule| {
         program_id.is_none_or(|id| rule.program_id == id)
             && in_state.is_none_or(|state| rule.state == state)
-            && after.is_none_or(|after| rule.id < after)
     };
     let newest_first = view.risk_rules.iter().rev().map(|loaded| &loaded.rule);
-    let mut data: Vec<Value> = newest_first
-        .filter(wanted)
-        .take(limit + 1)
-        .map(to_json)
-        .collect();
-    let has_more = data.len() > limit;
-    data.truncate(limit);
-    let body = json!({ "object": "list", "data": data, "has_more": has_more });
-    Ok(json_response(StatusCode::OK, body.to_string()))
+    let all = newest_first.filter(wanted).map(to_json);
+    list::page_of_memory(ListQuery(query), all.collect())
 }
 
 async fn find(state: &ApiState, id: RiskRuleId) -> Result<RiskRule, ApiError> {

@@ -7,7 +7,7 @@
 //! goes to the rounding account.
 
 use super::event::LedgerAccount;
-use super::facts::Amounts;
+use super::facts::{Amounts, from_name, name_of};
 use super::kinds::Direction;
 use super::money::{BALANCE_MAX_MINOR, Currency, Money};
 use super::rates::{Amount, Found, Rate, Rates};
@@ -65,14 +65,11 @@ impl RateSource {
     ];
 
     pub fn name(self) -> &'static str {
-        let found = RateSource::ALL.iter().find(|(known, _)| *known == self);
-        // The list above names all three; a test walks it.
-        found.map_or("table", |(_, name)| name)
+        name_of(RateSource::ALL, self)
     }
 
     pub fn from_name(name: &str) -> Option<RateSource> {
-        let found = RateSource::ALL.iter().find(|(_, known)| *known == name);
-        found.map(|(source, _)| *source)
+        from_name(RateSource::ALL, name)
     }
 }
 

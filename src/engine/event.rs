@@ -207,14 +207,6 @@ impl Flags {
         all.filter(move |(flag, _)| self.contains(*flag))
             .map(|(_, name)| *name)
     }
-
-    pub fn bits(self) -> u16 {
-        self.0
-    }
-
-    pub fn from_bits(bits: u16) -> Flags {
-        Flags(bits)
-    }
 }
 
 /// The balances of an account, in minor units of its currency.
@@ -292,7 +284,8 @@ impl ApprovalCode {
     }
 }
 
-/// Money set aside, and the limit use that goes with it.
+/// What an approval takes of an account: set aside, or posted at once where the message does that; with the use of
+/// limits and of the card.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HoldPlaced {
     /// In minor units of the account's currency.

@@ -139,7 +139,7 @@ pub(super) fn name_of<T: PartialEq>(all: &[(T, &'static str)], value: T) -> &'st
         .map_or("unknown", |(_, name)| name)
 }
 
-fn from_name<T: Copy>(all: &[(T, &'static str)], name: &str) -> Option<T> {
+pub(super) fn from_name<T: Copy>(all: &[(T, &'static str)], name: &str) -> Option<T> {
     all.iter()
         .find(|(_, known)| *known == name)
         .map(|(value, _)| *value)
@@ -248,26 +248,6 @@ impl MatchKeys {
     pub fn stated(&self) -> impl Iterator<Item = MatchKey> + use<> {
         let names = self.by_authority.into_iter();
         names.filter(|name| *name != MatchKey::UNSTATED)
-    }
-
-    /// These names, and those of `other` where these do not state one.
-    pub fn or(&self, other: &MatchKeys) -> MatchKeys {
-        let first = |own: MatchKey, other| {
-            if own == MatchKey::UNSTATED {
-                other
-            } else {
-                own
-            }
-        };
-        MatchKeys {
-            by_authority: std::array::from_fn(|place| {
-                first(self.by_authority[place], other.by_authority[place])
-            }),
-            acquirer_id: match self.acquirer_id {
-                0 => other.acquirer_id,
-                own => own,
-            },
-        }
     }
 }
 

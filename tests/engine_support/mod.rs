@@ -17,8 +17,10 @@ use cardswitch::engine::registry_decide;
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::wallet::Wallet;
 use cardswitch::engine::world::{World, open_card_of};
+use cardswitch::journal::{FileStorage, Journal, RecordBatch, Settings};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
+use tempfile::TempDir;
 
 pub const USD: Currency = Currency(840);
 pub const PROGRAM: ProgramId = ProgramId(1);
@@ -422,4 +424,28 @@ pub fn limits(limits: impl IntoIterator<Item = Limit>) -> Controls {
         limits: limits.into_iter().collect(),
         ..Controls::default()
     }
+}
+
+/// A data folder with these records.
+pub fn folder_of(records: &[Vec<u8>]) -> TempDir {
+    let data = TempDir::new().unwrap();
+    let storage = FileStorage::create(&data.path().join("journal")).unwrap();
+    let settings = Settings {
+        segment_size_bytes: 1 << 20,
+        pending_limit_bytes: 1 << 19,
+        reserve_bytes: 0,
+        ..Settings::default()
+    };
+    let (journal, _) = Journal::open(storage, &settings, 7).unwrap();
+    let journal = journal.start(Box::new(|error| panic!("{error}"))).unwrap();
+    let mut batch = RecordBatch::new();
+    for record in records {
+        batch.push(record);
+    }
+    journal
+        .handle()
+        .append(&mut batch, Box::new(|_| {}))
+        .unwrap();
+    journal.close().unwrap();
+    data
 }

@@ -2,6 +2,7 @@
 
 use super::VISA;
 use super::client::Language;
+use std::collections::BTreeMap;
 
 pub type Fields = Vec<(u8, String)>;
 
@@ -297,6 +298,13 @@ fn online_at_visa(said: &str) -> Fields {
 fn local_time(stan: u32) -> (String, String) {
     let (hour, minute, second) = (stan / 3_600 % 24, stan / 60 % 60, stan % 60);
     (format!("{hour:02}{minute:02}{second:02}"), "1124".into())
+}
+
+/// These fields with others in their place or beside them, in order.
+pub fn with(fields: Fields, others: &[(u8, &str)]) -> Fields {
+    let mut all: BTreeMap<u8, String> = fields.into_iter().collect();
+    all.extend(others.iter().map(|(field, text)| (*field, (*text).into())));
+    all.into_iter().collect()
 }
 
 /// Borrowed, as [`Client::send`](super::Client::send) takes them.

@@ -44,6 +44,21 @@ pub struct WireOptions {
     pub header: Header,
 }
 
+/// Where the cards to pay with come from.
+#[derive(Args)]
+pub struct CardSource {
+    /// JSON-lines file of the cards to pay with
+    #[arg(long, required_unless_present = "api", conflicts_with = "api")]
+    pub cards: Option<PathBuf>,
+    /// Create cards over the REST API at this address instead, as `cardsim seed` does; the switch
+    /// needs `[sandbox] enabled = true` for that
+    #[arg(long)]
+    pub api: Option<String>,
+    /// API key for --api; else CARDSWITCH_API_KEY of the environment
+    #[arg(long)]
+    pub key: Option<String>,
+}
+
 /// Play a card network: sign on, send a believable mix, check every answer
 ///
 /// Exit code 1 when something was wrong, 2 on bad usage.
@@ -58,16 +73,8 @@ pub struct Network {
     pub target: String,
     #[command(flatten)]
     pub wire: WireOptions,
-    /// JSON-lines file of the cards to pay with
-    #[arg(long, required_unless_present = "api", conflicts_with = "api")]
-    pub cards: Option<PathBuf>,
-    /// Create cards over the REST API at this address instead, as `cardsim seed` does; the switch
-    /// needs `[sandbox] enabled = true` for that
-    #[arg(long)]
-    pub api: Option<String>,
-    /// API key for --api; else CARDSWITCH_API_KEY of the environment
-    #[arg(long)]
-    pub key: Option<String>,
+    #[command(flatten)]
+    pub source: CardSource,
     /// How many cards to create with --api
     #[arg(long, default_value_t = 20)]
     pub api_cards: usize,
@@ -163,7 +170,7 @@ pub struct Replay {
 
 /// Say what a conversation file says, message by message, and print each answer
 ///
-/// With --api, a card is created for it, and the record of each payment is printed as the switch explains it.
+/// The first card of the file pays. With --api, one is created for it, and the record of each payment is printed as the switch explains it.
 /// Exit code 1 when an answer was not the one that the file expects, 2 on bad usage.
 #[derive(Args)]
 #[command(
@@ -178,15 +185,8 @@ pub struct Talk {
     pub target: String,
     #[command(flatten)]
     pub wire: WireOptions,
-    /// JSON-lines file of cards; the first pays
-    #[arg(long, required_unless_present = "api", conflicts_with = "api")]
-    pub cards: Option<PathBuf>,
-    /// Create a card over the REST API at this address, and explain what comes of each message
-    #[arg(long)]
-    pub api: Option<String>,
-    /// API key for --api; else CARDSWITCH_API_KEY of the environment
-    #[arg(long)]
-    pub key: Option<String>,
+    #[command(flatten)]
+    pub source: CardSource,
 }
 
 /// Pass connections on to a switch and write what goes by to a JSON-lines capture

@@ -1,14 +1,14 @@
 //! `cardsim talk`: says a conversation to a switch, one message after another, and prints what it hears. Reading the
 //! file and writing messages live in `cardswitch::sim::talk`.
 
+use super::key_or_environment;
 use super::options::Talk;
-use super::seed_with_progress;
 use anyhow::{Context, Result, bail};
 use bytes::BytesMut;
 use cardswitch::iso8583::{Dialect, Frame, FrameCodec, Message};
+use cardswitch::sim::SimCard;
 use cardswitch::sim::keys::Stamp;
 use cardswitch::sim::talk::{Saying, Sent, Speaker, read};
-use cardswitch::sim::{SeedOptions, SimCard};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -57,26 +57,15 @@ impl Talk {
     }
 
     fn card_and_api(&self) -> Result<(SimCard, Option<Api>)> {
-        if let Some(path) = &self.cards {
-            let cards = SimCard::load(path)?;
-            let card = cards.into_iter().next();
-            return Ok((card.context("the file has no card")?, None));
-        }
-        let Some(base) = &self.api else {
-            bail!("give --cards or --api");
+        let cards = self.source.cards(1)?;
+        let card = cards.into_iter().next().context("there is no card")?;
+        let Some(base) = &self.source.api else {
+            return Ok((card, None));
         };
-        let options = SeedOptions {
-            count: 1,
-            ..SeedOptions::default()
-        };
-        let cards = seed_with_progress(base, self.key.as_deref(), &options)?;
-        let key = self.key.clone();
-        let key = key.or_else(|| std::env::var("CARDSWITCH_API_KEY").ok());
         let api = Api {
             base: base.trim_end_matches('/').to_owned(),
-            key: key.unwrap_or_default(),
+            key: key_or_environment(self.source.key.as_deref())?,
         };
-        let card = cards.into_iter().next().context("no card was created")?;
         Ok((card, Some(api)))
     }
 }

@@ -2,6 +2,7 @@
 //! is made or changed does not live here (see `registry_decide.rs`).
 
 use super::compile::{Compiled, compile};
+use crate::engine::facts::name_of;
 use crate::engine::ids::{ProgramId, RiskRuleId};
 use crate::engine::time::Timestamp;
 use hashbrown::HashMap;
@@ -47,7 +48,7 @@ impl RuleAction {
     ];
 
     pub fn name(self) -> &'static str {
-        RuleAction::ALL[self as usize].1
+        name_of(RuleAction::ALL, self)
     }
 }
 
@@ -68,7 +69,7 @@ impl RuleState {
     ];
 
     pub fn name(self) -> &'static str {
-        RuleState::ALL[self as usize].1
+        name_of(RuleState::ALL, self)
     }
 }
 
