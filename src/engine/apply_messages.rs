@@ -11,10 +11,11 @@ use super::event::{
     AdviceOutcome, Advised, Answer, ApprovalCode, Authorized, Decision, HoldPlaced, Increased,
     Postings, ReversalOutcome, Reversed, Standing, Undone, UndoneWhat,
 };
-use super::facts::RepeatKey;
+use super::facts::{Kind, RepeatKey};
 use super::first_answer::{Asked, FirstAnswer};
 use super::ids::{AccountId, AuthorizationId};
 use super::kinds::{Direction, Treatment};
+use super::money::Currency;
 use super::postings::Kept;
 use super::reason::DeclineReason;
 use super::reversals::Reversal;
@@ -245,6 +246,11 @@ fn open(
             counters.add(limit_use.limit_id, limit_use.counted_in(), counted_minor);
         }
     }
+    let account_currency = expect_account(state, opening.account_id).currency;
+    let currency = match payment.amounts.transaction.currency {
+        Currency::ABSENT => account_currency,
+        stated => stated,
+    };
     state.authorizations.insert(Authorization {
         id: payment.authorization_id,
         card_id: payment.card_id,
@@ -260,7 +266,9 @@ fn open(
         uses: placed.uses.as_slice().into(),
         parts: Box::default(),
         closed,
-        posted_first: posted,
+        opened: held.plus(posted),
+        posted_at_once: closed.is_some(),
+        currency,
     });
     use_card(state, payment, placed);
 }
@@ -345,9 +353,11 @@ fn is_counted(known: &Authorization) -> bool {
 }
 
 fn increase(state: &mut State, command: &Command, authorize: &Authorize, increased: &Increased) {
+    let transaction = authorize.amounts.transaction;
+    let known = expect_authorization(state, increased.authorization_id);
     let amount = InBoth {
         account_minor: increased.amount_minor,
-        transaction_minor: authorize.amounts.transaction.amount_minor,
+        transaction_minor: known.in_its_currency(transaction, increased.amount_minor),
     };
     let change = Change {
         held: amount,
@@ -392,8 +402,13 @@ fn amend(state: &mut State, command: &Command, payment: &Authorize, outcome: &Ad
         "authorization {authorization_id} holds another amount than was amended"
     );
     let moved_minor = after_minor - before_minor;
-    let transaction_minor = payment.amounts.transaction.amount_minor;
-    let is_increment = payment.kind == super::facts::Kind::Incremental;
+    let is_increment = payment.kind == Kind::Incremental;
+    let stated_minor = if is_increment {
+        moved_minor
+    } else {
+        after_minor
+    };
+    let transaction_minor = known.in_its_currency(payment.amounts.transaction, stated_minor);
     let held = InBoth {
         account_minor: moved_minor,
         transaction_minor: match is_increment {
@@ -424,7 +439,7 @@ fn complete(state: &mut State, command: &Command, payment: &Authorize, advised: 
     let known = expect_authorization(state, authorization_id);
     let account_id = known.account_id;
     let charged_minor = charged(&advised.postings, account_id);
-    let transaction_minor = payment.amounts.transaction.amount_minor;
+    let transaction_minor = known.in_its_currency(payment.amounts.transaction, charged_minor);
     let posted = InBoth {
         account_minor: charged_minor,
         transaction_minor: charged_minor.signum() * transaction_minor,

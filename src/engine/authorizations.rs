@@ -8,6 +8,7 @@ use super::ids::{AccountId, AuthorizationId, CardId};
 use super::kinds::Direction;
 use super::long_list::LongList;
 use super::match_index::MatchIndex;
+use super::money::{Currency, Money};
 use super::postings::Kept;
 use super::slot_index::{Slot, SlotIndex, hash_of_id};
 use super::time::Timestamp;
@@ -40,9 +41,12 @@ pub struct Authorization {
     /// In the order in which they came.
     pub parts: Box<[Part]>,
     pub closed: Option<Closed>,
-    /// What was posted when it was opened, whatever was returned of it since: a repeat that comes late says the
-    /// same amount.
-    pub posted_first: InBoth,
+    /// What it was opened with, held or posted.
+    pub opened: InBoth,
+    /// A single message or a force post: it was posted when it was opened.
+    pub posted_at_once: bool,
+    /// The transaction's, in which the amounts above have their second part.
+    pub currency: Currency,
 }
 
 /// An amount in minor units of the account's currency, and of the transaction's.
@@ -153,6 +157,22 @@ impl Authorization {
             0 => ClosedBy::Release,
             _ => ClosedBy::Completion,
         }
+    }
+
+    /// A transaction's amount in the currency of this one. A later message may be in another currency: then it is as
+    /// much as the same in the account's currency was when this was opened.
+    pub fn in_its_currency(&self, transaction: Money, account_minor: i64) -> i64 {
+        let stated = transaction.currency;
+        let InBoth {
+            account_minor: of_minor,
+            transaction_minor,
+        } = self.opened;
+        if stated == self.currency || stated == Currency::ABSENT || of_minor == 0 {
+            return transaction.amount_minor;
+        }
+        let size = |minor: i64| u128::from(minor.unsigned_abs());
+        let share = (size(account_minor) * size(transaction_minor)).div_ceil(size(of_minor));
+        i64::try_from(share).unwrap_or(i64::MAX)
     }
 
     /// What limits count for it: what is held, and what was posted.

@@ -37,7 +37,9 @@ fn authorization(id: u64, at_ms: i64, names: [u64; 2]) -> Authorization {
         uses: Box::default(),
         parts: Box::default(),
         closed: None,
-        posted_first: InBoth::default(),
+        opened: InBoth::default(),
+        posted_at_once: false,
+        currency: Currency(840),
     }
 }
 

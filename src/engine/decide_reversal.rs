@@ -6,6 +6,7 @@ use super::decide::Outcome;
 use super::event::{Event, Flags, Postings, ReversalOutcome, Reversed, Undone, UndoneWhat};
 use super::first_answer::Asked;
 use super::matching::{self, Original};
+use super::money::{Currency, Money};
 use super::postings::{self, Kept};
 use super::state::State;
 
@@ -51,7 +52,10 @@ fn outcome(state: &State, command: &Command, reverse: &Reverse) -> ReversalOutco
     if authorization.is_closed_by(ClosedBy::Reversal) {
         return ReversalOutcome::AlreadyReversed;
     }
-    let stays_minor = reverse.stays.map_or(0, |stays| stays.amount_minor.max(0));
+    let stays_minor = match reverse.stays.filter(|stays| stays.amount_minor > 0) {
+        None => 0,
+        Some(stays) => stays_minor(state, authorization, stays),
+    };
     let part = place.and_then(|place| Some((place, authorization.parts.get(usize::from(place))?)));
     let mut undone = match part {
         None => undo_whole(authorization, stays_minor),
@@ -66,6 +70,22 @@ fn outcome(state: &State, command: &Command, reverse: &Reverse) -> ReversalOutco
             .raise(Flags::OVERDRAWN, overdrawn && moved_minor < 0);
     }
     ReversalOutcome::Undone(undone)
+}
+
+/// What is to stay, in the authorization's own currency. Stated in the account's, it is converted at the rate of then;
+/// of what is in a third currency nothing can be said, and all of it stays.
+fn stays_minor(state: &State, authorization: &Authorization, stays: Money) -> i64 {
+    let account = state.account(authorization.account_id);
+    let of_account = account.map(|account| account.currency);
+    let known = [
+        Some(Currency::ABSENT),
+        Some(authorization.currency),
+        of_account,
+    ];
+    match known.contains(&Some(stays.currency)) {
+        true => authorization.in_its_currency(stays, stays.amount_minor),
+        false => i64::MAX,
+    }
 }
 
 fn undo_whole(authorization: &Authorization, stays_minor: i64) -> Undone {

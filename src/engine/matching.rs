@@ -152,9 +152,7 @@ pub fn is_repeated(
         authorizations(state, command, payment.card_id, key).any(|known| {
             let mut parts = known.parts.iter().filter(|part| part.kind == kind);
             parts.any(|part| is_same(&part.match_keys, part.amount))
-                || payment.posts
-                    && known.posted_first != InBoth::default()
-                    && is_same(&known.match_keys, known.posted_first)
+                || payment.posts && known.posted_at_once && is_same(&known.match_keys, known.opened)
         })
     })
 }

@@ -10,6 +10,17 @@ pub struct Told<'a> {
     pub amount: Both,
 }
 
+impl Told<'_> {
+    /// The amount with its second part in the currency of an authorization.
+    fn amount_for(&self, known: &Known) -> Both {
+        let Both { account, local } = self.amount;
+        Both {
+            account,
+            local: known.local_of(self.payment.case, local, account),
+        }
+    }
+}
+
 impl View<'_> {
     /// What the network has done is carried out, whatever the rules say.
     pub fn advise(
@@ -151,10 +162,11 @@ impl View<'_> {
     pub fn amend(&self, told: &Told, known: &Known) -> (Came, Vec<Line>) {
         let (of, payment, before) = (known.place, told.payment, known.held);
         let adds = payment.kind == Kind::Incremental;
+        let amount = told.amount_for(known);
         let after = match adds {
             _ if payment.is_credit() => Both::default(),
-            true => before.plus(told.amount),
-            false => told.amount,
+            true => before.plus(amount),
+            false => amount,
         };
         let ends = before.account > 0 && after.account == 0;
         let end = ends.then(|| ends_by(known));
@@ -188,9 +200,10 @@ impl View<'_> {
             End::Completed => "after_completion",
             End::Reversed => "after_reversal",
         }));
-        let charged = payment.charge(told.amount.account, told.amount.local);
-        let ends = is_final || told.amount.account >= held.account;
-        let released = if ends { held } else { told.amount.of(held) };
+        let amount = told.amount_for(known);
+        let charged = payment.charge(amount.account, amount.local);
+        let ends = is_final || amount.account >= held.account;
+        let released = if ends { held } else { amount.of(held) };
         let line = Line {
             of,
             held: released.negative(),

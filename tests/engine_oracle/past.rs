@@ -143,6 +143,21 @@ impl Known<'_> {
         (first.held.account + first.posted.account).max(0)
     }
 
+    /// An amount in the currency of this one, of a message in its own: as much as the cents were worth at first.
+    pub fn local_of(&self, case: u8, local: i64, cents: i64) -> i64 {
+        let (_, first) = self.lines[0];
+        let first = first.held.plus(first.posted);
+        match first.account {
+            0 => local,
+            _ if case == self.payment.case => local,
+            of => {
+                let exact = i128::from(cents.abs()) * i128::from(first.local.abs());
+                let of = i128::from(of.abs());
+                (exact / of + i128::from(exact % of > 0)) as i64
+            }
+        }
+    }
+
     /// What is left of a part.
     pub fn left(&self, place: usize) -> Both {
         let own = self.lines.iter().filter(|(of, line)| {

@@ -181,9 +181,15 @@ impl View<'_> {
     ) -> (Came, Vec<Line>) {
         let available = self.available(account);
         if let Some(of) = about {
+            let held = Both {
+                account: taken.account,
+                local: self
+                    .of(of)
+                    .local_of(payment.case, taken.local, taken.account),
+            };
             let line = Line {
                 of,
-                held: taken,
+                held,
                 part: Some(Part::Increment),
                 renews: true,
                 ..Line::default()

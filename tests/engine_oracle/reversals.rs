@@ -44,6 +44,11 @@ impl View<'_> {
             Meant::Part(_, part) => Some(part),
             _ => None,
         };
+        // Reversals state dollars, which is case 0.
+        let stays = match stays {
+            0 => 0,
+            stays => known.local_of(0, stays, stays),
+        };
         let stands_at = known.held.plus(known.posted);
         let moved = part.map_or(stands_at, |part| known.left(part)).above(stays);
         let is_increment = part.is_some_and(|part| {
