@@ -328,7 +328,9 @@ fn change_authorization(state: &mut State, id: AuthorizationId, at: Timestamp, c
         state.authorizations.close(id, at, by);
     }
     let known = expect_authorization(state, id);
-    let (account_id, card_id, uses) = (known.account_id, known.card_id, known.uses.clone());
+    let (account_id, card_id) = (known.account_id, known.card_id);
+    // Taken out while the counters of its cards and accounts move, and put back.
+    let uses = std::mem::take(&mut known.uses);
     let counted = i32::from(is_counted(known)) - i32::from(was_counted);
     let moved_minor = known.stands_at().account_minor - stood_at;
     let closes_now = was_open && !known.is_open();
@@ -345,6 +347,7 @@ fn change_authorization(state: &mut State, id: AuthorizationId, at: Timestamp, c
             counters.adjust(limit_use.limit_id, counted_in, moved_minor, counted);
         }
     }
+    expect_authorization(state, id).uses = uses;
 }
 
 /// Whether limits on the number of payments count it.

@@ -78,14 +78,14 @@ struct Known<'a> {
 fn of_card(state: &State, command: &Command, advise: &Advise, card: &Card) -> Advised {
     let payment = &advise.payment;
     let keys = &payment.original_keys;
-    let direction = Treatment::of(payment.kind).map(|treatment| treatment.direction);
+    let treatment = Treatment::of(payment.kind);
+    let direction = treatment.map(|treatment| treatment.direction);
     let original = matching::original(state, command, card.id, keys, direction);
     let account = match original {
         Original::Known { authorization, .. } => state.account(authorization.account_id),
         _ => None,
     };
     let account = account.unwrap_or(state.account_of(card));
-    let treatment = Treatment::of(payment.kind);
     let program = state.registry.programs.get(&account.program_id);
     let converted = program.and_then(|program| {
         let registry = &state.registry;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::identity::Identity;
+use super::identity::{Identity, NameKind};
 use super::{
     field::{Encoding, FieldSpec, Filler, Layout},
     field_spec::{Defaults, encodings},
@@ -251,8 +251,8 @@ impl Dialect {
             .map_or(&[], Vec::as_slice)
     }
 
-    /// By what a message names an earlier one, from the name that is trusted most: some of [`MATCH_KEYS`].
-    pub fn match_keys(&self) -> &[&'static str] {
+    /// By what a message names an earlier one, from the name that is trusted most: see [`NameKind`].
+    pub fn match_keys(&self) -> &[NameKind] {
         &self.identity.match_keys
     }
 

@@ -14,7 +14,7 @@ pub mod field;
 mod field_spec;
 pub mod frame_view;
 pub mod framing;
-mod identity;
+pub mod identity;
 pub mod mapping;
 pub mod message;
 pub mod mti;

@@ -364,6 +364,12 @@ mod tests {
             ("[field]\n38 = { length = 2 }", "approval code"),
             ("[field]\n2 = { absent = true }", "DE2 is missing"),
             ("[message]\nrepeat_key = []", "`repeat_key`"),
+            ("[message]\nmatch_keys = []", "`match_keys` is empty"),
+            ("[message]\nmatch_keys = [\"rrn\", \"rrn\"]", "twice"),
+            (
+                "[message]\nmatch_keys = [\"stan\"]",
+                "use: network_transaction_id, rrn",
+            ),
         ] {
             let text = format!("name = \"own\"\nextends = \"iso8583-1987-ascii\"\n{change}\n");
             let error = match Dialect::from_toml("own.toml", &text) {

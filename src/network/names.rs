@@ -6,6 +6,7 @@ use crate::engine::event::ApprovalCode;
 use crate::engine::facts::{MatchKey, MatchKeys, NetworkReference};
 use crate::engine::ids::AuthorizationId;
 use crate::iso8583::Message;
+use crate::iso8583::identity::NameKind;
 use crate::iso8583::mapping::{DateTimeLayout, OriginalData};
 use arrayvec::ArrayString;
 
@@ -103,17 +104,17 @@ impl Translator {
         };
         let listed = self.map.dialect.match_keys().iter();
         for (place, kind) in listed.take(MatchKeys::NAMES_MAX).enumerate() {
-            keys.by_authority[place] = self.match_key(message, kind, &names);
+            keys.by_authority[place] = self.match_key(message, *kind, &names);
         }
         keys
     }
 
     /// One name of a message, of one of the kinds that dialect files list.
-    fn match_key(&self, message: &Message, kind: &str, names: &Names) -> MatchKey {
+    fn match_key(&self, message: &Message, kind: NameKind, names: &Names) -> MatchKey {
         let stan = names.stan.to_le_bytes();
         let name = |parts: [&[u8]; 3]| {
             let mut key = self.match_key_hasher.hasher();
-            key.part(kind.as_bytes()).part(self.network.as_bytes());
+            key.part(&[kind as u8]).part(self.network.as_bytes());
             parts.into_iter().for_each(|part| {
                 key.part(part);
             });
@@ -124,19 +125,19 @@ impl Translator {
             |text: &ArrayString<40>| text.bytes().any(|letter| letter != b'0' && letter != b' ');
         let mappings = self.map.dialect.mappings();
         let found = match kind {
-            "network_transaction_id" => {
+            NameKind::NetworkTransactionId => {
                 let at = mappings.network_transaction_id.as_ref();
                 let id = at.and_then(|at| message.locate::<40>(at));
                 id.filter(is_known)
                     .map(|id| name([id.as_bytes(), &[], &[]]))
             }
-            "rrn" => {
+            NameKind::Rrn => {
                 let rrn = message.text::<40>(37);
                 rrn.filter(is_known)
                     .map(|rrn| name([rrn.as_bytes(), &[], &[]]))
             }
-            "sent" => names.sent.map(|sent| name([&stan, sent.as_bytes(), &[]])),
-            "local" => {
+            NameKind::Sent => names.sent.map(|sent| name([&stan, sent.as_bytes(), &[]])),
+            NameKind::Local => {
                 // Where the time of transmission is the local time, one name says both.
                 let names_local = sent_field(self.original_data()) != LOCAL_TIME;
                 let time = message.raw(LOCAL_TIME).filter(|_| names_local);
@@ -147,12 +148,11 @@ impl Translator {
                 };
                 time.map(|time| name([&stan, time, date]))
             }
-            "approval_code" => {
+            NameKind::ApprovalCode => {
                 let stated = message.text::<6>(38).filter(|code| !code.trim().is_empty());
                 let code = names.approval_code.or(stated);
                 code.map(|code| name([code.as_bytes(), &[], &[]]))
             }
-            _ => None,
         };
         found.unwrap_or(MatchKey::UNSTATED)
     }
