@@ -121,6 +121,7 @@ fn any_keys() -> impl Strategy<Value = (RepeatKey, MatchKeys)> {
         let keys = MatchKeys {
             by_authority: [name(0), name(1), name(2), none, none],
             acquirer_id: u64::from(names[3] % 3),
+            stan: u32::from(names[3] / 3 % 3),
         };
         (RepeatKey(repeat), keys)
     })

@@ -1027,6 +1027,7 @@ fn name(keys: &mut MatchKeys, key: &str, value: &str) -> bool {
         "sent" => keys.by_authority[1] = stated(sent),
         "local" => keys.by_authority[2] = stated(local),
         "acquirer" => keys.acquirer_id = value.parse().unwrap(),
+        "stan" => keys.stan = value.parse().unwrap(),
         _ => return false,
     }
     true

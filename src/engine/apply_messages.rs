@@ -1,21 +1,20 @@
-//! Applies what messages of the network came to: authorizations that open, change and close, the money that
-//! they hold and post, the limits that they use. What else an event may change lives in `apply.rs`.
+//! Applies what messages of the network came to: the answers kept for repeats, authorizations that change and close,
+//! and with them money and the use of limits. What opens one lives in `apply_opening.rs`, all else in `apply.rs`.
 
 use super::apply::{
     advice_answer, authorization_answer, counters, expect_account, post, reversal_answer,
 };
-use super::authorizations::{Authorization, Closed, ClosedBy, InBoth, Part, PartKind};
-use super::card_use::{CardUseMade, LockedMerchant};
+use super::apply_opening::{Opening, charged, direction_of, open_held, open_posted};
+use super::authorizations::{Authorization, ClosedBy, InBoth, Part, PartKind};
 use super::command::{Advise, Authorize, Command, Reverse};
 use super::event::{
-    AdviceOutcome, Advised, Answer, ApprovalCode, Authorized, Decision, HoldPlaced, Increased,
-    Postings, ReversalOutcome, Reversed, Standing, Undone, UndoneWhat,
+    AdviceOutcome, Advised, Answer, ApprovalCode, Authorized, Decision, Increased, Postings,
+    ReversalOutcome, Reversed, Standing, Undone, UndoneWhat,
 };
 use super::facts::{Kind, RepeatKey};
 use super::first_answer::{Asked, FirstAnswer};
-use super::ids::{AccountId, AuthorizationId};
-use super::kinds::{Direction, Treatment};
-use super::money::Currency;
+use super::ids::AuthorizationId;
+use super::kinds::Direction;
 use super::postings::Kept;
 use super::reason::DeclineReason;
 use super::reversals::Reversal;
@@ -139,6 +138,8 @@ pub(super) fn reversal(
     remember_answer(state, command, reverse.repeat_key, asked, answer);
     match &reversed.outcome {
         ReversalOutcome::Undone(undone) => undo(state, command, undone, &reversed.postings),
+        // A part of it is to stay: the original must not be refused as a whole.
+        ReversalOutcome::OriginalUnknown if reverse.stays.is_some() => {}
         ReversalOutcome::OriginalUnknown => state.early_reversals.remember(Reversal {
             root: command.root,
             card_id: reverse.card_id,
@@ -180,117 +181,6 @@ fn remember_answer(
         answer,
     };
     state.first_answers.remember(repeat_key, command.at, first);
-}
-
-/// A new authorization.
-struct Opening<'a> {
-    command: &'a Command,
-    payment: &'a Authorize,
-    account_id: AccountId,
-    approval_code: ApprovalCode,
-    placed: &'a HoldPlaced,
-    transaction_minor: i64,
-}
-
-/// Of a kind that is not decided, and still posted: from the account.
-fn direction_of(payment: &Authorize) -> Direction {
-    Treatment::of(payment.kind).map_or(Direction::Debit, |treatment| treatment.direction)
-}
-
-fn open_held(state: &mut State, opening: &Opening) {
-    let held = InBoth {
-        account_minor: opening.placed.amount_minor,
-        transaction_minor: opening.transaction_minor,
-    };
-    let account = expect_account(state, opening.account_id);
-    account.held_minor += held.account_minor;
-    account.open_holds += 1;
-    open(state, opening, held, InBoth::default(), None);
-}
-
-fn open_posted(state: &mut State, opening: &Opening, postings: &Postings) {
-    post(state, opening.account_id, postings);
-    let charged_minor = charged(postings, opening.account_id);
-    let posted = InBoth {
-        account_minor: charged_minor,
-        transaction_minor: charged_minor.signum() * opening.transaction_minor,
-    };
-    let closed = Closed {
-        at: opening.command.at,
-        by: ClosedBy::Completion,
-    };
-    let id = opening.payment.authorization_id;
-    open(state, opening, InBoth::default(), posted, Some(closed));
-    expect_authorization(state, id).kept = Kept::of_legs(postings);
-}
-
-/// What a posting takes from the account; below zero for what it gives.
-fn charged(postings: &Postings, account_id: AccountId) -> i64 {
-    use super::event::LedgerAccount::Customer;
-    let legs = postings.iter();
-    let own = legs.filter(|leg| leg.ledger_account == Customer(account_id));
-    -own.map(|leg| leg.amount_minor).sum::<i64>()
-}
-
-fn open(
-    state: &mut State,
-    opening: &Opening,
-    held: InBoth,
-    posted: InBoth,
-    closed: Option<Closed>,
-) {
-    let (payment, placed) = (opening.payment, opening.placed);
-    let counted_minor = held.plus(posted).account_minor;
-    for limit_use in &placed.uses {
-        if let Some(counters) = counters(state, limit_use, opening.account_id, payment.card_id) {
-            counters.add(limit_use.limit_id, limit_use.counted_in(), counted_minor);
-        }
-    }
-    let account_currency = expect_account(state, opening.account_id).currency;
-    let currency = match payment.amounts.transaction.currency {
-        Currency::ABSENT => account_currency,
-        stated => stated,
-    };
-    state.authorizations.insert(Authorization {
-        id: payment.authorization_id,
-        card_id: payment.card_id,
-        account_id: opening.account_id,
-        direction: direction_of(payment),
-        held,
-        posted,
-        kept: Kept::default(),
-        placed_at: opening.command.at,
-        expires_at: placed.expires_at,
-        approval_code: opening.approval_code,
-        match_keys: payment.match_keys,
-        uses: placed.uses.as_slice().into(),
-        parts: Box::default(),
-        closed,
-        opened: held.plus(posted),
-        posted_at_once: closed.is_some(),
-        currency,
-    });
-    use_card(state, payment, placed);
-}
-
-/// Notes on the card what this approval made of it.
-fn use_card(state: &mut State, payment: &Authorize, placed: &HoldPlaced) {
-    let made = placed.card_use;
-    if made == CardUseMade::default() {
-        return;
-    }
-    let Some(card) = state.card_mut(payment.card_id) else {
-        return;
-    };
-    let card_use = card.card_use.get_or_insert_default();
-    if made.uses_card {
-        // What came later all the same, posted by the network, does not take its place.
-        card_use.used_by.get_or_insert(payment.authorization_id);
-    }
-    if made.locks_merchant {
-        let locked_to = LockedMerchant::of(&payment.merchant, &payment.reference);
-        card_use.locked_to = Some(locked_to);
-    }
 }
 
 /// What one event does to an authorization that is known.
@@ -494,7 +384,7 @@ fn undo(state: &mut State, command: &Command, undone: &Undone, postings: &Postin
     }
 }
 
-fn expect_authorization(state: &mut State, id: AuthorizationId) -> &mut Authorization {
+pub(super) fn expect_authorization(state: &mut State, id: AuthorizationId) -> &mut Authorization {
     state
         .authorizations
         .get_mut(id)

@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 
-/// Increments and completions of one authorization that keep names of their own; those beyond it can be
-/// reversed with the whole only.
-const PARTS_MAX: usize = 100;
+/// Increments and completions of one authorization that keep names of their own. A reversal of one beyond it finds
+/// nothing.
+const PARTS_MAX: usize = 1_000;
 
 /// An authorization that was approved, by us or by the network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -162,7 +162,10 @@ fn hindrance(known: &Known, amount_minor: Option<i64>) -> Option<Flags> {
         (Flags::MOVES_NOTHING, known.direction == Direction::Nowhere),
         (
             Flags::NOT_POSTABLE,
-            !postings::can_be_charged(known.account, charged_minor),
+            match payment.posts {
+                true => !postings::can_be_charged(known.account, charged_minor),
+                false => !postings::can_be_held(known.account, amount_minor),
+            },
         ),
         (
             Flags::REVERSED_BEFORE,

@@ -7,7 +7,7 @@ use super::event::{Event, Flags, Postings, ReversalOutcome, Reversed, Undone, Un
 use super::first_answer::Asked;
 use super::matching::{self, Original};
 use super::money::{Currency, Money};
-use super::postings::{self, Kept};
+use super::postings::{self, Kept, can_be_charged};
 use super::state::State;
 
 pub(super) fn decide(state: &State, command: &Command, reverse: &Reverse) -> Outcome {
@@ -62,7 +62,13 @@ fn outcome(state: &State, command: &Command, reverse: &Reverse) -> ReversalOutco
         Some((_, part)) if part.is_undone => return ReversalOutcome::AlreadyReversed,
         Some((place, part)) => undo_part(authorization, place, part, stays_minor),
     };
-    if let Some(account) = state.account(authorization.account_id) {
+    let account = state.account(authorization.account_id);
+    let returned_minor = undone.returned.account_minor;
+    if account.is_some_and(|account| !can_be_charged(account, -returned_minor)) {
+        // No network means it: a balance at the end of its range takes nothing back, rather than wrong.
+        return ReversalOutcome::OriginalUnknown;
+    }
+    if let Some(account) = account {
         let moved_minor = undone.released.account_minor + undone.returned.account_minor;
         let overdrawn = account.available_minor().saturating_add(moved_minor) < 0;
         undone

@@ -238,6 +238,9 @@ pub struct MatchKeys {
     pub by_authority: [MatchKey; MatchKeys::NAMES_MAX],
     /// A number, 0 where not stated. It names nothing by itself, but holds for all names above.
     pub acquirer_id: u64,
+    /// Of a message, its own; of a reversal, that of the one message that it says it reverses, else 0. Messages of one
+    /// payment may share all names above, and not this.
+    pub stan: u32,
 }
 
 impl MatchKeys {
@@ -323,13 +326,13 @@ mod tests {
     fn names_are_stored_without_those_not_stated() {
         let mut keys = MatchKeys::default();
         let stored = |keys: &MatchKeys| postcard::to_allocvec(keys).unwrap();
-        assert_eq!(stored(&keys).len(), 3);
+        assert_eq!(stored(&keys).len(), 4);
         for place in [1, 4] {
             keys.by_authority[place] = MatchKey(0x0102_0304_0506_0700 + place as u64);
         }
         keys.acquirer_id = 7;
         let bytes = stored(&keys);
-        assert_eq!(bytes.len(), 3 + 16);
+        assert_eq!(bytes.len(), 4 + 16);
         assert_eq!(postcard::from_bytes::<MatchKeys>(&bytes), Ok(keys));
         assert!(postcard::from_bytes::<MatchKeys>(&[2, 2, 1, 0]).is_err());
     }

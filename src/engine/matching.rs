@@ -2,7 +2,8 @@
 //! follows from it is decided elsewhere.
 //!
 //! Names are trusted in the order of `MatchKeys::by_authority`. The first that both a message and an
-//! authorization state must be the same in both, and so must the acquirer, or they are strangers.
+//! authorization state must be the same in both, and so must the acquirer and, of a reversal that says which message
+//! it reverses, the STAN, or they are strangers.
 //! Among those left, the one that agrees best wins, compared name by name in the same order. Of those that
 //! agree alike, a whole authorization comes before a part of one, and then the latest wins. A closed
 //! authorization stands in the way of others like an open one, so that the double of a reversal finds what
@@ -58,7 +59,8 @@ fn agreement(one: &MatchKeys, other: &MatchKeys) -> Option<Agreement> {
     let fits = std::array::from_fn(|place| Fit::of(names[place].0, others[place].0));
     let acquirer = Fit::of(one.acquirer_id, other.acquirer_id);
     let decisive = fits.iter().find(|fit| **fit != Fit::Open)?;
-    let same = *decisive == Fit::Agrees && acquirer != Fit::Differs;
+    let stan = Fit::of(u64::from(one.stan), u64::from(other.stan));
+    let same = *decisive == Fit::Agrees && ![acquirer, stan].contains(&Fit::Differs);
     same.then_some((fits, acquirer))
 }
 

@@ -4,6 +4,7 @@
 pub mod again;
 pub mod apply;
 mod apply_messages;
+mod apply_opening;
 pub mod authorizations;
 pub mod backtest;
 pub mod card_history;

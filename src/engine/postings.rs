@@ -85,6 +85,12 @@ pub(super) fn payment(account_id: AccountId, charged_minor: i64, kept: Kept) -> 
     .collect()
 }
 
+/// Whether what is held stays within the range of a balance.
+pub(super) fn can_be_held(account: &Account, amount_minor: i64) -> bool {
+    let held_minor = account.held_minor.checked_add(amount_minor);
+    held_minor.is_some_and(|held_minor| held_minor <= BALANCE_MAX_MINOR)
+}
+
 /// Whether the balance stays within its range.
 pub(super) fn can_be_charged(account: &Account, charged_minor: i64) -> bool {
     let posted_minor = account.posted_minor.checked_sub(charged_minor);

@@ -100,7 +100,7 @@ mod tests {
                     .collect::<Vec<_>>()
                     .try_into()
                     .unwrap(),
-                acquirer_id: 0,
+                ..MatchKeys::default()
             },
         }
     }

@@ -56,7 +56,22 @@ impl Translator {
             approval_code: approval_code.and_then(|code| ArrayString::from(code).ok()),
             acquirer_id: message.digits(32).unwrap_or(0),
         };
-        self.match_keys(message, names)
+        MatchKeys {
+            stan: reference.stan,
+            ..self.match_keys(message, names)
+        }
+    }
+
+    /// How a reversal names its original, and which message of that payment it means, if it says so.
+    pub(super) fn reversed_keys(
+        &self,
+        message: &Message,
+        reference: &NetworkReference,
+    ) -> MatchKeys {
+        MatchKeys {
+            stan: self.original(message).map_or(0, |original| original.stan),
+            ..self.original_keys(message, reference)
+        }
     }
 
     /// How a reversal, an advice or an increment names its original. Where it has no original data elements, it

@@ -198,7 +198,7 @@ impl Translator {
             card_id: named.card_id(),
             amount: amounts(message)?.transaction,
             repeat_key: self.repeat_key(message, &named),
-            original_keys: self.original_keys(message, &reference),
+            original_keys: self.reversed_keys(message, &reference),
             stays: self.stays(message)?,
             reference,
         };
@@ -311,15 +311,22 @@ impl Translator {
     /// original's.
     fn stays(&self, message: &Message) -> Result<Option<Money>, Untranslatable> {
         let transaction = amounts(message)?.transaction;
-        let first_amount = |text: Option<ArrayString<42>>| -> u64 {
-            let digits = text.and_then(|text| text.get(..12)?.parse().ok());
-            digits.unwrap_or(0)
+        // What cannot be read must not be taken for a reversal of the whole.
+        let first_amount = |field: u8| -> Result<u64, Untranslatable> {
+            let Some(text) = message.text::<42>(field) else {
+                return Ok(0);
+            };
+            let digits = text
+                .get(..12)
+                .filter(|text| text.bytes().all(|d| d.is_ascii_digit()));
+            let amount = digits.and_then(|digits| digits.parse().ok());
+            amount.ok_or(Untranslatable::Field(field))
         };
         let stays = match self.map.dialect.mappings().replacement_amount {
-            ReplacementAmount::De95 => first_amount(message.text(95)),
+            ReplacementAmount::De95 => first_amount(95)?,
             ReplacementAmount::De30 => {
                 let stays = message.digits(4).unwrap_or(0);
-                match first_amount(message.text(30)) > stays {
+                match first_amount(30)? > stays {
                     true => stays,
                     false => 0,
                 }

@@ -12,11 +12,12 @@ pub fn any_account() -> impl Strategy<Value = u64> {
 
 /// Few enough that they clash.
 pub fn any_names() -> impl Strategy<Value = Names> {
-    (0u8..4, 0u8..4, 0u8..4, 0u8..3).prop_map(|(rrn, sent, local, acquirer)| Names {
+    (0u8..4, 0u8..4, 0u8..4, 0u8..3, 0u8..3).prop_map(|(rrn, sent, local, acquirer, stan)| Names {
         rrn,
         sent,
         local,
         acquirer,
+        stan,
     })
 }
 
@@ -35,8 +36,9 @@ pub fn any_kind() -> impl Strategy<Value = Kind> {
 
 /// Names of one text, names that share the RRN only, and any.
 pub fn any_colliding_names() -> impl Strategy<Value = Names> {
-    let sharing = (1u8..3, 1u8..6).prop_map(|(rrn, name)| Names {
+    let sharing = (1u8..3, 1u8..6, 0u8..3).prop_map(|(rrn, name, stan)| Names {
         rrn,
+        stan,
         ..Names::all(name)
     });
     prop_oneof![5 => (1u8..5).prop_map(Names::all), 2 => sharing, 1 => any_names()]

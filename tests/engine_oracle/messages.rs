@@ -9,6 +9,8 @@ pub struct Names {
     pub sent: u8,
     pub local: u8,
     pub acquirer: u8,
+    /// Of a message, its own; of a reversal, that of the message that it says it reverses.
+    pub stan: u8,
 }
 
 impl Names {
@@ -18,6 +20,7 @@ impl Names {
             sent: name,
             local: name,
             acquirer: 1,
+            stan: 0,
         }
     }
 
@@ -35,6 +38,7 @@ impl Names {
                 MatchKey::UNSTATED,
             ],
             acquirer_id: u64::from(self.acquirer),
+            stan: u32::from(self.stan),
         }
     }
 
@@ -49,7 +53,8 @@ impl Names {
         } else {
             both(self.local, other.local) && self.local == other.local
         };
-        let strangers = both(self.acquirer, other.acquirer) && self.acquirer != other.acquirer;
+        let differ = |one, other| both(one, other) && one != other;
+        let strangers = differ(self.acquirer, other.acquirer) || differ(self.stan, other.stan);
         let worth = |one, other, worth| match both(one, other) {
             true if one == other => 2 * worth,
             true => 0,

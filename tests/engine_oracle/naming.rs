@@ -27,7 +27,13 @@ impl View<'_> {
     /// The names of reversals of this card that came before their original, with their time.
     pub fn early_reversals(&self, of: u64) -> impl Iterator<Item = (Names, Timestamp)> {
         self.past.iter().filter_map(move |past| match past.step {
-            Step::Reverse { card, names, .. } => {
+            // One that leaves a part standing must not refuse the whole.
+            Step::Reverse {
+                card,
+                names,
+                stays: 0,
+                ..
+            } => {
                 let live = past.at.plus_ms(REVERSAL_MS) > self.at && card == of;
                 (live && past.came == Came::Unknown).then_some((names, past.at))
             }

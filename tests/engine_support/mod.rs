@@ -65,7 +65,7 @@ pub fn names_of(text: &str) -> MatchKeys {
     let none = MatchKey::UNSTATED;
     MatchKeys {
         by_authority: [rrn(text), sent(text), local(text), none, none],
-        acquirer_id: 0,
+        ..MatchKeys::default()
     }
 }
 

@@ -1,0 +1,124 @@
+//! Applies what opens an authorization: the money that it holds or posts, the limits and the card that it uses. What
+//! later messages make of it lives in `apply_messages.rs`.
+
+use super::apply::{counters, expect_account, post};
+use super::apply_messages::expect_authorization;
+use super::authorizations::{Authorization, Closed, ClosedBy, InBoth};
+use super::card_use::{CardUseMade, LockedMerchant};
+use super::command::{Authorize, Command};
+use super::event::{ApprovalCode, HoldPlaced, LedgerAccount, Postings};
+use super::ids::AccountId;
+use super::kinds::{Direction, Treatment};
+use super::money::Currency;
+use super::postings::Kept;
+use super::state::State;
+
+/// A new authorization: the message that opens it, and what was decided about it.
+pub(super) struct Opening<'a> {
+    pub command: &'a Command,
+    pub payment: &'a Authorize,
+    pub account_id: AccountId,
+    pub approval_code: ApprovalCode,
+    pub placed: &'a HoldPlaced,
+    pub transaction_minor: i64,
+}
+
+/// A kind that no message carries yet takes from the account.
+pub(super) fn direction_of(payment: &Authorize) -> Direction {
+    Treatment::of(payment.kind).map_or(Direction::Debit, |treatment| treatment.direction)
+}
+
+pub(super) fn open_held(state: &mut State, opening: &Opening) {
+    let held = InBoth {
+        account_minor: opening.placed.amount_minor,
+        transaction_minor: opening.transaction_minor,
+    };
+    let account = expect_account(state, opening.account_id);
+    account.held_minor += held.account_minor;
+    account.open_holds += 1;
+    open(state, opening, held, InBoth::default(), None);
+}
+
+pub(super) fn open_posted(state: &mut State, opening: &Opening, postings: &Postings) {
+    post(state, opening.account_id, postings);
+    let charged_minor = charged(postings, opening.account_id);
+    let posted = InBoth {
+        account_minor: charged_minor,
+        transaction_minor: charged_minor.signum() * opening.transaction_minor,
+    };
+    let closed = Closed {
+        at: opening.command.at,
+        by: ClosedBy::Completion,
+    };
+    let id = opening.payment.authorization_id;
+    open(state, opening, InBoth::default(), posted, Some(closed));
+    expect_authorization(state, id).kept = Kept::of_legs(postings);
+}
+
+/// What a posting takes from the account; below zero for what it gives.
+pub(super) fn charged(postings: &Postings, account_id: AccountId) -> i64 {
+    let legs = postings.iter();
+    let own = legs.filter(|leg| leg.ledger_account == LedgerAccount::Customer(account_id));
+    -own.map(|leg| leg.amount_minor).sum::<i64>()
+}
+
+fn open(
+    state: &mut State,
+    opening: &Opening,
+    held: InBoth,
+    posted: InBoth,
+    closed: Option<Closed>,
+) {
+    let (payment, placed) = (opening.payment, opening.placed);
+    let counted_minor = held.plus(posted).account_minor;
+    for limit_use in &placed.uses {
+        if let Some(counters) = counters(state, limit_use, opening.account_id, payment.card_id) {
+            counters.add(limit_use.limit_id, limit_use.counted_in(), counted_minor);
+        }
+    }
+    let account_currency = expect_account(state, opening.account_id).currency;
+    let currency = match payment.amounts.transaction.currency {
+        Currency::ABSENT => account_currency,
+        stated => stated,
+    };
+    state.authorizations.insert(Authorization {
+        id: payment.authorization_id,
+        card_id: payment.card_id,
+        account_id: opening.account_id,
+        direction: direction_of(payment),
+        held,
+        posted,
+        kept: Kept::default(),
+        placed_at: opening.command.at,
+        expires_at: placed.expires_at,
+        approval_code: opening.approval_code,
+        match_keys: payment.match_keys,
+        uses: placed.uses.as_slice().into(),
+        parts: Box::default(),
+        closed,
+        opened: held.plus(posted),
+        posted_at_once: closed.is_some(),
+        currency,
+    });
+    use_card(state, payment, placed);
+}
+
+/// Notes on the card what this approval made of it.
+fn use_card(state: &mut State, payment: &Authorize, placed: &HoldPlaced) {
+    let made = placed.card_use;
+    if made == CardUseMade::default() {
+        return;
+    }
+    let Some(card) = state.card_mut(payment.card_id) else {
+        return;
+    };
+    let card_use = card.card_use.get_or_insert_default();
+    if made.uses_card {
+        // What came later all the same, posted by the network, does not take its place.
+        card_use.used_by.get_or_insert(payment.authorization_id);
+    }
+    if made.locks_merchant {
+        let locked_to = LockedMerchant::of(&payment.merchant, &payment.reference);
+        card_use.locked_to = Some(locked_to);
+    }
+}
