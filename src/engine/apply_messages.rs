@@ -8,11 +8,11 @@ use super::apply_opening::{Opening, charged, direction_of, open_held, open_poste
 use super::authorizations::{Authorization, ClosedBy, InBoth, Part, PartKind};
 use super::command::{Advise, Authorize, Command, Reverse};
 use super::event::{
-    AdviceOutcome, Advised, Answer, ApprovalCode, Authorized, Decision, Increased, Postings,
+    AdviceOutcome, Advised, ApprovalCode, Authorized, Decision, Increased, Postings,
     ReversalOutcome, Reversed, Standing, Undone, UndoneWhat,
 };
-use super::facts::{Kind, RepeatKey};
-use super::first_answer::{Asked, FirstAnswer};
+use super::facts::Kind;
+use super::first_answer::{Answered, Asked, FirstAnswer};
 use super::ids::AuthorizationId;
 use super::kinds::Direction;
 use super::postings::Kept;
@@ -31,10 +31,13 @@ pub(super) fn authorization(
         .decision
         .decline()
         .is_some_and(|d| d.reason == DeclineReason::DuplicateTransmission);
+    let answered = Answered {
+        repeat_key: authorize.repeat_key,
+        asked: Asked::of_authorization(authorize),
+        answer: authorization_answer(authorize, authorized),
+    };
     if !clash {
-        let answer = authorization_answer(authorize, authorized);
-        let asked = Asked::of_authorization(authorize);
-        remember_answer(state, command, authorize.repeat_key, asked, answer);
+        remember_answer(state, command, answered);
     }
     if authorized.keeps_history && !clash && authorized.increased.is_none() {
         note_history(state, command, authorize, authorized);
@@ -43,7 +46,7 @@ pub(super) fn authorization(
         return;
     };
     if let Some(increased) = &authorized.increased {
-        increase(state, command, authorize, increased);
+        increase(state, command, authorize, increased, answered);
     }
     let Some(placed) = &authorized.hold else {
         return;
@@ -65,6 +68,7 @@ pub(super) fn authorization(
         approval_code,
         placed,
         transaction_minor,
+        answered: Some(answered),
     };
     match authorize.posts {
         true => open_posted(state, &opening, &authorized.postings),
@@ -97,9 +101,12 @@ pub(super) fn advice(state: &mut State, command: &Command, advise: &Advise, advi
         return;
     }
     let payment = &advise.payment;
-    let answer = advice_answer(advise, advised);
-    let asked = Asked::of_advice(advise);
-    remember_answer(state, command, payment.repeat_key, asked, answer);
+    let answered = Answered {
+        repeat_key: payment.repeat_key,
+        asked: Asked::of_advice(advise),
+        answer: advice_answer(advise, advised),
+    };
+    remember_answer(state, command, answered);
     let Some(account_id) = advised.account_id else {
         return;
     };
@@ -112,6 +119,7 @@ pub(super) fn advice(state: &mut State, command: &Command, advise: &Advise, advi
         approval_code,
         placed,
         transaction_minor: payment.amounts.transaction.amount_minor,
+        answered: None,
     };
     match &advised.outcome {
         AdviceOutcome::Recorded | AdviceOutcome::Duplicate => {}
@@ -133,9 +141,12 @@ pub(super) fn reversal(
     if reversed.outcome == ReversalOutcome::Duplicate {
         return;
     }
-    let answer = reversal_answer(reverse, reversed);
-    let asked = Asked::of_reversal(reverse);
-    remember_answer(state, command, reverse.repeat_key, asked, answer);
+    let answered = Answered {
+        repeat_key: reverse.repeat_key,
+        asked: Asked::of_reversal(reverse),
+        answer: reversal_answer(reverse, reversed),
+    };
+    remember_answer(state, command, answered);
     match &reversed.outcome {
         ReversalOutcome::Undone(undone) => undo(state, command, undone, &reversed.postings),
         // A part of it is to stay: the original must not be refused as a whole.
@@ -167,13 +178,12 @@ pub(super) fn release(
     change_authorization(state, id, command.at, change);
 }
 
-fn remember_answer(
-    state: &mut State,
-    command: &Command,
-    repeat_key: RepeatKey,
-    asked: Asked,
-    answer: Answer,
-) {
+fn remember_answer(state: &mut State, command: &Command, answered: Answered) {
+    let Answered {
+        repeat_key,
+        asked,
+        answer,
+    } = answered;
     let root = command.root;
     let first = FirstAnswer {
         root,
@@ -245,7 +255,13 @@ fn is_counted(known: &Authorization) -> bool {
     known.is_open() || known.stands_at().account_minor > 0
 }
 
-fn increase(state: &mut State, command: &Command, authorize: &Authorize, increased: &Increased) {
+fn increase(
+    state: &mut State,
+    command: &Command,
+    authorize: &Authorize,
+    increased: &Increased,
+    answered: Answered,
+) {
     let transaction = authorize.amounts.transaction;
     let known = expect_authorization(state, increased.authorization_id);
     let amount = InBoth {
@@ -255,7 +271,10 @@ fn increase(state: &mut State, command: &Command, authorize: &Authorize, increas
     let change = Change {
         held: amount,
         expires_at: Some(increased.expires_at),
-        part: Some(part(PartKind::Increment, amount, command, authorize)),
+        part: Some(Part {
+            answered: Some(answered),
+            ..part(PartKind::Increment, amount, command, authorize)
+        }),
         ..Change::default()
     };
     change_authorization(state, increased.authorization_id, command.at, change);
@@ -275,6 +294,7 @@ fn part(kind: PartKind, amount: InBoth, command: &Command, payment: &Authorize) 
         at: command.at,
         is_undone: false,
         undone: InBoth::default(),
+        answered: None,
     }
 }
 

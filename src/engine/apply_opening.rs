@@ -7,6 +7,7 @@ use super::authorizations::{Authorization, Closed, ClosedBy, InBoth};
 use super::card_use::{CardUseMade, LockedMerchant};
 use super::command::{Authorize, Command};
 use super::event::{ApprovalCode, HoldPlaced, LedgerAccount, Postings};
+use super::first_answer::Answered;
 use super::ids::AccountId;
 use super::kinds::{Direction, Treatment};
 use super::money::Currency;
@@ -21,6 +22,8 @@ pub(super) struct Opening<'a> {
     pub approval_code: ApprovalCode,
     pub placed: &'a HoldPlaced,
     pub transaction_minor: i64,
+    /// Of a request.
+    pub answered: Option<Answered>,
 }
 
 /// A kind that no message carries yet takes from the account.
@@ -99,6 +102,7 @@ fn open(
         opened: held.plus(posted),
         posted_at_once: closed.is_some(),
         currency,
+        answered: opening.answered,
     });
     use_card(state, payment, placed);
 }

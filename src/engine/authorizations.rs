@@ -3,6 +3,7 @@
 
 use super::event::{ApprovalCode, LimitUse, Standing};
 use super::facts::{MatchKey, MatchKeys};
+use super::first_answer::Answered;
 use super::hold_expiry::ByExpiry;
 use super::ids::{AccountId, AuthorizationId, CardId};
 use super::kinds::Direction;
@@ -47,6 +48,8 @@ pub struct Authorization {
     pub posted_at_once: bool,
     /// The transaction's, in which the amounts above have their second part.
     pub currency: Currency,
+    /// Of one that a request opened.
+    pub answered: Option<Answered>,
 }
 
 /// An amount in minor units of the account's currency, and of the transaction's.
@@ -91,6 +94,8 @@ pub struct Part {
     pub is_undone: bool,
     /// What a reversal of it alone took back.
     pub undone: InBoth,
+    /// Of one that a request made.
+    pub answered: Option<Answered>,
 }
 
 impl Part {
@@ -178,6 +183,12 @@ impl Authorization {
     /// What limits count for it: what is held, and what was posted.
     pub fn stands_at(&self) -> InBoth {
         self.held.plus(self.posted)
+    }
+
+    /// The requests that made it what it is, each with its answer.
+    pub fn answered(&self) -> impl Iterator<Item = &Answered> {
+        let of_parts = self.parts.iter().filter_map(|part| part.answered.as_ref());
+        self.answered.iter().chain(of_parts)
     }
 
     /// When it last changed its standing.

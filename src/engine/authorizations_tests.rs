@@ -40,6 +40,7 @@ fn authorization(id: u64, at_ms: i64, names: [u64; 2]) -> Authorization {
         opened: InBoth::default(),
         posted_at_once: false,
         currency: Currency(840),
+        answered: None,
     }
 }
 
@@ -139,6 +140,7 @@ fn part(at: Timestamp, names: [u64; 2]) -> Part {
         at,
         is_undone: false,
         undone: InBoth::default(),
+        answered: None,
     }
 }
 

@@ -12,7 +12,8 @@
 use super::authorizations::{Authorization, ClosedBy, InBoth, PartKind};
 use super::command::{Authorize, Command};
 use super::facts::{Kind, MatchKey, MatchKeys};
-use super::ids::CardId;
+use super::first_answer::Answered;
+use super::ids::{AuthorizationId, CardId};
 use super::kinds::Direction;
 use super::reversals::Reversal;
 use super::state::State;
@@ -115,18 +116,44 @@ pub fn original<'a>(
     best.map_or(Original::Unknown, |(_, original)| original)
 }
 
-/// Whether an authorization with these names was reversed before it came, or came and was reversed since. An
-/// increment that was reversed alone is known by all its names only: it may share one with its authorization.
-pub fn is_reversed(state: &State, command: &Command, card_id: CardId, names: &MatchKeys) -> bool {
-    is_reversed_early(state, command, card_id, names)
-        || names.stated().any(|key| {
-            authorizations(state, command, card_id, key).any(|known| {
-                let mut parts = known.parts.iter();
-                known.is_closed_by(ClosedBy::Reversal)
-                    && agreement(&known.match_keys, names).is_some()
-                    || parts.any(|part| part.is_undone && part.match_keys == *names)
-            })
-        })
+/// What became of a request before it came this time.
+#[derive(Debug, Clone, Copy)]
+pub enum Before<'a> {
+    Nothing,
+    /// It was approved, and this is what is kept of it.
+    Answered(&'a Answered),
+    /// It was reversed: before it came, or after it came first.
+    Reversed,
+}
+
+/// What is known of a request whose first answer is forgotten. An increment that was reversed alone is known by all
+/// its names only: it may share one with its authorization.
+pub fn before<'a>(state: &'a State, command: &Command, request: &Authorize) -> Before<'a> {
+    let (card_id, names) = (request.card_id, &request.match_keys);
+    if is_reversed_early(state, command, card_id, names) {
+        return Before::Reversed;
+    }
+    let mut answered: Option<(AuthorizationId, &Answered)> = None;
+    for key in names.stated() {
+        for known in authorizations(state, command, card_id, key) {
+            let mut parts = known.parts.iter();
+            if known.is_closed_by(ClosedBy::Reversal)
+                && agreement(&known.match_keys, names).is_some()
+                || parts.any(|part| part.is_undone && part.match_keys == *names)
+            {
+                return Before::Reversed;
+            }
+            let mut of_key = known
+                .answered()
+                .filter(|of| of.repeat_key == request.repeat_key);
+            if let Some(found) = of_key.next()
+                && answered.is_none_or(|(id, _)| id < known.id)
+            {
+                answered = Some((known.id, found));
+            }
+        }
+    }
+    answered.map_or(Before::Nothing, |(_, answered)| Before::Answered(answered))
 }
 
 /// Whether an advice under exactly these names was carried out before, by a posting or an increment of this
