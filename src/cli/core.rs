@@ -6,6 +6,7 @@ use crate::engine::registry::{IssueCard, RegistryAction};
 use crate::engine::world::World;
 use crate::journal::{FileStorage, Handle, RunningJournal, Sequence, Storage};
 use crate::security::{CardRoute, PanIndex, Vault, VaultSettings};
+use crate::shard::archive::{Archive, refill};
 use crate::shard::clock::Clock;
 use crate::shard::inbox::Priority;
 use crate::shard::recovery::recover;
@@ -60,6 +61,8 @@ pub struct Core {
     pub pan_index: Arc<PanIndex>,
     loops: Loops,
     snapshots: Snapshots,
+    archive: Archive,
+    archive_thread: std::thread::JoinHandle<()>,
 }
 
 /// The state that the journal folds to, before any loop runs.
@@ -69,6 +72,9 @@ struct Recovered {
     journal: crate::journal::Journal,
     last_sequence: Sequence,
     last_snapshot: Sequence,
+    archive: Archive,
+    /// The archive has to hold what was forgotten up to here.
+    archived_through: Sequence,
 }
 
 /// The thread that makes snapshots.
@@ -121,12 +127,16 @@ pub fn start_core(config: &Config) -> Result<Core> {
         queues: config.shards.queues(),
         on_card_issued,
         last_sequence: recovered.last_sequence,
+        archive: Some(recovered.archive.clone()),
     };
+    let archive = recovered.archive;
+    let archive_thread = start_archive(&archive, &journal.handle())?;
     let snapshots = start_snapshots(
         config,
         recovered.storage,
-        journal.handle(),
+        (journal.handle(), archive.clone()),
         recovered.last_snapshot,
+        recovered.archived_through,
     )?;
     let (switchboard, loops) =
         switchboard::start(recovered.world, wiring).context("cannot start a thread")?;
@@ -146,19 +156,33 @@ pub fn start_core(config: &Config) -> Result<Core> {
         pan_index,
         loops,
         snapshots,
+        archive,
+        archive_thread,
     })
+}
+
+/// The thread that writes what shards forget.
+fn start_archive(archive: &Archive, journal: &Handle) -> Result<std::thread::JoinHandle<()>> {
+    let (archive, progress) = (archive.clone(), journal.subscribe());
+    let thread = std::thread::Builder::new().name("archive".into());
+    Ok(thread.spawn(move || {
+        // What is not written yet is found in memory. A refusal leaves everything as it was.
+        let _ = rustix::process::nice(19);
+        archive.run(&progress);
+    })?)
 }
 
 fn start_snapshots(
     config: &Config,
     storage: Arc<dyn Storage>,
-    journal: Handle,
+    (journal, archive): (Handle, Archive),
     last: Sequence,
+    archived_through: Sequence,
 ) -> Result<Snapshots> {
     let stop = Arc::new(AtomicBool::new(false));
     let settings = config.snapshots;
     let older = Arc::new(AtomicU64::new(0));
-    if settings.every_records == 0 {
+    if settings.every_records == 0 && archive.complete_through()? >= archived_through {
         return Ok(Snapshots {
             older,
             stop,
@@ -180,7 +204,13 @@ fn start_snapshots(
         .spawn(move || {
             // A snapshot may lag, answers may not. A refusal leaves everything as it was.
             let _ = rustix::process::nice(19);
-            snapshots::follow(&storage, &journal, settings, last, &stopping, done);
+            match refill(&archive, &journal, archived_through, &stopping) {
+                Ok(_) => {}
+                Err(error) => tracing::error!(%error, "the archive cannot be filled again; the next start tries it"),
+            }
+            if settings.every_records > 0 {
+                snapshots::follow(&storage, &journal, Some(&archive), settings, last, &stopping, done);
+            }
         })?;
     Ok(Snapshots {
         older,
@@ -197,6 +227,7 @@ fn recover_world(config: &Config) -> Result<Recovered> {
             config.data.dir.display()
         )
     })?;
+    let archive = Archive::open(&config.data.dir.join("archive"), config.archive)?;
     let started = Instant::now();
     let storage: Arc<dyn Storage> = storage;
     let (mut world, after) = snapshots::newest(&storage, config.shards.count, |error| {
@@ -211,6 +242,7 @@ fn recover_world(config: &Config) -> Result<Recovered> {
         u128::from_le_bytes(new_id),
         &mut world,
         after,
+        Some(&archive),
         &mut progress,
     )?;
     if let Some(cut) = &found.truncated {
@@ -226,12 +258,19 @@ fn recover_world(config: &Config) -> Result<Recovered> {
         "recovered"
     );
     let (last_sequence, last_snapshot) = (found.durable, after.sequence);
+    // One that was another journal's is empty now, without what this start has put into it.
+    let archived_through = match archive.claim(found.journal_id, found.durable)? {
+        true => last_snapshot,
+        false => last_sequence,
+    };
     Ok(Recovered {
         storage,
         world,
         journal,
         last_sequence,
         last_snapshot,
+        archive,
+        archived_through,
     })
 }
 
@@ -274,6 +313,8 @@ impl Core {
         if let Some(thread) = self.snapshots.thread {
             well &= thread.join().is_ok();
         }
+        self.archive.stop();
+        well &= self.archive_thread.join().is_ok();
         self.journal.close()?;
         anyhow::ensure!(well, "a shard or the registry panicked; see the log");
         Ok(())

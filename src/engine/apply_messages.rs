@@ -37,7 +37,7 @@ pub(super) fn authorization(
         answer: authorization_answer(authorize, authorized),
     };
     if !clash {
-        remember_answer(state, command, answered);
+        remember_answer(state, command, answered, authorized.hold.is_some());
     }
     if authorized.keeps_history && !clash && authorized.increased.is_none() {
         note_history(state, command, authorize, authorized);
@@ -106,7 +106,7 @@ pub(super) fn advice(state: &mut State, command: &Command, advise: &Advise, advi
         asked: Asked::of_advice(advise),
         answer: advice_answer(advise, advised),
     };
-    remember_answer(state, command, answered);
+    remember_answer(state, command, answered, false);
     let Some(account_id) = advised.account_id else {
         return;
     };
@@ -146,7 +146,7 @@ pub(super) fn reversal(
         asked: Asked::of_reversal(reverse),
         answer: reversal_answer(reverse, reversed),
     };
-    remember_answer(state, command, answered);
+    remember_answer(state, command, answered, false);
     match &reversed.outcome {
         ReversalOutcome::Undone(undone) => undo(state, command, undone, &reversed.postings),
         // A part of it is to stay: the original must not be refused as a whole.
@@ -178,7 +178,12 @@ pub(super) fn release(
     change_authorization(state, id, command.at, change);
 }
 
-fn remember_answer(state: &mut State, command: &Command, answered: Answered) {
+fn remember_answer(
+    state: &mut State,
+    command: &Command,
+    answered: Answered,
+    is_with_authorization: bool,
+) {
     let Answered {
         repeat_key,
         asked,
@@ -189,6 +194,7 @@ fn remember_answer(state: &mut State, command: &Command, answered: Answered) {
         root,
         asked,
         answer,
+        is_with_authorization,
     };
     state.first_answers.remember(repeat_key, command.at, first);
 }

@@ -103,6 +103,7 @@ fn open(
         posted_at_once: closed.is_some(),
         currency,
         answered: opening.answered,
+        recalled_at: None,
     });
     use_card(state, payment, placed);
 }

@@ -20,6 +20,7 @@ use super::matching::{self, Original};
 use super::money::BALANCE_MAX_MINOR;
 use super::postings::{self, Kept};
 use super::reason::DeclineReason;
+use super::recall;
 use super::registry::{Program, RegistryView};
 use super::rules;
 use super::rules::repeat::Found;
@@ -54,6 +55,7 @@ pub fn decide(state: &State, command: &Command) -> Outcome {
         Action::ChangeCardStatus(change) => change_card_status(state, command, change),
         Action::ChangeCardControls(change) => change_card_controls(state, command, change),
         Action::ReleaseHold(release) => release_hold(state, command, release),
+        Action::Recall(recall) => recall::decide(state, command, recall),
         Action::ChangeCardHolder(change) => {
             match state.card_of_tree(command.root, change.card_id) {
                 None => Outcome::Refused(Refusal::CardNotFound(change.card_id)),

@@ -44,6 +44,7 @@ pub enum Event {
     },
     Advised(Box<Advised>),
     CardHolderChanged,
+    Recalled,
 }
 
 /// The decision on a request, approved or declined.

@@ -15,6 +15,8 @@ pub struct FirstAnswer {
     pub root: AccountId,
     pub asked: Asked,
     pub answer: Answer,
+    /// The authorization that the request opened keeps it too.
+    pub is_with_authorization: bool,
 }
 
 /// What an authorization keeps of the request that opened it or added to it: a repeat gets the same answer as long

@@ -89,19 +89,14 @@ pub fn original<'a>(
             if direction.is_some_and(|direction| direction != authorization.direction) {
                 continue;
             }
-            let reversed = authorization.is_closed_by(ClosedBy::Reversal);
-            let id = authorization.id.0;
-            for (part, keys, at) in names_of(authorization) {
-                if let Some(agreement) = agreement(keys, asked) {
-                    let rank = (agreement, part.is_none(), at, reversed, id);
-                    consider(
-                        rank,
-                        Original::Known {
-                            authorization,
-                            part,
-                        },
-                    );
-                }
+            if let Some((rank, part)) = rank(authorization, asked) {
+                consider(
+                    rank,
+                    Original::Known {
+                        authorization,
+                        part,
+                    },
+                );
             }
         }
         for reversal in early_reversals(state, command, card_id, key) {
@@ -114,6 +109,30 @@ pub fn original<'a>(
         }
     }
     best.map_or(Original::Unknown, |(_, original)| original)
+}
+
+/// The best that an authorization offers to these names: itself or a part of it. `None` for a stranger.
+fn rank(authorization: &Authorization, asked: &MatchKeys) -> Option<(Rank, Option<u16>)> {
+    let reversed = authorization.is_closed_by(ClosedBy::Reversal);
+    let id = authorization.id.0;
+    let ranks = names_of(authorization).filter_map(|(part, keys, at)| {
+        let agreement = agreement(keys, asked)?;
+        Some(((agreement, part.is_none(), at, reversed, id), part))
+    });
+    // Of parts that are all alike the first.
+    ranks.reduce(|best, next| if next.0 > best.0 { next } else { best })
+}
+
+/// The one of these that a message with these names is about; with a direction, only what goes the same way.
+pub fn best<'a>(
+    candidates: &'a [Authorization],
+    asked: &MatchKeys,
+    direction: Option<Direction>,
+) -> Option<&'a Authorization> {
+    let way = |known: &&Authorization| direction.is_none_or(|way| way == known.direction);
+    let candidates = candidates.iter().filter(way);
+    let ranked = candidates.filter_map(|known| Some((rank(known, asked)?.0, known)));
+    ranked.max_by_key(|(rank, _)| *rank).map(|(_, known)| known)
 }
 
 /// What became of a request before it came this time.
@@ -220,8 +239,8 @@ fn authorizations<'a>(
     let retention_ms = state.registry.settings.closed_retention_ms;
     let known = state.authorizations.named(card_id, key);
     known.filter(move |known| {
-        let closed = known.closed;
-        closed.is_none_or(|closed| closed.at.plus_ms(retention_ms) > at)
+        let from = known.remembered_from();
+        from.is_none_or(|from| from.plus_ms(retention_ms) > at)
     })
 }
 

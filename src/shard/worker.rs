@@ -1,6 +1,7 @@
 //! The loop of one shard. One turn: drain the queue, touch the memory, decide and apply each command,
 //! hand the records to the journal, hold the answers until they are durable.
 
+use super::archive::Archive;
 use super::clock::Clock;
 use super::directory::Directory;
 use super::inbox::Outlet;
@@ -12,6 +13,7 @@ use crate::engine::command::{Action, Command, ReleaseCause, ReleaseHold};
 use crate::engine::decide::{Outcome, decide};
 use crate::engine::event::Event;
 use crate::engine::ids::AccountId;
+use crate::engine::recall::{self, Found};
 use crate::engine::record;
 use crate::engine::registry::RegistryView;
 use crate::engine::state::State;
@@ -48,6 +50,8 @@ pub struct Worker {
     pub stats: Arc<ShardStats>,
     /// The last record that this shard has appended, or found when it started.
     pub last_sequence: Sequence,
+    /// Where what the state forgets is kept.
+    pub archive: Option<Archive>,
 }
 
 /// What one turn has gathered.
@@ -197,6 +201,10 @@ impl Worker {
 
     fn append(&mut self, records: &mut RecordBatch, held: HeldReplies) -> Result<(), JournalError> {
         self.last_sequence = self.journal.append(records, Box::new(held))?.last;
+        if let Some(archive) = &self.archive {
+            let forgotten = self.state.outbox.take();
+            archive.push(self.last_sequence, self.state.now, forgotten);
+        }
         Ok(())
     }
 
@@ -214,7 +222,9 @@ impl Worker {
                 None => Reply::NotFound,
             },
             ShardRequest::Command { root, action } => {
-                self.carry_out(Command { root, at, action }, space, records)
+                let command = Command { root, at, action };
+                self.recall(&command, space, records);
+                self.carry_out(command, space, records)
             }
             ShardRequest::FirstAnswer { root, action } => {
                 self.first_answer(&Command { root, at, action })
@@ -232,12 +242,31 @@ impl Worker {
         }
     }
 
+    /// Brings back what a late message needs of what was forgotten, in a record of its own before it.
+    fn recall(&mut self, command: &Command, space: Space, records: &mut RecordBatch) {
+        if space == Space::Reserve && matches!(command.action, Action::Authorize(_)) {
+            // A request gets no more room than it has without.
+            return;
+        }
+        let need = recall::need(&self.state, command);
+        let found = match (&need.lookup, &self.archive) {
+            (Some(lookup), Some(archive)) => archive.find(lookup, command.at),
+            _ => Found::default(),
+        };
+        if let Some(recall) = recall::recall(command.root, command.at, need, found) {
+            self.carry_out(recall, space, records);
+        }
+    }
+
     fn carry_out(&mut self, command: Command, space: Space, records: &mut RecordBatch) -> Reply {
         match decide(&self.state, &command) {
             // What needs no record is answered all the same; reversals and advices have room of their own.
             Outcome::Event(event)
                 if space == Space::Reserve
-                    && !matches!(event, Event::Reversed(_) | Event::Advised(_)) =>
+                    && !matches!(
+                        event,
+                        Event::Reversed(_) | Event::Advised(_) | Event::Recalled
+                    ) =>
             {
                 Reply::Unavailable(Unavailable::DiskFull)
             }
@@ -278,7 +307,8 @@ impl Worker {
             Action::Authorize(_)
             | Action::Reverse(_)
             | Action::Advise(_)
-            | Action::ReleaseHold(_) => {
+            | Action::ReleaseHold(_)
+            | Action::Recall(_) => {
                 return Reply::Done;
             }
         };

@@ -246,6 +246,8 @@ impl Batch {
             (Event::Advised(_), Action::Advise(_)) => {}
             // So are cardholders.
             (Event::CardHolderChanged, Action::ChangeCardHolder(_)) => {}
+            // It is in its tables since it came first.
+            (Event::Recalled, Action::Recall(_)) => {}
             // A new kind of event must be given its rows here.
             (
                 Event::Authorized(_)
@@ -258,7 +260,8 @@ impl Batch {
                 | Event::CardControlsChanged
                 | Event::HoldReleased { .. }
                 | Event::Advised(_)
-                | Event::CardHolderChanged,
+                | Event::CardHolderChanged
+                | Event::Recalled,
                 _,
             ) => return false,
         }
