@@ -90,18 +90,7 @@ pub fn start_core(config: &Config) -> Result<Core> {
     end_when_a_loop_panics();
     let recovered = recover_world(config)?;
     let vault = open_vault(config, recovered.last_sequence > 0)?;
-    let pan_index = Arc::new(PanIndex::new());
-    for (card_id, issued) in recovered.world.registry.issued_cards.iter() {
-        let (root, expiry) = (issued.root.0, issued.expiry.0);
-        pan_index.insert(
-            issued.pan_hash,
-            CardRoute {
-                card_id: card_id.0,
-                root_account_id: root,
-                expiry,
-            },
-        );
-    }
+    let pan_index = Arc::new(index_of(&recovered.world));
     let journal = recovered.journal.start(Box::new(|error| {
         tracing::error!(%error, "the journal has failed; no answer leaves any more");
         std::process::exit(JOURNAL_FAILED);
@@ -145,6 +134,7 @@ pub fn start_core(config: &Config) -> Result<Core> {
         let batch = Batch {
             items: vec![(0, change)],
             reply_to: Arc::new(Nobody),
+            deadline: None,
         };
         // The queue is empty: nobody else has it yet.
         let _ = switchboard.offer_registry(batch, Priority::Reserved);
@@ -159,6 +149,19 @@ pub fn start_core(config: &Config) -> Result<Core> {
         archive,
         archive_thread,
     })
+}
+
+fn index_of(world: &World) -> PanIndex {
+    let index = PanIndex::new();
+    for (card_id, issued) in world.registry.issued_cards.iter() {
+        let route = CardRoute {
+            card_id: card_id.0,
+            root_account_id: issued.root.0,
+            expiry: issued.expiry.0,
+        };
+        index.insert(issued.pan_hash, route);
+    }
+    index
 }
 
 /// The thread that writes what shards forget.

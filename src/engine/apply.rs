@@ -14,6 +14,7 @@ use super::recall;
 use super::scope::Scope;
 use super::slot_index::hash_of_id;
 use super::state::{Account, AccountStatus, Card, CardStatus, State};
+use super::withhold;
 
 /// Moves the state. The command must be the one that the event came of.
 ///
@@ -58,24 +59,16 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
             }
         }
         (Action::ChangeCardControls(change), Event::CardControlsChanged) => {
-            let mut controls = state.shared_controls.share(&change.controls);
-            if let Some(card) = state.card_mut(change.card_id) {
-                std::mem::swap(&mut card.controls, &mut controls);
-                let locked =
-                    |controls: Option<&Controls>| controls.is_some_and(|c| c.merchant_lock);
-                if locked(controls.as_deref()) && !locked(card.controls.as_deref()) {
-                    card.unlock_merchant();
-                }
-            }
-            if let Some(before) = controls {
-                state.shared_controls.release(&before);
-            }
+            change_controls(state, change.card_id, &change.controls);
         }
         (Action::ReleaseHold(release), Event::HoldReleased { standing, .. }) => {
             apply_messages::release(state, command, release.authorization_id, *standing);
         }
         (Action::Advise(advise), Event::Advised(advised)) => {
             apply_messages::advice(state, command, advise, advised);
+        }
+        (Action::Withhold(withhold), Event::Withheld(withheld)) => {
+            apply_messages::withheld(state, command, &withhold.payment, withheld);
         }
         (Action::ChangeCardHolder(change), Event::CardHolderChanged) => {
             if let Some(card) = state.card_mut(change.card_id) {
@@ -88,6 +81,20 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
     forget(state);
 }
 
+fn change_controls(state: &mut State, card_id: CardId, new: &Controls) {
+    let mut controls = state.shared_controls.share(new);
+    if let Some(card) = state.card_mut(card_id) {
+        std::mem::swap(&mut card.controls, &mut controls);
+        let locked = |controls: Option<&Controls>| controls.is_some_and(|c| c.merchant_lock);
+        if locked(controls.as_deref()) && !locked(card.controls.as_deref()) {
+            card.unlock_merchant();
+        }
+    }
+    if let Some(before) = controls {
+        state.shared_controls.release(&before);
+    }
+}
+
 /// The answer that goes back for an event, if it is the event of a message.
 pub fn answer(command: &Command, event: &Event) -> Option<Answer> {
     match (&command.action, event) {
@@ -98,6 +105,9 @@ pub fn answer(command: &Command, event: &Event) -> Option<Answer> {
             Some(reversal_answer(reverse, reversed))
         }
         (Action::Advise(advise), Event::Advised(advised)) => Some(advice_answer(advise, advised)),
+        (Action::Withhold(withhold), Event::Withheld(_)) => {
+            Some(withhold::answer(&withhold.payment))
+        }
         _ => None,
     }
 }

@@ -9,7 +9,7 @@ use super::authorizations::{Authorization, ClosedBy, InBoth, Part, PartKind};
 use super::command::{Advise, Authorize, Command, Reverse};
 use super::event::{
     AdviceOutcome, Advised, ApprovalCode, Authorized, Decision, Increased, Postings,
-    ReversalOutcome, Reversed, Standing, Undone, UndoneWhat,
+    ReversalOutcome, Reversed, Standing, Undone, UndoneWhat, Withheld,
 };
 use super::facts::Kind;
 use super::first_answer::{Answered, Asked, FirstAnswer};
@@ -20,6 +20,7 @@ use super::reason::DeclineReason;
 use super::reversals::Reversal;
 use super::state::State;
 use super::time::Timestamp;
+use super::withhold;
 
 pub(super) fn authorization(
     state: &mut State,
@@ -159,6 +160,24 @@ pub(super) fn reversal(
         }),
         // Remembered since the first one.
         ReversalOutcome::AlreadyReversed | ReversalOutcome::Duplicate => {}
+    }
+}
+
+/// Undoes an approval that its network did not get.
+pub(super) fn withheld(
+    state: &mut State,
+    command: &Command,
+    payment: &Authorize,
+    withheld: &Withheld,
+) {
+    let answered = Answered {
+        repeat_key: payment.repeat_key,
+        asked: Asked::of_authorization(payment),
+        answer: withhold::answer(payment),
+    };
+    remember_answer(state, command, answered, false);
+    if let Some(undone) = &withheld.undone {
+        undo(state, command, undone, &withheld.postings);
     }
 }
 

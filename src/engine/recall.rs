@@ -92,6 +92,7 @@ pub fn need(state: &State, command: &Command) -> Need {
         }
         Action::Reverse(reverse) => (reverse.card_id, reverse.repeat_key),
         Action::Advise(advise) => (advise.payment.card_id, advise.payment.repeat_key),
+        Action::Withhold(withhold) => return of_withheld(state, &withhold.payment),
         _ => return Need::default(),
     };
     let retention_ms = state.registry.settings.first_answer_retention_ms;
@@ -167,6 +168,16 @@ fn of_advice(state: &State, command: &Command, advise: &Advise) -> Need {
         false => Vec::new(),
     };
     Need { known, lookup }
+}
+
+/// A single message is closed when it is approved, and is taken back all the same.
+fn of_withheld(state: &State, payment: &Authorize) -> Need {
+    let known = state.authorizations.get(payment.authorization_id);
+    let known = known.filter(|known| !known.is_open());
+    Need {
+        known: known.cloned().into_iter().collect(),
+        lookup: None,
+    }
 }
 
 fn closed(original: Original) -> Vec<Authorization> {
