@@ -65,6 +65,8 @@ pub struct Need {
     pub known: Vec<Authorization>,
     /// What has to be looked up where the forgotten is kept.
     pub lookup: Option<Lookup>,
+    /// What of that still is in memory, and does not count there any more.
+    pub past: Found,
 }
 
 /// What to look up: a first answer, and authorizations of a card that share a name with one of these sets.
@@ -102,11 +104,40 @@ pub fn need(state: &State, command: &Command) -> Need {
     if first.is_some() || state.card_of_tree(command.root, card_id).is_none() {
         return Need::default();
     }
-    match &command.action {
+    let mut need = match &command.action {
         Action::Authorize(request) => of_repeat(state, command, request),
         Action::Reverse(reverse) => of_reversal(state, command, reverse),
         Action::Advise(advise) => of_advice(state, command, advise),
         _ => Need::default(),
+    };
+    if let Some(lookup) = &need.lookup {
+        need.past = past(state, command, lookup);
+    }
+    need
+}
+
+/// Memory is reclaimed some time after what is in it has ceased to count.
+fn past(state: &State, command: &Command, lookup: &Lookup) -> Found {
+    let settings = &state.registry.settings;
+    let counts = |known: &&Authorization| {
+        let from = known.remembered_from();
+        from.is_none_or(|from| from.plus_ms(settings.closed_retention_ms) > command.at)
+    };
+    let mut authorizations: Vec<Authorization> = Vec::new();
+    for name in lookup.names.iter().flat_map(|names| names.stated()) {
+        let named = state.authorizations.named(lookup.card_id, name);
+        for known in named.filter(|known| !counts(known)) {
+            if authorizations.iter().all(|other| other.id != known.id) {
+                authorizations.push(known.clone());
+            }
+        }
+    }
+    let first = state
+        .first_answers
+        .find(lookup.repeat_key, command.at, i64::MAX);
+    Found {
+        first_answer: first.copied(),
+        authorizations,
     }
 }
 
@@ -119,8 +150,8 @@ fn of_repeat(state: &State, command: &Command, request: &Authorize) -> Need {
         direction: None,
     });
     Need {
-        known: Vec::new(),
         lookup,
+        ..Need::default()
     }
 }
 
@@ -140,7 +171,11 @@ fn of_reversal(state: &State, command: &Command, reverse: &Reverse) -> Need {
     // What was reversed before stays as it is.
     let mut known = closed(original);
     known.retain(|known| !known.is_closed_by(ClosedBy::Reversal));
-    Need { known, lookup }
+    Need {
+        known,
+        lookup,
+        ..Need::default()
+    }
 }
 
 fn of_advice(state: &State, command: &Command, advise: &Advise) -> Need {
@@ -167,7 +202,11 @@ fn of_advice(state: &State, command: &Command, advise: &Advise) -> Need {
         // What holds leaves a closed one as it is.
         false => Vec::new(),
     };
-    Need { known, lookup }
+    Need {
+        known,
+        lookup,
+        ..Need::default()
+    }
 }
 
 /// A single message is closed when it is approved, and is taken back all the same.
@@ -176,7 +215,7 @@ fn of_withheld(state: &State, payment: &Authorize) -> Need {
     let known = known.filter(|known| !known.is_open());
     Need {
         known: known.cloned().into_iter().collect(),
-        lookup: None,
+        ..Need::default()
     }
 }
 
@@ -191,16 +230,22 @@ fn closed(original: Original) -> Vec<Authorization> {
 
 /// The command that brings what a message needs, given what was found; `None` where that is nothing.
 pub fn recall(root: AccountId, at: Timestamp, need: Need, found: Found) -> Option<Command> {
-    let Need { known, lookup } = need;
+    let Need {
+        known,
+        lookup,
+        past,
+    } = need;
+    let candidates = latest_of(past.authorizations, found.authorizations);
+    let first_answer = past.first_answer.or(found.first_answer);
     let mut recall = Recall {
         authorizations: known,
         first_answer: None,
     };
     if let Some(lookup) = lookup {
-        let of_tree = found.first_answer.filter(|first| first.root == root);
+        let of_tree = first_answer.filter(|first| first.root == root);
         recall.first_answer = of_tree.map(|first| (lookup.repeat_key, first));
         for names in &lookup.names {
-            let best = matching::best(&found.authorizations, names, lookup.direction);
+            let best = matching::best(&candidates, names, lookup.direction);
             let is_new = |best: &&Authorization| {
                 let mut chosen = recall.authorizations.iter();
                 chosen.all(|chosen| chosen.id != best.id)
@@ -209,13 +254,20 @@ pub fn recall(root: AccountId, at: Timestamp, need: Need, found: Found) -> Optio
             recall.authorizations.extend(best);
         }
     }
-    if recall.first_answer.is_some() {
-        // The message gets that answer again: it changes nothing.
-        recall.authorizations.clear();
-    }
     let nothing = recall.authorizations.is_empty() && recall.first_answer.is_none();
     let action = Action::Recall(Box::new(recall));
     (!nothing).then_some(Command { root, at, action })
+}
+
+/// Those of memory, and others that it does not have.
+fn latest_of(memory: Vec<Authorization>, found: Vec<Authorization>) -> Vec<Authorization> {
+    let mut all = memory;
+    for known in found {
+        if all.iter().all(|other| other.id != known.id) {
+            all.push(known);
+        }
+    }
+    all
 }
 
 pub(super) fn decide(state: &State, command: &Command, recall: &Recall) -> Outcome {

@@ -5,6 +5,7 @@
 //! Shards hand over what they forget and go on; a thread of its own writes it, in any time it takes. What waits for it
 //! is found too. A lookup reads the file on the shard's thread: a handful of keys, counted and timed.
 
+mod reader;
 mod refill;
 mod stats;
 mod tables;
@@ -17,6 +18,7 @@ use crate::engine::recall::{Forgotten, Found, Lookup};
 use crate::engine::time::Timestamp;
 use crate::engine::world::World;
 use crate::journal::{Progress, Sequence};
+use reader::Reader;
 use serde::Deserialize;
 use std::collections::VecDeque;
 use std::path::Path;
@@ -65,6 +67,25 @@ pub enum ArchiveError {
         "the archive {file} cannot be used: {error}; remove the file and it is filled again from the journal"
     )]
     Tables { file: String, error: redb::Error },
+    #[error(
+        "the archive {file} is in use by another cardswitch process; stop that process, or give this one another folder ([data] dir)"
+    )]
+    InUse { file: String },
+    #[error("cannot start the thread that looks up in the archive: {0}")]
+    Thread(std::io::Error),
+}
+
+/// A file that only another one can take the place of. Any other error may pass.
+fn is_unreadable(error: &redb::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+    match error {
+        redb::Error::Corrupted(_)
+        | redb::Error::UpgradeRequired(_)
+        | redb::Error::RepairAborted
+        | redb::Error::TableTypeMismatch { .. } => true,
+        redb::Error::Io(error) => [InvalidData, UnexpectedEof].contains(&error.kind()),
+        _ => false,
+    }
 }
 
 /// The way to the archive; shared by all who have one.
@@ -74,7 +95,8 @@ pub struct Archive {
 }
 
 struct Shared {
-    tables: Tables,
+    tables: Arc<Tables>,
+    reader: Reader,
     file: String,
     settings: ArchiveSettings,
     stats: ArchiveStats,
@@ -106,16 +128,16 @@ impl Archive {
         };
         std::fs::create_dir_all(folder).map_err(of_folder)?;
         let file = folder.join("archive.redb");
+        let name = file.display().to_string();
         let tables = Tables::open(&file).or_else(|error| {
-            tracing::warn!(file = %file.display(), %error, "the archive cannot be read and is begun anew");
+            if !is_unreadable(&error) {
+                return Err(error);
+            }
+            tracing::warn!(file = name, %error, "the archive cannot be read and is begun anew");
             std::fs::remove_file(&file).map_err(redb::Error::Io)?;
             Tables::open(&file)
         });
-        let file = file.display().to_string();
-        match tables {
-            Ok(tables) => Ok(Archive::of(tables, file, settings)),
-            Err(error) => Err(ArchiveError::Tables { file, error }),
-        }
+        Archive::of(tables, name, settings)
     }
 
     /// As `open`, on any storage that keeps bytes.
@@ -124,23 +146,30 @@ impl Archive {
         settings: ArchiveSettings,
     ) -> Result<Archive, ArchiveError> {
         let file = "in a storage of its own".to_owned();
-        match Tables::over(backend) {
-            Ok(tables) => Ok(Archive::of(tables, file, settings)),
-            Err(error) => Err(ArchiveError::Tables { file, error }),
-        }
+        Archive::of(Tables::over(backend), file, settings)
     }
 
-    fn of(tables: Tables, file: String, settings: ArchiveSettings) -> Archive {
-        Archive {
-            shared: Arc::new(Shared {
-                tables,
-                file,
-                settings,
-                stats: ArchiveStats::default(),
-                waiting: Mutex::default(),
-                filled: Condvar::new(),
-            }),
-        }
+    fn of(
+        tables: Result<Tables, redb::Error>,
+        file: String,
+        settings: ArchiveSettings,
+    ) -> Result<Archive, ArchiveError> {
+        let tables = match tables {
+            Ok(tables) => Arc::new(tables),
+            Err(redb::Error::DatabaseAlreadyOpen) => return Err(ArchiveError::InUse { file }),
+            Err(error) => return Err(ArchiveError::Tables { file, error }),
+        };
+        let reader = Reader::start(tables.clone()).map_err(ArchiveError::Thread)?;
+        let shared = Arc::new(Shared {
+            tables,
+            reader,
+            file,
+            settings,
+            stats: ArchiveStats::default(),
+            waiting: Mutex::default(),
+            filled: Condvar::new(),
+        });
+        Ok(Archive { shared })
     }
 
     /// Notes whose archive it is, once the journal is open. One of another journal, or ahead of this one, is emptied;
@@ -188,7 +217,7 @@ impl Archive {
         let began = Instant::now();
         let settings = self.shared.settings;
         let mut found = self.find_waiting(lookup);
-        match self.shared.tables.find(lookup, at, settings) {
+        match self.shared.reader.find(lookup, at, settings) {
             Ok(written) => {
                 found.first_answer = found.first_answer.or(written.first_answer);
                 for authorization in written.authorizations {
@@ -223,7 +252,7 @@ impl Archive {
         found
     }
 
-    fn note_failure(&self, error: &redb::Error) {
+    fn note_failure(&self, error: &dyn std::fmt::Display) {
         if self.shared.stats.count_failure() {
             tracing::error!(file = %self.shared.file, %error, "the archive fails; late messages do not find what was forgotten (further failures are counted only)");
         }
