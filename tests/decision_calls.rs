@@ -125,6 +125,7 @@ fn less_than_was_asked_goes_out_where_the_terminal_can_take_it() {
     let mut fields = bench.client.language.authorization(purchase);
     let (field, value) = bench.client.language.partial_approval_supported();
     fields.push((field, value.to_owned()));
+    fields.sort_unstable_by_key(|(field, _)| *field);
     bench.client.send(100, &borrowed(&fields));
     let call = bench.called(1);
     let body: Value = serde_json::from_str(&call.body).unwrap();

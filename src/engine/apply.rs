@@ -3,7 +3,9 @@
 
 use super::apply_messages;
 use super::apply_resolve;
-use super::command::{Action, Advise, Authorize, Command, OpenAccount, OpenCard, Reverse};
+use super::command::{
+    Action, Advise, Authorize, ChangeCardControls, Command, OpenAccount, OpenCard, Reverse,
+};
 use super::controls::Controls;
 use super::counters::Counters;
 use super::event::{
@@ -59,18 +61,7 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
             }
         }
         (Action::ChangeCardControls(change), Event::CardControlsChanged) => {
-            let mut controls = state.shared_controls.share(&change.controls);
-            if let Some(card) = state.card_mut(change.card_id) {
-                std::mem::swap(&mut card.controls, &mut controls);
-                let locked =
-                    |controls: Option<&Controls>| controls.is_some_and(|c| c.merchant_lock);
-                if locked(controls.as_deref()) && !locked(card.controls.as_deref()) {
-                    card.unlock_merchant();
-                }
-            }
-            if let Some(before) = controls {
-                state.shared_controls.release(&before);
-            }
+            change_controls(state, change);
         }
         (Action::ReleaseHold(release), Event::HoldReleased { standing, .. }) => {
             apply_messages::release(state, command, release.authorization_id, *standing);
@@ -92,6 +83,20 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
         (action, event) => panic!("an event {event:?} cannot come of this command: {action:?}"),
     }
     forget(state);
+}
+
+fn change_controls(state: &mut State, change: &ChangeCardControls) {
+    let mut controls = state.shared_controls.share(&change.controls);
+    if let Some(card) = state.card_mut(change.card_id) {
+        std::mem::swap(&mut card.controls, &mut controls);
+        let locked = |controls: Option<&Controls>| controls.is_some_and(|c| c.merchant_lock);
+        if locked(controls.as_deref()) && !locked(card.controls.as_deref()) {
+            card.unlock_merchant();
+        }
+    }
+    if let Some(before) = controls {
+        state.shared_controls.release(&before);
+    }
 }
 
 /// The answer that goes back for an event, if it is the event of a message.

@@ -231,17 +231,6 @@ fn conclude(context: &Context, checks: Checks) -> Authorized {
         false => 0,
     };
     let kept = Kept::of(context.conversion.as_deref());
-    let approval_code = ApprovalCode::of(authorize.authorization_id);
-    let decision = match checks.decline {
-        Some(decline) => Decision::Declined(decline),
-        None => match context.part {
-            Some(approved) => Decision::PartiallyApproved {
-                approval_code,
-                approved,
-            },
-            None => Decision::Approved { approval_code },
-        },
-    };
     let inquires = approved && authorize.kind == Kind::BalanceInquiry;
     let moved_minor = if charged_minor == 0 {
         taken_minor
@@ -254,7 +243,7 @@ fn conclude(context: &Context, checks: Checks) -> Authorized {
         account_id: Some(account.id),
         amount_minor: context.asked_minor.unwrap_or(0),
         available_minor,
-        decision,
+        decision: decision(context, checks.decline),
         hold,
         balances: inquires.then_some(Balances {
             posted_minor: account.posted_minor,
@@ -267,6 +256,18 @@ fn conclude(context: &Context, checks: Checks) -> Authorized {
         conversion: context.conversion.clone(),
         keeps_history: context.risk_rules.is_some_and(|rules| rules.read_history),
         waits_until,
+    }
+}
+
+fn decision(context: &Context, decline: Option<Decline>) -> Decision {
+    let approval_code = ApprovalCode::of(context.command.authorization_id);
+    match (decline, context.part) {
+        (Some(decline), _) => Decision::Declined(decline),
+        (None, Some(approved)) => Decision::PartiallyApproved {
+            approval_code,
+            approved,
+        },
+        (None, None) => Decision::Approved { approval_code },
     }
 }
 

@@ -187,6 +187,14 @@ struct Came<'a> {
     conversion: Option<&'a Conversion>,
 }
 
+fn came_of(record: &Record) -> Option<(&Authorize, Came<'_>)> {
+    if let Some((authorize, authorized)) = request_of(record) {
+        return Some((authorize, came_of_request(authorize, authorized)));
+    }
+    let (advise, advised) = advice_of(record)?;
+    Some((&advise.payment, came_of_advice(advise, advised)?))
+}
+
 /// The row of a message as it left it; `None` for a record that adds none. `currency_of` knows the currency of
 /// an account.
 pub fn authorization_row(
@@ -194,20 +202,13 @@ pub fn authorization_row(
     record: &Record,
     currency_of: impl Fn(AccountId) -> Option<Currency>,
 ) -> Option<AuthorizationRow> {
-    let (payment, came) = match request_of(record) {
-        Some((authorize, authorized)) => (authorize, came_of_request(authorize, authorized)),
-        None => {
-            let (advise, advised) = advice_of(record)?;
-            (&advise.payment, came_of_advice(advise, advised)?)
-        }
-    };
+    let (payment, came) = came_of(record)?;
     let (created_at, engine_version) = taken(record);
     let (reference, merchant) = (&payment.reference, &payment.merchant);
     let transaction = payment.amounts.transaction;
-    let account_currency = came.account_id.and_then(currency_of);
-    let currency = account_currency.unwrap_or(transaction.currency);
-    let refusal = came.decline.or(came.breach);
-    let conversion = came.conversion;
+    let currency = came.account_id.and_then(currency_of);
+    let currency = currency.unwrap_or(transaction.currency);
+    let (refusal, conversion) = (came.decline.or(came.breach), came.conversion);
     Some(AuthorizationRow {
         sequence,
         id: payment.authorization_id,

@@ -22,6 +22,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/postgres/0003_requested_amount.sql"),
     include_str!("migrations/postgres/0004_postings.sql"),
     include_str!("migrations/postgres/0005_conversions.sql"),
+    include_str!("migrations/postgres/0006_decision_calls.sql"),
 ];
 
 const READERS_MAX: u32 = 8;

@@ -27,6 +27,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/sqlite/0003_requested_amount.sql"),
     include_str!("migrations/sqlite/0004_postings.sql"),
     include_str!("migrations/sqlite/0005_conversions.sql"),
+    include_str!("migrations/sqlite/0006_decision_calls.sql"),
 ];
 
 const READERS_MAX: u32 = 4;

@@ -4,6 +4,7 @@ mod authorizations;
 mod cardholders;
 mod currency;
 mod decision_endpoints;
+#[allow(dead_code)]
 #[path = "../support/endpoint.rs"]
 mod endpoint;
 mod follower;
