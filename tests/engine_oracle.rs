@@ -122,6 +122,11 @@ proptest! {
     }
 
     #[test]
+    fn short_conversations_go_as_the_naive_ones_do(steps in any_short_conversation()) {
+        run_both(&steps, 1);
+    }
+
+    #[test]
     fn shards_replays_and_snapshots_make_no_difference(steps in any_steps(), cut in 0usize..200) {
         let engines = [1, 2, 8].map(|shards| {
             let mut engine = Engine::new(shards);

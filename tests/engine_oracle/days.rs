@@ -30,6 +30,7 @@ pub fn any_kind() -> impl Strategy<Value = Kind> {
         1 => Just(Kind::BalanceInquiry),
         1 => Just(Kind::AccountVerification),
         1 => Just(Kind::Incremental),
+        1 => proptest::sample::select(&[Kind::DebitAdjustment, Kind::CreditAdjustment, Kind::Deposit][..]),
         1 => Just(Kind::Other),
     ]
 }
@@ -155,6 +156,45 @@ pub fn any_conversation() -> impl Strategy<Value = Vec<Step>> {
         });
     proptest::collection::vec(step, 1..70)
         .prop_map(move |steps| money.iter().cloned().chain(steps).collect())
+}
+
+/// Short conversations about a payment or two of one card with money enough, so that each part of them meets the others.
+pub fn any_short_conversation() -> impl Strategy<Value = Vec<Step>> {
+    let card = 101;
+    let money = Step::TopUp {
+        id: 1,
+        account: 1,
+        amount: 10_000,
+    };
+    let payment = move || {
+        let names = (1u8..4, 1u8..4);
+        (0u8..20, names, 0i64..40).prop_map(move |(name, (names, of), amount)| Payment {
+            of: Names::all(of),
+            ..Payment::purchase(card, name, Names::all(names), amount)
+        })
+    };
+    let reversal =
+        (0u8..20, 1u8..4, 0i64..20).prop_map(move |(name, names, stays)| Step::Reverse {
+            card,
+            name,
+            names: Names::all(names),
+            amount: 1,
+            // Mostly all of it.
+            stays: if stays < 12 { 0 } else { stays },
+        });
+    let step = prop_oneof![
+        3 => payment().prop_map(Step::Authorize),
+        2 => payment().prop_map(|payment| Step::Authorize(Payment {
+            kind: Kind::Incremental,
+            ..payment
+        })),
+        4 => any_advice(payment()),
+        4 => reversal,
+        1 => (0i64..11_000).prop_map(|minutes| Step::Wait { minutes }),
+        2 => Just(Step::Expire),
+    ];
+    proptest::collection::vec(step, 2..16)
+        .prop_map(move |steps| std::iter::once(money.clone()).chain(steps).collect())
 }
 
 pub fn any_rule_change() -> impl Strategy<Value = Step> {

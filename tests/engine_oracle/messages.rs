@@ -113,7 +113,13 @@ impl Payment {
     }
 
     pub fn is_credit(&self) -> bool {
-        matches!(self.kind, Kind::Refund | Kind::OriginalCredit)
+        let kinds = [
+            Kind::Refund,
+            Kind::OriginalCredit,
+            Kind::CreditAdjustment,
+            Kind::Deposit,
+        ];
+        kinds.contains(&self.kind)
     }
 
     /// Whether the account must have the money.

@@ -262,6 +262,9 @@ async fn settlement_figures_are_what_was_posted_and_what_is_open(fixture: Fixtur
     for kind in [
         Kind::Refund,
         Kind::OriginalCredit,
+        Kind::DebitAdjustment,
+        Kind::CreditAdjustment,
+        Kind::Deposit,
         Kind::AccountVerification,
     ] {
         (0..20).for_each(|_| history.authorize(700, kind, 5411));
