@@ -11,7 +11,7 @@ pub const GROUP: MccGroupId = MccGroupId(71);
 pub const LIST: MerchantListId = MerchantListId(72);
 
 /// What is in the group, by the number that a step names; before any step there is no such group.
-pub const GROUP_CONTENTS: [&[u16]; 4] = [&[7995], &[6011, 5411], &[], &[5411]];
+pub const GROUP_CONTENTS: [&[u16]; 4] = [&[7995], &[7995, 5411], &[], &[5411]];
 
 /// How many contents of the list there are.
 pub const LIST_CONTENTS: usize = 4;
