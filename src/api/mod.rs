@@ -39,6 +39,7 @@ mod time_windows_json;
 mod top_ups;
 pub(crate) mod trace_json;
 mod transactions;
+mod unambiguous;
 
 pub use body::BODY_MAX_BYTES;
 pub use routes::{router, serve};

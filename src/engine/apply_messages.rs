@@ -323,6 +323,7 @@ fn part(kind: PartKind, amount: InBoth, command: &Command, payment: &Authorize) 
         at: command.at,
         is_undone: false,
         undone: InBoth::default(),
+        is_superseded: false,
     }
 }
 
@@ -357,6 +358,12 @@ fn amend(state: &mut State, command: &Command, payment: &Authorize, outcome: &Ad
             false => transaction_minor - known.held.transaction_minor,
         },
     };
+    if !is_increment {
+        let parts = known.parts.iter_mut();
+        for part in parts.filter(|part| part.kind == PartKind::Increment) {
+            part.is_superseded = true;
+        }
+    }
     let part = is_increment.then(|| part(PartKind::Increment, held, command, payment));
     let change = Change {
         held,

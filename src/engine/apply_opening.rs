@@ -24,7 +24,7 @@ pub(super) struct Opening<'a> {
     pub waiting: Option<Box<Waiting>>,
 }
 
-/// A kind that no message carries yet takes from the account.
+/// Only a kind that moves money opens an authorization: all others are declined, or recorded.
 pub(super) fn direction_of(payment: &Authorize) -> Direction {
     Treatment::of(payment.kind).map_or(Direction::Debit, |treatment| treatment.direction)
 }

@@ -110,6 +110,8 @@ pub struct Part {
     pub is_undone: bool,
     /// What a reversal of it alone took back.
     pub undone: InBoth,
+    /// An increment with an amendment after it, which stated the whole of the hold: this amount is in that one.
+    pub is_superseded: bool,
 }
 
 impl Part {

@@ -140,6 +140,7 @@ fn part(at: Timestamp, names: [u64; 2]) -> Part {
         at,
         is_undone: false,
         undone: InBoth::default(),
+        is_superseded: false,
     }
 }
 

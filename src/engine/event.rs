@@ -391,7 +391,7 @@ pub enum ReversalOutcome {
     Undone(Undone),
     /// Remembered: the original will be declined, should it still come.
     OriginalUnknown,
-    /// The original was reversed before.
+    /// The original was reversed before, or is an increment that an amendment took in.
     AlreadyReversed,
     /// The same identity as an earlier reversal but another amount.
     Duplicate,

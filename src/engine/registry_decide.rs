@@ -57,6 +57,8 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
             .unwrap_or_else(|| panic!("no message: {:?}", command.action)),
         RegistryAction::SetExchangeRates(set) => match table(set, next_version) {
             Err(error) => RegistryOutcome::Refused(error.into()),
+            // The version tells one table from another.
+            Ok(table) if table.is_same_as(&registry.view.rates) => RegistryOutcome::AlreadyDone,
             Ok(_) => RegistryOutcome::Event(RegistryEvent::ExchangeRatesSet {
                 version: next_version,
             }),
