@@ -185,7 +185,9 @@ pub fn effect_of(record: &Record) -> Option<Effect<'_>> {
 }
 
 fn of_request<'a>(authorize: &Authorize, authorized: &'a Authorized) -> Option<Effect<'a>> {
-    let hold = authorized.hold.as_ref().filter(|_| !authorize.posts);
+    // What waits for its customer is held, also where it is to be posted.
+    let is_held = !authorize.posts || authorized.waits_until.is_some();
+    let hold = authorized.hold.as_ref().filter(|_| is_held);
     let change = authorized.increased.map(|increased| {
         let change = Change {
             added_minor: increased.amount_minor,
