@@ -22,6 +22,7 @@ use cardswitch::shard::reply::{Replies, Reply, ReplySink};
 use cardswitch::shard::request::{Batch, RegistryRequest, ShardRequest};
 use cardswitch::shard::snapshots;
 use cardswitch::shard::switchboard::{Loops, Switchboard, Wiring, start};
+use cardswitch::shard::worker::Nobody;
 use engine_support::{PROGRAM, USD, advice, names_of, purchase, reversal, time, usd};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -204,6 +205,7 @@ impl Node {
             clock: Clock::Manual(clock.clone()),
             queues: QueueSettings::default(),
             on_card_issued: Box::new(|_| {}),
+            decision_calls: Arc::new(Nobody),
             last_sequence: recovered.durable,
             archive: archive.clone(),
         };

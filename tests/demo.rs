@@ -55,3 +55,41 @@ fn ctrl_c_ends_the_demo_when_the_tables_have_caught_up() {
     let report = on_what_it_left(folder.path(), &report);
     assert_eq!(report["projected_through"], journal["last_sequence"]);
 }
+
+/// The README's commands on the demo's folder, as they stand there, on what a demo of a few seconds left.
+#[test]
+fn the_commands_of_the_readme_work_on_what_the_demo_leaves() {
+    let folder = tempfile::tempdir().unwrap();
+    let left = folder.path().join("left");
+    let output = Command::new(env!("CARGO_BIN_EXE_cardswitch"))
+        .args(["demo", "--cards", "10", "--rate", "200", "--seconds", "2"])
+        .args([
+            "--http",
+            "127.0.0.1:0",
+            "--network",
+            "127.0.0.1:0",
+            "--data",
+        ])
+        .arg(&left)
+        .env_remove("CARDSWITCH_ROOT_KEY")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let readme = std::fs::read_to_string("README.md").unwrap();
+    let commands: Vec<&str> = readme
+        .lines()
+        .filter(|line| line.contains(" demo-data/") && line.starts_with("./target"))
+        .collect();
+    assert!(commands.len() >= 6, "{commands:?}");
+    for command in commands {
+        let here = command
+            .replace("demo-data", left.to_str().unwrap())
+            .replace(
+                "./target/release/cardswitch",
+                env!("CARGO_BIN_EXE_cardswitch"),
+            );
+        let output = Command::new("sh").args(["-c", &here]).output().unwrap();
+        assert!(output.status.success(), "`{command}`: {output:?}");
+        assert!(!output.stdout.is_empty(), "`{command}` prints nothing");
+    }
+}

@@ -14,6 +14,8 @@ mod days;
 #[path = "engine_oracle/driven.rs"]
 mod driven;
 mod engine_support;
+#[path = "engine_oracle/groups.rs"]
+mod groups;
 #[path = "engine_oracle/messages.rs"]
 mod messages;
 #[path = "engine_oracle/naming.rs"]
@@ -65,6 +67,7 @@ use cardswitch::engine::world::World;
 use days::*;
 use driven::*;
 use engine_support::*;
+use groups::{any_group_change, cardholder_id, holder_of};
 use jiff::civil::Weekday;
 use messages::*;
 use naming::*;
@@ -118,6 +121,11 @@ proptest! {
 
     #[test]
     fn conversations_with_few_names_go_as_the_naive_ones_do(steps in any_conversation()) {
+        run_both(&steps, 1);
+    }
+
+    #[test]
+    fn short_conversations_go_as_the_naive_ones_do(steps in any_short_conversation()) {
         run_both(&steps, 1);
     }
 

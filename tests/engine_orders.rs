@@ -785,6 +785,9 @@ fn any_content() -> impl Strategy<Value = Content> {
         3 => Just(Kind::Incremental),
         3 => Just(Kind::Refund),
         1 => Just(Kind::BalanceInquiry),
+        1 => Just(Kind::DebitAdjustment),
+        1 => Just(Kind::CreditAdjustment),
+        1 => Just(Kind::Deposit),
         1 => Just(Kind::Other),
     ];
     let amount = prop_oneof![1 => -1i64..1, 20 => 1i64..90, 1 => 200i64..400];

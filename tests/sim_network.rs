@@ -41,7 +41,8 @@ async fn a_right_issuer_is_found_right() {
         options.count = Some(5_000);
         options.mix = "purchase=40,cash=5,pre_authorization=5,verification=5,foreign=5,\
             wrong_expiry=5,wrong_cvv2=5,unknown_card=5,unknown_bin=5,control=20,reversal=10,\
-            early_reversal=5,doubled_reversal=5,repeat=10,quick_repeat=5,echo=2"
+            early_reversal=5,doubled_reversal=5,repeat=10,quick_repeat=5,increment=5,amendment=5,completion=10,\
+            force_post=5,three_ds=5,echo=2"
             .parse()
             .unwrap();
     })
@@ -53,6 +54,7 @@ async fn a_right_issuer_is_found_right() {
         report.reversals > 100 && report.repeats > 100 && report.echoes > 10,
         "{report}"
     );
+    assert!(report.increments > 50 && report.advices > 200, "{report}");
     for code in ["00", "05", "14", "54", "57", "61", "62"] {
         assert!(
             report.totals.by_response_code.contains_key(code),
@@ -77,6 +79,7 @@ async fn each_kind_of_wrong_answer_is_found() {
         (Fault::WrongMti, "wrong_mti"),
         (Fault::ForgetsFirstAnswers, "repeat_differs"),
         (Fault::RefusesReversals, "reversal_refused"),
+        (Fault::RefusesAdvices, "advice_refused"),
         (Fault::Closes, "connection_lost"),
     ];
     for (fault, expected) in table {

@@ -5,6 +5,7 @@ use super::auth::Caller;
 use super::envelope::RequestId;
 use super::error::{ApiError, ErrorType};
 use super::fields::{Fields, wrong_type};
+use super::unambiguous::Unambiguous;
 use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -77,8 +78,8 @@ impl WriteRequest {
         if self.body.trim_ascii().is_empty() {
             return Fields::of("", Value::Object(Map::new()));
         }
-        let value: Value =
-            serde_json::from_slice(&self.body).map_err(|error| self.not_json(&error))?;
+        let read: Result<Unambiguous, _> = serde_json::from_slice(&self.body);
+        let Unambiguous(value) = read.map_err(|error| self.not_json(&error))?;
         match value {
             Value::Object(_) => Fields::of("", value),
             _ => Err(wrong_type("", "a JSON object, as in {\"name\": \"value\"}")),
@@ -87,6 +88,13 @@ impl WriteRequest {
 
     fn not_json(&self, error: &serde_json::Error) -> ApiError {
         let (line, column) = (error.line(), error.column());
+        if error.is_data() {
+            let place = format!(
+                "{} at line {line}, column {column}; leave one of them out",
+                reason(error)
+            );
+            return refused(StatusCode::BAD_REQUEST, "field_repeated", place);
+        }
         let place = format!(
             "the body is not JSON at line {line}, column {column} ({}); send a JSON object (RFC 8259)",
             reason(error)

@@ -105,11 +105,20 @@ impl Fields {
         self.id(name, prefix)?.ok_or_else(|| self.missing(name))
     }
 
+    /// The currency of an amount.
     pub fn currency(&mut self, name: &str) -> Result<Option<Currency>, ApiError> {
         let path = self.path(name);
-        match self.take(name) {
-            None => Ok(None),
-            Some(value) => currency(&path, &value).map(Some),
+        let Some(value) = self.take(name) else {
+            return Ok(None);
+        };
+        let currency = currency(&path, &value)?;
+        match currency.has_minor_unit() {
+            true => Ok(Some(currency)),
+            false => {
+                let message =
+                    format!("{path} has no minor unit in ISO 4217, so no amount can be in it");
+                Err(ApiError::invalid("currency_unknown", path, message))
+            }
         }
     }
 

@@ -37,7 +37,7 @@ pub async fn create_mcc_group(
             ..
         } = write;
         let id = MccGroupId(ids.next());
-        let name = fields.required_text("name", 200)?.into();
+        let name = group_name(fields.required_text("name", 200)?)?.into();
         let codes = mccs(&mut fields)?.ok_or_else(|| fields.missing("mcc"))?;
         fields.finish()?;
         let group = MccGroup::new(id, name, codes, state.switchboard.clock.now());
@@ -65,7 +65,7 @@ pub async fn update_mcc_group(
         let id: MccGroupId = id.parse().map_err(|_| no_mcc_group(&id))?;
         let before = view.groups.mcc_groups.get(&id);
         let before = before.ok_or_else(|| no_mcc_group(&id.to_string()))?;
-        let name = fields.text("name", 200)?;
+        let name = fields.text("name", 200)?.map(group_name).transpose()?;
         let codes = mccs(&mut fields)?;
         finish_change(fields, name.is_some() || codes.is_some())?;
         let name = name.map_or_else(|| before.name.clone(), Into::into);
@@ -76,6 +76,19 @@ pub async fn update_mcc_group(
         Ok(Success::ok(json))
     };
     once(gate.state()?, request, work).await
+}
+
+/// Not that of a group that comes with the program: controls name those by it.
+fn group_name(name: String) -> Result<String, ApiError> {
+    match BuiltinMccGroup::ALL.iter().any(|(_, known)| *known == name) {
+        true => {
+            let message = format!(
+                "a group that comes with the program has the name {name}; choose another one"
+            );
+            Err(ApiError::conflict("group_name_taken", message).with_param("name"))
+        }
+        false => Ok(name),
+    }
 }
 
 pub async fn one_mcc_group(

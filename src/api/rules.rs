@@ -1,13 +1,15 @@
 //! `/v1/rules`: risk rules of a program, made as drafts, promoted, retired. What an expression may say is
 //! the business of `engine::risk`.
 
-use super::body::WriteRequest;
+use super::body::{BODY_MAX_BYTES, WriteRequest};
 use super::error::{ApiError, json_response};
+use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery};
 use super::{ApiState, Gate, ask};
 use crate::engine::ids::{ProgramId, RiskRuleId};
 use crate::engine::registry::{RegistryAction, RegistryRefusal};
+use crate::engine::risk::compile::EXPRESSION_BYTES_MAX;
 use crate::engine::risk::rule::{RiskRule, RuleAction, RuleChange, RuleState};
 use crate::shard::reply::Reply;
 use crate::shard::request::RegistryRequest;
@@ -15,9 +17,6 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
-
-/// More than an expression may have, so that one that is too long hears so at its column.
-const EXPRESSION_CHARACTERS_MAX: usize = 10_000;
 
 /// A rule begins in shadow, unless it is asked for otherwise.
 const STATES_AT_FIRST: &[(RuleState, &str)] =
@@ -39,9 +38,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         id: RiskRuleId(ids.next()),
         program_id: fields.required_id("program_id", ProgramId::PREFIX)?,
         name: fields.required_text("name", 200)?.into(),
-        expression: fields
-            .required_text("expression", EXPRESSION_CHARACTERS_MAX)?
-            .into(),
+        expression: expression(&mut fields)?,
         action: action.ok_or_else(|| fields.missing("action"))?,
         state: fields
             .word("state", STATES_AT_FIRST)?
@@ -60,6 +57,21 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         reply => return Err(ask::unexpected(&reply)),
     };
     Ok(Success::created(to_json(&rule)))
+}
+
+/// Whatever fits into a body is taken here, so that an expression that is too long hears so at its column.
+fn expression(fields: &mut Fields) -> Result<Box<str>, ApiError> {
+    let text = fields.required_text("expression", BODY_MAX_BYTES);
+    let text = text.map_err(|error| match error.code {
+        "text_invalid" => {
+            let message = format!(
+                "expression must have 1 to {EXPRESSION_BYTES_MAX} bytes, none of them a control character"
+            );
+            ApiError::invalid("text_invalid", "expression", message)
+        }
+        _ => error,
+    });
+    text.map(Into::into)
 }
 
 fn refused(refusal: RegistryRefusal) -> ApiError {

@@ -55,6 +55,8 @@ async fn report(
     made.map_err(|error| match error {
         ReportError::Store(error) => store_error(error),
         ReportError::Date(_) => not_a_date(),
-        error @ ReportError::TooLarge { .. } => ApiError::internal(&error),
+        error @ ReportError::TooLarge { .. } => {
+            ApiError::invalid("report_too_large", "date", error.to_string())
+        }
     })
 }

@@ -39,7 +39,7 @@ use std::time::Instant;
 ///
 /// Ends with 0 whatever it finds, and with 1 if it cannot look.
 ///
-/// Example: cardswitch backtest rule.toml --config config/cardswitch.toml --from 2026-11-01
+/// Example: cardswitch backtest config/rule.toml --config config/cardswitch.toml --from 2026-11-01
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct BacktestCommand {

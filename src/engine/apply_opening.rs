@@ -3,7 +3,7 @@
 
 use super::apply::{counters, expect_account, post};
 use super::apply_messages::expect_authorization;
-use super::authorizations::{Authorization, Closed, ClosedBy, InBoth};
+use super::authorizations::{Authorization, Closed, ClosedBy, InBoth, Waiting};
 use super::card_use::{CardUseMade, LockedMerchant};
 use super::command::{Authorize, Command};
 use super::event::{ApprovalCode, HoldPlaced, LedgerAccount, Postings};
@@ -22,11 +22,12 @@ pub(super) struct Opening<'a> {
     pub approval_code: ApprovalCode,
     pub placed: &'a HoldPlaced,
     pub transaction_minor: i64,
+    pub waiting: Option<Box<Waiting>>,
     /// Of a request.
     pub answered: Option<Answered>,
 }
 
-/// A kind that no message carries yet takes from the account.
+/// Only a kind that moves money opens an authorization: all others are declined, or recorded.
 pub(super) fn direction_of(payment: &Authorize) -> Direction {
     Treatment::of(payment.kind).map_or(Direction::Debit, |treatment| treatment.direction)
 }
@@ -102,6 +103,7 @@ fn open(
         opened: held.plus(posted),
         posted_at_once: closed.is_some(),
         currency,
+        waiting: opening.waiting.clone(),
         answered: opening.answered,
         recalled_at: None,
     });

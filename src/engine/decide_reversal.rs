@@ -59,7 +59,9 @@ fn outcome(state: &State, command: &Command, reverse: &Reverse) -> ReversalOutco
     let part = place.and_then(|place| Some((place, authorization.parts.get(usize::from(place))?)));
     let mut undone = match part {
         None => undo_whole(authorization, stays_minor),
-        Some((_, part)) if part.is_undone => return ReversalOutcome::AlreadyReversed,
+        Some((_, part)) if part.is_undone || part.is_superseded => {
+            return ReversalOutcome::AlreadyReversed;
+        }
         Some((place, part)) => undo_part(authorization, place, part, stays_minor),
     };
     let account = state.account(authorization.account_id);

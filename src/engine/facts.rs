@@ -24,6 +24,12 @@ pub enum Kind {
     AccountFunding,
     QuasiCash,
     FuelDispenser,
+    /// The acquirer puts an earlier charge right: more is taken.
+    DebitAdjustment,
+    /// The acquirer puts an earlier charge right: some of it is given back.
+    CreditAdjustment,
+    /// Paid in at a terminal of an acquirer.
+    Deposit,
     /// Known to the standard, and nothing that we decide.
     Other,
 }
@@ -42,6 +48,9 @@ impl Kind {
         (Kind::AccountFunding, "account_funding"),
         (Kind::QuasiCash, "quasi_cash"),
         (Kind::FuelDispenser, "fuel_dispenser"),
+        (Kind::DebitAdjustment, "debit_adjustment"),
+        (Kind::CreditAdjustment, "credit_adjustment"),
+        (Kind::Deposit, "deposit"),
         (Kind::Other, "other"),
     ];
 

@@ -72,6 +72,9 @@ pub const TREATMENTS: &[Treatment] = {
         treatment(Kind::QuasiCash, AboveZero, true, false, Debit),
         // Approved up to what there is, which is what the pump then stops at.
         treatment(Kind::FuelDispenser, AboveZero, true, true, Debit),
+        treatment(Kind::DebitAdjustment, AboveZero, true, false, Debit),
+        treatment(Kind::CreditAdjustment, AboveZero, false, false, Credit),
+        treatment(Kind::Deposit, AboveZero, false, false, Credit),
     ]
 };
 

@@ -139,7 +139,7 @@ pub fn best<'a>(
 #[derive(Debug, Clone, Copy)]
 pub enum Before<'a> {
     Nothing,
-    /// It was approved, and this is what is kept of it.
+    /// It was approved, or approved and taken back by us, and this is what is kept of it.
     Answered(&'a Answered),
     /// It was reversed: before it came, or after it came first.
     Reversed,
@@ -155,6 +155,14 @@ pub fn before<'a>(state: &'a State, command: &Command, request: &Authorize) -> B
     let mut answered: Option<(AuthorizationId, &Answered)> = None;
     for key in names.stated() {
         for known in authorizations(state, command, card_id, key) {
+            let mut of_key = known
+                .answered()
+                .filter(|of| of.repeat_key == request.repeat_key);
+            let found = of_key.next();
+            if let Some(found) = found.filter(|found| !found.answer.is_approval()) {
+                // Nobody reversed it: it was taken back, and that was answered.
+                return Before::Answered(found);
+            }
             let mut parts = known.parts.iter();
             if known.is_closed_by(ClosedBy::Reversal)
                 && agreement(&known.match_keys, names).is_some()
@@ -162,10 +170,7 @@ pub fn before<'a>(state: &'a State, command: &Command, request: &Authorize) -> B
             {
                 return Before::Reversed;
             }
-            let mut of_key = known
-                .answered()
-                .filter(|of| of.repeat_key == request.repeat_key);
-            if let Some(found) = of_key.next()
+            if let Some(found) = found
                 && answered.is_none_or(|(id, _)| id < known.id)
             {
                 answered = Some((known.id, found));

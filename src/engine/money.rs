@@ -31,6 +31,13 @@ impl Currency {
             .map(|(number, ..)| Currency(*number))
     }
 
+    /// Whether amounts in it can be counted: ISO 4217 gives no minor unit to metals, test codes and "no currency".
+    pub fn has_minor_unit(self) -> bool {
+        let is_private = PRIVATE.iter().any(|(number, ..)| *number == self.0);
+        let iso = iso_currency::Currency::from_numeric(self.0);
+        is_private || iso.is_some_and(|iso| iso.exponent().is_some())
+    }
+
     /// Letters as in ISO 4217 (`USD`), or of the private code.
     pub fn alpha(self) -> &'static str {
         if let Some((_, letters, _)) = PRIVATE.iter().find(|(number, ..)| *number == self.0) {
@@ -98,6 +105,17 @@ mod tests {
             );
             assert_eq!(Currency::from_numeric(numeric), Some(currency));
         }
+        for alpha in ["XXX", "XTS", "XAU", "XDR"] {
+            assert!(
+                !Currency::from_alpha(alpha).unwrap().has_minor_unit(),
+                "{alpha}"
+            );
+        }
+        assert!(
+            ["JPY", "KWD", "USDT"]
+                .iter()
+                .all(|alpha| Currency::from_alpha(alpha).unwrap().has_minor_unit())
+        );
         assert_eq!(Currency::from_alpha("usd"), None);
         assert_eq!(Currency::from_numeric(1), None);
     }

@@ -171,6 +171,11 @@ impl Rates {
         })
     }
 
+    /// Whether it says the same, whichever version brought it.
+    pub fn is_same_as(&self, other: &Rates) -> bool {
+        self.source == other.source && self.pairs == other.pairs
+    }
+
     /// The pair's own rate, or else that of the opposite pair. Never by way of a third currency: what such a
     /// rate is, whoever sets the table says.
     pub fn find(&self, from: Currency, to: Currency) -> Option<Found> {

@@ -276,6 +276,7 @@ pub(super) fn decide(state: &State, command: &Command, recall: &Recall) -> Outco
         let known = state.authorizations.get(authorization.id);
         account.is_some()
             && !authorization.is_open()
+            && authorization.waiting.is_none()
             && authorization.held == InBoth::default()
             && known.is_none_or(|known| is_same(known, authorization))
     };

@@ -2,6 +2,7 @@
 
 use super::cardholders::{Cardholder, Holder};
 use super::conversion::BASIS_POINTS;
+use super::decision_endpoints;
 use super::event::{Answer, Event};
 use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::ids::{CardholderId, LinkId};
@@ -56,6 +57,8 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
             .unwrap_or_else(|| panic!("no message: {:?}", command.action)),
         RegistryAction::SetExchangeRates(set) => match table(set, next_version) {
             Err(error) => RegistryOutcome::Refused(error.into()),
+            // The version tells one table from another.
+            Ok(table) if table.is_same_as(&registry.view.rates) => RegistryOutcome::AlreadyDone,
             Ok(_) => RegistryOutcome::Event(RegistryEvent::ExchangeRatesSet {
                 version: next_version,
             }),
@@ -72,6 +75,9 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         }
         RegistryAction::CreateCardholder(cardholder) => create_cardholder(registry, cardholder),
         RegistryAction::VerifyCardholder(id) => verify_cardholder(registry, *id),
+        RegistryAction::PutDecisionEndpoint(endpoint) => {
+            decision_endpoints::decide_put(&registry.view, endpoint)
+        }
     }
 }
 
@@ -264,6 +270,14 @@ fn apply_to_view(
         ) => {
             change_view(registry, *version, |view| {
                 risk::apply_change(&mut view.risk_rules, *rule_id, *to)
+            });
+        }
+        (
+            RegistryAction::PutDecisionEndpoint(endpoint),
+            RegistryEvent::DecisionEndpointPut { version },
+        ) => {
+            change_view(registry, *version, |view| {
+                view.decision_endpoints.put((**endpoint).clone())
             });
         }
         (action, RegistryEvent::GroupsChanged { version }) => {

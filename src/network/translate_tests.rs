@@ -208,6 +208,15 @@ fn the_kind_comes_from_processing_code_function_code_and_flags() {
     assert_eq!(old.authorize(&[]).kind, Kind::Purchase);
     assert_eq!(old.authorize(&[(3, "010000")]).kind, Kind::CashWithdrawal);
     assert_eq!(old.authorize(&[(25, "06")]).kind, Kind::PreAuthorization);
+    for (code, kind) in [
+        ("020000", Kind::DebitAdjustment),
+        ("210000", Kind::Deposit),
+        ("220000", Kind::CreditAdjustment),
+        ("400000", Kind::Other),
+        ("920000", Kind::Other),
+    ] {
+        assert_eq!(old.authorize(&[(3, code)]).kind, kind, "{code}");
+    }
     let new = Bench::new("iso8583-1993-ascii");
     for (function, kind) in [
         ("100", Kind::Purchase),

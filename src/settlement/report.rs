@@ -19,7 +19,9 @@ pub enum ReportError {
     Store(#[from] StoreError),
     #[error("{0} is not a business date that a calendar knows; write it as 2026-11-24")]
     Date(Date),
-    #[error("the amounts of {currency} {kind} are too large to add up")]
+    #[error(
+        "the amounts of {currency} {kind} are too large to add up; ask for one network at a time"
+    )]
     TooLarge {
         currency: &'static str,
         kind: String,
@@ -168,6 +170,10 @@ fn lines(sums: &[SettlementSum]) -> Result<Vec<ReportLine>, ReportError> {
     let mut lines: BTreeMap<(&'static str, String), ReportLine> = BTreeMap::new();
     for sum in sums {
         let (currency, direction) = (sum.currency.alpha(), direction(sum.kind));
+        let owed_minor = match sum.part {
+            SumPart::Authorized => sum.amount_minor * i128::from(direction),
+            _ => -sum.amount_minor,
+        };
         if direction == 0 {
             continue;
         }
@@ -179,21 +185,19 @@ fn lines(sums: &[SettlementSum]) -> Result<Vec<ReportLine>, ReportError> {
             currency,
             kind: kind.clone(),
         };
+        let owed_minor = i64::try_from(owed_minor).map_err(|_| too_large())?;
         let (posted, authorized) = match sum.part {
-            SumPart::Authorized => (Some(0), sum.amount_minor.checked_mul(direction)),
-            _ => (sum.amount_minor.checked_neg(), Some(0)),
+            SumPart::Authorized => (0, owed_minor),
+            _ => (owed_minor, 0),
         };
         let line = lines.entry((currency, kind.clone()));
         let line = line.or_insert_with(|| nothing_of(currency, kind.clone()));
-        let add = |sum: i64, further: Option<i64>| {
-            let added = further.and_then(|further| sum.checked_add(further));
-            added.ok_or_else(too_large)
-        };
+        let add = |sum: i64, further: i64| sum.checked_add(further).ok_or_else(too_large);
         line.count += sum.count;
         line.posted = add(line.posted, posted)?;
         line.authorized = add(line.authorized, authorized)?;
-        line.gross = add(line.posted, Some(line.authorized))?;
-        line.net = line.gross + line.interchange + line.fees;
+        line.gross = add(line.posted, line.authorized)?;
+        line.net = add(add(line.gross, line.interchange)?, line.fees)?;
     }
     Ok(lines.into_values().collect())
 }
@@ -272,7 +276,7 @@ mod tests {
         kind: Kind,
         part: SumPart,
         count: u64,
-        amount_minor: i64,
+        amount_minor: i128,
     ) -> SettlementSum {
         SettlementSum {
             currency: Currency(currency),
@@ -328,7 +332,17 @@ mod tests {
             },
         ];
         assert!(super::totals(&huge).is_err());
-        let huge = sum(840, Kind::Purchase, SumPart::Payment, 1, i64::MIN);
-        assert!(super::lines(&[huge]).is_err());
+        let most = i128::from(i64::MAX);
+        for (part, amounts, fits) in [
+            (SumPart::Payment, [-most, 0], true),
+            (SumPart::Payment, [-most - 1, 0], false),
+            (SumPart::Payment, [i128::from(u64::MAX), 0], false),
+            (SumPart::Authorized, [most, 0], true),
+            (SumPart::Authorized, [most, 1], false),
+            (SumPart::Payment, [-most, -1], false),
+        ] {
+            let sums = amounts.map(|amount| sum(840, Kind::Purchase, part, 1, amount));
+            assert_eq!(super::lines(&sums).is_ok(), fits, "{part:?} {amounts:?}");
+        }
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod archive;
 pub mod clock;
+mod customer_waits;
 pub mod directory;
 pub mod inbox;
 pub mod recovery;
@@ -14,4 +15,5 @@ pub mod snapshots;
 pub mod stats;
 pub mod switchboard;
 mod told_again;
+mod waiters;
 pub mod worker;

@@ -78,15 +78,14 @@ impl RegistryWorker {
             replies.extend(reply.map(|reply| (token, reply)));
         }
         self.stats.count_turn(records.len());
-        let held = HeldReplies(vec![(batch.reply_to, replies)]);
-        if records.is_empty() {
-            self.journal
-                .release_after(self.last_sequence, Box::new(held))?;
-        } else {
-            self.last_sequence = self.journal.append(records, Box::new(held))?.last;
+        if !records.is_empty() {
+            let nothing = Box::new(HeldReplies(Vec::new()));
+            self.last_sequence = self.journal.append(records, nothing)?.last;
         }
         self.pass_on(forward);
-        Ok(())
+        // Last, so that whoever hears of a change finds it in every shard.
+        let held = Box::new(HeldReplies(vec![(batch.reply_to, replies)]));
+        self.journal.release_after(self.last_sequence, held)
     }
 
     fn first_answer(&self, action: RegistryAction) -> Reply {

@@ -246,6 +246,8 @@ impl Batch {
             (Event::Advised(_), Action::Advise(_)) => {}
             // Nothing of it was left.
             (Event::Withheld(_), Action::Withhold(_)) => {}
+            // Nothing waited for it.
+            (Event::Resolved(_), Action::Resolve(_)) => {}
             // So are cardholders.
             (Event::CardHolderChanged, Action::ChangeCardHolder(_)) => {}
             // It is in its tables since it came first.
@@ -264,6 +266,7 @@ impl Batch {
                 | Event::Advised(_)
                 | Event::CardHolderChanged
                 | Event::Withheld(_)
+                | Event::Resolved(_)
                 | Event::Recalled,
                 _,
             ) => return false,
@@ -298,6 +301,7 @@ impl Batch {
             (
                 RegistryEvent::SettingsChanged { .. }
                 | RegistryEvent::GroupsChanged { .. }
+                | RegistryEvent::DecisionEndpointPut { .. }
                 | RegistryEvent::CardholderCreated
                 | RegistryEvent::CardholderVerified { .. }
                 | RegistryEvent::IdempotentBegun

@@ -18,8 +18,17 @@ pub struct SettlementSum {
     pub part: SumPart,
     pub count: u64,
     /// What the network gets of it: mark-up and rounding are ours. Of transactions signed as accounts see them; of
-    /// authorizations what is not posted yet, above zero.
-    pub amount_minor: i64,
+    /// authorizations what is not posted yet, above zero. A sum may be larger than any of its amounts can be.
+    pub amount_minor: i128,
+}
+
+/// Sums of 64 bits would overflow where their amounts do not: what is above this and what is below it are added up apart.
+const SUMMED_APART: i64 = 1_000_000_000;
+
+fn sum_of(amount: &str) -> String {
+    format!(
+        "CAST(SUM(({amount}) / {SUMMED_APART}) AS BIGINT), CAST(SUM(({amount}) % {SUMMED_APART}) AS BIGINT)"
+    )
 }
 
 /// What is ours of an authorization that is open: as much of mark-up and rounding as is open of the amount that
@@ -42,23 +51,25 @@ impl Store {
         conditions.between("created_at_ms", Some(from), Some(until));
         conditions.equal("network", network.map(str::to_owned));
         let then = conditions.sql();
+        let posted = sum_of("network_minor");
+        let open = sum_of(&format!("amount_minor - posted_minor - {OURS}"));
         let sql = format!(
-            "SELECT currency, kind, transaction_type AS part, COUNT(*), CAST(SUM(network_minor) AS BIGINT) \
+            "SELECT currency, kind, transaction_type AS part, COUNT(*), {posted} \
              FROM transactions{then} GROUP BY currency, kind, transaction_type \
              UNION ALL \
-             SELECT currency, kind, 'authorized', COUNT(*), \
-             CAST(SUM(amount_minor - posted_minor - {OURS}) AS BIGINT) \
+             SELECT currency, kind, 'authorized', COUNT(*), {open} \
              FROM authorizations{then} AND status IN ('pending', 'partially_cleared') \
              GROUP BY currency, kind ORDER BY 1, 2, 3"
         );
         let projected_through = self.projection().await?.position;
         let sums = self.fetch(sql, &conditions.values, |row| {
+            let (above, below): (i64, i64) = (Column::take(row, 4)?, Column::take(row, 5)?);
             Ok(SettlementSum {
                 currency: Column::take(row, 0)?,
                 kind: Column::take(row, 1)?,
                 part: Column::take(row, 2)?,
                 count: Column::take(row, 3)?,
-                amount_minor: Column::take(row, 4)?,
+                amount_minor: i128::from(above) * i128::from(SUMMED_APART) + i128::from(below),
             })
         });
         Ok((projected_through, sums.await?))

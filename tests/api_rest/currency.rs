@@ -54,6 +54,24 @@ fn the_same_write_under_one_key_sets_one_table() {
     assert_eq!(again.ok(), first);
 }
 
+#[test]
+fn the_same_table_once_more_is_no_new_version() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let euro = json!({"from": "EUR", "to": "USD", "rate": "1.1"});
+    let pound = json!({"from": "GBP", "to": "USD", "rate": "1.30"});
+    let table = |source: &str, rates| json!({"source": source, "rates": rates});
+    let put = |body| client.put("/v1/exchange_rates", body).ok();
+    let first = put(table("ECB", json!([euro, pound])));
+    assert_eq!(put(table("ECB", json!([pound, euro]))), first);
+    let other = put(table("Reuters", json!([euro, pound])));
+    assert_ne!(other["version"], first["version"]);
+    assert_ne!(
+        put(table("Reuters", json!([euro])))["version"],
+        other["version"]
+    );
+}
+
 /// A card in dollars whose program adds 1.5 %.
 fn card(client: &Client) -> (String, String) {
     let program = json!({"name": "Ads", "network": "visa", "bin": "411111", "currency": "USD",

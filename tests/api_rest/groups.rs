@@ -217,3 +217,25 @@ fn a_repeat_under_the_same_key_makes_no_second_group() {
         "gambling"
     );
 }
+
+#[test]
+fn the_names_of_the_groups_that_come_with_the_program_are_taken() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let taken = (409, "conflict", "group_name_taken", Some("name"));
+    let answer = client.post(
+        "/v1/mcc_groups",
+        json!({"name": "gambling", "mcc": ["5411"]}),
+    );
+    assert_error(&answer, taken, "made");
+    let made = client.post(
+        "/v1/mcc_groups",
+        json!({"name": "Gambling too", "mcc": ["5411"]}),
+    );
+    let path = format!("/v1/mcc_groups/{}", made.created());
+    assert_error(
+        &client.patch(&path, json!({"name": "quasi_cash"})),
+        taken,
+        "renamed",
+    );
+}

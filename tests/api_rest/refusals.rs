@@ -154,7 +154,7 @@ fn a_method_that_a_route_does_not_take_is_405() {
 fn a_body_that_is_not_json_is_told_where() {
     let switch = Switch::start();
     let client = switch.client();
-    let cases: [(&[u8], &str, &str); 8] = [
+    let cases: [(&[u8], &str, &str); 10] = [
         (b"not json", "body_not_json", "line 1, column 2"),
         (
             b"{\n  \"name\": \"a\",\n}",
@@ -168,6 +168,16 @@ fn a_body_that_is_not_json_is_told_where() {
         ),
         (b"{} {}", "body_not_json", "line 1, column 4"),
         (b"{\"amount\": 1e999}", "body_not_json", "line 1"),
+        (
+            b"{\"name\": \"Ads\",\n \"name\": \"Other\"}",
+            "field_repeated",
+            "`name` stands twice in one object at line 2, column 7",
+        ),
+        (
+            b"{\"controls\": {\"limits\": [{\"amount\": 1, \"4111111111111111\": 1, \"4111111111111111\": 2}]}}",
+            "field_repeated",
+            "stands twice in one object at line 1",
+        ),
         (b"[1]", "type_invalid", "JSON object"),
         (b"\"text\"", "type_invalid", "JSON object"),
         (b"null", "type_invalid", "JSON object"),
@@ -180,6 +190,7 @@ fn a_body_that_is_not_json_is_told_where() {
             .unwrap()
             .to_owned();
         assert!(message.contains(place), "{message}");
+        assert!(!message.contains("4111111111111111"), "{message}");
     }
     let deep = "[".repeat(10_000);
     let answer = client.send("POST", "/v1/programs", deep.as_bytes());
@@ -899,6 +910,11 @@ fn tables_of_rates_that_are_none() {
         (
             table(json!([{"to": "USD", "rate": "1"}])),
             "field_missing",
+            Some("rates[0].from"),
+        ),
+        (
+            table(json!([{"from": "XXX", "to": "USD", "rate": "1"}])),
+            "currency_unknown",
             Some("rates[0].from"),
         ),
         (

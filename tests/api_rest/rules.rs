@@ -173,6 +173,18 @@ fn what_is_wrong_with_a_rule_is_told_at_its_field_and_column() {
             "column 1001: an expression may have 1000 bytes",
         ),
         (
+            "expression",
+            json!("true || ".repeat(2_000)),
+            "rule_invalid",
+            "column 1001: an expression may have 1000 bytes",
+        ),
+        (
+            "expression",
+            json!(""),
+            "text_invalid",
+            "expression must have 1 to 1000 bytes",
+        ),
+        (
             "colour",
             json!("red"),
             "field_unknown",

@@ -293,6 +293,8 @@ fn transactions_and_ledger_entries_are_listed() {
     assert_eq!(amounts("type=refund"), [9]);
     assert_eq!(amounts("created_until=2020-01-01T00:00:00Z"), [0; 0]);
     assert_eq!(amounts("created_from=2020-01-01T00:00:00Z&limit=1"), [2]);
+    assert_eq!(amounts("created_from=9999-12-31T23:59:59Z"), [0; 0]);
+    assert_eq!(amounts("created_until=9999-12-31T23:59:59Z&limit=1"), [2]);
     let page = list("limit=2");
     let after = page["data"][1]["id"].as_str().unwrap();
     assert_eq!(

@@ -176,6 +176,7 @@ impl View<'_> {
             end,
             part: adds.then_some(Part::Increment),
             renews: true,
+            states_all: !adds,
             ..Line::default()
         };
         let what = What::Amended {

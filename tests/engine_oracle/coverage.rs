@@ -29,6 +29,10 @@ fn the_days_of_one_card_come_to_every_reason_of_the_controls() {
         DeclineReason::VelocityCountExceeded,
         DeclineReason::CashLimitExceeded,
         DeclineReason::MccBlocked,
+        DeclineReason::MccNotAllowed,
+        DeclineReason::CountryNotAllowed,
+        DeclineReason::MerchantBlocked,
+        DeclineReason::MonthlyLimitExceeded,
         DeclineReason::MerchantNotAllowed,
         DeclineReason::MerchantLockMismatch,
         DeclineReason::ChannelBlocked,
@@ -122,11 +126,17 @@ fn the_conversations_come_to_everything_that_messages_can_come_to() {
         .copied()
         .chain(flags)
         .collect();
-    for _ in 0..3_000 {
+    for round in 0..3_000 {
         if wanted.iter().all(|word| found.contains(*word)) {
             return;
         }
-        let steps = any_conversation().new_tree(&mut runner).unwrap().current();
+        let steps = match round % 4 {
+            0 => any_conversation().new_tree(&mut runner).unwrap().current(),
+            _ => any_short_conversation()
+                .new_tree(&mut runner)
+                .unwrap()
+                .current(),
+        };
         let mut engine = Engine::new(1);
         for step in &steps {
             note_words(&engine.step(step), &mut found);

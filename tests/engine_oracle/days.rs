@@ -30,6 +30,7 @@ pub fn any_kind() -> impl Strategy<Value = Kind> {
         1 => Just(Kind::BalanceInquiry),
         1 => Just(Kind::AccountVerification),
         1 => Just(Kind::Incremental),
+        1 => proptest::sample::select(&[Kind::DebitAdjustment, Kind::CreditAdjustment, Kind::Deposit][..]),
         1 => Just(Kind::Other),
     ]
 }
@@ -139,11 +140,12 @@ pub fn any_conversation() -> impl Strategy<Value = Vec<Step>> {
         }),
         6 => any_reversal(card()),
         1 => (1u64..40, 1i64..200).prop_map(|(id, amount)| Step::TopUp { id: id * 10 + 1, account: 1, amount }),
-        1 => (card(), 0usize..4).prop_map(|(card, choice)| Step::Controls {
+        1 => (card(), 0usize..5).prop_map(|(card, choice)| Step::Controls {
             card,
-            choice: [0, 2, 7, 9][choice],
+            choice: [0, 2, 7, 9, 12][choice],
         }),
         1 => any_rule_change(),
+        1 => any_group_change(),
         4 => minutes.prop_map(|minutes| Step::Wait { minutes }),
         2 => Just(Step::Expire),
     ];
@@ -155,6 +157,59 @@ pub fn any_conversation() -> impl Strategy<Value = Vec<Step>> {
         });
     proptest::collection::vec(step, 1..70)
         .prop_map(move |steps| money.iter().cloned().chain(steps).collect())
+}
+
+/// Short conversations about a payment or two of one card with money enough, so that each part of them meets the others.
+pub fn any_short_conversation() -> impl Strategy<Value = Vec<Step>> {
+    let card = 101;
+    let money = Step::TopUp {
+        id: 1,
+        account: 1,
+        amount: 10_000,
+    };
+    let payment = move || {
+        let names = (1u8..4, 1u8..4);
+        (0u8..20, names, 0i64..40).prop_map(move |(name, (names, of), amount)| Payment {
+            of: Names::all(of),
+            ..Payment::purchase(card, name, Names::all(names), amount)
+        })
+    };
+    let minutes = prop_oneof![0i64..1_500, 10_080i64..10_200];
+    let reversal =
+        (0u8..20, 1u8..4, 0i64..20).prop_map(move |(name, names, stays)| Step::Reverse {
+            card,
+            name,
+            names: Names::all(names),
+            amount: 1,
+            // Mostly all of it.
+            stays: if stays < 12 { 0 } else { stays },
+        });
+    let step = prop_oneof![
+        3 => payment().prop_map(Step::Authorize),
+        2 => payment().prop_map(|payment| Step::Authorize(Payment {
+            kind: Kind::Incremental,
+            ..payment
+        })),
+        4 => any_advice(payment()),
+        4 => reversal,
+        2 => minutes.prop_map(|minutes| Step::Wait { minutes }),
+        2 => Just(Step::Expire),
+    ];
+    // Half of them are about a hold that was added to.
+    let hold = Payment::purchase(card, 20, Names::all(1), 40);
+    let added = Payment {
+        kind: Kind::Incremental,
+        of: Names::all(1),
+        ..Payment::purchase(card, 21, Names::all(2), 25)
+    };
+    (proptest::collection::vec(step, 2..16), any::<bool>()).prop_map(move |(steps, is_added_to)| {
+        let begun = [hold, added].map(Step::Authorize).into_iter();
+        let begun = begun.filter(|_| is_added_to);
+        std::iter::once(money.clone())
+            .chain(begun)
+            .chain(steps)
+            .collect()
+    })
 }
 
 pub fn any_rule_change() -> impl Strategy<Value = Step> {
@@ -204,6 +259,7 @@ pub fn any_steps() -> impl Strategy<Value = Vec<Step>> {
         3 => minutes.prop_map(|minutes| Step::Wait { minutes }),
         2 => Just(Step::Expire),
         1 => any_rule_change(),
+        1 => any_group_change(),
     ];
     proptest::collection::vec(step, 1..120)
 }
@@ -233,6 +289,7 @@ pub fn any_days_of_one_card() -> impl Strategy<Value = Vec<Step>> {
         }),
         1 => (0..CHOICES).prop_map(move |choice| Step::Controls { card, choice }),
         1 => any_rule_change(),
+        1 => any_group_change(),
         3 => minutes.prop_map(|minutes| Step::Wait { minutes }),
     ];
     proptest::collection::vec(step, 1..100)

@@ -50,6 +50,7 @@ impl Engine {
             };
             switch.registry(RegistryAction::CreateRiskRule(Box::new(rule)));
         }
+        Engine::create_cardholders(&mut switch);
         for tree in 1..=TREES {
             for account in line_of(tree + 20) {
                 let parent = (account > 10).then(|| account - 10);
@@ -58,6 +59,8 @@ impl Engine {
             for account in line_of(tree + 20) {
                 for card in 1..=2 {
                     let mut card = NewCard::of(account * 100 + card, tree, account);
+                    card.cardholder_id =
+                        holder_of(card.id).map(|(holder, _)| cardholder_id(holder));
                     let further = accounts_of_card(card.id).into_iter().skip(1);
                     card.wallet = further.map(AccountId).collect();
                     if is_physical(card.id) {
@@ -82,6 +85,9 @@ impl Engine {
             Step::Expire => {
                 let expired = switch.expire().into_iter();
                 return Came::Expired(expired.map(place_of).collect());
+            }
+            Step::Group { .. } | Step::List { .. } | Step::Verify { .. } => {
+                return self.change_group(step);
             }
             Step::Rule { rule, change } => {
                 let (rule_id, change) = (rule_id(*rule), *change);
@@ -448,6 +454,7 @@ pub fn charged(postings: &Postings) -> i64 {
 pub fn heard_again(answer: &Answer) -> Heard {
     match answer {
         Answer::Authorization { result, .. } => match result {
+            AnswerResult::Waiting => unreachable!("no customer is asked here"),
             AnswerResult::Approved {
                 available_minor, ..
             } => Heard::Approved {

@@ -113,7 +113,13 @@ impl Payment {
     }
 
     pub fn is_credit(&self) -> bool {
-        matches!(self.kind, Kind::Refund | Kind::OriginalCredit)
+        let kinds = [
+            Kind::Refund,
+            Kind::OriginalCredit,
+            Kind::CreditAdjustment,
+            Kind::Deposit,
+        ];
+        kinds.contains(&self.kind)
     }
 
     /// Whether the account must have the money.
@@ -201,6 +207,17 @@ pub enum Step {
     },
     /// The time of some holds is over.
     Expire,
+    /// The group of MCCs gets other contents, and the list of merchants.
+    Group {
+        contents: usize,
+    },
+    List {
+        contents: usize,
+    },
+    /// It is known now who holds some cards.
+    Verify {
+        holder: u64,
+    },
     /// Of `RULES`, by its place.
     Rule {
         rule: usize,

@@ -81,6 +81,8 @@ pub struct Line {
     pub undoes: Option<(usize, bool)>,
     /// The time of the hold begins anew.
     pub renews: bool,
+    /// It says what all of the hold is: what was added before has no amount of its own any more.
+    pub states_all: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -179,6 +181,14 @@ impl Known<'_> {
     pub fn is_undone(&self, place: usize) -> bool {
         let mut lines = self.lines.iter();
         lines.any(|(_, line)| line.undoes == Some((place, true)))
+    }
+
+    /// Whether a part was added to the hold before it was stated as a whole.
+    pub fn is_in_what_was_stated(&self, place: usize) -> bool {
+        let is_increment =
+            |(of, line): &(usize, Line)| *of == place && line.part == Some(Part::Increment);
+        let mut later = self.lines.iter().filter(|(of, _)| *of > place);
+        self.lines.iter().any(is_increment) && later.any(|(_, line)| line.states_all)
     }
 
     pub fn standing(&self, end: Option<End>, posted: i64) -> Standing {

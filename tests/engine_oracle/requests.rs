@@ -25,6 +25,8 @@ impl View<'_> {
                 self.change_account_status(*account, *change)
             }
             Step::Controls { .. } | Step::Wait { .. } => Came::Done,
+            Step::Group { .. } | Step::List { .. } => Came::Done,
+            Step::Verify { holder } => self.verify(*holder),
             Step::Rule { rule, change } => self.change_rule(*rule, *change),
         };
         (came, vec![])

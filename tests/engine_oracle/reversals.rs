@@ -30,7 +30,7 @@ impl View<'_> {
         };
         let known = self.of(place);
         let is_done = match meant {
-            Meant::Part(_, part) => known.is_undone(part),
+            Meant::Part(_, part) => known.is_undone(part) || known.is_in_what_was_stated(part),
             _ => false,
         };
         if is_done || known.ended(End::Reversed) {

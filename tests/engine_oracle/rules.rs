@@ -10,21 +10,6 @@ pub enum Owner {
     Card,
 }
 
-/// Whether a limit counts a payment.
-pub fn counts(limit: &Limit, payment: &Payment) -> bool {
-    let place = PLACES[usize::from(payment.place)];
-    let abroad = ["DE", "FR"].contains(&place.country)
-        && [Channel::Atm, Channel::PointOfSale].contains(&place.channel);
-    match limit.id.0 {
-        21 => payment.kind == Kind::CashWithdrawal,
-        22 => abroad,
-        _ => {
-            assert!(limit.filter.is_none() && payment.mcc > 0);
-            true
-        }
-    }
-}
-
 /// Whether a purchase of then still counts now.
 pub fn in_window(limit: &Limit, then: Timestamp, now: Timestamp) -> bool {
     match limit.window {
@@ -68,7 +53,9 @@ impl View<'_> {
                 Owner::Program => root_of_account(known.account) == root,
             };
             let counted = |l: &Limit| {
-                l.id == limit.id && l.window == limit.window && counts(l, &known.payment)
+                l.id == limit.id
+                    && l.window == limit.window
+                    && self.counts(l, &known.payment, known.place)
             };
             let counted = match owner {
                 Owner::Card => known.controls.limits.iter().any(counted),
@@ -133,6 +120,8 @@ impl View<'_> {
         let own = self.controls(card);
         let listed = (place.merchant_id == "M2" && place.acquirer_id == "412345")
             || place.merchant_name.ends_with("MKTPLACE");
+        let mode = own.merchants.as_ref().map(|list| list.mode);
+        let merchants = |wanted| mode == Some(wanted);
         let elsewhere = self.locked_to(card).is_some_and(|locked| {
             let acquirers = [locked.acquirer_id, place.acquirer_id];
             locked.merchant_id != place.merchant_id
@@ -141,8 +130,12 @@ impl View<'_> {
         let entries = [EntryMode::Ecommerce, EntryMode::Chip];
         let failed = [
             (
-                own.merchants.is_some() && !listed,
+                merchants(ListMode::Allow) && !listed,
                 DeclineReason::MerchantNotAllowed,
+            ),
+            (
+                merchants(ListMode::Block) && self.is_at_listed_merchant(place),
+                DeclineReason::MerchantBlocked,
             ),
             (
                 own.merchant_lock && elsewhere,
@@ -307,8 +300,12 @@ impl View<'_> {
                 return limit;
             }
         }
-        if own.mcc.is_some_and(|list| !list.passes(payment.mcc)) {
-            return Some(DeclineReason::MccBlocked);
+        let mcc = self.mcc(card, payment.mcc);
+        if mcc.is_some() {
+            return mcc;
+        }
+        if self.not_at_home(card, PLACES[usize::from(payment.place)]) {
+            return Some(DeclineReason::CountryNotAllowed);
         }
         if taken.is_none() {
             return Some(DeclineReason::CurrencyNotAllowed);
@@ -334,7 +331,8 @@ impl View<'_> {
         }
         all.push((Owner::Card, self.controls(card)));
         for (owner, controls) in all {
-            for limit in controls.limits.iter().filter(|l| counts(l, payment)) {
+            let of_payment = |limit: &&Limit| self.counts(limit, payment, self.here());
+            for limit in controls.limits.iter().filter(of_payment) {
                 let (used, count) = self.used(owner, card, limit);
                 if limit
                     .amount_minor

@@ -172,7 +172,7 @@ pub fn is_open(at: Timestamp) -> bool {
 }
 
 /// How many there are.
-pub const CHOICES: usize = 10;
+pub const CHOICES: usize = 13;
 
 pub fn controls_of(choice: usize) -> Controls {
     match choice {
@@ -227,7 +227,8 @@ pub fn controls_of(choice: usize) -> Controls {
             merchant_lock: true,
             ..limits([limit(23, ROLLING_WEEK, None, Some(4))])
         },
-        _ => three_ds(ThreeDsMode::Required, Some(REQUIRED_ABOVE)),
+        9 => three_ds(ThreeDsMode::Required, Some(REQUIRED_ABOVE)),
+        choice => groups::grouped(choice),
     }
 }
 
@@ -257,7 +258,10 @@ pub fn account_controls(account: u64) -> Controls {
     match account / 10 {
         0 => limits([limit(61, Window::Month, Some(5_000), None)]),
         1 => Controls {
-            limits: vec![limit(60, Window::Day, Some(1_200), None)],
+            limits: vec![
+                limit(60, Window::Day, Some(1_200), None),
+                groups::until_verified(limit(62, Window::Week, Some(1_500), None)),
+            ],
             ..three_ds(ThreeDsMode::Silent, None)
         },
         _ => limits([limit(60, Window::Day, Some(900), Some(4))]),

@@ -34,6 +34,7 @@ pub enum Fault {
     WrongMti,
     ForgetsFirstAnswers,
     RefusesReversals,
+    RefusesAdvices,
     Closes,
 }
 
@@ -142,6 +143,7 @@ impl Issuer {
             return true;
         }
         let (code, approval) = match request.mti().class() {
+            1 | 2 if request.mti().function() == 2 => (self.advised(), None),
             1 | 2 => self.decide(&request),
             4 => self.reverse(&request),
             _ => (self.code("network_management_accepted"), None),
@@ -258,6 +260,13 @@ impl Issuer {
                 "per_transaction_limit_exceeded"
             }
             _ => "approved",
+        }
+    }
+
+    fn advised(&self) -> String {
+        match self.fault {
+            Fault::RefusesAdvices => self.code("insufficient_funds"),
+            _ => self.code("advice_accepted"),
         }
     }
 

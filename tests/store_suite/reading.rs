@@ -29,6 +29,7 @@ on_both! {
     the_tail_over_a_stored_row_is_the_row_to_come,
     a_rebuild_gives_the_same_tables_and_leaves_the_others,
     settlement_figures_are_what_was_posted_and_what_is_open,
+    settlement_figures_that_are_too_large_are_an_error_in_words,
     transactions_are_listed_and_read,
 }
 
@@ -262,6 +263,9 @@ async fn settlement_figures_are_what_was_posted_and_what_is_open(fixture: Fixtur
     for kind in [
         Kind::Refund,
         Kind::OriginalCredit,
+        Kind::DebitAdjustment,
+        Kind::CreditAdjustment,
+        Kind::Deposit,
         Kind::AccountVerification,
     ] {
         (0..20).for_each(|_| history.authorize(700, kind, 5411));
@@ -331,6 +335,44 @@ async fn settlement_figures_are_what_was_posted_and_what_is_open(fixture: Fixtur
         lines_seen > 20 && reversed_seen > 0,
         "{lines_seen} {reversed_seen}"
     );
+}
+
+async fn settlement_figures_that_are_too_large_are_an_error_in_words(fixture: Fixture) {
+    let history = history(26, 700);
+    let store = fixture.store().await;
+    project(&store, &history.records, 60).await;
+    let request = ReportRequest {
+        business_date: jiff::civil::date(2026, 11, 24),
+        network: None,
+        cut_over: jiff::civil::Time::midnight(),
+        now: history.at,
+    };
+    fixture
+        .sql("UPDATE transactions SET network_minor = 0")
+        .await;
+    settlement_report(&store, &request).await.unwrap();
+    // Two of these go beyond 64 bits, and two and their negatives come to nothing.
+    let large = i64::MAX - 5;
+    let to_large = |sign: &str, place: u32| {
+        format!(
+            "UPDATE transactions SET kind = 'purchase', transaction_type = 'payment', network_minor = {sign}{large} \
+             WHERE id IN (SELECT id FROM transactions ORDER BY sequence LIMIT 2 OFFSET {place})"
+        )
+    };
+    let start = START.0;
+    fixture
+        .sql(&format!(
+            "UPDATE transactions SET currency = 'USD', created_at_ms = {start}"
+        ))
+        .await;
+    fixture.sql(&to_large("", 0)).await;
+    let refused = settlement_report(&store, &request).await.unwrap_err();
+    assert!(
+        refused.to_string().contains("too large to add up"),
+        "{refused}"
+    );
+    fixture.sql(&to_large("-", 2)).await;
+    settlement_report(&store, &request).await.unwrap();
 }
 
 /// How many messages posted then, and what the network got by them; from the events alone.

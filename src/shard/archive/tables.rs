@@ -342,3 +342,7 @@ fn remove_authorization(write: &WriteTransaction, day: i64, id: u64) -> Result<(
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "tables_tests.rs"]
+mod tests;
