@@ -54,10 +54,7 @@ async fn a_right_issuer_is_found_right() {
         report.reversals > 100 && report.repeats > 100 && report.echoes > 10,
         "{report}"
     );
-    assert!(
-        report.increments > 50 && report.advices > 200,
-        "{report}"
-    );
+    assert!(report.increments > 50 && report.advices > 200, "{report}");
     for code in ["00", "05", "14", "54", "57", "61", "62"] {
         assert!(
             report.totals.by_response_code.contains_key(code),
