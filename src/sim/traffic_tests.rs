@@ -173,6 +173,23 @@ fn a_dialect_without_the_mark_completes_at_once() {
 }
 
 #[test]
+fn a_dialect_with_the_mark_completes_in_parts_too() {
+    let generator = generator(&[Profile::Ok], "completion=1", 5);
+    let mut generator = generator.completing_in_parts(true);
+    let mut parts = 0;
+    for _ in 0..200 {
+        match generator.next(Stamp::default()).0 {
+            Outgoing::Request(payment) => generator.answered(payment, answer("00"), true),
+            Outgoing::FollowUp { what, .. } => {
+                parts += usize::from(what == FollowUp::Completion { is_final: false });
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((10..100).contains(&parts), "{parts}");
+}
+
+#[test]
 fn force_posts_are_taken_and_online_payments_say_what_was_proven() {
     let mut generator = generator(&[Profile::Ok], "force_post=1,three_ds=3", 3);
     let (mut posted, mut said) = (0, Vec::new());
