@@ -21,14 +21,20 @@ fn send(client: &mut Client, mti: u16, purchase: Purchase) {
     client.send(client.language.mti(mti), &borrowed(&fields));
 }
 
+/// Until what has come so far is late.
+fn wait_out() {
+    let since = Instant::now();
+    wait_until("its time is over", || since.elapsed() > ANSWER_WITHIN);
+}
+
 /// Sends a request that is approved, and whose answer the disk holds back until it is late.
 fn late(rig: &Rig, client: &mut Client, mti: u16, purchase: Purchase) {
     let approved = || rig.switchboard.stats[0].approved();
-    let (before, sent) = (approved(), Instant::now());
+    let before = approved();
     rig.gate.close();
     send(client, mti, purchase);
     wait_until("it is approved", || approved() == before + 1);
-    wait_until("its time is over", || sent.elapsed() > ANSWER_WITHIN);
+    wait_out();
     rig.gate.open();
 }
 
@@ -83,13 +89,13 @@ fn an_approval_that_a_repeat_was_told_in_time_stays() {
 
 /// The repeat comes when the first message is late already, and is in time itself.
 fn late_with_repeat(rig: &Rig, one: &mut Client, other: &mut Client, purchase: Purchase) {
-    let (before, sent) = (rig.switchboard.stats[0].approved(), Instant::now());
+    let before = rig.switchboard.stats[0].approved();
     rig.gate.close();
     send(one, 100, purchase);
     wait_until("it is approved", || {
         rig.switchboard.stats[0].approved() == before + 1
     });
-    wait_until("its time is over", || sent.elapsed() > ANSWER_WITHIN);
+    wait_out();
     send(other, 101, purchase);
     wait_until("the repeat is looked up", || {
         rig.switchboard.stats[0].repeats() == 1

@@ -76,7 +76,6 @@ const LATER: &[&str] = &[
     "tokens",
     "links",
     "exceptions",
-    "decision_endpoints",
     "fee_schedules",
     "disputes",
     "webhook_endpoints",

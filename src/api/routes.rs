@@ -2,9 +2,9 @@
 
 use super::auth::guarded;
 use super::{
-    Gate, accounts, authorizations, cardholders, cards, envelope, exchange_rates, groups, health,
-    ledger_entries, list, metrics, programs, reveal, rules, settlement_reports, top_ups,
-    transactions,
+    Gate, accounts, authorizations, cardholders, cards, decision_endpoints, envelope,
+    exchange_rates, groups, health, ledger_entries, list, metrics, programs, reveal, rules,
+    settlement_reports, top_ups, transactions,
 };
 use crate::engine::command::{AccountStatusChange, StatusChange};
 use crate::engine::risk::rule::RuleChange;
@@ -183,6 +183,31 @@ fn group_routes(gate: &Gate) -> Router<Gate> {
         .route(
             "/v1/cardholders/{id}/verify",
             on("cardholders:write", post(cardholders::verify)),
+        )
+        .route(
+            "/v1/decision_endpoints",
+            on("decision_endpoints:write", post(decision_endpoints::create)).merge(list(
+                "decision_endpoints:read",
+                get(decision_endpoints::many),
+            )),
+        )
+        .route(
+            "/v1/decision_endpoints/{id}",
+            on("decision_endpoints:read", get(decision_endpoints::one)).merge(on(
+                "decision_endpoints:write",
+                patch(decision_endpoints::update),
+            )),
+        )
+        .route(
+            "/v1/decision_endpoints/{id}/rotate_secret",
+            on(
+                "decision_endpoints:write",
+                post(decision_endpoints::rotate_secret),
+            ),
+        )
+        .route(
+            "/v1/decision_endpoints/{id}/ping",
+            on("decision_endpoints:write", post(decision_endpoints::ping)),
         )
         .route(
             "/v1/mcc_groups",

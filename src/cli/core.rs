@@ -2,7 +2,10 @@
 //! makes snapshots. What listens lives in `node.rs`.
 
 use crate::config::Config;
+use crate::decision_call::{self, Caller};
+use crate::engine::ids::{AccountId, CardId};
 use crate::engine::registry::{IssueCard, RegistryAction};
+use crate::engine::time::Expiry;
 use crate::engine::world::World;
 use crate::journal::{FileStorage, Handle, RunningJournal, Sequence, Storage};
 use crate::security::{CardRoute, PanIndex, Vault, VaultSettings};
@@ -59,6 +62,7 @@ pub struct Core {
     pub vault: Arc<Vault>,
     pub pan_index: Arc<PanIndex>,
     loops: Loops,
+    pub caller: Caller,
     snapshots: Snapshots,
 }
 
@@ -84,18 +88,7 @@ pub fn start_core(config: &Config) -> Result<Core> {
     end_when_a_loop_panics();
     let recovered = recover_world(config)?;
     let vault = open_vault(config, recovered.last_sequence > 0)?;
-    let pan_index = Arc::new(PanIndex::new());
-    for (card_id, issued) in recovered.world.registry.issued_cards.iter() {
-        let (root, expiry) = (issued.root.0, issued.expiry.0);
-        pan_index.insert(
-            issued.pan_hash,
-            CardRoute {
-                card_id: card_id.0,
-                root_account_id: root,
-                expiry,
-            },
-        );
-    }
+    let pan_index = Arc::new(index_of(&recovered.world));
     let journal = recovered.journal.start(Box::new(|error| {
         tracing::error!(%error, "the journal has failed; no answer leaves any more");
         std::process::exit(JOURNAL_FAILED);
@@ -105,21 +98,16 @@ pub fn start_core(config: &Config) -> Result<Core> {
         || recovered.world.registry.view.settings != settings;
     let index = pan_index.clone();
     let on_card_issued = Box::new(move |issue: &IssueCard| {
-        let (card_id, root_account_id, expiry) = (issue.card_id.0, issue.root.0, issue.expiry.0);
-        index.insert(
-            issue.pan_hash,
-            CardRoute {
-                card_id,
-                root_account_id,
-                expiry,
-            },
-        );
+        let route = route(issue.card_id, issue.root, issue.expiry);
+        index.insert(issue.pan_hash, route);
     });
+    let (decision_calls, to_call) = decision_call::calls();
     let wiring = Wiring {
         journal: journal.handle(),
         clock: Clock::System,
         queues: config.shards.queues(),
         on_card_issued,
+        decision_calls,
         last_sequence: recovered.last_sequence,
     };
     let snapshots = start_snapshots(
@@ -130,6 +118,13 @@ pub fn start_core(config: &Config) -> Result<Core> {
     )?;
     let (switchboard, loops) =
         switchboard::start(recovered.world, wiring).context("cannot start a thread")?;
+    let caller = Caller::start(
+        to_call,
+        switchboard.clone(),
+        vault.endpoint_secrets().clone(),
+        config.sandbox.enabled,
+    )
+    .context("cannot prepare calls to customers")?;
     if settings_changed {
         let change = RegistryRequest::Command(RegistryAction::ChangeSettings(Box::new(settings)));
         let batch = Batch {
@@ -146,8 +141,26 @@ pub fn start_core(config: &Config) -> Result<Core> {
         vault: Arc::new(vault),
         pan_index,
         loops,
+        caller,
         snapshots,
     })
+}
+
+/// The way from each card number that was issued to its card.
+fn index_of(world: &World) -> PanIndex {
+    let index = PanIndex::new();
+    for (card_id, issued) in world.registry.issued_cards.iter() {
+        index.insert(issued.pan_hash, route(card_id, issued.root, issued.expiry));
+    }
+    index
+}
+
+fn route(card_id: CardId, root: AccountId, expiry: Expiry) -> CardRoute {
+    CardRoute {
+        card_id: card_id.0,
+        root_account_id: root.0,
+        expiry: expiry.0,
+    }
 }
 
 fn start_snapshots(
@@ -276,6 +289,8 @@ impl Core {
             well &= thread.join().is_ok();
         }
         self.journal.close()?;
+        // What it took from the shards is gone with them.
+        well &= self.caller.join();
         anyhow::ensure!(well, "a shard or the registry panicked; see the log");
         Ok(())
     }

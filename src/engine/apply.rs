@@ -2,7 +2,10 @@
 //! Nothing is decided here, and no rule is looked at.
 
 use super::apply_messages;
-use super::command::{Action, Advise, Authorize, Command, OpenAccount, OpenCard, Reverse};
+use super::apply_resolve;
+use super::command::{
+    Action, Advise, Authorize, ChangeCardControls, Command, OpenAccount, OpenCard, Reverse,
+};
 use super::controls::Controls;
 use super::counters::Counters;
 use super::event::{
@@ -58,24 +61,16 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
             }
         }
         (Action::ChangeCardControls(change), Event::CardControlsChanged) => {
-            let mut controls = state.shared_controls.share(&change.controls);
-            if let Some(card) = state.card_mut(change.card_id) {
-                std::mem::swap(&mut card.controls, &mut controls);
-                let locked =
-                    |controls: Option<&Controls>| controls.is_some_and(|c| c.merchant_lock);
-                if locked(controls.as_deref()) && !locked(card.controls.as_deref()) {
-                    card.unlock_merchant();
-                }
-            }
-            if let Some(before) = controls {
-                state.shared_controls.release(&before);
-            }
+            change_controls(state, change);
         }
         (Action::ReleaseHold(release), Event::HoldReleased { standing, .. }) => {
             apply_messages::release(state, command, release.authorization_id, *standing);
         }
         (Action::Advise(advise), Event::Advised(advised)) => {
             apply_messages::advice(state, command, advise, advised);
+        }
+        (Action::Resolve(resolve), Event::Resolved(resolved)) => {
+            apply_resolve::resolved(state, command, resolve, resolved);
         }
         (Action::Withhold(withhold), Event::Withheld(withheld)) => {
             apply_messages::withheld(state, command, &withhold.payment, withheld);
@@ -90,6 +85,20 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
     forget(state);
 }
 
+fn change_controls(state: &mut State, change: &ChangeCardControls) {
+    let mut controls = state.shared_controls.share(&change.controls);
+    if let Some(card) = state.card_mut(change.card_id) {
+        std::mem::swap(&mut card.controls, &mut controls);
+        let locked = |controls: Option<&Controls>| controls.is_some_and(|c| c.merchant_lock);
+        if locked(controls.as_deref()) && !locked(card.controls.as_deref()) {
+            card.unlock_merchant();
+        }
+    }
+    if let Some(before) = controls {
+        state.shared_controls.release(&before);
+    }
+}
+
 /// The answer that goes back for an event, if it is the event of a message.
 pub fn answer(command: &Command, event: &Event) -> Option<Answer> {
     match (&command.action, event) {
@@ -100,6 +109,7 @@ pub fn answer(command: &Command, event: &Event) -> Option<Answer> {
             Some(reversal_answer(reverse, reversed))
         }
         (Action::Advise(advise), Event::Advised(advised)) => Some(advice_answer(advise, advised)),
+        (Action::Resolve(_), Event::Resolved(resolved)) => resolved.answer,
         (Action::Withhold(withhold), Event::Withheld(_)) => {
             Some(withhold::answer(&withhold.payment))
         }
@@ -124,6 +134,7 @@ pub(super) fn advice_answer(advise: &Advise, advised: &Advised) -> Answer {
 
 pub(super) fn authorization_answer(authorize: &Authorize, authorized: &Authorized) -> Answer {
     let result = match (&authorized.decision, authorized.balances) {
+        _ if authorized.waits_until.is_some() => AnswerResult::Waiting,
         (Decision::Approved { .. }, Some(balances)) => AnswerResult::Balances(balances),
         (Decision::Approved { approval_code }, None) => AnswerResult::Approved {
             approval_code: *approval_code,

@@ -5,12 +5,15 @@
 use super::cardholders::{Cardholder, Holder, KnownCardholder};
 use super::command::{Advise, Authorize, CardType, Reverse};
 use super::controls::Controls;
+use super::decision_endpoints::{DecisionEndpoint, DecisionEndpoints};
 use super::event::{Advised, Answer, Authorized, Reversed};
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::hold_expiry::HoldExpiry;
-use super::ids::{AccountId, CardId, CardholderId, LimitId, LinkId, ProgramId, RiskRuleId};
+use super::ids::{
+    AccountId, CardId, CardholderId, DecisionEndpointId, LimitId, LinkId, ProgramId, RiskRuleId,
+};
 use super::issued_cards::IssuedCards;
 use super::money::Currency;
 use super::rates::{ExchangeRate, Rates, RatesError};
@@ -34,6 +37,7 @@ pub struct RegistryView {
     pub rates: Arc<Rates>,
     pub risk_rules: RiskRules,
     pub groups: Groups,
+    pub decision_endpoints: DecisionEndpoints,
 }
 
 /// Numbers that decisions depend on; journalled, so that a replay has the ones of its time.
@@ -171,6 +175,8 @@ pub enum RegistryAction {
     ChangeMerchantList(Box<SharedMerchantList>),
     CreateCardholder(Box<Cardholder>),
     VerifyCardholder(CardholderId),
+    /// Creates it, or changes it as a whole.
+    PutDecisionEndpoint(Box<DecisionEndpoint>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -242,6 +248,9 @@ pub enum RegistryEvent {
         /// Those that have to hear of it, with their trees.
         cards: SmallVec<[(CardId, AccountId); 1]>,
     },
+    DecisionEndpointPut {
+        version: u64,
+    },
 }
 
 /// An idempotency key in use: its request, and the response once there is one.
@@ -301,6 +310,8 @@ pub enum RegistryRefusal {
     CardholderOfOtherProgram(CardholderId),
     #[error("cardholder {0} is verified already")]
     AlreadyVerified(CardholderId),
+    #[error("the program has decision endpoint {0} already; change that one")]
+    DecisionEndpointTaken(DecisionEndpointId),
 }
 
 /// MCC groups, and as many merchant lists: each change copies the table of them.

@@ -2,6 +2,7 @@
 
 use super::cardholders::{Cardholder, Holder};
 use super::conversion::BASIS_POINTS;
+use super::decision_endpoints;
 use super::event::{Answer, Event};
 use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::ids::{CardholderId, LinkId};
@@ -74,6 +75,9 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         }
         RegistryAction::CreateCardholder(cardholder) => create_cardholder(registry, cardholder),
         RegistryAction::VerifyCardholder(id) => verify_cardholder(registry, *id),
+        RegistryAction::PutDecisionEndpoint(endpoint) => {
+            decision_endpoints::decide_put(&registry.view, endpoint)
+        }
     }
 }
 
@@ -266,6 +270,14 @@ fn apply_to_view(
         ) => {
             change_view(registry, *version, |view| {
                 risk::apply_change(&mut view.risk_rules, *rule_id, *to)
+            });
+        }
+        (
+            RegistryAction::PutDecisionEndpoint(endpoint),
+            RegistryEvent::DecisionEndpointPut { version },
+        ) => {
+            change_view(registry, *version, |view| {
+                view.decision_endpoints.put((**endpoint).clone())
             });
         }
         (action, RegistryEvent::GroupsChanged { version }) => {

@@ -8,6 +8,7 @@ use super::apply::{insert_account, insert_card};
 use super::authorizations::Authorization;
 use super::cardholders::Cardholder;
 use super::controls::Controls;
+use super::decision_endpoints::DecisionEndpoint;
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
 use super::groups::{MccGroup, SharedMerchantList};
@@ -86,6 +87,8 @@ pub enum SnapshotItem<'a> {
     MerchantList(Cow<'a, SharedMerchantList>),
     Cardholder(Cow<'a, Cardholder>),
     PendingHolder(CardId, PendingHolder),
+    /// After the programs.
+    DecisionEndpoint(Cow<'a, DecisionEndpoint>),
 }
 
 pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {
@@ -145,6 +148,10 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     }
     for loaded in registry.view.risk_rules.iter() {
         writer.put(&SnapshotItem::RiskRule(Cow::Borrowed(&loaded.rule)))?;
+    }
+    for endpoint in registry.view.decision_endpoints.iter() {
+        let endpoint = Cow::Borrowed(endpoint.as_ref());
+        writer.put(&SnapshotItem::DecisionEndpoint(endpoint))?;
     }
     for group in registry.view.groups.mcc_groups_in_order() {
         writer.put(&SnapshotItem::MccGroup(Cow::Borrowed(group)))?;
@@ -330,6 +337,9 @@ impl Reader {
                 self.view.programs.insert(program.id, program);
             }
             SnapshotItem::RiskRule(rule) => self.view.risk_rules.put(rule.into_owned()),
+            SnapshotItem::DecisionEndpoint(endpoint) => {
+                self.view.decision_endpoints.put(endpoint.into_owned());
+            }
             SnapshotItem::MccGroup(group) => {
                 let group = Arc::new(group.into_owned());
                 self.view.groups.mcc_groups.insert(group.id, group);

@@ -3,6 +3,10 @@
 mod authorizations;
 mod cardholders;
 mod currency;
+mod decision_endpoints;
+#[allow(dead_code)]
+#[path = "../support/endpoint.rs"]
+mod endpoint;
 mod follower;
 mod fuzz;
 mod groups;
