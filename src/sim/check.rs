@@ -80,6 +80,8 @@ pub enum Expectation {
     Declined(Decline),
     /// A reversal is accepted, known or not.
     Reversed,
+    /// An advice is taken, whatever is known about its card: nobody asks.
+    Taken,
     /// Network management is accepted.
     Accepted,
     /// The first answer again.
@@ -151,6 +153,7 @@ impl Findings {
 pub struct Codes {
     approved: [Code; 2],
     reversed: [Code; 2],
+    taken: Code,
     accepted: Code,
     unknown_card: [Code; 3],
     undecided: Vec<Code>,
@@ -177,6 +180,7 @@ impl Codes {
         Codes {
             approved: ["approved", "partially_approved"].map(code),
             reversed: ["reversal_accepted", "unknown_reversal"].map(code),
+            taken: code("advice_accepted"),
             accepted: code("network_management_accepted"),
             unknown_card: ["card_not_found", "unknown_bin", "expiry_mismatch"].map(code),
             undecided: [
@@ -257,7 +261,9 @@ pub fn check(
             format!("{}: DE39 {code} is none of the dialect's", name(request))
         });
     }
-    if matches!(request.mti().class(), 1 | 2) {
+    // Who tells what was done brings its approval code along.
+    let asks = request.mti().function() == 0;
+    if asks && matches!(request.mti().class(), 1 | 2) {
         check_approval(codes, request, answer, &first, findings);
     }
     check_expectation(codes, expectation, request, &first, findings);
@@ -304,6 +310,8 @@ fn check_expectation(
         Expectation::Any | Expectation::SameAsFirst => {}
         Expectation::Accepted if code == codes.accepted => {}
         Expectation::Accepted => wrong("not_accepted", &codes.accepted),
+        Expectation::Taken if code == codes.taken => {}
+        Expectation::Taken => wrong("advice_refused", &codes.taken),
         Expectation::Reversed if codes.reversed.contains(&code) => {}
         Expectation::Reversed => wrong("reversal_refused", &codes.reversed[0]),
         Expectation::KnownCard if codes.unknown_card.contains(&code) => {

@@ -27,6 +27,11 @@ pub(super) enum Choice {
     DoubledReversal,
     Repeat,
     QuickRepeat,
+    Increment,
+    Amendment,
+    Completion,
+    ForcePost,
+    ThreeDs,
     Echo,
 }
 
@@ -47,6 +52,11 @@ const MIX: &[(&str, Choice, u32)] = &[
     ("doubled_reversal", Choice::DoubledReversal, 5),
     ("repeat", Choice::Repeat, 15),
     ("quick_repeat", Choice::QuickRepeat, 5),
+    ("increment", Choice::Increment, 8),
+    ("amendment", Choice::Amendment, 5),
+    ("completion", Choice::Completion, 30),
+    ("force_post", Choice::ForcePost, 8),
+    ("three_ds", Choice::ThreeDs, 60),
     ("echo", Choice::Echo, 2),
 ];
 
@@ -76,7 +86,12 @@ impl Mix {
         let back = |choice| {
             matches!(
                 choice,
-                Choice::Reversal | Choice::DoubledReversal | Choice::Repeat
+                Choice::Reversal
+                    | Choice::DoubledReversal
+                    | Choice::Repeat
+                    | Choice::Increment
+                    | Choice::Amendment
+                    | Choice::Completion
             )
         };
         let mut weights = self.weights.iter().zip(MIX);

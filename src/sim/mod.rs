@@ -8,6 +8,7 @@ pub mod cards;
 pub mod check;
 pub mod client;
 pub mod echo;
+mod extras;
 mod in_flight;
 pub mod keys;
 mod line;

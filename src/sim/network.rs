@@ -117,6 +117,7 @@ pub async fn run_network(
     let (cards_of, mix) = (&cards, &options.mix);
     let lines = lines.into_iter().enumerate().map(|(at, line)| {
         let generator = Generator::new(cards_of.clone(), mix.clone(), options.seed, run, at);
+        let generator = generator.completing_in_parts(peer.wire.says_final());
         let player = Player::new(peer.wire.clone(), generator);
         (line, player, plan(&options, at, &metronome))
     });
@@ -177,6 +178,8 @@ impl NetworkReport {
         self.undecided += player.undecided;
         self.reversals += player.reversals;
         self.repeats += player.repeats;
+        self.increments += player.increments;
+        self.advices += player.advices;
         self.echoes += player.echoes;
     }
 }

@@ -10,7 +10,7 @@ use super::{
     client::{Script, Sent},
     keys::{Rrn, Stamp},
     templates::Templates,
-    traffic::{Generator, Outgoing, Payment},
+    traffic::{FollowUp, Generator, Outgoing, Payment},
     wire::Wire,
 };
 use crate::iso8583::Message;
@@ -28,6 +28,8 @@ pub struct Player {
     pub(super) undecided: u64,
     pub(super) reversals: u64,
     pub(super) repeats: u64,
+    pub(super) increments: u64,
+    pub(super) advices: u64,
     pub(super) echoes: u64,
 }
 
@@ -44,6 +46,8 @@ impl Player {
             undecided: 0,
             reversals: 0,
             repeats: 0,
+            increments: 0,
+            advices: 0,
             echoes: 0,
         }
     }
@@ -90,6 +94,11 @@ impl Script for Player {
             })?;
         match outgoing {
             Outgoing::Request(_) => {}
+            Outgoing::FollowUp { what, .. } => match what {
+                FollowUp::Increment => self.increments += 1,
+                FollowUp::Amendment | FollowUp::Completion { .. } => self.advices += 1,
+            },
+            Outgoing::ForcePost(_) => self.advices += 1,
             Outgoing::Repeat(payment) => {
                 self.repeats += 1;
                 if expectation == Expectation::SameAsFirst {

@@ -117,6 +117,10 @@ pub struct NetworkReport {
     pub reversals: u64,
     /// Repeats sent.
     pub repeats: u64,
+    /// Requests to add to a pre-authorization sent.
+    pub increments: u64,
+    /// Advices sent: of amendments, completions, and payments that nobody was asked about.
+    pub advices: u64,
     /// Echoes sent.
     pub echoes: u64,
     /// Malformed messages sent, and what came of them.
@@ -151,6 +155,8 @@ impl fmt::Display for NetworkReport {
             ("undecided", self.undecided),
             ("reversals", self.reversals),
             ("repeats", self.repeats),
+            ("increments", self.increments),
+            ("advices", self.advices),
             ("echoes", self.echoes),
         ];
         self.totals.show(f, &own, |f| {

@@ -6,9 +6,9 @@ use hashbrown::HashMap;
 
 use super::{
     keys::Stamp,
-    traffic::{Kind, Outgoing, Payment, Twist},
+    traffic::{Kind, Outgoing, Payment, ThreeDs, Twist},
     values::Value,
-    wire::{Item, Wire},
+    wire::{Item, Role, Wire},
 };
 use crate::iso8583::{EncodeError, Message, Patch};
 
@@ -58,9 +58,13 @@ impl Templates {
             Outgoing::Request(payment) => (payment, false),
             Outgoing::Repeat(payment) => (payment, true),
             // Too seldom to be worth a template.
-            Outgoing::Reversal { .. } | Outgoing::Echo { .. } => return wire.write(outgoing, out),
+            Outgoing::Reversal { .. }
+            | Outgoing::FollowUp { .. }
+            | Outgoing::ForcePost(_)
+            | Outgoing::Echo { .. } => return wire.write(outgoing, out),
         };
-        if payment.twist != Twist::None || payment.foreign {
+        let is_special = payment.twist != Twist::None || payment.three_ds != ThreeDs::None;
+        if is_special || payment.foreign {
             return wire.write(outgoing, out);
         }
         let shape = shape(wire, payment, repeat);
@@ -99,6 +103,7 @@ impl Template {
             let (field, _) = wire.items.iter().find(|(_, item)| *item == wanted)?;
             Patch::of(&message, *field)
         };
+        let cvv2 = wire.dialect().mappings().cvv2.as_ref().map(|at| at.field);
         let times = [
             Item::Transmission,
             Item::LocalTime,
@@ -113,7 +118,7 @@ impl Template {
             stan: patch(Item::Stan),
             expiry: patch(Item::Expiry),
             rrn: patch(Item::Rrn),
-            cvv2: patch(Item::CardVerification),
+            cvv2: cvv2.and_then(|field| patch(Item::CardVerification(field))),
             times: times.into_iter().flatten().collect(),
             at: payment.at,
         })
@@ -145,7 +150,7 @@ impl Template {
         if self.at != payment.at {
             self.at = payment.at;
             for (patch, item) in &self.times {
-                if let Some(Value::Number(number)) = wire.value(*item, payment, None) {
+                if let Some(Value::Number(number)) = wire.value(*item, payment, Role::Request) {
                     patch.digits(dialect, bytes, number)?;
                 }
             }
@@ -183,7 +188,7 @@ mod tests {
             let dialect = Arc::new(Dialect::builtin(name).unwrap());
             let wire = Wire::new(dialect, &cards()).unwrap();
             let mix = "purchase=4,cash=2,pre_authorization=2,verification=1,foreign=3,repeat=2,\
-                       wrong_cvv2=1,reversal=1";
+                       wrong_cvv2=1,reversal=1,increment=1,amendment=1,completion=1,force_post=1,three_ds=2";
             let mut generator = Generator::new(cards(), mix.parse().unwrap(), 1, 2, 3);
             let (mut templates, mut random) = (Templates::default(), Random::new(4));
             for second in 0..3_000 {

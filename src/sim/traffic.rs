@@ -1,5 +1,5 @@
-//! What a card network would send next: purchases, cash, pre-authorizations, declines of every
-//! kind, reversals early and doubled, repeats, echoes. Pure: a seed and the time in, messages out.
+//! What a card network would send next: purchases, cash, pre-authorizations and what follows of them, declines of every
+//! kind, reversals early and doubled, repeats, force posts, echoes. Pure: a seed and the time in, messages out.
 //! How they stand on the wire is in `wire`.
 
 use std::sync::Arc;
@@ -44,6 +44,60 @@ pub enum Twist {
     UnknownBin,
 }
 
+/// What an online payment says of 3-D Secure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThreeDs {
+    /// Nothing.
+    None,
+    /// The cardholder was authenticated.
+    Authenticated,
+    /// The card takes no part in it.
+    Attempted,
+    /// Nobody was asked.
+    NotAuthenticated,
+}
+
+impl ThreeDs {
+    /// Those that say something.
+    pub const SAID: [ThreeDs; 3] = [
+        ThreeDs::Authenticated,
+        ThreeDs::Attempted,
+        ThreeDs::NotAuthenticated,
+    ];
+}
+
+/// What is asked or told about a pre-authorization of before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FollowUp {
+    /// A request: more is to be held.
+    Increment,
+    /// An advice: so much is to be held.
+    Amendment,
+    /// An advice: so much was taken.
+    Completion {
+        /// Nothing more will be.
+        is_final: bool,
+    },
+}
+
+impl FollowUp {
+    /// Second digit of its MTI.
+    pub(super) const fn class(self) -> u8 {
+        match self {
+            FollowUp::Increment | FollowUp::Amendment => 1,
+            FollowUp::Completion { .. } => 2,
+        }
+    }
+
+    /// Third digit of its MTI.
+    pub(super) const fn function(self) -> u8 {
+        match self {
+            FollowUp::Increment => 0,
+            FollowUp::Amendment | FollowUp::Completion { .. } => 2,
+        }
+    }
+}
+
 /// The facts of one payment: the same in its request, its repeats and its reversal.
 #[derive(Clone, Copy, Debug)]
 pub struct Payment {
@@ -59,6 +113,8 @@ pub struct Payment {
     pub billing_minor: u64,
     /// Paid in the merchant's currency; otherwise in the card's.
     pub foreign: bool,
+    /// Of an online payment.
+    pub three_ds: ThreeDs,
     /// DE11 of the request.
     pub stan: u32,
     /// DE37.
@@ -85,6 +141,19 @@ pub enum Outgoing {
         /// The same reversal was sent before.
         repeat: bool,
     },
+    /// Something about a payment of before.
+    FollowUp {
+        /// What.
+        what: FollowUp,
+        /// The same card, merchant and RRN; its own amount, STAN and time.
+        payment: Payment,
+        /// DE11 of the payment of before.
+        of_stan: u32,
+        /// DE12, DE13 and DE7 of the payment of before.
+        of_at: Stamp,
+    },
+    /// A payment that was made without asking.
+    ForcePost(Payment),
     /// Is the line up?
     Echo {
         /// DE11.
@@ -103,6 +172,8 @@ struct Past {
     answer: FirstAnswer,
     approved: bool,
     reversed: bool,
+    /// What a completion may still take; nothing where there was a final one.
+    open_minor: u64,
 }
 
 /// Traffic of one connection.
@@ -120,6 +191,8 @@ pub struct Generator {
     oldest: usize,
     last: Option<Payment>,
     queued: Vec<(Outgoing, Expectation)>,
+    /// The dialect can say that more completions follow.
+    completes_in_parts: bool,
 }
 
 impl Generator {
@@ -152,7 +225,14 @@ impl Generator {
             oldest: 0,
             last: None,
             queued: Vec::with_capacity(4),
+            completes_in_parts: false,
         }
+    }
+
+    /// For dialects that can say that more completions follow.
+    pub fn completing_in_parts(mut self, completes_in_parts: bool) -> Generator {
+        self.completes_in_parts = completes_in_parts;
+        self
     }
 
     /// The next message, and what its answer must be.
@@ -170,6 +250,10 @@ impl Generator {
             },
             Choice::Reversal | Choice::DoubledReversal => self.reverse(choice, now),
             Choice::EarlyReversal => self.reverse_early(now),
+            Choice::Increment | Choice::Amendment | Choice::Completion => {
+                self.follow_up(choice, now)
+            }
+            Choice::ForcePost => self.force_post(now),
             Choice::Echo => self.echo(now),
             choice => self.pay(choice, now),
         }
@@ -186,6 +270,7 @@ impl Generator {
             answer,
             approved,
             reversed: false,
+            open_minor: payment.billing_minor,
         };
         if self.past.len() < REMEMBERED {
             self.past.push(past);
@@ -213,7 +298,7 @@ impl Generator {
     fn payment(&mut self, choice: Choice, card: u32, now: Stamp) -> Payment {
         let channel = match choice {
             Choice::Cash => Some(Channel::Atm),
-            Choice::WrongCvv2 => Some(Channel::Ecommerce),
+            Choice::WrongCvv2 | Choice::ThreeDs => Some(Channel::Ecommerce),
             _ => None,
         };
         let wanted = |channel_of| match channel {
@@ -232,6 +317,14 @@ impl Generator {
             .random
             .between(low, high)
             .min(self.random.between(low, high));
+        let three_ds = match choice {
+            // Most are authenticated.
+            Choice::ThreeDs => {
+                let place = self.random.below(10).saturating_sub(7) as usize;
+                ThreeDs::SAID[place]
+            }
+            _ => ThreeDs::None,
+        };
         let has_cvv2 = self.cards[card as usize].cvv2.is_some();
         let (stan, rrn) = self.keys.draw();
         Payment {
@@ -255,6 +348,7 @@ impl Generator {
                 _ => amount,
             },
             foreign: choice == Choice::Foreign,
+            three_ds,
             stan,
             rrn,
             at: now,
@@ -351,6 +445,70 @@ impl Generator {
             }
         }
         self.pay(Choice::Purchase, now)
+    }
+
+    /// About a pre-authorization that was approved, or else such a one first.
+    fn follow_up(&mut self, choice: Choice, now: Stamp) -> (Outgoing, Expectation) {
+        let count = self.past.len();
+        let start = self.random.below(count.max(1) as u64) as usize;
+        let mut around = (0..count).map(|step| (start + step) % count);
+        let open = |past: &Past| {
+            let is_open = past.approved && !past.reversed && past.open_minor > 1;
+            is_open && past.payment.kind == Kind::PreAuthorization
+        };
+        let Some(at) = around.find(|at| open(&self.past[*at])) else {
+            return self.pay(Choice::PreAuthorization, now);
+        };
+        let Past {
+            payment: of,
+            open_minor,
+            ..
+        } = self.past[at];
+        let part_minor = self.random.between(1, open_minor);
+        let (what, amount_minor, left_minor) = match choice {
+            Choice::Increment => (FollowUp::Increment, part_minor, open_minor),
+            Choice::Amendment => (FollowUp::Amendment, part_minor, part_minor),
+            _ => {
+                let is_final = !self.completes_in_parts || self.random.below(4) > 0;
+                let left_minor = if is_final { 0 } else { open_minor - part_minor };
+                let is_all = is_final && self.random.below(2) == 0;
+                let amount_minor = if is_all { open_minor } else { part_minor };
+                (FollowUp::Completion { is_final }, amount_minor, left_minor)
+            }
+        };
+        self.past[at].open_minor = left_minor;
+        let (stan, _) = self.keys.draw();
+        let payment = Payment {
+            billing_minor: amount_minor,
+            stan,
+            at: now,
+            ..of
+        };
+        let outgoing = Outgoing::FollowUp {
+            what,
+            payment,
+            of_stan: of.stan,
+            of_at: of.at,
+        };
+        let expectation = match what {
+            FollowUp::Increment => self.expectation(&payment),
+            FollowUp::Amendment | FollowUp::Completion { .. } => Expectation::Taken,
+        };
+        // Whether it may still be added to depends on what else is under way.
+        let expectation = match expectation {
+            Expectation::Declined(_) => Expectation::Any,
+            other => other,
+        };
+        (outgoing, expectation)
+    }
+
+    fn force_post(&mut self, now: Stamp) -> (Outgoing, Expectation) {
+        if self.ordinary.is_empty() {
+            return self.pay(Choice::Purchase, now);
+        }
+        let card = self.ordinary[self.random.below(self.ordinary.len() as u64) as usize];
+        let payment = self.payment(Choice::ForcePost, card, now);
+        (Outgoing::ForcePost(payment), Expectation::Taken)
     }
 
     fn reversal(&mut self, payment: Payment, doubled: bool, at: Stamp) -> (Outgoing, Expectation) {

@@ -106,6 +106,110 @@ fn only_approvals_are_reversed_and_once() {
 }
 
 #[test]
+fn what_follows_is_about_a_pre_authorization_that_was_approved() {
+    let now = Stamp::default();
+    for (mix, parts) in [
+        ("increment=1", false),
+        ("amendment=1", false),
+        ("completion=1", true),
+    ] {
+        let generator = generator(&[Profile::Ok], mix, 3);
+        let mut generator = generator.completing_in_parts(parts);
+        let (first, _) = generator.next(now);
+        let Outgoing::Request(held) = first else {
+            panic!("{mix}: nothing is held yet: {first:?}");
+        };
+        assert_eq!(held.kind, Kind::PreAuthorization);
+        generator.answered(held, answer("51"), false);
+        assert!(
+            matches!(generator.next(now).0, Outgoing::Request(_)),
+            "{mix}: declined"
+        );
+        generator.answered(held, answer("00"), true);
+        let (mut taken_minor, mut are_final) = (0, vec![]);
+        for _ in 0..40 {
+            let (outgoing, expectation) = generator.next(now);
+            let Outgoing::FollowUp {
+                what,
+                payment,
+                of_stan,
+                ..
+            } = outgoing
+            else {
+                break;
+            };
+            assert_eq!(
+                (of_stan, payment.rrn, payment.card),
+                (held.stan, held.rrn, held.card)
+            );
+            assert_ne!(payment.stan, held.stan);
+            assert!((1..=held.billing_minor).contains(&payment.billing_minor));
+            let is_advice = what != FollowUp::Increment;
+            assert_eq!(expectation == Expectation::Taken, is_advice, "{what:?}");
+            if let FollowUp::Completion { is_final } = what {
+                taken_minor += payment.billing_minor;
+                are_final.push(is_final);
+            }
+        }
+        assert!(taken_minor <= held.billing_minor, "{mix}");
+        // One final completion, and it is the last.
+        let finals = are_final.iter().filter(|is_final| **is_final).count();
+        assert!(finals <= 1 && are_final.iter().rev().skip(1).all(|is_final| !is_final));
+    }
+}
+
+#[test]
+fn a_dialect_without_the_mark_completes_at_once() {
+    let mut generator = generator(&[Profile::Ok], "completion=1", 5);
+    for _ in 0..50 {
+        match generator.next(Stamp::default()).0 {
+            Outgoing::Request(payment) => generator.answered(payment, answer("00"), true),
+            Outgoing::FollowUp { what, .. } => {
+                assert_eq!(what, FollowUp::Completion { is_final: true });
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_dialect_with_the_mark_completes_in_parts_too() {
+    let generator = generator(&[Profile::Ok], "completion=1", 5);
+    let mut generator = generator.completing_in_parts(true);
+    let mut parts = 0;
+    for _ in 0..200 {
+        match generator.next(Stamp::default()).0 {
+            Outgoing::Request(payment) => generator.answered(payment, answer("00"), true),
+            Outgoing::FollowUp { what, .. } => {
+                parts += usize::from(what == FollowUp::Completion { is_final: false });
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((10..100).contains(&parts), "{parts}");
+}
+
+#[test]
+fn force_posts_are_taken_and_online_payments_say_what_was_proven() {
+    let mut generator = generator(&[Profile::Ok], "force_post=1,three_ds=3", 3);
+    let (mut posted, mut said) = (0, Vec::new());
+    for _ in 0..200 {
+        match generator.next(Stamp::default()) {
+            (Outgoing::ForcePost(_), Expectation::Taken) => posted += 1,
+            (Outgoing::Request(payment), Expectation::KnownCard) => {
+                let merchant = &MERCHANTS[usize::from(payment.merchant)];
+                assert_eq!(merchant.channel, Channel::Ecommerce);
+                said.push(payment.three_ds);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(posted > 20);
+    assert!(ThreeDs::SAID.iter().all(|wanted| said.contains(wanted)));
+    assert!(!said.contains(&ThreeDs::None));
+}
+
+#[test]
 fn mixes_are_named_weights() {
     assert_eq!("default".parse(), Ok(Mix::default()));
     assert_eq!("purchase=5".parse::<Mix>().unwrap().weights[0], 5);

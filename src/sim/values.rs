@@ -6,10 +6,11 @@ use arrayvec::ArrayString;
 
 use super::{
     cards::SimCard,
+    extras::Field,
     keys::{Rrn, Stamp, luhn_digit},
     merchants::{Channel, Currency, MERCHANTS, Merchant},
-    traffic::{Payment, Twist},
-    wire::{CardWire, Item, Wire, class},
+    traffic::{Kind, Payment, ThreeDs, Twist},
+    wire::{CardWire, Item, Role, Wire, class},
 };
 use crate::iso8583::mapping::OriginalData;
 
@@ -26,20 +27,26 @@ pub(super) enum Value<'w> {
 }
 
 impl Wire {
-    /// What a fact is worth in this payment, or in its reversal with that STAN and time; `None` where
-    /// the message does without.
+    /// What a fact is worth in a message of this payment; `None` where the message does without.
     #[inline]
     pub(super) fn value<'v>(
         &'v self,
         item: Item,
         payment: &'v Payment,
-        reversal: Option<(u32, Stamp)>,
+        role: Role,
     ) -> Option<Value<'v>> {
         let card = &self.cards[payment.card as usize];
         let merchant = &MERCHANTS[usize::from(payment.merchant)];
         let texts = &self.merchants[usize::from(payment.merchant)];
-        let (stan, sent) = reversal.unwrap_or((payment.stan, payment.at));
-        let kind = payment.kind as usize;
+        let (stan, sent) = match role {
+            Role::Reversal { stan, at } => (stan, at),
+            _ => (payment.stan, payment.at),
+        };
+        let kind = match role {
+            // What comes later is told by its message type and its original.
+            Role::FollowUp { .. } => Kind::Purchase as usize,
+            _ => payment.kind as usize,
+        };
         Some(match item {
             Item::Pan => pan(&card.card, payment.twist),
             Item::ProcessingCode => Value::Text(&self.processing_codes[kind]),
@@ -56,8 +63,12 @@ impl Wire {
             Item::Mcc => Value::Number(u64::from(merchant.mcc)),
             Item::AcquirerCountry => Value::Text(texts.country),
             Item::EntryMode => Value::Text(&self.entry_modes[merchant.channel as usize]),
-            Item::Function if reversal.is_some() => Value::Text(&self.reversal_function),
-            Item::Function => Value::Text(&self.functions[kind]),
+            Item::Function => Value::Text(match role {
+                Role::Request => &self.functions[kind],
+                Role::Reversal { .. } => &self.reversal_function,
+                Role::FollowUp { what, .. } => self.follow_up_function(what),
+                Role::ForcePost => &self.told_function,
+            }),
             Item::Condition => Value::Text(self.condition(merchant, kind)),
             Item::Acquirer => Value::Number(texts.acquirer),
             Item::Rrn => Value::Text(rrn(&payment.rrn)),
@@ -68,15 +79,42 @@ impl Wire {
             Item::BillingAmount | Item::BillingRate | Item::BillingCurrency => {
                 return billing(item, payment, card.currency);
             }
-            Item::CardVerification => {
-                let shown = merchant.channel == Channel::Ecommerce && reversal.is_none();
-                return card.cvv2(payment.twist).filter(|_| shown).map(Value::Wire);
+            Item::CardVerification(field) => {
+                return self.extra(field, payment, role).map(Value::Wire);
             }
-            Item::Original => {
-                reversal?;
-                self.original(payment, texts.acquirer)
-            }
+            Item::Original => match role {
+                Role::Request | Role::ForcePost => return None,
+                Role::Reversal { .. } => {
+                    let about = (payment.kind, payment.stan, payment.at);
+                    self.original(about, texts.acquirer)
+                }
+                Role::FollowUp { of_stan, of_at, .. } => {
+                    self.original((payment.kind, of_stan, of_at), texts.acquirer)
+                }
+            },
         })
+    }
+
+    /// The fields that only some messages have: what a cardholder proves online, and marks of what comes later.
+    #[inline]
+    fn extra(&self, field: u8, payment: &Payment, role: Role) -> Option<&[u8]> {
+        let card = &self.cards[payment.card as usize];
+        let merchant = &MERCHANTS[usize::from(payment.merchant)];
+        let of = |(at, wire): &Field| *at == field && !wire.is_empty();
+        match role {
+            Role::FollowUp { what, .. } => {
+                let extra = self.extras.of(what).filter(|extra| of(extra));
+                extra.map(|(_, wire)| &**wire)
+            }
+            Role::Request if !card.three_ds(payment.three_ds).is_empty() => {
+                let mut said = card.three_ds(payment.three_ds).iter();
+                said.find(|extra| of(extra)).map(|(_, wire)| &**wire)
+            }
+            Role::Request if merchant.channel == Channel::Ecommerce && self.is_cvv2(field) => {
+                card.cvv2(payment.twist)
+            }
+            _ => None,
+        }
     }
 
     fn condition(&self, merchant: &Merchant, kind: usize) -> &str {
@@ -86,9 +124,8 @@ impl Wire {
         }
     }
 
-    fn original(&self, payment: &Payment, acquirer: u64) -> Value<'_> {
-        let mti = u16::from(self.dialect().version()) * 1000 + u16::from(class(payment.kind)) * 100;
-        let (stan, at) = (payment.stan, payment.at);
+    fn original(&self, (kind, stan, at): (Kind, u32, Stamp), acquirer: u64) -> Value<'_> {
+        let mti = u16::from(self.dialect().version()) * 1000 + u16::from(class(kind)) * 100;
         let mut text = ArrayString::<64>::new();
         let written = match self.dialect().mappings().original_data {
             OriginalData::De90 => {
@@ -107,6 +144,13 @@ impl Wire {
 }
 
 impl CardWire {
+    /// What a payment with this result shows in place of the CVV2 alone.
+    fn three_ds(&self, result: ThreeDs) -> &[Field] {
+        let mut said = ThreeDs::SAID.iter().zip(&self.three_ds);
+        let found = said.find(|(known, _)| **known == result);
+        found.map_or(&[], |(_, fields)| fields)
+    }
+
     /// The field with the CVV2 that a payment shows; `None` where there is none.
     #[inline]
     pub(super) fn cvv2(&self, twist: Twist) -> Option<&[u8]> {

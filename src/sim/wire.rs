@@ -9,10 +9,11 @@ use bytes::BytesMut;
 use super::{
     SimError,
     cards::SimCard,
+    extras::{Extras, Field, three_ds},
     keys::{Rrn, Stamp},
     merchants::{COUNTRIES, CURRENCIES, Currency, MERCHANTS},
     places::field_bytes,
-    traffic::{Kind, Outgoing, Payment},
+    traffic::{FollowUp, Kind, Outgoing, Payment, ThreeDs},
     values::Value,
 };
 use crate::iso8583::{
@@ -44,10 +45,27 @@ pub(super) enum Item {
     Terminal,
     MerchantId,
     NameLocation,
-    CardVerification,
+    /// And whatever else only some messages have, in this field.
+    CardVerification(u8),
     Currency,
     BillingCurrency,
     Original,
+}
+
+/// What a message is to the payment that it carries.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Role {
+    Request,
+    Reversal {
+        stan: u32,
+        at: Stamp,
+    },
+    FollowUp {
+        what: FollowUp,
+        of_stan: u32,
+        of_at: Stamp,
+    },
+    ForcePost,
 }
 
 /// Writes messages of one dialect.
@@ -58,6 +76,11 @@ pub struct Wire {
     pub(super) processing_codes: [String; 4],
     pub(super) functions: [String; 4],
     pub(super) reversal_function: String,
+    /// Of increments, amendments, and of what was taken.
+    increment_function: String,
+    amendment_function: String,
+    pub(super) told_function: String,
+    pub(super) extras: Extras,
     pub(super) entry_modes: [String; 3],
     pub(super) conditions: [String; 4],
     pub(super) merchants: Vec<MerchantWire>,
@@ -72,8 +95,8 @@ pub(super) struct MerchantWire {
     pub country: &'static str,
 }
 
-/// A card, and the field that carries its CVV2, right and wrong, as it stands on the wire; empty where
-/// the dialect or the card has none.
+/// A card, and the fields that carry its CVV2, right and wrong, and what was proven online, as they stand on the wire;
+/// empty where the dialect or the card has none.
 pub(super) struct CardWire {
     pub card: SimCard,
     /// What the card is billed in, and its place among [`CURRENCIES`].
@@ -81,6 +104,8 @@ pub(super) struct CardWire {
     pub currency_number: u8,
     pub right_cvv2: Vec<u8>,
     pub wrong_cvv2: Vec<u8>,
+    /// Fields of an online payment with each result of 3-D Secure, with the CVV2.
+    pub three_ds: [Vec<Field>; 3],
 }
 
 const KINDS: [&str; 4] = [
@@ -118,15 +143,21 @@ impl Wire {
                 _ => "00".to_owned(),
             }
         });
+        let extras = Extras::new(&dialect);
+        let cards = card_wires(&dialect, cards)?;
         let wire = Wire {
-            items: items(&dialect),
+            items: items(&dialect, &extras, &cards),
             processing_codes,
             functions: functions.map(function),
             reversal_function: function("full_reversal"),
+            increment_function: function("incremental_authorization"),
+            amendment_function: function("replacement_authorization"),
+            told_function: function("previously_approved"),
+            extras,
             entry_modes: CHANNEL_ENTRY.map(|mode| entry_mode(&dialect, mode)),
             conditions,
             merchants: merchants(&dialect)?,
-            cards: card_wires(&dialect, cards)?,
+            cards,
             dialect,
         };
         Ok(wire)
@@ -141,14 +172,32 @@ impl Wire {
     #[inline]
     pub fn write(&self, outgoing: &Outgoing, out: &mut BytesMut) -> Result<(), EncodeError> {
         match outgoing {
-            Outgoing::Request(payment) => self.payment(payment, None, false, out),
-            Outgoing::Repeat(payment) => self.payment(payment, None, true, out),
+            Outgoing::Request(payment) => self.payment(payment, Role::Request, false, out),
+            Outgoing::Repeat(payment) => self.payment(payment, Role::Request, true, out),
             Outgoing::Reversal {
                 payment,
                 stan,
                 at,
                 repeat,
-            } => self.payment(payment, Some((*stan, *at)), *repeat, out),
+            } => {
+                let (stan, at) = (*stan, *at);
+                self.payment(payment, Role::Reversal { stan, at }, *repeat, out)
+            }
+            Outgoing::FollowUp {
+                what,
+                payment,
+                of_stan,
+                of_at,
+            } => {
+                let (what, of_stan, of_at) = (*what, *of_stan, *of_at);
+                let role = Role::FollowUp {
+                    what,
+                    of_stan,
+                    of_at,
+                };
+                self.payment(payment, role, false, out)
+            }
+            Outgoing::ForcePost(payment) => self.payment(payment, Role::ForcePost, false, out),
             Outgoing::Echo { stan, at } => self.management("echo", *stan, *at, out),
         }
     }
@@ -160,6 +209,8 @@ impl Wire {
                 (class(payment.kind), payment.stan, payment.rrn)
             }
             Outgoing::Reversal { payment, stan, .. } => (4, *stan, payment.rrn),
+            Outgoing::FollowUp { what, payment, .. } => (what.class(), payment.stan, payment.rrn),
+            Outgoing::ForcePost(payment) => (2, payment.stan, payment.rrn),
             Outgoing::Echo { stan, .. } => (8, *stan, [0; 12]),
         }
     }
@@ -195,19 +246,21 @@ impl Wire {
     fn payment(
         &self,
         payment: &Payment,
-        reversal: Option<(u32, Stamp)>,
+        role: Role,
         repeat: bool,
         out: &mut BytesMut,
     ) -> Result<(), EncodeError> {
-        let class = if reversal.is_some() {
-            4
-        } else {
-            class(payment.kind)
+        let (class, function) = match role {
+            Role::Request => (class(payment.kind), 0),
+            Role::Reversal { .. } => (4, 0),
+            Role::FollowUp { what, .. } => (what.class(), what.function()),
+            Role::ForcePost => (2, 2),
         };
-        let number = u16::from(self.dialect.version()) * 1000 + u16::from(class) * 100;
+        let version = u16::from(self.dialect.version()) * 1000;
+        let number = version + u16::from(class) * 100 + u16::from(function) * 10;
         let mut encoder = Encoder::new(&self.dialect, out, Mti::new(number + u16::from(repeat)));
         for (field, item) in &self.items {
-            match self.value(*item, payment, reversal) {
+            match self.value(*item, payment, role) {
                 None => continue,
                 Some(Value::Number(number)) => encoder.digits(*field, number)?,
                 Some(Value::Text(text)) => encoder.text(*field, text)?,
@@ -220,6 +273,27 @@ impl Wire {
     }
 }
 
+impl Wire {
+    pub(super) fn follow_up_function(&self, what: FollowUp) -> &str {
+        match what {
+            FollowUp::Increment => &self.increment_function,
+            FollowUp::Amendment => &self.amendment_function,
+            FollowUp::Completion { .. } => &self.told_function,
+        }
+    }
+
+    /// Whether a field carries the CVV2.
+    pub(super) fn is_cvv2(&self, field: u8) -> bool {
+        let at = self.dialect.mappings().cvv2.as_ref();
+        at.is_some_and(|at| at.field == field)
+    }
+
+    /// Whether the dialect can say that more completions follow.
+    pub(super) fn says_final(&self) -> bool {
+        self.extras.says_final()
+    }
+}
+
 /// Second digit of the MTI.
 pub(super) const fn class(kind: Kind) -> u8 {
     match kind {
@@ -229,7 +303,7 @@ pub(super) const fn class(kind: Kind) -> u8 {
 }
 
 /// Which facts the dialect takes, ascending by field.
-fn items(dialect: &Dialect) -> Vec<(u8, Item)> {
+fn items(dialect: &Dialect, extras: &Extras, cards: &[CardWire]) -> Vec<(u8, Item)> {
     let maps = dialect.mappings();
     let v1993 = dialect.version() > 0;
     let mut items = BTreeMap::from([
@@ -268,8 +342,11 @@ fn items(dialect: &Dialect) -> Vec<(u8, Item)> {
     if !v1993 {
         items.insert(25, Item::Condition);
     }
-    if let Some(cvv2) = &maps.cvv2 {
-        items.insert(cvv2.field, Item::CardVerification);
+    let proven = cards.iter().flat_map(|card| card.three_ds.iter().flatten());
+    let proven = proven.map(|(field, _)| *field);
+    let cvv2 = maps.cvv2.iter().map(|at| at.field);
+    for field in extras.numbers().chain(proven).chain(cvv2) {
+        items.insert(field, Item::CardVerification(field));
     }
     items.retain(|field, _| dialect.field(*field).is_some());
     items.into_iter().collect()
@@ -341,6 +418,8 @@ fn card_wires(dialect: &Arc<Dialect>, cards: &[SimCard]) -> Result<Vec<CardWire>
             currency_number: currency_number as u8,
             right_cvv2: wire(right)?,
             wrong_cvv2: wire(wrong.as_deref())?,
+            three_ds: ThreeDs::SAID
+                .map(|result| three_ds(dialect, result, right).unwrap_or_default()),
             card: card.clone(),
         })
     });
