@@ -7,6 +7,7 @@ use crate::journal::Settings as JournalSettings;
 use crate::network::settings::NetworkSettings;
 use crate::network::threads::ThreadSettings;
 use crate::security::VaultSettings;
+use crate::shard::archive::ArchiveSettings;
 use crate::shard::inbox::QueueSettings;
 use crate::shard::snapshots::SnapshotSettings;
 use address::{clash, has_port, no_port};
@@ -88,6 +89,8 @@ pub struct Config {
     pub journal: JournalSettings,
     #[serde(default)]
     pub snapshots: SnapshotSettings,
+    #[serde(default)]
+    pub archive: ArchiveSettings,
     #[serde(default)]
     pub shards: Shards,
     #[serde(default)]

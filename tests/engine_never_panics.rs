@@ -3,14 +3,19 @@
 
 mod engine_support;
 
+use cardswitch::engine::authorizations::{Authorization, Closed, ClosedBy, InBoth};
 use cardswitch::engine::cardholders::Holder;
 use cardswitch::engine::command::*;
 use cardswitch::engine::controls::{Controls, Window};
+use cardswitch::engine::event::{Answer, AnswerResult, ReversalResult};
 use cardswitch::engine::facts::*;
+use cardswitch::engine::first_answer::{Asked, FirstAnswer};
 use cardswitch::engine::hash::state_hash;
 use cardswitch::engine::ids::*;
+use cardswitch::engine::kinds::Direction;
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::rates::{ExchangeRate, Rate};
+use cardswitch::engine::reason::DeclineReason;
 use cardswitch::engine::registry::{
     EngineSettings, RegistryAction, RegistryOutcome, SetExchangeRates,
 };
@@ -318,6 +323,7 @@ fn any_action() -> impl Strategy<Value = Action> {
         })
     });
     prop_oneof![
+        3 => any_recall(),
         1 => change_holder, 8 => resolve, 4 => withhold, 3 => release, 12 => authorize, 6 => advise, 5 => reverse, 4 => open_account, 6 => top_up, 4 => open_card,
         1 => status, 1 => account_status, 2 => change_controls
     ]
@@ -398,7 +404,106 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
             of.authorization_id.0 += tree * 100;
             Action::ReleaseHold(of)
         }
+        Action::Recall(mut of) => {
+            for known in &mut of.authorizations {
+                known.id.0 += tree * 100;
+                known.card_id = card(known.card_id);
+                known.account_id = account(known.account_id);
+            }
+            if let Some((repeat_key, first)) = &mut of.first_answer {
+                *repeat_key = key(*repeat_key);
+                first.root = AccountId(tree * 10);
+            }
+            Action::Recall(of)
+        }
     }
+}
+
+/// Of what was forgotten, of what is known, and of what never was.
+fn any_recall() -> impl Strategy<Value = Action> {
+    let ends_of_range = vec![1_000_000_000_000_000_000, -1_000_000_000_000_000_000];
+    let amount = || {
+        let far = proptest::sample::select(ends_of_range.clone());
+        prop_oneof![Just(0i64), -2_000i64..2_000, far]
+    };
+    let ends = [
+        None,
+        Some(ClosedBy::Release),
+        Some(ClosedBy::Completion),
+        Some(ClosedBy::Reversal),
+    ];
+    let authorization = (
+        (0u64..20, 0u64..8, 0u64..4, any_keys()),
+        (
+            amount(),
+            amount(),
+            prop_oneof![9 => Just(0i64), 1 => any::<i64>()],
+        ),
+        proptest::sample::select(ends.to_vec()),
+        any::<bool>(),
+    );
+    let known = authorization.prop_map(
+        |((id, card, account, (_, match_keys)), (posted, opened, held), end, is_credit)| {
+            let both = |minor| InBoth {
+                account_minor: minor,
+                transaction_minor: minor,
+            };
+            Authorization {
+                id: AuthorizationId(id),
+                card_id: CardId(card),
+                account_id: AccountId(account),
+                direction: if is_credit {
+                    Direction::Credit
+                } else {
+                    Direction::Debit
+                },
+                held: both(held),
+                posted: both(posted),
+                kept: Default::default(),
+                placed_at: Timestamp(1),
+                expires_at: Timestamp(2),
+                approval_code: Default::default(),
+                match_keys,
+                uses: Box::default(),
+                parts: Box::default(),
+                closed: end.map(|by| Closed {
+                    at: Timestamp(3),
+                    by,
+                }),
+                opened: both(opened),
+                posted_at_once: false,
+                currency: USD,
+                answered: None,
+                recalled_at: None,
+                waiting: None,
+            }
+        },
+    );
+    let answer = (0u64..8, any::<bool>()).prop_map(|(id, of_reversal)| {
+        let first = FirstAnswer {
+            root: AccountId(0),
+            asked: Asked::of_reversal(&Reverse::default()),
+            answer: match of_reversal {
+                true => Answer::Reversal {
+                    reversal_id: ReversalId(id),
+                    result: ReversalResult::Accepted,
+                },
+                false => Answer::Authorization {
+                    authorization_id: AuthorizationId(id),
+                    result: AnswerResult::Declined(DeclineReason::InsufficientFunds),
+                },
+            },
+            is_with_authorization: false,
+        };
+        (RepeatKey(u128::from(id)), first)
+    });
+    let known = proptest::collection::vec(known, 0..3);
+    (known, proptest::option::of(answer)).prop_map(|(authorizations, first_answer)| {
+        Action::Recall(Box::new(Recall {
+            authorizations,
+            first_answer,
+        }))
+    })
 }
 
 /// Of euros, or the other way round, whatever its digits: a command may come from another version.

@@ -397,7 +397,15 @@ impl Orders {
             return format!("again: {answer}");
         }
         let left = available(&self.payments) - AUTHORIZED;
-        let answer = if self.reversed_early == Some(named) || is_reversed(&self.payments, named) {
+        let is_reversed = self.reversed_early == Some(named) || is_reversed(&self.payments, named);
+        // What was approved is known by its authorization, however late it comes again.
+        let is_approved = |(of, _, answer): &&(usize, i64, String)| {
+            *of == named && answer.starts_with("approved")
+        };
+        if let (false, Some((.., answer))) = (is_reversed, self.answers.iter().find(is_approved)) {
+            return format!("again: {answer}");
+        }
+        let answer = if is_reversed {
             "declined reversed_before_original".into()
         } else if left < 0 {
             "declined insufficient_funds".into()
@@ -597,7 +605,10 @@ impl Model for Singles {
             Sent::Now(Message::Single) => self.authorize(id),
             Sent::Now(message) | Sent::Late(message) => self.advise(message, id),
         };
-        self.answers.push((sent, self.minute, answer));
+        // What is told again begins no new time.
+        if !came.starts_with("again") {
+            self.answers.push((sent, self.minute, answer));
+        }
         came
     }
 
@@ -654,8 +665,13 @@ impl Singles {
         let left = available(&self.payments) - message.amount();
         let is_reversed =
             self.reversed_early.contains(&message) || is_reversed(&self.payments, message as usize);
+        let mut answers = self.answers.iter();
+        let approved = answers
+            .find(|(of, _, answer)| *of == Sent::Now(message) && answer.starts_with("approved"));
         let came = if is_reversed {
             "declined reversed_before_original".into()
+        } else if let Some((.., answer)) = approved {
+            return (format!("again: {answer}"), answer.clone());
         } else if left < 0 {
             "declined insufficient_funds".into()
         } else {

@@ -35,6 +35,7 @@ use cardswitch::engine::three_ds::*;
 use cardswitch::engine::time::Expiry;
 use cardswitch::engine::time_windows::{Days, TimeWindow};
 use cardswitch::engine::trace::{Detail, TraceStep};
+use engine_support::kept::Kept;
 use engine_support::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -131,6 +132,8 @@ struct Play {
     last_trace: Vec<TraceStep>,
     reasons: BTreeSet<DeclineReason>,
     next_id: u64,
+    /// Once `archive` was said.
+    kept: Option<Kept>,
 }
 
 /// `key=value` words of a line, and those without `=` in order.
@@ -171,6 +174,7 @@ impl Play {
             last_trace: Vec::new(),
             reasons: BTreeSet::new(),
             next_id: 1_000,
+            kept: None,
         }
     }
 
@@ -209,6 +213,14 @@ impl Play {
             "expire" => self.expire(),
             "release" => self.release(words.plain(1)),
             "settings" => self.settings(words),
+            "archive" => {
+                self.kept = Some(Kept::of(&mut self.switch));
+                "done".into()
+            }
+            "lookups" => {
+                let kept = self.kept.as_ref().expect("`archive` comes first");
+                format!("are {}", kept.lookups)
+            }
             "rule" => self.rule(words, asked),
             "promote" => self.change_rule(words.plain(1), RuleChange::Promote),
             "demote" => self.change_rule(words.plain(1), RuleChange::Demote),
@@ -289,6 +301,7 @@ impl Play {
                 "open_holds_per_account" => settings.open_holds_per_account_max = number as u32,
                 "open_holds_per_shard" => settings.open_holds_per_shard_max = number as u64,
                 "hold_hours" => settings.hold_expiry_ms = number * 3_600_000,
+                "closed_per_shard" => settings.closed_per_shard_max = number as u64,
                 "first_answer_minutes" => settings.first_answer_retention_ms = number * 60_000,
                 other => panic!("no setting {other}"),
             }
@@ -408,7 +421,7 @@ impl Play {
             controls,
         };
         let action = Action::OpenAccount(Box::new(open));
-        let outcome = self.switch.command(AccountId(root), action);
+        let outcome = self.command(AccountId(root), action);
         self.roots.insert(name.into(), root);
         if let Some(posted) = words.value("posted") {
             let top_up = self.fresh();
@@ -509,9 +522,16 @@ impl Play {
         self.send(root, authorize)
     }
 
+    fn command(&mut self, root: AccountId, action: Action) -> Outcome {
+        match &mut self.kept {
+            None => self.switch.command(root, action),
+            Some(kept) => kept.command(&mut self.switch, root, action),
+        }
+    }
+
     fn send(&mut self, root: u64, authorize: Authorize) -> String {
         let action = Action::Authorize(authorize);
-        match self.switch.command(AccountId(root), action) {
+        match self.command(AccountId(root), action) {
             Outcome::Event(Event::Authorized(authorized)) => self.authorized(&authorized),
             Outcome::FirstAnswer(answer) => first_answer(&answer),
             other => told(&other),
@@ -612,14 +632,12 @@ impl Play {
             name(&mut reverse.original_keys, key, value);
         }
         reverse.stays = words.value("stays").map(money);
+        reverse.is_marked_repeat = words.value("marked").is_some();
         let root = match words.value("tree") {
             Some(account) => self.roots[account],
             None => self.root_of_card(CardId(card)),
         };
-        match self
-            .switch
-            .command(AccountId(root), Action::Reverse(reverse))
-        {
+        match self.command(AccountId(root), Action::Reverse(reverse)) {
             Outcome::Event(Event::Reversed(reversed)) => match reversed.outcome {
                 ReversalOutcome::Undone(undone) => undone_words(&undone),
                 ReversalOutcome::OriginalUnknown => "original_unknown".into(),
@@ -741,7 +759,7 @@ impl Play {
             self.sent.insert(own_name, advise.payment.clone());
         }
         let root = self.root_of_card(CardId(card));
-        match self.switch.command(AccountId(root), Action::Advise(advise)) {
+        match self.command(AccountId(root), Action::Advise(advise)) {
             Outcome::Event(Event::Advised(advised)) => self.advised(&advised),
             Outcome::FirstAnswer(answer) => first_answer(&answer),
             other => told(&other),
@@ -1054,6 +1072,7 @@ fn set(authorize: &mut Authorize, key: &str, value: &str) {
             assert_eq!(value, "absent");
             authorize.amounts.transaction.currency = Currency::ABSENT;
         }
+        "marked" => authorize.is_marked_repeat = value == "yes",
         "billing" => authorize.amounts.billing = Some(money(value)),
         "mcc" => authorize.merchant.mcc = value.parse().unwrap(),
         "country" => {

@@ -1,5 +1,5 @@
 //! What `security` computes, against other people's implementations; and the start of several
-//! processes at once. Needs `python3` with the package `psec` (`pip install psec`).
+//! processes at once. Needs `python3` with the packages `psec` and `standardwebhooks` (`pip install psec standardwebhooks`).
 
 use std::{
     fmt::Write as _,
@@ -10,7 +10,13 @@ use std::{
     thread,
 };
 
-use cardswitch::security::{Cvk, MatchKeyHasher, Pan, PanHasher, Vault, VaultSettings};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use cardswitch::decision_call::Signed;
+use cardswitch::security::{
+    Cvk, EndpointSecrets, MatchKeyHasher, Pan, PanHasher, Vault, VaultSettings,
+};
+use serde_json::json;
 
 const PANS: [&str; 5] = [
     "4111111111111111",
@@ -154,4 +160,41 @@ fn a_first_start_of_many_at_once_makes_one_vault() {
         assert!(vaults.iter().all(|vault| hash(vault) == hash(&vaults[0])));
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 2, "one key, one vault");
     }
+}
+
+#[test]
+fn signatures_are_those_of_standard_webhooks() {
+    let now = std::time::SystemTime::now();
+    let now = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
+    let secrets = EndpointSecrets::new(&[9; 32]);
+    let (mut input, mut expected) = (String::new(), Vec::new());
+    for (endpoint, version, body, told) in [
+        (1, 1, r#"{"type":"authorization.requested"}"#, 1),
+        (1, 2, "{}", 2),
+        (2, 1, r#"{"merchant":"Café 東京"}"#, 1),
+        // The secret of another version opens nothing.
+        (1, 1, "{}", 2),
+    ] {
+        let signed = Signed::new(
+            &secrets.secret(endpoint, version),
+            "auth_1".into(),
+            now,
+            body.as_bytes(),
+        );
+        let secret = STANDARD.encode(secrets.secret(endpoint, told));
+        let line = json!({
+            "secret": format!("whsec_{secret}"),
+            "headers": {
+                "webhook-id": signed.id,
+                "webhook-timestamp": signed.timestamp,
+                "webhook-signature": signed.signature,
+            },
+            "body": body,
+        });
+        writeln!(input, "{line}").unwrap();
+        expected.push(version == told);
+    }
+    let answers = ask("webhook_signature.py", &input);
+    let verified: Vec<bool> = answers.iter().map(|answer| answer == "ok").collect();
+    assert_eq!(verified, expected, "{answers:?}");
 }

@@ -2,6 +2,7 @@
 //! does not live here.
 
 use super::Gate;
+use super::archive_metrics::Archive;
 use super::error::ApiError;
 use crate::journal::{Handle, SYNC_BOUNDS_US, Space};
 use crate::shard::switchboard::Switchboard;
@@ -40,6 +41,7 @@ pub fn register(
     registry.register_collector(Box::new(Projection(journal.clone(), lag.clone())));
     registry.register_collector(Box::new(Loops(switchboard.clone())));
     registry.register_collector(Box::new(Journal(journal.clone())));
+    registry.register_collector(Box::new(Archive(switchboard.clone())));
 }
 
 /// One number with its labels.

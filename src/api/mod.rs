@@ -2,6 +2,7 @@
 //! a write here becomes commands to the loops, and its answer leaves once those are durable.
 
 mod accounts;
+mod archive_metrics;
 mod as_of_now;
 mod ask;
 mod auth;

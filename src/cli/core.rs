@@ -9,6 +9,7 @@ use crate::engine::time::Expiry;
 use crate::engine::world::World;
 use crate::journal::{FileStorage, Handle, RunningJournal, Sequence, Storage};
 use crate::security::{CardRoute, PanIndex, Vault, VaultSettings};
+use crate::shard::archive::{Archive, refill};
 use crate::shard::clock::Clock;
 use crate::shard::inbox::Priority;
 use crate::shard::recovery::recover;
@@ -64,6 +65,8 @@ pub struct Core {
     loops: Loops,
     pub caller: Caller,
     snapshots: Snapshots,
+    archive: Archive,
+    archive_thread: std::thread::JoinHandle<()>,
 }
 
 /// The state that the journal folds to, before any loop runs.
@@ -73,6 +76,9 @@ struct Recovered {
     journal: crate::journal::Journal,
     last_sequence: Sequence,
     last_snapshot: Sequence,
+    archive: Archive,
+    /// The archive has to hold what was forgotten up to here.
+    archived_through: Sequence,
 }
 
 /// The thread that makes snapshots.
@@ -109,12 +115,16 @@ pub fn start_core(config: &Config) -> Result<Core> {
         on_card_issued,
         decision_calls,
         last_sequence: recovered.last_sequence,
+        archive: Some(recovered.archive.clone()),
     };
+    let archive = recovered.archive;
+    let archive_thread = start_archive(&archive, &journal.handle())?;
     let snapshots = start_snapshots(
         config,
         recovered.storage,
-        journal.handle(),
+        (journal.handle(), archive.clone()),
         recovered.last_snapshot,
+        recovered.archived_through,
     )?;
     let (switchboard, loops) =
         switchboard::start(recovered.world, wiring).context("cannot start a thread")?;
@@ -143,6 +153,8 @@ pub fn start_core(config: &Config) -> Result<Core> {
         loops,
         caller,
         snapshots,
+        archive,
+        archive_thread,
     })
 }
 
@@ -153,6 +165,17 @@ fn index_of(world: &World) -> PanIndex {
         index.insert(issued.pan_hash, route(card_id, issued.root, issued.expiry));
     }
     index
+}
+
+/// The thread that writes what shards forget.
+fn start_archive(archive: &Archive, journal: &Handle) -> Result<std::thread::JoinHandle<()>> {
+    let (archive, progress) = (archive.clone(), journal.subscribe());
+    let thread = std::thread::Builder::new().name("archive".into());
+    Ok(thread.spawn(move || {
+        // What is not written yet is found in memory. A refusal leaves everything as it was.
+        let _ = rustix::process::nice(19);
+        archive.run(&progress);
+    })?)
 }
 
 fn route(card_id: CardId, root: AccountId, expiry: Expiry) -> CardRoute {
@@ -166,13 +189,14 @@ fn route(card_id: CardId, root: AccountId, expiry: Expiry) -> CardRoute {
 fn start_snapshots(
     config: &Config,
     storage: Arc<dyn Storage>,
-    journal: Handle,
+    (journal, archive): (Handle, Archive),
     last: Sequence,
+    archived_through: Sequence,
 ) -> Result<Snapshots> {
     let stop = Arc::new(AtomicBool::new(false));
     let settings = config.snapshots;
     let older = Arc::new(AtomicU64::new(0));
-    if settings.every_records == 0 {
+    if settings.every_records == 0 && archive.complete_through()? >= archived_through {
         return Ok(Snapshots {
             older,
             stop,
@@ -194,7 +218,13 @@ fn start_snapshots(
         .spawn(move || {
             // A snapshot may lag, answers may not. A refusal leaves everything as it was.
             let _ = rustix::process::nice(19);
-            snapshots::follow(&storage, &journal, settings, last, &stopping, done);
+            match refill(&archive, &journal, archived_through, &stopping) {
+                Ok(_) => {}
+                Err(error) => tracing::error!(%error, "the archive cannot be filled again; the next start tries it"),
+            }
+            if settings.every_records > 0 {
+                snapshots::follow(&storage, &journal, Some(&archive), settings, last, &stopping, done);
+            }
         })?;
     Ok(Snapshots {
         older,
@@ -211,6 +241,7 @@ fn recover_world(config: &Config) -> Result<Recovered> {
             config.data.dir.display()
         )
     })?;
+    let archive = Archive::open(&config.data.dir.join("archive"), config.archive)?;
     let started = Instant::now();
     let storage: Arc<dyn Storage> = storage;
     let (mut world, after) = snapshots::newest(&storage, config.shards.count, |error| {
@@ -225,6 +256,7 @@ fn recover_world(config: &Config) -> Result<Recovered> {
         u128::from_le_bytes(new_id),
         &mut world,
         after,
+        Some(&archive),
         &mut progress,
     )?;
     if let Some(cut) = &found.truncated {
@@ -240,12 +272,19 @@ fn recover_world(config: &Config) -> Result<Recovered> {
         "recovered"
     );
     let (last_sequence, last_snapshot) = (found.durable, after.sequence);
+    // One that was another journal's is empty now, without what this start has put into it.
+    let archived_through = match archive.claim(found.journal_id, found.durable)? {
+        true => last_snapshot,
+        false => last_sequence,
+    };
     Ok(Recovered {
         storage,
         world,
         journal,
         last_sequence,
         last_snapshot,
+        archive,
+        archived_through,
     })
 }
 
@@ -288,6 +327,8 @@ impl Core {
         if let Some(thread) = self.snapshots.thread {
             well &= thread.join().is_ok();
         }
+        self.archive.stop();
+        well &= self.archive_thread.join().is_ok();
         self.journal.close()?;
         // What it took from the shards is gone with them.
         well &= self.caller.join();

@@ -4,9 +4,11 @@
 
 use super::message_json;
 use crate::api::{cardholders, cards, controls_json, decision_endpoints, exchange_rates, groups};
+use crate::engine::authorizations::Authorization;
 use crate::engine::cardholders::Holder;
 use crate::engine::command::{
-    AccountStatusChange, Action, CardType, Command, OpenAccount, OpenCard, StatusChange, TopUp,
+    AccountStatusChange, Action, CardType, Command, OpenAccount, OpenCard, Recall, StatusChange,
+    TopUp,
 };
 use crate::engine::event::Event;
 use crate::engine::record::Record;
@@ -93,7 +95,29 @@ fn command(command: &Command) -> Value {
             "authorization_id": release.authorization_id.to_string(),
             "cause": release.cause.name(),
         }),
+        Action::Recall(recall) => self::recall(recall),
     }
+}
+
+/// What was forgotten, and comes back for the message after it.
+fn recall(recall: &Recall) -> Value {
+    let authorizations = recall.authorizations.iter().map(|known| {
+        let closed = known.closed.map(|closed| closed.by);
+        let standing = Authorization::standing(closed, known.posted.account_minor);
+        json!({
+            "authorization_id": known.id.to_string(),
+            "card_id": known.card_id.to_string(),
+            "account_id": known.account_id.to_string(),
+            "status": standing.name(),
+            "posted": known.posted.account_minor,
+            "closed_at": known.closed.map(|closed| closed.at.to_string()),
+        })
+    });
+    json!({
+        "type": "recall",
+        "authorizations": authorizations.collect::<Vec<_>>(),
+        "first_answer": recall.first_answer.is_some(),
+    })
 }
 
 pub(super) fn month(expiry: Expiry) -> String {
@@ -168,6 +192,7 @@ fn event(event: &Event) -> Value {
         Event::Resolved(resolved) => message_json::resolved(resolved),
         Event::Withheld(withheld) => message_json::withheld(withheld),
         Event::CardHolderChanged => json!({ "type": "card_holder_changed" }),
+        Event::Recalled => json!({ "type": "recalled" }),
         Event::HoldReleased {
             account_id,
             amount_minor,

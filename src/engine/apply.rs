@@ -13,6 +13,7 @@ use super::event::{
     LedgerAccount, LimitUse, Posting, ReversalOutcome, ReversalResult, Reversed,
 };
 use super::ids::{AccountId, CardId};
+use super::recall;
 use super::scope::Scope;
 use super::slot_index::hash_of_id;
 use super::state::{Account, AccountStatus, Card, CardStatus, State};
@@ -80,6 +81,7 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
                 card.holder = Some(change.holder);
             }
         }
+        (Action::Recall(recall), Event::Recalled) => recall::apply(state, command, recall),
         (action, event) => panic!("an event {event:?} cannot come of this command: {action:?}"),
     }
     forget(state);
@@ -173,9 +175,13 @@ pub(super) fn reversal_answer(reverse: &Reverse, reversed: &Reversed) -> Answer 
 fn forget(state: &mut State) {
     let settings = &state.registry.settings;
     let now = state.now;
+    let outbox = &mut state.outbox;
+    let retention_ms = settings.first_answer_retention_ms;
     state
         .first_answers
-        .forget(now, settings.first_answer_retention_ms);
+        .forget_into(now, retention_ms, |key, at, first| {
+            outbox.put_answer(key, at, first);
+        });
     state
         .early_reversals
         .forget(now, settings.reversal_retention_ms);
@@ -183,6 +189,7 @@ fn forget(state: &mut State) {
         now,
         settings.closed_retention_ms,
         settings.closed_per_shard_max,
+        |authorization| outbox.put_authorization(authorization),
     );
     state.top_ups.forget(now, settings.idempotency_retention_ms);
 }

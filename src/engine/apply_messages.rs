@@ -9,11 +9,11 @@ use super::apply_resolve::{end_approved, end_declined};
 use super::authorizations::{Authorization, ClosedBy, InBoth, Part, PartKind, Waiting};
 use super::command::{Advise, Authorize, Command, Reverse};
 use super::event::{
-    AdviceOutcome, Advised, Answer, ApprovalCode, Authorized, Decision, Increased, Postings,
+    AdviceOutcome, Advised, ApprovalCode, Authorized, Decision, Increased, Postings,
     ReversalOutcome, Reversed, Standing, Undone, UndoneWhat, Withheld,
 };
-use super::facts::{Kind, RepeatKey};
-use super::first_answer::{Asked, FirstAnswer};
+use super::facts::Kind;
+use super::first_answer::{Answered, Asked, FirstAnswer};
 use super::ids::AuthorizationId;
 use super::kinds::{Direction, Treatment};
 use super::postings::Kept;
@@ -33,10 +33,14 @@ pub(super) fn authorization(
         .decision
         .decline()
         .is_some_and(|d| d.reason == DeclineReason::DuplicateTransmission);
+    let answered = Answered {
+        repeat_key: authorize.repeat_key,
+        asked: Asked::of_authorization(authorize),
+        answer: authorization_answer(authorize, authorized),
+    };
     if !clash {
-        let answer = authorization_answer(authorize, authorized);
-        let asked = Asked::of_authorization(authorize);
-        remember_answer(state, command, authorize.repeat_key, asked, answer);
+        let is_with_it = authorized.hold.is_some() && authorized.waits_until.is_none();
+        remember_answer(state, command, answered, is_with_it);
     }
     if authorized.keeps_history && !clash && authorized.increased.is_none() {
         note_history(state, command, authorize, authorized);
@@ -45,7 +49,7 @@ pub(super) fn authorization(
         return;
     };
     if let Some(increased) = &authorized.increased {
-        increase(state, command, authorize, increased);
+        increase(state, command, authorize, increased, answered);
     }
     let Some(placed) = &authorized.hold else {
         return;
@@ -68,6 +72,8 @@ pub(super) fn authorization(
         placed,
         transaction_minor,
         waiting: waiting(authorize, authorized),
+        // Until its customer has decided there is no answer.
+        answered: authorized.waits_until.is_none().then_some(answered),
     };
     match authorize.posts && opening.waiting.is_none() {
         true => open_posted(state, &opening, &authorized.postings),
@@ -118,9 +124,12 @@ pub(super) fn advice(state: &mut State, command: &Command, advise: &Advise, advi
         return;
     }
     let payment = &advise.payment;
-    let answer = advice_answer(advise, advised);
-    let asked = Asked::of_advice(advise);
-    remember_answer(state, command, payment.repeat_key, asked, answer);
+    let answered = Answered {
+        repeat_key: payment.repeat_key,
+        asked: Asked::of_advice(advise),
+        answer: advice_answer(advise, advised),
+    };
+    remember_answer(state, command, answered, false);
     let Some(account_id) = advised.account_id else {
         return;
     };
@@ -134,6 +143,7 @@ pub(super) fn advice(state: &mut State, command: &Command, advise: &Advise, advi
         placed,
         transaction_minor: payment.amounts.transaction.amount_minor,
         waiting: None,
+        answered: None,
     };
     match &advised.outcome {
         AdviceOutcome::Recorded | AdviceOutcome::Duplicate => {}
@@ -155,9 +165,12 @@ pub(super) fn reversal(
     if reversed.outcome == ReversalOutcome::Duplicate {
         return;
     }
-    let answer = reversal_answer(reverse, reversed);
-    let asked = Asked::of_reversal(reverse);
-    remember_answer(state, command, reverse.repeat_key, asked, answer);
+    let answered = Answered {
+        repeat_key: reverse.repeat_key,
+        asked: Asked::of_reversal(reverse),
+        answer: reversal_answer(reverse, reversed),
+    };
+    remember_answer(state, command, answered, false);
     match &reversed.outcome {
         ReversalOutcome::Undone(undone) => {
             undo(state, command, undone, &reversed.postings);
@@ -185,9 +198,17 @@ pub(super) fn withheld(
     payment: &Authorize,
     withheld: &Withheld,
 ) {
-    let asked = Asked::of_authorization(payment);
-    let answer = withhold::answer(payment);
-    remember_answer(state, command, payment.repeat_key, asked, answer);
+    let answered = Answered {
+        repeat_key: payment.repeat_key,
+        asked: Asked::of_authorization(payment),
+        answer: withhold::answer(payment),
+    };
+    let known = state.authorizations.get_mut(payment.authorization_id);
+    let is_with_it = known.is_some();
+    if let Some(known) = known {
+        known.answered = Some(answered);
+    }
+    remember_answer(state, command, answered, is_with_it);
     if let Some(undone) = &withheld.undone {
         undo(state, command, undone, &withheld.postings);
     }
@@ -213,15 +234,20 @@ pub(super) fn release(
 pub(super) fn remember_answer(
     state: &mut State,
     command: &Command,
-    repeat_key: RepeatKey,
-    asked: Asked,
-    answer: Answer,
+    answered: Answered,
+    is_with_authorization: bool,
 ) {
+    let Answered {
+        repeat_key,
+        asked,
+        answer,
+    } = answered;
     let root = command.root;
     let first = FirstAnswer {
         root,
         asked,
         answer,
+        is_with_authorization,
     };
     state.first_answers.remember(repeat_key, command.at, first);
 }
@@ -293,7 +319,13 @@ fn is_counted(known: &Authorization) -> bool {
     known.is_open() || known.stands_at().account_minor > 0
 }
 
-fn increase(state: &mut State, command: &Command, authorize: &Authorize, increased: &Increased) {
+fn increase(
+    state: &mut State,
+    command: &Command,
+    authorize: &Authorize,
+    increased: &Increased,
+    answered: Answered,
+) {
     let transaction = authorize.amounts.transaction;
     let known = expect_authorization(state, increased.authorization_id);
     let amount = InBoth {
@@ -303,7 +335,10 @@ fn increase(state: &mut State, command: &Command, authorize: &Authorize, increas
     let change = Change {
         held: amount,
         expires_at: Some(increased.expires_at),
-        part: Some(part(PartKind::Increment, amount, command, authorize)),
+        part: Some(Part {
+            answered: Some(answered),
+            ..part(PartKind::Increment, amount, command, authorize)
+        }),
         ..Change::default()
     };
     change_authorization(state, increased.authorization_id, command.at, change);
@@ -324,6 +359,7 @@ fn part(kind: PartKind, amount: InBoth, command: &Command, payment: &Authorize) 
         is_undone: false,
         undone: InBoth::default(),
         is_superseded: false,
+        answered: None,
     }
 }
 

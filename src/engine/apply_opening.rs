@@ -7,6 +7,7 @@ use super::authorizations::{Authorization, Closed, ClosedBy, InBoth, Waiting};
 use super::card_use::{CardUseMade, LockedMerchant};
 use super::command::{Authorize, Command};
 use super::event::{ApprovalCode, HoldPlaced, LedgerAccount, Postings};
+use super::first_answer::Answered;
 use super::ids::AccountId;
 use super::kinds::{Direction, Treatment};
 use super::money::Currency;
@@ -22,6 +23,8 @@ pub(super) struct Opening<'a> {
     pub placed: &'a HoldPlaced,
     pub transaction_minor: i64,
     pub waiting: Option<Box<Waiting>>,
+    /// Of a request.
+    pub answered: Option<Answered>,
 }
 
 /// Only a kind that moves money opens an authorization: all others are declined, or recorded.
@@ -101,6 +104,8 @@ fn open(
         posted_at_once: closed.is_some(),
         currency,
         waiting: opening.waiting.clone(),
+        answered: opening.answered,
+        recalled_at: None,
     });
     use_card(state, payment, placed);
 }

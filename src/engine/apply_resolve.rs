@@ -9,6 +9,7 @@ use super::apply_messages::{
 use super::authorizations::{ClosedBy, InBoth};
 use super::command::{Command, Resolve};
 use super::event::{Postings, Resolved, ResolvedTo};
+use super::first_answer::Answered;
 use super::ids::AuthorizationId;
 use super::postings::Kept;
 use super::reason::DeclineReason;
@@ -58,7 +59,13 @@ fn approve(
 
 fn end_wait(state: &mut State, command: &Command, id: AuthorizationId, answer: Answer) {
     if let Some(waiting) = state.authorizations.stop_waiting(id) {
-        remember_answer(state, command, waiting.repeat_key, waiting.asked, answer);
+        let answered = Answered {
+            repeat_key: waiting.repeat_key,
+            asked: waiting.asked,
+            answer,
+        };
+        expect_authorization(state, id).answered = Some(answered);
+        remember_answer(state, command, answered, true);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::event::{ApprovalCode, LimitUse, Standing};
 use super::facts::{MatchKey, MatchKeys, RepeatKey};
-use super::first_answer::Asked;
+use super::first_answer::{Answered, Asked};
 use super::hold_expiry::ByExpiry;
 use super::ids::{AccountId, AuthorizationId, CardId};
 use super::kinds::Direction;
@@ -50,6 +50,10 @@ pub struct Authorization {
     pub currency: Currency,
     /// The customer has not decided yet.
     pub waiting: Option<Box<Waiting>>,
+    /// Of one that a request opened.
+    pub answered: Option<Answered>,
+    /// When it was put back into memory, of one that was closed before: it is remembered from then on.
+    pub recalled_at: Option<Timestamp>,
 }
 
 /// What it takes to answer an authorization once its customer has decided.
@@ -112,6 +116,8 @@ pub struct Part {
     pub undone: InBoth,
     /// An increment with an amendment after it, which stated the whole of the hold: this amount is in that one.
     pub is_superseded: bool,
+    /// Of one that a request made.
+    pub answered: Option<Answered>,
 }
 
 impl Part {
@@ -201,6 +207,18 @@ impl Authorization {
         self.held.plus(self.posted)
     }
 
+    /// The requests that made it what it is, each with its answer.
+    pub fn answered(&self) -> impl Iterator<Item = &Answered> {
+        let of_parts = self.parts.iter().filter_map(|part| part.answered.as_ref());
+        self.answered.iter().chain(of_parts)
+    }
+
+    /// From when on a closed one is remembered; `None` of an open one.
+    pub fn remembered_from(&self) -> Option<Timestamp> {
+        let closed = self.closed?;
+        Some(self.recalled_at.map_or(closed.at, |at| at.max(closed.at)))
+    }
+
     /// When it last changed its standing.
     pub fn latest(&self) -> Timestamp {
         self.closed.map_or(self.placed_at, |closed| closed.at)
@@ -217,7 +235,7 @@ pub struct Authorizations {
     by_expiry: ByExpiry,
     /// Those that wait for their customer.
     waiting: ByExpiry,
-    /// In the order of closing; an entry counts while its authorization was closed last at that time.
+    /// In the order of closing and recalling; an entry counts while its authorization is remembered from that time on.
     closed: VecDeque<(Timestamp, AuthorizationId)>,
     closed_count: usize,
 }
@@ -265,10 +283,10 @@ impl Authorizations {
     /// Adds one, whose id no other has. Closed ones have to come in the order of closing.
     pub(super) fn insert(&mut self, authorization: Authorization) {
         let (id, card_id) = (authorization.id, authorization.card_id);
-        match authorization.closed {
+        match authorization.remembered_from() {
             None => self.by_expiry.insert(authorization.expires_at, id),
-            Some(closed) => {
-                self.closed.push_back((closed.at, id));
+            Some(from) => {
+                self.closed.push_back((from, id));
                 self.closed_count += 1;
             }
         }
@@ -303,6 +321,21 @@ impl Authorizations {
         }
         authorization.closed = Some(Closed { at, by });
         self.closed.push_back((at, id));
+    }
+
+    /// Remembers a closed one from now on, put back where it was forgotten.
+    pub(super) fn recall(&mut self, authorization: &Authorization, at: Timestamp) {
+        let id = authorization.id;
+        match self.get_mut(id) {
+            Some(known) => {
+                known.recalled_at = Some(at);
+                self.closed.push_back((at, id));
+            }
+            None => self.insert(Authorization {
+                recalled_at: Some(at),
+                ..authorization.clone()
+            }),
+        }
     }
 
     /// Ends the wait for the customer, whoever decided.
@@ -354,29 +387,35 @@ impl Authorizations {
         authorization.parts = parts.into_boxed_slice();
     }
 
-    fn remove(&mut self, id: AuthorizationId) {
-        let Some(slot) = self.slot(id) else {
-            return;
-        };
+    fn remove(&mut self, id: AuthorizationId) -> Option<Authorization> {
+        let slot = self.slot(id)?;
         self.by_id.remove(hash_of_id(id.0), slot);
-        if let Some(authorization) = self.slots[slot].take() {
-            for name in names_of(&authorization) {
+        let removed = self.slots[slot].take();
+        if let Some(authorization) = &removed {
+            for name in names_of(authorization) {
                 self.by_name.remove(authorization.card_id, name, slot);
             }
         }
         self.free.push(slot);
+        removed
     }
 
-    /// Frees what was closed `retention_ms` or longer before `now`, and the oldest of more than `closed_max`;
+    /// Frees what is remembered for `retention_ms` or longer before `now`, and the oldest of more than `closed_max`;
     /// no more than two at once (see `Recent::forget`).
-    pub(super) fn forget(&mut self, now: Timestamp, retention_ms: i64, closed_max: u64) {
+    pub(super) fn forget(
+        &mut self,
+        now: Timestamp,
+        retention_ms: i64,
+        closed_max: u64,
+        mut take: impl FnMut(Authorization),
+    ) {
         for _ in 0..2 {
             let Some((at, id)) = self.closed.front().copied() else {
                 break;
             };
-            let closed = self.get(id).and_then(|known| known.closed);
-            if closed.is_none_or(|closed| closed.at != at) {
-                // It changed its standing later, or is gone.
+            let from = self.get(id).and_then(Authorization::remembered_from);
+            if from != Some(at) {
+                // It changed its standing or was recalled later, or is gone.
                 self.closed.pop_front();
                 continue;
             }
@@ -385,7 +424,9 @@ impl Authorizations {
             }
             self.closed.pop_front();
             self.closed_count -= 1;
-            self.remove(id);
+            if let Some(forgotten) = self.remove(id) {
+                take(forgotten);
+            }
         }
     }
 
@@ -414,7 +455,7 @@ impl Authorizations {
 }
 
 /// Each name of it and of its parts, once.
-fn names_of(authorization: &Authorization) -> SmallVec<[MatchKey; MatchKeys::NAMES_MAX]> {
+pub fn names_of(authorization: &Authorization) -> SmallVec<[MatchKey; MatchKeys::NAMES_MAX]> {
     let own = authorization.match_keys.stated();
     let parts = authorization.parts.iter();
     let of_parts = parts.flat_map(|part| part.match_keys.stated());

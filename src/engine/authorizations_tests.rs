@@ -41,6 +41,8 @@ fn authorization(id: u64, at_ms: i64, names: [u64; 2]) -> Authorization {
         opened: InBoth::default(),
         posted_at_once: false,
         currency: Currency(840),
+        answered: None,
+        recalled_at: None,
     }
 }
 
@@ -141,6 +143,7 @@ fn part(at: Timestamp, names: [u64; 2]) -> Part {
         is_undone: false,
         undone: InBoth::default(),
         is_superseded: false,
+        answered: None,
     }
 }
 
@@ -171,7 +174,7 @@ proptest! {
             act_on(&mut all, act, at);
             naive.act(act, at);
             for _ in 0..200 {
-                all.forget(at, RETENTION_MS, CLOSED_MAX as u64);
+                all.forget(at, RETENTION_MS, CLOSED_MAX as u64, |_| {});
             }
             naive.forget(at);
             for id in 0..8 {
@@ -193,7 +196,9 @@ proptest! {
                 all.close(AuthorizationId(id), Timestamp(1_000), ClosedBy::Release);
             }
             for _ in 0..200 {
-                all.forget(Timestamp(9_000), RETENTION_MS, 0);
+                all.forget(Timestamp(9_000), RETENTION_MS, 0, |forgotten| {
+                    assert!(!forgotten.is_open());
+                });
             }
         };
         cut(&mut all);

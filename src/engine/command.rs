@@ -1,6 +1,7 @@
 //! What a shard is asked to do, with every fact that it needs to decide. Who asked, over which
 //! wire, does not live here.
 
+use super::authorizations::Authorization;
 use super::cardholders::Holder;
 use super::controls::Controls;
 use super::event::ApprovalCode;
@@ -8,6 +9,7 @@ use super::facts::{
     Amounts, Channel, EntryMode, Kind, MatchKeys, Merchant, NetworkReference, RepeatKey,
     Verification,
 };
+use super::first_answer::FirstAnswer;
 use super::ids::{AccountId, AuthorizationId, CardId, LinkId, ProgramId, ReversalId, TopUpId};
 use super::money::{Currency, Money};
 use super::three_ds::ThreeDs;
@@ -43,6 +45,7 @@ pub enum Action {
     /// The answer to this request was an approval, and came too late for its network.
     Withhold(Box<Withhold>),
     Resolve(Resolve),
+    Recall(Box<Recall>),
 }
 
 /// A request to reserve money (1987: 0100, 0101), or to take it at once (0200, 0201).
@@ -69,6 +72,8 @@ pub struct Authorize {
     pub three_ds: ThreeDs,
     /// Without the cardholder, on an agreement made before.
     pub initiated_by_merchant: bool,
+    /// The message says that it came before (1987: 0101, 0121, 0201, 0221).
+    pub is_marked_repeat: bool,
 }
 
 /// What was decided or done already, without asking us (1987: 0120, 0121, 0220, 0221).
@@ -97,6 +102,8 @@ pub struct Reverse {
     pub original_keys: MatchKeys,
     /// What is to stay of it, in the transaction's currency; nothing, where the whole is reversed.
     pub stays: Option<Money>,
+    /// The message says that it came before (1987: 0401, 0421).
+    pub is_marked_repeat: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -272,4 +279,12 @@ impl ReleaseCause {
             ReleaseCause::Manual => "manual",
         }
     }
+}
+
+/// Brings back what was forgotten, for the message that follows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recall {
+    /// Closed ones, as they stand.
+    pub authorizations: Vec<Authorization>,
+    pub first_answer: Option<(RepeatKey, FirstAnswer)>,
 }

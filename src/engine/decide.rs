@@ -20,6 +20,7 @@ use super::matching::{self, Original};
 use super::money::BALANCE_MAX_MINOR;
 use super::postings::{self, Kept};
 use super::reason::DeclineReason;
+use super::recall;
 use super::registry::{Program, RegistryView};
 use super::rules;
 use super::rules::repeat::Found;
@@ -56,6 +57,7 @@ pub fn decide(state: &State, command: &Command) -> Outcome {
         Action::ChangeCardControls(change) => change_card_controls(state, command, change),
         Action::ReleaseHold(release) => release_hold(state, command, release),
         Action::Resolve(resolve) => resolve::decide(state, command, resolve),
+        Action::Recall(recall) => recall::decide(state, command, recall),
         Action::Withhold(withhold) => withhold::decide(state, command, &withhold.payment),
         Action::ChangeCardHolder(change) => {
             match state.card_of_tree(command.root, change.card_id) {

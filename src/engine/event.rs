@@ -47,6 +47,7 @@ pub enum Event {
     CardHolderChanged,
     Withheld(Box<Withheld>),
     Resolved(Box<Resolved>),
+    Recalled,
 }
 
 /// The decision on a request, approved or declined.

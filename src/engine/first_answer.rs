@@ -3,7 +3,7 @@
 
 use super::command::{Advise, Authorize, Reverse};
 use super::event::Answer;
-use super::facts::Kind;
+use super::facts::{Kind, RepeatKey};
 use super::ids::AccountId;
 use super::money::Money;
 use super::slot_index::hash_of_id;
@@ -13,6 +13,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirstAnswer {
     pub root: AccountId,
+    pub asked: Asked,
+    pub answer: Answer,
+    /// The authorization that the request opened keeps it too.
+    pub is_with_authorization: bool,
+}
+
+/// What an authorization keeps of the request that opened it or added to it: a repeat gets the same answer as long
+/// as the authorization is known, however long its first answer is forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    pub repeat_key: RepeatKey,
     pub asked: Asked,
     pub answer: Answer,
 }

@@ -138,8 +138,8 @@ fn add_remembered(world: &World, state: &State, hashes: &mut BTreeMap<AccountId,
         }
     }
     for authorization in state.authorizations.iter() {
-        let closed_at = authorization.closed.map(|closed| closed.at);
-        if closed_at.is_some_and(|at| counts(at, settings.closed_retention_ms, latest)) {
+        let from = authorization.remembered_from();
+        if from.is_some_and(|at| counts(at, settings.closed_retention_ms, latest)) {
             add_authorization(state, hashes, authorization);
         }
     }

@@ -12,7 +12,8 @@
 use super::authorizations::{Authorization, ClosedBy, InBoth, PartKind};
 use super::command::{Authorize, Command};
 use super::facts::{Kind, MatchKey, MatchKeys};
-use super::ids::CardId;
+use super::first_answer::Answered;
+use super::ids::{AuthorizationId, CardId};
 use super::kinds::Direction;
 use super::reversals::Reversal;
 use super::state::State;
@@ -88,19 +89,14 @@ pub fn original<'a>(
             if direction.is_some_and(|direction| direction != authorization.direction) {
                 continue;
             }
-            let reversed = authorization.is_closed_by(ClosedBy::Reversal);
-            let id = authorization.id.0;
-            for (part, keys, at) in names_of(authorization) {
-                if let Some(agreement) = agreement(keys, asked) {
-                    let rank = (agreement, part.is_none(), at, reversed, id);
-                    consider(
-                        rank,
-                        Original::Known {
-                            authorization,
-                            part,
-                        },
-                    );
-                }
+            if let Some((rank, part)) = rank(authorization, asked) {
+                consider(
+                    rank,
+                    Original::Known {
+                        authorization,
+                        part,
+                    },
+                );
             }
         }
         for reversal in early_reversals(state, command, card_id, key) {
@@ -115,18 +111,73 @@ pub fn original<'a>(
     best.map_or(Original::Unknown, |(_, original)| original)
 }
 
-/// Whether an authorization with these names was reversed before it came, or came and was reversed since. An
-/// increment that was reversed alone is known by all its names only: it may share one with its authorization.
-pub fn is_reversed(state: &State, command: &Command, card_id: CardId, names: &MatchKeys) -> bool {
-    is_reversed_early(state, command, card_id, names)
-        || names.stated().any(|key| {
-            authorizations(state, command, card_id, key).any(|known| {
-                let mut parts = known.parts.iter();
-                known.is_closed_by(ClosedBy::Reversal)
-                    && agreement(&known.match_keys, names).is_some()
-                    || parts.any(|part| part.is_undone && part.match_keys == *names)
-            })
-        })
+/// The best that an authorization offers to these names: itself or a part of it. `None` for a stranger.
+fn rank(authorization: &Authorization, asked: &MatchKeys) -> Option<(Rank, Option<u16>)> {
+    let reversed = authorization.is_closed_by(ClosedBy::Reversal);
+    let id = authorization.id.0;
+    let ranks = names_of(authorization).filter_map(|(part, keys, at)| {
+        let agreement = agreement(keys, asked)?;
+        Some(((agreement, part.is_none(), at, reversed, id), part))
+    });
+    // Of parts that are all alike the first.
+    ranks.reduce(|best, next| if next.0 > best.0 { next } else { best })
+}
+
+/// The one of these that a message with these names is about; with a direction, only what goes the same way.
+pub fn best<'a>(
+    candidates: &'a [Authorization],
+    asked: &MatchKeys,
+    direction: Option<Direction>,
+) -> Option<&'a Authorization> {
+    let way = |known: &&Authorization| direction.is_none_or(|way| way == known.direction);
+    let candidates = candidates.iter().filter(way);
+    let ranked = candidates.filter_map(|known| Some((rank(known, asked)?.0, known)));
+    ranked.max_by_key(|(rank, _)| *rank).map(|(_, known)| known)
+}
+
+/// What became of a request before it came this time.
+#[derive(Debug, Clone, Copy)]
+pub enum Before<'a> {
+    Nothing,
+    /// It was approved, or approved and taken back by us, and this is what is kept of it.
+    Answered(&'a Answered),
+    /// It was reversed: before it came, or after it came first.
+    Reversed,
+}
+
+/// What is known of a request whose first answer is forgotten. An increment that was reversed alone is known by all
+/// its names only: it may share one with its authorization.
+pub fn before<'a>(state: &'a State, command: &Command, request: &Authorize) -> Before<'a> {
+    let (card_id, names) = (request.card_id, &request.match_keys);
+    if is_reversed_early(state, command, card_id, names) {
+        return Before::Reversed;
+    }
+    let mut answered: Option<(AuthorizationId, &Answered)> = None;
+    for key in names.stated() {
+        for known in authorizations(state, command, card_id, key) {
+            let mut of_key = known
+                .answered()
+                .filter(|of| of.repeat_key == request.repeat_key);
+            let found = of_key.next();
+            if let Some(found) = found.filter(|found| !found.answer.is_approval()) {
+                // Nobody reversed it: it was taken back, and that was answered.
+                return Before::Answered(found);
+            }
+            let mut parts = known.parts.iter();
+            if known.is_closed_by(ClosedBy::Reversal)
+                && agreement(&known.match_keys, names).is_some()
+                || parts.any(|part| part.is_undone && part.match_keys == *names)
+            {
+                return Before::Reversed;
+            }
+            if let Some(found) = found
+                && answered.is_none_or(|(id, _)| id < known.id)
+            {
+                answered = Some((known.id, found));
+            }
+        }
+    }
+    answered.map_or(Before::Nothing, |(_, answered)| Before::Answered(answered))
 }
 
 /// Whether an advice under exactly these names was carried out before, by a posting or an increment of this
@@ -193,8 +244,8 @@ fn authorizations<'a>(
     let retention_ms = state.registry.settings.closed_retention_ms;
     let known = state.authorizations.named(card_id, key);
     known.filter(move |known| {
-        let closed = known.closed;
-        closed.is_none_or(|closed| closed.at.plus_ms(retention_ms) > at)
+        let from = known.remembered_from();
+        from.is_none_or(|from| from.plus_ms(retention_ms) > at)
     })
 }
 

@@ -44,6 +44,7 @@ mod postings;
 mod queue;
 pub mod rates;
 pub mod reason;
+pub mod recall;
 pub mod recent;
 pub mod record;
 pub mod registry;

@@ -93,6 +93,16 @@ impl<K: Key, V> Recent<K, V> {
     /// whoever calls this after each `remember` keeps up, and does not wait for all that has piled up
     /// since the day before.
     pub fn forget(&mut self, now: Timestamp, retention_ms: i64) {
+        self.forget_into(now, retention_ms, |_, _, _| {});
+    }
+
+    /// The same, and hands on what counted until now.
+    pub fn forget_into(
+        &mut self,
+        now: Timestamp,
+        retention_ms: i64,
+        mut take: impl FnMut(K, Timestamp, V),
+    ) {
         for _ in 0..2 {
             let Some((slot, first)) = self.entries.first() else {
                 break;
@@ -100,8 +110,10 @@ impl<K: Key, V> Recent<K, V> {
             if first.at.plus_ms(retention_ms) > now {
                 break;
             }
-            if first.value.is_some() {
-                self.by_key.remove(first.key.hash(), slot);
+            let (key, at) = (first.key, first.at);
+            if let Some(value) = self.entries.get_mut(slot).value.take() {
+                self.by_key.remove(key.hash(), slot);
+                take(key, at, value);
             }
             self.entries.remove_first();
         }

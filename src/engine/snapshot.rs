@@ -224,8 +224,8 @@ fn write_shard(
         writer.put(&SnapshotItem::Card(Cow::Borrowed(card), number))?;
     }
     let mut authorizations: Vec<_> = state.authorizations.iter().collect();
-    // Closed ones in the order in which they closed, in which they are forgotten.
-    authorizations.sort_unstable_by_key(|known| (known.closed.map(|closed| closed.at), known.id));
+    // Closed ones in the order in which they are forgotten.
+    authorizations.sort_unstable_by_key(|known| (known.remembered_from(), known.id));
     for authorization in authorizations {
         writer.put(&SnapshotItem::Authorization(Cow::Borrowed(authorization)))?;
     }

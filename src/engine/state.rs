@@ -13,6 +13,7 @@ use super::first_answer::FirstAnswer;
 use super::ids::{AccountId, AuthorizationId, CardId, LinkId, ProgramId, TopUpId};
 use super::long_list::LongList;
 use super::money::Currency;
+use super::recall::Outbox;
 use super::recent::Recent;
 use super::registry::RegistryView;
 use super::reversals::Reversals;
@@ -41,6 +42,8 @@ pub struct State {
     /// Top-ups already posted, by id, so that none is posted twice.
     pub top_ups: Recent<TopUpId, AccountId>,
     pub shared_controls: SharedControls,
+    /// What was forgotten of the above, on its way to where it is kept. No decision looks at it.
+    pub outbox: Outbox,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -122,6 +122,7 @@ pub(super) fn apply(
             root: AccountId::default(),
             asked: identity.asked,
             answer,
+            is_with_authorization: false,
         };
         registry
             .first_answers

@@ -181,6 +181,7 @@ impl Translator {
             reference,
             three_ds: self.map.three_ds(message),
             initiated_by_merchant: self.map.is_initiated_by_merchant(message),
+            is_marked_repeat: message.mti().is_repeat(),
         };
         Ok((named, authorize))
     }
@@ -200,6 +201,7 @@ impl Translator {
             repeat_key: self.repeat_key(message, &named),
             original_keys: self.reversed_keys(message, &reference),
             stays: self.stays(message)?,
+            is_marked_repeat: message.mti().is_repeat(),
             reference,
         };
         Ok(match named.root() {

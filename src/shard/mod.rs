@@ -2,6 +2,7 @@
 //! its state. They take batches from bounded queues, decide, hand records to the journal, and let
 //! answers go once those are durable. What is decided lives in `engine`.
 
+pub mod archive;
 pub mod clock;
 mod customer_waits;
 pub mod directory;

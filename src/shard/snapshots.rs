@@ -1,6 +1,7 @@
 //! Snapshots of the state, made beside the shards: a thread of its own folds what the journal has gained
 //! since the last snapshot onto that snapshot and writes the next one. No shard stops for it.
 
+use super::archive::{Archive, ArchiveError, forgotten_of, open_outboxes};
 use crate::engine::record;
 use crate::engine::snapshot::{self, SnapshotError};
 use crate::engine::world::World;
@@ -11,6 +12,9 @@ use serde::Deserialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+/// What is forgotten on the way is kept in pieces of this many.
+const KEPT_AT_ONCE: usize = 4_096;
 
 /// How soon the thread sees that it has to stop.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -41,6 +45,8 @@ pub enum SnapshotsError {
     },
     #[error(transparent)]
     Content(#[from] SnapshotError),
+    #[error(transparent)]
+    Archive(ArchiveError),
 }
 
 /// The state of the newest usable snapshot, and where the journal goes on after it; an empty world at the
@@ -67,6 +73,7 @@ pub fn newest(
 pub fn follow(
     storage: &Arc<dyn Storage>,
     journal: &Handle,
+    archive: Option<&Archive>,
     settings: SnapshotSettings,
     last: Sequence,
     stop: &AtomicBool,
@@ -78,7 +85,7 @@ pub fn follow(
         if progress.wait_beyond(wanted.saturating_sub(1), PATIENCE) < wanted {
             continue;
         }
-        if let Some(result) = make(storage, journal, stop).transpose() {
+        if let Some(result) = make(storage, journal, archive, stop).transpose() {
             let from = result.as_ref().map_or(journal.durable(), |(at, _)| *at);
             wanted = from + settings.every_records;
             done(result);
@@ -86,20 +93,33 @@ pub fn follow(
     }
 }
 
-/// One snapshot of what is durable now; nothing if told to stop on the way.
-fn make(
+/// One snapshot of what is durable now; nothing if told to stop on the way. What its state has forgotten is in the
+/// archive, and durable, before the snapshot counts.
+pub fn make(
     storage: &Arc<dyn Storage>,
     journal: &Handle,
+    archive: Option<&Archive>,
     stop: &AtomicBool,
 ) -> Result<Option<(Sequence, u64)>, SnapshotsError> {
     let until = journal.durable();
     let (mut world, start) = newest(storage, 1, |_| {})?;
+    if archive.is_some() {
+        open_outboxes(&mut world);
+    }
+    let mut forgotten = Vec::new();
     let mut reader = journal.reader(start.sequence + 1)?;
     // A snapshot stands at the end of a frame, whose hash ties it to the journal.
     while let Some((sequence, bytes)) = reader.next()? {
         let record =
             record::read(bytes).map_err(|error| SnapshotsError::Record { sequence, error })?;
         world.apply(&record);
+        if let Some(archive) = archive {
+            forgotten.append(&mut forgotten_of(&mut world));
+            if forgotten.len() >= KEPT_AT_ONCE {
+                archive.keep(&forgotten)?;
+                forgotten.clear();
+            }
+        }
         if sequence >= until && reader.at_frame_end() {
             break;
         }
@@ -108,6 +128,10 @@ fn make(
         }
     }
     let at = reader.position();
+    if let Some(archive) = archive {
+        archive.keep(&forgotten)?;
+        archive.complete(start.sequence, at.sequence)?;
+    }
     let info = write_snapshot(&**storage, journal.journal_id(), at, |to| {
         snapshot::write(&world, to).map_err(std::io::Error::other)
     })?;

@@ -1,5 +1,6 @@
 //! The queues into all loops, and starting and stopping them. Who reads the sockets does not live here.
 
+use super::archive::Archive;
 use super::clock::{Clock, IdSource};
 use super::directory::Directory;
 use super::inbox::{Inbox, Priority, QueueSettings, queue};
@@ -29,6 +30,8 @@ pub struct Switchboard {
     pub clock: Clock,
     /// One per shard, and the registry's last.
     pub stats: Vec<Arc<ShardStats>>,
+    /// Where shards keep what they forget.
+    pub archive: Option<Archive>,
 }
 
 /// The running threads.
@@ -47,6 +50,7 @@ pub struct Wiring {
     pub decision_calls: Arc<dyn ReplySink>,
     /// The last record in the journal.
     pub last_sequence: Sequence,
+    pub archive: Option<Archive>,
 }
 
 /// Starts a thread per shard of the world and one for the registry.
@@ -55,7 +59,10 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
     let ids = IdSource::after(wiring.clock.clone(), IdSource::last_of(latest(&world)));
     let mut stats = Vec::new();
     let (mut inboxes, mut shards) = (Vec::new(), Vec::new());
-    for (number, state) in world.shards.into_iter().enumerate() {
+    for (number, mut state) in world.shards.into_iter().enumerate() {
+        if wiring.archive.is_some() {
+            state.outbox.open();
+        }
         let (inbox, outlet) = queue(wiring.queues);
         stats.push(Arc::new(ShardStats::default()));
         let worker = Worker {
@@ -70,6 +77,7 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
             waiters: Waiters::default(),
             decision_calls: wiring.decision_calls.clone(),
             resolved: Vec::new(),
+            archive: wiring.archive.clone(),
         };
         inboxes.push(inbox);
         shards.push(
@@ -110,6 +118,7 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
         ids,
         clock: wiring.clock,
         stats,
+        archive: wiring.archive,
     };
     Ok((Arc::new(switchboard), Loops { shards, registry }))
 }

@@ -1,6 +1,7 @@
 //! The loop of one shard. One turn: drain the queue, touch the memory, decide and apply each command,
 //! hand the records to the journal, hold the answers until they are durable.
 
+use super::archive::Archive;
 use super::clock::Clock;
 use super::directory::Directory;
 use super::inbox::Outlet;
@@ -14,6 +15,7 @@ use crate::engine::command::{Action, Command, ReleaseCause, ReleaseHold, Withhol
 use crate::engine::decide::{Outcome, decide};
 use crate::engine::event::{Answer, Event};
 use crate::engine::ids::AccountId;
+use crate::engine::recall::{self, Found};
 use crate::engine::record;
 use crate::engine::registry::RegistryView;
 use crate::engine::state::State;
@@ -56,6 +58,8 @@ pub struct Worker {
     pub decision_calls: Arc<dyn ReplySink>,
     /// Of this turn: answers to those who waited, and what customers are to be asked.
     pub resolved: Vec<(Arc<dyn ReplySink>, Replies)>,
+    /// Where what the state forgets is kept.
+    pub archive: Option<Archive>,
 }
 
 /// What one turn has gathered.
@@ -219,6 +223,10 @@ impl Worker {
 
     fn append(&mut self, records: &mut RecordBatch, held: HeldReplies) -> Result<(), JournalError> {
         self.last_sequence = self.journal.append(records, Box::new(held))?.last;
+        if let Some(archive) = &self.archive {
+            let forgotten = self.state.outbox.take();
+            archive.push(self.last_sequence, self.state.now, forgotten);
+        }
         Ok(())
     }
 
@@ -237,6 +245,7 @@ impl Worker {
             },
             ShardRequest::Command { root, action } => {
                 let command = Command { root, at, action };
+                self.recall(&command, space, records);
                 match &command.action {
                     Action::Withhold(withhold) => {
                         let withhold = withhold.clone();
@@ -255,6 +264,22 @@ impl Worker {
         match decide(&self.state, command) {
             Outcome::FirstAnswer(answer) => self.tell_again(answer),
             _ => Reply::NotFound,
+        }
+    }
+
+    /// Brings back what a late message needs of what was forgotten, in a record of its own before it.
+    fn recall(&mut self, command: &Command, space: Space, records: &mut RecordBatch) {
+        if space == Space::Reserve && matches!(command.action, Action::Authorize(_)) {
+            // A request gets no more room than it has without.
+            return;
+        }
+        let need = recall::need(&self.state, command);
+        let found = match (&need.lookup, &self.archive) {
+            (Some(lookup), Some(archive)) => archive.find(lookup, command.at),
+            _ => Found::default(),
+        };
+        if let Some(recall) = recall::recall(command.root, command.at, need, found) {
+            self.carry_out(recall, space, records);
         }
     }
 
@@ -316,6 +341,7 @@ impl Worker {
                             | Event::Advised(_)
                             | Event::Withheld(_)
                             | Event::Resolved(_)
+                            | Event::Recalled
                     ) =>
             {
                 Reply::Unavailable(Unavailable::DiskFull)
@@ -357,7 +383,8 @@ impl Worker {
             | Action::Advise(_)
             | Action::Withhold(_)
             | Action::Resolve(_)
-            | Action::ReleaseHold(_) => {
+            | Action::ReleaseHold(_)
+            | Action::Recall(_) => {
                 return Reply::Done;
             }
         };

@@ -250,6 +250,8 @@ impl Batch {
             (Event::Resolved(_), Action::Resolve(_)) => {}
             // So are cardholders.
             (Event::CardHolderChanged, Action::ChangeCardHolder(_)) => {}
+            // It is in its tables since it came first.
+            (Event::Recalled, Action::Recall(_)) => {}
             // A new kind of event must be given its rows here.
             (
                 Event::Authorized(_)
@@ -264,7 +266,8 @@ impl Batch {
                 | Event::Advised(_)
                 | Event::CardHolderChanged
                 | Event::Withheld(_)
-                | Event::Resolved(_),
+                | Event::Resolved(_)
+                | Event::Recalled,
                 _,
             ) => return false,
         }

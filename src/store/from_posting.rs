@@ -1,13 +1,14 @@
 //! How what a message posts becomes a transaction. Its legs are made in `from_record.rs`.
 
 use super::effect::{self, charged, settled};
-use super::from_message::{account_of, advice_of, named_or, request_of, undoing_of};
+use super::from_message::{account_of, advice_of, named_or, request_of, resolved_of, undoing_of};
 use super::from_record::{clean_array, lettered, taken};
 use super::rows::{AuthorizationRow, Sequence, TransactionRow, TransactionType};
+use crate::engine::authorizations::InBoth;
 use crate::engine::command::Authorize;
-use crate::engine::event::{AdviceOutcome, Decision, Flags};
-use crate::engine::facts::{Country, Kind};
-use crate::engine::ids::{AccountId, AuthorizationId, TransactionId};
+use crate::engine::event::{AdviceOutcome, Decision, Flags, ResolvedTo};
+use crate::engine::facts::{Country, Kind, NetworkReference};
+use crate::engine::ids::{AccountId, AuthorizationId, CardId, TransactionId};
 use crate::engine::money::Currency;
 use crate::engine::record::Record;
 use arrayvec::ArrayString;
@@ -31,12 +32,19 @@ pub fn transaction_of(record: &Record) -> Option<(TransactionId, AuthorizationId
         };
         return Some((TransactionId(own_id.0), of));
     }
+    if let Some((resolve, _)) = resolved_of(record) {
+        let id = resolve.authorization_id;
+        return Some((TransactionId(id.0), id));
+    }
     let undoing = undoing_of(record)?;
     Some((TransactionId(undoing.id.0), undoing.undone.authorization_id))
 }
 
-/// The authorization that the transaction of a reversal takes its kind and merchant from.
+/// The authorization that the transaction of a reversal, or of a customer's yes, takes its kind and merchant from.
 pub fn original_needed(record: &Record) -> Option<AuthorizationId> {
+    if let Some((resolve, resolved)) = resolved_of(record) {
+        return (!resolved.postings.is_empty()).then_some(resolve.authorization_id);
+    }
     let undoing = undoing_of(record)?;
     (!undoing.postings.is_empty()).then_some(undoing.undone.authorization_id)
 }
@@ -51,6 +59,8 @@ pub struct Purchase {
     pub merchant_city: ArrayString<16>,
     pub merchant_country: Country,
     pub mcc: u16,
+    pub card_id: CardId,
+    pub reference: NetworkReference,
 }
 
 impl Purchase {
@@ -63,6 +73,14 @@ impl Purchase {
             merchant_city: row.merchant_city,
             merchant_country: row.merchant_country,
             mcc: row.mcc,
+            card_id: row.card_id,
+            reference: NetworkReference {
+                network: row.network,
+                acquirer_id: row.acquirer_id,
+                terminal_id: row.terminal_id,
+                rrn: row.rrn,
+                stan: row.stan,
+            },
         }
     }
 
@@ -76,6 +94,8 @@ impl Purchase {
             merchant_city: clean_array(&merchant.city),
             merchant_country: merchant.country,
             mcc: merchant.mcc,
+            card_id: payment.card_id,
+            reference: payment.reference.clone(),
         }
     }
 }
@@ -97,18 +117,16 @@ pub fn transaction_row(
         (None, Some((advise, _))) => Some(&advise.payment),
         (None, None) => None,
     };
-    let (purchase, reference, card_id) = match asked {
-        Some(payment) => {
-            let purchase = Purchase::of_message(payment, currency);
-            (purchase, &payment.reference, payment.card_id)
-        }
-        None => {
-            let undoing = undoing_of(record)?;
-            let purchase = original_of(authorization_id)?;
-            (purchase, undoing.reference, undoing.card_id)
-        }
+    let undoing = undoing_of(record);
+    let purchase = match asked {
+        Some(payment) => Purchase::of_message(payment, currency),
+        None => original_of(authorization_id)?,
     };
-    let flags = match (advice_of(record), undoing_of(record)) {
+    let (reference, card_id) = match &undoing {
+        Some(undoing) => (undoing.reference, undoing.card_id),
+        None => (&purchase.reference, purchase.card_id),
+    };
+    let flags = match (advice_of(record), &undoing) {
         (Some((_, advised)), _) => advised.flags,
         (None, Some(undoing)) => undoing.undone.flags,
         (None, None) => Flags::default(),
@@ -119,10 +137,10 @@ pub fn transaction_row(
         authorization_id,
         card_id,
         account_id,
-        transaction_type: match asked {
-            None => TransactionType::Reversal,
-            Some(_) if amount_minor > 0 => TransactionType::Refund,
-            Some(_) => TransactionType::Payment,
+        transaction_type: match undoing {
+            Some(_) => TransactionType::Reversal,
+            None if amount_minor > 0 => TransactionType::Refund,
+            None => TransactionType::Payment,
         },
         kind: purchase.kind,
         amount_minor,
@@ -156,7 +174,12 @@ fn transaction_minor(record: &Record, amount_minor: i64) -> i64 {
     } else if let Some((advise, _)) = advice_of(record) {
         asked_minor(&advise.payment)
     } else {
+        let posted = resolved_of(record).map(|(_, resolved)| match resolved.to {
+            ResolvedTo::Approved { posted, .. } => posted,
+            _ => InBoth::default(),
+        });
         let returned = undoing_of(record).map(|undoing| undoing.undone.returned);
+        let returned = posted.or(returned);
         returned.map_or(0, |returned| returned.transaction_minor.saturating_abs())
     };
     amount_minor.signum() * magnitude_minor

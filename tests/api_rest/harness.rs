@@ -141,6 +141,7 @@ impl Switch {
             1,
             &mut world,
             BEGINNING,
+            None,
             &mut |_| {},
         )
         .unwrap();
@@ -152,6 +153,7 @@ impl Switch {
             queues: options.queues,
             on_card_issued: Box::new(|_| {}),
             last_sequence: recovered.durable,
+            archive: None,
         };
         let (switchboard, loops) = switchboard::start(world, wiring).unwrap();
         let gate = Gate::default();

@@ -100,6 +100,43 @@ impl View<'_> {
             })
     }
 
+    /// The same request, approved before and known by its authorization still: the one opened last of those that
+    /// share a name with it.
+    pub fn approved_before(&self, payment: &Payment) -> Option<(&Payment, Heard)> {
+        let shares = |place: usize| {
+            let (one, other) = (self.names_at(place), payment.names);
+            let pairs = [
+                (one.rrn, other.rrn),
+                (one.sent, other.sent),
+                (one.local, other.local),
+            ];
+            pairs
+                .into_iter()
+                .any(|(one, other)| one > 0 && one == other)
+        };
+        let is_named = |(_, line): &&(usize, Line)| line.opens_on.is_some() || line.part.is_some();
+        let of_card = self.nameable(payment.card);
+        let candidates = of_card.filter(|known| {
+            known
+                .lines
+                .iter()
+                .filter(is_named)
+                .any(|(place, _)| shares(*place))
+        });
+        let found = candidates.filter_map(|known| {
+            let mut lines = known.lines.iter().filter(is_named);
+            lines.find_map(|(place, _)| match &self.past[*place].step {
+                Step::Authorize(first)
+                    if (first.name, first.posts) == (payment.name, payment.posts) =>
+                {
+                    Some((first, heard(&self.past[*place].came)))
+                }
+                _ => None,
+            })
+        });
+        found.last()
+    }
+
     /// Whether the same advice was carried out before: a posting, or an increment, of all its names and of what it
     /// comes to, whatever was given back or completed since.
     pub fn is_repeated(&self, payment: &Payment, amount: i64) -> bool {

@@ -116,6 +116,16 @@ impl View<'_> {
             }
             None => {}
         }
+        let is_reversed = self.is_reversed(payment.card, payment.names);
+        match self.approved_before(payment).filter(|_| !is_reversed) {
+            Some((first, heard)) if first.asks() == payment.asks() => {
+                return (Came::First(heard), vec![]);
+            }
+            Some(_) => {
+                return (Came::Declined(DeclineReason::DuplicateTransmission), vec![]);
+            }
+            None => {}
+        }
         let adds = payment.kind == Kind::Incremental;
         let about = match adds {
             true => self.meant(payment.card, payment.of, Some(false)).place(),
@@ -128,7 +138,7 @@ impl View<'_> {
         };
         let taken = self.payable(payment, account);
         let no = sanity(payment).or_else(|| {
-            if self.is_reversed(payment.card, payment.names) {
+            if is_reversed {
                 Some(DeclineReason::ReversedBeforeOriginal)
             } else if adds && about.is_none() {
                 Some(DeclineReason::OriginalNotFound)

@@ -2,6 +2,8 @@
 //! record kept. What is tested does not live here.
 #![allow(dead_code)]
 
+pub mod kept;
+
 use arrayvec::ArrayString;
 use cardswitch::engine::cardholders::Cardholder;
 use cardswitch::engine::command::*;
@@ -413,6 +415,7 @@ pub fn reversal(id: u64, card: u64, amount: Money, name: &str, original: &str) -
         repeat_key: RepeatKey(key_of(&format!("reversal {name}"))),
         original_keys: names_of(original),
         stays: None,
+        is_marked_repeat: false,
     }
 }
 

@@ -415,6 +415,7 @@ impl History {
                 amount_minor,
                 ..amount
             }),
+            is_marked_repeat: false,
         };
         self.shard(root, Action::Reverse(reverse));
     }

@@ -397,6 +397,17 @@ fn posted_of(
             (Action::Reverse(reverse), Event::Reversed(reversed)) => {
                 (&reversed.postings, &reverse.reference.network)
             }
+            (Action::Withhold(withhold), Event::Withheld(withheld)) => {
+                (&withheld.postings, &withhold.payment.reference.network)
+            }
+            (Action::Resolve(resolve), Event::Resolved(resolved)) => {
+                let mut sent = history.sent.iter().map(|(_, payment)| payment);
+                let sent = sent.find(|sent| sent.authorization_id == resolve.authorization_id);
+                match sent {
+                    Some(sent) => (&resolved.postings, &sent.reference.network),
+                    None => continue,
+                }
+            }
             _ => continue,
         };
         let in_currency = history.currency_of(command.root) == Some(currency);

@@ -99,6 +99,7 @@ impl Rig {
             queues,
             on_card_issued,
             last_sequence: 0,
+            archive: None,
         };
         let (switchboard, loops) = start(World::new(shards), wiring).unwrap();
         let secrets = vault.endpoint_secrets().clone();

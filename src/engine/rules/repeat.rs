@@ -4,7 +4,7 @@ use crate::engine::checks::Checks;
 use crate::engine::command::{Authorize, Command};
 use crate::engine::event::Answer;
 use crate::engine::first_answer::Asked;
-use crate::engine::matching;
+use crate::engine::matching::{self, Before};
 use crate::engine::reason::DeclineReason;
 use crate::engine::state::State;
 use crate::engine::trace::{Detail, Step};
@@ -27,17 +27,19 @@ pub fn find(state: &State, command: &Command, authorize: &Authorize) -> Found {
             .first_answers
             .find(authorize.repeat_key, at, settings.first_answer_retention_ms);
     if let Some(first) = first.filter(|first| first.root == command.root) {
-        let same = first.asked == Asked::of_authorization(authorize);
-        return if same {
-            Found::First(first.answer)
-        } else {
-            Found::Clash
-        };
+        return same_or_clash(authorize, first.asked, first.answer);
     }
-    if matching::is_reversed(state, command, authorize.card_id, &authorize.match_keys) {
-        Found::Reversed
-    } else {
-        Found::Nothing
+    match matching::before(state, command, authorize) {
+        Before::Answered(before) => same_or_clash(authorize, before.asked, before.answer),
+        Before::Nothing => Found::Nothing,
+        Before::Reversed => Found::Reversed,
+    }
+}
+
+fn same_or_clash(authorize: &Authorize, asked: Asked, answer: Answer) -> Found {
+    match asked == Asked::of_authorization(authorize) {
+        true => Found::First(answer),
+        false => Found::Clash,
     }
 }
 

@@ -1,0 +1,308 @@
+//! What a shard has forgotten and what comes back: the outbox of what leaves memory, which messages need something
+//! that left, and the command that puts it back. Where it is kept meanwhile does not live here: not in the engine.
+//!
+//! A recall is journalled with all that it brings, before the message that needs it. So a replay needs nothing but
+//! the journal, however much it has forgotten itself by then: what a message changes of a closed authorization stands
+//! in the journal right before it.
+
+use super::authorizations::{Authorization, ClosedBy, InBoth};
+use super::command::{Action, Advise, Authorize, Command, Recall, Reverse};
+use super::decide::Outcome;
+use super::event::Event;
+use super::facts::{MatchKeys, RepeatKey};
+use super::first_answer::FirstAnswer;
+use super::ids::{AccountId, CardId};
+use super::kinds::{Direction, Treatment};
+use super::matching::{self, Before, Original};
+use super::state::State;
+use super::time::Timestamp;
+use arrayvec::ArrayVec;
+
+/// What a state forgets is put here, where somebody takes it out again.
+#[derive(Debug, Clone, Default)]
+pub struct Outbox(Option<Vec<Forgotten>>);
+
+/// What left memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Forgotten {
+    Authorization(Box<Authorization>),
+    FirstAnswer {
+        key: RepeatKey,
+        at: Timestamp,
+        first: FirstAnswer,
+    },
+}
+
+impl Outbox {
+    /// From now on what is forgotten is kept for `take`.
+    pub fn open(&mut self) {
+        self.0.get_or_insert_default();
+    }
+
+    pub fn take(&mut self) -> Vec<Forgotten> {
+        self.0.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    pub(super) fn put_authorization(&mut self, authorization: Authorization) {
+        if let Some(forgotten) = &mut self.0 {
+            forgotten.push(Forgotten::Authorization(Box::new(authorization)));
+        }
+    }
+
+    pub(super) fn put_answer(&mut self, key: RepeatKey, at: Timestamp, first: FirstAnswer) {
+        if let Some(forgotten) = &mut self.0
+            && !first.is_with_authorization
+        {
+            forgotten.push(Forgotten::FirstAnswer { key, at, first });
+        }
+    }
+}
+
+/// What a message needs before it is decided.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Need {
+    /// Closed ones of memory that it may change.
+    pub known: Vec<Authorization>,
+    /// What has to be looked up where the forgotten is kept.
+    pub lookup: Option<Lookup>,
+    /// What of that still is in memory, and does not count there any more.
+    pub past: Found,
+}
+
+/// What to look up: a first answer, and authorizations of a card that share a name with one of these sets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lookup {
+    pub card_id: CardId,
+    pub repeat_key: RepeatKey,
+    pub names: ArrayVec<MatchKeys, 2>,
+    /// Only what goes this way.
+    pub direction: Option<Direction>,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    pub first_answer: Option<FirstAnswer>,
+    pub authorizations: Vec<Authorization>,
+}
+
+/// What a command needs. A new request needs nothing, and so does what memory can tell by itself.
+pub fn need(state: &State, command: &Command) -> Need {
+    let (card_id, repeat_key) = match &command.action {
+        Action::Authorize(request) if request.is_marked_repeat => {
+            (request.card_id, request.repeat_key)
+        }
+        Action::Reverse(reverse) => (reverse.card_id, reverse.repeat_key),
+        Action::Advise(advise) => (advise.payment.card_id, advise.payment.repeat_key),
+        Action::Withhold(withhold) => return of_withheld(state, &withhold.payment),
+        _ => return Need::default(),
+    };
+    let retention_ms = state.registry.settings.first_answer_retention_ms;
+    let first = state
+        .first_answers
+        .find(repeat_key, command.at, retention_ms);
+    if first.is_some() || state.card_of_tree(command.root, card_id).is_none() {
+        return Need::default();
+    }
+    let mut need = match &command.action {
+        Action::Authorize(request) => of_repeat(state, command, request),
+        Action::Reverse(reverse) => of_reversal(state, command, reverse),
+        Action::Advise(advise) => of_advice(state, command, advise),
+        _ => Need::default(),
+    };
+    if let Some(lookup) = &need.lookup {
+        need.past = past(state, command, lookup);
+    }
+    need
+}
+
+/// Memory is reclaimed some time after what is in it has ceased to count.
+fn past(state: &State, command: &Command, lookup: &Lookup) -> Found {
+    let settings = &state.registry.settings;
+    let counts = |known: &&Authorization| {
+        let from = known.remembered_from();
+        from.is_none_or(|from| from.plus_ms(settings.closed_retention_ms) > command.at)
+    };
+    let mut authorizations: Vec<Authorization> = Vec::new();
+    for name in lookup.names.iter().flat_map(|names| names.stated()) {
+        let named = state.authorizations.named(lookup.card_id, name);
+        for known in named.filter(|known| !counts(known)) {
+            if authorizations.iter().all(|other| other.id != known.id) {
+                authorizations.push(known.clone());
+            }
+        }
+    }
+    let first = state
+        .first_answers
+        .find(lookup.repeat_key, command.at, i64::MAX);
+    Found {
+        first_answer: first.copied(),
+        authorizations,
+    }
+}
+
+fn of_repeat(state: &State, command: &Command, request: &Authorize) -> Need {
+    let known = matching::before(state, command, request);
+    let lookup = matches!(known, Before::Nothing).then(|| Lookup {
+        card_id: request.card_id,
+        repeat_key: request.repeat_key,
+        names: ArrayVec::from_iter([request.match_keys]),
+        direction: None,
+    });
+    Need {
+        lookup,
+        ..Need::default()
+    }
+}
+
+fn of_reversal(state: &State, command: &Command, reverse: &Reverse) -> Need {
+    let keys = &reverse.original_keys;
+    let original = matching::original(state, command, reverse.card_id, keys, None);
+    let names: ArrayVec<MatchKeys, 2> = match original {
+        Original::Unknown => ArrayVec::from_iter([*keys]),
+        _ => ArrayVec::new(),
+    };
+    let lookup = (reverse.is_marked_repeat || !names.is_empty()).then_some(Lookup {
+        card_id: reverse.card_id,
+        repeat_key: reverse.repeat_key,
+        names,
+        direction: None,
+    });
+    // What was reversed before stays as it is.
+    let mut known = closed(original);
+    known.retain(|known| !known.is_closed_by(ClosedBy::Reversal));
+    Need {
+        known,
+        lookup,
+        ..Need::default()
+    }
+}
+
+fn of_advice(state: &State, command: &Command, advise: &Advise) -> Need {
+    let payment = &advise.payment;
+    let direction = Treatment::of(payment.kind).map(|treatment| treatment.direction);
+    let keys = &payment.original_keys;
+    let original = matching::original(state, command, payment.card_id, keys, direction);
+    let mut names = ArrayVec::new();
+    if let Original::Unknown = original {
+        names.push(*keys);
+        // By its own names it is known where it came before.
+        if payment.match_keys != *keys {
+            names.push(payment.match_keys);
+        }
+    }
+    let lookup = (payment.is_marked_repeat || !names.is_empty()).then_some(Lookup {
+        card_id: payment.card_id,
+        repeat_key: payment.repeat_key,
+        names,
+        direction,
+    });
+    let known = match payment.posts {
+        true => closed(original),
+        // What holds leaves a closed one as it is.
+        false => Vec::new(),
+    };
+    Need {
+        known,
+        lookup,
+        ..Need::default()
+    }
+}
+
+/// A single message is closed when it is approved, and is taken back all the same.
+fn of_withheld(state: &State, payment: &Authorize) -> Need {
+    let known = state.authorizations.get(payment.authorization_id);
+    let known = known.filter(|known| !known.is_open());
+    Need {
+        known: known.cloned().into_iter().collect(),
+        ..Need::default()
+    }
+}
+
+fn closed(original: Original) -> Vec<Authorization> {
+    match original {
+        Original::Known { authorization, .. } if !authorization.is_open() => {
+            vec![authorization.clone()]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The command that brings what a message needs, given what was found; `None` where that is nothing.
+pub fn recall(root: AccountId, at: Timestamp, need: Need, found: Found) -> Option<Command> {
+    let Need {
+        known,
+        lookup,
+        past,
+    } = need;
+    let candidates = latest_of(past.authorizations, found.authorizations);
+    let first_answer = past.first_answer.or(found.first_answer);
+    let mut recall = Recall {
+        authorizations: known,
+        first_answer: None,
+    };
+    if let Some(lookup) = lookup {
+        let of_tree = first_answer.filter(|first| first.root == root);
+        recall.first_answer = of_tree.map(|first| (lookup.repeat_key, first));
+        for names in &lookup.names {
+            let best = matching::best(&candidates, names, lookup.direction);
+            let is_new = |best: &&Authorization| {
+                let mut chosen = recall.authorizations.iter();
+                chosen.all(|chosen| chosen.id != best.id)
+            };
+            let best = best.filter(is_new).cloned();
+            recall.authorizations.extend(best);
+        }
+    }
+    let nothing = recall.authorizations.is_empty() && recall.first_answer.is_none();
+    let action = Action::Recall(Box::new(recall));
+    (!nothing).then_some(Command { root, at, action })
+}
+
+/// Those of memory, and others that it does not have.
+fn latest_of(memory: Vec<Authorization>, found: Vec<Authorization>) -> Vec<Authorization> {
+    let mut all = memory;
+    for known in found {
+        if all.iter().all(|other| other.id != known.id) {
+            all.push(known);
+        }
+    }
+    all
+}
+
+pub(super) fn decide(state: &State, command: &Command, recall: &Recall) -> Outcome {
+    let fits = |authorization: &Authorization| {
+        let account = state.account_of_tree(command.root, authorization.account_id);
+        let known = state.authorizations.get(authorization.id);
+        account.is_some()
+            && !authorization.is_open()
+            && authorization.waiting.is_none()
+            && authorization.held == InBoth::default()
+            && known.is_none_or(|known| is_same(known, authorization))
+    };
+    let answers_fit = recall.first_answer.iter().all(|(key, first)| {
+        let retention_ms = state.registry.settings.first_answer_retention_ms;
+        let known = state.first_answers.find(*key, command.at, retention_ms);
+        first.root == command.root && known.is_none()
+    });
+    match recall.authorizations.iter().all(fits) && answers_fit {
+        true => Outcome::Event(Event::Recalled),
+        false => Outcome::AlreadyDone,
+    }
+}
+
+/// The same content, whenever it was recalled.
+fn is_same(one: &Authorization, other: &Authorization) -> bool {
+    let mut same_time = other.clone();
+    same_time.recalled_at = one.recalled_at;
+    *one == same_time
+}
+
+pub(super) fn apply(state: &mut State, command: &Command, recall: &Recall) {
+    for authorization in &recall.authorizations {
+        state.authorizations.recall(authorization, command.at);
+    }
+    if let Some((key, first)) = recall.first_answer {
+        state.first_answers.remember(key, command.at, first);
+    }
+}

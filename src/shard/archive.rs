@@ -1,0 +1,392 @@
+//! The archive: what shards forget, kept on disk for the message that comes late. A cache of the journal, and never
+//! the only copy: it holds at least what every state that is folded from a snapshot has forgotten, and is filled again
+//! where it is lost. What is put back, and for which message, is decided in `engine/recall.rs`.
+//!
+//! Shards hand over what they forget and go on; a thread of its own writes it, in any time it takes. What waits for it
+//! is found too. A lookup reads the file on the shard's thread: a handful of keys, counted and timed.
+
+mod reader;
+mod refill;
+mod stats;
+mod tables;
+
+pub use refill::refill;
+pub use stats::{ArchiveStats, LOOKUP_BOUNDS_US};
+
+use crate::engine::authorizations::{Authorization, names_of};
+use crate::engine::recall::{Forgotten, Found, Lookup};
+use crate::engine::time::Timestamp;
+use crate::engine::world::World;
+use crate::journal::{Progress, Sequence};
+use reader::Reader;
+use serde::Deserialize;
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tables::Tables;
+
+/// What waits to be written at the most, in authorizations and answers. Beyond it nothing is taken, and found again
+/// after the next start only.
+const WAITING_MAX: usize = 200_000;
+
+/// Written in one piece at the most.
+const WRITTEN_AT_ONCE: usize = 4_096;
+
+/// What is written and not made durable at the most: the next start puts it in again, so it need not be.
+const SYNCED_AFTER: usize = 50_000;
+
+/// How long the thread waits for more before it makes durable what it has.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The `[archive]` section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ArchiveSettings {
+    pub closed_on_disk_days: u32,
+    pub first_answers_on_disk_days: u32,
+}
+
+impl Default for ArchiveSettings {
+    fn default() -> ArchiveSettings {
+        ArchiveSettings {
+            closed_on_disk_days: 400,
+            first_answers_on_disk_days: 7,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    #[error("cannot make the folder {folder} of the archive: {error}; check `[data] dir`")]
+    Folder {
+        folder: String,
+        error: std::io::Error,
+    },
+    #[error(
+        "the archive {file} cannot be used: {error}; remove the file and it is filled again from the journal"
+    )]
+    Tables { file: String, error: redb::Error },
+    #[error(
+        "the archive {file} is in use by another cardswitch process; stop that process, or give this one another folder ([data] dir)"
+    )]
+    InUse { file: String },
+    #[error("cannot start the thread that looks up in the archive: {0}")]
+    Thread(std::io::Error),
+}
+
+/// A file that only another one can take the place of. Any other error may pass.
+fn is_unreadable(error: &redb::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+    match error {
+        redb::Error::Corrupted(_)
+        | redb::Error::UpgradeRequired(_)
+        | redb::Error::RepairAborted
+        | redb::Error::TableTypeMismatch { .. } => true,
+        redb::Error::Io(error) => [InvalidData, UnexpectedEof].contains(&error.kind()),
+        _ => false,
+    }
+}
+
+/// The way to the archive; shared by all who have one.
+#[derive(Clone)]
+pub struct Archive {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    tables: Arc<Tables>,
+    reader: Reader,
+    file: String,
+    settings: ArchiveSettings,
+    stats: ArchiveStats,
+    waiting: Mutex<Waiting>,
+    /// The thread waits here for something to write.
+    filled: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    batches: VecDeque<Arc<Batch>>,
+    items: usize,
+    stop: bool,
+}
+
+/// What a shard forgot by the records up to one.
+struct Batch {
+    after: Sequence,
+    at: Timestamp,
+    items: Vec<Forgotten>,
+}
+
+impl Archive {
+    /// Opens the archive in a folder of its own. One that cannot be read is begun anew.
+    pub fn open(folder: &Path, settings: ArchiveSettings) -> Result<Archive, ArchiveError> {
+        let of_folder = |error| ArchiveError::Folder {
+            folder: folder.display().to_string(),
+            error,
+        };
+        std::fs::create_dir_all(folder).map_err(of_folder)?;
+        let file = folder.join("archive.redb");
+        let name = file.display().to_string();
+        let tables = Tables::open(&file).or_else(|error| {
+            if !is_unreadable(&error) {
+                return Err(error);
+            }
+            tracing::warn!(file = name, %error, "the archive cannot be read and is begun anew");
+            std::fs::remove_file(&file).map_err(redb::Error::Io)?;
+            Tables::open(&file)
+        });
+        Archive::of(tables, name, settings)
+    }
+
+    /// As `open`, on any storage that keeps bytes.
+    pub fn over(
+        backend: impl redb::StorageBackend,
+        settings: ArchiveSettings,
+    ) -> Result<Archive, ArchiveError> {
+        let file = "in a storage of its own".to_owned();
+        Archive::of(Tables::over(backend), file, settings)
+    }
+
+    fn of(
+        tables: Result<Tables, redb::Error>,
+        file: String,
+        settings: ArchiveSettings,
+    ) -> Result<Archive, ArchiveError> {
+        let tables = match tables {
+            Ok(tables) => Arc::new(tables),
+            Err(redb::Error::DatabaseAlreadyOpen) => return Err(ArchiveError::InUse { file }),
+            Err(error) => return Err(ArchiveError::Tables { file, error }),
+        };
+        let reader = Reader::start(tables.clone()).map_err(ArchiveError::Thread)?;
+        let shared = Arc::new(Shared {
+            tables,
+            reader,
+            file,
+            settings,
+            stats: ArchiveStats::default(),
+            waiting: Mutex::default(),
+            filled: Condvar::new(),
+        });
+        Ok(Archive { shared })
+    }
+
+    /// Notes whose archive it is, once the journal is open. One of another journal, or ahead of this one, is emptied;
+    /// false then.
+    pub fn claim(&self, journal_id: u128, durable: Sequence) -> Result<bool, ArchiveError> {
+        let claimed = self.shared.tables.claim(journal_id, durable);
+        claimed.map_err(|error| self.failed(error))
+    }
+
+    pub fn stats(&self) -> &ArchiveStats {
+        &self.shared.stats
+    }
+
+    fn failed(&self, error: redb::Error) -> ArchiveError {
+        let file = self.shared.file.clone();
+        ArchiveError::Tables { file, error }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        let waiting = self.shared.waiting.lock();
+        waiting.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what a shard forgot by the records up to `after`, which need not be durable yet. Waits for nothing.
+    pub fn push(&self, after: Sequence, at: Timestamp, items: Vec<Forgotten>) {
+        if items.is_empty() {
+            return;
+        }
+        let mut waiting = self.waiting();
+        if waiting.items + items.len() > WAITING_MAX {
+            self.shared.stats.count_dropped(items.len());
+            return;
+        }
+        waiting.items += items.len();
+        self.shared.stats.set_waiting(waiting.items);
+        waiting
+            .batches
+            .push_back(Arc::new(Batch { after, at, items }));
+        drop(waiting);
+        self.shared.filled.notify_one();
+    }
+
+    /// Looks up what a message needs; nothing where the file cannot be read.
+    pub fn find(&self, lookup: &Lookup, at: Timestamp) -> Found {
+        let began = Instant::now();
+        let settings = self.shared.settings;
+        let mut found = self.find_waiting(lookup);
+        match self.shared.reader.find(lookup, at, settings) {
+            Ok(written) => {
+                found.first_answer = found.first_answer.or(written.first_answer);
+                for authorization in written.authorizations {
+                    keep_latest(&mut found.authorizations, &authorization);
+                }
+            }
+            Err(error) => self.note_failure(&error),
+        }
+        let is_found = found.first_answer.is_some() || !found.authorizations.is_empty();
+        self.shared.stats.count_lookup(began.elapsed(), is_found);
+        found
+    }
+
+    fn find_waiting(&self, lookup: &Lookup) -> Found {
+        let mut found = Found::default();
+        let waiting = self.waiting();
+        for item in waiting.batches.iter().flat_map(|batch| &batch.items) {
+            match item {
+                Forgotten::Authorization(known) if known.card_id == lookup.card_id => {
+                    let mut asked = lookup.names.iter().flat_map(|names| names.stated());
+                    let names = names_of(known);
+                    if asked.any(|name| names.contains(&name)) {
+                        keep_latest(&mut found.authorizations, known);
+                    }
+                }
+                Forgotten::FirstAnswer { key, first, .. } if *key == lookup.repeat_key => {
+                    found.first_answer = Some(*first);
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+
+    fn note_failure(&self, error: &dyn std::fmt::Display) {
+        if self.shared.stats.count_failure() {
+            tracing::error!(file = %self.shared.file, %error, "the archive fails; late messages do not find what was forgotten (further failures are counted only)");
+        }
+    }
+
+    /// Keeps this at once, durable or not: for those who fold the journal, and are in no hurry.
+    pub fn keep(&self, items: &[Forgotten]) -> Result<(), ArchiveError> {
+        let kept = self.shared.tables.keep(items.iter());
+        kept.map_err(|error| self.failed(error))
+    }
+
+    /// As `keep`, for those who go on without it.
+    pub fn keep_or_say_so(&self, items: &[Forgotten]) {
+        if let Err(error) = self.shared.tables.keep(items.iter()) {
+            self.note_failure(&error);
+        }
+    }
+
+    /// Up to which record everything is here that a fold of the journal had forgotten by then.
+    pub fn complete_through(&self) -> Result<Sequence, ArchiveError> {
+        let through = self.shared.tables.complete_through();
+        through.map_err(|error| self.failed(error))
+    }
+
+    /// A fold that began at `from` has handed over all that it forgot up to `to`. Makes it durable, and notes it where
+    /// there is no gap before it.
+    pub fn complete(&self, from: Sequence, to: Sequence) -> Result<(), ArchiveError> {
+        let through = self.complete_through()?;
+        let to = if through >= from {
+            to.max(through)
+        } else {
+            through
+        };
+        let noted = self.shared.tables.set_complete_through(to);
+        noted.map_err(|error| self.failed(error))
+    }
+
+    /// Ends `run` after what it is writing.
+    pub fn stop(&self) {
+        self.waiting().stop = true;
+        self.shared.filled.notify_one();
+    }
+
+    /// Writes what shards hand over, once the records are durable by which it was forgotten: what a crash takes back
+    /// must not be here. Ends when told to.
+    pub fn run(&self, journal: &Progress) {
+        let mut unsynced = 0;
+        let mut latest = Timestamp::default();
+        while let Some(batches) = self.gather(journal) {
+            let items = batches.iter().flat_map(|batch| &batch.items);
+            let written: usize = batches.iter().map(|batch| batch.items.len()).sum();
+            if let Err(error) = self.shared.tables.keep(items) {
+                self.note_failure(&error);
+            }
+            unsynced += written;
+            latest = batches
+                .iter()
+                .map(|batch| batch.at)
+                .fold(latest, Timestamp::max);
+            self.let_go(batches.len(), written);
+            let is_idle = written == 0;
+            if unsynced > 0 && (is_idle || unsynced >= SYNCED_AFTER) {
+                self.sync(latest);
+                unsynced = 0;
+            }
+        }
+        self.sync(latest);
+    }
+
+    fn sync(&self, now: Timestamp) {
+        match self.shared.tables.sync(now, self.shared.settings) {
+            Ok(pruned) => self.shared.stats.count_pruned(pruned),
+            Err(error) => self.note_failure(&error),
+        }
+    }
+
+    /// The next batches to write, none where none comes for a while; `None` when told to stop.
+    fn gather(&self, journal: &Progress) -> Option<Vec<Arc<Batch>>> {
+        let mut waiting = self.waiting();
+        if waiting.batches.is_empty() && !waiting.stop {
+            let waited = self.shared.filled.wait_timeout(waiting, PATIENCE);
+            waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if waiting.stop {
+            return None;
+        }
+        let Some(first) = waiting.batches.front().map(|batch| batch.after) else {
+            return Some(Vec::new());
+        };
+        drop(waiting);
+        let durable = journal.wait_beyond(first.saturating_sub(1), PATIENCE);
+        let waiting = self.waiting();
+        let mut batches: Vec<Arc<Batch>> = Vec::new();
+        let mut items = 0;
+        for batch in &waiting.batches {
+            if batch.after > durable || items >= WRITTEN_AT_ONCE {
+                break;
+            }
+            items += batch.items.len();
+            batches.push(batch.clone());
+        }
+        Some(batches)
+    }
+
+    /// What is written is found in the tables from now on.
+    fn let_go(&self, batches: usize, items: usize) {
+        let mut waiting = self.waiting();
+        waiting.batches.drain(..batches);
+        waiting.items -= items;
+        self.shared.stats.set_waiting(waiting.items);
+    }
+}
+
+/// Puts one among those found, in place of an earlier state of it.
+fn keep_latest(found: &mut Vec<Authorization>, authorization: &Authorization) {
+    match found.iter_mut().find(|known| known.id == authorization.id) {
+        None => found.push(authorization.clone()),
+        Some(known) if known.remembered_from() < authorization.remembered_from() => {
+            known.clone_from(authorization);
+        }
+        Some(_) => {}
+    }
+}
+
+/// Takes what the shards of a world have forgotten.
+pub fn forgotten_of(world: &mut World) -> Vec<Forgotten> {
+    let shards = world.shards.iter_mut();
+    shards.flat_map(|state| state.outbox.take()).collect()
+}
+
+/// From now on what these shards forget is there to be taken.
+pub fn open_outboxes(world: &mut World) {
+    world
+        .shards
+        .iter_mut()
+        .for_each(|state| state.outbox.open());
+}
