@@ -6,7 +6,8 @@
 //! authorization's name is its identity: `repeat NAME` sends the same message once more, `reverse
 //! NAME` names it as the original, in all ways. `rrn=`, `sent=`, `local=` and `acquirer=` say otherwise
 //! how a message names an authorization; `-` leaves a name out. `rates EUR:USD=1.10` sets the whole table
-//! of rates; a program has `mark_up=150` basis points. A card has `wallet=B,C`, further accounts to draw on.
+//! of rates; a program has `mark_up=150` basis points. A card has `wallet=B,C`, further accounts to draw on,
+//! and `links=TYPE/ID`, whose controls `link TYPE/ID` sets.
 //! how a message names an authorization; `-` leaves a name out. `rule NAME decline when EXPRESSION` makes
 //! an active risk rule of the program (`draft`: a draft; `program=P` of another).
 
@@ -224,6 +225,11 @@ impl Play {
                         .program_with_mark_up(ProgramId(id), controls, mark_up),
                 )
             }
+            "link" => {
+                let key = link(words.plain(1));
+                let controls = self.controls(words);
+                registry_told(&self.switch.set_link_controls(key, controls))
+            }
             "rates" => {
                 let rates = words.named.iter().map(|(pair, rate)| {
                     let (from, to) = pair.split_once(':').expect("FROM:TO=rate");
@@ -431,7 +437,12 @@ impl Play {
         card.wallet = wallet.map(|name| AccountId(self.ids[name])).collect();
         let holder = words.value("holder");
         card.cardholder_id = holder.map(|name| CardholderId(self.id(name)));
-        told(&self.switch.open_card(card))
+        let links = words.value("links").unwrap_or_default().split(',');
+        card.links = links.filter(|name| !name.is_empty()).map(link).collect();
+        match self.switch.issue_card(card) {
+            Ok(outcome) => told(&outcome),
+            Err(outcome) => registry_told(&outcome),
+        }
     }
 
     fn change_status(&mut self, change: &str, card: &str) -> String {
@@ -482,6 +493,9 @@ impl Play {
         let mut authorize = purchase(self.fresh(), card, amount, &name);
         for (key, value) in &words.named {
             set(&mut authorize, key, value);
+        }
+        if let Some(original) = self.original_of(words) {
+            authorize.original_keys = original.match_keys;
         }
         if let Some(id) = words.value("id") {
             authorize.authorization_id = AuthorizationId(self.id(id));
@@ -563,7 +577,8 @@ impl Play {
                     format!(" added={}", decimal(increased.amount_minor))
                 });
                 format!(
-                    "approved hold={hold} available={available}{part}{balances}{conversion}{drawn_on}{posted}{added}"
+                    "approved hold={hold} available={available}{part}{balances}{conversion}{drawn_on}{posted}{added}{}",
+                    self.given_back(&authorized.gives_back)
                 )
             }
             Decision::Declined(decline) => {
@@ -715,11 +730,24 @@ impl Play {
         };
         let breach = advised.breach.map(|breach| breach.reason.name());
         format!(
-            "{head} available={}{} breach={}",
+            "{head} available={}{} breach={}{}",
             decimal(advised.available_minor),
             flag_words(advised.flags),
-            breach.unwrap_or("none")
+            breach.unwrap_or("none"),
+            self.given_back(&advised.gives_back)
         )
+    }
+
+    /// What a refund gives back, as `gives/LIMIT=AMOUNT`, or that it gives nothing.
+    fn given_back(&self, given: &[UseGivenBack]) -> String {
+        let word = |given: &UseGivenBack| {
+            let limit = self.name_of(given.limit_use.limit_id.0);
+            format!(" gives/{limit}={}", decimal(given.amount_minor))
+        };
+        match given.is_empty() {
+            true => " gives_nothing".into(),
+            false => given.iter().map(word).collect(),
+        }
     }
 
     /// `trace STEP word word …`: a step of the last decision with all these words.
@@ -1113,6 +1141,8 @@ fn group_ref(text: &str, number: Numbering) -> MccGroupRef {
 
 fn parse_limit(id: LimitId, text: &str, number: Numbering) -> Limit {
     let (text, filter) = text.split_once('[').unwrap_or((text, ""));
+    let refunds_restore = filter.contains("refunds_restore");
+    let filter = filter.replace("refunds_restore", "");
     let filter = parse_filter(filter.trim_end_matches(']'), number);
     let (text, zone) = text.split_once('@').unwrap_or((text, "UTC"));
     let (window, amounts) = text.split_once(':').expect("a window, a colon and a bound");
@@ -1124,6 +1154,17 @@ fn parse_limit(id: LimitId, text: &str, number: Numbering) -> Limit {
         count: (!count.is_empty()).then(|| count.parse().unwrap()),
         time_zone: zone.into(),
         filter: (!filter.is_empty()).then(|| Box::new(filter)),
+        refunds_restore,
+    }
+}
+
+/// `project/p1`.
+fn link(text: &str) -> LinkKey {
+    let (link_type, id) = text.split_once('/').expect("a type, a slash and an id");
+    LinkKey {
+        program_id: PROGRAM,
+        link_type: link_type.into(),
+        id: id.into(),
     }
 }
 

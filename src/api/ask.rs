@@ -185,6 +185,7 @@ pub fn unexpected(reply: &Reply) -> ApiError {
         Reply::IdempotencyKnown(_) => "IdempotencyKnown",
         Reply::NotFound => "NotFound",
         Reply::Cardholder(_) => "Cardholder",
+        Reply::Links(_) => "Links",
     };
     ApiError::internal(&format_args!("unexpected reply {kind}"))
 }

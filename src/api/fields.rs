@@ -29,6 +29,11 @@ impl Fields {
         self.map.is_empty()
     }
 
+    /// Whether a field is there that is not `null`.
+    pub fn has(&self, name: &str) -> bool {
+        self.map.get(name).is_some_and(|value| !value.is_null())
+    }
+
     /// The path of a field of this object.
     pub fn path(&self, name: &str) -> String {
         match self.path.is_empty() {
@@ -129,7 +134,7 @@ impl Fields {
         name: &str,
         items_max: usize,
     ) -> Result<Option<Vec<(String, Value)>>, ApiError> {
-        let present = self.map.get(name).is_some_and(|value| !value.is_null());
+        let present = self.has(name);
         let list = self.list(name, items_max)?;
         Ok(present.then_some(list))
     }

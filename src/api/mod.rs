@@ -22,6 +22,7 @@ mod idempotency;
 mod issue;
 mod ledger_entries;
 mod limits_json;
+mod links;
 mod list;
 mod merchants_json;
 mod metrics;

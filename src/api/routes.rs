@@ -3,7 +3,7 @@
 use super::auth::guarded;
 use super::{
     Gate, accounts, authorizations, cardholders, cards, envelope, exchange_rates, groups, health,
-    ledger_entries, list, metrics, programs, reveal, rules, settlement_reports, top_ups,
+    ledger_entries, links, list, metrics, programs, reveal, rules, settlement_reports, top_ups,
     transactions,
 };
 use crate::engine::command::{AccountStatusChange, StatusChange};
@@ -183,6 +183,10 @@ fn group_routes(gate: &Gate) -> Router<Gate> {
         .route(
             "/v1/cardholders/{id}/verify",
             on("cardholders:write", post(cardholders::verify)),
+        )
+        .route(
+            "/v1/links/{type}/{id}",
+            list("cards:read", get(links::one)).merge(on("limits:write", put(links::replace))),
         )
         .route(
             "/v1/mcc_groups",

@@ -7,7 +7,7 @@ use crate::engine::command::{Advise, Authorize, Reverse};
 use crate::engine::counters::CountedIn;
 use crate::engine::event::{
     AdviceOutcome, Advised, Authorized, Decision, HoldPlaced, LedgerAccount, LimitUse, Posting,
-    ReversalOutcome, Reversed, RuleId, UndoneWhat,
+    ReversalOutcome, Reversed, RuleId, UndoneWhat, UseGivenBack,
 };
 use crate::engine::facts::{Check, Merchant, NetworkReference, Verification};
 use crate::engine::money::{Currency, Money};
@@ -131,6 +131,7 @@ pub(super) fn authorized(authorized: &Authorized) -> Value {
         "trace": trace_json::to_json(&authorized.trace),
         "conversion": authorized.conversion.as_deref().map(conversion_json::to_json),
         "postings": postings(&authorized.postings),
+        "limits_given_back": gives_back(&authorized.gives_back),
         "increased": authorized.increased.map(|increased| json!({
             "authorization_id": increased.authorization_id.to_string(),
             "amount": increased.amount_minor,
@@ -157,6 +158,7 @@ pub(super) fn advised(advised: &Advised) -> Value {
         })),
         "conversion": advised.conversion.as_deref().map(conversion_json::to_json),
         "postings": postings(&advised.postings),
+        "limits_given_back": gives_back(&advised.gives_back),
         "trace": trace_json::to_json(&advised.trace),
     })
 }
@@ -196,15 +198,26 @@ fn advice_outcome(outcome: &AdviceOutcome) -> Value {
     }
 }
 
+fn limit_use(limit_use: &LimitUse) -> Value {
+    json!({
+        "scope": limit_use.scope.name(),
+        "levels_above": limit_use.scope.levels_above(),
+        "limit_id": limit_use.limit_id.to_string(),
+        "resets_at": resets_at(limit_use).map(|at| at.to_string()),
+    })
+}
+
+/// What a refund gives back of limits.
+fn gives_back(given: &[UseGivenBack]) -> Vec<Value> {
+    let given = given.iter().map(|given| {
+        let mut json = limit_use(&given.limit_use);
+        json["amount"] = given.amount_minor.into();
+        json
+    });
+    given.collect()
+}
+
 fn hold(hold: &HoldPlaced) -> Value {
-    let limit_use = |limit_use: &LimitUse| {
-        json!({
-            "scope": limit_use.scope.name(),
-            "levels_above": limit_use.scope.levels_above(),
-            "limit_id": limit_use.limit_id.to_string(),
-            "resets_at": resets_at(limit_use).map(|at| at.to_string()),
-        })
-    };
     json!({
         "amount": hold.amount_minor,
         "expires_at": hold.expires_at.to_string(),

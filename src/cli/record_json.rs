@@ -229,6 +229,12 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::ChangeMerchantList(list) => {
             with_type("change_merchant_list", groups::merchant_list_to_json(list))
         }
+        RegistryAction::SetLinkControls(set) => json!({
+            "type": "set_link_controls",
+            "program_id": set.key.program_id.to_string(),
+            "link": { "type": set.key.link_type, "id": set.key.id },
+            "controls": controls_json::to_json(&set.controls),
+        }),
     }
 }
 
@@ -343,5 +349,8 @@ fn registry_event(event: &RegistryEvent) -> Value {
         RegistryEvent::GroupsChanged { version } => {
             json!({ "type": "groups_changed", "registry_version": version })
         }
+        RegistryEvent::LinkControlsSet { version, link } => json!({
+            "type": "link_controls_set", "registry_version": version, "link_id": link.to_string(),
+        }),
     }
 }

@@ -99,6 +99,7 @@ fn open(
         opened: held.plus(posted),
         posted_at_once: closed.is_some(),
         currency,
+        gave_back: Box::default(),
     });
     use_card(state, payment, placed);
 }

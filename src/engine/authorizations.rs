@@ -1,7 +1,7 @@
 //! The approved authorizations of a shard. Open ones hold money; closed ones can still be named by a later
 //! message for a while. What opening, changing or closing one does to money does not live here.
 
-use super::event::{ApprovalCode, LimitUse, Standing};
+use super::event::{ApprovalCode, GivesBack, LimitUse, Standing};
 use super::facts::{MatchKey, MatchKeys};
 use super::hold_expiry::ByExpiry;
 use super::ids::{AccountId, AuthorizationId, CardId};
@@ -47,6 +47,8 @@ pub struct Authorization {
     pub posted_at_once: bool,
     /// The transaction's, in which the amounts above have their second part.
     pub currency: Currency,
+    /// Of a refund: what it has given back of limits, and not taken again.
+    pub gave_back: GivesBack,
 }
 
 /// An amount in minor units of the account's currency, and of the transaction's.

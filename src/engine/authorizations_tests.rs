@@ -40,6 +40,7 @@ fn authorization(id: u64, at_ms: i64, names: [u64; 2]) -> Authorization {
         opened: InBoth::default(),
         posted_at_once: false,
         currency: Currency(840),
+        gave_back: Box::default(),
     }
 }
 

@@ -20,6 +20,7 @@ use super::matching::{self, Original};
 use super::money::BALANCE_MAX_MINOR;
 use super::postings::{self, Kept};
 use super::reason::DeclineReason;
+use super::refunds;
 use super::registry::{Program, RegistryView};
 use super::rules;
 use super::rules::repeat::Found;
@@ -96,7 +97,9 @@ fn decide_authorization(state: &State, command: &Command, authorize: &Authorize)
     for check in rules::IN_ORDER {
         check(&context, &mut checks);
     }
-    Outcome::Event(Event::Authorized(conclude(&context, checks)))
+    let mut authorized = conclude(&context, checks);
+    authorized.gives_back = refunds::gives_back(state, command, authorize, &authorized.postings);
+    Outcome::Event(Event::Authorized(authorized))
 }
 
 /// The open authorization that an increment adds to.
@@ -137,7 +140,7 @@ pub(super) fn context<'a>(
     let root = *above.last().unwrap_or(&account);
     let program = state.registry.programs.get(&account.program_id)?;
     let funds = Funds::of(&state.registry, program, account, authorize, treatment);
-    let controls = controls_of(program, &above, account, card);
+    let controls = controls_of(&state.registry, program, &above, account, card);
     Some(Context {
         state,
         registry: &state.registry,
@@ -189,6 +192,7 @@ pub(super) fn cardless(registry_version: u64, checks: Checks) -> Authorized {
         increased: None,
         conversion: None,
         keeps_history: false,
+        gives_back: Box::default(),
     }
 }
 
@@ -257,6 +261,7 @@ fn conclude(context: &Context, checks: Checks) -> Authorized {
         increased,
         conversion: context.conversion.clone(),
         keeps_history: context.risk_rules.is_some_and(|rules| rules.read_history),
+        gives_back: Box::default(),
     }
 }
 

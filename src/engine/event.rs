@@ -70,10 +70,15 @@ pub struct Authorized {
     pub conversion: Option<Box<Conversion>>,
     /// The card's history is kept, and this is part of it.
     pub keeps_history: bool,
+    /// Of a refund that is posted.
+    pub gives_back: GivesBack,
 }
 
 /// The legs of one posting; none where no money moves.
 pub type Postings = Box<[Posting]>;
+
+/// What a refund gives back of limits, in the order in which it is given.
+pub type GivesBack = Box<[UseGivenBack]>;
 
 /// The authorization that an increment added to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +106,8 @@ pub struct Advised {
     pub trace: Trace,
     /// How the amount came into the account's currency from another one.
     pub conversion: Option<Box<Conversion>>,
+    /// Of a refund that is posted.
+    pub gives_back: GivesBack,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -309,6 +316,16 @@ pub struct LimitUse {
     pub(super) window: u32,
     /// Of a window that rolls.
     pub(super) bucket_width: Option<BucketWidth>,
+}
+
+/// A part of what was used of a limit, given back by a refund to the window or bucket that counted it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UseGivenBack {
+    /// The account that the use was made from.
+    pub account_id: AccountId,
+    pub limit_use: LimitUse,
+    /// In minor units of the account's currency; above zero.
+    pub amount_minor: i64,
 }
 
 impl LimitUse {

@@ -71,6 +71,10 @@ fn registry_hash(world: &World) -> u128 {
             &known.cardholder,
         ))));
     }
+    for (id, controls) in registry.view.links.in_order() {
+        let controls = Cow::Borrowed(controls);
+        add(hash_of(&SnapshotItem::LinkControls(id, controls)));
+    }
     for (place, key) in registry.link_keys.iter().enumerate() {
         add(hash_of(&(place as u64, key)));
     }
@@ -98,6 +102,14 @@ fn add_accounts(state: &State, hashes: &mut BTreeMap<AccountId, u128>) {
     for account in state.accounts.iter() {
         let item = SnapshotItem::Account(Cow::Borrowed(account), None);
         add(hashes, account.root, &(item, account.controls.as_deref()));
+    }
+    for (root, limit_id, counters) in state.shared_counters.iter() {
+        let counters = Cow::Borrowed(counters);
+        add(
+            hashes,
+            root,
+            &SnapshotItem::SharedCounters(root, limit_id, counters),
+        );
     }
     for card in state.cards.iter() {
         let root = state.account_of(card).root;

@@ -12,6 +12,7 @@ use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::hold_expiry::HoldExpiry;
 use super::ids::{AccountId, CardId, CardholderId, LimitId, LinkId, ProgramId, RiskRuleId};
 use super::issued_cards::IssuedCards;
+use super::links::{LINKS_WITH_CONTROLS_MAX, LinkControls, LinkFacts, SetLinkControls};
 use super::money::Currency;
 use super::rates::{ExchangeRate, Rates, RatesError};
 use super::recent::Recent;
@@ -34,6 +35,8 @@ pub struct RegistryView {
     pub rates: Arc<Rates>,
     pub risk_rules: RiskRules,
     pub groups: Groups,
+    /// Controls of linked objects.
+    pub links: LinkControls,
 }
 
 /// Numbers that decisions depend on; journalled, so that a replay has the ones of its time.
@@ -171,6 +174,7 @@ pub enum RegistryAction {
     ChangeMerchantList(Box<SharedMerchantList>),
     CreateCardholder(Box<Cardholder>),
     VerifyCardholder(CardholderId),
+    SetLinkControls(Box<SetLinkControls>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -242,6 +246,11 @@ pub enum RegistryEvent {
         /// Those that have to hear of it, with their trees.
         cards: SmallVec<[(CardId, AccountId); 1]>,
     },
+    LinkControlsSet {
+        version: u64,
+        /// Its number, a new one where it was not known.
+        link: LinkId,
+    },
 }
 
 /// An idempotency key in use: its request, and the response once there is one.
@@ -301,6 +310,20 @@ pub enum RegistryRefusal {
     CardholderOfOtherProgram(CardholderId),
     #[error("cardholder {0} is verified already")]
     AlreadyVerified(CardholderId),
+    #[error(
+        "the {link_type} `{id}` has limits, which the cards of one account tree share; a card of another tree cannot be linked to it"
+    )]
+    LinkOfOtherTree { link_type: Box<str>, id: Box<str> },
+    #[error(
+        "cards of several account trees are linked to this object, so it cannot have limits; give them to the accounts"
+    )]
+    LinkOfSeveralTrees,
+    #[error("limit {0} is one of another linked object; give this one an id of its own, or none")]
+    LimitOfOtherLink(LimitId),
+    #[error(
+        "{LINKS_WITH_CONTROLS_MAX} linked objects have controls, and no more may; take those of one away"
+    )]
+    TooManyLinks,
 }
 
 /// MCC groups, and as many merchant lists: each change copies the table of them.
@@ -317,6 +340,7 @@ pub struct Registry {
     pub idempotency: Recent<IdempotencyKey, IdempotencyEntry>,
     pub first_answers: Recent<RepeatKey, FirstAnswer>,
     pub cardholders: HashMap<CardholderId, KnownCardholder>,
+    pub link_facts: LinkFacts,
 }
 
 impl RegistryView {
@@ -331,6 +355,7 @@ impl Registry {
     /// Puts the next link, new or restored, in its place.
     pub(super) fn insert_link(&mut self, key: LinkKey) {
         self.link_keys.push(key.clone());
+        self.link_facts.add_link();
         self.link_ids
             .insert(key, LinkId(self.link_keys.len() as u64));
     }
@@ -343,6 +368,7 @@ impl Registry {
         if let Some(holder) = holder {
             holder.cards.push((id, card.root));
         }
+        self.link_facts.add_card(&card.links, card.root);
         self.issued_cards.insert(id, card);
     }
 

@@ -5,6 +5,7 @@ use super::conversion::BASIS_POINTS;
 use super::event::{Answer, Event};
 use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::ids::{CardholderId, LinkId};
+use super::links;
 use super::rates::{Rates, RatesError};
 use super::registry::{
     GROUPS_MAX, IdempotencyEntry, IssueCard, IssuedCard, Program, Registry, RegistryAction,
@@ -72,6 +73,7 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         }
         RegistryAction::CreateCardholder(cardholder) => create_cardholder(registry, cardholder),
         RegistryAction::VerifyCardholder(id) => verify_cardholder(registry, *id),
+        RegistryAction::SetLinkControls(set) => links::decide_set(registry, set),
     }
 }
 
@@ -165,6 +167,9 @@ fn issue_card(registry: &Registry, issue: &IssueCard) -> RegistryOutcome {
     }
     if let Some(limit_id) = issue.controls.limit_id_twice() {
         return RegistryOutcome::Refused(RegistryRefusal::LimitIdTwice(limit_id));
+    }
+    if let Some(refusal) = links::refusal_of_card(registry, &issue.links, issue.root) {
+        return RegistryOutcome::Refused(refusal);
     }
     let holder = match holder_of(registry, issue) {
         Ok(holder) => holder,
@@ -268,6 +273,15 @@ fn apply_to_view(
         }
         (action, RegistryEvent::GroupsChanged { version }) => {
             change_view(registry, *version, |view| change_groups(view, action));
+        }
+        (
+            RegistryAction::SetLinkControls(set),
+            RegistryEvent::LinkControlsSet { version, link },
+        ) => {
+            links::apply_set(registry, set, *link);
+            change_view(registry, *version, |view| {
+                view.links.set(*link, set.controls.clone())
+            });
         }
         _ => return false,
     }

@@ -8,10 +8,11 @@ use super::apply::{insert_account, insert_card};
 use super::authorizations::Authorization;
 use super::cardholders::Cardholder;
 use super::controls::Controls;
+use super::counters::Counters;
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
 use super::groups::{MccGroup, SharedMerchantList};
-use super::ids::{AccountId, CardId, TopUpId};
+use super::ids::{AccountId, CardId, LimitId, LinkId, TopUpId};
 use super::rates::Rates;
 use super::registry::{
     EngineSettings, IdempotencyEntry, IdempotencyKey, IssuedCard, LinkKey, Program, RegistryView,
@@ -86,6 +87,10 @@ pub enum SnapshotItem<'a> {
     MerchantList(Cow<'a, SharedMerchantList>),
     Cardholder(Cow<'a, Cardholder>),
     PendingHolder(CardId, PendingHolder),
+    /// After the links.
+    LinkControls(LinkId, Cow<'a, Controls>),
+    /// After the accounts.
+    SharedCounters(AccountId, LimitId, Cow<'a, Counters>),
 }
 
 pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {
@@ -155,6 +160,9 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     for key in &registry.link_keys {
         writer.put(&SnapshotItem::Link(Cow::Borrowed(key)))?;
     }
+    for (id, controls) in registry.view.links.in_order() {
+        writer.put(&SnapshotItem::LinkControls(id, Cow::Borrowed(controls)))?;
+    }
     let mut cardholders: Vec<_> = registry.cardholders.values().collect();
     cardholders.sort_unstable_by_key(|known| known.cardholder.id);
     for known in cardholders {
@@ -211,6 +219,10 @@ fn write_shard(
     for account in state.accounts.iter() {
         let number = controls.number(writer, account.controls.as_ref())?;
         writer.put(&SnapshotItem::Account(Cow::Borrowed(account), number))?;
+    }
+    for (root, limit_id, counters) in state.shared_counters.iter() {
+        let counters = Cow::Borrowed(counters);
+        writer.put(&SnapshotItem::SharedCounters(root, limit_id, counters))?;
     }
     for card in state.cards.iter() {
         let number = controls.number(writer, card.controls.as_ref())?;
@@ -357,6 +369,11 @@ impl Reader {
             SnapshotItem::PendingHolder(id, pending) => {
                 world.pending_holders.insert(id, pending);
             }
+            SnapshotItem::LinkControls(id, controls) => {
+                let controls = controls.into_owned();
+                registry.link_facts.set_limits(id, None, &controls);
+                self.view.links.set(id, controls);
+            }
             SnapshotItem::Controls(controls) => self.controls.push(controls.into_owned()),
             SnapshotItem::End(_) => return None,
             item => return self.take_of_tree(item),
@@ -372,6 +389,10 @@ impl Reader {
                 let state = world.shard_mut(account.root);
                 account.controls = share(&self.controls, state, controls)?;
                 insert_account(state, account);
+            }
+            SnapshotItem::SharedCounters(root, limit_id, counters) => {
+                let state = world.shard_mut(root);
+                *state.shared_counters.entry(root, limit_id) = counters.into_owned();
             }
             SnapshotItem::Card(card, controls) => {
                 let mut card = card.into_owned();

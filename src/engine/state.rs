@@ -16,6 +16,7 @@ use super::money::Currency;
 use super::recent::Recent;
 use super::registry::RegistryView;
 use super::reversals::Reversals;
+use super::shared_counters::SharedCounters;
 use super::slot_index::{Slot, SlotIndex, hash_of_id};
 use super::time::{Expiry, Timestamp};
 use super::wallet::Wallet;
@@ -41,6 +42,8 @@ pub struct State {
     /// Top-ups already posted, by id, so that none is posted twice.
     pub top_ups: Recent<TopUpId, AccountId>,
     pub shared_controls: SharedControls,
+    /// Of limits that are of no account, program or card.
+    pub shared_counters: SharedCounters,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -285,6 +288,7 @@ mod tests {
                 count: None,
                 time_zone: "UTC".into(),
                 filter: None,
+                refunds_restore: false,
             }],
             ..Controls::default()
         };

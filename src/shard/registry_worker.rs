@@ -9,6 +9,7 @@ use super::stats::ShardStats;
 use super::worker::Nobody;
 use crate::engine::command::{Action, ChangeCardHolder};
 use crate::engine::ids::{CardId, CardholderId, ProgramId, RiskRuleId};
+use crate::engine::links;
 use crate::engine::record;
 use crate::engine::registry::{
     IssueCard, Registry, RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome,
@@ -69,6 +70,9 @@ impl RegistryWorker {
                 RegistryRequest::Program(id) => Some(self.program(id)),
                 RegistryRequest::RiskRule(id) => Some(self.risk_rule(id)),
                 RegistryRequest::Cardholder(id) => Some(self.cardholder(id)),
+                RegistryRequest::Links { link_type, id } => {
+                    Some(Reply::Links(links::find(&self.registry, &link_type, &id)))
+                }
                 RegistryRequest::View => Some(Reply::View(self.registry.view.clone())),
                 RegistryRequest::FirstAnswer(action) => Some(self.first_answer(action)),
                 RegistryRequest::Command(action) => {
@@ -157,7 +161,8 @@ impl RegistryWorker {
             | RegistryAction::CreateRiskRule(_)
             | RegistryAction::ChangeRiskRule { .. }
             | RegistryAction::CreateCardholder(_)
-            | RegistryAction::VerifyCardholder(_)) => Some(self.object_of(action)),
+            | RegistryAction::VerifyCardholder(_)
+            | RegistryAction::SetLinkControls(_)) => Some(self.object_of(action)),
             _ => Some(match answer(command, event) {
                 Some(answer) => {
                     self.stats.count_decision(&answer);
@@ -176,6 +181,11 @@ impl RegistryWorker {
             RegistryAction::ChangeRiskRule { rule_id, .. } => self.risk_rule(*rule_id),
             RegistryAction::CreateCardholder(cardholder) => self.cardholder(cardholder.id),
             RegistryAction::VerifyCardholder(id) => self.cardholder(*id),
+            RegistryAction::SetLinkControls(set) => {
+                let mut known = links::find(&self.registry, &set.key.link_type, &set.key.id);
+                known.retain(|link| link.key == set.key);
+                Reply::Links(known)
+            }
             _ => Reply::Done,
         }
     }

@@ -3,6 +3,7 @@
 use super::request::Token;
 use crate::engine::cardholders::KnownCardholder;
 use crate::engine::event::{Answer, Refusal};
+use crate::engine::links::KnownLink;
 use crate::engine::registry::{
     IdempotencyEntry, IssuedCard, LinkKey, Program, RegistryRefusal, RegistryView,
 };
@@ -29,6 +30,7 @@ pub enum Reply {
     IdempotencyKnown(Box<IdempotencyEntry>),
     NotFound,
     Cardholder(Box<KnownCardholder>),
+    Links(Vec<KnownLink>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -35,6 +35,11 @@ pub enum RegistryRequest {
     /// What shards decide by, as it is now.
     View,
     Cardholder(CardholderId),
+    /// The linked objects of this type and id, one of each program that has it.
+    Links {
+        link_type: Box<str>,
+        id: Box<str>,
+    },
 }
 
 /// All requests of one read, on their way to one queue.

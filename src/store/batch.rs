@@ -298,7 +298,8 @@ impl Batch {
                 | RegistryEvent::IdempotentCompleted
                 | RegistryEvent::ExchangeRatesSet { .. }
                 | RegistryEvent::RiskRuleCreated { .. }
-                | RegistryEvent::RiskRuleChanged { .. },
+                | RegistryEvent::RiskRuleChanged { .. }
+                | RegistryEvent::LinkControlsSet { .. },
                 _,
             ) => {}
             (
