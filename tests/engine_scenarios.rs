@@ -19,6 +19,7 @@ use cardswitch::engine::controls::{Controls, Limit, List, ListMode, Window};
 use cardswitch::engine::conversion::Conversion;
 use cardswitch::engine::decide::Outcome;
 use cardswitch::engine::event::*;
+use cardswitch::engine::exceptions::*;
 use cardswitch::engine::facts::*;
 use cardswitch::engine::groups::*;
 use cardswitch::engine::hash::state_hash;
@@ -230,6 +231,10 @@ impl Play {
                 let controls = self.controls(words);
                 registry_told(&self.switch.set_link_controls(key, controls))
             }
+            "exception" => self.exception(words),
+            "approve" => self.change_exception(words, ExceptionChange::Approve),
+            "reject" => self.change_exception(words, ExceptionChange::Reject),
+            "end" => self.change_exception(words, ExceptionChange::End),
             "rates" => {
                 let rates = words.named.iter().map(|(pair, rate)| {
                     let (from, to) = pair.split_once(':').expect("FROM:TO=rate");
@@ -282,6 +287,82 @@ impl Play {
             }
             change => self.change_status(change, words.plain(1)),
         }
+    }
+
+    /// `exception NAME card=C|account=A|link=TYPE/ID from=TIME to=TIME uses=N by=WHO`, and what it lifts:
+    /// `mcc=`, `country=`, `currency=`, `merchant=`, `channel=`, `entry=`, `raises.LIMIT=AMOUNT/COUNT`.
+    fn exception(&mut self, words: &Words) -> String {
+        let at = |name: &str, otherwise| words.value(name).map_or(otherwise, time);
+        let now = self.switch.at;
+        let subject = if let Some(card) = words.value("card") {
+            Subject::Card(CardId(self.ids[card]))
+        } else if let Some(account) = words.value("account") {
+            Subject::Account(AccountId(self.ids[account]))
+        } else {
+            let key = link(words.value("link").expect("whose it is"));
+            Subject::Link(self.switch.world.registry.link_ids[&key])
+        };
+        let id = ExceptionId(self.id(words.plain(1)));
+        let exception = ControlException {
+            id,
+            subject,
+            lifts: self.lifts(words),
+            starts_at: at("from", now),
+            ends_at: at("to", now.plus_ms(86_400_000)),
+            uses_max: words.value("uses").map(|uses| uses.parse().unwrap()),
+            reason: "business trip".into(),
+            requested_by: words.value("by").unwrap_or("ann").into(),
+            created_at: now,
+            state: ExceptionState::Requested,
+            decided: None,
+            ended: None,
+        };
+        let action = RegistryAction::RequestException(Box::new(exception));
+        registry_told(&self.switch.registry(action))
+    }
+
+    fn lifts(&mut self, words: &Words) -> Lifts {
+        let of = |name: &str| words.value(name).unwrap_or_default().split(',');
+        let of = |name: &str| of(name).filter(|text| !text.is_empty()).collect::<Vec<_>>();
+        let (groups, codes): (Vec<_>, Vec<_>) = of("mcc")
+            .into_iter()
+            .partition(|code| code.starts_with("group/"));
+        let country = |code: &str| Country::from_alpha2(code).unwrap_or(Country::UNKNOWN);
+        let mut lifts = Lifts {
+            mccs: codes.iter().map(|code| code.parse().unwrap()).collect(),
+            mcc_groups: groups.into_iter().map(|name| self.group(name)).collect(),
+            countries: of("country").into_iter().map(country).collect(),
+            currencies: of("currency").into_iter().map(currency).collect(),
+            merchants: of("merchant").into_iter().map(merchant_entry).collect(),
+            channels: of("channel")
+                .into_iter()
+                .map(|c| Channel::from_name(c).unwrap())
+                .collect(),
+            entry_modes: of("entry")
+                .into_iter()
+                .map(|e| EntryMode::from_name(e).unwrap())
+                .collect(),
+            limits: Vec::new(),
+        };
+        for (key, value) in &words.named {
+            if let Some(limit) = key.strip_prefix("raises.") {
+                let (amount, count) = value.split_once('/').unwrap_or((value, ""));
+                lifts.limits.push(RaisedLimit {
+                    limit_id: LimitId(self.id(limit)),
+                    amount_minor: (!amount.is_empty()).then(|| money(amount).amount_minor),
+                    count: (!count.is_empty()).then(|| count.parse().unwrap()),
+                });
+            }
+        }
+        lifts
+    }
+
+    fn change_exception(&mut self, words: &Words, change: ExceptionChange) -> String {
+        let id = ExceptionId(self.id(words.plain(1)));
+        let by = words.value("by").unwrap_or("bob").into();
+        let change = ChangeException { id, change, by };
+        let action = RegistryAction::ChangeException(Box::new(change));
+        told_by_registry(&self.switch.registry(action))
     }
 
     fn settings(&mut self, words: &Words) -> String {
@@ -822,6 +903,9 @@ impl Play {
                 format!("scope={} list={list} value={value}", scope_name(scope))
             }
             Detail::Assumed { value } => format!("assumed={value}"),
+            Detail::Exception { exception_id } => {
+                format!("exception={}", self.name_of(exception_id.0))
+            }
             Detail::HomeCountry { home, country } => {
                 let letters = |code: u16| Country(code.to_be_bytes()).alpha2().to_owned();
                 format!("home={} country={}", letters(home), letters(country))

@@ -186,6 +186,7 @@ pub fn unexpected(reply: &Reply) -> ApiError {
         Reply::NotFound => "NotFound",
         Reply::Cardholder(_) => "Cardholder",
         Reply::Links(_) => "Links",
+        Reply::Exceptions(_) => "Exceptions",
     };
     ApiError::internal(&format_args!("unexpected reply {kind}"))
 }

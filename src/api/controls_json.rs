@@ -206,7 +206,7 @@ pub fn channel(path: &str, value: Value) -> Result<Channel, ApiError> {
     fields::word(path, &value, Channel::ALL)
 }
 
-fn entry_mode(path: &str, value: Value) -> Result<EntryMode, ApiError> {
+pub fn entry_mode(path: &str, value: Value) -> Result<EntryMode, ApiError> {
     fields::word(path, &value, EntryMode::ALL)
 }
 

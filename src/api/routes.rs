@@ -2,11 +2,12 @@
 
 use super::auth::guarded;
 use super::{
-    Gate, accounts, authorizations, cardholders, cards, envelope, exchange_rates, groups, health,
-    ledger_entries, links, list, metrics, programs, reveal, rules, settlement_reports, top_ups,
-    transactions,
+    Gate, accounts, authorizations, cardholders, cards, envelope, exceptions, exchange_rates,
+    groups, health, ledger_entries, links, list, metrics, programs, reveal, rules,
+    settlement_reports, top_ups, transactions,
 };
 use crate::engine::command::{AccountStatusChange, StatusChange};
+use crate::engine::exceptions::ExceptionChange;
 use crate::engine::risk::rule::RuleChange;
 use axum::Router;
 use axum::middleware::from_fn;
@@ -35,6 +36,7 @@ pub fn router(gate: Gate) -> Router {
         .merge(card_routes(&gate))
         .merge(rule_routes(&gate))
         .merge(group_routes(&gate))
+        .merge(exception_routes(&gate))
         .route(
             "/v1/authorizations",
             list("authorizations:read", get(authorizations::many)),
@@ -164,6 +166,36 @@ fn rule_routes(gate: &Gate) -> Router<Gate> {
         .route(
             "/v1/rules/{id}/retire",
             on("rules:promote", change(RuleChange::Retire)),
+        )
+}
+
+fn exception_routes(gate: &Gate) -> Router<Gate> {
+    let on = |scope, route: MethodRouter<Gate>| guarded(gate, scope, without_query(route));
+    let list = |scope, route: MethodRouter<Gate>| guarded(gate, scope, route);
+    let change = |change: ExceptionChange| {
+        post(move |gate, id, request| exceptions::change(gate, id, request, change))
+    };
+    Router::new()
+        .route(
+            "/v1/exceptions",
+            on("exceptions:request", post(exceptions::create))
+                .merge(list("exceptions:read", get(exceptions::many))),
+        )
+        .route(
+            "/v1/exceptions/{id}",
+            on("exceptions:read", get(exceptions::one)),
+        )
+        .route(
+            "/v1/exceptions/{id}/approve",
+            on("exceptions:approve", change(ExceptionChange::Approve)),
+        )
+        .route(
+            "/v1/exceptions/{id}/reject",
+            on("exceptions:approve", change(ExceptionChange::Reject)),
+        )
+        .route(
+            "/v1/exceptions/{id}/end",
+            on("exceptions:approve", change(ExceptionChange::End)),
         )
 }
 

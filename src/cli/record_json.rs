@@ -3,12 +3,13 @@
 //! it is named here.
 
 use super::message_json;
-use crate::api::{cardholders, cards, controls_json, exchange_rates, groups};
+use crate::api::{cardholders, cards, controls_json, exceptions, exchange_rates, groups};
 use crate::engine::cardholders::Holder;
 use crate::engine::command::{
     AccountStatusChange, Action, CardType, Command, OpenAccount, OpenCard, StatusChange, TopUp,
 };
 use crate::engine::event::Event;
+use crate::engine::exceptions::Subject;
 use crate::engine::record::Record;
 use crate::engine::registry::{
     EngineSettings, IssueCard, LinkKey, Program, RegistryAction, RegistryEvent,
@@ -229,6 +230,21 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::ChangeMerchantList(list) => {
             with_type("change_merchant_list", groups::merchant_list_to_json(list))
         }
+        RegistryAction::RequestException(wanted) => {
+            let link_id = match wanted.subject {
+                Subject::Link(id) => Some(id.to_string()),
+                Subject::Card(_) | Subject::Account(_) => None,
+            };
+            let mut json = with_type("request_exception", exceptions::of_exception(wanted, None));
+            json["link_id"] = link_id.into();
+            json
+        }
+        RegistryAction::ChangeException(change) => json!({
+            "type": "change_exception",
+            "exception_id": change.id.to_string(),
+            "change": change.change.name(),
+            "by": change.by,
+        }),
         RegistryAction::SetLinkControls(set) => json!({
             "type": "set_link_controls",
             "program_id": set.key.program_id.to_string(),
@@ -349,6 +365,10 @@ fn registry_event(event: &RegistryEvent) -> Value {
         RegistryEvent::GroupsChanged { version } => {
             json!({ "type": "groups_changed", "registry_version": version })
         }
+        RegistryEvent::ExceptionRequested => json!({ "type": "exception_requested" }),
+        RegistryEvent::ExceptionChanged { version, to } => json!({
+            "type": "exception_changed", "registry_version": version, "state": to.name(),
+        }),
         RegistryEvent::LinkControlsSet { version, link } => json!({
             "type": "link_controls_set", "registry_version": version, "link_id": link.to_string(),
         }),

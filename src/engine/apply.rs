@@ -187,9 +187,10 @@ pub(super) fn counters<'a>(
                 .account_mut(root)
                 .map(|account| &mut account.program_counters)
         }
-        Scope::Link => {
+        scope @ (Scope::Link | Scope::Exception) => {
             let root = state.account(account_id)?.root;
-            Some(state.shared_counters.entry(root, limit_use.limit_id))
+            let key = (root, scope, limit_use.limit_id);
+            Some(state.shared_counters.entry(key))
         }
         Scope::Above1 | Scope::Above2 | Scope::Above3 | Scope::Above4 => {
             let account = state.account(account_id)?;

@@ -7,7 +7,7 @@ use super::controls::Controls;
 use super::conversion::Conversion;
 use super::event::{Decline, LimitUses, RuleId};
 use super::kinds::{Direction, Treatment};
-use super::money::Money;
+use super::money::{Currency, Money};
 use super::reason::DeclineReason;
 use super::registry::{Program, RegistryView};
 use super::risk::rule::ProgramRules;
@@ -82,6 +82,14 @@ impl<'a> Context<'a> {
             Direction::Debit => amount_minor,
             Direction::Credit => -amount_minor,
             Direction::Nowhere => 0,
+        }
+    }
+
+    /// The transaction's currency; the account's, where the message names none.
+    pub fn currency_asked(&self) -> Currency {
+        match self.command.amounts.transaction.currency {
+            Currency::ABSENT => self.account.currency,
+            stated => stated,
         }
     }
 

@@ -48,6 +48,7 @@ pub struct LinkFacts {
 /// A linked object as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownLink {
+    pub link_id: LinkId,
     pub key: LinkKey,
     pub controls: Option<Arc<Controls>>,
     pub trees: LinkedTrees,
@@ -225,6 +226,7 @@ pub fn find(registry: &Registry, link_type: &str, id: &str) -> Vec<KnownLink> {
 fn known(registry: &Registry, key: &LinkKey) -> Option<KnownLink> {
     let id = *registry.link_ids.get(key)?;
     Some(KnownLink {
+        link_id: id,
         key: key.clone(),
         controls: registry.view.links.get(id).cloned(),
         trees: registry.link_facts.trees(id),

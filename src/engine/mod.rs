@@ -19,6 +19,7 @@ pub mod decide;
 mod decide_advice;
 mod decide_reversal;
 pub mod event;
+pub mod exceptions;
 pub mod facts;
 pub mod first_answer;
 mod funding;

@@ -166,7 +166,9 @@ impl<'a> LookedAt<'a> {
             Scope::Card => Some(&self.card.counters),
             Scope::Account => Some(&self.account.counters),
             Scope::Program => Some(&root.program_counters),
-            Scope::Link => self.state.shared_counters.get(root.id, limit.id),
+            Scope::Link | Scope::Exception => {
+                self.state.shared_counters.get((root.id, scope, limit.id))
+            }
             Scope::Above1 | Scope::Above2 | Scope::Above3 | Scope::Above4 => {
                 Some(&self.above[scope.levels_above() - 1].counters)
             }

@@ -6,11 +6,16 @@ use super::cardholders::{Cardholder, Holder, KnownCardholder};
 use super::command::{Advise, Authorize, CardType, Reverse};
 use super::controls::Controls;
 use super::event::{Advised, Answer, Authorized, Reversed};
+use super::exceptions::{
+    ChangeException, ControlException, EXCEPTIONS_MAX, ExceptionState, LiveExceptions,
+};
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::hold_expiry::HoldExpiry;
-use super::ids::{AccountId, CardId, CardholderId, LimitId, LinkId, ProgramId, RiskRuleId};
+use super::ids::{
+    AccountId, CardId, CardholderId, ExceptionId, LimitId, LinkId, ProgramId, RiskRuleId,
+};
 use super::issued_cards::IssuedCards;
 use super::links::{LINKS_WITH_CONTROLS_MAX, LinkControls, LinkFacts, SetLinkControls};
 use super::money::Currency;
@@ -24,6 +29,7 @@ use arrayvec::{ArrayString, ArrayVec};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What shards decide by. A new version whenever any of it changes.
@@ -37,6 +43,7 @@ pub struct RegistryView {
     pub groups: Groups,
     /// Controls of linked objects.
     pub links: LinkControls,
+    pub exceptions: LiveExceptions,
 }
 
 /// Numbers that decisions depend on; journalled, so that a replay has the ones of its time.
@@ -175,6 +182,8 @@ pub enum RegistryAction {
     CreateCardholder(Box<Cardholder>),
     VerifyCardholder(CardholderId),
     SetLinkControls(Box<SetLinkControls>),
+    RequestException(Box<ControlException>),
+    ChangeException(Box<ChangeException>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -251,6 +260,11 @@ pub enum RegistryEvent {
         /// Its number, a new one where it was not known.
         link: LinkId,
     },
+    ExceptionRequested,
+    ExceptionChanged {
+        version: u64,
+        to: ExceptionState,
+    },
 }
 
 /// An idempotency key in use: its request, and the response once there is one.
@@ -324,6 +338,16 @@ pub enum RegistryRefusal {
         "{LINKS_WITH_CONTROLS_MAX} linked objects have controls, and no more may; take those of one away"
     )]
     TooManyLinks,
+    #[error("exception {0} does not exist")]
+    ExceptionNotFound(ExceptionId),
+    #[error("an exception that is {} cannot do that", .0.name())]
+    ExceptionStateForbids(ExceptionState),
+    #[error("the time of the exception is over before it begins; ask for another one")]
+    ExceptionOver,
+    #[error("whoever asked for an exception cannot approve it; have somebody else do so")]
+    ApproverIsRequester,
+    #[error("there may be {EXCEPTIONS_MAX} exceptions, past ones among them, and there are")]
+    TooManyExceptions,
 }
 
 /// MCC groups, and as many merchant lists: each change copies the table of them.
@@ -341,6 +365,8 @@ pub struct Registry {
     pub first_answers: Recent<RepeatKey, FirstAnswer>,
     pub cardholders: HashMap<CardholderId, KnownCardholder>,
     pub link_facts: LinkFacts,
+    /// All that were ever asked for.
+    pub exceptions: BTreeMap<ExceptionId, ControlException>,
 }
 
 impl RegistryView {

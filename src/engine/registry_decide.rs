@@ -3,6 +3,7 @@
 use super::cardholders::{Cardholder, Holder};
 use super::conversion::BASIS_POINTS;
 use super::event::{Answer, Event};
+use super::exceptions;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::ids::{CardholderId, LinkId};
 use super::links;
@@ -74,6 +75,12 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         RegistryAction::CreateCardholder(cardholder) => create_cardholder(registry, cardholder),
         RegistryAction::VerifyCardholder(id) => verify_cardholder(registry, *id),
         RegistryAction::SetLinkControls(set) => links::decide_set(registry, set),
+        RegistryAction::RequestException(wanted) => {
+            exceptions::decide_request(registry, command.at, wanted)
+        }
+        RegistryAction::ChangeException(change) => {
+            exceptions::decide_change(registry, command.at, change)
+        }
     }
 }
 
@@ -225,6 +232,9 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
                 known.cardholder.verified = true;
             }
         }
+        (RegistryAction::RequestException(wanted), RegistryEvent::ExceptionRequested) => {
+            registry.exceptions.insert(wanted.id, (**wanted).clone());
+        }
         _ if unknown_card::apply(registry, command, event) => {}
         (action, event) => {
             panic!("a registry event {event:?} cannot come of this command: {action:?}")
@@ -281,6 +291,15 @@ fn apply_to_view(
             links::apply_set(registry, set, *link);
             change_view(registry, *version, |view| {
                 view.links.set(*link, set.controls.clone())
+            });
+        }
+        (
+            RegistryAction::ChangeException(change),
+            RegistryEvent::ExceptionChanged { version, to },
+        ) => {
+            let changed = exceptions::apply_change(registry, command.at, change, *to);
+            change_view(registry, *version, |view| {
+                view.exceptions.put(&changed, command.at)
             });
         }
         _ => return false,

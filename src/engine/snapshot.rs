@@ -9,16 +9,18 @@ use super::authorizations::Authorization;
 use super::cardholders::Cardholder;
 use super::controls::Controls;
 use super::counters::Counters;
+use super::exceptions::ControlException;
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
 use super::groups::{MccGroup, SharedMerchantList};
-use super::ids::{AccountId, CardId, LimitId, LinkId, TopUpId};
+use super::ids::{AccountId, CardId, LinkId, TopUpId};
 use super::rates::Rates;
 use super::registry::{
     EngineSettings, IdempotencyEntry, IdempotencyKey, IssuedCard, LinkKey, Program, RegistryView,
 };
 use super::reversals::Reversal;
 use super::risk::rule::RiskRule;
+use super::shared_counters::SharedKey;
 use super::state::{Account, Card, State};
 use super::time::Timestamp;
 use super::world::{PendingCard, PendingHolder, World};
@@ -90,7 +92,8 @@ pub enum SnapshotItem<'a> {
     /// After the links.
     LinkControls(LinkId, Cow<'a, Controls>),
     /// After the accounts.
-    SharedCounters(AccountId, LimitId, Cow<'a, Counters>),
+    SharedCounters(SharedKey, Cow<'a, Counters>),
+    Exception(Cow<'a, ControlException>),
 }
 
 pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {
@@ -163,6 +166,9 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     for (id, controls) in registry.view.links.in_order() {
         writer.put(&SnapshotItem::LinkControls(id, Cow::Borrowed(controls)))?;
     }
+    for exception in registry.exceptions.values() {
+        writer.put(&SnapshotItem::Exception(Cow::Borrowed(exception)))?;
+    }
     let mut cardholders: Vec<_> = registry.cardholders.values().collect();
     cardholders.sort_unstable_by_key(|known| known.cardholder.id);
     for known in cardholders {
@@ -220,9 +226,9 @@ fn write_shard(
         let number = controls.number(writer, account.controls.as_ref())?;
         writer.put(&SnapshotItem::Account(Cow::Borrowed(account), number))?;
     }
-    for (root, limit_id, counters) in state.shared_counters.iter() {
+    for (key, counters) in state.shared_counters.iter() {
         let counters = Cow::Borrowed(counters);
-        writer.put(&SnapshotItem::SharedCounters(root, limit_id, counters))?;
+        writer.put(&SnapshotItem::SharedCounters(key, counters))?;
     }
     for card in state.cards.iter() {
         let number = controls.number(writer, card.controls.as_ref())?;
@@ -374,6 +380,11 @@ impl Reader {
                 registry.link_facts.set_limits(id, None, &controls);
                 self.view.links.set(id, controls);
             }
+            SnapshotItem::Exception(exception) => {
+                let exception = exception.into_owned();
+                self.view.exceptions.put(&exception, registry.now);
+                registry.exceptions.insert(exception.id, exception);
+            }
             SnapshotItem::Controls(controls) => self.controls.push(controls.into_owned()),
             SnapshotItem::End(_) => return None,
             item => return self.take_of_tree(item),
@@ -390,9 +401,9 @@ impl Reader {
                 account.controls = share(&self.controls, state, controls)?;
                 insert_account(state, account);
             }
-            SnapshotItem::SharedCounters(root, limit_id, counters) => {
-                let state = world.shard_mut(root);
-                *state.shared_counters.entry(root, limit_id) = counters.into_owned();
+            SnapshotItem::SharedCounters(key, counters) => {
+                let state = world.shard_mut(key.0);
+                *state.shared_counters.entry(key) = counters.into_owned();
             }
             SnapshotItem::Card(card, controls) => {
                 let mut card = card.into_owned();

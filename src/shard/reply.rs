@@ -3,6 +3,7 @@
 use super::request::Token;
 use crate::engine::cardholders::KnownCardholder;
 use crate::engine::event::{Answer, Refusal};
+use crate::engine::exceptions::ControlException;
 use crate::engine::links::KnownLink;
 use crate::engine::registry::{
     IdempotencyEntry, IssuedCard, LinkKey, Program, RegistryRefusal, RegistryView,
@@ -31,7 +32,12 @@ pub enum Reply {
     NotFound,
     Cardholder(Box<KnownCardholder>),
     Links(Vec<KnownLink>),
+    /// In the order of their ids.
+    Exceptions(Vec<KnownException>),
 }
+
+/// With the name of the link that it is of, if it is of one.
+pub type KnownException = (ControlException, Option<LinkKey>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unavailable {

@@ -2,7 +2,7 @@
 
 use super::reply::ReplySink;
 use crate::engine::command::Action;
-use crate::engine::ids::{AccountId, CardId, CardholderId, ProgramId, RiskRuleId};
+use crate::engine::ids::{AccountId, CardId, CardholderId, ExceptionId, ProgramId, RiskRuleId};
 use crate::engine::registry::{RegistryAction, RegistryView};
 use std::sync::Arc;
 
@@ -40,6 +40,8 @@ pub enum RegistryRequest {
         link_type: Box<str>,
         id: Box<str>,
     },
+    /// One, or all of them.
+    Exceptions(Option<ExceptionId>),
 }
 
 /// All requests of one read, on their way to one queue.

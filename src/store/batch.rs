@@ -299,7 +299,9 @@ impl Batch {
                 | RegistryEvent::ExchangeRatesSet { .. }
                 | RegistryEvent::RiskRuleCreated { .. }
                 | RegistryEvent::RiskRuleChanged { .. }
-                | RegistryEvent::LinkControlsSet { .. },
+                | RegistryEvent::LinkControlsSet { .. }
+                | RegistryEvent::ExceptionRequested
+                | RegistryEvent::ExceptionChanged { .. },
                 _,
             ) => {}
             (

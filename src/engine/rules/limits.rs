@@ -7,9 +7,10 @@ use crate::engine::event::LimitUse;
 use crate::engine::ids::LimitId;
 use crate::engine::reason::DeclineReason;
 use crate::engine::rolling::RollingWindow;
+use crate::engine::rules::exceptions::{self, Raised};
 use crate::engine::scope::Scope;
 use crate::engine::time::Timestamp;
-use crate::engine::trace::{Detail, Step};
+use crate::engine::trace::{Detail, Step, StepResult};
 use crate::engine::window::{WindowEnd, window_end};
 
 pub fn check(context: &Context, checks: &mut Checks) {
@@ -45,9 +46,9 @@ fn counters<'a>(context: &Context<'a>, scope: Scope, limit_id: LimitId) -> Optio
         Scope::Card => &context.card.counters,
         Scope::Account => &context.account.counters,
         Scope::Program => &context.root.program_counters,
-        Scope::Link => {
+        Scope::Link | Scope::Exception => {
             let shared = &context.state.shared_counters;
-            return shared.get(context.root.id, limit_id);
+            return shared.get((context.root.id, scope, limit_id));
         }
         Scope::Above1 | Scope::Above2 | Scope::Above3 | Scope::Above4 => {
             &context.above[scope.levels_above() - 1].counters
@@ -67,7 +68,13 @@ fn check_limit(
     let counting = Counting::of(limit, counters, context.at);
     let (used_minor, used) = counting.used;
     if let Some(allowed_minor) = limit.amount_minor {
-        let exceeded = used_minor.saturating_add(requested_minor) > allowed_minor;
+        let exceeds = |allowed_minor| used_minor.saturating_add(requested_minor) > allowed_minor;
+        let raised = match exceeds(allowed_minor) {
+            true => exceptions::raised(context, limit, allowed_minor, |to| to.amount_minor),
+            false => None,
+        };
+        let allowed_minor = raised.as_ref().map_or(allowed_minor, |to| to.allowed);
+        let exceeded = exceeds(allowed_minor);
         let most_minor = allowed_minor.saturating_sub(requested_minor);
         let detail = Detail::LimitAmount {
             scope,
@@ -77,13 +84,20 @@ fn check_limit(
             requested_minor,
             resets: counting.resets(exceeded, |used_minor, _| used_minor <= most_minor),
         };
-        if exceeded {
-            checks.fail(Step::Limits, amount_reason(limit), detail);
-        } else {
-            checks.pass(Step::Limits, detail);
-        }
+        let reason = exceeded.then(|| amount_reason(limit));
+        note(context, checks, detail, reason, raised);
     }
     if let Some(allowed) = limit.count {
+        let raised = match used >= allowed {
+            true => exceptions::raised(context, limit, i64::from(allowed), |to| {
+                to.count.map(i64::from)
+            }),
+            false => None,
+        };
+        let raised_to = raised
+            .as_ref()
+            .and_then(|to| u32::try_from(to.allowed).ok());
+        let allowed = raised_to.unwrap_or(allowed);
         let exceeded = used >= allowed;
         let detail = Detail::LimitCount {
             scope,
@@ -92,14 +106,34 @@ fn check_limit(
             used,
             resets: counting.resets(exceeded, |_, used| used < allowed),
         };
-        if exceeded {
-            checks.fail(Step::Limits, DeclineReason::VelocityCountExceeded, detail);
-        } else {
-            checks.pass(Step::Limits, detail);
-        }
+        let reason = exceeded.then_some(DeclineReason::VelocityCountExceeded);
+        note(context, checks, detail, reason, raised);
     }
     if let Some(counted_in) = counting.counted_in {
         checks.uses.push(LimitUse::new(scope, limit_id, counted_in));
+    }
+}
+
+/// Notes how a limit came out, and after it the exception that raised what it allows.
+fn note(
+    context: &Context,
+    checks: &mut Checks,
+    detail: Detail,
+    reason: Option<DeclineReason>,
+    raised: Option<Raised>,
+) {
+    let result = match reason {
+        Some(reason) => {
+            checks.fail(Step::Limits, reason, detail);
+            StepResult::Fail
+        }
+        None => {
+            checks.pass(Step::Limits, detail);
+            StepResult::Pass
+        }
+    };
+    if let Some(raised) = raised {
+        exceptions::note(context, checks, (Step::Limits, result), raised.by);
     }
 }
 
