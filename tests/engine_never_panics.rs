@@ -166,6 +166,12 @@ fn any_action() -> impl Strategy<Value = Action> {
             .map_or(Kind::Purchase, |(kind, _)| *kind)
     });
     let authorize = any_payment(kind.clone()).prop_map(Action::Authorize);
+    let withhold = any_payment(kind.clone()).prop_map(|payment| {
+        Action::Withhold(Box::new(Withhold {
+            reversal_id: ReversalId(payment.authorization_id.0),
+            payment,
+        }))
+    });
     let advise = (any_payment(kind), any::<[bool; 3]>()).prop_map(
         |(payment, [was_declined, is_final, own_code])| {
             Action::Advise(Advise {
@@ -295,7 +301,7 @@ fn any_action() -> impl Strategy<Value = Action> {
         })
     });
     prop_oneof![
-        1 => change_holder, 3 => release, 12 => authorize, 6 => advise, 5 => reverse, 4 => open_account, 6 => top_up, 4 => open_card,
+        1 => change_holder, 4 => withhold, 3 => release, 12 => authorize, 6 => advise, 5 => reverse, 4 => open_account, 6 => top_up, 4 => open_card,
         1 => status, 1 => account_status, 2 => change_controls
     ]
 }
@@ -324,6 +330,13 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
             payment.authorization_id.0 += tree * 100;
             payment.repeat_key = key(payment.repeat_key);
             Action::Advise(of)
+        }
+        Action::Withhold(mut of) => {
+            let payment = &mut of.payment;
+            payment.card_id = card(payment.card_id);
+            payment.authorization_id.0 += tree * 100;
+            payment.repeat_key = key(payment.repeat_key);
+            Action::Withhold(of)
         }
         Action::Reverse(mut of) => {
             of.card_id = card(of.card_id);

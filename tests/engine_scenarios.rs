@@ -279,6 +279,7 @@ impl Play {
             "authorize" => self.authorize(words),
             "repeat" => self.repeat(words),
             "reverse" => self.reverse(words),
+            "withhold" => self.withhold(words.plain(1)),
             "increment" => self.increment(words),
             "advise" => self.advise(words),
             "trace" => self.trace(asked),
@@ -716,6 +717,24 @@ impl Play {
                 ReversalOutcome::Duplicate => "duplicate".into(),
             },
             Outcome::FirstAnswer(answer) => first_answer(&answer),
+            other => told(&other),
+        }
+    }
+
+    /// The answer to NAME was too late for its network.
+    fn withhold(&mut self, name: &str) -> String {
+        self.next_id += 1;
+        let withhold = Withhold {
+            reversal_id: ReversalId(self.next_id),
+            payment: self.sent[name].clone(),
+        };
+        let root = self.root_of_card(withhold.payment.card_id);
+        let action = Action::Withhold(Box::new(withhold));
+        match self.switch.command(AccountId(root), action) {
+            Outcome::Event(Event::Withheld(withheld)) => match withheld.undone {
+                Some(undone) => undone_words(&undone),
+                None => "nothing_left".into(),
+            },
             other => told(&other),
         }
     }

@@ -118,7 +118,11 @@ pub async fn shards(
     }
     for (shard, items) in batches {
         let reply_to = sink.clone();
-        let batch = Batch { items, reply_to };
+        let batch = Batch {
+            items,
+            reply_to,
+            deadline: None,
+        };
         let offered = state
             .switchboard
             .offer_shard(shard, batch, Priority::Ordinary);
@@ -158,7 +162,11 @@ pub async fn registry_many(
     }
     let (reply_to, receiver) = gather(requests.len());
     let items = (0..).zip(requests).collect();
-    let batch = Batch { items, reply_to };
+    let batch = Batch {
+        items,
+        reply_to,
+        deadline: None,
+    };
     let offered = state.switchboard.offer_registry(batch, Priority::Ordinary);
     offered.map_err(|_| overloaded())?;
     answers(receiver).await

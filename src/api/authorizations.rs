@@ -13,6 +13,7 @@ use crate::engine::event::{Refusal, RuleId};
 use crate::engine::ids::{AccountId, AuthorizationId, CardId, TransactionId};
 use crate::engine::money::Currency;
 use crate::engine::reason::DeclineReason;
+use crate::engine::trace::Step;
 use crate::shard::reply::Reply;
 use crate::shard::request::RegistryRequest;
 use crate::store::StoreError;
@@ -275,7 +276,7 @@ fn to_json(
         "flags": payment_json::flags(row.flags),
         "breach": breach(row),
         "transactions": transactions,
-        "trace": trace_json::to_json(&row.trace),
+        "trace": trace(row),
         "links": links,
         "network": payment_json::network(
             &row.network,
@@ -302,6 +303,15 @@ fn conversion(row: &AuthorizationRow) -> Option<Value> {
         rounding_minor: row.rounding_minor,
     };
     Some(conversion_json::to_json(&conversion))
+}
+
+/// The checks, and whether the approval left in time where it did not.
+fn trace(row: &AuthorizationRow) -> Vec<Value> {
+    let mut trace = trace_json::to_json(&row.trace);
+    if row.step == Some(Step::Answer) {
+        trace.push(json!({ "step": Step::Answer.name(), "result": "fail", "detail": {} }));
+    }
+    trace
 }
 
 fn merchant(row: &AuthorizationRow) -> Value {

@@ -135,6 +135,7 @@ pub fn start_core(config: &Config) -> Result<Core> {
         let batch = Batch {
             items: vec![(0, change)],
             reply_to: Arc::new(Nobody),
+            deadline: None,
         };
         // The queue is empty: nobody else has it yet.
         let _ = switchboard.offer_registry(batch, Priority::Reserved);

@@ -130,6 +130,11 @@ fn is_about(record: &Record, id: AuthorizationId) -> bool {
             ReversalOutcome::Undone(undone) => undone.authorization_id == id,
             _ => false,
         },
+        (Action::Withhold(withhold), Event::Withheld(withheld)) => {
+            let undone = withheld.undone;
+            withhold.payment.authorization_id == id
+                || undone.is_some_and(|undone| undone.authorization_id == id)
+        }
         (_, Event::Advised(advised)) => match advised.outcome {
             AdviceOutcome::Amended {
                 authorization_id, ..

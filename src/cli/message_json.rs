@@ -7,7 +7,7 @@ use crate::engine::command::{Advise, Authorize, Reverse};
 use crate::engine::counters::CountedIn;
 use crate::engine::event::{
     AdviceOutcome, Advised, Authorized, Decision, HoldPlaced, LedgerAccount, LimitUse, Posting,
-    ReversalOutcome, Reversed, RuleId, UndoneWhat, UseGivenBack,
+    ReversalOutcome, Reversed, RuleId, Undone, UndoneWhat, UseGivenBack, Withheld,
 };
 use crate::engine::facts::{Check, Merchant, NetworkReference, Verification};
 use crate::engine::money::{Currency, Money};
@@ -246,20 +246,33 @@ pub(super) fn reversed(reversed: &Reversed) -> Value {
         "type": "reversed",
         "registry_version": reversed.registry_version,
         "outcome": outcome,
-        "undone": undone.map(|undone| json!({
-            "authorization_id": undone.authorization_id.to_string(),
-            "account_id": undone.account_id.to_string(),
-            "what": match undone.what {
-                UndoneWhat::Whole => "whole",
-                UndoneWhat::Above => "above_what_stays",
-                UndoneWhat::Part { .. } => "part",
-            },
-            "released": undone.released.account_minor,
-            "returned": undone.returned.account_minor,
-            "status": undone.standing.name(),
-            "flags": undone.flags.names().collect::<Vec<_>>(),
-        })),
+        "undone": undone.as_ref().map(self::undone),
         "postings": postings(&reversed.postings),
+    })
+}
+
+fn undone(undone: &Undone) -> Value {
+    json!({
+        "authorization_id": undone.authorization_id.to_string(),
+        "account_id": undone.account_id.to_string(),
+        "what": match undone.what {
+            UndoneWhat::Whole => "whole",
+            UndoneWhat::Above => "above_what_stays",
+            UndoneWhat::Part { .. } => "part",
+        },
+        "released": undone.released.account_minor,
+        "returned": undone.returned.account_minor,
+        "status": undone.standing.name(),
+        "flags": undone.flags.names().collect::<Vec<_>>(),
+    })
+}
+
+pub(super) fn withheld(withheld: &Withheld) -> Value {
+    json!({
+        "type": "withheld",
+        "registry_version": withheld.registry_version,
+        "undone": withheld.undone.as_ref().map(undone),
+        "postings": postings(&withheld.postings),
     })
 }
 

@@ -83,6 +83,11 @@ fn command(command: &Command) -> Value {
             "card_id": change.card_id.to_string(),
             "holder": holder(&change.holder),
         }),
+        Action::Withhold(withhold) => {
+            let mut json = message_json::authorize("withhold", &withhold.payment);
+            json["reversal_id"] = withhold.reversal_id.to_string().into();
+            json
+        }
         Action::ReleaseHold(release) => json!({
             "type": "release_hold",
             "authorization_id": release.authorization_id.to_string(),
@@ -160,6 +165,7 @@ fn event(event: &Event) -> Value {
             json!({ "type": "card_status_changed", "from": from.name(), "to": to.name() })
         }
         Event::CardControlsChanged => json!({ "type": "card_controls_changed" }),
+        Event::Withheld(withheld) => message_json::withheld(withheld),
         Event::CardHolderChanged => json!({ "type": "card_holder_changed" }),
         Event::HoldReleased {
             account_id,

@@ -13,6 +13,7 @@ use super::ids::{AccountId, CardId};
 use super::scope::Scope;
 use super::slot_index::hash_of_id;
 use super::state::{Account, AccountStatus, Card, CardStatus, State};
+use super::withhold;
 
 /// Moves the state. The command must be the one that the event came of.
 ///
@@ -76,6 +77,9 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
         (Action::Advise(advise), Event::Advised(advised)) => {
             apply_messages::advice(state, command, advise, advised);
         }
+        (Action::Withhold(withhold), Event::Withheld(withheld)) => {
+            apply_messages::withheld(state, command, &withhold.payment, withheld);
+        }
         (Action::ChangeCardHolder(change), Event::CardHolderChanged) => {
             if let Some(card) = state.card_mut(change.card_id) {
                 card.holder = Some(change.holder);
@@ -96,6 +100,9 @@ pub fn answer(command: &Command, event: &Event) -> Option<Answer> {
             Some(reversal_answer(reverse, reversed))
         }
         (Action::Advise(advise), Event::Advised(advised)) => Some(advice_answer(advise, advised)),
+        (Action::Withhold(withhold), Event::Withheld(_)) => {
+            Some(withhold::answer(&withhold.payment))
+        }
         _ => None,
     }
 }

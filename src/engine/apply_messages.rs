@@ -9,7 +9,7 @@ use super::authorizations::{Authorization, ClosedBy, InBoth, Part, PartKind};
 use super::command::{Advise, Authorize, Command, Reverse};
 use super::event::{
     AdviceOutcome, Advised, Answer, ApprovalCode, Authorized, Decision, Increased, Postings,
-    ReversalOutcome, Reversed, Standing, Undone, UndoneWhat,
+    ReversalOutcome, Reversed, Standing, Undone, UndoneWhat, Withheld,
 };
 use super::facts::{Kind, RepeatKey};
 use super::first_answer::{Asked, FirstAnswer};
@@ -21,6 +21,7 @@ use super::refunds;
 use super::reversals::Reversal;
 use super::state::State;
 use super::time::Timestamp;
+use super::withhold;
 
 pub(super) fn authorization(
     state: &mut State,
@@ -151,6 +152,21 @@ pub(super) fn reversal(
         }),
         // Remembered since the first one.
         ReversalOutcome::AlreadyReversed | ReversalOutcome::Duplicate => {}
+    }
+}
+
+/// Undoes an approval that its network did not get.
+pub(super) fn withheld(
+    state: &mut State,
+    command: &Command,
+    payment: &Authorize,
+    withheld: &Withheld,
+) {
+    let asked = Asked::of_authorization(payment);
+    let answer = withhold::answer(payment);
+    remember_answer(state, command, payment.repeat_key, asked, answer);
+    if let Some(undone) = &withheld.undone {
+        undo(state, command, undone, &withheld.postings);
     }
 }
 

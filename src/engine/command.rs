@@ -40,6 +40,8 @@ pub enum Action {
     Advise(Advise),
     /// The registry knows something new of who holds a card.
     ChangeCardHolder(ChangeCardHolder),
+    /// The answer to this request was an approval, and came too late for its network.
+    Withhold(Box<Withhold>),
 }
 
 /// A request to reserve money (1987: 0100, 0101), or to take it at once (0200, 0201).
@@ -179,6 +181,15 @@ pub struct ChangeCardControls {
 pub struct ChangeCardHolder {
     pub card_id: CardId,
     pub holder: Holder,
+}
+
+/// Takes back an approval that its network did not get in time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withhold {
+    /// Of what takes it back.
+    pub reversal_id: ReversalId,
+    /// As it came, with the id under which it was approved.
+    pub payment: Authorize,
 }
 
 /// Gives back what an authorization set aside, without a message of the network.

@@ -27,8 +27,8 @@ use super::rules::repeat::Found;
 use super::scope::{ACCOUNT_LEVELS_MAX, Scope};
 use super::state::{Account, AccountStatus, Card, CardStatus, State};
 use super::trace::{Detail, Step};
-use super::wallet;
 use super::{decide_advice, decide_reversal};
+use super::{wallet, withhold};
 use smallvec::smallvec;
 
 /// What came of a command.
@@ -55,6 +55,7 @@ pub fn decide(state: &State, command: &Command) -> Outcome {
         Action::ChangeCardStatus(change) => change_card_status(state, command, change),
         Action::ChangeCardControls(change) => change_card_controls(state, command, change),
         Action::ReleaseHold(release) => release_hold(state, command, release),
+        Action::Withhold(withhold) => withhold::decide(state, command, &withhold.payment),
         Action::ChangeCardHolder(change) => {
             match state.card_of_tree(command.root, change.card_id) {
                 None => Outcome::Refused(Refusal::CardNotFound(change.card_id)),

@@ -94,7 +94,7 @@ fn stays_minor(state: &State, authorization: &Authorization, stays: Money) -> i6
     }
 }
 
-fn undo_whole(authorization: &Authorization, stays_minor: i64) -> Undone {
+pub(super) fn undo_whole(authorization: &Authorization, stays_minor: i64) -> Undone {
     let moved = above(authorization.stands_at(), stays_minor);
     // What is held goes first: what was posted is with the merchant already.
     let released = of_held(moved, authorization.held);
@@ -105,7 +105,12 @@ fn undo_whole(authorization: &Authorization, stays_minor: i64) -> Undone {
     undone(authorization, what, released, moved.minus(released))
 }
 
-fn undo_part(authorization: &Authorization, place: u16, part: &Part, stays_minor: i64) -> Undone {
+pub(super) fn undo_part(
+    authorization: &Authorization,
+    place: u16,
+    part: &Part,
+    stays_minor: i64,
+) -> Undone {
     let moved = above(part.left(), stays_minor);
     let (released, returned) = match part.kind {
         // What of it was completed since stays posted.
@@ -189,7 +194,7 @@ fn of_held(moved: InBoth, held: InBoth) -> InBoth {
 }
 
 /// The posting by which money goes back, and with it its share of what we kept.
-fn returned(state: &State, undone: &Undone) -> Postings {
+pub(super) fn returned(state: &State, undone: &Undone) -> Postings {
     let returned_minor = undone.returned.account_minor;
     let known = state.authorizations.get(undone.authorization_id);
     let kept = known.map_or(Kept::default(), |known| {

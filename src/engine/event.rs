@@ -1,11 +1,12 @@
 //! What came of a command. An event says everything that `apply` needs beside the command; nothing
 //! is decided again when it is applied.
 
+pub use super::answer::{AdviceResult, Answer, AnswerResult, ReversalResult};
 use super::authorizations::InBoth;
 use super::card_use::CardUseMade;
 use super::conversion::Conversion;
 use super::counters::CountedIn;
-use super::ids::{AccountId, AuthorizationId, CardId, LimitId, ReversalId};
+use super::ids::{AccountId, AuthorizationId, CardId, LimitId};
 use super::money::{Currency, Money};
 use super::packed_uses;
 use super::reason::DeclineReason;
@@ -44,6 +45,7 @@ pub enum Event {
     },
     Advised(Box<Advised>),
     CardHolderChanged,
+    Withheld(Box<Withheld>),
 }
 
 /// The decision on a request, approved or declined.
@@ -72,6 +74,16 @@ pub struct Authorized {
     pub keeps_history: bool,
     /// Of a refund that is posted.
     pub gives_back: GivesBack,
+}
+
+/// The end of an approval that its network did not get.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withheld {
+    pub registry_version: u64,
+    /// Nothing, where nothing of it was left.
+    pub undone: Option<Undone>,
+    /// What goes back of what was posted.
+    pub postings: Postings,
 }
 
 /// The legs of one posting; none where no money moves.
@@ -414,55 +426,6 @@ pub enum LedgerAccount {
     Rounding,
     /// What programs add to conversions.
     MarkUp,
-}
-
-/// What a network or an API caller gets to know of an outcome.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Answer {
-    Authorization {
-        authorization_id: AuthorizationId,
-        result: AnswerResult,
-    },
-    Reversal {
-        reversal_id: ReversalId,
-        result: ReversalResult,
-    },
-    Advice {
-        authorization_id: AuthorizationId,
-        result: AdviceResult,
-    },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum AdviceResult {
-    /// Money is held or posted by it.
-    Accepted,
-    /// Taken note of.
-    Recorded,
-    Duplicate,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum AnswerResult {
-    Approved {
-        approval_code: ApprovalCode,
-        available_minor: i64,
-    },
-    Declined(DeclineReason),
-    PartiallyApproved {
-        approval_code: ApprovalCode,
-        /// In the transaction's currency; the account's where the message names none.
-        approved: Money,
-    },
-    /// Of an approved balance inquiry.
-    Balances(Balances),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ReversalResult {
-    Accepted,
-    OriginalUnknown,
-    Duplicate,
 }
 
 /// Why a command of the API was not carried out. A refusal changes nothing and is not journalled.

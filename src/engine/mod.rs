@@ -2,6 +2,7 @@
 //! Pure: no clock, randomness, I/O, card number or ISO 8583 field lives here.
 
 pub mod again;
+pub mod answer;
 pub mod apply;
 mod apply_messages;
 mod apply_opening;
@@ -65,4 +66,5 @@ mod trace_packing;
 mod unknown_card;
 pub mod wallet;
 pub mod window;
+mod withhold;
 pub mod world;

@@ -89,6 +89,7 @@ decline_reasons! {
     StandInDeclined = "stand_in_declined",
     InternalError = "internal_error",
     Overloaded = "overloaded",
+    AnswerTooLate = "answer_too_late",
     CapacityExceeded = "capacity_exceeded",
 }
 

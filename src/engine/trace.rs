@@ -46,6 +46,8 @@ steps! {
     CustomerDecision = 18 "customer_decision",
     // Decides right after the look-up of the card.
     Original = 19 "original",
+    // Not a check of the request: whether its answer left in time.
+    Answer = 20 "answer",
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

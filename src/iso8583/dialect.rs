@@ -85,6 +85,7 @@ pub const RESPONSE_REASONS: &[&str] = &[
     "stand_in_declined",
     "internal_error",
     "overloaded",
+    "answer_too_late",
     "capacity_exceeded",
     "signed_off",
     "approved",

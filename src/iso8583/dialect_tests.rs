@@ -55,6 +55,7 @@ fn only_networks_depart_from_the_codes_of_the_standard() {
         ("partially_approved", "10", "10", "10", "002"),
         ("reversal_accepted", "00", "00", "00", "400"),
         ("overloaded", "91", "91", "91", "907"),
+        ("answer_too_late", "91", "91", "91", "911"),
     ];
     for (reason, base, visa, mastercard, newer) in table {
         assert_eq!(code("iso8583-1987-ascii", reason), base, "{reason}");

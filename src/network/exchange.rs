@@ -33,7 +33,7 @@ pub(super) struct Exchange<'p> {
     pub outbound: BytesMut,
     /// When the messages came whose answers are in `outbound`.
     pub answered: Vec<Instant>,
-    sink: Arc<dyn ReplySink>,
+    pub(super) sink: Arc<dyn ReplySink>,
     /// Frames of this read, until each is looked at.
     frames: Vec<(HeaderBytes, Bytes)>,
     /// Requests of this read, by shard; the registry's last.
@@ -86,7 +86,7 @@ impl<'p> Exchange<'p> {
                         break;
                     }
                 }
-                self.hand_over();
+                self.hand_over(received);
             }
             if taken.is_err() || count < room || room == 0 {
                 break taken;
@@ -152,6 +152,8 @@ impl<'p> Exchange<'p> {
                         header,
                         body,
                         received,
+                        id,
+                        is_withheld: false,
                     };
                     self.depart(flight, translated);
                 }
@@ -196,17 +198,17 @@ impl<'p> Exchange<'p> {
         }
     }
 
-    fn hand_over(&mut self) {
+    fn hand_over(&mut self, received: Instant) {
         let switchboard = &self.peer.switchboard;
+        let deadline = received + self.peer.settings.answer_within();
         for shard in 0..self.for_shards.len() {
             let items = std::mem::take(&mut self.for_shards[shard]);
             let offer = |batch, priority| switchboard.offer_shard(shard, batch, priority);
-            self.offer(items, has_happened, offer);
+            self.offer(items, deadline, has_happened, offer);
         }
         let items = std::mem::take(&mut self.for_registry);
-        self.offer(items, has_happened_to_unknown, |batch, priority| {
-            switchboard.offer_registry(batch, priority)
-        });
+        let offer = |batch, priority| switchboard.offer_registry(batch, priority);
+        self.offer(items, deadline, has_happened_to_unknown, offer);
     }
 
     /// Where there is no room, ordinary requests get a quick 91; reversals and advices go into the reserved room,
@@ -214,6 +216,7 @@ impl<'p> Exchange<'p> {
     fn offer<Request>(
         &mut self,
         items: Vec<(Token, Request)>,
+        deadline: Instant,
         has_happened: impl Fn(&Request) -> bool,
         offer: impl Fn(Batch<Request>, Priority) -> Result<(), Batch<Request>>,
     ) {
@@ -223,6 +226,7 @@ impl<'p> Exchange<'p> {
         let batch = Batch {
             items,
             reply_to: self.sink.clone(),
+            deadline: Some(deadline),
         };
         let Err(batch) = offer(batch, Priority::Ordinary) else {
             return;
@@ -241,6 +245,7 @@ impl<'p> Exchange<'p> {
         let batch = Batch {
             items: happened,
             reply_to: batch.reply_to,
+            deadline: batch.deadline,
         };
         if let Err(batch) = offer(batch, Priority::Reserved) {
             for (token, _) in batch.items {
@@ -250,8 +255,13 @@ impl<'p> Exchange<'p> {
     }
 
     pub fn put_answers(&mut self, ready: &mut Vec<Replies>) {
+        let now = Instant::now();
         for (token, reply) in ready.drain(..).flatten() {
-            self.put_answer(token, &reply);
+            if self.is_late_approval(token, &reply, now) {
+                self.withhold(token);
+            } else {
+                self.put_answer(token, &reply);
+            }
         }
     }
 

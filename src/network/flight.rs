@@ -10,6 +10,10 @@ pub struct InFlight {
     pub header: HeaderBytes,
     pub body: Bytes,
     pub received: Instant,
+    /// The id that was set aside for it.
+    pub id: u64,
+    /// Its approval is being taken back: whatever comes of that is its answer.
+    pub is_withheld: bool,
 }
 
 #[derive(Debug)]
@@ -59,6 +63,10 @@ impl Flights {
         }
     }
 
+    pub fn get(&self, token: u32) -> Option<&InFlight> {
+        self.places.get(token as usize)?.as_ref()
+    }
+
     /// The request that a token names, once.
     pub fn land(&mut self, token: u32) -> Option<InFlight> {
         let flight = self.places.get_mut(token as usize)?.take()?;
@@ -76,6 +84,8 @@ mod tests {
             header: HeaderBytes::new(),
             body: Bytes::new(),
             received: Instant::now(),
+            id: 0,
+            is_withheld: false,
         }
     }
 

@@ -9,6 +9,7 @@ mod date_time;
 pub mod dialect_map;
 mod exchange;
 pub mod flight;
+mod late;
 pub mod listener;
 mod merchant;
 mod names;

@@ -43,6 +43,9 @@ pub struct NetworkSettings {
     /// How long the answer to a sign-on or an echo request may take.
     #[serde(default = "default_response_timeout_s")]
     pub response_timeout_s: u64,
+    /// How long the answer to a request may take, from its arrival. A later approval is taken back and answered 91.
+    #[serde(default = "default_answer_within_ms")]
+    pub answer_within_ms: u64,
     /// How long a peer may leave its answers unread.
     #[serde(default = "default_write_timeout_s")]
     pub write_timeout_s: u64,
@@ -96,6 +99,9 @@ fn default_idle_close_s() -> u64 {
 fn default_response_timeout_s() -> u64 {
     10
 }
+fn default_answer_within_ms() -> u64 {
+    5_000
+}
 fn default_write_timeout_s() -> u64 {
     10
 }
@@ -130,6 +136,10 @@ impl NetworkSettings {
                 "`in_flight_max` must be above 0".into(),
             ));
         }
+        if self.answer_within_ms == 0 {
+            let what = "`answer_within_ms` must be above 0";
+            return Err(error("answer_within_ms", what.into()));
+        }
         if self.frame_bytes_max < 32 {
             let what = "`frame_bytes_max` must be at least 32";
             return Err(error("frame_bytes_max", what.into()));
@@ -151,6 +161,10 @@ impl NetworkSettings {
 
     pub fn response_timeout_ms(&self) -> u64 {
         self.response_timeout_s.max(1) * 1_000
+    }
+
+    pub fn answer_within(&self) -> Duration {
+        Duration::from_millis(self.answer_within_ms)
     }
 
     pub fn write_timeout(&self) -> Duration {

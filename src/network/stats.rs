@@ -18,6 +18,7 @@ pub struct NetworkStats {
     pub messages_answered: AtomicU64,
     pub format_errors: AtomicU64,
     pub overload_refusals: AtomicU64,
+    pub late_approvals: AtomicU64,
     pub frame_errors: AtomicU64,
     latency_buckets: [AtomicU64; LATENCY_BOUNDS_US.len() + 1],
     latency_sum_us: AtomicU64,

@@ -12,4 +12,5 @@ pub mod request;
 pub mod snapshots;
 pub mod stats;
 pub mod switchboard;
+mod told_again;
 pub mod worker;

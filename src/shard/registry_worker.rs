@@ -268,6 +268,7 @@ pub fn tell_shard(shards: &[Inbox<ShardMessage>], card_id: CardId, pending: Pend
     let batch = Batch {
         items: vec![(0, request)],
         reply_to: Arc::new(Nobody),
+        deadline: None,
     };
     let shard = &shards[shard_of(pending.root, shards.len())];
     let _ = shard.offer(ShardMessage::Batch(batch), 1, Priority::Reserved);
@@ -288,6 +289,7 @@ pub fn open_in_shard(
     let batch = Batch {
         items: vec![(token, request)],
         reply_to: reply_to.clone(),
+        deadline: None,
     };
     let shard = &shards[shard_of(pending.root, shards.len())];
     if shard

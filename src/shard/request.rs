@@ -5,6 +5,7 @@ use crate::engine::command::Action;
 use crate::engine::ids::{AccountId, CardId, CardholderId, ExceptionId, ProgramId, RiskRuleId};
 use crate::engine::registry::{RegistryAction, RegistryView};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Names a request among those of one sink; the answer carries it back.
 pub type Token = u32;
@@ -22,6 +23,18 @@ pub enum ShardRequest {
     },
     Account(AccountId),
     Card(CardId),
+}
+
+impl ShardRequest {
+    pub fn is_authorization(&self) -> bool {
+        matches!(
+            self,
+            ShardRequest::Command {
+                action: Action::Authorize(_),
+                ..
+            }
+        )
+    }
 }
 
 #[derive(Debug)]
@@ -48,6 +61,8 @@ pub enum RegistryRequest {
 pub struct Batch<Request> {
     pub items: Vec<(Token, Request)>,
     pub reply_to: Arc<dyn ReplySink>,
+    /// When an answer is of no use any more: a request that is not decided by then is not decided.
+    pub deadline: Option<Instant>,
 }
 
 /// What travels in a shard's queue.

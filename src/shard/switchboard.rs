@@ -6,6 +6,7 @@ use super::inbox::{Inbox, Priority, QueueSettings, queue};
 use super::registry_worker::{CardIssuedHook, RegistryWorker, open_in_shard, tell_shard};
 use super::request::{Batch, RegistryMessage, RegistryRequest, ShardMessage, ShardRequest};
 use super::stats::ShardStats;
+use super::told_again::ToldAgain;
 use super::worker::{Nobody, Worker};
 use crate::engine::ids::AccountId;
 use crate::engine::registry::{Registry, RegistryView};
@@ -61,6 +62,7 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
             directory: directory.clone(),
             stats: stats[number].clone(),
             last_sequence: wiring.last_sequence,
+            told_again: ToldAgain::default(),
         };
         inboxes.push(inbox);
         shards.push(

@@ -7,10 +7,11 @@ use super::inbox::Outlet;
 use super::reply::{HeldReplies, Reply, ReplySink, Unavailable};
 use super::request::{Batch, ShardMessage, ShardRequest, Token};
 use super::stats::ShardStats;
+use super::told_again::ToldAgain;
 use crate::engine::apply::{answer, apply};
-use crate::engine::command::{Action, Command, ReleaseCause, ReleaseHold};
+use crate::engine::command::{Action, Command, ReleaseCause, ReleaseHold, Withhold};
 use crate::engine::decide::{Outcome, decide};
-use crate::engine::event::Event;
+use crate::engine::event::{Answer, Event};
 use crate::engine::ids::AccountId;
 use crate::engine::record;
 use crate::engine::registry::RegistryView;
@@ -20,7 +21,7 @@ use crate::engine::touch::touch_all;
 use crate::journal::{Handle, JournalError, RecordBatch, Sequence, Space};
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Requests decided in one turn at the most; what is beyond waits for the next.
 const REQUESTS_PER_TURN: usize = 4_096;
@@ -48,6 +49,7 @@ pub struct Worker {
     pub stats: Arc<ShardStats>,
     /// The last record that this shard has appended, or found when it started.
     pub last_sequence: Sequence,
+    pub told_again: ToldAgain,
 }
 
 /// What one turn has gathered.
@@ -153,12 +155,17 @@ impl Worker {
         let mut count = 0;
         for batch in batches {
             let mut replies = Vec::with_capacity(batch.items.len());
+            let too_late = batch.deadline.is_some_and(|at| at <= Instant::now());
             let mut items = batch.items.into_iter();
             while !items.as_slice().is_empty() {
                 let next = items.len().min(REQUESTS_TOUCHED_AHEAD);
                 self.touch(&items.as_slice()[..next]);
                 for (token, request) in items.by_ref().take(next) {
-                    replies.push((token, self.serve(request, at, space, records)));
+                    let reply = match too_late && request.is_authorization() {
+                        true => self.answer_undecided(request, at),
+                        false => self.serve(request, at, space, records),
+                    };
+                    replies.push((token, reply));
                 }
                 if records.byte_length() >= RECORD_BYTES_PER_APPEND {
                     // Nothing is released by it: all answers of the turn leave with its last record.
@@ -214,7 +221,14 @@ impl Worker {
                 None => Reply::NotFound,
             },
             ShardRequest::Command { root, action } => {
-                self.carry_out(Command { root, at, action }, space, records)
+                let command = Command { root, at, action };
+                match &command.action {
+                    Action::Withhold(withhold) => {
+                        let withhold = withhold.clone();
+                        self.withhold(command, &withhold, space, records)
+                    }
+                    _ => self.carry_out(command, space, records),
+                }
             }
             ShardRequest::FirstAnswer { root, action } => {
                 self.first_answer(&Command { root, at, action })
@@ -222,14 +236,53 @@ impl Worker {
         }
     }
 
-    fn first_answer(&self, command: &Command) -> Reply {
+    fn first_answer(&mut self, command: &Command) -> Reply {
         match decide(&self.state, command) {
-            Outcome::FirstAnswer(answer) => {
-                self.stats.count_repeat();
-                Reply::Message(answer)
-            }
+            Outcome::FirstAnswer(answer) => self.tell_again(answer),
             _ => Reply::NotFound,
         }
+    }
+
+    fn tell_again(&mut self, answer: Answer) -> Reply {
+        self.stats.count_repeat();
+        if let Answer::Authorization {
+            authorization_id, ..
+        } = answer
+            && answer.is_approval()
+        {
+            self.told_again.note(authorization_id);
+        }
+        Reply::Message(answer)
+    }
+
+    /// A request that has waited for too long: nobody needs it decided.
+    fn answer_undecided(&mut self, request: ShardRequest, at: Timestamp) -> Reply {
+        let reply = match request {
+            ShardRequest::Command { root, action } => {
+                self.first_answer(&Command { root, at, action })
+            }
+            _ => Reply::NotFound,
+        };
+        match reply {
+            Reply::NotFound => Reply::Unavailable(Unavailable::Overloaded),
+            reply => reply,
+        }
+    }
+
+    /// An approval that the network has heard of by a repeat stays what it is.
+    fn withhold(
+        &mut self,
+        command: Command,
+        withhold: &Withhold,
+        space: Space,
+        records: &mut RecordBatch,
+    ) -> Reply {
+        let payment = &withhold.payment;
+        if !self.told_again.contains(payment.authorization_id) {
+            return self.carry_out(command, space, records);
+        }
+        let action = Action::Authorize(payment.clone());
+        self.first_answer(&Command { action, ..command })
     }
 
     fn carry_out(&mut self, command: Command, space: Space, records: &mut RecordBatch) -> Reply {
@@ -237,7 +290,10 @@ impl Worker {
             // What needs no record is answered all the same; reversals and advices have room of their own.
             Outcome::Event(event)
                 if space == Space::Reserve
-                    && !matches!(event, Event::Reversed(_) | Event::Advised(_)) =>
+                    && !matches!(
+                        event,
+                        Event::Reversed(_) | Event::Advised(_) | Event::Withheld(_)
+                    ) =>
             {
                 Reply::Unavailable(Unavailable::DiskFull)
             }
@@ -256,10 +312,7 @@ impl Worker {
                     None => self.object_of(&command.action),
                 }
             }
-            Outcome::FirstAnswer(answer) => {
-                self.stats.count_repeat();
-                Reply::Message(answer)
-            }
+            Outcome::FirstAnswer(answer) => self.tell_again(answer),
             Outcome::AlreadyDone => self.object_of(&command.action),
             Outcome::Refused(refusal) => Reply::Refused(refusal),
         }
@@ -278,6 +331,7 @@ impl Worker {
             Action::Authorize(_)
             | Action::Reverse(_)
             | Action::Advise(_)
+            | Action::Withhold(_)
             | Action::ReleaseHold(_) => {
                 return Reply::Done;
             }

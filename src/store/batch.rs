@@ -169,7 +169,7 @@ impl Batch {
             if effect.held_minor != 0 {
                 self.move_account(effect.account_id, 0, effect.held_minor);
             }
-            if let Some((id, change)) = effect.change {
+            for (id, change) in effect.changes() {
                 self.change_authorization(id, change);
             }
             if !effect.postings.is_empty() {
@@ -244,6 +244,8 @@ impl Batch {
             (Event::CardControlsChanged, Action::ChangeCardControls(_)) => {}
             // A double of an earlier advice, or one that moved nothing: its row is there where it has one.
             (Event::Advised(_), Action::Advise(_)) => {}
+            // Nothing of it was left.
+            (Event::Withheld(_), Action::Withhold(_)) => {}
             // So are cardholders.
             (Event::CardHolderChanged, Action::ChangeCardHolder(_)) => {}
             // A new kind of event must be given its rows here.
@@ -258,7 +260,8 @@ impl Batch {
                 | Event::CardControlsChanged
                 | Event::HoldReleased { .. }
                 | Event::Advised(_)
-                | Event::CardHolderChanged,
+                | Event::CardHolderChanged
+                | Event::Withheld(_),
                 _,
             ) => return false,
         }

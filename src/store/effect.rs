@@ -2,17 +2,18 @@
 //! the authorization that it changes, and the money that it posts. The rows of its own are made in
 //! `from_message.rs`.
 
-use super::from_message::{advice_of, request_of, reversal_of};
-use super::rows::{AuthorizationRow, AuthorizationStatus};
+use super::from_message::{advice_of, request_of, undoing_of, withheld_of};
+use super::rows::{AuthorizationResult, AuthorizationRow, AuthorizationStatus};
 use crate::engine::command::{Action, Advise, Authorize};
 use crate::engine::event::{
-    AdviceOutcome, Advised, Authorized, Event, Flags, LedgerAccount, Posting, ReversalOutcome,
-    Standing, Undone,
+    AdviceOutcome, Advised, Authorized, Event, Flags, LedgerAccount, Posting, Standing, Undone,
 };
 use crate::engine::ids::{AccountId, AuthorizationId};
 use crate::engine::kinds::{Direction, Treatment};
+use crate::engine::reason::DeclineReason;
 use crate::engine::record::Record;
 use crate::engine::time::Timestamp;
+use crate::engine::trace::Step;
 
 /// What is done to the row of an authorization. Several after one another come to one.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct Change {
     pub posted_minor: i64,
     pub status: Option<AuthorizationStatus>,
     pub expires_at: Option<Timestamp>,
+    /// It is declined after all: the check that fails then, and why.
+    pub declined: Option<(Step, DeclineReason)>,
 }
 
 impl Change {
@@ -36,6 +39,7 @@ impl Change {
         self.posted_minor = self.posted_minor.saturating_add(later.posted_minor);
         self.status = later.status.or(self.status);
         self.expires_at = later.expires_at.or(self.expires_at);
+        self.declined = later.declined.or(self.declined);
     }
 
     pub(super) fn apply(self, row: &mut AuthorizationRow) {
@@ -44,6 +48,11 @@ impl Change {
         row.posted_minor = row.posted_minor.saturating_add(self.posted_minor);
         row.status = self.status.unwrap_or(row.status);
         row.expires_at_ms = self.expires_at.or(row.expires_at_ms);
+        if let Some((step, reason)) = self.declined {
+            row.result = AuthorizationResult::Declined;
+            (row.step, row.reason) = (Some(step), Some(reason));
+            row.approval_code = None;
+        }
     }
 }
 
@@ -56,6 +65,15 @@ pub struct Effect<'a> {
     pub postings: &'a [Posting],
     /// To an authorization that was there before.
     pub change: Option<(AuthorizationId, Change)>,
+    /// To the request whose answer it took back.
+    pub answered: Option<(AuthorizationId, Change)>,
+}
+
+impl Effect<'_> {
+    /// To rows that were there before.
+    pub fn changes(self) -> impl Iterator<Item = (AuthorizationId, Change)> {
+        self.change.into_iter().chain(self.answered)
+    }
 }
 
 /// What a posting takes from the customer; below zero for what it gives.
@@ -80,7 +98,7 @@ pub(super) fn postings_of(record: &Record) -> &[Posting] {
     if let Some((_, advised)) = advice_of(record) {
         return &advised.postings;
     }
-    reversal_of(record).map_or(&[], |(_, reversed)| &reversed.postings)
+    undoing_of(record).map_or(&[], |undoing| undoing.postings)
 }
 
 /// `None` for a record that is not of a message or the end of a hold, and for one that moves nothing.
@@ -91,15 +109,25 @@ pub fn effect_of(record: &Record) -> Option<Effect<'_>> {
     if let Some((advise, advised)) = advice_of(record) {
         return of_advice(advise, advised);
     }
-    if let Some((_, reversed)) = reversal_of(record) {
-        let ReversalOutcome::Undone(undone) = &reversed.outcome else {
-            return None;
-        };
+    let answered = declined_late(record);
+    if let Some(undoing) = undoing_of(record) {
+        let undone = undoing.undone;
         return Some(Effect {
             account_id: undone.account_id,
             held_minor: -undone.released.account_minor,
-            postings: &reversed.postings,
+            postings: undoing.postings,
             change: Some((undone.authorization_id, of_undone(undone))),
+            answered,
+        });
+    }
+    if answered.is_some() {
+        // It held nothing, so no account is moved.
+        return Some(Effect {
+            account_id: AccountId::default(),
+            held_minor: 0,
+            postings: &[],
+            change: None,
+            answered,
         });
     }
     of_release(record)
@@ -121,6 +149,7 @@ fn of_request<'a>(authorize: &Authorize, authorized: &'a Authorized) -> Option<E
         held_minor: hold.map_or(0, |hold| hold.amount_minor) + added_minor,
         postings: &authorized.postings,
         change,
+        answered: None,
     })
 }
 
@@ -155,6 +184,7 @@ fn of_advice<'a>(advise: &Advise, advised: &'a Advised) -> Option<Effect<'a>> {
         held_minor,
         postings: &advised.postings,
         change,
+        answered: None,
     })
 }
 
@@ -190,6 +220,7 @@ fn of_amendment(advise: &Advise, advised: &Advised) -> Change {
         posted_minor: 0,
         status: Some(standing.into()),
         expires_at: Some(expires_at),
+        declined: None,
     }
 }
 
@@ -215,6 +246,7 @@ fn of_completion(advise: &Advise, advised: &Advised) -> Change {
         status: (posted_minor != 0 || standing != Standing::PartiallyCleared)
             .then(|| standing.into()),
         expires_at: None,
+        declined: None,
     }
 }
 
@@ -229,7 +261,19 @@ fn of_undone(undone: &Undone) -> Change {
         posted_minor: -returned.account_minor,
         status: Some(undone.standing.into()),
         expires_at: None,
+        declined: None,
     }
+}
+
+/// What the request's own row says of an approval that the network did not get.
+fn declined_late(record: &Record) -> Option<(AuthorizationId, Change)> {
+    let (withhold, _) = withheld_of(record)?;
+    let change = Change {
+        status: Some(AuthorizationStatus::Declined),
+        declined: Some((Step::Answer, DeclineReason::AnswerTooLate)),
+        ..Change::default()
+    };
+    Some((withhold.payment.authorization_id, change))
 }
 
 /// The end of a hold without a message of the network.
@@ -261,6 +305,7 @@ fn of_release(record: &Record) -> Option<Effect<'_>> {
         held_minor: -amount_minor,
         postings: &[],
         change: Some((release.authorization_id, change)),
+        answered: None,
     })
 }
 
@@ -276,6 +321,7 @@ mod tests {
             posted_minor: 1,
             status,
             expires_at: Some(Timestamp(added_minor)),
+            declined: None,
         };
         let (cleared, none) = (Some(AuthorizationStatus::Cleared), None);
         let mut sum = change(None, 5, cleared);

@@ -7,13 +7,14 @@ use super::rows::{
     AuthorizationResult, AuthorizationRow, AuthorizationStatus, MessageName, ReversalResultName,
     ReversalRow, Sequence, UndoneName,
 };
-use crate::engine::command::{Action, Advise, Authorize, Reverse};
+use crate::engine::command::{Action, Advise, Authorize, Reverse, Withhold};
 use crate::engine::conversion::Conversion;
 use crate::engine::event::{
     AdviceOutcome, Advised, ApprovalCode, Authorized, Decision, Decline, Event, Flags, Postings,
-    ReversalOutcome, Reversed, Undone, UndoneWhat,
+    ReversalOutcome, Reversed, Undone, UndoneWhat, Withheld,
 };
-use crate::engine::ids::{AccountId, AuthorizationId};
+use crate::engine::facts::NetworkReference;
+use crate::engine::ids::{AccountId, AuthorizationId, CardId, ReversalId};
 use crate::engine::money::Currency;
 use crate::engine::reason::DeclineReason;
 use crate::engine::record::Record;
@@ -81,16 +82,51 @@ pub(super) fn account_of(record: &Record) -> Option<AccountId> {
     if let Some((_, advised)) = advice_of(record) {
         return advised.account_id;
     }
-    Some(undone_of(record)?.1.account_id)
+    Some(undoing_of(record)?.undone.account_id)
 }
 
-pub(super) fn undone_of(record: &Record) -> Option<(&Reverse, &Undone, &Postings)> {
+/// What a record takes back: for a reversal, or because the network did not get the approval.
+pub(super) struct Undoing<'a> {
+    pub id: ReversalId,
+    pub card_id: CardId,
+    pub reference: &'a NetworkReference,
+    pub undone: &'a Undone,
+    pub postings: &'a Postings,
+}
+
+pub(super) fn undoing_of(record: &Record) -> Option<Undoing<'_>> {
+    if let Some((withhold, withheld)) = withheld_of(record) {
+        return Some(Undoing {
+            id: withhold.reversal_id,
+            card_id: withhold.payment.card_id,
+            reference: &withhold.payment.reference,
+            undone: withheld.undone.as_ref()?,
+            postings: &withheld.postings,
+        });
+    }
     let (reverse, reversed) = reversal_of(record)?;
     match &reversed.outcome {
-        ReversalOutcome::Undone(undone) => Some((reverse, undone, &reversed.postings)),
+        ReversalOutcome::Undone(undone) => Some(Undoing {
+            id: reverse.reversal_id,
+            card_id: reverse.card_id,
+            reference: &reverse.reference,
+            undone,
+            postings: &reversed.postings,
+        }),
         ReversalOutcome::OriginalUnknown
         | ReversalOutcome::AlreadyReversed
         | ReversalOutcome::Duplicate => None,
+    }
+}
+
+/// The approval of a record that its network did not get.
+pub(super) fn withheld_of(record: &Record) -> Option<(&Withhold, &Withheld)> {
+    let Record::Shard { command, event, .. } = record else {
+        return None;
+    };
+    match (&command.action, event) {
+        (Action::Withhold(withhold), Event::Withheld(withheld)) => Some((withhold, withheld)),
+        _ => None,
     }
 }
 
@@ -327,7 +363,7 @@ fn came_of_advice<'a>(advise: &Advise, advised: &'a Advised) -> Option<Came<'a>>
 /// The row of a reversal; `None` for any other record.
 pub fn reversal_row(sequence: Sequence, record: &Record) -> Option<ReversalRow> {
     let (reverse, reversed) = reversal_of(record)?;
-    let undone = undone_of(record).map(|(_, undone, _)| undone);
+    let undone = undoing_of(record).map(|undoing| undoing.undone);
     let reference = &reverse.reference;
     Some(ReversalRow {
         sequence,

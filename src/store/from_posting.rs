@@ -1,7 +1,7 @@
 //! How what a message posts becomes a transaction. Its legs are made in `from_record.rs`.
 
 use super::effect::{self, charged, settled};
-use super::from_message::{account_of, advice_of, named_or, request_of, undone_of};
+use super::from_message::{account_of, advice_of, named_or, request_of, undoing_of};
 use super::from_record::{clean_array, lettered, taken};
 use super::rows::{AuthorizationRow, Sequence, TransactionRow, TransactionType};
 use crate::engine::command::Authorize;
@@ -31,17 +31,14 @@ pub fn transaction_of(record: &Record) -> Option<(TransactionId, AuthorizationId
         };
         return Some((TransactionId(own_id.0), of));
     }
-    let (reverse, undone, _) = undone_of(record)?;
-    Some((
-        TransactionId(reverse.reversal_id.0),
-        undone.authorization_id,
-    ))
+    let undoing = undoing_of(record)?;
+    Some((TransactionId(undoing.id.0), undoing.undone.authorization_id))
 }
 
 /// The authorization that the transaction of a reversal takes its kind and merchant from.
 pub fn original_needed(record: &Record) -> Option<AuthorizationId> {
-    let (_, undone, postings) = undone_of(record)?;
-    (!postings.is_empty()).then_some(undone.authorization_id)
+    let undoing = undoing_of(record)?;
+    (!undoing.postings.is_empty()).then_some(undoing.undone.authorization_id)
 }
 
 /// What was paid for, and where.
@@ -106,14 +103,14 @@ pub fn transaction_row(
             (purchase, &payment.reference, payment.card_id)
         }
         None => {
-            let (reverse, ..) = undone_of(record)?;
+            let undoing = undoing_of(record)?;
             let purchase = original_of(authorization_id)?;
-            (purchase, &reverse.reference, reverse.card_id)
+            (purchase, undoing.reference, undoing.card_id)
         }
     };
-    let flags = match (advice_of(record), undone_of(record)) {
+    let flags = match (advice_of(record), undoing_of(record)) {
         (Some((_, advised)), _) => advised.flags,
-        (None, Some((_, undone, _))) => undone.flags,
+        (None, Some(undoing)) => undoing.undone.flags,
         (None, None) => Flags::default(),
     };
     Some(TransactionRow {
@@ -159,8 +156,8 @@ fn transaction_minor(record: &Record, amount_minor: i64) -> i64 {
     } else if let Some((advise, _)) = advice_of(record) {
         asked_minor(&advise.payment)
     } else {
-        let undone = undone_of(record).map(|(_, undone, _)| undone.returned);
-        undone.map_or(0, |returned| returned.transaction_minor.saturating_abs())
+        let returned = undoing_of(record).map(|undoing| undoing.undone.returned);
+        returned.map_or(0, |returned| returned.transaction_minor.saturating_abs())
     };
     amount_minor.signum() * magnitude_minor
 }

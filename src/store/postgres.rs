@@ -155,13 +155,26 @@ impl Writer for PgWriter {
         };
         let status = |change: &Change| change.status.map(AuthorizationStatus::name);
         let statuses: Vec<Option<&str>> = changes.values().map(status).collect();
+        let declined = changes.values().map(|change| change.declined);
+        let (steps, reasons): (Vec<Option<&str>>, Vec<Option<&str>>) = declined
+            .map(|declined| {
+                declined
+                    .map(|(step, reason)| (step.name(), reason.name()))
+                    .unzip()
+            })
+            .unzip();
         let sql = "UPDATE authorizations SET \
                    amount_minor = COALESCE(changed.amount, authorizations.amount_minor) + changed.added, \
                    posted_minor = authorizations.posted_minor + changed.posted, \
                    status = COALESCE(changed.status, authorizations.status), \
-                   expires_at_ms = COALESCE(changed.expires_at_ms, authorizations.expires_at_ms) \
-                   FROM UNNEST($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[]) \
-                   AS changed (id, amount, added, posted, status, expires_at_ms) \
+                   expires_at_ms = COALESCE(changed.expires_at_ms, authorizations.expires_at_ms), \
+                   step = COALESCE(changed.step, authorizations.step), \
+                   reason = COALESCE(changed.reason, authorizations.reason), \
+                   result = CASE WHEN changed.reason IS NULL THEN authorizations.result ELSE 'declined' END, \
+                   approval_code = CASE WHEN changed.reason IS NULL THEN authorizations.approval_code END \
+                   FROM UNNEST($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], \
+                   $7::text[], $8::text[]) \
+                   AS changed (id, amount, added, posted, status, expires_at_ms, step, reason) \
                    WHERE authorizations.id = changed.id COLLATE \"C\"";
         let query = sqlx::query(sql)
             .bind(ids)
@@ -169,7 +182,9 @@ impl Writer for PgWriter {
             .bind(of(|change| Some(change.added_minor)))
             .bind(of(|change| Some(change.posted_minor)))
             .bind(statuses)
-            .bind(of(|change| change.expires_at.map(|at| at.0)));
+            .bind(of(|change| change.expires_at.map(|at| at.0)))
+            .bind(steps)
+            .bind(reasons);
         Ok(query.execute(self.connection()).await?.rows_affected())
     }
 

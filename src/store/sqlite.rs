@@ -226,6 +226,8 @@ impl Writer for SqliteWriter {
                     change.posted_minor,
                     status,
                     expires_at_ms,
+                    change.declined.map(|(step, _)| step.name()),
+                    change.declined.map(|(_, reason)| reason.name()),
                 ])
             })
             .collect();
@@ -233,7 +235,11 @@ impl Writer for SqliteWriter {
                    amount_minor = COALESCE(changed.value ->> 1, amount_minor) + (changed.value ->> 2), \
                    posted_minor = posted_minor + (changed.value ->> 3), \
                    status = COALESCE(changed.value ->> 4, status), \
-                   expires_at_ms = COALESCE(changed.value ->> 5, expires_at_ms) \
+                   expires_at_ms = COALESCE(changed.value ->> 5, expires_at_ms), \
+                   step = COALESCE(changed.value ->> 6, step), \
+                   reason = COALESCE(changed.value ->> 7, reason), \
+                   result = CASE WHEN changed.value ->> 7 IS NULL THEN result ELSE 'declined' END, \
+                   approval_code = CASE WHEN changed.value ->> 7 IS NULL THEN approval_code END \
                    FROM json_each($1) AS changed WHERE authorizations.id = changed.value ->> 0";
         let query = sqlx::query(sql).bind(serde_json::json!(changes).to_string());
         Ok(query.execute(self.connection()).await?.rows_affected())

@@ -2,7 +2,7 @@
 //! over a stored row, with the same functions that build the rows. Reading the journal does not live
 //! here.
 
-use super::effect::effect_of;
+use super::effect::{Effect, effect_of};
 use super::from_message;
 use super::from_posting;
 use super::rows::{AuthorizationRow, Sequence};
@@ -42,8 +42,8 @@ impl<F: Fn(AccountId) -> Option<Currency>> TailFold<F> {
         }
         match &mut self.row {
             Some(row) => {
-                let change = effect_of(record).and_then(|effect| effect.change);
-                if let Some((_, change)) = change.filter(|(id, _)| *id == self.id) {
+                let changes = effect_of(record).into_iter().flat_map(Effect::changes);
+                for (_, change) in changes.filter(|(id, _)| *id == self.id) {
                     change.apply(row);
                 }
             }

@@ -31,7 +31,14 @@ pub fn asked<Request>(request: Request) -> (Batch<Request>, mpsc::Receiver<()>) 
     let (sender, receiver) = mpsc::channel();
     let reply_to = Arc::new(Answered(Mutex::new(sender)));
     let items = vec![(0, request)];
-    (Batch { items, reply_to }, receiver)
+    (
+        Batch {
+            items,
+            reply_to,
+            deadline: None,
+        },
+        receiver,
+    )
 }
 
 pub fn carry_out(switch: &Switch, root: AccountId, action: Action) {

@@ -3,11 +3,13 @@
 mod authorizations;
 mod cardholders;
 mod currency;
+mod exceptions;
 mod follower;
 mod fuzz;
 mod groups;
 mod harness;
 mod idempotency;
+mod links;
 mod lists;
 mod refusals;
 mod resources;

@@ -8,6 +8,7 @@ use cardswitch::engine::controls::Controls;
 use cardswitch::engine::ids::{AccountId, CardId, ProgramId, TopUpId};
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::registry::{IssueCard, Program, RegistryAction, SealedPan};
+use cardswitch::engine::state::Account;
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::world::World;
 use cardswitch::journal::{Handle, Journal, MemoryStorage, RunningJournal, Settings, Storage};
@@ -21,6 +22,7 @@ use cardswitch::shard::request::{Batch, RegistryRequest, ShardRequest};
 use cardswitch::shard::switchboard::{Loops, Switchboard, Wiring, start};
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
+use std::time::Instant;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -222,6 +224,11 @@ impl Rig {
 
     /// The money of a card's account: posted and held, in minor units.
     pub fn money(&self, card_id: CardId) -> (i64, i64) {
+        let account = self.account_of(card_id);
+        (account.posted_minor, account.held_minor)
+    }
+
+    pub fn account_of(&self, card_id: CardId) -> Account {
         let shards = 0..self.switchboard.shard_count();
         let card =
             shards
@@ -237,8 +244,7 @@ impl Rig {
                 _ => None,
             }
         });
-        let account = account.unwrap();
-        (account.posted_minor, account.held_minor)
+        *account.unwrap()
     }
 
     fn ask_shard(&self, root: AccountId, action: Action) -> Reply {
@@ -247,10 +253,16 @@ impl Rig {
     }
 
     fn ask(&self, shard: usize, request: ShardRequest) -> Reply {
+        self.ask_by(shard, request, None)
+    }
+
+    /// Asks a shard; after the deadline it decides nothing any more.
+    pub fn ask_by(&self, shard: usize, request: ShardRequest, deadline: Option<Instant>) -> Reply {
         let (sender, replies) = mpsc::channel();
         let batch = Batch {
             items: vec![(0, request)],
             reply_to: Arc::new(Waiting(sender)),
+            deadline,
         };
         let offered = self
             .switchboard
@@ -265,6 +277,7 @@ impl Rig {
         let batch = Batch {
             items: vec![(0, RegistryRequest::Command(action))],
             reply_to: Arc::new(Waiting(sender)),
+            deadline: None,
         };
         let offered = self.switchboard.offer_registry(batch, Priority::Reserved);
         assert!(offered.is_ok(), "the queue is full");
