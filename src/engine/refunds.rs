@@ -35,7 +35,9 @@ pub(super) fn gives_back(
     let keys = &payment.original_keys;
     let purchase = matching::original(state, command, card.id, keys, Some(Direction::Debit));
     let given = match purchase {
-        Original::Known { authorization, .. } => of_purchase(state, card, authorization),
+        Original::Known { authorization, .. } => {
+            of_purchase(state, command.at, card, authorization)
+        }
         Original::Unknown => of_now(state, command.at, payment, card),
         // It was reversed before it came, and never counted.
         Original::ReversedEarly => Vec::new(),
@@ -50,8 +52,13 @@ fn refunded(postings: &Postings) -> i64 {
     own.map(|leg| leg.amount_minor).sum()
 }
 
-/// Everything that is used where this purchase counted, of the limits that restore.
-fn of_purchase(state: &State, card: &Card, purchase: &Authorization) -> Vec<UseGivenBack> {
+/// Everything that is used where this purchase counted, of the limits that restore and whose window is not over.
+fn of_purchase(
+    state: &State,
+    at: Timestamp,
+    card: &Card,
+    purchase: &Authorization,
+) -> Vec<UseGivenBack> {
     let Some(looked_at) = state
         .account(purchase.account_id)
         .and_then(|account| LookedAt::of(state, card, account))
@@ -59,7 +66,7 @@ fn of_purchase(state: &State, card: &Card, purchase: &Authorization) -> Vec<UseG
         return Vec::new();
     };
     let given = |limit_use: &LimitUse| {
-        let counters = looked_at.counters_of_use(limit_use)?;
+        let counters = looked_at.counters_of_use(limit_use, at)?;
         Some(UseGivenBack {
             account_id: purchase.account_id,
             limit_use: *limit_use,
@@ -175,14 +182,23 @@ impl<'a> LookedAt<'a> {
         }
     }
 
-    /// Nothing, where its limit is not there any more or does not restore.
-    fn counters_of_use(&self, limit_use: &LimitUse) -> Option<&'a Counters> {
+    /// Nothing, where its limit is not there any more, does not restore, or counts in another window now.
+    fn counters_of_use(&self, limit_use: &LimitUse, at: Timestamp) -> Option<&'a Counters> {
         let mut limits = self.restoring();
         let same = |(scope, limit): &(Scope, &Limit)| {
             *scope == limit_use.scope && limit.id == limit_use.limit_id
         };
         let (scope, limit) = limits.find(same)?;
         self.counters_of(scope, limit)
+            .filter(|_| still_counts(limit, limit_use.counted_in(), at))
+    }
+}
+
+fn still_counts(limit: &Limit, counted_in: CountedIn, at: Timestamp) -> bool {
+    match (limit.window, counted_in) {
+        (Window::Rolling(window), CountedIn::Bucket(bucket)) => window.counts(bucket, at),
+        (window, CountedIn::Window(end)) => window_end(window, &limit.time_zone, at) == Some(end),
+        (_, CountedIn::Bucket(_)) => false,
     }
 }
 

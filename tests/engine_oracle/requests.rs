@@ -26,6 +26,7 @@ impl View<'_> {
             }
             Step::Controls { .. } | Step::Wait { .. } => Came::Done,
             Step::Rule { rule, change } => self.change_rule(*rule, *change),
+            Step::Exception { which, change } => self.change_exception(*which, *change),
         };
         (came, vec![])
     }

@@ -7,6 +7,8 @@ use super::*;
 pub enum Owner {
     Program,
     Account(u64),
+    /// The team of a tree.
+    Link(u64),
     Card,
 }
 
@@ -56,33 +58,6 @@ pub fn sanity(payment: &Payment) -> Option<DeclineReason> {
 }
 
 impl View<'_> {
-    /// What counts of a limit in the window of now: amount and number. An authorization counts in the window
-    /// it was opened in, with what it holds and what was posted for it.
-    pub fn used(&self, owner: Owner, card: u64, limit: &Limit) -> (i64, u32) {
-        let root = root_of_account(account_of_card(card));
-        let (mut amount, mut count) = (0, 0);
-        for known in self.known.iter().filter(|known| known.taken() > 0) {
-            let same = match owner {
-                Owner::Card => known.payment.card == card,
-                Owner::Account(account) => line_of(known.account).contains(&account),
-                Owner::Program => root_of_account(known.account) == root,
-            };
-            let counted = |l: &Limit| {
-                l.id == limit.id && l.window == limit.window && counts(l, &known.payment)
-            };
-            let counted = match owner {
-                Owner::Card => known.controls.limits.iter().any(counted),
-                _ => counted(limit),
-            };
-            if same && counted && in_window(limit, known.opened, self.at) {
-                let stands_at = known.held.plus(known.posted).account;
-                amount += stands_at;
-                count += u32::from(known.is_open() || stands_at > 0);
-            }
-        }
-        (amount, count)
-    }
-
     /// Where the card was first used since it is locked.
     pub fn locked_to(&self, of: u64) -> Option<Place> {
         let (mut lock, mut locked) = (false, None);
@@ -129,33 +104,26 @@ impl View<'_> {
     }
 
     /// What comes after limits and MCCs: merchant, channel, entry mode and hours.
-    pub fn elsewhere(&self, card: u64, place: Place) -> Option<DeclineReason> {
+    pub fn elsewhere(&self, sought: Sought, place: Place) -> Option<DeclineReason> {
+        let card = sought.card;
         let own = self.controls(card);
-        let listed = (place.merchant_id == "M2" && place.acquirer_id == "412345")
-            || place.merchant_name.ends_with("MKTPLACE");
         let elsewhere = self.locked_to(card).is_some_and(|locked| {
             let acquirers = [locked.acquirer_id, place.acquirer_id];
             locked.merchant_id != place.merchant_id
                 || (acquirers[0] != acquirers[1] && !acquirers.contains(&""))
         });
-        let entries = [EntryMode::Ecommerce, EntryMode::Chip];
+        // The MCC was looked at before.
+        let [_, merchant, channel, entry_mode] = self.listed(sought, 0, place);
+        let no =
+            |(reason, fails, lifted): (_, bool, Option<usize>)| (fails && lifted.is_none(), reason);
         let failed = [
-            (
-                own.merchants.is_some() && !listed,
-                DeclineReason::MerchantNotAllowed,
-            ),
+            no(merchant),
             (
                 own.merchant_lock && elsewhere,
                 DeclineReason::MerchantLockMismatch,
             ),
-            (
-                own.channels.is_some() && place.channel == Channel::Atm,
-                DeclineReason::ChannelBlocked,
-            ),
-            (
-                own.entry_modes.is_some() && !entries.contains(&place.entry_mode),
-                DeclineReason::EntryModeBlocked,
-            ),
+            no(channel),
+            no(entry_mode),
             (
                 !own.time_windows.is_empty() && !is_open(self.at),
                 DeclineReason::OutsideTimeWindow,
@@ -307,13 +275,20 @@ impl View<'_> {
                 return limit;
             }
         }
-        if own.mcc.is_some_and(|list| !list.passes(payment.mcc)) {
-            return Some(DeclineReason::MccBlocked);
+        let sought = Sought {
+            card,
+            account,
+            about,
+        };
+        let place = PLACES[usize::from(payment.place)];
+        let [(blocked, fails, lifted), ..] = self.listed(sought, payment.mcc, place);
+        if fails && lifted.is_none() {
+            return Some(blocked);
         }
         if taken.is_none() {
             return Some(DeclineReason::CurrencyNotAllowed);
         }
-        let elsewhere = self.elsewhere(card, PLACES[usize::from(payment.place)]);
+        let elsewhere = self.elsewhere(sought, place);
         elsewhere
             .or_else(|| self.risk(payment))
             .or_else(|| self.three_ds(payment, account, about))
@@ -328,18 +303,20 @@ impl View<'_> {
 
     pub fn limits(&self, payment: &Payment, account: u64, taken: i64) -> Option<DeclineReason> {
         let card = payment.card;
-        let mut all = vec![(Owner::Program, program_controls())];
-        for account in line_of(account) {
-            all.push((Owner::Account(account), account_controls(account)));
-        }
-        all.push((Owner::Card, self.controls(card)));
-        for (owner, controls) in all {
+        let sought = Sought {
+            card,
+            account,
+            about: None,
+        };
+        for (owner, controls) in self.limits_of(card, account) {
             for limit in controls.limits.iter().filter(|l| counts(l, payment)) {
                 let (used, count) = self.used(owner, card, limit);
-                if limit
-                    .amount_minor
-                    .is_some_and(|allowed| used + taken > allowed)
-                {
+                let exceeded = limit.amount_minor.filter(|allowed| used + taken > *allowed);
+                let exceeded = exceeded.filter(|allowed| {
+                    let raised = self.raised(sought, limit, *allowed, |r| r.amount_minor);
+                    raised.is_none_or(|(_, allowed)| used + taken > allowed)
+                });
+                if exceeded.is_some() {
                     return Some(match limit.window {
                         _ if limit.id.0 == 21 => DeclineReason::CashLimitExceeded,
                         Window::Rolling(_) => DeclineReason::RollingLimitExceeded,
@@ -349,7 +326,16 @@ impl View<'_> {
                         _ => DeclineReason::MonthlyLimitExceeded,
                     });
                 }
-                if limit.count.is_some_and(|allowed| count >= allowed) {
+                let count = i64::from(count);
+                let exceeded = limit
+                    .count
+                    .map(i64::from)
+                    .filter(|allowed| count >= *allowed);
+                let exceeded = exceeded.filter(|allowed| {
+                    let raised = self.raised(sought, limit, *allowed, |r| r.count.map(i64::from));
+                    raised.is_none_or(|(_, allowed)| count >= allowed)
+                });
+                if exceeded.is_some() {
                     return Some(DeclineReason::VelocityCountExceeded);
                 }
             }
