@@ -299,9 +299,13 @@ fn random_days_come_to_the_use_of_every_exception() {
                 .current(),
             _ => any_steps().new_tree(&mut runner).unwrap().current(),
         };
+        let approve = |which| Step::Exception {
+            which,
+            change: ExceptionChange::Approve,
+        };
         let mut engine = Engine::new(1);
-        for step in &steps {
-            engine.step(step);
+        for step in (0..EXCEPTIONS).map(approve).chain(steps) {
+            engine.step(&step);
         }
         let bytes = engine.switch.records.iter();
         for record in bytes.map(|bytes| cardswitch::engine::record::read(bytes).unwrap()) {
