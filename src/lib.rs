@@ -3,6 +3,7 @@
 pub mod api;
 pub mod cli;
 pub mod config;
+pub mod decision_call;
 pub mod engine;
 pub mod iso8583;
 pub mod journal;

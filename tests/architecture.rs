@@ -22,6 +22,7 @@ const OUTSIDE: &[&str] = &[
     "ureq",
     "reqwest",
     "axum",
+    "hyper",
 ];
 
 /// Lines of a source file without its tests, and of a function.

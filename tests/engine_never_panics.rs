@@ -290,6 +290,23 @@ fn any_action() -> impl Strategy<Value = Action> {
             },
         })
     });
+    let says = prop_oneof![
+        3 => Just(CustomerSays::Approve { amount_minor: None }),
+        2 => any::<i64>().prop_map(|amount| CustomerSays::Approve { amount_minor: Some(amount) }),
+        2 => (0i64..300).prop_map(|amount| CustomerSays::Approve { amount_minor: Some(amount) }),
+        2 => Just(CustomerSays::Decline),
+        1 => Just(CustomerSays::Nothing),
+        1 => Just(CustomerSays::Nonsense),
+        1 => Just(CustomerSays::Lost),
+    ];
+    let resolve = (0u64..20, says).prop_map(|(id, says)| {
+        Action::Resolve(Resolve {
+            authorization_id: AuthorizationId(id),
+            says,
+            call: CallOutcome::Answered,
+            duration_ms: 1,
+        })
+    });
     let change_holder = (0u64..8, any::<bool>()).prop_map(|(card, verified)| {
         Action::ChangeCardHolder(ChangeCardHolder {
             card_id: CardId(card),
@@ -301,7 +318,7 @@ fn any_action() -> impl Strategy<Value = Action> {
         })
     });
     prop_oneof![
-        1 => change_holder, 4 => withhold, 3 => release, 12 => authorize, 6 => advise, 5 => reverse, 4 => open_account, 6 => top_up, 4 => open_card,
+        1 => change_holder, 8 => resolve, 4 => withhold, 3 => release, 12 => authorize, 6 => advise, 5 => reverse, 4 => open_account, 6 => top_up, 4 => open_card,
         1 => status, 1 => account_status, 2 => change_controls
     ]
 }
@@ -330,6 +347,10 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
             payment.authorization_id.0 += tree * 100;
             payment.repeat_key = key(payment.repeat_key);
             Action::Advise(of)
+        }
+        Action::Resolve(mut of) => {
+            of.authorization_id.0 += tree * 100;
+            Action::Resolve(of)
         }
         Action::Withhold(mut of) => {
             let payment = &mut of.payment;
@@ -431,6 +452,7 @@ proptest! {
         first_at in prop_oneof![Just(0i64), 0i64..4_000_000_000_000, any::<i64>()],
         settings in proptest::option::of(any_settings()),
         rate in proptest::option::of(any_rate()),
+        asks in proptest::option::of(prop_oneof![Just(None), (0i64..300).prop_map(Some)]),
         mark_up in 0u16..=10_000,
         asked in proptest::collection::vec(
             (0u64..4, 0u8..12, 0i64..90_000_000, any_action()), 1..150
@@ -442,6 +464,9 @@ proptest! {
         switch.at = Timestamp(first_at);
         if let Some(settings) = settings {
             switch.registry(RegistryAction::ChangeSettings(Box::new(settings)));
+        }
+        if let Some(approve_up_to) = asks {
+            switch.ask_customers(2_000, approve_up_to);
         }
         if let Some(rate) = rate {
             let set = SetExchangeRates { source: "any".into(), rates: vec![rate] };

@@ -280,6 +280,8 @@ impl Play {
             "repeat" => self.repeat(words),
             "reverse" => self.reverse(words),
             "withhold" => self.withhold(words.plain(1)),
+            "customers" => self.customers(words),
+            "customer" => self.customer(words.plain(1), words.plain(2)),
             "increment" => self.increment(words),
             "advise" => self.advise(words),
             "trace" => self.trace(asked),
@@ -658,8 +660,12 @@ impl Play {
                 let added = authorized.increased.map_or(String::new(), |increased| {
                     format!(" added={}", decimal(increased.amount_minor))
                 });
+                let said = match authorized.waits_until {
+                    Some(_) => "waiting",
+                    None => "approved",
+                };
                 format!(
-                    "approved hold={hold} available={available}{part}{balances}{conversion}{drawn_on}{posted}{added}{}",
+                    "{said} hold={hold} available={available}{part}{balances}{conversion}{drawn_on}{posted}{added}{}",
                     self.given_back(&authorized.gives_back)
                 )
             }
@@ -717,6 +723,52 @@ impl Play {
                 ReversalOutcome::Duplicate => "duplicate".into(),
             },
             Outcome::FirstAnswer(answer) => first_answer(&answer),
+            other => told(&other),
+        }
+    }
+
+    /// `customers asked [timeout=MS] [fallback=AMOUNT]`: whoever pays is asked from now on.
+    fn customers(&mut self, words: &Words) -> String {
+        let timeout_ms = words
+            .value("timeout")
+            .map_or(2_000, |ms| ms.parse().unwrap());
+        let fallback = words.value("fallback").map(|text| money(text).amount_minor);
+        self.switch.ask_customers(timeout_ms, fallback);
+        "done".into()
+    }
+
+    /// What came of asking about NAME.
+    fn customer(&mut self, name: &str, said: &str) -> String {
+        let sent = self.sent[name].clone();
+        let (says, call) = match said.split_once(':') {
+            Some(("approve", amount)) => {
+                let amount_minor = Some(money(amount).amount_minor);
+                (
+                    CustomerSays::Approve { amount_minor },
+                    CallOutcome::Answered,
+                )
+            }
+            _ => match said {
+                "approve" => (
+                    CustomerSays::Approve { amount_minor: None },
+                    CallOutcome::Answered,
+                ),
+                "decline" => (CustomerSays::Decline, CallOutcome::Answered),
+                "nothing" => (CustomerSays::Nothing, CallOutcome::TimedOut),
+                "nonsense" => (CustomerSays::Nonsense, CallOutcome::Invalid),
+                "lost" => (CustomerSays::Lost, CallOutcome::Lost),
+                other => panic!("no customer says {other}"),
+            },
+        };
+        let action = Action::Resolve(Resolve {
+            authorization_id: sent.authorization_id,
+            says,
+            call,
+            duration_ms: 1,
+        });
+        let root = self.root_of_card(sent.card_id);
+        match self.switch.command(AccountId(root), action) {
+            Outcome::Event(Event::Resolved(resolved)) => resolved_words(&resolved),
             other => told(&other),
         }
     }
@@ -1164,6 +1216,39 @@ fn name(keys: &mut MatchKeys, key: &str, value: &str) -> bool {
     true
 }
 
+fn resolved_words(resolved: &Resolved) -> String {
+    let fallback = if resolved.fallback_used {
+        " fallback"
+    } else {
+        ""
+    };
+    match &resolved.to {
+        ResolvedTo::NothingWaits => "nothing_waits".into(),
+        ResolvedTo::Declined { reason, undone } => format!(
+            "declined {} released={}{fallback}",
+            reason.name(),
+            decimal(undone.released.account_minor)
+        ),
+        ResolvedTo::Approved { released, posted } => {
+            let part = match resolved.answer {
+                Some(Answer::Authorization {
+                    result: AnswerResult::PartiallyApproved { approved, .. },
+                    ..
+                }) => format!(
+                    " part={}",
+                    decimal_in(approved.currency, approved.amount_minor)
+                ),
+                _ => String::new(),
+            };
+            format!(
+                "approved released={} posted={}{part}{fallback}",
+                decimal(released.account_minor),
+                decimal(posted.account_minor)
+            )
+        }
+    }
+}
+
 fn undone_words(undone: &Undone) -> String {
     let what = match undone.what {
         UndoneWhat::Whole => "whole",
@@ -1209,6 +1294,7 @@ fn first_answer(answer: &Answer) -> String {
     match answer {
         Answer::Authorization { result, .. } => match result {
             AnswerResult::Approved { .. } => "first_answer approved".into(),
+            AnswerResult::Waiting => "first_answer waiting".into(),
             AnswerResult::Declined(reason) => format!("first_answer declined {}", reason.name()),
             AnswerResult::PartiallyApproved { approved, .. } => {
                 format!("first_answer part={}", decimal(approved.amount_minor))

@@ -182,6 +182,7 @@ pub fn unexpected(reply: &Reply) -> ApiError {
         Reply::Message(_) => "Message",
         Reply::Unavailable(_) => "Unavailable",
         Reply::Account(_) => "Account",
+        Reply::DecisionCall(_) => "DecisionCall",
         Reply::Card(_) => "Card",
         Reply::Done => "Done",
         Reply::Refused(refusal) => return ApiError::internal(refusal),

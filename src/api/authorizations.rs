@@ -273,6 +273,7 @@ fn to_json(
         "approval_code": row.approval_code.map(|code| code.as_str().to_owned()),
         "conversion": conversion(row),
         "decision": decision(state, row),
+        "decision_call": decision_call(row),
         "flags": payment_json::flags(row.flags),
         "breach": breach(row),
         "transactions": transactions,
@@ -305,11 +306,32 @@ fn conversion(row: &AuthorizationRow) -> Option<Value> {
     Some(conversion_json::to_json(&conversion))
 }
 
-/// The checks, and whether the approval left in time where it did not.
+/// What came of asking the customer; nothing where it was not asked, or has not answered yet.
+fn decision_call(row: &AuthorizationRow) -> Option<Value> {
+    Some(json!({
+        "outcome": row.decision_call_outcome?.name(),
+        "duration_ms": row.decision_call_ms,
+        "fallback_used": row.decision_call_fallback_used,
+    }))
+}
+
+/// The checks, then what the customer said, and whether the approval left in time where it did not.
 fn trace(row: &AuthorizationRow) -> Vec<Value> {
     let mut trace = trace_json::to_json(&row.trace);
-    if row.step == Some(Step::Answer) {
-        trace.push(json!({ "step": Step::Answer.name(), "result": "fail", "detail": {} }));
+    let mut add = |step: Step, result, detail| {
+        trace.push(json!({ "step": step.name(), "result": result, "detail": detail }));
+    };
+    let failed = |step| row.reason.is_some() && row.step == Some(step);
+    let call = decision_call(row);
+    if call.is_some() || failed(Step::CustomerDecision) {
+        let result = match failed(Step::CustomerDecision) {
+            true => "fail",
+            false => "pass",
+        };
+        add(Step::CustomerDecision, result, call.unwrap_or(json!({})));
+    }
+    if failed(Step::Answer) {
+        add(Step::Answer, "fail", json!({}));
     }
     trace
 }

@@ -7,10 +7,12 @@ mod ask;
 mod auth;
 mod authorizations;
 mod body;
+mod call_metrics;
 pub(crate) mod cardholders;
 pub(crate) mod cards;
 pub(crate) mod controls_json;
 pub(crate) mod conversion_json;
+pub(crate) mod decision_endpoints;
 mod envelope;
 mod error;
 pub(crate) mod exceptions;
@@ -44,6 +46,7 @@ mod transactions;
 pub use body::BODY_MAX_BYTES;
 pub use routes::{router, serve};
 
+use crate::decision_call::{CallStats, Client};
 use crate::engine::reason::DeclineReason;
 use crate::engine::registry::IdempotencyKey;
 use crate::journal::Handle;
@@ -70,8 +73,9 @@ pub struct Wiring {
     pub root_key: Option<String>,
     /// When a business date ends, in UTC.
     pub cut_over: jiff::civil::Time,
-    /// Top-ups settle at once.
+    /// Top-ups settle at once, and endpoints may be on this machine.
     pub sandbox: bool,
+    pub call_stats: Arc<CallStats>,
     pub response_codes: ResponseCodes,
     /// With what others have registered; the interface adds its own.
     pub metrics: prometheus_client::registry::Registry,
@@ -90,6 +94,8 @@ pub struct ApiState {
     root_key_hash: Option<[u8; 32]>,
     cut_over: jiff::civil::Time,
     sandbox: bool,
+    /// Tries endpoints.
+    calls: Client,
     response_codes: ResponseCodes,
     /// Names of the networks that are configured.
     networks: Vec<String>,
@@ -105,6 +111,8 @@ pub const ROOT_KEY_MIN: usize = 16;
 pub enum WiringError {
     #[error("CARDSWITCH_ROOT_KEY must be set to any text of {ROOT_KEY_MIN} or more characters")]
     RootKey,
+    #[error("no HTTPS calls can be made: {0}")]
+    Calls(#[from] std::io::Error),
 }
 
 /// Says whether a root key is long enough; having none is no error.
@@ -125,6 +133,7 @@ impl ApiState {
         let names = wiring.networks.iter().map(|(name, _)| name.clone());
         let networks = names.collect();
         metrics.register_collector(Box::new(network_metrics::Networks(wiring.networks)));
+        metrics.register_collector(Box::new(call_metrics::Calls(wiring.call_stats)));
         metrics::register(
             &mut metrics,
             &wiring.switchboard,
@@ -141,6 +150,7 @@ impl ApiState {
             root_key_hash,
             cut_over: wiring.cut_over,
             sandbox: wiring.sandbox,
+            calls: Client::new(wiring.sandbox)?,
             response_codes: wiring.response_codes,
             networks,
             metrics,

@@ -70,6 +70,12 @@ const COUNTS: &[(&str, &str, MetricType, Count)] = &[
         MetricType::Counter,
         |s| &s.overload_refusals,
     ),
+    (
+        "cardswitch_late_approvals",
+        "Approvals whose answer was too late for the network",
+        MetricType::Counter,
+        |s| &s.late_approvals,
+    ),
 ];
 
 impl Collector for Networks {

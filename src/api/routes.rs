@@ -2,8 +2,8 @@
 
 use super::auth::guarded;
 use super::{
-    Gate, accounts, authorizations, cardholders, cards, envelope, exceptions, exchange_rates,
-    groups, health, ledger_entries, links, list, metrics, programs, reveal, rules,
+    Gate, accounts, authorizations, cardholders, cards, decision_endpoints, envelope, exceptions,
+    exchange_rates, groups, health, ledger_entries, links, list, metrics, programs, reveal, rules,
     settlement_reports, top_ups, transactions,
 };
 use crate::engine::command::{AccountStatusChange, StatusChange};
@@ -219,6 +219,31 @@ fn group_routes(gate: &Gate) -> Router<Gate> {
         .route(
             "/v1/links/{type}/{id}",
             list("cards:read", get(links::one)).merge(on("limits:write", put(links::replace))),
+        )
+        .route(
+            "/v1/decision_endpoints",
+            on("decision_endpoints:write", post(decision_endpoints::create)).merge(list(
+                "decision_endpoints:read",
+                get(decision_endpoints::many),
+            )),
+        )
+        .route(
+            "/v1/decision_endpoints/{id}",
+            on("decision_endpoints:read", get(decision_endpoints::one)).merge(on(
+                "decision_endpoints:write",
+                patch(decision_endpoints::update),
+            )),
+        )
+        .route(
+            "/v1/decision_endpoints/{id}/rotate_secret",
+            on(
+                "decision_endpoints:write",
+                post(decision_endpoints::rotate_secret),
+            ),
+        )
+        .route(
+            "/v1/decision_endpoints/{id}/ping",
+            on("decision_endpoints:write", post(decision_endpoints::ping)),
         )
         .route(
             "/v1/mcc_groups",

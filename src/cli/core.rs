@@ -2,6 +2,7 @@
 //! makes snapshots. What listens lives in `node.rs`.
 
 use crate::config::Config;
+use crate::decision_call::{self, Caller};
 use crate::engine::registry::{IssueCard, RegistryAction};
 use crate::engine::world::World;
 use crate::journal::{FileStorage, Handle, RunningJournal, Sequence, Storage};
@@ -59,6 +60,7 @@ pub struct Core {
     pub vault: Arc<Vault>,
     pub pan_index: Arc<PanIndex>,
     loops: Loops,
+    pub caller: Caller,
     snapshots: Snapshots,
 }
 
@@ -115,11 +117,13 @@ pub fn start_core(config: &Config) -> Result<Core> {
             },
         );
     });
+    let (decision_calls, to_call) = decision_call::calls();
     let wiring = Wiring {
         journal: journal.handle(),
         clock: Clock::System,
         queues: config.shards.queues(),
         on_card_issued,
+        decision_calls,
         last_sequence: recovered.last_sequence,
     };
     let snapshots = start_snapshots(
@@ -130,6 +134,13 @@ pub fn start_core(config: &Config) -> Result<Core> {
     )?;
     let (switchboard, loops) =
         switchboard::start(recovered.world, wiring).context("cannot start a thread")?;
+    let caller = Caller::start(
+        to_call,
+        switchboard.clone(),
+        vault.endpoint_secrets().clone(),
+        config.sandbox.enabled,
+    )
+    .context("cannot prepare calls to customers")?;
     if settings_changed {
         let change = RegistryRequest::Command(RegistryAction::ChangeSettings(Box::new(settings)));
         let batch = Batch {
@@ -146,6 +157,7 @@ pub fn start_core(config: &Config) -> Result<Core> {
         vault: Arc::new(vault),
         pan_index,
         loops,
+        caller,
         snapshots,
     })
 }
@@ -276,6 +288,8 @@ impl Core {
             well &= thread.join().is_ok();
         }
         self.journal.close()?;
+        // What it took from the shards is gone with them.
+        well &= self.caller.join();
         anyhow::ensure!(well, "a shard or the registry panicked; see the log");
         Ok(())
     }

@@ -6,8 +6,8 @@ use super::explain_text;
 use super::journal::Place;
 use super::record_json;
 use crate::engine::again::{Again, Decided};
+use crate::engine::changed::changed;
 use crate::engine::command::Action;
-use crate::engine::event::{AdviceOutcome, Event, ReversalOutcome};
 use crate::engine::ids::AuthorizationId;
 use crate::engine::record::{self, Record};
 use crate::engine::registry::RegistryAction;
@@ -120,32 +120,11 @@ fn is_about(record: &Record, id: AuthorizationId) -> bool {
     let Record::Shard { command, event, .. } = record else {
         return false;
     };
-    match (&command.action, event) {
-        (Action::ReleaseHold(release), _) => release.authorization_id == id,
-        (_, Event::Authorized(authorized)) => {
-            let increased = authorized.increased;
-            increased.is_some_and(|increased| increased.authorization_id == id)
-        }
-        (_, Event::Reversed(reversed)) => match reversed.outcome {
-            ReversalOutcome::Undone(undone) => undone.authorization_id == id,
-            _ => false,
-        },
-        (Action::Withhold(withhold), Event::Withheld(withheld)) => {
-            let undone = withheld.undone;
-            withhold.payment.authorization_id == id
-                || undone.is_some_and(|undone| undone.authorization_id == id)
-        }
-        (_, Event::Advised(advised)) => match advised.outcome {
-            AdviceOutcome::Amended {
-                authorization_id, ..
-            }
-            | AdviceOutcome::Completed {
-                authorization_id, ..
-            } => authorization_id == id,
-            _ => false,
-        },
-        _ => false,
-    }
+    let own = match &command.action {
+        Action::Withhold(withhold) => Some(withhold.payment.authorization_id),
+        _ => None,
+    };
+    own == Some(id) || changed(&command.action, event) == Some(id)
 }
 
 impl Found {

@@ -3,11 +3,12 @@
 
 use super::record_json::month;
 use crate::api::{controls_json, conversion_json, three_ds_json, trace_json};
-use crate::engine::command::{Advise, Authorize, Reverse};
+use crate::engine::command::{Advise, Authorize, CustomerSays, Resolve, Reverse};
 use crate::engine::counters::CountedIn;
 use crate::engine::event::{
     AdviceOutcome, Advised, Authorized, Decision, HoldPlaced, LedgerAccount, LimitUse, Posting,
-    ReversalOutcome, Reversed, RuleId, Undone, UndoneWhat, UseGivenBack, Withheld,
+    Resolved, ResolvedTo, ReversalOutcome, Reversed, RuleId, Undone, UndoneWhat, UseGivenBack,
+    Withheld,
 };
 use crate::engine::facts::{Check, Merchant, NetworkReference, Verification};
 use crate::engine::money::{Currency, Money};
@@ -137,6 +138,7 @@ pub(super) fn authorized(authorized: &Authorized) -> Value {
             "amount": increased.amount_minor,
             "expires_at": increased.expires_at.to_string(),
         })),
+        "waits_until": authorized.waits_until.map(|at| at.to_string()),
     })
 }
 
@@ -264,6 +266,47 @@ fn undone(undone: &Undone) -> Value {
         "returned": undone.returned.account_minor,
         "status": undone.standing.name(),
         "flags": undone.flags.names().collect::<Vec<_>>(),
+    })
+}
+
+pub(super) fn resolve(resolve: &Resolve) -> Value {
+    let (says, amount_minor) = match resolve.says {
+        CustomerSays::Approve { amount_minor } => ("approve", amount_minor),
+        CustomerSays::Decline => ("decline", None),
+        CustomerSays::Nothing => ("nothing", None),
+        CustomerSays::Nonsense => ("nonsense", None),
+        CustomerSays::Lost => ("lost", None),
+    };
+    json!({
+        "type": "resolve",
+        "authorization_id": resolve.authorization_id.to_string(),
+        "customer_says": says,
+        "amount": amount_minor,
+        "call_outcome": resolve.call.name(),
+        "duration_ms": resolve.duration_ms,
+    })
+}
+
+pub(super) fn resolved(resolved: &Resolved) -> Value {
+    let to = match &resolved.to {
+        ResolvedTo::Approved { released, posted } => json!({
+            "result": "approved",
+            "released": released.account_minor,
+            "posted": posted.account_minor,
+        }),
+        ResolvedTo::Declined { reason, undone } => json!({
+            "result": "declined",
+            "reason": reason.name(),
+            "undone": self::undone(undone),
+        }),
+        ResolvedTo::NothingWaits => json!({ "result": "nothing_waits" }),
+    };
+    json!({
+        "type": "resolved",
+        "registry_version": resolved.registry_version,
+        "decision": to,
+        "fallback_used": resolved.fallback_used,
+        "postings": postings(&resolved.postings),
     })
 }
 

@@ -236,6 +236,7 @@ fn api_state(
         cut_over: jiff::civil::Time::midnight(),
         root_key: start.root_key,
         sandbox: config.sandbox.enabled,
+        call_stats: core.caller.stats.clone(),
         response_codes: Box::new(response_codes),
         metrics: prometheus_client::registry::Registry::default(),
         networks: networks

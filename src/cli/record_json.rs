@@ -3,7 +3,9 @@
 //! it is named here.
 
 use super::message_json;
-use crate::api::{cardholders, cards, controls_json, exceptions, exchange_rates, groups};
+use crate::api::{
+    cardholders, cards, controls_json, decision_endpoints, exceptions, exchange_rates, groups,
+};
 use crate::engine::cardholders::Holder;
 use crate::engine::command::{
     AccountStatusChange, Action, CardType, Command, OpenAccount, OpenCard, StatusChange, TopUp,
@@ -83,6 +85,7 @@ fn command(command: &Command) -> Value {
             "card_id": change.card_id.to_string(),
             "holder": holder(&change.holder),
         }),
+        Action::Resolve(resolve) => message_json::resolve(resolve),
         Action::Withhold(withhold) => {
             let mut json = message_json::authorize("withhold", &withhold.payment);
             json["reversal_id"] = withhold.reversal_id.to_string().into();
@@ -165,6 +168,7 @@ fn event(event: &Event) -> Value {
             json!({ "type": "card_status_changed", "from": from.name(), "to": to.name() })
         }
         Event::CardControlsChanged => json!({ "type": "card_controls_changed" }),
+        Event::Resolved(resolved) => message_json::resolved(resolved),
         Event::Withheld(withheld) => message_json::withheld(withheld),
         Event::CardHolderChanged => json!({ "type": "card_holder_changed" }),
         Event::HoldReleased {
@@ -224,6 +228,10 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::VerifyCardholder(id) => {
             json!({ "type": "verify_cardholder", "cardholder_id": id.to_string() })
         }
+        RegistryAction::PutDecisionEndpoint(endpoint) => with_type(
+            "put_decision_endpoint",
+            decision_endpoints::to_json(endpoint),
+        ),
         RegistryAction::CreateMccGroup(group) => {
             with_type("create_mcc_group", groups::mcc_group_to_json(group))
         }
@@ -367,6 +375,9 @@ fn registry_event(event: &RegistryEvent) -> Value {
                 "holder": self::holder(holder),
                 "card_ids": cards.collect::<Vec<_>>(),
             })
+        }
+        RegistryEvent::DecisionEndpointPut { version } => {
+            json!({ "type": "decision_endpoint_put", "registry_version": version })
         }
         RegistryEvent::GroupsChanged { version } => {
             json!({ "type": "groups_changed", "registry_version": version })

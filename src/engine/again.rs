@@ -100,6 +100,7 @@ fn version_of(event: &Event) -> Option<u64> {
         Event::Authorized(authorized) => Some(authorized.registry_version),
         Event::Advised(advised) => Some(advised.registry_version),
         Event::Reversed(reversed) => Some(reversed.registry_version),
+        Event::Resolved(resolved) => Some(resolved.registry_version),
         Event::Withheld(withheld) => Some(withheld.registry_version),
         _ => None,
     }

@@ -29,10 +29,33 @@ impl Answer {
             && self.is_approval()
     }
 
+    pub fn is_partial(&self) -> bool {
+        matches!(
+            self,
+            Answer::Authorization {
+                result: AnswerResult::PartiallyApproved { .. },
+                ..
+            }
+        )
+    }
+
+    /// The authorization that this is no answer to yet.
+    pub fn waits_for(&self) -> Option<AuthorizationId> {
+        match self {
+            Answer::Authorization {
+                authorization_id,
+                result: AnswerResult::Waiting,
+            } => Some(*authorization_id),
+            _ => None,
+        }
+    }
+
     /// Whether money may move because of it, or would have.
     pub fn is_approval(&self) -> bool {
         match self {
-            Answer::Authorization { result, .. } => !matches!(result, AnswerResult::Declined(_)),
+            Answer::Authorization { result, .. } => {
+                !matches!(result, AnswerResult::Declined(_) | AnswerResult::Waiting)
+            }
             Answer::Reversal { .. } | Answer::Advice { .. } => false,
         }
     }
@@ -61,6 +84,8 @@ pub enum AnswerResult {
     },
     /// Of an approved balance inquiry.
     Balances(Balances),
+    /// None yet: the customer is being asked.
+    Waiting,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

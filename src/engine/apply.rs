@@ -2,6 +2,7 @@
 //! Nothing is decided here, and no rule is looked at.
 
 use super::apply_messages;
+use super::apply_resolve;
 use super::command::{Action, Advise, Authorize, Command, OpenAccount, OpenCard, Reverse};
 use super::controls::Controls;
 use super::counters::Counters;
@@ -77,6 +78,9 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
         (Action::Advise(advise), Event::Advised(advised)) => {
             apply_messages::advice(state, command, advise, advised);
         }
+        (Action::Resolve(resolve), Event::Resolved(resolved)) => {
+            apply_resolve::resolved(state, command, resolve, resolved);
+        }
         (Action::Withhold(withhold), Event::Withheld(withheld)) => {
             apply_messages::withheld(state, command, &withhold.payment, withheld);
         }
@@ -100,6 +104,7 @@ pub fn answer(command: &Command, event: &Event) -> Option<Answer> {
             Some(reversal_answer(reverse, reversed))
         }
         (Action::Advise(advise), Event::Advised(advised)) => Some(advice_answer(advise, advised)),
+        (Action::Resolve(_), Event::Resolved(resolved)) => resolved.answer,
         (Action::Withhold(withhold), Event::Withheld(_)) => {
             Some(withhold::answer(&withhold.payment))
         }
@@ -124,6 +129,7 @@ pub(super) fn advice_answer(advise: &Advise, advised: &Advised) -> Answer {
 
 pub(super) fn authorization_answer(authorize: &Authorize, authorized: &Authorized) -> Answer {
     let result = match (&authorized.decision, authorized.balances) {
+        _ if authorized.waits_until.is_some() => AnswerResult::Waiting,
         (Decision::Approved { .. }, Some(balances)) => AnswerResult::Balances(balances),
         (Decision::Approved { approval_code }, None) => AnswerResult::Approved {
             approval_code: *approval_code,

@@ -5,7 +5,8 @@ use super::apply::{
     advice_answer, authorization_answer, counters, expect_account, post, reversal_answer,
 };
 use super::apply_opening::{Opening, charged, direction_of, open_held, open_posted};
-use super::authorizations::{Authorization, ClosedBy, InBoth, Part, PartKind};
+use super::apply_resolve::{end_approved, end_declined};
+use super::authorizations::{Authorization, ClosedBy, InBoth, Part, PartKind, Waiting};
 use super::command::{Advise, Authorize, Command, Reverse};
 use super::event::{
     AdviceOutcome, Advised, Answer, ApprovalCode, Authorized, Decision, Increased, Postings,
@@ -14,7 +15,7 @@ use super::event::{
 use super::facts::{Kind, RepeatKey};
 use super::first_answer::{Asked, FirstAnswer};
 use super::ids::AuthorizationId;
-use super::kinds::Direction;
+use super::kinds::{Direction, Treatment};
 use super::postings::Kept;
 use super::reason::DeclineReason;
 use super::refunds;
@@ -67,8 +68,9 @@ pub(super) fn authorization(
         approval_code,
         placed,
         transaction_minor,
+        waiting: waiting(authorize, authorized),
     };
-    match authorize.posts {
+    match authorize.posts && opening.waiting.is_none() {
         true => open_posted(state, &opening, &authorized.postings),
         false => open_held(state, &opening),
     }
@@ -79,6 +81,24 @@ pub(super) fn authorization(
         "account {account_id} is overdrawn by {}",
         authorize.authorization_id
     );
+}
+
+/// What is kept of a request that its customer has to decide on.
+fn waiting(authorize: &Authorize, authorized: &Authorized) -> Option<Box<Waiting>> {
+    let until = authorized.waits_until?;
+    Some(Box::new(Waiting {
+        until,
+        repeat_key: authorize.repeat_key,
+        asked: Asked::of_authorization(authorize),
+        posts: authorize.posts,
+        in_part: authorize.partial_approval_supported
+            && Treatment::of(authorize.kind).is_some_and(|treatment| treatment.in_part),
+        part: match authorized.decision {
+            Decision::PartiallyApproved { approved, .. } => Some(approved),
+            _ => None,
+        },
+        kept: Kept::of(authorized.conversion.as_deref()),
+    }))
 }
 
 fn note_history(
@@ -115,6 +135,7 @@ pub(super) fn advice(state: &mut State, command: &Command, advise: &Advise, advi
         approval_code,
         placed,
         transaction_minor: payment.amounts.transaction.amount_minor,
+        waiting: None,
     };
     match &advised.outcome {
         AdviceOutcome::Recorded | AdviceOutcome::Duplicate => {}
@@ -141,7 +162,12 @@ pub(super) fn reversal(
     let asked = Asked::of_reversal(reverse);
     remember_answer(state, command, reverse.repeat_key, asked, answer);
     match &reversed.outcome {
-        ReversalOutcome::Undone(undone) => undo(state, command, undone, &reversed.postings),
+        ReversalOutcome::Undone(undone) => {
+            undo(state, command, undone, &reversed.postings);
+            if ClosedBy::of(undone.standing).is_some() {
+                end_declined(state, command, undone.authorization_id);
+            }
+        }
         // A part of it is to stay: the original must not be refused as a whole.
         ReversalOutcome::OriginalUnknown if reverse.stays.is_some() => {}
         ReversalOutcome::OriginalUnknown => state.early_reversals.remember(Reversal {
@@ -177,6 +203,7 @@ pub(super) fn release(
     id: AuthorizationId,
     standing: Standing,
 ) {
+    end_declined(state, command, id);
     let held = expect_authorization(state, id).held;
     let change = Change {
         held: held.negative(),
@@ -186,7 +213,7 @@ pub(super) fn release(
     change_authorization(state, id, command.at, change);
 }
 
-fn remember_answer(
+pub(super) fn remember_answer(
     state: &mut State,
     command: &Command,
     repeat_key: RepeatKey,
@@ -204,19 +231,24 @@ fn remember_answer(
 
 /// What one event does to an authorization that is known.
 #[derive(Debug, Default)]
-struct Change {
+pub(super) struct Change {
     /// Added to what is held.
-    held: InBoth,
+    pub held: InBoth,
     /// Added to what is posted, and to what we keep of it.
-    posted: InBoth,
-    kept: Kept,
-    expires_at: Option<Timestamp>,
-    closes: Option<ClosedBy>,
-    part: Option<Part>,
+    pub posted: InBoth,
+    pub kept: Kept,
+    pub expires_at: Option<Timestamp>,
+    pub closes: Option<ClosedBy>,
+    pub part: Option<Part>,
 }
 
 /// Moves what an authorization stands at, what its account holds, and the use of limits in their own windows.
-fn change_authorization(state: &mut State, id: AuthorizationId, at: Timestamp, change: Change) {
+pub(super) fn change_authorization(
+    state: &mut State,
+    id: AuthorizationId,
+    at: Timestamp,
+    change: Change,
+) {
     let known = expect_authorization(state, id);
     let (was_counted, stood_at) = (is_counted(known), known.stands_at().account_minor);
     let was_open = known.is_open();
@@ -338,6 +370,7 @@ fn amend(state: &mut State, command: &Command, payment: &Authorize, outcome: &Ad
         ..Change::default()
     };
     change_authorization(state, authorization_id, command.at, change);
+    end_approved(state, command, authorization_id);
 }
 
 fn complete(state: &mut State, command: &Command, payment: &Authorize, advised: &Advised) {
@@ -376,9 +409,10 @@ fn complete(state: &mut State, command: &Command, payment: &Authorize, advised: 
     };
     change_authorization(state, authorization_id, command.at, change);
     refunds::apply(state, authorization_id, &advised.gives_back);
+    end_approved(state, command, authorization_id);
 }
 
-fn undo(state: &mut State, command: &Command, undone: &Undone, postings: &Postings) {
+pub(super) fn undo(state: &mut State, command: &Command, undone: &Undone, postings: &Postings) {
     let id = undone.authorization_id;
     let known = expect_authorization(state, id);
     let account_id = known.account_id;

@@ -3,7 +3,7 @@
 
 use super::apply::{counters, expect_account, post};
 use super::apply_messages::expect_authorization;
-use super::authorizations::{Authorization, Closed, ClosedBy, InBoth};
+use super::authorizations::{Authorization, Closed, ClosedBy, InBoth, Waiting};
 use super::card_use::{CardUseMade, LockedMerchant};
 use super::command::{Authorize, Command};
 use super::event::{ApprovalCode, HoldPlaced, LedgerAccount, Postings};
@@ -21,6 +21,7 @@ pub(super) struct Opening<'a> {
     pub approval_code: ApprovalCode,
     pub placed: &'a HoldPlaced,
     pub transaction_minor: i64,
+    pub waiting: Option<Box<Waiting>>,
 }
 
 /// A kind that no message carries yet takes from the account.
@@ -100,6 +101,7 @@ fn open(
         posted_at_once: closed.is_some(),
         currency,
         gave_back: Box::default(),
+        waiting: opening.waiting.clone(),
     });
     use_card(state, payment, placed);
 }

@@ -2,7 +2,8 @@
 //! message for a while. What opening, changing or closing one does to money does not live here.
 
 use super::event::{ApprovalCode, GivesBack, LimitUse, Standing};
-use super::facts::{MatchKey, MatchKeys};
+use super::facts::{MatchKey, MatchKeys, RepeatKey};
+use super::first_answer::Asked;
 use super::hold_expiry::ByExpiry;
 use super::ids::{AccountId, AuthorizationId, CardId};
 use super::kinds::Direction;
@@ -49,6 +50,24 @@ pub struct Authorization {
     pub currency: Currency,
     /// Of a refund: what it has given back of limits, and not taken again.
     pub gave_back: GivesBack,
+    /// The customer has not decided yet.
+    pub waiting: Option<Box<Waiting>>,
+}
+
+/// What it takes to answer an authorization once its customer has decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    pub until: Timestamp,
+    pub repeat_key: RepeatKey,
+    pub asked: Asked,
+    /// A single message: posted once it is approved.
+    pub posts: bool,
+    /// The terminal can take less than it asked for.
+    pub in_part: bool,
+    /// What the switch approved, where that is less than was asked.
+    pub part: Option<Money>,
+    /// What we keep of a conversion.
+    pub kept: Kept,
 }
 
 /// An amount in minor units of the account's currency, and of the transaction's.
@@ -196,6 +215,8 @@ pub struct Authorizations {
     by_id: SlotIndex,
     by_name: MatchIndex<Slot>,
     by_expiry: ByExpiry,
+    /// Those that wait for their customer.
+    waiting: ByExpiry,
     /// In the order of closing; an entry counts while its authorization was closed last at that time.
     closed: VecDeque<(Timestamp, AuthorizationId)>,
     closed_count: usize,
@@ -251,6 +272,9 @@ impl Authorizations {
                 self.closed_count += 1;
             }
         }
+        if let Some(waiting) = &authorization.waiting {
+            self.waiting.insert(waiting.until, id);
+        }
         let names = names_of(&authorization);
         let slot = match self.free.pop() {
             Some(slot) => {
@@ -279,6 +303,19 @@ impl Authorizations {
         }
         authorization.closed = Some(Closed { at, by });
         self.closed.push_back((at, id));
+    }
+
+    /// Ends the wait for the customer, whoever decided.
+    pub(super) fn stop_waiting(&mut self, id: AuthorizationId) -> Option<Box<Waiting>> {
+        let waiting = self.get_mut(id)?.waiting.take()?;
+        self.waiting.remove(waiting.until, id);
+        Some(waiting)
+    }
+
+    /// The one that waits for its customer the shortest, and until when.
+    pub fn first_to_resolve(&self) -> Option<(Timestamp, &Authorization)> {
+        let (until, id) = self.waiting.first()?;
+        Some((until, self.get(id)?))
     }
 
     pub(super) fn set_expiry(&mut self, id: AuthorizationId, expires_at: Timestamp) {

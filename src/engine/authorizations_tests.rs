@@ -23,6 +23,7 @@ fn keys(names: [u64; 2]) -> MatchKeys {
 
 fn authorization(id: u64, at_ms: i64, names: [u64; 2]) -> Authorization {
     Authorization {
+        waiting: None,
         id: AuthorizationId(id),
         card_id: CARD,
         account_id: AccountId(1),

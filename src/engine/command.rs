@@ -42,6 +42,7 @@ pub enum Action {
     ChangeCardHolder(ChangeCardHolder),
     /// The answer to this request was an approval, and came too late for its network.
     Withhold(Box<Withhold>),
+    Resolve(Resolve),
 }
 
 /// A request to reserve money (1987: 0100, 0101), or to take it at once (0200, 0201).
@@ -183,6 +184,32 @@ pub struct ChangeCardHolder {
     pub holder: Holder,
 }
 
+/// What came of asking the customer about an authorization that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolve {
+    pub authorization_id: AuthorizationId,
+    pub says: CustomerSays,
+    /// What the call came to, for the record.
+    pub call: CallOutcome,
+    /// From the decision of the switch to this one.
+    pub duration_ms: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CustomerSays {
+    /// For all of it, or for this much, in minor units of the account's currency.
+    Approve {
+        amount_minor: Option<i64>,
+    },
+    Decline,
+    /// Nothing that counts: the fallback decides.
+    Nothing,
+    /// An answer that cannot be read: the fallback decides.
+    Nonsense,
+    /// The process that asked is gone, and the time is over.
+    Lost,
+}
+
 /// Takes back an approval that its network did not get in time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Withhold {
@@ -205,6 +232,37 @@ pub enum ReleaseCause {
     Expired,
     /// Somebody asked for it.
     Manual,
+}
+
+macro_rules! call_outcomes {
+    ($($name:ident = $text:literal,)*) => {
+        /// How a call to a customer's endpoint ended.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum CallOutcome { $($name,)* }
+
+        impl CallOutcome {
+            pub const ALL: &'static [CallOutcome] = &[$(CallOutcome::$name,)*];
+
+            pub fn name(self) -> &'static str {
+                match self { $(CallOutcome::$name => $text,)* }
+            }
+        }
+    };
+}
+
+call_outcomes! {
+    Answered = "answered",
+    TimedOut = "timed_out",
+    // No connection, or it broke.
+    Failed = "failed",
+    // A status that is not 200, or a body that says neither yes nor no.
+    Invalid = "invalid",
+    // Not tried, as the last calls had failed.
+    CircuitOpen = "circuit_open",
+    // Not tried, as too many others waited.
+    TooMany = "too_many",
+    // The process ended before it was over.
+    Lost = "lost",
 }
 
 impl ReleaseCause {

@@ -26,9 +26,10 @@ use super::rules;
 use super::rules::repeat::Found;
 use super::scope::{ACCOUNT_LEVELS_MAX, Scope};
 use super::state::{Account, AccountStatus, Card, CardStatus, State};
+use super::time::Timestamp;
 use super::trace::{Detail, Step};
 use super::{decide_advice, decide_reversal};
-use super::{wallet, withhold};
+use super::{resolve, wallet, withhold};
 use smallvec::smallvec;
 
 /// What came of a command.
@@ -55,6 +56,7 @@ pub fn decide(state: &State, command: &Command) -> Outcome {
         Action::ChangeCardStatus(change) => change_card_status(state, command, change),
         Action::ChangeCardControls(change) => change_card_controls(state, command, change),
         Action::ReleaseHold(release) => release_hold(state, command, release),
+        Action::Resolve(resolve) => resolve::decide(state, command, resolve),
         Action::Withhold(withhold) => withhold::decide(state, command, &withhold.payment),
         Action::ChangeCardHolder(change) => {
             match state.card_of_tree(command.root, change.card_id) {
@@ -194,6 +196,7 @@ pub(super) fn cardless(registry_version: u64, checks: Checks) -> Authorized {
         conversion: None,
         keeps_history: false,
         gives_back: Box::default(),
+        waits_until: None,
     }
 }
 
@@ -222,7 +225,12 @@ fn conclude(context: &Context, checks: Checks) -> Authorized {
         amount_minor: taken_minor,
         expires_at: expires_at.max(original.expires_at),
     });
-    let charged_minor = match approved && authorize.posts && increased.is_none() {
+    let waits_until = match approved && taken_minor > 0 && increased.is_none() {
+        true => waits_until(context),
+        false => None,
+    };
+    let posts = authorize.posts && increased.is_none() && waits_until.is_none();
+    let charged_minor = match approved && posts {
         true => context.charged_minor(),
         false => 0,
     };
@@ -263,7 +271,15 @@ fn conclude(context: &Context, checks: Checks) -> Authorized {
         conversion: context.conversion.clone(),
         keeps_history: context.risk_rules.is_some_and(|rules| rules.read_history),
         gives_back: Box::default(),
+        waits_until,
     }
+}
+
+/// Until when the customer may decide, where it is to be asked.
+fn waits_until(context: &Context) -> Option<Timestamp> {
+    let endpoints = &context.registry.decision_endpoints;
+    let endpoint = endpoints.enabled_of(context.program.id)?;
+    Some(context.at.plus_ms(i64::from(endpoint.timeout_ms)))
 }
 
 /// What the program says, or else the switch's own settings.

@@ -46,6 +46,7 @@ pub enum Event {
     Advised(Box<Advised>),
     CardHolderChanged,
     Withheld(Box<Withheld>),
+    Resolved(Box<Resolved>),
 }
 
 /// The decision on a request, approved or declined.
@@ -74,6 +75,36 @@ pub struct Authorized {
     pub keeps_history: bool,
     /// Of a refund that is posted.
     pub gives_back: GivesBack,
+    /// Approved by the switch; the customer decides until then. What is to be posted is held so long.
+    pub waits_until: Option<Timestamp>,
+}
+
+/// What became of an authorization that waited for its customer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolved {
+    pub registry_version: u64,
+    pub account_id: Option<AccountId>,
+    pub to: ResolvedTo,
+    /// What the network gets, where it still waits.
+    pub answer: Option<Answer>,
+    pub fallback_used: bool,
+    pub postings: Postings,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ResolvedTo {
+    Approved {
+        /// What is held no more.
+        released: InBoth,
+        /// Of a single message.
+        posted: InBoth,
+    },
+    Declined {
+        reason: DeclineReason,
+        undone: Undone,
+    },
+    /// It was decided before: by the time, a reversal, or the network.
+    NothingWaits,
 }
 
 /// The end of an approval that its network did not get.

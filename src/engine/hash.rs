@@ -60,6 +60,11 @@ fn registry_hash(world: &World) -> u128 {
             &loaded.rule,
         ))));
     }
+    for endpoint in registry.view.decision_endpoints.iter() {
+        add(hash_of(&SnapshotItem::DecisionEndpoint(Cow::Borrowed(
+            endpoint,
+        ))));
+    }
     for group in registry.view.groups.mcc_groups.values() {
         add(hash_of(&SnapshotItem::MccGroup(Cow::Borrowed(group))));
     }

@@ -101,6 +101,8 @@ id_types! {
     CardholderId = "holder";
     /// An exception from controls, for a while.
     ExceptionId = "exc";
+    /// Where a customer decides.
+    DecisionEndpointId = "dep";
 }
 
 #[cfg(test)]

@@ -42,6 +42,15 @@ impl Kept {
         }
     }
 
+    /// What is kept of a part of an amount; all of it of all. Rounded towards nothing.
+    pub(super) fn share(self, part_minor: i64, of_minor: i64) -> Kept {
+        let back = self.returned(part_minor, of_minor);
+        Kept {
+            mark_up_minor: -back.mark_up_minor,
+            rounding_minor: -back.rounding_minor,
+        }
+    }
+
     /// What goes back of it with a part of what was posted; all of it with all. Rounded towards nothing.
     pub(super) fn returned(self, returned_minor: i64, posted_minor: i64) -> Kept {
         let share = |kept_minor: i64| {

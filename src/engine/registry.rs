@@ -5,6 +5,7 @@
 use super::cardholders::{Cardholder, Holder, KnownCardholder};
 use super::command::{Advise, Authorize, CardType, Reverse};
 use super::controls::Controls;
+use super::decision_endpoints::{DecisionEndpoint, DecisionEndpoints};
 use super::event::{Advised, Answer, Authorized, Reversed};
 use super::exceptions::{
     ChangeException, ControlException, EXCEPTIONS_MAX, ExceptionState, LiveExceptions,
@@ -14,7 +15,8 @@ use super::first_answer::FirstAnswer;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::hold_expiry::HoldExpiry;
 use super::ids::{
-    AccountId, CardId, CardholderId, ExceptionId, LimitId, LinkId, ProgramId, RiskRuleId,
+    AccountId, CardId, CardholderId, DecisionEndpointId, ExceptionId, LimitId, LinkId, ProgramId,
+    RiskRuleId,
 };
 use super::issued_cards::IssuedCards;
 use super::links::{LINKS_WITH_CONTROLS_MAX, LinkControls, LinkFacts, SetLinkControls};
@@ -44,6 +46,7 @@ pub struct RegistryView {
     /// Controls of linked objects.
     pub links: LinkControls,
     pub exceptions: LiveExceptions,
+    pub decision_endpoints: DecisionEndpoints,
 }
 
 /// Numbers that decisions depend on; journalled, so that a replay has the ones of its time.
@@ -184,6 +187,8 @@ pub enum RegistryAction {
     SetLinkControls(Box<SetLinkControls>),
     RequestException(Box<ControlException>),
     ChangeException(Box<ChangeException>),
+    /// Creates it, or changes it as a whole.
+    PutDecisionEndpoint(Box<DecisionEndpoint>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -264,6 +269,9 @@ pub enum RegistryEvent {
     ExceptionChanged {
         version: u64,
         to: ExceptionState,
+    },
+    DecisionEndpointPut {
+        version: u64,
     },
 }
 
@@ -348,6 +356,8 @@ pub enum RegistryRefusal {
     ApproverIsRequester,
     #[error("there may be {EXCEPTIONS_MAX} exceptions, past ones among them, and there are")]
     TooManyExceptions,
+    #[error("the program has decision endpoint {0} already; change that one")]
+    DecisionEndpointTaken(DecisionEndpointId),
 }
 
 /// MCC groups, and as many merchant lists: each change copies the table of them.

@@ -2,6 +2,7 @@
 
 use super::cardholders::{Cardholder, Holder};
 use super::conversion::BASIS_POINTS;
+use super::decision_endpoints;
 use super::event::{Answer, Event};
 use super::exceptions;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
@@ -80,6 +81,9 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         }
         RegistryAction::ChangeException(change) => {
             exceptions::decide_change(registry, command.at, change)
+        }
+        RegistryAction::PutDecisionEndpoint(endpoint) => {
+            decision_endpoints::decide_put(&registry.view, endpoint)
         }
     }
 }
@@ -279,6 +283,14 @@ fn apply_to_view(
         ) => {
             change_view(registry, *version, |view| {
                 risk::apply_change(&mut view.risk_rules, *rule_id, *to)
+            });
+        }
+        (
+            RegistryAction::PutDecisionEndpoint(endpoint),
+            RegistryEvent::DecisionEndpointPut { version },
+        ) => {
+            change_view(registry, *version, |view| {
+                view.decision_endpoints.put((**endpoint).clone())
             });
         }
         (action, RegistryEvent::GroupsChanged { version }) => {

@@ -9,6 +9,7 @@ use super::authorizations::Authorization;
 use super::cardholders::Cardholder;
 use super::controls::Controls;
 use super::counters::Counters;
+use super::decision_endpoints::DecisionEndpoint;
 use super::exceptions::ControlException;
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
@@ -94,6 +95,8 @@ pub enum SnapshotItem<'a> {
     /// After the accounts.
     SharedCounters(SharedKey, Cow<'a, Counters>),
     Exception(Cow<'a, ControlException>),
+    /// After the programs.
+    DecisionEndpoint(Cow<'a, DecisionEndpoint>),
 }
 
 pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {
@@ -153,6 +156,10 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     }
     for loaded in registry.view.risk_rules.iter() {
         writer.put(&SnapshotItem::RiskRule(Cow::Borrowed(&loaded.rule)))?;
+    }
+    for endpoint in registry.view.decision_endpoints.iter() {
+        let endpoint = Cow::Borrowed(endpoint.as_ref());
+        writer.put(&SnapshotItem::DecisionEndpoint(endpoint))?;
     }
     for group in registry.view.groups.mcc_groups_in_order() {
         writer.put(&SnapshotItem::MccGroup(Cow::Borrowed(group)))?;
@@ -348,6 +355,9 @@ impl Reader {
                 self.view.programs.insert(program.id, program);
             }
             SnapshotItem::RiskRule(rule) => self.view.risk_rules.put(rule.into_owned()),
+            SnapshotItem::DecisionEndpoint(endpoint) => {
+                self.view.decision_endpoints.put(endpoint.into_owned());
+            }
             SnapshotItem::MccGroup(group) => {
                 let group = Arc::new(group.into_owned());
                 self.view.groups.mcc_groups.insert(group.id, group);

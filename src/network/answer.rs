@@ -91,6 +91,8 @@ fn authorization_verdict(
             (map.approved, approval_code, amounts)
         }
         AnswerResult::Declined(reason) => return Verdict::code(map.declined(*reason)),
+        // No shard lets it out.
+        AnswerResult::Waiting => return Verdict::code(map.declined(DeclineReason::InternalError)),
     };
     Verdict {
         response_code,

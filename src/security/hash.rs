@@ -49,6 +49,24 @@ impl ApiKeyHasher {
     }
 }
 
+/// The secrets shared with customers' endpoints: made of the vault's key, so that none is stored anywhere.
+#[derive(Clone)]
+pub struct EndpointSecrets(Hmac<Sha256>);
+
+impl EndpointSecrets {
+    /// Of this key; running systems take theirs from [`Vault`](super::Vault).
+    pub fn new(key: &[u8; 32]) -> EndpointSecrets {
+        EndpointSecrets(keyed_hmac(key))
+    }
+
+    /// The secret of an endpoint, another one for each version.
+    pub fn secret(&self, endpoint_id: u64, version: u32) -> [u8; 32] {
+        let named = self.0.clone().chain_update(endpoint_id.to_be_bytes());
+        let hash = named.chain_update(version.to_be_bytes()).finalize();
+        hash.into_bytes().into()
+    }
+}
+
 /// SipHash-2-4 with 128 bits of output, for the key under which a message finds its repeat.
 ///
 /// Keyed so that a peer cannot construct two messages that collide. The same parts give the same

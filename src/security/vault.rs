@@ -26,7 +26,7 @@ use self::{
     file::{KeyUse, VaultFile},
     kek::Kek,
 };
-use super::{ApiKeyHasher, Cvk, MatchKeyHasher, Pan, PanHasher};
+use super::{ApiKeyHasher, Cvk, EndpointSecrets, MatchKeyHasher, Pan, PanHasher};
 
 pub use self::{
     kek::{KeyText, VaultSettings},
@@ -43,6 +43,7 @@ pub struct Vault {
     match_key_hasher: MatchKeyHasher,
     cvk: Cvk,
     api_key_hasher: ApiKeyHasher,
+    endpoint_secrets: EndpointSecrets,
 }
 
 /// A key that seals PANs, with its schedule ready.
@@ -114,6 +115,11 @@ impl Vault {
             )?),
             cvk: Cvk::new(&*file.unwrap_one(dir, &kek, KeyUse::Cvk)?),
             api_key_hasher: ApiKeyHasher::new(&*file.unwrap_one(dir, &kek, KeyUse::ApiKeyHash)?),
+            endpoint_secrets: EndpointSecrets::new(&*file.unwrap_one(
+                dir,
+                &kek,
+                KeyUse::EndpointSecret,
+            )?),
             dir: dir.to_owned(),
             kek,
             created_key: false,
@@ -140,6 +146,11 @@ impl Vault {
     /// The hasher for API keys.
     pub fn api_key_hasher(&self) -> &ApiKeyHasher {
         &self.api_key_hasher
+    }
+
+    /// The secrets with which calls to customers are signed.
+    pub fn endpoint_secrets(&self) -> &EndpointSecrets {
+        &self.endpoint_secrets
     }
 
     /// The key pair for verification values; clone one for each task.

@@ -3,6 +3,7 @@
 //! answers go once those are durable. What is decided lives in `engine`.
 
 pub mod clock;
+mod customer_waits;
 pub mod directory;
 pub mod inbox;
 pub mod recovery;
@@ -13,4 +14,5 @@ pub mod snapshots;
 pub mod stats;
 pub mod switchboard;
 mod told_again;
+mod waiters;
 pub mod worker;

@@ -2,14 +2,19 @@
 
 use super::request::Token;
 use crate::engine::cardholders::KnownCardholder;
+use crate::engine::command::Authorize;
+use crate::engine::decision_endpoints::DecisionEndpoint;
 use crate::engine::event::{Answer, Refusal};
 use crate::engine::exceptions::ControlException;
+use crate::engine::ids::{AccountId, AuthorizationId};
 use crate::engine::links::KnownLink;
+use crate::engine::money::Currency;
 use crate::engine::registry::{
     IdempotencyEntry, IssuedCard, LinkKey, Program, RegistryRefusal, RegistryView,
 };
 use crate::engine::risk::rule::RiskRule;
 use crate::engine::state::{Account, Card};
+use crate::engine::time::Timestamp;
 use crate::journal::Release;
 use std::sync::Arc;
 
@@ -34,6 +39,32 @@ pub enum Reply {
     Links(Vec<KnownLink>),
     /// In the order of their ids.
     Exceptions(Vec<KnownException>),
+    /// For the one who asks customers: an authorization that waits.
+    DecisionCall(Box<DecisionCall>),
+}
+
+impl Reply {
+    /// The authorization that this is no answer to yet.
+    pub fn waits_for(&self) -> Option<AuthorizationId> {
+        match self {
+            Reply::Message(answer) => answer.waits_for(),
+            _ => None,
+        }
+    }
+}
+
+/// What a customer is asked: whether this may be approved.
+#[derive(Debug, Clone)]
+pub struct DecisionCall {
+    pub endpoint: Arc<DecisionEndpoint>,
+    pub root: AccountId,
+    pub account_id: AccountId,
+    pub payment: Authorize,
+    /// Held for it, and what is available beside that, in minor units of the account's currency.
+    pub amount_minor: i64,
+    pub available_minor: i64,
+    pub currency: Currency,
+    pub decided_at: Timestamp,
 }
 
 /// With the name of the link that it is of, if it is of one.

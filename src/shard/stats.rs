@@ -48,6 +48,11 @@ impl ShardStats {
                 result: AnswerResult::Declined(reason),
                 ..
             } => &self.declined[*reason as usize],
+            // Counted once the customer has decided.
+            Answer::Authorization {
+                result: AnswerResult::Waiting,
+                ..
+            } => return,
             Answer::Reversal { .. } => &self.reversals,
             Answer::Advice { .. } => &self.advices,
         };

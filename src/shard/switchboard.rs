@@ -4,9 +4,11 @@ use super::clock::{Clock, IdSource};
 use super::directory::Directory;
 use super::inbox::{Inbox, Priority, QueueSettings, queue};
 use super::registry_worker::{CardIssuedHook, RegistryWorker, open_in_shard, tell_shard};
+use super::reply::ReplySink;
 use super::request::{Batch, RegistryMessage, RegistryRequest, ShardMessage, ShardRequest};
 use super::stats::ShardStats;
 use super::told_again::ToldAgain;
+use super::waiters::Waiters;
 use super::worker::{Nobody, Worker};
 use crate::engine::ids::AccountId;
 use crate::engine::registry::{Registry, RegistryView};
@@ -41,6 +43,8 @@ pub struct Wiring {
     pub clock: Clock,
     pub queues: QueueSettings,
     pub on_card_issued: CardIssuedHook,
+    /// Who asks customers.
+    pub decision_calls: Arc<dyn ReplySink>,
     /// The last record in the journal.
     pub last_sequence: Sequence,
 }
@@ -63,6 +67,9 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
             stats: stats[number].clone(),
             last_sequence: wiring.last_sequence,
             told_again: ToldAgain::default(),
+            waiters: Waiters::default(),
+            decision_calls: wiring.decision_calls.clone(),
+            resolved: Vec::new(),
         };
         inboxes.push(inbox);
         shards.push(

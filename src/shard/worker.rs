@@ -4,10 +4,11 @@
 use super::clock::Clock;
 use super::directory::Directory;
 use super::inbox::Outlet;
-use super::reply::{HeldReplies, Reply, ReplySink, Unavailable};
+use super::reply::{HeldReplies, Replies, Reply, ReplySink, Unavailable};
 use super::request::{Batch, ShardMessage, ShardRequest, Token};
 use super::stats::ShardStats;
 use super::told_again::ToldAgain;
+use super::waiters::Waiters;
 use crate::engine::apply::{answer, apply};
 use crate::engine::command::{Action, Command, ReleaseCause, ReleaseHold, Withhold};
 use crate::engine::decide::{Outcome, decide};
@@ -50,6 +51,11 @@ pub struct Worker {
     /// The last record that this shard has appended, or found when it started.
     pub last_sequence: Sequence,
     pub told_again: ToldAgain,
+    pub waiters: Waiters,
+    /// Who asks customers.
+    pub decision_calls: Arc<dyn ReplySink>,
+    /// Of this turn: answers to those who waited, and what customers are to be asked.
+    pub resolved: Vec<(Arc<dyn ReplySink>, Replies)>,
 }
 
 /// What one turn has gathered.
@@ -88,7 +94,7 @@ impl Worker {
     /// Waits for work, then takes what is there, up to a bound, and no further than the next change of the registry.
     fn gather(&mut self) -> Turn {
         let mut turn = Turn::default();
-        let mut next = match self.until_next_expiry() {
+        let mut next = match self.until_next_due() {
             None => Some(self.outlet.wait()),
             Some(Duration::ZERO) => self.outlet.take(),
             Some(patience) => self.outlet.wait_at_most(patience),
@@ -108,14 +114,18 @@ impl Worker {
         turn
     }
 
-    /// How long until a hold's time is over; `None` where there is none.
-    fn until_next_expiry(&self) -> Option<Duration> {
-        let (expires_at, _) = self.state.authorizations.first_to_expire()?;
-        if self.journal.space() == Space::Reserve {
+    /// How long until the time of a hold or of a customer is over; `None` where there is none.
+    fn until_next_due(&self) -> Option<Duration> {
+        let authorizations = &self.state.authorizations;
+        let expires_at = authorizations.first_to_expire().map(|(at, _)| at);
+        let until = authorizations.first_to_resolve().map(|(at, _)| at);
+        let expires_at = match self.journal.space() {
             // What is left of the disk is for reversals.
-            return Some(CLOCK_PATIENCE);
-        }
-        let left_ms = expires_at.0.saturating_sub(self.clock.now().0).max(0);
+            Space::Reserve => expires_at.map(|_| Timestamp(i64::MAX)),
+            _ => expires_at,
+        };
+        let due = expires_at.into_iter().chain(until).min()?;
+        let left_ms = due.0.saturating_sub(self.clock.now().0).max(0);
         Some(Duration::from_millis(left_ms as u64).min(CLOCK_PATIENCE))
     }
 
@@ -147,6 +157,7 @@ impl Worker {
     ) -> Result<(), JournalError> {
         let at = self.clock.now().max(self.state.now);
         let space = self.journal.space();
+        self.resolve_overdue(at, space, records);
         self.release_expired(at, space, records);
         if batches.is_empty() && records.is_empty() {
             return Ok(());
@@ -165,7 +176,10 @@ impl Worker {
                         true => self.answer_undecided(request, at),
                         false => self.serve(request, at, space, records),
                     };
-                    replies.push((token, reply));
+                    match reply.waits_for() {
+                        None => replies.push((token, reply)),
+                        Some(id) => self.wait(id, (&batch.reply_to, token), &mut replies),
+                    }
                 }
                 if records.byte_length() >= RECORD_BYTES_PER_APPEND {
                     // Nothing is released by it: all answers of the turn leave with its last record.
@@ -175,6 +189,7 @@ impl Worker {
             }
             held.0.push((batch.reply_to, replies));
         }
+        held.0.append(&mut self.resolved);
         self.stats.count_turn(count + records.len());
         self.release_when_durable(records, held)
     }
@@ -285,14 +300,22 @@ impl Worker {
         self.first_answer(&Command { action, ..command })
     }
 
-    fn carry_out(&mut self, command: Command, space: Space, records: &mut RecordBatch) -> Reply {
+    pub(super) fn carry_out(
+        &mut self,
+        command: Command,
+        space: Space,
+        records: &mut RecordBatch,
+    ) -> Reply {
         match decide(&self.state, &command) {
             // What needs no record is answered all the same; reversals and advices have room of their own.
             Outcome::Event(event)
                 if space == Space::Reserve
                     && !matches!(
                         event,
-                        Event::Reversed(_) | Event::Advised(_) | Event::Withheld(_)
+                        Event::Reversed(_)
+                            | Event::Advised(_)
+                            | Event::Withheld(_)
+                            | Event::Resolved(_)
                     ) =>
             {
                 Reply::Unavailable(Unavailable::DiskFull)
@@ -300,6 +323,7 @@ impl Worker {
             Outcome::Event(event) => {
                 records.push_with(|bytes| record::write_shard(bytes, &command, &event));
                 apply(&mut self.state, &command, &event);
+                self.follow_waits(&command, &event);
                 if let (Action::OpenAccount(open), Event::AccountOpened) = (&command.action, &event)
                 {
                     self.directory.note(open.account_id, command.root);
@@ -332,6 +356,7 @@ impl Worker {
             | Action::Reverse(_)
             | Action::Advise(_)
             | Action::Withhold(_)
+            | Action::Resolve(_)
             | Action::ReleaseHold(_) => {
                 return Reply::Done;
             }

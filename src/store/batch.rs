@@ -246,6 +246,8 @@ impl Batch {
             (Event::Advised(_), Action::Advise(_)) => {}
             // Nothing of it was left.
             (Event::Withheld(_), Action::Withhold(_)) => {}
+            // Nothing waited for it.
+            (Event::Resolved(_), Action::Resolve(_)) => {}
             // So are cardholders.
             (Event::CardHolderChanged, Action::ChangeCardHolder(_)) => {}
             // A new kind of event must be given its rows here.
@@ -261,7 +263,8 @@ impl Batch {
                 | Event::HoldReleased { .. }
                 | Event::Advised(_)
                 | Event::CardHolderChanged
-                | Event::Withheld(_),
+                | Event::Withheld(_)
+                | Event::Resolved(_),
                 _,
             ) => return false,
         }
@@ -295,6 +298,7 @@ impl Batch {
             (
                 RegistryEvent::SettingsChanged { .. }
                 | RegistryEvent::GroupsChanged { .. }
+                | RegistryEvent::DecisionEndpointPut { .. }
                 | RegistryEvent::CardholderCreated
                 | RegistryEvent::CardholderVerified { .. }
                 | RegistryEvent::IdempotentBegun

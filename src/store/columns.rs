@@ -1,7 +1,7 @@
 //! How a value of the domain becomes a column and comes back, whatever the database. Which columns
 //! a table has does not live here (see `rows.rs`).
 
-use crate::engine::command::CardType;
+use crate::engine::command::{CallOutcome, CardType};
 use crate::engine::conversion::RateSource;
 use crate::engine::event::{ApprovalCode, Flags, RuleId};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
@@ -96,6 +96,16 @@ macro_rules! int_columns {
 }
 
 int_columns!(i64, u64, u32, u16, u8);
+
+impl Column for bool {
+    fn put(&self, sink: &mut impl Sink) {
+        sink.int(i64::from(*self));
+    }
+
+    fn take(source: &dyn Source, at: usize) -> Result<Self, sqlx::Error> {
+        source.int(at).map(|value| value != 0)
+    }
+}
 
 impl Column for Timestamp {
     fn put(&self, sink: &mut impl Sink) {
@@ -270,6 +280,9 @@ named_columns! {
     Channel: Channel::name, Channel::from_name;
     DeclineReason: DeclineReason::name, DeclineReason::from_name;
     RateSource: RateSource::name, RateSource::from_name;
+    CallOutcome: CallOutcome::name, |text| {
+        CallOutcome::ALL.iter().copied().find(|outcome| outcome.name() == text)
+    };
     Step: Step::name, |text| Step::ALL.iter().copied().find(|step| step.name() == text);
     AccountStatus: AccountStatus::name, |text| {
         let all = [AccountStatus::Active, AccountStatus::Frozen, AccountStatus::Closed];

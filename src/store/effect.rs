@@ -2,11 +2,13 @@
 //! the authorization that it changes, and the money that it posts. The rows of its own are made in
 //! `from_message.rs`.
 
-use super::from_message::{advice_of, request_of, undoing_of, withheld_of};
+use super::from_message::{advice_of, request_of, resolved_of, undoing_of, withheld_of};
 use super::rows::{AuthorizationResult, AuthorizationRow, AuthorizationStatus};
-use crate::engine::command::{Action, Advise, Authorize};
+use crate::engine::authorizations::ClosedBy;
+use crate::engine::command::{Action, Advise, Authorize, CallOutcome, Resolve};
 use crate::engine::event::{
-    AdviceOutcome, Advised, Authorized, Event, Flags, LedgerAccount, Posting, Standing, Undone,
+    AdviceOutcome, Advised, Authorized, Event, Flags, LedgerAccount, Posting, Resolved, ResolvedTo,
+    Standing, Undone,
 };
 use crate::engine::ids::{AccountId, AuthorizationId};
 use crate::engine::kinds::{Direction, Treatment};
@@ -28,6 +30,19 @@ pub struct Change {
     pub expires_at: Option<Timestamp>,
     /// It is declined after all: the check that fails then, and why.
     pub declined: Option<(Step, DeclineReason)>,
+    /// What the customer made of it.
+    pub result: Option<AuthorizationResult>,
+    pub call: Option<Call>,
+    /// What becomes of it where the customer has not decided yet: approved, or else declined.
+    pub if_waiting: Option<bool>,
+}
+
+/// How the customer was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call {
+    pub outcome: CallOutcome,
+    pub duration_ms: u32,
+    pub fallback_used: bool,
 }
 
 impl Change {
@@ -40,6 +55,14 @@ impl Change {
         self.status = later.status.or(self.status);
         self.expires_at = later.expires_at.or(self.expires_at);
         self.declined = later.declined.or(self.declined);
+        self.result = later.result.or(self.result);
+        self.call = later.call.or(self.call);
+        self.if_waiting = self.if_waiting.or(later.if_waiting);
+    }
+
+    /// Neither the customer nor the time decided.
+    pub(super) fn is_undecided(&self) -> bool {
+        self.result.is_none() && self.declined.is_none()
     }
 
     pub(super) fn apply(self, row: &mut AuthorizationRow) {
@@ -48,13 +71,35 @@ impl Change {
         row.posted_minor = row.posted_minor.saturating_add(self.posted_minor);
         row.status = self.status.unwrap_or(row.status);
         row.expires_at_ms = self.expires_at.or(row.expires_at_ms);
-        if let Some((step, reason)) = self.declined {
+        let ends = self
+            .if_waiting
+            .filter(|_| row.result == AuthorizationResult::Waiting && self.is_undecided());
+        let declined = match ends {
+            Some(false) => Some(DECLINED_WAITING),
+            _ => self.declined,
+        };
+        if ends == Some(true) {
+            row.result = AuthorizationResult::Approved;
+        }
+        row.result = self.result.unwrap_or(row.result);
+        if let Some(call) = self.call {
+            row.decision_call_outcome = Some(call.outcome);
+            row.decision_call_ms = Some(call.duration_ms);
+            row.decision_call_fallback_used = Some(call.fallback_used);
+        }
+        if let Some((step, reason)) = declined {
             row.result = AuthorizationResult::Declined;
             (row.step, row.reason) = (Some(step), Some(reason));
             row.approval_code = None;
         }
     }
 }
+
+/// What ended before the customer had decided.
+pub(super) const DECLINED_WAITING: (Step, DeclineReason) = (
+    Step::CustomerDecision,
+    DeclineReason::ReversedBeforeOriginal,
+);
 
 /// What a record moves.
 #[derive(Debug, Clone, Copy)]
@@ -98,6 +143,9 @@ pub(super) fn postings_of(record: &Record) -> &[Posting] {
     if let Some((_, advised)) = advice_of(record) {
         return &advised.postings;
     }
+    if let Some((_, resolved)) = resolved_of(record) {
+        return &resolved.postings;
+    }
     undoing_of(record).map_or(&[], |undoing| undoing.postings)
 }
 
@@ -108,6 +156,9 @@ pub fn effect_of(record: &Record) -> Option<Effect<'_>> {
     }
     if let Some((advise, advised)) = advice_of(record) {
         return of_advice(advise, advised);
+    }
+    if let Some((resolve, resolved)) = resolved_of(record) {
+        return of_resolved(resolve, resolved);
     }
     let answered = declined_late(record);
     if let Some(undoing) = undoing_of(record) {
@@ -220,7 +271,8 @@ fn of_amendment(advise: &Advise, advised: &Advised) -> Change {
         posted_minor: 0,
         status: Some(standing.into()),
         expires_at: Some(expires_at),
-        declined: None,
+        if_waiting: Some(true),
+        ..Change::default()
     }
 }
 
@@ -245,8 +297,8 @@ fn of_completion(advise: &Advise, advised: &Advised) -> Change {
         // One over nothing that does not end it leaves it as it was, whether a part was posted before or not.
         status: (posted_minor != 0 || standing != Standing::PartiallyCleared)
             .then(|| standing.into()),
-        expires_at: None,
-        declined: None,
+        if_waiting: Some(true),
+        ..Change::default()
     }
 }
 
@@ -260,9 +312,53 @@ fn of_undone(undone: &Undone) -> Change {
         },
         posted_minor: -returned.account_minor,
         status: Some(undone.standing.into()),
-        expires_at: None,
-        declined: None,
+        if_waiting: ClosedBy::of(undone.standing).map(|_| false),
+        ..Change::default()
     }
+}
+
+/// `None` where nothing waited.
+fn of_resolved<'a>(resolve: &Resolve, resolved: &'a Resolved) -> Option<Effect<'a>> {
+    let call = Some(Call {
+        outcome: resolve.call,
+        duration_ms: resolve.duration_ms,
+        fallback_used: resolved.fallback_used,
+    });
+    let (released, change) = match &resolved.to {
+        ResolvedTo::NothingWaits => return None,
+        ResolvedTo::Declined { reason, undone } => {
+            let change = Change {
+                status: Some(AuthorizationStatus::Declined),
+                declined: Some((Step::CustomerDecision, *reason)),
+                call,
+                ..Change::default()
+            };
+            (undone.released, change)
+        }
+        ResolvedTo::Approved { released, posted } => {
+            let is_posted = !resolved.postings.is_empty();
+            let is_part = resolved.answer.is_some_and(|answer| answer.is_partial());
+            let change = Change {
+                added_minor: posted.account_minor - released.account_minor,
+                posted_minor: posted.account_minor,
+                status: is_posted.then_some(AuthorizationStatus::Cleared),
+                result: Some(match is_part {
+                    true => AuthorizationResult::PartiallyApproved,
+                    false => AuthorizationResult::Approved,
+                }),
+                call,
+                ..Change::default()
+            };
+            (*released, change)
+        }
+    };
+    Some(Effect {
+        account_id: resolved.account_id?,
+        held_minor: -released.account_minor,
+        postings: &resolved.postings,
+        change: Some((resolve.authorization_id, change)),
+        answered: None,
+    })
 }
 
 /// What the request's own row says of an approval that the network did not get.
@@ -298,6 +394,7 @@ fn of_release(record: &Record) -> Option<Effect<'_>> {
             false => -amount_minor,
         },
         status: Some((*standing).into()),
+        if_waiting: Some(false),
         ..Change::default()
     };
     Some(Effect {
@@ -321,7 +418,7 @@ mod tests {
             posted_minor: 1,
             status,
             expires_at: Some(Timestamp(added_minor)),
-            declined: None,
+            ..Change::default()
         };
         let (cleared, none) = (Some(AuthorizationStatus::Cleared), None);
         let mut sum = change(None, 5, cleared);

@@ -7,11 +7,11 @@ use super::rows::{
     AuthorizationResult, AuthorizationRow, AuthorizationStatus, MessageName, ReversalResultName,
     ReversalRow, Sequence, UndoneName,
 };
-use crate::engine::command::{Action, Advise, Authorize, Reverse, Withhold};
+use crate::engine::command::{Action, Advise, Authorize, Resolve, Reverse, Withhold};
 use crate::engine::conversion::Conversion;
 use crate::engine::event::{
     AdviceOutcome, Advised, ApprovalCode, Authorized, Decision, Decline, Event, Flags, Postings,
-    ReversalOutcome, Reversed, Undone, UndoneWhat, Withheld,
+    Resolved, ReversalOutcome, Reversed, Undone, UndoneWhat, Withheld,
 };
 use crate::engine::facts::NetworkReference;
 use crate::engine::ids::{AccountId, AuthorizationId, CardId, ReversalId};
@@ -82,6 +82,9 @@ pub(super) fn account_of(record: &Record) -> Option<AccountId> {
     if let Some((_, advised)) = advice_of(record) {
         return advised.account_id;
     }
+    if let Some((_, resolved)) = resolved_of(record) {
+        return resolved.account_id;
+    }
     Some(undoing_of(record)?.undone.account_id)
 }
 
@@ -116,6 +119,17 @@ pub(super) fn undoing_of(record: &Record) -> Option<Undoing<'_>> {
         ReversalOutcome::OriginalUnknown
         | ReversalOutcome::AlreadyReversed
         | ReversalOutcome::Duplicate => None,
+    }
+}
+
+/// What the customer's decision made of an authorization that waited for it.
+pub(super) fn resolved_of(record: &Record) -> Option<(&Resolve, &Resolved)> {
+    let Record::Shard { command, event, .. } = record else {
+        return None;
+    };
+    match (&command.action, event) {
+        (Action::Resolve(resolve), Event::Resolved(resolved)) => Some((resolve, resolved)),
+        _ => None,
     }
 }
 
@@ -242,6 +256,9 @@ pub fn authorization_row(
         mark_up_basis_points: conversion.map_or(0, |found| found.mark_up_basis_points),
         mark_up_minor: conversion.map_or(0, |found| found.mark_up_minor),
         rounding_minor: conversion.map_or(0, |found| found.rounding_minor),
+        decision_call_outcome: None,
+        decision_call_ms: None,
+        decision_call_fallback_used: None,
     })
 }
 
@@ -256,8 +273,10 @@ pub(super) fn named_or(named: Currency, account: Currency) -> Currency {
 fn came_of_request<'a>(authorize: &Authorize, authorized: &'a Authorized) -> Came<'a> {
     let decline = authorized.decision.decline().copied();
     let hold = authorized.hold.as_ref();
-    let is_posted = authorize.posts && hold.is_some();
+    let waits = authorized.waits_until.is_some();
+    let is_posted = authorize.posts && hold.is_some() && !waits;
     let result = match &authorized.decision {
+        _ if waits => AuthorizationResult::Waiting,
         Decision::Approved { .. } => AuthorizationResult::Approved,
         Decision::PartiallyApproved { .. } => AuthorizationResult::PartiallyApproved,
         Decision::Declined(_) => AuthorizationResult::Declined,
@@ -268,9 +287,10 @@ fn came_of_request<'a>(authorize: &Authorize, authorized: &'a Authorized) -> Cam
         None if is_posted => AuthorizationStatus::Cleared,
         None => AuthorizationStatus::Pending,
     };
+    let is_part = matches!(authorized.decision, Decision::PartiallyApproved { .. });
     let amount_minor = match (&authorized.increased, hold) {
         (Some(increased), _) => increased.amount_minor,
-        (None, Some(hold)) if result == AuthorizationResult::PartiallyApproved => hold.amount_minor,
+        (None, Some(hold)) if is_part => hold.amount_minor,
         _ => authorized.amount_minor,
     };
     Came {

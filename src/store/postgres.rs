@@ -6,7 +6,7 @@ use super::columns::{Source, TableRow};
 use super::copy;
 use super::database::{Migration, Position, Value, Writer};
 use super::effect::Change;
-use super::rows::{AuthorizationStatus, Sequence};
+use super::rows::{AuthorizationResult, AuthorizationStatus, Sequence};
 use crate::engine::ids::{AccountId, AuthorizationId};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::query::Query;
@@ -155,6 +155,10 @@ impl Writer for PgWriter {
         };
         let status = |change: &Change| change.status.map(AuthorizationStatus::name);
         let statuses: Vec<Option<&str>> = changes.values().map(status).collect();
+        let result = |change: &Change| change.result.map(AuthorizationResult::name);
+        let results: Vec<Option<&str>> = changes.values().map(result).collect();
+        let call = |change: &Change| change.call.map(|call| call.outcome.name());
+        let calls: Vec<Option<&str>> = changes.values().map(call).collect();
         let declined = changes.values().map(|change| change.declined);
         let (steps, reasons): (Vec<Option<&str>>, Vec<Option<&str>>) = declined
             .map(|declined| {
@@ -168,13 +172,25 @@ impl Writer for PgWriter {
                    posted_minor = authorizations.posted_minor + changed.posted, \
                    status = COALESCE(changed.status, authorizations.status), \
                    expires_at_ms = COALESCE(changed.expires_at_ms, authorizations.expires_at_ms), \
-                   step = COALESCE(changed.step, authorizations.step), \
-                   reason = COALESCE(changed.reason, authorizations.reason), \
-                   result = CASE WHEN changed.reason IS NULL THEN authorizations.result ELSE 'declined' END, \
-                   approval_code = CASE WHEN changed.reason IS NULL THEN authorizations.approval_code END \
+                   step = COALESCE(changed.step, CASE WHEN authorizations.result = 'waiting' \
+                     AND changed.if_waiting = 0 THEN 'customer_decision' END, authorizations.step), \
+                   reason = COALESCE(changed.reason, CASE WHEN authorizations.result = 'waiting' \
+                     AND changed.if_waiting = 0 THEN 'reversed_before_original' END, authorizations.reason), \
+                   approval_code = CASE WHEN changed.reason IS NOT NULL OR authorizations.result = 'waiting' \
+                     AND changed.if_waiting = 0 THEN NULL ELSE authorizations.approval_code END, \
+                   result = CASE WHEN changed.reason IS NOT NULL THEN 'declined' \
+                     WHEN changed.result IS NOT NULL THEN changed.result \
+                     WHEN authorizations.result = 'waiting' AND changed.if_waiting = 0 THEN 'declined' \
+                     WHEN authorizations.result = 'waiting' AND changed.if_waiting = 1 THEN 'approved' \
+                     ELSE authorizations.result END, \
+                   decision_call_outcome = COALESCE(changed.call, authorizations.decision_call_outcome), \
+                   decision_call_ms = COALESCE(changed.call_ms, authorizations.decision_call_ms), \
+                   decision_call_fallback_used = \
+                     COALESCE(changed.fallback_used, authorizations.decision_call_fallback_used) \
                    FROM UNNEST($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], \
-                   $7::text[], $8::text[]) \
-                   AS changed (id, amount, added, posted, status, expires_at_ms, step, reason) \
+                   $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[], $12::bigint[], $13::bigint[]) \
+                   AS changed (id, amount, added, posted, status, expires_at_ms, step, reason, result, if_waiting, \
+                   call, call_ms, fallback_used) \
                    WHERE authorizations.id = changed.id COLLATE \"C\"";
         let query = sqlx::query(sql)
             .bind(ids)
@@ -184,7 +200,15 @@ impl Writer for PgWriter {
             .bind(statuses)
             .bind(of(|change| change.expires_at.map(|at| at.0)))
             .bind(steps)
-            .bind(reasons);
+            .bind(reasons)
+            .bind(results)
+            .bind(of(|change| {
+                let undecided = change.if_waiting.filter(|_| change.is_undecided());
+                undecided.map(i64::from)
+            }))
+            .bind(calls)
+            .bind(of(|change| Some(i64::from(change.call?.duration_ms))))
+            .bind(of(|change| Some(i64::from(change.call?.fallback_used))));
         Ok(query.execute(self.connection()).await?.rows_affected())
     }
 

@@ -1,7 +1,7 @@
 //! The rows of the tables. How a journal record becomes one lives in `from_record.rs`.
 
 use super::columns::{Column, Sink, Source, TableRow, named_columns};
-use crate::engine::command::CardType;
+use crate::engine::command::{CallOutcome, CardType};
 use crate::engine::conversion::RateSource;
 use crate::engine::event::{ApprovalCode, Flags, RuleId, Standing};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
@@ -175,6 +175,10 @@ table! {
         mark_up_basis_points: u16,
         mark_up_minor: i64,
         rounding_minor: i64,
+        /// Of one that the customer was asked about, once that is over; like the two below.
+        decision_call_outcome: Option<CallOutcome>,
+        decision_call_ms: Option<u32>,
+        decision_call_fallback_used: Option<bool>,
     }
 }
 
@@ -307,6 +311,8 @@ names! {
         PartiallyApproved = "partially_approved",
         Declined = "declined",
         Recorded = "recorded",
+        // The customer has not decided yet.
+        Waiting = "waiting",
     }
     /// What kind of message it was: of two messages or a single one, asking or telling.
     MessageName {

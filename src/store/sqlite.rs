@@ -5,7 +5,7 @@ use super::both::same_in_both;
 use super::columns::{Sink, Source, TableRow};
 use super::database::{Migration, Position, Value, Writer};
 use super::effect::Change;
-use super::rows::{AuthorizationStatus, Sequence};
+use super::rows::{AuthorizationResult, AuthorizationStatus, Sequence};
 use crate::engine::ids::{AccountId, AuthorizationId};
 use sqlx::query::Query;
 use sqlx::sqlite::{
@@ -228,6 +228,11 @@ impl Writer for SqliteWriter {
                     expires_at_ms,
                     change.declined.map(|(step, _)| step.name()),
                     change.declined.map(|(_, reason)| reason.name()),
+                    change.result.map(AuthorizationResult::name),
+                    change.if_waiting.filter(|_| change.is_undecided()),
+                    change.call.map(|call| call.outcome.name()),
+                    change.call.map(|call| call.duration_ms),
+                    change.call.map(|call| i64::from(call.fallback_used)),
                 ])
             })
             .collect();
@@ -236,10 +241,19 @@ impl Writer for SqliteWriter {
                    posted_minor = posted_minor + (changed.value ->> 3), \
                    status = COALESCE(changed.value ->> 4, status), \
                    expires_at_ms = COALESCE(changed.value ->> 5, expires_at_ms), \
-                   step = COALESCE(changed.value ->> 6, step), \
-                   reason = COALESCE(changed.value ->> 7, reason), \
-                   result = CASE WHEN changed.value ->> 7 IS NULL THEN result ELSE 'declined' END, \
-                   approval_code = CASE WHEN changed.value ->> 7 IS NULL THEN approval_code END \
+                   step = COALESCE(changed.value ->> 6, \
+                     CASE WHEN result = 'waiting' AND changed.value ->> 9 = 0 THEN 'customer_decision' END, step), \
+                   reason = COALESCE(changed.value ->> 7, \
+                     CASE WHEN result = 'waiting' AND changed.value ->> 9 = 0 THEN 'reversed_before_original' END, reason), \
+                   approval_code = CASE WHEN changed.value ->> 7 IS NOT NULL \
+                     OR result = 'waiting' AND changed.value ->> 9 = 0 THEN NULL ELSE approval_code END, \
+                   result = CASE WHEN changed.value ->> 7 IS NOT NULL THEN 'declined' \
+                     WHEN changed.value ->> 8 IS NOT NULL THEN changed.value ->> 8 \
+                     WHEN result = 'waiting' AND changed.value ->> 9 = 0 THEN 'declined' \
+                     WHEN result = 'waiting' AND changed.value ->> 9 = 1 THEN 'approved' ELSE result END, \
+                   decision_call_outcome = COALESCE(changed.value ->> 10, decision_call_outcome), \
+                   decision_call_ms = COALESCE(changed.value ->> 11, decision_call_ms), \
+                   decision_call_fallback_used = COALESCE(changed.value ->> 12, decision_call_fallback_used) \
                    FROM json_each($1) AS changed WHERE authorizations.id = changed.value ->> 0";
         let query = sqlx::query(sql).bind(serde_json::json!(changes).to_string());
         Ok(query.execute(self.connection()).await?.rows_affected())

@@ -13,6 +13,7 @@ use cardswitch::shard::clock::Clock;
 use cardswitch::shard::inbox::QueueSettings;
 use cardswitch::shard::recovery::recover;
 use cardswitch::shard::switchboard::{self, Loops, Switchboard};
+use cardswitch::shard::worker::Nobody;
 use cardswitch::store::Store;
 use cardswitch::store::lag::{FollowState, ProjectionLag};
 use serde_json::{Value, json};
@@ -145,6 +146,7 @@ impl Switch {
         .unwrap();
         let journal = journal.start(Box::new(|error| panic!("{error}"))).unwrap();
         let wiring = switchboard::Wiring {
+            decision_calls: Arc::new(Nobody),
             journal: journal.handle(),
             clock: options.clock,
             queues: options.queues,
@@ -173,6 +175,7 @@ impl Switch {
         }
         let vault = Vault::open(disk.vault.path(), &VaultSettings::default()).unwrap();
         let state = ApiState::new(Wiring {
+            call_stats: Arc::default(),
             switchboard: switchboard.clone(),
             journal: journal.handle(),
             vault: Arc::new(vault),

@@ -3,6 +3,9 @@
 mod authorizations;
 mod cardholders;
 mod currency;
+mod decision_endpoints;
+#[path = "../support/endpoint.rs"]
+mod endpoint;
 mod exceptions;
 mod follower;
 mod fuzz;

@@ -494,6 +494,7 @@ pub fn charged(postings: &Postings) -> i64 {
 pub fn heard_again(answer: &Answer) -> Heard {
     match answer {
         Answer::Authorization { result, .. } => match result {
+            AnswerResult::Waiting => unreachable!("no customer is asked here"),
             AnswerResult::Approved {
                 available_minor, ..
             } => Heard::Approved {

@@ -7,6 +7,7 @@ use cardswitch::engine::cardholders::Cardholder;
 use cardswitch::engine::command::*;
 use cardswitch::engine::controls::{Controls, Limit, Window};
 use cardswitch::engine::decide::{Outcome, decide};
+use cardswitch::engine::decision_endpoints::{DecisionEndpoint, Fallback};
 use cardswitch::engine::facts::*;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::links::SetLinkControls;
@@ -121,6 +122,25 @@ impl Switch {
             created_at: self.at,
             foreign_exchange_mark_up_basis_points,
         })))
+    }
+
+    /// Has the customer of the program asked about every payment; without an answer it is approved up to so much, or
+    /// declined.
+    pub fn ask_customers(&mut self, timeout_ms: u32, approve_up_to: Option<i64>) {
+        let endpoint = DecisionEndpoint {
+            id: DecisionEndpointId(1),
+            program_id: PROGRAM,
+            url: "https://example.com/decide".into(),
+            timeout_ms,
+            fallback: match approve_up_to {
+                Some(amount_minor) => Fallback::ApproveUpTo { amount_minor },
+                None => Fallback::Decline,
+            },
+            enabled: true,
+            secret_version: 1,
+            created_at: self.at,
+        };
+        self.registry(RegistryAction::PutDecisionEndpoint(Box::new(endpoint)));
     }
 
     pub fn set_rates(&mut self, rates: &[(Currency, Currency, &str)]) -> RegistryOutcome {

@@ -55,6 +55,8 @@ pub struct History {
     /// Increments and completions, which reversals may name by themselves.
     pub parts: Vec<(u64, CardId, AccountId, Money)>,
     pub posted: Option<Advise>,
+    /// Every request with its tree.
+    pub sent: Vec<(AccountId, Authorize)>,
     random: u64,
     next_id: u64,
 }
@@ -72,6 +74,7 @@ impl History {
             authorizations: Vec::new(),
             parts: Vec::new(),
             posted: None,
+            sent: Vec::new(),
             random: seed,
             next_id: 1,
         };
@@ -280,6 +283,7 @@ impl History {
     pub fn send(&mut self, root: AccountId, authorize: Authorize) {
         let (id, card_id) = (authorize.authorization_id, authorize.card_id);
         let (transaction, kind) = (authorize.amounts.transaction, authorize.kind);
+        self.sent.push((root, authorize.clone()));
         let sent = self.shard(root, Action::Authorize(authorize));
         if sent && kind == Kind::Incremental {
             self.parts.push((id.0, card_id, root, transaction));

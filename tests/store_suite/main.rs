@@ -1,6 +1,7 @@
 //! The SQL projection, on SQLite and on a private Postgres alike.
 
 mod cluster;
+mod decisions;
 mod fixture;
 mod following;
 mod history;

@@ -18,7 +18,13 @@ impl History {
         let Some(original) = self.original() else {
             return self.single_message();
         };
-        match self.below(24) {
+        match self.below(32) {
+            24..26 => self.withhold(),
+            26..31 => self.resolve(),
+            31 => {
+                let enabled = self.below(2) == 0;
+                self.ask_customers(enabled);
+            }
             0..3 => self.single_message(),
             3..6 => self.increment(original),
             6..12 => self.completion(original),

@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod client;
+pub mod endpoint;
 pub mod gate;
 pub mod messages;
 pub mod rig;

@@ -3,9 +3,11 @@
 
 use super::client::{Client, Language};
 use super::gate::{Gate, GatedStorage};
+use cardswitch::decision_call::{self, Caller};
 use cardswitch::engine::command::{Action, CardType, OpenAccount, TopUp};
 use cardswitch::engine::controls::Controls;
-use cardswitch::engine::ids::{AccountId, CardId, ProgramId, TopUpId};
+use cardswitch::engine::decision_endpoints::{DecisionEndpoint, Fallback};
+use cardswitch::engine::ids::{AccountId, CardId, DecisionEndpointId, ProgramId, TopUpId};
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::registry::{IssueCard, Program, RegistryAction, SealedPan};
 use cardswitch::engine::state::Account;
@@ -43,7 +45,7 @@ pub struct Rig {
     runtime: Runtime,
     drain: watch::Sender<bool>,
     tasks: TaskTracker,
-    running: Option<(Loops, RunningJournal)>,
+    running: Option<(Loops, RunningJournal, Caller)>,
     _folder: TempDir,
 }
 
@@ -89,7 +91,9 @@ impl Rig {
             };
             index.insert(issue.pan_hash, route);
         });
+        let (decision_calls, to_call) = decision_call::calls();
         let wiring = Wiring {
+            decision_calls,
             journal: journal.handle(),
             clock: Clock::System,
             queues,
@@ -97,6 +101,8 @@ impl Rig {
             last_sequence: 0,
         };
         let (switchboard, loops) = start(World::new(shards), wiring).unwrap();
+        let secrets = vault.endpoint_secrets().clone();
+        let caller = Caller::start(to_call, switchboard.clone(), secrets, true).unwrap();
         Rig {
             switchboard,
             vault,
@@ -108,7 +114,7 @@ impl Rig {
             runtime: Runtime::new().unwrap(),
             drain: watch::channel(false).0,
             tasks: TaskTracker::new(),
-            running: Some((loops, journal)),
+            running: Some((loops, journal, caller)),
             _folder: folder,
         }
     }
@@ -222,6 +228,31 @@ impl Rig {
         card_id
     }
 
+    /// Has the customer of the card's program asked at this URL; gives the endpoint.
+    pub fn ask_customers(
+        &self,
+        card_id: CardId,
+        url: &str,
+        timeout_ms: u32,
+        fallback: Fallback,
+    ) -> DecisionEndpoint {
+        let endpoint = DecisionEndpoint {
+            id: DecisionEndpointId(self.switchboard.ids.one()),
+            program_id: self.account_of(card_id).program_id,
+            url: url.into(),
+            timeout_ms,
+            fallback,
+            enabled: true,
+            secret_version: 1,
+            created_at: Timestamp(0),
+        };
+        let put = RegistryAction::PutDecisionEndpoint(Box::new(endpoint.clone()));
+        assert!(matches!(self.ask_registry(put), Reply::Done));
+        // The shard has the new view once it answers after it.
+        self.money(card_id);
+        endpoint
+    }
+
     /// The money of a card's account: posted and held, in minor units.
     pub fn money(&self, card_id: CardId) -> (i64, i64) {
         let account = self.account_of(card_id);
@@ -319,9 +350,10 @@ impl Drop for Rig {
         self.gate.open();
         self.drain();
         self.switchboard.stop();
-        if let Some((loops, journal)) = self.running.take() {
+        if let Some((loops, journal, caller)) = self.running.take() {
             let well = loops.join();
             let closed = journal.close();
+            let well = caller.join() && well;
             if !std::thread::panicking() {
                 assert!(well, "a loop panicked");
                 closed.unwrap();

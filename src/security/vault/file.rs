@@ -29,6 +29,7 @@ pub(super) enum KeyUse {
     MatchKey,
     Cvk,
     ApiKeyHash,
+    EndpointSecret,
 }
 
 /// The content of `vault.json`.
@@ -84,6 +85,7 @@ impl VaultFile {
             WrappedKey::wrap(kek, KeyUse::MatchKey, 1, &*random::<16>()?)?,
             WrappedKey::wrap(kek, KeyUse::Cvk, 1, &*cvk)?,
             WrappedKey::wrap(kek, KeyUse::ApiKeyHash, 1, &*random::<32>()?)?,
+            WrappedKey::wrap(kek, KeyUse::EndpointSecret, 1, &*random::<32>()?)?,
         ];
         Ok(VaultFile::sealed(kek, keys))
     }
@@ -191,7 +193,12 @@ impl VaultFile {
         new: &Kek,
     ) -> Result<VaultFile, VaultError> {
         let mut keys = Vec::new();
-        for key_use in [KeyUse::PanData, KeyUse::PanHash, KeyUse::ApiKeyHash] {
+        for key_use in [
+            KeyUse::PanData,
+            KeyUse::PanHash,
+            KeyUse::ApiKeyHash,
+            KeyUse::EndpointSecret,
+        ] {
             for (id, key) in self.unwrap_all::<32>(dir, old, key_use)? {
                 keys.push(WrappedKey::wrap(new, key_use, id, &*key)?);
             }
@@ -245,6 +252,7 @@ fn label(key_use: KeyUse, id: u32) -> String {
         KeyUse::MatchKey => "match_key",
         KeyUse::Cvk => "cvk",
         KeyUse::ApiKeyHash => "api_key_hash",
+        KeyUse::EndpointSecret => "endpoint_secret",
     };
     format!("{FORMAT}/{key_use}/{id}")
 }

@@ -1,0 +1,173 @@
+//! The HTTP client for customers' endpoints: TLS, no redirects, no address inside our own networks, small answers. What
+//! is sent and when lives in `caller.rs`.
+
+use super::address::{GuardedResolver, may_be_called};
+use super::signature::Signed;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::{Request, Uri};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Longer answers are none.
+const ANSWER_BYTES_MAX: usize = 16 * 1024;
+
+/// Connections that are kept for the next calls to one endpoint, and for how long.
+const IDLE: (usize, Duration) = (256, Duration::from_secs(60));
+
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(5);
+
+type Connector = HttpsConnector<HttpConnector<GuardedResolver>>;
+
+/// For calls from one runtime: its connections live in that.
+pub struct Client {
+    client: legacy::Client<Connector, Full<Bytes>>,
+    sandbox: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum UrlError {
+    #[error("it is no URL: {0}")]
+    Invalid(#[from] hyper::http::uri::InvalidUri),
+    #[error(
+        "it must begin with https:// (with the sandbox on, http:// is taken for this machine, as in http://127.0.0.1:9000/decide)"
+    )]
+    Scheme,
+    #[error("it must name a host, without user or password")]
+    Host,
+    #[error("it leads to an address that is not called: this machine, or a private network")]
+    Inside,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    #[error("the call failed: {0}")]
+    Failed(String),
+    #[error("no answer within {0} ms")]
+    TimedOut(u128),
+}
+
+/// Whether an endpoint may have this URL, as far as can be said without looking its name up.
+pub fn check_url(url: &str, sandbox: bool) -> Result<Uri, UrlError> {
+    let uri: Uri = url.parse()?;
+    let authority = uri.authority().ok_or(UrlError::Host)?;
+    let host = authority.host();
+    if authority.as_str().contains('@') || host.is_empty() {
+        return Err(UrlError::Host);
+    }
+    let literal = host.trim_start_matches('[').trim_end_matches(']');
+    let address: Option<IpAddr> = literal.parse().ok();
+    let is_here = host == "localhost" || address.is_some_and(|address| address.is_loopback());
+    match uri.scheme_str() {
+        Some("https") => {}
+        Some("http") if sandbox && is_here => {}
+        _ => return Err(UrlError::Scheme),
+    }
+    match address {
+        Some(address) if !may_be_called(address, sandbox) => Err(UrlError::Inside),
+        None if host == "localhost" && !sandbox => Err(UrlError::Inside),
+        _ => Ok(uri),
+    }
+}
+
+impl Client {
+    /// Trusts the certificates that the system does (`SSL_CERT_FILE` names others).
+    pub fn new(sandbox: bool) -> std::io::Result<Client> {
+        let mut connector = HttpConnector::new_with_resolver(GuardedResolver { sandbox });
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT));
+        let connector = HttpsConnectorBuilder::new()
+            .with_native_roots()?
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
+        let (idle_max, idle_timeout) = IDLE;
+        let client = legacy::Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(idle_max)
+            .pool_idle_timeout(idle_timeout)
+            .pool_timer(TokioTimer::new())
+            .build(connector);
+        Ok(Client { client, sandbox })
+    }
+
+    /// Sends a signed body; gives the status and what came back.
+    pub async fn post(
+        &self,
+        url: &str,
+        signed: Signed,
+        body: Vec<u8>,
+        at_most: Duration,
+    ) -> Result<(u16, Bytes), CallError> {
+        let uri = check_url(url, self.sandbox)?;
+        let request = Request::post(uri)
+            .header("content-type", "application/json")
+            .header(
+                "user-agent",
+                concat!("cardswitch/", env!("CARGO_PKG_VERSION")),
+            )
+            .header("webhook-id", signed.id)
+            .header("webhook-timestamp", signed.timestamp)
+            .header("webhook-signature", signed.signature)
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| CallError::Failed(error.to_string()))?;
+        let call = async {
+            let response = self.client.request(request).await;
+            let response = response.map_err(|error| CallError::Failed(causes(&error)))?;
+            let status = response.status().as_u16();
+            let answer = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
+            let answer = answer.collect().await;
+            let answer = answer.map_err(|error| CallError::Failed(error.to_string()))?;
+            Ok((status, answer.to_bytes()))
+        };
+        let in_time = tokio::time::timeout(at_most, call).await;
+        in_time.unwrap_or(Err(CallError::TimedOut(at_most.as_millis())))
+    }
+}
+
+/// An error with what is behind it: the first alone says too little.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_those_of_others_and_safe() {
+        for (url, open, sandbox) in [
+            ("https://example.com/decide", true, true),
+            ("https://example.com:8443", true, true),
+            ("https://93.184.216.34/x", true, true),
+            ("http://example.com/", false, false),
+            ("http://127.0.0.1:9000/decide", false, true),
+            ("http://[::1]:9000/decide", false, true),
+            ("http://localhost:9000/", false, true),
+            ("https://localhost/", false, true),
+            ("https://10.0.0.8/", false, false),
+            ("https://169.254.169.254/latest", false, false),
+            ("https://user:pass@example.com/", false, false),
+            ("ftp://example.com/", false, false),
+            ("/decide", false, false),
+            ("example.com", false, false),
+            ("", false, false),
+        ] {
+            assert_eq!(check_url(url, false).is_ok(), open, "{url}");
+            assert_eq!(check_url(url, true).is_ok(), sandbox, "{url} in a sandbox");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Decides what becomes of an authorization that waited for its customer: approved, approved for less, or declined.
+//! Changes nothing. When an authorization waits is decided in `decide.rs`; who asks the customer is `decision_call`.
+
+use super::answer::{Answer, AnswerResult};
+use super::authorizations::{Authorization, InBoth, Waiting};
+use super::command::{Command, CustomerSays, Resolve};
+use super::decide::Outcome;
+use super::decide_reversal::undo_whole;
+use super::decision_endpoints::Fallback;
+use super::event::{Event, Postings, Resolved, ResolvedTo};
+use super::money::Money;
+use super::postings;
+use super::reason::DeclineReason;
+use super::state::{Account, State};
+
+pub(super) fn decide(state: &State, command: &Command, resolve: &Resolve) -> Outcome {
+    let known = state.authorizations.get(resolve.authorization_id);
+    let waits = known.and_then(|known| {
+        let account = state.account_of_tree(command.root, known.account_id)?;
+        Some((known, account, known.waiting.as_deref()?))
+    });
+    let resolved = match waits {
+        Some((known, account, waiting)) => {
+            let (verdict, fallback_used) = verdict(state, known, account, waiting, resolve.says);
+            resolved(state, known, account, waiting, verdict, fallback_used)
+        }
+        None => Resolved {
+            registry_version: state.registry.version,
+            account_id: known.map(|known| known.account_id),
+            to: ResolvedTo::NothingWaits,
+            answer: None,
+            fallback_used: false,
+            postings: Postings::default(),
+        },
+    };
+    Outcome::Event(Event::Resolved(Box::new(resolved)))
+}
+
+/// What is done with it.
+enum Verdict {
+    Whole,
+    /// This much of the account's money.
+    Part(i64),
+    Declined(DeclineReason),
+}
+
+/// And whether the fallback made it.
+fn verdict(
+    state: &State,
+    known: &Authorization,
+    account: &Account,
+    waiting: &Waiting,
+    says: CustomerSays,
+) -> (Verdict, bool) {
+    let held_minor = known.held.account_minor;
+    let invalid = Verdict::Declined(DeclineReason::DecisionInvalidResponse);
+    match says {
+        CustomerSays::Approve { amount_minor: None } => (Verdict::Whole, false),
+        CustomerSays::Approve {
+            amount_minor: Some(amount_minor),
+        } => match amount_minor {
+            _ if amount_minor == held_minor => (Verdict::Whole, false),
+            _ if !(1..held_minor).contains(&amount_minor) => (invalid, false),
+            _ if waiting.in_part => (Verdict::Part(amount_minor), false),
+            _ => (invalid, false),
+        },
+        CustomerSays::Decline => (Verdict::Declined(DeclineReason::DecisionDeclined), false),
+        // Nobody asks any more, so nobody may approve.
+        CustomerSays::Lost => (Verdict::Declined(DeclineReason::DecisionTimeout), false),
+        CustomerSays::Nothing => fallback(state, known, account, DeclineReason::DecisionTimeout),
+        CustomerSays::Nonsense => fallback(
+            state,
+            known,
+            account,
+            DeclineReason::DecisionInvalidResponse,
+        ),
+    }
+}
+
+fn fallback(
+    state: &State,
+    known: &Authorization,
+    account: &Account,
+    reason: DeclineReason,
+) -> (Verdict, bool) {
+    let endpoints = &state.registry.decision_endpoints;
+    let endpoint = endpoints.of_program(account.program_id);
+    let verdict = match endpoint.map(|endpoint| endpoint.fallback) {
+        Some(Fallback::ApproveUpTo { amount_minor }) => {
+            match known.held.account_minor <= amount_minor {
+                true => Verdict::Whole,
+                false => Verdict::Declined(DeclineReason::StandInDeclined),
+            }
+        }
+        Some(Fallback::Decline) | None => Verdict::Declined(reason),
+    };
+    (verdict, true)
+}
+
+fn resolved(
+    state: &State,
+    known: &Authorization,
+    account: &Account,
+    waiting: &Waiting,
+    verdict: Verdict,
+    fallback_used: bool,
+) -> Resolved {
+    let available_minor = account.available_minor();
+    let (to, result, postings) = match verdict {
+        Verdict::Declined(reason) => {
+            let to = ResolvedTo::Declined {
+                reason,
+                undone: undo_whole(known, 0),
+            };
+            (to, AnswerResult::Declined(reason), Postings::default())
+        }
+        Verdict::Whole => {
+            let result = AnswerResult::Approved {
+                approval_code: known.approval_code,
+                available_minor,
+            };
+            let part = waiting.part;
+            let result = part.map_or(result, |approved| AnswerResult::PartiallyApproved {
+                approval_code: known.approval_code,
+                approved,
+            });
+            let (to, postings) = approved(known, waiting, known.held);
+            (to, result, postings)
+        }
+        Verdict::Part(amount_minor) => {
+            let stays = part_of(known, amount_minor);
+            let result = AnswerResult::PartiallyApproved {
+                approval_code: known.approval_code,
+                approved: Money {
+                    amount_minor: stays.transaction_minor,
+                    currency: known.currency,
+                },
+            };
+            let (to, postings) = approved(known, waiting, stays);
+            (to, result, postings)
+        }
+    };
+    Resolved {
+        registry_version: state.registry.version,
+        account_id: Some(known.account_id),
+        to,
+        answer: Some(Answer::Authorization {
+            authorization_id: known.id,
+            result,
+        }),
+        fallback_used,
+        postings,
+    }
+}
+
+/// In the transaction's currency rounded down: what the merchant gets is never more than what is held for it.
+fn part_of(known: &Authorization, amount_minor: i64) -> InBoth {
+    let held = known.held;
+    let share = i128::from(held.transaction_minor) * i128::from(amount_minor);
+    // Below what is held, and that is above zero.
+    let transaction_minor = share / i128::from(held.account_minor);
+    InBoth {
+        account_minor: amount_minor,
+        transaction_minor: transaction_minor as i64,
+    }
+}
+
+/// A single message is posted now; all else stays held.
+fn approved(known: &Authorization, waiting: &Waiting, stays: InBoth) -> (ResolvedTo, Postings) {
+    if !waiting.posts {
+        let to = ResolvedTo::Approved {
+            released: known.held.minus(stays),
+            posted: InBoth::default(),
+        };
+        return (to, Postings::default());
+    }
+    let kept = waiting
+        .kept
+        .share(stays.account_minor, known.held.account_minor);
+    let postings = postings::payment(known.account_id, stays.account_minor, kept);
+    let to = ResolvedTo::Approved {
+        released: known.held,
+        posted: stays,
+    };
+    (to, postings)
+}

@@ -1,0 +1,119 @@
+//! A customer's endpoint: answers each call as it is told to, and keeps what came.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+
+/// A call that came, headers in lower case.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub path: String,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Call {
+    pub fn header(&self, name: &str) -> &str {
+        let mut headers = self.headers.iter();
+        headers
+            .find(|(known, _)| known == name)
+            .map_or("", |(_, value)| value)
+    }
+}
+
+pub struct Endpoint {
+    pub address: SocketAddr,
+    calls: Arc<Mutex<Vec<Call>>>,
+    answers: Sender<String>,
+}
+
+impl Endpoint {
+    /// Listens. Each call waits for an answer to be given with one of the functions below.
+    pub fn start() -> Endpoint {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (answers, to_give) = channel();
+        let (calls, to_give) = (
+            Arc::new(Mutex::new(Vec::new())),
+            Arc::new(Mutex::new(to_give)),
+        );
+        let kept = calls.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (calls, to_give) = (kept.clone(), to_give.clone());
+                std::thread::spawn(move || serve(stream.unwrap(), &calls, &to_give));
+            }
+        });
+        Endpoint {
+            address,
+            calls,
+            answers,
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}/decide?of=test", self.address)
+    }
+
+    pub fn calls(&self) -> Vec<Call> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    /// The next call that waits gets this body.
+    pub fn say(&self, body: &str) {
+        self.respond("200 OK", body);
+    }
+
+    pub fn respond(&self, status: &str, body: &str) {
+        let length = body.len();
+        let text = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}");
+        self.answers.send(text).unwrap();
+    }
+
+    /// The next call that waits is cut off.
+    pub fn hang_up(&self) {
+        self.answers.send(String::new()).unwrap();
+    }
+}
+
+fn serve(stream: TcpStream, calls: &Mutex<Vec<Call>>, answers: &Mutex<Receiver<String>>) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut writer = stream;
+    while let Some(call) = read(&mut reader) {
+        calls.lock().unwrap().push(call);
+        let Ok(answer) = answers.lock().unwrap().recv() else {
+            return;
+        };
+        if answer.is_empty() || writer.write_all(answer.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+fn read(reader: &mut impl BufRead) -> Option<Call> {
+    let mut line = String::new();
+    reader
+        .read_line(&mut line)
+        .ok()
+        .filter(|length| *length > 0)?;
+    let path = line.split(' ').nth(1)?.to_owned();
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.trim_end().split_once(": ") else {
+            break;
+        };
+        headers.push((name.to_lowercase(), value.to_owned()));
+    }
+    let length = headers.iter().find(|(name, _)| name == "content-length");
+    let mut body = vec![0; length.map_or(0, |(_, value)| value.parse().unwrap())];
+    reader.read_exact(&mut body).ok()?;
+    let body = String::from_utf8(body).unwrap();
+    Some(Call {
+        path,
+        headers,
+        body,
+    })
+}
