@@ -192,6 +192,9 @@ pub async fn many(
     let card_id = query.id("card_id", CardId::PREFIX)?.map(Subject::Card);
     let account_id = query.id("account_id", AccountId::PREFIX)?;
     let account_id = account_id.map(Subject::Account);
+    let after: Option<ExceptionId> = query.id("starting_after", ExceptionId::PREFIX)?;
+    let limit = list::limit(&mut query)? as usize;
+    query.finish()?;
     let now = state.switchboard.clock.now();
     let known = match ask::registry(&state, RegistryRequest::Exceptions(None)).await? {
         Reply::Exceptions(known) => known,
@@ -201,9 +204,17 @@ pub async fn many(
         let is = |subject: Option<Subject>| subject.is_none_or(|s| s == exception.subject);
         is(card_id) && is(account_id) && in_state.is_none_or(|s| s == exception.state_at(now))
     };
+    // Ids sort by age.
     let newest_first = known.iter().rev().filter(wanted);
-    let all = newest_first.map(|known| to_json(known, now)).collect();
-    list::page_of_memory(ListQuery(query), all)
+    let older = newest_first.filter(|(exception, _)| after.is_none_or(|id| exception.id < id));
+    let page: Vec<&KnownException> = older.take(limit + 1).collect();
+    let shown = page.iter().take(limit).map(|known| to_json(known, now));
+    let body = json!({
+        "object": "list",
+        "data": shown.collect::<Vec<Value>>(),
+        "has_more": page.len() > limit,
+    });
+    Ok(json_response(StatusCode::OK, body.to_string()))
 }
 
 async fn find(state: &ApiState, id: ExceptionId) -> Result<KnownException, ApiError> {

@@ -11,7 +11,9 @@ use crate::engine::event::{
     Withheld,
 };
 use crate::engine::facts::{Check, Merchant, NetworkReference, Verification};
+use crate::engine::ids::ExceptionId;
 use crate::engine::money::{Currency, Money};
+use crate::engine::scope::Scope;
 use crate::engine::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -201,6 +203,10 @@ fn advice_outcome(outcome: &AdviceOutcome) -> Value {
 }
 
 fn limit_use(limit_use: &LimitUse) -> Value {
+    if limit_use.scope == Scope::Exception {
+        let exception_id = ExceptionId(limit_use.limit_id.0);
+        return json!({ "scope": "exception", "exception_id": exception_id.to_string() });
+    }
     json!({
         "scope": limit_use.scope.name(),
         "levels_above": limit_use.scope.levels_above(),

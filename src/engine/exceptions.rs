@@ -167,13 +167,13 @@ impl LiveExceptions {
     }
 
     /// One as it is now. Those that time has ended go.
-    pub(super) fn put(&mut self, exception: &ControlException, now: Timestamp) {
+    pub(super) fn put(&mut self, exception: &Arc<ControlException>, now: Timestamp) {
         let all = Arc::make_mut(&mut self.0);
         let of_subject = all.entry(exception.subject).or_default();
         of_subject.retain(|other| other.id != exception.id);
         if exception.state == ExceptionState::Approved {
             let place = of_subject.partition_point(|other| other.id < exception.id);
-            of_subject.insert(place, Arc::new(exception.clone()));
+            of_subject.insert(place, Arc::clone(exception));
         }
         all.retain(|_, of_subject| {
             of_subject.retain(|exception| exception.ends_at > now);
@@ -240,9 +240,11 @@ pub(super) fn apply_change(
     at: Timestamp,
     change: &ChangeException,
     to: ExceptionState,
-) -> ControlException {
-    let known = registry.exceptions.get_mut(&change.id);
-    let known = known.unwrap_or_else(|| panic!("exception {} of an event is not here", change.id));
+) -> Arc<ControlException> {
+    let shared = registry.exceptions.get_mut(&change.id);
+    let shared =
+        shared.unwrap_or_else(|| panic!("exception {} of an event is not here", change.id));
+    let known = Arc::make_mut(shared);
     known.state = to;
     let signed = Signed {
         by: change.by.clone(),
@@ -252,7 +254,7 @@ pub(super) fn apply_change(
         ExceptionChange::Approve | ExceptionChange::Reject => known.decided = Some(signed),
         ExceptionChange::End => known.ended = Some(signed),
     }
-    known.clone()
+    Arc::clone(shared)
 }
 
 #[cfg(test)]
@@ -293,19 +295,19 @@ mod tests {
     fn what_ended_goes_with_the_next_change() {
         let mut live = LiveExceptions::default();
         for (id, ends_at) in [(2, 20), (1, 40)] {
-            live.put(&approved(id, ends_at), Timestamp(5));
+            live.put(&Arc::new(approved(id, ends_at)), Timestamp(5));
         }
         let ids = |live: &LiveExceptions| {
             let all = live.of(Subject::Card(CardId(1))).iter();
             all.map(|exception| exception.id.0).collect::<Vec<_>>()
         };
         assert_eq!(ids(&live), [1, 2]);
-        live.put(&approved(3, 30), Timestamp(20));
+        live.put(&Arc::new(approved(3, 30)), Timestamp(20));
         assert_eq!(ids(&live), [1, 3]);
-        let ended = ControlException {
+        let ended = Arc::new(ControlException {
             state: ExceptionState::Ended,
             ..approved(1, 40)
-        };
+        });
         live.put(&ended, Timestamp(21));
         assert_eq!(ids(&live), [3]);
         live.put(&ended, Timestamp(30));

@@ -81,7 +81,7 @@ fn registry_hash(world: &World) -> u128 {
         add(hash_of(&SnapshotItem::LinkControls(id, controls)));
     }
     for exception in registry.exceptions.values() {
-        let exception = Cow::Borrowed(exception);
+        let exception = Cow::Borrowed(exception.as_ref());
         add(hash_of(&SnapshotItem::Exception(exception)));
     }
     for (place, key) in registry.link_keys.iter().enumerate() {

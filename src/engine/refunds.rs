@@ -219,7 +219,9 @@ pub(super) fn apply(state: &mut State, id: AuthorizationId, gives_back: &GivesBa
     let mut gave_back = std::mem::take(&mut refund.gave_back).into_vec();
     for given in gives_back {
         match gave_back.iter_mut().find(|before| same(before, given)) {
-            Some(before) => before.amount_minor += given.amount_minor,
+            Some(before) => {
+                before.amount_minor = before.amount_minor.saturating_add(given.amount_minor);
+            }
             None => gave_back.push(*given),
         }
     }

@@ -376,7 +376,7 @@ pub struct Registry {
     pub cardholders: HashMap<CardholderId, KnownCardholder>,
     pub link_facts: LinkFacts,
     /// All that were ever asked for.
-    pub exceptions: BTreeMap<ExceptionId, ControlException>,
+    pub exceptions: BTreeMap<ExceptionId, Arc<ControlException>>,
 }
 
 impl RegistryView {

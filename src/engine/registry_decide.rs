@@ -237,7 +237,8 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
             }
         }
         (RegistryAction::RequestException(wanted), RegistryEvent::ExceptionRequested) => {
-            registry.exceptions.insert(wanted.id, (**wanted).clone());
+            let wanted = Arc::new((**wanted).clone());
+            registry.exceptions.insert(wanted.id, wanted);
         }
         _ if unknown_card::apply(registry, command, event) => {}
         (action, event) => {

@@ -391,7 +391,7 @@ impl Reader {
                 self.view.links.set(id, controls);
             }
             SnapshotItem::Exception(exception) => {
-                let exception = exception.into_owned();
+                let exception = Arc::new(exception.into_owned());
                 self.view.exceptions.put(&exception, registry.now);
                 registry.exceptions.insert(exception.id, exception);
             }

@@ -232,12 +232,12 @@ impl RegistryWorker {
 
     /// This one, or all.
     fn exceptions(&self, id: Option<ExceptionId>) -> Reply {
-        let known = |exception: &ControlException| {
+        let known = |exception: &Arc<ControlException>| {
             let link = match exception.subject {
                 Subject::Link(id) => self.registry.link_key(id).cloned(),
                 Subject::Card(_) | Subject::Account(_) => None,
             };
-            (exception.clone(), link)
+            (Arc::clone(exception), link)
         };
         let all = &self.registry.exceptions;
         Reply::Exceptions(match id {

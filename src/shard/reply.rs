@@ -68,7 +68,7 @@ pub struct DecisionCall {
 }
 
 /// With the name of the link that it is of, if it is of one.
-pub type KnownException = (ControlException, Option<LinkKey>);
+pub type KnownException = (Arc<ControlException>, Option<LinkKey>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unavailable {
