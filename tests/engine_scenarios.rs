@@ -28,6 +28,7 @@ use cardswitch::engine::limit_filter::LimitFilter;
 use cardswitch::engine::merchants::{MerchantEntry, MerchantList};
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::reason::DeclineReason;
+use cardswitch::engine::refunds::UseGivenBack;
 use cardswitch::engine::registry::*;
 use cardswitch::engine::risk::rule::{RiskRule, RuleAction, RuleChange, RuleState};
 use cardswitch::engine::rolling::RollingWindow;

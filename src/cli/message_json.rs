@@ -7,12 +7,12 @@ use crate::engine::command::{Advise, Authorize, CustomerSays, Resolve, Reverse};
 use crate::engine::counters::CountedIn;
 use crate::engine::event::{
     AdviceOutcome, Advised, Authorized, Decision, HoldPlaced, LedgerAccount, LimitUse, Posting,
-    Resolved, ResolvedTo, ReversalOutcome, Reversed, RuleId, Undone, UndoneWhat, UseGivenBack,
-    Withheld,
+    Resolved, ResolvedTo, ReversalOutcome, Reversed, RuleId, Undone, UndoneWhat, Withheld,
 };
 use crate::engine::facts::{Check, Merchant, NetworkReference, Verification};
 use crate::engine::ids::ExceptionId;
 use crate::engine::money::{Currency, Money};
+use crate::engine::refunds::UseGivenBack;
 use crate::engine::scope::Scope;
 use crate::engine::time::Timestamp;
 use serde_json::{Value, json};

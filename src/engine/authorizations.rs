@@ -1,7 +1,7 @@
 //! The approved authorizations of a shard. Open ones hold money; closed ones can still be named by a later
 //! message for a while. What opening, changing or closing one does to money does not live here.
 
-use super::event::{ApprovalCode, GivesBack, LimitUse, Standing};
+use super::event::{ApprovalCode, LimitUse, Standing};
 use super::facts::{MatchKey, MatchKeys, RepeatKey};
 use super::first_answer::Asked;
 use super::hold_expiry::ByExpiry;
@@ -11,6 +11,7 @@ use super::long_list::LongList;
 use super::match_index::MatchIndex;
 use super::money::{Currency, Money};
 use super::postings::Kept;
+use super::refunds::GivesBack;
 use super::slot_index::{Slot, SlotIndex, hash_of_id};
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};

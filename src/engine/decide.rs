@@ -100,9 +100,10 @@ fn decide_authorization(state: &State, command: &Command, authorize: &Authorize)
     for check in rules::IN_ORDER {
         check(&context, &mut checks);
     }
-    let mut authorized = conclude(&context, checks);
-    authorized.gives_back = refunds::gives_back(state, command, authorize, &authorized.postings);
-    Outcome::Event(Event::Authorized(authorized))
+    let authorized = conclude(&context, checks);
+    Outcome::Event(refunds::with_gives_back(
+        state, command, authorize, authorized,
+    ))
 }
 
 /// The open authorization that an increment adds to.

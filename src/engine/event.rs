@@ -10,6 +10,7 @@ use super::ids::{AccountId, AuthorizationId, CardId, LimitId};
 use super::money::{Currency, Money};
 use super::packed_uses;
 use super::reason::DeclineReason;
+use super::refunds::GivesBack;
 use super::rolling::{Bucket, BucketWidth};
 use super::scope::{ACCOUNT_LEVELS_MAX, Scope};
 use super::state::{AccountStatus, CardStatus};
@@ -119,9 +120,6 @@ pub struct Withheld {
 
 /// The legs of one posting; none where no money moves.
 pub type Postings = Box<[Posting]>;
-
-/// What a refund gives back of limits, in the order in which it is given.
-pub type GivesBack = Box<[UseGivenBack]>;
 
 /// The authorization that an increment added to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -359,16 +357,6 @@ pub struct LimitUse {
     pub(super) window: u32,
     /// Of a window that rolls.
     pub(super) bucket_width: Option<BucketWidth>,
-}
-
-/// A part of what was used of a limit, given back by a refund to the window or bucket that counted it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UseGivenBack {
-    /// The account that the use was made from.
-    pub account_id: AccountId,
-    pub limit_use: LimitUse,
-    /// In minor units of the account's currency; above zero.
-    pub amount_minor: i64,
 }
 
 impl LimitUse {

@@ -48,7 +48,7 @@ pub mod rates;
 pub mod reason;
 pub mod recent;
 pub mod record;
-mod refunds;
+pub mod refunds;
 pub mod registry;
 pub mod registry_decide;
 mod resolve;

@@ -8,15 +8,43 @@ use super::checks::{AccountsAbove, ControlsInOrder, controls_of};
 use super::command::{Authorize, Command};
 use super::controls::{Limit, Window};
 use super::counters::{CountedIn, Counters};
-use super::event::{GivesBack, LedgerAccount, LimitUse, Postings, UseGivenBack};
+use super::event::{Authorized, Event, LedgerAccount, LimitUse, Postings};
 use super::facts::Kind;
-use super::ids::AuthorizationId;
+use super::ids::{AccountId, AuthorizationId};
 use super::kinds::Direction;
 use super::matching::{self, Original};
 use super::scope::Scope;
 use super::state::{Account, Card, State};
 use super::time::Timestamp;
 use super::window::window_end;
+use serde::{Deserialize, Serialize};
+
+/// What a refund gives back of limits, in the order in which it is given.
+pub type GivesBack = Box<[UseGivenBack]>;
+
+/// A part of what was used of a limit, given back by a refund to the window or bucket that counted it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UseGivenBack {
+    /// The account that the use was made from.
+    pub account_id: AccountId,
+    pub limit_use: LimitUse,
+    /// In minor units of the account's currency; above zero.
+    pub amount_minor: i64,
+}
+
+/// The decision on a request, with what its posting gives back.
+pub(super) fn with_gives_back(
+    state: &State,
+    command: &Command,
+    payment: &Authorize,
+    authorized: Authorized,
+) -> Event {
+    let gives_back = gives_back(state, command, payment, &authorized.postings);
+    Event::Authorized(Authorized {
+        gives_back,
+        ..authorized
+    })
+}
 
 /// What these postings of a payment give back: nothing, unless it is a refund.
 pub(super) fn gives_back(

@@ -385,6 +385,16 @@ impl Reader {
             SnapshotItem::PendingHolder(id, pending) => {
                 world.pending_holders.insert(id, pending);
             }
+            SnapshotItem::Controls(controls) => self.controls.push(controls.into_owned()),
+            SnapshotItem::End(_) => return None,
+            item => return self.take_control(item),
+        }
+        Some(())
+    }
+
+    fn take_control(&mut self, item: SnapshotItem) -> Option<()> {
+        let registry = &mut self.world.registry;
+        match item {
             SnapshotItem::LinkControls(id, controls) => {
                 let controls = controls.into_owned();
                 registry.link_facts.set_limits(id, None, &controls);
@@ -395,8 +405,6 @@ impl Reader {
                 self.view.exceptions.put(&exception, registry.now);
                 registry.exceptions.insert(exception.id, exception);
             }
-            SnapshotItem::Controls(controls) => self.controls.push(controls.into_owned()),
-            SnapshotItem::End(_) => return None,
             item => return self.take_of_tree(item),
         }
         Some(())

@@ -28,7 +28,7 @@ pub fn raised<'a>(
     let raised = live(context).flat_map(|by| {
         let limits = by.lifts.limits.iter();
         let same = limits.filter(|raised| raised.limit_id == limit.id);
-        same.filter_map(|raised| of(raised))
+        same.filter_map(&of)
             .map(move |allowed| Raised { by, allowed })
     });
     let more = raised.filter(|raised| raised.allowed > allowed);
