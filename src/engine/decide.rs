@@ -101,9 +101,7 @@ fn decide_authorization(state: &State, command: &Command, authorize: &Authorize)
         check(&context, &mut checks);
     }
     let authorized = conclude(&context, checks);
-    Outcome::Event(refunds::with_gives_back(
-        state, command, authorize, authorized,
-    ))
+    Outcome::Event(refunds::decided(state, command, authorize, authorized))
 }
 
 /// The open authorization that an increment adds to.

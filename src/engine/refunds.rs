@@ -33,7 +33,7 @@ pub struct UseGivenBack {
 }
 
 /// The decision on a request, with what its posting gives back.
-pub(super) fn with_gives_back(
+pub(super) fn decided(
     state: &State,
     command: &Command,
     payment: &Authorize,
