@@ -158,11 +158,17 @@ fn exceptions_are_listed_newest_first_by_state_and_whose_they_are() {
         data.map(|one| one["id"].as_str().unwrap().to_owned())
             .collect::<Vec<_>>()
     };
-    assert_eq!(ids(""), [second.clone(), first.clone()]);
-    assert_eq!(ids("?state=rejected"), [first.clone()]);
-    assert_eq!(ids("?state=requested"), [second.clone()]);
-    assert_eq!(ids(&format!("?card_id={card_id}")), [first.clone()]);
-    assert_eq!(ids(&format!("?account_id={account_id}")), [second.clone()]);
+    assert_eq!(ids(""), [&second[..], &first]);
+    assert_eq!(ids("?state=rejected"), std::slice::from_ref(&first));
+    assert_eq!(ids("?state=requested"), std::slice::from_ref(&second));
+    assert_eq!(
+        ids(&format!("?card_id={card_id}")),
+        std::slice::from_ref(&first)
+    );
+    assert_eq!(
+        ids(&format!("?account_id={account_id}")),
+        std::slice::from_ref(&second)
+    );
     assert_eq!(ids(&format!("?starting_after={second}&limit=5")), [first]);
 }
 

@@ -108,13 +108,12 @@ pub fn any_exception_change() -> impl Strategy<Value = Step> {
 
 impl View<'_> {
     fn exception_state(&self, of: usize) -> Option<ExceptionChange> {
-        let changes = self.past.iter().rev().find_map(|past| match past.step {
+        self.past.iter().rev().find_map(|past| match past.step {
             Step::Exception { which, change } if which == of && past.came == Came::Done => {
                 Some(change)
             }
             _ => None,
-        });
-        changes
+        })
     }
 
     pub fn change_exception(&self, which: usize, change: ExceptionChange) -> Came {

@@ -264,7 +264,7 @@ impl Switch {
     }
 
     /// Or what the registry says against it.
-    pub fn issue_card(&mut self, card: NewCard) -> Result<Outcome, RegistryOutcome> {
+    pub fn issue_card(&mut self, card: NewCard) -> Result<Outcome, Box<RegistryOutcome>> {
         let issue = IssueCard {
             card_id: CardId(card.id),
             root: AccountId(card.root),
@@ -286,7 +286,7 @@ impl Switch {
         };
         let outcome = self.registry(RegistryAction::IssueCard(Box::new(issue.clone())));
         let RegistryOutcome::Event(event) = outcome else {
-            return Err(outcome);
+            return Err(Box::new(outcome));
         };
         let pending = open_card_of(&issue, &event).unwrap();
         Ok(self.command(pending.root, Action::OpenCard(Box::new(pending.open))))
