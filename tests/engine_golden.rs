@@ -9,6 +9,9 @@ use cardswitch::engine::command::{
     AccountStatusChange, Action, CardType, ReleaseCause, ReleaseHold, StatusChange,
 };
 use cardswitch::engine::controls::{Controls, List, ListMode, Window};
+use cardswitch::engine::exceptions::{
+    ChangeException, ControlException, ExceptionChange, ExceptionState, Lifts, RaisedLimit, Subject,
+};
 use cardswitch::engine::facts::{Country, Kind};
 use cardswitch::engine::groups::{BuiltinMccGroup, MccGroup, MccGroupRef, SharedMerchantList};
 use cardswitch::engine::hash::state_hash;
@@ -163,6 +166,7 @@ fn story() -> Switch {
     }
     switch.change_controls(1, 11, Controls::default());
     abroad(&mut switch);
+    of_a_project(&mut switch);
     switch.verify(81);
     of_nobody(&mut switch);
     switch
@@ -182,6 +186,69 @@ fn abroad(switch: &mut Switch) {
     in_part.amounts.billing = Some(usd(110_000));
     in_part.partial_approval_supported = true;
     switch.command(AccountId(1), Action::Authorize(in_part));
+}
+
+/// A budget that refunds give back to, and an exception from it.
+fn of_a_project(switch: &mut Switch) {
+    let key = LinkKey {
+        program_id: PROGRAM,
+        link_type: "project".into(),
+        id: "p1".into(),
+    };
+    let mut budget = limit(96, Window::Day, Some(1_000), None);
+    budget.refunds_restore = true;
+    switch.set_link_controls(key, limits([budget]));
+    let exception = |id, subject| ControlException {
+        id: ExceptionId(id),
+        subject,
+        lifts: Lifts {
+            limits: vec![RaisedLimit {
+                limit_id: LimitId(96),
+                amount_minor: Some(2_000),
+                count: None,
+            }],
+            countries: vec![Country(*b"JP")],
+            ..Lifts::default()
+        },
+        starts_at: switch.at,
+        ends_at: switch.at.plus_ms(86_400_000),
+        uses_max: Some(1),
+        reason: "business trip".into(),
+        requested_by: "Ann".into(),
+        created_at: switch.at,
+        state: ExceptionState::Requested,
+        decided: None,
+        ended: None,
+    };
+    let of_card = exception(61, Subject::Card(CardId(11)));
+    let of_project = exception(62, Subject::Link(LinkId(1)));
+    for exception in [of_card, of_project] {
+        switch.registry(RegistryAction::RequestException(Box::new(exception)));
+    }
+    for (id, change) in [
+        (61, ExceptionChange::Approve),
+        (62, ExceptionChange::Reject),
+    ] {
+        let (id, by) = (ExceptionId(id), "Bob".into());
+        let change = ChangeException { id, change, by };
+        switch.registry(RegistryAction::ChangeException(Box::new(change)));
+    }
+    let root = AccountId(1);
+    let mut send = |action| drop(switch.command(root, action));
+    send(Action::Authorize(purchase(131, 11, usd(900), "project")));
+    send(Action::Authorize(purchase(132, 11, usd(200), "trip")));
+    send(Action::Authorize(purchase(133, 11, usd(1), "over")));
+    let mut refund = purchase(134, 11, usd(300), "back");
+    refund.kind = Kind::Refund;
+    refund.posts = true;
+    send(Action::Authorize(refund));
+    send(Action::Reverse(reversal(
+        231,
+        11,
+        usd(300),
+        "rback",
+        "back",
+    )));
 }
 
 fn messages(switch: &mut Switch) {

@@ -65,6 +65,7 @@ fn any_controls() -> impl Strategy<Value = Controls> {
         (0u64..4, window, amount, count, zone).prop_map(|(id, window, amount, count, zone)| {
             let mut one = limit(id, window, amount, count);
             one.time_zone = zone.into();
+            one.refunds_restore = id % 2 == 0;
             one
         });
     let marks = (
@@ -449,6 +450,7 @@ fn any_recall() -> impl Strategy<Value = Action> {
                 transaction_minor: minor,
             };
             Authorization {
+                gave_back: Box::default(),
                 id: AuthorizationId(id),
                 card_id: CardId(card),
                 account_id: AccountId(account),

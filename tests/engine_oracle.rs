@@ -16,6 +16,8 @@ mod driven;
 mod engine_support;
 #[path = "engine_oracle/groups.rs"]
 mod groups;
+#[path = "engine_oracle/lifting.rs"]
+mod lifting;
 #[path = "engine_oracle/messages.rs"]
 mod messages;
 #[path = "engine_oracle/naming.rs"]
@@ -28,6 +30,8 @@ mod outcomes;
 mod past;
 #[path = "engine_oracle/requests.rs"]
 mod requests;
+#[path = "engine_oracle/restoring.rs"]
+mod restoring;
 #[path = "engine_oracle/reversals.rs"]
 mod reversals;
 #[path = "engine_oracle/rules.rs"]
@@ -45,6 +49,9 @@ use cardswitch::engine::controls::{Controls, Limit, List, ListMode, Window};
 use cardswitch::engine::counters::Counters;
 use cardswitch::engine::decide::Outcome;
 use cardswitch::engine::event::*;
+use cardswitch::engine::exceptions::{
+    ChangeException, ControlException, ExceptionChange, ExceptionState, Lifts, RaisedLimit, Subject,
+};
 use cardswitch::engine::facts::{Channel, Country, EntryMode, Kind, MatchKey, MatchKeys};
 use cardswitch::engine::hash::{state_hash, tree_hashes};
 use cardswitch::engine::ids::*;
@@ -52,9 +59,10 @@ use cardswitch::engine::limit_filter::LimitFilter;
 use cardswitch::engine::merchants::{MerchantEntry, MerchantList};
 use cardswitch::engine::money::Money;
 use cardswitch::engine::reason::DeclineReason;
-use cardswitch::engine::registry::{RegistryAction, RegistryOutcome};
+use cardswitch::engine::registry::{LinkKey, RegistryAction, RegistryOutcome};
 use cardswitch::engine::risk::rule::{RiskRule, RuleAction, RuleChange, RuleState};
 use cardswitch::engine::rolling::RollingWindow;
+use cardswitch::engine::scope::Scope;
 use cardswitch::engine::snapshot;
 use cardswitch::engine::state::{Account, State};
 use cardswitch::engine::three_ds::{
@@ -62,6 +70,7 @@ use cardswitch::engine::three_ds::{
 };
 use cardswitch::engine::time::Timestamp;
 use cardswitch::engine::time_windows::{Days, TimeWindow};
+use cardswitch::engine::trace::Detail;
 use cardswitch::engine::window::window_end;
 use cardswitch::engine::world::World;
 use days::*;
@@ -69,6 +78,7 @@ use driven::*;
 use engine_support::*;
 use groups::{any_group_change, cardholder_id, holder_of};
 use jiff::civil::Weekday;
+use lifting::*;
 use messages::*;
 use naming::*;
 use outcomes::*;
@@ -76,6 +86,7 @@ use past::*;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+use restoring::*;
 use rules::*;
 use setting::*;
 

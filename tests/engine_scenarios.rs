@@ -6,7 +6,8 @@
 //! authorization's name is its identity: `repeat NAME` sends the same message once more, `reverse
 //! NAME` names it as the original, in all ways. `rrn=`, `sent=`, `local=` and `acquirer=` say otherwise
 //! how a message names an authorization; `-` leaves a name out. `rates EUR:USD=1.10` sets the whole table
-//! of rates; a program has `mark_up=150` basis points. A card has `wallet=B,C`, further accounts to draw on.
+//! of rates; a program has `mark_up=150` basis points. A card has `wallet=B,C`, further accounts to draw on,
+//! and `links=TYPE/ID`, whose controls `link TYPE/ID` sets.
 //! how a message names an authorization; `-` leaves a name out. `rule NAME decline when EXPRESSION` makes
 //! an active risk rule of the program (`draft`: a draft; `program=P` of another).
 
@@ -18,6 +19,7 @@ use cardswitch::engine::controls::{Controls, Limit, List, ListMode, Window};
 use cardswitch::engine::conversion::Conversion;
 use cardswitch::engine::decide::Outcome;
 use cardswitch::engine::event::*;
+use cardswitch::engine::exceptions::*;
 use cardswitch::engine::facts::*;
 use cardswitch::engine::groups::*;
 use cardswitch::engine::hash::state_hash;
@@ -26,6 +28,7 @@ use cardswitch::engine::limit_filter::LimitFilter;
 use cardswitch::engine::merchants::{MerchantEntry, MerchantList};
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::reason::DeclineReason;
+use cardswitch::engine::refunds::UseGivenBack;
 use cardswitch::engine::registry::*;
 use cardswitch::engine::risk::rule::{RiskRule, RuleAction, RuleChange, RuleState};
 use cardswitch::engine::rolling::RollingWindow;
@@ -236,6 +239,15 @@ impl Play {
                         .program_with_mark_up(ProgramId(id), controls, mark_up),
                 )
             }
+            "link" => {
+                let key = link(words.plain(1));
+                let controls = self.controls(words);
+                registry_told(&self.switch.set_link_controls(key, controls))
+            }
+            "exception" => self.exception(words),
+            "approve" => self.change_exception(words, ExceptionChange::Approve),
+            "reject" => self.change_exception(words, ExceptionChange::Reject),
+            "end" => self.change_exception(words, ExceptionChange::End),
             "rates" => {
                 let rates = words.named.iter().map(|(pair, rate)| {
                     let (from, to) = pair.split_once(':').expect("FROM:TO=rate");
@@ -291,6 +303,82 @@ impl Play {
             }
             change => self.change_status(change, words.plain(1)),
         }
+    }
+
+    /// `exception NAME card=C|account=A|link=TYPE/ID from=TIME to=TIME uses=N by=WHO`, and what it lifts:
+    /// `mcc=`, `country=`, `currency=`, `merchant=`, `channel=`, `entry=`, `raises.LIMIT=AMOUNT/COUNT`.
+    fn exception(&mut self, words: &Words) -> String {
+        let at = |name: &str, otherwise| words.value(name).map_or(otherwise, time);
+        let now = self.switch.at;
+        let subject = if let Some(card) = words.value("card") {
+            Subject::Card(CardId(self.ids[card]))
+        } else if let Some(account) = words.value("account") {
+            Subject::Account(AccountId(self.ids[account]))
+        } else {
+            let key = link(words.value("link").expect("whose it is"));
+            Subject::Link(self.switch.world.registry.link_ids[&key])
+        };
+        let id = ExceptionId(self.id(words.plain(1)));
+        let exception = ControlException {
+            id,
+            subject,
+            lifts: self.lifts(words),
+            starts_at: at("from", now),
+            ends_at: at("to", now.plus_ms(86_400_000)),
+            uses_max: words.value("uses").map(|uses| uses.parse().unwrap()),
+            reason: "business trip".into(),
+            requested_by: words.value("by").unwrap_or("ann").into(),
+            created_at: now,
+            state: ExceptionState::Requested,
+            decided: None,
+            ended: None,
+        };
+        let action = RegistryAction::RequestException(Box::new(exception));
+        registry_told(&self.switch.registry(action))
+    }
+
+    fn lifts(&mut self, words: &Words) -> Lifts {
+        let of = |name: &str| words.value(name).unwrap_or_default().split(',');
+        let of = |name: &str| of(name).filter(|text| !text.is_empty()).collect::<Vec<_>>();
+        let (groups, codes): (Vec<_>, Vec<_>) = of("mcc")
+            .into_iter()
+            .partition(|code| code.starts_with("group/"));
+        let country = |code: &str| Country::from_alpha2(code).unwrap_or(Country::UNKNOWN);
+        let mut lifts = Lifts {
+            mccs: codes.iter().map(|code| code.parse().unwrap()).collect(),
+            mcc_groups: groups.into_iter().map(|name| self.group(name)).collect(),
+            countries: of("country").into_iter().map(country).collect(),
+            currencies: of("currency").into_iter().map(currency).collect(),
+            merchants: of("merchant").into_iter().map(merchant_entry).collect(),
+            channels: of("channel")
+                .into_iter()
+                .map(|c| Channel::from_name(c).unwrap())
+                .collect(),
+            entry_modes: of("entry")
+                .into_iter()
+                .map(|e| EntryMode::from_name(e).unwrap())
+                .collect(),
+            limits: Vec::new(),
+        };
+        for (key, value) in &words.named {
+            if let Some(limit) = key.strip_prefix("raises.") {
+                let (amount, count) = value.split_once('/').unwrap_or((value, ""));
+                lifts.limits.push(RaisedLimit {
+                    limit_id: LimitId(self.id(limit)),
+                    amount_minor: (!amount.is_empty()).then(|| money(amount).amount_minor),
+                    count: (!count.is_empty()).then(|| count.parse().unwrap()),
+                });
+            }
+        }
+        lifts
+    }
+
+    fn change_exception(&mut self, words: &Words, change: ExceptionChange) -> String {
+        let id = ExceptionId(self.id(words.plain(1)));
+        let by = words.value("by").unwrap_or("bob").into();
+        let change = ChangeException { id, change, by };
+        let action = RegistryAction::ChangeException(Box::new(change));
+        told_by_registry(&self.switch.registry(action))
     }
 
     fn settings(&mut self, words: &Words) -> String {
@@ -447,7 +535,12 @@ impl Play {
         card.wallet = wallet.map(|name| AccountId(self.ids[name])).collect();
         let holder = words.value("holder");
         card.cardholder_id = holder.map(|name| CardholderId(self.id(name)));
-        told(&self.switch.open_card(card))
+        let links = words.value("links").unwrap_or_default().split(',');
+        card.links = links.filter(|name| !name.is_empty()).map(link).collect();
+        match self.switch.issue_card(card) {
+            Ok(outcome) => told(&outcome),
+            Err(outcome) => registry_told(&outcome),
+        }
     }
 
     fn change_status(&mut self, change: &str, card: &str) -> String {
@@ -498,6 +591,9 @@ impl Play {
         let mut authorize = purchase(self.fresh(), card, amount, &name);
         for (key, value) in &words.named {
             set(&mut authorize, key, value);
+        }
+        if let Some(original) = self.original_of(words) {
+            authorize.original_keys = original.match_keys;
         }
         if let Some(id) = words.value("id") {
             authorize.authorization_id = AuthorizationId(self.id(id));
@@ -590,7 +686,8 @@ impl Play {
                     None => "approved",
                 };
                 format!(
-                    "{said} hold={hold} available={available}{part}{balances}{conversion}{drawn_on}{posted}{added}"
+                    "{said} hold={hold} available={available}{part}{balances}{conversion}{drawn_on}{posted}{added}{}",
+                    self.given_back(&authorized.gives_back)
                 )
             }
             Decision::Declined(decline) => {
@@ -804,11 +901,24 @@ impl Play {
         };
         let breach = advised.breach.map(|breach| breach.reason.name());
         format!(
-            "{head} available={}{} breach={}",
+            "{head} available={}{} breach={}{}",
             decimal(advised.available_minor),
             flag_words(advised.flags),
-            breach.unwrap_or("none")
+            breach.unwrap_or("none"),
+            self.given_back(&advised.gives_back)
         )
+    }
+
+    /// What a refund gives back, as `gives/LIMIT=AMOUNT`, or that it gives nothing.
+    fn given_back(&self, given: &[UseGivenBack]) -> String {
+        let word = |given: &UseGivenBack| {
+            let limit = self.name_of(given.limit_use.limit_id.0);
+            format!(" gives/{limit}={}", decimal(given.amount_minor))
+        };
+        match given.is_empty() {
+            true => " gives_nothing".into(),
+            false => given.iter().map(word).collect(),
+        }
     }
 
     /// `trace STEP word word …`: a step of the last decision with all these words.
@@ -883,6 +993,9 @@ impl Play {
                 format!("scope={} list={list} value={value}", scope_name(scope))
             }
             Detail::Assumed { value } => format!("assumed={value}"),
+            Detail::Exception { exception_id } => {
+                format!("exception={}", self.name_of(exception_id.0))
+            }
             Detail::HomeCountry { home, country } => {
                 let letters = |code: u16| Country(code.to_be_bytes()).alpha2().to_owned();
                 format!("home={} country={}", letters(home), letters(country))
@@ -1237,6 +1350,8 @@ fn group_ref(text: &str, number: Numbering) -> MccGroupRef {
 
 fn parse_limit(id: LimitId, text: &str, number: Numbering) -> Limit {
     let (text, filter) = text.split_once('[').unwrap_or((text, ""));
+    let refunds_restore = filter.contains("refunds_restore");
+    let filter = filter.replace("refunds_restore", "");
     let filter = parse_filter(filter.trim_end_matches(']'), number);
     let (text, zone) = text.split_once('@').unwrap_or((text, "UTC"));
     let (window, amounts) = text.split_once(':').expect("a window, a colon and a bound");
@@ -1248,6 +1363,17 @@ fn parse_limit(id: LimitId, text: &str, number: Numbering) -> Limit {
         count: (!count.is_empty()).then(|| count.parse().unwrap()),
         time_zone: zone.into(),
         filter: (!filter.is_empty()).then(|| Box::new(filter)),
+        refunds_restore,
+    }
+}
+
+/// `project/p1`.
+fn link(text: &str) -> LinkKey {
+    let (link_type, id) = text.split_once('/').expect("a type, a slash and an id");
+    LinkKey {
+        program_id: PROGRAM,
+        link_type: link_type.into(),
+        id: id.into(),
     }
 }
 

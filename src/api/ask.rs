@@ -194,6 +194,8 @@ pub fn unexpected(reply: &Reply) -> ApiError {
         Reply::IdempotencyKnown(_) => "IdempotencyKnown",
         Reply::NotFound => "NotFound",
         Reply::Cardholder(_) => "Cardholder",
+        Reply::Links(_) => "Links",
+        Reply::Exceptions(_) => "Exceptions",
     };
     ApiError::internal(&format_args!("unexpected reply {kind}"))
 }

@@ -2,9 +2,10 @@
 
 use super::body::WriteRequest;
 use super::error::{ApiError, json_response};
-use super::fields::{self, Fields};
+use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
 use super::issue;
+use super::links::{LinkPair, take_pair};
 use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, ask, controls_json};
 use crate::engine::card_use::LockedMerchant;
@@ -106,22 +107,12 @@ pub fn wallet_json(wallet: Option<&Wallet>) -> Vec<String> {
 }
 
 /// The links of a request as (type, id).
-fn links(fields: &mut Fields) -> Result<Vec<issue::LinkPair>, ApiError> {
+fn links(fields: &mut Fields) -> Result<Vec<LinkPair>, ApiError> {
     let mut links = Vec::new();
     for (path, value) in fields.list("links", LINKS_MAX)? {
         let mut link = Fields::of(&path, value)?;
-        let link_type = link.required_text("type", 32)?;
-        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-        if !link_type.bytes().all(fits) {
-            let path = link.path("type");
-            let message = format!("{path} must have small letters, digits and `_` only");
-            return Err(ApiError::invalid("link_type_invalid", path, message));
-        }
-        let id_path = link.path("id");
-        let id = link.take("id").ok_or_else(|| link.missing("id"))?;
-        let id = fields::text(&id_path, id, 128)?;
+        let pair = take_pair(&mut link)?;
         link.finish()?;
-        let pair = (link_type.into(), id.into());
         if links.contains(&pair) {
             let message = format!("{path} repeats another link");
             return Err(ApiError::invalid("link_repeated", path, message));

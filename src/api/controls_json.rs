@@ -21,6 +21,18 @@ pub fn take(fields: &mut Fields, ids: &mut Ids, view: &RegistryView) -> Result<C
     take_naming(fields, ids, Nameable::OfView(view))
 }
 
+/// As `take`, of an object that is about nothing else: controls of nothing have to be said.
+pub fn take_required(
+    fields: &mut Fields,
+    ids: &mut Ids,
+    view: &RegistryView,
+) -> Result<Controls, ApiError> {
+    match fields.has("controls") {
+        true => take(fields, ids, view),
+        false => Err(fields.missing("controls")),
+    }
+}
+
 /// Which groups and lists controls may name.
 #[derive(Clone, Copy)]
 pub enum Nameable<'a> {
@@ -194,7 +206,7 @@ pub fn channel(path: &str, value: Value) -> Result<Channel, ApiError> {
     fields::word(path, &value, Channel::ALL)
 }
 
-fn entry_mode(path: &str, value: Value) -> Result<EntryMode, ApiError> {
+pub fn entry_mode(path: &str, value: Value) -> Result<EntryMode, ApiError> {
     fields::word(path, &value, EntryMode::ALL)
 }
 

@@ -75,7 +75,6 @@ const LATER: &[&str] = &[
     "card_batches",
     "tokens",
     "links",
-    "exceptions",
     "fee_schedules",
     "disputes",
     "webhook_endpoints",

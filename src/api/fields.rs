@@ -3,6 +3,7 @@
 
 use super::error::{ApiError, shown};
 use crate::engine::money::Currency;
+use crate::engine::time::Timestamp;
 use crate::security::holds_pan;
 use serde_json::{Map, Value};
 use std::str::FromStr;
@@ -27,6 +28,11 @@ impl Fields {
 
     pub fn is_empty(&self) -> bool {
         self.map.is_empty()
+    }
+
+    /// Whether a field is there that is not `null`.
+    pub fn has(&self, name: &str) -> bool {
+        self.map.get(name).is_some_and(|value| !value.is_null())
     }
 
     /// The path of a field of this object.
@@ -77,6 +83,20 @@ impl Fields {
         };
         let number = value.as_i64().filter(|number| range.contains(number));
         number.map(Some).ok_or_else(wrong)
+    }
+
+    /// A point in time, RFC 3339.
+    pub fn moment(&mut self, name: &str) -> Result<Option<Timestamp>, ApiError> {
+        let path = self.path(name);
+        let Some(text) = self.text(name, 40)? else {
+            return Ok(None);
+        };
+        let parsed = text.parse::<jiff::Timestamp>();
+        let at = parsed.map(|at| Timestamp(at.as_millisecond()));
+        at.map(Some).map_err(|_| {
+            let message = format!("{path} must be a time, as in 2026-11-24T09:30:00Z");
+            ApiError::invalid("time_invalid", path, message)
+        })
     }
 
     pub fn boolean(&mut self, name: &str) -> Result<Option<bool>, ApiError> {
@@ -138,7 +158,7 @@ impl Fields {
         name: &str,
         items_max: usize,
     ) -> Result<Option<Vec<(String, Value)>>, ApiError> {
-        let present = self.map.get(name).is_some_and(|value| !value.is_null());
+        let present = self.has(name);
         let list = self.list(name, items_max)?;
         Ok(present.then_some(list))
     }

@@ -3,6 +3,7 @@
 
 use super::cards::{self, FullCard, Funding};
 use super::error::ApiError;
+use super::links::{self, LinkPair};
 use super::{ApiState, accounts, ask, cardholders, programs, reveal};
 use crate::engine::command::{Action, CardType, OpenAccount, OpenCard};
 use crate::engine::controls::Controls;
@@ -19,9 +20,6 @@ const VALID_YEARS: u16 = 3;
 
 /// Numbers drawn before a BIN counts as full. At 90 % use of it, one card in 10^11 fails.
 const DRAWS_MAX: usize = 256;
-
-/// The type and the id of a link.
-pub type LinkPair = (Box<str>, Box<str>);
 
 /// A card as asked for.
 pub struct Wanted {
@@ -51,6 +49,7 @@ pub async fn issue(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiErro
     if let Some(id) = wanted.cardholder_id {
         check_cardholder(state, id, &program).await?;
     }
+    check_links(state, &wanted, &named).await?;
     let account = match wanted.funding {
         Funding::Shared => named,
         Funding::Own => open_sub_account(state, &named, wanted.sub_account_id).await?,
@@ -71,6 +70,9 @@ pub async fn issue(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiErro
             Reply::RegistryRefused(RegistryRefusal::PanTaken) => {}
             // Issued before under the same Idempotency-Key.
             Reply::RegistryRefused(RegistryRefusal::IdTaken) => return again(state, wanted).await,
+            Reply::RegistryRefused(refusal @ RegistryRefusal::LinkOfOtherTree { .. }) => {
+                return Err(links::refused(refusal));
+            }
             reply => return Err(ask::unexpected(&reply)),
         }
     }
@@ -95,6 +97,23 @@ async fn check_wallet(state: &ApiState, wanted: &Wanted, named: &Account) -> Res
         if account.status == AccountStatus::Closed {
             let message = format!("{path} is closed");
             return Err(ApiError::conflict("account_closed", message).with_param(path));
+        }
+    }
+    Ok(())
+}
+
+/// What it is linked to takes a card of this tree. The registry sees to it; this is so that no sub-account is left
+/// behind.
+async fn check_links(state: &ApiState, wanted: &Wanted, named: &Account) -> Result<(), ApiError> {
+    if wanted.funding == Funding::Shared {
+        return Ok(());
+    }
+    for pair in &wanted.links {
+        let known = links::find(state, pair).await?;
+        let mut known = known.iter();
+        let known = known.find(|link| link.key.program_id == named.program_id);
+        if let Some(link) = known.filter(|link| !link.takes_card_of(named.root)) {
+            return Err(links::refused(link.other_tree()));
         }
     }
     Ok(())

@@ -15,7 +15,7 @@ use crate::engine::money::BALANCE_MAX_MINOR;
 use crate::engine::rolling::RollingWindow;
 use serde_json::{Value, json};
 
-/// Limits on one program, account or card.
+/// Limits on one program, account, linked object or card.
 const LIMITS_MAX: usize = 20;
 
 pub fn take(
@@ -56,6 +56,7 @@ fn limit(mut fields: Fields, ids: &mut Ids, nameable: Nameable) -> Result<Limit,
         let message = format!("{path} means nothing within one transaction; leave it out");
         return Err(ApiError::invalid("value_unknown", path, message));
     }
+    let refunds_restore = refunds_restore(&mut fields, window, amount_minor)?;
     let time_zone = zone(&mut fields)?;
     let filter = fields.object("filter")?;
     let filter = filter.map(|fields| self::filter(fields, nameable));
@@ -69,7 +70,27 @@ fn limit(mut fields: Fields, ids: &mut Ids, nameable: Nameable) -> Result<Limit,
         count,
         time_zone,
         filter: (!filter.is_empty()).then(|| Box::new(filter)),
+        refunds_restore,
     })
+}
+
+const REFUNDS: &[(bool, &str)] = &[(false, "none"), (true, "restore")];
+
+/// What a refund gives back is an amount of a window.
+fn refunds_restore(
+    fields: &mut Fields,
+    window: Window,
+    amount_minor: Option<i64>,
+) -> Result<bool, ApiError> {
+    let path = fields.path("refunds");
+    let restore = fields.word("refunds", REFUNDS)?.unwrap_or(false);
+    if restore && (window == Window::Transaction || amount_minor.is_none()) {
+        let message = format!(
+            "{path} means nothing for a transaction or a count; `restore` needs an amount and another window"
+        );
+        return Err(ApiError::invalid("value_unknown", path, message));
+    }
+    Ok(restore)
 }
 
 fn window(fields: &mut Fields) -> Result<Window, ApiError> {
@@ -140,6 +161,9 @@ pub fn to_json(limit: &Limit) -> Value {
     });
     if let Window::Rolling(window) = limit.window {
         json["window_seconds"] = window.seconds.into();
+    }
+    if limit.refunds_restore {
+        json["refunds"] = "restore".into();
     }
     if let Some(filter) = &limit.filter {
         let parts = filter_to_json(filter);

@@ -2,11 +2,12 @@
 
 use super::auth::guarded;
 use super::{
-    Gate, accounts, authorizations, cardholders, cards, decision_endpoints, envelope,
-    exchange_rates, groups, health, ledger_entries, list, metrics, programs, reveal, rules,
+    Gate, accounts, authorizations, cardholders, cards, decision_endpoints, envelope, exceptions,
+    exchange_rates, groups, health, ledger_entries, links, list, metrics, programs, reveal, rules,
     settlement_reports, top_ups, transactions,
 };
 use crate::engine::command::{AccountStatusChange, StatusChange};
+use crate::engine::exceptions::ExceptionChange;
 use crate::engine::risk::rule::RuleChange;
 use axum::Router;
 use axum::middleware::from_fn;
@@ -35,6 +36,7 @@ pub fn router(gate: Gate) -> Router {
         .merge(card_routes(&gate))
         .merge(rule_routes(&gate))
         .merge(group_routes(&gate))
+        .merge(exception_routes(&gate))
         .route(
             "/v1/authorizations",
             list("authorizations:read", get(authorizations::many)),
@@ -167,6 +169,36 @@ fn rule_routes(gate: &Gate) -> Router<Gate> {
         )
 }
 
+fn exception_routes(gate: &Gate) -> Router<Gate> {
+    let on = |scope, route: MethodRouter<Gate>| guarded(gate, scope, without_query(route));
+    let list = |scope, route: MethodRouter<Gate>| guarded(gate, scope, route);
+    let change = |change: ExceptionChange| {
+        post(move |gate, id, request| exceptions::change(gate, id, request, change))
+    };
+    Router::new()
+        .route(
+            "/v1/exceptions",
+            on("exceptions:request", post(exceptions::create))
+                .merge(list("exceptions:read", get(exceptions::many))),
+        )
+        .route(
+            "/v1/exceptions/{id}",
+            on("exceptions:read", get(exceptions::one)),
+        )
+        .route(
+            "/v1/exceptions/{id}/approve",
+            on("exceptions:approve", change(ExceptionChange::Approve)),
+        )
+        .route(
+            "/v1/exceptions/{id}/reject",
+            on("exceptions:approve", change(ExceptionChange::Reject)),
+        )
+        .route(
+            "/v1/exceptions/{id}/end",
+            on("exceptions:approve", change(ExceptionChange::End)),
+        )
+}
+
 /// What controls name or depend on.
 fn group_routes(gate: &Gate) -> Router<Gate> {
     let on = |scope, route: MethodRouter<Gate>| guarded(gate, scope, without_query(route));
@@ -183,6 +215,10 @@ fn group_routes(gate: &Gate) -> Router<Gate> {
         .route(
             "/v1/cardholders/{id}/verify",
             on("cardholders:write", post(cardholders::verify)),
+        )
+        .route(
+            "/v1/links/{type}/{id}",
+            list("cards:read", get(links::one)).merge(on("limits:write", put(links::replace))),
         )
         .route(
             "/v1/decision_endpoints",

@@ -52,6 +52,7 @@ fn detail_to_json(step: Step, detail: Detail) -> Value {
         Detail::HomeCountry { home, country } => {
             json!({ "home_country": listed(Step::Country, home.into()), "value": listed(step, country.into()) })
         }
+        Detail::Exception { exception_id } => json!({ "exception_id": exception_id.to_string() }),
         Detail::Capacity { open, allowed } => json!({ "open": open, "allowed": allowed }),
         Detail::RiskRule {
             rule_id,
@@ -173,7 +174,7 @@ fn month(months: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::ids::{ControlId, LimitId, RiskRuleId};
+    use crate::engine::ids::{ControlId, ExceptionId, LimitId, RiskRuleId};
     use crate::engine::risk::rule::RuleAction;
     use crate::engine::trace::StepResult;
 
@@ -296,6 +297,13 @@ mod tests {
                     value: 6 * 1_440 + 7 * 60 + 5,
                 },
                 json!({"control_id": "ctl_0000000000001", "scope": "card", "local_time": "sun 07:05"}),
+            ),
+            (
+                Step::Mcc,
+                Detail::Exception {
+                    exception_id: ExceptionId(1),
+                },
+                json!({"exception_id": "exc_0000000000001"}),
             ),
             (
                 Step::Currency,

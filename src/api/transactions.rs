@@ -1,13 +1,11 @@
 //! `/v1/transactions`: what messages of the networks posted. Lists come from SQL; a single one is as of now.
 
 use super::error::{ApiError, json_response};
-use super::fields::Fields;
 use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, accounts, as_of_now, authorizations, payment_json};
 use crate::engine::ids::{AccountId, AuthorizationId, CardId, TransactionId};
 use crate::engine::money::Currency;
 use crate::engine::record::Record;
-use crate::engine::time::Timestamp;
 use crate::store::from_posting::{self, Purchase};
 use crate::store::query::TransactionFilter;
 use crate::store::rows::{TransactionRow, TransactionType};
@@ -92,8 +90,8 @@ pub async fn many(
         account_id: query.id("account_id", AccountId::PREFIX)?,
         authorization_id: query.id("authorization_id", AuthorizationId::PREFIX)?,
         transaction_type: query.word("type", TransactionType::ALL)?,
-        created_from: moment(&mut query, "created_from")?,
-        created_until: moment(&mut query, "created_until")?,
+        created_from: query.moment("created_from")?,
+        created_until: query.moment("created_until")?,
     };
     let after = query.id("starting_after", TransactionId::PREFIX)?;
     let limit = list::limit(&mut query)?;
@@ -103,28 +101,6 @@ pub async fn many(
     let page = page.map_err(store_error)?;
     let data = page.data.iter().map(to_json).collect();
     Ok(list::page(data, page.has_more, page.projected_through))
-}
-
-/// Takes a point in time, RFC 3339.
-fn moment(query: &mut Fields, name: &str) -> Result<Option<Timestamp>, ApiError> {
-    let Some(text) = query.text(name, 40)? else {
-        return Ok(None);
-    };
-    instant(&text).map(Some).ok_or_else(|| {
-        let message = format!("{name} must be a time, as in 2026-11-24T09:30:00Z");
-        ApiError::invalid("time_invalid", name, message)
-    })
-}
-
-fn instant(text: &str) -> Option<Timestamp> {
-    let of = |at: jiff::Timestamp| Timestamp(at.as_millisecond());
-    if let Ok(at) = text.parse::<jiff::Timestamp>() {
-        return Some(of(at));
-    }
-    // The last hours of the calendar are beyond what the library counts, and stand for "for ever".
-    let pieces = jiff::fmt::temporal::Pieces::parse(text).ok()?;
-    let is_instant = pieces.time().is_some() && pieces.offset().is_some();
-    (is_instant && pieces.date().year() == 9999).then(|| of(jiff::Timestamp::MAX))
 }
 
 fn to_json(row: &TransactionRow) -> Value {

@@ -10,7 +10,10 @@ use crate::engine::event::{
     Resolved, ResolvedTo, ReversalOutcome, Reversed, RuleId, Undone, UndoneWhat, Withheld,
 };
 use crate::engine::facts::{Check, Merchant, NetworkReference, Verification};
+use crate::engine::ids::ExceptionId;
 use crate::engine::money::{Currency, Money};
+use crate::engine::refunds::UseGivenBack;
+use crate::engine::scope::Scope;
 use crate::engine::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -131,6 +134,7 @@ pub(super) fn authorized(authorized: &Authorized) -> Value {
         "trace": trace_json::to_json(&authorized.trace),
         "conversion": authorized.conversion.as_deref().map(conversion_json::to_json),
         "postings": postings(&authorized.postings),
+        "limits_given_back": gives_back(&authorized.gives_back),
         "increased": authorized.increased.map(|increased| json!({
             "authorization_id": increased.authorization_id.to_string(),
             "amount": increased.amount_minor,
@@ -158,6 +162,7 @@ pub(super) fn advised(advised: &Advised) -> Value {
         })),
         "conversion": advised.conversion.as_deref().map(conversion_json::to_json),
         "postings": postings(&advised.postings),
+        "limits_given_back": gives_back(&advised.gives_back),
         "trace": trace_json::to_json(&advised.trace),
     })
 }
@@ -197,15 +202,30 @@ fn advice_outcome(outcome: &AdviceOutcome) -> Value {
     }
 }
 
+fn limit_use(limit_use: &LimitUse) -> Value {
+    if limit_use.scope == Scope::Exception {
+        let exception_id = ExceptionId(limit_use.limit_id.0);
+        return json!({ "scope": "exception", "exception_id": exception_id.to_string() });
+    }
+    json!({
+        "scope": limit_use.scope.name(),
+        "levels_above": limit_use.scope.levels_above(),
+        "limit_id": limit_use.limit_id.to_string(),
+        "resets_at": resets_at(limit_use).map(|at| at.to_string()),
+    })
+}
+
+/// What a refund gives back of limits.
+fn gives_back(given: &[UseGivenBack]) -> Vec<Value> {
+    let given = given.iter().map(|given| {
+        let mut json = limit_use(&given.limit_use);
+        json["amount"] = given.amount_minor.into();
+        json
+    });
+    given.collect()
+}
+
 fn hold(hold: &HoldPlaced) -> Value {
-    let limit_use = |limit_use: &LimitUse| {
-        json!({
-            "scope": limit_use.scope.name(),
-            "levels_above": limit_use.scope.levels_above(),
-            "limit_id": limit_use.limit_id.to_string(),
-            "resets_at": resets_at(limit_use).map(|at| at.to_string()),
-        })
-    };
     json!({
         "amount": hold.amount_minor,
         "expires_at": hold.expires_at.to_string(),

@@ -3,7 +3,9 @@
 //! it is named here.
 
 use super::message_json;
-use crate::api::{cardholders, cards, controls_json, decision_endpoints, exchange_rates, groups};
+use crate::api::{
+    cardholders, cards, controls_json, decision_endpoints, exceptions, exchange_rates, groups,
+};
 use crate::engine::authorizations::Authorization;
 use crate::engine::cardholders::Holder;
 use crate::engine::command::{
@@ -11,6 +13,8 @@ use crate::engine::command::{
     TopUp,
 };
 use crate::engine::event::Event;
+use crate::engine::exceptions::{ChangeException, ControlException, Subject};
+use crate::engine::links::SetLinkControls;
 use crate::engine::record::Record;
 use crate::engine::registry::{
     EngineSettings, IssueCard, LinkKey, Program, RegistryAction, RegistryEvent,
@@ -266,6 +270,9 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::ChangeMerchantList(list) => {
             with_type("change_merchant_list", groups::merchant_list_to_json(list))
         }
+        RegistryAction::RequestException(wanted) => request_exception(wanted),
+        RegistryAction::ChangeException(change) => change_exception(change),
+        RegistryAction::SetLinkControls(set) => set_link_controls(set),
     }
 }
 
@@ -274,6 +281,34 @@ fn holder(holder: &Holder) -> Value {
         "cardholder_id": holder.id.to_string(),
         "home_country": holder.home_country.alpha2(),
         "verified": holder.verified,
+    })
+}
+
+fn request_exception(wanted: &ControlException) -> Value {
+    let link_id = match wanted.subject {
+        Subject::Link(id) => Some(id.to_string()),
+        Subject::Card(_) | Subject::Account(_) => None,
+    };
+    let mut json = with_type("request_exception", exceptions::of_exception(wanted, None));
+    json["link_id"] = link_id.into();
+    json
+}
+
+fn change_exception(change: &ChangeException) -> Value {
+    json!({
+        "type": "change_exception",
+        "exception_id": change.id.to_string(),
+        "change": change.change.name(),
+        "by": change.by,
+    })
+}
+
+fn set_link_controls(set: &SetLinkControls) -> Value {
+    json!({
+        "type": "set_link_controls",
+        "program_id": set.key.program_id.to_string(),
+        "link": { "type": set.key.link_type, "id": set.key.id },
+        "controls": controls_json::to_json(&set.controls),
     })
 }
 
@@ -383,5 +418,12 @@ fn registry_event(event: &RegistryEvent) -> Value {
         RegistryEvent::GroupsChanged { version } => {
             json!({ "type": "groups_changed", "registry_version": version })
         }
+        RegistryEvent::ExceptionRequested => json!({ "type": "exception_requested" }),
+        RegistryEvent::ExceptionChanged { version, to } => json!({
+            "type": "exception_changed", "registry_version": version, "state": to.name(),
+        }),
+        RegistryEvent::LinkControlsSet { version, link } => json!({
+            "type": "link_controls_set", "registry_version": version, "link_id": link.to_string(),
+        }),
     }
 }

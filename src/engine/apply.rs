@@ -206,11 +206,16 @@ pub(super) fn counters<'a>(
         Scope::Account => state
             .account_mut(account_id)
             .map(|account| &mut account.counters),
-        Scope::Program | Scope::Link => {
+        Scope::Program => {
             let root = state.account(account_id)?.root;
             state
                 .account_mut(root)
                 .map(|account| &mut account.program_counters)
+        }
+        scope @ (Scope::Link | Scope::Exception) => {
+            let root = state.account(account_id)?.root;
+            let key = (root, scope, limit_use.limit_id);
+            Some(state.shared_counters.entry(key))
         }
         Scope::Above1 | Scope::Above2 | Scope::Above3 | Scope::Above4 => {
             let account = state.account(account_id)?;

@@ -18,6 +18,7 @@ use super::ids::AuthorizationId;
 use super::kinds::{Direction, Treatment};
 use super::postings::Kept;
 use super::reason::DeclineReason;
+use super::refunds;
 use super::reversals::Reversal;
 use super::state::State;
 use super::time::Timestamp;
@@ -79,6 +80,7 @@ pub(super) fn authorization(
         true => open_posted(state, &opening, &authorized.postings),
         false => open_held(state, &opening),
     }
+    refunds::apply(state, authorize.authorization_id, &authorized.gives_back);
     assert!(
         expect_account(state, account_id).available_minor() >= 0
             || direction_of(authorize) == Direction::Credit,
@@ -150,6 +152,7 @@ pub(super) fn advice(state: &mut State, command: &Command, advise: &Advise, advi
         AdviceOutcome::Placed(placed) => open_held(state, &opening(placed)),
         AdviceOutcome::ForcePosted(placed) => {
             open_posted(state, &opening(placed), &advised.postings);
+            refunds::apply(state, payment.authorization_id, &advised.gives_back);
         }
         AdviceOutcome::Amended { .. } => amend(state, command, payment, &advised.outcome),
         AdviceOutcome::Completed { .. } => complete(state, command, payment, advised),
@@ -312,6 +315,7 @@ pub(super) fn change_authorization(
         }
     }
     expect_authorization(state, id).uses = uses;
+    refunds::take_again(state, id);
 }
 
 /// Whether limits on the number of payments count it.
@@ -447,6 +451,7 @@ fn complete(state: &mut State, command: &Command, payment: &Authorize, advised: 
         ..Change::default()
     };
     change_authorization(state, authorization_id, command.at, change);
+    refunds::apply(state, authorization_id, &advised.gives_back);
     end_approved(state, command, authorization_id);
 }
 

@@ -103,6 +103,7 @@ fn open(
         opened: held.plus(posted),
         posted_at_once: closed.is_some(),
         currency,
+        gave_back: Box::default(),
         waiting: opening.waiting.clone(),
         answered: opening.answered,
         recalled_at: None,

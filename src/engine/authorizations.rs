@@ -11,6 +11,7 @@ use super::long_list::LongList;
 use super::match_index::MatchIndex;
 use super::money::{Currency, Money};
 use super::postings::Kept;
+use super::refunds::GivesBack;
 use super::slot_index::{Slot, SlotIndex, hash_of_id};
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,8 @@ pub struct Authorization {
     pub posted_at_once: bool,
     /// The transaction's, in which the amounts above have their second part.
     pub currency: Currency,
+    /// Of a refund: what it has given back of limits, and not taken again.
+    pub gave_back: GivesBack,
     /// The customer has not decided yet.
     pub waiting: Option<Box<Waiting>>,
     /// Of one that a request opened.

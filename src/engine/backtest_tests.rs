@@ -255,6 +255,7 @@ fn a_day(amount_minor: i64) -> Controls {
             count: None,
             time_zone: "UTC".into(),
             filter: None,
+            refunds_restore: false,
         }],
         ..Controls::default()
     }

@@ -7,7 +7,7 @@ use super::controls::Controls;
 use super::conversion::Conversion;
 use super::event::{Decline, LimitUses, RuleId};
 use super::kinds::{Direction, Treatment};
-use super::money::Money;
+use super::money::{Currency, Money};
 use super::reason::DeclineReason;
 use super::registry::{Program, RegistryView};
 use super::risk::rule::ProgramRules;
@@ -16,6 +16,7 @@ use super::state::{Account, Card, State};
 use super::time::Timestamp;
 use super::trace::{Detail, Step, StepResult, Trace};
 use arrayvec::ArrayVec;
+use smallvec::SmallVec;
 
 /// The facts and the state that every check may read.
 pub struct Context<'a> {
@@ -47,8 +48,9 @@ pub struct Context<'a> {
     pub risk_rules: Option<&'a ProgramRules>,
 }
 
-/// Those of the program, of each account above, of the account and of the card, where they have any.
-pub type ControlsInOrder<'a> = ArrayVec<(Scope, &'a Controls), { Scope::ABOVE.len() + 3 }>;
+/// Those of the program, of each account above, of the account, of what the card is linked to and of the card, where they
+/// have any.
+pub type ControlsInOrder<'a> = SmallVec<[(Scope, &'a Controls); 8]>;
 
 pub type AccountsAbove<'a> = ArrayVec<&'a Account, { Scope::ABOVE.len() }>;
 
@@ -83,6 +85,14 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// The transaction's currency; the account's, where the message names none.
+    pub fn currency_asked(&self) -> Currency {
+        match self.command.amounts.transaction.currency {
+            Currency::ABSENT => self.account.currency,
+            stated => stated,
+        }
+    }
+
     /// A kind that is not decided is looked at as if it took money, for the trace.
     pub fn takes_money(&self) -> bool {
         self.treatment.is_none_or(|treatment| treatment.takes_money)
@@ -96,6 +106,7 @@ impl<'a> Context<'a> {
 
 /// Gathered once: every rule goes through them.
 pub fn controls_of<'a>(
+    registry: &'a RegistryView,
     program: &'a Program,
     above: &[&'a Account],
     account: &'a Account,
@@ -103,14 +114,14 @@ pub fn controls_of<'a>(
 ) -> ControlsInOrder<'a> {
     let above = Scope::ABOVE.into_iter().zip(above).rev();
     let above = above.map(|(scope, account)| (scope, account.controls.as_deref()));
-    let own = [
-        (Scope::Account, account.controls.as_deref()),
-        (Scope::Card, card.controls.as_deref()),
-    ];
+    let links = registry.links.of_card(card);
+    let links = links.map(|controls| (Scope::Link, Some(controls)));
     let program = (!program.controls.is_empty()).then_some(&program.controls);
     std::iter::once((Scope::Program, program))
         .chain(above)
-        .chain(own)
+        .chain([(Scope::Account, account.controls.as_deref())])
+        .chain(links)
+        .chain([(Scope::Card, card.controls.as_deref())])
         .filter_map(|(scope, controls)| Some((scope, controls?)))
         .collect()
 }

@@ -67,7 +67,7 @@ pub struct Authorize {
     pub match_keys: MatchKeys,
     /// A single message: what is approved is posted at once.
     pub posts: bool,
-    /// How an increment names the authorization that it adds to.
+    /// How an increment names the authorization that it adds to, and a refund its purchase.
     pub original_keys: MatchKeys,
     pub three_ds: ThreeDs,
     /// Without the cardholder, on an agreement made before.

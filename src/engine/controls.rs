@@ -1,4 +1,4 @@
-//! What a customer allows: limits, lists, and what else binds, on a program, an account or a card.
+//! What a customer allows: limits, lists, and what else binds, on a program, an account, a linked object or a card.
 //! Checking them does not live here (see `rules/`), nor does counting (see `counters.rs`).
 
 use super::facts::{Channel, Country, EntryMode};
@@ -12,7 +12,7 @@ use super::three_ds::ThreeDsPolicy;
 use super::time_windows::TimeWindow;
 use serde::{Deserialize, Serialize};
 
-/// All controls of one program, account or card. All that apply to a card must pass.
+/// All controls of one program, account, linked object or card. All that apply to a card must pass.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Controls {
     pub limits: Vec<Limit>,
@@ -119,6 +119,8 @@ pub struct Limit {
     pub time_zone: Box<str>,
     /// Counts only what this lets through; none: everything.
     pub filter: Option<Box<LimitFilter>>,
+    /// What a refund posts is given back to what was used.
+    pub refunds_restore: bool,
 }
 
 /// The stretch of time over which a limit counts.

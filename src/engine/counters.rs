@@ -54,6 +54,29 @@ impl Counters {
         counter.map_or((0, 0), |counter| (counter.used_minor, counter.count))
     }
 
+    /// The amount used in one window or bucket.
+    pub fn used_in(&self, limit_id: LimitId, counted_in: CountedIn) -> i64 {
+        match counted_in {
+            CountedIn::Window(window) => self.used(limit_id, window).0,
+            CountedIn::Bucket(bucket) => {
+                let all = self.rolling.iter().flat_map(|rolling| &rolling.0);
+                let mut same = all.filter(|c| c.limit_id == limit_id && c.bucket == bucket);
+                same.next().map_or(0, |counter| counter.used_minor)
+            }
+        }
+    }
+
+    /// What was used in a window that rolls, bucket by bucket from the oldest.
+    pub fn used_by_bucket(
+        &self,
+        limit_id: LimitId,
+        window: RollingWindow,
+        at: Timestamp,
+    ) -> impl Iterator<Item = (CountedIn, i64)> {
+        let buckets = self.buckets(limit_id, window, at);
+        buckets.map(|(_, counter)| (CountedIn::Bucket(counter.bucket), counter.used_minor))
+    }
+
     /// What was used in a window that rolls.
     pub fn used_rolling(
         &self,
@@ -140,7 +163,8 @@ impl Counters {
         }
     }
 
-    /// Moves a use that was added before, in its own window or bucket, if that is still counted.
+    /// Moves a use that was added before, in its own window or bucket, if that is still counted. What a refund gave back
+    /// does not come back a second time: the amount stays above zero.
     pub fn adjust(
         &mut self,
         limit_id: LimitId,
@@ -162,7 +186,7 @@ impl Counters {
                 .map(|c| (&mut c.used_minor, &mut c.count)),
         };
         if let Some((used_minor, counted)) = counter {
-            *used_minor = used_minor.saturating_add(amount_minor);
+            *used_minor = used_minor.saturating_add(amount_minor).max(0);
             *counted = counted.saturating_add_signed(count);
         }
     }

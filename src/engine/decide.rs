@@ -21,6 +21,7 @@ use super::money::BALANCE_MAX_MINOR;
 use super::postings::{self, Kept};
 use super::reason::DeclineReason;
 use super::recall;
+use super::refunds;
 use super::registry::{Program, RegistryView};
 use super::rules;
 use super::rules::repeat::Found;
@@ -101,7 +102,8 @@ fn decide_authorization(state: &State, command: &Command, authorize: &Authorize)
     for check in rules::IN_ORDER {
         check(&context, &mut checks);
     }
-    Outcome::Event(Event::Authorized(conclude(&context, checks)))
+    let authorized = conclude(&context, checks);
+    Outcome::Event(refunds::decided(state, command, authorize, authorized))
 }
 
 /// The open authorization that an increment adds to.
@@ -142,7 +144,7 @@ pub(super) fn context<'a>(
     let root = *above.last().unwrap_or(&account);
     let program = state.registry.programs.get(&account.program_id)?;
     let funds = Funds::of(&state.registry, program, account, authorize, treatment);
-    let controls = controls_of(program, &above, account, card);
+    let controls = controls_of(&state.registry, program, &above, account, card);
     Some(Context {
         state,
         registry: &state.registry,
@@ -194,6 +196,7 @@ pub(super) fn cardless(registry_version: u64, checks: Checks) -> Authorized {
         increased: None,
         conversion: None,
         keeps_history: false,
+        gives_back: Box::default(),
         waits_until: None,
     }
 }
@@ -257,6 +260,7 @@ fn conclude(context: &Context, checks: Checks) -> Authorized {
         increased,
         conversion: context.conversion.clone(),
         keeps_history: context.risk_rules.is_some_and(|rules| rules.read_history),
+        gives_back: Box::default(),
         waits_until,
     }
 }

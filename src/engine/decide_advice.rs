@@ -14,6 +14,7 @@ use super::kinds::{Direction, Treatment};
 use super::matching::{self, Original};
 use super::postings::{self, Kept};
 use super::reason::DeclineReason;
+use super::refunds;
 use super::rules;
 use super::state::{Account, Card, State};
 use super::time::Timestamp;
@@ -59,6 +60,7 @@ pub(super) fn nothing(registry_version: u64, outcome: AdviceOutcome, flags: Flag
         postings: Postings::default(),
         trace: Checks::default().trace,
         conversion: None,
+        gives_back: Box::default(),
     }
 }
 
@@ -203,6 +205,13 @@ impl Known<'_> {
             }
             _ => 0,
         };
+        let postings = postings::payment(
+            self.account.id,
+            charged_minor,
+            Kept::of(self.conversion.as_deref()),
+        );
+        let payment = &self.advise.payment;
+        let gives_back = refunds::gives_back(self.state, self.command, payment, &postings);
         Advised {
             registry_version: self.state.registry.version,
             account_id: Some(self.account.id),
@@ -211,13 +220,10 @@ impl Known<'_> {
             outcome,
             flags: self.flags,
             breach: checks.decline,
-            postings: postings::payment(
-                self.account.id,
-                charged_minor,
-                Kept::of(self.conversion.as_deref()),
-            ),
+            postings,
             trace: checks.trace,
             conversion: self.conversion,
+            gives_back,
         }
     }
 

@@ -10,6 +10,7 @@ use super::ids::{AccountId, AuthorizationId, CardId, LimitId};
 use super::money::{Currency, Money};
 use super::packed_uses;
 use super::reason::DeclineReason;
+use super::refunds::GivesBack;
 use super::rolling::{Bucket, BucketWidth};
 use super::scope::{ACCOUNT_LEVELS_MAX, Scope};
 use super::state::{AccountStatus, CardStatus};
@@ -74,6 +75,8 @@ pub struct Authorized {
     pub conversion: Option<Box<Conversion>>,
     /// The card's history is kept, and this is part of it.
     pub keeps_history: bool,
+    /// Of a refund that is posted.
+    pub gives_back: GivesBack,
     /// Approved by the switch; the customer decides until then. What is to be posted is held so long.
     pub waits_until: Option<Timestamp>,
 }
@@ -145,6 +148,8 @@ pub struct Advised {
     pub trace: Trace,
     /// How the amount came into the account's currency from another one.
     pub conversion: Option<Box<Conversion>>,
+    /// Of a refund that is posted.
+    pub gives_back: GivesBack,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

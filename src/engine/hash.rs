@@ -76,6 +76,14 @@ fn registry_hash(world: &World) -> u128 {
             &known.cardholder,
         ))));
     }
+    for (id, controls) in registry.view.links.in_order() {
+        let controls = Cow::Borrowed(controls);
+        add(hash_of(&SnapshotItem::LinkControls(id, controls)));
+    }
+    for exception in registry.exceptions.values() {
+        let exception = Cow::Borrowed(exception.as_ref());
+        add(hash_of(&SnapshotItem::Exception(exception)));
+    }
     for (place, key) in registry.link_keys.iter().enumerate() {
         add(hash_of(&(place as u64, key)));
     }
@@ -103,6 +111,10 @@ fn add_accounts(state: &State, hashes: &mut BTreeMap<AccountId, u128>) {
     for account in state.accounts.iter() {
         let item = SnapshotItem::Account(Cow::Borrowed(account), None);
         add(hashes, account.root, &(item, account.controls.as_deref()));
+    }
+    for (key, counters) in state.shared_counters.iter() {
+        let item = SnapshotItem::SharedCounters(key, Cow::Borrowed(counters));
+        add(hashes, key.0, &item);
     }
     for card in state.cards.iter() {
         let root = state.account_of(card).root;

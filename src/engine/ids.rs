@@ -99,6 +99,8 @@ id_types! {
     /// A list of merchants that many controls may name.
     MerchantListId = "mlst";
     CardholderId = "holder";
+    /// An exception from controls, for a while.
+    ExceptionId = "exc";
     /// Where a customer decides.
     DecisionEndpointId = "dep";
 }

@@ -36,14 +36,25 @@ impl MerchantList {
         reference: &NetworkReference,
         groups: &Groups,
     ) -> Option<usize> {
-        self.entries.iter().position(|entry| match entry {
-            MerchantEntry::Shared(id) => groups.list_names(*id, merchant, reference),
-            entry => entry.names(merchant, reference),
-        })
+        let mut entries = self.entries.iter();
+        entries.position(|entry| entry.is_of(merchant, reference, groups))
     }
 }
 
 impl MerchantEntry {
+    /// Whether it names this merchant, by itself or by the list that it stands for.
+    pub fn is_of(
+        &self,
+        merchant: &Merchant,
+        reference: &NetworkReference,
+        groups: &Groups,
+    ) -> bool {
+        match self {
+            MerchantEntry::Shared(id) => groups.list_names(*id, merchant, reference),
+            entry => entry.names(merchant, reference),
+        }
+    }
+
     pub(super) fn names(&self, merchant: &Merchant, reference: &NetworkReference) -> bool {
         match self {
             MerchantEntry::Id { id, acquirer_id } => {

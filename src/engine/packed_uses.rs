@@ -15,10 +15,10 @@ pub fn serialize<S: Serializer>(uses: &LimitUses, to: S) -> Result<S::Ok, S::Err
     let mut sequence = to.serialize_seq(Some(uses.len()))?;
     let (mut id, mut window) = (0u64, 0i64);
     for limit_use in uses {
-        // 128 bits, because the scope takes three beside the whole of an id.
+        // 128 bits, because the scope takes four beside the whole of an id.
         let difference = limit_use.limit_id.0.wrapping_sub(id) as i64;
         let zigzag = ((difference << 1) ^ (difference >> 63)) as u64;
-        let head = u128::from(zigzag) << 3 | limit_use.scope as u128;
+        let head = u128::from(zigzag) << 4 | limit_use.scope as u128;
         let width = limit_use.bucket_width.map_or(0, BucketWidth::code);
         let counted_in = i64::from(width) << 32 | i64::from(limit_use.window);
         sequence.serialize_element(&(head, counted_in - window))?;
@@ -44,7 +44,7 @@ impl<'de> Visitor<'de> for Uses {
         let mut uses = LimitUses::new();
         let (mut id, mut window) = (0u64, 0i64);
         while let Some((head, window_difference)) = sequence.next_element::<(u128, i64)>()? {
-            let zigzag = u64::try_from(head >> 3).map_err(A::Error::custom)?;
+            let zigzag = u64::try_from(head >> 4).map_err(A::Error::custom)?;
             let difference = (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64);
             id = id.wrapping_add(difference as u64);
             window = window.wrapping_add(window_difference);
@@ -56,8 +56,10 @@ impl<'de> Visitor<'de> for Uses {
                     ))
                 })?),
             };
+            let scope = Scope::ALL.get((head & 15) as usize).copied();
+            let scope = scope.ok_or_else(|| A::Error::custom("there is no such scope"))?;
             uses.push(LimitUse {
-                scope: Scope::ALL[(head & 7) as usize],
+                scope,
                 limit_id: LimitId(id),
                 window: window as u32,
                 bucket_width,
@@ -79,7 +81,7 @@ mod tests {
         #[test]
         fn what_is_stored_is_read(raw in proptest::collection::vec(any::<(usize, u64, u32, u8)>(), 0..12)) {
             let uses = raw.iter().map(|(scope, id, window, width)| LimitUse {
-                scope: Scope::ALL[scope % 8],
+                scope: Scope::ALL[scope % Scope::ALL.len()],
                 limit_id: LimitId(*id),
                 window: *window,
                 bucket_width: BucketWidth::from_code(width % 19),

@@ -7,14 +7,19 @@ use super::command::{Advise, Authorize, CardType, Reverse};
 use super::controls::Controls;
 use super::decision_endpoints::{DecisionEndpoint, DecisionEndpoints};
 use super::event::{Advised, Answer, Authorized, Reversed};
+use super::exceptions::{
+    ChangeException, ControlException, EXCEPTIONS_MAX, ExceptionState, LiveExceptions,
+};
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::hold_expiry::HoldExpiry;
 use super::ids::{
-    AccountId, CardId, CardholderId, DecisionEndpointId, LimitId, LinkId, ProgramId, RiskRuleId,
+    AccountId, CardId, CardholderId, DecisionEndpointId, ExceptionId, LimitId, LinkId, ProgramId,
+    RiskRuleId,
 };
 use super::issued_cards::IssuedCards;
+use super::links::{LINKS_WITH_CONTROLS_MAX, LinkControls, LinkFacts, SetLinkControls};
 use super::money::Currency;
 use super::rates::{ExchangeRate, Rates, RatesError};
 use super::recent::Recent;
@@ -26,6 +31,7 @@ use arrayvec::{ArrayString, ArrayVec};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What shards decide by. A new version whenever any of it changes.
@@ -37,6 +43,9 @@ pub struct RegistryView {
     pub rates: Arc<Rates>,
     pub risk_rules: RiskRules,
     pub groups: Groups,
+    /// Controls of linked objects.
+    pub links: LinkControls,
+    pub exceptions: LiveExceptions,
     pub decision_endpoints: DecisionEndpoints,
 }
 
@@ -175,6 +184,9 @@ pub enum RegistryAction {
     ChangeMerchantList(Box<SharedMerchantList>),
     CreateCardholder(Box<Cardholder>),
     VerifyCardholder(CardholderId),
+    SetLinkControls(Box<SetLinkControls>),
+    RequestException(Box<ControlException>),
+    ChangeException(Box<ChangeException>),
     /// Creates it, or changes it as a whole.
     PutDecisionEndpoint(Box<DecisionEndpoint>),
 }
@@ -248,6 +260,16 @@ pub enum RegistryEvent {
         /// Those that have to hear of it, with their trees.
         cards: SmallVec<[(CardId, AccountId); 1]>,
     },
+    LinkControlsSet {
+        version: u64,
+        /// Its number, a new one where it was not known.
+        link: LinkId,
+    },
+    ExceptionRequested,
+    ExceptionChanged {
+        version: u64,
+        to: ExceptionState,
+    },
     DecisionEndpointPut {
         version: u64,
     },
@@ -310,6 +332,30 @@ pub enum RegistryRefusal {
     CardholderOfOtherProgram(CardholderId),
     #[error("cardholder {0} is verified already")]
     AlreadyVerified(CardholderId),
+    #[error(
+        "the {link_type} `{id}` has limits, which the cards of one account tree share; a card of another tree cannot be linked to it"
+    )]
+    LinkOfOtherTree { link_type: Box<str>, id: Box<str> },
+    #[error(
+        "cards of several account trees are linked to this object, so it cannot have limits; give them to the accounts"
+    )]
+    LinkOfSeveralTrees,
+    #[error("limit {0} is one of another linked object; give this one an id of its own, or none")]
+    LimitOfOtherLink(LimitId),
+    #[error(
+        "{LINKS_WITH_CONTROLS_MAX} linked objects have controls, and no more may; take those of one away"
+    )]
+    TooManyLinks,
+    #[error("exception {0} does not exist")]
+    ExceptionNotFound(ExceptionId),
+    #[error("an exception that is {} cannot do that", .0.name())]
+    ExceptionStateForbids(ExceptionState),
+    #[error("the time of the exception is over before it begins; ask for another one")]
+    ExceptionOver,
+    #[error("whoever asked for an exception cannot approve it; have somebody else do so")]
+    ApproverIsRequester,
+    #[error("there may be {EXCEPTIONS_MAX} exceptions, past ones among them, and there are")]
+    TooManyExceptions,
     #[error("the program has decision endpoint {0} already; change that one")]
     DecisionEndpointTaken(DecisionEndpointId),
 }
@@ -328,6 +374,9 @@ pub struct Registry {
     pub idempotency: Recent<IdempotencyKey, IdempotencyEntry>,
     pub first_answers: Recent<RepeatKey, FirstAnswer>,
     pub cardholders: HashMap<CardholderId, KnownCardholder>,
+    pub link_facts: LinkFacts,
+    /// All that were ever asked for.
+    pub exceptions: BTreeMap<ExceptionId, Arc<ControlException>>,
 }
 
 impl RegistryView {
@@ -342,6 +391,7 @@ impl Registry {
     /// Puts the next link, new or restored, in its place.
     pub(super) fn insert_link(&mut self, key: LinkKey) {
         self.link_keys.push(key.clone());
+        self.link_facts.add_link();
         self.link_ids
             .insert(key, LinkId(self.link_keys.len() as u64));
     }
@@ -354,6 +404,7 @@ impl Registry {
         if let Some(holder) = holder {
             holder.cards.push((id, card.root));
         }
+        self.link_facts.add_card(&card.links, card.root);
         self.issued_cards.insert(id, card);
     }
 

@@ -4,8 +4,10 @@ use super::cardholders::{Cardholder, Holder};
 use super::conversion::BASIS_POINTS;
 use super::decision_endpoints;
 use super::event::{Answer, Event};
+use super::exceptions;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::ids::{CardholderId, LinkId};
+use super::links;
 use super::rates::{Rates, RatesError};
 use super::registry::{
     GROUPS_MAX, IdempotencyEntry, IssueCard, IssuedCard, Program, Registry, RegistryAction,
@@ -75,6 +77,13 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         }
         RegistryAction::CreateCardholder(cardholder) => create_cardholder(registry, cardholder),
         RegistryAction::VerifyCardholder(id) => verify_cardholder(registry, *id),
+        RegistryAction::SetLinkControls(set) => links::decide_set(registry, set),
+        RegistryAction::RequestException(wanted) => {
+            exceptions::decide_request(registry, command.at, wanted)
+        }
+        RegistryAction::ChangeException(change) => {
+            exceptions::decide_change(registry, command.at, change)
+        }
         RegistryAction::PutDecisionEndpoint(endpoint) => {
             decision_endpoints::decide_put(&registry.view, endpoint)
         }
@@ -172,6 +181,9 @@ fn issue_card(registry: &Registry, issue: &IssueCard) -> RegistryOutcome {
     if let Some(limit_id) = issue.controls.limit_id_twice() {
         return RegistryOutcome::Refused(RegistryRefusal::LimitIdTwice(limit_id));
     }
+    if let Some(refusal) = links::refusal_of_card(registry, &issue.links, issue.root) {
+        return RegistryOutcome::Refused(refusal);
+    }
     let holder = match holder_of(registry, issue) {
         Ok(holder) => holder,
         Err(refusal) => return RegistryOutcome::Refused(refusal),
@@ -225,6 +237,10 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
             if let Some(known) = registry.cardholders.get_mut(id) {
                 known.cardholder.verified = true;
             }
+        }
+        (RegistryAction::RequestException(wanted), RegistryEvent::ExceptionRequested) => {
+            let wanted = Arc::new((**wanted).clone());
+            registry.exceptions.insert(wanted.id, wanted);
         }
         _ if unknown_card::apply(registry, command, event) => {}
         (action, event) => {
@@ -282,6 +298,24 @@ fn apply_to_view(
         }
         (action, RegistryEvent::GroupsChanged { version }) => {
             change_view(registry, *version, |view| change_groups(view, action));
+        }
+        (
+            RegistryAction::SetLinkControls(set),
+            RegistryEvent::LinkControlsSet { version, link },
+        ) => {
+            links::apply_set(registry, set, *link);
+            change_view(registry, *version, |view| {
+                view.links.set(*link, set.controls.clone())
+            });
+        }
+        (
+            RegistryAction::ChangeException(change),
+            RegistryEvent::ExceptionChanged { version, to },
+        ) => {
+            let changed = exceptions::apply_change(registry, command.at, change, *to);
+            change_view(registry, *version, |view| {
+                view.exceptions.put(&changed, command.at)
+            });
         }
         _ => return false,
     }

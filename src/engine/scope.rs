@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub const ACCOUNT_LEVELS_MAX: usize = 1 + Scope::ABOVE.len();
 
 /// One place that has controls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Scope {
     Program,
     /// The account that the card draws on.
@@ -19,10 +19,12 @@ pub enum Scope {
     Above2,
     Above3,
     Above4,
+    /// An exception from the controls of all of these: it has uses, and no controls.
+    Exception,
 }
 
 impl Scope {
-    pub const ALL: [Scope; 8] = [
+    pub const ALL: [Scope; 9] = [
         Scope::Program,
         Scope::Account,
         Scope::Link,
@@ -31,6 +33,7 @@ impl Scope {
         Scope::Above2,
         Scope::Above3,
         Scope::Above4,
+        Scope::Exception,
     ];
     pub const ABOVE: [Scope; 4] = [Scope::Above1, Scope::Above2, Scope::Above3, Scope::Above4];
 
@@ -41,11 +44,15 @@ impl Scope {
             Scope::Link => "link",
             Scope::Card => "card",
             Scope::Above1 | Scope::Above2 | Scope::Above3 | Scope::Above4 => "parent_account",
+            Scope::Exception => "exception",
         }
     }
 
     /// How far above the card's account; 0 for everything else.
     pub fn levels_above(self) -> usize {
-        (self as usize).saturating_sub(Scope::Card as usize)
+        match self {
+            Scope::Exception => 0,
+            scope => (scope as usize).saturating_sub(Scope::Card as usize),
+        }
     }
 }

@@ -8,17 +8,20 @@ use super::apply::{insert_account, insert_card};
 use super::authorizations::Authorization;
 use super::cardholders::Cardholder;
 use super::controls::Controls;
+use super::counters::Counters;
 use super::decision_endpoints::DecisionEndpoint;
+use super::exceptions::ControlException;
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
 use super::groups::{MccGroup, SharedMerchantList};
-use super::ids::{AccountId, CardId, TopUpId};
+use super::ids::{AccountId, CardId, LinkId, TopUpId};
 use super::rates::Rates;
 use super::registry::{
     EngineSettings, IdempotencyEntry, IdempotencyKey, IssuedCard, LinkKey, Program, RegistryView,
 };
 use super::reversals::Reversal;
 use super::risk::rule::RiskRule;
+use super::shared_counters::SharedKey;
 use super::state::{Account, Card, State};
 use super::time::Timestamp;
 use super::world::{PendingCard, PendingHolder, World};
@@ -87,6 +90,11 @@ pub enum SnapshotItem<'a> {
     MerchantList(Cow<'a, SharedMerchantList>),
     Cardholder(Cow<'a, Cardholder>),
     PendingHolder(CardId, PendingHolder),
+    /// After the links.
+    LinkControls(LinkId, Cow<'a, Controls>),
+    /// After the accounts.
+    SharedCounters(SharedKey, Cow<'a, Counters>),
+    Exception(Cow<'a, ControlException>),
     /// After the programs.
     DecisionEndpoint(Cow<'a, DecisionEndpoint>),
 }
@@ -162,6 +170,12 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     for key in &registry.link_keys {
         writer.put(&SnapshotItem::Link(Cow::Borrowed(key)))?;
     }
+    for (id, controls) in registry.view.links.in_order() {
+        writer.put(&SnapshotItem::LinkControls(id, Cow::Borrowed(controls)))?;
+    }
+    for exception in registry.exceptions.values() {
+        writer.put(&SnapshotItem::Exception(Cow::Borrowed(exception)))?;
+    }
     let mut cardholders: Vec<_> = registry.cardholders.values().collect();
     cardholders.sort_unstable_by_key(|known| known.cardholder.id);
     for known in cardholders {
@@ -218,6 +232,10 @@ fn write_shard(
     for account in state.accounts.iter() {
         let number = controls.number(writer, account.controls.as_ref())?;
         writer.put(&SnapshotItem::Account(Cow::Borrowed(account), number))?;
+    }
+    for (key, counters) in state.shared_counters.iter() {
+        let counters = Cow::Borrowed(counters);
+        writer.put(&SnapshotItem::SharedCounters(key, counters))?;
     }
     for card in state.cards.iter() {
         let number = controls.number(writer, card.controls.as_ref())?;
@@ -369,6 +387,24 @@ impl Reader {
             }
             SnapshotItem::Controls(controls) => self.controls.push(controls.into_owned()),
             SnapshotItem::End(_) => return None,
+            item => return self.take_control(item),
+        }
+        Some(())
+    }
+
+    fn take_control(&mut self, item: SnapshotItem) -> Option<()> {
+        let registry = &mut self.world.registry;
+        match item {
+            SnapshotItem::LinkControls(id, controls) => {
+                let controls = controls.into_owned();
+                registry.link_facts.set_limits(id, None, &controls);
+                self.view.links.set(id, controls);
+            }
+            SnapshotItem::Exception(exception) => {
+                let exception = Arc::new(exception.into_owned());
+                self.view.exceptions.put(&exception, registry.now);
+                registry.exceptions.insert(exception.id, exception);
+            }
             item => return self.take_of_tree(item),
         }
         Some(())
@@ -382,6 +418,10 @@ impl Reader {
                 let state = world.shard_mut(account.root);
                 account.controls = share(&self.controls, state, controls)?;
                 insert_account(state, account);
+            }
+            SnapshotItem::SharedCounters(key, counters) => {
+                let state = world.shard_mut(key.0);
+                *state.shared_counters.entry(key) = counters.into_owned();
             }
             SnapshotItem::Card(card, controls) => {
                 let mut card = card.into_owned();

@@ -17,6 +17,7 @@ use super::recall::Outbox;
 use super::recent::Recent;
 use super::registry::RegistryView;
 use super::reversals::Reversals;
+use super::shared_counters::SharedCounters;
 use super::slot_index::{Slot, SlotIndex, hash_of_id};
 use super::time::{Expiry, Timestamp};
 use super::wallet::Wallet;
@@ -44,6 +45,8 @@ pub struct State {
     pub shared_controls: SharedControls,
     /// What was forgotten of the above, on its way to where it is kept. No decision looks at it.
     pub outbox: Outbox,
+    /// Of limits that are of no account, program or card.
+    pub shared_counters: SharedCounters,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -288,6 +291,7 @@ mod tests {
                 count: None,
                 time_zone: "UTC".into(),
                 filter: None,
+                refunds_restore: false,
             }],
             ..Controls::default()
         };

@@ -254,7 +254,7 @@ mod tests {
         }
         // Each authentication with each cryptogram, each exemption by merchant and cardholder, each mode
         // of each scope and of a rule.
-        assert_eq!(understood, [256, 5 * 4, 8 * 2, 3 * 9]);
+        assert_eq!(understood, [256, 5 * 4, 8 * 2, 3 * (Scope::ALL.len() + 1)]);
     }
 
     #[test]

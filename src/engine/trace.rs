@@ -1,7 +1,7 @@
 //! The packed trace: each step's result and the numbers compared, as bytes that go into the journal
 //! with the decision. How it prints does not live here.
 
-use super::ids::{ControlId, LimitId, RiskRuleId};
+use super::ids::{ControlId, ExceptionId, LimitId, RiskRuleId};
 use super::scope::Scope;
 use super::trace_packing::{Before, Packed, Unpacking};
 use super::window::WindowEnd;
@@ -129,6 +129,10 @@ pub enum Detail {
     HomeCountry {
         home: u16,
         country: u16,
+    },
+    /// By which exception the step before came out as it did.
+    Exception {
+        exception_id: ExceptionId,
     },
 }
 
@@ -276,6 +280,9 @@ mod tests {
             any::<[u16; 2]>().prop_map(|[card, message]| Detail::Expiry { card, message }),
             any::<[u64; 2]>().prop_map(|[open, allowed]| Detail::Capacity { open, allowed }),
             any::<u32>().prop_map(|value| Detail::Assumed { value }),
+            any::<u64>().prop_map(|id| Detail::Exception {
+                exception_id: ExceptionId(id)
+            }),
             any::<[u16; 2]>().prop_map(|[home, country]| Detail::HomeCountry { home, country }),
             (any::<u64>(), any::<u32>(), any::<u8>()).prop_map(|(id, version, outcome)| {
                 let rule_id = RiskRuleId(id);

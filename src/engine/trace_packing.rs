@@ -7,7 +7,7 @@
 //! same scope, window ends from the one before. The seventh shape has no scope of its own: its other five
 //! bits say how far above the account is, or, from 8 on, which of the rarer shapes it is.
 
-use super::ids::{ControlId, LimitId, RiskRuleId};
+use super::ids::{ControlId, ExceptionId, LimitId, RiskRuleId};
 use super::scope::Scope;
 use super::trace::{Detail, Step, StepResult, TraceStep};
 use super::window::WindowEnd;
@@ -16,7 +16,7 @@ use super::window::WindowEnd;
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Before {
     /// Of a limit or list, per scope.
-    ids: [u64; 8],
+    ids: [u64; Scope::ALL.len()],
     requested_minor: i64,
     value: u32,
     resets: u32,
@@ -31,6 +31,7 @@ const ABOVE: u8 = 7;
 const RISK_RULE: u8 = ABOVE | 8 << 3;
 const THREE_DS: u8 = ABOVE | 9 << 3;
 const HOME_COUNTRY: u8 = ABOVE | 10 << 3;
+const EXCEPTION: u8 = ABOVE | 11 << 3;
 
 /// Three heads and at most five numbers of ten bytes; a power of two, so that a place is cheap to bound.
 const PACKED_MAX: usize = 64;
@@ -185,6 +186,10 @@ impl Packed {
                 self.number(u64::from(home));
                 self.number(u64::from(country));
             }
+            Detail::Exception { exception_id } => {
+                self.byte(EXCEPTION);
+                self.number(exception_id.0);
+            }
             // The others are written above.
             _ => {}
         }
@@ -280,7 +285,7 @@ impl<'a> Unpacking<'a> {
     fn detail(&mut self) -> Option<Detail> {
         let mut head = self.byte()?;
         let mut scope = Scope::ALL[usize::from(head >> 3 & 3)];
-        if let RISK_RULE | THREE_DS | HOME_COUNTRY = head {
+        if let RISK_RULE | THREE_DS | HOME_COUNTRY | EXCEPTION = head {
             return self.rarer(head);
         }
         if head & 7 == ABOVE {
@@ -337,6 +342,9 @@ impl<'a> Unpacking<'a> {
             HOME_COUNTRY => Detail::HomeCountry {
                 home: self.number()? as u16,
                 country: self.number()? as u16,
+            },
+            EXCEPTION => Detail::Exception {
+                exception_id: ExceptionId(self.number()?),
             },
             _ => Detail::ThreeDs {
                 eci: self.byte()?,

@@ -175,7 +175,7 @@ impl Translator {
             match_keys: self.own_keys(message, &reference, authorization_id),
             posts: message.mti().class() == 2,
             original_keys: match kind {
-                Kind::Incremental => self.original_keys(message, &reference),
+                Kind::Incremental | Kind::Refund => self.original_keys(message, &reference),
                 _ => MatchKeys::default(),
             },
             reference,

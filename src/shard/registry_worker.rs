@@ -8,7 +8,9 @@ use super::request::{Batch, RegistryMessage, RegistryRequest, ShardMessage, Shar
 use super::stats::ShardStats;
 use super::worker::Nobody;
 use crate::engine::command::{Action, ChangeCardHolder};
-use crate::engine::ids::{CardId, CardholderId, ProgramId, RiskRuleId};
+use crate::engine::exceptions::{ControlException, Subject};
+use crate::engine::ids::{CardId, CardholderId, ExceptionId, ProgramId, RiskRuleId};
+use crate::engine::links;
 use crate::engine::record;
 use crate::engine::registry::{
     IssueCard, Registry, RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome,
@@ -69,6 +71,10 @@ impl RegistryWorker {
                 RegistryRequest::Program(id) => Some(self.program(id)),
                 RegistryRequest::RiskRule(id) => Some(self.risk_rule(id)),
                 RegistryRequest::Cardholder(id) => Some(self.cardholder(id)),
+                RegistryRequest::Exceptions(id) => Some(self.exceptions(id)),
+                RegistryRequest::Links { link_type, id } => {
+                    Some(Reply::Links(links::find(&self.registry, &link_type, &id)))
+                }
                 RegistryRequest::View => Some(Reply::View(self.registry.view.clone())),
                 RegistryRequest::FirstAnswer(action) => Some(self.first_answer(action)),
                 RegistryRequest::Command(action) => {
@@ -156,7 +162,10 @@ impl RegistryWorker {
             | RegistryAction::CreateRiskRule(_)
             | RegistryAction::ChangeRiskRule { .. }
             | RegistryAction::CreateCardholder(_)
-            | RegistryAction::VerifyCardholder(_)) => Some(self.object_of(action)),
+            | RegistryAction::VerifyCardholder(_)
+            | RegistryAction::SetLinkControls(_)
+            | RegistryAction::RequestException(_)
+            | RegistryAction::ChangeException(_)) => Some(self.object_of(action)),
             _ => Some(match answer(command, event) {
                 Some(answer) => {
                     self.stats.count_decision(&answer);
@@ -175,6 +184,13 @@ impl RegistryWorker {
             RegistryAction::ChangeRiskRule { rule_id, .. } => self.risk_rule(*rule_id),
             RegistryAction::CreateCardholder(cardholder) => self.cardholder(cardholder.id),
             RegistryAction::VerifyCardholder(id) => self.cardholder(*id),
+            RegistryAction::RequestException(wanted) => self.exceptions(Some(wanted.id)),
+            RegistryAction::ChangeException(change) => self.exceptions(Some(change.id)),
+            RegistryAction::SetLinkControls(set) => {
+                let mut known = links::find(&self.registry, &set.key.link_type, &set.key.id);
+                known.retain(|link| link.key == set.key);
+                Reply::Links(known)
+            }
             _ => Reply::Done,
         }
     }
@@ -211,6 +227,22 @@ impl RegistryWorker {
     fn cardholder(&self, id: CardholderId) -> Reply {
         let known = self.registry.cardholders.get(&id).cloned();
         known.map_or(Reply::NotFound, |known| Reply::Cardholder(Box::new(known)))
+    }
+
+    /// This one, or all.
+    fn exceptions(&self, id: Option<ExceptionId>) -> Reply {
+        let known = |exception: &Arc<ControlException>| {
+            let link = match exception.subject {
+                Subject::Link(id) => self.registry.link_key(id).cloned(),
+                Subject::Card(_) | Subject::Account(_) => None,
+            };
+            (Arc::clone(exception), link)
+        };
+        let all = &self.registry.exceptions;
+        Reply::Exceptions(match id {
+            Some(id) => all.get(&id).map(known).into_iter().collect(),
+            None => all.values().map(known).collect(),
+        })
     }
 
     fn card(&self, id: CardId) -> Reply {

@@ -5,7 +5,9 @@ use crate::engine::cardholders::KnownCardholder;
 use crate::engine::command::Authorize;
 use crate::engine::decision_endpoints::DecisionEndpoint;
 use crate::engine::event::{Answer, Refusal};
+use crate::engine::exceptions::ControlException;
 use crate::engine::ids::{AccountId, AuthorizationId};
+use crate::engine::links::KnownLink;
 use crate::engine::money::Currency;
 use crate::engine::registry::{
     IdempotencyEntry, IssuedCard, LinkKey, Program, RegistryRefusal, RegistryView,
@@ -34,6 +36,9 @@ pub enum Reply {
     IdempotencyKnown(Box<IdempotencyEntry>),
     NotFound,
     Cardholder(Box<KnownCardholder>),
+    Links(Vec<KnownLink>),
+    /// In the order of their ids.
+    Exceptions(Vec<KnownException>),
     /// For the one who asks customers: an authorization that waits.
     DecisionCall(Box<DecisionCall>),
 }
@@ -61,6 +66,9 @@ pub struct DecisionCall {
     pub currency: Currency,
     pub decided_at: Timestamp,
 }
+
+/// With the name of the link that it is of, if it is of one.
+pub type KnownException = (Arc<ControlException>, Option<LinkKey>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unavailable {

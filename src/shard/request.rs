@@ -2,7 +2,7 @@
 
 use super::reply::ReplySink;
 use crate::engine::command::Action;
-use crate::engine::ids::{AccountId, CardId, CardholderId, ProgramId, RiskRuleId};
+use crate::engine::ids::{AccountId, CardId, CardholderId, ExceptionId, ProgramId, RiskRuleId};
 use crate::engine::registry::{RegistryAction, RegistryView};
 use std::sync::Arc;
 use std::time::Instant;
@@ -48,6 +48,13 @@ pub enum RegistryRequest {
     /// What shards decide by, as it is now.
     View,
     Cardholder(CardholderId),
+    /// The linked objects of this type and id, one of each program that has it.
+    Links {
+        link_type: Box<str>,
+        id: Box<str>,
+    },
+    /// One, or all of them.
+    Exceptions(Option<ExceptionId>),
 }
 
 /// All requests of one read, on their way to one queue.

@@ -308,7 +308,10 @@ impl Batch {
                 | RegistryEvent::IdempotentCompleted
                 | RegistryEvent::ExchangeRatesSet { .. }
                 | RegistryEvent::RiskRuleCreated { .. }
-                | RegistryEvent::RiskRuleChanged { .. },
+                | RegistryEvent::RiskRuleChanged { .. }
+                | RegistryEvent::LinkControlsSet { .. }
+                | RegistryEvent::ExceptionRequested
+                | RegistryEvent::ExceptionChanged { .. },
                 _,
             ) => {}
             (

@@ -7,11 +7,13 @@ mod decision_endpoints;
 #[allow(dead_code)]
 #[path = "../support/endpoint.rs"]
 mod endpoint;
+mod exceptions;
 mod follower;
 mod fuzz;
 mod groups;
 mod harness;
 mod idempotency;
+mod links;
 mod lists;
 mod refusals;
 mod resources;

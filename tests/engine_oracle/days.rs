@@ -260,6 +260,7 @@ pub fn any_steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::Expire),
         1 => any_rule_change(),
         1 => any_group_change(),
+        1 => any_exception_change(),
     ];
     proptest::collection::vec(step, 1..120)
 }
@@ -290,6 +291,7 @@ pub fn any_days_of_one_card() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..CHOICES).prop_map(move |choice| Step::Controls { card, choice }),
         1 => any_rule_change(),
         1 => any_group_change(),
+        1 => any_exception_change(),
         3 => minutes.prop_map(|minutes| Step::Wait { minutes }),
     ];
     proptest::collection::vec(step, 1..100)

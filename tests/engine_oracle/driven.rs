@@ -52,6 +52,7 @@ impl Engine {
         }
         Engine::create_cardholders(&mut switch);
         for tree in 1..=TREES {
+            switch.set_link_controls(team(tree), link_controls(tree));
             for account in line_of(tree + 20) {
                 let parent = (account > 10).then(|| account - 10);
                 switch.open_sub_account(account, tree, parent, account_controls(account));
@@ -63,12 +64,20 @@ impl Engine {
                         holder_of(card.id).map(|(holder, _)| cardholder_id(holder));
                     let further = accounts_of_card(card.id).into_iter().skip(1);
                     card.wallet = further.map(AccountId).collect();
+                    if is_linked(card.id) {
+                        card.links = [team(tree)].into_iter().collect();
+                    }
                     if is_physical(card.id) {
                         card.card_type = CardType::Physical;
                     }
                     switch.open_card(card);
                 }
             }
+        }
+        for exception in exceptions(switch.at) {
+            let request = RegistryAction::RequestException(Box::new(exception));
+            let outcome = switch.registry(request);
+            assert!(matches!(outcome, RegistryOutcome::Event(_)), "{outcome:?}");
         }
         Engine::of(switch, 1)
     }
@@ -92,6 +101,19 @@ impl Engine {
             Step::Rule { rule, change } => {
                 let (rule_id, change) = (rule_id(*rule), *change);
                 let change = RegistryAction::ChangeRiskRule { rule_id, change };
+                return match switch.registry(change) {
+                    RegistryOutcome::Event(_) => Came::Done,
+                    RegistryOutcome::AlreadyDone => Came::AlreadyDone,
+                    _ => Came::Refused,
+                };
+            }
+            Step::Exception { which, change } => {
+                let change = ChangeException {
+                    id: ExceptionId(600 + *which as u64),
+                    change: *change,
+                    by: "bob".into(),
+                };
+                let change = RegistryAction::ChangeException(Box::new(change));
                 return match switch.registry(change) {
                     RegistryOutcome::Event(_) => Came::Done,
                     RegistryOutcome::AlreadyDone => Came::AlreadyDone,
@@ -206,9 +228,33 @@ impl Engine {
             card,
             program_controls(),
         );
+        if account < 10 {
+            self.assert_link_counters(view, account);
+        }
         for card in [card, card + 1] {
             let counters = &state.card(CardId(card)).unwrap().counters;
             check(Owner::Card, counters, card, view.controls(card));
+        }
+    }
+}
+
+impl Engine {
+    /// A limit that was never used has no counters.
+    fn assert_link_counters(&self, view: &View, tree: u64) {
+        let state = self.switch.world.shard(AccountId(tree));
+        for limit in link_controls(tree).limits {
+            let key = (AccountId(tree), Scope::Link, limit.id);
+            let counters = state.shared_counters.get(key);
+            let found = counters.map_or((0, 0), |counters| match limit.window {
+                Window::Rolling(window) => counters.used_rolling(limit.id, window, view.at),
+                window => counters.used(limit.id, window_end(window, "UTC", view.at).unwrap()),
+            });
+            let card = tree * 100 + 1;
+            assert_eq!(
+                found,
+                view.used(Owner::Link(tree), card, &limit),
+                "{limit:?}"
+            );
         }
     }
 }

@@ -223,4 +223,9 @@ pub enum Step {
         rule: usize,
         change: RuleChange,
     },
+    /// Of `exceptions`, by its place.
+    Exception {
+        which: usize,
+        change: ExceptionChange,
+    },
 }

@@ -102,6 +102,10 @@ pub struct Happened {
     pub lines: Vec<Line>,
     /// It is part of the history of its card.
     pub in_history: bool,
+    /// What a refund gave back of limits, or was taken again of it.
+    pub given: Vec<Given>,
+    /// The exceptions that what is opened here needs, of those with a number of uses.
+    pub excepted: Vec<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -275,6 +279,17 @@ impl Naive {
             _ => Controls::default(),
         };
         let in_history = self.view().notes_history(step, &came);
+        let given = self.view().given(step, &lines);
+        let opens = lines.iter().find_map(|line| {
+            let taken = line.held.plus(line.posted).account;
+            line.opens_on.filter(|_| taken > 0).map(|on| (on, taken))
+        });
+        let excepted = match (step, opens) {
+            (Step::Authorize(payment) | Step::Advise { payment, .. }, Some((account, taken))) => {
+                self.view().excepted(payment, account, taken)
+            }
+            _ => Vec::new(),
+        };
         let (at, step) = (self.at, step.clone());
         self.past.push(Happened {
             at,
@@ -283,6 +298,8 @@ impl Naive {
             controls,
             lines,
             in_history,
+            given,
+            excepted,
         });
     }
 }

@@ -28,6 +28,7 @@ impl View<'_> {
             Step::Group { .. } | Step::List { .. } => Came::Done,
             Step::Verify { holder } => self.verify(*holder),
             Step::Rule { rule, change } => self.change_rule(*rule, *change),
+            Step::Exception { which, change } => self.change_exception(*which, *change),
         };
         (came, vec![])
     }

@@ -7,6 +7,8 @@ use super::*;
 pub enum Owner {
     Program,
     Account(u64),
+    /// The team of a tree.
+    Link(u64),
     Card,
 }
 
@@ -41,35 +43,6 @@ pub fn sanity(payment: &Payment) -> Option<DeclineReason> {
 }
 
 impl View<'_> {
-    /// What counts of a limit in the window of now: amount and number. An authorization counts in the window
-    /// it was opened in, with what it holds and what was posted for it.
-    pub fn used(&self, owner: Owner, card: u64, limit: &Limit) -> (i64, u32) {
-        let root = root_of_account(account_of_card(card));
-        let (mut amount, mut count) = (0, 0);
-        for known in self.known.iter().filter(|known| known.taken() > 0) {
-            let same = match owner {
-                Owner::Card => known.payment.card == card,
-                Owner::Account(account) => line_of(known.account).contains(&account),
-                Owner::Program => root_of_account(known.account) == root,
-            };
-            let counted = |l: &Limit| {
-                l.id == limit.id
-                    && l.window == limit.window
-                    && self.counts(l, &known.payment, known.place)
-            };
-            let counted = match owner {
-                Owner::Card => known.controls.limits.iter().any(counted),
-                _ => counted(limit),
-            };
-            if same && counted && in_window(limit, known.opened, self.at) {
-                let stands_at = known.held.plus(known.posted).account;
-                amount += stands_at;
-                count += u32::from(known.is_open() || stands_at > 0);
-            }
-        }
-        (amount, count)
-    }
-
     /// Where the card was first used since it is locked.
     pub fn locked_to(&self, of: u64) -> Option<Place> {
         let (mut lock, mut locked) = (false, None);
@@ -116,39 +89,26 @@ impl View<'_> {
     }
 
     /// What comes after limits and MCCs: merchant, channel, entry mode and hours.
-    pub fn elsewhere(&self, card: u64, place: Place) -> Option<DeclineReason> {
+    pub fn elsewhere(&self, sought: Sought, place: Place) -> Option<DeclineReason> {
+        let card = sought.card;
         let own = self.controls(card);
-        let listed = (place.merchant_id == "M2" && place.acquirer_id == "412345")
-            || place.merchant_name.ends_with("MKTPLACE");
-        let mode = own.merchants.as_ref().map(|list| list.mode);
-        let merchants = |wanted| mode == Some(wanted);
         let elsewhere = self.locked_to(card).is_some_and(|locked| {
             let acquirers = [locked.acquirer_id, place.acquirer_id];
             locked.merchant_id != place.merchant_id
                 || (acquirers[0] != acquirers[1] && !acquirers.contains(&""))
         });
-        let entries = [EntryMode::Ecommerce, EntryMode::Chip];
+        // MCC and country were looked at before.
+        let [_, _, merchant, channel, entry_mode] = self.listed(sought, 0, place);
+        let no =
+            |(reason, fails, lifted): (_, bool, Option<usize>)| (fails && lifted.is_none(), reason);
         let failed = [
-            (
-                merchants(ListMode::Allow) && !listed,
-                DeclineReason::MerchantNotAllowed,
-            ),
-            (
-                merchants(ListMode::Block) && self.is_at_listed_merchant(place),
-                DeclineReason::MerchantBlocked,
-            ),
+            no(merchant),
             (
                 own.merchant_lock && elsewhere,
                 DeclineReason::MerchantLockMismatch,
             ),
-            (
-                own.channels.is_some() && place.channel == Channel::Atm,
-                DeclineReason::ChannelBlocked,
-            ),
-            (
-                own.entry_modes.is_some() && !entries.contains(&place.entry_mode),
-                DeclineReason::EntryModeBlocked,
-            ),
+            no(channel),
+            no(entry_mode),
             (
                 !own.time_windows.is_empty() && !is_open(self.at),
                 DeclineReason::OutsideTimeWindow,
@@ -300,17 +260,21 @@ impl View<'_> {
                 return limit;
             }
         }
-        let mcc = self.mcc(card, payment.mcc);
-        if mcc.is_some() {
-            return mcc;
-        }
-        if self.not_at_home(card, PLACES[usize::from(payment.place)]) {
-            return Some(DeclineReason::CountryNotAllowed);
+        let sought = Sought {
+            card,
+            account,
+            about,
+        };
+        let place = PLACES[usize::from(payment.place)];
+        let [mcc, country, ..] = self.listed(sought, payment.mcc, place);
+        let mut lists = [mcc, country].into_iter();
+        if let Some((reason, ..)) = lists.find(|(_, fails, lifted)| *fails && lifted.is_none()) {
+            return Some(reason);
         }
         if taken.is_none() {
             return Some(DeclineReason::CurrencyNotAllowed);
         }
-        let elsewhere = self.elsewhere(card, PLACES[usize::from(payment.place)]);
+        let elsewhere = self.elsewhere(sought, place);
         elsewhere
             .or_else(|| self.risk(payment))
             .or_else(|| self.three_ds(payment, account, about))
@@ -325,19 +289,24 @@ impl View<'_> {
 
     pub fn limits(&self, payment: &Payment, account: u64, taken: i64) -> Option<DeclineReason> {
         let card = payment.card;
-        let mut all = vec![(Owner::Program, program_controls())];
-        for account in line_of(account) {
-            all.push((Owner::Account(account), account_controls(account)));
-        }
-        all.push((Owner::Card, self.controls(card)));
-        for (owner, controls) in all {
-            let of_payment = |limit: &&Limit| self.counts(limit, payment, self.here());
-            for limit in controls.limits.iter().filter(of_payment) {
+        let sought = Sought {
+            card,
+            account,
+            about: None,
+        };
+        for (owner, controls) in self.limits_of(card, account) {
+            for limit in controls
+                .limits
+                .iter()
+                .filter(|l| self.counts(l, payment, self.here()))
+            {
                 let (used, count) = self.used(owner, card, limit);
-                if limit
-                    .amount_minor
-                    .is_some_and(|allowed| used + taken > allowed)
-                {
+                let exceeded = limit.amount_minor.filter(|allowed| used + taken > *allowed);
+                let exceeded = exceeded.filter(|allowed| {
+                    let raised = self.raised(sought, limit, *allowed, |r| r.amount_minor);
+                    raised.is_none_or(|(_, allowed)| used + taken > allowed)
+                });
+                if exceeded.is_some() {
                     return Some(match limit.window {
                         _ if limit.id.0 == 21 => DeclineReason::CashLimitExceeded,
                         Window::Rolling(_) => DeclineReason::RollingLimitExceeded,
@@ -347,7 +316,16 @@ impl View<'_> {
                         _ => DeclineReason::MonthlyLimitExceeded,
                     });
                 }
-                if limit.count.is_some_and(|allowed| count >= allowed) {
+                let count = i64::from(count);
+                let exceeded = limit
+                    .count
+                    .map(i64::from)
+                    .filter(|allowed| count >= *allowed);
+                let exceeded = exceeded.filter(|allowed| {
+                    let raised = self.raised(sought, limit, *allowed, |r| r.count.map(i64::from));
+                    raised.is_none_or(|(_, allowed)| count >= allowed)
+                });
+                if exceeded.is_some() {
                     return Some(DeclineReason::VelocityCountExceeded);
                 }
             }

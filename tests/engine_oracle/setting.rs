@@ -177,10 +177,10 @@ pub const CHOICES: usize = 13;
 pub fn controls_of(choice: usize) -> Controls {
     match choice {
         0 => Controls::default(),
-        1 => limits([limit(1, Window::Day, Some(500), None)]),
+        1 => limits([restoring(limit(1, Window::Day, Some(500), None))]),
         2 => limits([
             limit(1, Window::Day, Some(800), Some(3)),
-            limit(2, Window::Month, Some(1_500), None),
+            restoring(limit(2, Window::Month, Some(1_500), None)),
         ]),
         3 => Controls {
             mcc: Some(List::new(ControlId(9), ListMode::Block, vec![7995])),
@@ -211,7 +211,7 @@ pub fn controls_of(choice: usize) -> Controls {
                     MerchantEntry::Name("*mktplace".into()),
                 ],
             }),
-            ..limits([limit(20, ROLLING_DAY, Some(900), Some(4))])
+            ..limits([restoring(limit(20, ROLLING_DAY, Some(900), Some(4)))])
         },
         6 => limits(filtered_limits()),
         7 => Controls {
@@ -249,14 +249,41 @@ pub fn three_ds(mode: ThreeDsMode, above_minor: Option<i64>) -> Controls {
 pub fn program_controls() -> Controls {
     limits([
         limit(50, Window::Week, Some(4_000), Some(12)),
-        limit(51, ROLLING_DAY, Some(2_500), None),
+        restoring(limit(51, ROLLING_DAY, Some(2_500), None)),
+    ])
+}
+
+/// Refunds give back to it.
+pub fn restoring(mut limit: Limit) -> Limit {
+    limit.refunds_restore = true;
+    limit
+}
+
+/// The first card of each account is linked to the team of its tree.
+pub fn is_linked(card: u64) -> bool {
+    card % 100 == 1
+}
+
+pub fn team(tree: u64) -> LinkKey {
+    LinkKey {
+        program_id: PROGRAM,
+        link_type: "team".into(),
+        id: tree.to_string().into(),
+    }
+}
+
+/// Shared by the cards of a team; limits of links have ids of their own.
+pub fn link_controls(tree: u64) -> Controls {
+    limits([
+        restoring(limit(70 + tree, Window::Month, Some(3_500), None)),
+        limit(80 + tree, ROLLING_DAY, Some(1_900), Some(9)),
     ])
 }
 
 /// Of one id on two levels.
 pub fn account_controls(account: u64) -> Controls {
     match account / 10 {
-        0 => limits([limit(61, Window::Month, Some(5_000), None)]),
+        0 => limits([restoring(limit(61, Window::Month, Some(5_000), None))]),
         1 => Controls {
             limits: vec![
                 limit(60, Window::Day, Some(1_200), None),

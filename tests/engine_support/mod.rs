@@ -12,6 +12,7 @@ use cardswitch::engine::decide::{Outcome, decide};
 use cardswitch::engine::decision_endpoints::{DecisionEndpoint, Fallback};
 use cardswitch::engine::facts::*;
 use cardswitch::engine::ids::*;
+use cardswitch::engine::links::SetLinkControls;
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::rates::ExchangeRate;
 use cardswitch::engine::record::{self, Record};
@@ -259,6 +260,13 @@ impl Switch {
 
     /// Issues a card and opens it in its shard.
     pub fn open_card(&mut self, card: NewCard) -> Outcome {
+        let id = card.id;
+        let outcome = self.issue_card(card);
+        outcome.unwrap_or_else(|other| panic!("card {id} was not issued: {other:?}"))
+    }
+
+    /// Or what the registry says against it.
+    pub fn issue_card(&mut self, card: NewCard) -> Result<Outcome, Box<RegistryOutcome>> {
         let issue = IssueCard {
             card_id: CardId(card.id),
             root: AccountId(card.root),
@@ -280,10 +288,10 @@ impl Switch {
         };
         let outcome = self.registry(RegistryAction::IssueCard(Box::new(issue.clone())));
         let RegistryOutcome::Event(event) = outcome else {
-            panic!("card {} was not issued: {outcome:?}", card.id);
+            return Err(Box::new(outcome));
         };
         let pending = open_card_of(&issue, &event).unwrap();
-        self.command(pending.root, Action::OpenCard(Box::new(pending.open)))
+        Ok(self.command(pending.root, Action::OpenCard(Box::new(pending.open))))
     }
 
     pub fn change_status(&mut self, root: u64, card: u64, change: StatusChange) -> Outcome {
@@ -328,6 +336,11 @@ impl Switch {
             }
         }
         outcome
+    }
+
+    pub fn set_link_controls(&mut self, key: LinkKey, controls: Controls) -> RegistryOutcome {
+        let set = SetLinkControls { key, controls };
+        self.registry(RegistryAction::SetLinkControls(Box::new(set)))
     }
 
     pub fn change_controls(&mut self, root: u64, card: u64, controls: Controls) -> Outcome {
@@ -439,6 +452,7 @@ pub fn limit(id: u64, window: Window, amount_minor: Option<i64>, count: Option<u
         count,
         time_zone: "UTC".into(),
         filter: None,
+        refunds_restore: false,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Limits on amount and count, per transaction and per window, on program, accounts and card.
+//! Limits on amount and count, per transaction and per window, on program, accounts, linked objects and card.
 
 use crate::engine::checks::{Checks, Context};
 use crate::engine::controls::{Limit, Window};
@@ -7,9 +7,10 @@ use crate::engine::event::LimitUse;
 use crate::engine::ids::LimitId;
 use crate::engine::reason::DeclineReason;
 use crate::engine::rolling::RollingWindow;
+use crate::engine::rules::exceptions::{self, Raised};
 use crate::engine::scope::Scope;
 use crate::engine::time::Timestamp;
-use crate::engine::trace::{Detail, Step};
+use crate::engine::trace::{Detail, Step, StepResult};
 use crate::engine::window::{WindowEnd, window_end};
 
 pub fn check(context: &Context, checks: &mut Checks) {
@@ -20,7 +21,6 @@ pub fn check(context: &Context, checks: &mut Checks) {
     };
     let mut any = false;
     for (scope, controls) in context.controls() {
-        let counters = counters(context, scope);
         let counts = |limit: &&Limit| {
             let filter = limit.filter.as_ref();
             let groups = &context.registry.groups;
@@ -30,6 +30,7 @@ pub fn check(context: &Context, checks: &mut Checks) {
         };
         for limit in controls.limits.iter().filter(counts) {
             any = true;
+            let counters = counters(context, scope, limit.id);
             check_limit(context, checks, scope, limit, counters, requested_minor);
         }
     }
@@ -38,17 +39,21 @@ pub fn check(context: &Context, checks: &mut Checks) {
     }
 }
 
-/// Where the limits of a scope count: on what has them, and those of a program on the root account of
-/// each tree.
-fn counters<'a>(context: &Context<'a>, scope: Scope) -> &'a Counters {
-    match scope {
+/// Where a limit of a scope counts: on what has it, one of a program on the root account of each tree, and one of a
+/// linked object for itself; nowhere, as long as the latter was not used.
+fn counters<'a>(context: &Context<'a>, scope: Scope, limit_id: LimitId) -> Option<&'a Counters> {
+    Some(match scope {
         Scope::Card => &context.card.counters,
         Scope::Account => &context.account.counters,
-        Scope::Program | Scope::Link => &context.root.program_counters,
+        Scope::Program => &context.root.program_counters,
+        Scope::Link | Scope::Exception => {
+            let shared = &context.state.shared_counters;
+            return shared.get((context.root.id, scope, limit_id));
+        }
         Scope::Above1 | Scope::Above2 | Scope::Above3 | Scope::Above4 => {
             &context.above[scope.levels_above() - 1].counters
         }
-    }
+    })
 }
 
 fn check_limit(
@@ -56,14 +61,20 @@ fn check_limit(
     checks: &mut Checks,
     scope: Scope,
     limit: &Limit,
-    counters: &Counters,
+    counters: Option<&Counters>,
     requested_minor: i64,
 ) {
     let limit_id = limit.id;
     let counting = Counting::of(limit, counters, context.at);
     let (used_minor, used) = counting.used;
     if let Some(allowed_minor) = limit.amount_minor {
-        let exceeded = used_minor.saturating_add(requested_minor) > allowed_minor;
+        let exceeds = |allowed_minor| used_minor.saturating_add(requested_minor) > allowed_minor;
+        let raised = match exceeds(allowed_minor) {
+            true => exceptions::raised(context, limit, allowed_minor, |to| to.amount_minor),
+            false => None,
+        };
+        let allowed_minor = raised.as_ref().map_or(allowed_minor, |to| to.allowed);
+        let exceeded = exceeds(allowed_minor);
         let most_minor = allowed_minor.saturating_sub(requested_minor);
         let detail = Detail::LimitAmount {
             scope,
@@ -73,13 +84,20 @@ fn check_limit(
             requested_minor,
             resets: counting.resets(exceeded, |used_minor, _| used_minor <= most_minor),
         };
-        if exceeded {
-            checks.fail(Step::Limits, amount_reason(limit), detail);
-        } else {
-            checks.pass(Step::Limits, detail);
-        }
+        let reason = exceeded.then(|| amount_reason(limit));
+        note(context, checks, detail, reason, raised);
     }
     if let Some(allowed) = limit.count {
+        let raised = match used >= allowed {
+            true => exceptions::raised(context, limit, i64::from(allowed), |to| {
+                to.count.map(i64::from)
+            }),
+            false => None,
+        };
+        let raised_to = raised
+            .as_ref()
+            .and_then(|to| u32::try_from(to.allowed).ok());
+        let allowed = raised_to.unwrap_or(allowed);
         let exceeded = used >= allowed;
         let detail = Detail::LimitCount {
             scope,
@@ -88,21 +106,41 @@ fn check_limit(
             used,
             resets: counting.resets(exceeded, |_, used| used < allowed),
         };
-        if exceeded {
-            checks.fail(Step::Limits, DeclineReason::VelocityCountExceeded, detail);
-        } else {
-            checks.pass(Step::Limits, detail);
-        }
+        let reason = exceeded.then_some(DeclineReason::VelocityCountExceeded);
+        note(context, checks, detail, reason, raised);
     }
     if let Some(counted_in) = counting.counted_in {
         checks.uses.push(LimitUse::new(scope, limit_id, counted_in));
     }
 }
 
+/// Notes how a limit came out, and after it the exception that raised what it allows.
+fn note(
+    context: &Context,
+    checks: &mut Checks,
+    detail: Detail,
+    reason: Option<DeclineReason>,
+    raised: Option<Raised>,
+) {
+    let result = match reason {
+        Some(reason) => {
+            checks.fail(Step::Limits, reason, detail);
+            StepResult::Fail
+        }
+        None => {
+            checks.pass(Step::Limits, detail);
+            StepResult::Pass
+        }
+    };
+    if let Some(raised) = raised {
+        exceptions::note(context, checks, (Step::Limits, result), raised.by);
+    }
+}
+
 /// What was used of a limit, and where a use of now counts.
 struct Counting<'a> {
     limit_id: LimitId,
-    counters: &'a Counters,
+    counters: Option<&'a Counters>,
     at: Timestamp,
     used: (i64, u32),
     /// The end of the window, or of a rolling one when a use of now has left it.
@@ -112,7 +150,7 @@ struct Counting<'a> {
 }
 
 impl<'a> Counting<'a> {
-    fn of(limit: &Limit, counters: &'a Counters, at: Timestamp) -> Counting<'a> {
+    fn of(limit: &Limit, counters: Option<&'a Counters>, at: Timestamp) -> Counting<'a> {
         let mut counting = Counting {
             limit_id: limit.id,
             counters,
@@ -124,12 +162,14 @@ impl<'a> Counting<'a> {
         };
         if let Window::Rolling(window) = limit.window {
             let bucket = window.bucket_at(at);
-            counting.used = counters.used_rolling(limit.id, window, at);
+            let used = counters.map(|counters| counters.used_rolling(limit.id, window, at));
+            counting.used = used.unwrap_or_default();
             counting.ends = WindowEnd::not_before(window.left_by(bucket));
             counting.rolling = Some(window);
             counting.counted_in = Some(CountedIn::Bucket(bucket));
         } else if let Some(end) = window_end(limit.window, &limit.time_zone, at) {
-            counting.used = counters.used(limit.id, end);
+            let used = counters.map(|counters| counters.used(limit.id, end));
+            counting.used = used.unwrap_or_default();
             counting.ends = end;
             counting.counted_in = Some(CountedIn::Window(end));
         }
@@ -142,7 +182,9 @@ impl<'a> Counting<'a> {
         match self.rolling.filter(|_| exceeded) {
             None => self.ends,
             Some(window) => {
-                let fits_at = self.counters.fits_at(self.limit_id, window, self.at, fits);
+                let fits_at = self
+                    .counters
+                    .and_then(|c| c.fits_at(self.limit_id, window, self.at, fits));
                 fits_at.map_or(WindowEnd::NEVER, WindowEnd::not_before)
             }
         }

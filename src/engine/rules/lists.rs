@@ -5,6 +5,7 @@ use crate::engine::controls::{Controls, List, ListMode};
 use crate::engine::facts::Country;
 use crate::engine::money::Currency;
 use crate::engine::reason::DeclineReason;
+use crate::engine::rules::exceptions::fail_unless_lifted;
 use crate::engine::trace::{Detail, Step};
 
 pub fn check_mcc(context: &Context, checks: &mut Checks) {
@@ -23,7 +24,13 @@ pub fn check_mcc(context: &Context, checks: &mut Checks) {
             control_id: list.id,
             value: u32::from(mcc),
         };
-        note(checks, Step::Mcc, list, named, detail, reasons);
+        note(
+            context,
+            checks,
+            (Step::Mcc, detail),
+            list.passes_if(named),
+            (list.mode, reasons),
+        );
     }
     if !any {
         checks.pass(Step::Mcc, Detail::None);
@@ -66,7 +73,8 @@ fn check_home(context: &Context, checks: &mut Checks) {
     if country != Country::UNKNOWN && home == Some(country) {
         checks.pass(Step::Country, detail);
     } else {
-        checks.fail(Step::Country, DeclineReason::CountryNotAllowed, detail);
+        let reason = DeclineReason::CountryNotAllowed;
+        fail_unless_lifted(context, checks, Step::Country, reason, detail);
     }
 }
 
@@ -81,11 +89,7 @@ pub fn check_currency(context: &Context, checks: &mut Checks) {
     }
     let stated = context.command.amounts.transaction.currency;
     let assumed = stated == Currency::ABSENT;
-    let currency = if assumed {
-        context.account.currency
-    } else {
-        stated
-    };
+    let currency = context.currency_asked();
     if assumed {
         let value = u32::from(currency.0);
         checks.pass(Step::Currency, Detail::Assumed { value });
@@ -174,22 +178,31 @@ fn look_up<T: Ord + Copy>(
             control_id: list.id,
             value: u32::from(code),
         };
-        note(checks, step, list, list.names(value), detail, reasons);
+        let passes = list.passes(value);
+        note(
+            context,
+            checks,
+            (step, detail),
+            passes,
+            (list.mode, reasons),
+        );
     }
     any
 }
 
-fn note<T: Ord + Copy>(
+fn note(
+    context: &Context,
     checks: &mut Checks,
-    step: Step,
-    list: &List<T>,
-    is_named: bool,
-    detail: Detail,
-    (not_allowed, blocked): (DeclineReason, DeclineReason),
+    (step, detail): (Step, Detail),
+    passes: bool,
+    (mode, (not_allowed, blocked)): (ListMode, (DeclineReason, DeclineReason)),
 ) {
-    match (list.passes_if(is_named), list.mode) {
-        (true, _) => checks.pass(step, detail),
-        (false, ListMode::Allow) => checks.fail(step, not_allowed, detail),
-        (false, ListMode::Block) => checks.fail(step, blocked, detail),
+    let reason = match mode {
+        ListMode::Allow => not_allowed,
+        ListMode::Block => blocked,
+    };
+    match passes {
+        true => checks.pass(step, detail),
+        false => fail_unless_lifted(context, checks, step, reason, detail),
     }
 }

@@ -4,6 +4,7 @@ use crate::engine::card_use::CardUseMade;
 use crate::engine::checks::{Checks, Context};
 use crate::engine::controls::{Controls, ListMode};
 use crate::engine::reason::DeclineReason;
+use crate::engine::rules::exceptions::fail_unless_lifted;
 use crate::engine::trace::{Detail, Step};
 
 pub fn check(context: &Context, checks: &mut Checks) {
@@ -40,10 +41,12 @@ fn check_lists(context: &Context, checks: &mut Checks) -> bool {
         };
         match (list.mode, place) {
             (ListMode::Allow, None) => {
-                checks.fail(Step::Merchant, DeclineReason::MerchantNotAllowed, detail);
+                let reason = DeclineReason::MerchantNotAllowed;
+                fail_unless_lifted(context, checks, Step::Merchant, reason, detail);
             }
             (ListMode::Block, Some(_)) => {
-                checks.fail(Step::Merchant, DeclineReason::MerchantBlocked, detail);
+                let reason = DeclineReason::MerchantBlocked;
+                fail_unless_lifted(context, checks, Step::Merchant, reason, detail);
             }
             _ => checks.pass(Step::Merchant, detail),
         }

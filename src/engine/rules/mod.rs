@@ -4,6 +4,7 @@ pub mod account_status;
 pub mod balance;
 pub mod capacity;
 pub mod card_status;
+pub mod exceptions;
 pub mod limits;
 pub mod lists;
 pub mod merchant;

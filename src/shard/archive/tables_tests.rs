@@ -32,6 +32,7 @@ fn closed(id: u64, closed_at: Timestamp, posted_minor: i64) -> Authorization {
         transaction_minor: posted_minor,
     };
     Authorization {
+        gave_back: Box::default(),
         id: AuthorizationId(id),
         card_id: CardId(1),
         account_id: AccountId(1),

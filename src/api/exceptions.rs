@@ -1,0 +1,282 @@
+//! `/v1/exceptions`: asking for an exception from controls, approving, rejecting and ending it. What one does is in
+//! `engine::exceptions`; what it lifts as JSON is in `lifts_json.rs`.
+
+use super::body::WriteRequest;
+use super::error::{ApiError, json_response};
+use super::fields::Fields;
+use super::idempotency::{Success, Write, once};
+use super::list::{self, ListQuery};
+use super::{ApiState, Gate, accounts, ask, cards, lifts_json, links};
+use crate::engine::exceptions::{
+    ChangeException, ControlException, ExceptionChange, ExceptionState, Signed, Subject,
+};
+use crate::engine::ids::{AccountId, CardId, ExceptionId, ProgramId};
+use crate::engine::registry::{LinkKey, RegistryAction, RegistryRefusal};
+use crate::engine::time::Timestamp;
+use crate::shard::reply::{KnownException, Reply};
+use crate::shard::request::RegistryRequest;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Value, json};
+
+const USES_MAX: i64 = 1_000_000;
+const NAME_MAX: usize = 200;
+
+const STATES: &[(ExceptionState, &str)] = &[
+    (ExceptionState::Requested, "requested"),
+    (ExceptionState::Approved, "approved"),
+    (ExceptionState::Rejected, "rejected"),
+    (ExceptionState::Ended, "ended"),
+];
+
+pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<Response, ApiError> {
+    once(gate.state()?, request, carry_out).await
+}
+
+async fn carry_out(write: Write) -> Result<Success, ApiError> {
+    let Write {
+        state,
+        mut fields,
+        mut ids,
+        ..
+    } = write;
+    let now = state.switchboard.clock.now();
+    let ends_at = fields.moment("ends_at")?;
+    let subject = subject(&mut fields)?;
+    let exception = ControlException {
+        id: ExceptionId(ids.next()),
+        lifts: lifts_json::take(&mut fields, &state.switchboard.view())?,
+        starts_at: fields.moment("starts_at")?.unwrap_or(now),
+        ends_at: ends_at.ok_or_else(|| fields.missing("ends_at"))?,
+        uses_max: fields
+            .integer("max_uses", 1..=USES_MAX)?
+            .and_then(|uses| u32::try_from(uses).ok()),
+        reason: fields.required_text("reason", 500)?.into(),
+        requested_by: fields.required_text("requested_by", NAME_MAX)?.into(),
+        created_at: now,
+        state: ExceptionState::Requested,
+        decided: None,
+        ended: None,
+        subject: subject.known(&state).await?,
+    };
+    fields.finish()?;
+    let id = exception.id;
+    let action = RegistryAction::RequestException(Box::new(exception));
+    let known = match ask::registry_command(&state, action).await? {
+        Reply::Exceptions(known) => only(known)?,
+        // Made before under the same Idempotency-Key.
+        Reply::RegistryRefused(RegistryRefusal::IdTaken) => find(&state, id).await?,
+        Reply::RegistryRefused(refusal) => return Err(refused(refusal)),
+        reply => return Err(ask::unexpected(&reply)),
+    };
+    Ok(Success::created(to_json(&known, now)))
+}
+
+/// Whose requests an exception is to be for, as a body names it.
+enum Named {
+    Card(CardId),
+    Account(AccountId),
+    Link(links::LinkPair, Option<ProgramId>),
+}
+
+fn subject(fields: &mut Fields) -> Result<Named, ApiError> {
+    let card = fields.id("card_id", CardId::PREFIX)?.map(Named::Card);
+    let account = fields.id("account_id", AccountId::PREFIX)?;
+    let link = fields.object("link")?.map(|mut link| {
+        let program_id = link.id("program_id", ProgramId::PREFIX)?;
+        let pair = links::take_pair(&mut link)?;
+        link.finish()?;
+        Ok(Named::Link(pair, program_id))
+    });
+    match (card, account.map(Named::Account), link.transpose()?) {
+        (Some(named), None, None) | (None, Some(named), None) | (None, None, Some(named)) => {
+            Ok(named)
+        }
+        _ => {
+            let message = "an exception is for one of `card_id`, `account_id` and `link`";
+            Err(ApiError::invalid("subject_invalid", "card_id", message))
+        }
+    }
+}
+
+impl Named {
+    async fn known(self, state: &ApiState) -> Result<Subject, ApiError> {
+        Ok(match self {
+            Named::Card(id) => {
+                let known = cards::issued(state, id).await;
+                known.map_err(|error| error.with_param("card_id"))?;
+                Subject::Card(id)
+            }
+            Named::Account(id) => {
+                let known = accounts::find(state, id).await;
+                known.map_err(|error| error.with_param("account_id"))?;
+                Subject::Account(id)
+            }
+            Named::Link(pair, program_id) => {
+                let known = links::find_one(state, &pair, program_id).await;
+                Subject::Link(known.map_err(|error| error.with_param("link"))?.link_id)
+            }
+        })
+    }
+}
+
+fn refused(refusal: RegistryRefusal) -> ApiError {
+    let told = refusal.to_string();
+    match refusal {
+        RegistryRefusal::ExceptionNotFound(_) => not_found(),
+        RegistryRefusal::ExceptionStateForbids(_) => {
+            ApiError::conflict("exception_state_forbids", told)
+        }
+        RegistryRefusal::ExceptionOver => {
+            ApiError::conflict("exception_over", told).with_param("ends_at")
+        }
+        RegistryRefusal::ApproverIsRequester => {
+            ApiError::conflict("approver_is_requester", told).with_param("approved_by")
+        }
+        RegistryRefusal::TooManyExceptions => ApiError::conflict("too_many", told),
+        refusal => ApiError::internal(&refusal),
+    }
+}
+
+/// Approves, rejects or ends; the body says who does.
+pub async fn change(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    request: WriteRequest,
+    change: ExceptionChange,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write {
+            state, mut fields, ..
+        } = write;
+        let by = fields.required_text(signature(change), NAME_MAX)?.into();
+        fields.finish()?;
+        let id = id.parse().map_err(|_| not_found())?;
+        let change = ChangeException { id, change, by };
+        let action = RegistryAction::ChangeException(Box::new(change));
+        match ask::registry_command(&state, action).await? {
+            Reply::Exceptions(known) => {
+                let now = state.switchboard.clock.now();
+                Ok(Success::ok(to_json(&only(known)?, now)))
+            }
+            Reply::RegistryRefused(refusal) => Err(refused(refusal)),
+            reply => Err(ask::unexpected(&reply)),
+        }
+    };
+    once(gate.state()?, request, work).await
+}
+
+fn signature(change: ExceptionChange) -> &'static str {
+    match change {
+        ExceptionChange::Approve => "approved_by",
+        ExceptionChange::Reject => "rejected_by",
+        ExceptionChange::End => "ended_by",
+    }
+}
+
+pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let known = find(&state, id.parse().map_err(|_| not_found())?).await?;
+    let json = to_json(&known, state.switchboard.clock.now());
+    Ok(json_response(StatusCode::OK, json.to_string()))
+}
+
+/// From memory, newest first.
+pub async fn many(
+    State(gate): State<Gate>,
+    ListQuery(mut query): ListQuery,
+) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let in_state = query.word("state", STATES)?;
+    let card_id = query.id("card_id", CardId::PREFIX)?.map(Subject::Card);
+    let account_id = query.id("account_id", AccountId::PREFIX)?;
+    let account_id = account_id.map(Subject::Account);
+    let after: Option<ExceptionId> = query.id("starting_after", ExceptionId::PREFIX)?;
+    let limit = list::limit(&mut query)? as usize;
+    query.finish()?;
+    let now = state.switchboard.clock.now();
+    let known = match ask::registry(&state, RegistryRequest::Exceptions(None)).await? {
+        Reply::Exceptions(known) => known,
+        reply => return Err(ask::unexpected(&reply)),
+    };
+    let wanted = |(exception, _): &&KnownException| {
+        let is = |subject: Option<Subject>| subject.is_none_or(|s| s == exception.subject);
+        is(card_id) && is(account_id) && in_state.is_none_or(|s| s == exception.state_at(now))
+    };
+    // Ids sort by age.
+    let newest_first = known.iter().rev().filter(wanted);
+    let older = newest_first.filter(|(exception, _)| after.is_none_or(|id| exception.id < id));
+    let page: Vec<&KnownException> = older.take(limit + 1).collect();
+    let shown = page.iter().take(limit).map(|known| to_json(known, now));
+    let body = json!({
+        "object": "list",
+        "data": shown.collect::<Vec<Value>>(),
+        "has_more": page.len() > limit,
+    });
+    Ok(json_response(StatusCode::OK, body.to_string()))
+}
+
+async fn find(state: &ApiState, id: ExceptionId) -> Result<KnownException, ApiError> {
+    match ask::registry(state, RegistryRequest::Exceptions(Some(id))).await? {
+        Reply::Exceptions(known) => known.into_iter().next().ok_or_else(not_found),
+        reply => Err(ask::unexpected(&reply)),
+    }
+}
+
+fn only(known: Vec<KnownException>) -> Result<KnownException, ApiError> {
+    let known = known.into_iter().next();
+    known.ok_or_else(|| ApiError::internal(&"an exception that was written is not there"))
+}
+
+fn not_found() -> ApiError {
+    ApiError::not_found("exception_not_found", "there is no exception with this id")
+}
+
+fn to_json((exception, link): &KnownException, now: Timestamp) -> Value {
+    let mut json = of_exception(exception, link.as_ref());
+    json["state"] = exception.state_at(now).name().into();
+    json
+}
+
+/// As it was written, whatever time it is.
+pub fn of_exception(exception: &ControlException, link: Option<&LinkKey>) -> Value {
+    let (card_id, account_id) = match exception.subject {
+        Subject::Card(id) => (Some(id.to_string()), None),
+        Subject::Account(id) => (None, Some(id.to_string())),
+        Subject::Link(_) => (None, None),
+    };
+    let link = link.map(|key| {
+        json!({ "type": key.link_type, "id": key.id, "program_id": key.program_id.to_string() })
+    });
+    let was_rejected = exception.state == ExceptionState::Rejected;
+    let decided = exception.decided.as_ref();
+    let (approved, rejected) = match was_rejected {
+        true => (None, decided),
+        false => (decided, None),
+    };
+    let mut json = json!({
+        "id": exception.id.to_string(),
+        "object": "exception",
+        "card_id": card_id,
+        "account_id": account_id,
+        "link": link,
+        "lifts": lifts_json::to_json(&exception.lifts),
+        "starts_at": exception.starts_at.to_string(),
+        "ends_at": exception.ends_at.to_string(),
+        "max_uses": exception.uses_max,
+        "reason": exception.reason,
+        "state": exception.state.name(),
+        "requested_by": exception.requested_by,
+        "created_at": exception.created_at.to_string(),
+    });
+    for (name, signed) in [
+        ("approved", approved),
+        ("rejected", rejected),
+        ("ended", exception.ended.as_ref()),
+    ] {
+        json[format!("{name}_by")] = signed.map(|signed: &Signed| &*signed.by).into();
+        json[format!("{name}_at")] = signed.map(|signed| signed.at.to_string()).into();
+    }
+    json
+}

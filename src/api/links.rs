@@ -1,0 +1,187 @@
+//! `/v1/links/{type}/{id}`: the controls of an object that cards are linked to. What they do is in `engine::links`;
+//! freezing or closing all its cards does not live here.
+
+use super::body::WriteRequest;
+use super::error::{ApiError, json_response};
+use super::fields::{self, Fields};
+use super::idempotency::{Success, Write, once};
+use super::list::ListQuery;
+use super::{ApiState, Gate, ask, controls_json};
+use crate::engine::ids::ProgramId;
+use crate::engine::links::{KnownLink, LinkedTrees, SetLinkControls};
+use crate::engine::registry::{LinkKey, RegistryAction, RegistryRefusal};
+use crate::shard::reply::Reply;
+use crate::shard::request::RegistryRequest;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Value, json};
+
+/// A link's type and id, as they are named in bodies and paths.
+pub type LinkPair = (Box<str>, Box<str>);
+
+/// Takes `type` and `id` of a link.
+pub fn take_pair(link: &mut Fields) -> Result<LinkPair, ApiError> {
+    let link_type = link.required_text("type", 32)?;
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    if !link_type.bytes().all(fits) {
+        let path = link.path("type");
+        let message = format!("{path} must have small letters, digits and `_` only");
+        return Err(ApiError::invalid("link_type_invalid", path, message));
+    }
+    let id_path = link.path("id");
+    let id = link.take("id").ok_or_else(|| link.missing("id"))?;
+    let id = fields::text(&id_path, id, 128)?;
+    Ok((link_type.into(), id.into()))
+}
+
+/// The same of a path.
+fn pair_of_path((link_type, id): (String, String)) -> Result<LinkPair, ApiError> {
+    let mut link = Fields::of("", json!({ "type": link_type, "id": id }))?;
+    take_pair(&mut link)
+}
+
+/// `PUT`: replaces the controls; limits that keep their id keep their counters.
+pub async fn replace(
+    State(gate): State<Gate>,
+    Path(path): Path<(String, String)>,
+    request: WriteRequest,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write {
+            state,
+            mut fields,
+            mut ids,
+            ..
+        } = write;
+        let pair = pair_of_path(path.clone())?;
+        let program_id = fields.id("program_id", ProgramId::PREFIX)?;
+        let controls =
+            controls_json::take_required(&mut fields, &mut ids, &state.switchboard.view())?;
+        fields.finish()?;
+        let program_id = match program_id {
+            Some(program_id) => program_id,
+            None => program_of(&state, &pair).await?,
+        };
+        let (link_type, id) = pair;
+        let key = LinkKey {
+            program_id,
+            link_type,
+            id,
+        };
+        let set = SetLinkControls { key, controls };
+        let action = RegistryAction::SetLinkControls(Box::new(set));
+        match ask::registry_command(&state, action).await? {
+            Reply::Links(links) => match links.first() {
+                Some(link) => Ok(Success::ok(to_json(link))),
+                None => Err(ApiError::internal(&"a link that was set is not there")),
+            },
+            Reply::RegistryRefused(refusal) => Err(refused(refusal)),
+            reply => Err(ask::unexpected(&reply)),
+        }
+    };
+    once(gate.state()?, request, work).await
+}
+
+/// What a refusal about links means to a caller.
+pub fn refused(refusal: RegistryRefusal) -> ApiError {
+    let told = refusal.to_string();
+    match refusal {
+        RegistryRefusal::ProgramNotFound(_) => {
+            ApiError::not_found("program_not_found", told).with_param("program_id")
+        }
+        RegistryRefusal::LinkOfOtherTree { .. } => {
+            ApiError::conflict("link_of_other_tree", told).with_param("links")
+        }
+        RegistryRefusal::LinkOfSeveralTrees => {
+            ApiError::conflict("link_of_several_trees", told).with_param("controls.limits")
+        }
+        RegistryRefusal::LimitOfOtherLink(_) => {
+            ApiError::conflict("limit_of_other_link", told).with_param("controls.limits")
+        }
+        RegistryRefusal::TooManyLinks => ApiError::conflict("too_many", told),
+        refusal => ApiError::internal(&refusal),
+    }
+}
+
+/// The program that has this link, or else the only one there is.
+async fn program_of(state: &ApiState, pair: &LinkPair) -> Result<ProgramId, ApiError> {
+    let known = find(state, pair).await?;
+    let mut programs: Vec<ProgramId> = known.iter().map(|link| link.key.program_id).collect();
+    if programs.is_empty() {
+        let view = ask::view(state).await?;
+        programs = view.programs_in_order().iter().map(|p| p.id).collect();
+    }
+    match programs[..] {
+        [only] => Ok(only),
+        _ => Err(needs_program()),
+    }
+}
+
+fn needs_program() -> ApiError {
+    let message = "program_id is required here: this type and id do not lead to one program";
+    ApiError::invalid("field_missing", "program_id", message)
+}
+
+/// The links of this type and id, in the order of their programs.
+pub async fn find(
+    state: &ApiState,
+    (link_type, id): &LinkPair,
+) -> Result<Vec<KnownLink>, ApiError> {
+    let (link_type, id) = (link_type.clone(), id.clone());
+    match ask::registry(state, RegistryRequest::Links { link_type, id }).await? {
+        Reply::Links(links) => Ok(links),
+        reply => Err(ask::unexpected(&reply)),
+    }
+}
+
+/// The one of this type and id, in that program if one is named.
+pub async fn find_one(
+    state: &ApiState,
+    pair: &LinkPair,
+    program_id: Option<ProgramId>,
+) -> Result<KnownLink, ApiError> {
+    let mut known = find(state, pair).await?;
+    if let Some(program_id) = program_id {
+        known.retain(|link| link.key.program_id == program_id);
+    }
+    if known.len() > 1 {
+        return Err(needs_program());
+    }
+    known.pop().ok_or_else(not_found)
+}
+
+pub async fn one(
+    State(gate): State<Gate>,
+    Path(path): Path<(String, String)>,
+    ListQuery(mut query): ListQuery,
+) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let program_id = query.id("program_id", ProgramId::PREFIX)?;
+    query.finish()?;
+    // What no link can be named is not there either.
+    let pair = pair_of_path(path).map_err(|_| not_found())?;
+    let link = find_one(&state, &pair, program_id).await?;
+    Ok(json_response(StatusCode::OK, to_json(&link).to_string()))
+}
+
+fn not_found() -> ApiError {
+    let message = "no card is linked to such an object, and it has no controls";
+    ApiError::not_found("link_not_found", message)
+}
+
+fn to_json(link: &KnownLink) -> Value {
+    let controls = link.controls.as_deref();
+    json!({
+        "object": "link",
+        "type": link.key.link_type,
+        "id": link.key.id,
+        "program_id": link.key.program_id.to_string(),
+        "controls": controls.map_or(json!({}), controls_json::to_json),
+        "root_account_id": match link.trees {
+            LinkedTrees::One(root) => Some(root.to_string()),
+            LinkedTrees::None | LinkedTrees::Several => None,
+        },
+        "spans_account_trees": link.trees == LinkedTrees::Several,
+    })
+}

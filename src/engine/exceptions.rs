@@ -1,0 +1,316 @@
+//! Exceptions from controls: who asked for one and who approved it, whose it is, what it lifts, and when. How a check
+//! makes use of one lives in `rules/exceptions.rs`; what was used of one is in `shared_counters.rs`.
+
+use super::facts::{Channel, Country, EntryMode};
+use super::groups::MccGroupRef;
+use super::ids::{AccountId, CardId, ExceptionId, LimitId, LinkId};
+use super::merchants::MerchantEntry;
+use super::money::Currency;
+use super::registry::{Registry, RegistryEvent, RegistryOutcome, RegistryRefusal};
+use super::time::Timestamp;
+use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// All of them, past ones among them.
+pub const EXCEPTIONS_MAX: usize = 100_000;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlException {
+    pub id: ExceptionId,
+    pub subject: Subject,
+    pub lifts: Lifts,
+    pub starts_at: Timestamp,
+    /// Not part of it.
+    pub ends_at: Timestamp,
+    /// Approved payments that it may let through, in each account tree.
+    pub uses_max: Option<u32>,
+    pub reason: Box<str>,
+    /// As they said it: there is one API key, and it says nothing of who they are.
+    pub requested_by: Box<str>,
+    pub created_at: Timestamp,
+    pub state: ExceptionState,
+    /// Who approved or rejected it.
+    pub decided: Option<Signed>,
+    /// Who ended it before its time.
+    pub ended: Option<Signed>,
+}
+
+/// Whose requests an exception is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Subject {
+    Card(CardId),
+    /// What is drawn on it, or on an account below it.
+    Account(AccountId),
+    /// Every card that is linked to it.
+    Link(LinkId),
+}
+
+/// What does not decline any more. A list that is empty lifts nothing.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lifts {
+    pub limits: Vec<RaisedLimit>,
+    pub mccs: Vec<u16>,
+    pub mcc_groups: Vec<MccGroupRef>,
+    pub countries: Vec<Country>,
+    pub currencies: Vec<Currency>,
+    pub merchants: Vec<MerchantEntry>,
+    pub channels: Vec<Channel>,
+    pub entry_modes: Vec<EntryMode>,
+}
+
+/// What a limit allows in place of what it says, where that is less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RaisedLimit {
+    pub limit_id: LimitId,
+    /// In minor units of the account's currency.
+    pub amount_minor: Option<i64>,
+    pub count: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExceptionState {
+    Requested,
+    Approved,
+    Rejected,
+    /// By hand; one whose time is over stays approved.
+    Ended,
+}
+
+impl ExceptionState {
+    pub fn name(self) -> &'static str {
+        match self {
+            ExceptionState::Requested => "requested",
+            ExceptionState::Approved => "approved",
+            ExceptionState::Rejected => "rejected",
+            ExceptionState::Ended => "ended",
+        }
+    }
+}
+
+/// Who did something, as they said it, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signed {
+    pub by: Box<str>,
+    pub at: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeException {
+    pub id: ExceptionId,
+    pub change: ExceptionChange,
+    pub by: Box<str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExceptionChange {
+    Approve,
+    Reject,
+    End,
+}
+
+impl ExceptionChange {
+    pub fn name(self) -> &'static str {
+        match self {
+            ExceptionChange::Approve => "approve",
+            ExceptionChange::Reject => "reject",
+            ExceptionChange::End => "end",
+        }
+    }
+
+    fn to(self) -> ExceptionState {
+        match self {
+            ExceptionChange::Approve => ExceptionState::Approved,
+            ExceptionChange::Reject => ExceptionState::Rejected,
+            ExceptionChange::End => ExceptionState::Ended,
+        }
+    }
+}
+
+impl Lifts {
+    pub fn is_empty(&self) -> bool {
+        *self == Lifts::default()
+    }
+}
+
+impl ControlException {
+    pub fn is_live_at(&self, at: Timestamp) -> bool {
+        self.state == ExceptionState::Approved && self.starts_at <= at && at < self.ends_at
+    }
+
+    /// Its state at a time: one that time has ended is ended.
+    pub fn state_at(&self, at: Timestamp) -> ExceptionState {
+        match self.state {
+            ExceptionState::Approved if at >= self.ends_at => ExceptionState::Ended,
+            state => state,
+        }
+    }
+
+    /// Under which its uses are counted, like those of a limit.
+    pub fn counter_id(&self) -> LimitId {
+        LimitId(self.id.0)
+    }
+}
+
+/// The approved exceptions whose time is not over, by whose they are.
+#[derive(Debug, Clone, Default)]
+pub struct LiveExceptions(Arc<HashMap<Subject, Vec<Arc<ControlException>>>>);
+
+impl LiveExceptions {
+    /// Those of a subject, in the order of their ids.
+    pub fn of(&self, subject: Subject) -> &[Arc<ControlException>] {
+        self.0.get(&subject).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// One as it is now. Those that time has ended go.
+    pub(super) fn put(&mut self, exception: &Arc<ControlException>, now: Timestamp) {
+        let all = Arc::make_mut(&mut self.0);
+        let of_subject = all.entry(exception.subject).or_default();
+        of_subject.retain(|other| other.id != exception.id);
+        if exception.state == ExceptionState::Approved {
+            let place = of_subject.partition_point(|other| other.id < exception.id);
+            of_subject.insert(place, Arc::clone(exception));
+        }
+        all.retain(|_, of_subject| {
+            of_subject.retain(|exception| exception.ends_at > now);
+            !of_subject.is_empty()
+        });
+    }
+}
+
+pub(super) fn decide_request(
+    registry: &Registry,
+    at: Timestamp,
+    wanted: &ControlException,
+) -> RegistryOutcome {
+    let refusal = match wanted.subject {
+        _ if registry.exceptions.contains_key(&wanted.id) => RegistryRefusal::IdTaken,
+        _ if registry.exceptions.len() >= EXCEPTIONS_MAX => RegistryRefusal::TooManyExceptions,
+        _ if wanted.ends_at <= wanted.starts_at.max(at) => RegistryRefusal::ExceptionOver,
+        Subject::Card(id) if registry.issued_cards.get(id).is_none() => {
+            RegistryRefusal::CardNotFound(id)
+        }
+        _ => return RegistryOutcome::Event(RegistryEvent::ExceptionRequested),
+    };
+    RegistryOutcome::Refused(refusal)
+}
+
+pub(super) fn decide_change(
+    registry: &Registry,
+    at: Timestamp,
+    change: &ChangeException,
+) -> RegistryOutcome {
+    let Some(known) = registry.exceptions.get(&change.id) else {
+        return RegistryOutcome::Refused(RegistryRefusal::ExceptionNotFound(change.id));
+    };
+    let to = change.change.to();
+    if known.state == to {
+        return RegistryOutcome::AlreadyDone;
+    }
+    let from = match change.change {
+        ExceptionChange::Approve | ExceptionChange::Reject => ExceptionState::Requested,
+        ExceptionChange::End => ExceptionState::Approved,
+    };
+    let approves = change.change == ExceptionChange::Approve;
+    let refusal = if known.state != from {
+        RegistryRefusal::ExceptionStateForbids(known.state)
+    } else if approves && is_same(&change.by, &known.requested_by) {
+        RegistryRefusal::ApproverIsRequester
+    } else if approves && known.ends_at <= at {
+        RegistryRefusal::ExceptionOver
+    } else {
+        let version = registry.view.version + 1;
+        return RegistryOutcome::Event(RegistryEvent::ExceptionChanged { version, to });
+    };
+    RegistryOutcome::Refused(refusal)
+}
+
+/// Names are text that people give: their case and the space around them say nothing.
+fn is_same(one: &str, other: &str) -> bool {
+    one.trim().to_lowercase() == other.trim().to_lowercase()
+}
+
+/// The exception as it is after the change.
+pub(super) fn apply_change(
+    registry: &mut Registry,
+    at: Timestamp,
+    change: &ChangeException,
+    to: ExceptionState,
+) -> Arc<ControlException> {
+    let shared = registry.exceptions.get_mut(&change.id);
+    let shared =
+        shared.unwrap_or_else(|| panic!("exception {} of an event is not here", change.id));
+    let known = Arc::make_mut(shared);
+    known.state = to;
+    let signed = Signed {
+        by: change.by.clone(),
+        at,
+    };
+    match change.change {
+        ExceptionChange::Approve | ExceptionChange::Reject => known.decided = Some(signed),
+        ExceptionChange::End => known.ended = Some(signed),
+    }
+    Arc::clone(shared)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn approved(id: u64, ends_at: i64) -> ControlException {
+        ControlException {
+            id: ExceptionId(id),
+            subject: Subject::Card(CardId(1)),
+            lifts: Lifts::default(),
+            starts_at: Timestamp(10),
+            ends_at: Timestamp(ends_at),
+            uses_max: None,
+            reason: "trip".into(),
+            requested_by: "Ann".into(),
+            created_at: Timestamp(1),
+            state: ExceptionState::Approved,
+            decided: None,
+            ended: None,
+        }
+    }
+
+    #[test]
+    fn only_what_is_approved_and_not_over_is_live() {
+        let exception = approved(1, 20);
+        let live = [9, 10, 19, 20].map(|at| exception.is_live_at(Timestamp(at)));
+        assert_eq!(live, [false, true, true, false]);
+        let requested = ControlException {
+            state: ExceptionState::Requested,
+            ..exception.clone()
+        };
+        assert!(!requested.is_live_at(Timestamp(15)));
+        assert_eq!(exception.state_at(Timestamp(20)), ExceptionState::Ended);
+    }
+
+    #[test]
+    fn what_ended_goes_with_the_next_change() {
+        let mut live = LiveExceptions::default();
+        for (id, ends_at) in [(2, 20), (1, 40)] {
+            live.put(&Arc::new(approved(id, ends_at)), Timestamp(5));
+        }
+        let ids = |live: &LiveExceptions| {
+            let all = live.of(Subject::Card(CardId(1))).iter();
+            all.map(|exception| exception.id.0).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&live), [1, 2]);
+        live.put(&Arc::new(approved(3, 30)), Timestamp(20));
+        assert_eq!(ids(&live), [1, 3]);
+        let ended = Arc::new(ControlException {
+            state: ExceptionState::Ended,
+            ..approved(1, 40)
+        });
+        live.put(&ended, Timestamp(21));
+        assert_eq!(ids(&live), [3]);
+        live.put(&ended, Timestamp(30));
+        assert!(live.is_empty());
+    }
+}

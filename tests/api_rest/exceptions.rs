@@ -1,0 +1,330 @@
+//! `/v1/exceptions`: asked for, approved or rejected, in force for a while, ended.
+
+use super::authorizations::{authorize, funded_card};
+use super::harness::{Client, Disk, Options, Switch};
+use super::refusals::assert_error;
+use serde_json::{Value, json};
+use std::sync::atomic::Ordering;
+
+const DAY_MS: i64 = 86_400_000;
+const LIMIT: &str = "lim_0000000000001";
+
+fn limited_card(client: &Client) -> (String, String) {
+    let limits = json!([{"id": LIMIT, "window": "day", "amount": 1_000}]);
+    funded_card(client, json!({ "limits": limits }))
+}
+
+fn raise(card_id: &str, amount: i64, ends_at: &str) -> Value {
+    json!({"card_id": card_id, "lifts": {"limits": [{"id": LIMIT, "amount": amount}]},
+           "ends_at": ends_at, "reason": "business trip", "requested_by": "Ann"})
+}
+
+fn result(switch: &Switch, authorization_id: &str) -> Value {
+    let client = switch.client();
+    client
+        .get(&format!("/v1/authorizations/{authorization_id}"))
+        .ok()
+}
+
+#[test]
+fn a_business_trip_from_its_request_to_its_end() {
+    let (switch, clock) = Switch::start_with_clock();
+    let client = switch.client();
+    let (account_id, card_id) = limited_card(&client);
+    let ends_at = cardswitch::engine::time::Timestamp(clock.load(Ordering::Relaxed) + DAY_MS / 2);
+    let id = client
+        .post(
+            "/v1/exceptions",
+            raise(&card_id, 5_000, &ends_at.to_string()),
+        )
+        .created();
+    let path = format!("/v1/exceptions/{id}");
+    let asked = client.get(&path).ok();
+    for (name, value) in [
+        ("object", json!("exception")),
+        ("state", json!("requested")),
+        ("card_id", json!(card_id)),
+        ("account_id", Value::Null),
+        ("link", Value::Null),
+        (
+            "lifts",
+            json!({"limits": [{"id": LIMIT, "amount": 5_000, "count": null}]}),
+        ),
+        ("max_uses", Value::Null),
+        ("requested_by", json!("Ann")),
+        ("approved_by", Value::Null),
+        ("ends_at", json!(ends_at.to_string())),
+    ] {
+        assert_eq!(asked[name], value, "{name}");
+    }
+    let declined = authorize(&switch, &account_id, &card_id, 3_000);
+    assert_eq!(result(&switch, &declined)["decision"]["result"], "declined");
+    let own = client.post(&format!("{path}/approve"), json!({"approved_by": "ann "}));
+    let expected = (
+        409,
+        "conflict",
+        "approver_is_requester",
+        Some("approved_by"),
+    );
+    assert_error(&own, expected, "who asks");
+    let approved = client
+        .post(&format!("{path}/approve"), json!({"approved_by": "Bob"}))
+        .ok();
+    assert_eq!(
+        (&approved["state"], &approved["approved_by"]),
+        (&json!("approved"), &json!("Bob"))
+    );
+    assert!(approved["approved_at"].is_string() && approved["rejected_by"].is_null());
+    let passed = result(&switch, &authorize(&switch, &account_id, &card_id, 3_000));
+    assert_eq!(passed["decision"]["result"], "approved");
+    let trace = passed["trace"].as_array().unwrap();
+    let named = json!({"step": "limits", "result": "pass", "detail": {"exception_id": id}});
+    assert!(trace.contains(&named), "{trace:?}");
+    let live = client.get("/v1/exceptions?state=approved").ok();
+    assert_eq!(live["data"], json!([approved]));
+    clock.fetch_add(DAY_MS / 2, Ordering::Relaxed);
+    assert_eq!(client.get(&path).ok()["state"], "ended");
+    assert_eq!(
+        client.get("/v1/exceptions?state=approved").ok()["data"],
+        json!([])
+    );
+    clock.fetch_add(DAY_MS, Ordering::Relaxed);
+    let after = result(&switch, &authorize(&switch, &account_id, &card_id, 3_000));
+    assert_eq!(after["decision"]["rule_id"], LIMIT);
+}
+
+#[test]
+fn one_for_a_link_with_every_kind_of_list_survives_a_restart() {
+    let disk = Disk::new();
+    let switch = Switch::start_on(disk.clone(), Options::default());
+    let client = switch.client();
+    let (account_id, card_id) = funded_card(&client, json!({"mcc": {"allow": ["7011"]}}));
+    let lifts = json!({
+        "mcc": ["7311", "travel"], "countries": ["JP", "ZZ"], "currencies": ["JPY"],
+        "merchants": [{"id": "M1", "acquirer_id": "412345"}, {"name": "*HOTEL*"}],
+        "channels": ["atm"], "entry_modes": ["chip"],
+    });
+    let body = json!({"link": {"type": "project", "id": "p1"}, "lifts": lifts, "max_uses": 1,
+                      "ends_at": "2100-01-01T00:00:00Z", "reason": "fair", "requested_by": "Ann"});
+    let id = client.post("/v1/exceptions", body).created();
+    let path = format!("/v1/exceptions/{id}");
+    let approved = client
+        .post(&format!("{path}/approve"), json!({"approved_by": "Bob"}))
+        .ok();
+    assert_eq!(approved["lifts"], lifts);
+    assert_eq!(
+        (&approved["link"]["id"], &approved["max_uses"]),
+        (&json!("p1"), &json!(1))
+    );
+    let first = result(&switch, &authorize(&switch, &account_id, &card_id, 100));
+    assert_eq!(first["decision"]["result"], "approved", "{first}");
+    drop(switch);
+    let switch = Switch::start_on(disk, Options::default());
+    assert_eq!(switch.client().get(&path).ok(), approved);
+    let second = result(&switch, &authorize(&switch, &account_id, &card_id, 100));
+    assert_eq!(second["decision"]["reason"], "mcc_not_allowed");
+    let ended = switch
+        .client()
+        .post(&format!("{path}/end"), json!({"ended_by": "Cy"}))
+        .ok();
+    assert_eq!(
+        (&ended["state"], &ended["ended_by"]),
+        (&json!("ended"), &json!("Cy"))
+    );
+}
+
+#[test]
+fn exceptions_are_listed_newest_first_by_state_and_whose_they_are() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (account_id, card_id) = limited_card(&client);
+    let ends_at = "2100-01-01T00:00:00Z";
+    let first = client
+        .post("/v1/exceptions", raise(&card_id, 5_000, ends_at))
+        .created();
+    let mut of_account = raise(&card_id, 6_000, ends_at);
+    of_account["card_id"] = Value::Null;
+    of_account["account_id"] = account_id.clone().into();
+    let second = client.post("/v1/exceptions", of_account).created();
+    client
+        .post(
+            &format!("/v1/exceptions/{first}/reject"),
+            json!({"rejected_by": "Ann"}),
+        )
+        .ok();
+    let ids = |query: &str| {
+        let list = client.get(&format!("/v1/exceptions{query}")).ok();
+        let data = list["data"].as_array().unwrap().iter();
+        data.map(|one| one["id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ids(""), [&second[..], &first]);
+    assert_eq!(ids("?state=rejected"), std::slice::from_ref(&first));
+    assert_eq!(ids("?state=requested"), std::slice::from_ref(&second));
+    assert_eq!(
+        ids(&format!("?card_id={card_id}")),
+        std::slice::from_ref(&first)
+    );
+    assert_eq!(
+        ids(&format!("?account_id={account_id}")),
+        std::slice::from_ref(&second)
+    );
+    assert_eq!(ids(&format!("?starting_after={second}&limit=5")), [first]);
+}
+
+#[test]
+fn the_same_request_under_one_key_makes_one_exception() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (_, card_id) = limited_card(&client);
+    let keyed = client.header("Idempotency-Key", "trip");
+    let body = raise(&card_id, 5_000, "2100-01-01T00:00:00Z");
+    let ids = [0, 1].map(|_| keyed.post("/v1/exceptions", body.clone()).created());
+    assert_eq!(ids[0], ids[1]);
+    assert_eq!(
+        client.get("/v1/exceptions").ok()["data"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn what_is_wrong_with_an_exception_is_named() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (account_id, card_id) = limited_card(&client);
+    let good = raise(&card_id, 5_000, "2100-01-01T00:00:00Z");
+    let invalid = "invalid_request";
+    let nobody = "card_0000000000001";
+    let cases: [(&str, Value, super::refusals::Expected); 16] = [
+        (
+            "card_id",
+            Value::Null,
+            (400, invalid, "subject_invalid", Some("card_id")),
+        ),
+        (
+            "account_id",
+            json!(account_id),
+            (400, invalid, "subject_invalid", Some("card_id")),
+        ),
+        (
+            "card_id",
+            json!(nobody),
+            (404, "not_found", "card_not_found", Some("card_id")),
+        ),
+        (
+            "lifts",
+            Value::Null,
+            (400, invalid, "field_missing", Some("lifts")),
+        ),
+        (
+            "lifts",
+            json!({}),
+            (400, invalid, "field_missing", Some("lifts")),
+        ),
+        (
+            "lifts",
+            json!({"limits": [{"amount": 5}]}),
+            (400, invalid, "field_missing", Some("lifts.limits[0].id")),
+        ),
+        (
+            "lifts",
+            json!({"limits": [{"id": LIMIT}]}),
+            (
+                400,
+                invalid,
+                "field_missing",
+                Some("lifts.limits[0].amount"),
+            ),
+        ),
+        (
+            "lifts",
+            json!({"limits": [{"id": LIMIT, "amount": 5}, {"id": LIMIT, "count": 5}]}),
+            (400, invalid, "id_repeated", Some("lifts.limits[1].id")),
+        ),
+        (
+            "lifts",
+            json!({"mcc": ["x"]}),
+            (400, invalid, "mcc_invalid", Some("lifts.mcc[0]")),
+        ),
+        (
+            "lifts",
+            json!({"time_windows": []}),
+            (400, invalid, "field_unknown", Some("lifts.time_windows")),
+        ),
+        (
+            "ends_at",
+            Value::Null,
+            (400, invalid, "field_missing", Some("ends_at")),
+        ),
+        (
+            "ends_at",
+            json!("tomorrow"),
+            (400, invalid, "time_invalid", Some("ends_at")),
+        ),
+        (
+            "ends_at",
+            json!("2020-01-01T00:00:00Z"),
+            (409, "conflict", "exception_over", Some("ends_at")),
+        ),
+        (
+            "reason",
+            Value::Null,
+            (400, invalid, "field_missing", Some("reason")),
+        ),
+        (
+            "requested_by",
+            Value::Null,
+            (400, invalid, "field_missing", Some("requested_by")),
+        ),
+        (
+            "max_uses",
+            json!(0),
+            (400, invalid, "number_invalid", Some("max_uses")),
+        ),
+    ];
+    for (name, value, expected) in cases {
+        let mut body = good.clone();
+        body[name] = value;
+        let case = body.to_string();
+        assert_error(&client.post("/v1/exceptions", body), expected, &case);
+    }
+    let mut of_link = good.clone();
+    of_link["card_id"] = Value::Null;
+    of_link["link"] = json!({"type": "project", "id": "nowhere"});
+    let unknown = (404, "not_found", "link_not_found", Some("link"));
+    assert_error(
+        &client.post("/v1/exceptions", of_link),
+        unknown,
+        "nobody is linked",
+    );
+    let id = client.post("/v1/exceptions", good).created();
+    let path = format!("/v1/exceptions/{id}");
+    let forbidden = (409, "conflict", "exception_state_forbids", None);
+    let end = client.post(&format!("{path}/end"), json!({"ended_by": "Bob"}));
+    assert_error(&end, forbidden, "not approved yet");
+    let missing = (400, invalid, "field_missing", Some("approved_by"));
+    assert_error(
+        &client.post(&format!("{path}/approve"), json!({})),
+        missing,
+        "by whom",
+    );
+    client
+        .post(&format!("{path}/reject"), json!({"rejected_by": "Bob"}))
+        .ok();
+    let approve = client.post(&format!("{path}/approve"), json!({"approved_by": "Bob"}));
+    assert_error(&approve, forbidden, "rejected");
+    let not_there = (404, "not_found", "exception_not_found", None);
+    assert_error(
+        &client.get("/v1/exceptions/exc_0000000000001"),
+        not_there,
+        "no such id",
+    );
+    let approve = client.post(
+        "/v1/exceptions/exc_1/approve",
+        json!({"approved_by": "Bob"}),
+    );
+    assert_error(&approve, not_there, "no id");
+}

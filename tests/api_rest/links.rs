@@ -1,0 +1,230 @@
+//! `/v1/links/{type}/{id}`: controls of what cards are linked to, written, read back, and shared by the cards.
+
+use super::authorizations::{authorize, funded_card};
+use super::harness::{Disk, Options, Switch};
+use super::refusals::assert_error;
+use serde_json::{Value, json};
+
+fn linked_card(account_id: &str, link_id: &str) -> Value {
+    json!({"account_id": account_id, "links": [{"type": "project", "id": link_id}]})
+}
+
+fn budget(amount: i64) -> Value {
+    json!({"limits": [{"id": "lim_0000000000001", "window": "day", "amount": amount, "count": null,
+                       "time_zone": "UTC", "refunds": "restore"}]})
+}
+
+#[test]
+fn a_budget_is_set_read_back_and_shared_by_cards_that_are_linked_later_too() {
+    let disk = Disk::new();
+    let switch = Switch::start_on(disk.clone(), Options::default());
+    let client = switch.client();
+    let (account_id, first) = funded_card(&client, json!({}));
+    let path = "/v1/links/project/p1";
+    let before = client.get(path).ok();
+    assert_eq!(before["controls"], json!({}));
+    assert_eq!(before["root_account_id"], json!(account_id));
+    let set = client.put(path, json!({"controls": budget(1_000)})).ok();
+    assert_eq!(set["controls"], budget(1_000));
+    assert_eq!(
+        (&set["object"], &set["type"], &set["id"]),
+        (&json!("link"), &json!("project"), &json!("p1"))
+    );
+    assert_eq!(client.get(path).ok(), set);
+    let second = client
+        .post("/v1/cards", linked_card(&account_id, "p1"))
+        .created();
+    authorize(&switch, &account_id, &first, 700);
+    let declined = authorize(&switch, &account_id, &second, 400);
+    let told = client.get(&format!("/v1/authorizations/{declined}")).ok();
+    assert_eq!(told["decision"]["reason"], "daily_limit_exceeded");
+    assert_eq!(told["decision"]["rule_id"], "lim_0000000000001");
+    let steps = told["trace"].as_array().unwrap().iter();
+    let mut limits = steps.filter(|step| step["step"] == "limits");
+    let detail = &limits.next().unwrap()["detail"];
+    for (name, value) in [
+        ("scope", json!("link")),
+        ("limit_id", json!("lim_0000000000001")),
+        ("allowed", json!(1_000)),
+        ("used", json!(700)),
+        ("requested", json!(400)),
+        ("left", json!(300)),
+    ] {
+        assert_eq!(detail[name], value, "{name}");
+    }
+    assert!(detail["resets_at"].is_string());
+    let changed = client.put(path, json!({"controls": {}})).ok();
+    assert_eq!(changed["controls"], json!({}));
+    let approved = authorize(&switch, &account_id, &second, 400);
+    let told = client.get(&format!("/v1/authorizations/{approved}")).ok();
+    assert_eq!(told["decision"]["result"], "approved");
+    client.put(path, json!({"controls": budget(2_000)})).ok();
+    let written = client.get(path).ok();
+    drop(switch);
+    let again = Switch::start_on(disk, Options::default());
+    assert_eq!(again.client().get(path).ok(), written);
+}
+
+#[test]
+fn a_budget_is_of_one_account_tree() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (program_id, account_id) = client.program_and_account();
+    let other_id = client.account(&program_id);
+    let p1 = "/v1/links/project/p1";
+    let made = client.put(p1, json!({"controls": budget(1_000)})).ok();
+    assert_eq!(
+        (&made["root_account_id"], &made["program_id"]),
+        (&Value::Null, &json!(program_id))
+    );
+    client
+        .post("/v1/cards", linked_card(&account_id, "p1"))
+        .created();
+    assert_eq!(client.get(p1).ok()["root_account_id"], json!(account_id));
+    let of_other_tree = Some("links");
+    for funding in ["shared", "own"] {
+        let mut card = linked_card(&other_id, "p1");
+        card["funding"] = funding.into();
+        let refused = client.post("/v1/cards", card);
+        assert_error(
+            &refused,
+            (409, "conflict", "link_of_other_tree", of_other_tree),
+            funding,
+        );
+    }
+    let accounts = client.get(&format!("/v1/accounts?parent_id={other_id}"));
+    assert_eq!(
+        accounts.ok()["data"],
+        json!([]),
+        "no sub-account is left behind"
+    );
+    for id in [&account_id, &other_id] {
+        client.post("/v1/cards", linked_card(id, "p2")).created();
+    }
+    let p2 = "/v1/links/project/p2";
+    let block = json!({"controls": {"mcc": {"block": ["7995"]}}});
+    assert_eq!(client.put(p2, block).ok()["spans_account_trees"], true);
+    let refused = client.put(
+        p2,
+        json!({"controls": {"limits": [{"window": "day", "amount": 1}]}}),
+    );
+    let expected = (
+        409,
+        "conflict",
+        "link_of_several_trees",
+        Some("controls.limits"),
+    );
+    assert_error(&refused, expected, "limits for two trees");
+    let refused = client.put("/v1/links/project/p3", json!({"controls": budget(5)}));
+    let expected = (
+        409,
+        "conflict",
+        "limit_of_other_link",
+        Some("controls.limits"),
+    );
+    assert_error(&refused, expected, "an id that is taken");
+}
+
+#[test]
+fn a_program_has_to_be_named_where_there_are_several() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let programs = [client.program(), client.program()];
+    let path = "/v1/links/user/u1";
+    let missing = (400, "invalid_request", "field_missing", Some("program_id"));
+    let refused = client.put(path, json!({"controls": {"single_use": true}}));
+    assert_error(&refused, missing, "one of two programs");
+    let put = |program_id: &String| {
+        let body = json!({"program_id": program_id, "controls": {"single_use": true}});
+        client.put(path, body).ok()
+    };
+    let first = put(&programs[0]);
+    assert_eq!(client.get(path).ok(), first);
+    assert_eq!(
+        client
+            .put(path, json!({"controls": {"single_use": true}}))
+            .ok(),
+        first
+    );
+    let second = put(&programs[1]);
+    assert_error(&client.get(path), missing, "reaches both");
+    for (program_id, expected) in programs.iter().zip([first, second]) {
+        let found = client.get(&format!("{path}?program_id={program_id}")).ok();
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_link_is_named() {
+    let switch = Switch::start();
+    let client = switch.client();
+    client.program();
+    let invalid = "invalid_request";
+    let unknown_program = json!({"controls": {}, "program_id": "prog_0000000000001"});
+    for (path, body, expected) in [
+        (
+            "/v1/links/project/p1",
+            json!({}),
+            (400, invalid, "field_missing", Some("controls")),
+        ),
+        (
+            "/v1/links/project/p1",
+            json!({"controls": null}),
+            (400, invalid, "field_missing", Some("controls")),
+        ),
+        (
+            "/v1/links/Project/p1",
+            json!({"controls": {}}),
+            (400, invalid, "link_type_invalid", Some("type")),
+        ),
+        (
+            "/v1/links/project/4111111111111111",
+            json!({"controls": {}}),
+            (400, invalid, "card_number_in_text", Some("id")),
+        ),
+        (
+            "/v1/links/project/p1",
+            json!({"controls": {}, "budget": 5}),
+            (400, invalid, "field_unknown", Some("budget")),
+        ),
+        (
+            "/v1/links/project/p1",
+            unknown_program,
+            (404, "not_found", "program_not_found", Some("program_id")),
+        ),
+        (
+            "/v1/links/project/p1",
+            json!({"controls": {"limits": [{"window": "transaction", "amount": 5, "refunds": "restore"}]}}),
+            (
+                400,
+                invalid,
+                "value_unknown",
+                Some("controls.limits[0].refunds"),
+            ),
+        ),
+        (
+            "/v1/links/project/p1",
+            json!({"controls": {"limits": [{"window": "day", "count": 5, "refunds": "restore"}]}}),
+            (
+                400,
+                invalid,
+                "value_unknown",
+                Some("controls.limits[0].refunds"),
+            ),
+        ),
+    ] {
+        assert_error(&client.put(path, body), expected, path);
+    }
+    let nothing = (404, "not_found", "link_not_found", None);
+    assert_error(
+        &client.get("/v1/links/project/p1"),
+        nothing,
+        "nobody is linked",
+    );
+    let freeze = client.post("/v1/links/project/p1/freeze", json!({}));
+    assert_error(
+        &freeze,
+        (404, "not_supported", "not_supported", None),
+        "comes later",
+    );
+}

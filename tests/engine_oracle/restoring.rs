@@ -1,0 +1,314 @@
+//! What counts of limits, window by window: payments, and what refunds give back of them.
+
+use super::*;
+use std::collections::BTreeMap;
+
+/// The limits of whoever has them, and what of a payment is counted under them.
+pub type Limits = Vec<(Owner, Controls)>;
+
+/// What a refund gave back to one window or bucket; below zero what was taken again when it was reversed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Given {
+    /// Where in the past the refund was opened.
+    pub of: usize,
+    pub owner: Owner,
+    pub card: u64,
+    pub tree: u64,
+    pub limit: u64,
+    pub window: Window,
+    /// A time at which it counted.
+    pub counted: Timestamp,
+    pub amount: i64,
+}
+
+/// Windows are told apart by their number, and buckets by theirs.
+fn slot(limit: &Limit, at: Timestamp) -> i64 {
+    match limit.window {
+        Window::Rolling(window) => at.0 / (bucket_seconds(window) * 1_000),
+        window => window_end(window, "UTC", at).map_or(0, |end| i64::from(end.0)),
+    }
+}
+
+impl View<'_> {
+    /// Whoever has limits that bind a card on an account: in the order in which they are looked at.
+    pub fn limits_of(&self, card: u64, account: u64) -> Limits {
+        let tree = root_of_account(account);
+        let mut all = vec![(Owner::Program, program_controls())];
+        for account in line_of(account) {
+            all.push((Owner::Account(account), account_controls(account)));
+        }
+        if is_linked(card) {
+            all.push((Owner::Link(tree), link_controls(tree)));
+        }
+        all.push((Owner::Card, self.controls(card)));
+        all
+    }
+
+    /// Whether this is where an owner counts: on its own account, in its own tree, or on one card.
+    fn is_of(owner: Owner, card: u64, known: &Known) -> bool {
+        let tree = root_of_account(account_of_card(card));
+        match owner {
+            Owner::Card => known.payment.card == card,
+            Owner::Account(account) => line_of(known.account).contains(&account),
+            Owner::Program => root_of_account(known.account) == tree,
+            Owner::Link(of) => {
+                is_linked(known.payment.card) && root_of_account(known.account) == of
+            }
+        }
+    }
+
+    /// Whether a payment is one that the limit counts, by the controls of then.
+    fn is_counted(&self, owner: Owner, card: u64, limit: &Limit, known: &Known) -> bool {
+        let same = |l: &Limit| {
+            let is_same = l.id == limit.id && l.window == limit.window;
+            is_same && self.counts(l, &known.payment, known.place)
+        };
+        let counted = match owner {
+            Owner::Card => known.controls.limits.iter().any(same),
+            _ => same(limit),
+        };
+        known.taken() > 0 && counted && View::is_of(owner, card, known)
+    }
+
+    /// What counts of a limit now, slot by slot, each with a time of its own. What was given back is gone, and a
+    /// payment that is undone after that takes nothing more.
+    pub fn slots(&self, owner: Owner, card: u64, limit: &Limit) -> BTreeMap<i64, (Timestamp, i64)> {
+        let tree = root_of_account(account_of_card(card));
+        let counted = self.known.iter().filter(|known| {
+            self.is_counted(owner, card, limit, known) && in_window(limit, known.opened, self.at)
+        });
+        let lines = counted.flat_map(|known| {
+            let lines = known.lines.iter();
+            lines.map(|(place, line)| {
+                let amount = line.held.plus(line.posted).account;
+                (*place, known.opened, amount)
+            })
+        });
+        let is_given = |given: &&Given| {
+            let same_owner = match owner {
+                Owner::Card => given.owner == Owner::Card && given.card == card,
+                Owner::Program => given.owner == Owner::Program && given.tree == tree,
+                owner => given.owner == owner,
+            };
+            let same = given.limit == limit.id.0 && given.window == limit.window;
+            same_owner && same && in_window(limit, given.counted, self.at)
+        };
+        let given = self.past.iter().enumerate().flat_map(|(place, past)| {
+            let given = past.given.iter().filter(is_given);
+            given.map(move |given| (place, given.counted, -given.amount))
+        });
+        let mut moves: Vec<_> = lines.chain(given).collect();
+        moves.sort_by_key(|(place, ..)| *place);
+        let mut slots: BTreeMap<i64, (Timestamp, i64)> = BTreeMap::new();
+        for (_, at, amount) in moves {
+            let (_, used) = slots.entry(slot(limit, at)).or_insert((at, 0));
+            *used = (*used + amount).max(0);
+        }
+        slots
+    }
+
+    /// What counts of a limit in the window of now: amount and number. An authorization counts in the window
+    /// it was opened in, with what it holds and what was posted for it.
+    pub fn used(&self, owner: Owner, card: u64, limit: &Limit) -> (i64, u32) {
+        if limit.window == Window::Transaction {
+            return (0, 0);
+        }
+        let amount = self
+            .slots(owner, card, limit)
+            .values()
+            .map(|(_, used)| used)
+            .sum();
+        let counted = self.known.iter().filter(|known| {
+            let stands_at = known.held.plus(known.posted).account;
+            (known.is_open() || stands_at > 0)
+                && self.is_counted(owner, card, limit, known)
+                && in_window(limit, known.opened, self.at)
+        });
+        (amount, counted.count() as u32)
+    }
+
+    /// What a step gives back of limits, or takes again.
+    pub fn given(&self, step: &Step, lines: &[Line]) -> Vec<Given> {
+        let payment = match step {
+            Step::Authorize(payment) | Step::Advise { payment, .. } => Some(payment),
+            _ => None,
+        };
+        let refund = payment.filter(|payment| payment.kind == Kind::Refund);
+        match (refund, lines) {
+            (Some(refund), [line]) if line.posted.account < 0 => {
+                self.given_by(refund, line.of, -line.posted.account)
+            }
+            (None, lines) => {
+                let back = lines
+                    .iter()
+                    .filter(|line| line.posted.account > 0 && line.of < self.here());
+                back.flat_map(|line| self.taken_again(line)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn given_by(&self, refund: &Payment, of: usize, amount: i64) -> Vec<Given> {
+        let card = refund.card;
+        let purchase = match self.meant(card, refund.of, Some(false)) {
+            Meant::Early => return Vec::new(),
+            meant => meant.place().map(|place| self.of(place)),
+        };
+        let account = purchase.map_or(account_of_card(card), |known| known.account);
+        let as_purchase = Payment {
+            kind: Kind::Purchase,
+            ..*refund
+        };
+        let mut given = Vec::new();
+        for (owner, controls) in self.limits_of(card, account) {
+            for limit in controls.limits.iter().filter(|limit| limit.refunds_restore) {
+                let mut left = amount;
+                for (counted, used) in self.slots(owner, card, limit).into_values() {
+                    let is_there = match purchase {
+                        Some(known) => {
+                            self.is_counted(owner, card, limit, known)
+                                && slot(limit, known.opened) == slot(limit, counted)
+                        }
+                        None => self.counts(limit, &as_purchase, self.here()),
+                    };
+                    let amount = used.min(left);
+                    if is_there && amount > 0 {
+                        left -= amount;
+                        given.push(Given {
+                            of,
+                            owner,
+                            card,
+                            tree: root_of_account(account),
+                            limit: limit.id.0,
+                            window: limit.window,
+                            counted,
+                            amount,
+                        });
+                    }
+                }
+            }
+        }
+        given
+    }
+
+    /// A refund that stands at less has given back no more than that; what it gave last goes first.
+    fn taken_again(&self, line: &Line) -> Vec<Given> {
+        let refund = self.of(line.of);
+        let stands_at = -(refund.posted.account + line.posted.account);
+        let gave = self.past.iter().flat_map(|past| &past.given);
+        let mut all: Vec<Given> = Vec::new();
+        for given in gave.filter(|given| given.of == line.of) {
+            let same = |other: &&mut Given| {
+                let slot = |given: &Given| {
+                    let limit = limit(given.limit, given.window, None, None);
+                    (given.owner, given.limit, slot(&limit, given.counted))
+                };
+                slot(other) == slot(given)
+            };
+            match all.iter_mut().find(same) {
+                Some(other) => other.amount += given.amount,
+                None => all.push(*given),
+            }
+        }
+        let mut taken = Vec::new();
+        for place in (0..all.len()).rev() {
+            let same =
+                |given: &&Given| (given.owner, given.limit) == (all[place].owner, all[place].limit);
+            let total: i64 = all.iter().filter(same).map(|given| given.amount).sum();
+            let excess = (total - stands_at).clamp(0, all[place].amount);
+            if excess > 0 {
+                all[place].amount -= excess;
+                taken.push(Given {
+                    amount: -excess,
+                    ..all[place]
+                });
+            }
+        }
+        taken
+    }
+}
+
+/// What the random days are worth: refunds give back to everybody's limits, by the name of their purchase and without,
+/// bucket by bucket, no more than there is, and it is taken again.
+#[test]
+fn random_days_come_to_every_way_in_which_a_refund_gives_back() {
+    let mut runner = TestRunner::deterministic();
+    let mut missing = std::collections::BTreeSet::from([
+        "by its name",
+        "to nobody in particular",
+        "to two buckets",
+        "less than was refunded",
+        "taken again",
+        "program",
+        "account",
+        "link",
+        "card",
+    ]);
+    for round in 0..2_000 {
+        if missing.is_empty() {
+            return;
+        }
+        let steps = match round % 2 {
+            0 => any_steps().new_tree(&mut runner).unwrap().current(),
+            _ => any_conversation().new_tree(&mut runner).unwrap().current(),
+        };
+        let mut naive = Naive {
+            at: time("2026-11-24T10:00:00Z"),
+            has_rules: true,
+            ..Naive::default()
+        };
+        for step in &steps {
+            if let Step::Wait { minutes } = step {
+                naive.at = naive.at.plus_ms(minutes * MINUTE_MS);
+            }
+            let (came, lines) = naive.decide(step);
+            let by_name = match step {
+                Step::Authorize(refund)
+                | Step::Advise {
+                    payment: refund, ..
+                } => {
+                    let meant = naive.view().meant(refund.card, refund.of, Some(false));
+                    meant.place().is_some()
+                }
+                _ => false,
+            };
+            naive.note(step, came, lines);
+            let last = naive.past.last().unwrap();
+            note_ways(last, by_name, &mut missing);
+        }
+    }
+    panic!("no refund gave back {missing:?}");
+}
+
+fn note_ways(
+    last: &Happened,
+    by_name: bool,
+    missing: &mut std::collections::BTreeSet<&'static str>,
+) {
+    let refunded: i64 = last.lines.iter().map(|line| -line.posted.account).sum();
+    for given in &last.given {
+        missing.remove(match given.owner {
+            Owner::Program => "program",
+            Owner::Account(_) => "account",
+            Owner::Link(_) => "link",
+            Owner::Card => "card",
+        });
+        if given.amount < 0 {
+            missing.remove("taken again");
+            continue;
+        }
+        missing.remove(if by_name {
+            "by its name"
+        } else {
+            "to nobody in particular"
+        });
+        let same = |other: &&Given| (other.owner, other.limit) == (given.owner, given.limit);
+        let of_limit: Vec<_> = last.given.iter().filter(same).collect();
+        if of_limit.len() > 1 {
+            missing.remove("to two buckets");
+        }
+        if of_limit.iter().map(|given| given.amount).sum::<i64>() < refunded {
+            missing.remove("less than was refunded");
+        }
+    }
+}
