@@ -17,6 +17,7 @@ pub mod merchants;
 mod mix;
 pub mod network;
 mod pace;
+pub mod payments;
 mod places;
 mod player;
 mod random;
