@@ -5,10 +5,9 @@
 
 mod engine_support;
 
-use cardswitch::engine::command::{
-    AccountStatusChange, Action, CardType, ReleaseCause, ReleaseHold, StatusChange,
-};
+use cardswitch::engine::command::*;
 use cardswitch::engine::controls::{Controls, List, ListMode, Window};
+use cardswitch::engine::decision_endpoints::DecisionEndpoint;
 use cardswitch::engine::exceptions::{
     ChangeException, ControlException, ExceptionChange, ExceptionState, Lifts, RaisedLimit, Subject,
 };
@@ -166,6 +165,7 @@ fn story() -> Switch {
     }
     switch.change_controls(1, 11, Controls::default());
     abroad(&mut switch);
+    late_and_asked(&mut switch);
     of_a_project(&mut switch);
     switch.verify(81);
     of_nobody(&mut switch);
@@ -186,6 +186,54 @@ fn abroad(switch: &mut Switch) {
     in_part.amounts.billing = Some(usd(110_000));
     in_part.partial_approval_supported = true;
     switch.command(AccountId(1), Action::Authorize(in_part));
+}
+
+/// An approval that was late for its network, and customers who decide themselves: yes, no, less, and too late.
+fn late_and_asked(switch: &mut Switch) {
+    let root = AccountId(1);
+    let late = purchase(141, 11, usd(10), "late");
+    switch.command(root, Action::Authorize(late.clone()));
+    let withhold = Withhold {
+        reversal_id: ReversalId(241),
+        payment: late,
+    };
+    switch.command(root, Action::Withhold(Box::new(withhold)));
+    switch.ask_customers(2_000, Some(50));
+    let ids = [142, 143, 144, 145];
+    for id in ids {
+        let mut asked = purchase(id, 11, usd(20), &format!("asked {id}"));
+        asked.posts = id == 142;
+        asked.partial_approval_supported = id == 144;
+        switch.command(root, Action::Authorize(asked));
+    }
+    let says = [
+        CustomerSays::Approve { amount_minor: None },
+        CustomerSays::Decline,
+        CustomerSays::Approve {
+            amount_minor: Some(5),
+        },
+        CustomerSays::Lost,
+    ];
+    for (id, says) in ids
+        .into_iter()
+        .zip(says)
+        .chain([(142, CustomerSays::Nothing)])
+    {
+        let resolve = Resolve {
+            authorization_id: AuthorizationId(id),
+            says,
+            call: CallOutcome::Answered,
+            duration_ms: 7,
+        };
+        switch.command(root, Action::Resolve(resolve));
+    }
+    let view = &switch.world.registry.view;
+    let endpoint = view.decision_endpoints.of_program(PROGRAM).unwrap();
+    let nobody = DecisionEndpoint {
+        enabled: false,
+        ..(**endpoint).clone()
+    };
+    switch.registry(RegistryAction::PutDecisionEndpoint(Box::new(nobody)));
 }
 
 /// A budget that refunds give back to, and an exception from it.

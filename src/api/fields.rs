@@ -91,9 +91,7 @@ impl Fields {
         let Some(text) = self.text(name, 40)? else {
             return Ok(None);
         };
-        let parsed = text.parse::<jiff::Timestamp>();
-        let at = parsed.map(|at| Timestamp(at.as_millisecond()));
-        at.map(Some).map_err(|_| {
+        instant(&text).map(Some).ok_or_else(|| {
             let message = format!("{path} must be a time, as in 2026-11-24T09:30:00Z");
             ApiError::invalid("time_invalid", path, message)
         })
@@ -203,6 +201,17 @@ impl Fields {
         let message = format!("{path} is not a field here; remove it or correct its name");
         Err(ApiError::invalid("field_unknown", path, message))
     }
+}
+
+fn instant(text: &str) -> Option<Timestamp> {
+    let of = |at: jiff::Timestamp| Timestamp(at.as_millisecond());
+    if let Ok(at) = text.parse::<jiff::Timestamp>() {
+        return Some(of(at));
+    }
+    // The last hours of the calendar are beyond what the library counts, and stand for "for ever".
+    let pieces = jiff::fmt::temporal::Pieces::parse(text).ok()?;
+    let is_instant = pieces.time().is_some() && pieces.offset().is_some();
+    (is_instant && pieces.date().year() == 9999).then(|| of(jiff::Timestamp::MAX))
 }
 
 pub fn wrong_type(path: &str, expected: &str) -> ApiError {

@@ -4,20 +4,15 @@
 use super::authorizations::Authorization;
 use super::card_use::CardUseMade;
 use super::checks::{AccountsAbove, Checks, Context, controls_of};
-use super::command::{
-    AccountStatusChange, Action, Authorize, ChangeAccountStatus, ChangeCardControls,
-    ChangeCardStatus, Command, OpenAccount, OpenCard, ReleaseCause, ReleaseHold, StatusChange,
-    TopUp,
-};
+use super::command::{Action, Authorize, Command, ReleaseCause, ReleaseHold};
 use super::event::{
     Answer, ApprovalCode, Authorized, Balances, Decision, Decline, Event, HoldPlaced, Increased,
-    LedgerAccount, Posting, Postings, Refusal,
+    Postings, Refusal,
 };
 use super::facts::Kind;
 use super::funding::{self, Funds};
 use super::kinds::{Direction, Treatment};
 use super::matching::{self, Original};
-use super::money::BALANCE_MAX_MINOR;
 use super::postings::{self, Kept};
 use super::reason::DeclineReason;
 use super::recall;
@@ -25,13 +20,12 @@ use super::refunds;
 use super::registry::{Program, RegistryView};
 use super::rules;
 use super::rules::repeat::Found;
-use super::scope::{ACCOUNT_LEVELS_MAX, Scope};
-use super::state::{Account, AccountStatus, Card, CardStatus, State};
+use super::scope::Scope;
+use super::state::{Account, Card, State};
 use super::time::Timestamp;
 use super::trace::{Detail, Step};
-use super::{decide_advice, decide_reversal};
-use super::{resolve, wallet, withhold};
-use smallvec::smallvec;
+use super::{decide_advice, decide_objects, decide_reversal};
+use super::{resolve, withhold};
 
 /// What came of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,12 +44,18 @@ pub fn decide(state: &State, command: &Command) -> Outcome {
         Action::Authorize(authorize) => decide_authorization(state, command, authorize),
         Action::Reverse(reverse) => decide_reversal::decide(state, command, reverse),
         Action::Advise(advise) => decide_advice::decide(state, command, advise),
-        Action::OpenAccount(open) => open_account(state, command, open),
-        Action::ChangeAccountStatus(change) => change_account_status(state, command, change),
-        Action::TopUp(top_up) => decide_top_up(state, command, top_up),
-        Action::OpenCard(open) => open_card(state, command, open),
-        Action::ChangeCardStatus(change) => change_card_status(state, command, change),
-        Action::ChangeCardControls(change) => change_card_controls(state, command, change),
+        Action::OpenAccount(open) => decide_objects::open_account(state, command, open),
+        Action::ChangeAccountStatus(change) => {
+            decide_objects::change_account_status(state, command, change)
+        }
+        Action::TopUp(top_up) => decide_objects::decide_top_up(state, command, top_up),
+        Action::OpenCard(open) => decide_objects::open_card(state, command, open),
+        Action::ChangeCardStatus(change) => {
+            decide_objects::change_card_status(state, command, change)
+        }
+        Action::ChangeCardControls(change) => {
+            decide_objects::change_card_controls(state, command, change)
+        }
         Action::ReleaseHold(release) => release_hold(state, command, release),
         Action::Resolve(resolve) => resolve::decide(state, command, resolve),
         Action::Recall(recall) => recall::decide(state, command, recall),
@@ -296,187 +296,6 @@ pub(super) fn hold_expiry_ms(
     };
     let by_program = program.and_then(of);
     by_program.unwrap_or(registry.settings.hold_expiry_ms)
-}
-
-fn open_account(state: &State, command: &Command, open: &OpenAccount) -> Outcome {
-    if let Some(account) = state.account(open.account_id) {
-        let same = account.root == command.root
-            && account.parent_id == open.parent_id
-            && account.program_id == open.program_id
-            && account.currency == open.currency;
-        return if same {
-            Outcome::AlreadyDone
-        } else {
-            Outcome::Refused(Refusal::IdTaken)
-        };
-    }
-    if let Some(limit_id) = open.controls.limit_id_twice() {
-        return Outcome::Refused(Refusal::LimitIdTwice(limit_id));
-    }
-    let Some(parent_id) = open.parent_id else {
-        if open.account_id != command.root {
-            return Outcome::Refused(Refusal::AccountNotFound(command.root));
-        }
-        return Outcome::Event(Event::AccountOpened);
-    };
-    match state.account_of_tree(command.root, parent_id) {
-        None => Outcome::Refused(Refusal::AccountNotFound(parent_id)),
-        Some(parent) if parent.status == AccountStatus::Closed => {
-            Outcome::Refused(Refusal::AccountStatusForbids(parent.status))
-        }
-        Some(parent) if state.above(parent).count() + 2 > ACCOUNT_LEVELS_MAX => {
-            Outcome::Refused(Refusal::TooDeep)
-        }
-        // A program's limits count over the whole tree, which takes one currency.
-        Some(parent) if parent.currency != open.currency => {
-            Outcome::Refused(Refusal::CurrencyMismatch {
-                account: parent.currency,
-                given: open.currency,
-            })
-        }
-        Some(_) => Outcome::Event(Event::AccountOpened),
-    }
-}
-
-fn change_account_status(
-    state: &State,
-    command: &Command,
-    change: &ChangeAccountStatus,
-) -> Outcome {
-    let Some(account) = state.account_of_tree(command.root, change.account_id) else {
-        return Outcome::Refused(Refusal::AccountNotFound(change.account_id));
-    };
-    let from = account.status;
-    let to = match change.change {
-        AccountStatusChange::Freeze => AccountStatus::Frozen,
-        AccountStatusChange::Unfreeze => AccountStatus::Active,
-        AccountStatusChange::Close => AccountStatus::Closed,
-    };
-    if to == from {
-        return Outcome::AlreadyDone;
-    }
-    if from == AccountStatus::Closed {
-        return Outcome::Refused(Refusal::AccountStatusForbids(from));
-    }
-    if to == AccountStatus::Closed {
-        let (posted_minor, held_minor) = (account.posted_minor, account.held_minor);
-        if (posted_minor, held_minor) != (0, 0) {
-            return Outcome::Refused(Refusal::AccountNotEmpty {
-                posted_minor,
-                held_minor,
-            });
-        }
-        if account.open_sub_accounts > 0 {
-            return Outcome::Refused(Refusal::SubAccountsOpen(account.open_sub_accounts));
-        }
-    }
-    Outcome::Event(Event::AccountStatusChanged { from, to })
-}
-
-fn decide_top_up(state: &State, command: &Command, top_up: &TopUp) -> Outcome {
-    let retention_ms = state.registry.settings.idempotency_retention_ms;
-    let before = state
-        .top_ups
-        .find(top_up.top_up_id, command.at, retention_ms);
-    if let Some(account_id) = before {
-        return if *account_id == top_up.account_id {
-            Outcome::AlreadyDone
-        } else {
-            Outcome::Refused(Refusal::IdTaken)
-        };
-    }
-    let Some(account) = state.account_of_tree(command.root, top_up.account_id) else {
-        return Outcome::Refused(Refusal::AccountNotFound(top_up.account_id));
-    };
-    if account.status == AccountStatus::Closed {
-        return Outcome::Refused(Refusal::AccountStatusForbids(account.status));
-    }
-    if account.currency != top_up.amount.currency {
-        let (account, given) = (account.currency, top_up.amount.currency);
-        return Outcome::Refused(Refusal::CurrencyMismatch { account, given });
-    }
-    let amount_minor = top_up.amount.amount_minor;
-    let posted_minor = account.posted_minor.checked_add(amount_minor);
-    if amount_minor <= 0 || posted_minor.is_none_or(|posted| posted > BALANCE_MAX_MINOR) {
-        return Outcome::Refused(Refusal::AmountOutOfRange);
-    }
-    Outcome::Event(Event::Posted(smallvec![
-        Posting {
-            ledger_account: LedgerAccount::Customer(account.id),
-            amount_minor
-        },
-        Posting {
-            ledger_account: LedgerAccount::FundsReceived,
-            amount_minor: -amount_minor
-        },
-    ]))
-}
-
-fn open_card(state: &State, command: &Command, open: &OpenCard) -> Outcome {
-    if let Some(card) = state.card(open.card_id) {
-        let same = card.account_id == open.account_id
-            && card.wallet == open.wallet
-            && (card.first6, card.last4) == (open.first6, open.last4);
-        return if same {
-            Outcome::AlreadyDone
-        } else {
-            Outcome::Refused(Refusal::IdTaken)
-        };
-    }
-    if state
-        .account_of_tree(command.root, open.account_id)
-        .is_none()
-    {
-        return Outcome::Refused(Refusal::AccountNotFound(open.account_id));
-    }
-    if let Some(limit_id) = open.controls.limit_id_twice() {
-        return Outcome::Refused(Refusal::LimitIdTwice(limit_id));
-    }
-    if let Some(refusal) = wallet::refusal(state, command.root, open) {
-        return Outcome::Refused(refusal);
-    }
-    let status = match open.card_type {
-        super::command::CardType::Virtual => CardStatus::Active,
-        super::command::CardType::Physical => CardStatus::Inactive,
-    };
-    Outcome::Event(Event::CardOpened { status })
-}
-
-fn change_card_controls(state: &State, command: &Command, change: &ChangeCardControls) -> Outcome {
-    if state.card_of_tree(command.root, change.card_id).is_none() {
-        return Outcome::Refused(Refusal::CardNotFound(change.card_id));
-    }
-    match change.controls.limit_id_twice() {
-        Some(limit_id) => Outcome::Refused(Refusal::LimitIdTwice(limit_id)),
-        None => Outcome::Event(Event::CardControlsChanged),
-    }
-}
-
-fn change_card_status(state: &State, command: &Command, change: &ChangeCardStatus) -> Outcome {
-    let Some(card) = state.card_of_tree(command.root, change.card_id) else {
-        return Outcome::Refused(Refusal::CardNotFound(change.card_id));
-    };
-    let to = match (change.change, card.status) {
-        (StatusChange::Activate, CardStatus::Inactive | CardStatus::Active) => CardStatus::Active,
-        (StatusChange::Freeze, CardStatus::Active | CardStatus::Frozen) => CardStatus::Frozen,
-        (StatusChange::Freeze, CardStatus::Inactive | CardStatus::FrozenInactive) => {
-            CardStatus::FrozenInactive
-        }
-        (StatusChange::Unfreeze, CardStatus::Frozen | CardStatus::Active) => CardStatus::Active,
-        (StatusChange::Unfreeze, CardStatus::FrozenInactive | CardStatus::Inactive) => {
-            CardStatus::Inactive
-        }
-        (StatusChange::Close, _) => CardStatus::Closed,
-        (StatusChange::Block, status) if status != CardStatus::Closed => CardStatus::Blocked,
-        (_, status) => return Outcome::Refused(Refusal::StatusForbids(status)),
-    };
-    if to == card.status {
-        return Outcome::AlreadyDone;
-    }
-    Outcome::Event(Event::CardStatusChanged {
-        from: card.status,
-        to,
-    })
 }
 
 fn release_hold(state: &State, command: &Command, release: &ReleaseHold) -> Outcome {

@@ -20,6 +20,7 @@ pub mod conversion;
 pub mod counters;
 pub mod decide;
 mod decide_advice;
+mod decide_objects;
 mod decide_reversal;
 pub mod decision_endpoints;
 pub mod event;
