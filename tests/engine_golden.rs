@@ -7,7 +7,6 @@ mod engine_support;
 
 use cardswitch::engine::command::*;
 use cardswitch::engine::controls::{Controls, List, ListMode, Window};
-use cardswitch::engine::decision_endpoints::DecisionEndpoint;
 use cardswitch::engine::exceptions::{
     ChangeException, ControlException, ExceptionChange, ExceptionState, Lifts, RaisedLimit, Subject,
 };
@@ -227,13 +226,7 @@ fn late_and_asked(switch: &mut Switch) {
         };
         switch.command(root, Action::Resolve(resolve));
     }
-    let view = &switch.world.registry.view;
-    let endpoint = view.decision_endpoints.of_program(PROGRAM).unwrap();
-    let nobody = DecisionEndpoint {
-        enabled: false,
-        ..(**endpoint).clone()
-    };
-    switch.registry(RegistryAction::PutDecisionEndpoint(Box::new(nobody)));
+    switch.ask_customers_no_more();
 }
 
 /// A budget that refunds give back to, and an exception from it.

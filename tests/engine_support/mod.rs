@@ -145,6 +145,17 @@ impl Switch {
         self.registry(RegistryAction::PutDecisionEndpoint(Box::new(endpoint)));
     }
 
+    /// Customers are not asked any more.
+    pub fn ask_customers_no_more(&mut self) {
+        let view = &self.world.registry.view;
+        let endpoint = view.decision_endpoints.of_program(PROGRAM);
+        let nobody = DecisionEndpoint {
+            enabled: false,
+            ..(**endpoint.expect("somebody was asked")).clone()
+        };
+        self.registry(RegistryAction::PutDecisionEndpoint(Box::new(nobody)));
+    }
+
     pub fn set_rates(&mut self, rates: &[(Currency, Currency, &str)]) -> RegistryOutcome {
         let rate = |(from, to, rate): &(Currency, Currency, &str)| ExchangeRate {
             from: *from,
