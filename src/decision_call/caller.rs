@@ -100,6 +100,8 @@ struct Shared {
 
 /// What is known of an endpoint from earlier calls.
 struct Endpoint {
+    /// Of calls that are under way or wait for their turn.
+    places: Semaphore,
     turns: Semaphore,
     breaker: Mutex<Breaker>,
 }
@@ -135,23 +137,24 @@ impl Shared {
         if !endpoint.breaker().lets_through(since) {
             return (CallOutcome::CircuitOpen, CustomerSays::Nothing);
         }
-        let turn = match endpoint.turns.try_acquire() {
-            Ok(turn) => turn,
-            Err(_) if self.stats.waiting() > (CONCURRENT_MAX + QUEUED_MAX) as u64 => {
-                return (CallOutcome::TooMany, CustomerSays::Nothing);
-            }
-            Err(_) => match tokio::time::timeout(in_time, endpoint.turns.acquire()).await {
-                Ok(Ok(turn)) => turn,
-                _ => return (CallOutcome::TimedOut, CustomerSays::Nothing),
-            },
+        let Ok(place) = endpoint.places.try_acquire() else {
+            return (CallOutcome::TooMany, CustomerSays::Nothing);
         };
-        let result = self.post(call, in_time + LATE).await;
-        drop(turn);
-        let is_in_time = since.elapsed() < in_time;
-        let is_answer = matches!(&result, Ok((200, _)));
-        endpoint
-            .breaker()
-            .note(is_answer && is_in_time, Instant::now());
+        let Ok(Ok(turn)) = tokio::time::timeout(in_time, endpoint.turns.acquire()).await else {
+            return (CallOutcome::TimedOut, CustomerSays::Nothing);
+        };
+        let made = self.post(call, in_time + LATE);
+        tokio::pin!(made);
+        let left = in_time.saturating_sub(since.elapsed());
+        let soon = tokio::time::timeout(left, &mut made).await;
+        // What is late has failed already: the next ones need not find that out for themselves.
+        let answered = matches!(&soon, Ok(Ok((200, _))));
+        endpoint.breaker().note(answered, Instant::now());
+        let result = match soon {
+            Ok(result) => result,
+            Err(_) => made.await,
+        };
+        drop((turn, place));
         match result {
             Ok((200, body)) => match body::said(&body) {
                 Some(says) => (CallOutcome::Answered, says),
@@ -217,6 +220,7 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner);
         let new = || {
             Arc::new(Endpoint {
+                places: Semaphore::new(CONCURRENT_MAX + QUEUED_MAX),
                 turns: Semaphore::new(CONCURRENT_MAX),
                 breaker: Mutex::default(),
             })
