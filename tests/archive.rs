@@ -776,14 +776,14 @@ fn a_snapshot_counts_only_with_its_archive() {
         direction: None,
     };
     let at = Timestamp(node.clock.load(Ordering::SeqCst));
-    let found = archive.find(&lookup, at).authorizations;
+    let found = archive.find(&lookup, at, &[]).authorizations;
     assert_eq!(
         found.iter().map(|known| known.id.0).collect::<Vec<_>>(),
         [payment.id]
     );
     let in_a_year = |days: i64| {
         archive
-            .find(&lookup, at.plus_ms(days * DAY_MS))
+            .find(&lookup, at.plus_ms(days * DAY_MS), &[])
             .authorizations
             .len()
     };

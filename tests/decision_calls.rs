@@ -7,6 +7,7 @@ use cardswitch::decision_call::Signed;
 use cardswitch::engine::decision_endpoints::Fallback;
 use cardswitch::engine::ids::CardId;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 use support::client::{Client, Language};
 use support::endpoint::{Call, Endpoint};
 use support::messages::{Naming, Purchase, borrowed};
@@ -25,11 +26,16 @@ struct Bench {
 }
 
 fn bench(timeout_ms: u32, fallback: Fallback) -> Bench {
+    bench_of(timeout_ms, fallback, 120_000)
+}
+
+fn bench_of(timeout_ms: u32, fallback: Fallback, answer_within_ms: u64) -> Bench {
     let (rig, endpoint) = (Rig::start(), Endpoint::start());
     let card = rig.issue(VISA, 10_000);
     let of = rig.ask_customers(card, &endpoint.url(), timeout_ms, fallback);
     let secret = rig.vault.endpoint_secrets().secret(of.id.0, 1);
-    let (_, client) = rig.connected(&Language::default(), "answer_within_ms = 120000");
+    let within = format!("answer_within_ms = {answer_within_ms}");
+    let (_, client) = rig.connected(&Language::default(), &within);
     Bench {
         rig,
         card,
@@ -176,6 +182,25 @@ fn a_repeat_while_waiting_gets_the_one_answer_and_a_reversal_wins() {
     let before = records();
     bench.endpoint.say(r#"{"decision":"approve"}"#);
     wait_until("it is recorded", || records() == before + 1);
+    assert_eq!(bench.rig.money(bench.card), (10_000, 700));
+}
+
+#[test]
+fn a_late_yes_that_a_repeat_is_told_too_stays() {
+    let mut bench = bench_of(PATIENT_MS, Fallback::Decline, 1_500);
+    bench.send(100, Purchase::of(1, 700));
+    bench.called(1);
+    bench.send(101, Purchase::of(1, 700));
+    let repeats = || bench.rig.switchboard.stats[0].repeats();
+    wait_until("the repeat waits too", || repeats() == 1);
+    let since = Instant::now();
+    wait_until("the first message is late", || {
+        since.elapsed() > Duration::from_millis(1_500)
+    });
+    bench.endpoint.say(r#"{"decision":"approve"}"#);
+    let answers = [bench.client.receive(), bench.client.receive()];
+    let codes = answers.each_ref().map(|answer| answer.field(39));
+    assert_eq!(codes, ["00", "00"]);
     assert_eq!(bench.rig.money(bench.card), (10_000, 700));
 }
 

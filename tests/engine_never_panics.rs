@@ -451,6 +451,7 @@ fn any_recall() -> impl Strategy<Value = Action> {
             };
             Authorization {
                 gave_back: Box::default(),
+                is_amended: false,
                 id: AuthorizationId(id),
                 card_id: CardId(card),
                 account_id: AccountId(account),

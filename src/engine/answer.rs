@@ -29,6 +29,16 @@ impl Answer {
             && self.is_approval()
     }
 
+    pub fn declined(&self) -> Option<DeclineReason> {
+        match self {
+            Answer::Authorization {
+                result: AnswerResult::Declined(reason),
+                ..
+            } => Some(*reason),
+            _ => None,
+        }
+    }
+
     pub fn is_partial(&self) -> bool {
         matches!(
             self,

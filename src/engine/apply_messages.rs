@@ -413,6 +413,7 @@ fn amend(state: &mut State, command: &Command, payment: &Authorize, outcome: &Ad
         ..Change::default()
     };
     change_authorization(state, authorization_id, command.at, change);
+    expect_authorization(state, authorization_id).is_amended = true;
     end_approved(state, command, authorization_id);
 }
 

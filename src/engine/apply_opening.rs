@@ -104,6 +104,7 @@ fn open(
         posted_at_once: closed.is_some(),
         currency,
         gave_back: Box::default(),
+        is_amended: false,
         waiting: opening.waiting.clone(),
         answered: opening.answered,
         recalled_at: None,

@@ -11,6 +11,7 @@ use super::long_list::LongList;
 use super::match_index::MatchIndex;
 use super::money::{Currency, Money};
 use super::postings::Kept;
+use super::reason::DeclineReason;
 use super::refunds::GivesBack;
 use super::slot_index::{Slot, SlotIndex, hash_of_id};
 use super::time::Timestamp;
@@ -55,6 +56,8 @@ pub struct Authorization {
     pub waiting: Option<Box<Waiting>>,
     /// Of one that a request opened.
     pub answered: Option<Answered>,
+    /// The network has changed it since it was opened.
+    pub is_amended: bool,
     /// When it was put back into memory, of one that was closed before: it is remembered from then on.
     pub recalled_at: Option<Timestamp>,
 }
@@ -214,6 +217,14 @@ impl Authorization {
     pub fn answered(&self) -> impl Iterator<Item = &Answered> {
         let of_parts = self.parts.iter().filter_map(|part| part.answered.as_ref());
         self.answered.iter().chain(of_parts)
+    }
+
+    /// By us, and not by the network: it was late, or its customer declined it.
+    pub fn was_taken_back(&self) -> bool {
+        let by_network = DeclineReason::ReversedBeforeOriginal;
+        let answer = self.answered.map(|answered| answered.answer);
+        let declined = answer.and_then(|answer| answer.declined());
+        self.is_closed_by(ClosedBy::Reversal) && declined.is_some_and(|by| by != by_network)
     }
 
     /// From when on a closed one is remembered; `None` of an open one.

@@ -44,6 +44,7 @@ fn authorization(id: u64, at_ms: i64, names: [u64; 2]) -> Authorization {
         answered: None,
         recalled_at: None,
         gave_back: Box::default(),
+        is_amended: false,
     }
 }
 

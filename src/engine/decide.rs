@@ -119,7 +119,8 @@ fn increased_by<'a>(
         Original::Known { authorization, .. } => Some(authorization),
         Original::Unknown | Original::ReversedEarly => None,
     };
-    let found = found.filter(|authorization| authorization.is_open());
+    // What its customer has not decided on yet cannot grow.
+    let found = found.filter(|known| known.is_open() && known.waiting.is_none());
     match found {
         Some(_) => checks.pass(Step::Original, Detail::None),
         None => checks.fail(

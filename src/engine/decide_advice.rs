@@ -131,6 +131,10 @@ fn of_card(state: &State, command: &Command, advise: &Advise, card: &Card) -> Ad
             known.flags.raise(Flags::AFTER_EXPIRY, true);
             known.open()
         }
+        // The network went on where we had declined: it stands in.
+        (false, Original::Known { authorization, .. }) if authorization.was_taken_back() => {
+            known.open()
+        }
         (false, Original::Known { .. } | Original::ReversedEarly) => {
             known.flags.raise(Flags::REVERSED_BEFORE, true);
             known.recorded()

@@ -39,6 +39,11 @@ impl Outbox {
         self.0.get_or_insert_default();
     }
 
+    /// What is in it now, the oldest first.
+    pub fn items(&self) -> &[Forgotten] {
+        self.0.as_deref().unwrap_or_default()
+    }
+
     pub fn take(&mut self) -> Vec<Forgotten> {
         self.0.as_mut().map(std::mem::take).unwrap_or_default()
     }

@@ -79,7 +79,7 @@ fn is_untouched(known: &Authorization) -> bool {
         true => known.is_closed_by(ClosedBy::Completion),
         false => known.is_open(),
     };
-    as_opened && expected && known.parts.is_empty()
+    as_opened && expected && known.parts.is_empty() && !known.is_amended
 }
 
 /// The last increment of exactly these names, if it has not been undone.

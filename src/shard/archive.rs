@@ -212,11 +212,12 @@ impl Archive {
         self.shared.filled.notify_one();
     }
 
-    /// Looks up what a message needs; nothing where the file cannot be read.
-    pub fn find(&self, lookup: &Lookup, at: Timestamp) -> Found {
+    /// Looks up what a message needs, also in what was forgotten and not handed over yet; nothing where the file cannot
+    /// be read.
+    pub fn find(&self, lookup: &Lookup, at: Timestamp, unsent: &[Forgotten]) -> Found {
         let began = Instant::now();
         let settings = self.shared.settings;
-        let mut found = self.find_waiting(lookup);
+        let mut found = self.find_waiting(lookup, unsent);
         match self.shared.reader.find(lookup, at, settings) {
             Ok(written) => {
                 found.first_answer = found.first_answer.or(written.first_answer);
@@ -231,10 +232,11 @@ impl Archive {
         found
     }
 
-    fn find_waiting(&self, lookup: &Lookup) -> Found {
+    fn find_waiting(&self, lookup: &Lookup, unsent: &[Forgotten]) -> Found {
         let mut found = Found::default();
         let waiting = self.waiting();
-        for item in waiting.batches.iter().flat_map(|batch| &batch.items) {
+        let handed_over = waiting.batches.iter().flat_map(|batch| &batch.items);
+        for item in handed_over.chain(unsent) {
             match item {
                 Forgotten::Authorization(known) if known.card_id == lookup.card_id => {
                     let mut asked = lookup.names.iter().flat_map(|names| names.stated());

@@ -92,6 +92,10 @@ impl Worker {
                 .find(repeat_key, command.at, retention_ms);
             first.map(|first| first.answer)
         };
+        if self.waiters.has_repeats(id) {
+            // However late the first message is answered: a repeat is told the same.
+            self.told_again.note(id);
+        }
         self.resolved.extend(self.waiters.resolve(id, answer_of));
     }
 

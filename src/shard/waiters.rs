@@ -60,6 +60,11 @@ impl Waiters {
         })
     }
 
+    /// Whether repeats of the message wait beside it.
+    pub fn has_repeats(&self, id: AuthorizationId) -> bool {
+        self.0.get(&id).is_some_and(|waiting| waiting.who.len() > 1)
+    }
+
     /// What everybody who waited for it gets; `answer_of` knows the first answer of a message.
     pub fn resolve(
         &mut self,

@@ -275,7 +275,11 @@ impl Worker {
         }
         let need = recall::need(&self.state, command);
         let found = match (&need.lookup, &self.archive) {
-            (Some(lookup), Some(archive)) => archive.find(lookup, command.at),
+            (Some(lookup), Some(archive)) => {
+                // What this turn has forgotten is not with the archive yet.
+                let unsent = self.state.outbox.items();
+                archive.find(lookup, command.at, unsent)
+            }
             _ => Found::default(),
         };
         if let Some(recall) = recall::recall(command.root, command.at, need, found) {

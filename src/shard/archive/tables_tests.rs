@@ -33,6 +33,7 @@ fn closed(id: u64, closed_at: Timestamp, posted_minor: i64) -> Authorization {
     };
     Authorization {
         gave_back: Box::default(),
+        is_amended: false,
         id: AuthorizationId(id),
         card_id: CardId(1),
         account_id: AccountId(1),
