@@ -205,7 +205,18 @@ fn later(out: &mut String, later: &Value) {
             ),
             Some("reversed") => format!("reversed: {}", members(&event["undone"])),
             Some("advised") => format!("advice: {}", members(&event["outcome"])),
-            _ => format!("increment: {}", members(&event["increased"])),
+            Some("withheld") => format!(
+                "the approval was late, and taken back: {}",
+                members(&event["undone"])
+            ),
+            Some("resolved") => format!(
+                "the customer ({}, after {} ms): {}",
+                word(&record["command"]["call_outcome"]),
+                record["command"]["duration_ms"],
+                members(&event["decision"])
+            ),
+            Some("authorized") => format!("increment: {}", members(&event["increased"])),
+            _ => members(event),
         };
         line!(
             out,
