@@ -3,7 +3,7 @@
 
 use super::reply::{DecisionCall, Replies, Reply, ReplySink, Unavailable};
 use super::request::Token;
-use super::worker::Worker;
+use super::worker::{ENDS_PER_TURN, Worker};
 use crate::engine::changed::changed;
 use crate::engine::command::{Action, Authorize, CallOutcome, Command, CustomerSays, Resolve};
 use crate::engine::event::{Authorized, Event};
@@ -20,7 +20,10 @@ impl Worker {
         space: Space,
         records: &mut RecordBatch,
     ) {
-        while let Some((until, known)) = self.state.authorizations.first_to_resolve() {
+        for _ in 0..ENDS_PER_TURN {
+            let Some((until, known)) = self.state.authorizations.first_to_resolve() else {
+                return;
+            };
             let (authorization_id, asked_at) = (known.id, known.placed_at);
             let Some(account) = self.state.account(known.account_id) else {
                 return;

@@ -11,13 +11,14 @@ use super::stats::ShardStats;
 use super::told_again::ToldAgain;
 use super::waiters::Waiters;
 use crate::engine::apply::{answer, apply};
-use crate::engine::command::{Action, Command, ReleaseCause, ReleaseHold, Withhold};
+use crate::engine::command::{Action, Authorize, Command, ReleaseCause, ReleaseHold, Withhold};
 use crate::engine::decide::{Outcome, decide};
 use crate::engine::event::{Answer, Event};
 use crate::engine::ids::AccountId;
 use crate::engine::recall::{self, Found};
 use crate::engine::record;
 use crate::engine::registry::RegistryView;
+use crate::engine::rules::repeat::{self, Found as Before};
 use crate::engine::state::State;
 use crate::engine::time::Timestamp;
 use crate::engine::touch::touch_all;
@@ -36,9 +37,10 @@ const REQUESTS_TOUCHED_AHEAD: usize = 64;
 /// Records that are handed to the journal in one piece; far below what it lets wait.
 const RECORD_BYTES_PER_APPEND: usize = 128 * 1024;
 
-/// Holds whose time is over that are released in one turn at the most: after a jump of the clock the rest follow in
-/// the next turns, and messages do not wait for all of them.
-const EXPIRIES_PER_TURN: usize = 4_096;
+/// Holds whose time is over that are released in one turn at the most, and as many waits for customers: after a jump of
+/// the clock the rest follow in the next turns, messages do not wait for all of them, and the records of a turn fit
+/// the journal.
+pub(super) const ENDS_PER_TURN: usize = 4_096;
 
 /// How long the loop sleeps at the most while a hold waits for its end: the clock may be set.
 const CLOCK_PATIENCE: Duration = Duration::from_secs(1);
@@ -135,7 +137,7 @@ impl Worker {
 
     /// Releases holds whose time is over, in the order in which they end, before anything else is decided.
     fn release_expired(&mut self, at: Timestamp, space: Space, records: &mut RecordBatch) {
-        for _ in 0..EXPIRIES_PER_TURN {
+        for _ in 0..ENDS_PER_TURN {
             let Some((expires_at, hold)) = self.state.authorizations.first_to_expire() else {
                 return;
             };
@@ -247,22 +249,30 @@ impl Worker {
                 let command = Command { root, at, action };
                 self.recall(&command, space, records);
                 match &command.action {
-                    Action::Withhold(withhold) => {
-                        let withhold = withhold.clone();
-                        self.withhold(command, &withhold, space, records)
+                    // The network has heard of the approval by a repeat: it stays what it is.
+                    Action::Withhold(withhold) if self.was_told_again(withhold) => {
+                        self.first_answer(&command, &withhold.payment)
                     }
                     _ => self.carry_out(command, space, records),
                 }
             }
             ShardRequest::FirstAnswer { root, action } => {
-                self.first_answer(&Command { root, at, action })
+                self.first_answer_of(Command { root, at, action })
             }
         }
     }
 
-    fn first_answer(&mut self, command: &Command) -> Reply {
-        match decide(&self.state, command) {
-            Outcome::FirstAnswer(answer) => self.tell_again(answer),
+    fn first_answer_of(&mut self, command: Command) -> Reply {
+        match &command.action {
+            Action::Authorize(payment) => self.first_answer(&command, payment),
+            _ => Reply::NotFound,
+        }
+    }
+
+    /// What the message was answered before; nothing is decided.
+    fn first_answer(&mut self, command: &Command, payment: &Authorize) -> Reply {
+        match repeat::find(&self.state, command, payment) {
+            Before::First(answer) => self.tell_again(answer),
             _ => Reply::NotFound,
         }
     }
@@ -303,7 +313,7 @@ impl Worker {
     fn answer_undecided(&mut self, request: ShardRequest, at: Timestamp) -> Reply {
         let reply = match request {
             ShardRequest::Command { root, action } => {
-                self.first_answer(&Command { root, at, action })
+                self.first_answer_of(Command { root, at, action })
             }
             _ => Reply::NotFound,
         };
@@ -313,20 +323,8 @@ impl Worker {
         }
     }
 
-    /// An approval that the network has heard of by a repeat stays what it is.
-    fn withhold(
-        &mut self,
-        command: Command,
-        withhold: &Withhold,
-        space: Space,
-        records: &mut RecordBatch,
-    ) -> Reply {
-        let payment = &withhold.payment;
-        if !self.told_again.contains(payment.authorization_id) {
-            return self.carry_out(command, space, records);
-        }
-        let action = Action::Authorize(payment.clone());
-        self.first_answer(&Command { action, ..command })
+    fn was_told_again(&self, withhold: &Withhold) -> bool {
+        self.told_again.contains(withhold.payment.authorization_id)
     }
 
     pub(super) fn carry_out(
