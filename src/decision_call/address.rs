@@ -31,6 +31,8 @@ fn plain(address: IpAddr) -> IpAddr {
         [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d] => {
             Ipv4Addr::new(a, b, c, d).into()
         }
+        // What a translator without state makes of IPv4 (RFC 6052 has it no more, RFC 2765, 2.1).
+        [0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, a, b, c, d] => Ipv4Addr::new(a, b, c, d).into(),
         _ => address,
     }
 }
@@ -47,15 +49,21 @@ fn is_inside_v4(address: Ipv4Addr) -> bool {
         || a >= 240
         || (a == 100 && (64..128).contains(&b))
         || (a == 192 && b == 0 && c == 0)
+        || (a == 192 && b == 88 && c == 99)
         || (a == 198 && (b == 18 || b == 19))
 }
 
 fn is_inside_v6(address: Ipv6Addr) -> bool {
-    let [first, second, ..] = address.segments();
+    let [first, second, third, fourth, ..] = address.segments();
     address.is_unspecified()
         || address.is_multicast()
         || first & 0xfe00 == 0xfc00
         || first & 0xffc0 == 0xfe80
+        // Site-local, once.
+        || first & 0xffc0 == 0xfec0
+        // Discard-only, and NAT64 of one's own.
+        || [first, second, third, fourth] == [0x100, 0, 0, 0]
+        || [first, second, third] == [0x64, 0xff9b, 1]
         || (first == 0x2001 && second == 0xdb8)
         // Tunnels of IPv4, whose inner address is anybody's.
         || first == 0x2002
@@ -124,6 +132,11 @@ mod tests {
             ("::ffff:93.184.216.34", true),
             ("64:ff9b::a00:1", false),
             ("2002:a00:1::", false),
+            ("fec0::1", false),
+            ("100::1", false),
+            ("64:ff9b:1::1", false),
+            ("::ffff:0:10.0.0.1", false),
+            ("192.88.99.1", false),
         ] {
             let address = text.parse().unwrap();
             assert_eq!(may_be_called(address, false), outside, "{text}");

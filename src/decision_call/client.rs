@@ -40,6 +40,8 @@ pub enum UrlError {
     Scheme,
     #[error("it must name a host, without user or password")]
     Host,
+    #[error("its port must be a number from 1 to 65535")]
+    Port,
     #[error("it leads to an address that is not called: this machine, or a private network")]
     Inside,
 }
@@ -61,6 +63,10 @@ pub fn check_url(url: &str, sandbox: bool) -> Result<Uri, UrlError> {
     let host = authority.host();
     if authority.as_str().contains('@') || host.is_empty() {
         return Err(UrlError::Host);
+    }
+    let ends_in_port = !authority.as_str().ends_with(host);
+    if ends_in_port && authority.port_u16().is_none_or(|port| port == 0) {
+        return Err(UrlError::Port);
     }
     let literal = host.trim_start_matches('[').trim_end_matches(']');
     let address: Option<IpAddr> = literal.parse().ok();
@@ -162,6 +168,9 @@ mod tests {
             ("https://169.254.169.254/latest", false, false),
             ("https://user:pass@example.com/", false, false),
             ("ftp://example.com/", false, false),
+            ("https://example.com:99999/", false, false),
+            ("https://example.com:0/", false, false),
+            ("https://example.com:/", false, false),
             ("/decide", false, false),
             ("example.com", false, false),
             ("", false, false),

@@ -59,7 +59,10 @@ fn verdict(
         CustomerSays::Approve {
             amount_minor: Some(amount_minor),
         } => match amount_minor {
-            _ if amount_minor == held_minor => (Verdict::Whole, false),
+            // All that was asked about; a reversal may have taken some of it since.
+            _ if (held_minor..=known.opened.account_minor).contains(&amount_minor) => {
+                (Verdict::Whole, false)
+            }
             _ if !(1..held_minor).contains(&amount_minor) => (invalid, false),
             _ if waiting.in_part => (Verdict::Part(amount_minor), false),
             _ => (invalid, false),
