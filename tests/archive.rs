@@ -3,6 +3,8 @@
 //! more seeds.
 
 mod engine_support;
+#[path = "support/random.rs"]
+mod random;
 
 use cardswitch::engine::command::*;
 use cardswitch::engine::controls::Controls;
@@ -24,6 +26,7 @@ use cardswitch::shard::snapshots;
 use cardswitch::shard::switchboard::{Loops, Switchboard, Wiring, start};
 use cardswitch::shard::worker::Nobody;
 use engine_support::{PROGRAM, USD, advice, names_of, purchase, reversal, time, usd};
+use random::Random;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -38,19 +41,6 @@ const TREES: u64 = 3;
 fn seeds(short: u64) -> std::ops::Range<u64> {
     let soak = std::env::var_os("CARDSWITCH_SOAK").is_some();
     0..if soak { short * 40 } else { short }
-}
-
-/// A small generator of our own, so that a seed means the same for ever.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
 }
 
 /// A file that keeps, through a loss of power, what was synced, and of the rest some writes and others not.

@@ -3,9 +3,7 @@
 
 mod support;
 
-use cardswitch::iso8583::Frame;
 use serde_json::{Value, json};
-use support::client::Language;
 use support::endpoint::Endpoint;
 use support::{Client, Switch, wait_until};
 
@@ -17,34 +15,9 @@ name = "visa"
 listen = "127.0.0.1:0"
 "#;
 
-fn purchase(card: &support::api::TestCard, mti: u16) -> Vec<u8> {
-    let fields = [
-        (2, card.pan.as_str()),
-        (3, "000000"),
-        (4, "000000000700"),
-        (7, "1124010203"),
-        (11, "000001"),
-        (12, "010203"),
-        (13, "1124"),
-        (14, card.expiry.as_str()),
-        (18, "7311"),
-        (22, "812"),
-        (32, "123456"),
-        (37, "000000000001"),
-        (41, "TERM0001"),
-        (42, "MERCHANT0000001"),
-        (49, "840"),
-    ];
-    Language::default().frame(&[], mti, &fields)
-}
-
 fn answer(client: &mut Client) -> (u16, String) {
-    loop {
-        if let Some(Frame::Message { header, body }) = client.next_frame().unwrap() {
-            let answer = client.read(&header, &body);
-            return (answer.mti, answer.field(39).to_owned());
-        }
-    }
+    let answer = client.receive();
+    (answer.mti, answer.field(39).to_owned())
 }
 
 #[test]
@@ -69,7 +42,7 @@ fn what_waited_when_the_program_died_is_declined_when_its_time_is_over() {
     );
     assert!(created["secret"].as_str().unwrap().starts_with("whsec_"));
     let mut client = Client::connect(switch.address("visa"));
-    client.send_bytes(&purchase(&card, 100));
+    client.send_bytes(&card.frame(100, 1, 700, None));
     wait_until("the customer is asked", || endpoint.calls().len() == 1);
     let held = |switch: &Switch| switch.good("GET", &account_path, &Value::Null)["held"].clone();
     assert_eq!(held(&switch), 700);
@@ -78,7 +51,7 @@ fn what_waited_when_the_program_died_is_declined_when_its_time_is_over() {
     switch.wait_until_ready();
     // Its repeat waits, and gets the no.
     let mut client = Client::connect(switch.address("visa"));
-    client.send_bytes(&purchase(&card, 101));
+    client.send_bytes(&card.frame(101, 1, 700, None));
     assert_eq!(answer(&mut client), (110, "05".to_owned()));
     assert_eq!(held(&switch), 0);
     assert_eq!(endpoint.calls().len(), 1);
@@ -99,24 +72,7 @@ fn what_waited_when_the_program_died_is_declined_when_its_time_is_over() {
     );
     assert_eq!(record["decision_call"]["outcome"], "lost");
     // The next one is asked about as ever.
-    let next = [
-        (2, card.pan.as_str()),
-        (3, "000000"),
-        (4, "000000000900"),
-        (7, "1124010203"),
-        (11, "000002"),
-        (12, "010203"),
-        (13, "1124"),
-        (14, card.expiry.as_str()),
-        (18, "7311"),
-        (22, "812"),
-        (32, "123456"),
-        (37, "000000000002"),
-        (41, "TERM0001"),
-        (42, "MERCHANT0000001"),
-        (49, "840"),
-    ];
-    client.send_bytes(&Language::default().frame(&[], 100, &next));
+    client.send_bytes(&card.frame(100, 2, 900, None));
     wait_until("the customer is asked", || endpoint.calls().len() == 2);
     // The first call hung in the dead process's connection, and takes the first answer if it still can.
     endpoint.say(r#"{"decision":"approve"}"#);

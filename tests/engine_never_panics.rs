@@ -337,22 +337,22 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
     let account = |id: AccountId| AccountId(named(id.0));
     let card = |id: CardId| CardId(named(id.0));
     let key = |key: RepeatKey| RepeatKey(u128::from(tree) * 10 + key.0);
+    let move_payment = |payment: &mut Authorize| {
+        payment.card_id = card(payment.card_id);
+        payment.authorization_id.0 += tree * 100;
+        payment.repeat_key = key(payment.repeat_key);
+    };
     match action {
         Action::ChangeCardHolder(mut of) => {
             of.card_id = card(of.card_id);
             Action::ChangeCardHolder(of)
         }
         Action::Authorize(mut of) => {
-            of.card_id = card(of.card_id);
-            of.authorization_id.0 += tree * 100;
-            of.repeat_key = key(of.repeat_key);
+            move_payment(&mut of);
             Action::Authorize(of)
         }
         Action::Advise(mut of) => {
-            let payment = &mut of.payment;
-            payment.card_id = card(payment.card_id);
-            payment.authorization_id.0 += tree * 100;
-            payment.repeat_key = key(payment.repeat_key);
+            move_payment(&mut of.payment);
             Action::Advise(of)
         }
         Action::Resolve(mut of) => {
@@ -360,10 +360,7 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
             Action::Resolve(of)
         }
         Action::Withhold(mut of) => {
-            let payment = &mut of.payment;
-            payment.card_id = card(payment.card_id);
-            payment.authorization_id.0 += tree * 100;
-            payment.repeat_key = key(payment.repeat_key);
+            move_payment(&mut of.payment);
             Action::Withhold(of)
         }
         Action::Reverse(mut of) => {

@@ -2,6 +2,9 @@
 //! What recovery finds must be an exact prefix of what was appended that holds everything released.
 //! `CARDSWITCH_SOAK=1` runs many more seeds.
 
+#[path = "support/random.rs"]
+mod random;
+
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
@@ -11,6 +14,7 @@ use cardswitch::journal::{
     CrashingStorage, Fault, Faults, Journal, JournalError, Loss, Position, Reader, RecordBatch,
     Sequence, Settings, Storage,
 };
+use random::Random;
 
 fn seeds(short: u64) -> std::ops::Range<u64> {
     let soak = std::env::var_os("CARDSWITCH_SOAK").is_some();
@@ -23,19 +27,6 @@ fn settings() -> Settings {
         pending_limit_bytes: 1500,
         reserve_bytes: 0,
         ..Settings::default()
-    }
-}
-
-/// A small generator of our own, so that a seed means the same for ever.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
     }
 }
 

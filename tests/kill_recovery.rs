@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use support::api::TestCard;
-use support::client::{Language, Received};
+use support::client::Received;
 use support::{Client, Switch};
 
 const FUNDS_MINOR: i64 = 500_000_000;
@@ -52,39 +52,16 @@ struct Sent {
 }
 
 struct Load {
-    language: Language,
     cards: Vec<TestCard>,
 }
 
 impl Load {
     fn frame(&self, stan: u32, sent: &Sent, repeat: bool) -> Vec<u8> {
         let card = &self.cards[sent.card];
-        let (amount, stan_text) = (format!("{:012}", sent.amount_minor), format!("{stan:06}"));
-        let original = sent.reverses.unwrap_or(stan);
-        let rrn = format!("{original:012}");
-        let original_data = format!("0100{original:06}1124010203{:011}{:011}", 123_456, 0);
-        let mut fields = vec![
-            (2, card.pan.as_str()),
-            (3, "000000"),
-            (4, amount.as_str()),
-            (7, "1124010203"),
-            (11, stan_text.as_str()),
-            (12, "010203"),
-            (13, "1124"),
-            (14, card.expiry.as_str()),
-            (18, "7311"),
-            (22, "812"),
-            (32, "123456"),
-            (37, rrn.as_str()),
-            (41, "TERM0001"),
-            (42, "MERCHANT0000001"),
-            (49, "840"),
-        ];
         let class = if sent.reverses.is_some() { 400 } else { 100 };
-        if sent.reverses.is_some() {
-            fields.push((90, original_data.as_str()));
-        }
-        self.language.frame(&[], class + u16::from(repeat), &fields)
+        let original = sent.reverses.map(|stan| (100, stan));
+        let mti = class + u16::from(repeat);
+        card.frame(mti, stan, sent.amount_minor, original)
     }
 
     /// Sends until the connection breaks; gives everything that was sent.
@@ -191,10 +168,7 @@ fn what_was_answered_survives_kill_9_under_full_load() {
     switch.wait_until_ready();
     let account = switch.account(FUNDS_MINOR);
     let cards = (0..8).map(|_| switch.card(&account, &json!({}))).collect();
-    let load = Arc::new(Load {
-        language: Language::default(),
-        cards,
-    });
+    let load = Arc::new(Load { cards });
     let (mut held, mut messages, mut cut_off) = (0, 0, 0);
     for round in 0..rounds {
         let runs: Vec<_> = (0..CONNECTIONS)

@@ -5,7 +5,6 @@ mod support;
 
 use serde_json::{Value, json};
 use support::api::TestCard;
-use support::client::Language;
 use support::{Client, Switch};
 
 const FUNDS_MINOR: i64 = 1_000_000;
@@ -25,32 +24,6 @@ name = "visa"
 listen = "127.0.0.1:0"
 "#;
 
-fn frame(language: &Language, card: &TestCard, mti: u16, stan: u32, of: u32) -> Vec<u8> {
-    let (stan_text, rrn) = (format!("{stan:06}"), format!("{of:012}"));
-    let original = format!("0200{of:06}1124010203{:011}{:011}", 123_456, 0);
-    let mut fields = vec![
-        (2, card.pan.as_str()),
-        (3, "000000"),
-        (4, "000000001000"),
-        (7, "1124010203"),
-        (11, stan_text.as_str()),
-        (12, "010203"),
-        (13, "1124"),
-        (14, card.expiry.as_str()),
-        (18, "7311"),
-        (22, "812"),
-        (32, "123456"),
-        (37, rrn.as_str()),
-        (41, "TERM0001"),
-        (42, "MERCHANT0000001"),
-        (49, "840"),
-    ];
-    if mti / 100 == 4 {
-        fields.push((90, original.as_str()));
-    }
-    language.frame(&[], mti, &fields)
-}
-
 struct Conversation {
     switch: Switch,
     account: String,
@@ -61,7 +34,8 @@ impl Conversation {
     /// Sends a message and gives its DE39.
     fn send(&self, mti: u16, stan: u32, of: u32) -> String {
         let mut peer = Client::connect(self.switch.address("visa"));
-        peer.send_bytes(&frame(&Language::default(), &self.card, mti, stan, of));
+        let original = (mti / 100 == 4).then_some((200, of));
+        peer.send_bytes(&self.card.frame(mti, stan, 1_000, original));
         peer.receive().field(39).to_owned()
     }
 

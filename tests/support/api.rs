@@ -1,5 +1,6 @@
 //! The REST interface of a running switch, as far as tests need it to set a scene.
 
+use super::client::Language;
 use super::{DEADLINE, Switch, wait_until};
 use serde_json::{Value, json};
 
@@ -12,6 +13,44 @@ pub struct TestCard {
     pub cvv2: String,
     /// YYMM.
     pub expiry: String,
+}
+
+impl TestCard {
+    /// A message of a payment online, framed: a request, or a reversal that names the message type and STAN of its
+    /// original. Those of one payment have one RRN.
+    pub fn frame(
+        &self,
+        mti: u16,
+        stan: u32,
+        amount_minor: i64,
+        original: Option<(u16, u32)>,
+    ) -> Vec<u8> {
+        let (amount, stan_text) = (format!("{amount_minor:012}"), format!("{stan:06}"));
+        let rrn = format!("{:012}", original.map_or(stan, |(_, of)| of));
+        let of = original.unwrap_or_default();
+        let original_data = format!("{:04}{:06}1124010203{:011}{:011}", of.0, of.1, 123_456, 0);
+        let mut fields = vec![
+            (2, self.pan.as_str()),
+            (3, "000000"),
+            (4, amount.as_str()),
+            (7, "1124010203"),
+            (11, stan_text.as_str()),
+            (12, "010203"),
+            (13, "1124"),
+            (14, self.expiry.as_str()),
+            (18, "7311"),
+            (22, "812"),
+            (32, "123456"),
+            (37, rrn.as_str()),
+            (41, "TERM0001"),
+            (42, "MERCHANT0000001"),
+            (49, "840"),
+        ];
+        if original.is_some() {
+            fields.push((90, original_data.as_str()));
+        }
+        Language::default().frame(&[], mti, &fields)
+    }
 }
 
 impl Switch {
