@@ -4,10 +4,12 @@
 mod engine_support;
 mod support;
 
-use cardswitch::engine::command::{Action, ReleaseCause};
+use cardswitch::engine::command::{
+    Action, CallOutcome, CustomerSays, ReleaseCause, Resolve, Withhold,
+};
 use cardswitch::engine::controls::Window;
 use cardswitch::engine::event::{Decision, Event};
-use cardswitch::engine::ids::{AccountId, AuthorizationId};
+use cardswitch::engine::ids::{AccountId, AuthorizationId, ReversalId};
 use cardswitch::engine::record::{self, Record};
 use cardswitch::engine::registry::RegistryAction;
 use engine_support::*;
@@ -152,4 +154,54 @@ fn what_is_not_there_is_told() {
         "{}",
         told.error
     );
+}
+
+#[test]
+fn what_the_customer_said_and_what_was_too_late_is_told() {
+    let mut switch = Switch::new(2);
+    switch.open_account(1, limits([]));
+    switch.top_up(1, 1, 1, usd(20_000));
+    switch.open_card(NewCard::of(11, 1, 1));
+    let (root, late) = (AccountId(1), purchase(101, 11, usd(700), "late"));
+    switch.command(root, Action::Authorize(late.clone()));
+    let withhold = Withhold {
+        reversal_id: ReversalId(201),
+        payment: late,
+    };
+    switch.command(root, Action::Withhold(Box::new(withhold)));
+    switch.ask_customers(2_000, None);
+    switch.command(
+        root,
+        Action::Authorize(purchase(102, 11, usd(900), "asked")),
+    );
+    let resolve = Resolve {
+        authorization_id: AuthorizationId(102),
+        says: CustomerSays::Decline,
+        call: CallOutcome::Answered,
+        duration_ms: 31,
+    };
+    switch.command(root, Action::Resolve(resolve));
+    let data = folder_of(&switch.records);
+    for (id, parts) in [
+        (
+            101,
+            [
+                "approved, approval code",
+                "the approval was late, and taken back: authorization_id=auth_0000000000035",
+            ],
+        ),
+        (
+            102,
+            [
+                "approved by the switch, approval code",
+                "the customer (answered, after 31 ms): result=declined reason=decision_declined",
+            ],
+        ),
+    ] {
+        let told = explain(data.path(), id, &[]);
+        assert_eq!((told.code, &*told.error), (Some(0), ""), "{}", told.out);
+        for part in parts {
+            assert!(told.out.contains(part), "{part:?} is not in\n{}", told.out);
+        }
+    }
 }

@@ -97,6 +97,11 @@ fn came(out: &mut String, event: &Value) {
             word(&decision["step"]),
             word(&decision["rule_id"])
         ),
+        Some(result) if !event["waits_until"].is_null() => format!(
+            "{result} by the switch, approval code {}; its customer decides until {}",
+            word(&decision["approval_code"]),
+            word(&event["waits_until"])
+        ),
         Some(result) => format!(
             "{result}, approval code {}",
             word(&decision["approval_code"])
