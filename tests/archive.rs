@@ -16,7 +16,7 @@ use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::journal::{
     CrashingStorage, Faults, Handle, Loss, RunningJournal, Settings, Storage,
 };
-use cardswitch::shard::archive::{Archive, ArchiveSettings, refill};
+use cardswitch::shard::archive::{Archive, ArchiveError, ArchiveSettings, refill};
 use cardswitch::shard::clock::Clock;
 use cardswitch::shard::inbox::{Priority, QueueSettings};
 use cardswitch::shard::recovery::recover;
@@ -795,4 +795,36 @@ fn without_an_archive_late_messages_find_nothing() {
     let payment = forgotten_payment(&node);
     assert_eq!(reverse_it(&node, &payment), ReversalResult::OriginalUnknown);
     node.stop();
+}
+
+#[test]
+fn a_file_that_was_cut_off_or_written_over_is_begun_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("archive.redb");
+    // The thread that looks up lets go of the file a moment after its archive is dropped.
+    let open = || {
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            match Archive::open(folder.path(), ArchiveSettings::default()) {
+                Err(ArchiveError::InUse { .. }) if std::time::Instant::now() < deadline => {
+                    std::thread::yield_now();
+                }
+                opened => return opened.unwrap(),
+            }
+        }
+    };
+    for damage in [0, 1] {
+        drop(open());
+        let mut bytes = std::fs::read(&file).unwrap();
+        match damage {
+            0 => bytes.truncate(1_000),
+            _ => bytes[..40_192]
+                .iter_mut()
+                .skip(4_096)
+                .for_each(|byte| *byte = 0xa5),
+        }
+        std::fs::write(&file, &bytes).unwrap();
+        let archive = open();
+        assert!(archive.claim(7, 0).is_ok());
+    }
 }

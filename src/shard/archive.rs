@@ -129,14 +129,25 @@ impl Archive {
         std::fs::create_dir_all(folder).map_err(of_folder)?;
         let file = folder.join("archive.redb");
         let name = file.display().to_string();
-        let tables = Tables::open(&file).or_else(|error| {
-            if !is_unreadable(&error) {
-                return Err(error);
+        // On a file that was cut off or written over, the library panics: that is damage, like any other.
+        let opened = std::panic::catch_unwind(|| Tables::open(&file));
+        let damage = match &opened {
+            Ok(Err(error)) if is_unreadable(error) => error.to_string(),
+            Err(_) => "opening it failed inside; see above".to_owned(),
+            Ok(_) => String::new(),
+        };
+        let tables = match opened {
+            Ok(tables) if damage.is_empty() => tables,
+            _ => {
+                tracing::warn!(
+                    file = name,
+                    damage,
+                    "the archive cannot be read and is begun anew"
+                );
+                let removed = std::fs::remove_file(&file).map_err(redb::Error::Io);
+                removed.and_then(|()| Tables::open(&file))
             }
-            tracing::warn!(file = name, %error, "the archive cannot be read and is begun anew");
-            std::fs::remove_file(&file).map_err(redb::Error::Io)?;
-            Tables::open(&file)
-        });
+        };
         Archive::of(tables, name, settings)
     }
 
