@@ -26,6 +26,7 @@ pub struct Counters {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counter {
     pub limit_id: LimitId,
+    /// Below zero where a refund gave back what was undone by a reversal too; that counts as nothing used.
     pub used_minor: i64,
     pub count: u32,
     pub window: WindowEnd,
@@ -51,7 +52,7 @@ impl Counters {
             .calendar
             .iter()
             .find(|c| c.limit_id == limit_id && c.window == window);
-        counter.map_or((0, 0), |counter| (counter.used_minor, counter.count))
+        counter.map_or((0, 0), |counter| (counter.used_minor.max(0), counter.count))
     }
 
     /// The amount used in one window or bucket.
@@ -61,7 +62,7 @@ impl Counters {
             CountedIn::Bucket(bucket) => {
                 let all = self.rolling.iter().flat_map(|rolling| &rolling.0);
                 let mut same = all.filter(|c| c.limit_id == limit_id && c.bucket == bucket);
-                same.next().map_or(0, |counter| counter.used_minor)
+                same.next().map_or(0, |counter| counter.used_minor.max(0))
             }
         }
     }
@@ -87,7 +88,7 @@ impl Counters {
         self.buckets(limit_id, window, at)
             .fold((0, 0), |(used_minor, count), (_, bucket)| {
                 (
-                    used_minor.saturating_add(bucket.used_minor),
+                    used_minor.saturating_add(bucket.used_minor.max(0)),
                     count.saturating_add(bucket.count),
                 )
             })
@@ -107,7 +108,7 @@ impl Counters {
         let mut fits_from = at;
         while !fits(used_minor, count) {
             let (left_by, bucket) = leaving.next()?;
-            used_minor = used_minor.saturating_sub(bucket.used_minor);
+            used_minor = used_minor.saturating_sub(bucket.used_minor.max(0));
             count = count.saturating_sub(bucket.count);
             fits_from = left_by;
         }
@@ -163,8 +164,8 @@ impl Counters {
         }
     }
 
-    /// Moves a use that was added before, in its own window or bucket, if that is still counted. What a refund gave back
-    /// does not come back a second time: the amount stays above zero.
+    /// Moves a use that was added before, in its own window or bucket, if that is still counted. A sum, whatever the
+    /// order in which purchases, refunds and their reversals come.
     pub fn adjust(
         &mut self,
         limit_id: LimitId,
@@ -186,7 +187,7 @@ impl Counters {
                 .map(|c| (&mut c.used_minor, &mut c.count)),
         };
         if let Some((used_minor, counted)) = counter {
-            *used_minor = used_minor.saturating_add(amount_minor).max(0);
+            *used_minor = used_minor.saturating_add(amount_minor);
             *counted = counted.saturating_add_signed(count);
         }
     }

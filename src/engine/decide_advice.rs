@@ -117,7 +117,13 @@ fn of_card(state: &State, command: &Command, advise: &Advise, card: &Card) -> Ad
         }
         (true, Original::Unknown) => known.open(),
         (false, Original::Known { authorization, .. }) if authorization.is_open() => {
-            known.amend(authorization)
+            match authorization.waiting.as_deref() {
+                // A single message, which has no later posting of its own.
+                Some(waiting) if waiting.posts && payment.kind != Kind::Incremental => {
+                    known.complete(authorization)
+                }
+                _ => known.amend(authorization),
+            }
         }
         (false, Original::Known { authorization, .. })
             if authorization.is_closed_by(ClosedBy::Completion) =>
@@ -131,8 +137,11 @@ fn of_card(state: &State, command: &Command, advise: &Advise, card: &Card) -> Ad
             known.flags.raise(Flags::AFTER_EXPIRY, true);
             known.open()
         }
-        // The network went on where we had declined: it stands in.
-        (false, Original::Known { authorization, .. }) if authorization.was_taken_back() => {
+        // The network went on where we had declined: it stands in, unless it has reversed that since.
+        (false, Original::Known { authorization, .. })
+            if authorization.was_taken_back()
+                && !matching::is_reversed_early(state, command, card.id, keys) =>
+        {
             known.open()
         }
         (false, Original::Known { .. } | Original::ReversedEarly) => {
@@ -244,7 +253,8 @@ impl Known<'_> {
         }
         let exceeds = self.direction == Direction::Debit && amount_minor > held_minor;
         self.flags.raise(Flags::EXCEEDS_HOLD, exceeds);
-        let closes = self.advise.is_final || amount_minor >= held_minor;
+        let closes =
+            self.advise.is_final || amount_minor >= held_minor || !self.advise.payment.posts;
         let released_minor = if closes { held_minor } else { amount_minor };
         let outcome = AdviceOutcome::Completed {
             authorization_id: authorization.id,

@@ -49,6 +49,13 @@ fn outcome(state: &State, command: &Command, reverse: &Reverse) -> ReversalOutco
             part,
         } => (authorization, part),
     };
+    if place.is_none() && authorization.was_taken_back() {
+        // The network was told no, so this is about an authorization that we never gave: as of any other decline.
+        return match matching::is_reversed_early(state, command, card_id, keys) {
+            true => ReversalOutcome::AlreadyReversed,
+            false => ReversalOutcome::OriginalUnknown,
+        };
+    }
     if authorization.is_closed_by(ClosedBy::Reversal) {
         return ReversalOutcome::AlreadyReversed;
     }

@@ -70,8 +70,8 @@ impl View<'_> {
         known.taken() > 0 && counted && View::is_of(owner, card, known)
     }
 
-    /// What counts of a limit now, slot by slot, each with a time of its own. What was given back is gone, and a
-    /// payment that is undone after that takes nothing more.
+    /// What counts of a limit now, slot by slot, each with a time of its own. What was given back is gone; a
+    /// payment that is undone after that may leave less than nothing, which is nothing.
     pub fn slots(&self, owner: Owner, card: u64, limit: &Limit) -> BTreeMap<i64, (Timestamp, i64)> {
         let tree = root_of_account(account_of_card(card));
         let counted = self.known.iter().filter(|known| {
@@ -79,9 +79,9 @@ impl View<'_> {
         });
         let lines = counted.flat_map(|known| {
             let lines = known.lines.iter();
-            lines.map(|(place, line)| {
+            lines.map(|(_, line)| {
                 let amount = line.held.plus(line.posted).account;
-                (*place, known.opened, amount)
+                (known.opened, amount)
             })
         });
         let is_given = |given: &&Given| {
@@ -93,17 +93,15 @@ impl View<'_> {
             let same = given.limit == limit.id.0 && given.window == limit.window;
             same_owner && same && in_window(limit, given.counted, self.at)
         };
-        let given = self.past.iter().enumerate().flat_map(|(place, past)| {
-            let given = past.given.iter().filter(is_given);
-            given.map(move |given| (place, given.counted, -given.amount))
-        });
-        let mut moves: Vec<_> = lines.chain(given).collect();
-        moves.sort_by_key(|(place, ..)| *place);
+        let given = self.past.iter().flat_map(|past| &past.given);
+        let given = given.filter(is_given);
+        let given = given.map(|given| (given.counted, -given.amount));
         let mut slots: BTreeMap<i64, (Timestamp, i64)> = BTreeMap::new();
-        for (_, at, amount) in moves {
+        for (at, amount) in lines.chain(given) {
             let (_, used) = slots.entry(slot(limit, at)).or_insert((at, 0));
-            *used = (*used + amount).max(0);
+            *used += amount;
         }
+        slots.retain(|_, (_, used)| *used > 0);
         slots
     }
 
