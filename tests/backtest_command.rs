@@ -212,7 +212,18 @@ fn what_is_wrong_with_a_file_is_told_in_one_sentence() {
         ),
         ("colour = 'red'\n".into(), "unknown field `colour`"),
         (String::new(), "the file needs either [rule], or [controls]"),
-        ("[controls]\n".into(), "[controls] needs one of `card_id`"),
+        (
+            "[controls]\n".into(),
+            "or [controls] and the `card_id`, `account_id`, `program_id` or `link`",
+        ),
+        (
+            format!("program_id = '{id}'\nlink = {{ type = 'project', id = 'p9' }}\n[controls]\n"),
+            "more than one of `card_id`, `account_id`, `program_id` and `link`",
+        ),
+        (
+            "link = { type = 'project', id = 'p9' }\n[controls]\n".into(),
+            "the journal has nothing of what the file names: other controls of project p9",
+        ),
         (
             format!("program_id = '{id}'\n[controls]\nmcc = {{}}\n"),
             "controls.mcc needs either `allow` or `block`",

@@ -5,7 +5,7 @@ use super::backtest_report::{Findings, Ran};
 use super::journal::Place;
 use crate::api::controls_json;
 use crate::engine::backtest::{Backtest, Change, Target, TriedRule, request_of};
-use crate::engine::ids::{AccountId, CardId, ProgramId};
+use crate::engine::ids::ProgramId;
 use crate::engine::record::{self, Record};
 use crate::engine::risk::compile::compile;
 use crate::engine::risk::rule::RuleAction;
@@ -33,7 +33,7 @@ use std::time::Instant;
 ///   action = "decline"             # or "flag", "require_three_ds"
 ///   program_id = "prog_…"          # leave it out for all programs
 ///
-///   card_id = "card_…"             # or account_id, program_id
+///   card_id = "card_…"             # or account_id, program_id, link = { type = "project", id = "p1" }
 ///   [controls]                     # as in the REST interface, in place of what it has
 ///   limits = [{ window = "day", amount = 50000 }]
 ///
@@ -96,6 +96,15 @@ struct File {
     program_id: Option<String>,
     account_id: Option<String>,
     card_id: Option<String>,
+    link: Option<LinkTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LinkTable {
+    #[serde(rename = "type")]
+    link_type: String,
+    id: String,
 }
 
 #[derive(Deserialize)]
@@ -109,20 +118,20 @@ struct RuleTable {
 impl Tried {
     fn read(text: &str) -> Result<Tried> {
         let file: File = toml::from_str(text)?;
-        let ids = [&file.program_id, &file.account_id, &file.card_id];
-        match (file.rule, file.controls) {
-            (Some(rule), None) if ids.iter().all(|id| id.is_none()) => Tried::rule(&rule),
-            (None, Some(controls)) => {
-                let target = target(ids)?;
+        let target = target(&file)?;
+        match (file.rule, file.controls, target) {
+            (Some(rule), None, None) => Tried::rule(&rule),
+            (None, Some(controls), Some(target)) => {
                 let controls = controls_json::read(controls).map_err(anyhow::Error::msg)?;
+                let shown = format!("other controls of {}", target_text(&target));
                 Ok(Tried {
                     change: Change::Controls(target, controls),
-                    shown: format!("other controls of {}", target_text(target)),
+                    shown,
                 })
             }
             _ => bail!(
-                "the file needs either [rule], or [controls] and the `card_id`, `account_id` or `program_id` that \
-                 they are of"
+                "the file needs either [rule], or [controls] and the `card_id`, `account_id`, `program_id` or `link` \
+                 that they are of"
             ),
         }
     }
@@ -158,20 +167,37 @@ where
     text.parse().with_context(|| name.to_owned())
 }
 
-fn target(ids: [&Option<String>; 3]) -> Result<Target> {
-    Ok(match ids {
-        [Some(id), None, None] => Target::Program(parsed::<ProgramId>("program_id", id)?),
-        [None, Some(id), None] => Target::Account(parsed::<AccountId>("account_id", id)?),
-        [None, None, Some(id)] => Target::Card(parsed::<CardId>("card_id", id)?),
-        _ => bail!("[controls] needs one of `card_id`, `account_id` and `program_id` before it"),
-    })
+/// What the controls of a file are of: one object, or none is named.
+fn target(file: &File) -> Result<Option<Target>> {
+    let program = file.program_id.as_deref();
+    let account = file.account_id.as_deref();
+    let card = file.card_id.as_deref();
+    let named = [
+        program.map(|id| parsed("program_id", id).map(Target::Program)),
+        account.map(|id| parsed("account_id", id).map(Target::Account)),
+        card.map(|id| parsed("card_id", id).map(Target::Card)),
+        file.link.as_ref().map(|link| {
+            Ok(Target::Link {
+                link_type: link.link_type.as_str().into(),
+                id: link.id.as_str().into(),
+            })
+        }),
+    ];
+    let mut named = named.into_iter().flatten();
+    let target = named.next().transpose()?;
+    anyhow::ensure!(
+        named.next().is_none(),
+        "the file names more than one of `card_id`, `account_id`, `program_id` and `link`"
+    );
+    Ok(target)
 }
 
-fn target_text(target: Target) -> String {
+fn target_text(target: &Target) -> String {
     match target {
         Target::Program(id) => format!("program {id}"),
         Target::Account(id) => format!("account {id}"),
         Target::Card(id) => format!("card {id}"),
+        Target::Link { link_type, id } => format!("{link_type} {id}"),
     }
 }
 

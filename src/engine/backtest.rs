@@ -6,9 +6,11 @@ use super::controls::Controls;
 use super::decide::{Outcome, decide};
 use super::event::{Authorized, Decision, Event, RuleId};
 use super::ids::{AccountId, CardId, ProgramId};
+use super::links;
 use super::money::Currency;
 use super::reason::DeclineReason;
 use super::record::Record;
+use super::registry::{LinkKey, RegistryAction, RegistryView};
 use super::risk::compile::Compiled;
 use super::risk::expression::Fault;
 use super::risk::fact_values::FactValues;
@@ -36,11 +38,16 @@ pub struct TriedRule {
     pub compiled: Compiled,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     Program(ProgramId),
     Account(AccountId),
     Card(CardId),
+    /// A linked object, in every program that has one of this name.
+    Link {
+        link_type: Box<str>,
+        id: Box<str>,
+    },
 }
 
 /// What would have come of a request.
@@ -78,7 +85,7 @@ impl Backtest {
     /// Goes on from a world, an empty one at the beginning of the journal.
     pub fn new(mut world: World, change: Change) -> Backtest {
         if let Change::Controls(target, controls) = &change {
-            put(&mut world, *target, controls);
+            put(&mut world, target, controls);
         }
         Backtest { world, change }
     }
@@ -90,10 +97,13 @@ impl Backtest {
                 let programs = &self.world.registry.view.programs;
                 rule.program_id.is_none_or(|id| programs.contains_key(&id))
             }
-            Change::Controls(target, _) => match *target {
-                Target::Program(id) => self.world.registry.view.programs.contains_key(&id),
-                Target::Account(id) => self.world.shards.iter().any(|s| s.account(id).is_some()),
-                Target::Card(id) => self.world.shards.iter().any(|s| s.card(id).is_some()),
+            Change::Controls(target, _) => match target {
+                Target::Program(id) => self.world.registry.view.programs.contains_key(id),
+                Target::Account(id) => self.world.shards.iter().any(|s| s.account(*id).is_some()),
+                Target::Card(id) => self.world.shards.iter().any(|s| s.card(*id).is_some()),
+                Target::Link { link_type, id } => {
+                    !links::find(&self.world.registry, link_type, id).is_empty()
+                }
             },
         }
     }
@@ -119,8 +129,8 @@ impl Backtest {
             }
             Change::Controls(target, controls) => {
                 let looked = decide_again(&mut self.world, record);
-                if touches(record, *target) {
-                    put(&mut self.world, *target, controls);
+                if touches(record, target) {
+                    put(&mut self.world, target, controls);
                 }
                 looked
             }
@@ -243,18 +253,25 @@ fn difference(before: &Decision, now: &Decision) -> Came {
 }
 
 /// Whether a record makes the object, or changes its controls.
-fn touches(record: &Record, target: Target) -> bool {
-    use super::registry::RegistryAction;
+fn touches(record: &Record, target: &Target) -> bool {
     match (record, target) {
         (Record::Registry { command, .. }, Target::Program(id)) => {
-            matches!(&command.action, RegistryAction::CreateProgram(program) if program.id == id)
+            matches!(&command.action, RegistryAction::CreateProgram(program) if program.id == *id)
+        }
+        (Record::Registry { command, .. }, Target::Link { link_type, id }) => {
+            let is_it = |key: &LinkKey| *key.link_type == **link_type && *key.id == **id;
+            match &command.action {
+                RegistryAction::IssueCard(issue) => issue.links.iter().any(is_it),
+                RegistryAction::SetLinkControls(set) => is_it(&set.key),
+                _ => false,
+            }
         }
         (Record::Shard { command, .. }, Target::Account(id)) => {
-            matches!(&command.action, Action::OpenAccount(open) if open.account_id == id)
+            matches!(&command.action, Action::OpenAccount(open) if open.account_id == *id)
         }
         (Record::Shard { command, .. }, Target::Card(id)) => match &command.action {
-            Action::OpenCard(open) => open.card_id == id,
-            Action::ChangeCardControls(change) => change.card_id == id,
+            Action::OpenCard(open) => open.card_id == *id,
+            Action::ChangeCardControls(change) => change.card_id == *id,
             _ => false,
         },
         _ => false,
@@ -262,40 +279,54 @@ fn touches(record: &Record, target: Target) -> bool {
 }
 
 /// Gives the object other controls, if it is there.
-fn put(world: &mut World, target: Target, controls: &Controls) {
-    if let Target::Program(id) = target {
-        let mut view = (*world.registry.view).clone();
-        if let Some(program) = view.programs.get_mut(&id) {
-            Arc::make_mut(program).controls = controls.clone();
-            world.registry.view = Arc::new(view);
-            world.adopt_view();
+fn put(world: &mut World, target: &Target, controls: &Controls) {
+    match target {
+        Target::Program(id) => change_view(world, |view| {
+            let program = view.programs.get_mut(id);
+            program.map(|program| Arc::make_mut(program).controls = controls.clone())
+        }),
+        Target::Link { link_type, id } => {
+            for link in links::find(&world.registry, link_type, id) {
+                change_view(world, |view| {
+                    let is_there = link.controls.as_deref() == Some(controls);
+                    (!is_there).then(|| view.links.set(link.link_id, controls.clone()))
+                });
+            }
         }
+        Target::Account(id) => exchange(world, controls, |state| {
+            state.account_mut(*id).map(|account| &mut account.controls)
+        }),
+        Target::Card(id) => exchange(world, controls, |state| {
+            state.card_mut(*id).map(|card| &mut card.controls)
+        }),
     }
+}
+
+/// Every shard sees the view of the registry with this change, if there is one.
+fn change_view(world: &mut World, change: impl FnOnce(&mut RegistryView) -> Option<()>) {
+    let mut view = (*world.registry.view).clone();
+    if change(&mut view).is_some() {
+        world.registry.view = Arc::new(view);
+        world.adopt_view();
+    }
+}
+
+/// Gives the object these controls, in the shard that has it.
+fn exchange(
+    world: &mut World,
+    controls: &Controls,
+    own: impl Fn(&mut State) -> Option<&mut Option<Arc<Controls>>>,
+) {
     for state in &mut world.shards {
-        let before = exchange(state, target, controls);
+        if own(state).is_none() {
+            continue;
+        }
+        let shared = state.shared_controls.share(controls);
+        let before = own(state).and_then(|own| std::mem::replace(own, shared));
         if let Some(before) = before {
             state.shared_controls.release(&before);
         }
     }
-}
-
-/// The controls that it had before.
-fn exchange(state: &mut State, target: Target, controls: &Controls) -> Option<Arc<Controls>> {
-    let there = match target {
-        Target::Program(_) => false,
-        Target::Account(id) => state.account(id).is_some(),
-        Target::Card(id) => state.card(id).is_some(),
-    };
-    if !there {
-        return None;
-    }
-    let shared = state.shared_controls.share(controls);
-    let own = match target {
-        Target::Account(id) => state.account_mut(id).map(|account| &mut account.controls),
-        Target::Card(id) => state.card_mut(id).map(|card| &mut card.controls),
-        Target::Program(_) => None,
-    };
-    own.and_then(|own| std::mem::replace(own, shared))
 }
 
 #[cfg(test)]

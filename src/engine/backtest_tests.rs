@@ -4,9 +4,10 @@ use super::*;
 use crate::engine::command::{CardType, ChangeCardControls, OpenAccount, OpenCard, Reverse, TopUp};
 use crate::engine::controls::{Limit, Window};
 use crate::engine::facts::{MatchKey, MatchKeys, RepeatKey};
-use crate::engine::ids::{AuthorizationId, LimitId, ReversalId, TopUpId};
+use crate::engine::ids::{AuthorizationId, LimitId, LinkId, ReversalId, TopUpId};
+use crate::engine::links::SetLinkControls;
 use crate::engine::money::Money;
-use crate::engine::registry::{Program, RegistryAction, RegistryCommand, RegistryOutcome};
+use crate::engine::registry::{Program, RegistryCommand, RegistryOutcome};
 use crate::engine::registry_decide;
 use crate::engine::risk::compile::compile;
 use crate::engine::risk::expression::Fault;
@@ -55,7 +56,7 @@ impl Lived {
             first6: 411_111,
             last4: 7,
             expiry: Expiry::new(2039, 12).unwrap(),
-            links: Default::default(),
+            links: [LinkId(1)].into_iter().collect(),
             controls: Controls::default(),
             wallet: None,
             holder: None,
@@ -64,19 +65,35 @@ impl Lived {
     }
 
     fn program(&mut self) {
+        let program = Program {
+            id: PROGRAM,
+            name: "Ads".into(),
+            network: "visa".into(),
+            bin: Default::default(),
+            currency: USD,
+            controls: Controls::default(),
+            hold_expiry: Default::default(),
+            created_at: self.at,
+            foreign_exchange_mark_up_basis_points: 0,
+        };
+        self.registry(RegistryAction::CreateProgram(Box::new(program)));
+    }
+
+    /// What the card is linked to comes up, with these controls.
+    fn project(&mut self, controls: Controls) {
+        let key = LinkKey {
+            program_id: PROGRAM,
+            link_type: "project".into(),
+            id: "p1".into(),
+        };
+        let set = SetLinkControls { key, controls };
+        self.registry(RegistryAction::SetLinkControls(Box::new(set)));
+    }
+
+    fn registry(&mut self, action: RegistryAction) {
         let command = RegistryCommand {
             at: self.at,
-            action: RegistryAction::CreateProgram(Box::new(Program {
-                id: PROGRAM,
-                name: "Ads".into(),
-                network: "visa".into(),
-                bin: Default::default(),
-                currency: USD,
-                controls: Controls::default(),
-                hold_expiry: Default::default(),
-                created_at: self.at,
-                foreign_exchange_mark_up_basis_points: 0,
-            })),
+            action,
         };
         let outcome = registry_decide::decide(&self.world.registry, &command);
         let RegistryOutcome::Event(event) = outcome else {
@@ -276,9 +293,27 @@ fn other_controls_decide_everything_again() {
         Target::Account(ROOT),
         Target::Program(PROGRAM),
     ] {
-        let came = lived.came(&Change::Controls(target, a_day(1_000)));
+        let came = lived.came(&Change::Controls(target.clone(), a_day(1_000)));
         assert_eq!(came, [Came::AsItWas, BY_LIMIT, Came::AsItWas], "{target:?}");
     }
+}
+
+/// From the moment it is there, and whatever controls it is given later.
+#[test]
+fn other_controls_of_a_linked_object_hold_for_its_cards() {
+    let project = Target::Link {
+        link_type: "project".into(),
+        id: "p1".into(),
+    };
+    let tried = Change::Controls(project, a_day(1_000));
+    let mut lived = Lived::new();
+    lived.purchases(&[900]);
+    lived.project(a_day(2_000));
+    lived.purchases(&[500, 700]);
+    lived.project(a_day(3_000));
+    lived.purchases(&[400]);
+    let (as_it_was, over) = (Came::AsItWas, BY_LIMIT);
+    assert_eq!(lived.came(&tried), [as_it_was, as_it_was, over, as_it_was]);
 }
 
 #[test]
