@@ -1,5 +1,6 @@
 //! `/v1/cards`: issuing, reading and changing cards. Their numbers leave through `reveal.rs` only.
 
+use super::auth::Caller;
 use super::body::WriteRequest;
 use super::error::{ApiError, json_response};
 use super::fields::Fields;
@@ -202,6 +203,7 @@ pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Res
 
 pub async fn many(
     State(gate): State<Gate>,
+    caller: Caller,
     ListQuery(mut query): ListQuery,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
@@ -211,6 +213,7 @@ pub async fn many(
         program_id: query.id("program_id", ProgramId::PREFIX)?,
         link_type,
         link_id,
+        bounds: caller.bounds().cloned(),
     };
     let after = query.id("starting_after", CardId::PREFIX)?;
     let limit = list::limit(&mut query)?;

@@ -149,7 +149,12 @@ pub(super) fn advice(state: &mut State, command: &Command, advise: &Advise, advi
     };
     match &advised.outcome {
         AdviceOutcome::Recorded | AdviceOutcome::Duplicate => {}
-        AdviceOutcome::Placed(placed) => open_held(state, &opening(placed)),
+        AdviceOutcome::Placed(placed) => {
+            open_held(state, &opening(placed));
+            if let Some(id) = advised.stands_in_for {
+                expect_authorization(state, id).stood_in_by = Some(payment.authorization_id);
+            }
+        }
         AdviceOutcome::ForcePosted(placed) => {
             open_posted(state, &opening(placed), &advised.postings);
             refunds::apply(state, payment.authorization_id, &advised.gives_back);
@@ -176,6 +181,9 @@ pub(super) fn reversal(
     remember_answer(state, command, answered, false);
     match &reversed.outcome {
         ReversalOutcome::Undone(undone) => {
+            if undone.what == UndoneWhat::Above {
+                state_rest(state, command, undone.authorization_id, answered);
+            }
             undo(state, command, undone, &reversed.postings);
             if ClosedBy::of(undone.standing).is_some() {
                 end_declined(state, command, undone.authorization_id);
@@ -191,6 +199,29 @@ pub(super) fn reversal(
         }),
         // Remembered since the first one.
         ReversalOutcome::AlreadyReversed | ReversalOutcome::Duplicate => {}
+    }
+}
+
+/// Notes a reversal that said what is to stay of the whole: earlier increments are in that.
+fn state_rest(state: &mut State, command: &Command, id: AuthorizationId, answered: Answered) {
+    supersede_increments(expect_authorization(state, id));
+    let part = Part {
+        kind: PartKind::Rest,
+        amount: InBoth::default(),
+        match_keys: MatchKeys::default(),
+        at: command.at,
+        is_undone: false,
+        undone: InBoth::default(),
+        is_superseded: false,
+        answered: Some(answered),
+    };
+    state.authorizations.add_part(id, part);
+}
+
+fn supersede_increments(known: &mut Authorization) {
+    let parts = known.parts.iter_mut();
+    for part in parts.filter(|part| part.kind == PartKind::Increment) {
+        part.is_superseded = true;
     }
 }
 
@@ -399,10 +430,7 @@ fn amend(state: &mut State, command: &Command, payment: &Authorize, outcome: &Ad
         },
     };
     if !is_increment {
-        let parts = known.parts.iter_mut();
-        for part in parts.filter(|part| part.kind == PartKind::Increment) {
-            part.is_superseded = true;
-        }
+        supersede_increments(known);
     }
     let part = is_increment.then(|| part(PartKind::Increment, held, command, payment));
     let change = Change {

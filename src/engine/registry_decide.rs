@@ -1,5 +1,6 @@
 //! Decides and applies the registry's commands, as `decide.rs` and `apply.rs` do for a shard.
 
+use super::api_keys;
 use super::cardholders::{Cardholder, Holder};
 use super::conversion::BASIS_POINTS;
 use super::decision_endpoints;
@@ -87,6 +88,9 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         RegistryAction::PutDecisionEndpoint(endpoint) => {
             decision_endpoints::decide_put(&registry.view, endpoint)
         }
+        RegistryAction::CreateApiKey(key) => api_keys::decide_create(&registry.view, key),
+        RegistryAction::RevokeApiKey { id, at } => api_keys::decide_revoke(registry, *id, *at),
+        RegistryAction::Audit(_) => RegistryOutcome::Event(RegistryEvent::Audited),
     }
 }
 
@@ -214,7 +218,8 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
             apply_issued(registry, issue, links);
         }
         // The record is all there is of it.
-        (RegistryAction::RevealCard(_), RegistryEvent::CardRevealed) => {}
+        (RegistryAction::RevealCard(_), RegistryEvent::CardRevealed)
+        | (RegistryAction::Audit(_), RegistryEvent::Audited) => {}
         (RegistryAction::BeginIdempotent(request), RegistryEvent::IdempotentBegun) => {
             let entry = IdempotencyEntry {
                 request: *request,
@@ -294,6 +299,16 @@ fn apply_to_view(
         ) => {
             change_view(registry, *version, |view| {
                 view.decision_endpoints.put((**endpoint).clone())
+            });
+        }
+        (RegistryAction::CreateApiKey(key), RegistryEvent::ApiKeyChanged { version }) => {
+            change_view(registry, *version, |view| {
+                view.api_keys.put((**key).clone())
+            });
+        }
+        (RegistryAction::RevokeApiKey { id, at }, RegistryEvent::ApiKeyChanged { version }) => {
+            change_view(registry, *version, |view| {
+                api_keys::apply_revoke(&mut view.api_keys, *id, *at)
             });
         }
         (action, RegistryEvent::GroupsChanged { version }) => {

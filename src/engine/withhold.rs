@@ -98,6 +98,8 @@ fn increment(state: &State, payment: &Authorize) -> Found {
     let last = same.max_by_key(|(known, place, part)| (part.at, known.id, *place));
     match last {
         None => Found::Nothing,
+        // The network has stated the whole since, and this is in it.
+        Some((_, _, part)) if part.is_superseded => Found::Nothing,
         Some((known, _, _)) if !known.is_open() => Found::GoneOn,
         // Places are below the most parts that have names.
         Some((known, place, part)) => Found::Untouched(undo_part(known, place as u16, part, 0)),
