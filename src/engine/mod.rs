@@ -8,6 +8,7 @@ pub mod apply;
 mod apply_messages;
 mod apply_opening;
 mod apply_resolve;
+mod apply_reversal;
 pub mod audit;
 pub mod authorizations;
 pub mod backtest;

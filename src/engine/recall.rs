@@ -202,11 +202,11 @@ fn of_advice(state: &State, command: &Command, advise: &Advise) -> Need {
         names,
         direction,
     });
-    let known = match payment.posts {
-        true => closed(original),
-        // What holds leaves a closed one as it is.
-        false => Vec::new(),
-    };
+    let mut known = closed(original);
+    if !payment.posts {
+        // What holds leaves a closed one as it is, unless it stands in for it.
+        known.retain(|known| known.is_closed_by(ClosedBy::Release) || known.was_taken_back());
+    }
     Need {
         known,
         lookup,
@@ -256,7 +256,10 @@ pub fn recall(root: AccountId, at: Timestamp, need: Need, found: Found) -> Optio
                 chosen.all(|chosen| chosen.id != best.id)
             };
             let best = best.filter(is_new).cloned();
+            let next = best.as_ref().and_then(|best| best.stood_in_by);
+            let next = candidates.iter().find(|known| Some(known.id) == next);
             recall.authorizations.extend(best);
+            recall.authorizations.extend(next.cloned());
         }
     }
     let nothing = recall.authorizations.is_empty() && recall.first_answer.is_none();

@@ -60,10 +60,12 @@ fn verdict(
             amount_minor: Some(amount_minor),
         } => match amount_minor {
             // All that was asked about; a reversal may have taken some of it since.
-            _ if (held_minor..=known.opened.account_minor).contains(&amount_minor) => {
+            _ if [held_minor, known.opened.account_minor].contains(&amount_minor) => {
                 (Verdict::Whole, false)
             }
             _ if !(1..held_minor).contains(&amount_minor) => (invalid, false),
+            // Nothing that the merchant could be told.
+            _ if part_of(known, amount_minor).transaction_minor == 0 => (invalid, false),
             _ if waiting.in_part => (Verdict::Part(amount_minor), false),
             _ => (invalid, false),
         },

@@ -101,7 +101,6 @@ impl View<'_> {
             let (_, used) = slots.entry(slot(limit, at)).or_insert((at, 0));
             *used += amount;
         }
-        slots.retain(|_, (_, used)| *used > 0);
         slots
     }
 
@@ -115,7 +114,8 @@ impl View<'_> {
             .slots(owner, card, limit)
             .values()
             .map(|(_, used)| used)
-            .sum();
+            .sum::<i64>()
+            .max(0);
         let counted = self.known.iter().filter(|known| {
             let stands_at = known.held.plus(known.posted).account;
             (known.is_open() || stands_at > 0)
