@@ -64,7 +64,10 @@ fn verdict(
                 (Verdict::Whole, false)
             }
             _ if !(1..held_minor).contains(&amount_minor) => (invalid, false),
-            _ if waiting.in_part => (Verdict::Part(amount_minor), false),
+            // An approval over nothing is none that a terminal could do with.
+            _ if waiting.in_part && part_of(known, amount_minor).transaction_minor > 0 => {
+                (Verdict::Part(amount_minor), false)
+            }
             _ => (invalid, false),
         },
         CustomerSays::Decline => (Verdict::Declined(DeclineReason::DecisionDeclined), false),
@@ -177,9 +180,10 @@ fn approved(known: &Authorization, waiting: &Waiting, stays: InBoth) -> (Resolve
         };
         return (to, Postings::default());
     }
+    // A reversal may have taken some of what was asked about, and its share of what we keep with it.
     let kept = waiting
         .kept
-        .share(stays.account_minor, known.held.account_minor);
+        .share(stays.account_minor, known.opened.account_minor);
     let postings = postings::payment(known.account_id, stays.account_minor, kept);
     let to = ResolvedTo::Approved {
         released: known.held,
