@@ -85,8 +85,20 @@ impl View<'_> {
             (true, None, _) if meant == Meant::Early => self.open(&told, Some("after_reversal")),
             (_, None, _) if meant == Meant::Early => self.recorded(account, "reversed_before"),
             (_, None, _) => self.open(&told, None),
+            // A single message has no later posting of its own.
+            (false, Some(known), None)
+                if known.waits && known.payment.posts && payment.kind != Kind::Incremental =>
+            {
+                self.complete(&told, known, true)
+            }
             (false, Some(known), None) => self.amend(&told, known),
             (false, _, Some(End::Completed)) => self.recorded(account, "after_completion"),
+            // Where we said no, the network may stand in.
+            (false, Some(known), Some(End::Reversed))
+                if known.is_taken_back && !self.is_reversed_early(payment.card, payment.of) =>
+            {
+                self.open(&told, None)
+            }
             (false, _, Some(End::Reversed)) => self.recorded(account, "reversed_before"),
             (false, _, Some(End::Released)) => self.open(&told, Some("after_expiry")),
         }

@@ -127,6 +127,14 @@ impl Payment {
         !self.is_credit() && !self.asks_only()
     }
 
+    /// The same, as one that is held.
+    pub fn held(&self) -> Payment {
+        Payment {
+            posts: false,
+            ..*self
+        }
+    }
+
     /// What tells a repeat from another message of the same identity.
     pub fn asks(&self) -> (i64, u8, Kind) {
         (self.amount, self.case, self.kind)
@@ -222,6 +230,28 @@ pub enum Step {
     Rule {
         rule: usize,
         change: RuleChange,
+    },
+    /// The request that was approved so many before the last one comes again.
+    Repeat {
+        back: usize,
+    },
+    /// The answer to the approval so many before the last one came too late for its network.
+    Withhold {
+        back: usize,
+    },
+    /// The hold of that approval ends by hand.
+    Release {
+        back: usize,
+    },
+    /// What the customer says of it.
+    Customer {
+        back: usize,
+        says: Says,
+    },
+    /// Whether customers are asked, and up to how much is approved without an answer.
+    Endpoint {
+        asks: bool,
+        up_to: Option<i64>,
     },
     /// Of `exceptions`, by its place.
     Exception {

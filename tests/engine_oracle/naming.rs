@@ -93,48 +93,13 @@ impl View<'_> {
             })
         };
         let mut known = self.nameable(card);
+        // What we took back ourselves, nobody reversed.
         self.is_reversed_early(card, names)
             || known.any(|known| {
                 let alike = known.payment.names.alike(names).is_some();
-                (alike && known.ended(End::Reversed)) || (names.stated() > 0 && is_undone(known))
+                let by_network = known.ended(End::Reversed) && !known.is_taken_back;
+                (alike && by_network) || (names.stated() > 0 && is_undone(known))
             })
-    }
-
-    /// The same request, approved before and known by its authorization still: the one opened last of those that
-    /// share a name with it.
-    pub fn approved_before(&self, payment: &Payment) -> Option<(&Payment, Heard)> {
-        let shares = |place: usize| {
-            let (one, other) = (self.names_at(place), payment.names);
-            let pairs = [
-                (one.rrn, other.rrn),
-                (one.sent, other.sent),
-                (one.local, other.local),
-            ];
-            pairs
-                .into_iter()
-                .any(|(one, other)| one > 0 && one == other)
-        };
-        let is_named = |(_, line): &&(usize, Line)| line.opens_on.is_some() || line.part.is_some();
-        let of_card = self.nameable(payment.card);
-        let candidates = of_card.filter(|known| {
-            known
-                .lines
-                .iter()
-                .filter(is_named)
-                .any(|(place, _)| shares(*place))
-        });
-        let found = candidates.filter_map(|known| {
-            let mut lines = known.lines.iter().filter(is_named);
-            lines.find_map(|(place, _)| match &self.past[*place].step {
-                Step::Authorize(first)
-                    if (first.name, first.posts) == (payment.name, payment.posts) =>
-                {
-                    Some((first, heard(&self.past[*place].came)))
-                }
-                _ => None,
-            })
-        });
-        found.last()
     }
 
     /// Whether the same advice was carried out before: a posting, or an increment, of all its names and of what it
@@ -150,27 +115,18 @@ impl View<'_> {
                 Some(Part::Increment) => line.held.account,
                 _ => line.posted.account,
             };
-            let opens = line.opens_on.is_some() && payment.posts && came_to != 0;
-            (opens || line.part == Some(part))
+            line.part == Some(part)
                 && self.names_at(*place) == payment.names
                 && came_to.abs() == amount
         };
+        let is_whole = |known: &Known| {
+            payment.posts
+                && known.posted_at_once
+                && known.payment.names == payment.names
+                && known.approved.account.abs() == amount
+        };
         let mut known = self.nameable(payment.card);
-        payment.names.stated() > 1 && known.any(|known| known.lines.iter().any(is_same))
-    }
-
-    /// The first of these messages, if it is not forgotten: itself, and what was heard of it.
-    pub fn first_answer(&self, same: impl Fn(&Step) -> bool) -> Option<(&Step, Heard)> {
-        let found = self.past.iter().rev().find(|past| {
-            let first = !matches!(
-                past.came,
-                Came::First(_)
-                    | Came::Duplicate
-                    | Came::Declined(DeclineReason::DuplicateTransmission)
-            );
-            first && same(&past.step)
-        })?;
-        let live = found.at.plus_ms(FIRST_ANSWER_MS) > self.at;
-        live.then(|| (&found.step, heard(&found.came)))
+        payment.names.stated() > 1
+            && known.any(|known| is_whole(known) || known.lines.iter().any(is_same))
     }
 }

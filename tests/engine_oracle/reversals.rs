@@ -29,6 +29,14 @@ impl View<'_> {
             return (came, vec![]);
         };
         let known = self.of(place);
+        if known.is_taken_back && meant == Meant::Whole(place) {
+            // Its network was told no: it is as of an original that never was.
+            let came = match self.is_reversed_early(identity.0, names) {
+                true => Came::AlreadyReversed,
+                false => Came::Unknown,
+            };
+            return (came, vec![]);
+        }
         let is_done = match meant {
             Meant::Part(_, part) => known.is_undone(part) || known.is_in_what_was_stated(part),
             _ => false,
@@ -51,10 +59,7 @@ impl View<'_> {
         };
         let stands_at = known.held.plus(known.posted);
         let moved = part.map_or(stands_at, |part| known.left(part)).above(stays);
-        let is_increment = part.is_some_and(|part| {
-            let mut lines = known.lines.iter();
-            lines.any(|(of, line)| *of == part && line.part == Some(Part::Increment))
-        });
+        let is_increment = part.is_some_and(|part| known.is_increment(part));
         // What is held goes first. No more goes back than there is.
         let nothing = Both::default();
         let (released, returned) = match part {
