@@ -32,6 +32,8 @@ mod orders;
 mod outcomes;
 #[path = "engine_oracle/past.rs"]
 mod past;
+#[path = "engine_oracle/recalling.rs"]
+mod recalling;
 #[path = "engine_oracle/requests.rs"]
 mod requests;
 #[path = "engine_oracle/restoring.rs"]
@@ -98,6 +100,7 @@ use past::*;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+use recalling::*;
 use restoring::*;
 use rules::*;
 use setting::*;
@@ -111,14 +114,28 @@ const HOLD_MS: i64 = 7 * 24 * 60 * MINUTE_MS;
 
 /// Runs the steps through both; gives the engine for a closer look.
 fn run_both(steps: &[Step], shards: usize) -> Engine {
-    let mut engine = Engine::new(shards);
-    let mut naive = Naive {
+    let naive = Naive {
         has_rules: true,
         ..Naive::default()
     };
+    run(Engine::new(shards), naive, steps)
+}
+
+/// What is forgotten comes back.
+fn run_both_with_archive(steps: &[Step]) -> Engine {
+    let naive = Naive {
+        has_rules: true,
+        has_archive: true,
+        ..Naive::default()
+    };
+    run(Engine::with_archive(), naive, steps)
+}
+
+fn run(mut engine: Engine, mut naive: Naive, steps: &[Step]) -> Engine {
     for (place, step) in steps.iter().enumerate() {
         naive.at = engine.switch.at;
         let (step, came) = (&naive.resent(step), engine.step(step));
+        naive.recall(step);
         let (expected, lines) = naive.decide(step);
         assert_eq!(came, expected, "step {place} of {steps:#?}");
         naive.note(step, expected, lines);
@@ -152,6 +169,11 @@ proptest! {
     #[test]
     fn short_conversations_go_as_the_naive_ones_do(steps in any_short_conversation()) {
         run_both(&steps, 1);
+    }
+
+    #[test]
+    fn what_was_forgotten_comes_back_as_it_does_to_the_naive_ones(steps in any_long_conversation()) {
+        run_both_with_archive(&steps);
     }
 
     #[test]

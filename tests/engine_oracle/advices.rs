@@ -4,13 +4,13 @@ use super::*;
 
 /// An advice, the account that it is about, and what it comes to.
 #[derive(Debug, Clone, Copy)]
-pub struct Told<'a> {
+pub struct Carried<'a> {
     pub payment: &'a Payment,
     pub account: u64,
     pub amount: Both,
 }
 
-impl Told<'_> {
+impl Carried<'_> {
     /// The amount with its second part in the currency of an authorization.
     fn amount_for(&self, known: &Known) -> Both {
         let Both { account, local } = self.amount;
@@ -74,7 +74,7 @@ impl View<'_> {
             account: comes_to.unwrap(),
             local: payment.amount,
         };
-        let told = Told {
+        let told = Carried {
             payment,
             account,
             amount,
@@ -117,7 +117,7 @@ impl View<'_> {
     /// What an advice came to, with one line; completes the flags.
     pub fn advised(
         &self,
-        told: &Told,
+        told: &Carried,
         (what, line): (What, Line),
         mut flags: Vec<&'static str>,
         breach: Option<DeclineReason>,
@@ -139,7 +139,7 @@ impl View<'_> {
         (Came::Advised(advice), vec![line])
     }
 
-    pub fn open(&self, told: &Told, flag: Option<&'static str>) -> (Came, Vec<Line>) {
+    pub fn open(&self, told: &Carried, flag: Option<&'static str>) -> (Came, Vec<Line>) {
         let (payment, account) = (told.payment, told.account);
         if told.amount.account == 0 {
             let (came, lines) = self.recorded(account, "moves_nothing");
@@ -171,7 +171,7 @@ impl View<'_> {
     }
 
     /// Gives what is open another amount, or adds to it.
-    pub fn amend(&self, told: &Told, known: &Known) -> (Came, Vec<Line>) {
+    pub fn amend(&self, told: &Carried, known: &Known) -> (Came, Vec<Line>) {
         let (of, payment, before) = (known.place, told.payment, known.held);
         let adds = payment.kind == Kind::Incremental;
         let amount = told.amount_for(known);
@@ -202,7 +202,7 @@ impl View<'_> {
     }
 
     /// Posts against an authorization, whatever became of it.
-    pub fn complete(&self, told: &Told, known: &Known, is_final: bool) -> (Came, Vec<Line>) {
+    pub fn complete(&self, told: &Carried, known: &Known, is_final: bool) -> (Came, Vec<Line>) {
         let (of, payment, held) = (known.place, told.payment, known.held);
         let mut flags = vec![];
         if payment.takes_money() && told.amount.account > held.account {
@@ -244,7 +244,7 @@ impl View<'_> {
     }
 
     /// What was authorized is held against the money alone, and its own hold is part of that.
-    pub fn short_of(&self, told: &Told, held: i64) -> Option<DeclineReason> {
+    pub fn short_of(&self, told: &Carried, held: i64) -> Option<DeclineReason> {
         let available = self.available(told.account) + held;
         (told.payment.takes_money() && told.amount.account > available)
             .then_some(DeclineReason::InsufficientFunds)

@@ -3,73 +3,96 @@
 use super::*;
 
 impl View<'_> {
-    /// What a step tells the network, of messages by where in the past they are.
-    pub fn answers(&self, step: &Step, came: &Came, lines: &[Line]) -> Vec<(usize, Heard)> {
-        let waited = || {
-            let known = lines.iter().filter_map(|line| self.known_at(line.of));
-            known.filter(|known| known.waits).map(|known| known.place)
-        };
-        // What it was of is not to be, whoever ended it before its customer could decide.
-        let ended = || {
-            let is_ended = |of: &usize| {
-                lines
-                    .iter()
-                    .any(|line| line.of == *of && line.end.is_some())
-            };
-            let reason = DeclineReason::ReversedBeforeOriginal;
-            waited()
-                .filter(is_ended)
-                .map(move |of| (of, Heard::Declined(reason)))
-        };
+    /// What a step tells the network.
+    pub fn answers(&self, step: &Step, came: &Came, lines: &[Line]) -> Vec<Told> {
         let own = match (step, came) {
             (_, Came::First(_) | Came::Duplicate)
             | (_, Came::Declined(DeclineReason::DuplicateTransmission)) => None,
-            (Step::Authorize(_) | Step::Advise { .. } | Step::Reverse { .. }, came) => {
-                Some((self.here(), heard(came)))
-            }
+            (Step::Authorize(_) | Step::Advise { .. } | Step::Reverse { .. }, came) => Some(Told {
+                of: self.here(),
+                heard: heard(came),
+                is_with_it: matches!(step, Step::Authorize(_))
+                    && !matches!(came, Came::Waiting { .. })
+                    && lines.iter().any(|line| line.opens_on.is_some()),
+            }),
             _ => None,
         };
-        let others: Vec<(usize, Heard)> = match (step, came) {
-            (Step::Withhold { back }, Came::Withheld(_)) => {
-                let late = Heard::Declined(DeclineReason::AnswerTooLate);
-                self.approval(*back)
-                    .map(|of| (of, late))
-                    .into_iter()
-                    .collect()
+        let others = self.answers_to_others(step, came, lines);
+        own.into_iter().chain(others).collect()
+    }
+
+    /// To what waited, and to what came too late.
+    fn answers_to_others(&self, step: &Step, came: &Came, lines: &[Line]) -> Vec<Told> {
+        let told = |of, heard| Told {
+            of,
+            heard,
+            is_with_it: true,
+        };
+        let waited = lines.iter().filter(|line| {
+            let known = self.known_at(line.of);
+            known.is_some_and(|known| known.waits)
+        });
+        let one = |one: &Resolution| told(one.of, one.heard.clone());
+        match (step, came) {
+            (Step::Withhold { back }, Came::Withheld(undone)) => {
+                let of = self.approval(*back).unwrap();
+                vec![Told {
+                    is_with_it: undone.is_some(),
+                    ..told(of, Heard::Declined(DeclineReason::AnswerTooLate))
+                }]
             }
-            (_, Came::Resolved(resolution)) => vec![(resolution.of, resolution.heard.clone())],
-            (_, Came::TimedOut(all)) => {
-                let heard = all.iter().map(|one| (one.of, one.heard.clone()));
-                heard.collect()
-            }
+            (_, Came::Resolved(resolution)) => vec![one(resolution)],
+            (_, Came::TimedOut(all)) => all.iter().map(one).collect(),
             // The network has decided.
             (_, Came::Advised(advice)) => {
                 let available = advice.available;
-                waited()
-                    .map(|of| (of, Heard::Approved { available }))
+                waited
+                    .map(|line| told(line.of, Heard::Approved { available }))
                     .collect()
             }
-            _ => ended().collect(),
-        };
-        own.into_iter().chain(others).collect()
+            // What it was of is not to be, whoever ended it before its customer could decide.
+            _ => {
+                let reason = DeclineReason::ReversedBeforeOriginal;
+                let ended = waited.filter(|line| line.end.is_some());
+                ended
+                    .map(|line| told(line.of, Heard::Declined(reason)))
+                    .collect()
+            }
+        }
     }
 
     /// The first of these messages, if it is not forgotten: itself, and what was heard of it.
     pub fn first_answer(&self, same: impl Fn(&Step) -> bool) -> Option<(&Step, Heard)> {
-        let answers = self.past.iter().rev().flat_map(|past| {
-            let answers = past.answers.iter();
-            answers.map(|(of, heard)| (past.at, *of, heard))
-        });
-        let mut of_message = answers.filter(|(_, of, _)| same(&self.past[*of].step));
-        let (at, of, heard) = of_message.next()?;
+        let (at, told) = self.last_answer(&same)?;
+        let recalled = self
+            .recalled
+            .iter()
+            .rev()
+            .find_map(|recalled| match &recalled.what {
+                Recall::Answer(told) if same(&self.past[told.of].step) => Some((recalled.at, told)),
+                _ => None,
+            });
+        let (at, told) = recalled
+            .filter(|(then, _)| *then >= at)
+            .unwrap_or((at, told));
         let live = at.plus_ms(FIRST_ANSWER_MS) > self.at;
-        live.then(|| (&self.past[of].step, heard.clone()))
+        live.then(|| (&self.past[told.of].step, told.heard.clone()))
+    }
+
+    /// What was last said of these messages, and when.
+    pub fn last_answer(&self, same: impl Fn(&Step) -> bool) -> Option<(Timestamp, &Told)> {
+        let mut answers = self.past.iter().rev().flat_map(|past| {
+            let answers = past.answers.iter();
+            answers.map(|told| (past.at, told))
+        });
+        answers.find(|(_, told)| same(&self.past[told.of].step))
     }
 
     /// What was last said of a message.
     pub fn answer_to(&self, place: usize) -> Option<&Heard> {
         let mut answers = self.past.iter().rev().flat_map(|past| &past.answers);
-        answers.find(|(of, _)| *of == place).map(|(_, heard)| heard)
+        let told = answers.find(|told| told.of == place);
+        told.map(|told| &told.heard)
     }
 
     /// The same request, known by what it opened or added to still: it gets the same answer. A no of ours comes

@@ -223,6 +223,21 @@ pub fn any_short_conversation() -> impl Strategy<Value = Vec<Step>> {
     })
 }
 
+/// The same, over days: memory forgets between them.
+pub fn any_long_conversation() -> impl Strategy<Value = Vec<Step>> {
+    let minutes = prop_oneof![2 => 14i64..20, 3 => 1_430i64..1_500, 1 => 10_080i64..10_200];
+    let waits = proptest::collection::vec(proptest::option::weighted(0.3, minutes), 40);
+    (any_short_conversation(), waits).prop_map(|(steps, waits)| {
+        let waits = waits.into_iter().chain(std::iter::repeat(None));
+        let steps = steps.into_iter().zip(waits);
+        let steps = steps.flat_map(|(step, minutes)| {
+            let wait = minutes.map(|minutes| Step::Wait { minutes });
+            std::iter::once(step).chain(wait)
+        });
+        steps.collect()
+    })
+}
+
 /// Some of these steps; in a quarter of all cases customers are asked, and say something between them.
 fn with_customers(
     step: impl Strategy<Value = Step>,

@@ -11,6 +11,8 @@ pub struct Engine {
     pub declined_by: Option<RuleId>,
     /// The requests that were approved, in order, each as it was sent.
     pub approvals: Vec<Approval>,
+    /// What was forgotten, where that is kept.
+    pub kept: Option<engine_support::kept::Kept>,
 }
 
 /// What opened at this place in the past; each step takes one id, from 2.
@@ -33,6 +35,7 @@ impl Engine {
             next_id,
             declined_by: None,
             approvals: Vec::new(),
+            kept: None,
         }
     }
 
@@ -135,9 +138,9 @@ impl Engine {
             Step::Authorize(payment) => {
                 let request = request_of(purchase, id, payment);
                 let root = AccountId(root_of(payment.card));
-                let outcome = switch.command(root, Action::Authorize(request.clone()));
+                let outcome = self.command(root, Action::Authorize(request.clone()));
                 if is_approval(&outcome) {
-                    let at = switch.at;
+                    let at = self.switch.at;
                     let payment = *payment;
                     self.approvals.push(Approval {
                         at,
@@ -161,7 +164,7 @@ impl Engine {
                     approval_code: None,
                 };
                 let root = root_of(payment.card);
-                switch.command(AccountId(root), Action::Advise(advise))
+                self.command(AccountId(root), Action::Advise(advise))
             }
             Step::Reverse {
                 card,
@@ -170,11 +173,13 @@ impl Engine {
                 amount,
                 stays,
             } => {
+                let name_of_message = *name;
                 let name = format!("{card}-{name}");
                 let mut request = reversal(id, *card, usd(*amount), &name, "");
                 request.original_keys = names.keys();
+                request.is_marked_repeat = is_marked(name_of_message);
                 request.stays = (*stays > 0).then(|| usd(*stays));
-                switch.command(AccountId(root_of(*card)), Action::Reverse(request))
+                self.command(AccountId(root_of(*card)), Action::Reverse(request))
             }
             Step::TopUp {
                 id,
@@ -349,6 +354,7 @@ pub fn request_of(
     request.kind = payment.kind;
     request.partial_approval_supported = payment.in_part;
     request.posts = payment.posts;
+    request.is_marked_repeat = is_marked(payment.name);
     request
 }
 

@@ -52,8 +52,22 @@ impl View<'_> {
     /// The best that these names lead to. What agrees alike: the whole before a part, then the latest, then
     /// what is reversed.
     pub fn meant(&self, card: u64, asked: Names, is_credit: Option<bool>) -> Meant {
+        self.meant_among(card, asked, is_credit, false)
+    }
+
+    /// The same, or the best of what is forgotten.
+    pub fn meant_among(
+        &self,
+        card: u64,
+        asked: Names,
+        is_credit: Option<bool>,
+        forgotten: bool,
+    ) -> Meant {
         let mut candidates = Vec::new();
-        for known in self.nameable(card) {
+        for known in &self.known {
+            if known.payment.card != card || self.is_forgotten(known) != forgotten {
+                continue;
+            }
             if is_credit.is_some_and(|is_credit| is_credit != known.payment.is_credit()) {
                 continue;
             }
@@ -71,7 +85,7 @@ impl View<'_> {
                 }
             }
         }
-        for (names, at) in self.early_reversals(card) {
+        for (names, at) in self.early_reversals(card).filter(|_| !forgotten) {
             let alike = names.alike(asked);
             candidates.extend(alike.map(|alike| ((alike, true, at, true, 0), Meant::Early)));
         }

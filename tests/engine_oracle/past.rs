@@ -110,8 +110,17 @@ pub struct Happened {
     pub given: Vec<Given>,
     /// The exceptions that what is opened here needs, of those with a number of uses.
     pub excepted: Vec<usize>,
-    /// What the network is told from now on about messages, each by where it was; mostly about this one.
-    pub answers: Vec<(usize, Heard)>,
+    /// What the network is told from now on about messages, mostly about this one.
+    pub answers: Vec<Told>,
+}
+
+/// What is told of the message at a place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    pub of: usize,
+    pub heard: Heard,
+    /// What the message opened keeps it too, and nobody else does.
+    pub is_with_it: bool,
 }
 
 #[derive(Debug, Default)]
@@ -119,6 +128,9 @@ pub struct Naive {
     pub at: Timestamp,
     pub has_rules: bool,
     pub past: Vec<Happened>,
+    /// What is forgotten is kept elsewhere, and comes back.
+    pub has_archive: bool,
+    pub recalled: Vec<Recalled>,
 }
 
 /// An authorization, added up from its lines.
@@ -221,6 +233,7 @@ impl Known<'_> {
 pub struct View<'a> {
     pub at: Timestamp,
     pub has_rules: bool,
+    pub recalled: &'a [Recalled],
     pub past: &'a [Happened],
     pub known: Vec<Known<'a>>,
 }
@@ -278,16 +291,17 @@ impl Naive {
                 }
                 found.lines.push((place, *line));
             }
-            for (of, heard) in &past.answers {
-                let waiting = known.iter_mut().find(|known| known.place == *of);
+            for told in &past.answers {
+                let waiting = known.iter_mut().find(|known| known.place == told.of);
                 if let Some(waiting) = waiting {
-                    waiting.waits = *heard == Heard::Waiting;
+                    waiting.waits = told.heard == Heard::Waiting;
                 }
             }
         }
         View {
             at: self.at,
             has_rules: self.has_rules,
+            recalled: &self.recalled,
             past: &self.past,
             known,
         }
@@ -404,14 +418,22 @@ impl View<'_> {
         self.posted(account) - self.held(account)
     }
 
-    /// What a message of this card may still name: what is open, and what was closed within a day.
+    /// What a message of this card may still name: what is open, and what was closed, or came back, within a day.
     pub fn nameable(&self, card: u64) -> impl Iterator<Item = &Known<'_>> {
-        let counts = move |known: &&Known| {
-            let closed = known.closed;
-            known.payment.card == card
-                && closed.is_none_or(|(since, _)| since.plus_ms(REVERSAL_MS) > self.at)
-        };
-        self.known.iter().filter(counts)
+        let of_card = self.known.iter();
+        let of_card = of_card.filter(move |known| known.payment.card == card);
+        of_card.filter(|known| !self.is_forgotten(known))
+    }
+
+    pub fn is_forgotten(&self, known: &Known) -> bool {
+        let recalls = self.recalled.iter();
+        let recalls =
+            recalls.filter(|recalled| recalled.what == Recall::Authorization(known.place));
+        let last = recalls.map(|recalled| recalled.at).max();
+        known.closed.is_some_and(|(since, _)| {
+            let from = last.map_or(since, |at| at.max(since));
+            from.plus_ms(REVERSAL_MS) <= self.at
+        })
     }
 
     /// Where the authorizations were opened whose holds have lasted as long as they may, in order.

@@ -41,7 +41,7 @@ impl Engine {
             payment,
         };
         let action = Action::Withhold(Box::new(withhold));
-        came_of(&self.switch.command(root, action))
+        came_of(&self.command(root, action))
     }
 
     pub fn release(&mut self, back: usize) -> Came {
