@@ -223,13 +223,72 @@ pub fn any_short_conversation() -> impl Strategy<Value = Vec<Step>> {
     })
 }
 
-/// The same, over days: memory forgets between them.
+/// Days on which all exceptions are approved, of the card that most are for: with a limit that several of them raise, or a
+/// block that one of them lifts twice, and with increments.
+pub fn any_excepted_days() -> impl Strategy<Value = Vec<Step>> {
+    let card = 101;
+    let approve = |which| Step::Exception {
+        which,
+        change: ExceptionChange::Approve,
+    };
+    let request = (0u8..40, 1u8..8, 50i64..400, 0u8..3, any::<bool>());
+    let step = prop_oneof![
+        10 => request.prop_map(move |(name, names, amount, adds, is_blocked)| {
+            let payment = Payment::purchase(card, name, Names::all(names), amount);
+            Step::Authorize(Payment {
+                mcc: if is_blocked { 7995 } else { 5411 },
+                kind: if adds == 0 { Kind::Incremental } else { Kind::Purchase },
+                ..payment
+            })
+        }),
+        2 => (0u8..40, 1u8..8).prop_map(move |(name, names)| Step::Reverse {
+            card,
+            name,
+            names: Names::all(names),
+            amount: 1,
+            stays: 0,
+        }),
+        1 => any_exception_change(),
+        1 => (0i64..200).prop_map(|minutes| Step::Wait { minutes }),
+    ];
+    let choice = proptest::sample::select(&[1usize, 3][..]);
+    (choice, proptest::collection::vec(step, 1..40)).prop_map(move |(choice, steps)| {
+        let money = Step::TopUp {
+            id: 1,
+            account: 1,
+            amount: 100_000,
+        };
+        let begun = [money, Step::Controls { card, choice }].into_iter();
+        let begun = begun.chain((0..EXCEPTIONS).map(approve));
+        begun.chain(steps).collect()
+    })
+}
+
+/// Short conversations over days: memory forgets between them.
 pub fn any_long_conversation() -> impl Strategy<Value = Vec<Step>> {
     let minutes = prop_oneof![2 => 14i64..20, 3 => 1_430i64..1_500, 1 => 10_080i64..10_200];
     let waits = proptest::collection::vec(proptest::option::weighted(0.3, minutes), 40);
-    (any_short_conversation(), waits).prop_map(|(steps, waits)| {
+    let card = 101;
+    let too_much = Payment::purchase(card, 3, Names::all(3), 20_000);
+    let refund = |name, amount| Payment {
+        kind: Kind::Refund,
+        posts: true,
+        ..Payment::purchase(card, name, Names::all(4), amount)
+    };
+    let begun = [too_much, refund(21, 7)].map(Step::Authorize);
+    let ended = [
+        Step::Authorize(too_much),
+        Step::Advise {
+            payment: refund(22, 3),
+            was_declined: false,
+            is_final: true,
+        },
+    ];
+    let framed = proptest::bool::weighted(0.25);
+    (any_short_conversation(), waits, framed).prop_map(move |(steps, waits, is_framed)| {
+        let frame = |steps: &[Step; 2]| steps.clone().into_iter().filter(move |_| is_framed);
         let waits = waits.into_iter().chain(std::iter::repeat(None));
-        let steps = steps.into_iter().zip(waits);
+        let steps = frame(&begun).chain(steps).chain(frame(&ended)).zip(waits);
         let steps = steps.flat_map(|(step, minutes)| {
             let wait = minutes.map(|minutes| Step::Wait { minutes });
             std::iter::once(step).chain(wait)

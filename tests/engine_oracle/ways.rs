@@ -57,26 +57,149 @@ fn the_conversations_come_to_every_way_of_taking_back_and_to_all_that_customers_
                 .unwrap()
                 .current(),
         };
-        let mut naive = Naive {
-            at: time("2026-11-24T10:00:00Z"),
-            has_rules: true,
-            ..Naive::default()
-        };
-        for step in &steps {
-            let step = &naive.resent(step);
-            let view = naive.view();
-            let (came, lines) = view.decide(step);
-            for way in ways(&view, step, &came, &lines) {
+        follow(&steps, false, |view, step, came, lines| {
+            for way in ways(view, step, came, lines) {
                 assert!(WAYS.contains(&way), "{way}");
                 missing.remove(way);
             }
-            naive.note(step, came, lines);
-            if let Step::Wait { minutes } = step {
-                naive.at = naive.at.plus_ms(minutes * MINUTE_MS);
-            }
-        }
+        });
     }
     panic!("never: {missing:?}");
+}
+
+/// Has the naive decision maker go through these steps, and looks at each as it is decided.
+fn follow(steps: &[Step], has_archive: bool, mut look: impl FnMut(&View, &Step, &Came, &[Line])) {
+    let mut naive = Naive {
+        at: time("2026-11-24T10:00:00Z"),
+        has_rules: true,
+        has_archive,
+        ..Naive::default()
+    };
+    for step in steps {
+        let step = &naive.resent(step);
+        naive.recall(step);
+        let view = naive.view();
+        let (came, lines) = view.decide(step);
+        look(&view, step, &came, &lines);
+        naive.note(step, came, lines);
+        if let Step::Wait { minutes } = step {
+            naive.at = naive.at.plus_ms(minutes * MINUTE_MS);
+        }
+    }
+}
+
+#[test]
+fn the_long_conversations_come_to_every_way_of_coming_back() {
+    let mut runner = TestRunner::deterministic();
+    let mut missing = BTreeSet::from([
+        "reversed",
+        "reversed by a part of it",
+        "reversed already",
+        "completed",
+        "refunded",
+        "advised after its end",
+        "a repeat, approved",
+        "a repeat, declined",
+        "a repeat of an advice",
+        "a repeat of a reversal",
+        "a repeat of an increment",
+    ]);
+    for _ in 0..4_000 {
+        if missing.is_empty() {
+            return;
+        }
+        let steps = any_long_conversation();
+        let steps = steps.new_tree(&mut runner).unwrap().current();
+        follow(&steps, true, |view, step, came, lines| {
+            missing.remove(way_back(view, step, came, lines));
+        });
+    }
+    panic!("never: {missing:?}");
+}
+
+/// What came of something that had been forgotten for days.
+fn way_back(view: &View, step: &Step, came: &Came, lines: &[Line]) -> &'static str {
+    let now = view
+        .recalled
+        .iter()
+        .filter(|recalled| recalled.at == view.at);
+    let is_old = |known: &Known| {
+        let closed = known.closed;
+        closed.is_some_and(|(since, _)| since.plus_ms(REVERSAL_MS) <= view.at)
+    };
+    let mut places = now.clone().filter_map(|recalled| match &recalled.what {
+        Recall::Authorization(place) => Some(*place),
+        Recall::Answer(_) => None,
+    });
+    let back = places.find(|place| is_old(view.of(*place)));
+    let is_answer = |recalled: &Recalled| matches!(recalled.what, Recall::Answer(_));
+    let is_answered = now.clone().any(is_answer);
+    let changes = back.is_some_and(|back| lines.iter().any(|line| line.of == back));
+    match (step, came) {
+        (Step::Reverse { .. }, Came::Undone(undoing)) if changes => match undoing.what {
+            Undid::Part => "reversed by a part of it",
+            _ => "reversed",
+        },
+        (Step::Reverse { .. }, Came::AlreadyReversed) if back.is_some() => "reversed already",
+        (Step::Advise { .. }, Came::Advised(advice)) if changes => match advice.what {
+            What::Completed { charged, .. } if charged < 0 => "refunded",
+            _ => "completed",
+        },
+        (Step::Advise { .. }, Came::Advised(_)) if back.is_some() => "advised after its end",
+        (Step::Authorize(payment), Came::First(_)) if payment.kind == Kind::Incremental => {
+            if back.is_some() || is_answered {
+                "a repeat of an increment"
+            } else {
+                "in memory"
+            }
+        }
+        (Step::Authorize(_), Came::First(_)) if back.is_some() => "a repeat, approved",
+        (Step::Authorize(_), Came::First(Heard::Declined(_))) if is_answered => {
+            "a repeat, declined"
+        }
+        (Step::Advise { .. }, Came::First(_)) if is_answered => "a repeat of an advice",
+        (Step::Reverse { .. }, Came::First(_)) if is_answered => "a repeat of a reversal",
+        _ => "in memory",
+    }
+}
+
+#[test]
+fn the_excepted_days_come_to_the_highest_raise_and_to_increments_of_what_used_one_up() {
+    let mut runner = TestRunner::deterministic();
+    let (mut raised, mut added) = (0, 0);
+    for _ in 0..300 {
+        let steps = any_excepted_days();
+        let steps = steps.new_tree(&mut runner).unwrap().current();
+        follow(&steps, false, |view, step, came, _| {
+            let Step::Authorize(payment) = step else {
+                return;
+            };
+            let sought = |about| Sought {
+                card: payment.card,
+                account: account_of_card(payment.card),
+                about,
+            };
+            let lets_pass = |lifts: &Lifts| lifts.mccs.contains(&payment.mcc);
+            let lifted = |about| view.lifted(sought(about), lets_pass).is_some();
+            match came {
+                Came::Increased { of, .. } => {
+                    let is_blocked = view.mcc(payment.card, payment.mcc).is_some();
+                    added += u32::from(is_blocked && lifted(Some(*of)) && !lifted(None));
+                }
+                Came::Approved { .. } => {
+                    let limits = view.controls(payment.card).limits;
+                    let daily = limits.iter().find(|limit| limit.id.0 == 1);
+                    // Above what all others raise it to.
+                    raised += u32::from(daily.is_some_and(|limit| {
+                        let (used, _) = view.used(Owner::Card, payment.card, limit);
+                        used + payment.amount > 800
+                    }));
+                }
+                _ => {}
+            }
+        });
+    }
+    assert!(raised > 10 && added > 10, "{raised} {added}");
 }
 
 fn ways(view: &View, step: &Step, came: &Came, lines: &[Line]) -> Vec<&'static str> {
