@@ -167,11 +167,6 @@ proptest! {
     }
 
     #[test]
-    fn short_conversations_go_as_the_naive_ones_do(steps in any_short_conversation()) {
-        run_both(&steps, 1);
-    }
-
-    #[test]
     fn exceptions_lift_as_the_naive_ones_do(steps in any_excepted_days()) {
         run_both(&steps, 1);
     }
@@ -225,12 +220,21 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
+    fn the_controls_of_one_card_decide_as_the_naive_ones_do(steps in any_days_of_one_card()) {
+        run_both(&steps, 1);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(1_000), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
     fn what_was_forgotten_comes_back_as_it_does_to_the_naive_ones(steps in any_long_conversation()) {
         run_both_with_archive(&steps);
     }
 
     #[test]
-    fn the_controls_of_one_card_decide_as_the_naive_ones_do(steps in any_days_of_one_card()) {
+    fn short_conversations_go_as_the_naive_ones_do(steps in any_short_conversation()) {
         run_both(&steps, 1);
     }
 }

@@ -302,7 +302,7 @@ fn with_customers(
     step: impl Strategy<Value = Step>,
     number: std::ops::Range<usize>,
 ) -> impl Strategy<Value = Vec<Step>> {
-    let up_to = prop_oneof![1 => Just(None), 1 => (20i64..120).prop_map(Some)];
+    let up_to = prop_oneof![2 => Just(None), 1 => Just(Some(40)), 1 => (20i64..120).prop_map(Some)];
     let endpoint = up_to.prop_map(|up_to| Some(Step::Endpoint { asks: true, up_to }));
     let endpoint = prop_oneof![3 => Just(None), 1 => endpoint];
     let said = proptest::collection::vec(proptest::option::of(any_customer()), number.end);
