@@ -2,7 +2,9 @@
 //! `api`; the keys themselves are kept nowhere, only what they hash to.
 
 use super::ids::{AccountId, ApiKeyId, ProgramId};
-use super::registry::{Registry, RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView};
+use super::registry::{
+    RegistryAction, RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
+};
 use super::time::Timestamp;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -248,18 +250,20 @@ impl ApiKeys {
     }
 }
 
-pub(super) fn decide_create(view: &RegistryView, key: &ApiKey) -> RegistryOutcome {
-    let keys = &view.api_keys;
-    let unknown = |id: &&ProgramId| !view.programs.contains_key(*id);
-    let refusal = if keys.get(key.id).is_some() {
-        Some(RegistryRefusal::IdTaken)
-    } else if keys.by_id.len() >= API_KEYS_MAX {
-        Some(RegistryRefusal::TooManyApiKeys)
-    } else {
-        let unknown = key.bounds.program_ids.iter().find(unknown);
-        unknown.map(|id| RegistryRefusal::ProgramNotFound(*id))
+pub(super) fn decide(view: &RegistryView, action: &RegistryAction) -> RegistryOutcome {
+    let decided = match action {
+        RegistryAction::CreateApiKey(key) => refusal(view, key),
+        RegistryAction::RevokeApiKey { id, at } => match view.api_keys.get(*id) {
+            None => Some(RegistryRefusal::ApiKeyNotFound(*id)),
+            // From a moment on, which may lie ahead; an earlier one stays.
+            Some(known) if known.revoked_at.is_some_and(|revoked_at| revoked_at <= *at) => {
+                return RegistryOutcome::AlreadyDone;
+            }
+            Some(_) => None,
+        },
+        action => panic!("no API key changes by this command: {action:?}"),
     };
-    match refusal {
+    match decided {
         Some(refusal) => RegistryOutcome::Refused(refusal),
         None => RegistryOutcome::Event(RegistryEvent::ApiKeyChanged {
             version: view.version + 1,
@@ -267,23 +271,28 @@ pub(super) fn decide_create(view: &RegistryView, key: &ApiKey) -> RegistryOutcom
     }
 }
 
-/// From a moment on, which may lie ahead; an earlier one stays.
-pub(super) fn decide_revoke(registry: &Registry, id: ApiKeyId, at: Timestamp) -> RegistryOutcome {
-    let view = &registry.view;
-    let Some(known) = view.api_keys.get(id) else {
-        return RegistryOutcome::Refused(RegistryRefusal::ApiKeyNotFound(id));
-    };
-    match known.revoked_at.is_some_and(|revoked_at| revoked_at <= at) {
-        true => RegistryOutcome::AlreadyDone,
-        false => RegistryOutcome::Event(RegistryEvent::ApiKeyChanged {
-            version: view.version + 1,
-        }),
+fn refusal(view: &RegistryView, key: &ApiKey) -> Option<RegistryRefusal> {
+    let keys = &view.api_keys;
+    if keys.get(key.id).is_some() {
+        return Some(RegistryRefusal::IdTaken);
     }
+    if keys.by_id.len() >= API_KEYS_MAX {
+        return Some(RegistryRefusal::TooManyApiKeys);
+    }
+    let mut programs = key.bounds.program_ids.iter();
+    let unknown = programs.find(|id| !view.programs.contains_key(*id));
+    unknown.map(|id| RegistryRefusal::ProgramNotFound(*id))
 }
 
-pub(super) fn apply_revoke(keys: &mut ApiKeys, id: ApiKeyId, at: Timestamp) {
-    if let Some(known) = keys.by_id.get_mut(&id) {
-        Arc::make_mut(known).revoked_at = Some(at);
+pub(super) fn apply(keys: &mut ApiKeys, action: &RegistryAction) {
+    match action {
+        RegistryAction::CreateApiKey(key) => keys.put((**key).clone()),
+        RegistryAction::RevokeApiKey { id, at } => {
+            if let Some(known) = keys.by_id.get_mut(id) {
+                Arc::make_mut(known).revoked_at = Some(*at);
+            }
+        }
+        action => panic!("no API key changes by this command: {action:?}"),
     }
 }
 
@@ -331,11 +340,11 @@ mod tests {
             (bounds(&[], &[12], &[]), true),
             (bounds(&[], &[11], &[]), true),
             (bounds(&[], &[13], &[]), false),
-            (bounds(&[], &[], &[p1.clone()]), true),
-            (bounds(&[], &[], &[p2.clone()]), false),
+            (bounds(&[], &[], std::slice::from_ref(&p1)), true),
+            (bounds(&[], &[], std::slice::from_ref(&p2)), false),
             (bounds(&[], &[], &[p2.clone(), p1.clone()]), true),
-            (bounds(&[1], &[11], &[p1.clone()]), true),
-            (bounds(&[1], &[13], &[p1.clone()]), false),
+            (bounds(&[1], &[11], std::slice::from_ref(&p1)), true),
+            (bounds(&[1], &[13], std::slice::from_ref(&p1)), false),
             (bounds(&[2], &[11], &[p1]), false),
             (bounds(&[1], &[11], &[p2]), false),
         ] {

@@ -55,6 +55,7 @@ fn approve(
     let known = expect_authorization(state, id);
     known.posted_at_once = posts;
     known.opened = known.stands_at();
+    known.is_amended = false;
 }
 
 fn end_wait(state: &mut State, command: &Command, id: AuthorizationId, answer: Answer) {

@@ -38,6 +38,7 @@ pub(super) fn reversal(
                 state_rest(state, command, undone.authorization_id, answered);
             }
             undo(state, command, undone, &reversed.postings);
+            expect_authorization(state, undone.authorization_id).is_amended = true;
             if ClosedBy::of(undone.standing).is_some() {
                 end_declined(state, command, undone.authorization_id);
             }
@@ -83,15 +84,21 @@ pub(super) fn withheld(
         asked: Asked::of_authorization(payment),
         answer: withhold::answer(payment),
     };
-    let known = state.authorizations.get_mut(payment.authorization_id);
-    let is_with_it = known.is_some();
-    if let Some(known) = known {
-        known.answered = Some(answered);
+    // What the network reversed itself keeps its answer: it is not what we took back.
+    remember_answer(state, command, answered, withheld.undone.is_some());
+    let Some(undone) = &withheld.undone else {
+        return;
+    };
+    let known = expect_authorization(state, undone.authorization_id);
+    match undone.what {
+        UndoneWhat::Part { place, .. } => {
+            if let Some(part) = known.parts.get_mut(usize::from(place)) {
+                part.answered = Some(answered);
+            }
+        }
+        UndoneWhat::Whole | UndoneWhat::Above => known.answered = Some(answered),
     }
-    remember_answer(state, command, answered, is_with_it);
-    if let Some(undone) = &withheld.undone {
-        undo(state, command, undone, &withheld.postings);
-    }
+    undo(state, command, undone, &withheld.postings);
 }
 
 pub(super) fn undo(state: &mut State, command: &Command, undone: &Undone, postings: &Postings) {

@@ -223,12 +223,15 @@ impl Authorization {
         self.answered.iter().chain(of_parts)
     }
 
-    /// By us, and not by the network: it was late, or its customer declined it.
+    /// By us, and not by the network: it was late, or its customer declined it. What the network posted after that, it
+    /// may reverse itself.
     pub fn was_taken_back(&self) -> bool {
         let by_network = DeclineReason::ReversedBeforeOriginal;
         let answer = self.answered.map(|answered| answered.answer);
         let declined = answer.and_then(|answer| answer.declined());
-        self.is_closed_by(ClosedBy::Reversal) && declined.is_some_and(|by| by != by_network)
+        self.is_closed_by(ClosedBy::Reversal)
+            && self.parts.iter().all(|part| part.kind == PartKind::Rest)
+            && declined.is_some_and(|by| by != by_network)
     }
 
     /// From when on a closed one is remembered; `None` of an open one.

@@ -176,32 +176,34 @@ pub fn before<'a>(state: &'a State, command: &Command, request: &Authorize) -> B
     if is_reversed_early(state, command, card_id, names) {
         return Before::Reversed;
     }
-    let mut answered: Option<(AuthorizationId, &Answered)> = None;
+    let mut reversed = false;
+    // A no of ours before any yes, and of several the latest: whatever order they are found in.
+    let mut answered: Option<((bool, AuthorizationId), &Answered)> = None;
     for key in names.stated() {
         for known in authorizations(state, command, card_id, key) {
+            let mut parts = known.parts.iter();
+            reversed |= known.is_closed_by(ClosedBy::Reversal)
+                && !known.was_taken_back()
+                && agreement(&known.match_keys, names).is_some()
+                || parts.any(|part| part.is_undone && part.match_keys == *names);
             let mut of_key = known
                 .answered()
                 .filter(|of| of.repeat_key == request.repeat_key);
-            let found = of_key.next();
-            if let Some(found) = found.filter(|found| !found.answer.is_approval()) {
-                // Nobody reversed it: it was taken back, and that was answered.
-                return Before::Answered(found);
-            }
-            let mut parts = known.parts.iter();
-            if known.is_closed_by(ClosedBy::Reversal)
-                && agreement(&known.match_keys, names).is_some()
-                || parts.any(|part| part.is_undone && part.match_keys == *names)
-            {
-                return Before::Reversed;
-            }
-            if let Some(found) = found
-                && answered.is_none_or(|(id, _)| id < known.id)
-            {
-                answered = Some((known.id, found));
+            if let Some(found) = of_key.next() {
+                let rank = (!found.answer.is_approval(), known.id);
+                if answered.is_none_or(|(best, _)| best < rank) {
+                    answered = Some((rank, found));
+                }
             }
         }
     }
-    answered.map_or(Before::Nothing, |(_, answered)| Before::Answered(answered))
+    match answered {
+        // Nobody reversed it: it was taken back, and that was answered.
+        Some((_, no)) if !no.answer.is_approval() => Before::Answered(no),
+        _ if reversed => Before::Reversed,
+        Some((_, yes)) => Before::Answered(yes),
+        None => Before::Nothing,
+    }
 }
 
 /// Whether an advice under exactly these names was carried out before, by a posting or an increment of this

@@ -88,8 +88,9 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         RegistryAction::PutDecisionEndpoint(endpoint) => {
             decision_endpoints::decide_put(&registry.view, endpoint)
         }
-        RegistryAction::CreateApiKey(key) => api_keys::decide_create(&registry.view, key),
-        RegistryAction::RevokeApiKey { id, at } => api_keys::decide_revoke(registry, *id, *at),
+        RegistryAction::CreateApiKey(_) | RegistryAction::RevokeApiKey { .. } => {
+            api_keys::decide(&registry.view, &command.action)
+        }
         RegistryAction::Audit(_) => RegistryOutcome::Event(RegistryEvent::Audited),
     }
 }
@@ -301,14 +302,9 @@ fn apply_to_view(
                 view.decision_endpoints.put((**endpoint).clone())
             });
         }
-        (RegistryAction::CreateApiKey(key), RegistryEvent::ApiKeyChanged { version }) => {
+        (action, RegistryEvent::ApiKeyChanged { version }) => {
             change_view(registry, *version, |view| {
-                view.api_keys.put((**key).clone())
-            });
-        }
-        (RegistryAction::RevokeApiKey { id, at }, RegistryEvent::ApiKeyChanged { version }) => {
-            change_view(registry, *version, |view| {
-                api_keys::apply_revoke(&mut view.api_keys, *id, *at)
+                api_keys::apply(&mut view.api_keys, action)
             });
         }
         (action, RegistryEvent::GroupsChanged { version }) => {

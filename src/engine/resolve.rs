@@ -179,9 +179,10 @@ fn approved(known: &Authorization, waiting: &Waiting, stays: InBoth) -> (Resolve
         };
         return (to, Postings::default());
     }
+    // A reversal may have taken some of what was asked about, and its share of what we keep with it.
     let kept = waiting
         .kept
-        .share(stays.account_minor, known.held.account_minor);
+        .share(stays.account_minor, known.opened.account_minor);
     let postings = postings::payment(known.account_id, stays.account_minor, kept);
     let to = ResolvedTo::Approved {
         released: known.held,

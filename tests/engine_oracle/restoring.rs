@@ -259,6 +259,7 @@ fn random_days_come_to_every_way_in_which_a_refund_gives_back() {
             if let Step::Wait { minutes } = step {
                 naive.at = naive.at.plus_ms(minutes * MINUTE_MS);
             }
+            let step = &naive.resent(step);
             let (came, lines) = naive.decide(step);
             let by_name = match step {
                 Step::Authorize(refund)
