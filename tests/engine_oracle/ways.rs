@@ -140,15 +140,12 @@ fn way_back(view: &View, step: &Step, came: &Came, lines: &[Line]) -> &'static s
             _ => "reversed",
         },
         (Step::Reverse { .. }, Came::AlreadyReversed) if back.is_some() => "reversed already",
-        (Step::Advise { .. }, Came::Advised(advice)) if changes => match advice.what {
-            _ => "completed",
-        },
+        (Step::Advise { .. }, Came::Advised(_)) if changes => "completed",
         (Step::Advise { .. }, Came::Advised(_)) if back.is_some() => "advised after its end",
         (Step::Authorize(payment), Came::First(_)) if payment.kind == Kind::Incremental => {
-            if back.is_some() || is_answered {
-                "a repeat of an increment"
-            } else {
-                "in memory"
+            match back.is_some() || is_answered {
+                true => "a repeat of an increment",
+                false => "in memory",
             }
         }
         (Step::Authorize(_), Came::First(_)) if back.is_some() => "a repeat, approved",
