@@ -2,7 +2,7 @@
 //! a write here becomes commands to the loops, and its answer leaves once those are durable.
 
 mod accounts;
-pub(crate) mod api_keys;
+pub mod api_keys;
 mod archive_metrics;
 mod as_of_now;
 mod ask;

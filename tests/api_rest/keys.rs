@@ -9,7 +9,7 @@ use cardswitch::engine::command::Action;
 use serde_json::{Value, json};
 
 /// A client with a new key.
-fn with_key(root: &Client, body: Value) -> Client {
+pub fn with_key(root: &Client, body: Value) -> Client {
     let made = root.post("/v1/api_keys", body);
     made.created();
     let key = made.json()["key"].as_str().unwrap().to_owned();
@@ -22,7 +22,7 @@ fn all_but(scope: Scope) -> Vec<&'static str> {
 }
 
 /// A path with ids that nothing has.
-fn nowhere(route: &Route) -> String {
+pub fn nowhere(route: &Route) -> String {
     let path = route.path.replace("{type}", "project");
     let prefix = match route.about {
         About::Program => "prog",

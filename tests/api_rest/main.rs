@@ -16,6 +16,7 @@ mod idempotency;
 mod keys;
 mod links;
 mod lists;
+mod permissions;
 mod refusals;
 mod resources;
 mod rules;
