@@ -25,6 +25,7 @@ use cardswitch::engine::groups::*;
 use cardswitch::engine::hash::state_hash;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::limit_filter::LimitFilter;
+use cardswitch::engine::link_states::{ChangeLinkStatus, LinkStatus};
 use cardswitch::engine::merchants::{MerchantEntry, MerchantList};
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::reason::DeclineReason;
@@ -243,6 +244,20 @@ impl Play {
                 let key = link(words.plain(1));
                 let controls = self.controls(words);
                 registry_told(&self.switch.set_link_controls(key, controls))
+            }
+            "links" => {
+                let key = link(words.plain(2));
+                let to = match words.plain(1) {
+                    "freeze" => LinkStatus::Frozen,
+                    "unfreeze" => LinkStatus::Active,
+                    "close" => LinkStatus::Closed,
+                    other => panic!("links do not {other}"),
+                };
+                let change = Box::new(ChangeLinkStatus { key, to });
+                let outcome = self
+                    .switch
+                    .registry(RegistryAction::ChangeLinkStatus(change));
+                registry_told(&outcome)
             }
             "exception" => self.exception(words),
             "approve" => self.change_exception(words, ExceptionChange::Approve),

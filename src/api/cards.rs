@@ -17,6 +17,7 @@ use crate::engine::command::{
 use crate::engine::controls::Controls;
 use crate::engine::event::Refusal;
 use crate::engine::ids::{AccountId, CardId, CardholderId, ProgramId};
+use crate::engine::link_states::LinkStatus;
 use crate::engine::registry::{IssuedCard, LinkKey};
 use crate::engine::state::{Card, CardStatus};
 use crate::engine::time::Timestamp;
@@ -78,9 +79,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
     };
     fields.finish()?;
     let issued = issue::issue(&state, wanted).await?;
-    Ok(Success::created(
-        issued.to_json(state.switchboard.clock.now()),
-    ))
+    Ok(Success::created(issued.to_json(&state)))
 }
 
 /// The accounts that a card draws on after its first one.
@@ -134,7 +133,9 @@ pub struct FullCard {
 }
 
 impl FullCard {
-    pub fn to_json(&self, now: Timestamp) -> Value {
+    pub fn to_json(&self, state: &ApiState) -> Value {
+        let (now, view) = (state.switchboard.clock.now(), state.switchboard.view());
+        let of_links = view.link_states.of_card(&self.card);
         let (card, none) = (&self.card, Controls::default());
         let links: Vec<Value> = self
             .links
@@ -147,7 +148,7 @@ impl FullCard {
             "account_id": card.account_id.to_string(),
             "program_id": self.program_id.to_string(),
             "type": name_of(CARD_TYPES, card.card_type),
-            "status": effective_status(card, now),
+            "status": effective_status(card, of_links, now),
             "first6": format!("{:06}", card.first6),
             "last4": format!("{:04}", card.last4),
             "exp_month": card.expiry.month(),
@@ -184,7 +185,14 @@ fn locked_to(merchant: &LockedMerchant) -> Value {
     json!({ "id": merchant.id.as_str(), "acquirer_id": acquirer_id.map(|id| id.as_str()) })
 }
 
-fn effective_status(card: &Card, now: Timestamp) -> &'static str {
+/// The worst of its own and of what it is linked to.
+fn effective_status(card: &Card, of_links: LinkStatus, now: Timestamp) -> &'static str {
+    match (card.status, of_links) {
+        (CardStatus::Closed, _) | (_, LinkStatus::Closed) => return LinkStatus::Closed.name(),
+        (CardStatus::Blocked, _) => {}
+        (_, LinkStatus::Frozen) => return LinkStatus::Frozen.name(),
+        (_, LinkStatus::Active) => {}
+    }
     match card.status {
         CardStatus::Active | CardStatus::Inactive if card.expiry.is_past_at(now) => "expired",
         status => status.name(),
@@ -194,7 +202,7 @@ fn effective_status(card: &Card, now: Timestamp) -> &'static str {
 pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let state = gate.state()?;
     let card = find_full(&state, id.parse().map_err(|_| not_found())?).await?;
-    let card = card.to_json(state.switchboard.clock.now());
+    let card = card.to_json(&state);
     Ok(json_response(StatusCode::OK, card.to_string()))
 }
 
@@ -229,9 +237,8 @@ pub async fn many(
     let page = state.store.cards(&filter, after, limit).await;
     let page = page.map_err(store_error)?;
     let ids: Vec<CardId> = page.data.iter().map(|row| row.id).collect();
-    let now = state.switchboard.clock.now();
     let cards = find_many(&state, &ids).await?;
-    let data = cards.iter().map(|card| card.to_json(now)).collect();
+    let data = cards.iter().map(|card| card.to_json(&state)).collect();
     Ok(list::page(data, page.has_more, page.projected_through))
 }
 
@@ -338,8 +345,7 @@ pub fn may_loosen(
 }
 
 async fn command(state: &ApiState, before: FullCard, action: Action) -> Result<Success, ApiError> {
-    let now = state.switchboard.clock.now();
-    let shown_before = before.to_json(now);
+    let shown_before = before.to_json(state);
     let card = match ask::shard_command(state, before.root, action).await? {
         Reply::Card(card) => *card,
         Reply::Refused(Refusal::StatusForbids(status)) => {
@@ -353,5 +359,5 @@ async fn command(state: &ApiState, before: FullCard, action: Action) -> Result<S
         reply => return Err(ask::unexpected(&reply)),
     };
     let after = FullCard { card, ..before };
-    Ok(Success::ok(after.to_json(now)).from(shown_before))
+    Ok(Success::ok(after.to_json(state)).from(shown_before))
 }

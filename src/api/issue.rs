@@ -71,7 +71,10 @@ pub async fn issue(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiErro
             Reply::RegistryRefused(RegistryRefusal::PanTaken) => {}
             // Issued before under the same Idempotency-Key.
             Reply::RegistryRefused(RegistryRefusal::IdTaken) => return again(state, wanted).await,
-            Reply::RegistryRefused(refusal @ RegistryRefusal::LinkOfOtherTree { .. }) => {
+            Reply::RegistryRefused(
+                refusal @ (RegistryRefusal::LinkOfOtherTree { .. }
+                | RegistryRefusal::LinkClosed { .. }),
+            ) => {
                 return Err(links::refused(refusal));
             }
             reply => return Err(ask::unexpected(&reply)),

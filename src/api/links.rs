@@ -1,5 +1,5 @@
-//! `/v1/links/{type}/{id}`: the controls of an object that cards are linked to. What they do is in `engine::links`;
-//! freezing or closing all its cards does not live here.
+//! `/v1/links/{type}/{id}`: the controls of an object that cards are linked to, and freezing or closing all of them. What
+//! controls do is in `engine::links`, the state in `engine::link_states`.
 
 use super::body::WriteRequest;
 use super::error::{ApiError, json_response};
@@ -8,6 +8,7 @@ use super::idempotency::{Success, Write, once};
 use super::list::ListQuery;
 use super::{ApiState, Gate, ask, cards, controls_json};
 use crate::engine::ids::ProgramId;
+use crate::engine::link_states::{ChangeLinkStatus, LinkStatus};
 use crate::engine::links::{KnownLink, LinkedTrees, SetLinkControls};
 use crate::engine::registry::{LinkKey, RegistryAction, RegistryRefusal};
 use crate::shard::reply::Reply;
@@ -89,12 +90,54 @@ pub async fn replace(
     once(gate.state()?, request, work).await
 }
 
+/// `POST …/freeze`, `/unfreeze`, `/close`: every card of the object, those linked later among them.
+pub async fn change_status(
+    State(gate): State<Gate>,
+    Path(path): Path<(String, String)>,
+    request: WriteRequest,
+    to: LinkStatus,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write {
+            state, mut fields, ..
+        } = write;
+        let pair = pair_of_path(path.clone())?;
+        let program_id = fields.id("program_id", ProgramId::PREFIX)?;
+        fields.finish()?;
+        let program_id = match program_id {
+            Some(program_id) => program_id,
+            None => program_of(&state, &pair).await?,
+        };
+        let known = find(&state, &pair).await?;
+        let mut known = known.iter();
+        let before = known.find(|link| link.key.program_id == program_id);
+        let before = before.map_or(Value::Null, to_json);
+        let key = LinkKey {
+            program_id,
+            link_type: pair.0.clone(),
+            id: pair.1.clone(),
+        };
+        let change = Box::new(ChangeLinkStatus { key, to });
+        match ask::registry_command(&state, RegistryAction::ChangeLinkStatus(change)).await? {
+            Reply::Done => {}
+            Reply::RegistryRefused(refusal) => return Err(refused(refusal)),
+            reply => return Err(ask::unexpected(&reply)),
+        }
+        let after = find_one(&state, &pair, Some(program_id)).await?;
+        Ok(Success::ok(to_json(&after)).from(before))
+    };
+    once(gate.state()?, request, work).await
+}
+
 /// What a refusal about links means to a caller.
 pub fn refused(refusal: RegistryRefusal) -> ApiError {
     let told = refusal.to_string();
     match refusal {
         RegistryRefusal::ProgramNotFound(_) => {
             ApiError::not_found("program_not_found", told).with_param("program_id")
+        }
+        RegistryRefusal::LinkClosed { .. } => {
+            ApiError::conflict("link_closed", told).with_param("links")
         }
         RegistryRefusal::LinkOfOtherTree { .. } => {
             ApiError::conflict("link_of_other_tree", told).with_param("links")
@@ -183,6 +226,7 @@ fn to_json(link: &KnownLink) -> Value {
         "type": link.key.link_type,
         "id": link.key.id,
         "program_id": link.key.program_id.to_string(),
+        "status": link.status.name(),
         "controls": controls.map_or(json!({}), controls_json::to_json),
         "root_account_id": match link.trees {
             LinkedTrees::One(root) => Some(root.to_string()),

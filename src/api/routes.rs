@@ -11,6 +11,7 @@ use super::{
 use crate::engine::api_keys::Scope;
 use crate::engine::command::{AccountStatusChange, StatusChange};
 use crate::engine::exceptions::ExceptionChange;
+use crate::engine::link_states::LinkStatus;
 use crate::engine::risk::rule::RuleChange;
 use axum::Router;
 use axum::handler::Handler;
@@ -73,6 +74,7 @@ fn objects(routes: Routes) -> Routes {
     let card = |change: StatusChange| {
         move |gate, id, request| cards::change_status(gate, id, request, change)
     };
+    let link = |to: LinkStatus| move |gate, path, request| links::change_status(gate, path, request, to);
     use AccountStatusChange as OfAccount;
     routes
         .list("/v1/programs", ProgramsRead, Several, programs::many)
@@ -100,6 +102,9 @@ fn objects(routes: Routes) -> Routes {
         .post("/v1/cards/{id}/reveal", CardsReveal, Card, reveal::reveal)
         .list("/v1/links/{type}/{id}", CardsRead, Link, links::one)
         .put("/v1/links/{type}/{id}", LimitsWrite, Link, links::replace)
+        .post("/v1/links/{type}/{id}/freeze", CardsFreeze, Link, link(LinkStatus::Frozen))
+        .post("/v1/links/{type}/{id}/unfreeze", CardsUnfreeze, Link, link(LinkStatus::Active))
+        .post("/v1/links/{type}/{id}/close", CardsClose, Link, link(LinkStatus::Closed))
 }
 
 /// What networks did, and what we owe them.

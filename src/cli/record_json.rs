@@ -263,6 +263,12 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::RevokeApiKey { id, at } => json!({
             "type": "revoke_api_key", "api_key_id": id.to_string(), "revoked_at": at.to_string(),
         }),
+        RegistryAction::ChangeLinkStatus(change) => json!({
+            "type": "change_link_status",
+            "program_id": change.key.program_id.to_string(),
+            "link": { "type": change.key.link_type, "id": change.key.id },
+            "status": change.to.name(),
+        }),
         RegistryAction::Audit(entry) => with_type("audit", audit::entry_json(entry)),
         RegistryAction::CreateMccGroup(group) => {
             with_type("create_mcc_group", groups::mcc_group_to_json(group))
@@ -423,6 +429,9 @@ fn registry_event(event: &RegistryEvent) -> Value {
         }
         RegistryEvent::ApiKeyChanged { version } => {
             json!({ "type": "api_key_changed", "registry_version": version })
+        }
+        RegistryEvent::LinkStatusChanged { version, .. } => {
+            json!({ "type": "link_status_changed", "registry_version": version })
         }
         RegistryEvent::Audited => json!({ "type": "audited" }),
         RegistryEvent::GroupsChanged { version } => {

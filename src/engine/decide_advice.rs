@@ -63,6 +63,7 @@ pub(super) fn nothing(registry_version: u64, outcome: AdviceOutcome, flags: Flag
         conversion: None,
         gives_back: Box::default(),
         stands_in_for: None,
+        approves_part: false,
     }
 }
 
@@ -79,6 +80,7 @@ struct Known<'a> {
     flags: Flags,
     /// What is over, and is opened anew.
     stands_in_for: Option<AuthorizationId>,
+    approves_part: bool,
 }
 
 fn of_card(state: &State, command: &Command, advise: &Advise, card: &Card) -> Advised {
@@ -109,6 +111,7 @@ fn of_card(state: &State, command: &Command, advise: &Advise, card: &Card) -> Ad
         conversion: converted.and_then(|converted| converted.conversion),
         flags: Flags::default(),
         stands_in_for: None,
+        approves_part: false,
     };
     if let Some(flag) = hindrance(&known, amount_minor) {
         known.flags.raise(flag, true);
@@ -270,11 +273,13 @@ impl Known<'_> {
             conversion: self.conversion,
             gives_back,
             stands_in_for: self.stands_in_for,
+            approves_part: self.approves_part,
         }
     }
 
     /// Posts against an authorization, whatever became of it.
     fn complete(mut self, authorization: &Authorization) -> Advised {
+        self.approves_part = self.ends_wait_in_part(authorization);
         let held_minor = authorization.held.account_minor;
         let amount_minor = self.amount_minor;
         for (flag, by) in [
@@ -308,8 +313,20 @@ impl Known<'_> {
         self.advised(outcome, available_minor.saturating_add(moved_minor), checks)
     }
 
+    /// Whether what waited is told that it was approved in part (see `apply_resolve.rs`).
+    fn ends_wait_in_part(&self, authorization: &Authorization) -> bool {
+        let Some(waiting) = authorization.waiting.as_deref() else {
+            return false;
+        };
+        let transaction = self.advise.payment.amounts.transaction;
+        let stated_minor = authorization.in_its_currency(transaction, self.amount_minor);
+        let is_less = stated_minor < authorization.opened.transaction_minor;
+        waiting.part.is_some() || waiting.posts && is_less
+    }
+
     /// Gives an open authorization another amount, or adds to it.
-    fn amend(self, authorization: &Authorization) -> Advised {
+    fn amend(mut self, authorization: &Authorization) -> Advised {
+        self.approves_part = self.ends_wait_in_part(authorization);
         let before_minor = authorization.held.account_minor;
         let after_minor = match (self.direction, self.advise.payment.kind) {
             (Direction::Credit, _) => 0,

@@ -79,6 +79,9 @@ fn registry_hash(world: &World) -> u128 {
             &known.cardholder,
         ))));
     }
+    for (id, status) in registry.view.link_states.in_order() {
+        add(hash_of(&SnapshotItem::LinkStatus(id, status)));
+    }
     for (id, controls) in registry.view.links.in_order() {
         let controls = Cow::Borrowed(controls);
         add(hash_of(&SnapshotItem::LinkControls(id, controls)));

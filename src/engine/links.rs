@@ -4,6 +4,7 @@
 
 use super::controls::Controls;
 use super::ids::{AccountId, LimitId, LinkId};
+use super::link_states::LinkStatus;
 use super::registry::{
     LinkKey, Registry, RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
 };
@@ -51,6 +52,7 @@ pub struct KnownLink {
     pub link_id: LinkId,
     pub key: LinkKey,
     pub controls: Option<Arc<Controls>>,
+    pub status: LinkStatus,
     pub trees: LinkedTrees,
 }
 
@@ -229,6 +231,7 @@ fn known(registry: &Registry, key: &LinkKey) -> Option<KnownLink> {
         link_id: id,
         key: key.clone(),
         controls: registry.view.links.get(id).cloned(),
+        status: registry.view.link_states.get(id),
         trees: registry.link_facts.trees(id),
     })
 }

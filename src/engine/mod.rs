@@ -38,6 +38,7 @@ pub mod ids;
 pub mod issued_cards;
 pub mod kinds;
 pub mod limit_filter;
+pub mod link_states;
 pub mod links;
 pub mod long_list;
 pub mod match_index;

@@ -21,6 +21,7 @@ use super::ids::{
     ProgramId, RiskRuleId,
 };
 use super::issued_cards::IssuedCards;
+use super::link_states::{ChangeLinkStatus, LinkStates};
 use super::links::{LINKS_WITH_CONTROLS_MAX, LinkControls, LinkFacts, SetLinkControls};
 use super::money::Currency;
 use super::rates::{ExchangeRate, Rates, RatesError};
@@ -50,6 +51,7 @@ pub struct RegistryView {
     pub exceptions: LiveExceptions,
     pub decision_endpoints: DecisionEndpoints,
     pub api_keys: ApiKeys,
+    pub link_states: LinkStates,
 }
 
 /// Numbers that decisions depend on; journalled, so that a replay has the ones of its time.
@@ -200,6 +202,7 @@ pub enum RegistryAction {
     },
     /// What a caller of the interface has changed.
     Audit(Box<AuditEntry>),
+    ChangeLinkStatus(Box<ChangeLinkStatus>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -288,6 +291,11 @@ pub enum RegistryEvent {
         version: u64,
     },
     Audited,
+    LinkStatusChanged {
+        version: u64,
+        /// Its number, a new one where it was not known.
+        link: LinkId,
+    },
 }
 
 /// An idempotency key in use: its request, and the response once there is one.
@@ -375,6 +383,8 @@ pub enum RegistryRefusal {
     DecisionEndpointTaken(DecisionEndpointId),
     #[error("there may be {API_KEYS_MAX} API keys, revoked ones among them, and there are")]
     TooManyApiKeys,
+    #[error("the {link_type} `{id}` is closed, for good")]
+    LinkClosed { link_type: Box<str>, id: Box<str> },
     #[error("API key {0} does not exist")]
     ApiKeyNotFound(ApiKeyId),
 }

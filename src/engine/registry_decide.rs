@@ -8,6 +8,7 @@ use super::event::{Answer, Event};
 use super::exceptions;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::ids::{CardholderId, LinkId};
+use super::link_states;
 use super::links;
 use super::rates::{Rates, RatesError};
 use super::registry::{
@@ -89,6 +90,7 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
             api_keys::decide(&registry.view, &command.action)
         }
         RegistryAction::Audit(_) => RegistryOutcome::Event(RegistryEvent::Audited),
+        RegistryAction::ChangeLinkStatus(change) => link_states::decide(registry, change),
     }
 }
 
@@ -183,7 +185,9 @@ fn issue_card(registry: &Registry, issue: &IssueCard) -> RegistryOutcome {
     if let Some(limit_id) = issue.controls.limit_id_twice() {
         return RegistryOutcome::Refused(RegistryRefusal::LimitIdTwice(limit_id));
     }
-    if let Some(refusal) = links::refusal_of_card(registry, &issue.links, issue.root) {
+    let refusal = link_states::refusal_of_card(registry, &issue.links);
+    let refusal = refusal.or_else(|| links::refusal_of_card(registry, &issue.links, issue.root));
+    if let Some(refusal) = refusal {
         return RegistryOutcome::Refused(refusal);
     }
     let holder = match holder_of(registry, issue) {
@@ -310,6 +314,15 @@ fn apply_to_view(
             links::apply_set(registry, set, *link);
             change_view(registry, *version, |view| {
                 view.links.set(*link, set.controls.clone())
+            });
+        }
+        (
+            RegistryAction::ChangeLinkStatus(change),
+            RegistryEvent::LinkStatusChanged { version, link },
+        ) => {
+            link_states::apply(registry, change, *link);
+            change_view(registry, *version, |view| {
+                view.link_states.set(*link, change.to)
             });
         }
         (

@@ -16,6 +16,7 @@ use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
 use super::groups::{MccGroup, SharedMerchantList};
 use super::ids::{AccountId, CardId, LinkId, TopUpId};
+use super::link_states::LinkStatus;
 use super::rates::Rates;
 use super::registry::{
     EngineSettings, IdempotencyEntry, IdempotencyKey, IssuedCard, LinkKey, Program, RegistryView,
@@ -99,6 +100,8 @@ pub enum SnapshotItem<'a> {
     /// After the programs.
     DecisionEndpoint(Cow<'a, DecisionEndpoint>),
     ApiKey(Cow<'a, ApiKey>),
+    /// After the links.
+    LinkStatus(LinkId, LinkStatus),
 }
 
 pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {
@@ -174,6 +177,9 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     }
     for key in &registry.link_keys {
         writer.put(&SnapshotItem::Link(Cow::Borrowed(key)))?;
+    }
+    for (id, status) in registry.view.link_states.in_order() {
+        writer.put(&SnapshotItem::LinkStatus(id, status))?;
     }
     for (id, controls) in registry.view.links.in_order() {
         writer.put(&SnapshotItem::LinkControls(id, Cow::Borrowed(controls)))?;
@@ -363,6 +369,7 @@ impl Reader {
             SnapshotItem::DecisionEndpoint(endpoint) => {
                 self.view.decision_endpoints.put(endpoint.into_owned());
             }
+            SnapshotItem::LinkStatus(id, status) => self.view.link_states.set(id, status),
             SnapshotItem::ApiKey(key) => self.view.api_keys.put(key.into_owned()),
             SnapshotItem::MccGroup(group) => {
                 let group = Arc::new(group.into_owned());

@@ -308,6 +308,7 @@ impl Batch {
                 | RegistryEvent::GroupsChanged { .. }
                 | RegistryEvent::DecisionEndpointPut { .. }
                 | RegistryEvent::ApiKeyChanged { .. }
+                | RegistryEvent::LinkStatusChanged { .. }
                 | RegistryEvent::CardholderCreated
                 | RegistryEvent::CardholderVerified { .. }
                 | RegistryEvent::IdempotentBegun

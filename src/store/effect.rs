@@ -33,8 +33,27 @@ pub struct Change {
     /// What the customer made of it.
     pub result: Option<AuthorizationResult>,
     pub call: Option<Call>,
-    /// What becomes of it where the customer has not decided yet: approved, or else declined.
-    pub if_waiting: Option<bool>,
+    /// What becomes of it where the customer has not decided yet.
+    pub if_waiting: Option<IfWaiting>,
+}
+
+/// What somebody else than the customer made of what waited. The numbers are those of the statements in SQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfWaiting {
+    Declined = 0,
+    Approved = 1,
+    PartiallyApproved = 2,
+}
+
+impl IfWaiting {
+    /// An advice, after which nothing or something stands.
+    fn advised(advised: &Advised, stands: bool) -> IfWaiting {
+        match (stands, advised.approves_part) {
+            (false, _) => IfWaiting::Declined,
+            (true, true) => IfWaiting::PartiallyApproved,
+            (true, false) => IfWaiting::Approved,
+        }
+    }
 }
 
 /// How the customer was asked.
@@ -75,12 +94,14 @@ impl Change {
             .if_waiting
             .filter(|_| row.result == AuthorizationResult::Waiting && self.is_undecided());
         let declined = match ends {
-            Some(false) => Some(DECLINED_WAITING),
+            Some(IfWaiting::Declined) => Some(DECLINED_WAITING),
             _ => self.declined,
         };
-        if ends == Some(true) {
-            row.result = AuthorizationResult::Approved;
-        }
+        row.result = match ends {
+            Some(IfWaiting::Approved) => AuthorizationResult::Approved,
+            Some(IfWaiting::PartiallyApproved) => AuthorizationResult::PartiallyApproved,
+            Some(IfWaiting::Declined) | None => row.result,
+        };
         row.result = self.result.unwrap_or(row.result);
         if let Some(call) = self.call {
             row.decision_call_outcome = Some(call.outcome);
@@ -273,7 +294,7 @@ fn of_amendment(advise: &Advise, advised: &Advised) -> Change {
         posted_minor: 0,
         status: Some(standing.into()),
         expires_at: Some(expires_at),
-        if_waiting: Some(true),
+        if_waiting: Some(IfWaiting::advised(advised, standing != Standing::Expired)),
         ..Change::default()
     }
 }
@@ -288,6 +309,7 @@ fn of_completion(advise: &Advise, advised: &Advised) -> Change {
         return Change::default();
     };
     let posted_minor = charged(&advised.postings);
+    let stands = posted_minor != 0 || standing != Standing::Cleared;
     // What it stood at is history: what ended stands at nothing, and so does a credit that nothing is posted for.
     let stood_at_nothing = advised.flags.contains(Flags::AFTER_EXPIRY)
         || advised.flags.contains(Flags::AFTER_REVERSAL)
@@ -299,7 +321,7 @@ fn of_completion(advise: &Advise, advised: &Advised) -> Change {
         // One over nothing that does not end it leaves it as it was, whether a part was posted before or not.
         status: (posted_minor != 0 || standing != Standing::PartiallyCleared)
             .then(|| standing.into()),
-        if_waiting: Some(true),
+        if_waiting: Some(IfWaiting::advised(advised, stands)),
         ..Change::default()
     }
 }
@@ -314,7 +336,7 @@ fn of_undone(undone: &Undone) -> Change {
         },
         posted_minor: -returned.account_minor,
         status: Some(undone.standing.into()),
-        if_waiting: ClosedBy::of(undone.standing).map(|_| false),
+        if_waiting: ClosedBy::of(undone.standing).map(|_| IfWaiting::Declined),
         ..Change::default()
     }
 }
@@ -396,7 +418,7 @@ fn of_release(record: &Record) -> Option<Effect<'_>> {
             false => -amount_minor,
         },
         status: Some((*standing).into()),
-        if_waiting: Some(false),
+        if_waiting: Some(IfWaiting::Declined),
         ..Change::default()
     };
     Some(Effect {

@@ -184,6 +184,7 @@ impl Writer for PgWriter {
                      WHEN changed.result IS NOT NULL THEN changed.result \
                      WHEN authorizations.result = 'waiting' AND changed.if_waiting = 0 THEN 'declined' \
                      WHEN authorizations.result = 'waiting' AND changed.if_waiting = 1 THEN 'approved' \
+                     WHEN authorizations.result = 'waiting' AND changed.if_waiting = 2 THEN 'partially_approved' \
                      ELSE authorizations.result END, \
                    decision_call_outcome = COALESCE(changed.call, authorizations.decision_call_outcome), \
                    decision_call_ms = COALESCE(changed.call_ms, authorizations.decision_call_ms), \
@@ -206,7 +207,7 @@ impl Writer for PgWriter {
             .bind(results)
             .bind(of(|change| {
                 let undecided = change.if_waiting.filter(|_| change.is_undecided());
-                undecided.map(i64::from)
+                undecided.map(|ends| ends as i64)
             }))
             .bind(calls)
             .bind(of(|change| Some(i64::from(change.call?.duration_ms))))

@@ -231,7 +231,10 @@ impl Writer for SqliteWriter {
                     change.declined.map(|(step, _)| step.name()),
                     change.declined.map(|(_, reason)| reason.name()),
                     change.result.map(AuthorizationResult::name),
-                    change.if_waiting.filter(|_| change.is_undecided()),
+                    change
+                        .if_waiting
+                        .filter(|_| change.is_undecided())
+                        .map(|ends| ends as i64),
                     change.call.map(|call| call.outcome.name()),
                     change.call.map(|call| call.duration_ms),
                     change.call.map(|call| i64::from(call.fallback_used)),
@@ -252,7 +255,8 @@ impl Writer for SqliteWriter {
                    result = CASE WHEN changed.value ->> 7 IS NOT NULL THEN 'declined' \
                      WHEN changed.value ->> 8 IS NOT NULL THEN changed.value ->> 8 \
                      WHEN result = 'waiting' AND changed.value ->> 9 = 0 THEN 'declined' \
-                     WHEN result = 'waiting' AND changed.value ->> 9 = 1 THEN 'approved' ELSE result END, \
+                     WHEN result = 'waiting' AND changed.value ->> 9 = 1 THEN 'approved' \
+                     WHEN result = 'waiting' AND changed.value ->> 9 = 2 THEN 'partially_approved' ELSE result END, \
                    decision_call_outcome = COALESCE(changed.value ->> 10, decision_call_outcome), \
                    decision_call_ms = COALESCE(changed.value ->> 11, decision_call_ms), \
                    decision_call_fallback_used = COALESCE(changed.value ->> 12, decision_call_fallback_used) \

@@ -221,10 +221,55 @@ fn what_is_wrong_with_a_link_is_named() {
         nothing,
         "nobody is linked",
     );
-    let freeze = client.post("/v1/links/project/p1/freeze", json!({}));
-    assert_error(
-        &freeze,
-        (404, "not_supported", "not_supported", None),
-        "comes later",
+}
+
+#[test]
+fn all_cards_of_an_object_are_frozen_unfrozen_and_closed_in_one_call() {
+    let disk = Disk::new();
+    let switch = Switch::start_on(disk.clone(), Options::default());
+    let client = switch.client();
+    let (account_id, first) = funded_card(&client, json!({}));
+    let status = |card: &str| client.get(&format!("/v1/cards/{card}")).ok()["status"].clone();
+    let all = |verb: &str| client.post(&format!("/v1/links/project/p1/{verb}"), json!({}));
+    assert_eq!(all("freeze").ok()["status"], "frozen");
+    assert_eq!(status(&first), "frozen");
+    let later = client.post("/v1/cards", linked_card(&account_id, "p1"));
+    assert_eq!(later.json()["status"], "frozen");
+    let later = later.created();
+    let declined = authorize(&switch, &account_id, &later, 400);
+    let told = client.get(&format!("/v1/authorizations/{declined}")).ok();
+    assert_eq!(told["decision"]["reason"], "card_frozen");
+    client
+        .post(&format!("/v1/cards/{first}/freeze"), json!({}))
+        .ok();
+    // Again is no mistake.
+    assert_eq!(all("freeze").ok()["status"], "frozen");
+    assert_eq!(all("unfreeze").ok()["status"], "active");
+    assert_eq!(
+        (status(&first), status(&later)),
+        (json!("frozen"), json!("active"))
     );
+    assert_eq!(all("close").ok()["status"], "closed");
+    assert_eq!(
+        (status(&first), status(&later)),
+        (json!("closed"), json!("closed"))
+    );
+    let closed = (409, "conflict", "link_closed", Some("links"));
+    assert_error(&all("unfreeze"), closed, "unfreeze");
+    let refused = client.post("/v1/cards", linked_card(&account_id, "p1"));
+    assert_error(&refused, closed, "issue");
+    // Before any card is linked.
+    let ahead = client.post("/v1/links/project/p9/freeze", json!({})).ok();
+    assert_eq!(
+        (&ahead["status"], &ahead["root_account_id"]),
+        (&json!("frozen"), &Value::Null)
+    );
+    drop(switch);
+    let switch = Switch::start_on(disk, Options::default());
+    let client = switch.client();
+    assert_eq!(
+        client.get(&format!("/v1/cards/{later}")).ok()["status"],
+        "closed"
+    );
+    assert_eq!(client.get("/v1/links/project/p9").ok()["status"], "frozen");
 }

@@ -1,24 +1,45 @@
-//! The card's effective status, its expiry and its one use included.
+//! The card's effective status: its own, its expiry and its one use included, or that of what it is linked to.
 
 use crate::engine::checks::{Checks, Context};
 use crate::engine::kinds::Direction;
+use crate::engine::link_states::LinkStatus;
 use crate::engine::reason::DeclineReason;
 use crate::engine::state::CardStatus;
 use crate::engine::trace::{Detail, Step};
 
 pub fn check(context: &Context, checks: &mut Checks) {
-    let reason = match context.card.status {
+    match of_both(
+        own(context),
+        context.registry.link_states.of_card(context.card),
+    ) {
+        Some(reason) => checks.fail(Step::CardStatus, reason, Detail::None),
+        None => checks.pass(Step::CardStatus, Detail::None),
+    }
+}
+
+fn own(context: &Context) -> Option<DeclineReason> {
+    Some(match context.card.status {
         CardStatus::Active if context.card.expiry.is_past_at(context.at) => {
             DeclineReason::CardExpired
         }
         CardStatus::Active if is_used_up(context) => DeclineReason::CardUsed,
-        CardStatus::Active => return checks.pass(Step::CardStatus, Detail::None),
+        CardStatus::Active => return None,
         CardStatus::Inactive => DeclineReason::CardNotActivated,
         CardStatus::Frozen | CardStatus::FrozenInactive => DeclineReason::CardFrozen,
         CardStatus::Blocked => DeclineReason::CardBlocked,
         CardStatus::Closed => DeclineReason::CardClosed,
-    };
-    checks.fail(Step::CardStatus, reason, Detail::None);
+    })
+}
+
+/// The worst of the card's own and of what it is linked to.
+fn of_both(own: Option<DeclineReason>, links: LinkStatus) -> Option<DeclineReason> {
+    use DeclineReason::{CardBlocked, CardClosed, CardFrozen};
+    match (own, links) {
+        (_, LinkStatus::Closed) | (Some(CardClosed), _) => Some(CardClosed),
+        (Some(CardBlocked), _) => Some(CardBlocked),
+        (_, LinkStatus::Frozen) => Some(CardFrozen),
+        (own, LinkStatus::Active) => own,
+    }
 }
 
 /// A credit still passes: what the card was used for must be able to come back. So does what adds to its one use.

@@ -1,0 +1,113 @@
+//! The state of linked objects: frozen or closed, and with them every card that is linked, or ever will be. A card's own
+//! state is left as it is.
+
+use super::ids::LinkId;
+use super::registry::{
+    LinkKey, Registry, RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
+};
+use super::state::Card;
+use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// The worse, the greater.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum LinkStatus {
+    #[default]
+    Active,
+    Frozen,
+    /// For good.
+    Closed,
+}
+
+impl LinkStatus {
+    pub fn name(self) -> &'static str {
+        match self {
+            LinkStatus::Active => "active",
+            LinkStatus::Frozen => "frozen",
+            LinkStatus::Closed => "closed",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeLinkStatus {
+    pub key: LinkKey,
+    pub to: LinkStatus,
+}
+
+/// Of those that are not active.
+#[derive(Debug, Clone, Default)]
+pub struct LinkStates(Arc<HashMap<LinkId, LinkStatus>>);
+
+impl LinkStates {
+    pub fn get(&self, id: LinkId) -> LinkStatus {
+        self.0.get(&id).copied().unwrap_or_default()
+    }
+
+    /// The worst of what a card is linked to.
+    pub fn of_card(&self, card: &Card) -> LinkStatus {
+        if self.0.is_empty() {
+            return LinkStatus::Active;
+        }
+        let states = card.links.iter().map(|id| self.get(*id));
+        states.max().unwrap_or_default()
+    }
+
+    pub(super) fn set(&mut self, id: LinkId, status: LinkStatus) {
+        let table = Arc::make_mut(&mut self.0);
+        match status {
+            LinkStatus::Active => drop(table.remove(&id)),
+            status => drop(table.insert(id, status)),
+        }
+    }
+
+    pub fn in_order(&self) -> Vec<(LinkId, LinkStatus)> {
+        let all = self.0.iter();
+        let mut all: Vec<_> = all.map(|(id, status)| (*id, *status)).collect();
+        all.sort_unstable();
+        all
+    }
+}
+
+/// The link becomes known with it, where it was not: cards may be linked later.
+pub(super) fn decide(registry: &Registry, change: &ChangeLinkStatus) -> RegistryOutcome {
+    let ChangeLinkStatus { key, to } = change;
+    let view = &registry.view;
+    let known = registry.link_ids.get(key).copied();
+    let id = known.unwrap_or(LinkId(registry.link_keys.len() as u64 + 1));
+    if !view.programs.contains_key(&key.program_id) {
+        return RegistryOutcome::Refused(RegistryRefusal::ProgramNotFound(key.program_id));
+    }
+    match view.link_states.get(id) {
+        status if status == *to => RegistryOutcome::AlreadyDone,
+        LinkStatus::Closed => RegistryOutcome::Refused(closed(key)),
+        _ => RegistryOutcome::Event(RegistryEvent::LinkStatusChanged {
+            version: view.version + 1,
+            link: id,
+        }),
+    }
+}
+
+pub(super) fn apply(registry: &mut Registry, change: &ChangeLinkStatus, id: LinkId) {
+    if id.0 > registry.link_keys.len() as u64 {
+        registry.insert_link(change.key.clone());
+    }
+}
+
+/// No card is linked to what is closed.
+pub(super) fn refusal_of_card(registry: &Registry, keys: &[LinkKey]) -> Option<RegistryRefusal> {
+    let view: &RegistryView = &registry.view;
+    let is_closed = |key: &&LinkKey| {
+        let id = registry.link_ids.get(*key);
+        id.is_some_and(|id| view.link_states.get(*id) == LinkStatus::Closed)
+    };
+    keys.iter().find(is_closed).map(closed)
+}
+
+fn closed(key: &LinkKey) -> RegistryRefusal {
+    RegistryRefusal::LinkClosed {
+        link_type: key.link_type.clone(),
+        id: key.id.clone(),
+    }
+}
