@@ -201,17 +201,21 @@ fn target_text(target: &Target) -> String {
     }
 }
 
-/// The days to report on, as times: from the first to before the second.
+/// The days to report on, as times: from the first to before the second. Days beyond those that have a time are all
+/// before, or behind, the whole journal.
 fn bounds(command: &BacktestCommand) -> Result<(Timestamp, Timestamp)> {
-    let midnight = |date: Date| -> Result<Timestamp> {
-        let zoned = date.to_zoned(jiff::tz::TimeZone::UTC)?;
-        Ok(Timestamp(zoned.timestamp().as_millisecond()))
+    let midnight = |date: Date| {
+        let zoned = date.to_zoned(jiff::tz::TimeZone::UTC).ok();
+        let beyond = if date.year() < 0 {
+            i64::MIN
+        } else {
+            i64::MAX - 1
+        };
+        Timestamp(zoned.map_or(beyond, |zoned| zoned.timestamp().as_millisecond()))
     };
-    let from = command.from.map_or(Ok(Timestamp(i64::MIN)), midnight)?;
-    let to = match command.to {
-        None => Timestamp(i64::MAX),
-        Some(date) => midnight(date.tomorrow().context("--to")?)?,
-    };
+    let from = command.from.map_or(Timestamp(i64::MIN), midnight);
+    let day_after = command.to.map(|date| date.tomorrow().ok());
+    let to = day_after.flatten().map_or(Timestamp(i64::MAX), midnight);
     anyhow::ensure!(from < to, "--from must not be after --to");
     Ok((from, to))
 }
