@@ -7,7 +7,7 @@ use crate::api::controls_json;
 use crate::engine::backtest::{Backtest, Change, Target, TriedRule, request_of};
 use crate::engine::ids::ProgramId;
 use crate::engine::record::{self, Record};
-use crate::engine::risk::compile::compile;
+use crate::engine::risk::compile::compile_new;
 use crate::engine::risk::rule::RuleAction;
 use crate::engine::time::Timestamp;
 use crate::engine::world::World;
@@ -143,7 +143,7 @@ impl Tried {
             let names: Vec<_> = RuleAction::ALL.iter().map(|(_, name)| *name).collect();
             format!("rule.action must be one of: {}", names.join(", "))
         })?;
-        let compiled = compile(&rule.expression).context("rule.expression")?;
+        let compiled = compile_new(&rule.expression).context("rule.expression")?;
         let program_id = rule.program_id.as_deref();
         let program_id = program_id.map(|id| parsed("rule.program_id", id));
         let program_id: Option<ProgramId> = program_id.transpose()?;
