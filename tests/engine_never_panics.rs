@@ -475,6 +475,7 @@ fn any_recall() -> impl Strategy<Value = Action> {
                 currency: USD,
                 answered: None,
                 recalled_at: None,
+                stood_in_by: None,
                 waiting: None,
             }
         },

@@ -7,8 +7,12 @@
 mod abroad;
 #[path = "engine_oracle/advices.rs"]
 mod advices;
+#[path = "engine_oracle/answers.rs"]
+mod answers;
 #[path = "engine_oracle/coverage.rs"]
 mod coverage;
+#[path = "engine_oracle/customers.rs"]
+mod customers;
 #[path = "engine_oracle/days.rs"]
 mod days;
 #[path = "engine_oracle/driven.rs"]
@@ -28,6 +32,8 @@ mod orders;
 mod outcomes;
 #[path = "engine_oracle/past.rs"]
 mod past;
+#[path = "engine_oracle/recalling.rs"]
+mod recalling;
 #[path = "engine_oracle/requests.rs"]
 mod requests;
 #[path = "engine_oracle/restoring.rs"]
@@ -38,12 +44,19 @@ mod reversals;
 mod rules;
 #[path = "engine_oracle/setting.rs"]
 mod setting;
+#[path = "engine_oracle/told.rs"]
+mod told;
+#[path = "engine_oracle/ways.rs"]
+mod ways;
+#[path = "engine_oracle/withholding.rs"]
+mod withholding;
 
 use abroad::Kept;
 use arrayvec::ArrayString;
 use cardswitch::engine::authorizations::{Authorization, InBoth};
 use cardswitch::engine::command::{
-    AccountStatusChange, Action, Advise, Authorize, CardType, StatusChange,
+    AccountStatusChange, Action, Advise, Authorize, CallOutcome, CardType, CustomerSays,
+    ReleaseCause, Resolve, StatusChange, Withhold,
 };
 use cardswitch::engine::controls::{Controls, Limit, List, ListMode, Window};
 use cardswitch::engine::counters::Counters;
@@ -73,6 +86,7 @@ use cardswitch::engine::time_windows::{Days, TimeWindow};
 use cardswitch::engine::trace::Detail;
 use cardswitch::engine::window::window_end;
 use cardswitch::engine::world::World;
+use customers::*;
 use days::*;
 use driven::*;
 use engine_support::*;
@@ -86,9 +100,12 @@ use past::*;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+use recalling::*;
 use restoring::*;
 use rules::*;
 use setting::*;
+use told::*;
+use withholding::*;
 
 const MINUTE_MS: i64 = 60_000;
 const FIRST_ANSWER_MS: i64 = 15 * MINUTE_MS;
@@ -97,15 +114,29 @@ const HOLD_MS: i64 = 7 * 24 * 60 * MINUTE_MS;
 
 /// Runs the steps through both; gives the engine for a closer look.
 fn run_both(steps: &[Step], shards: usize) -> Engine {
-    let mut engine = Engine::new(shards);
-    let mut naive = Naive {
+    let naive = Naive {
         has_rules: true,
         ..Naive::default()
     };
+    run(Engine::new(shards), naive, steps)
+}
+
+/// What is forgotten comes back.
+fn run_both_with_archive(steps: &[Step]) -> Engine {
+    let naive = Naive {
+        has_rules: true,
+        has_archive: true,
+        ..Naive::default()
+    };
+    run(Engine::with_archive(), naive, steps)
+}
+
+fn run(mut engine: Engine, mut naive: Naive, steps: &[Step]) -> Engine {
     for (place, step) in steps.iter().enumerate() {
         naive.at = engine.switch.at;
+        let (step, came) = (&naive.resent(step), engine.step(step));
+        naive.recall(step);
         let (expected, lines) = naive.decide(step);
-        let came = engine.step(step);
         assert_eq!(came, expected, "step {place} of {steps:#?}");
         naive.note(step, expected, lines);
         naive.at = engine.switch.at;
@@ -136,7 +167,7 @@ proptest! {
     }
 
     #[test]
-    fn short_conversations_go_as_the_naive_ones_do(steps in any_short_conversation()) {
+    fn exceptions_lift_as_the_naive_ones_do(steps in any_excepted_days()) {
         run_both(&steps, 1);
     }
 
@@ -190,6 +221,20 @@ proptest! {
 
     #[test]
     fn the_controls_of_one_card_decide_as_the_naive_ones_do(steps in any_days_of_one_card()) {
+        run_both(&steps, 1);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(1_000), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_was_forgotten_comes_back_as_it_does_to_the_naive_ones(steps in any_long_conversation()) {
+        run_both_with_archive(&steps);
+    }
+
+    #[test]
+    fn short_conversations_go_as_the_naive_ones_do(steps in any_short_conversation()) {
         run_both(&steps, 1);
     }
 }

@@ -1,5 +1,6 @@
 //! `/v1/accounts`: balances, in trees.
 
+use super::auth::Caller;
 use super::body::WriteRequest;
 use super::controls_json;
 use super::error::{ApiError, json_response};
@@ -135,12 +136,14 @@ pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Res
 
 pub async fn many(
     State(gate): State<Gate>,
+    caller: Caller,
     ListQuery(mut query): ListQuery,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
     let filter = AccountFilter {
         program_id: query.id("program_id", ProgramId::PREFIX)?,
         parent_id: query.id("parent_id", AccountId::PREFIX)?,
+        bounds: caller.bounds().cloned(),
     };
     let after = query.id("starting_after", AccountId::PREFIX)?;
     let limit = list::limit(&mut query)?;

@@ -1,6 +1,7 @@
 //! `/v1/authorizations`: what was decided, and why. Lists come from SQL; a single one is as of now,
 //! because what SQL does not have yet is read from the journal.
 
+use super::auth::Caller;
 use super::body::WriteRequest;
 use super::error::{ApiError, json_response, shown};
 use super::fields::Fields;
@@ -160,6 +161,7 @@ async fn in_sql(state: &ApiState, id: AuthorizationId) -> Result<(u64, InSql), S
 
 pub async fn many(
     State(gate): State<Gate>,
+    caller: Caller,
     ListQuery(mut query): ListQuery,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
@@ -173,6 +175,7 @@ pub async fn many(
         reason: reason(&mut query)?,
         link_type,
         link_id,
+        bounds: caller.bounds().cloned(),
     };
     let after = query.id("starting_after", AuthorizationId::PREFIX)?;
     let limit = list::limit(&mut query)?;

@@ -7,7 +7,7 @@ use super::error::{ApiError, ErrorType};
 use super::fields::{Fields, wrong_type};
 use super::unambiguous::Unambiguous;
 use axum::body::{Body, HttpBody};
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, MatchedPath, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Value};
 use std::future::poll_fn;
@@ -31,6 +31,8 @@ pub struct WriteRequest {
     pub request_id: RequestId,
     pub method: String,
     pub path: String,
+    /// As it is registered, as in `/v1/cards/{id}/freeze`.
+    pub route: String,
     pub idempotency_key: Option<String>,
     pub content_type: Option<String>,
     pub body: Vec<u8>,
@@ -42,11 +44,13 @@ impl FromRequest<Gate> for WriteRequest {
     async fn from_request(request: Request, _: &Gate) -> Result<WriteRequest, ApiError> {
         let (parts, body) = request.into_parts();
         let (Some(caller), Some(request_id)) = (
-            parts.extensions.get::<Caller>().copied(),
+            parts.extensions.get::<Caller>().cloned(),
             parts.extensions.get::<RequestId>().cloned(),
         ) else {
             return Err(ApiError::internal(&"a write route is not guarded"));
         };
+        let route = parts.extensions.get::<MatchedPath>();
+        let route = route.map(|route| route.as_str().to_owned());
         let idempotency_key = idempotency_key(&parts.headers)?;
         let body = match tokio::time::timeout(BODY_TIMEOUT, read(body)).await {
             Ok(read) => read?,
@@ -65,6 +69,7 @@ impl FromRequest<Gate> for WriteRequest {
             request_id,
             method: parts.method.to_string(),
             path: parts.uri.path().to_owned(),
+            route: route.unwrap_or_default(),
             idempotency_key,
             content_type: content_type.and_then(|value| value.to_str().ok().map(str::to_owned)),
             body,

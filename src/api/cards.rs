@@ -1,5 +1,6 @@
 //! `/v1/cards`: issuing, reading and changing cards. Their numbers leave through `reveal.rs` only.
 
+use super::auth::Caller;
 use super::body::WriteRequest;
 use super::error::{ApiError, json_response};
 use super::fields::Fields;
@@ -8,6 +9,7 @@ use super::issue;
 use super::links::{LinkPair, take_pair};
 use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, ask, controls_json};
+use crate::engine::api_keys::Scope;
 use crate::engine::card_use::LockedMerchant;
 use crate::engine::command::{
     Action, CardType, ChangeCardControls, ChangeCardStatus, StatusChange,
@@ -126,6 +128,8 @@ fn links(fields: &mut Fields) -> Result<Vec<LinkPair>, ApiError> {
 pub struct FullCard {
     pub card: Card,
     pub program_id: ProgramId,
+    /// Of its account tree.
+    pub root: AccountId,
     pub links: Vec<LinkKey>,
 }
 
@@ -189,19 +193,24 @@ fn effective_status(card: &Card, now: Timestamp) -> &'static str {
 
 pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let state = gate.state()?;
-    let id = id.parse().map_err(|_| not_found())?;
-    let (issued, links) = issued(&state, id).await?;
-    let card = match ask::shard(&state, issued.root, ShardRequest::Card(id)).await? {
-        Reply::Card(card) => *card,
-        Reply::NotFound => return Err(not_found()),
-        reply => return Err(ask::unexpected(&reply)),
-    };
-    let card = full(card, issued, links).to_json(state.switchboard.clock.now());
+    let card = find_full(&state, id.parse().map_err(|_| not_found())?).await?;
+    let card = card.to_json(state.switchboard.clock.now());
     Ok(json_response(StatusCode::OK, card.to_string()))
+}
+
+/// A card as memory has it now.
+pub async fn find_full(state: &ApiState, id: CardId) -> Result<FullCard, ApiError> {
+    let (issued, links) = issued(state, id).await?;
+    match ask::shard(state, issued.root, ShardRequest::Card(id)).await? {
+        Reply::Card(card) => Ok(full(*card, issued, links)),
+        Reply::NotFound => Err(not_found()),
+        reply => Err(ask::unexpected(&reply)),
+    }
 }
 
 pub async fn many(
     State(gate): State<Gate>,
+    caller: Caller,
     ListQuery(mut query): ListQuery,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
@@ -211,6 +220,7 @@ pub async fn many(
         program_id: query.id("program_id", ProgramId::PREFIX)?,
         link_type,
         link_id,
+        bounds: caller.bounds().cloned(),
     };
     let after = query.id("starting_after", CardId::PREFIX)?;
     let limit = list::limit(&mut query)?;
@@ -252,6 +262,7 @@ fn full(card: Card, issued: IssuedCard, links: Vec<LinkKey>) -> FullCard {
     FullCard {
         card,
         program_id: issued.program_id,
+        root: issued.root,
         links,
     }
 }
@@ -279,8 +290,9 @@ pub async fn change_status(
         let Write { state, fields, .. } = write;
         fields.finish()?;
         let card_id = id.parse().map_err(|_| not_found())?;
+        let before = find_full(&state, card_id).await?;
         let change = ChangeCardStatus { card_id, change };
-        command(&state, card_id, Action::ChangeCardStatus(change)).await
+        command(&state, before, Action::ChangeCardStatus(change)).await
     };
     once(gate.state()?, request, work).await
 }
@@ -294,9 +306,9 @@ pub async fn update(
     let work = async |write: Write| {
         let Write {
             state,
+            caller,
             mut fields,
             mut ids,
-            ..
         } = write;
         if fields.is_empty() {
             return Err(fields.missing("controls"));
@@ -304,20 +316,31 @@ pub async fn update(
         let controls = controls_json::take(&mut fields, &mut ids, &state.switchboard.view())?;
         fields.finish()?;
         let card_id = id.parse().map_err(|_| not_found())?;
+        let before = find_full(&state, card_id).await?;
+        may_loosen(&caller, &controls, before.card.controls.as_deref())?;
         let change = ChangeCardControls { card_id, controls };
-        command(
-            &state,
-            card_id,
-            Action::ChangeCardControls(Box::new(change)),
-        )
-        .await
+        let action = Action::ChangeCardControls(Box::new(change));
+        command(&state, before, action).await
     };
     once(gate.state()?, request, work).await
 }
 
-async fn command(state: &ApiState, id: CardId, action: Action) -> Result<Success, ApiError> {
-    let (issued, links) = issued(state, id).await?;
-    let card = match ask::shard_command(state, issued.root, action).await? {
+/// Tightening is one scope, loosening another.
+pub fn may_loosen(
+    caller: &Caller,
+    now: &Controls,
+    before: Option<&Controls>,
+) -> Result<(), ApiError> {
+    match now.are_within(before.unwrap_or(&Controls::default())) {
+        true => Ok(()),
+        false => caller.require(Scope::LimitsRaise),
+    }
+}
+
+async fn command(state: &ApiState, before: FullCard, action: Action) -> Result<Success, ApiError> {
+    let now = state.switchboard.clock.now();
+    let shown_before = before.to_json(now);
+    let card = match ask::shard_command(state, before.root, action).await? {
         Reply::Card(card) => *card,
         Reply::Refused(Refusal::StatusForbids(status)) => {
             let refusal = Refusal::StatusForbids(status);
@@ -329,6 +352,6 @@ async fn command(state: &ApiState, id: CardId, action: Action) -> Result<Success
         Reply::Refused(Refusal::CardNotFound(_)) => return Err(not_found()),
         reply => return Err(ask::unexpected(&reply)),
     };
-    let now = state.switchboard.clock.now();
-    Ok(Success::ok(full(card, issued, links).to_json(now)))
+    let after = FullCard { card, ..before };
+    Ok(Success::ok(after.to_json(now)).from(shown_before))
 }

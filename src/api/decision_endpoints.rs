@@ -1,6 +1,7 @@
 //! `/v1/decision_endpoints`: where a program's customer decides on authorizations itself, and what holds when it does not
 //! answer. Calling it lives in `decision_call`.
 
+use super::auth::Caller;
 use super::body::WriteRequest;
 use super::error::{ApiError, json_response};
 use super::fields::Fields;
@@ -145,6 +146,7 @@ pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Res
 /// From memory: what was just written is in it.
 pub async fn many(
     State(gate): State<Gate>,
+    caller: Caller,
     ListQuery(mut query): ListQuery,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
@@ -154,6 +156,7 @@ pub async fn many(
         .decision_endpoints
         .iter()
         .filter(|endpoint| program_id.is_none_or(|id| endpoint.program_id == id))
+        .filter(|endpoint| caller.sees_program(endpoint.program_id))
         .collect();
     wanted.sort_unstable_by_key(|endpoint| std::cmp::Reverse(endpoint.id));
     let all = wanted
@@ -249,6 +252,7 @@ fn with_secret(state: &ApiState, endpoint: &DecisionEndpoint, status: StatusCode
         status,
         body: shown,
         repeated: Some(json),
+        before: None,
     }
 }
 

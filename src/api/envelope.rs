@@ -80,8 +80,6 @@ const LATER: &[&str] = &[
     "webhook_endpoints",
     "events",
     "deliveries",
-    "api_keys",
-    "audit_log",
     "simulate",
 ];
 

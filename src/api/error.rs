@@ -14,6 +14,8 @@ pub enum ErrorType {
     InvalidRequest,
     NotSupported,
     Authentication,
+    /// The key is known, and may not do this.
+    Permission,
     NotFound,
     Conflict,
     /// Try again: nothing was decided, or it is not known whether it was.
@@ -27,6 +29,7 @@ impl ErrorType {
             ErrorType::InvalidRequest => "invalid_request",
             ErrorType::NotSupported => "not_supported",
             ErrorType::Authentication => "authentication",
+            ErrorType::Permission => "permission",
             ErrorType::NotFound => "not_found",
             ErrorType::Conflict => "conflict",
             ErrorType::Unavailable => "unavailable",

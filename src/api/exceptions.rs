@@ -1,7 +1,9 @@
 //! `/v1/exceptions`: asking for an exception from controls, approving, rejecting and ending it. What one does is in
 //! `engine::exceptions`; what it lifts as JSON is in `lifts_json.rs`.
 
+use super::auth::Caller;
 use super::body::WriteRequest;
+use super::bounds;
 use super::error::{ApiError, json_response};
 use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
@@ -185,6 +187,7 @@ pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Res
 /// From memory, newest first.
 pub async fn many(
     State(gate): State<Gate>,
+    caller: Caller,
     ListQuery(mut query): ListQuery,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
@@ -207,7 +210,15 @@ pub async fn many(
     // Ids sort by age.
     let newest_first = known.iter().rev().filter(wanted);
     let older = newest_first.filter(|(exception, _)| after.is_none_or(|id| exception.id < id));
-    let page: Vec<&KnownException> = older.take(limit + 1).collect();
+    let mut page: Vec<&KnownException> = Vec::new();
+    for known in older {
+        if page.len() > limit {
+            break;
+        }
+        if bounds::sees_exception(&state, &caller, known).await? {
+            page.push(known);
+        }
+    }
     let shown = page.iter().take(limit).map(|known| to_json(known, now));
     let body = json!({
         "object": "list",

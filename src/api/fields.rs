@@ -35,6 +35,21 @@ impl Fields {
         self.map.get(name).is_some_and(|value| !value.is_null())
     }
 
+    /// A text that stays to be taken.
+    pub fn peek_text(&self, name: &str) -> Option<&str> {
+        self.map.get(name)?.as_str()
+    }
+
+    /// The pairs of texts in a list of objects that stays to be taken; those that are none are left out.
+    pub fn peek_pairs(&self, name: &str, (first, second): (&str, &str)) -> Vec<(String, String)> {
+        let items = self.map.get(name).and_then(Value::as_array);
+        let items = items.into_iter().flatten();
+        let text = |item: &Value, name: &str| item.get(name)?.as_str().map(str::to_owned);
+        items
+            .filter_map(|item| Some((text(item, first)?, text(item, second)?)))
+            .collect()
+    }
+
     /// The path of a field of this object.
     pub fn path(&self, name: &str) -> String {
         match self.path.is_empty() {

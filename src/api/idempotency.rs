@@ -4,8 +4,10 @@
 
 use super::ApiState;
 use super::ask;
+use super::audit;
 use super::auth::Caller;
 use super::body::WriteRequest;
+use super::bounds;
 use super::error::{ApiError, json_response};
 use super::fields::Fields;
 use crate::engine::registry::{IdempotencyKey, IdempotentRequest, RegistryAction};
@@ -53,6 +55,8 @@ pub struct Success {
     pub body: Value,
     /// What a repeat gets where the body holds a secret.
     pub repeated: Option<Value>,
+    /// What was changed, as it was before.
+    pub before: Option<Value>,
 }
 
 impl Success {
@@ -61,6 +65,15 @@ impl Success {
             status: StatusCode::OK,
             body,
             repeated: None,
+            before: None,
+        }
+    }
+
+    /// For the audit log.
+    pub fn from(self, before: Value) -> Success {
+        Success {
+            before: Some(before),
+            ..self
         }
     }
 
@@ -121,11 +134,19 @@ where
 {
     let write = Write {
         state: state.clone(),
-        caller: request.caller,
+        caller: request.caller.clone(),
         fields: request.fields()?,
         ids: Ids::from(first_id),
     };
-    work(write).await
+    if let Some(bounds) = request.caller.bounds() {
+        bounds::check_body(state, bounds, &write.fields).await?;
+    }
+    let done = work(write).await?;
+    let entry = Box::new(audit::entry(request, &done));
+    match ask::registry_command(state, RegistryAction::Audit(entry)).await? {
+        Reply::Done => Ok(done),
+        reply => Err(ask::unexpected(&reply)),
+    }
 }
 
 /// Journals the response under its key. A failure of ours is not kept, so that a repeat tries again.

@@ -64,6 +64,7 @@ pub async fn issue(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiErro
                 return Ok(FullCard {
                     card: *card,
                     program_id: program.id,
+                    root: account.root,
                     links,
                 });
             }
@@ -235,6 +236,7 @@ async fn again(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiError> {
         Reply::Card(card) => Ok(FullCard {
             card: *card,
             program_id: issued.program_id,
+            root: issued.root,
             links,
         }),
         reply => Err(ask::unexpected(&reply)),

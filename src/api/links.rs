@@ -6,7 +6,7 @@ use super::error::{ApiError, json_response};
 use super::fields::{self, Fields};
 use super::idempotency::{Success, Write, once};
 use super::list::ListQuery;
-use super::{ApiState, Gate, ask, controls_json};
+use super::{ApiState, Gate, ask, cards, controls_json};
 use crate::engine::ids::ProgramId;
 use crate::engine::links::{KnownLink, LinkedTrees, SetLinkControls};
 use crate::engine::registry::{LinkKey, RegistryAction, RegistryRefusal};
@@ -50,9 +50,9 @@ pub async fn replace(
     let work = async |write: Write| {
         let Write {
             state,
+            caller,
             mut fields,
             mut ids,
-            ..
         } = write;
         let pair = pair_of_path(path.clone())?;
         let program_id = fields.id("program_id", ProgramId::PREFIX)?;
@@ -63,6 +63,12 @@ pub async fn replace(
             Some(program_id) => program_id,
             None => program_of(&state, &pair).await?,
         };
+        let known = find(&state, &pair).await?;
+        let mut known = known.iter();
+        let before = known.find(|link| link.key.program_id == program_id);
+        let controls_before = before.and_then(|link| link.controls.as_deref());
+        cards::may_loosen(&caller, &controls, controls_before)?;
+        let before = before.map_or(Value::Null, to_json);
         let (link_type, id) = pair;
         let key = LinkKey {
             program_id,
@@ -73,7 +79,7 @@ pub async fn replace(
         let action = RegistryAction::SetLinkControls(Box::new(set));
         match ask::registry_command(&state, action).await? {
             Reply::Links(links) => match links.first() {
-                Some(link) => Ok(Success::ok(to_json(link))),
+                Some(link) => Ok(Success::ok(to_json(link)).from(before)),
                 None => Err(ApiError::internal(&"a link that was set is not there")),
             },
             Reply::RegistryRefused(refusal) => Err(refused(refusal)),

@@ -2,12 +2,15 @@
 //! a write here becomes commands to the loops, and its answer leaves once those are durable.
 
 mod accounts;
+pub(crate) mod api_keys;
 mod archive_metrics;
 mod as_of_now;
 mod ask;
+pub(crate) mod audit;
 mod auth;
 mod authorizations;
 mod body;
+pub mod bounds;
 mod call_metrics;
 pub(crate) mod cardholders;
 pub(crate) mod cards;
@@ -46,7 +49,7 @@ mod transactions;
 mod unambiguous;
 
 pub use body::BODY_MAX_BYTES;
-pub use routes::{router, serve};
+pub use routes::{Route, router, serve, table};
 
 use crate::decision_call::{CallStats, Client};
 use crate::engine::reason::DeclineReason;

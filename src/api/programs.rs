@@ -1,5 +1,6 @@
 //! `/v1/programs`: what cards of one kind share: BIN, network, currency, controls.
 
+use super::auth::Caller;
 use super::body::WriteRequest;
 use super::controls_json;
 use super::error::{ApiError, json_response};
@@ -116,6 +117,7 @@ pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Res
 
 pub async fn many(
     State(gate): State<Gate>,
+    caller: Caller,
     ListQuery(mut query): ListQuery,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
@@ -123,7 +125,7 @@ pub async fn many(
     let limit = list::limit(&mut query)?;
     query.finish()?;
     list::check_store(&state)?;
-    let page = state.store.programs(after, limit).await;
+    let page = state.store.programs(caller.bounds(), after, limit).await;
     let page = page.map_err(store_error)?;
     let view = state.switchboard.view();
     // SQL says which, memory says what they are now.

@@ -42,7 +42,7 @@ async fn carry_out(write: Write, id: String) -> Result<Success, ApiError> {
     fields.finish()?;
     let id = id.parse().map_err(|_| cards::not_found())?;
     let (issued, _) = cards::issued(&state, id).await?;
-    record(&state, id, &reason, caller.key_id).await?;
+    record(&state, id, &reason, &caller.key_name()).await?;
     let pan = open_pan(&state, id, &issued)?;
     let (exp_year, exp_month) = (issued.expiry.year(), issued.expiry.month());
     let cvv2 = state.vault.cvk().cvv2(&pan, exp_year, exp_month);

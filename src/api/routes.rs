@@ -1,273 +1,249 @@
-//! All routes with the scope that each needs, and the server.
+//! All routes, each with the scope that it needs and what it is about, and the server. What a key's scope and bounds
+//! let it do is checked in `auth.rs` and `bounds.rs`.
 
 use super::auth::guarded;
+use super::bounds::About;
 use super::{
-    Gate, accounts, authorizations, cardholders, cards, decision_endpoints, envelope, exceptions,
-    exchange_rates, groups, health, ledger_entries, links, list, metrics, programs, reveal, rules,
-    settlement_reports, top_ups, transactions,
+    Gate, accounts, api_keys, audit, authorizations, cardholders, cards, decision_endpoints,
+    envelope, exceptions, exchange_rates, groups, health, ledger_entries, links, list, metrics,
+    programs, reveal, rules, settlement_reports, top_ups, transactions,
 };
+use crate::engine::api_keys::Scope;
 use crate::engine::command::{AccountStatusChange, StatusChange};
 use crate::engine::exceptions::ExceptionChange;
 use crate::engine::risk::rule::RuleChange;
 use axum::Router;
+use axum::handler::Handler;
 use axum::middleware::from_fn;
 use axum::routing::{MethodRouter, get, patch, post, put};
+use std::net::SocketAddr;
+
+/// A route that needs a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    pub method: &'static str,
+    pub path: &'static str,
+    pub scope: Scope,
+    pub about: About,
+}
+
+/// Routes as they are added.
+struct Routes {
+    gate: Gate,
+    router: Router<Gate>,
+    table: Vec<Route>,
+}
 
 /// The whole interface. Until the gate is opened, only `/healthz` succeeds.
 pub fn router(gate: Gate) -> Router {
-    let on = |scope, route: MethodRouter<Gate>| guarded(&gate, scope, without_query(route));
-    let list = |scope, route: MethodRouter<Gate>| guarded(&gate, scope, route);
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics::metrics))
-        .route(
-            "/v1/programs",
-            on("programs:write", post(programs::create))
-                .merge(list("programs:read", get(programs::many))),
-        )
-        .route("/v1/programs/{id}", on("programs:read", get(programs::one)))
-        .route(
-            "/v1/exchange_rates",
-            on("rates:write", put(exchange_rates::replace))
-                .merge(on("rates:read", get(exchange_rates::current))),
-        )
-        .merge(account_routes(&gate))
-        .merge(card_routes(&gate))
-        .merge(rule_routes(&gate))
-        .merge(group_routes(&gate))
-        .merge(exception_routes(&gate))
-        .route(
-            "/v1/authorizations",
-            list("authorizations:read", get(authorizations::many)),
-        )
-        .route(
-            "/v1/authorizations/{id}",
-            on("authorizations:read", get(authorizations::one)),
-        )
-        .route(
-            "/v1/authorizations/{id}/expire",
-            on("authorizations:expire", post(authorizations::expire)),
-        )
-        .route(
-            "/v1/transactions",
-            list("transactions:read", get(transactions::many)),
-        )
-        .route(
-            "/v1/transactions/{id}",
-            on("transactions:read", get(transactions::one)),
-        )
-        .route(
-            "/v1/settlement_reports",
-            list("reports:read", get(settlement_reports::json)),
-        )
-        .route(
-            "/v1/settlement_reports.csv",
-            list("reports:read", get(settlement_reports::csv)),
-        )
+        .merge(guarded_routes(gate.clone()).router)
         .fallback(envelope::no_route)
         .method_not_allowed_fallback(envelope::wrong_method)
         .layer(from_fn(envelope::envelope))
         .with_state(gate)
 }
 
-fn account_routes(gate: &Gate) -> Router<Gate> {
-    let on = |scope, route: MethodRouter<Gate>| guarded(gate, scope, without_query(route));
-    let list = |scope, route: MethodRouter<Gate>| guarded(gate, scope, route);
-    let change = |change: AccountStatusChange| {
-        post(move |gate, id, request| accounts::change_status(gate, id, request, change))
+/// Every route that needs a key, in the order of their resources.
+pub fn table() -> Vec<Route> {
+    guarded_routes(Gate::default()).table
+}
+
+fn guarded_routes(gate: Gate) -> Routes {
+    let routes = Routes {
+        gate,
+        router: Router::new(),
+        table: Vec::new(),
     };
-    Router::new()
-        .route(
-            "/v1/accounts",
-            on("accounts:write", post(accounts::create))
-                .merge(list("accounts:read", get(accounts::many))),
-        )
-        .route("/v1/accounts/{id}", on("accounts:read", get(accounts::one)))
-        .route(
-            "/v1/accounts/{id}/top_ups",
-            on("funds:topup", post(top_ups::create)),
-        )
-        .route(
-            "/v1/accounts/{id}/ledger_entries",
-            list("accounts:read", get(ledger_entries::many)),
-        )
-        .route(
-            "/v1/accounts/{id}/freeze",
-            on("accounts:freeze", change(AccountStatusChange::Freeze)),
-        )
-        .route(
-            "/v1/accounts/{id}/unfreeze",
-            on("accounts:unfreeze", change(AccountStatusChange::Unfreeze)),
-        )
-        .route(
-            "/v1/accounts/{id}/close",
-            on("accounts:close", change(AccountStatusChange::Close)),
-        )
+    let routes = payments(objects(routes));
+    control(routes)
 }
 
-fn card_routes(gate: &Gate) -> Router<Gate> {
-    let on = |scope, route: MethodRouter<Gate>| guarded(gate, scope, without_query(route));
-    let list = |scope, route: MethodRouter<Gate>| guarded(gate, scope, route);
-    let change = |change: StatusChange| {
-        post(move |gate, id, request| cards::change_status(gate, id, request, change))
+/// Programs, accounts, cards and who holds them. One line for each route.
+#[rustfmt::skip]
+fn objects(routes: Routes) -> Routes {
+    use About::*;
+    use Scope::*;
+    let account = |change: AccountStatusChange| {
+        move |gate, id, request| accounts::change_status(gate, id, request, change)
     };
-    Router::new()
-        .route(
-            "/v1/cards",
-            on("cards:issue", post(cards::create)).merge(list("cards:read", get(cards::many))),
-        )
-        .route(
-            "/v1/cards/{id}",
-            on("cards:read", get(cards::one)).merge(on("limits:write", patch(cards::update))),
-        )
-        .route(
-            "/v1/cards/{id}/activate",
-            on("cards:issue", change(StatusChange::Activate)),
-        )
-        .route(
-            "/v1/cards/{id}/freeze",
-            on("cards:freeze", change(StatusChange::Freeze)),
-        )
-        .route(
-            "/v1/cards/{id}/unfreeze",
-            on("cards:unfreeze", change(StatusChange::Unfreeze)),
-        )
-        .route(
-            "/v1/cards/{id}/close",
-            on("cards:close", change(StatusChange::Close)),
-        )
-        .route(
-            "/v1/cards/{id}/reveal",
-            on("cards:reveal", post(reveal::reveal)),
-        )
-}
-
-fn rule_routes(gate: &Gate) -> Router<Gate> {
-    let on = |scope, route: MethodRouter<Gate>| guarded(gate, scope, without_query(route));
-    let list = |scope, route: MethodRouter<Gate>| guarded(gate, scope, route);
-    let change = |change: RuleChange| {
-        post(move |gate, id, request| rules::change_state(gate, id, request, change))
+    let card = |change: StatusChange| {
+        move |gate, id, request| cards::change_status(gate, id, request, change)
     };
-    Router::new()
-        .route(
-            "/v1/rules",
-            on("rules:draft", post(rules::create)).merge(list("rules:read", get(rules::many))),
-        )
-        .route("/v1/rules/{id}", on("rules:read", get(rules::one)))
-        .route(
-            "/v1/rules/{id}/promote",
-            on("rules:promote", change(RuleChange::Promote)),
-        )
-        .route(
-            "/v1/rules/{id}/demote",
-            on("rules:promote", change(RuleChange::Demote)),
-        )
-        .route(
-            "/v1/rules/{id}/retire",
-            on("rules:promote", change(RuleChange::Retire)),
-        )
+    use AccountStatusChange as OfAccount;
+    routes
+        .list("/v1/programs", ProgramsRead, Several, programs::many)
+        .post("/v1/programs", ProgramsWrite, Everything, programs::create)
+        .get("/v1/programs/{id}", ProgramsRead, Program, programs::one)
+        .list("/v1/accounts", AccountsRead, Several, accounts::many)
+        .post("/v1/accounts", AccountsWrite, Body, accounts::create)
+        .get("/v1/accounts/{id}", AccountsRead, Account, accounts::one)
+        .post("/v1/accounts/{id}/freeze", AccountsFreeze, Account, account(OfAccount::Freeze))
+        .post("/v1/accounts/{id}/unfreeze", AccountsUnfreeze, Account, account(OfAccount::Unfreeze))
+        .post("/v1/accounts/{id}/close", AccountsClose, Account, account(OfAccount::Close))
+        .post("/v1/accounts/{id}/top_ups", FundsTopUp, Account, top_ups::create)
+        .list("/v1/accounts/{id}/ledger_entries", AccountsRead, Account, ledger_entries::many)
+        .post("/v1/cardholders", CardholdersWrite, Body, cardholders::create)
+        .get("/v1/cardholders/{id}", CardholdersRead, Cardholder, cardholders::one)
+        .post("/v1/cardholders/{id}/verify", CardholdersWrite, Cardholder, cardholders::verify)
+        .list("/v1/cards", CardsRead, Several, cards::many)
+        .post("/v1/cards", CardsIssue, Body, cards::create)
+        .get("/v1/cards/{id}", CardsRead, Card, cards::one)
+        .patch("/v1/cards/{id}", LimitsWrite, Card, cards::update)
+        .post("/v1/cards/{id}/activate", CardsIssue, Card, card(StatusChange::Activate))
+        .post("/v1/cards/{id}/freeze", CardsFreeze, Card, card(StatusChange::Freeze))
+        .post("/v1/cards/{id}/unfreeze", CardsUnfreeze, Card, card(StatusChange::Unfreeze))
+        .post("/v1/cards/{id}/close", CardsClose, Card, card(StatusChange::Close))
+        .post("/v1/cards/{id}/reveal", CardsReveal, Card, reveal::reveal)
+        .list("/v1/links/{type}/{id}", CardsRead, Link, links::one)
+        .put("/v1/links/{type}/{id}", LimitsWrite, Link, links::replace)
 }
 
-fn exception_routes(gate: &Gate) -> Router<Gate> {
-    let on = |scope, route: MethodRouter<Gate>| guarded(gate, scope, without_query(route));
-    let list = |scope, route: MethodRouter<Gate>| guarded(gate, scope, route);
-    let change = |change: ExceptionChange| {
-        post(move |gate, id, request| exceptions::change(gate, id, request, change))
+/// What networks did, and what we owe them.
+#[rustfmt::skip]
+fn payments(routes: Routes) -> Routes {
+    use About::*;
+    use Scope::*;
+    let expire = "/v1/authorizations/{id}/expire";
+    routes
+        .list("/v1/authorizations", AuthorizationsRead, Several, authorizations::many)
+        .get("/v1/authorizations/{id}", AuthorizationsRead, Authorization, authorizations::one)
+        .post(expire, AuthorizationsExpire, Authorization, authorizations::expire)
+        .list("/v1/transactions", TransactionsRead, Several, transactions::many)
+        .get("/v1/transactions/{id}", TransactionsRead, Transaction, transactions::one)
+        .list("/v1/settlement_reports", ReportsRead, Everything, settlement_reports::json)
+        .list("/v1/settlement_reports.csv", ReportsRead, Everything, settlement_reports::csv)
+        .get("/v1/exchange_rates", RatesRead, Anything, exchange_rates::current)
+        .put("/v1/exchange_rates", RatesWrite, Everything, exchange_rates::replace)
+}
+
+/// What decides, and who may.
+#[rustfmt::skip]
+fn control(routes: Routes) -> Routes {
+    use About::*;
+    use Scope::*;
+    let rule = |change: RuleChange| {
+        move |gate, id, request| rules::change_state(gate, id, request, change)
     };
-    Router::new()
-        .route(
-            "/v1/exceptions",
-            on("exceptions:request", post(exceptions::create))
-                .merge(list("exceptions:read", get(exceptions::many))),
-        )
-        .route(
-            "/v1/exceptions/{id}",
-            on("exceptions:read", get(exceptions::one)),
-        )
-        .route(
-            "/v1/exceptions/{id}/approve",
-            on("exceptions:approve", change(ExceptionChange::Approve)),
-        )
-        .route(
-            "/v1/exceptions/{id}/reject",
-            on("exceptions:approve", change(ExceptionChange::Reject)),
-        )
-        .route(
-            "/v1/exceptions/{id}/end",
-            on("exceptions:approve", change(ExceptionChange::End)),
-        )
+    let exception = |change: ExceptionChange| {
+        move |gate, id, request| exceptions::change(gate, id, request, change)
+    };
+    let (of_rule, of_exception) = ("/v1/rules/{id}", "/v1/exceptions/{id}");
+    let endpoint = "/v1/decision_endpoints/{id}";
+    routes
+        .list("/v1/rules", RulesRead, Several, rules::many)
+        .post("/v1/rules", RulesDraft, Body, rules::create)
+        .get(of_rule, RulesRead, Rule, rules::one)
+        .post("/v1/rules/{id}/promote", RulesPromote, Rule, rule(RuleChange::Promote))
+        .post("/v1/rules/{id}/demote", RulesPromote, Rule, rule(RuleChange::Demote))
+        .post("/v1/rules/{id}/retire", RulesPromote, Rule, rule(RuleChange::Retire))
+        .list("/v1/mcc_groups", RulesRead, Anything, groups::many_mcc_groups)
+        .post("/v1/mcc_groups", RulesWrite, Everything, groups::create_mcc_group)
+        .get("/v1/mcc_groups/{id}", RulesRead, Anything, groups::one_mcc_group)
+        .patch("/v1/mcc_groups/{id}", RulesWrite, Everything, groups::update_mcc_group)
+        .list("/v1/merchant_lists", RulesRead, Anything, groups::many_merchant_lists)
+        .post("/v1/merchant_lists", RulesWrite, Everything, groups::create_merchant_list)
+        .get("/v1/merchant_lists/{id}", RulesRead, Anything, groups::one_merchant_list)
+        .patch("/v1/merchant_lists/{id}", RulesWrite, Everything, groups::update_merchant_list)
+        .list("/v1/exceptions", ExceptionsRead, Several, exceptions::many)
+        .post("/v1/exceptions", ExceptionsRequest, Body, exceptions::create)
+        .get(of_exception, ExceptionsRead, Exception, exceptions::one)
+        .post("/v1/exceptions/{id}/approve", ExceptionsApprove, Exception, exception(ExceptionChange::Approve))
+        .post("/v1/exceptions/{id}/reject", ExceptionsApprove, Exception, exception(ExceptionChange::Reject))
+        .post("/v1/exceptions/{id}/end", ExceptionsApprove, Exception, exception(ExceptionChange::End))
+        .list("/v1/decision_endpoints", DecisionEndpointsRead, Several, decision_endpoints::many)
+        .post("/v1/decision_endpoints", DecisionEndpointsWrite, Body, decision_endpoints::create)
+        .get(endpoint, DecisionEndpointsRead, DecisionEndpoint, decision_endpoints::one)
+        .patch(endpoint, DecisionEndpointsWrite, DecisionEndpoint, decision_endpoints::update)
+        .post("/v1/decision_endpoints/{id}/rotate_secret", DecisionEndpointsWrite, DecisionEndpoint, decision_endpoints::rotate_secret)
+        .post("/v1/decision_endpoints/{id}/ping", DecisionEndpointsWrite, DecisionEndpoint, decision_endpoints::ping)
+        .list("/v1/api_keys", KeysRead, Several, api_keys::many)
+        .post("/v1/api_keys", KeysWrite, Several, api_keys::create)
+        .get("/v1/api_keys/{id}", KeysRead, Several, api_keys::one)
+        .post("/v1/api_keys/{id}/revoke", KeysWrite, Several, api_keys::revoke)
+        .post("/v1/api_keys/{id}/roll", KeysWrite, Several, api_keys::roll)
+        .list("/v1/audit_log", AuditRead, Several, audit::many)
 }
 
-/// What controls name or depend on.
-fn group_routes(gate: &Gate) -> Router<Gate> {
-    let on = |scope, route: MethodRouter<Gate>| guarded(gate, scope, without_query(route));
-    let list = |scope, route: MethodRouter<Gate>| guarded(gate, scope, route);
-    Router::new()
-        .route(
-            "/v1/cardholders",
-            on("cardholders:write", post(cardholders::create)),
-        )
-        .route(
-            "/v1/cardholders/{id}",
-            on("cardholders:read", get(cardholders::one)),
-        )
-        .route(
-            "/v1/cardholders/{id}/verify",
-            on("cardholders:write", post(cardholders::verify)),
-        )
-        .route(
-            "/v1/links/{type}/{id}",
-            list("cards:read", get(links::one)).merge(on("limits:write", put(links::replace))),
-        )
-        .route(
-            "/v1/decision_endpoints",
-            on("decision_endpoints:write", post(decision_endpoints::create)).merge(list(
-                "decision_endpoints:read",
-                get(decision_endpoints::many),
-            )),
-        )
-        .route(
-            "/v1/decision_endpoints/{id}",
-            on("decision_endpoints:read", get(decision_endpoints::one)).merge(on(
-                "decision_endpoints:write",
-                patch(decision_endpoints::update),
-            )),
-        )
-        .route(
-            "/v1/decision_endpoints/{id}/rotate_secret",
-            on(
-                "decision_endpoints:write",
-                post(decision_endpoints::rotate_secret),
-            ),
-        )
-        .route(
-            "/v1/decision_endpoints/{id}/ping",
-            on("decision_endpoints:write", post(decision_endpoints::ping)),
-        )
-        .route(
-            "/v1/mcc_groups",
-            on("rules:write", post(groups::create_mcc_group))
-                .merge(list("rules:read", get(groups::many_mcc_groups))),
-        )
-        .route(
-            "/v1/mcc_groups/{id}",
-            on("rules:read", get(groups::one_mcc_group))
-                .merge(on("rules:write", patch(groups::update_mcc_group))),
-        )
-        .route(
-            "/v1/merchant_lists",
-            on("rules:write", post(groups::create_merchant_list))
-                .merge(list("rules:read", get(groups::many_merchant_lists))),
-        )
-        .route(
-            "/v1/merchant_lists/{id}",
-            on("rules:read", get(groups::one_merchant_list))
-                .merge(on("rules:write", patch(groups::update_merchant_list))),
-        )
+impl Routes {
+    /// A `GET` that takes parameters behind a `?`.
+    fn list<H: Handler<T, Gate>, T: 'static>(
+        self,
+        path: &'static str,
+        scope: Scope,
+        about: About,
+        handler: H,
+    ) -> Routes {
+        self.add(("GET", path), scope, about, get(handler))
+    }
+
+    /// One that takes none; an unknown one is refused. So are those of all below.
+    fn get<H: Handler<T, Gate>, T: 'static>(
+        self,
+        path: &'static str,
+        scope: Scope,
+        about: About,
+        handler: H,
+    ) -> Routes {
+        let route = without_query(get(handler));
+        self.add(("GET", path), scope, about, route)
+    }
+
+    fn post<H: Handler<T, Gate>, T: 'static>(
+        self,
+        path: &'static str,
+        scope: Scope,
+        about: About,
+        handler: H,
+    ) -> Routes {
+        let route = without_query(post(handler));
+        self.add(("POST", path), scope, about, route)
+    }
+
+    fn patch<H: Handler<T, Gate>, T: 'static>(
+        self,
+        path: &'static str,
+        scope: Scope,
+        about: About,
+        handler: H,
+    ) -> Routes {
+        let route = without_query(patch(handler));
+        self.add(("PATCH", path), scope, about, route)
+    }
+
+    fn put<H: Handler<T, Gate>, T: 'static>(
+        self,
+        path: &'static str,
+        scope: Scope,
+        about: About,
+        handler: H,
+    ) -> Routes {
+        let route = without_query(put(handler));
+        self.add(("PUT", path), scope, about, route)
+    }
+
+    fn add(
+        mut self,
+        (method, path): (&'static str, &'static str),
+        scope: Scope,
+        about: About,
+        route: MethodRouter<Gate>,
+    ) -> Routes {
+        self.table.push(Route {
+            method,
+            path,
+            scope,
+            about,
+        });
+        let route = guarded(&self.gate, scope, about, route);
+        self.router = self.router.route(path, route);
+        self
+    }
 }
 
-/// For routes that take no parameters behind a `?`.
 fn without_query(route: MethodRouter<Gate>) -> MethodRouter<Gate> {
     route.route_layer(from_fn(list::refuse_query))
 }
@@ -278,7 +254,8 @@ pub async fn serve(
     gate: Gate,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router(gate))
+    let service = router(gate).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service)
         .with_graceful_shutdown(shutdown)
         .await
 }

@@ -1,6 +1,7 @@
 //! `/v1/rules`: risk rules of a program, made as drafts, promoted, retired. What an expression may say is
 //! the business of `engine::risk`.
 
+use super::auth::Caller;
 use super::body::{BODY_MAX_BYTES, WriteRequest};
 use super::error::{ApiError, json_response};
 use super::fields::Fields;
@@ -120,6 +121,7 @@ pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Res
 /// From memory: rules are few, and what was just written is in it.
 pub async fn many(
     State(gate): State<Gate>,
+    caller: Caller,
     ListQuery(mut query): ListQuery,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
@@ -128,6 +130,7 @@ pub async fn many(
     let view = ask::view(&state).await?;
     let wanted = |rule: &&RiskRule| {
         program_id.is_none_or(|id| rule.program_id == id)
+            && caller.sees_program(rule.program_id)
             && in_state.is_none_or(|state| rule.state == state)
     };
     let newest_first = view.risk_rules.iter().rev().map(|loaded| &loaded.rule);

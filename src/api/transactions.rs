@@ -1,5 +1,6 @@
 //! `/v1/transactions`: what messages of the networks posted. Lists come from SQL; a single one is as of now.
 
+use super::auth::Caller;
 use super::error::{ApiError, json_response};
 use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, accounts, as_of_now, authorizations, payment_json};
@@ -29,7 +30,7 @@ fn not_found() -> ApiError {
     )
 }
 
-async fn find(state: &Arc<ApiState>, id: TransactionId) -> Result<TransactionRow, ApiError> {
+pub async fn find(state: &Arc<ApiState>, id: TransactionId) -> Result<TransactionRow, ApiError> {
     let durable = state.journal.durable();
     let mut found = as_of_now::unless_away(state, state.store.transaction_at(id)).await?;
     if as_of_now::caught_up(state, &found, durable).await {
@@ -82,6 +83,7 @@ async fn from_journal(
 
 pub async fn many(
     State(gate): State<Gate>,
+    caller: Caller,
     ListQuery(mut query): ListQuery,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
@@ -92,6 +94,7 @@ pub async fn many(
         transaction_type: query.word("type", TransactionType::ALL)?,
         created_from: query.moment("created_from")?,
         created_until: query.moment("created_until")?,
+        bounds: caller.bounds().cloned(),
     };
     let after = query.id("starting_after", TransactionId::PREFIX)?;
     let limit = list::limit(&mut query)?;

@@ -4,7 +4,8 @@
 
 use super::message_json;
 use crate::api::{
-    cardholders, cards, controls_json, decision_endpoints, exceptions, exchange_rates, groups,
+    api_keys, audit, cardholders, cards, controls_json, decision_endpoints, exceptions,
+    exchange_rates, groups,
 };
 use crate::engine::authorizations::Authorization;
 use crate::engine::cardholders::Holder;
@@ -258,6 +259,11 @@ fn registry_action(action: &RegistryAction) -> Value {
             "put_decision_endpoint",
             decision_endpoints::to_json(endpoint),
         ),
+        RegistryAction::CreateApiKey(key) => with_type("create_api_key", api_keys::to_json(key)),
+        RegistryAction::RevokeApiKey { id, at } => json!({
+            "type": "revoke_api_key", "api_key_id": id.to_string(), "revoked_at": at.to_string(),
+        }),
+        RegistryAction::Audit(entry) => with_type("audit", audit::entry_json(entry)),
         RegistryAction::CreateMccGroup(group) => {
             with_type("create_mcc_group", groups::mcc_group_to_json(group))
         }
@@ -415,6 +421,10 @@ fn registry_event(event: &RegistryEvent) -> Value {
         RegistryEvent::DecisionEndpointPut { version } => {
             json!({ "type": "decision_endpoint_put", "registry_version": version })
         }
+        RegistryEvent::ApiKeyChanged { version } => {
+            json!({ "type": "api_key_changed", "registry_version": version })
+        }
+        RegistryEvent::Audited => json!({ "type": "audited" }),
         RegistryEvent::GroupsChanged { version } => {
             json!({ "type": "groups_changed", "registry_version": version })
         }

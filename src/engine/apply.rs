@@ -3,6 +3,7 @@
 
 use super::apply_messages;
 use super::apply_resolve;
+use super::apply_reversal;
 use super::command::{
     Action, Advise, Authorize, ChangeCardControls, Command, OpenAccount, OpenCard, Reverse,
 };
@@ -30,7 +31,7 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
             apply_messages::authorization(state, command, authorize, authorized);
         }
         (Action::Reverse(reverse), Event::Reversed(reversed)) => {
-            apply_messages::reversal(state, command, reverse, reversed);
+            apply_reversal::reversal(state, command, reverse, reversed);
         }
         (Action::OpenAccount(open), Event::AccountOpened) => {
             let account = new_account(state, command, open);
@@ -74,7 +75,7 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
             apply_resolve::resolved(state, command, resolve, resolved);
         }
         (Action::Withhold(withhold), Event::Withheld(withheld)) => {
-            apply_messages::withheld(state, command, &withhold.payment, withheld);
+            apply_reversal::withheld(state, command, &withhold.payment, withheld);
         }
         (Action::ChangeCardHolder(change), Event::CardHolderChanged) => {
             if let Some(card) = state.card_mut(change.card_id) {

@@ -1,16 +1,13 @@
 //! Applies what messages of the network came to: the answers kept for repeats, authorizations that change and close,
 //! and with them money and the use of limits. What opens one lives in `apply_opening.rs`, all else in `apply.rs`.
 
-use super::apply::{
-    advice_answer, authorization_answer, counters, expect_account, post, reversal_answer,
-};
+use super::apply::{advice_answer, authorization_answer, counters, expect_account, post};
 use super::apply_opening::{Opening, charged, direction_of, open_held, open_posted};
 use super::apply_resolve::{end_approved, end_declined};
 use super::authorizations::{Authorization, ClosedBy, InBoth, Part, PartKind, Waiting};
-use super::command::{Advise, Authorize, Command, Reverse};
+use super::command::{Advise, Authorize, Command};
 use super::event::{
-    AdviceOutcome, Advised, ApprovalCode, Authorized, Decision, Increased, Postings,
-    ReversalOutcome, Reversed, Standing, Undone, UndoneWhat, Withheld,
+    AdviceOutcome, Advised, ApprovalCode, Authorized, Decision, Increased, Standing,
 };
 use super::facts::Kind;
 use super::first_answer::{Answered, Asked, FirstAnswer};
@@ -19,10 +16,8 @@ use super::kinds::{Direction, Treatment};
 use super::postings::Kept;
 use super::reason::DeclineReason;
 use super::refunds;
-use super::reversals::Reversal;
 use super::state::State;
 use super::time::Timestamp;
-use super::withhold;
 
 pub(super) fn authorization(
     state: &mut State,
@@ -149,71 +144,18 @@ pub(super) fn advice(state: &mut State, command: &Command, advise: &Advise, advi
     };
     match &advised.outcome {
         AdviceOutcome::Recorded | AdviceOutcome::Duplicate => {}
-        AdviceOutcome::Placed(placed) => open_held(state, &opening(placed)),
+        AdviceOutcome::Placed(placed) => {
+            open_held(state, &opening(placed));
+            if let Some(id) = advised.stands_in_for {
+                expect_authorization(state, id).stood_in_by = Some(payment.authorization_id);
+            }
+        }
         AdviceOutcome::ForcePosted(placed) => {
             open_posted(state, &opening(placed), &advised.postings);
             refunds::apply(state, payment.authorization_id, &advised.gives_back);
         }
         AdviceOutcome::Amended { .. } => amend(state, command, payment, &advised.outcome),
         AdviceOutcome::Completed { .. } => complete(state, command, payment, advised),
-    }
-}
-
-pub(super) fn reversal(
-    state: &mut State,
-    command: &Command,
-    reverse: &Reverse,
-    reversed: &Reversed,
-) {
-    if reversed.outcome == ReversalOutcome::Duplicate {
-        return;
-    }
-    let answered = Answered {
-        repeat_key: reverse.repeat_key,
-        asked: Asked::of_reversal(reverse),
-        answer: reversal_answer(reverse, reversed),
-    };
-    remember_answer(state, command, answered, false);
-    match &reversed.outcome {
-        ReversalOutcome::Undone(undone) => {
-            undo(state, command, undone, &reversed.postings);
-            if ClosedBy::of(undone.standing).is_some() {
-                end_declined(state, command, undone.authorization_id);
-            }
-        }
-        // A part of it is to stay: the original must not be refused as a whole.
-        ReversalOutcome::OriginalUnknown if reverse.stays.is_some() => {}
-        ReversalOutcome::OriginalUnknown => state.early_reversals.remember(Reversal {
-            root: command.root,
-            card_id: reverse.card_id,
-            at: command.at,
-            match_keys: reverse.original_keys,
-        }),
-        // Remembered since the first one.
-        ReversalOutcome::AlreadyReversed | ReversalOutcome::Duplicate => {}
-    }
-}
-
-/// Undoes an approval that its network did not get.
-pub(super) fn withheld(
-    state: &mut State,
-    command: &Command,
-    payment: &Authorize,
-    withheld: &Withheld,
-) {
-    let answered = Answered {
-        repeat_key: payment.repeat_key,
-        asked: Asked::of_authorization(payment),
-        answer: withhold::answer(payment),
-    };
-    let known = state.authorizations.get_mut(payment.authorization_id);
-    let is_with_it = known.is_some();
-    if let Some(known) = known {
-        known.answered = Some(answered);
-    }
-    remember_answer(state, command, answered, is_with_it);
-    if let Some(undone) = &withheld.undone {
-        undo(state, command, undone, &withheld.postings);
     }
 }
 
@@ -399,10 +341,7 @@ fn amend(state: &mut State, command: &Command, payment: &Authorize, outcome: &Ad
         },
     };
     if !is_increment {
-        let parts = known.parts.iter_mut();
-        for part in parts.filter(|part| part.kind == PartKind::Increment) {
-            part.is_superseded = true;
-        }
+        supersede_increments(known);
     }
     let part = is_increment.then(|| part(PartKind::Increment, held, command, payment));
     let change = Change {
@@ -415,6 +354,14 @@ fn amend(state: &mut State, command: &Command, payment: &Authorize, outcome: &Ad
     change_authorization(state, authorization_id, command.at, change);
     expect_authorization(state, authorization_id).is_amended = true;
     end_approved(state, command, authorization_id);
+}
+
+/// They are in what was stated of the whole.
+pub(super) fn supersede_increments(known: &mut Authorization) {
+    let parts = known.parts.iter_mut();
+    for part in parts.filter(|part| part.kind == PartKind::Increment) {
+        part.is_superseded = true;
+    }
 }
 
 fn complete(state: &mut State, command: &Command, payment: &Authorize, advised: &Advised) {
@@ -454,33 +401,6 @@ fn complete(state: &mut State, command: &Command, payment: &Authorize, advised: 
     change_authorization(state, authorization_id, command.at, change);
     refunds::apply(state, authorization_id, &advised.gives_back);
     end_approved(state, command, authorization_id);
-}
-
-pub(super) fn undo(state: &mut State, command: &Command, undone: &Undone, postings: &Postings) {
-    let id = undone.authorization_id;
-    let known = expect_authorization(state, id);
-    let account_id = known.account_id;
-    if let UndoneWhat::Part { place, is_whole } = undone.what
-        && let Some(part) = known.parts.get_mut(usize::from(place))
-    {
-        part.undone = part.undone.plus(undone.released.plus(undone.returned));
-        part.is_undone = is_whole;
-    }
-    let card_id = known.card_id;
-    post(state, account_id, postings);
-    let change = Change {
-        held: undone.released.negative(),
-        posted: undone.returned.negative(),
-        kept: Kept::of_legs(postings),
-        closes: ClosedBy::of(undone.standing),
-        ..Change::default()
-    };
-    change_authorization(state, id, command.at, change);
-    if undone.standing == Standing::Reversed
-        && let Some(card) = state.card_mut(card_id)
-    {
-        card.give_back_use(id);
-    }
 }
 
 pub(super) fn expect_authorization(state: &mut State, id: AuthorizationId) -> &mut Authorization {

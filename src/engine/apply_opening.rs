@@ -108,6 +108,7 @@ fn open(
         waiting: opening.waiting.clone(),
         answered: opening.answered,
         recalled_at: None,
+        stood_in_by: None,
     });
     use_card(state, payment, placed);
 }

@@ -3,14 +3,14 @@
 
 use super::answer::{Answer, AnswerResult};
 use super::apply::{expect_account, post};
-use super::apply_messages::{
-    Change, change_authorization, expect_authorization, remember_answer, undo,
-};
+use super::apply_messages::{Change, change_authorization, expect_authorization, remember_answer};
+use super::apply_reversal::undo;
 use super::authorizations::{ClosedBy, InBoth};
 use super::command::{Command, Resolve};
 use super::event::{Postings, Resolved, ResolvedTo};
 use super::first_answer::Answered;
 use super::ids::AuthorizationId;
+use super::money::Money;
 use super::postings::Kept;
 use super::reason::DeclineReason;
 use super::state::State;
@@ -55,6 +55,7 @@ fn approve(
     let known = expect_authorization(state, id);
     known.posted_at_once = posts;
     known.opened = known.stands_at();
+    known.is_amended = false;
 }
 
 fn end_wait(state: &mut State, command: &Command, id: AuthorizationId, answer: Answer) {
@@ -78,17 +79,37 @@ pub(super) fn end_declined(state: &mut State, command: &Command, id: Authorizati
     end_wait(state, command, id, answer);
 }
 
-/// The network has gone on without us: what it did stands.
+/// The network has gone on without us: what it did stands, and was a no if nothing does.
 pub(super) fn end_approved(state: &mut State, command: &Command, id: AuthorizationId) {
     let known = expect_authorization(state, id);
+    let Some(waiting) = known.waiting.as_deref() else {
+        return;
+    };
+    if known.stands_at() == InBoth::default() {
+        return end_declined(state, command, id);
+    }
     let (approval_code, account_id) = (known.approval_code, known.account_id);
+    let posted = Money {
+        amount_minor: known.posted.transaction_minor,
+        currency: known.currency,
+    };
+    // Of a single message it is told what was posted, of another what was decided.
+    let is_less = posted.amount_minor < known.opened.transaction_minor;
+    let part = match waiting.posts && is_less {
+        true => Some(posted),
+        false => waiting.part,
+    };
     let available_minor = expect_account(state, account_id).available_minor();
+    let approved = AnswerResult::Approved {
+        approval_code,
+        available_minor,
+    };
     let answer = Answer::Authorization {
         authorization_id: id,
-        result: AnswerResult::Approved {
+        result: part.map_or(approved, |approved| AnswerResult::PartiallyApproved {
             approval_code,
-            available_minor,
-        },
+            approved,
+        }),
     };
     end_wait(state, command, id, answer);
 }

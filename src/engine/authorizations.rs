@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 
 /// Increments and completions of one authorization that keep names of their own. A reversal of one beyond it finds
 /// nothing.
-const PARTS_MAX: usize = 1_000;
+pub(super) const PARTS_MAX: usize = 1_000;
 
 /// An authorization that was approved, by us or by the network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +60,8 @@ pub struct Authorization {
     pub is_amended: bool,
     /// When it was put back into memory, of one that was closed before: it is remembered from then on.
     pub recalled_at: Option<Timestamp>,
+    /// The one that an advice opened in the place of this one, after it was over.
+    pub stood_in_by: Option<AuthorizationId>,
 }
 
 /// What it takes to answer an authorization once its customer has decided.
@@ -120,9 +122,9 @@ pub struct Part {
     pub is_undone: bool,
     /// What a reversal of it alone took back.
     pub undone: InBoth,
-    /// An increment with an amendment after it, which stated the whole of the hold: this amount is in that one.
+    /// An increment with a message after it that stated the whole of the hold, or what is to stay: this amount is in that.
     pub is_superseded: bool,
-    /// Of one that a request made.
+    /// Of one that a request made, or a reversal.
     pub answered: Option<Answered>,
 }
 
@@ -136,6 +138,8 @@ impl Part {
 pub enum PartKind {
     Increment,
     Completion,
+    /// A reversal that said what is to stay. It has no names of its own.
+    Rest,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -219,12 +223,15 @@ impl Authorization {
         self.answered.iter().chain(of_parts)
     }
 
-    /// By us, and not by the network: it was late, or its customer declined it.
+    /// By us, and not by the network: it was late, or its customer declined it. What the network posted after that, it
+    /// may reverse itself.
     pub fn was_taken_back(&self) -> bool {
         let by_network = DeclineReason::ReversedBeforeOriginal;
         let answer = self.answered.map(|answered| answered.answer);
         let declined = answer.and_then(|answer| answer.declined());
-        self.is_closed_by(ClosedBy::Reversal) && declined.is_some_and(|by| by != by_network)
+        self.is_closed_by(ClosedBy::Reversal)
+            && self.parts.iter().all(|part| part.kind == PartKind::Rest)
+            && declined.is_some_and(|by| by != by_network)
     }
 
     /// From when on a closed one is remembered; `None` of an open one.

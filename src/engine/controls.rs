@@ -57,12 +57,55 @@ impl Controls {
         ids.windows(2).any(|pair| pair[0] == pair[1])
     }
 
+    /// Whether nothing that `before` forbade would be allowed now, and nothing counted anew. In doubt it is not.
+    pub fn are_within(&self, before: &Controls) -> bool {
+        let kept = |was: &Limit| self.limits.iter().any(|limit| limit.is_within(was));
+        let fixed = |now: bool, was: bool| now || !was;
+        before.limits.iter().all(kept)
+            && within(&self.mcc, &before.mcc)
+            && self.mcc_groups_within(before)
+            && within(&self.countries, &before.countries)
+            && within(&self.currencies, &before.currencies)
+            && within(&self.channels, &before.channels)
+            && within(&self.entry_modes, &before.entry_modes)
+            && (before.merchants.is_none() || self.merchants == before.merchants)
+            && (before.time_windows.is_empty() || self.time_windows == before.time_windows)
+            && (before.three_ds.is_none() || self.three_ds == before.three_ds)
+            && fixed(self.single_use, before.single_use)
+            && fixed(self.merchant_lock, before.merchant_lock)
+            && fixed(self.home_country_only, before.home_country_only)
+    }
+
+    fn mcc_groups_within(&self, before: &Controls) -> bool {
+        let named = |all: &[MccGroupRef], of: &MccGroupRef| all.contains(of);
+        let (now, was) = (&self.mcc_groups, &before.mcc_groups);
+        let mode = |controls: &Controls| controls.mcc.as_ref().map(|list| list.mode);
+        match mode(before) {
+            None => true,
+            was_mode if mode(self) != was_mode => was.is_empty() && now.is_empty(),
+            Some(ListMode::Allow) => now.iter().all(|group| named(was, group)),
+            Some(ListMode::Block) => was.iter().all(|group| named(now, group)),
+        }
+    }
+
     /// A limit id that stands for two limits; they would count as one.
     pub fn limit_id_twice(&self) -> Option<LimitId> {
         let mut ids: Vec<_> = self.limits.iter().map(|limit| limit.id).collect();
         ids.sort_unstable();
         let twice = ids.windows(2).find(|pair| pair[0] == pair[1])?;
         Some(twice[0])
+    }
+}
+
+/// Whether a list lets through no more than another did.
+fn within<T: Ord + Copy>(now: &Option<List<T>>, before: &Option<List<T>>) -> bool {
+    let (Some(now), Some(before)) = (now, before) else {
+        return before.is_none();
+    };
+    match (now.mode, before.mode) {
+        (ListMode::Allow, _) => now.values.iter().all(|value| before.passes(*value)),
+        (ListMode::Block, ListMode::Block) => before.values.iter().all(|value| now.names(*value)),
+        (ListMode::Block, ListMode::Allow) => false,
     }
 }
 
@@ -121,6 +164,24 @@ pub struct Limit {
     pub filter: Option<Box<LimitFilter>>,
     /// What a refund posts is given back to what was used.
     pub refunds_restore: bool,
+}
+
+impl Limit {
+    /// Whether it counts as that one does, and lets through no more.
+    fn is_within(&self, before: &Limit) -> bool {
+        let at_most = |now: Option<i64>, was: Option<i64>| {
+            was.is_none_or(|was| now.is_some_and(|now| now <= was))
+        };
+        let counts = (self.count.map(i64::from), before.count.map(i64::from));
+        let bounds = Limit {
+            amount_minor: before.amount_minor,
+            count: before.count,
+            ..self.clone()
+        };
+        bounds == *before
+            && at_most(self.amount_minor, before.amount_minor)
+            && at_most(counts.0, counts.1)
+    }
 }
 
 /// The stretch of time over which a limit counts.

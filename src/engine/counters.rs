@@ -85,10 +85,15 @@ impl Counters {
         window: RollingWindow,
         at: Timestamp,
     ) -> (i64, u32) {
+        let (used_minor, count) = self.sum_rolling(limit_id, window, at);
+        (used_minor.max(0), count)
+    }
+
+    fn sum_rolling(&self, limit_id: LimitId, window: RollingWindow, at: Timestamp) -> (i64, u32) {
         self.buckets(limit_id, window, at)
             .fold((0, 0), |(used_minor, count), (_, bucket)| {
                 (
-                    used_minor.saturating_add(bucket.used_minor.max(0)),
+                    used_minor.saturating_add(bucket.used_minor),
                     count.saturating_add(bucket.count),
                 )
             })
@@ -103,12 +108,12 @@ impl Counters {
         at: Timestamp,
         fits: impl Fn(i64, u32) -> bool,
     ) -> Option<Timestamp> {
-        let (mut used_minor, mut count) = self.used_rolling(limit_id, window, at);
+        let (mut used_minor, mut count) = self.sum_rolling(limit_id, window, at);
         let mut leaving = self.buckets(limit_id, window, at);
         let mut fits_from = at;
-        while !fits(used_minor, count) {
+        while !fits(used_minor.max(0), count) {
             let (left_by, bucket) = leaving.next()?;
-            used_minor = used_minor.saturating_sub(bucket.used_minor.max(0));
+            used_minor = used_minor.saturating_sub(bucket.used_minor);
             count = count.saturating_sub(bucket.count);
             fits_from = left_by;
         }

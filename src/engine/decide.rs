@@ -1,7 +1,7 @@
 //! Decides a command on the state as it is: an event, a first answer, or a refusal. Changes nothing;
 //! what an event changes lives in `apply.rs`, what the checks check in `rules/`.
 
-use super::authorizations::Authorization;
+use super::authorizations::{Authorization, PARTS_MAX};
 use super::card_use::CardUseMade;
 use super::checks::{AccountsAbove, Checks, Context, controls_of};
 use super::command::{Action, Authorize, Command, ReleaseCause, ReleaseHold};
@@ -122,6 +122,12 @@ fn increased_by<'a>(
     // What its customer has not decided on yet cannot grow.
     let found = found.filter(|known| known.is_open() && known.waiting.is_none());
     match found {
+        // Beyond that many it could not be taken back by itself.
+        Some(known) if known.parts.len() >= PARTS_MAX => checks.fail(
+            Step::Original,
+            DeclineReason::CapacityExceeded,
+            Detail::None,
+        ),
         Some(_) => checks.pass(Step::Original, Detail::None),
         None => checks.fail(
             Step::Original,

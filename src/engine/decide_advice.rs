@@ -10,6 +10,7 @@ use super::event::{AdviceOutcome, Advised, Event, Flags, HoldPlaced, Postings, S
 use super::facts::Kind;
 use super::first_answer::Asked;
 use super::funding::Funds;
+use super::ids::AuthorizationId;
 use super::kinds::{Direction, Treatment};
 use super::matching::{self, Original};
 use super::postings::{self, Kept};
@@ -61,6 +62,7 @@ pub(super) fn nothing(registry_version: u64, outcome: AdviceOutcome, flags: Flag
         trace: Checks::default().trace,
         conversion: None,
         gives_back: Box::default(),
+        stands_in_for: None,
     }
 }
 
@@ -75,6 +77,8 @@ struct Known<'a> {
     amount_minor: i64,
     conversion: Option<Box<Conversion>>,
     flags: Flags,
+    /// What is over, and is opened anew.
+    stands_in_for: Option<AuthorizationId>,
 }
 
 fn of_card(state: &State, command: &Command, advise: &Advise, card: &Card) -> Advised {
@@ -104,51 +108,15 @@ fn of_card(state: &State, command: &Command, advise: &Advise, card: &Card) -> Ad
         amount_minor: amount_minor.unwrap_or(0),
         conversion: converted.and_then(|converted| converted.conversion),
         flags: Flags::default(),
+        stands_in_for: None,
     };
     if let Some(flag) = hindrance(&known, amount_minor) {
         known.flags.raise(flag, true);
         return known.recorded();
     }
-    match (payment.posts, original) {
-        (true, Original::Known { authorization, .. }) => known.complete(authorization),
-        (true, Original::ReversedEarly) => {
-            known.flags.raise(Flags::AFTER_REVERSAL, true);
-            known.open()
-        }
-        (true, Original::Unknown) => known.open(),
-        (false, Original::Known { authorization, .. }) if authorization.is_open() => {
-            match authorization.waiting.as_deref() {
-                // A single message, which has no later posting of its own.
-                Some(waiting) if waiting.posts && payment.kind != Kind::Incremental => {
-                    known.complete(authorization)
-                }
-                _ => known.amend(authorization),
-            }
-        }
-        (false, Original::Known { authorization, .. })
-            if authorization.is_closed_by(ClosedBy::Completion) =>
-        {
-            known.flags.raise(Flags::AFTER_COMPLETION, true);
-            known.recorded()
-        }
-        (false, Original::Known { authorization, .. })
-            if authorization.is_closed_by(ClosedBy::Release) =>
-        {
-            known.flags.raise(Flags::AFTER_EXPIRY, true);
-            known.open()
-        }
-        // The network went on where we had declined: it stands in, unless it has reversed that since.
-        (false, Original::Known { authorization, .. })
-            if authorization.was_taken_back()
-                && !matching::is_reversed_early(state, command, card.id, keys) =>
-        {
-            known.open()
-        }
-        (false, Original::Known { .. } | Original::ReversedEarly) => {
-            known.flags.raise(Flags::REVERSED_BEFORE, true);
-            known.recorded()
-        }
-        (false, Original::Unknown) => known.open(),
+    match payment.posts {
+        true => known.posted(original),
+        false => known.held(original),
     }
 }
 
@@ -193,6 +161,70 @@ fn hindrance(known: &Known, amount_minor: Option<i64>) -> Option<Flags> {
 }
 
 impl Known<'_> {
+    /// An advice that posts: against the authorization that it is about, whatever became of that, or by itself.
+    fn posted(mut self, original: Original) -> Advised {
+        match original {
+            // A second refund for one purchase, under the name of that. It is no part of the first.
+            Original::Known { authorization, .. }
+                if authorization.direction == Direction::Credit && authorization.posted_at_once =>
+            {
+                self.open()
+            }
+            Original::Known { authorization, .. } => self.complete(authorization),
+            Original::ReversedEarly => {
+                self.flags.raise(Flags::AFTER_REVERSAL, true);
+                self.open()
+            }
+            Original::Unknown => self.open(),
+        }
+    }
+
+    /// An advice that holds: it amends what is open, and opens anew what is over without the network's doing.
+    fn held(mut self, original: Original) -> Advised {
+        let authorization = match original {
+            Original::Known { authorization, .. } => authorization,
+            Original::Unknown => return self.open(),
+            Original::ReversedEarly => return self.recorded_as(Flags::REVERSED_BEFORE),
+        };
+        match authorization.closed.map(|closed| closed.by) {
+            None => self.amend_open(authorization),
+            Some(ClosedBy::Completion) => self.recorded_as(Flags::AFTER_COMPLETION),
+            Some(ClosedBy::Release) => {
+                self.flags.raise(Flags::AFTER_EXPIRY, true);
+                self.stands_in_for = Some(authorization.id);
+                self.open()
+            }
+            // The network went on where we had declined: it stands in, unless it has reversed that since.
+            Some(ClosedBy::Reversal)
+                if authorization.was_taken_back() && !self.is_reversed_early() =>
+            {
+                self.stands_in_for = Some(authorization.id);
+                self.open()
+            }
+            Some(ClosedBy::Reversal) => self.recorded_as(Flags::REVERSED_BEFORE),
+        }
+    }
+
+    fn amend_open(self, authorization: &Authorization) -> Advised {
+        let is_increment = self.advise.payment.kind == Kind::Incremental;
+        match authorization.waiting.as_deref() {
+            // A single message has no later posting of its own, and nothing can be added to it.
+            Some(waiting) if waiting.posts && is_increment => self.open(),
+            Some(waiting) if waiting.posts => self.complete(authorization),
+            _ => self.amend(authorization),
+        }
+    }
+
+    fn is_reversed_early(&self) -> bool {
+        let keys = &self.advise.payment.original_keys;
+        matching::is_reversed_early(self.state, self.command, self.card.id, keys)
+    }
+
+    fn recorded_as(mut self, flag: Flags) -> Advised {
+        self.flags.raise(flag, true);
+        self.recorded()
+    }
+
     /// What a posting takes from the account; below zero for what it gives.
     fn charged_minor(&self, amount_minor: i64) -> i64 {
         match self.direction {
@@ -237,6 +269,7 @@ impl Known<'_> {
             trace: checks.trace,
             conversion: self.conversion,
             gives_back,
+            stands_in_for: self.stands_in_for,
         }
     }
 
@@ -253,8 +286,10 @@ impl Known<'_> {
         }
         let exceeds = self.direction == Direction::Debit && amount_minor > held_minor;
         self.flags.raise(Flags::EXCEEDS_HOLD, exceeds);
-        let closes =
-            self.advise.is_final || amount_minor >= held_minor || !self.advise.payment.posts;
+        let waiting = authorization.waiting.as_deref();
+        // Of a single message nothing more is to come.
+        let is_single = waiting.is_some_and(|waiting| waiting.posts);
+        let closes = self.advise.is_final || amount_minor >= held_minor || is_single;
         let released_minor = if closes { held_minor } else { amount_minor };
         let outcome = AdviceOutcome::Completed {
             authorization_id: authorization.id,

@@ -4,7 +4,7 @@ use super::authorizations::{Authorization, ClosedBy, InBoth, Part, PartKind};
 use super::command::{Command, Reverse};
 use super::decide::Outcome;
 use super::event::{Event, Flags, Postings, ReversalOutcome, Reversed, Undone, UndoneWhat};
-use super::first_answer::Asked;
+use super::first_answer::{Answered, Asked};
 use super::matching::{self, Original};
 use super::money::{Currency, Money};
 use super::postings::{self, Kept, can_be_charged};
@@ -57,6 +57,12 @@ fn outcome(state: &State, command: &Command, reverse: &Reverse) -> ReversalOutco
         };
     }
     if authorization.is_closed_by(ClosedBy::Reversal) {
+        return ReversalOutcome::AlreadyReversed;
+    }
+    // A rest that was stated before is not stated again by the same message, whatever has changed it since.
+    let mut parts = authorization.parts.iter();
+    let by = |known: &Answered| known.repeat_key == reverse.repeat_key;
+    if parts.any(|part| part.kind == PartKind::Rest && part.answered.as_ref().is_some_and(by)) {
         return ReversalOutcome::AlreadyReversed;
     }
     let stays_minor = match reverse.stays.filter(|stays| stays.amount_minor > 0) {
@@ -126,6 +132,7 @@ pub(super) fn undo_part(
         PartKind::Increment => (of_held(moved, authorization.held), InBoth::default()),
         // A reversal of the whole may have returned some of it before.
         PartKind::Completion => (InBoth::default(), of_posted(moved, authorization.posted)),
+        PartKind::Rest => Default::default(),
     };
     let is_whole = stays_minor == 0;
     let what = UndoneWhat::Part { place, is_whole };

@@ -150,6 +150,8 @@ pub struct Advised {
     pub conversion: Option<Box<Conversion>>,
     /// Of a refund that is posted.
     pub gives_back: GivesBack,
+    /// The closed authorization in whose place the new one is: what names that means this one from now on.
+    pub stands_in_for: Option<AuthorizationId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,9 @@ use super::groups::MccGroupRef;
 use super::ids::{AccountId, CardId, ExceptionId, LimitId, LinkId};
 use super::merchants::MerchantEntry;
 use super::money::Currency;
-use super::registry::{Registry, RegistryEvent, RegistryOutcome, RegistryRefusal};
+use super::registry::{
+    Registry, RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome, RegistryRefusal,
+};
 use super::time::Timestamp;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -182,7 +184,15 @@ impl LiveExceptions {
     }
 }
 
-pub(super) fn decide_request(
+pub(super) fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome {
+    match &command.action {
+        RegistryAction::RequestException(wanted) => decide_request(registry, command.at, wanted),
+        RegistryAction::ChangeException(change) => decide_change(registry, command.at, change),
+        action => panic!("no exception changes by this command: {action:?}"),
+    }
+}
+
+fn decide_request(
     registry: &Registry,
     at: Timestamp,
     wanted: &ControlException,
@@ -199,11 +209,7 @@ pub(super) fn decide_request(
     RegistryOutcome::Refused(refusal)
 }
 
-pub(super) fn decide_change(
-    registry: &Registry,
-    at: Timestamp,
-    change: &ChangeException,
-) -> RegistryOutcome {
+fn decide_change(registry: &Registry, at: Timestamp, change: &ChangeException) -> RegistryOutcome {
     let Some(known) = registry.exceptions.get(&change.id) else {
         return RegistryOutcome::Refused(RegistryRefusal::ExceptionNotFound(change.id));
     };

@@ -65,6 +65,9 @@ fn registry_hash(world: &World) -> u128 {
             endpoint,
         ))));
     }
+    for key in registry.view.api_keys.iter() {
+        add(hash_of(&SnapshotItem::ApiKey(Cow::Borrowed(key))));
+    }
     for group in registry.view.groups.mcc_groups.values() {
         add(hash_of(&SnapshotItem::MccGroup(Cow::Borrowed(group))));
     }

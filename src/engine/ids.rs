@@ -103,6 +103,9 @@ id_types! {
     ExceptionId = "exc";
     /// Where a customer decides.
     DecisionEndpointId = "dep";
+    ApiKeyId = "key";
+    /// An entry of the audit log.
+    AuditId = "audit";
 }
 
 #[cfg(test)]

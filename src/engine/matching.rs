@@ -7,7 +7,8 @@
 //! Among those left, the one that agrees best wins, compared name by name in the same order. Of those that
 //! agree alike, a whole authorization comes before a part of one, and then the latest wins. A closed
 //! authorization stands in the way of others like an open one, so that the double of a reversal finds what
-//! was reversed, and not another hold.
+//! was reversed, and not another hold. Where the network has opened one anew in the place of one that was over, that is
+//! the one that is meant.
 
 use super::authorizations::{Authorization, ClosedBy, InBoth, PartKind};
 use super::command::{Authorize, Command};
@@ -108,7 +109,30 @@ pub fn original<'a>(
             }
         }
     }
-    best.map_or(Original::Unknown, |(_, original)| original)
+    let best = best.map_or(Original::Unknown, |(_, original)| original);
+    standing_in(state, command.at, best)
+}
+
+/// What is over, and was opened anew by the network, means the new one.
+fn standing_in<'a>(state: &'a State, at: Timestamp, mut original: Original<'a>) -> Original<'a> {
+    while let Original::Known {
+        authorization,
+        part: None,
+    } = original
+    {
+        let next = authorization.stood_in_by;
+        let next = next.and_then(|id| state.authorizations.get(id));
+        match next.filter(|next| still_counts(state, at, next)) {
+            Some(authorization) => {
+                original = Original::Known {
+                    authorization,
+                    part: None,
+                };
+            }
+            None => break,
+        }
+    }
+    original
 }
 
 /// The best that an authorization offers to these names: itself or a part of it. `None` for a stranger.
@@ -152,32 +176,34 @@ pub fn before<'a>(state: &'a State, command: &Command, request: &Authorize) -> B
     if is_reversed_early(state, command, card_id, names) {
         return Before::Reversed;
     }
-    let mut answered: Option<(AuthorizationId, &Answered)> = None;
+    let mut reversed = false;
+    // A no of ours before any yes, and of several the latest: whatever order they are found in.
+    let mut answered: Option<((bool, AuthorizationId), &Answered)> = None;
     for key in names.stated() {
         for known in authorizations(state, command, card_id, key) {
+            let mut parts = known.parts.iter();
+            reversed |= known.is_closed_by(ClosedBy::Reversal)
+                && !known.was_taken_back()
+                && agreement(&known.match_keys, names).is_some()
+                || parts.any(|part| part.is_undone && part.match_keys == *names);
             let mut of_key = known
                 .answered()
                 .filter(|of| of.repeat_key == request.repeat_key);
-            let found = of_key.next();
-            if let Some(found) = found.filter(|found| !found.answer.is_approval()) {
-                // Nobody reversed it: it was taken back, and that was answered.
-                return Before::Answered(found);
-            }
-            let mut parts = known.parts.iter();
-            if known.is_closed_by(ClosedBy::Reversal)
-                && agreement(&known.match_keys, names).is_some()
-                || parts.any(|part| part.is_undone && part.match_keys == *names)
-            {
-                return Before::Reversed;
-            }
-            if let Some(found) = found
-                && answered.is_none_or(|(id, _)| id < known.id)
-            {
-                answered = Some((known.id, found));
+            if let Some(found) = of_key.next() {
+                let rank = (!found.answer.is_approval(), known.id);
+                if answered.is_none_or(|(best, _)| best < rank) {
+                    answered = Some((rank, found));
+                }
             }
         }
     }
-    answered.map_or(Before::Nothing, |(_, answered)| Before::Answered(answered))
+    match answered {
+        // Nobody reversed it: it was taken back, and that was answered.
+        Some((_, no)) if !no.answer.is_approval() => Before::Answered(no),
+        _ if reversed => Before::Reversed,
+        Some((_, yes)) => Before::Answered(yes),
+        None => Before::Nothing,
+    }
 }
 
 /// Whether an advice under exactly these names was carried out before, by a posting or an increment of this
@@ -240,13 +266,15 @@ fn authorizations<'a>(
     card_id: CardId,
     key: MatchKey,
 ) -> impl Iterator<Item = &'a Authorization> {
-    let at = command.at;
-    let retention_ms = state.registry.settings.closed_retention_ms;
     let known = state.authorizations.named(card_id, key);
-    known.filter(move |known| {
-        let from = known.remembered_from();
-        from.is_none_or(|from| from.plus_ms(retention_ms) > at)
-    })
+    let at = command.at;
+    known.filter(move |known| still_counts(state, at, known))
+}
+
+fn still_counts(state: &State, at: Timestamp, known: &Authorization) -> bool {
+    let retention_ms = state.registry.settings.closed_retention_ms;
+    let from = known.remembered_from();
+    from.is_none_or(|from| from.plus_ms(retention_ms) > at)
 }
 
 /// The early reversals with this name that still count in the tree of the command.

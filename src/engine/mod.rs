@@ -3,10 +3,13 @@
 
 pub mod again;
 pub mod answer;
+pub mod api_keys;
 pub mod apply;
 mod apply_messages;
 mod apply_opening;
 mod apply_resolve;
+mod apply_reversal;
+pub mod audit;
 pub mod authorizations;
 pub mod backtest;
 pub mod card_history;

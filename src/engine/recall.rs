@@ -11,7 +11,7 @@ use super::decide::Outcome;
 use super::event::Event;
 use super::facts::{MatchKeys, RepeatKey};
 use super::first_answer::FirstAnswer;
-use super::ids::{AccountId, CardId};
+use super::ids::{AccountId, AuthorizationId, CardId};
 use super::kinds::{Direction, Treatment};
 use super::matching::{self, Before, Original};
 use super::state::State;
@@ -72,6 +72,8 @@ pub struct Need {
     pub lookup: Option<Lookup>,
     /// What of that still is in memory, and does not count there any more.
     pub past: Found,
+    /// What of that counts in memory: it was looked at, and what is kept elsewhere of it may be old.
+    pub live: Vec<AuthorizationId>,
 }
 
 /// What to look up: a first answer, and authorizations of a card that share a name with one of these sets.
@@ -116,34 +118,37 @@ pub fn need(state: &State, command: &Command) -> Need {
         _ => Need::default(),
     };
     if let Some(lookup) = &need.lookup {
-        need.past = past(state, command, lookup);
+        (need.past, need.live) = in_memory(state, command, lookup);
     }
     need
 }
 
-/// Memory is reclaimed some time after what is in it has ceased to count.
-fn past(state: &State, command: &Command, lookup: &Lookup) -> Found {
+/// What no longer counts, as memory is reclaimed some time after that, and what does.
+fn in_memory(state: &State, command: &Command, lookup: &Lookup) -> (Found, Vec<AuthorizationId>) {
     let settings = &state.registry.settings;
-    let counts = |known: &&Authorization| {
+    let counts = |known: &Authorization| {
         let from = known.remembered_from();
         from.is_none_or(|from| from.plus_ms(settings.closed_retention_ms) > command.at)
     };
-    let mut authorizations: Vec<Authorization> = Vec::new();
+    let mut past = Found::default();
+    let mut live = Vec::new();
     for name in lookup.names.iter().flat_map(|names| names.stated()) {
-        let named = state.authorizations.named(lookup.card_id, name);
-        for known in named.filter(|known| !counts(known)) {
-            if authorizations.iter().all(|other| other.id != known.id) {
-                authorizations.push(known.clone());
+        for known in state.authorizations.named(lookup.card_id, name) {
+            let mut others = past.authorizations.iter();
+            if counts(known) {
+                live.push(known.id);
+            } else if others.all(|other| other.id != known.id) {
+                past.authorizations.push(known.clone());
             }
         }
     }
     let first = state
         .first_answers
         .find(lookup.repeat_key, command.at, i64::MAX);
-    Found {
-        first_answer: first.copied(),
-        authorizations,
-    }
+    // One that its authorization keeps too is told by that, whatever became of it since.
+    let alone = first.filter(|first| !first.is_with_authorization);
+    past.first_answer = alone.copied();
+    (past, live)
 }
 
 fn of_repeat(state: &State, command: &Command, request: &Authorize) -> Need {
@@ -202,11 +207,11 @@ fn of_advice(state: &State, command: &Command, advise: &Advise) -> Need {
         names,
         direction,
     });
-    let known = match payment.posts {
-        true => closed(original),
-        // What holds leaves a closed one as it is.
-        false => Vec::new(),
-    };
+    let mut known = closed(original);
+    if !payment.posts {
+        // What holds leaves a closed one as it is, unless it stands in for it.
+        known.retain(|known| known.is_closed_by(ClosedBy::Release) || known.was_taken_back());
+    }
     Need {
         known,
         lookup,
@@ -239,8 +244,10 @@ pub fn recall(root: AccountId, at: Timestamp, need: Need, found: Found) -> Optio
         known,
         lookup,
         past,
+        live,
     } = need;
-    let candidates = latest_of(past.authorizations, found.authorizations);
+    let mut candidates = latest_of(past.authorizations, found.authorizations);
+    candidates.retain(|known| !live.contains(&known.id));
     let first_answer = past.first_answer.or(found.first_answer);
     let mut recall = Recall {
         authorizations: known,
@@ -256,7 +263,13 @@ pub fn recall(root: AccountId, at: Timestamp, need: Need, found: Found) -> Optio
                 chosen.all(|chosen| chosen.id != best.id)
             };
             let best = best.filter(is_new).cloned();
+            let next = best.as_ref().and_then(|best| best.stood_in_by);
+            let next = candidates.iter().find(|known| Some(known.id) == next);
             recall.authorizations.extend(best);
+            let mut chosen = recall.authorizations.iter();
+            if let Some(next) = next.filter(|next| chosen.all(|chosen| chosen.id != next.id)) {
+                recall.authorizations.push(next.clone());
+            }
         }
     }
     let nothing = recall.authorizations.is_empty() && recall.first_answer.is_none();

@@ -2,6 +2,8 @@
 //! that nobody issued. One writer; its changes reach the shards as a numbered view.
 //! Money does not live here.
 
+use super::api_keys::{API_KEYS_MAX, ApiKey, ApiKeys};
+use super::audit::AuditEntry;
 use super::cardholders::{Cardholder, Holder, KnownCardholder};
 use super::command::{Advise, Authorize, CardType, Reverse};
 use super::controls::Controls;
@@ -15,8 +17,8 @@ use super::first_answer::FirstAnswer;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::hold_expiry::HoldExpiry;
 use super::ids::{
-    AccountId, CardId, CardholderId, DecisionEndpointId, ExceptionId, LimitId, LinkId, ProgramId,
-    RiskRuleId,
+    AccountId, ApiKeyId, CardId, CardholderId, DecisionEndpointId, ExceptionId, LimitId, LinkId,
+    ProgramId, RiskRuleId,
 };
 use super::issued_cards::IssuedCards;
 use super::links::{LINKS_WITH_CONTROLS_MAX, LinkControls, LinkFacts, SetLinkControls};
@@ -47,6 +49,7 @@ pub struct RegistryView {
     pub links: LinkControls,
     pub exceptions: LiveExceptions,
     pub decision_endpoints: DecisionEndpoints,
+    pub api_keys: ApiKeys,
 }
 
 /// Numbers that decisions depend on; journalled, so that a replay has the ones of its time.
@@ -189,6 +192,14 @@ pub enum RegistryAction {
     ChangeException(Box<ChangeException>),
     /// Creates it, or changes it as a whole.
     PutDecisionEndpoint(Box<DecisionEndpoint>),
+    CreateApiKey(Box<ApiKey>),
+    /// From this moment on.
+    RevokeApiKey {
+        id: ApiKeyId,
+        at: Timestamp,
+    },
+    /// What a caller of the interface has changed.
+    Audit(Box<AuditEntry>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -273,6 +284,10 @@ pub enum RegistryEvent {
     DecisionEndpointPut {
         version: u64,
     },
+    ApiKeyChanged {
+        version: u64,
+    },
+    Audited,
 }
 
 /// An idempotency key in use: its request, and the response once there is one.
@@ -358,6 +373,10 @@ pub enum RegistryRefusal {
     TooManyExceptions,
     #[error("the program has decision endpoint {0} already; change that one")]
     DecisionEndpointTaken(DecisionEndpointId),
+    #[error("there may be {API_KEYS_MAX} API keys, revoked ones among them, and there are")]
+    TooManyApiKeys,
+    #[error("API key {0} does not exist")]
+    ApiKeyNotFound(ApiKeyId),
 }
 
 /// MCC groups, and as many merchant lists: each change copies the table of them.

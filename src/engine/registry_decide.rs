@@ -1,5 +1,6 @@
 //! Decides and applies the registry's commands, as `decide.rs` and `apply.rs` do for a shard.
 
+use super::api_keys;
 use super::cardholders::{Cardholder, Holder};
 use super::conversion::BASIS_POINTS;
 use super::decision_endpoints;
@@ -78,15 +79,16 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         RegistryAction::CreateCardholder(cardholder) => create_cardholder(registry, cardholder),
         RegistryAction::VerifyCardholder(id) => verify_cardholder(registry, *id),
         RegistryAction::SetLinkControls(set) => links::decide_set(registry, set),
-        RegistryAction::RequestException(wanted) => {
-            exceptions::decide_request(registry, command.at, wanted)
-        }
-        RegistryAction::ChangeException(change) => {
-            exceptions::decide_change(registry, command.at, change)
+        RegistryAction::RequestException(_) | RegistryAction::ChangeException(_) => {
+            exceptions::decide(registry, command)
         }
         RegistryAction::PutDecisionEndpoint(endpoint) => {
             decision_endpoints::decide_put(&registry.view, endpoint)
         }
+        RegistryAction::CreateApiKey(_) | RegistryAction::RevokeApiKey { .. } => {
+            api_keys::decide(&registry.view, &command.action)
+        }
+        RegistryAction::Audit(_) => RegistryOutcome::Event(RegistryEvent::Audited),
     }
 }
 
@@ -214,7 +216,8 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
             apply_issued(registry, issue, links);
         }
         // The record is all there is of it.
-        (RegistryAction::RevealCard(_), RegistryEvent::CardRevealed) => {}
+        (RegistryAction::RevealCard(_), RegistryEvent::CardRevealed)
+        | (RegistryAction::Audit(_), RegistryEvent::Audited) => {}
         (RegistryAction::BeginIdempotent(request), RegistryEvent::IdempotentBegun) => {
             let entry = IdempotencyEntry {
                 request: *request,
@@ -275,17 +278,13 @@ fn apply_to_view(
                 rates.unwrap_or_else(|error| panic!("a table was set that is none: {error}"));
             change_view(registry, *version, |view| view.rates = Arc::new(rates));
         }
-        (RegistryAction::CreateRiskRule(rule), RegistryEvent::RiskRuleCreated { version }) => {
-            change_view(registry, *version, |view| {
-                view.risk_rules.put((**rule).clone())
-            });
-        }
         (
-            RegistryAction::ChangeRiskRule { rule_id, .. },
-            RegistryEvent::RiskRuleChanged { version, to, .. },
+            action,
+            RegistryEvent::RiskRuleCreated { version }
+            | RegistryEvent::RiskRuleChanged { version, .. },
         ) => {
             change_view(registry, *version, |view| {
-                risk::apply_change(&mut view.risk_rules, *rule_id, *to)
+                apply_risk_rule(view, action, event)
             });
         }
         (
@@ -294,6 +293,11 @@ fn apply_to_view(
         ) => {
             change_view(registry, *version, |view| {
                 view.decision_endpoints.put((**endpoint).clone())
+            });
+        }
+        (action, RegistryEvent::ApiKeyChanged { version }) => {
+            change_view(registry, *version, |view| {
+                api_keys::apply(&mut view.api_keys, action)
             });
         }
         (action, RegistryEvent::GroupsChanged { version }) => {
@@ -327,6 +331,17 @@ fn change_view(registry: &mut Registry, version: u64, change: impl FnOnce(&mut R
     view.version = version;
     change(&mut view);
     registry.view = Arc::new(view);
+}
+
+fn apply_risk_rule(view: &mut RegistryView, action: &RegistryAction, event: &RegistryEvent) {
+    match (action, event) {
+        (RegistryAction::CreateRiskRule(rule), _) => view.risk_rules.put((**rule).clone()),
+        (
+            RegistryAction::ChangeRiskRule { rule_id, .. },
+            RegistryEvent::RiskRuleChanged { to, .. },
+        ) => risk::apply_change(&mut view.risk_rules, *rule_id, *to),
+        (action, event) => panic!("no rule changes by this command: {action:?}: {event:?}"),
+    }
 }
 
 fn change_groups(view: &mut RegistryView, action: &RegistryAction) {

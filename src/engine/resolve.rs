@@ -60,10 +60,12 @@ fn verdict(
             amount_minor: Some(amount_minor),
         } => match amount_minor {
             // All that was asked about; a reversal may have taken some of it since.
-            _ if (held_minor..=known.opened.account_minor).contains(&amount_minor) => {
+            _ if [held_minor, known.opened.account_minor].contains(&amount_minor) => {
                 (Verdict::Whole, false)
             }
             _ if !(1..held_minor).contains(&amount_minor) => (invalid, false),
+            // Nothing that the merchant could be told.
+            _ if part_of(known, amount_minor).transaction_minor == 0 => (invalid, false),
             _ if waiting.in_part => (Verdict::Part(amount_minor), false),
             _ => (invalid, false),
         },
@@ -177,9 +179,10 @@ fn approved(known: &Authorization, waiting: &Waiting, stays: InBoth) -> (Resolve
         };
         return (to, Postings::default());
     }
+    // A reversal may have taken some of what was asked about, and its share of what we keep with it.
     let kept = waiting
         .kept
-        .share(stays.account_minor, known.held.account_minor);
+        .share(stays.account_minor, known.opened.account_minor);
     let postings = postings::payment(known.account_id, stays.account_minor, kept);
     let to = ResolvedTo::Approved {
         released: known.held,

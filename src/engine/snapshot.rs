@@ -4,6 +4,7 @@
 //! Each item is a 32-bit little-endian length and that many bytes (postcard). The items are those
 //! of the trees, not of the shards, so that a snapshot restores to any number of shards.
 
+use super::api_keys::ApiKey;
 use super::apply::{insert_account, insert_card};
 use super::authorizations::Authorization;
 use super::cardholders::Cardholder;
@@ -97,6 +98,7 @@ pub enum SnapshotItem<'a> {
     Exception(Cow<'a, ControlException>),
     /// After the programs.
     DecisionEndpoint(Cow<'a, DecisionEndpoint>),
+    ApiKey(Cow<'a, ApiKey>),
 }
 
 pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {
@@ -160,6 +162,9 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     for endpoint in registry.view.decision_endpoints.iter() {
         let endpoint = Cow::Borrowed(endpoint.as_ref());
         writer.put(&SnapshotItem::DecisionEndpoint(endpoint))?;
+    }
+    for key in registry.view.api_keys.iter() {
+        writer.put(&SnapshotItem::ApiKey(Cow::Borrowed(key)))?;
     }
     for group in registry.view.groups.mcc_groups_in_order() {
         writer.put(&SnapshotItem::MccGroup(Cow::Borrowed(group)))?;
@@ -358,6 +363,7 @@ impl Reader {
             SnapshotItem::DecisionEndpoint(endpoint) => {
                 self.view.decision_endpoints.put(endpoint.into_owned());
             }
+            SnapshotItem::ApiKey(key) => self.view.api_keys.put(key.into_owned()),
             SnapshotItem::MccGroup(group) => {
                 let group = Arc::new(group.into_owned());
                 self.view.groups.mcc_groups.insert(group.id, group);

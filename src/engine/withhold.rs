@@ -1,7 +1,7 @@
 //! Decides what becomes of an approval whose answer came too late for its network: it is undone, and the message is
 //! answered as one that could not be decided. Who notices the time lives in `network`.
 
-use super::authorizations::{Authorization, ClosedBy, PartKind};
+use super::authorizations::{Authorization, ClosedBy};
 use super::command::{Authorize, Command};
 use super::decide::Outcome;
 use super::decide_reversal::{returned, undo_part, undo_whole};
@@ -82,23 +82,25 @@ fn is_untouched(known: &Authorization) -> bool {
     as_opened && expected && known.parts.is_empty() && !known.is_amended
 }
 
-/// The last increment of exactly these names, if it has not been undone.
+/// The increment that was approved under this id, if it has not been undone.
 fn increment(state: &State, payment: &Authorize) -> Found {
-    let names = &payment.match_keys;
-    let named = names.stated().flat_map(|name| {
+    let id = payment.authorization_id;
+    let named = payment.match_keys.stated().flat_map(|name| {
         let known = state.authorizations.named(payment.card_id, name);
         known.flat_map(|known| {
             let parts = known.parts.iter().enumerate();
             parts.map(move |(place, part)| (known, place, part))
         })
     });
-    let same = named.filter(|(_, _, part)| {
-        part.kind == PartKind::Increment && part.match_keys == *names && !part.is_undone
+    let mut own = named.filter(|(_, _, part)| {
+        let mut answered = part.answered.iter();
+        answered.any(|answered| answered.answer.is_approval_of(id))
     });
-    let last = same.max_by_key(|(known, place, part)| (part.at, known.id, *place));
-    match last {
+    match own.next() {
         None => Found::Nothing,
-        Some((known, _, _)) if !known.is_open() => Found::GoneOn,
+        Some((_, _, part)) if part.is_undone => Found::Nothing,
+        // What the network has stated since has this amount in it.
+        Some((known, _, part)) if !known.is_open() || part.is_superseded => Found::GoneOn,
         // Places are below the most parts that have names.
         Some((known, place, part)) => Found::Untouched(undo_part(known, place as u16, part, 0)),
     }

@@ -2,6 +2,8 @@
 //!
 //! The keys come from the vault and stay the same for its life, because hashes are in the journal.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::{fmt, hash::Hasher};
 
 use arrayvec::ArrayVec;
@@ -47,6 +49,18 @@ impl ApiKeyHasher {
         let hash = self.0.clone().chain_update(api_key).finalize();
         hash.into_bytes().into()
     }
+}
+
+/// The system gave no randomness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the system gave no randomness; see what its log says of it")]
+pub struct RandomnessError;
+
+/// A new API key: `csk_` and 256 random bits.
+pub fn new_api_key() -> Result<String, RandomnessError> {
+    let mut bits = [0; 32];
+    getrandom::fill(&mut bits).map_err(|_| RandomnessError)?;
+    Ok(format!("csk_{}", URL_SAFE_NO_PAD.encode(bits)))
 }
 
 /// The secrets shared with customers' endpoints: made of the vault's key, so that none is stored anywhere.

@@ -18,7 +18,10 @@ mod pan_in_text;
 mod vault;
 
 pub use cvv::{Cvk, Cvv2};
-pub use hash::{ApiKeyHasher, EndpointSecrets, MatchKey, MatchKeyHasher, PanHasher};
+pub use hash::{
+    ApiKeyHasher, EndpointSecrets, MatchKey, MatchKeyHasher, PanHasher, RandomnessError,
+    new_api_key,
+};
 pub use index::{CardRoute, PanIndex};
 pub use pan::{Pan, PanError, allocate_pan, allocate_pan_from_os};
 pub use pan_in_text::{holds_pan, mask_number, mask_pans};

@@ -7,8 +7,8 @@ use super::from_message;
 use super::from_posting::{self, Purchase};
 use super::from_record::{self, LedgerSource};
 use super::rows::{
-    AccountRow, AuthorizationRow, CardLinkRow, CardRevealRow, CardRow, LedgerEntryRow, ProgramRow,
-    ReversalRow, Sequence, TopUpRow, TransactionRow,
+    AccountRow, AuditRow, AuthorizationRow, CardLinkRow, CardRevealRow, CardRow, LedgerEntryRow,
+    ProgramRow, ReversalRow, Sequence, TopUpRow, TransactionRow,
 };
 use crate::engine::command::{Action, Command};
 use crate::engine::event::{Event, LedgerAccount, Posting};
@@ -42,6 +42,7 @@ pub(super) struct Batch {
     pub top_ups: Vec<TopUpRow>,
     pub ledger_entries: Vec<LedgerEntryRow>,
     pub card_reveals: Vec<CardRevealRow>,
+    pub audit_log: Vec<AuditRow>,
     /// To authorizations of earlier batches.
     pub changes: BTreeMap<AuthorizationId, Change>,
     pub moves: BTreeMap<AccountId, Move>,
@@ -295,6 +296,10 @@ impl Batch {
                 let row = from_record::card_reveal_row(sequence, command.at, reveal);
                 self.card_reveals.push(row);
             }
+            (RegistryEvent::Audited, RegistryAction::Audit(entry)) => {
+                let row = from_record::audit_row(sequence, command.at, entry);
+                self.audit_log.push(row);
+            }
             // A double of an earlier advice.
             (RegistryEvent::Advised(_), RegistryAction::AdviseUnknownCard(_)) => {}
             // Nothing of these is a row.
@@ -302,6 +307,7 @@ impl Batch {
                 RegistryEvent::SettingsChanged { .. }
                 | RegistryEvent::GroupsChanged { .. }
                 | RegistryEvent::DecisionEndpointPut { .. }
+                | RegistryEvent::ApiKeyChanged { .. }
                 | RegistryEvent::CardholderCreated
                 | RegistryEvent::CardholderVerified { .. }
                 | RegistryEvent::IdempotentBegun
@@ -318,6 +324,7 @@ impl Batch {
                 RegistryEvent::ProgramCreated { .. }
                 | RegistryEvent::CardIssued { .. }
                 | RegistryEvent::CardRevealed
+                | RegistryEvent::Audited
                 | RegistryEvent::Authorized(_)
                 | RegistryEvent::Reversed(_)
                 | RegistryEvent::Advised(_),

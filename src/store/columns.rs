@@ -6,8 +6,8 @@ use crate::engine::conversion::RateSource;
 use crate::engine::event::{ApprovalCode, Flags, RuleId};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
 use crate::engine::ids::{
-    AccountId, AuthorizationId, CardId, ControlId, LimitId, ProgramId, ReversalId, RiskRuleId,
-    TopUpId, TransactionId,
+    AccountId, AuditId, AuthorizationId, CardId, ControlId, LimitId, ProgramId, ReversalId,
+    RiskRuleId, TopUpId, TransactionId,
 };
 use crate::engine::money::Currency;
 use crate::engine::rates::Rate;
@@ -247,6 +247,7 @@ macro_rules! id_columns {
 
 id_columns!(
     AccountId,
+    AuditId,
     AuthorizationId,
     CardId,
     ProgramId,

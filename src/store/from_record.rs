@@ -2,12 +2,13 @@
 //! `from_message.rs`; summing what many records do to one row lives in `batch.rs`.
 
 use super::rows::{
-    AccountRow, CardLinkRow, CardRevealRow, CardRow, LedgerAccountName, LedgerEntryRow, ProgramRow,
-    Sequence, TopUpRow, TopUpStatus, TransactionRow,
+    AccountRow, AuditRow, CardLinkRow, CardRevealRow, CardRow, LedgerAccountName, LedgerEntryRow,
+    ProgramRow, Sequence, TopUpRow, TopUpStatus, TransactionRow,
 };
+use crate::engine::audit::AuditEntry;
 use crate::engine::command::{OpenAccount, TopUp};
 use crate::engine::event::{LedgerAccount, Posting};
-use crate::engine::ids::AccountId;
+use crate::engine::ids::{AccountId, AuditId};
 use crate::engine::money::Currency;
 use crate::engine::record::Record;
 use crate::engine::registry::{IssueCard, Program, RevealCard};
@@ -115,6 +116,24 @@ pub(super) fn card_link_rows(issue: &IssueCard) -> Vec<CardLinkRow> {
         }
     }
     rows
+}
+
+pub(super) fn audit_row(sequence: Sequence, at: Timestamp, entry: &AuditEntry) -> AuditRow {
+    let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+    let key = entry.api_key_id.map(|id| id.to_string());
+    AuditRow {
+        sequence,
+        id: AuditId(sequence),
+        api_key_id: key.unwrap_or_else(|| "root".to_owned()),
+        action: entry.action.to_string(),
+        object_id: text(&entry.object_id),
+        program_id: entry.program_id,
+        request_id: entry.request_id.to_string(),
+        address: text(&entry.address),
+        before_json: text(&entry.before),
+        after_json: text(&entry.after),
+        created_at_ms: at,
+    }
 }
 
 pub(super) fn card_reveal_row(

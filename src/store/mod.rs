@@ -4,6 +4,7 @@
 
 mod batch;
 mod both;
+mod bounds;
 mod columns;
 mod copy;
 mod database;
@@ -19,6 +20,7 @@ mod pace;
 mod postgres;
 pub mod projection;
 pub mod query;
+mod query_audit;
 pub mod rebuild;
 pub mod rows;
 pub mod settlement_sums;

@@ -23,6 +23,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/postgres/0004_postings.sql"),
     include_str!("migrations/postgres/0005_conversions.sql"),
     include_str!("migrations/postgres/0006_decision_calls.sql"),
+    include_str!("migrations/postgres/0007_audit_log.sql"),
 ];
 
 const READERS_MAX: u32 = 8;

@@ -212,6 +212,7 @@ impl Projector {
         writer.insert(&batch.top_ups).await.map_err(sql)?;
         writer.insert(&batch.ledger_entries).await.map_err(sql)?;
         writer.insert(&batch.card_reveals).await.map_err(sql)?;
+        writer.insert(&batch.audit_log).await.map_err(sql)?;
         self.strike(BatchStep::RowsInserted)?;
         self.change_rows(&mut writer, batch).await?;
         writer.commit().await.map_err(sql)?;

@@ -1,6 +1,7 @@
 //! The reads that lists and single objects of the API come from: plain rows, newest first, with a
 //! cursor that stays where it is while rows are added. How they print does not live here.
 
+use super::bounds::Of;
 use super::columns::{Column, TableRow};
 use super::database::{Store, Value};
 use super::error::StoreError;
@@ -8,6 +9,7 @@ use super::rows::{
     AccountRow, AuthorizationRow, AuthorizationStatus, CardLinkRow, CardRow, LedgerEntryRow,
     ProgramRow, ReversalRow, Sequence, TopUpRow, TransactionRow, TransactionType,
 };
+use crate::engine::api_keys::Bounds;
 use crate::engine::ids::{AccountId, AuthorizationId, CardId, ProgramId, TopUpId, TransactionId};
 use crate::engine::reason::DeclineReason;
 use crate::engine::time::Timestamp;
@@ -36,12 +38,16 @@ pub struct AuthorizationFilter {
     /// Any link of this type, or this very one together with `link_id`.
     pub link_type: Option<String>,
     pub link_id: Option<String>,
+    /// Only what these cover.
+    pub bounds: Option<Bounds>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccountFilter {
     pub program_id: Option<ProgramId>,
     pub parent_id: Option<AccountId>,
+    /// Only what these cover.
+    pub bounds: Option<Bounds>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -50,6 +56,8 @@ pub struct CardFilter {
     pub program_id: Option<ProgramId>,
     pub link_type: Option<String>,
     pub link_id: Option<String>,
+    /// Only what these cover.
+    pub bounds: Option<Bounds>,
 }
 
 /// Where a page of ledger entries goes on: after this leg of this record.
@@ -68,6 +76,21 @@ pub struct TransactionFilter {
     /// Not before this, and before that.
     pub created_from: Option<Timestamp>,
     pub created_until: Option<Timestamp>,
+    /// Only what these cover.
+    pub bounds: Option<Bounds>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// An id, or `root`.
+    pub api_key_id: Option<String>,
+    pub object_id: Option<String>,
+    pub action: Option<String>,
+    /// Not before this, and before that.
+    pub created_from: Option<Timestamp>,
+    pub created_until: Option<Timestamp>,
+    /// What is of one of these programs only.
+    pub program_ids: Option<Box<[ProgramId]>>,
 }
 
 /// Conditions of a WHERE, with their parameters numbered as they come.
@@ -108,6 +131,14 @@ impl Conditions {
         }
     }
 
+    pub fn one_of(&mut self, column: &str, ids: impl Iterator<Item = impl ToString>) {
+        let places: Vec<String> = ids
+            .map(|id| self.place(Value::Text(id.to_string())))
+            .collect();
+        self.clauses
+            .push(format!("{column} IN ({})", places.join(", ")));
+    }
+
     /// From one moment on, and before another.
     pub fn between(&mut self, column: &str, from: Option<Timestamp>, until: Option<Timestamp>) {
         for (at, comparison) in [(from, ">="), (until, "<")] {
@@ -118,7 +149,7 @@ impl Conditions {
         }
     }
 
-    fn before(&mut self, sequence: Option<Sequence>) {
+    pub(super) fn before(&mut self, sequence: Option<Sequence>) {
         if let Some(sequence) = sequence {
             let place = self.place(Value::Int(sequence as i64));
             self.clauses.push(format!("sequence < {place}"));
@@ -190,6 +221,7 @@ impl Store {
             filter.link_type.as_deref(),
             filter.link_id.as_deref(),
         );
+        conditions.within(filter.bounds.as_ref(), &Of::CARDS_MONEY);
         conditions.before(before);
         self.page(conditions, "sequence DESC", limit).await
     }
@@ -258,6 +290,7 @@ impl Store {
             filter.transaction_type.map(|kind| kind.name().to_owned()),
         );
         conditions.between("created_at_ms", filter.created_from, filter.created_until);
+        conditions.within(filter.bounds.as_ref(), &Of::CARDS_MONEY);
         conditions.before(before);
         self.page(conditions, "sequence DESC", limit).await
     }
@@ -318,6 +351,7 @@ impl Store {
         let mut conditions = Conditions::default();
         conditions.equal("program_id", filter.program_id.map(|id| id.to_string()));
         conditions.equal("parent_id", filter.parent_id.map(|id| id.to_string()));
+        conditions.within(filter.bounds.as_ref(), &Of::ACCOUNTS);
         conditions.before(before);
         self.page(conditions, "sequence DESC", limit).await
     }
@@ -334,6 +368,7 @@ impl Store {
         conditions.equal("account_id", filter.account_id.map(|id| id.to_string()));
         conditions.equal("program_id", filter.program_id.map(|id| id.to_string()));
         conditions.linked("id", filter.link_type.as_deref(), filter.link_id.as_deref());
+        conditions.within(filter.bounds.as_ref(), &Of::CARDS);
         conditions.before(before);
         self.page(conditions, "sequence DESC", limit).await
     }
@@ -360,12 +395,14 @@ impl Store {
 
     pub async fn programs(
         &self,
+        bounds: Option<&Bounds>,
         starting_after: Option<ProgramId>,
         limit: u32,
     ) -> Result<Page<ProgramRow>, StoreError> {
         let after = starting_after.map(|id| id.to_string());
         let before = self.cursor::<ProgramRow>(after).await?;
         let mut conditions = Conditions::default();
+        conditions.within(bounds, &Of::PROGRAMS);
         conditions.before(before);
         self.page(conditions, "sequence DESC", limit).await
     }
@@ -387,7 +424,7 @@ impl Store {
         }
     }
 
-    async fn page<R: TableRow>(
+    pub(super) async fn page<R: TableRow>(
         &self,
         mut conditions: Conditions,
         order: &str,

@@ -6,7 +6,7 @@ use crate::engine::conversion::RateSource;
 use crate::engine::event::{ApprovalCode, Flags, RuleId, Standing};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
 use crate::engine::ids::{
-    AccountId, AuthorizationId, CardId, ProgramId, ReversalId, TopUpId, TransactionId,
+    AccountId, AuditId, AuthorizationId, CardId, ProgramId, ReversalId, TopUpId, TransactionId,
 };
 use crate::engine::money::Currency;
 use crate::engine::rates::Rate;
@@ -100,6 +100,24 @@ table! {
         reason: String,
         /// The key's id, or `root`.
         api_key_id: String,
+        created_at_ms: Timestamp,
+    }
+}
+
+table! {
+    /// What a caller of the interface has changed.
+    AuditRow in "audit_log" {
+        sequence: Sequence,
+        id: AuditId,
+        /// The key's id, or `root`.
+        api_key_id: String,
+        action: String,
+        object_id: Option<String>,
+        program_id: Option<ProgramId>,
+        request_id: String,
+        address: Option<String>,
+        before_json: Option<String>,
+        after_json: Option<String>,
         created_at_ms: Timestamp,
     }
 }

@@ -28,6 +28,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/sqlite/0004_postings.sql"),
     include_str!("migrations/sqlite/0005_conversions.sql"),
     include_str!("migrations/sqlite/0006_decision_calls.sql"),
+    include_str!("migrations/sqlite/0007_audit_log.sql"),
 ];
 
 const READERS_MAX: u32 = 4;

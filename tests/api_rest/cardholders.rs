@@ -138,7 +138,11 @@ fn a_verification_cut_off_anywhere_reaches_every_card_at_the_next_start() {
     let before = switch.journal.durable();
     client.post(&format!("{path}/verify"), json!({})).ok();
     let after = switch.journal.durable();
-    assert_eq!(after - before, 3, "the registry's, and one of each card");
+    assert_eq!(
+        after - before,
+        4,
+        "the registry's, one of each card, the audit log's"
+    );
     for kept in before..=after {
         let disk = switch.disk.cut_after(kept);
         let restarted = Switch::start_on(disk, Options::default());

@@ -124,8 +124,8 @@ fn a_write_cut_off_anywhere_is_finished_by_its_repeat() {
     let after = switch.journal.durable();
     assert_eq!(
         after - before,
-        5,
-        "begin, sub-account, issue, open, complete"
+        6,
+        "begin, sub-account, issue, open, audit, complete"
     );
     for kept in before..=after {
         let disk = switch.disk.cut_after(kept);

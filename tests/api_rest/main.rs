@@ -13,6 +13,7 @@ mod fuzz;
 mod groups;
 mod harness;
 mod idempotency;
+mod keys;
 mod links;
 mod lists;
 mod refusals;

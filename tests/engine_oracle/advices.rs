@@ -4,13 +4,13 @@ use super::*;
 
 /// An advice, the account that it is about, and what it comes to.
 #[derive(Debug, Clone, Copy)]
-pub struct Told<'a> {
+pub struct Carried<'a> {
     pub payment: &'a Payment,
     pub account: u64,
     pub amount: Both,
 }
 
-impl Told<'_> {
+impl Carried<'_> {
     /// The amount with its second part in the currency of an authorization.
     fn amount_for(&self, known: &Known) -> Both {
         let Both { account, local } = self.amount;
@@ -74,21 +74,43 @@ impl View<'_> {
             account: comes_to.unwrap(),
             local: payment.amount,
         };
-        let told = Told {
+        let told = Carried {
             payment,
             account,
             amount,
         };
         let how = known.and_then(|known| known.closed.map(|(_, how)| how));
         match (payment.posts, known, how) {
-            (true, Some(known), _) => self.complete(&told, known, is_final),
+            // A second refund under the name of the first is one of its own.
+            (true, Some(known), _) if known.payment.is_credit() && known.posted_at_once => {
+                self.open(&told, None)
+            }
+            (true, Some(known), _) => {
+                let nothing_more = known.waits && known.payment.posts;
+                self.complete(&told, known, is_final || nothing_more)
+            }
             (true, None, _) if meant == Meant::Early => self.open(&told, Some("after_reversal")),
             (_, None, _) if meant == Meant::Early => self.recorded(account, "reversed_before"),
             (_, None, _) => self.open(&told, None),
+            // A single message has no later posting of its own, and nothing is added to it.
+            (false, Some(known), None) if known.waits && known.payment.posts => {
+                match payment.kind {
+                    Kind::Incremental => self.open(&told, None),
+                    _ => self.complete(&told, known, true),
+                }
+            }
             (false, Some(known), None) => self.amend(&told, known),
             (false, _, Some(End::Completed)) => self.recorded(account, "after_completion"),
+            // Where we said no, the network may stand in.
+            (false, Some(known), Some(End::Reversed))
+                if known.is_taken_back && !self.is_reversed_early(payment.card, payment.of) =>
+            {
+                self.open_anew(&told, known, None)
+            }
             (false, _, Some(End::Reversed)) => self.recorded(account, "reversed_before"),
-            (false, _, Some(End::Released)) => self.open(&told, Some("after_expiry")),
+            (false, Some(known), Some(End::Released)) => {
+                self.open_anew(&told, known, Some("after_expiry"))
+            }
         }
     }
 
@@ -105,7 +127,7 @@ impl View<'_> {
     /// What an advice came to, with one line; completes the flags.
     pub fn advised(
         &self,
-        told: &Told,
+        told: &Carried,
         (what, line): (What, Line),
         mut flags: Vec<&'static str>,
         breach: Option<DeclineReason>,
@@ -127,7 +149,20 @@ impl View<'_> {
         (Came::Advised(advice), vec![line])
     }
 
-    pub fn open(&self, told: &Told, flag: Option<&'static str>) -> (Came, Vec<Line>) {
+    fn open_anew(
+        &self,
+        told: &Carried,
+        known: &Known,
+        flag: Option<&'static str>,
+    ) -> (Came, Vec<Line>) {
+        let (came, mut lines) = self.open(told, flag);
+        for line in &mut lines {
+            line.stands_in_for = Some(known.place);
+        }
+        (came, lines)
+    }
+
+    pub fn open(&self, told: &Carried, flag: Option<&'static str>) -> (Came, Vec<Line>) {
         let (payment, account) = (told.payment, told.account);
         if told.amount.account == 0 {
             let (came, lines) = self.recorded(account, "moves_nothing");
@@ -159,7 +194,7 @@ impl View<'_> {
     }
 
     /// Gives what is open another amount, or adds to it.
-    pub fn amend(&self, told: &Told, known: &Known) -> (Came, Vec<Line>) {
+    pub fn amend(&self, told: &Carried, known: &Known) -> (Came, Vec<Line>) {
         let (of, payment, before) = (known.place, told.payment, known.held);
         let adds = payment.kind == Kind::Incremental;
         let amount = told.amount_for(known);
@@ -190,7 +225,7 @@ impl View<'_> {
     }
 
     /// Posts against an authorization, whatever became of it.
-    pub fn complete(&self, told: &Told, known: &Known, is_final: bool) -> (Came, Vec<Line>) {
+    pub fn complete(&self, told: &Carried, known: &Known, is_final: bool) -> (Came, Vec<Line>) {
         let (of, payment, held) = (known.place, told.payment, known.held);
         let mut flags = vec![];
         if payment.takes_money() && told.amount.account > held.account {
@@ -232,7 +267,7 @@ impl View<'_> {
     }
 
     /// What was authorized is held against the money alone, and its own hold is part of that.
-    pub fn short_of(&self, told: &Told, held: i64) -> Option<DeclineReason> {
+    pub fn short_of(&self, told: &Carried, held: i64) -> Option<DeclineReason> {
         let available = self.available(told.account) + held;
         (told.payment.takes_money() && told.amount.account > available)
             .then_some(DeclineReason::InsufficientFunds)

@@ -146,6 +146,7 @@ pub fn any_conversation() -> impl Strategy<Value = Vec<Step>> {
         }),
         1 => any_rule_change(),
         1 => any_group_change(),
+        2 => any_taking_back(),
         4 => minutes.prop_map(|minutes| Step::Wait { minutes }),
         2 => Just(Step::Expire),
     ];
@@ -155,8 +156,7 @@ pub fn any_conversation() -> impl Strategy<Value = Vec<Step>> {
             account,
             amount,
         });
-    proptest::collection::vec(step, 1..70)
-        .prop_map(move |steps| money.iter().cloned().chain(steps).collect())
+    with_customers(step, 1..70).prop_map(move |steps| money.iter().cloned().chain(steps).collect())
 }
 
 /// Short conversations about a payment or two of one card with money enough, so that each part of them meets the others.
@@ -192,24 +192,158 @@ pub fn any_short_conversation() -> impl Strategy<Value = Vec<Step>> {
         })),
         4 => any_advice(payment()),
         4 => reversal,
+        1 => any_taking_back(),
         2 => minutes.prop_map(|minutes| Step::Wait { minutes }),
         2 => Just(Step::Expire),
     ];
-    // Half of them are about a hold that was added to.
+    // Some are about a hold that was added to, or partly reversed.
     let hold = Payment::purchase(card, 20, Names::all(1), 40);
     let added = Payment {
         kind: Kind::Incremental,
         of: Names::all(1),
         ..Payment::purchase(card, 21, Names::all(2), 25)
     };
-    (proptest::collection::vec(step, 2..16), any::<bool>()).prop_map(move |(steps, is_added_to)| {
-        let begun = [hold, added].map(Step::Authorize).into_iter();
-        let begun = begun.filter(|_| is_added_to);
-        std::iter::once(money.clone())
-            .chain(begun)
-            .chain(steps)
-            .collect()
+    let reversed = Step::Reverse {
+        card,
+        name: 20,
+        names: Names::all(1),
+        amount: 1,
+        stays: 30,
+    };
+    (with_customers(step, 2..16), 0u8..5).prop_map(move |(mut steps, begins)| {
+        let begun = match begins {
+            0 | 1 => vec![Step::Authorize(hold), Step::Authorize(added)],
+            2 => vec![Step::Authorize(hold), reversed.clone()],
+            _ => vec![],
+        };
+        // Customers who are asked are asked about it.
+        let first = usize::from(matches!(steps.first(), Some(Step::Endpoint { .. })));
+        steps.splice(first..first, begun);
+        std::iter::once(money.clone()).chain(steps).collect()
     })
+}
+
+/// Days on which all exceptions are approved, of the card that most are for: with a limit that several of them raise, or a
+/// block that one of them lifts twice, and with increments.
+pub fn any_excepted_days() -> impl Strategy<Value = Vec<Step>> {
+    let card = 101;
+    let approve = |which| Step::Exception {
+        which,
+        change: ExceptionChange::Approve,
+    };
+    let request = (0u8..40, 1u8..8, 50i64..400, 0u8..3, any::<bool>());
+    let step = prop_oneof![
+        10 => request.prop_map(move |(name, names, amount, adds, is_blocked)| {
+            let payment = Payment::purchase(card, name, Names::all(names), amount);
+            Step::Authorize(Payment {
+                mcc: if is_blocked { 7995 } else { 5411 },
+                kind: if adds == 0 { Kind::Incremental } else { Kind::Purchase },
+                ..payment
+            })
+        }),
+        2 => (0u8..40, 1u8..8).prop_map(move |(name, names)| Step::Reverse {
+            card,
+            name,
+            names: Names::all(names),
+            amount: 1,
+            stays: 0,
+        }),
+        1 => any_exception_change(),
+        1 => (0i64..200).prop_map(|minutes| Step::Wait { minutes }),
+    ];
+    let choice = proptest::sample::select(&[1usize, 3][..]);
+    (choice, proptest::collection::vec(step, 1..40)).prop_map(move |(choice, steps)| {
+        let money = Step::TopUp {
+            id: 1,
+            account: 1,
+            amount: 100_000,
+        };
+        let begun = [money, Step::Controls { card, choice }].into_iter();
+        let begun = begun.chain((0..EXCEPTIONS).map(approve));
+        begun.chain(steps).collect()
+    })
+}
+
+/// Short conversations over days: memory forgets between them.
+pub fn any_long_conversation() -> impl Strategy<Value = Vec<Step>> {
+    let minutes = prop_oneof![2 => 14i64..20, 3 => 1_430i64..1_500, 1 => 10_080i64..10_200];
+    let waits = proptest::collection::vec(proptest::option::weighted(0.3, minutes), 40);
+    let card = 101;
+    let too_much = Payment::purchase(card, 3, Names::all(3), 20_000);
+    let refund = |name, amount| Payment {
+        kind: Kind::Refund,
+        posts: true,
+        ..Payment::purchase(card, name, Names::all(4), amount)
+    };
+    let begun = [too_much, refund(21, 7)].map(Step::Authorize);
+    let ended = [
+        Step::Authorize(too_much),
+        Step::Advise {
+            payment: refund(22, 3),
+            was_declined: false,
+            is_final: true,
+        },
+    ];
+    let framed = proptest::bool::weighted(0.25);
+    (any_short_conversation(), waits, framed).prop_map(move |(steps, waits, is_framed)| {
+        let frame = |steps: &[Step; 2]| steps.clone().into_iter().filter(move |_| is_framed);
+        let waits = waits.into_iter().chain(std::iter::repeat(None));
+        let steps = frame(&begun).chain(steps).chain(frame(&ended)).zip(waits);
+        let steps = steps.flat_map(|(step, minutes)| {
+            let wait = minutes.map(|minutes| Step::Wait { minutes });
+            std::iter::once(step).chain(wait)
+        });
+        steps.collect()
+    })
+}
+
+/// Some of these steps; in a quarter of all cases customers are asked, and say something between them.
+fn with_customers(
+    step: impl Strategy<Value = Step>,
+    number: std::ops::Range<usize>,
+) -> impl Strategy<Value = Vec<Step>> {
+    let up_to = prop_oneof![2 => Just(None), 1 => Just(Some(40)), 1 => (20i64..120).prop_map(Some)];
+    let endpoint = up_to.prop_map(|up_to| Some(Step::Endpoint { asks: true, up_to }));
+    let endpoint = prop_oneof![3 => Just(None), 1 => endpoint];
+    let said = proptest::collection::vec(proptest::option::of(any_customer()), number.end);
+    let steps = proptest::collection::vec(step, number);
+    (endpoint, steps, said).prop_map(|(endpoint, steps, said)| {
+        let is_asked = endpoint.is_some();
+        let said = said.into_iter().map(move |said| said.filter(|_| is_asked));
+        let steps = steps.into_iter().zip(said);
+        let steps = steps.flat_map(|(step, said)| std::iter::once(step).chain(said));
+        endpoint.into_iter().chain(steps).collect()
+    })
+}
+
+/// Mostly of the approval that came last.
+pub fn any_back() -> impl Strategy<Value = usize> {
+    prop_oneof![6 => Just(0usize), 3 => Just(1usize), 2 => 2usize..5]
+}
+
+pub fn any_taking_back() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => any_back().prop_map(|back| Step::Withhold { back }),
+        1 => any_back().prop_map(|back| Step::Release { back }),
+        1 => any_back().prop_map(|back| Step::Repeat { back }),
+    ]
+}
+
+pub fn any_customer() -> impl Strategy<Value = Step> {
+    let shares = proptest::sample::select(&[0i64, 3, 30, 60, 90, 100, 100, 130][..]);
+    let says = prop_oneof![
+        3 => Just(Says::Yes),
+        4 => shares.prop_map(Says::YesTo),
+        3 => Just(Says::No),
+        1 => Just(Says::Nothing),
+        1 => Just(Says::Nonsense),
+        1 => Just(Says::Lost),
+    ];
+    prop_oneof![
+        8 => (any_back(), says).prop_map(|(back, says)| Step::Customer { back, says }),
+        1 => any_back().prop_map(|back| Step::Repeat { back }),
+        1 => any::<bool>().prop_map(|asks| Step::Endpoint { asks, up_to: Some(60) }),
+    ]
 }
 
 pub fn any_rule_change() -> impl Strategy<Value = Step> {
@@ -261,8 +395,9 @@ pub fn any_steps() -> impl Strategy<Value = Vec<Step>> {
         1 => any_rule_change(),
         1 => any_group_change(),
         1 => any_exception_change(),
+        1 => any_taking_back(),
     ];
-    proptest::collection::vec(step, 1..120)
+    with_customers(step, 1..120)
 }
 
 /// Days of one card with money enough, whose controls are what stands in its way.

@@ -1,5 +1,5 @@
-//! The engine, driven by the same steps; what it says in the words of the naive decision maker; what must hold
-//! after every step.
+//! The engine, driven by the same steps, and what must hold after every step. What it says is put into the words of
+//! the naive decision maker in `told.rs`.
 
 use super::*;
 
@@ -9,6 +9,10 @@ pub struct Engine {
     pub next_id: u64,
     /// The risk rule that the last request was declined by.
     pub declined_by: Option<RuleId>,
+    /// The requests that were approved, in order, each as it was sent.
+    pub approvals: Vec<Approval>,
+    /// What was forgotten, where that is kept.
+    pub kept: Option<engine_support::kept::Kept>,
 }
 
 /// What opened at this place in the past; each step takes one id, from 2.
@@ -30,6 +34,8 @@ impl Engine {
             switch,
             next_id,
             declined_by: None,
+            approvals: Vec::new(),
+            kept: None,
         }
     }
 
@@ -83,12 +89,21 @@ impl Engine {
     }
 
     pub fn step(&mut self, step: &Step) -> Came {
+        let step = &self.resent(step);
         self.next_id += 1;
         let (id, switch) = (self.next_id, &mut self.switch);
         let root_of = |card: u64| root_of_account(account_of_card(card));
         let outcome = match step {
-            Step::Wait { minutes } => {
-                switch.at = switch.at.plus_ms(minutes * MINUTE_MS);
+            Step::Repeat { .. } => return Came::Done,
+            Step::Wait { minutes } => return self.wait(*minutes),
+            Step::Withhold { back } => return self.withhold(*back),
+            Step::Release { back } => return self.release(*back),
+            Step::Customer { back, says } => return self.customer(*back, *says),
+            Step::Endpoint { asks, up_to } => {
+                switch.ask_customers(2_000, *up_to);
+                if !asks {
+                    switch.ask_customers_no_more();
+                }
                 return Came::Done;
             }
             Step::Expire => {
@@ -122,8 +137,18 @@ impl Engine {
             }
             Step::Authorize(payment) => {
                 let request = request_of(purchase, id, payment);
-                let root = root_of(payment.card);
-                switch.command(AccountId(root), Action::Authorize(request))
+                let root = AccountId(root_of(payment.card));
+                let outcome = self.command(root, Action::Authorize(request.clone()));
+                if is_approval(&outcome) {
+                    let at = self.switch.at;
+                    let payment = *payment;
+                    self.approvals.push(Approval {
+                        at,
+                        request,
+                        payment,
+                    });
+                }
+                outcome
             }
             Step::Advise {
                 payment,
@@ -139,7 +164,7 @@ impl Engine {
                     approval_code: None,
                 };
                 let root = root_of(payment.card);
-                switch.command(AccountId(root), Action::Advise(advise))
+                self.command(AccountId(root), Action::Advise(advise))
             }
             Step::Reverse {
                 card,
@@ -148,11 +173,13 @@ impl Engine {
                 amount,
                 stays,
             } => {
+                let name_of_message = *name;
                 let name = format!("{card}-{name}");
                 let mut request = reversal(id, *card, usd(*amount), &name, "");
                 request.original_keys = names.keys();
+                request.is_marked_repeat = is_marked(name_of_message);
                 request.stays = (*stays > 0).then(|| usd(*stays));
-                switch.command(AccountId(root_of(*card)), Action::Reverse(request))
+                self.command(AccountId(root_of(*card)), Action::Reverse(request))
             }
             Step::TopUp {
                 id,
@@ -275,6 +302,10 @@ pub fn assert_account(found: &Account, view: &View) {
     assert_eq!(found.open_holds as usize, view.open_holds(account));
 }
 
+fn is_approval(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Event(Event::Authorized(authorized)) if authorized.decision.decline().is_none())
+}
+
 /// A closed one may be forgotten after its day.
 pub fn assert_authorization(state: &State, known: &Known, at: Timestamp) {
     let found = state.authorizations.get(id_of(known.place));
@@ -301,6 +332,7 @@ pub fn assert_authorization(state: &State, known: &Known, at: Timestamp) {
         assert_eq!(found.expires_at, known.due, "{known:?}");
     }
     let posted = known.posted.account;
+    assert_eq!(found.waiting.is_some(), known.waits, "{known:?}");
     let ended = Authorization::standing(found.closed.map(|closed| closed.by), posted);
     assert_eq!(ended, known.standing(None, posted), "{known:?}");
 }
@@ -322,6 +354,7 @@ pub fn request_of(
     request.kind = payment.kind;
     request.partial_approval_supported = payment.in_part;
     request.posts = payment.posts;
+    request.is_marked_repeat = is_marked(payment.name);
     request
 }
 
@@ -385,145 +418,4 @@ pub fn assert_conversion(outcome: &Outcome, step: &Step) {
     };
     let (case, amount) = (payment.case, payment.amount);
     abroad::assert_kept(case, amount, part, payment.is_credit(), conversion);
-}
-
-pub fn came_of(outcome: &Outcome) -> Came {
-    match outcome {
-        Outcome::Event(Event::Authorized(authorized)) => authorized_came(authorized),
-        Outcome::Event(Event::Advised(advised)) => advised_came(advised),
-        Outcome::Event(Event::Reversed(reversed)) => match &reversed.outcome {
-            ReversalOutcome::Undone(undone) => undone_came(undone),
-            ReversalOutcome::OriginalUnknown => Came::Unknown,
-            ReversalOutcome::AlreadyReversed => Came::AlreadyReversed,
-            ReversalOutcome::Duplicate => Came::Duplicate,
-        },
-        Outcome::Event(_) => Came::Done,
-        Outcome::FirstAnswer(answer) => Came::First(heard_again(answer)),
-        Outcome::AlreadyDone => Came::AlreadyDone,
-        Outcome::Refused(_) => Came::Refused,
-    }
-}
-
-pub fn authorized_came(authorized: &Authorized) -> Came {
-    let available = authorized.available_minor;
-    let charged = charged(&authorized.postings);
-    match &authorized.decision {
-        Decision::Approved { .. } => match (authorized.balances, authorized.increased) {
-            (Some(balances), _) => Came::Balances {
-                posted: balances.posted_minor,
-                available: balances.available_minor,
-            },
-            (None, Some(increased)) => Came::Increased {
-                of: place_of(increased.authorization_id),
-                available,
-            },
-            (None, None) => Came::Approved { available },
-        },
-        Decision::PartiallyApproved { approved, .. } => {
-            let taken = authorized.hold.as_ref().unwrap().amount_minor;
-            assert!([0, taken].contains(&charged));
-            Came::Partial {
-                approved: approved.amount_minor,
-                taken,
-                available,
-            }
-        }
-        Decision::Declined(decline) => {
-            assert!(authorized.hold.is_none() && authorized.increased.is_none() && charged == 0);
-            Came::Declined(decline.reason)
-        }
-    }
-}
-
-pub fn advised_came(advised: &Advised) -> Came {
-    let charged = charged(&advised.postings);
-    let what = match &advised.outcome {
-        AdviceOutcome::Duplicate => return Came::Duplicate,
-        AdviceOutcome::Recorded => What::Recorded,
-        AdviceOutcome::Placed(placed) => What::Placed {
-            held: placed.amount_minor,
-        },
-        AdviceOutcome::ForcePosted(_) => What::ForcePosted { charged },
-        AdviceOutcome::Amended {
-            authorization_id,
-            before_minor,
-            after_minor,
-            standing,
-            ..
-        } => What::Amended {
-            of: place_of(*authorization_id),
-            before: *before_minor,
-            after: *after_minor,
-            standing: *standing,
-        },
-        AdviceOutcome::Completed {
-            authorization_id,
-            released_minor,
-            standing,
-        } => What::Completed {
-            of: place_of(*authorization_id),
-            charged,
-            released: *released_minor,
-            standing: *standing,
-        },
-    };
-    Came::Advised(Advice {
-        what,
-        available: advised.available_minor,
-        flags: advised.flags.names().collect(),
-        breach: advised.breach.map(|breach| breach.reason),
-    })
-}
-
-pub fn undone_came(undone: &Undone) -> Came {
-    Came::Undone(Undoing {
-        of: place_of(undone.authorization_id),
-        what: match undone.what {
-            UndoneWhat::Whole => Undid::Whole,
-            UndoneWhat::Above => Undid::Above,
-            UndoneWhat::Part { .. } => Undid::Part,
-        },
-        released: undone.released.account_minor,
-        returned: undone.returned.account_minor,
-        standing: undone.standing,
-        flags: undone.flags.names().collect(),
-    })
-}
-
-/// What these legs take from the account.
-pub fn charged(postings: &Postings) -> i64 {
-    let legs = postings.iter();
-    let customer = legs.filter(|leg| matches!(leg.ledger_account, LedgerAccount::Customer(_)));
-    -customer.map(|leg| leg.amount_minor).sum::<i64>()
-}
-
-pub fn heard_again(answer: &Answer) -> Heard {
-    match answer {
-        Answer::Authorization { result, .. } => match result {
-            AnswerResult::Waiting => unreachable!("no customer is asked here"),
-            AnswerResult::Approved {
-                available_minor, ..
-            } => Heard::Approved {
-                available: *available_minor,
-            },
-            AnswerResult::Declined(reason) => Heard::Declined(*reason),
-            AnswerResult::PartiallyApproved { approved, .. } => Heard::Partial {
-                approved: approved.amount_minor,
-            },
-            AnswerResult::Balances(balances) => Heard::Balances {
-                posted: balances.posted_minor,
-                available: balances.available_minor,
-            },
-        },
-        Answer::Advice { result, .. } => match result {
-            AdviceResult::Accepted => Heard::Accepted,
-            AdviceResult::Recorded => Heard::Recorded,
-            AdviceResult::Duplicate => unreachable!("a clash is not remembered"),
-        },
-        Answer::Reversal { result, .. } => match result {
-            ReversalResult::Accepted => Heard::Accepted,
-            ReversalResult::OriginalUnknown => Heard::Unknown,
-            ReversalResult::Duplicate => unreachable!("a clash is not remembered"),
-        },
-    }
 }

@@ -42,7 +42,7 @@ pub fn exceptions(start: Timestamp) -> Vec<ControlException> {
         limits: vec![
             raised(50, None, Some(14)),
             raised(81, Some(2_500), Some(11)),
-            raised(1, Some(600), None),
+            raised(1, Some(800), None),
         ],
         merchants: vec![MerchantEntry::Id {
             id: "M1".into(),
@@ -52,6 +52,8 @@ pub fn exceptions(start: Timestamp) -> Vec<ControlException> {
     };
     let of_one_day = Lifts {
         limits: vec![
+            // Neither the first nor the last that raises it, and the highest.
+            raised(1, Some(1_100), None),
             raised(2, Some(1_000), Some(9)),
             raised(21, Some(800), None),
             raised(22, Some(1_200), Some(5)),

@@ -67,6 +67,18 @@ impl Names {
         (same && !strangers).then_some(worth)
     }
 
+    /// Whether both say one of them the same.
+    pub fn share(self, other: Names) -> bool {
+        let pairs = [
+            (self.rrn, other.rrn),
+            (self.sent, other.sent),
+            (self.local, other.local),
+        ];
+        pairs
+            .into_iter()
+            .any(|(one, other)| one > 0 && one == other)
+    }
+
     /// How many it says.
     pub fn stated(self) -> usize {
         let names = [self.rrn, self.sent, self.local];
@@ -125,6 +137,14 @@ impl Payment {
     /// Whether the account must have the money.
     pub fn takes_money(&self) -> bool {
         !self.is_credit() && !self.asks_only()
+    }
+
+    /// The same, as one that is held.
+    pub fn held(&self) -> Payment {
+        Payment {
+            posts: false,
+            ..*self
+        }
     }
 
     /// What tells a repeat from another message of the same identity.
@@ -222,6 +242,28 @@ pub enum Step {
     Rule {
         rule: usize,
         change: RuleChange,
+    },
+    /// The request that was approved so many before the last one comes again.
+    Repeat {
+        back: usize,
+    },
+    /// The answer to the approval so many before the last one came too late for its network.
+    Withhold {
+        back: usize,
+    },
+    /// The hold of that approval ends by hand.
+    Release {
+        back: usize,
+    },
+    /// What the customer says of it.
+    Customer {
+        back: usize,
+        says: Says,
+    },
+    /// Whether customers are asked, and up to how much is approved without an answer.
+    Endpoint {
+        asks: bool,
+        up_to: Option<i64>,
     },
     /// Of `exceptions`, by its place.
     Exception {

@@ -52,8 +52,39 @@ impl View<'_> {
     /// The best that these names lead to. What agrees alike: the whole before a part, then the latest, then
     /// what is reversed.
     pub fn meant(&self, card: u64, asked: Names, is_credit: Option<bool>) -> Meant {
+        let mut meant = self.meant_among(card, asked, is_credit, false);
+        // What was opened anew is meant in the place of what was over.
+        while let Meant::Whole(place) = meant {
+            match self
+                .opened_anew(place)
+                .filter(|known| !self.is_forgotten(known))
+            {
+                Some(known) => meant = Meant::Whole(known.place),
+                None => break,
+            }
+        }
+        meant
+    }
+
+    /// The latest that was opened in the place of another.
+    pub fn opened_anew(&self, place: usize) -> Option<&Known<'_>> {
+        let stands_in = |known: &&Known| known.lines[0].1.stands_in_for == Some(place);
+        self.known.iter().rfind(stands_in)
+    }
+
+    /// The same, or the best of what is forgotten.
+    pub fn meant_among(
+        &self,
+        card: u64,
+        asked: Names,
+        is_credit: Option<bool>,
+        forgotten: bool,
+    ) -> Meant {
         let mut candidates = Vec::new();
-        for known in self.nameable(card) {
+        for known in &self.known {
+            if known.payment.card != card || self.is_forgotten(known) != forgotten {
+                continue;
+            }
             if is_credit.is_some_and(|is_credit| is_credit != known.payment.is_credit()) {
                 continue;
             }
@@ -71,7 +102,7 @@ impl View<'_> {
                 }
             }
         }
-        for (names, at) in self.early_reversals(card) {
+        for (names, at) in self.early_reversals(card).filter(|_| !forgotten) {
             let alike = names.alike(asked);
             candidates.extend(alike.map(|alike| ((alike, true, at, true, 0), Meant::Early)));
         }
@@ -93,48 +124,13 @@ impl View<'_> {
             })
         };
         let mut known = self.nameable(card);
+        // What we took back ourselves, nobody reversed.
         self.is_reversed_early(card, names)
             || known.any(|known| {
                 let alike = known.payment.names.alike(names).is_some();
-                (alike && known.ended(End::Reversed)) || (names.stated() > 0 && is_undone(known))
+                let by_network = known.ended(End::Reversed) && !known.is_taken_back;
+                (alike && by_network) || (names.stated() > 0 && is_undone(known))
             })
-    }
-
-    /// The same request, approved before and known by its authorization still: the one opened last of those that
-    /// share a name with it.
-    pub fn approved_before(&self, payment: &Payment) -> Option<(&Payment, Heard)> {
-        let shares = |place: usize| {
-            let (one, other) = (self.names_at(place), payment.names);
-            let pairs = [
-                (one.rrn, other.rrn),
-                (one.sent, other.sent),
-                (one.local, other.local),
-            ];
-            pairs
-                .into_iter()
-                .any(|(one, other)| one > 0 && one == other)
-        };
-        let is_named = |(_, line): &&(usize, Line)| line.opens_on.is_some() || line.part.is_some();
-        let of_card = self.nameable(payment.card);
-        let candidates = of_card.filter(|known| {
-            known
-                .lines
-                .iter()
-                .filter(is_named)
-                .any(|(place, _)| shares(*place))
-        });
-        let found = candidates.filter_map(|known| {
-            let mut lines = known.lines.iter().filter(is_named);
-            lines.find_map(|(place, _)| match &self.past[*place].step {
-                Step::Authorize(first)
-                    if (first.name, first.posts) == (payment.name, payment.posts) =>
-                {
-                    Some((first, heard(&self.past[*place].came)))
-                }
-                _ => None,
-            })
-        });
-        found.last()
     }
 
     /// Whether the same advice was carried out before: a posting, or an increment, of all its names and of what it
@@ -150,27 +146,18 @@ impl View<'_> {
                 Some(Part::Increment) => line.held.account,
                 _ => line.posted.account,
             };
-            let opens = line.opens_on.is_some() && payment.posts && came_to != 0;
-            (opens || line.part == Some(part))
+            line.part == Some(part)
                 && self.names_at(*place) == payment.names
                 && came_to.abs() == amount
         };
+        let is_whole = |known: &Known| {
+            payment.posts
+                && known.posted_at_once
+                && known.payment.names == payment.names
+                && known.approved.account.abs() == amount
+        };
         let mut known = self.nameable(payment.card);
-        payment.names.stated() > 1 && known.any(|known| known.lines.iter().any(is_same))
-    }
-
-    /// The first of these messages, if it is not forgotten: itself, and what was heard of it.
-    pub fn first_answer(&self, same: impl Fn(&Step) -> bool) -> Option<(&Step, Heard)> {
-        let found = self.past.iter().rev().find(|past| {
-            let first = !matches!(
-                past.came,
-                Came::First(_)
-                    | Came::Duplicate
-                    | Came::Declined(DeclineReason::DuplicateTransmission)
-            );
-            first && same(&past.step)
-        })?;
-        let live = found.at.plus_ms(FIRST_ANSWER_MS) > self.at;
-        live.then(|| (&found.step, heard(&found.came)))
+        payment.names.stated() > 1
+            && known.any(|known| is_whole(known) || known.lines.iter().any(is_same))
     }
 }

@@ -34,6 +34,35 @@ pub enum Came {
     Refused,
     /// Which ended, in order.
     Expired(Vec<usize>),
+    /// By hand.
+    Released {
+        of: usize,
+        amount: i64,
+        standing: Standing,
+    },
+    /// Approved as far as we are concerned, all or a part of it; so much is held until its customer has decided.
+    Waiting {
+        part: Option<i64>,
+        taken: i64,
+        available: i64,
+    },
+    /// An approval that its network did not get; nothing, where nothing of it was left.
+    Withheld(Option<Undoing>),
+    Resolved(Resolution),
+    NothingWaits,
+    /// Time was over for what waited, in order.
+    TimedOut(Vec<Resolution>),
+}
+
+/// What a customer, or its silence, made of an authorization.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resolution {
+    pub of: usize,
+    /// What is held no more, and what was posted.
+    pub released: i64,
+    pub posted: i64,
+    pub by_fallback: bool,
+    pub heard: Heard,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -88,13 +117,31 @@ pub enum Undid {
 /// What the network hears, and hears again.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Heard {
-    Approved { available: i64 },
-    Partial { approved: i64 },
-    Balances { posted: i64, available: i64 },
+    Approved {
+        available: i64,
+    },
+    Partial {
+        approved: i64,
+    },
+    Balances {
+        posted: i64,
+        available: i64,
+    },
     Declined(DeclineReason),
     Accepted,
     Recorded,
     Unknown,
+    /// Nothing yet.
+    Waiting,
+}
+
+impl Heard {
+    pub fn is_approval(&self) -> bool {
+        matches!(
+            self,
+            Heard::Approved { .. } | Heard::Partial { .. } | Heard::Balances { .. }
+        )
+    }
 }
 
 /// What the network heard of it, whatever it did.
@@ -117,6 +164,7 @@ pub fn heard(came: &Came) -> Heard {
         },
         Came::Undone(_) | Came::AlreadyReversed => Heard::Accepted,
         Came::Unknown => Heard::Unknown,
+        Came::Waiting { .. } => Heard::Waiting,
         other => unreachable!("the network does not hear of {other:?}"),
     }
 }

@@ -83,6 +83,12 @@ pub struct Line {
     pub renews: bool,
     /// It says what all of the hold is: what was added before has no amount of its own any more.
     pub states_all: bool,
+    /// Its customer said yes: what it stands at now is what was approved.
+    pub confirms: bool,
+    /// It ends it as something that the network was never given.
+    pub takes_back: bool,
+    /// It opens anew what was over, and was opened there.
+    pub stands_in_for: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -106,6 +112,17 @@ pub struct Happened {
     pub given: Vec<Given>,
     /// The exceptions that what is opened here needs, of those with a number of uses.
     pub excepted: Vec<usize>,
+    /// What the network is told from now on about messages, mostly about this one.
+    pub answers: Vec<Told>,
+}
+
+/// What is told of the message at a place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    pub of: usize,
+    pub heard: Heard,
+    /// What the message opened keeps it too, and nobody else does.
+    pub is_with_it: bool,
 }
 
 #[derive(Debug, Default)]
@@ -113,6 +130,9 @@ pub struct Naive {
     pub at: Timestamp,
     pub has_rules: bool,
     pub past: Vec<Happened>,
+    /// What is forgotten is kept elsewhere, and comes back.
+    pub has_archive: bool,
+    pub recalled: Vec<Recalled>,
 }
 
 /// An authorization, added up from its lines.
@@ -127,8 +147,16 @@ pub struct Known<'a> {
     pub held: Both,
     pub posted: Both,
     pub kept: Kept,
+    /// What it was approved for.
+    pub approved: Both,
+    /// A single message, posted when it was approved.
+    pub posted_at_once: bool,
+    /// Its customer has not decided yet.
+    pub waits: bool,
     /// When it last changed its standing since it is closed, and how it stands.
     pub closed: Option<(Timestamp, End)>,
+    /// We ended it ourselves, and told the network that it never was.
+    pub is_taken_back: bool,
     pub due: Timestamp,
     /// Each with its place in the past.
     pub lines: Vec<(usize, Line)>,
@@ -145,19 +173,16 @@ impl Known<'_> {
 
     /// What was approved of it at first; of a credit nothing.
     pub fn taken(&self) -> i64 {
-        let (_, first) = self.lines[0];
-        (first.held.account + first.posted.account).max(0)
+        self.approved.account.max(0)
     }
 
     /// An amount in the currency of this one, of a message in its own: as much as the cents were worth at first.
     pub fn local_of(&self, case: u8, local: i64, cents: i64) -> i64 {
-        let (_, first) = self.lines[0];
-        let first = first.held.plus(first.posted);
-        match first.account {
+        match self.approved.account {
             0 => local,
             _ if case == self.payment.case => local,
             of => {
-                let exact = i128::from(cents.abs()) * i128::from(first.local.abs());
+                let exact = i128::from(cents.abs()) * i128::from(self.approved.local.abs());
                 let of = i128::from(of.abs());
                 (exact / of + i128::from(exact % of > 0)) as i64
             }
@@ -170,16 +195,18 @@ impl Known<'_> {
             (*of == place && line.part.is_some())
                 || line.undoes.is_some_and(|(part, _)| part == place)
         });
-        let is_increment = |place| {
-            let mut lines = self.lines.iter();
-            lines.any(|(of, line)| *of == place && line.part == Some(Part::Increment))
-        };
         // A completion also gives back of the hold, which is not its own.
-        own.map(|(_, line)| match is_increment(place) {
+        own.map(|(_, line)| match self.is_increment(place) {
             true => line.held,
             false => line.posted,
         })
         .fold(Both::default(), Both::plus)
+    }
+
+    /// Whether the message of this place added to it.
+    pub fn is_increment(&self, place: usize) -> bool {
+        let mut lines = self.lines.iter();
+        lines.any(|(of, line)| *of == place && line.part == Some(Part::Increment))
     }
 
     pub fn is_undone(&self, place: usize) -> bool {
@@ -189,10 +216,8 @@ impl Known<'_> {
 
     /// Whether a part was added to the hold before it was stated as a whole.
     pub fn is_in_what_was_stated(&self, place: usize) -> bool {
-        let is_increment =
-            |(of, line): &(usize, Line)| *of == place && line.part == Some(Part::Increment);
         let mut later = self.lines.iter().filter(|(of, _)| *of > place);
-        self.lines.iter().any(is_increment) && later.any(|(_, line)| line.states_all)
+        self.is_increment(place) && later.any(|(_, line)| line.states_all)
     }
 
     pub fn standing(&self, end: Option<End>, posted: i64) -> Standing {
@@ -210,6 +235,7 @@ impl Known<'_> {
 pub struct View<'a> {
     pub at: Timestamp,
     pub has_rules: bool,
+    pub recalled: &'a [Recalled],
     pub past: &'a [Happened],
     pub known: Vec<Known<'a>>,
 }
@@ -240,7 +266,11 @@ impl Naive {
                         held: Both::default(),
                         posted: Both::default(),
                         kept: Kept::default(),
+                        approved: line.held.plus(line.posted),
+                        posted_at_once: line.end == Some(End::Completed),
+                        waits: false,
                         closed: None,
+                        is_taken_back: false,
                         due: past.at.plus_ms(HOLD_MS),
                         lines: Vec::new(),
                     });
@@ -255,13 +285,25 @@ impl Naive {
                 }
                 if let Some(end) = line.end {
                     found.closed = Some((past.at, end));
+                    found.is_taken_back = line.takes_back;
+                }
+                if line.confirms {
+                    found.approved = found.held.plus(found.posted);
+                    found.posted_at_once = line.end == Some(End::Completed);
                 }
                 found.lines.push((place, *line));
+            }
+            for told in &past.answers {
+                let waiting = known.iter_mut().find(|known| known.place == told.of);
+                if let Some(waiting) = waiting {
+                    waiting.waits = told.heard == Heard::Waiting;
+                }
             }
         }
         View {
             at: self.at,
             has_rules: self.has_rules,
+            recalled: &self.recalled,
             past: &self.past,
             known,
         }
@@ -279,6 +321,7 @@ impl Naive {
             _ => Controls::default(),
         };
         let in_history = self.view().notes_history(step, &came);
+        let answers = self.view().answers(step, &came, &lines);
         let given = self.view().given(step, &lines);
         let opens = lines.iter().find_map(|line| {
             let taken = line.held.plus(line.posted).account;
@@ -300,6 +343,7 @@ impl Naive {
             in_history,
             given,
             excepted,
+            answers,
         });
     }
 }
@@ -321,6 +365,11 @@ impl View<'_> {
     pub fn of(&self, place: usize) -> &Known<'_> {
         let mut known = self.known.iter();
         known.find(|known| known.place == place).unwrap()
+    }
+
+    /// What was opened at a place, if anything was.
+    pub fn known_at(&self, place: usize) -> Option<&Known<'_>> {
+        self.known.iter().find(|known| known.place == place)
     }
 
     pub fn posted(&self, account: u64) -> i64 {
@@ -371,14 +420,22 @@ impl View<'_> {
         self.posted(account) - self.held(account)
     }
 
-    /// What a message of this card may still name: what is open, and what was closed within a day.
+    /// What a message of this card may still name: what is open, and what was closed, or came back, within a day.
     pub fn nameable(&self, card: u64) -> impl Iterator<Item = &Known<'_>> {
-        let counts = move |known: &&Known| {
-            let closed = known.closed;
-            known.payment.card == card
-                && closed.is_none_or(|(since, _)| since.plus_ms(REVERSAL_MS) > self.at)
-        };
-        self.known.iter().filter(counts)
+        let of_card = self.known.iter();
+        let of_card = of_card.filter(move |known| known.payment.card == card);
+        of_card.filter(|known| !self.is_forgotten(known))
+    }
+
+    pub fn is_forgotten(&self, known: &Known) -> bool {
+        let recalls = self.recalled.iter();
+        let recalls =
+            recalls.filter(|recalled| recalled.what == Recall::Authorization(known.place));
+        let last = recalls.map(|recalled| recalled.at).max();
+        known.closed.is_some_and(|(since, _)| {
+            let from = last.map_or(since, |at| at.max(since));
+            from.plus_ms(REVERSAL_MS) <= self.at
+        })
     }
 
     /// Where the authorizations were opened whose holds have lasted as long as they may, in order.

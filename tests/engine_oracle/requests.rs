@@ -2,6 +2,16 @@
 
 use super::*;
 
+/// What is left of a hold goes back.
+fn ended(known: &Known) -> Line {
+    Line {
+        of: known.place,
+        held: known.held.negative(),
+        end: Some(ends_by(known)),
+        ..Line::default()
+    }
+}
+
 impl View<'_> {
     pub fn decide(&self, step: &Step) -> (Came, Vec<Line>) {
         let came = match step {
@@ -19,12 +29,17 @@ impl View<'_> {
                 stays,
             } => return self.reverse((*card, *name), *names, (*amount, *stays)),
             Step::Expire => return self.expire(),
+            Step::Wait { minutes } => return self.times_out(*minutes),
+            Step::Withhold { back } => return self.withhold(*back),
+            Step::Release { back } => return self.release(*back),
+            Step::Customer { back, says } => return self.customer(*back, *says),
+            Step::Endpoint { .. } | Step::Repeat { .. } => Came::Done,
             Step::TopUp { id, account, .. } => self.top_up(*id, *account),
             Step::Status { card, change } => self.change_card_status(*card, *change),
             Step::AccountStatus { account, change } => {
                 self.change_account_status(*account, *change)
             }
-            Step::Controls { .. } | Step::Wait { .. } => Came::Done,
+            Step::Controls { .. } => Came::Done,
             Step::Group { .. } | Step::List { .. } => Came::Done,
             Step::Verify { holder } => self.verify(*holder),
             Step::Rule { rule, change } => self.change_rule(*rule, *change),
@@ -35,17 +50,26 @@ impl View<'_> {
 
     pub fn expire(&self) -> (Came, Vec<Line>) {
         let due = self.due();
-        let ended = |place: &usize| {
-            let known = self.of(*place);
-            Line {
-                of: *place,
-                held: known.held.negative(),
-                end: Some(ends_by(known)),
-                ..Line::default()
-            }
-        };
-        let lines = due.iter().map(ended).collect();
+        let lines = due.iter().map(|place| ended(self.of(*place))).collect();
         (Came::Expired(due), lines)
+    }
+
+    /// A hold that ends by hand.
+    pub fn release(&self, back: usize) -> (Came, Vec<Line>) {
+        let known = self.approval(back).map(|place| self.known_at(place));
+        match known {
+            None => (Came::Done, vec![]),
+            Some(Some(known)) if known.is_open() => {
+                let line = ended(known);
+                let came = Came::Released {
+                    of: known.place,
+                    amount: known.held.account,
+                    standing: known.standing(line.end, known.posted.account),
+                };
+                (came, vec![line])
+            }
+            Some(_) => (Came::Refused, vec![]),
+        }
     }
 
     pub fn top_up(&self, id: u64, account: u64) -> Came {
@@ -118,7 +142,7 @@ impl View<'_> {
             None => {}
         }
         let is_reversed = self.is_reversed(payment.card, payment.names);
-        match self.approved_before(payment).filter(|_| !is_reversed) {
+        match self.answered_before(payment, is_reversed) {
             Some((first, heard)) if first.asks() == payment.asks() => {
                 return (Came::First(heard), vec![]);
             }
@@ -132,7 +156,10 @@ impl View<'_> {
             true => self.meant(payment.card, payment.of, Some(false)).place(),
             false => None,
         };
-        let about = about.filter(|place| self.of(*place).is_open());
+        let about = about.filter(|place| {
+            let known = self.of(*place);
+            known.is_open() && !known.waits
+        });
         let account = match about {
             Some(place) => self.of(place).account,
             None => self.payer(payment),
@@ -211,7 +238,12 @@ impl View<'_> {
             return (Came::Increased { of, available }, vec![line]);
         }
         let part = (taken.local < payment.amount).then_some(taken.local);
-        let line = self.opening(payment, account, taken, payment.kept(part));
+        let waits = self.asks_customers() && payment.takes_money() && taken.account > 0;
+        let line = match waits {
+            // A single message is held until its customer has decided.
+            true => self.opening(&payment.held(), account, taken, Kept::default()),
+            false => self.opening(payment, account, taken, payment.kept(part)),
+        };
         let opens = !payment.asks_only() && taken.account > 0;
         let lines: Vec<Line> = opens.then_some(line).into_iter().collect();
         let moved: i64 = lines
@@ -220,6 +252,11 @@ impl View<'_> {
             .sum();
         let available = available - moved;
         let came = match payment.kind {
+            _ if waits => Came::Waiting {
+                part,
+                taken: taken.account,
+                available,
+            },
             Kind::BalanceInquiry => Came::Balances {
                 posted: self.posted(account),
                 available,

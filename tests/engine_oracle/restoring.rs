@@ -101,7 +101,6 @@ impl View<'_> {
             let (_, used) = slots.entry(slot(limit, at)).or_insert((at, 0));
             *used += amount;
         }
-        slots.retain(|_, (_, used)| *used > 0);
         slots
     }
 
@@ -115,7 +114,8 @@ impl View<'_> {
             .slots(owner, card, limit)
             .values()
             .map(|(_, used)| used)
-            .sum();
+            .sum::<i64>()
+            .max(0);
         let counted = self.known.iter().filter(|known| {
             let stands_at = known.held.plus(known.posted).account;
             (known.is_open() || stands_at > 0)
@@ -259,6 +259,7 @@ fn random_days_come_to_every_way_in_which_a_refund_gives_back() {
             if let Step::Wait { minutes } = step {
                 naive.at = naive.at.plus_ms(minutes * MINUTE_MS);
             }
+            let step = &naive.resent(step);
             let (came, lines) = naive.decide(step);
             let by_name = match step {
                 Step::Authorize(refund)

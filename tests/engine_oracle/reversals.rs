@@ -29,11 +29,24 @@ impl View<'_> {
             return (came, vec![]);
         };
         let known = self.of(place);
+        if known.is_taken_back && meant == Meant::Whole(place) {
+            // Its network was told no: it is as of an original that never was.
+            let came = match self.is_reversed_early(identity.0, names) {
+                true => Came::AlreadyReversed,
+                false => Came::Unknown,
+            };
+            return (came, vec![]);
+        }
         let is_done = match meant {
             Meant::Part(_, part) => known.is_undone(part) || known.is_in_what_was_stated(part),
             _ => false,
         };
-        if is_done || known.ended(End::Reversed) {
+        let stated_before = known.lines.iter().any(|(place, line)| {
+            let by = &self.past[*place].step;
+            line.states_all
+                && matches!(by, Step::Reverse { card, name, .. } if (*card, *name) == identity)
+        });
+        if is_done || stated_before || known.ended(End::Reversed) {
             return (Came::AlreadyReversed, vec![]);
         }
         self.undo(known, meant, asked.1)
@@ -51,10 +64,7 @@ impl View<'_> {
         };
         let stands_at = known.held.plus(known.posted);
         let moved = part.map_or(stands_at, |part| known.left(part)).above(stays);
-        let is_increment = part.is_some_and(|part| {
-            let mut lines = known.lines.iter();
-            lines.any(|(of, line)| *of == part && line.part == Some(Part::Increment))
-        });
+        let is_increment = part.is_some_and(|part| known.is_increment(part));
         // What is held goes first. No more goes back than there is.
         let nothing = Both::default();
         let (released, returned) = match part {
@@ -100,6 +110,7 @@ impl View<'_> {
             kept: known.kept.share(-returned.account, known.posted.account),
             end,
             undoes: part.map(|part| (part, stays == 0)),
+            states_all: part.is_none() && stays != 0,
             ..Line::default()
         };
         (Came::Undone(undoing), vec![line])

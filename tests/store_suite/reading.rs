@@ -79,7 +79,7 @@ async fn lists_page_alike(fixture: &Fixture, history: &History) {
         .await
         .unwrap();
     assert_eq!(rest.data.len() + 2, history.accounts.len());
-    assert_eq!(store.programs(None, 10).await.unwrap().data.len(), 1);
+    assert_eq!(store.programs(None, None, 10).await.unwrap().data.len(), 1);
     let account = history.accounts[0].0;
     let all = store
         .ledger_entries(account, None, 1000)

@@ -57,6 +57,7 @@ fn closed(id: u64, closed_at: Timestamp, posted_minor: i64) -> Authorization {
         waiting: None,
         answered: None,
         recalled_at: None,
+        stood_in_by: None,
     }
 }
 

@@ -1,0 +1,379 @@
+//! `/v1/api_keys`: making, listing, rolling and revoking keys. A key is shown once, when it is made; what is kept of it is
+//! a keyed hash. What scopes there are is in `engine::api_keys`, asking for them in `auth.rs`.
+
+use super::auth::{self, Caller};
+use super::body::WriteRequest;
+use super::bounds;
+use super::error::{ApiError, json_response};
+use super::fields::{self, Fields};
+use super::idempotency::{Success, Write, once};
+use super::list::{self, ListQuery};
+use super::{ApiState, Gate, ask, links};
+use crate::engine::api_keys::{ApiKey, BoundLink, Bounds, Scope, Scopes};
+use crate::engine::ids::{AccountId, ApiKeyId, ProgramId};
+use crate::engine::registry::{RegistryAction, RegistryRefusal};
+use crate::engine::time::Timestamp;
+use crate::security::{RandomnessError, new_api_key};
+use crate::shard::reply::Reply;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+const BOUNDS_MAX: usize = 100;
+const ADDRESSES_MAX: usize = 50;
+/// How long a rolled key may go on.
+const OVERLAP_SECONDS_MAX: i64 = 7 * 24 * 3_600;
+
+/// Scopes that people of a kind need, by the name of the kind.
+pub fn preset(name: &str) -> Option<Scopes> {
+    use Scope::*;
+    let reads = Scope::ALL.iter().copied();
+    let reads = reads.filter(|scope| scope.name().ends_with(":read"));
+    let of = |scopes: &[Scope]| scopes.iter().copied().collect::<Scopes>();
+    Some(match name {
+        "owner" => Scopes::ALL,
+        "finance" => of(&[
+            ProgramsRead,
+            AccountsRead,
+            FundsTopUp,
+            FundsTransfer,
+            CardsRead,
+            AuthorizationsRead,
+            TransactionsRead,
+            ReportsRead,
+            RatesRead,
+            FeesRead,
+            DisputesRead,
+        ]),
+        "support" => of(&[
+            ProgramsRead,
+            AccountsRead,
+            CardsRead,
+            CardsFreeze,
+            CardholdersRead,
+            ExceptionsRead,
+            ExceptionsRequest,
+            AuthorizationsRead,
+            TransactionsRead,
+            AlertsDeclines,
+            DisputesRead,
+            DisputesWrite,
+        ]),
+        "developer" => reads
+            .filter(|scope| ![KeysRead, AuditRead].contains(scope))
+            .chain([
+                ProgramsWrite,
+                AccountsWrite,
+                CardsIssue,
+                CardholdersWrite,
+                LimitsWrite,
+                RulesWrite,
+                RulesDraft,
+                DecisionEndpointsWrite,
+                WebhooksWrite,
+                SandboxWrite,
+            ])
+            .collect(),
+        "auditor" => reads.collect(),
+        _ => return None,
+    })
+}
+
+pub const PRESETS: [&str; 5] = ["owner", "finance", "support", "developer", "auditor"];
+
+pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write {
+            state,
+            caller,
+            mut fields,
+            mut ids,
+        } = write;
+        let now = state.switchboard.clock.now();
+        let mut key = ApiKey {
+            id: ApiKeyId(ids.next()),
+            name: fields.required_text("name", 200)?.into(),
+            key_hash: [0; 32],
+            scopes: scopes(&mut fields)?,
+            bounds: take_bounds(&mut fields)?,
+            allowed_ips: allowed_ips(&mut fields)?,
+            expires_at: expires_at(&mut fields, now)?,
+            created_at: now,
+            created_by: caller.key_id(),
+            revoked_at: None,
+        };
+        fields.finish()?;
+        check_within(&state, &caller, &key).await?;
+        make(&state, &mut key).await
+    };
+    once(gate.state()?, request, work).await
+}
+
+/// A new key that may do the same; the old one goes on for `overlap_seconds`.
+pub async fn roll(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    request: WriteRequest,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write {
+            state,
+            caller,
+            mut fields,
+            mut ids,
+        } = write;
+        let overlap_seconds = fields.integer("overlap_seconds", 0..=OVERLAP_SECONDS_MAX)?;
+        fields.finish()?;
+        let old = find(&state, &caller, &id)?;
+        let now = state.switchboard.clock.now();
+        let mut key = ApiKey {
+            id: ApiKeyId(ids.next()),
+            created_at: now,
+            created_by: caller.key_id(),
+            revoked_at: None,
+            ..(*old).clone()
+        };
+        check_within(&state, &caller, &key).await?;
+        let made = make(&state, &mut key).await?;
+        let until = now.plus_ms(overlap_seconds.unwrap_or(0) * 1_000);
+        revoke_at(&state, old.id, until).await?;
+        Ok(made)
+    };
+    once(gate.state()?, request, work).await
+}
+
+pub async fn revoke(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    request: WriteRequest,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write {
+            state,
+            caller,
+            fields,
+            ..
+        } = write;
+        fields.finish()?;
+        let before = find(&state, &caller, &id)?;
+        let now = state.switchboard.clock.now();
+        revoke_at(&state, before.id, now).await?;
+        let after = find(&state, &caller, &id)?;
+        Ok(Success::ok(shown(&after, now)).from(shown(&before, now)))
+    };
+    once(gate.state()?, request, work).await
+}
+
+async fn revoke_at(state: &ApiState, id: ApiKeyId, at: Timestamp) -> Result<(), ApiError> {
+    match ask::registry_command(state, RegistryAction::RevokeApiKey { id, at }).await? {
+        Reply::Done => Ok(()),
+        reply => Err(ask::unexpected(&reply)),
+    }
+}
+
+/// Draws the key itself and puts it on record.
+async fn make(state: &ApiState, key: &mut ApiKey) -> Result<Success, ApiError> {
+    let text = new_api_key().map_err(|error: RandomnessError| ApiError::internal(&error))?;
+    key.key_hash = state.api_key_hasher.api_key_hash(text.as_bytes());
+    let secret =
+        match ask::registry_command(state, RegistryAction::CreateApiKey(Box::new(key.clone())))
+            .await?
+        {
+            Reply::Done => Some(text),
+            // Made before under the same Idempotency-Key, and never shown: it can be rolled.
+            Reply::RegistryRefused(RegistryRefusal::IdTaken) => None,
+            Reply::RegistryRefused(RegistryRefusal::ProgramNotFound(_)) => {
+                let message = "there is no program with this id";
+                return Err(
+                    ApiError::not_found("program_not_found", message).with_param("program_ids")
+                );
+            }
+            Reply::RegistryRefused(refusal @ RegistryRefusal::TooManyApiKeys) => {
+                return Err(ApiError::conflict("too_many", refusal.to_string()));
+            }
+            reply => return Err(ask::unexpected(&reply)),
+        };
+    let body = shown(key, key.created_at);
+    let with = |secret: Value| {
+        let mut body = body.clone();
+        body["key"] = secret;
+        body
+    };
+    Ok(Success {
+        repeated: Some(with(Value::Null)),
+        ..Success::created(with(secret.into()))
+    })
+}
+
+/// A key may make keys that do no more than it does itself, on no more than it sees.
+async fn check_within(
+    state: &Arc<ApiState>,
+    caller: &Caller,
+    key: &ApiKey,
+) -> Result<(), ApiError> {
+    let beyond = key.scopes.without(caller.scopes());
+    if let Some(scope) = beyond.iter().next() {
+        let message = format!(
+            "a key cannot be given the scope `{}` by one that does not have it",
+            scope.name()
+        );
+        return Err(auth::forbidden("scope_beyond_caller", message).with_param("scopes"));
+    }
+    match caller.bounds() {
+        Some(own) if !bounds::are_within(state, own, &key.bounds).await? => {
+            let message = "a key that is bound can only make keys that are bound as much";
+            Err(auth::forbidden("bounds_beyond_caller", message))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn scopes(fields: &mut Fields) -> Result<Scopes, ApiError> {
+    if let Some(name) = fields.text("preset", 32)? {
+        if fields.has("scopes") {
+            let message = "give either `preset` or `scopes`";
+            return Err(ApiError::invalid("scopes_invalid", "scopes", message));
+        }
+        return preset(&name).ok_or_else(|| {
+            let message = format!("preset must be one of: {}", PRESETS.join(", "));
+            ApiError::invalid("word_unknown", "preset", message)
+        });
+    }
+    let names: Vec<_> = Scope::ALL
+        .iter()
+        .map(|scope| (*scope, scope.name()))
+        .collect();
+    let mut scopes = Scopes::default();
+    for (path, value) in fields.list("scopes", Scope::ALL.len())? {
+        scopes = scopes.with(fields::word(&path, &value, &names)?);
+    }
+    match scopes.is_empty() {
+        true => Err(fields.missing("scopes")),
+        false => Ok(scopes),
+    }
+}
+
+fn take_bounds(fields: &mut Fields) -> Result<Bounds, ApiError> {
+    let mut links = Vec::new();
+    for (path, value) in fields.list("links", BOUNDS_MAX)? {
+        let mut link = Fields::of(&path, value)?;
+        let (link_type, id) = links::take_pair(&mut link)?;
+        link.finish()?;
+        links.push(BoundLink { link_type, id });
+    }
+    Ok(Bounds {
+        program_ids: ids(fields, "program_ids", ProgramId::PREFIX)?,
+        account_ids: ids(fields, "account_ids", AccountId::PREFIX)?,
+        links: links.into(),
+    })
+}
+
+fn ids<Id: std::str::FromStr>(
+    fields: &mut Fields,
+    name: &str,
+    prefix: &str,
+) -> Result<Box<[Id]>, ApiError> {
+    let ids = fields.list(name, BOUNDS_MAX)?.into_iter();
+    let ids = ids.map(|(path, value)| {
+        let id = value.as_str().and_then(|text| text.parse().ok());
+        id.ok_or_else(|| {
+            let message = format!("{path} must be an id, as in {prefix}_0000000000001");
+            ApiError::invalid("id_invalid", path, message)
+        })
+    });
+    ids.collect()
+}
+
+fn allowed_ips(fields: &mut Fields) -> Result<Box<[Box<str>]>, ApiError> {
+    let given = fields.list("allowed_ips", ADDRESSES_MAX)?.into_iter();
+    let given = given.map(|(path, value)| {
+        let network = value.as_str().and_then(auth::network);
+        let network = network.ok_or_else(|| {
+            let message =
+                format!("{path} must be an address or a network, as in 192.0.2.1 or 2001:db8::/32");
+            ApiError::invalid("address_invalid", path, message)
+        })?;
+        Ok(network.to_string().into())
+    });
+    given.collect()
+}
+
+fn expires_at(fields: &mut Fields, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
+    let expires_at = fields.moment("expires_at")?;
+    match expires_at.is_some_and(|expires_at| expires_at <= now) {
+        true => {
+            let message = "expires_at must lie ahead";
+            Err(ApiError::invalid("moment_invalid", "expires_at", message))
+        }
+        false => Ok(expires_at),
+    }
+}
+
+pub async fn one(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    caller: Caller,
+) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let key = find(&state, &caller, &id)?;
+    let json = shown(&key, state.switchboard.clock.now());
+    Ok(json_response(StatusCode::OK, json.to_string()))
+}
+
+/// From memory, newest first: what was just written is in it.
+pub async fn many(
+    State(gate): State<Gate>,
+    caller: Caller,
+    query: ListQuery,
+) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let now = state.switchboard.clock.now();
+    let view = ask::view(&state).await?;
+    let keys = view.api_keys.iter().rev();
+    let keys = keys.filter(|key| is_seen(&caller, key));
+    list::page_of_memory(query, keys.map(|key| shown(key, now)).collect())
+}
+
+/// A bound key sees itself and what it made.
+fn is_seen(caller: &Caller, key: &ApiKey) -> bool {
+    let own = caller.key_id();
+    caller.bounds().is_none() || own == Some(key.id) || own == key.created_by
+}
+
+fn find(state: &ApiState, caller: &Caller, id: &str) -> Result<Arc<ApiKey>, ApiError> {
+    let view = state.switchboard.view();
+    let key = id.parse().ok().and_then(|id| view.api_keys.get(id));
+    let key = key.filter(|key| is_seen(caller, key));
+    let not_found = || ApiError::not_found("api_key_not_found", "there is no API key with this id");
+    key.cloned().ok_or_else(not_found)
+}
+
+fn shown(key: &ApiKey, now: Timestamp) -> Value {
+    let mut shown = to_json(key);
+    shown["status"] = key.state_at(now).name().into();
+    shown
+}
+
+/// Without the key, which nobody has any more.
+pub fn to_json(key: &ApiKey) -> Value {
+    let texts = |ids: Vec<String>| Value::from(ids);
+    let links = key.bounds.links.iter();
+    json!({
+        "id": key.id.to_string(),
+        "object": "api_key",
+        "name": key.name,
+        "scopes": key.scopes.iter().map(Scope::name).collect::<Vec<_>>(),
+        "program_ids": texts(key.bounds.program_ids.iter().map(ToString::to_string).collect()),
+        "account_ids": texts(key.bounds.account_ids.iter().map(ToString::to_string).collect()),
+        "links": links
+            .map(|link| json!({ "type": link.link_type, "id": link.id }))
+            .collect::<Vec<_>>(),
+        "allowed_ips": key.allowed_ips,
+        "expires_at": key.expires_at.map(|at| at.to_string()),
+        "created_by": key.created_by.map_or_else(|| "root".to_owned(), |id| id.to_string()),
+        "created_at": key.created_at.to_string(),
+        "revoked_at": key.revoked_at.map(|at| at.to_string()),
+    })
+}

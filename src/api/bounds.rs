@@ -1,0 +1,366 @@
+//! What a bound API key sees: where the object is that a path or a body names, held against the key's bounds. What it does
+//! not see is not there for it. Lists are bounded in SQL (`store::query`), and those of memory where they are made.
+
+use super::auth::{Caller, forbidden};
+use super::error::ApiError;
+use super::fields::Fields;
+use super::{ApiState, accounts, ask, authorizations, cardholders, cards, links, transactions};
+use crate::engine::api_keys::{Bounds, Place};
+use crate::engine::exceptions::Subject;
+use crate::engine::ids::{
+    AccountId, AuthorizationId, CardId, CardholderId, ExceptionId, ProgramId, TransactionId,
+};
+use crate::engine::links::LinkedTrees;
+use crate::engine::registry::LinkKey;
+use crate::shard::reply::{KnownException, Reply};
+use crate::shard::request::{RegistryRequest, ShardRequest};
+use axum::extract::RawPathParams;
+use axum::http::StatusCode;
+use std::sync::Arc;
+
+/// What a route is about, so far as that says who sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// What all programs share: only a key that is not bound changes it.
+    Everything,
+    /// What everybody may see.
+    Anything,
+    /// The route itself leaves out what the caller does not see.
+    Several,
+    /// What its body names.
+    Body,
+    /// The object that its path names.
+    Program,
+    Account,
+    Card,
+    Authorization,
+    Transaction,
+    Rule,
+    Cardholder,
+    Exception,
+    Link,
+    DecisionEndpoint,
+}
+
+/// Where an object is.
+#[derive(Debug, Default)]
+struct Whereabouts {
+    program_id: ProgramId,
+    accounts: Vec<AccountId>,
+    links: Vec<(String, String)>,
+}
+
+impl Whereabouts {
+    fn of_program(program_id: ProgramId) -> Whereabouts {
+        Whereabouts {
+            program_id,
+            ..Whereabouts::default()
+        }
+    }
+
+    fn is_within(&self, bounds: &Bounds) -> bool {
+        let links = self.links.iter();
+        let links: Vec<_> = links.map(|(t, id)| (t.as_str(), id.as_str())).collect();
+        bounds.cover(&Place {
+            program_id: self.program_id,
+            accounts: &self.accounts,
+            links: &links,
+        })
+    }
+}
+
+/// Refuses what the key does not see, as if it were not there.
+pub async fn check(
+    state: &Arc<ApiState>,
+    bounds: &Bounds,
+    about: About,
+    path: &RawPathParams,
+) -> Result<(), ApiError> {
+    let named = |name: &str| {
+        let mut all = path.iter();
+        let found = all.find(|(known, _)| *known == name);
+        found.map(|(_, value)| value).unwrap_or_default()
+    };
+    let id = named("id");
+    match about {
+        About::Anything | About::Several | About::Body => return Ok(()),
+        About::Everything => {
+            let message =
+                "this API key is bound to a part of what there is, and this is about all of it";
+            return Err(forbidden("key_is_bound", message));
+        }
+        About::Link => return link(state, bounds, named("type"), id).await,
+        _ => {}
+    }
+    let place = whereabouts(state, about, id).await?;
+    match place.is_some_and(|place| place.is_within(bounds)) {
+        true => Ok(()),
+        false => Err(unseen(about)),
+    }
+}
+
+/// Nothing, where there is no such object.
+fn found(place: Result<Whereabouts, ApiError>) -> Result<Option<Whereabouts>, ApiError> {
+    match place {
+        Ok(place) => Ok(Some(place)),
+        Err(error) if error.status == StatusCode::NOT_FOUND => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Where the object of this kind and id is; nothing, where the text is no such id or names nothing.
+async fn whereabouts(
+    state: &Arc<ApiState>,
+    about: About,
+    id: &str,
+) -> Result<Option<Whereabouts>, ApiError> {
+    Ok(match about {
+        About::Program => id.parse().ok().map(Whereabouts::of_program),
+        About::Account => match id.parse() {
+            Ok(id) => found(account(state, id).await)?,
+            Err(_) => None,
+        },
+        About::Card => match id.parse() {
+            Ok(id) => found(card(state, id).await)?,
+            Err(_) => None,
+        },
+        About::Cardholder => match id.parse() {
+            Ok(id) => found(cardholder(state, id).await)?,
+            Err(_) => None,
+        },
+        About::Exception => match id.parse() {
+            Ok(id) => found(exception(state, id).await)?,
+            Err(_) => None,
+        },
+        About::Authorization => match id.parse() {
+            Ok(id) => found(authorization(state, id).await)?,
+            Err(_) => None,
+        },
+        About::Transaction => match id.parse() {
+            Ok(id) => found(transaction(state, id).await)?,
+            Err(_) => None,
+        },
+        About::Rule => {
+            let view = ask::view(state).await?;
+            let rule = id.parse().ok().and_then(|id| view.risk_rules.get(id));
+            rule.map(|loaded| Whereabouts::of_program(loaded.rule.program_id))
+        }
+        About::DecisionEndpoint => {
+            let view = ask::view(state).await?;
+            let endpoint = id.parse().ok();
+            let endpoint = endpoint.and_then(|id| view.decision_endpoints.get(id));
+            endpoint.map(|endpoint| Whereabouts::of_program(endpoint.program_id))
+        }
+        About::Link | About::Everything | About::Anything | About::Several | About::Body => None,
+    })
+}
+
+/// The same words as for what is not there.
+fn unseen(about: About) -> ApiError {
+    let (code, what) = match about {
+        About::Program => ("program_not_found", "program"),
+        About::Account => ("account_not_found", "account"),
+        About::Card => ("card_not_found", "card"),
+        About::Authorization => ("authorization_not_found", "authorization"),
+        About::Transaction => ("transaction_not_found", "transaction"),
+        About::Rule => ("rule_not_found", "rule"),
+        About::Cardholder => ("cardholder_not_found", "cardholder"),
+        About::Exception => ("exception_not_found", "exception"),
+        About::Link => ("link_not_found", "linked object"),
+        About::DecisionEndpoint => ("decision_endpoint_not_found", "decision endpoint"),
+        About::Everything | About::Anything | About::Several | About::Body => {
+            ("not_found", "object")
+        }
+    };
+    ApiError::not_found(code, format!("there is no {what} with this id"))
+}
+
+async fn account(state: &ApiState, id: AccountId) -> Result<Whereabouts, ApiError> {
+    let account = accounts::find(state, id).await?;
+    let program_id = account.program_id;
+    let (mut line, mut above) = (vec![account.id], account.parent_id);
+    while let Some(id) = above {
+        line.push(id);
+        above = accounts::find(state, id).await?.parent_id;
+    }
+    Ok(Whereabouts {
+        program_id,
+        accounts: line,
+        links: Vec::new(),
+    })
+}
+
+async fn card(state: &ApiState, id: CardId) -> Result<Whereabouts, ApiError> {
+    let (issued, links) = cards::issued(state, id).await?;
+    let account_id = match ask::shard(state, issued.root, ShardRequest::Card(id)).await? {
+        Reply::Card(card) => card.account_id,
+        Reply::NotFound => return Err(cards::not_found()),
+        reply => return Err(ask::unexpected(&reply)),
+    };
+    let links = links.iter();
+    Ok(Whereabouts {
+        links: links
+            .map(|link| (link.link_type.to_string(), link.id.to_string()))
+            .collect(),
+        ..account(state, account_id).await?
+    })
+}
+
+async fn cardholder(state: &ApiState, id: CardholderId) -> Result<Whereabouts, ApiError> {
+    let known = cardholders::find(state, id).await?;
+    Ok(Whereabouts::of_program(known.cardholder.program_id))
+}
+
+async fn exception(state: &ApiState, id: ExceptionId) -> Result<Whereabouts, ApiError> {
+    match ask::registry(state, RegistryRequest::Exceptions(Some(id))).await? {
+        Reply::Exceptions(known) => match known.first() {
+            Some((exception, link)) => subject(state, exception.subject, link.as_ref()).await,
+            None => Err(unseen(About::Exception)),
+        },
+        Reply::NotFound => Err(unseen(About::Exception)),
+        reply => Err(ask::unexpected(&reply)),
+    }
+}
+
+/// Whether the caller sees this one.
+pub async fn sees_exception(
+    state: &ApiState,
+    caller: &Caller,
+    (exception, link): &KnownException,
+) -> Result<bool, ApiError> {
+    let Some(bounds) = caller.bounds() else {
+        return Ok(true);
+    };
+    let place = found(subject(state, exception.subject, link.as_ref()).await)?;
+    Ok(place.is_some_and(|place| place.is_within(bounds)))
+}
+
+async fn subject(
+    state: &ApiState,
+    subject: Subject,
+    link: Option<&LinkKey>,
+) -> Result<Whereabouts, ApiError> {
+    match (subject, link) {
+        (Subject::Card(id), _) => card(state, id).await,
+        (Subject::Account(id), _) => account(state, id).await,
+        (Subject::Link(_), Some(key)) => Ok(Whereabouts {
+            program_id: key.program_id,
+            accounts: Vec::new(),
+            links: vec![(key.link_type.to_string(), key.id.to_string())],
+        }),
+        (Subject::Link(_), None) => Err(unseen(About::Exception)),
+    }
+}
+
+async fn authorization(
+    state: &Arc<ApiState>,
+    id: AuthorizationId,
+) -> Result<Whereabouts, ApiError> {
+    let row = authorizations::find(state, id).await?.row;
+    match row.account_id {
+        Some(_) => card(state, row.card_id).await,
+        // Of a card that nobody issued.
+        None => Err(unseen(About::Authorization)),
+    }
+}
+
+async fn transaction(state: &Arc<ApiState>, id: TransactionId) -> Result<Whereabouts, ApiError> {
+    let row = transactions::find(state, id).await?;
+    card(state, row.card_id).await
+}
+
+/// A linked object is the one of the key's bounds, in a program and a tree of theirs.
+async fn link(
+    state: &ApiState,
+    bounds: &Bounds,
+    link_type: &str,
+    id: &str,
+) -> Result<(), ApiError> {
+    let known = links::find(state, &(link_type.into(), id.into())).await?;
+    let within = known.iter().all(|known| {
+        let accounts = match known.trees {
+            LinkedTrees::One(root) => vec![root],
+            LinkedTrees::None | LinkedTrees::Several => Vec::new(),
+        };
+        let place = Whereabouts {
+            program_id: known.key.program_id,
+            accounts,
+            links: vec![(link_type.to_owned(), id.to_owned())],
+        };
+        place.is_within(bounds)
+    });
+    match within && !known.is_empty() {
+        true => Ok(()),
+        false => Err(unseen(About::Link)),
+    }
+}
+
+/// Whether a key of these bounds sees no more than one of those.
+pub async fn are_within(
+    state: &Arc<ApiState>,
+    outer: &Bounds,
+    inner: &Bounds,
+) -> Result<bool, ApiError> {
+    let programs = inner.program_ids.iter();
+    let fit = outer.program_ids.is_empty()
+        || !inner.program_ids.is_empty()
+            && programs.clone().all(|id| outer.program_ids.contains(id));
+    let links = inner.links.iter();
+    let links_fit = outer.links.is_empty()
+        || !inner.links.is_empty() && links.clone().all(|link| outer.links.contains(link));
+    if !fit || !links_fit || !outer.account_ids.is_empty() && inner.account_ids.is_empty() {
+        return Ok(false);
+    }
+    let only_accounts = Bounds {
+        account_ids: outer.account_ids.clone(),
+        ..Bounds::default()
+    };
+    for id in &inner.account_ids {
+        if !account(state, *id).await?.is_within(&only_accounts) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Objects that a body may name, by the names that every route gives them.
+const NAMED: [(&str, About); 7] = [
+    ("account_id", About::Account),
+    ("parent_id", About::Account),
+    ("from_account_id", About::Account),
+    ("to_account_id", About::Account),
+    ("card_id", About::Card),
+    ("cardholder_id", About::Cardholder),
+    ("program_id", About::Program),
+];
+
+/// Refuses a body that names what the key does not see, or that would make something outside of its bounds.
+pub async fn check_body(
+    state: &Arc<ApiState>,
+    bounds: &Bounds,
+    fields: &Fields,
+) -> Result<(), ApiError> {
+    let links = fields.peek_pairs("links", ("type", "id"));
+    for (name, about) in NAMED {
+        let Some(id) = fields.peek_text(name) else {
+            continue;
+        };
+        let mut place = whereabouts(state, about, id).await?;
+        if let Some(place) = &mut place {
+            // A card of an account is made with links of its own.
+            place.links.extend(links.iter().cloned());
+        }
+        let bounds = match about {
+            // They have neither account nor links.
+            About::Program | About::Cardholder => Bounds {
+                program_ids: bounds.program_ids.clone(),
+                ..Bounds::default()
+            },
+            _ => bounds.clone(),
+        };
+        if !place.is_some_and(|place| place.is_within(&bounds)) {
+            return Err(unseen(about).with_param(name));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,356 @@
+//! API keys: what their bearers may do, and on what. Telling who a bearer is and asking each route what it needs lives in
+//! `api`; the keys themselves are kept nowhere, only what they hash to.
+
+use super::ids::{AccountId, ApiKeyId, ProgramId};
+use super::registry::{
+    RegistryAction, RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
+};
+use super::time::Timestamp;
+use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Keys that were ever made: each change copies the table of them.
+pub const API_KEYS_MAX: usize = 10_000;
+
+macro_rules! scopes {
+    ($($name:ident = $text:literal, $lets:literal;)*) => {
+        /// What a key may let its bearer do. New ones at the end: their places are in the journal.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum Scope { $($name,)* }
+
+        impl Scope {
+            pub const ALL: &'static [Scope] = &[$(Scope::$name,)*];
+
+            pub fn name(self) -> &'static str {
+                match self { $(Scope::$name => $text,)* }
+            }
+
+            /// In one line, for people.
+            pub fn lets(self) -> &'static str {
+                match self { $(Scope::$name => $lets,)* }
+            }
+        }
+    };
+}
+
+scopes! {
+    ProgramsRead = "programs:read", "see programs";
+    ProgramsWrite = "programs:write", "create programs";
+    AccountsRead = "accounts:read", "see accounts, balances and ledger entries";
+    AccountsWrite = "accounts:write", "open accounts and sub-accounts";
+    AccountsFreeze = "accounts:freeze", "freeze accounts";
+    AccountsUnfreeze = "accounts:unfreeze", "unfreeze accounts";
+    AccountsClose = "accounts:close", "close accounts, for good";
+    FundsTopUp = "funds:topup", "record money that arrived";
+    FundsTransfer = "funds:transfer", "move money between accounts";
+    CardsRead = "cards:read", "see cards, their numbers masked";
+    CardsIssue = "cards:issue", "issue, activate, reissue and renew cards";
+    CardsFreeze = "cards:freeze", "freeze cards, one or all of a linked object";
+    CardsUnfreeze = "cards:unfreeze", "unfreeze cards";
+    CardsBlock = "cards:block", "block cards that are lost, stolen or used for fraud";
+    CardsClose = "cards:close", "close cards, for good";
+    CardsReveal = "cards:reveal", "see card numbers and CVV2, with a reason that is kept";
+    LimitsWrite = "limits:write", "tighten controls and limits";
+    LimitsRaise = "limits:raise", "loosen controls and raise limits";
+    CardholdersRead = "cardholders:read", "see cardholders";
+    CardholdersWrite = "cardholders:write", "create and verify cardholders";
+    RulesRead = "rules:read", "see risk rules, MCC groups and merchant lists";
+    RulesWrite = "rules:write", "change MCC groups and merchant lists";
+    RulesDraft = "rules:draft", "write risk rules as drafts";
+    RulesPromote = "rules:promote", "put risk rules into force, and out of it";
+    ExceptionsRead = "exceptions:read", "see exceptions from controls";
+    ExceptionsRequest = "exceptions:request", "ask for exceptions";
+    ExceptionsApprove = "exceptions:approve", "approve, reject and end exceptions";
+    RatesRead = "rates:read", "see exchange rates";
+    RatesWrite = "rates:write", "set exchange rates";
+    DecisionEndpointsRead = "decision_endpoints:read", "see decision endpoints";
+    DecisionEndpointsWrite = "decision_endpoints:write", "set decision endpoints and their secrets";
+    AuthorizationsRead = "authorizations:read", "see authorizations and why they were declined";
+    AuthorizationsExpire = "authorizations:expire", "end holds by hand";
+    TransactionsRead = "transactions:read", "see transactions";
+    ReportsRead = "reports:read", "read settlement reports";
+    AlertsDeclines = "alerts:declines", "receive alerts of declines";
+    WebhooksRead = "webhooks:read", "see webhook endpoints, events and deliveries";
+    WebhooksWrite = "webhooks:write", "set webhook endpoints, resend and replay";
+    DisputesRead = "disputes:read", "see disputes";
+    DisputesWrite = "disputes:write", "open disputes and add evidence";
+    DisputesSubmit = "disputes:submit", "submit, withdraw and accept disputes";
+    FeesRead = "fees:read", "see fees and preview them";
+    FeesWrite = "fees:write", "set fee schedules";
+    TokensWrite = "tokens:write", "activate, suspend and delete wallet tokens";
+    KeysRead = "keys:read", "see API keys, never the keys themselves";
+    KeysWrite = "keys:write", "make and revoke API keys that may do no more than the one that makes them";
+    AuditRead = "audit:read", "read the audit log";
+    SandboxWrite = "sandbox:write", "simulate what a network does, where the sandbox is on";
+}
+
+/// A set of scopes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scopes(u64);
+
+const _: () = assert!(Scope::ALL.len() <= 64, "scopes no longer fit their set");
+
+impl Scopes {
+    pub const ALL: Scopes = Scopes(u64::MAX >> (64 - Scope::ALL.len()));
+
+    pub fn has(self, scope: Scope) -> bool {
+        self.0 & (1 << scope as u32) != 0
+    }
+
+    pub fn with(self, scope: Scope) -> Scopes {
+        Scopes(self.0 | 1 << scope as u32)
+    }
+
+    /// Those that `other` does not have.
+    pub fn without(self, other: Scopes) -> Scopes {
+        Scopes(self.0 & !other.0)
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = Scope> {
+        Scope::ALL
+            .iter()
+            .copied()
+            .filter(move |scope| self.has(*scope))
+    }
+}
+
+impl FromIterator<Scope> for Scopes {
+    fn from_iter<T: IntoIterator<Item = Scope>>(scopes: T) -> Scopes {
+        scopes.into_iter().fold(Scopes::default(), Scopes::with)
+    }
+}
+
+/// What of all there is a key sees. Of each kind that is named something must fit; what is not named binds nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounds {
+    pub program_ids: Box<[ProgramId]>,
+    /// With everything below them.
+    pub account_ids: Box<[AccountId]>,
+    pub links: Box<[BoundLink]>,
+}
+
+/// A linked object, of whatever program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoundLink {
+    pub link_type: Box<str>,
+    pub id: Box<str>,
+}
+
+/// Where an object is: what bounds are held against.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    pub program_id: ProgramId,
+    /// The account and those above it; none of what belongs to a program alone.
+    pub accounts: &'a [AccountId],
+    /// Types and ids of what it is linked to.
+    pub links: &'a [(&'a str, &'a str)],
+}
+
+impl Bounds {
+    pub fn is_unbound(&self) -> bool {
+        *self == Bounds::default()
+    }
+
+    pub fn cover(&self, place: &Place) -> bool {
+        let is_linked = |bound: &BoundLink| {
+            let mut links = place.links.iter();
+            links.any(|(link_type, id)| (*link_type, *id) == (&*bound.link_type, &*bound.id))
+        };
+        let is_below = |id: &AccountId| place.accounts.contains(id);
+        (self.program_ids.is_empty() || self.program_ids.contains(&place.program_id))
+            && (self.account_ids.is_empty() || self.account_ids.iter().any(is_below))
+            && (self.links.is_empty() || self.links.iter().any(is_linked))
+    }
+
+    /// What belongs to a program, and to none of its accounts.
+    pub fn cover_program(&self, program_id: ProgramId) -> bool {
+        self.cover(&Place {
+            program_id,
+            accounts: &[],
+            links: &[],
+        })
+    }
+}
+
+/// A key as it was made. Only its state changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiKey {
+    pub id: ApiKeyId,
+    pub name: Box<str>,
+    /// Keyed (see `security`).
+    pub key_hash: [u8; 32],
+    pub scopes: Scopes,
+    pub bounds: Bounds,
+    /// From where it may be used, as addresses or `address/bits`; from everywhere, where none is named.
+    pub allowed_ips: Box<[Box<str>]>,
+    pub expires_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+    /// The key that made it; `None` for the root key.
+    pub created_by: Option<ApiKeyId>,
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl ApiKey {
+    pub fn state_at(&self, at: Timestamp) -> ApiKeyState {
+        match (self.revoked_at, self.expires_at) {
+            (Some(revoked_at), _) if revoked_at <= at => ApiKeyState::Revoked,
+            (_, Some(expires_at)) if expires_at <= at => ApiKeyState::Expired,
+            _ => ApiKeyState::Active,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApiKeyState {
+    Active,
+    Expired,
+    Revoked,
+}
+
+impl ApiKeyState {
+    pub fn name(self) -> &'static str {
+        match self {
+            ApiKeyState::Active => "active",
+            ApiKeyState::Expired => "expired",
+            ApiKeyState::Revoked => "revoked",
+        }
+    }
+}
+
+/// All keys that were ever made.
+#[derive(Debug, Clone, Default)]
+pub struct ApiKeys {
+    by_id: BTreeMap<ApiKeyId, Arc<ApiKey>>,
+    by_hash: HashMap<[u8; 32], ApiKeyId>,
+}
+
+impl ApiKeys {
+    pub fn of_hash(&self, key_hash: &[u8; 32]) -> Option<&Arc<ApiKey>> {
+        self.get(*self.by_hash.get(key_hash)?)
+    }
+
+    pub fn get(&self, id: ApiKeyId) -> Option<&Arc<ApiKey>> {
+        self.by_id.get(&id)
+    }
+
+    /// In the order of their ids.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<ApiKey>> {
+        self.by_id.values()
+    }
+
+    pub(super) fn put(&mut self, key: ApiKey) {
+        self.by_hash.insert(key.key_hash, key.id);
+        self.by_id.insert(key.id, Arc::new(key));
+    }
+}
+
+pub(super) fn decide(view: &RegistryView, action: &RegistryAction) -> RegistryOutcome {
+    let decided = match action {
+        RegistryAction::CreateApiKey(key) => refusal(view, key),
+        RegistryAction::RevokeApiKey { id, at } => match view.api_keys.get(*id) {
+            None => Some(RegistryRefusal::ApiKeyNotFound(*id)),
+            // From a moment on, which may lie ahead; an earlier one stays.
+            Some(known) if known.revoked_at.is_some_and(|revoked_at| revoked_at <= *at) => {
+                return RegistryOutcome::AlreadyDone;
+            }
+            Some(_) => None,
+        },
+        action => panic!("no API key changes by this command: {action:?}"),
+    };
+    match decided {
+        Some(refusal) => RegistryOutcome::Refused(refusal),
+        None => RegistryOutcome::Event(RegistryEvent::ApiKeyChanged {
+            version: view.version + 1,
+        }),
+    }
+}
+
+fn refusal(view: &RegistryView, key: &ApiKey) -> Option<RegistryRefusal> {
+    let keys = &view.api_keys;
+    if keys.get(key.id).is_some() {
+        return Some(RegistryRefusal::IdTaken);
+    }
+    if keys.by_id.len() >= API_KEYS_MAX {
+        return Some(RegistryRefusal::TooManyApiKeys);
+    }
+    let mut programs = key.bounds.program_ids.iter();
+    let unknown = programs.find(|id| !view.programs.contains_key(*id));
+    unknown.map(|id| RegistryRefusal::ProgramNotFound(*id))
+}
+
+pub(super) fn apply(keys: &mut ApiKeys, action: &RegistryAction) {
+    match action {
+        RegistryAction::CreateApiKey(key) => keys.put((**key).clone()),
+        RegistryAction::RevokeApiKey { id, at } => {
+            if let Some(known) = keys.by_id.get_mut(id) {
+                Arc::make_mut(known).revoked_at = Some(*at);
+            }
+        }
+        action => panic!("no API key changes by this command: {action:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_differ_and_the_set_has_all() {
+        let names: std::collections::HashSet<_> = Scope::ALL.iter().map(|s| s.name()).collect();
+        assert_eq!(names.len(), Scope::ALL.len());
+        assert_eq!(Scopes::ALL.iter().count(), Scope::ALL.len());
+        let two: Scopes = [Scope::CardsRead, Scope::AuditRead].into_iter().collect();
+        assert!(two.has(Scope::AuditRead) && !two.has(Scope::CardsIssue));
+        assert!(two.without(Scopes::ALL).is_empty());
+        assert_eq!(
+            Scopes::ALL.without(two).iter().count(),
+            Scope::ALL.len() - 2
+        );
+    }
+
+    #[test]
+    fn of_each_kind_that_is_named_something_must_fit() {
+        let link = |link_type: &str, id: &str| BoundLink {
+            link_type: link_type.into(),
+            id: id.into(),
+        };
+        let bounds = |programs: &[u64], accounts: &[u64], links: &[BoundLink]| Bounds {
+            program_ids: programs.iter().copied().map(ProgramId).collect(),
+            account_ids: accounts.iter().copied().map(AccountId).collect(),
+            links: links.into(),
+        };
+        let (p1, p2) = (link("project", "1"), link("project", "2"));
+        // A card of program 1, on account 12 below 11, linked to project 1.
+        let place = Place {
+            program_id: ProgramId(1),
+            accounts: &[AccountId(12), AccountId(11)],
+            links: &[("user", "u"), ("project", "1")],
+        };
+        for (bounds, covers) in [
+            (bounds(&[], &[], &[]), true),
+            (bounds(&[1], &[], &[]), true),
+            (bounds(&[2, 1], &[], &[]), true),
+            (bounds(&[2], &[], &[]), false),
+            (bounds(&[], &[12], &[]), true),
+            (bounds(&[], &[11], &[]), true),
+            (bounds(&[], &[13], &[]), false),
+            (bounds(&[], &[], std::slice::from_ref(&p1)), true),
+            (bounds(&[], &[], std::slice::from_ref(&p2)), false),
+            (bounds(&[], &[], &[p2.clone(), p1.clone()]), true),
+            (bounds(&[1], &[11], std::slice::from_ref(&p1)), true),
+            (bounds(&[1], &[13], std::slice::from_ref(&p1)), false),
+            (bounds(&[2], &[11], &[p1]), false),
+            (bounds(&[1], &[11], &[p2]), false),
+        ] {
+            assert_eq!(bounds.cover(&place), covers, "{bounds:?}");
+        }
+        assert!(bounds(&[1], &[], &[]).cover_program(ProgramId(1)));
+        assert!(!bounds(&[1], &[11], &[]).cover_program(ProgramId(1)));
+    }
+}

@@ -1,0 +1,533 @@
+//! API keys: scopes route by route, what a bound key sees, and the audit log.
+
+use crate::authorizations::{carry_out, request};
+use crate::harness::{Client, Switch};
+use cardswitch::api::bounds::About;
+use cardswitch::api::{Route, table};
+use cardswitch::engine::api_keys::Scope;
+use cardswitch::engine::command::Action;
+use serde_json::{Value, json};
+
+/// A client with a new key.
+fn with_key(root: &Client, body: Value) -> Client {
+    let made = root.post("/v1/api_keys", body);
+    made.created();
+    let key = made.json()["key"].as_str().unwrap().to_owned();
+    root.header("Authorization", &format!("Bearer {key}"))
+}
+
+fn all_but(scope: Scope) -> Vec<&'static str> {
+    let others = Scope::ALL.iter().filter(|other| **other != scope);
+    others.map(|scope| scope.name()).collect()
+}
+
+/// A path with ids that nothing has.
+fn nowhere(route: &Route) -> String {
+    let path = route.path.replace("{type}", "project");
+    let prefix = match route.about {
+        About::Program => "prog",
+        About::Account => "acct",
+        About::Card => "card",
+        About::Authorization => "auth",
+        About::Transaction => "txn",
+        About::Rule => "rule",
+        About::Cardholder => "holder",
+        About::Exception => "exc",
+        About::DecisionEndpoint => "dep",
+        _ => "key",
+    };
+    path.replace("{id}", &format!("{prefix}_000000000000z"))
+}
+
+#[test]
+fn every_route_asks_for_its_scope_and_for_no_other() {
+    let switch = Switch::start();
+    let root = switch.client();
+    let stranger = root.header("Authorization", "Bearer csk_of_nobody_knows_whom");
+    for scope in Scope::ALL {
+        let routes: Vec<Route> = table().into_iter().filter(|r| r.scope == *scope).collect();
+        if routes.is_empty() {
+            continue;
+        }
+        let only = with_key(&root, json!({"name": "only", "scopes": [scope.name()]}));
+        let others = with_key(&root, json!({"name": "others", "scopes": all_but(*scope)}));
+        for route in routes {
+            let (method, path) = (route.method, nowhere(&route));
+            let told = |client: &Client| client.send(method, &path, b"");
+            let (status, kind, code, param) = told(&others).error();
+            let expected = (403, "permission", "scope_missing");
+            assert_eq!((status, &*kind, &*code), expected, "{method} {path}");
+            assert_eq!(param.as_deref(), Some(scope.name()), "{method} {path}");
+            let let_in = told(&only);
+            assert!(![401, 403].contains(&let_in.status), "{method} {path}");
+            assert!(let_in.status < 500, "{method} {path}: {}", let_in.text);
+            let (status, kind, code, _) = told(&stranger).error();
+            let expected = (401, "authentication", "api_key_unknown");
+            assert_eq!((status, &*kind, &*code), expected, "{method} {path}");
+            let (status, ..) = told(&root.without_key()).error();
+            assert_eq!(status, 401, "{method} {path}");
+        }
+    }
+}
+
+/// A payment that is posted: its authorization and its transaction.
+fn pay(switch: &Switch, account: &str, card: &str) -> (String, String) {
+    let mut payment = request(switch, card, 100);
+    payment.posts = true;
+    let id = payment.authorization_id.to_string();
+    carry_out(switch, account.parse().unwrap(), Action::Authorize(payment));
+    let told = switch
+        .client()
+        .get(&format!("/v1/authorizations/{id}"))
+        .ok();
+    let transaction = told["transactions"][0].as_str().unwrap().to_owned();
+    (id, transaction)
+}
+
+/// One of everything, in one program.
+struct Part {
+    program: String,
+    account: String,
+    card: String,
+    holder: String,
+    rule: String,
+    exception: String,
+    endpoint: String,
+    link: &'static str,
+    authorization: String,
+    transaction: String,
+}
+
+impl Part {
+    fn make(switch: &Switch, link: &'static str) -> Part {
+        let root = switch.client();
+        let (program, account) = root.program_and_account();
+        let top_up = json!({"amount": 100_000, "currency": "USD", "method": "internal"});
+        let top_ups = format!("/v1/accounts/{account}/top_ups");
+        root.post(&top_ups, top_up).created();
+        let links = json!([{"type": "project", "id": link}]);
+        let body = json!({"account_id": account, "links": links});
+        let card = root.post("/v1/cards", body).created();
+        let body = json!({"program_id": program, "home_country": "IE"});
+        let holder = root.post("/v1/cardholders", body).created();
+        let body = json!({"program_id": program, "name": "large", "expression": "amount > 1000000", "action": "flag"});
+        let rule = root.post("/v1/rules", body).created();
+        let body = json!({"card_id": card, "lifts": {"mcc": ["7995"]}, "ends_at": "2099-01-01T00:00:00Z",
+                          "reason": "trip", "requested_by": "ann"});
+        let exception = root.post("/v1/exceptions", body).created();
+        let body = json!({"program_id": program, "url": "http://127.0.0.1:9/", "enabled": false});
+        let endpoint = root.post("/v1/decision_endpoints", body).created();
+        let (authorization, transaction) = pay(switch, &account, &card);
+        Part {
+            program,
+            account,
+            card,
+            holder,
+            rule,
+            exception,
+            endpoint,
+            link,
+            authorization,
+            transaction,
+        }
+    }
+
+    /// The path of a route with the object of this part in it.
+    fn path(&self, route: &Route) -> Option<String> {
+        let id = match route.about {
+            About::Program => &self.program,
+            About::Account => &self.account,
+            About::Card => &self.card,
+            About::Authorization => &self.authorization,
+            About::Transaction => &self.transaction,
+            About::Rule => &self.rule,
+            About::Cardholder => &self.holder,
+            About::Exception => &self.exception,
+            About::DecisionEndpoint => &self.endpoint,
+            About::Link => self.link,
+            About::Everything | About::Anything | About::Several | About::Body => return None,
+        };
+        Some(route.path.replace("{type}", "project").replace("{id}", id))
+    }
+}
+
+/// What a key bound so sees of what routes are about.
+fn sees(bound_by: &str, about: About) -> bool {
+    match about {
+        // What belongs to a program is not on an account, nor linked.
+        About::Program | About::Rule | About::Cardholder | About::DecisionEndpoint => {
+            bound_by == "program_ids"
+        }
+        About::Account => bound_by != "links",
+        _ => true,
+    }
+}
+
+#[test]
+fn a_bound_key_sees_what_it_is_bound_to_and_nothing_else_route_by_route() {
+    let switch = Switch::start();
+    let root = switch.client();
+    let (own, other) = (Part::make(&switch, "own"), Part::make(&switch, "other"));
+    let scopes: Vec<_> = Scope::ALL.iter().map(|scope| scope.name()).collect();
+    for (bound_by, value) in [
+        ("program_ids", json!([own.program])),
+        ("account_ids", json!([own.account])),
+        ("links", json!([{"type": "project", "id": own.link}])),
+    ] {
+        let bound = with_key(
+            &root,
+            json!({"name": "b", "scopes": scopes, bound_by: value}),
+        );
+        for route in table() {
+            let told = |path: &str| bound.send(route.method, path, b"{\"nothing\": 1}");
+            match (own.path(&route), other.path(&route)) {
+                (Some(inside), Some(outside)) => {
+                    let (status, _, code, _) = told(&outside).error();
+                    assert_eq!(status, 404, "{bound_by}: {} {outside}", route.method);
+                    let gone = root.send(route.method, &nowhere(&route), b"{\"nothing\": 1}");
+                    if route.method == "GET" && route.about != About::Link {
+                        assert_eq!(gone.error().2, code, "as if it were not there");
+                    }
+                    let seen = told(&inside);
+                    let is_seen = ![403, 404].contains(&seen.status);
+                    let expected = sees(bound_by, route.about);
+                    assert_eq!(
+                        is_seen, expected,
+                        "{bound_by}: {} {inside} {}",
+                        route.method, seen.text
+                    );
+                }
+                _ if route.about == About::Everything => {
+                    let (status, _, code, _) = told(&nowhere(&route)).error();
+                    assert_eq!((status, &*code), (403, "key_is_bound"), "{}", route.path);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn lists_leave_out_what_a_bound_key_does_not_see() {
+    let switch = Switch::start();
+    let root = switch.client();
+    let (own, other) = (Part::make(&switch, "own"), Part::make(&switch, "other"));
+    switch.projected();
+    let scopes: Vec<_> = Scope::ALL.iter().map(|scope| scope.name()).collect();
+    for (bound_by, value) in [
+        ("program_ids", json!([own.program])),
+        ("account_ids", json!([own.account])),
+        ("links", json!([{"type": "project", "id": own.link}])),
+    ] {
+        let bound = with_key(
+            &root,
+            json!({"name": "b", "scopes": scopes, bound_by: value}),
+        );
+        for (path, own_id, other_id, about) in [
+            ("/v1/programs", &own.program, &other.program, About::Program),
+            ("/v1/accounts", &own.account, &other.account, About::Account),
+            ("/v1/cards", &own.card, &other.card, About::Card),
+            (
+                "/v1/authorizations",
+                &own.authorization,
+                &other.authorization,
+                About::Card,
+            ),
+            (
+                "/v1/transactions",
+                &own.transaction,
+                &other.transaction,
+                About::Card,
+            ),
+            ("/v1/rules", &own.rule, &other.rule, About::Rule),
+            (
+                "/v1/exceptions",
+                &own.exception,
+                &other.exception,
+                About::Exception,
+            ),
+            (
+                "/v1/decision_endpoints",
+                &own.endpoint,
+                &other.endpoint,
+                About::DecisionEndpoint,
+            ),
+        ] {
+            let listed = bound.get(path).ok();
+            let ids: Vec<_> = listed["data"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|one| &one["id"])
+                .collect();
+            assert!(!ids.contains(&&json!(other_id)), "{bound_by} {path}");
+            let is_seen = ids.contains(&&json!(own_id));
+            assert_eq!(is_seen, sees(bound_by, about), "{bound_by} {path}");
+            let all = root.get(path).ok()["data"].as_array().unwrap().len();
+            assert!(all >= 2, "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_body_names_only_what_the_key_sees() {
+    let switch = Switch::start();
+    let root = switch.client();
+    let (own, other) = (Part::make(&switch, "own"), Part::make(&switch, "other"));
+    let owner = |bounds: Value| {
+        let mut body = json!({"name": "b", "preset": "owner"});
+        for (name, value) in bounds.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        with_key(&root, body)
+    };
+    let refused = |client: &Client, path: &str, body: Value, param: &str| {
+        let (status, _, _, at) = client.post(path, body).error();
+        assert_eq!((status, at.as_deref()), (404, Some(param)), "{path}");
+    };
+    let by_account = owner(json!({"account_ids": [own.account]}));
+    refused(
+        &by_account,
+        "/v1/cards",
+        json!({"account_id": other.account}),
+        "account_id",
+    );
+    by_account
+        .post("/v1/cards", json!({"account_id": own.account}))
+        .created();
+    let sub = json!({"program_id": own.program, "currency": "USD", "parent_id": other.account});
+    refused(&by_account, "/v1/accounts", sub, "parent_id");
+    let by_program = owner(json!({"program_ids": [own.program]}));
+    let account = json!({"program_id": other.program, "currency": "USD"});
+    refused(&by_program, "/v1/accounts", account, "program_id");
+    let by_link = owner(json!({"links": [{"type": "project", "id": "own"}]}));
+    let linked =
+        |id: &str| json!({"account_id": own.account, "links": [{"type": "project", "id": id}]});
+    refused(&by_link, "/v1/cards", linked("new"), "account_id");
+    by_link.post("/v1/cards", linked("own")).created();
+    let exception = json!({"card_id": other.card, "lifts": {"mcc": ["7995"]}, "ends_at": "2099-01-01T00:00:00Z",
+                           "reason": "trip", "requested_by": "ann"});
+    refused(&by_program, "/v1/exceptions", exception, "card_id");
+}
+
+#[test]
+fn a_key_makes_no_key_that_does_or_sees_more() {
+    let switch = Switch::start();
+    let root = switch.client();
+    let (program, account) = root.program_and_account();
+    let scopes = json!(["keys:write", "keys:read", "cards:read"]);
+    let maker = with_key(
+        &root,
+        json!({"name": "maker", "scopes": scopes, "program_ids": [program]}),
+    );
+    for (body, code) in [
+        (
+            json!({"name": "x", "scopes": ["cards:issue"], "program_ids": [program]}),
+            "scope_beyond_caller",
+        ),
+        (
+            json!({"name": "x", "preset": "owner", "program_ids": [program]}),
+            "scope_beyond_caller",
+        ),
+        (
+            json!({"name": "x", "scopes": ["cards:read"]}),
+            "bounds_beyond_caller",
+        ),
+        (
+            json!({"name": "x", "scopes": ["cards:read"], "account_ids": [account]}),
+            "bounds_beyond_caller",
+        ),
+    ] {
+        let (status, kind, told, _) = maker.post("/v1/api_keys", body).error();
+        assert_eq!((status, &*kind, &*told), (403, "permission", code));
+    }
+    let body = json!({"name": "x", "scopes": ["cards:read"], "program_ids": [program], "account_ids": [account]});
+    let made = maker.post("/v1/api_keys", body);
+    let id = made.created();
+    let shown = root.get(&format!("/v1/api_keys/{id}")).ok();
+    assert_eq!(
+        shown["created_by"],
+        maker.get("/v1/api_keys").ok()["data"][1]["id"]
+    );
+    assert_eq!(shown.get("key"), None, "a key is shown once");
+    // It sees itself and what it made.
+    assert_eq!(
+        maker.get("/v1/api_keys").ok()["data"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+}
+
+#[test]
+fn keys_are_revoked_rolled_and_expire() {
+    let (switch, now) = Switch::start_with_clock();
+    let root = switch.client();
+    let body = json!({"name": "a", "preset": "auditor"});
+    let made = root
+        .header("Idempotency-Key", "k")
+        .post("/v1/api_keys", body.clone());
+    let id = made.created();
+    let repeated = root
+        .header("Idempotency-Key", "k")
+        .post("/v1/api_keys", body)
+        .json();
+    assert_eq!(
+        (&repeated["id"], &repeated["key"]),
+        (&json!(id), &Value::Null)
+    );
+    let bearer = |made: &Value| {
+        let key = made["key"].as_str().unwrap();
+        assert!(key.starts_with("csk_") && key.len() == 47, "{key}");
+        root.header("Authorization", &format!("Bearer {key}"))
+    };
+    let first = bearer(&made.json());
+    first.get("/v1/audit_log").ok();
+    let roll = root.post(
+        &format!("/v1/api_keys/{id}/roll"),
+        json!({"overlap_seconds": 60}),
+    );
+    roll.created();
+    let second = bearer(&roll.json());
+    for client in [&first, &second] {
+        client.get("/v1/programs").ok();
+    }
+    let minute = 60_000;
+    now.fetch_add(minute, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(first.get("/v1/programs").error().2, "api_key_revoked");
+    second.get("/v1/programs").ok();
+    let revoke = format!(
+        "/v1/api_keys/{}/revoke",
+        roll.json()["id"].as_str().unwrap()
+    );
+    assert_eq!(root.post(&revoke, json!({})).ok()["status"], "revoked");
+    assert_eq!(second.get("/v1/programs").error().2, "api_key_revoked");
+    let at =
+        cardswitch::engine::time::Timestamp(now.load(std::sync::atomic::Ordering::SeqCst) + minute);
+    let short = with_key(
+        &root,
+        json!({"name": "s", "preset": "support", "expires_at": at.to_string()}),
+    );
+    short.get("/v1/programs").ok();
+    now.fetch_add(minute, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(short.get("/v1/programs").error().2, "api_key_expired");
+}
+
+#[test]
+fn a_key_is_good_from_its_addresses_only() {
+    let switch = Switch::start();
+    let root = switch.client();
+    let of = |ips: Value| {
+        with_key(
+            &root,
+            json!({"name": "n", "preset": "support", "allowed_ips": ips}),
+        )
+    };
+    of(json!(["127.0.0.0/8"])).get("/v1/programs").ok();
+    let elsewhere = of(json!(["192.0.2.1", "2001:db8::/32"]));
+    let (status, _, code, _) = elsewhere.get("/v1/programs").error();
+    assert_eq!((status, &*code), (403, "address_not_allowed"));
+}
+
+#[test]
+fn tightening_is_one_scope_and_loosening_another() {
+    let switch = Switch::start();
+    let root = switch.client();
+    let (_, account) = root.program_and_account();
+    let limits = |amount: i64| json!({"controls": {"limits": [{"id": "lim_0000000000001", "window": "day", "amount": amount}]}});
+    let body = json!({"account_id": account, "controls": limits(500)["controls"]});
+    let card = root.post("/v1/cards", body).created();
+    let path = format!("/v1/cards/{card}");
+    let lower = with_key(&root, json!({"name": "l", "scopes": ["limits:write"]}));
+    let both = with_key(
+        &root,
+        json!({"name": "b", "scopes": ["limits:write", "limits:raise"]}),
+    );
+    lower.patch(&path, limits(400)).ok();
+    let (status, _, code, param) = lower.patch(&path, limits(401)).error();
+    assert_eq!(
+        (status, &*code, param.as_deref()),
+        (403, "scope_missing", Some("limits:raise"))
+    );
+    assert_eq!(lower.patch(&path, json!({"controls": {}})).status, 403);
+    both.patch(&path, limits(401)).ok();
+    let link = "/v1/links/project/p1";
+    root.post(
+        "/v1/cards",
+        json!({"account_id": account, "links": [{"type": "project", "id": "p1"}]}),
+    )
+    .created();
+    let block = |codes: Value| json!({"controls": {"mcc": {"block": codes}}});
+    lower.put(link, block(json!(["7995", "5411"]))).ok();
+    assert_eq!(lower.put(link, block(json!(["7995"]))).status, 403);
+    both.put(link, block(json!(["7995"]))).ok();
+}
+
+#[test]
+fn the_audit_log_says_who_changed_what_and_how_it_was_before() {
+    let switch = Switch::start();
+    let root = switch.client();
+    let part = Part::make(&switch, "own");
+    let support = with_key(&root, json!({"name": "s", "preset": "support"}));
+    let frozen = support.post(&format!("/v1/cards/{}/freeze", part.card), json!({}));
+    frozen.ok();
+    let reveal = root.post(
+        &format!("/v1/cards/{}/reveal", part.card),
+        json!({"reason": "call"}),
+    );
+    let pan = reveal.ok()["pan"].as_str().unwrap().to_owned();
+    switch.projected();
+    let log = root
+        .get(&format!("/v1/audit_log?object_id={}", part.card))
+        .ok();
+    let entries = log["data"].as_array().unwrap();
+    let actions: Vec<_> = entries
+        .iter()
+        .map(|entry| entry["action"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        actions,
+        [
+            "POST /v1/cards/{id}/reveal",
+            "POST /v1/cards/{id}/freeze",
+            "POST /v1/cards"
+        ]
+    );
+    let freeze = &entries[1];
+    assert_eq!(freeze["before"]["status"], "active");
+    assert_eq!(freeze["after"]["status"], "frozen");
+    assert_eq!(freeze["address"], "127.0.0.1");
+    assert_eq!(freeze["request_id"], frozen.header("Request-Id").unwrap());
+    let by_key = format!(
+        "/v1/audit_log?api_key_id={}",
+        freeze["api_key_id"].as_str().unwrap()
+    );
+    assert_eq!(root.get(&by_key).ok()["data"].as_array().unwrap().len(), 1);
+    assert!(!log.to_string().contains(&pan));
+    // Pages go on where the one before ended.
+    let first = root.get("/v1/audit_log?limit=2").ok();
+    let last = first["data"][1]["id"].as_str().unwrap();
+    let rest = root
+        .get(&format!("/v1/audit_log?limit=100&starting_after={last}"))
+        .ok();
+    let all = root.get("/v1/audit_log?limit=100").ok();
+    let count = |page: &Value| page["data"].as_array().unwrap().len();
+    assert_eq!(count(&first) + count(&rest), count(&all));
+    // Bound by program, it is the program's.
+    let scopes = json!(["audit:read"]);
+    let bound = with_key(
+        &root,
+        json!({"name": "b", "scopes": scopes, "program_ids": [part.program]}),
+    );
+    let seen = bound.get("/v1/audit_log?limit=100").ok();
+    for entry in seen["data"].as_array().unwrap() {
+        assert_eq!(entry["program_id"], json!(part.program));
+    }
+    assert!(count(&seen) > 3);
+    let linked = json!({"name": "b", "scopes": scopes, "account_ids": [part.account]});
+    assert_eq!(
+        with_key(&root, linked).get("/v1/audit_log").error().2,
+        "key_is_bound"
+    );
+}
