@@ -122,6 +122,9 @@ fn days_and_examples_are_bounded() {
         (&json!(6), &json!(2))
     );
     assert_eq!(second_day["examples"].as_array().unwrap().len(), 1);
+    // Days beyond any calendar are days like others.
+    let always = ["--from", "0000-01-01", "--to", "9999-12-31"];
+    assert_eq!(found(data.path(), LARGE, &always)["decisions"], 12);
 }
 
 /// What the rule reads was not kept when this was lived.

@@ -54,6 +54,20 @@ fn ctrl_c_ends_the_demo_when_the_tables_have_caught_up() {
     let report = ["report", "settlement", "--format", "json", "--date", &date];
     let report = on_what_it_left(folder.path(), &report);
     assert_eq!(report["projected_through"], journal["last_sequence"]);
+    assert_no_such_network(folder.path());
+}
+
+/// A name that nobody knows is no network without figures.
+fn assert_no_such_network(folder: &std::path::Path) {
+    let output = Command::new(env!("CARGO_BIN_EXE_cardswitch"))
+        .args(["report", "settlement", "--date", "2026-11-24"])
+        .args(["--network", "nope", "--config"])
+        .arg(folder.join("left/cardswitch.toml"))
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("no network is called `nope`"), "{told}");
 }
 
 /// The README's commands on the demo's folder, as they stand there, on what a demo of a few seconds left.

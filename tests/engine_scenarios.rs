@@ -4,7 +4,7 @@
 //!
 //! Words after `->` must all be in what came out; the first must be its first. Ids are names. An
 //! authorization's name is its identity: `repeat NAME` sends the same message once more, `reverse
-//! NAME` names it as the original, in all ways. `rrn=`, `sent=`, `local=` and `acquirer=` say otherwise
+//! NAME` names it as the original, in all ways. `rrn=`, `sent=`, `local=`, `code=` and `acquirer=` say otherwise
 //! how a message names an authorization; `-` leaves a name out. `rates EUR:USD=1.10` sets the whole table
 //! of rates; a program has `mark_up=150` basis points. A card has `wallet=B,C`, further accounts to draw on,
 //! and `links=TYPE/ID`, whose controls `link TYPE/ID` sets.
@@ -1244,6 +1244,7 @@ fn name(keys: &mut MatchKeys, key: &str, value: &str) -> bool {
         "rrn" => keys.by_authority[0] = stated(rrn),
         "sent" => keys.by_authority[1] = stated(sent),
         "local" => keys.by_authority[2] = stated(local),
+        "code" => keys.by_authority[3] = stated(code),
         "acquirer" => keys.acquirer_id = value.parse().unwrap(),
         "stan" => keys.stan = value.parse().unwrap(),
         _ => return false,

@@ -71,6 +71,8 @@ fn a_payment_is_told_from_its_request_to_its_end() {
         "auth_0000000000035: authorize purchase of 40.00 USD",
         "at EXAMPLE STORE (MERCHANT1), MCC 5411, US",
         "approved, approval code",
+        "account acct_0000000000001: 40.00 USD asked, 160.00 USD available after it",
+        "40.00 USD held until 20",
         "balance            pass     available=20000 requested=4000",
         "limits             pass     limit_id=lim_0000000000009 unit=amount allowed=9000 used=0",
         ": the same\n",

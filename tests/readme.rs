@@ -79,6 +79,21 @@ fn the_described_message_of_the_readme_describes() {
     assert!(output.status.success() && text.contains("0800"), "{text}");
 }
 
+#[test]
+fn what_is_no_message_and_no_file_is_told_so_and_not_repeated() {
+    let output = Command::new(env!("CARGO_BIN_EXE_cardswitch"))
+        .args(["describe", "hello"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("neither a message (as text or hexadecimal digits")
+            && !told.contains("hello"),
+        "{told}"
+    );
+}
+
 /// `FILE::TEST`, or a file or folder, in backticks.
 #[test]
 fn every_test_that_the_durability_page_names_is_there() {

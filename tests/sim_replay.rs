@@ -24,6 +24,10 @@ fn dialect(name: &str) -> Arc<Dialect> {
 
 /// Plays 300 messages through the recording proxy; gives the file.
 async fn record(name: &str, folder: &Path) -> std::path::PathBuf {
+    record_mix(name, folder, "default").await
+}
+
+async fn record_mix(name: &str, folder: &Path, mix: &str) -> std::path::PathBuf {
     let (dialect, codec) = (dialect(name), codec(Framing::Length2Be, Header::None));
     let target = responder::start(dialect.clone(), codec, Fault::None).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -41,6 +45,7 @@ async fn record(name: &str, folder: &Path) -> std::path::PathBuf {
     let mut options = NetworkOptions::new(&proxy, dialect, Framing::Length2Be);
     options.count = Some(300);
     options.sign_on = false;
+    options.mix = mix.parse().unwrap();
     let report = run_network(options, cards(), |_| {}).await.unwrap();
     assert!(report.is_clean(), "{report}");
     stop.cancel();
@@ -88,6 +93,22 @@ async fn what_was_recorded_replays_without_a_difference() {
             (300, 300, 300),
             "{name}"
         );
+    }
+}
+
+/// A reversal names what is sent only after it, by the keys that it will be sent with.
+#[tokio::test]
+async fn reversals_before_their_originals_replay_without_a_difference() {
+    for name in Dialect::builtin_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = record_mix(name, folder.path(), "early_reversal=100").await;
+        let records = read(&file);
+        let report = replay(name, &records, Fault::None, |options| {
+            (options.times, options.connections) = (2, 2);
+        })
+        .await;
+        assert!(report.is_clean(), "{name}: {report}");
+        assert_eq!(report.compared, 600, "{name}");
     }
 }
 

@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 #[path = "cardsim/options.rs"]
 mod options;
+#[path = "cardsim/records.rs"]
+mod records;
 #[path = "cardsim/talk.rs"]
 mod talk;
 
@@ -224,6 +226,7 @@ impl CardSource {
         }
         let options = SeedOptions {
             count,
+            network: self.network.clone(),
             ..SeedOptions::default()
         };
         // clap saw to it that one of the two is there.

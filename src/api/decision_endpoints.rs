@@ -69,7 +69,7 @@ pub async fn update(
         take(&state, &mut fields, &mut endpoint)?;
         fields.finish()?;
         put(&state, endpoint.clone()).await?;
-        Ok(Success::ok(to_json(&endpoint)))
+        Ok(Success::ok(with_warning(&state, &endpoint)))
     };
     once(gate.state()?, request, work).await
 }
@@ -135,10 +135,11 @@ pub async fn ping(
 }
 
 pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let endpoint = find(&*gate.state()?, &id).await?;
+    let state = gate.state()?;
+    let endpoint = find(&state, &id).await?;
     Ok(json_response(
         StatusCode::OK,
-        to_json(&endpoint).to_string(),
+        with_warning(&state, &endpoint).to_string(),
     ))
 }
 
@@ -158,7 +159,9 @@ pub async fn many(
         .filter(|endpoint| caller.sees_program(endpoint.program_id))
         .collect();
     wanted.sort_unstable_by_key(|endpoint| std::cmp::Reverse(endpoint.id));
-    let all = wanted.into_iter().map(|endpoint| to_json(endpoint));
+    let all = wanted
+        .into_iter()
+        .map(|endpoint| with_warning(&state, endpoint));
     list::page_of_memory(ListQuery(query), all.collect())
 }
 
@@ -241,7 +244,7 @@ fn secret(state: &ApiState, endpoint: &DecisionEndpoint) -> [u8; 32] {
 
 /// The secret is shown now and not again.
 fn with_secret(state: &ApiState, endpoint: &DecisionEndpoint, status: StatusCode) -> Success {
-    let json = to_json(endpoint);
+    let json = with_warning(state, endpoint);
     let mut shown = json.clone();
     let secret = STANDARD.encode(secret(state, endpoint));
     shown["secret"] = format!("whsec_{secret}").into();
@@ -251,6 +254,25 @@ fn with_secret(state: &ApiState, endpoint: &DecisionEndpoint, status: StatusCode
         repeated: Some(json),
         before: None,
     }
+}
+
+/// A customer that takes longer than its network waits says yes in vain.
+fn warning(state: &ApiState, endpoint: &DecisionEndpoint) -> Option<String> {
+    let view = state.switchboard.view();
+    let network = &view.programs.get(&endpoint.program_id)?.network;
+    let answer_within_ms = *state.answer_within_ms.get(&**network)?;
+    (u64::from(endpoint.timeout_ms) >= answer_within_ms).then(|| {
+        format!(
+            "timeout_ms is not below answer_within_ms ({answer_within_ms}) of the network {network}: an approval that \
+             comes later than that is taken back"
+        )
+    })
+}
+
+fn with_warning(state: &ApiState, endpoint: &DecisionEndpoint) -> Value {
+    let mut json = to_json(endpoint);
+    json["warning"] = warning(state, endpoint).into();
+    json
 }
 
 pub fn to_json(endpoint: &DecisionEndpoint) -> Value {

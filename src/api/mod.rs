@@ -60,7 +60,7 @@ use crate::shard::switchboard::Switchboard;
 use crate::store::Store;
 use crate::store::lag::ProjectionLag;
 use error::ApiError;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock};
 
 /// The response code (DE39) that a network gets for a reason, or for an approval where there is none;
@@ -86,6 +86,8 @@ pub struct Wiring {
     pub metrics: prometheus_client::registry::Registry,
     /// The counters of each network, by its name.
     pub networks: Vec<(String, Arc<crate::network::stats::NetworkStats>)>,
+    /// `answer_within_ms` of each network, by its name.
+    pub answer_within_ms: HashMap<String, u64>,
 }
 
 /// Everything that a request may need; shared by all.
@@ -104,6 +106,7 @@ pub struct ApiState {
     response_codes: ResponseCodes,
     /// Names of the networks that are configured.
     networks: Vec<String>,
+    answer_within_ms: HashMap<String, u64>,
     metrics: prometheus_client::registry::Registry,
     /// Idempotency keys of requests that are being carried out now.
     keys_in_use: Mutex<HashSet<IdempotencyKey>>,
@@ -158,6 +161,7 @@ impl ApiState {
             calls: Client::new(wiring.sandbox)?,
             response_codes: wiring.response_codes,
             networks,
+            answer_within_ms: wiring.answer_within_ms,
             metrics,
             keys_in_use: Mutex::default(),
         })

@@ -4,7 +4,7 @@ use super::error::{ApiError, json_response};
 use super::list::{ListQuery, check_store, store_error};
 use super::{ApiState, Gate};
 use crate::settlement::{
-    Format, ReportError, ReportRequest, SettlementReport, render, settlement_report,
+    Format, ReportError, ReportRequest, SettlementReport, check_network, render, settlement_report,
 };
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -51,8 +51,14 @@ async fn report(
         now: state.switchboard.clock.now(),
     };
     check_store(state)?;
-    let made = settlement_report(&state.store, &request).await;
-    made.map_err(|error| match error {
+    let made = async {
+        check_network(&state.store, request.network.as_deref(), &state.networks).await?;
+        settlement_report(&state.store, &request).await
+    };
+    made.await.map_err(|error| match error {
+        error @ ReportError::Network { .. } => {
+            ApiError::invalid("network_unknown", "network", error.to_string())
+        }
         ReportError::Store(error) => store_error(error),
         ReportError::Date(_) => not_a_date(),
         error @ ReportError::TooLarge { .. } => {

@@ -7,7 +7,7 @@ use crate::api::controls_json;
 use crate::engine::backtest::{Backtest, Change, Target, TriedRule, request_of};
 use crate::engine::ids::ProgramId;
 use crate::engine::record::{self, Record};
-use crate::engine::risk::compile::compile;
+use crate::engine::risk::compile::compile_new;
 use crate::engine::risk::rule::RuleAction;
 use crate::engine::time::Timestamp;
 use crate::engine::world::World;
@@ -143,7 +143,7 @@ impl Tried {
             let names: Vec<_> = RuleAction::ALL.iter().map(|(_, name)| *name).collect();
             format!("rule.action must be one of: {}", names.join(", "))
         })?;
-        let compiled = compile(&rule.expression).context("rule.expression")?;
+        let compiled = compile_new(&rule.expression).context("rule.expression")?;
         let program_id = rule.program_id.as_deref();
         let program_id = program_id.map(|id| parsed("rule.program_id", id));
         let program_id: Option<ProgramId> = program_id.transpose()?;
@@ -201,17 +201,21 @@ fn target_text(target: &Target) -> String {
     }
 }
 
-/// The days to report on, as times: from the first to before the second.
+/// The days to report on, as times: from the first to before the second. Days beyond those that have a time are all
+/// before, or behind, the whole journal.
 fn bounds(command: &BacktestCommand) -> Result<(Timestamp, Timestamp)> {
-    let midnight = |date: Date| -> Result<Timestamp> {
-        let zoned = date.to_zoned(jiff::tz::TimeZone::UTC)?;
-        Ok(Timestamp(zoned.timestamp().as_millisecond()))
+    let midnight = |date: Date| {
+        let zoned = date.to_zoned(jiff::tz::TimeZone::UTC).ok();
+        let beyond = if date.year() < 0 {
+            i64::MIN
+        } else {
+            i64::MAX - 1
+        };
+        Timestamp(zoned.map_or(beyond, |zoned| zoned.timestamp().as_millisecond()))
     };
-    let from = command.from.map_or(Ok(Timestamp(i64::MIN)), midnight)?;
-    let to = match command.to {
-        None => Timestamp(i64::MAX),
-        Some(date) => midnight(date.tomorrow().context("--to")?)?,
-    };
+    let from = command.from.map_or(Timestamp(i64::MIN), midnight);
+    let day_after = command.to.map(|date| date.tomorrow().ok());
+    let to = day_after.flatten().map_or(Timestamp(i64::MAX), midnight);
     anyhow::ensure!(from < to, "--from must not be after --to");
     Ok((from, to))
 }

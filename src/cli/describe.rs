@@ -72,6 +72,11 @@ fn input(named: &str) -> Result<Vec<u8>> {
         Ok(bytes) => Ok(bytes),
         // Not a file: the message itself, which no error may repeat.
         Err(_) if named.len() >= 12 && !Path::new(named).exists() => Ok(named.as_bytes().to_vec()),
+        // Anything may have been meant, even a card number: it is not repeated.
+        Err(_) if !Path::new(named).exists() && !named.contains(['/', '.']) => bail!(
+            "the argument is neither a message (as text or hexadecimal digits, twelve characters at least) nor a file \
+             that is there"
+        ),
         Err(error) => Err(error).with_context(|| format!("cannot read {named}")),
     }
 }

@@ -8,9 +8,12 @@ use super::record_json;
 use crate::engine::again::{Again, Decided};
 use crate::engine::changed::changed;
 use crate::engine::command::Action;
+use crate::engine::event::Event;
 use crate::engine::ids::AuthorizationId;
+use crate::engine::money::Currency;
 use crate::engine::record::{self, Record};
 use crate::engine::registry::RegistryAction;
+use crate::engine::world::World;
 use crate::journal::Sequence;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -62,6 +65,8 @@ pub fn run(options: &Explain) -> Result<u8> {
 struct Found {
     sequence: Sequence,
     record: Record,
+    /// Of the account that it is about; a card of nobody has none.
+    account_currency: Option<Currency>,
     again: Decided,
     later: Vec<(Sequence, Record)>,
 }
@@ -86,6 +91,7 @@ fn look(options: &Explain) -> Result<Option<Found>> {
             None if asks_for(&record) == Some(id) => {
                 found = Some(Found {
                     sequence,
+                    account_currency: account_currency(&state.world, &record),
                     again: state.decide(&record),
                     record,
                     later: Vec::new(),
@@ -96,6 +102,19 @@ fn look(options: &Explain) -> Result<Option<Found>> {
     }
     bar.finish_and_clear();
     Ok(found)
+}
+
+fn account_currency(world: &World, record: &Record) -> Option<Currency> {
+    let Record::Shard { command, event, .. } = record else {
+        return None;
+    };
+    let account_id = match event {
+        Event::Authorized(authorized) => authorized.account_id,
+        Event::Advised(advised) => advised.account_id,
+        _ => None,
+    };
+    let account = world.shard(command.root).account(account_id?)?;
+    Some(account.currency)
 }
 
 /// The id that a request or an advice has.
@@ -142,6 +161,7 @@ impl Found {
         let later = later.map(|(sequence, record)| record_json::line(*sequence, record));
         json!({
             "record": line,
+            "account_currency": self.account_currency.map(Currency::alpha),
             "decided_again": {
                 "engine_version": record::ENGINE_VERSION,
                 "result": if self.again == Decided::Same { "same" } else { "different" },

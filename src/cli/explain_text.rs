@@ -1,7 +1,7 @@
 //! What `cardswitch explain` prints for people, from the JSON that it prints for programs.
 
 use crate::engine::money::Currency;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fmt::Write;
 
 /// Every part in its own lines.
@@ -9,7 +9,7 @@ pub fn text(explained: &Value) -> String {
     let mut out = String::new();
     let record = &explained["record"];
     asked(&mut out, record);
-    came(&mut out, &record["event"]);
+    came(&mut out, &record["event"], &explained["account_currency"]);
     steps(&mut out, &record["event"]["trace"]);
     again(&mut out, record, &explained["decided_again"]);
     later(&mut out, &explained["later"]);
@@ -43,6 +43,10 @@ fn money(money: &Value) -> String {
 
 fn asked(out: &mut String, record: &Value) {
     let command = &record["command"];
+    let merchant_name = match command["merchant"]["name"].as_str().map(str::trim) {
+        None | Some("") => String::new(),
+        Some(name) => format!("{name} "),
+    };
     let (merchant, network) = (&command["merchant"], &command["network"]);
     let single = match command["posts"].as_bool() {
         Some(true) => ", posted at once",
@@ -61,8 +65,7 @@ fn asked(out: &mut String, record: &Value) {
     }
     line!(
         out,
-        "  at {} ({}), MCC {}, {} · {} · {}",
-        word(&merchant["name"]),
+        "  at {merchant_name}({}), MCC {}, {} · {} · {}",
         word(&merchant["id"]),
         word(&merchant["mcc"]),
         word(&merchant["country"]),
@@ -87,8 +90,9 @@ fn asked(out: &mut String, record: &Value) {
     );
 }
 
-/// The decision of a request, or the outcome of an advice. Amounts in minor units of the account's currency.
-fn came(out: &mut String, event: &Value) {
+/// The decision of a request, or the outcome of an advice, with amounts in the account's currency.
+fn came(out: &mut String, event: &Value, currency: &Value) {
+    let in_account = |amount: &Value| money(&json!({ "amount": amount, "currency": currency }));
     let decision = &event["decision"];
     let head = match decision["result"].as_str() {
         Some("declined") => format!(
@@ -129,8 +133,8 @@ fn came(out: &mut String, event: &Value) {
         out,
         "  account {}: {} asked, {} available after it",
         word(&event["account_id"]),
-        event["amount"],
-        event["available"]
+        in_account(&event["amount"]),
+        in_account(&event["available"])
     );
     let hold = &event["hold"];
     let is_posted = event["postings"]
@@ -140,7 +144,7 @@ fn came(out: &mut String, event: &Value) {
         line!(
             out,
             "  {} held until {}",
-            hold["amount"],
+            in_account(&hold["amount"]),
             word(&hold["expires_at"])
         );
     }
@@ -149,7 +153,7 @@ fn came(out: &mut String, event: &Value) {
     }
     for leg in event["postings"].as_array().into_iter().flatten() {
         let (account, amount) = (word(&leg["ledger_account"]), &leg["amount"]);
-        line!(out, "  posted to {account}: {amount}");
+        line!(out, "  posted to {account}: {}", in_account(amount));
     }
 }
 
@@ -229,5 +233,22 @@ fn later(out: &mut String, later: &Value) {
             record["sequence"],
             word(&record["at"])
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merchant_without_a_name_is_told_by_its_id_alone() {
+        let told = |name: Value| {
+            let merchant = json!({ "name": name, "id": "M1", "mcc": "5411", "country": "US" });
+            text(&json!({ "record": { "command": { "merchant": merchant } } }))
+        };
+        for none in [json!(""), json!("   "), Value::Null] {
+            assert!(told(none).contains("\n  at (M1), MCC 5411, US"));
+        }
+        assert!(told(json!("SHOP")).contains("\n  at SHOP (M1), MCC"));
     }
 }

@@ -244,6 +244,11 @@ fn api_state(
             .iter()
             .map(|peer| (peer.settings.name.clone(), peer.stats.clone()))
             .collect(),
+        answer_within_ms: networks
+            .peers
+            .iter()
+            .map(|peer| (peer.settings.name.clone(), peer.settings.answer_within_ms))
+            .collect(),
     })?)
 }
 

@@ -3,7 +3,7 @@
 use super::serve::load;
 use crate::engine::time::Timestamp;
 use crate::settlement::{Format, render};
-use crate::settlement::{ReportRequest, settlement_report};
+use crate::settlement::{ReportRequest, check_network, settlement_report};
 use crate::store::Store;
 use anyhow::{Context, Result};
 use jiff::civil::{Date, Time};
@@ -50,12 +50,21 @@ pub fn run(report: &Report) -> Result<u8> {
         cut_over: options.cut_over,
         now: Timestamp(jiff::Timestamp::now().as_millisecond()),
     };
+    let configured = config
+        .network
+        .iter()
+        .map(|network| network.name.to_string());
+    let configured: Vec<String> = configured.collect();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let report = runtime.block_on(async {
         let store = Store::connect(&config.store.url, &config.data.dir).await?;
-        let report = settlement_report(&store, &request).await;
+        let report = async {
+            check_network(&store, request.network.as_deref(), &configured).await?;
+            settlement_report(&store, &request).await
+        };
+        let report = report.await;
         store.close().await;
         anyhow::Ok(report?)
     })?;

@@ -116,7 +116,8 @@ impl Backtest {
         }
     }
 
-    /// Takes the next record; says what would have come of it, if it is a request of a known card.
+    /// Takes the next record; says what would have come of it, if it is a request of a known card, and of the program
+    /// that a rule is of.
     pub fn take(&mut self, record: &mut Record) -> Option<Looked> {
         match &self.change {
             Change::Rule(rule) => {
@@ -180,7 +181,7 @@ impl TriedRule {
             })
         };
         if self.program_id.is_some_and(|id| id != account.program_id) {
-            return looked(Came::AsItWas);
+            return None;
         }
         // As the record has it: zero of something is what could not be said.
         let is_nothing = authorize.amounts.transaction.amount_minor == 0;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::engine::facts::{Channel, Country, EntryMode};
 use crate::engine::three_ds::{Authentication, Cryptogram, Exemption, ThreeDs};
+use crate::iso8583::identity::NameKind;
 use crate::iso8583::{Dialect, Encoder, Mti};
 use crate::security::{Vault, VaultSettings};
 use bytes::BytesMut;
@@ -559,6 +560,63 @@ fn the_approval_code_is_the_last_name_to_be_asked() {
     );
     let other = advise(&bench, 220, &[(38, "ZZZZZZ")]).payment.original_keys;
     assert_ne!(names.by_authority[3], other.by_authority[3]);
+}
+
+/// Which kind of name is the first that a request and a later completion both state, and whether it is the same. With a
+/// STAN and time of its own, a completion is a stranger, whatever approval code it states.
+#[test]
+fn when_an_approval_code_is_the_name_that_decides() {
+    let original = |time: &str, dialect: &str| match dialect {
+        "iso8583-1993-ascii" => format!("1100000042{time:0>12}00"),
+        _ => format!("0100000042{time:0>10}{:022}", 0),
+    };
+    let decisive = |dialect: &str, more: &[(u8, &str)]| {
+        let bench = Bench::new(dialect);
+        let request = bench.authorize(&[(37, "632800000001")]);
+        let given = ApprovalCode::of(request.authorization_id);
+        let mut fields = vec![(38, given.as_str()), (11, "000050")];
+        fields.extend(more);
+        let about = advise(&bench, 220, &fields).payment.original_keys;
+        let kinds = bench.translator.map.dialect.match_keys();
+        let pairs = request.match_keys.by_authority.into_iter();
+        let mut pairs = pairs.zip(about.by_authority).zip(kinds);
+        let unstated = crate::engine::facts::MatchKey::UNSTATED;
+        let found = pairs.find(|((own, named), _)| *own != unstated && *named != unstated);
+        found.map(|((own, named), kind)| (*kind, own == named))
+    };
+    for dialect in ["iso8583-1987-ascii", "visa-base1", "mastercard-ebcdic"] {
+        let de90 = original("", dialect);
+        let (other_time, no_time) = ((12, "041500"), (12, ""));
+        for (more, expected) in [
+            (
+                vec![(37, "632800000001"), other_time],
+                (NameKind::Rrn, true),
+            ),
+            (
+                vec![(37, "632800000002"), other_time],
+                (NameKind::Rrn, false),
+            ),
+            (vec![other_time], (NameKind::Local, false)),
+            (vec![other_time, (90, &de90)], (NameKind::Local, false)),
+            (vec![no_time], (NameKind::Sent, false)),
+            (vec![no_time, (7, "")], (NameKind::ApprovalCode, true)),
+            (vec![no_time, (90, &de90)], (NameKind::ApprovalCode, true)),
+        ] {
+            assert_eq!(
+                decisive(dialect, &more),
+                Some(expected),
+                "{dialect} {more:?}"
+            );
+        }
+    }
+    let dialect = "iso8583-1993-ascii";
+    let de56 = original("", dialect);
+    for (more, expected) in [
+        (vec![(12, "261124041500")], (NameKind::Sent, false)),
+        (vec![(56, &*de56)], (NameKind::ApprovalCode, true)),
+    ] {
+        assert_eq!(decisive(dialect, &more), Some(expected), "{more:?}");
+    }
 }
 
 #[test]

@@ -5,4 +5,4 @@ mod render;
 pub mod report;
 
 pub use render::{Format, render};
-pub use report::{ReportError, ReportRequest, SettlementReport, settlement_report};
+pub use report::{ReportError, ReportRequest, SettlementReport, check_network, settlement_report};

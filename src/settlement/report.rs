@@ -17,6 +17,10 @@ use std::collections::BTreeMap;
 pub enum ReportError {
     #[error("the report needs the tables: {0}")]
     Store(#[from] StoreError),
+    #[error(
+        "no network is called `{named}`, neither in the configuration nor in the tables; configured: {configured}"
+    )]
+    Network { named: String, configured: String },
     #[error("{0} is not a business date that a calendar knows; write it as 2026-11-24")]
     Date(Date),
     #[error(
@@ -108,6 +112,30 @@ pub struct SettlementReport {
     pub projected_through: u64,
     pub lines: Vec<ReportLine>,
     pub totals: Vec<ReportTotal>,
+}
+
+/// Refuses a network that is neither configured nor, from a time when it was, in the tables.
+///
+/// # Errors
+/// [`ReportError`]; the tables may be away.
+pub async fn check_network(
+    store: &Store,
+    named: Option<&str>,
+    configured: &[String],
+) -> Result<(), ReportError> {
+    let Some(named) = named.filter(|named| !configured.iter().any(|known| known == named)) else {
+        return Ok(());
+    };
+    if store.has_network(named).await? {
+        return Ok(());
+    }
+    Err(ReportError::Network {
+        named: named.to_owned(),
+        configured: match configured {
+            [] => "none".to_owned(),
+            configured => configured.join(", "),
+        },
+    })
 }
 
 /// The figures of a business date, as far as the projection has come.

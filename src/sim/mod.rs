@@ -7,6 +7,7 @@ pub mod capture;
 pub mod cards;
 pub mod check;
 pub mod client;
+pub mod conversation;
 pub mod echo;
 mod extras;
 mod in_flight;
@@ -59,7 +60,7 @@ pub enum SimError {
     #[error("sign-on {0}; try --no-sign-on, or look at `sign_on` of the peer")]
     SignOn(String),
     /// A conversation cannot be read.
-    #[error("line {line}: {problem}, as in `p1 0100 amount=4000 -> 00`")]
+    #[error("line {line}: {problem} (a line is as `p1 0100 amount=4000 -> approved`)")]
     Script {
         /// Of the file, from 1.
         line: usize,

@@ -249,13 +249,22 @@ struct Replayer {
 
 impl Replayer {
     fn new(options: &ReplayOptions, requests: Vec<Recorded>, keys: Keys) -> Replayer {
-        let rewriter = || Rewriter::new(options.dialect.clone(), keys);
+        let rewriter = || {
+            let mut rewriter = Rewriter::new(options.dialect.clone(), keys);
+            for request in &requests {
+                // Messages that do not parse were left out before.
+                if let Ok(message) = Message::parse(&options.dialect, &request.bytes) {
+                    rewriter.announce(&message);
+                }
+            }
+            rewriter
+        };
         Replayer {
             dialect: options.dialect.clone(),
+            rewriter: (!options.keep_keys).then(rewriter),
             requests,
             next: 0,
             times: options.times,
-            rewriter: (!options.keep_keys).then(rewriter),
             compared: 0,
             differences: 0,
         }

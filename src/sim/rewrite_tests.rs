@@ -112,6 +112,51 @@ fn a_reversal_names_its_rewritten_original() {
     assert_eq!(request.digits(4), Some(1200));
 }
 
+/// The same in every dialect of 1987 layout, with and without an RRN in common.
+#[test]
+fn a_reversal_before_its_original_names_what_that_will_be_called() {
+    let dialect = dialect();
+    let data = original_data();
+    for original_rrn in ["432812000123", "432812000999"] {
+        let mut rewriter = Rewriter::new(dialect.clone(), Keys::new(1, 0));
+        let facts = |mti, stan, at, rrn, original| Facts {
+            mti,
+            stan,
+            at,
+            rrn,
+            original,
+        };
+        let of = Some(&*data);
+        let reversal = facts(400, 124, 1_124_020_530, "432812000123", of);
+        let request = facts(100, 123, 1_124_020_530, original_rrn, None);
+        let repeat = facts(101, 123, 1_124_020_535, original_rrn, None);
+        let again = facts(401, 124, 1_124_020_540, "432812000123", of);
+        let messages = [reversal, request, repeat, again].map(|facts| message(&dialect, &facts));
+        for bytes in &messages {
+            rewriter.announce(&Message::parse(&dialect, bytes).unwrap());
+        }
+        for round in 0..2 {
+            let mut second = 100 * round;
+            let new = messages.each_ref().map(|bytes| {
+                second += 7;
+                rewrite(&mut rewriter, bytes, second)
+            });
+            let [reversal, request, repeat, again] = new
+                .each_ref()
+                .map(|bytes| Message::parse(&dialect, bytes).unwrap());
+            let named = reversal.text::<42>(90).unwrap();
+            assert_eq!(named[4..10], *request.text::<42>(11).unwrap());
+            assert_eq!(named[10..20], *request.text::<42>(7).unwrap());
+            assert_ne!(request.raw(11), reversal.raw(11));
+            assert_eq!(request.raw(11), repeat.raw(11), "a repeat stays one");
+            assert_eq!(again.raw(90), reversal.raw(90), "and so does a double");
+            assert_eq!(again.raw(11), reversal.raw(11));
+            assert_ne!(named[4..10], *"000123", "the key is a fresh one");
+            rewriter.restart();
+        }
+    }
+}
+
 #[test]
 fn an_unknown_original_and_other_payments_stay_apart() {
     let dialect = dialect();

@@ -1,70 +1,20 @@
-//! Scripted conversations of `cardsim talk`: a small file says, message by message, what a network sends and which answer it expects.
-//! Reading the file and writing its messages; sockets and printing live in `tools/cardsim`.
+//! The messages of a conversation (`cardsim talk`): what each of its lines becomes in a dialect. Reading the file is in
+//! `conversation`; sockets and printing live in `tools/cardsim`.
 //!
-//! A line is `NAME MTI key=value … -> CODE`, with the MTI in 1987 numbers whatever the dialect; `#` begins a comment. A
-//! code is a response code, or the dialect file's word for one, such as `approved` or `insufficient_funds`.
-//! `amount`, `stays` and `stood_at` are in minor units of `currency` (default USD). `of=NAME` names an earlier message
-//! of the file as the original, `again=NAME` sends that one once more. Other keys: `kind`, `mcc`, `merchant`,
-//! `approval=NAME` (DE38 of that one's answer), `code` (DE39 of an advice), `DE<number>`.
+//! Amounts are in US dollars, which `DE49=…` changes.
 
 use super::SimError;
-use super::cards::SimCard;
+use super::cards::{Profile, SimCard};
+use super::conversation::Saying;
 use super::keys::Stamp;
-use crate::iso8583::mapping::{DateTimeLayout, OriginalData, ReplacementAmount};
+use super::places::field_bytes;
+use super::wire::Wire;
+use crate::iso8583::mapping::{DateTimeLayout, Location, OriginalData, ReplacementAmount};
 use crate::iso8583::{Dialect, EncodeError, Encoder, Mti};
+use arrayvec::ArrayString;
 use bytes::BytesMut;
 use std::collections::BTreeMap;
-
-/// One line of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Saying {
-    /// How later lines call it.
-    pub name: String,
-    /// In 1987 numbers.
-    pub mti: u16,
-    /// The response code that is expected, or the dialect's word for it.
-    pub expected: Option<String>,
-    /// As they stand in the file.
-    pub words: BTreeMap<String, String>,
-}
-
-/// Reads a conversation.
-pub fn read(text: &str) -> Result<Vec<Saying>, SimError> {
-    let mut sayings = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.split('#').next().unwrap_or_default().trim();
-        if !line.is_empty() {
-            let wrong = |problem: &str| SimError::Script {
-                line: number + 1,
-                problem: problem.to_owned(),
-            };
-            sayings.push(saying(line).map_err(wrong)?);
-        }
-    }
-    Ok(sayings)
-}
-
-fn saying(line: &str) -> Result<Saying, &'static str> {
-    let (said, expected) = match line.split_once("->") {
-        None => (line, None),
-        Some((said, expected)) => (said, Some(expected.trim().to_owned())),
-    };
-    let mut words = said.split_whitespace();
-    let name = words.next().ok_or("a line begins with a name")?.to_owned();
-    let mti = words.next().and_then(|mti| mti.parse().ok());
-    let mti = mti.ok_or("after the name comes a message type such as 0100")?;
-    let pairs = words.map(|word| {
-        word.split_once('=')
-            .ok_or("the rest of a line is key=value")
-    });
-    let words = pairs.map(|pair| pair.map(|(key, value)| (key.to_owned(), value.to_owned())));
-    Ok(Saying {
-        name,
-        mti,
-        expected,
-        words: words.collect::<Result<_, _>>()?,
-    })
-}
+use std::sync::Arc;
 
 /// What was sent under a name, for those that come later.
 #[derive(Debug, Clone)]
@@ -74,13 +24,17 @@ pub struct Sent {
     pub at: Stamp,
     /// By field number, as canonical text.
     pub fields: BTreeMap<u8, String>,
+    /// Flags that the dialect keeps in parts of a field: by field number, as they stand on the wire.
+    pub flags: BTreeMap<u8, Vec<u8>>,
+    /// STAN of the message that it is about.
+    pub original_stan: Option<u32>,
     /// DE38 of its answer.
     pub approval_code: Option<String>,
 }
 
 /// Whose STANs and times have been given out.
 pub struct Speaker<'a> {
-    pub dialect: &'a Dialect,
+    pub dialect: &'a Arc<Dialect>,
     pub card: &'a SimCard,
     pub stan: u32,
     pub at: Stamp,
@@ -95,7 +49,7 @@ impl Speaker<'_> {
         saying: &Saying,
         sent: &BTreeMap<String, Sent>,
     ) -> Result<Sent, String> {
-        let word = |key: &str| saying.words.get(key).map(String::as_str);
+        let word = |key: &str| saying.word(key);
         let earlier = |name: &str| {
             sent.get(name)
                 .ok_or(format!("nothing called {name} was sent"))
@@ -131,11 +85,15 @@ impl Speaker<'_> {
             fields.insert(38, code.ok_or(format!("{name} got no approval code"))?);
         }
         self.literal(&mut fields, saying)?;
+        let mut flags = self.flags(saying).map_err(|error| error.to_string())?;
+        flags.retain(|field, _| !fields.contains_key(field));
         Ok(Sent {
             mti: saying.mti,
             stan: self.stan,
             at: self.at,
             fields,
+            flags,
+            original_stan: original.map(|original| original.stan),
             approval_code: None,
         })
     }
@@ -208,6 +166,32 @@ impl Speaker<'_> {
         Ok(())
     }
 
+    /// What the dialect says by a flag: kinds that are no processing code, and that more completions follow.
+    fn flags(&self, saying: &Saying) -> Result<BTreeMap<u8, Vec<u8>>, SimError> {
+        let sign = |flag: &str| self.dialect.mappings().flag(flag)?.any_of.first();
+        let mut parts: Vec<(&Location, &str)> = Vec::new();
+        let of_kind = match saying.word("kind") {
+            Some("pre_authorization") => sign("pre_authorization"),
+            Some("incremental") => sign("incremental_authorization"),
+            _ => None,
+        };
+        // Where the function code or the original says it, nothing is left to say.
+        let of_kind = of_kind.filter(|sign| ![24, 56, 90].contains(&sign.at.field));
+        if let Some(sign) = of_kind {
+            parts.extend(sign.values.first().map(|up| (&sign.at, &**up)));
+        }
+        if saying.word("more").is_some() {
+            // Not up: these marks are one digit.
+            parts.extend(sign("final_authorization").map(|sign| (&sign.at, "0")));
+        }
+        let fields = parts.iter().map(|(at, _)| at.field);
+        let fields = fields.map(|field| {
+            let bytes = field_bytes(self.dialect, field, &parts, "a flag")?;
+            Ok((field, bytes))
+        });
+        fields.collect()
+    }
+
     fn replacement(&self, fields: &mut BTreeMap<u8, String>, stays: u64, stood_at: u64) {
         match self.dialect.mappings().replacement_amount {
             ReplacementAmount::De95 => {
@@ -250,7 +234,8 @@ impl Speaker<'_> {
     fn literal(&self, fields: &mut BTreeMap<u8, String>, saying: &Saying) -> Result<(), String> {
         for (key, value) in &saying.words {
             match key.as_str() {
-                "amount" | "stays" | "stood_at" | "kind" | "of" | "again" | "approval" => {}
+                "amount" | "stays" | "stood_at" | "kind" | "of" | "again" | "approval" | "more" => {
+                }
                 "mcc" => {
                     let field = if self.is_1993() { 26 } else { 18 };
                     fields.insert(field, value.clone());
@@ -279,34 +264,148 @@ impl Speaker<'_> {
             false => sent.mti,
         };
         let mut encoder = Encoder::new(self.dialect, out, Mti::new(mti));
-        for (field, text) in &sent.fields {
-            encoder.text(*field, text)?;
+        for field in 2..=128 {
+            if let Some(text) = sent.fields.get(&field) {
+                encoder.text(field, text)?;
+            } else if let Some(flag) = sent.flags.get(&field) {
+                encoder.bytes(field, flag)?;
+            }
         }
         encoder.finish();
         Ok(())
     }
+
+    /// Writes a sign-on or a sign-off; gives its STAN.
+    pub fn manage(&mut self, function: &str, out: &mut BytesMut) -> Result<u32, SimError> {
+        self.stan = self.stan % 999_999 + 1;
+        let wire = Wire::new(self.dialect.clone(), &[])?;
+        let written = wire.management(function, self.stan, self.at, out);
+        written.map_err(|source| SimError::Encode {
+            dialect: self.dialect.name().to_owned(),
+            what: "network management",
+            source,
+        })?;
+        Ok(self.stan)
+    }
+}
+
+/// Says everything to nobody, so that what cannot be said is found before anything is sent.
+pub fn rehearse(sayings: &[Saying], dialect: &Arc<Dialect>) -> Result<(), SimError> {
+    let card = SimCard {
+        pan: ArrayString::from("4111111111111111").unwrap_or_default(),
+        exp_month: 12,
+        exp_year: 2029,
+        cvv2: None,
+        currency: ArrayString::from("USD").unwrap_or_default(),
+        profile: Profile::Ok,
+    };
+    let mut speaker = Speaker {
+        dialect,
+        card: &card,
+        stan: 0,
+        at: Stamp::from_unix(0),
+    };
+    let mut sent = BTreeMap::new();
+    for saying in sayings {
+        let composed = speaker.compose(saying, &sent);
+        let mut message = composed.map_err(|problem| saying.wrong(problem))?;
+        let written = speaker.encode(&message, &mut BytesMut::new());
+        written.map_err(|error| saying.wrong(error.to_string()))?;
+        message.approval_code = Some("A1B2C3".to_owned());
+        sent.entry(saying.name.clone()).or_insert(message);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::conversation::read;
     use super::*;
+    use crate::iso8583::Message;
+
+    /// The fields of the last message of a conversation, as they are read back.
+    fn last(name: &str, text: &str) -> (Arc<Dialect>, BytesMut) {
+        let dialect = Arc::new(Dialect::builtin(name).unwrap());
+        let sayings = read(text, &dialect).unwrap();
+        rehearse(&sayings, &dialect).unwrap();
+        let card = SimCard {
+            pan: "4111111111111111".parse().unwrap(),
+            exp_month: 12,
+            exp_year: 2029,
+            cvv2: None,
+            currency: "USD".parse().unwrap(),
+            profile: Profile::Ok,
+        };
+        let mut speaker = Speaker {
+            dialect: &dialect,
+            card: &card,
+            stan: 0,
+            at: Stamp::from_unix(1_795_487_130),
+        };
+        let mut sent = BTreeMap::new();
+        let mut out = BytesMut::new();
+        for saying in &sayings {
+            let message = speaker.compose(saying, &sent).unwrap();
+            out.clear();
+            speaker.encode(&message, &mut out).unwrap();
+            sent.insert(saying.name.clone(), message);
+        }
+        (dialect.clone(), out)
+    }
 
     #[test]
-    fn a_line_is_a_name_a_message_type_and_what_it_says() {
-        let text = "# first\n\np1 0100 amount=4000 kind=refund -> 00\nr1 0400 of=p1\n";
-        let sayings = read(text).unwrap();
-        assert_eq!(sayings.len(), 2);
-        assert_eq!((&*sayings[0].name, sayings[0].mti), ("p1", 100));
-        assert_eq!(sayings[0].expected.as_deref(), Some("00"));
-        assert_eq!(sayings[0].words["kind"], "refund");
-        assert_eq!(sayings[1].expected, None);
-        for (wrong, said) in [
-            ("p1", "a message type"),
-            ("p1 purchase", "a message type"),
-            ("p1 0100 amount", "key=value"),
+    fn what_a_dialect_says_by_a_flag_is_said_by_it() {
+        let increment =
+            "h 0100 amount=100 kind=pre_authorization\ni 0100 amount=5 kind=incremental of=h";
+        let completion = "h 0100 amount=100\nc 0220 amount=5 of=h more=yes";
+        let before = "h 0100 amount=100 kind=pre_authorization";
+        for (name, text, flag, value) in [
+            ("visa-base1", increment, "incremental_authorization", "3900"),
+            ("visa-base1", before, "pre_authorization", "2"),
+            ("mastercard-ebcdic", before, "pre_authorization", "4"),
+            ("iso8583-1987-ascii", before, "pre_authorization", "06"),
+            (
+                "iso8583-1993-ascii",
+                increment,
+                "incremental_authorization",
+                "106",
+            ),
+            (
+                "iso8583-1987-binary",
+                completion,
+                "final_authorization",
+                "0",
+            ),
+            (
+                "iso8583-1993-binary",
+                completion,
+                "final_authorization",
+                "0",
+            ),
+            ("mastercard-ebcdic", completion, "final_authorization", "0"),
         ] {
-            let error = read(wrong).unwrap_err().to_string();
-            assert!(error.contains("line 1") && error.contains(said), "{error}");
+            let (dialect, bytes) = last(name, text);
+            let message = Message::parse(&dialect, &bytes).unwrap();
+            let at = &dialect.mappings().flag(flag).unwrap().any_of[0].at;
+            let said = message.locate::<12>(at);
+            assert_eq!(said.as_deref(), Some(value), "{name} {flag}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_said_is_found_before_anything_is_sent() {
+        let dialect = Arc::new(Dialect::builtin("iso8583-1987-ascii").unwrap());
+        for (wrong, told) in [
+            ("p1 0100 kind=purchse", "this dialect has no kind purchse"),
+            ("p1 0100 mcc=54111", "DE18"),
+        ] {
+            let text = format!("e0 0100 amount=5\n{wrong}\n");
+            let error = rehearse(&read(&text, &dialect).unwrap(), &dialect).unwrap_err();
+            let error = error.to_string();
+            assert!(
+                error.contains("line 2") && error.contains(told),
+                "{wrong}: {error}"
+            );
         }
     }
 }

@@ -326,14 +326,12 @@ fn came_of_advice<'a>(advise: &Advise, advised: &'a Advised) -> Option<Came<'a>>
         return None;
     }
     let declined = advised.flags.contains(Flags::STAND_IN_DECLINE);
-    let own_code = ApprovalCode::of(advise.payment.authorization_id);
-    let opens = Some(advise.approval_code.unwrap_or(own_code));
-    let (status, original, expires_at, approval_code) = match &advised.outcome {
+    let (status, original, expires_at) = match &advised.outcome {
         AdviceOutcome::Placed(hold) => {
             let status = AuthorizationStatus::Pending;
-            (status, None, Some(hold.expires_at), opens)
+            (status, None, Some(hold.expires_at))
         }
-        AdviceOutcome::ForcePosted(_) => (AuthorizationStatus::Cleared, None, None, opens),
+        AdviceOutcome::ForcePosted(_) => (AuthorizationStatus::Cleared, None, None),
         AdviceOutcome::Amended {
             authorization_id, ..
         }
@@ -341,14 +339,14 @@ fn came_of_advice<'a>(advise: &Advise, advised: &'a Advised) -> Option<Came<'a>>
             authorization_id, ..
         } => {
             let (status, original) = (AuthorizationStatus::Merged, Some(*authorization_id));
-            (status, original, None, advise.approval_code)
+            (status, original, None)
         }
         AdviceOutcome::Recorded | AdviceOutcome::Duplicate => {
             let status = match declined {
                 true => AuthorizationStatus::Declined,
                 false => AuthorizationStatus::Recorded,
             };
-            (status, None, None, advise.approval_code)
+            (status, None, None)
         }
     };
     let result = match status {
@@ -369,7 +367,8 @@ fn came_of_advice<'a>(advise: &Advise, advised: &'a Advised) -> Option<Came<'a>>
         posted_minor: charged(&advised.postings),
         available_minor: advised.available_minor,
         expires_at,
-        approval_code,
+        // Nobody was answered with one of ours.
+        approval_code: advise.approval_code,
         decline: None,
         original,
         flags: advised.flags,

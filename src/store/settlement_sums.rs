@@ -38,6 +38,23 @@ const OURS: &str = "CASE WHEN mark_up_minor + rounding_minor = 0 THEN 0 ELSE \
     / (network_minor + mark_up_minor + rounding_minor) AS BIGINT) END";
 
 impl Store {
+    /// Whether any program or authorization is of a network of this name.
+    pub async fn has_network(&self, name: &str) -> Result<bool, StoreError> {
+        for table in ["programs", "authorizations"] {
+            let mut conditions = Conditions::default();
+            conditions.equal("network", Some(name.to_owned()));
+            let sql = format!("SELECT network FROM {table}{} LIMIT 1", conditions.sql());
+            let found = self.fetch(sql, &conditions.values, |row| {
+                let name: String = Column::take(row, 0)?;
+                Ok(name)
+            });
+            if !found.await?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// What was posted from `from` on and before `until`, and what was authorized then and is still open, without
     /// what of that was posted, whenever it was. In one statement: read one after the other, what is posted in
     /// between would be in both. With the position that the sums hold at least.

@@ -448,7 +448,7 @@ fn a_settlement_report_sums_what_was_posted_on_a_date_and_what_is_open() {
     assert_eq!(csv.header("Content-Type"), Some("text/csv; charset=utf-8"));
     assert!(csv.text.contains("purchase"), "{}", csv.text);
     let other = client
-        .get(&format!("/v1/settlement_reports?date={date}&network=none"))
+        .get(&format!("/v1/settlement_reports?date={date}&network=amex"))
         .ok();
     assert_eq!(other["lines"], json!([]));
     for (query, code, param) in [
@@ -456,6 +456,11 @@ fn a_settlement_report_sums_what_was_posted_on_a_date_and_what_is_open() {
         ("?date=2026-13-01", "date_invalid", "date"),
         ("?date=today", "date_invalid", "date"),
         ("?date=2026-01-01&year=1", "field_unknown", "year"),
+        (
+            "?date=2026-01-01&network=nope",
+            "network_unknown",
+            "network",
+        ),
     ] {
         let error = client
             .get(&format!("/v1/settlement_reports{query}"))

@@ -59,6 +59,16 @@ fn an_endpoint_is_made_changed_and_listed_and_its_secret_is_shown_once() {
             &json!({ "type": "decline" })
         )
     );
+    assert_eq!(changed["warning"], Value::Null);
+    // As long as the network waits is too long.
+    let slow = client.patch(&path, json!({ "timeout_ms": 5_000 })).ok();
+    let warning = slow["warning"].as_str().unwrap();
+    assert!(
+        warning.contains("answer_within_ms (5000) of the network visa"),
+        "{warning}"
+    );
+    let just_right = client.patch(&path, json!({ "timeout_ms": 4_999 })).ok();
+    assert_eq!(just_right["warning"], Value::Null);
     let rotated = client
         .post(&format!("{path}/rotate_secret"), json!({}))
         .ok();

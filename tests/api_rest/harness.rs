@@ -191,6 +191,7 @@ impl Switch {
             networks: ["visa", "amex"]
                 .map(|name| (name.to_owned(), Default::default()))
                 .into(),
+            answer_within_ms: [("visa".to_owned(), 5_000)].into(),
         });
         gate.open(state.unwrap());
         Switch {

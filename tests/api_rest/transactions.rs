@@ -3,6 +3,7 @@
 use super::authorizations::{authorize, carry_out, dollars, funded_card, request, reverse};
 use super::harness::{Client, Disk, Options, Sql, Switch};
 use cardswitch::engine::command::{Action, Advise, Reverse};
+use cardswitch::engine::event::ApprovalCode;
 use cardswitch::engine::facts::{Kind, MatchKey, RepeatKey};
 use cardswitch::engine::ids::{AuthorizationId, ReversalId};
 use serde_json::{Value, json};
@@ -192,6 +193,7 @@ fn what_the_network_did_without_us_is_told_with_its_flags() {
     assert_eq!(told["breach"]["reason"], "insufficient_funds");
     assert_eq!(told["breach"]["step"], "balance");
     assert_eq!(told["message"], "financial_advice");
+    assert_eq!(told["approval_code"], Value::Null, "nobody was given one");
     let decision = &told["decision"];
     assert_eq!(
         (&decision["result"], &decision["step"]),
@@ -204,6 +206,11 @@ fn what_the_network_did_without_us_is_told_with_its_flags() {
         .ok();
     assert_eq!(transaction["flags"], told["flags"]);
     assert_eq!(transaction["transaction_amount"], -250_000);
+
+    let with_code = shop.advise(None, 10, |advise| {
+        advise.approval_code = Some(ApprovalCode(*b"S1A2N3"));
+    });
+    assert_eq!(shop.told(&with_code)["approval_code"], "S1A2N3");
 
     let declined = shop.advise(None, 10, |advise| advise.was_declined = true);
     shop.assert_stands(&declined, "declined", 10, 0);

@@ -64,6 +64,11 @@ pub fn local(text: &str) -> MatchKey {
     match_key(&format!("local {text}"))
 }
 
+/// An approval code.
+pub fn code(text: &str) -> MatchKey {
+    match_key(&format!("code {text}"))
+}
+
 /// A name of each kind, all from one text, and no acquirer.
 pub fn names_of(text: &str) -> MatchKeys {
     let none = MatchKey::UNSTATED;

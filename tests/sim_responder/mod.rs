@@ -7,7 +7,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use bytes::BytesMut;
 use cardswitch::{
-    iso8583::{Dialect, Encoder, Frame, FrameCodec, Framing, Header, Message},
+    iso8583::{
+        Dialect, Encoder, Frame, FrameCodec, Framing, Header, Message, mapping::OriginalData,
+    },
     sim::{Profile, SimCard},
 };
 use tokio::{
@@ -103,7 +105,8 @@ struct Issuer {
     codec: FrameCodec,
     fault: Fault,
     first_answers: HashMap<String, (String, Option<String>)>,
-    reversed: Vec<String>,
+    /// Card and RRN, and the STAN and time of the original, where it was named.
+    reversed: Vec<(String, Option<String>)>,
     decided: u32,
 }
 
@@ -220,6 +223,16 @@ impl Issuer {
         format!("{}/{}", text(2), text(37))
     }
 
+    /// STAN and time of a message, as a reversal would name them.
+    fn sent(&self, request: &Message<'_>) -> String {
+        let field = match self.dialect.mappings().original_data {
+            OriginalData::De90 => 7,
+            OriginalData::De56 => 12,
+        };
+        let text = |field| request.text::<12>(field).unwrap_or_default();
+        format!("{}{}", text(11), text(field))
+    }
+
     fn decide(&mut self, request: &Message<'_>) -> (String, Option<String>) {
         let key = Issuer::key(request);
         if self.fault != Fault::ForgetsFirstAnswers
@@ -241,7 +254,10 @@ impl Issuer {
 
     fn reason(&self, request: &Message<'_>, key: &str) -> &'static str {
         let pan = request.text::<19>(2).unwrap();
-        if self.reversed.iter().any(|reversed| reversed == key) {
+        let own = self.sent(request);
+        let mut reversed = self.reversed.iter();
+        if reversed.any(|(of, named)| of == key && named.as_ref().is_none_or(|named| *named == own))
+        {
             return "reversed_before_original";
         }
         let Some(at) = TEST_PANS.iter().position(|known| **known == *pan) else {
@@ -274,7 +290,11 @@ impl Issuer {
         if self.fault == Fault::RefusesReversals {
             return (self.code("original_not_found"), None);
         }
-        self.reversed.push(Issuer::key(request));
+        let named = match self.dialect.mappings().original_data {
+            OriginalData::De90 => request.text::<64>(90).map(|text| text[4..20].to_owned()),
+            OriginalData::De56 => request.text::<64>(56).map(|text| text[4..22].to_owned()),
+        };
+        self.reversed.push((Issuer::key(request), named));
         (self.code("reversal_accepted"), None)
     }
 }

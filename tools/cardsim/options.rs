@@ -5,7 +5,7 @@ use cardswitch::{
     iso8583::{Framing, Header},
     sim::Mix,
 };
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 use std::path::PathBuf;
 
 #[derive(Parser)]
@@ -46,14 +46,18 @@ pub struct WireOptions {
 
 /// Where the cards to pay with come from.
 #[derive(Args)]
+#[command(group(ArgGroup::new("card source").args(["cards", "api"]).required(true)))]
 pub struct CardSource {
     /// JSON-lines file of the cards to pay with
-    #[arg(long, required_unless_present = "api", conflicts_with = "api")]
+    #[arg(long)]
     pub cards: Option<PathBuf>,
     /// Create cards over the REST API at this address instead, as `cardsim seed` does; the switch
     /// needs `[sandbox] enabled = true` for that
     #[arg(long)]
     pub api: Option<String>,
+    /// With --api: network of the cards, one of those that the switch has
+    #[arg(long, default_value = "visa")]
+    pub network: String,
     /// API key for --api; else CARDSWITCH_API_KEY of the environment
     #[arg(long)]
     pub key: Option<String>,
@@ -170,7 +174,11 @@ pub struct Replay {
 
 /// Say what a conversation file says, message by message, and print each answer
 ///
-/// The first card of the file pays. With --api, one is created for it, and the record of each payment is printed as the switch explains it.
+/// The first card of --cards pays. With --api, one is created for it, and what the switch has on record
+/// of each message is printed behind its answer.
+///
+/// The file is read to its end before anything is sent. A line is a name, a message type in 1987
+/// numbers, what it says, and the expected answer, as in `p1 0100 amount=4000 kind=refund -> approved`.
 /// Exit code 1 when an answer was not the one that the file expects, 2 on bad usage.
 #[derive(Args)]
 #[command(
@@ -187,6 +195,9 @@ pub struct Talk {
     pub wire: WireOptions,
     #[command(flatten)]
     pub source: CardSource,
+    /// Sign on first and off last
+    #[arg(long)]
+    pub sign_on: bool,
 }
 
 /// Pass connections on to a switch and write what goes by to a JSON-lines capture

@@ -1,15 +1,16 @@
 //! `cardsim talk`: says a conversation to a switch, one message after another, and prints what it hears. Reading the
-//! file and writing messages live in `cardswitch::sim::talk`.
+//! file and writing messages live in `cardswitch::sim`, what the switch has on record in `records`.
 
 use super::key_or_environment;
 use super::options::Talk;
+use super::records::Api;
 use anyhow::{Context, Result, bail};
 use bytes::BytesMut;
 use cardswitch::iso8583::{Dialect, Frame, FrameCodec, Message};
 use cardswitch::sim::SimCard;
+use cardswitch::sim::conversation::{Saying, read};
 use cardswitch::sim::keys::Stamp;
-use cardswitch::sim::talk::{Saying, Sent, Speaker, read};
-use serde_json::Value;
+use cardswitch::sim::talk::{Sent, Speaker, rehearse};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -18,15 +19,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often the record of a payment is asked for before it is given up.
-const LOOKS: usize = 100;
-
 impl Talk {
     pub fn run(self) -> Result<bool> {
         let text = std::fs::read_to_string(&self.file)
             .with_context(|| format!("cannot read {}", self.file.display()))?;
-        let sayings = read(&text).with_context(|| self.file.display().to_string())?;
         let dialect = self.wire.dialect()?;
+        let file = || self.file.display().to_string();
+        let sayings = read(&text, &dialect).with_context(file)?;
+        rehearse(&sayings, &dialect).with_context(file)?;
         let (card, api) = self.card_and_api()?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
         let mut speaker = Speaker {
@@ -36,22 +36,27 @@ impl Talk {
             at: Stamp::from_unix(now.as_secs()),
         };
         let mut line = Line::open(&self.target, self.wire.codec())?;
+        if self.sign_on {
+            line.manage(&mut speaker, "sign_on")?;
+        }
         let mut sent: BTreeMap<String, Sent> = BTreeMap::new();
         let mut as_expected = true;
         for saying in &sayings {
             let composed = speaker.compose(saying, &sent);
-            let mut message = composed.map_err(|problem| {
-                anyhow::anyhow!("{}: {}: {problem}", self.file.display(), saying.name)
-            })?;
-            let heard = line.exchange(&speaker, &message)?;
-            as_expected &= told(&dialect, saying, &message, &heard);
-            if let Some(api) = &api
-                && saying.mti / 100 != 4
-            {
-                api.explain(&message);
+            let mut message = composed.map_err(|problem| saying.wrong(problem));
+            let message = message
+                .as_mut()
+                .map_err(|error| anyhow::anyhow!("{}: {error}", self.file.display()))?;
+            let heard = line.say(&speaker, message)?;
+            as_expected &= told(&dialect, saying, message, &heard);
+            if let Some(api) = &api {
+                api.explain(message);
             }
             message.approval_code = heard.get(&38).cloned();
-            sent.entry(saying.name.clone()).or_insert(message);
+            sent.entry(saying.name.clone()).or_insert(message.clone());
+        }
+        if self.sign_on {
+            line.manage(&mut speaker, "sign_off")?;
         }
         Ok(as_expected)
     }
@@ -117,12 +122,37 @@ impl Line {
         })
     }
 
+    fn say(&mut self, speaker: &Speaker, sent: &Sent) -> Result<BTreeMap<u8, String>> {
+        let mut message = BytesMut::new();
+        speaker.encode(sent, &mut message)?;
+        self.exchange(speaker.dialect, sent.stan, &message)
+    }
+
+    /// Signs on or off.
+    fn manage(&mut self, speaker: &mut Speaker, function: &str) -> Result<()> {
+        let mut message = BytesMut::new();
+        let stan = speaker.manage(function, &mut message)?;
+        let heard = self.exchange(speaker.dialect, stan, &message)?;
+        let code = heard.get(&39).map_or("", String::as_str);
+        println!("{function} STAN {stan:06}\n       -> {code}");
+        let accepted = speaker.dialect.response_code("network_management_accepted");
+        if accepted != Some(code) {
+            bail!("the switch answered {code} to the {function}");
+        }
+        Ok(())
+    }
+
     /// Sends a message and waits for the answer with its STAN; gives the answer's fields.
-    fn exchange(&mut self, speaker: &Speaker, sent: &Sent) -> Result<BTreeMap<u8, String>> {
+    fn exchange(
+        &mut self,
+        dialect: &Dialect,
+        stan: u32,
+        message: &[u8],
+    ) -> Result<BTreeMap<u8, String>> {
         let mut out = BytesMut::new();
         let header = self.codec.header.answer(&[]);
         let open = self.codec.begin_frame(&mut out, &header);
-        speaker.encode(sent, &mut out)?;
+        out.extend_from_slice(message);
         self.codec.end_frame(&mut out, open)?;
         self.stream.write_all(&out)?;
         loop {
@@ -130,9 +160,9 @@ impl Line {
                 let Frame::Message { body, .. } = frame else {
                     continue;
                 };
-                let answer = Message::parse(speaker.dialect, &body)?;
-                if answer.mti().is_response() && answer.digits(11) == Some(u64::from(sent.stan)) {
-                    return Ok(fields_of(speaker.dialect, &answer));
+                let answer = Message::parse(dialect, &body)?;
+                if answer.mti().is_response() && answer.digits(11) == Some(u64::from(stan)) {
+                    return Ok(fields_of(dialect, &answer));
                 }
             }
             let mut bytes = [0u8; 4_096];
@@ -151,87 +181,4 @@ fn fields_of(dialect: &Dialect, message: &Message) -> BTreeMap<u8, String> {
         (3..=128u8).filter(|field| message.has(*field) && dialect.field(*field).is_some());
     let texts = numbers.filter_map(|field| Some((field, message.text::<120>(field)?.to_string())));
     texts.collect()
-}
-
-/// Where payments are explained.
-struct Api {
-    base: String,
-    key: String,
-}
-
-impl Api {
-    /// Prints what became of a payment: its record among the newest, by STAN and RRN.
-    fn explain(&self, sent: &Sent) {
-        for _ in 0..LOOKS {
-            for list in ["authorizations", "transactions"] {
-                if let Some(record) = self.find(list, sent) {
-                    return print_record(list, &record);
-                }
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        println!("       (no record of it came up)");
-    }
-
-    fn find(&self, list: &str, sent: &Sent) -> Option<Value> {
-        let url = format!("{}/v1/{list}?limit=20", self.base);
-        let request = ureq::get(&url).header("authorization", format!("Bearer {}", self.key));
-        let page: Value = request.call().ok()?.body_mut().read_json().ok()?;
-        let stan = format!("{:06}", sent.stan);
-        let records = page["data"].as_array()?;
-        let found = records
-            .iter()
-            .find(|record| record["network"]["stan"] == stan.as_str());
-        found.cloned()
-    }
-}
-
-fn print_record(list: &str, record: &Value) {
-    let text = |value: &Value| match value {
-        Value::Null => "none".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    let decision = &record["decision"];
-    if list == "transactions" {
-        println!(
-            "       {}: {} {} {}, of {}",
-            text(&record["id"]),
-            text(&record["type"]),
-            record["amount"],
-            text(&record["currency"]),
-            text(&record["authorization_id"])
-        );
-        return;
-    }
-    let reason = match &decision["reason"] {
-        Value::Null => String::new(),
-        reason => format!(" ({})", text(reason)),
-    };
-    println!(
-        "       {}: {}{reason}, status {}, {} {}; flags {}",
-        text(&record["id"]),
-        text(&decision["result"]),
-        text(&record["status"]),
-        record["amount"],
-        text(&record["currency"]),
-        text(&record["flags"])
-    );
-    for step in record["trace"].as_array().into_iter().flatten() {
-        let detail = step["detail"]
-            .as_object()
-            .filter(|detail| !detail.is_empty());
-        if let Some(detail) = detail {
-            let members = detail
-                .iter()
-                .map(|(key, value)| format!("{key}={}", text(value)));
-            let members: Vec<String> = members.collect();
-            println!(
-                "         {:14} {:7} {}",
-                text(&step["step"]),
-                text(&step["result"]),
-                members.join(" ")
-            );
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! Decides the registry's commands about risk rules: making one, and moving it from state to state.
 //! What shards do with rules does not live here.
 
-use super::compile::compile;
+use super::compile::compile_new;
 use super::rule::{RULES_MAX, RULES_PER_PROGRAM_MAX, RiskRule, RiskRules, RuleChange, RuleState};
 use crate::engine::ids::RiskRuleId;
 use crate::engine::registry::{RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView};
@@ -26,7 +26,7 @@ fn refused(view: &RegistryView, rule: &RiskRule) -> Option<RegistryRefusal> {
     if !view.programs.contains_key(&rule.program_id) {
         return Some(RegistryRefusal::ProgramNotFound(rule.program_id));
     }
-    if let Err(error) = compile(&rule.expression) {
+    if let Err(error) = compile_new(&rule.expression) {
         return Some(RegistryRefusal::RuleInvalid(error));
     }
     if rules.len() >= RULES_MAX {

@@ -60,7 +60,16 @@ pub struct Compiled {
     pub reads_history: bool,
 }
 
+/// As `compile`, of what nobody has as a rule yet: what a fact is compared with must be something that it can be.
+pub fn compile_new(source: &str) -> Result<Compiled, ExpressionError> {
+    compile_as(source, true)
+}
+
 pub fn compile(source: &str) -> Result<Compiled, ExpressionError> {
+    compile_as(source, false)
+}
+
+fn compile_as(source: &str, is_new: bool) -> Result<Compiled, ExpressionError> {
     if source.len() > EXPRESSION_BYTES_MAX {
         let bytes = source.len();
         let message =
@@ -77,6 +86,7 @@ pub fn compile(source: &str) -> Result<Compiled, ExpressionError> {
         next: 0,
         depth: 0,
         reads_history: false,
+        is_new,
     };
     let part = reader.whole()?;
     if *reader.token() != Token::End {
@@ -102,6 +112,7 @@ struct Reader<'a> {
     next: usize,
     depth: usize,
     reads_history: bool,
+    is_new: bool,
 }
 
 /// Operators between two parts, those that bind least first.
@@ -192,6 +203,7 @@ impl Reader<'_> {
         let Some(operators) = LEVELS.get(level) else {
             return self.signed();
         };
+        let starts_at = self.place();
         let mut left = self.level(level + 1)?;
         loop {
             let at = self.place();
@@ -204,10 +216,39 @@ impl Reader<'_> {
                 return Ok(left);
             }
             self.advance();
+            let right_at = self.place();
             let right = self.level(level + 1)?;
+            if self.is_new {
+                self.check_words(&left, &right, right_at)?;
+                self.check_words(&right, &left, starts_at)?;
+            }
             let described = [&left, &right].map(Part::described);
             left = typing::binary(found, left, right)
                 .ok_or_else(|| self.error(at, typing::does_not_fit(found, &described)))?;
+        }
+    }
+
+    /// Refuses a word, at its place, that a fact can never be.
+    fn check_words(&self, fact: &Part, words: &Part, at: usize) -> Result<(), ExpressionError> {
+        let Part::Text(Text::Fact(fact)) = fact else {
+            return Ok(());
+        };
+        let words = match words {
+            Part::Text(Text::Literal(word)) => std::slice::from_ref(word),
+            Part::Texts(words) => words,
+            _ => return Ok(()),
+        };
+        match words.iter().find(|word| !fact.can_be(word)) {
+            None => Ok(()),
+            Some(word) => {
+                // What is as long as a card number is not repeated.
+                let word = match word.len() {
+                    0..12 => format!("'{word}'"),
+                    _ => "that".to_owned(),
+                };
+                let message = format!("`{}` is never {word}; {}", fact.name(), fact.can_only_be());
+                Err(self.error(at, message))
+            }
         }
     }
 

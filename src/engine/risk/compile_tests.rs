@@ -21,6 +21,58 @@ fn refused(source: &str) -> String {
 }
 
 #[test]
+fn a_word_that_a_fact_can_never_be_is_refused_in_new_rules() {
+    for (source, expected) in [
+        (
+            "channel == 'ecom'",
+            "column 12: `channel` is never 'ecom'; it is one of unknown, point_of_sale, ",
+        ),
+        (
+            "amount > 1 && 'Chip' != entry_mode",
+            "column 15: `entry_mode` is never 'Chip'",
+        ),
+        (
+            "kind in ['purchase', 'cash']",
+            "column 9: `kind` is never 'cash'",
+        ),
+        (
+            "country == 'GER'",
+            "column 12: `country` is never 'GER'; countries are two",
+        ),
+        ("currency == '978'", "column 13: `currency` is never '978'"),
+        (
+            "mcc == '742'",
+            "column 8: `mcc` is never '742'; an MCC is text of four",
+        ),
+        (
+            "weekday_utc == 'monday'",
+            "column 16: `weekday_utc` is never 'monday'",
+        ),
+        (
+            "cvv == 'none'",
+            "column 8: `cvv` is never 'none'; it is one of absent, match",
+        ),
+    ] {
+        let error = compile_new(source).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{source}: {error}");
+        // What is a rule already stays one.
+        assert!(compile(source).is_ok(), "{source}");
+    }
+    for source in [
+        "channel == 'unknown' || kind in ['other', 'purchase'] || country == 'ZZ'",
+        "mcc == '0000' || currency in ['USD', 'USDT'] || card_type == 'physical'",
+        "merchant_name == 'anything' && network == 'visa' && merchant_id in ['x']",
+        "channel.startsWith('e') && pin == cvv",
+    ] {
+        assert!(
+            compile_new(source).is_ok(),
+            "{source}: {:?}",
+            compile_new(source)
+        );
+    }
+}
+
+#[test]
 fn what_is_wrong_is_told_at_its_column() {
     for (source, expected) in [
         (

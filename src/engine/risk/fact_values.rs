@@ -5,7 +5,7 @@ use super::expression::{Facts, Fault};
 use super::fact_list::{NumberFact, TextFact, TruthFact};
 use crate::engine::card_history::{CardHistory, Counted, DAY, HOUR};
 use crate::engine::command::{Authorize, CardType};
-use crate::engine::facts::Check;
+use crate::engine::facts::{Channel, Check, Country, EntryMode, Kind};
 use crate::engine::money::Currency;
 use crate::engine::rolling::RollingWindow;
 use crate::engine::state::{Account, Card};
@@ -76,6 +76,56 @@ fn seconds_between(earlier: Timestamp, later: Timestamp) -> i64 {
     later.0.saturating_sub(earlier.0).div_euclid(1_000)
 }
 
+const CARD_TYPES: [&str; 2] = ["virtual", "physical"];
+const CHECKS: [&str; 3] = ["absent", "match", "mismatch"];
+
+impl TextFact {
+    /// Whether a text is among those that the fact can come to.
+    pub fn can_be(self, text: &str) -> bool {
+        match self {
+            TextFact::Country | TextFact::HomeCountry => {
+                text == "ZZ" || Country::from_alpha2(text).is_some()
+            }
+            TextFact::AccountCurrency | TextFact::Currency => Currency::from_alpha(text).is_some(),
+            TextFact::Mcc => text.len() == 4 && text.bytes().all(|digit| digit.is_ascii_digit()),
+            _ => self.words().is_none_or(|words| words.contains(&text)),
+        }
+    }
+
+    /// What it can be, in a sentence.
+    pub fn can_only_be(self) -> String {
+        match self {
+            TextFact::Country | TextFact::HomeCountry => {
+                "countries are two letters of ISO 3166-1, as in 'DE'".into()
+            }
+            TextFact::AccountCurrency | TextFact::Currency => {
+                "currencies are letters of ISO 4217, as in 'EUR', or 'USDT'".into()
+            }
+            TextFact::Mcc => "an MCC is text of four digits, as in '5411'".into(),
+            _ => format!(
+                "it is one of {}",
+                self.words().unwrap_or_default().join(", ")
+            ),
+        }
+    }
+
+    /// All that it can be, where those are few.
+    fn words(self) -> Option<Vec<&'static str>> {
+        fn names<T>(all: &[(T, &'static str)]) -> Vec<&'static str> {
+            all.iter().map(|(_, name)| *name).collect()
+        }
+        Some(match self {
+            TextFact::CardType => CARD_TYPES.to_vec(),
+            TextFact::Channel => names(Channel::ALL),
+            TextFact::EntryMode => names(EntryMode::ALL),
+            TextFact::Kind => names(Kind::ALL),
+            TextFact::Cryptogram | TextFact::Cvv | TextFact::Pin => CHECKS.to_vec(),
+            TextFact::WeekdayUtc => Days::NAMES.to_vec(),
+            _ => return None,
+        })
+    }
+}
+
 impl Facts for FactValues<'_> {
     fn number(&self, fact: NumberFact) -> Result<i64, Fault> {
         Ok(match fact {
@@ -109,8 +159,8 @@ impl Facts for FactValues<'_> {
             TextFact::AccountCurrency => self.account.currency.alpha(),
             TextFact::AcquirerId => stated(&reference.acquirer_id),
             TextFact::CardType => match self.card.card_type {
-                CardType::Virtual => "virtual",
-                CardType::Physical => "physical",
+                CardType::Virtual => CARD_TYPES[0],
+                CardType::Physical => CARD_TYPES[1],
             },
             TextFact::Channel => self.command.channel.name(),
             TextFact::Country => merchant.country.alpha2(),
@@ -158,9 +208,9 @@ fn stated(text: &str) -> &str {
 
 fn check_name(check: Check) -> &'static str {
     match check {
-        Check::Absent => "absent",
-        Check::Match => "match",
-        Check::Mismatch => "mismatch",
+        Check::Absent => CHECKS[0],
+        Check::Match => CHECKS[1],
+        Check::Mismatch => CHECKS[2],
     }
 }
 
