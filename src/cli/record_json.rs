@@ -15,13 +15,15 @@ use crate::engine::command::{
 };
 use crate::engine::event::Event;
 use crate::engine::exceptions::{ChangeException, ControlException, Subject};
+use crate::engine::ids::ApiKeyId;
+use crate::engine::link_states::ChangeLinkStatus;
 use crate::engine::links::SetLinkControls;
 use crate::engine::record::Record;
 use crate::engine::registry::{
     EngineSettings, IssueCard, LinkKey, Program, RegistryAction, RegistryEvent,
 };
 use crate::engine::risk::rule::RiskRule;
-use crate::engine::time::Expiry;
+use crate::engine::time::{Expiry, Timestamp};
 use crate::journal::Sequence;
 use serde_json::{Value, json};
 
@@ -260,15 +262,8 @@ fn registry_action(action: &RegistryAction) -> Value {
             decision_endpoints::to_json(endpoint),
         ),
         RegistryAction::CreateApiKey(key) => with_type("create_api_key", api_keys::to_json(key)),
-        RegistryAction::RevokeApiKey { id, at } => json!({
-            "type": "revoke_api_key", "api_key_id": id.to_string(), "revoked_at": at.to_string(),
-        }),
-        RegistryAction::ChangeLinkStatus(change) => json!({
-            "type": "change_link_status",
-            "program_id": change.key.program_id.to_string(),
-            "link": { "type": change.key.link_type, "id": change.key.id },
-            "status": change.to.name(),
-        }),
+        RegistryAction::RevokeApiKey { id, at } => revoke_api_key(*id, *at),
+        RegistryAction::ChangeLinkStatus(change) => change_link_status(change),
         RegistryAction::Audit(entry) => with_type("audit", audit::entry_json(entry)),
         RegistryAction::CreateMccGroup(group) => {
             with_type("create_mcc_group", groups::mcc_group_to_json(group))
@@ -312,6 +307,19 @@ fn change_exception(change: &ChangeException) -> Value {
         "exception_id": change.id.to_string(),
         "change": change.change.name(),
         "by": change.by,
+    })
+}
+
+fn revoke_api_key(id: ApiKeyId, at: Timestamp) -> Value {
+    json!({ "type": "revoke_api_key", "api_key_id": id.to_string(), "revoked_at": at.to_string() })
+}
+
+fn change_link_status(change: &ChangeLinkStatus) -> Value {
+    json!({
+        "type": "change_link_status",
+        "program_id": change.key.program_id.to_string(),
+        "link": { "type": change.key.link_type, "id": change.key.id },
+        "status": change.to.name(),
     })
 }
 

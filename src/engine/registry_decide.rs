@@ -12,8 +12,8 @@ use super::link_states;
 use super::links;
 use super::rates::{Rates, RatesError};
 use super::registry::{
-    GROUPS_MAX, IdempotencyEntry, IssueCard, IssuedCard, Program, Registry, RegistryAction,
-    RegistryCommand, RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
+    GROUPS_MAX, IdempotencyEntry, IdempotentRequest, IssueCard, IssuedCard, Program, Registry,
+    RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
     SetExchangeRates,
 };
 use super::risk::change as risk;
@@ -41,16 +41,7 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
                 RegistryOutcome::Refused(RegistryRefusal::CardNotFound(reveal.card_id))
             }
         }
-        RegistryAction::BeginIdempotent(request) => {
-            let retention_ms = registry.view.settings.idempotency_retention_ms;
-            match registry
-                .idempotency
-                .find(request.key, command.at, retention_ms)
-            {
-                Some(entry) => RegistryOutcome::Known(entry.clone()),
-                None => RegistryOutcome::Event(RegistryEvent::IdempotentBegun),
-            }
-        }
+        RegistryAction::BeginIdempotent(request) => begin_idempotent(registry, command, request),
         RegistryAction::CompleteIdempotent { .. } => {
             RegistryOutcome::Event(RegistryEvent::IdempotentCompleted)
         }
@@ -91,6 +82,21 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         }
         RegistryAction::Audit(_) => RegistryOutcome::Event(RegistryEvent::Audited),
         RegistryAction::ChangeLinkStatus(change) => link_states::decide(registry, change),
+    }
+}
+
+fn begin_idempotent(
+    registry: &Registry,
+    command: &RegistryCommand,
+    request: &IdempotentRequest,
+) -> RegistryOutcome {
+    let retention_ms = registry.view.settings.idempotency_retention_ms;
+    let known = registry
+        .idempotency
+        .find(request.key, command.at, retention_ms);
+    match known {
+        Some(entry) => RegistryOutcome::Known(entry.clone()),
+        None => RegistryOutcome::Event(RegistryEvent::IdempotentBegun),
     }
 }
 
@@ -264,6 +270,44 @@ fn apply_to_view(
     command: &RegistryCommand,
     event: &RegistryEvent,
 ) -> bool {
+    apply_of_links(registry, command, event) || apply_of_the_rest(registry, command, event)
+}
+
+/// The same, of linked objects.
+fn apply_of_links(
+    registry: &mut Registry,
+    command: &RegistryCommand,
+    event: &RegistryEvent,
+) -> bool {
+    match (&command.action, event) {
+        (
+            RegistryAction::SetLinkControls(set),
+            RegistryEvent::LinkControlsSet { version, link },
+        ) => {
+            links::apply_set(registry, set, *link);
+            change_view(registry, *version, |view| {
+                view.links.set(*link, set.controls.clone())
+            });
+        }
+        (
+            RegistryAction::ChangeLinkStatus(change),
+            RegistryEvent::LinkStatusChanged { version, link },
+        ) => {
+            link_states::apply(registry, change, *link);
+            change_view(registry, *version, |view| {
+                view.link_states.set(*link, change.to)
+            });
+        }
+        _ => return false,
+    }
+    true
+}
+
+fn apply_of_the_rest(
+    registry: &mut Registry,
+    command: &RegistryCommand,
+    event: &RegistryEvent,
+) -> bool {
     match (&command.action, event) {
         (RegistryAction::ChangeSettings(settings), RegistryEvent::SettingsChanged { version }) => {
             change_view(registry, *version, |view| {
@@ -306,24 +350,6 @@ fn apply_to_view(
         }
         (action, RegistryEvent::GroupsChanged { version }) => {
             change_view(registry, *version, |view| change_groups(view, action));
-        }
-        (
-            RegistryAction::SetLinkControls(set),
-            RegistryEvent::LinkControlsSet { version, link },
-        ) => {
-            links::apply_set(registry, set, *link);
-            change_view(registry, *version, |view| {
-                view.links.set(*link, set.controls.clone())
-            });
-        }
-        (
-            RegistryAction::ChangeLinkStatus(change),
-            RegistryEvent::LinkStatusChanged { version, link },
-        ) => {
-            link_states::apply(registry, change, *link);
-            change_view(registry, *version, |view| {
-                view.link_states.set(*link, change.to)
-            });
         }
         (
             RegistryAction::ChangeException(change),

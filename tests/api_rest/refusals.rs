@@ -112,12 +112,6 @@ fn what_is_not_there_is_404_and_says_whether_it_comes_later() {
             "not_supported",
         ),
         (
-            "POST",
-            "/v1/links/project/p1/freeze".into(),
-            "not_supported",
-            "not_supported",
-        ),
-        (
             "GET",
             "/v1/webhook_endpoints".into(),
             "not_supported",
