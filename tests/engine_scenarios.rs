@@ -56,6 +56,8 @@ const REACHABLE: &[DeclineReason] = &[
     DeclineReason::CardNotActivated,
     DeclineReason::CardFrozen,
     DeclineReason::CardBlocked,
+    DeclineReason::CardLost,
+    DeclineReason::CardStolen,
     DeclineReason::CardClosed,
     DeclineReason::CardUsed,
     DeclineReason::AccountFrozen,
@@ -564,6 +566,9 @@ impl Play {
             "freeze" => StatusChange::Freeze,
             "unfreeze" => StatusChange::Unfreeze,
             "block" => StatusChange::Block,
+            "block_lost" => StatusChange::BlockLost,
+            "block_stolen" => StatusChange::BlockStolen,
+            "block_fraud" => StatusChange::BlockFraud,
             "close" => StatusChange::Close,
             other => panic!("no such word: {other}"),
         };

@@ -149,6 +149,7 @@ impl FullCard {
             "program_id": self.program_id.to_string(),
             "type": name_of(CARD_TYPES, card.card_type),
             "status": effective_status(card, of_links, now),
+            "status_reason": card.status.reason(),
             "first6": format!("{:06}", card.first6),
             "last4": format!("{:04}", card.last4),
             "exp_month": card.expiry.month(),
@@ -189,7 +190,7 @@ fn locked_to(merchant: &LockedMerchant) -> Value {
 fn effective_status(card: &Card, of_links: LinkStatus, now: Timestamp) -> &'static str {
     match (card.status, of_links) {
         (CardStatus::Closed, _) | (_, LinkStatus::Closed) => return LinkStatus::Closed.name(),
-        (CardStatus::Blocked, _) => {}
+        (own, _) if own.is_blocked() => {}
         (_, LinkStatus::Frozen) => return LinkStatus::Frozen.name(),
         (_, LinkStatus::Active) => {}
     }
@@ -295,6 +296,34 @@ pub async fn change_status(
 ) -> Result<Response, ApiError> {
     let work = async |write: Write| {
         let Write { state, fields, .. } = write;
+        fields.finish()?;
+        let card_id = id.parse().map_err(|_| not_found())?;
+        let before = find_full(&state, card_id).await?;
+        let change = ChangeCardStatus { card_id, change };
+        command(&state, before, Action::ChangeCardStatus(change)).await
+    };
+    once(gate.state()?, request, work).await
+}
+
+const BLOCK_REASONS: &[(StatusChange, &str)] = &[
+    (StatusChange::BlockLost, "lost"),
+    (StatusChange::BlockStolen, "stolen"),
+    (StatusChange::BlockFraud, "fraud"),
+    (StatusChange::Block, "other"),
+];
+
+/// For good: only closing comes after it.
+pub async fn block(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    request: WriteRequest,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write {
+            state, mut fields, ..
+        } = write;
+        let change = fields.word("reason", BLOCK_REASONS)?;
+        let change = change.ok_or_else(|| fields.missing("reason"))?;
         fields.finish()?;
         let card_id = id.parse().map_err(|_| not_found())?;
         let before = find_full(&state, card_id).await?;

@@ -98,6 +98,7 @@ fn objects(routes: Routes) -> Routes {
         .post("/v1/cards/{id}/activate", CardsIssue, Card, card(StatusChange::Activate))
         .post("/v1/cards/{id}/freeze", CardsFreeze, Card, card(StatusChange::Freeze))
         .post("/v1/cards/{id}/unfreeze", CardsUnfreeze, Card, card(StatusChange::Unfreeze))
+        .post("/v1/cards/{id}/block", CardsBlock, Card, cards::block)
         .post("/v1/cards/{id}/close", CardsClose, Card, card(StatusChange::Close))
         .post("/v1/cards/{id}/reveal", CardsReveal, Card, reveal::reveal)
         .list("/v1/links/{type}/{id}", CardsRead, Link, links::one)

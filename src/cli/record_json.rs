@@ -79,6 +79,9 @@ fn command(command: &Command) -> Value {
                 StatusChange::Unfreeze => "unfreeze",
                 StatusChange::Close => "close",
                 StatusChange::Block => "block",
+                StatusChange::BlockLost => "block_lost",
+                StatusChange::BlockStolen => "block_stolen",
+                StatusChange::BlockFraud => "block_fraud",
             },
         }),
         Action::ChangeCardControls(change) => json!({

@@ -169,8 +169,11 @@ pub enum StatusChange {
     Freeze,
     Unfreeze,
     Close,
-    /// For good, by the issuer; only closing comes after it.
+    /// For good, by the issuer; only closing comes after it, or another reason.
     Block,
+    BlockLost,
+    BlockStolen,
+    BlockFraud,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -191,6 +191,15 @@ pub(super) fn change_card_status(
         }
         (StatusChange::Close, _) => CardStatus::Closed,
         (StatusChange::Block, status) if status != CardStatus::Closed => CardStatus::Blocked,
+        (StatusChange::BlockLost, status) if status != CardStatus::Closed => {
+            CardStatus::BlockedLost
+        }
+        (StatusChange::BlockStolen, status) if status != CardStatus::Closed => {
+            CardStatus::BlockedStolen
+        }
+        (StatusChange::BlockFraud, status) if status != CardStatus::Closed => {
+            CardStatus::BlockedFraud
+        }
         (_, status) => return Outcome::Refused(Refusal::StatusForbids(status)),
     };
     if to == card.status {

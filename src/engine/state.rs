@@ -118,6 +118,9 @@ pub enum CardStatus {
     FrozenInactive,
     Blocked,
     Closed,
+    BlockedLost,
+    BlockedStolen,
+    BlockedFraud,
 }
 
 impl CardStatus {
@@ -126,9 +129,26 @@ impl CardStatus {
             CardStatus::Active => "active",
             CardStatus::Inactive => "inactive",
             CardStatus::Frozen | CardStatus::FrozenInactive => "frozen",
-            CardStatus::Blocked => "blocked",
+            CardStatus::Blocked
+            | CardStatus::BlockedLost
+            | CardStatus::BlockedStolen
+            | CardStatus::BlockedFraud => "blocked",
             CardStatus::Closed => "closed",
         }
+    }
+
+    /// Why it is blocked, where that was said.
+    pub fn reason(self) -> Option<&'static str> {
+        match self {
+            CardStatus::BlockedLost => Some("lost"),
+            CardStatus::BlockedStolen => Some("stolen"),
+            CardStatus::BlockedFraud => Some("fraud"),
+            _ => None,
+        }
+    }
+
+    pub fn is_blocked(self) -> bool {
+        self.name() == CardStatus::Blocked.name()
     }
 }
 

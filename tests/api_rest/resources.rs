@@ -408,3 +408,36 @@ fn metrics_are_in_prometheus_form() {
         );
     }
 }
+
+#[test]
+fn a_card_is_blocked_for_a_reason_and_for_good() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    let card = client.card(&account_id);
+    let path = format!("/v1/cards/{card}");
+    assert_eq!(client.get(&path).ok()["status_reason"], Value::Null);
+    let block = |reason: Value| client.post(&format!("{path}/block"), json!({"reason": reason}));
+    let (status, _, code, param) = block(json!("bored")).error();
+    assert_eq!(
+        (status, &*code, param.as_deref()),
+        (400, "value_unknown", Some("reason"))
+    );
+    let missing = client.post(&format!("{path}/block"), json!({})).error();
+    assert_eq!((missing.0, missing.3.as_deref()), (400, Some("reason")));
+    for reason in ["lost", "stolen", "fraud"] {
+        let blocked = block(json!(reason)).ok();
+        assert_eq!(
+            (&blocked["status"], &blocked["status_reason"]),
+            (&json!("blocked"), &json!(reason))
+        );
+        assert_eq!(client.get(&path).ok(), blocked);
+    }
+    let (status, _, code, _) = client.post(&format!("{path}/unfreeze"), json!({})).error();
+    assert_eq!((status, &*code), (409, "card_status_forbids"));
+    let closed = client.post(&format!("{path}/close"), json!({})).ok();
+    assert_eq!(
+        (&closed["status"], &closed["status_reason"]),
+        (&json!("closed"), &Value::Null)
+    );
+}

@@ -26,17 +26,19 @@ fn own(context: &Context) -> Option<DeclineReason> {
         CardStatus::Active => return None,
         CardStatus::Inactive => DeclineReason::CardNotActivated,
         CardStatus::Frozen | CardStatus::FrozenInactive => DeclineReason::CardFrozen,
-        CardStatus::Blocked => DeclineReason::CardBlocked,
+        CardStatus::Blocked | CardStatus::BlockedFraud => DeclineReason::CardBlocked,
+        CardStatus::BlockedLost => DeclineReason::CardLost,
+        CardStatus::BlockedStolen => DeclineReason::CardStolen,
         CardStatus::Closed => DeclineReason::CardClosed,
     })
 }
 
 /// The worst of the card's own and of what it is linked to.
 fn of_both(own: Option<DeclineReason>, links: LinkStatus) -> Option<DeclineReason> {
-    use DeclineReason::{CardBlocked, CardClosed, CardFrozen};
+    use DeclineReason::{CardBlocked, CardClosed, CardFrozen, CardLost, CardStolen};
     match (own, links) {
         (_, LinkStatus::Closed) | (Some(CardClosed), _) => Some(CardClosed),
-        (Some(CardBlocked), _) => Some(CardBlocked),
+        (Some(CardBlocked | CardLost | CardStolen), _) => own,
         (_, LinkStatus::Frozen) => Some(CardFrozen),
         (own, LinkStatus::Active) => own,
     }
