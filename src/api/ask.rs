@@ -184,6 +184,7 @@ pub fn unexpected(reply: &Reply) -> ApiError {
         Reply::Account(_) => "Account",
         Reply::DecisionCall(_) => "DecisionCall",
         Reply::Card(_) => "Card",
+        Reply::Spend(..) => "Spend",
         Reply::Done => "Done",
         Reply::Refused(refusal) => return ApiError::internal(refusal),
         Reply::RegistryRefused(refusal) => return ApiError::internal(refusal),

@@ -83,7 +83,7 @@ const LATER: &[&str] = &[
     "simulate",
 ];
 
-const LATER_ACTIONS: &[&str] = &["reissue", "renew", "spend"];
+const LATER_ACTIONS: &[&str] = &["reissue", "renew"];
 
 pub async fn no_route(method: Method, uri: Uri) -> ApiError {
     let mut parts = uri.path().trim_matches('/').split('/');

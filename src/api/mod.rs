@@ -41,6 +41,7 @@ mod reveal;
 mod routes;
 mod rules;
 mod settlement_reports;
+mod spend;
 pub(crate) mod three_ds_json;
 mod time_windows_json;
 mod top_ups;

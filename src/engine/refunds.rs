@@ -4,7 +4,6 @@
 use super::apply::counters;
 use super::apply_messages::expect_authorization;
 use super::authorizations::Authorization;
-use super::checks::{AccountsAbove, ControlsInOrder, controls_of};
 use super::command::{Authorize, Command};
 use super::controls::{Limit, Window};
 use super::counters::{CountedIn, Counters};
@@ -12,9 +11,10 @@ use super::event::{Authorized, Event, LedgerAccount, LimitUse, Postings};
 use super::facts::Kind;
 use super::ids::{AccountId, AuthorizationId};
 use super::kinds::Direction;
+use super::looked_at::LookedAt;
 use super::matching::{self, Original};
 use super::scope::Scope;
-use super::state::{Account, Card, State};
+use super::state::{Card, State};
 use super::time::Timestamp;
 use super::window::window_end;
 use serde::{Deserialize, Serialize};
@@ -165,49 +165,9 @@ fn before(given: &[UseGivenBack], place: usize) -> i64 {
     same.map(|given| given.amount_minor).sum()
 }
 
-/// The controls that bind a card on one account, and where their limits count.
-struct LookedAt<'a> {
-    state: &'a State,
-    card: &'a Card,
-    account: &'a Account,
-    above: AccountsAbove<'a>,
-    controls: ControlsInOrder<'a>,
-}
-
 impl<'a> LookedAt<'a> {
-    fn of(state: &'a State, card: &'a Card, account: &'a Account) -> Option<LookedAt<'a>> {
-        let above: AccountsAbove = state.above(account).take(Scope::ABOVE.len()).collect();
-        let program = state.registry.programs.get(&account.program_id)?;
-        Some(LookedAt {
-            state,
-            card,
-            account,
-            controls: controls_of(&state.registry, program, &above, account, card),
-            above,
-        })
-    }
-
     fn restoring(&self) -> impl Iterator<Item = (Scope, &'a Limit)> {
-        let all = self.controls.iter().flat_map(|(scope, controls)| {
-            let limits = controls.limits.iter();
-            limits.map(|limit| (*scope, limit))
-        });
-        all.filter(|(_, limit)| limit.refunds_restore)
-    }
-
-    fn counters_of(&self, scope: Scope, limit: &Limit) -> Option<&'a Counters> {
-        let root = self.above.last().unwrap_or(&self.account);
-        match scope {
-            Scope::Card => Some(&self.card.counters),
-            Scope::Account => Some(&self.account.counters),
-            Scope::Program => Some(&root.program_counters),
-            Scope::Link | Scope::Exception => {
-                self.state.shared_counters.get((root.id, scope, limit.id))
-            }
-            Scope::Above1 | Scope::Above2 | Scope::Above3 | Scope::Above4 => {
-                Some(&self.above[scope.levels_above() - 1].counters)
-            }
-        }
+        self.limits().filter(|(_, limit)| limit.refunds_restore)
     }
 
     /// Nothing, where its limit is not there any more, does not restore, or counts in another window now.

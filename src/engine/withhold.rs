@@ -1,7 +1,7 @@
 //! Decides what becomes of an approval whose answer came too late for its network: it is undone, and the message is
 //! answered as one that could not be decided. Who notices the time lives in `network`.
 
-use super::authorizations::{Authorization, ClosedBy};
+use super::authorizations::{Authorization, ClosedBy, PartKind};
 use super::command::{Authorize, Command};
 use super::decide::Outcome;
 use super::decide_reversal::{returned, undo_part, undo_whole};
@@ -79,7 +79,9 @@ fn is_untouched(known: &Authorization) -> bool {
         true => known.is_closed_by(ClosedBy::Completion),
         false => known.is_open(),
     };
-    as_opened && expected && known.parts.is_empty() && !known.is_amended
+    // A rest that was stated before its customer decided is in what it was opened with.
+    let mut parts = known.parts.iter();
+    as_opened && expected && parts.all(|part| part.kind == PartKind::Rest) && !known.is_amended
 }
 
 /// The increment that was approved under this id, if it has not been undone.

@@ -13,6 +13,7 @@ use crate::engine::registry::{
     IdempotencyEntry, IssuedCard, LinkKey, Program, RegistryRefusal, RegistryView,
 };
 use crate::engine::risk::rule::RiskRule;
+use crate::engine::spend::Spent;
 use crate::engine::state::{Account, Card};
 use crate::engine::time::Timestamp;
 use crate::journal::Release;
@@ -26,6 +27,8 @@ pub enum Reply {
     Unavailable(Unavailable),
     Account(Box<Account>),
     Card(Box<Card>),
+    /// As of this moment.
+    Spend(Timestamp, Vec<Spent>),
     Done,
     Refused(Refusal),
     RegistryRefused(RegistryRefusal),

@@ -23,6 +23,8 @@ pub enum ShardRequest {
     },
     Account(AccountId),
     Card(CardId),
+    /// What is used of every limit that binds it.
+    Spend(CardId),
 }
 
 impl ShardRequest {

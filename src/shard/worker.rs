@@ -19,6 +19,7 @@ use crate::engine::recall::{self, Found};
 use crate::engine::record;
 use crate::engine::registry::RegistryView;
 use crate::engine::rules::repeat::{self, Found as Before};
+use crate::engine::spend;
 use crate::engine::state::State;
 use crate::engine::time::Timestamp;
 use crate::engine::touch::touch_all;
@@ -243,6 +244,10 @@ impl Worker {
             ShardRequest::Account(id) => self.account(id),
             ShardRequest::Card(id) => match self.state.card(id) {
                 Some(card) => Reply::Card(Box::new(card.clone())),
+                None => Reply::NotFound,
+            },
+            ShardRequest::Spend(id) => match spend::of_card(&self.state, id, at) {
+                Some(spent) => Reply::Spend(at, spent),
                 None => Reply::NotFound,
             },
             ShardRequest::Command { root, action } => {

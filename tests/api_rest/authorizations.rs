@@ -526,3 +526,53 @@ fn a_hold_ends_when_its_programs_time_is_over_or_by_hand() {
         );
     }
 }
+
+#[test]
+fn spend_says_what_is_used_of_each_limit_and_what_is_left() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let limit =
+        |id: &str, window: &str, amount: i64| json!({"id": id, "window": window, "amount": amount});
+    let (day, month) = ("lim_0000000000001", "lim_0000000000002");
+    let mut of_day = limit(day, "day", 1_000);
+    of_day["count"] = json!(3);
+    let controls = json!({"limits": [of_day, limit(month, "month", 5_000)]});
+    let (account_id, card_id) = funded_card(&client, controls);
+    let budget = json!({"controls": {"limits": [limit("lim_0000000000003", "lifetime", 700)]}});
+    client.put("/v1/links/project/p1", budget).ok();
+    let path = format!("/v1/cards/{card_id}/spend");
+    authorize(&switch, &account_id, &card_id, 300);
+    let refused = authorize(&switch, &account_id, &card_id, 900);
+    let spend = client.get(&path).ok();
+    let rows = spend["limits"].as_array().unwrap();
+    let told = |id: &str| rows.iter().find(|row| row["id"] == id).unwrap();
+    for (id, scope, used, left) in [
+        (day, "card", 300, 700),
+        (month, "card", 300, 4_700),
+        ("lim_0000000000003", "link", 300, 400),
+    ] {
+        let row = told(id);
+        let expected = (&json!(scope), &json!(used), &json!(left));
+        assert_eq!(
+            (&row["scope"], &row["used"], &row["left"]),
+            expected,
+            "{id}"
+        );
+    }
+    assert_eq!(
+        (&told(day)["used_count"], &told(day)["left_count"]),
+        (&json!(1), &json!(2))
+    );
+    assert_eq!(told(month)["left_count"], Value::Null);
+    // The same numbers as those of the decline.
+    let declined = client.get(&format!("/v1/authorizations/{refused}")).ok();
+    let steps = declined["trace"].as_array().unwrap().iter();
+    let mut failed = steps.filter(|step| step["detail"]["limit_id"] == day);
+    let detail = &failed.next().unwrap()["detail"];
+    for name in ["used", "left", "resets_at"] {
+        assert_eq!(detail[name], told(day)[name], "{name}");
+    }
+    assert_eq!(told("lim_0000000000003")["resets_at"], Value::Null);
+    let nothing = client.get("/v1/cards/card_000000000000z/spend").error();
+    assert_eq!((nothing.0, &*nothing.2), (404, "card_not_found"));
+}

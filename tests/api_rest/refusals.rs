@@ -100,8 +100,8 @@ fn what_is_not_there_is_404_and_says_whether_it_comes_later() {
             "not_supported",
         ),
         (
-            "GET",
-            format!("/v1/cards/card_{unknown}/spend"),
+            "POST",
+            format!("/v1/cards/card_{unknown}/reissue"),
             "not_supported",
             "not_supported",
         ),

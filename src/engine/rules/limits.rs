@@ -138,19 +138,19 @@ fn note(
 }
 
 /// What was used of a limit, and where a use of now counts.
-struct Counting<'a> {
+pub(in crate::engine) struct Counting<'a> {
     limit_id: LimitId,
     counters: Option<&'a Counters>,
     at: Timestamp,
-    used: (i64, u32),
+    pub used: (i64, u32),
     /// The end of the window, or of a rolling one when a use of now has left it.
-    ends: WindowEnd,
+    pub ends: WindowEnd,
     rolling: Option<RollingWindow>,
     counted_in: Option<CountedIn>,
 }
 
 impl<'a> Counting<'a> {
-    fn of(limit: &Limit, counters: Option<&'a Counters>, at: Timestamp) -> Counting<'a> {
+    pub fn of(limit: &Limit, counters: Option<&'a Counters>, at: Timestamp) -> Counting<'a> {
         let mut counting = Counting {
             limit_id: limit.id,
             counters,
