@@ -95,12 +95,6 @@ fn what_is_not_there_is_404_and_says_whether_it_comes_later() {
         ),
         (
             "POST",
-            format!("/v1/cards/card_{unknown}/block"),
-            "not_supported",
-            "not_supported",
-        ),
-        (
-            "POST",
             format!("/v1/cards/card_{unknown}/reissue"),
             "not_supported",
             "not_supported",
