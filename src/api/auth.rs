@@ -101,6 +101,7 @@ async fn check(
     match checked.await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
+            request.extensions_mut().insert(about);
             next.run(request).await
         }
         Err(error) => error.into_response(),

@@ -2,6 +2,7 @@
 
 use super::Gate;
 use super::auth::Caller;
+use super::bounds::About;
 use super::envelope::RequestId;
 use super::error::{ApiError, ErrorType};
 use super::fields::{Fields, wrong_type};
@@ -33,6 +34,8 @@ pub struct WriteRequest {
     pub path: String,
     /// As it is registered, as in `/v1/cards/{id}/freeze`.
     pub route: String,
+    /// What the route is about.
+    pub about: About,
     pub idempotency_key: Option<String>,
     pub content_type: Option<String>,
     pub body: Vec<u8>,
@@ -43,8 +46,9 @@ impl FromRequest<Gate> for WriteRequest {
 
     async fn from_request(request: Request, _: &Gate) -> Result<WriteRequest, ApiError> {
         let (parts, body) = request.into_parts();
-        let (Some(caller), Some(request_id)) = (
+        let (Some(caller), Some(about), Some(request_id)) = (
             parts.extensions.get::<Caller>().cloned(),
+            parts.extensions.get::<About>().copied(),
             parts.extensions.get::<RequestId>().cloned(),
         ) else {
             return Err(ApiError::internal(&"a write route is not guarded"));
@@ -70,6 +74,7 @@ impl FromRequest<Gate> for WriteRequest {
             method: parts.method.to_string(),
             path: parts.uri.path().to_owned(),
             route: route.unwrap_or_default(),
+            about,
             idempotency_key,
             content_type: content_type.and_then(|value| value.to_str().ok().map(str::to_owned)),
             body,

@@ -27,8 +27,10 @@ pub enum About {
     Anything,
     /// The route itself leaves out what the caller does not see.
     Several,
-    /// What its body names.
+    /// What belongs to an account, a card or a link that its body names.
     Body,
+    /// What belongs to the program alone that its body names.
+    OfProgram,
     /// The object that its path names.
     Program,
     Account,
@@ -84,6 +86,8 @@ pub async fn check(
     let id = named("id");
     match about {
         About::Anything | About::Several | About::Body => return Ok(()),
+        About::OfProgram if is_by_program_alone(bounds) => return Ok(()),
+        About::OfProgram => return Err(not_of_program()),
         About::Everything => {
             let message =
                 "this API key is bound to a part of what there is, and this is about all of it";
@@ -151,7 +155,12 @@ async fn whereabouts(
             let endpoint = endpoint.and_then(|id| view.decision_endpoints.get(id));
             endpoint.map(|endpoint| Whereabouts::of_program(endpoint.program_id))
         }
-        About::Link | About::Everything | About::Anything | About::Several | About::Body => None,
+        About::Link
+        | About::Everything
+        | About::Anything
+        | About::Several
+        | About::Body
+        | About::OfProgram => None,
     })
 }
 
@@ -168,7 +177,7 @@ fn unseen(about: About) -> ApiError {
         About::Exception => ("exception_not_found", "exception"),
         About::Link => ("link_not_found", "linked object"),
         About::DecisionEndpoint => ("decision_endpoint_not_found", "decision endpoint"),
-        About::Everything | About::Anything | About::Several | About::Body => {
+        About::Everything | About::Anything | About::Several | About::Body | About::OfProgram => {
             ("not_found", "object")
         }
     };
@@ -338,13 +347,16 @@ const NAMED: [(&str, About); 7] = [
 pub async fn check_body(
     state: &Arc<ApiState>,
     bounds: &Bounds,
+    about: About,
     fields: &Fields,
 ) -> Result<(), ApiError> {
     let links = fields.peek_pairs("links", ("type", "id"));
+    let mut anchored = is_by_program_alone(bounds) || about != About::Body;
     for (name, about) in NAMED {
         let Some(id) = fields.peek_text(name) else {
             continue;
         };
+        anchored |= matches!(about, About::Account | About::Card);
         let mut place = whereabouts(state, about, id).await?;
         if let Some(place) = &mut place {
             // A card of an account is made with links of its own.
@@ -362,5 +374,34 @@ pub async fn check_body(
             return Err(unseen(about).with_param(name));
         }
     }
-    Ok(())
+    for id in fields.peek_texts("wallet_account_ids") {
+        let mut place = whereabouts(state, About::Account, id).await?;
+        if let Some(place) = &mut place {
+            place.links.extend(links.iter().cloned());
+        }
+        if !place.is_some_and(|place| place.is_within(bounds)) {
+            return Err(unseen(About::Account).with_param("wallet_account_ids"));
+        }
+    }
+    if let Some((link_type, id)) = fields.peek_pair("link", ("type", "id")) {
+        let seen = link(state, bounds, &link_type, &id).await;
+        seen.map_err(|error| error.with_param("link"))?;
+        anchored = true;
+    }
+    match anchored {
+        true => Ok(()),
+        false => {
+            let message = "this API key is bound by account or link: name the account, card or link that this is for";
+            Err(forbidden("key_is_bound", message))
+        }
+    }
+}
+
+fn is_by_program_alone(bounds: &Bounds) -> bool {
+    bounds.account_ids.is_empty() && bounds.links.is_empty()
+}
+
+fn not_of_program() -> ApiError {
+    let message = "this API key is bound by account or link, and this is for a whole program";
+    forbidden("key_is_bound", message)
 }

@@ -40,6 +40,19 @@ impl Fields {
         self.map.get(name)?.as_str()
     }
 
+    /// The texts of a list that stays to be taken; what is none is left out.
+    pub fn peek_texts(&self, name: &str) -> impl Iterator<Item = &str> {
+        let items = self.map.get(name).and_then(Value::as_array);
+        items.into_iter().flatten().filter_map(Value::as_str)
+    }
+
+    /// Two texts of an object that stays to be taken.
+    pub fn peek_pair(&self, name: &str, (first, second): (&str, &str)) -> Option<(String, String)> {
+        let object = self.map.get(name)?;
+        let text = |name: &str| object.get(name)?.as_str().map(str::to_owned);
+        Some((text(first)?, text(second)?))
+    }
+
     /// The pairs of texts in a list of objects that stays to be taken; those that are none are left out.
     pub fn peek_pairs(&self, name: &str, (first, second): (&str, &str)) -> Vec<(String, String)> {
         let items = self.map.get(name).and_then(Value::as_array);

@@ -139,7 +139,7 @@ where
         ids: Ids::from(first_id),
     };
     if let Some(bounds) = request.caller.bounds() {
-        bounds::check_body(state, bounds, &write.fields).await?;
+        bounds::check_body(state, bounds, request.about, &write.fields).await?;
     }
     let done = work(write).await?;
     let entry = Box::new(audit::entry(request, &done));

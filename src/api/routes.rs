@@ -88,7 +88,7 @@ fn objects(routes: Routes) -> Routes {
         .post("/v1/accounts/{id}/close", AccountsClose, Account, account(OfAccount::Close))
         .post("/v1/accounts/{id}/top_ups", FundsTopUp, Account, top_ups::create)
         .list("/v1/accounts/{id}/ledger_entries", AccountsRead, Account, ledger_entries::many)
-        .post("/v1/cardholders", CardholdersWrite, Body, cardholders::create)
+        .post("/v1/cardholders", CardholdersWrite, OfProgram, cardholders::create)
         .get("/v1/cardholders/{id}", CardholdersRead, Cardholder, cardholders::one)
         .post("/v1/cardholders/{id}/verify", CardholdersWrite, Cardholder, cardholders::verify)
         .list("/v1/cards", CardsRead, Several, cards::many)
@@ -142,7 +142,7 @@ fn control(routes: Routes) -> Routes {
     let endpoint = "/v1/decision_endpoints/{id}";
     routes
         .list("/v1/rules", RulesRead, Several, rules::many)
-        .post("/v1/rules", RulesDraft, Body, rules::create)
+        .post("/v1/rules", RulesDraft, OfProgram, rules::create)
         .get(of_rule, RulesRead, Rule, rules::one)
         .post("/v1/rules/{id}/promote", RulesPromote, Rule, rule(RuleChange::Promote))
         .post("/v1/rules/{id}/demote", RulesPromote, Rule, rule(RuleChange::Demote))
@@ -162,7 +162,7 @@ fn control(routes: Routes) -> Routes {
         .post("/v1/exceptions/{id}/reject", ExceptionsApprove, Exception, exception(ExceptionChange::Reject))
         .post("/v1/exceptions/{id}/end", ExceptionsApprove, Exception, exception(ExceptionChange::End))
         .list("/v1/decision_endpoints", DecisionEndpointsRead, Several, decision_endpoints::many)
-        .post("/v1/decision_endpoints", DecisionEndpointsWrite, Body, decision_endpoints::create)
+        .post("/v1/decision_endpoints", DecisionEndpointsWrite, OfProgram, decision_endpoints::create)
         .get(endpoint, DecisionEndpointsRead, DecisionEndpoint, decision_endpoints::one)
         .patch(endpoint, DecisionEndpointsWrite, DecisionEndpoint, decision_endpoints::update)
         .post("/v1/decision_endpoints/{id}/rotate_secret", DecisionEndpointsWrite, DecisionEndpoint, decision_endpoints::rotate_secret)
@@ -175,61 +175,31 @@ fn control(routes: Routes) -> Routes {
         .list("/v1/audit_log", AuditRead, Several, audit::many)
 }
 
+/// One way to add a route for each verb; `$layer` comes before the handler.
+macro_rules! verbs {
+    ($($(#[$doc:meta])* $name:ident = $method:literal, $verb:ident, $layer:expr;)*) => {$(
+        $(#[$doc])*
+        fn $name<H: Handler<T, Gate>, T: 'static>(
+            self,
+            path: &'static str,
+            scope: Scope,
+            about: About,
+            handler: H,
+        ) -> Routes {
+            self.add(($method, path), scope, about, $layer($verb(handler)))
+        }
+    )*};
+}
+
 impl Routes {
-    /// A `GET` that takes parameters behind a `?`.
-    fn list<H: Handler<T, Gate>, T: 'static>(
-        self,
-        path: &'static str,
-        scope: Scope,
-        about: About,
-        handler: H,
-    ) -> Routes {
-        self.add(("GET", path), scope, about, get(handler))
-    }
-
-    /// One that takes none; an unknown one is refused. So are those of all below.
-    fn get<H: Handler<T, Gate>, T: 'static>(
-        self,
-        path: &'static str,
-        scope: Scope,
-        about: About,
-        handler: H,
-    ) -> Routes {
-        let route = without_query(get(handler));
-        self.add(("GET", path), scope, about, route)
-    }
-
-    fn post<H: Handler<T, Gate>, T: 'static>(
-        self,
-        path: &'static str,
-        scope: Scope,
-        about: About,
-        handler: H,
-    ) -> Routes {
-        let route = without_query(post(handler));
-        self.add(("POST", path), scope, about, route)
-    }
-
-    fn patch<H: Handler<T, Gate>, T: 'static>(
-        self,
-        path: &'static str,
-        scope: Scope,
-        about: About,
-        handler: H,
-    ) -> Routes {
-        let route = without_query(patch(handler));
-        self.add(("PATCH", path), scope, about, route)
-    }
-
-    fn put<H: Handler<T, Gate>, T: 'static>(
-        self,
-        path: &'static str,
-        scope: Scope,
-        about: About,
-        handler: H,
-    ) -> Routes {
-        let route = without_query(put(handler));
-        self.add(("PUT", path), scope, about, route)
+    verbs! {
+        /// A `GET` that takes parameters behind a `?`.
+        list = "GET", get, std::convert::identity;
+        /// One that takes none; an unknown one is refused. So are those of all below.
+        get = "GET", get, without_query;
+        post = "POST", post, without_query;
+        patch = "PATCH", patch, without_query;
+        put = "PUT", put, without_query;
     }
 
     fn add(

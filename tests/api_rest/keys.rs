@@ -145,7 +145,11 @@ impl Part {
             About::Exception => &self.exception,
             About::DecisionEndpoint => &self.endpoint,
             About::Link => self.link,
-            About::Everything | About::Anything | About::Several | About::Body => return None,
+            About::Everything
+            | About::Anything
+            | About::Several
+            | About::Body
+            | About::OfProgram => return None,
         };
         Some(route.path.replace("{type}", "project").replace("{id}", id))
     }
@@ -308,6 +312,38 @@ fn a_body_names_only_what_the_key_sees() {
     let exception = json!({"card_id": other.card, "lifts": {"mcc": ["7995"]}, "ends_at": "2099-01-01T00:00:00Z",
                            "reason": "trip", "requested_by": "ann"});
     refused(&by_program, "/v1/exceptions", exception, "card_id");
+    // What is for a whole program is not for a key that is bound by account or link, and nothing is made outside.
+    let rule = |part: &Part| json!({"program_id": part.program, "name": "n", "expression": "amount > 1", "action": "flag"});
+    let holder = |part: &Part| json!({"program_id": part.program, "home_country": "IE"});
+    let endpoint =
+        json!({"program_id": own.program, "url": "http://127.0.0.1:9/", "enabled": false});
+    for client in [&by_account, &by_link] {
+        for (path, body) in [
+            ("/v1/rules", rule(&own)),
+            ("/v1/cardholders", holder(&own)),
+            ("/v1/decision_endpoints", endpoint.clone()),
+            (
+                "/v1/accounts",
+                json!({"program_id": own.program, "currency": "USD"}),
+            ),
+        ] {
+            let (status, _, code, _) = client.post(path, body).error();
+            assert_eq!((status, &*code), (403, "key_is_bound"), "{path}");
+        }
+    }
+    by_program.post("/v1/rules", rule(&own)).created();
+    refused(&by_program, "/v1/rules", rule(&other), "program_id");
+    refused(&by_program, "/v1/cardholders", holder(&other), "program_id");
+    let for_link = |id: &str| {
+        json!({"link": {"type": "project", "id": id}, "lifts": {"mcc": ["7995"]},
+               "ends_at": "2099-01-01T00:00:00Z", "reason": "trip", "requested_by": "ann"})
+    };
+    for client in [&by_account, &by_link, &by_program] {
+        refused(client, "/v1/exceptions", for_link("other"), "link");
+        client.post("/v1/exceptions", for_link("own")).created();
+    }
+    let wallet = json!({"account_id": own.account, "wallet_account_ids": [other.account]});
+    refused(&by_account, "/v1/cards", wallet, "wallet_account_ids");
 }
 
 #[test]

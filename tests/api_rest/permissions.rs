@@ -29,9 +29,11 @@ fn seen(about: About) -> &'static str {
         About::Anything => "all of it",
         About::Several => "what it sees",
         About::Body => "what it sees may be named",
-        About::Program | About::Rule | About::Cardholder | About::DecisionEndpoint => {
-            "where it is bound by program"
-        }
+        About::OfProgram
+        | About::Program
+        | About::Rule
+        | About::Cardholder
+        | About::DecisionEndpoint => "where it is bound by program",
         About::Account => "its accounts and those below; not where it is bound by link",
         About::Card | About::Authorization | About::Transaction | About::Exception => {
             "of the cards that it sees"
