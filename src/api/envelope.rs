@@ -74,7 +74,6 @@ const LATER: &[&str] = &[
     "transfers",
     "card_batches",
     "tokens",
-    "links",
     "fee_schedules",
     "disputes",
     "webhook_endpoints",
