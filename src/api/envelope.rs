@@ -79,7 +79,6 @@ const LATER: &[&str] = &[
     "webhook_endpoints",
     "events",
     "deliveries",
-    "simulate",
 ];
 
 const LATER_ACTIONS: &[&str] = &["reissue", "renew"];

@@ -106,7 +106,7 @@ pub async fn many(
     Ok(list::page(data, page.has_more, page.projected_through))
 }
 
-fn to_json(row: &TransactionRow) -> Value {
+pub fn to_json(row: &TransactionRow) -> Value {
     let merchant = payment_json::merchant(
         &row.merchant_id,
         &row.merchant_name,

@@ -79,11 +79,11 @@ pub struct Names {
     pub local_at: Timestamp,
 }
 
-pub struct Outgoing<'p> {
+pub struct Outgoing {
     pub message_type: MessageType,
     pub is_repeat: bool,
     pub kind: Kind,
-    pub pan: &'p Pan,
+    pub pan: Pan,
     pub expiry: Option<Expiry>,
     pub cvv2: Option<ArrayString<4>>,
     pub amount: Money,
@@ -117,7 +117,7 @@ pub enum Unsayable {
     Field { dialect: String, error: EncodeError },
 }
 
-impl Outgoing<'_> {
+impl Outgoing {
     /// The message in this dialect, without a frame.
     pub fn encode(&self, map: &DialectMap) -> Result<BytesMut, Unsayable> {
         let mut fields = self.fields(map);

@@ -161,7 +161,7 @@ impl Fact {
     }
 }
 
-impl Outgoing<'_> {
+impl Outgoing {
     /// Whether a message of these fields says all of these facts.
     pub(super) fn says(&self, facts: &[Fact], fields: &Fields, map: &DialectMap, mti: Mti) -> bool {
         let Ok(bytes) = fields.encode(&map.dialect, mti) else {
