@@ -109,6 +109,9 @@ fn the_page_shows_what_its_commands_print() {
         "[sandbox]\nenabled = true\n[[network]]\nname = \"visa\"\nlisten = \"127.0.0.1:0\"\n";
     let switch = Switch::start(config);
     switch.wait_until_ready();
+    let port = free_port();
+    let receiver = std::fs::canonicalize("docs/webhook_receiver.py").unwrap();
+    let receiver = receiver.display();
     let (mut script, mut shown) = (String::new(), Vec::new());
     for (language, text) in blocks() {
         match &*language {
@@ -128,12 +131,15 @@ fn the_page_shows_what_its_commands_print() {
             env!("CARGO_BIN_EXE_cardswitch"),
         ),
         ("config/cardswitch.toml", "cardswitch.toml"),
+        ("127.0.0.1:9999", &format!("127.0.0.1:{port}")),
+        ("docs/webhook_receiver.py", &format!("{receiver} {port}")),
     ] {
         assert!(script.contains(stands), "{PAGE} has lost {stands}");
         script = script.replace(stands, here);
     }
-    let mut bash = Command::new("bash");
-    let bash = bash.args(["-e", "-u", "-c", &script]);
+    // What waits for something that does not come is ended.
+    let mut bash = Command::new("timeout");
+    let bash = bash.args(["60", "bash", "-e", "-u", "-c", &script]);
     let heard = told(bash.current_dir(switch.folder()));
     assert_eq!(heard.code, Some(0), "{}{}", heard.out, heard.error);
     let printed: Vec<&str> = heard.out.split("== end of block\n").collect();
@@ -141,6 +147,12 @@ fn the_page_shows_what_its_commands_print() {
     for (printed, shown) in printed.iter().zip(&shown) {
         assert_eq!(alike(printed), alike(shown), "{PAGE}");
     }
+}
+
+/// A port that nobody has: the page's receiver needs to know its own.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 /// The receiver, and what it prints.

@@ -195,6 +195,8 @@ impl Switch {
         let state = ApiState::new(Wiring {
             loopbacks: vec![Loopback::new(peer, draining)],
             call_stats: Arc::default(),
+            webhook_stats: Arc::default(),
+            stop_streams: CancellationToken::new(),
             switchboard: switchboard.clone(),
             journal: journal.handle(),
             vault: Arc::new(vault),

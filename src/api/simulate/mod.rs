@@ -16,6 +16,7 @@ use crate::engine::reason::DeclineReason;
 use crate::network::loopback::{Loopback, LoopbackError, Said};
 use crate::network::outgoing::{Outgoing, Unsayable};
 use crate::shard::reply::{Reply, Unavailable};
+use crate::store::row_json;
 use asked::Asked;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -123,7 +124,7 @@ async fn told(
 /// A posting is a transaction under the number of its message; what posts nothing is an authorization.
 async fn posted_or_recorded(state: &Arc<ApiState>, id: AuthorizationId) -> Result<Value, ApiError> {
     match transactions::find(state, TransactionId(id.0)).await {
-        Ok(row) => Ok(transactions::to_json(&row)),
+        Ok(row) => Ok(row_json::transaction(&row)),
         Err(error) if error.status == StatusCode::NOT_FOUND => {
             authorizations::current(state, id).await
         }
