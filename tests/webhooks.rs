@@ -68,22 +68,29 @@ fn body(call: &Call) -> Value {
     serde_json::from_str(&call.body).unwrap()
 }
 
-fn types(endpoint: &Endpoint) -> Vec<String> {
+/// What was told, in the order in which it happened: calls overtake one another. Each event once.
+fn told(endpoint: &Endpoint) -> Vec<Value> {
     let calls = endpoint.calls();
-    let types = calls
+    let by_id: BTreeMap<String, Value> = calls
         .iter()
-        .map(|call| body(call)["type"].as_str().unwrap().to_owned());
+        .map(|call| (call.header("webhook-id").to_owned(), body(call)))
+        .collect();
+    by_id.into_values().collect()
+}
+
+fn types(endpoint: &Endpoint) -> Vec<String> {
+    let told = told(endpoint);
+    let types = told
+        .iter()
+        .map(|body| body["type"].as_str().unwrap().to_owned());
     types.collect()
 }
 
-/// The calls of one type.
+/// Those of one type.
 fn of_type(endpoint: &Endpoint, event_type: &str) -> Vec<Value> {
-    let calls = endpoint.calls();
-    calls
-        .iter()
-        .map(body)
-        .filter(|body| body["type"] == event_type)
-        .collect()
+    let mut told = told(endpoint);
+    told.retain(|body| body["type"] == event_type);
+    told
 }
 
 fn wait_for(endpoint: &Endpoint, event_type: &str, count: usize) -> Vec<Value> {
@@ -144,7 +151,8 @@ fn what_happens_is_told_signed_and_in_full(database: Database) {
     switch.good("POST", &format!("{card_path}/unfreeze"), &Value::Null);
     // All cards of an object, and no other.
     switch.good("POST", "/v1/links/project/p1/freeze", &Value::Null);
-    let frozen = wait_for(&endpoint, "card.frozen", 2);
+    wait_until("all is told", || told(&endpoint).len() == 10);
+    let frozen = of_type(&endpoint, "card.frozen");
     assert_eq!(
         frozen[1]["data"]["cause"],
         json!({"type": "project", "id": "p1"})
@@ -182,20 +190,29 @@ fn what_happens_is_told_signed_and_in_full(database: Database) {
     assert_eq!(authorization["amount"], 500);
     // What is told is what the interface tells.
     let id = authorization["id"].as_str().unwrap();
-    let mut told = switch.good("GET", &format!("/v1/authorizations/{id}"), &Value::Null);
-    told["decision"]
+    let mut shown = switch.good("GET", &format!("/v1/authorizations/{id}"), &Value::Null);
+    shown["decision"]
         .as_object_mut()
         .unwrap()
         .remove("response_code");
-    told.as_object_mut().unwrap().remove("transactions");
-    assert_eq!(*authorization, told);
+    shown.as_object_mut().unwrap().remove("transactions");
+    // A list of links has no order.
+    let links = shown["links"].as_array_mut().unwrap();
+    links.sort_by_key(|link| link["type"].as_str().map(str::to_owned));
+    for (name, value) in shown.as_object().unwrap() {
+        assert_eq!(authorization[name], *value, "{name}");
+    }
+    assert_eq!(
+        authorization.as_object().unwrap().len(),
+        shown.as_object().unwrap().len()
+    );
     let reversal = &of_type(&endpoint, "reversal.created")[0]["data"];
     assert_eq!(reversal["reversal"]["released"], 700);
     assert_eq!(reversal["authorization"]["status"], "reversed");
     // Of each card's events the numbers go up one by one.
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-    for call in endpoint.calls() {
-        let data = &body(&call)["data"];
+    for body in self::told(&endpoint) {
+        let data = &body["data"];
         let object = data["card_id"].as_str().or(data["balance_id"].as_str());
         let count = counts.entry(object.unwrap().to_owned()).or_default();
         *count += 1;
@@ -289,14 +306,14 @@ fn nothing_is_lost_when_the_program_is_killed(database: Database) {
         switch = switch.kill_and_restart();
         switch.wait_until_ready();
     }
-    let told = || -> Vec<Value> {
+    let told_of = || -> Vec<Value> {
         let all = of_type(&endpoint, "topup.settled");
         all.iter()
             .map(|body| body["data"]["top_up"]["id"].clone())
             .collect()
     };
     wait_until("everything is told", || {
-        wanted.iter().all(|id| told().contains(id))
+        wanted.iter().all(|id| told_of().contains(id))
     });
     // Where it stands is noted, and a rebuilt database does not send history again.
     let path = format!("/v1/webhook_endpoints/{}", created["id"].as_str().unwrap());
@@ -322,7 +339,7 @@ fn nothing_is_lost_when_the_program_is_killed(database: Database) {
     let switch = switch.restart();
     switch.wait_until_ready();
     let one_more = top_up(&switch);
-    wait_until("the next one is told", || told().contains(&one_more));
+    wait_until("the next one is told", || told_of().contains(&one_more));
     assert_eq!(endpoint.calls().len(), before + 1);
     // The events are there again, under the ids that they had.
     let listed = switch.good(
@@ -492,7 +509,10 @@ fn events_are_read_and_streamed_and_told_again(database: Database) {
         &replay,
     );
     assert_eq!(wait_for(&endpoint, "account.created", 1)[0], created);
-    wait_for(&endpoint, "topup.settled", 2);
+    wait_until("it is told again", || {
+        let calls = endpoint.calls();
+        calls.iter().filter(|call| body(call) == settled).count() == 2
+    });
     // Two secrets are good while one is changed.
     let rotated = switch.good(
         "POST",
@@ -681,8 +701,13 @@ fn of_one_card_in_order() {
     endpoint.always("200 OK", "");
     endpoint.say("");
     wait_until("all calls", || endpoint.calls().len() == 6);
+    let calls = endpoint.calls();
+    let types: Vec<Value> = calls
+        .iter()
+        .map(|call| self::body(call)["type"].clone())
+        .collect();
     assert_eq!(
-        types(&endpoint)[1..],
+        types[1..],
         [
             "card.created",
             "card.frozen",
@@ -691,4 +716,70 @@ fn of_one_card_in_order() {
             "card.closed"
         ]
     );
+}
+
+/// A receiver on an official library, in another language.
+fn takes_every_call(program: &str, script: &str) {
+    use std::io::{BufRead, BufReader, Write};
+    use std::process::{Command, Stdio};
+    let script = format!("{}/tests/oracles/{script}", env!("CARGO_MANIFEST_DIR"));
+    let global = Command::new("npm").args(["root", "--global"]).output();
+    let global = global.map(|output| String::from_utf8(output.stdout).unwrap());
+    let mut receiver = Command::new(program)
+        .arg(&script)
+        .env("NODE_PATH", global.unwrap_or_default().trim())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("the tests need {program}: {error}"));
+    let mut lines = BufReader::new(receiver.stdout.take().unwrap()).lines();
+    let mut next = || {
+        let line = lines.next();
+        line.expect("it needs a package: pip install standardwebhooks, npm install --global standardwebhooks")
+            .unwrap()
+    };
+    let port: u16 = next().parse().unwrap();
+    let switch = start(&Database(None));
+    let url = format!("http://127.0.0.1:{port}/");
+    let created = switch.good(
+        "POST",
+        "/v1/webhook_endpoints",
+        &json!({ "url": url, "events": ["*"] }),
+    );
+    let secret = created["secret"].as_str().unwrap();
+    writeln!(receiver.stdin.take().unwrap(), "{secret}").unwrap();
+    let id = created["id"].as_str().unwrap();
+    let ping = switch.good(
+        "POST",
+        &format!("/v1/webhook_endpoints/{id}/ping"),
+        &Value::Null,
+    );
+    assert_eq!(ping["status"], 204);
+    switch.account(500);
+    let mut taken: Vec<String> = (0..3).map(|_| next()).collect();
+    taken.sort();
+    let types: Vec<&str> = taken
+        .iter()
+        .map(|line| line.rsplit(' ').next().unwrap())
+        .collect();
+    assert!(
+        taken.iter().all(|line| line.starts_with("ok ")),
+        "{taken:?}"
+    );
+    assert_eq!(
+        types,
+        ["account.created", "topup.settled", "webhook_endpoint.ping"]
+    );
+    receiver.kill().unwrap();
+    receiver.wait().unwrap();
+}
+
+#[test]
+fn the_official_library_for_python_takes_every_call() {
+    takes_every_call("python3", "webhook_receiver.py");
+}
+
+#[test]
+fn the_official_library_for_javascript_takes_every_call() {
+    takes_every_call("node", "webhook_receiver.js");
 }

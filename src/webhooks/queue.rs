@@ -232,29 +232,36 @@ impl Queue {
     /// The first that no earlier one of its card stands before.
     fn next_in_order(&mut self, now: Timestamp) -> Option<EventId> {
         self.set_aside(now);
+        let free = self.first_of_cards();
+        let mut due = free.filter(|(_, at)| *at <= now);
+        due.next().map(|(event_id, _)| event_id)
+    }
+
+    /// Of each card the first that is not over, if it is not called right now, and from when on it may be.
+    fn first_of_cards(&self) -> impl Iterator<Item = (EventId, Timestamp)> {
         let waiting = self.waiting.iter().map(|(event_id, waiting)| {
-            let may = !waiting.called && waiting.next_at <= now;
-            (*event_id, waiting.card_id, may)
+            let at = (!waiting.called).then_some(waiting.next_at);
+            (*event_id, waiting.card_id, at)
         });
-        let full = self.is_full();
+        let takes_new = !self.is_full();
         let unfinished = self
             .window
             .iter()
             .filter(|item| item.state != ItemState::Over);
         let window = unfinished.map(|item| {
-            let may = item.state == ItemState::New && !full;
-            (item.event_id, item.card_id, may)
+            let is_new = item.state == ItemState::New && takes_new;
+            (
+                item.event_id,
+                item.card_id,
+                is_new.then_some(Timestamp::default()),
+            )
         });
         let mut all: Vec<_> = waiting.chain(window).collect();
         all.sort_unstable_by_key(|(event_id, ..)| *event_id);
         let mut busy = HashSet::new();
-        for (event_id, card_id, may) in all {
-            let is_free = card_id.is_none_or(|card_id| busy.insert(card_id));
-            if may && is_free {
-                return Some(event_id);
-            }
-        }
-        None
+        all.retain(|(_, card_id, _)| card_id.is_none_or(|card_id| busy.insert(card_id)));
+        all.into_iter()
+            .filter_map(|(event_id, _, at)| Some((event_id, at?)))
     }
 
     /// New events of a card that waits already wait with it, so that they do not hold the others up.
@@ -387,12 +394,20 @@ impl Queue {
         if self.in_flight >= self.calls_max() {
             return None;
         }
+        let first = match self.in_order {
+            true => self.first_of_cards().map(|(_, at)| at).min()?,
+            false => self.first_of_any()?,
+        };
+        Some(first.max(self.may_call_at()))
+    }
+
+    fn first_of_any(&self) -> Option<Timestamp> {
         let waiting = self.waiting.values().filter(|waiting| !waiting.called);
         let due = waiting.map(|waiting| waiting.next_at).min();
-        let new = self.window.iter().any(|item| item.state == ItemState::New);
-        let new = (new && !self.is_full()).then_some(Timestamp::default());
-        let first = [due, new].into_iter().flatten().min()?;
-        Some(first.max(self.may_call_at()))
+        let mut window = self.window.iter().filter(|_| !self.is_full());
+        let new = window.any(|item| item.state == ItemState::New);
+        let new = new.then_some(Timestamp::default());
+        [due, new].into_iter().flatten().min()
     }
 }
 

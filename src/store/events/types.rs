@@ -77,4 +77,14 @@ mod tests {
         }
         assert_eq!(EventType::from_name("card.melted"), None);
     }
+
+    #[test]
+    fn the_documents_list_them_all() {
+        let document = include_str!("../../../docs/webhooks.md");
+        for event_type in EventType::ALL {
+            let (name, scope) = (event_type.name(), event_type.scope().name());
+            let line = format!("| `{name}` | `{scope}` | {} |", event_type.when());
+            assert!(document.contains(&line), "docs/webhooks.md lacks: {line}");
+        }
+    }
 }
