@@ -82,7 +82,6 @@ const LATER: &[&str] = &[
     "tokens",
     "fee_schedules",
     "disputes",
-    "simulate",
 ];
 
 const LATER_ACTIONS: &[&str] = &["reissue", "renew"];

@@ -21,5 +21,6 @@ mod refusals;
 mod resources;
 mod rules;
 mod secrets;
+mod simulate;
 mod transactions;
 mod wallets;
