@@ -19,6 +19,7 @@ pub(crate) mod decision_endpoints;
 mod deliveries;
 mod envelope;
 mod error;
+mod etags;
 mod events;
 pub(crate) mod exceptions;
 pub(crate) mod exchange_rates;

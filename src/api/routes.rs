@@ -3,6 +3,7 @@
 
 use super::auth::guarded;
 use super::bounds::About;
+use super::etags::{self, Turns};
 use super::simulate::What;
 use super::{
     Gate, accounts, api_keys, audit, authorizations, cardholders, cards, decision_endpoints,
@@ -17,9 +18,10 @@ use crate::engine::link_states::LinkStatus;
 use crate::engine::risk::rule::RuleChange;
 use axum::Router;
 use axum::handler::Handler;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// A route that needs a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +35,7 @@ pub struct Route {
 /// Routes as they are added.
 struct Routes {
     gate: Gate,
+    turns: Arc<Turns>,
     router: Router<Gate>,
     table: Vec<Route>,
 }
@@ -58,6 +61,7 @@ pub fn table() -> Vec<Route> {
 fn guarded_routes(gate: Gate) -> Routes {
     let routes = Routes {
         gate,
+        turns: Turns::new(),
         router: Router::new(),
         table: Vec::new(),
     };
@@ -259,6 +263,15 @@ impl Routes {
             scope,
             about,
         });
+        let route = match method {
+            "GET" => route.route_layer(from_fn(etags::etagged)),
+            _ => {
+                // Those that read come before those that change what they tell.
+                let reads = self.router.clone().with_state(self.gate.clone());
+                let state = (reads, self.turns.clone());
+                route.route_layer(from_fn_with_state(state, etags::if_match))
+            }
+        };
         let route = guarded(&self.gate, scope, about, route);
         self.router = self.router.route(path, route);
         self
