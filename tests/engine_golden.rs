@@ -18,10 +18,12 @@ use cardswitch::engine::merchants::MerchantEntry;
 use cardswitch::engine::money::Currency;
 use cardswitch::engine::record;
 use cardswitch::engine::registry::*;
+use cardswitch::engine::reissue::ReissueReason;
 use cardswitch::engine::risk::rule::{RiskRule, RuleAction, RuleChange, RuleState};
 use cardswitch::engine::three_ds::{
     Authentication, Cryptogram, Exemption, ThreeDs, ThreeDsMode, ThreeDsPolicy,
 };
+use cardswitch::engine::time::Expiry;
 use cardswitch::engine::world::World;
 use engine_support::*;
 
@@ -168,6 +170,9 @@ fn story() -> Switch {
     of_a_project(&mut switch);
     switch.verify(81);
     of_nobody(&mut switch);
+    switch.renew(11, Expiry::new(2031, 1).unwrap()).unwrap();
+    let expiry = Expiry::new(2030, 6).unwrap();
+    switch.reissue(19, 11, ReissueReason::Lost, expiry).unwrap();
     switch
 }
 

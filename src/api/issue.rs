@@ -8,7 +8,9 @@ use super::{ApiState, accounts, ask, cardholders, programs, reveal};
 use crate::engine::command::{Action, CardType, OpenAccount, OpenCard};
 use crate::engine::controls::Controls;
 use crate::engine::ids::{AccountId, CardId, CardholderId};
-use crate::engine::registry::{IssueCard, LinkKey, Program, RegistryAction, RegistryRefusal};
+use crate::engine::registry::{
+    IssueCard, LinkKey, Program, RegistryAction, RegistryRefusal, SealedPan,
+};
 use crate::engine::state::{Account, AccountStatus};
 use crate::engine::time::{Expiry, Timestamp};
 use crate::engine::wallet::Wallet;
@@ -19,7 +21,7 @@ use crate::shard::reply::Reply;
 const VALID_YEARS: u16 = 3;
 
 /// Numbers drawn before a BIN counts as full. At 90 % use of it, one card in 10^11 fails.
-const DRAWS_MAX: usize = 256;
+pub const DRAWS_MAX: usize = 256;
 
 /// A card as asked for.
 pub struct Wanted {
@@ -55,8 +57,7 @@ pub async fn issue(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiErro
         Funding::Own => open_sub_account(state, &named, wanted.sub_account_id).await?,
     };
     for _ in 0..DRAWS_MAX {
-        let pan = draw(&program)?;
-        let issue = command(state, &wanted, &account, &program, &pan)?;
+        let issue = command(state, &wanted, &account, &program)?;
         let links = issue.links.to_vec();
         let action = RegistryAction::IssueCard(Box::new(issue));
         match ask::registry_command(state, action).await? {
@@ -80,11 +81,15 @@ pub async fn issue(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiErro
             reply => return Err(ask::unexpected(&reply)),
         }
     }
+    Err(bin_exhausted(&program))
+}
+
+pub fn bin_exhausted(program: &Program) -> ApiError {
     let message = format!(
         "no free card number was found in BIN {}; issue in a program with another BIN",
         program.bin
     );
-    Err(ApiError::conflict("bin_exhausted", message))
+    ApiError::conflict("bin_exhausted", message)
 }
 
 /// The further accounts are there, in the tree of the first, and open.
@@ -168,12 +173,8 @@ fn command(
     wanted: &Wanted,
     account: &Account,
     program: &Program,
-    pan: &Pan,
 ) -> Result<IssueCard, ApiError> {
-    let sealed = state.vault.seal_pan(pan, wanted.card_id.0);
-    let sealed = sealed.map_err(|error| ApiError::internal(&error))?;
-    let too_long = |_| ApiError::internal(&"a sealed card number is longer than the engine's");
-    let (first6, last4) = shown_digits(pan);
+    let number = number(state, program, wanted.card_id)?;
     let key = |(link_type, id): &LinkPair| LinkKey {
         program_id: program.id,
         link_type: link_type.clone(),
@@ -185,10 +186,10 @@ fn command(
         account_id: account.id,
         program_id: program.id,
         card_type: wanted.card_type,
-        pan_hash: state.vault.pan_hasher().pan_hash(pan.digits().as_bytes()),
-        sealed_pan: sealed.as_bytes().try_into().map_err(too_long)?,
-        first6,
-        last4,
+        pan_hash: number.pan_hash,
+        sealed_pan: number.sealed_pan,
+        first6: number.first6,
+        last4: number.last4,
         expiry: expiry(state.switchboard.clock.now()),
         links: wanted.links.iter().map(key).collect(),
         controls: wanted.controls.clone(),
@@ -197,13 +198,36 @@ fn command(
     })
 }
 
-fn shown_digits(pan: &Pan) -> (u32, u16) {
+/// A card number as the registry keeps it.
+pub struct Number {
+    pub pan_hash: u128,
+    pub sealed_pan: SealedPan,
+    pub first6: u32,
+    pub last4: u16,
+}
+
+/// Draws a number for a card. Whether somebody has it already, the registry says.
+pub fn number(state: &ApiState, program: &Program, card_id: CardId) -> Result<Number, ApiError> {
+    let pan = draw(program)?;
+    let sealed = state.vault.seal_pan(&pan, card_id.0);
+    let sealed = sealed.map_err(|error| ApiError::internal(&error))?;
+    let too_long = |_| ApiError::internal(&"a sealed card number is longer than the engine's");
+    let (first6, last4) = shown_digits(&pan);
+    Ok(Number {
+        pan_hash: state.vault.pan_hasher().pan_hash(pan.digits().as_bytes()),
+        sealed_pan: sealed.as_bytes().try_into().map_err(too_long)?,
+        first6,
+        last4,
+    })
+}
+
+pub fn shown_digits(pan: &Pan) -> (u32, u16) {
     // A PAN holds digits only, so these cannot fail.
     let (first6, last4) = (pan.first6().parse(), pan.last4().parse());
     (first6.unwrap_or_default(), last4.unwrap_or_default())
 }
 
-fn expiry(now: Timestamp) -> Expiry {
+pub fn expiry(now: Timestamp) -> Expiry {
     let (year, month) = now.year_month();
     let year = u16::try_from(year).unwrap_or_default() + VALID_YEARS;
     // A clock outside this century gives the last month of it.

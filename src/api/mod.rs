@@ -37,6 +37,7 @@ mod metrics;
 mod network_metrics;
 mod payment_json;
 mod programs;
+mod reissue;
 mod reveal;
 mod routes;
 mod rules;

@@ -6,7 +6,7 @@ use super::bounds::About;
 use super::{
     Gate, accounts, api_keys, audit, authorizations, cardholders, cards, decision_endpoints,
     envelope, exceptions, exchange_rates, groups, health, ledger_entries, links, list, metrics,
-    programs, reveal, rules, settlement_reports, spend, top_ups, transactions,
+    programs, reissue, reveal, rules, settlement_reports, spend, top_ups, transactions,
 };
 use crate::engine::api_keys::Scope;
 use crate::engine::command::{AccountStatusChange, StatusChange};
@@ -100,6 +100,8 @@ fn objects(routes: Routes) -> Routes {
         .post("/v1/cards/{id}/unfreeze", CardsUnfreeze, Card, card(StatusChange::Unfreeze))
         .post("/v1/cards/{id}/block", CardsBlock, Card, cards::block)
         .post("/v1/cards/{id}/close", CardsClose, Card, card(StatusChange::Close))
+        .post("/v1/cards/{id}/reissue", CardsIssue, Card, reissue::reissue)
+        .post("/v1/cards/{id}/renew", CardsIssue, Card, reissue::renew)
         .post("/v1/cards/{id}/reveal", CardsReveal, Card, reveal::reveal)
         .get("/v1/cards/{id}/spend", CardsRead, Card, spend::one)
         .list("/v1/links/{type}/{id}", CardsRead, Link, links::one)

@@ -41,6 +41,10 @@ pub fn state_hash(world: &World) -> u128 {
     let pending = holders
         .map(|(id, pending)| hash_of(&SnapshotItem::PendingHolder(*id, *pending)))
         .fold(pending, u128::wrapping_add);
+    let renewals = world.pending_renewals.iter();
+    let pending = renewals
+        .map(|(id, pending)| hash_of(&SnapshotItem::PendingRenewal(*id, *pending)))
+        .fold(pending, u128::wrapping_add);
     hash_of(&(registry_hash(world), trees, pending, world.latest()))
 }
 

@@ -58,6 +58,7 @@ pub mod record;
 pub mod refunds;
 pub mod registry;
 pub mod registry_decide;
+pub mod reissue;
 mod resolve;
 pub mod reversals;
 pub mod risk;

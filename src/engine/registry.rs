@@ -10,7 +10,7 @@ use super::controls::Controls;
 use super::decision_endpoints::{DecisionEndpoint, DecisionEndpoints};
 use super::event::{Advised, Answer, Authorized, Reversed};
 use super::exceptions::{
-    ChangeException, ControlException, EXCEPTIONS_MAX, ExceptionState, LiveExceptions,
+    ChangeException, ControlException, EXCEPTIONS_MAX, ExceptionState, LiveExceptions, Subject,
 };
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
@@ -26,6 +26,7 @@ use super::links::{LINKS_WITH_CONTROLS_MAX, LinkControls, LinkFacts, SetLinkCont
 use super::money::Currency;
 use super::rates::{ExchangeRate, Rates, RatesError};
 use super::recent::Recent;
+use super::reissue::{Chain, ReissueCard, RenewCard};
 use super::risk::compile::ExpressionError;
 use super::risk::rule::{RiskRule, RiskRules, RuleChange, RuleState};
 use super::time::{Expiry, Timestamp};
@@ -146,6 +147,8 @@ pub struct IssuedCard {
     pub expiry: Expiry,
     pub links: SmallVec<[LinkId; 2]>,
     pub cardholder_id: Option<CardholderId>,
+    /// Of one that replaced another or was replaced.
+    pub chain: Option<Chain>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,6 +206,8 @@ pub enum RegistryAction {
     /// What a caller of the interface has changed.
     Audit(Box<AuditEntry>),
     ChangeLinkStatus(Box<ChangeLinkStatus>),
+    ReissueCard(Box<ReissueCard>),
+    RenewCard(RenewCard),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -296,6 +301,10 @@ pub enum RegistryEvent {
         /// Its number, a new one where it was not known.
         link: LinkId,
     },
+    CardRenewed {
+        /// The tree that has to hear of it.
+        root: AccountId,
+    },
 }
 
 /// An idempotency key in use: its request, and the response once there is one.
@@ -387,6 +396,8 @@ pub enum RegistryRefusal {
     LinkClosed { link_type: Box<str>, id: Box<str> },
     #[error("API key {0} does not exist")]
     ApiKeyNotFound(ApiKeyId),
+    #[error("the card was replaced by {0} already")]
+    CardReplaced(CardId),
 }
 
 /// MCC groups, and as many merchant lists: each change copies the table of them.
@@ -435,6 +446,15 @@ impl Registry {
         }
         self.link_facts.add_card(&card.links, card.root);
         self.issued_cards.insert(id, card);
+    }
+
+    /// Under whom an exception is found: exceptions of a card are its chain's.
+    pub(super) fn subject_of_chain(&self, subject: Subject) -> Subject {
+        let Subject::Card(id) = subject else {
+            return subject;
+        };
+        let chain = self.issued_cards.get(id).and_then(|card| card.chain);
+        Subject::Card(chain.map_or(id, |chain| chain.first))
     }
 
     pub(super) fn insert_cardholder(&mut self, cardholder: Cardholder) {

@@ -16,6 +16,7 @@ use super::registry::{
     RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
     SetExchangeRates,
 };
+use super::reissue;
 use super::risk::change as risk;
 use super::unknown_card;
 use smallvec::SmallVec;
@@ -82,6 +83,8 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         }
         RegistryAction::Audit(_) => RegistryOutcome::Event(RegistryEvent::Audited),
         RegistryAction::ChangeLinkStatus(change) => link_states::decide(registry, change),
+        RegistryAction::ReissueCard(reissue) => reissue::decide_reissue(registry, reissue),
+        RegistryAction::RenewCard(renew) => reissue::decide_renewal(registry, renew),
     }
 }
 
@@ -178,7 +181,7 @@ fn create_program(program: &Program, version: u64) -> RegistryOutcome {
     }
 }
 
-fn issue_card(registry: &Registry, issue: &IssueCard) -> RegistryOutcome {
+pub(super) fn issue_card(registry: &Registry, issue: &IssueCard) -> RegistryOutcome {
     if !registry.view.programs.contains_key(&issue.program_id) {
         return RegistryOutcome::Refused(RegistryRefusal::ProgramNotFound(issue.program_id));
     }
@@ -224,6 +227,13 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
         _ if new_view => {}
         (RegistryAction::IssueCard(issue), RegistryEvent::CardIssued { links, .. }) => {
             apply_issued(registry, issue, links);
+        }
+        (RegistryAction::ReissueCard(reissue), RegistryEvent::CardIssued { links, .. }) => {
+            apply_issued(registry, &reissue.issue, links);
+            reissue::apply_reissue(registry, reissue);
+        }
+        (RegistryAction::RenewCard(renew), RegistryEvent::CardRenewed { .. }) => {
+            reissue::apply_renewal(registry, renew);
         }
         // The record is all there is of it.
         (RegistryAction::RevealCard(_), RegistryEvent::CardRevealed)
@@ -356,8 +366,9 @@ fn apply_of_the_rest(
             RegistryEvent::ExceptionChanged { version, to },
         ) => {
             let changed = exceptions::apply_change(registry, command.at, change, *to);
+            let subject = registry.subject_of_chain(changed.subject);
             change_view(registry, *version, |view| {
-                view.exceptions.put(&changed, command.at)
+                view.exceptions.put(subject, &changed, command.at)
             });
         }
         _ => return false,
@@ -412,6 +423,7 @@ fn apply_issued(registry: &mut Registry, issue: &IssueCard, links: &[LinkId]) {
         expiry: issue.expiry,
         links: links.into(),
         cardholder_id: issue.cardholder_id,
+        chain: None,
     };
     registry.insert_issued(issue.card_id, issued);
 }

@@ -26,7 +26,7 @@ use super::risk::rule::RiskRule;
 use super::shared_counters::SharedKey;
 use super::state::{Account, Card, State};
 use super::time::Timestamp;
-use super::world::{PendingCard, PendingHolder, World};
+use super::world::{PendingCard, PendingHolder, PendingRenewal, World};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::io::{Read, Write};
@@ -96,12 +96,14 @@ pub enum SnapshotItem<'a> {
     LinkControls(LinkId, Cow<'a, Controls>),
     /// After the accounts.
     SharedCounters(SharedKey, Cow<'a, Counters>),
+    /// After the issued cards.
     Exception(Cow<'a, ControlException>),
     /// After the programs.
     DecisionEndpoint(Cow<'a, DecisionEndpoint>),
     ApiKey(Cow<'a, ApiKey>),
     /// After the links.
     LinkStatus(LinkId, LinkStatus),
+    PendingRenewal(CardId, PendingRenewal),
 }
 
 pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {
@@ -184,9 +186,6 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     for (id, controls) in registry.view.links.in_order() {
         writer.put(&SnapshotItem::LinkControls(id, Cow::Borrowed(controls)))?;
     }
-    for exception in registry.exceptions.values() {
-        writer.put(&SnapshotItem::Exception(Cow::Borrowed(exception)))?;
-    }
     let mut cardholders: Vec<_> = registry.cardholders.values().collect();
     cardholders.sort_unstable_by_key(|known| known.cardholder.id);
     for known in cardholders {
@@ -196,6 +195,9 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     issued.sort_unstable_by_key(|(id, _)| *id);
     for (id, card) in issued {
         writer.put(&SnapshotItem::IssuedCard(id, Cow::Borrowed(card)))?;
+    }
+    for exception in registry.exceptions.values() {
+        writer.put(&SnapshotItem::Exception(Cow::Borrowed(exception)))?;
     }
     for (key, at, entry) in registry.idempotency.iter() {
         writer.put(&SnapshotItem::Idempotency(key, at, Cow::Borrowed(entry)))?;
@@ -398,6 +400,9 @@ impl Reader {
             SnapshotItem::PendingHolder(id, pending) => {
                 world.pending_holders.insert(id, pending);
             }
+            SnapshotItem::PendingRenewal(id, pending) => {
+                world.pending_renewals.insert(id, pending);
+            }
             SnapshotItem::Controls(controls) => self.controls.push(controls.into_owned()),
             SnapshotItem::End(_) => return None,
             item => return self.take_control(item),
@@ -415,7 +420,8 @@ impl Reader {
             }
             SnapshotItem::Exception(exception) => {
                 let exception = Arc::new(exception.into_owned());
-                self.view.exceptions.put(&exception, registry.now);
+                let subject = registry.subject_of_chain(exception.subject);
+                self.view.exceptions.put(subject, &exception, registry.now);
                 registry.exceptions.insert(exception.id, exception);
             }
             item => return self.take_of_tree(item),

@@ -151,7 +151,7 @@ impl Switch {
             journal: journal.handle(),
             clock: options.clock,
             queues: options.queues,
-            on_card_issued: Box::new(|_| {}),
+            on_card_issued: Box::new(|_, _| {}),
             last_sequence: recovered.durable,
             archive: None,
         };

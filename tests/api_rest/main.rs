@@ -18,6 +18,7 @@ mod links;
 mod lists;
 mod permissions;
 mod refusals;
+mod reissue;
 mod resources;
 mod rules;
 mod secrets;
