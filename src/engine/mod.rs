@@ -78,6 +78,7 @@ pub mod trace;
 mod trace_packing;
 mod unknown_card;
 pub mod wallet;
+pub mod webhook_endpoints;
 pub mod window;
 mod withhold;
 pub mod world;

@@ -18,7 +18,7 @@ use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::hold_expiry::HoldExpiry;
 use super::ids::{
     AccountId, ApiKeyId, CardId, CardholderId, DecisionEndpointId, ExceptionId, LimitId, LinkId,
-    ProgramId, RiskRuleId,
+    ProgramId, RiskRuleId, WebhookEndpointId,
 };
 use super::issued_cards::IssuedCards;
 use super::link_states::{ChangeLinkStatus, LinkStates};
@@ -31,6 +31,10 @@ use super::risk::compile::ExpressionError;
 use super::risk::rule::{RiskRule, RiskRules, RuleChange, RuleState};
 use super::time::{Expiry, Timestamp};
 use super::wallet::Wallet;
+use super::webhook_endpoints::{
+    MoveWebhook, NoteWebhookProgress, WEBHOOK_ENDPOINTS_MAX, WebhookEndpoint, WebhookEndpoints,
+    WebhookProgress, WebhookState,
+};
 use arrayvec::{ArrayString, ArrayVec};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -53,6 +57,7 @@ pub struct RegistryView {
     pub decision_endpoints: DecisionEndpoints,
     pub api_keys: ApiKeys,
     pub link_states: LinkStates,
+    pub webhook_endpoints: WebhookEndpoints,
 }
 
 /// Numbers that decisions depend on; journalled, so that a replay has the ones of its time.
@@ -206,6 +211,16 @@ pub enum RegistryAction {
     /// What a caller of the interface has changed.
     Audit(Box<AuditEntry>),
     ChangeLinkStatus(Box<ChangeLinkStatus>),
+    /// Creates it, or changes it as a whole.
+    PutWebhookEndpoint(Box<WebhookEndpoint>),
+    DeleteWebhookEndpoint(WebhookEndpointId),
+    /// By us, with the reason as its state.
+    DisableWebhookEndpoint {
+        id: WebhookEndpointId,
+        state: WebhookState,
+    },
+    NoteWebhookProgress(Box<NoteWebhookProgress>),
+    MoveWebhook(MoveWebhook),
     ReissueCard(Box<ReissueCard>),
     RenewCard(RenewCard),
 }
@@ -300,6 +315,20 @@ pub enum RegistryEvent {
         version: u64,
         /// Its number, a new one where it was not known.
         link: LinkId,
+    },
+    WebhookEndpointPut {
+        version: u64,
+    },
+    WebhookEndpointDeleted {
+        version: u64,
+    },
+    WebhookEndpointDisabled {
+        version: u64,
+        state: WebhookState,
+    },
+    WebhookProgressNoted,
+    WebhookMoved {
+        version: u64,
     },
     CardRenewed {
         /// The tree that has to hear of it.
@@ -396,6 +425,12 @@ pub enum RegistryRefusal {
     LinkClosed { link_type: Box<str>, id: Box<str> },
     #[error("API key {0} does not exist")]
     ApiKeyNotFound(ApiKeyId),
+    #[error("webhook endpoint {0} does not exist")]
+    WebhookEndpointNotFound(WebhookEndpointId),
+    #[error("there may be {WEBHOOK_ENDPOINTS_MAX} webhook endpoints, and there are; delete one")]
+    TooManyWebhookEndpoints,
+    #[error("too many deliveries to this endpoint wait already; replay from an earlier event")]
+    TooManyDeliveriesWait,
     #[error("the card was replaced by {0} already")]
     CardReplaced(CardId),
 }
@@ -417,6 +452,7 @@ pub struct Registry {
     pub link_facts: LinkFacts,
     /// All that were ever asked for.
     pub exceptions: BTreeMap<ExceptionId, Arc<ControlException>>,
+    pub webhook_progress: BTreeMap<WebhookEndpointId, WebhookProgress>,
 }
 
 impl RegistryView {

@@ -19,6 +19,7 @@ use super::registry::{
 use super::reissue;
 use super::risk::change as risk;
 use super::unknown_card;
+use super::webhook_endpoints;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -83,6 +84,11 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         }
         RegistryAction::Audit(_) => RegistryOutcome::Event(RegistryEvent::Audited),
         RegistryAction::ChangeLinkStatus(change) => link_states::decide(registry, change),
+        action @ (RegistryAction::PutWebhookEndpoint(_)
+        | RegistryAction::DeleteWebhookEndpoint(_)
+        | RegistryAction::DisableWebhookEndpoint { .. }
+        | RegistryAction::NoteWebhookProgress(_)
+        | RegistryAction::MoveWebhook(_)) => webhook_endpoints::decide(registry, action),
         RegistryAction::ReissueCard(reissue) => reissue::decide_reissue(registry, reissue),
         RegistryAction::RenewCard(renew) => reissue::decide_renewal(registry, renew),
     }
@@ -265,6 +271,9 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
             let wanted = Arc::new((**wanted).clone());
             registry.exceptions.insert(wanted.id, wanted);
         }
+        (action, RegistryEvent::WebhookProgressNoted) => {
+            webhook_endpoints::apply(registry, command.at, action);
+        }
         _ if unknown_card::apply(registry, command, event) => {}
         (action, event) => {
             panic!("a registry event {event:?} cannot come of this command: {action:?}")
@@ -356,6 +365,18 @@ fn apply_of_the_rest(
         (action, RegistryEvent::ApiKeyChanged { version }) => {
             change_view(registry, *version, |view| {
                 api_keys::apply(&mut view.api_keys, action)
+            });
+        }
+        (
+            action,
+            RegistryEvent::WebhookEndpointPut { version }
+            | RegistryEvent::WebhookEndpointDeleted { version }
+            | RegistryEvent::WebhookEndpointDisabled { version, .. }
+            | RegistryEvent::WebhookMoved { version },
+        ) => {
+            webhook_endpoints::apply(registry, command.at, action);
+            change_view(registry, *version, |view| {
+                webhook_endpoints::apply_to_view(view, action)
             });
         }
         (action, RegistryEvent::GroupsChanged { version }) => {

@@ -15,7 +15,7 @@ use super::exceptions::ControlException;
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
 use super::groups::{MccGroup, SharedMerchantList};
-use super::ids::{AccountId, CardId, LinkId, TopUpId};
+use super::ids::{AccountId, CardId, LinkId, TopUpId, WebhookEndpointId};
 use super::link_states::LinkStatus;
 use super::rates::Rates;
 use super::registry::{
@@ -26,6 +26,7 @@ use super::risk::rule::RiskRule;
 use super::shared_counters::SharedKey;
 use super::state::{Account, Card, State};
 use super::time::Timestamp;
+use super::webhook_endpoints::{WebhookEndpoint, WebhookProgress};
 use super::world::{PendingCard, PendingHolder, PendingRenewal, World};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -103,6 +104,9 @@ pub enum SnapshotItem<'a> {
     ApiKey(Cow<'a, ApiKey>),
     /// After the links.
     LinkStatus(LinkId, LinkStatus),
+    /// With the number of times that it was moved.
+    WebhookEndpoint(Cow<'a, WebhookEndpoint>, u32),
+    WebhookProgress(WebhookEndpointId, Cow<'a, WebhookProgress>),
     PendingRenewal(CardId, PendingRenewal),
 }
 
@@ -170,6 +174,13 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     }
     for key in registry.view.api_keys.iter() {
         writer.put(&SnapshotItem::ApiKey(Cow::Borrowed(key)))?;
+    }
+    for known in registry.view.webhook_endpoints.iter() {
+        let endpoint = Cow::Borrowed(known.endpoint.as_ref());
+        writer.put(&SnapshotItem::WebhookEndpoint(endpoint, known.generation))?;
+    }
+    for (id, progress) in &registry.webhook_progress {
+        writer.put(&SnapshotItem::WebhookProgress(*id, Cow::Borrowed(progress)))?;
     }
     for group in registry.view.groups.mcc_groups_in_order() {
         writer.put(&SnapshotItem::MccGroup(Cow::Borrowed(group)))?;
@@ -423,6 +434,13 @@ impl Reader {
                 let subject = registry.subject_of_chain(exception.subject);
                 self.view.exceptions.put(subject, &exception, registry.now);
                 registry.exceptions.insert(exception.id, exception);
+            }
+            SnapshotItem::WebhookEndpoint(endpoint, generation) => {
+                let endpoint = endpoint.into_owned();
+                self.view.webhook_endpoints.put(endpoint, generation);
+            }
+            SnapshotItem::WebhookProgress(id, progress) => {
+                registry.webhook_progress.insert(id, progress.into_owned());
             }
             item => return self.take_of_tree(item),
         }

@@ -30,7 +30,14 @@ pub(super) const DERIVED_TABLES: &[&str] = &[
     "ledger_entries",
     "card_reveals",
     "audit_log",
+    "events",
+    "event_counts",
+    "webhook_endpoints",
+    "link_states",
 ];
+
+/// Rows that one transaction removes, so that it holds nobody up.
+pub(super) const FORGOTTEN_AT_ONCE: i64 = 5_000;
 
 /// How far the projection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +69,14 @@ pub(super) trait Writer: Send + Sized {
 
     async fn insert<R: TableRow + Sync>(&mut self, rows: &[R]) -> Result<(), sqlx::Error>;
 
+    /// The rows with these keys go, and others come in their place.
+    async fn replace<R: TableRow + Sync>(
+        &mut self,
+        key: &str,
+        keys: &[String],
+        rows: &[R],
+    ) -> Result<(), sqlx::Error>;
+
     /// The number of authorizations found.
     async fn change_authorizations(
         &mut self,
@@ -79,6 +94,13 @@ pub(super) trait Writer: Send + Sized {
         &mut self,
         table: &'static str,
         statuses: &[(String, &'static str)],
+    ) -> Result<u64, sqlx::Error>;
+
+    /// At most [`FORGOTTEN_AT_ONCE`] rows whose time is before this; how many there were.
+    async fn remove_older(
+        &mut self,
+        table: &'static str,
+        before: Timestamp,
     ) -> Result<u64, sqlx::Error>;
 
     /// Sets the expiry of cards. The number of cards found.

@@ -27,6 +27,10 @@ pub const TABLES: &[&str] = &[
     "ledger_entries",
     "card_reveals",
     "audit_log",
+    "events",
+    "event_counts",
+    "webhook_endpoints",
+    "link_states",
 ];
 
 pub struct Fixture {
