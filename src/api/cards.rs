@@ -4,12 +4,13 @@ use super::auth::Caller;
 use super::body::WriteRequest;
 use super::error::{ApiError, json_response};
 use super::fields::Fields;
-use super::idempotency::{Success, Write, once};
+use super::idempotency::{Ids, Success, Write, once};
 use super::issue;
 use super::links::{LinkPair, take_pair};
 use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, ask, controls_json, reissue};
 use crate::engine::api_keys::Scope;
+use crate::engine::card_batches::CardOrder;
 use crate::engine::card_use::LockedMerchant;
 use crate::engine::command::{
     Action, CardType, ChangeCardControls, ChangeCardStatus, StatusChange,
@@ -18,7 +19,7 @@ use crate::engine::controls::Controls;
 use crate::engine::event::Refusal;
 use crate::engine::ids::{AccountId, CardId, CardholderId, ProgramId};
 use crate::engine::link_states::LinkStatus;
-use crate::engine::registry::{IssuedCard, LinkKey};
+use crate::engine::registry::{IssuedCard, LinkKey, RegistryView};
 use crate::engine::state::{Card, CardStatus};
 use crate::engine::time::Timestamp;
 use crate::engine::wallet::{FURTHER_ACCOUNTS_MAX, Wallet};
@@ -61,25 +62,37 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         ..
     } = write;
     let (card_id, sub_account_id) = (CardId(ids.next()), AccountId(ids.next()));
-    let account_id = fields.required_id("account_id", AccountId::PREFIX)?;
-    let card_type = fields.word("type", CARD_TYPES)?;
-    let funding = fields.word("funding", FUNDINGS)?;
-    // An own sub-account comes before the one that was named.
-    let first = (funding != Some(Funding::Own)).then_some(account_id);
+    let order = order(&mut fields, &mut ids, &state.switchboard.view())?;
+    fields.finish()?;
     let wanted = issue::Wanted {
         card_id,
-        account_id,
         sub_account_id,
-        card_type: card_type.unwrap_or(CardType::Virtual),
-        funding: funding.unwrap_or(Funding::Shared),
-        links: links(&mut fields)?,
-        wallet: wallet(&mut fields, first)?,
-        controls: controls_json::take(&mut fields, &mut ids, &state.switchboard.view())?,
-        cardholder_id: fields.id("cardholder_id", CardholderId::PREFIX)?,
+        order,
     };
-    fields.finish()?;
     let issued = issue::issue(&state, wanted).await?;
     Ok(Success::created(issued.to_json(&state)))
+}
+
+/// A card as a body asks for it.
+pub fn order(
+    fields: &mut Fields,
+    ids: &mut Ids,
+    view: &RegistryView,
+) -> Result<CardOrder, ApiError> {
+    let account_id = fields.required_id("account_id", AccountId::PREFIX)?;
+    let card_type = fields.word("type", CARD_TYPES)?;
+    let has_own_account = fields.word("funding", FUNDINGS)? == Some(Funding::Own);
+    // An own sub-account comes before the one that was named.
+    let first = (!has_own_account).then_some(account_id);
+    Ok(CardOrder {
+        account_id,
+        card_type: card_type.unwrap_or(CardType::Virtual),
+        has_own_account,
+        links: links(fields)?.into(),
+        wallet: wallet(fields, first)?,
+        controls: controls_json::take(fields, ids, view)?,
+        cardholder_id: fields.id("cardholder_id", CardholderId::PREFIX)?,
+    })
 }
 
 /// The accounts that a card draws on after its first one.

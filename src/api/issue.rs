@@ -1,11 +1,12 @@
 //! Issuing one card: its sub-account where it has one, a number that nobody has, the registry's
 //! entry, the shard's card. Every step may be done again with the same ids.
 
-use super::cards::{self, FullCard, Funding};
+use super::cards::{self, FullCard};
 use super::error::ApiError;
 use super::links::{self, LinkPair};
 use super::{ApiState, accounts, ask, cardholders, programs, reveal};
-use crate::engine::command::{Action, CardType, OpenAccount, OpenCard};
+use crate::engine::card_batches::CardOrder;
+use crate::engine::command::{Action, OpenAccount, OpenCard};
 use crate::engine::controls::Controls;
 use crate::engine::ids::{AccountId, CardId, CardholderId};
 use crate::engine::registry::{
@@ -13,7 +14,6 @@ use crate::engine::registry::{
 };
 use crate::engine::state::{Account, AccountStatus};
 use crate::engine::time::{Expiry, Timestamp};
-use crate::engine::wallet::Wallet;
 use crate::security::{Pan, allocate_pan_from_os};
 use crate::shard::reply::Reply;
 
@@ -23,24 +23,16 @@ const VALID_YEARS: u16 = 3;
 /// Numbers drawn before a BIN counts as full. At 90 % use of it, one card in 10^11 fails.
 pub const DRAWS_MAX: usize = 256;
 
-/// A card as asked for.
+/// A card as asked for, with the ids that it is to have.
 pub struct Wanted {
     pub card_id: CardId,
-    /// The account that was named: the card's own, or the parent of its sub-account.
-    pub account_id: AccountId,
-    /// The id of the sub-account, should there be one.
+    /// Of the sub-account, should there be one.
     pub sub_account_id: AccountId,
-    pub card_type: CardType,
-    pub funding: Funding,
-    pub links: Vec<LinkPair>,
-    pub controls: Controls,
-    /// Further accounts.
-    pub wallet: Option<Box<Wallet>>,
-    pub cardholder_id: Option<CardholderId>,
+    pub order: CardOrder,
 }
 
 pub async fn issue(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiError> {
-    let named = accounts::find(state, wanted.account_id).await;
+    let named = accounts::find(state, wanted.order.account_id).await;
     let named = named.map_err(|error| error.with_param("account_id"))?;
     if named.status == AccountStatus::Closed {
         let error = ApiError::conflict("account_closed", "the account is closed");
@@ -48,13 +40,13 @@ pub async fn issue(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiErro
     }
     check_wallet(state, &wanted, &named).await?;
     let program = programs::find(state, named.program_id).await?;
-    if let Some(id) = wanted.cardholder_id {
+    if let Some(id) = wanted.order.cardholder_id {
         check_cardholder(state, id, &program).await?;
     }
     check_links(state, &wanted, &named).await?;
-    let account = match wanted.funding {
-        Funding::Shared => named,
-        Funding::Own => open_sub_account(state, &named, wanted.sub_account_id).await?,
+    let account = match wanted.order.has_own_account {
+        false => named,
+        true => open_sub_account(state, &named, wanted.sub_account_id).await?,
     };
     for _ in 0..DRAWS_MAX {
         let issue = command(state, &wanted, &account, &program)?;
@@ -94,7 +86,7 @@ pub fn bin_exhausted(program: &Program) -> ApiError {
 
 /// The further accounts are there, in the tree of the first, and open.
 async fn check_wallet(state: &ApiState, wanted: &Wanted, named: &Account) -> Result<(), ApiError> {
-    let wallet = wanted.wallet.iter().flat_map(|wallet| wallet.iter());
+    let wallet = wanted.order.wallet.iter().flat_map(|wallet| wallet.iter());
     for (place, account_id) in wallet.enumerate() {
         let path = format!("wallet_account_ids[{place}]");
         let account = accounts::find(state, *account_id).await;
@@ -114,10 +106,10 @@ async fn check_wallet(state: &ApiState, wanted: &Wanted, named: &Account) -> Res
 /// What it is linked to takes a card of this tree. The registry sees to it; this is so that no sub-account is left
 /// behind.
 async fn check_links(state: &ApiState, wanted: &Wanted, named: &Account) -> Result<(), ApiError> {
-    if wanted.funding == Funding::Shared {
+    if !wanted.order.has_own_account {
         return Ok(());
     }
-    for pair in &wanted.links {
+    for pair in &wanted.order.links {
         let known = links::find(state, pair).await?;
         let mut known = known.iter();
         let known = known.find(|link| link.key.program_id == named.program_id);
@@ -185,16 +177,16 @@ fn command(
         root: account.root,
         account_id: account.id,
         program_id: program.id,
-        card_type: wanted.card_type,
+        card_type: wanted.order.card_type,
         pan_hash: number.pan_hash,
         sealed_pan: number.sealed_pan,
         first6: number.first6,
         last4: number.last4,
         expiry: expiry(state.switchboard.clock.now()),
-        links: wanted.links.iter().map(key).collect(),
-        controls: wanted.controls.clone(),
-        wallet: wanted.wallet.clone(),
-        cardholder_id: wanted.cardholder_id,
+        links: wanted.order.links.iter().map(key).collect(),
+        controls: wanted.order.controls.clone(),
+        wallet: wanted.order.wallet.clone(),
+        cardholder_id: wanted.order.cardholder_id,
     })
 }
 
@@ -242,18 +234,18 @@ async fn again(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiError> {
     let (first6, last4) = shown_digits(&pan);
     let open = OpenCard {
         card_id: wanted.card_id,
-        account_id: match wanted.funding {
-            Funding::Shared => wanted.account_id,
-            Funding::Own => wanted.sub_account_id,
+        account_id: match wanted.order.has_own_account {
+            false => wanted.order.account_id,
+            true => wanted.sub_account_id,
         },
-        card_type: wanted.card_type,
+        card_type: wanted.order.card_type,
         first6,
         last4,
         expiry: issued.expiry,
         links: issued.links.clone(),
-        controls: wanted.controls,
-        wallet: wanted.wallet,
-        holder: match wanted.cardholder_id {
+        controls: wanted.order.controls,
+        wallet: wanted.order.wallet,
+        holder: match wanted.order.cardholder_id {
             Some(id) => Some(cardholders::find(state, id).await?.cardholder.holder()),
             None => None,
         },

@@ -2,10 +2,32 @@
 
 use super::record_json::month;
 use crate::api::{cards, controls_json};
+use crate::engine::card_batches::BatchChange;
 use crate::engine::command::{CardType, OpenCard};
 use crate::engine::registry::{IssueCard, LinkKey, RegistryAction};
 use crate::engine::reissue::{ReissueCard, RenewCard, ReplaceCard};
 use serde_json::{Value, json};
+
+/// How many rows, and what is wrong with some; what was ordered is not told.
+fn change_card_batch(change: &BatchChange) -> Value {
+    let what = match change {
+        BatchChange::Create(order) => json!({ "create": { "total": order.total } }),
+        BatchChange::AddRows { from, rows, .. } => {
+            json!({ "add_rows": { "from": from, "count": rows.len() } })
+        }
+        BatchChange::Note {
+            from, to, errors, ..
+        } => {
+            let errors = errors.iter();
+            let errors = errors.map(|(row, error)| json!({ "index": row, "code": error.code }));
+            let errors: Vec<Value> = errors.collect();
+            json!({ "note": { "from": from, "until": to, "errors": errors } })
+        }
+        BatchChange::Cancel(_) => json!({ "cancel": {} }),
+    };
+    let id = change.id().to_string();
+    json!({ "type": "change_card_batch", "card_batch_id": id, "change": what })
+}
 
 /// What the registry was asked about a card.
 pub(super) fn registry_action(action: &RegistryAction) -> Value {
@@ -13,6 +35,7 @@ pub(super) fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::IssueCard(issue) => issue_card(issue),
         RegistryAction::ReissueCard(reissue) => reissue_card(reissue),
         RegistryAction::RenewCard(renew) => renew_card(renew),
+        RegistryAction::ChangeCardBatch(change) => change_card_batch(change),
         RegistryAction::RevealCard(reveal) => json!({
             "type": "reveal_card",
             "card_id": reveal.card_id.to_string(),

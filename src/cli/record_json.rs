@@ -208,6 +208,7 @@ fn registry_action(action: &RegistryAction) -> Value {
         action @ (RegistryAction::IssueCard(_)
         | RegistryAction::ReissueCard(_)
         | RegistryAction::RenewCard(_)
+        | RegistryAction::ChangeCardBatch(_)
         | RegistryAction::RevealCard(_)) => card_json::registry_action(action),
         RegistryAction::AuthorizeUnknownCard {
             authorize,
@@ -420,6 +421,7 @@ fn registry_event(event: &RegistryEvent) -> Value {
         | RegistryEvent::WebhookProgressNoted
         | RegistryEvent::WebhookMoved { .. }) => webhook_json::event(event),
         RegistryEvent::CardRenewed { .. } => json!({ "type": "card_renewed" }),
+        RegistryEvent::CardBatchChanged => json!({ "type": "card_batch_changed" }),
         RegistryEvent::GroupsChanged { version } => {
             json!({ "type": "groups_changed", "registry_version": version })
         }

@@ -107,6 +107,9 @@ fn registry_hash(world: &World) -> u128 {
         let exception = Cow::Borrowed(exception.as_ref());
         add(hash_of(&SnapshotItem::Exception(exception)));
     }
+    for batch in registry.card_batches.iter() {
+        add(hash_of(&SnapshotItem::CardBatch(Cow::Borrowed(batch))));
+    }
     for (place, key) in registry.link_keys.iter().enumerate() {
         add(hash_of(&(place as u64, key)));
     }

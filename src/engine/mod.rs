@@ -12,6 +12,7 @@ mod apply_reversal;
 pub mod audit;
 pub mod authorizations;
 pub mod backtest;
+pub mod card_batches;
 pub mod card_history;
 pub mod card_use;
 pub mod cardholders;

@@ -4,6 +4,7 @@
 
 use super::api_keys::{API_KEYS_MAX, ApiKey, ApiKeys};
 use super::audit::AuditEntry;
+use super::card_batches::{BatchChange, BatchState, CARD_BATCHES_UNFINISHED_MAX, CardBatches};
 use super::cardholders::{Cardholder, Holder, KnownCardholder};
 use super::command::{Advise, Authorize, CardType, Reverse};
 use super::controls::Controls;
@@ -17,8 +18,8 @@ use super::first_answer::FirstAnswer;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::hold_expiry::HoldExpiry;
 use super::ids::{
-    AccountId, ApiKeyId, CardId, CardholderId, DecisionEndpointId, ExceptionId, LimitId, LinkId,
-    ProgramId, RiskRuleId, WebhookEndpointId,
+    AccountId, ApiKeyId, CardBatchId, CardId, CardholderId, DecisionEndpointId, ExceptionId,
+    LimitId, LinkId, ProgramId, RiskRuleId, WebhookEndpointId,
 };
 use super::issued_cards::IssuedCards;
 use super::link_states::{ChangeLinkStatus, LinkStates};
@@ -223,6 +224,7 @@ pub enum RegistryAction {
     MoveWebhook(MoveWebhook),
     ReissueCard(Box<ReissueCard>),
     RenewCard(RenewCard),
+    ChangeCardBatch(Box<BatchChange>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -334,6 +336,7 @@ pub enum RegistryEvent {
         /// The tree that has to hear of it.
         root: AccountId,
     },
+    CardBatchChanged,
 }
 
 /// An idempotency key in use: its request, and the response once there is one.
@@ -433,6 +436,12 @@ pub enum RegistryRefusal {
     TooManyDeliveriesWait,
     #[error("the card was replaced by {0} already")]
     CardReplaced(CardId),
+    #[error("card batch {0} does not exist")]
+    CardBatchNotFound(CardBatchId),
+    #[error("{CARD_BATCHES_UNFINISHED_MAX} card batches are not over; wait for one, or cancel it")]
+    TooManyCardBatches,
+    #[error("a card batch that is {} cannot do that", .0.name())]
+    CardBatchStateForbids(BatchState),
 }
 
 /// MCC groups, and as many merchant lists: each change copies the table of them.
@@ -452,6 +461,7 @@ pub struct Registry {
     pub link_facts: LinkFacts,
     /// All that were ever asked for.
     pub exceptions: BTreeMap<ExceptionId, Arc<ControlException>>,
+    pub card_batches: CardBatches,
     pub webhook_progress: BTreeMap<WebhookEndpointId, WebhookProgress>,
 }
 

@@ -1,6 +1,7 @@
 //! Decides and applies the registry's commands, as `decide.rs` and `apply.rs` do for a shard.
 
 use super::api_keys;
+use super::card_batches;
 use super::cardholders::{Cardholder, Holder};
 use super::conversion::BASIS_POINTS;
 use super::decision_endpoints;
@@ -91,6 +92,9 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         | RegistryAction::MoveWebhook(_)) => webhook_endpoints::decide(registry, action),
         RegistryAction::ReissueCard(reissue) => reissue::decide_reissue(registry, reissue),
         RegistryAction::RenewCard(renew) => reissue::decide_renewal(registry, renew),
+        RegistryAction::ChangeCardBatch(change) => {
+            card_batches::decide(&registry.card_batches, change)
+        }
     }
 }
 
@@ -240,6 +244,9 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
         }
         (RegistryAction::RenewCard(renew), RegistryEvent::CardRenewed { .. }) => {
             reissue::apply_renewal(registry, renew);
+        }
+        (RegistryAction::ChangeCardBatch(change), RegistryEvent::CardBatchChanged) => {
+            card_batches::apply(&mut registry.card_batches, command.at, change);
         }
         // The record is all there is of it.
         (RegistryAction::RevealCard(_), RegistryEvent::CardRevealed)

@@ -7,6 +7,7 @@
 use super::api_keys::ApiKey;
 use super::apply::{insert_account, insert_card};
 use super::authorizations::Authorization;
+use super::card_batches::CardBatch;
 use super::cardholders::Cardholder;
 use super::controls::Controls;
 use super::counters::Counters;
@@ -108,6 +109,7 @@ pub enum SnapshotItem<'a> {
     WebhookEndpoint(Cow<'a, WebhookEndpoint>, u32),
     WebhookProgress(WebhookEndpointId, Cow<'a, WebhookProgress>),
     PendingRenewal(CardId, PendingRenewal),
+    CardBatch(Cow<'a, CardBatch>),
 }
 
 pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {
@@ -209,6 +211,9 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     }
     for exception in registry.exceptions.values() {
         writer.put(&SnapshotItem::Exception(Cow::Borrowed(exception)))?;
+    }
+    for batch in registry.card_batches.iter() {
+        writer.put(&SnapshotItem::CardBatch(Cow::Borrowed(batch)))?;
     }
     for (key, at, entry) in registry.idempotency.iter() {
         writer.put(&SnapshotItem::Idempotency(key, at, Cow::Borrowed(entry)))?;
@@ -435,6 +440,7 @@ impl Reader {
                 self.view.exceptions.put(subject, &exception, registry.now);
                 registry.exceptions.insert(exception.id, exception);
             }
+            SnapshotItem::CardBatch(batch) => registry.card_batches.insert(batch.into_owned()),
             SnapshotItem::WebhookEndpoint(endpoint, generation) => {
                 let endpoint = endpoint.into_owned();
                 self.view.webhook_endpoints.put(endpoint, generation);

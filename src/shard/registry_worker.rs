@@ -80,6 +80,10 @@ impl RegistryWorker {
                     let progress = self.registry.webhook_progress.get(&id);
                     Some(Reply::WebhookProgress(progress.cloned().map(Box::new)))
                 }
+                RegistryRequest::CardBatch(_)
+                | RegistryRequest::CardBatches
+                | RegistryRequest::CardBatchRows { .. }
+                | RegistryRequest::CardBatchPortion => Some(self.card_batch(request)),
                 RegistryRequest::View => Some(Reply::View(self.registry.view.clone())),
                 RegistryRequest::FirstAnswer(action) => Some(self.first_answer(action)),
                 RegistryRequest::Command(action) => {
@@ -272,6 +276,39 @@ impl RegistryWorker {
         }
         for to_shard in forward.to_shards {
             ask_shard(&self.shards, to_shard);
+        }
+    }
+
+    fn card_batch(&self, request: RegistryRequest) -> Reply {
+        let (batches, issued) = (&self.registry.card_batches, &self.registry.issued_cards);
+        match request {
+            RegistryRequest::CardBatch(id) => {
+                let found = batches.get(id).map(|batch| batch.progress(issued));
+                Reply::CardBatches(found.into_iter().collect())
+            }
+            RegistryRequest::CardBatches => {
+                let all = batches.iter().rev();
+                Reply::CardBatches(all.map(|batch| batch.progress(issued)).collect())
+            }
+            RegistryRequest::CardBatchRows {
+                id,
+                from,
+                status,
+                limit,
+            } => match batches.get(id) {
+                Some(batch) => {
+                    let rows = from..batch.order.total;
+                    let rows = rows.map(|row| (row, batch.result_of(row, issued)));
+                    let is_so = |name: &str| status.as_deref().is_none_or(|status| status == name);
+                    let rows = rows.filter(|(_, result)| is_so(result.name()));
+                    Reply::CardBatchRows(rows.take(limit).collect())
+                }
+                None => Reply::NotFound,
+            },
+            RegistryRequest::CardBatchPortion => {
+                Reply::CardBatchPortion(batches.next_portion().map(Box::new))
+            }
+            _ => Reply::NotFound,
         }
     }
 

@@ -322,6 +322,7 @@ impl Batch {
                 | RegistryEvent::DecisionEndpointPut { .. }
                 | RegistryEvent::ApiKeyChanged { .. }
                 | RegistryEvent::LinkStatusChanged { .. }
+                | RegistryEvent::CardBatchChanged
                 | RegistryEvent::WebhookEndpointPut { .. }
                 | RegistryEvent::WebhookEndpointDeleted { .. }
                 | RegistryEvent::WebhookEndpointDisabled { .. }
