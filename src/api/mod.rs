@@ -39,6 +39,7 @@ mod merchants_json;
 mod metrics;
 mod network_metrics;
 mod programs;
+mod rate_limits;
 mod reissue;
 mod reveal;
 mod routes;
@@ -66,6 +67,7 @@ use crate::store::Store;
 use crate::store::lag::ProjectionLag;
 use crate::webhooks::{Client, WebhookStats};
 use error::ApiError;
+use rate_limits::RateLimits;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -93,6 +95,8 @@ pub struct Wiring {
     pub webhook_stats: Arc<WebhookStats>,
     /// Ends the streams of events, which have no end of their own.
     pub stop_streams: CancellationToken,
+    /// Of one API key; 0 is no limit.
+    pub requests_per_second: u32,
     pub response_codes: ResponseCodes,
     /// With what others have registered; the interface adds its own.
     pub metrics: prometheus_client::registry::Registry,
@@ -119,6 +123,7 @@ pub struct ApiState {
     /// Names of the networks that are configured.
     networks: Vec<String>,
     event_streams: Arc<AtomicUsize>,
+    rate_limits: RateLimits,
     stop_streams: CancellationToken,
     answer_within_ms: HashMap<String, u64>,
     metrics: prometheus_client::registry::Registry,
@@ -180,6 +185,7 @@ impl ApiState {
             response_codes: wiring.response_codes,
             networks,
             event_streams: Arc::default(),
+            rate_limits: RateLimits::new(wiring.requests_per_second),
             stop_streams: wiring.stop_streams,
             answer_within_ms: wiring.answer_within_ms,
             metrics,

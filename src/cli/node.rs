@@ -267,6 +267,7 @@ fn api_state(
         call_stats: core.caller.stats.clone(),
         webhook_stats,
         stop_streams,
+        requests_per_second: config.http.requests_per_second,
         response_codes: Box::new(response_codes),
         metrics: prometheus_client::registry::Registry::default(),
         networks: networks

@@ -82,6 +82,7 @@ pub struct Options {
     pub clock: Clock,
     pub queues: QueueSettings,
     pub sql: Sql,
+    pub requests_per_second: u32,
 }
 
 /// What the SQL side does during a test.
@@ -101,6 +102,7 @@ impl Default for Options {
             clock: Clock::System,
             queues: QueueSettings::default(),
             sql: Sql::Follows,
+            requests_per_second: 0,
         }
     }
 }
@@ -180,6 +182,7 @@ impl Switch {
             call_stats: Arc::default(),
             webhook_stats: Arc::default(),
             stop_streams: CancellationToken::new(),
+            requests_per_second: options.requests_per_second,
             switchboard: switchboard.clone(),
             journal: journal.handle(),
             vault: Arc::new(vault),
