@@ -1,7 +1,7 @@
-//! Of a journal record as JSON, what is about issuing cards. All else of it is in `record_json.rs`.
+//! Of a journal record as JSON, what is about issuing cards and who holds them. All else of it is in `record_json.rs`.
 
-use super::record_json::month;
-use crate::api::{cards, controls_json};
+use super::record_json::{month, with_type};
+use crate::api::{cardholders, cards, controls_json};
 use crate::engine::card_batches::BatchChange;
 use crate::engine::command::{CardType, OpenCard};
 use crate::engine::registry::{IssueCard, LinkKey, RegistryAction};
@@ -42,6 +42,12 @@ pub(super) fn registry_action(action: &RegistryAction) -> Value {
             "reason": reveal.reason,
             "api_key_id": reveal.api_key_id,
         }),
+        RegistryAction::CreateCardholder(cardholder) => {
+            with_type("create_cardholder", cardholders::to_json(cardholder))
+        }
+        RegistryAction::VerifyCardholder(id) => {
+            json!({ "type": "verify_cardholder", "cardholder_id": id.to_string() })
+        }
         action => panic!("this is not about a card: {action:?}"),
     }
 }

@@ -4,8 +4,7 @@
 
 use super::{card_json, message_json, webhook_json};
 use crate::api::{
-    api_keys, audit, cardholders, controls_json, decision_endpoints, exceptions, exchange_rates,
-    groups,
+    api_keys, audit, controls_json, decision_endpoints, exceptions, exchange_rates, groups,
 };
 use crate::engine::authorizations::Authorization;
 use crate::engine::cardholders::Holder;
@@ -209,6 +208,8 @@ fn registry_action(action: &RegistryAction) -> Value {
         | RegistryAction::ReissueCard(_)
         | RegistryAction::RenewCard(_)
         | RegistryAction::ChangeCardBatch(_)
+        | RegistryAction::CreateCardholder(_)
+        | RegistryAction::VerifyCardholder(_)
         | RegistryAction::RevealCard(_)) => card_json::registry_action(action),
         RegistryAction::AuthorizeUnknownCard {
             authorize,
@@ -237,12 +238,6 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::ChangeRiskRule { rule_id, change } => json!({
             "type": "change_risk_rule", "rule_id": rule_id.to_string(), "change": change.name(),
         }),
-        RegistryAction::CreateCardholder(cardholder) => {
-            with_type("create_cardholder", cardholders::to_json(cardholder))
-        }
-        RegistryAction::VerifyCardholder(id) => {
-            json!({ "type": "verify_cardholder", "cardholder_id": id.to_string() })
-        }
         RegistryAction::PutDecisionEndpoint(endpoint) => with_type(
             "put_decision_endpoint",
             decision_endpoints::to_json(endpoint),
@@ -323,7 +318,7 @@ fn set_link_controls(set: &SetLinkControls) -> Value {
     })
 }
 
-fn with_type(name: &str, mut json: Value) -> Value {
+pub(super) fn with_type(name: &str, mut json: Value) -> Value {
     json["type"] = name.into();
     json
 }

@@ -107,6 +107,15 @@ fn registry_hash(world: &World) -> u128 {
         let exception = Cow::Borrowed(exception.as_ref());
         add(hash_of(&SnapshotItem::Exception(exception)));
     }
+    sum.wrapping_add(issued_hash(world))
+}
+
+/// Of the cards and what is remembered.
+fn issued_hash(world: &World) -> u128 {
+    let registry = &world.registry;
+    let settings = &registry.view.settings;
+    let mut sum = 0u128;
+    let mut add = |hash: u128| sum = sum.wrapping_add(hash);
     for batch in registry.card_batches.iter() {
         add(hash_of(&SnapshotItem::CardBatch(Cow::Borrowed(batch))));
     }

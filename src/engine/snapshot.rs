@@ -25,6 +25,8 @@ use super::registry::{
 use super::reversals::Reversal;
 use super::risk::rule::RiskRule;
 use super::shared_counters::SharedKey;
+use super::snapshot_bytes::{Writer, read_item};
+pub use super::snapshot_error::SnapshotError;
 use super::state::{Account, Card, State};
 use super::time::Timestamp;
 use super::webhook_endpoints::{WebhookEndpoint, WebhookProgress};
@@ -36,27 +38,6 @@ use std::sync::Arc;
 
 /// The layout of the items below; a snapshot of another layout is refused, and the journal replayed.
 pub const LAYOUT: u16 = 3;
-
-/// Longer than any item; a longer one is damage.
-const ITEM_BYTES_MAX: u32 = 64 << 20;
-
-#[derive(Debug, thiserror::Error)]
-pub enum SnapshotError {
-    #[error("the snapshot cannot be written or read: {0}")]
-    Io(#[from] std::io::Error),
-    #[error(
-        "the snapshot has layout {found}, this program reads layout {LAYOUT}; remove it and the journal is replayed from its start"
-    )]
-    OtherLayout { found: u16 },
-    #[error(
-        "item {item} of the snapshot cannot be read ({cause}); remove it and the journal is replayed"
-    )]
-    Unreadable { item: u64, cause: postcard::Error },
-    #[error(
-        "item {item} of the snapshot does not fit what came before it; remove it and the journal is replayed"
-    )]
-    OutOfPlace { item: u64 },
-}
 
 /// One part of a world. The order matters: what an item names comes before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,28 +115,6 @@ pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {
     Ok(to.flush()?)
 }
 
-struct Writer<'a> {
-    to: &'a mut dyn Write,
-    items: u64,
-    bytes: Vec<u8>,
-}
-
-impl Writer<'_> {
-    fn put(&mut self, item: &SnapshotItem) -> Result<(), SnapshotError> {
-        self.bytes.clear();
-        let written = postcard::to_extend(item, std::mem::take(&mut self.bytes));
-        self.bytes = written.map_err(|cause| SnapshotError::Unreadable {
-            item: self.items,
-            cause,
-        })?;
-        let length = self.bytes.len() as u32;
-        self.to.write_all(&length.to_le_bytes())?;
-        self.to.write_all(&self.bytes)?;
-        self.items += 1;
-        Ok(())
-    }
-}
-
 fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotError> {
     let registry = &world.registry;
     writer.put(&SnapshotItem::Settings(Cow::Borrowed(
@@ -199,6 +158,12 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     for (id, controls) in registry.view.links.in_order() {
         writer.put(&SnapshotItem::LinkControls(id, Cow::Borrowed(controls)))?;
     }
+    write_issued(writer, world)
+}
+
+/// Cards, who holds them, and what is remembered.
+fn write_issued(writer: &mut Writer, world: &World) -> Result<(), SnapshotError> {
+    let registry = &world.registry;
     let mut cardholders: Vec<_> = registry.cardholders.values().collect();
     cardholders.sort_unstable_by_key(|known| known.cardholder.id);
     for known in cardholders {
@@ -332,21 +297,6 @@ fn check_layout(item: u64, bytes: &[u8]) -> Result<(), SnapshotError> {
         Ok(((0, found), _)) => Err(SnapshotError::OtherLayout { found }),
         _ => Err(SnapshotError::OutOfPlace { item }),
     }
-}
-
-fn read_item(from: &mut dyn Read, item: u64, bytes: &mut Vec<u8>) -> Result<(), SnapshotError> {
-    let mut length = [0u8; 4];
-    from.read_exact(&mut length)?;
-    let length = u32::from_le_bytes(length);
-    if length > ITEM_BYTES_MAX {
-        return Err(SnapshotError::OutOfPlace { item });
-    }
-    bytes.clear();
-    let read = from.take(u64::from(length)).read_to_end(bytes)?;
-    if read < length as usize {
-        return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
-    }
-    Ok(())
 }
 
 struct Reader {
