@@ -5,6 +5,7 @@
 
 mod engine_support;
 
+use cardswitch::engine::card_batches::{BatchChange, BatchRow, CardOrder, NewCardBatch, RowError};
 use cardswitch::engine::command::*;
 use cardswitch::engine::controls::{Controls, List, ListMode, Window};
 use cardswitch::engine::exceptions::{
@@ -90,6 +91,51 @@ fn risk_rule(switch: &mut Switch) {
     });
 }
 
+/// Two rows, of which one could not be read.
+fn card_batch(switch: &mut Switch) {
+    let id = CardBatchId(70);
+    let order = CardOrder {
+        account_id: AccountId(1),
+        card_type: CardType::Virtual,
+        has_own_account: false,
+        links: smallvec::smallvec![("project".into(), "p1".into())],
+        controls: Controls::default(),
+        wallet: None,
+        cardholder_id: None,
+    };
+    let wrong = RowError {
+        code: "type_invalid".into(),
+        message: "rows[1] must be an object".into(),
+        param: Some("rows[1]".into()),
+    };
+    let wrong_row = BatchRow::Wrong(Box::new(wrong.clone()));
+    let begun = NewCardBatch {
+        id,
+        first_row_id: 5_000,
+        total: 2,
+        bounds: None,
+        created_at: switch.at,
+    };
+    for change in [
+        BatchChange::Create(Box::new(begun)),
+        BatchChange::AddRows {
+            id,
+            from: 0,
+            rows: vec![BatchRow::Order(Box::new(order)), wrong_row],
+        },
+        BatchChange::Note {
+            id,
+            from: 0,
+            to: 1,
+            errors: vec![(0, wrong)],
+        },
+        BatchChange::Cancel(id),
+    ] {
+        let outcome = switch.registry(RegistryAction::ChangeCardBatch(Box::new(change)));
+        assert!(matches!(outcome, RegistryOutcome::Event(_)), "{outcome:?}");
+    }
+}
+
 /// At least one record of every kind of command and event.
 fn story() -> Switch {
     let mut switch = Switch::with_program(1, limits([limit(90, Window::Week, Some(9_000), None)]));
@@ -173,6 +219,7 @@ fn story() -> Switch {
     switch.renew(11, Expiry::new(2031, 1).unwrap()).unwrap();
     let expiry = Expiry::new(2030, 6).unwrap();
     switch.reissue(19, 11, ReissueReason::Lost, expiry).unwrap();
+    card_batch(&mut switch);
     switch
 }
 

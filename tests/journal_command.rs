@@ -206,7 +206,7 @@ fn a_dump_is_a_json_object_a_line_with_the_names_of_the_rest_interface() {
     assert_eq!(
         named(commands),
         "advise advise_unknown_card authorize authorize_unknown_card begin_idempotent \
-         change_account_status change_card_controls change_card_holder change_card_status \
+         change_account_status change_card_batch change_card_controls change_card_holder change_card_status \
          change_exception change_mcc_group change_merchant_list change_risk_rule change_settings \
          complete_idempotent create_cardholder create_mcc_group create_merchant_list create_program \
          create_risk_rule issue_card open_account open_card put_decision_endpoint reissue_card release_hold \
@@ -215,7 +215,7 @@ fn a_dump_is_a_json_object_a_line_with_the_names_of_the_rest_interface() {
     );
     assert_eq!(
         named(events),
-        "account_opened account_status_changed advised authorized card_controls_changed \
+        "account_opened account_status_changed advised authorized card_batch_changed card_controls_changed \
          card_holder_changed card_issued card_opened card_renewed card_replaced card_revealed card_status_changed \
          cardholder_created cardholder_verified decision_endpoint_put exception_changed \
          exception_requested exchange_rates_set groups_changed hold_released idempotent_begun \

@@ -45,6 +45,7 @@ mod reveal;
 mod routes;
 mod rules;
 mod settlement_reports;
+mod simulate;
 mod spend;
 mod three_ds_json;
 mod time_windows_json;
@@ -61,6 +62,7 @@ use crate::decision_call::CallStats;
 use crate::engine::reason::DeclineReason;
 use crate::engine::registry::IdempotencyKey;
 use crate::journal::Handle;
+use crate::network::loopback::Loopback;
 use crate::security::{ApiKeyHasher, Vault};
 use crate::shard::switchboard::Switchboard;
 use crate::store::Store;
@@ -104,6 +106,8 @@ pub struct Wiring {
     pub networks: Vec<(String, Arc<crate::network::stats::NetworkStats>)>,
     /// `answer_within_ms` of each network, by its name.
     pub answer_within_ms: HashMap<String, u64>,
+    /// Ways to the networks that stay inside the process, for what is simulated.
+    pub loopbacks: Vec<Loopback>,
 }
 
 /// Everything that a request may need; shared by all.
@@ -129,6 +133,8 @@ pub struct ApiState {
     metrics: prometheus_client::registry::Registry,
     /// Idempotency keys of requests that are being carried out now.
     keys_in_use: Mutex<HashSet<IdempotencyKey>>,
+    /// In the order of their sections.
+    loopbacks: Vec<Loopback>,
     /// Told when there is a batch of cards to be issued.
     card_batch_work: Notify,
 }
@@ -190,6 +196,7 @@ impl ApiState {
             answer_within_ms: wiring.answer_within_ms,
             metrics,
             keys_in_use: Mutex::default(),
+            loopbacks: wiring.loopbacks,
             card_batch_work: Notify::new(),
         })
     }

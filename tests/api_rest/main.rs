@@ -23,5 +23,6 @@ mod reissue;
 mod resources;
 mod rules;
 mod secrets;
+mod simulate;
 mod transactions;
 mod wallets;
