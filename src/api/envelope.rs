@@ -76,23 +76,14 @@ fn finished(mut response: Response, id: &RequestId) -> Response {
 }
 
 /// The routes that the interface describes and this version does not have.
-const LATER: &[&str] = &[
-    "transfers",
-    "card_batches",
-    "tokens",
-    "fee_schedules",
-    "disputes",
-];
-
-const LATER_ACTIONS: &[&str] = &["reissue", "renew"];
+const LATER: &[&str] = &["transfers", "tokens", "fee_schedules", "disputes"];
 
 pub async fn no_route(method: Method, uri: Uri) -> ApiError {
     let mut parts = uri.path().trim_matches('/').split('/');
-    let (version, resource, action) = (parts.next(), parts.next(), parts.nth(1));
-    let within =
-        |known: &[&str], part: Option<&str>| part.is_some_and(|part| known.contains(&part));
+    let (version, resource) = (parts.next(), parts.next());
+    let is_later = resource.is_some_and(|resource| LATER.contains(&resource));
     let place = format!("{method} {}", shown(uri.path()));
-    if version == Some("v1") && (within(LATER, resource) || within(LATER_ACTIONS, action)) {
+    if version == Some("v1") && is_later {
         return ApiError::new(
             StatusCode::NOT_FOUND,
             ErrorType::NotSupported,

@@ -6,10 +6,10 @@ use super::bounds::About;
 use super::etags::{self, Turns};
 use super::simulate::What;
 use super::{
-    Gate, accounts, api_keys, audit, authorizations, cardholders, cards, decision_endpoints,
-    deliveries, envelope, events, exceptions, exchange_rates, groups, health, ledger_entries,
-    links, list, metrics, programs, reveal, rules, settlement_reports, simulate, spend, top_ups,
-    transactions, webhook_endpoints,
+    Gate, accounts, api_keys, audit, authorizations, card_batch_worker, card_batches, cardholders,
+    cards, decision_endpoints, deliveries, envelope, events, exceptions, exchange_rates, groups,
+    health, ledger_entries, links, list, metrics, programs, reissue, reveal, rules,
+    settlement_reports, simulate, spend, top_ups, transactions, webhook_endpoints,
 };
 use crate::engine::api_keys::Scope;
 use crate::engine::command::{AccountStatusChange, StatusChange};
@@ -106,6 +106,13 @@ fn objects(routes: Routes) -> Routes {
         .post("/v1/cards/{id}/unfreeze", CardsUnfreeze, Card, card(StatusChange::Unfreeze))
         .post("/v1/cards/{id}/block", CardsBlock, Card, cards::block)
         .post("/v1/cards/{id}/close", CardsClose, Card, card(StatusChange::Close))
+        .list("/v1/card_batches", CardsRead, Several, card_batches::many)
+        .post("/v1/card_batches", CardsIssue, Several, card_batches::create)
+        .get("/v1/card_batches/{id}", CardsRead, CardBatch, card_batches::one)
+        .list("/v1/card_batches/{id}/rows", CardsRead, CardBatch, card_batches::rows)
+        .post("/v1/card_batches/{id}/cancel", CardsIssue, CardBatch, card_batches::cancel)
+        .post("/v1/cards/{id}/reissue", CardsIssue, Card, reissue::reissue)
+        .post("/v1/cards/{id}/renew", CardsIssue, Card, reissue::renew)
         .post("/v1/cards/{id}/reveal", CardsReveal, Card, reveal::reveal)
         .get("/v1/cards/{id}/spend", CardsRead, Card, spend::one)
         .list("/v1/links/{type}/{id}", CardsRead, Link, links::one)
@@ -288,8 +295,12 @@ pub async fn serve(
     gate: Gate,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
+    let issuing = tokio::spawn(card_batch_worker::run(gate.clone()));
     let service = router(gate).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service)
+    let served = axum::serve(listener, service)
         .with_graceful_shutdown(shutdown)
-        .await
+        .await;
+    // What was under way is taken up at the next start.
+    issuing.abort();
+    served
 }

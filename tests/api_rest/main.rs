@@ -1,6 +1,7 @@
 //! The REST interface from outside: real loops over a journal in memory, real HTTP on loopback.
 
 mod authorizations;
+mod card_batches;
 mod cardholders;
 mod currency;
 mod decision_endpoints;
@@ -18,6 +19,7 @@ mod links;
 mod lists;
 mod permissions;
 mod refusals;
+mod reissue;
 mod resources;
 mod rules;
 mod secrets;
