@@ -26,6 +26,7 @@ use cardswitch::engine::three_ds::{Exemption, ThreeDsMode, ThreeDsPolicy};
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::time_windows::{Days, TimeWindow};
 use cardswitch::engine::touch::touch;
+use cardswitch::engine::transfers::{EndTransfer, ReceiveTransfer, ReturnReason, Transfer};
 use engine_support::*;
 use proptest::prelude::*;
 
@@ -244,6 +245,30 @@ fn any_action() -> impl Strategy<Value = Action> {
             external_reference: None,
         }))
     });
+    let transfer = || {
+        let accounts = (0u64..4, 0u64..40, 0u64..4);
+        (0u64..40, accounts, any_amount()).prop_map(|(id, (from, to, to_tree), amount)| Transfer {
+            id: TransferId(id),
+            from_account_id: AccountId(from),
+            to_account_id: AccountId(to),
+            to_root: AccountId(to_tree * 10),
+            amount,
+        })
+    };
+    let send = transfer().prop_map(|transfer| Action::Transfer(Box::new(transfer)));
+    let receive = (transfer(), 0u64..4).prop_map(|(transfer, tree)| {
+        Action::ReceiveTransfer(Box::new(ReceiveTransfer {
+            transfer,
+            from_root: AccountId(tree * 10),
+        }))
+    });
+    let reason = proptest::sample::select(ReturnReason::ALL.to_vec());
+    let end = (transfer(), proptest::option::of(reason)).prop_map(|(transfer, reason)| {
+        Action::EndTransfer(Box::new(EndTransfer {
+            transfer,
+            returned: reason.map(|(reason, _)| reason),
+        }))
+    });
     let open_card = (0u64..8, 0u64..4, any::<u16>(), any_controls()).prop_map(
         |(id, account, expiry, controls)| {
             Action::OpenCard(Box::new(OpenCard {
@@ -325,6 +350,7 @@ fn any_action() -> impl Strategy<Value = Action> {
     });
     prop_oneof![
         3 => any_recall(),
+        4 => send, 3 => receive, 2 => end,
         1 => change_holder, 8 => resolve, 4 => withhold, 3 => release, 12 => authorize, 6 => advise, 5 => reverse, 4 => open_account, 6 => top_up, 4 => open_card,
         1 => status, 1 => account_status, 2 => change_controls
     ]
@@ -381,6 +407,21 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
             of.account_id = account(of.account_id);
             of.top_up_id.0 += of.account_id.0 * 100;
             Action::TopUp(of)
+        }
+        Action::Transfer(mut of) => {
+            let from = of.from_account_id;
+            of.id.0 += tree * 100;
+            of.from_account_id = account(from);
+            Action::Transfer(of)
+        }
+        Action::ReceiveTransfer(mut of) => {
+            of.transfer.id.0 += tree * 100;
+            of.transfer.to_account_id = account(of.transfer.to_account_id);
+            Action::ReceiveTransfer(of)
+        }
+        Action::EndTransfer(mut of) => {
+            of.transfer.id.0 += tree * 100;
+            Action::EndTransfer(of)
         }
         Action::OpenCard(mut of) => {
             for further in of.wallet.iter_mut().flat_map(|wallet| wallet.iter_mut()) {
@@ -591,7 +632,8 @@ proptest! {
                 let contra = account.funds_received_minor
                     + account.network_settlement_minor
                     + account.rounding_minor
-                    + account.mark_up_minor;
+                    + account.mark_up_minor
+                    + account.transfers_minor;
                 prop_assert_eq!(account.posted_minor + contra, 0);
                 let own = state.authorizations.iter().filter(|known| known.account_id == account.id);
                 prop_assert_eq!(own.map(|known| known.held.account_minor).sum::<i64>(), account.held_minor);

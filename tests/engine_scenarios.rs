@@ -7,7 +7,8 @@
 //! NAME` names it as the original, in all ways. `rrn=`, `sent=`, `local=`, `code=` and `acquirer=` say otherwise
 //! how a message names an authorization; `-` leaves a name out. `rates EUR:USD=1.10` sets the whole table
 //! of rates; a program has `mark_up=150` basis points. A card has `wallet=B,C`, further accounts to draw on,
-//! and `links=TYPE/ID`, whose controls `link TYPE/ID` sets.
+//! and `links=TYPE/ID`, whose controls `link TYPE/ID` sets. `carry` carries out the next step of the oldest transfer
+//! between trees that waits for one.
 //! how a message names an authorization; `-` leaves a name out. `rule NAME decline when EXPRESSION` makes
 //! an active risk rule of the program (`draft`: a draft; `program=P` of another).
 
@@ -305,6 +306,11 @@ impl Play {
                 let (root, account) = (self.roots[name], self.ids[name]);
                 told(&self.switch.top_up(id, root, account, money(words.plain(2))))
             }
+            "transfer" => self.transfer(words),
+            "carry" => match self.switch.carry() {
+                Some(outcome) => transfer_told(&outcome),
+                None => "nothing_to_carry".into(),
+            },
             "balance" => self.balance(words.plain(1)),
             "authorize" => self.authorize(words),
             "repeat" => self.repeat(words),
@@ -592,13 +598,29 @@ impl Play {
         let account = self.switch.world.shard(AccountId(root));
         let account = account.account(AccountId(id)).unwrap();
         format!(
-            "is posted={} held={} available={} open_holds={} owed={}",
+            "is posted={} held={} available={} open_holds={} owed={} in_transit={}",
             decimal_in(account.currency, account.posted_minor),
             decimal_in(account.currency, account.held_minor),
             decimal_in(account.currency, account.available_minor()),
             account.open_holds,
-            decimal_in(account.currency, account.network_settlement_minor)
+            decimal_in(account.currency, account.network_settlement_minor),
+            decimal_in(account.currency, account.in_transit_minor)
         )
+    }
+
+    /// `transfer [NAME] from=A to=B amount=1.00`
+    fn transfer(&mut self, words: &Words) -> String {
+        let id = match words.plain(1) {
+            "" => self.fresh(),
+            name => self.id(name),
+        };
+        let amount = money(words.value("amount").expect("an amount"));
+        let side = |name: &str| {
+            let account = words.value(name).unwrap();
+            (self.ids[account], self.roots[account])
+        };
+        let (from, to) = (side("from"), side("to"));
+        transfer_told(&self.switch.transfer(id, from, to, amount))
     }
 
     fn authorize(&mut self, words: &Words) -> String {
@@ -1319,6 +1341,16 @@ fn told(outcome: &Outcome) -> String {
         Outcome::AlreadyDone => "already_done".into(),
         Outcome::Refused(refusal) => format!("refused {refusal}"),
         Outcome::FirstAnswer(answer) => first_answer(answer),
+    }
+}
+
+fn transfer_told(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Event(Event::Transferred(transferred)) => {
+            let reason = transferred.return_reason.map_or("", |reason| reason.name());
+            format!("{} {reason}", transferred.status.name())
+        }
+        outcome => told(outcome),
     }
 }
 

@@ -104,6 +104,7 @@ fn refused(refusal: &Refusal) -> ApiError {
         Refusal::AccountStatusForbids(_) => "account_status_forbids",
         Refusal::AccountNotEmpty { .. } => "account_not_empty",
         Refusal::SubAccountsOpen(_) => "account_has_sub_accounts",
+        Refusal::TransfersInTransit { .. } => "transfers_in_transit",
         Refusal::TooDeep => "account_tree_too_deep",
         _ => return ApiError::internal(refusal),
     };
@@ -200,6 +201,7 @@ pub fn to_json(account: &Account) -> Value {
         "posted": account.posted_minor,
         "held": account.held_minor,
         "available": account.available_minor(),
+        "in_transit": account.in_transit_minor,
         "controls": controls_json::to_json(account.controls.as_deref().unwrap_or(&none)),
         "created_at": account.created_at.to_string(),
     })

@@ -197,6 +197,7 @@ pub fn unexpected(reply: &Reply) -> ApiError {
         Reply::Cardholder(_) => "Cardholder",
         Reply::Links(_) => "Links",
         Reply::Exceptions(_) => "Exceptions",
+        Reply::Transfer(_) => "Transfer",
     };
     ApiError::internal(&format_args!("unexpected reply {kind}"))
 }

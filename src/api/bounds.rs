@@ -4,7 +4,9 @@
 use super::auth::{Caller, forbidden};
 use super::error::ApiError;
 use super::fields::Fields;
-use super::{ApiState, accounts, ask, authorizations, cardholders, cards, links, transactions};
+use super::{
+    ApiState, accounts, ask, authorizations, cardholders, cards, links, transactions, transfers,
+};
 use crate::engine::api_keys::{Bounds, Place};
 use crate::engine::exceptions::Subject;
 use crate::engine::ids::{
@@ -42,6 +44,7 @@ pub enum About {
     Exception,
     Link,
     DecisionEndpoint,
+    Transfer,
 }
 
 /// Where an object is.
@@ -94,6 +97,7 @@ pub async fn check(
             return Err(forbidden("key_is_bound", message));
         }
         About::Link => return link(state, bounds, named("type"), id).await,
+        About::Transfer => return transfer(state, bounds, id).await,
         _ => {}
     }
     let place = whereabouts(state, about, id).await?;
@@ -156,6 +160,7 @@ async fn whereabouts(
             endpoint.map(|endpoint| Whereabouts::of_program(endpoint.program_id))
         }
         About::Link
+        | About::Transfer
         | About::Everything
         | About::Anything
         | About::Several
@@ -177,6 +182,7 @@ fn unseen(about: About) -> ApiError {
         About::Exception => ("exception_not_found", "exception"),
         About::Link => ("link_not_found", "linked object"),
         About::DecisionEndpoint => ("decision_endpoint_not_found", "decision endpoint"),
+        About::Transfer => ("transfer_not_found", "transfer"),
         About::Everything | About::Anything | About::Several | About::Body | About::OfProgram => {
             ("not_found", "object")
         }
@@ -276,6 +282,26 @@ async fn authorization(
 async fn transaction(state: &Arc<ApiState>, id: TransactionId) -> Result<Whereabouts, ApiError> {
     let row = transactions::find(state, id).await?;
     card(state, row.card_id).await
+}
+
+/// Who sees one of its accounts sees a transfer.
+async fn transfer(state: &Arc<ApiState>, bounds: &Bounds, id: &str) -> Result<(), ApiError> {
+    let Ok(id) = id.parse() else {
+        return Err(unseen(About::Transfer));
+    };
+    let row = match transfers::find(state, id).await {
+        Err(error) if error.status == StatusCode::NOT_FOUND => {
+            return Err(unseen(About::Transfer));
+        }
+        found => found?,
+    };
+    for id in [row.from_account_id, row.to_account_id] {
+        let place = found(account(state, id).await)?;
+        if place.is_some_and(|place| place.is_within(bounds)) {
+            return Ok(());
+        }
+    }
+    Err(unseen(About::Transfer))
 }
 
 /// A linked object is the one of the key's bounds, in a program and a tree of theirs.

@@ -47,6 +47,7 @@ mod time_windows_json;
 mod top_ups;
 pub(crate) mod trace_json;
 mod transactions;
+mod transfers;
 mod unambiguous;
 
 pub use body::BODY_MAX_BYTES;

@@ -6,7 +6,7 @@ use super::bounds::About;
 use super::{
     Gate, accounts, api_keys, audit, authorizations, cardholders, cards, decision_endpoints,
     envelope, exceptions, exchange_rates, groups, health, ledger_entries, links, list, metrics,
-    programs, reveal, rules, settlement_reports, spend, top_ups, transactions,
+    programs, reveal, rules, settlement_reports, spend, top_ups, transactions, transfers,
 };
 use crate::engine::api_keys::Scope;
 use crate::engine::command::{AccountStatusChange, StatusChange};
@@ -88,6 +88,9 @@ fn objects(routes: Routes) -> Routes {
         .post("/v1/accounts/{id}/close", AccountsClose, Account, account(OfAccount::Close))
         .post("/v1/accounts/{id}/top_ups", FundsTopUp, Account, top_ups::create)
         .list("/v1/accounts/{id}/ledger_entries", AccountsRead, Account, ledger_entries::many)
+        .list("/v1/transfers", AccountsRead, Several, transfers::many)
+        .post("/v1/transfers", FundsTransfer, Body, transfers::create)
+        .get("/v1/transfers/{id}", AccountsRead, Transfer, transfers::one)
         .post("/v1/cardholders", CardholdersWrite, OfProgram, cardholders::create)
         .get("/v1/cardholders/{id}", CardholdersRead, Cardholder, cardholders::one)
         .post("/v1/cardholders/{id}/verify", CardholdersWrite, Cardholder, cardholders::verify)

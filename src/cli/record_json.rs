@@ -2,7 +2,7 @@
 //! sealed card numbers, keyed hashes and stored response bodies are not, and a new field is left out until
 //! it is named here.
 
-use super::message_json;
+use super::{message_json, money_json};
 use crate::api::{
     api_keys, audit, cardholders, cards, controls_json, decision_endpoints, exceptions,
     exchange_rates, groups,
@@ -106,6 +106,11 @@ fn command(command: &Command) -> Value {
             "cause": release.cause.name(),
         }),
         Action::Recall(recall) => self::recall(recall),
+        Action::Transfer(transfer) => money_json::transfer("transfer", transfer),
+        Action::ReceiveTransfer(receive) => {
+            money_json::transfer("receive_transfer", &receive.transfer)
+        }
+        Action::EndTransfer(end) => money_json::end_transfer(end),
     }
 }
 
@@ -203,6 +208,7 @@ fn event(event: &Event) -> Value {
         Event::Withheld(withheld) => message_json::withheld(withheld),
         Event::CardHolderChanged => json!({ "type": "card_holder_changed" }),
         Event::Recalled => json!({ "type": "recalled" }),
+        Event::Transferred(transferred) => money_json::transferred(transferred),
         Event::HoldReleased {
             account_id,
             amount_minor,

@@ -18,7 +18,7 @@ use super::recall;
 use super::scope::Scope;
 use super::slot_index::hash_of_id;
 use super::state::{Account, AccountStatus, Card, CardStatus, State};
-use super::withhold;
+use super::{transfers, withhold};
 
 /// Moves the state. The command must be the one that the event came of.
 ///
@@ -83,6 +83,15 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
             }
         }
         (Action::Recall(recall), Event::Recalled) => recall::apply(state, command, recall),
+        (Action::Transfer(transfer), Event::Transferred(event)) => {
+            transfers::apply_transfer(state, command, transfer, event);
+        }
+        (Action::ReceiveTransfer(receive), Event::Transferred(event)) => {
+            transfers::apply_receive(state, command, receive, event);
+        }
+        (Action::EndTransfer(end), Event::Transferred(event)) => {
+            transfers::apply_end(state, command, end, event);
+        }
         (action, event) => panic!("an event {event:?} cannot come of this command: {action:?}"),
     }
     forget(state);
@@ -193,6 +202,9 @@ fn forget(state: &mut State) {
         |authorization| outbox.put_authorization(authorization),
     );
     state.top_ups.forget(now, settings.idempotency_retention_ms);
+    state
+        .transfers
+        .forget(now, settings.idempotency_retention_ms);
 }
 
 /// The counters that a use of a limit is on: a program's are those of the tree's root account.
@@ -254,6 +266,8 @@ pub(super) fn post(state: &mut State, account_id: AccountId, postings: &[Posting
             LedgerAccount::MarkUp => {
                 expect_account(state, account_id).mark_up_minor += posting.amount_minor;
             }
+            // Its other side is kept with the accounts themselves (see `transfers.rs`).
+            LedgerAccount::InTransit => {}
         }
     }
 }
@@ -286,6 +300,8 @@ fn new_account(state: &mut State, command: &Command, open: &OpenAccount) -> Acco
         program_counters: Counters::default(),
         rounding_minor: 0,
         mark_up_minor: 0,
+        transfers_minor: 0,
+        in_transit_minor: 0,
     }
 }
 

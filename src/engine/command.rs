@@ -14,6 +14,7 @@ use super::ids::{AccountId, AuthorizationId, CardId, LinkId, ProgramId, Reversal
 use super::money::{Currency, Money};
 use super::three_ds::ThreeDs;
 use super::time::{Expiry, Timestamp};
+use super::transfers::{EndTransfer, ReceiveTransfer, Transfer};
 use super::wallet::Wallet;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -46,6 +47,11 @@ pub enum Action {
     Withhold(Box<Withhold>),
     Resolve(Resolve),
     Recall(Box<Recall>),
+    Transfer(Box<Transfer>),
+    /// The second step of a transfer between trees.
+    ReceiveTransfer(Box<ReceiveTransfer>),
+    /// And the last.
+    EndTransfer(Box<EndTransfer>),
 }
 
 /// A request to reserve money (1987: 0100, 0101), or to take it at once (0200, 0201).

@@ -25,7 +25,7 @@ use super::state::{Account, Card, State};
 use super::time::Timestamp;
 use super::trace::{Detail, Step};
 use super::{decide_advice, decide_objects, decide_reversal};
-use super::{resolve, withhold};
+use super::{resolve, transfers, withhold};
 
 /// What came of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +59,9 @@ pub fn decide(state: &State, command: &Command) -> Outcome {
         Action::ReleaseHold(release) => release_hold(state, command, release),
         Action::Resolve(resolve) => resolve::decide(state, command, resolve),
         Action::Recall(recall) => recall::decide(state, command, recall),
+        Action::Transfer(transfer) => transfers::decide_transfer(state, command, transfer),
+        Action::ReceiveTransfer(receive) => transfers::decide_receive(state, command, receive),
+        Action::EndTransfer(end) => transfers::decide_end(state, end),
         Action::Withhold(withhold) => withhold::decide(state, command, &withhold.payment),
         Action::ChangeCardHolder(change) => {
             match state.card_of_tree(command.root, change.card_id) {

@@ -7,7 +7,6 @@ use super::command::{
 };
 use super::decide::Outcome;
 use super::event::{Event, LedgerAccount, Posting, Refusal};
-use super::money::BALANCE_MAX_MINOR;
 use super::scope::ACCOUNT_LEVELS_MAX;
 use super::state::{AccountStatus, CardStatus, State};
 use super::wallet;
@@ -81,6 +80,10 @@ pub(super) fn change_account_status(
                 held_minor,
             });
         }
+        if account.in_transit_minor != 0 {
+            let in_transit_minor = account.in_transit_minor;
+            return Outcome::Refused(Refusal::TransfersInTransit { in_transit_minor });
+        }
         if account.open_sub_accounts > 0 {
             return Outcome::Refused(Refusal::SubAccountsOpen(account.open_sub_accounts));
         }
@@ -111,8 +114,7 @@ pub(super) fn decide_top_up(state: &State, command: &Command, top_up: &TopUp) ->
         return Outcome::Refused(Refusal::CurrencyMismatch { account, given });
     }
     let amount_minor = top_up.amount.amount_minor;
-    let posted_minor = account.posted_minor.checked_add(amount_minor);
-    if amount_minor <= 0 || posted_minor.is_none_or(|posted| posted > BALANCE_MAX_MINOR) {
+    if amount_minor <= 0 || !account.has_room_for(amount_minor) {
         return Outcome::Refused(Refusal::AmountOutOfRange);
     }
     Outcome::Event(Event::Posted(smallvec![

@@ -16,6 +16,7 @@ use super::scope::{ACCOUNT_LEVELS_MAX, Scope};
 use super::state::{AccountStatus, CardStatus};
 use super::time::Timestamp;
 use super::trace::{Step, Trace};
+use super::transfers::{IN_TRANSIT_MAX, ReturnReason, Transferred};
 use super::window::WindowEnd;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -49,6 +50,8 @@ pub enum Event {
     Withheld(Box<Withheld>),
     Resolved(Box<Resolved>),
     Recalled,
+    /// One step of a transfer.
+    Transferred(Box<Transferred>),
 }
 
 /// The decision on a request, approved or declined.
@@ -450,6 +453,8 @@ pub enum LedgerAccount {
     Rounding,
     /// What programs add to conversions.
     MarkUp,
+    /// On its way from one tree to another.
+    InTransit,
 }
 
 /// Why a command of the API was not carried out. A refusal changes nothing and is not journalled.
@@ -491,4 +496,23 @@ pub enum Refusal {
     TooDeep,
     #[error("account {0} stands twice among the accounts of the card; name it once")]
     WalletAccountTwice(AccountId),
+    #[error("a transfer is from one account to another one")]
+    SameAccount,
+    #[error(
+        "the account has {available_minor} available, less than {requested_minor} (minor units)"
+    )]
+    InsufficientFunds {
+        available_minor: i64,
+        requested_minor: i64,
+    },
+    #[error("the account that is to get the money takes none: {}", .0.name())]
+    ReceiverRefuses(ReturnReason),
+    #[error(
+        "{in_transit_minor} (minor units) are in transit from the account and may come back; wait for that"
+    )]
+    TransfersInTransit { in_transit_minor: i64 },
+    #[error(
+        "{IN_TRANSIT_MAX} transfers are on their way to other account trees; repeat this later"
+    )]
+    TooManyInTransit,
 }

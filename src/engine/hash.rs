@@ -8,6 +8,7 @@ use super::registry::{IdempotencyEntry, IdempotencyKey};
 use super::snapshot::SnapshotItem;
 use super::state::State;
 use super::time::Timestamp;
+use super::transfers::KnownTransfer;
 use super::world::World;
 use serde::Serialize;
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -22,6 +23,7 @@ pub fn tree_hashes(world: &World) -> BTreeMap<AccountId, u128> {
     for state in &world.shards {
         add_accounts(state, &mut hashes);
         add_remembered(world, state, &mut hashes);
+        add_transfers(world, state, &mut hashes);
     }
     hashes
 }
@@ -40,6 +42,10 @@ pub fn state_hash(world: &World) -> u128 {
     let holders = world.pending_holders.iter();
     let pending = holders
         .map(|(id, pending)| hash_of(&SnapshotItem::PendingHolder(*id, *pending)))
+        .fold(pending, u128::wrapping_add);
+    let transfers = world.pending_transfers.values();
+    let pending = transfers
+        .map(|next| hash_of(&SnapshotItem::PendingTransfer(Cow::Borrowed(next))))
         .fold(pending, u128::wrapping_add);
     hash_of(&(registry_hash(world), trees, pending, world.latest()))
 }
@@ -176,6 +182,31 @@ fn add_remembered(world: &World, state: &State, hashes: &mut BTreeMap<AccountId,
                 &SnapshotItem::TopUp(id, at, *account_id),
             );
         }
+    }
+}
+
+fn add_transfers(world: &World, state: &State, hashes: &mut BTreeMap<AccountId, u128>) {
+    let retention_ms = world.registry.view.settings.idempotency_retention_ms;
+    let live = |at| counts(at, retention_ms, world.latest());
+    let transfers = &state.transfers;
+    let root_of = |known: &KnownTransfer| {
+        let account = state.account(known.transfer.from_account_id);
+        account.map_or(known.transfer.from_account_id, |account| account.root)
+    };
+    for known in transfers.in_transit.values() {
+        let item = SnapshotItem::TransferInTransit(*known);
+        add(hashes, root_of(known), &item);
+    }
+    for (_, at, known) in transfers.ended.iter().filter(|(_, at, _)| live(*at)) {
+        add(
+            hashes,
+            root_of(known),
+            &SnapshotItem::TransferEnded(at, *known),
+        );
+    }
+    for (id, at, received) in transfers.received.iter().filter(|(_, at, _)| live(*at)) {
+        let item = SnapshotItem::TransferReceived(id, at, *received);
+        add(hashes, received.root, &item);
     }
 }
 

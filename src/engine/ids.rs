@@ -106,6 +106,8 @@ id_types! {
     ApiKeyId = "key";
     /// An entry of the audit log.
     AuditId = "audit";
+    /// Money moved from one account to another.
+    TransferId = "trf";
 }
 
 #[cfg(test)]

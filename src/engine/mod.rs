@@ -75,6 +75,7 @@ pub mod time_windows;
 pub mod touch;
 pub mod trace;
 mod trace_packing;
+pub mod transfers;
 mod unknown_card;
 pub mod wallet;
 pub mod window;

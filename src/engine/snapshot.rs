@@ -15,7 +15,7 @@ use super::exceptions::ControlException;
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
 use super::groups::{MccGroup, SharedMerchantList};
-use super::ids::{AccountId, CardId, LinkId, TopUpId};
+use super::ids::{AccountId, CardId, LinkId, TopUpId, TransferId};
 use super::link_states::LinkStatus;
 use super::rates::Rates;
 use super::registry::{
@@ -26,6 +26,7 @@ use super::risk::rule::RiskRule;
 use super::shared_counters::SharedKey;
 use super::state::{Account, Card, State};
 use super::time::Timestamp;
+use super::transfers::{KnownTransfer, NextStep, Received};
 use super::world::{PendingCard, PendingHolder, World};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -102,6 +103,11 @@ pub enum SnapshotItem<'a> {
     ApiKey(Cow<'a, ApiKey>),
     /// After the links.
     LinkStatus(LinkId, LinkStatus),
+    /// After the accounts: in transit, ended, received, and what has to be done next.
+    TransferInTransit(KnownTransfer),
+    TransferEnded(Timestamp, KnownTransfer),
+    TransferReceived(TransferId, Timestamp, Received),
+    PendingTransfer(Cow<'a, NextStep>),
 }
 
 pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {
@@ -209,6 +215,9 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     for (id, pending) in &world.pending_holders {
         writer.put(&SnapshotItem::PendingHolder(*id, *pending))?;
     }
+    for next in world.pending_transfers.values() {
+        writer.put(&SnapshotItem::PendingTransfer(Cow::Borrowed(next)))?;
+    }
     Ok(())
 }
 
@@ -266,6 +275,15 @@ fn write_shard(
     }
     for (id, at, account_id) in state.top_ups.iter() {
         writer.put(&SnapshotItem::TopUp(id, at, *account_id))?;
+    }
+    for known in state.transfers.in_transit.values() {
+        writer.put(&SnapshotItem::TransferInTransit(*known))?;
+    }
+    for (_, at, known) in state.transfers.ended.iter() {
+        writer.put(&SnapshotItem::TransferEnded(at, *known))?;
+    }
+    for (id, at, received) in state.transfers.received.iter() {
+        writer.put(&SnapshotItem::TransferReceived(id, at, *received))?;
     }
     Ok(())
 }
@@ -418,6 +436,11 @@ impl Reader {
                 self.view.exceptions.put(&exception, registry.now);
                 registry.exceptions.insert(exception.id, exception);
             }
+            SnapshotItem::PendingTransfer(next) => {
+                let next = next.into_owned();
+                let pending = &mut self.world.pending_transfers;
+                pending.insert(next.transfer_id, next);
+            }
             item => return self.take_of_tree(item),
         }
         Some(())
@@ -457,6 +480,27 @@ impl Reader {
             SnapshotItem::TopUp(id, at, account_id) => {
                 let state = world.shard_with(account_id)?;
                 state.top_ups.remember(id, at, account_id);
+            }
+            item => return self.take_transfer(item),
+        }
+        Some(())
+    }
+
+    fn take_transfer(&mut self, item: SnapshotItem) -> Option<()> {
+        let world = &mut self.world;
+        match item {
+            SnapshotItem::TransferInTransit(known) => {
+                let state = world.shard_with(known.transfer.from_account_id)?;
+                state.transfers.in_transit.insert(known.transfer.id, known);
+            }
+            SnapshotItem::TransferEnded(at, known) => {
+                let state = world.shard_with(known.transfer.from_account_id)?;
+                let ended = &mut state.transfers.ended;
+                ended.remember(known.transfer.id, at, known);
+            }
+            SnapshotItem::TransferReceived(id, at, received) => {
+                let state = world.shard_mut(received.root);
+                state.transfers.received.remember(id, at, received);
             }
             _ => return None,
         }

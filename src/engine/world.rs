@@ -5,13 +5,14 @@ use super::apply::{self, apply};
 use super::cardholders::Holder;
 use super::command::{Action, OpenCard};
 use super::event::Event;
-use super::ids::{AccountId, CardId};
+use super::ids::{AccountId, CardId, TransferId};
 use super::record::Record;
 use super::registry::{IssueCard, Registry, RegistryAction, RegistryEvent};
 use super::registry_decide;
 use super::slot_index::hash_of_id;
 use super::state::State;
 use super::time::Timestamp;
+use super::transfers::{self, NextStep};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ pub struct World {
     pub pending_cards: BTreeMap<CardId, PendingCard>,
     /// Cards whose shard has not heard yet what is new of their holder; told again on start.
     pub pending_holders: BTreeMap<CardId, PendingHolder>,
+    /// What transfers between trees wait for; done again on start.
+    pub pending_transfers: BTreeMap<TransferId, NextStep>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -90,6 +93,12 @@ impl World {
                 if let (Action::OpenCard(open), Event::CardOpened { .. }) = (&command.action, event)
                 {
                     self.pending_cards.remove(&open.card_id);
+                }
+                if let Some(next) = transfers::next_step(command, event) {
+                    self.pending_transfers.insert(next.transfer_id, next);
+                }
+                if let Action::EndTransfer(end) = &command.action {
+                    self.pending_transfers.remove(&end.transfer.id);
                 }
                 if let Action::ChangeCardHolder(change) = &command.action {
                     self.pending_holders.remove(&change.card_id);

@@ -15,5 +15,6 @@ pub mod snapshots;
 pub mod stats;
 pub mod switchboard;
 mod told_again;
+mod transfers;
 mod waiters;
 pub mod worker;

@@ -16,6 +16,7 @@ use crate::engine::risk::rule::RiskRule;
 use crate::engine::spend::Spent;
 use crate::engine::state::{Account, Card};
 use crate::engine::time::Timestamp;
+use crate::engine::transfers::KnownTransfer;
 use crate::journal::Release;
 use std::sync::Arc;
 
@@ -44,6 +45,7 @@ pub enum Reply {
     Exceptions(Vec<KnownException>),
     /// For the one who asks customers: an authorization that waits.
     DecisionCall(Box<DecisionCall>),
+    Transfer(Box<KnownTransfer>),
 }
 
 impl Reply {

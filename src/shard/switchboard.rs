@@ -9,6 +9,7 @@ use super::reply::ReplySink;
 use super::request::{Batch, RegistryMessage, RegistryRequest, ShardMessage, ShardRequest};
 use super::stats::ShardStats;
 use super::told_again::ToldAgain;
+use super::transfers::Carrier;
 use super::waiters::Waiters;
 use super::worker::{Nobody, Worker};
 use crate::engine::ids::AccountId;
@@ -16,6 +17,7 @@ use crate::engine::registry::{Registry, RegistryView};
 use crate::engine::state::State;
 use crate::engine::world::{World, shard_of};
 use crate::journal::{Handle, Sequence};
+use std::collections::VecDeque;
 use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
 
@@ -58,12 +60,15 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
     let directory = Arc::new(Directory::of(&world));
     let ids = IdSource::after(wiring.clock.clone(), IdSource::last_of(latest(&world)));
     let mut stats = Vec::new();
-    let (mut inboxes, mut shards) = (Vec::new(), Vec::new());
-    for (number, mut state) in world.shards.into_iter().enumerate() {
+    let mut shards = Vec::new();
+    let queues = world.shards.iter().map(|_| queue(wiring.queues));
+    let (inboxes, outlets): (Vec<_>, Vec<_>) = queues.unzip();
+    // One shard sends again what was open for all of them.
+    let mut open_steps: VecDeque<_> = world.pending_transfers.into_values().collect();
+    for (number, (mut state, outlet)) in world.shards.into_iter().zip(outlets).enumerate() {
         if wiring.archive.is_some() {
             state.outbox.open();
         }
-        let (inbox, outlet) = queue(wiring.queues);
         stats.push(Arc::new(ShardStats::default()));
         let worker = Worker {
             state,
@@ -78,8 +83,8 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
             decision_calls: wiring.decision_calls.clone(),
             resolved: Vec::new(),
             archive: wiring.archive.clone(),
+            carrier: Carrier::new(inboxes.clone(), std::mem::take(&mut open_steps)),
         };
-        inboxes.push(inbox);
         shards.push(
             std::thread::Builder::new()
                 .name(format!("shard-{number}"))

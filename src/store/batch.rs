@@ -1,14 +1,16 @@
 //! What a run of journal records does to the tables, summed: new rows, and one change per row that
 //! was there before. How it gets into a database does not live here.
 
+use super::database::RowChange;
 use super::effect::{self, Change};
 use super::error::StoreError;
 use super::from_message;
+use super::from_money;
 use super::from_posting::{self, Purchase};
 use super::from_record::{self, LedgerSource};
 use super::rows::{
     AccountRow, AuditRow, AuthorizationRow, CardLinkRow, CardRevealRow, CardRow, LedgerEntryRow,
-    ProgramRow, ReversalRow, Sequence, TopUpRow, TransactionRow,
+    ProgramRow, ReversalRow, Sequence, TopUpRow, TransactionRow, TransferRow,
 };
 use crate::engine::command::{Action, Command};
 use crate::engine::event::{Event, LedgerAccount, Posting};
@@ -18,6 +20,7 @@ use crate::engine::record::Record;
 use crate::engine::registry::{RegistryAction, RegistryCommand, RegistryEvent};
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::Timestamp;
+use crate::engine::transfers::Transferred;
 use std::collections::{BTreeMap, HashMap};
 
 /// What is added to an account's sums.
@@ -43,6 +46,9 @@ pub(super) struct Batch {
     pub ledger_entries: Vec<LedgerEntryRow>,
     pub card_reveals: Vec<CardRevealRow>,
     pub audit_log: Vec<AuditRow>,
+    pub transfers: Vec<TransferRow>,
+    /// To rows of this batch and of earlier ones, in order; made when all new rows are there.
+    pub row_changes: Vec<RowChange>,
     /// To authorizations of earlier batches.
     pub changes: BTreeMap<AuthorizationId, Change>,
     pub moves: BTreeMap<AccountId, Move>,
@@ -251,6 +257,9 @@ impl Batch {
             (Event::Resolved(_), Action::Resolve(_)) => {}
             // So are cardholders.
             (Event::CardHolderChanged, Action::ChangeCardHolder(_)) => {}
+            (Event::Transferred(event), action) => {
+                return self.transfer(sequence, command, action, event);
+            }
             // It is in its tables since it came first.
             (Event::Recalled, Action::Recall(_)) => {}
             // A new kind of event must be given its rows here.
@@ -272,6 +281,36 @@ impl Batch {
                 _,
             ) => return false,
         }
+        true
+    }
+
+    fn transfer(
+        &mut self,
+        sequence: Sequence,
+        command: &Command,
+        action: &Action,
+        event: &Transferred,
+    ) -> bool {
+        let at = command.at;
+        let (transfer, account_id) = match action {
+            Action::Transfer(transfer) => {
+                let row = from_money::transfer_row(sequence, at, transfer, event);
+                self.transfers.push(row);
+                (&**transfer, transfer.from_account_id)
+            }
+            Action::ReceiveTransfer(receive) => {
+                let transfer = &receive.transfer;
+                (transfer, transfer.to_account_id)
+            }
+            Action::EndTransfer(end) => {
+                let change = from_money::transfer_end(at, end, event);
+                self.row_changes.push(change);
+                (&end.transfer, end.transfer.from_account_id)
+            }
+            _ => return false,
+        };
+        let source = LedgerSource::transfer(transfer, account_id);
+        self.post(sequence, at, &source, &event.postings);
         true
     }
 

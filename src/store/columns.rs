@@ -7,7 +7,7 @@ use crate::engine::event::{ApprovalCode, Flags, RuleId};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
 use crate::engine::ids::{
     AccountId, AuditId, AuthorizationId, CardId, ControlId, LimitId, ProgramId, ReversalId,
-    RiskRuleId, TopUpId, TransactionId,
+    RiskRuleId, TopUpId, TransactionId, TransferId,
 };
 use crate::engine::money::Currency;
 use crate::engine::rates::Rate;
@@ -15,6 +15,7 @@ use crate::engine::reason::DeclineReason;
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::Timestamp;
 use crate::engine::trace::{Step, Trace};
+use crate::engine::transfers::{ReturnReason, TransferStatus};
 use arrayvec::ArrayString;
 
 /// Takes the columns of a row, in order.
@@ -253,7 +254,8 @@ id_columns!(
     ProgramId,
     ReversalId,
     TopUpId,
-    TransactionId
+    TransactionId,
+    TransferId
 );
 
 /// Types that are stored by their public name: how to write it and how to find it again.
@@ -280,6 +282,8 @@ named_columns! {
     EntryMode: EntryMode::name, EntryMode::from_name;
     Channel: Channel::name, Channel::from_name;
     DeclineReason: DeclineReason::name, DeclineReason::from_name;
+    TransferStatus: TransferStatus::name, TransferStatus::from_name;
+    ReturnReason: ReturnReason::name, ReturnReason::from_name;
     RateSource: RateSource::name, RateSource::from_name;
     CallOutcome: CallOutcome::name, |text| {
         CallOutcome::ALL.iter().copied().find(|outcome| outcome.name() == text)

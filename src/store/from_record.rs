@@ -166,10 +166,10 @@ pub(super) fn top_up_row(sequence: Sequence, at: Timestamp, top_up: &TopUp) -> T
 
 /// What posted some legs.
 pub(super) struct LedgerSource {
-    account_id: AccountId,
-    currency: Currency,
-    source_type: &'static str,
-    source_id: String,
+    pub account_id: AccountId,
+    pub currency: Currency,
+    pub source_type: &'static str,
+    pub source_id: String,
 }
 
 impl LedgerSource {
@@ -207,6 +207,7 @@ pub(super) fn ledger_entry_row(
         }
         LedgerAccount::Rounding => (source.account_id, LedgerAccountName::Rounding),
         LedgerAccount::MarkUp => (source.account_id, LedgerAccountName::MarkUp),
+        LedgerAccount::InTransit => (source.account_id, LedgerAccountName::InTransit),
     };
     LedgerEntryRow {
         sequence,

@@ -213,6 +213,7 @@ impl Projector {
         writer.insert(&batch.ledger_entries).await.map_err(sql)?;
         writer.insert(&batch.card_reveals).await.map_err(sql)?;
         writer.insert(&batch.audit_log).await.map_err(sql)?;
+        writer.insert(&batch.transfers).await.map_err(sql)?;
         self.strike(BatchStep::RowsInserted)?;
         self.change_rows(&mut writer, batch).await?;
         writer.commit().await.map_err(sql)?;
@@ -267,6 +268,10 @@ impl Projector {
                 let found = writer.set_statuses(table, &statuses).await.map_err(sql)?;
                 self.all_found(table, statuses.len(), found as usize, last)?;
             }
+        }
+        for change in &batch.row_changes {
+            let found = writer.change_row(change).await.map_err(sql)?;
+            self.all_found(change.table, 1, found as usize, last)?;
         }
         self.strike(BatchStep::StatusesSet)
     }

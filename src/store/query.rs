@@ -408,7 +408,7 @@ impl Store {
     }
 
     /// The journal sequence of the row that a page is to go on behind.
-    async fn cursor<R: TableRow>(
+    pub(super) async fn cursor<R: TableRow>(
         &self,
         starting_after: Option<String>,
     ) -> Result<Option<Sequence>, StoreError> {

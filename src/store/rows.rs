@@ -7,6 +7,7 @@ use crate::engine::event::{ApprovalCode, Flags, RuleId, Standing};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
 use crate::engine::ids::{
     AccountId, AuditId, AuthorizationId, CardId, ProgramId, ReversalId, TopUpId, TransactionId,
+    TransferId,
 };
 use crate::engine::money::Currency;
 use crate::engine::rates::Rate;
@@ -14,6 +15,7 @@ use crate::engine::reason::DeclineReason;
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::Timestamp;
 use crate::engine::trace::{Step, Trace};
+use crate::engine::transfers::{ReturnReason, TransferStatus};
 use arrayvec::ArrayString;
 
 pub use crate::journal::Sequence;
@@ -273,6 +275,23 @@ table! {
 }
 
 table! {
+    /// Money moved from one account to another.
+    TransferRow in "transfers" {
+        id: TransferId,
+        sequence: Sequence,
+        from_account_id: AccountId,
+        to_account_id: AccountId,
+        amount_minor: i64,
+        currency: Currency,
+        status: TransferStatus,
+        return_reason: Option<ReturnReason>,
+        created_at_ms: Timestamp,
+        /// When it was settled or came back.
+        ended_at_ms: Option<Timestamp>,
+    }
+}
+
+table! {
     /// One leg of a posting; the legs of a sequence sum to zero. A contra leg names the account whose
     /// money it is the other side of.
     LedgerEntryRow in "ledger_entries" {
@@ -370,6 +389,7 @@ names! {
         NetworkSettlement = "network_settlement",
         Rounding = "rounding",
         MarkUp = "mark_up",
+        InTransit = "in_transit",
     }
 }
 

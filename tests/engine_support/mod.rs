@@ -19,6 +19,7 @@ use cardswitch::engine::record::{self, Record};
 use cardswitch::engine::registry::*;
 use cardswitch::engine::registry_decide;
 use cardswitch::engine::time::{Expiry, Timestamp};
+use cardswitch::engine::transfers::Transfer;
 use cardswitch::engine::wallet::Wallet;
 use cardswitch::engine::world::{World, open_card_of};
 use cardswitch::journal::{FileStorage, Journal, RecordBatch, Settings};
@@ -272,6 +273,31 @@ impl Switch {
             external_reference: None,
         };
         self.command(AccountId(root), Action::TopUp(Box::new(top_up)))
+    }
+
+    /// From one account to another, each with its tree.
+    pub fn transfer(
+        &mut self,
+        id: u64,
+        (from, from_root): (u64, u64),
+        (to, to_root): (u64, u64),
+        amount: Money,
+    ) -> Outcome {
+        let transfer = Transfer {
+            id: TransferId(id),
+            from_account_id: AccountId(from),
+            to_account_id: AccountId(to),
+            to_root: AccountId(to_root),
+            amount,
+        };
+        self.command(AccountId(from_root), Action::Transfer(Box::new(transfer)))
+    }
+
+    /// The next step of the oldest transfer that waits for one, as shards hand it on.
+    pub fn carry(&mut self) -> Option<Outcome> {
+        let (_, next) = self.world.pending_transfers.first_key_value()?;
+        let next = next.clone();
+        Some(self.command(next.root, next.action))
     }
 
     /// Issues a card and opens it in its shard.

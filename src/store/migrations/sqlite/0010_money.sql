@@ -1,0 +1,16 @@
+-- Transfers between accounts; top-ups in two steps.
+CREATE TABLE transfers (
+    id TEXT PRIMARY KEY,
+    sequence INTEGER NOT NULL UNIQUE,
+    from_account_id TEXT NOT NULL,
+    to_account_id TEXT NOT NULL,
+    amount_minor INTEGER NOT NULL,
+    currency TEXT NOT NULL,
+    status TEXT NOT NULL,
+    return_reason TEXT,
+    created_at_ms INTEGER NOT NULL,
+    ended_at_ms INTEGER
+) STRICT;
+CREATE INDEX transfers_by_sender ON transfers (from_account_id, sequence);
+CREATE INDEX transfers_by_receiver ON transfers (to_account_id, sequence);
+CREATE INDEX transfers_by_status ON transfers (status, sequence);
