@@ -71,7 +71,6 @@ fn finished(mut response: Response, id: &RequestId) -> Response {
 
 /// The routes that the interface describes and this version does not have.
 const LATER: &[&str] = &[
-    "transfers",
     "card_batches",
     "tokens",
     "fee_schedules",

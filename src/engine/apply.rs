@@ -83,15 +83,7 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
             }
         }
         (Action::Recall(recall), Event::Recalled) => recall::apply(state, command, recall),
-        (Action::Transfer(transfer), Event::Transferred(event)) => {
-            transfers::apply_transfer(state, command, transfer, event);
-        }
-        (Action::ReceiveTransfer(receive), Event::Transferred(event)) => {
-            transfers::apply_receive(state, command, receive, event);
-        }
-        (Action::EndTransfer(end), Event::Transferred(event)) => {
-            transfers::apply_end(state, command, end, event);
-        }
+        (_, Event::Transferred(event)) => transfers::apply(state, command, event),
         (action, event) => panic!("an event {event:?} cannot come of this command: {action:?}"),
     }
     forget(state);

@@ -24,6 +24,7 @@ use super::registry::{
 use super::reversals::Reversal;
 use super::risk::rule::RiskRule;
 use super::shared_counters::SharedKey;
+use super::snapshot_money;
 use super::state::{Account, Card, State};
 use super::time::Timestamp;
 use super::transfers::{KnownTransfer, NextStep, Received};
@@ -132,14 +133,14 @@ pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {
     Ok(to.flush()?)
 }
 
-struct Writer<'a> {
+pub(super) struct Writer<'a> {
     to: &'a mut dyn Write,
     items: u64,
     bytes: Vec<u8>,
 }
 
 impl Writer<'_> {
-    fn put(&mut self, item: &SnapshotItem) -> Result<(), SnapshotError> {
+    pub(super) fn put(&mut self, item: &SnapshotItem) -> Result<(), SnapshotError> {
         self.bytes.clear();
         let written = postcard::to_extend(item, std::mem::take(&mut self.bytes));
         self.bytes = written.map_err(|cause| SnapshotError::Unreadable {
@@ -215,10 +216,7 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     for (id, pending) in &world.pending_holders {
         writer.put(&SnapshotItem::PendingHolder(*id, *pending))?;
     }
-    for next in world.pending_transfers.values() {
-        writer.put(&SnapshotItem::PendingTransfer(Cow::Borrowed(next)))?;
-    }
-    Ok(())
+    snapshot_money::write_pending(writer, world)
 }
 
 /// Which controls were written, and as which.
@@ -276,16 +274,7 @@ fn write_shard(
     for (id, at, account_id) in state.top_ups.iter() {
         writer.put(&SnapshotItem::TopUp(id, at, *account_id))?;
     }
-    for known in state.transfers.in_transit.values() {
-        writer.put(&SnapshotItem::TransferInTransit(*known))?;
-    }
-    for (_, at, known) in state.transfers.ended.iter() {
-        writer.put(&SnapshotItem::TransferEnded(at, *known))?;
-    }
-    for (id, at, received) in state.transfers.received.iter() {
-        writer.put(&SnapshotItem::TransferReceived(id, at, *received))?;
-    }
-    Ok(())
+    snapshot_money::write(writer, state)
 }
 
 /// The world of a snapshot, spread over `shards` shards.
@@ -436,11 +425,6 @@ impl Reader {
                 self.view.exceptions.put(&exception, registry.now);
                 registry.exceptions.insert(exception.id, exception);
             }
-            SnapshotItem::PendingTransfer(next) => {
-                let next = next.into_owned();
-                let pending = &mut self.world.pending_transfers;
-                pending.insert(next.transfer_id, next);
-            }
             item => return self.take_of_tree(item),
         }
         Some(())
@@ -481,28 +465,7 @@ impl Reader {
                 let state = world.shard_with(account_id)?;
                 state.top_ups.remember(id, at, account_id);
             }
-            item => return self.take_transfer(item),
-        }
-        Some(())
-    }
-
-    fn take_transfer(&mut self, item: SnapshotItem) -> Option<()> {
-        let world = &mut self.world;
-        match item {
-            SnapshotItem::TransferInTransit(known) => {
-                let state = world.shard_with(known.transfer.from_account_id)?;
-                state.transfers.in_transit.insert(known.transfer.id, known);
-            }
-            SnapshotItem::TransferEnded(at, known) => {
-                let state = world.shard_with(known.transfer.from_account_id)?;
-                let ended = &mut state.transfers.ended;
-                ended.remember(known.transfer.id, at, known);
-            }
-            SnapshotItem::TransferReceived(id, at, received) => {
-                let state = world.shard_mut(received.root);
-                state.transfers.received.remember(id, at, received);
-            }
-            _ => return None,
+            item => return snapshot_money::take(world, item),
         }
         Some(())
     }

@@ -350,12 +350,16 @@ fn post_transfer(state: &mut State, account_id: AccountId, postings: &[Posting])
     }
 }
 
-pub(super) fn apply_transfer(
-    state: &mut State,
-    command: &Command,
-    transfer: &Transfer,
-    event: &Transferred,
-) {
+pub(super) fn apply(state: &mut State, command: &Command, event: &Transferred) {
+    match &command.action {
+        Action::Transfer(transfer) => apply_transfer(state, command, transfer, event),
+        Action::ReceiveTransfer(receive) => apply_receive(state, command, receive, event),
+        Action::EndTransfer(end) => apply_end(state, command, end, event),
+        action => panic!("a transfer cannot come of this command: {action:?}"),
+    }
+}
+
+fn apply_transfer(state: &mut State, command: &Command, transfer: &Transfer, event: &Transferred) {
     let from = transfer.from_account_id;
     post_transfer(state, from, &event.postings);
     let mut known = KnownTransfer {
@@ -375,7 +379,7 @@ pub(super) fn apply_transfer(
     ended.remember(transfer.id, command.at, known);
 }
 
-pub(super) fn apply_receive(
+fn apply_receive(
     state: &mut State,
     command: &Command,
     receive: &ReceiveTransfer,
@@ -391,12 +395,7 @@ pub(super) fn apply_receive(
     all.remember(transfer.id, command.at, received);
 }
 
-pub(super) fn apply_end(
-    state: &mut State,
-    command: &Command,
-    end: &EndTransfer,
-    event: &Transferred,
-) {
+fn apply_end(state: &mut State, command: &Command, end: &EndTransfer, event: &Transferred) {
     let Some(mut known) = state.transfers.in_transit.remove(&end.transfer.id) else {
         panic!("transfer {} ends and is not in transit", end.transfer.id);
     };

@@ -63,7 +63,6 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
     let mut shards = Vec::new();
     let queues = world.shards.iter().map(|_| queue(wiring.queues));
     let (inboxes, outlets): (Vec<_>, Vec<_>) = queues.unzip();
-    // One shard sends again what was open for all of them.
     let mut open_steps: VecDeque<_> = world.pending_transfers.into_values().collect();
     for (number, (mut state, outlet)) in world.shards.into_iter().zip(outlets).enumerate() {
         if wiring.archive.is_some() {
@@ -83,6 +82,7 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
             decision_calls: wiring.decision_calls.clone(),
             resolved: Vec::new(),
             archive: wiring.archive.clone(),
+            // The first one sends again what was open for all of them.
             carrier: Carrier::new(inboxes.clone(), std::mem::take(&mut open_steps)),
         };
         shards.push(

@@ -34,6 +34,7 @@ pub fn nowhere(route: &Route) -> String {
         About::Cardholder => "holder",
         About::Exception => "exc",
         About::DecisionEndpoint => "dep",
+        About::Transfer => "trf",
         _ => "key",
     };
     path.replace("{id}", &format!("{prefix}_000000000000z"))
@@ -96,6 +97,7 @@ struct Part {
     link: &'static str,
     authorization: String,
     transaction: String,
+    transfer: String,
 }
 
 impl Part {
@@ -118,6 +120,10 @@ impl Part {
         let body = json!({"program_id": program, "url": "http://127.0.0.1:9/", "enabled": false});
         let endpoint = root.post("/v1/decision_endpoints", body).created();
         let (authorization, transaction) = pay(switch, &account, &card);
+        let sub = json!({"program_id": program, "parent_id": account});
+        let sub = root.post("/v1/accounts", sub).created();
+        let body = json!({"from_account_id": account, "to_account_id": sub, "amount": 1, "currency": "USD"});
+        let transfer = root.post("/v1/transfers", body).created();
         Part {
             program,
             account,
@@ -129,6 +135,7 @@ impl Part {
             link,
             authorization,
             transaction,
+            transfer,
         }
     }
 
@@ -144,6 +151,7 @@ impl Part {
             About::Cardholder => &self.holder,
             About::Exception => &self.exception,
             About::DecisionEndpoint => &self.endpoint,
+            About::Transfer => &self.transfer,
             About::Link => self.link,
             About::Everything
             | About::Anything
@@ -162,7 +170,7 @@ fn sees(bound_by: &str, about: About) -> bool {
         About::Program | About::Rule | About::Cardholder | About::DecisionEndpoint => {
             bound_by == "program_ids"
         }
-        About::Account => bound_by != "links",
+        About::Account | About::Transfer => bound_by != "links",
         _ => true,
     }
 }
@@ -244,6 +252,12 @@ fn lists_leave_out_what_a_bound_key_does_not_see() {
                 About::Card,
             ),
             ("/v1/rules", &own.rule, &other.rule, About::Rule),
+            (
+                "/v1/transfers",
+                &own.transfer,
+                &other.transfer,
+                About::Transfer,
+            ),
             (
                 "/v1/exceptions",
                 &own.exception,

@@ -22,4 +22,5 @@ mod resources;
 mod rules;
 mod secrets;
 mod transactions;
+mod transfers;
 mod wallets;

@@ -210,6 +210,15 @@ pub enum Step {
         account: u64,
         amount: i64,
     },
+    /// Each id is of the tree of the account that gives.
+    Transfer {
+        id: u64,
+        from: u64,
+        to: u64,
+        amount: i64,
+    },
+    /// The next step of a transfer between trees.
+    Carry,
     Status {
         card: u64,
         change: StatusChange,

@@ -387,7 +387,7 @@ impl View<'_> {
                 ) if *to == account => Some(*amount),
                 _ => None,
             });
-        top_ups.sum::<i64>() - self.charged(account)
+        top_ups.sum::<i64>() + self.moved(account) - self.charged(account)
     }
 
     pub fn of_account(&self, account: u64) -> impl Iterator<Item = &Known<'_>> {

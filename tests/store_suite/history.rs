@@ -13,7 +13,7 @@ use cardswitch::engine::facts::{
     RepeatKey,
 };
 use cardswitch::engine::ids::{
-    AccountId, AuthorizationId, CardId, ControlId, ProgramId, ReversalId, TopUpId,
+    AccountId, AuthorizationId, CardId, ControlId, ProgramId, ReversalId, TopUpId, TransferId,
 };
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::rates::ExchangeRate;
@@ -24,6 +24,7 @@ use cardswitch::engine::registry::{
 };
 use cardswitch::engine::registry_decide;
 use cardswitch::engine::time::{Expiry, Timestamp};
+use cardswitch::engine::transfers::Transfer;
 use cardswitch::engine::world::World;
 use cardswitch::store::rows::Sequence;
 
@@ -225,6 +226,34 @@ impl History {
                 external_reference: Some("W\0 1".into()),
             })),
         );
+    }
+
+    /// Between any two accounts; what has to come next comes later.
+    pub fn transfer(&mut self) {
+        let (from, to) = [(); 2]
+            .map(|()| self.below(self.accounts.len() as u64) as usize)
+            .into();
+        let ((from_account_id, root), (to_account_id, to_root)) =
+            (self.accounts[from], self.accounts[to]);
+        let transfer = Transfer {
+            id: TransferId(self.id()),
+            from_account_id,
+            to_account_id,
+            to_root,
+            amount: Money {
+                amount_minor: 1 + self.below(9_000) as i64,
+                currency: self.currency_of(from_account_id).unwrap(),
+            },
+        };
+        self.shard(root, Action::Transfer(Box::new(transfer)));
+    }
+
+    /// The next step of a transfer between trees.
+    pub fn carry(&mut self) {
+        let pending = self.world.pending_transfers.values().next().cloned();
+        if let Some(next) = pending {
+            assert!(self.shard(next.root, next.action));
+        }
     }
 
     pub fn issue_card(&mut self) {
@@ -464,7 +493,9 @@ impl History {
         ];
         for _ in 0..count {
             self.at = self.at.plus_ms(self.below(20_000) as i64);
-            match self.below(100) {
+            match self.below(108) {
+                100..104 => self.transfer(),
+                104..108 => self.carry(),
                 0..35 => self.message(),
                 35..60 => {
                     let kind = KINDS[self.below(20).saturating_sub(16) as usize];
