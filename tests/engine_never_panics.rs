@@ -25,6 +25,7 @@ use cardswitch::engine::snapshot;
 use cardswitch::engine::three_ds::{Exemption, ThreeDsMode, ThreeDsPolicy};
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::time_windows::{Days, TimeWindow};
+use cardswitch::engine::top_ups::{EndTopUp, TopUpEnd};
 use cardswitch::engine::touch::touch;
 use cardswitch::engine::transfers::{EndTransfer, ReceiveTransfer, ReturnReason, Transfer};
 use engine_support::*;
@@ -245,6 +246,34 @@ fn any_action() -> impl Strategy<Value = Action> {
             external_reference: None,
         }))
     });
+    let announce = (0u64..40, 0u64..4, any_amount(), any::<bool>()).prop_map(
+        |(id, account, amount, is_usdt)| {
+            Action::AnnounceTopUp(Box::new(TopUp {
+                top_up_id: TopUpId(id),
+                account_id: AccountId(account),
+                amount,
+                method: if is_usdt { "usdt" } else { "sepa" }.into(),
+                external_reference: None,
+            }))
+        },
+    );
+    let arrives = proptest::option::weighted(0.8, any_amount());
+    let end_top_up = (0u64..40, 0u64..4, arrives).prop_map(|(id, account, arrived)| {
+        let end = match arrived {
+            Some(arrived) => TopUpEnd::Settled {
+                arrived,
+                received_on: None,
+            },
+            None => TopUpEnd::Failed {
+                reason: "no".into(),
+            },
+        };
+        Action::EndTopUp(Box::new(EndTopUp {
+            top_up_id: TopUpId(id),
+            account_id: AccountId(account),
+            end,
+        }))
+    });
     let transfer = || {
         let accounts = (0u64..4, 0u64..40, 0u64..4);
         (0u64..40, accounts, any_amount()).prop_map(|(id, (from, to, to_tree), amount)| Transfer {
@@ -350,7 +379,7 @@ fn any_action() -> impl Strategy<Value = Action> {
     });
     prop_oneof![
         3 => any_recall(),
-        4 => send, 3 => receive, 2 => end,
+        2 => announce, 2 => end_top_up, 4 => send, 3 => receive, 2 => end,
         1 => change_holder, 8 => resolve, 4 => withhold, 3 => release, 12 => authorize, 6 => advise, 5 => reverse, 4 => open_account, 6 => top_up, 4 => open_card,
         1 => status, 1 => account_status, 2 => change_controls
     ]
@@ -407,6 +436,16 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
             of.account_id = account(of.account_id);
             of.top_up_id.0 += of.account_id.0 * 100;
             Action::TopUp(of)
+        }
+        Action::AnnounceTopUp(mut of) => {
+            of.account_id = account(of.account_id);
+            of.top_up_id.0 += of.account_id.0 * 100;
+            Action::AnnounceTopUp(of)
+        }
+        Action::EndTopUp(mut of) => {
+            of.account_id = account(of.account_id);
+            of.top_up_id.0 += of.account_id.0 * 100;
+            Action::EndTopUp(of)
         }
         Action::Transfer(mut of) => {
             let from = of.from_account_id;

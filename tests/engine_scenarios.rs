@@ -39,6 +39,7 @@ use cardswitch::engine::scope::Scope;
 use cardswitch::engine::three_ds::*;
 use cardswitch::engine::time::Expiry;
 use cardswitch::engine::time_windows::{Days, TimeWindow};
+use cardswitch::engine::top_ups::{EndTopUp, TopUpEnd};
 use cardswitch::engine::trace::{Detail, TraceStep};
 use engine_support::kept::Kept;
 use engine_support::*;
@@ -306,6 +307,8 @@ impl Play {
                 let (root, account) = (self.roots[name], self.ids[name]);
                 told(&self.switch.top_up(id, root, account, money(words.plain(2))))
             }
+            "announce" => self.announce(words),
+            "settle" | "fail" => self.end_top_up(words),
             "transfer" => self.transfer(words),
             "carry" => match self.switch.carry() {
                 Some(outcome) => transfer_told(&outcome),
@@ -606,6 +609,50 @@ impl Play {
             decimal_in(account.currency, account.network_settlement_minor),
             decimal_in(account.currency, account.in_transit_minor)
         )
+    }
+
+    /// `announce NAME ACCOUNT AMOUNT method=sepa`
+    fn announce(&mut self, words: &Words) -> String {
+        let (id, account) = (self.id(words.plain(1)), words.plain(2));
+        let (root, account_id) = (self.roots[account], AccountId(self.ids[account]));
+        let top_up = TopUp {
+            top_up_id: TopUpId(id),
+            account_id,
+            amount: money(words.plain(3)),
+            method: words.value("method").unwrap_or("swift").into(),
+            external_reference: None,
+        };
+        let action = Action::AnnounceTopUp(Box::new(top_up));
+        told(&self.switch.command(AccountId(root), action))
+    }
+
+    /// `settle NAME ACCOUNT AMOUNT`, `fail NAME ACCOUNT`
+    fn end_top_up(&mut self, words: &Words) -> String {
+        let (id, account) = (self.id(words.plain(1)), words.plain(2));
+        let (root, account_id) = (self.roots[account], AccountId(self.ids[account]));
+        let end = match words.plain(0) {
+            "settle" => TopUpEnd::Settled {
+                arrived: money(words.plain(3)),
+                received_on: None,
+            },
+            _ => TopUpEnd::Failed {
+                reason: "it never came".into(),
+            },
+        };
+        let end = EndTopUp {
+            top_up_id: TopUpId(id),
+            account_id,
+            end,
+        };
+        let action = Action::EndTopUp(Box::new(end));
+        match self.switch.command(AccountId(root), action) {
+            Outcome::Event(Event::TopUpEnded(ended)) => format!(
+                "ended credited={} rest={}",
+                decimal(ended.credit.credited_minor),
+                ended.credit.rest_minor
+            ),
+            outcome => told(&outcome),
+        }
     }
 
     /// `transfer [NAME] from=A to=B amount=1.00`

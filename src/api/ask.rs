@@ -198,6 +198,7 @@ pub fn unexpected(reply: &Reply) -> ApiError {
         Reply::Links(_) => "Links",
         Reply::Exceptions(_) => "Exceptions",
         Reply::Transfer(_) => "Transfer",
+        Reply::References(_) => "References",
     };
     ApiError::internal(&format_args!("unexpected reply {kind}"))
 }

@@ -5,12 +5,14 @@ use super::auth::{Caller, forbidden};
 use super::error::ApiError;
 use super::fields::Fields;
 use super::{
-    ApiState, accounts, ask, authorizations, cardholders, cards, links, transactions, transfers,
+    ApiState, accounts, ask, authorizations, cardholders, cards, links, top_ups, transactions,
+    transfers,
 };
 use crate::engine::api_keys::{Bounds, Place};
 use crate::engine::exceptions::Subject;
 use crate::engine::ids::{
-    AccountId, AuthorizationId, CardId, CardholderId, ExceptionId, ProgramId, TransactionId,
+    AccountId, AuthorizationId, CardId, CardholderId, ExceptionId, ProgramId, TopUpId,
+    TransactionId,
 };
 use crate::engine::links::LinkedTrees;
 use crate::engine::registry::LinkKey;
@@ -45,6 +47,7 @@ pub enum About {
     Link,
     DecisionEndpoint,
     Transfer,
+    TopUp,
 }
 
 /// Where an object is.
@@ -159,6 +162,10 @@ async fn whereabouts(
             let endpoint = endpoint.and_then(|id| view.decision_endpoints.get(id));
             endpoint.map(|endpoint| Whereabouts::of_program(endpoint.program_id))
         }
+        About::TopUp => match id.parse() {
+            Ok(id) => found(top_up(state, id).await)?,
+            Err(_) => None,
+        },
         About::Link
         | About::Transfer
         | About::Everything
@@ -183,6 +190,7 @@ fn unseen(about: About) -> ApiError {
         About::Link => ("link_not_found", "linked object"),
         About::DecisionEndpoint => ("decision_endpoint_not_found", "decision endpoint"),
         About::Transfer => ("transfer_not_found", "transfer"),
+        About::TopUp => ("top_up_not_found", "top-up"),
         About::Everything | About::Anything | About::Several | About::Body | About::OfProgram => {
             ("not_found", "object")
         }
@@ -282,6 +290,11 @@ async fn authorization(
 async fn transaction(state: &Arc<ApiState>, id: TransactionId) -> Result<Whereabouts, ApiError> {
     let row = transactions::find(state, id).await?;
     card(state, row.card_id).await
+}
+
+async fn top_up(state: &Arc<ApiState>, id: TopUpId) -> Result<Whereabouts, ApiError> {
+    let row = top_ups::find(state, id).await?;
+    account(state, row.account_id).await
 }
 
 /// Who sees one of its accounts sees a transfer.

@@ -5,8 +5,9 @@ use super::auth::guarded;
 use super::bounds::About;
 use super::{
     Gate, accounts, api_keys, audit, authorizations, cardholders, cards, decision_endpoints,
-    envelope, exceptions, exchange_rates, groups, health, ledger_entries, links, list, metrics,
-    programs, reveal, rules, settlement_reports, spend, top_ups, transactions, transfers,
+    envelope, exceptions, exchange_rates, groups, health, incoming_payments, ledger_entries, links,
+    list, metrics, programs, reveal, rules, settlement_reports, spend, top_ups, transactions,
+    transfers,
 };
 use crate::engine::api_keys::Scope;
 use crate::engine::command::{AccountStatusChange, StatusChange};
@@ -88,6 +89,11 @@ fn objects(routes: Routes) -> Routes {
         .post("/v1/accounts/{id}/close", AccountsClose, Account, account(OfAccount::Close))
         .post("/v1/accounts/{id}/top_ups", FundsTopUp, Account, top_ups::create)
         .list("/v1/accounts/{id}/ledger_entries", AccountsRead, Account, ledger_entries::many)
+        .list("/v1/top_ups", AccountsRead, Several, top_ups::many)
+        .get("/v1/top_ups/{id}", AccountsRead, TopUp, top_ups::one)
+        .post("/v1/top_ups/{id}/settle", FundsSettle, TopUp, top_ups::settle)
+        .post("/v1/top_ups/{id}/fail", FundsSettle, TopUp, top_ups::fail)
+        .post("/v1/incoming_payments", FundsSettle, Everything, incoming_payments::create)
         .list("/v1/transfers", AccountsRead, Several, transfers::many)
         .post("/v1/transfers", FundsTransfer, Body, transfers::create)
         .get("/v1/transfers/{id}", AccountsRead, Transfer, transfers::one)

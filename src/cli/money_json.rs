@@ -1,6 +1,7 @@
-//! Records of transfers as JSON, for `record_json.rs`.
+//! Records of transfers and top-ups as JSON, for `record_json.rs`.
 
 use super::message_json::posting;
+use crate::engine::top_ups::{EndTopUp, TopUpEnd, TopUpEnded};
 use crate::engine::transfers::{EndTransfer, Transfer, Transferred};
 use serde_json::{Value, json};
 
@@ -28,5 +29,33 @@ pub(super) fn transferred(transferred: &Transferred) -> Value {
         "status": transferred.status.name(),
         "return_reason": transferred.return_reason.map(|reason| reason.name()),
         "postings": transferred.postings.iter().map(posting).collect::<Vec<_>>(),
+    })
+}
+
+pub(super) fn end_top_up(end: &EndTopUp) -> Value {
+    let mut json = match &end.end {
+        TopUpEnd::Settled {
+            arrived,
+            received_on,
+        } => json!({
+            "status": "settled",
+            "arrived_amount": arrived.amount_minor,
+            "arrived_currency": arrived.currency.alpha(),
+            "received_on": received_on,
+        }),
+        TopUpEnd::Failed { reason } => json!({ "status": "failed", "reason": reason }),
+    };
+    json["type"] = "end_top_up".into();
+    json["top_up_id"] = end.top_up_id.to_string().into();
+    json["account_id"] = end.account_id.to_string().into();
+    json
+}
+
+pub(super) fn top_up_ended(ended: &TopUpEnded) -> Value {
+    json!({
+        "type": "top_up_ended",
+        "credited": ended.credit.credited_minor,
+        "rest": ended.credit.rest_minor,
+        "postings": ended.postings.iter().map(posting).collect::<Vec<_>>(),
     })
 }

@@ -8,7 +8,7 @@ use crate::api::{
     exchange_rates, groups,
 };
 use crate::engine::authorizations::Authorization;
-use crate::engine::cardholders::Holder;
+use crate::engine::cardholders::{Cardholder, Holder};
 use crate::engine::command::{
     AccountStatusChange, Action, CardType, Command, OpenAccount, OpenCard, Recall, StatusChange,
     TopUp,
@@ -24,6 +24,7 @@ use crate::engine::registry::{
 };
 use crate::engine::risk::rule::RiskRule;
 use crate::engine::time::{Expiry, Timestamp};
+use crate::engine::top_ups::ReserveReference;
 use crate::journal::Sequence;
 use serde_json::{Value, json};
 
@@ -111,6 +112,8 @@ fn command(command: &Command) -> Value {
             money_json::transfer("receive_transfer", &receive.transfer)
         }
         Action::EndTransfer(end) => money_json::end_transfer(end),
+        Action::AnnounceTopUp(top_up) => with_type("announce_top_up", self::top_up(top_up)),
+        Action::EndTopUp(end) => money_json::end_top_up(end),
     }
 }
 
@@ -209,6 +212,8 @@ fn event(event: &Event) -> Value {
         Event::CardHolderChanged => json!({ "type": "card_holder_changed" }),
         Event::Recalled => json!({ "type": "recalled" }),
         Event::Transferred(transferred) => money_json::transferred(transferred),
+        Event::TopUpAnnounced => json!({ "type": "top_up_announced" }),
+        Event::TopUpEnded(ended) => money_json::top_up_ended(ended),
         Event::HoldReleased {
             account_id,
             amount_minor,
@@ -260,9 +265,7 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::ChangeRiskRule { rule_id, change } => json!({
             "type": "change_risk_rule", "rule_id": rule_id.to_string(), "change": change.name(),
         }),
-        RegistryAction::CreateCardholder(cardholder) => {
-            with_type("create_cardholder", cardholders::to_json(cardholder))
-        }
+        RegistryAction::CreateCardholder(cardholder) => create_cardholder(cardholder),
         RegistryAction::VerifyCardholder(id) => {
             json!({ "type": "verify_cardholder", "cardholder_id": id.to_string() })
         }
@@ -289,6 +292,7 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::RequestException(wanted) => request_exception(wanted),
         RegistryAction::ChangeException(change) => change_exception(change),
         RegistryAction::SetLinkControls(set) => set_link_controls(set),
+        RegistryAction::ReserveReference(reserve) => reserve_reference(reserve),
     }
 }
 
@@ -298,6 +302,14 @@ fn holder(holder: &Holder) -> Value {
         "home_country": holder.home_country.alpha2(),
         "verified": holder.verified,
     })
+}
+
+fn reserve_reference(reserve: &ReserveReference) -> Value {
+    with_type("reserve_reference", top_up(&reserve.top_up))
+}
+
+fn create_cardholder(cardholder: &Cardholder) -> Value {
+    with_type("create_cardholder", cardholders::to_json(cardholder))
 }
 
 fn request_exception(wanted: &ControlException) -> Value {
@@ -450,6 +462,7 @@ fn registry_event(event: &RegistryEvent) -> Value {
         RegistryEvent::LinkStatusChanged { version, .. } => {
             json!({ "type": "link_status_changed", "registry_version": version })
         }
+        RegistryEvent::ReferenceReserved => json!({ "type": "reference_reserved" }),
         RegistryEvent::Audited => json!({ "type": "audited" }),
         RegistryEvent::GroupsChanged { version } => {
             json!({ "type": "groups_changed", "registry_version": version })

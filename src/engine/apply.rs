@@ -18,7 +18,7 @@ use super::recall;
 use super::scope::Scope;
 use super::slot_index::hash_of_id;
 use super::state::{Account, AccountStatus, Card, CardStatus, State};
-use super::{transfers, withhold};
+use super::{top_ups, transfers, withhold};
 
 /// Moves the state. The command must be the one that the event came of.
 ///
@@ -83,6 +83,12 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
             }
         }
         (Action::Recall(recall), Event::Recalled) => recall::apply(state, command, recall),
+        (Action::AnnounceTopUp(top_up), Event::TopUpAnnounced) => {
+            top_ups::apply_announce(state, command, top_up);
+        }
+        (Action::EndTopUp(end), Event::TopUpEnded(ended)) => {
+            top_ups::apply_end(state, command, end, ended);
+        }
         (_, Event::Transferred(event)) => transfers::apply(state, command, event),
         (action, event) => panic!("an event {event:?} cannot come of this command: {action:?}"),
     }
@@ -194,6 +200,10 @@ fn forget(state: &mut State) {
         |authorization| outbox.put_authorization(authorization),
     );
     state.top_ups.forget(now, settings.idempotency_retention_ms);
+    state
+        .announced
+        .ended
+        .forget(now, settings.idempotency_retention_ms);
     state
         .transfers
         .forget(now, settings.idempotency_retention_ms);

@@ -14,6 +14,7 @@ use super::ids::{AccountId, AuthorizationId, CardId, LinkId, ProgramId, Reversal
 use super::money::{Currency, Money};
 use super::three_ds::ThreeDs;
 use super::time::{Expiry, Timestamp};
+use super::top_ups::EndTopUp;
 use super::transfers::{EndTransfer, ReceiveTransfer, Transfer};
 use super::wallet::Wallet;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,9 @@ pub enum Action {
     ReceiveTransfer(Box<ReceiveTransfer>),
     /// And the last.
     EndTransfer(Box<EndTransfer>),
+    /// Money that is to arrive.
+    AnnounceTopUp(Box<TopUp>),
+    EndTopUp(Box<EndTopUp>),
 }
 
 /// A request to reserve money (1987: 0100, 0101), or to take it at once (0200, 0201).

@@ -16,6 +16,7 @@ use super::rolling::{Bucket, BucketWidth};
 use super::scope::Scope;
 use super::state::{AccountStatus, CardStatus};
 use super::time::Timestamp;
+use super::top_ups::TopUpEnded;
 use super::trace::{Step, Trace};
 use super::transfers::Transferred;
 use super::window::WindowEnd;
@@ -53,6 +54,8 @@ pub enum Event {
     Recalled,
     /// One step of a transfer.
     Transferred(Box<Transferred>),
+    TopUpAnnounced,
+    TopUpEnded(Box<TopUpEnded>),
 }
 
 /// The decision on a request, approved or declined.

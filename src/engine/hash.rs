@@ -24,6 +24,7 @@ pub fn tree_hashes(world: &World) -> BTreeMap<AccountId, u128> {
         add_accounts(state, &mut hashes);
         add_remembered(world, state, &mut hashes);
         add_transfers(world, state, &mut hashes);
+        add_top_ups(world, state, &mut hashes);
     }
     hashes
 }
@@ -46,6 +47,10 @@ pub fn state_hash(world: &World) -> u128 {
     let transfers = world.pending_transfers.values();
     let pending = transfers
         .map(|next| hash_of(&SnapshotItem::PendingTransfer(Cow::Borrowed(next))))
+        .fold(pending, u128::wrapping_add);
+    let top_ups = world.pending_top_ups.values();
+    let pending = top_ups
+        .map(|reserve| hash_of(&SnapshotItem::PendingReference(Cow::Borrowed(reserve))))
         .fold(pending, u128::wrapping_add);
     hash_of(&(registry_hash(world), trees, pending, world.latest()))
 }
@@ -95,6 +100,10 @@ fn registry_hash(world: &World) -> u128 {
     for exception in registry.exceptions.values() {
         let exception = Cow::Borrowed(exception.as_ref());
         add(hash_of(&SnapshotItem::Exception(exception)));
+    }
+    for (method, reference, known) in registry.references.iter() {
+        let (method, reference) = (Cow::Borrowed(method), Cow::Borrowed(reference));
+        add(hash_of(&SnapshotItem::Reference(method, reference, known)));
     }
     for (place, key) in registry.link_keys.iter().enumerate() {
         add(hash_of(&(place as u64, key)));
@@ -207,6 +216,21 @@ fn add_transfers(world: &World, state: &State, hashes: &mut BTreeMap<AccountId, 
     for (id, at, received) in transfers.received.iter().filter(|(_, at, _)| live(*at)) {
         let item = SnapshotItem::TransferReceived(id, at, *received);
         add(hashes, received.root, &item);
+    }
+}
+
+fn add_top_ups(world: &World, state: &State, hashes: &mut BTreeMap<AccountId, u128>) {
+    let retention_ms = world.registry.view.settings.idempotency_retention_ms;
+    let root_of = |id| state.account(id).map_or(id, |account| account.root);
+    for pending in state.announced.pending.values() {
+        let item = SnapshotItem::TopUpAnnounced(Cow::Borrowed(pending));
+        add(hashes, root_of(pending.top_up.account_id), &item);
+    }
+    for (_, at, ended) in state.announced.ended.iter() {
+        if counts(at, retention_ms, world.latest()) {
+            let item = SnapshotItem::TopUpEnded(at, Cow::Borrowed(ended));
+            add(hashes, root_of(ended.account_id), &item);
+        }
     }
 }
 

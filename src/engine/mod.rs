@@ -74,6 +74,7 @@ pub mod state;
 pub mod three_ds;
 pub mod time;
 pub mod time_windows;
+pub mod top_ups;
 pub mod touch;
 pub mod trace;
 mod trace_packing;

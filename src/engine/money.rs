@@ -14,6 +14,8 @@ const PRIVATE: &[(u16, &str, u8)] = &[(1000, "USDT", 6)];
 impl Currency {
     /// For an amount whose message names no currency.
     pub const ABSENT: Currency = Currency(0);
+    pub const USD: Currency = Currency(840);
+    pub const USDT: Currency = Currency(1000);
 
     pub fn from_numeric(numeric: u16) -> Option<Currency> {
         let known = iso_currency::Currency::from_numeric(numeric).is_some()

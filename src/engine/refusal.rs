@@ -1,10 +1,11 @@
 //! Why a command of the API was not carried out. A refusal changes nothing and is not journalled.
 
-use super::ids::{AccountId, AuthorizationId, CardId, LimitId};
+use super::ids::{AccountId, AuthorizationId, CardId, LimitId, TopUpId};
 use super::money::Currency;
 use super::scope::ACCOUNT_LEVELS_MAX;
 use super::state::{AccountStatus, CardStatus};
 use super::time::Timestamp;
+use super::top_ups::PENDING_TOP_UPS_MAX;
 use super::transfers::{IN_TRANSIT_MAX, ReturnReason};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,4 +62,8 @@ pub enum Refusal {
         "{IN_TRANSIT_MAX} transfers are on their way to other account trees; repeat this later"
     )]
     TooManyInTransit,
+    #[error("{PENDING_TOP_UPS_MAX} top-ups wait for their money; settle some, or fail them")]
+    TooManyPendingTopUps,
+    #[error("top-up {0} does not wait for money: it was settled or failed before")]
+    TopUpNotPending(TopUpId),
 }

@@ -18,7 +18,7 @@ use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::hold_expiry::HoldExpiry;
 use super::ids::{
     AccountId, ApiKeyId, CardId, CardholderId, DecisionEndpointId, ExceptionId, LimitId, LinkId,
-    ProgramId, RiskRuleId,
+    ProgramId, RiskRuleId, TopUpId,
 };
 use super::issued_cards::IssuedCards;
 use super::link_states::{ChangeLinkStatus, LinkStates};
@@ -29,6 +29,7 @@ use super::recent::Recent;
 use super::risk::compile::ExpressionError;
 use super::risk::rule::{RiskRule, RiskRules, RuleChange, RuleState};
 use super::time::{Expiry, Timestamp};
+use super::top_ups::{References, ReserveReference};
 use super::wallet::Wallet;
 use arrayvec::{ArrayString, ArrayVec};
 use hashbrown::HashMap;
@@ -203,6 +204,8 @@ pub enum RegistryAction {
     /// What a caller of the interface has changed.
     Audit(Box<AuditEntry>),
     ChangeLinkStatus(Box<ChangeLinkStatus>),
+    /// For a top-up that the shard is asked for next.
+    ReserveReference(Box<ReserveReference>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -296,6 +299,7 @@ pub enum RegistryEvent {
         /// Its number, a new one where it was not known.
         link: LinkId,
     },
+    ReferenceReserved,
 }
 
 /// An idempotency key in use: its request, and the response once there is one.
@@ -387,6 +391,8 @@ pub enum RegistryRefusal {
     LinkClosed { link_type: Box<str>, id: Box<str> },
     #[error("API key {0} does not exist")]
     ApiKeyNotFound(ApiKeyId),
+    #[error("this external reference is that of top-up {0}; each is used once for a method")]
+    ReferenceTaken(TopUpId),
 }
 
 /// MCC groups, and as many merchant lists: each change copies the table of them.
@@ -406,6 +412,8 @@ pub struct Registry {
     pub link_facts: LinkFacts,
     /// All that were ever asked for.
     pub exceptions: BTreeMap<ExceptionId, Arc<ControlException>>,
+    /// External references of top-ups.
+    pub references: References,
 }
 
 impl RegistryView {

@@ -17,7 +17,7 @@ use super::registry::{
     SetExchangeRates,
 };
 use super::risk::change as risk;
-use super::unknown_card;
+use super::{top_ups, unknown_card};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -82,6 +82,9 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         }
         RegistryAction::Audit(_) => RegistryOutcome::Event(RegistryEvent::Audited),
         RegistryAction::ChangeLinkStatus(change) => link_states::decide(registry, change),
+        RegistryAction::ReserveReference(reserve) => {
+            top_ups::decide_reserve(&registry.references, reserve)
+        }
     }
 }
 
@@ -254,6 +257,9 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
         (RegistryAction::RequestException(wanted), RegistryEvent::ExceptionRequested) => {
             let wanted = Arc::new((**wanted).clone());
             registry.exceptions.insert(wanted.id, wanted);
+        }
+        (RegistryAction::ReserveReference(reserve), RegistryEvent::ReferenceReserved) => {
+            top_ups::apply_reserve(&mut registry.references, reserve);
         }
         _ if unknown_card::apply(registry, command, event) => {}
         (action, event) => {

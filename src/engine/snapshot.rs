@@ -27,6 +27,7 @@ use super::shared_counters::SharedKey;
 use super::snapshot_money;
 use super::state::{Account, Card, State};
 use super::time::Timestamp;
+use super::top_ups::{EndTopUp, PendingTopUp, Referenced, ReserveReference};
 use super::transfers::{KnownTransfer, NextStep, Received};
 use super::world::{PendingCard, PendingHolder, World};
 use serde::{Deserialize, Serialize};
@@ -109,6 +110,10 @@ pub enum SnapshotItem<'a> {
     TransferEnded(Timestamp, KnownTransfer),
     TransferReceived(TransferId, Timestamp, Received),
     PendingTransfer(Cow<'a, NextStep>),
+    TopUpAnnounced(Cow<'a, PendingTopUp>),
+    TopUpEnded(Timestamp, Cow<'a, EndTopUp>),
+    Reference(Cow<'a, str>, Cow<'a, str>, Referenced),
+    PendingReference(Cow<'a, ReserveReference>),
 }
 
 pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {

@@ -1,4 +1,4 @@
-//! The items of a snapshot that are of transfers.
+//! The items of a snapshot that are of transfers and top-ups.
 
 use super::snapshot::{SnapshotError, SnapshotItem, Writer};
 use super::state::State;
@@ -15,13 +15,26 @@ pub(super) fn write(writer: &mut Writer, state: &State) -> Result<(), SnapshotEr
     for (id, at, received) in state.transfers.received.iter() {
         writer.put(&SnapshotItem::TransferReceived(id, at, *received))?;
     }
+    for pending in state.announced.pending.values() {
+        writer.put(&SnapshotItem::TopUpAnnounced(Cow::Borrowed(pending)))?;
+    }
+    for (_, at, ended) in state.announced.ended.iter() {
+        writer.put(&SnapshotItem::TopUpEnded(at, Cow::Borrowed(ended)))?;
+    }
     Ok(())
 }
 
-/// What has to be done next, of all shards.
+/// What has to be done next, of all shards, and external references.
 pub(super) fn write_pending(writer: &mut Writer, world: &World) -> Result<(), SnapshotError> {
     for next in world.pending_transfers.values() {
         writer.put(&SnapshotItem::PendingTransfer(Cow::Borrowed(next)))?;
+    }
+    for (method, reference, known) in world.registry.references.iter() {
+        let (method, reference) = (Cow::Borrowed(method), Cow::Borrowed(reference));
+        writer.put(&SnapshotItem::Reference(method, reference, known))?;
+    }
+    for reserve in world.pending_top_ups.values() {
+        writer.put(&SnapshotItem::PendingReference(Cow::Borrowed(reserve)))?;
     }
     Ok(())
 }
@@ -45,6 +58,27 @@ pub(super) fn take(world: &mut World, item: SnapshotItem) -> Option<()> {
         SnapshotItem::PendingTransfer(next) => {
             let next = next.into_owned();
             world.pending_transfers.insert(next.transfer_id, next);
+        }
+        SnapshotItem::TopUpAnnounced(pending) => {
+            let pending = pending.into_owned();
+            let state = world.shard_with(pending.top_up.account_id)?;
+            let id = pending.top_up.top_up_id;
+            state.announced.pending.insert(id, pending);
+        }
+        SnapshotItem::TopUpEnded(at, ended) => {
+            let ended = ended.into_owned();
+            let state = world.shard_with(ended.account_id)?;
+            let id = ended.top_up_id;
+            state.announced.ended.remember(id, at, ended);
+        }
+        SnapshotItem::Reference(method, reference, known) => {
+            let references = &mut world.registry.references;
+            references.insert(&method, &reference, known);
+        }
+        SnapshotItem::PendingReference(reserve) => {
+            let reserve = reserve.into_owned();
+            let id = reserve.top_up.top_up_id;
+            world.pending_top_ups.insert(id, reserve);
         }
         _ => return None,
     }

@@ -20,6 +20,7 @@ use super::reversals::Reversals;
 use super::shared_counters::SharedCounters;
 use super::slot_index::{Slot, SlotIndex, hash_of_id};
 use super::time::{Expiry, Timestamp};
+use super::top_ups::TopUps;
 use super::transfers::Transfers;
 use super::wallet::Wallet;
 use hashbrown::HashMap;
@@ -49,6 +50,8 @@ pub struct State {
     /// Of limits that are of no account, program or card.
     pub shared_counters: SharedCounters,
     pub transfers: Transfers,
+    /// Top-ups in two steps.
+    pub announced: TopUps,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,13 +5,14 @@ use super::apply::{self, apply};
 use super::cardholders::Holder;
 use super::command::{Action, OpenCard};
 use super::event::Event;
-use super::ids::{AccountId, CardId, TransferId};
+use super::ids::{AccountId, CardId, TopUpId, TransferId};
 use super::record::Record;
 use super::registry::{IssueCard, Registry, RegistryAction, RegistryEvent};
 use super::registry_decide;
 use super::slot_index::hash_of_id;
 use super::state::State;
 use super::time::Timestamp;
+use super::top_ups::ReserveReference;
 use super::transfers::{self, NextStep};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub struct World {
     pub pending_holders: BTreeMap<CardId, PendingHolder>,
     /// What transfers between trees wait for; done again on start.
     pub pending_transfers: BTreeMap<TransferId, NextStep>,
+    /// Top-ups whose reference is reserved and that their shard has not heard of; told again on start.
+    pub pending_top_ups: BTreeMap<TopUpId, ReserveReference>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -94,6 +97,9 @@ impl World {
                 {
                     self.pending_cards.remove(&open.card_id);
                 }
+                if let Action::TopUp(top_up) | Action::AnnounceTopUp(top_up) = &command.action {
+                    self.pending_top_ups.remove(&top_up.top_up_id);
+                }
                 if let Some(next) = transfers::next_step(command, event) {
                     self.pending_transfers.insert(next.transfer_id, next);
                 }
@@ -113,6 +119,10 @@ impl World {
                     let pending = cards.iter().copied();
                     let pending = pending.map(|(id, root)| (id, PendingHolder { root, holder }));
                     self.pending_holders.extend(pending);
+                }
+                if let RegistryAction::ReserveReference(reserve) = &command.action {
+                    let id = reserve.top_up.top_up_id;
+                    self.pending_top_ups.insert(id, (**reserve).clone());
                 }
                 if let RegistryAction::IssueCard(issue) = &command.action {
                     self.pending_cards

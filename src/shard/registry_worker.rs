@@ -17,6 +17,7 @@ use crate::engine::registry::{
     RegistryView,
 };
 use crate::engine::registry_decide::{answer, apply, decide};
+use crate::engine::top_ups::METHODS;
 use crate::engine::world::{PendingCard, PendingHolder, open_card_of, shard_of};
 use crate::journal::{Handle, JournalError, RecordBatch, Sequence, Space};
 use std::sync::{Arc, RwLock};
@@ -75,6 +76,7 @@ impl RegistryWorker {
                 RegistryRequest::Links { link_type, id } => {
                     Some(Reply::Links(links::find(&self.registry, &link_type, &id)))
                 }
+                RegistryRequest::Reference(reference) => Some(self.references(&reference)),
                 RegistryRequest::View => Some(Reply::View(self.registry.view.clone())),
                 RegistryRequest::FirstAnswer(action) => Some(self.first_answer(action)),
                 RegistryRequest::Command(action) => {
@@ -193,6 +195,14 @@ impl RegistryWorker {
             }
             _ => Reply::Done,
         }
+    }
+
+    fn references(&self, reference: &str) -> Reply {
+        let of = |method: &&'static str| {
+            let known = self.registry.references.get(method, reference);
+            known.map(|known| (*method, known))
+        };
+        Reply::References(METHODS.iter().filter_map(of).collect())
     }
 
     fn program(&self, id: ProgramId) -> Reply {

@@ -16,6 +16,7 @@ use crate::engine::risk::rule::RiskRule;
 use crate::engine::spend::Spent;
 use crate::engine::state::{Account, Card};
 use crate::engine::time::Timestamp;
+use crate::engine::top_ups::Referenced;
 use crate::engine::transfers::KnownTransfer;
 use crate::journal::Release;
 use std::sync::Arc;
@@ -46,6 +47,8 @@ pub enum Reply {
     /// For the one who asks customers: an authorization that waits.
     DecisionCall(Box<DecisionCall>),
     Transfer(Box<KnownTransfer>),
+    /// Each with its method.
+    References(Vec<(&'static str, Referenced)>),
 }
 
 impl Reply {

@@ -57,6 +57,8 @@ pub enum RegistryRequest {
     },
     /// One, or all of them.
     Exceptions(Option<ExceptionId>),
+    /// The top-ups that this external reference is of, by their methods.
+    Reference(Box<str>),
 }
 
 /// All requests of one read, on their way to one queue.

@@ -9,7 +9,7 @@ use super::reply::ReplySink;
 use super::request::{Batch, RegistryMessage, RegistryRequest, ShardMessage, ShardRequest};
 use super::stats::ShardStats;
 use super::told_again::ToldAgain;
-use super::transfers::Carrier;
+use super::transfers::{Carrier, open_steps};
 use super::waiters::Waiters;
 use super::worker::{Nobody, Worker};
 use crate::engine::ids::AccountId;
@@ -17,7 +17,6 @@ use crate::engine::registry::{Registry, RegistryView};
 use crate::engine::state::State;
 use crate::engine::world::{World, shard_of};
 use crate::journal::{Handle, Sequence};
-use std::collections::VecDeque;
 use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
 
@@ -63,7 +62,7 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
     let mut shards = Vec::new();
     let queues = world.shards.iter().map(|_| queue(wiring.queues));
     let (inboxes, outlets): (Vec<_>, Vec<_>) = queues.unzip();
-    let mut open_steps: VecDeque<_> = world.pending_transfers.into_values().collect();
+    let mut open_steps = open_steps(world.pending_transfers, world.pending_top_ups);
     for (number, (mut state, outlet)) in world.shards.into_iter().zip(outlets).enumerate() {
         if wiring.archive.is_some() {
             state.outbox.open();
@@ -82,7 +81,6 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
             decision_calls: wiring.decision_calls.clone(),
             resolved: Vec::new(),
             archive: wiring.archive.clone(),
-            // The first one sends again what was open for all of them.
             carrier: Carrier::new(inboxes.clone(), std::mem::take(&mut open_steps)),
         };
         shards.push(

@@ -7,29 +7,35 @@ use super::request::{Batch, ShardMessage, ShardRequest, Token};
 use super::worker::{Nobody, Worker};
 use crate::engine::command::{Action, Command};
 use crate::engine::event::Event;
-use crate::engine::ids::TransferId;
+use crate::engine::ids::{AccountId, TopUpId, TransferId};
+use crate::engine::top_ups::ReserveReference;
 use crate::engine::transfers::{self, KnownTransfer, NextStep, TransferStatus};
 use crate::engine::world::shard_of;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How long the loop sleeps at the most while a step waits for room in a queue.
 const PATIENCE: Duration = Duration::from_millis(5);
 
+/// A command for the shard of this tree that no caller waits for.
+pub type OpenStep = (AccountId, Action);
+
+type Waiter = (Arc<dyn ReplySink>, Token);
+
 /// Steps on their way to other shards, and who waits for the end of a transfer.
 pub struct Carrier {
     /// Of all shards, this one among them.
     shards: Vec<Inbox<ShardMessage>>,
     /// Of records that the journal has: what a step rests on stands before it there.
-    ready: VecDeque<NextStep>,
+    ready: VecDeque<OpenStep>,
     /// Who asked for transfers that are in transit.
-    waiters: HashMap<TransferId, Vec<(Arc<dyn ReplySink>, Token)>>,
+    waiters: HashMap<TransferId, Vec<Waiter>>,
 }
 
 impl Carrier {
     /// `open` steps were not done when the process ended before.
-    pub fn new(shards: Vec<Inbox<ShardMessage>>, open: VecDeque<NextStep>) -> Carrier {
+    pub fn new(shards: Vec<Inbox<ShardMessage>>, open: VecDeque<OpenStep>) -> Carrier {
         Carrier {
             shards,
             ready: open,
@@ -45,32 +51,47 @@ impl Carrier {
     /// Hands on what there is room for. Called when the journal has the records of the turn: it keeps their order, and
     /// so no credit is durable before its debit.
     pub fn pass_on(&mut self) {
-        while let Some(step) = self.ready.pop_front() {
-            if let Err(step) = offer(&self.shards, step) {
-                self.ready.push_front(step);
+        while let Some(step) = self.ready.front() {
+            if !offer(&self.shards, step) {
                 return;
             }
+            self.ready.pop_front();
         }
     }
 }
 
-/// Never waits for room: two shards that waited for one another would wait for ever.
-fn offer(shards: &[Inbox<ShardMessage>], step: NextStep) -> Result<(), NextStep> {
-    let (root, action) = (step.root, step.action.clone());
+/// False where there is no room. It is not waited for: two shards that waited for one another would wait for ever.
+fn offer(shards: &[Inbox<ShardMessage>], (root, action): &OpenStep) -> bool {
+    let request = ShardRequest::Command {
+        root: *root,
+        action: action.clone(),
+    };
     let batch = Batch {
-        items: vec![(0, ShardRequest::Command { root, action })],
+        items: vec![(0, request)],
         reply_to: Arc::new(Nobody),
         deadline: None,
     };
-    let shard = &shards[shard_of(root, shards.len())];
+    let shard = &shards[shard_of(*root, shards.len())];
     let offered = shard.offer(ShardMessage::Batch(batch), 1, Priority::Reserved);
-    offered.map_err(|_| step)
+    offered.is_ok()
+}
+
+/// What was not done when the process ended before.
+pub fn open_steps(
+    transfers: BTreeMap<TransferId, NextStep>,
+    top_ups: BTreeMap<TopUpId, ReserveReference>,
+) -> VecDeque<OpenStep> {
+    let transfers = transfers.into_values().map(|next| (next.root, next.action));
+    let top_ups = top_ups.into_values();
+    let top_ups = top_ups.map(|reserve| (reserve.root, reserve.action()));
+    transfers.chain(top_ups).collect()
 }
 
 impl Worker {
     /// Of a step that was carried out: what comes next, and who waited for it.
     pub(super) fn follow_transfer(&mut self, command: &Command, event: &Event) {
         let next = transfers::next_step(command, event);
+        let next = next.map(|next| (next.root, next.action));
         self.carrier.ready.extend(next);
         let Action::EndTransfer(end) = &command.action else {
             return;

@@ -384,7 +384,10 @@ impl Worker {
         let card_id = match action {
             Action::OpenAccount(open) => return self.account(open.account_id),
             Action::ChangeAccountStatus(change) => return self.account(change.account_id),
-            Action::TopUp(top_up) => return self.account(top_up.account_id),
+            Action::TopUp(top_up) | Action::AnnounceTopUp(top_up) => {
+                return self.account(top_up.account_id);
+            }
+            Action::EndTopUp(end) => return self.account(end.account_id),
             Action::Transfer(transfer) => return self.transfer(transfer.id),
             Action::OpenCard(open) => open.card_id,
             Action::ChangeCardStatus(change) => change.card_id,

@@ -20,6 +20,7 @@ use crate::engine::record::Record;
 use crate::engine::registry::{RegistryAction, RegistryCommand, RegistryEvent};
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::Timestamp;
+use crate::engine::top_ups::{EndTopUp, TopUpEnd, TopUpEnded};
 use crate::engine::transfers::Transferred;
 use std::collections::{BTreeMap, HashMap};
 
@@ -237,9 +238,11 @@ impl Batch {
                 }
             }
             (Event::Posted(postings), Action::TopUp(top_up)) => {
-                self.top_ups
-                    .push(from_record::top_up_row(sequence, at, top_up));
-                self.post(sequence, at, &LedgerSource::top_up(top_up), postings);
+                let row = from_money::settled_top_up_row(sequence, at, top_up, postings);
+                self.top_ups.push(row);
+                let (id, account_id) = (top_up.top_up_id, top_up.account_id);
+                let source = LedgerSource::top_up(id, account_id, top_up.amount, postings);
+                self.post(sequence, at, &source, postings);
             }
             (Event::CardOpened { status }, Action::OpenCard(open)) => {
                 self.set_card_status(open.card_id, *status);
@@ -257,8 +260,8 @@ impl Batch {
             (Event::Resolved(_), Action::Resolve(_)) => {}
             // So are cardholders.
             (Event::CardHolderChanged, Action::ChangeCardHolder(_)) => {}
-            (Event::Transferred(event), action) => {
-                return self.transfer(sequence, command, action, event);
+            (Event::TopUpAnnounced | Event::TopUpEnded(_) | Event::Transferred(_), action) => {
+                return self.money(sequence, at, action, event);
             }
             // It is in its tables since it came first.
             (Event::Recalled, Action::Recall(_)) => {}
@@ -284,14 +287,47 @@ impl Batch {
         true
     }
 
+    fn end_top_up(
+        &mut self,
+        sequence: Sequence,
+        at: Timestamp,
+        end: &EndTopUp,
+        ended: &TopUpEnded,
+    ) {
+        let change = from_money::top_up_end(at, end, ended);
+        self.row_changes.push(change);
+        if let TopUpEnd::Settled { arrived, .. } = &end.end {
+            let (id, account_id, legs) = (end.top_up_id, end.account_id, &ended.postings);
+            let source = LedgerSource::top_up(id, account_id, *arrived, legs);
+            self.post(sequence, at, &source, legs);
+        }
+    }
+
+    /// Top-ups in two steps, and transfers. False where the event cannot come of the command.
+    fn money(&mut self, sequence: Sequence, at: Timestamp, action: &Action, event: &Event) -> bool {
+        match (event, action) {
+            (Event::TopUpAnnounced, Action::AnnounceTopUp(top_up)) => {
+                let row = from_money::top_up_row(sequence, at, top_up);
+                self.top_ups.push(row);
+            }
+            (Event::TopUpEnded(ended), Action::EndTopUp(end)) => {
+                self.end_top_up(sequence, at, end, ended);
+            }
+            (Event::Transferred(event), action) => {
+                return self.transfer(sequence, at, action, event);
+            }
+            _ => return false,
+        }
+        true
+    }
+
     fn transfer(
         &mut self,
         sequence: Sequence,
-        command: &Command,
+        at: Timestamp,
         action: &Action,
         event: &Transferred,
     ) -> bool {
-        let at = command.at;
         let (transfer, account_id) = match action {
             Action::Transfer(transfer) => {
                 let row = from_money::transfer_row(sequence, at, transfer, event);
@@ -357,6 +393,7 @@ impl Batch {
                 | RegistryEvent::RiskRuleChanged { .. }
                 | RegistryEvent::LinkControlsSet { .. }
                 | RegistryEvent::ExceptionRequested
+                | RegistryEvent::ReferenceReserved
                 | RegistryEvent::ExceptionChanged { .. },
                 _,
             ) => {}

@@ -38,6 +38,7 @@ impl Of {
 /// Of money that belongs to an account: it is where its account is.
 impl Of {
     pub const SENDERS: Of = Of::accounts_money("from_account_id");
+    pub const TOP_UPS: Of = Of::accounts_money("account_id");
     pub const RECEIVERS: Of = Of::accounts_money("to_account_id");
 
     const fn accounts_money(column: &'static str) -> Of {

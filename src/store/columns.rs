@@ -14,6 +14,7 @@ use crate::engine::rates::Rate;
 use crate::engine::reason::DeclineReason;
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::Timestamp;
+use crate::engine::top_ups::TopUpStatus;
 use crate::engine::trace::{Step, Trace};
 use crate::engine::transfers::{ReturnReason, TransferStatus};
 use arrayvec::ArrayString;
@@ -282,6 +283,10 @@ named_columns! {
     EntryMode: EntryMode::name, EntryMode::from_name;
     Channel: Channel::name, Channel::from_name;
     DeclineReason: DeclineReason::name, DeclineReason::from_name;
+    TopUpStatus: TopUpStatus::name, |text| {
+        let mut all = TopUpStatus::ALL.iter();
+        all.find(|(_, name)| *name == text).map(|(status, _)| *status)
+    };
     TransferStatus: TransferStatus::name, TransferStatus::from_name;
     ReturnReason: ReturnReason::name, ReturnReason::from_name;
     RateSource: RateSource::name, RateSource::from_name;

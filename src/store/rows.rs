@@ -14,6 +14,7 @@ use crate::engine::rates::Rate;
 use crate::engine::reason::DeclineReason;
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::Timestamp;
+use crate::engine::top_ups::TopUpStatus;
 use crate::engine::trace::{Step, Trace};
 use crate::engine::transfers::{ReturnReason, TransferStatus};
 use arrayvec::ArrayString;
@@ -271,6 +272,16 @@ table! {
         external_reference: Option<String>,
         status: TopUpStatus,
         created_at_ms: Timestamp,
+        /// What was credited, in the account's currency; like the rest, of one that is settled.
+        settled_minor: Option<i64>,
+        settled_currency: Option<Currency>,
+        arrived_minor: Option<i64>,
+        arrived_currency: Option<Currency>,
+        /// Of what arrived, too little to be credited.
+        rest_minor: Option<i64>,
+        received_on: Option<String>,
+        failure_reason: Option<String>,
+        ended_at_ms: Option<Timestamp>,
     }
 }
 
@@ -382,7 +393,6 @@ names! {
         Above = "above",
         Part = "part",
     }
-    TopUpStatus { Settled = "settled", }
     LedgerAccountName {
         Customer = "customer",
         FundsReceived = "funds_received",

@@ -35,6 +35,7 @@ pub fn nowhere(route: &Route) -> String {
         About::Exception => "exc",
         About::DecisionEndpoint => "dep",
         About::Transfer => "trf",
+        About::TopUp => "topup",
         _ => "key",
     };
     path.replace("{id}", &format!("{prefix}_000000000000z"))
@@ -98,6 +99,7 @@ struct Part {
     authorization: String,
     transaction: String,
     transfer: String,
+    top_up: String,
 }
 
 impl Part {
@@ -106,7 +108,7 @@ impl Part {
         let (program, account) = root.program_and_account();
         let top_up = json!({"amount": 100_000, "currency": "USD", "method": "internal"});
         let top_ups = format!("/v1/accounts/{account}/top_ups");
-        root.post(&top_ups, top_up).created();
+        let top_up = root.post(&top_ups, top_up).created();
         let links = json!([{"type": "project", "id": link}]);
         let body = json!({"account_id": account, "links": links});
         let card = root.post("/v1/cards", body).created();
@@ -136,6 +138,7 @@ impl Part {
             authorization,
             transaction,
             transfer,
+            top_up,
         }
     }
 
@@ -152,6 +155,7 @@ impl Part {
             About::Exception => &self.exception,
             About::DecisionEndpoint => &self.endpoint,
             About::Transfer => &self.transfer,
+            About::TopUp => &self.top_up,
             About::Link => self.link,
             About::Everything
             | About::Anything
@@ -170,7 +174,7 @@ fn sees(bound_by: &str, about: About) -> bool {
         About::Program | About::Rule | About::Cardholder | About::DecisionEndpoint => {
             bound_by == "program_ids"
         }
-        About::Account | About::Transfer => bound_by != "links",
+        About::Account | About::Transfer | About::TopUp => bound_by != "links",
         _ => true,
     }
 }
@@ -252,6 +256,7 @@ fn lists_leave_out_what_a_bound_key_does_not_see() {
                 About::Card,
             ),
             ("/v1/rules", &own.rule, &other.rule, About::Rule),
+            ("/v1/top_ups", &own.top_up, &other.top_up, About::TopUp),
             (
                 "/v1/transfers",
                 &own.transfer,

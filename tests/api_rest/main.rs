@@ -21,6 +21,7 @@ mod refusals;
 mod resources;
 mod rules;
 mod secrets;
+mod top_ups;
 mod transactions;
 mod transfers;
 mod wallets;

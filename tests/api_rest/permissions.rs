@@ -34,7 +34,9 @@ fn seen(about: About) -> &'static str {
         | About::Rule
         | About::Cardholder
         | About::DecisionEndpoint => "where it is bound by program",
-        About::Account => "its accounts and those below; not where it is bound by link",
+        About::Account | About::TopUp => {
+            "its accounts and those below; not where it is bound by link"
+        }
         About::Card | About::Authorization | About::Transaction | About::Exception => {
             "of the cards that it sees"
         }

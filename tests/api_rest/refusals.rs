@@ -830,26 +830,6 @@ fn wrong_top_ups_are_refused_and_move_nothing() {
 }
 
 #[test]
-fn without_the_sandbox_no_money_appears() {
-    let options = Options {
-        sandbox: false,
-        ..Options::default()
-    };
-    let switch = Switch::start_on(Disk::new(), options);
-    let client = switch.client();
-    let (_, account_id) = client.program_and_account();
-    let body = json!({"amount": 1, "currency": "USD", "method": "swift"});
-    let answer = client.post(&format!("/v1/accounts/{account_id}/top_ups"), body);
-    assert_error(
-        &answer,
-        (400, "not_supported", "not_supported", None),
-        "top-up",
-    );
-    let account = client.get(&format!("/v1/accounts/{account_id}")).ok();
-    assert_eq!(account["posted"], 0);
-}
-
-#[test]
 fn overload_and_a_full_disk_are_503_and_retryable() {
     let options = Options {
         queues: cardswitch::shard::inbox::QueueSettings {

@@ -151,9 +151,10 @@ pub fn any_transfer() -> impl Strategy<Value = Step> {
     let amount = prop_oneof![1 => Just(0i64), 20 => 1i64..900];
     let any = (0u64..8, any_account(), any_account(), amount, any::<bool>());
     any.prop_map(|(id, from, to, amount, is_usual)| {
-        let (to, amount) = match is_usual {
-            true => (1 + id % TREES + 10 * (id % 3), 5 + 20 * id as i64),
-            false => (to, amount),
+        // The same again now and then.
+        let (from, to, amount) = match is_usual {
+            true => (1 + id % TREES, 1 + id % 3 + 10, 5 + 20 * id as i64),
+            false => (from, to, amount),
         };
         let id = id * 10 + root_of_account(from);
         Step::Transfer {

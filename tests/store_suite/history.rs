@@ -24,6 +24,7 @@ use cardswitch::engine::registry::{
 };
 use cardswitch::engine::registry_decide;
 use cardswitch::engine::time::{Expiry, Timestamp};
+use cardswitch::engine::top_ups::{EndTopUp, TopUpEnd};
 use cardswitch::engine::transfers::Transfer;
 use cardswitch::engine::world::World;
 use cardswitch::store::rows::Sequence;
@@ -226,6 +227,56 @@ impl History {
                 external_reference: Some("W\0 1".into()),
             })),
         );
+    }
+
+    /// In two steps; half of them wait for ever, some fail.
+    pub fn announce(&mut self) {
+        let place = self.below(self.accounts.len() as u64) as usize;
+        let (account_id, root) = self.accounts[place];
+        let currency = self.currency_of(account_id).unwrap();
+        let (top_up_id, amount_minor) = (TopUpId(self.id()), 1 + self.below(5_000) as i64);
+        let top_up = TopUp {
+            top_up_id,
+            account_id,
+            amount: Money {
+                amount_minor,
+                currency,
+            },
+            method: "usdt".into(),
+            external_reference: self
+                .below(2)
+                .eq(&0)
+                .then(|| format!("W\0{top_up_id}").into()),
+        };
+        if !self.shard(root, Action::AnnounceTopUp(Box::new(top_up))) {
+            return;
+        }
+        let arrived = match currency {
+            USD => Money {
+                amount_minor: 12_345 + 10_000 * amount_minor,
+                currency: Currency::USDT,
+            },
+            currency => Money {
+                amount_minor,
+                currency,
+            },
+        };
+        let end = match self.below(4) {
+            0 => TopUpEnd::Failed {
+                reason: "no\0money".into(),
+            },
+            1 => TopUpEnd::Settled {
+                arrived,
+                received_on: Some("2026-11-28".into()),
+            },
+            _ => return,
+        };
+        let end = EndTopUp {
+            top_up_id,
+            account_id,
+            end,
+        };
+        self.shard(root, Action::EndTopUp(Box::new(end)));
     }
 
     /// Between any two accounts; what has to come next comes later.
@@ -493,7 +544,8 @@ impl History {
         ];
         for _ in 0..count {
             self.at = self.at.plus_ms(self.below(20_000) as i64);
-            match self.below(108) {
+            match self.below(112) {
+                108..112 => self.announce(),
                 100..104 => self.transfer(),
                 104..108 => self.carry(),
                 0..35 => self.message(),

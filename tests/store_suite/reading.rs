@@ -17,6 +17,7 @@ use cardswitch::store::StoreError;
 use cardswitch::store::query::{
     AccountFilter, AuthorizationFilter, CardFilter, EntryCursor, TransactionFilter,
 };
+use cardswitch::store::query_money::TopUpFilter;
 use cardswitch::store::rebuild::rebuild;
 use cardswitch::store::rows::{
     AuthorizationRow, AuthorizationStatus, TransactionRow, TransactionType,
@@ -92,7 +93,11 @@ async fn lists_page_alike(fixture: &Fixture, history: &History) {
     let cursor = Some(EntryCursor { sequence, leg });
     let rest = store.ledger_entries(account, cursor, 1000).await.unwrap();
     assert_eq!(rest.data, all[1..]);
-    let top_ups = store.top_ups(Some(account), None, 1000).await.unwrap();
+    let filter = TopUpFilter {
+        account_id: Some(account),
+        ..TopUpFilter::default()
+    };
+    let top_ups = store.top_ups(&filter, None, 1000).await.unwrap();
     let is_top_up = all.iter().filter(|entry| entry.source_type == "top_up");
     assert_eq!(top_ups.data.len(), is_top_up.count());
     assert!(top_ups.data.len() < all.len(), "nothing was posted");

@@ -14,3 +14,13 @@ CREATE TABLE transfers (
 CREATE INDEX transfers_by_sender ON transfers (from_account_id, sequence);
 CREATE INDEX transfers_by_receiver ON transfers (to_account_id, sequence);
 CREATE INDEX transfers_by_status ON transfers (status, sequence);
+ALTER TABLE top_ups ADD COLUMN settled_minor INTEGER;
+ALTER TABLE top_ups ADD COLUMN settled_currency TEXT;
+ALTER TABLE top_ups ADD COLUMN arrived_minor INTEGER;
+ALTER TABLE top_ups ADD COLUMN arrived_currency TEXT;
+ALTER TABLE top_ups ADD COLUMN rest_minor INTEGER;
+ALTER TABLE top_ups ADD COLUMN received_on TEXT;
+ALTER TABLE top_ups ADD COLUMN failure_reason TEXT;
+ALTER TABLE top_ups ADD COLUMN ended_at_ms INTEGER;
+CREATE INDEX top_ups_by_status ON top_ups (status, sequence);
+CREATE INDEX top_ups_by_reference ON top_ups (external_reference, sequence);
