@@ -342,7 +342,7 @@ pub fn expected_rows(history: &History) -> Vec<AuthorizationRow> {
 }
 
 async fn every_kind_of_message_moves_rows_of_any_batch(fixture: Fixture) {
-    let history = history(17, 1_800);
+    let history = history(17, 2_400);
     let store = fixture.store().await;
     project(&store, &history.records, 3).await;
     compare_accounts(&store, &history).await;

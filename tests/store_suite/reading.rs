@@ -12,6 +12,7 @@ use cardswitch::engine::kinds::Direction;
 use cardswitch::engine::money::Currency;
 use cardswitch::engine::record::Record;
 use cardswitch::engine::time::Timestamp;
+use cardswitch::engine::top_ups::TopUpStatus;
 use cardswitch::settlement::{Format, ReportRequest, render, settlement_report};
 use cardswitch::store::StoreError;
 use cardswitch::store::query::{
@@ -95,6 +96,7 @@ async fn lists_page_alike(fixture: &Fixture, history: &History) {
     assert_eq!(rest.data, all[1..]);
     let filter = TopUpFilter {
         account_id: Some(account),
+        status: Some(TopUpStatus::Settled),
         ..TopUpFilter::default()
     };
     let top_ups = store.top_ups(&filter, None, 1000).await.unwrap();
@@ -343,7 +345,7 @@ async fn settlement_figures_are_what_was_posted_and_what_is_open(fixture: Fixtur
 }
 
 async fn settlement_figures_that_are_too_large_are_an_error_in_words(fixture: Fixture) {
-    let history = history(26, 700);
+    let history = history(26, 800);
     let store = fixture.store().await;
     project(&store, &history.records, 60).await;
     let request = ReportRequest {
@@ -468,7 +470,7 @@ fn open_of<'a>(
 }
 
 async fn transactions_are_listed_and_read(fixture: Fixture) {
-    let history = history(26, 700);
+    let history = history(26, 800);
     let store = fixture.store().await;
     project(&store, &history.records, 60).await;
     let any = TransactionFilter::default();
