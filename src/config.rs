@@ -100,9 +100,25 @@ pub struct Config {
     #[serde(default)]
     pub vault: VaultSettings,
     #[serde(default)]
+    pub webhooks: Webhooks,
+    #[serde(default)]
     pub log: Log,
     #[serde(default)]
     pub network: Vec<NetworkSettings>,
+}
+
+/// `[webhooks]`
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Webhooks {
+    /// How long events and the log of their deliveries are kept.
+    pub retain_days: u32,
+}
+
+impl Default for Webhooks {
+    fn default() -> Webhooks {
+        Webhooks { retain_days: 30 }
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -3,9 +3,9 @@
 
 mod support;
 
-use cardswitch::decision_call::Signed;
 use cardswitch::engine::decision_endpoints::Fallback;
 use cardswitch::engine::ids::CardId;
+use cardswitch::webhooks::Signed;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use support::client::{Client, Language};
@@ -91,7 +91,7 @@ fn the_customer_is_asked_about_what_is_held_and_says_yes_or_no() {
     assert_eq!(call.header("webhook-id"), data["authorization_id"]);
     let timestamp = call.header("webhook-timestamp").parse().unwrap();
     let id = call.header("webhook-id").to_owned();
-    let signed = Signed::new(&bench.secret, id, timestamp, call.body.as_bytes());
+    let signed = Signed::new(&[bench.secret], id, timestamp, call.body.as_bytes());
     assert_eq!(call.header("webhook-signature"), signed.signature);
 
     bench.endpoint.say(r#"{"decision":"approve"}"#);

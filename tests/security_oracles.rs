@@ -12,10 +12,10 @@ use std::{
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use cardswitch::decision_call::Signed;
 use cardswitch::security::{
     Cvk, EndpointSecrets, MatchKeyHasher, Pan, PanHasher, Vault, VaultSettings,
 };
+use cardswitch::webhooks::Signed;
 use serde_json::json;
 
 const PANS: [&str; 5] = [
@@ -176,7 +176,7 @@ fn signatures_are_those_of_standard_webhooks() {
         (1, 1, "{}", 2),
     ] {
         let signed = Signed::new(
-            &secrets.secret(endpoint, version),
+            &[secrets.secret(endpoint, version)],
             "auth_1".into(),
             now,
             body.as_bytes(),

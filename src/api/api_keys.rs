@@ -255,7 +255,7 @@ fn scopes(fields: &mut Fields) -> Result<Scopes, ApiError> {
     }
 }
 
-fn take_bounds(fields: &mut Fields) -> Result<Bounds, ApiError> {
+pub fn take_bounds(fields: &mut Fields) -> Result<Bounds, ApiError> {
     let mut links = Vec::new();
     for (path, value) in fields.list("links", BOUNDS_MAX)? {
         let mut link = Fields::of(&path, value)?;
@@ -356,10 +356,14 @@ fn shown(key: &ApiKey, now: Timestamp) -> Value {
     shown
 }
 
+pub fn links_json(bounds: &Bounds) -> Vec<Value> {
+    let json = |link: &BoundLink| json!({ "type": link.link_type, "id": link.id });
+    bounds.links.iter().map(json).collect()
+}
+
 /// Without the key, which nobody has any more.
 pub fn to_json(key: &ApiKey) -> Value {
     let texts = |ids: Vec<String>| Value::from(ids);
-    let links = key.bounds.links.iter();
     json!({
         "id": key.id.to_string(),
         "object": "api_key",
@@ -367,9 +371,7 @@ pub fn to_json(key: &ApiKey) -> Value {
         "scopes": key.scopes.iter().map(Scope::name).collect::<Vec<_>>(),
         "program_ids": texts(key.bounds.program_ids.iter().map(ToString::to_string).collect()),
         "account_ids": texts(key.bounds.account_ids.iter().map(ToString::to_string).collect()),
-        "links": links
-            .map(|link| json!({ "type": link.link_type, "id": link.id }))
-            .collect::<Vec<_>>(),
+        "links": links_json(&key.bounds),
         "allowed_ips": key.allowed_ips,
         "expires_at": key.expires_at.map(|at| at.to_string()),
         "created_by": key.created_by.map_or_else(|| "root".to_owned(), |id| id.to_string()),

@@ -197,6 +197,7 @@ pub fn unexpected(reply: &Reply) -> ApiError {
         Reply::Cardholder(_) => "Cardholder",
         Reply::Links(_) => "Links",
         Reply::Exceptions(_) => "Exceptions",
+        Reply::WebhookProgress(_) => "WebhookProgress",
         Reply::Transfer(_) => "Transfer",
         Reply::References(_) => "References",
     };

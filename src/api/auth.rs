@@ -55,6 +55,17 @@ impl Caller {
         bounds.is_none_or(|bounds| bounds.cover_program(program_id))
     }
 
+    /// The key was not revoked meanwhile, and has not expired.
+    pub fn is_still_good(&self, state: &ApiState) -> bool {
+        let Some(key) = &self.key else {
+            return true;
+        };
+        let view = state.switchboard.view();
+        let now = state.switchboard.clock.now();
+        let known = view.api_keys.get(key.id);
+        known.is_some_and(|key| key.state_at(now) == ApiKeyState::Active)
+    }
+
     /// 403 that names the scope.
     pub fn require(&self, scope: Scope) -> Result<(), ApiError> {
         match self.scopes().has(scope) {

@@ -7,24 +7,23 @@ use super::error::{ApiError, json_response, shown};
 use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, accounts, as_of_now, ask, conversion_json, payment_json, trace_json};
+use super::{ApiState, Gate, accounts, as_of_now, ask};
 use crate::engine::command::{Action, ReleaseCause, ReleaseHold};
-use crate::engine::conversion::Conversion;
-use crate::engine::event::{Refusal, RuleId};
+use crate::engine::event::Refusal;
 use crate::engine::ids::{AccountId, AuthorizationId, CardId, TransactionId};
 use crate::engine::money::Currency;
 use crate::engine::reason::DeclineReason;
-use crate::engine::trace::Step;
 use crate::shard::reply::Reply;
 use crate::shard::request::RegistryRequest;
 use crate::store::StoreError;
 use crate::store::query::AuthorizationFilter;
+use crate::store::row_json;
 use crate::store::rows::{AuthorizationRow, AuthorizationStatus};
 use crate::store::tail::TailFold;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -104,7 +103,7 @@ async fn current(state: &Arc<ApiState>, id: AuthorizationId) -> Result<Value, Ap
     };
     let links = links
         .iter()
-        .map(|link| link_json(&link.link_type, &link.id))
+        .map(|link| row_json::link(&link.link_type, &link.id))
         .collect();
     Ok(to_json(state, &row, links, &transactions))
 }
@@ -222,7 +221,7 @@ async fn links_of(
     cards.dedup();
     let mut links: HashMap<CardId, Vec<Value>> = HashMap::new();
     for link in state.store.card_links(&cards).await.map_err(store_error)? {
-        let json = link_json(&link.link_type, &link.link_id);
+        let json = row_json::link(&link.link_type, &link.link_id);
         links.entry(link.card_id).or_default().push(json);
     }
     Ok(links)
@@ -242,138 +241,12 @@ async fn transactions_of(
     Ok(transactions)
 }
 
-fn link_json(link_type: &str, id: &str) -> Value {
-    json!({ "type": link_type, "id": id })
-}
-
 fn to_json(
     state: &ApiState,
     row: &AuthorizationRow,
     links: Vec<Value>,
     transactions: &[TransactionId],
 ) -> Value {
-    let known_card = row.card_id != CardId::default();
-    let original = row.original_authorization_id;
-    let transactions: Vec<String> = transactions.iter().map(ToString::to_string).collect();
-    json!({
-        "id": row.id.to_string(),
-        "object": "authorization",
-        "card_id": known_card.then(|| row.card_id.to_string()),
-        "account_id": row.account_id.map(|id| id.to_string()),
-        "kind": row.kind.name(),
-        "message": row.message.name(),
-        "original_authorization_id": original.map(|id| id.to_string()),
-        "amount": row.amount_minor,
-        "requested_amount": row.requested_minor,
-        "posted": row.posted_minor,
-        "currency": row.currency.alpha(),
-        "transaction_amount": row.transaction_minor,
-        "transaction_currency": row.transaction_currency.alpha(),
-        "merchant": merchant(row),
-        "entry_mode": row.entry_mode.name(),
-        "channel": row.channel.name(),
-        "status": row.status.name(),
-        "approval_code": row.approval_code.map(|code| code.as_str().to_owned()),
-        "conversion": conversion(row),
-        "decision": decision(state, row),
-        "decision_call": decision_call(row),
-        "flags": payment_json::flags(row.flags),
-        "breach": breach(row),
-        "transactions": transactions,
-        "trace": trace(row),
-        "links": links,
-        "network": payment_json::network(
-            &row.network,
-            row.stan,
-            &row.rrn,
-            &row.acquirer_id,
-            &row.terminal_id,
-        ),
-        "expires_at": row.expires_at_ms.map(|at| at.to_string()),
-        "created_at": row.created_at_ms.to_string(),
-    })
-}
-
-/// Nothing where the transaction is in the account's currency.
-fn conversion(row: &AuthorizationRow) -> Option<Value> {
-    let conversion = Conversion {
-        source: row.rate_source?,
-        from: row.rate_from_currency?,
-        rate: row.rate?,
-        table_version: row.rate_version,
-        mark_up_basis_points: row.mark_up_basis_points,
-        network_minor: row.network_minor,
-        mark_up_minor: row.mark_up_minor,
-        rounding_minor: row.rounding_minor,
-    };
-    Some(conversion_json::to_json(&conversion))
-}
-
-/// What came of asking the customer; nothing where it was not asked, or has not answered yet.
-fn decision_call(row: &AuthorizationRow) -> Option<Value> {
-    Some(json!({
-        "outcome": row.decision_call_outcome?.name(),
-        "duration_ms": row.decision_call_ms,
-        "fallback_used": row.decision_call_fallback_used,
-    }))
-}
-
-/// The checks, then what the customer said, and whether the approval left in time where it did not.
-fn trace(row: &AuthorizationRow) -> Vec<Value> {
-    let mut trace = trace_json::to_json(&row.trace);
-    let mut add = |step: Step, result, detail| {
-        trace.push(json!({ "step": step.name(), "result": result, "detail": detail }));
-    };
-    let failed = |step| row.reason.is_some() && row.step == Some(step);
-    let call = decision_call(row);
-    if call.is_some() || failed(Step::CustomerDecision) {
-        let result = match failed(Step::CustomerDecision) {
-            true => "fail",
-            false => "pass",
-        };
-        add(Step::CustomerDecision, result, call.unwrap_or(json!({})));
-    }
-    if failed(Step::Answer) {
-        add(Step::Answer, "fail", json!({}));
-    }
-    trace
-}
-
-fn merchant(row: &AuthorizationRow) -> Value {
-    payment_json::merchant(
-        &row.merchant_id,
-        &row.merchant_name,
-        &row.merchant_city,
-        row.mcc,
-        row.merchant_country,
-    )
-}
-
-fn decision(state: &ApiState, row: &AuthorizationRow) -> Value {
-    let declined = row.reason.is_some();
-    json!({
-        "result": row.result.name(),
-        "reason": row.reason.map(DeclineReason::name),
-        "step": row.step.filter(|_| declined).map(|step| step.name()),
-        "rule_id": rule_id(row).filter(|_| declined),
-        "response_code": (state.response_codes)(&row.network, row.reason),
-    })
-}
-
-/// Of what the network did without us: why a request would have been declined.
-fn breach(row: &AuthorizationRow) -> Option<Value> {
-    let reason = row.breach_reason?;
-    Some(json!({
-        "reason": reason.name(),
-        "step": row.step.map(|step| step.name()),
-        "rule_id": rule_id(row),
-    }))
-}
-
-fn rule_id(row: &AuthorizationRow) -> Option<String> {
-    row.rule_id.map(|rule| match rule {
-        RuleId::Limit(id) => id.to_string(),
-        RuleId::Control(id) => id.to_string(),
-        RuleId::RiskRule(id) => id.to_string(),
-    })
+    let response_code = (state.response_codes)(&row.network, row.reason);
+    row_json::authorization(row, links, transactions, response_code)
 }

@@ -10,6 +10,7 @@ use crate::engine::groups::{BuiltinMccGroup, MccGroupRef};
 use crate::engine::ids::{ControlId, MccGroupId, MerchantListId};
 use crate::engine::registry::RegistryView;
 use crate::engine::window::time_zone;
+use crate::json::text::mcc_text;
 use serde_json::{Map, Value, json};
 
 /// Entries of one allow or block list, and MCCs of one limit's filter.
@@ -313,8 +314,4 @@ pub fn mode_name(mode: ListMode) -> &'static str {
         ListMode::Allow => "allow",
         ListMode::Block => "block",
     }
-}
-
-pub fn mcc_text(mcc: u16) -> String {
-    format!("{mcc:04}")
 }

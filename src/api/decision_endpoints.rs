@@ -8,12 +8,13 @@ use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery};
 use super::{ApiState, Gate, ask};
-use crate::decision_call::{Signed, check_url, ping_body};
+use crate::decision_call::ping_body;
 use crate::engine::decision_endpoints::{DecisionEndpoint, Fallback};
 use crate::engine::ids::{DecisionEndpointId, ProgramId};
 use crate::engine::money::BALANCE_MAX_MINOR;
 use crate::engine::registry::{RegistryAction, RegistryRefusal};
 use crate::shard::reply::Reply;
+use crate::webhooks::{Signed, check_url};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -110,7 +111,7 @@ pub async fn ping(
         let body = ping_body(now).to_string().into_bytes();
         let secret = secret(&state, &endpoint);
         let signed = Signed::new(
-            &secret,
+            &[secret],
             format!("ping_{}", ids.next()),
             now.0 / 1_000,
             &body,
@@ -120,7 +121,7 @@ pub async fn ping(
         let called = state.calls.post(&endpoint.url, signed, body, at_most).await;
         let duration_ms = started.elapsed().as_millis() as u64;
         let (status, error) = match called {
-            Ok((status, _)) => (Some(status), None),
+            Ok(answered) => (Some(answered.status), None),
             Err(error) => (None, Some(error.to_string())),
         };
         Ok(Success::ok(json!({

@@ -75,9 +75,6 @@ const LATER: &[&str] = &[
     "tokens",
     "fee_schedules",
     "disputes",
-    "webhook_endpoints",
-    "events",
-    "deliveries",
     "simulate",
 ];
 

@@ -2,7 +2,7 @@
 //! `engine::groups`.
 
 use super::body::WriteRequest;
-use super::controls_json::{mcc, mcc_text};
+use super::controls_json::mcc;
 use super::error::{ApiError, json_response};
 use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
@@ -13,6 +13,7 @@ use crate::engine::groups::{BuiltinMccGroup, MccGroup, SharedMerchantList};
 use crate::engine::ids::{MccGroupId, MerchantListId};
 use crate::engine::merchants::MerchantEntry;
 use crate::engine::registry::{RegistryAction, RegistryRefusal, RegistryView};
+use crate::json::text::mcc_text;
 use crate::shard::reply::Reply;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;

@@ -5,6 +5,7 @@ use super::error::ApiError;
 use super::fields::{self, Fields};
 use crate::engine::facts::Kind;
 use crate::engine::hold_expiry::{HOLD_HOURS_MAX, HoldExpiry, HoldExpiryRule};
+use crate::json::text::mcc_text;
 use serde_json::{Value, json};
 
 const RULES_MAX: usize = 50;
@@ -51,11 +52,7 @@ pub fn to_json(expiry: &HoldExpiry) -> Value {
     }
     let rule = |rule: &HoldExpiryRule| {
         let kinds: Vec<&str> = rule.kinds.iter().map(|kind| kind.name()).collect();
-        let mcc: Vec<String> = rule
-            .mcc
-            .iter()
-            .map(|mcc| controls_json::mcc_text(*mcc))
-            .collect();
+        let mcc: Vec<String> = rule.mcc.iter().map(|mcc| mcc_text(*mcc)).collect();
         json!({ "kinds": kinds, "mcc": mcc, "hours": rule.hours })
     };
     let rules: Vec<Value> = expiry.rules.iter().map(rule).collect();

@@ -1,7 +1,7 @@
 //! What an exception lifts, as JSON, both ways. What that does is in `engine::rules::exceptions`.
 
 use super::controls_json::{
-    LIST_MAX, Nameable, channel, country, entry_mode, group_text, mcc_text, mccs_and_groups,
+    LIST_MAX, Nameable, channel, country, entry_mode, group_text, mccs_and_groups,
 };
 use super::error::ApiError;
 use super::fields::{self, Fields};
@@ -10,6 +10,7 @@ use crate::engine::exceptions::{Lifts, RaisedLimit};
 use crate::engine::ids::LimitId;
 use crate::engine::money::BALANCE_MAX_MINOR;
 use crate::engine::registry::RegistryView;
+use crate::json::text::mcc_text;
 use serde_json::{Map, Value, json};
 
 const LIMITS_MAX: usize = 20;

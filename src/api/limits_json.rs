@@ -1,7 +1,7 @@
 //! `limits` of some controls as JSON, both ways. What they mean is in `engine::controls`.
 
 use super::controls_json::{
-    LIST_MAX, Nameable, channel, country, group_text, mcc_text, mccs_and_groups, zone,
+    LIST_MAX, Nameable, channel, country, group_text, mccs_and_groups, zone,
 };
 use super::error::ApiError;
 use super::fields::{Fields, word};
@@ -13,6 +13,7 @@ use crate::engine::ids::LimitId;
 use crate::engine::limit_filter::LimitFilter;
 use crate::engine::money::BALANCE_MAX_MINOR;
 use crate::engine::rolling::RollingWindow;
+use crate::json::text::mcc_text;
 use serde_json::{Value, json};
 
 /// Limits on one program, account, linked object or card.

@@ -15,10 +15,11 @@ mod call_metrics;
 pub(crate) mod cardholders;
 pub(crate) mod cards;
 pub(crate) mod controls_json;
-pub(crate) mod conversion_json;
 pub(crate) mod decision_endpoints;
+mod deliveries;
 mod envelope;
 mod error;
+mod events;
 pub(crate) mod exceptions;
 pub(crate) mod exchange_rates;
 mod fields;
@@ -36,7 +37,6 @@ mod list;
 mod merchants_json;
 mod metrics;
 mod network_metrics;
-mod payment_json;
 mod programs;
 mod rails;
 mod reveal;
@@ -44,18 +44,19 @@ mod routes;
 mod rules;
 mod settlement_reports;
 mod spend;
-pub(crate) mod three_ds_json;
+mod three_ds_json;
 mod time_windows_json;
 mod top_ups;
-pub(crate) mod trace_json;
 mod transactions;
 mod transfers;
 mod unambiguous;
+pub(crate) mod webhook_endpoints;
+mod webhook_metrics;
 
 pub use body::BODY_MAX_BYTES;
 pub use routes::{Route, router, serve, table};
 
-use crate::decision_call::{CallStats, Client};
+use crate::decision_call::CallStats;
 use crate::engine::reason::DeclineReason;
 use crate::engine::registry::IdempotencyKey;
 use crate::journal::Handle;
@@ -63,9 +64,12 @@ use crate::security::{ApiKeyHasher, Vault};
 use crate::shard::switchboard::Switchboard;
 use crate::store::Store;
 use crate::store::lag::ProjectionLag;
+use crate::webhooks::{Client, WebhookStats};
 use error::ApiError;
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, OnceLock};
+use tokio_util::sync::CancellationToken;
 
 /// The response code (DE39) that a network gets for a reason, or for an approval where there is none;
 /// nothing for a network that is not configured.
@@ -85,6 +89,9 @@ pub struct Wiring {
     /// Top-ups settle at once, and endpoints may be on this machine.
     pub sandbox: bool,
     pub call_stats: Arc<CallStats>,
+    pub webhook_stats: Arc<WebhookStats>,
+    /// Ends the streams of events, which have no end of their own.
+    pub stop_streams: CancellationToken,
     pub response_codes: ResponseCodes,
     /// With what others have registered; the interface adds its own.
     pub metrics: prometheus_client::registry::Registry,
@@ -110,6 +117,8 @@ pub struct ApiState {
     response_codes: ResponseCodes,
     /// Names of the networks that are configured.
     networks: Vec<String>,
+    event_streams: Arc<AtomicUsize>,
+    stop_streams: CancellationToken,
     answer_within_ms: HashMap<String, u64>,
     metrics: prometheus_client::registry::Registry,
     /// Idempotency keys of requests that are being carried out now.
@@ -146,6 +155,8 @@ impl ApiState {
         let networks = names.collect();
         metrics.register_collector(Box::new(network_metrics::Networks(wiring.networks)));
         metrics.register_collector(Box::new(call_metrics::Calls(wiring.call_stats)));
+        let webhooks = webhook_metrics::Webhooks(wiring.webhook_stats);
+        metrics.register_collector(Box::new(webhooks));
         metrics::register(
             &mut metrics,
             &wiring.switchboard,
@@ -165,6 +176,8 @@ impl ApiState {
             calls: Client::new(wiring.sandbox)?,
             response_codes: wiring.response_codes,
             networks,
+            event_streams: Arc::default(),
+            stop_streams: wiring.stop_streams,
             answer_within_ms: wiring.answer_within_ms,
             metrics,
             keys_in_use: Mutex::default(),

@@ -5,9 +5,9 @@ use super::auth::guarded;
 use super::bounds::About;
 use super::{
     Gate, accounts, api_keys, audit, authorizations, cardholders, cards, decision_endpoints,
-    envelope, exceptions, exchange_rates, groups, health, incoming_payments, ledger_entries, links,
-    list, metrics, programs, reveal, rules, settlement_reports, spend, top_ups, transactions,
-    transfers,
+    deliveries, envelope, events, exceptions, exchange_rates, groups, health, incoming_payments,
+    ledger_entries, links, list, metrics, programs, reveal, rules, settlement_reports, spend,
+    top_ups, transactions, transfers, webhook_endpoints,
 };
 use crate::engine::api_keys::Scope;
 use crate::engine::command::{AccountStatusChange, StatusChange};
@@ -17,7 +17,7 @@ use crate::engine::risk::rule::RuleChange;
 use axum::Router;
 use axum::handler::Handler;
 use axum::middleware::from_fn;
-use axum::routing::{MethodRouter, get, patch, post, put};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use std::net::SocketAddr;
 
 /// A route that needs a key.
@@ -61,7 +61,7 @@ fn guarded_routes(gate: Gate) -> Routes {
         table: Vec::new(),
     };
     let routes = payments(objects(routes));
-    control(routes)
+    told(control(routes))
 }
 
 /// Programs, accounts, cards and who holds them. One line for each route.
@@ -184,6 +184,30 @@ fn control(routes: Routes) -> Routes {
         .list("/v1/audit_log", AuditRead, Several, audit::many)
 }
 
+/// Who hears of what has happened.
+#[rustfmt::skip]
+fn told(routes: Routes) -> Routes {
+    use About::*;
+    use Scope::*;
+    let endpoint = "/v1/webhook_endpoints/{id}";
+    routes
+        .list("/v1/webhook_endpoints", WebhooksRead, Several, webhook_endpoints::many)
+        .post("/v1/webhook_endpoints", WebhooksWrite, Several, webhook_endpoints::create)
+        .get(endpoint, WebhooksRead, Several, webhook_endpoints::one)
+        .patch(endpoint, WebhooksWrite, Several, webhook_endpoints::update)
+        .delete(endpoint, WebhooksWrite, Several, webhook_endpoints::delete)
+        .post("/v1/webhook_endpoints/{id}/rotate_secret", WebhooksWrite, Several, webhook_endpoints::rotate_secret)
+        .post("/v1/webhook_endpoints/{id}/ping", WebhooksWrite, Several, webhook_endpoints::ping)
+        .post("/v1/webhook_endpoints/{id}/replay", WebhooksWrite, Several, webhook_endpoints::replay)
+        .list("/v1/events", WebhooksRead, Several, events::many)
+        .list("/v1/events/stream", WebhooksRead, Several, events::stream)
+        .get("/v1/events/{id}", WebhooksRead, Several, events::one)
+        .post("/v1/events/{id}/resend", WebhooksWrite, Several, events::resend)
+        .list("/v1/deliveries", WebhooksRead, Several, deliveries::many)
+        .get("/v1/deliveries/{id}", WebhooksRead, Several, deliveries::one)
+        .post("/v1/deliveries/{id}/resend", WebhooksWrite, Several, deliveries::resend)
+}
+
 /// One way to add a route for each verb; `$layer` comes before the handler.
 macro_rules! verbs {
     ($($(#[$doc:meta])* $name:ident = $method:literal, $verb:ident, $layer:expr;)*) => {$(
@@ -209,6 +233,7 @@ impl Routes {
         post = "POST", post, without_query;
         patch = "PATCH", patch, without_query;
         put = "PUT", put, without_query;
+        delete = "DELETE", delete, without_query;
     }
 
     fn add(

@@ -6,6 +6,7 @@ use super::fields::{Fields, word};
 use super::idempotency::Ids;
 use crate::engine::ids::ControlId;
 use crate::engine::time_windows::{Days, MINUTES_PER_DAY, TimeWindow};
+use crate::json::text::minute_text;
 use serde_json::{Value, json};
 
 /// Windows of one program, account or card.
@@ -79,10 +80,6 @@ fn minute_of_day(text: &str) -> Option<u16> {
     (minutes < 60).then_some(hours * 60 + minutes)
 }
 
-pub fn minute_text(minute: u16) -> String {
-    format!("{:02}:{:02}", minute / 60, minute % 60)
-}
-
 pub fn to_json(window: &TimeWindow) -> Value {
     json!({
         "id": window.id.to_string(),
@@ -91,11 +88,4 @@ pub fn to_json(window: &TimeWindow) -> Value {
         "to": minute_text(window.to_minute),
         "time_zone": window.time_zone,
     })
-}
-
-/// What a window's clock shows, as in `mon 19:30`.
-pub fn clock_text(minute_of_week: u16) -> String {
-    let day = usize::from(minute_of_week / MINUTES_PER_DAY) % Days::NAMES.len();
-    let time = minute_text(minute_of_week % MINUTES_PER_DAY);
-    format!("{} {time}", Days::NAMES[day])
 }

@@ -18,11 +18,11 @@ use crate::engine::top_ups::{self, EndTopUp, ReserveReference, TopUpEnd, TopUpSt
 use crate::shard::reply::Reply;
 use crate::store::from_money::TopUpTail;
 use crate::store::query_money::TopUpFilter;
+use crate::store::row_json;
 use crate::store::rows::TopUpRow;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::{Value, json};
 use std::sync::Arc;
 
 pub async fn create(
@@ -78,7 +78,9 @@ async fn carry_out(write: Write, account_id: String) -> Result<Success, ApiError
         Reply::Refused(refusal) => return Err(refused(&refusal)),
         reply => return Err(ask::unexpected(&reply)),
     }
-    Ok(Success::created(to_json(&behind(&state, id).await?)))
+    Ok(Success::created(row_json::top_up(
+        &behind(&state, id).await?,
+    )))
 }
 
 fn required_money(fields: &mut Fields) -> Result<Money, ApiError> {
@@ -180,9 +182,9 @@ pub async fn fail(
 }
 
 async fn end(state: &Arc<ApiState>, row: TopUpRow, end: TopUpEnd) -> Result<Success, ApiError> {
-    let before = to_json(&row);
+    let before = row_json::top_up(&row);
     end_one(state, row.id, row.account_id, end).await?;
-    let after = to_json(&behind(state, row.id).await?);
+    let after = row_json::top_up(&behind(state, row.id).await?);
     Ok(Success::ok(after).from(before))
 }
 
@@ -223,7 +225,10 @@ pub fn day(fields: &mut Fields, name: &str) -> Result<Option<String>, ApiError> 
 pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let state = gate.state()?;
     let row = by_path(&state, &id).await?;
-    Ok(json_response(StatusCode::OK, to_json(&row).to_string()))
+    Ok(json_response(
+        StatusCode::OK,
+        row_json::top_up(&row).to_string(),
+    ))
 }
 
 async fn by_path(state: &Arc<ApiState>, id: &str) -> Result<TopUpRow, ApiError> {
@@ -289,28 +294,6 @@ pub async fn many(
     list::check_store(&state)?;
     let page = state.store.top_ups(&filter, after, limit).await;
     let page = page.map_err(store_error)?;
-    let data = page.data.iter().map(to_json).collect();
+    let data = page.data.iter().map(row_json::top_up).collect();
     Ok(list::page(data, page.has_more, page.projected_through))
-}
-
-fn to_json(row: &TopUpRow) -> Value {
-    json!({
-        "id": row.id.to_string(),
-        "object": "top_up",
-        "account_id": row.account_id.to_string(),
-        "amount": row.amount_minor,
-        "currency": row.currency.alpha(),
-        "method": row.method,
-        "external_reference": row.external_reference,
-        "status": row.status.name(),
-        "settled_amount": row.settled_minor,
-        "settled_currency": row.settled_currency.map(|currency| currency.alpha()),
-        "arrived_amount": row.arrived_minor,
-        "arrived_currency": row.arrived_currency.map(|currency| currency.alpha()),
-        "rest": row.rest_minor,
-        "received_on": row.received_on,
-        "failure_reason": row.failure_reason,
-        "created_at": row.created_at_ms.to_string(),
-        "ended_at": row.ended_at_ms.map(|at| at.to_string()),
-    })
 }

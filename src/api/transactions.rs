@@ -3,24 +3,27 @@
 use super::auth::Caller;
 use super::error::{ApiError, json_response};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, accounts, as_of_now, authorizations, payment_json};
+use super::{ApiState, Gate, accounts, as_of_now, authorizations};
 use crate::engine::ids::{AccountId, AuthorizationId, CardId, TransactionId};
 use crate::engine::money::Currency;
 use crate::engine::record::Record;
 use crate::store::from_posting::{self, Purchase};
 use crate::store::query::TransactionFilter;
+use crate::store::row_json;
 use crate::store::rows::{TransactionRow, TransactionType};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::{Value, json};
 use std::sync::Arc;
 
 pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let state = gate.state()?;
     let id = id.parse().map_err(|_| not_found())?;
     let row = find(&state, id).await?;
-    Ok(json_response(StatusCode::OK, to_json(&row).to_string()))
+    Ok(json_response(
+        StatusCode::OK,
+        row_json::transaction(&row).to_string(),
+    ))
 }
 
 fn not_found() -> ApiError {
@@ -102,41 +105,6 @@ pub async fn many(
     list::check_store(&state)?;
     let page = state.store.transactions(&filter, after, limit).await;
     let page = page.map_err(store_error)?;
-    let data = page.data.iter().map(to_json).collect();
+    let data = page.data.iter().map(row_json::transaction).collect();
     Ok(list::page(data, page.has_more, page.projected_through))
-}
-
-fn to_json(row: &TransactionRow) -> Value {
-    let merchant = payment_json::merchant(
-        &row.merchant_id,
-        &row.merchant_name,
-        &row.merchant_city,
-        row.mcc,
-        row.merchant_country,
-    );
-    let network = payment_json::network(
-        &row.network,
-        row.stan,
-        &row.rrn,
-        &row.acquirer_id,
-        &row.terminal_id,
-    );
-    json!({
-        "id": row.id.to_string(),
-        "object": "transaction",
-        "authorization_id": row.authorization_id.to_string(),
-        "card_id": row.card_id.to_string(),
-        "account_id": row.account_id.to_string(),
-        "type": row.transaction_type.name(),
-        "kind": row.kind.name(),
-        "amount": row.amount_minor,
-        "network_amount": row.network_minor,
-        "currency": row.currency.alpha(),
-        "transaction_amount": row.transaction_minor,
-        "transaction_currency": row.transaction_currency.alpha(),
-        "merchant": merchant,
-        "network": network,
-        "flags": payment_json::flags(row.flags),
-        "created_at": row.created_at_ms.to_string(),
-    })
 }

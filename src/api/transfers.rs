@@ -11,16 +11,16 @@ use crate::engine::event::Refusal;
 use crate::engine::ids::{AccountId, TransferId};
 use crate::engine::money::{BALANCE_MAX_MINOR, Money};
 use crate::engine::state::AccountStatus;
-use crate::engine::time::Timestamp;
 use crate::engine::transfers::{KnownTransfer, ReturnReason, Transfer, TransferStatus};
 use crate::shard::reply::Reply;
 use crate::store::from_money::TransferTail;
 use crate::store::query_money::TransferFilter;
+use crate::store::row_json;
 use crate::store::rows::TransferRow;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 
 pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<Response, ApiError> {
@@ -112,7 +112,10 @@ pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Res
     let state = gate.state()?;
     let id = id.parse().map_err(|_| not_found())?;
     let row = find(&state, id).await?;
-    Ok(json_response(StatusCode::OK, of_row(&row).to_string()))
+    Ok(json_response(
+        StatusCode::OK,
+        row_json::transfer(&row).to_string(),
+    ))
 }
 
 /// The transfer as of everything that is durable now.
@@ -159,52 +162,23 @@ pub async fn many(
     list::check_store(&state)?;
     let page = state.store.transfers(&filter, after, limit).await;
     let page = page.map_err(store_error)?;
-    let data = page.data.iter().map(of_row).collect();
+    let data = page.data.iter().map(row_json::transfer).collect();
     Ok(list::page(data, page.has_more, page.projected_through))
 }
 
+/// As its row will have it.
 fn of_memory(known: &KnownTransfer) -> Value {
     let transfer = &known.transfer;
-    to_json(
-        transfer,
-        (known.status, known.return_reason),
-        (known.created_at, known.ended_at),
-    )
-}
-
-fn of_row(row: &TransferRow) -> Value {
-    let transfer = Transfer {
-        id: row.id,
-        from_account_id: row.from_account_id,
-        to_account_id: row.to_account_id,
-        to_root: AccountId::default(),
-        amount: Money {
-            amount_minor: row.amount_minor,
-            currency: row.currency,
-        },
-    };
-    to_json(
-        &transfer,
-        (row.status, row.return_reason),
-        (row.created_at_ms, row.ended_at_ms),
-    )
-}
-
-fn to_json(
-    transfer: &Transfer,
-    (status, return_reason): (TransferStatus, Option<ReturnReason>),
-    (created_at, ended_at): (Timestamp, Option<Timestamp>),
-) -> Value {
-    json!({
-        "id": transfer.id.to_string(),
-        "object": "transfer",
-        "from_account_id": transfer.from_account_id.to_string(),
-        "to_account_id": transfer.to_account_id.to_string(),
-        "amount": transfer.amount.amount_minor,
-        "currency": transfer.amount.currency.alpha(),
-        "status": status.name(),
-        "return_reason": return_reason.map(ReturnReason::name),
-        "created_at": created_at.to_string(),
-        "ended_at": ended_at.map(|at| at.to_string()),
+    row_json::transfer(&TransferRow {
+        id: transfer.id,
+        sequence: 0,
+        from_account_id: transfer.from_account_id,
+        to_account_id: transfer.to_account_id,
+        amount_minor: transfer.amount.amount_minor,
+        currency: transfer.amount.currency,
+        status: known.status,
+        return_reason: known.return_reason,
+        created_at_ms: known.created_at,
+        ended_at_ms: known.ended_at,
     })
 }

@@ -2,7 +2,6 @@
 //! other records do not live here (see `record_json.rs`).
 
 use super::record_json::month;
-use crate::api::{controls_json, conversion_json, three_ds_json, trace_json};
 use crate::engine::command::{Advise, Authorize, CustomerSays, Resolve, Reverse};
 use crate::engine::counters::CountedIn;
 use crate::engine::event::{
@@ -15,6 +14,8 @@ use crate::engine::money::{Currency, Money};
 use crate::engine::refunds::UseGivenBack;
 use crate::engine::scope::Scope;
 use crate::engine::time::Timestamp;
+use crate::json::text::mcc_text;
+use crate::json::{conversion, three_ds, trace};
 use serde_json::{Value, json};
 
 pub(super) fn authorize(kind: &str, authorize: &Authorize) -> Value {
@@ -30,7 +31,7 @@ pub(super) fn authorize(kind: &str, authorize: &Authorize) -> Value {
         "entry_mode": authorize.entry_mode.name(),
         "channel": authorize.channel.name(),
         "verification": verification(&authorize.verification),
-        "three_ds": three_ds_json::said(&authorize.three_ds, authorize.initiated_by_merchant),
+        "three_ds": three_ds::said(&authorize.three_ds, authorize.initiated_by_merchant),
         "network": network(&authorize.reference),
         "posts": authorize.posts,
     })
@@ -67,7 +68,7 @@ fn money(money: Money) -> Value {
 fn merchant(merchant: &Merchant) -> Value {
     json!({
         "id": merchant.id, "name": merchant.name, "city": merchant.city,
-        "mcc": controls_json::mcc_text(merchant.mcc), "country": merchant.country.alpha2(),
+        "mcc": mcc_text(merchant.mcc), "country": merchant.country.alpha2(),
         "country_is_acquirers": merchant.country_is_acquirers,
     })
 }
@@ -131,8 +132,8 @@ pub(super) fn authorized(authorized: &Authorized) -> Value {
             "available": balances.available_minor,
             "currency": balances.currency.alpha(),
         })),
-        "trace": trace_json::to_json(&authorized.trace),
-        "conversion": authorized.conversion.as_deref().map(conversion_json::to_json),
+        "trace": trace::to_json(&authorized.trace),
+        "conversion": authorized.conversion.as_deref().map(conversion::to_json),
         "postings": postings(&authorized.postings),
         "limits_given_back": gives_back(&authorized.gives_back),
         "increased": authorized.increased.map(|increased| json!({
@@ -160,10 +161,10 @@ pub(super) fn advised(advised: &Advised) -> Value {
         "breach": advised.breach.map(|breach| json!({
             "reason": breach.reason.name(), "step": breach.step.name(),
         })),
-        "conversion": advised.conversion.as_deref().map(conversion_json::to_json),
+        "conversion": advised.conversion.as_deref().map(conversion::to_json),
         "postings": postings(&advised.postings),
         "limits_given_back": gives_back(&advised.gives_back),
-        "trace": trace_json::to_json(&advised.trace),
+        "trace": trace::to_json(&advised.trace),
     })
 }
 

@@ -15,6 +15,7 @@ mod record_json;
 pub mod report;
 pub mod serve;
 pub mod store;
+mod webhook_json;
 
 use clap::{Parser, Subcommand};
 

@@ -12,6 +12,7 @@ use crate::store::follow::{self, FollowSettings};
 use crate::store::lag::ProjectionLag;
 use crate::store::projection::journal_text;
 use crate::store::{Store, StoreError};
+use crate::webhooks::{self, WebhookStats, Webhooks};
 use anyhow::{Context, Result};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub struct Node {
     projection: Projection,
     networks: Networks,
     http: Http,
+    webhooks: Webhooks,
 }
 
 /// The REST interface while it runs.
@@ -66,8 +68,17 @@ pub async fn start(config: &Config, start: Start) -> Result<Node> {
         projection.stop.clone(),
     ));
     let networks = start_networks(config, &core).await?;
-    gate.open(api_state(config, start, &core, &projection, &networks)?);
+    let stats = Arc::new(WebhookStats::default());
+    let webhooks = start_webhooks(config, &core, &projection, &stats)?;
+    let told = (stats, http.stop.clone());
+    gate.open(api_state(
+        config,
+        start,
+        (&core, &projection, &networks),
+        told,
+    )?);
     Ok(Node {
+        webhooks,
         core,
         projection,
         networks,
@@ -204,12 +215,29 @@ async fn start_http(config: &Config, gate: Gate) -> Result<Http> {
     })
 }
 
+fn start_webhooks(
+    config: &Config,
+    core: &Core,
+    projection: &Projection,
+    stats: &Arc<WebhookStats>,
+) -> Result<Webhooks> {
+    let wiring = webhooks::Wiring {
+        switchboard: core.switchboard.clone(),
+        secrets: core.vault.endpoint_secrets().clone(),
+        store: Store::open(&config.store.url, &config.data.dir)?,
+        lag: projection.lag.clone(),
+        sandbox: config.sandbox.enabled,
+        retain_days: config.webhooks.retain_days,
+        stats: stats.clone(),
+    };
+    Webhooks::start(wiring).context("cannot prepare calls to webhook endpoints")
+}
+
 fn api_state(
     config: &Config,
     start: Start,
-    core: &Core,
-    projection: &Projection,
-    networks: &Networks,
+    (core, projection, networks): (&Core, &Projection, &Networks),
+    (webhook_stats, stop_streams): (Arc<WebhookStats>, CancellationToken),
 ) -> Result<ApiState> {
     let peers = networks.peers.clone();
     let response_codes = move |network: &str, reason: Option<DeclineReason>| {
@@ -237,6 +265,8 @@ fn api_state(
         root_key: start.root_key,
         sandbox: config.sandbox.enabled,
         call_stats: core.caller.stats.clone(),
+        webhook_stats,
+        stop_streams,
         response_codes: Box::new(response_codes),
         metrics: prometheus_client::registry::Registry::default(),
         networks: networks
@@ -291,6 +321,9 @@ impl Node {
         if let Ok(served) = tokio::time::timeout(DRAIN, self.http.server).await {
             served??;
         }
+        // Where each endpoint stands is noted while the registry runs.
+        let webhooks = self.webhooks;
+        tokio::task::spawn_blocking(move || webhooks.stop()).await?;
         self.projection.stop().await;
         let core = self.core;
         tokio::task::spawn_blocking(move || core.stop()).await?

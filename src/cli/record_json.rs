@@ -2,7 +2,7 @@
 //! sealed card numbers, keyed hashes and stored response bodies are not, and a new field is left out until
 //! it is named here.
 
-use super::{message_json, money_json};
+use super::{message_json, money_json, webhook_json};
 use crate::api::{
     api_keys, audit, cardholders, cards, controls_json, decision_endpoints, exceptions,
     exchange_rates, groups,
@@ -292,6 +292,11 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::RequestException(wanted) => request_exception(wanted),
         RegistryAction::ChangeException(change) => change_exception(change),
         RegistryAction::SetLinkControls(set) => set_link_controls(set),
+        action @ (RegistryAction::PutWebhookEndpoint(_)
+        | RegistryAction::DeleteWebhookEndpoint(_)
+        | RegistryAction::DisableWebhookEndpoint { .. }
+        | RegistryAction::NoteWebhookProgress(_)
+        | RegistryAction::MoveWebhook(_)) => webhook_json::action(action),
         RegistryAction::ReserveReference(reserve) => reserve_reference(reserve),
     }
 }
@@ -464,6 +469,11 @@ fn registry_event(event: &RegistryEvent) -> Value {
         }
         RegistryEvent::ReferenceReserved => json!({ "type": "reference_reserved" }),
         RegistryEvent::Audited => json!({ "type": "audited" }),
+        event @ (RegistryEvent::WebhookEndpointPut { .. }
+        | RegistryEvent::WebhookEndpointDeleted { .. }
+        | RegistryEvent::WebhookEndpointDisabled { .. }
+        | RegistryEvent::WebhookProgressNoted
+        | RegistryEvent::WebhookMoved { .. }) => webhook_json::event(event),
         RegistryEvent::GroupsChanged { version } => {
             json!({ "type": "groups_changed", "registry_version": version })
         }

@@ -3,8 +3,6 @@
 
 use super::body;
 use super::breaker::Breaker;
-use super::client::{CallError, Client};
-use super::signature::Signed;
 use super::stats::CallStats;
 use crate::engine::command::{Action, CallOutcome, CustomerSays, Resolve};
 use crate::engine::ids::DecisionEndpointId;
@@ -14,6 +12,7 @@ use crate::shard::reply::{DecisionCall, Replies, Reply, ReplySink};
 use crate::shard::request::{Batch, ShardRequest};
 use crate::shard::switchboard::Switchboard;
 use crate::shard::worker::Nobody;
+use crate::webhooks::{Answered, CallError, Client, Signed};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -148,7 +147,7 @@ impl Shared {
         let left = in_time.saturating_sub(since.elapsed());
         let soon = tokio::time::timeout(left, &mut made).await;
         // What is late has failed already: the next ones need not find that out for themselves.
-        let answered = matches!(&soon, Ok(Ok((200, _))));
+        let answered = matches!(&soon, Ok(Ok(Answered { status: 200, .. })));
         endpoint.breaker().note(answered, Instant::now());
         let result = match soon {
             Ok(result) => result,
@@ -156,7 +155,9 @@ impl Shared {
         };
         drop((turn, place));
         match result {
-            Ok((200, body)) => match body::said(&body) {
+            Ok(Answered {
+                status: 200, body, ..
+            }) => match body::said(&body) {
                 Some(says) => (CallOutcome::Answered, says),
                 None => (CallOutcome::Invalid, CustomerSays::Nonsense),
             },
@@ -170,17 +171,13 @@ impl Shared {
         }
     }
 
-    async fn post(
-        &self,
-        call: &DecisionCall,
-        at_most: Duration,
-    ) -> Result<(u16, hyper::body::Bytes), CallError> {
+    async fn post(&self, call: &DecisionCall, at_most: Duration) -> Result<Answered, CallError> {
         let endpoint = &call.endpoint;
         let now = self.switchboard.clock.now();
         let body = body::request(call, now).to_string().into_bytes();
         let secret = self.secrets.secret(endpoint.id.0, endpoint.secret_version);
         let id = call.payment.authorization_id.to_string();
-        let signed = Signed::new(&secret, id, now.0.div_euclid(1_000), &body);
+        let signed = Signed::new(&[secret], id, now.0.div_euclid(1_000), &body);
         self.client.post(&endpoint.url, signed, body, at_most).await
     }
 

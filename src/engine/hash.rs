@@ -79,6 +79,19 @@ fn registry_hash(world: &World) -> u128 {
     for key in registry.view.api_keys.iter() {
         add(hash_of(&SnapshotItem::ApiKey(Cow::Borrowed(key))));
     }
+    for known in registry.view.webhook_endpoints.iter() {
+        let endpoint = Cow::Borrowed(known.endpoint.as_ref());
+        add(hash_of(&SnapshotItem::WebhookEndpoint(
+            endpoint,
+            known.generation,
+        )));
+    }
+    for (id, progress) in &registry.webhook_progress {
+        add(hash_of(&SnapshotItem::WebhookProgress(
+            *id,
+            Cow::Borrowed(progress),
+        )));
+    }
     for group in registry.view.groups.mcc_groups.values() {
         add(hash_of(&SnapshotItem::MccGroup(Cow::Borrowed(group))));
     }

@@ -108,6 +108,29 @@ id_types! {
     AuditId = "audit";
     /// Money moved from one account to another.
     TransferId = "trf";
+    WebhookEndpointId = "we";
+    /// Something that happened: the place of its record in the journal, and its own among those of the record.
+    EventId = "evt";
+    /// A call to a webhook endpoint.
+    DeliveryId = "dlv";
+}
+
+impl EventId {
+    /// Events of one record at most; 2^44 records.
+    pub const PER_RECORD: u64 = 1 << 20;
+
+    pub fn of_record(sequence: u64, place: u64) -> EventId {
+        EventId(sequence * Self::PER_RECORD + place.min(Self::PER_RECORD - 1))
+    }
+
+    pub fn sequence(self) -> u64 {
+        self.0 / Self::PER_RECORD
+    }
+
+    /// Before the first event of what follows a record.
+    pub fn end_of(sequence: u64) -> EventId {
+        EventId::of_record(sequence, Self::PER_RECORD - 1)
+    }
 }
 
 #[cfg(test)]

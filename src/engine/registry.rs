@@ -18,7 +18,7 @@ use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::hold_expiry::HoldExpiry;
 use super::ids::{
     AccountId, ApiKeyId, CardId, CardholderId, DecisionEndpointId, ExceptionId, LimitId, LinkId,
-    ProgramId, RiskRuleId, TopUpId,
+    ProgramId, RiskRuleId, TopUpId, WebhookEndpointId,
 };
 use super::issued_cards::IssuedCards;
 use super::link_states::{ChangeLinkStatus, LinkStates};
@@ -31,6 +31,10 @@ use super::risk::rule::{RiskRule, RiskRules, RuleChange, RuleState};
 use super::time::{Expiry, Timestamp};
 use super::top_ups::{References, ReserveReference};
 use super::wallet::Wallet;
+use super::webhook_endpoints::{
+    MoveWebhook, NoteWebhookProgress, WEBHOOK_ENDPOINTS_MAX, WebhookEndpoint, WebhookEndpoints,
+    WebhookProgress, WebhookState,
+};
 use arrayvec::{ArrayString, ArrayVec};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -53,6 +57,7 @@ pub struct RegistryView {
     pub decision_endpoints: DecisionEndpoints,
     pub api_keys: ApiKeys,
     pub link_states: LinkStates,
+    pub webhook_endpoints: WebhookEndpoints,
 }
 
 /// Numbers that decisions depend on; journalled, so that a replay has the ones of its time.
@@ -204,6 +209,16 @@ pub enum RegistryAction {
     /// What a caller of the interface has changed.
     Audit(Box<AuditEntry>),
     ChangeLinkStatus(Box<ChangeLinkStatus>),
+    /// Creates it, or changes it as a whole.
+    PutWebhookEndpoint(Box<WebhookEndpoint>),
+    DeleteWebhookEndpoint(WebhookEndpointId),
+    /// By us, with the reason as its state.
+    DisableWebhookEndpoint {
+        id: WebhookEndpointId,
+        state: WebhookState,
+    },
+    NoteWebhookProgress(Box<NoteWebhookProgress>),
+    MoveWebhook(MoveWebhook),
     /// For a top-up that the shard is asked for next.
     ReserveReference(Box<ReserveReference>),
 }
@@ -299,6 +314,20 @@ pub enum RegistryEvent {
         /// Its number, a new one where it was not known.
         link: LinkId,
     },
+    WebhookEndpointPut {
+        version: u64,
+    },
+    WebhookEndpointDeleted {
+        version: u64,
+    },
+    WebhookEndpointDisabled {
+        version: u64,
+        state: WebhookState,
+    },
+    WebhookProgressNoted,
+    WebhookMoved {
+        version: u64,
+    },
     ReferenceReserved,
 }
 
@@ -391,6 +420,12 @@ pub enum RegistryRefusal {
     LinkClosed { link_type: Box<str>, id: Box<str> },
     #[error("API key {0} does not exist")]
     ApiKeyNotFound(ApiKeyId),
+    #[error("webhook endpoint {0} does not exist")]
+    WebhookEndpointNotFound(WebhookEndpointId),
+    #[error("there may be {WEBHOOK_ENDPOINTS_MAX} webhook endpoints, and there are; delete one")]
+    TooManyWebhookEndpoints,
+    #[error("too many deliveries to this endpoint wait already; replay from an earlier event")]
+    TooManyDeliveriesWait,
     #[error("this external reference is that of top-up {0}; each is used once for a method")]
     ReferenceTaken(TopUpId),
 }
@@ -412,6 +447,7 @@ pub struct Registry {
     pub link_facts: LinkFacts,
     /// All that were ever asked for.
     pub exceptions: BTreeMap<ExceptionId, Arc<ControlException>>,
+    pub webhook_progress: BTreeMap<WebhookEndpointId, WebhookProgress>,
     /// External references of top-ups.
     pub references: References,
 }

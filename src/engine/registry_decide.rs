@@ -17,7 +17,7 @@ use super::registry::{
     SetExchangeRates,
 };
 use super::risk::change as risk;
-use super::{top_ups, unknown_card};
+use super::{top_ups, unknown_card, webhook_endpoints};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -82,6 +82,11 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         }
         RegistryAction::Audit(_) => RegistryOutcome::Event(RegistryEvent::Audited),
         RegistryAction::ChangeLinkStatus(change) => link_states::decide(registry, change),
+        action @ (RegistryAction::PutWebhookEndpoint(_)
+        | RegistryAction::DeleteWebhookEndpoint(_)
+        | RegistryAction::DisableWebhookEndpoint { .. }
+        | RegistryAction::NoteWebhookProgress(_)
+        | RegistryAction::MoveWebhook(_)) => webhook_endpoints::decide(registry, action),
         RegistryAction::ReserveReference(reserve) => {
             top_ups::decide_reserve(&registry.references, reserve)
         }
@@ -258,6 +263,9 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
             let wanted = Arc::new((**wanted).clone());
             registry.exceptions.insert(wanted.id, wanted);
         }
+        (action, RegistryEvent::WebhookProgressNoted) => {
+            webhook_endpoints::apply(registry, command.at, action);
+        }
         (RegistryAction::ReserveReference(reserve), RegistryEvent::ReferenceReserved) => {
             top_ups::apply_reserve(&mut registry.references, reserve);
         }
@@ -352,6 +360,18 @@ fn apply_of_the_rest(
         (action, RegistryEvent::ApiKeyChanged { version }) => {
             change_view(registry, *version, |view| {
                 api_keys::apply(&mut view.api_keys, action)
+            });
+        }
+        (
+            action,
+            RegistryEvent::WebhookEndpointPut { version }
+            | RegistryEvent::WebhookEndpointDeleted { version }
+            | RegistryEvent::WebhookEndpointDisabled { version, .. }
+            | RegistryEvent::WebhookMoved { version },
+        ) => {
+            webhook_endpoints::apply(registry, command.at, action);
+            change_view(registry, *version, |view| {
+                webhook_endpoints::apply_to_view(view, action)
             });
         }
         (action, RegistryEvent::GroupsChanged { version }) => {

@@ -15,7 +15,7 @@ use super::exceptions::ControlException;
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
 use super::groups::{MccGroup, SharedMerchantList};
-use super::ids::{AccountId, CardId, LinkId, TopUpId, TransferId};
+use super::ids::{AccountId, CardId, LinkId, TopUpId, TransferId, WebhookEndpointId};
 use super::link_states::LinkStatus;
 use super::rates::Rates;
 use super::registry::{
@@ -29,6 +29,7 @@ use super::state::{Account, Card, State};
 use super::time::Timestamp;
 use super::top_ups::{EndTopUp, PendingTopUp, Referenced, ReserveReference};
 use super::transfers::{KnownTransfer, NextStep, Received};
+use super::webhook_endpoints::{WebhookEndpoint, WebhookProgress};
 use super::world::{PendingCard, PendingHolder, World};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -105,6 +106,9 @@ pub enum SnapshotItem<'a> {
     ApiKey(Cow<'a, ApiKey>),
     /// After the links.
     LinkStatus(LinkId, LinkStatus),
+    /// With the number of times that it was moved.
+    WebhookEndpoint(Cow<'a, WebhookEndpoint>, u32),
+    WebhookProgress(WebhookEndpointId, Cow<'a, WebhookProgress>),
     /// After the accounts: in transit, ended, received, and what has to be done next.
     TransferInTransit(KnownTransfer),
     TransferEnded(Timestamp, KnownTransfer),
@@ -180,6 +184,13 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     }
     for key in registry.view.api_keys.iter() {
         writer.put(&SnapshotItem::ApiKey(Cow::Borrowed(key)))?;
+    }
+    for known in registry.view.webhook_endpoints.iter() {
+        let endpoint = Cow::Borrowed(known.endpoint.as_ref());
+        writer.put(&SnapshotItem::WebhookEndpoint(endpoint, known.generation))?;
+    }
+    for (id, progress) in &registry.webhook_progress {
+        writer.put(&SnapshotItem::WebhookProgress(*id, Cow::Borrowed(progress)))?;
     }
     for group in registry.view.groups.mcc_groups_in_order() {
         writer.put(&SnapshotItem::MccGroup(Cow::Borrowed(group)))?;
@@ -429,6 +440,13 @@ impl Reader {
                 let exception = Arc::new(exception.into_owned());
                 self.view.exceptions.put(&exception, registry.now);
                 registry.exceptions.insert(exception.id, exception);
+            }
+            SnapshotItem::WebhookEndpoint(endpoint, generation) => {
+                let endpoint = endpoint.into_owned();
+                self.view.webhook_endpoints.put(endpoint, generation);
+            }
+            SnapshotItem::WebhookProgress(id, progress) => {
+                registry.webhook_progress.insert(id, progress.into_owned());
             }
             item => return self.take_of_tree(item),
         }

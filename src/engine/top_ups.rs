@@ -74,6 +74,9 @@ impl TopUpStatus {
 /// What came of the end of one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopUpEnded {
+    /// As it was announced, and when.
+    pub top_up: TopUp,
+    pub announced_at: Timestamp,
     pub postings: SmallVec<[Posting; 2]>,
     pub credit: Credit,
 }
@@ -199,7 +202,12 @@ pub(super) fn decide_end(state: &State, command: &Command, end: &EndTopUp) -> Ou
         return Outcome::Refused(Refusal::AccountNotFound(end.account_id));
     };
     let ended = |postings, credit| {
-        Outcome::Event(Event::TopUpEnded(Box::new(TopUpEnded { postings, credit })))
+        Outcome::Event(Event::TopUpEnded(Box::new(TopUpEnded {
+            top_up: pending.top_up.clone(),
+            announced_at: pending.announced_at,
+            postings,
+            credit,
+        })))
     };
     match &end.end {
         TopUpEnd::Failed { .. } => ended(SmallVec::new(), Credit::default()),

@@ -76,6 +76,10 @@ impl RegistryWorker {
                 RegistryRequest::Links { link_type, id } => {
                     Some(Reply::Links(links::find(&self.registry, &link_type, &id)))
                 }
+                RegistryRequest::WebhookProgress(id) => {
+                    let progress = self.registry.webhook_progress.get(&id);
+                    Some(Reply::WebhookProgress(progress.cloned().map(Box::new)))
+                }
                 RegistryRequest::Reference(reference) => Some(self.references(&reference)),
                 RegistryRequest::View => Some(Reply::View(self.registry.view.clone())),
                 RegistryRequest::FirstAnswer(action) => Some(self.first_answer(action)),

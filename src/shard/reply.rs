@@ -18,6 +18,7 @@ use crate::engine::state::{Account, Card};
 use crate::engine::time::Timestamp;
 use crate::engine::top_ups::Referenced;
 use crate::engine::transfers::KnownTransfer;
+use crate::engine::webhook_endpoints::WebhookProgress;
 use crate::journal::Release;
 use std::sync::Arc;
 
@@ -46,6 +47,8 @@ pub enum Reply {
     Exceptions(Vec<KnownException>),
     /// For the one who asks customers: an authorization that waits.
     DecisionCall(Box<DecisionCall>),
+    /// Nothing, where nothing was noted yet.
+    WebhookProgress(Option<Box<WebhookProgress>>),
     Transfer(Box<KnownTransfer>),
     /// Each with its method.
     References(Vec<(&'static str, Referenced)>),

@@ -2,7 +2,9 @@
 
 use super::reply::ReplySink;
 use crate::engine::command::Action;
-use crate::engine::ids::{AccountId, CardId, CardholderId, ExceptionId, ProgramId, RiskRuleId};
+use crate::engine::ids::{
+    AccountId, CardId, CardholderId, ExceptionId, ProgramId, RiskRuleId, WebhookEndpointId,
+};
 use crate::engine::registry::{RegistryAction, RegistryView};
 use std::sync::Arc;
 use std::time::Instant;
@@ -57,6 +59,7 @@ pub enum RegistryRequest {
     },
     /// One, or all of them.
     Exceptions(Option<ExceptionId>),
+    WebhookProgress(WebhookEndpointId),
     /// The top-ups that this external reference is of, by their methods.
     Reference(Box<str>),
 }

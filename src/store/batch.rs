@@ -384,6 +384,11 @@ impl Batch {
                 | RegistryEvent::DecisionEndpointPut { .. }
                 | RegistryEvent::ApiKeyChanged { .. }
                 | RegistryEvent::LinkStatusChanged { .. }
+                | RegistryEvent::WebhookEndpointPut { .. }
+                | RegistryEvent::WebhookEndpointDeleted { .. }
+                | RegistryEvent::WebhookEndpointDisabled { .. }
+                | RegistryEvent::WebhookProgressNoted
+                | RegistryEvent::WebhookMoved { .. }
                 | RegistryEvent::CardholderCreated
                 | RegistryEvent::CardholderVerified { .. }
                 | RegistryEvent::IdempotentBegun

@@ -57,6 +57,21 @@ macro_rules! same_in_both {
             Ok(query.execute(connection).await?.rows_affected() == 1)
         }
 
+        async fn remove_older(
+            connection: &mut $connection,
+            table: &'static str,
+            before: Timestamp,
+        ) -> Result<u64, sqlx::Error> {
+            let key = if table == "events" { "number" } else { "id" };
+            let sql = format!(
+                "DELETE FROM {table} WHERE {key} IN \
+                 (SELECT {key} FROM {table} WHERE created_at_ms < $1 ORDER BY created_at_ms LIMIT $2)"
+            );
+            let query = sqlx::query(AssertSqlSafe(sql));
+            let query = query.bind(before.0).bind(FORGOTTEN_AT_ONCE);
+            Ok(query.execute(connection).await?.rows_affected())
+        }
+
         impl Source for $row {
             fn is_null(&self, at: usize) -> Result<bool, sqlx::Error> {
                 Ok(self.try_get_raw(at)?.is_null())

@@ -6,8 +6,8 @@ use crate::engine::conversion::RateSource;
 use crate::engine::event::{ApprovalCode, Flags, RuleId};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
 use crate::engine::ids::{
-    AccountId, AuditId, AuthorizationId, CardId, ControlId, LimitId, ProgramId, ReversalId,
-    RiskRuleId, TopUpId, TransactionId, TransferId,
+    AccountId, AuditId, AuthorizationId, CardId, ControlId, DeliveryId, EventId, LimitId,
+    ProgramId, ReversalId, RiskRuleId, TopUpId, TransactionId, TransferId, WebhookEndpointId,
 };
 use crate::engine::money::Currency;
 use crate::engine::rates::Rate;
@@ -252,23 +252,26 @@ id_columns!(
     AuditId,
     AuthorizationId,
     CardId,
+    DeliveryId,
+    EventId,
     ProgramId,
     ReversalId,
     TopUpId,
     TransactionId,
+    WebhookEndpointId,
     TransferId
 );
 
 /// Types that are stored by their public name: how to write it and how to find it again.
 macro_rules! named_columns {
     ($($type:ty: $name:expr, $from_name:expr;)*) => {$(
-        impl Column for $type {
-            fn put(&self, sink: &mut impl Sink) {
+        impl $crate::store::columns::Column for $type {
+            fn put(&self, sink: &mut impl $crate::store::columns::Sink) {
                 let name: fn($type) -> &'static str = $name;
                 sink.text(name(*self));
             }
 
-            fn take(source: &dyn Source, at: usize) -> Result<Self, sqlx::Error> {
+            fn take(source: &dyn $crate::store::columns::Source, at: usize) -> Result<Self, sqlx::Error> {
                 let from_name: fn(&str) -> Option<$type> = $from_name;
                 let text = source.text(at)?;
                 from_name(text).ok_or_else(|| $crate::store::columns::unreadable(at, text))

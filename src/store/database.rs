@@ -31,7 +31,14 @@ pub(super) const DERIVED_TABLES: &[&str] = &[
     "transfers",
     "card_reveals",
     "audit_log",
+    "events",
+    "event_counts",
+    "webhook_endpoints",
+    "link_states",
 ];
+
+/// Rows that one transaction removes, so that it holds nobody up.
+pub(super) const FORGOTTEN_AT_ONCE: i64 = 5_000;
 
 /// How far the projection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +97,14 @@ pub(super) trait Writer: Send + Sized {
 
     async fn insert<R: TableRow + Sync>(&mut self, rows: &[R]) -> Result<(), sqlx::Error>;
 
+    /// The rows with these keys go, and others come in their place.
+    async fn replace<R: TableRow + Sync>(
+        &mut self,
+        key: &str,
+        keys: &[String],
+        rows: &[R],
+    ) -> Result<(), sqlx::Error>;
+
     /// The number of authorizations found.
     async fn change_authorizations(
         &mut self,
@@ -109,6 +124,12 @@ pub(super) trait Writer: Send + Sized {
         statuses: &[(String, &'static str)],
     ) -> Result<u64, sqlx::Error>;
 
+    /// At most [`FORGOTTEN_AT_ONCE`] rows whose time is before this; how many there were.
+    async fn remove_older(
+        &mut self,
+        table: &'static str,
+        before: Timestamp,
+    ) -> Result<u64, sqlx::Error>;
     /// The number of rows found, 1 or 0. For what happens seldom: each is a statement of its own.
     async fn change_row(&mut self, change: &RowChange) -> Result<u64, sqlx::Error>;
 

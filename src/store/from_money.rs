@@ -130,7 +130,12 @@ pub(super) fn settled_top_up_row(
 }
 
 /// How one ended, as its row has it.
-fn end_top_up_row(row: &mut TopUpRow, at: Timestamp, end: &EndTopUp, ended: &TopUpEnded) {
+pub(super) fn end_top_up_row(
+    row: &mut TopUpRow,
+    at: Timestamp,
+    end: &EndTopUp,
+    ended: &TopUpEnded,
+) {
     row.ended_at_ms = Some(at);
     match &end.end {
         TopUpEnd::Failed { reason } => {

@@ -71,6 +71,11 @@ impl ProjectionLag {
         *self.projected.borrow()
     }
 
+    /// Tells of each move of the projection.
+    pub fn subscribe(&self) -> watch::Receiver<Sequence> {
+        self.projected.subscribe()
+    }
+
     /// The last durable record that anybody has told of.
     pub fn durable(&self) -> Sequence {
         self.durable.load(Ordering::Acquire)

@@ -4,10 +4,11 @@ use super::batch::Move;
 use super::both::same_in_both;
 use super::columns::{Source, TableRow};
 use super::copy;
-use super::database::{Migration, Position, RowChange, Value, Writer};
+use super::database::{FORGOTTEN_AT_ONCE, Migration, Position, RowChange, Value, Writer};
 use super::effect::Change;
 use super::rows::{AuthorizationResult, AuthorizationStatus, Sequence};
 use crate::engine::ids::{AccountId, AuthorizationId};
+use crate::engine::time::Timestamp;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::query::Query;
 use sqlx::{
@@ -24,6 +25,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/postgres/0005_conversions.sql"),
     include_str!("migrations/postgres/0006_decision_calls.sql"),
     include_str!("migrations/postgres/0007_audit_log.sql"),
+    include_str!("migrations/postgres/0008_events.sql"),
     include_str!("migrations/postgres/0010_money.sql"),
 ];
 
@@ -148,6 +150,21 @@ impl Writer for PgWriter {
         copy.finish().await.map(drop)
     }
 
+    async fn replace<R: TableRow + Sync>(
+        &mut self,
+        key: &str,
+        keys: &[String],
+        rows: &[R],
+    ) -> Result<(), sqlx::Error> {
+        if !keys.is_empty() {
+            let table = R::TABLE;
+            let sql = format!("DELETE FROM {table} WHERE {key} = ANY($1)");
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(keys);
+            query.execute(self.connection()).await?;
+        }
+        self.insert(rows).await
+    }
+
     async fn change_authorizations(
         &mut self,
         changes: &BTreeMap<AuthorizationId, Change>,
@@ -251,6 +268,14 @@ impl Writer for PgWriter {
         let (sql, values) = change.statement();
         let query = bind(sql, &values);
         Ok(query.execute(self.connection()).await?.rows_affected())
+    }
+
+    async fn remove_older(
+        &mut self,
+        table: &'static str,
+        before: Timestamp,
+    ) -> Result<u64, sqlx::Error> {
+        remove_older(self.connection(), table, before).await
     }
 
     async fn commit(self) -> Result<(), sqlx::Error> {

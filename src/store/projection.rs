@@ -5,6 +5,7 @@ use super::batch::{self, Batch, Known};
 use super::columns::{Column, TableRow};
 use super::database::{Database, Position, Store, Value, Writer};
 use super::error::StoreError;
+use super::events::{self, EventContext, EventFold, EventRows};
 use super::from_posting::Purchase;
 use super::rows::{AuthorizationRow, Sequence};
 use crate::engine::ids::{AccountId, AuthorizationId};
@@ -93,6 +94,7 @@ pub struct Projector {
     journal: String,
     position: Position,
     known: Known,
+    events: EventContext,
     fault: Option<Fault>,
 }
 
@@ -112,7 +114,9 @@ impl Projector {
                 journal,
             });
         }
+        let events = store.event_endpoints().await?;
         Ok(Projector {
+            events,
             store: store.clone(),
             journal,
             position: Position {
@@ -156,10 +160,13 @@ impl Projector {
         }
         self.learn(records).await?;
         let batch = Batch::fold(records, self.position.through, &self.known)?;
+        let events = self.events_of(records).await?;
         let store = self.store.clone();
         match &store.database {
-            Database::Sqlite(sqlite) => self.write(sqlite.begin().await, &batch).await?,
-            Database::Postgres(postgres) => self.write(postgres.begin().await, &batch).await?,
+            Database::Sqlite(sqlite) => self.write(sqlite.begin().await, &batch, &events).await?,
+            Database::Postgres(postgres) => {
+                self.write(postgres.begin().await, &batch, &events).await?
+            }
         }
         self.position = Position {
             sequence: batch.last,
@@ -190,10 +197,24 @@ impl Projector {
         self.all_found("authorizations", needed.len(), found, last)
     }
 
+    /// The events of these records, and who has subscribed after them.
+    async fn events_of(&mut self, records: &[(Sequence, Record)]) -> Result<EventRows, StoreError> {
+        let context = &mut self.events;
+        if let Some(needs) = events::needs(records, !context.endpoints.is_empty()) {
+            self.store.learn_for_events(context, needs).await?;
+        }
+        let mut fold = EventFold::new(context);
+        for (sequence, record) in records {
+            fold.record(*sequence, record);
+        }
+        Ok(fold.finish())
+    }
+
     async fn write<W: Writer>(
         &self,
         begun: Result<W, sqlx::Error>,
         batch: &Batch,
+        events: &EventRows,
     ) -> Result<(), StoreError> {
         let sql = |error| self.store.error("take a batch of the projection", error);
         let mut writer = begun.map_err(sql)?;
@@ -213,6 +234,7 @@ impl Projector {
         writer.insert(&batch.ledger_entries).await.map_err(sql)?;
         writer.insert(&batch.card_reveals).await.map_err(sql)?;
         writer.insert(&batch.audit_log).await.map_err(sql)?;
+        write_events(&mut writer, events).await.map_err(sql)?;
         writer.insert(&batch.transfers).await.map_err(sql)?;
         self.strike(BatchStep::RowsInserted)?;
         self.change_rows(&mut writer, batch).await?;
@@ -301,6 +323,17 @@ impl Projector {
             _ => Ok(()),
         }
     }
+}
+
+async fn write_events<W: Writer>(writer: &mut W, rows: &EventRows) -> Result<(), sqlx::Error> {
+    writer.insert(&rows.events).await?;
+    writer
+        .replace("object_id", &rows.counted, &rows.counts)
+        .await?;
+    let changed = &rows.endpoints_changed;
+    writer.replace("id", changed, &rows.endpoints).await?;
+    let changed = &rows.link_states_changed;
+    writer.replace("link_key", changed, &rows.link_states).await
 }
 
 impl Store {

@@ -115,7 +115,7 @@ impl Conditions {
     }
 
     /// The card in `column` has such a link.
-    fn linked(&mut self, column: &str, link_type: Option<&str>, link_id: Option<&str>) {
+    pub(super) fn linked(&mut self, column: &str, link_type: Option<&str>, link_id: Option<&str>) {
         let mut link = Conditions {
             clauses: Vec::new(),
             values: std::mem::take(&mut self.values),

@@ -1,6 +1,5 @@
 //! The rows of the tables. How a journal record becomes one lives in `from_record.rs`.
 
-use super::columns::{Column, Sink, Source, TableRow, named_columns};
 use crate::engine::command::{CallOutcome, CardType};
 use crate::engine::conversion::RateSource;
 use crate::engine::event::{ApprovalCode, Flags, RuleId, Standing};
@@ -29,22 +28,24 @@ macro_rules! table {
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct $row { $($(#[$field_doc])* pub $field: $type,)* }
 
-        impl TableRow for $row {
+        impl $crate::store::columns::TableRow for $row {
             const TABLE: &'static str = $table;
             const COLUMNS: &'static [&'static str] = &[$(stringify!($field),)*];
 
-            fn put(&self, sink: &mut impl Sink) {
-                $(self.$field.put(sink);)*
+            fn put(&self, sink: &mut impl $crate::store::columns::Sink) {
+                $($crate::store::columns::Column::put(&self.$field, sink);)*
             }
 
-            fn take(source: &dyn Source, at: usize) -> Result<Self, sqlx::Error> {
+            fn take(source: &dyn $crate::store::columns::Source, at: usize) -> Result<Self, sqlx::Error> {
                 let mut places = at..;
                 let mut next = || places.next().unwrap_or_default();
-                Ok($row { $($field: Column::take(source, next())?,)* })
+                Ok($row { $($field: $crate::store::columns::Column::take(source, next())?,)* })
             }
         }
     };
 }
+
+pub(super) use table;
 
 table! {
     ProgramRow in "programs" {
@@ -336,9 +337,11 @@ macro_rules! names {
             }
         }
 
-        named_columns! { $type: $type::name, $type::from_name; }
+        $crate::store::columns::named_columns! { $type: $type::name, $type::from_name; }
     )*};
 }
+
+pub(super) use names;
 
 names! {
     /// What has become of an authorization.

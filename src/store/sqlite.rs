@@ -3,10 +3,11 @@
 use super::batch::Move;
 use super::both::same_in_both;
 use super::columns::{Sink, Source, TableRow};
-use super::database::{Migration, Position, RowChange, Value, Writer};
+use super::database::{FORGOTTEN_AT_ONCE, Migration, Position, RowChange, Value, Writer};
 use super::effect::Change;
 use super::rows::{AuthorizationResult, AuthorizationStatus, Sequence};
 use crate::engine::ids::{AccountId, AuthorizationId};
+use crate::engine::time::Timestamp;
 use sqlx::query::Query;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
@@ -29,6 +30,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/sqlite/0005_conversions.sql"),
     include_str!("migrations/sqlite/0006_decision_calls.sql"),
     include_str!("migrations/sqlite/0007_audit_log.sql"),
+    include_str!("migrations/sqlite/0008_events.sql"),
     include_str!("migrations/sqlite/0010_money.sql"),
 ];
 
@@ -213,6 +215,22 @@ impl Writer for SqliteWriter {
         Ok(())
     }
 
+    async fn replace<R: TableRow + Sync>(
+        &mut self,
+        key: &str,
+        keys: &[String],
+        rows: &[R],
+    ) -> Result<(), sqlx::Error> {
+        if !keys.is_empty() {
+            let table = R::TABLE;
+            let sql =
+                format!("DELETE FROM {table} WHERE {key} IN (SELECT value FROM json_each($1))");
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(serde_json::json!(keys).to_string());
+            query.execute(self.connection()).await?;
+        }
+        self.insert(rows).await
+    }
+
     async fn change_authorizations(
         &mut self,
         changes: &BTreeMap<AuthorizationId, Change>,
@@ -300,6 +318,14 @@ impl Writer for SqliteWriter {
         let (sql, values) = change.statement();
         let query = bind(sql, &values);
         Ok(query.execute(self.connection()).await?.rows_affected())
+    }
+
+    async fn remove_older(
+        &mut self,
+        table: &'static str,
+        before: Timestamp,
+    ) -> Result<u64, sqlx::Error> {
+        remove_older(self.connection(), table, before).await
     }
 
     async fn commit(self) -> Result<(), sqlx::Error> {

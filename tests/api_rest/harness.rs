@@ -178,6 +178,8 @@ impl Switch {
         let vault = Vault::open(disk.vault.path(), &VaultSettings::default()).unwrap();
         let state = ApiState::new(Wiring {
             call_stats: Arc::default(),
+            webhook_stats: Arc::default(),
+            stop_streams: CancellationToken::new(),
             switchboard: switchboard.clone(),
             journal: journal.handle(),
             vault: Arc::new(vault),

@@ -105,12 +105,6 @@ fn what_is_not_there_is_404_and_says_whether_it_comes_later() {
             "not_supported",
             "not_supported",
         ),
-        (
-            "GET",
-            "/v1/webhook_endpoints".into(),
-            "not_supported",
-            "not_supported",
-        ),
     ];
     for (method, path, error_type, code) in cases {
         let body: &[u8] = if method == "POST" { b"{}" } else { b"" };

@@ -28,6 +28,10 @@ pub const TABLES: &[&str] = &[
     "transfers",
     "card_reveals",
     "audit_log",
+    "events",
+    "event_counts",
+    "webhook_endpoints",
+    "link_states",
 ];
 
 pub struct Fixture {

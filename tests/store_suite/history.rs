@@ -1,6 +1,7 @@
 //! Histories for the tests: the engine itself decides on a random stream of commands.
 
 use arrayvec::ArrayString;
+use cardswitch::engine::api_keys::Bounds;
 use cardswitch::engine::command::{
     AccountStatusChange, Action, Advise, Authorize, CardType, ChangeAccountStatus,
     ChangeCardStatus, Command, OpenAccount, ReleaseCause, ReleaseHold, Reverse, StatusChange,
@@ -14,7 +15,9 @@ use cardswitch::engine::facts::{
 };
 use cardswitch::engine::ids::{
     AccountId, AuthorizationId, CardId, ControlId, ProgramId, ReversalId, TopUpId, TransferId,
+    WebhookEndpointId,
 };
+use cardswitch::engine::link_states::{ChangeLinkStatus, LinkStatus};
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::rates::ExchangeRate;
 use cardswitch::engine::record::{ENGINE_VERSION, Record};
@@ -26,6 +29,7 @@ use cardswitch::engine::registry_decide;
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::top_ups::{EndTopUp, TopUpEnd};
 use cardswitch::engine::transfers::Transfer;
+use cardswitch::engine::webhook_endpoints::{WebhookEndpoint, WebhookState};
 use cardswitch::engine::world::World;
 use cardswitch::store::rows::Sequence;
 
@@ -175,6 +179,36 @@ impl History {
                 rates: vec![ExchangeRate { from, to, rate }],
             },
         )));
+    }
+
+    /// Somebody hears of everything from now on.
+    pub fn subscribe(&mut self) {
+        let endpoint = WebhookEndpoint {
+            id: WebhookEndpointId(self.id()),
+            name: None,
+            url: None,
+            events: ["*".into()].into(),
+            filter: Bounds::default(),
+            bounds: Bounds::default(),
+            in_order: false,
+            thin: false,
+            state: WebhookState::Enabled,
+            secret_version: 1,
+            previous_secret_until: None,
+            created_at: self.at,
+            created_by: None,
+        };
+        self.registry(RegistryAction::PutWebhookEndpoint(Box::new(endpoint)));
+    }
+
+    pub fn change_link(&mut self, link_type: &str, number: u64, to: LinkStatus) {
+        let key = LinkKey {
+            program_id: ProgramId(1),
+            link_type: link_type.into(),
+            id: format!("{link_type}{number}").into(),
+        };
+        let change = ChangeLinkStatus { key, to };
+        self.registry(RegistryAction::ChangeLinkStatus(Box::new(change)));
     }
 
     pub fn open_account(&mut self) {

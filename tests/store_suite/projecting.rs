@@ -6,9 +6,11 @@ use crate::on_both;
 use cardswitch::engine::authorizations::Authorization;
 use cardswitch::engine::event::Flags;
 use cardswitch::engine::kinds::Direction;
+use cardswitch::engine::link_states::LinkStatus;
 use cardswitch::engine::record::Record;
 use cardswitch::engine::registry::RegistryEvent;
 use cardswitch::engine::time::Timestamp;
+use cardswitch::store::events::EventFilter;
 use cardswitch::store::from_message;
 use cardswitch::store::projection::{BatchStep, Projector};
 use cardswitch::store::query::{AccountFilter, AuthorizationFilter, CardFilter, LIMIT_MAX};
@@ -18,7 +20,7 @@ use cardswitch::store::rows::{
 };
 use cardswitch::store::tail::TailFold;
 use cardswitch::store::{Store, StoreError};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 on_both! {
     the_tables_say_what_the_engine_says,
@@ -33,7 +35,16 @@ on_both! {
 
 pub fn history(seed: u64, commands: usize) -> History {
     let mut history = History::new(seed, 4, 12);
-    history.go_on(commands);
+    history.subscribe();
+    for part in 0..8 {
+        history.go_on(commands / 8);
+        let to = match part % 4 {
+            0 | 2 => LinkStatus::Frozen,
+            _ => LinkStatus::Active,
+        };
+        history.change_link("project", part / 4, to);
+    }
+    history.change_link("project", 2, LinkStatus::Closed);
     history
 }
 
@@ -56,6 +67,7 @@ async fn the_tables_say_what_the_engine_says(fixture: Fixture) {
         compare_authorizations(&store, &history).await;
         compare_money(&fixture).await;
         compare_reveals(&fixture, &history).await;
+        check_events(&store, &fixture).await;
         store.close().await;
     }
 }
@@ -68,6 +80,52 @@ impl History {
             .map(|(_, record)| cardswitch::store::from_record::taken(record).0);
         taken.max().unwrap()
     }
+}
+
+/// Each object's events are numbered without a gap; what a payment or a hold comes to in the end was told last; money
+/// that was posted was told once.
+async fn check_events(store: &Store, fixture: &Fixture) {
+    let (mut after, mut events) = (None, Vec::new());
+    loop {
+        let page = store
+            .events(&EventFilter::default(), after, 100)
+            .await
+            .unwrap();
+        after = page.data.last().map(|row| row.id());
+        events.extend(page.data);
+        if !page.has_more {
+            break;
+        }
+    }
+    let mut counts: HashMap<String, u64> = HashMap::new();
+    let mut told: HashMap<String, serde_json::Value> = HashMap::new();
+    for row in &events {
+        let count = counts.entry(row.object_id.clone()).or_default();
+        *count += 1;
+        assert_eq!(row.object_sequence, *count, "{row:?}");
+        let data = &row.body(false)["data"];
+        if let Some(id) = data["authorization"]["id"].as_str() {
+            told.insert(id.to_owned(), data["authorization"].clone());
+        }
+    }
+    let of_type = |name: &str| events.iter().filter(|row| row.event_type == name).count() as i64;
+    let posted = fixture.number("SELECT COUNT(*) FROM transactions").await;
+    assert_eq!(of_type("transaction.settled"), posted);
+    let top_ups = "SELECT COUNT(*) FROM top_ups JOIN webhook_endpoints ON top_ups.sequence > webhook_endpoints.sequence";
+    assert_eq!(of_type("topup.settled"), fixture.number(top_ups).await);
+    for (id, told) in told {
+        let row = store
+            .authorization(id.parse().unwrap())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(told["status"], row.status.name(), "{told}");
+        assert_eq!(told["amount"], row.amount_minor, "{told}");
+        assert_eq!(told["posted"], row.posted_minor, "{told}");
+    }
+    assert!(
+        of_type("card.frozen") > 0 && of_type("card.unfrozen") > 0 && of_type("card.closed") > 0
+    );
 }
 
 async fn compare_accounts(store: &Store, history: &History) {

@@ -26,6 +26,8 @@ pub struct Endpoint {
     pub address: SocketAddr,
     calls: Arc<Mutex<Vec<Call>>>,
     answers: Sender<String>,
+    /// What every call gets at once, where that was said.
+    always: Arc<Mutex<Option<String>>>,
 }
 
 impl Endpoint {
@@ -38,17 +40,19 @@ impl Endpoint {
             Arc::new(Mutex::new(Vec::new())),
             Arc::new(Mutex::new(to_give)),
         );
-        let kept = calls.clone();
+        let (kept, always) = (calls.clone(), Arc::new(Mutex::new(None)));
+        let said = always.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let (calls, to_give) = (kept.clone(), to_give.clone());
-                std::thread::spawn(move || serve(stream.unwrap(), &calls, &to_give));
+                let (calls, to_give, said) = (kept.clone(), to_give.clone(), said.clone());
+                std::thread::spawn(move || serve(stream.unwrap(), &calls, &to_give, &said));
             }
         });
         Endpoint {
             address,
             calls,
             answers,
+            always,
         }
     }
 
@@ -66,9 +70,12 @@ impl Endpoint {
     }
 
     pub fn respond(&self, status: &str, body: &str) {
-        let length = body.len();
-        let text = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}");
-        self.answers.send(text).unwrap();
+        self.answers.send(response(status, body)).unwrap();
+    }
+
+    /// Every call from now on gets this.
+    pub fn always(&self, status: &str, body: &str) {
+        *self.always.lock().unwrap() = Some(response(status, body));
     }
 
     /// The next call that waits is cut off.
@@ -77,12 +84,24 @@ impl Endpoint {
     }
 }
 
-fn serve(stream: TcpStream, calls: &Mutex<Vec<Call>>, answers: &Mutex<Receiver<String>>) {
+fn response(status: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}")
+}
+
+fn serve(
+    stream: TcpStream,
+    calls: &Mutex<Vec<Call>>,
+    answers: &Mutex<Receiver<String>>,
+    always: &Mutex<Option<String>>,
+) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut writer = stream;
     while let Some(call) = read(&mut reader) {
         calls.lock().unwrap().push(call);
-        let Ok(answer) = answers.lock().unwrap().recv() else {
+        let said = always.lock().unwrap().clone();
+        let waited_for = said.map_or_else(|| answers.lock().unwrap().recv(), Ok);
+        let Ok(answer) = waited_for else {
             return;
         };
         if answer.is_empty() || writer.write_all(answer.as_bytes()).is_err() {

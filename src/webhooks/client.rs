@@ -1,5 +1,5 @@
 //! The HTTP client for customers' endpoints: TLS, no redirects, no address inside our own networks, small answers. What
-//! is sent and when lives in `caller.rs`.
+//! is sent and when lives with those who call.
 
 use super::address::{GuardedResolver, may_be_called};
 use super::signature::Signed;
@@ -28,6 +28,15 @@ type Connector = HttpsConnector<HttpConnector<GuardedResolver>>;
 pub struct Client {
     client: legacy::Client<Connector, Full<Bytes>>,
     sandbox: bool,
+}
+
+/// What an endpoint answered.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    pub status: u16,
+    /// The header `Retry-After`, as it came.
+    pub retry_after: Option<String>,
+    pub body: Bytes,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -104,14 +113,14 @@ impl Client {
         Ok(Client { client, sandbox })
     }
 
-    /// Sends a signed body; gives the status and what came back.
+    /// Sends a signed body; gives what came back.
     pub async fn post(
         &self,
         url: &str,
         signed: Signed,
         body: Vec<u8>,
         at_most: Duration,
-    ) -> Result<(u16, Bytes), CallError> {
+    ) -> Result<Answered, CallError> {
         let uri = check_url(url, self.sandbox)?;
         let request = Request::post(uri)
             .header("content-type", "application/json")
@@ -128,10 +137,17 @@ impl Client {
             let response = self.client.request(request).await;
             let response = response.map_err(|error| CallError::Failed(causes(&error)))?;
             let status = response.status().as_u16();
+            let retry_after = response.headers().get("retry-after");
+            let retry_after = retry_after.and_then(|value| value.to_str().ok());
+            let retry_after = retry_after.map(str::to_owned);
             let answer = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
             let answer = answer.collect().await;
             let answer = answer.map_err(|error| CallError::Failed(error.to_string()))?;
-            Ok((status, answer.to_bytes()))
+            Ok(Answered {
+                status,
+                retry_after,
+                body: answer.to_bytes(),
+            })
         };
         let in_time = tokio::time::timeout(at_most, call).await;
         in_time.unwrap_or(Err(CallError::TimedOut(at_most.as_millis())))

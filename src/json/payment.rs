@@ -1,6 +1,6 @@
 //! What authorizations and transactions tell alike: the merchant, the network's names of the message, flags.
 
-use super::controls_json::mcc_text;
+use super::text::mcc_text;
 use crate::engine::event::Flags;
 use crate::engine::facts::Country;
 use serde_json::{Value, json};

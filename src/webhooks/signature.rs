@@ -16,23 +16,28 @@ pub struct Signed {
 }
 
 impl Signed {
-    pub fn new(secret: &[u8; 32], id: String, timestamp_s: i64, body: &[u8]) -> Signed {
+    /// With each of the secrets: while one is changed, two are good.
+    pub fn new(secrets: &[[u8; 32]], id: String, timestamp_s: i64, body: &[u8]) -> Signed {
         let timestamp = timestamp_s.to_string();
-        // Any length of key will do.
-        let mut mac = match <Hmac<Sha256> as KeyInit>::new_from_slice(secret) {
-            Ok(mac) => mac,
-            Err(_) => unreachable!("HMAC takes keys of any length"),
-        };
-        for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
-            mac.update(part);
-        }
-        let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
+        let signed = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body];
+        let signatures: Vec<_> = secrets.iter().map(|secret| of(secret, signed)).collect();
+        let signature = signatures.join(" ");
         Signed {
             id,
             timestamp,
             signature,
         }
     }
+}
+
+fn of(secret: &[u8; 32], signed: [&[u8]; 5]) -> String {
+    // Any length of key will do.
+    let mut mac = match <Hmac<Sha256> as KeyInit>::new_from_slice(secret) {
+        Ok(mac) => mac,
+        Err(_) => unreachable!("HMAC takes keys of any length"),
+    };
+    signed.iter().for_each(|part| mac.update(part));
+    format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
 }
 
 #[cfg(test)]
@@ -42,7 +47,7 @@ mod tests {
     /// Computed with Python's hmac over the same text.
     #[test]
     fn a_signature_is_the_one_that_others_compute() {
-        let signed = Signed::new(&[7; 32], "auth_1".into(), 1_700_000_000, b"{}");
+        let signed = Signed::new(&[[7; 32]], "auth_1".into(), 1_700_000_000, b"{}");
         assert_eq!(signed.timestamp, "1700000000");
         assert_eq!(
             signed.signature,

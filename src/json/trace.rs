@@ -1,8 +1,7 @@
 //! The trace of a decision as JSON: every check, its result, and the numbers that it compared.
 
-use super::controls_json::mcc_text;
-use super::three_ds_json;
-use super::time_windows_json::clock_text;
+use super::text::{clock_text, mcc_text};
+use super::three_ds;
 use crate::engine::facts::{Channel, Country, EntryMode};
 use crate::engine::money::Currency;
 use crate::engine::rules::risk_rules::RuleOutcome;
@@ -67,7 +66,7 @@ fn detail_to_json(step: Step, detail: Detail) -> Value {
             authentication,
             exemption,
             policy,
-        } => three_ds_json::told(Told::of(eci, authentication, exemption, policy)),
+        } => three_ds::told(Told::of(eci, authentication, exemption, policy)),
         Detail::None => json!({}),
     }
 }

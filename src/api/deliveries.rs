@@ -1,0 +1,128 @@
+//! `/v1/deliveries`: the log of calls to webhook endpoints, newest first.
+
+use super::auth::Caller;
+use super::body::WriteRequest;
+use super::error::{ApiError, json_response};
+use super::idempotency::{Write, once};
+use super::list::{self, ListQuery, store_error};
+use super::{ApiState, Gate, webhook_endpoints};
+use crate::engine::ids::{DeliveryId, EventId, WebhookEndpointId};
+use crate::store::deliveries::{DeliveryFilter, DeliveryOutcome, DeliveryRow};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Value, json};
+
+pub async fn many(
+    State(gate): State<Gate>,
+    caller: Caller,
+    ListQuery(mut query): ListQuery,
+) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let filter = DeliveryFilter {
+        endpoint_id: query.id("webhook_endpoint_id", WebhookEndpointId::PREFIX)?,
+        event_id: query.id("event_id", EventId::PREFIX)?,
+        event_type: query.text("event_type", 64)?,
+        outcome: query.word("outcome", DeliveryOutcome::ALL)?,
+        created_from: query.moment("created_from")?,
+        created_until: query.moment("created_until")?,
+        endpoint_ids: seen(&state, &caller).await?,
+    };
+    let after = query.id("starting_after", DeliveryId::PREFIX)?;
+    let limit = list::limit(&mut query)?;
+    query.finish()?;
+    list::check_store(&state)?;
+    let page = state.store.deliveries(&filter, after, limit).await;
+    let page = page.map_err(store_error)?;
+    let data = page.data.iter().map(to_json).collect();
+    Ok(list::page(data, page.has_more, page.projected_through))
+}
+
+/// The endpoints whose calls a bound caller sees; `None` where it sees all, those that are gone too.
+async fn seen(
+    state: &ApiState,
+    caller: &Caller,
+) -> Result<Option<Vec<WebhookEndpointId>>, ApiError> {
+    if caller.bounds().is_none() {
+        return Ok(None);
+    }
+    let seen = webhook_endpoints::seen(state, caller).await?;
+    Ok(Some(seen.iter().map(|endpoint| endpoint.id).collect()))
+}
+
+async fn find(state: &ApiState, caller: &Caller, id: &str) -> Result<DeliveryRow, ApiError> {
+    let not_found =
+        || ApiError::not_found("delivery_not_found", "there is no delivery with this id");
+    let id = id.parse().map_err(|_| not_found())?;
+    let seen = seen(state, caller).await?;
+    list::check_store(state)?;
+    let row = state.store.delivery(id).await.map_err(store_error)?;
+    let row = row.filter(|row| {
+        seen.as_ref()
+            .is_none_or(|seen| seen.contains(&row.webhook_endpoint_id))
+    });
+    row.ok_or_else(not_found)
+}
+
+/// With the body that was sent, as long as its event is kept.
+pub async fn one(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    caller: Caller,
+) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let row = find(&state, &caller, &id).await?;
+    let mut json = to_json(&row);
+    let endpoints = webhook_endpoints::seen(&state, &caller).await?;
+    let mut endpoints = endpoints.iter();
+    let endpoint = endpoints.find(|endpoint| endpoint.id == row.webhook_endpoint_id);
+    let event = state.store.event(row.event_id).await.map_err(store_error)?;
+    let thin = endpoint.is_some_and(|endpoint| endpoint.thin);
+    json["request_body"] = event.map_or(Value::Null, |event| event.body(thin));
+    Ok(json_response(StatusCode::OK, json.to_string()))
+}
+
+/// Its event once more, to the same endpoint.
+pub async fn resend(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    request: WriteRequest,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write {
+            state,
+            caller,
+            fields,
+            ..
+        } = write;
+        fields.finish()?;
+        let row = find(&state, &caller, &id).await?;
+        let event = state.store.event(row.event_id).await.map_err(store_error)?;
+        let event = event.ok_or_else(|| {
+            let message = "the event of this delivery is too old and not kept any more";
+            ApiError::conflict("event_not_kept", message)
+        })?;
+        let endpoint_id = row.webhook_endpoint_id.to_string();
+        let event = (event.id(), event.card_id);
+        webhook_endpoints::resend(&state, &caller, &endpoint_id, event).await
+    };
+    once(gate.state()?, request, work).await
+}
+
+fn to_json(row: &DeliveryRow) -> Value {
+    json!({
+        "id": row.id.to_string(),
+        "object": "delivery",
+        "event_id": row.event_id.to_string(),
+        "event_type": row.event_type,
+        "webhook_endpoint_id": row.webhook_endpoint_id.to_string(),
+        "attempt": row.attempt,
+        "outcome": row.outcome.name(),
+        "response_status": row.response_status,
+        "response_body": row.response_body,
+        "error": row.error,
+        "duration_ms": row.duration_ms,
+        "next_attempt_at": row.next_attempt_at_ms.map(|at| at.to_string()),
+        "created_at": row.created_at_ms.to_string(),
+    })
+}

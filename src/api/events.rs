@@ -1,0 +1,268 @@
+//! `/v1/events`: what has happened, oldest first, for those who would rather ask than be called; and as a stream.
+
+use super::auth::Caller;
+use super::body::WriteRequest;
+use super::error::{ApiError, json_response, shown};
+use super::fields::Fields;
+use super::idempotency::{Write, once};
+use super::list::{self, ListQuery, store_error};
+use super::{ApiState, Gate, webhook_endpoints};
+use crate::engine::api_keys::Scope;
+use crate::engine::ids::{AccountId, CardId, EventId};
+use crate::engine::webhook_endpoints::pattern_fits;
+use crate::store::events::types::EventType;
+use crate::store::events::{EventFilter, EventRow, PlaceJson};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, Stream};
+use serde_json::Value;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Streams at once.
+const STREAMS_MAX: usize = 64;
+
+/// Events that a stream reads at a time.
+const READ_AT_ONCE: u32 = 100;
+
+/// A comment goes out when nothing else has, so that both sides know that the other is there.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// How long a stream waits for the projection before it looks whether it is still wanted.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+pub async fn many(
+    State(gate): State<Gate>,
+    caller: Caller,
+    ListQuery(mut query): ListQuery,
+) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let mut filter = filter(&caller, &mut query)?;
+    filter.created_from = query.moment("created_from")?;
+    filter.created_until = query.moment("created_until")?;
+    let after = query.id("starting_after", EventId::PREFIX)?;
+    let limit = list::limit(&mut query)?;
+    query.finish()?;
+    list::check_store(&state)?;
+    let page = state.store.events(&filter, after, limit).await;
+    let page = page.map_err(store_error)?;
+    let data = page.data.iter().map(|row| body(&caller, row)).collect();
+    Ok(list::page(data, page.has_more, page.projected_through))
+}
+
+/// What a list and a stream may both be asked for. A caller hears of nothing that it may not see.
+fn filter(caller: &Caller, query: &mut Fields) -> Result<EventFilter, ApiError> {
+    let wanted = query.text("type", 64)?.unwrap_or_else(|| "*".to_owned());
+    let all = EventType::ALL.iter();
+    let known = all.filter(|event_type| pattern_fits(&wanted, event_type.name()));
+    let known: Vec<EventType> = known.copied().collect();
+    if known.is_empty() {
+        let message = format!(
+            "`{}` is no type of event; one is, as an example, `card.frozen`, a family is `card.*`",
+            shown(&wanted)
+        );
+        return Err(ApiError::invalid("event_type_unknown", "type", message));
+    }
+    let scopes = caller.scopes();
+    let may = known
+        .iter()
+        .filter(|event_type| scopes.has(event_type.scope()));
+    let types: Vec<String> = may.map(|event_type| event_type.name().to_owned()).collect();
+    if types.is_empty() {
+        caller.require(known[0].scope())?;
+    }
+    let (link_type, link_id) = list::link(query)?;
+    Ok(EventFilter {
+        // All types are no condition.
+        types: match types.len() == EventType::ALL.len() {
+            true => Vec::new(),
+            false => types,
+        },
+        card_id: query.id("card_id", CardId::PREFIX)?,
+        account_id: query.id("account_id", AccountId::PREFIX)?,
+        object_id: query.text("object_id", 64)?,
+        link_type,
+        link_id,
+        created_from: None,
+        created_until: None,
+        bounds: caller.bounds().cloned(),
+    })
+}
+
+/// Declines are alerts for those who may not see authorizations.
+fn body(caller: &Caller, row: &EventRow) -> Value {
+    let scopes = caller.scopes();
+    let is_decline = row.event_type == EventType::AuthorizationDeclined.name();
+    row.body(is_decline && !scopes.has(Scope::AuthorizationsRead))
+}
+
+pub async fn one(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    caller: Caller,
+) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let row = find(&state, &caller, &id).await?;
+    Ok(json_response(
+        StatusCode::OK,
+        body(&caller, &row).to_string(),
+    ))
+}
+
+/// An event that the caller may see.
+pub async fn find(state: &ApiState, caller: &Caller, id: &str) -> Result<EventRow, ApiError> {
+    let not_found = || {
+        let message =
+            "there is no event with this id; one that nobody had subscribed to is not kept";
+        ApiError::not_found("event_not_found", message)
+    };
+    let id: EventId = id.parse().map_err(|_| not_found())?;
+    list::check_store(state)?;
+    let row = state.store.event(id).await.map_err(store_error)?;
+    let row = row.filter(|row| may_see(caller, row));
+    row.ok_or_else(not_found)
+}
+
+fn may_see(caller: &Caller, row: &EventRow) -> bool {
+    let event_type = EventType::from_name(&row.event_type);
+    let has_scope = event_type.is_none_or(|known| caller.scopes().has(known.scope()));
+    let Some(bounds) = caller.bounds() else {
+        return has_scope;
+    };
+    let place = row.place_json.as_deref();
+    let place: Option<PlaceJson> = place.and_then(|text| serde_json::from_str(text).ok());
+    let covered = match (row.program_id, place) {
+        (Some(program_id), Some(place)) => place.with(program_id, |place| bounds.cover(&place)),
+        _ => false,
+    };
+    has_scope && covered
+}
+
+/// Once more, to one endpoint.
+pub async fn resend(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    request: WriteRequest,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write {
+            state,
+            caller,
+            mut fields,
+            ..
+        } = write;
+        let endpoint_id = fields.text("webhook_endpoint_id", 64)?;
+        let endpoint_id = endpoint_id.ok_or_else(|| fields.missing("webhook_endpoint_id"))?;
+        fields.finish()?;
+        let row = find(&state, &caller, &id).await?;
+        let event = (row.id(), row.card_id);
+        webhook_endpoints::resend(&state, &caller, &endpoint_id, event).await
+    };
+    once(gate.state()?, request, work).await
+}
+
+/// Server-sent events (WHATWG HTML, 9.2): from behind `starting_after`, or the header `Last-Event-ID`, or from now on.
+pub async fn stream(
+    State(gate): State<Gate>,
+    caller: Caller,
+    headers: HeaderMap,
+    ListQuery(mut query): ListQuery,
+) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let filter = filter(&caller, &mut query)?;
+    let after: Option<EventId> = query.id("starting_after", EventId::PREFIX)?;
+    query.finish()?;
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    let last = last.and_then(|id| id.parse().ok());
+    let now = EventId::end_of(state.lag.projected_through());
+    let place = Place::take(&state)?;
+    let reading = Reading {
+        after: last.or(after).unwrap_or(now),
+        state,
+        caller,
+        filter,
+        rows: VecDeque::new(),
+        _place: place,
+    };
+    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
+    Ok(Sse::new(events_of(reading))
+        .keep_alive(keep_alive)
+        .into_response())
+}
+
+/// One of the streams that there may be, until dropped.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(state: &ApiState) -> Result<Place, ApiError> {
+        let taken = state.event_streams.clone();
+        if taken.fetch_add(1, Ordering::Relaxed) < STREAMS_MAX {
+            return Ok(Place(taken));
+        }
+        taken.fetch_sub(1, Ordering::Relaxed);
+        let message = format!("there are {STREAMS_MAX} streams already; read /v1/events instead");
+        Err(ApiError::unavailable("too_many_streams", message))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+struct Reading {
+    state: Arc<ApiState>,
+    caller: Caller,
+    filter: EventFilter,
+    after: EventId,
+    rows: VecDeque<EventRow>,
+    _place: Place,
+}
+
+fn events_of(reading: Reading) -> impl Stream<Item = Result<Event, Infallible>> {
+    stream::unfold(reading, |mut reading| async move {
+        let row = reading.next().await?;
+        let json = body(&reading.caller, &row).to_string();
+        let event = Event::default().id(row.id().to_string());
+        let event = event.event(&row.event_type).data(json);
+        Some((Ok(event), reading))
+    })
+}
+
+impl Reading {
+    /// Waits for the next one; `None` where the caller's key is good no more, or the switch stops.
+    async fn next(&mut self) -> Option<EventRow> {
+        let mut projected = self.state.lag.subscribe();
+        loop {
+            if let Some(row) = self.rows.pop_front() {
+                self.after = row.id();
+                return Some(row);
+            }
+            if self.state.stop_streams.is_cancelled() || !self.caller.is_still_good(&self.state) {
+                return None;
+            }
+            projected.borrow_and_update();
+            let page = self
+                .state
+                .store
+                .events(&self.filter, Some(self.after), READ_AT_ONCE)
+                .await;
+            match page {
+                Ok(page) if !page.data.is_empty() => self.rows.extend(page.data),
+                // A database that is away comes back.
+                _ => {
+                    tokio::select! {
+                        _ = tokio::time::timeout(LOOK_EVERY, projected.changed()) => {}
+                        () = self.state.stop_streams.cancelled() => return None,
+                    }
+                }
+            }
+        }
+    }
+}

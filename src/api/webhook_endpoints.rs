@@ -1,0 +1,494 @@
+//! `/v1/webhook_endpoints`: who hears of what. Calling them lives in `webhooks`; the events in `events.rs`.
+
+use super::api_keys::{links_json, take_bounds};
+use super::auth::{self, Caller};
+use super::body::WriteRequest;
+use super::bounds;
+use super::error::{ApiError, json_response, shown};
+use super::fields::{self, Fields};
+use super::idempotency::{Success, Write, once};
+use super::list::{self, ListQuery, store_error};
+use super::{ApiState, Gate, ask};
+use crate::engine::api_keys::{Bounds, Scope};
+use crate::engine::ids::{CardId, EventId, WebhookEndpointId};
+use crate::engine::registry::{RegistryAction, RegistryRefusal};
+use crate::engine::time::Timestamp;
+use crate::engine::webhook_endpoints::{
+    MoveWebhook, WebhookEndpoint, WebhookMove, WebhookProgress, WebhookState, pattern_fits,
+};
+use crate::shard::reply::Reply;
+use crate::shard::request::RegistryRequest;
+use crate::store::events::types::EventType;
+use crate::webhooks::{check_url, post};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Types and families that one endpoint may name.
+const EVENTS_MAX: usize = 100;
+
+/// How long the secret before a new one stays good, in seconds: as a rule, and at the most.
+const OVERLAP_S: (i64, std::ops::RangeInclusive<i64>) = (24 * 3_600, 0..=7 * 24 * 3_600);
+
+const ORDERINGS: &[(bool, &str)] = &[(false, "none"), (true, "card")];
+const PAYLOADS: &[(bool, &str)] = &[(false, "full"), (true, "thin")];
+const STATES: &[(WebhookState, &str)] = &[
+    (WebhookState::Enabled, "enabled"),
+    (WebhookState::Disabled, "disabled"),
+];
+
+pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write {
+            state,
+            caller,
+            mut fields,
+            mut ids,
+        } = write;
+        let mut endpoint = WebhookEndpoint {
+            id: WebhookEndpointId(ids.next()),
+            name: None,
+            url: None,
+            events: ["*".into()].into(),
+            filter: Bounds::default(),
+            bounds: caller.bounds().cloned().unwrap_or_default(),
+            in_order: false,
+            thin: false,
+            state: WebhookState::Enabled,
+            secret_version: 1,
+            previous_secret_until: None,
+            created_at: state.switchboard.clock.now(),
+            created_by: caller.key_id(),
+        };
+        take(&state, &mut fields, &mut endpoint)?;
+        fields.finish()?;
+        check(&state, &caller, &endpoint).await?;
+        put(&state, endpoint.clone()).await?;
+        Ok(with_secret(&state, &endpoint, StatusCode::CREATED))
+    };
+    once(gate.state()?, request, work).await
+}
+
+/// Changes what is given, and leaves the rest.
+pub async fn update(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    request: WriteRequest,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write {
+            state,
+            caller,
+            mut fields,
+            ..
+        } = write;
+        let before = find(&state, &caller, &id).await?;
+        let mut endpoint = before.clone();
+        take(&state, &mut fields, &mut endpoint)?;
+        if let Some(to) = fields.word("status", STATES)? {
+            endpoint.state = to;
+        }
+        fields.finish()?;
+        check(&state, &caller, &endpoint).await?;
+        put(&state, endpoint.clone()).await?;
+        Ok(Success::ok(to_json(&endpoint)).from(to_json(&before)))
+    };
+    once(gate.state()?, request, work).await
+}
+
+pub async fn delete(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    request: WriteRequest,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write {
+            state,
+            caller,
+            fields,
+            ..
+        } = write;
+        fields.finish()?;
+        let endpoint = find(&state, &caller, &id).await?;
+        let action = RegistryAction::DeleteWebhookEndpoint(endpoint.id);
+        command(&state, action).await?;
+        let body = json!({
+            "id": endpoint.id.to_string(), "object": "webhook_endpoint", "deleted": true,
+        });
+        Ok(Success::ok(body).from(to_json(&endpoint)))
+    };
+    once(gate.state()?, request, work).await
+}
+
+/// A new secret; the one before stays good for a while, and both sign.
+pub async fn rotate_secret(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    request: WriteRequest,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write {
+            state,
+            caller,
+            mut fields,
+            ..
+        } = write;
+        let overlap_s = fields.integer("overlap_seconds", OVERLAP_S.1)?;
+        fields.finish()?;
+        let mut endpoint = find(&state, &caller, &id).await?;
+        let now = state.switchboard.clock.now();
+        endpoint.secret_version += 1;
+        let until = now.plus_ms(overlap_s.unwrap_or(OVERLAP_S.0) * 1_000);
+        endpoint.previous_secret_until = Some(until);
+        put(&state, endpoint.clone()).await?;
+        Ok(with_secret(&state, &endpoint, StatusCode::OK))
+    };
+    once(gate.state()?, request, work).await
+}
+
+/// Calls the endpoint now with an event of no meaning, and says what came of it.
+pub async fn ping(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    request: WriteRequest,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write {
+            state,
+            caller,
+            fields,
+            mut ids,
+        } = write;
+        fields.finish()?;
+        let endpoint = find(&state, &caller, &id).await?;
+        called(&endpoint)?;
+        let now = state.switchboard.clock.now();
+        let event_id = format!("ping_{}", ids.next());
+        let body = json!({
+            "id": event_id, "type": "webhook_endpoint.ping", "timestamp": now.to_string(),
+            "data": { "webhook_endpoint_id": endpoint.id.to_string() },
+        });
+        let secrets = state.vault.endpoint_secrets();
+        let body = body.to_string().into_bytes();
+        let called = post(&state.calls, secrets, &endpoint, event_id, body, now).await;
+        Ok(Success::ok(json!({
+            "object": "ping",
+            "webhook_endpoint_id": endpoint.id.to_string(),
+            "status": called.status,
+            "body": called.body,
+            "error": called.error,
+            "duration_ms": called.duration_ms,
+        })))
+    };
+    once(gate.state()?, request, work).await
+}
+
+/// Everything behind an event, or since a moment, once more.
+pub async fn replay(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    request: WriteRequest,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write {
+            state,
+            caller,
+            mut fields,
+            ..
+        } = write;
+        let after: Option<EventId> = fields.id("after", EventId::PREFIX)?;
+        let since = fields.moment("since")?;
+        let after = match (after, since) {
+            (Some(after), None) => after,
+            (None, Some(since)) => before_first_since(&state, since).await?,
+            _ => {
+                let message = "give either `after`, an event, or `since`, a moment";
+                return Err(ApiError::invalid("replay_invalid", "after", message));
+            }
+        };
+        fields.finish()?;
+        let endpoint = find(&state, &caller, &id).await?;
+        called(&endpoint)?;
+        let to = WebhookMove::After(after);
+        move_to(&state, endpoint.id, to).await?;
+        Ok(Success::ok(json!({
+            "object": "replay",
+            "webhook_endpoint_id": endpoint.id.to_string(),
+            "after": after.to_string(),
+        })))
+    };
+    once(gate.state()?, request, work).await
+}
+
+async fn before_first_since(state: &ApiState, since: Timestamp) -> Result<EventId, ApiError> {
+    list::check_store(state)?;
+    let first = state
+        .store
+        .first_event_since(since)
+        .await
+        .map_err(store_error)?;
+    let first = first.ok_or_else(|| {
+        let message = "no event is kept from then on";
+        ApiError::not_found("event_not_found", message).with_param("since")
+    })?;
+    Ok(EventId(first.0.saturating_sub(1)))
+}
+
+/// One event once more, whatever became of it.
+pub async fn resend(
+    state: &ApiState,
+    caller: &Caller,
+    endpoint_id: &str,
+    (event_id, card_id): (EventId, Option<CardId>),
+) -> Result<Success, ApiError> {
+    let endpoint = find(state, caller, endpoint_id).await?;
+    called(&endpoint)?;
+    let card_id = card_id.filter(|_| endpoint.in_order);
+    move_to(state, endpoint.id, WebhookMove::Resend(event_id, card_id)).await?;
+    Ok(Success::ok(json!({
+        "object": "resend",
+        "event_id": event_id.to_string(),
+        "webhook_endpoint_id": endpoint.id.to_string(),
+    })))
+}
+
+async fn move_to(state: &ApiState, id: WebhookEndpointId, to: WebhookMove) -> Result<(), ApiError> {
+    let moved = MoveWebhook {
+        endpoint_id: id,
+        to,
+    };
+    command(state, RegistryAction::MoveWebhook(moved)).await
+}
+
+fn called(endpoint: &WebhookEndpoint) -> Result<(), ApiError> {
+    let message = match (&endpoint.url, endpoint.state) {
+        (None, _) => "the endpoint has no URL: its events are read from /v1/events",
+        (Some(_), WebhookState::Enabled) => return Ok(()),
+        (Some(_), _) => "the endpoint is not enabled; PATCH it with {\"status\": \"enabled\"}",
+    };
+    Err(ApiError::conflict("endpoint_not_called", message))
+}
+
+pub async fn one(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    caller: Caller,
+) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let endpoint = find(&state, &caller, &id).await?;
+    let mut json = to_json(&endpoint);
+    let wanted = RegistryRequest::WebhookProgress(endpoint.id);
+    if let Reply::WebhookProgress(progress) = ask::registry(&state, wanted).await? {
+        json["progress"] = progress_json(progress.as_deref());
+    }
+    Ok(json_response(StatusCode::OK, json.to_string()))
+}
+
+/// As noted last, about a second ago.
+fn progress_json(progress: Option<&WebhookProgress>) -> Value {
+    let progress = progress.cloned().unwrap_or_default();
+    let next_at = progress.waiting.iter().map(|waiting| waiting.next_at).min();
+    json!({
+        "after": progress.after.map(|id| id.to_string()),
+        "waiting": progress.waiting.len(),
+        "next_attempt_at": next_at.map(|at| at.to_string()),
+        "failing_since": progress.failing_since.map(|at| at.to_string()),
+    })
+}
+
+/// From memory, newest first: what was just written is in it.
+pub async fn many(
+    State(gate): State<Gate>,
+    caller: Caller,
+    query: ListQuery,
+) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let seen = seen(&state, &caller).await?;
+    list::page_of_memory(query, seen.iter().rev().map(to_json).collect())
+}
+
+/// The endpoints that a caller sees: those of keys that see the same, or all.
+pub async fn seen(state: &ApiState, caller: &Caller) -> Result<Vec<WebhookEndpoint>, ApiError> {
+    let view = ask::view(state).await?;
+    let all = view.webhook_endpoints.iter();
+    let all = all.map(|known| &known.endpoint);
+    let seen = all.filter(|endpoint| caller.bounds().is_none_or(|own| *own == endpoint.bounds));
+    Ok(seen.map(|endpoint| (**endpoint).clone()).collect())
+}
+
+async fn find(state: &ApiState, caller: &Caller, id: &str) -> Result<WebhookEndpoint, ApiError> {
+    let seen = seen(state, caller).await?;
+    let found = seen.into_iter().find(|known| known.id.to_string() == id);
+    found.ok_or_else(|| {
+        let message = "there is no webhook endpoint with this id";
+        ApiError::not_found("webhook_endpoint_not_found", message)
+    })
+}
+
+/// Takes the fields that are given.
+fn take(
+    state: &ApiState,
+    fields: &mut Fields,
+    endpoint: &mut WebhookEndpoint,
+) -> Result<(), ApiError> {
+    if let Some(name) = fields.text("name", 200)? {
+        endpoint.name = Some(name.into());
+    }
+    if let Some(url) = fields.text("url", 500)? {
+        check_url(&url, state.sandbox).map_err(|error| {
+            let message = format!("url cannot be taken: {error}");
+            ApiError::invalid("url_invalid", "url", message)
+        })?;
+        endpoint.url = Some(url.into());
+    }
+    if fields.has("events") {
+        let events = fields.list("events", EVENTS_MAX)?.into_iter();
+        endpoint.events = events
+            .map(|(path, value)| pattern(&path, value))
+            .collect::<Result<_, _>>()?;
+        if endpoint.events.is_empty() {
+            return Err(fields.missing("events"));
+        }
+    }
+    if ["program_ids", "account_ids", "links"]
+        .iter()
+        .any(|name| fields.has(name))
+    {
+        endpoint.filter = take_bounds(fields)?;
+    }
+    if let Some(in_order) = fields.word("ordering", ORDERINGS)? {
+        endpoint.in_order = in_order;
+    }
+    if let Some(thin) = fields.word("payload", PAYLOADS)? {
+        endpoint.thin = thin;
+    }
+    Ok(())
+}
+
+/// A type, a family, or `*`.
+fn pattern(path: &str, value: Value) -> Result<Box<str>, ApiError> {
+    let pattern = fields::text(path, value, 64)?;
+    let is_known = types_of(&pattern).next().is_some();
+    match is_known {
+        true => Ok(pattern.into()),
+        false => {
+            let message = format!(
+                "`{}` is no type of event; one is, as an example, `card.frozen`, a family is `card.*`, all are `*`",
+                shown(&pattern)
+            );
+            Err(ApiError::invalid("event_type_unknown", path, message))
+        }
+    }
+}
+
+fn types_of(pattern: &str) -> impl Iterator<Item = EventType> {
+    let all = EventType::ALL.iter().copied();
+    all.filter(move |event_type| pattern_fits(pattern, event_type.name()))
+}
+
+/// Nobody hears of more than they may see.
+async fn check(
+    state: &Arc<ApiState>,
+    caller: &Caller,
+    endpoint: &WebhookEndpoint,
+) -> Result<(), ApiError> {
+    let types = endpoint.events.iter().flat_map(|pattern| types_of(pattern));
+    for event_type in types {
+        caller.require(event_type.scope())?;
+        if event_type.scope() == Scope::AlertsDeclines && !endpoint.thin {
+            caller
+                .require(Scope::AuthorizationsRead)
+                .map_err(|mut error| {
+                    error.message = format!(
+                        "{}; with \"payload\": \"thin\" it needs none",
+                        error.message
+                    );
+                    error
+                })?;
+        }
+    }
+    if let Some(own) = caller.bounds()
+        && !endpoint.filter.is_unbound()
+        && !bounds::are_within(state, own, &endpoint.filter).await?
+    {
+        let message = "the endpoint names what this API key is not bound to";
+        return Err(auth::forbidden("bounds_beyond_caller", message));
+    }
+    Ok(())
+}
+
+async fn put(state: &ApiState, endpoint: WebhookEndpoint) -> Result<(), ApiError> {
+    command(
+        state,
+        RegistryAction::PutWebhookEndpoint(Box::new(endpoint)),
+    )
+    .await
+}
+
+async fn command(state: &ApiState, action: RegistryAction) -> Result<(), ApiError> {
+    match ask::registry_command(state, action).await? {
+        Reply::Done => Ok(()),
+        Reply::RegistryRefused(refusal) => Err(refused(refusal)),
+        reply => Err(ask::unexpected(&reply)),
+    }
+}
+
+fn refused(refusal: RegistryRefusal) -> ApiError {
+    let told = refusal.to_string();
+    match refusal {
+        RegistryRefusal::ProgramNotFound(_) => {
+            ApiError::invalid("program_not_found", "program_ids", told)
+        }
+        RegistryRefusal::WebhookEndpointNotFound(_) => {
+            ApiError::not_found("webhook_endpoint_not_found", told)
+        }
+        RegistryRefusal::TooManyWebhookEndpoints => {
+            ApiError::conflict("too_many_webhook_endpoints", told)
+        }
+        RegistryRefusal::TooManyDeliveriesWait => {
+            ApiError::conflict("too_many_deliveries_wait", told)
+        }
+        refusal => ApiError::internal(&refusal),
+    }
+}
+
+/// The secret is shown now and not again.
+fn with_secret(state: &ApiState, endpoint: &WebhookEndpoint, status: StatusCode) -> Success {
+    let json = to_json(endpoint);
+    let mut shown = json.clone();
+    let secrets = state.vault.endpoint_secrets();
+    let secret = STANDARD.encode(secrets.secret(endpoint.id.0, endpoint.secret_version));
+    shown["secret"] = format!("whsec_{secret}").into();
+    Success {
+        status,
+        body: shown,
+        repeated: Some(json),
+        before: None,
+    }
+}
+
+pub fn to_json(endpoint: &WebhookEndpoint) -> Value {
+    let texts = |ids: Vec<String>| Value::from(ids);
+    let filter = &endpoint.filter;
+    json!({
+        "id": endpoint.id.to_string(),
+        "object": "webhook_endpoint",
+        "name": endpoint.name,
+        "url": endpoint.url,
+        "events": endpoint.events,
+        "program_ids": texts(filter.program_ids.iter().map(ToString::to_string).collect()),
+        "account_ids": texts(filter.account_ids.iter().map(ToString::to_string).collect()),
+        "links": links_json(filter),
+        "ordering": if endpoint.in_order { "card" } else { "none" },
+        "payload": if endpoint.thin { "thin" } else { "full" },
+        "status": endpoint.state.name(),
+        "secret_version": endpoint.secret_version,
+        "previous_secret_until": endpoint.previous_secret_until.map(|at| at.to_string()),
+        "created_by": endpoint.created_by.map_or_else(|| "root".to_owned(), |id| id.to_string()),
+        "created_at": endpoint.created_at.to_string(),
+    })
+}

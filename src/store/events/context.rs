@@ -1,0 +1,274 @@
+//! What the events of a run of records need to know of rows that were there before, and reading it.
+
+use super::fold::{EventContext, link_status};
+use super::row::{EventCountRow, LinkStateRow, WebhookEndpointRow};
+use crate::engine::command::Action;
+use crate::engine::exceptions::Subject;
+use crate::engine::ids::{AccountId, AuthorizationId, CardId};
+use crate::engine::record::Record;
+use crate::engine::registry::{LinkKey, RegistryAction};
+use crate::store::columns::TableRow;
+use crate::store::database::{Store, Value};
+use crate::store::effect::{Effect, effect_of};
+use crate::store::error::StoreError;
+use crate::store::from_message::{account_of, advice_of, request_of, resolved_of, undoing_of};
+use crate::store::from_posting::transaction_of;
+use crate::store::rows::{AccountRow, AuthorizationRow, CardLinkRow, CardRow, Sequence};
+use std::collections::BTreeSet;
+
+/// Keys that one query asks about.
+const ASK_MAX: usize = 500;
+
+#[derive(Debug, Default)]
+pub(in crate::store) struct Needs {
+    cards: BTreeSet<CardId>,
+    accounts: BTreeSet<AccountId>,
+    authorizations: BTreeSet<AuthorizationId>,
+    links: Vec<LinkKey>,
+    /// Ids of objects that are neither.
+    others: BTreeSet<String>,
+}
+
+/// `None` where nobody has subscribed, nor does in these records.
+pub(in crate::store) fn needs(records: &[(Sequence, Record)], subscribed: bool) -> Option<Needs> {
+    let subscribes = |(_, record): &(Sequence, Record)| {
+        matches!(record, Record::Registry { command, .. }
+            if matches!(command.action, RegistryAction::PutWebhookEndpoint(_)))
+    };
+    if !subscribed && !records.iter().any(subscribes) {
+        return None;
+    }
+    let mut needs = Needs::default();
+    needs.others.insert("unknown_card".to_owned());
+    for (_, record) in records {
+        needs.note(record);
+    }
+    needs.cards.remove(&CardId::default());
+    Some(needs)
+}
+
+impl Needs {
+    fn note(&mut self, record: &Record) {
+        self.accounts.extend(account_of(record));
+        let changes = effect_of(record).into_iter().flat_map(Effect::changes);
+        self.authorizations.extend(changes.map(|(id, _)| id));
+        self.authorizations
+            .extend(transaction_of(record).map(|(_, id)| id));
+        let requested = request_of(record).map(|(authorize, _)| authorize.card_id);
+        let advised = advice_of(record).map(|(advise, _)| advise.payment.card_id);
+        self.cards.extend(requested.or(advised));
+        if let Some((resolve, _)) = resolved_of(record) {
+            self.authorizations.insert(resolve.authorization_id);
+        }
+        if let Some(undoing) = undoing_of(record) {
+            self.cards.insert(undoing.card_id);
+            self.authorizations.insert(undoing.undone.authorization_id);
+        }
+        match record {
+            Record::Shard { command, .. } => self.note_action(&command.action),
+            Record::Registry { command, .. } => self.note_registry(&command.action),
+        }
+    }
+
+    fn note_action(&mut self, action: &Action) {
+        match action {
+            Action::OpenAccount(open) => {
+                self.accounts.insert(open.account_id);
+                self.accounts.extend(open.parent_id);
+            }
+            Action::ChangeAccountStatus(change) => drop(self.accounts.insert(change.account_id)),
+            Action::TopUp(top_up) | Action::AnnounceTopUp(top_up) => {
+                self.accounts.insert(top_up.account_id);
+            }
+            Action::EndTopUp(end) => drop(self.accounts.insert(end.account_id)),
+            Action::Transfer(transfer) => {
+                let ids = [transfer.from_account_id, transfer.to_account_id];
+                self.accounts.extend(ids);
+            }
+            Action::ReceiveTransfer(receive) => {
+                self.accounts.insert(receive.transfer.to_account_id);
+            }
+            Action::EndTransfer(end) => {
+                self.accounts.insert(end.transfer.from_account_id);
+            }
+            Action::OpenCard(open) => drop(self.cards.insert(open.card_id)),
+            Action::ChangeCardStatus(change) => drop(self.cards.insert(change.card_id)),
+            Action::ChangeCardControls(change) => drop(self.cards.insert(change.card_id)),
+            _ => {}
+        }
+    }
+
+    fn note_registry(&mut self, action: &RegistryAction) {
+        match action {
+            RegistryAction::IssueCard(issue) => {
+                self.cards.insert(issue.card_id);
+                self.accounts.insert(issue.account_id);
+            }
+            RegistryAction::RevealCard(reveal) => drop(self.cards.insert(reveal.card_id)),
+            RegistryAction::ChangeLinkStatus(change) => self.links.push(change.key.clone()),
+            RegistryAction::ChangeRiskRule { rule_id, .. } => {
+                self.others.insert(rule_id.to_string());
+            }
+            RegistryAction::RequestException(wanted) => match wanted.subject {
+                Subject::Card(id) => drop(self.cards.insert(id)),
+                Subject::Account(id) => drop(self.accounts.insert(id)),
+                Subject::Link(_) => drop(self.others.insert(wanted.id.to_string())),
+            },
+            RegistryAction::ChangeException(change) => {
+                self.others.insert(change.id.to_string());
+            }
+            RegistryAction::DisableWebhookEndpoint { id, .. } => {
+                self.others.insert(id.to_string());
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Store {
+    /// Who had subscribed at the projection's position.
+    pub(in crate::store) async fn event_endpoints(&self) -> Result<EventContext, StoreError> {
+        let sql = format!(
+            "SELECT {} FROM webhook_endpoints ORDER BY id",
+            WebhookEndpointRow::select()
+        );
+        let rows = self
+            .fetch(sql, &[], |row| WebhookEndpointRow::take(row, 0))
+            .await?;
+        let mut context = EventContext::default();
+        for row in rows {
+            let endpoint = serde_json::from_str(&row.definition_json);
+            let endpoint: crate::engine::webhook_endpoints::WebhookEndpoint =
+                endpoint.map_err(|error| {
+                    let error = sqlx::Error::Decode(Box::new(error));
+                    self.error("read who has subscribed to events", error)
+                })?;
+            context
+                .endpoints
+                .insert(endpoint.id, (row.sequence, endpoint));
+        }
+        Ok(context)
+    }
+
+    /// Puts into the context what these records need, in place of what those before them needed.
+    pub(in crate::store) async fn learn_for_events(
+        &self,
+        context: &mut EventContext,
+        mut needs: Needs,
+    ) -> Result<(), StoreError> {
+        let endpoints = std::mem::take(&mut context.endpoints);
+        *context = EventContext {
+            endpoints,
+            ..EventContext::default()
+        };
+        let ids = texts(&needs.authorizations);
+        for row in self.rows_of::<AuthorizationRow>("id", &ids).await? {
+            needs.cards.insert(row.card_id);
+            context.authorizations.insert(row.id, row);
+        }
+        for key in &needs.links {
+            needs.cards.extend(self.cards_linked_to(key).await?);
+        }
+        needs.cards.remove(&CardId::default());
+        let ids = texts(&needs.cards);
+        for row in self.rows_of::<CardRow>("id", &ids).await? {
+            needs.accounts.insert(row.account_id);
+            context.links.entry(row.id).or_default();
+            context.cards.insert(row.id, row);
+        }
+        for row in self.rows_of::<CardLinkRow>("card_id", &ids).await? {
+            let link = (row.link_type, row.link_id);
+            context.links.entry(row.card_id).or_default().push(link);
+        }
+        context.links.values_mut().for_each(|links| links.sort());
+        self.learn_accounts(context, &needs.accounts).await?;
+        if !needs.links.is_empty() {
+            let sql = format!("SELECT {} FROM link_states", LinkStateRow::select());
+            for row in self
+                .fetch(sql, &[], |row| LinkStateRow::take(row, 0))
+                .await?
+            {
+                let status = link_status(&row.status);
+                context.link_states.insert(row.link_key, status);
+            }
+        }
+        let mut objects = ids;
+        objects.extend(needs.accounts.iter().map(ToString::to_string));
+        objects.extend(needs.others);
+        for row in self.rows_of::<EventCountRow>("object_id", &objects).await? {
+            context.counts.insert(row.object_id, row.events);
+        }
+        Ok(())
+    }
+
+    /// Accounts with all that are above them.
+    async fn learn_accounts(
+        &self,
+        context: &mut EventContext,
+        accounts: &BTreeSet<AccountId>,
+    ) -> Result<(), StoreError> {
+        let mut wanted = texts(accounts);
+        while !wanted.is_empty() {
+            let rows = self.rows_of::<AccountRow>("id", &wanted).await?;
+            let parents: BTreeSet<AccountId> =
+                rows.iter().filter_map(|row| row.parent_id).collect();
+            context
+                .accounts
+                .extend(rows.into_iter().map(|row| (row.id, row)));
+            let known = |id: &&AccountId| !context.accounts.contains_key(*id);
+            wanted = parents
+                .iter()
+                .filter(known)
+                .map(ToString::to_string)
+                .collect();
+        }
+        Ok(())
+    }
+
+    async fn cards_linked_to(&self, key: &LinkKey) -> Result<Vec<CardId>, StoreError> {
+        let sql = "SELECT card_id FROM card_links WHERE link_type = $1 AND link_id = $2 AND program_id = $3";
+        let values = [
+            Value::Text(key.link_type.to_string()),
+            Value::Text(key.id.to_string()),
+            Value::Text(key.program_id.to_string()),
+        ];
+        let take =
+            |row: &dyn crate::store::columns::Source| crate::store::columns::Column::take(row, 0);
+        self.fetch(sql.to_owned(), &values, take).await
+    }
+
+    /// The rows with one of these keys, as far as there are any.
+    async fn rows_of<R: TableRow>(&self, key: &str, keys: &[String]) -> Result<Vec<R>, StoreError> {
+        let (columns, table) = (R::select(), R::TABLE);
+        let mut rows = Vec::new();
+        for keys in keys.chunks(ASK_MAX) {
+            let places: Vec<String> = (1..=keys.len()).map(|place| format!("${place}")).collect();
+            let places = places.join(", ");
+            let sql = format!("SELECT {columns} FROM {table} WHERE {key} IN ({places})");
+            let values: Vec<Value> = keys.iter().cloned().map(Value::Text).collect();
+            rows.extend(self.fetch(sql, &values, |row| R::take(row, 0)).await?);
+        }
+        Ok(rows)
+    }
+}
+
+fn texts<Id: ToString>(ids: &BTreeSet<Id>) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fold::link_text;
+    use super::*;
+    use crate::engine::ids::ProgramId;
+
+    #[test]
+    fn nobody_subscribed_needs_nothing() {
+        assert!(needs(&[], false).is_none());
+        assert!(needs(&[], true).is_some());
+        assert_eq!(
+            link_text(ProgramId(1), "project", "p/1"),
+            "prog_0000000000001/project/p/1"
+        );
+    }
+}

@@ -1,0 +1,337 @@
+//! Which events a record is: types and contents. Where they happened and who wants them is `fold.rs`.
+
+use super::fold::{Content, Draft, EventContext, Subject};
+use super::money;
+use super::types::EventType;
+use crate::engine::command::{Action, StatusChange};
+use crate::engine::event::{Event, Flags, ResolvedTo};
+use crate::engine::exceptions::{ExceptionState, Subject as ExceptionSubject};
+use crate::engine::ids::{AuthorizationId, CardId};
+use crate::engine::link_states::LinkStatus;
+use crate::engine::record::Record;
+use crate::engine::registry::{LinkKey, RegistryAction, RegistryEvent};
+use crate::engine::risk::rule::RuleState;
+use crate::engine::state::{AccountStatus, CardStatus};
+use crate::store::from_message::{
+    advice_of, request_of, resolved_of, reversal_row, undoing_of, withheld_of,
+};
+use crate::store::from_posting::{self, Purchase};
+use crate::store::row_json;
+use crate::store::rows::{
+    AuthorizationResult, AuthorizationRow, AuthorizationStatus, MessageName, Sequence,
+    TransactionType,
+};
+use serde_json::json;
+
+/// The events of a record, whose own rows and changes the context has taken in already.
+pub(super) fn of_record(context: &EventContext, sequence: Sequence, record: &Record) -> Vec<Draft> {
+    let mut drafts = of_message(context, sequence, record);
+    drafts.extend(of_transaction(context, sequence, record));
+    match record {
+        Record::Shard { command, event, .. } => {
+            drafts.extend(of_shard(context, &command.action, event));
+            drafts.extend(money::of_shard(sequence, command, event));
+        }
+        Record::Registry { command, event, .. } => {
+            drafts.extend(of_registry(context, &command.action, event));
+        }
+    }
+    drafts
+}
+
+fn about_authorization(
+    context: &EventContext,
+    id: AuthorizationId,
+    event_type: EventType,
+) -> Option<Draft> {
+    let row = context.authorizations.get(&id)?;
+    Some(Draft {
+        event_type,
+        subject: Subject::Payment(row.card_id, row.account_id),
+        content: vec![("authorization", context.authorization_json(row))],
+    })
+}
+
+/// What a message, or the end of a hold, made of an authorization.
+fn of_message(context: &EventContext, sequence: Sequence, record: &Record) -> Vec<Draft> {
+    let one = |id, event_type| {
+        let draft = about_authorization(context, id, event_type);
+        draft.into_iter().collect()
+    };
+    if let Some((authorize, authorized)) = request_of(record) {
+        let id = authorize.authorization_id;
+        let Some(row) = context.authorizations.get(&id) else {
+            return Vec::new();
+        };
+        return match (of_result(row), authorized.increased) {
+            // The customer decides first.
+            (None, _) => Vec::new(),
+            (Some(EventType::AuthorizationDeclined), _) => {
+                one(id, EventType::AuthorizationDeclined)
+            }
+            (Some(_), Some(_)) => one(id, EventType::AuthorizationIncremented),
+            (Some(event_type), None) => one(id, event_type),
+        };
+    }
+    if advice_of(record).is_some() {
+        return of_advice(context, record);
+    }
+    if let Some((resolve, resolved)) = resolved_of(record) {
+        let id = resolve.authorization_id;
+        let row = context.authorizations.get(&id);
+        let decided = !matches!(resolved.to, ResolvedTo::NothingWaits);
+        let event_type = row.and_then(of_result).filter(|_| decided);
+        return event_type.map_or_else(Vec::new, |event_type| one(id, event_type));
+    }
+    if let Some(undoing) = undoing_of(record) {
+        let id = undoing.undone.authorization_id;
+        if withheld_of(record).is_some() {
+            return one(id, EventType::AuthorizationUpdated);
+        }
+        let mut drafts: Vec<Draft> = one(id, EventType::ReversalCreated);
+        if let (Some(draft), Some(row)) = (drafts.first_mut(), reversal_row(sequence, record)) {
+            let reversal = row_json::reversal(&row);
+            draft.content.insert(0, ("reversal", reversal));
+        }
+        return drafts;
+    }
+    Vec::new()
+}
+
+fn of_result(row: &AuthorizationRow) -> Option<EventType> {
+    match row.result {
+        AuthorizationResult::Approved => Some(EventType::AuthorizationApproved),
+        AuthorizationResult::PartiallyApproved => Some(EventType::AuthorizationPartiallyApproved),
+        AuthorizationResult::Declined => Some(EventType::AuthorizationDeclined),
+        AuthorizationResult::Recorded => Some(EventType::AuthorizationUpdated),
+        AuthorizationResult::Waiting => None,
+    }
+}
+
+/// Of an advice that has a row: a hold of its own, an amount in place of another, or a decline that we are told of.
+/// Of what posts money, the transaction speaks.
+fn of_advice(context: &EventContext, record: &Record) -> Vec<Draft> {
+    let id = crate::store::from_message::authorization_id_of(record);
+    let Some(row) = id.and_then(|id| context.authorizations.get(&id)) else {
+        return Vec::new();
+    };
+    let posts = matches!(row.message, MessageName::FinancialAdvice);
+    let draft = match (row.status, row.original_authorization_id) {
+        (AuthorizationStatus::Merged, Some(original)) => {
+            about_authorization(context, original, EventType::AuthorizationUpdated)
+        }
+        (AuthorizationStatus::Cleared, _) if posts => None,
+        _ => of_result(row).and_then(|event_type| about_authorization(context, row.id, event_type)),
+    };
+    draft.into_iter().collect()
+}
+
+/// Money that a message posted.
+fn of_transaction(context: &EventContext, sequence: Sequence, record: &Record) -> Vec<Draft> {
+    let currency_of = |id| context.currency_of(id);
+    let original_of = |id| context.authorizations.get(&id).map(Purchase::of);
+    let row = from_posting::transaction_row(sequence, record, currency_of, original_of);
+    let Some(row) = row else {
+        return Vec::new();
+    };
+    let mut content: Content = vec![("transaction", row_json::transaction(&row))];
+    if let Some(row) = context.authorizations.get(&row.authorization_id) {
+        content.push(("authorization", context.authorization_json(row)));
+    }
+    let mut types = vec![EventType::TransactionSettled];
+    let also = [
+        (
+            row.flags.contains(Flags::FORCE_POST),
+            EventType::TransactionForcePosted,
+        ),
+        (
+            row.flags.contains(Flags::EXCEEDS_HOLD),
+            EventType::TransactionOverCleared,
+        ),
+        (
+            row.transaction_type == TransactionType::Refund,
+            EventType::TransactionRefunded,
+        ),
+    ];
+    types.extend(also.iter().filter(|(is, _)| *is).map(|(_, also)| *also));
+    let draft = |event_type| Draft {
+        event_type,
+        subject: Subject::Payment(row.card_id, Some(row.account_id)),
+        content: content.clone(),
+    };
+    types.into_iter().map(draft).collect()
+}
+
+fn of_shard(context: &EventContext, action: &Action, event: &Event) -> Vec<Draft> {
+    let draft = match (action, event) {
+        (Action::OpenAccount(open), Event::AccountOpened) => {
+            context.about_account(open.account_id, EventType::AccountCreated)
+        }
+        (Action::ChangeAccountStatus(change), Event::AccountStatusChanged { to, .. }) => {
+            let event_type = match to {
+                AccountStatus::Frozen => EventType::AccountFrozen,
+                AccountStatus::Active => EventType::AccountUnfrozen,
+                AccountStatus::Closed => EventType::AccountClosed,
+            };
+            context.about_account(change.account_id, event_type)
+        }
+        (Action::OpenCard(open), Event::CardOpened { .. }) => {
+            context.about_card(open.card_id, EventType::CardCreated)
+        }
+        (Action::ChangeCardStatus(change), Event::CardStatusChanged { from, to }) => {
+            let event_type = of_card_status(change.change, *from, *to);
+            event_type.and_then(|event_type| context.about_card(change.card_id, event_type))
+        }
+        (Action::ChangeCardControls(change), Event::CardControlsChanged) => {
+            context.about_card(change.card_id, EventType::LimitUpdated)
+        }
+        (Action::ReleaseHold(release), Event::HoldReleased { .. }) => {
+            let id = release.authorization_id;
+            let draft = about_authorization(context, id, EventType::AuthorizationExpired);
+            draft.map(|mut draft| {
+                draft.content.push(("cause", json!(release.cause.name())));
+                draft
+            })
+        }
+        _ => None,
+    };
+    draft.into_iter().collect()
+}
+
+fn of_card_status(change: StatusChange, from: CardStatus, to: CardStatus) -> Option<EventType> {
+    match change {
+        _ if from == to => None,
+        StatusChange::Activate => Some(EventType::CardActivated),
+        StatusChange::Freeze => Some(EventType::CardFrozen),
+        StatusChange::Unfreeze => Some(EventType::CardUnfrozen),
+        StatusChange::Close => Some(EventType::CardClosed),
+        StatusChange::Block
+        | StatusChange::BlockLost
+        | StatusChange::BlockStolen
+        | StatusChange::BlockFraud => Some(EventType::CardBlocked),
+    }
+}
+
+fn of_registry(
+    context: &EventContext,
+    action: &RegistryAction,
+    event: &RegistryEvent,
+) -> Vec<Draft> {
+    let draft = match (action, event) {
+        (RegistryAction::RevealCard(reveal), RegistryEvent::CardRevealed) => {
+            let draft = context.about_card(reveal.card_id, EventType::CardRevealed);
+            draft.map(|mut draft| {
+                let by = json!({ "api_key_id": reveal.api_key_id, "reason": reveal.reason });
+                draft.content.push(("reveal", by));
+                draft
+            })
+        }
+        (
+            RegistryAction::ChangeRiskRule { rule_id, .. },
+            RegistryEvent::RiskRuleChanged {
+                to: RuleState::Active,
+                ..
+            },
+        ) => Some(Draft {
+            event_type: EventType::RulePromoted,
+            subject: Subject::Other(rule_id.to_string()),
+            content: vec![(
+                "rule",
+                json!({ "id": rule_id.to_string(), "status": "active" }),
+            )],
+        }),
+        (RegistryAction::RequestException(wanted), RegistryEvent::ExceptionRequested) => {
+            let subject = match wanted.subject {
+                ExceptionSubject::Card(id) => Subject::Card(id),
+                ExceptionSubject::Account(id) => Subject::Account(id),
+                ExceptionSubject::Link(_) => Subject::Other(wanted.id.to_string()),
+            };
+            Some(Draft {
+                event_type: EventType::ExceptionRequested,
+                subject,
+                content: vec![(
+                    "exception",
+                    json!({
+                        "id": wanted.id.to_string(),
+                        "reason": wanted.reason,
+                        "requested_by": wanted.requested_by,
+                        "starts_at": wanted.starts_at.to_string(),
+                        "ends_at": wanted.ends_at.to_string(),
+                    }),
+                )],
+            })
+        }
+        (RegistryAction::ChangeException(change), RegistryEvent::ExceptionChanged { to, .. }) => {
+            let event_type = match to {
+                ExceptionState::Requested => return Vec::new(),
+                ExceptionState::Approved => EventType::ExceptionApproved,
+                ExceptionState::Rejected => EventType::ExceptionRejected,
+                ExceptionState::Ended => EventType::ExceptionEnded,
+            };
+            Some(Draft {
+                event_type,
+                subject: Subject::Other(change.id.to_string()),
+                content: vec![(
+                    "exception",
+                    json!({
+                        "id": change.id.to_string(), "status": to.name(), "by": change.by,
+                    }),
+                )],
+            })
+        }
+        (
+            RegistryAction::DisableWebhookEndpoint { id, .. },
+            RegistryEvent::WebhookEndpointDisabled { state, .. },
+        ) => Some(Draft {
+            event_type: EventType::WebhookEndpointDisabled,
+            subject: Subject::Other(id.to_string()),
+            content: vec![(
+                "webhook_endpoint",
+                json!({
+                    "id": id.to_string(), "status": state.name(),
+                }),
+            )],
+        }),
+        (RegistryAction::ChangeLinkStatus(change), RegistryEvent::LinkStatusChanged { .. }) => {
+            return of_link(context, &change.key, change.to);
+        }
+        _ => None,
+    };
+    draft.into_iter().collect()
+}
+
+/// An event for each card that is another one now: whose own status is better than what the link had and has, and
+/// that no other link holds where it is.
+fn of_link(context: &EventContext, key: &LinkKey, to: LinkStatus) -> Vec<Draft> {
+    let event_type = match to {
+        LinkStatus::Frozen => EventType::CardFrozen,
+        LinkStatus::Active => EventType::CardUnfrozen,
+        LinkStatus::Closed => EventType::CardClosed,
+    };
+    let cards = context.cards_of_link(key);
+    let of_card = |id: &CardId| {
+        let draft = context.about_card(*id, event_type)?;
+        let other = context.worst_other_link(*id, key);
+        let held = matches!(other, LinkStatus::Closed)
+            || matches!(
+                (other, to),
+                (LinkStatus::Frozen, LinkStatus::Frozen | LinkStatus::Active)
+            );
+        let own = context.cards.get(id)?.status;
+        let differs = match to {
+            LinkStatus::Closed => own != CardStatus::Closed,
+            LinkStatus::Frozen | LinkStatus::Active => {
+                matches!(own, CardStatus::Active | CardStatus::Inactive)
+            }
+        };
+        (differs && !held).then_some(draft)
+    };
+    let cause = json!({ "type": key.link_type, "id": key.id });
+    let drafts = cards.iter().filter_map(of_card);
+    drafts
+        .map(|mut draft| {
+            draft.content.push(("cause", cause.clone()));
+            draft
+        })
+        .collect()
+}

@@ -1,0 +1,425 @@
+//! Records become events: what they need to know is kept here as the records change it, who wants them is asked, and
+//! each is numbered among the events of its object.
+
+use super::derive;
+use super::row::{EventCountRow, EventRow, LinkStateRow, PlaceJson, WebhookEndpointRow};
+use super::types::EventType;
+use crate::engine::command::Action;
+use crate::engine::event::Event;
+use crate::engine::ids::{
+    AccountId, AuthorizationId, CardId, EventId, ProgramId, WebhookEndpointId,
+};
+use crate::engine::link_states::LinkStatus;
+use crate::engine::money::Currency;
+use crate::engine::record::Record;
+use crate::engine::registry::{LinkKey, RegistryAction, RegistryCommand, RegistryEvent};
+use crate::engine::webhook_endpoints::WebhookEndpoint;
+use crate::store::effect::{Effect, effect_of};
+use crate::store::from_message;
+use crate::store::from_record;
+use crate::store::row_json;
+use crate::store::rows::{AccountRow, AuthorizationRow, CardRow, Sequence};
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+pub(super) type Content = Vec<(&'static str, Value)>;
+
+/// An event before it is known where it happened.
+pub(super) struct Draft {
+    pub event_type: EventType,
+    pub subject: Subject,
+    pub content: Content,
+}
+
+/// What an event is about.
+pub(super) enum Subject {
+    Card(CardId),
+    /// Of a card, on this account; the card may be nobody's.
+    Payment(CardId, Option<AccountId>),
+    Account(AccountId),
+    /// What belongs to no program, by its id.
+    Other(String),
+}
+
+/// What events need to know of rows: as the tables have them, and as the records before leave them.
+#[derive(Debug, Default)]
+pub struct EventContext {
+    /// Who has subscribed.
+    pub endpoints: BTreeMap<WebhookEndpointId, (Sequence, WebhookEndpoint)>,
+    pub cards: HashMap<CardId, CardRow>,
+    /// Types and ids.
+    pub links: HashMap<CardId, Vec<(String, String)>>,
+    /// With those above them.
+    pub accounts: HashMap<AccountId, AccountRow>,
+    pub authorizations: HashMap<AuthorizationId, AuthorizationRow>,
+    /// Events that objects have had.
+    pub counts: HashMap<String, u64>,
+    /// By their keys (see [`link_text`]); what is not here is active.
+    pub link_states: HashMap<String, LinkStatus>,
+}
+
+/// A linked object as one text.
+pub fn link_text(program_id: ProgramId, link_type: &str, id: &str) -> String {
+    format!("{program_id}/{link_type}/{id}")
+}
+
+pub(super) fn link_status(name: &str) -> LinkStatus {
+    match name {
+        "frozen" => LinkStatus::Frozen,
+        "closed" => LinkStatus::Closed,
+        _ => LinkStatus::Active,
+    }
+}
+
+impl EventContext {
+    pub fn currency_of(&self, id: AccountId) -> Option<Currency> {
+        self.accounts.get(&id).map(|account| account.currency)
+    }
+
+    pub(super) fn authorization_json(&self, row: &AuthorizationRow) -> Value {
+        let mut json = row_json::authorization(row, self.links_json(row.card_id), &[], None);
+        // What these say is not the authorization's own.
+        if let Value::Object(fields) = &mut json {
+            fields.remove("transactions");
+            if let Some(Value::Object(decision)) = fields.get_mut("decision") {
+                decision.remove("response_code");
+            }
+        }
+        json
+    }
+
+    fn links_json(&self, id: CardId) -> Vec<Value> {
+        let links = self.links.get(&id).map_or(&[][..], Vec::as_slice);
+        let json = |(link_type, id): &(String, String)| row_json::link(link_type, id);
+        links.iter().map(json).collect()
+    }
+
+    pub(super) fn about_card(&self, id: CardId, event_type: EventType) -> Option<Draft> {
+        let row = self.cards.get(&id)?;
+        Some(Draft {
+            event_type,
+            subject: Subject::Card(id),
+            content: vec![("card", row_json::card(row, self.links_json(id)))],
+        })
+    }
+
+    pub(super) fn about_account(&self, id: AccountId, event_type: EventType) -> Option<Draft> {
+        let row = self.accounts.get(&id)?;
+        let account = json!({
+            "id": id.to_string(),
+            "object": "account",
+            "program_id": row.program_id.to_string(),
+            "parent_id": row.parent_id.map(|id| id.to_string()),
+            "name": row.name,
+            "currency": row.currency.alpha(),
+            "status": row.status.name(),
+            "created_at": row.created_at_ms.to_string(),
+        });
+        Some(Draft {
+            event_type,
+            subject: Subject::Account(id),
+            content: vec![("account", account)],
+        })
+    }
+
+    /// In the order of their ids.
+    pub(super) fn cards_of_link(&self, key: &LinkKey) -> BTreeSet<CardId> {
+        let is_of = |id: &&CardId| {
+            let of_program = self.cards.get(*id).map(|card| card.program_id);
+            of_program == Some(key.program_id)
+                && self.links[*id]
+                    .iter()
+                    .any(|(link_type, id)| **link_type == *key.link_type && **id == *key.id)
+        };
+        self.links.keys().filter(is_of).copied().collect()
+    }
+
+    /// Of all that a card is linked to beside this.
+    pub(super) fn worst_other_link(&self, id: CardId, key: &LinkKey) -> LinkStatus {
+        let links = self.links.get(&id).map_or(&[][..], Vec::as_slice);
+        let others = links.iter().filter(|(link_type, id)| {
+            (link_type.as_str(), id.as_str()) != (&*key.link_type, &*key.id)
+        });
+        let states = others.filter_map(|(link_type, id)| {
+            let text = link_text(key.program_id, link_type, id);
+            self.link_states.get(&text).copied()
+        });
+        states.max().unwrap_or(LinkStatus::Active)
+    }
+
+    fn accounts_above(&self, id: AccountId) -> Vec<AccountId> {
+        let mut chain = vec![id];
+        let mut at = id;
+        while let Some(parent) = self.accounts.get(&at).and_then(|row| row.parent_id) {
+            // A tree has few levels; a row that names itself is none of ours.
+            if chain.contains(&parent) {
+                break;
+            }
+            chain.push(parent);
+            at = parent;
+        }
+        chain
+    }
+}
+
+/// The events of a run of records.
+pub struct EventFold<'a> {
+    context: &'a mut EventContext,
+    pub rows: Vec<EventRow>,
+    counted: BTreeSet<String>,
+    endpoints_changed: BTreeSet<WebhookEndpointId>,
+    link_states_changed: BTreeSet<String>,
+}
+
+impl<'a> EventFold<'a> {
+    pub fn new(context: &'a mut EventContext) -> EventFold<'a> {
+        EventFold {
+            context,
+            rows: Vec::new(),
+            counted: BTreeSet::new(),
+            endpoints_changed: BTreeSet::new(),
+            link_states_changed: BTreeSet::new(),
+        }
+    }
+
+    pub fn record(&mut self, sequence: Sequence, record: &Record) {
+        let heard = !self.context.endpoints.is_empty();
+        if heard {
+            self.take_in(sequence, record);
+        }
+        if let Record::Registry { command, event, .. } = record {
+            self.take_in_registry(sequence, command, event);
+        }
+        if heard {
+            let drafts = derive::of_record(self.context, sequence, record);
+            for (place, draft) in (0..).zip(drafts) {
+                self.emit(EventId::of_record(sequence, place), record, draft);
+            }
+        }
+    }
+
+    /// What the record makes and changes.
+    fn take_in(&mut self, sequence: Sequence, record: &Record) {
+        let context = &mut *self.context;
+        let currencies: HashMap<_, _> = from_message::account_of(record)
+            .and_then(|id| Some((id, context.currency_of(id)?)))
+            .into_iter()
+            .collect();
+        let row =
+            from_message::authorization_row(sequence, record, |id| currencies.get(&id).copied());
+        if let Some(row) = row {
+            context.authorizations.insert(row.id, row);
+        }
+        for (id, change) in effect_of(record).into_iter().flat_map(Effect::changes) {
+            if let Some(row) = context.authorizations.get_mut(&id) {
+                change.apply(row);
+            }
+        }
+        let Record::Shard { command, event, .. } = record else {
+            return;
+        };
+        match (&command.action, event) {
+            (Action::OpenAccount(open), Event::AccountOpened) => {
+                let row = from_record::account_row(sequence, command.root, command.at, open);
+                context.accounts.insert(row.id, row);
+            }
+            (Action::ChangeAccountStatus(change), Event::AccountStatusChanged { to, .. }) => {
+                if let Some(row) = context.accounts.get_mut(&change.account_id) {
+                    row.status = *to;
+                }
+            }
+            (Action::OpenCard(open), Event::CardOpened { status }) => {
+                if let Some(row) = context.cards.get_mut(&open.card_id) {
+                    row.status = *status;
+                }
+            }
+            (Action::ChangeCardStatus(change), Event::CardStatusChanged { to, .. }) => {
+                if let Some(row) = context.cards.get_mut(&change.card_id) {
+                    row.status = *to;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn take_in_registry(
+        &mut self,
+        sequence: Sequence,
+        command: &RegistryCommand,
+        event: &RegistryEvent,
+    ) {
+        let context = &mut *self.context;
+        match (&command.action, event) {
+            (RegistryAction::IssueCard(issue), RegistryEvent::CardIssued { .. }) => {
+                let row = from_record::card_row(sequence, command.at, issue);
+                let links = from_record::card_link_rows(issue);
+                let links = links.into_iter().map(|row| (row.link_type, row.link_id));
+                context.links.insert(row.id, links.collect());
+                context.cards.insert(row.id, row);
+            }
+            (
+                RegistryAction::PutWebhookEndpoint(endpoint),
+                RegistryEvent::WebhookEndpointPut { .. },
+            ) => {
+                let since = context.endpoints.get(&endpoint.id);
+                let since = since.map_or(sequence, |(since, _)| *since);
+                let known = (since, (**endpoint).clone());
+                context.endpoints.insert(endpoint.id, known);
+                self.endpoints_changed.insert(endpoint.id);
+            }
+            (
+                RegistryAction::DeleteWebhookEndpoint(id),
+                RegistryEvent::WebhookEndpointDeleted { .. },
+            ) => {
+                context.endpoints.remove(id);
+                self.endpoints_changed.insert(*id);
+            }
+            (
+                RegistryAction::DisableWebhookEndpoint { id, .. },
+                RegistryEvent::WebhookEndpointDisabled { state, .. },
+            ) => {
+                if let Some((_, endpoint)) = context.endpoints.get_mut(id) {
+                    endpoint.state = *state;
+                }
+                self.endpoints_changed.insert(*id);
+            }
+            (RegistryAction::ChangeLinkStatus(change), RegistryEvent::LinkStatusChanged { .. }) => {
+                let key = &change.key;
+                let text = link_text(key.program_id, &key.link_type, &key.id);
+                context.link_states.insert(text.clone(), change.to);
+                self.link_states_changed.insert(text);
+            }
+            _ => {}
+        }
+    }
+
+    fn emit(&mut self, id: EventId, record: &Record, draft: Draft) {
+        let context = &mut *self.context;
+        let (card_id, account_id, object_id) = match draft.subject {
+            Subject::Card(id) => {
+                let account_id = context.cards.get(&id).map(|card| card.account_id);
+                (Some(id), account_id, id.to_string())
+            }
+            Subject::Payment(card_id, account_id) if card_id != CardId::default() => {
+                (Some(card_id), account_id, card_id.to_string())
+            }
+            Subject::Payment(_, account_id) => (None, account_id, "unknown_card".to_owned()),
+            Subject::Account(id) => (None, Some(id), id.to_string()),
+            Subject::Other(object_id) => (None, None, object_id),
+        };
+        let program_id = match (card_id, account_id) {
+            (Some(id), _) => context.cards.get(&id).map(|card| card.program_id),
+            (None, Some(id)) => context.accounts.get(&id).map(|account| account.program_id),
+            (None, None) => None,
+        };
+        let links = card_id.and_then(|id| context.links.get(&id));
+        let accounts = account_id.map_or_else(Vec::new, |id| context.accounts_above(id));
+        let place = PlaceJson {
+            accounts: accounts.iter().map(ToString::to_string).collect(),
+            links: links.cloned().unwrap_or_default(),
+        };
+        let name = draft.event_type.name();
+        let mut endpoints = context.endpoints.values();
+        let wanted = match program_id {
+            Some(program_id) => place.with(program_id, |place| {
+                endpoints.any(|(_, endpoint)| endpoint.wants(name, Some(place)))
+            }),
+            None => endpoints.any(|(_, endpoint)| endpoint.wants(name, None)),
+        };
+        if !wanted {
+            return;
+        }
+        let count = context.counts.entry(object_id.clone()).or_default();
+        *count += 1;
+        let object_sequence = *count;
+        let mut data = flat_links(&place.links);
+        let mut put = |name: &str, value: Value| drop(data.insert(name.to_owned(), value));
+        put("card_id", json!(card_id.map(|id| id.to_string())));
+        put("balance_id", json!(account_id.map(|id| id.to_string())));
+        put("program_id", json!(program_id.map(|id| id.to_string())));
+        let links = place
+            .links
+            .iter()
+            .map(|(kind, id)| row_json::link(kind, id));
+        put("links", links.collect());
+        put("sequence", object_sequence.into());
+        draft
+            .content
+            .into_iter()
+            .for_each(|(name, value)| put(name, value));
+        self.counted.insert(object_id.clone());
+        self.rows.push(EventRow {
+            number: id.0,
+            event_type: name.to_owned(),
+            program_id,
+            account_id,
+            card_id,
+            object_id,
+            object_sequence,
+            place_json: program_id.map(|_| json!(place).to_string()),
+            data_json: Value::Object(data).to_string(),
+            created_at_ms: from_record::taken(record).0,
+        });
+    }
+
+    /// The rows to put in the place of those of the same keys: counts, endpoints, states of links. Endpoints that are
+    /// gone, and links that are active again, have none.
+    pub fn finish(self) -> EventRows {
+        let context = &*self.context;
+        let counts = self.counted.iter().map(|object_id| EventCountRow {
+            object_id: object_id.clone(),
+            events: context.counts.get(object_id).copied().unwrap_or_default(),
+        });
+        let endpoints = self.endpoints_changed.iter().filter_map(|id| {
+            let (sequence, endpoint) = context.endpoints.get(id)?;
+            Some(WebhookEndpointRow {
+                id: id.to_string(),
+                sequence: *sequence,
+                definition_json: json!(endpoint).to_string(),
+            })
+        });
+        let link_states = self.link_states_changed.iter().filter_map(|text| {
+            let status = *context.link_states.get(text)?;
+            (status != LinkStatus::Active).then(|| LinkStateRow {
+                link_key: text.clone(),
+                status: status.name().to_owned(),
+            })
+        });
+        EventRows {
+            counts: counts.collect(),
+            endpoints: endpoints.collect(),
+            link_states: link_states.collect(),
+            counted: self.counted.into_iter().collect(),
+            endpoints_changed: self
+                .endpoints_changed
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            link_states_changed: self.link_states_changed.into_iter().collect(),
+            events: self.rows,
+        }
+    }
+}
+
+/// What a run of records adds to the tables of events.
+#[derive(Debug, Default)]
+pub struct EventRows {
+    pub events: Vec<EventRow>,
+    pub counts: Vec<EventCountRow>,
+    pub endpoints: Vec<WebhookEndpointRow>,
+    pub link_states: Vec<LinkStateRow>,
+    /// Keys of the rows that those above take the place of.
+    pub counted: Vec<String>,
+    pub endpoints_changed: Vec<String>,
+    pub link_states_changed: Vec<String>,
+}
+
+/// Each link as `<type>_id`; the first of a type, where there are several.
+fn flat_links(links: &[(String, String)]) -> Map<String, Value> {
+    let mut flat = Map::new();
+    flat.insert("user_id".to_owned(), Value::Null);
+    for (link_type, id) in links.iter().rev() {
+        flat.insert(format!("{link_type}_id"), id.as_str().into());
+    }
+    flat
+}

@@ -1,0 +1,16 @@
+//! What of the journal others hear of: events, as rows that are written in the transaction of their record, and only
+//! where somebody has subscribed to them. Delivering them lives in `webhooks`.
+
+mod context;
+mod derive;
+mod fold;
+mod money;
+mod read;
+mod row;
+pub mod types;
+
+pub use fold::{EventContext, EventFold, EventRows, link_text};
+pub use read::EventFilter;
+pub use row::{EventRow, PlaceJson};
+
+pub(super) use context::needs;

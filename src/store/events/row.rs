@@ -1,0 +1,171 @@
+//! The rows of events, and what an endpoint is held against.
+
+use crate::engine::api_keys::Place;
+use crate::engine::ids::{AccountId, CardId, EventId, ProgramId};
+use crate::engine::time::Timestamp;
+use crate::engine::webhook_endpoints::WebhookEndpoint;
+use crate::store::rows::{Sequence, table};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+table! {
+    /// Something that happened.
+    EventRow in "events" {
+        number: u64,
+        event_type: String,
+        program_id: Option<ProgramId>,
+        account_id: Option<AccountId>,
+        card_id: Option<CardId>,
+        /// What `object_sequence` counts the events of.
+        object_id: String,
+        object_sequence: u64,
+        /// A [`PlaceJson`]; absent where it has no program.
+        place_json: Option<String>,
+        data_json: String,
+        created_at_ms: Timestamp,
+    }
+}
+
+table! {
+    /// How many events an object has had.
+    EventCountRow in "event_counts" {
+        object_id: String,
+        events: u64,
+    }
+}
+
+table! {
+    /// Who had subscribed at the projection's position.
+    WebhookEndpointRow in "webhook_endpoints" {
+        id: String,
+        sequence: Sequence,
+        definition_json: String,
+    }
+}
+
+table! {
+    /// The status of a linked object that is not active.
+    LinkStateRow in "link_states" {
+        /// Program, type and id.
+        link_key: String,
+        status: String,
+    }
+}
+
+/// Where an event happened, as its row keeps it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaceJson {
+    /// The account and those above it.
+    pub accounts: Vec<String>,
+    /// Types and ids.
+    pub links: Vec<(String, String)>,
+}
+
+impl EventRow {
+    pub fn id(&self) -> EventId {
+        EventId(self.number)
+    }
+
+    /// Whether an endpoint is to hear of it.
+    pub fn is_for(&self, endpoint: &WebhookEndpoint) -> bool {
+        let (Some(program_id), Some(place)) = (self.program_id, &self.place_json) else {
+            return endpoint.wants(&self.event_type, None);
+        };
+        let place: PlaceJson = serde_json::from_str(place).unwrap_or_default();
+        place.with(program_id, |place| {
+            endpoint.wants(&self.event_type, Some(place))
+        })
+    }
+
+    /// What is sent, in the shape of Standard Webhooks.
+    pub fn body(&self, thin: bool) -> Value {
+        let mut data: Value = serde_json::from_str(&self.data_json).unwrap_or_default();
+        if thin {
+            make_thin(&mut data);
+        }
+        json!({
+            "id": self.id().to_string(),
+            "type": self.event_type,
+            "timestamp": self.created_at_ms.to_string(),
+            "data": data,
+        })
+    }
+}
+
+impl PlaceJson {
+    pub fn with<T>(&self, program_id: ProgramId, of: impl FnOnce(Place) -> T) -> T {
+        let accounts = self.accounts.iter().filter_map(|id| id.parse().ok());
+        let accounts: Vec<AccountId> = accounts.collect();
+        let links = self.links.iter();
+        let links: Vec<_> = links
+            .map(|(kind, id)| (kind.as_str(), id.as_str()))
+            .collect();
+        of(Place {
+            program_id,
+            accounts: &accounts,
+            links: &links,
+        })
+    }
+}
+
+/// What a thin body keeps of an object: nothing that says who paid where, or how much.
+const KEPT: &[&str] = &["id", "object", "status", "authorization_id"];
+
+fn make_thin(data: &mut Value) {
+    let Value::Object(fields) = data else {
+        return;
+    };
+    for value in fields.values_mut().filter(|value| value.is_object()) {
+        let mut thin = json!({});
+        for name in KEPT {
+            if let Some(kept) = value.get(*name) {
+                thin[*name] = kept.clone();
+            }
+        }
+        if let Some(decision) = value.get("decision") {
+            thin["decision"] =
+                json!({ "result": decision["result"], "reason": decision["reason"] });
+        }
+        *value = thin;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thin_body_has_ids_and_reasons_only() {
+        let row = EventRow {
+            number: 5 << 20,
+            event_type: "authorization.declined".to_owned(),
+            program_id: None,
+            account_id: None,
+            card_id: None,
+            object_id: "card_1".to_owned(),
+            object_sequence: 3,
+            place_json: None,
+            data_json: json!({
+                "card_id": "card_1", "sequence": 3, "links": [{"type": "user", "id": "u"}],
+                "authorization": {
+                    "id": "auth_1", "object": "authorization", "amount": 5, "merchant": {"name": "Shop"},
+                    "status": "declined",
+                    "decision": {"result": "declined", "reason": "card_frozen", "step": "card_status"},
+                },
+            })
+            .to_string(),
+            created_at_ms: Timestamp(0),
+        };
+        let body = row.body(true);
+        assert_eq!(
+            body["data"]["authorization"],
+            json!({
+                "id": "auth_1", "object": "authorization", "status": "declined",
+                "decision": {"result": "declined", "reason": "card_frozen"},
+            })
+        );
+        assert_eq!(body["data"]["links"][0]["id"], "u");
+        assert_eq!(body["id"], "evt_0000000050000");
+        assert_eq!(row.body(false)["data"]["authorization"]["amount"], 5);
+    }
+}

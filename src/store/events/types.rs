@@ -1,0 +1,96 @@
+//! The types of events, each with the scope that a key needs to hear of it. New ones are no break: the list is open.
+
+use crate::engine::api_keys::Scope;
+
+macro_rules! event_types {
+    ($($name:ident = $text:literal, $scope:ident, $when:literal;)*) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum EventType { $($name,)* }
+
+        impl EventType {
+            pub const ALL: &'static [EventType] = &[$(EventType::$name,)*];
+
+            pub fn name(self) -> &'static str {
+                match self { $(EventType::$name => $text,)* }
+            }
+
+            pub fn from_name(name: &str) -> Option<EventType> {
+                match name { $($text => Some(EventType::$name),)* _ => None }
+            }
+
+            /// What lets a key hear of it.
+            pub fn scope(self) -> Scope {
+                match self { $(EventType::$name => Scope::$scope,)* }
+            }
+
+            /// When it comes, in one line, for people.
+            pub fn when(self) -> &'static str {
+                match self { $(EventType::$name => $when,)* }
+            }
+        }
+    };
+}
+
+event_types! {
+    CardCreated = "card.created", CardsRead, "a card was issued";
+    CardActivated = "card.activated", CardsRead, "a card was activated";
+    CardFrozen = "card.frozen", CardsRead, "a card was frozen, by itself or with what it is linked to";
+    CardUnfrozen = "card.unfrozen", CardsRead, "a card was unfrozen";
+    CardBlocked = "card.blocked", CardsRead, "a card was blocked, for good";
+    CardClosed = "card.closed", CardsRead, "a card was closed, by itself or with what it is linked to";
+    CardRevealed = "card.revealed", CardsRead, "somebody saw a card's number";
+    LimitUpdated = "limit.updated", CardsRead, "the controls of a card were changed";
+    AccountCreated = "account.created", AccountsRead, "an account was opened";
+    AccountFrozen = "account.frozen", AccountsRead, "an account was frozen";
+    AccountUnfrozen = "account.unfrozen", AccountsRead, "an account was unfrozen";
+    AccountClosed = "account.closed", AccountsRead, "an account was closed";
+    TopUpSettled = "topup.settled", AccountsRead, "money that arrived was posted to an account";
+    TopUpCreated = "topup.created", AccountsRead, "a top-up waits for its money";
+    TopUpFailed = "topup.failed", AccountsRead, "the money of a top-up will not come";
+    TransferSettled = "transfer.settled", AccountsRead, "money arrived that was moved from one account to another; each account hears of it";
+    TransferReturned = "transfer.returned", AccountsRead, "money that another account does not take came back to the one that sent it";
+    TransferFailed = "transfer.failed", AccountsRead, "an auto top-up found no money to move";
+    BalanceLow = "balance.low", AccountsRead, "less is available than the account's threshold; once until there is enough again";
+    AuthorizationApproved = "authorization.approved", AuthorizationsRead, "a payment was approved, by us or by the network in our place";
+    AuthorizationPartiallyApproved = "authorization.partially_approved", AuthorizationsRead, "a payment was approved for less than was asked";
+    AuthorizationDeclined = "authorization.declined", AlertsDeclines, "a payment was declined: its reason, step and rule are in `decision`";
+    AuthorizationIncremented = "authorization.incremented", AuthorizationsRead, "more was approved for a payment that was authorized before";
+    AuthorizationUpdated = "authorization.updated", AuthorizationsRead, "the network changed what is held, or did not get our approval in time";
+    AuthorizationExpired = "authorization.expired", AuthorizationsRead, "a hold ended by its time or by hand";
+    ReversalCreated = "reversal.created", TransactionsRead, "a payment was reversed, whole or in part";
+    TransactionSettled = "transaction.settled", TransactionsRead, "money was posted";
+    TransactionForcePosted = "transaction.force_posted", TransactionsRead, "beside `transaction.settled`: money was posted without an authorization";
+    TransactionOverCleared = "transaction.over_cleared", TransactionsRead, "beside `transaction.settled`: more was posted than was held";
+    TransactionRefunded = "transaction.refunded", TransactionsRead, "beside `transaction.settled`: money came back from a merchant";
+    RulePromoted = "rule.promoted", RulesRead, "a risk rule came into force";
+    ExceptionRequested = "exception.requested", ExceptionsRead, "somebody asked for an exception from controls";
+    ExceptionApproved = "exception.approved", ExceptionsRead, "an exception was approved";
+    ExceptionRejected = "exception.rejected", ExceptionsRead, "an exception was rejected";
+    ExceptionEnded = "exception.ended", ExceptionsRead, "an exception was ended before its time";
+    WebhookEndpointDisabled = "webhook_endpoint.disabled", WebhooksRead, "an endpoint took nothing for days, or said that it is gone: it is called no more";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_families_with_a_dot_and_lead_back() {
+        for event_type in EventType::ALL {
+            let name = event_type.name();
+            assert_eq!(name.split('.').count(), 2, "{name}");
+            assert_eq!(EventType::from_name(name), Some(*event_type));
+        }
+        assert_eq!(EventType::from_name("card.melted"), None);
+    }
+
+    #[test]
+    fn the_documents_list_them_all() {
+        let document = include_str!("../../../docs/webhooks.md");
+        for event_type in EventType::ALL {
+            let (name, scope) = (event_type.name(), event_type.scope().name());
+            let line = format!("| `{name}` | `{scope}` | {} |", event_type.when());
+            assert!(document.contains(&line), "docs/webhooks.md lacks: {line}");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Telling others what has happened: calls to webhook endpoints, each event until it was taken or given up. Which
+//! events there are lives in `store/events`; who wants which, and how far each has heard, in
+//! `engine/webhook_endpoints.rs`. The HTTP client and the signature are `decision_call`'s too.
+
+mod address;
+mod ask;
+mod call;
+mod client;
+mod delivery_log;
+mod queue;
+pub mod schedule;
+mod service;
+mod signature;
+mod stats;
+mod worker;
+
+pub use call::{Called, post, secrets_of};
+pub use client::{Answered, CallError, Client, UrlError, check_url};
+pub use service::{Webhooks, Wiring};
+pub use signature::Signed;
+pub use stats::WebhookStats;

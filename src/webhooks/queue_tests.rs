@@ -1,0 +1,225 @@
+//! Queues against a simulated endpoint: nothing is lost, nothing is told out of order where order was asked for, and a
+//! restart from what was noted tells what was under way again.
+
+use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+const START: Timestamp = Timestamp(1_000_000);
+
+fn queue(in_order: bool) -> Queue {
+    Queue::restore(&WebhookProgress::default(), EventId(0), in_order)
+}
+
+fn failed() -> Outcome {
+    Outcome::Failed { retry_after: None }
+}
+
+/// Events 1, 2, 3… of these cards.
+fn take(queue: &mut Queue, from: u64, cards: &[u64]) {
+    let last = EventId(from + cards.len() as u64 - 1);
+    let events = (from..).zip(cards);
+    let events = events.map(|(event, card)| (EventId(event), Some(CardId(*card))));
+    queue.take(events, last);
+}
+
+#[test]
+fn what_fails_waits_and_does_not_hold_up_the_others() {
+    let mut queue = queue(false);
+    take(&mut queue, 1, &[1, 1, 1]);
+    let calls: Vec<Call> = std::iter::from_fn(|| queue.next(START)).collect();
+    assert_eq!(calls.len(), 3);
+    assert!(matches!(queue.ended(calls[0], failed(), START), Then::Again(at) if at > START));
+    assert_eq!(queue.ended(calls[1], Outcome::Taken, START), Then::Over);
+    assert_eq!(queue.ended(calls[2], Outcome::Taken, START), Then::Over);
+    let progress = queue.progress();
+    assert_eq!(progress.after, Some(EventId(3)));
+    assert_eq!(progress.waiting.len(), 1);
+    assert_eq!(queue.next(START), None);
+    let later = queue.wakes_at().unwrap();
+    assert_eq!(
+        queue.next(later),
+        Some(Call {
+            event_id: EventId(1),
+            attempt: 2
+        })
+    );
+}
+
+#[test]
+fn in_order_a_card_waits_for_its_first_and_other_cards_go_on() {
+    let mut queue = queue(true);
+    take(&mut queue, 1, &[7, 7, 8]);
+    let first = queue.next(START).unwrap();
+    let other = queue.next(START).unwrap();
+    assert_eq!((first.event_id, other.event_id), (EventId(1), EventId(3)));
+    assert_eq!(queue.next(START), None);
+    queue.ended(first, failed(), START);
+    queue.ended(other, Outcome::Taken, START);
+    assert_eq!(queue.next(START), None);
+    let later = queue.progress().waiting[0].next_at;
+    let again = queue.next(later).unwrap();
+    assert_eq!((again.event_id, again.attempt), (EventId(1), 2));
+    queue.ended(again, Outcome::Taken, later);
+    assert_eq!(queue.next(later).unwrap().event_id, EventId(2));
+}
+
+#[test]
+fn an_endpoint_that_is_down_is_called_once_at_a_time_and_wakes_up_with_all_that_came() {
+    let mut queue = queue(false);
+    take(&mut queue, 1, &[1; 40]);
+    let mut now = START;
+    let calls: Vec<Call> = std::iter::from_fn(|| queue.next(now)).collect();
+    assert_eq!(calls.len(), CONCURRENT_MAX);
+    calls
+        .iter()
+        .for_each(|call| assert_ne!(queue.ended(*call, failed(), now), Then::Over));
+    assert!(queue.is_down());
+    for _ in 0..10 {
+        now = queue.wakes_at().unwrap().max(now);
+        let call = queue.next(now).unwrap();
+        assert_eq!(queue.next(now), None, "one at a time");
+        queue.ended(call, failed(), now);
+    }
+    now = queue.wakes_at().unwrap().max(now);
+    let call = queue.next(now).unwrap();
+    queue.ended(call, Outcome::Taken, now);
+    assert!(!queue.is_down());
+    assert!(std::iter::from_fn(|| queue.next(now)).count() > 1);
+}
+
+#[test]
+fn after_five_days_of_failure_or_at_once_when_gone_it_is_given_up() {
+    let mut queue = queue(false);
+    take(&mut queue, 1, &[1]);
+    let (mut now, mut calls) = (START, 0);
+    let state = loop {
+        let Some(call) = queue.next(now) else {
+            // All ten calls for the first event are made long before: another one comes.
+            match queue.wakes_at() {
+                Some(at) => now = at.max(now),
+                None => {
+                    let next = queue.read_to().0 + 1;
+                    take(&mut queue, next, &[1]);
+                }
+            }
+            continue;
+        };
+        calls += 1;
+        queue.ended(call, failed(), now);
+        if let Some(state) = queue.gives_up(failed(), now) {
+            break state;
+        }
+        assert!(calls < 1_000);
+    };
+    assert_eq!(state, WebhookState::Failing);
+    assert!(now.0 - START.0 >= schedule::DISABLED_AFTER_MS);
+    assert_eq!(
+        queue.gives_up(Outcome::Gone, START),
+        Some(WebhookState::Gone)
+    );
+}
+
+#[test]
+fn retry_after_holds_all_calls() {
+    let mut queue = queue(false);
+    take(&mut queue, 1, &[1, 2]);
+    let call = queue.next(START).unwrap();
+    let minute = Some(Duration::from_secs(60));
+    queue.ended(
+        call,
+        Outcome::Failed {
+            retry_after: minute,
+        },
+        START,
+    );
+    assert_eq!(queue.next(START.plus_ms(59_999)), None);
+    assert!(queue.next(START.plus_ms(60_000)).is_some());
+}
+
+#[test]
+fn with_all_places_taken_new_events_stay_where_they_are() {
+    let mut queue = queue(false);
+    let mut next = 1;
+    let mut now = START;
+    // Half of the calls fail: the endpoint is never down, and what waits grows.
+    for round in 0..WAITING_MAX * 4 {
+        if queue.room() > 0 {
+            take(&mut queue, next, &[1; 64]);
+            next += 64;
+        }
+        let Some(call) = queue.next(now) else { break };
+        let outcome = if round % 2 == 0 {
+            failed()
+        } else {
+            Outcome::Taken
+        };
+        queue.ended(call, outcome, now);
+    }
+    assert_eq!(queue.waiting(), WAITING_MAX);
+    let after = queue.progress().after;
+    assert_eq!(queue.next(now), None);
+    now = queue.wakes_at().unwrap();
+    assert!(queue.next(now).is_some());
+    assert_eq!(queue.progress().after, after);
+}
+
+proptest! {
+    /// Crashes at any moment; each event is taken in the end, or was given up after ten calls; in order, no event
+    /// of a card is taken for the first time before an earlier one of it is over.
+    #[test]
+    fn nothing_is_lost(
+        in_order: bool,
+        cards in prop::collection::vec(1u64..5, 1..120),
+        steps in prop::collection::vec(0u8..20, 0..600),
+    ) {
+        let mut queue = queue(in_order);
+        let (mut now, mut fed, mut noted) = (START, 0usize, queue.progress());
+        let mut under_way: Vec<Call> = Vec::new();
+        let mut over: BTreeSet<u64> = BTreeSet::new();
+        let mut steps = steps.into_iter();
+        let mut idle = 0;
+        let last = Some(EventId(cards.len() as u64));
+        while over.len() < cards.len() || queue.progress().after != last || queue.waiting() > 0 {
+            let step = steps.next().unwrap_or(0);
+            if fed < cards.len() && queue.room() > 0 && queue.read_to().0 as usize == fed {
+                let many = 10.min(cards.len() - fed);
+                take(&mut queue, fed as u64 + 1, &cards[fed..fed + many]);
+                fed += many;
+            }
+            while let Some(call) = queue.next(now) {
+                under_way.push(call);
+            }
+            match step {
+                // Noted.
+                17 => noted = queue.progress(),
+                // Killed.
+                18 => {
+                    queue = Queue::restore(&noted, EventId(0), in_order);
+                    fed = queue.read_to().0 as usize;
+                    under_way.clear();
+                }
+                _ => {}
+            }
+            let Some(call) = under_way.pop() else {
+                now = queue.wakes_at().unwrap_or(now).max(now);
+                idle += 1;
+                prop_assert!(idle < 10_000, "it stands still");
+                continue;
+            };
+            let outcome = if (1..9).contains(&step) { failed() } else { Outcome::Taken };
+            let then = queue.ended(call, outcome, now);
+            if matches!(then, Then::Over | Then::GivenUp) {
+                let event = call.event_id.0;
+                if in_order && over.insert(event) {
+                    let card = cards[event as usize - 1];
+                    let earlier = (1..event).filter(|e| cards[*e as usize - 1] == card);
+                    for before in earlier {
+                        prop_assert!(over.contains(&before), "{event} before {before}");
+                    }
+                }
+                over.insert(event);
+            }
+        }
+    }
+}
