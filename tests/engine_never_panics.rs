@@ -28,6 +28,7 @@ use cardswitch::engine::time_windows::{Days, TimeWindow};
 use cardswitch::engine::top_ups::{EndTopUp, TopUpEnd};
 use cardswitch::engine::touch::touch;
 use cardswitch::engine::transfers::{EndTransfer, ReceiveTransfer, ReturnReason, Transfer};
+use cardswitch::engine::watch::{AutoTopUp, AutoTopUpRule, ChangeAccount, NoteLowBalance};
 use engine_support::*;
 use proptest::prelude::*;
 
@@ -246,6 +247,45 @@ fn any_action() -> impl Strategy<Value = Action> {
             external_reference: None,
         }))
     });
+    let minor = || any_amount().prop_map(|money| money.amount_minor);
+    let rule = (minor(), minor(), 0u16..200, proptest::option::of(0u64..4)).prop_map(
+        |(below_minor, amount_minor, per_day_max, from)| AutoTopUpRule {
+            below_minor,
+            amount_minor,
+            per_day_max,
+            from_account_id: from.map(AccountId),
+        },
+    );
+    let watched = (
+        proptest::option::of(proptest::option::of(minor())),
+        proptest::option::of(proptest::option::of(rule)),
+    );
+    let change_account = (
+        0u64..4,
+        proptest::option::of(minor()),
+        watched,
+        any_controls(),
+    )
+        .prop_map(|(id, credit_line_minor, (low, rule), controls)| {
+            Action::ChangeAccount(Box::new(ChangeAccount {
+                account_id: AccountId(id),
+                name: Some("other".into()),
+                controls: credit_line_minor.is_none().then_some(controls),
+                credit_line_minor,
+                low_below_minor: low,
+                auto_top_up: rule,
+            }))
+        });
+    let low = (0u64..4).prop_map(|id| {
+        let account_id = AccountId(id);
+        Action::NoteLowBalance(NoteLowBalance { account_id })
+    });
+    let auto = (0u64..4, 0u64..40).prop_map(|(id, transfer)| {
+        Action::AutoTopUp(AutoTopUp {
+            transfer_id: TransferId(transfer),
+            account_id: AccountId(id),
+        })
+    });
     let announce = (0u64..40, 0u64..4, any_amount(), any::<bool>()).prop_map(
         |(id, account, amount, is_usdt)| {
             Action::AnnounceTopUp(Box::new(TopUp {
@@ -379,7 +419,7 @@ fn any_action() -> impl Strategy<Value = Action> {
     });
     prop_oneof![
         3 => any_recall(),
-        2 => announce, 2 => end_top_up, 4 => send, 3 => receive, 2 => end,
+        3 => change_account, 2 => low, 2 => auto, 2 => announce, 2 => end_top_up, 4 => send, 3 => receive, 2 => end,
         1 => change_holder, 8 => resolve, 4 => withhold, 3 => release, 12 => authorize, 6 => advise, 5 => reverse, 4 => open_account, 6 => top_up, 4 => open_card,
         1 => status, 1 => account_status, 2 => change_controls
     ]
@@ -436,6 +476,22 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
             of.account_id = account(of.account_id);
             of.top_up_id.0 += of.account_id.0 * 100;
             Action::TopUp(of)
+        }
+        Action::ChangeAccount(mut of) => {
+            of.account_id = account(of.account_id);
+            if let Some(Some(rule)) = &mut of.auto_top_up {
+                rule.from_account_id = rule.from_account_id.map(account);
+            }
+            Action::ChangeAccount(of)
+        }
+        Action::NoteLowBalance(mut of) => {
+            of.account_id = account(of.account_id);
+            Action::NoteLowBalance(of)
+        }
+        Action::AutoTopUp(mut of) => {
+            of.account_id = account(of.account_id);
+            of.transfer_id.0 += 100_000;
+            Action::AutoTopUp(of)
         }
         Action::AnnounceTopUp(mut of) => {
             of.account_id = account(of.account_id);

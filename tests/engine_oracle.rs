@@ -87,6 +87,7 @@ use cardswitch::engine::time::Timestamp;
 use cardswitch::engine::time_windows::{Days, TimeWindow};
 use cardswitch::engine::trace::Detail;
 use cardswitch::engine::transfers::TransferStatus;
+use cardswitch::engine::watch::ChangeAccount;
 use cardswitch::engine::window::window_end;
 use cardswitch::engine::world::World;
 use customers::*;

@@ -41,6 +41,7 @@ use cardswitch::engine::time::Expiry;
 use cardswitch::engine::time_windows::{Days, TimeWindow};
 use cardswitch::engine::top_ups::{EndTopUp, TopUpEnd};
 use cardswitch::engine::trace::{Detail, TraceStep};
+use cardswitch::engine::watch::{AutoTopUpRule, ChangeAccount};
 use engine_support::kept::Kept;
 use engine_support::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -307,6 +308,8 @@ impl Play {
                 let (root, account) = (self.roots[name], self.ids[name]);
                 told(&self.switch.top_up(id, root, account, money(words.plain(2))))
             }
+            "set" => self.set_account(words),
+            "look_after" => self.look_after(words.plain(1)),
             "announce" => self.announce(words),
             "settle" | "fail" => self.end_top_up(words),
             "transfer" => self.transfer(words),
@@ -609,6 +612,44 @@ impl Play {
             decimal_in(account.currency, account.network_settlement_minor),
             decimal_in(account.currency, account.in_transit_minor)
         )
+    }
+
+    /// `set ACCOUNT credit_line=1.00 low=5.00 auto=BELOW/AMOUNT/PER_DAY[/FROM]`, `low=-`, `auto=-`
+    fn set_account(&mut self, words: &Words) -> String {
+        let (root, id) = (self.roots[words.plain(1)], self.ids[words.plain(1)]);
+        let mut change = ChangeAccount::nothing(AccountId(id));
+        let minor = |text: &str| money(text).amount_minor;
+        change.credit_line_minor = words.value("credit_line").map(minor);
+        change.low_below_minor = words
+            .value("low")
+            .map(|text| (text != "-").then(|| minor(text)));
+        change.auto_top_up = words.value("auto").map(|text| {
+            let parts: Vec<_> = text.split('/').collect();
+            (text != "-").then(|| AutoTopUpRule {
+                below_minor: minor(parts[0]),
+                amount_minor: minor(parts[1]),
+                per_day_max: parts[2].parse().unwrap(),
+                from_account_id: parts.get(3).map(|name| AccountId(self.ids[*name])),
+            })
+        });
+        told(&self.switch.change_account(root, change))
+    }
+
+    /// The first thing that follows from the state of the account's tree.
+    fn look_after(&mut self, account: &str) -> String {
+        let (root, id) = (self.roots[account], self.fresh());
+        match self.switch.look_after(root, id) {
+            None => "nothing_due".into(),
+            Some(Outcome::Event(Event::BalanceLow { available_minor })) => {
+                format!("low available={}", decimal(available_minor))
+            }
+            Some(Outcome::Event(Event::AutoToppedUp(done))) => format!(
+                "topped_up {} amount={}",
+                done.transferred.status.name(),
+                decimal(done.transfer.amount.amount_minor)
+            ),
+            Some(outcome) => told(&outcome),
+        }
     }
 
     /// `announce NAME ACCOUNT AMOUNT method=sepa`

@@ -1,7 +1,8 @@
 //! The REST interface: one file per resource, and what all of them share. Decisions live in `engine`;
 //! a write here becomes commands to the loops, and its answer leaves once those are durable.
 
-mod accounts;
+mod account_settings;
+pub(crate) mod accounts;
 pub mod api_keys;
 mod archive_metrics;
 mod as_of_now;

@@ -84,6 +84,7 @@ fn objects(routes: Routes) -> Routes {
         .list("/v1/accounts", AccountsRead, Several, accounts::many)
         .post("/v1/accounts", AccountsWrite, Body, accounts::create)
         .get("/v1/accounts/{id}", AccountsRead, Account, accounts::one)
+        .patch("/v1/accounts/{id}", LimitsWrite, Account, accounts::update)
         .post("/v1/accounts/{id}/freeze", AccountsFreeze, Account, account(OfAccount::Freeze))
         .post("/v1/accounts/{id}/unfreeze", AccountsUnfreeze, Account, account(OfAccount::Unfreeze))
         .post("/v1/accounts/{id}/close", AccountsClose, Account, account(OfAccount::Close))

@@ -1,8 +1,10 @@
 //! Records of transfers and top-ups as JSON, for `record_json.rs`.
 
 use super::message_json::posting;
+use crate::api::{accounts, controls_json};
 use crate::engine::top_ups::{EndTopUp, TopUpEnd, TopUpEnded};
 use crate::engine::transfers::{EndTransfer, Transfer, Transferred};
+use crate::engine::watch::{AutoTopUp, AutoToppedUp, ChangeAccount, NoteLowBalance};
 use serde_json::{Value, json};
 
 pub(super) fn transfer(name: &str, transfer: &Transfer) -> Value {
@@ -58,4 +60,35 @@ pub(super) fn top_up_ended(ended: &TopUpEnded) -> Value {
         "rest": ended.credit.rest_minor,
         "postings": ended.postings.iter().map(posting).collect::<Vec<_>>(),
     })
+}
+
+pub(super) fn change_account(change: &ChangeAccount) -> Value {
+    json!({
+        "type": "change_account",
+        "account_id": change.account_id.to_string(),
+        "name": change.name,
+        "controls": change.controls.as_ref().map(controls_json::to_json),
+        "credit_line": change.credit_line_minor,
+        "low_balance_below": change.low_below_minor.flatten(),
+        "auto_top_up": change.auto_top_up.flatten().as_ref().map(accounts::rule_json),
+    })
+}
+
+pub(super) fn note_low_balance(low: &NoteLowBalance) -> Value {
+    json!({ "type": "note_low_balance", "account_id": low.account_id.to_string() })
+}
+
+pub(super) fn auto_top_up(auto: &AutoTopUp) -> Value {
+    json!({
+        "type": "auto_top_up",
+        "transfer_id": auto.transfer_id.to_string(),
+        "account_id": auto.account_id.to_string(),
+    })
+}
+
+pub(super) fn auto_topped_up(done: &AutoToppedUp) -> Value {
+    let mut json = transferred(&done.transferred);
+    json["type"] = "auto_topped_up".into();
+    json["transfer"] = transfer("transfer", &done.transfer);
+    json
 }

@@ -114,6 +114,9 @@ fn command(command: &Command) -> Value {
         Action::EndTransfer(end) => money_json::end_transfer(end),
         Action::AnnounceTopUp(top_up) => with_type("announce_top_up", self::top_up(top_up)),
         Action::EndTopUp(end) => money_json::end_top_up(end),
+        Action::ChangeAccount(change) => money_json::change_account(change),
+        Action::NoteLowBalance(low) => money_json::note_low_balance(low),
+        Action::AutoTopUp(auto) => money_json::auto_top_up(auto),
     }
 }
 
@@ -214,6 +217,11 @@ fn event(event: &Event) -> Value {
         Event::Transferred(transferred) => money_json::transferred(transferred),
         Event::TopUpAnnounced => json!({ "type": "top_up_announced" }),
         Event::TopUpEnded(ended) => money_json::top_up_ended(ended),
+        Event::AccountChanged => json!({ "type": "account_changed" }),
+        Event::BalanceLow { available_minor } => {
+            json!({ "type": "balance_low", "available": available_minor })
+        }
+        Event::AutoToppedUp(done) => money_json::auto_topped_up(done),
         Event::HoldReleased {
             account_id,
             amount_minor,

@@ -18,7 +18,7 @@ use super::recall;
 use super::scope::Scope;
 use super::slot_index::hash_of_id;
 use super::state::{Account, AccountStatus, Card, CardStatus, State};
-use super::{top_ups, transfers, withhold};
+use super::{top_ups, transfers, watch, withhold};
 
 /// Moves the state. The command must be the one that the event came of.
 ///
@@ -83,6 +83,18 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
             }
         }
         (Action::Recall(recall), Event::Recalled) => recall::apply(state, command, recall),
+        _ if apply_money(state, command, event) => {}
+        (action, event) => panic!("an event {event:?} cannot come of this command: {action:?}"),
+    }
+    if !state.watched.is_empty() {
+        watch::note_risen(state, command.root);
+    }
+    forget(state);
+}
+
+/// Top-ups in two steps, transfers, and what is set and watched on accounts. False for any other event.
+fn apply_money(state: &mut State, command: &Command, event: &Event) -> bool {
+    match (&command.action, event) {
         (Action::AnnounceTopUp(top_up), Event::TopUpAnnounced) => {
             top_ups::apply_announce(state, command, top_up);
         }
@@ -90,9 +102,16 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
             top_ups::apply_end(state, command, end, ended);
         }
         (_, Event::Transferred(event)) => transfers::apply(state, command, event),
-        (action, event) => panic!("an event {event:?} cannot come of this command: {action:?}"),
+        (Action::ChangeAccount(change), Event::AccountChanged) => {
+            watch::apply_change(state, change);
+        }
+        (Action::NoteLowBalance(low), Event::BalanceLow { .. }) => watch::apply_low(state, low),
+        (Action::AutoTopUp(_), Event::AutoToppedUp(done)) => {
+            watch::apply_auto(state, command, done);
+        }
+        _ => return false,
     }
-    forget(state);
+    true
 }
 
 fn change_controls(state: &mut State, change: &ChangeCardControls) {
@@ -304,6 +323,7 @@ fn new_account(state: &mut State, command: &Command, open: &OpenAccount) -> Acco
         mark_up_minor: 0,
         transfers_minor: 0,
         in_transit_minor: 0,
+        watch: None,
     }
 }
 
@@ -331,6 +351,10 @@ fn new_card(state: &mut State, command: &Command, open: &OpenCard, status: CardS
 /// Puts an account, new or restored, in its place.
 pub(super) fn insert_account(state: &mut State, account: Account) {
     let hash = hash_of_id(account.id.0);
+    if account.watch.is_some() {
+        let watched = state.watched.entry(account.root).or_default();
+        watched.insert(account.id);
+    }
     let slot = state.accounts.push(account);
     state.account_slots.insert(hash, slot);
 }

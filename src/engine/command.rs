@@ -17,6 +17,7 @@ use super::time::{Expiry, Timestamp};
 use super::top_ups::EndTopUp;
 use super::transfers::{EndTransfer, ReceiveTransfer, Transfer};
 use super::wallet::Wallet;
+use super::watch::{AutoTopUp, ChangeAccount, NoteLowBalance};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -56,6 +57,10 @@ pub enum Action {
     /// Money that is to arrive.
     AnnounceTopUp(Box<TopUp>),
     EndTopUp(Box<EndTopUp>),
+    ChangeAccount(Box<ChangeAccount>),
+    /// These two follow from the state of an account that is watched.
+    NoteLowBalance(NoteLowBalance),
+    AutoTopUp(AutoTopUp),
 }
 
 /// A request to reserve money (1987: 0100, 0101), or to take it at once (0200, 0201).

@@ -19,6 +19,7 @@ use super::time::Timestamp;
 use super::top_ups::TopUpEnded;
 use super::trace::{Step, Trace};
 use super::transfers::Transferred;
+use super::watch::AutoToppedUp;
 use super::window::WindowEnd;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -56,6 +57,11 @@ pub enum Event {
     Transferred(Box<Transferred>),
     TopUpAnnounced,
     TopUpEnded(Box<TopUpEnded>),
+    AccountChanged,
+    BalanceLow {
+        available_minor: i64,
+    },
+    AutoToppedUp(Box<AutoToppedUp>),
 }
 
 /// The decision on a request, approved or declined.

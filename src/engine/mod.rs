@@ -81,6 +81,7 @@ mod trace_packing;
 pub mod transfers;
 mod unknown_card;
 pub mod wallet;
+pub mod watch;
 pub mod webhook_endpoints;
 pub mod window;
 mod withhold;

@@ -80,6 +80,9 @@ pub const MESSAGE_AMOUNT_MAX_MINOR: i64 = 1_000_000_000_000_000;
 /// balance, one credit line and one amount leaves it.
 pub const BALANCE_MAX_MINOR: i64 = 1_000_000_000_000_000_000;
 
+/// The largest sum of all that ever went one way through an account, in minor units: so that it cannot leave the type.
+pub const BOOKS_MAX_MINOR: i64 = 4 * BALANCE_MAX_MINOR;
+
 /// An amount in minor units of a currency.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Money {

@@ -66,4 +66,8 @@ pub enum Refusal {
     TooManyPendingTopUps,
     #[error("top-up {0} does not wait for money: it was settled or failed before")]
     TopUpNotPending(TopUpId),
+    #[error(
+        "an auto top-up takes from another account of the same tree: the parent, or one that is named"
+    )]
+    NoSourceOfAutoTopUp,
 }

@@ -23,6 +23,7 @@ use super::time::{Expiry, Timestamp};
 use super::top_ups::TopUps;
 use super::transfers::Transfers;
 use super::wallet::Wallet;
+use super::watch::{Watch, Watched};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -52,6 +53,7 @@ pub struct State {
     pub transfers: Transfers,
     /// Top-ups in two steps.
     pub announced: TopUps,
+    pub watched: Watched,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +109,8 @@ pub struct Account {
     pub transfers_minor: i64,
     /// What has left for other trees, and has not arrived yet or may come back.
     pub in_transit_minor: i64,
+    /// Of one that has a threshold or a rule, or had.
+    pub watch: Option<Box<Watch>>,
 }
 
 impl Account {

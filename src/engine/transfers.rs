@@ -8,7 +8,7 @@ use super::decide::Outcome;
 use super::event::{Event, LedgerAccount, Posting, Postings, Refusal};
 use super::funding::is_active;
 use super::ids::{AccountId, TransferId};
-use super::money::{BALANCE_MAX_MINOR, Money};
+use super::money::{BALANCE_MAX_MINOR, BOOKS_MAX_MINOR, Money};
 use super::recent::{Key, Recent};
 use super::slot_index::hash_of_id;
 use super::state::{Account, AccountStatus, State};
@@ -230,7 +230,7 @@ fn transferred(
 }
 
 /// From one to the other.
-fn legs(from: LedgerAccount, to: LedgerAccount, amount_minor: i64) -> Postings {
+pub(super) fn legs(from: LedgerAccount, to: LedgerAccount, amount_minor: i64) -> Postings {
     Box::new([
         Posting {
             ledger_account: from,
@@ -260,7 +260,7 @@ fn refusal_of_sender(state: &State, command: &Command, transfer: &Transfer) -> O
             given: currency,
         });
     }
-    if amount_minor <= 0 {
+    if amount_minor <= 0 || !from.books_have_room(amount_minor) {
         return Some(Refusal::AmountOutOfRange);
     }
     if !is_active(state, from) {
@@ -295,7 +295,16 @@ impl Account {
     pub(super) fn has_room_for(&self, amount_minor: i64) -> bool {
         let back = self.posted_minor.checked_add(self.in_transit_minor);
         let after = back.and_then(|back| back.checked_add(amount_minor));
-        after.is_some_and(|after| after <= BALANCE_MAX_MINOR)
+        after.is_some_and(|after| after <= BALANCE_MAX_MINOR) && self.books_have_room(amount_minor)
+    }
+
+    /// Whether the sums of what came in and of what was moved stay within their range.
+    pub(super) fn books_have_room(&self, amount_minor: i64) -> bool {
+        let sums = [self.funds_received_minor, self.transfers_minor];
+        let mut after = sums
+            .map(|sum| sum.saturating_abs().saturating_add(amount_minor))
+            .into_iter();
+        after.all(|after| after <= BOOKS_MAX_MINOR)
     }
 }
 
@@ -341,7 +350,7 @@ pub(super) fn decide_end(state: &State, end: &EndTransfer) -> Outcome {
 }
 
 /// Moves the money, and on each account the other side of it.
-fn post_transfer(state: &mut State, account_id: AccountId, postings: &[Posting]) {
+pub(super) fn post_transfer(state: &mut State, account_id: AccountId, postings: &[Posting]) {
     post(state, account_id, postings);
     for posting in postings {
         if let LedgerAccount::Customer(id) = posting.ledger_account {

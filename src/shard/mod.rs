@@ -17,4 +17,5 @@ pub mod switchboard;
 mod told_again;
 mod transfers;
 mod waiters;
+mod watches;
 pub mod worker;

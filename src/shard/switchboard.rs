@@ -11,6 +11,7 @@ use super::stats::ShardStats;
 use super::told_again::ToldAgain;
 use super::transfers::{Carrier, open_steps};
 use super::waiters::Waiters;
+use super::watches::Watches;
 use super::worker::{Nobody, Worker};
 use crate::engine::ids::AccountId;
 use crate::engine::registry::{Registry, RegistryView};
@@ -27,7 +28,7 @@ pub struct Switchboard {
     published: Arc<RwLock<Arc<RegistryView>>>,
     journal: Handle,
     pub directory: Arc<Directory>,
-    pub ids: IdSource,
+    pub ids: Arc<IdSource>,
     pub clock: Clock,
     /// One per shard, and the registry's last.
     pub stats: Vec<Arc<ShardStats>>,
@@ -58,6 +59,7 @@ pub struct Wiring {
 pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>, Loops)> {
     let directory = Arc::new(Directory::of(&world));
     let ids = IdSource::after(wiring.clock.clone(), IdSource::last_of(latest(&world)));
+    let ids = Arc::new(ids);
     let mut stats = Vec::new();
     let mut shards = Vec::new();
     let queues = world.shards.iter().map(|_| queue(wiring.queues));
@@ -69,6 +71,7 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
         }
         stats.push(Arc::new(ShardStats::default()));
         let worker = Worker {
+            watches: Watches::new(&state, ids.clone()),
             state,
             outlet,
             journal: wiring.journal.clone(),

@@ -11,6 +11,7 @@ use super::stats::ShardStats;
 use super::told_again::ToldAgain;
 use super::transfers::Carrier;
 use super::waiters::Waiters;
+use super::watches::Watches;
 use crate::engine::apply::{answer, apply};
 use crate::engine::command::{Action, Authorize, Command, ReleaseCause, ReleaseHold, Withhold};
 use crate::engine::decide::{Outcome, decide};
@@ -65,6 +66,7 @@ pub struct Worker {
     /// Where what the state forgets is kept.
     pub archive: Option<Archive>,
     pub carrier: Carrier,
+    pub watches: Watches,
 }
 
 /// What one turn has gathered.
@@ -140,7 +142,11 @@ impl Worker {
             let left_ms = due.0.saturating_sub(self.clock.now().0).max(0);
             Duration::from_millis(left_ms as u64).min(CLOCK_PATIENCE)
         });
-        left.into_iter().chain(self.carrier.patience()).min()
+        let patience = [
+            self.carrier.patience(),
+            self.watches.patience(self.journal.space()),
+        ];
+        left.into_iter().chain(patience.into_iter().flatten()).min()
     }
 
     /// Releases holds whose time is over, in the order in which they end, before anything else is decided.
@@ -173,6 +179,7 @@ impl Worker {
         let space = self.journal.space();
         self.resolve_overdue(at, space, records);
         self.release_expired(at, space, records);
+        self.look_after_watched(at, space, records);
         if batches.is_empty() && records.is_empty() {
             return Ok(());
         }
@@ -207,6 +214,7 @@ impl Worker {
             }
             held.0.push((batch.reply_to, replies));
         }
+        self.look_after_watched(at, space, records);
         held.0.append(&mut self.resolved);
         self.stats.count_turn(count + records.len());
         self.release_when_durable(records, held)
@@ -361,6 +369,7 @@ impl Worker {
                 apply(&mut self.state, &command, &event);
                 self.follow_waits(&command, &event);
                 self.follow_transfer(&command, &event);
+                self.watches.note(&self.state, command.root);
                 if let (Action::OpenAccount(open), Event::AccountOpened) = (&command.action, &event)
                 {
                     self.directory.note(open.account_id, command.root);
@@ -388,6 +397,7 @@ impl Worker {
                 return self.account(top_up.account_id);
             }
             Action::EndTopUp(end) => return self.account(end.account_id),
+            Action::ChangeAccount(change) => return self.account(change.account_id),
             Action::Transfer(transfer) => return self.transfer(transfer.id),
             Action::OpenCard(open) => open.card_id,
             Action::ChangeCardStatus(change) => change.card_id,
@@ -401,6 +411,8 @@ impl Worker {
             | Action::ReleaseHold(_)
             | Action::ReceiveTransfer(_)
             | Action::EndTransfer(_)
+            | Action::NoteLowBalance(_)
+            | Action::AutoTopUp(_)
             | Action::Recall(_) => {
                 return Reply::Done;
             }

@@ -260,7 +260,15 @@ impl Batch {
             (Event::Resolved(_), Action::Resolve(_)) => {}
             // So are cardholders.
             (Event::CardHolderChanged, Action::ChangeCardHolder(_)) => {}
-            (Event::TopUpAnnounced | Event::TopUpEnded(_) | Event::Transferred(_), action) => {
+            (
+                Event::TopUpAnnounced
+                | Event::TopUpEnded(_)
+                | Event::Transferred(_)
+                | Event::AutoToppedUp(_)
+                | Event::AccountChanged
+                | Event::BalanceLow { .. },
+                action,
+            ) => {
                 return self.money(sequence, at, action, event);
             }
             // It is in its tables since it came first.
@@ -316,6 +324,18 @@ impl Batch {
             (Event::Transferred(event), action) => {
                 return self.transfer(sequence, at, action, event);
             }
+            (Event::AutoToppedUp(done), Action::AutoTopUp(_)) => {
+                let (transfer, event) = (&done.transfer, &done.transferred);
+                let row = from_money::transfer_row(sequence, at, transfer, event);
+                self.transfers.push(row);
+                let source = LedgerSource::transfer(transfer, transfer.to_account_id);
+                self.post(sequence, at, &source, &event.postings);
+            }
+            (Event::AccountChanged, Action::ChangeAccount(change)) => {
+                self.row_changes.extend(from_money::account_change(change));
+            }
+            // An event for those who listen; the tables have the balance.
+            (Event::BalanceLow { .. }, Action::NoteLowBalance(_)) => {}
             _ => return false,
         }
         true

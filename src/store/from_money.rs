@@ -11,6 +11,7 @@ use crate::engine::record::Record;
 use crate::engine::time::Timestamp;
 use crate::engine::top_ups::{EndTopUp, TopUpEnd, TopUpEnded, TopUpStatus, credited_currency};
 use crate::engine::transfers::{EndTransfer, Transfer, TransferStatus, Transferred};
+use crate::engine::watch::ChangeAccount;
 
 pub(super) fn transfer_row(
     sequence: Sequence,
@@ -47,6 +48,16 @@ pub(super) fn transfer_end(at: Timestamp, end: &EndTransfer, event: &Transferred
         id: end.transfer.id.to_string(),
         columns,
     }
+}
+
+/// Of what may be changed, the tables have the name only.
+pub(super) fn account_change(change: &ChangeAccount) -> Option<RowChange> {
+    let name = change.name.as_deref()?;
+    Some(RowChange {
+        table: "accounts",
+        id: change.account_id.to_string(),
+        columns: vec![("name", Value::Text(clean(name)))],
+    })
 }
 
 impl LedgerSource {
@@ -241,8 +252,16 @@ impl TransferTail {
         let Record::Shard { command, event, .. } = record else {
             return;
         };
-        let Event::Transferred(event) = event else {
-            return;
+        let event = match event {
+            Event::Transferred(event) => event,
+            Event::AutoToppedUp(done) => {
+                if done.transfer.id == self.id {
+                    let (transfer, event) = (&done.transfer, &done.transferred);
+                    self.row = Some(transfer_row(sequence, command.at, transfer, event));
+                }
+                return;
+            }
+            _ => return,
         };
         match &command.action {
             Action::Transfer(transfer) if transfer.id == self.id => {

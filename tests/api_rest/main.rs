@@ -1,5 +1,6 @@
 //! The REST interface from outside: real loops over a journal in memory, real HTTP on loopback.
 
+mod account_settings;
 mod authorizations;
 mod cardholders;
 mod currency;

@@ -388,6 +388,7 @@ pub fn any_steps() -> impl Strategy<Value = Vec<Step>> {
         }),
         4 => any_transfer(),
         5 => Just(Step::Carry),
+        1 => (any_account(), 0i64..500).prop_map(|(account, line)| Step::CreditLine { account, line }),
         1 => (any_card(), status).prop_map(|(card, change)| Step::Status { card, change }),
         1 => (any_account(), account_status)
             .prop_map(|(account, change)| Step::AccountStatus { account, change }),

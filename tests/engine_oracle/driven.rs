@@ -187,6 +187,11 @@ impl Engine {
                 amount,
             } => switch.top_up(*id, root_of_account(*account), *account, usd(*amount)),
             Step::Carry => return self.carry(),
+            Step::CreditLine { account, line } => {
+                let mut change = ChangeAccount::nothing(AccountId(*account));
+                change.credit_line_minor = Some(*line);
+                switch.change_account(root_of_account(*account), change)
+            }
             Step::Transfer {
                 id,
                 from,

@@ -219,6 +219,11 @@ pub enum Step {
     },
     /// The next step of a transfer between trees.
     Carry,
+    /// An account may go so far below zero from now on.
+    CreditLine {
+        account: u64,
+        line: i64,
+    },
     Status {
         card: u64,
         change: StatusChange,

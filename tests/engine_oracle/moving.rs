@@ -74,6 +74,25 @@ impl View<'_> {
         self.debited().map(of_one).sum()
     }
 
+    /// A closed account stays as it is.
+    pub fn set_credit_line(&self, account: u64) -> Came {
+        match self.account_state(account) {
+            AccountStatusChange::Close => Came::Refused,
+            _ => Came::Done,
+        }
+    }
+
+    /// How far an account may go below zero.
+    pub fn credit_line(&self, account: u64) -> i64 {
+        let set = self.past.iter().rev().find_map(|past| match &past.step {
+            Step::CreditLine { account: of, line } if *of == account && past.came == Came::Done => {
+                Some(*line)
+            }
+            _ => None,
+        });
+        set.unwrap_or(0)
+    }
+
     /// What has left an account and may come back.
     pub fn in_transit(&self, account: u64) -> i64 {
         let own = self.debited().filter(|transfer| transfer.from == account);

@@ -417,7 +417,7 @@ impl View<'_> {
     }
 
     pub fn available(&self, account: u64) -> i64 {
-        self.posted(account) - self.held(account)
+        self.posted(account) - self.held(account) + self.credit_line(account)
     }
 
     /// What a message of this card may still name: what is open, and what was closed, or came back, within a day.

@@ -42,6 +42,7 @@ impl View<'_> {
                 amount,
             } => self.transfer(*id, (*from, *to), *amount),
             Step::Carry => self.carry(),
+            Step::CreditLine { account, .. } => self.set_credit_line(*account),
             Step::Status { card, change } => self.change_card_status(*card, *change),
             Step::AccountStatus { account, change } => {
                 self.change_account_status(*account, *change)

@@ -21,6 +21,7 @@ use cardswitch::engine::registry_decide;
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::transfers::Transfer;
 use cardswitch::engine::wallet::Wallet;
+use cardswitch::engine::watch::{self, AutoTopUp, ChangeAccount, Due, NoteLowBalance};
 use cardswitch::engine::world::{World, open_card_of};
 use cardswitch::journal::{FileStorage, Journal, RecordBatch, Settings};
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -291,6 +292,23 @@ impl Switch {
             amount,
         };
         self.command(AccountId(from_root), Action::Transfer(Box::new(transfer)))
+    }
+
+    /// What follows from the state of a tree, as its shard does it: one thing.
+    pub fn look_after(&mut self, root: u64, id: u64) -> Option<Outcome> {
+        let root = AccountId(root);
+        let action = match watch::due(self.world.shard(root), root, self.at)? {
+            Due::LowBalance(account_id) => Action::NoteLowBalance(NoteLowBalance { account_id }),
+            Due::AutoTopUp(account_id) => Action::AutoTopUp(AutoTopUp {
+                transfer_id: TransferId(id),
+                account_id,
+            }),
+        };
+        Some(self.command(root, action))
+    }
+
+    pub fn change_account(&mut self, root: u64, change: ChangeAccount) -> Outcome {
+        self.command(AccountId(root), Action::ChangeAccount(Box::new(change)))
     }
 
     /// The next step of the oldest transfer that waits for one, as shards hand it on.

@@ -88,6 +88,8 @@ impl Needs {
             Action::ReceiveTransfer(receive) => {
                 self.accounts.insert(receive.transfer.to_account_id);
             }
+            Action::NoteLowBalance(low) => drop(self.accounts.insert(low.account_id)),
+            Action::AutoTopUp(auto) => drop(self.accounts.insert(auto.account_id)),
             Action::EndTransfer(end) => {
                 self.accounts.insert(end.transfer.from_account_id);
             }

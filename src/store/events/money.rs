@@ -9,6 +9,7 @@ use crate::engine::transfers::{Transfer, TransferStatus, Transferred};
 use crate::store::from_money;
 use crate::store::row_json;
 use crate::store::rows::{Sequence, TopUpRow, TransferRow};
+use serde_json::json;
 
 pub(super) fn of_shard(sequence: Sequence, command: &Command, event: &Event) -> Vec<Draft> {
     let at = command.at;
@@ -38,6 +39,24 @@ pub(super) fn of_shard(sequence: Sequence, command: &Command, event: &Event) -> 
             let row = from_money::transfer_row(sequence, at, transfer, transferred);
             let drafts = account_ids.into_iter();
             drafts.filter_map(|id| about_transfer(&row, id)).collect()
+        }
+        (Action::AutoTopUp(_), Event::AutoToppedUp(done)) => {
+            let (transfer, event) = (&done.transfer, &done.transferred);
+            let row = from_money::transfer_row(sequence, at, transfer, event);
+            let both = [transfer.from_account_id, transfer.to_account_id];
+            let drafts = both.into_iter();
+            drafts.filter_map(|id| about_transfer(&row, id)).collect()
+        }
+        (Action::NoteLowBalance(low), Event::BalanceLow { available_minor }) => {
+            let account_id = low.account_id;
+            let balance = json!({
+                "account_id": account_id.to_string(), "available": available_minor,
+            });
+            vec![Draft {
+                event_type: EventType::BalanceLow,
+                subject: Subject::Account(account_id),
+                content: vec![("balance", balance)],
+            }]
         }
         _ => Vec::new(),
     }
