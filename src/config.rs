@@ -139,12 +139,15 @@ impl Default for Data {
 #[serde(deny_unknown_fields, default)]
 pub struct Http {
     pub listen: String,
+    /// What one API key may ask; 0 is no limit.
+    pub requests_per_second: u32,
 }
 
 impl Default for Http {
     fn default() -> Http {
         Http {
             listen: "127.0.0.1:8080".into(),
+            requests_per_second: 5_000,
         }
     }
 }

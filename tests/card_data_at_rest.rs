@@ -1,5 +1,5 @@
-//! No card number stays anywhere: not in the journal, the tables, the log or an answer, wherever in a message
-//! or a request it stood.
+//! No card number stays anywhere: not in the journal, the tables, the log, a webhook, a metric or an answer, wherever in a
+//! message or a request it stood.
 
 mod support;
 
@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use support::api::ROOT_KEY;
 use support::client::{Client, Language};
+use support::endpoint::Endpoint;
 use support::messages::{Fields, Purchase, borrowed};
 use support::{Switch, wait_until};
 
@@ -59,8 +60,13 @@ fn dump(folder: &Path) -> String {
 fn a_card_number_in_free_text_is_nowhere_afterwards() {
     let mut switch = Switch::start(CONFIG);
     switch.wait_until_ready();
+    let hooks = Endpoint::start();
+    let subscription = json!({"url": hooks.url(), "events": ["*"]});
+    switch.good("POST", "/v1/webhook_endpoints", &subscription);
     let account = switch.account(10_000);
     let card = switch.card(&account, &json!({}));
+    // Whoever is called may answer with the number that it knows.
+    hooks.always("500 Oops", &format!("no card {} here", card.pan));
     let mut client = Client::connect(switch.address("visa"));
     let fields = talkative(&client.language, &card.pan, &card.expiry);
     let answer = client.exchange(100, &borrowed(&fields));
@@ -130,6 +136,32 @@ fn a_card_number_in_free_text_is_nowhere_afterwards() {
     let masked = format!("{}******{}", &card.pan[..6], &card.pan[12..]);
     assert_eq!(shown["merchant"]["name"], format!("SHOP {masked}"));
     assert!(!shown.to_string().contains(&card.pan[..13]));
+
+    wait_until("everything was told", || {
+        let calls = hooks.calls();
+        calls
+            .iter()
+            .any(|call| call.body.contains("authorization.approved"))
+    });
+    let told: String = hooks.calls().iter().map(|call| call.body.clone()).collect();
+    assert!(
+        told.contains(&masked) && !told.contains(&card.pan[..13]),
+        "{told}"
+    );
+    wait_until("the log of deliveries has it", || {
+        let log = switch.good("GET", "/v1/deliveries", &Value::Null);
+        log.to_string().contains(&masked)
+    });
+    for path in [
+        "/metrics",
+        "/v1/events",
+        "/v1/deliveries",
+        "/v1/audit_log",
+        "/v1/cards",
+    ] {
+        let shown = switch.api("GET", path, &Value::Null).1.to_string();
+        assert!(!shown.contains(&card.pan[..13]), "{path}: {shown}");
+    }
 
     assert_eq!(switch.stop().code(), Some(0));
     let (mut with_number, mut with_masked) = (Vec::new(), Vec::new());

@@ -741,7 +741,11 @@ fn takes_every_call(program: &str, script: &str) {
     let port: u16 = next().parse().unwrap();
     let switch = start(&Database(None));
     let url = format!("http://127.0.0.1:{port}/");
-    let created = switch.good("POST", "/v1/webhook_endpoints", &json!({ "url": url }));
+    let created = switch.good(
+        "POST",
+        "/v1/webhook_endpoints",
+        &json!({ "url": url, "events": ["*"] }),
+    );
     let secret = created["secret"].as_str().unwrap();
     writeln!(receiver.stdin.take().unwrap(), "{secret}").unwrap();
     let id = created["id"].as_str().unwrap();

@@ -16,6 +16,7 @@ use ipnet::IpNet;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 use subtle::ConstantTimeEq;
 
 /// Whoever is behind a request.
@@ -101,22 +102,33 @@ async fn check(
         let caller = caller(&state, request.headers(), address)?;
         Ok((state, caller))
     });
+    let taken = known
+        .as_ref()
+        .ok()
+        .and_then(|(state, caller)| state.rate_limits.take(&caller.key_hash, Instant::now()));
     let checked = async move {
         let (state, caller) = known?;
+        if let Some(taken) = taken.filter(|taken| !taken.is_allowed) {
+            return Err(taken.refusal());
+        }
         caller.require(scope)?;
         if let Some(bounds) = caller.bounds() {
             bounds::check(&state, bounds, about, &path).await?;
         }
         Ok::<_, ApiError>(caller)
     };
-    match checked.await {
+    let mut response = match checked.await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             request.extensions_mut().insert(about);
             next.run(request).await
         }
         Err(error) => error.into_response(),
+    };
+    if let Some(taken) = taken {
+        taken.tell(response.headers_mut());
     }
+    response
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {

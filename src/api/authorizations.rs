@@ -86,7 +86,7 @@ fn nothing_held(row: &AuthorizationRow) -> ApiError {
 }
 
 /// The authorization as it is now, as JSON.
-async fn current(state: &Arc<ApiState>, id: AuthorizationId) -> Result<Value, ApiError> {
+pub async fn current(state: &Arc<ApiState>, id: AuthorizationId) -> Result<Value, ApiError> {
     let Told {
         mut row,
         transactions,
@@ -108,7 +108,7 @@ async fn current(state: &Arc<ApiState>, id: AuthorizationId) -> Result<Value, Ap
     Ok(to_json(state, &row, links, &transactions))
 }
 
-fn not_found() -> ApiError {
+pub fn not_found() -> ApiError {
     ApiError::not_found(
         "authorization_not_found",
         "there is no authorization with this id",

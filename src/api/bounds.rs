@@ -372,7 +372,7 @@ pub async fn are_within(
 }
 
 /// Objects that a body may name, by the names that every route gives them.
-const NAMED: [(&str, About); 7] = [
+const NAMED: [(&str, About); 9] = [
     ("account_id", About::Account),
     ("parent_id", About::Account),
     ("from_account_id", About::Account),
@@ -380,6 +380,8 @@ const NAMED: [(&str, About); 7] = [
     ("card_id", About::Card),
     ("cardholder_id", About::Cardholder),
     ("program_id", About::Program),
+    ("authorization_id", About::Authorization),
+    ("repeat_of", About::Authorization),
 ];
 
 /// Refuses a body that names what the key does not see, or that would make something outside of its bounds.
@@ -395,7 +397,7 @@ pub async fn check_body(
         let Some(id) = fields.peek_text(name) else {
             continue;
         };
-        anchored |= matches!(about, About::Account | About::Card);
+        anchored |= matches!(about, About::Account | About::Card | About::Authorization);
         let mut place = whereabouts(state, about, id).await?;
         if let Some(place) = &mut place {
             // A card of an account is made with links of its own.

@@ -55,7 +55,13 @@ pub async fn envelope(mut request: Request, next: Next) -> Response {
 
 fn finished(mut response: Response, id: &RequestId) -> Response {
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
-        return error.response(&id.0);
+        let given = std::mem::take(response.headers_mut());
+        let mut told = error.response(&id.0);
+        // What else was said of the request, as how many more may come.
+        for (name, value) in &given {
+            told.headers_mut().entry(name).or_insert(value.clone());
+        }
+        return told;
     }
     let json = response.headers().get(CONTENT_TYPE);
     let json = json.is_some_and(|value| value == "application/json");
@@ -70,13 +76,7 @@ fn finished(mut response: Response, id: &RequestId) -> Response {
 }
 
 /// The routes that the interface describes and this version does not have.
-const LATER: &[&str] = &[
-    "card_batches",
-    "tokens",
-    "fee_schedules",
-    "disputes",
-    "simulate",
-];
+const LATER: &[&str] = &["card_batches", "tokens", "fee_schedules", "disputes"];
 
 const LATER_ACTIONS: &[&str] = &["reissue", "renew"];
 

@@ -20,6 +20,8 @@ pub enum ErrorType {
     Conflict,
     /// Try again: nothing was decided, or it is not known whether it was.
     Unavailable,
+    /// The key asks too often.
+    RateLimited,
     Internal,
 }
 
@@ -33,6 +35,7 @@ impl ErrorType {
             ErrorType::NotFound => "not_found",
             ErrorType::Conflict => "conflict",
             ErrorType::Unavailable => "unavailable",
+            ErrorType::RateLimited => "rate_limited",
             ErrorType::Internal => "internal",
         }
     }

@@ -73,15 +73,16 @@ fn filter(caller: &Caller, query: &mut Fields) -> Result<EventFilter, ApiError> 
         .iter()
         .filter(|event_type| scopes.has(event_type.scope()));
     let types: Vec<String> = may.map(|event_type| event_type.name().to_owned()).collect();
-    if types.is_empty() {
+    if types.is_empty() && wanted != "*" {
         caller.require(known[0].scope())?;
     }
     let (link_type, link_id) = list::link(query)?;
     Ok(EventFilter {
-        // All types are no condition.
-        types: match types.len() == EventType::ALL.len() {
-            true => Vec::new(),
-            false => types,
+        // All types are no condition; none are one that nothing meets.
+        types: match types.len() {
+            0 => vec![String::new()],
+            all if all == EventType::ALL.len() => Vec::new(),
+            _ => types,
         },
         card_id: query.id("card_id", CardId::PREFIX)?,
         account_id: query.id("account_id", AccountId::PREFIX)?,

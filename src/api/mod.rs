@@ -40,10 +40,12 @@ mod metrics;
 mod network_metrics;
 mod programs;
 mod rails;
+mod rate_limits;
 mod reveal;
 mod routes;
 mod rules;
 mod settlement_reports;
+mod simulate;
 mod spend;
 mod three_ds_json;
 mod time_windows_json;
@@ -61,12 +63,14 @@ use crate::decision_call::CallStats;
 use crate::engine::reason::DeclineReason;
 use crate::engine::registry::IdempotencyKey;
 use crate::journal::Handle;
+use crate::network::loopback::Loopback;
 use crate::security::{ApiKeyHasher, Vault};
 use crate::shard::switchboard::Switchboard;
 use crate::store::Store;
 use crate::store::lag::ProjectionLag;
 use crate::webhooks::{Client, WebhookStats};
 use error::ApiError;
+use rate_limits::RateLimits;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -93,6 +97,8 @@ pub struct Wiring {
     pub webhook_stats: Arc<WebhookStats>,
     /// Ends the streams of events, which have no end of their own.
     pub stop_streams: CancellationToken,
+    /// Of one API key; 0 is no limit.
+    pub requests_per_second: u32,
     pub response_codes: ResponseCodes,
     /// With what others have registered; the interface adds its own.
     pub metrics: prometheus_client::registry::Registry,
@@ -100,6 +106,8 @@ pub struct Wiring {
     pub networks: Vec<(String, Arc<crate::network::stats::NetworkStats>)>,
     /// `answer_within_ms` of each network, by its name.
     pub answer_within_ms: HashMap<String, u64>,
+    /// Ways to the networks that stay inside the process, for what is simulated.
+    pub loopbacks: Vec<Loopback>,
 }
 
 /// Everything that a request may need; shared by all.
@@ -119,11 +127,14 @@ pub struct ApiState {
     /// Names of the networks that are configured.
     networks: Vec<String>,
     event_streams: Arc<AtomicUsize>,
+    rate_limits: RateLimits,
     stop_streams: CancellationToken,
     answer_within_ms: HashMap<String, u64>,
     metrics: prometheus_client::registry::Registry,
     /// Idempotency keys of requests that are being carried out now.
     keys_in_use: Mutex<HashSet<IdempotencyKey>>,
+    /// In the order of their sections.
+    loopbacks: Vec<Loopback>,
 }
 
 /// Fewest characters of a root key.
@@ -178,10 +189,12 @@ impl ApiState {
             response_codes: wiring.response_codes,
             networks,
             event_streams: Arc::default(),
+            rate_limits: RateLimits::new(wiring.requests_per_second),
             stop_streams: wiring.stop_streams,
             answer_within_ms: wiring.answer_within_ms,
             metrics,
             keys_in_use: Mutex::default(),
+            loopbacks: wiring.loopbacks,
         })
     }
 }

@@ -3,11 +3,12 @@
 
 use super::auth::guarded;
 use super::bounds::About;
+use super::simulate::What;
 use super::{
     Gate, accounts, api_keys, audit, authorizations, cardholders, cards, decision_endpoints,
     deliveries, envelope, events, exceptions, exchange_rates, groups, health, incoming_payments,
-    ledger_entries, links, list, metrics, programs, reveal, rules, settlement_reports, spend,
-    top_ups, transactions, transfers, webhook_endpoints,
+    ledger_entries, links, list, metrics, programs, reveal, rules, settlement_reports, simulate,
+    spend, top_ups, transactions, transfers, webhook_endpoints,
 };
 use crate::engine::api_keys::Scope;
 use crate::engine::command::{AccountStatusChange, StatusChange};
@@ -61,7 +62,7 @@ fn guarded_routes(gate: Gate) -> Routes {
         table: Vec::new(),
     };
     let routes = payments(objects(routes));
-    told(control(routes))
+    sandbox(told(control(routes)))
 }
 
 /// Programs, accounts, cards and who holds them. One line for each route.
@@ -183,6 +184,23 @@ fn control(routes: Routes) -> Routes {
         .post("/v1/api_keys/{id}/revoke", KeysWrite, Several, api_keys::revoke)
         .post("/v1/api_keys/{id}/roll", KeysWrite, Several, api_keys::roll)
         .list("/v1/audit_log", AuditRead, Several, audit::many)
+}
+
+/// What a network would send.
+#[rustfmt::skip]
+fn sandbox(routes: Routes) -> Routes {
+    use About::Body;
+    use Scope::SandboxWrite;
+    let simulate = |what: What| move |gate, request| simulate::create(gate, request, what);
+    routes
+        .post("/v1/simulate/authorizations", SandboxWrite, Body, simulate(What::Authorization))
+        .post("/v1/simulate/increments", SandboxWrite, Body, simulate(What::Increment))
+        .post("/v1/simulate/advices", SandboxWrite, Body, simulate(What::Advice))
+        .post("/v1/simulate/reversals", SandboxWrite, Body, simulate(What::Reversal))
+        .post("/v1/simulate/clearings", SandboxWrite, Body, simulate(What::Clearing))
+        .post("/v1/simulate/refunds", SandboxWrite, Body, simulate(What::Refund))
+        .post("/v1/simulate/force_posts", SandboxWrite, Body, simulate(What::ForcePost))
+        .post("/v1/simulate/balance_inquiries", SandboxWrite, Body, simulate(What::BalanceInquiry))
 }
 
 /// Who hears of what has happened.

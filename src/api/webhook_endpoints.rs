@@ -53,7 +53,7 @@ pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<R
             id: WebhookEndpointId(ids.next()),
             name: None,
             url: None,
-            events: ["*".into()].into(),
+            events: Box::default(),
             filter: Bounds::default(),
             bounds: caller.bounds().cloned().unwrap_or_default(),
             in_order: false,
@@ -65,6 +65,9 @@ pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<R
             created_by: caller.key_id(),
         };
         take(&state, &mut fields, &mut endpoint)?;
+        if endpoint.events.is_empty() {
+            return Err(fields.missing("events"));
+        }
         fields.finish()?;
         check(&state, &caller, &endpoint).await?;
         put(&state, endpoint.clone()).await?;

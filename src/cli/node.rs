@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::engine::reason::DeclineReason;
 use crate::journal::Sequence;
 use crate::network::listener::{self, Peer};
+use crate::network::loopback::Loopback;
 use crate::network::threads::NetworkThreads;
 use crate::store::JournalSource;
 use crate::store::follow::{self, FollowSettings};
@@ -267,6 +268,7 @@ fn api_state(
         call_stats: core.caller.stats.clone(),
         webhook_stats,
         stop_streams,
+        requests_per_second: config.http.requests_per_second,
         response_codes: Box::new(response_codes),
         metrics: prometheus_client::registry::Registry::default(),
         networks: networks
@@ -278,6 +280,11 @@ fn api_state(
             .peers
             .iter()
             .map(|peer| (peer.settings.name.clone(), peer.settings.answer_within_ms))
+            .collect(),
+        loopbacks: networks
+            .peers
+            .iter()
+            .map(|peer| Loopback::new(peer.clone(), networks.drain.subscribe()))
             .collect(),
     })?)
 }

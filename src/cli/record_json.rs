@@ -15,6 +15,7 @@ use crate::engine::command::{
 };
 use crate::engine::event::Event;
 use crate::engine::exceptions::{ChangeException, ControlException, Subject};
+use crate::engine::groups::{MccGroup, SharedMerchantList};
 use crate::engine::ids::ApiKeyId;
 use crate::engine::link_states::ChangeLinkStatus;
 use crate::engine::links::SetLinkControls;
@@ -285,18 +286,10 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::RevokeApiKey { id, at } => revoke_api_key(*id, *at),
         RegistryAction::ChangeLinkStatus(change) => change_link_status(change),
         RegistryAction::Audit(entry) => with_type("audit", audit::entry_json(entry)),
-        RegistryAction::CreateMccGroup(group) => {
-            with_type("create_mcc_group", groups::mcc_group_to_json(group))
-        }
-        RegistryAction::ChangeMccGroup(group) => {
-            with_type("change_mcc_group", groups::mcc_group_to_json(group))
-        }
-        RegistryAction::CreateMerchantList(list) => {
-            with_type("create_merchant_list", groups::merchant_list_to_json(list))
-        }
-        RegistryAction::ChangeMerchantList(list) => {
-            with_type("change_merchant_list", groups::merchant_list_to_json(list))
-        }
+        RegistryAction::CreateMccGroup(group) => mcc_group("create_mcc_group", group),
+        RegistryAction::ChangeMccGroup(group) => mcc_group("change_mcc_group", group),
+        RegistryAction::CreateMerchantList(list) => merchant_list("create_merchant_list", list),
+        RegistryAction::ChangeMerchantList(list) => merchant_list("change_merchant_list", list),
         RegistryAction::RequestException(wanted) => request_exception(wanted),
         RegistryAction::ChangeException(change) => change_exception(change),
         RegistryAction::SetLinkControls(set) => set_link_controls(set),
@@ -307,6 +300,14 @@ fn registry_action(action: &RegistryAction) -> Value {
         | RegistryAction::MoveWebhook(_)) => webhook_json::action(action),
         RegistryAction::ReserveReference(reserve) => reserve_reference(reserve),
     }
+}
+
+fn mcc_group(name: &str, group: &MccGroup) -> Value {
+    with_type(name, groups::mcc_group_to_json(group))
+}
+
+fn merchant_list(name: &str, list: &SharedMerchantList) -> Value {
+    with_type(name, groups::merchant_list_to_json(list))
 }
 
 fn holder(holder: &Holder) -> Value {

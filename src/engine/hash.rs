@@ -79,19 +79,6 @@ fn registry_hash(world: &World) -> u128 {
     for key in registry.view.api_keys.iter() {
         add(hash_of(&SnapshotItem::ApiKey(Cow::Borrowed(key))));
     }
-    for known in registry.view.webhook_endpoints.iter() {
-        let endpoint = Cow::Borrowed(known.endpoint.as_ref());
-        add(hash_of(&SnapshotItem::WebhookEndpoint(
-            endpoint,
-            known.generation,
-        )));
-    }
-    for (id, progress) in &registry.webhook_progress {
-        add(hash_of(&SnapshotItem::WebhookProgress(
-            *id,
-            Cow::Borrowed(progress),
-        )));
-    }
     for group in registry.view.groups.mcc_groups.values() {
         add(hash_of(&SnapshotItem::MccGroup(Cow::Borrowed(group))));
     }
@@ -134,7 +121,20 @@ fn registry_hash(world: &World) -> u128 {
             add(idempotency_hash(key, at, entry));
         }
     }
-    sum
+    sum.wrapping_add(webhooks_hash(world))
+}
+
+fn webhooks_hash(world: &World) -> u128 {
+    let registry = &world.registry;
+    let endpoints = registry.view.webhook_endpoints.iter().map(|known| {
+        let endpoint = Cow::Borrowed(known.endpoint.as_ref());
+        hash_of(&SnapshotItem::WebhookEndpoint(endpoint, known.generation))
+    });
+    let progress = registry.webhook_progress.iter();
+    let progress = progress.map(|(id, progress)| {
+        hash_of(&SnapshotItem::WebhookProgress(*id, Cow::Borrowed(progress)))
+    });
+    endpoints.chain(progress).fold(0, u128::wrapping_add)
 }
 
 fn idempotency_hash(key: IdempotencyKey, at: Timestamp, entry: &IdempotencyEntry) -> u128 {

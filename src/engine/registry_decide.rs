@@ -284,7 +284,29 @@ fn apply_to_view(
     command: &RegistryCommand,
     event: &RegistryEvent,
 ) -> bool {
-    apply_of_links(registry, command, event) || apply_of_the_rest(registry, command, event)
+    apply_of_links(registry, command, event)
+        || apply_of_webhooks(registry, command, event)
+        || apply_of_the_rest(registry, command, event)
+}
+
+/// The same, of webhook endpoints.
+fn apply_of_webhooks(
+    registry: &mut Registry,
+    command: &RegistryCommand,
+    event: &RegistryEvent,
+) -> bool {
+    let (RegistryEvent::WebhookEndpointPut { version }
+    | RegistryEvent::WebhookEndpointDeleted { version }
+    | RegistryEvent::WebhookEndpointDisabled { version, .. }
+    | RegistryEvent::WebhookMoved { version }) = event
+    else {
+        return false;
+    };
+    webhook_endpoints::apply(registry, command.at, &command.action);
+    change_view(registry, *version, |view| {
+        webhook_endpoints::apply_to_view(view, &command.action)
+    });
+    true
 }
 
 /// The same, of linked objects.
@@ -360,18 +382,6 @@ fn apply_of_the_rest(
         (action, RegistryEvent::ApiKeyChanged { version }) => {
             change_view(registry, *version, |view| {
                 api_keys::apply(&mut view.api_keys, action)
-            });
-        }
-        (
-            action,
-            RegistryEvent::WebhookEndpointPut { version }
-            | RegistryEvent::WebhookEndpointDeleted { version }
-            | RegistryEvent::WebhookEndpointDisabled { version, .. }
-            | RegistryEvent::WebhookMoved { version },
-        ) => {
-            webhook_endpoints::apply(registry, command.at, action);
-            change_view(registry, *version, |view| {
-                webhook_endpoints::apply_to_view(view, action)
             });
         }
         (action, RegistryEvent::GroupsChanged { version }) => {

@@ -166,12 +166,9 @@ impl Writer<'_> {
 
 fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotError> {
     let registry = &world.registry;
-    writer.put(&SnapshotItem::Settings(Cow::Borrowed(
-        &registry.view.settings,
-    )))?;
-    writer.put(&SnapshotItem::ExchangeRates(Cow::Borrowed(
-        &registry.view.rates,
-    )))?;
+    let (settings, rates) = (&registry.view.settings, &registry.view.rates);
+    writer.put(&SnapshotItem::Settings(Cow::Borrowed(settings)))?;
+    writer.put(&SnapshotItem::ExchangeRates(Cow::Borrowed(rates)))?;
     for program in registry.view.programs_in_order() {
         writer.put(&SnapshotItem::Program(Cow::Borrowed(program)))?;
     }

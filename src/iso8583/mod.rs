@@ -5,6 +5,7 @@
 //! it does not know. Dialect files carry the maps from fields to domain facts, which module
 //! `network` compiles.
 
+mod assemble;
 pub mod charset;
 pub mod describe;
 pub mod dialect;

@@ -1,18 +1,16 @@
-//! Walks what is nested in a field and finds single parts of it, reading and writing.
+//! Walks what is nested in a field and finds single parts of it. Putting a field together is in `assemble`.
 
 use std::ops::ControlFlow;
 
 use arrayvec::{ArrayString, ArrayVec};
-use bytes::{BufMut, BytesMut};
 use smallvec::SmallVec;
 
 use super::{
-    encode::{EncodeError, Encoder},
-    field::{Content, Encoding, FieldSpec, Layout, Length, Pad},
+    field::{Content, Encoding, FieldSpec, Layout, Pad},
     mapping::Location,
     message::{Message, text_of},
     structure::{Part, Structure, Tlv},
-    tlv::{BerElements, TlvElements, TlvError, put_ber_length, put_hex, put_length, put_tag},
+    tlv::{BerElements, TlvElements, TlvError},
     value::{self, Cut},
 };
 
@@ -303,167 +301,6 @@ impl Message<'_> {
             .as_ref()
             .is_some_and(|structure| find(structure, &spec.layout, cut, path, found))
     }
-}
-
-impl Encoder<'_, '_> {
-    /// Writes a field out of its parts, each given as canonical text (binary ones as hexadecimal
-    /// digits). Positional parts that are not given are filled with their padding. Allocates: meant
-    /// for simulators and for the rare answer with nested data.
-    pub fn parts(&mut self, field: u8, parts: &[(&str, &str)]) -> Result<&mut Self, EncodeError> {
-        let spec = self
-            .dialect()
-            .field(field)
-            .ok_or(EncodeError::UnknownField { field })?;
-        let unknown = || EncodeError::UnknownPart { field };
-        let structure = spec.structure.as_deref().ok_or_else(unknown)?;
-        if parts.iter().any(|(key, _)| {
-            structure.part(key).is_none()
-                && !matches!(structure, Structure::Tlv(_) | Structure::BerTlv { .. })
-        }) {
-            return Err(unknown());
-        }
-        let mut out = BytesMut::new();
-        match structure {
-            Structure::Positional(known) => {
-                let fixed = spec.layout.length == Length::Fixed;
-                put_positional(known, parts, fixed, &mut out)
-            }
-            Structure::Delimited {
-                delimiter,
-                parts: known,
-            } => {
-                put_delimited(*delimiter, known, parts, &mut out);
-                Some(())
-            }
-            Structure::Repeated { .. } => {
-                parts
-                    .iter()
-                    .for_each(|(_, text)| out.put_slice(text.as_bytes()));
-                Some(())
-            }
-            Structure::Tlv(tlv) => put_elements(tlv, parts, &mut out),
-            Structure::BerTlv { .. } => put_ber(parts, &mut out),
-            Structure::Bitmap {
-                width,
-                parts: known,
-            } => put_bitmap(*width, known, parts, &mut out),
-        }
-        .ok_or_else(unknown)?;
-        match structure {
-            Structure::Tlv(_) | Structure::BerTlv { .. } | Structure::Bitmap { .. } => {
-                self.bytes(field, &out)
-            }
-            _ if spec.layout.content == Content::B => self.bytes(field, &out),
-            _ => self.text(field, std::str::from_utf8(&out).map_err(|_| unknown())?),
-        }
-    }
-}
-
-fn given<'p>(parts: &[(&str, &'p str)], key: &str) -> Option<&'p str> {
-    parts
-        .iter()
-        .find(|(given, _)| *given == key)
-        .map(|(_, text)| *text)
-}
-
-/// A fixed field is filled to its end, a variable one ends with the last part given.
-fn put_positional(
-    known: &[Part],
-    parts: &[(&str, &str)],
-    fixed: bool,
-    out: &mut BytesMut,
-) -> Option<()> {
-    let given_last = known
-        .iter()
-        .rposition(|part| given(parts, &part.key).is_some());
-    let count = if fixed {
-        known.len()
-    } else {
-        given_last.map_or(0, |last| last + 1)
-    };
-    for part in &known[..count] {
-        put_value(
-            &part.spec.layout,
-            given(parts, &part.key).unwrap_or(""),
-            out,
-        )?;
-    }
-    Some(())
-}
-
-fn put_delimited(delimiter: u8, known: &[Part], parts: &[(&str, &str)], out: &mut BytesMut) {
-    for (at, part) in known.iter().enumerate() {
-        if at > 0 {
-            out.put_u8(delimiter);
-        }
-        out.put_slice(given(parts, &part.key).unwrap_or("").as_bytes());
-    }
-}
-
-/// Prefix and value; `None` when the value does not fit its layout.
-fn put_value(layout: &Layout, text: &str, out: &mut BytesMut) -> Option<()> {
-    let binary = layout.content == Content::B;
-    let units = if binary { text.len() / 2 } else { text.len() };
-    if units > usize::from(layout.max) || !text.is_ascii() {
-        return None;
-    }
-    value::put_prefix(layout, units, out);
-    if !binary {
-        value::put_text(layout, text.as_bytes(), out);
-        return Some(());
-    }
-    let mut bytes = BytesMut::new();
-    put_hex(text, &mut bytes)?;
-    value::put_binary(layout, &bytes, out);
-    Some(())
-}
-
-fn put_elements(tlv: &Tlv, parts: &[(&str, &str)], out: &mut BytesMut) -> Option<()> {
-    if let Some(lead) = &tlv.lead {
-        put_value(
-            &lead.spec.layout,
-            given(parts, &lead.key).unwrap_or(""),
-            out,
-        )?;
-    }
-    let is_lead = |key: &str| tlv.lead.as_ref().is_some_and(|lead| *lead.key == *key);
-    for (tag, text) in parts.iter().filter(|(key, _)| !is_lead(key)) {
-        let spec = tlv.tags.get(*tag).unwrap_or(&tlv.other);
-        let mut value = BytesMut::new();
-        put_value(&spec.layout, text, &mut value)?;
-        put_tag(tlv.tag, tag, out)?;
-        put_length(tlv.length, value.len(), out)?;
-        out.put_slice(&value);
-    }
-    Some(())
-}
-
-fn put_ber(parts: &[(&str, &str)], out: &mut BytesMut) -> Option<()> {
-    for (tag, text) in parts {
-        put_hex(tag, out)?;
-        put_ber_length(text.len() / 2, out);
-        put_hex(text, out)?;
-    }
-    Some(())
-}
-
-fn put_bitmap(
-    width: usize,
-    known: &[Option<Part>],
-    parts: &[(&str, &str)],
-    out: &mut BytesMut,
-) -> Option<()> {
-    let start = out.len();
-    out.put_bytes(0, width);
-    for (at, part) in known.iter().enumerate() {
-        let Some(part) = part else { continue };
-        let Some(text) = given(parts, &part.key) else {
-            continue;
-        };
-        out[start + at / 8] |= 0x80 >> (at % 8);
-        put_value(&part.spec.layout, text, out)?;
-    }
-    Some(())
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Finding and writing parts in every kind of structure.
 
 use super::*;
-use crate::iso8583::{Dialect, Mti};
+use crate::iso8583::{Dialect, EncodeError, Encoder, Mti};
+use bytes::BytesMut;
 
 fn dialect(name: &str) -> Dialect {
     Dialect::builtin(name).unwrap()

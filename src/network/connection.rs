@@ -5,12 +5,12 @@ use super::bad_frame::BadFrame;
 use super::exchange::Exchange;
 use super::listener::Peer;
 use super::session::Millis;
-use crate::shard::reply::{Replies, ReplySink};
+use crate::shard::reply::{Replies, Reply, ReplySink};
 use bytes::BytesMut;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
@@ -75,16 +75,30 @@ pub(super) async fn serve(
     mut stream: TcpStream,
     drain: watch::Receiver<bool>,
 ) -> Ended {
+    let (reader, writer) = stream.split();
+    let ended = converse(&peer, reader, writer, drain, None).await;
+    hang_up(stream, &ended).await;
+    ended
+}
+
+/// The conversation of a connection, whatever carries its bytes. `listener` hears each reply before its answer is written.
+pub(super) async fn converse(
+    peer: &Peer,
+    reader: impl AsyncRead + Unpin,
+    writer: impl AsyncWrite + Unpin,
+    drain: watch::Receiver<bool>,
+    listener: Option<UnboundedSender<Reply>>,
+) -> Ended {
     let (sender, replies) = unbounded_channel();
+    let mut exchange = Exchange::new(peer, Arc::new(ConnectionSink(sender)));
+    exchange.listener = listener;
     let mut connection = Connection {
-        exchange: Exchange::new(&peer, Arc::new(ConnectionSink(sender))),
+        exchange,
         started: Instant::now(),
         draining: false,
         ending: None,
     };
-    let ended = connection.run(&mut stream, replies, drain).await;
-    hang_up(stream, &ended).await;
-    ended
+    connection.run(reader, writer, replies, drain).await
 }
 
 async fn hang_up(mut stream: TcpStream, ended: &Ended) {
@@ -112,11 +126,11 @@ impl Connection<'_> {
 
     async fn run(
         &mut self,
-        stream: &mut TcpStream,
+        mut reader: impl AsyncRead + Unpin,
+        mut writer: impl AsyncWrite + Unpin,
         mut replies: UnboundedReceiver<Replies>,
         mut drain: watch::Receiver<bool>,
     ) -> Ended {
-        let (mut reader, mut writer) = stream.split();
         let mut inbound = BytesMut::new();
         let mut ready: Vec<Replies> = Vec::new();
         let timer = tokio::time::sleep(Duration::ZERO);
@@ -213,7 +227,7 @@ impl Connection<'_> {
         true
     }
 
-    async fn flush(&mut self, writer: &mut (impl AsyncWriteExt + Unpin)) -> Result<(), Ended> {
+    async fn flush(&mut self, writer: &mut (impl AsyncWrite + Unpin)) -> Result<(), Ended> {
         let exchange = &mut self.exchange;
         if exchange.outbound.is_empty() {
             return Ok(());

@@ -297,7 +297,7 @@ fn entry_mode_of(word: &str) -> EntryMode {
     }
 }
 
-fn channel_of(word: &str) -> Channel {
+pub(super) fn channel_of(word: &str) -> Channel {
     match word {
         "pos" | "unattended" => Channel::PointOfSale,
         "atm" => Channel::Atm,

@@ -18,6 +18,7 @@ use crate::shard::request::{Batch, RegistryRequest, ShardRequest, Token};
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::sync::mpsc::UnboundedSender;
 
 /// Messages handed over at once at the most, so that the records of one turn of a loop fit the journal.
 const MESSAGES_PER_BATCH: usize = 1_024;
@@ -41,6 +42,8 @@ pub(super) struct Exchange<'p> {
     for_registry: Vec<(Token, RegistryRequest)>,
     stan: u32,
     warned: bool,
+    /// Of a loopback: who hears what the loops replied, beside the answer that is made of it.
+    pub listener: Option<UnboundedSender<Reply>>,
 }
 
 impl<'p> Exchange<'p> {
@@ -58,6 +61,7 @@ impl<'p> Exchange<'p> {
             for_registry: Vec::new(),
             stan: 0,
             warned: false,
+            listener: None,
         }
     }
 
@@ -269,6 +273,10 @@ impl<'p> Exchange<'p> {
         let Some(flight) = self.flights.land(token) else {
             return;
         };
+        if let Some(listener) = &self.listener {
+            // Who does not wait any more does not hear.
+            let _ = listener.send(reply.clone());
+        }
         let map = &self.peer.translator.map;
         // It parsed when it came.
         let Ok(request) = Message::parse_again(&map.dialect, &flight.body) else {

@@ -64,7 +64,7 @@ fn has_cavv(map: &ThreeDsMap, message: &Message) -> bool {
     value.is_some_and(|value| value.bytes().any(|byte| !matches!(byte, b' ' | b'0')))
 }
 
-fn authentication_of(word: &str) -> Option<Authentication> {
+pub(super) fn authentication_of(word: &str) -> Option<Authentication> {
     match word {
         "none" => Some(Authentication::Absent),
         word => {
@@ -74,7 +74,7 @@ fn authentication_of(word: &str) -> Option<Authentication> {
     }
 }
 
-fn cavv_result_of(word: &str) -> Option<Cryptogram> {
+pub(super) fn cavv_result_of(word: &str) -> Option<Cryptogram> {
     match word {
         "unchecked" => Some(Cryptogram::Present),
         word => {
@@ -84,7 +84,7 @@ fn cavv_result_of(word: &str) -> Option<Cryptogram> {
     }
 }
 
-fn exemption_of(word: &str) -> Option<Exemption> {
+pub(super) fn exemption_of(word: &str) -> Option<Exemption> {
     let found = Exemption::ALL.iter().find(|(_, name)| *name == word);
     found.map(|(value, _)| *value)
 }

@@ -48,6 +48,11 @@ impl IdSource {
         ((at.0 - EPOCH_MS + 1).max(0) as u64) << 22
     }
 
+    /// When an id was given out, or shortly before.
+    pub fn time_of(id: u64) -> Timestamp {
+        Timestamp(EPOCH_MS + (id >> 22) as i64)
+    }
+
     /// The first of `count` consecutive ids that nobody else gets.
     pub fn reserve(&self, count: u64) -> u64 {
         let by_time = ((self.clock.now().0 - EPOCH_MS).max(0) as u64) << 22;

@@ -200,10 +200,12 @@ impl Projector {
     /// The events of these records, and who has subscribed after them.
     async fn events_of(&mut self, records: &[(Sequence, Record)]) -> Result<EventRows, StoreError> {
         let context = &mut self.events;
-        if let Some(needs) = events::needs(records, !context.endpoints.is_empty()) {
+        let needs = events::needs(records, !context.endpoints.is_empty());
+        let learns = needs.is_some();
+        if let Some(needs) = needs {
             self.store.learn_for_events(context, needs).await?;
         }
-        let mut fold = EventFold::new(context);
+        let mut fold = EventFold::new(context, learns);
         for (sequence, record) in records {
             fold.record(*sequence, record);
         }

@@ -28,6 +28,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// The pause after a database that is away, or does not have the endpoint yet.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// Pages of events that are read before calls that have ended are looked at.
+const PAGES_AT_ONCE: usize = 32;
+
 /// How long calls under way may take when the endpoint is changed or the switch stops.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -146,18 +149,25 @@ impl Worker {
         Duration::from_millis(due_ms.max(5) as u64).min(LOOK_EVERY)
     }
 
-    /// Reads ahead, where there is room and something new.
+    /// Reads ahead, where there is room and something new: what it does not want takes none.
     async fn read(&mut self) -> Result<(), crate::store::StoreError> {
-        let room = self.queue.room();
-        let projected = self.shared.lag.projected_through();
-        if room == 0 || self.queue.read_to() >= EventId::end_of(projected) {
-            return Ok(());
+        for _ in 0..PAGES_AT_ONCE {
+            let projected = EventId::end_of(self.shared.lag.projected_through());
+            if self.queue.room() == 0 || self.queue.read_to() >= projected {
+                break;
+            }
+            self.read_page().await?;
         }
+        Ok(())
+    }
+
+    async fn read_page(&mut self) -> Result<(), crate::store::StoreError> {
         let (after, nothing) = (self.queue.read_to(), EventFilter::default());
+        let room = self.queue.room() as u32;
         let page = self
             .shared
             .store
-            .events(&nothing, Some(after), room as u32)
+            .events(&nothing, Some(after), room)
             .await?;
         let read_to = match page.data.last().filter(|_| page.has_more) {
             Some(last) => last.id(),

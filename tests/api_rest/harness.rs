@@ -2,13 +2,18 @@
 
 use super::follower;
 use cardswitch::api::{ApiState, Gate, Wiring, serve};
+use cardswitch::engine::ids::{AccountId, CardId};
 use cardswitch::engine::reason::DeclineReason;
+use cardswitch::engine::time::Expiry;
 use cardswitch::engine::world::World;
 use cardswitch::journal::{
     BEGINNING, Handle, Journal, MemoryStorage, Reader, RecordBatch, RunningJournal, Sequence,
     Settings,
 };
-use cardswitch::security::{Vault, VaultSettings};
+use cardswitch::network::listener::Peer;
+use cardswitch::network::loopback::Loopback;
+use cardswitch::network::settings::NetworkSettings;
+use cardswitch::security::{CardRoute, PanIndex, Vault, VaultSettings};
 use cardswitch::shard::clock::Clock;
 use cardswitch::shard::inbox::QueueSettings;
 use cardswitch::shard::recovery::recover;
@@ -22,7 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub const ROOT_KEY: &str = "a root key for tests";
@@ -82,6 +87,7 @@ pub struct Options {
     pub clock: Clock,
     pub queues: QueueSettings,
     pub sql: Sql,
+    pub requests_per_second: u32,
 }
 
 /// What the SQL side does during a test.
@@ -101,6 +107,7 @@ impl Default for Options {
             clock: Clock::System,
             queues: QueueSettings::default(),
             sql: Sql::Follows,
+            requests_per_second: 0,
         }
     }
 }
@@ -114,6 +121,7 @@ pub struct Switch {
     running: Option<(RunningJournal, Loops, oneshot::Sender<()>)>,
     runtime: Option<Runtime>,
     stop_following: CancellationToken,
+    _drain: watch::Sender<bool>,
     _sql_dir: tempfile::TempDir,
 }
 
@@ -146,12 +154,20 @@ impl Switch {
         )
         .unwrap();
         let journal = journal.start(Box::new(|error| panic!("{error}"))).unwrap();
+        let pan_index = Arc::new(PanIndex::new());
+        for (id, card) in world.registry.issued_cards.iter() {
+            note(&pan_index, card.pan_hash, (id, card.root, card.expiry));
+        }
+        let index = pan_index.clone();
         let wiring = switchboard::Wiring {
             decision_calls: Arc::new(Nobody),
             journal: journal.handle(),
             clock: options.clock,
             queues: options.queues,
-            on_card_issued: Box::new(|_| {}),
+            on_card_issued: Box::new(move |issue| {
+                let card = (issue.card_id, issue.root, issue.expiry);
+                note(&index, issue.pan_hash, card);
+            }),
             last_sequence: recovered.durable,
             archive: None,
         };
@@ -176,10 +192,14 @@ impl Switch {
             std::thread::sleep(Duration::from_millis(5));
         }
         let vault = Vault::open(disk.vault.path(), &VaultSettings::default()).unwrap();
+        let peer = Peer::new(visa(), &vault, pan_index, switchboard.clone()).unwrap();
+        let (drain, draining) = watch::channel(false);
         let state = ApiState::new(Wiring {
+            loopbacks: vec![Loopback::new(peer, draining)],
             call_stats: Arc::default(),
             webhook_stats: Arc::default(),
             stop_streams: CancellationToken::new(),
+            requests_per_second: options.requests_per_second,
             switchboard: switchboard.clone(),
             journal: journal.handle(),
             vault: Arc::new(vault),
@@ -205,6 +225,7 @@ impl Switch {
             running: Some((journal, loops, stop)),
             runtime: Some(runtime),
             stop_following,
+            _drain: drain,
             _sql_dir: sql_dir,
         }
     }
@@ -220,6 +241,21 @@ impl Switch {
     pub fn client(&self) -> Client {
         Client::of(self.address)
     }
+}
+
+/// The way from a card's number to it.
+fn note(index: &PanIndex, pan_hash: u128, (card_id, root, expiry): (CardId, AccountId, Expiry)) {
+    let route = CardRoute {
+        card_id: card_id.0,
+        root_account_id: root.0,
+        expiry: expiry.0,
+    };
+    index.insert(pan_hash, route);
+}
+
+/// A network that nobody connects to: what is simulated speaks as it.
+fn visa() -> NetworkSettings {
+    toml::from_str("name = \"visa\"\nlisten = \"127.0.0.1:0\"").unwrap()
 }
 
 /// As a dialect would say it, for a network called visa.

@@ -149,3 +149,25 @@ fn without_sql_lists_say_so_and_single_objects_go_on() {
     client.get(&format!("/v1/cards/{card_id}")).ok();
     client.get("/readyz").ok();
 }
+
+#[test]
+fn a_key_that_asks_too_often_is_told_so_and_others_are_not() {
+    let options = Options {
+        requests_per_second: 1,
+        ..Options::default()
+    };
+    let switch = Switch::start_on(Disk::new(), options);
+    let client = switch.client();
+    let answers: Vec<_> = (0..30).map(|_| client.get("/v1/api_keys")).collect();
+    let refused = answers.iter().find(|answer| answer.status == 429);
+    let refused = refused.expect("thirty at once are too many");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(refused.header("ratelimit-remaining"), Some("0"));
+    let (_, kind, code, _) = refused.error();
+    assert_eq!((&*kind, &*code), ("rate_limited", "too_many_requests"));
+    assert_eq!(answers[0].status, 200);
+    assert_eq!(answers[0].header("ratelimit-limit"), Some("1"));
+    // Whoever has no good key is not counted, and told that.
+    let (status, ..) = client.without_key().get("/v1/api_keys").error();
+    assert_eq!(status, 401);
+}

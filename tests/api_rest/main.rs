@@ -22,6 +22,7 @@ mod refusals;
 mod resources;
 mod rules;
 mod secrets;
+mod simulate;
 mod top_ups;
 mod transactions;
 mod transfers;

@@ -166,6 +166,24 @@ pub async fn expected_dump(like: &Fixture, records: &[(Sequence, Record)]) -> Ve
     reference.dump().await
 }
 
+/// Rows of two dumps, one after the other, with the first that differ where they do.
+#[track_caller]
+pub fn assert_same(found: &[String], expected: &[String]) {
+    let differ = found
+        .iter()
+        .zip(expected)
+        .filter(|(found, expected)| found != expected);
+    for (found, expected) in differ.take(3) {
+        eprintln!("found:    {found}\nexpected: {expected}");
+    }
+    assert!(
+        found == expected,
+        "{} rows, expected {}",
+        found.len(),
+        expected.len()
+    );
+}
+
 type Shared = (Mutex<Vec<(Sequence, Record)>>, Condvar);
 
 /// A journal in memory that grows while it is followed.

@@ -240,9 +240,8 @@ async fn a_rebuild_gives_the_same_tables_and_leaves_the_others(fixture: Fixture)
     let store = fixture.store().await;
     project(&store, &history.records, 77).await;
     let before = fixture.dump().await;
-    fixture.sql("CREATE TABLE deliveries (id TEXT)").await;
     fixture
-        .sql("INSERT INTO deliveries (id) VALUES ('kept')")
+        .sql("INSERT INTO deliveries VALUES ('kept', 'evt_1', 'card.frozen', 'we_1', 1, 'succeeded', 200, NULL, NULL, 5, NULL, 1)")
         .await;
     fixture.sql("DELETE FROM authorizations").await;
     fixture.sql("UPDATE accounts SET posted_minor = 1").await;

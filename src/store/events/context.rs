@@ -11,7 +11,9 @@ use crate::store::columns::TableRow;
 use crate::store::database::{Store, Value};
 use crate::store::effect::{Effect, effect_of};
 use crate::store::error::StoreError;
-use crate::store::from_message::{account_of, advice_of, request_of, resolved_of, undoing_of};
+use crate::store::from_message::{
+    account_of, advice_of, request_of, resolved_of, undoing_of, withheld_of,
+};
 use crate::store::from_posting::transaction_of;
 use crate::store::rows::{AccountRow, AuthorizationRow, CardLinkRow, CardRow, Sequence};
 use std::collections::BTreeSet;
@@ -59,6 +61,11 @@ impl Needs {
         self.cards.extend(requested.or(advised));
         if let Some((resolve, _)) = resolved_of(record) {
             self.authorizations.insert(resolve.authorization_id);
+        }
+        if let Some((withhold, _)) = withheld_of(record) {
+            self.cards.insert(withhold.payment.card_id);
+            self.authorizations
+                .insert(withhold.payment.authorization_id);
         }
         if let Some(undoing) = undoing_of(record) {
             self.cards.insert(undoing.card_id);

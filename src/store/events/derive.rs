@@ -5,7 +5,9 @@ use super::money;
 use super::types::EventType;
 use crate::engine::command::{Action, StatusChange};
 use crate::engine::event::{Event, Flags, ResolvedTo};
-use crate::engine::exceptions::{ExceptionState, Subject as ExceptionSubject};
+use crate::engine::exceptions::{
+    ChangeException, ControlException, ExceptionState, Subject as ExceptionSubject,
+};
 use crate::engine::ids::{AuthorizationId, CardId};
 use crate::engine::link_states::LinkStatus;
 use crate::engine::record::Record;
@@ -69,7 +71,17 @@ fn of_message(context: &EventContext, sequence: Sequence, record: &Record) -> Ve
             (Some(EventType::AuthorizationDeclined), _) => {
                 one(id, EventType::AuthorizationDeclined)
             }
-            (Some(_), Some(_)) => one(id, EventType::AuthorizationIncremented),
+            (Some(_), Some(increased)) => {
+                let increment = context.authorization_json(row);
+                let mut drafts: Vec<Draft> = one(
+                    increased.authorization_id,
+                    EventType::AuthorizationIncremented,
+                );
+                for draft in &mut drafts {
+                    draft.content.push(("increment", increment.clone()));
+                }
+                drafts
+            }
             (Some(event_type), None) => one(id, event_type),
         };
     }
@@ -83,11 +95,17 @@ fn of_message(context: &EventContext, sequence: Sequence, record: &Record) -> Ve
         let event_type = row.and_then(of_result).filter(|_| decided);
         return event_type.map_or_else(Vec::new, |event_type| one(id, event_type));
     }
+    if let Some((withhold, withheld)) = withheld_of(record) {
+        // An increment, and what it had added to.
+        let own = withhold.payment.authorization_id;
+        let undone = withheld.undone.map(|undone| undone.authorization_id);
+        let original = undone.filter(|id| *id != own);
+        let ids = original.into_iter().chain([own]);
+        let draft = |id| about_authorization(context, id, EventType::AuthorizationUpdated);
+        return ids.filter_map(draft).collect();
+    }
     if let Some(undoing) = undoing_of(record) {
         let id = undoing.undone.authorization_id;
-        if withheld_of(record).is_some() {
-            return one(id, EventType::AuthorizationUpdated);
-        }
         let mut drafts: Vec<Draft> = one(id, EventType::ReversalCreated);
         if let (Some(draft), Some(row)) = (drafts.first_mut(), reversal_row(sequence, record)) {
             let reversal = row_json::reversal(&row);
@@ -241,43 +259,10 @@ fn of_registry(
             )],
         }),
         (RegistryAction::RequestException(wanted), RegistryEvent::ExceptionRequested) => {
-            let subject = match wanted.subject {
-                ExceptionSubject::Card(id) => Subject::Card(id),
-                ExceptionSubject::Account(id) => Subject::Account(id),
-                ExceptionSubject::Link(_) => Subject::Other(wanted.id.to_string()),
-            };
-            Some(Draft {
-                event_type: EventType::ExceptionRequested,
-                subject,
-                content: vec![(
-                    "exception",
-                    json!({
-                        "id": wanted.id.to_string(),
-                        "reason": wanted.reason,
-                        "requested_by": wanted.requested_by,
-                        "starts_at": wanted.starts_at.to_string(),
-                        "ends_at": wanted.ends_at.to_string(),
-                    }),
-                )],
-            })
+            Some(of_requested_exception(wanted))
         }
         (RegistryAction::ChangeException(change), RegistryEvent::ExceptionChanged { to, .. }) => {
-            let event_type = match to {
-                ExceptionState::Requested => return Vec::new(),
-                ExceptionState::Approved => EventType::ExceptionApproved,
-                ExceptionState::Rejected => EventType::ExceptionRejected,
-                ExceptionState::Ended => EventType::ExceptionEnded,
-            };
-            Some(Draft {
-                event_type,
-                subject: Subject::Other(change.id.to_string()),
-                content: vec![(
-                    "exception",
-                    json!({
-                        "id": change.id.to_string(), "status": to.name(), "by": change.by,
-                    }),
-                )],
-            })
+            of_changed_exception(change, *to)
         }
         (
             RegistryAction::DisableWebhookEndpoint { id, .. },
@@ -298,6 +283,42 @@ fn of_registry(
         _ => None,
     };
     draft.into_iter().collect()
+}
+
+fn of_requested_exception(wanted: &ControlException) -> Draft {
+    let subject = match wanted.subject {
+        ExceptionSubject::Card(id) => Subject::Card(id),
+        ExceptionSubject::Account(id) => Subject::Account(id),
+        ExceptionSubject::Link(_) => Subject::Other(wanted.id.to_string()),
+    };
+    let exception = json!({
+        "id": wanted.id.to_string(),
+        "reason": wanted.reason,
+        "requested_by": wanted.requested_by,
+        "starts_at": wanted.starts_at.to_string(),
+        "ends_at": wanted.ends_at.to_string(),
+    });
+    Draft {
+        event_type: EventType::ExceptionRequested,
+        subject,
+        content: vec![("exception", exception)],
+    }
+}
+
+fn of_changed_exception(change: &ChangeException, to: ExceptionState) -> Option<Draft> {
+    let event_type = match to {
+        ExceptionState::Requested => return None,
+        ExceptionState::Approved => EventType::ExceptionApproved,
+        ExceptionState::Rejected => EventType::ExceptionRejected,
+        ExceptionState::Ended => EventType::ExceptionEnded,
+    };
+    let id = change.id.to_string();
+    let exception = json!({ "id": id, "status": to.name(), "by": change.by });
+    Some(Draft {
+        event_type,
+        subject: Subject::Other(id),
+        content: vec![("exception", exception)],
+    })
 }
 
 /// An event for each card that is another one now: whose own status is better than what the link had and has, and

@@ -165,6 +165,8 @@ impl EventContext {
 /// The events of a run of records.
 pub struct EventFold<'a> {
     context: &'a mut EventContext,
+    /// Somebody has subscribed, or does in these records: then all of them are taken in, also those before.
+    learns: bool,
     pub rows: Vec<EventRow>,
     counted: BTreeSet<String>,
     endpoints_changed: BTreeSet<WebhookEndpointId>,
@@ -172,9 +174,10 @@ pub struct EventFold<'a> {
 }
 
 impl<'a> EventFold<'a> {
-    pub fn new(context: &'a mut EventContext) -> EventFold<'a> {
+    pub fn new(context: &'a mut EventContext, learns: bool) -> EventFold<'a> {
         EventFold {
             context,
+            learns,
             rows: Vec::new(),
             counted: BTreeSet::new(),
             endpoints_changed: BTreeSet::new(),
@@ -183,14 +186,13 @@ impl<'a> EventFold<'a> {
     }
 
     pub fn record(&mut self, sequence: Sequence, record: &Record) {
-        let heard = !self.context.endpoints.is_empty();
-        if heard {
+        if self.learns {
             self.take_in(sequence, record);
         }
         if let Record::Registry { command, event, .. } = record {
             self.take_in_registry(sequence, command, event);
         }
-        if heard {
+        if !self.context.endpoints.is_empty() {
             let drafts = derive::of_record(self.context, sequence, record);
             for (place, draft) in (0..).zip(drafts) {
                 self.emit(EventId::of_record(sequence, place), record, draft);
