@@ -69,6 +69,7 @@ pub mod shared_counters;
 pub mod slot_index;
 pub mod snapshot;
 mod snapshot_money;
+mod snapshot_remembered;
 pub mod spend;
 pub mod state;
 pub mod three_ds;

@@ -7,7 +7,7 @@ use super::decision_endpoints;
 use super::event::{Answer, Event};
 use super::exceptions;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
-use super::ids::{CardholderId, LinkId};
+use super::ids::{CardId, CardholderId, LinkId};
 use super::link_states;
 use super::links;
 use super::rates::{Rates, RatesError};
@@ -34,13 +34,7 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
             None => create_program(program, next_version),
         },
         RegistryAction::IssueCard(issue) => issue_card(registry, issue),
-        RegistryAction::RevealCard(reveal) => {
-            if registry.issued_cards.get(reveal.card_id).is_some() {
-                RegistryOutcome::Event(RegistryEvent::CardRevealed)
-            } else {
-                RegistryOutcome::Refused(RegistryRefusal::CardNotFound(reveal.card_id))
-            }
-        }
+        RegistryAction::RevealCard(reveal) => reveal_card(registry, reveal.card_id),
         RegistryAction::BeginIdempotent(request) => begin_idempotent(registry, command, request),
         RegistryAction::CompleteIdempotent { .. } => {
             RegistryOutcome::Event(RegistryEvent::IdempotentCompleted)
@@ -90,6 +84,13 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         RegistryAction::ReserveReference(reserve) => {
             top_ups::decide_reserve(&registry.references, reserve)
         }
+    }
+}
+
+fn reveal_card(registry: &Registry, id: CardId) -> RegistryOutcome {
+    match registry.issued_cards.get(id) {
+        Some(_) => RegistryOutcome::Event(RegistryEvent::CardRevealed),
+        None => RegistryOutcome::Refused(RegistryRefusal::CardNotFound(id)),
     }
 }
 

@@ -24,13 +24,13 @@ use super::registry::{
 use super::reversals::Reversal;
 use super::risk::rule::RiskRule;
 use super::shared_counters::SharedKey;
-use super::snapshot_money;
 use super::state::{Account, Card, State};
 use super::time::Timestamp;
 use super::top_ups::{EndTopUp, PendingTopUp, Referenced, ReserveReference};
 use super::transfers::{KnownTransfer, NextStep, Received};
 use super::webhook_endpoints::{WebhookEndpoint, WebhookProgress};
 use super::world::{PendingCard, PendingHolder, World};
+use super::{snapshot_money, snapshot_remembered};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::io::{Read, Write};
@@ -278,15 +278,7 @@ fn write_shard(
     for authorization in authorizations {
         writer.put(&SnapshotItem::Authorization(Cow::Borrowed(authorization)))?;
     }
-    for (key, at, first) in state.first_answers.iter() {
-        writer.put(&SnapshotItem::FirstAnswer(key, at, *first))?;
-    }
-    for reversal in state.early_reversals.iter() {
-        writer.put(&SnapshotItem::Reversal(*reversal))?;
-    }
-    for (id, at, account_id) in state.top_ups.iter() {
-        writer.put(&SnapshotItem::TopUp(id, at, *account_id))?;
-    }
+    snapshot_remembered::write(writer, state)?;
     snapshot_money::write(writer, state)
 }
 
@@ -473,19 +465,7 @@ impl Reader {
                 let state = world.shard_with(authorization.account_id)?;
                 state.authorizations.insert(authorization.into_owned());
             }
-            SnapshotItem::FirstAnswer(key, at, first) => {
-                let state = world.shard_mut(first.root);
-                state.first_answers.remember(key, at, first);
-            }
-            SnapshotItem::Reversal(reversal) => {
-                let state = world.shard_mut(reversal.root);
-                state.early_reversals.remember(reversal);
-            }
-            SnapshotItem::TopUp(id, at, account_id) => {
-                let state = world.shard_with(account_id)?;
-                state.top_ups.remember(id, at, account_id);
-            }
-            item => return snapshot_money::take(world, item),
+            item => return snapshot_remembered::take(world, item),
         }
         Some(())
     }

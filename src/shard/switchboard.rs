@@ -3,7 +3,7 @@
 use super::archive::Archive;
 use super::clock::{Clock, IdSource};
 use super::directory::Directory;
-use super::inbox::{Inbox, Priority, QueueSettings, queue};
+use super::inbox::{Inbox, Outlet, Priority, QueueSettings, queue};
 use super::registry_worker::{CardIssuedHook, RegistryWorker, open_in_shard, tell_shard};
 use super::reply::ReplySink;
 use super::request::{Batch, RegistryMessage, RegistryRequest, ShardMessage, ShardRequest};
@@ -58,12 +58,10 @@ pub struct Wiring {
 /// Starts a thread per shard of the world and one for the registry.
 pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>, Loops)> {
     let directory = Arc::new(Directory::of(&world));
-    let ids = IdSource::after(wiring.clock.clone(), IdSource::last_of(latest(&world)));
-    let ids = Arc::new(ids);
+    let ids = ids_of(&world, &wiring.clock);
     let mut stats = Vec::new();
     let mut shards = Vec::new();
-    let queues = world.shards.iter().map(|_| queue(wiring.queues));
-    let (inboxes, outlets): (Vec<_>, Vec<_>) = queues.unzip();
+    let (inboxes, outlets) = queues_of(&world, wiring.queues);
     let mut open_steps = open_steps(world.pending_transfers, world.pending_top_ups);
     for (number, (mut state, outlet)) in world.shards.into_iter().zip(outlets).enumerate() {
         if wiring.archive.is_some() {
@@ -127,6 +125,17 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
         archive: wiring.archive,
     };
     Ok((Arc::new(switchboard), Loops { shards, registry }))
+}
+
+fn ids_of(world: &World, clock: &Clock) -> Arc<IdSource> {
+    let last = IdSource::last_of(latest(world));
+    Arc::new(IdSource::after(clock.clone(), last))
+}
+
+type Queues = (Vec<Inbox<ShardMessage>>, Vec<Outlet<ShardMessage>>);
+
+fn queues_of(world: &World, settings: QueueSettings) -> Queues {
+    world.shards.iter().map(|_| queue(settings)).unzip()
 }
 
 fn latest(world: &World) -> crate::engine::time::Timestamp {

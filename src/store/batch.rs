@@ -12,7 +12,7 @@ use super::rows::{
     AccountRow, AuditRow, AuthorizationRow, CardLinkRow, CardRevealRow, CardRow, LedgerEntryRow,
     ProgramRow, ReversalRow, Sequence, TopUpRow, TransactionRow, TransferRow,
 };
-use crate::engine::command::{Action, Command};
+use crate::engine::command::{Action, Command, TopUp};
 use crate::engine::event::{Event, LedgerAccount, Posting};
 use crate::engine::ids::{AccountId, AuthorizationId, CardId};
 use crate::engine::money::Currency;
@@ -238,11 +238,7 @@ impl Batch {
                 }
             }
             (Event::Posted(postings), Action::TopUp(top_up)) => {
-                let row = from_money::settled_top_up_row(sequence, at, top_up, postings);
-                self.top_ups.push(row);
-                let (id, account_id) = (top_up.top_up_id, top_up.account_id);
-                let source = LedgerSource::top_up(id, account_id, top_up.amount, postings);
-                self.post(sequence, at, &source, postings);
+                self.top_up(sequence, at, top_up, postings);
             }
             (Event::CardOpened { status }, Action::OpenCard(open)) => {
                 self.set_card_status(open.card_id, *status);
@@ -293,6 +289,15 @@ impl Batch {
             ) => return false,
         }
         true
+    }
+
+    /// One that is settled at once.
+    fn top_up(&mut self, sequence: Sequence, at: Timestamp, top_up: &TopUp, legs: &[Posting]) {
+        let row = from_money::settled_top_up_row(sequence, at, top_up, legs);
+        self.top_ups.push(row);
+        let (id, account_id) = (top_up.top_up_id, top_up.account_id);
+        let source = LedgerSource::top_up(id, account_id, top_up.amount, legs);
+        self.post(sequence, at, &source, legs);
     }
 
     fn end_top_up(
