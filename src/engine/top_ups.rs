@@ -141,7 +141,7 @@ pub fn credit(account: &Account, method: &str, arrived: Money) -> Result<Credit,
         let (account, given) = (account.currency, arrived.currency);
         return Err(Refusal::CurrencyMismatch { account, given });
     };
-    match credit.credited_minor > 0 && account.has_room_for(credit.credited_minor) {
+    match credit.credited_minor > 0 && account.can_receive_funds(credit.credited_minor) {
         true => Ok(credit),
         false => Err(Refusal::AmountOutOfRange),
     }

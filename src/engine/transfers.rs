@@ -260,7 +260,7 @@ fn refusal_of_sender(state: &State, command: &Command, transfer: &Transfer) -> O
             given: currency,
         });
     }
-    if amount_minor <= 0 || !from.books_have_room(amount_minor) {
+    if amount_minor <= 0 || !from.can_move(amount_minor) {
         return Some(Refusal::AmountOutOfRange);
     }
     if !is_active(state, from) {
@@ -286,26 +286,36 @@ fn reason_against(account: Option<&Account>, amount: Money) -> Option<ReturnReas
     if account.currency != amount.currency {
         return Some(ReturnReason::CurrencyMismatch);
     }
-    let has_room = account.has_room_for(amount.amount_minor);
+    let has_room = account.can_receive_transfer(amount.amount_minor);
     (!has_room).then_some(ReturnReason::AmountOutOfRange)
 }
 
 impl Account {
     /// Whether so much may come in: what is in transit may come back, and must find room too.
-    pub(super) fn has_room_for(&self, amount_minor: i64) -> bool {
+    fn has_room_for(&self, amount_minor: i64) -> bool {
         let back = self.posted_minor.checked_add(self.in_transit_minor);
         let after = back.and_then(|back| back.checked_add(amount_minor));
-        after.is_some_and(|after| after <= BALANCE_MAX_MINOR) && self.books_have_room(amount_minor)
+        after.is_some_and(|after| after <= BALANCE_MAX_MINOR)
     }
 
-    /// Whether the sums of what came in and of what was moved stay within their range.
-    pub(super) fn books_have_room(&self, amount_minor: i64) -> bool {
-        let sums = [self.funds_received_minor, self.transfers_minor];
-        let mut after = sums
-            .map(|sum| sum.saturating_abs().saturating_add(amount_minor))
-            .into_iter();
-        after.all(|after| after <= BOOKS_MAX_MINOR)
+    /// Whether so much may be moved from it or to it.
+    pub(super) fn can_move(&self, amount_minor: i64) -> bool {
+        fits(self.transfers_minor, amount_minor)
     }
+
+    pub(super) fn can_receive_transfer(&self, amount_minor: i64) -> bool {
+        self.has_room_for(amount_minor) && self.can_move(amount_minor)
+    }
+
+    pub(super) fn can_receive_funds(&self, amount_minor: i64) -> bool {
+        self.has_room_for(amount_minor) && fits(self.funds_received_minor, amount_minor)
+    }
+}
+
+/// Whether a sum of all that ever went through an account stays within its range.
+fn fits(sum_minor: i64, amount_minor: i64) -> bool {
+    let after = sum_minor.saturating_abs().saturating_add(amount_minor);
+    after <= BOOKS_MAX_MINOR
 }
 
 pub(super) fn decide_receive(

@@ -251,8 +251,8 @@ pub(super) fn decide_auto(state: &State, command: &Command, auto: &AutoTopUp) ->
     let source = source.filter(|source| is_active(state, source));
     let there_minor = source.map_or(0, |source| source.available_minor());
     let amount_minor = rule.amount_minor.min(there_minor);
-    let books = source.is_some_and(|source| source.books_have_room(amount_minor));
-    let can = amount_minor > 0 && books && account.has_room_for(amount_minor);
+    let books = source.is_some_and(|source| source.can_move(amount_minor));
+    let can = amount_minor > 0 && books && account.can_receive_transfer(amount_minor);
     let (from, to) = (source_id.unwrap_or(account.id), account.id);
     let transfer = Transfer {
         id: auto.transfer_id,
