@@ -172,7 +172,7 @@ pub fn any_transfer() -> impl Strategy<Value = Step> {
     any.prop_map(|(id, from, to, amount, is_usual)| {
         // The same again now and then.
         let (from, to, amount) = match is_usual {
-            true => (1 + id % TREES, 1 + id % 3 + 10, 5 + 20 * id as i64),
+            true => (1 + id % TREES, 1 + id % 3 + 20, 5 + 20 * id as i64),
             false => (from, to, amount),
         };
         let id = id * 10 + root_of_account(from);
@@ -190,7 +190,7 @@ pub fn any_transfer() -> impl Strategy<Value = Step> {
 fn random_days_come_to_every_end_of_a_transfer() {
     let mut runner = TestRunner::deterministic();
     let mut found = std::collections::BTreeSet::new();
-    for _ in 0..150 {
+    for _ in 0..400 {
         let steps = any_steps().new_tree(&mut runner).unwrap().current();
         let mut engine = Engine::new(1);
         for step in &steps {

@@ -326,7 +326,8 @@ impl History {
             to_account_id,
             to_root,
             amount: Money {
-                amount_minor: 1 + self.below(9_000) as i64,
+                // Much, so that some accounts come to have little.
+                amount_minor: 1 + self.below(3_000_000) as i64,
                 currency: self.currency_of(from_account_id).unwrap(),
             },
         };
