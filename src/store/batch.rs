@@ -17,7 +17,7 @@ use crate::engine::event::{Event, LedgerAccount, Posting};
 use crate::engine::ids::{AccountId, AuthorizationId, CardId};
 use crate::engine::money::Currency;
 use crate::engine::record::Record;
-use crate::engine::registry::{IssueCard, RegistryAction, RegistryCommand, RegistryEvent};
+use crate::engine::registry::IssueCard;
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::{Expiry, Timestamp};
 use crate::engine::top_ups::{EndTopUp, TopUpEnd, TopUpEnded};
@@ -226,17 +226,12 @@ impl Batch {
         let at = command.at;
         match (event, &command.action) {
             (Event::AccountOpened, Action::OpenAccount(open)) => {
-                self.places
-                    .accounts
-                    .insert(open.account_id, self.accounts.len());
                 let row = from_record::account_row(sequence, command.root, at, open);
+                self.places.accounts.insert(row.id, self.accounts.len());
                 self.accounts.push(row);
             }
             (Event::AccountStatusChanged { to, .. }, Action::ChangeAccountStatus(change)) => {
-                match self.places.accounts.get(&change.account_id) {
-                    Some(place) => self.accounts[*place].status = *to,
-                    None => drop(self.account_statuses.insert(change.account_id, *to)),
-                }
+                self.set_account_status(change.account_id, *to);
             }
             (Event::Posted(postings), Action::TopUp(top_up)) => {
                 self.top_up(sequence, at, top_up, postings);
@@ -298,6 +293,13 @@ impl Batch {
             ) => return false,
         }
         true
+    }
+
+    fn set_account_status(&mut self, id: AccountId, status: AccountStatus) {
+        match self.places.accounts.get(&id) {
+            Some(place) => self.accounts[*place].status = status,
+            None => drop(self.account_statuses.insert(id, status)),
+        }
     }
 
     /// One that is settled at once.
@@ -384,79 +386,7 @@ impl Batch {
         true
     }
 
-    fn registry(
-        &mut self,
-        sequence: Sequence,
-        command: &RegistryCommand,
-        event: &RegistryEvent,
-    ) -> bool {
-        match (event, &command.action) {
-            (RegistryEvent::ProgramCreated { .. }, RegistryAction::CreateProgram(program)) => {
-                self.programs
-                    .push(from_record::program_row(sequence, program));
-            }
-            (RegistryEvent::CardIssued { .. }, RegistryAction::IssueCard(issue)) => {
-                self.issue(sequence, command.at, issue, None);
-            }
-            (RegistryEvent::CardIssued { .. }, RegistryAction::ReissueCard(reissue)) => {
-                let replaces = Some(reissue.replaces);
-                self.issue(sequence, command.at, &reissue.issue, replaces);
-            }
-            (RegistryEvent::CardRenewed { .. }, RegistryAction::RenewCard(renew)) => {
-                self.set_card_expiry(renew.card_id, renew.expiry);
-            }
-            (RegistryEvent::CardRevealed, RegistryAction::RevealCard(reveal)) => {
-                let row = from_record::card_reveal_row(sequence, command.at, reveal);
-                self.card_reveals.push(row);
-            }
-            (RegistryEvent::Audited, RegistryAction::Audit(entry)) => {
-                let row = from_record::audit_row(sequence, command.at, entry);
-                self.audit_log.push(row);
-            }
-            // A double of an earlier advice.
-            (RegistryEvent::Advised(_), RegistryAction::AdviseUnknownCard(_)) => {}
-            // Nothing of these is a row.
-            (
-                RegistryEvent::SettingsChanged { .. }
-                | RegistryEvent::GroupsChanged { .. }
-                | RegistryEvent::DecisionEndpointPut { .. }
-                | RegistryEvent::ApiKeyChanged { .. }
-                | RegistryEvent::LinkStatusChanged { .. }
-                | RegistryEvent::CardBatchChanged
-                | RegistryEvent::WebhookEndpointPut { .. }
-                | RegistryEvent::WebhookEndpointDeleted { .. }
-                | RegistryEvent::WebhookEndpointDisabled { .. }
-                | RegistryEvent::WebhookProgressNoted
-                | RegistryEvent::WebhookMoved { .. }
-                | RegistryEvent::CardholderCreated
-                | RegistryEvent::CardholderVerified { .. }
-                | RegistryEvent::IdempotentBegun
-                | RegistryEvent::IdempotentCompleted
-                | RegistryEvent::ExchangeRatesSet { .. }
-                | RegistryEvent::RiskRuleCreated { .. }
-                | RegistryEvent::RiskRuleChanged { .. }
-                | RegistryEvent::LinkControlsSet { .. }
-                | RegistryEvent::ExceptionRequested
-                | RegistryEvent::ReferenceReserved
-                | RegistryEvent::ExceptionChanged { .. },
-                _,
-            ) => {}
-            (
-                RegistryEvent::ProgramCreated { .. }
-                | RegistryEvent::CardIssued { .. }
-                | RegistryEvent::CardRenewed { .. }
-                | RegistryEvent::CardRevealed
-                | RegistryEvent::Audited
-                | RegistryEvent::Authorized(_)
-                | RegistryEvent::Reversed(_)
-                | RegistryEvent::Advised(_),
-                _,
-            ) => return false,
-        }
-        true
-    }
-
-    fn issue(
+    pub(super) fn issue(
         &mut self,
         sequence: Sequence,
         at: Timestamp,
@@ -471,7 +401,7 @@ impl Batch {
         self.card_links.extend(from_record::card_link_rows(issue));
     }
 
-    fn set_card_expiry(&mut self, id: CardId, expiry: Expiry) {
+    pub(super) fn set_card_expiry(&mut self, id: CardId, expiry: Expiry) {
         match self.places.cards.get(&id) {
             Some(place) => {
                 let row = &mut self.cards[*place];

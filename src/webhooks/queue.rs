@@ -168,7 +168,7 @@ impl Queue {
     ) {
         let items = events.map(|(event_id, card_id)| Item {
             event_id,
-            card_id: card_id.filter(|_| self.in_order),
+            card_id,
             state: ItemState::New,
         });
         self.window.extend(items);
@@ -227,9 +227,19 @@ impl Queue {
         let due = waiting.find(|(_, waiting)| !waiting.called && waiting.next_at <= now);
         let due = due.map(|(event_id, _)| *event_id);
         let takes_new = self.may_take_new();
-        let mut window = self.window.iter().filter(|_| takes_new);
-        let new = window.find(|item| item.state == ItemState::New);
-        let new = new.map(|item| item.event_id);
+        let window = self.window.iter().filter(|_| takes_new);
+        let mut new = window.clone().filter(|item| item.state == ItemState::New);
+        // One of another card than those that wait says the most.
+        let cards: HashSet<Option<CardId>> = match self.is_down() {
+            true => self
+                .waiting
+                .values()
+                .map(|waiting| waiting.card_id)
+                .collect(),
+            false => HashSet::new(),
+        };
+        let other = new.clone().find(|item| !cards.contains(&item.card_id));
+        let new = other.or_else(|| new.next()).map(|item| item.event_id);
         self.tries_new = !self.tries_new;
         match self.is_down() && self.tries_new {
             true => new.or(due),

@@ -23,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 /// How often new endpoints are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// How long the end of the thread may take once nothing is called any more.
+const CLOSE: Duration = Duration::from_secs(2);
+
 /// What it needs from outside.
 pub struct Wiring {
     pub switchboard: Arc<Switchboard>,
@@ -83,8 +86,9 @@ impl Webhooks {
                 supervise(Arc::new(shared)).await;
                 forgetting.abort();
                 // Ends with the last one that writes.
-                let _ = writing.await;
-                store.close().await;
+                let _ = tokio::time::timeout(CLOSE, writing).await;
+                // A database that says nothing is not waited for.
+                let _ = tokio::time::timeout(CLOSE, store.close()).await;
             });
         })?;
         Ok(Webhooks { stop, thread })

@@ -1,7 +1,7 @@
 //! The follower: catches up, says how far it is, survives faults and a database that goes away.
 
 use crate::cluster::{self, DEADLINE};
-use crate::fixture::{Fixture, JOURNAL, MemoryJournal, expected_dump, project};
+use crate::fixture::{Fixture, JOURNAL, MemoryJournal, assert_same, expected_dump, project};
 use crate::on_both;
 use crate::projecting::history;
 use cardswitch::engine::record::{self, Record};
@@ -95,10 +95,8 @@ async fn the_follower_catches_up_and_keeps_up(fixture: Fixture) {
     let lag = following.lag.clone();
     following.end().await.unwrap();
     assert_eq!(lag.state(), FollowState::Stopped);
-    assert_eq!(
-        fixture.dump().await,
-        expected_dump(&fixture, &history.records).await
-    );
+    let expected = expected_dump(&fixture, &history.records).await;
+    assert_same(&fixture.dump().await, &expected);
 }
 
 async fn faults_at_every_step_lose_and_double_nothing(fixture: Fixture) {
@@ -126,10 +124,8 @@ async fn faults_at_every_step_lose_and_double_nothing(fixture: Fixture) {
         let struck = struck.lock().unwrap();
         assert!(struck.contains(step), "nothing died at {step:?}");
     }
-    assert_eq!(
-        fixture.dump().await,
-        expected_dump(&fixture, &history.records).await
-    );
+    let expected = expected_dump(&fixture, &history.records).await;
+    assert_same(&fixture.dump().await, &expected);
 }
 
 async fn what_trying_again_cannot_help_ends_the_follower(fixture: Fixture) {
@@ -194,10 +190,8 @@ async fn it_follows_a_running_journal(fixture: Fixture) {
     }
     following.reach(history.last()).await;
     following.end().await.unwrap();
-    assert_eq!(
-        fixture.dump().await,
-        expected_dump(&fixture, &history.records).await
-    );
+    let expected = expected_dump(&fixture, &history.records).await;
+    assert_same(&fixture.dump().await, &expected);
     // Taken up again in the middle, with nothing new, and then with one record more.
     let source = JournalSource::new(handle.clone());
     let following = Following::begin(&fixture, source, settings()).await;
@@ -253,8 +247,6 @@ async fn a_postgres_that_goes_away_under_load_is_caught_up_with() {
     following.reach(history.last()).await;
     assert_eq!(following.lag.state(), FollowState::Following);
     following.end().await.unwrap();
-    assert_eq!(
-        fixture.dump().await,
-        expected_dump(&fixture, &history.records).await
-    );
+    let expected = expected_dump(&fixture, &history.records).await;
+    assert_same(&fixture.dump().await, &expected);
 }

@@ -5,6 +5,7 @@ use crate::history::History;
 use crate::on_both;
 use cardswitch::engine::authorizations::Authorization;
 use cardswitch::engine::event::Flags;
+use cardswitch::engine::facts::Kind;
 use cardswitch::engine::kinds::Direction;
 use cardswitch::engine::link_states::LinkStatus;
 use cardswitch::engine::record::Record;
@@ -410,7 +411,21 @@ pub fn expected_rows(history: &History) -> Vec<AuthorizationRow> {
 }
 
 async fn every_kind_of_message_moves_rows_of_any_batch(fixture: Fixture) {
-    let history = history(17, 2_400);
+    let mut history = history(17, 2_400);
+    // One waits for its customer at the end.
+    history.ask_customers(true);
+    let waits = |history: &History| {
+        let known = history.authorizations.last().and_then(|known| {
+            let shard = history.world.shard(known.2);
+            shard.authorizations.get(known.0)
+        });
+        known.is_some_and(|known| known.waiting.is_some())
+    };
+    for _ in 0..200 {
+        if !waits(&history) {
+            history.authorize(100, Kind::Purchase, 5411);
+        }
+    }
     let store = fixture.store().await;
     project(&store, &history.records, 3).await;
     compare_accounts(&store, &history).await;

@@ -483,7 +483,12 @@ async fn transactions_are_listed_and_read(fixture: Fixture) {
     }
     let one = all
         .iter()
-        .find(|row| row.transaction_type == TransactionType::Reversal);
+        .filter(|row| row.transaction_type == TransactionType::Reversal)
+        .find(|row| {
+            let of_account = |other: &&TransactionRow| other.account_id == row.account_id;
+            let paid = |other: &TransactionRow| other.transaction_type == TransactionType::Payment;
+            all.iter().filter(of_account).any(paid)
+        });
     let one = one.unwrap();
     let middle = all[all.len() / 2].created_at_ms;
     for filter in [

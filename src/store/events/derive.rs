@@ -354,7 +354,8 @@ fn of_link(context: &EventContext, key: &LinkKey, to: LinkStatus) -> Vec<Draft> 
             );
         let own = context.cards.get(id)?.status;
         let differs = match to {
-            LinkStatus::Closed => own != CardStatus::Closed,
+            // There are several ways to be closed.
+            LinkStatus::Closed => own.name() != CardStatus::Closed.name(),
             LinkStatus::Frozen | LinkStatus::Active => {
                 matches!(own, CardStatus::Active | CardStatus::Inactive)
             }

@@ -1,0 +1,81 @@
+//! What records of the registry do to the tables. Those of shards are in `batch.rs`.
+
+use super::batch::Batch;
+use super::from_record;
+use super::rows::Sequence;
+use crate::engine::registry::{RegistryAction, RegistryCommand, RegistryEvent};
+
+impl Batch {
+    /// False where the event cannot come of the command.
+    pub(super) fn registry(
+        &mut self,
+        sequence: Sequence,
+        command: &RegistryCommand,
+        event: &RegistryEvent,
+    ) -> bool {
+        match (event, &command.action) {
+            (RegistryEvent::ProgramCreated { .. }, RegistryAction::CreateProgram(program)) => {
+                self.programs
+                    .push(from_record::program_row(sequence, program));
+            }
+            (RegistryEvent::CardIssued { .. }, RegistryAction::IssueCard(issue)) => {
+                self.issue(sequence, command.at, issue, None);
+            }
+            (RegistryEvent::CardIssued { .. }, RegistryAction::ReissueCard(reissue)) => {
+                let replaces = Some(reissue.replaces);
+                self.issue(sequence, command.at, &reissue.issue, replaces);
+            }
+            (RegistryEvent::CardRenewed { .. }, RegistryAction::RenewCard(renew)) => {
+                self.set_card_expiry(renew.card_id, renew.expiry);
+            }
+            (RegistryEvent::CardRevealed, RegistryAction::RevealCard(reveal)) => {
+                let row = from_record::card_reveal_row(sequence, command.at, reveal);
+                self.card_reveals.push(row);
+            }
+            (RegistryEvent::Audited, RegistryAction::Audit(entry)) => {
+                let row = from_record::audit_row(sequence, command.at, entry);
+                self.audit_log.push(row);
+            }
+            // A double of an earlier advice.
+            (RegistryEvent::Advised(_), RegistryAction::AdviseUnknownCard(_)) => {}
+            // Nothing of these is a row.
+            (
+                RegistryEvent::SettingsChanged { .. }
+                | RegistryEvent::GroupsChanged { .. }
+                | RegistryEvent::DecisionEndpointPut { .. }
+                | RegistryEvent::ApiKeyChanged { .. }
+                | RegistryEvent::LinkStatusChanged { .. }
+                | RegistryEvent::CardBatchChanged
+                | RegistryEvent::WebhookEndpointPut { .. }
+                | RegistryEvent::WebhookEndpointDeleted { .. }
+                | RegistryEvent::WebhookEndpointDisabled { .. }
+                | RegistryEvent::WebhookProgressNoted
+                | RegistryEvent::WebhookMoved { .. }
+                | RegistryEvent::CardholderCreated
+                | RegistryEvent::CardholderVerified { .. }
+                | RegistryEvent::IdempotentBegun
+                | RegistryEvent::IdempotentCompleted
+                | RegistryEvent::ExchangeRatesSet { .. }
+                | RegistryEvent::RiskRuleCreated { .. }
+                | RegistryEvent::RiskRuleChanged { .. }
+                | RegistryEvent::LinkControlsSet { .. }
+                | RegistryEvent::ExceptionRequested
+                | RegistryEvent::ReferenceReserved
+                | RegistryEvent::ExceptionChanged { .. },
+                _,
+            ) => {}
+            (
+                RegistryEvent::ProgramCreated { .. }
+                | RegistryEvent::CardIssued { .. }
+                | RegistryEvent::CardRenewed { .. }
+                | RegistryEvent::CardRevealed
+                | RegistryEvent::Audited
+                | RegistryEvent::Authorized(_)
+                | RegistryEvent::Reversed(_)
+                | RegistryEvent::Advised(_),
+                _,
+            ) => return false,
+        }
+        true
+    }
+}
