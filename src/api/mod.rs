@@ -36,6 +36,7 @@ mod list;
 mod merchants_json;
 mod metrics;
 mod network_metrics;
+pub mod openapi;
 mod programs;
 mod rate_limits;
 mod reveal;

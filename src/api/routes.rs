@@ -7,8 +7,8 @@ use super::simulate::What;
 use super::{
     Gate, accounts, api_keys, audit, authorizations, cardholders, cards, decision_endpoints,
     deliveries, envelope, events, exceptions, exchange_rates, groups, health, ledger_entries,
-    links, list, metrics, programs, reveal, rules, settlement_reports, simulate, spend, top_ups,
-    transactions, webhook_endpoints,
+    links, list, metrics, openapi, programs, reveal, rules, settlement_reports, simulate, spend,
+    top_ups, transactions, webhook_endpoints,
 };
 use crate::engine::api_keys::Scope;
 use crate::engine::command::{AccountStatusChange, StatusChange};
@@ -43,6 +43,9 @@ pub fn router(gate: Gate) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics::metrics))
+        .route("/openapi.json", get(openapi::json))
+        .route("/docs", get(openapi::page))
+        .route("/docs/rapidoc-min.js", get(openapi::viewer))
         .merge(guarded_routes(gate.clone()).router)
         .fallback(envelope::no_route)
         .method_not_allowed_fallback(envelope::wrong_method)

@@ -29,14 +29,14 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Types and families that one endpoint may name.
-const EVENTS_MAX: usize = 100;
+pub const EVENTS_MAX: usize = 100;
 
 /// How long the secret before a new one stays good, in seconds: as a rule, and at the most.
-const OVERLAP_S: (i64, std::ops::RangeInclusive<i64>) = (24 * 3_600, 0..=7 * 24 * 3_600);
+pub const OVERLAP_S: (i64, std::ops::RangeInclusive<i64>) = (24 * 3_600, 0..=7 * 24 * 3_600);
 
-const ORDERINGS: &[(bool, &str)] = &[(false, "none"), (true, "card")];
-const PAYLOADS: &[(bool, &str)] = &[(false, "full"), (true, "thin")];
-const STATES: &[(WebhookState, &str)] = &[
+pub const ORDERINGS: &[(bool, &str)] = &[(false, "none"), (true, "card")];
+pub const PAYLOADS: &[(bool, &str)] = &[(false, "full"), (true, "thin")];
+pub const STATES: &[(WebhookState, &str)] = &[
     (WebhookState::Enabled, "enabled"),
     (WebhookState::Disabled, "disabled"),
 ];

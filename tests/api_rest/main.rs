@@ -4,6 +4,7 @@ mod authorizations;
 mod cardholders;
 mod currency;
 mod decision_endpoints;
+mod described;
 #[allow(dead_code)]
 #[path = "../support/endpoint.rs"]
 mod endpoint;
@@ -16,6 +17,7 @@ mod idempotency;
 mod keys;
 mod links;
 mod lists;
+mod openapi;
 mod permissions;
 mod refusals;
 mod resources;
