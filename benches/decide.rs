@@ -123,7 +123,7 @@ fn measure_rules(count: usize, state: &State, at: Timestamp) {
     let mut gathering = Rounds::default();
     let account = state.account_of(card);
     let asked_minor = Some(authorize.amounts.transaction.amount_minor);
-    let facts = || FactValues::of(at, &authorize, card, account, asked_minor);
+    let facts = || FactValues::of(at, &authorize, (card, None), account, asked_minor);
     for _ in 0..ROUNDS {
         gathering.0.push(each(count, || {
             (0..count).for_each(|_| {

@@ -194,7 +194,7 @@ impl Node {
             journal: journal.handle(),
             clock: Clock::Manual(clock.clone()),
             queues: QueueSettings::default(),
-            on_card_issued: Box::new(|_| {}),
+            on_card_issued: Box::new(|_, _| {}),
             decision_calls: Arc::new(Nobody),
             last_sequence: recovered.durable,
             archive: archive.clone(),

@@ -5,6 +5,7 @@
 
 mod engine_support;
 
+use cardswitch::engine::card_batches::{BatchChange, BatchRow, CardOrder, NewCardBatch, RowError};
 use cardswitch::engine::command::*;
 use cardswitch::engine::controls::{Controls, List, ListMode, Window};
 use cardswitch::engine::exceptions::{
@@ -18,10 +19,12 @@ use cardswitch::engine::merchants::MerchantEntry;
 use cardswitch::engine::money::Currency;
 use cardswitch::engine::record;
 use cardswitch::engine::registry::*;
+use cardswitch::engine::reissue::ReissueReason;
 use cardswitch::engine::risk::rule::{RiskRule, RuleAction, RuleChange, RuleState};
 use cardswitch::engine::three_ds::{
     Authentication, Cryptogram, Exemption, ThreeDs, ThreeDsMode, ThreeDsPolicy,
 };
+use cardswitch::engine::time::Expiry;
 use cardswitch::engine::world::World;
 use engine_support::*;
 
@@ -86,6 +89,51 @@ fn risk_rule(switch: &mut Switch) {
         rule_id: RiskRuleId(81),
         change: RuleChange::Promote,
     });
+}
+
+/// Two rows, of which one could not be read.
+fn card_batch(switch: &mut Switch) {
+    let id = CardBatchId(70);
+    let order = CardOrder {
+        account_id: AccountId(1),
+        card_type: CardType::Virtual,
+        has_own_account: false,
+        links: smallvec::smallvec![("project".into(), "p1".into())],
+        controls: Controls::default(),
+        wallet: None,
+        cardholder_id: None,
+    };
+    let wrong = RowError {
+        code: "type_invalid".into(),
+        message: "rows[1] must be an object".into(),
+        param: Some("rows[1]".into()),
+    };
+    let wrong_row = BatchRow::Wrong(Box::new(wrong.clone()));
+    let begun = NewCardBatch {
+        id,
+        first_row_id: 5_000,
+        total: 2,
+        bounds: None,
+        created_at: switch.at,
+    };
+    for change in [
+        BatchChange::Create(Box::new(begun)),
+        BatchChange::AddRows {
+            id,
+            from: 0,
+            rows: vec![BatchRow::Order(Box::new(order)), wrong_row],
+        },
+        BatchChange::Note {
+            id,
+            from: 0,
+            to: 1,
+            errors: vec![(0, wrong)],
+        },
+        BatchChange::Cancel(id),
+    ] {
+        let outcome = switch.registry(RegistryAction::ChangeCardBatch(Box::new(change)));
+        assert!(matches!(outcome, RegistryOutcome::Event(_)), "{outcome:?}");
+    }
 }
 
 /// At least one record of every kind of command and event.
@@ -168,6 +216,10 @@ fn story() -> Switch {
     of_a_project(&mut switch);
     switch.verify(81);
     of_nobody(&mut switch);
+    switch.renew(11, Expiry::new(2031, 1).unwrap()).unwrap();
+    let expiry = Expiry::new(2030, 6).unwrap();
+    switch.reissue(19, 11, ReissueReason::Lost, expiry).unwrap();
+    card_batch(&mut switch);
     switch
 }
 

@@ -19,6 +19,7 @@ use cardswitch::engine::reason::DeclineReason;
 use cardswitch::engine::registry::{
     EngineSettings, RegistryAction, RegistryOutcome, SetExchangeRates,
 };
+use cardswitch::engine::reissue::{ReissueReason, RenewCard, ReplaceCard};
 use cardswitch::engine::risk::rule::{RiskRule, RuleAction, RuleState};
 use cardswitch::engine::rolling::RollingWindow;
 use cardswitch::engine::snapshot;
@@ -323,7 +324,30 @@ fn any_action() -> impl Strategy<Value = Action> {
             },
         })
     });
+    let reasons: Vec<_> = ReissueReason::NAMED
+        .iter()
+        .map(|(reason, _)| *reason)
+        .collect();
+    let reason = proptest::sample::select(reasons);
+    let replace =
+        (0u64..8, 0u64..8, reason, any::<u16>()).prop_map(|(card, replaces, reason, expiry)| {
+            Action::ReplaceCard(Box::new(ReplaceCard {
+                card_id: CardId(card),
+                replaces: CardId(replaces),
+                reason,
+                first6: 411_111,
+                last4: 2,
+                expiry: Expiry(expiry),
+            }))
+        });
+    let renew = (0u64..8, any::<u16>()).prop_map(|(card, expiry)| {
+        Action::RenewCard(RenewCard {
+            card_id: CardId(card),
+            expiry: Expiry(expiry),
+        })
+    });
     prop_oneof![
+        2 => replace, 1 => renew,
         3 => any_recall(),
         1 => change_holder, 8 => resolve, 4 => withhold, 3 => release, 12 => authorize, 6 => advise, 5 => reverse, 4 => open_account, 6 => top_up, 4 => open_card,
         1 => status, 1 => account_status, 2 => change_controls
@@ -393,6 +417,15 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
         Action::ChangeCardStatus(mut of) => {
             of.card_id = card(of.card_id);
             Action::ChangeCardStatus(of)
+        }
+        Action::ReplaceCard(mut of) => {
+            of.card_id.0 += tree * 10;
+            of.replaces = card(of.replaces);
+            Action::ReplaceCard(of)
+        }
+        Action::RenewCard(mut of) => {
+            of.card_id = card(of.card_id);
+            Action::RenewCard(of)
         }
         Action::ChangeCardControls(mut of) => {
             of.card_id = card(of.card_id);

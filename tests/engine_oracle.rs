@@ -34,6 +34,8 @@ mod outcomes;
 mod past;
 #[path = "engine_oracle/recalling.rs"]
 mod recalling;
+#[path = "engine_oracle/reissuing.rs"]
+mod reissuing;
 #[path = "engine_oracle/requests.rs"]
 mod requests;
 #[path = "engine_oracle/restoring.rs"]
@@ -101,6 +103,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use recalling::*;
+use reissuing::*;
 use restoring::*;
 use rules::*;
 use setting::*;

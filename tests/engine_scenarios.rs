@@ -31,6 +31,7 @@ use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::reason::DeclineReason;
 use cardswitch::engine::refunds::UseGivenBack;
 use cardswitch::engine::registry::*;
+use cardswitch::engine::reissue::ReissueReason;
 use cardswitch::engine::risk::rule::{RiskRule, RuleAction, RuleChange, RuleState};
 use cardswitch::engine::rolling::RollingWindow;
 use cardswitch::engine::rules::risk_rules::RuleOutcome;
@@ -315,6 +316,9 @@ impl Play {
             "increment" => self.increment(words),
             "advise" => self.advise(words),
             "trace" => self.trace(asked),
+            "reissue" => self.reissue(words),
+            "renew" => self.renew(words),
+            "shown" => self.card_shown(words.plain(1)),
             change if words.plain(1) == "account" => {
                 self.change_account_status(change, words.plain(2))
             }
@@ -558,6 +562,58 @@ impl Play {
             Ok(outcome) => told(&outcome),
             Err(outcome) => registry_told(&outcome),
         }
+    }
+
+    /// `reissue OLD as=NEW reason=lost`, with `expires=`.
+    fn reissue(&mut self, words: &Words) -> String {
+        let (root, old) = self.card_named(words.plain(1));
+        let name = words.value("as").expect("a new card has a name");
+        let new = self.id(name);
+        self.roots.insert(name.into(), root);
+        let reason = words.value("reason").unwrap_or("damaged");
+        let mut known = ReissueReason::NAMED.iter();
+        let reason = known.find(|(_, text)| *text == reason).expect("a reason").0;
+        let expiry = expiry(words.value("expires").unwrap_or("2029-12"));
+        match self.switch.reissue(new, old, reason, expiry) {
+            Ok(outcome) => told(&outcome),
+            Err(outcome) => registry_told(&outcome),
+        }
+    }
+
+    fn renew(&mut self, words: &Words) -> String {
+        let (_, card) = self.card_named(words.plain(1));
+        let expiry = expiry(words.value("expires").expect("a new expiry"));
+        match self.switch.renew(card, expiry) {
+            Ok(outcome) => told(&outcome),
+            Err(outcome) => told_by_registry(&outcome),
+        }
+    }
+
+    /// A card as the interface shows it, with its place in its chain by the names of the cards.
+    fn card_shown(&self, card: &str) -> String {
+        let state = self.switch.world.shard(AccountId(self.roots[card]));
+        let card = state
+            .card(CardId(self.ids[card]))
+            .expect("the card is there");
+        let card = state.shown(card);
+        let name = |id: Option<CardId>| {
+            let mut ids = self.ids.iter();
+            let found = ids.find(|(_, known)| Some(CardId(**known)) == id);
+            found.map_or("none", |(name, _)| name.as_str())
+        };
+        format!(
+            "{} reason={} replaces={} replaced_by={} limits={} used={} expires={:04}-{:02}",
+            card.status.name(),
+            card.status.reason().unwrap_or("none"),
+            name(card.replacement_for()),
+            name(card.replaced_by()),
+            card.controls
+                .as_ref()
+                .map_or(0, |controls| controls.limits.len()),
+            card.used_by().is_some(),
+            card.expiry.year(),
+            card.expiry.month(),
+        )
     }
 
     fn change_status(&mut self, change: &str, card: &str) -> String {

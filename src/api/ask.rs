@@ -197,6 +197,9 @@ pub fn unexpected(reply: &Reply) -> ApiError {
         Reply::Cardholder(_) => "Cardholder",
         Reply::Links(_) => "Links",
         Reply::Exceptions(_) => "Exceptions",
+        Reply::CardBatches(_) => "CardBatches",
+        Reply::CardBatchRows(_) => "CardBatchRows",
+        Reply::CardBatchPortion(_) => "CardBatchPortion",
         Reply::WebhookProgress(_) => "WebhookProgress",
     };
     ApiError::internal(&format_args!("unexpected reply {kind}"))

@@ -18,6 +18,10 @@ use std::time::Duration;
 /// Largest body of a request.
 pub const BODY_MAX_BYTES: usize = 256 * 1024;
 
+/// Of those of a route that takes many objects at once.
+const LARGE_BODY_MAX_BYTES: usize = 8 * 1024 * 1024;
+const LARGE_BODY_ROUTES: [&str; 1] = ["/v1/card_batches"];
+
 /// Of a body that is too large, this much is read before the answer.
 const DISCARDED_MAX_BYTES: usize = 4 * 1024 * 1024;
 
@@ -56,7 +60,11 @@ impl FromRequest<Gate> for WriteRequest {
         let route = parts.extensions.get::<MatchedPath>();
         let route = route.map(|route| route.as_str().to_owned());
         let idempotency_key = idempotency_key(&parts.headers)?;
-        let body = match tokio::time::timeout(BODY_TIMEOUT, read(body)).await {
+        let max_bytes = match route.as_deref() {
+            Some(route) if LARGE_BODY_ROUTES.contains(&route) => LARGE_BODY_MAX_BYTES,
+            _ => BODY_MAX_BYTES,
+        };
+        let body = match tokio::time::timeout(BODY_TIMEOUT, read(body, max_bytes)).await {
             Ok(read) => read?,
             Err(_) => {
                 let message = "the body did not arrive within 30 seconds";
@@ -131,7 +139,7 @@ fn reason(error: &serde_json::Error) -> String {
 
 /// Reads a body within its bound. What is beyond is read to a second bound and thrown away, because
 /// many clients do not look for an answer before they have sent everything.
-async fn read(mut body: Body) -> Result<Vec<u8>, ApiError> {
+async fn read(mut body: Body, max_bytes: usize) -> Result<Vec<u8>, ApiError> {
     let (mut bytes, mut length) = (Vec::new(), 0);
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         let cut_off = |_| {
@@ -142,15 +150,15 @@ async fn read(mut body: Body) -> Result<Vec<u8>, ApiError> {
             continue;
         };
         length += data.len();
-        if length > DISCARDED_MAX_BYTES {
+        if length > DISCARDED_MAX_BYTES.max(max_bytes) {
             break;
         }
-        if length <= BODY_MAX_BYTES {
+        if length <= max_bytes {
             bytes.extend_from_slice(&data);
         }
     }
-    if length > BODY_MAX_BYTES {
-        let message = format!("the body may have {BODY_MAX_BYTES} bytes; send less in one request");
+    if length > max_bytes {
+        let message = format!("the body may have {max_bytes} bytes; send less in one request");
         let too_large = StatusCode::PAYLOAD_TOO_LARGE;
         return Err(refused(too_large, "body_too_large", message));
     }

@@ -4,8 +4,11 @@
 use super::auth::{Caller, forbidden};
 use super::error::ApiError;
 use super::fields::Fields;
-use super::{ApiState, accounts, ask, authorizations, cardholders, cards, links, transactions};
+use super::{
+    ApiState, accounts, ask, authorizations, card_batches, cardholders, cards, links, transactions,
+};
 use crate::engine::api_keys::{Bounds, Place};
+use crate::engine::card_batches::BatchProgress;
 use crate::engine::exceptions::Subject;
 use crate::engine::ids::{
     AccountId, AuthorizationId, CardId, CardholderId, ExceptionId, ProgramId, TransactionId,
@@ -42,6 +45,7 @@ pub enum About {
     Exception,
     Link,
     DecisionEndpoint,
+    CardBatch,
 }
 
 /// Where an object is.
@@ -94,6 +98,7 @@ pub async fn check(
             return Err(forbidden("key_is_bound", message));
         }
         About::Link => return link(state, bounds, named("type"), id).await,
+        About::CardBatch => return card_batch(state, bounds, id).await,
         _ => {}
     }
     let place = whereabouts(state, about, id).await?;
@@ -156,6 +161,7 @@ async fn whereabouts(
             endpoint.map(|endpoint| Whereabouts::of_program(endpoint.program_id))
         }
         About::Link
+        | About::CardBatch
         | About::Everything
         | About::Anything
         | About::Several
@@ -177,6 +183,7 @@ fn unseen(about: About) -> ApiError {
         About::Exception => ("exception_not_found", "exception"),
         About::Link => ("link_not_found", "linked object"),
         About::DecisionEndpoint => ("decision_endpoint_not_found", "decision endpoint"),
+        About::CardBatch => ("card_batch_not_found", "card batch"),
         About::Everything | About::Anything | About::Several | About::Body | About::OfProgram => {
             ("not_found", "object")
         }
@@ -301,6 +308,28 @@ async fn link(
     match within && !known.is_empty() {
         true => Ok(()),
         false => Err(unseen(About::Link)),
+    }
+}
+
+async fn card_batch(state: &Arc<ApiState>, bounds: &Bounds, id: &str) -> Result<(), ApiError> {
+    let unseen = || unseen(About::CardBatch);
+    let id = id.parse().map_err(|_| unseen())?;
+    let progress = card_batches::find(state, id).await?;
+    match sees_batch(state, bounds, &progress).await? {
+        true => Ok(()),
+        false => Err(unseen()),
+    }
+}
+
+/// A key sees the batches of keys that see no more than it does.
+pub async fn sees_batch(
+    state: &Arc<ApiState>,
+    bounds: &Bounds,
+    progress: &BatchProgress,
+) -> Result<bool, ApiError> {
+    match &progress.order.bounds {
+        Some(inner) => are_within(state, bounds, inner).await,
+        None => Ok(false),
     }
 }
 

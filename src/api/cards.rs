@@ -4,12 +4,13 @@ use super::auth::Caller;
 use super::body::WriteRequest;
 use super::error::{ApiError, json_response};
 use super::fields::Fields;
-use super::idempotency::{Success, Write, once};
+use super::idempotency::{Ids, Success, Write, once};
 use super::issue;
 use super::links::{LinkPair, take_pair};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, ask, controls_json};
+use super::{ApiState, Gate, ask, controls_json, reissue};
 use crate::engine::api_keys::Scope;
+use crate::engine::card_batches::CardOrder;
 use crate::engine::card_use::LockedMerchant;
 use crate::engine::command::{
     Action, CardType, ChangeCardControls, ChangeCardStatus, StatusChange,
@@ -18,7 +19,7 @@ use crate::engine::controls::Controls;
 use crate::engine::event::Refusal;
 use crate::engine::ids::{AccountId, CardId, CardholderId, ProgramId};
 use crate::engine::link_states::LinkStatus;
-use crate::engine::registry::{IssuedCard, LinkKey};
+use crate::engine::registry::{IssuedCard, LinkKey, RegistryView};
 use crate::engine::state::{Card, CardStatus};
 use crate::engine::time::Timestamp;
 use crate::engine::wallet::{FURTHER_ACCOUNTS_MAX, Wallet};
@@ -61,25 +62,37 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         ..
     } = write;
     let (card_id, sub_account_id) = (CardId(ids.next()), AccountId(ids.next()));
-    let account_id = fields.required_id("account_id", AccountId::PREFIX)?;
-    let card_type = fields.word("type", CARD_TYPES)?;
-    let funding = fields.word("funding", FUNDINGS)?;
-    // An own sub-account comes before the one that was named.
-    let first = (funding != Some(Funding::Own)).then_some(account_id);
+    let order = order(&mut fields, &mut ids, &state.switchboard.view())?;
+    fields.finish()?;
     let wanted = issue::Wanted {
         card_id,
-        account_id,
         sub_account_id,
-        card_type: card_type.unwrap_or(CardType::Virtual),
-        funding: funding.unwrap_or(Funding::Shared),
-        links: links(&mut fields)?,
-        wallet: wallet(&mut fields, first)?,
-        controls: controls_json::take(&mut fields, &mut ids, &state.switchboard.view())?,
-        cardholder_id: fields.id("cardholder_id", CardholderId::PREFIX)?,
+        order,
     };
-    fields.finish()?;
     let issued = issue::issue(&state, wanted).await?;
     Ok(Success::created(issued.to_json(&state)))
+}
+
+/// A card as a body asks for it.
+pub fn order(
+    fields: &mut Fields,
+    ids: &mut Ids,
+    view: &RegistryView,
+) -> Result<CardOrder, ApiError> {
+    let account_id = fields.required_id("account_id", AccountId::PREFIX)?;
+    let card_type = fields.word("type", CARD_TYPES)?;
+    let has_own_account = fields.word("funding", FUNDINGS)? == Some(Funding::Own);
+    // An own sub-account comes before the one that was named.
+    let first = (!has_own_account).then_some(account_id);
+    Ok(CardOrder {
+        account_id,
+        card_type: card_type.unwrap_or(CardType::Virtual),
+        has_own_account,
+        links: links(fields)?.into(),
+        wallet: wallet(fields, first)?,
+        controls: controls_json::take(fields, ids, view)?,
+        cardholder_id: fields.id("cardholder_id", CardholderId::PREFIX)?,
+    })
 }
 
 /// The accounts that a card draws on after its first one.
@@ -161,6 +174,8 @@ impl FullCard {
             "used_by": card.used_by().map(|id| id.to_string()),
             "locked_to": card.locked_to().map(locked_to),
             "cardholder_id": card.holder.map(|holder| holder.id.to_string()),
+            "replacement_for": card.replacement_for().map(|id| id.to_string()),
+            "replaced_by": card.replaced_by().map(|id| id.to_string()),
             "created_at": card.created_at.to_string(),
         })
     }
@@ -172,9 +187,10 @@ fn name_of<T: PartialEq>(all: &[(T, &'static str)], value: T) -> &'static str {
     found.map_or("unknown", |(_, name)| name)
 }
 
-/// An own sub-account is the one whose id was reserved right after the card's; no other account's is.
+/// An own sub-account is the one whose id was reserved right after that of the card, or of the first of its chain; no
+/// other account's is.
 fn funding_of(card: &Card) -> Funding {
-    match card.account_id.0 == card.id.0 + 1 {
+    match card.account_id.0 == card.first_of_chain().0 + 1 {
         true => Funding::Own,
         false => Funding::Shared,
     }
@@ -189,10 +205,12 @@ fn locked_to(merchant: &LockedMerchant) -> Value {
 /// The worst of its own and of what it is linked to.
 fn effective_status(card: &Card, of_links: LinkStatus, now: Timestamp) -> &'static str {
     match (card.status, of_links) {
-        (CardStatus::Closed, _) | (_, LinkStatus::Closed) => return LinkStatus::Closed.name(),
+        (own, of_links) if own.is_closed() || of_links == LinkStatus::Closed => {
+            return LinkStatus::Closed.name();
+        }
         (own, _) if own.is_blocked() => {}
         (_, LinkStatus::Frozen) => return LinkStatus::Frozen.name(),
-        (_, LinkStatus::Active) => {}
+        (_, LinkStatus::Active | LinkStatus::Closed) => {}
     }
     match card.status {
         CardStatus::Active | CardStatus::Inactive if card.expiry.is_past_at(now) => "expired",
@@ -227,6 +245,7 @@ pub async fn many(
     let filter = CardFilter {
         account_id: query.id("account_id", AccountId::PREFIX)?,
         program_id: query.id("program_id", ProgramId::PREFIX)?,
+        replacement_for: query.id("replacement_for", CardId::PREFIX)?,
         link_type,
         link_id,
         bounds: caller.bounds().cloned(),
@@ -282,6 +301,12 @@ pub async fn issued(state: &ApiState, id: CardId) -> Result<(IssuedCard, Vec<Lin
         Reply::NotFound => Err(not_found()),
         reply => Err(ask::unexpected(&reply)),
     }
+}
+
+/// What was asked for cannot be done with a card of this status.
+pub fn status_forbids(status: CardStatus) -> ApiError {
+    let refusal = Refusal::StatusForbids(status);
+    ApiError::conflict("card_status_forbids", refusal.to_string())
 }
 
 pub fn not_found() -> ApiError {
@@ -377,13 +402,8 @@ async fn command(state: &ApiState, before: FullCard, action: Action) -> Result<S
     let shown_before = before.to_json(state);
     let card = match ask::shard_command(state, before.root, action).await? {
         Reply::Card(card) => *card,
-        Reply::Refused(Refusal::StatusForbids(status)) => {
-            let refusal = Refusal::StatusForbids(status);
-            return Err(ApiError::conflict(
-                "card_status_forbids",
-                refusal.to_string(),
-            ));
-        }
+        Reply::Refused(Refusal::StatusForbids(status)) => return Err(status_forbids(status)),
+        Reply::Refused(Refusal::CardReplaced(by)) => return Err(reissue::replaced(by)),
         Reply::Refused(Refusal::CardNotFound(_)) => return Err(not_found()),
         reply => return Err(ask::unexpected(&reply)),
     };

@@ -3,7 +3,7 @@
 
 use super::error::{ApiError, ErrorType, json_response, shown};
 use axum::extract::Request;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -55,7 +55,9 @@ pub async fn envelope(mut request: Request, next: Next) -> Response {
 
 fn finished(mut response: Response, id: &RequestId) -> Response {
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
-        let given = std::mem::take(response.headers_mut());
+        let mut given = std::mem::take(response.headers_mut());
+        // Of the empty body beside which the error came.
+        given.remove(CONTENT_LENGTH);
         let mut told = error.response(&id.0);
         // What else was said of the request, as how many more may come.
         for (name, value) in &given {
@@ -76,23 +78,14 @@ fn finished(mut response: Response, id: &RequestId) -> Response {
 }
 
 /// The routes that the interface describes and this version does not have.
-const LATER: &[&str] = &[
-    "transfers",
-    "card_batches",
-    "tokens",
-    "fee_schedules",
-    "disputes",
-];
-
-const LATER_ACTIONS: &[&str] = &["reissue", "renew"];
+const LATER: &[&str] = &["transfers", "tokens", "fee_schedules", "disputes"];
 
 pub async fn no_route(method: Method, uri: Uri) -> ApiError {
     let mut parts = uri.path().trim_matches('/').split('/');
-    let (version, resource, action) = (parts.next(), parts.next(), parts.nth(1));
-    let within =
-        |known: &[&str], part: Option<&str>| part.is_some_and(|part| known.contains(&part));
+    let (version, resource) = (parts.next(), parts.next());
+    let is_later = resource.is_some_and(|resource| LATER.contains(&resource));
     let place = format!("{method} {}", shown(uri.path()));
-    if version == Some("v1") && (within(LATER, resource) || within(LATER_ACTIONS, action)) {
+    if version == Some("v1") && is_later {
         return ApiError::new(
             StatusCode::NOT_FOUND,
             ErrorType::NotSupported,

@@ -1,17 +1,19 @@
 //! Issuing one card: its sub-account where it has one, a number that nobody has, the registry's
 //! entry, the shard's card. Every step may be done again with the same ids.
 
-use super::cards::{self, FullCard, Funding};
+use super::cards::{self, FullCard};
 use super::error::ApiError;
 use super::links::{self, LinkPair};
 use super::{ApiState, accounts, ask, cardholders, programs, reveal};
-use crate::engine::command::{Action, CardType, OpenAccount, OpenCard};
+use crate::engine::card_batches::CardOrder;
+use crate::engine::command::{Action, OpenAccount, OpenCard};
 use crate::engine::controls::Controls;
 use crate::engine::ids::{AccountId, CardId, CardholderId};
-use crate::engine::registry::{IssueCard, LinkKey, Program, RegistryAction, RegistryRefusal};
+use crate::engine::registry::{
+    IssueCard, LinkKey, Program, RegistryAction, RegistryRefusal, SealedPan,
+};
 use crate::engine::state::{Account, AccountStatus};
 use crate::engine::time::{Expiry, Timestamp};
-use crate::engine::wallet::Wallet;
 use crate::security::{Pan, allocate_pan_from_os};
 use crate::shard::reply::Reply;
 
@@ -19,26 +21,18 @@ use crate::shard::reply::Reply;
 const VALID_YEARS: u16 = 3;
 
 /// Numbers drawn before a BIN counts as full. At 90 % use of it, one card in 10^11 fails.
-const DRAWS_MAX: usize = 256;
+pub const DRAWS_MAX: usize = 256;
 
-/// A card as asked for.
+/// A card as asked for, with the ids that it is to have.
 pub struct Wanted {
     pub card_id: CardId,
-    /// The account that was named: the card's own, or the parent of its sub-account.
-    pub account_id: AccountId,
-    /// The id of the sub-account, should there be one.
+    /// Of the sub-account, should there be one.
     pub sub_account_id: AccountId,
-    pub card_type: CardType,
-    pub funding: Funding,
-    pub links: Vec<LinkPair>,
-    pub controls: Controls,
-    /// Further accounts.
-    pub wallet: Option<Box<Wallet>>,
-    pub cardholder_id: Option<CardholderId>,
+    pub order: CardOrder,
 }
 
 pub async fn issue(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiError> {
-    let named = accounts::find(state, wanted.account_id).await;
+    let named = accounts::find(state, wanted.order.account_id).await;
     let named = named.map_err(|error| error.with_param("account_id"))?;
     if named.status == AccountStatus::Closed {
         let error = ApiError::conflict("account_closed", "the account is closed");
@@ -46,17 +40,16 @@ pub async fn issue(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiErro
     }
     check_wallet(state, &wanted, &named).await?;
     let program = programs::find(state, named.program_id).await?;
-    if let Some(id) = wanted.cardholder_id {
+    if let Some(id) = wanted.order.cardholder_id {
         check_cardholder(state, id, &program).await?;
     }
     check_links(state, &wanted, &named).await?;
-    let account = match wanted.funding {
-        Funding::Shared => named,
-        Funding::Own => open_sub_account(state, &named, wanted.sub_account_id).await?,
+    let account = match wanted.order.has_own_account {
+        false => named,
+        true => open_sub_account(state, &named, wanted.sub_account_id).await?,
     };
     for _ in 0..DRAWS_MAX {
-        let pan = draw(&program)?;
-        let issue = command(state, &wanted, &account, &program, &pan)?;
+        let issue = command(state, &wanted, &account, &program)?;
         let links = issue.links.to_vec();
         let action = RegistryAction::IssueCard(Box::new(issue));
         match ask::registry_command(state, action).await? {
@@ -80,16 +73,20 @@ pub async fn issue(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiErro
             reply => return Err(ask::unexpected(&reply)),
         }
     }
+    Err(bin_exhausted(&program))
+}
+
+pub fn bin_exhausted(program: &Program) -> ApiError {
     let message = format!(
         "no free card number was found in BIN {}; issue in a program with another BIN",
         program.bin
     );
-    Err(ApiError::conflict("bin_exhausted", message))
+    ApiError::conflict("bin_exhausted", message)
 }
 
 /// The further accounts are there, in the tree of the first, and open.
 async fn check_wallet(state: &ApiState, wanted: &Wanted, named: &Account) -> Result<(), ApiError> {
-    let wallet = wanted.wallet.iter().flat_map(|wallet| wallet.iter());
+    let wallet = wanted.order.wallet.iter().flat_map(|wallet| wallet.iter());
     for (place, account_id) in wallet.enumerate() {
         let path = format!("wallet_account_ids[{place}]");
         let account = accounts::find(state, *account_id).await;
@@ -109,10 +106,10 @@ async fn check_wallet(state: &ApiState, wanted: &Wanted, named: &Account) -> Res
 /// What it is linked to takes a card of this tree. The registry sees to it; this is so that no sub-account is left
 /// behind.
 async fn check_links(state: &ApiState, wanted: &Wanted, named: &Account) -> Result<(), ApiError> {
-    if wanted.funding == Funding::Shared {
+    if !wanted.order.has_own_account {
         return Ok(());
     }
-    for pair in &wanted.links {
+    for pair in &wanted.order.links {
         let known = links::find(state, pair).await?;
         let mut known = known.iter();
         let known = known.find(|link| link.key.program_id == named.program_id);
@@ -168,12 +165,8 @@ fn command(
     wanted: &Wanted,
     account: &Account,
     program: &Program,
-    pan: &Pan,
 ) -> Result<IssueCard, ApiError> {
-    let sealed = state.vault.seal_pan(pan, wanted.card_id.0);
-    let sealed = sealed.map_err(|error| ApiError::internal(&error))?;
-    let too_long = |_| ApiError::internal(&"a sealed card number is longer than the engine's");
-    let (first6, last4) = shown_digits(pan);
+    let number = number(state, program, wanted.card_id)?;
     let key = |(link_type, id): &LinkPair| LinkKey {
         program_id: program.id,
         link_type: link_type.clone(),
@@ -184,26 +177,49 @@ fn command(
         root: account.root,
         account_id: account.id,
         program_id: program.id,
-        card_type: wanted.card_type,
+        card_type: wanted.order.card_type,
+        pan_hash: number.pan_hash,
+        sealed_pan: number.sealed_pan,
+        first6: number.first6,
+        last4: number.last4,
+        expiry: expiry(state.switchboard.clock.now()),
+        links: wanted.order.links.iter().map(key).collect(),
+        controls: wanted.order.controls.clone(),
+        wallet: wanted.order.wallet.clone(),
+        cardholder_id: wanted.order.cardholder_id,
+    })
+}
+
+/// A card number as the registry keeps it.
+pub struct Number {
+    pub pan_hash: u128,
+    pub sealed_pan: SealedPan,
+    pub first6: u32,
+    pub last4: u16,
+}
+
+/// Draws a number for a card. Whether somebody has it already, the registry says.
+pub fn number(state: &ApiState, program: &Program, card_id: CardId) -> Result<Number, ApiError> {
+    let pan = draw(program)?;
+    let sealed = state.vault.seal_pan(&pan, card_id.0);
+    let sealed = sealed.map_err(|error| ApiError::internal(&error))?;
+    let too_long = |_| ApiError::internal(&"a sealed card number is longer than the engine's");
+    let (first6, last4) = shown_digits(&pan);
+    Ok(Number {
         pan_hash: state.vault.pan_hasher().pan_hash(pan.digits().as_bytes()),
         sealed_pan: sealed.as_bytes().try_into().map_err(too_long)?,
         first6,
         last4,
-        expiry: expiry(state.switchboard.clock.now()),
-        links: wanted.links.iter().map(key).collect(),
-        controls: wanted.controls.clone(),
-        wallet: wanted.wallet.clone(),
-        cardholder_id: wanted.cardholder_id,
     })
 }
 
-fn shown_digits(pan: &Pan) -> (u32, u16) {
+pub fn shown_digits(pan: &Pan) -> (u32, u16) {
     // A PAN holds digits only, so these cannot fail.
     let (first6, last4) = (pan.first6().parse(), pan.last4().parse());
     (first6.unwrap_or_default(), last4.unwrap_or_default())
 }
 
-fn expiry(now: Timestamp) -> Expiry {
+pub fn expiry(now: Timestamp) -> Expiry {
     let (year, month) = now.year_month();
     let year = u16::try_from(year).unwrap_or_default() + VALID_YEARS;
     // A clock outside this century gives the last month of it.
@@ -218,18 +234,18 @@ async fn again(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiError> {
     let (first6, last4) = shown_digits(&pan);
     let open = OpenCard {
         card_id: wanted.card_id,
-        account_id: match wanted.funding {
-            Funding::Shared => wanted.account_id,
-            Funding::Own => wanted.sub_account_id,
+        account_id: match wanted.order.has_own_account {
+            false => wanted.order.account_id,
+            true => wanted.sub_account_id,
         },
-        card_type: wanted.card_type,
+        card_type: wanted.order.card_type,
         first6,
         last4,
         expiry: issued.expiry,
         links: issued.links.clone(),
-        controls: wanted.controls,
-        wallet: wanted.wallet,
-        holder: match wanted.cardholder_id {
+        controls: wanted.order.controls,
+        wallet: wanted.order.wallet,
+        holder: match wanted.order.cardholder_id {
             Some(id) => Some(cardholders::find(state, id).await?.cardholder.holder()),
             None => None,
         },

@@ -12,6 +12,8 @@ mod authorizations;
 mod body;
 pub mod bounds;
 mod call_metrics;
+mod card_batch_worker;
+mod card_batches;
 pub(crate) mod cardholders;
 pub(crate) mod cards;
 pub(crate) mod controls_json;
@@ -19,6 +21,7 @@ pub(crate) mod decision_endpoints;
 mod deliveries;
 mod envelope;
 mod error;
+mod etags;
 mod events;
 pub(crate) mod exceptions;
 pub(crate) mod exchange_rates;
@@ -39,6 +42,7 @@ mod network_metrics;
 pub mod openapi;
 mod programs;
 mod rate_limits;
+mod reissue;
 mod reveal;
 mod routes;
 mod rules;
@@ -71,6 +75,7 @@ use rate_limits::RateLimits;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, OnceLock};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// The response code (DE39) that a network gets for a reason, or for an approval where there is none;
@@ -132,6 +137,8 @@ pub struct ApiState {
     keys_in_use: Mutex<HashSet<IdempotencyKey>>,
     /// In the order of their sections.
     loopbacks: Vec<Loopback>,
+    /// Told when there is a batch of cards to be issued.
+    card_batch_work: Notify,
 }
 
 /// Fewest characters of a root key.
@@ -192,22 +199,42 @@ impl ApiState {
             metrics,
             keys_in_use: Mutex::default(),
             loopbacks: wiring.loopbacks,
+            card_batch_work: Notify::new(),
         })
     }
 }
 
 /// Lets the server answer `/healthz` while recovery still runs; everything else waits for `open`.
 #[derive(Clone, Default)]
-pub struct Gate(Arc<OnceLock<Arc<ApiState>>>);
+pub struct Gate(Arc<Opening>);
+
+#[derive(Default)]
+struct Opening {
+    state: OnceLock<Arc<ApiState>>,
+    opened: Notify,
+}
 
 impl Gate {
     pub fn open(&self, state: ApiState) {
         // A second opening would be a mistake of the wiring; the first state stays.
-        let _ = self.0.set(Arc::new(state));
+        let _ = self.0.state.set(Arc::new(state));
+        self.0.opened.notify_waiters();
+    }
+
+    /// The state, once there is one.
+    async fn opened(&self) -> Arc<ApiState> {
+        loop {
+            // Before the look, so that no opening is missed.
+            let opened = self.0.opened.notified();
+            if let Some(state) = self.0.state.get() {
+                return state.clone();
+            }
+            opened.await;
+        }
     }
 
     fn state(&self) -> Result<Arc<ApiState>, ApiError> {
-        self.0.get().cloned().ok_or_else(|| {
+        self.0.state.get().cloned().ok_or_else(|| {
             let message = "the state is being restored from the journal; repeat this in a second";
             ApiError::unavailable("recovering", message)
         })

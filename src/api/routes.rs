@@ -3,12 +3,13 @@
 
 use super::auth::guarded;
 use super::bounds::About;
+use super::etags::{self, Turns};
 use super::simulate::What;
 use super::{
-    Gate, accounts, api_keys, audit, authorizations, cardholders, cards, decision_endpoints,
-    deliveries, envelope, events, exceptions, exchange_rates, groups, health, ledger_entries,
-    links, list, metrics, openapi, programs, reveal, rules, settlement_reports, simulate, spend,
-    top_ups, transactions, webhook_endpoints,
+    Gate, accounts, api_keys, audit, authorizations, card_batch_worker, card_batches, cardholders,
+    cards, decision_endpoints, deliveries, envelope, events, exceptions, exchange_rates, groups,
+    health, ledger_entries, links, list, metrics, openapi, programs, reissue, reveal, rules,
+    settlement_reports, simulate, spend, top_ups, transactions, webhook_endpoints,
 };
 use crate::engine::api_keys::Scope;
 use crate::engine::command::{AccountStatusChange, StatusChange};
@@ -17,9 +18,10 @@ use crate::engine::link_states::LinkStatus;
 use crate::engine::risk::rule::RuleChange;
 use axum::Router;
 use axum::handler::Handler;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// A route that needs a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +35,7 @@ pub struct Route {
 /// Routes as they are added.
 struct Routes {
     gate: Gate,
+    turns: Arc<Turns>,
     router: Router<Gate>,
     table: Vec<Route>,
 }
@@ -61,6 +64,7 @@ pub fn table() -> Vec<Route> {
 fn guarded_routes(gate: Gate) -> Routes {
     let routes = Routes {
         gate,
+        turns: Turns::new(),
         router: Router::new(),
         table: Vec::new(),
     };
@@ -105,6 +109,13 @@ fn objects(routes: Routes) -> Routes {
         .post("/v1/cards/{id}/unfreeze", CardsUnfreeze, Card, card(StatusChange::Unfreeze))
         .post("/v1/cards/{id}/block", CardsBlock, Card, cards::block)
         .post("/v1/cards/{id}/close", CardsClose, Card, card(StatusChange::Close))
+        .list("/v1/card_batches", CardsRead, Several, card_batches::many)
+        .post("/v1/card_batches", CardsIssue, Several, card_batches::create)
+        .get("/v1/card_batches/{id}", CardsRead, CardBatch, card_batches::one)
+        .list("/v1/card_batches/{id}/rows", CardsRead, CardBatch, card_batches::rows)
+        .post("/v1/card_batches/{id}/cancel", CardsIssue, CardBatch, card_batches::cancel)
+        .post("/v1/cards/{id}/reissue", CardsIssue, Card, reissue::reissue)
+        .post("/v1/cards/{id}/renew", CardsIssue, Card, reissue::renew)
         .post("/v1/cards/{id}/reveal", CardsReveal, Card, reveal::reveal)
         .get("/v1/cards/{id}/spend", CardsRead, Card, spend::one)
         .list("/v1/links/{type}/{id}", CardsRead, Link, links::one)
@@ -262,6 +273,15 @@ impl Routes {
             scope,
             about,
         });
+        let route = match method {
+            "GET" => route.route_layer(from_fn(etags::etagged)),
+            _ => {
+                // Those that read come before those that change what they tell.
+                let reads = self.router.clone().with_state(self.gate.clone());
+                let state = (reads, self.turns.clone());
+                route.route_layer(from_fn_with_state(state, etags::if_match))
+            }
+        };
         let route = guarded(&self.gate, scope, about, route);
         self.router = self.router.route(path, route);
         self
@@ -278,8 +298,12 @@ pub async fn serve(
     gate: Gate,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
+    let issuing = tokio::spawn(card_batch_worker::run(gate.clone()));
     let service = router(gate).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service)
+    let served = axum::serve(listener, service)
         .with_graceful_shutdown(shutdown)
-        .await
+        .await;
+    // What was under way is taken up at the next start.
+    issuing.abort();
+    served
 }

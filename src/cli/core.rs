@@ -4,7 +4,7 @@
 use crate::config::Config;
 use crate::decision_call::{self, Caller};
 use crate::engine::ids::{AccountId, CardId};
-use crate::engine::registry::{IssueCard, RegistryAction};
+use crate::engine::registry::{IssuedCard, RegistryAction};
 use crate::engine::time::Expiry;
 use crate::engine::world::World;
 use crate::journal::{FileStorage, Handle, RunningJournal, Sequence, Storage};
@@ -103,9 +103,9 @@ pub fn start_core(config: &Config) -> Result<Core> {
     let settings_changed = recovered.world.registry.view.version == 0
         || recovered.world.registry.view.settings != settings;
     let index = pan_index.clone();
-    let on_card_issued = Box::new(move |issue: &IssueCard| {
-        let route = route(issue.card_id, issue.root, issue.expiry);
-        index.insert(issue.pan_hash, route);
+    let on_card_issued = Box::new(move |card_id, issued: &IssuedCard| {
+        let route = route(card_id, issued.root, issued.expiry);
+        index.insert(issued.pan_hash, route);
     });
     let (decision_calls, to_call) = decision_call::calls();
     let wiring = Wiring {

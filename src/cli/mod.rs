@@ -2,6 +2,7 @@
 
 pub mod backtest;
 mod backtest_report;
+mod card_json;
 pub mod core;
 pub mod demo;
 pub mod describe;

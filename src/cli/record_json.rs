@@ -2,16 +2,14 @@
 //! sealed card numbers, keyed hashes and stored response bodies are not, and a new field is left out until
 //! it is named here.
 
-use super::{message_json, webhook_json};
+use super::{card_json, message_json, webhook_json};
 use crate::api::{
-    api_keys, audit, cardholders, cards, controls_json, decision_endpoints, exceptions,
-    exchange_rates, groups,
+    api_keys, audit, controls_json, decision_endpoints, exceptions, exchange_rates, groups,
 };
 use crate::engine::authorizations::Authorization;
 use crate::engine::cardholders::Holder;
 use crate::engine::command::{
-    AccountStatusChange, Action, CardType, Command, OpenAccount, OpenCard, Recall, StatusChange,
-    TopUp,
+    AccountStatusChange, Action, Command, OpenAccount, Recall, StatusChange, TopUp,
 };
 use crate::engine::event::Event;
 use crate::engine::exceptions::{ChangeException, ControlException, Subject};
@@ -20,9 +18,7 @@ use crate::engine::ids::ApiKeyId;
 use crate::engine::link_states::ChangeLinkStatus;
 use crate::engine::links::SetLinkControls;
 use crate::engine::record::Record;
-use crate::engine::registry::{
-    EngineSettings, IssueCard, LinkKey, Program, RegistryAction, RegistryEvent,
-};
+use crate::engine::registry::{EngineSettings, Program, RegistryAction, RegistryEvent};
 use crate::engine::risk::rule::RiskRule;
 use crate::engine::time::{Expiry, Timestamp};
 use crate::journal::Sequence;
@@ -70,7 +66,7 @@ fn command(command: &Command) -> Value {
             },
         }),
         Action::TopUp(top_up) => self::top_up(top_up),
-        Action::OpenCard(open) => open_card(open),
+        Action::OpenCard(open) => card_json::open_card(open),
         Action::ChangeCardStatus(change) => json!({
             "type": "change_card_status",
             "card_id": change.card_id.to_string(),
@@ -107,6 +103,8 @@ fn command(command: &Command) -> Value {
             "cause": release.cause.name(),
         }),
         Action::Recall(recall) => self::recall(recall),
+        Action::ReplaceCard(replace) => card_json::replace_card(replace),
+        Action::RenewCard(renew) => card_json::renew_card(renew),
     }
 }
 
@@ -159,29 +157,6 @@ fn top_up(top_up: &TopUp) -> Value {
     })
 }
 
-fn open_card(open: &OpenCard) -> Value {
-    let links: Vec<String> = open.links.iter().map(|id| id.to_string()).collect();
-    json!({
-        "type": "open_card",
-        "card_id": open.card_id.to_string(),
-        "account_id": open.account_id.to_string(),
-        "card_type": card_type(open.card_type),
-        "first6": format!("{:06}", open.first6),
-        "last4": format!("{:04}", open.last4),
-        "expiry": month(open.expiry),
-        "link_ids": links,
-        "controls": controls_json::to_json(&open.controls),
-        "wallet_account_ids": cards::wallet_json(open.wallet.as_deref()),
-    })
-}
-
-fn card_type(card_type: CardType) -> &'static str {
-    match card_type {
-        CardType::Virtual => "virtual",
-        CardType::Physical => "physical",
-    }
-}
-
 fn event(event: &Event) -> Value {
     match event {
         Event::Authorized(authorized) => message_json::authorized(authorized),
@@ -204,6 +179,15 @@ fn event(event: &Event) -> Value {
         Event::Withheld(withheld) => message_json::withheld(withheld),
         Event::CardHolderChanged => json!({ "type": "card_holder_changed" }),
         Event::Recalled => json!({ "type": "recalled" }),
+        Event::CardReplaced(replaced) => json!({
+            "type": "card_replaced",
+            "status": replaced.status.name(),
+            "replaced_from": replaced.from.name(),
+            "replaced_to": replaced.to.name(),
+        }),
+        Event::CardRenewed(renewed) => {
+            json!({ "type": "card_renewed", "expiry_before": month(renewed.from) })
+        }
         Event::HoldReleased {
             account_id,
             amount_minor,
@@ -221,7 +205,13 @@ fn registry_action(action: &RegistryAction) -> Value {
     match action {
         RegistryAction::ChangeSettings(settings) => change_settings(settings),
         RegistryAction::CreateProgram(program) => create_program(program),
-        RegistryAction::IssueCard(issue) => issue_card(issue),
+        action @ (RegistryAction::IssueCard(_)
+        | RegistryAction::ReissueCard(_)
+        | RegistryAction::RenewCard(_)
+        | RegistryAction::ChangeCardBatch(_)
+        | RegistryAction::CreateCardholder(_)
+        | RegistryAction::VerifyCardholder(_)
+        | RegistryAction::RevealCard(_)) => card_json::registry_action(action),
         RegistryAction::AuthorizeUnknownCard {
             authorize,
             bin_known,
@@ -236,12 +226,6 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::AdviseUnknownCard(advise) => {
             message_json::advise("advise_unknown_card", advise)
         }
-        RegistryAction::RevealCard(reveal) => json!({
-            "type": "reveal_card",
-            "card_id": reveal.card_id.to_string(),
-            "reason": reveal.reason,
-            "api_key_id": reveal.api_key_id,
-        }),
         RegistryAction::BeginIdempotent(_) => json!({ "type": "begin_idempotent" }),
         RegistryAction::CompleteIdempotent { status, .. } => {
             json!({ "type": "complete_idempotent", "status": status })
@@ -255,12 +239,6 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::ChangeRiskRule { rule_id, change } => json!({
             "type": "change_risk_rule", "rule_id": rule_id.to_string(), "change": change.name(),
         }),
-        RegistryAction::CreateCardholder(cardholder) => {
-            with_type("create_cardholder", cardholders::to_json(cardholder))
-        }
-        RegistryAction::VerifyCardholder(id) => {
-            json!({ "type": "verify_cardholder", "cardholder_id": id.to_string() })
-        }
         RegistryAction::PutDecisionEndpoint(endpoint) => with_type(
             "put_decision_endpoint",
             decision_endpoints::to_json(endpoint),
@@ -341,7 +319,7 @@ fn set_link_controls(set: &SetLinkControls) -> Value {
     })
 }
 
-fn with_type(name: &str, mut json: Value) -> Value {
+pub(super) fn with_type(name: &str, mut json: Value) -> Value {
     json["type"] = name.into();
     json
 }
@@ -382,24 +360,6 @@ fn create_risk_rule(rule: &RiskRule) -> Value {
         "expression": rule.expression,
         "action": rule.action.name(),
         "state": rule.state.name(),
-    })
-}
-
-fn issue_card(issue: &IssueCard) -> Value {
-    let link = |link: &LinkKey| json!({ "type": link.link_type, "id": link.id });
-    json!({
-        "type": "issue_card",
-        "card_id": issue.card_id.to_string(),
-        "tree": issue.root.to_string(),
-        "account_id": issue.account_id.to_string(),
-        "program_id": issue.program_id.to_string(),
-        "card_type": card_type(issue.card_type),
-        "first6": format!("{:06}", issue.first6),
-        "last4": format!("{:04}", issue.last4),
-        "expiry": month(issue.expiry),
-        "links": issue.links.iter().map(link).collect::<Vec<Value>>(),
-        "controls": controls_json::to_json(&issue.controls),
-        "wallet_account_ids": cards::wallet_json(issue.wallet.as_deref()),
     })
 }
 
@@ -456,6 +416,8 @@ fn registry_event(event: &RegistryEvent) -> Value {
         | RegistryEvent::WebhookEndpointDisabled { .. }
         | RegistryEvent::WebhookProgressNoted
         | RegistryEvent::WebhookMoved { .. }) => webhook_json::event(event),
+        RegistryEvent::CardRenewed { .. } => json!({ "type": "card_renewed" }),
+        RegistryEvent::CardBatchChanged => json!({ "type": "card_batch_changed" }),
         RegistryEvent::GroupsChanged { version } => {
             json!({ "type": "groups_changed", "registry_version": version })
         }

@@ -15,6 +15,7 @@ use super::event::{
 };
 use super::ids::{AccountId, CardId};
 use super::recall;
+use super::reissue;
 use super::scope::Scope;
 use super::slot_index::hash_of_id;
 use super::state::{Account, AccountStatus, Card, CardStatus, State};
@@ -82,6 +83,9 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
                 card.holder = Some(change.holder);
             }
         }
+        (Action::ReplaceCard(_) | Action::RenewCard(_), event) => {
+            reissue::apply(state, command, event);
+        }
         (Action::Recall(recall), Event::Recalled) => recall::apply(state, command, recall),
         (action, event) => panic!("an event {event:?} cannot come of this command: {action:?}"),
     }
@@ -90,7 +94,7 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
 
 fn change_controls(state: &mut State, change: &ChangeCardControls) {
     let mut controls = state.shared_controls.share(&change.controls);
-    if let Some(card) = state.card_mut(change.card_id) {
+    if let Some(card) = state.kept_on_mut(change.card_id) {
         std::mem::swap(&mut card.controls, &mut controls);
         let locked = |controls: Option<&Controls>| controls.is_some_and(|c| c.merchant_lock);
         if locked(controls.as_deref()) && !locked(card.controls.as_deref()) {
@@ -203,7 +207,7 @@ pub(super) fn counters<'a>(
     card_id: CardId,
 ) -> Option<&'a mut Counters> {
     match limit_use.scope {
-        Scope::Card => state.card_mut(card_id).map(|card| &mut card.counters),
+        Scope::Card => state.kept_on_mut(card_id).map(|card| &mut card.counters),
         Scope::Account => state
             .account_mut(account_id)
             .map(|account| &mut account.counters),
@@ -307,6 +311,7 @@ fn new_card(state: &mut State, command: &Command, open: &OpenCard, status: CardS
         wallet: open.wallet.clone(),
         history: None,
         holder: open.holder,
+        chain: None,
     }
 }
 

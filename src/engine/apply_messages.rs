@@ -110,7 +110,7 @@ fn note_history(
 ) {
     let approved = authorized.decision.decline().is_none();
     let taken_minor = authorized.hold.as_ref().map_or(0, |hold| hold.amount_minor);
-    if let Some(card) = state.card_mut(authorize.card_id) {
+    if let Some(card) = state.kept_on_mut(authorize.card_id) {
         let history = card.history.get_or_insert_default();
         history.note(command.at, authorize, approved.then_some(taken_minor));
     }

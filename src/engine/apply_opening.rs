@@ -119,7 +119,7 @@ fn use_card(state: &mut State, payment: &Authorize, placed: &HoldPlaced) {
     if made == CardUseMade::default() {
         return;
     }
-    let Some(card) = state.card_mut(payment.card_id) else {
+    let Some(card) = state.kept_on_mut(payment.card_id) else {
         return;
     };
     let card_use = card.card_use.get_or_insert_default();

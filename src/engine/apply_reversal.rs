@@ -122,7 +122,7 @@ pub(super) fn undo(state: &mut State, command: &Command, undone: &Undone, postin
     };
     change_authorization(state, id, command.at, change);
     if undone.standing == Standing::Reversed
-        && let Some(card) = state.card_mut(card_id)
+        && let Some(card) = state.kept_on_mut(card_id)
     {
         card.give_back_use(id);
     }

@@ -186,6 +186,7 @@ impl TriedRule {
         // As the record has it: zero of something is what could not be said.
         let is_nothing = authorize.amounts.transaction.amount_minor == 0;
         let asked_minor = Some(authorized.amount_minor).filter(|asked| *asked != 0 || is_nothing);
+        let card = (card, state.kept_on(card).history.as_deref());
         let facts = FactValues::of(command.at, authorize, card, account, asked_minor);
         let approved = authorized.decision.decline().is_none();
         looked(match self.compiled.condition.evaluate(&facts) {
@@ -298,7 +299,7 @@ fn put(world: &mut World, target: &Target, controls: &Controls) {
             state.account_mut(*id).map(|account| &mut account.controls)
         }),
         Target::Card(id) => exchange(world, controls, |state| {
-            state.card_mut(*id).map(|card| &mut card.controls)
+            state.kept_on_mut(*id).map(|card| &mut card.controls)
         }),
     }
 }

@@ -46,6 +46,8 @@ pub struct Context<'a> {
     pub conversion: Option<Box<Conversion>>,
     /// Those of the program, where it has any.
     pub risk_rules: Option<&'a ProgramRules>,
+    /// The first card of the card's chain, most often itself: it has the controls, what was used of them, and the history.
+    pub kept_on: &'a Card,
 }
 
 /// Those of the program, of each account above, of the account, of what the card is linked to and of the card, where they
@@ -104,7 +106,7 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Gathered once: every rule goes through them.
+/// Gathered once: every rule goes through them. The card is the first of its chain.
 pub fn controls_of<'a>(
     registry: &'a RegistryView,
     program: &'a Program,

@@ -12,6 +12,7 @@ use super::facts::{
 use super::first_answer::FirstAnswer;
 use super::ids::{AccountId, AuthorizationId, CardId, LinkId, ProgramId, ReversalId, TopUpId};
 use super::money::{Currency, Money};
+use super::reissue::{RenewCard, ReplaceCard};
 use super::three_ds::ThreeDs;
 use super::time::{Expiry, Timestamp};
 use super::wallet::Wallet;
@@ -46,6 +47,9 @@ pub enum Action {
     Withhold(Box<Withhold>),
     Resolve(Resolve),
     Recall(Box<Recall>),
+    /// A card that the registry issued in place of another one.
+    ReplaceCard(Box<ReplaceCard>),
+    RenewCard(RenewCard),
 }
 
 /// A request to reserve money (1987: 0100, 0101), or to take it at once (0200, 0201).

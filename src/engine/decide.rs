@@ -18,6 +18,7 @@ use super::reason::DeclineReason;
 use super::recall;
 use super::refunds;
 use super::registry::{Program, RegistryView};
+use super::reissue;
 use super::rules;
 use super::rules::repeat::Found;
 use super::scope::Scope;
@@ -59,6 +60,8 @@ pub fn decide(state: &State, command: &Command) -> Outcome {
         Action::ReleaseHold(release) => release_hold(state, command, release),
         Action::Resolve(resolve) => resolve::decide(state, command, resolve),
         Action::Recall(recall) => recall::decide(state, command, recall),
+        Action::ReplaceCard(replace) => reissue::decide_replace(state, command, replace),
+        Action::RenewCard(renew) => reissue::decide_renew(state, command, renew),
         Action::Withhold(withhold) => withhold::decide(state, command, &withhold.payment),
         Action::ChangeCardHolder(change) => {
             match state.card_of_tree(command.root, change.card_id) {
@@ -151,7 +154,8 @@ pub(super) fn context<'a>(
     let root = *above.last().unwrap_or(&account);
     let program = state.registry.programs.get(&account.program_id)?;
     let funds = Funds::of(&state.registry, program, account, authorize, treatment);
-    let controls = controls_of(&state.registry, program, &above, account, card);
+    let kept_on = state.kept_on(card);
+    let controls = controls_of(&state.registry, program, &above, account, kept_on);
     Some(Context {
         state,
         registry: &state.registry,
@@ -170,6 +174,7 @@ pub(super) fn context<'a>(
         part: funds.part(),
         conversion: funds.into_conversion(),
         risk_rules: state.registry.risk_rules.of_program(program.id),
+        kept_on,
     })
 }
 

@@ -162,8 +162,12 @@ pub(super) fn change_card_controls(
     command: &Command,
     change: &ChangeCardControls,
 ) -> Outcome {
-    if state.card_of_tree(command.root, change.card_id).is_none() {
+    let Some(card) = state.card_of_tree(command.root, change.card_id) else {
         return Outcome::Refused(Refusal::CardNotFound(change.card_id));
+    };
+    // They are those of the whole chain.
+    if let Some(by) = card.replaced_by() {
+        return Outcome::Refused(Refusal::CardReplaced(by));
     }
     match change.controls.limit_id_twice() {
         Some(limit_id) => Outcome::Refused(Refusal::LimitIdTwice(limit_id)),
@@ -189,17 +193,12 @@ pub(super) fn change_card_status(
         (StatusChange::Unfreeze, CardStatus::FrozenInactive | CardStatus::Inactive) => {
             CardStatus::Inactive
         }
+        (StatusChange::Close, status) if status.is_closed() => status,
         (StatusChange::Close, _) => CardStatus::Closed,
-        (StatusChange::Block, status) if status != CardStatus::Closed => CardStatus::Blocked,
-        (StatusChange::BlockLost, status) if status != CardStatus::Closed => {
-            CardStatus::BlockedLost
-        }
-        (StatusChange::BlockStolen, status) if status != CardStatus::Closed => {
-            CardStatus::BlockedStolen
-        }
-        (StatusChange::BlockFraud, status) if status != CardStatus::Closed => {
-            CardStatus::BlockedFraud
-        }
+        (StatusChange::Block, status) if !status.is_closed() => CardStatus::Blocked,
+        (StatusChange::BlockLost, status) if !status.is_closed() => CardStatus::BlockedLost,
+        (StatusChange::BlockStolen, status) if !status.is_closed() => CardStatus::BlockedStolen,
+        (StatusChange::BlockFraud, status) if !status.is_closed() => CardStatus::BlockedFraud,
         (_, status) => return Outcome::Refused(Refusal::StatusForbids(status)),
     };
     if to == card.status {

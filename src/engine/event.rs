@@ -11,6 +11,7 @@ use super::money::{Currency, Money};
 use super::packed_uses;
 use super::reason::DeclineReason;
 use super::refunds::GivesBack;
+use super::reissue::{CardRenewed, CardReplaced};
 use super::rolling::{Bucket, BucketWidth};
 use super::scope::{ACCOUNT_LEVELS_MAX, Scope};
 use super::state::{AccountStatus, CardStatus};
@@ -49,6 +50,8 @@ pub enum Event {
     Withheld(Box<Withheld>),
     Resolved(Box<Resolved>),
     Recalled,
+    CardReplaced(CardReplaced),
+    CardRenewed(CardRenewed),
 }
 
 /// The decision on a request, approved or declined.
@@ -491,4 +494,6 @@ pub enum Refusal {
     TooDeep,
     #[error("account {0} stands twice among the accounts of the card; name it once")]
     WalletAccountTwice(AccountId),
+    #[error("the card was replaced by {0}; change that one")]
+    CardReplaced(CardId),
 }

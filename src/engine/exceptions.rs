@@ -168,10 +168,15 @@ impl LiveExceptions {
         self.0.is_empty()
     }
 
-    /// One as it is now. Those that time has ended go.
-    pub(super) fn put(&mut self, exception: &Arc<ControlException>, now: Timestamp) {
+    /// One as it is now, under the one whose it is: of a card, the first of its chain. Those that time has ended go.
+    pub(super) fn put(
+        &mut self,
+        subject: Subject,
+        exception: &Arc<ControlException>,
+        now: Timestamp,
+    ) {
         let all = Arc::make_mut(&mut self.0);
-        let of_subject = all.entry(exception.subject).or_default();
+        let of_subject = all.entry(subject).or_default();
         of_subject.retain(|other| other.id != exception.id);
         if exception.state == ExceptionState::Approved {
             let place = of_subject.partition_point(|other| other.id < exception.id);
@@ -301,22 +306,30 @@ mod tests {
     fn what_ended_goes_with_the_next_change() {
         let mut live = LiveExceptions::default();
         for (id, ends_at) in [(2, 20), (1, 40)] {
-            live.put(&Arc::new(approved(id, ends_at)), Timestamp(5));
+            live.put(
+                Subject::Card(CardId(1)),
+                &Arc::new(approved(id, ends_at)),
+                Timestamp(5),
+            );
         }
         let ids = |live: &LiveExceptions| {
             let all = live.of(Subject::Card(CardId(1))).iter();
             all.map(|exception| exception.id.0).collect::<Vec<_>>()
         };
         assert_eq!(ids(&live), [1, 2]);
-        live.put(&Arc::new(approved(3, 30)), Timestamp(20));
+        live.put(
+            Subject::Card(CardId(1)),
+            &Arc::new(approved(3, 30)),
+            Timestamp(20),
+        );
         assert_eq!(ids(&live), [1, 3]);
         let ended = Arc::new(ControlException {
             state: ExceptionState::Ended,
             ..approved(1, 40)
         });
-        live.put(&ended, Timestamp(21));
+        live.put(ended.subject, &ended, Timestamp(21));
         assert_eq!(ids(&live), [3]);
-        live.put(&ended, Timestamp(30));
+        live.put(ended.subject, &ended, Timestamp(30));
         assert!(live.is_empty());
     }
 }

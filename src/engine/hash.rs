@@ -41,6 +41,10 @@ pub fn state_hash(world: &World) -> u128 {
     let pending = holders
         .map(|(id, pending)| hash_of(&SnapshotItem::PendingHolder(*id, *pending)))
         .fold(pending, u128::wrapping_add);
+    let renewals = world.pending_renewals.iter();
+    let pending = renewals
+        .map(|(id, pending)| hash_of(&SnapshotItem::PendingRenewal(*id, *pending)))
+        .fold(pending, u128::wrapping_add);
     hash_of(&(registry_hash(world), trees, pending, world.latest()))
 }
 
@@ -89,6 +93,18 @@ fn registry_hash(world: &World) -> u128 {
     for exception in registry.exceptions.values() {
         let exception = Cow::Borrowed(exception.as_ref());
         add(hash_of(&SnapshotItem::Exception(exception)));
+    }
+    sum.wrapping_add(issued_hash(world))
+}
+
+/// Of the cards and what is remembered.
+fn issued_hash(world: &World) -> u128 {
+    let registry = &world.registry;
+    let settings = &registry.view.settings;
+    let mut sum = 0u128;
+    let mut add = |hash: u128| sum = sum.wrapping_add(hash);
+    for batch in registry.card_batches.iter() {
+        add(hash_of(&SnapshotItem::CardBatch(Cow::Borrowed(batch))));
     }
     for (place, key) in registry.link_keys.iter().enumerate() {
         add(hash_of(&(place as u64, key)));

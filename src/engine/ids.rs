@@ -106,6 +106,8 @@ id_types! {
     ApiKeyId = "key";
     /// An entry of the audit log.
     AuditId = "audit";
+    /// Cards ordered in one request.
+    CardBatchId = "batch";
     WebhookEndpointId = "we";
     /// Something that happened: the place of its record in the journal, and its own among those of the record.
     EventId = "evt";

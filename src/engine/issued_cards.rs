@@ -22,6 +22,13 @@ impl IssuedCards {
         Some(&self.cards[slot].1)
     }
 
+    pub(super) fn get_mut(&mut self, id: CardId) -> Option<&mut IssuedCard> {
+        let slot = self
+            .by_id
+            .find(hash_of_id(id.0), |slot| self.cards[slot].0 == id)?;
+        Some(&mut self.cards[slot].1)
+    }
+
     /// Whether a card has the number with this hash.
     pub fn has_pan_hash(&self, pan_hash: u128) -> bool {
         // A keyed hash already, so part of it is one too.

@@ -10,6 +10,7 @@ use super::state::{Account, Card, State};
 /// The controls that bind a card on one account, and where their limits count.
 pub(super) struct LookedAt<'a> {
     state: &'a State,
+    /// The first of its chain.
     card: &'a Card,
     account: &'a Account,
     above: AccountsAbove<'a>,
@@ -20,6 +21,7 @@ impl<'a> LookedAt<'a> {
     pub fn of(state: &'a State, card: &'a Card, account: &'a Account) -> Option<LookedAt<'a>> {
         let above: AccountsAbove = state.above(account).take(Scope::ABOVE.len()).collect();
         let program = state.registry.programs.get(&account.program_id)?;
+        let card = state.kept_on(card);
         Some(LookedAt {
             state,
             card,

@@ -4,21 +4,23 @@
 
 use super::api_keys::{API_KEYS_MAX, ApiKey, ApiKeys};
 use super::audit::AuditEntry;
+use super::card_batches::{BatchChange, BatchState, CARD_BATCHES_UNFINISHED_MAX, CardBatches};
 use super::cardholders::{Cardholder, Holder, KnownCardholder};
 use super::command::{Advise, Authorize, CardType, Reverse};
 use super::controls::Controls;
 use super::decision_endpoints::{DecisionEndpoint, DecisionEndpoints};
+pub use super::engine_settings::EngineSettings;
 use super::event::{Advised, Answer, Authorized, Reversed};
 use super::exceptions::{
-    ChangeException, ControlException, EXCEPTIONS_MAX, ExceptionState, LiveExceptions,
+    ChangeException, ControlException, EXCEPTIONS_MAX, ExceptionState, LiveExceptions, Subject,
 };
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::hold_expiry::HoldExpiry;
 use super::ids::{
-    AccountId, ApiKeyId, CardId, CardholderId, DecisionEndpointId, ExceptionId, LimitId, LinkId,
-    ProgramId, RiskRuleId, WebhookEndpointId,
+    AccountId, ApiKeyId, CardBatchId, CardId, CardholderId, DecisionEndpointId, ExceptionId,
+    LimitId, LinkId, ProgramId, RiskRuleId, WebhookEndpointId,
 };
 use super::issued_cards::IssuedCards;
 use super::link_states::{ChangeLinkStatus, LinkStates};
@@ -26,6 +28,7 @@ use super::links::{LINKS_WITH_CONTROLS_MAX, LinkControls, LinkFacts, SetLinkCont
 use super::money::Currency;
 use super::rates::{ExchangeRate, Rates, RatesError};
 use super::recent::Recent;
+use super::reissue::{Chain, ReissueCard, RenewCard};
 use super::risk::compile::ExpressionError;
 use super::risk::rule::{RiskRule, RiskRules, RuleChange, RuleState};
 use super::time::{Expiry, Timestamp};
@@ -57,40 +60,6 @@ pub struct RegistryView {
     pub api_keys: ApiKeys,
     pub link_states: LinkStates,
     pub webhook_endpoints: WebhookEndpoints,
-}
-
-/// Numbers that decisions depend on; journalled, so that a replay has the ones of its time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EngineSettings {
-    /// How long a repeat gets the first answer from memory.
-    pub first_answer_retention_ms: i64,
-    /// How long a reversal is remembered for an original still to come.
-    pub reversal_retention_ms: i64,
-    /// How long a closed authorization can be named by a later message.
-    pub closed_retention_ms: i64,
-    /// How long an idempotency key holds its first response.
-    pub idempotency_retention_ms: i64,
-    pub hold_expiry_ms: i64,
-    pub open_holds_per_account_max: u32,
-    /// Over all accounts of a shard; above it authorizations are refused, nothing is evicted.
-    pub open_holds_per_shard_max: u64,
-    /// Closed authorizations that a shard remembers; above it the one closed first is forgotten.
-    pub closed_per_shard_max: u64,
-}
-
-impl Default for EngineSettings {
-    fn default() -> EngineSettings {
-        EngineSettings {
-            first_answer_retention_ms: 15 * 60_000,
-            reversal_retention_ms: 24 * 3_600_000,
-            closed_retention_ms: 24 * 3_600_000,
-            idempotency_retention_ms: 24 * 3_600_000,
-            hold_expiry_ms: 7 * 24 * 3_600_000,
-            open_holds_per_account_max: 100_000,
-            open_holds_per_shard_max: 10_000_000,
-            closed_per_shard_max: 1_000_000,
-        }
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,6 +120,8 @@ pub struct IssuedCard {
     pub expiry: Expiry,
     pub links: SmallVec<[LinkId; 2]>,
     pub cardholder_id: Option<CardholderId>,
+    /// Of one that replaced another or was replaced.
+    pub chain: Option<Chain>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -218,6 +189,9 @@ pub enum RegistryAction {
     },
     NoteWebhookProgress(Box<NoteWebhookProgress>),
     MoveWebhook(MoveWebhook),
+    ReissueCard(Box<ReissueCard>),
+    RenewCard(RenewCard),
+    ChangeCardBatch(Box<BatchChange>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -325,6 +299,11 @@ pub enum RegistryEvent {
     WebhookMoved {
         version: u64,
     },
+    CardRenewed {
+        /// The tree that has to hear of it.
+        root: AccountId,
+    },
+    CardBatchChanged,
 }
 
 /// An idempotency key in use: its request, and the response once there is one.
@@ -422,6 +401,14 @@ pub enum RegistryRefusal {
     TooManyWebhookEndpoints,
     #[error("too many deliveries to this endpoint wait already; replay from an earlier event")]
     TooManyDeliveriesWait,
+    #[error("the card was replaced by {0} already")]
+    CardReplaced(CardId),
+    #[error("card batch {0} does not exist")]
+    CardBatchNotFound(CardBatchId),
+    #[error("{CARD_BATCHES_UNFINISHED_MAX} card batches are not over; wait for one, or cancel it")]
+    TooManyCardBatches,
+    #[error("a card batch that is {} cannot do that", .0.name())]
+    CardBatchStateForbids(BatchState),
 }
 
 /// MCC groups, and as many merchant lists: each change copies the table of them.
@@ -441,6 +428,7 @@ pub struct Registry {
     pub link_facts: LinkFacts,
     /// All that were ever asked for.
     pub exceptions: BTreeMap<ExceptionId, Arc<ControlException>>,
+    pub card_batches: CardBatches,
     pub webhook_progress: BTreeMap<WebhookEndpointId, WebhookProgress>,
 }
 
@@ -471,6 +459,15 @@ impl Registry {
         }
         self.link_facts.add_card(&card.links, card.root);
         self.issued_cards.insert(id, card);
+    }
+
+    /// Under whom an exception is found: exceptions of a card are its chain's.
+    pub(super) fn subject_of_chain(&self, subject: Subject) -> Subject {
+        let Subject::Card(id) = subject else {
+            return subject;
+        };
+        let chain = self.issued_cards.get(id).and_then(|card| card.chain);
+        Subject::Card(chain.map_or(id, |chain| chain.first))
     }
 
     pub(super) fn insert_cardholder(&mut self, cardholder: Cardholder) {

@@ -7,34 +7,31 @@ use super::decision_endpoints;
 use super::event::{Answer, Event};
 use super::exceptions;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
-use super::ids::{CardholderId, LinkId};
+use super::ids::CardholderId;
+use super::issuing;
 use super::link_states;
 use super::links;
 use super::rates::{Rates, RatesError};
 use super::registry::{
-    GROUPS_MAX, IdempotencyEntry, IdempotentRequest, IssueCard, IssuedCard, Program, Registry,
-    RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
+    GROUPS_MAX, IdempotencyEntry, IdempotentRequest, Program, Registry, RegistryAction,
+    RegistryCommand, RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
     SetExchangeRates,
 };
 use super::risk::change as risk;
 use super::unknown_card;
 use super::webhook_endpoints;
-use smallvec::SmallVec;
 use std::sync::Arc;
 
 pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome {
-    let next_version = registry.view.version + 1;
+    let version = registry.view.version + 1;
     match &command.action {
         RegistryAction::ChangeSettings(_) => {
-            RegistryOutcome::Event(RegistryEvent::SettingsChanged {
-                version: next_version,
-            })
+            RegistryOutcome::Event(RegistryEvent::SettingsChanged { version })
         }
         RegistryAction::CreateProgram(program) => match registry.view.programs.get(&program.id) {
             Some(_) => RegistryOutcome::Refused(RegistryRefusal::IdTaken),
-            None => create_program(program, next_version),
+            None => create_program(program, version),
         },
-        RegistryAction::IssueCard(issue) => issue_card(registry, issue),
         RegistryAction::RevealCard(reveal) => {
             if registry.issued_cards.get(reveal.card_id).is_some() {
                 RegistryOutcome::Event(RegistryEvent::CardRevealed)
@@ -51,13 +48,11 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         | RegistryAction::AdviseUnknownCard(_) => unknown_card::decide(registry, command)
             // Each of the three is a message.
             .unwrap_or_else(|| panic!("no message: {:?}", command.action)),
-        RegistryAction::SetExchangeRates(set) => match table(set, next_version) {
+        RegistryAction::SetExchangeRates(set) => match table(set, version) {
             Err(error) => RegistryOutcome::Refused(error.into()),
             // The version tells one table from another.
             Ok(table) if table.is_same_as(&registry.view.rates) => RegistryOutcome::AlreadyDone,
-            Ok(_) => RegistryOutcome::Event(RegistryEvent::ExchangeRatesSet {
-                version: next_version,
-            }),
+            Ok(_) => RegistryOutcome::Event(RegistryEvent::ExchangeRatesSet { version }),
         },
         RegistryAction::CreateRiskRule(rule) => risk::create(&registry.view, rule),
         RegistryAction::ChangeRiskRule { rule_id, change } => {
@@ -67,7 +62,7 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         | RegistryAction::ChangeMccGroup(_)
         | RegistryAction::CreateMerchantList(_)
         | RegistryAction::ChangeMerchantList(_) => {
-            decide_groups(&registry.view.groups, &command.action, next_version)
+            decide_groups(&registry.view.groups, &command.action, version)
         }
         RegistryAction::CreateCardholder(cardholder) => create_cardholder(registry, cardholder),
         RegistryAction::VerifyCardholder(id) => verify_cardholder(registry, *id),
@@ -88,6 +83,10 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         | RegistryAction::DisableWebhookEndpoint { .. }
         | RegistryAction::NoteWebhookProgress(_)
         | RegistryAction::MoveWebhook(_)) => webhook_endpoints::decide(registry, action),
+        RegistryAction::IssueCard(_)
+        | RegistryAction::ReissueCard(_)
+        | RegistryAction::RenewCard(_)
+        | RegistryAction::ChangeCardBatch(_) => issuing::decide(registry, &command.action),
     }
 }
 
@@ -134,21 +133,6 @@ fn verify_cardholder(registry: &Registry, id: CardholderId) -> RegistryOutcome {
     })
 }
 
-/// What the card is to know of its holder, if it is to have one.
-fn holder_of(registry: &Registry, issue: &IssueCard) -> Result<Option<Holder>, RegistryRefusal> {
-    let Some(id) = issue.cardholder_id else {
-        return Ok(None);
-    };
-    let known = registry.cardholders.get(&id);
-    let cardholder = &known
-        .ok_or(RegistryRefusal::CardholderNotFound(id))?
-        .cardholder;
-    match cardholder.program_id == issue.program_id {
-        true => Ok(Some(cardholder.holder())),
-        false => Err(RegistryRefusal::CardholderOfOtherProgram(id)),
-    }
-}
-
 fn decide_groups(groups: &Groups, action: &RegistryAction, version: u64) -> RegistryOutcome {
     let (mcc_groups, lists) = (&groups.mcc_groups, &groups.merchant_lists);
     let of_group = |group: &MccGroup| (mcc_groups.contains_key(&group.id), mcc_groups.len());
@@ -184,53 +168,13 @@ fn create_program(program: &Program, version: u64) -> RegistryOutcome {
     }
 }
 
-fn issue_card(registry: &Registry, issue: &IssueCard) -> RegistryOutcome {
-    if !registry.view.programs.contains_key(&issue.program_id) {
-        return RegistryOutcome::Refused(RegistryRefusal::ProgramNotFound(issue.program_id));
-    }
-    if registry.issued_cards.get(issue.card_id).is_some() {
-        return RegistryOutcome::Refused(RegistryRefusal::IdTaken);
-    }
-    if registry.issued_cards.has_pan_hash(issue.pan_hash) {
-        return RegistryOutcome::Refused(RegistryRefusal::PanTaken);
-    }
-    if let Some(limit_id) = issue.controls.limit_id_twice() {
-        return RegistryOutcome::Refused(RegistryRefusal::LimitIdTwice(limit_id));
-    }
-    let refusal = link_states::refusal_of_card(registry, &issue.links);
-    let refusal = refusal.or_else(|| links::refusal_of_card(registry, &issue.links, issue.root));
-    if let Some(refusal) = refusal {
-        return RegistryOutcome::Refused(refusal);
-    }
-    let holder = match holder_of(registry, issue) {
-        Ok(holder) => holder,
-        Err(refusal) => return RegistryOutcome::Refused(refusal),
-    };
-    let mut next_link = registry.link_keys.len() as u64 + 1;
-    let mut links = SmallVec::new();
-    for (place, key) in issue.links.iter().enumerate() {
-        let same_before = issue.links[..place].iter().position(|other| other == key);
-        let known = match same_before {
-            Some(before) => Some(links[before]),
-            None => registry.link_ids.get(key).copied(),
-        };
-        links.push(known.unwrap_or_else(|| {
-            next_link += 1;
-            LinkId(next_link - 1)
-        }));
-    }
-    RegistryOutcome::Event(RegistryEvent::CardIssued { links, holder })
-}
-
 /// Moves the registry. True when shards have a new view to adopt.
 pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &RegistryEvent) -> bool {
     registry.now = registry.now.max(command.at);
     let new_view = apply_to_view(registry, command, event);
     match (&command.action, event) {
         _ if new_view => {}
-        (RegistryAction::IssueCard(issue), RegistryEvent::CardIssued { links, .. }) => {
-            apply_issued(registry, issue, links);
-        }
+        _ if issuing::apply(registry, command, event) => {}
         // The record is all there is of it.
         (RegistryAction::RevealCard(_), RegistryEvent::CardRevealed)
         | (RegistryAction::Audit(_), RegistryEvent::Audited) => {}
@@ -387,8 +331,9 @@ fn apply_of_the_rest(
             RegistryEvent::ExceptionChanged { version, to },
         ) => {
             let changed = exceptions::apply_change(registry, command.at, change, *to);
+            let subject = registry.subject_of_chain(changed.subject);
             change_view(registry, *version, |view| {
-                view.exceptions.put(&changed, command.at)
+                view.exceptions.put(subject, &changed, command.at)
             });
         }
         _ => return false,
@@ -427,24 +372,6 @@ fn change_groups(view: &mut RegistryView, action: &RegistryAction) {
         }
         action => panic!("no group or list changes by this command: {action:?}"),
     }
-}
-
-fn apply_issued(registry: &mut Registry, issue: &IssueCard, links: &[LinkId]) {
-    for (key, id) in issue.links.iter().zip(links) {
-        if id.0 > registry.link_keys.len() as u64 {
-            registry.insert_link(key.clone());
-        }
-    }
-    let issued = IssuedCard {
-        root: issue.root,
-        program_id: issue.program_id,
-        pan_hash: issue.pan_hash,
-        sealed_pan: issue.sealed_pan.clone(),
-        expiry: issue.expiry,
-        links: links.into(),
-        cardholder_id: issue.cardholder_id,
-    };
-    registry.insert_issued(issue.card_id, issued);
 }
 
 fn complete_idempotent(

@@ -7,6 +7,7 @@
 use super::api_keys::ApiKey;
 use super::apply::{insert_account, insert_card};
 use super::authorizations::Authorization;
+use super::card_batches::CardBatch;
 use super::cardholders::Cardholder;
 use super::controls::Controls;
 use super::counters::Counters;
@@ -24,10 +25,12 @@ use super::registry::{
 use super::reversals::Reversal;
 use super::risk::rule::RiskRule;
 use super::shared_counters::SharedKey;
+use super::snapshot_bytes::{Writer, read_item};
+pub use super::snapshot_error::SnapshotError;
 use super::state::{Account, Card, State};
 use super::time::Timestamp;
 use super::webhook_endpoints::{WebhookEndpoint, WebhookProgress};
-use super::world::{PendingCard, PendingHolder, World};
+use super::world::{PendingCard, PendingHolder, PendingRenewal, World};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::io::{Read, Write};
@@ -35,27 +38,6 @@ use std::sync::Arc;
 
 /// The layout of the items below; a snapshot of another layout is refused, and the journal replayed.
 pub const LAYOUT: u16 = 3;
-
-/// Longer than any item; a longer one is damage.
-const ITEM_BYTES_MAX: u32 = 64 << 20;
-
-#[derive(Debug, thiserror::Error)]
-pub enum SnapshotError {
-    #[error("the snapshot cannot be written or read: {0}")]
-    Io(#[from] std::io::Error),
-    #[error(
-        "the snapshot has layout {found}, this program reads layout {LAYOUT}; remove it and the journal is replayed from its start"
-    )]
-    OtherLayout { found: u16 },
-    #[error(
-        "item {item} of the snapshot cannot be read ({cause}); remove it and the journal is replayed"
-    )]
-    Unreadable { item: u64, cause: postcard::Error },
-    #[error(
-        "item {item} of the snapshot does not fit what came before it; remove it and the journal is replayed"
-    )]
-    OutOfPlace { item: u64 },
-}
 
 /// One part of a world. The order matters: what an item names comes before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +79,7 @@ pub enum SnapshotItem<'a> {
     LinkControls(LinkId, Cow<'a, Controls>),
     /// After the accounts.
     SharedCounters(SharedKey, Cow<'a, Counters>),
+    /// After the issued cards.
     Exception(Cow<'a, ControlException>),
     /// After the programs.
     DecisionEndpoint(Cow<'a, DecisionEndpoint>),
@@ -106,6 +89,8 @@ pub enum SnapshotItem<'a> {
     /// With the number of times that it was moved.
     WebhookEndpoint(Cow<'a, WebhookEndpoint>, u32),
     WebhookProgress(WebhookEndpointId, Cow<'a, WebhookProgress>),
+    PendingRenewal(CardId, PendingRenewal),
+    CardBatch(Cow<'a, CardBatch>),
 }
 
 pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {
@@ -128,28 +113,6 @@ pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {
     let items = writer.items;
     writer.put(&SnapshotItem::End(items))?;
     Ok(to.flush()?)
-}
-
-struct Writer<'a> {
-    to: &'a mut dyn Write,
-    items: u64,
-    bytes: Vec<u8>,
-}
-
-impl Writer<'_> {
-    fn put(&mut self, item: &SnapshotItem) -> Result<(), SnapshotError> {
-        self.bytes.clear();
-        let written = postcard::to_extend(item, std::mem::take(&mut self.bytes));
-        self.bytes = written.map_err(|cause| SnapshotError::Unreadable {
-            item: self.items,
-            cause,
-        })?;
-        let length = self.bytes.len() as u32;
-        self.to.write_all(&length.to_le_bytes())?;
-        self.to.write_all(&self.bytes)?;
-        self.items += 1;
-        Ok(())
-    }
 }
 
 fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotError> {
@@ -192,9 +155,12 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     for (id, controls) in registry.view.links.in_order() {
         writer.put(&SnapshotItem::LinkControls(id, Cow::Borrowed(controls)))?;
     }
-    for exception in registry.exceptions.values() {
-        writer.put(&SnapshotItem::Exception(Cow::Borrowed(exception)))?;
-    }
+    write_issued(writer, world)
+}
+
+/// Cards, who holds them, and what is remembered.
+fn write_issued(writer: &mut Writer, world: &World) -> Result<(), SnapshotError> {
+    let registry = &world.registry;
     let mut cardholders: Vec<_> = registry.cardholders.values().collect();
     cardholders.sort_unstable_by_key(|known| known.cardholder.id);
     for known in cardholders {
@@ -204,6 +170,12 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     issued.sort_unstable_by_key(|(id, _)| *id);
     for (id, card) in issued {
         writer.put(&SnapshotItem::IssuedCard(id, Cow::Borrowed(card)))?;
+    }
+    for exception in registry.exceptions.values() {
+        writer.put(&SnapshotItem::Exception(Cow::Borrowed(exception)))?;
+    }
+    for batch in registry.card_batches.iter() {
+        writer.put(&SnapshotItem::CardBatch(Cow::Borrowed(batch)))?;
     }
     for (key, at, entry) in registry.idempotency.iter() {
         writer.put(&SnapshotItem::Idempotency(key, at, Cow::Borrowed(entry)))?;
@@ -324,21 +296,6 @@ fn check_layout(item: u64, bytes: &[u8]) -> Result<(), SnapshotError> {
     }
 }
 
-fn read_item(from: &mut dyn Read, item: u64, bytes: &mut Vec<u8>) -> Result<(), SnapshotError> {
-    let mut length = [0u8; 4];
-    from.read_exact(&mut length)?;
-    let length = u32::from_le_bytes(length);
-    if length > ITEM_BYTES_MAX {
-        return Err(SnapshotError::OutOfPlace { item });
-    }
-    bytes.clear();
-    let read = from.take(u64::from(length)).read_to_end(bytes)?;
-    if read < length as usize {
-        return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
-    }
-    Ok(())
-}
-
 struct Reader {
     world: World,
     view: RegistryView,
@@ -406,6 +363,9 @@ impl Reader {
             SnapshotItem::PendingHolder(id, pending) => {
                 world.pending_holders.insert(id, pending);
             }
+            SnapshotItem::PendingRenewal(id, pending) => {
+                world.pending_renewals.insert(id, pending);
+            }
             SnapshotItem::Controls(controls) => self.controls.push(controls.into_owned()),
             SnapshotItem::End(_) => return None,
             item => return self.take_control(item),
@@ -423,9 +383,11 @@ impl Reader {
             }
             SnapshotItem::Exception(exception) => {
                 let exception = Arc::new(exception.into_owned());
-                self.view.exceptions.put(&exception, registry.now);
+                let subject = registry.subject_of_chain(exception.subject);
+                self.view.exceptions.put(subject, &exception, registry.now);
                 registry.exceptions.insert(exception.id, exception);
             }
+            SnapshotItem::CardBatch(batch) => registry.card_batches.insert(batch.into_owned()),
             SnapshotItem::WebhookEndpoint(endpoint, generation) => {
                 let endpoint = endpoint.into_owned();
                 self.view.webhook_endpoints.put(endpoint, generation);

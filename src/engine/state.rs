@@ -16,6 +16,7 @@ use super::money::Currency;
 use super::recall::Outbox;
 use super::recent::Recent;
 use super::registry::RegistryView;
+use super::reissue::Chain;
 use super::reversals::Reversals;
 use super::shared_counters::SharedCounters;
 use super::slot_index::{Slot, SlotIndex, hash_of_id};
@@ -121,6 +122,10 @@ pub enum CardStatus {
     BlockedLost,
     BlockedStolen,
     BlockedFraud,
+    /// Closed when it was reissued for this reason.
+    ClosedLost,
+    ClosedStolen,
+    ClosedFraud,
 }
 
 impl CardStatus {
@@ -133,22 +138,29 @@ impl CardStatus {
             | CardStatus::BlockedLost
             | CardStatus::BlockedStolen
             | CardStatus::BlockedFraud => "blocked",
-            CardStatus::Closed => "closed",
+            CardStatus::Closed
+            | CardStatus::ClosedLost
+            | CardStatus::ClosedStolen
+            | CardStatus::ClosedFraud => "closed",
         }
     }
 
-    /// Why it is blocked, where that was said.
+    /// Why it is blocked or closed, where that was said.
     pub fn reason(self) -> Option<&'static str> {
         match self {
-            CardStatus::BlockedLost => Some("lost"),
-            CardStatus::BlockedStolen => Some("stolen"),
-            CardStatus::BlockedFraud => Some("fraud"),
+            CardStatus::BlockedLost | CardStatus::ClosedLost => Some("lost"),
+            CardStatus::BlockedStolen | CardStatus::ClosedStolen => Some("stolen"),
+            CardStatus::BlockedFraud | CardStatus::ClosedFraud => Some("fraud"),
             _ => None,
         }
     }
 
     pub fn is_blocked(self) -> bool {
         self.name() == CardStatus::Blocked.name()
+    }
+
+    pub fn is_closed(self) -> bool {
+        self.name() == CardStatus::Closed.name()
     }
 }
 
@@ -177,6 +189,8 @@ pub struct Card {
     /// Of one whose program has had rules that ask for it.
     pub history: Option<Box<CardHistory>>,
     pub holder: Option<Holder>,
+    /// Of one that replaced another or was replaced.
+    pub chain: Option<Box<Chain>>,
 }
 
 impl Card {

@@ -55,7 +55,7 @@ pub fn touch_all<'a>(state: &State, actions: impl Iterator<Item = &'a Action>) -
             add(account.program_counters.calendar.len() as u64);
         }
         for card in &cards {
-            add(touch_counters(&card.counters));
+            add(touch_counters(&state.kept_on(card).counters));
         }
         for account in &accounts {
             add(touch_counters(&account.counters));

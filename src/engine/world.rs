@@ -7,11 +7,12 @@ use super::command::{Action, OpenCard};
 use super::event::Event;
 use super::ids::{AccountId, CardId};
 use super::record::Record;
-use super::registry::{IssueCard, Registry, RegistryAction, RegistryEvent};
+use super::registry::{Registry, RegistryAction, RegistryEvent};
 use super::registry_decide;
+use super::reissue::{ReissueReason, ReplaceCard};
 use super::slot_index::hash_of_id;
 use super::state::State;
-use super::time::Timestamp;
+use super::time::{Expiry, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ pub struct World {
     pub pending_cards: BTreeMap<CardId, PendingCard>,
     /// Cards whose shard has not heard yet what is new of their holder; told again on start.
     pub pending_holders: BTreeMap<CardId, PendingHolder>,
+    /// Cards that the registry renewed and whose shard has not heard of it yet; told again on start.
+    pub pending_renewals: BTreeMap<CardId, PendingRenewal>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -35,6 +38,32 @@ pub struct PendingHolder {
 pub struct PendingCard {
     pub root: AccountId,
     pub open: OpenCard,
+    /// The card in whose place it is.
+    pub replaces: Option<(CardId, ReissueReason)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PendingRenewal {
+    pub root: AccountId,
+    pub expiry: Expiry,
+}
+
+impl PendingCard {
+    /// What the shard is asked for.
+    pub fn into_action(self) -> Action {
+        let open = self.open;
+        match self.replaces {
+            None => Action::OpenCard(Box::new(open)),
+            Some((replaces, reason)) => Action::ReplaceCard(Box::new(ReplaceCard {
+                card_id: open.card_id,
+                replaces,
+                reason,
+                first6: open.first6,
+                last4: open.last4,
+                expiry: open.expiry,
+            })),
+        }
+    }
 }
 
 /// Which of `shards` shards owns the tree of a root account.
@@ -43,9 +72,17 @@ pub fn shard_of(root: AccountId, shards: usize) -> usize {
 }
 
 /// What the shard has to open for a card that the registry issued.
-pub fn open_card_of(issue: &IssueCard, event: &RegistryEvent) -> Option<PendingCard> {
+pub fn open_card_of(action: &RegistryAction, event: &RegistryEvent) -> Option<PendingCard> {
     let RegistryEvent::CardIssued { links, holder } = event else {
         return None;
+    };
+    let (issue, replaces) = match action {
+        RegistryAction::IssueCard(issue) => (issue.as_ref(), None),
+        RegistryAction::ReissueCard(reissue) => {
+            let replaces = (reissue.replaces, reissue.reason);
+            (&reissue.issue, Some(replaces))
+        }
+        _ => return None,
     };
     let open = OpenCard {
         card_id: issue.card_id,
@@ -62,6 +99,7 @@ pub fn open_card_of(issue: &IssueCard, event: &RegistryEvent) -> Option<PendingC
     Some(PendingCard {
         root: issue.root,
         open,
+        replaces,
     })
 }
 
@@ -87,13 +125,7 @@ impl World {
         match record {
             Record::Shard { command, event, .. } => {
                 apply(self.shard_mut(command.root), command, event);
-                if let (Action::OpenCard(open), Event::CardOpened { .. }) = (&command.action, event)
-                {
-                    self.pending_cards.remove(&open.card_id);
-                }
-                if let Action::ChangeCardHolder(change) = &command.action {
-                    self.pending_holders.remove(&change.card_id);
-                }
+                self.note_told(&command.action, event);
             }
             Record::Registry { command, event, .. } => {
                 if registry_decide::apply(&mut self.registry, command, event) {
@@ -105,11 +137,40 @@ impl World {
                     let pending = pending.map(|(id, root)| (id, PendingHolder { root, holder }));
                     self.pending_holders.extend(pending);
                 }
-                if let RegistryAction::IssueCard(issue) = &command.action {
-                    self.pending_cards
-                        .extend(open_card_of(issue, event).map(|pending| (issue.card_id, pending)));
+                let opens = open_card_of(&command.action, event);
+                let opens = opens.map(|pending| (pending.open.card_id, pending));
+                self.pending_cards.extend(opens);
+                if let (RegistryAction::RenewCard(renew), RegistryEvent::CardRenewed { root }) =
+                    (&command.action, event)
+                {
+                    let (root, expiry) = (*root, renew.expiry);
+                    let pending = PendingRenewal { root, expiry };
+                    self.pending_renewals.insert(renew.card_id, pending);
                 }
             }
+        }
+    }
+
+    /// A shard has done what the registry had for it.
+    fn note_told(&mut self, action: &Action, event: &Event) {
+        match (action, event) {
+            (Action::OpenCard(open), Event::CardOpened { .. }) => {
+                self.pending_cards.remove(&open.card_id);
+            }
+            (Action::ReplaceCard(replace), Event::CardReplaced(_)) => {
+                self.pending_cards.remove(&replace.card_id);
+            }
+            (Action::ChangeCardHolder(change), _) => {
+                self.pending_holders.remove(&change.card_id);
+            }
+            (Action::RenewCard(renew), Event::CardRenewed(_)) => {
+                let pending = self.pending_renewals.get(&renew.card_id);
+                // An earlier renewal is not the last one.
+                if pending.is_some_and(|pending| pending.expiry == renew.expiry) {
+                    self.pending_renewals.remove(&renew.card_id);
+                }
+            }
+            _ => {}
         }
     }
 

@@ -9,20 +9,21 @@ use super::stats::ShardStats;
 use super::worker::Nobody;
 use crate::engine::command::{Action, ChangeCardHolder};
 use crate::engine::exceptions::{ControlException, Subject};
-use crate::engine::ids::{CardId, CardholderId, ExceptionId, ProgramId, RiskRuleId};
+use crate::engine::ids::{AccountId, CardId, CardholderId, ExceptionId, ProgramId, RiskRuleId};
 use crate::engine::links;
 use crate::engine::record;
 use crate::engine::registry::{
-    IssueCard, Registry, RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome,
+    IssuedCard, Registry, RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome,
     RegistryView,
 };
 use crate::engine::registry_decide::{answer, apply, decide};
-use crate::engine::world::{PendingCard, PendingHolder, open_card_of, shard_of};
+use crate::engine::reissue::RenewCard;
+use crate::engine::world::{PendingHolder, open_card_of, shard_of};
 use crate::journal::{Handle, JournalError, RecordBatch, Sequence, Space};
 use std::sync::{Arc, RwLock};
 
-/// Told of each card as it is issued.
-pub type CardIssuedHook = Box<dyn Fn(&IssueCard) + Send>;
+/// Told of each card as it is issued or renewed.
+pub type CardIssuedHook = Box<dyn Fn(CardId, &IssuedCard) + Send>;
 
 pub struct RegistryWorker {
     pub registry: Registry,
@@ -41,7 +42,7 @@ pub struct RegistryWorker {
 #[derive(Default)]
 struct Forward {
     new_view: bool,
-    open_cards: Vec<(Token, Arc<dyn ReplySink>, PendingCard)>,
+    to_shards: Vec<ToShard>,
 }
 
 impl RegistryWorker {
@@ -79,6 +80,10 @@ impl RegistryWorker {
                     let progress = self.registry.webhook_progress.get(&id);
                     Some(Reply::WebhookProgress(progress.cloned().map(Box::new)))
                 }
+                RegistryRequest::CardBatch(_)
+                | RegistryRequest::CardBatches
+                | RegistryRequest::CardBatchRows { .. }
+                | RegistryRequest::CardBatchPortion => Some(self.card_batch(request)),
                 RegistryRequest::View => Some(Reply::View(self.registry.view.clone())),
                 RegistryRequest::FirstAnswer(action) => Some(self.first_answer(action)),
                 RegistryRequest::Command(action) => {
@@ -137,7 +142,16 @@ impl RegistryWorker {
                 return Some(Reply::Message(answer));
             }
             RegistryOutcome::Known(entry) => return Some(Reply::IdempotencyKnown(Box::new(entry))),
-            RegistryOutcome::AlreadyDone => return Some(self.object_of(&command.action)),
+            RegistryOutcome::AlreadyDone => {
+                let again = self.renewal_of(&command.action, (token, reply_to));
+                return match again {
+                    Some(again) => {
+                        forward.to_shards.push(again);
+                        None
+                    }
+                    None => Some(self.object_of(&command.action)),
+                };
+            }
             RegistryOutcome::Refused(refusal) => return Some(Reply::RegistryRefused(refusal)),
         };
         records.push_with(|bytes| record::write_registry(bytes, &command, &event));
@@ -154,12 +168,21 @@ impl RegistryWorker {
         forward: &mut Forward,
     ) -> Option<Reply> {
         match &command.action {
-            RegistryAction::IssueCard(issue) => {
-                (self.on_card_issued)(issue);
-                let pending = open_card_of(issue, event);
-                forward
-                    .open_cards
-                    .extend(pending.map(|pending| (token, reply_to.clone(), pending)));
+            action @ (RegistryAction::IssueCard(_) | RegistryAction::ReissueCard(_)) => {
+                let pending = open_card_of(action, event)?;
+                self.note_route(pending.open.card_id);
+                forward.to_shards.push(ToShard {
+                    token,
+                    reply_to: reply_to.clone(),
+                    root: pending.root,
+                    action: pending.into_action(),
+                });
+                None
+            }
+            action @ RegistryAction::RenewCard(renew) => {
+                self.note_route(renew.card_id);
+                let renewal = self.renewal_of(action, (token, reply_to));
+                forward.to_shards.extend(renewal);
                 None
             }
             action @ (RegistryAction::CreateProgram(_)
@@ -178,6 +201,34 @@ impl RegistryWorker {
                 None => Reply::Done,
             }),
         }
+    }
+
+    fn note_route(&self, card_id: CardId) {
+        if let Some(issued) = self.registry.issued_cards.get(card_id) {
+            (self.on_card_issued)(card_id, issued);
+        }
+    }
+
+    /// What the shard of a renewed card has to hear, also where it was renewed before.
+    fn renewal_of(
+        &self,
+        action: &RegistryAction,
+        (token, reply_to): (Token, &Arc<dyn ReplySink>),
+    ) -> Option<ToShard> {
+        let RegistryAction::RenewCard(renew) = action else {
+            return None;
+        };
+        let (card_id, issued) = (
+            renew.card_id,
+            self.registry.issued_cards.get(renew.card_id)?,
+        );
+        let expiry = issued.expiry;
+        Some(ToShard {
+            token,
+            reply_to: reply_to.clone(),
+            root: issued.root,
+            action: Action::RenewCard(RenewCard { card_id, expiry }),
+        })
     }
 
     /// What a command made or changed, as it is now.
@@ -223,8 +274,41 @@ impl RegistryWorker {
                 shard.insist(ShardMessage::Adopt(view.clone()));
             }
         }
-        for (token, reply_to, pending) in forward.open_cards {
-            open_in_shard(&self.shards, token, reply_to, pending);
+        for to_shard in forward.to_shards {
+            ask_shard(&self.shards, to_shard);
+        }
+    }
+
+    fn card_batch(&self, request: RegistryRequest) -> Reply {
+        let (batches, issued) = (&self.registry.card_batches, &self.registry.issued_cards);
+        match request {
+            RegistryRequest::CardBatch(id) => {
+                let found = batches.get(id).map(|batch| batch.progress(issued));
+                Reply::CardBatches(found.into_iter().collect())
+            }
+            RegistryRequest::CardBatches => {
+                let all = batches.iter().rev();
+                Reply::CardBatches(all.map(|batch| batch.progress(issued)).collect())
+            }
+            RegistryRequest::CardBatchRows {
+                id,
+                from,
+                status,
+                limit,
+            } => match batches.get(id) {
+                Some(batch) => {
+                    let rows = from..batch.order.total;
+                    let rows = rows.map(|row| (row, batch.result_of(row, issued)));
+                    let is_so = |name: &str| status.as_deref().is_none_or(|status| status == name);
+                    let rows = rows.filter(|(_, result)| is_so(result.name()));
+                    Reply::CardBatchRows(rows.take(limit).collect())
+                }
+                None => Reply::NotFound,
+            },
+            RegistryRequest::CardBatchPortion => {
+                Reply::CardBatchPortion(batches.next_portion().map(Box::new))
+            }
+            _ => Reply::NotFound,
         }
     }
 
@@ -264,37 +348,40 @@ impl RegistryWorker {
 /// Tells the shard of a card again what is new of its holder; nobody waits for it.
 pub fn tell_shard(shards: &[Inbox<ShardMessage>], card_id: CardId, pending: PendingHolder) {
     let holder = pending.holder;
-    let request = ShardRequest::Command {
-        root: pending.root,
-        action: Action::ChangeCardHolder(ChangeCardHolder { card_id, holder }),
-    };
-    let batch = Batch {
-        items: vec![(0, request)],
-        reply_to: Arc::new(Nobody),
-        deadline: None,
-    };
-    let shard = &shards[shard_of(pending.root, shards.len())];
-    let _ = shard.offer(ShardMessage::Batch(batch), 1, Priority::Reserved);
+    ask_shard(
+        shards,
+        ToShard {
+            token: 0,
+            reply_to: Arc::new(Nobody),
+            root: pending.root,
+            action: Action::ChangeCardHolder(ChangeCardHolder { card_id, holder }),
+        },
+    );
 }
 
-/// Asks the shard of a card to open it; where its queue is full, the caller hears so and the card is
-/// opened at the next start.
-pub fn open_in_shard(
-    shards: &[Inbox<ShardMessage>],
-    token: Token,
-    reply_to: Arc<dyn ReplySink>,
-    pending: PendingCard,
-) {
-    let request = ShardRequest::Command {
-        root: pending.root,
-        action: Action::OpenCard(Box::new(pending.open)),
-    };
+/// A command to a shard that the registry gives on.
+pub struct ToShard {
+    pub token: Token,
+    pub reply_to: Arc<dyn ReplySink>,
+    pub root: AccountId,
+    pub action: Action,
+}
+
+/// Asks a shard for what the registry has journalled; where its queue is full, the caller hears so and it is asked again
+/// at the next start.
+pub fn ask_shard(shards: &[Inbox<ShardMessage>], to_shard: ToShard) {
+    let ToShard {
+        token,
+        reply_to,
+        root,
+        action,
+    } = to_shard;
     let batch = Batch {
-        items: vec![(token, request)],
+        items: vec![(token, ShardRequest::Command { root, action })],
         reply_to: reply_to.clone(),
         deadline: None,
     };
-    let shard = &shards[shard_of(pending.root, shards.len())];
+    let shard = &shards[shard_of(root, shards.len())];
     if shard
         .offer(ShardMessage::Batch(batch), 1, Priority::Reserved)
         .is_err()

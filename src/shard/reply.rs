@@ -1,6 +1,7 @@
 //! Answers of shards and registry, and how they get back to whoever asked.
 
 use super::request::Token;
+use crate::engine::card_batches::{BatchPortion, BatchProgress, RowResult};
 use crate::engine::cardholders::KnownCardholder;
 use crate::engine::command::Authorize;
 use crate::engine::decision_endpoints::DecisionEndpoint;
@@ -47,6 +48,10 @@ pub enum Reply {
     DecisionCall(Box<DecisionCall>),
     /// Nothing, where nothing was noted yet.
     WebhookProgress(Option<Box<WebhookProgress>>),
+    /// Newest first.
+    CardBatches(Vec<BatchProgress>),
+    CardBatchRows(Vec<(u32, RowResult)>),
+    CardBatchPortion(Option<Box<BatchPortion>>),
 }
 
 impl Reply {

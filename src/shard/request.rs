@@ -3,7 +3,8 @@
 use super::reply::ReplySink;
 use crate::engine::command::Action;
 use crate::engine::ids::{
-    AccountId, CardId, CardholderId, ExceptionId, ProgramId, RiskRuleId, WebhookEndpointId,
+    AccountId, CardBatchId, CardId, CardholderId, ExceptionId, ProgramId, RiskRuleId,
+    WebhookEndpointId,
 };
 use crate::engine::registry::{RegistryAction, RegistryView};
 use std::sync::Arc;
@@ -60,6 +61,17 @@ pub enum RegistryRequest {
     /// One, or all of them.
     Exceptions(Option<ExceptionId>),
     WebhookProgress(WebhookEndpointId),
+    CardBatch(CardBatchId),
+    CardBatches,
+    /// As many as `limit` from this row on, or of those that stand so.
+    CardBatchRows {
+        id: CardBatchId,
+        from: u32,
+        status: Option<Box<str>>,
+        limit: usize,
+    },
+    /// What is to be issued next.
+    CardBatchPortion,
 }
 
 /// All requests of one read, on their way to one queue.

@@ -4,18 +4,21 @@ use super::archive::Archive;
 use super::clock::{Clock, IdSource};
 use super::directory::Directory;
 use super::inbox::{Inbox, Priority, QueueSettings, queue};
-use super::registry_worker::{CardIssuedHook, RegistryWorker, open_in_shard, tell_shard};
+use super::registry_worker::{CardIssuedHook, RegistryWorker, ToShard, ask_shard, tell_shard};
 use super::reply::ReplySink;
 use super::request::{Batch, RegistryMessage, RegistryRequest, ShardMessage, ShardRequest};
 use super::stats::ShardStats;
 use super::told_again::ToldAgain;
 use super::waiters::Waiters;
 use super::worker::{Nobody, Worker};
-use crate::engine::ids::AccountId;
+use crate::engine::command::Action;
+use crate::engine::ids::{AccountId, CardId};
 use crate::engine::registry::{Registry, RegistryView};
+use crate::engine::reissue::RenewCard;
 use crate::engine::state::State;
-use crate::engine::world::{World, shard_of};
+use crate::engine::world::{PendingCard, PendingHolder, PendingRenewal, World, shard_of};
 use crate::journal::{Handle, Sequence};
+use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
 
@@ -103,12 +106,12 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
     let registry = std::thread::Builder::new()
         .name("registry".into())
         .spawn(|| worker.run())?;
-    for pending in world.pending_cards.into_values() {
-        open_in_shard(&inboxes, 0, Arc::new(Nobody), pending);
-    }
-    for (card_id, pending) in world.pending_holders {
-        tell_shard(&inboxes, card_id, pending);
-    }
+    let pending = (
+        world.pending_cards,
+        world.pending_renewals,
+        world.pending_holders,
+    );
+    tell_pending(&inboxes, pending);
     let switchboard = Switchboard {
         shards: inboxes,
         registry: registry_inbox,
@@ -121,6 +124,35 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
         archive: wiring.archive,
     };
     Ok((Arc::new(switchboard), Loops { shards, registry }))
+}
+
+type Pending = (
+    BTreeMap<CardId, PendingCard>,
+    BTreeMap<CardId, PendingRenewal>,
+    BTreeMap<CardId, PendingHolder>,
+);
+
+/// What the registry had journalled for shards, and they had not when the process ended.
+fn tell_pending(inboxes: &[Inbox<ShardMessage>], (cards, renewals, holders): Pending) {
+    let cards = cards.into_values();
+    let cards = cards.map(|pending| (pending.root, pending.into_action()));
+    let renewals = renewals.into_iter().map(|(card_id, pending)| {
+        let expiry = pending.expiry;
+        let renew = RenewCard { card_id, expiry };
+        (pending.root, Action::RenewCard(renew))
+    });
+    for (root, action) in cards.chain(renewals) {
+        let to_shard = ToShard {
+            token: 0,
+            reply_to: Arc::new(Nobody),
+            root,
+            action,
+        };
+        ask_shard(inboxes, to_shard);
+    }
+    for (card_id, pending) in holders {
+        tell_shard(inboxes, card_id, pending);
+    }
 }
 
 fn latest(world: &World) -> crate::engine::time::Timestamp {

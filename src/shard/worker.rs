@@ -14,7 +14,7 @@ use crate::engine::apply::{answer, apply};
 use crate::engine::command::{Action, Authorize, Command, ReleaseCause, ReleaseHold, Withhold};
 use crate::engine::decide::{Outcome, decide};
 use crate::engine::event::{Answer, Event};
-use crate::engine::ids::AccountId;
+use crate::engine::ids::{AccountId, CardId};
 use crate::engine::recall::{self, Found};
 use crate::engine::record;
 use crate::engine::registry::RegistryView;
@@ -242,10 +242,7 @@ impl Worker {
     ) -> Reply {
         match request {
             ShardRequest::Account(id) => self.account(id),
-            ShardRequest::Card(id) => match self.state.card(id) {
-                Some(card) => Reply::Card(Box::new(card.clone())),
-                None => Reply::NotFound,
-            },
+            ShardRequest::Card(id) => self.card(id),
             ShardRequest::Spend(id) => match spend::of_card(&self.state, id, at) {
                 Some(spent) => Reply::Spend(at, spent),
                 None => Reply::NotFound,
@@ -382,6 +379,8 @@ impl Worker {
             Action::ChangeAccountStatus(change) => return self.account(change.account_id),
             Action::TopUp(top_up) => return self.account(top_up.account_id),
             Action::OpenCard(open) => open.card_id,
+            Action::ReplaceCard(replace) => replace.card_id,
+            Action::RenewCard(renew) => renew.card_id,
             Action::ChangeCardStatus(change) => change.card_id,
             Action::ChangeCardControls(change) => change.card_id,
             Action::ChangeCardHolder(change) => change.card_id,
@@ -395,9 +394,13 @@ impl Worker {
                 return Reply::Done;
             }
         };
-        self.state
-            .card(card_id)
-            .map_or(Reply::NotFound, |card| Reply::Card(Box::new(card.clone())))
+        self.card(card_id)
+    }
+
+    fn card(&self, id: CardId) -> Reply {
+        self.state.card(id).map_or(Reply::NotFound, |card| {
+            Reply::Card(Box::new(self.state.shown(card)))
+        })
     }
 
     fn account(&self, id: AccountId) -> Reply {

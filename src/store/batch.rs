@@ -15,9 +15,9 @@ use crate::engine::event::{Event, LedgerAccount, Posting};
 use crate::engine::ids::{AccountId, AuthorizationId, CardId};
 use crate::engine::money::Currency;
 use crate::engine::record::Record;
-use crate::engine::registry::{RegistryAction, RegistryCommand, RegistryEvent};
+use crate::engine::registry::{IssueCard, RegistryAction, RegistryCommand, RegistryEvent};
 use crate::engine::state::{AccountStatus, CardStatus};
-use crate::engine::time::Timestamp;
+use crate::engine::time::{Expiry, Timestamp};
 use std::collections::{BTreeMap, HashMap};
 
 /// What is added to an account's sums.
@@ -48,6 +48,7 @@ pub(super) struct Batch {
     pub moves: BTreeMap<AccountId, Move>,
     pub card_statuses: BTreeMap<CardId, CardStatus>,
     pub account_statuses: BTreeMap<AccountId, AccountStatus>,
+    pub card_expiries: BTreeMap<CardId, Expiry>,
     places: Places,
 }
 
@@ -241,6 +242,12 @@ impl Batch {
             (Event::CardStatusChanged { to, .. }, Action::ChangeCardStatus(change)) => {
                 self.set_card_status(change.card_id, *to);
             }
+            (Event::CardReplaced(replaced), Action::ReplaceCard(replace)) => {
+                self.set_card_status(replace.card_id, replaced.status);
+                self.set_card_status(replace.replaces, replaced.to);
+            }
+            // It has its new expiry since the registry renewed it.
+            (Event::CardRenewed(_), Action::RenewCard(_)) => {}
             // Controls are read from memory; their history is the journal's.
             (Event::CardControlsChanged, Action::ChangeCardControls(_)) => {}
             // A double of an earlier advice, or one that moved nothing: its row is there where it has one.
@@ -268,7 +275,9 @@ impl Batch {
                 | Event::CardHolderChanged
                 | Event::Withheld(_)
                 | Event::Resolved(_)
-                | Event::Recalled,
+                | Event::Recalled
+                | Event::CardReplaced(_)
+                | Event::CardRenewed(_),
                 _,
             ) => return false,
         }
@@ -287,10 +296,14 @@ impl Batch {
                     .push(from_record::program_row(sequence, program));
             }
             (RegistryEvent::CardIssued { .. }, RegistryAction::IssueCard(issue)) => {
-                self.places.cards.insert(issue.card_id, self.cards.len());
-                self.cards
-                    .push(from_record::card_row(sequence, command.at, issue));
-                self.card_links.extend(from_record::card_link_rows(issue));
+                self.issue(sequence, command.at, issue, None);
+            }
+            (RegistryEvent::CardIssued { .. }, RegistryAction::ReissueCard(reissue)) => {
+                let replaces = Some(reissue.replaces);
+                self.issue(sequence, command.at, &reissue.issue, replaces);
+            }
+            (RegistryEvent::CardRenewed { .. }, RegistryAction::RenewCard(renew)) => {
+                self.set_card_expiry(renew.card_id, renew.expiry);
             }
             (RegistryEvent::CardRevealed, RegistryAction::RevealCard(reveal)) => {
                 let row = from_record::card_reveal_row(sequence, command.at, reveal);
@@ -309,6 +322,7 @@ impl Batch {
                 | RegistryEvent::DecisionEndpointPut { .. }
                 | RegistryEvent::ApiKeyChanged { .. }
                 | RegistryEvent::LinkStatusChanged { .. }
+                | RegistryEvent::CardBatchChanged
                 | RegistryEvent::WebhookEndpointPut { .. }
                 | RegistryEvent::WebhookEndpointDeleted { .. }
                 | RegistryEvent::WebhookEndpointDisabled { .. }
@@ -329,6 +343,7 @@ impl Batch {
             (
                 RegistryEvent::ProgramCreated { .. }
                 | RegistryEvent::CardIssued { .. }
+                | RegistryEvent::CardRenewed { .. }
                 | RegistryEvent::CardRevealed
                 | RegistryEvent::Audited
                 | RegistryEvent::Authorized(_)
@@ -338,6 +353,31 @@ impl Batch {
             ) => return false,
         }
         true
+    }
+
+    fn issue(
+        &mut self,
+        sequence: Sequence,
+        at: Timestamp,
+        issue: &IssueCard,
+        replacement_for: Option<CardId>,
+    ) {
+        self.places.cards.insert(issue.card_id, self.cards.len());
+        self.cards.push(CardRow {
+            replacement_for,
+            ..from_record::card_row(sequence, at, issue)
+        });
+        self.card_links.extend(from_record::card_link_rows(issue));
+    }
+
+    fn set_card_expiry(&mut self, id: CardId, expiry: Expiry) {
+        match self.places.cards.get(&id) {
+            Some(place) => {
+                let row = &mut self.cards[*place];
+                (row.exp_month, row.exp_year) = (expiry.month(), expiry.year());
+            }
+            None => drop(self.card_expiries.insert(id, expiry)),
+        }
     }
 
     /// Adds to the sums of an account, in its new row or as a change to its old one.

@@ -8,8 +8,8 @@ use super::postgres::{self, Postgres};
 use super::rows::Sequence;
 use super::sqlite::{self, Sqlite};
 use super::url::{self, Target};
-use crate::engine::ids::{AccountId, AuthorizationId};
-use crate::engine::time::Timestamp;
+use crate::engine::ids::{AccountId, AuthorizationId, CardId};
+use crate::engine::time::{Expiry, Timestamp};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -101,6 +101,12 @@ pub(super) trait Writer: Send + Sized {
         &mut self,
         table: &'static str,
         before: Timestamp,
+    ) -> Result<u64, sqlx::Error>;
+
+    /// Sets the expiry of cards. The number of cards found.
+    async fn set_expiries(
+        &mut self,
+        expiries: &BTreeMap<CardId, Expiry>,
     ) -> Result<u64, sqlx::Error>;
 
     async fn commit(self) -> Result<(), sqlx::Error>;

@@ -98,6 +98,7 @@ pub(super) fn card_row(sequence: Sequence, at: Timestamp, issue: &IssueCard) -> 
         exp_month: issue.expiry.month(),
         exp_year: issue.expiry.year(),
         created_at_ms: at,
+        replacement_for: None,
     }
 }
 

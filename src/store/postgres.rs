@@ -7,8 +7,8 @@ use super::copy;
 use super::database::{FORGOTTEN_AT_ONCE, Migration, Position, Value, Writer};
 use super::effect::Change;
 use super::rows::{AuthorizationResult, AuthorizationStatus, Sequence};
-use crate::engine::ids::{AccountId, AuthorizationId};
-use crate::engine::time::Timestamp;
+use crate::engine::ids::{AccountId, AuthorizationId, CardId};
+use crate::engine::time::{Expiry, Timestamp};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::query::Query;
 use sqlx::{
@@ -26,6 +26,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/postgres/0006_decision_calls.sql"),
     include_str!("migrations/postgres/0007_audit_log.sql"),
     include_str!("migrations/postgres/0008_events.sql"),
+    include_str!("migrations/postgres/0009_reissued_cards.sql"),
 ];
 
 const READERS_MAX: u32 = 8;
@@ -269,6 +270,20 @@ impl Writer for PgWriter {
         before: Timestamp,
     ) -> Result<u64, sqlx::Error> {
         remove_older(self.connection(), table, before).await
+    }
+
+    async fn set_expiries(
+        &mut self,
+        expiries: &BTreeMap<CardId, Expiry>,
+    ) -> Result<u64, sqlx::Error> {
+        let ids: Vec<String> = expiries.keys().map(CardId::to_string).collect();
+        let months: Vec<i64> = expiries.values().map(|e| e.month().into()).collect();
+        let years: Vec<i64> = expiries.values().map(|e| e.year().into()).collect();
+        let sql = "UPDATE cards SET exp_month = changed.month, exp_year = changed.year \
+             FROM UNNEST($1::text[], $2::bigint[], $3::bigint[]) AS changed (id, month, year) \
+             WHERE cards.id = changed.id COLLATE \"C\"";
+        let query = sqlx::query(sql).bind(ids).bind(months).bind(years);
+        Ok(query.execute(self.connection()).await?.rows_affected())
     }
 
     async fn commit(self) -> Result<(), sqlx::Error> {

@@ -292,6 +292,11 @@ impl Projector {
                 self.all_found(table, statuses.len(), found as usize, last)?;
             }
         }
+        if !batch.card_expiries.is_empty() {
+            let found = writer.set_expiries(&batch.card_expiries).await;
+            let found = found.map_err(sql)? as usize;
+            self.all_found("cards", batch.card_expiries.len(), found, last)?;
+        }
         self.strike(BatchStep::StatusesSet)
     }
 

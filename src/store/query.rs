@@ -58,6 +58,8 @@ pub struct CardFilter {
     pub link_id: Option<String>,
     /// Only what these cover.
     pub bounds: Option<Bounds>,
+    /// The card that was issued in place of this one.
+    pub replacement_for: Option<CardId>,
 }
 
 /// Where a page of ledger entries goes on: after this leg of this record.
@@ -367,6 +369,8 @@ impl Store {
         let mut conditions = Conditions::default();
         conditions.equal("account_id", filter.account_id.map(|id| id.to_string()));
         conditions.equal("program_id", filter.program_id.map(|id| id.to_string()));
+        let replaced = filter.replacement_for.map(|id| id.to_string());
+        conditions.equal("replacement_for", replaced);
         conditions.linked("id", filter.link_type.as_deref(), filter.link_id.as_deref());
         conditions.within(filter.bounds.as_ref(), &Of::CARDS);
         conditions.before(before);

@@ -221,6 +221,7 @@ pub fn card(row: &CardRow, links: Vec<Value>) -> Value {
         "exp_month": row.exp_month,
         "exp_year": row.exp_year,
         "links": links,
+        "replacement_for": row.replacement_for.map(|id| id.to_string()),
         "created_at": row.created_at_ms.to_string(),
     })
 }

@@ -90,6 +90,7 @@ table! {
         exp_month: u8,
         exp_year: u16,
         created_at_ms: Timestamp,
+        replacement_for: Option<CardId>,
     }
 }
 

@@ -6,8 +6,8 @@ use super::columns::{Sink, Source, TableRow};
 use super::database::{FORGOTTEN_AT_ONCE, Migration, Position, Value, Writer};
 use super::effect::Change;
 use super::rows::{AuthorizationResult, AuthorizationStatus, Sequence};
-use crate::engine::ids::{AccountId, AuthorizationId};
-use crate::engine::time::Timestamp;
+use crate::engine::ids::{AccountId, AuthorizationId, CardId};
+use crate::engine::time::{Expiry, Timestamp};
 use sqlx::query::Query;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
@@ -31,6 +31,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/sqlite/0006_decision_calls.sql"),
     include_str!("migrations/sqlite/0007_audit_log.sql"),
     include_str!("migrations/sqlite/0008_events.sql"),
+    include_str!("migrations/sqlite/0009_reissued_cards.sql"),
 ];
 
 const READERS_MAX: u32 = 4;
@@ -319,6 +320,19 @@ impl Writer for SqliteWriter {
         before: Timestamp,
     ) -> Result<u64, sqlx::Error> {
         remove_older(self.connection(), table, before).await
+    }
+
+    async fn set_expiries(
+        &mut self,
+        expiries: &BTreeMap<CardId, Expiry>,
+    ) -> Result<u64, sqlx::Error> {
+        let sql = "UPDATE cards SET exp_month = changed.value ->> 1, exp_year = changed.value ->> 2 \
+             FROM json_each($1) AS changed WHERE cards.id = changed.value ->> 0";
+        let expiries = expiries.iter();
+        let expiries = expiries.map(|(id, e)| (id.to_string(), e.month(), e.year()));
+        let expiries: Vec<_> = expiries.collect();
+        let query = sqlx::query(sql).bind(serde_json::json!(expiries).to_string());
+        Ok(query.execute(self.connection()).await?.rows_affected())
     }
 
     async fn commit(self) -> Result<(), sqlx::Error> {

@@ -164,9 +164,12 @@ impl Switch {
             journal: journal.handle(),
             clock: options.clock,
             queues: options.queues,
-            on_card_issued: Box::new(move |issue| {
-                let card = (issue.card_id, issue.root, issue.expiry);
-                note(&index, issue.pan_hash, card);
+            on_card_issued: Box::new(move |card_id, issued| {
+                note(
+                    &index,
+                    issued.pan_hash,
+                    (card_id, issued.root, issued.expiry),
+                );
             }),
             last_sequence: recovered.durable,
             archive: None,

@@ -38,6 +38,7 @@ pub fn nowhere(route: &Route) -> String {
         About::Cardholder => "holder",
         About::Exception => "exc",
         About::DecisionEndpoint => "dep",
+        About::CardBatch => "batch",
         _ => "key",
     };
     path.replace("{id}", &format!("{prefix}_000000000000z"))
@@ -100,6 +101,8 @@ struct Part {
     link: &'static str,
     authorization: String,
     transaction: String,
+    /// Ordered with a key that is bound to the account.
+    batch: String,
 }
 
 impl Part {
@@ -122,6 +125,9 @@ impl Part {
         let body = json!({"program_id": program, "url": "http://127.0.0.1:9/", "enabled": false});
         let endpoint = root.post("/v1/decision_endpoints", body).created();
         let (authorization, transaction) = pay(switch, &account, &card);
+        let body = json!({"name": "orders", "scopes": ["cards:issue"], "account_ids": [account]});
+        let orders = json!({"rows": [{"account_id": account}]});
+        let batch = with_key(&root, body).post("/v1/card_batches", orders);
         Part {
             program,
             account,
@@ -133,6 +139,7 @@ impl Part {
             link,
             authorization,
             transaction,
+            batch: batch.created(),
         }
     }
 
@@ -148,6 +155,7 @@ impl Part {
             About::Cardholder => &self.holder,
             About::Exception => &self.exception,
             About::DecisionEndpoint => &self.endpoint,
+            About::CardBatch => &self.batch,
             About::Link => self.link,
             About::Everything
             | About::Anything
@@ -167,6 +175,8 @@ fn sees(bound_by: &str, about: About) -> bool {
             bound_by == "program_ids"
         }
         About::Account => bound_by != "links",
+        // It belongs to who is bound as the key that ordered it.
+        About::CardBatch => bound_by == "account_ids",
         _ => true,
     }
 }

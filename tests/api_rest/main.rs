@@ -1,6 +1,7 @@
 //! The REST interface from outside: real loops over a journal in memory, real HTTP on loopback.
 
 mod authorizations;
+mod card_batches;
 mod cardholders;
 mod currency;
 mod decision_endpoints;
@@ -20,6 +21,7 @@ mod lists;
 mod openapi;
 mod permissions;
 mod refusals;
+mod reissue;
 mod resources;
 mod rules;
 mod secrets;

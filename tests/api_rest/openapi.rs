@@ -107,8 +107,9 @@ fn the_document_and_its_page_need_no_key_and_no_network() {
 }
 
 /// What the harness has nobody for: deliveries need the process that calls, the stream has no end. `tests/openapi.rs` has
-/// both.
-const ELSEWHERE: [(&str, &str); 3] = [
+/// both. A batch may be done before it is cancelled; `card_batches.rs` has one that is not.
+const ELSEWHERE: [(&str, &str); 4] = [
+    ("POST", "/v1/card_batches/{id}/cancel"),
     ("GET", "/v1/deliveries/{id}"),
     ("POST", "/v1/deliveries/{id}/resend"),
     ("GET", "/v1/events/stream"),
@@ -280,6 +281,7 @@ impl Walk<'_> {
         let other = format!("/v1/exceptions/{}", self.made("/v1/exceptions", asked));
         self.done(&format!("{other}/reject"), json!({"rejected_by": "bob"}));
         let customer = Endpoint::start();
+        customer.always("200 OK", "{}");
         let endpoint = self.made(
             "/v1/decision_endpoints",
             json!({"program_id": program, "url": customer.url()}),
@@ -359,6 +361,7 @@ impl Walk<'_> {
 
     fn events(&self, silent: &str) {
         let customer = Endpoint::start();
+        customer.always("200 OK", "{}");
         let called = self.made(
             "/v1/webhook_endpoints",
             json!({"events": ["card.*"], "url": customer.url()}),
@@ -391,6 +394,16 @@ impl Walk<'_> {
             json!({"account_id": account, "type": "physical"}),
         );
         self.done(&format!("/v1/cards/{physical}/activate"), json!({}));
+        self.done(&format!("/v1/cards/{physical}/renew"), json!({}));
+        let damaged = json!({"reason": "damaged"});
+        self.done(&format!("/v1/cards/{physical}/reissue"), damaged);
+        let rows = json!([{"account_id": account}, {"account_id": "acct_0000000000000"}, 7]);
+        let batch = self.made("/v1/card_batches", json!({ "rows": rows }));
+        let batch = format!("/v1/card_batches/{batch}");
+        // One that is done cannot be cancelled, and which comes first is not known.
+        let cancelled = self.client.post(&format!("{batch}/cancel"), json!({}));
+        assert!([200, 409].contains(&cancelled.status), "{}", cancelled.text);
+        self.read(&["/v1/card_batches", &batch, &format!("{batch}/rows")]);
         self.done(
             &format!("/v1/cards/{card}/block"),
             json!({"reason": "lost"}),

@@ -39,6 +39,7 @@ fn seen(about: About) -> &'static str {
             "of the cards that it sees"
         }
         About::Link => "its links",
+        About::CardBatch => "those of keys that see no more than it",
     }
 }
 

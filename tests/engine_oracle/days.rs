@@ -3,7 +3,7 @@
 use super::*;
 
 pub fn any_card() -> impl Strategy<Value = u64> {
-    (any_account(), 1u64..=2).prop_map(|(account, card)| account * 100 + card)
+    any_of_chain((any_account(), 1u64..=2).prop_map(|(account, card)| account * 100 + card))
 }
 
 pub fn any_account() -> impl Strategy<Value = u64> {
@@ -109,7 +109,11 @@ pub fn any_reversal(card: impl Strategy<Value = u64>) -> impl Strategy<Value = S
 
 /// Conversations about the payments of four cards on three accounts, with few names.
 pub fn any_conversation() -> impl Strategy<Value = Vec<Step>> {
-    let card = || prop_oneof![4 => Just(101u64), 1 => Just(102), 1 => Just(1101), 1 => Just(1102)];
+    let card = || {
+        let first =
+            prop_oneof![4 => Just(101u64), 1 => Just(102), 1 => Just(1101), 1 => Just(1102)];
+        any_of_chain(first)
+    };
     let amount = || prop_oneof![1 => Just(-5i64), 4 => Just(0), 24 => 1i64..150, 2 => 300i64..500];
     let kind = prop_oneof![6 => Just(Kind::Purchase), 2 => Just(Kind::PreAuthorization), 2 => Just(Kind::Refund)];
     let payment = || any_payment(card(), amount());
@@ -144,6 +148,7 @@ pub fn any_conversation() -> impl Strategy<Value = Vec<Step>> {
             card,
             choice: [0, 2, 7, 9, 12][choice],
         }),
+        1 => any_reissue(card()),
         1 => any_rule_change(),
         1 => any_group_change(),
         2 => any_taking_back(),
@@ -390,6 +395,7 @@ pub fn any_steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (any_account(), account_status)
             .prop_map(|(account, change)| Step::AccountStatus { account, change }),
         1 => (any_card(), 0usize..CHOICES).prop_map(|(card, choice)| Step::Controls { card, choice }),
+        1 => any_reissue(any_card()),
         3 => minutes.prop_map(|minutes| Step::Wait { minutes }),
         2 => Just(Step::Expire),
         1 => any_rule_change(),
@@ -402,7 +408,7 @@ pub fn any_steps() -> impl Strategy<Value = Vec<Step>> {
 
 /// Days of one card with money enough, whose controls are what stands in its way.
 pub fn any_days_of_one_card() -> impl Strategy<Value = Vec<Step>> {
-    let card = 101;
+    let card = || any_newest(101);
     let money = Step::TopUp {
         id: 1,
         account: 1,
@@ -412,7 +418,7 @@ pub fn any_days_of_one_card() -> impl Strategy<Value = Vec<Step>> {
     let minutes = prop_oneof![0i64..40, 20i64..50, 600i64..900, 1_300i64..1_500];
     let mcc = prop_oneof![9 => Just(5411u16), 1 => Just(7995)];
     let step = prop_oneof![
-        12 => (0u8..40, amount, mcc, any_case()).prop_map(move |(name, amount, mcc, case)| {
+        12 => (card(), 0u8..40, amount, mcc, any_case()).prop_map(move |(card, name, amount, mcc, case)| {
             let place = name % 8;
             let kinds = [Kind::Purchase, Kind::CashWithdrawal, Kind::Purchase, Kind::PreAuthorization];
             let kind = kinds[usize::from(place % 4)];
@@ -420,10 +426,11 @@ pub fn any_days_of_one_card() -> impl Strategy<Value = Vec<Step>> {
             let payment = Payment::purchase(card, name, Names::all(name), amount);
             Step::Authorize(Payment { mcc, kind, place, case, ..payment })
         }),
-        3 => (0u8..40).prop_map(move |name| {
+        3 => (card(), 0u8..40).prop_map(move |(card, name)| {
             Step::Reverse { card, name, names: Names::all(name), amount: 1, stays: 0 }
         }),
-        1 => (0..CHOICES).prop_map(move |choice| Step::Controls { card, choice }),
+        1 => (card(), 0..CHOICES).prop_map(move |(card, choice)| Step::Controls { card, choice }),
+        1 => any_reissue(card()),
         1 => any_rule_change(),
         1 => any_group_change(),
         1 => any_exception_change(),

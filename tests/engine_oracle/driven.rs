@@ -190,6 +190,7 @@ impl Engine {
             Step::AccountStatus { account, change } => {
                 switch.change_account_status(root_of_account(*account), *account, *change)
             }
+            Step::Reissue { card, reason } => return self.reissue(*card, *reason),
             Step::Controls { card, choice } => {
                 switch.change_controls(root_of(*card), *card, controls_of(*choice))
             }

@@ -140,7 +140,7 @@ impl View<'_> {
             account,
             about,
         } = sought;
-        let mut subjects = vec![Subject::Card(CardId(card))];
+        let mut subjects = vec![Subject::Card(CardId(first_of(card)))];
         if is_linked(card) {
             subjects.push(Subject::Link(LinkId(root_of_account(account))));
         }

@@ -1,6 +1,7 @@
 //! What a message says: a payment, its names, and the steps of a day. What becomes of them does not live here.
 
 use super::*;
+use cardswitch::engine::reissue::ReissueReason;
 
 /// How a message names an authorization; 0 where it does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,6 +222,11 @@ pub enum Step {
     Controls {
         card: u64,
         choice: usize,
+    },
+    /// A card in place of this one.
+    Reissue {
+        card: u64,
+        reason: ReissueReason,
     },
     Wait {
         minutes: i64,

@@ -244,7 +244,8 @@ pub struct View<'a> {
 pub struct CardState {
     pub activated: bool,
     pub frozen: bool,
-    pub closed: bool,
+    /// What a network hears of it.
+    pub closed: Option<DeclineReason>,
 }
 
 impl Naive {
@@ -448,23 +449,30 @@ impl View<'_> {
     }
 
     pub fn card_state(&self, card: u64) -> CardState {
-        let mut state = CardState {
-            activated: !is_physical(card),
-            frozen: false,
-            closed: false,
-        };
-        for past in self.past {
-            if let (Step::Status { card: of, change }, Came::Done) = (&past.step, &past.came)
-                && *of == card
-            {
-                match change {
+        self.card_state_before(card, self.here())
+    }
+
+    pub fn card_state_before(&self, card: u64, place: usize) -> CardState {
+        let mut state = self.begins(card);
+        for past in self.past[..place]
+            .iter()
+            .filter(|past| past.came == Came::Done)
+        {
+            match past.step {
+                Step::Status { card: of, change } if of == card => match change {
                     StatusChange::Activate => state.activated = true,
                     StatusChange::Freeze => state.frozen = true,
                     StatusChange::Unfreeze => state.frozen = false,
-                    _ => state.closed = true,
+                    _ => state.closed = Some(DeclineReason::CardClosed),
+                },
+                Step::Reissue { card: of, reason } if of == card => {
+                    state.closed = Some(heard_of(reason));
                 }
+                _ => {}
             }
         }
+        // Once it is closed nobody unfreezes it.
+        state.frozen &= state.closed.is_none();
         state
     }
 
@@ -482,7 +490,11 @@ impl View<'_> {
 
     pub fn controls(&self, card: u64) -> Controls {
         let changes = self.past.iter().rev().find_map(|past| match &past.step {
-            Step::Controls { card: of, choice } if *of == card => Some(controls_of(*choice)),
+            Step::Controls { card: of, choice }
+                if is_of_chain(*of, card) && past.came == Came::Done =>
+            {
+                Some(controls_of(*choice))
+            }
             _ => None,
         });
         changes.unwrap_or_default()

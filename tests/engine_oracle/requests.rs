@@ -39,7 +39,11 @@ impl View<'_> {
             Step::AccountStatus { account, change } => {
                 self.change_account_status(*account, *change)
             }
-            Step::Controls { .. } => Came::Done,
+            Step::Controls { card, .. } => match self.reissued(*card) {
+                Some(_) => Came::Refused,
+                None => Came::Done,
+            },
+            Step::Reissue { card, .. } => self.reissue(*card),
             Step::Group { .. } | Step::List { .. } => Came::Done,
             Step::Verify { holder } => self.verify(*holder),
             Step::Rule { rule, change } => self.change_rule(*rule, *change),
@@ -89,9 +93,9 @@ impl View<'_> {
     pub fn change_card_status(&self, card: u64, change: StatusChange) -> Came {
         let state = self.card_state(card);
         match change {
-            StatusChange::Close if state.closed => Came::AlreadyDone,
+            StatusChange::Close if state.closed.is_some() => Came::AlreadyDone,
             StatusChange::Close => Came::Done,
-            _ if state.closed => Came::Refused,
+            _ if state.closed.is_some() => Came::Refused,
             StatusChange::Activate if state.frozen => Came::Refused,
             StatusChange::Activate if state.activated => Came::AlreadyDone,
             StatusChange::Freeze if state.frozen => Came::AlreadyDone,

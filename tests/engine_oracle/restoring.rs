@@ -48,7 +48,7 @@ impl View<'_> {
     fn is_of(owner: Owner, card: u64, known: &Known) -> bool {
         let tree = root_of_account(account_of_card(card));
         match owner {
-            Owner::Card => known.payment.card == card,
+            Owner::Card => is_of_chain(known.payment.card, card),
             Owner::Account(account) => line_of(known.account).contains(&account),
             Owner::Program => root_of_account(known.account) == tree,
             Owner::Link(of) => {
@@ -86,7 +86,7 @@ impl View<'_> {
         });
         let is_given = |given: &&Given| {
             let same_owner = match owner {
-                Owner::Card => given.owner == Owner::Card && given.card == card,
+                Owner::Card => given.owner == Owner::Card && is_of_chain(given.card, card),
                 Owner::Program => given.owner == Owner::Program && given.tree == tree,
                 owner => given.owner == owner,
             };

@@ -48,14 +48,16 @@ impl View<'_> {
         let (mut lock, mut locked) = (false, None);
         for (place, past) in self.past.iter().enumerate() {
             match past.step {
-                Step::Controls { card, choice } if card == of => {
+                Step::Controls { card, choice }
+                    if is_of_chain(card, of) && past.came == Came::Done =>
+                {
                     let before = std::mem::replace(&mut lock, controls_of(choice).merchant_lock);
                     if before && !lock {
                         locked = None;
                     }
                 }
                 Step::Authorize(payment) | Step::Advise { payment, .. }
-                    if payment.card == of && lock =>
+                    if is_of_chain(payment.card, of) && lock =>
                 {
                     let mut opened = self.known.iter().filter(|known| known.place == place);
                     if opened.any(|known| known.taken() > 0) {
@@ -75,8 +77,9 @@ impl View<'_> {
         for (place, past) in self.past.iter().enumerate() {
             for line in &past.lines {
                 let known = self.of(line.of);
-                let marks =
-                    known.payment.card == card && known.taken() > 0 && known.controls.single_use;
+                let marks = is_of_chain(known.payment.card, card)
+                    && known.taken() > 0
+                    && known.controls.single_use;
                 if line.of == place && marks {
                     used_by = used_by.or(Some(place));
                 }
@@ -169,7 +172,7 @@ impl View<'_> {
     /// The requests that are the history of a card, with what was set aside for them.
     pub fn history(&self, of: u64) -> impl Iterator<Item = (&Happened, &Payment, i64)> {
         self.past.iter().filter_map(move |past| match &past.step {
-            Step::Authorize(payment) if payment.card == of && past.in_history => {
+            Step::Authorize(payment) if is_of_chain(payment.card, of) && past.in_history => {
                 let lines = past.lines.iter();
                 let taken = lines.map(|line| line.held.plus(line.posted).account.max(0));
                 Some((past, payment, taken.sum()))
@@ -229,7 +232,10 @@ impl View<'_> {
         let card = payment.card;
         let own = self.controls(card);
         match self.card_state(card) {
-            CardState { closed: true, .. } => return Some(DeclineReason::CardClosed),
+            CardState {
+                closed: Some(reason),
+                ..
+            } => return Some(reason),
             CardState { frozen: true, .. } => return Some(DeclineReason::CardFrozen),
             CardState {
                 activated: false, ..

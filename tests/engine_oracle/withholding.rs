@@ -22,13 +22,14 @@ impl Engine {
         is_recent.then_some(&approval.request)
     }
 
-    /// A repeat is the request itself once more.
+    /// A repeat is the request itself once more; a card is one that was issued.
     pub fn resent(&self, step: &Step) -> Step {
         let approval = match step {
             Step::Repeat { back } => self.approvals.iter().rev().nth(*back),
             _ => None,
         };
-        approval.map_or(step.clone(), |approval| Step::Authorize(approval.payment))
+        let resent = approval.map(|approval| Step::Authorize(approval.payment));
+        resent.unwrap_or_else(|| self.at_hand(step))
     }
 
     pub fn withhold(&mut self, back: usize) -> Came {
@@ -73,7 +74,8 @@ impl Naive {
             Step::Repeat { back } => view.approval(*back),
             _ => None,
         };
-        place.map_or(step.clone(), |place| self.past[place].step.clone())
+        let resent = place.map(|place| self.past[place].step.clone());
+        resent.unwrap_or_else(|| self.at_hand(step))
     }
 }
 

@@ -18,6 +18,7 @@ use cardswitch::engine::rates::ExchangeRate;
 use cardswitch::engine::record::{self, Record};
 use cardswitch::engine::registry::*;
 use cardswitch::engine::registry_decide;
+use cardswitch::engine::reissue::{ReissueCard, ReissueReason, RenewCard};
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::wallet::Wallet;
 use cardswitch::engine::world::{World, open_card_of};
@@ -302,12 +303,67 @@ impl Switch {
             },
             cardholder_id: card.cardholder_id,
         };
-        let outcome = self.registry(RegistryAction::IssueCard(Box::new(issue.clone())));
+        self.issue_and_open(RegistryAction::IssueCard(Box::new(issue)))
+    }
+
+    /// The registry's part, and then the shard's.
+    fn issue_and_open(&mut self, action: RegistryAction) -> Result<Outcome, Box<RegistryOutcome>> {
+        let outcome = self.registry(action.clone());
         let RegistryOutcome::Event(event) = outcome else {
             return Err(Box::new(outcome));
         };
-        let pending = open_card_of(&issue, &event).unwrap();
-        Ok(self.command(pending.root, Action::OpenCard(Box::new(pending.open))))
+        let pending = open_card_of(&action, &event).unwrap();
+        Ok(self.command(pending.root, pending.into_action()))
+    }
+
+    /// Issues a card in place of another one, as the interface does: with the account, links and holder of that one.
+    pub fn reissue(
+        &mut self,
+        id: u64,
+        replaces: u64,
+        reason: ReissueReason,
+        expiry: Expiry,
+    ) -> Result<Outcome, Box<RegistryOutcome>> {
+        let replaces = CardId(replaces);
+        let registry = &self.world.registry;
+        let issued = registry.issued_cards.get(replaces).unwrap().clone();
+        let links = issued.links.iter();
+        let links = links.map(|link| registry.link_key(*link).unwrap().clone());
+        let links = links.collect();
+        let old = self.world.shard(issued.root).card(replaces).unwrap();
+        let issue = IssueCard {
+            card_id: CardId(id),
+            root: issued.root,
+            account_id: old.account_id,
+            program_id: issued.program_id,
+            card_type: old.card_type,
+            pan_hash: key_of(&format!("pan of {id}")),
+            sealed_pan: SealedPan::from_iter([7u8; 40]),
+            first6: 411_111,
+            last4: (id % 10_000) as u16,
+            expiry,
+            links,
+            controls: Controls::default(),
+            wallet: old.wallet.clone(),
+            cardholder_id: issued.cardholder_id,
+        };
+        let reissue = ReissueCard {
+            replaces,
+            reason,
+            issue,
+        };
+        self.issue_and_open(RegistryAction::ReissueCard(Box::new(reissue)))
+    }
+
+    pub fn renew(&mut self, card: u64, expiry: Expiry) -> Result<Outcome, Box<RegistryOutcome>> {
+        let card_id = CardId(card);
+        let renew = RenewCard { card_id, expiry };
+        match self.registry(RegistryAction::RenewCard(renew)) {
+            RegistryOutcome::Event(RegistryEvent::CardRenewed { root }) => {
+                Ok(self.command(root, Action::RenewCard(renew)))
+            }
+            outcome => Err(Box::new(outcome)),
+        }
     }
 
     pub fn change_status(&mut self, root: u64, card: u64, change: StatusChange) -> Outcome {

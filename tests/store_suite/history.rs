@@ -26,6 +26,7 @@ use cardswitch::engine::registry::{
     SetExchangeRates,
 };
 use cardswitch::engine::registry_decide;
+use cardswitch::engine::reissue::{ReissueCard, ReissueReason, RenewCard};
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::webhook_endpoints::{WebhookEndpoint, WebhookState};
 use cardswitch::engine::world::World;
@@ -299,10 +300,64 @@ impl History {
         }
     }
 
+    /// Of a card that its shard has, and that was not replaced.
+    fn reissue_or_renew(&mut self) {
+        let place = self.below(self.cards.len() as u64) as usize;
+        let (replaces, root) = self.cards[place];
+        let (card_id, reissues) = (CardId(self.id()), self.below(3) == 0);
+        let registry = &self.world.registry;
+        let issued = registry.issued_cards.get(replaces).unwrap().clone();
+        let Some(card) = self.world.shard(root).card(replaces).cloned() else {
+            return;
+        };
+        if issued
+            .chain
+            .is_some_and(|chain| chain.replaced_by.is_some())
+        {
+            return;
+        }
+        let expiry = Expiry(issued.expiry.0 + 1);
+        if !reissues {
+            let renew = RenewCard {
+                card_id: replaces,
+                expiry,
+            };
+            self.registry(RegistryAction::RenewCard(renew));
+            self.shard(root, Action::RenewCard(renew));
+            return;
+        }
+        let links = issued.links.iter();
+        let links = links.map(|link| registry.link_key(*link).unwrap().clone());
+        let issue = IssueCard {
+            card_id,
+            root,
+            account_id: card.account_id,
+            program_id: ProgramId(1),
+            card_type: card.card_type,
+            pan_hash: u128::from(card_id.0) << 64,
+            sealed_pan: [0xAA; 40].into_iter().collect(),
+            first6: 411111,
+            last4: (card_id.0 % 10_000) as u16,
+            expiry,
+            links: links.collect(),
+            controls: Controls::default(),
+            wallet: None,
+            cardholder_id: None,
+        };
+        let reissue = ReissueCard {
+            replaces,
+            reason: ReissueReason::Lost,
+            issue,
+        };
+        self.registry(RegistryAction::ReissueCard(Box::new(reissue)));
+        self.cards.push((card_id, root));
+        self.open_card(card_id);
+    }
+
     fn open_card(&mut self, card_id: CardId) {
         if let Some(pending) = self.world.pending_cards.get(&card_id).cloned() {
             assert_eq!(pending.open.card_id, card_id);
-            self.shard(pending.root, Action::OpenCard(Box::new(pending.open)));
+            self.shard(pending.root, pending.into_action());
         }
     }
 
@@ -542,6 +597,7 @@ impl History {
                 }
                 95..97 => self.change_account_status(),
                 97..98 => self.reveal(),
+                98..99 => self.reissue_or_renew(),
                 _ => self.change_status(),
             }
         }

@@ -192,6 +192,11 @@ async fn compare_cards(store: &Store, history: &History) {
             None => "inactive",
         };
         assert_eq!(row.status.name(), status, "{}", row.id);
+        let issued = history.world.registry.issued_cards.get(row.id).unwrap();
+        let expiry = (issued.expiry.month(), issued.expiry.year());
+        assert_eq!((row.exp_month, row.exp_year), expiry, "{}", row.id);
+        let replaces = issued.chain.and_then(|chain| chain.replacement_for);
+        assert_eq!(row.replacement_for, replaces, "{}", row.id);
         let links = store.card_links(&[row.id]).await.unwrap();
         assert_eq!(links.len(), 2);
     }
@@ -372,6 +377,10 @@ async fn all_occur(fixture: &Fixture) {
             let sql = format!("SELECT COUNT(*) FROM {table} WHERE {column} = '{name}'");
             assert!(fixture.number(&sql).await > 0, "no {column} is {name}");
         }
+    }
+    for what in ["replacement_for IS NOT NULL", "exp_month <> 12"] {
+        let sql = format!("SELECT COUNT(*) FROM cards WHERE {what}");
+        assert!(fixture.number(&sql).await > 0, "no card where {what}");
     }
     for (_, name) in Flags::ALL {
         let within =

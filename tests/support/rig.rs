@@ -9,7 +9,7 @@ use cardswitch::engine::controls::Controls;
 use cardswitch::engine::decision_endpoints::{DecisionEndpoint, Fallback};
 use cardswitch::engine::ids::{AccountId, CardId, DecisionEndpointId, ProgramId, TopUpId};
 use cardswitch::engine::money::{Currency, Money};
-use cardswitch::engine::registry::{IssueCard, Program, RegistryAction, SealedPan};
+use cardswitch::engine::registry::{IssueCard, IssuedCard, Program, RegistryAction, SealedPan};
 use cardswitch::engine::state::Account;
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::world::World;
@@ -83,13 +83,13 @@ impl Rig {
         let vault = Vault::open(folder.path(), &VaultSettings::default()).unwrap();
         let pan_index = Arc::new(PanIndex::new());
         let index = pan_index.clone();
-        let on_card_issued = Box::new(move |issue: &IssueCard| {
+        let on_card_issued = Box::new(move |card_id: CardId, issued: &IssuedCard| {
             let route = CardRoute {
-                card_id: issue.card_id.0,
-                root_account_id: issue.root.0,
-                expiry: issue.expiry.0,
+                card_id: card_id.0,
+                root_account_id: issued.root.0,
+                expiry: issued.expiry.0,
             };
-            index.insert(issue.pan_hash, route);
+            index.insert(issued.pan_hash, route);
         });
         let (decision_calls, to_call) = decision_call::calls();
         let wiring = Wiring {

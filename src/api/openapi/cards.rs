@@ -8,6 +8,7 @@ use super::schema::{
 };
 use crate::api::cards::{BLOCK_REASONS, CARD_TYPES, FUNDINGS, LINKS_MAX};
 use crate::engine::link_states::LinkStatus;
+use crate::engine::reissue::ReissueReason;
 use crate::engine::scope::Scope;
 use crate::engine::wallet::FURTHER_ACCOUNTS_MAX;
 use serde_json::{Value, json};
@@ -32,11 +33,14 @@ fn on_cards() -> Vec<Operation> {
     let reason = text(500, "a customer asked for it");
     let reveal = request(vec![("reason", reason)], Vec::new());
     let block = request(vec![("reason", one_of(&words(BLOCK_REASONS)))], Vec::new());
+    let reasons = one_of(&words(ReissueReason::NAMED));
+    let reissue = request(vec![("reason", reasons)], Vec::new());
     let controls = json!({"mcc": {"block": ["7995"]}});
     let mut operations = vec![
         list_of("/v1/cards", "Cards, newest first", "Card", "card")
             .filter("account_id", id("acct"))
             .filter("program_id", id("prog"))
+            .filter("replacement_for", id("card"))
             .of_link(),
         create(
             "/v1/cards",
@@ -67,6 +71,12 @@ fn on_cards() -> Vec<Operation> {
             body(reveal, json!({"reason": "first steps"})),
             "CardSecrets",
         ),
+        create(
+            "/v1/cards/{id}/reissue",
+            "Another card in place of this one",
+            body(reissue, json!({"reason": "damaged"})),
+            "Card",
+        ),
         get(
             "/v1/cards/{id}/spend",
             "Each limit that binds the card, and what is left of it",
@@ -78,6 +88,10 @@ fn on_cards() -> Vec<Operation> {
         ("/v1/cards/{id}/freeze", "Freeze a card"),
         ("/v1/cards/{id}/unfreeze", "Give a card back what it was"),
         ("/v1/cards/{id}/close", "Close a card for good"),
+        (
+            "/v1/cards/{id}/renew",
+            "The same number with a new expiry and CVV2",
+        ),
     ] {
         operations.push(act(path, summary, "Card"));
     }
@@ -154,13 +168,15 @@ fn card() -> Value {
             ("used_by", or_null(id("auth"))),
             ("locked_to", or_null(locked_to)),
             ("cardholder_id", or_null(id("holder"))),
+            ("replacement_for", or_null(id("card"))),
+            ("replaced_by", or_null(id("card"))),
             ("created_at", moment()),
         ],
         Vec::new(),
     )
 }
 
-fn card_request() -> Value {
+pub fn card_request() -> Value {
     let wallet = list_within(0, FURTHER_ACCOUNTS_MAX, id("acct"));
     request(
         vec![("account_id", id("acct"))],

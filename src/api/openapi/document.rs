@@ -2,13 +2,13 @@
 
 use super::operation::{Content, Operation};
 use super::schema::{self, answer, example, id, named, or_null, pattern, said, text, with};
-use super::{cards, controls, deciding, keys, objects, payments, simulate, told};
+use super::{card_batches, cards, controls, deciding, keys, objects, payments, simulate, told};
 use crate::api::bounds::About;
 use crate::api::routes::{Route, table};
 use crate::engine::ids::{
-    AccountId, ApiKeyId, AuthorizationId, CardId, CardholderId, DecisionEndpointId, DeliveryId,
-    EventId, ExceptionId, MccGroupId, MerchantListId, ProgramId, RiskRuleId, TransactionId,
-    WebhookEndpointId,
+    AccountId, ApiKeyId, AuthorizationId, CardBatchId, CardId, CardholderId, DecisionEndpointId,
+    DeliveryId, EventId, ExceptionId, MccGroupId, MerchantListId, ProgramId, RiskRuleId,
+    TransactionId, WebhookEndpointId,
 };
 use serde_json::{Map, Value, json};
 
@@ -55,6 +55,12 @@ const ERRORS: &[(u16, &str, &str, &str)] = &[
         "card_status_forbids",
     ),
     (
+        412,
+        "Somebody has changed it since the version that `If-Match` names.",
+        "conflict",
+        "precondition_failed",
+    ),
+    (
         413,
         "The body is too large.",
         "invalid_request",
@@ -85,6 +91,7 @@ pub fn operations() -> Vec<Operation> {
     let groups = [
         objects::operations,
         cards::operations,
+        card_batches::operations,
         payments::operations,
         deciding::operations,
         keys::operations,
@@ -99,6 +106,7 @@ fn schemas() -> Map<String, Value> {
         controls::schemas,
         objects::schemas,
         cards::schemas,
+        card_batches::schemas,
         payments::schemas,
         deciding::schemas,
         keys::schemas,
@@ -164,6 +172,9 @@ fn described_as(route: &Route, operation: &Operation, schemas: &Map<String, Valu
     if is_write {
         parameters.push(idempotency_key());
     }
+    if replaces(route) {
+        parameters.push(if_match());
+    }
     let mut described = json!({
         "operationId": operation_id(route),
         "tags": [resource(route.path)],
@@ -199,8 +210,10 @@ fn success(operation: &Operation, is_write: bool, schemas: &Map<String, Value>) 
         "RateLimit-Remaining",
         "RateLimit-Reset",
     ];
-    if is_write {
-        names.push("Idempotent-Replayed");
+    match (is_write, &operation.content) {
+        (true, _) => names.push("Idempotent-Replayed"),
+        (false, Content::Json(_)) => names.push("ETag"),
+        (false, Content::Text(..)) => {}
     }
     let content = match &operation.content {
         Content::Json(schema) => {
@@ -259,6 +272,7 @@ fn id_of(resource: &str) -> Value {
         "accounts" => AccountId::PREFIX,
         "cardholders" => CardholderId::PREFIX,
         "cards" => CardId::PREFIX,
+        "card_batches" => CardBatchId::PREFIX,
         "authorizations" => AuthorizationId::PREFIX,
         "transactions" => TransactionId::PREFIX,
         "rules" => RiskRuleId::PREFIX,
@@ -283,6 +297,18 @@ fn idempotency_key() -> Value {
     })
 }
 
+/// What changes an object that can be read under the same path.
+fn replaces(route: &Route) -> bool {
+    ["PATCH", "PUT"].contains(&route.method)
+}
+
+fn if_match() -> Value {
+    json!({
+        "name": "If-Match", "in": "header", "required": false, "schema": text(1_000, "*"),
+        "description": "The `ETag` of what is to be changed; 412 where it is another one by now.",
+    })
+}
+
 /// The statuses other than success that a route can have.
 fn errors_of(route: &Route) -> Vec<u16> {
     let is_write = route.method != "GET";
@@ -290,6 +316,7 @@ fn errors_of(route: &Route) -> Vec<u16> {
         route.path.contains('{') || (is_write && route.about != About::Everything);
     let can_have = |status: &u16| match status {
         404 => names_something,
+        412 => replaces(route),
         408 | 409 | 413 | 415 => is_write,
         _ => true,
     };
@@ -343,6 +370,7 @@ fn headers() -> Value {
     );
     json!({
         "Request-Id": with(request_id, "required", json!(true)),
+        "ETag": header("Of what a change would replace, for `If-Match`.", said("\"5d41402abc4b2a76b9719d911017c592\"")),
         "RateLimit-Limit": header("Requests a second of this key; absent where there is no limit.", count()),
         "RateLimit-Remaining": header("How many more may come now.", count()),
         "RateLimit-Reset": header("Seconds until all are there again.", count()),

@@ -27,11 +27,11 @@ pub struct FactValues<'a> {
 }
 
 impl<'a> FactValues<'a> {
-    /// What is asked, in the account's currency, is absent where it cannot be said.
+    /// The history is that of the card's chain. What is asked, in the account's currency, is absent where it cannot be said.
     pub fn of(
         at: Timestamp,
         command: &'a Authorize,
-        card: &'a Card,
+        (card, history): (&'a Card, Option<&'a CardHistory>),
         account: &'a Account,
         asked_minor: Option<i64>,
     ) -> FactValues<'a> {
@@ -43,7 +43,7 @@ impl<'a> FactValues<'a> {
             card,
             account,
             asked_minor,
-            history: card.history.as_deref(),
+            history,
             mcc: four_digits(command.merchant.mcc),
             merchant_name,
         }

@@ -26,9 +26,11 @@ fn own(context: &Context) -> Option<DeclineReason> {
         CardStatus::Active => return None,
         CardStatus::Inactive => DeclineReason::CardNotActivated,
         CardStatus::Frozen | CardStatus::FrozenInactive => DeclineReason::CardFrozen,
-        CardStatus::Blocked | CardStatus::BlockedFraud => DeclineReason::CardBlocked,
-        CardStatus::BlockedLost => DeclineReason::CardLost,
-        CardStatus::BlockedStolen => DeclineReason::CardStolen,
+        CardStatus::Blocked | CardStatus::BlockedFraud | CardStatus::ClosedFraud => {
+            DeclineReason::CardBlocked
+        }
+        CardStatus::BlockedLost | CardStatus::ClosedLost => DeclineReason::CardLost,
+        CardStatus::BlockedStolen | CardStatus::ClosedStolen => DeclineReason::CardStolen,
         CardStatus::Closed => DeclineReason::CardClosed,
     })
 }
@@ -47,7 +49,7 @@ fn of_both(own: Option<DeclineReason>, links: LinkStatus) -> Option<DeclineReaso
 /// A credit still passes: what the card was used for must be able to come back. So does what adds to its one use.
 fn is_used_up(context: &Context) -> bool {
     let original = context.original.map(|original| original.id);
-    let used_by = context.card.used_by();
+    let used_by = context.kept_on.used_by();
     context.direction() != Direction::Credit
         && used_by.is_some()
         && used_by != original

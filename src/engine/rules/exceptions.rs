@@ -92,7 +92,7 @@ fn live<'a>(context: &Context<'a>) -> impl Iterator<Item = &'a ControlException>
         .above
         .iter()
         .map(|account| Subject::Account(account.id));
-    let subjects = std::iter::once(Subject::Card(card.id))
+    let subjects = std::iter::once(Subject::Card(card.first_of_chain()))
         .chain(links)
         .chain([Subject::Account(context.account.id)])
         .chain(above);

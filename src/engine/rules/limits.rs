@@ -43,7 +43,7 @@ pub fn check(context: &Context, checks: &mut Checks) {
 /// linked object for itself; nowhere, as long as the latter was not used.
 fn counters<'a>(context: &Context<'a>, scope: Scope, limit_id: LimitId) -> Option<&'a Counters> {
     Some(match scope {
-        Scope::Card => &context.card.counters,
+        Scope::Card => &context.kept_on.counters,
         Scope::Account => &context.account.counters,
         Scope::Program => &context.root.program_counters,
         Scope::Link | Scope::Exception => {

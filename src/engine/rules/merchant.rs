@@ -57,7 +57,7 @@ fn check_lists(context: &Context, checks: &mut Checks) -> bool {
 /// A merchant that a message does not name is none that a card can be locked to.
 fn keeps_to_lock(context: &Context) -> bool {
     let (merchant, reference) = (&context.command.merchant, &context.command.reference);
-    match context.card.locked_to() {
+    match context.kept_on.locked_to() {
         Some(locked_to) => locked_to.is(merchant, reference),
         None => !merchant.id.is_empty(),
     }
@@ -68,7 +68,7 @@ pub fn card_use_made(context: &Context) -> CardUseMade {
     let any = |has: fn(&Controls) -> bool| context.controls().any(|(_, controls)| has(controls));
     CardUseMade {
         uses_card: any(|controls| controls.single_use),
-        locks_merchant: context.card.locked_to().is_none()
+        locks_merchant: context.kept_on.locked_to().is_none()
             && any(|controls| controls.merchant_lock),
     }
 }

@@ -20,7 +20,7 @@ pub fn check(context: &Context, checks: &mut Checks) {
         let facts = FactValues::of(
             context.at,
             context.command,
-            context.card,
+            (context.card, context.kept_on.history.as_deref()),
             context.account,
             context.asked_minor,
         );

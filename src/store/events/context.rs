@@ -86,6 +86,8 @@ impl Needs {
             Action::ChangeAccountStatus(change) => drop(self.accounts.insert(change.account_id)),
             Action::TopUp(top_up) => drop(self.accounts.insert(top_up.account_id)),
             Action::OpenCard(open) => drop(self.cards.insert(open.card_id)),
+            Action::ReplaceCard(replace) => self.cards.extend([replace.card_id, replace.replaces]),
+            Action::RenewCard(renew) => drop(self.cards.insert(renew.card_id)),
             Action::ChangeCardStatus(change) => drop(self.cards.insert(change.card_id)),
             Action::ChangeCardControls(change) => drop(self.cards.insert(change.card_id)),
             _ => {}
@@ -98,6 +100,11 @@ impl Needs {
                 self.cards.insert(issue.card_id);
                 self.accounts.insert(issue.account_id);
             }
+            RegistryAction::ReissueCard(reissue) => {
+                self.cards.extend([reissue.issue.card_id, reissue.replaces]);
+                self.accounts.insert(reissue.issue.account_id);
+            }
+            RegistryAction::RenewCard(renew) => drop(self.cards.insert(renew.card_id)),
             RegistryAction::RevealCard(reveal) => drop(self.cards.insert(reveal.card_id)),
             RegistryAction::ChangeLinkStatus(change) => self.links.push(change.key.clone()),
             RegistryAction::ChangeRiskRule { rule_id, .. } => {

@@ -210,6 +210,20 @@ fn of_shard(
         (Action::OpenCard(open), Event::CardOpened { .. }) => {
             context.about_card(open.card_id, EventType::CardCreated)
         }
+        (Action::ReplaceCard(replace), Event::CardReplaced(_)) => {
+            let mut old = context.about_card(replace.replaces, EventType::CardReissued);
+            if let Some(draft) = &mut old {
+                let by = json!(replace.card_id.to_string());
+                draft.content.push(("replaced_by", by));
+                let reason = json!(replace.reason.name());
+                draft.content.push(("reason", reason));
+            }
+            let new = context.about_card(replace.card_id, EventType::CardCreated);
+            return old.into_iter().chain(new).collect();
+        }
+        (Action::RenewCard(renew), Event::CardRenewed(_)) => {
+            context.about_card(renew.card_id, EventType::CardRenewed)
+        }
         (Action::ChangeCardStatus(change), Event::CardStatusChanged { from, to }) => {
             let event_type = of_card_status(change.change, *from, *to);
             event_type.and_then(|event_type| context.about_card(change.card_id, event_type))

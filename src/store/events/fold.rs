@@ -12,7 +12,7 @@ use crate::engine::ids::{
 use crate::engine::link_states::LinkStatus;
 use crate::engine::money::Currency;
 use crate::engine::record::Record;
-use crate::engine::registry::{LinkKey, RegistryAction, RegistryCommand, RegistryEvent};
+use crate::engine::registry::{IssueCard, LinkKey, RegistryAction, RegistryCommand, RegistryEvent};
 use crate::engine::webhook_endpoints::WebhookEndpoint;
 use crate::store::effect::{Effect, effect_of};
 use crate::store::from_message;
@@ -86,6 +86,13 @@ impl EventContext {
             }
         }
         json
+    }
+
+    fn take_in_card(&mut self, row: CardRow, issue: &IssueCard) {
+        let links = from_record::card_link_rows(issue);
+        let links = links.into_iter().map(|row| (row.link_type, row.link_id));
+        self.links.insert(row.id, links.collect());
+        self.cards.insert(row.id, row);
     }
 
     fn links_json(&self, id: CardId) -> Vec<Value> {
@@ -235,6 +242,17 @@ impl<'a> EventFold<'a> {
                     row.status = *status;
                 }
             }
+            (Action::ReplaceCard(replace), Event::CardReplaced(replaced)) => {
+                let both = [
+                    (replace.card_id, replaced.status),
+                    (replace.replaces, replaced.to),
+                ];
+                for (id, status) in both {
+                    if let Some(row) = context.cards.get_mut(&id) {
+                        row.status = status;
+                    }
+                }
+            }
             (Action::ChangeCardStatus(change), Event::CardStatusChanged { to, .. }) => {
                 if let Some(row) = context.cards.get_mut(&change.card_id) {
                     row.status = *to;
@@ -253,11 +271,20 @@ impl<'a> EventFold<'a> {
         let context = &mut *self.context;
         match (&command.action, event) {
             (RegistryAction::IssueCard(issue), RegistryEvent::CardIssued { .. }) => {
-                let row = from_record::card_row(sequence, command.at, issue);
-                let links = from_record::card_link_rows(issue);
-                let links = links.into_iter().map(|row| (row.link_type, row.link_id));
-                context.links.insert(row.id, links.collect());
-                context.cards.insert(row.id, row);
+                context.take_in_card(from_record::card_row(sequence, command.at, issue), issue);
+            }
+            (RegistryAction::ReissueCard(reissue), RegistryEvent::CardIssued { .. }) => {
+                let row = CardRow {
+                    replacement_for: Some(reissue.replaces),
+                    ..from_record::card_row(sequence, command.at, &reissue.issue)
+                };
+                context.take_in_card(row, &reissue.issue);
+            }
+            (RegistryAction::RenewCard(renew), RegistryEvent::CardRenewed { .. }) => {
+                if let Some(row) = context.cards.get_mut(&renew.card_id) {
+                    row.exp_month = renew.expiry.month();
+                    row.exp_year = renew.expiry.year();
+                }
             }
             (
                 RegistryAction::PutWebhookEndpoint(endpoint),

@@ -39,6 +39,8 @@ event_types! {
     CardBlocked = "card.blocked", CardsRead, "a card was blocked, for good";
     CardClosed = "card.closed", CardsRead, "a card was closed, by itself or with what it is linked to";
     CardRevealed = "card.revealed", CardsRead, "somebody saw a card's number";
+    CardReissued = "card.reissued", CardsRead, "a card got another one in its place: `replaced_by`; `card.created` tells of that one";
+    CardRenewed = "card.renewed", CardsRead, "a card has a new expiry";
     LimitUpdated = "limit.updated", CardsRead, "the controls of a card were changed";
     AccountCreated = "account.created", AccountsRead, "an account was opened";
     AccountFrozen = "account.frozen", AccountsRead, "an account was frozen";

@@ -1,0 +1,170 @@
+//! Versions of objects: `ETag` on what is read, `If-Match` on what is changed (RFC 9110, 8.8.3 and 13.1.1), so that nobody
+//! overwrites what somebody else has set meanwhile. An ETag is of what a change would replace: payments and states do
+//! not move it. Changes of one object take turns, so that what was compared is what is changed.
+
+use super::envelope::RequestId;
+use super::error::{ApiError, ErrorType};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH};
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::{Mutex, MutexGuard};
+use tower_service::Service;
+
+/// Fields that change without a change of the object over the interface.
+const MOVING: &[&str] = &[
+    "available",
+    "held",
+    "locked_to",
+    "posted",
+    "progress",
+    "status",
+    "status_reason",
+    "used_by",
+];
+
+/// Objects whose changes wait for one another by chance share a turn.
+const TURNS: usize = 64;
+
+/// One change of an object at a time.
+#[derive(Default)]
+pub struct Turns(Vec<Mutex<()>>);
+
+impl Turns {
+    pub fn new() -> Arc<Turns> {
+        Arc::new(Turns((0..TURNS).map(|_| Mutex::new(())).collect()))
+    }
+
+    async fn of(&self, path: &str) -> MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        path.hash(&mut hasher);
+        self.0[hasher.finish() as usize % TURNS].lock().await
+    }
+}
+
+/// Gives what a `GET` tells of an object its ETag.
+pub async fn etagged(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let json = response.headers().get(CONTENT_TYPE);
+    if response.status() != StatusCode::OK || json.is_none_or(|kind| kind != "application/json") {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    // What we made ourselves is whole.
+    let Ok(bytes) = to_bytes(body, usize::MAX).await else {
+        return ApiError::internal(&"a body of ours ended early").into_response();
+    };
+    if let Ok(etag) = HeaderValue::from_str(&etag_of(&bytes)) {
+        parts.headers.insert(ETAG, etag);
+        let no_store = HeaderValue::from_static("no-store");
+        parts.headers.insert(CACHE_CONTROL, no_store);
+    }
+    Response::from_parts(parts, Body::from(bytes))
+}
+
+fn etag_of(body: &[u8]) -> String {
+    let mut value: Value = serde_json::from_slice(body).unwrap_or_default();
+    if let Value::Object(fields) = &mut value {
+        MOVING.iter().for_each(|name| drop(fields.remove(*name)));
+    }
+    let hash = blake3::hash(value.to_string().as_bytes());
+    format!("\"{}\"", &hash.to_hex()[..32])
+}
+
+/// Before a change: what the header names must be how the object is now, as `reads` tells it to the same caller.
+pub async fn if_match(
+    State((mut reads, turns)): State<(Router, Arc<Turns>)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let wanted = request.headers().get(IF_MATCH).cloned();
+    let replaces = [Method::PATCH, Method::PUT].contains(request.method());
+    let path = request.uri().path().to_owned();
+    if !replaces {
+        return match wanted {
+            None => next.run(request).await,
+            Some(_) => {
+                let message = "If-Match goes with PATCH and PUT only";
+                ApiError::invalid("if_match_unsupported", "If-Match", message).into_response()
+            }
+        };
+    }
+    let _turn = turns.of(&path).await;
+    if let Some(wanted) = wanted {
+        let mut read = Request::new(Body::empty());
+        *read.uri_mut() = request.uri().clone();
+        *read.headers_mut() = request.headers().clone();
+        read.headers_mut().remove(CONTENT_LENGTH);
+        // Who asks from where; what the route's own path came to is found anew.
+        let given = request.extensions();
+        let of_read = read.extensions_mut();
+        if let Some(address) = given.get::<ConnectInfo<SocketAddr>>() {
+            of_read.insert(*address);
+        }
+        if let Some(id) = given.get::<RequestId>() {
+            of_read.insert(id.clone());
+        }
+        // A router is always ready, and never fails.
+        let Ok(now) = reads.call(read).await;
+        if now.status() != StatusCode::OK {
+            return now;
+        }
+        if !is_among(now.headers().get(ETAG), &wanted) {
+            return changed().into_response();
+        }
+    }
+    next.run(request).await
+}
+
+fn is_among(now: Option<&HeaderValue>, wanted: &HeaderValue) -> bool {
+    let (Some(now), Ok(wanted)) = (now.and_then(|now| now.to_str().ok()), wanted.to_str()) else {
+        return false;
+    };
+    wanted
+        .split(',')
+        .map(str::trim)
+        .any(|one| one == "*" || one == now)
+}
+
+fn changed() -> ApiError {
+    let message = "somebody has changed this since; read it again, and change what is there now";
+    let status = StatusCode::PRECONDITION_FAILED;
+    ApiError::new(status, ErrorType::Conflict, "precondition_failed", message)
+        .with_param("If-Match")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_moves_by_itself_moves_no_etag() {
+        let etag = |text: &str| etag_of(text.as_bytes());
+        let first = etag(r#"{"id":"a","posted":1,"controls":{"limits":[]}}"#);
+        assert_eq!(
+            first,
+            etag(r#"{"id":"a","posted":2,"controls":{"limits":[]}}"#)
+        );
+        assert_ne!(first, etag(r#"{"id":"a","posted":1,"controls":{}}"#));
+        let header = |text: &str| HeaderValue::from_str(text).unwrap();
+        let now = header(&first);
+        for (wanted, matches) in [
+            (first.clone(), true),
+            (format!("\"other\", {first}"), true),
+            ("*".to_owned(), true),
+            ("\"other\"".to_owned(), false),
+            (format!("W/{first}"), false),
+            (first.trim_matches('"').to_owned(), false),
+        ] {
+            assert_eq!(is_among(Some(&now), &header(&wanted)), matches, "{wanted}");
+        }
+        assert!(!is_among(None, &header("*")));
+    }
+}

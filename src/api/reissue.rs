@@ -1,0 +1,175 @@
+//! `POST /v1/cards/{id}/reissue` and `/renew`: another card in place of one, and the same number with a new expiry. What
+//! follows a chain of cards is decided in `engine::reissue`.
+//!
+//! A reissue is a record of the registry, which has the new number, and one of the shard, which opens the new card and
+//! closes the old one at once. Between them nothing of the old card has changed; whatever ends the process there, the
+//! shard is asked again at the next start, and by a repeat with the same `Idempotency-Key`.
+
+use super::body::WriteRequest;
+use super::cards::{self, FullCard};
+use super::error::ApiError;
+use super::idempotency::{Success, Write, once};
+use super::{ApiState, Gate, ask, issue, links, programs, reveal};
+use crate::engine::command::Action;
+use crate::engine::controls::Controls;
+use crate::engine::event::Refusal;
+use crate::engine::ids::CardId;
+use crate::engine::registry::{IssueCard, Program, RegistryAction, RegistryRefusal};
+use crate::engine::reissue::{ReissueCard, ReissueReason, RenewCard, ReplaceCard};
+use crate::engine::state::Card;
+use crate::shard::reply::Reply;
+use axum::extract::{Path, State};
+use axum::response::Response;
+
+pub async fn reissue(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    request: WriteRequest,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write {
+            state,
+            mut fields,
+            mut ids,
+            ..
+        } = write;
+        let card_id = CardId(ids.next());
+        let reason = fields.word("reason", ReissueReason::NAMED)?;
+        let reason = reason.ok_or_else(|| fields.missing("reason"))?;
+        fields.finish()?;
+        let old = id.parse().map_err(|_| cards::not_found())?;
+        let old = cards::find_full(&state, old).await?;
+        let before = old.to_json(&state);
+        let card = match old.card.replaced_by() {
+            // By an earlier try of this request.
+            Some(by) if by == card_id => cards::find_full(&state, by).await?,
+            Some(by) => return Err(replaced(by)),
+            None if old.card.status.is_closed() => {
+                return Err(cards::status_forbids(old.card.status));
+            }
+            None => issue_in_place(&state, old, card_id, reason).await?,
+        };
+        Ok(Success::created(card.to_json(&state)).from(before))
+    };
+    once(gate.state()?, request, work).await
+}
+
+async fn issue_in_place(
+    state: &ApiState,
+    old: FullCard,
+    card_id: CardId,
+    reason: ReissueReason,
+) -> Result<FullCard, ApiError> {
+    let program = programs::find(state, old.program_id).await?;
+    let replaces = old.card.id;
+    for _ in 0..issue::DRAWS_MAX {
+        let reissue = ReissueCard {
+            replaces,
+            reason,
+            issue: new_card(state, &old, &program, card_id)?,
+        };
+        let action = RegistryAction::ReissueCard(Box::new(reissue));
+        let reply = ask::registry_command(state, action).await?;
+        let card = match reply {
+            Reply::Card(card) => *card,
+            Reply::RegistryRefused(RegistryRefusal::PanTaken) => continue,
+            // Issued before under the same Idempotency-Key.
+            Reply::RegistryRefused(RegistryRefusal::IdTaken) => {
+                again(state, &old, card_id, reason).await?
+            }
+            Reply::RegistryRefused(RegistryRefusal::CardReplaced(by)) => return Err(replaced(by)),
+            Reply::RegistryRefused(refusal @ RegistryRefusal::LinkClosed { .. }) => {
+                return Err(links::refused(refusal));
+            }
+            reply => return Err(ask::unexpected(&reply)),
+        };
+        return Ok(FullCard { card, ..old });
+    }
+    Err(issue::bin_exhausted(&program))
+}
+
+fn new_card(
+    state: &ApiState,
+    old: &FullCard,
+    program: &Program,
+    card_id: CardId,
+) -> Result<IssueCard, ApiError> {
+    let number = issue::number(state, program, card_id)?;
+    let card = &old.card;
+    Ok(IssueCard {
+        card_id,
+        root: old.root,
+        account_id: card.account_id,
+        program_id: old.program_id,
+        card_type: card.card_type,
+        pan_hash: number.pan_hash,
+        sealed_pan: number.sealed_pan,
+        first6: number.first6,
+        last4: number.last4,
+        expiry: issue::expiry(state.switchboard.clock.now()),
+        links: old.links.iter().cloned().collect(),
+        controls: Controls::default(),
+        wallet: card.wallet.clone(),
+        cardholder_id: card.holder.map(|holder| holder.id),
+    })
+}
+
+/// The card that an earlier try issued. Should its shard not have opened it, it is asked to again.
+async fn again(
+    state: &ApiState,
+    old: &FullCard,
+    card_id: CardId,
+    reason: ReissueReason,
+) -> Result<Card, ApiError> {
+    let (issued, _) = cards::issued(state, card_id).await?;
+    let pan = reveal::open_pan(state, card_id, &issued)?;
+    let (first6, last4) = issue::shown_digits(&pan);
+    let replace = ReplaceCard {
+        card_id,
+        replaces: old.card.id,
+        reason,
+        first6,
+        last4,
+        expiry: issued.expiry,
+    };
+    let action = Action::ReplaceCard(Box::new(replace));
+    match ask::shard_command(state, old.root, action).await? {
+        Reply::Card(card) => Ok(*card),
+        reply => Err(ask::unexpected(&reply)),
+    }
+}
+
+pub async fn renew(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    request: WriteRequest,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write { state, fields, .. } = write;
+        fields.finish()?;
+        let card_id = id.parse().map_err(|_| cards::not_found())?;
+        let before = cards::find_full(&state, card_id).await?;
+        let status = before.card.status;
+        if let Some(by) = before.card.replaced_by() {
+            return Err(replaced(by));
+        }
+        if status.is_closed() || status.is_blocked() {
+            return Err(cards::status_forbids(before.card.status));
+        }
+        let shown_before = before.to_json(&state);
+        let expiry = issue::expiry(state.switchboard.clock.now());
+        let renew = RegistryAction::RenewCard(RenewCard { card_id, expiry });
+        let card = match ask::registry_command(&state, renew).await? {
+            Reply::Card(card) => *card,
+            Reply::RegistryRefused(RegistryRefusal::CardReplaced(by)) => return Err(replaced(by)),
+            reply => return Err(ask::unexpected(&reply)),
+        };
+        let after = FullCard { card, ..before };
+        Ok(Success::ok(after.to_json(&state)).from(shown_before))
+    };
+    once(gate.state()?, request, work).await
+}
+
+pub fn replaced(by: CardId) -> ApiError {
+    ApiError::conflict("card_replaced", Refusal::CardReplaced(by).to_string())
+}

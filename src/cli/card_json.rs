@@ -1,0 +1,122 @@
+//! Of a journal record as JSON, what is about issuing cards and who holds them. All else of it is in `record_json.rs`.
+
+use super::record_json::{month, with_type};
+use crate::api::{cardholders, cards, controls_json};
+use crate::engine::card_batches::BatchChange;
+use crate::engine::command::{CardType, OpenCard};
+use crate::engine::registry::{IssueCard, LinkKey, RegistryAction};
+use crate::engine::reissue::{ReissueCard, RenewCard, ReplaceCard};
+use serde_json::{Value, json};
+
+/// How many rows, and what is wrong with some; what was ordered is not told.
+fn change_card_batch(change: &BatchChange) -> Value {
+    let what = match change {
+        BatchChange::Create(order) => json!({ "create": { "total": order.total } }),
+        BatchChange::AddRows { from, rows, .. } => {
+            json!({ "add_rows": { "from": from, "count": rows.len() } })
+        }
+        BatchChange::Note {
+            from, to, errors, ..
+        } => {
+            let errors = errors.iter();
+            let errors = errors.map(|(row, error)| json!({ "index": row, "code": error.code }));
+            let errors: Vec<Value> = errors.collect();
+            json!({ "note": { "from": from, "until": to, "errors": errors } })
+        }
+        BatchChange::Cancel(_) => json!({ "cancel": {} }),
+    };
+    let id = change.id().to_string();
+    json!({ "type": "change_card_batch", "card_batch_id": id, "change": what })
+}
+
+/// What the registry was asked about a card.
+pub(super) fn registry_action(action: &RegistryAction) -> Value {
+    match action {
+        RegistryAction::IssueCard(issue) => issue_card(issue),
+        RegistryAction::ReissueCard(reissue) => reissue_card(reissue),
+        RegistryAction::RenewCard(renew) => renew_card(renew),
+        RegistryAction::ChangeCardBatch(change) => change_card_batch(change),
+        RegistryAction::RevealCard(reveal) => json!({
+            "type": "reveal_card",
+            "card_id": reveal.card_id.to_string(),
+            "reason": reveal.reason,
+            "api_key_id": reveal.api_key_id,
+        }),
+        RegistryAction::CreateCardholder(cardholder) => {
+            with_type("create_cardholder", cardholders::to_json(cardholder))
+        }
+        RegistryAction::VerifyCardholder(id) => {
+            json!({ "type": "verify_cardholder", "cardholder_id": id.to_string() })
+        }
+        action => panic!("this is not about a card: {action:?}"),
+    }
+}
+
+pub(super) fn open_card(open: &OpenCard) -> Value {
+    let links: Vec<String> = open.links.iter().map(|id| id.to_string()).collect();
+    json!({
+        "type": "open_card",
+        "card_id": open.card_id.to_string(),
+        "account_id": open.account_id.to_string(),
+        "card_type": card_type(open.card_type),
+        "first6": format!("{:06}", open.first6),
+        "last4": format!("{:04}", open.last4),
+        "expiry": month(open.expiry),
+        "link_ids": links,
+        "controls": controls_json::to_json(&open.controls),
+        "wallet_account_ids": cards::wallet_json(open.wallet.as_deref()),
+    })
+}
+
+fn card_type(card_type: CardType) -> &'static str {
+    match card_type {
+        CardType::Virtual => "virtual",
+        CardType::Physical => "physical",
+    }
+}
+
+fn issue_card(issue: &IssueCard) -> Value {
+    let link = |link: &LinkKey| json!({ "type": link.link_type, "id": link.id });
+    json!({
+        "type": "issue_card",
+        "card_id": issue.card_id.to_string(),
+        "tree": issue.root.to_string(),
+        "account_id": issue.account_id.to_string(),
+        "program_id": issue.program_id.to_string(),
+        "card_type": card_type(issue.card_type),
+        "first6": format!("{:06}", issue.first6),
+        "last4": format!("{:04}", issue.last4),
+        "expiry": month(issue.expiry),
+        "links": issue.links.iter().map(link).collect::<Vec<Value>>(),
+        "controls": controls_json::to_json(&issue.controls),
+        "wallet_account_ids": cards::wallet_json(issue.wallet.as_deref()),
+    })
+}
+
+fn reissue_card(reissue: &ReissueCard) -> Value {
+    let mut json = issue_card(&reissue.issue);
+    json["type"] = "reissue_card".into();
+    json["replacement_for"] = reissue.replaces.to_string().into();
+    json["reason"] = reissue.reason.name().into();
+    json
+}
+
+pub(super) fn replace_card(replace: &ReplaceCard) -> Value {
+    json!({
+        "type": "replace_card",
+        "card_id": replace.card_id.to_string(),
+        "replacement_for": replace.replaces.to_string(),
+        "reason": replace.reason.name(),
+        "first6": format!("{:06}", replace.first6),
+        "last4": format!("{:04}", replace.last4),
+        "expiry": month(replace.expiry),
+    })
+}
+
+pub(super) fn renew_card(renew: &RenewCard) -> Value {
+    json!({
+        "type": "renew_card",
+        "card_id": renew.card_id.to_string(),
+        "expiry": month(renew.expiry),
+    })
+}
