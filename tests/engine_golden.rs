@@ -16,7 +16,7 @@ use cardswitch::engine::groups::{BuiltinMccGroup, MccGroup, MccGroupRef, SharedM
 use cardswitch::engine::hash::state_hash;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::merchants::MerchantEntry;
-use cardswitch::engine::money::Currency;
+use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::record;
 use cardswitch::engine::registry::*;
 use cardswitch::engine::reissue::ReissueReason;
@@ -25,6 +25,8 @@ use cardswitch::engine::three_ds::{
     Authentication, Cryptogram, Exemption, ThreeDs, ThreeDsMode, ThreeDsPolicy,
 };
 use cardswitch::engine::time::Expiry;
+use cardswitch::engine::top_ups::{EndTopUp, ReserveReference, TopUpEnd};
+use cardswitch::engine::watch::{AutoTopUpRule, ChangeAccount};
 use cardswitch::engine::world::World;
 use engine_support::*;
 
@@ -220,6 +222,7 @@ fn story() -> Switch {
     let expiry = Expiry::new(2030, 6).unwrap();
     switch.reissue(19, 11, ReissueReason::Lost, expiry).unwrap();
     card_batch(&mut switch);
+    money(&mut switch);
     switch
 }
 
@@ -342,6 +345,72 @@ fn of_a_project(switch: &mut Switch) {
         "rback",
         "back",
     )));
+}
+
+/// Transfers within a tree and to another one, top-ups in two steps, and an account that is watched.
+fn money(switch: &mut Switch) {
+    switch.open_account(7, Controls::default());
+    switch.open_sub_account(8, 7, Some(7), Controls::default());
+    switch.open_account(9, Controls::default());
+    let account_id = AccountId(7);
+    let top_up = |id, reference: &str| TopUp {
+        top_up_id: TopUpId(id),
+        account_id,
+        amount: usd(1_000),
+        method: "usdt".into(),
+        external_reference: Some(reference.into()),
+    };
+    for (id, reference) in [(71, "W1"), (72, "W2")] {
+        let reserve = ReserveReference {
+            root: account_id,
+            top_up: top_up(id, reference),
+            settles: false,
+        };
+        let action = reserve.action();
+        switch.registry(RegistryAction::ReserveReference(Box::new(reserve)));
+        switch.command(account_id, action);
+    }
+    let arrived = Money {
+        amount_minor: 10_009_999,
+        currency: Currency::USDT,
+    };
+    let settled = TopUpEnd::Settled {
+        arrived,
+        received_on: Some("2026-11-28".into()),
+    };
+    let failed = TopUpEnd::Failed {
+        reason: "recalled".into(),
+    };
+    for (id, end) in [(71, settled), (72, failed)] {
+        let end = EndTopUp {
+            top_up_id: TopUpId(id),
+            account_id,
+            end,
+        };
+        switch.command(account_id, Action::EndTopUp(Box::new(end)));
+    }
+    switch.transfer(301, (7, 7), (8, 7), usd(300));
+    for _ in [302, 303] {
+        switch.transfer(302, (7, 7), (9, 9), usd(100));
+        switch.carry();
+        switch.carry();
+        switch.change_account_status(9, 9, AccountStatusChange::Freeze);
+    }
+    switch.transfer(304, (7, 7), (9, 9), usd(50));
+    let mut change = ChangeAccount::nothing(AccountId(8));
+    change.name = Some("topped up".into());
+    change.credit_line_minor = Some(100);
+    change.low_below_minor = Some(Some(2_000));
+    change.auto_top_up = Some(Some(AutoTopUpRule {
+        below_minor: 500,
+        amount_minor: 200,
+        per_day_max: 1,
+        from_account_id: None,
+    }));
+    switch.change_account(7, change);
+    for id in [305, 306] {
+        switch.look_after(7, id);
+    }
 }
 
 fn messages(switch: &mut Switch) {

@@ -26,7 +26,10 @@ use cardswitch::engine::snapshot;
 use cardswitch::engine::three_ds::{Exemption, ThreeDsMode, ThreeDsPolicy};
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::time_windows::{Days, TimeWindow};
+use cardswitch::engine::top_ups::{EndTopUp, TopUpEnd};
 use cardswitch::engine::touch::touch;
+use cardswitch::engine::transfers::{EndTransfer, ReceiveTransfer, ReturnReason, Transfer};
+use cardswitch::engine::watch::{AutoTopUp, AutoTopUpRule, ChangeAccount, NoteLowBalance};
 use engine_support::*;
 use proptest::prelude::*;
 
@@ -245,6 +248,97 @@ fn any_action() -> impl Strategy<Value = Action> {
             external_reference: None,
         }))
     });
+    let minor = || any_amount().prop_map(|money| money.amount_minor);
+    let rule = (minor(), minor(), 0u16..200, proptest::option::of(0u64..4)).prop_map(
+        |(below_minor, amount_minor, per_day_max, from)| AutoTopUpRule {
+            below_minor,
+            amount_minor,
+            per_day_max,
+            from_account_id: from.map(AccountId),
+        },
+    );
+    let watched = (
+        proptest::option::of(proptest::option::of(minor())),
+        proptest::option::of(proptest::option::of(rule)),
+    );
+    let change_account = (
+        0u64..4,
+        proptest::option::of(minor()),
+        watched,
+        any_controls(),
+    )
+        .prop_map(|(id, credit_line_minor, (low, rule), controls)| {
+            Action::ChangeAccount(Box::new(ChangeAccount {
+                account_id: AccountId(id),
+                name: Some("other".into()),
+                controls: credit_line_minor.is_none().then_some(controls),
+                credit_line_minor,
+                low_below_minor: low,
+                auto_top_up: rule,
+            }))
+        });
+    let low = (0u64..4).prop_map(|id| {
+        let account_id = AccountId(id);
+        Action::NoteLowBalance(NoteLowBalance { account_id })
+    });
+    let auto = (0u64..4, 0u64..40).prop_map(|(id, transfer)| {
+        Action::AutoTopUp(AutoTopUp {
+            transfer_id: TransferId(transfer),
+            account_id: AccountId(id),
+        })
+    });
+    let announce = (0u64..40, 0u64..4, any_amount(), any::<bool>()).prop_map(
+        |(id, account, amount, is_usdt)| {
+            Action::AnnounceTopUp(Box::new(TopUp {
+                top_up_id: TopUpId(id),
+                account_id: AccountId(account),
+                amount,
+                method: if is_usdt { "usdt" } else { "sepa" }.into(),
+                external_reference: None,
+            }))
+        },
+    );
+    let arrives = proptest::option::weighted(0.8, any_amount());
+    let end_top_up = (0u64..40, 0u64..4, arrives).prop_map(|(id, account, arrived)| {
+        let end = match arrived {
+            Some(arrived) => TopUpEnd::Settled {
+                arrived,
+                received_on: None,
+            },
+            None => TopUpEnd::Failed {
+                reason: "no".into(),
+            },
+        };
+        Action::EndTopUp(Box::new(EndTopUp {
+            top_up_id: TopUpId(id),
+            account_id: AccountId(account),
+            end,
+        }))
+    });
+    let transfer = || {
+        let accounts = (0u64..4, 0u64..40, 0u64..4);
+        (0u64..40, accounts, any_amount()).prop_map(|(id, (from, to, to_tree), amount)| Transfer {
+            id: TransferId(id),
+            from_account_id: AccountId(from),
+            to_account_id: AccountId(to),
+            to_root: AccountId(to_tree * 10),
+            amount,
+        })
+    };
+    let send = transfer().prop_map(|transfer| Action::Transfer(Box::new(transfer)));
+    let receive = (transfer(), 0u64..4).prop_map(|(transfer, tree)| {
+        Action::ReceiveTransfer(Box::new(ReceiveTransfer {
+            transfer,
+            from_root: AccountId(tree * 10),
+        }))
+    });
+    let reason = proptest::sample::select(ReturnReason::ALL.to_vec());
+    let end = (transfer(), proptest::option::of(reason)).prop_map(|(transfer, reason)| {
+        Action::EndTransfer(Box::new(EndTransfer {
+            transfer,
+            returned: reason.map(|(reason, _)| reason),
+        }))
+    });
     let open_card = (0u64..8, 0u64..4, any::<u16>(), any_controls()).prop_map(
         |(id, account, expiry, controls)| {
             Action::OpenCard(Box::new(OpenCard {
@@ -349,6 +443,7 @@ fn any_action() -> impl Strategy<Value = Action> {
     prop_oneof![
         2 => replace, 1 => renew,
         3 => any_recall(),
+        3 => change_account, 2 => low, 2 => auto, 2 => announce, 2 => end_top_up, 4 => send, 3 => receive, 2 => end,
         1 => change_holder, 8 => resolve, 4 => withhold, 3 => release, 12 => authorize, 6 => advise, 5 => reverse, 4 => open_account, 6 => top_up, 4 => open_card,
         1 => status, 1 => account_status, 2 => change_controls
     ]
@@ -405,6 +500,47 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
             of.account_id = account(of.account_id);
             of.top_up_id.0 += of.account_id.0 * 100;
             Action::TopUp(of)
+        }
+        Action::ChangeAccount(mut of) => {
+            of.account_id = account(of.account_id);
+            if let Some(Some(rule)) = &mut of.auto_top_up {
+                rule.from_account_id = rule.from_account_id.map(account);
+            }
+            Action::ChangeAccount(of)
+        }
+        Action::NoteLowBalance(mut of) => {
+            of.account_id = account(of.account_id);
+            Action::NoteLowBalance(of)
+        }
+        Action::AutoTopUp(mut of) => {
+            of.account_id = account(of.account_id);
+            of.transfer_id.0 += 100_000;
+            Action::AutoTopUp(of)
+        }
+        Action::AnnounceTopUp(mut of) => {
+            of.account_id = account(of.account_id);
+            of.top_up_id.0 += of.account_id.0 * 100;
+            Action::AnnounceTopUp(of)
+        }
+        Action::EndTopUp(mut of) => {
+            of.account_id = account(of.account_id);
+            of.top_up_id.0 += of.account_id.0 * 100;
+            Action::EndTopUp(of)
+        }
+        Action::Transfer(mut of) => {
+            let from = of.from_account_id;
+            of.id.0 += tree * 100;
+            of.from_account_id = account(from);
+            Action::Transfer(of)
+        }
+        Action::ReceiveTransfer(mut of) => {
+            of.transfer.id.0 += tree * 100;
+            of.transfer.to_account_id = account(of.transfer.to_account_id);
+            Action::ReceiveTransfer(of)
+        }
+        Action::EndTransfer(mut of) => {
+            of.transfer.id.0 += tree * 100;
+            Action::EndTransfer(of)
         }
         Action::OpenCard(mut of) => {
             for further in of.wallet.iter_mut().flat_map(|wallet| wallet.iter_mut()) {
@@ -624,7 +760,8 @@ proptest! {
                 let contra = account.funds_received_minor
                     + account.network_settlement_minor
                     + account.rounding_minor
-                    + account.mark_up_minor;
+                    + account.mark_up_minor
+                    + account.transfers_minor;
                 prop_assert_eq!(account.posted_minor + contra, 0);
                 let own = state.authorizations.iter().filter(|known| known.account_id == account.id);
                 prop_assert_eq!(own.map(|known| known.held.account_minor).sum::<i64>(), account.held_minor);

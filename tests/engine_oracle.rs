@@ -24,6 +24,8 @@ mod groups;
 mod lifting;
 #[path = "engine_oracle/messages.rs"]
 mod messages;
+#[path = "engine_oracle/moving.rs"]
+mod moving;
 #[path = "engine_oracle/naming.rs"]
 mod naming;
 #[path = "engine_oracle/orders.rs"]
@@ -86,6 +88,8 @@ use cardswitch::engine::three_ds::{
 use cardswitch::engine::time::Timestamp;
 use cardswitch::engine::time_windows::{Days, TimeWindow};
 use cardswitch::engine::trace::Detail;
+use cardswitch::engine::transfers::TransferStatus;
+use cardswitch::engine::watch::ChangeAccount;
 use cardswitch::engine::window::window_end;
 use cardswitch::engine::world::World;
 use customers::*;
@@ -96,6 +100,7 @@ use groups::{any_group_change, cardholder_id, holder_of};
 use jiff::civil::Weekday;
 use lifting::*;
 use messages::*;
+use moving::*;
 use naming::*;
 use outcomes::*;
 use past::*;

@@ -7,7 +7,8 @@
 //! NAME` names it as the original, in all ways. `rrn=`, `sent=`, `local=`, `code=` and `acquirer=` say otherwise
 //! how a message names an authorization; `-` leaves a name out. `rates EUR:USD=1.10` sets the whole table
 //! of rates; a program has `mark_up=150` basis points. A card has `wallet=B,C`, further accounts to draw on,
-//! and `links=TYPE/ID`, whose controls `link TYPE/ID` sets.
+//! and `links=TYPE/ID`, whose controls `link TYPE/ID` sets. `carry` carries out the next step of the oldest transfer
+//! between trees that waits for one.
 //! how a message names an authorization; `-` leaves a name out. `rule NAME decline when EXPRESSION` makes
 //! an active risk rule of the program (`draft`: a draft; `program=P` of another).
 
@@ -39,7 +40,9 @@ use cardswitch::engine::scope::Scope;
 use cardswitch::engine::three_ds::*;
 use cardswitch::engine::time::Expiry;
 use cardswitch::engine::time_windows::{Days, TimeWindow};
+use cardswitch::engine::top_ups::{EndTopUp, TopUpEnd};
 use cardswitch::engine::trace::{Detail, TraceStep};
+use cardswitch::engine::watch::{AutoTopUpRule, ChangeAccount};
 use engine_support::kept::Kept;
 use engine_support::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -306,6 +309,15 @@ impl Play {
                 let (root, account) = (self.roots[name], self.ids[name]);
                 told(&self.switch.top_up(id, root, account, money(words.plain(2))))
             }
+            "set" => self.set_account(words),
+            "look_after" => self.look_after(words.plain(1)),
+            "announce" => self.announce(words),
+            "settle" | "fail" => self.end_top_up(words),
+            "transfer" => self.transfer(words),
+            "carry" => match self.switch.carry() {
+                Some(outcome) => transfer_told(&outcome),
+                None => "nothing_to_carry".into(),
+            },
             "balance" => self.balance(words.plain(1)),
             "authorize" => self.authorize(words),
             "repeat" => self.repeat(words),
@@ -648,13 +660,111 @@ impl Play {
         let account = self.switch.world.shard(AccountId(root));
         let account = account.account(AccountId(id)).unwrap();
         format!(
-            "is posted={} held={} available={} open_holds={} owed={}",
+            "is posted={} held={} available={} open_holds={} owed={} in_transit={}",
             decimal_in(account.currency, account.posted_minor),
             decimal_in(account.currency, account.held_minor),
             decimal_in(account.currency, account.available_minor()),
             account.open_holds,
-            decimal_in(account.currency, account.network_settlement_minor)
+            decimal_in(account.currency, account.network_settlement_minor),
+            decimal_in(account.currency, account.in_transit_minor)
         )
+    }
+
+    /// `set ACCOUNT credit_line=1.00 low=5.00 auto=BELOW/AMOUNT/PER_DAY[/FROM]`, `low=-`, `auto=-`
+    fn set_account(&mut self, words: &Words) -> String {
+        let (root, id) = (self.roots[words.plain(1)], self.ids[words.plain(1)]);
+        let mut change = ChangeAccount::nothing(AccountId(id));
+        let minor = |text: &str| money(text).amount_minor;
+        change.credit_line_minor = words.value("credit_line").map(minor);
+        change.low_below_minor = words
+            .value("low")
+            .map(|text| (text != "-").then(|| minor(text)));
+        change.auto_top_up = words.value("auto").map(|text| {
+            let parts: Vec<_> = text.split('/').collect();
+            (text != "-").then(|| AutoTopUpRule {
+                below_minor: minor(parts[0]),
+                amount_minor: minor(parts[1]),
+                per_day_max: parts[2].parse().unwrap(),
+                from_account_id: parts.get(3).map(|name| AccountId(self.ids[*name])),
+            })
+        });
+        told(&self.switch.change_account(root, change))
+    }
+
+    /// The first thing that follows from the state of the account's tree.
+    fn look_after(&mut self, account: &str) -> String {
+        let (root, id) = (self.roots[account], self.fresh());
+        match self.switch.look_after(root, id) {
+            None => "nothing_due".into(),
+            Some(Outcome::Event(Event::BalanceLow { available_minor })) => {
+                format!("low available={}", decimal(available_minor))
+            }
+            Some(Outcome::Event(Event::AutoToppedUp(done))) => format!(
+                "topped_up {} amount={}",
+                done.transferred.status.name(),
+                decimal(done.transfer.amount.amount_minor)
+            ),
+            Some(outcome) => told(&outcome),
+        }
+    }
+
+    /// `announce NAME ACCOUNT AMOUNT method=sepa`
+    fn announce(&mut self, words: &Words) -> String {
+        let (id, account) = (self.id(words.plain(1)), words.plain(2));
+        let (root, account_id) = (self.roots[account], AccountId(self.ids[account]));
+        let top_up = TopUp {
+            top_up_id: TopUpId(id),
+            account_id,
+            amount: money(words.plain(3)),
+            method: words.value("method").unwrap_or("swift").into(),
+            external_reference: None,
+        };
+        let action = Action::AnnounceTopUp(Box::new(top_up));
+        told(&self.switch.command(AccountId(root), action))
+    }
+
+    /// `settle NAME ACCOUNT AMOUNT`, `fail NAME ACCOUNT`
+    fn end_top_up(&mut self, words: &Words) -> String {
+        let (id, account) = (self.id(words.plain(1)), words.plain(2));
+        let (root, account_id) = (self.roots[account], AccountId(self.ids[account]));
+        let end = match words.plain(0) {
+            "settle" => TopUpEnd::Settled {
+                arrived: money(words.plain(3)),
+                received_on: None,
+            },
+            _ => TopUpEnd::Failed {
+                reason: "it never came".into(),
+            },
+        };
+        let end = EndTopUp {
+            top_up_id: TopUpId(id),
+            account_id,
+            end,
+        };
+        let action = Action::EndTopUp(Box::new(end));
+        match self.switch.command(AccountId(root), action) {
+            Outcome::Event(Event::TopUpEnded(ended)) => format!(
+                "ended credited={} rest={}",
+                decimal(ended.credit.credited_minor),
+                ended.credit.rest_minor
+            ),
+            outcome => told(&outcome),
+        }
+    }
+
+    /// `transfer [NAME] from=A to=B amount=1.00`
+    fn transfer(&mut self, words: &Words) -> String {
+        let id = match words.plain(1) {
+            "" => self.fresh(),
+            name => self.id(name),
+        };
+        let amount = money(words.value("amount").expect("an amount"));
+        let side = |name: &str| {
+            let account = words.value(name).unwrap();
+            (self.ids[account], self.roots[account])
+        };
+        let (from, to) = (side("from"), side("to"));
+        transfer_told(&self.switch.transfer(id, from, to, amount))
     }
 
     fn authorize(&mut self, words: &Words) -> String {
@@ -1375,6 +1485,16 @@ fn told(outcome: &Outcome) -> String {
         Outcome::AlreadyDone => "already_done".into(),
         Outcome::Refused(refusal) => format!("refused {refusal}"),
         Outcome::FirstAnswer(answer) => first_answer(answer),
+    }
+}
+
+fn transfer_told(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Event(Event::Transferred(transferred)) => {
+            let reason = transferred.return_reason.map_or("", |reason| reason.name());
+            format!("{} {reason}", transferred.status.name())
+        }
+        outcome => told(outcome),
     }
 }
 

@@ -101,6 +101,8 @@ fn scene(switch: &Switch) -> Known {
         let money = json!({"amount": 1_000_000, "currency": "USD", "method": "swift"});
         let of_account = format!("/v1/accounts/{}/top_ups", account.as_str().unwrap());
         made(&mut known, &of_account, money);
+        let waits = json!({"amount": 5_000, "currency": "USD", "method": "sepa", "settle": false});
+        made(&mut known, &of_account, waits);
         let links = json!([{"type": "project", "id": format!("p{number}")}]);
         let card = json!({"account_id": account, "links": links, "cardholder_id": holder});
         let card = made(&mut known, "/v1/cards", card);
@@ -125,6 +127,10 @@ fn scene(switch: &Switch) -> Known {
     );
     let list = json!({"name": "l", "merchants": [{"id": "M1"}]});
     made(&mut known, "/v1/merchant_lists", list);
+    let (first, second) = (&known["acct"][0], &known["acct"][1]);
+    let moved =
+        json!({"from_account_id": first, "to_account_id": second, "amount": 10, "currency": "USD"});
+    made(&mut known, "/v1/transfers", moved);
     let row = json!({"account_id": known["acct"][0]});
     made(&mut known, "/v1/card_batches", json!({ "rows": [row] }));
     for path in ["/v1/events", "/v1/deliveries"] {

@@ -1,17 +1,20 @@
 //! `/v1/accounts`: balances, in trees.
 
+pub use super::account_settings::rule_json;
 use super::auth::Caller;
 use super::body::WriteRequest;
 use super::controls_json;
 use super::error::{ApiError, json_response};
+use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, ask, programs};
+use super::{ApiState, Gate, account_settings, ask, cards, programs};
 use crate::engine::command::{AccountStatusChange, Action, ChangeAccountStatus, OpenAccount};
 use crate::engine::controls::Controls;
 use crate::engine::event::Refusal;
 use crate::engine::ids::{AccountId, ProgramId};
 use crate::engine::state::{Account, AccountStatus};
+use crate::engine::watch::ChangeAccount;
 use crate::shard::reply::Reply;
 use crate::shard::request::ShardRequest;
 use crate::store::query::AccountFilter;
@@ -29,7 +32,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         state,
         mut fields,
         mut ids,
-        ..
+        caller,
     } = write;
     let account_id = AccountId(ids.next());
     let program_id: ProgramId = fields.required_id("program_id", ProgramId::PREFIX)?;
@@ -37,7 +40,9 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
     let currency = fields.currency("currency")?;
     let name = fields.text("name", 200)?;
     let controls = controls_json::take(&mut fields, &mut ids, &state.switchboard.view())?;
+    let change = account_settings::take(&mut fields, account_id)?;
     fields.finish()?;
+    account_settings::may_raise(&caller, &change, 0)?;
     let program = programs::find(&state, program_id)
         .await
         .map_err(|error| error.with_param("program_id"))?;
@@ -67,7 +72,10 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         name: name.map(Into::into),
         controls,
     };
-    let account = open_account(&state, root, open).await?;
+    let mut account = open_account(&state, root, open).await?;
+    if change != ChangeAccount::nothing(account_id) {
+        account = command(&state, root, Action::ChangeAccount(Box::new(change))).await?;
+    }
     Ok(Success::created(to_json(&account)))
 }
 
@@ -104,10 +112,50 @@ fn refused(refusal: &Refusal) -> ApiError {
         Refusal::AccountStatusForbids(_) => "account_status_forbids",
         Refusal::AccountNotEmpty { .. } => "account_not_empty",
         Refusal::SubAccountsOpen(_) => "account_has_sub_accounts",
+        Refusal::TransfersInTransit { .. } => "transfers_in_transit",
+        Refusal::NoSourceOfAutoTopUp => {
+            let error = ApiError::conflict("auto_top_up_without_source", refusal.to_string());
+            return error.with_param("auto_top_up.from_account_id");
+        }
         Refusal::TooDeep => "account_tree_too_deep",
         _ => return ApiError::internal(refusal),
     };
     ApiError::conflict(code, refusal.to_string())
+}
+
+/// `PATCH /v1/accounts/{id}`: what is named is replaced.
+pub async fn update(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    request: WriteRequest,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write {
+            state,
+            caller,
+            mut fields,
+            mut ids,
+        } = write;
+        let before = by_path(&state, &id).await?;
+        let mut change = account_settings::take(&mut fields, before.id)?;
+        change.name = fields.text("name", 200)?.map(Into::into);
+        if fields.has("controls") {
+            let view = state.switchboard.view();
+            change.controls = Some(controls_json::take(&mut fields, &mut ids, &view)?);
+        }
+        fields.finish()?;
+        if change == ChangeAccount::nothing(before.id) {
+            return Err(Fields::of("", json!({}))?.missing("name"));
+        }
+        account_settings::may_raise(&caller, &change, before.credit_line_minor)?;
+        if let Some(controls) = &change.controls {
+            cards::may_loosen(&caller, controls, before.controls.as_deref())?;
+        }
+        let action = Action::ChangeAccount(Box::new(change));
+        let account = command(&state, before.root, action).await?;
+        Ok(Success::ok(to_json(&account)).from(to_json(&before)))
+    };
+    once(gate.state()?, request, work).await
 }
 
 pub async fn change_status(
@@ -200,6 +248,10 @@ pub fn to_json(account: &Account) -> Value {
         "posted": account.posted_minor,
         "held": account.held_minor,
         "available": account.available_minor(),
+        "in_transit": account.in_transit_minor,
+        "credit_line": account.credit_line_minor,
+        "low_balance": account_settings::low_json(account),
+        "auto_top_up": account_settings::rule_of(account).map(rule_json),
         "controls": controls_json::to_json(account.controls.as_deref().unwrap_or(&none)),
         "created_at": account.created_at.to_string(),
     })

@@ -201,6 +201,8 @@ pub fn unexpected(reply: &Reply) -> ApiError {
         Reply::CardBatchRows(_) => "CardBatchRows",
         Reply::CardBatchPortion(_) => "CardBatchPortion",
         Reply::WebhookProgress(_) => "WebhookProgress",
+        Reply::Transfer(_) => "Transfer",
+        Reply::References(_) => "References",
     };
     ApiError::internal(&format_args!("unexpected reply {kind}"))
 }

@@ -96,12 +96,30 @@ impl WriteRequest {
         if self.body.trim_ascii().is_empty() {
             return Fields::of("", Value::Object(Map::new()));
         }
+        if self.is_csv() {
+            return self.csv();
+        }
         let read: Result<Unambiguous, _> = serde_json::from_slice(&self.body);
         let Unambiguous(value) = read.map_err(|error| self.not_json(&error))?;
         match value {
             Value::Object(_) => Fields::of("", value),
             _ => Err(wrong_type("", "a JSON object, as in {\"name\": \"value\"}")),
         }
+    }
+
+    fn is_csv(&self) -> bool {
+        let declared = self.content_type.as_deref().unwrap_or_default();
+        declared.starts_with("text/csv")
+    }
+
+    /// A file stands for a body with nothing but its text; what takes no file refuses that as it does any field.
+    fn csv(&self) -> Result<Fields, ApiError> {
+        let Ok(text) = std::str::from_utf8(&self.body) else {
+            let message = "the file must be text in UTF-8";
+            return Err(ApiError::invalid("csv_malformed", "csv", message));
+        };
+        let fields = [("csv".to_owned(), Value::from(text))];
+        Fields::of("", Value::Object(Map::from_iter(fields)))
     }
 
     fn not_json(&self, error: &serde_json::Error) -> ApiError {

@@ -5,13 +5,15 @@ use super::auth::{Caller, forbidden};
 use super::error::ApiError;
 use super::fields::Fields;
 use super::{
-    ApiState, accounts, ask, authorizations, card_batches, cardholders, cards, links, transactions,
+    ApiState, accounts, ask, authorizations, card_batches, cardholders, cards, links, top_ups,
+    transactions, transfers,
 };
 use crate::engine::api_keys::{Bounds, Place};
 use crate::engine::card_batches::BatchProgress;
 use crate::engine::exceptions::Subject;
 use crate::engine::ids::{
-    AccountId, AuthorizationId, CardId, CardholderId, ExceptionId, ProgramId, TransactionId,
+    AccountId, AuthorizationId, CardId, CardholderId, ExceptionId, ProgramId, TopUpId,
+    TransactionId,
 };
 use crate::engine::links::LinkedTrees;
 use crate::engine::registry::LinkKey;
@@ -46,6 +48,8 @@ pub enum About {
     Link,
     DecisionEndpoint,
     CardBatch,
+    Transfer,
+    TopUp,
 }
 
 /// Where an object is.
@@ -99,6 +103,7 @@ pub async fn check(
         }
         About::Link => return link(state, bounds, named("type"), id).await,
         About::CardBatch => return card_batch(state, bounds, id).await,
+        About::Transfer => return transfer(state, bounds, id).await,
         _ => {}
     }
     let place = whereabouts(state, about, id).await?;
@@ -160,8 +165,13 @@ async fn whereabouts(
             let endpoint = endpoint.and_then(|id| view.decision_endpoints.get(id));
             endpoint.map(|endpoint| Whereabouts::of_program(endpoint.program_id))
         }
+        About::TopUp => match id.parse() {
+            Ok(id) => found(top_up(state, id).await)?,
+            Err(_) => None,
+        },
         About::Link
         | About::CardBatch
+        | About::Transfer
         | About::Everything
         | About::Anything
         | About::Several
@@ -184,6 +194,8 @@ fn unseen(about: About) -> ApiError {
         About::Link => ("link_not_found", "linked object"),
         About::DecisionEndpoint => ("decision_endpoint_not_found", "decision endpoint"),
         About::CardBatch => ("card_batch_not_found", "card batch"),
+        About::Transfer => ("transfer_not_found", "transfer"),
+        About::TopUp => ("top_up_not_found", "top-up"),
         About::Everything | About::Anything | About::Several | About::Body | About::OfProgram => {
             ("not_found", "object")
         }
@@ -283,6 +295,31 @@ async fn authorization(
 async fn transaction(state: &Arc<ApiState>, id: TransactionId) -> Result<Whereabouts, ApiError> {
     let row = transactions::find(state, id).await?;
     card(state, row.card_id).await
+}
+
+async fn top_up(state: &Arc<ApiState>, id: TopUpId) -> Result<Whereabouts, ApiError> {
+    let row = top_ups::find(state, id).await?;
+    account(state, row.account_id).await
+}
+
+/// Who sees one of its accounts sees a transfer.
+async fn transfer(state: &Arc<ApiState>, bounds: &Bounds, id: &str) -> Result<(), ApiError> {
+    let Ok(id) = id.parse() else {
+        return Err(unseen(About::Transfer));
+    };
+    let row = match transfers::find(state, id).await {
+        Err(error) if error.status == StatusCode::NOT_FOUND => {
+            return Err(unseen(About::Transfer));
+        }
+        found => found?,
+    };
+    for id in [row.from_account_id, row.to_account_id] {
+        let place = found(account(state, id).await)?;
+        if place.is_some_and(|place| place.is_within(bounds)) {
+            return Ok(());
+        }
+    }
+    Err(unseen(About::Transfer))
 }
 
 /// A linked object is the one of the key's bounds, in a program and a tree of theirs.

@@ -1,7 +1,8 @@
 //! The REST interface: one file per resource, and what all of them share. Decisions live in `engine`;
 //! a write here becomes commands to the loops, and its answer leaves once those are durable.
 
-mod accounts;
+mod account_settings;
+pub(crate) mod accounts;
 pub mod api_keys;
 mod archive_metrics;
 mod as_of_now;
@@ -30,6 +31,7 @@ pub(crate) mod groups;
 mod health;
 mod hold_expiry_json;
 mod idempotency;
+mod incoming_payments;
 mod issue;
 mod ledger_entries;
 mod lifts_json;
@@ -41,6 +43,7 @@ mod metrics;
 mod network_metrics;
 pub mod openapi;
 mod programs;
+mod rails;
 mod rate_limits;
 mod reissue;
 mod reveal;
@@ -53,6 +56,7 @@ mod three_ds_json;
 mod time_windows_json;
 mod top_ups;
 mod transactions;
+mod transfers;
 mod unambiguous;
 pub(crate) mod webhook_endpoints;
 mod webhook_metrics;

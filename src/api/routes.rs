@@ -8,8 +8,9 @@ use super::simulate::What;
 use super::{
     Gate, accounts, api_keys, audit, authorizations, card_batch_worker, card_batches, cardholders,
     cards, decision_endpoints, deliveries, envelope, events, exceptions, exchange_rates, groups,
-    health, ledger_entries, links, list, metrics, openapi, programs, reissue, reveal, rules,
-    settlement_reports, simulate, spend, top_ups, transactions, webhook_endpoints,
+    health, incoming_payments, ledger_entries, links, list, metrics, openapi, programs, reissue,
+    reveal, rules, settlement_reports, simulate, spend, top_ups, transactions, transfers,
+    webhook_endpoints,
 };
 use crate::engine::api_keys::Scope;
 use crate::engine::command::{AccountStatusChange, StatusChange};
@@ -92,11 +93,20 @@ fn objects(routes: Routes) -> Routes {
         .list("/v1/accounts", AccountsRead, Several, accounts::many)
         .post("/v1/accounts", AccountsWrite, Body, accounts::create)
         .get("/v1/accounts/{id}", AccountsRead, Account, accounts::one)
+        .patch("/v1/accounts/{id}", LimitsWrite, Account, accounts::update)
         .post("/v1/accounts/{id}/freeze", AccountsFreeze, Account, account(OfAccount::Freeze))
         .post("/v1/accounts/{id}/unfreeze", AccountsUnfreeze, Account, account(OfAccount::Unfreeze))
         .post("/v1/accounts/{id}/close", AccountsClose, Account, account(OfAccount::Close))
         .post("/v1/accounts/{id}/top_ups", FundsTopUp, Account, top_ups::create)
         .list("/v1/accounts/{id}/ledger_entries", AccountsRead, Account, ledger_entries::many)
+        .list("/v1/top_ups", AccountsRead, Several, top_ups::many)
+        .get("/v1/top_ups/{id}", AccountsRead, TopUp, top_ups::one)
+        .post("/v1/top_ups/{id}/settle", FundsSettle, TopUp, top_ups::settle)
+        .post("/v1/top_ups/{id}/fail", FundsSettle, TopUp, top_ups::fail)
+        .post("/v1/incoming_payments", FundsSettle, Everything, incoming_payments::create)
+        .list("/v1/transfers", AccountsRead, Several, transfers::many)
+        .post("/v1/transfers", FundsTransfer, Body, transfers::create)
+        .get("/v1/transfers/{id}", AccountsRead, Transfer, transfers::one)
         .post("/v1/cardholders", CardholdersWrite, OfProgram, cardholders::create)
         .get("/v1/cardholders/{id}", CardholdersRead, Cardholder, cardholders::one)
         .post("/v1/cardholders/{id}/verify", CardholdersWrite, Cardholder, cardholders::verify)

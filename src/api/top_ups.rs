@@ -1,27 +1,29 @@
-//! `/v1/accounts/{id}/top_ups`: money that arrives. Without the sandbox a top-up would wait for a
-//! payment rail, and there is none yet.
+//! `/v1/accounts/{id}/top_ups` and `/v1/top_ups`: money from outside, announced and then settled or failed.
 
+use super::auth::Caller;
 use super::body::WriteRequest;
-use super::error::{ApiError, ErrorType};
+use super::error::{ApiError, json_response};
+use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
-use super::{Gate, accounts, ask};
+use super::list::{self, ListQuery, store_error};
+use super::rails::{self, Expectation};
+use super::{ApiState, Gate, accounts, as_of_now, ask};
 use crate::engine::command::{Action, TopUp};
 use crate::engine::event::Refusal;
-use crate::engine::ids::TopUpId;
+use crate::engine::ids::{AccountId, TopUpId};
 use crate::engine::money::{BALANCE_MAX_MINOR, Money};
-use crate::engine::state::AccountStatus;
+use crate::engine::registry::{RegistryAction, RegistryRefusal};
+use crate::engine::state::Account;
+use crate::engine::top_ups::{self, EndTopUp, ReserveReference, TopUpEnd, TopUpStatus};
 use crate::shard::reply::Reply;
+use crate::store::from_money::TopUpTail;
+use crate::store::query_money::TopUpFilter;
+use crate::store::row_json;
+use crate::store::rows::TopUpRow;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::json;
-
-pub const METHODS: &[(&str, &str)] = &[
-    ("swift", "swift"),
-    ("sepa", "sepa"),
-    ("usdt", "usdt"),
-    ("internal", "internal"),
-];
+use std::sync::Arc;
 
 pub async fn create(
     State(gate): State<Gate>,
@@ -39,76 +41,259 @@ async fn carry_out(write: Write, account_id: String) -> Result<Success, ApiError
         mut ids,
         ..
     } = write;
-    let amount_minor = fields
-        .integer("amount", 1..=BALANCE_MAX_MINOR)?
-        .ok_or_else(|| fields.missing("amount"))?;
-    let currency = fields.required_currency("currency")?;
+    let amount = required_money(&mut fields)?;
     let method = fields
-        .word("method", METHODS)?
+        .word("method", &rails::methods())?
         .ok_or_else(|| fields.missing("method"))?;
     let external_reference = fields.text("external_reference", 140)?;
+    let settle = fields.boolean("settle")?;
     fields.finish()?;
     let account = accounts::by_path(&state, &account_id).await?;
-    if !state.sandbox {
-        let message = "without the sandbox a top-up waits for a payment rail, and this version has \
-            none; set sandbox.enabled = true to settle top-ups at once";
-        let not_supported = ErrorType::NotSupported;
-        let status = StatusCode::BAD_REQUEST;
-        return Err(ApiError::new(
-            status,
-            not_supported,
-            "not_supported",
-            message,
-        ));
+    if settle == Some(true) && !state.sandbox {
+        let message = "only the sandbox makes money appear: set sandbox.enabled = true, or leave settle out, and the \
+            top-up waits for its payment";
+        return Err(ApiError::not_supported("settle", message));
     }
-    if account.status == AccountStatus::Closed {
-        return Err(ApiError::conflict(
-            "account_closed",
-            "the account is closed",
-        ));
-    }
-    let created_at = state.switchboard.clock.now();
     let top_up = TopUp {
         top_up_id: TopUpId(ids.next()),
         account_id: account.id,
-        amount: Money {
-            amount_minor,
-            currency,
-        },
+        amount,
         method: method.into(),
-        external_reference: external_reference.clone().map(Into::into),
+        external_reference: external_reference.map(Into::into),
     };
-    let id = top_up.top_up_id;
-    let action = Action::TopUp(Box::new(top_up));
+    check(&account, &top_up)?;
+    let rail = rails::rail(rails::is_simulated(&state, settle));
+    let reserve = ReserveReference {
+        root: account.root,
+        settles: rail.expects() == Expectation::Arrived,
+        top_up,
+    };
+    let id = reserve.top_up.top_up_id;
+    let action = reserve.action();
+    if reserve.top_up.external_reference.is_some() {
+        reserve_reference(&state, reserve).await?;
+    }
     match ask::shard_command(&state, account.root, action).await? {
         Reply::Account(_) => {}
         Reply::Refused(refusal) => return Err(refused(&refusal)),
         reply => return Err(ask::unexpected(&reply)),
     }
-    Ok(Success::created(json!({
-        "id": id.to_string(),
-        "object": "top_up",
-        "account_id": account.id.to_string(),
-        "amount": amount_minor,
-        "currency": currency.alpha(),
-        "method": method,
-        "external_reference": external_reference,
-        "status": "settled",
-        "created_at": created_at.to_string(),
-    })))
+    Ok(Success::created(row_json::top_up(
+        &behind(&state, id).await?,
+    )))
+}
+
+fn required_money(fields: &mut Fields) -> Result<Money, ApiError> {
+    let amount_minor = fields
+        .integer("amount", 1..=BALANCE_MAX_MINOR)?
+        .ok_or_else(|| fields.missing("amount"))?;
+    let currency = fields.required_currency("currency")?;
+    Ok(Money {
+        amount_minor,
+        currency,
+    })
+}
+
+/// What can be seen before its reference is taken.
+fn check(account: &Account, top_up: &TopUp) -> Result<(), ApiError> {
+    let credit = top_ups::credit(account, &top_up.method, top_up.amount);
+    let credit = credit.map_err(|refusal| refused(&refusal))?;
+    match credit.rest_minor {
+        0 => Ok(()),
+        _ => {
+            let message = "so much USDT is no whole number of cents; ask for a multiple of 10000";
+            Err(ApiError::invalid("amount_not_whole", "amount", message))
+        }
+    }
+}
+
+async fn reserve_reference(state: &ApiState, reserve: ReserveReference) -> Result<(), ApiError> {
+    let action = RegistryAction::ReserveReference(Box::new(reserve));
+    match ask::registry_command(state, action).await? {
+        Reply::Done => Ok(()),
+        Reply::RegistryRefused(refusal @ RegistryRefusal::ReferenceTaken(_)) => {
+            let error = ApiError::conflict("external_reference_taken", refusal.to_string());
+            Err(error.with_param("external_reference"))
+        }
+        reply => Err(ask::unexpected(&reply)),
+    }
 }
 
 fn refused(refusal: &Refusal) -> ApiError {
+    let message = refusal.to_string();
     match refusal {
         Refusal::CurrencyMismatch { .. } => {
-            ApiError::conflict("currency_mismatch", refusal.to_string()).with_param("currency")
+            ApiError::conflict("currency_mismatch", message).with_param("currency")
         }
-        Refusal::AccountStatusForbids(_) => {
-            ApiError::conflict("account_closed", refusal.to_string())
-        }
+        Refusal::AccountStatusForbids(_) => ApiError::conflict("account_closed", message),
         Refusal::AmountOutOfRange => {
-            ApiError::conflict("amount_out_of_range", refusal.to_string()).with_param("amount")
+            ApiError::conflict("amount_out_of_range", message).with_param("amount")
         }
+        Refusal::TopUpNotPending(_) => ApiError::conflict("top_up_not_pending", message),
+        Refusal::TooManyPendingTopUps => ApiError::unavailable("too_many_pending_top_ups", message),
         _ => ApiError::internal(refusal),
     }
+}
+
+/// `POST /v1/top_ups/{id}/settle`: the money is there.
+pub async fn settle(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    request: WriteRequest,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write {
+            state, mut fields, ..
+        } = write;
+        let amount_minor = fields.integer("amount", 1..=BALANCE_MAX_MINOR)?;
+        let currency = fields.currency("currency")?;
+        let received_on = day(&mut fields, "received_on")?;
+        fields.finish()?;
+        let row = by_path(&state, &id).await?;
+        let arrived = Money {
+            amount_minor: amount_minor.unwrap_or(row.amount_minor),
+            currency: currency.unwrap_or(row.currency),
+        };
+        let settled = TopUpEnd::Settled {
+            arrived,
+            received_on: received_on.map(Into::into),
+        };
+        end(&state, row, settled).await
+    };
+    once(gate.state()?, request, work).await
+}
+
+/// `POST /v1/top_ups/{id}/fail`: it will not come.
+pub async fn fail(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    request: WriteRequest,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write {
+            state, mut fields, ..
+        } = write;
+        let reason = fields.required_text("reason", 200)?.into();
+        fields.finish()?;
+        let row = by_path(&state, &id).await?;
+        end(&state, row, TopUpEnd::Failed { reason }).await
+    };
+    once(gate.state()?, request, work).await
+}
+
+async fn end(state: &Arc<ApiState>, row: TopUpRow, end: TopUpEnd) -> Result<Success, ApiError> {
+    let before = row_json::top_up(&row);
+    end_one(state, row.id, row.account_id, end).await?;
+    let after = row_json::top_up(&behind(state, row.id).await?);
+    Ok(Success::ok(after).from(before))
+}
+
+pub async fn end_one(
+    state: &ApiState,
+    top_up_id: TopUpId,
+    account_id: AccountId,
+    end: TopUpEnd,
+) -> Result<(), ApiError> {
+    let action = Action::EndTopUp(Box::new(EndTopUp {
+        top_up_id,
+        account_id,
+        end,
+    }));
+    let root = state.switchboard.directory.root_of(account_id);
+    match ask::shard_command(state, root, action).await? {
+        Reply::Account(_) => Ok(()),
+        Reply::Refused(refusal) => Err(refused(&refusal)),
+        reply => Err(ask::unexpected(&reply)),
+    }
+}
+
+/// A day as in 2026-11-28.
+pub fn day(fields: &mut Fields, name: &str) -> Result<Option<String>, ApiError> {
+    let path = fields.path(name);
+    let Some(text) = fields.text(name, 10)? else {
+        return Ok(None);
+    };
+    match text.parse::<jiff::civil::Date>() {
+        Ok(date) => Ok(Some(date.to_string())),
+        Err(_) => {
+            let message = format!("{path} must be a day, as in 2026-11-28");
+            Err(ApiError::invalid("date_invalid", path, message))
+        }
+    }
+}
+
+pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let row = by_path(&state, &id).await?;
+    Ok(json_response(
+        StatusCode::OK,
+        row_json::top_up(&row).to_string(),
+    ))
+}
+
+async fn by_path(state: &Arc<ApiState>, id: &str) -> Result<TopUpRow, ApiError> {
+    let id = id.parse().map_err(|_| not_found())?;
+    find(state, id).await
+}
+
+/// The top-up as of everything that is durable now.
+pub async fn find(state: &Arc<ApiState>, id: TopUpId) -> Result<TopUpRow, ApiError> {
+    let durable = state.journal.durable();
+    let asked = || state.store.top_up_at(id);
+    let mut found = as_of_now::unless_away(state, asked()).await?;
+    if as_of_now::caught_up(state, &found, durable).await {
+        found = as_of_now::unless_away(state, asked()).await?;
+    }
+    from_stored(state, id, found).await
+}
+
+/// The same of one that was just written: SQL does not have it yet, and is not waited for.
+async fn behind(state: &Arc<ApiState>, id: TopUpId) -> Result<TopUpRow, ApiError> {
+    let found = as_of_now::unless_away(state, state.store.top_up_at(id)).await?;
+    from_stored(state, id, found).await
+}
+
+async fn from_stored(
+    state: &Arc<ApiState>,
+    id: TopUpId,
+    found: as_of_now::Found<Option<TopUpRow>>,
+) -> Result<TopUpRow, ApiError> {
+    let stored = as_of_now::stored(state, found, state.journal.durable())?;
+    let tail = TopUpTail::new(id, stored.value);
+    let tail = match stored.is_current {
+        true => tail,
+        false => as_of_now::tail(state, stored.position, tail, TopUpTail::fold).await?,
+    };
+    match tail.row() {
+        Some(row) => Ok(row),
+        None if stored.is_away => Err(as_of_now::too_old("top-up")),
+        None => Err(not_found()),
+    }
+}
+
+fn not_found() -> ApiError {
+    ApiError::not_found("top_up_not_found", "there is no top-up with this id")
+}
+
+pub async fn many(
+    State(gate): State<Gate>,
+    caller: Caller,
+    ListQuery(mut query): ListQuery,
+) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let filter = TopUpFilter {
+        account_id: query.id("account_id", AccountId::PREFIX)?,
+        status: query.word("status", TopUpStatus::ALL)?,
+        method: query.word("method", &rails::methods())?,
+        external_reference: query.text("external_reference", 140)?,
+        bounds: caller.bounds().cloned(),
+    };
+    let after = query.id("starting_after", TopUpId::PREFIX)?;
+    let limit = list::limit(&mut query)?;
+    query.finish()?;
+    list::check_store(&state)?;
+    let page = state.store.top_ups(&filter, after, limit).await;
+    let page = page.map_err(store_error)?;
+    let data = page.data.iter().map(row_json::top_up).collect();
+    Ok(list::page(data, page.has_more, page.projected_through))
 }

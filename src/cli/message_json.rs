@@ -333,6 +333,7 @@ pub(super) fn posting(posting: &Posting) -> Value {
         LedgerAccount::NetworkSettlement => ("network_settlement", None),
         LedgerAccount::Rounding => ("rounding", None),
         LedgerAccount::MarkUp => ("mark_up", None),
+        LedgerAccount::InTransit => ("in_transit", None),
     };
     json!({
         "ledger_account": ledger_account, "account_id": account_id, "amount": posting.amount_minor,

@@ -10,6 +10,7 @@ pub mod explain;
 mod explain_text;
 pub mod journal;
 mod message_json;
+mod money_json;
 pub mod node;
 mod record_json;
 pub mod report;

@@ -2,7 +2,7 @@
 //! sealed card numbers, keyed hashes and stored response bodies are not, and a new field is left out until
 //! it is named here.
 
-use super::{card_json, message_json, webhook_json};
+use super::{card_json, message_json, money_json, webhook_json};
 use crate::api::{
     api_keys, audit, controls_json, decision_endpoints, exceptions, exchange_rates, groups,
 };
@@ -21,6 +21,7 @@ use crate::engine::record::Record;
 use crate::engine::registry::{EngineSettings, Program, RegistryAction, RegistryEvent};
 use crate::engine::risk::rule::RiskRule;
 use crate::engine::time::{Expiry, Timestamp};
+use crate::engine::top_ups::ReserveReference;
 use crate::journal::Sequence;
 use serde_json::{Value, json};
 
@@ -105,6 +106,16 @@ fn command(command: &Command) -> Value {
         Action::Recall(recall) => self::recall(recall),
         Action::ReplaceCard(replace) => card_json::replace_card(replace),
         Action::RenewCard(renew) => card_json::renew_card(renew),
+        Action::Transfer(transfer) => money_json::transfer("transfer", transfer),
+        Action::ReceiveTransfer(receive) => {
+            money_json::transfer("receive_transfer", &receive.transfer)
+        }
+        Action::EndTransfer(end) => money_json::end_transfer(end),
+        Action::AnnounceTopUp(top_up) => with_type("announce_top_up", self::top_up(top_up)),
+        Action::EndTopUp(end) => money_json::end_top_up(end),
+        Action::ChangeAccount(change) => money_json::change_account(change),
+        Action::NoteLowBalance(low) => money_json::note_low_balance(low),
+        Action::AutoTopUp(auto) => money_json::auto_top_up(auto),
     }
 }
 
@@ -188,6 +199,14 @@ fn event(event: &Event) -> Value {
         Event::CardRenewed(renewed) => {
             json!({ "type": "card_renewed", "expiry_before": month(renewed.from) })
         }
+        Event::Transferred(transferred) => money_json::transferred(transferred),
+        Event::TopUpAnnounced => json!({ "type": "top_up_announced" }),
+        Event::TopUpEnded(ended) => money_json::top_up_ended(ended),
+        Event::AccountChanged => json!({ "type": "account_changed" }),
+        Event::BalanceLow { available_minor } => {
+            json!({ "type": "balance_low", "available": available_minor })
+        }
+        Event::AutoToppedUp(done) => money_json::auto_topped_up(done),
         Event::HoldReleased {
             account_id,
             amount_minor,
@@ -259,6 +278,7 @@ fn registry_action(action: &RegistryAction) -> Value {
         | RegistryAction::DisableWebhookEndpoint { .. }
         | RegistryAction::NoteWebhookProgress(_)
         | RegistryAction::MoveWebhook(_)) => webhook_json::action(action),
+        RegistryAction::ReserveReference(reserve) => reserve_reference(reserve),
     }
 }
 
@@ -276,6 +296,10 @@ fn holder(holder: &Holder) -> Value {
         "home_country": holder.home_country.alpha2(),
         "verified": holder.verified,
     })
+}
+
+fn reserve_reference(reserve: &ReserveReference) -> Value {
+    with_type("reserve_reference", top_up(&reserve.top_up))
 }
 
 fn request_exception(wanted: &ControlException) -> Value {
@@ -410,6 +434,7 @@ fn registry_event(event: &RegistryEvent) -> Value {
         RegistryEvent::LinkStatusChanged { version, .. } => {
             json!({ "type": "link_status_changed", "registry_version": version })
         }
+        RegistryEvent::ReferenceReserved => json!({ "type": "reference_reserved" }),
         RegistryEvent::Audited => json!({ "type": "audited" }),
         event @ (RegistryEvent::WebhookEndpointPut { .. }
         | RegistryEvent::WebhookEndpointDeleted { .. }

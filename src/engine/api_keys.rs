@@ -84,6 +84,7 @@ scopes! {
     KeysWrite = "keys:write", "make and revoke API keys that may do no more than the one that makes them";
     AuditRead = "audit:read", "read the audit log";
     SandboxWrite = "sandbox:write", "simulate what a network does, where the sandbox is on";
+    FundsSettle = "funds:settle", "say that money arrived, or that it will not";
 }
 
 /// A set of scopes.

@@ -19,7 +19,7 @@ use super::reissue;
 use super::scope::Scope;
 use super::slot_index::hash_of_id;
 use super::state::{Account, AccountStatus, Card, CardStatus, State};
-use super::withhold;
+use super::{top_ups, transfers, watch, withhold};
 
 /// Moves the state. The command must be the one that the event came of.
 ///
@@ -87,9 +87,35 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
             reissue::apply(state, command, event);
         }
         (Action::Recall(recall), Event::Recalled) => recall::apply(state, command, recall),
+        _ if apply_money(state, command, event) => {}
         (action, event) => panic!("an event {event:?} cannot come of this command: {action:?}"),
     }
+    if !state.watched.is_empty() {
+        watch::note_risen(state, command.root);
+    }
     forget(state);
+}
+
+/// Top-ups in two steps, transfers, and what is set and watched on accounts. False for any other event.
+fn apply_money(state: &mut State, command: &Command, event: &Event) -> bool {
+    match (&command.action, event) {
+        (Action::AnnounceTopUp(top_up), Event::TopUpAnnounced) => {
+            top_ups::apply_announce(state, command, top_up);
+        }
+        (Action::EndTopUp(end), Event::TopUpEnded(ended)) => {
+            top_ups::apply_end(state, command, end, ended);
+        }
+        (_, Event::Transferred(event)) => transfers::apply(state, command, event),
+        (Action::ChangeAccount(change), Event::AccountChanged) => {
+            watch::apply_change(state, change);
+        }
+        (Action::NoteLowBalance(low), Event::BalanceLow { .. }) => watch::apply_low(state, low),
+        (Action::AutoTopUp(_), Event::AutoToppedUp(done)) => {
+            watch::apply_auto(state, command, done);
+        }
+        _ => return false,
+    }
+    true
 }
 
 fn change_controls(state: &mut State, change: &ChangeCardControls) {
@@ -197,6 +223,13 @@ fn forget(state: &mut State) {
         |authorization| outbox.put_authorization(authorization),
     );
     state.top_ups.forget(now, settings.idempotency_retention_ms);
+    state
+        .announced
+        .ended
+        .forget(now, settings.idempotency_retention_ms);
+    state
+        .transfers
+        .forget(now, settings.idempotency_retention_ms);
 }
 
 /// The counters that a use of a limit is on: a program's are those of the tree's root account.
@@ -258,6 +291,8 @@ pub(super) fn post(state: &mut State, account_id: AccountId, postings: &[Posting
             LedgerAccount::MarkUp => {
                 expect_account(state, account_id).mark_up_minor += posting.amount_minor;
             }
+            // Its other side is kept with the accounts themselves (see `transfers.rs`).
+            LedgerAccount::InTransit => {}
         }
     }
 }
@@ -290,6 +325,9 @@ fn new_account(state: &mut State, command: &Command, open: &OpenAccount) -> Acco
         program_counters: Counters::default(),
         rounding_minor: 0,
         mark_up_minor: 0,
+        transfers_minor: 0,
+        in_transit_minor: 0,
+        watch: None,
     }
 }
 
@@ -318,6 +356,10 @@ fn new_card(state: &mut State, command: &Command, open: &OpenCard, status: CardS
 /// Puts an account, new or restored, in its place.
 pub(super) fn insert_account(state: &mut State, account: Account) {
     let hash = hash_of_id(account.id.0);
+    if account.watch.is_some() {
+        let watched = state.watched.entry(account.root).or_default();
+        watched.insert(account.id);
+    }
     let slot = state.accounts.push(account);
     state.account_slots.insert(hash, slot);
 }

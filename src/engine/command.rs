@@ -15,7 +15,10 @@ use super::money::{Currency, Money};
 use super::reissue::{RenewCard, ReplaceCard};
 use super::three_ds::ThreeDs;
 use super::time::{Expiry, Timestamp};
+use super::top_ups::EndTopUp;
+use super::transfers::{EndTransfer, ReceiveTransfer, Transfer};
 use super::wallet::Wallet;
+use super::watch::{AutoTopUp, ChangeAccount, NoteLowBalance};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -50,6 +53,18 @@ pub enum Action {
     /// A card that the registry issued in place of another one.
     ReplaceCard(Box<ReplaceCard>),
     RenewCard(RenewCard),
+    Transfer(Box<Transfer>),
+    /// The second step of a transfer between trees.
+    ReceiveTransfer(Box<ReceiveTransfer>),
+    /// And the last.
+    EndTransfer(Box<EndTransfer>),
+    /// Money that is to arrive.
+    AnnounceTopUp(Box<TopUp>),
+    EndTopUp(Box<EndTopUp>),
+    ChangeAccount(Box<ChangeAccount>),
+    /// These two follow from the state of an account that is watched.
+    NoteLowBalance(NoteLowBalance),
+    AutoTopUp(AutoTopUp),
 }
 
 /// A request to reserve money (1987: 0100, 0101), or to take it at once (0200, 0201).

@@ -26,7 +26,7 @@ use super::state::{Account, Card, State};
 use super::time::Timestamp;
 use super::trace::{Detail, Step};
 use super::{decide_advice, decide_objects, decide_reversal};
-use super::{resolve, withhold};
+use super::{resolve, top_ups, transfers, watch, withhold};
 
 /// What came of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +62,14 @@ pub fn decide(state: &State, command: &Command) -> Outcome {
         Action::Recall(recall) => recall::decide(state, command, recall),
         Action::ReplaceCard(replace) => reissue::decide_replace(state, command, replace),
         Action::RenewCard(renew) => reissue::decide_renew(state, command, renew),
+        Action::Transfer(transfer) => transfers::decide_transfer(state, command, transfer),
+        Action::ReceiveTransfer(receive) => transfers::decide_receive(state, command, receive),
+        Action::EndTransfer(end) => transfers::decide_end(state, end),
+        Action::ChangeAccount(change) => watch::decide_change(state, command, change),
+        Action::NoteLowBalance(low) => watch::decide_low(state, command, low),
+        Action::AutoTopUp(auto) => watch::decide_auto(state, command, auto),
+        Action::AnnounceTopUp(top_up) => top_ups::decide_announce(state, command, top_up),
+        Action::EndTopUp(end) => top_ups::decide_end(state, command, end),
         Action::Withhold(withhold) => withhold::decide(state, command, &withhold.payment),
         Action::ChangeCardHolder(change) => {
             match state.card_of_tree(command.root, change.card_id) {

@@ -6,12 +6,10 @@ use super::command::{
     OpenAccount, OpenCard, StatusChange, TopUp,
 };
 use super::decide::Outcome;
-use super::event::{Event, LedgerAccount, Posting, Refusal};
-use super::money::BALANCE_MAX_MINOR;
+use super::event::{Event, Refusal};
 use super::scope::ACCOUNT_LEVELS_MAX;
 use super::state::{AccountStatus, CardStatus, State};
-use super::wallet;
-use smallvec::smallvec;
+use super::{top_ups, wallet};
 
 pub(super) fn open_account(state: &State, command: &Command, open: &OpenAccount) -> Outcome {
     if let Some(account) = state.account(open.account_id) {
@@ -81,6 +79,10 @@ pub(super) fn change_account_status(
                 held_minor,
             });
         }
+        if account.in_transit_minor != 0 {
+            let in_transit_minor = account.in_transit_minor;
+            return Outcome::Refused(Refusal::TransfersInTransit { in_transit_minor });
+        }
         if account.open_sub_accounts > 0 {
             return Outcome::Refused(Refusal::SubAccountsOpen(account.open_sub_accounts));
         }
@@ -103,28 +105,13 @@ pub(super) fn decide_top_up(state: &State, command: &Command, top_up: &TopUp) ->
     let Some(account) = state.account_of_tree(command.root, top_up.account_id) else {
         return Outcome::Refused(Refusal::AccountNotFound(top_up.account_id));
     };
-    if account.status == AccountStatus::Closed {
-        return Outcome::Refused(Refusal::AccountStatusForbids(account.status));
+    match top_ups::credit(account, &top_up.method, top_up.amount) {
+        Ok(credit) => Outcome::Event(Event::Posted(top_ups::legs(
+            account.id,
+            credit.credited_minor,
+        ))),
+        Err(refusal) => Outcome::Refused(refusal),
     }
-    if account.currency != top_up.amount.currency {
-        let (account, given) = (account.currency, top_up.amount.currency);
-        return Outcome::Refused(Refusal::CurrencyMismatch { account, given });
-    }
-    let amount_minor = top_up.amount.amount_minor;
-    let posted_minor = account.posted_minor.checked_add(amount_minor);
-    if amount_minor <= 0 || posted_minor.is_none_or(|posted| posted > BALANCE_MAX_MINOR) {
-        return Outcome::Refused(Refusal::AmountOutOfRange);
-    }
-    Outcome::Event(Event::Posted(smallvec![
-        Posting {
-            ledger_account: LedgerAccount::Customer(account.id),
-            amount_minor
-        },
-        Posting {
-            ledger_account: LedgerAccount::FundsReceived,
-            amount_minor: -amount_minor
-        },
-    ]))
 }
 
 pub(super) fn open_card(state: &State, command: &Command, open: &OpenCard) -> Outcome {

@@ -6,17 +6,21 @@ use super::authorizations::InBoth;
 use super::card_use::CardUseMade;
 use super::conversion::Conversion;
 use super::counters::CountedIn;
-use super::ids::{AccountId, AuthorizationId, CardId, LimitId};
+use super::ids::{AccountId, AuthorizationId, LimitId};
 use super::money::{Currency, Money};
 use super::packed_uses;
 use super::reason::DeclineReason;
 use super::refunds::GivesBack;
+pub use super::refusal::Refusal;
 use super::reissue::{CardRenewed, CardReplaced};
 use super::rolling::{Bucket, BucketWidth};
-use super::scope::{ACCOUNT_LEVELS_MAX, Scope};
+use super::scope::Scope;
 use super::state::{AccountStatus, CardStatus};
 use super::time::Timestamp;
+use super::top_ups::TopUpEnded;
 use super::trace::{Step, Trace};
+use super::transfers::Transferred;
+use super::watch::AutoToppedUp;
 use super::window::WindowEnd;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -52,6 +56,15 @@ pub enum Event {
     Recalled,
     CardReplaced(CardReplaced),
     CardRenewed(CardRenewed),
+    /// One step of a transfer.
+    Transferred(Box<Transferred>),
+    TopUpAnnounced,
+    TopUpEnded(Box<TopUpEnded>),
+    AccountChanged,
+    BalanceLow {
+        available_minor: i64,
+    },
+    AutoToppedUp(Box<AutoToppedUp>),
 }
 
 /// The decision on a request, approved or declined.
@@ -453,47 +466,6 @@ pub enum LedgerAccount {
     Rounding,
     /// What programs add to conversions.
     MarkUp,
-}
-
-/// Why a command of the API was not carried out. A refusal changes nothing and is not journalled.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    #[error("account {0} does not exist")]
-    AccountNotFound(AccountId),
-    #[error("card {0} does not exist")]
-    CardNotFound(CardId),
-    #[error("the id of this object is taken by another one")]
-    IdTaken,
-    #[error("the account is in {account}, the amount in {given}", account = .account.alpha(), given = .given.alpha())]
-    CurrencyMismatch {
-        account: super::money::Currency,
-        given: super::money::Currency,
-    },
-    #[error("the amount must be above zero and the balance stay within range")]
-    AmountOutOfRange,
-    #[error("two limits of these controls have the id {0}; give each its own")]
-    LimitIdTwice(LimitId),
-    #[error("a card that is {} cannot do that", .0.name())]
-    StatusForbids(CardStatus),
-    #[error("an account that is {} cannot do that", .0.name())]
-    AccountStatusForbids(AccountStatus),
-    #[error(
-        "the account cannot be closed while {posted_minor} are posted and {held_minor} held (minor units)"
-    )]
-    AccountNotEmpty { posted_minor: i64, held_minor: i64 },
-    #[error("the account cannot be closed before its {0} sub-accounts")]
-    SubAccountsOpen(u32),
-    #[error("authorization {0} holds nothing")]
-    HoldNotFound(AuthorizationId),
-    #[error("the hold of authorization {authorization_id} lasts until {expires_at}")]
-    HoldLasts {
-        authorization_id: AuthorizationId,
-        expires_at: Timestamp,
-    },
-    #[error("an account tree has at most {ACCOUNT_LEVELS_MAX} levels, the root among them")]
-    TooDeep,
-    #[error("account {0} stands twice among the accounts of the card; name it once")]
-    WalletAccountTwice(AccountId),
-    #[error("the card was replaced by {0}; change that one")]
-    CardReplaced(CardId),
+    /// On its way from one tree to another.
+    InTransit,
 }

@@ -46,7 +46,7 @@ pub(super) fn account<'a>(
 }
 
 /// Neither the account nor one above it is frozen or closed.
-fn is_active(state: &State, account: &Account) -> bool {
+pub(super) fn is_active(state: &State, account: &Account) -> bool {
     let mut line = std::iter::once(account).chain(state.above(account));
     line.all(|account| account.status == AccountStatus::Active)
 }

@@ -8,6 +8,7 @@ use super::registry::{IdempotencyEntry, IdempotencyKey};
 use super::snapshot::SnapshotItem;
 use super::state::State;
 use super::time::Timestamp;
+use super::transfers::KnownTransfer;
 use super::world::World;
 use serde::Serialize;
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -22,6 +23,8 @@ pub fn tree_hashes(world: &World) -> BTreeMap<AccountId, u128> {
     for state in &world.shards {
         add_accounts(state, &mut hashes);
         add_remembered(world, state, &mut hashes);
+        add_transfers(world, state, &mut hashes);
+        add_top_ups(world, state, &mut hashes);
     }
     hashes
 }
@@ -44,6 +47,14 @@ pub fn state_hash(world: &World) -> u128 {
     let renewals = world.pending_renewals.iter();
     let pending = renewals
         .map(|(id, pending)| hash_of(&SnapshotItem::PendingRenewal(*id, *pending)))
+        .fold(pending, u128::wrapping_add);
+    let transfers = world.pending_transfers.values();
+    let pending = transfers
+        .map(|next| hash_of(&SnapshotItem::PendingTransfer(Cow::Borrowed(next))))
+        .fold(pending, u128::wrapping_add);
+    let top_ups = world.pending_top_ups.values();
+    let pending = top_ups
+        .map(|reserve| hash_of(&SnapshotItem::PendingReference(Cow::Borrowed(reserve))))
         .fold(pending, u128::wrapping_add);
     hash_of(&(registry_hash(world), trees, pending, world.latest()))
 }
@@ -93,6 +104,10 @@ fn registry_hash(world: &World) -> u128 {
     for exception in registry.exceptions.values() {
         let exception = Cow::Borrowed(exception.as_ref());
         add(hash_of(&SnapshotItem::Exception(exception)));
+    }
+    for (method, reference, known) in registry.references.iter() {
+        let (method, reference) = (Cow::Borrowed(method), Cow::Borrowed(reference));
+        add(hash_of(&SnapshotItem::Reference(method, reference, known)));
     }
     sum.wrapping_add(issued_hash(world))
 }
@@ -204,6 +219,46 @@ fn add_remembered(world: &World, state: &State, hashes: &mut BTreeMap<AccountId,
                 account.root,
                 &SnapshotItem::TopUp(id, at, *account_id),
             );
+        }
+    }
+}
+
+fn add_transfers(world: &World, state: &State, hashes: &mut BTreeMap<AccountId, u128>) {
+    let retention_ms = world.registry.view.settings.idempotency_retention_ms;
+    let live = |at| counts(at, retention_ms, world.latest());
+    let transfers = &state.transfers;
+    let root_of = |known: &KnownTransfer| {
+        let account = state.account(known.transfer.from_account_id);
+        account.map_or(known.transfer.from_account_id, |account| account.root)
+    };
+    for known in transfers.in_transit.values() {
+        let item = SnapshotItem::TransferInTransit(*known);
+        add(hashes, root_of(known), &item);
+    }
+    for (_, at, known) in transfers.ended.iter().filter(|(_, at, _)| live(*at)) {
+        add(
+            hashes,
+            root_of(known),
+            &SnapshotItem::TransferEnded(at, *known),
+        );
+    }
+    for (id, at, received) in transfers.received.iter().filter(|(_, at, _)| live(*at)) {
+        let item = SnapshotItem::TransferReceived(id, at, *received);
+        add(hashes, received.root, &item);
+    }
+}
+
+fn add_top_ups(world: &World, state: &State, hashes: &mut BTreeMap<AccountId, u128>) {
+    let retention_ms = world.registry.view.settings.idempotency_retention_ms;
+    let root_of = |id| state.account(id).map_or(id, |account| account.root);
+    for pending in state.announced.pending.values() {
+        let item = SnapshotItem::TopUpAnnounced(Cow::Borrowed(pending));
+        add(hashes, root_of(pending.top_up.account_id), &item);
+    }
+    for (_, at, ended) in state.announced.ended.iter() {
+        if counts(at, retention_ms, world.latest()) {
+            let item = SnapshotItem::TopUpEnded(at, Cow::Borrowed(ended));
+            add(hashes, root_of(ended.account_id), &item);
         }
     }
 }

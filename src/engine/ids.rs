@@ -108,6 +108,8 @@ id_types! {
     AuditId = "audit";
     /// Cards ordered in one request.
     CardBatchId = "batch";
+    /// Money moved from one account to another.
+    TransferId = "trf";
     WebhookEndpointId = "we";
     /// Something that happened: the place of its record in the journal, and its own among those of the record.
     EventId = "evt";

@@ -14,6 +14,8 @@ const PRIVATE: &[(u16, &str, u8)] = &[(1000, "USDT", 6)];
 impl Currency {
     /// For an amount whose message names no currency.
     pub const ABSENT: Currency = Currency(0);
+    pub const USD: Currency = Currency(840);
+    pub const USDT: Currency = Currency(1000);
 
     pub fn from_numeric(numeric: u16) -> Option<Currency> {
         let known = iso_currency::Currency::from_numeric(numeric).is_some()
@@ -77,6 +79,9 @@ pub const MESSAGE_AMOUNT_MAX_MINOR: i64 = 1_000_000_000_000_000;
 /// The largest balance, in minor units: far enough from the end of the type that no sum of one
 /// balance, one credit line and one amount leaves it.
 pub const BALANCE_MAX_MINOR: i64 = 1_000_000_000_000_000_000;
+
+/// The largest sum of all that ever went one way through an account, in minor units: so that it cannot leave the type.
+pub const BOOKS_MAX_MINOR: i64 = 4 * BALANCE_MAX_MINOR;
 
 /// An amount in minor units of a currency.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -20,7 +20,7 @@ use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::hold_expiry::HoldExpiry;
 use super::ids::{
     AccountId, ApiKeyId, CardBatchId, CardId, CardholderId, DecisionEndpointId, ExceptionId,
-    LimitId, LinkId, ProgramId, RiskRuleId, WebhookEndpointId,
+    LimitId, LinkId, ProgramId, RiskRuleId, TopUpId, WebhookEndpointId,
 };
 use super::issued_cards::IssuedCards;
 use super::link_states::{ChangeLinkStatus, LinkStates};
@@ -32,6 +32,7 @@ use super::reissue::{Chain, ReissueCard, RenewCard};
 use super::risk::compile::ExpressionError;
 use super::risk::rule::{RiskRule, RiskRules, RuleChange, RuleState};
 use super::time::{Expiry, Timestamp};
+use super::top_ups::{References, ReserveReference};
 use super::wallet::Wallet;
 use super::webhook_endpoints::{
     MoveWebhook, NoteWebhookProgress, WEBHOOK_ENDPOINTS_MAX, WebhookEndpoint, WebhookEndpoints,
@@ -192,6 +193,8 @@ pub enum RegistryAction {
     ReissueCard(Box<ReissueCard>),
     RenewCard(RenewCard),
     ChangeCardBatch(Box<BatchChange>),
+    /// For a top-up that the shard is asked for next.
+    ReserveReference(Box<ReserveReference>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -304,6 +307,7 @@ pub enum RegistryEvent {
         root: AccountId,
     },
     CardBatchChanged,
+    ReferenceReserved,
 }
 
 /// An idempotency key in use: its request, and the response once there is one.
@@ -409,6 +413,8 @@ pub enum RegistryRefusal {
     TooManyCardBatches,
     #[error("a card batch that is {} cannot do that", .0.name())]
     CardBatchStateForbids(BatchState),
+    #[error("this external reference is that of top-up {0}; each is used once for a method")]
+    ReferenceTaken(TopUpId),
 }
 
 /// MCC groups, and as many merchant lists: each change copies the table of them.
@@ -430,6 +436,8 @@ pub struct Registry {
     pub exceptions: BTreeMap<ExceptionId, Arc<ControlException>>,
     pub card_batches: CardBatches,
     pub webhook_progress: BTreeMap<WebhookEndpointId, WebhookProgress>,
+    /// External references of top-ups.
+    pub references: References,
 }
 
 impl RegistryView {

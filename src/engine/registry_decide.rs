@@ -7,7 +7,7 @@ use super::decision_endpoints;
 use super::event::{Answer, Event};
 use super::exceptions;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
-use super::ids::CardholderId;
+use super::ids::{CardId, CardholderId};
 use super::issuing;
 use super::link_states;
 use super::links;
@@ -18,8 +18,7 @@ use super::registry::{
     SetExchangeRates,
 };
 use super::risk::change as risk;
-use super::unknown_card;
-use super::webhook_endpoints;
+use super::{top_ups, unknown_card, webhook_endpoints};
 use std::sync::Arc;
 
 pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome {
@@ -32,13 +31,7 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
             Some(_) => RegistryOutcome::Refused(RegistryRefusal::IdTaken),
             None => create_program(program, version),
         },
-        RegistryAction::RevealCard(reveal) => {
-            if registry.issued_cards.get(reveal.card_id).is_some() {
-                RegistryOutcome::Event(RegistryEvent::CardRevealed)
-            } else {
-                RegistryOutcome::Refused(RegistryRefusal::CardNotFound(reveal.card_id))
-            }
-        }
+        RegistryAction::RevealCard(reveal) => reveal_card(registry, reveal.card_id),
         RegistryAction::BeginIdempotent(request) => begin_idempotent(registry, command, request),
         RegistryAction::CompleteIdempotent { .. } => {
             RegistryOutcome::Event(RegistryEvent::IdempotentCompleted)
@@ -87,6 +80,16 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         | RegistryAction::ReissueCard(_)
         | RegistryAction::RenewCard(_)
         | RegistryAction::ChangeCardBatch(_) => issuing::decide(registry, &command.action),
+        RegistryAction::ReserveReference(reserve) => {
+            top_ups::decide_reserve(&registry.references, reserve)
+        }
+    }
+}
+
+fn reveal_card(registry: &Registry, id: CardId) -> RegistryOutcome {
+    match registry.issued_cards.get(id) {
+        Some(_) => RegistryOutcome::Event(RegistryEvent::CardRevealed),
+        None => RegistryOutcome::Refused(RegistryRefusal::CardNotFound(id)),
     }
 }
 
@@ -207,6 +210,9 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
         }
         (action, RegistryEvent::WebhookProgressNoted) => {
             webhook_endpoints::apply(registry, command.at, action);
+        }
+        (RegistryAction::ReserveReference(reserve), RegistryEvent::ReferenceReserved) => {
+            top_ups::apply_reserve(&mut registry.references, reserve);
         }
         _ if unknown_card::apply(registry, command, event) => {}
         (action, event) => {

@@ -16,7 +16,7 @@ use super::exceptions::ControlException;
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
 use super::groups::{MccGroup, SharedMerchantList};
-use super::ids::{AccountId, CardId, LinkId, TopUpId, WebhookEndpointId};
+use super::ids::{AccountId, CardId, LinkId, TopUpId, TransferId, WebhookEndpointId};
 use super::link_states::LinkStatus;
 use super::rates::Rates;
 use super::registry::{
@@ -29,8 +29,11 @@ use super::snapshot_bytes::{Writer, read_item};
 pub use super::snapshot_error::SnapshotError;
 use super::state::{Account, Card, State};
 use super::time::Timestamp;
+use super::top_ups::{EndTopUp, PendingTopUp, Referenced, ReserveReference};
+use super::transfers::{KnownTransfer, NextStep, Received};
 use super::webhook_endpoints::{WebhookEndpoint, WebhookProgress};
 use super::world::{PendingCard, PendingHolder, PendingRenewal, World};
+use super::{snapshot_money, snapshot_remembered};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::io::{Read, Write};
@@ -91,6 +94,15 @@ pub enum SnapshotItem<'a> {
     WebhookProgress(WebhookEndpointId, Cow<'a, WebhookProgress>),
     PendingRenewal(CardId, PendingRenewal),
     CardBatch(Cow<'a, CardBatch>),
+    /// After the accounts: in transit, ended, received, and what has to be done next.
+    TransferInTransit(KnownTransfer),
+    TransferEnded(Timestamp, KnownTransfer),
+    TransferReceived(TransferId, Timestamp, Received),
+    PendingTransfer(Cow<'a, NextStep>),
+    TopUpAnnounced(Cow<'a, PendingTopUp>),
+    TopUpEnded(Timestamp, Cow<'a, EndTopUp>),
+    Reference(Cow<'a, str>, Cow<'a, str>, Referenced),
+    PendingReference(Cow<'a, ReserveReference>),
 }
 
 pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {
@@ -189,7 +201,7 @@ fn write_issued(writer: &mut Writer, world: &World) -> Result<(), SnapshotError>
     for (id, pending) in &world.pending_holders {
         writer.put(&SnapshotItem::PendingHolder(*id, *pending))?;
     }
-    Ok(())
+    snapshot_money::write_pending(writer, world)
 }
 
 /// Which controls were written, and as which.
@@ -238,16 +250,8 @@ fn write_shard(
     for authorization in authorizations {
         writer.put(&SnapshotItem::Authorization(Cow::Borrowed(authorization)))?;
     }
-    for (key, at, first) in state.first_answers.iter() {
-        writer.put(&SnapshotItem::FirstAnswer(key, at, *first))?;
-    }
-    for reversal in state.early_reversals.iter() {
-        writer.put(&SnapshotItem::Reversal(*reversal))?;
-    }
-    for (id, at, account_id) in state.top_ups.iter() {
-        writer.put(&SnapshotItem::TopUp(id, at, *account_id))?;
-    }
-    Ok(())
+    snapshot_remembered::write(writer, state)?;
+    snapshot_money::write(writer, state)
 }
 
 /// The world of a snapshot, spread over `shards` shards.
@@ -423,19 +427,7 @@ impl Reader {
                 let state = world.shard_with(authorization.account_id)?;
                 state.authorizations.insert(authorization.into_owned());
             }
-            SnapshotItem::FirstAnswer(key, at, first) => {
-                let state = world.shard_mut(first.root);
-                state.first_answers.remember(key, at, first);
-            }
-            SnapshotItem::Reversal(reversal) => {
-                let state = world.shard_mut(reversal.root);
-                state.early_reversals.remember(reversal);
-            }
-            SnapshotItem::TopUp(id, at, account_id) => {
-                let state = world.shard_with(account_id)?;
-                state.top_ups.remember(id, at, account_id);
-            }
-            _ => return None,
+            item => return snapshot_remembered::take(world, item),
         }
         Some(())
     }

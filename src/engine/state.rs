@@ -21,7 +21,10 @@ use super::reversals::Reversals;
 use super::shared_counters::SharedCounters;
 use super::slot_index::{Slot, SlotIndex, hash_of_id};
 use super::time::{Expiry, Timestamp};
+use super::top_ups::TopUps;
+use super::transfers::Transfers;
 use super::wallet::Wallet;
+use super::watch::{Watch, Watched};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -48,6 +51,10 @@ pub struct State {
     pub outbox: Outbox,
     /// Of limits that are of no account, program or card.
     pub shared_counters: SharedCounters,
+    pub transfers: Transfers,
+    /// Top-ups in two steps.
+    pub announced: TopUps,
+    pub watched: Watched,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,8 +88,8 @@ pub struct Account {
     pub credit_line_minor: i64,
     /// The other side of money that came in for this account.
     pub funds_received_minor: i64,
-    /// The other side of its payments and refunds. `posted`, `funds received`, this and the two sums at the end are
-    /// zero together.
+    /// The other side of its payments and refunds. `posted`, `funds received`, this and the sums at the end (but for
+    /// what is in transit) are zero together.
     pub network_settlement_minor: i64,
     pub open_holds: u32,
     /// Accounts right below this one that are not closed.
@@ -99,6 +106,12 @@ pub struct Account {
     pub rounding_minor: i64,
     /// What the program added to conversions for this account.
     pub mark_up_minor: i64,
+    /// The other side of transfers; over all accounts it sums up to what is in transit.
+    pub transfers_minor: i64,
+    /// What has left for other trees, and has not arrived yet or may come back.
+    pub in_transit_minor: i64,
+    /// Of one that has a threshold or a rule, or had.
+    pub watch: Option<Box<Watch>>,
 }
 
 impl Account {

@@ -5,7 +5,7 @@ use super::apply::{self, apply};
 use super::cardholders::Holder;
 use super::command::{Action, OpenCard};
 use super::event::Event;
-use super::ids::{AccountId, CardId};
+use super::ids::{AccountId, CardId, TopUpId, TransferId};
 use super::record::Record;
 use super::registry::{Registry, RegistryAction, RegistryEvent};
 use super::registry_decide;
@@ -13,6 +13,8 @@ use super::reissue::{ReissueReason, ReplaceCard};
 use super::slot_index::hash_of_id;
 use super::state::State;
 use super::time::{Expiry, Timestamp};
+use super::top_ups::ReserveReference;
+use super::transfers::{self, NextStep};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -26,6 +28,10 @@ pub struct World {
     pub pending_holders: BTreeMap<CardId, PendingHolder>,
     /// Cards that the registry renewed and whose shard has not heard of it yet; told again on start.
     pub pending_renewals: BTreeMap<CardId, PendingRenewal>,
+    /// What transfers between trees wait for; done again on start.
+    pub pending_transfers: BTreeMap<TransferId, NextStep>,
+    /// Top-ups whose reference is reserved and that their shard has not heard of; told again on start.
+    pub pending_top_ups: BTreeMap<TopUpId, ReserveReference>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -126,6 +132,15 @@ impl World {
             Record::Shard { command, event, .. } => {
                 apply(self.shard_mut(command.root), command, event);
                 self.note_told(&command.action, event);
+                if let Action::TopUp(top_up) | Action::AnnounceTopUp(top_up) = &command.action {
+                    self.pending_top_ups.remove(&top_up.top_up_id);
+                }
+                if let Some(next) = transfers::next_step(command, event) {
+                    self.pending_transfers.insert(next.transfer_id, next);
+                }
+                if let Action::EndTransfer(end) = &command.action {
+                    self.pending_transfers.remove(&end.transfer.id);
+                }
             }
             Record::Registry { command, event, .. } => {
                 if registry_decide::apply(&mut self.registry, command, event) {
@@ -136,6 +151,10 @@ impl World {
                     let pending = cards.iter().copied();
                     let pending = pending.map(|(id, root)| (id, PendingHolder { root, holder }));
                     self.pending_holders.extend(pending);
+                }
+                if let RegistryAction::ReserveReference(reserve) = &command.action {
+                    let id = reserve.top_up.top_up_id;
+                    self.pending_top_ups.insert(id, (**reserve).clone());
                 }
                 let opens = open_card_of(&command.action, event);
                 let opens = opens.map(|pending| (pending.open.card_id, pending));

@@ -15,5 +15,7 @@ pub mod snapshots;
 pub mod stats;
 pub mod switchboard;
 mod told_again;
+mod transfers;
 mod waiters;
+mod watches;
 pub mod worker;

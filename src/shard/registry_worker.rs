@@ -18,6 +18,7 @@ use crate::engine::registry::{
 };
 use crate::engine::registry_decide::{answer, apply, decide};
 use crate::engine::reissue::RenewCard;
+use crate::engine::top_ups::METHODS;
 use crate::engine::world::{PendingHolder, open_card_of, shard_of};
 use crate::journal::{Handle, JournalError, RecordBatch, Sequence, Space};
 use std::sync::{Arc, RwLock};
@@ -84,6 +85,7 @@ impl RegistryWorker {
                 | RegistryRequest::CardBatches
                 | RegistryRequest::CardBatchRows { .. }
                 | RegistryRequest::CardBatchPortion => Some(self.card_batch(request)),
+                RegistryRequest::Reference(reference) => Some(self.references(&reference)),
                 RegistryRequest::View => Some(Reply::View(self.registry.view.clone())),
                 RegistryRequest::FirstAnswer(action) => Some(self.first_answer(action)),
                 RegistryRequest::Command(action) => {
@@ -248,6 +250,14 @@ impl RegistryWorker {
             }
             _ => Reply::Done,
         }
+    }
+
+    fn references(&self, reference: &str) -> Reply {
+        let of = |method: &&'static str| {
+            let known = self.registry.references.get(method, reference);
+            known.map(|known| (*method, known))
+        };
+        Reply::References(METHODS.iter().filter_map(of).collect())
     }
 
     fn program(&self, id: ProgramId) -> Reply {

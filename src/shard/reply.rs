@@ -17,6 +17,8 @@ use crate::engine::risk::rule::RiskRule;
 use crate::engine::spend::Spent;
 use crate::engine::state::{Account, Card};
 use crate::engine::time::Timestamp;
+use crate::engine::top_ups::Referenced;
+use crate::engine::transfers::KnownTransfer;
 use crate::engine::webhook_endpoints::WebhookProgress;
 use crate::journal::Release;
 use std::sync::Arc;
@@ -52,6 +54,9 @@ pub enum Reply {
     CardBatches(Vec<BatchProgress>),
     CardBatchRows(Vec<(u32, RowResult)>),
     CardBatchPortion(Option<Box<BatchPortion>>),
+    Transfer(Box<KnownTransfer>),
+    /// Each with its method.
+    References(Vec<(&'static str, Referenced)>),
 }
 
 impl Reply {

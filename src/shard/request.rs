@@ -72,6 +72,8 @@ pub enum RegistryRequest {
     },
     /// What is to be issued next.
     CardBatchPortion,
+    /// The top-ups that this external reference is of, by their methods.
+    Reference(Box<str>),
 }
 
 /// All requests of one read, on their way to one queue.

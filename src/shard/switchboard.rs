@@ -3,13 +3,15 @@
 use super::archive::Archive;
 use super::clock::{Clock, IdSource};
 use super::directory::Directory;
-use super::inbox::{Inbox, Priority, QueueSettings, queue};
+use super::inbox::{Inbox, Outlet, Priority, QueueSettings, queue};
 use super::registry_worker::{CardIssuedHook, RegistryWorker, ToShard, ask_shard, tell_shard};
 use super::reply::ReplySink;
 use super::request::{Batch, RegistryMessage, RegistryRequest, ShardMessage, ShardRequest};
 use super::stats::ShardStats;
 use super::told_again::ToldAgain;
+use super::transfers::{Carrier, open_steps};
 use super::waiters::Waiters;
+use super::watches::Watches;
 use super::worker::{Nobody, Worker};
 use crate::engine::command::Action;
 use crate::engine::ids::{AccountId, CardId};
@@ -29,7 +31,7 @@ pub struct Switchboard {
     published: Arc<RwLock<Arc<RegistryView>>>,
     journal: Handle,
     pub directory: Arc<Directory>,
-    pub ids: IdSource,
+    pub ids: Arc<IdSource>,
     pub clock: Clock,
     /// One per shard, and the registry's last.
     pub stats: Vec<Arc<ShardStats>>,
@@ -59,16 +61,18 @@ pub struct Wiring {
 /// Starts a thread per shard of the world and one for the registry.
 pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>, Loops)> {
     let directory = Arc::new(Directory::of(&world));
-    let ids = IdSource::after(wiring.clock.clone(), IdSource::last_of(latest(&world)));
+    let ids = ids_of(&world, &wiring.clock);
     let mut stats = Vec::new();
-    let (mut inboxes, mut shards) = (Vec::new(), Vec::new());
-    for (number, mut state) in world.shards.into_iter().enumerate() {
+    let mut shards = Vec::new();
+    let (inboxes, outlets) = queues_of(&world, wiring.queues);
+    let mut open_steps = open_steps(world.pending_transfers, world.pending_top_ups);
+    for (number, (mut state, outlet)) in world.shards.into_iter().zip(outlets).enumerate() {
         if wiring.archive.is_some() {
             state.outbox.open();
         }
-        let (inbox, outlet) = queue(wiring.queues);
         stats.push(Arc::new(ShardStats::default()));
         let worker = Worker {
+            watches: Watches::new(&state, ids.clone()),
             state,
             outlet,
             journal: wiring.journal.clone(),
@@ -81,8 +85,8 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
             decision_calls: wiring.decision_calls.clone(),
             resolved: Vec::new(),
             archive: wiring.archive.clone(),
+            carrier: Carrier::new(inboxes.clone(), std::mem::take(&mut open_steps)),
         };
-        inboxes.push(inbox);
         shards.push(
             std::thread::Builder::new()
                 .name(format!("shard-{number}"))
@@ -153,6 +157,17 @@ fn tell_pending(inboxes: &[Inbox<ShardMessage>], (cards, renewals, holders): Pen
     for (card_id, pending) in holders {
         tell_shard(inboxes, card_id, pending);
     }
+}
+
+fn ids_of(world: &World, clock: &Clock) -> Arc<IdSource> {
+    let last = IdSource::last_of(latest(world));
+    Arc::new(IdSource::after(clock.clone(), last))
+}
+
+type Queues = (Vec<Inbox<ShardMessage>>, Vec<Outlet<ShardMessage>>);
+
+fn queues_of(world: &World, settings: QueueSettings) -> Queues {
+    world.shards.iter().map(|_| queue(settings)).unzip()
 }
 
 fn latest(world: &World) -> crate::engine::time::Timestamp {

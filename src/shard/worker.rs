@@ -9,7 +9,9 @@ use super::reply::{HeldReplies, Replies, Reply, ReplySink, Unavailable};
 use super::request::{Batch, ShardMessage, ShardRequest, Token};
 use super::stats::ShardStats;
 use super::told_again::ToldAgain;
+use super::transfers::Carrier;
 use super::waiters::Waiters;
+use super::watches::Watches;
 use crate::engine::apply::{answer, apply};
 use crate::engine::command::{Action, Authorize, Command, ReleaseCause, ReleaseHold, Withhold};
 use crate::engine::decide::{Outcome, decide};
@@ -63,6 +65,8 @@ pub struct Worker {
     pub resolved: Vec<(Arc<dyn ReplySink>, Replies)>,
     /// Where what the state forgets is kept.
     pub archive: Option<Archive>,
+    pub carrier: Carrier,
+    pub watches: Watches,
 }
 
 /// What one turn has gathered.
@@ -87,6 +91,7 @@ impl Worker {
                 // The journal has failed: it says so itself and ends the process.
                 Err(_) => break,
             }
+            self.carrier.pass_on();
             self.outlet.served(turn.requests);
             if let Some(view) = turn.adopt {
                 self.state.registry = view;
@@ -121,7 +126,8 @@ impl Worker {
         turn
     }
 
-    /// How long until the time of a hold or of a customer is over; `None` where there is none.
+    /// How long until the time of a hold or of a customer is over, or a step of a transfer is tried again; `None` where
+    /// there is none.
     fn until_next_due(&self) -> Option<Duration> {
         let authorizations = &self.state.authorizations;
         let expires_at = authorizations.first_to_expire().map(|(at, _)| at);
@@ -131,9 +137,16 @@ impl Worker {
             Space::Reserve => expires_at.map(|_| Timestamp(i64::MAX)),
             _ => expires_at,
         };
-        let due = expires_at.into_iter().chain(until).min()?;
-        let left_ms = due.0.saturating_sub(self.clock.now().0).max(0);
-        Some(Duration::from_millis(left_ms as u64).min(CLOCK_PATIENCE))
+        let due = expires_at.into_iter().chain(until).min();
+        let left = due.map(|due| {
+            let left_ms = due.0.saturating_sub(self.clock.now().0).max(0);
+            Duration::from_millis(left_ms as u64).min(CLOCK_PATIENCE)
+        });
+        let patience = [
+            self.carrier.patience(),
+            self.watches.patience(self.journal.space()),
+        ];
+        left.into_iter().chain(patience.into_iter().flatten()).min()
     }
 
     /// Releases holds whose time is over, in the order in which they end, before anything else is decided.
@@ -166,6 +179,7 @@ impl Worker {
         let space = self.journal.space();
         self.resolve_overdue(at, space, records);
         self.release_expired(at, space, records);
+        self.look_after_watched(at, space, records);
         if batches.is_empty() && records.is_empty() {
             return Ok(());
         }
@@ -183,6 +197,10 @@ impl Worker {
                         true => self.answer_undecided(request, at),
                         false => self.serve(request, at, space, records),
                     };
+                    let Some(reply) = self.unless_in_transit(reply, (&batch.reply_to, token))
+                    else {
+                        continue;
+                    };
                     match reply.waits_for() {
                         None => replies.push((token, reply)),
                         Some(id) => self.wait(id, (&batch.reply_to, token), &mut replies),
@@ -196,6 +214,7 @@ impl Worker {
             }
             held.0.push((batch.reply_to, replies));
         }
+        self.look_after_watched(at, space, records);
         held.0.append(&mut self.resolved);
         self.stats.count_turn(count + records.len());
         self.release_when_durable(records, held)
@@ -338,15 +357,7 @@ impl Worker {
         match decide(&self.state, &command) {
             // What needs no record is answered all the same; reversals and advices have room of their own.
             Outcome::Event(event)
-                if space == Space::Reserve
-                    && !matches!(
-                        event,
-                        Event::Reversed(_)
-                            | Event::Advised(_)
-                            | Event::Withheld(_)
-                            | Event::Resolved(_)
-                            | Event::Recalled
-                    ) =>
+                if space == Space::Reserve && !has_reserved_room(&command.action, &event) =>
             {
                 Reply::Unavailable(Unavailable::DiskFull)
             }
@@ -354,6 +365,8 @@ impl Worker {
                 records.push_with(|bytes| record::write_shard(bytes, &command, &event));
                 apply(&mut self.state, &command, &event);
                 self.follow_waits(&command, &event);
+                self.follow_transfer(&command, &event);
+                self.watches.note(&self.state, command.root);
                 if let (Action::OpenAccount(open), Event::AccountOpened) = (&command.action, &event)
                 {
                     self.directory.note(open.account_id, command.root);
@@ -377,7 +390,12 @@ impl Worker {
         let card_id = match action {
             Action::OpenAccount(open) => return self.account(open.account_id),
             Action::ChangeAccountStatus(change) => return self.account(change.account_id),
-            Action::TopUp(top_up) => return self.account(top_up.account_id),
+            Action::TopUp(top_up) | Action::AnnounceTopUp(top_up) => {
+                return self.account(top_up.account_id);
+            }
+            Action::EndTopUp(end) => return self.account(end.account_id),
+            Action::ChangeAccount(change) => return self.account(change.account_id),
+            Action::Transfer(transfer) => return self.transfer(transfer.id),
             Action::OpenCard(open) => open.card_id,
             Action::ReplaceCard(replace) => replace.card_id,
             Action::RenewCard(renew) => renew.card_id,
@@ -390,6 +408,10 @@ impl Worker {
             | Action::Withhold(_)
             | Action::Resolve(_)
             | Action::ReleaseHold(_)
+            | Action::ReceiveTransfer(_)
+            | Action::EndTransfer(_)
+            | Action::NoteLowBalance(_)
+            | Action::AutoTopUp(_)
             | Action::Recall(_) => {
                 return Reply::Done;
             }
@@ -407,6 +429,21 @@ impl Worker {
         self.state.account(id).map_or(Reply::NotFound, |account| {
             Reply::Account(Box::new(account.clone()))
         })
+    }
+}
+
+/// What may be written when only a reserve of the disk is left. Of a transfer that has begun, the rest is.
+fn has_reserved_room(action: &Action, event: &Event) -> bool {
+    match event {
+        Event::Transferred(_) => !matches!(action, Action::Transfer(_)),
+        event => matches!(
+            event,
+            Event::Reversed(_)
+                | Event::Advised(_)
+                | Event::Withheld(_)
+                | Event::Resolved(_)
+                | Event::Recalled
+        ),
     }
 }
 

@@ -188,7 +188,7 @@ impl Api<'_> {
         self.post(
             &format!("/v1/accounts/{account}/top_ups"),
             json!({
-                "amount": funds_minor, "currency": currency, "method": "internal",
+                "amount": funds_minor, "currency": currency, "method": "internal", "settle": true,
                 "external_reference": format!("cardsim-{}-{}", self.run, self.requests),
             }),
         )?;

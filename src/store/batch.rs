@@ -1,16 +1,18 @@
 //! What a run of journal records does to the tables, summed: new rows, and one change per row that
 //! was there before. How it gets into a database does not live here.
 
+use super::database::RowChange;
 use super::effect::{self, Change};
 use super::error::StoreError;
 use super::from_message;
+use super::from_money;
 use super::from_posting::{self, Purchase};
 use super::from_record::{self, LedgerSource};
 use super::rows::{
     AccountRow, AuditRow, AuthorizationRow, CardLinkRow, CardRevealRow, CardRow, LedgerEntryRow,
-    ProgramRow, ReversalRow, Sequence, TopUpRow, TransactionRow,
+    ProgramRow, ReversalRow, Sequence, TopUpRow, TransactionRow, TransferRow,
 };
-use crate::engine::command::{Action, Command};
+use crate::engine::command::{Action, Command, TopUp};
 use crate::engine::event::{Event, LedgerAccount, Posting};
 use crate::engine::ids::{AccountId, AuthorizationId, CardId};
 use crate::engine::money::Currency;
@@ -18,6 +20,8 @@ use crate::engine::record::Record;
 use crate::engine::registry::{IssueCard, RegistryAction, RegistryCommand, RegistryEvent};
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::{Expiry, Timestamp};
+use crate::engine::top_ups::{EndTopUp, TopUpEnd, TopUpEnded};
+use crate::engine::transfers::Transferred;
 use std::collections::{BTreeMap, HashMap};
 
 /// What is added to an account's sums.
@@ -43,6 +47,9 @@ pub(super) struct Batch {
     pub ledger_entries: Vec<LedgerEntryRow>,
     pub card_reveals: Vec<CardRevealRow>,
     pub audit_log: Vec<AuditRow>,
+    pub transfers: Vec<TransferRow>,
+    /// To rows of this batch and of earlier ones, in order; made when all new rows are there.
+    pub row_changes: Vec<RowChange>,
     /// To authorizations of earlier batches.
     pub changes: BTreeMap<AuthorizationId, Change>,
     pub moves: BTreeMap<AccountId, Move>,
@@ -232,9 +239,7 @@ impl Batch {
                 }
             }
             (Event::Posted(postings), Action::TopUp(top_up)) => {
-                self.top_ups
-                    .push(from_record::top_up_row(sequence, at, top_up));
-                self.post(sequence, at, &LedgerSource::top_up(top_up), postings);
+                self.top_up(sequence, at, top_up, postings);
             }
             (Event::CardOpened { status }, Action::OpenCard(open)) => {
                 self.set_card_status(open.card_id, *status);
@@ -258,6 +263,17 @@ impl Batch {
             (Event::Resolved(_), Action::Resolve(_)) => {}
             // So are cardholders.
             (Event::CardHolderChanged, Action::ChangeCardHolder(_)) => {}
+            (
+                Event::TopUpAnnounced
+                | Event::TopUpEnded(_)
+                | Event::Transferred(_)
+                | Event::AutoToppedUp(_)
+                | Event::AccountChanged
+                | Event::BalanceLow { .. },
+                action,
+            ) => {
+                return self.money(sequence, at, action, event);
+            }
             // It is in its tables since it came first.
             (Event::Recalled, Action::Recall(_)) => {}
             // A new kind of event must be given its rows here.
@@ -281,6 +297,90 @@ impl Batch {
                 _,
             ) => return false,
         }
+        true
+    }
+
+    /// One that is settled at once.
+    fn top_up(&mut self, sequence: Sequence, at: Timestamp, top_up: &TopUp, legs: &[Posting]) {
+        let row = from_money::settled_top_up_row(sequence, at, top_up, legs);
+        self.top_ups.push(row);
+        let (id, account_id) = (top_up.top_up_id, top_up.account_id);
+        let source = LedgerSource::top_up(id, account_id, top_up.amount, legs);
+        self.post(sequence, at, &source, legs);
+    }
+
+    fn end_top_up(
+        &mut self,
+        sequence: Sequence,
+        at: Timestamp,
+        end: &EndTopUp,
+        ended: &TopUpEnded,
+    ) {
+        let change = from_money::top_up_end(at, end, ended);
+        self.row_changes.push(change);
+        if let TopUpEnd::Settled { arrived, .. } = &end.end {
+            let (id, account_id, legs) = (end.top_up_id, end.account_id, &ended.postings);
+            let source = LedgerSource::top_up(id, account_id, *arrived, legs);
+            self.post(sequence, at, &source, legs);
+        }
+    }
+
+    /// Top-ups in two steps, and transfers. False where the event cannot come of the command.
+    fn money(&mut self, sequence: Sequence, at: Timestamp, action: &Action, event: &Event) -> bool {
+        match (event, action) {
+            (Event::TopUpAnnounced, Action::AnnounceTopUp(top_up)) => {
+                let row = from_money::top_up_row(sequence, at, top_up);
+                self.top_ups.push(row);
+            }
+            (Event::TopUpEnded(ended), Action::EndTopUp(end)) => {
+                self.end_top_up(sequence, at, end, ended);
+            }
+            (Event::Transferred(event), action) => {
+                return self.transfer(sequence, at, action, event);
+            }
+            (Event::AutoToppedUp(done), Action::AutoTopUp(_)) => {
+                let (transfer, event) = (&done.transfer, &done.transferred);
+                let row = from_money::transfer_row(sequence, at, transfer, event);
+                self.transfers.push(row);
+                let source = LedgerSource::transfer(transfer, transfer.to_account_id);
+                self.post(sequence, at, &source, &event.postings);
+            }
+            (Event::AccountChanged, Action::ChangeAccount(change)) => {
+                self.row_changes.extend(from_money::account_change(change));
+            }
+            // An event for those who listen; the tables have the balance.
+            (Event::BalanceLow { .. }, Action::NoteLowBalance(_)) => {}
+            _ => return false,
+        }
+        true
+    }
+
+    fn transfer(
+        &mut self,
+        sequence: Sequence,
+        at: Timestamp,
+        action: &Action,
+        event: &Transferred,
+    ) -> bool {
+        let (transfer, account_id) = match action {
+            Action::Transfer(transfer) => {
+                let row = from_money::transfer_row(sequence, at, transfer, event);
+                self.transfers.push(row);
+                (&**transfer, transfer.from_account_id)
+            }
+            Action::ReceiveTransfer(receive) => {
+                let transfer = &receive.transfer;
+                (transfer, transfer.to_account_id)
+            }
+            Action::EndTransfer(end) => {
+                let change = from_money::transfer_end(at, end, event);
+                self.row_changes.push(change);
+                (&end.transfer, end.transfer.from_account_id)
+            }
+            _ => return false,
+        };
+        let source = LedgerSource::transfer(transfer, account_id);
+        self.post(sequence, at, &source, &event.postings);
         true
     }
 
@@ -337,6 +437,7 @@ impl Batch {
                 | RegistryEvent::RiskRuleChanged { .. }
                 | RegistryEvent::LinkControlsSet { .. }
                 | RegistryEvent::ExceptionRequested
+                | RegistryEvent::ReferenceReserved
                 | RegistryEvent::ExceptionChanged { .. },
                 _,
             ) => {}

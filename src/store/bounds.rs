@@ -40,6 +40,21 @@ impl Of {
     };
 }
 
+/// Of money that belongs to an account: it is where its account is.
+impl Of {
+    pub const SENDERS: Of = Of::accounts_money("from_account_id");
+    pub const TOP_UPS: Of = Of::accounts_money("account_id");
+    pub const RECEIVERS: Of = Of::accounts_money("to_account_id");
+
+    const fn accounts_money(column: &'static str) -> Of {
+        Of {
+            program: None,
+            account: Some(column),
+            card: None,
+        }
+    }
+}
+
 const NOTHING: &str = "1 = 0";
 
 impl Conditions {
@@ -54,6 +69,15 @@ impl Conditions {
             let inner = std::mem::replace(&mut self.clauses, clauses).join(" AND ");
             self.clauses
                 .push(format!("{card} IN (SELECT id FROM cards WHERE {inner})"));
+            return;
+        }
+        if let (None, Some(account), None) = (of.program, of.account, of.card) {
+            let clauses = std::mem::take(&mut self.clauses);
+            self.within(Some(bounds), &Of::ACCOUNTS);
+            let inner = std::mem::replace(&mut self.clauses, clauses).join(" AND ");
+            self.clauses.push(format!(
+                "{account} IN (SELECT id FROM accounts WHERE {inner})"
+            ));
             return;
         }
         if !bounds.program_ids.is_empty() {
@@ -74,6 +98,20 @@ impl Conditions {
                 None => self.clauses.push(NOTHING.to_owned()),
             }
         }
+    }
+
+    /// What is within the bounds by one of the columns.
+    pub(super) fn within_either(&mut self, bounds: Option<&Bounds>, of: [&Of; 2]) {
+        if bounds.is_none() {
+            return;
+        }
+        let clauses = std::mem::take(&mut self.clauses);
+        let either = of.map(|of| {
+            self.within(bounds, of);
+            std::mem::take(&mut self.clauses).join(" AND ")
+        });
+        self.clauses = clauses;
+        self.clauses.push(format!("({})", either.join(" OR ")));
     }
 
     /// An account of the bounds, or one below it.

@@ -7,14 +7,16 @@ use crate::engine::event::{ApprovalCode, Flags, RuleId};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
 use crate::engine::ids::{
     AccountId, AuditId, AuthorizationId, CardId, ControlId, DeliveryId, EventId, LimitId,
-    ProgramId, ReversalId, RiskRuleId, TopUpId, TransactionId, WebhookEndpointId,
+    ProgramId, ReversalId, RiskRuleId, TopUpId, TransactionId, TransferId, WebhookEndpointId,
 };
 use crate::engine::money::Currency;
 use crate::engine::rates::Rate;
 use crate::engine::reason::DeclineReason;
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::Timestamp;
+use crate::engine::top_ups::TopUpStatus;
 use crate::engine::trace::{Step, Trace};
+use crate::engine::transfers::{ReturnReason, TransferStatus};
 use arrayvec::ArrayString;
 
 /// Takes the columns of a row, in order.
@@ -256,7 +258,8 @@ id_columns!(
     ReversalId,
     TopUpId,
     TransactionId,
-    WebhookEndpointId
+    WebhookEndpointId,
+    TransferId
 );
 
 /// Types that are stored by their public name: how to write it and how to find it again.
@@ -283,6 +286,12 @@ named_columns! {
     EntryMode: EntryMode::name, EntryMode::from_name;
     Channel: Channel::name, Channel::from_name;
     DeclineReason: DeclineReason::name, DeclineReason::from_name;
+    TopUpStatus: TopUpStatus::name, |text| {
+        let mut all = TopUpStatus::ALL.iter();
+        all.find(|(_, name)| *name == text).map(|(status, _)| *status)
+    };
+    TransferStatus: TransferStatus::name, TransferStatus::from_name;
+    ReturnReason: ReturnReason::name, ReturnReason::from_name;
     RateSource: RateSource::name, RateSource::from_name;
     CallOutcome: CallOutcome::name, |text| {
         CallOutcome::ALL.iter().copied().find(|outcome| outcome.name() == text)

@@ -28,6 +28,7 @@ pub(super) const DERIVED_TABLES: &[&str] = &[
     "transactions",
     "top_ups",
     "ledger_entries",
+    "transfers",
     "card_reveals",
     "audit_log",
     "events",
@@ -52,6 +53,33 @@ pub(super) struct Position {
 pub(super) enum Value {
     Int(i64),
     Text(String),
+}
+
+/// New values of a row that is there, by its id.
+#[derive(Debug, Clone)]
+pub(super) struct RowChange {
+    pub table: &'static str,
+    pub id: String,
+    pub columns: Vec<(&'static str, Value)>,
+}
+
+impl RowChange {
+    /// The statement, and its parameters in order.
+    pub fn statement(&self) -> (String, Vec<Value>) {
+        let places = self.columns.iter().zip(1..);
+        let set: Vec<String> = places
+            .map(|((column, _), place)| format!("{column} = ${place}"))
+            .collect();
+        let sql = format!(
+            "UPDATE {} SET {} WHERE id = ${}",
+            self.table,
+            set.join(", "),
+            set.len() + 1
+        );
+        let values = self.columns.iter().map(|(_, value)| value.clone());
+        let id = Value::Text(self.id.clone());
+        (sql, values.chain([id]).collect())
+    }
 }
 
 /// One transaction of the projection; dropped without a commit, it leaves no trace.
@@ -102,6 +130,8 @@ pub(super) trait Writer: Send + Sized {
         table: &'static str,
         before: Timestamp,
     ) -> Result<u64, sqlx::Error>;
+    /// The number of rows found, 1 or 0. For what happens seldom: each is a statement of its own.
+    async fn change_row(&mut self, change: &RowChange) -> Result<u64, sqlx::Error>;
 
     /// Sets the expiry of cards. The number of cards found.
     async fn set_expiries(

@@ -3,10 +3,10 @@
 
 use super::rows::{
     AccountRow, AuditRow, CardLinkRow, CardRevealRow, CardRow, LedgerAccountName, LedgerEntryRow,
-    ProgramRow, Sequence, TopUpRow, TopUpStatus, TransactionRow,
+    ProgramRow, Sequence, TransactionRow,
 };
 use crate::engine::audit::AuditEntry;
-use crate::engine::command::{OpenAccount, TopUp};
+use crate::engine::command::OpenAccount;
 use crate::engine::event::{LedgerAccount, Posting};
 use crate::engine::ids::{AccountId, AuditId};
 use crate::engine::money::Currency;
@@ -17,7 +17,7 @@ use crate::engine::time::Timestamp;
 use arrayvec::ArrayString;
 
 /// Free text as a row keeps it. Postgres has no NUL in text, and a wire may send one.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     text.replace('\0', " ")
 }
 
@@ -151,38 +151,15 @@ pub(super) fn card_reveal_row(
     }
 }
 
-pub(super) fn top_up_row(sequence: Sequence, at: Timestamp, top_up: &TopUp) -> TopUpRow {
-    TopUpRow {
-        id: top_up.top_up_id,
-        sequence,
-        account_id: top_up.account_id,
-        amount_minor: top_up.amount.amount_minor,
-        currency: lettered(top_up.amount.currency),
-        method: clean(&top_up.method),
-        external_reference: top_up.external_reference.as_deref().map(clean),
-        status: TopUpStatus::Settled,
-        created_at_ms: at,
-    }
-}
-
 /// What posted some legs.
 pub(super) struct LedgerSource {
-    account_id: AccountId,
-    currency: Currency,
-    source_type: &'static str,
-    source_id: String,
+    pub account_id: AccountId,
+    pub currency: Currency,
+    pub source_type: &'static str,
+    pub source_id: String,
 }
 
 impl LedgerSource {
-    pub fn top_up(top_up: &TopUp) -> LedgerSource {
-        LedgerSource {
-            account_id: top_up.account_id,
-            currency: lettered(top_up.amount.currency),
-            source_type: "top_up",
-            source_id: top_up.top_up_id.to_string(),
-        }
-    }
-
     pub fn transaction(transaction: &TransactionRow) -> LedgerSource {
         LedgerSource {
             account_id: transaction.account_id,
@@ -208,6 +185,7 @@ pub(super) fn ledger_entry_row(
         }
         LedgerAccount::Rounding => (source.account_id, LedgerAccountName::Rounding),
         LedgerAccount::MarkUp => (source.account_id, LedgerAccountName::MarkUp),
+        LedgerAccount::InTransit => (source.account_id, LedgerAccountName::InTransit),
     };
     LedgerEntryRow {
         sequence,

@@ -4,7 +4,7 @@ use super::batch::Move;
 use super::both::same_in_both;
 use super::columns::{Source, TableRow};
 use super::copy;
-use super::database::{FORGOTTEN_AT_ONCE, Migration, Position, Value, Writer};
+use super::database::{FORGOTTEN_AT_ONCE, Migration, Position, RowChange, Value, Writer};
 use super::effect::Change;
 use super::rows::{AuthorizationResult, AuthorizationStatus, Sequence};
 use crate::engine::ids::{AccountId, AuthorizationId, CardId};
@@ -27,6 +27,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/postgres/0007_audit_log.sql"),
     include_str!("migrations/postgres/0008_events.sql"),
     include_str!("migrations/postgres/0009_reissued_cards.sql"),
+    include_str!("migrations/postgres/0010_money.sql"),
 ];
 
 const READERS_MAX: u32 = 8;
@@ -261,6 +262,12 @@ impl Writer for PgWriter {
              WHERE {table}.id = changed.id COLLATE \"C\""
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(ids).bind(names);
+        Ok(query.execute(self.connection()).await?.rows_affected())
+    }
+
+    async fn change_row(&mut self, change: &RowChange) -> Result<u64, sqlx::Error> {
+        let (sql, values) = change.statement();
+        let query = bind(sql, &values);
         Ok(query.execute(self.connection()).await?.rows_affected())
     }
 

@@ -237,6 +237,7 @@ impl Projector {
         writer.insert(&batch.card_reveals).await.map_err(sql)?;
         writer.insert(&batch.audit_log).await.map_err(sql)?;
         write_events(&mut writer, events).await.map_err(sql)?;
+        writer.insert(&batch.transfers).await.map_err(sql)?;
         self.strike(BatchStep::RowsInserted)?;
         self.change_rows(&mut writer, batch).await?;
         writer.commit().await.map_err(sql)?;
@@ -296,6 +297,10 @@ impl Projector {
             let found = writer.set_expiries(&batch.card_expiries).await;
             let found = found.map_err(sql)? as usize;
             self.all_found("cards", batch.card_expiries.len(), found, last)?;
+        }
+        for change in &batch.row_changes {
+            let found = writer.change_row(change).await.map_err(sql)?;
+            self.all_found(change.table, 1, found as usize, last)?;
         }
         self.strike(BatchStep::StatusesSet)
     }

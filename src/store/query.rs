@@ -7,10 +7,10 @@ use super::database::{Store, Value};
 use super::error::StoreError;
 use super::rows::{
     AccountRow, AuthorizationRow, AuthorizationStatus, CardLinkRow, CardRow, LedgerEntryRow,
-    ProgramRow, ReversalRow, Sequence, TopUpRow, TransactionRow, TransactionType,
+    ProgramRow, ReversalRow, Sequence, TransactionRow, TransactionType,
 };
 use crate::engine::api_keys::Bounds;
-use crate::engine::ids::{AccountId, AuthorizationId, CardId, ProgramId, TopUpId, TransactionId};
+use crate::engine::ids::{AccountId, AuthorizationId, CardId, ProgramId, TransactionId};
 use crate::engine::reason::DeclineReason;
 use crate::engine::time::Timestamp;
 
@@ -328,20 +328,6 @@ impl Store {
             .await
     }
 
-    pub async fn top_ups(
-        &self,
-        account_id: Option<AccountId>,
-        starting_after: Option<TopUpId>,
-        limit: u32,
-    ) -> Result<Page<TopUpRow>, StoreError> {
-        let after = starting_after.map(|id| id.to_string());
-        let before = self.cursor::<TopUpRow>(after).await?;
-        let mut conditions = Conditions::default();
-        conditions.equal("account_id", account_id.map(|id| id.to_string()));
-        conditions.before(before);
-        self.page(conditions, "sequence DESC", limit).await
-    }
-
     pub async fn accounts(
         &self,
         filter: &AccountFilter,
@@ -412,7 +398,7 @@ impl Store {
     }
 
     /// The journal sequence of the row that a page is to go on behind.
-    async fn cursor<R: TableRow>(
+    pub(super) async fn cursor<R: TableRow>(
         &self,
         starting_after: Option<String>,
     ) -> Result<Option<Sequence>, StoreError> {

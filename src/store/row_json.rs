@@ -1,6 +1,6 @@
 //! How rows of the tables look in JSON: in answers of the interface, and in events.
 
-use super::rows::{AuthorizationRow, CardRow, ReversalRow, TopUpRow, TransactionRow};
+use super::rows::{AuthorizationRow, CardRow, ReversalRow, TopUpRow, TransactionRow, TransferRow};
 use crate::engine::command::CardType;
 use crate::engine::conversion::Conversion;
 use crate::engine::event::RuleId;
@@ -236,6 +236,29 @@ pub fn top_up(row: &TopUpRow) -> Value {
         "method": row.method,
         "external_reference": row.external_reference,
         "status": row.status.name(),
+        "settled_amount": row.settled_minor,
+        "settled_currency": row.settled_currency.map(|currency| currency.alpha()),
+        "arrived_amount": row.arrived_minor,
+        "arrived_currency": row.arrived_currency.map(|currency| currency.alpha()),
+        "rest": row.rest_minor,
+        "received_on": row.received_on,
+        "failure_reason": row.failure_reason,
         "created_at": row.created_at_ms.to_string(),
+        "ended_at": row.ended_at_ms.map(|at| at.to_string()),
+    })
+}
+
+pub fn transfer(row: &TransferRow) -> Value {
+    json!({
+        "id": row.id.to_string(),
+        "object": "transfer",
+        "from_account_id": row.from_account_id.to_string(),
+        "to_account_id": row.to_account_id.to_string(),
+        "amount": row.amount_minor,
+        "currency": row.currency.alpha(),
+        "status": row.status.name(),
+        "return_reason": row.return_reason.map(|reason| reason.name()),
+        "created_at": row.created_at_ms.to_string(),
+        "ended_at": row.ended_at_ms.map(|at| at.to_string()),
     })
 }

@@ -6,13 +6,16 @@ use crate::engine::event::{ApprovalCode, Flags, RuleId, Standing};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
 use crate::engine::ids::{
     AccountId, AuditId, AuthorizationId, CardId, ProgramId, ReversalId, TopUpId, TransactionId,
+    TransferId,
 };
 use crate::engine::money::Currency;
 use crate::engine::rates::Rate;
 use crate::engine::reason::DeclineReason;
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::Timestamp;
+use crate::engine::top_ups::TopUpStatus;
 use crate::engine::trace::{Step, Trace};
+use crate::engine::transfers::{ReturnReason, TransferStatus};
 use arrayvec::ArrayString;
 
 pub use crate::journal::Sequence;
@@ -271,6 +274,33 @@ table! {
         external_reference: Option<String>,
         status: TopUpStatus,
         created_at_ms: Timestamp,
+        /// What was credited, in the account's currency; like the rest, of one that is settled.
+        settled_minor: Option<i64>,
+        settled_currency: Option<Currency>,
+        arrived_minor: Option<i64>,
+        arrived_currency: Option<Currency>,
+        /// Of what arrived, too little to be credited.
+        rest_minor: Option<i64>,
+        received_on: Option<String>,
+        failure_reason: Option<String>,
+        ended_at_ms: Option<Timestamp>,
+    }
+}
+
+table! {
+    /// Money moved from one account to another.
+    TransferRow in "transfers" {
+        id: TransferId,
+        sequence: Sequence,
+        from_account_id: AccountId,
+        to_account_id: AccountId,
+        amount_minor: i64,
+        currency: Currency,
+        status: TransferStatus,
+        return_reason: Option<ReturnReason>,
+        created_at_ms: Timestamp,
+        /// When it was settled or came back.
+        ended_at_ms: Option<Timestamp>,
     }
 }
 
@@ -367,13 +397,13 @@ names! {
         Above = "above",
         Part = "part",
     }
-    TopUpStatus { Settled = "settled", }
     LedgerAccountName {
         Customer = "customer",
         FundsReceived = "funds_received",
         NetworkSettlement = "network_settlement",
         Rounding = "rounding",
         MarkUp = "mark_up",
+        InTransit = "in_transit",
     }
 }
 

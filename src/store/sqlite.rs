@@ -3,7 +3,7 @@
 use super::batch::Move;
 use super::both::same_in_both;
 use super::columns::{Sink, Source, TableRow};
-use super::database::{FORGOTTEN_AT_ONCE, Migration, Position, Value, Writer};
+use super::database::{FORGOTTEN_AT_ONCE, Migration, Position, RowChange, Value, Writer};
 use super::effect::Change;
 use super::rows::{AuthorizationResult, AuthorizationStatus, Sequence};
 use crate::engine::ids::{AccountId, AuthorizationId, CardId};
@@ -32,6 +32,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/sqlite/0007_audit_log.sql"),
     include_str!("migrations/sqlite/0008_events.sql"),
     include_str!("migrations/sqlite/0009_reissued_cards.sql"),
+    include_str!("migrations/sqlite/0010_money.sql"),
 ];
 
 const READERS_MAX: u32 = 4;
@@ -311,6 +312,12 @@ impl Writer for SqliteWriter {
              FROM json_each($1) AS changed WHERE {table}.id = changed.value ->> 0"
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(serde_json::json!(statuses).to_string());
+        Ok(query.execute(self.connection()).await?.rows_affected())
+    }
+
+    async fn change_row(&mut self, change: &RowChange) -> Result<u64, sqlx::Error> {
+        let (sql, values) = change.statement();
+        let query = bind(sql, &values);
         Ok(query.execute(self.connection()).await?.rows_affected())
     }
 

@@ -39,6 +39,8 @@ pub fn nowhere(route: &Route) -> String {
         About::Exception => "exc",
         About::DecisionEndpoint => "dep",
         About::CardBatch => "batch",
+        About::Transfer => "trf",
+        About::TopUp => "topup",
         _ => "key",
     };
     path.replace("{id}", &format!("{prefix}_000000000000z"))
@@ -103,6 +105,8 @@ struct Part {
     transaction: String,
     /// Ordered with a key that is bound to the account.
     batch: String,
+    transfer: String,
+    top_up: String,
 }
 
 impl Part {
@@ -111,7 +115,7 @@ impl Part {
         let (program, account) = root.program_and_account();
         let top_up = json!({"amount": 100_000, "currency": "USD", "method": "internal"});
         let top_ups = format!("/v1/accounts/{account}/top_ups");
-        root.post(&top_ups, top_up).created();
+        let top_up = root.post(&top_ups, top_up).created();
         let links = json!([{"type": "project", "id": link}]);
         let body = json!({"account_id": account, "links": links});
         let card = root.post("/v1/cards", body).created();
@@ -125,6 +129,10 @@ impl Part {
         let body = json!({"program_id": program, "url": "http://127.0.0.1:9/", "enabled": false});
         let endpoint = root.post("/v1/decision_endpoints", body).created();
         let (authorization, transaction) = pay(switch, &account, &card);
+        let sub = json!({"program_id": program, "parent_id": account});
+        let sub = root.post("/v1/accounts", sub).created();
+        let body = json!({"from_account_id": account, "to_account_id": sub, "amount": 1, "currency": "USD"});
+        let transfer = root.post("/v1/transfers", body).created();
         let body = json!({"name": "orders", "scopes": ["cards:issue"], "account_ids": [account]});
         let orders = json!({"rows": [{"account_id": account}]});
         let batch = with_key(&root, body).post("/v1/card_batches", orders);
@@ -140,6 +148,8 @@ impl Part {
             authorization,
             transaction,
             batch: batch.created(),
+            transfer,
+            top_up,
         }
     }
 
@@ -156,6 +166,8 @@ impl Part {
             About::Exception => &self.exception,
             About::DecisionEndpoint => &self.endpoint,
             About::CardBatch => &self.batch,
+            About::Transfer => &self.transfer,
+            About::TopUp => &self.top_up,
             About::Link => self.link,
             About::Everything
             | About::Anything
@@ -174,7 +186,7 @@ fn sees(bound_by: &str, about: About) -> bool {
         About::Program | About::Rule | About::Cardholder | About::DecisionEndpoint => {
             bound_by == "program_ids"
         }
-        About::Account => bound_by != "links",
+        About::Account | About::Transfer | About::TopUp => bound_by != "links",
         // It belongs to who is bound as the key that ordered it.
         About::CardBatch => bound_by == "account_ids",
         _ => true,
@@ -258,6 +270,13 @@ fn lists_leave_out_what_a_bound_key_does_not_see() {
                 About::Card,
             ),
             ("/v1/rules", &own.rule, &other.rule, About::Rule),
+            ("/v1/top_ups", &own.top_up, &other.top_up, About::TopUp),
+            (
+                "/v1/transfers",
+                &own.transfer,
+                &other.transfer,
+                About::Transfer,
+            ),
             (
                 "/v1/exceptions",
                 &own.exception,

@@ -1,5 +1,6 @@
 //! The REST interface from outside: real loops over a journal in memory, real HTTP on loopback.
 
+mod account_settings;
 mod authorizations;
 mod card_batches;
 mod cardholders;
@@ -26,5 +27,7 @@ mod resources;
 mod rules;
 mod secrets;
 mod simulate;
+mod top_ups;
 mod transactions;
+mod transfers;
 mod wallets;

@@ -204,6 +204,54 @@ impl Walk<'_> {
         let of_account = format!("/v1/accounts/{account}");
         let money = json!({"amount": 500_000, "currency": "USD", "method": "swift"});
         self.made(&format!("{of_account}/top_ups"), money);
+        let waits = json!({"amount": 5_000, "currency": "USD", "method": "sepa", "settle": false, "external_reference": "INV-7"});
+        let waiting = self.made(&format!("{of_account}/top_ups"), waits.clone());
+        let payment =
+            json!({"reference": "INV-7", "amount": 5_000, "currency": "USD", "date": "2026-11-28"});
+        self.done("/v1/incoming_payments", payment);
+        let file = self.client.header("Content-Type", "text/csv");
+        let file = file.send(
+            "POST",
+            "/v1/incoming_payments",
+            b"reference,amount,currency\nINV-7,5000,USD\nINV-8,1,USD\n",
+        );
+        assert_eq!(file.status, 200, "{}", file.text);
+        for (action, body) in [
+            ("settle", json!({})),
+            ("fail", json!({"reason": "sent back"})),
+        ] {
+            let mut waits = waits.clone();
+            waits["external_reference"] = action.into();
+            let waiting = self.made(&format!("{of_account}/top_ups"), waits);
+            self.done(&format!("/v1/top_ups/{waiting}/{action}"), body);
+        }
+        client
+            .patch(
+                &of_account,
+                json!({"credit_line": 100, "low_balance": {"below": 50}}),
+            )
+            .ok();
+        let moved = json!({"from_account_id": account, "to_account_id": below, "amount": 10, "currency": "USD"});
+        let moved = self.made("/v1/transfers", moved);
+        let back = json!({"from_account_id": below, "to_account_id": account, "amount": 10, "currency": "USD"});
+        self.made("/v1/transfers", back);
+        let rule = json!({"below": 0, "amount": 10, "per_day": 1, "from_account_id": account});
+        client
+            .patch(
+                &format!("/v1/accounts/{below}"),
+                json!({"auto_top_up": rule}),
+            )
+            .ok();
+        client
+            .patch(&format!("/v1/accounts/{below}"), json!({"auto_top_up": {}}))
+            .ok();
+        self.switch.projected();
+        self.read(&[
+            "/v1/top_ups",
+            &format!("/v1/top_ups/{waiting}"),
+            "/v1/transfers",
+            &format!("/v1/transfers/{moved}"),
+        ]);
         for (account, action) in [
             (&account, "freeze"),
             (&account, "unfreeze"),

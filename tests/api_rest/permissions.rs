@@ -34,12 +34,15 @@ fn seen(about: About) -> &'static str {
         | About::Rule
         | About::Cardholder
         | About::DecisionEndpoint => "where it is bound by program",
-        About::Account => "its accounts and those below; not where it is bound by link",
+        About::Account | About::TopUp => {
+            "its accounts and those below; not where it is bound by link"
+        }
         About::Card | About::Authorization | About::Transaction | About::Exception => {
             "of the cards that it sees"
         }
         About::Link => "its links",
         About::CardBatch => "those of keys that see no more than it",
+        About::Transfer => "from or to an account that it sees",
     }
 }
 

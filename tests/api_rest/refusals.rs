@@ -101,7 +101,7 @@ fn what_is_not_there_is_404_and_says_whether_it_comes_later() {
         ),
         (
             "POST",
-            "/v1/transfers".into(),
+            "/v1/card_batches".into(),
             "not_supported",
             "not_supported",
         ),
@@ -821,26 +821,6 @@ fn wrong_top_ups_are_refused_and_move_nothing() {
         (gone.error().0, gone.error().2.as_str()),
         (404, "account_not_found")
     );
-}
-
-#[test]
-fn without_the_sandbox_no_money_appears() {
-    let options = Options {
-        sandbox: false,
-        ..Options::default()
-    };
-    let switch = Switch::start_on(Disk::new(), options);
-    let client = switch.client();
-    let (_, account_id) = client.program_and_account();
-    let body = json!({"amount": 1, "currency": "USD", "method": "swift"});
-    let answer = client.post(&format!("/v1/accounts/{account_id}/top_ups"), body);
-    assert_error(
-        &answer,
-        (400, "not_supported", "not_supported", None),
-        "top-up",
-    );
-    let account = client.get(&format!("/v1/accounts/{account_id}")).ok();
-    assert_eq!(account["posted"], 0);
 }
 
 #[test]

@@ -391,6 +391,9 @@ pub fn any_steps() -> impl Strategy<Value = Vec<Step>> {
             // Ids of top-ups are given out once for all trees.
             Step::TopUp { id: id * 10 + root_of_account(account), account, amount }
         }),
+        4 => any_transfer(),
+        5 => Just(Step::Carry),
+        1 => (any_account(), 0i64..500).prop_map(|(account, line)| Step::CreditLine { account, line }),
         1 => (any_card(), status).prop_map(|(card, change)| Step::Status { card, change }),
         1 => (any_account(), account_status)
             .prop_map(|(account, change)| Step::AccountStatus { account, change }),

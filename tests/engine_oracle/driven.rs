@@ -186,6 +186,21 @@ impl Engine {
                 account,
                 amount,
             } => switch.top_up(*id, root_of_account(*account), *account, usd(*amount)),
+            Step::Carry => return self.carry(),
+            Step::CreditLine { account, line } => {
+                let mut change = ChangeAccount::nothing(AccountId(*account));
+                change.credit_line_minor = Some(*line);
+                switch.change_account(root_of_account(*account), change)
+            }
+            Step::Transfer {
+                id,
+                from,
+                to,
+                amount,
+            } => {
+                let side = |account: u64| (account, root_of_account(account));
+                switch.transfer(*id, side(*from), side(*to), usd(*amount))
+            }
             Step::Status { card, change } => switch.change_status(root_of(*card), *card, *change),
             Step::AccountStatus { account, change } => {
                 switch.change_account_status(root_of_account(*account), *account, *change)
@@ -298,7 +313,10 @@ pub fn assert_account(found: &Account, view: &View) {
     assert_eq!(sums, (kept.mark_up, kept.rounding), "{account}");
     let network = charged - kept.mark_up - kept.rounding;
     assert_eq!(found.network_settlement_minor, network, "{account}");
-    let in_all = found.posted_minor + found.funds_received_minor + charged;
+    let in_transit = view.in_transit(account);
+    assert_eq!(found.in_transit_minor, in_transit, "{account}");
+    assert_eq!(-found.transfers_minor, view.moved(account), "{account}");
+    let in_all = found.posted_minor + found.funds_received_minor + found.transfers_minor + charged;
     assert_eq!(in_all, 0, "the books of {account} do not add up");
     assert_eq!(found.open_holds as usize, view.open_holds(account));
 }

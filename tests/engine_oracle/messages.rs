@@ -211,6 +211,20 @@ pub enum Step {
         account: u64,
         amount: i64,
     },
+    /// Each id is of the tree of the account that gives.
+    Transfer {
+        id: u64,
+        from: u64,
+        to: u64,
+        amount: i64,
+    },
+    /// The next step of a transfer between trees.
+    Carry,
+    /// An account may go so far below zero from now on.
+    CreditLine {
+        account: u64,
+        line: i64,
+    },
     Status {
         card: u64,
         change: StatusChange,

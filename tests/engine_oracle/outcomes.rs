@@ -29,6 +29,12 @@ pub enum Came {
     Unknown,
     AlreadyReversed,
     Duplicate,
+    Moved(TransferStatus),
+    /// A step of the transfer with this number.
+    Carried {
+        id: u64,
+        status: TransferStatus,
+    },
     Done,
     AlreadyDone,
     Refused,

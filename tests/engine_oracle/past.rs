@@ -388,7 +388,7 @@ impl View<'_> {
                 ) if *to == account => Some(*amount),
                 _ => None,
             });
-        top_ups.sum::<i64>() - self.charged(account)
+        top_ups.sum::<i64>() + self.moved(account) - self.charged(account)
     }
 
     pub fn of_account(&self, account: u64) -> impl Iterator<Item = &Known<'_>> {
@@ -418,7 +418,7 @@ impl View<'_> {
     }
 
     pub fn available(&self, account: u64) -> i64 {
-        self.posted(account) - self.held(account)
+        self.posted(account) - self.held(account) + self.credit_line(account)
     }
 
     /// What a message of this card may still name: what is open, and what was closed, or came back, within a day.

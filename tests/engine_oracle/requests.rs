@@ -35,6 +35,14 @@ impl View<'_> {
             Step::Customer { back, says } => return self.customer(*back, *says),
             Step::Endpoint { .. } | Step::Repeat { .. } => Came::Done,
             Step::TopUp { id, account, .. } => self.top_up(*id, *account),
+            Step::Transfer {
+                id,
+                from,
+                to,
+                amount,
+            } => self.transfer(*id, (*from, *to), *amount),
+            Step::Carry => self.carry(),
+            Step::CreditLine { account, .. } => self.set_credit_line(*account),
             Step::Status { card, change } => self.change_card_status(*card, *change),
             Step::AccountStatus { account, change } => {
                 self.change_account_status(*account, *change)
@@ -113,7 +121,10 @@ impl View<'_> {
             (before, change) if before == change => Came::AlreadyDone,
             (AccountStatusChange::Close, _) => Came::Refused,
             (_, AccountStatusChange::Close)
-                if below_open || self.posted(account) != 0 || self.held(account) != 0 =>
+                if below_open
+                    || self.posted(account) != 0
+                    || self.held(account) != 0
+                    || self.in_transit(account) != 0 =>
             {
                 Came::Refused
             }

@@ -20,6 +20,7 @@ pub fn came_of(outcome: &Outcome) -> Came {
                 ..undoing
             }))
         }
+        Outcome::Event(Event::Transferred(transferred)) => Came::Moved(transferred.status),
         Outcome::Event(_) => Came::Done,
         Outcome::FirstAnswer(answer) => Came::First(heard_again(answer)),
         Outcome::AlreadyDone => Came::AlreadyDone,

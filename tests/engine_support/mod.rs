@@ -20,7 +20,9 @@ use cardswitch::engine::registry::*;
 use cardswitch::engine::registry_decide;
 use cardswitch::engine::reissue::{ReissueCard, ReissueReason, RenewCard};
 use cardswitch::engine::time::{Expiry, Timestamp};
+use cardswitch::engine::transfers::Transfer;
 use cardswitch::engine::wallet::Wallet;
+use cardswitch::engine::watch::{self, AutoTopUp, ChangeAccount, Due, NoteLowBalance};
 use cardswitch::engine::world::{World, open_card_of};
 use cardswitch::journal::{FileStorage, Journal, RecordBatch, Settings};
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -273,6 +275,48 @@ impl Switch {
             external_reference: None,
         };
         self.command(AccountId(root), Action::TopUp(Box::new(top_up)))
+    }
+
+    /// From one account to another, each with its tree.
+    pub fn transfer(
+        &mut self,
+        id: u64,
+        (from, from_root): (u64, u64),
+        (to, to_root): (u64, u64),
+        amount: Money,
+    ) -> Outcome {
+        let transfer = Transfer {
+            id: TransferId(id),
+            from_account_id: AccountId(from),
+            to_account_id: AccountId(to),
+            to_root: AccountId(to_root),
+            amount,
+        };
+        self.command(AccountId(from_root), Action::Transfer(Box::new(transfer)))
+    }
+
+    /// What follows from the state of a tree, as its shard does it: one thing.
+    pub fn look_after(&mut self, root: u64, id: u64) -> Option<Outcome> {
+        let root = AccountId(root);
+        let action = match watch::due(self.world.shard(root), root, self.at)? {
+            Due::LowBalance(account_id) => Action::NoteLowBalance(NoteLowBalance { account_id }),
+            Due::AutoTopUp(account_id) => Action::AutoTopUp(AutoTopUp {
+                transfer_id: TransferId(id),
+                account_id,
+            }),
+        };
+        Some(self.command(root, action))
+    }
+
+    pub fn change_account(&mut self, root: u64, change: ChangeAccount) -> Outcome {
+        self.command(AccountId(root), Action::ChangeAccount(Box::new(change)))
+    }
+
+    /// The next step of the oldest transfer that waits for one, as shards hand it on.
+    pub fn carry(&mut self) -> Option<Outcome> {
+        let (_, next) = self.world.pending_transfers.first_key_value()?;
+        let next = next.clone();
+        Some(self.command(next.root, next.action))
     }
 
     /// Issues a card and opens it in its shard.

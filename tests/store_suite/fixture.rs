@@ -25,6 +25,7 @@ pub const TABLES: &[&str] = &[
     "transactions",
     "top_ups",
     "ledger_entries",
+    "transfers",
     "card_reveals",
     "audit_log",
     "events",

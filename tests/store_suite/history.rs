@@ -14,7 +14,7 @@ use cardswitch::engine::facts::{
     RepeatKey,
 };
 use cardswitch::engine::ids::{
-    AccountId, AuthorizationId, CardId, ControlId, ProgramId, ReversalId, TopUpId,
+    AccountId, AuthorizationId, CardId, ControlId, ProgramId, ReversalId, TopUpId, TransferId,
     WebhookEndpointId,
 };
 use cardswitch::engine::link_states::{ChangeLinkStatus, LinkStatus};
@@ -28,6 +28,8 @@ use cardswitch::engine::registry::{
 use cardswitch::engine::registry_decide;
 use cardswitch::engine::reissue::{ReissueCard, ReissueReason, RenewCard};
 use cardswitch::engine::time::{Expiry, Timestamp};
+use cardswitch::engine::top_ups::{EndTopUp, TopUpEnd};
+use cardswitch::engine::transfers::Transfer;
 use cardswitch::engine::webhook_endpoints::{WebhookEndpoint, WebhookState};
 use cardswitch::engine::world::World;
 use cardswitch::store::rows::Sequence;
@@ -260,6 +262,85 @@ impl History {
                 external_reference: Some("W\0 1".into()),
             })),
         );
+    }
+
+    /// In two steps; half of them wait for ever, some fail.
+    pub fn announce(&mut self) {
+        let place = self.below(self.accounts.len() as u64) as usize;
+        let (account_id, root) = self.accounts[place];
+        let currency = self.currency_of(account_id).unwrap();
+        let (top_up_id, amount_minor) = (TopUpId(self.id()), 1 + self.below(5_000) as i64);
+        let top_up = TopUp {
+            top_up_id,
+            account_id,
+            amount: Money {
+                amount_minor,
+                currency,
+            },
+            method: "usdt".into(),
+            external_reference: self
+                .below(2)
+                .eq(&0)
+                .then(|| format!("W\0{top_up_id}").into()),
+        };
+        if !self.shard(root, Action::AnnounceTopUp(Box::new(top_up))) {
+            return;
+        }
+        let arrived = match currency {
+            USD => Money {
+                amount_minor: 12_345 + 10_000 * amount_minor,
+                currency: Currency::USDT,
+            },
+            currency => Money {
+                amount_minor,
+                currency,
+            },
+        };
+        let end = match self.below(4) {
+            0 => TopUpEnd::Failed {
+                reason: "no\0money".into(),
+            },
+            1 => TopUpEnd::Settled {
+                arrived,
+                received_on: Some("2026-11-28".into()),
+            },
+            _ => return,
+        };
+        let end = EndTopUp {
+            top_up_id,
+            account_id,
+            end,
+        };
+        self.shard(root, Action::EndTopUp(Box::new(end)));
+    }
+
+    /// Between any two accounts; what has to come next comes later.
+    pub fn transfer(&mut self) {
+        let (from, to) = [(); 2]
+            .map(|()| self.below(self.accounts.len() as u64) as usize)
+            .into();
+        let ((from_account_id, root), (to_account_id, to_root)) =
+            (self.accounts[from], self.accounts[to]);
+        let transfer = Transfer {
+            id: TransferId(self.id()),
+            from_account_id,
+            to_account_id,
+            to_root,
+            amount: Money {
+                // Much, so that some accounts come to have little.
+                amount_minor: 1 + self.below(3_000_000) as i64,
+                currency: self.currency_of(from_account_id).unwrap(),
+            },
+        };
+        self.shard(root, Action::Transfer(Box::new(transfer)));
+    }
+
+    /// The next step of a transfer between trees.
+    pub fn carry(&mut self) {
+        let pending = self.world.pending_transfers.values().next().cloned();
+        if let Some(next) = pending {
+            assert!(self.shard(next.root, next.action));
+        }
     }
 
     pub fn issue_card(&mut self) {
@@ -553,7 +634,10 @@ impl History {
         ];
         for _ in 0..count {
             self.at = self.at.plus_ms(self.below(20_000) as i64);
-            match self.below(100) {
+            match self.below(112) {
+                108..112 => self.announce(),
+                100..104 => self.transfer(),
+                104..108 => self.carry(),
                 0..35 => self.message(),
                 35..60 => {
                     let kind = KINDS[self.below(20).saturating_sub(16) as usize];

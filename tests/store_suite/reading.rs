@@ -12,11 +12,13 @@ use cardswitch::engine::kinds::Direction;
 use cardswitch::engine::money::Currency;
 use cardswitch::engine::record::Record;
 use cardswitch::engine::time::Timestamp;
+use cardswitch::engine::top_ups::TopUpStatus;
 use cardswitch::settlement::{Format, ReportRequest, render, settlement_report};
 use cardswitch::store::StoreError;
 use cardswitch::store::query::{
     AccountFilter, AuthorizationFilter, CardFilter, EntryCursor, TransactionFilter,
 };
+use cardswitch::store::query_money::TopUpFilter;
 use cardswitch::store::rebuild::rebuild;
 use cardswitch::store::rows::{
     AuthorizationRow, AuthorizationStatus, TransactionRow, TransactionType,
@@ -92,7 +94,12 @@ async fn lists_page_alike(fixture: &Fixture, history: &History) {
     let cursor = Some(EntryCursor { sequence, leg });
     let rest = store.ledger_entries(account, cursor, 1000).await.unwrap();
     assert_eq!(rest.data, all[1..]);
-    let top_ups = store.top_ups(Some(account), None, 1000).await.unwrap();
+    let filter = TopUpFilter {
+        account_id: Some(account),
+        status: Some(TopUpStatus::Settled),
+        ..TopUpFilter::default()
+    };
+    let top_ups = store.top_ups(&filter, None, 1000).await.unwrap();
     let is_top_up = all.iter().filter(|entry| entry.source_type == "top_up");
     assert_eq!(top_ups.data.len(), is_top_up.count());
     assert!(top_ups.data.len() < all.len(), "nothing was posted");
@@ -337,7 +344,7 @@ async fn settlement_figures_are_what_was_posted_and_what_is_open(fixture: Fixtur
 }
 
 async fn settlement_figures_that_are_too_large_are_an_error_in_words(fixture: Fixture) {
-    let history = history(26, 700);
+    let history = history(26, 800);
     let store = fixture.store().await;
     project(&store, &history.records, 60).await;
     let request = ReportRequest {
@@ -462,7 +469,7 @@ fn open_of<'a>(
 }
 
 async fn transactions_are_listed_and_read(fixture: Fixture) {
-    let history = history(26, 700);
+    let history = history(26, 800);
     let store = fixture.store().await;
     project(&store, &history.records, 60).await;
     let any = TransactionFilter::default();

@@ -1,14 +1,16 @@
 //! The whole document: every route of the table with its scope, what is said of all of them alike, and the schemas.
 
-use super::operation::{Content, Operation};
+use super::operation::{Body, Content, Operation};
 use super::schema::{self, answer, example, id, named, or_null, pattern, said, text, with};
-use super::{card_batches, cards, controls, deciding, keys, objects, payments, simulate, told};
+use super::{
+    card_batches, cards, controls, deciding, keys, money, objects, payments, simulate, told,
+};
 use crate::api::bounds::About;
 use crate::api::routes::{Route, table};
 use crate::engine::ids::{
     AccountId, ApiKeyId, AuthorizationId, CardBatchId, CardId, CardholderId, DecisionEndpointId,
-    DeliveryId, EventId, ExceptionId, MccGroupId, MerchantListId, ProgramId, RiskRuleId,
-    TransactionId, WebhookEndpointId,
+    DeliveryId, EventId, ExceptionId, MccGroupId, MerchantListId, ProgramId, RiskRuleId, TopUpId,
+    TransactionId, TransferId, WebhookEndpointId,
 };
 use serde_json::{Map, Value, json};
 
@@ -90,6 +92,7 @@ const ERRORS: &[(u16, &str, &str, &str)] = &[
 pub fn operations() -> Vec<Operation> {
     let groups = [
         objects::operations,
+        money::operations,
         cards::operations,
         card_batches::operations,
         payments::operations,
@@ -105,6 +108,7 @@ fn schemas() -> Map<String, Value> {
     let groups = [
         controls::schemas,
         objects::schemas,
+        money::schemas,
         cards::schemas,
         card_batches::schemas,
         payments::schemas,
@@ -184,11 +188,7 @@ fn described_as(route: &Route, operation: &Operation, schemas: &Map<String, Valu
         "parameters": parameters,
     });
     if let Some(body) = &operation.body {
-        let needed = body.schema["required"].as_array();
-        described["requestBody"] = json!({
-            "required": needed.is_some_and(|names| !names.is_empty()),
-            "content": { "application/json": { "schema": body.schema, "example": body.example } },
-        });
+        described["requestBody"] = request_body(body);
     }
     let mut responses = Map::new();
     responses.insert(
@@ -201,6 +201,16 @@ fn described_as(route: &Route, operation: &Operation, schemas: &Map<String, Valu
     }
     described["responses"] = Value::Object(responses);
     described
+}
+
+fn request_body(body: &Body) -> Value {
+    let needed = body.schema["required"].as_array();
+    let json = json!({ "schema": body.schema, "example": body.example });
+    let mut content = json!({ "application/json": json });
+    if let Some((media_type, example)) = body.file {
+        content[media_type] = json!({ "schema": { "type": "string" }, "example": example });
+    }
+    json!({ "required": needed.is_some_and(|names| !names.is_empty()), "content": content })
 }
 
 fn success(operation: &Operation, is_write: bool, schemas: &Map<String, Value>) -> Value {
@@ -270,6 +280,8 @@ fn id_of(resource: &str) -> Value {
     id(match resource {
         "programs" => ProgramId::PREFIX,
         "accounts" => AccountId::PREFIX,
+        "top_ups" => TopUpId::PREFIX,
+        "transfers" => TransferId::PREFIX,
         "cardholders" => CardholderId::PREFIX,
         "cards" => CardId::PREFIX,
         "card_batches" => CardBatchId::PREFIX,

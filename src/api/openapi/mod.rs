@@ -7,6 +7,7 @@ mod controls;
 mod deciding;
 mod document;
 mod keys;
+mod money;
 mod objects;
 mod operation;
 mod payments;

@@ -1,15 +1,14 @@
 //! Programs, accounts and their money, and cardholders.
 
-use super::operation::{Operation, act, body, create, get, list_of};
+use super::money::{account_settings, account_settings_request};
+use super::operation::{Operation, act, act_with, body, create, get, list_of};
 use super::schema::{
-    self, Fields, amount, amount_from, answer, country, currency, flag, id, kinds, list,
-    list_within, mcc, moment, named, noted, number, number_within, of_type, one_of, open_word,
-    or_null, pattern, request, said, text, words,
+    self, Fields, amount, answer, country, currency, flag, id, kinds, list, list_within, mcc,
+    moment, named, noted, number, number_within, of_type, one_of, open_word, or_null, pattern,
+    request, said, text,
 };
-use crate::api::top_ups::METHODS;
 use crate::engine::conversion::BASIS_POINTS;
 use crate::engine::hold_expiry::HOLD_HOURS_MAX;
-use crate::store::rows::TopUpStatus;
 use serde_json::{Value, json};
 
 pub fn schemas() -> Fields {
@@ -17,7 +16,6 @@ pub fn schemas() -> Fields {
         ("Program", program()),
         ("HoldExpiry", hold_expiry()),
         ("Account", account()),
-        ("TopUp", top_up()),
         ("LedgerEntry", ledger_entry()),
         ("Cardholder", cardholder()),
     ]
@@ -50,15 +48,13 @@ pub fn operations() -> Vec<Operation> {
             "Account",
         ),
         get("/v1/accounts/{id}", "An account", "Account"),
-        create(
-            "/v1/accounts/{id}/top_ups",
-            "Put money on an account (sandbox only)",
-            body(
-                top_up_request(),
-                json!({"amount": 50000, "currency": "USD", "method": "swift"}),
-            ),
-            "TopUp",
-        ),
+        act_with(
+            "/v1/accounts/{id}",
+            "Change an account: what is named is replaced",
+            body(account_change(), json!({"name": "advertising"})),
+            "Account",
+        )
+        .method("PATCH"),
         list_of(
             "/v1/accounts/{id}/ledger_entries",
             "Every movement of what is posted, newest first",
@@ -168,75 +164,52 @@ fn hold_expiry_request() -> Value {
 }
 
 fn account() -> Value {
-    answer(
-        vec![
-            ("id", id("acct")),
-            ("object", of_type("account")),
-            ("program_id", id("prog")),
-            ("parent_id", or_null(id("acct"))),
-            ("name", or_null(said("master"))),
-            ("currency", currency()),
-            ("status", open_word(&["active", "frozen", "closed"])),
-            ("posted", amount()),
-            ("held", amount()),
-            ("available", amount()),
-            ("controls", named("Controls")),
-            ("created_at", moment()),
-        ],
-        Vec::new(),
-    )
+    let mut fields = vec![
+        ("id", id("acct")),
+        ("object", of_type("account")),
+        ("program_id", id("prog")),
+        ("parent_id", or_null(id("acct"))),
+        ("name", or_null(said("master"))),
+        ("currency", currency()),
+        ("status", open_word(&["active", "frozen", "closed"])),
+        ("posted", amount()),
+        ("held", amount()),
+        ("available", amount()),
+        ("controls", named("Controls")),
+        ("created_at", moment()),
+    ];
+    fields.extend(account_settings());
+    answer(fields, Vec::new())
 }
 
 fn account_request() -> Value {
-    request(
-        vec![("program_id", id("prog"))],
-        vec![
-            (
-                "currency",
-                noted(
-                    currency(),
-                    "By default the program's; a child's is its parent's.",
-                ),
-            ),
-            ("parent_id", id("acct")),
-            ("name", text(200, "master")),
-            ("controls", named("ControlsRequest")),
-        ],
-    )
+    let currency = noted(
+        currency(),
+        "By default the program's; a child's is its parent's.",
+    );
+    let mut optional = vec![
+        ("currency", currency),
+        ("parent_id", id("acct")),
+        ("name", text(200, "master")),
+        ("controls", named("ControlsRequest")),
+    ];
+    optional.extend(account_settings_request());
+    request(vec![("program_id", id("prog"))], optional)
 }
 
-fn top_up() -> Value {
-    answer(
-        vec![
-            ("id", id("topup")),
-            ("object", of_type("top_up")),
-            ("account_id", id("acct")),
-            ("amount", amount()),
-            ("currency", currency()),
-            ("method", open_word(&words(METHODS))),
-            ("external_reference", or_null(said("invoice 7"))),
-            ("status", open_word(&words(TopUpStatus::ALL))),
-            ("created_at", moment()),
-        ],
-        Vec::new(),
-    )
-}
-
-fn top_up_request() -> Value {
-    request(
-        vec![
-            ("amount", amount_from(1)),
-            ("currency", currency()),
-            ("method", one_of(&words(METHODS))),
-        ],
-        vec![("external_reference", text(140, "invoice 7"))],
-    )
+fn account_change() -> Value {
+    let mut optional = vec![
+        ("name", text(200, "advertising")),
+        ("controls", named("ControlsRequest")),
+    ];
+    optional.extend(account_settings_request());
+    schema::with(request(Vec::new(), optional), "minProperties", json!(1))
 }
 
 fn ledger_entry() -> Value {
     let source = answer(
         vec![
-            ("type", open_word(&["transaction", "top_up"])),
+            ("type", open_word(&["transaction", "top_up", "transfer"])),
             ("id", said("txn_0h2k9m4p7r1t3")),
         ],
         Vec::new(),

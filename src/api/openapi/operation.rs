@@ -29,6 +29,8 @@ pub struct Body {
     pub schema: Value,
     /// One that does something, as a reader would send it.
     pub example: Value,
+    /// A file that may be sent instead: its media type, and one.
+    pub file: Option<(&'static str, &'static str)>,
 }
 
 /// What a success has.
@@ -131,7 +133,18 @@ pub fn act_with(path: &'static str, summary: &'static str, body: Body, schema: &
 }
 
 pub fn body(schema: Value, example: Value) -> Body {
-    Body { schema, example }
+    Body {
+        schema,
+        example,
+        file: None,
+    }
+}
+
+impl Body {
+    pub fn or_text(mut self, media_type: &'static str, example: &'static str) -> Body {
+        self.file = Some((media_type, example));
+        self
+    }
 }
 
 impl Operation {

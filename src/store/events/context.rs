@@ -84,7 +84,22 @@ impl Needs {
                 self.accounts.extend(open.parent_id);
             }
             Action::ChangeAccountStatus(change) => drop(self.accounts.insert(change.account_id)),
-            Action::TopUp(top_up) => drop(self.accounts.insert(top_up.account_id)),
+            Action::TopUp(top_up) | Action::AnnounceTopUp(top_up) => {
+                self.accounts.insert(top_up.account_id);
+            }
+            Action::EndTopUp(end) => drop(self.accounts.insert(end.account_id)),
+            Action::Transfer(transfer) => {
+                let ids = [transfer.from_account_id, transfer.to_account_id];
+                self.accounts.extend(ids);
+            }
+            Action::ReceiveTransfer(receive) => {
+                self.accounts.insert(receive.transfer.to_account_id);
+            }
+            Action::NoteLowBalance(low) => drop(self.accounts.insert(low.account_id)),
+            Action::AutoTopUp(auto) => drop(self.accounts.insert(auto.account_id)),
+            Action::EndTransfer(end) => {
+                self.accounts.insert(end.transfer.from_account_id);
+            }
             Action::OpenCard(open) => drop(self.cards.insert(open.card_id)),
             Action::ReplaceCard(replace) => self.cards.extend([replace.card_id, replace.replaces]),
             Action::RenewCard(renew) => drop(self.cards.insert(renew.card_id)),

@@ -1,6 +1,7 @@
 //! Which events a record is: types and contents. Where they happened and who wants them is `fold.rs`.
 
 use super::fold::{Content, Draft, EventContext, Subject};
+use super::money;
 use super::types::EventType;
 use crate::engine::command::{Action, StatusChange};
 use crate::engine::event::{Event, Flags, ResolvedTo};
@@ -17,7 +18,6 @@ use crate::store::from_message::{
     advice_of, request_of, resolved_of, reversal_row, undoing_of, withheld_of,
 };
 use crate::store::from_posting::{self, Purchase};
-use crate::store::from_record;
 use crate::store::row_json;
 use crate::store::rows::{
     AuthorizationResult, AuthorizationRow, AuthorizationStatus, MessageName, Sequence,
@@ -31,7 +31,8 @@ pub(super) fn of_record(context: &EventContext, sequence: Sequence, record: &Rec
     drafts.extend(of_transaction(context, sequence, record));
     match record {
         Record::Shard { command, event, .. } => {
-            drafts.extend(of_shard(context, sequence, record, &command.action, event));
+            drafts.extend(of_shard(context, &command.action, event));
+            drafts.extend(money::of_shard(sequence, command, event));
         }
         Record::Registry { command, event, .. } => {
             drafts.extend(of_registry(context, &command.action, event));
@@ -179,13 +180,7 @@ fn of_transaction(context: &EventContext, sequence: Sequence, record: &Record) -
     types.into_iter().map(draft).collect()
 }
 
-fn of_shard(
-    context: &EventContext,
-    sequence: Sequence,
-    record: &Record,
-    action: &Action,
-    event: &Event,
-) -> Vec<Draft> {
+fn of_shard(context: &EventContext, action: &Action, event: &Event) -> Vec<Draft> {
     let draft = match (action, event) {
         (Action::OpenAccount(open), Event::AccountOpened) => {
             context.about_account(open.account_id, EventType::AccountCreated)
@@ -197,15 +192,6 @@ fn of_shard(
                 AccountStatus::Closed => EventType::AccountClosed,
             };
             context.about_account(change.account_id, event_type)
-        }
-        (Action::TopUp(top_up), Event::Posted(_)) => {
-            let (at, _) = from_record::taken(record);
-            let row = from_record::top_up_row(sequence, at, top_up);
-            Some(Draft {
-                event_type: EventType::TopUpSettled,
-                subject: Subject::Account(top_up.account_id),
-                content: vec![("top_up", row_json::top_up(&row))],
-            })
         }
         (Action::OpenCard(open), Event::CardOpened { .. }) => {
             context.about_card(open.card_id, EventType::CardCreated)

@@ -4,6 +4,7 @@
 mod context;
 mod derive;
 mod fold;
+mod money;
 mod read;
 mod row;
 pub mod types;

@@ -47,6 +47,12 @@ event_types! {
     AccountUnfrozen = "account.unfrozen", AccountsRead, "an account was unfrozen";
     AccountClosed = "account.closed", AccountsRead, "an account was closed";
     TopUpSettled = "topup.settled", AccountsRead, "money that arrived was posted to an account";
+    TopUpCreated = "topup.created", AccountsRead, "a top-up waits for its money";
+    TopUpFailed = "topup.failed", AccountsRead, "the money of a top-up will not come";
+    TransferSettled = "transfer.settled", AccountsRead, "money arrived that was moved from one account to another; each account hears of it";
+    TransferReturned = "transfer.returned", AccountsRead, "money that another account does not take came back to the one that sent it";
+    TransferFailed = "transfer.failed", AccountsRead, "an auto top-up found no money to move";
+    BalanceLow = "balance.low", AccountsRead, "less is available than the account's threshold; once until there is enough again";
     AuthorizationApproved = "authorization.approved", AuthorizationsRead, "a payment was approved, by us or by the network in our place";
     AuthorizationPartiallyApproved = "authorization.partially_approved", AuthorizationsRead, "a payment was approved for less than was asked";
     AuthorizationDeclined = "authorization.declined", AlertsDeclines, "a payment was declined: its reason, step and rule are in `decision`";

@@ -1,0 +1,304 @@
+//! `/v1/incoming_payments`: what arrived, as a bank's file or a rail's call says it. Each payment is held against the top-ups
+//! that wait, by the reference that its payer stated; who it settles and who not is told line by line.
+
+use super::body::WriteRequest;
+use super::error::{ApiError, shown};
+use super::fields::Fields;
+use super::idempotency::{Success, Write, once};
+use super::{ApiState, Gate, ask, rails, top_ups};
+use crate::engine::ids::TopUpId;
+use crate::engine::money::{BALANCE_MAX_MINOR, Money};
+use crate::engine::top_ups::{TopUpEnd, TopUpStatus};
+use crate::shard::reply::Reply;
+use crate::shard::request::RegistryRequest;
+use crate::store::rows::TopUpRow;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+/// Payments of one file: each is a command of its own, and its sender waits for all of them.
+const LINES_MAX: usize = 1_000;
+
+/// One payment, as it was told.
+struct Payment {
+    reference: String,
+    /// By what way it came, where that is said.
+    method: Option<&'static str>,
+    arrived: Money,
+    received_on: Option<String>,
+}
+
+/// What became of one.
+struct Matched {
+    result: &'static str,
+    top_up_id: Option<TopUpId>,
+    /// Why it is not `matched`.
+    reason: Option<String>,
+}
+
+impl Matched {
+    fn not(result: &'static str, top_up_id: Option<TopUpId>, reason: &str) -> Matched {
+        Matched {
+            result,
+            top_up_id,
+            reason: Some(reason.to_owned()),
+        }
+    }
+}
+
+pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write {
+            state, mut fields, ..
+        } = write;
+        match fields.take("csv") {
+            Some(Value::String(text)) => file(&state, fields, &text).await,
+            Some(_) => Err(super::fields::wrong_type("csv", "text")),
+            None => {
+                let payment = payment(fields)?;
+                let told = match_payment(&state, &payment).await?;
+                Ok(Success::ok(to_json("incoming_payment", &payment, &told)))
+            }
+        }
+    };
+    once(gate.state()?, request, work).await
+}
+
+/// A file: nothing of it is carried out before all of it could be read.
+async fn file(state: &Arc<ApiState>, fields: Fields, text: &str) -> Result<Success, ApiError> {
+    fields.finish()?;
+    let payments = lines(text)?;
+    let mut counts = Map::new();
+    let mut told = Vec::with_capacity(payments.len());
+    for (line, payment) in payments {
+        let matched = match_payment(state, &payment).await?;
+        let count = counts.entry(matched.result).or_insert(json!(0));
+        *count = json!(count.as_u64().unwrap_or_default() + 1);
+        let mut json = to_json("incoming_payment", &payment, &matched);
+        json["line"] = line.into();
+        told.push(json);
+    }
+    Ok(Success::ok(json!({
+        "object": "incoming_payment_file",
+        "counts": counts,
+        "payments": told,
+    })))
+}
+
+fn payment(mut fields: Fields) -> Result<Payment, ApiError> {
+    let payment = Payment {
+        reference: fields.required_text("reference", 140)?,
+        method: fields.word("method", &rails::methods())?,
+        arrived: Money {
+            amount_minor: fields
+                .integer("amount", 1..=BALANCE_MAX_MINOR)?
+                .ok_or_else(|| fields.missing("amount"))?,
+            currency: fields.required_currency("currency")?,
+        },
+        received_on: top_ups::day(&mut fields, "date")?,
+    };
+    fields.finish()?;
+    Ok(payment)
+}
+
+/// The lines of a CSV (RFC 4180) with their numbers. The first names the columns.
+fn lines(text: &str) -> Result<Vec<(usize, Payment)>, ApiError> {
+    let mut lines = (1..).zip(text.trim_start_matches('\u{feff}').lines());
+    let heads = lines
+        .next()
+        .map(|(_, line)| split(line))
+        .unwrap_or_default();
+    let heads = heads.unwrap_or_default();
+    let is_known = |head: &String| COLUMNS.contains(&head.as_str());
+    if heads.is_empty() || !heads.iter().all(is_known) {
+        let message = format!(
+            "the first line must name the columns, of these: {}",
+            COLUMNS.join(",")
+        );
+        return Err(ApiError::invalid("csv_malformed", "csv line 1", message));
+    }
+    let mut payments = Vec::new();
+    for (number, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
+        if payments.len() == LINES_MAX {
+            let message = format!("a file may have {LINES_MAX} payments; send the rest in another");
+            return Err(ApiError::invalid("too_many", "csv", message));
+        }
+        payments.push((number, of_line(number, &heads, line)?));
+    }
+    Ok(payments)
+}
+
+const COLUMNS: [&str; 5] = ["reference", "amount", "currency", "date", "method"];
+
+fn of_line(number: usize, heads: &[String], line: &str) -> Result<Payment, ApiError> {
+    let place = format!("csv line {number}");
+    let malformed = |message: &str| ApiError::invalid("csv_malformed", &place, message);
+    let cells = split(line).ok_or_else(|| malformed("a quotation mark is not closed"))?;
+    if cells.len() != heads.len() {
+        return Err(malformed("it has not as many cells as the first line"));
+    }
+    let mut map = Map::new();
+    for (head, cell) in heads.iter().zip(cells) {
+        let cell = cell.trim();
+        let value = match cell.parse::<i64>() {
+            _ if cell.is_empty() => continue,
+            Ok(number) if head == "amount" => Value::from(number),
+            _ => Value::from(cell),
+        };
+        map.insert(head.clone(), value);
+    }
+    let fields = Fields::of("", Value::Object(map))?;
+    payment(fields).map_err(|error| {
+        let param = error.param.clone().unwrap_or_default();
+        error.with_param(format!("{place}: {param}"))
+    })
+}
+
+/// The cells of one line: with commas between them, in quotation marks where they have some, which are doubled inside.
+fn split(line: &str) -> Option<Vec<String>> {
+    let (mut cells, mut cell, mut is_quoted) = (Vec::new(), String::new(), false);
+    let mut letters = line.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' if is_quoted && letters.peek() == Some(&'"') => {
+                letters.next();
+                cell.push('"');
+            }
+            '"' => is_quoted = !is_quoted,
+            ',' if !is_quoted => cells.push(std::mem::take(&mut cell)),
+            letter => cell.push(letter),
+        }
+    }
+    cells.push(cell);
+    (!is_quoted).then_some(cells)
+}
+
+/// Settles the top-up that the payment is for, if one waits for it.
+async fn match_payment(state: &Arc<ApiState>, payment: &Payment) -> Result<Matched, ApiError> {
+    let row = match referenced(state, payment).await? {
+        Ok(row) => row,
+        Err(unmatched) => return Ok(unmatched),
+    };
+    let id = Some(row.id);
+    match row.status {
+        TopUpStatus::Failed => return Ok(Matched::not("refused", id, "top_up_failed")),
+        TopUpStatus::Settled if is_the_same(&row, payment) => {
+            return Ok(Matched::not("duplicate", id, "settled_before"));
+        }
+        TopUpStatus::Settled => return Ok(Matched::not("refused", id, "top_up_settled")),
+        TopUpStatus::Pending => {}
+    }
+    let end = TopUpEnd::Settled {
+        arrived: payment.arrived,
+        received_on: payment.received_on.as_deref().map(Into::into),
+    };
+    match top_ups::end_one(state, row.id, row.account_id, end).await {
+        Ok(()) => Ok(Matched {
+            result: "matched",
+            top_up_id: id,
+            reason: None,
+        }),
+        Err(error) if error.status == StatusCode::CONFLICT => {
+            Ok(Matched::not("refused", id, error.code))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The same payment told again, as far as can be said.
+fn is_the_same(row: &TopUpRow, payment: &Payment) -> bool {
+    let arrived = (row.arrived_minor, row.arrived_currency);
+    let Money {
+        amount_minor,
+        currency,
+    } = payment.arrived;
+    let same_day = match (&row.received_on, &payment.received_on) {
+        (Some(known), Some(told)) => known == told,
+        _ => true,
+    };
+    arrived == (Some(amount_minor), Some(currency)) && same_day
+}
+
+/// The top-up that the reference is of: an external one, or the top-up's own id.
+async fn referenced(
+    state: &Arc<ApiState>,
+    payment: &Payment,
+) -> Result<Result<TopUpRow, Matched>, ApiError> {
+    let asked = RegistryRequest::Reference(payment.reference.as_str().into());
+    let mut known: Vec<(&str, TopUpId)> = match ask::registry(state, asked).await? {
+        Reply::References(known) => {
+            let known = known.into_iter();
+            known
+                .map(|(method, known)| (method, known.top_up_id))
+                .collect()
+        }
+        reply => return Err(ask::unexpected(&reply)),
+    };
+    if let Some(method) = payment.method {
+        known.retain(|(of, _)| *of == method);
+    }
+    let by_id = payment.reference.parse::<TopUpId>().ok();
+    let id = match known.as_slice() {
+        [] => by_id,
+        [(_, id)] => Some(*id),
+        _ => {
+            let reason = "reference_of_several_methods";
+            return Ok(Err(Matched::not("unmatched", None, reason)));
+        }
+    };
+    let unknown = || Matched::not("unmatched", None, "reference_unknown");
+    let Some(id) = id else {
+        return Ok(Err(unknown()));
+    };
+    match top_ups::find(state, id).await {
+        Ok(row) if payment.method.is_none_or(|method| row.method == method) => Ok(Ok(row)),
+        Ok(_) => Ok(Err(unknown())),
+        Err(error) if error.status == StatusCode::NOT_FOUND => Ok(Err(unknown())),
+        Err(error) => Err(error),
+    }
+}
+
+fn to_json(object: &str, payment: &Payment, matched: &Matched) -> Value {
+    json!({
+        "object": object,
+        "reference": shown(&payment.reference),
+        "amount": payment.arrived.amount_minor,
+        "currency": payment.arrived.currency.alpha(),
+        "date": payment.received_on,
+        "result": matched.result,
+        "top_up_id": matched.top_up_id.map(|id| id.to_string()),
+        "reason": matched.reason,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn cells_are_split_as_rfc_4180_says() {
+        let of = |line: &str| split(line).map(|cells| cells.join("|"));
+        assert_eq!(of("a,b,,c"), Some("a|b||c".into()));
+        assert_eq!(of("\"a,b\",c"), Some("a,b|c".into()));
+        assert_eq!(of("\"a \"\"b\"\"\",c"), Some("a \"b\"|c".into()));
+        assert_eq!(of("\"a,b"), None);
+        assert_eq!(of(""), Some(String::new()));
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_quoted_comes_back(cells in proptest::collection::vec("[^\r\n]{0,12}", 1..6)) {
+            let quoted: Vec<_> = cells.iter().map(|cell| format!("\"{}\"", cell.replace('"', "\"\""))).collect();
+            prop_assert_eq!(split(&quoted.join(",")), Some(cells));
+        }
+
+        #[test]
+        fn any_text_is_a_file_or_an_error(text: String) {
+            let _ = lines(&text);
+            let _ = lines(&format!("reference,amount,currency\n{text}"));
+        }
+    }
+}

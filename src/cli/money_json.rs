@@ -1,0 +1,94 @@
+//! Records of transfers and top-ups as JSON, for `record_json.rs`.
+
+use super::message_json::posting;
+use crate::api::{accounts, controls_json};
+use crate::engine::top_ups::{EndTopUp, TopUpEnd, TopUpEnded};
+use crate::engine::transfers::{EndTransfer, Transfer, Transferred};
+use crate::engine::watch::{AutoTopUp, AutoToppedUp, ChangeAccount, NoteLowBalance};
+use serde_json::{Value, json};
+
+pub(super) fn transfer(name: &str, transfer: &Transfer) -> Value {
+    json!({
+        "type": name,
+        "transfer_id": transfer.id.to_string(),
+        "from_account_id": transfer.from_account_id.to_string(),
+        "to_account_id": transfer.to_account_id.to_string(),
+        "to_tree": transfer.to_root.to_string(),
+        "amount": transfer.amount.amount_minor,
+        "currency": transfer.amount.currency.alpha(),
+    })
+}
+
+pub(super) fn end_transfer(end: &EndTransfer) -> Value {
+    let mut json = transfer("end_transfer", &end.transfer);
+    json["return_reason"] = end.returned.map(|reason| reason.name()).into();
+    json
+}
+
+pub(super) fn transferred(transferred: &Transferred) -> Value {
+    json!({
+        "type": "transferred",
+        "status": transferred.status.name(),
+        "return_reason": transferred.return_reason.map(|reason| reason.name()),
+        "postings": transferred.postings.iter().map(posting).collect::<Vec<_>>(),
+    })
+}
+
+pub(super) fn end_top_up(end: &EndTopUp) -> Value {
+    let mut json = match &end.end {
+        TopUpEnd::Settled {
+            arrived,
+            received_on,
+        } => json!({
+            "status": "settled",
+            "arrived_amount": arrived.amount_minor,
+            "arrived_currency": arrived.currency.alpha(),
+            "received_on": received_on,
+        }),
+        TopUpEnd::Failed { reason } => json!({ "status": "failed", "reason": reason }),
+    };
+    json["type"] = "end_top_up".into();
+    json["top_up_id"] = end.top_up_id.to_string().into();
+    json["account_id"] = end.account_id.to_string().into();
+    json
+}
+
+pub(super) fn top_up_ended(ended: &TopUpEnded) -> Value {
+    json!({
+        "type": "top_up_ended",
+        "credited": ended.credit.credited_minor,
+        "rest": ended.credit.rest_minor,
+        "postings": ended.postings.iter().map(posting).collect::<Vec<_>>(),
+    })
+}
+
+pub(super) fn change_account(change: &ChangeAccount) -> Value {
+    json!({
+        "type": "change_account",
+        "account_id": change.account_id.to_string(),
+        "name": change.name,
+        "controls": change.controls.as_ref().map(controls_json::to_json),
+        "credit_line": change.credit_line_minor,
+        "low_balance_below": change.low_below_minor.flatten(),
+        "auto_top_up": change.auto_top_up.flatten().as_ref().map(accounts::rule_json),
+    })
+}
+
+pub(super) fn note_low_balance(low: &NoteLowBalance) -> Value {
+    json!({ "type": "note_low_balance", "account_id": low.account_id.to_string() })
+}
+
+pub(super) fn auto_top_up(auto: &AutoTopUp) -> Value {
+    json!({
+        "type": "auto_top_up",
+        "transfer_id": auto.transfer_id.to_string(),
+        "account_id": auto.account_id.to_string(),
+    })
+}
+
+pub(super) fn auto_topped_up(done: &AutoToppedUp) -> Value {
+    let mut json = transferred(&done.transferred);
+    json["type"] = "auto_topped_up".into();
+    json["transfer"] = transfer("transfer", &done.transfer);
+    json
+}

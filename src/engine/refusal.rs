@@ -1,0 +1,75 @@
+//! Why a command of the API was not carried out. A refusal changes nothing and is not journalled.
+
+use super::ids::{AccountId, AuthorizationId, CardId, LimitId, TopUpId};
+use super::money::Currency;
+use super::scope::ACCOUNT_LEVELS_MAX;
+use super::state::{AccountStatus, CardStatus};
+use super::time::Timestamp;
+use super::top_ups::PENDING_TOP_UPS_MAX;
+use super::transfers::{IN_TRANSIT_MAX, ReturnReason};
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("account {0} does not exist")]
+    AccountNotFound(AccountId),
+    #[error("card {0} does not exist")]
+    CardNotFound(CardId),
+    #[error("the id of this object is taken by another one")]
+    IdTaken,
+    #[error("the account is in {account}, the amount in {given}", account = .account.alpha(), given = .given.alpha())]
+    CurrencyMismatch { account: Currency, given: Currency },
+    #[error("the amount must be above zero and the balance stay within range")]
+    AmountOutOfRange,
+    #[error("two limits of these controls have the id {0}; give each its own")]
+    LimitIdTwice(LimitId),
+    #[error("a card that is {} cannot do that", .0.name())]
+    StatusForbids(CardStatus),
+    #[error("an account that is {} cannot do that", .0.name())]
+    AccountStatusForbids(AccountStatus),
+    #[error(
+        "the account cannot be closed while {posted_minor} are posted and {held_minor} held (minor units)"
+    )]
+    AccountNotEmpty { posted_minor: i64, held_minor: i64 },
+    #[error("the account cannot be closed before its {0} sub-accounts")]
+    SubAccountsOpen(u32),
+    #[error("authorization {0} holds nothing")]
+    HoldNotFound(AuthorizationId),
+    #[error("the hold of authorization {authorization_id} lasts until {expires_at}")]
+    HoldLasts {
+        authorization_id: AuthorizationId,
+        expires_at: Timestamp,
+    },
+    #[error("an account tree has at most {ACCOUNT_LEVELS_MAX} levels, the root among them")]
+    TooDeep,
+    #[error("account {0} stands twice among the accounts of the card; name it once")]
+    WalletAccountTwice(AccountId),
+    #[error("the card was replaced by {0}; change that one")]
+    CardReplaced(CardId),
+    #[error("a transfer is from one account to another one")]
+    SameAccount,
+    #[error(
+        "the account has {available_minor} available, less than {requested_minor} (minor units)"
+    )]
+    InsufficientFunds {
+        available_minor: i64,
+        requested_minor: i64,
+    },
+    #[error("the account that is to get the money takes none: {}", .0.name())]
+    ReceiverRefuses(ReturnReason),
+    #[error(
+        "{in_transit_minor} (minor units) are in transit from the account and may come back; wait for that"
+    )]
+    TransfersInTransit { in_transit_minor: i64 },
+    #[error(
+        "{IN_TRANSIT_MAX} transfers are on their way to other account trees; repeat this later"
+    )]
+    TooManyInTransit,
+    #[error("{PENDING_TOP_UPS_MAX} top-ups wait for their money; settle some, or fail them")]
+    TooManyPendingTopUps,
+    #[error("top-up {0} does not wait for money: it was settled or failed before")]
+    TopUpNotPending(TopUpId),
+    #[error(
+        "an auto top-up takes from another account of the same tree: the parent, or one that is named"
+    )]
+    NoSourceOfAutoTopUp,
+}

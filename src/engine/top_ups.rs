@@ -1,0 +1,356 @@
+//! Money that comes in from outside, in two steps: announced, then settled with what arrived, or failed. What waits, what
+//! is decided on it, and what it changes. External references, which are unique over all accounts, are the registry's.
+
+use super::apply::post;
+use super::command::{Action, Command, TopUp};
+use super::decide::Outcome;
+use super::event::{Event, LedgerAccount, Posting, Refusal};
+use super::ids::{AccountId, TopUpId};
+use super::money::{Currency, Money};
+use super::recent::Recent;
+use super::registry::{RegistryEvent, RegistryOutcome, RegistryRefusal};
+use super::state::{Account, AccountStatus, State};
+use super::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use smallvec::{SmallVec, smallvec};
+use std::collections::BTreeMap;
+
+/// Top-ups of one shard that wait for their money; above it further ones are refused.
+pub const PENDING_TOP_UPS_MAX: usize = 100_000;
+
+/// The ways in which money comes in.
+pub const METHODS: [&str; 4] = ["swift", "sepa", USDT_METHOD, "internal"];
+
+/// The method whose money is taken one to one for dollars.
+pub const USDT_METHOD: &str = "usdt";
+
+/// USDT counts millionths, USD hundredths.
+const USDT_PER_CENT: i64 = 10_000;
+
+/// How a top-up that was announced ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndTopUp {
+    pub top_up_id: TopUpId,
+    pub account_id: AccountId,
+    pub end: TopUpEnd,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TopUpEnd {
+    Settled {
+        /// Which may be more or less than was announced.
+        arrived: Money,
+        /// The day on which it did, as the rail says it.
+        received_on: Option<Box<str>>,
+    },
+    Failed {
+        reason: Box<str>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TopUpStatus {
+    Pending,
+    Settled,
+    Failed,
+}
+
+impl TopUpStatus {
+    pub const ALL: &'static [(TopUpStatus, &'static str)] = &[
+        (TopUpStatus::Pending, "pending"),
+        (TopUpStatus::Settled, "settled"),
+        (TopUpStatus::Failed, "failed"),
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            TopUpStatus::Pending => "pending",
+            TopUpStatus::Settled => "settled",
+            TopUpStatus::Failed => "failed",
+        }
+    }
+}
+
+/// What came of the end of one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopUpEnded {
+    /// As it was announced, and when.
+    pub top_up: TopUp,
+    pub announced_at: Timestamp,
+    pub postings: SmallVec<[Posting; 2]>,
+    pub credit: Credit,
+}
+
+/// What an amount that arrives is worth on an account.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credit {
+    /// In the account's currency.
+    pub credited_minor: i64,
+    /// Less than one minor unit of that, in the currency in which it arrived; not credited.
+    pub rest_minor: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingTopUp {
+    pub top_up: TopUp,
+    pub announced_at: Timestamp,
+}
+
+/// The top-ups that a shard knows beside those that were settled at once.
+#[derive(Debug, Clone, Default)]
+pub struct TopUps {
+    pub pending: BTreeMap<TopUpId, PendingTopUp>,
+    /// Those that are over, with how they ended.
+    pub ended: Recent<TopUpId, EndTopUp>,
+}
+
+/// What so much of this method is worth on the account: one for one in its own currency, and dollars for USDT.
+pub fn credit_of(account_currency: Currency, method: &str, arrived: Money) -> Option<Credit> {
+    let Money {
+        amount_minor,
+        currency,
+    } = arrived;
+    if currency == account_currency {
+        return Some(Credit {
+            credited_minor: amount_minor,
+            rest_minor: 0,
+        });
+    }
+    let is_for_dollars =
+        method == USDT_METHOD && currency == Currency::USDT && account_currency == Currency::USD;
+    is_for_dollars.then_some(Credit {
+        credited_minor: amount_minor / USDT_PER_CENT,
+        rest_minor: amount_minor % USDT_PER_CENT,
+    })
+}
+
+/// The currency in which an amount was credited: another number is another currency, as a cent is no millionth.
+pub fn credited_currency(arrived: Money, credited_minor: i64) -> Currency {
+    match credited_minor == arrived.amount_minor {
+        true => arrived.currency,
+        false => Currency::USD,
+    }
+}
+
+/// What is credited of money that arrives for this account, or why nothing is.
+pub fn credit(account: &Account, method: &str, arrived: Money) -> Result<Credit, Refusal> {
+    if account.status == AccountStatus::Closed {
+        return Err(Refusal::AccountStatusForbids(account.status));
+    }
+    let Some(credit) = credit_of(account.currency, method, arrived) else {
+        let (account, given) = (account.currency, arrived.currency);
+        return Err(Refusal::CurrencyMismatch { account, given });
+    };
+    match credit.credited_minor > 0 && account.can_receive_funds(credit.credited_minor) {
+        true => Ok(credit),
+        false => Err(Refusal::AmountOutOfRange),
+    }
+}
+
+pub(super) fn legs(account_id: AccountId, credited_minor: i64) -> SmallVec<[Posting; 2]> {
+    smallvec![
+        Posting {
+            ledger_account: LedgerAccount::Customer(account_id),
+            amount_minor: credited_minor
+        },
+        Posting {
+            ledger_account: LedgerAccount::FundsReceived,
+            amount_minor: -credited_minor
+        },
+    ]
+}
+
+pub(super) fn decide_announce(state: &State, command: &Command, top_up: &TopUp) -> Outcome {
+    let (id, account_id) = (top_up.top_up_id, top_up.account_id);
+    let retention_ms = state.registry.settings.idempotency_retention_ms;
+    let pending = state.announced.pending.get(&id);
+    let ended = state.announced.ended.find(id, command.at, retention_ms);
+    let known = pending.map(|pending| pending.top_up.account_id);
+    let known = known.or(ended.map(|ended| ended.account_id));
+    let known = known.or(state.top_ups.find(id, command.at, retention_ms).copied());
+    if let Some(known) = known {
+        return match known == account_id {
+            true => Outcome::AlreadyDone,
+            false => Outcome::Refused(Refusal::IdTaken),
+        };
+    }
+    let Some(account) = state.account_of_tree(command.root, account_id) else {
+        return Outcome::Refused(Refusal::AccountNotFound(account_id));
+    };
+    if let Err(refusal) = credit(account, &top_up.method, top_up.amount) {
+        return Outcome::Refused(refusal);
+    }
+    match state.announced.pending.len() < PENDING_TOP_UPS_MAX {
+        true => Outcome::Event(Event::TopUpAnnounced),
+        false => Outcome::Refused(Refusal::TooManyPendingTopUps),
+    }
+}
+
+pub(super) fn decide_end(state: &State, command: &Command, end: &EndTopUp) -> Outcome {
+    let id = end.top_up_id;
+    let Some(pending) = state.announced.pending.get(&id) else {
+        let retention_ms = state.registry.settings.idempotency_retention_ms;
+        let ended = state.announced.ended.find(id, command.at, retention_ms);
+        return match ended.is_some_and(|ended| ended == end) {
+            true => Outcome::AlreadyDone,
+            false => Outcome::Refused(Refusal::TopUpNotPending(id)),
+        };
+    };
+    let account_id = pending.top_up.account_id;
+    let account = state.account_of_tree(command.root, account_id);
+    let Some(account) = account.filter(|account| account.id == end.account_id) else {
+        return Outcome::Refused(Refusal::AccountNotFound(end.account_id));
+    };
+    let ended = |postings, credit| {
+        Outcome::Event(Event::TopUpEnded(Box::new(TopUpEnded {
+            top_up: pending.top_up.clone(),
+            announced_at: pending.announced_at,
+            postings,
+            credit,
+        })))
+    };
+    match &end.end {
+        TopUpEnd::Failed { .. } => ended(SmallVec::new(), Credit::default()),
+        TopUpEnd::Settled { arrived, .. } => {
+            match credit(account, &pending.top_up.method, *arrived) {
+                Ok(credit) => ended(legs(account_id, credit.credited_minor), credit),
+                Err(refusal) => Outcome::Refused(refusal),
+            }
+        }
+    }
+}
+
+pub(super) fn apply_announce(state: &mut State, command: &Command, top_up: &TopUp) {
+    let pending = PendingTopUp {
+        top_up: top_up.clone(),
+        announced_at: command.at,
+    };
+    let all = &mut state.announced.pending;
+    all.insert(top_up.top_up_id, pending);
+}
+
+pub(super) fn apply_end(state: &mut State, command: &Command, end: &EndTopUp, ended: &TopUpEnded) {
+    state.announced.pending.remove(&end.top_up_id);
+    if !ended.postings.is_empty() {
+        post(state, end.account_id, &ended.postings);
+    }
+    let all = &mut state.announced.ended;
+    all.remember(end.top_up_id, command.at, end.clone());
+}
+
+/// A reference that a payer states, with the top-up that it is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReserveReference {
+    pub root: AccountId,
+    /// As its shard is asked to carry it out.
+    pub top_up: TopUp,
+    /// At once, where nothing has to arrive.
+    pub settles: bool,
+}
+
+impl ReserveReference {
+    pub fn action(&self) -> Action {
+        let top_up = Box::new(self.top_up.clone());
+        match self.settles {
+            true => Action::TopUp(top_up),
+            false => Action::AnnounceTopUp(top_up),
+        }
+    }
+}
+
+/// What a reference stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Referenced {
+    pub top_up_id: TopUpId,
+    pub account_id: AccountId,
+}
+
+/// External references by method, each used once and for good.
+#[derive(Debug, Clone, Default)]
+pub struct References(BTreeMap<(Box<str>, Box<str>), Referenced>);
+
+impl References {
+    pub fn get(&self, method: &str, reference: &str) -> Option<Referenced> {
+        self.0.get(&(method.into(), reference.into())).copied()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, Referenced)> {
+        let all = self.0.iter();
+        all.map(|((method, reference), known)| (&**method, &**reference, *known))
+    }
+
+    pub(super) fn insert(&mut self, method: &str, reference: &str, known: Referenced) {
+        self.0.insert((method.into(), reference.into()), known);
+    }
+}
+
+pub(super) fn decide_reserve(
+    references: &References,
+    reserve: &ReserveReference,
+) -> RegistryOutcome {
+    let top_up = &reserve.top_up;
+    let reference = top_up.external_reference.as_deref().unwrap_or_default();
+    match references.get(&top_up.method, reference) {
+        None => RegistryOutcome::Event(RegistryEvent::ReferenceReserved),
+        Some(known) if known.top_up_id == top_up.top_up_id => RegistryOutcome::AlreadyDone,
+        Some(known) => RegistryOutcome::Refused(RegistryRefusal::ReferenceTaken(known.top_up_id)),
+    }
+}
+
+pub(super) fn apply_reserve(references: &mut References, reserve: &ReserveReference) {
+    let top_up = &reserve.top_up;
+    let known = Referenced {
+        top_up_id: top_up.top_up_id,
+        account_id: top_up.account_id,
+    };
+    let reference = top_up.external_reference.as_deref().unwrap_or_default();
+    references.insert(&top_up.method, reference, known);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const EUR: Currency = Currency(978);
+
+    fn money(amount_minor: i64, currency: Currency) -> Money {
+        Money {
+            amount_minor,
+            currency,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whole_cents_of_usdt_are_credited_and_nothing_is_lost_of_the_rest(amount in 0i64..i64::MAX) {
+            let credit = credit_of(Currency::USD, "usdt", money(amount, Currency::USDT)).unwrap();
+            prop_assert!((0..10_000).contains(&credit.rest_minor));
+            let again = i128::from(credit.credited_minor) * 10_000 + i128::from(credit.rest_minor);
+            prop_assert_eq!(again, i128::from(amount));
+        }
+    }
+
+    #[test]
+    fn only_usdt_is_taken_for_another_currency_and_only_for_dollars() {
+        let of = |account, method, amount_minor, currency| {
+            let credit = credit_of(account, method, money(amount_minor, currency));
+            credit.map(|credit| (credit.credited_minor, credit.rest_minor))
+        };
+        let usdt = Currency::USDT;
+        assert_eq!(of(Currency::USD, "usdt", 1_000_000, usdt), Some((100, 0)));
+        assert_eq!(
+            of(Currency::USD, "usdt", 1_009_999, usdt),
+            Some((100, 9_999))
+        );
+        assert_eq!(
+            of(Currency::USD, "usdt", 100, Currency::USD),
+            Some((100, 0))
+        );
+        assert_eq!(of(usdt, "usdt", 1, usdt), Some((1, 0)));
+        assert_eq!(of(Currency::USD, "sepa", 1_000_000, usdt), None);
+        assert_eq!(of(EUR, "usdt", 1_000_000, usdt), None);
+        assert_eq!(of(Currency::USD, "usdt", 100, EUR), None);
+        assert_eq!(of(usdt, "usdt", 100, Currency::USD), None);
+    }
+}

@@ -1,0 +1,236 @@
+//! What is set on an account after it was opened: name, controls, credit line, low balance, auto top-up.
+
+use super::authorizations::{carry_out, request};
+use super::harness::{Client, Switch};
+use super::keys::with_key;
+use super::refusals::assert_error;
+use super::transfers::{account, posted, top_up};
+use cardswitch::engine::command::Action;
+use serde_json::{Value, json};
+
+fn set(client: &Client, account_id: &str, body: Value) -> Value {
+    client
+        .patch(&format!("/v1/accounts/{account_id}"), body)
+        .ok()
+}
+
+#[test]
+fn what_is_named_is_replaced_and_the_rest_stays() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    let controls = json!({"mcc": {"id": "ctl_0000000000001", "block": ["7995"]}});
+    let changed = set(
+        &client,
+        &account_id,
+        json!({"name": "other", "controls": controls, "credit_line": 500}),
+    );
+    assert_eq!(
+        [
+            &changed["name"],
+            &changed["controls"],
+            &changed["credit_line"],
+            &changed["available"]
+        ],
+        [&json!("other"), &controls, &json!(500), &json!(500)]
+    );
+    assert_eq!(account(&client, &account_id), changed);
+    let changed = set(&client, &account_id, json!({"low_balance": {"below": 100}}));
+    assert_eq!(changed["name"], "other");
+    assert_eq!(
+        changed["low_balance"],
+        json!({"below": 100, "is_low": false})
+    );
+    let changed = set(
+        &client,
+        &account_id,
+        json!({"low_balance": {}, "controls": {}}),
+    );
+    assert_eq!(
+        [&changed["low_balance"], &changed["controls"]],
+        [&Value::Null, &json!({})]
+    );
+    switch.projected();
+    let listed = client.get("/v1/accounts").ok();
+    assert_eq!(listed["data"][0]["name"], "other");
+}
+
+#[test]
+fn a_credit_line_and_an_auto_top_up_are_set_when_an_account_is_opened_too() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (program, master) = client.program_and_account();
+    top_up(&client, &master, 1_000);
+    let body = json!({"program_id": program, "parent_id": master, "credit_line": 70,
+                      "auto_top_up": {"below": 100, "amount": 40, "per_day": 3}});
+    let made = client.post("/v1/accounts", body);
+    let id = made.created();
+    assert_eq!(made.json()["credit_line"], json!(70));
+    let rule = json!({"below": 100, "amount": 40, "per_day": 3, "from_account_id": null});
+    assert_eq!(made.json()["auto_top_up"], rule);
+    // 70 of its own and 40 from its parent are enough.
+    assert_eq!((posted(&client, &id), posted(&client, &master)), (40, 960));
+    switch.projected();
+    let transfers = client.get(&format!("/v1/transfers?account_id={id}")).ok();
+    assert_eq!(transfers["data"].as_array().unwrap().len(), 1);
+    let one = &transfers["data"][0];
+    assert_eq!(
+        [&one["status"], &one["amount"]],
+        [&json!("settled"), &json!(40)]
+    );
+    let path = format!("/v1/transfers/{}", one["id"].as_str().unwrap());
+    assert_eq!(client.get(&path).ok(), *one);
+}
+
+#[test]
+fn a_payment_that_takes_an_account_below_its_rule_has_it_topped_up_until_the_day_is_full() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (program, master) = client.program_and_account();
+    top_up(&client, &master, 100);
+    let body = json!({"program_id": program, "parent_id": master});
+    let id = client.post("/v1/accounts", body).created();
+    top_up(&client, &id, 50);
+    set(
+        &client,
+        &id,
+        json!({"low_balance": {"below": 20}, "auto_top_up": {"below": 30, "amount": 60, "per_day": 2}}),
+    );
+    assert_eq!(posted(&client, &id), 50);
+    let card = client.card(&id);
+    for (amount, posted_after, low) in [(25, 110, false), (60, 150, false), (60, 150, true)] {
+        let payment = request(&switch, &card, amount);
+        carry_out(&switch, master.parse().unwrap(), Action::Authorize(payment));
+        let now = account(&client, &id);
+        assert_eq!(now["posted"], json!(posted_after), "{now}");
+        assert_eq!(now["low_balance"]["is_low"], json!(low), "{now}");
+    }
+    assert_eq!(posted(&client, &master), 0);
+}
+
+#[test]
+fn raising_a_credit_line_needs_its_own_scope() {
+    let switch = Switch::start();
+    let root = switch.client();
+    let (program, account_id) = root.program_and_account();
+    let scopes = json!(["limits:write", "accounts:write", "accounts:read"]);
+    let writer = with_key(&root, json!({"name": "w", "scopes": scopes}));
+    let path = format!("/v1/accounts/{account_id}");
+    let expected = (403, "permission", "scope_missing", Some("limits:raise"));
+    assert_error(
+        &writer.patch(&path, json!({"credit_line": 1})),
+        expected,
+        "raised",
+    );
+    let body = json!({"program_id": program, "credit_line": 1});
+    assert_error(&writer.post("/v1/accounts", body), expected, "opened");
+    set(&root, &account_id, json!({"credit_line": 100}));
+    assert_eq!(
+        set(&writer, &account_id, json!({"credit_line": 40}))["credit_line"],
+        40
+    );
+    assert_error(
+        &writer.patch(&path, json!({"credit_line": 41})),
+        expected,
+        "again",
+    );
+    // Looser controls are raised as well.
+    set(
+        &root,
+        &account_id,
+        json!({"controls": {"mcc": {"block": ["7995"]}}}),
+    );
+    assert_error(
+        &writer.patch(&path, json!({"controls": {}})),
+        expected,
+        "controls",
+    );
+}
+
+#[test]
+fn what_cannot_be_set_is_refused() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (program, account_id) = client.program_and_account();
+    let other = client.account(&program);
+    let path = format!("/v1/accounts/{account_id}");
+    let rule = |name: &str, value: Value| {
+        let mut rule = json!({"below": 1, "amount": 1, "per_day": 1});
+        rule[name] = value;
+        json!({ "auto_top_up": rule })
+    };
+    let bad = (400, "invalid_request");
+    for (body, (status, kind), code, param) in [
+        (json!({}), bad, "field_missing", "name"),
+        (
+            json!({"credit_line": -1}),
+            bad,
+            "number_invalid",
+            "credit_line",
+        ),
+        (
+            json!({"low_balance": 5}),
+            bad,
+            "type_invalid",
+            "low_balance",
+        ),
+        (
+            json!({"low_balance": {"above": 5}}),
+            bad,
+            "field_unknown",
+            "low_balance.above",
+        ),
+        (
+            rule("amount", json!(0)),
+            bad,
+            "number_invalid",
+            "auto_top_up.amount",
+        ),
+        (
+            rule("amount", Value::Null),
+            bad,
+            "field_missing",
+            "auto_top_up.amount",
+        ),
+        (
+            rule("per_day", json!(101)),
+            bad,
+            "number_invalid",
+            "auto_top_up.per_day",
+        ),
+        (
+            rule("below", json!(2)),
+            (409, "conflict"),
+            "auto_top_up_without_source",
+            "auto_top_up.from_account_id",
+        ),
+        (
+            rule("from_account_id", json!(other)),
+            (409, "conflict"),
+            "auto_top_up_without_source",
+            "auto_top_up.from_account_id",
+        ),
+        (json!({"currency": "EUR"}), bad, "field_unknown", "currency"),
+    ] {
+        let told = client.patch(&path, body.clone());
+        assert_error(&told, (status, kind, code, Some(param)), &body.to_string());
+    }
+    let before = account(&client, &account_id);
+    assert_eq!(
+        [&before["credit_line"], &before["auto_top_up"]],
+        [&json!(0), &Value::Null]
+    );
+    let gone = client.patch("/v1/accounts/acct_0000000000001", json!({"name": "x"}));
+    assert_error(
+        &gone,
+        (404, "not_found", "account_not_found", None),
+        "nobody",
+    );
+    client.send("POST", &format!("{path}/close"), b"").ok();
+    let closed = client.patch(&path, json!({"name": "x"}));
+    assert_error(
+        &closed,
+        (409, "conflict", "account_status_forbids", None),
+        "closed",
+    );
+}

@@ -1,0 +1,500 @@
+//! Top-ups in two steps, and the payments that settle them.
+
+use super::harness::{Client, Disk, Options, Switch};
+use super::keys::with_key;
+use super::refusals::assert_error;
+use super::transfers::posted;
+use serde_json::{Value, json};
+
+fn without_sandbox() -> Switch {
+    let options = Options {
+        sandbox: false,
+        ..Options::default()
+    };
+    Switch::start_on(Disk::new(), options)
+}
+
+fn announce(client: &Client, account_id: &str, amount: i64, reference: &str) -> String {
+    let body = json!({"amount": amount, "currency": "USD", "method": "swift", "external_reference": reference});
+    let path = format!("/v1/accounts/{account_id}/top_ups");
+    let made = client.post(&path, body);
+    assert_eq!(made.json()["status"], "pending", "{}", made.text);
+    made.created()
+}
+
+fn top_up(client: &Client, id: &str) -> Value {
+    client.get(&format!("/v1/top_ups/{id}")).ok()
+}
+
+#[test]
+fn a_top_up_waits_for_its_money_and_is_settled_with_what_arrives() {
+    let switch = without_sandbox();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    let id = announce(&client, &account_id, 10_000, "W1");
+    assert_eq!(posted(&client, &account_id), 0, "nothing is there yet");
+    let waiting = top_up(&client, &id);
+    assert_eq!(
+        [
+            &waiting["status"],
+            &waiting["amount"],
+            &waiting["settled_amount"]
+        ],
+        [&json!("pending"), &json!(10_000), &Value::Null]
+    );
+    let settle = format!("/v1/top_ups/{id}/settle");
+    let told = client.post(
+        &settle,
+        json!({"amount": 9_990, "received_on": "2026-11-28"}),
+    );
+    let settled = told.ok();
+    assert_eq!(settled["status"], "settled");
+    assert_eq!(
+        [
+            &settled["amount"],
+            &settled["settled_amount"],
+            &settled["arrived_amount"]
+        ],
+        [&json!(10_000), &json!(9_990), &json!(9_990)]
+    );
+    assert_eq!(settled["received_on"], "2026-11-28");
+    assert_eq!(top_up(&client, &id), settled);
+    assert_eq!(posted(&client, &account_id), 9_990);
+    // Never twice.
+    let again = client.post(&settle, json!({}));
+    assert_error(
+        &again,
+        (409, "conflict", "top_up_not_pending", None),
+        "again",
+    );
+    let failed = client.post(&format!("/v1/top_ups/{id}/fail"), json!({"reason": "late"}));
+    assert_error(
+        &failed,
+        (409, "conflict", "top_up_not_pending", None),
+        "fail",
+    );
+    assert_eq!(posted(&client, &account_id), 9_990);
+    switch.projected();
+    assert_eq!(top_up(&client, &id), settled, "as SQL has it");
+    let entries = client.get(&format!("/v1/accounts/{account_id}/ledger_entries"));
+    assert_eq!(
+        entries.ok()["data"][0]["source"],
+        json!({"type": "top_up", "id": id})
+    );
+}
+
+#[test]
+fn a_top_up_fails_with_a_reason_and_lists_tell_which() {
+    let switch = without_sandbox();
+    let client = switch.client();
+    let (program, account_id) = client.program_and_account();
+    let other = client.account(&program);
+    let (one, two) = (
+        announce(&client, &account_id, 100, "W1"),
+        announce(&client, &other, 200, "W2"),
+    );
+    let failed = client.post(
+        &format!("/v1/top_ups/{one}/fail"),
+        json!({"reason": "recalled"}),
+    );
+    assert_eq!(failed.ok()["status"], "failed");
+    assert_eq!(failed.json()["failure_reason"], "recalled");
+    assert_eq!(posted(&client, &account_id), 0);
+    switch.projected();
+    for (query, expected) in [
+        ("", vec![&two, &one]),
+        ("status=failed", vec![&one]),
+        ("status=pending", vec![&two]),
+        ("status=settled", vec![]),
+        ("external_reference=W2", vec![&two]),
+        ("method=sepa", vec![]),
+        (&format!("account_id={account_id}"), vec![&one]),
+        (&format!("starting_after={two}"), vec![&one]),
+    ] {
+        let listed = client.get(&format!("/v1/top_ups?{query}")).ok();
+        let ids = listed["data"].as_array().unwrap().iter();
+        let ids: Vec<_> = ids.map(|one| one["id"].as_str().unwrap()).collect();
+        assert_eq!(ids, expected, "{query}");
+    }
+}
+
+#[test]
+fn an_external_reference_is_one_top_ups_for_each_method() {
+    let switch = without_sandbox();
+    let client = switch.client();
+    let (program, account_id) = client.program_and_account();
+    let other = client.account(&program);
+    announce(&client, &account_id, 100, "W1");
+    let body = |method: &str| json!({"amount": 100, "currency": "USD", "method": method, "external_reference": "W1"});
+    let path = format!("/v1/accounts/{other}/top_ups");
+    let taken = client.post(&path, body("swift"));
+    let expected = (
+        409,
+        "conflict",
+        "external_reference_taken",
+        Some("external_reference"),
+    );
+    assert_error(&taken, expected, "the same");
+    client.post(&path, body("sepa")).created();
+    // Without one, as many as are wanted.
+    for _ in 0..2 {
+        let body = json!({"amount": 100, "currency": "USD", "method": "swift"});
+        client.post(&path, body).created();
+    }
+}
+
+#[test]
+fn usdt_is_taken_one_to_one_for_whole_cents_and_the_rest_is_told() {
+    let switch = without_sandbox();
+    let client = switch.client();
+    let (program, account_id) = client.program_and_account();
+    let euro = json!({"program_id": program, "currency": "EUR"});
+    let euro = client.post("/v1/accounts", euro).created();
+    let body = |amount: i64| json!({"amount": amount, "currency": "USDT", "method": "usdt"});
+    let path = format!("/v1/accounts/{account_id}/top_ups");
+    let uneven = client.post(&path, body(1_000_001));
+    let expected = (400, "invalid_request", "amount_not_whole", Some("amount"));
+    assert_error(&uneven, expected, "a part of a cent");
+    let to_euro = client.post(&format!("/v1/accounts/{euro}/top_ups"), body(1_000_000));
+    let expected = (409, "conflict", "currency_mismatch", Some("currency"));
+    assert_error(&to_euro, expected, "for euros");
+    let id = client.post(&path, body(1_000_000)).created();
+    // 1.029999 USDT arrive: 102 cents, and 9999 millionths that are none.
+    let settle = format!("/v1/top_ups/{id}/settle");
+    let settled = client.post(&settle, json!({"amount": 1_029_999})).ok();
+    assert_eq!(
+        [
+            &settled["settled_amount"],
+            &settled["settled_currency"],
+            &settled["rest"]
+        ],
+        [&json!(102), &json!("USD"), &json!(9_999)]
+    );
+    assert_eq!(
+        [&settled["arrived_amount"], &settled["arrived_currency"]],
+        [&json!(1_029_999), &json!("USDT")]
+    );
+    assert_eq!(posted(&client, &account_id), 102);
+    switch.projected();
+    assert_eq!(top_up(&client, &id), settled, "as SQL has it");
+    // Announced in dollars, told in USDT; less than a cent is nothing.
+    let in_dollars = json!({"amount": 100, "currency": "USD", "method": "usdt"});
+    let id = client.post(&path, in_dollars).created();
+    let settle = format!("/v1/top_ups/{id}/settle");
+    let too_little = client.post(&settle, json!({"amount": 9_999, "currency": "USDT"}));
+    let expected = (409, "conflict", "amount_out_of_range", Some("amount"));
+    assert_error(&too_little, expected, "less than a cent");
+    client
+        .post(&settle, json!({"amount": 1_000_000, "currency": "USDT"}))
+        .ok();
+    assert_eq!(posted(&client, &account_id), 202);
+}
+
+#[test]
+fn the_sandbox_settles_at_once_unless_it_is_asked_not_to() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    let path = format!("/v1/accounts/{account_id}/top_ups");
+    let body = json!({"amount": 100, "currency": "USD", "method": "sepa", "settle": false});
+    let waits = client.post(&path, body);
+    assert_eq!(waits.json()["status"], "pending");
+    let body = json!({"amount": 1_000_000, "currency": "USDT", "method": "usdt"});
+    let at_once = client.post(&path, body);
+    let id = at_once.created();
+    assert_eq!(
+        [&at_once.json()["status"], &at_once.json()["settled_amount"]],
+        [&json!("settled"), &json!(100)]
+    );
+    assert_eq!(top_up(&client, &id), at_once.json());
+    assert_eq!(posted(&client, &account_id), 100);
+    let strict = without_sandbox();
+    let client = strict.client();
+    let (_, account_id) = client.program_and_account();
+    let path = format!("/v1/accounts/{account_id}/top_ups");
+    let body = json!({"amount": 100, "currency": "USD", "method": "sepa", "settle": true});
+    let expected = (400, "not_supported", "not_supported", Some("settle"));
+    assert_error(&client.post(&path, body), expected, "no money appears");
+    assert_eq!(posted(&client, &account_id), 0);
+}
+
+/// A crash at any record: the same request again comes to the same top-up, and to its money once.
+#[test]
+fn a_crash_at_any_record_neither_loses_nor_doubles_a_top_up() {
+    let switch = without_sandbox();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    let before = switch.journal.durable();
+    let path = format!("/v1/accounts/{account_id}/top_ups");
+    let body =
+        json!({"amount": 100, "currency": "USD", "method": "swift", "external_reference": "W1"});
+    let keyed = |client: &Client, key: &str| client.header("Idempotency-Key", key);
+    let id = keyed(&client, "a").post(&path, body.clone()).created();
+    let settle = format!("/v1/top_ups/{id}/settle");
+    keyed(&client, "b").post(&settle, json!({})).ok();
+    let after = switch.journal.durable();
+    let disk = switch.disk.clone();
+    drop(switch);
+    for cut in before..=after {
+        let options = Options {
+            sandbox: false,
+            ..Options::default()
+        };
+        let switch = Switch::start_on(disk.cut_after(cut), options);
+        let client = switch.client();
+        let again = keyed(&client, "a").post(&path, body.clone()).created();
+        let settle = format!("/v1/top_ups/{again}/settle");
+        let settled = keyed(&client, "b").post(&settle, json!({}));
+        assert_eq!(settled.ok()["status"], "settled", "cut after {cut}");
+        assert_eq!(posted(&client, &account_id), 100, "cut after {cut}");
+        switch.projected();
+        let listed = client.get("/v1/top_ups").ok();
+        assert_eq!(
+            listed["data"].as_array().unwrap().len(),
+            1,
+            "cut after {cut}"
+        );
+    }
+}
+
+#[test]
+fn a_file_of_payments_settles_what_waits_and_tells_the_rest() {
+    let switch = without_sandbox();
+    let client = switch.client();
+    let (program, account_id) = client.program_and_account();
+    let closed = client.account(&program);
+    let (one, two, three, four) = (
+        announce(&client, &account_id, 10_000, "W1"),
+        announce(&client, &account_id, 20_000, "W 2, or so"),
+        announce(&client, &account_id, 300, "W3"),
+        announce(&client, &closed, 400, "W4"),
+    );
+    client
+        .post(
+            &format!("/v1/top_ups/{three}/fail"),
+            json!({"reason": "recalled"}),
+        )
+        .ok();
+    client
+        .send("POST", &format!("/v1/accounts/{closed}/close"), b"")
+        .ok();
+    let file = "reference,amount,currency,date\r\n\
+                W1,10000,USD,2026-11-27\r\n\
+                \"W 2, or so\",19950,USD,2026-11-27\r\n\
+                W3,300,USD,2026-11-27\r\n\
+                W4,400,USD,2026-11-27\r\n\
+                W5,500,USD,2026-11-28\r\n\
+                W1,10000,USD,2026-11-27\r\n\
+                W1,10000,USD,2026-11-28\r\n";
+    let csv = client.header("Content-Type", "text/csv");
+    let told = |told: &Value| -> Vec<String> {
+        let lines = told["payments"].as_array().unwrap().iter();
+        let of = |line: &Value, name: &str| line[name].as_str().unwrap_or("-").to_owned();
+        lines
+            .map(|line| {
+                format!(
+                    "{} {} {}",
+                    line["line"],
+                    of(line, "result"),
+                    of(line, "reason")
+                )
+            })
+            .collect()
+    };
+    let first = csv
+        .send("POST", "/v1/incoming_payments", file.as_bytes())
+        .ok();
+    assert_eq!(
+        told(&first),
+        [
+            "2 matched -",
+            "3 matched -",
+            "4 refused top_up_failed",
+            "5 refused account_closed",
+            "6 unmatched reference_unknown",
+            "7 duplicate settled_before",
+            "8 refused top_up_settled",
+        ]
+    );
+    assert_eq!(
+        first["counts"],
+        json!({"matched": 2, "refused": 3, "unmatched": 1, "duplicate": 1})
+    );
+    assert_eq!(first["payments"][0]["top_up_id"], json!(one));
+    assert_eq!(posted(&client, &account_id), 29_950);
+    assert_eq!(top_up(&client, &two)["settled_amount"], json!(19_950));
+    assert_eq!(top_up(&client, &four)["status"], "pending");
+    // The whole file again changes nothing.
+    let again = csv
+        .send("POST", "/v1/incoming_payments", file.as_bytes())
+        .ok();
+    assert_eq!(again["counts"]["duplicate"], 3);
+    assert_eq!(again["counts"]["matched"], Value::Null);
+    assert_eq!(posted(&client, &account_id), 29_950);
+}
+
+#[test]
+fn one_payment_is_told_in_json_by_its_reference_or_by_the_top_up() {
+    let switch = without_sandbox();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    let id = announce(&client, &account_id, 100, "W1");
+    let unnamed = json!({"amount": 50, "currency": "USD", "method": "sepa"});
+    let path = format!("/v1/accounts/{account_id}/top_ups");
+    let unnamed = client.post(&path, unnamed).created();
+    let pay = |body: Value| client.post("/v1/incoming_payments", body);
+    let payment = |reference: &str, amount: i64| json!({"reference": reference, "amount": amount, "currency": "USD"});
+    let mut wrong_method = payment("W1", 100);
+    wrong_method["method"] = json!("sepa");
+    assert_eq!(pay(wrong_method).ok()["result"], "unmatched");
+    let told = pay(payment("W1", 100)).ok();
+    assert_eq!(
+        [&told["result"], &told["top_up_id"]],
+        [&json!("matched"), &json!(id)]
+    );
+    assert_eq!(pay(payment("W1", 100)).ok()["result"], "duplicate");
+    assert_eq!(pay(payment("W1", 99)).ok()["reason"], "top_up_settled");
+    assert_eq!(pay(payment(&unnamed, 50)).ok()["result"], "matched");
+    assert_eq!(
+        pay(payment("topup_0000000000001", 50)).ok()["result"],
+        "unmatched"
+    );
+    let other = json!({"reference": "W9", "amount": 1, "currency": "EUR"});
+    assert_eq!(pay(other).ok()["result"], "unmatched");
+    assert_eq!(posted(&client, &account_id), 150);
+    // The same reference under two methods means neither, unless the method is said.
+    for method in ["swift", "sepa"] {
+        let body =
+            json!({"amount": 10, "currency": "USD", "method": method, "external_reference": "W7"});
+        client.post(&path, body).created();
+    }
+    assert_eq!(
+        pay(payment("W7", 10)).ok()["reason"],
+        "reference_of_several_methods"
+    );
+    let mut by_sepa = payment("W7", 10);
+    by_sepa["method"] = json!("sepa");
+    assert_eq!(pay(by_sepa).ok()["result"], "matched");
+}
+
+#[test]
+fn what_is_wrong_with_payments_and_ends_is_told_with_its_place() {
+    let switch = without_sandbox();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    let id = announce(&client, &account_id, 100, "W1");
+    let csv = client.header("Content-Type", "text/csv");
+    let heads = "reference,amount,currency,date";
+    for (file, code, param) in [
+        ("".to_owned(), "csv_malformed", "csv line 1"),
+        ("W1,100,USD".into(), "csv_malformed", "csv line 1"),
+        (
+            format!("{heads}\nW1,100,USD"),
+            "csv_malformed",
+            "csv line 2",
+        ),
+        (
+            format!("{heads}\n\"W1,100,USD,"),
+            "csv_malformed",
+            "csv line 2",
+        ),
+        (
+            format!("{heads}\nW1,100,USD,\nW1,1.00,USD,"),
+            "number_invalid",
+            "csv line 3: amount",
+        ),
+        (
+            format!("{heads}\nW1,,USD,"),
+            "field_missing",
+            "csv line 2: amount",
+        ),
+        (
+            format!("{heads}\nW1,1,usd,"),
+            "currency_unknown",
+            "csv line 2: currency",
+        ),
+        (
+            format!("{heads}\nW1,1,USD,28.11.2026"),
+            "date_invalid",
+            "csv line 2: date",
+        ),
+    ] {
+        let told = csv.send("POST", "/v1/incoming_payments", file.as_bytes());
+        // An empty body is no file.
+        let expected = match file.is_empty() {
+            true => (400, "invalid_request", "csv_malformed", Some("csv line 1")),
+            false => (400, "invalid_request", code, Some(param)),
+        };
+        if !file.is_empty() {
+            assert_error(&told, expected, &file);
+        }
+    }
+    let many = format!("{heads}\n{}", "W1,1,USD,\n".repeat(1_001));
+    let told = csv.send("POST", "/v1/incoming_payments", many.as_bytes());
+    assert_error(
+        &told,
+        (400, "invalid_request", "too_many", Some("csv")),
+        "too many",
+    );
+    // What takes no file refuses one.
+    let told = csv.send("POST", "/v1/transfers", b"a,b");
+    assert_eq!(told.error().0, 400);
+    assert_eq!(
+        posted(&client, &account_id),
+        0,
+        "nothing of a bad file is carried out"
+    );
+    for (path, body, code, param) in [
+        (
+            format!("/v1/top_ups/{id}/fail"),
+            json!({}),
+            "field_missing",
+            "reason",
+        ),
+        (
+            format!("/v1/top_ups/{id}/settle"),
+            json!({"amount": 0}),
+            "number_invalid",
+            "amount",
+        ),
+        (
+            format!("/v1/top_ups/{id}/settle"),
+            json!({"received_on": "today"}),
+            "date_invalid",
+            "received_on",
+        ),
+    ] {
+        let told = client.post(&path, body);
+        assert_error(&told, (400, "invalid_request", code, Some(param)), &path);
+    }
+    let euro = client.post(
+        &format!("/v1/top_ups/{id}/settle"),
+        json!({"currency": "EUR"}),
+    );
+    assert_error(
+        &euro,
+        (409, "conflict", "currency_mismatch", Some("currency")),
+        "euro",
+    );
+    for path in ["/v1/top_ups/topup_0000000000001", "/v1/top_ups/x"] {
+        let expected = (404, "not_found", "top_up_not_found", None);
+        assert_error(&client.get(path), expected, path);
+    }
+}
+
+#[test]
+fn who_announces_money_does_not_say_that_it_arrived() {
+    let switch = without_sandbox();
+    let root = switch.client();
+    let (_, account_id) = root.program_and_account();
+    let id = announce(&root, &account_id, 100, "W1");
+    let finance = with_key(&root, json!({"name": "f", "preset": "finance"}));
+    for path in [
+        format!("/v1/top_ups/{id}/settle"),
+        "/v1/incoming_payments".into(),
+    ] {
+        let told = finance.post(&path, json!({}));
+        let expected = (403, "permission", "scope_missing", Some("funds:settle"));
+        assert_error(&told, expected, &path);
+    }
+}

@@ -1,0 +1,412 @@
+//! Transfers between account trees on disks that lose power: whatever dies when, no money is lost and none is doubled.
+//! Real shards over a journal that crashes; what is checked is added up from the records alone. `CARDSWITCH_SOAK=1` runs
+//! many more seeds.
+
+#[path = "support/random.rs"]
+mod random;
+
+use cardswitch::engine::command::*;
+use cardswitch::engine::controls::Controls;
+use cardswitch::engine::event::{Event, LedgerAccount};
+use cardswitch::engine::ids::{AccountId, ProgramId, TopUpId, TransferId};
+use cardswitch::engine::money::{Currency, Money};
+use cardswitch::engine::record::{self, Record};
+use cardswitch::engine::transfers::{Transfer, TransferStatus};
+use cardswitch::engine::world::World;
+use cardswitch::journal::{
+    CrashingStorage, Faults, Loss, Reader, RunningJournal, Settings, Storage,
+};
+use cardswitch::shard::clock::Clock;
+use cardswitch::shard::inbox::{Priority, QueueSettings};
+use cardswitch::shard::recovery::recover;
+use cardswitch::shard::reply::{Replies, Reply, ReplySink};
+use cardswitch::shard::request::{Batch, ShardRequest};
+use cardswitch::shard::snapshots;
+use cardswitch::shard::switchboard::{Loops, Switchboard, Wiring, start};
+use cardswitch::shard::worker::Nobody;
+use random::Random;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+const TREES: u64 = 4;
+const USD: Currency = Currency(840);
+
+fn usd(amount_minor: i64) -> Money {
+    Money {
+        amount_minor,
+        currency: USD,
+    }
+}
+
+/// Accounts of tree 1: 1 and 11 below it.
+fn root_of(account: u64) -> u64 {
+    account % 10
+}
+
+struct Waiting(mpsc::Sender<Replies>);
+
+impl ReplySink for Waiting {
+    fn deliver(&self, replies: Replies) {
+        let _ = self.0.send(replies);
+    }
+}
+
+struct Node {
+    storage: Arc<CrashingStorage>,
+    switchboard: Arc<Switchboard>,
+    journal: RunningJournal,
+    loops: Loops,
+}
+
+type Answers = mpsc::Receiver<Replies>;
+
+impl Node {
+    /// `queues` may be so short that steps have to be tried again.
+    fn start(storage: Arc<CrashingStorage>, shards: usize, reserved: usize) -> Node {
+        let settings = Settings {
+            segment_size_bytes: 1 << 18,
+            pending_limit_bytes: 128 << 10,
+            reserve_bytes: 0,
+            ..Settings::default()
+        };
+        let as_storage: Arc<dyn Storage> = storage.clone();
+        let unusable = |error: &dyn std::fmt::Display| panic!("{error}");
+        let (mut world, after) = snapshots::newest(&as_storage, shards, unusable).unwrap();
+        let recovered = recover(
+            as_storage,
+            &settings,
+            9,
+            &mut world,
+            after,
+            None,
+            &mut |_| {},
+        );
+        let (journal, recovered) = recovered.unwrap();
+        // A disk that lost power under it reports errors to whoever still uses it.
+        let journal = journal.start(Box::new(|_| {})).unwrap();
+        let wiring = Wiring {
+            journal: journal.handle(),
+            clock: Clock::System,
+            queues: QueueSettings {
+                ordinary_max: 1_000,
+                reserved,
+            },
+            on_card_issued: Box::new(|_, _| {}),
+            decision_calls: Arc::new(Nobody),
+            last_sequence: recovered.durable,
+            archive: None,
+        };
+        let (switchboard, loops) = start(world, wiring).unwrap();
+        Node {
+            storage,
+            switchboard,
+            journal,
+            loops,
+        }
+    }
+
+    fn send(&self, root: u64, action: Action) -> Answers {
+        let (sender, replies) = mpsc::channel();
+        let root = AccountId(root);
+        let batch = Batch {
+            items: vec![(0, ShardRequest::Command { root, action })],
+            reply_to: Arc::new(Waiting(sender)),
+            deadline: None,
+        };
+        let shard = self.switchboard.shard_of(root);
+        let offered = self
+            .switchboard
+            .offer_shard(shard, batch, Priority::Ordinary);
+        assert!(offered.is_ok(), "a queue was full");
+        replies
+    }
+
+    fn carry_out(&self, root: u64, action: Action) -> Reply {
+        answer(&self.send(root, action)).expect("an answer")
+    }
+
+    fn snapshot(&self) {
+        let storage: Arc<dyn Storage> = self.storage.clone();
+        let stop = AtomicBool::new(false);
+        snapshots::make(&storage, &self.journal.handle(), None, &stop).unwrap();
+    }
+
+    fn stop(self) {
+        self.switchboard.stop();
+        assert!(self.loops.join(), "a loop panicked");
+        self.journal.close().unwrap();
+    }
+
+    /// Power is lost at this moment, with whatever is under way, and comes back.
+    fn lose_power(self, random: &mut Random) -> Node {
+        let loss = match random.below(2) {
+            0 => Loss::Process,
+            _ => Loss::Power(random.below(1 << 30)),
+        };
+        let storage = self.storage.restart(loss, Faults::default());
+        self.stop();
+        check_records(&storage);
+        let (shards, reserved) = (1 + random.below(3) as usize, 1 + random.below(4) as usize);
+        Node::start(storage, shards, reserved)
+    }
+}
+
+/// A shard may deliver none at first; nothing where it is gone.
+fn answer(answers: &Answers) -> Option<Reply> {
+    loop {
+        let replies = answers.recv_timeout(Duration::from_secs(60)).ok()?;
+        if let Some((_, reply)) = replies.into_iter().next() {
+            return Some(reply);
+        }
+    }
+}
+
+/// What the records alone say: where the money is, and how far each transfer came.
+#[derive(Default)]
+struct Books {
+    put_in: i64,
+    balances: BTreeMap<u64, i64>,
+    debited: BTreeMap<u64, Transfer>,
+    /// Those within one tree, which are never in transit.
+    within: BTreeSet<u64>,
+    credited: BTreeSet<u64>,
+    returned: BTreeSet<u64>,
+}
+
+impl Books {
+    fn add(&mut self, record: &Record) {
+        let Record::Shard { command, event, .. } = record else {
+            return;
+        };
+        let legs = match event {
+            Event::Posted(legs) => &legs[..],
+            Event::Transferred(transferred) => &transferred.postings[..],
+            _ => return,
+        };
+        let sum: i64 = legs.iter().map(|leg| leg.amount_minor).sum();
+        assert_eq!(sum, 0, "{record:?}");
+        let mut moved = 0;
+        for leg in legs {
+            if let LedgerAccount::Customer(id) = leg.ledger_account {
+                *self.balances.entry(id.0).or_default() += leg.amount_minor;
+                moved += leg.amount_minor;
+            }
+        }
+        match &command.action {
+            Action::TopUp(_) => self.put_in += moved,
+            Action::Transfer(transfer) => {
+                let before = self.debited.insert(transfer.id.0, **transfer);
+                assert!(before.is_none(), "debited twice: {transfer:?}");
+                if transfer.to_root == command.root {
+                    self.within.insert(transfer.id.0);
+                }
+            }
+            Action::ReceiveTransfer(receive) if moved != 0 => {
+                let id = receive.transfer.id.0;
+                assert!(self.debited.contains_key(&id), "credited before its debit");
+                assert!(self.credited.insert(id), "credited twice: {receive:?}");
+            }
+            Action::EndTransfer(end) if moved != 0 => {
+                let id = end.transfer.id.0;
+                assert!(self.returned.insert(id), "returned twice: {end:?}");
+            }
+            _ => {}
+        }
+        let on_accounts: i64 = self.balances.values().sum();
+        assert_eq!(on_accounts + self.in_transit(), self.put_in, "{record:?}");
+    }
+
+    fn in_transit(&self) -> i64 {
+        let open = self.debited.iter().filter(|(id, _)| {
+            assert!(!(self.credited.contains(id) && self.returned.contains(id)));
+            let over = [&self.within, &self.credited, &self.returned];
+            !over.iter().any(|ids| ids.contains(id))
+        });
+        open.map(|(_, transfer)| transfer.amount.amount_minor).sum()
+    }
+}
+
+/// Adds up every durable record one by one, and holds the engine's own state against the sums.
+fn check_records(storage: &Arc<CrashingStorage>) -> Books {
+    let storage: Arc<dyn Storage> = storage.restart(Loss::Process, Faults::default());
+    let (mut books, mut world) = (Books::default(), World::new(2));
+    let settings = Settings::default();
+    // Opening cuts off what a crash left half written.
+    let opened = cardswitch::journal::Journal::open(storage.clone(), &settings, 9);
+    drop(opened.unwrap());
+    let mut reader = Reader::open(storage, 1).unwrap();
+    while let Some((_, bytes)) = reader.next().unwrap() {
+        let record = record::read(bytes).unwrap();
+        books.add(&record);
+        world.apply(&record);
+    }
+    let accounts = world.shards.iter().flat_map(|state| state.accounts.iter());
+    let mut transfers_minor = 0;
+    for account in accounts {
+        let balance = books.balances.get(&account.id.0).copied();
+        assert_eq!(account.posted_minor, balance.unwrap_or(0));
+        assert!(account.available_minor() >= 0, "{account:?}");
+        let others = account.funds_received_minor + account.transfers_minor;
+        assert_eq!(account.posted_minor + others, 0, "{account:?}");
+        transfers_minor += account.transfers_minor;
+    }
+    assert_eq!(transfers_minor, books.in_transit());
+    books
+}
+
+struct Simulation {
+    random: Random,
+    node: Node,
+    next_id: u64,
+    /// Asked for, with whoever waits.
+    sent: Vec<(Transfer, Answers)>,
+    /// What callers were told.
+    told: BTreeMap<u64, TransferStatus>,
+}
+
+impl Simulation {
+    fn new(seed: u64) -> Simulation {
+        let node = Node::start(CrashingStorage::new(Faults::default()), 3, 4);
+        for tree in 1..=TREES {
+            for (account, parent) in [(tree, None), (tree + 10, Some(tree))] {
+                let open = OpenAccount {
+                    account_id: AccountId(account),
+                    parent_id: parent.map(AccountId),
+                    program_id: ProgramId(1),
+                    currency: USD,
+                    name: None,
+                    controls: Controls::default(),
+                };
+                node.carry_out(tree, Action::OpenAccount(Box::new(open)));
+            }
+            let top_up = TopUp {
+                top_up_id: TopUpId(tree),
+                account_id: AccountId(tree),
+                amount: usd(10_000),
+                method: "internal".into(),
+                external_reference: None,
+            };
+            node.carry_out(tree, Action::TopUp(Box::new(top_up)));
+        }
+        Simulation {
+            random: Random(seed),
+            node,
+            next_id: 100,
+            sent: Vec::new(),
+            told: BTreeMap::new(),
+        }
+    }
+
+    fn account(&mut self) -> u64 {
+        1 + self.random.below(TREES) + 10 * self.random.below(2)
+    }
+
+    fn transfer(&mut self) {
+        let (from, to) = (self.account(), self.account());
+        self.next_id += 1;
+        let transfer = Transfer {
+            id: TransferId(self.next_id),
+            from_account_id: AccountId(from),
+            to_account_id: AccountId(to),
+            to_root: AccountId(root_of(to)),
+            amount: usd(1 + self.random.below(3_000) as i64),
+        };
+        self.ask(transfer);
+    }
+
+    fn ask(&mut self, transfer: Transfer) {
+        let root = root_of(transfer.from_account_id.0);
+        let action = Action::Transfer(Box::new(transfer));
+        let answers = self.node.send(root, action);
+        self.sent.push((transfer, answers));
+    }
+
+    /// Takes the answers of all that was asked for.
+    fn hear(&mut self) {
+        for (transfer, answers) in std::mem::take(&mut self.sent) {
+            match answer(&answers) {
+                Some(Reply::Transfer(known)) => {
+                    assert_ne!(known.status, TransferStatus::InTransit);
+                    self.told.insert(transfer.id.0, known.status);
+                }
+                Some(Reply::Refused(_)) => {}
+                other => panic!("{transfer:?}: {other:?}"),
+            }
+        }
+    }
+
+    /// Closes, freezes or frees an account: what is on its way to a closed one comes back.
+    fn change_status(&mut self) {
+        let account = self.account();
+        let change = match self.random.below(5) {
+            0 => AccountStatusChange::Freeze,
+            1 | 2 if account > 10 => AccountStatusChange::Close,
+            _ => AccountStatusChange::Unfreeze,
+        };
+        let change = ChangeAccountStatus {
+            account_id: AccountId(account),
+            change,
+        };
+        let root = root_of(account);
+        drop(self.node.send(root, Action::ChangeAccountStatus(change)));
+    }
+
+    fn crash(mut self) -> Simulation {
+        let told = std::mem::take(&mut self.told);
+        self.node = self.node.lose_power(&mut self.random);
+        // Callers who heard nothing repeat what they asked for, under the same id.
+        for (transfer, _) in std::mem::take(&mut self.sent) {
+            self.ask(transfer);
+        }
+        self.told = told;
+        self
+    }
+
+    fn step(mut self) -> Simulation {
+        match self.random.below(40) {
+            0 => return self.crash(),
+            1 => self.node.snapshot(),
+            2 | 3 => self.hear(),
+            4..8 => self.change_status(),
+            _ => self.transfer(),
+        }
+        self
+    }
+}
+
+#[test]
+fn no_transfer_loses_or_doubles_money_whenever_power_is_lost() {
+    let soak = std::env::var_os("CARDSWITCH_SOAK").is_some();
+    let (mut across, mut back) = (0, 0);
+    for seed in 0..if soak { 400 } else { 12 } {
+        let mut simulation = Simulation::new(seed);
+        for _ in 0..300 {
+            simulation = simulation.step();
+        }
+        simulation = simulation.crash();
+        simulation.hear();
+        let Simulation { node, told, .. } = simulation;
+        let storage = node.storage.clone();
+        node.stop();
+        let books = check_records(&storage);
+        assert_eq!(books.in_transit(), 0, "seed {seed}");
+        for (id, status) in told {
+            let transfer = &books.debited[&id];
+            let arrived = books.within.contains(&id) || books.credited.contains(&id);
+            let expected = match books.returned.contains(&id) {
+                true => TransferStatus::Returned,
+                false => TransferStatus::Settled,
+            };
+            assert_eq!(status, expected, "seed {seed}: {transfer:?}");
+            assert_eq!(arrived, status == TransferStatus::Settled, "{transfer:?}");
+        }
+        (across, back) = (across + books.credited.len(), back + books.returned.len());
+    }
+    println!("{across} transfers went to other trees, {back} came back");
+    assert!(
+        across > 300 && back > 3,
+        "{across} went across, {back} came back"
+    );
+}
