@@ -18,6 +18,8 @@ const CONFIG: &str =
 const SETTINGS: &str = "\
 [checks]
 positive_data_acceptance.enabled = false
+# An If-Match of something else is refused before the body is read.
+negative_data_rejection.expected-statuses = [400, 401, 403, 404, 409, 412, 413, 415]
 [[operations]]
 include-name = \"POST /v1/card_batches\"
 checks.negative_data_rejection.enabled = false

@@ -81,23 +81,21 @@ pub fn operations() -> Vec<Operation> {
             of_card,
         ),
     ];
-    let of = |(path, summary, what, example)| {
-        let operation = create(path, summary, body(asked(what), example), "");
-        let names = match what {
-            What::Clearing | What::Refund | What::ForcePost | What::Advice => {
-                vec![
-                    named("SimulatedTransaction"),
-                    named("SimulatedAuthorization"),
-                ]
-            }
-            _ => vec![named("SimulatedAuthorization")],
-        };
-        operation.content(Content::Json(match names.len() {
-            1 => named("SimulatedAuthorization"),
-            _ => either(names),
-        }))
+    table.into_iter().map(operation).collect()
+}
+
+fn operation(
+    (path, summary, what, example): (&'static str, &'static str, What, Value),
+) -> Operation {
+    let authorization = named("SimulatedAuthorization");
+    let content = match what {
+        // What posts nothing is told as an authorization.
+        What::Clearing | What::Refund | What::ForcePost | What::Advice => {
+            either(vec![named("SimulatedTransaction"), authorization])
+        }
+        _ => authorization,
     };
-    table.into_iter().map(of).collect()
+    create(path, summary, body(asked(what), example), "").content(Content::Json(content))
 }
 
 fn simulated_message() -> Value {
