@@ -681,7 +681,7 @@ impl History {
                 }
                 95..97 => self.change_account_status(),
                 97..98 => self.reveal(),
-                98..99 => self.reissue_or_renew(),
+                98 => self.reissue_or_renew(),
                 _ => self.change_status(),
             }
         }
