@@ -673,6 +673,46 @@ fn a_key_hears_of_what_it_may_see() {
     let frozen = wait_for(&endpoint, "account.frozen", 1);
     assert_eq!(frozen[0]["data"]["balance_id"], *account);
     assert_eq!(endpoint.calls().len(), 1);
+    // The log tells no more of an event than the key may see of it.
+    let reader = key(json!(["webhooks:read", "webhooks:write"]), json!({}));
+    let get = |key: &str, path: &str| {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .build()
+            .into();
+        let request = ureq::http::Request::builder()
+            .uri(format!("http://{}{path}", switch.http_address()))
+            .header("authorization", format!("Bearer {key}"));
+        let mut response = agent.run(request.body(String::new()).unwrap()).unwrap();
+        let text = response.body_mut().read_to_string().unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    let mut listed = Value::Null;
+    wait_until("the log has it", || {
+        listed = get(&reader, "/v1/deliveries");
+        listed["data"]
+            .as_array()
+            .is_some_and(|data| !data.is_empty())
+    });
+    let path = format!(
+        "/v1/deliveries/{}",
+        listed["data"][0]["id"].as_str().unwrap()
+    );
+    assert_eq!(get(&reader, &path)["request_body"], Value::Null);
+    assert_eq!(
+        get(support::api::ROOT_KEY, &path)["request_body"]["type"],
+        "account.frozen"
+    );
+    // What nobody but another endpoint wanted is sent to none that does not want it.
+    let event = frozen[0]["id"].as_str().unwrap();
+    let others = json!({"url": url, "events": ["card.created"]});
+    let others = switch.good("POST", "/v1/webhook_endpoints", &others);
+    let resend = json!({"webhook_endpoint_id": others["id"]});
+    let (status, refused) = switch.api("POST", &format!("/v1/events/{event}/resend"), &resend);
+    assert_eq!(
+        (status, &refused["error"]["code"]),
+        (409, &json!("event_not_for_endpoint"))
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::body::WriteRequest;
 use super::error::{ApiError, json_response};
 use super::idempotency::{Write, once};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, webhook_endpoints};
+use super::{ApiState, Gate, events, webhook_endpoints};
 use crate::engine::ids::{DeliveryId, EventId, WebhookEndpointId};
 use crate::store::deliveries::{DeliveryFilter, DeliveryOutcome, DeliveryRow};
 use axum::extract::{Path, State};
@@ -77,8 +77,13 @@ pub async fn one(
     let mut endpoints = endpoints.iter();
     let endpoint = endpoints.find(|endpoint| endpoint.id == row.webhook_endpoint_id);
     let event = state.store.event(row.event_id).await.map_err(store_error)?;
-    let thin = endpoint.is_some_and(|endpoint| endpoint.thin);
-    json["request_body"] = event.map_or(Value::Null, |event| event.body(thin));
+    // No more of the event than the caller may see of it anyway.
+    let event = event.filter(|event| events::may_see(&caller, event));
+    let is_thin = endpoint.is_some_and(|endpoint| endpoint.thin);
+    json["request_body"] = event.map_or(Value::Null, |event| match is_thin {
+        true => event.body(true),
+        false => events::body(&caller, &event),
+    });
     Ok(json_response(StatusCode::OK, json.to_string()))
 }
 
@@ -97,14 +102,9 @@ pub async fn resend(
         } = write;
         fields.finish()?;
         let row = find(&state, &caller, &id).await?;
-        let event = state.store.event(row.event_id).await.map_err(store_error)?;
-        let event = event.ok_or_else(|| {
-            let message = "the event of this delivery is too old and not kept any more";
-            ApiError::conflict("event_not_kept", message)
-        })?;
+        let event = events::find(&state, &caller, &row.event_id.to_string()).await?;
         let endpoint_id = row.webhook_endpoint_id.to_string();
-        let event = (event.id(), event.card_id);
-        webhook_endpoints::resend(&state, &caller, &endpoint_id, event).await
+        webhook_endpoints::resend(&state, &caller, &endpoint_id, &event).await
     };
     once(gate.state()?, request, work).await
 }

@@ -86,7 +86,11 @@ pub async fn if_match(
 ) -> Response {
     let wanted = request.headers().get(IF_MATCH).cloned();
     let replaces = [Method::PATCH, Method::PUT].contains(request.method());
-    let path = request.uri().path().to_owned();
+    let object = object_of(request.uri().path());
+    let _turn = match replaces || takes_turns(&object) {
+        true => Some(turns.of(&object).await),
+        false => None,
+    };
     if !replaces {
         return match wanted {
             None => next.run(request).await,
@@ -96,7 +100,6 @@ pub async fn if_match(
             }
         };
     }
-    let _turn = turns.of(&path).await;
     if let Some(wanted) = wanted {
         let mut read = Request::new(Body::empty());
         *read.uri_mut() = request.uri().clone();
@@ -121,6 +124,16 @@ pub async fn if_match(
         }
     }
     next.run(request).await
+}
+
+/// `/v1/cards/{id}` of all that is below it.
+fn object_of(path: &str) -> String {
+    path.split('/').take(4).collect::<Vec<_>>().join("/")
+}
+
+/// What is read, changed and put back as a whole by its other writes too.
+fn takes_turns(object: &str) -> bool {
+    object.starts_with("/v1/webhook_endpoints/") || object.starts_with("/v1/decision_endpoints/")
 }
 
 fn is_among(now: Option<&HeaderValue>, wanted: &HeaderValue) -> bool {

@@ -96,7 +96,7 @@ fn filter(caller: &Caller, query: &mut Fields) -> Result<EventFilter, ApiError> 
 }
 
 /// Declines are alerts for those who may not see authorizations.
-fn body(caller: &Caller, row: &EventRow) -> Value {
+pub fn body(caller: &Caller, row: &EventRow) -> Value {
     let scopes = caller.scopes();
     let is_decline = row.event_type == EventType::AuthorizationDeclined.name();
     row.body(is_decline && !scopes.has(Scope::AuthorizationsRead))
@@ -129,7 +129,7 @@ pub async fn find(state: &ApiState, caller: &Caller, id: &str) -> Result<EventRo
     row.ok_or_else(not_found)
 }
 
-fn may_see(caller: &Caller, row: &EventRow) -> bool {
+pub fn may_see(caller: &Caller, row: &EventRow) -> bool {
     let event_type = EventType::from_name(&row.event_type);
     let has_scope = event_type.is_none_or(|known| caller.scopes().has(known.scope()));
     let Some(bounds) = caller.bounds() else {
@@ -161,8 +161,7 @@ pub async fn resend(
         let endpoint_id = endpoint_id.ok_or_else(|| fields.missing("webhook_endpoint_id"))?;
         fields.finish()?;
         let row = find(&state, &caller, &id).await?;
-        let event = (row.id(), row.card_id);
-        webhook_endpoints::resend(&state, &caller, &endpoint_id, event).await
+        webhook_endpoints::resend(&state, &caller, &endpoint_id, &row).await
     };
     once(gate.state()?, request, work).await
 }

@@ -10,7 +10,7 @@ use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, ask};
 use crate::engine::api_keys::{Bounds, Scope};
-use crate::engine::ids::{CardId, EventId, WebhookEndpointId};
+use crate::engine::ids::{EventId, WebhookEndpointId};
 use crate::engine::registry::{RegistryAction, RegistryRefusal};
 use crate::engine::time::Timestamp;
 use crate::engine::webhook_endpoints::{
@@ -18,6 +18,7 @@ use crate::engine::webhook_endpoints::{
 };
 use crate::shard::reply::Reply;
 use crate::shard::request::RegistryRequest;
+use crate::store::events::EventRow;
 use crate::store::events::types::EventType;
 use crate::webhooks::{check_url, post};
 use axum::extract::{Path, State};
@@ -206,7 +207,13 @@ pub async fn replay(
         let after: Option<EventId> = fields.id("after", EventId::PREFIX)?;
         let since = fields.moment("since")?;
         let after = match (after, since) {
-            (Some(after), None) => after,
+            (Some(after), None) => {
+                list::check_store(&state)?;
+                let known = state.store.event(after).await.map_err(store_error)?;
+                let message = "there is no event with this id; `since` takes a moment";
+                let none = || ApiError::not_found("event_not_found", message).with_param("after");
+                known.ok_or_else(none)?.id()
+            }
             (None, Some(since)) => before_first_since(&state, since).await?,
             _ => {
                 let message = "give either `after`, an event, or `since`, a moment";
@@ -246,11 +253,16 @@ pub async fn resend(
     state: &ApiState,
     caller: &Caller,
     endpoint_id: &str,
-    (event_id, card_id): (EventId, Option<CardId>),
+    event: &EventRow,
 ) -> Result<Success, ApiError> {
     let endpoint = find(state, caller, endpoint_id).await?;
     called(&endpoint)?;
-    let card_id = card_id.filter(|_| endpoint.in_order);
+    if !event.is_for(&endpoint) {
+        let message = "the endpoint has not subscribed to this event";
+        return Err(ApiError::conflict("event_not_for_endpoint", message));
+    }
+    let event_id = event.id();
+    let card_id = event.card_id.filter(|_| endpoint.in_order);
     move_to(state, endpoint.id, WebhookMove::Resend(event_id, card_id)).await?;
     Ok(Success::ok(json!({
         "object": "resend",
@@ -361,7 +373,23 @@ fn take(
         .iter()
         .any(|name| fields.has(name))
     {
-        endpoint.filter = take_bounds(fields)?;
+        // What is not given stays as it is.
+        let (has_programs, has_accounts, has_links) = (
+            fields.has("program_ids"),
+            fields.has("account_ids"),
+            fields.has("links"),
+        );
+        let given = take_bounds(fields)?;
+        let filter = &mut endpoint.filter;
+        if has_programs {
+            filter.program_ids = given.program_ids;
+        }
+        if has_accounts {
+            filter.account_ids = given.account_ids;
+        }
+        if has_links {
+            filter.links = given.links;
+        }
     }
     if let Some(in_order) = fields.word("ordering", ORDERINGS)? {
         endpoint.in_order = in_order;

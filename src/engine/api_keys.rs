@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// Keys that were ever made: each change copies the table of them.
 pub const API_KEYS_MAX: usize = 10_000;
 
+/// Keys that one key ever made. Keys together make half of all at most: the rest is the root key's.
+pub const API_KEYS_OF_KEY_MAX: usize = 200;
+
 macro_rules! scopes {
     ($($name:ident = $text:literal, $lets:literal;)*) => {
         /// What a key may let its bearer do. New ones at the end: their places are in the journal.
@@ -277,7 +280,16 @@ fn refusal(view: &RegistryView, key: &ApiKey) -> Option<RegistryRefusal> {
     if keys.get(key.id).is_some() {
         return Some(RegistryRefusal::IdTaken);
     }
-    if keys.by_id.len() >= API_KEYS_MAX {
+    // Whoever is bound by the keys of others leaves room for the root key.
+    let of_maker = |known: &&Arc<ApiKey>| known.created_by == key.created_by;
+    let is_full = match key.created_by {
+        None => keys.by_id.len() >= API_KEYS_MAX,
+        Some(_) => {
+            keys.by_id.len() >= API_KEYS_MAX / 2
+                || keys.by_id.values().filter(of_maker).count() >= API_KEYS_OF_KEY_MAX
+        }
+    };
+    if is_full {
         return Some(RegistryRefusal::TooManyApiKeys);
     }
     let mut programs = key.bounds.program_ids.iter();

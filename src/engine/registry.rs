@@ -2,7 +2,7 @@
 //! that nobody issued. One writer; its changes reach the shards as a numbered view.
 //! Money does not live here.
 
-use super::api_keys::{API_KEYS_MAX, ApiKey, ApiKeys};
+use super::api_keys::{API_KEYS_MAX, API_KEYS_OF_KEY_MAX, ApiKey, ApiKeys};
 use super::audit::AuditEntry;
 use super::card_batches::{BatchChange, BatchState, CARD_BATCHES_UNFINISHED_MAX, CardBatches};
 use super::cardholders::{Cardholder, Holder, KnownCardholder};
@@ -393,7 +393,9 @@ pub enum RegistryRefusal {
     TooManyExceptions,
     #[error("the program has decision endpoint {0} already; change that one")]
     DecisionEndpointTaken(DecisionEndpointId),
-    #[error("there may be {API_KEYS_MAX} API keys, revoked ones among them, and there are")]
+    #[error(
+        "there may be {API_KEYS_MAX} API keys, revoked ones among them, half of them made with other keys, and {API_KEYS_OF_KEY_MAX} made with one; there are"
+    )]
     TooManyApiKeys,
     #[error("the {link_type} `{id}` is closed, for good")]
     LinkClosed { link_type: Box<str>, id: Box<str> },

@@ -106,14 +106,20 @@ fn told(error: &CallError) -> String {
 /// into our log.
 fn kept(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body).replace('\0', " ");
-    let mut end = text.len().min(KEPT_BYTES);
-    while !text.is_char_boundary(end) {
+    let mut masked = ArrayString::<{ 2 * KEPT_BYTES }>::new();
+    for letter in text.chars() {
+        // What does not fit is cut off below anyway.
+        if masked.try_push(letter).is_err() {
+            break;
+        }
+    }
+    // Before it is cut: a number that the cut goes through is one all the same.
+    mask_pans(&mut masked, "");
+    let mut end = masked.len().min(KEPT_BYTES);
+    while !masked.is_char_boundary(end) {
         end -= 1;
     }
-    // No longer than its place.
-    let mut kept = ArrayString::<KEPT_BYTES>::from(&text[..end]).unwrap_or_default();
-    mask_pans(&mut kept, "");
-    kept.to_string()
+    masked[..end].to_owned()
 }
 
 #[cfg(test)]

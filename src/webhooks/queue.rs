@@ -39,6 +39,9 @@ pub struct Queue {
     failed_in_row: u32,
     failing_since: Option<Timestamp>,
     paused_until: Timestamp,
+    /// Of two calls to an endpoint that is down one is for what waits, and one for what is new: what is refused
+    /// for its own sake stands for nothing else.
+    tries_new: bool,
     /// Something happened that a restart must know.
     pub is_changed: bool,
 }
@@ -117,6 +120,7 @@ impl Queue {
             failed_in_row: 0,
             failing_since: progress.failing_since,
             paused_until: Timestamp::default(),
+            tries_new: false,
             is_changed: false,
         }
     }
@@ -218,15 +222,24 @@ impl Queue {
         self.waiting.len() >= WAITING_MAX
     }
 
-    fn next_of_any(&self, now: Timestamp) -> Option<EventId> {
+    fn next_of_any(&mut self, now: Timestamp) -> Option<EventId> {
         let mut waiting = self.waiting.iter();
         let due = waiting.find(|(_, waiting)| !waiting.called && waiting.next_at <= now);
-        if let Some((event_id, _)) = due {
-            return Some(*event_id);
-        }
-        let mut window = self.window.iter().filter(|_| !self.is_full());
+        let due = due.map(|(event_id, _)| *event_id);
+        let takes_new = self.may_take_new();
+        let mut window = self.window.iter().filter(|_| takes_new);
         let new = window.find(|item| item.state == ItemState::New);
-        new.map(|item| item.event_id)
+        let new = new.map(|item| item.event_id);
+        self.tries_new = !self.tries_new;
+        match self.is_down() && self.tries_new {
+            true => new.or(due),
+            false => due.or(new),
+        }
+    }
+
+    /// One new event may always be tried where all others were refused.
+    fn may_take_new(&self) -> bool {
+        !self.is_full() || self.is_down() && self.waiting.len() < 2 * WAITING_MAX
     }
 
     /// The first that no earlier one of its card stands before.
@@ -243,7 +256,7 @@ impl Queue {
             let at = (!waiting.called).then_some(waiting.next_at);
             (*event_id, waiting.card_id, at)
         });
-        let takes_new = !self.is_full();
+        let takes_new = self.may_take_new();
         let unfinished = self
             .window
             .iter()
@@ -404,7 +417,8 @@ impl Queue {
     fn first_of_any(&self) -> Option<Timestamp> {
         let waiting = self.waiting.values().filter(|waiting| !waiting.called);
         let due = waiting.map(|waiting| waiting.next_at).min();
-        let mut window = self.window.iter().filter(|_| !self.is_full());
+        let takes_new = self.may_take_new();
+        let mut window = self.window.iter().filter(|_| takes_new);
         let new = window.any(|item| item.state == ItemState::New);
         let new = new.then_some(Timestamp::default());
         [due, new].into_iter().flatten().min()

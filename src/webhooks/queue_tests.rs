@@ -88,6 +88,33 @@ fn an_endpoint_that_is_down_is_called_once_at_a_time_and_wakes_up_with_all_that_
     assert!(std::iter::from_fn(|| queue.next(now)).count() > 1);
 }
 
+/// An endpoint that refuses the events of one card for their own sake gets the others all the same.
+#[test]
+fn what_is_refused_for_its_own_sake_stands_for_nothing_else() {
+    let mut queue = queue(false);
+    take(&mut queue, 1, &[1; 40]);
+    let mut now = START;
+    while let Some(call) = queue.next(now) {
+        queue.ended(call, failed(), now);
+    }
+    assert!(queue.is_down());
+    let next = queue.read_to().0 + 1;
+    take(&mut queue, next, &[2; 60]);
+    let mut taken = 0;
+    while taken < 60 {
+        now = queue.wakes_at().unwrap().max(now);
+        let Some(call) = queue.next(now) else {
+            continue;
+        };
+        let is_good = call.event_id.0 >= next;
+        let outcome = if is_good { Outcome::Taken } else { failed() };
+        queue.ended(call, outcome, now);
+        taken += u64::from(is_good);
+        assert_eq!(queue.gives_up(outcome, now), None);
+    }
+    assert!(now.0 - START.0 < 3_600_000, "within an hour");
+}
+
 #[test]
 fn after_five_days_of_failure_or_at_once_when_gone_it_is_given_up() {
     let mut queue = queue(false);

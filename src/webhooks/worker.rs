@@ -196,9 +196,9 @@ impl Worker {
                 }
             };
             match row {
-                Ok(Some(row)) => self.start(call, row),
-                // It was older than what is kept.
-                Ok(None) => drop(self.queue.ended(call, Outcome::Taken, now)),
+                Ok(Some(row)) if row.is_for(&self.endpoint) => self.start(call, row),
+                // It was older than what is kept, or is nothing for the endpoint as it is now.
+                Ok(_) => drop(self.queue.ended(call, Outcome::Taken, now)),
                 Err(error) => {
                     tracing::debug!(%error, "an event cannot be read");
                     self.queue.not_made(call);

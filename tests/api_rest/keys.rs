@@ -600,3 +600,33 @@ fn the_audit_log_says_who_changed_what_and_how_it_was_before() {
         "key_is_bound"
     );
 }
+
+#[test]
+fn a_key_bound_to_a_link_draws_on_its_tree_and_names_no_other_link() {
+    let switch = Switch::start();
+    let root = switch.client();
+    let (own, other) = (Part::make(&switch, "own"), Part::make(&switch, "other"));
+    let link = json!({"type": "project", "id": own.link});
+    let key = json!({"name": "b", "scopes": ["cards:issue", "cards:freeze"], "links": [link]});
+    let bound = with_key(&root, key);
+    let card = |account: &str, links: Value| json!({"account_id": account, "links": links});
+    bound
+        .post("/v1/cards", card(&own.account, json!([link])))
+        .created();
+    let (status, _, _, param) = bound
+        .post("/v1/cards", card(&other.account, json!([link])))
+        .error();
+    assert_eq!((status, param.as_deref()), (404, Some("account_id")));
+    let further = json!([link, {"type": "team", "id": "t9"}]);
+    let (status, _, code, param) = bound.post("/v1/cards", card(&own.account, further)).error();
+    assert_eq!(
+        (status, &*code, param.as_deref()),
+        (403, "key_is_bound", Some("links"))
+    );
+    // Nor does a key bound to an account touch what another program may link one day.
+    let key = json!({"name": "a", "scopes": ["cards:freeze"], "account_ids": [own.account]});
+    let path = format!("/v1/links/project/{}/freeze", own.link);
+    let body = json!({"program_id": other.program});
+    let refused = with_key(&root, key).post(&path, body).error();
+    assert_eq!((refused.0, refused.3.as_deref()), (404, Some("program_id")));
+}

@@ -91,7 +91,10 @@ impl EventContext {
     fn take_in_card(&mut self, row: CardRow, issue: &IssueCard) {
         let links = from_record::card_link_rows(issue);
         let links = links.into_iter().map(|row| (row.link_type, row.link_id));
-        self.links.insert(row.id, links.collect());
+        let mut links: Vec<_> = links.collect();
+        // As they are read back.
+        links.sort();
+        self.links.insert(row.id, links);
         self.cards.insert(row.id, row);
     }
 

@@ -51,7 +51,7 @@ impl Store {
         conditions.between("created_at_ms", filter.created_from, filter.created_until);
         conditions.within(filter.bounds.as_ref(), &Of::EVENTS);
         if let Some(after) = after {
-            let place = conditions.place(Value::Int(after.0 as i64));
+            let place = conditions.place(Value::Int(i64::try_from(after.0).unwrap_or(i64::MAX)));
             conditions.clauses.push(format!("number > {place}"));
         }
         self.page(conditions, "number", limit).await
