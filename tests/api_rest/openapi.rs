@@ -412,7 +412,7 @@ impl Walk<'_> {
         customer.always("200 OK", "{}");
         let called = self.made(
             "/v1/webhook_endpoints",
-            json!({"events": ["card.*"], "url": customer.url()}),
+            json!({"events": ["*"], "url": customer.url()}),
         );
         let of_called = format!("/v1/webhook_endpoints/{called}");
         self.client
