@@ -21,10 +21,10 @@ use axum::response::Response;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-const BOUNDS_MAX: usize = 100;
-const ADDRESSES_MAX: usize = 50;
+pub const BOUNDS_MAX: usize = 100;
+pub const ADDRESSES_MAX: usize = 50;
 /// How long a rolled key may go on.
-const OVERLAP_SECONDS_MAX: i64 = 7 * 24 * 3_600;
+pub const OVERLAP_SECONDS_MAX: i64 = 7 * 24 * 3_600;
 
 /// Scopes that people of a kind need, by the name of the kind.
 pub fn preset(name: &str) -> Option<Scopes> {

@@ -25,6 +25,9 @@ use std::sync::Arc;
 /// Rows go into the journal in portions of about this size.
 const PORTION_BYTES: usize = 64 * 1024;
 
+/// What may have come of a row.
+pub const STATUSES: [&str; 4] = ["pending", "issued", "failed", "cancelled"];
+
 /// Longest row, as JSON.
 const ROW_BYTES_MAX: usize = 64 * 1024;
 
@@ -211,7 +214,6 @@ pub async fn rows(
     Path(id): Path<String>,
     ListQuery(mut query): ListQuery,
 ) -> Result<Response, ApiError> {
-    const STATUSES: [&str; 4] = ["pending", "issued", "failed", "cancelled"];
     let state = gate.state()?;
     let id: CardBatchId = id.parse().map_err(|_| not_found())?;
     let status = query.text("status", 16)?;

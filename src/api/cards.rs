@@ -32,9 +32,9 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 /// Links of one card.
-const LINKS_MAX: usize = 10;
+pub const LINKS_MAX: usize = 10;
 
-const CARD_TYPES: &[(CardType, &str)] = &[
+pub const CARD_TYPES: &[(CardType, &str)] = &[
     (CardType::Virtual, "virtual"),
     (CardType::Physical, "physical"),
 ];
@@ -48,7 +48,7 @@ pub enum Funding {
     Own,
 }
 
-const FUNDINGS: &[(Funding, &str)] = &[(Funding::Shared, "shared"), (Funding::Own, "own")];
+pub const FUNDINGS: &[(Funding, &str)] = &[(Funding::Shared, "shared"), (Funding::Own, "own")];
 
 pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<Response, ApiError> {
     once(gate.state()?, request, carry_out).await
@@ -330,7 +330,7 @@ pub async fn change_status(
     once(gate.state()?, request, work).await
 }
 
-const BLOCK_REASONS: &[(StatusChange, &str)] = &[
+pub const BLOCK_REASONS: &[(StatusChange, &str)] = &[
     (StatusChange::BlockLost, "lost"),
     (StatusChange::BlockStolen, "stolen"),
     (StatusChange::BlockFraud, "fraud"),

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// From the switch's decision to the customer's, in milliseconds. Stay below what the network waits for.
-const TIMEOUT_MS: (u32, std::ops::RangeInclusive<i64>) = (2_000, 50..=10_000);
+pub const TIMEOUT_MS: (u32, std::ops::RangeInclusive<i64>) = (2_000, 50..=10_000);
 
 const FALLBACKS: &[(bool, &str)] = &[(false, "decline"), (true, "approve_up_to")];
 

@@ -5,7 +5,7 @@ use super::body::WriteRequest;
 use super::error::{ApiError, json_response};
 use super::idempotency::{Write, once};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, events, webhook_endpoints};
+use super::{ApiState, Gate, events, webhook_endpoints, webhook_moves};
 use crate::engine::ids::{DeliveryId, EventId, WebhookEndpointId};
 use crate::store::deliveries::{DeliveryFilter, DeliveryOutcome, DeliveryRow};
 use axum::extract::{Path, State};
@@ -104,7 +104,7 @@ pub async fn resend(
         let row = find(&state, &caller, &id).await?;
         let event = events::find(&state, &caller, &row.event_id.to_string()).await?;
         let endpoint_id = row.webhook_endpoint_id.to_string();
-        webhook_endpoints::resend(&state, &caller, &endpoint_id, &event).await
+        webhook_moves::resend(&state, &caller, &endpoint_id, &event).await
     };
     once(gate.state()?, request, work).await
 }

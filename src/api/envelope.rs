@@ -3,7 +3,7 @@
 
 use super::error::{ApiError, ErrorType, json_response, shown};
 use axum::extract::Request;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -55,7 +55,9 @@ pub async fn envelope(mut request: Request, next: Next) -> Response {
 
 fn finished(mut response: Response, id: &RequestId) -> Response {
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
-        let given = std::mem::take(response.headers_mut());
+        let mut given = std::mem::take(response.headers_mut());
+        // Of the empty body beside which the error came.
+        given.remove(CONTENT_LENGTH);
         let mut told = error.response(&id.0);
         // What else was said of the request, as how many more may come.
         for (name, value) in &given {

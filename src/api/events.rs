@@ -6,7 +6,7 @@ use super::error::{ApiError, json_response, shown};
 use super::fields::Fields;
 use super::idempotency::{Write, once};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, webhook_endpoints};
+use super::{ApiState, Gate, webhook_moves};
 use crate::engine::api_keys::Scope;
 use crate::engine::ids::{AccountId, CardId, EventId};
 use crate::engine::webhook_endpoints::pattern_fits;
@@ -161,7 +161,7 @@ pub async fn resend(
         let endpoint_id = endpoint_id.ok_or_else(|| fields.missing("webhook_endpoint_id"))?;
         fields.finish()?;
         let row = find(&state, &caller, &id).await?;
-        webhook_endpoints::resend(&state, &caller, &endpoint_id, &row).await
+        webhook_moves::resend(&state, &caller, &endpoint_id, &row).await
     };
     once(gate.state()?, request, work).await
 }

@@ -22,10 +22,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-const USES_MAX: i64 = 1_000_000;
-const NAME_MAX: usize = 200;
+pub const USES_MAX: i64 = 1_000_000;
+pub const NAME_MAX: usize = 200;
 
-const STATES: &[(ExceptionState, &str)] = &[
+pub const STATES: &[(ExceptionState, &str)] = &[
     (ExceptionState::Requested, "requested"),
     (ExceptionState::Approved, "approved"),
     (ExceptionState::Rejected, "rejected"),

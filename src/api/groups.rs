@@ -21,9 +21,9 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 /// Codes of one group.
-const MCCS_MAX: usize = 1_000;
+pub const MCCS_MAX: usize = 1_000;
 /// Merchants of one list, and names among them, each of which has to be compared.
-const MERCHANTS_MAX: usize = 10_000;
+pub const MERCHANTS_MAX: usize = 10_000;
 const NAMES_MAX: usize = 200;
 
 pub async fn create_mcc_group(

@@ -41,6 +41,7 @@ mod list;
 mod merchants_json;
 mod metrics;
 mod network_metrics;
+pub mod openapi;
 mod programs;
 mod rails;
 mod rate_limits;
@@ -59,6 +60,7 @@ mod transfers;
 mod unambiguous;
 pub(crate) mod webhook_endpoints;
 mod webhook_metrics;
+mod webhook_moves;
 
 pub use body::BODY_MAX_BYTES;
 pub use routes::{Route, router, serve, table};

@@ -8,9 +8,9 @@ use super::simulate::What;
 use super::{
     Gate, accounts, api_keys, audit, authorizations, card_batch_worker, card_batches, cardholders,
     cards, decision_endpoints, deliveries, envelope, events, exceptions, exchange_rates, groups,
-    health, incoming_payments, ledger_entries, links, list, metrics, programs, reissue, reveal,
-    rules, settlement_reports, simulate, spend, top_ups, transactions, transfers,
-    webhook_endpoints,
+    health, incoming_payments, ledger_entries, links, list, metrics, openapi, programs, reissue,
+    reveal, rules, settlement_reports, simulate, spend, top_ups, transactions, transfers,
+    webhook_endpoints, webhook_moves,
 };
 use crate::engine::api_keys::Scope;
 use crate::engine::command::{AccountStatusChange, StatusChange};
@@ -47,6 +47,9 @@ pub fn router(gate: Gate) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics::metrics))
+        .route("/openapi.json", get(openapi::json))
+        .route("/docs", get(openapi::page))
+        .route("/docs/rapidoc-min.js", get(openapi::viewer))
         .merge(guarded_routes(gate.clone()).router)
         .fallback(envelope::no_route)
         .method_not_allowed_fallback(envelope::wrong_method)
@@ -229,7 +232,7 @@ fn told(routes: Routes) -> Routes {
         .delete(endpoint, WebhooksWrite, Several, webhook_endpoints::delete)
         .post("/v1/webhook_endpoints/{id}/rotate_secret", WebhooksWrite, Several, webhook_endpoints::rotate_secret)
         .post("/v1/webhook_endpoints/{id}/ping", WebhooksWrite, Several, webhook_endpoints::ping)
-        .post("/v1/webhook_endpoints/{id}/replay", WebhooksWrite, Several, webhook_endpoints::replay)
+        .post("/v1/webhook_endpoints/{id}/replay", WebhooksWrite, Several, webhook_moves::replay)
         .list("/v1/events", WebhooksRead, Several, events::many)
         .list("/v1/events/stream", WebhooksRead, Several, events::stream)
         .get("/v1/events/{id}", WebhooksRead, Several, events::one)

@@ -7,18 +7,17 @@ use super::bounds;
 use super::error::{ApiError, json_response, shown};
 use super::fields::{self, Fields};
 use super::idempotency::{Success, Write, once};
-use super::list::{self, ListQuery, store_error};
+use super::list::{self, ListQuery};
+use super::webhook_moves::called;
 use super::{ApiState, Gate, ask};
 use crate::engine::api_keys::{Bounds, Scope};
-use crate::engine::ids::{EventId, WebhookEndpointId};
+use crate::engine::ids::WebhookEndpointId;
 use crate::engine::registry::{RegistryAction, RegistryRefusal};
-use crate::engine::time::Timestamp;
 use crate::engine::webhook_endpoints::{
-    MoveWebhook, WebhookEndpoint, WebhookMove, WebhookProgress, WebhookState, pattern_fits,
+    WebhookEndpoint, WebhookProgress, WebhookState, pattern_fits,
 };
 use crate::shard::reply::Reply;
 use crate::shard::request::RegistryRequest;
-use crate::store::events::EventRow;
 use crate::store::events::types::EventType;
 use crate::webhooks::{check_url, post};
 use axum::extract::{Path, State};
@@ -30,14 +29,14 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Types and families that one endpoint may name.
-const EVENTS_MAX: usize = 100;
+pub const EVENTS_MAX: usize = 100;
 
 /// How long the secret before a new one stays good, in seconds: as a rule, and at the most.
-const OVERLAP_S: (i64, std::ops::RangeInclusive<i64>) = (24 * 3_600, 0..=7 * 24 * 3_600);
+pub const OVERLAP_S: (i64, std::ops::RangeInclusive<i64>) = (24 * 3_600, 0..=7 * 24 * 3_600);
 
-const ORDERINGS: &[(bool, &str)] = &[(false, "none"), (true, "card")];
-const PAYLOADS: &[(bool, &str)] = &[(false, "full"), (true, "thin")];
-const STATES: &[(WebhookState, &str)] = &[
+pub const ORDERINGS: &[(bool, &str)] = &[(false, "none"), (true, "card")];
+pub const PAYLOADS: &[(bool, &str)] = &[(false, "full"), (true, "thin")];
+pub const STATES: &[(WebhookState, &str)] = &[
     (WebhookState::Enabled, "enabled"),
     (WebhookState::Disabled, "disabled"),
 ];
@@ -191,103 +190,6 @@ pub async fn ping(
     once(gate.state()?, request, work).await
 }
 
-/// Everything behind an event, or since a moment, once more.
-pub async fn replay(
-    State(gate): State<Gate>,
-    Path(id): Path<String>,
-    request: WriteRequest,
-) -> Result<Response, ApiError> {
-    let work = async |write: Write| {
-        let Write {
-            state,
-            caller,
-            mut fields,
-            ..
-        } = write;
-        let after: Option<EventId> = fields.id("after", EventId::PREFIX)?;
-        let since = fields.moment("since")?;
-        let after = match (after, since) {
-            (Some(after), None) => {
-                list::check_store(&state)?;
-                let known = state.store.event(after).await.map_err(store_error)?;
-                let message = "there is no event with this id; `since` takes a moment";
-                let none = || ApiError::not_found("event_not_found", message).with_param("after");
-                known.ok_or_else(none)?.id()
-            }
-            (None, Some(since)) => before_first_since(&state, since).await?,
-            _ => {
-                let message = "give either `after`, an event, or `since`, a moment";
-                return Err(ApiError::invalid("replay_invalid", "after", message));
-            }
-        };
-        fields.finish()?;
-        let endpoint = find(&state, &caller, &id).await?;
-        called(&endpoint)?;
-        let to = WebhookMove::After(after);
-        move_to(&state, endpoint.id, to).await?;
-        Ok(Success::ok(json!({
-            "object": "replay",
-            "webhook_endpoint_id": endpoint.id.to_string(),
-            "after": after.to_string(),
-        })))
-    };
-    once(gate.state()?, request, work).await
-}
-
-async fn before_first_since(state: &ApiState, since: Timestamp) -> Result<EventId, ApiError> {
-    list::check_store(state)?;
-    let first = state
-        .store
-        .first_event_since(since)
-        .await
-        .map_err(store_error)?;
-    let first = first.ok_or_else(|| {
-        let message = "no event is kept from then on";
-        ApiError::not_found("event_not_found", message).with_param("since")
-    })?;
-    Ok(EventId(first.0.saturating_sub(1)))
-}
-
-/// One event once more, whatever became of it.
-pub async fn resend(
-    state: &ApiState,
-    caller: &Caller,
-    endpoint_id: &str,
-    event: &EventRow,
-) -> Result<Success, ApiError> {
-    let endpoint = find(state, caller, endpoint_id).await?;
-    called(&endpoint)?;
-    if !event.is_for(&endpoint) {
-        let message = "the endpoint has not subscribed to this event";
-        return Err(ApiError::conflict("event_not_for_endpoint", message));
-    }
-    let event_id = event.id();
-    let card_id = event.card_id.filter(|_| endpoint.in_order);
-    move_to(state, endpoint.id, WebhookMove::Resend(event_id, card_id)).await?;
-    Ok(Success::ok(json!({
-        "object": "resend",
-        "event_id": event_id.to_string(),
-        "webhook_endpoint_id": endpoint.id.to_string(),
-    })))
-}
-
-async fn move_to(state: &ApiState, id: WebhookEndpointId, to: WebhookMove) -> Result<(), ApiError> {
-    let moved = MoveWebhook {
-        endpoint_id: id,
-        to,
-    };
-    command(state, RegistryAction::MoveWebhook(moved)).await
-}
-
-fn called(endpoint: &WebhookEndpoint) -> Result<(), ApiError> {
-    let message = match (&endpoint.url, endpoint.state) {
-        (None, _) => "the endpoint has no URL: its events are read from /v1/events",
-        (Some(_), WebhookState::Enabled) => return Ok(()),
-        (Some(_), _) => "the endpoint is not enabled; PATCH it with {\"status\": \"enabled\"}",
-    };
-    Err(ApiError::conflict("endpoint_not_called", message))
-}
-
 pub async fn one(
     State(gate): State<Gate>,
     Path(id): Path<String>,
@@ -335,7 +237,11 @@ pub async fn seen(state: &ApiState, caller: &Caller) -> Result<Vec<WebhookEndpoi
     Ok(seen.map(|endpoint| (**endpoint).clone()).collect())
 }
 
-async fn find(state: &ApiState, caller: &Caller, id: &str) -> Result<WebhookEndpoint, ApiError> {
+pub async fn find(
+    state: &ApiState,
+    caller: &Caller,
+    id: &str,
+) -> Result<WebhookEndpoint, ApiError> {
     let seen = seen(state, caller).await?;
     let found = seen.into_iter().find(|known| known.id.to_string() == id);
     found.ok_or_else(|| {
@@ -460,7 +366,7 @@ async fn put(state: &ApiState, endpoint: WebhookEndpoint) -> Result<(), ApiError
     .await
 }
 
-async fn command(state: &ApiState, action: RegistryAction) -> Result<(), ApiError> {
+pub async fn command(state: &ApiState, action: RegistryAction) -> Result<(), ApiError> {
     match ask::registry_command(state, action).await? {
         Reply::Done => Ok(()),
         Reply::RegistryRefused(refusal) => Err(refused(refusal)),

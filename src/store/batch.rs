@@ -266,9 +266,7 @@ impl Batch {
                 | Event::AccountChanged
                 | Event::BalanceLow { .. },
                 action,
-            ) => {
-                return self.money(sequence, at, action, event);
-            }
+            ) => return self.money(sequence, at, action, event),
             // It is in its tables since it came first.
             (Event::Recalled, Action::Recall(_)) => {}
             // A new kind of event must be given its rows here.

@@ -15,8 +15,8 @@ impl Batch {
     ) -> bool {
         match (event, &command.action) {
             (RegistryEvent::ProgramCreated { .. }, RegistryAction::CreateProgram(program)) => {
-                self.programs
-                    .push(from_record::program_row(sequence, program));
+                let row = from_record::program_row(sequence, program);
+                self.programs.push(row);
             }
             (RegistryEvent::CardIssued { .. }, RegistryAction::IssueCard(issue)) => {
                 self.issue(sequence, command.at, issue, None);

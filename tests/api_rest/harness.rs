@@ -1,6 +1,6 @@
 //! A switch in this process, a client for it, and a way to crash and restart it.
 
-use super::follower;
+use super::{described, follower};
 use cardswitch::api::{ApiState, Gate, Wiring, serve};
 use cardswitch::engine::ids::{AccountId, CardId};
 use cardswitch::engine::reason::DeclineReason;
@@ -344,6 +344,7 @@ impl Client {
         client
     }
 
+    #[track_caller]
     pub fn send(&self, method: &str, path: &str, body: &[u8]) -> Answer {
         let mut request = ureq::http::Request::builder()
             .method(method)
@@ -356,11 +357,14 @@ impl Client {
         } else {
             self.agent.run(request.body(body).unwrap()).unwrap()
         };
-        Answer {
+        let answer = Answer {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
             text: response.body_mut().read_to_string().unwrap(),
-        }
+        };
+        let media_type = answer.header("Content-Type").unwrap_or_default();
+        described::check(method, path, answer.status, media_type, &answer.text);
+        answer
     }
 
     pub fn get(&self, path: &str) -> Answer {

@@ -6,6 +6,7 @@ mod card_batches;
 mod cardholders;
 mod currency;
 mod decision_endpoints;
+mod described;
 #[allow(dead_code)]
 #[path = "../support/endpoint.rs"]
 mod endpoint;
@@ -18,6 +19,7 @@ mod idempotency;
 mod keys;
 mod links;
 mod lists;
+mod openapi;
 mod permissions;
 mod refusals;
 mod reissue;

@@ -483,3 +483,19 @@ fn nobody_overwrites_what_somebody_else_has_set() {
     mine.put("/v1/links/team/t", limits(5)).ok();
     assert_eq!(mine.put("/v1/links/team/t", limits(6)).status, 412);
 }
+
+#[test]
+fn if_match_of_what_is_not_there_is_404() {
+    let switch = Switch::start();
+    let client = switch.client().header("If-Match", "*");
+    for path in ["/v1/cards/card_0000000000001", "/v1/links/project/none"] {
+        let method = if path.contains("links") {
+            "PUT"
+        } else {
+            "PATCH"
+        };
+        let answer = client.send(method, path, b"{\"controls\":{}}");
+        let (status, kind, ..) = answer.error();
+        assert_eq!((status, &*kind), (404, "not_found"), "{path}");
+    }
+}

@@ -17,6 +17,7 @@ use crate::network::loopback::{Loopback, LoopbackError, Said};
 use crate::network::outgoing::{Outgoing, Unsayable};
 use crate::shard::reply::{Reply, Unavailable};
 use crate::store::row_json;
+pub use asked::AMOUNT_MAX_MINOR;
 use asked::Asked;
 use axum::extract::State;
 use axum::http::StatusCode;

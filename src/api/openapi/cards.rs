@@ -1,0 +1,269 @@
+//! Cards, what they are linked to, and what is left of their limits.
+
+use super::controls;
+use super::operation::{Operation, act, act_with, body, create, get, list_of};
+use super::schema::{
+    self, Fields, amount, answer, extended, id, link, link_request, list, list_within, moment,
+    named, noted, number, of_type, one_of, open_word, or_null, request, said, text, words,
+};
+use crate::api::cards::{BLOCK_REASONS, CARD_TYPES, FUNDINGS, LINKS_MAX};
+use crate::engine::link_states::LinkStatus;
+use crate::engine::reissue::ReissueReason;
+use crate::engine::scope::Scope;
+use crate::engine::wallet::FURTHER_ACCOUNTS_MAX;
+use serde_json::{Value, json};
+
+pub fn schemas() -> Fields {
+    vec![
+        ("Card", card()),
+        ("CardSecrets", card_secrets()),
+        ("Spend", spend()),
+        ("LinkRef", link()),
+        ("Link", linked_object()),
+    ]
+}
+
+pub fn operations() -> Vec<Operation> {
+    let mut operations = on_cards();
+    operations.extend(on_links());
+    operations
+}
+
+fn on_cards() -> Vec<Operation> {
+    let reason = text(500, "a customer asked for it");
+    let reveal = request(vec![("reason", reason)], Vec::new());
+    let block = request(vec![("reason", one_of(&words(BLOCK_REASONS)))], Vec::new());
+    let reasons = one_of(&words(ReissueReason::NAMED));
+    let reissue = request(vec![("reason", reasons)], Vec::new());
+    let controls = json!({"mcc": {"block": ["7995"]}});
+    let mut operations = vec![
+        list_of("/v1/cards", "Cards, newest first", "Card", "card")
+            .filter("account_id", id("acct"))
+            .filter("program_id", id("prog"))
+            .filter("replacement_for", id("card"))
+            .of_link(),
+        create(
+            "/v1/cards",
+            "Issue a card",
+            body(
+                card_request(),
+                json!({"account_id": "acct_0h2k9m4p7r1t3", "controls": controls}),
+            ),
+            "Card",
+        ),
+        get("/v1/cards/{id}", "A card", "Card"),
+        act_with(
+            "/v1/cards/{id}",
+            "Replace a card's controls as a whole",
+            body(update_request(), json!({ "controls": controls })),
+            "Card",
+        )
+        .method("PATCH"),
+        act_with(
+            "/v1/cards/{id}/block",
+            "Block for good",
+            body(block, json!({"reason": "lost"})),
+            "Card",
+        ),
+        act_with(
+            "/v1/cards/{id}/reveal",
+            "The card number and its CVV2, to one who says why",
+            body(reveal, json!({"reason": "first steps"})),
+            "CardSecrets",
+        ),
+        create(
+            "/v1/cards/{id}/reissue",
+            "Another card in place of this one",
+            body(reissue, json!({"reason": "damaged"})),
+            "Card",
+        ),
+        get(
+            "/v1/cards/{id}/spend",
+            "Each limit that binds the card, and what is left of it",
+            "Spend",
+        ),
+    ];
+    for (path, summary) in [
+        ("/v1/cards/{id}/activate", "Activate a physical card"),
+        ("/v1/cards/{id}/freeze", "Freeze a card"),
+        ("/v1/cards/{id}/unfreeze", "Give a card back what it was"),
+        ("/v1/cards/{id}/close", "Close a card for good"),
+        (
+            "/v1/cards/{id}/renew",
+            "The same number with a new expiry and CVV2",
+        ),
+    ] {
+        operations.push(act(path, summary, "Card"));
+    }
+    operations
+}
+
+fn on_links() -> Vec<Operation> {
+    let program = || vec![("program_id", id("prog"))];
+    let replace = request(vec![("controls", named("ControlsRequest"))], program());
+    let mut operations = vec![
+        get(
+            "/v1/links/{type}/{id}",
+            "What cards are linked to, with its controls",
+            "Link",
+        )
+        .filter("program_id", id("prog")),
+        act_with(
+            "/v1/links/{type}/{id}",
+            "Replace the controls that all its cards share",
+            body(
+                replace,
+                json!({"controls": {"limits": [{"window": "month", "amount": 100000}]}}),
+            ),
+            "Link",
+        )
+        .method("PUT"),
+    ];
+    for (path, summary) in [
+        ("/v1/links/{type}/{id}/freeze", "Freeze all its cards"),
+        (
+            "/v1/links/{type}/{id}/unfreeze",
+            "Give all its cards back what they were",
+        ),
+        (
+            "/v1/links/{type}/{id}/close",
+            "Close all its cards for good",
+        ),
+    ] {
+        let nothing = body(request(Vec::new(), program()), json!({}));
+        operations.push(act_with(path, summary, nothing, "Link"));
+    }
+    operations
+}
+
+const CARD_STATUSES: [&str; 6] = [
+    "inactive", "active", "frozen", "blocked", "closed", "expired",
+];
+
+fn card() -> Value {
+    let locked_to = answer(
+        vec![("id", said("M1")), ("acquirer_id", or_null(said("412345")))],
+        Vec::new(),
+    );
+    answer(
+        vec![
+            ("id", id("card")),
+            ("object", of_type("card")),
+            ("account_id", id("acct")),
+            ("program_id", id("prog")),
+            ("type", open_word(&words(CARD_TYPES))),
+            ("status", open_word(&CARD_STATUSES)),
+            (
+                "status_reason",
+                or_null(open_word(&["lost", "stolen", "fraud"])),
+            ),
+            ("first6", said("411111")),
+            ("last4", said("1111")),
+            ("exp_month", number(11)),
+            ("exp_year", number(2029)),
+            ("funding", open_word(&words(FUNDINGS))),
+            ("wallet_account_ids", list(id("acct"))),
+            ("links", list(named("LinkRef"))),
+            ("controls", named("Controls")),
+            ("used_by", or_null(id("auth"))),
+            ("locked_to", or_null(locked_to)),
+            ("cardholder_id", or_null(id("holder"))),
+            ("replacement_for", or_null(id("card"))),
+            ("replaced_by", or_null(id("card"))),
+            ("created_at", moment()),
+        ],
+        Vec::new(),
+    )
+}
+
+pub fn card_request() -> Value {
+    let wallet = list_within(0, FURTHER_ACCOUNTS_MAX, id("acct"));
+    request(
+        vec![("account_id", id("acct"))],
+        vec![
+            (
+                "type",
+                noted(one_of(&words(CARD_TYPES)), "By default `virtual`."),
+            ),
+            (
+                "funding",
+                noted(one_of(&words(FUNDINGS)), "By default `shared`."),
+            ),
+            ("links", list_within(0, LINKS_MAX, link_request())),
+            (
+                "wallet_account_ids",
+                noted(wallet, "To draw on after the first, in this order."),
+            ),
+            ("controls", named("ControlsRequest")),
+            ("cardholder_id", id("holder")),
+        ],
+    )
+}
+
+/// `{"controls": null}` takes all controls away, so that it is said once more is needed.
+fn update_request() -> Value {
+    let schema = request(Vec::new(), vec![("controls", named("ControlsRequest"))]);
+    schema::with(schema, "minProperties", json!(1))
+}
+
+fn card_secrets() -> Value {
+    answer(
+        vec![
+            ("object", of_type("card_secrets")),
+            ("card_id", id("card")),
+            (
+                "pan",
+                noted(
+                    or_null(said("4111111111111111")),
+                    "`null` where a request is repeated under its `Idempotency-Key`.",
+                ),
+            ),
+            ("cvv2", or_null(said("123"))),
+            ("exp_month", number(11)),
+            ("exp_year", number(2029)),
+        ],
+        Vec::new(),
+    )
+}
+
+fn spend() -> Value {
+    let mut scopes: Vec<&str> = Scope::ALL.iter().map(|scope| scope.name()).collect();
+    scopes.dedup();
+    let limit = extended(
+        controls::limit(),
+        vec![
+            ("scope", open_word(&scopes)),
+            ("used", or_null(amount())),
+            ("left", or_null(amount())),
+            ("used_count", or_null(number(3))),
+            ("left_count", or_null(number(2))),
+            ("resets_at", or_null(moment())),
+        ],
+    );
+    answer(
+        vec![
+            ("object", of_type("spend")),
+            ("card_id", id("card")),
+            ("as_of", moment()),
+            ("limits", list(limit)),
+        ],
+        Vec::new(),
+    )
+}
+
+fn linked_object() -> Value {
+    let statuses = [LinkStatus::Active, LinkStatus::Frozen, LinkStatus::Closed];
+    answer(
+        vec![
+            ("object", of_type("link")),
+            ("type", said("project")),
+            ("id", said("p1")),
+            ("program_id", id("prog")),
+            ("status", open_word(&statuses.map(LinkStatus::name))),
+            ("controls", named("Controls")),
+            ("root_account_id", or_null(id("acct"))),
+            ("spans_account_trees", schema::flag()),
+        ],
+        Vec::new(),
+    )
+}

@@ -1,0 +1,142 @@
+//! API keys and the audit log.
+
+use super::operation::{Operation, act, body, create, get, list_of, list_of_memory};
+use super::schema::{
+    Fields, answer, extended, id, link_request, list, list_within, moment, named, noted,
+    number_within, of_type, one_of, open_word, or_null, request, said, text,
+};
+use crate::api::api_keys::{ADDRESSES_MAX, BOUNDS_MAX, OVERLAP_SECONDS_MAX, PRESETS};
+use crate::engine::api_keys::{ApiKeyState, Scope};
+use serde_json::{Value, json};
+
+pub fn schemas() -> Fields {
+    let secret = noted(
+        or_null(said("csk_0123456789abcdefghijklmnopqrstuv")),
+        "Shown once; `null` where a request is repeated under its `Idempotency-Key`.",
+    );
+    vec![
+        ("ApiKey", api_key()),
+        (
+            "ApiKeyWithSecret",
+            extended(api_key(), vec![("key", secret)]),
+        ),
+        ("AuditEntry", audit_entry()),
+    ]
+}
+
+pub fn operations() -> Vec<Operation> {
+    let overlap = number_within(0, OVERLAP_SECONDS_MAX);
+    let roll = request(Vec::new(), vec![("overlap_seconds", overlap)]);
+    vec![
+        list_of_memory(
+            "/v1/api_keys",
+            "API keys, newest first",
+            "ApiKey",
+            id("key"),
+        ),
+        create(
+            "/v1/api_keys",
+            "Make an API key",
+            body(
+                key_request(),
+                json!({"name": "shop", "scopes": ["cards:read", "cards:freeze"]}),
+            ),
+            "ApiKeyWithSecret",
+        ),
+        get("/v1/api_keys/{id}", "An API key", "ApiKey"),
+        act("/v1/api_keys/{id}/revoke", "End an API key", "ApiKey"),
+        create(
+            "/v1/api_keys/{id}/roll",
+            "Another key with the same rights",
+            body(roll, json!({"overlap_seconds": 3600})),
+            "ApiKeyWithSecret",
+        ),
+        list_of(
+            "/v1/audit_log",
+            "Every write that succeeded, newest first",
+            "AuditEntry",
+            "audit",
+        )
+        .filter("api_key_id", text(64, "root"))
+        .filter("object_id", text(64, "card_0h2k9m4p7r1t3"))
+        .filter("action", text(128, "POST /v1/cards/{id}/freeze"))
+        .created_within(),
+    ]
+}
+
+fn scopes() -> Vec<&'static str> {
+    Scope::ALL.iter().map(|scope| scope.name()).collect()
+}
+
+fn api_key() -> Value {
+    let states = [
+        ApiKeyState::Active,
+        ApiKeyState::Expired,
+        ApiKeyState::Revoked,
+    ];
+    answer(
+        vec![
+            ("id", id("key")),
+            ("object", of_type("api_key")),
+            ("name", said("shop")),
+            ("scopes", list(open_word(&scopes()))),
+            ("program_ids", list(id("prog"))),
+            ("account_ids", list(id("acct"))),
+            ("links", list(named("LinkRef"))),
+            ("allowed_ips", list(said("192.0.2.0/24"))),
+            ("expires_at", or_null(moment())),
+            ("created_by", said("root")),
+            ("created_at", moment()),
+            ("revoked_at", or_null(moment())),
+            ("status", open_word(&states.map(ApiKeyState::name))),
+        ],
+        Vec::new(),
+    )
+}
+
+/// What binds a key or an endpoint.
+pub fn bounds() -> Fields {
+    vec![
+        ("program_ids", list_within(0, BOUNDS_MAX, id("prog"))),
+        ("account_ids", list_within(0, BOUNDS_MAX, id("acct"))),
+        ("links", list_within(0, BOUNDS_MAX, link_request())),
+    ]
+}
+
+fn key_request() -> Value {
+    let scopes = scopes();
+    let mut optional = vec![
+        ("scopes", list_within(0, scopes.len(), one_of(&scopes))),
+        ("preset", one_of(&PRESETS)),
+    ];
+    optional.extend(bounds());
+    let addresses = list_within(0, ADDRESSES_MAX, said("192.0.2.0/24"));
+    let addresses = noted(addresses, "Addresses, or networks as address/bits.");
+    optional.push(("allowed_ips", addresses));
+    optional.push(("expires_at", moment()));
+    let schema = request(vec![("name", text(200, "shop"))], optional);
+    noted(schema, "With either `scopes` or a `preset`.")
+}
+
+fn audit_entry() -> Value {
+    let object = || {
+        let what = json!({ "type": "object", "examples": [{"status": "frozen"}] });
+        or_null(noted(what, "Without secrets."))
+    };
+    answer(
+        vec![
+            ("id", id("audit")),
+            ("object", of_type("audit_entry")),
+            ("api_key_id", said("root")),
+            ("action", said("POST /v1/cards/{id}/freeze")),
+            ("object_id", or_null(said("card_0h2k9m4p7r1t3"))),
+            ("program_id", or_null(id("prog"))),
+            ("request_id", said("req_00000000000000a1")),
+            ("address", or_null(said("192.0.2.1"))),
+            ("before", object()),
+            ("after", object()),
+            ("created_at", moment()),
+        ],
+        Vec::new(),
+    )
+}
