@@ -3,7 +3,6 @@
 
 use super::auth::{Caller, forbidden};
 use super::error::ApiError;
-use super::fields::Fields;
 use super::{
     ApiState, accounts, ask, authorizations, card_batches, cardholders, cards, links, top_ups,
     transactions, transfers,
@@ -54,10 +53,10 @@ pub enum About {
 
 /// Where an object is.
 #[derive(Debug, Default)]
-struct Whereabouts {
-    program_id: ProgramId,
-    accounts: Vec<AccountId>,
-    links: Vec<(String, String)>,
+pub(super) struct Whereabouts {
+    pub program_id: ProgramId,
+    pub accounts: Vec<AccountId>,
+    pub links: Vec<(String, String)>,
 }
 
 impl Whereabouts {
@@ -68,7 +67,7 @@ impl Whereabouts {
         }
     }
 
-    fn is_within(&self, bounds: &Bounds) -> bool {
+    pub fn is_within(&self, bounds: &Bounds) -> bool {
         let links = self.links.iter();
         let links: Vec<_> = links.map(|(t, id)| (t.as_str(), id.as_str())).collect();
         bounds.cover(&Place {
@@ -123,7 +122,7 @@ fn found(place: Result<Whereabouts, ApiError>) -> Result<Option<Whereabouts>, Ap
 }
 
 /// Where the object of this kind and id is; nothing, where the text is no such id or names nothing.
-async fn whereabouts(
+pub(super) async fn whereabouts(
     state: &Arc<ApiState>,
     about: About,
     id: &str,
@@ -181,7 +180,7 @@ async fn whereabouts(
 }
 
 /// The same words as for what is not there.
-fn unseen(about: About) -> ApiError {
+pub(super) fn unseen(about: About) -> ApiError {
     let (code, what) = match about {
         About::Program => ("program_not_found", "program"),
         About::Account => ("account_not_found", "account"),
@@ -203,7 +202,7 @@ fn unseen(about: About) -> ApiError {
     ApiError::not_found(code, format!("there is no {what} with this id"))
 }
 
-async fn account(state: &ApiState, id: AccountId) -> Result<Whereabouts, ApiError> {
+pub(super) async fn account(state: &ApiState, id: AccountId) -> Result<Whereabouts, ApiError> {
     let account = accounts::find(state, id).await?;
     let program_id = account.program_id;
     let (mut line, mut above) = (vec![account.id], account.parent_id);
@@ -323,7 +322,7 @@ async fn transfer(state: &Arc<ApiState>, bounds: &Bounds, id: &str) -> Result<()
 }
 
 /// A linked object is the one of the key's bounds, in a program and a tree of theirs.
-async fn link(
+pub(super) async fn link(
     state: &ApiState,
     bounds: &Bounds,
     link_type: &str,
@@ -398,123 +397,7 @@ pub async fn are_within(
     Ok(true)
 }
 
-/// Objects that a body may name, by the names that every route gives them.
-const NAMED: [(&str, About); 9] = [
-    ("account_id", About::Account),
-    ("parent_id", About::Account),
-    ("from_account_id", About::Account),
-    ("to_account_id", About::Account),
-    ("card_id", About::Card),
-    ("cardholder_id", About::Cardholder),
-    ("program_id", About::Program),
-    ("authorization_id", About::Authorization),
-    ("repeat_of", About::Authorization),
-];
-
-/// Refuses a body that names what the key does not see, or that would make something outside of its bounds.
-pub async fn check_body(
-    state: &Arc<ApiState>,
-    bounds: &Bounds,
-    about: About,
-    fields: &Fields,
-) -> Result<(), ApiError> {
-    let links = fields.peek_pairs("links", ("type", "id"));
-    let mut anchored = is_by_program_alone(bounds) || about != About::Body;
-    for (name, about) in NAMED {
-        let Some(id) = fields.peek_text(name) else {
-            continue;
-        };
-        anchored |= matches!(about, About::Account | About::Card | About::Authorization);
-        let place = whereabouts(state, about, id).await?;
-        let fits = match (place, about) {
-            (None, _) => false,
-            // They have neither account nor links.
-            (Some(place), About::Program | About::Cardholder) => {
-                is_of_programs(state, bounds, place.program_id).await?
-            }
-            (Some(place), About::Account) => draws_within(state, bounds, place, &links).await?,
-            (Some(place), _) => place.is_within(bounds),
-        };
-        if !fits {
-            return Err(unseen(about).with_param(name));
-        }
-    }
-    for id in fields.peek_texts("wallet_account_ids") {
-        let place = whereabouts(state, About::Account, id).await?;
-        let fits = match place {
-            Some(place) => draws_within(state, bounds, place, &links).await?,
-            None => false,
-        };
-        if !fits {
-            return Err(unseen(About::Account).with_param("wallet_account_ids"));
-        }
-    }
-    let is_bound = |(link_type, id): &(String, String)| {
-        let mut bound = bounds.links.iter();
-        bound.any(|link| *link.link_type == **link_type && *link.id == **id)
-    };
-    if !bounds.links.is_empty() && !links.iter().all(is_bound) {
-        let message = "this API key is bound to links, and this names others";
-        return Err(forbidden("key_is_bound", message).with_param("links"));
-    }
-    if let Some((link_type, id)) = fields.peek_pair("link", ("type", "id")) {
-        let seen = link(state, bounds, &link_type, &id).await;
-        seen.map_err(|error| error.with_param("link"))?;
-        anchored = true;
-    }
-    match anchored {
-        true => Ok(()),
-        false => {
-            let message = "this API key is bound by account or link: name the account, card or link that this is for";
-            Err(forbidden("key_is_bound", message))
-        }
-    }
-}
-
-/// Whether a program is one in which the key sees anything at all.
-async fn is_of_programs(
-    state: &Arc<ApiState>,
-    bounds: &Bounds,
-    program_id: ProgramId,
-) -> Result<bool, ApiError> {
-    if !bounds.program_ids.is_empty() && !bounds.program_ids.contains(&program_id) {
-        return Ok(false);
-    }
-    let mut of_accounts = bounds.account_ids.is_empty();
-    for id in &bounds.account_ids {
-        of_accounts |= account(state, *id).await?.program_id == program_id;
-    }
-    let mut of_links = bounds.links.is_empty();
-    for link in &bounds.links {
-        let known = links::find(state, &(link.link_type.clone(), link.id.clone())).await?;
-        of_links |= known.iter().any(|known| known.key.program_id == program_id);
-    }
-    Ok(of_accounts && of_links)
-}
-
-/// Whether the key may make a card that draws on this account, with these links. One that is bound to links has no
-/// account of its own: it draws on the tree that the cards of such a link draw on already.
-async fn draws_within(
-    state: &Arc<ApiState>,
-    bounds: &Bounds,
-    mut place: Whereabouts,
-    links: &[(String, String)],
-) -> Result<bool, ApiError> {
-    let root = place.accounts.last().copied();
-    let mut draws = bounds.links.is_empty();
-    for link in &bounds.links {
-        let known = links::find(state, &(link.link_type.clone(), link.id.clone())).await?;
-        let mut known = known.iter();
-        draws |= known.any(|known| {
-            let is_of_tree = matches!(known.trees, LinkedTrees::One(of) if Some(of) == root);
-            is_of_tree && known.key.program_id == place.program_id
-        });
-    }
-    place.links.extend(links.iter().cloned());
-    Ok(draws && place.is_within(bounds))
-}
-
-fn is_by_program_alone(bounds: &Bounds) -> bool {
+pub(super) fn is_by_program_alone(bounds: &Bounds) -> bool {
     bounds.account_ids.is_empty() && bounds.links.is_empty()
 }
 

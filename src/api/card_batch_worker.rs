@@ -2,7 +2,8 @@
 //! came of it, so that nothing has to be remembered here: after a restart the portion that was under way is issued again,
 //! with the same ids, and what was there already is found.
 
-use super::bounds::{self, About};
+use super::body_bounds;
+use super::bounds::About;
 use super::card_batches::row_error;
 use super::error::ApiError;
 use super::fields::Fields;
@@ -92,7 +93,7 @@ async fn issue_row(
     let issued = async {
         if let Some(bounds) = &bounds {
             let fields = Fields::of("", named(&order))?;
-            bounds::check_body(state, bounds, About::Body, &fields).await?;
+            body_bounds::check_body(state, bounds, About::Body, &fields).await?;
         }
         let wanted = Wanted {
             card_id: CardId(first_id),

@@ -7,7 +7,7 @@ use super::ask;
 use super::audit;
 use super::auth::Caller;
 use super::body::WriteRequest;
-use super::bounds;
+use super::body_bounds;
 use super::error::{ApiError, json_response};
 use super::fields::Fields;
 use crate::engine::registry::{IdempotencyKey, IdempotentRequest, RegistryAction};
@@ -139,7 +139,7 @@ where
         ids: Ids::from(first_id),
     };
     if let Some(bounds) = request.caller.bounds() {
-        bounds::check_body(state, bounds, request.about, &write.fields).await?;
+        body_bounds::check_body(state, bounds, request.about, &write.fields).await?;
     }
     let done = work(write).await?;
     let entry = Box::new(audit::entry(request, &done));

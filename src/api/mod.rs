@@ -11,6 +11,7 @@ pub(crate) mod audit;
 mod auth;
 mod authorizations;
 mod body;
+mod body_bounds;
 pub mod bounds;
 mod call_metrics;
 mod card_batch_worker;

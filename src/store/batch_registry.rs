@@ -22,8 +22,7 @@ impl Batch {
                 self.issue(sequence, command.at, issue, None);
             }
             (RegistryEvent::CardIssued { .. }, RegistryAction::ReissueCard(reissue)) => {
-                let replaces = Some(reissue.replaces);
-                self.issue(sequence, command.at, &reissue.issue, replaces);
+                self.issue(sequence, command.at, &reissue.issue, Some(reissue.replaces));
             }
             (RegistryEvent::CardRenewed { .. }, RegistryAction::RenewCard(renew)) => {
                 self.set_card_expiry(renew.card_id, renew.expiry);

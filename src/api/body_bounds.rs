@@ -1,0 +1,127 @@
+//! What the body of a write may name: held against the bounds of the key. The objects of paths are in `bounds.rs`.
+
+use super::auth::forbidden;
+use super::bounds::{About, Whereabouts, account, is_by_program_alone, link, unseen, whereabouts};
+use super::error::ApiError;
+use super::fields::Fields;
+use super::{ApiState, links};
+use crate::engine::api_keys::Bounds;
+use crate::engine::ids::ProgramId;
+use crate::engine::links::LinkedTrees;
+use std::sync::Arc;
+
+/// Objects that a body may name, by the names that every route gives them.
+const NAMED: [(&str, About); 9] = [
+    ("account_id", About::Account),
+    ("parent_id", About::Account),
+    ("from_account_id", About::Account),
+    ("to_account_id", About::Account),
+    ("card_id", About::Card),
+    ("cardholder_id", About::Cardholder),
+    ("program_id", About::Program),
+    ("authorization_id", About::Authorization),
+    ("repeat_of", About::Authorization),
+];
+
+/// Refuses a body that names what the key does not see, or that would make something outside of its bounds.
+pub async fn check_body(
+    state: &Arc<ApiState>,
+    bounds: &Bounds,
+    about: About,
+    fields: &Fields,
+) -> Result<(), ApiError> {
+    let links = fields.peek_pairs("links", ("type", "id"));
+    let mut anchored = is_by_program_alone(bounds) || about != About::Body;
+    for (name, about) in NAMED {
+        let Some(id) = fields.peek_text(name) else {
+            continue;
+        };
+        anchored |= matches!(about, About::Account | About::Card | About::Authorization);
+        let place = whereabouts(state, about, id).await?;
+        let fits = match (place, about) {
+            (None, _) => false,
+            // They have neither account nor links.
+            (Some(place), About::Program | About::Cardholder) => {
+                is_of_programs(state, bounds, place.program_id).await?
+            }
+            (Some(place), About::Account) => draws_within(state, bounds, place, &links).await?,
+            (Some(place), _) => place.is_within(bounds),
+        };
+        if !fits {
+            return Err(unseen(about).with_param(name));
+        }
+    }
+    for id in fields.peek_texts("wallet_account_ids") {
+        let place = whereabouts(state, About::Account, id).await?;
+        let fits = match place {
+            Some(place) => draws_within(state, bounds, place, &links).await?,
+            None => false,
+        };
+        if !fits {
+            return Err(unseen(About::Account).with_param("wallet_account_ids"));
+        }
+    }
+    let is_bound = |(link_type, id): &(String, String)| {
+        let mut bound = bounds.links.iter();
+        bound.any(|link| *link.link_type == **link_type && *link.id == **id)
+    };
+    if !bounds.links.is_empty() && !links.iter().all(is_bound) {
+        let message = "this API key is bound to links, and this names others";
+        return Err(forbidden("key_is_bound", message).with_param("links"));
+    }
+    if let Some((link_type, id)) = fields.peek_pair("link", ("type", "id")) {
+        let seen = link(state, bounds, &link_type, &id).await;
+        seen.map_err(|error| error.with_param("link"))?;
+        anchored = true;
+    }
+    match anchored {
+        true => Ok(()),
+        false => {
+            let message = "this API key is bound by account or link: name the account, card or link that this is for";
+            Err(forbidden("key_is_bound", message))
+        }
+    }
+}
+
+/// Whether a program is one in which the key sees anything at all.
+async fn is_of_programs(
+    state: &Arc<ApiState>,
+    bounds: &Bounds,
+    program_id: ProgramId,
+) -> Result<bool, ApiError> {
+    if !bounds.program_ids.is_empty() && !bounds.program_ids.contains(&program_id) {
+        return Ok(false);
+    }
+    let mut of_accounts = bounds.account_ids.is_empty();
+    for id in &bounds.account_ids {
+        of_accounts |= account(state, *id).await?.program_id == program_id;
+    }
+    let mut of_links = bounds.links.is_empty();
+    for link in &bounds.links {
+        let known = links::find(state, &(link.link_type.clone(), link.id.clone())).await?;
+        of_links |= known.iter().any(|known| known.key.program_id == program_id);
+    }
+    Ok(of_accounts && of_links)
+}
+
+/// Whether the key may make a card that draws on this account, with these links. One that is bound to links has no
+/// account of its own: it draws on the tree that the cards of such a link draw on already.
+async fn draws_within(
+    state: &Arc<ApiState>,
+    bounds: &Bounds,
+    mut place: Whereabouts,
+    links: &[(String, String)],
+) -> Result<bool, ApiError> {
+    let root = place.accounts.last().copied();
+    let mut draws = bounds.links.is_empty();
+    for link in &bounds.links {
+        let known = links::find(state, &(link.link_type.clone(), link.id.clone())).await?;
+        let mut known = known.iter();
+        draws |= known.any(|known| {
+            let is_of_tree = matches!(known.trees, LinkedTrees::One(of) if Some(of) == root);
+            is_of_tree && known.key.program_id == place.program_id
+        });
+    }
+    place.links.extend(links.iter().cloned());
+    Ok(draws && place.is_within(bounds))
+}
