@@ -47,8 +47,24 @@ pub async fn unless_away<T>(
     }
 }
 
+/// What SQL has of it; asked once more where SQL was behind and has caught up since.
+pub async fn in_sql<T: Default, Asked>(
+    state: &ApiState,
+    asking: impl Fn() -> Asked,
+) -> Result<Stored<T>, ApiError>
+where
+    Asked: Future<Output = Result<(u64, T), StoreError>>,
+{
+    let durable = state.journal.durable();
+    let mut found = unless_away(state, asking()).await?;
+    if caught_up(state, &found, durable).await {
+        found = unless_away(state, asking()).await?;
+    }
+    stored(state, found, durable)
+}
+
 /// True where SQL was behind and has caught up since: to be asked again.
-pub async fn caught_up<T>(state: &ApiState, found: &Found<T>, durable: u64) -> bool {
+async fn caught_up<T>(state: &ApiState, found: &Found<T>, durable: u64) -> bool {
     matches!(found, Some((position, _)) if *position < durable)
         && state.lag.state() == FollowState::Following
         && state.lag.reached(durable, PROJECTION_PATIENCE).await
@@ -78,13 +94,17 @@ pub fn stored<T: Default>(
     })
 }
 
-/// Folds every record behind `position`.
-pub async fn tail<T: Send + 'static>(
+/// Folds every record behind what SQL has, if there is any.
+pub async fn tail<T: Send + 'static, S>(
     state: &Arc<ApiState>,
-    position: u64,
+    stored: &Stored<S>,
     mut folded: T,
     fold: fn(&mut T, u64, &Record),
 ) -> Result<T, ApiError> {
+    if stored.is_current {
+        return Ok(folded);
+    }
+    let position = stored.position;
     let state = state.clone();
     let reading = tokio::task::spawn_blocking(move || {
         let internal = |error: &dyn std::fmt::Display| ApiError::internal(error);

@@ -124,24 +124,14 @@ pub struct Told {
 
 /// The authorization as of everything that is durable now.
 pub async fn find(state: &Arc<ApiState>, id: AuthorizationId) -> Result<Told, ApiError> {
-    let durable = state.journal.durable();
-    let mut found = as_of_now::unless_away(state, in_sql(state, id)).await?;
-    if as_of_now::caught_up(state, &found, durable).await {
-        found = as_of_now::unless_away(state, in_sql(state, id)).await?;
-    }
-    let stored = as_of_now::stored(state, found, durable)?;
-    let (row, mut transactions) = stored.value;
-    let row = if stored.is_current {
-        row
-    } else {
-        // The currency is looked up in memory afterwards.
-        let unknown: fn(AccountId) -> Option<Currency> = |_| None;
-        let fold = TailFold::new(id, row, unknown);
-        let fold = as_of_now::tail(state, stored.position, fold, TailFold::fold).await?;
-        let (row, further) = fold.row_and_transactions();
-        transactions.extend(further);
-        row
-    };
+    let mut stored = as_of_now::in_sql(state, || in_sql(state, id)).await?;
+    let (row, mut transactions): InSql = std::mem::take(&mut stored.value);
+    // The currency is looked up in memory afterwards.
+    let unknown: fn(AccountId) -> Option<Currency> = |_| None;
+    let fold = TailFold::new(id, row, unknown);
+    let fold = as_of_now::tail(state, &stored, fold, TailFold::fold).await?;
+    let (row, further) = fold.row_and_transactions();
+    transactions.extend(further);
     match row {
         Some(row) => Ok(Told { row, transactions }),
         None if stored.is_away => Err(as_of_now::too_old("authorization")),

@@ -18,8 +18,6 @@ use crate::webhooks::{Signed, check_url};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -246,15 +244,7 @@ fn secret(state: &ApiState, endpoint: &DecisionEndpoint) -> [u8; 32] {
 /// The secret is shown now and not again.
 fn with_secret(state: &ApiState, endpoint: &DecisionEndpoint, status: StatusCode) -> Success {
     let json = with_warning(state, endpoint);
-    let mut shown = json.clone();
-    let secret = STANDARD.encode(secret(state, endpoint));
-    shown["secret"] = format!("whsec_{secret}").into();
-    Success {
-        status,
-        body: shown,
-        repeated: Some(json),
-        before: None,
-    }
+    Success::with_secret(status, json, secret(state, endpoint))
 }
 
 /// A customer that takes longer than its network waits says yes in vain.

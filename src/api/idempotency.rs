@@ -14,6 +14,8 @@ use crate::engine::registry::{IdempotencyKey, IdempotentRequest, RegistryAction}
 use crate::shard::reply::Reply;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use std::sync::{Arc, PoisonError};
 
@@ -74,6 +76,18 @@ impl Success {
         Success {
             before: Some(before),
             ..self
+        }
+    }
+
+    /// With the secret of an endpoint, in the form of Standard Webhooks: told now and not again.
+    pub fn with_secret(status: StatusCode, body: Value, secret: [u8; 32]) -> Success {
+        let mut shown = body.clone();
+        shown["secret"] = format!("whsec_{}", STANDARD.encode(secret)).into();
+        Success {
+            status,
+            body: shown,
+            repeated: Some(body),
+            before: None,
         }
     }
 

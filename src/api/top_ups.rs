@@ -1,5 +1,6 @@
 //! `/v1/accounts/{id}/top_ups` and `/v1/top_ups`: money from outside, announced and then settled or failed.
 
+use super::as_of_now::{self, Stored};
 use super::auth::Caller;
 use super::body::WriteRequest;
 use super::error::{ApiError, json_response};
@@ -7,7 +8,7 @@ use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery, store_error};
 use super::rails::{self, Expectation};
-use super::{ApiState, Gate, accounts, as_of_now, ask};
+use super::{ApiState, Gate, accounts, ask};
 use crate::engine::command::{Action, TopUp};
 use crate::engine::event::Refusal;
 use crate::engine::ids::{AccountId, TopUpId};
@@ -238,32 +239,24 @@ async fn by_path(state: &Arc<ApiState>, id: &str) -> Result<TopUpRow, ApiError> 
 
 /// The top-up as of everything that is durable now.
 pub async fn find(state: &Arc<ApiState>, id: TopUpId) -> Result<TopUpRow, ApiError> {
-    let durable = state.journal.durable();
-    let asked = || state.store.top_up_at(id);
-    let mut found = as_of_now::unless_away(state, asked()).await?;
-    if as_of_now::caught_up(state, &found, durable).await {
-        found = as_of_now::unless_away(state, asked()).await?;
-    }
-    from_stored(state, id, found).await
+    let stored = as_of_now::in_sql(state, || state.store.top_up_at(id)).await?;
+    from_stored(state, id, stored).await
 }
 
 /// The same of one that was just written: SQL does not have it yet, and is not waited for.
 async fn behind(state: &Arc<ApiState>, id: TopUpId) -> Result<TopUpRow, ApiError> {
     let found = as_of_now::unless_away(state, state.store.top_up_at(id)).await?;
-    from_stored(state, id, found).await
+    let stored = as_of_now::stored(state, found, state.journal.durable())?;
+    from_stored(state, id, stored).await
 }
 
 async fn from_stored(
     state: &Arc<ApiState>,
     id: TopUpId,
-    found: as_of_now::Found<Option<TopUpRow>>,
+    mut stored: Stored<Option<TopUpRow>>,
 ) -> Result<TopUpRow, ApiError> {
-    let stored = as_of_now::stored(state, found, state.journal.durable())?;
-    let tail = TopUpTail::new(id, stored.value);
-    let tail = match stored.is_current {
-        true => tail,
-        false => as_of_now::tail(state, stored.position, tail, TopUpTail::fold).await?,
-    };
+    let tail = TopUpTail::new(id, stored.value.take());
+    let tail = as_of_now::tail(state, &stored, tail, TopUpTail::fold).await?;
     match tail.row() {
         Some(row) => Ok(row),
         None if stored.is_away => Err(as_of_now::too_old("top-up")),

@@ -34,20 +34,13 @@ fn not_found() -> ApiError {
 }
 
 pub async fn find(state: &Arc<ApiState>, id: TransactionId) -> Result<TransactionRow, ApiError> {
-    let durable = state.journal.durable();
-    let mut found = as_of_now::unless_away(state, state.store.transaction_at(id)).await?;
-    if as_of_now::caught_up(state, &found, durable).await {
-        found = as_of_now::unless_away(state, state.store.transaction_at(id)).await?;
-    }
-    let stored = as_of_now::stored(state, found, durable)?;
-    if let Some(row) = stored.value {
+    let asked = || state.store.transaction_at(id);
+    let mut stored = as_of_now::in_sql(state, asked).await?;
+    if let Some(row) = stored.value.take() {
         return Ok(row);
     }
-    if stored.is_current {
-        return Err(not_found());
-    }
     let looking = (id, None);
-    let (_, found) = as_of_now::tail(state, stored.position, looking, keep_posting).await?;
+    let (_, found) = as_of_now::tail(state, &stored, looking, keep_posting).await?;
     match found {
         Some((sequence, record)) => from_journal(state, sequence, &record).await,
         None if stored.is_away => Err(as_of_now::too_old("transaction")),

@@ -1,11 +1,12 @@
 //! `/v1/transfers`: money moved between accounts, within a tree at once, between trees by way of what is in transit.
 
+use super::as_of_now::{self, Stored};
 use super::auth::Caller;
 use super::body::WriteRequest;
 use super::error::{ApiError, json_response};
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, accounts, as_of_now, ask};
+use super::{ApiState, Gate, accounts, ask};
 use crate::engine::command::Action;
 use crate::engine::event::Refusal;
 use crate::engine::ids::{AccountId, TransferId};
@@ -120,18 +121,10 @@ pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Res
 
 /// The transfer as of everything that is durable now.
 pub async fn find(state: &Arc<ApiState>, id: TransferId) -> Result<TransferRow, ApiError> {
-    let durable = state.journal.durable();
     let asked = || state.store.transfer_at(id);
-    let mut found = as_of_now::unless_away(state, asked()).await?;
-    if as_of_now::caught_up(state, &found, durable).await {
-        found = as_of_now::unless_away(state, asked()).await?;
-    }
-    let stored = as_of_now::stored(state, found, durable)?;
-    let tail = TransferTail::new(id, stored.value);
-    let tail = match stored.is_current {
-        true => tail,
-        false => as_of_now::tail(state, stored.position, tail, TransferTail::fold).await?,
-    };
+    let mut stored: Stored<Option<TransferRow>> = as_of_now::in_sql(state, asked).await?;
+    let tail = TransferTail::new(id, stored.value.take());
+    let tail = as_of_now::tail(state, &stored, tail, TransferTail::fold).await?;
     match tail.row() {
         Some(row) => Ok(row),
         None if stored.is_away => Err(as_of_now::too_old("transfer")),

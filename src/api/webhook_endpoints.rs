@@ -23,8 +23,6 @@ use crate::webhooks::{check_url, post};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -395,17 +393,9 @@ fn refused(refusal: RegistryRefusal) -> ApiError {
 
 /// The secret is shown now and not again.
 fn with_secret(state: &ApiState, endpoint: &WebhookEndpoint, status: StatusCode) -> Success {
-    let json = to_json(endpoint);
-    let mut shown = json.clone();
     let secrets = state.vault.endpoint_secrets();
-    let secret = STANDARD.encode(secrets.secret(endpoint.id.0, endpoint.secret_version));
-    shown["secret"] = format!("whsec_{secret}").into();
-    Success {
-        status,
-        body: shown,
-        repeated: Some(json),
-        before: None,
-    }
+    let secret = secrets.secret(endpoint.id.0, endpoint.secret_version);
+    Success::with_secret(status, to_json(endpoint), secret)
 }
 
 pub fn to_json(endpoint: &WebhookEndpoint) -> Value {

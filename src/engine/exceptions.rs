@@ -28,7 +28,7 @@ pub struct ControlException {
     /// Approved payments that it may let through, in each account tree.
     pub uses_max: Option<u32>,
     pub reason: Box<str>,
-    /// As they said it: there is one API key, and it says nothing of who they are.
+    /// As they said it; the API key does not count yet.
     pub requested_by: Box<str>,
     pub created_at: Timestamp,
     pub state: ExceptionState,
