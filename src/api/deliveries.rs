@@ -3,11 +3,13 @@
 use super::auth::Caller;
 use super::body::WriteRequest;
 use super::error::{ApiError, json_response};
+use super::fields::Fields;
 use super::idempotency::{Write, once};
 use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, events, webhook_endpoints, webhook_moves};
 use crate::engine::ids::{DeliveryId, EventId, WebhookEndpointId};
 use crate::store::deliveries::{DeliveryFilter, DeliveryOutcome, DeliveryRow};
+use crate::store::events::types::EventType;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -22,7 +24,7 @@ pub async fn many(
     let filter = DeliveryFilter {
         endpoint_id: query.id("webhook_endpoint_id", WebhookEndpointId::PREFIX)?,
         event_id: query.id("event_id", EventId::PREFIX)?,
-        event_type: query.text("event_type", 64)?,
+        event_type: event_type(&mut query)?,
         outcome: query.word("outcome", DeliveryOutcome::ALL)?,
         created_from: query.moment("created_from")?,
         created_until: query.moment("created_until")?,
@@ -36,6 +38,13 @@ pub async fn many(
     let page = page.map_err(store_error)?;
     let data = page.data.iter().map(to_json).collect();
     Ok(list::page(data, page.has_more, page.projected_through))
+}
+
+fn event_type(query: &mut Fields) -> Result<Option<String>, ApiError> {
+    let known = EventType::ALL.iter();
+    let known: Vec<_> = known.map(|known| (*known, known.name())).collect();
+    let event_type = query.word("event_type", &known)?;
+    Ok(event_type.map(|event_type| event_type.name().to_owned()))
 }
 
 /// The endpoints whose calls a bound caller sees; `None` where it sees all, those that are gone too.

@@ -27,7 +27,7 @@ pub struct AutoTopUpRule {
     pub below_minor: i64,
     /// Moved each time, or as much of it as the other account has.
     pub amount_minor: i64,
-    /// In a day (UTC), those that failed among them.
+    /// In a day (UTC).
     pub per_day_max: u16,
     /// An account of the same tree; its parent where none is named.
     pub from_account_id: Option<AccountId>,
@@ -43,6 +43,8 @@ pub struct Watch {
     /// The day (since 1970, UTC) of the last auto top-up, and how many it had.
     pub day: i64,
     pub made: u16,
+    /// The last auto top-up failed, and nothing could be moved since: it is tried again when something can.
+    pub is_dry: bool,
 }
 
 /// Accounts with a watch, by their trees. Follows from the accounts, and so is not stored.
@@ -122,7 +124,8 @@ fn rule_due(account: &Account, at: Timestamp) -> Option<&AutoTopUpRule> {
     };
     let is_due = account.status == AccountStatus::Active
         && account.available_minor() < rule.below_minor
-        && made < rule.per_day_max;
+        && made < rule.per_day_max
+        && !watch.is_dry;
     is_due.then_some(rule)
 }
 
@@ -194,6 +197,7 @@ pub(super) fn apply_change(state: &mut State, change: &ChangeAccount) {
         let watch = account.watch.get_or_insert_default();
         watch.low_below_minor = change.low_below_minor.unwrap_or(watch.low_below_minor);
         watch.auto_top_up = change.auto_top_up.unwrap_or(watch.auto_top_up);
+        watch.is_dry = false;
     }
     let (root, id, is_watched) = (account.root, account.id, account.watch.is_some());
     if is_watched {
@@ -221,12 +225,17 @@ pub(super) fn apply_low(state: &mut State, low: &NoteLowBalance) {
     }
 }
 
-/// There is enough again: the next time that there is not will be told.
+/// There is enough again, or something to be moved: the next time that there is not will be told.
 pub(super) fn note_risen(state: &mut State, root: AccountId) {
     let Some(watched) = state.watched.get(&root) else {
         return;
     };
     for id in watched.clone() {
+        let still_dry = state.account(id).is_some_and(|account| {
+            let dry = account.watch.as_deref().filter(|watch| watch.is_dry);
+            let rule = dry.and_then(|watch| watch.auto_top_up.as_ref());
+            rule.is_some_and(|rule| movable(state, account, rule).is_none())
+        });
         let Some(account) = state.account_mut(id) else {
             continue;
         };
@@ -236,8 +245,21 @@ pub(super) fn note_risen(state: &mut State, root: AccountId) {
             .is_some_and(|watch| is_below(account, watch));
         if let Some(watch) = &mut account.watch {
             watch.is_low &= still_low;
+            watch.is_dry &= still_dry;
         }
     }
+}
+
+/// What a rule would move now, where that is anything.
+fn movable(state: &State, account: &Account, rule: &AutoTopUpRule) -> Option<i64> {
+    let source_id = rule.from_account_id.or(account.parent_id)?;
+    let source = state.account_of_tree(account.root, source_id)?;
+    let amount_minor = rule.amount_minor.min(source.available_minor());
+    let can = amount_minor > 0
+        && is_active(state, source)
+        && source.can_move(amount_minor)
+        && account.can_receive_transfer(amount_minor);
+    can.then_some(amount_minor)
 }
 
 pub(super) fn decide_auto(state: &State, command: &Command, auto: &AutoTopUp) -> Outcome {
@@ -246,13 +268,8 @@ pub(super) fn decide_auto(state: &State, command: &Command, auto: &AutoTopUp) ->
     let Some((account, rule)) = rule else {
         return Outcome::AlreadyDone;
     };
+    let moved_minor = movable(state, account, rule);
     let source_id = rule.from_account_id.or(account.parent_id);
-    let source = source_id.and_then(|id| state.account_of_tree(command.root, id));
-    let source = source.filter(|source| is_active(state, source));
-    let there_minor = source.map_or(0, |source| source.available_minor());
-    let amount_minor = rule.amount_minor.min(there_minor);
-    let books = source.is_some_and(|source| source.can_move(amount_minor));
-    let can = amount_minor > 0 && books && account.can_receive_transfer(amount_minor);
     let (from, to) = (source_id.unwrap_or(account.id), account.id);
     let transfer = Transfer {
         id: auto.transfer_id,
@@ -260,17 +277,17 @@ pub(super) fn decide_auto(state: &State, command: &Command, auto: &AutoTopUp) ->
         to_account_id: to,
         to_root: command.root,
         amount: Money {
-            amount_minor: if can { amount_minor } else { rule.amount_minor },
+            amount_minor: moved_minor.unwrap_or(rule.amount_minor),
             currency: account.currency,
         },
     };
     let sides = (LedgerAccount::Customer(from), LedgerAccount::Customer(to));
-    let (status, postings) = match can {
-        true => (
+    let (status, postings) = match moved_minor {
+        Some(moved_minor) => (
             TransferStatus::Settled,
-            transfers::legs(sides.0, sides.1, amount_minor),
+            transfers::legs(sides.0, sides.1, moved_minor),
         ),
-        false => (TransferStatus::Failed, Box::default()),
+        None => (TransferStatus::Failed, Box::default()),
     };
     Outcome::Event(Event::AutoToppedUp(Box::new(AutoToppedUp {
         transfer,
@@ -291,7 +308,9 @@ pub(super) fn apply_auto(state: &mut State, command: &Command, done: &AutoTopped
     let account = state.account_mut(transfer.to_account_id);
     if let Some(watch) = account.and_then(|account| account.watch.as_deref_mut()) {
         let day = day_of(command.at);
-        watch.made = if watch.day == day { watch.made + 1 } else { 1 };
+        let before = if watch.day == day { watch.made } else { 0 };
+        watch.is_dry = transferred.status == TransferStatus::Failed;
+        watch.made = before + u16::from(!watch.is_dry);
         watch.day = day;
     }
     let known = KnownTransfer {
