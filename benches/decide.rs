@@ -160,6 +160,7 @@ fn world(cards: u64, controls: [Controls; 3], rules: usize, at: Timestamp) -> Wo
             engine_version: 1,
             command,
             event,
+            requester: None,
         });
     };
     let program = Program {
@@ -342,7 +343,7 @@ fn carry_out_all(state: &mut State, messages: &mut Messages, count: usize) {
         records.clear();
         for command in batch.iter() {
             if let Outcome::Event(event) = decide(state, command) {
-                record::write_shard(&mut records, command, &event);
+                record::write_shard(&mut records, command, &event, None);
                 apply(state, command, &event);
             }
         }
@@ -499,7 +500,7 @@ fn measure_hot_card(name: &str, count: usize, state: &mut State, at: Timestamp) 
         }));
         writing.0.push(repeat(&mut || {
             bytes.clear();
-            record::write_shard(&mut bytes, black_box(&hot), black_box(&event));
+            record::write_shard(&mut bytes, black_box(&hot), black_box(&event), None);
         }));
         reading.0.push(repeat(&mut || {
             drop(black_box(record::read(black_box(&bytes))))

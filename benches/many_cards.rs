@@ -259,11 +259,12 @@ impl Writer {
             other => panic!("the registry refused: {other:?}"),
         };
         self.records
-            .push_with(|bytes| record::write_registry(bytes, &command, &event));
+            .push_with(|bytes| record::write_registry(bytes, &command, &event, None));
         self.world.apply(&Record::Registry {
             engine_version: ENGINE_VERSION,
             command,
             event,
+            requester: None,
         });
     }
 
@@ -274,11 +275,12 @@ impl Writer {
             other => panic!("the shard refused: {other:?}"),
         };
         self.records
-            .push_with(|bytes| record::write_shard(bytes, &command, &event));
+            .push_with(|bytes| record::write_shard(bytes, &command, &event, None));
         self.world.apply(&Record::Shard {
             engine_version: ENGINE_VERSION,
             command,
             event,
+            requester: None,
         });
     }
 }

@@ -262,6 +262,7 @@ impl Node {
             items: vec![(0, request)],
             reply_to: Arc::new(Waiting(sender)),
             deadline: None,
+            requester: None,
         };
         let shard = self.switchboard.shard_of(root);
         assert!(
@@ -297,6 +298,7 @@ impl Node {
             items: vec![(0, request)],
             reply_to: Arc::new(Waiting(sender)),
             deadline: None,
+            requester: None,
         };
         assert!(
             self.switchboard

@@ -138,6 +138,7 @@ fn what_would_be_decided_otherwise_is_told_and_ends_with_3() {
         &mut records[place],
         &command,
         &Event::Authorized(authorized),
+        None,
     );
     let data = folder_of(&records);
     let told = explain(data.path(), 101, &[]);

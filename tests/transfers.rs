@@ -114,6 +114,7 @@ impl Node {
             items: vec![(0, ShardRequest::Command { root, action })],
             reply_to: Arc::new(Waiting(sender)),
             deadline: None,
+            requester: None,
         };
         let shard = self.switchboard.shard_of(root);
         let offered = self

@@ -1,6 +1,7 @@
 //! Asking the loops from async code: each request gets one answer, which comes once it is durable.
 
 use super::ApiState;
+use super::audit;
 use super::error::ApiError;
 use crate::engine::command::Action;
 use crate::engine::ids::AccountId;
@@ -110,6 +111,7 @@ pub async fn shards(
     if requests.is_empty() {
         return Ok(Vec::new());
     }
+    let is_command = matches!(requests[0].1, ShardRequest::Command { .. });
     let (sink, receiver) = gather(requests.len());
     let mut batches: BTreeMap<usize, Vec<(Token, ShardRequest)>> = BTreeMap::new();
     for (token, (root, request)) in (0..).zip(requests) {
@@ -122,6 +124,7 @@ pub async fn shards(
             items,
             reply_to,
             deadline: None,
+            requester: audit::requester(),
         };
         let offered = state
             .switchboard
@@ -129,7 +132,11 @@ pub async fn shards(
         offered.map_err(|_| overloaded())?;
     }
     drop(sink);
-    answers(receiver).await
+    let replies = answers(receiver).await?;
+    if is_command {
+        note_changes(&replies);
+    }
+    Ok(replies)
 }
 
 pub async fn shard_command(
@@ -160,16 +167,35 @@ pub async fn registry_many(
     if requests.is_empty() {
         return Ok(Vec::new());
     }
+    let is_command = matches!(requests[0], RegistryRequest::Command(_));
     let (reply_to, receiver) = gather(requests.len());
     let items = (0..).zip(requests).collect();
     let batch = Batch {
         items,
         reply_to,
         deadline: None,
+        requester: audit::requester(),
     };
     let offered = state.switchboard.offer_registry(batch, Priority::Ordinary);
     offered.map_err(|_| overloaded())?;
-    answers(receiver).await
+    let replies = answers(receiver).await?;
+    if is_command {
+        note_changes(&replies);
+    }
+    Ok(replies)
+}
+
+/// For the audit log: what was not refused stands.
+fn note_changes(replies: &[Reply]) {
+    let is_refused = |reply: &Reply| {
+        matches!(
+            reply,
+            Reply::Refused(_) | Reply::RegistryRefused(_) | Reply::NotFound
+        )
+    };
+    if !replies.iter().all(is_refused) {
+        audit::note_change();
+    }
 }
 
 pub async fn registry_command(state: &ApiState, action: RegistryAction) -> Result<Reply, ApiError> {

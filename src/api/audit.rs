@@ -1,41 +1,107 @@
-//! `/v1/audit_log`: who changed what over the interface, when, from where, and how it was before. The entry of a write is
-//! made here and is durable before its answer leaves; the log itself is the journal.
+//! `/v1/audit_log`: who changed what over the interface, when, from where, and how it was before. Each record that a write
+//! makes names its request; how it ended is an entry of its own, made here and durable before the answer leaves.
 
 use super::body::WriteRequest;
 use super::error::ApiError;
 use super::idempotency::Success;
 use super::list::{self, ListQuery, store_error};
 use super::{Gate, auth};
-use crate::engine::audit::AuditEntry;
+use crate::engine::audit::{AuditEntry, Requester};
 use crate::engine::ids::{ApiKeyId, AuditId, ProgramId};
 use crate::store::query::AuditFilter;
 use crate::store::rows::AuditRow;
 use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Longest form of an object that is kept; of a longer one, that it was too long.
 const JSON_MAX_BYTES: usize = 64 * 1024;
 
-/// What a write has done.
-pub fn entry(request: &WriteRequest, done: &Success) -> AuditEntry {
-    let after = done.repeated.as_ref().unwrap_or(&done.body);
-    let text = |name: &str| after.get(name).and_then(Value::as_str);
-    let program_id = text("program_id").and_then(|id| id.parse::<ProgramId>().ok());
-    let own_program_id = text("id").and_then(|id| id.parse::<ProgramId>().ok());
-    AuditEntry {
-        api_key_id: request.caller.key_id(),
-        action: format!("{} {}", request.method, request.route).into(),
-        object_id: text("id").or(text("card_id")).map(Into::into),
-        program_id: program_id.or(own_program_id),
-        request_id: request.request_id.0.as_str().into(),
-        address: request
-            .caller
-            .address
-            .map(|address| address.to_string().into()),
-        before: done.before.as_ref().map(kept),
-        after: Some(kept(after)),
+tokio::task_local! {
+    /// The write that this task carries out.
+    static ASKED: Arc<Asked>;
+}
+
+/// A write, as what it journals names it.
+pub struct Asked {
+    requester: Arc<Requester>,
+    /// A command of it was taken.
+    has_changed: AtomicBool,
+}
+
+impl Asked {
+    pub fn by(request: &WriteRequest) -> Arc<Asked> {
+        let address = request.caller.address;
+        let requester = Requester {
+            api_key_id: request.caller.key_id(),
+            action: format!("{} {}", request.method, request.route).into(),
+            object_id: object_of(&request.route, &request.path).map(Into::into),
+            request_id: request.request_id.0.as_str().into(),
+            address: address.map(|address| address.to_string().into()),
+        };
+        Arc::new(Asked {
+            requester: Arc::new(requester),
+            has_changed: AtomicBool::new(false),
+        })
     }
+
+    /// Does `work` in its name.
+    pub async fn carry_out<T>(self: &Arc<Asked>, work: impl Future<Output = T>) -> T {
+        ASKED.scope(self.clone(), work).await
+    }
+
+    /// What the log has to say of it: nothing where nothing was changed, or where it is not known how it ended.
+    pub fn entry(&self, done: &Result<Success, ApiError>) -> Option<AuditEntry> {
+        match done {
+            Ok(done) => Some(self.done(done)),
+            Err(error) if error.status.is_server_error() => None,
+            Err(error) => self
+                .has_changed
+                .load(Ordering::Relaxed)
+                .then(|| AuditEntry {
+                    requester: (*self.requester).clone(),
+                    object_id: None,
+                    program_id: None,
+                    before: None,
+                    after: None,
+                    error_code: Some(error.code.into()),
+                }),
+        }
+    }
+
+    fn done(&self, done: &Success) -> AuditEntry {
+        let after = done.repeated.as_ref().unwrap_or(&done.body);
+        let text = |name: &str| after.get(name).and_then(Value::as_str);
+        let program_id = text("program_id").and_then(|id| id.parse::<ProgramId>().ok());
+        let own_program_id = text("id").and_then(|id| id.parse::<ProgramId>().ok());
+        AuditEntry {
+            requester: (*self.requester).clone(),
+            object_id: text("id").or(text("card_id")).map(Into::into),
+            program_id: program_id.or(own_program_id),
+            before: done.before.as_ref().map(kept),
+            after: Some(kept(after)),
+            error_code: None,
+        }
+    }
+}
+
+/// For whom this task asks, where it carries out a write.
+pub fn requester() -> Option<Arc<Requester>> {
+    ASKED.try_with(|asked| asked.requester.clone()).ok()
+}
+
+/// A command of the write that this task carries out was taken.
+pub fn note_change() {
+    // Outside of a write nobody wants to know.
+    let _ = ASKED.try_with(|asked| asked.has_changed.store(true, Ordering::Relaxed));
+}
+
+/// What a path names, as in the id of `/v1/cards/{id}/freeze`.
+fn object_of<'a>(route: &str, path: &'a str) -> Option<&'a str> {
+    let mut places = route.split('/').zip(path.split('/'));
+    places.find_map(|(name, part)| (name == "{id}").then_some(part))
 }
 
 /// Without what is nothing: a secret is told as `null` where it is not told.
@@ -98,19 +164,31 @@ fn to_json(row: &AuditRow) -> Value {
         "address": row.address,
         "before": part(&row.before_json),
         "after": part(&row.after_json),
+        "outcome": row.outcome,
+        "error_code": row.error_code,
         "created_at": row.created_at_ms.to_string(),
     })
 }
 
 /// For the journal's dump.
 pub fn entry_json(entry: &AuditEntry) -> Value {
-    let key = |id: ApiKeyId| id.to_string();
     json!({
-        "api_key_id": entry.api_key_id.map_or_else(|| "root".to_owned(), key),
-        "action": entry.action,
+        "requester": requester_json(&entry.requester),
         "object_id": entry.object_id,
-        "request_id": entry.request_id,
         "before": entry.before,
         "after": entry.after,
+        "error_code": entry.error_code,
+    })
+}
+
+/// For the journal's dump.
+pub fn requester_json(requester: &Requester) -> Value {
+    let key = |id: ApiKeyId| id.to_string();
+    json!({
+        "api_key_id": requester.api_key_id.map_or_else(|| "root".to_owned(), key),
+        "action": requester.action,
+        "object_id": requester.object_id,
+        "request_id": requester.request_id,
+        "address": requester.address,
     })
 }

@@ -4,7 +4,7 @@
 
 use super::ApiState;
 use super::ask;
-use super::audit;
+use super::audit::Asked;
 use super::auth::Caller;
 use super::body::WriteRequest;
 use super::body_bounds;
@@ -155,10 +155,13 @@ where
     if let Some(bounds) = request.caller.bounds() {
         body_bounds::check_body(state, bounds, request.about, &write.fields).await?;
     }
-    let done = work(write).await?;
-    let entry = Box::new(audit::entry(request, &done));
-    match ask::registry_command(state, RegistryAction::Audit(entry)).await? {
-        Reply::Done => Ok(done),
+    let asked = Asked::by(request);
+    let done = asked.carry_out(work(write)).await;
+    let Some(entry) = asked.entry(&done) else {
+        return done;
+    };
+    match ask::registry_command(state, RegistryAction::Audit(Box::new(entry))).await? {
+        Reply::Done => done,
         reply => Err(ask::unexpected(&reply)),
     }
 }

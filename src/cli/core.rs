@@ -141,6 +141,7 @@ pub fn start_core(config: &Config) -> Result<Core> {
             items: vec![(0, change)],
             reply_to: Arc::new(Nobody),
             deadline: None,
+            requester: None,
         };
         // The queue is empty: nobody else has it yet.
         let _ = switchboard.offer_registry(batch, Priority::Reserved);

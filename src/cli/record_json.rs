@@ -32,6 +32,7 @@ pub fn line(sequence: Sequence, record: &Record) -> Value {
             command: asked,
             event: came,
             engine_version,
+            ..
         } => {
             let tree = Some(asked.root.to_string());
             (asked.at, engine_version, tree, command(asked), event(came))
@@ -40,6 +41,7 @@ pub fn line(sequence: Sequence, record: &Record) -> Value {
             command: asked,
             event: came,
             engine_version,
+            ..
         } => {
             let (asked_of, came) = (registry_action(&asked.action), registry_event(came));
             (asked.at, engine_version, None, asked_of, came)
@@ -47,7 +49,7 @@ pub fn line(sequence: Sequence, record: &Record) -> Value {
     };
     json!({
         "sequence": sequence, "at": at.to_string(), "engine_version": engine_version, "tree": tree,
-        "command": command, "event": event,
+        "command": command, "event": event, "requester": record.requester().map(audit::requester_json),
     })
 }
 

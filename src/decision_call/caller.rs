@@ -196,6 +196,7 @@ impl Shared {
             )],
             reply_to: Arc::new(Nobody),
             deadline: None,
+            requester: None,
         };
         loop {
             match self

@@ -59,6 +59,7 @@ impl Again {
                 engine_version,
                 command,
                 event,
+                ..
             } => {
                 let version = version_of(event);
                 let view = self.views.iter().find(|view| Some(view.version) == version);
@@ -73,6 +74,7 @@ impl Again {
                         engine_version: *engine_version,
                         command: command.clone(),
                         event,
+                        requester: None,
                     })),
                     _ => Decided::Nothing,
                 }
@@ -81,12 +83,14 @@ impl Again {
                 engine_version,
                 command,
                 event,
+                ..
             } => match registry_decide::decide(&self.world.registry, command) {
                 RegistryOutcome::Event(again) if again == *event => Decided::Same,
                 RegistryOutcome::Event(event) => Decided::Otherwise(Box::new(Record::Registry {
                     engine_version: *engine_version,
                     command: command.clone(),
                     event,
+                    requester: None,
                 })),
                 _ => Decided::Nothing,
             },

@@ -238,6 +238,7 @@ fn decide_again(world: &mut World, record: &Record) -> Option<Looked> {
             engine_version,
             command,
             event,
+            requester: None,
         });
     }
     looked

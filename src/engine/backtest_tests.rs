@@ -103,6 +103,7 @@ impl Lived {
             engine_version: 2,
             command,
             event,
+            requester: None,
         });
     }
 
@@ -120,6 +121,7 @@ impl Lived {
             engine_version: 2,
             command,
             event,
+            requester: None,
         });
     }
 

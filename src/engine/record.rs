@@ -1,6 +1,7 @@
-//! What one journal record holds: the command with its facts, the event that came of it, and the
-//! version of the engine that decided. Frames, sequence and checksums live in `journal`.
+//! What one journal record holds: the command with its facts, the event that came of it, the version of
+//! the engine that decided, and who asked. Frames, sequence and checksums live in `journal`.
 
+use super::audit::Requester;
 use super::command::Command;
 use super::event::Event;
 use super::registry::{RegistryCommand, RegistryEvent};
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub const ENGINE_VERSION: u16 = 2;
 
 /// The layout of the bytes below; a record of another layout is refused.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
@@ -18,11 +19,14 @@ pub enum Record {
         engine_version: u16,
         command: Command,
         event: Event,
+        /// Who asked for it over the interface; nobody, where a network or time did.
+        requester: Option<Box<Requester>>,
     },
     Registry {
         engine_version: u16,
         command: RegistryCommand,
         event: RegistryEvent,
+        requester: Option<Box<Requester>>,
     },
 }
 
@@ -45,36 +49,57 @@ enum RecordRef<'a> {
         engine_version: u16,
         command: &'a Command,
         event: &'a Event,
+        requester: Option<&'a Requester>,
     },
     Registry {
         engine_version: u16,
         command: &'a RegistryCommand,
         event: &'a RegistryEvent,
+        requester: Option<&'a Requester>,
     },
 }
 
 /// Appends the record of a shard's event to `bytes`.
-pub fn write_shard(bytes: &mut Vec<u8>, command: &Command, event: &Event) {
+pub fn write_shard(
+    bytes: &mut Vec<u8>,
+    command: &Command,
+    event: &Event,
+    requester: Option<&Requester>,
+) {
     write(
         bytes,
         &RecordRef::Shard {
             engine_version: ENGINE_VERSION,
             command,
             event,
+            requester,
         },
     );
 }
 
 /// Appends the record of a registry event to `bytes`.
-pub fn write_registry(bytes: &mut Vec<u8>, command: &RegistryCommand, event: &RegistryEvent) {
+pub fn write_registry(
+    bytes: &mut Vec<u8>,
+    command: &RegistryCommand,
+    event: &RegistryEvent,
+    requester: Option<&Requester>,
+) {
     write(
         bytes,
         &RecordRef::Registry {
             engine_version: ENGINE_VERSION,
             command,
             event,
+            requester,
         },
     );
+}
+
+impl Record {
+    pub fn requester(&self) -> Option<&Requester> {
+        let (Record::Shard { requester, .. } | Record::Registry { requester, .. }) = self;
+        requester.as_deref()
+    }
 }
 
 fn write(bytes: &mut Vec<u8>, record: &RecordRef) {
@@ -89,5 +114,49 @@ pub fn read(bytes: &[u8]) -> Result<Record, RecordError> {
         None => Err(RecordError::Empty),
         Some((&FORMAT, body)) => postcard::from_bytes(body).map_err(RecordError::Unreadable),
         Some((&found, _)) => Err(RecordError::OtherFormat { found }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::command::{Action, ChangeCardStatus, StatusChange};
+    use crate::engine::ids::{AccountId, CardId};
+    use crate::engine::state::CardStatus;
+    use crate::engine::time::Timestamp;
+
+    #[test]
+    fn a_record_keeps_who_asked_and_costs_a_byte_where_nobody_did() {
+        let command = Command {
+            root: AccountId(1),
+            at: Timestamp(2),
+            action: Action::ChangeCardStatus(ChangeCardStatus {
+                card_id: CardId(3),
+                change: StatusChange::Freeze,
+            }),
+        };
+        let event = Event::CardStatusChanged {
+            from: CardStatus::Active,
+            to: CardStatus::Frozen,
+        };
+        let requester = Requester {
+            api_key_id: None,
+            action: "POST /v1/cards/{id}/freeze".into(),
+            object_id: Some("card_1".into()),
+            request_id: "req_1".into(),
+            address: None,
+        };
+        let written = |requester: Option<&Requester>| {
+            let mut bytes = Vec::new();
+            write_shard(&mut bytes, &command, &event, requester);
+            assert_eq!(read(&bytes).unwrap().requester(), requester);
+            bytes
+        };
+        let (by_nobody, by_somebody) = (written(None), written(Some(&requester)));
+        assert_eq!(by_nobody.last(), Some(&0));
+        assert_eq!(
+            by_somebody[..by_nobody.len() - 1],
+            by_nobody[..by_nobody.len() - 1]
+        );
     }
 }

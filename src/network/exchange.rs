@@ -231,6 +231,7 @@ impl<'p> Exchange<'p> {
             items,
             reply_to: self.sink.clone(),
             deadline: Some(deadline),
+            requester: None,
         };
         let Err(batch) = offer(batch, Priority::Ordinary) else {
             return;
@@ -250,6 +251,7 @@ impl<'p> Exchange<'p> {
             items: happened,
             reply_to: batch.reply_to,
             deadline: batch.deadline,
+            requester: None,
         };
         if let Err(batch) = offer(batch, Priority::Reserved) {
             for (token, _) in batch.items {

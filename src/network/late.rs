@@ -46,6 +46,7 @@ impl Exchange<'_> {
             items: vec![(token, ShardRequest::Command { root, action })],
             reply_to: self.sink.clone(),
             deadline: None,
+            requester: None,
         };
         let switchboard = &self.peer.switchboard;
         let shard = switchboard.shard_of(root);

@@ -43,7 +43,7 @@ impl Worker {
                 call,
                 duration_ms: u32::try_from(duration_ms).unwrap_or(u32::MAX),
             });
-            self.carry_out(Command { root, at, action }, space, records);
+            self.carry_out(Command { root, at, action }, None, space, records);
         }
     }
 

@@ -7,6 +7,7 @@ use super::reply::{HeldReplies, Reply, ReplySink, Unavailable};
 use super::request::{Batch, RegistryMessage, RegistryRequest, ShardMessage, ShardRequest, Token};
 use super::stats::ShardStats;
 use super::worker::Nobody;
+use crate::engine::audit::Requester;
 use crate::engine::command::{Action, ChangeCardHolder};
 use crate::engine::exceptions::{ControlException, Subject};
 use crate::engine::ids::{AccountId, CardId, CardholderId, ExceptionId, ProgramId, RiskRuleId};
@@ -44,6 +45,8 @@ pub struct RegistryWorker {
 struct Forward {
     new_view: bool,
     to_shards: Vec<ToShard>,
+    /// For whom all of it is.
+    requester: Option<Arc<Requester>>,
 }
 
 impl RegistryWorker {
@@ -65,7 +68,10 @@ impl RegistryWorker {
         batch: Batch<RegistryRequest>,
         records: &mut RecordBatch,
     ) -> Result<(), JournalError> {
-        let mut forward = Forward::default();
+        let mut forward = Forward {
+            requester: batch.requester,
+            ..Forward::default()
+        };
         let mut replies = Vec::with_capacity(batch.items.len());
         for (token, request) in batch.items {
             let reply = match request {
@@ -156,7 +162,8 @@ impl RegistryWorker {
             }
             RegistryOutcome::Refused(refusal) => return Some(Reply::RegistryRefused(refusal)),
         };
-        records.push_with(|bytes| record::write_registry(bytes, &command, &event));
+        let requester = forward.requester.as_deref();
+        records.push_with(|bytes| record::write_registry(bytes, &command, &event, requester));
         forward.new_view |= apply(&mut self.registry, &command, &event);
         self.reply_of(token, &command, &event, reply_to, forward)
     }
@@ -285,7 +292,7 @@ impl RegistryWorker {
             }
         }
         for to_shard in forward.to_shards {
-            ask_shard(&self.shards, to_shard);
+            ask_shard(&self.shards, to_shard, forward.requester.clone());
         }
     }
 
@@ -366,6 +373,7 @@ pub fn tell_shard(shards: &[Inbox<ShardMessage>], card_id: CardId, pending: Pend
             root: pending.root,
             action: Action::ChangeCardHolder(ChangeCardHolder { card_id, holder }),
         },
+        None,
     );
 }
 
@@ -379,7 +387,11 @@ pub struct ToShard {
 
 /// Asks a shard for what the registry has journalled; where its queue is full, the caller hears so and it is asked again
 /// at the next start.
-pub fn ask_shard(shards: &[Inbox<ShardMessage>], to_shard: ToShard) {
+pub fn ask_shard(
+    shards: &[Inbox<ShardMessage>],
+    to_shard: ToShard,
+    requester: Option<Arc<Requester>>,
+) {
     let ToShard {
         token,
         reply_to,
@@ -390,6 +402,7 @@ pub fn ask_shard(shards: &[Inbox<ShardMessage>], to_shard: ToShard) {
         items: vec![(token, ShardRequest::Command { root, action })],
         reply_to: reply_to.clone(),
         deadline: None,
+        requester,
     };
     let shard = &shards[shard_of(root, shards.len())];
     if shard

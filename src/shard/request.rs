@@ -1,6 +1,7 @@
 //! What a shard or the registry may be asked, and the batches in which it is asked.
 
 use super::reply::ReplySink;
+use crate::engine::audit::Requester;
 use crate::engine::command::Action;
 use crate::engine::ids::{
     AccountId, CardBatchId, CardId, CardholderId, ExceptionId, ProgramId, RiskRuleId,
@@ -82,6 +83,8 @@ pub struct Batch<Request> {
     pub reply_to: Arc<dyn ReplySink>,
     /// When an answer is of no use any more: a request that is not decided by then is not decided.
     pub deadline: Option<Instant>,
+    /// Who asks over the interface; it stands in the records that come of it.
+    pub requester: Option<Arc<Requester>>,
 }
 
 /// What travels in a shard's queue.

@@ -152,7 +152,7 @@ fn tell_pending(inboxes: &[Inbox<ShardMessage>], (cards, renewals, holders): Pen
             root,
             action,
         };
-        ask_shard(inboxes, to_shard);
+        ask_shard(inboxes, to_shard, None);
     }
     for (card_id, pending) in holders {
         tell_shard(inboxes, card_id, pending);

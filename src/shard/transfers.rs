@@ -70,6 +70,7 @@ fn offer(shards: &[Inbox<ShardMessage>], (root, action): &OpenStep) -> bool {
         items: vec![(0, request)],
         reply_to: Arc::new(Nobody),
         deadline: None,
+        requester: None,
     };
     let shard = &shards[shard_of(*root, shards.len())];
     let offered = shard.offer(ShardMessage::Batch(batch), 1, Priority::Reserved);

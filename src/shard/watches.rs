@@ -71,7 +71,7 @@ impl Worker {
                     account_id,
                 }),
             };
-            self.carry_out(Command { root, at, action }, space, records);
+            self.carry_out(Command { root, at, action }, None, space, records);
         }
     }
 }

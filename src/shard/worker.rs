@@ -13,6 +13,7 @@ use super::transfers::Carrier;
 use super::waiters::Waiters;
 use super::watches::Watches;
 use crate::engine::apply::{answer, apply};
+use crate::engine::audit::Requester;
 use crate::engine::command::{Action, Authorize, Command, ReleaseCause, ReleaseHold, Withhold};
 use crate::engine::decide::{Outcome, decide};
 use crate::engine::event::{Answer, Event};
@@ -166,7 +167,7 @@ impl Worker {
                 authorization_id: hold.id,
                 cause: ReleaseCause::Expired,
             });
-            self.carry_out(Command { root, at, action }, space, records);
+            self.carry_out(Command { root, at, action }, None, space, records);
         }
     }
 
@@ -195,7 +196,10 @@ impl Worker {
                 for (token, request) in items.by_ref().take(next) {
                     let reply = match too_late && request.is_authorization() {
                         true => self.answer_undecided(request, at),
-                        false => self.serve(request, at, space, records),
+                        false => {
+                            let requester = batch.requester.as_deref();
+                            self.serve(request, requester, at, space, records)
+                        }
                     };
                     let Some(reply) = self.unless_in_transit(reply, (&batch.reply_to, token))
                     else {
@@ -255,6 +259,7 @@ impl Worker {
     fn serve(
         &mut self,
         request: ShardRequest,
+        requester: Option<&Requester>,
         at: Timestamp,
         space: Space,
         records: &mut RecordBatch,
@@ -274,7 +279,7 @@ impl Worker {
                     Action::Withhold(withhold) if self.was_told_again(withhold) => {
                         self.first_answer(&command, &withhold.payment)
                     }
-                    _ => self.carry_out(command, space, records),
+                    _ => self.carry_out(command, requester, space, records),
                 }
             }
             ShardRequest::FirstAnswer { root, action } => {
@@ -314,7 +319,7 @@ impl Worker {
             _ => Found::default(),
         };
         if let Some(recall) = recall::recall(command.root, command.at, need, found) {
-            self.carry_out(recall, space, records);
+            self.carry_out(recall, None, space, records);
         }
     }
 
@@ -351,6 +356,7 @@ impl Worker {
     pub(super) fn carry_out(
         &mut self,
         command: Command,
+        requester: Option<&Requester>,
         space: Space,
         records: &mut RecordBatch,
     ) -> Reply {
@@ -362,7 +368,7 @@ impl Worker {
                 Reply::Unavailable(Unavailable::DiskFull)
             }
             Outcome::Event(event) => {
-                records.push_with(|bytes| record::write_shard(bytes, &command, &event));
+                records.push_with(|bytes| record::write_shard(bytes, &command, &event, requester));
                 apply(&mut self.state, &command, &event);
                 self.follow_waits(&command, &event);
                 self.follow_transfer(&command, &event);

@@ -46,6 +46,7 @@ pub(super) struct Batch {
     pub top_ups: Vec<TopUpRow>,
     pub ledger_entries: Vec<LedgerEntryRow>,
     pub card_reveals: Vec<CardRevealRow>,
+    /// One for each request, in place of what is there of it.
     pub audit_log: Vec<AuditRow>,
     pub transfers: Vec<TransferRow>,
     /// To rows of this batch and of earlier ones, in order; made when all new rows are there.
@@ -65,6 +66,8 @@ struct Places {
     accounts: HashMap<AccountId, usize>,
     cards: HashMap<CardId, usize>,
     authorizations: HashMap<AuthorizationId, usize>,
+    /// By the request's id.
+    audit_log: HashMap<String, usize>,
 }
 
 /// What the rows of records need to know of rows that were there before.
@@ -153,6 +156,10 @@ impl Batch {
                         batch.registry(sequence, command, event)
                     }
                 };
+            if let Some(requester) = record.requester() {
+                let (at, _) = from_record::taken(record);
+                batch.audit(from_record::begun_row(sequence, at, requester));
+            }
             if !added {
                 return Err(StoreError::Mismatch { sequence });
             }
@@ -192,6 +199,20 @@ impl Batch {
         match self.places.authorizations.get(&id) {
             Some(place) => change.apply(&mut self.authorizations[*place]),
             None => self.changes.entry(id).or_default().then(change),
+        }
+    }
+
+    /// The latest record of a request says how it stands.
+    pub(super) fn audit(&mut self, row: AuditRow) {
+        let end = self.audit_log.len();
+        let place = *self
+            .places
+            .audit_log
+            .entry(row.request_id.clone())
+            .or_insert(end);
+        match self.audit_log.get_mut(place) {
+            Some(before) => *before = row,
+            None => self.audit_log.push(row),
         }
     }
 

@@ -33,7 +33,7 @@ impl Batch {
             }
             (RegistryEvent::Audited, RegistryAction::Audit(entry)) => {
                 let row = from_record::audit_row(sequence, command.at, entry);
-                self.audit_log.push(row);
+                self.audit(row);
             }
             // A double of an earlier advice.
             (RegistryEvent::Advised(_), RegistryAction::AdviseUnknownCard(_)) => {}

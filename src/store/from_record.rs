@@ -5,7 +5,7 @@ use super::rows::{
     AccountRow, AuditRow, CardLinkRow, CardRevealRow, CardRow, LedgerAccountName, LedgerEntryRow,
     ProgramRow, Sequence, TransactionRow,
 };
-use crate::engine::audit::AuditEntry;
+use crate::engine::audit::{AuditEntry, Requester};
 use crate::engine::command::OpenAccount;
 use crate::engine::event::{LedgerAccount, Posting};
 use crate::engine::ids::{AccountId, AuditId};
@@ -119,21 +119,44 @@ pub(super) fn card_link_rows(issue: &IssueCard) -> Vec<CardLinkRow> {
     rows
 }
 
-pub(super) fn audit_row(sequence: Sequence, at: Timestamp, entry: &AuditEntry) -> AuditRow {
+/// A request that has changed something, and of which no more is known.
+pub(super) fn begun_row(sequence: Sequence, at: Timestamp, requester: &Requester) -> AuditRow {
     let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
-    let key = entry.api_key_id.map(|id| id.to_string());
+    let key = requester.api_key_id.map(|id| id.to_string());
     AuditRow {
         sequence,
         id: AuditId(sequence),
         api_key_id: key.unwrap_or_else(|| "root".to_owned()),
-        action: entry.action.to_string(),
-        object_id: text(&entry.object_id),
+        action: requester.action.to_string(),
+        object_id: text(&requester.object_id),
+        program_id: None,
+        request_id: requester.request_id.to_string(),
+        address: text(&requester.address),
+        before_json: None,
+        after_json: None,
+        created_at_ms: at,
+        outcome: "unknown".to_owned(),
+        error_code: None,
+    }
+}
+
+/// How it ended.
+pub(super) fn audit_row(sequence: Sequence, at: Timestamp, entry: &AuditEntry) -> AuditRow {
+    let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+    let begun = begun_row(sequence, at, &entry.requester);
+    let outcome = if entry.error_code.is_some() {
+        "failed"
+    } else {
+        "done"
+    };
+    AuditRow {
+        object_id: text(&entry.object_id).or(begun.object_id),
         program_id: entry.program_id,
-        request_id: entry.request_id.to_string(),
-        address: text(&entry.address),
         before_json: text(&entry.before),
         after_json: text(&entry.after),
-        created_at_ms: at,
+        outcome: outcome.to_owned(),
+        error_code: text(&entry.error_code),
+        ..begun
     }
 }
 

@@ -235,7 +235,13 @@ impl Projector {
         writer.insert(&batch.top_ups).await.map_err(sql)?;
         writer.insert(&batch.ledger_entries).await.map_err(sql)?;
         writer.insert(&batch.card_reveals).await.map_err(sql)?;
-        writer.insert(&batch.audit_log).await.map_err(sql)?;
+        let requests: Vec<String> = batch
+            .audit_log
+            .iter()
+            .map(|row| row.request_id.clone())
+            .collect();
+        let replaced = writer.replace("request_id", &requests, &batch.audit_log);
+        replaced.await.map_err(sql)?;
         write_events(&mut writer, events).await.map_err(sql)?;
         writer.insert(&batch.transfers).await.map_err(sql)?;
         self.strike(BatchStep::RowsInserted)?;

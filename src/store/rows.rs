@@ -124,6 +124,9 @@ table! {
         before_json: Option<String>,
         after_json: Option<String>,
         created_at_ms: Timestamp,
+        /// `done`, `failed`, or `unknown` where the process ended between the change and the entry.
+        outcome: String,
+        error_code: Option<String>,
     }
 }
 

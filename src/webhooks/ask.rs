@@ -30,6 +30,7 @@ pub async fn registry(switchboard: &Switchboard, request: RegistryRequest) -> Op
         items: vec![(0, request)],
         reply_to: Arc::new(One(Mutex::new(Some(sender)))),
         deadline: None,
+        requester: None,
     };
     while let Err(back) = switchboard.offer_registry(batch, Priority::Reserved) {
         batch = back;

@@ -1,6 +1,7 @@
 //! Decisions as the interface tells them, at once after they were made.
 
 use super::harness::{Client, Disk, Options, Sql, Switch};
+use cardswitch::engine::audit::Requester;
 use cardswitch::engine::command::{Action, Authorize, Reverse};
 use cardswitch::engine::facts::{
     Amounts, Country, EntryMode, MatchKey, Merchant, NetworkReference, RepeatKey,
@@ -36,13 +37,24 @@ pub fn asked<Request>(request: Request) -> (Batch<Request>, mpsc::Receiver<()>) 
             items,
             reply_to,
             deadline: None,
+            requester: None,
         },
         receiver,
     )
 }
 
 pub fn carry_out(switch: &Switch, root: AccountId, action: Action) {
-    let (batch, answered) = asked(ShardRequest::Command { root, action });
+    carry_out_for(switch, root, action, None);
+}
+
+pub fn carry_out_for(
+    switch: &Switch,
+    root: AccountId,
+    action: Action,
+    requester: Option<Arc<Requester>>,
+) {
+    let (mut batch, answered) = asked(ShardRequest::Command { root, action });
+    batch.requester = requester;
     let shard = switch.switchboard.shard_of(root);
     let offered = switch
         .switchboard

@@ -1,11 +1,12 @@
 //! API keys: scopes route by route, what a bound key sees, and the audit log.
 
-use crate::authorizations::{carry_out, request};
+use crate::authorizations::{carry_out, carry_out_for, request};
 use crate::harness::{Client, Switch};
 use cardswitch::api::bounds::About;
 use cardswitch::api::{Route, table};
 use cardswitch::engine::api_keys::Scope;
-use cardswitch::engine::command::Action;
+use cardswitch::engine::audit::Requester;
+use cardswitch::engine::command::{Action, ChangeCardStatus, StatusChange};
 use serde_json::{Value, json};
 
 /// A client with a new key.
@@ -531,6 +532,43 @@ fn tightening_is_one_scope_and_loosening_another() {
     lower.put(link, block(json!(["7995", "5411"]))).ok();
     assert_eq!(lower.put(link, block(json!(["7995"]))).status, 403);
     both.put(link, block(json!(["7995"]))).ok();
+}
+
+/// As if the process had ended between the change and its entry.
+#[test]
+fn a_change_without_an_entry_is_in_the_audit_log_all_the_same() {
+    let switch = Switch::start();
+    let root = switch.client();
+    let part = Part::make(&switch, "own");
+    let change = ChangeCardStatus {
+        card_id: part.card.parse().unwrap(),
+        change: StatusChange::Freeze,
+    };
+    let requester = Requester {
+        api_key_id: None,
+        action: "POST /v1/cards/{id}/freeze".into(),
+        object_id: Some(part.card.as_str().into()),
+        request_id: "req_cut_off".into(),
+        address: Some("192.0.2.7".into()),
+    };
+    let tree = part.account.parse().unwrap();
+    let tree = switch.switchboard.directory.root_of(tree);
+    carry_out_for(
+        &switch,
+        tree,
+        Action::ChangeCardStatus(change),
+        Some(requester.into()),
+    );
+    switch.projected();
+    let log = root
+        .get(&format!("/v1/audit_log?object_id={}", part.card))
+        .ok();
+    let entry = &log["data"][0];
+    assert_eq!(entry["outcome"], "unknown");
+    assert_eq!(entry["request_id"], "req_cut_off");
+    assert_eq!(entry["address"], "192.0.2.7");
+    assert_eq!(entry["after"], Value::Null);
+    assert_eq!(log["data"][1]["outcome"], "done");
 }
 
 #[test]

@@ -183,7 +183,7 @@ impl Switch {
         let outcome = registry_decide::decide(&self.world.registry, &command);
         if let RegistryOutcome::Event(event) = &outcome {
             let mut bytes = Vec::new();
-            record::write_registry(&mut bytes, &command, event);
+            record::write_registry(&mut bytes, &command, event, None);
             self.journal(bytes);
         }
         outcome
@@ -196,7 +196,7 @@ impl Switch {
         let outcome = decide(self.world.shard(root), &command);
         if let Outcome::Event(event) = &outcome {
             let mut bytes = Vec::new();
-            record::write_shard(&mut bytes, &command, event);
+            record::write_shard(&mut bytes, &command, event, None);
             self.journal(bytes);
         }
         outcome

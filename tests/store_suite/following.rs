@@ -164,10 +164,10 @@ fn append(handle: &cardswitch::journal::Handle, records: &[(u64, Record)]) {
         let mut bytes = Vec::new();
         match record {
             Record::Shard { command, event, .. } => {
-                record::write_shard(&mut bytes, command, event);
+                record::write_shard(&mut bytes, command, event, record.requester());
             }
             Record::Registry { command, event, .. } => {
-                record::write_registry(&mut bytes, command, event);
+                record::write_registry(&mut bytes, command, event, record.requester());
             }
         }
         batch.push(&bytes);

@@ -2,6 +2,7 @@
 
 use arrayvec::ArrayString;
 use cardswitch::engine::api_keys::Bounds;
+use cardswitch::engine::audit::{AuditEntry, Requester};
 use cardswitch::engine::command::{
     AccountStatusChange, Action, Advise, Authorize, CardType, ChangeAccountStatus,
     ChangeCardStatus, Command, OpenAccount, ReleaseCause, ReleaseHold, Reverse, StatusChange,
@@ -124,6 +125,38 @@ impl History {
         self.records.push((self.last() + 1, record));
     }
 
+    /// Who asked for the next record: mostly nobody, at times the request of the one before too.
+    fn requester(&self) -> Option<Box<Requester>> {
+        let request = self.last() / 2;
+        (request % 3 == 0).then(|| {
+            Box::new(Requester {
+                api_key_id: None,
+                action: "POST /v1/cards".into(),
+                object_id: None,
+                request_id: format!("req_{request}").into(),
+                address: None,
+            })
+        })
+    }
+
+    /// Says how the request of an earlier record ended.
+    pub fn end_request(&mut self) {
+        let asked = self.records.iter().rev();
+        let asked = asked.filter_map(|(_, record)| record.requester());
+        let Some(requester) = asked.take(3).last().cloned() else {
+            return;
+        };
+        let error_code = (self.last() % 3 == 0).then(|| "conflict".into());
+        self.registry(RegistryAction::Audit(Box::new(AuditEntry {
+            requester,
+            object_id: Some("card_1".into()),
+            program_id: None,
+            before: None,
+            after: Some("{}".into()),
+            error_code,
+        })));
+    }
+
     pub fn shard(&mut self, root: AccountId, action: Action) -> bool {
         let at = self.at;
         let command = Command { root, at, action };
@@ -131,10 +164,12 @@ impl History {
             return false;
         };
         let engine_version = ENGINE_VERSION;
+        let requester = self.requester();
         self.push(Record::Shard {
             engine_version,
             command,
             event,
+            requester,
         });
         true
     }
@@ -148,10 +183,15 @@ impl History {
             registry_decide::decide(&self.world.registry, &command)
         {
             let engine_version = ENGINE_VERSION;
+            let requester = match command.action {
+                RegistryAction::Audit(_) => None,
+                _ => self.requester(),
+            };
             self.push(Record::Registry {
                 engine_version,
                 command,
                 event,
+                requester,
             });
         }
     }
@@ -634,6 +674,9 @@ impl History {
         ];
         for _ in 0..count {
             self.at = self.at.plus_ms(self.below(20_000) as i64);
+            if self.last() % 7 == 0 {
+                self.end_request();
+            }
             match self.below(112) {
                 108..112 => self.announce(),
                 100..104 => self.transfer(),

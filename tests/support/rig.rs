@@ -295,6 +295,7 @@ impl Rig {
             items: vec![(0, request)],
             reply_to: Arc::new(Waiting(sender)),
             deadline,
+            requester: None,
         };
         let offered = self
             .switchboard
@@ -310,6 +311,7 @@ impl Rig {
             items: vec![(0, RegistryRequest::Command(action))],
             reply_to: Arc::new(Waiting(sender)),
             deadline: None,
+            requester: None,
         };
         let offered = self.switchboard.offer_registry(batch, Priority::Reserved);
         assert!(offered.is_ok(), "the queue is full");

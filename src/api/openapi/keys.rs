@@ -53,7 +53,7 @@ pub fn operations() -> Vec<Operation> {
         ),
         list_of(
             "/v1/audit_log",
-            "Every write that succeeded, newest first",
+            "Every write that changed something, newest first",
             "AuditEntry",
             "audit",
         )
@@ -135,6 +135,14 @@ fn audit_entry() -> Value {
             ("address", or_null(said("192.0.2.1"))),
             ("before", object()),
             ("after", object()),
+            (
+                "outcome",
+                noted(
+                    open_word(&["done", "failed", "unknown"]),
+                    "`unknown` where the process ended before it was known.",
+                ),
+            ),
+            ("error_code", or_null(said("account_closed"))),
             ("created_at", moment()),
         ],
         Vec::new(),
