@@ -18,6 +18,7 @@ const OUTSIDE: &[&str] = &[
     "getrandom",
     "tokio",
     "sqlx",
+    "cryptoki",
     "redb",
     "rand",
     "ureq",

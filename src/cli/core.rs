@@ -1,6 +1,7 @@
 //! Everything below the sockets: recovery from snapshot and journal, the vault, the loops, the thread that
 //! makes snapshots. What listens lives in `node.rs`.
 
+use super::vault;
 use crate::config::Config;
 use crate::decision_call::{self, Caller};
 use crate::engine::ids::{AccountId, CardId};
@@ -290,7 +291,7 @@ fn recover_world(config: &Config) -> Result<Recovered> {
 }
 
 fn open_vault(config: &Config, journal_has_records: bool) -> Result<Vault> {
-    let folder = config.data.dir.join("vault");
+    let folder = vault::folder(config);
     let settings = VaultSettings {
         must_exist: journal_has_records,
         ..config.vault.clone()

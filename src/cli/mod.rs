@@ -16,6 +16,7 @@ mod record_json;
 pub mod report;
 pub mod serve;
 pub mod store;
+pub mod vault;
 mod webhook_json;
 
 use clap::{Parser, Subcommand};
@@ -42,6 +43,8 @@ pub enum Command {
     Report(report::Report),
     #[command(subcommand)]
     Store(store::StoreCommand),
+    #[command(subcommand)]
+    Vault(vault::VaultCommand),
 }
 
 /// An error and its causes as one line. A cause that the text before it tells already is left out: many
@@ -84,6 +87,7 @@ pub fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Journal(journal) => journal::run(&journal),
         Command::Report(report) => report::run(&report),
         Command::Store(command) => store::run(&command),
+        Command::Vault(command) => vault::run(&command),
     }
 }
 

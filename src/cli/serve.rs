@@ -64,9 +64,10 @@ fn root_key() -> Option<String> {
 pub fn check(check: &Check) -> Result<u8> {
     let config = load(&check.config)?;
     check_networks(&check.config, &config)?;
-    let key = match config.vault.key_file {
-        Some(_) => "key_file",
-        None => "key",
+    let key = match (&config.vault.key_file, &config.vault.pkcs11_module) {
+        (Some(_), _) => "key_file",
+        (None, Some(_)) => "pkcs11_module",
+        (None, None) => "key",
     };
     config.vault.check().map_err(|error| {
         let wrong = WrongKey::new(&["vault", key], error);

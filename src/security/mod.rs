@@ -4,11 +4,10 @@
 //! wrapped keys, keyed hashes, the CVV algorithm, card numbers in free text, and the index from PAN hash to card. Does not
 //! live here: cards, ISO 8583 fields, and any decision about a verification result.
 //!
-//! The seam for a hardware security module is two structs, not a trait: [`Cvk`] (verification
-//! values) and the vault's key-encryption key (wrap, unwrap). With one software implementation a
-//! trait would only add dynamic calls; PKCS#11 becomes a second variant inside those two structs,
-//! and no caller changes. PAN hashing and the match key stay in software in any case, because a
-//! round trip to a device per message would be on the hot path.
+//! A hardware security module may hold the vault's key-encryption key: a trait with two
+//! implementations, in software and over PKCS#11. The keys that it wraps are used in software: a round
+//! trip to a device for each message would be on the hot path. Verification values ([`Cvk`]) would be
+//! the next to move there.
 
 mod cvv;
 mod hash;

@@ -1,14 +1,15 @@
 //! The vault folder: every key of the switch, wrapped; sealing and opening of PANs; rotation.
 //!
 //! `vault.json` holds the keys, each wrapped with AES-256-GCM under one key-encryption key (KEK).
-//! The KEK comes from the settings, or else from a file `kek-<check value>.key` that the first
-//! start creates in the same folder. Since sealed PANs are in the journal, which never changes,
+//! The KEK comes from the settings (it may lie in a hardware security module), or else from a file
+//! `kek-<check value>.key` that the first start creates in the same folder. Since sealed PANs are in the journal, which never changes,
 //! PAN data keys are only ever added; a new one seals, and all of them open.
 //!
 //! What hashing and verification values do with the keys is in `hash` and `cvv`.
 
 mod file;
 mod kek;
+mod pkcs11;
 mod sealed;
 #[cfg(test)]
 mod tests;
@@ -133,6 +134,16 @@ impl Vault {
         self.created_key
     }
 
+    /// The check value of the key that wraps all others, and where it comes from.
+    pub fn key_encryption_key(&self) -> (&str, &str) {
+        (&self.kek.check, &self.kek.origin)
+    }
+
+    /// The keys that open sealed PANs; the last one seals.
+    pub fn data_key_ids(&self) -> Vec<u32> {
+        self.data_keys.iter().map(|key| key.id).collect()
+    }
+
     /// The hasher for PAN look-ups; clone one for each task.
     pub fn pan_hasher(&self) -> &PanHasher {
         &self.pan_hasher
@@ -252,8 +263,28 @@ pub enum VaultError {
         origin: String,
     },
     /// Two sources for one key.
-    #[error("vault.key and vault.key_file are both set; keep one of them")]
+    #[error(
+        "of vault.key, vault.key_file and vault.pkcs11_module more than one is set; keep one of them"
+    )]
     TwoKeys,
+    /// A key in a module is named by four settings.
+    #[error(
+        "vault.pkcs11_module is set, and vault.{key} is not: it takes pkcs11_token, pkcs11_key and pkcs11_pin too"
+    )]
+    ModuleSetting {
+        /// What is missing.
+        key: &'static str,
+    },
+    /// A hardware security module refused, or is not what the settings say.
+    #[error("cannot {action} the PKCS#11 module {} ({detail}); look at the vault.pkcs11_… settings", module.display())]
+    Module {
+        /// The manufacturer's library.
+        module: PathBuf,
+        /// What was tried, as in "log in to".
+        action: &'static str,
+        /// What it said.
+        detail: String,
+    },
     /// No vault where there must be one.
     #[error(
         "there is no vault at {}, and new keys could not read the existing data: restore the \
@@ -266,8 +297,8 @@ pub enum VaultError {
     },
     /// No key configured, and none beside the vault.
     #[error(
-        "no vault key is configured and {} does not exist: set vault.key or vault.key_file to \
-         the key that this vault was wrapped with, or restore that file",
+        "no vault key is configured and {} does not exist: name the key that this vault was wrapped \
+         with (vault.key, vault.key_file or vault.pkcs11_module), or restore that file",
         path.display()
     )]
     KeyMissing {

@@ -115,6 +115,15 @@ impl View<'_> {
         told.map(|told| &told.heard)
     }
 
+    /// What is kept of it with what it opened or added to. What the network had reversed before we took it back keeps
+    /// its answer.
+    fn kept_answer(&self, place: usize) -> Option<&Heard> {
+        let late = Heard::Declined(DeclineReason::AnswerTooLate);
+        let mut answers = self.past.iter().rev().flat_map(|past| &past.answers);
+        let kept = |told: &&Told| told.of == place && (told.is_with_it || told.heard != late);
+        answers.find(kept).map(|told| &told.heard)
+    }
+
     /// The same request, known by what it opened or added to still: it gets the same answer. A no of ours comes
     /// first; a yes is none any more once it `is_reversed`; of several the one opened last.
     pub fn answered_before(
@@ -138,7 +147,7 @@ impl View<'_> {
                 Step::Authorize(first)
                     if (first.name, first.posts) == (payment.name, payment.posts) =>
                 {
-                    Some((first, self.answer_to(*place)?.clone()))
+                    Some((first, self.kept_answer(*place)?.clone()))
                 }
                 _ => None,
             })

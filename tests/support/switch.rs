@@ -194,6 +194,13 @@ impl Switch {
         self.wait_for_end()
     }
 
+    /// Stops it, and gives its folder away.
+    pub fn into_folder(mut self) -> TempDir {
+        self.stop();
+        // It has not moved on yet.
+        self.folder.take().unwrap()
+    }
+
     /// Starts again in the folder of one that has ended.
     pub fn restart(mut self) -> Switch {
         let folder = self.folder.take().unwrap();

@@ -143,7 +143,7 @@ impl VaultFile {
         let mut keys = Vec::new();
         for entry in self.keys.iter().filter(|entry| entry.key_use == key_use) {
             let label = label(key_use, entry.id);
-            let key = kek.unwrap(&label, &entry.wrapped);
+            let key = kek.unwrap(&label, &entry.wrapped)?;
             let key = key.ok_or_else(|| damaged(dir, format!("the key {label} does not open")))?;
             keys.push((entry.id, key));
         }

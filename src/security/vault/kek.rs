@@ -4,18 +4,23 @@ use std::{
     fmt, fs, io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
 use hmac::{Hmac, Mac};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{VaultError, file, random};
+use super::{
+    VaultError, file,
+    pkcs11::{KeyInModule, ModuleKey},
+    random,
+};
 
-/// Where the key-encryption key comes from. With neither key set, the first start creates one in
-/// the vault folder (mode 0600).
+/// Where the key-encryption key comes from. With none set, the first start creates one in the vault
+/// folder (mode 0600).
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct VaultSettings {
@@ -24,6 +29,14 @@ pub struct VaultSettings {
     /// A file with the key in the same form. Its mode is not checked, since mounted secrets often
     /// are group-readable.
     pub key_file: Option<PathBuf>,
+    /// The PKCS#11 library of a hardware security module. The key is an AES-256 key in it that may
+    /// encrypt and decrypt, and need not be extractable.
+    pub pkcs11_module: Option<PathBuf>,
+    /// Labels of the token and of the key in it.
+    pub pkcs11_token: Option<String>,
+    pub pkcs11_key: Option<String>,
+    /// Of the token's user. Meant to come from the environment.
+    pub pkcs11_pin: Option<KeyText>,
     /// Refuse to create a vault: the caller sets it when the journal already holds records, which
     /// new keys could not read.
     #[serde(skip)]
@@ -37,10 +50,25 @@ impl VaultSettings {
     }
 }
 
-/// The text of a key, which `Debug` does not show and drop wipes.
-#[derive(Clone, Deserialize, Zeroize, ZeroizeOnDrop)]
-#[serde(transparent)]
+/// The text of a key or PIN, which `Debug` does not show and drop wipes.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct KeyText(String);
+
+/// A PIN that is a number may be written as one.
+impl<'de> Deserialize<'de> for KeyText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<KeyText, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a text")]
+        enum Given {
+            Text(String),
+            Number(u64),
+        }
+        Ok(match Given::deserialize(deserializer)? {
+            Given::Text(text) => KeyText(text),
+            Given::Number(number) => KeyText(number.to_string()),
+        })
+    }
+}
 
 impl From<String> for KeyText {
     fn from(text: String) -> KeyText {
@@ -54,10 +82,53 @@ impl fmt::Debug for KeyText {
     }
 }
 
-/// The key that wraps all others. The place where a hardware module would come in.
+pub(super) const TAG_BYTES: usize = 16;
+
+/// AES-256-GCM (NIST SP 800-38D) under the key-encryption key, wherever that is: in this process, or in a
+/// hardware security module that does not give it out.
+pub(super) trait KeyEncryption: Send + Sync {
+    /// The ciphertext with its tag behind it. `label` is authenticated with it.
+    fn encrypt(&self, nonce: &[u8; 12], label: &[u8], key: &[u8]) -> Result<Vec<u8>, VaultError>;
+
+    /// The reverse; `None` if anything was changed.
+    fn decrypt(
+        &self,
+        nonce: &[u8; 12],
+        label: &[u8],
+        sealed: &[u8],
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError>;
+}
+
+impl KeyEncryption for Aes256Gcm {
+    fn encrypt(&self, nonce: &[u8; 12], label: &[u8], key: &[u8]) -> Result<Vec<u8>, VaultError> {
+        let mut sealed = key.to_vec();
+        let tag = self
+            .encrypt_inout_detached(&(*nonce).into(), label, sealed.as_mut_slice().into())
+            .expect("a key is far below the limit of GCM");
+        sealed.extend_from_slice(&tag);
+        Ok(sealed)
+    }
+
+    fn decrypt(
+        &self,
+        nonce: &[u8; 12],
+        label: &[u8],
+        sealed: &[u8],
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
+        let Some((sealed_key, tag)) = sealed.split_last_chunk::<TAG_BYTES>() else {
+            return Ok(None);
+        };
+        let mut key = Zeroizing::new(sealed_key.to_vec());
+        let (nonce, tag) = ((*nonce).into(), (*tag).into());
+        let opened = self.decrypt_inout_detached(&nonce, label, key.as_mut_slice().into(), &tag);
+        Ok(opened.ok().map(|()| key))
+    }
+}
+
+/// The key that wraps all others.
 #[derive(Clone)]
 pub(super) struct Kek {
-    cipher: Aes256Gcm,
+    encryption: Arc<dyn KeyEncryption>,
     /// Sixteen hex digits that name this key without telling anything about it.
     pub(super) check: String,
     /// For error messages: the setting or file it came from.
@@ -67,12 +138,32 @@ pub(super) struct Kek {
 impl Kek {
     /// The key that the settings name, if they name one.
     pub(super) fn configured(settings: &VaultSettings) -> Result<Option<Kek>, VaultError> {
-        match (&settings.key, &settings.key_file) {
-            (Some(_), Some(_)) => Err(VaultError::TwoKeys),
-            (Some(text), None) => Kek::from_text(&text.0, "vault.key".to_owned()).map(Some),
-            (None, Some(path)) => Kek::from_file(path).map(Some),
-            (None, None) => Ok(None),
+        match (&settings.key, &settings.key_file, &settings.pkcs11_module) {
+            (Some(text), None, None) => Kek::from_text(&text.0, "vault.key".to_owned()).map(Some),
+            (None, Some(path), None) => Kek::from_file(path).map(Some),
+            (None, None, Some(module)) => Kek::in_module(module, settings).map(Some),
+            (None, None, None) => Ok(None),
+            _ => Err(VaultError::TwoKeys),
         }
+    }
+
+    fn in_module(module: &Path, settings: &VaultSettings) -> Result<Kek, VaultError> {
+        let missing = |key| VaultError::ModuleSetting { key };
+        let token = settings.pkcs11_token.as_deref();
+        let key = settings.pkcs11_key.as_deref();
+        let pin = settings.pkcs11_pin.as_ref();
+        let named = KeyInModule {
+            module,
+            token: token.ok_or_else(|| missing("pkcs11_token"))?,
+            key: key.ok_or_else(|| missing("pkcs11_key"))?,
+            pin: &pin.ok_or_else(|| missing("pkcs11_pin"))?.0,
+        };
+        let module_key = ModuleKey::open(&named)?;
+        Ok(Kek {
+            check: module_key.check_value()?,
+            origin: format!("{} of token {}", named.key, named.token),
+            encryption: Arc::new(module_key),
+        })
     }
 
     /// The key that was created in the vault folder under this check value.
@@ -121,16 +212,8 @@ impl Kek {
     /// Nonce, ciphertext and tag in hex. `label` binds the result to its place.
     pub(super) fn wrap(&self, label: &str, key: &[u8]) -> Result<String, VaultError> {
         let nonce = random::<12>()?;
-        let mut bytes = Zeroizing::new(key.to_vec());
-        let tag = self
-            .cipher
-            .encrypt_inout_detached(
-                &(*nonce).into(),
-                label.as_bytes(),
-                bytes.as_mut_slice().into(),
-            )
-            .expect("a key is far below the limit of GCM");
-        Ok([to_hex(&*nonce), to_hex(&bytes), to_hex(&tag)].concat())
+        let sealed = self.encryption.encrypt(&nonce, label.as_bytes(), key)?;
+        Ok([to_hex(&*nonce), to_hex(&sealed)].concat())
     }
 
     /// The reverse of [`Kek::wrap`]; `None` if anything was changed or the length is not `N`.
@@ -138,18 +221,14 @@ impl Kek {
         &self,
         label: &str,
         wrapped: &str,
-    ) -> Option<Zeroizing<[u8; N]>> {
-        let bytes = from_hex(wrapped)?;
-        let (nonce, rest) = bytes.split_first_chunk::<12>()?;
-        let (wrapped_key, tag) = rest.split_last_chunk::<16>()?;
-        let wrapped_key: [u8; N] = wrapped_key.try_into().ok()?;
-        let mut key = Zeroizing::new(wrapped_key);
-        let (nonce, tag) = ((*nonce).into(), (*tag).into());
-        let label = label.as_bytes();
-        let opened =
-            self.cipher
-                .decrypt_inout_detached(&nonce, label, key.as_mut_slice().into(), &tag);
-        opened.ok().map(|()| key)
+    ) -> Result<Option<Zeroizing<[u8; N]>>, VaultError> {
+        let bytes = from_hex(wrapped);
+        let Some((nonce, sealed)) = bytes.as_ref().and_then(|bytes| bytes.split_first_chunk())
+        else {
+            return Ok(None);
+        };
+        let key = self.encryption.decrypt(nonce, label.as_bytes(), sealed)?;
+        Ok(key.and_then(|key| Some(Zeroizing::new(key.as_slice().try_into().ok()?))))
     }
 
     fn from_file(path: &Path) -> Result<Kek, VaultError> {
@@ -170,7 +249,7 @@ impl Kek {
         let mac = mac.expect("HMAC takes keys of any length");
         let check = mac.chain_update(b"cardswitch vault key check").finalize();
         Kek {
-            cipher: Aes256Gcm::new(&(*key).into()),
+            encryption: Arc::new(Aes256Gcm::new(&(*key).into())),
             check: to_hex(&check.as_bytes()[..8]),
             origin,
         }
