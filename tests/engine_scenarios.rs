@@ -66,6 +66,7 @@ const REACHABLE: &[DeclineReason] = &[
     DeclineReason::CardClosed,
     DeclineReason::CardUsed,
     DeclineReason::AccountFrozen,
+    DeclineReason::ProgramSuspended,
     DeclineReason::AccountClosed,
     DeclineReason::ExpiryMismatch,
     DeclineReason::CvvMismatch,
