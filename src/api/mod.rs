@@ -30,7 +30,7 @@ pub(crate) mod exchange_rates;
 mod fields;
 pub(crate) mod groups;
 mod health;
-mod hold_expiry_json;
+pub(crate) mod hold_expiry_json;
 mod idempotency;
 mod incoming_payments;
 mod issue;

@@ -52,6 +52,7 @@ pub mod money;
 mod packed_uses;
 mod partial;
 mod postings;
+pub mod programs;
 mod queue;
 pub mod rates;
 pub mod reason;

@@ -17,7 +17,6 @@ use super::exceptions::{
 use super::facts::RepeatKey;
 use super::first_answer::FirstAnswer;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
-use super::hold_expiry::HoldExpiry;
 use super::ids::{
     AccountId, ApiKeyId, CardBatchId, CardId, CardholderId, DecisionEndpointId, ExceptionId,
     LimitId, LinkId, ProgramId, RiskRuleId, TopUpId, WebhookEndpointId,
@@ -25,7 +24,8 @@ use super::ids::{
 use super::issued_cards::IssuedCards;
 use super::link_states::{ChangeLinkStatus, LinkStates};
 use super::links::{LINKS_WITH_CONTROLS_MAX, LinkControls, LinkFacts, SetLinkControls};
-use super::money::Currency;
+pub use super::programs::Program;
+use super::programs::{Bin, ChangeProgram};
 use super::rates::{ExchangeRate, Rates, RatesError};
 use super::recent::Recent;
 use super::reissue::{Chain, ReissueCard, RenewCard};
@@ -38,7 +38,7 @@ use super::webhook_endpoints::{
     MoveWebhook, NoteWebhookProgress, WEBHOOK_ENDPOINTS_MAX, WebhookEndpoint, WebhookEndpoints,
     WebhookProgress, WebhookState,
 };
-use arrayvec::{ArrayString, ArrayVec};
+use arrayvec::ArrayVec;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -61,22 +61,6 @@ pub struct RegistryView {
     pub api_keys: ApiKeys,
     pub link_states: LinkStates,
     pub webhook_endpoints: WebhookEndpoints,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Program {
-    pub id: ProgramId,
-    pub name: Box<str>,
-    /// The card network's name, as the program states it.
-    pub network: Box<str>,
-    /// Six or eight digits.
-    pub bin: ArrayString<8>,
-    pub currency: Currency,
-    pub controls: Controls,
-    pub hold_expiry: HoldExpiry,
-    pub created_at: Timestamp,
-    /// What is added to each conversion for cards of this program.
-    pub foreign_exchange_mark_up_basis_points: u16,
 }
 
 /// An object of the customer's product that cards belong to.
@@ -195,6 +179,7 @@ pub enum RegistryAction {
     ChangeCardBatch(Box<BatchChange>),
     /// For a top-up that the shard is asked for next.
     ReserveReference(Box<ReserveReference>),
+    ChangeProgram(Box<ChangeProgram>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -308,6 +293,9 @@ pub enum RegistryEvent {
     },
     CardBatchChanged,
     ReferenceReserved,
+    ProgramChanged {
+        version: u64,
+    },
 }
 
 /// An idempotency key in use: its request, and the response once there is one.
@@ -417,6 +405,8 @@ pub enum RegistryRefusal {
     CardBatchStateForbids(BatchState),
     #[error("this external reference is that of top-up {0}; each is used once for a method")]
     ReferenceTaken(TopUpId),
+    #[error("cards of BIN {0} may have been issued; a BIN of a program is not taken away")]
+    BinRemoved(Bin),
 }
 
 /// MCC groups, and as many merchant lists: each change copies the table of them.

@@ -131,6 +131,7 @@ impl Switch {
             hold_expiry: Default::default(),
             created_at: self.at,
             foreign_exchange_mark_up_basis_points,
+            ..Program::default()
         })))
     }
 

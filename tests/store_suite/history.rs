@@ -20,6 +20,7 @@ use cardswitch::engine::ids::{
 };
 use cardswitch::engine::link_states::{ChangeLinkStatus, LinkStatus};
 use cardswitch::engine::money::{Currency, Money};
+use cardswitch::engine::programs::{Bin, ChangeProgram, ProgramStatus};
 use cardswitch::engine::rates::ExchangeRate;
 use cardswitch::engine::record::{ENGINE_VERSION, Record};
 use cardswitch::engine::registry::{
@@ -128,7 +129,7 @@ impl History {
     /// Who asked for the next record: mostly nobody, at times the request of the one before too.
     fn requester(&self) -> Option<Box<Requester>> {
         let request = self.last() / 2;
-        (request % 3 == 0).then(|| {
+        request.is_multiple_of(3).then(|| {
             Box::new(Requester {
                 api_key_id: None,
                 action: "POST /v1/cards".into(),
@@ -146,7 +147,7 @@ impl History {
         let Some(requester) = asked.take(3).last().cloned() else {
             return;
         };
-        let error_code = (self.last() % 3 == 0).then(|| "conflict".into());
+        let error_code = self.last().is_multiple_of(3).then(|| "conflict".into());
         self.registry(RegistryAction::Audit(Box::new(AuditEntry {
             requester,
             object_id: Some("card_1".into()),
@@ -211,6 +212,23 @@ impl History {
             hold_expiry: Default::default(),
             created_at: START,
             foreign_exchange_mark_up_basis_points: 150,
+            ..Program::default()
+        })));
+        self.registry(RegistryAction::ChangeProgram(Box::new(ChangeProgram {
+            name: Some("Travel".into()),
+            status: Some(ProgramStatus::Suspended),
+            bins: Some(
+                ["422222", "411111"]
+                    .map(|bin| Bin::from(bin).unwrap())
+                    .into(),
+            ),
+            product_type: Some("prepaid".into()),
+            region: Some("US".into()),
+            ..ChangeProgram::nothing(ProgramId(1))
+        })));
+        self.registry(RegistryAction::ChangeProgram(Box::new(ChangeProgram {
+            status: Some(ProgramStatus::Active),
+            ..ChangeProgram::nothing(ProgramId(1))
         })));
         let rate = "1.0833".parse().unwrap();
         let (from, to) = (EUR, USD);
@@ -674,7 +692,7 @@ impl History {
         ];
         for _ in 0..count {
             self.at = self.at.plus_ms(self.below(20_000) as i64);
-            if self.last() % 7 == 0 {
+            if self.last().is_multiple_of(7) {
                 self.end_request();
             }
             match self.below(112) {

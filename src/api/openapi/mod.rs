@@ -11,6 +11,7 @@ mod money;
 mod objects;
 mod operation;
 mod payments;
+mod programs;
 mod schema;
 mod simulate;
 mod told;
