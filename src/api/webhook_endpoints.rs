@@ -13,6 +13,7 @@ use super::{ApiState, Gate, ask};
 use crate::engine::api_keys::{Bounds, Scope};
 use crate::engine::ids::WebhookEndpointId;
 use crate::engine::registry::{RegistryAction, RegistryRefusal};
+use crate::engine::time::Timestamp;
 use crate::engine::webhook_endpoints::{
     WebhookEndpoint, WebhookProgress, WebhookState, pattern_fits,
 };
@@ -198,15 +199,22 @@ pub async fn one(
     let mut json = to_json(&endpoint);
     let wanted = RegistryRequest::WebhookProgress(endpoint.id);
     if let Reply::WebhookProgress(progress) = ask::registry(&state, wanted).await? {
-        json["progress"] = progress_json(progress.as_deref());
+        let now = state.switchboard.clock.now();
+        json["progress"] = progress_json(&endpoint, progress.as_deref(), now);
     }
     Ok(json_response(StatusCode::OK, json.to_string()))
 }
 
-/// As noted last, about a second ago.
-fn progress_json(progress: Option<&WebhookProgress>) -> Value {
+/// As noted last, about a second ago. What is due and waits for others is due now; nothing is of one that is not called.
+fn progress_json(
+    endpoint: &WebhookEndpoint,
+    progress: Option<&WebhookProgress>,
+    now: Timestamp,
+) -> Value {
     let progress = progress.cloned().unwrap_or_default();
     let next_at = progress.waiting.iter().map(|waiting| waiting.next_at).min();
+    let next_at = next_at.filter(|_| endpoint.state == WebhookState::Enabled);
+    let next_at = next_at.map(|next_at| next_at.max(now));
     json!({
         "after": progress.after.map(|id| id.to_string()),
         "waiting": progress.waiting.len(),
@@ -270,7 +278,8 @@ fn take(
             .map(|(path, value)| pattern(&path, value))
             .collect::<Result<_, _>>()?;
         if endpoint.events.is_empty() {
-            return Err(fields.missing("events"));
+            let message = "events must name a type, a family (`card.*`) or `*`; to be told nothing, set status to disabled";
+            return Err(ApiError::invalid("events_empty", "events", message));
         }
     }
     if ["program_ids", "account_ids", "links"]

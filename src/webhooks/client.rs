@@ -44,7 +44,7 @@ pub enum UrlError {
     #[error("it is no URL: {0}")]
     Invalid(#[from] hyper::http::uri::InvalidUri),
     #[error(
-        "it must begin with https:// (with the sandbox on, http:// is taken for this machine, as in http://127.0.0.1:9000/decide)"
+        "it must begin with https:// (with the sandbox on, http:// is taken for this machine, as in http://127.0.0.1:9000/)"
     )]
     Scheme,
     #[error("it must name a host, without user or password")]

@@ -3,8 +3,8 @@
 use super::operation::{Body, Content, Operation};
 use super::schema::{self, answer, example, id, named, or_null, pattern, said, text, with};
 use super::{
-    card_batches, cards, controls, deciding, keys, money, objects, payments, programs, simulate,
-    told,
+    calls, card_batches, cards, controls, deciding, keys, money, objects, payments, programs,
+    simulate, told,
 };
 use crate::api::bounds::About;
 use crate::api::routes::{Route, table};
@@ -156,6 +156,7 @@ pub fn document() -> Value {
         },
         "servers": [{ "url": "/" }],
         "paths": paths,
+        "webhooks": calls::webhooks(),
         "components": {
             "securitySchemes": { "api_key": {
                 "type": "http", "scheme": "bearer",
