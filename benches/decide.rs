@@ -172,6 +172,7 @@ fn world(cards: u64, controls: [Controls; 3], rules: usize, at: Timestamp) -> Wo
         hold_expiry: Default::default(),
         created_at: at,
         foreign_exchange_mark_up_basis_points: 0,
+        fees: None,
     };
     registry(&mut world, RegistryAction::CreateProgram(Box::new(program)));
     for place in 0..rules {
@@ -195,6 +196,7 @@ fn world(cards: u64, controls: [Controls; 3], rules: usize, at: Timestamp) -> Wo
             controls: of_card.clone(),
             wallet: None,
             cardholder_id: None,
+            paid_by: None,
         };
         let open = OpenAccount {
             account_id: root,
@@ -222,6 +224,7 @@ fn world(cards: u64, controls: [Controls; 3], rules: usize, at: Timestamp) -> Wo
             controls: of_card.clone(),
             wallet: None,
             holder: None,
+            paid_by: None,
         };
         registry(&mut world, RegistryAction::IssueCard(Box::new(issue)));
         world.pending_cards.clear();

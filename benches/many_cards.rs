@@ -173,6 +173,7 @@ impl Issuer {
             controls: Controls::default(),
             wallet: None,
             cardholder_id: None,
+            paid_by: None,
         })
     }
 
@@ -217,6 +218,7 @@ impl Writer {
             hold_expiry: Default::default(),
             created_at: at,
             foreign_exchange_mark_up_basis_points: 0,
+            fees: None,
         };
         self.registry(at, RegistryAction::CreateProgram(Box::new(program)));
         self.empty = self.world.clone();

@@ -319,6 +319,7 @@ impl Node {
             hold_expiry: Default::default(),
             created_at: Timestamp(0),
             foreign_exchange_mark_up_basis_points: 0,
+            fees: None,
         })));
         for root in 1..=TREES {
             self.command(
@@ -356,6 +357,7 @@ impl Node {
                         controls: Controls::default(),
                         wallet: None,
                         holder: None,
+                        paid_by: None,
                     })),
                 );
             }

@@ -7,10 +7,12 @@ use super::error::{ApiError, json_response};
 use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, ask, hold_expiry_json};
+use super::{ApiState, Gate, ask, fee_schedules, hold_expiry_json};
 use crate::engine::conversion::BASIS_POINTS;
-use crate::engine::ids::ProgramId;
+use crate::engine::fees::schedule::ProgramFees;
+use crate::engine::ids::{FeeScheduleId, ProgramId};
 use crate::engine::registry::{Program, RegistryAction, RegistryRefusal};
+use crate::engine::time::Timestamp;
 use crate::shard::reply::Reply;
 use crate::shard::request::RegistryRequest;
 use arrayvec::ArrayString;
@@ -41,8 +43,9 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         hold_expiry: hold_expiry_json::take(&mut fields)?,
         created_at: state.switchboard.clock.now(),
         foreign_exchange_mark_up_basis_points: mark_up(&mut fields)?,
+        fees: fees(&mut fields, state.switchboard.clock.now())?,
     };
-    for later in ["product_type", "fee_schedule", "three_ds_policy"] {
+    for later in ["product_type", "three_ds_policy"] {
         refuse_later(&mut fields, later)?;
     }
     fields.finish()?;
@@ -52,6 +55,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         Reply::Program(program) => program,
         // Made before under the same Idempotency-Key.
         Reply::RegistryRefused(RegistryRefusal::IdTaken) => find(&state, id).await?,
+        Reply::RegistryRefused(refusal) => return Err(fees_refused(refusal)),
         reply => return Err(ask::unexpected(&reply)),
     };
     Ok(Success::created(to_json(&program)))
@@ -108,6 +112,28 @@ fn mark_up(fields: &mut Fields) -> Result<u16, ApiError> {
     Ok(basis_points.unwrap_or_default() as u16)
 }
 
+/// The schedule that it charges by, from now on.
+fn fees(fields: &mut Fields, now: Timestamp) -> Result<Option<ProgramFees>, ApiError> {
+    let id = fields.id("fee_schedule", FeeScheduleId::PREFIX)?;
+    Ok(id.map(|fee_schedule_id| ProgramFees {
+        fee_schedule_id,
+        since: now,
+    }))
+}
+
+fn fees_refused(refusal: RegistryRefusal) -> ApiError {
+    let message = refusal.to_string();
+    let error = match refusal {
+        RegistryRefusal::FeeScheduleNotFound(_) => fee_schedules::not_found(),
+        RegistryRefusal::FeeScheduleOfOtherCurrency(_) => {
+            ApiError::conflict("currency_mismatch", message)
+        }
+        RegistryRefusal::MarkUpTwice(_) => ApiError::conflict("mark_up_twice", message),
+        refusal => return ApiError::internal(&refusal),
+    };
+    error.with_param("fee_schedule")
+}
+
 pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let state = gate.state()?;
     let id = id.parse().map_err(|_| not_found())?;
@@ -145,7 +171,7 @@ pub async fn find(state: &ApiState, id: ProgramId) -> Result<Arc<Program>, ApiEr
     }
 }
 
-fn not_found() -> ApiError {
+pub fn not_found() -> ApiError {
     ApiError::not_found("program_not_found", "there is no program with this id")
 }
 
@@ -160,6 +186,7 @@ pub fn to_json(program: &Program) -> Value {
         "controls": controls_json::to_json(&program.controls),
         "hold_expiry": hold_expiry_json::to_json(&program.hold_expiry),
         "foreign_exchange_mark_up_basis_points": program.foreign_exchange_mark_up_basis_points,
+        "fee_schedule": program.fees.map(|fees| fees.fee_schedule_id.to_string()),
         "created_at": program.created_at.to_string(),
     })
 }

@@ -60,6 +60,7 @@ impl Lived {
             controls: Controls::default(),
             wallet: None,
             holder: None,
+            paid_by: None,
         })));
         lived
     }
@@ -75,6 +76,7 @@ impl Lived {
             hold_expiry: Default::default(),
             created_at: self.at,
             foreign_exchange_mark_up_basis_points: 0,
+            fees: None,
         };
         self.registry(RegistryAction::CreateProgram(Box::new(program)));
     }

@@ -15,12 +15,15 @@ use super::exceptions::{
     ChangeException, ControlException, EXCEPTIONS_MAX, ExceptionState, LiveExceptions, Subject,
 };
 use super::facts::RepeatKey;
+use super::fees::schedule::{
+    FEE_SCHEDULES_MAX, FeeItemError, FeeSchedules, ProgramFees, PutFeeSchedule,
+};
 use super::first_answer::FirstAnswer;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::hold_expiry::HoldExpiry;
 use super::ids::{
     AccountId, ApiKeyId, CardBatchId, CardId, CardholderId, DecisionEndpointId, ExceptionId,
-    LimitId, LinkId, ProgramId, RiskRuleId, TopUpId, WebhookEndpointId,
+    FeeScheduleId, LimitId, LinkId, ProgramId, RiskRuleId, TopUpId, WebhookEndpointId,
 };
 use super::issued_cards::IssuedCards;
 use super::link_states::{ChangeLinkStatus, LinkStates};
@@ -61,6 +64,7 @@ pub struct RegistryView {
     pub api_keys: ApiKeys,
     pub link_states: LinkStates,
     pub webhook_endpoints: WebhookEndpoints,
+    pub fee_schedules: FeeSchedules,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +81,8 @@ pub struct Program {
     pub created_at: Timestamp,
     /// What is added to each conversion for cards of this program.
     pub foreign_exchange_mark_up_basis_points: u16,
+    /// What it charges, if it does.
+    pub fees: Option<ProgramFees>,
 }
 
 /// An object of the customer's product that cards belong to.
@@ -109,6 +115,8 @@ pub struct IssueCard {
     /// Further accounts to draw on.
     pub wallet: Option<Box<Wallet>>,
     pub cardholder_id: Option<CardholderId>,
+    /// Who pays for the card, where that is not its account.
+    pub paid_by: Option<AccountId>,
 }
 
 /// What the registry keeps of an issued card.
@@ -195,6 +203,8 @@ pub enum RegistryAction {
     ChangeCardBatch(Box<BatchChange>),
     /// For a top-up that the shard is asked for next.
     ReserveReference(Box<ReserveReference>),
+    /// Creates it, or changes it as a whole.
+    PutFeeSchedule(Box<PutFeeSchedule>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -308,6 +318,11 @@ pub enum RegistryEvent {
     },
     CardBatchChanged,
     ReferenceReserved,
+    FeeSchedulePut {
+        version: u64,
+        /// Of the schedule.
+        schedule_version: u32,
+    },
 }
 
 /// An idempotency key in use: its request, and the response once there is one.
@@ -417,6 +432,20 @@ pub enum RegistryRefusal {
     CardBatchStateForbids(BatchState),
     #[error("this external reference is that of top-up {0}; each is used once for a method")]
     ReferenceTaken(TopUpId),
+    #[error(transparent)]
+    FeeSchedule(FeeItemError),
+    #[error("fee schedule {0} does not exist")]
+    FeeScheduleNotFound(FeeScheduleId),
+    #[error("there may be {FEE_SCHEDULES_MAX} fee schedules, and there are; change one")]
+    TooManyFeeSchedules,
+    #[error("the currency of a fee schedule stays what it is; create another schedule")]
+    FeeScheduleCurrency,
+    #[error("fee schedule {0} is in another currency than the program")]
+    FeeScheduleOfOtherCurrency(FeeScheduleId),
+    #[error(
+        "program {0} has foreign_exchange_mark_up_basis_points of its own, and its fee schedule foreign_exchange: only one of the two can be"
+    )]
+    MarkUpTwice(ProgramId),
 }
 
 /// MCC groups, and as many merchant lists: each change copies the table of them.

@@ -6,6 +6,7 @@ use super::conversion::BASIS_POINTS;
 use super::decision_endpoints;
 use super::event::{Answer, Event};
 use super::exceptions;
+use super::fees::schedule;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::ids::{CardId, CardholderId};
 use super::issuing;
@@ -29,7 +30,7 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         }
         RegistryAction::CreateProgram(program) => match registry.view.programs.get(&program.id) {
             Some(_) => RegistryOutcome::Refused(RegistryRefusal::IdTaken),
-            None => create_program(program, version),
+            None => create_program(&registry.view, program, version),
         },
         RegistryAction::RevealCard(reveal) => reveal_card(registry, reveal.card_id),
         RegistryAction::BeginIdempotent(request) => begin_idempotent(registry, command, request),
@@ -83,6 +84,7 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         RegistryAction::ReserveReference(reserve) => {
             top_ups::decide_reserve(&registry.references, reserve)
         }
+        RegistryAction::PutFeeSchedule(put) => schedule::decide_put(&registry.view, put),
     }
 }
 
@@ -161,9 +163,12 @@ fn table(set: &SetExchangeRates, version: u64) -> Result<Rates, RatesError> {
     Rates::new(version, set.source.clone(), set.rates.clone())
 }
 
-fn create_program(program: &Program, version: u64) -> RegistryOutcome {
+fn create_program(view: &RegistryView, program: &Program, version: u64) -> RegistryOutcome {
     if program.foreign_exchange_mark_up_basis_points > BASIS_POINTS {
         return RegistryOutcome::Refused(RegistryRefusal::MarkUpTooHigh);
+    }
+    if let Some(refusal) = schedule::refusal_of_program(view, program) {
+        return RegistryOutcome::Refused(refusal);
     }
     match program.controls.limit_id_twice() {
         Some(limit_id) => RegistryOutcome::Refused(RegistryRefusal::LimitIdTwice(limit_id)),
@@ -322,6 +327,17 @@ fn apply_of_the_rest(
         ) => {
             change_view(registry, *version, |view| {
                 view.decision_endpoints.put((**endpoint).clone())
+            });
+        }
+        (
+            RegistryAction::PutFeeSchedule(put),
+            RegistryEvent::FeeSchedulePut {
+                version,
+                schedule_version,
+            },
+        ) => {
+            change_view(registry, *version, |view| {
+                schedule::apply_put(&mut view.fee_schedules, command.at, put, *schedule_version)
             });
         }
         (action, RegistryEvent::ApiKeyChanged { version }) => {

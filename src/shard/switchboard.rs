@@ -4,6 +4,7 @@ use super::archive::Archive;
 use super::clock::{Clock, IdSource};
 use super::directory::Directory;
 use super::inbox::{Inbox, Outlet, Priority, QueueSettings, queue};
+use super::monthly_fees::MonthlyFees;
 use super::registry_worker::{CardIssuedHook, RegistryWorker, ToShard, ask_shard, tell_shard};
 use super::reply::ReplySink;
 use super::request::{Batch, RegistryMessage, RegistryRequest, ShardMessage, ShardRequest};
@@ -73,6 +74,7 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
         stats.push(Arc::new(ShardStats::default()));
         let worker = Worker {
             watches: Watches::new(&state, ids.clone()),
+            monthly_fees: MonthlyFees::default(),
             state,
             outlet,
             journal: wiring.journal.clone(),

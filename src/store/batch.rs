@@ -4,13 +4,14 @@
 use super::database::RowChange;
 use super::effect::{self, Change};
 use super::error::StoreError;
+use super::from_fees::{self, charges_of};
 use super::from_message;
 use super::from_money;
 use super::from_posting::{self, Purchase};
 use super::from_record::{self, LedgerSource};
 use super::rows::{
-    AccountRow, AuditRow, AuthorizationRow, CardLinkRow, CardRevealRow, CardRow, LedgerEntryRow,
-    ProgramRow, ReversalRow, Sequence, TopUpRow, TransactionRow, TransferRow,
+    AccountRow, AuditRow, AuthorizationRow, CardLinkRow, CardRevealRow, CardRow, FeeRow,
+    LedgerEntryRow, ProgramRow, ReversalRow, Sequence, TopUpRow, TransactionRow, TransferRow,
 };
 use crate::engine::command::{Action, Command, TopUp};
 use crate::engine::event::{Event, LedgerAccount, Posting};
@@ -48,6 +49,7 @@ pub(super) struct Batch {
     pub card_reveals: Vec<CardRevealRow>,
     pub audit_log: Vec<AuditRow>,
     pub transfers: Vec<TransferRow>,
+    pub fees: Vec<FeeRow>,
     /// To rows of this batch and of earlier ones, in order; made when all new rows are there.
     pub row_changes: Vec<RowChange>,
     /// To authorizations of earlier batches.
@@ -124,7 +126,8 @@ pub(super) fn note_opened(
 ) {
     for (_, record) in records {
         if let Record::Shard { command, event, .. } = record
-            && let (Action::OpenAccount(open), Event::AccountOpened) = (&command.action, event)
+            && let (Action::OpenAccount(open), Event::AccountOpened { .. }) =
+                (&command.action, event)
         {
             known.insert(open.account_id, open.currency);
         }
@@ -156,6 +159,7 @@ impl Batch {
             if !added {
                 return Err(StoreError::Mismatch { sequence });
             }
+            batch.charge(sequence, record);
         }
         Ok(batch)
     }
@@ -211,8 +215,23 @@ impl Batch {
         }
     }
 
+    /// What a record charges, with the legs that are not those of its payment.
+    fn charge(&mut self, sequence: Sequence, record: &Record) {
+        let rows = from_fees::fee_rows(sequence, record);
+        for (row, charge) in rows.into_iter().zip(charges_of(record)) {
+            if charge.is_posted_by_itself() {
+                let source = LedgerSource::fee(&row);
+                self.post(sequence, row.created_at_ms, &source, &charge.legs());
+            }
+            self.fees.push(row);
+        }
+    }
+
     fn post(&mut self, sequence: Sequence, at: Timestamp, source: &LedgerSource, legs: &[Posting]) {
+        let before = self.ledger_entries.iter().rev();
+        let before = before.take_while(|row| row.sequence == sequence).count();
         for (leg, posting) in legs.iter().enumerate() {
+            let leg = before + leg;
             let row = from_record::ledger_entry_row(sequence, at, leg, source, posting);
             self.ledger_entries.push(row);
             if let LedgerAccount::Customer(id) = posting.ledger_account {
@@ -225,7 +244,7 @@ impl Batch {
     fn shard(&mut self, sequence: Sequence, command: &Command, event: &Event) -> bool {
         let at = command.at;
         match (event, &command.action) {
-            (Event::AccountOpened, Action::OpenAccount(open)) => {
+            (Event::AccountOpened { .. }, Action::OpenAccount(open)) => {
                 let row = from_record::account_row(sequence, command.root, at, open);
                 self.places.accounts.insert(row.id, self.accounts.len());
                 self.accounts.push(row);
@@ -233,10 +252,10 @@ impl Batch {
             (Event::AccountStatusChanged { to, .. }, Action::ChangeAccountStatus(change)) => {
                 self.set_account_status(change.account_id, *to);
             }
-            (Event::Posted(postings), Action::TopUp(top_up)) => {
+            (Event::Posted { postings, .. }, Action::TopUp(top_up)) => {
                 self.top_up(sequence, at, top_up, postings);
             }
-            (Event::CardOpened { status }, Action::OpenCard(open)) => {
+            (Event::CardOpened { status, .. }, Action::OpenCard(open)) => {
                 self.set_card_status(open.card_id, *status);
             }
             (Event::CardStatusChanged { to, .. }, Action::ChangeCardStatus(change)) => {
@@ -267,15 +286,17 @@ impl Batch {
                 | Event::BalanceLow { .. },
                 action,
             ) => return self.money(sequence, at, action, event),
+            // Its row is made with those of all charges.
+            (Event::MonthlyFeeCharged { .. }, Action::ChargeMonthlyFee(_)) => {}
             // It is in its tables since it came first.
             (Event::Recalled, Action::Recall(_)) => {}
             // A new kind of event must be given its rows here.
             (
                 Event::Authorized(_)
                 | Event::Reversed(_)
-                | Event::AccountOpened
+                | Event::AccountOpened { .. }
                 | Event::AccountStatusChanged { .. }
-                | Event::Posted(_)
+                | Event::Posted { .. }
                 | Event::CardOpened { .. }
                 | Event::CardStatusChanged { .. }
                 | Event::CardControlsChanged
@@ -286,7 +307,8 @@ impl Batch {
                 | Event::Resolved(_)
                 | Event::Recalled
                 | Event::CardReplaced(_)
-                | Event::CardRenewed(_),
+                | Event::CardRenewed(_)
+                | Event::MonthlyFeeCharged { .. },
                 _,
             ) => return false,
         }

@@ -60,6 +60,7 @@ impl Batch {
                 | RegistryEvent::LinkControlsSet { .. }
                 | RegistryEvent::ExceptionRequested
                 | RegistryEvent::ReferenceReserved
+                | RegistryEvent::FeeSchedulePut { .. }
                 | RegistryEvent::ExceptionChanged { .. },
                 _,
             ) => {}

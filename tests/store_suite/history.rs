@@ -171,6 +171,7 @@ impl History {
             hold_expiry: Default::default(),
             created_at: START,
             foreign_exchange_mark_up_basis_points: 150,
+            fees: None,
         })));
         let rate = "1.0833".parse().unwrap();
         let (from, to) = (EUR, USD);
@@ -372,6 +373,7 @@ impl History {
             controls: Controls::default(),
             wallet: None,
             cardholder_id: None,
+            paid_by: None,
         };
         self.registry(RegistryAction::IssueCard(Box::new(issue.clone())));
         self.cards.push((card_id, root));
@@ -424,6 +426,7 @@ impl History {
             controls: Controls::default(),
             wallet: None,
             cardholder_id: None,
+            paid_by: None,
         };
         let reissue = ReissueCard {
             replaces,

@@ -187,6 +187,7 @@ impl Rig {
             hold_expiry: Default::default(),
             created_at: Timestamp(0),
             foreign_exchange_mark_up_basis_points: 0,
+            fees: None,
         };
         self.ask_registry(RegistryAction::CreateProgram(Box::new(program)));
         let open = OpenAccount {
@@ -224,6 +225,7 @@ impl Rig {
             controls: Controls::default(),
             wallet: None,
             cardholder_id: None,
+            paid_by: None,
         };
         self.ask_registry(RegistryAction::IssueCard(Box::new(issue)));
         card_id
