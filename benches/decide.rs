@@ -172,7 +172,7 @@ fn world(cards: u64, controls: [Controls; 3], rules: usize, at: Timestamp) -> Wo
         hold_expiry: Default::default(),
         created_at: at,
         foreign_exchange_mark_up_basis_points: 0,
-        fees: None,
+        ..Program::default()
     };
     registry(&mut world, RegistryAction::CreateProgram(Box::new(program)));
     for place in 0..rules {

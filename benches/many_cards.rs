@@ -218,7 +218,7 @@ impl Writer {
             hold_expiry: Default::default(),
             created_at: at,
             foreign_exchange_mark_up_basis_points: 0,
-            fees: None,
+            ..Program::default()
         };
         self.registry(at, RegistryAction::CreateProgram(Box::new(program)));
         self.empty = self.world.clone();

@@ -319,7 +319,7 @@ impl Node {
             hold_expiry: Default::default(),
             created_at: Timestamp(0),
             foreign_exchange_mark_up_basis_points: 0,
-            fees: None,
+            ..Program::default()
         })));
         for root in 1..=TREES {
             self.command(

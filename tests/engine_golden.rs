@@ -14,9 +14,11 @@ use cardswitch::engine::exceptions::{
 use cardswitch::engine::facts::{Country, Kind};
 use cardswitch::engine::groups::{BuiltinMccGroup, MccGroup, MccGroupRef, SharedMerchantList};
 use cardswitch::engine::hash::state_hash;
+use cardswitch::engine::hold_expiry::HoldExpiry;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::merchants::MerchantEntry;
 use cardswitch::engine::money::{Currency, Money};
+use cardswitch::engine::programs::*;
 use cardswitch::engine::record;
 use cardswitch::engine::registry::*;
 use cardswitch::engine::reissue::ReissueReason;
@@ -104,6 +106,7 @@ fn card_batch(switch: &mut Switch) {
         controls: Controls::default(),
         wallet: None,
         cardholder_id: None,
+        bin: None,
     };
     let wrong = RowError {
         code: "type_invalid".into(),
@@ -533,4 +536,21 @@ fn of_nobody(switch: &mut Switch) {
         status: 201,
         body: "{}".into(),
     });
+    switch.registry(RegistryAction::ChangeProgram(Box::new(ChangeProgram {
+        name: Some("Travel".into()),
+        controls: Some(Controls::default()),
+        hold_expiry: Some(HoldExpiry {
+            hours: Some(48),
+            rules: Vec::new(),
+        }),
+        foreign_exchange_mark_up_basis_points: Some(15),
+        status: Some(ProgramStatus::Suspended),
+        bins: Some(vec![
+            Bin::from("411111").unwrap(),
+            Bin::from("42222222").unwrap(),
+        ]),
+        product_type: Some("prepaid".into()),
+        region: Some("US".into()),
+        ..ChangeProgram::nothing(PROGRAM)
+    })));
 }

@@ -29,6 +29,7 @@ use cardswitch::engine::limit_filter::LimitFilter;
 use cardswitch::engine::link_states::{ChangeLinkStatus, LinkStatus};
 use cardswitch::engine::merchants::{MerchantEntry, MerchantList};
 use cardswitch::engine::money::{Currency, Money};
+use cardswitch::engine::programs::{ChangeProgram, ProgramStatus};
 use cardswitch::engine::reason::DeclineReason;
 use cardswitch::engine::refunds::UseGivenBack;
 use cardswitch::engine::registry::*;
@@ -65,6 +66,7 @@ const REACHABLE: &[DeclineReason] = &[
     DeclineReason::CardClosed,
     DeclineReason::CardUsed,
     DeclineReason::AccountFrozen,
+    DeclineReason::ProgramSuspended,
     DeclineReason::AccountClosed,
     DeclineReason::ExpiryMismatch,
     DeclineReason::CvvMismatch,
@@ -245,6 +247,18 @@ impl Play {
                         .switch
                         .program_with_mark_up(ProgramId(id), controls, mark_up),
                 )
+            }
+            // `program_now P suspended` or `active`; with controls, those as well.
+            "program_now" => {
+                let mut change = ChangeProgram::nothing(ProgramId(self.id(words.plain(1))));
+                change.status = Some(match words.plain(2) {
+                    "suspended" => ProgramStatus::Suspended,
+                    "active" => ProgramStatus::Active,
+                    other => panic!("no program is {other}"),
+                });
+                let controls = self.controls(words);
+                change.controls = (!controls.is_empty()).then_some(controls);
+                self.registry_told(RegistryAction::ChangeProgram(Box::new(change)))
             }
             "link" => {
                 let key = link(words.plain(1));

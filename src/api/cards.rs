@@ -8,7 +8,7 @@ use super::idempotency::{Ids, Success, Write, once};
 use super::issue;
 use super::links::{LinkPair, take_pair};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, ask, controls_json, reissue};
+use super::{ApiState, Gate, ask, controls_json, programs, reissue};
 use crate::engine::api_keys::Scope;
 use crate::engine::card_batches::CardOrder;
 use crate::engine::card_use::LockedMerchant;
@@ -92,6 +92,7 @@ pub fn order(
         wallet: wallet(fields, first)?,
         controls: controls_json::take(fields, ids, view)?,
         cardholder_id: fields.id("cardholder_id", CardholderId::PREFIX)?,
+        bin: programs::bin(fields)?,
     })
 }
 

@@ -54,6 +54,14 @@ pub async fn update(
         } = write;
         let view = ask::view(&state).await?;
         let before = find(&view, &id)?;
+        if !["name", "time_zone", "items"]
+            .iter()
+            .any(|name| fields.has(name))
+        {
+            fields.finish()?;
+            let message = "the body must name what changes";
+            return Err(ApiError::invalid("field_missing", "", message));
+        }
         let time_zone = match fields.has("time_zone") {
             true => zone(&mut fields)?,
             false => before.time_zone.clone(),

@@ -9,9 +9,8 @@ use crate::engine::card_batches::CardOrder;
 use crate::engine::command::{Action, OpenAccount, OpenCard};
 use crate::engine::controls::Controls;
 use crate::engine::ids::{AccountId, CardId, CardholderId};
-use crate::engine::registry::{
-    IssueCard, LinkKey, Program, RegistryAction, RegistryRefusal, SealedPan,
-};
+use crate::engine::programs::{Bin, Program};
+use crate::engine::registry::{IssueCard, LinkKey, RegistryAction, RegistryRefusal, SealedPan};
 use crate::engine::state::{Account, AccountStatus};
 use crate::engine::time::{Expiry, Timestamp};
 use crate::security::{Pan, allocate_pan_from_os};
@@ -40,6 +39,7 @@ pub async fn issue(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiErro
     }
     check_wallet(state, &wanted, &named).await?;
     let program = programs::find(state, named.program_id).await?;
+    let bin = bin_of_order(&wanted.order, &program)?;
     if let Some(id) = wanted.order.cardholder_id {
         check_cardholder(state, id, &program).await?;
     }
@@ -50,7 +50,7 @@ pub async fn issue(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiErro
         true => open_sub_account(state, &named, wanted.sub_account_id).await?,
     };
     for _ in 0..DRAWS_MAX {
-        let issue = command(state, &wanted, &account, &program)?;
+        let issue = command(state, &wanted, &account, (&program, &bin))?;
         let links = issue.links.to_vec();
         let action = RegistryAction::IssueCard(Box::new(issue));
         match ask::registry_command(state, action).await? {
@@ -75,14 +75,23 @@ pub async fn issue(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiErro
             reply => return Err(ask::unexpected(&reply)),
         }
     }
-    Err(bin_exhausted(&program))
+    Err(bin_exhausted(&bin))
 }
 
-pub fn bin_exhausted(program: &Program) -> ApiError {
-    let message = format!(
-        "no free card number was found in BIN {}; issue in a program with another BIN",
-        program.bin
-    );
+/// The one that it names, which must be the program's, or the program's first.
+fn bin_of_order(order: &CardOrder, program: &Program) -> Result<Bin, ApiError> {
+    match order.bin {
+        None => Ok(program.bin),
+        Some(bin) if program.bins().any(|known| *known == bin) => Ok(bin),
+        Some(bin) => {
+            let message = format!("BIN {bin} is not one of the program's `bins`");
+            Err(ApiError::conflict("bin_of_other_program", message).with_param("bin"))
+        }
+    }
+}
+
+pub fn bin_exhausted(bin: &Bin) -> ApiError {
+    let message = format!("no free card number was found in BIN {bin}; issue with another BIN");
     ApiError::conflict("bin_exhausted", message)
 }
 
@@ -155,20 +164,20 @@ async fn open_sub_account(
     accounts::open_account(state, parent.root, open).await
 }
 
-fn draw(program: &Program) -> Result<Pan, ApiError> {
+fn draw(bin: &Bin) -> Result<Pan, ApiError> {
     // American Express numbers (34 and 37) have 15 digits, all others that we issue 16.
-    let short = program.bin.starts_with("34") || program.bin.starts_with("37");
+    let short = bin.starts_with("34") || bin.starts_with("37");
     let length = if short { 15 } else { 16 };
-    allocate_pan_from_os(&program.bin, length).map_err(|error| ApiError::internal(&error))
+    allocate_pan_from_os(bin, length).map_err(|error| ApiError::internal(&error))
 }
 
 fn command(
     state: &ApiState,
     wanted: &Wanted,
     account: &Account,
-    program: &Program,
+    (program, bin): (&Program, &Bin),
 ) -> Result<IssueCard, ApiError> {
-    let number = number(state, program, wanted.card_id)?;
+    let number = number(state, bin, wanted.card_id)?;
     let key = |(link_type, id): &LinkPair| LinkKey {
         program_id: program.id,
         link_type: link_type.clone(),
@@ -208,8 +217,8 @@ pub struct Number {
 }
 
 /// Draws a number for a card. Whether somebody has it already, the registry says.
-pub fn number(state: &ApiState, program: &Program, card_id: CardId) -> Result<Number, ApiError> {
-    let pan = draw(program)?;
+pub fn number(state: &ApiState, bin: &Bin, card_id: CardId) -> Result<Number, ApiError> {
+    let pan = draw(bin)?;
     let sealed = state.vault.seal_pan(&pan, card_id.0);
     let sealed = sealed.map_err(|error| ApiError::internal(&error))?;
     let too_long = |_| ApiError::internal(&"a sealed card number is longer than the engine's");

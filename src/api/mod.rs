@@ -32,7 +32,7 @@ mod fees;
 mod fields;
 pub(crate) mod groups;
 mod health;
-mod hold_expiry_json;
+pub(crate) mod hold_expiry_json;
 mod idempotency;
 mod incoming_payments;
 mod issue;

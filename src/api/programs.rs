@@ -1,26 +1,29 @@
-//! `/v1/programs`: what cards of one kind share: BIN, network, currency, controls.
+//! `/v1/programs`: what cards of one kind share: BINs, network, currency, controls. Making, changing and suspending them.
 
 use super::auth::Caller;
 use super::body::WriteRequest;
 use super::controls_json;
 use super::error::{ApiError, json_response};
-use super::fields::Fields;
-use super::idempotency::{Success, Write, once};
+use super::fields::{self, Fields};
+use super::idempotency::{Ids, Success, Write, once};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, ask, fee_schedules, hold_expiry_json};
+use super::{ApiState, Gate, ask, cards, fee_schedules, hold_expiry_json};
 use crate::engine::conversion::BASIS_POINTS;
 use crate::engine::fees::schedule::ProgramFees;
 use crate::engine::ids::{FeeScheduleId, ProgramId};
-use crate::engine::registry::{Program, RegistryAction, RegistryRefusal};
+use crate::engine::programs::{BINS_MAX, Bin, ChangeProgram, Program, ProgramStatus};
+use crate::engine::registry::{RegistryAction, RegistryRefusal};
 use crate::engine::time::Timestamp;
 use crate::shard::reply::Reply;
 use crate::shard::request::RegistryRequest;
-use arrayvec::ArrayString;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
 use std::sync::Arc;
+
+/// Longest `product_type` or `region`.
+pub const WORD_MAX: usize = 32;
 
 pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<Response, ApiError> {
     once(gate.state()?, request, carry_out).await
@@ -33,21 +36,23 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         mut ids,
         ..
     } = write;
+    let (bin, further_bins) = new_bins(&mut fields)?;
     let program = Program {
         id: ProgramId(ids.next()),
         name: fields.required_text("name", 200)?.into(),
         network: network(&mut fields, &state.networks)?,
-        bin: bin(&mut fields)?,
+        bin,
+        further_bins,
         currency: fields.required_currency("currency")?,
         controls: controls_json::take(&mut fields, &mut ids, &state.switchboard.view())?,
         hold_expiry: hold_expiry_json::take(&mut fields)?,
         created_at: state.switchboard.clock.now(),
-        foreign_exchange_mark_up_basis_points: mark_up(&mut fields)?,
+        foreign_exchange_mark_up_basis_points: mark_up(&mut fields)?.unwrap_or_default(),
+        status: ProgramStatus::Active,
+        product_type: product_type(&mut fields)?,
+        region: region(&mut fields)?,
         fees: fees(&mut fields, state.switchboard.clock.now())?,
     };
-    for later in ["product_type", "three_ds_policy"] {
-        refuse_later(&mut fields, later)?;
-    }
     fields.finish()?;
     let id = program.id;
     let action = RegistryAction::CreateProgram(Box::new(program));
@@ -59,18 +64,6 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         reply => return Err(ask::unexpected(&reply)),
     };
     Ok(Success::created(to_json(&program)))
-}
-
-/// A field that the product describes and this version does not have.
-pub fn refuse_later(fields: &mut Fields, name: &str) -> Result<(), ApiError> {
-    let path = fields.path(name);
-    match fields.take(name) {
-        None => Ok(()),
-        Some(_) => Err(ApiError::not_supported(
-            &path,
-            format!("{path} is not part of this version yet; leave it out"),
-        )),
-    }
 }
 
 /// The name of a network that is configured. Where none is yet, any name that one could have: letters,
@@ -93,23 +86,173 @@ fn network(fields: &mut Fields, known: &[String]) -> Result<Box<str>, ApiError> 
     Ok(network.into())
 }
 
-fn bin(fields: &mut Fields) -> Result<ArrayString<8>, ApiError> {
+/// The first and those after it: `bins`, where it is given, names all of them.
+fn new_bins(fields: &mut Fields) -> Result<(Bin, Vec<Bin>), ApiError> {
+    let first = bin(fields)?.ok_or_else(|| fields.missing("bin"))?;
+    match bins(fields)? {
+        None => Ok((first, Vec::new())),
+        Some(bins) if bins[0] == first => Ok((first, bins[1..].to_vec())),
+        Some(_) => {
+            let path = fields.path("bins");
+            let message = format!("{path} must begin with bin, {first}");
+            Err(ApiError::invalid("bins_invalid", path, message))
+        }
+    }
+}
+
+pub fn bin(fields: &mut Fields) -> Result<Option<Bin>, ApiError> {
     let path = fields.path("bin");
-    let text = fields.required_text("bin", 19)?;
+    let text = fields.text("bin", 19)?;
+    text.map(|text| bin_of(&path, &text)).transpose()
+}
+
+fn bin_of(path: &str, text: &str) -> Result<Bin, ApiError> {
     let fits = matches!(text.len(), 6 | 8) && text.bytes().all(|byte| byte.is_ascii_digit());
-    let bin = fits.then(|| ArrayString::from(&text).ok()).flatten();
+    let bin = fits.then(|| Bin::from(text).ok()).flatten();
     bin.ok_or_else(|| {
         let message = format!("{path} must have 6 or 8 digits, as in 411111");
         ApiError::invalid("bin_invalid", path, message)
     })
 }
 
-/// Nothing is added where it is left out.
-fn mark_up(fields: &mut Fields) -> Result<u16, ApiError> {
+/// At least one, each once; nothing where they are left out.
+fn bins(fields: &mut Fields) -> Result<Option<Vec<Bin>>, ApiError> {
+    if !fields.has("bins") {
+        return Ok(None);
+    }
+    let mut bins = Vec::new();
+    for (path, value) in fields.list("bins", BINS_MAX)? {
+        let bin = bin_of(&path, &fields::text(&path, value, 19)?)?;
+        if bins.contains(&bin) {
+            let message = format!("{path} repeats another BIN");
+            return Err(ApiError::invalid("bin_repeated", path, message));
+        }
+        bins.push(bin);
+    }
+    match bins.is_empty() {
+        true => Err(fields.missing("bins")),
+        false => Ok(Some(bins)),
+    }
+}
+
+fn mark_up(fields: &mut Fields) -> Result<Option<u16>, ApiError> {
     let name = "foreign_exchange_mark_up_basis_points";
     let basis_points = fields.integer(name, 0..=i64::from(BASIS_POINTS))?;
     // In range, so it fits.
-    Ok(basis_points.unwrap_or_default() as u16)
+    Ok(basis_points.map(|basis_points| basis_points as u16))
+}
+
+/// Lower-case letters, digits and `_`, as in `prepaid`.
+fn product_type(fields: &mut Fields) -> Result<Option<Box<str>>, ApiError> {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    word(fields, "product_type", "prepaid", fits)
+}
+
+/// Letters, digits, `_` and `-`, as in `US`.
+fn region(fields: &mut Fields) -> Result<Option<Box<str>>, ApiError> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    word(fields, "region", "US", fits)
+}
+
+fn word(
+    fields: &mut Fields,
+    name: &str,
+    example: &str,
+    fits: impl Fn(u8) -> bool,
+) -> Result<Option<Box<str>>, ApiError> {
+    let path = fields.path(name);
+    match fields.text(name, WORD_MAX)? {
+        Some(word) if word.is_empty() || !word.bytes().all(fits) => {
+            let message =
+                format!("{path} must be one word of 1 to {WORD_MAX} characters, as in {example}");
+            Err(ApiError::invalid("word_invalid", path, message))
+        }
+        word => Ok(word.map(Into::into)),
+    }
+}
+
+/// `PATCH /v1/programs/{id}`: what is named is replaced.
+pub async fn update(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    request: WriteRequest,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write {
+            state,
+            caller,
+            mut fields,
+            mut ids,
+        } = write;
+        let before = by_path(&state, &id).await?;
+        let change = take_change(&state, before.id, &mut fields, &mut ids)?;
+        fields.finish()?;
+        if change == ChangeProgram::nothing(before.id) {
+            return Err(Fields::of("", json!({}))?.missing("name"));
+        }
+        if let Some(controls) = &change.controls {
+            cards::may_loosen(&caller, controls, Some(&before.controls))?;
+        }
+        carry_out_change(&state, &before, change).await
+    };
+    once(gate.state()?, request, work).await
+}
+
+fn take_change(
+    state: &ApiState,
+    id: ProgramId,
+    fields: &mut Fields,
+    ids: &mut Ids,
+) -> Result<ChangeProgram, ApiError> {
+    let mut change = ChangeProgram::nothing(id);
+    change.name = fields.text("name", 200)?.map(Into::into);
+    if fields.has("controls") {
+        change.controls = Some(controls_json::take(fields, ids, &state.switchboard.view())?);
+    }
+    if fields.has("hold_expiry") {
+        change.hold_expiry = Some(hold_expiry_json::take(fields)?);
+    }
+    change.foreign_exchange_mark_up_basis_points = mark_up(fields)?;
+    change.bins = bins(fields)?;
+    change.product_type = product_type(fields)?;
+    change.region = region(fields)?;
+    change.fees = changed_fees(fields, state.switchboard.clock.now())?;
+    Ok(change)
+}
+
+/// `POST …/suspend`, `/resume`.
+pub async fn change_status(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    request: WriteRequest,
+    to: ProgramStatus,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write { state, fields, .. } = write;
+        fields.finish()?;
+        let before = by_path(&state, &id).await?;
+        let mut change = ChangeProgram::nothing(before.id);
+        change.status = Some(to);
+        carry_out_change(&state, &before, change).await
+    };
+    once(gate.state()?, request, work).await
+}
+
+async fn carry_out_change(
+    state: &ApiState,
+    before: &Program,
+    change: ChangeProgram,
+) -> Result<Success, ApiError> {
+    let action = RegistryAction::ChangeProgram(Box::new(change));
+    match ask::registry_command(state, action).await? {
+        Reply::Program(program) => Ok(Success::ok(to_json(&program)).from(to_json(before))),
+        Reply::RegistryRefused(refusal @ RegistryRefusal::BinRemoved(_)) => {
+            let error = ApiError::conflict("bin_not_removable", refusal.to_string());
+            Err(error.with_param("bins"))
+        }
+        Reply::RegistryRefused(refusal) => Err(fees_refused(refusal)),
+        reply => Err(ask::unexpected(&reply)),
+    }
 }
 
 /// The schedule that it charges by, from now on.
@@ -121,6 +264,20 @@ fn fees(fields: &mut Fields, now: Timestamp) -> Result<Option<ProgramFees>, ApiE
     }))
 }
 
+/// The word that ends it, as `null` leaves it as it is.
+pub const NO_SCHEDULE: &str = "none";
+
+fn changed_fees(
+    fields: &mut Fields,
+    now: Timestamp,
+) -> Result<Option<Option<ProgramFees>>, ApiError> {
+    if fields.peek_text("fee_schedule") == Some(NO_SCHEDULE) {
+        fields.take("fee_schedule");
+        return Ok(Some(None));
+    }
+    Ok(fees(fields, now)?.map(Some))
+}
+
 fn fees_refused(refusal: RegistryRefusal) -> ApiError {
     let message = refusal.to_string();
     let error = match refusal {
@@ -129,15 +286,14 @@ fn fees_refused(refusal: RegistryRefusal) -> ApiError {
             ApiError::conflict("currency_mismatch", message)
         }
         RegistryRefusal::MarkUpTwice(_) => ApiError::conflict("mark_up_twice", message),
-        refusal => return ApiError::internal(&refusal),
+        refusal => return ask::unexpected(&Reply::RegistryRefused(refusal)),
     };
     error.with_param("fee_schedule")
 }
 
 pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let state = gate.state()?;
-    let id = id.parse().map_err(|_| not_found())?;
-    let program = find(&state, id).await?;
+    let program = by_path(&state, &id).await?;
     Ok(json_response(StatusCode::OK, to_json(&program).to_string()))
 }
 
@@ -163,6 +319,10 @@ pub async fn many(
     Ok(list::page(data, page.has_more, page.projected_through))
 }
 
+async fn by_path(state: &ApiState, id: &str) -> Result<Arc<Program>, ApiError> {
+    find(state, id.parse().map_err(|_| not_found())?).await
+}
+
 pub async fn find(state: &ApiState, id: ProgramId) -> Result<Arc<Program>, ApiError> {
     match ask::registry(state, RegistryRequest::Program(id)).await? {
         Reply::Program(program) => Ok(program),
@@ -182,7 +342,11 @@ pub fn to_json(program: &Program) -> Value {
         "name": program.name,
         "network": program.network,
         "bin": program.bin.as_str(),
+        "bins": program.bins().map(Bin::as_str).collect::<Vec<_>>(),
         "currency": program.currency.alpha(),
+        "status": program.status.name(),
+        "product_type": program.product_type,
+        "region": program.region,
         "controls": controls_json::to_json(&program.controls),
         "hold_expiry": hold_expiry_json::to_json(&program.hold_expiry),
         "foreign_exchange_mark_up_basis_points": program.foreign_exchange_mark_up_basis_points,

@@ -14,7 +14,8 @@ use crate::engine::command::Action;
 use crate::engine::controls::Controls;
 use crate::engine::event::Refusal;
 use crate::engine::ids::CardId;
-use crate::engine::registry::{IssueCard, Program, RegistryAction, RegistryRefusal};
+use crate::engine::programs::Bin;
+use crate::engine::registry::{IssueCard, RegistryAction, RegistryRefusal};
 use crate::engine::reissue::{ReissueCard, ReissueReason, RenewCard, ReplaceCard};
 use crate::engine::state::Card;
 use crate::shard::reply::Reply;
@@ -60,7 +61,7 @@ async fn issue_in_place(
     card_id: CardId,
     reason: ReissueReason,
 ) -> Result<FullCard, ApiError> {
-    let program = programs::find(state, old.program_id).await?;
+    let bin = bin_of(state, &old).await?;
     let replaces = old.card.id;
     if !reason.is_free() {
         let account = accounts::find(state, old.card.account_id).await?;
@@ -70,7 +71,7 @@ async fn issue_in_place(
         let reissue = ReissueCard {
             replaces,
             reason,
-            issue: new_card(state, &old, &program, card_id)?,
+            issue: new_card(state, &old, &bin, card_id)?,
         };
         let action = RegistryAction::ReissueCard(Box::new(reissue));
         let reply = ask::registry_command(state, action).await?;
@@ -89,16 +90,24 @@ async fn issue_in_place(
         };
         return Ok(FullCard { card, ..old });
     }
-    Err(issue::bin_exhausted(&program))
+    Err(issue::bin_exhausted(&bin))
+}
+
+/// The new number has the BIN of the old one.
+async fn bin_of(state: &ApiState, old: &FullCard) -> Result<Bin, ApiError> {
+    let program = programs::find(state, old.program_id).await?;
+    let (issued, _) = cards::issued(state, old.card.id).await?;
+    let pan = reveal::open_pan(state, old.card.id, &issued)?;
+    Ok(*program.bin_of(pan.digits()).unwrap_or(&program.bin))
 }
 
 fn new_card(
     state: &ApiState,
     old: &FullCard,
-    program: &Program,
+    bin: &Bin,
     card_id: CardId,
 ) -> Result<IssueCard, ApiError> {
-    let number = issue::number(state, program, card_id)?;
+    let number = issue::number(state, bin, card_id)?;
     let card = &old.card;
     Ok(IssueCard {
         card_id,

@@ -16,6 +16,7 @@ use crate::engine::api_keys::Scope;
 use crate::engine::command::{AccountStatusChange, StatusChange};
 use crate::engine::exceptions::ExceptionChange;
 use crate::engine::link_states::LinkStatus;
+use crate::engine::programs::ProgramStatus;
 use crate::engine::risk::rule::RuleChange;
 use axum::Router;
 use axum::handler::Handler;
@@ -78,6 +79,7 @@ fn guarded_routes(gate: Gate) -> Routes {
 fn objects(routes: Routes) -> Routes {
     use About::*;
     use Scope::*;
+    let program = |to: ProgramStatus| move |gate, id, request| programs::change_status(gate, id, request, to);
     let account = |change: AccountStatusChange| {
         move |gate, id, request| accounts::change_status(gate, id, request, change)
     };
@@ -90,6 +92,9 @@ fn objects(routes: Routes) -> Routes {
         .list("/v1/programs", ProgramsRead, Several, programs::many)
         .post("/v1/programs", ProgramsWrite, Everything, programs::create)
         .get("/v1/programs/{id}", ProgramsRead, Program, programs::one)
+        .patch("/v1/programs/{id}", ProgramsWrite, Program, programs::update)
+        .post("/v1/programs/{id}/suspend", ProgramsWrite, Program, program(ProgramStatus::Suspended))
+        .post("/v1/programs/{id}/resume", ProgramsWrite, Program, program(ProgramStatus::Active))
         .list("/v1/accounts", AccountsRead, Several, accounts::many)
         .post("/v1/accounts", AccountsWrite, Body, accounts::create)
         .get("/v1/accounts/{id}", AccountsRead, Account, accounts::one)

@@ -12,6 +12,7 @@ pub mod journal;
 mod message_json;
 mod money_json;
 pub mod node;
+mod program_json;
 mod record_json;
 pub mod report;
 pub mod serve;

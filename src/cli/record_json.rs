@@ -2,7 +2,7 @@
 //! sealed card numbers, keyed hashes and stored response bodies are not, and a new field is left out until
 //! it is named here.
 
-use super::{card_json, message_json, money_json, webhook_json};
+use super::{card_json, message_json, money_json, program_json, webhook_json};
 use crate::api::{
     api_keys, audit, controls_json, decision_endpoints, exceptions, exchange_rates, fee_schedules,
     groups,
@@ -20,7 +20,7 @@ use crate::engine::ids::ApiKeyId;
 use crate::engine::link_states::ChangeLinkStatus;
 use crate::engine::links::SetLinkControls;
 use crate::engine::record::Record;
-use crate::engine::registry::{EngineSettings, Program, RegistryAction, RegistryEvent};
+use crate::engine::registry::{EngineSettings, RegistryAction, RegistryEvent};
 use crate::engine::risk::rule::RiskRule;
 use crate::engine::time::{Expiry, Timestamp};
 use crate::engine::top_ups::ReserveReference;
@@ -242,7 +242,9 @@ fn event(event: &Event) -> Value {
 fn registry_action(action: &RegistryAction) -> Value {
     match action {
         RegistryAction::ChangeSettings(settings) => change_settings(settings),
-        RegistryAction::CreateProgram(program) => create_program(program),
+        RegistryAction::CreateProgram(_) | RegistryAction::ChangeProgram(_) => {
+            program_json::action(action)
+        }
         action @ (RegistryAction::IssueCard(_)
         | RegistryAction::ReissueCard(_)
         | RegistryAction::RenewCard(_)
@@ -384,20 +386,6 @@ fn change_settings(settings: &EngineSettings) -> Value {
     })
 }
 
-fn create_program(program: &Program) -> Value {
-    json!({
-        "type": "create_program",
-        "program_id": program.id.to_string(),
-        "name": program.name,
-        "network": program.network,
-        "bin": program.bin,
-        "currency": program.currency.alpha(),
-        "foreign_exchange_mark_up_basis_points": program.foreign_exchange_mark_up_basis_points,
-        "fee_schedule_id": program.fees.map(|fees| fees.fee_schedule_id.to_string()),
-        "controls": controls_json::to_json(&program.controls),
-    })
-}
-
 fn create_risk_rule(rule: &RiskRule) -> Value {
     json!({
         "type": "create_risk_rule",
@@ -415,8 +403,8 @@ fn registry_event(event: &RegistryEvent) -> Value {
         RegistryEvent::SettingsChanged { version } => {
             json!({ "type": "settings_changed", "registry_version": version })
         }
-        RegistryEvent::ProgramCreated { version } => {
-            json!({ "type": "program_created", "registry_version": version })
+        event @ (RegistryEvent::ProgramCreated { .. } | RegistryEvent::ProgramChanged { .. }) => {
+            program_json::event(event)
         }
         RegistryEvent::CardIssued { links, holder } => {
             let links: Vec<String> = links.iter().map(|id| id.to_string()).collect();

@@ -40,7 +40,7 @@ macro_rules! scopes {
 
 scopes! {
     ProgramsRead = "programs:read", "see programs";
-    ProgramsWrite = "programs:write", "create programs";
+    ProgramsWrite = "programs:write", "create, change and suspend programs";
     AccountsRead = "accounts:read", "see accounts, balances and ledger entries";
     AccountsWrite = "accounts:write", "open accounts and sub-accounts";
     AccountsFreeze = "accounts:freeze", "freeze accounts";

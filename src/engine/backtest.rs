@@ -257,9 +257,11 @@ fn difference(before: &Decision, now: &Decision) -> Came {
 /// Whether a record makes the object, or changes its controls.
 fn touches(record: &Record, target: &Target) -> bool {
     match (record, target) {
-        (Record::Registry { command, .. }, Target::Program(id)) => {
-            matches!(&command.action, RegistryAction::CreateProgram(program) if program.id == *id)
-        }
+        (Record::Registry { command, .. }, Target::Program(id)) => match &command.action {
+            RegistryAction::CreateProgram(program) => program.id == *id,
+            RegistryAction::ChangeProgram(change) => change.id == *id,
+            _ => false,
+        },
         (Record::Registry { command, .. }, Target::Link { link_type, id }) => {
             let is_it = |key: &LinkKey| *key.link_type == **link_type && *key.id == **id;
             match &command.action {

@@ -76,7 +76,7 @@ impl Lived {
             hold_expiry: Default::default(),
             created_at: self.at,
             foreign_exchange_mark_up_basis_points: 0,
-            fees: None,
+            ..Program::default()
         };
         self.registry(RegistryAction::CreateProgram(Box::new(program)));
     }

@@ -7,6 +7,7 @@ use super::command::CardType;
 use super::controls::Controls;
 use super::ids::{AccountId, CardBatchId, CardId, CardholderId};
 use super::issued_cards::IssuedCards;
+use super::programs::Bin;
 use super::registry::{RegistryEvent, RegistryOutcome, RegistryRefusal};
 use super::time::Timestamp;
 use super::wallet::Wallet;
@@ -43,6 +44,8 @@ pub struct CardOrder {
     /// Further accounts.
     pub wallet: Option<Box<Wallet>>,
     pub cardholder_id: Option<CardholderId>,
+    /// One of its program's; the first of them where none is named.
+    pub bin: Option<Bin>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

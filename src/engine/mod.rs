@@ -53,6 +53,7 @@ pub mod money;
 mod packed_uses;
 mod partial;
 mod postings;
+pub mod programs;
 mod queue;
 pub mod rates;
 pub mod reason;

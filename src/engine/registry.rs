@@ -15,12 +15,9 @@ use super::exceptions::{
     ChangeException, ControlException, EXCEPTIONS_MAX, ExceptionState, LiveExceptions, Subject,
 };
 use super::facts::RepeatKey;
-use super::fees::schedule::{
-    FEE_SCHEDULES_MAX, FeeItemError, FeeSchedules, ProgramFees, PutFeeSchedule,
-};
+use super::fees::schedule::{FEE_SCHEDULES_MAX, FeeItemError, FeeSchedules, PutFeeSchedule};
 use super::first_answer::FirstAnswer;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
-use super::hold_expiry::HoldExpiry;
 use super::ids::{
     AccountId, ApiKeyId, CardBatchId, CardId, CardholderId, DecisionEndpointId, ExceptionId,
     FeeScheduleId, LimitId, LinkId, ProgramId, RiskRuleId, TopUpId, WebhookEndpointId,
@@ -28,7 +25,8 @@ use super::ids::{
 use super::issued_cards::IssuedCards;
 use super::link_states::{ChangeLinkStatus, LinkStates};
 use super::links::{LINKS_WITH_CONTROLS_MAX, LinkControls, LinkFacts, SetLinkControls};
-use super::money::Currency;
+pub use super::programs::Program;
+use super::programs::{Bin, ChangeProgram};
 use super::rates::{ExchangeRate, Rates, RatesError};
 use super::recent::Recent;
 use super::reissue::{Chain, ReissueCard, RenewCard};
@@ -41,7 +39,7 @@ use super::webhook_endpoints::{
     MoveWebhook, NoteWebhookProgress, WEBHOOK_ENDPOINTS_MAX, WebhookEndpoint, WebhookEndpoints,
     WebhookProgress, WebhookState,
 };
-use arrayvec::{ArrayString, ArrayVec};
+use arrayvec::ArrayVec;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -65,24 +63,6 @@ pub struct RegistryView {
     pub link_states: LinkStates,
     pub webhook_endpoints: WebhookEndpoints,
     pub fee_schedules: FeeSchedules,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Program {
-    pub id: ProgramId,
-    pub name: Box<str>,
-    /// The card network's name, as the program states it.
-    pub network: Box<str>,
-    /// Six or eight digits.
-    pub bin: ArrayString<8>,
-    pub currency: Currency,
-    pub controls: Controls,
-    pub hold_expiry: HoldExpiry,
-    pub created_at: Timestamp,
-    /// What is added to each conversion for cards of this program.
-    pub foreign_exchange_mark_up_basis_points: u16,
-    /// What it charges, if it does.
-    pub fees: Option<ProgramFees>,
 }
 
 /// An object of the customer's product that cards belong to.
@@ -205,6 +185,7 @@ pub enum RegistryAction {
     ReserveReference(Box<ReserveReference>),
     /// Creates it, or changes it as a whole.
     PutFeeSchedule(Box<PutFeeSchedule>),
+    ChangeProgram(Box<ChangeProgram>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -322,6 +303,9 @@ pub enum RegistryEvent {
         version: u64,
         /// Of the schedule.
         schedule_version: u32,
+    },
+    ProgramChanged {
+        version: u64,
     },
 }
 
@@ -446,6 +430,8 @@ pub enum RegistryRefusal {
         "program {0} has foreign_exchange_mark_up_basis_points of its own, and its fee schedule foreign_exchange: only one of the two can be"
     )]
     MarkUpTwice(ProgramId),
+    #[error("cards of BIN {0} may have been issued; a BIN of a program is not taken away")]
+    BinRemoved(Bin),
 }
 
 /// MCC groups, and as many merchant lists: each change copies the table of them.

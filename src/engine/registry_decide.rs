@@ -2,7 +2,6 @@
 
 use super::api_keys;
 use super::cardholders::{Cardholder, Holder};
-use super::conversion::BASIS_POINTS;
 use super::decision_endpoints;
 use super::event::{Answer, Event};
 use super::exceptions;
@@ -12,6 +11,7 @@ use super::ids::{CardId, CardholderId};
 use super::issuing;
 use super::link_states;
 use super::links;
+use super::programs;
 use super::rates::{Rates, RatesError};
 use super::registry::{
     GROUPS_MAX, IdempotencyEntry, IdempotentRequest, Program, Registry, RegistryAction,
@@ -28,10 +28,8 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         RegistryAction::ChangeSettings(_) => {
             RegistryOutcome::Event(RegistryEvent::SettingsChanged { version })
         }
-        RegistryAction::CreateProgram(program) => match registry.view.programs.get(&program.id) {
-            Some(_) => RegistryOutcome::Refused(RegistryRefusal::IdTaken),
-            None => create_program(&registry.view, program, version),
-        },
+        RegistryAction::CreateProgram(program) => programs::decide_create(&registry.view, program),
+        RegistryAction::ChangeProgram(change) => programs::decide_change(&registry.view, change),
         RegistryAction::RevealCard(reveal) => reveal_card(registry, reveal.card_id),
         RegistryAction::BeginIdempotent(request) => begin_idempotent(registry, command, request),
         RegistryAction::CompleteIdempotent { .. } => {
@@ -163,19 +161,6 @@ fn table(set: &SetExchangeRates, version: u64) -> Result<Rates, RatesError> {
     Rates::new(version, set.source.clone(), set.rates.clone())
 }
 
-fn create_program(view: &RegistryView, program: &Program, version: u64) -> RegistryOutcome {
-    if program.foreign_exchange_mark_up_basis_points > BASIS_POINTS {
-        return RegistryOutcome::Refused(RegistryRefusal::MarkUpTooHigh);
-    }
-    if let Some(refusal) = schedule::refusal_of_program(view, program) {
-        return RegistryOutcome::Refused(refusal);
-    }
-    match program.controls.limit_id_twice() {
-        Some(limit_id) => RegistryOutcome::Refused(RegistryRefusal::LimitIdTwice(limit_id)),
-        None => RegistryOutcome::Event(RegistryEvent::ProgramCreated { version }),
-    }
-}
-
 /// Moves the registry. True when shards have a new view to adopt.
 pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &RegistryEvent) -> bool {
     registry.now = registry.now.max(command.at);
@@ -304,6 +289,11 @@ fn apply_of_the_rest(
             let program: Arc<Program> = Arc::new((**program).clone());
             change_view(registry, *version, |view| {
                 drop(view.programs.insert(program.id, program))
+            });
+        }
+        (RegistryAction::ChangeProgram(change), RegistryEvent::ProgramChanged { version }) => {
+            change_view(registry, *version, |view| {
+                programs::apply_change(view, change)
             });
         }
         (RegistryAction::SetExchangeRates(set), RegistryEvent::ExchangeRatesSet { version }) => {

@@ -103,7 +103,7 @@ impl Translator {
                 let bin_known = view
                     .programs
                     .values()
-                    .any(|program| named.digits.starts_with(&*program.bin));
+                    .any(|program| program.bin_of(&named.digits).is_some());
                 Translated::Registry(RegistryAction::AuthorizeUnknownCard {
                     authorize,
                     bin_known,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::facts::{Channel, Country, EntryMode};
+use crate::engine::programs::{Bin, Program};
 use crate::engine::three_ds::{Authentication, Cryptogram, Exemption, ThreeDs};
 use crate::iso8583::identity::NameKind;
 use crate::iso8583::{Dialect, Encoder, Mti};
@@ -13,6 +14,7 @@ const EXPIRY: (u16, u8) = (2031, 12);
 
 struct Bench {
     translator: Translator,
+    view: RegistryView,
     _folder: tempfile::TempDir,
 }
 
@@ -39,6 +41,7 @@ impl Bench {
         };
         Bench {
             translator,
+            view: RegistryView::default(),
             _folder: folder,
         }
     }
@@ -69,8 +72,7 @@ impl Bench {
         }
         encoder.finish();
         let message = Message::parse(&self.translator.map.dialect, &bytes).unwrap();
-        self.translator
-            .translate(&message, 1, &RegistryView::default())
+        self.translator.translate(&message, 1, &self.view)
     }
 
     fn authorize(&self, more: &[(u8, &str)]) -> Authorize {
@@ -97,6 +99,31 @@ impl Bench {
 
     fn refusal(&self, more: &[(u8, &str)]) -> Option<Untranslatable> {
         self.message(100, more).err()
+    }
+}
+
+#[test]
+fn a_card_that_nobody_issued_may_be_of_any_bin_of_a_program() {
+    let mut bench = Bench::new("iso8583-1987-ascii");
+    let program = Program {
+        bin: Bin::from("422222").unwrap(),
+        further_bins: vec![Bin::from("55555555").unwrap()],
+        ..Program::default()
+    };
+    bench.view.programs.insert(program.id, Arc::new(program));
+    for (pan, known) in [
+        ("4222222222222220", true),
+        ("5555555555554444", true),
+        ("5555551111111119", false),
+    ] {
+        match bench.message(100, &[(2, pan)]) {
+            Ok(Translated::Registry(RegistryAction::AuthorizeUnknownCard {
+                bin_known, ..
+            })) => {
+                assert_eq!(bin_known, known, "{pan}");
+            }
+            _ => panic!("{pan} went elsewhere"),
+        }
     }
 }
 

@@ -188,6 +188,7 @@ impl RegistryWorker {
                 None
             }
             action @ (RegistryAction::CreateProgram(_)
+            | RegistryAction::ChangeProgram(_)
             | RegistryAction::CreateRiskRule(_)
             | RegistryAction::ChangeRiskRule { .. }
             | RegistryAction::CreateCardholder(_)
@@ -237,6 +238,7 @@ impl RegistryWorker {
     fn object_of(&self, action: &RegistryAction) -> Reply {
         match action {
             RegistryAction::CreateProgram(program) => self.program(program.id),
+            RegistryAction::ChangeProgram(change) => self.program(change.id),
             RegistryAction::CreateRiskRule(rule) => self.risk_rule(rule.id),
             RegistryAction::ChangeRiskRule { rule_id, .. } => self.risk_rule(*rule_id),
             RegistryAction::CreateCardholder(cardholder) => self.cardholder(cardholder.id),

@@ -18,6 +18,9 @@ impl Batch {
                 let row = from_record::program_row(sequence, program);
                 self.programs.push(row);
             }
+            (RegistryEvent::ProgramChanged { .. }, RegistryAction::ChangeProgram(change)) => {
+                self.row_changes.extend(from_record::program_change(change));
+            }
             (RegistryEvent::CardIssued { .. }, RegistryAction::IssueCard(issue)) => {
                 self.issue(sequence, command.at, issue, None);
             }
@@ -37,45 +40,46 @@ impl Batch {
             }
             // A double of an earlier advice.
             (RegistryEvent::Advised(_), RegistryAction::AdviseUnknownCard(_)) => {}
-            // Nothing of these is a row.
-            (
-                RegistryEvent::SettingsChanged { .. }
-                | RegistryEvent::GroupsChanged { .. }
-                | RegistryEvent::DecisionEndpointPut { .. }
-                | RegistryEvent::ApiKeyChanged { .. }
-                | RegistryEvent::LinkStatusChanged { .. }
-                | RegistryEvent::CardBatchChanged
-                | RegistryEvent::WebhookEndpointPut { .. }
-                | RegistryEvent::WebhookEndpointDeleted { .. }
-                | RegistryEvent::WebhookEndpointDisabled { .. }
-                | RegistryEvent::WebhookProgressNoted
-                | RegistryEvent::WebhookMoved { .. }
-                | RegistryEvent::CardholderCreated
-                | RegistryEvent::CardholderVerified { .. }
-                | RegistryEvent::IdempotentBegun
-                | RegistryEvent::IdempotentCompleted
-                | RegistryEvent::ExchangeRatesSet { .. }
-                | RegistryEvent::RiskRuleCreated { .. }
-                | RegistryEvent::RiskRuleChanged { .. }
-                | RegistryEvent::LinkControlsSet { .. }
-                | RegistryEvent::ExceptionRequested
-                | RegistryEvent::ReferenceReserved
-                | RegistryEvent::FeeSchedulePut { .. }
-                | RegistryEvent::ExceptionChanged { .. },
-                _,
-            ) => {}
-            (
-                RegistryEvent::ProgramCreated { .. }
-                | RegistryEvent::CardIssued { .. }
-                | RegistryEvent::CardRenewed { .. }
-                | RegistryEvent::CardRevealed
-                | RegistryEvent::Audited
-                | RegistryEvent::Authorized(_)
-                | RegistryEvent::Reversed(_)
-                | RegistryEvent::Advised(_),
-                _,
-            ) => return false,
+            // A new kind of event must be given its rows here, or be one that leaves none.
+            (event, _) => return leaves_no_row(event),
         }
         true
+    }
+}
+
+fn leaves_no_row(event: &RegistryEvent) -> bool {
+    match event {
+        RegistryEvent::SettingsChanged { .. }
+        | RegistryEvent::GroupsChanged { .. }
+        | RegistryEvent::DecisionEndpointPut { .. }
+        | RegistryEvent::ApiKeyChanged { .. }
+        | RegistryEvent::LinkStatusChanged { .. }
+        | RegistryEvent::CardBatchChanged
+        | RegistryEvent::WebhookEndpointPut { .. }
+        | RegistryEvent::WebhookEndpointDeleted { .. }
+        | RegistryEvent::WebhookEndpointDisabled { .. }
+        | RegistryEvent::WebhookProgressNoted
+        | RegistryEvent::WebhookMoved { .. }
+        | RegistryEvent::CardholderCreated
+        | RegistryEvent::CardholderVerified { .. }
+        | RegistryEvent::IdempotentBegun
+        | RegistryEvent::IdempotentCompleted
+        | RegistryEvent::ExchangeRatesSet { .. }
+        | RegistryEvent::RiskRuleCreated { .. }
+        | RegistryEvent::RiskRuleChanged { .. }
+        | RegistryEvent::LinkControlsSet { .. }
+        | RegistryEvent::ExceptionRequested
+        | RegistryEvent::ReferenceReserved
+        | RegistryEvent::FeeSchedulePut { .. }
+        | RegistryEvent::ExceptionChanged { .. } => true,
+        RegistryEvent::ProgramCreated { .. }
+        | RegistryEvent::ProgramChanged { .. }
+        | RegistryEvent::CardIssued { .. }
+        | RegistryEvent::CardRenewed { .. }
+        | RegistryEvent::CardRevealed
+        | RegistryEvent::Audited
+        | RegistryEvent::Authorized(_)
+        | RegistryEvent::Reversed(_)
+        | RegistryEvent::Advised(_) => false,
     }
 }

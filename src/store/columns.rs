@@ -12,6 +12,7 @@ use crate::engine::ids::{
     WebhookEndpointId,
 };
 use crate::engine::money::Currency;
+use crate::engine::programs::ProgramStatus;
 use crate::engine::rates::Rate;
 use crate::engine::reason::DeclineReason;
 use crate::engine::state::{AccountStatus, CardStatus};
@@ -304,6 +305,10 @@ named_columns! {
     Step: Step::name, |text| Step::ALL.iter().copied().find(|step| step.name() == text);
     AccountStatus: AccountStatus::name, |text| {
         let all = [AccountStatus::Active, AccountStatus::Frozen, AccountStatus::Closed];
+        all.into_iter().find(|status| status.name() == text)
+    };
+    ProgramStatus: ProgramStatus::name, |text| {
+        let all = [ProgramStatus::Active, ProgramStatus::Suspended];
         all.into_iter().find(|status| status.name() == text)
     };
     CardStatus: CardStatus::name, |text| {

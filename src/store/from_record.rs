@@ -1,6 +1,7 @@
 //! How a journal record becomes rows of the objects that the API makes. Those of messages are made in
 //! `from_message.rs`; summing what many records do to one row lives in `batch.rs`.
 
+use super::database::{RowChange, Value};
 use super::rows::{
     AccountRow, AuditRow, CardLinkRow, CardRevealRow, CardRow, LedgerAccountName, LedgerEntryRow,
     ProgramRow, Sequence, TransactionRow,
@@ -10,8 +11,9 @@ use crate::engine::command::OpenAccount;
 use crate::engine::event::{LedgerAccount, Posting};
 use crate::engine::ids::{AccountId, AuditId};
 use crate::engine::money::Currency;
+use crate::engine::programs::{Bin, ChangeProgram, Program};
 use crate::engine::record::Record;
-use crate::engine::registry::{IssueCard, Program, RevealCard};
+use crate::engine::registry::{IssueCard, RevealCard};
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::Timestamp;
 use arrayvec::ArrayString;
@@ -59,7 +61,43 @@ pub(super) fn program_row(sequence: Sequence, program: &Program) -> ProgramRow {
         bin: clean_array(&program.bin),
         currency: lettered(program.currency),
         created_at_ms: program.created_at,
+        status: program.status,
+        bins: bins_text(program.bins()),
+        product_type: program.product_type.as_deref().map(clean),
+        region: program.region.as_deref().map(clean),
     }
+}
+
+/// Digits, with spaces between them.
+fn bins_text<'a>(bins: impl Iterator<Item = &'a Bin>) -> String {
+    let bins: Vec<&str> = bins.map(Bin::as_str).collect();
+    clean(&bins.join(" "))
+}
+
+/// Of what may be changed, what the tables have.
+pub(super) fn program_change(change: &ChangeProgram) -> Option<RowChange> {
+    let text = |text: &str| Value::Text(clean(text));
+    let bins = change.bins.as_deref();
+    let columns = [
+        ("name", change.name.as_deref().map(text)),
+        ("status", change.status.map(|status| text(status.name()))),
+        (
+            "bin",
+            bins.and_then(<[Bin]>::first).map(|bin| text(bin.as_str())),
+        ),
+        ("bins", bins.map(|bins| Value::Text(bins_text(bins.iter())))),
+        ("product_type", change.product_type.as_deref().map(text)),
+        ("region", change.region.as_deref().map(text)),
+    ];
+    let columns = columns.into_iter();
+    let columns: Vec<_> = columns
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect();
+    (!columns.is_empty()).then(|| RowChange {
+        table: "programs",
+        id: change.id.to_string(),
+        columns,
+    })
 }
 
 pub(super) fn account_row(

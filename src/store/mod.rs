@@ -15,7 +15,7 @@ mod error;
 pub mod events;
 pub mod follow;
 pub mod from_fees;
-mod from_message;
+pub mod from_message;
 pub mod from_money;
 pub mod from_posting;
 pub mod from_record;

@@ -10,6 +10,7 @@ use crate::engine::ids::{
     TopUpId, TransactionId, TransferId,
 };
 use crate::engine::money::Currency;
+use crate::engine::programs::ProgramStatus;
 use crate::engine::rates::Rate;
 use crate::engine::reason::DeclineReason;
 use crate::engine::state::{AccountStatus, CardStatus};
@@ -57,6 +58,11 @@ table! {
         bin: ArrayString<8>,
         currency: Currency,
         created_at_ms: Timestamp,
+        status: ProgramStatus,
+        /// All of them, with spaces between them.
+        bins: String,
+        product_type: Option<String>,
+        region: Option<String>,
     }
 }
 

@@ -13,7 +13,7 @@ fn order(client: &Client, rows: &[Value]) -> String {
 }
 
 /// The batch once it is over. It is asked again and again, as it is issued in the background.
-fn over(client: &Client, id: &str) -> Value {
+pub fn over(client: &Client, id: &str) -> Value {
     for _ in 0..50_000 {
         let batch = client.get(&format!("/v1/card_batches/{id}")).ok();
         if batch["status"] != "running" {
@@ -25,7 +25,7 @@ fn over(client: &Client, id: &str) -> Value {
 }
 
 /// All rows, by pages of some.
-fn rows_of(client: &Client, id: &str, query: &str) -> Vec<Value> {
+pub fn rows_of(client: &Client, id: &str, query: &str) -> Vec<Value> {
     let (mut rows, mut after) = (Vec::new(), String::new());
     loop {
         let path = format!("/v1/card_batches/{id}/rows?limit=2{query}{after}");

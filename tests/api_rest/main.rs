@@ -21,6 +21,7 @@ mod links;
 mod lists;
 mod openapi;
 mod permissions;
+mod programs;
 mod refusals;
 mod reissue;
 mod resources;

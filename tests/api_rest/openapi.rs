@@ -193,6 +193,13 @@ impl Walk<'_> {
             json!({"name": "Ads", "network": "visa", "bin": "411111", "currency": "USD", "hold_expiry": hold,
                    "controls": free}),
         );
+        let of_program = format!("/v1/programs/{program}");
+        client
+            .patch(&of_program, json!({"bins": ["411111", "422222"]}))
+            .ok();
+        for action in ["suspend", "resume"] {
+            self.done(&format!("{of_program}/{action}"), json!({}));
+        }
         let account = self.made(
             "/v1/accounts",
             json!({"program_id": program, "name": "master"}),

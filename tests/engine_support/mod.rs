@@ -224,6 +224,7 @@ impl Switch {
                 fee_schedule_id,
                 since,
             }),
+            ..Program::default()
         })))
     }
 

@@ -19,6 +19,7 @@ use cardswitch::engine::ids::{
 };
 use cardswitch::engine::link_states::{ChangeLinkStatus, LinkStatus};
 use cardswitch::engine::money::{Currency, Money};
+use cardswitch::engine::programs::{Bin, ChangeProgram, ProgramStatus};
 use cardswitch::engine::rates::ExchangeRate;
 use cardswitch::engine::record::{ENGINE_VERSION, Record};
 use cardswitch::engine::registry::{
@@ -171,7 +172,23 @@ impl History {
             hold_expiry: Default::default(),
             created_at: START,
             foreign_exchange_mark_up_basis_points: 150,
-            fees: None,
+            ..Program::default()
+        })));
+        self.registry(RegistryAction::ChangeProgram(Box::new(ChangeProgram {
+            name: Some("Travel".into()),
+            status: Some(ProgramStatus::Suspended),
+            bins: Some(
+                ["422222", "411111"]
+                    .map(|bin| Bin::from(bin).unwrap())
+                    .into(),
+            ),
+            product_type: Some("prepaid".into()),
+            region: Some("US".into()),
+            ..ChangeProgram::nothing(ProgramId(1))
+        })));
+        self.registry(RegistryAction::ChangeProgram(Box::new(ChangeProgram {
+            status: Some(ProgramStatus::Active),
+            ..ChangeProgram::nothing(ProgramId(1))
         })));
         let rate = "1.0833".parse().unwrap();
         let (from, to) = (EUR, USD);

@@ -10,6 +10,7 @@ use cardswitch::engine::facts::Kind;
 use cardswitch::engine::ids::{AuthorizationId, CardId};
 use cardswitch::engine::kinds::Direction;
 use cardswitch::engine::money::Currency;
+use cardswitch::engine::programs::ProgramStatus;
 use cardswitch::engine::record::Record;
 use cardswitch::engine::time::Timestamp;
 use cardswitch::engine::top_ups::TopUpStatus;
@@ -81,7 +82,15 @@ async fn lists_page_alike(fixture: &Fixture, history: &History) {
         .await
         .unwrap();
     assert_eq!(rest.data.len() + 2, history.accounts.len());
-    assert_eq!(store.programs(None, None, 10).await.unwrap().data.len(), 1);
+    let programs = store.programs(None, None, 10).await.unwrap().data;
+    let [program] = &programs[..] else {
+        panic!("{programs:?}");
+    };
+    let told = [&*program.name, &*program.bins, program.bin.as_str()];
+    assert_eq!(told, ["Travel", "422222 411111", "422222"]);
+    let of = [&program.product_type, &program.region].map(|word| word.as_deref());
+    assert_eq!(of, [Some("prepaid"), Some("US")]);
+    assert_eq!(program.status, ProgramStatus::Active);
     let account = history.accounts[0].0;
     let all = store
         .ledger_entries(account, None, 1000)

@@ -187,7 +187,7 @@ impl Rig {
             hold_expiry: Default::default(),
             created_at: Timestamp(0),
             foreign_exchange_mark_up_basis_points: 0,
-            fees: None,
+            ..Program::default()
         };
         self.ask_registry(RegistryAction::CreateProgram(Box::new(program)));
         let open = OpenAccount {

@@ -4,7 +4,7 @@ use super::controls;
 use super::operation::{Operation, act, act_with, body, create, get, list_of};
 use super::schema::{
     self, Fields, amount, answer, extended, id, link, link_request, list, list_within, moment,
-    named, noted, number, of_type, one_of, open_word, or_null, request, said, text, words,
+    named, noted, number, of_type, one_of, open_word, or_null, pattern, request, said, text, words,
 };
 use crate::api::cards::{BLOCK_REASONS, CARD_TYPES, FUNDINGS, LINKS_MAX};
 use crate::engine::link_states::LinkStatus;
@@ -196,6 +196,13 @@ pub fn card_request() -> Value {
             ),
             ("controls", named("ControlsRequest")),
             ("cardholder_id", id("holder")),
+            (
+                "bin",
+                noted(
+                    pattern("^([0-9]{6}|[0-9]{8})$", "411111"),
+                    "One of the program's `bins`; the first where none is named.",
+                ),
+            ),
         ],
     )
 }

@@ -3,7 +3,8 @@
 use super::operation::{Body, Content, Operation};
 use super::schema::{self, answer, example, id, named, or_null, pattern, said, text, with};
 use super::{
-    card_batches, cards, controls, deciding, keys, money, objects, payments, simulate, told,
+    card_batches, cards, controls, deciding, fees, keys, money, objects, payments, programs,
+    simulate, told,
 };
 use crate::api::bounds::About;
 use crate::api::routes::{Route, table};
@@ -91,7 +92,9 @@ const ERRORS: &[(u16, &str, &str, &str)] = &[
 /// Everything that is described, in the order of the files of their groups.
 pub fn operations() -> Vec<Operation> {
     let groups = [
+        programs::operations,
         objects::operations,
+        fees::operations,
         money::operations,
         cards::operations,
         card_batches::operations,
@@ -107,7 +110,9 @@ pub fn operations() -> Vec<Operation> {
 fn schemas() -> Map<String, Value> {
     let groups = [
         controls::schemas,
+        programs::schemas,
         objects::schemas,
+        fees::schemas,
         money::schemas,
         cards::schemas,
         card_batches::schemas,

@@ -1,20 +1,15 @@
-//! Programs, accounts and their money, and cardholders.
+//! Accounts and their money, and cardholders.
 
 use super::money::{account_settings, account_settings_request};
 use super::operation::{Operation, act, act_with, body, create, get, list_of};
 use super::schema::{
-    self, Fields, amount, answer, country, currency, flag, id, kinds, list, list_within, mcc,
-    moment, named, noted, number, number_within, of_type, one_of, open_word, or_null, pattern,
-    request, said, text,
+    self, Fields, amount, answer, country, currency, flag, id, moment, named, noted, of_type,
+    open_word, or_null, pattern, request, said, text,
 };
-use crate::engine::conversion::BASIS_POINTS;
-use crate::engine::hold_expiry::HOLD_HOURS_MAX;
 use serde_json::{Value, json};
 
 pub fn schemas() -> Fields {
     vec![
-        ("Program", program()),
-        ("HoldExpiry", hold_expiry()),
         ("Account", account()),
         ("LedgerEntry", ledger_entry()),
         ("Cardholder", cardholder()),
@@ -24,17 +19,6 @@ pub fn schemas() -> Fields {
 pub fn operations() -> Vec<Operation> {
     let entry = pattern("^entry_[0-9]{13,}$", "entry_0000000004201");
     let mut operations = vec![
-        list_of("/v1/programs", "Programs, newest first", "Program", "prog"),
-        create(
-            "/v1/programs",
-            "Make a program",
-            body(
-                program_request(),
-                json!({"name": "Ads", "network": "visa", "bin": "411111", "currency": "USD"}),
-            ),
-            "Program",
-        ),
-        get("/v1/programs/{id}", "A program", "Program"),
         list_of("/v1/accounts", "Accounts, newest first", "Account", "acct")
             .filter("program_id", id("prog"))
             .filter("parent_id", id("acct")),
@@ -89,78 +73,6 @@ pub fn operations() -> Vec<Operation> {
         operations.push(act(path, summary, "Account"));
     }
     operations
-}
-
-fn program() -> Value {
-    answer(
-        vec![
-            ("id", id("prog")),
-            ("object", of_type("program")),
-            ("name", said("Ads")),
-            ("network", said("visa")),
-            ("bin", said("411111")),
-            ("currency", currency()),
-            ("controls", named("Controls")),
-            ("hold_expiry", or_null(named("HoldExpiry"))),
-            ("foreign_exchange_mark_up_basis_points", number(150)),
-            ("created_at", moment()),
-        ],
-        Vec::new(),
-    )
-}
-
-fn program_request() -> Value {
-    let mark_up = number_within(0, i64::from(BASIS_POINTS));
-    request(
-        vec![
-            ("name", text(200, "Ads")),
-            (
-                "network",
-                noted(
-                    pattern("^[A-Za-z0-9_-]{1,16}$", "visa"),
-                    "The name of a `[[network]]` section.",
-                ),
-            ),
-            ("bin", pattern("^([0-9]{6}|[0-9]{8})$", "411111")),
-            ("currency", currency()),
-        ],
-        vec![
-            ("controls", named("ControlsRequest")),
-            ("hold_expiry", hold_expiry_request()),
-            ("foreign_exchange_mark_up_basis_points", mark_up),
-        ],
-    )
-}
-
-fn hold_expiry() -> Value {
-    let rule = answer(
-        vec![
-            ("kinds", list(open_word(&kinds()))),
-            ("mcc", list(said("7011"))),
-            ("hours", number(744)),
-        ],
-        Vec::new(),
-    );
-    answer(
-        vec![("hours", or_null(number(168))), ("rules", list(rule))],
-        Vec::new(),
-    )
-}
-
-fn hold_expiry_request() -> Value {
-    let hours = || number_within(1, i64::from(HOLD_HOURS_MAX));
-    let all = kinds();
-    let rule = request(
-        vec![("hours", hours())],
-        vec![
-            ("kinds", list_within(0, all.len(), one_of(&all))),
-            ("mcc", list_within(0, 1_000, mcc())),
-        ],
-    );
-    request(
-        Vec::new(),
-        vec![("hours", hours()), ("rules", list_within(0, 50, rule))],
-    )
 }
 
 fn account() -> Value {

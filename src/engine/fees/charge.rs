@@ -264,6 +264,7 @@ pub fn is_free(reason: DeclineReason) -> bool {
             | OriginalNotFound
             | CardNotFound
             | UnknownBin
+            | ProgramSuspended
             | InternalError
             | Overloaded
             | AnswerTooLate

@@ -5,9 +5,8 @@ use super::price::{FeeParts, Price, PriceError};
 use crate::engine::conversion::{BASIS_POINTS, MarkUp};
 use crate::engine::ids::{FeeScheduleId, ProgramId};
 use crate::engine::money::Currency;
-use crate::engine::registry::{
-    Program, RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
-};
+use crate::engine::programs::Program;
+use crate::engine::registry::{RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView};
 use crate::engine::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,6 +1,7 @@
-//! The status of the account that the card draws on, and of those above it.
+//! The status of the account that the card draws on, of those above it, and of its program.
 
 use crate::engine::checks::{Checks, Context};
+use crate::engine::programs::ProgramStatus;
 use crate::engine::reason::DeclineReason;
 use crate::engine::state::AccountStatus;
 use crate::engine::trace::{Detail, Step};
@@ -20,6 +21,12 @@ pub fn check(context: &Context, checks: &mut Checks) {
         checks.fail(
             Step::AccountStatus,
             DeclineReason::AccountFrozen,
+            Detail::None,
+        );
+    } else if context.program.status == ProgramStatus::Suspended {
+        checks.fail(
+            Step::AccountStatus,
+            DeclineReason::ProgramSuspended,
             Detail::None,
         );
     } else {

@@ -1,0 +1,265 @@
+//! Programs: what cards of one kind share, and what of it can be changed. What their controls mean is in `controls.rs`.
+
+use super::controls::Controls;
+use super::conversion::BASIS_POINTS;
+use super::fees::schedule::{self, ProgramFees};
+use super::hold_expiry::HoldExpiry;
+use super::ids::ProgramId;
+use super::money::Currency;
+use super::registry::{RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView};
+use super::time::Timestamp;
+use arrayvec::ArrayString;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// BINs of one program.
+pub const BINS_MAX: usize = 50;
+
+/// A bank identification number: six or eight digits.
+pub type Bin = ArrayString<8>;
+
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    pub id: ProgramId,
+    pub name: Box<str>,
+    /// The card network's name, as the program states it.
+    pub network: Box<str>,
+    /// The first of its BINs: cards have it unless their order names another one.
+    pub bin: Bin,
+    pub currency: Currency,
+    pub controls: Controls,
+    pub hold_expiry: HoldExpiry,
+    pub created_at: Timestamp,
+    /// What is added to each conversion for cards of this program.
+    pub foreign_exchange_mark_up_basis_points: u16,
+    pub status: ProgramStatus,
+    /// After the first.
+    pub further_bins: Vec<Bin>,
+    /// As in `prepaid`; any word.
+    pub product_type: Option<Box<str>>,
+    /// Where its BINs are of, as in `US`; any word.
+    pub region: Option<Box<str>>,
+    /// What it charges, if it does.
+    pub fees: Option<ProgramFees>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProgramStatus {
+    #[default]
+    Active,
+    /// Its cards do not pay.
+    Suspended,
+}
+
+impl ProgramStatus {
+    pub fn name(self) -> &'static str {
+        match self {
+            ProgramStatus::Active => "active",
+            ProgramStatus::Suspended => "suspended",
+        }
+    }
+}
+
+impl Program {
+    pub fn bins(&self) -> impl Iterator<Item = &Bin> {
+        std::iter::once(&self.bin).chain(&self.further_bins)
+    }
+
+    /// The BIN that a card number begins with, the longest where several fit.
+    pub fn bin_of(&self, digits: &str) -> Option<&Bin> {
+        let fitting = self.bins().filter(|bin| digits.starts_with(bin.as_str()));
+        fitting.max_by_key(|bin| bin.len())
+    }
+}
+
+/// New values; what is absent stays as it is.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeProgram {
+    pub id: ProgramId,
+    pub name: Option<Box<str>>,
+    pub controls: Option<Controls>,
+    pub hold_expiry: Option<HoldExpiry>,
+    pub foreign_exchange_mark_up_basis_points: Option<u16>,
+    pub status: Option<ProgramStatus>,
+    /// All of them, the first one first. None goes away.
+    pub bins: Option<Vec<Bin>>,
+    pub product_type: Option<Box<str>>,
+    pub region: Option<Box<str>>,
+    /// Nothing inside ends it.
+    pub fees: Option<Option<ProgramFees>>,
+}
+
+impl ChangeProgram {
+    pub fn nothing(id: ProgramId) -> ChangeProgram {
+        ChangeProgram {
+            id,
+            ..ChangeProgram::default()
+        }
+    }
+}
+
+pub(super) fn decide_create(view: &RegistryView, program: &Program) -> RegistryOutcome {
+    if view.programs.contains_key(&program.id) {
+        return RegistryOutcome::Refused(RegistryRefusal::IdTaken);
+    }
+    match refusal(view, program) {
+        Some(refusal) => RegistryOutcome::Refused(refusal),
+        None => RegistryOutcome::Event(RegistryEvent::ProgramCreated {
+            version: view.version + 1,
+        }),
+    }
+}
+
+pub(super) fn decide_change(view: &RegistryView, change: &ChangeProgram) -> RegistryOutcome {
+    let Some(before) = view.programs.get(&change.id) else {
+        return RegistryOutcome::Refused(RegistryRefusal::ProgramNotFound(change.id));
+    };
+    let now = changed(before, change);
+    if now == **before {
+        return RegistryOutcome::AlreadyDone;
+    }
+    let mut gone = before.bins().filter(|bin| !now.bins().any(|b| b == *bin));
+    let refusal = match gone.next() {
+        Some(bin) => Some(RegistryRefusal::BinRemoved(*bin)),
+        None => refusal(view, &now),
+    };
+    match refusal {
+        Some(refusal) => RegistryOutcome::Refused(refusal),
+        None => RegistryOutcome::Event(RegistryEvent::ProgramChanged {
+            version: view.version + 1,
+        }),
+    }
+}
+
+fn refusal(view: &RegistryView, program: &Program) -> Option<RegistryRefusal> {
+    if program.foreign_exchange_mark_up_basis_points > BASIS_POINTS {
+        return Some(RegistryRefusal::MarkUpTooHigh);
+    }
+    let twice = program.controls.limit_id_twice();
+    let twice = twice.map(RegistryRefusal::LimitIdTwice);
+    twice.or_else(|| schedule::refusal_of_program(view, program))
+}
+
+fn changed(before: &Program, change: &ChangeProgram) -> Program {
+    let mut now = before.clone();
+    let change = change.clone();
+    now.name = change.name.unwrap_or(now.name);
+    now.controls = change.controls.unwrap_or(now.controls);
+    now.hold_expiry = change.hold_expiry.unwrap_or(now.hold_expiry);
+    let mark_up = change.foreign_exchange_mark_up_basis_points;
+    now.foreign_exchange_mark_up_basis_points =
+        mark_up.unwrap_or(now.foreign_exchange_mark_up_basis_points);
+    now.status = change.status.unwrap_or(now.status);
+    now.product_type = change.product_type.or(now.product_type);
+    now.region = change.region.or(now.region);
+    if let Some(fees) = change.fees {
+        let id = |fees: Option<ProgramFees>| fees.map(|fees| fees.fee_schedule_id);
+        // The same one goes on since when it did.
+        now.fees = if id(fees) == id(now.fees) {
+            now.fees
+        } else {
+            fees
+        };
+    }
+    if let Some((first, further)) = change.bins.as_deref().and_then(<[Bin]>::split_first) {
+        now.bin = *first;
+        now.further_bins = further.to_vec();
+    }
+    now
+}
+
+pub(super) fn apply_change(view: &mut RegistryView, change: &ChangeProgram) {
+    if let Some(program) = view.programs.get_mut(&change.id) {
+        *program = Arc::new(changed(program, change));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::controls::{Limit, Window};
+    use crate::engine::ids::LimitId;
+
+    fn bin(text: &str) -> Bin {
+        Bin::from(text).unwrap()
+    }
+
+    fn view() -> RegistryView {
+        let program = Program {
+            id: ProgramId(1),
+            name: "Ads".into(),
+            bin: bin("411111"),
+            further_bins: vec![bin("41111122")],
+            ..Program::default()
+        };
+        let mut view = RegistryView::default();
+        view.programs.insert(program.id, Arc::new(program));
+        view
+    }
+
+    fn change(of: impl FnOnce(&mut ChangeProgram)) -> ChangeProgram {
+        let mut change = ChangeProgram::nothing(ProgramId(1));
+        of(&mut change);
+        change
+    }
+
+    #[test]
+    fn what_is_named_is_replaced_and_the_rest_stays() {
+        let mut view = view();
+        let wanted = change(|c| {
+            c.name = Some("Travel".into());
+            c.bins = Some(vec![bin("41111122"), bin("555555"), bin("411111")]);
+            c.region = Some("US".into());
+        });
+        let event = RegistryEvent::ProgramChanged { version: 1 };
+        assert_eq!(decide_change(&view, &wanted), RegistryOutcome::Event(event));
+        apply_change(&mut view, &wanted);
+        let now = view.programs[&ProgramId(1)].clone();
+        let bins: Vec<&str> = now.bins().map(|bin| bin.as_str()).collect();
+        assert_eq!((&*now.name, now.status), ("Travel", ProgramStatus::Active));
+        assert_eq!(bins, ["41111122", "555555", "411111"]);
+        assert_eq!(now.bin_of("4111112200000000"), Some(&bin("41111122")));
+        assert_eq!(now.bin_of("4111113300000000"), Some(&bin("411111")));
+        assert_eq!(now.bin_of("5100000000000000"), None);
+        // The same once more changes nothing.
+        assert_eq!(decide_change(&view, &wanted), RegistryOutcome::AlreadyDone);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let limit = Limit {
+            id: LimitId(7),
+            window: Window::Day,
+            amount_minor: Some(1),
+            count: None,
+            time_zone: "UTC".into(),
+            filter: None,
+            refunds_restore: false,
+        };
+        let twice = Controls {
+            limits: vec![limit.clone(), limit],
+            ..Controls::default()
+        };
+        for (wanted, refusal) in [
+            (
+                change(|c| c.bins = Some(vec![bin("411111")])),
+                RegistryRefusal::BinRemoved(bin("41111122")),
+            ),
+            (
+                change(|c| c.foreign_exchange_mark_up_basis_points = Some(10_001)),
+                RegistryRefusal::MarkUpTooHigh,
+            ),
+            (
+                change(|c| c.controls = Some(twice)),
+                RegistryRefusal::LimitIdTwice(LimitId(7)),
+            ),
+            (
+                ChangeProgram::nothing(ProgramId(2)),
+                RegistryRefusal::ProgramNotFound(ProgramId(2)),
+            ),
+        ] {
+            let refused = RegistryOutcome::Refused(refusal);
+            assert_eq!(decide_change(&view(), &wanted), refused);
+        }
+    }
+}
