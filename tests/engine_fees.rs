@@ -12,7 +12,7 @@ use cardswitch::engine::facts::Kind;
 use cardswitch::engine::fees::charge::Charge;
 use cardswitch::engine::fees::monthly::{ChargeMonthlyFee, Month};
 use cardswitch::engine::fees::price::Price;
-use cardswitch::engine::fees::schedule::{FeeItem, FeeKind};
+use cardswitch::engine::fees::schedule::{FeeItem, FeeKind, FeesRefusal};
 use cardswitch::engine::hash::state_hash;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::money::{Currency, Money};
@@ -464,27 +464,33 @@ fn a_schedule_is_refused_that_cannot_be() {
     let twice = vec![fee(FeeKind::Decline, 1, 0), fee(FeeKind::Decline, 2, 0)];
     assert!(matches!(
         refusal(switch.put_fees(twice)),
-        RegistryRefusal::FeeSchedule(_)
+        RegistryRefusal::Fees(FeesRefusal::Item(_))
     ));
     let all = vec![share(FeeKind::ForeignExchange, 6_000, 6_000)];
     assert!(matches!(
         refusal(switch.put_fees(all)),
-        RegistryRefusal::FeeSchedule(_)
+        RegistryRefusal::Fees(FeesRefusal::Item(_))
     ));
     assert_eq!(switch.put_fees(all_fees()), RegistryOutcome::AlreadyDone);
     let both = switch.create_program(ProgramId(2), Controls::default(), 150, Some(FEES));
-    assert_eq!(refusal(both), RegistryRefusal::MarkUpTwice(ProgramId(2)));
+    assert_eq!(
+        refusal(both),
+        RegistryRefusal::Fees(FeesRefusal::MarkUpTwice(ProgramId(2)))
+    );
     let none = switch.create_program(ProgramId(2), Controls::default(), 0, Some(FeeScheduleId(9)));
     assert_eq!(
         refusal(none),
-        RegistryRefusal::FeeScheduleNotFound(FeeScheduleId(9))
+        RegistryRefusal::Fees(FeesRefusal::ScheduleNotFound(FeeScheduleId(9)))
     );
     let mark_up = ChangeProgram {
         foreign_exchange_mark_up_basis_points: Some(150),
         ..ChangeProgram::nothing(PROGRAM)
     };
     let both = switch.registry(RegistryAction::ChangeProgram(Box::new(mark_up)));
-    assert_eq!(refusal(both), RegistryRefusal::MarkUpTwice(PROGRAM));
+    assert_eq!(
+        refusal(both),
+        RegistryRefusal::Fees(FeesRefusal::MarkUpTwice(PROGRAM))
+    );
 }
 
 fn any_price(kind: FeeKind) -> impl Strategy<Value = Price> {

@@ -9,7 +9,7 @@ use super::list::{self, ListQuery};
 use super::{ApiState, Gate, ask, programs};
 use crate::engine::conversion::BASIS_POINTS;
 use crate::engine::fees::price::{FEE_MAX_MINOR, Price};
-use crate::engine::fees::schedule::{FeeItem, FeeKind, FeeSchedule, PutFeeSchedule};
+use crate::engine::fees::schedule::{FeeItem, FeeKind, FeeSchedule, FeesRefusal, PutFeeSchedule};
 use crate::engine::ids::FeeScheduleId;
 use crate::engine::money::{BALANCE_MAX_MINOR, Currency};
 use crate::engine::registry::{RegistryAction, RegistryRefusal, RegistryView};
@@ -88,12 +88,15 @@ async fn put(state: &ApiState, put: PutFeeSchedule) -> Result<Arc<FeeSchedule>, 
     let action = RegistryAction::PutFeeSchedule(Box::new(put));
     match ask::registry_command(state, action).await? {
         Reply::Done => {}
-        Reply::RegistryRefused(refusal @ RegistryRefusal::MarkUpTwice(_)) => {
-            let error = ApiError::conflict("mark_up_twice", refusal.to_string());
-            return Err(error.with_param("items"));
-        }
-        Reply::RegistryRefused(refusal @ RegistryRefusal::TooManyFeeSchedules) => {
-            return Err(ApiError::conflict("too_many", refusal.to_string()));
+        Reply::RegistryRefused(RegistryRefusal::Fees(refusal)) => {
+            let message = refusal.to_string();
+            return Err(match refusal {
+                FeesRefusal::MarkUpTwice(_) => {
+                    ApiError::conflict("mark_up_twice", message).with_param("items")
+                }
+                FeesRefusal::TooManySchedules => ApiError::conflict("too_many", message),
+                refusal => ApiError::internal(&refusal),
+            });
         }
         reply => return Err(ask::unexpected(&reply)),
     }

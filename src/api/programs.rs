@@ -9,7 +9,7 @@ use super::idempotency::{Ids, Success, Write, once};
 use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, ask, cards, fee_schedules, hold_expiry_json};
 use crate::engine::conversion::BASIS_POINTS;
-use crate::engine::fees::schedule::ProgramFees;
+use crate::engine::fees::schedule::{FeesRefusal, ProgramFees};
 use crate::engine::ids::{FeeScheduleId, ProgramId};
 use crate::engine::programs::{BINS_MAX, Bin, ChangeProgram, Program, ProgramStatus};
 use crate::engine::registry::{RegistryAction, RegistryRefusal};
@@ -281,11 +281,13 @@ fn changed_fees(
 fn fees_refused(refusal: RegistryRefusal) -> ApiError {
     let message = refusal.to_string();
     let error = match refusal {
-        RegistryRefusal::FeeScheduleNotFound(_) => fee_schedules::not_found(),
-        RegistryRefusal::FeeScheduleOfOtherCurrency(_) => {
+        RegistryRefusal::Fees(FeesRefusal::ScheduleNotFound(_)) => fee_schedules::not_found(),
+        RegistryRefusal::Fees(FeesRefusal::OtherCurrency(_)) => {
             ApiError::conflict("currency_mismatch", message)
         }
-        RegistryRefusal::MarkUpTwice(_) => ApiError::conflict("mark_up_twice", message),
+        RegistryRefusal::Fees(FeesRefusal::MarkUpTwice(_)) => {
+            ApiError::conflict("mark_up_twice", message)
+        }
         refusal => return ask::unexpected(&Reply::RegistryRefused(refusal)),
     };
     error.with_param("fee_schedule")

@@ -4,6 +4,7 @@ use super::message_json::posting;
 use crate::api::{accounts, controls_json};
 use crate::engine::fees::charge::Charge;
 use crate::engine::fees::monthly::ChargeMonthlyFee;
+use crate::engine::registry::RegistryEvent;
 use crate::engine::top_ups::{EndTopUp, TopUpEnd, TopUpEnded};
 use crate::engine::transfers::{EndTransfer, Transfer, Transferred};
 use crate::engine::watch::{AutoTopUp, AutoToppedUp, ChangeAccount, NoteLowBalance};
@@ -86,6 +87,18 @@ pub(super) fn charge_monthly_fee(due: &ChargeMonthlyFee) -> Value {
         "card_id": due.card_id.to_string(),
         "month": due.month.to_string(),
     })
+}
+
+pub(super) fn fee_schedule_put(event: &RegistryEvent) -> Value {
+    match event {
+        RegistryEvent::FeeSchedulePut {
+            version,
+            schedule_version,
+        } => json!({
+            "type": "fee_schedule_put", "registry_version": version, "version": schedule_version,
+        }),
+        event => panic!("this is not about a fee schedule: {event:?}"),
+    }
 }
 
 /// With its own legs; those on conversions are among those of the payment.

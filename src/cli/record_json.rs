@@ -445,12 +445,7 @@ fn registry_event(event: &RegistryEvent) -> Value {
         RegistryEvent::LinkStatusChanged { version, .. } => {
             json!({ "type": "link_status_changed", "registry_version": version })
         }
-        RegistryEvent::FeeSchedulePut {
-            version,
-            schedule_version,
-        } => json!({
-            "type": "fee_schedule_put", "registry_version": version, "version": schedule_version,
-        }),
+        event @ RegistryEvent::FeeSchedulePut { .. } => money_json::fee_schedule_put(event),
         RegistryEvent::ReferenceReserved => json!({ "type": "reference_reserved" }),
         RegistryEvent::Audited => json!({ "type": "audited" }),
         event @ (RegistryEvent::WebhookEndpointPut { .. }

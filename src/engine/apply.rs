@@ -91,6 +91,11 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
         _ if apply_money(state, command, event) => {}
         (action, event) => panic!("an event {event:?} cannot come of this command: {action:?}"),
     }
+    follow(state, command, event);
+}
+
+/// What every event has beside its own: what it charges, and what comes of the time and of what there is now.
+fn follow(state: &mut State, command: &Command, event: &Event) {
     fees::charge::apply(state, event.charges());
     if !state.watched.is_empty() {
         watch::note_risen(state, command.root);

@@ -260,22 +260,16 @@ fn conclude(context: &Context, checks: Checks) -> Authorized {
     };
     let kept = Kept::of(context.conversion.as_deref());
     let inquires = approved && authorize.kind == Kind::BalanceInquiry;
-    let moved_minor = if charged_minor == 0 {
-        taken_minor
-    } else {
-        charged_minor
+    let moved_minor = match charged_minor {
+        0 => taken_minor,
+        charged_minor => charged_minor,
     };
     let postings = postings::payment(account.id, charged_minor, kept);
     let charges = match checks.decline {
         Some(decline) => charge::of_decline(context, decline.reason),
         None => charge::of_payment(account, context.card.id, &postings, kept.schedule),
     };
-    let for_decline_minor = if approved {
-        0
-    } else {
-        charge::sum_minor(&charges)
-    };
-    let available_minor = account.available_minor() - moved_minor - for_decline_minor;
+    let available_minor = account.available_minor() - moved_minor - charge::own_minor(&charges);
     Authorized {
         registry_version: context.registry.version,
         account_id: Some(account.id),

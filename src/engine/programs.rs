@@ -137,7 +137,8 @@ fn refusal(view: &RegistryView, program: &Program) -> Option<RegistryRefusal> {
     }
     let twice = program.controls.limit_id_twice();
     let twice = twice.map(RegistryRefusal::LimitIdTwice);
-    twice.or_else(|| schedule::refusal_of_program(view, program))
+    let of_fees = || schedule::refusal_of_program(view, program);
+    twice.or_else(|| of_fees().map(RegistryRefusal::Fees))
 }
 
 fn changed(before: &Program, change: &ChangeProgram) -> Program {

@@ -15,12 +15,12 @@ use super::exceptions::{
     ChangeException, ControlException, EXCEPTIONS_MAX, ExceptionState, LiveExceptions, Subject,
 };
 use super::facts::RepeatKey;
-use super::fees::schedule::{FEE_SCHEDULES_MAX, FeeItemError, FeeSchedules, PutFeeSchedule};
+use super::fees::schedule::{FeeSchedules, FeesRefusal, PutFeeSchedule};
 use super::first_answer::FirstAnswer;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::ids::{
     AccountId, ApiKeyId, CardBatchId, CardId, CardholderId, DecisionEndpointId, ExceptionId,
-    FeeScheduleId, LimitId, LinkId, ProgramId, RiskRuleId, TopUpId, WebhookEndpointId,
+    LimitId, LinkId, ProgramId, RiskRuleId, TopUpId, WebhookEndpointId,
 };
 use super::issued_cards::IssuedCards;
 use super::link_states::{ChangeLinkStatus, LinkStates};
@@ -417,19 +417,7 @@ pub enum RegistryRefusal {
     #[error("this external reference is that of top-up {0}; each is used once for a method")]
     ReferenceTaken(TopUpId),
     #[error(transparent)]
-    FeeSchedule(FeeItemError),
-    #[error("fee schedule {0} does not exist")]
-    FeeScheduleNotFound(FeeScheduleId),
-    #[error("there may be {FEE_SCHEDULES_MAX} fee schedules, and there are; change one")]
-    TooManyFeeSchedules,
-    #[error("the currency of a fee schedule stays what it is; create another schedule")]
-    FeeScheduleCurrency,
-    #[error("fee schedule {0} is in another currency than the program")]
-    FeeScheduleOfOtherCurrency(FeeScheduleId),
-    #[error(
-        "program {0} has foreign_exchange_mark_up_basis_points of its own, and its fee schedule foreign_exchange: only one of the two can be"
-    )]
-    MarkUpTwice(ProgramId),
+    Fees(FeesRefusal),
     #[error("cards of BIN {0} may have been issued; a BIN of a program is not taken away")]
     BinRemoved(Bin),
 }

@@ -221,6 +221,7 @@ fn apply_to_view(
 ) -> bool {
     apply_of_links(registry, command, event)
         || apply_of_webhooks(registry, command, event)
+        || apply_of_fees(registry, command, event)
         || apply_of_the_rest(registry, command, event)
 }
 
@@ -240,6 +241,28 @@ fn apply_of_webhooks(
     webhook_endpoints::apply(registry, command.at, &command.action);
     change_view(registry, *version, |view| {
         webhook_endpoints::apply_to_view(view, &command.action)
+    });
+    true
+}
+
+/// The same, of fee schedules.
+fn apply_of_fees(
+    registry: &mut Registry,
+    command: &RegistryCommand,
+    event: &RegistryEvent,
+) -> bool {
+    let (
+        RegistryAction::PutFeeSchedule(put),
+        RegistryEvent::FeeSchedulePut {
+            version,
+            schedule_version,
+        },
+    ) = (&command.action, event)
+    else {
+        return false;
+    };
+    change_view(registry, *version, |view| {
+        schedule::apply_put(&mut view.fee_schedules, command.at, put, *schedule_version)
     });
     true
 }
@@ -317,17 +340,6 @@ fn apply_of_the_rest(
         ) => {
             change_view(registry, *version, |view| {
                 view.decision_endpoints.put((**endpoint).clone())
-            });
-        }
-        (
-            RegistryAction::PutFeeSchedule(put),
-            RegistryEvent::FeeSchedulePut {
-                version,
-                schedule_version,
-            },
-        ) => {
-            change_view(registry, *version, |view| {
-                schedule::apply_put(&mut view.fee_schedules, command.at, put, *schedule_version)
             });
         }
         (action, RegistryEvent::ApiKeyChanged { version }) => {

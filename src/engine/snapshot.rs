@@ -14,7 +14,7 @@ use super::counters::Counters;
 use super::decision_endpoints::DecisionEndpoint;
 use super::exceptions::ControlException;
 use super::facts::RepeatKey;
-use super::fees::schedule::FeeSchedule;
+use super::fees::schedule::{self, FeeSchedule};
 use super::first_answer::FirstAnswer;
 use super::groups::{MccGroup, SharedMerchantList};
 use super::ids::{AccountId, CardId, LinkId, TopUpId, TransferId, WebhookEndpointId};
@@ -324,9 +324,7 @@ impl Reader {
                 registry_version,
                 ..
             } => {
-                if self.items > 0 {
-                    return None;
-                }
+                (self.items == 0).then_some(())?;
                 registry.now = registry_now;
                 self.view.version = registry_version;
                 for state in &mut world.shards {
@@ -339,9 +337,8 @@ impl Reader {
                 let program = Arc::new(program.into_owned());
                 self.view.programs.insert(program.id, program);
             }
-            SnapshotItem::FeeSchedule(schedule) => {
-                let schedule = Arc::new(schedule.into_owned());
-                Arc::make_mut(&mut self.view.fee_schedules).insert(schedule.id, schedule);
+            SnapshotItem::FeeSchedule(known) => {
+                schedule::insert(&mut self.view.fee_schedules, known.into_owned());
             }
             SnapshotItem::RiskRule(rule) => self.view.risk_rules.put(rule.into_owned()),
             SnapshotItem::DecisionEndpoint(endpoint) => {

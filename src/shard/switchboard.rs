@@ -112,12 +112,8 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
     let registry = std::thread::Builder::new()
         .name("registry".into())
         .spawn(|| worker.run())?;
-    let pending = (
-        world.pending_cards,
-        world.pending_renewals,
-        world.pending_holders,
-    );
-    tell_pending(&inboxes, pending);
+    let (cards, renewals) = (world.pending_cards, world.pending_renewals);
+    tell_pending(&inboxes, (cards, renewals, world.pending_holders));
     let switchboard = Switchboard {
         shards: inboxes,
         registry: registry_inbox,

@@ -267,27 +267,25 @@ impl Batch {
             }
             // It has its new expiry since the registry renewed it.
             (Event::CardRenewed(_), Action::RenewCard(_)) => {}
-            // Controls are read from memory; their history is the journal's.
+            // Controls and cardholders are read from memory; their history is the journal's.
             (Event::CardControlsChanged, Action::ChangeCardControls(_)) => {}
+            (Event::CardHolderChanged, Action::ChangeCardHolder(_)) => {}
             // A double of an earlier advice, or one that moved nothing: its row is there where it has one.
             (Event::Advised(_), Action::Advise(_)) => {}
             // Nothing of it was left.
             (Event::Withheld(_), Action::Withhold(_)) => {}
             // Nothing waited for it.
             (Event::Resolved(_), Action::Resolve(_)) => {}
-            // So are cardholders.
-            (Event::CardHolderChanged, Action::ChangeCardHolder(_)) => {}
             (
                 Event::TopUpAnnounced
                 | Event::TopUpEnded(_)
                 | Event::Transferred(_)
                 | Event::AutoToppedUp(_)
                 | Event::AccountChanged
-                | Event::BalanceLow { .. },
+                | Event::BalanceLow { .. }
+                | Event::MonthlyFeeCharged { .. },
                 action,
             ) => return self.money(sequence, at, action, event),
-            // Its row is made with those of all charges.
-            (Event::MonthlyFeeCharged { .. }, Action::ChargeMonthlyFee(_)) => {}
             // It is in its tables since it came first.
             (Event::Recalled, Action::Recall(_)) => {}
             // A new kind of event must be given its rows here.
@@ -307,8 +305,7 @@ impl Batch {
                 | Event::Resolved(_)
                 | Event::Recalled
                 | Event::CardReplaced(_)
-                | Event::CardRenewed(_)
-                | Event::MonthlyFeeCharged { .. },
+                | Event::CardRenewed(_),
                 _,
             ) => return false,
         }
@@ -372,6 +369,8 @@ impl Batch {
             }
             // An event for those who listen; the tables have the balance.
             (Event::BalanceLow { .. }, Action::NoteLowBalance(_)) => {}
+            // Its row is made with those of all charges.
+            (Event::MonthlyFeeCharged { .. }, Action::ChargeMonthlyFee(_)) => {}
             _ => return false,
         }
         true

@@ -306,8 +306,10 @@ pub(in crate::engine) fn of_payment(
     }))
 }
 
-pub(in crate::engine) fn sum_minor(charges: &[Charge]) -> i64 {
-    charges.iter().map(Charge::amount_minor).sum()
+/// What is taken beside the legs of a payment.
+pub(in crate::engine) fn own_minor(charges: &[Charge]) -> i64 {
+    let own = charges.iter().filter(|charge| charge.is_posted_by_itself());
+    own.map(Charge::amount_minor).sum()
 }
 
 /// Posts what an event charges beside its own legs.

@@ -183,6 +183,25 @@ pub enum FeeItemError {
     Twice(FeeKind),
 }
 
+/// Why a schedule, or a program's use of one, is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FeesRefusal {
+    #[error(transparent)]
+    Item(FeeItemError),
+    #[error("fee schedule {0} does not exist")]
+    ScheduleNotFound(FeeScheduleId),
+    #[error("there may be {FEE_SCHEDULES_MAX} fee schedules, and there are; change one")]
+    TooManySchedules,
+    #[error("the currency of a fee schedule stays what it is; create another schedule")]
+    CurrencyChanged,
+    #[error("fee schedule {0} is in another currency than the program")]
+    OtherCurrency(FeeScheduleId),
+    #[error(
+        "program {0} has foreign_exchange_mark_up_basis_points of its own, and its fee schedule foreign_exchange: only one of the two can be"
+    )]
+    MarkUpTwice(ProgramId),
+}
+
 /// Of a program: by which schedule it charges, and since when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgramFees {
@@ -205,19 +224,19 @@ pub fn of_program<'a>(
 }
 
 pub(in crate::engine) fn decide_put(view: &RegistryView, put: &PutFeeSchedule) -> RegistryOutcome {
-    let refused = RegistryOutcome::Refused;
+    let refused = |refusal| RegistryOutcome::Refused(RegistryRefusal::Fees(refusal));
     if let Err(error) = put.check() {
-        return refused(RegistryRefusal::FeeSchedule(error));
+        return refused(FeesRefusal::Item(error));
     }
     let known = view.fee_schedules.get(&put.id);
     let schedule_version = match known {
         None if view.fee_schedules.len() >= FEE_SCHEDULES_MAX => {
-            return refused(RegistryRefusal::TooManyFeeSchedules);
+            return refused(FeesRefusal::TooManySchedules);
         }
         None => 1,
         Some(known) if put.is_same_as(known) => return RegistryOutcome::AlreadyDone,
         Some(known) if put.currency != known.currency => {
-            return refused(RegistryRefusal::FeeScheduleCurrency);
+            return refused(FeesRefusal::CurrencyChanged);
         }
         Some(known) => known.version + 1,
     };
@@ -228,7 +247,7 @@ pub(in crate::engine) fn decide_put(view: &RegistryView, put: &PutFeeSchedule) -
         fees == Some(put.id) && program.foreign_exchange_mark_up_basis_points > 0
     });
     match both.filter(|_| put.items.iter().any(is_of_items)) {
-        Some(program) => refused(RegistryRefusal::MarkUpTwice(program.id)),
+        Some(program) => refused(FeesRefusal::MarkUpTwice(program.id)),
         None => RegistryOutcome::Event(RegistryEvent::FeeSchedulePut {
             version: view.version + 1,
             schedule_version,
@@ -240,17 +259,22 @@ pub(in crate::engine) fn decide_put(view: &RegistryView, put: &PutFeeSchedule) -
 pub(in crate::engine) fn refusal_of_program(
     view: &RegistryView,
     program: &Program,
-) -> Option<RegistryRefusal> {
+) -> Option<FeesRefusal> {
     let id = program.fees?.fee_schedule_id;
     let Some(schedule) = view.fee_schedules.get(&id) else {
-        return Some(RegistryRefusal::FeeScheduleNotFound(id));
+        return Some(FeesRefusal::ScheduleNotFound(id));
     };
     if schedule.currency != program.currency {
-        return Some(RegistryRefusal::FeeScheduleOfOtherCurrency(id));
+        return Some(FeesRefusal::OtherCurrency(id));
     }
     let has_item = schedule.item(FeeKind::ForeignExchange).is_some();
     let has_both = has_item && program.foreign_exchange_mark_up_basis_points > 0;
-    has_both.then_some(RegistryRefusal::MarkUpTwice(program.id))
+    has_both.then_some(FeesRefusal::MarkUpTwice(program.id))
+}
+
+/// Puts one, new or restored, in its place, in a table of its own.
+pub(in crate::engine) fn insert(schedules: &mut FeeSchedules, schedule: FeeSchedule) {
+    Arc::make_mut(schedules).insert(schedule.id, Arc::new(schedule));
 }
 
 pub(in crate::engine) fn apply_put(
@@ -273,7 +297,5 @@ pub(in crate::engine) fn apply_put(
         updated_at: at,
         monthly_since: is_monthly.then(|| before.unwrap_or(at)),
     };
-    let mut table = BTreeMap::clone(schedules);
-    table.insert(put.id, Arc::new(schedule));
-    *schedules = Arc::new(table);
+    insert(schedules, schedule);
 }
