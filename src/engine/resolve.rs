@@ -8,7 +8,7 @@ use super::decide::Outcome;
 use super::decide_reversal::undo_whole;
 use super::decision_endpoints::Fallback;
 use super::event::{Event, Postings, Resolved, ResolvedTo};
-use super::fees::charge::{self, Charges};
+use super::fees::charge::{self, Charges, Payer};
 use super::money::Money;
 use super::postings;
 use super::reason::DeclineReason;
@@ -56,12 +56,9 @@ fn charges(
         // Nobody asked any more, which was our doing.
         ResolvedTo::Declined { .. } if says == CustomerSays::Lost => Charges::default(),
         ResolvedTo::Declined { reason, undone } => {
-            let released_minor = undone.released.account_minor;
-            let after = Account {
-                held_minor: account.held_minor - released_minor,
-                ..account.clone()
-            };
-            charge::of_declined(&state.registry, &after, known.card_id, reason)
+            let payer = Payer::of(account, Some(known.card_id));
+            let payer = payer.after_release(undone.released.account_minor);
+            charge::of_declined(&state.registry, account.status, payer, reason)
         }
         _ => {
             let schedule = waiting.and_then(|waiting| waiting.kept.schedule);

@@ -2,7 +2,7 @@
 //! what is decided in `engine/fees/monthly.rs`; nothing here has to outlive the process: at the start, every card is looked
 //! at, and those that were charged say so themselves.
 
-use super::worker::{CLOCK_PATIENCE, Worker};
+use super::worker::{CLOCK_PATIENCE, RECORD_BYTES_PER_APPEND, Worker};
 use crate::engine::command::{Action, Command};
 use crate::engine::event::Event;
 use crate::engine::fees::monthly::{self, ChargeMonthlyFee};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Cards looked at in one turn at most; the rest come in the next ones, and messages do not wait for all of them.
-const PER_TURN: usize = 4_096;
+const PER_TURN: Slot = 4_096;
 
 /// How far the shard is with the month.
 #[derive(Default)]
@@ -94,13 +94,16 @@ impl Worker {
         let Some(first) = self.monthly_fees.next else {
             return;
         };
-        let count = self.state.cards.len();
-        let end = count.min(first as usize + PER_TURN);
-        for slot in first..end as Slot {
+        let count = self.state.cards.len() as Slot;
+        let end = count.min(first.saturating_add(PER_TURN));
+        let mut slot = first;
+        // What is journalled in one piece stays small.
+        while slot < end && records.byte_length() < RECORD_BYTES_PER_APPEND {
             let card_id = self.state.cards[slot].id;
             self.charge_month(card_id, at, space, records);
+            slot += 1;
         }
-        self.monthly_fees.next = (end < count).then_some(end as Slot);
+        self.monthly_fees.next = (slot < count).then_some(slot);
     }
 
     /// Those that have become active in this turn.

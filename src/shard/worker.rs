@@ -39,7 +39,7 @@ const REQUESTS_PER_TURN: usize = 4_096;
 const REQUESTS_TOUCHED_AHEAD: usize = 64;
 
 /// Records that are handed to the journal in one piece; far below what it lets wait.
-const RECORD_BYTES_PER_APPEND: usize = 128 * 1024;
+pub(super) const RECORD_BYTES_PER_APPEND: usize = 128 * 1024;
 
 /// Holds whose time is over that are released in one turn at the most, and as many waits for customers: after a jump of
 /// the clock the rest follow in the next turns, messages do not wait for all of them, and the records of a turn fit

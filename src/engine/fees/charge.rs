@@ -130,6 +130,14 @@ impl Payer {
         }
     }
 
+    /// After so much is held no more.
+    pub(in crate::engine) fn after_release(self, released_minor: i64) -> Payer {
+        Payer {
+            available_minor: self.available_minor.saturating_add(released_minor),
+            ..self
+        }
+    }
+
     /// After so much came in.
     fn with(self, credited_minor: i64) -> Payer {
         Payer {
@@ -227,23 +235,23 @@ pub(in crate::engine) fn of_top_up(
 pub(in crate::engine) fn of_decline(context: &Context, reason: DeclineReason) -> Charges {
     let takes_money = context.treatment.is_some_and(|kind| kind.takes_money);
     let asked_minor = context.command.amounts.transaction.amount_minor;
-    if !takes_money || asked_minor <= 0 {
+    if context.program.fees.is_none() || !takes_money || asked_minor <= 0 {
         return Charges::default();
     }
-    of_declined(context.registry, context.account, context.card.id, reason)
+    let payer = Payer::of(context.account, Some(context.card.id));
+    of_declined(context.registry, context.account.status, payer, reason)
 }
 
 /// The same of one that is known to take money.
 pub(in crate::engine) fn of_declined(
     view: &RegistryView,
-    account: &Account,
-    card_id: CardId,
+    account_status: AccountStatus,
+    payer: Payer,
     reason: DeclineReason,
 ) -> Charges {
-    if is_free(reason) || account.status == AccountStatus::Closed {
+    if is_free(reason) || account_status == AccountStatus::Closed {
         return Charges::default();
     }
-    let payer = Payer::of(account, Some(card_id));
     charges(charge(view, FeeKind::Decline, payer, None))
 }
 
