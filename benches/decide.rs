@@ -197,6 +197,7 @@ fn world(cards: u64, controls: [Controls; 3], rules: usize, at: Timestamp) -> Wo
             controls: of_card.clone(),
             wallet: None,
             cardholder_id: None,
+            paid_by: None,
         };
         let open = OpenAccount {
             account_id: root,
@@ -224,6 +225,7 @@ fn world(cards: u64, controls: [Controls; 3], rules: usize, at: Timestamp) -> Wo
             controls: of_card.clone(),
             wallet: None,
             holder: None,
+            paid_by: None,
         };
         registry(&mut world, RegistryAction::IssueCard(Box::new(issue)));
         world.pending_cards.clear();

@@ -359,6 +359,7 @@ impl Node {
                         controls: Controls::default(),
                         wallet: None,
                         holder: None,
+                        paid_by: None,
                     })),
                 );
             }

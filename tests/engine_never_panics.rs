@@ -9,6 +9,8 @@ use cardswitch::engine::command::*;
 use cardswitch::engine::controls::{Controls, Window};
 use cardswitch::engine::event::{Answer, AnswerResult, ReversalResult};
 use cardswitch::engine::facts::*;
+use cardswitch::engine::fees::monthly::{ChargeMonthlyFee, Month};
+use cardswitch::engine::fees::schedule::{FeeItem, FeeKind};
 use cardswitch::engine::first_answer::{Asked, FirstAnswer};
 use cardswitch::engine::hash::state_hash;
 use cardswitch::engine::ids::*;
@@ -359,6 +361,7 @@ fn any_action() -> impl Strategy<Value = Action> {
                     Box::new(further.into_iter().collect())
                 }),
                 holder: None,
+                paid_by: None,
             }))
         },
     );
@@ -440,8 +443,14 @@ fn any_action() -> impl Strategy<Value = Action> {
             expiry: Expiry(expiry),
         })
     });
+    let month = (0u64..8, 320u16..326).prop_map(|(card, month)| {
+        Action::ChargeMonthlyFee(ChargeMonthlyFee {
+            card_id: CardId(card),
+            month: Month(month),
+        })
+    });
     prop_oneof![
-        2 => replace, 1 => renew,
+        2 => replace, 1 => renew, 1 => month,
         3 => any_recall(),
         3 => change_account, 2 => low, 2 => auto, 2 => announce, 2 => end_top_up, 4 => send, 3 => receive, 2 => end,
         1 => change_holder, 8 => resolve, 4 => withhold, 3 => release, 12 => authorize, 6 => advise, 5 => reverse, 4 => open_account, 6 => top_up, 4 => open_card,
@@ -562,6 +571,10 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
         Action::RenewCard(mut of) => {
             of.card_id = card(of.card_id);
             Action::RenewCard(of)
+        }
+        Action::ChargeMonthlyFee(mut of) => {
+            of.card_id = card(of.card_id);
+            Action::ChargeMonthlyFee(of)
         }
         Action::ChangeCardControls(mut of) => {
             of.card_id = card(of.card_id);
@@ -690,6 +703,24 @@ fn any_rate() -> impl Strategy<Value = ExchangeRate> {
     })
 }
 
+/// Some of all kinds, from nothing to more than anybody has.
+fn any_fees() -> impl Strategy<Value = Vec<FeeItem>> {
+    let amount = || prop_oneof![2 => 0i64..300, 1 => Just(1_000_000_000_000)];
+    let item = move |(kind, _): (FeeKind, &str)| {
+        let parts = (amount(), amount(), 0u16..=5_000, 0u16..=5_000);
+        let item =
+            parts.prop_map(
+                move |(amount_minor, more_minor, part, more)| match kind.has_basis() {
+                    true => share(kind, part, more),
+                    false => fee(kind, amount_minor, more_minor),
+                },
+            );
+        proptest::option::of(item)
+    };
+    let all: Vec<_> = FeeKind::ALL.iter().copied().map(item).collect();
+    all.prop_map(|items| items.into_iter().flatten().collect())
+}
+
 fn any_settings() -> impl Strategy<Value = EngineSettings> {
     let retention = || prop_oneof![any::<i64>(), 0i64..100_000, Just(i64::MAX)];
     (
@@ -729,12 +760,16 @@ proptest! {
         rate in proptest::option::of(any_rate()),
         asks in proptest::option::of(prop_oneof![Just(None), (0i64..300).prop_map(Some)]),
         mark_up in 0u16..=10_000,
+        items in proptest::option::of(any_fees()),
         asked in proptest::collection::vec(
             (0u64..4, 0u8..12, 0i64..90_000_000, any_action()), 1..150
         ),
     ) {
         let controls = limits([limit(2, Window::Day, Some(50_000), None)]);
-        let mut switch = Switch::with_program_and_mark_up(2, controls, mark_up);
+        let mut switch = match items {
+            None => Switch::with_program_and_mark_up(2, controls, mark_up),
+            Some(items) => Switch::with_fees(2, controls, items),
+        };
         risk_rules(&mut switch);
         switch.at = Timestamp(first_at);
         if let Some(settings) = settings {
@@ -761,7 +796,9 @@ proptest! {
                     + account.network_settlement_minor
                     + account.rounding_minor
                     + account.mark_up_minor
-                    + account.transfers_minor;
+                    + account.transfers_minor
+                    + account.fees_minor
+                    + account.reseller_mark_up_minor;
                 prop_assert_eq!(account.posted_minor + contra, 0);
                 let own = state.authorizations.iter().filter(|known| known.account_id == account.id);
                 prop_assert_eq!(own.map(|known| known.held.account_minor).sum::<i64>(), account.held_minor);

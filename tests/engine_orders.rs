@@ -907,7 +907,7 @@ fn legs_of(event: &Event) -> &[Posting] {
         Event::Authorized(authorized) => &authorized.postings,
         Event::Advised(advised) => &advised.postings,
         Event::Reversed(reversed) => &reversed.postings,
-        Event::Posted(postings) => postings,
+        Event::Posted { postings, .. } => postings,
         _ => &[],
     }
 }

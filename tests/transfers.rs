@@ -182,7 +182,7 @@ impl Books {
             return;
         };
         let legs = match event {
-            Event::Posted(legs) => &legs[..],
+            Event::Posted { postings: legs, .. } => &legs[..],
             Event::Transferred(transferred) => &transferred.postings[..],
             _ => return,
         };

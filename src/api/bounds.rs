@@ -4,14 +4,14 @@
 use super::auth::{Caller, forbidden};
 use super::error::ApiError;
 use super::{
-    ApiState, accounts, ask, authorizations, card_batches, cardholders, cards, links, top_ups,
-    transactions, transfers,
+    ApiState, accounts, ask, authorizations, card_batches, cardholders, cards, fees, links,
+    top_ups, transactions, transfers,
 };
 use crate::engine::api_keys::{Bounds, Place};
 use crate::engine::card_batches::BatchProgress;
 use crate::engine::exceptions::Subject;
 use crate::engine::ids::{
-    AccountId, AuthorizationId, CardId, CardholderId, ExceptionId, ProgramId, TopUpId,
+    AccountId, AuthorizationId, CardId, CardholderId, ExceptionId, FeeId, ProgramId, TopUpId,
     TransactionId,
 };
 use crate::engine::links::LinkedTrees;
@@ -49,6 +49,7 @@ pub enum About {
     CardBatch,
     Transfer,
     TopUp,
+    Fee,
 }
 
 /// Where an object is.
@@ -168,6 +169,10 @@ pub(super) async fn whereabouts(
             Ok(id) => found(top_up(state, id).await)?,
             Err(_) => None,
         },
+        About::Fee => match id.parse() {
+            Ok(id) => found(fee(state, id).await)?,
+            Err(_) => None,
+        },
         About::Link
         | About::CardBatch
         | About::Transfer
@@ -195,6 +200,7 @@ pub(super) fn unseen(about: About) -> ApiError {
         About::CardBatch => ("card_batch_not_found", "card batch"),
         About::Transfer => ("transfer_not_found", "transfer"),
         About::TopUp => ("top_up_not_found", "top-up"),
+        About::Fee => ("fee_not_found", "fee"),
         About::Everything | About::Anything | About::Several | About::Body | About::OfProgram => {
             ("not_found", "object")
         }
@@ -299,6 +305,19 @@ async fn transaction(state: &Arc<ApiState>, id: TransactionId) -> Result<Whereab
 async fn top_up(state: &Arc<ApiState>, id: TopUpId) -> Result<Whereabouts, ApiError> {
     let row = top_ups::find(state, id).await?;
     account(state, row.account_id).await
+}
+
+/// It is where its card is, if it is of one, and on the account that paid.
+async fn fee(state: &Arc<ApiState>, id: FeeId) -> Result<Whereabouts, ApiError> {
+    let row = fees::find(state, id).await?;
+    let links = match row.card_id {
+        Some(id) => card(state, id).await?.links,
+        None => Vec::new(),
+    };
+    Ok(Whereabouts {
+        links,
+        ..account(state, row.account_id).await?
+    })
 }
 
 /// Who sees one of its accounts sees a transfer.

@@ -4,7 +4,7 @@
 use super::cards::{self, FullCard};
 use super::error::ApiError;
 use super::links::{self, LinkPair};
-use super::{ApiState, accounts, ask, cardholders, programs, reveal};
+use super::{ApiState, accounts, ask, cardholders, fees, programs, reveal};
 use crate::engine::card_batches::CardOrder;
 use crate::engine::command::{Action, OpenAccount, OpenCard};
 use crate::engine::controls::Controls;
@@ -44,6 +44,7 @@ pub async fn issue(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiErro
         check_cardholder(state, id, &program).await?;
     }
     check_links(state, &wanted, &named).await?;
+    fees::check_issue(state, wanted.card_id, &named, wanted.order.card_type).await?;
     let account = match wanted.order.has_own_account {
         false => named,
         true => open_sub_account(state, &named, wanted.sub_account_id).await?,
@@ -53,6 +54,7 @@ pub async fn issue(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiErro
         let links = issue.links.to_vec();
         let action = RegistryAction::IssueCard(Box::new(issue));
         match ask::registry_command(state, action).await? {
+            Reply::Card(card) if card.status.is_closed() => return Err(fees::not_opened()),
             Reply::Card(card) => {
                 return Ok(FullCard {
                     card: *card,
@@ -196,7 +198,14 @@ fn command(
         controls: wanted.order.controls.clone(),
         wallet: wanted.order.wallet.clone(),
         cardholder_id: wanted.order.cardholder_id,
+        paid_by: paid_by(wanted),
     })
+}
+
+/// An account of its own has nothing yet: whoever it is below pays for the card.
+fn paid_by(wanted: &Wanted) -> Option<AccountId> {
+    let order = &wanted.order;
+    order.has_own_account.then_some(order.account_id)
 }
 
 /// A card number as the registry keeps it.
@@ -238,6 +247,7 @@ pub fn expiry(now: Timestamp) -> Expiry {
 
 /// The card that an earlier try issued. Should its shard not have opened it, it is asked to again.
 async fn again(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiError> {
+    let paid_by = paid_by(&wanted);
     let (issued, links) = cards::issued(state, wanted.card_id).await?;
     let pan = reveal::open_pan(state, wanted.card_id, &issued)?;
     let (first6, last4) = shown_digits(&pan);
@@ -258,9 +268,11 @@ async fn again(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiError> {
             Some(id) => Some(cardholders::find(state, id).await?.cardholder.holder()),
             None => None,
         },
+        paid_by,
     };
     let action = Action::OpenCard(Box::new(open));
     match ask::shard_command(state, issued.root, action).await? {
+        Reply::Card(card) if card.status.is_closed() => Err(fees::not_opened()),
         Reply::Card(card) => Ok(FullCard {
             card: *card,
             program_id: issued.program_id,

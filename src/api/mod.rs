@@ -27,6 +27,8 @@ mod etags;
 mod events;
 pub(crate) mod exceptions;
 pub(crate) mod exchange_rates;
+pub(crate) mod fee_schedules;
+mod fees;
 mod fields;
 pub(crate) mod groups;
 mod health;

@@ -7,11 +7,13 @@ use super::error::{ApiError, json_response};
 use super::fields::{self, Fields};
 use super::idempotency::{Ids, Success, Write, once};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, ask, cards, hold_expiry_json};
+use super::{ApiState, Gate, ask, cards, fee_schedules, hold_expiry_json};
 use crate::engine::conversion::BASIS_POINTS;
-use crate::engine::ids::ProgramId;
+use crate::engine::fees::schedule::{FeesRefusal, ProgramFees};
+use crate::engine::ids::{FeeScheduleId, ProgramId};
 use crate::engine::programs::{BINS_MAX, Bin, ChangeProgram, Program, ProgramStatus};
 use crate::engine::registry::{RegistryAction, RegistryRefusal};
+use crate::engine::time::Timestamp;
 use crate::shard::reply::Reply;
 use crate::shard::request::RegistryRequest;
 use axum::extract::{Path, State};
@@ -49,8 +51,8 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         status: ProgramStatus::Active,
         product_type: product_type(&mut fields)?,
         region: region(&mut fields)?,
+        fees: fees(&mut fields, state.switchboard.clock.now())?,
     };
-    refuse_later(&mut fields, "fee_schedule")?;
     fields.finish()?;
     let id = program.id;
     let action = RegistryAction::CreateProgram(Box::new(program));
@@ -58,21 +60,10 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         Reply::Program(program) => program,
         // Made before under the same Idempotency-Key.
         Reply::RegistryRefused(RegistryRefusal::IdTaken) => find(&state, id).await?,
+        Reply::RegistryRefused(refusal) => return Err(fees_refused(refusal)),
         reply => return Err(ask::unexpected(&reply)),
     };
     Ok(Success::created(to_json(&program)))
-}
-
-/// A field that the product describes and this version does not have.
-pub fn refuse_later(fields: &mut Fields, name: &str) -> Result<(), ApiError> {
-    let path = fields.path(name);
-    match fields.take(name) {
-        None => Ok(()),
-        Some(_) => Err(ApiError::not_supported(
-            &path,
-            format!("{path} is not part of this version yet; leave it out"),
-        )),
-    }
 }
 
 /// The name of a network that is configured. Where none is yet, any name that one could have: letters,
@@ -225,6 +216,7 @@ fn take_change(
     change.bins = bins(fields)?;
     change.product_type = product_type(fields)?;
     change.region = region(fields)?;
+    change.fees = changed_fees(fields, state.switchboard.clock.now())?;
     Ok(change)
 }
 
@@ -258,8 +250,47 @@ async fn carry_out_change(
             let error = ApiError::conflict("bin_not_removable", refusal.to_string());
             Err(error.with_param("bins"))
         }
+        Reply::RegistryRefused(refusal) => Err(fees_refused(refusal)),
         reply => Err(ask::unexpected(&reply)),
     }
+}
+
+/// The schedule that it charges by, from now on.
+fn fees(fields: &mut Fields, now: Timestamp) -> Result<Option<ProgramFees>, ApiError> {
+    let id = fields.id("fee_schedule", FeeScheduleId::PREFIX)?;
+    Ok(id.map(|fee_schedule_id| ProgramFees {
+        fee_schedule_id,
+        since: now,
+    }))
+}
+
+/// The word that ends it, as `null` leaves it as it is.
+pub const NO_SCHEDULE: &str = "none";
+
+fn changed_fees(
+    fields: &mut Fields,
+    now: Timestamp,
+) -> Result<Option<Option<ProgramFees>>, ApiError> {
+    if fields.peek_text("fee_schedule") == Some(NO_SCHEDULE) {
+        fields.take("fee_schedule");
+        return Ok(Some(None));
+    }
+    Ok(fees(fields, now)?.map(Some))
+}
+
+fn fees_refused(refusal: RegistryRefusal) -> ApiError {
+    let message = refusal.to_string();
+    let error = match refusal {
+        RegistryRefusal::Fees(FeesRefusal::ScheduleNotFound(_)) => fee_schedules::not_found(),
+        RegistryRefusal::Fees(FeesRefusal::OtherCurrency(_)) => {
+            ApiError::conflict("currency_mismatch", message)
+        }
+        RegistryRefusal::Fees(FeesRefusal::MarkUpTwice(_)) => {
+            ApiError::conflict("mark_up_twice", message)
+        }
+        refusal => return ask::unexpected(&Reply::RegistryRefused(refusal)),
+    };
+    error.with_param("fee_schedule")
 }
 
 pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {
@@ -302,7 +333,7 @@ pub async fn find(state: &ApiState, id: ProgramId) -> Result<Arc<Program>, ApiEr
     }
 }
 
-fn not_found() -> ApiError {
+pub fn not_found() -> ApiError {
     ApiError::not_found("program_not_found", "there is no program with this id")
 }
 
@@ -321,6 +352,7 @@ pub fn to_json(program: &Program) -> Value {
         "controls": controls_json::to_json(&program.controls),
         "hold_expiry": hold_expiry_json::to_json(&program.hold_expiry),
         "foreign_exchange_mark_up_basis_points": program.foreign_exchange_mark_up_basis_points,
+        "fee_schedule": program.fees.map(|fees| fees.fee_schedule_id.to_string()),
         "created_at": program.created_at.to_string(),
     })
 }

@@ -9,7 +9,7 @@ use super::body::WriteRequest;
 use super::cards::{self, FullCard};
 use super::error::ApiError;
 use super::idempotency::{Success, Write, once};
-use super::{ApiState, Gate, ask, issue, links, programs, reveal};
+use super::{ApiState, Gate, accounts, ask, fees, issue, links, programs, reveal};
 use crate::engine::command::Action;
 use crate::engine::controls::Controls;
 use crate::engine::event::Refusal;
@@ -63,6 +63,10 @@ async fn issue_in_place(
 ) -> Result<FullCard, ApiError> {
     let bin = bin_of(state, &old).await?;
     let replaces = old.card.id;
+    if !reason.is_free() {
+        let account = accounts::find(state, old.card.account_id).await?;
+        fees::check_issue(state, card_id, &account, old.card.card_type).await?;
+    }
     for _ in 0..issue::DRAWS_MAX {
         let reissue = ReissueCard {
             replaces,
@@ -120,6 +124,7 @@ fn new_card(
         controls: Controls::default(),
         wallet: card.wallet.clone(),
         cardholder_id: card.holder.map(|holder| holder.id),
+        paid_by: None,
     })
 }
 

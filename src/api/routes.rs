@@ -7,10 +7,10 @@ use super::etags::{self, Turns};
 use super::simulate::What;
 use super::{
     Gate, accounts, api_keys, audit, authorizations, card_batch_worker, card_batches, cardholders,
-    cards, decision_endpoints, deliveries, envelope, events, exceptions, exchange_rates, groups,
-    health, incoming_payments, ledger_entries, links, list, metrics, openapi, programs, reissue,
-    reveal, rules, settlement_reports, simulate, spend, top_ups, transactions, transfers,
-    webhook_endpoints, webhook_moves,
+    cards, decision_endpoints, deliveries, envelope, events, exceptions, exchange_rates,
+    fee_schedules, fees, groups, health, incoming_payments, ledger_entries, links, list, metrics,
+    openapi, programs, reissue, reveal, rules, settlement_reports, simulate, spend, top_ups,
+    transactions, transfers, webhook_endpoints, webhook_moves,
 };
 use crate::engine::api_keys::Scope;
 use crate::engine::command::{AccountStatusChange, StatusChange};
@@ -152,6 +152,14 @@ fn payments(routes: Routes) -> Routes {
         .post(expire, AuthorizationsExpire, Authorization, authorizations::expire)
         .list("/v1/transactions", TransactionsRead, Several, transactions::many)
         .get("/v1/transactions/{id}", TransactionsRead, Transaction, transactions::one)
+        .list("/v1/fee_schedules", FeesRead, Everything, fee_schedules::many)
+        .post("/v1/fee_schedules", FeesWrite, Everything, fee_schedules::create)
+        .get("/v1/fee_schedules/{id}", FeesRead, Everything, fee_schedules::one)
+        .patch("/v1/fee_schedules/{id}", FeesWrite, Everything, fee_schedules::update)
+        .post("/v1/fee_schedules/{id}/preview", FeesRead, Everything, fee_schedules::preview)
+        .post("/v1/programs/{id}/fee_preview", FeesRead, Program, fee_schedules::preview_of_program)
+        .list("/v1/fees", FeesRead, Several, fees::many)
+        .get("/v1/fees/{id}", FeesRead, Fee, fees::one)
         .list("/v1/settlement_reports", ReportsRead, Everything, settlement_reports::json)
         .list("/v1/settlement_reports.csv", ReportsRead, Everything, settlement_reports::csv)
         .get("/v1/exchange_rates", RatesRead, Anything, exchange_rates::current)

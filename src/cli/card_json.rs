@@ -65,6 +65,7 @@ pub(super) fn open_card(open: &OpenCard) -> Value {
         "link_ids": links,
         "controls": controls_json::to_json(&open.controls),
         "wallet_account_ids": cards::wallet_json(open.wallet.as_deref()),
+        "paid_by": open.paid_by.map(|id| id.to_string()),
     })
 }
 
@@ -90,6 +91,7 @@ fn issue_card(issue: &IssueCard) -> Value {
         "links": issue.links.iter().map(link).collect::<Vec<Value>>(),
         "controls": controls_json::to_json(&issue.controls),
         "wallet_account_ids": cards::wallet_json(issue.wallet.as_deref()),
+        "paid_by": issue.paid_by.map(|id| id.to_string()),
     })
 }
 

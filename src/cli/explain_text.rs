@@ -155,6 +155,17 @@ fn came(out: &mut String, event: &Value, currency: &Value) {
         let (account, amount) = (word(&leg["ledger_account"]), &leg["amount"]);
         line!(out, "  posted to {account}: {}", in_account(amount));
     }
+    for fee in event["charges"].as_array().into_iter().flatten() {
+        line!(
+            out,
+            "  charged for {}: {} and {} for the reseller, by {} version {}",
+            word(&fee["kind"]),
+            in_account(&fee["fee_amount"]),
+            in_account(&fee["reseller_mark_up_amount"]),
+            word(&fee["fee_schedule_id"]),
+            fee["fee_schedule_version"]
+        );
+    }
 }
 
 fn members(object: &Value) -> String {

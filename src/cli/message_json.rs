@@ -333,6 +333,8 @@ pub(super) fn posting(posting: &Posting) -> Value {
         LedgerAccount::NetworkSettlement => ("network_settlement", None),
         LedgerAccount::Rounding => ("rounding", None),
         LedgerAccount::MarkUp => ("mark_up", None),
+        LedgerAccount::Fees => ("fees", None),
+        LedgerAccount::ResellerMarkUp => ("reseller_mark_up", None),
         LedgerAccount::InTransit => ("in_transit", None),
     };
     json!({

@@ -2,6 +2,9 @@
 
 use super::message_json::posting;
 use crate::api::{accounts, controls_json};
+use crate::engine::fees::charge::Charge;
+use crate::engine::fees::monthly::ChargeMonthlyFee;
+use crate::engine::registry::RegistryEvent;
 use crate::engine::top_ups::{EndTopUp, TopUpEnd, TopUpEnded};
 use crate::engine::transfers::{EndTransfer, Transfer, Transferred};
 use crate::engine::watch::{AutoTopUp, AutoToppedUp, ChangeAccount, NoteLowBalance};
@@ -76,6 +79,47 @@ pub(super) fn change_account(change: &ChangeAccount) -> Value {
 
 pub(super) fn note_low_balance(low: &NoteLowBalance) -> Value {
     json!({ "type": "note_low_balance", "account_id": low.account_id.to_string() })
+}
+
+pub(super) fn charge_monthly_fee(due: &ChargeMonthlyFee) -> Value {
+    json!({
+        "type": "charge_monthly_fee",
+        "card_id": due.card_id.to_string(),
+        "month": due.month.to_string(),
+    })
+}
+
+pub(super) fn fee_schedule_put(event: &RegistryEvent) -> Value {
+    match event {
+        RegistryEvent::FeeSchedulePut {
+            version,
+            schedule_version,
+        } => json!({
+            "type": "fee_schedule_put", "registry_version": version, "version": schedule_version,
+        }),
+        event => panic!("this is not about a fee schedule: {event:?}"),
+    }
+}
+
+/// With its own legs; those on conversions are among those of the payment.
+pub(super) fn charge(charge: &Charge) -> Value {
+    let own = charge
+        .is_posted_by_itself()
+        .then(|| charge.legs().iter().map(posting).collect::<Vec<_>>());
+    json!({
+        "kind": charge.kind.name(),
+        "account_id": charge.account_id.to_string(),
+        "card_id": charge.card_id.map(|id| id.to_string()),
+        "fee_schedule_id": charge.schedule.id.to_string(),
+        "fee_schedule_version": charge.schedule.version,
+        "fee_amount": charge.fee_minor,
+        "reseller_mark_up_amount": charge.reseller_mark_up_minor,
+        "basis_amount": charge.basis_minor,
+        "currency": charge.currency.alpha(),
+        "month": charge.month.map(|month| month.to_string()),
+        "overdrawn": charge.overdrawn,
+        "postings": own,
+    })
 }
 
 pub(super) fn auto_top_up(auto: &AutoTopUp) -> Value {

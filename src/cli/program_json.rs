@@ -1,6 +1,7 @@
 //! Of a journal record as JSON, what is about programs. All else of it is in `record_json.rs`.
 
 use crate::api::{controls_json, hold_expiry_json};
+use crate::engine::fees::schedule::ProgramFees;
 use crate::engine::programs::{Bin, ChangeProgram, Program, ProgramStatus};
 use crate::engine::registry::{RegistryAction, RegistryEvent};
 use serde_json::{Value, json};
@@ -37,9 +38,14 @@ fn create_program(program: &Program) -> Value {
         "product_type": program.product_type,
         "region": program.region,
         "foreign_exchange_mark_up_basis_points": program.foreign_exchange_mark_up_basis_points,
+        "fee_schedule_id": program.fees.map(|fees| fees.fee_schedule_id.to_string()),
         "hold_expiry": hold_expiry_json::to_json(&program.hold_expiry),
         "controls": controls_json::to_json(&program.controls),
     })
+}
+
+fn fee_schedule(fees: Option<ProgramFees>) -> String {
+    fees.map_or("none".to_owned(), |fees| fees.fee_schedule_id.to_string())
 }
 
 /// What stays as it is is `null`.
@@ -53,6 +59,7 @@ fn change_program(change: &ChangeProgram) -> Value {
         "region": change.region,
         "status": change.status.map(ProgramStatus::name),
         "foreign_exchange_mark_up_basis_points": change.foreign_exchange_mark_up_basis_points,
+        "fee_schedule_id": change.fees.map(fee_schedule),
         "hold_expiry": change.hold_expiry.as_ref().map(hold_expiry_json::to_json),
         "controls": change.controls.as_ref().map(controls_json::to_json),
     })

@@ -4,7 +4,8 @@
 
 use super::{card_json, message_json, money_json, program_json, webhook_json};
 use crate::api::{
-    api_keys, audit, controls_json, decision_endpoints, exceptions, exchange_rates, groups,
+    api_keys, audit, controls_json, decision_endpoints, exceptions, exchange_rates, fee_schedules,
+    groups,
 };
 use crate::engine::authorizations::Authorization;
 use crate::engine::cardholders::Holder;
@@ -13,6 +14,7 @@ use crate::engine::command::{
 };
 use crate::engine::event::Event;
 use crate::engine::exceptions::{ChangeException, ControlException, Subject};
+use crate::engine::fees::charge::Charge;
 use crate::engine::groups::{MccGroup, SharedMerchantList};
 use crate::engine::ids::ApiKeyId;
 use crate::engine::link_states::ChangeLinkStatus;
@@ -27,6 +29,10 @@ use serde_json::{Value, json};
 
 /// A record: its number and time, what was asked, and what came of it.
 pub fn line(sequence: Sequence, record: &Record) -> Value {
+    let charges = match record {
+        Record::Shard { event, .. } => event.charges(),
+        Record::Registry { .. } => &[],
+    };
     let (at, engine_version, tree, command, event) = match record {
         Record::Shard {
             command: asked,
@@ -47,10 +53,19 @@ pub fn line(sequence: Sequence, record: &Record) -> Value {
             (asked.at, engine_version, None, asked_of, came)
         }
     };
+    let event = with_charges(event, charges);
     json!({
         "sequence": sequence, "at": at.to_string(), "engine_version": engine_version, "tree": tree,
         "command": command, "event": event, "requester": record.requester().map(audit::requester_json),
     })
+}
+
+/// With what the record charges, where it does.
+fn with_charges(mut event: Value, charges: &[Charge]) -> Value {
+    if !charges.is_empty() {
+        event["charges"] = charges.iter().map(money_json::charge).collect();
+    }
+    event
 }
 
 fn command(command: &Command) -> Value {
@@ -118,6 +133,7 @@ fn command(command: &Command) -> Value {
         Action::ChangeAccount(change) => money_json::change_account(change),
         Action::NoteLowBalance(low) => money_json::note_low_balance(low),
         Action::AutoTopUp(auto) => money_json::auto_top_up(auto),
+        Action::ChargeMonthlyFee(due) => money_json::charge_monthly_fee(due),
     }
 }
 
@@ -175,15 +191,17 @@ fn event(event: &Event) -> Value {
         Event::Authorized(authorized) => message_json::authorized(authorized),
         Event::Reversed(reversed) => message_json::reversed(reversed),
         Event::Advised(advised) => message_json::advised(advised),
-        Event::AccountOpened => json!({ "type": "account_opened" }),
+        Event::AccountOpened { .. } => json!({ "type": "account_opened" }),
         Event::AccountStatusChanged { from, to } => {
             json!({ "type": "account_status_changed", "from": from.name(), "to": to.name() })
         }
-        Event::Posted(postings) => {
+        Event::Posted { postings, .. } => {
             let postings: Vec<Value> = postings.iter().map(message_json::posting).collect();
             json!({ "type": "posted", "postings": postings })
         }
-        Event::CardOpened { status } => json!({ "type": "card_opened", "status": status.name() }),
+        Event::CardOpened { status, .. } => {
+            json!({ "type": "card_opened", "status": status.name() })
+        }
         Event::CardStatusChanged { from, to } => {
             json!({ "type": "card_status_changed", "from": from.name(), "to": to.name() })
         }
@@ -209,6 +227,7 @@ fn event(event: &Event) -> Value {
             json!({ "type": "balance_low", "available": available_minor })
         }
         Event::AutoToppedUp(done) => money_json::auto_topped_up(done),
+        Event::MonthlyFeeCharged { .. } => json!({ "type": "monthly_fee_charged" }),
         Event::HoldReleased {
             account_id,
             amount_minor,
@@ -252,6 +271,9 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::BeginIdempotent(_) => json!({ "type": "begin_idempotent" }),
         RegistryAction::CompleteIdempotent { status, .. } => {
             json!({ "type": "complete_idempotent", "status": status })
+        }
+        RegistryAction::PutFeeSchedule(put) => {
+            with_type("put_fee_schedule", fee_schedules::put_json(put))
         }
         RegistryAction::SetExchangeRates(set) => json!({
             "type": "set_exchange_rates",
@@ -425,6 +447,7 @@ fn registry_event(event: &RegistryEvent) -> Value {
         RegistryEvent::LinkStatusChanged { version, .. } => {
             json!({ "type": "link_status_changed", "registry_version": version })
         }
+        event @ RegistryEvent::FeeSchedulePut { .. } => money_json::fee_schedule_put(event),
         RegistryEvent::ReferenceReserved => json!({ "type": "reference_reserved" }),
         RegistryEvent::Audited => json!({ "type": "audited" }),
         event @ (RegistryEvent::WebhookEndpointPut { .. }

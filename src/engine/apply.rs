@@ -13,6 +13,7 @@ use super::event::{
     AdviceOutcome, AdviceResult, Advised, Answer, AnswerResult, Authorized, Decision, Event,
     LedgerAccount, LimitUse, Posting, ReversalOutcome, ReversalResult, Reversed,
 };
+use super::fees;
 use super::ids::{AccountId, CardId};
 use super::recall;
 use super::reissue;
@@ -34,7 +35,7 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
         (Action::Reverse(reverse), Event::Reversed(reversed)) => {
             apply_reversal::reversal(state, command, reverse, reversed);
         }
-        (Action::OpenAccount(open), Event::AccountOpened) => {
+        (Action::OpenAccount(open), Event::AccountOpened { .. }) => {
             let account = new_account(state, command, open);
             insert_account(state, account);
             if let Some(parent_id) = open.parent_id {
@@ -48,13 +49,13 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
                 expect_account(state, parent_id).open_sub_accounts -= 1;
             }
         }
-        (Action::TopUp(top_up), Event::Posted(postings)) => {
+        (Action::TopUp(top_up), Event::Posted { postings, .. }) => {
             state
                 .top_ups
                 .remember(top_up.top_up_id, command.at, top_up.account_id);
             post(state, top_up.account_id, postings);
         }
-        (Action::OpenCard(open), Event::CardOpened { status }) => {
+        (Action::OpenCard(open), Event::CardOpened { status, .. }) => {
             let card = new_card(state, command, open, *status);
             insert_card(state, card);
         }
@@ -90,6 +91,12 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
         _ if apply_money(state, command, event) => {}
         (action, event) => panic!("an event {event:?} cannot come of this command: {action:?}"),
     }
+    follow(state, command, event);
+}
+
+/// What every event has beside its own: what it charges, and what comes of the time and of what there is now.
+fn follow(state: &mut State, command: &Command, event: &Event) {
+    fees::charge::apply(state, event.charges());
     if !state.watched.is_empty() {
         watch::note_risen(state, command.root);
     }
@@ -112,6 +119,9 @@ fn apply_money(state: &mut State, command: &Command, event: &Event) -> bool {
         (Action::NoteLowBalance(low), Event::BalanceLow { .. }) => watch::apply_low(state, low),
         (Action::AutoTopUp(_), Event::AutoToppedUp(done)) => {
             watch::apply_auto(state, command, done);
+        }
+        (Action::ChargeMonthlyFee(due), Event::MonthlyFeeCharged { .. }) => {
+            fees::monthly::apply(state, due);
         }
         _ => return false,
     }
@@ -291,6 +301,12 @@ pub(super) fn post(state: &mut State, account_id: AccountId, postings: &[Posting
             LedgerAccount::MarkUp => {
                 expect_account(state, account_id).mark_up_minor += posting.amount_minor;
             }
+            LedgerAccount::Fees => {
+                expect_account(state, account_id).fees_minor += posting.amount_minor;
+            }
+            LedgerAccount::ResellerMarkUp => {
+                expect_account(state, account_id).reseller_mark_up_minor += posting.amount_minor;
+            }
             // Its other side is kept with the accounts themselves (see `transfers.rs`).
             LedgerAccount::InTransit => {}
         }
@@ -328,6 +344,8 @@ fn new_account(state: &mut State, command: &Command, open: &OpenAccount) -> Acco
         transfers_minor: 0,
         in_transit_minor: 0,
         watch: None,
+        fees_minor: 0,
+        reseller_mark_up_minor: 0,
     }
 }
 
@@ -350,6 +368,7 @@ fn new_card(state: &mut State, command: &Command, open: &OpenCard, status: CardS
         history: None,
         holder: open.holder,
         chain: None,
+        fees_through: None,
     }
 }
 

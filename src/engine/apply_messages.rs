@@ -72,7 +72,7 @@ pub(super) fn authorization(
         answered: authorized.waits_until.is_none().then_some(answered),
     };
     match authorize.posts && opening.waiting.is_none() {
-        true => open_posted(state, &opening, &authorized.postings),
+        true => open_posted(state, &opening, &authorized.postings, &authorized.charges),
         false => open_held(state, &opening),
     }
     refunds::apply(state, authorize.authorization_id, &authorized.gives_back);
@@ -151,7 +151,8 @@ pub(super) fn advice(state: &mut State, command: &Command, advise: &Advise, advi
             }
         }
         AdviceOutcome::ForcePosted(placed) => {
-            open_posted(state, &opening(placed), &advised.postings);
+            let (postings, charges) = (&advised.postings, &advised.charges);
+            open_posted(state, &opening(placed), postings, charges);
             refunds::apply(state, payment.authorization_id, &advised.gives_back);
         }
         AdviceOutcome::Amended { .. } => amend(state, command, payment, &advised.outcome),
@@ -393,7 +394,7 @@ fn complete(state: &mut State, command: &Command, payment: &Authorize, advised: 
     let change = Change {
         held: released.negative(),
         posted,
-        kept: Kept::of_legs(&advised.postings),
+        kept: Kept::of_legs(&advised.postings, &advised.charges),
         closes: ClosedBy::of(standing),
         part: Some(part(PartKind::Completion, posted, command, payment)),
         ..Change::default()

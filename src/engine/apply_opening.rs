@@ -7,6 +7,7 @@ use super::authorizations::{Authorization, Closed, ClosedBy, InBoth, Waiting};
 use super::card_use::{CardUseMade, LockedMerchant};
 use super::command::{Authorize, Command};
 use super::event::{ApprovalCode, HoldPlaced, LedgerAccount, Postings};
+use super::fees::charge::Charge;
 use super::first_answer::Answered;
 use super::ids::AccountId;
 use super::kinds::{Direction, Treatment};
@@ -43,7 +44,12 @@ pub(super) fn open_held(state: &mut State, opening: &Opening) {
     open(state, opening, held, InBoth::default(), None);
 }
 
-pub(super) fn open_posted(state: &mut State, opening: &Opening, postings: &Postings) {
+pub(super) fn open_posted(
+    state: &mut State,
+    opening: &Opening,
+    postings: &Postings,
+    charges: &[Charge],
+) {
     post(state, opening.account_id, postings);
     let charged_minor = charged(postings, opening.account_id);
     let posted = InBoth {
@@ -56,7 +62,7 @@ pub(super) fn open_posted(state: &mut State, opening: &Opening, postings: &Posti
     };
     let id = opening.payment.authorization_id;
     open(state, opening, InBoth::default(), posted, Some(closed));
-    expect_authorization(state, id).kept = Kept::of_legs(postings);
+    expect_authorization(state, id).kept = Kept::of_legs(postings, charges);
 }
 
 /// What a posting takes from the account; below zero for what it gives.

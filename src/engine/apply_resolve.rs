@@ -7,7 +7,7 @@ use super::apply_messages::{Change, change_authorization, expect_authorization, 
 use super::apply_reversal::undo;
 use super::authorizations::{ClosedBy, InBoth};
 use super::command::{Command, Resolve};
-use super::event::{Postings, Resolved, ResolvedTo};
+use super::event::{Resolved, ResolvedTo};
 use super::first_answer::Answered;
 use super::ids::AuthorizationId;
 use super::money::Money;
@@ -27,9 +27,15 @@ pub(super) fn resolved(
     }
     match &resolved.to {
         ResolvedTo::Approved { released, posted } => {
-            approve(state, command, id, (*released, *posted), &resolved.postings);
+            approve(state, command, id, (*released, *posted), resolved);
         }
-        ResolvedTo::Declined { undone, .. } => undo(state, command, undone, &resolved.postings),
+        ResolvedTo::Declined { undone, .. } => undo(
+            state,
+            command,
+            undone,
+            &resolved.postings,
+            &resolved.charges,
+        ),
         ResolvedTo::NothingWaits => {}
     }
 }
@@ -39,15 +45,16 @@ fn approve(
     command: &Command,
     id: AuthorizationId,
     (released, posted): (InBoth, InBoth),
-    postings: &Postings,
+    resolved: &Resolved,
 ) {
+    let (postings, charges) = (&resolved.postings, &resolved.charges);
     let account_id = expect_authorization(state, id).account_id;
     post(state, account_id, postings);
     let posts = posted != InBoth::default();
     let change = Change {
         held: released.negative(),
         posted,
-        kept: Kept::of_legs(postings),
+        kept: Kept::of_legs(postings, charges),
         closes: posts.then_some(ClosedBy::Completion),
         ..Change::default()
     };

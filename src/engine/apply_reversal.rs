@@ -10,6 +10,7 @@ use super::authorizations::{ClosedBy, InBoth, Part, PartKind};
 use super::command::{Authorize, Command, Reverse};
 use super::event::{Postings, ReversalOutcome, Reversed, Standing, Undone, UndoneWhat, Withheld};
 use super::facts::MatchKeys;
+use super::fees::charge::Charge;
 use super::first_answer::{Answered, Asked};
 use super::ids::AuthorizationId;
 use super::postings::Kept;
@@ -37,7 +38,13 @@ pub(super) fn reversal(
             if undone.what == UndoneWhat::Above {
                 state_rest(state, command, undone.authorization_id, answered);
             }
-            undo(state, command, undone, &reversed.postings);
+            undo(
+                state,
+                command,
+                undone,
+                &reversed.postings,
+                &reversed.charges,
+            );
             expect_authorization(state, undone.authorization_id).is_amended = true;
             if ClosedBy::of(undone.standing).is_some() {
                 end_declined(state, command, undone.authorization_id);
@@ -98,10 +105,22 @@ pub(super) fn withheld(
         }
         UndoneWhat::Whole | UndoneWhat::Above => known.answered = Some(answered),
     }
-    undo(state, command, undone, &withheld.postings);
+    undo(
+        state,
+        command,
+        undone,
+        &withheld.postings,
+        &withheld.charges,
+    );
 }
 
-pub(super) fn undo(state: &mut State, command: &Command, undone: &Undone, postings: &Postings) {
+pub(super) fn undo(
+    state: &mut State,
+    command: &Command,
+    undone: &Undone,
+    postings: &Postings,
+    charges: &[Charge],
+) {
     let id = undone.authorization_id;
     let known = expect_authorization(state, id);
     let account_id = known.account_id;
@@ -116,7 +135,7 @@ pub(super) fn undo(state: &mut State, command: &Command, undone: &Undone, postin
     let change = Change {
         held: undone.released.negative(),
         posted: undone.returned.negative(),
-        kept: Kept::of_legs(postings),
+        kept: Kept::of_legs(postings, charges),
         closes: ClosedBy::of(undone.standing),
         ..Change::default()
     };

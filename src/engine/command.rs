@@ -9,6 +9,7 @@ use super::facts::{
     Amounts, Channel, EntryMode, Kind, MatchKeys, Merchant, NetworkReference, RepeatKey,
     Verification,
 };
+use super::fees::monthly::ChargeMonthlyFee;
 use super::first_answer::FirstAnswer;
 use super::ids::{AccountId, AuthorizationId, CardId, LinkId, ProgramId, ReversalId, TopUpId};
 use super::money::{Currency, Money};
@@ -65,6 +66,8 @@ pub enum Action {
     /// These two follow from the state of an account that is watched.
     NoteLowBalance(NoteLowBalance),
     AutoTopUp(AutoTopUp),
+    /// So does this, from the time and what a card was charged before.
+    ChargeMonthlyFee(ChargeMonthlyFee),
 }
 
 /// A request to reserve money (1987: 0100, 0101), or to take it at once (0200, 0201).
@@ -180,6 +183,8 @@ pub struct OpenCard {
     /// Further accounts to draw on.
     pub wallet: Option<Box<Wallet>>,
     pub holder: Option<Holder>,
+    /// Who pays for the card, where that is not its account.
+    pub paid_by: Option<AccountId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,13 +6,12 @@
 //! to even). The account pays the next higher amount or gets the next lower one, and what lies between
 //! goes to the rounding account.
 
-use super::event::LedgerAccount;
 use super::facts::{Amounts, from_name, name_of};
+use super::fees::schedule::ScheduleVersion;
 use super::kinds::Direction;
 use super::money::{BALANCE_MAX_MINOR, Currency, Money};
 use super::rates::{Amount, Found, Rate, Rates};
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 
 /// 100 %, and the most that a mark-up may be.
 pub const BASIS_POINTS: u16 = 10_000;
@@ -45,6 +44,16 @@ pub struct Conversion {
     pub mark_up_minor: i64,
     /// Above zero where the account pays, below where it gets.
     pub rounding_minor: i64,
+    /// Where the mark-up is a fee of a schedule.
+    pub fee: Option<ConversionFee>,
+}
+
+/// How a mark-up is parted between us and the reseller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConversionFee {
+    pub schedule: ScheduleVersion,
+    /// Of the mark-up; with its sign.
+    pub reseller_mark_up_minor: i64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,20 +97,6 @@ impl Converted {
             Some(conversion) => conversion.network_minor,
         }
     }
-
-    /// The legs of a posting beside the customer's (minus the amount where the account pays, plus it where it
-    /// gets) and the network's (the other way round): what we keep, never below zero.
-    pub fn legs(&self) -> SmallVec<[(LedgerAccount, i64); 2]> {
-        let Some(conversion) = &self.conversion else {
-            return SmallVec::new();
-        };
-        let kept = [
-            (LedgerAccount::MarkUp, conversion.mark_up_minor.abs()),
-            (LedgerAccount::Rounding, conversion.rounding_minor.abs()),
-        ];
-        let legs = kept.into_iter().filter(|(_, kept_minor)| *kept_minor != 0);
-        legs.collect()
-    }
 }
 
 /// What a conversion depends on beside the message.
@@ -109,9 +104,27 @@ impl Converted {
 pub struct Terms<'a> {
     pub account_currency: Currency,
     pub rates: &'a Rates,
-    pub mark_up_basis_points: u16,
+    pub mark_up: MarkUp,
     /// Whether the account pays or gets, against which it is rounded.
     pub direction: Direction,
+}
+
+/// What is added to a conversion.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct MarkUp {
+    /// All of it.
+    pub basis_points: u16,
+    /// By a schedule, and how much of it is the reseller's.
+    pub fee: Option<(ScheduleVersion, u16)>,
+}
+
+impl MarkUp {
+    pub fn of_program(basis_points: u16) -> MarkUp {
+        MarkUp {
+            basis_points,
+            fee: None,
+        }
+    }
 }
 
 /// Converts what a message asks. `None` where there is no rate, or where the result is out of range.
@@ -127,13 +140,17 @@ pub fn convert(amounts: &Amounts, terms: &Terms) -> Option<Converted> {
     let basis = Basis::of(amounts, terms.account_currency, terms.rates)?;
     let exact = basis.exact;
     let parts = i128::from(BASIS_POINTS);
-    let mark_up = i128::from(terms.mark_up_basis_points.min(BASIS_POINTS));
+    let mark_up = i128::from(terms.mark_up.basis_points.min(BASIS_POINTS));
     let network_minor = exact.half_to_even()?;
-    let kept_minor = exact.times(mark_up, parts)?.down()?;
+    let (kept_minor, reseller_minor) = parted(exact, terms.mark_up)?;
     let (amount_minor, mark_up_minor) = match terms.direction {
         Direction::Credit => (exact.times(parts - mark_up, parts)?.down()?, -kept_minor),
         _ => (exact.times(parts + mark_up, parts)?.up()?, kept_minor),
     };
+    let fee = terms.mark_up.fee.map(|(schedule, _)| ConversionFee {
+        schedule,
+        reseller_mark_up_minor: mark_up_minor.signum() * reseller_minor,
+    });
     Some(Converted {
         amount_minor,
         conversion: Some(Box::new(Conversion {
@@ -141,12 +158,29 @@ pub fn convert(amounts: &Amounts, terms: &Terms) -> Option<Converted> {
             from: basis.from.currency,
             rate: basis.rate,
             table_version: basis.table_version,
-            mark_up_basis_points: terms.mark_up_basis_points,
+            mark_up_basis_points: terms.mark_up.basis_points,
             network_minor,
             mark_up_minor,
             rounding_minor: amount_minor - network_minor - mark_up_minor,
+            fee,
         })),
     })
+}
+
+/// The mark-up on so much, and what of it is the reseller's; each rounded down.
+fn parted(exact: Ratio, mark_up: MarkUp) -> Option<(i64, i64)> {
+    let parts = i128::from(BASIS_POINTS);
+    let of = |basis_points: u16| exact.times(i128::from(basis_points), parts)?.down();
+    let reseller = mark_up.fee.map_or(0, |(_, basis_points)| basis_points);
+    let all = mark_up.basis_points.min(BASIS_POINTS);
+    Some((of(all)?, of(reseller.min(all))?))
+}
+
+impl MarkUp {
+    /// What comes on top of a whole amount of the account's currency: all of it, and what of that is the reseller's.
+    pub fn on(self, amount_minor: i64) -> Option<(i64, i64)> {
+        parted(Ratio::whole(amount_minor), self)
+    }
 }
 
 /// The amount before mark-up and rounding, and how it came about.

@@ -1,6 +1,7 @@
 //! Tests of `conversion.rs`: a table of cases by hand, and properties over random amounts and rates.
 
 use super::*;
+use crate::engine::postings::Kept;
 use crate::engine::rates::ExchangeRate;
 use proptest::prelude::*;
 
@@ -34,7 +35,7 @@ fn convert(
     let terms = Terms {
         account_currency,
         rates,
-        mark_up_basis_points,
+        mark_up: MarkUp::of_program(mark_up_basis_points),
         direction,
     };
     super::convert(amounts, &terms)
@@ -369,11 +370,13 @@ proptest! {
         let exact = i128::from(amount_minor) * up * times * i128::from(BASIS_POINTS);
         prop_assert!(2 * (network - exact).abs() <= below);
         // Every leg is what we keep, and all of them with the customer's and the network's are nothing.
-        let legs = converted.legs();
-        let kept: i64 = legs.iter().map(|(_, kept_minor)| kept_minor).sum();
+        let kept = Kept::of(converted.conversion.as_deref());
+        let kept_minor = kept.mark_up_minor + kept.rounding_minor;
         let sign = if credit { 1 } else { -1 };
-        prop_assert_eq!(sign * converted.amount_minor - sign * converted.network_minor() + kept, 0);
-        prop_assert!(legs.iter().all(|(_, kept_minor)| *kept_minor > 0));
+        prop_assert_eq!(
+            sign * converted.amount_minor - sign * converted.network_minor() + kept_minor, 0
+        );
+        prop_assert!(kept.mark_up_minor >= 0 && kept.rounding_minor >= 0);
         let rounding = converted.conversion.unwrap().rounding_minor;
         prop_assert!((0..=2).contains(&(-rounding * sign)), "{}", rounding);
     }

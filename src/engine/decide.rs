@@ -10,6 +10,7 @@ use super::event::{
     Postings, Refusal,
 };
 use super::facts::Kind;
+use super::fees::{charge, monthly};
 use super::funding::{self, Funds};
 use super::kinds::{Direction, Treatment};
 use super::matching::{self, Original};
@@ -68,6 +69,7 @@ pub fn decide(state: &State, command: &Command) -> Outcome {
         Action::ChangeAccount(change) => watch::decide_change(state, command, change),
         Action::NoteLowBalance(low) => watch::decide_low(state, command, low),
         Action::AutoTopUp(auto) => watch::decide_auto(state, command, auto),
+        Action::ChargeMonthlyFee(due) => monthly::decide(state, command, due),
         Action::AnnounceTopUp(top_up) => top_ups::decide_announce(state, command, top_up),
         Action::EndTopUp(end) => top_ups::decide_end(state, command, end),
         Action::Withhold(withhold) => withhold::decide(state, command, &withhold.payment),
@@ -218,6 +220,7 @@ pub(super) fn cardless(registry_version: u64, checks: Checks) -> Authorized {
         keeps_history: false,
         gives_back: Box::default(),
         waits_until: None,
+        charges: Default::default(),
     }
 }
 
@@ -257,12 +260,16 @@ fn conclude(context: &Context, checks: Checks) -> Authorized {
     };
     let kept = Kept::of(context.conversion.as_deref());
     let inquires = approved && authorize.kind == Kind::BalanceInquiry;
-    let moved_minor = if charged_minor == 0 {
-        taken_minor
-    } else {
-        charged_minor
+    let moved_minor = match charged_minor {
+        0 => taken_minor,
+        charged_minor => charged_minor,
     };
-    let available_minor = account.available_minor() - moved_minor;
+    let postings = postings::payment(account.id, charged_minor, kept);
+    let charges = match checks.decline {
+        Some(decline) => charge::of_decline(context, decline.reason),
+        None => charge::of_payment(account, context.card.id, &postings, kept.schedule),
+    };
+    let available_minor = account.available_minor() - moved_minor - charge::own_minor(&charges);
     Authorized {
         registry_version: context.registry.version,
         account_id: Some(account.id),
@@ -276,12 +283,13 @@ fn conclude(context: &Context, checks: Checks) -> Authorized {
             currency: account.currency,
         }),
         trace: checks.trace,
-        postings: postings::payment(account.id, charged_minor, kept),
+        postings,
         increased,
         conversion: context.conversion.clone(),
         keeps_history: context.risk_rules.is_some_and(|rules| rules.read_history),
         gives_back: Box::default(),
         waits_until,
+        charges,
     }
 }
 

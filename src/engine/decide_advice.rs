@@ -8,6 +8,7 @@ use super::conversion::Conversion;
 use super::decide::{self, Outcome};
 use super::event::{AdviceOutcome, Advised, Event, Flags, HoldPlaced, Postings, Standing};
 use super::facts::Kind;
+use super::fees::charge;
 use super::first_answer::Asked;
 use super::funding::Funds;
 use super::ids::AuthorizationId;
@@ -64,6 +65,7 @@ pub(super) fn nothing(registry_version: u64, outcome: AdviceOutcome, flags: Flag
         gives_back: Box::default(),
         stands_in_for: None,
         approves_part: false,
+        charges: Default::default(),
     }
 }
 
@@ -253,11 +255,9 @@ impl Known<'_> {
             }
             _ => 0,
         };
-        let postings = postings::payment(
-            self.account.id,
-            charged_minor,
-            Kept::of(self.conversion.as_deref()),
-        );
+        let kept = Kept::of(self.conversion.as_deref());
+        let postings = postings::payment(self.account.id, charged_minor, kept);
+        let charges = charge::of_payment(self.account, self.card.id, &postings, kept.schedule);
         let payment = &self.advise.payment;
         let gives_back = refunds::gives_back(self.state, self.command, payment, &postings);
         Advised {
@@ -274,6 +274,7 @@ impl Known<'_> {
             gives_back,
             stands_in_for: self.stands_in_for,
             approves_part: self.approves_part,
+            charges,
         }
     }
 

@@ -7,6 +7,7 @@ use super::command::{
 };
 use super::decide::Outcome;
 use super::event::{Event, Refusal};
+use super::fees::charge::{self, Charges};
 use super::scope::ACCOUNT_LEVELS_MAX;
 use super::state::{AccountStatus, CardStatus, State};
 use super::{top_ups, wallet};
@@ -30,7 +31,8 @@ pub(super) fn open_account(state: &State, command: &Command, open: &OpenAccount)
         if open.account_id != command.root {
             return Outcome::Refused(Refusal::AccountNotFound(command.root));
         }
-        return Outcome::Event(Event::AccountOpened);
+        let charges = charge::of_account(&state.registry, open);
+        return Outcome::Event(Event::AccountOpened { charges });
     };
     match state.account_of_tree(command.root, parent_id) {
         None => Outcome::Refused(Refusal::AccountNotFound(parent_id)),
@@ -47,7 +49,9 @@ pub(super) fn open_account(state: &State, command: &Command, open: &OpenAccount)
                 given: open.currency,
             })
         }
-        Some(_) => Outcome::Event(Event::AccountOpened),
+        Some(_) => Outcome::Event(Event::AccountOpened {
+            charges: Charges::default(),
+        }),
     }
 }
 
@@ -106,10 +110,10 @@ pub(super) fn decide_top_up(state: &State, command: &Command, top_up: &TopUp) ->
         return Outcome::Refused(Refusal::AccountNotFound(top_up.account_id));
     };
     match top_ups::credit(account, &top_up.method, top_up.amount) {
-        Ok(credit) => Outcome::Event(Event::Posted(top_ups::legs(
-            account.id,
-            credit.credited_minor,
-        ))),
+        Ok(credit) => Outcome::Event(Event::Posted {
+            postings: top_ups::legs(account.id, credit.credited_minor),
+            charges: charge::of_top_up(&state.registry, account, credit.credited_minor),
+        }),
         Err(refusal) => Outcome::Refused(refusal),
     }
 }
@@ -141,7 +145,22 @@ pub(super) fn open_card(state: &State, command: &Command, open: &OpenCard) -> Ou
         super::command::CardType::Virtual => CardStatus::Active,
         super::command::CardType::Physical => CardStatus::Inactive,
     };
-    Outcome::Event(Event::CardOpened { status })
+    let payer_id = open.paid_by.unwrap_or(open.account_id);
+    let Some(payer) = state.account_of_tree(command.root, payer_id) else {
+        return Outcome::Refused(Refusal::AccountNotFound(payer_id));
+    };
+    let charge = charge::of_issue(&state.registry, payer, open.card_id, open.card_type);
+    Outcome::Event(match charge {
+        // The registry has issued it, so it ends here, and is not opened by a later try.
+        Some(charge) if charge.overdrawn => Event::CardOpened {
+            status: CardStatus::Closed,
+            charges: Charges::default(),
+        },
+        charge => Event::CardOpened {
+            status,
+            charges: charge.into_iter().collect(),
+        },
+    })
 }
 
 pub(super) fn change_card_controls(

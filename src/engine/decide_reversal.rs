@@ -4,6 +4,7 @@ use super::authorizations::{Authorization, ClosedBy, InBoth, Part, PartKind};
 use super::command::{Command, Reverse};
 use super::decide::Outcome;
 use super::event::{Event, Flags, Postings, ReversalOutcome, Reversed, Undone, UndoneWhat};
+use super::fees::charge::{self, Charges};
 use super::first_answer::{Answered, Asked};
 use super::matching::{self, Original};
 use super::money::{Currency, Money};
@@ -24,14 +25,15 @@ pub(super) fn decide(state: &State, command: &Command, reverse: &Reverse) -> Out
         Some(_) => ReversalOutcome::Duplicate,
         None => outcome(state, command, reverse),
     };
-    let postings = match &outcome {
+    let (postings, charges) = match &outcome {
         ReversalOutcome::Undone(undone) => returned(state, undone),
-        _ => Postings::default(),
+        _ => Default::default(),
     };
     Outcome::Event(Event::Reversed(Reversed {
         registry_version: state.registry.version,
         outcome,
         postings,
+        charges,
     }))
 }
 
@@ -209,8 +211,8 @@ fn of_held(moved: InBoth, held: InBoth) -> InBoth {
     }
 }
 
-/// The posting by which money goes back, and with it its share of what we kept.
-pub(super) fn returned(state: &State, undone: &Undone) -> Postings {
+/// The posting by which money goes back, and with it its share of what we kept; what of that is a fee.
+pub(super) fn returned(state: &State, undone: &Undone) -> (Postings, Charges) {
     let returned_minor = undone.returned.account_minor;
     let known = state.authorizations.get(undone.authorization_id);
     let kept = known.map_or(Kept::default(), |known| {
@@ -218,7 +220,13 @@ pub(super) fn returned(state: &State, undone: &Undone) -> Postings {
             .kept
             .returned(returned_minor, known.posted.account_minor)
     });
-    postings::payment(undone.account_id, -returned_minor, kept)
+    let postings = postings::payment(undone.account_id, -returned_minor, kept);
+    let of_account = state.account(undone.account_id);
+    let both = known.zip(of_account);
+    let charges = both.map(|(known, account)| {
+        charge::of_payment(account, known.card_id, &postings, kept.schedule)
+    });
+    (postings, charges.unwrap_or_default())
 }
 
 /// As much of what is undone as is still posted, of a credit too.

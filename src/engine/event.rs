@@ -6,6 +6,7 @@ use super::authorizations::InBoth;
 use super::card_use::CardUseMade;
 use super::conversion::Conversion;
 use super::counters::CountedIn;
+use super::fees::charge::Charges;
 use super::ids::{AccountId, AuthorizationId, LimitId};
 use super::money::{Currency, Money};
 use super::packed_uses;
@@ -29,14 +30,21 @@ use smallvec::SmallVec;
 pub enum Event {
     Authorized(Authorized),
     Reversed(Reversed),
-    AccountOpened,
+    AccountOpened {
+        charges: Charges,
+    },
     AccountStatusChanged {
         from: AccountStatus,
         to: AccountStatus,
     },
-    Posted(SmallVec<[Posting; 2]>),
+    Posted {
+        postings: SmallVec<[Posting; 2]>,
+        charges: Charges,
+    },
+    /// Closed, and nothing is charged, where the account could not pay for it any more.
     CardOpened {
         status: CardStatus,
+        charges: Charges,
     },
     CardStatusChanged {
         from: CardStatus,
@@ -65,6 +73,9 @@ pub enum Event {
         available_minor: i64,
     },
     AutoToppedUp(Box<AutoToppedUp>),
+    MonthlyFeeCharged {
+        charges: Charges,
+    },
 }
 
 /// The decision on a request, approved or declined.
@@ -95,6 +106,8 @@ pub struct Authorized {
     pub gives_back: GivesBack,
     /// Approved by the switch; the customer decides until then. What is to be posted is held so long.
     pub waits_until: Option<Timestamp>,
+    /// For the decline, or on the conversion of what is posted.
+    pub charges: Charges,
 }
 
 /// What became of an authorization that waited for its customer.
@@ -107,6 +120,7 @@ pub struct Resolved {
     pub answer: Option<Answer>,
     pub fallback_used: bool,
     pub postings: Postings,
+    pub charges: Charges,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,6 +147,8 @@ pub struct Withheld {
     pub undone: Option<Undone>,
     /// What goes back of what was posted.
     pub postings: Postings,
+    /// What of fees goes back with it.
+    pub charges: Charges,
 }
 
 /// The legs of one posting; none where no money moves.
@@ -170,6 +186,7 @@ pub struct Advised {
     pub stands_in_for: Option<AuthorizationId>,
     /// It ends the wait for a customer, and what waited is approved in part.
     pub approves_part: bool,
+    pub charges: Charges,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -409,6 +426,8 @@ pub struct Reversed {
     pub outcome: ReversalOutcome,
     /// What goes back of what was posted.
     pub postings: Postings,
+    /// What of fees goes back with it.
+    pub charges: Charges,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -468,4 +487,8 @@ pub enum LedgerAccount {
     MarkUp,
     /// On its way from one tree to another.
     InTransit,
+    /// What we charge.
+    Fees,
+    /// What the reseller adds to it.
+    ResellerMarkUp,
 }

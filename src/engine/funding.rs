@@ -2,9 +2,10 @@
 //! is. The arithmetic lives in `conversion.rs`, that of parts in `partial.rs`.
 
 use super::command::Authorize;
-use super::conversion::{Conversion, Converted, Terms, convert};
+use super::conversion::{Conversion, Converted, MarkUp, Terms, convert};
+use super::fees::schedule;
 use super::kinds::{Direction, Treatment};
-use super::money::Money;
+use super::money::{Currency, Money};
 use super::partial::{self, Part};
 use super::registry::{Program, RegistryView};
 use super::state::{Account, AccountStatus, Card, State};
@@ -51,6 +52,24 @@ pub(super) fn is_active(state: &State, account: &Account) -> bool {
     line.all(|account| account.status == AccountStatus::Active)
 }
 
+/// What the program adds to a conversion: by its schedule, where that says so, or else by itself. Of what is not converted
+/// nothing is looked up.
+fn mark_up(
+    registry: &RegistryView,
+    program: &Program,
+    account: &Account,
+    authorize: &Authorize,
+) -> MarkUp {
+    let by_program = MarkUp::of_program(program.foreign_exchange_mark_up_basis_points);
+    let stated = authorize.amounts.transaction.currency;
+    if program.fees.is_none() || [Currency::ABSENT, account.currency].contains(&stated) {
+        return by_program;
+    }
+    let of_program = schedule::of_program(registry, program.id);
+    let by_schedule = of_program.and_then(|(_, schedule)| schedule.mark_up());
+    by_schedule.unwrap_or(by_program)
+}
+
 /// A request in an account's currency.
 pub(super) struct Funds {
     /// Absent where it cannot be said.
@@ -70,7 +89,7 @@ impl Funds {
         let terms = Terms {
             account_currency: account.currency,
             rates: &registry.rates,
-            mark_up_basis_points: program.foreign_exchange_mark_up_basis_points,
+            mark_up: mark_up(registry, program, account, authorize),
             // A kind that is not decided is looked at as if it took money, for the trace.
             direction: treatment.map_or(Direction::Debit, |treatment| treatment.direction),
         };

@@ -67,6 +67,9 @@ fn registry_hash(world: &World) -> u128 {
     add(hash_of(&SnapshotItem::ExchangeRates(Cow::Borrowed(
         &registry.view.rates,
     ))));
+    for schedule in registry.view.fee_schedules.values() {
+        add(hash_of(&SnapshotItem::FeeSchedule(Cow::Borrowed(schedule))));
+    }
     for program in registry.view.programs.values() {
         add(hash_of(&SnapshotItem::Program(Cow::Borrowed(program))));
     }

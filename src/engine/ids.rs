@@ -115,6 +115,18 @@ id_types! {
     EventId = "evt";
     /// A call to a webhook endpoint.
     DeliveryId = "dlv";
+    FeeScheduleId = "feesch";
+    /// A charge: the place of its record in the journal, and its own among those of the record.
+    FeeId = "fee";
+}
+
+impl FeeId {
+    /// Charges of one record at most.
+    const PER_RECORD: u64 = 16;
+
+    pub fn of_record(sequence: u64, place: u64) -> FeeId {
+        FeeId(sequence * Self::PER_RECORD + place.min(Self::PER_RECORD - 1))
+    }
 }
 
 impl EventId {

@@ -31,6 +31,7 @@ pub mod engine_settings;
 pub mod event;
 pub mod exceptions;
 pub mod facts;
+pub mod fees;
 pub mod first_answer;
 mod funding;
 pub mod groups;

@@ -91,7 +91,7 @@ fn share(whole: i64, part: i64, of: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::conversion::{BASIS_POINTS, tests as conversions};
+    use crate::engine::conversion::{BASIS_POINTS, MarkUp, tests as conversions};
     use crate::engine::kinds::Direction;
     use crate::engine::rates::{ExchangeRate, Rates};
     use proptest::prelude::*;
@@ -117,7 +117,7 @@ mod tests {
         let terms = Terms {
             account_currency: currency("USD"),
             rates: &rates,
-            mark_up_basis_points: 0,
+            mark_up: MarkUp::default(),
             direction: Direction::Debit,
         };
         let part = |amounts: &Amounts, available_minor| {
@@ -174,7 +174,7 @@ mod tests {
             let terms = Terms {
                 account_currency: to,
                 rates: &table,
-                mark_up_basis_points,
+                mark_up: MarkUp::of_program(mark_up_basis_points),
                 direction: Direction::Debit,
             };
             let money = |amount_minor, currency| Money { amount_minor, currency };

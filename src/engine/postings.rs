@@ -2,29 +2,57 @@
 
 use super::conversion::Conversion;
 use super::event::{LedgerAccount, Posting, Postings};
+use super::fees::charge::Charge;
+use super::fees::schedule::ScheduleVersion;
 use super::ids::AccountId;
 use super::money::BALANCE_MAX_MINOR;
 use super::state::Account;
 use serde::{Deserialize, Serialize};
 
-/// What we keep of a conversion: the program's mark-up and what rounding leaves. Never below zero, but where it
-/// goes back.
+/// What we keep of a conversion: the mark-up, of the program or as a fee of its schedule, and what rounding leaves. Never
+/// below zero, but where it goes back.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
     pub mark_up_minor: i64,
     pub rounding_minor: i64,
+    pub fee_minor: i64,
+    pub reseller_mark_up_minor: i64,
+    /// By which the fee is; the last one, where it was changed between two postings of one payment.
+    pub schedule: Option<ScheduleVersion>,
 }
 
 impl Kept {
     pub(super) fn of(conversion: Option<&Conversion>) -> Kept {
-        conversion.map_or(Kept::default(), |conversion| Kept {
-            mark_up_minor: conversion.mark_up_minor.abs(),
+        let Some(conversion) = conversion else {
+            return Kept::default();
+        };
+        let all_minor = conversion.mark_up_minor.abs();
+        let kept = Kept {
             rounding_minor: conversion.rounding_minor.abs(),
-        })
+            ..Kept::default()
+        };
+        match conversion.fee {
+            None => Kept {
+                mark_up_minor: all_minor,
+                ..kept
+            },
+            Some(fee) => {
+                let reseller_mark_up_minor = fee.reseller_mark_up_minor.abs();
+                Kept {
+                    fee_minor: all_minor - reseller_mark_up_minor,
+                    reseller_mark_up_minor,
+                    schedule: Some(fee.schedule),
+                    ..kept
+                }
+            }
+        }
     }
 
-    /// What a posting keeps.
-    pub(super) fn of_legs(legs: &[Posting]) -> Kept {
+    /// What a posting keeps; `charges` are those of its record.
+    pub(super) fn of_legs(legs: &[Posting], charges: &[Charge]) -> Kept {
+        let mut of_payment = charges
+            .iter()
+            .filter(|charge| !charge.is_posted_by_itself());
         let of = |account: LedgerAccount| {
             let own = legs.iter().filter(|leg| leg.ledger_account == account);
             own.map(|leg| leg.amount_minor).sum()
@@ -32,6 +60,9 @@ impl Kept {
         Kept {
             mark_up_minor: of(LedgerAccount::MarkUp),
             rounding_minor: of(LedgerAccount::Rounding),
+            fee_minor: of(LedgerAccount::Fees),
+            reseller_mark_up_minor: of(LedgerAccount::ResellerMarkUp),
+            schedule: of_payment.next().map(|charge| charge.schedule),
         }
     }
 
@@ -39,6 +70,9 @@ impl Kept {
         Kept {
             mark_up_minor: self.mark_up_minor + other.mark_up_minor,
             rounding_minor: self.rounding_minor + other.rounding_minor,
+            fee_minor: self.fee_minor + other.fee_minor,
+            reseller_mark_up_minor: self.reseller_mark_up_minor + other.reseller_mark_up_minor,
+            schedule: other.schedule.or(self.schedule),
         }
     }
 
@@ -48,6 +82,9 @@ impl Kept {
         Kept {
             mark_up_minor: -back.mark_up_minor,
             rounding_minor: -back.rounding_minor,
+            fee_minor: -back.fee_minor,
+            reseller_mark_up_minor: -back.reseller_mark_up_minor,
+            schedule: self.schedule,
         }
     }
 
@@ -61,6 +98,9 @@ impl Kept {
         Kept {
             mark_up_minor: -share(self.mark_up_minor),
             rounding_minor: -share(self.rounding_minor),
+            fee_minor: -share(self.fee_minor),
+            reseller_mark_up_minor: -share(self.reseller_mark_up_minor),
+            schedule: self.schedule,
         }
     }
 }
@@ -74,15 +114,18 @@ pub(super) fn payment(account_id: AccountId, charged_minor: i64, kept: Kept) -> 
     let Kept {
         mark_up_minor,
         rounding_minor,
+        fee_minor,
+        reseller_mark_up_minor,
+        ..
     } = kept;
+    let kept_minor = mark_up_minor + rounding_minor + fee_minor + reseller_mark_up_minor;
     let legs = [
         (LedgerAccount::Customer(account_id), -charged_minor),
-        (
-            LedgerAccount::NetworkSettlement,
-            charged_minor - mark_up_minor - rounding_minor,
-        ),
+        (LedgerAccount::NetworkSettlement, charged_minor - kept_minor),
         (LedgerAccount::MarkUp, mark_up_minor),
         (LedgerAccount::Rounding, rounding_minor),
+        (LedgerAccount::Fees, fee_minor),
+        (LedgerAccount::ResellerMarkUp, reseller_mark_up_minor),
     ];
     let legs = legs
         .into_iter()
@@ -116,13 +159,16 @@ mod tests {
         let kept = Kept {
             mark_up_minor: 7,
             rounding_minor: 1,
+            fee_minor: 20,
+            reseller_mark_up_minor: 5,
+            schedule: None,
         };
         for charged_minor in [1, 500, -500, i64::from(i32::MAX)] {
             for kept in [Kept::default(), kept] {
                 let legs = payment(AccountId(1), charged_minor, kept);
                 assert_eq!(legs.iter().map(|leg| leg.amount_minor).sum::<i64>(), 0);
                 assert_eq!(legs[0].amount_minor, -charged_minor);
-                assert_eq!(Kept::of_legs(&legs), kept);
+                assert_eq!(Kept::of_legs(&legs, &[]), kept);
             }
         }
         assert!(payment(AccountId(1), 0, Kept::default()).is_empty());
@@ -133,6 +179,7 @@ mod tests {
         let kept = Kept {
             mark_up_minor: 30,
             rounding_minor: 1,
+            ..Kept::default()
         };
         let back = |returned_minor| {
             let back = kept.returned(returned_minor, 1_000);

@@ -2,6 +2,7 @@
 
 use super::controls::Controls;
 use super::conversion::BASIS_POINTS;
+use super::fees::schedule::{self, ProgramFees};
 use super::hold_expiry::HoldExpiry;
 use super::ids::ProgramId;
 use super::money::Currency;
@@ -38,6 +39,8 @@ pub struct Program {
     pub product_type: Option<Box<str>>,
     /// Where its BINs are of, as in `US`; any word.
     pub region: Option<Box<str>>,
+    /// What it charges, if it does.
+    pub fees: Option<ProgramFees>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +85,8 @@ pub struct ChangeProgram {
     pub bins: Option<Vec<Bin>>,
     pub product_type: Option<Box<str>>,
     pub region: Option<Box<str>>,
+    /// Nothing inside ends it.
+    pub fees: Option<Option<ProgramFees>>,
 }
 
 impl ChangeProgram {
@@ -97,7 +102,7 @@ pub(super) fn decide_create(view: &RegistryView, program: &Program) -> RegistryO
     if view.programs.contains_key(&program.id) {
         return RegistryOutcome::Refused(RegistryRefusal::IdTaken);
     }
-    match refusal(program) {
+    match refusal(view, program) {
         Some(refusal) => RegistryOutcome::Refused(refusal),
         None => RegistryOutcome::Event(RegistryEvent::ProgramCreated {
             version: view.version + 1,
@@ -116,7 +121,7 @@ pub(super) fn decide_change(view: &RegistryView, change: &ChangeProgram) -> Regi
     let mut gone = before.bins().filter(|bin| !now.bins().any(|b| b == *bin));
     let refusal = match gone.next() {
         Some(bin) => Some(RegistryRefusal::BinRemoved(*bin)),
-        None => refusal(&now),
+        None => refusal(view, &now),
     };
     match refusal {
         Some(refusal) => RegistryOutcome::Refused(refusal),
@@ -126,12 +131,14 @@ pub(super) fn decide_change(view: &RegistryView, change: &ChangeProgram) -> Regi
     }
 }
 
-fn refusal(program: &Program) -> Option<RegistryRefusal> {
+fn refusal(view: &RegistryView, program: &Program) -> Option<RegistryRefusal> {
     if program.foreign_exchange_mark_up_basis_points > BASIS_POINTS {
         return Some(RegistryRefusal::MarkUpTooHigh);
     }
     let twice = program.controls.limit_id_twice();
-    twice.map(RegistryRefusal::LimitIdTwice)
+    let twice = twice.map(RegistryRefusal::LimitIdTwice);
+    let of_fees = || schedule::refusal_of_program(view, program);
+    twice.or_else(|| of_fees().map(RegistryRefusal::Fees))
 }
 
 fn changed(before: &Program, change: &ChangeProgram) -> Program {
@@ -146,6 +153,15 @@ fn changed(before: &Program, change: &ChangeProgram) -> Program {
     now.status = change.status.unwrap_or(now.status);
     now.product_type = change.product_type.or(now.product_type);
     now.region = change.region.or(now.region);
+    if let Some(fees) = change.fees {
+        let id = |fees: Option<ProgramFees>| fees.map(|fees| fees.fee_schedule_id);
+        // The same one goes on since when it did.
+        now.fees = if id(fees) == id(now.fees) {
+            now.fees
+        } else {
+            fees
+        };
+    }
     if let Some((first, further)) = change.bins.as_deref().and_then(<[Bin]>::split_first) {
         now.bin = *first;
         now.further_bins = further.to_vec();

@@ -15,6 +15,7 @@ use super::exceptions::{
     ChangeException, ControlException, EXCEPTIONS_MAX, ExceptionState, LiveExceptions, Subject,
 };
 use super::facts::RepeatKey;
+use super::fees::schedule::{FeeSchedules, FeesRefusal, PutFeeSchedule};
 use super::first_answer::FirstAnswer;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::ids::{
@@ -61,6 +62,7 @@ pub struct RegistryView {
     pub api_keys: ApiKeys,
     pub link_states: LinkStates,
     pub webhook_endpoints: WebhookEndpoints,
+    pub fee_schedules: FeeSchedules,
 }
 
 /// An object of the customer's product that cards belong to.
@@ -93,6 +95,8 @@ pub struct IssueCard {
     /// Further accounts to draw on.
     pub wallet: Option<Box<Wallet>>,
     pub cardholder_id: Option<CardholderId>,
+    /// Who pays for the card, where that is not its account.
+    pub paid_by: Option<AccountId>,
 }
 
 /// What the registry keeps of an issued card.
@@ -179,6 +183,8 @@ pub enum RegistryAction {
     ChangeCardBatch(Box<BatchChange>),
     /// For a top-up that the shard is asked for next.
     ReserveReference(Box<ReserveReference>),
+    /// Creates it, or changes it as a whole.
+    PutFeeSchedule(Box<PutFeeSchedule>),
     ChangeProgram(Box<ChangeProgram>),
 }
 
@@ -293,6 +299,11 @@ pub enum RegistryEvent {
     },
     CardBatchChanged,
     ReferenceReserved,
+    FeeSchedulePut {
+        version: u64,
+        /// Of the schedule.
+        schedule_version: u32,
+    },
     ProgramChanged {
         version: u64,
     },
@@ -405,6 +416,8 @@ pub enum RegistryRefusal {
     CardBatchStateForbids(BatchState),
     #[error("this external reference is that of top-up {0}; each is used once for a method")]
     ReferenceTaken(TopUpId),
+    #[error(transparent)]
+    Fees(FeesRefusal),
     #[error("cards of BIN {0} may have been issued; a BIN of a program is not taken away")]
     BinRemoved(Bin),
 }

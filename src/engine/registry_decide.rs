@@ -5,6 +5,7 @@ use super::cardholders::{Cardholder, Holder};
 use super::decision_endpoints;
 use super::event::{Answer, Event};
 use super::exceptions;
+use super::fees::schedule;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::ids::{CardId, CardholderId};
 use super::issuing;
@@ -81,6 +82,7 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         RegistryAction::ReserveReference(reserve) => {
             top_ups::decide_reserve(&registry.references, reserve)
         }
+        RegistryAction::PutFeeSchedule(put) => schedule::decide_put(&registry.view, put),
     }
 }
 
@@ -219,6 +221,7 @@ fn apply_to_view(
 ) -> bool {
     apply_of_links(registry, command, event)
         || apply_of_webhooks(registry, command, event)
+        || apply_of_fees(registry, command, event)
         || apply_of_the_rest(registry, command, event)
 }
 
@@ -238,6 +241,28 @@ fn apply_of_webhooks(
     webhook_endpoints::apply(registry, command.at, &command.action);
     change_view(registry, *version, |view| {
         webhook_endpoints::apply_to_view(view, &command.action)
+    });
+    true
+}
+
+/// The same, of fee schedules.
+fn apply_of_fees(
+    registry: &mut Registry,
+    command: &RegistryCommand,
+    event: &RegistryEvent,
+) -> bool {
+    let (
+        RegistryAction::PutFeeSchedule(put),
+        RegistryEvent::FeeSchedulePut {
+            version,
+            schedule_version,
+        },
+    ) = (&command.action, event)
+    else {
+        return false;
+    };
+    change_view(registry, *version, |view| {
+        schedule::apply_put(&mut view.fee_schedules, command.at, put, *schedule_version)
     });
     true
 }

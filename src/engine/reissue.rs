@@ -9,6 +9,7 @@ use super::command::{Action, CardType, Command};
 use super::counters::Counters;
 use super::decide::Outcome;
 use super::event::{Event, Refusal};
+use super::fees::charge::{self, Charges};
 use super::ids::CardId;
 use super::issuing::issue_card;
 use super::registry::{IssueCard, Registry, RegistryEvent, RegistryOutcome, RegistryRefusal};
@@ -71,6 +72,13 @@ reissue_reasons! {
     FulfillmentError = "fulfillment_error",
 }
 
+impl ReissueReason {
+    /// What was our mistake costs nothing.
+    pub fn is_free(self) -> bool {
+        self == ReissueReason::FulfillmentError
+    }
+}
+
 /// To the registry: issues a card in place of another one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReissueCard {
@@ -99,13 +107,15 @@ pub struct RenewCard {
     pub expiry: Expiry,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CardReplaced {
     /// Of the new card.
     pub status: CardStatus,
     /// Of the old one.
     pub from: CardStatus,
     pub to: CardStatus,
+    /// What the new card costs.
+    pub charges: Charges,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,9 +189,20 @@ pub(super) fn decide_replace(state: &State, command: &Command, replace: &Replace
                 status: status_of_new(old),
                 from: old.status,
                 to: ended(old.status, replace.reason),
+                charges: charges(state, old, replace),
             })),
         },
     }
+}
+
+/// As issuing one: of what was asked for and checked before, so that it may take what is available below zero.
+fn charges(state: &State, old: &Card, replace: &ReplaceCard) -> Charges {
+    if replace.reason.is_free() {
+        return Charges::default();
+    }
+    let account = state.account_of(old);
+    let charge = charge::of_issue(&state.registry, account, replace.card_id, old.card_type);
+    charge.into_iter().collect()
 }
 
 /// A card that somebody froze stays frozen under its new number.
@@ -257,6 +278,7 @@ fn apply_replace(
         history: None,
         holder: old.holder,
         chain: Some(Box::new(chain)),
+        fees_through: None,
     };
     insert_card(state, card);
 }

@@ -8,6 +8,7 @@ use super::decide::Outcome;
 use super::decide_reversal::undo_whole;
 use super::decision_endpoints::Fallback;
 use super::event::{Event, Postings, Resolved, ResolvedTo};
+use super::fees::charge::{self, Charges, Payer};
 use super::money::Money;
 use super::postings;
 use super::reason::DeclineReason;
@@ -22,7 +23,12 @@ pub(super) fn decide(state: &State, command: &Command, resolve: &Resolve) -> Out
     let resolved = match waits {
         Some((known, account, waiting)) => {
             let (verdict, fallback_used) = verdict(state, known, account, waiting, resolve.says);
-            resolved(state, known, account, waiting, verdict, fallback_used)
+            let resolved = resolved(state, known, account, waiting, verdict, fallback_used);
+            let charges = charges(state, known, account, resolve.says, &resolved);
+            Resolved {
+                charges,
+                ..resolved
+            }
         }
         None => Resolved {
             registry_version: state.registry.version,
@@ -31,9 +37,34 @@ pub(super) fn decide(state: &State, command: &Command, resolve: &Resolve) -> Out
             answer: None,
             fallback_used: false,
             postings: Postings::default(),
+            charges: Charges::default(),
         },
     };
     Outcome::Event(Event::Resolved(Box::new(resolved)))
+}
+
+/// For a no that somebody said, or on the conversion of what is posted.
+fn charges(
+    state: &State,
+    known: &Authorization,
+    account: &Account,
+    says: CustomerSays,
+    resolved: &Resolved,
+) -> Charges {
+    let waiting = known.waiting.as_deref();
+    match resolved.to {
+        // Nobody asked any more, which was our doing.
+        ResolvedTo::Declined { .. } if says == CustomerSays::Lost => Charges::default(),
+        ResolvedTo::Declined { reason, undone } => {
+            let payer = Payer::of(account, Some(known.card_id));
+            let payer = payer.after_release(undone.released.account_minor);
+            charge::of_declined(&state.registry, account.status, payer, reason)
+        }
+        _ => {
+            let schedule = waiting.and_then(|waiting| waiting.kept.schedule);
+            charge::of_payment(account, known.card_id, &resolved.postings, schedule)
+        }
+    }
 }
 
 /// What is done with it.
@@ -155,6 +186,7 @@ fn resolved(
         }),
         fallback_used,
         postings,
+        charges: Charges::default(),
     }
 }
 

@@ -14,6 +14,7 @@ use super::counters::Counters;
 use super::decision_endpoints::DecisionEndpoint;
 use super::exceptions::ControlException;
 use super::facts::RepeatKey;
+use super::fees::schedule::{self, FeeSchedule};
 use super::first_answer::FirstAnswer;
 use super::groups::{MccGroup, SharedMerchantList};
 use super::ids::{AccountId, CardId, LinkId, TopUpId, TransferId, WebhookEndpointId};
@@ -103,6 +104,7 @@ pub enum SnapshotItem<'a> {
     TopUpEnded(Timestamp, Cow<'a, EndTopUp>),
     Reference(Cow<'a, str>, Cow<'a, str>, Referenced),
     PendingReference(Cow<'a, ReserveReference>),
+    FeeSchedule(Cow<'a, FeeSchedule>),
 }
 
 pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {
@@ -132,6 +134,9 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     let (settings, rates) = (&registry.view.settings, &registry.view.rates);
     writer.put(&SnapshotItem::Settings(Cow::Borrowed(settings)))?;
     writer.put(&SnapshotItem::ExchangeRates(Cow::Borrowed(rates)))?;
+    for schedule in registry.view.fee_schedules.values() {
+        writer.put(&SnapshotItem::FeeSchedule(Cow::Borrowed(schedule)))?;
+    }
     for program in registry.view.programs_in_order() {
         writer.put(&SnapshotItem::Program(Cow::Borrowed(program)))?;
     }
@@ -319,9 +324,7 @@ impl Reader {
                 registry_version,
                 ..
             } => {
-                if self.items > 0 {
-                    return None;
-                }
+                (self.items == 0).then_some(())?;
                 registry.now = registry_now;
                 self.view.version = registry_version;
                 for state in &mut world.shards {
@@ -333,6 +336,9 @@ impl Reader {
             SnapshotItem::Program(program) => {
                 let program = Arc::new(program.into_owned());
                 self.view.programs.insert(program.id, program);
+            }
+            SnapshotItem::FeeSchedule(known) => {
+                schedule::insert(&mut self.view.fee_schedules, known.into_owned());
             }
             SnapshotItem::RiskRule(rule) => self.view.risk_rules.put(rule.into_owned()),
             SnapshotItem::DecisionEndpoint(endpoint) => {

@@ -9,6 +9,7 @@ use super::command::CardType;
 use super::controls::Controls;
 use super::counters::Counters;
 use super::facts::RepeatKey;
+use super::fees::monthly::Month;
 use super::first_answer::FirstAnswer;
 use super::ids::{AccountId, AuthorizationId, CardId, LinkId, ProgramId, TopUpId};
 use super::long_list::LongList;
@@ -112,6 +113,9 @@ pub struct Account {
     pub in_transit_minor: i64,
     /// Of one that has a threshold or a rule, or had.
     pub watch: Option<Box<Watch>>,
+    /// The other side of what it paid in fees, and of what the reseller added to them.
+    pub fees_minor: i64,
+    pub reseller_mark_up_minor: i64,
 }
 
 impl Account {
@@ -204,6 +208,8 @@ pub struct Card {
     pub holder: Option<Holder>,
     /// Of one that replaced another or was replaced.
     pub chain: Option<Box<Chain>>,
+    /// The last month that it was charged for.
+    pub fees_through: Option<Month>,
 }
 
 impl Card {

@@ -5,6 +5,7 @@ use super::apply::post;
 use super::command::{Action, Command, TopUp};
 use super::decide::Outcome;
 use super::event::{Event, LedgerAccount, Posting, Refusal};
+use super::fees::charge::{self, Charges};
 use super::ids::{AccountId, TopUpId};
 use super::money::{Currency, Money};
 use super::recent::Recent;
@@ -79,6 +80,8 @@ pub struct TopUpEnded {
     pub announced_at: Timestamp,
     pub postings: SmallVec<[Posting; 2]>,
     pub credit: Credit,
+    /// On what arrived.
+    pub charges: Charges,
 }
 
 /// What an amount that arrives is worth on an account.
@@ -201,12 +204,17 @@ pub(super) fn decide_end(state: &State, command: &Command, end: &EndTopUp) -> Ou
     let Some(account) = account.filter(|account| account.id == end.account_id) else {
         return Outcome::Refused(Refusal::AccountNotFound(end.account_id));
     };
-    let ended = |postings, credit| {
+    let ended = |postings, credit: Credit| {
+        let credited_minor = credit.credited_minor;
         Outcome::Event(Event::TopUpEnded(Box::new(TopUpEnded {
             top_up: pending.top_up.clone(),
             announced_at: pending.announced_at,
             postings,
             credit,
+            charges: match credited_minor {
+                0 => Charges::default(),
+                _ => charge::of_top_up(&state.registry, account, credited_minor),
+            },
         })))
     };
     match &end.end {

@@ -93,6 +93,7 @@ fn reverse_unknown(registry: &Registry, found: Found) -> RegistryEvent {
             _ => ReversalOutcome::OriginalUnknown,
         },
         postings: Postings::default(),
+        charges: Default::default(),
     })
 }
 

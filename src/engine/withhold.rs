@@ -5,7 +5,7 @@ use super::authorizations::{Authorization, ClosedBy, PartKind};
 use super::command::{Authorize, Command};
 use super::decide::Outcome;
 use super::decide_reversal::{returned, undo_part, undo_whole};
-use super::event::{Answer, AnswerResult, Event, Postings, Undone, Withheld};
+use super::event::{Answer, AnswerResult, Event, Undone, Withheld};
 use super::facts::Kind;
 use super::first_answer::{Asked, FirstAnswer};
 use super::reason::DeclineReason;
@@ -34,14 +34,15 @@ pub(super) fn decide(state: &State, command: &Command, payment: &Authorize) -> O
         (Found::GoneOn, Some(first)) => return Outcome::FirstAnswer(first.answer),
         (Found::GoneOn | Found::Nothing, _) => None,
     };
-    let postings = match &undone {
+    let (postings, charges) = match &undone {
         Some(undone) => returned(state, undone),
-        None => Postings::default(),
+        None => Default::default(),
     };
     Outcome::Event(Event::Withheld(Box::new(Withheld {
         registry_version: state.registry.version,
         undone,
         postings,
+        charges,
     })))
 }
 

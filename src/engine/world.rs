@@ -101,6 +101,7 @@ pub fn open_card_of(action: &RegistryAction, event: &RegistryEvent) -> Option<Pe
         controls: issue.controls.clone(),
         wallet: issue.wallet.clone(),
         holder: *holder,
+        paid_by: issue.paid_by,
     };
     Some(PendingCard {
         root: issue.root,

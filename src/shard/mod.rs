@@ -7,6 +7,7 @@ pub mod clock;
 mod customer_waits;
 pub mod directory;
 pub mod inbox;
+mod monthly_fees;
 pub mod recovery;
 pub mod registry_worker;
 pub mod reply;

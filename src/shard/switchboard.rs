@@ -4,6 +4,7 @@ use super::archive::Archive;
 use super::clock::{Clock, IdSource};
 use super::directory::Directory;
 use super::inbox::{Inbox, Outlet, Priority, QueueSettings, queue};
+use super::monthly_fees::MonthlyFees;
 use super::registry_worker::{CardIssuedHook, RegistryWorker, ToShard, ask_shard, tell_shard};
 use super::reply::ReplySink;
 use super::request::{Batch, RegistryMessage, RegistryRequest, ShardMessage, ShardRequest};
@@ -73,6 +74,7 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
         stats.push(Arc::new(ShardStats::default()));
         let worker = Worker {
             watches: Watches::new(&state, ids.clone()),
+            monthly_fees: MonthlyFees::default(),
             state,
             outlet,
             journal: wiring.journal.clone(),
@@ -110,12 +112,8 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
     let registry = std::thread::Builder::new()
         .name("registry".into())
         .spawn(|| worker.run())?;
-    let pending = (
-        world.pending_cards,
-        world.pending_renewals,
-        world.pending_holders,
-    );
-    tell_pending(&inboxes, pending);
+    let (cards, renewals) = (world.pending_cards, world.pending_renewals);
+    tell_pending(&inboxes, (cards, renewals, world.pending_holders));
     let switchboard = Switchboard {
         shards: inboxes,
         registry: registry_inbox,

@@ -5,6 +5,7 @@ use super::archive::Archive;
 use super::clock::Clock;
 use super::directory::Directory;
 use super::inbox::Outlet;
+use super::monthly_fees::MonthlyFees;
 use super::reply::{HeldReplies, Replies, Reply, ReplySink, Unavailable};
 use super::request::{Batch, ShardMessage, ShardRequest, Token};
 use super::stats::ShardStats;
@@ -39,7 +40,7 @@ const REQUESTS_PER_TURN: usize = 4_096;
 const REQUESTS_TOUCHED_AHEAD: usize = 64;
 
 /// Records that are handed to the journal in one piece; far below what it lets wait.
-const RECORD_BYTES_PER_APPEND: usize = 128 * 1024;
+pub(super) const RECORD_BYTES_PER_APPEND: usize = 128 * 1024;
 
 /// Holds whose time is over that are released in one turn at the most, and as many waits for customers: after a jump of
 /// the clock the rest follow in the next turns, messages do not wait for all of them, and the records of a turn fit
@@ -47,7 +48,7 @@ const RECORD_BYTES_PER_APPEND: usize = 128 * 1024;
 pub(super) const ENDS_PER_TURN: usize = 4_096;
 
 /// How long the loop sleeps at the most while a hold waits for its end: the clock may be set.
-const CLOCK_PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const CLOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 pub struct Worker {
     pub state: State,
@@ -68,6 +69,7 @@ pub struct Worker {
     pub archive: Option<Archive>,
     pub carrier: Carrier,
     pub watches: Watches,
+    pub monthly_fees: MonthlyFees,
 }
 
 /// What one turn has gathered.
@@ -146,6 +148,7 @@ impl Worker {
         let patience = [
             self.carrier.patience(),
             self.watches.patience(self.journal.space()),
+            self.patience_for_months(),
         ];
         left.into_iter().chain(patience.into_iter().flatten()).min()
     }
@@ -180,6 +183,7 @@ impl Worker {
         let space = self.journal.space();
         self.resolve_overdue(at, space, records);
         self.release_expired(at, space, records);
+        self.charge_monthly_fees(at, space, records);
         self.look_after_watched(at, space, records);
         if batches.is_empty() && records.is_empty() {
             return Ok(());
@@ -218,6 +222,7 @@ impl Worker {
             }
             held.0.push((batch.reply_to, replies));
         }
+        self.charge_noted(at, space, records);
         self.look_after_watched(at, space, records);
         held.0.append(&mut self.resolved);
         self.stats.count_turn(count + records.len());
@@ -373,7 +378,9 @@ impl Worker {
                 self.follow_waits(&command, &event);
                 self.follow_transfer(&command, &event);
                 self.watches.note(&self.state, command.root);
-                if let (Action::OpenAccount(open), Event::AccountOpened) = (&command.action, &event)
+                self.monthly_fees.note(&command, &event);
+                if let (Action::OpenAccount(open), Event::AccountOpened { .. }) =
+                    (&command.action, &event)
                 {
                     self.directory.note(open.account_id, command.root);
                 }
@@ -418,6 +425,7 @@ impl Worker {
             | Action::EndTransfer(_)
             | Action::NoteLowBalance(_)
             | Action::AutoTopUp(_)
+            | Action::ChargeMonthlyFee(_)
             | Action::Recall(_) => {
                 return Reply::Done;
             }

@@ -4,13 +4,14 @@
 use super::database::RowChange;
 use super::effect::{self, Change};
 use super::error::StoreError;
+use super::from_fees::{self, charges_of};
 use super::from_message;
 use super::from_money;
 use super::from_posting::{self, Purchase};
 use super::from_record::{self, LedgerSource};
 use super::rows::{
-    AccountRow, AuditRow, AuthorizationRow, CardLinkRow, CardRevealRow, CardRow, LedgerEntryRow,
-    ProgramRow, ReversalRow, Sequence, TopUpRow, TransactionRow, TransferRow,
+    AccountRow, AuditRow, AuthorizationRow, CardLinkRow, CardRevealRow, CardRow, FeeRow,
+    LedgerEntryRow, ProgramRow, ReversalRow, Sequence, TopUpRow, TransactionRow, TransferRow,
 };
 use crate::engine::command::{Action, Command, TopUp};
 use crate::engine::event::{Event, LedgerAccount, Posting};
@@ -49,6 +50,7 @@ pub(super) struct Batch {
     /// One for each request, in place of what is there of it.
     pub audit_log: Vec<AuditRow>,
     pub transfers: Vec<TransferRow>,
+    pub fees: Vec<FeeRow>,
     /// To rows of this batch and of earlier ones, in order; made when all new rows are there.
     pub row_changes: Vec<RowChange>,
     /// To authorizations of earlier batches.
@@ -127,7 +129,8 @@ pub(super) fn note_opened(
 ) {
     for (_, record) in records {
         if let Record::Shard { command, event, .. } = record
-            && let (Action::OpenAccount(open), Event::AccountOpened) = (&command.action, event)
+            && let (Action::OpenAccount(open), Event::AccountOpened { .. }) =
+                (&command.action, event)
         {
             known.insert(open.account_id, open.currency);
         }
@@ -163,6 +166,7 @@ impl Batch {
             if !added {
                 return Err(StoreError::Mismatch { sequence });
             }
+            batch.charge(sequence, record);
         }
         Ok(batch)
     }
@@ -232,8 +236,23 @@ impl Batch {
         }
     }
 
+    /// What a record charges, with the legs that are not those of its payment.
+    fn charge(&mut self, sequence: Sequence, record: &Record) {
+        let rows = from_fees::fee_rows(sequence, record);
+        for (row, charge) in rows.into_iter().zip(charges_of(record)) {
+            if charge.is_posted_by_itself() {
+                let source = LedgerSource::fee(&row);
+                self.post(sequence, row.created_at_ms, &source, &charge.legs());
+            }
+            self.fees.push(row);
+        }
+    }
+
     fn post(&mut self, sequence: Sequence, at: Timestamp, source: &LedgerSource, legs: &[Posting]) {
+        let before = self.ledger_entries.iter().rev();
+        let before = before.take_while(|row| row.sequence == sequence).count();
         for (leg, posting) in legs.iter().enumerate() {
+            let leg = before + leg;
             let row = from_record::ledger_entry_row(sequence, at, leg, source, posting);
             self.ledger_entries.push(row);
             if let LedgerAccount::Customer(id) = posting.ledger_account {
@@ -246,7 +265,7 @@ impl Batch {
     fn shard(&mut self, sequence: Sequence, command: &Command, event: &Event) -> bool {
         let at = command.at;
         match (event, &command.action) {
-            (Event::AccountOpened, Action::OpenAccount(open)) => {
+            (Event::AccountOpened { .. }, Action::OpenAccount(open)) => {
                 let row = from_record::account_row(sequence, command.root, at, open);
                 self.places.accounts.insert(row.id, self.accounts.len());
                 self.accounts.push(row);
@@ -254,10 +273,10 @@ impl Batch {
             (Event::AccountStatusChanged { to, .. }, Action::ChangeAccountStatus(change)) => {
                 self.set_account_status(change.account_id, *to);
             }
-            (Event::Posted(postings), Action::TopUp(top_up)) => {
+            (Event::Posted { postings, .. }, Action::TopUp(top_up)) => {
                 self.top_up(sequence, at, top_up, postings);
             }
-            (Event::CardOpened { status }, Action::OpenCard(open)) => {
+            (Event::CardOpened { status, .. }, Action::OpenCard(open)) => {
                 self.set_card_status(open.card_id, *status);
             }
             (Event::CardStatusChanged { to, .. }, Action::ChangeCardStatus(change)) => {
@@ -269,23 +288,23 @@ impl Batch {
             }
             // It has its new expiry since the registry renewed it.
             (Event::CardRenewed(_), Action::RenewCard(_)) => {}
-            // Controls are read from memory; their history is the journal's.
+            // Controls and cardholders are read from memory; their history is the journal's.
             (Event::CardControlsChanged, Action::ChangeCardControls(_)) => {}
+            (Event::CardHolderChanged, Action::ChangeCardHolder(_)) => {}
             // A double of an earlier advice, or one that moved nothing: its row is there where it has one.
             (Event::Advised(_), Action::Advise(_)) => {}
             // Nothing of it was left.
             (Event::Withheld(_), Action::Withhold(_)) => {}
             // Nothing waited for it.
             (Event::Resolved(_), Action::Resolve(_)) => {}
-            // So are cardholders.
-            (Event::CardHolderChanged, Action::ChangeCardHolder(_)) => {}
             (
                 Event::TopUpAnnounced
                 | Event::TopUpEnded(_)
                 | Event::Transferred(_)
                 | Event::AutoToppedUp(_)
                 | Event::AccountChanged
-                | Event::BalanceLow { .. },
+                | Event::BalanceLow { .. }
+                | Event::MonthlyFeeCharged { .. },
                 action,
             ) => return self.money(sequence, at, action, event),
             // It is in its tables since it came first.
@@ -294,9 +313,9 @@ impl Batch {
             (
                 Event::Authorized(_)
                 | Event::Reversed(_)
-                | Event::AccountOpened
+                | Event::AccountOpened { .. }
                 | Event::AccountStatusChanged { .. }
-                | Event::Posted(_)
+                | Event::Posted { .. }
                 | Event::CardOpened { .. }
                 | Event::CardStatusChanged { .. }
                 | Event::CardControlsChanged
@@ -371,6 +390,8 @@ impl Batch {
             }
             // An event for those who listen; the tables have the balance.
             (Event::BalanceLow { .. }, Action::NoteLowBalance(_)) => {}
+            // Its row is made with those of all charges.
+            (Event::MonthlyFeeCharged { .. }, Action::ChargeMonthlyFee(_)) => {}
             _ => return false,
         }
         true

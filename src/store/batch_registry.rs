@@ -70,6 +70,7 @@ fn leaves_no_row(event: &RegistryEvent) -> bool {
         | RegistryEvent::LinkControlsSet { .. }
         | RegistryEvent::ExceptionRequested
         | RegistryEvent::ReferenceReserved
+        | RegistryEvent::FeeSchedulePut { .. }
         | RegistryEvent::ExceptionChanged { .. } => true,
         RegistryEvent::ProgramCreated { .. }
         | RegistryEvent::ProgramChanged { .. }

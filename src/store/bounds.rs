@@ -32,6 +32,11 @@ impl Of {
         account: Some("account_id"),
         card: Some("card_id"),
     };
+    pub const FEES: Of = Of {
+        program: Some("program_id"),
+        account: Some("account_id"),
+        card: Some("card_id"),
+    };
     /// Authorizations and transactions: they are where their card is.
     pub const CARDS_MONEY: Of = Of {
         program: None,

@@ -5,9 +5,11 @@ use crate::engine::command::{CallOutcome, CardType};
 use crate::engine::conversion::RateSource;
 use crate::engine::event::{ApprovalCode, Flags, RuleId};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
+use crate::engine::fees::schedule::FeeKind;
 use crate::engine::ids::{
-    AccountId, AuditId, AuthorizationId, CardId, ControlId, DeliveryId, EventId, LimitId,
-    ProgramId, ReversalId, RiskRuleId, TopUpId, TransactionId, TransferId, WebhookEndpointId,
+    AccountId, AuditId, AuthorizationId, CardId, ControlId, DeliveryId, EventId, FeeId,
+    FeeScheduleId, LimitId, ProgramId, ReversalId, RiskRuleId, TopUpId, TransactionId, TransferId,
+    WebhookEndpointId,
 };
 use crate::engine::money::Currency;
 use crate::engine::programs::ProgramStatus;
@@ -260,7 +262,9 @@ id_columns!(
     TopUpId,
     TransactionId,
     WebhookEndpointId,
-    TransferId
+    TransferId,
+    FeeId,
+    FeeScheduleId
 );
 
 /// Types that are stored by their public name: how to write it and how to find it again.
@@ -291,6 +295,7 @@ named_columns! {
         let mut all = TopUpStatus::ALL.iter();
         all.find(|(_, name)| *name == text).map(|(status, _)| *status)
     };
+    FeeKind: FeeKind::name, FeeKind::from_name;
     TransferStatus: TransferStatus::name, TransferStatus::from_name;
     ReturnReason: ReturnReason::name, ReturnReason::from_name;
     RateSource: RateSource::name, RateSource::from_name;

@@ -217,7 +217,9 @@ impl TopUpTail {
         };
         let at = command.at;
         match (&command.action, event) {
-            (Action::TopUp(top_up), Event::Posted(legs)) if top_up.top_up_id == self.id => {
+            (Action::TopUp(top_up), Event::Posted { postings: legs, .. })
+                if top_up.top_up_id == self.id =>
+            {
                 self.row = Some(settled_top_up_row(sequence, at, top_up, legs));
             }
             (Action::AnnounceTopUp(top_up), _) if top_up.top_up_id == self.id => {

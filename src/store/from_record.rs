@@ -246,6 +246,8 @@ pub(super) fn ledger_entry_row(
         }
         LedgerAccount::Rounding => (source.account_id, LedgerAccountName::Rounding),
         LedgerAccount::MarkUp => (source.account_id, LedgerAccountName::MarkUp),
+        LedgerAccount::Fees => (source.account_id, LedgerAccountName::Fees),
+        LedgerAccount::ResellerMarkUp => (source.account_id, LedgerAccountName::ResellerMarkUp),
         LedgerAccount::InTransit => (source.account_id, LedgerAccountName::InTransit),
     };
     LedgerEntryRow {

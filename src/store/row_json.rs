@@ -1,6 +1,8 @@
 //! How rows of the tables look in JSON: in answers of the interface, and in events.
 
-use super::rows::{AuthorizationRow, CardRow, ReversalRow, TopUpRow, TransactionRow, TransferRow};
+use super::rows::{
+    AuthorizationRow, CardRow, FeeRow, ReversalRow, TopUpRow, TransactionRow, TransferRow,
+};
 use crate::engine::command::CardType;
 use crate::engine::conversion::Conversion;
 use crate::engine::event::RuleId;
@@ -74,6 +76,8 @@ fn conversion(row: &AuthorizationRow) -> Option<Value> {
         network_minor: row.network_minor,
         mark_up_minor: row.mark_up_minor,
         rounding_minor: row.rounding_minor,
+        // Said by the fee itself.
+        fee: None,
     };
     Some(crate::json::conversion::to_json(&conversion))
 }
@@ -245,6 +249,28 @@ pub fn top_up(row: &TopUpRow) -> Value {
         "failure_reason": row.failure_reason,
         "created_at": row.created_at_ms.to_string(),
         "ended_at": row.ended_at_ms.map(|at| at.to_string()),
+    })
+}
+
+pub fn fee(row: &FeeRow) -> Value {
+    json!({
+        "id": row.id.to_string(),
+        "object": "fee",
+        "kind": row.kind.name(),
+        "account_id": row.account_id.to_string(),
+        "card_id": row.card_id.map(|id| id.to_string()),
+        "program_id": row.program_id.to_string(),
+        "fee_schedule_id": row.fee_schedule_id.to_string(),
+        "fee_schedule_version": row.fee_schedule_version,
+        "amount": row.amount_minor,
+        "fee_amount": row.fee_minor,
+        "reseller_mark_up_amount": row.reseller_mark_up_minor,
+        "basis_amount": row.basis_minor,
+        "currency": row.currency.alpha(),
+        "month": row.month,
+        "overdrawn": row.overdrawn,
+        "cause": { "type": row.cause_type, "id": row.cause_id },
+        "created_at": row.created_at_ms.to_string(),
     })
 }
 

@@ -4,9 +4,10 @@ use crate::engine::command::{CallOutcome, CardType};
 use crate::engine::conversion::RateSource;
 use crate::engine::event::{ApprovalCode, Flags, RuleId, Standing};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
+use crate::engine::fees::schedule::FeeKind;
 use crate::engine::ids::{
-    AccountId, AuditId, AuthorizationId, CardId, ProgramId, ReversalId, TopUpId, TransactionId,
-    TransferId,
+    AccountId, AuditId, AuthorizationId, CardId, FeeId, FeeScheduleId, ProgramId, ReversalId,
+    TopUpId, TransactionId, TransferId,
 };
 use crate::engine::money::Currency;
 use crate::engine::programs::ProgramStatus;
@@ -329,6 +330,31 @@ table! {
     }
 }
 
+table! {
+    /// What an account was charged, in minor units of its currency; below zero where it goes back with a payment.
+    FeeRow in "fees" {
+        id: FeeId,
+        sequence: Sequence,
+        kind: FeeKind,
+        account_id: AccountId,
+        card_id: Option<CardId>,
+        program_id: ProgramId,
+        fee_schedule_id: FeeScheduleId,
+        fee_schedule_version: u32,
+        amount_minor: i64,
+        fee_minor: i64,
+        reseller_mark_up_minor: i64,
+        basis_minor: Option<i64>,
+        currency: Currency,
+        /// As in 2026-09.
+        month: Option<String>,
+        overdrawn: bool,
+        cause_type: String,
+        cause_id: String,
+        created_at_ms: Timestamp,
+    }
+}
+
 macro_rules! names {
     ($($(#[$doc:meta])* $type:ident { $($variant:ident = $text:literal,)* })*) => {$(
         $(#[$doc])*
@@ -413,6 +439,8 @@ names! {
         Rounding = "rounding",
         MarkUp = "mark_up",
         InTransit = "in_transit",
+        Fees = "fees",
+        ResellerMarkUp = "reseller_mark_up",
     }
 }
 

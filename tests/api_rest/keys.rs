@@ -108,6 +108,8 @@ struct Part {
     batch: String,
     transfer: String,
     top_up: String,
+    /// Of the card.
+    fee: String,
 }
 
 impl Part {
@@ -117,6 +119,11 @@ impl Part {
         let top_up = json!({"amount": 100_000, "currency": "USD", "method": "internal"});
         let top_ups = format!("/v1/accounts/{account}/top_ups");
         let top_up = root.post(&top_ups, top_up).created();
+        let items = json!([{"kind": "issue_virtual", "fee": {"amount": 1}}]);
+        let body = json!({"name": "own", "currency": "USD", "items": items});
+        let schedule = root.post("/v1/fee_schedules", body).created();
+        let body = json!({"fee_schedule": schedule});
+        root.patch(&format!("/v1/programs/{program}"), body).ok();
         let links = json!([{"type": "project", "id": link}]);
         let body = json!({"account_id": account, "links": links});
         let card = root.post("/v1/cards", body).created();
@@ -137,6 +144,9 @@ impl Part {
         let body = json!({"name": "orders", "scopes": ["cards:issue"], "account_ids": [account]});
         let orders = json!({"rows": [{"account_id": account}]});
         let batch = with_key(&root, body).post("/v1/card_batches", orders);
+        switch.projected();
+        let fees = root.get(&format!("/v1/fees?card_id={card}")).ok();
+        let fee = fees["data"][0]["id"].as_str().unwrap().to_owned();
         Part {
             program,
             account,
@@ -151,6 +161,7 @@ impl Part {
             batch: batch.created(),
             transfer,
             top_up,
+            fee,
         }
     }
 
@@ -169,6 +180,7 @@ impl Part {
             About::CardBatch => &self.batch,
             About::Transfer => &self.transfer,
             About::TopUp => &self.top_up,
+            About::Fee => &self.fee,
             About::Link => self.link,
             About::Everything
             | About::Anything

@@ -11,6 +11,7 @@ mod described;
 #[path = "../support/endpoint.rs"]
 mod endpoint;
 mod exceptions;
+mod fees;
 mod follower;
 mod fuzz;
 mod groups;

@@ -42,6 +42,7 @@ fn seen(about: About) -> &'static str {
         }
         About::Link => "its links",
         About::CardBatch => "those of keys that see no more than it",
+        About::Fee => "of the cards and accounts that it sees",
         About::Transfer => "from or to an account that it sees",
     }
 }

@@ -11,6 +11,9 @@ use cardswitch::engine::controls::{Controls, Limit, Window};
 use cardswitch::engine::decide::{Outcome, decide};
 use cardswitch::engine::decision_endpoints::{DecisionEndpoint, Fallback};
 use cardswitch::engine::facts::*;
+use cardswitch::engine::fees::monthly::{self, ChargeMonthlyFee};
+use cardswitch::engine::fees::price::Price;
+use cardswitch::engine::fees::schedule::{FeeItem, FeeKind, ProgramFees, PutFeeSchedule};
 use cardswitch::engine::ids::*;
 use cardswitch::engine::links::SetLinkControls;
 use cardswitch::engine::money::{Currency, Money};
@@ -31,6 +34,37 @@ use tempfile::TempDir;
 
 pub const USD: Currency = Currency(840);
 pub const PROGRAM: ProgramId = ProgramId(1);
+pub const FEES: FeeScheduleId = FeeScheduleId(1);
+
+fn assert_matches_event(outcome: &RegistryOutcome) {
+    assert!(matches!(outcome, RegistryOutcome::Event(_)), "{outcome:?}");
+}
+
+/// A fee of a fixed amount, with what the reseller adds.
+pub fn fee(kind: FeeKind, amount_minor: i64, reseller_minor: i64) -> FeeItem {
+    let price = |amount_minor| Price {
+        amount_minor,
+        ..Price::default()
+    };
+    FeeItem {
+        kind,
+        fee: price(amount_minor),
+        reseller_mark_up: price(reseller_minor),
+    }
+}
+
+/// A fee that is a share, with what the reseller adds; in basis points.
+pub fn share(kind: FeeKind, basis_points: u16, reseller_basis_points: u16) -> FeeItem {
+    let price = |basis_points| Price {
+        basis_points,
+        ..Price::default()
+    };
+    FeeItem {
+        kind,
+        fee: price(basis_points),
+        reseller_mark_up: price(reseller_basis_points),
+    }
+}
 
 pub fn usd(amount_minor: i64) -> Money {
     Money {
@@ -111,6 +145,50 @@ impl Switch {
         switch
     }
 
+    /// With a program that charges these fees, in dollars and months of UTC.
+    pub fn with_fees(shards: usize, controls: Controls, items: Vec<FeeItem>) -> Switch {
+        let mut switch = Switch {
+            world: World::new(shards),
+            at: time("2026-11-24T10:00:00Z"),
+            records: Vec::new(),
+        };
+        assert_matches_event(&switch.put_fees(items));
+        let outcome = switch.create_program(PROGRAM, controls, 0, Some(FEES));
+        assert_matches_event(&outcome);
+        switch
+    }
+
+    pub fn put_fees(&mut self, items: Vec<FeeItem>) -> RegistryOutcome {
+        let put = PutFeeSchedule {
+            id: FEES,
+            name: "standard".into(),
+            currency: USD,
+            time_zone: "UTC".into(),
+            items,
+        };
+        self.registry(RegistryAction::PutFeeSchedule(Box::new(put)))
+    }
+
+    /// Charges every card that owes a month, as the loops of the shards do.
+    pub fn charge_months(&mut self) -> usize {
+        let mut due = Vec::new();
+        for state in &self.world.shards {
+            for card in state.cards.iter() {
+                let root = state.account_of(card).root;
+                let month = monthly::due(state, card, self.at);
+                due.extend(month.map(|month| (card.id, root, month)));
+            }
+        }
+        due.sort_unstable_by_key(|(card_id, _, _)| *card_id);
+        for (card_id, root, month) in &due {
+            let (card_id, month) = (*card_id, *month);
+            let action = Action::ChargeMonthlyFee(ChargeMonthlyFee { card_id, month });
+            let outcome = self.command(*root, action);
+            assert!(matches!(outcome, Outcome::Event(_)), "{outcome:?}");
+        }
+        due.len()
+    }
+
     pub fn program(&mut self, id: ProgramId, controls: Controls) -> RegistryOutcome {
         self.program_with_mark_up(id, controls, 0)
     }
@@ -121,6 +199,17 @@ impl Switch {
         controls: Controls,
         foreign_exchange_mark_up_basis_points: u16,
     ) -> RegistryOutcome {
+        self.create_program(id, controls, foreign_exchange_mark_up_basis_points, None)
+    }
+
+    pub fn create_program(
+        &mut self,
+        id: ProgramId,
+        controls: Controls,
+        foreign_exchange_mark_up_basis_points: u16,
+        fee_schedule_id: Option<FeeScheduleId>,
+    ) -> RegistryOutcome {
+        let since = self.at;
         self.registry(RegistryAction::CreateProgram(Box::new(Program {
             id,
             name: "Ads".into(),
@@ -131,6 +220,10 @@ impl Switch {
             hold_expiry: Default::default(),
             created_at: self.at,
             foreign_exchange_mark_up_basis_points,
+            fees: fee_schedule_id.map(|fee_schedule_id| ProgramFees {
+                fee_schedule_id,
+                since,
+            }),
             ..Program::default()
         })))
     }
@@ -347,6 +440,7 @@ impl Switch {
                 false => Some(Box::new(card.wallet)),
             },
             cardholder_id: card.cardholder_id,
+            paid_by: None,
         };
         self.issue_and_open(RegistryAction::IssueCard(Box::new(issue)))
     }
@@ -391,6 +485,7 @@ impl Switch {
             controls: Controls::default(),
             wallet: old.wallet.clone(),
             cardholder_id: issued.cardholder_id,
+            paid_by: None,
         };
         let reissue = ReissueCard {
             replaces,

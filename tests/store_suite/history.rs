@@ -14,9 +14,12 @@ use cardswitch::engine::facts::{
     Amounts, Channel, Country, EntryMode, Kind, MatchKey, MatchKeys, Merchant, NetworkReference,
     RepeatKey,
 };
+use cardswitch::engine::fees::monthly::{self, ChargeMonthlyFee};
+use cardswitch::engine::fees::price::Price;
+use cardswitch::engine::fees::schedule::{FeeItem, FeeKind, ProgramFees, PutFeeSchedule};
 use cardswitch::engine::ids::{
-    AccountId, AuthorizationId, CardId, ControlId, ProgramId, ReversalId, TopUpId, TransferId,
-    WebhookEndpointId,
+    AccountId, AuthorizationId, CardId, ControlId, FeeScheduleId, ProgramId, ReversalId, TopUpId,
+    TransferId, WebhookEndpointId,
 };
 use cardswitch::engine::link_states::{ChangeLinkStatus, LinkStatus};
 use cardswitch::engine::money::{Currency, Money};
@@ -240,6 +243,66 @@ impl History {
         )));
     }
 
+    /// From a mark-up of its own to a schedule of fees, and back.
+    fn change_fees(&mut self) {
+        let price = |amount_minor, basis_points| Price {
+            amount_minor,
+            basis_points,
+            ..Price::default()
+        };
+        let more = self.below(50) as u16;
+        let item = |(kind, _): &(FeeKind, &str)| FeeItem {
+            kind: *kind,
+            fee: match kind.has_basis() {
+                true => price(0, 150 + more),
+                false => price(20, 0),
+            },
+            reseller_mark_up: match kind.has_basis() {
+                true => price(0, more),
+                false => price(i64::from(more), 0),
+            },
+        };
+        let put = PutFeeSchedule {
+            id: FeeScheduleId(1),
+            name: "standard".into(),
+            currency: USD,
+            time_zone: "Europe/Berlin".into(),
+            items: FeeKind::ALL.iter().map(item).collect(),
+        };
+        self.registry(RegistryAction::PutFeeSchedule(Box::new(put)));
+        let program = &self.world.registry.view.programs[&ProgramId(1)];
+        let charges = program.fees.is_none();
+        let fees = ProgramFees {
+            fee_schedule_id: FeeScheduleId(1),
+            since: self.at,
+        };
+        self.registry(RegistryAction::ChangeProgram(Box::new(ChangeProgram {
+            foreign_exchange_mark_up_basis_points: Some(if charges { 0 } else { 150 }),
+            fees: Some(charges.then_some(fees)),
+            ..ChangeProgram::nothing(ProgramId(1))
+        })));
+    }
+
+    /// A month later.
+    pub fn charge_months(&mut self) {
+        if self.world.registry.view.programs[&ProgramId(1)]
+            .fees
+            .is_none()
+        {
+            self.change_fees();
+        }
+        self.at = self.at.plus_ms(31 * 24 * 3_600_000);
+        for (card_id, root) in self.cards.clone() {
+            let state = self.world.shard(root);
+            let card = state.card(card_id);
+            let month = card.and_then(|card| monthly::due(state, card, self.at));
+            if let Some(month) = month {
+                let due = ChargeMonthlyFee { card_id, month };
+                assert!(self.shard(root, Action::ChargeMonthlyFee(due)));
+            }
+        }
+    }
+
     /// Somebody hears of everything from now on.
     pub fn subscribe(&mut self) {
         let endpoint = WebhookEndpoint {
@@ -430,6 +493,7 @@ impl History {
             controls: Controls::default(),
             wallet: None,
             cardholder_id: None,
+            paid_by: None,
         };
         self.registry(RegistryAction::IssueCard(Box::new(issue.clone())));
         self.cards.push((card_id, root));
@@ -482,6 +546,7 @@ impl History {
             controls: Controls::default(),
             wallet: None,
             cardholder_id: None,
+            paid_by: None,
         };
         let reissue = ReissueCard {
             replaces,
@@ -743,6 +808,7 @@ impl History {
                 95..97 => self.change_account_status(),
                 97..98 => self.reveal(),
                 98..=98 => self.reissue_or_renew(),
+                99..=99 => self.change_fees(),
                 _ => self.change_status(),
             }
         }

@@ -6,15 +6,18 @@ use crate::on_both;
 use cardswitch::engine::authorizations::Authorization;
 use cardswitch::engine::event::Flags;
 use cardswitch::engine::facts::Kind;
+use cardswitch::engine::fees::schedule::FeeKind;
 use cardswitch::engine::kinds::Direction;
 use cardswitch::engine::link_states::LinkStatus;
 use cardswitch::engine::record::Record;
 use cardswitch::engine::registry::RegistryEvent;
 use cardswitch::engine::time::Timestamp;
 use cardswitch::store::events::EventFilter;
+use cardswitch::store::from_fees::FeeTail;
 use cardswitch::store::from_message;
 use cardswitch::store::projection::{BatchStep, Projector};
 use cardswitch::store::query::{AccountFilter, AuthorizationFilter, CardFilter, LIMIT_MAX};
+use cardswitch::store::query_fees::FeeFilter;
 use cardswitch::store::rows::{
     AuthorizationResult, AuthorizationRow, AuthorizationStatus, MessageName, TransactionType,
     UndoneName,
@@ -25,6 +28,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 on_both! {
     the_tables_say_what_the_engine_says,
+    what_is_charged_is_the_same_whatever_the_batches,
     every_kind_of_message_moves_rows_of_any_batch,
     killed_at_any_step_of_a_batch_each_record_is_in_once,
     records_that_are_in_are_skipped_and_a_gap_is_refused,
@@ -115,6 +119,8 @@ async fn check_events(store: &Store, fixture: &Fixture) {
     let top_ups = "SELECT COUNT(DISTINCT l.sequence) FROM ledger_entries AS l JOIN webhook_endpoints \
                    ON l.sequence > webhook_endpoints.sequence WHERE l.source_type = 'top_up'";
     assert_eq!(of_type("topup.settled"), fixture.number(top_ups).await);
+    let fees = "SELECT COUNT(*) FROM fees JOIN webhook_endpoints ON fees.sequence > webhook_endpoints.sequence";
+    assert_eq!(of_type("fee.charged"), fixture.number(fees).await);
     for (id, told) in told {
         let row = store
             .authorization(id.parse().unwrap())
@@ -163,6 +169,53 @@ async fn compare_accounts(store: &Store, history: &History) {
         assert_eq!(posted_minor, account.posted_minor);
     }
     assert!(holding > 0, "the history left no hold to compare");
+}
+
+async fn what_is_charged_is_the_same_whatever_the_batches(fixture: Fixture) {
+    let mut history = history(7, 600);
+    history.charge_months();
+    for _ in 0..8 {
+        history.open_account();
+        history.issue_card();
+    }
+    history.go_on(50);
+    history.charge_months();
+    let expected = expected_dump(&fixture, &history.records).await;
+    let store = fixture.store().await;
+    for batch in [1, 13, 5_000] {
+        fixture.sql("DELETE FROM projection").await;
+        for table in &crate::fixture::TABLES[1..] {
+            fixture.sql(&format!("DELETE FROM {table}")).await;
+        }
+        project(&store, &history.records, batch).await;
+        assert_same(&fixture.dump().await, &expected);
+        compare_money(&fixture).await;
+    }
+    for (kind, name) in FeeKind::ALL {
+        let filter = FeeFilter {
+            kind: Some(*kind),
+            ..FeeFilter::default()
+        };
+        let page = store.fees(&filter, None, LIMIT_MAX).await.unwrap();
+        assert!(!page.data.is_empty(), "the history has no {name}");
+        let is_monthly = *kind == FeeKind::Monthly;
+        assert!(
+            page.data
+                .iter()
+                .all(|row| row.month.is_some() == is_monthly)
+        );
+        let first = store.fees(&filter, None, 1).await.unwrap();
+        assert_eq!(first.data[..], page.data[..1]);
+        let rest = store.fees(&filter, Some(first.data[0].id), LIMIT_MAX).await;
+        assert_eq!(rest.unwrap().data[..], page.data[1..]);
+        let mut tail = FeeTail::new(page.data[0].id, None);
+        for (sequence, record) in &history.records {
+            tail.fold(*sequence, record);
+        }
+        assert_eq!(tail.row().as_ref(), page.data.first());
+    }
+    let given_back = "SELECT COUNT(*) FROM fees WHERE amount_minor < 0";
+    assert!(fixture.number(given_back).await > 0, "no fee went back");
 }
 
 async fn compare_reveals(fixture: &Fixture, history: &History) {
@@ -314,7 +367,29 @@ async fn compare_money(fixture: &Fixture) {
         (
             "the other side of a transaction is not the network's, or ours of a conversion",
             "ledger_entries WHERE source_type = 'transaction' \
-             AND ledger_account NOT IN ('customer', 'network_settlement', 'mark_up', 'rounding')",
+             AND ledger_account NOT IN ('customer', 'network_settlement', 'mark_up', 'rounding', \
+             'fees', 'reseller_mark_up')",
+        ),
+        (
+            "a fee is something else than the legs of its record say",
+            "fees AS f WHERE f.amount_minor <> f.fee_minor + f.reseller_mark_up_minor \
+             OR f.fee_minor <> COALESCE((SELECT SUM(e.amount_minor) FROM ledger_entries AS e \
+             WHERE e.sequence = f.sequence AND e.ledger_account = 'fees'), 0) \
+             OR f.reseller_mark_up_minor <> COALESCE((SELECT SUM(e.amount_minor) \
+             FROM ledger_entries AS e WHERE e.sequence = f.sequence \
+             AND e.ledger_account = 'reseller_mark_up'), 0)",
+        ),
+        (
+            "a fee that is no part of a payment is not an entry of its own",
+            "fees AS f WHERE kind <> 'foreign_exchange' AND f.amount_minor <> \
+             -COALESCE((SELECT SUM(e.amount_minor) FROM ledger_entries AS e \
+             WHERE e.source_type = 'fee' AND e.source_id = f.id \
+             AND e.account_id = f.account_id AND e.ledger_account = 'customer'), 0)",
+        ),
+        (
+            "legs of fees are of no fee",
+            "ledger_entries AS e WHERE ledger_account IN ('fees', 'reseller_mark_up') \
+             AND NOT EXISTS (SELECT * FROM fees AS f WHERE f.sequence = e.sequence)",
         ),
         (
             "the network gets something else than its legs say",

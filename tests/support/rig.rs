@@ -225,6 +225,7 @@ impl Rig {
             controls: Controls::default(),
             wallet: None,
             cardholder_id: None,
+            paid_by: None,
         };
         self.ask_registry(RegistryAction::IssueCard(Box::new(issue)));
         card_id

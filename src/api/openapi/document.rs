@@ -3,7 +3,7 @@
 use super::operation::{Body, Content, Operation};
 use super::schema::{self, answer, example, id, named, or_null, pattern, said, text, with};
 use super::{
-    calls, card_batches, cards, controls, deciding, keys, money, objects, payments, programs,
+    calls, card_batches, cards, controls, deciding, fees, keys, money, objects, payments, programs,
     simulate, told,
 };
 use crate::api::bounds::About;
@@ -94,6 +94,7 @@ pub fn operations() -> Vec<Operation> {
     let groups = [
         programs::operations,
         objects::operations,
+        fees::operations,
         money::operations,
         cards::operations,
         card_batches::operations,
@@ -111,6 +112,7 @@ fn schemas() -> Map<String, Value> {
         controls::schemas,
         programs::schemas,
         objects::schemas,
+        fees::schemas,
         money::schemas,
         cards::schemas,
         card_batches::schemas,

@@ -7,6 +7,7 @@ mod cards;
 mod controls;
 mod deciding;
 mod document;
+mod fees;
 mod keys;
 mod money;
 mod objects;

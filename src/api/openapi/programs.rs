@@ -65,6 +65,7 @@ fn program() -> Value {
             ("controls", named("Controls")),
             ("hold_expiry", or_null(named("HoldExpiry"))),
             ("foreign_exchange_mark_up_basis_points", number(150)),
+            ("fee_schedule", or_null(id("feesch"))),
             ("created_at", moment()),
         ],
         Vec::new(),
@@ -97,10 +98,17 @@ fn program_settings() -> Vec<(&'static str, Value)> {
 fn program_change() -> Value {
     let mut optional = vec![("name", text(200, "Travel"))];
     optional.extend(program_settings());
+    let fees = pattern("^(feesch_[0-9a-z]{13}|none)$", "none");
+    optional.push((
+        "fee_schedule",
+        noted(fees, "By which it charges; `none` ends it."),
+    ));
     schema::with(request(Vec::new(), optional), "minProperties", json!(1))
 }
 
 fn program_request() -> Value {
+    let mut settings = program_settings();
+    settings.push(("fee_schedule", noted(id("feesch"), "By which it charges.")));
     request(
         vec![
             ("name", text(200, "Ads")),
@@ -114,7 +122,7 @@ fn program_request() -> Value {
             ("bin", bin()),
             ("currency", currency()),
         ],
-        program_settings(),
+        settings,
     )
 }
 

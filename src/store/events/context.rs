@@ -11,6 +11,7 @@ use crate::store::columns::TableRow;
 use crate::store::database::{Store, Value};
 use crate::store::effect::{Effect, effect_of};
 use crate::store::error::StoreError;
+use crate::store::from_fees::charges_of;
 use crate::store::from_message::{
     account_of, advice_of, request_of, resolved_of, undoing_of, withheld_of,
 };
@@ -70,6 +71,10 @@ impl Needs {
         if let Some(undoing) = undoing_of(record) {
             self.cards.insert(undoing.card_id);
             self.authorizations.insert(undoing.undone.authorization_id);
+        }
+        for charge in charges_of(record) {
+            self.accounts.insert(charge.account_id);
+            self.cards.extend(charge.card_id);
         }
         match record {
             Record::Shard { command, .. } => self.note_action(&command.action),

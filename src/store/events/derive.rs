@@ -14,13 +14,14 @@ use crate::engine::record::Record;
 use crate::engine::registry::{LinkKey, RegistryAction, RegistryEvent};
 use crate::engine::risk::rule::RuleState;
 use crate::engine::state::{AccountStatus, CardStatus};
+use crate::store::from_fees;
 use crate::store::from_message::{
     advice_of, request_of, resolved_of, reversal_row, undoing_of, withheld_of,
 };
 use crate::store::from_posting::{self, Purchase};
 use crate::store::row_json;
 use crate::store::rows::{
-    AuthorizationResult, AuthorizationRow, AuthorizationStatus, MessageName, Sequence,
+    AuthorizationResult, AuthorizationRow, AuthorizationStatus, FeeRow, MessageName, Sequence,
     TransactionType,
 };
 use serde_json::json;
@@ -33,6 +34,7 @@ pub(super) fn of_record(context: &EventContext, sequence: Sequence, record: &Rec
         Record::Shard { command, event, .. } => {
             drafts.extend(of_shard(context, &command.action, event));
             drafts.extend(money::of_shard(sequence, command, event));
+            drafts.extend(of_fees(sequence, record));
         }
         Record::Registry { command, event, .. } => {
             drafts.extend(of_registry(context, &command.action, event));
@@ -182,7 +184,7 @@ fn of_transaction(context: &EventContext, sequence: Sequence, record: &Record) -
 
 fn of_shard(context: &EventContext, action: &Action, event: &Event) -> Vec<Draft> {
     let draft = match (action, event) {
-        (Action::OpenAccount(open), Event::AccountOpened) => {
+        (Action::OpenAccount(open), Event::AccountOpened { .. }) => {
             context.about_account(open.account_id, EventType::AccountCreated)
         }
         (Action::ChangeAccountStatus(change), Event::AccountStatusChanged { to, .. }) => {
@@ -193,6 +195,8 @@ fn of_shard(context: &EventContext, action: &Action, event: &Event) -> Vec<Draft
             };
             context.about_account(change.account_id, event_type)
         }
+        // One that could not be paid for never was there for anybody.
+        (Action::OpenCard(_), Event::CardOpened { status, .. }) if status.is_closed() => None,
         (Action::OpenCard(open), Event::CardOpened { .. }) => {
             context.about_card(open.card_id, EventType::CardCreated)
         }
@@ -228,6 +232,20 @@ fn of_shard(context: &EventContext, action: &Action, event: &Event) -> Vec<Draft
         _ => None,
     };
     draft.into_iter().collect()
+}
+
+/// Whatever a record charges, after what it was charged for.
+fn of_fees(sequence: Sequence, record: &Record) -> Vec<Draft> {
+    let rows = from_fees::fee_rows(sequence, record).into_iter();
+    let draft = |row: FeeRow| Draft {
+        event_type: EventType::FeeCharged,
+        subject: match row.card_id {
+            Some(id) => Subject::Card(id),
+            None => Subject::Account(row.account_id),
+        },
+        content: vec![("fee", row_json::fee(&row))],
+    };
+    rows.map(draft).collect()
 }
 
 fn of_card_status(change: StatusChange, from: CardStatus, to: CardStatus) -> Option<EventType> {

@@ -231,7 +231,7 @@ impl<'a> EventFold<'a> {
             return;
         };
         match (&command.action, event) {
-            (Action::OpenAccount(open), Event::AccountOpened) => {
+            (Action::OpenAccount(open), Event::AccountOpened { .. }) => {
                 let row = from_record::account_row(sequence, command.root, command.at, open);
                 context.accounts.insert(row.id, row);
             }
@@ -240,7 +240,7 @@ impl<'a> EventFold<'a> {
                     row.status = *to;
                 }
             }
-            (Action::OpenCard(open), Event::CardOpened { status }) => {
+            (Action::OpenCard(open), Event::CardOpened { status, .. }) => {
                 if let Some(row) = context.cards.get_mut(&open.card_id) {
                     row.status = *status;
                 }

@@ -14,7 +14,7 @@ use serde_json::json;
 pub(super) fn of_shard(sequence: Sequence, command: &Command, event: &Event) -> Vec<Draft> {
     let at = command.at;
     match (&command.action, event) {
-        (Action::TopUp(top_up), Event::Posted(legs)) => {
+        (Action::TopUp(top_up), Event::Posted { postings: legs, .. }) => {
             let row = from_money::settled_top_up_row(sequence, at, top_up, legs);
             vec![about_top_up(&row, EventType::TopUpSettled)]
         }

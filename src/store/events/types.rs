@@ -64,6 +64,7 @@ event_types! {
     TransactionForcePosted = "transaction.force_posted", TransactionsRead, "beside `transaction.settled`: money was posted without an authorization";
     TransactionOverCleared = "transaction.over_cleared", TransactionsRead, "beside `transaction.settled`: more was posted than was held";
     TransactionRefunded = "transaction.refunded", TransactionsRead, "beside `transaction.settled`: money came back from a merchant";
+    FeeCharged = "fee.charged", FeesRead, "an account was charged a fee, or one went back with a payment";
     RulePromoted = "rule.promoted", RulesRead, "a risk rule came into force";
     ExceptionRequested = "exception.requested", ExceptionsRead, "somebody asked for an exception from controls";
     ExceptionApproved = "exception.approved", ExceptionsRead, "an exception was approved";

@@ -1,0 +1,136 @@
+//! Charges the monthly fees of a shard's cards when a month begins, and of a card that becomes active later. Which card owes
+//! what is decided in `engine/fees/monthly.rs`; nothing here has to outlive the process: at the start, every card is looked
+//! at, and those that were charged say so themselves.
+
+use super::worker::{CLOCK_PATIENCE, RECORD_BYTES_PER_APPEND, Worker};
+use crate::engine::command::{Action, Command};
+use crate::engine::event::Event;
+use crate::engine::fees::monthly::{self, ChargeMonthlyFee};
+use crate::engine::fees::schedule::FeeSchedules;
+use crate::engine::ids::CardId;
+use crate::engine::slot_index::Slot;
+use crate::engine::state::CardStatus;
+use crate::engine::time::Timestamp;
+use crate::journal::{RecordBatch, Space};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Cards looked at in one turn at most; the rest come in the next ones, and messages do not wait for all of them.
+const PER_TURN: Slot = 4_096;
+
+/// How far the shard is with the month.
+#[derive(Default)]
+pub struct MonthlyFees {
+    /// The schedules that were last looked at; others are a reason to look at every card anew.
+    schedules: Option<FeeSchedules>,
+    /// The card that is to be looked at next; nothing where all were.
+    next: Option<Slot>,
+    /// When the next month begins anywhere.
+    next_month_at: Option<Timestamp>,
+    /// Cards that may have become active.
+    noted: BTreeSet<CardId>,
+}
+
+impl MonthlyFees {
+    pub fn note(&mut self, command: &Command, event: &Event) {
+        let card_id = match (&command.action, event) {
+            (
+                Action::ChangeCardStatus(change),
+                Event::CardStatusChanged {
+                    to: CardStatus::Active,
+                    ..
+                },
+            ) => change.card_id,
+            (Action::RenewCard(renew), _) => renew.card_id,
+            _ => return,
+        };
+        if self.next_month_at.is_some() {
+            self.noted.insert(card_id);
+        }
+    }
+}
+
+impl Worker {
+    /// How long until a card may owe something.
+    pub(super) fn patience_for_months(&self) -> Option<Duration> {
+        let known = &self.monthly_fees;
+        if self.journal.space() == Space::Reserve {
+            // What is left of the disk is for others.
+            return known.next_month_at.map(|_| CLOCK_PATIENCE);
+        }
+        let changed = !self.has_seen_schedules();
+        if changed || known.next.is_some() || !known.noted.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        known.next_month_at.map(|next| {
+            let left_ms = next.0.saturating_sub(self.clock.now().0).max(0);
+            Duration::from_millis(left_ms as u64).min(CLOCK_PATIENCE)
+        })
+    }
+
+    fn has_seen_schedules(&self) -> bool {
+        let current = &self.state.registry.fee_schedules;
+        let seen = self.monthly_fees.schedules.as_ref();
+        seen.map_or(current.is_empty(), |seen| Arc::ptr_eq(seen, current))
+    }
+
+    pub(super) fn charge_monthly_fees(
+        &mut self,
+        at: Timestamp,
+        space: Space,
+        records: &mut RecordBatch,
+    ) {
+        if space == Space::Reserve {
+            return;
+        }
+        let begins = self.monthly_fees.next_month_at;
+        if !self.has_seen_schedules() || begins.is_some_and(|begins| begins <= at) {
+            let known = &mut self.monthly_fees;
+            known.schedules = Some(self.state.registry.fee_schedules.clone());
+            known.next_month_at = monthly::next_month_at(&self.state.registry, at);
+            known.next = known.next_month_at.map(|_| 0);
+        }
+        let Some(first) = self.monthly_fees.next else {
+            return;
+        };
+        let count = self.state.cards.len() as Slot;
+        let end = count.min(first.saturating_add(PER_TURN));
+        let mut slot = first;
+        // What is journalled in one piece stays small.
+        while slot < end && records.byte_length() < RECORD_BYTES_PER_APPEND {
+            let card_id = self.state.cards[slot].id;
+            self.charge_month(card_id, at, space, records);
+            slot += 1;
+        }
+        self.monthly_fees.next = (slot < count).then_some(slot);
+    }
+
+    /// Those that have become active in this turn.
+    pub(super) fn charge_noted(&mut self, at: Timestamp, space: Space, records: &mut RecordBatch) {
+        if space == Space::Reserve {
+            return;
+        }
+        for card_id in std::mem::take(&mut self.monthly_fees.noted) {
+            self.charge_month(card_id, at, space, records);
+        }
+    }
+
+    fn charge_month(
+        &mut self,
+        card_id: CardId,
+        at: Timestamp,
+        space: Space,
+        records: &mut RecordBatch,
+    ) {
+        let Some(card) = self.state.card(card_id) else {
+            return;
+        };
+        let Some(month) = monthly::due(&self.state, card, at) else {
+            return;
+        };
+        let root = self.state.account_of(card).root;
+        let action = Action::ChargeMonthlyFee(ChargeMonthlyFee { card_id, month });
+        self.carry_out(Command { root, at, action }, None, space, records);
+    }
+}

@@ -1,0 +1,401 @@
+//! Monthly fees on disks that lose power, over clocks that jump: whatever dies when, a card pays for each month in which a
+//! shard ran and it was active, and for none twice. Real shards over a journal that crashes; what is checked is read from
+//! the records alone. `CARDSWITCH_SOAK=1` runs many more seeds.
+
+#[path = "support/random.rs"]
+mod random;
+
+use cardswitch::engine::command::*;
+use cardswitch::engine::controls::Controls;
+use cardswitch::engine::event::Event;
+use cardswitch::engine::fees::monthly::Month;
+use cardswitch::engine::fees::price::Price;
+use cardswitch::engine::fees::schedule::{FeeItem, FeeKind, ProgramFees, PutFeeSchedule};
+use cardswitch::engine::ids::*;
+use cardswitch::engine::money::{Currency, Money};
+use cardswitch::engine::programs::Program;
+use cardswitch::engine::record::{self, Record};
+use cardswitch::engine::registry::{IssueCard, RegistryAction, SealedPan};
+use cardswitch::engine::state::CardStatus;
+use cardswitch::engine::time::{Expiry, Timestamp};
+use cardswitch::engine::world::World;
+use cardswitch::journal::{
+    CrashingStorage, Faults, Loss, Reader, RunningJournal, Settings, Storage,
+};
+use cardswitch::shard::clock::Clock;
+use cardswitch::shard::inbox::{Priority, QueueSettings};
+use cardswitch::shard::recovery::recover;
+use cardswitch::shard::reply::{Replies, Reply, ReplySink};
+use cardswitch::shard::request::{Batch, RegistryRequest, ShardRequest};
+use cardswitch::shard::snapshots;
+use cardswitch::shard::switchboard::{Loops, Switchboard, Wiring, start};
+use cardswitch::shard::worker::Nobody;
+use random::Random;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+const TREES: u64 = 3;
+const CARDS_PER_TREE: u64 = 5;
+const USD: Currency = Currency(840);
+const ZONE: &str = "Europe/Berlin";
+const PROGRAM: ProgramId = ProgramId(1);
+const FEES: FeeScheduleId = FeeScheduleId(1);
+/// 2026-11-24T10:00:00Z.
+const START_MS: i64 = 1_795_514_400_000;
+const DAY_MS: i64 = 86_400_000;
+
+struct Waiting(mpsc::Sender<Replies>);
+
+impl ReplySink for Waiting {
+    fn deliver(&self, replies: Replies) {
+        let _ = self.0.send(replies);
+    }
+}
+
+struct Node {
+    storage: Arc<CrashingStorage>,
+    switchboard: Arc<Switchboard>,
+    journal: RunningJournal,
+    loops: Loops,
+}
+
+type Answers = mpsc::Receiver<Replies>;
+
+/// A sink may be given none at first; nothing where who was asked is gone.
+fn answer(answers: &Answers) -> Option<Reply> {
+    loop {
+        let replies = answers.recv_timeout(Duration::from_secs(60)).ok()?;
+        if let Some((_, reply)) = replies.into_iter().next() {
+            return Some(reply);
+        }
+    }
+}
+
+impl Node {
+    fn start(storage: Arc<CrashingStorage>, shards: usize, now_ms: &Arc<AtomicI64>) -> Node {
+        let settings = Settings {
+            segment_size_bytes: 1 << 18,
+            pending_limit_bytes: 128 << 10,
+            reserve_bytes: 0,
+            ..Settings::default()
+        };
+        let as_storage: Arc<dyn Storage> = storage.clone();
+        let unusable = |error: &dyn std::fmt::Display| panic!("{error}");
+        let (mut world, after) = snapshots::newest(&as_storage, shards, unusable).unwrap();
+        let recovered = recover(
+            as_storage,
+            &settings,
+            9,
+            &mut world,
+            after,
+            None,
+            &mut |_| {},
+        );
+        let (journal, recovered) = recovered.unwrap();
+        // A disk that lost power under it reports errors to whoever still uses it.
+        let journal = journal.start(Box::new(|_| {})).unwrap();
+        let wiring = Wiring {
+            journal: journal.handle(),
+            clock: Clock::Manual(now_ms.clone()),
+            queues: QueueSettings {
+                ordinary_max: 1_000,
+                reserved: 8,
+            },
+            on_card_issued: Box::new(|_, _| {}),
+            decision_calls: Arc::new(Nobody),
+            last_sequence: recovered.durable,
+            archive: None,
+        };
+        let (switchboard, loops) = start(world, wiring).unwrap();
+        Node {
+            storage,
+            switchboard,
+            journal,
+            loops,
+        }
+    }
+
+    fn send(&self, root: u64, request: ShardRequest) -> Answers {
+        let (sender, replies) = mpsc::channel();
+        let batch = Batch {
+            items: vec![(0, request)],
+            reply_to: Arc::new(Waiting(sender)),
+            deadline: None,
+        };
+        let shard = self.switchboard.shard_of(AccountId(root));
+        let offered = self
+            .switchboard
+            .offer_shard(shard, batch, Priority::Ordinary);
+        assert!(offered.is_ok(), "a queue was full");
+        replies
+    }
+
+    fn command(&self, root: u64, action: Action) -> Answers {
+        let root_id = AccountId(root);
+        self.send(
+            root,
+            ShardRequest::Command {
+                root: root_id,
+                action,
+            },
+        )
+    }
+
+    fn registry(&self, action: RegistryAction) {
+        let (sender, replies) = mpsc::channel();
+        let batch = Batch {
+            items: vec![(0, RegistryRequest::Command(action))],
+            reply_to: Arc::new(Waiting(sender)),
+            deadline: None,
+        };
+        let offered = self.switchboard.offer_registry(batch, Priority::Reserved);
+        assert!(offered.is_ok(), "a queue was full");
+        answer(&replies).expect("an answer");
+    }
+
+    fn stop(self) {
+        self.switchboard.stop();
+        assert!(self.loops.join(), "a loop panicked");
+        self.journal.close().unwrap();
+    }
+
+    /// Power is lost at this moment, with whatever is under way, and comes back.
+    fn lose_power(self, random: &mut Random, now_ms: &Arc<AtomicI64>) -> Node {
+        let loss = match random.below(2) {
+            0 => Loss::Process,
+            _ => Loss::Power(random.below(1 << 30)),
+        };
+        let storage = self.storage.restart(loss, Faults::default());
+        self.stop();
+        Node::start(storage, 1 + random.below(3) as usize, now_ms)
+    }
+}
+
+fn schedule(amount_minor: i64) -> PutFeeSchedule {
+    let price = |amount_minor| Price {
+        amount_minor,
+        ..Price::default()
+    };
+    PutFeeSchedule {
+        id: FEES,
+        name: "monthly".into(),
+        currency: USD,
+        time_zone: ZONE.into(),
+        items: vec![FeeItem {
+            kind: FeeKind::Monthly,
+            fee: price(amount_minor),
+            reseller_mark_up: price(7),
+        }],
+    }
+}
+
+fn issue(tree: u64, place: u64) -> IssueCard {
+    let card = tree * 100 + place;
+    IssueCard {
+        card_id: CardId(card),
+        root: AccountId(tree),
+        account_id: AccountId(tree),
+        program_id: PROGRAM,
+        card_type: CardType::Virtual,
+        pan_hash: u128::from(card),
+        sealed_pan: SealedPan::new(),
+        first6: 411_111,
+        last4: 1,
+        expiry: Expiry::new(2099, 12).unwrap(),
+        links: Default::default(),
+        controls: Controls::default(),
+        wallet: None,
+        cardholder_id: None,
+        paid_by: None,
+    }
+}
+
+type Paid = BTreeSet<(CardId, Month)>;
+
+struct Simulation {
+    random: Random,
+    node: Node,
+    now_ms: Arc<AtomicI64>,
+    /// Cards that were seen active in a month by whoever asked their shard.
+    owed: Paid,
+}
+
+impl Simulation {
+    fn new(seed: u64) -> Simulation {
+        let now_ms = Arc::new(AtomicI64::new(START_MS));
+        let node = Node::start(CrashingStorage::new(Faults::default()), 2, &now_ms);
+        node.registry(RegistryAction::PutFeeSchedule(Box::new(schedule(100))));
+        let program = Program {
+            id: PROGRAM,
+            currency: USD,
+            bin: "411111".try_into().unwrap(),
+            fees: Some(ProgramFees {
+                fee_schedule_id: FEES,
+                since: Timestamp(START_MS),
+            }),
+            ..Program::default()
+        };
+        node.registry(RegistryAction::CreateProgram(Box::new(program)));
+        for tree in 1..=TREES {
+            let open = OpenAccount {
+                account_id: AccountId(tree),
+                parent_id: None,
+                program_id: PROGRAM,
+                currency: USD,
+                name: None,
+                controls: Controls::default(),
+            };
+            answer(&node.command(tree, Action::OpenAccount(Box::new(open)))).unwrap();
+            let top_up = TopUp {
+                top_up_id: TopUpId(tree),
+                account_id: AccountId(tree),
+                amount: Money {
+                    amount_minor: 1_000,
+                    currency: USD,
+                },
+                method: "internal".into(),
+                external_reference: None,
+            };
+            answer(&node.command(tree, Action::TopUp(Box::new(top_up)))).unwrap();
+            for place in 0..CARDS_PER_TREE {
+                let issue = issue(tree, place);
+                node.registry(RegistryAction::IssueCard(Box::new(issue)));
+            }
+        }
+        Simulation {
+            random: Random(seed),
+            node,
+            now_ms,
+            owed: Paid::new(),
+        }
+    }
+
+    fn any_card(&mut self) -> (u64, CardId) {
+        let tree = 1 + self.random.below(TREES);
+        (tree, CardId(tree * 100 + self.random.below(CARDS_PER_TREE)))
+    }
+
+    /// Asks every shard how its cards are: who is active now has to have paid for this month.
+    fn look(&mut self) {
+        let month = Month::at(ZONE, Timestamp(self.now_ms.load(Ordering::Acquire)));
+        for tree in 1..=TREES {
+            // What came before is over: who becomes active pays at the end of the turn.
+            let before = ShardRequest::Account(AccountId(tree));
+            answer(&self.node.send(tree, before)).expect("an answer");
+            for place in 0..CARDS_PER_TREE {
+                let card_id = CardId(tree * 100 + place);
+                let asked = self.node.send(tree, ShardRequest::Card(card_id));
+                match answer(&asked).expect("an answer") {
+                    Reply::Card(card) if card.status == CardStatus::Active => {
+                        if month > Month::at(ZONE, Timestamp(START_MS)) {
+                            assert_eq!(card.fees_through, Some(month), "{card_id}");
+                            self.owed.insert((card_id, month));
+                        }
+                    }
+                    Reply::Card(_) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+
+    fn change_status(&mut self) {
+        let (tree, card_id) = self.any_card();
+        let change = match self.random.below(12) {
+            0 => StatusChange::Close,
+            1..6 => StatusChange::Freeze,
+            _ => StatusChange::Unfreeze,
+        };
+        let change = ChangeCardStatus { card_id, change };
+        drop(self.node.command(tree, Action::ChangeCardStatus(change)));
+    }
+
+    fn step(mut self) -> Simulation {
+        match self.random.below(20) {
+            0 | 1 => {
+                self.node = self.node.lose_power(&mut self.random, &self.now_ms);
+            }
+            2 => {
+                let storage: Arc<dyn Storage> = self.node.storage.clone();
+                let stop = AtomicBool::new(false);
+                snapshots::make(&storage, &self.node.journal.handle(), None, &stop).unwrap();
+            }
+            3 => {
+                let amount_minor = 100 + self.random.below(3) as i64;
+                let put = schedule(amount_minor);
+                self.node
+                    .registry(RegistryAction::PutFeeSchedule(Box::new(put)));
+            }
+            4..8 => self.look(),
+            8..13 => self.change_status(),
+            _ => {
+                // Some months go by with nobody there.
+                let days = 1 + self.random.below(45) as i64;
+                self.now_ms.fetch_add(days * DAY_MS, Ordering::AcqRel);
+            }
+        }
+        self
+    }
+}
+
+/// What the durable records charge, each card and month once, in legs that sum to zero; the engine's own state agrees.
+fn paid(storage: &Arc<CrashingStorage>) -> Paid {
+    let storage: Arc<dyn Storage> = storage.restart(Loss::Process, Faults::default());
+    let settings = Settings::default();
+    // Opening cuts off what a crash left half written.
+    drop(cardswitch::journal::Journal::open(storage.clone(), &settings, 9).unwrap());
+    let mut reader = Reader::open(storage, 1).unwrap();
+    let (mut paid, mut world) = (Paid::new(), World::new(2));
+    let mut sums: BTreeMap<AccountId, i64> = BTreeMap::new();
+    while let Some((_, bytes)) = reader.next().unwrap() {
+        let record = record::read(bytes).unwrap();
+        world.apply(&record);
+        let Record::Shard { command, event, .. } = &record else {
+            continue;
+        };
+        let Event::MonthlyFeeCharged { charges } = event else {
+            continue;
+        };
+        let charge = charges[0];
+        let legs = charge.legs();
+        assert_eq!(legs.iter().map(|leg| leg.amount_minor).sum::<i64>(), 0);
+        let month = charge.month.unwrap();
+        assert_eq!(month, Month::at(ZONE, command.at), "{record:?}");
+        assert!(month > Month::at(ZONE, Timestamp(START_MS)));
+        let is_new = paid.insert((charge.card_id.unwrap(), month));
+        assert!(is_new, "charged twice: {record:?}");
+        *sums.entry(charge.account_id).or_default() += charge.amount_minor();
+    }
+    for account in world.shards.iter().flat_map(|state| state.accounts.iter()) {
+        let sum = sums.get(&account.id).copied().unwrap_or(0);
+        assert_eq!(account.posted_minor, 1_000 - sum);
+        assert_eq!(account.fees_minor + account.reseller_mark_up_minor, sum);
+    }
+    paid
+}
+
+#[test]
+fn each_month_is_charged_once_whatever_crashes_and_however_time_goes() {
+    let soak = std::env::var_os("CARDSWITCH_SOAK").is_some();
+    let (mut owed, mut all) = (0, 0);
+    for seed in 0..if soak { 400 } else { 12 } {
+        let mut simulation = Simulation::new(seed);
+        for _ in 0..150 {
+            simulation = simulation.step();
+        }
+        simulation.look();
+        let Simulation {
+            node, owed: seen, ..
+        } = simulation;
+        let storage = node.storage.clone();
+        node.stop();
+        let paid = paid(&storage);
+        let missing: Vec<_> = seen.difference(&paid).collect();
+        assert!(missing.is_empty(), "seed {seed}: not charged: {missing:?}");
+        (owed, all) = (owed + seen.len(), all + paid.len());
+    }
+    println!("{all} months were charged, {owed} of them seen by somebody");
+    assert!(owed > 200 && all > owed, "{all} were charged, {owed} seen");
+}
