@@ -4,14 +4,14 @@
 use super::auth::{Caller, forbidden};
 use super::error::ApiError;
 use super::{
-    ApiState, accounts, ask, authorizations, card_batches, cardholders, cards, links, top_ups,
-    transactions, transfers,
+    ApiState, accounts, ask, authorizations, card_batches, cardholders, cards, links, tokens,
+    top_ups, transactions, transfers,
 };
 use crate::engine::api_keys::{Bounds, Place};
 use crate::engine::card_batches::BatchProgress;
 use crate::engine::exceptions::Subject;
 use crate::engine::ids::{
-    AccountId, AuthorizationId, CardId, CardholderId, ExceptionId, ProgramId, TopUpId,
+    AccountId, AuthorizationId, CardId, CardholderId, ExceptionId, ProgramId, TokenId, TopUpId,
     TransactionId,
 };
 use crate::engine::links::LinkedTrees;
@@ -49,6 +49,7 @@ pub enum About {
     CardBatch,
     Transfer,
     TopUp,
+    Token,
 }
 
 /// Where an object is.
@@ -168,6 +169,10 @@ pub(super) async fn whereabouts(
             Ok(id) => found(top_up(state, id).await)?,
             Err(_) => None,
         },
+        About::Token => match id.parse() {
+            Ok(id) => found(token(state, id).await)?,
+            Err(_) => None,
+        },
         About::Link
         | About::CardBatch
         | About::Transfer
@@ -195,6 +200,7 @@ pub(super) fn unseen(about: About) -> ApiError {
         About::CardBatch => ("card_batch_not_found", "card batch"),
         About::Transfer => ("transfer_not_found", "transfer"),
         About::TopUp => ("top_up_not_found", "top-up"),
+        About::Token => ("token_not_found", "token"),
         About::Everything | About::Anything | About::Several | About::Body | About::OfProgram => {
             ("not_found", "object")
         }
@@ -231,6 +237,11 @@ async fn card(state: &ApiState, id: CardId) -> Result<Whereabouts, ApiError> {
             .collect(),
         ..account(state, account_id).await?
     })
+}
+
+/// A token is where its card is.
+async fn token(state: &ApiState, id: TokenId) -> Result<Whereabouts, ApiError> {
+    card(state, tokens::find(state, id).await?.0.card_id).await
 }
 
 async fn cardholder(state: &ApiState, id: CardholderId) -> Result<Whereabouts, ApiError> {

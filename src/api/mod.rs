@@ -55,6 +55,7 @@ mod simulate;
 mod spend;
 mod three_ds_json;
 mod time_windows_json;
+mod tokens;
 mod top_ups;
 mod transactions;
 mod transfers;

@@ -9,7 +9,7 @@ use super::{
     Gate, accounts, api_keys, audit, authorizations, card_batch_worker, card_batches, cardholders,
     cards, decision_endpoints, deliveries, envelope, events, exceptions, exchange_rates, groups,
     health, incoming_payments, ledger_entries, links, list, metrics, openapi, programs, reissue,
-    reveal, rules, settlement_reports, simulate, spend, top_ups, transactions, transfers,
+    reveal, rules, settlement_reports, simulate, spend, tokens, top_ups, transactions, transfers,
     webhook_endpoints, webhook_moves,
 };
 use crate::engine::api_keys::Scope;
@@ -17,6 +17,7 @@ use crate::engine::command::{AccountStatusChange, StatusChange};
 use crate::engine::exceptions::ExceptionChange;
 use crate::engine::link_states::LinkStatus;
 use crate::engine::risk::rule::RuleChange;
+use crate::engine::tokens::TokenChange;
 use axum::Router;
 use axum::handler::Handler;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -84,6 +85,9 @@ fn objects(routes: Routes) -> Routes {
     let card = |change: StatusChange| {
         move |gate, id, request| cards::change_status(gate, id, request, change)
     };
+    let token = |change: TokenChange| {
+        move |gate, id, request| tokens::change_status(gate, id, request, change)
+    };
     let link = |to: LinkStatus| move |gate, path, request| links::change_status(gate, path, request, to);
     use AccountStatusChange as OfAccount;
     routes
@@ -128,6 +132,13 @@ fn objects(routes: Routes) -> Routes {
         .post("/v1/cards/{id}/renew", CardsIssue, Card, reissue::renew)
         .post("/v1/cards/{id}/reveal", CardsReveal, Card, reveal::reveal)
         .get("/v1/cards/{id}/spend", CardsRead, Card, spend::one)
+        .list("/v1/tokens", CardsRead, Several, tokens::many)
+        .post("/v1/tokens", TokensWrite, Body, tokens::create)
+        .get("/v1/tokens/{id}", CardsRead, Token, tokens::one)
+        .post("/v1/tokens/{id}/activate", TokensWrite, Token, token(TokenChange::Activate))
+        .post("/v1/tokens/{id}/suspend", TokensWrite, Token, token(TokenChange::Suspend))
+        .post("/v1/tokens/{id}/resume", TokensWrite, Token, token(TokenChange::Resume))
+        .post("/v1/tokens/{id}/delete", TokensWrite, Token, token(TokenChange::Delete))
         .list("/v1/links/{type}/{id}", CardsRead, Link, links::one)
         .put("/v1/links/{type}/{id}", LimitsWrite, Link, links::replace)
         .post("/v1/links/{type}/{id}/freeze", CardsFreeze, Link, link(LinkStatus::Frozen))

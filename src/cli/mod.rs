@@ -16,6 +16,7 @@ mod record_json;
 pub mod report;
 pub mod serve;
 pub mod store;
+mod token_json;
 mod webhook_json;
 
 use clap::{Parser, Subcommand};

@@ -2,7 +2,7 @@
 //! sealed card numbers, keyed hashes and stored response bodies are not, and a new field is left out until
 //! it is named here.
 
-use super::{card_json, message_json, money_json, webhook_json};
+use super::{card_json, message_json, money_json, token_json, webhook_json};
 use crate::api::{
     api_keys, audit, controls_json, decision_endpoints, exceptions, exchange_rates, groups,
 };
@@ -116,6 +116,8 @@ fn command(command: &Command) -> Value {
         Action::ChangeAccount(change) => money_json::change_account(change),
         Action::NoteLowBalance(low) => money_json::note_low_balance(low),
         Action::AutoTopUp(auto) => money_json::auto_top_up(auto),
+        Action::OpenToken(open) => token_json::open("open_token", open),
+        Action::ChangeTokenStatus(change) => token_json::change(*change),
     }
 }
 
@@ -182,9 +184,10 @@ fn event(event: &Event) -> Value {
             json!({ "type": "posted", "postings": postings })
         }
         Event::CardOpened { status } => json!({ "type": "card_opened", "status": status.name() }),
-        Event::CardStatusChanged { from, to } => {
-            json!({ "type": "card_status_changed", "from": from.name(), "to": to.name() })
-        }
+        Event::CardStatusChanged { from, to, tokens } => json!({
+            "type": "card_status_changed", "from": from.name(), "to": to.name(),
+            "deleted_token_ids": token_json::ids(tokens),
+        }),
         Event::CardControlsChanged => json!({ "type": "card_controls_changed" }),
         Event::Resolved(resolved) => message_json::resolved(resolved),
         Event::Withheld(withheld) => message_json::withheld(withheld),
@@ -195,6 +198,7 @@ fn event(event: &Event) -> Value {
             "status": replaced.status.name(),
             "replaced_from": replaced.from.name(),
             "replaced_to": replaced.to.name(),
+            "token_ids": token_json::ids(&replaced.tokens),
         }),
         Event::CardRenewed(renewed) => {
             json!({ "type": "card_renewed", "expiry_before": month(renewed.from) })
@@ -207,6 +211,12 @@ fn event(event: &Event) -> Value {
             json!({ "type": "balance_low", "available": available_minor })
         }
         Event::AutoToppedUp(done) => money_json::auto_topped_up(done),
+        Event::TokenOpened { card_id, status } => {
+            json!({ "type": "token_opened", "card_id": card_id.to_string(), "status": status.name() })
+        }
+        Event::TokenStatusChanged { from, to } => {
+            json!({ "type": "token_status_changed", "from": from.name(), "to": to.name() })
+        }
         Event::HoldReleased {
             account_id,
             amount_minor,
@@ -279,6 +289,7 @@ fn registry_action(action: &RegistryAction) -> Value {
         | RegistryAction::NoteWebhookProgress(_)
         | RegistryAction::MoveWebhook(_)) => webhook_json::action(action),
         RegistryAction::ReserveReference(reserve) => reserve_reference(reserve),
+        RegistryAction::RequestToken(request) => token_json::open("request_token", &request.open),
     }
 }
 
@@ -435,6 +446,7 @@ fn registry_event(event: &RegistryEvent) -> Value {
             json!({ "type": "link_status_changed", "registry_version": version })
         }
         RegistryEvent::ReferenceReserved => json!({ "type": "reference_reserved" }),
+        RegistryEvent::TokenRequested => json!({ "type": "token_requested" }),
         RegistryEvent::Audited => json!({ "type": "audited" }),
         event @ (RegistryEvent::WebhookEndpointPut { .. }
         | RegistryEvent::WebhookEndpointDeleted { .. }

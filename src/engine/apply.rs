@@ -19,7 +19,7 @@ use super::reissue;
 use super::scope::Scope;
 use super::slot_index::hash_of_id;
 use super::state::{Account, AccountStatus, Card, CardStatus, State};
-use super::{top_ups, transfers, watch, withhold};
+use super::{tokens, top_ups, transfers, watch, withhold};
 
 /// Moves the state. The command must be the one that the event came of.
 ///
@@ -58,10 +58,11 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
             let card = new_card(state, command, open, *status);
             insert_card(state, card);
         }
-        (Action::ChangeCardStatus(change), Event::CardStatusChanged { to, .. }) => {
+        (Action::ChangeCardStatus(change), Event::CardStatusChanged { to, tokens, .. }) => {
             if let Some(card) = state.card_mut(change.card_id) {
                 card.status = *to;
             }
+            state.tokens.delete_all(tokens);
         }
         (Action::ChangeCardControls(change), Event::CardControlsChanged) => {
             change_controls(state, change);
@@ -85,6 +86,9 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
         }
         (Action::ReplaceCard(_) | Action::RenewCard(_), event) => {
             reissue::apply(state, command, event);
+        }
+        (Action::OpenToken(_) | Action::ChangeTokenStatus(_), event) => {
+            tokens::apply(state, command, event);
         }
         (Action::Recall(recall), Event::Recalled) => recall::apply(state, command, recall),
         _ if apply_money(state, command, event) => {}

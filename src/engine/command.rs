@@ -6,8 +6,8 @@ use super::cardholders::Holder;
 use super::controls::Controls;
 use super::event::ApprovalCode;
 use super::facts::{
-    Amounts, Channel, EntryMode, Kind, MatchKeys, Merchant, NetworkReference, RepeatKey,
-    Verification,
+    Amounts, Channel, EntryMode, Kind, MatchKeys, Merchant, NamedToken, NetworkReference,
+    RepeatKey, Verification,
 };
 use super::first_answer::FirstAnswer;
 use super::ids::{AccountId, AuthorizationId, CardId, LinkId, ProgramId, ReversalId, TopUpId};
@@ -15,6 +15,7 @@ use super::money::{Currency, Money};
 use super::reissue::{RenewCard, ReplaceCard};
 use super::three_ds::ThreeDs;
 use super::time::{Expiry, Timestamp};
+use super::tokens::{ChangeTokenStatus, OpenToken};
 use super::top_ups::EndTopUp;
 use super::transfers::{EndTransfer, ReceiveTransfer, Transfer};
 use super::wallet::Wallet;
@@ -65,6 +66,9 @@ pub enum Action {
     /// These two follow from the state of an account that is watched.
     NoteLowBalance(NoteLowBalance),
     AutoTopUp(AutoTopUp),
+    /// A token that the registry knows the number of.
+    OpenToken(Box<OpenToken>),
+    ChangeTokenStatus(ChangeTokenStatus),
 }
 
 /// A request to reserve money (1987: 0100, 0101), or to take it at once (0200, 0201).
@@ -93,6 +97,7 @@ pub struct Authorize {
     pub initiated_by_merchant: bool,
     /// The message says that it came before (1987: 0101, 0121, 0201, 0221).
     pub is_marked_repeat: bool,
+    pub token: NamedToken,
 }
 
 /// What was decided or done already, without asking us (1987: 0120, 0121, 0220, 0221).
@@ -123,6 +128,7 @@ pub struct Reverse {
     pub stays: Option<Money>,
     /// The message says that it came before (1987: 0401, 0421).
     pub is_marked_repeat: bool,
+    pub token: NamedToken,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

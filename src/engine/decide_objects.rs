@@ -191,8 +191,13 @@ pub(super) fn change_card_status(
     if to == card.status {
         return Outcome::AlreadyDone;
     }
+    let tokens = match to.is_closed() {
+        true => state.tokens.not_deleted(card.id),
+        false => Box::default(),
+    };
     Outcome::Event(Event::CardStatusChanged {
         from: card.status,
         to,
+        tokens,
     })
 }

@@ -6,7 +6,7 @@ use super::authorizations::InBoth;
 use super::card_use::CardUseMade;
 use super::conversion::Conversion;
 use super::counters::CountedIn;
-use super::ids::{AccountId, AuthorizationId, LimitId};
+use super::ids::{AccountId, AuthorizationId, CardId, LimitId, TokenId};
 use super::money::{Currency, Money};
 use super::packed_uses;
 use super::reason::DeclineReason;
@@ -17,6 +17,7 @@ use super::rolling::{Bucket, BucketWidth};
 use super::scope::Scope;
 use super::state::{AccountStatus, CardStatus};
 use super::time::Timestamp;
+use super::tokens::TokenStatus;
 use super::top_ups::TopUpEnded;
 use super::trace::{Step, Trace};
 use super::transfers::Transferred;
@@ -41,6 +42,8 @@ pub enum Event {
     CardStatusChanged {
         from: CardStatus,
         to: CardStatus,
+        /// Of a card that is closed: those that are deleted with it.
+        tokens: Box<[TokenId]>,
     },
     CardControlsChanged,
     /// The hold is gone, and the use of limits with it; the amount in minor units of the account's currency.
@@ -65,6 +68,15 @@ pub enum Event {
         available_minor: i64,
     },
     AutoToppedUp(Box<AutoToppedUp>),
+    TokenOpened {
+        /// For which it stands: the one that it was asked for with, or the last in the place of that.
+        card_id: CardId,
+        status: TokenStatus,
+    },
+    TokenStatusChanged {
+        from: TokenStatus,
+        to: TokenStatus,
+    },
 }
 
 /// The decision on a request, approved or declined.

@@ -9,7 +9,7 @@ use super::command::{Action, CardType, Command};
 use super::counters::Counters;
 use super::decide::Outcome;
 use super::event::{Event, Refusal};
-use super::ids::CardId;
+use super::ids::{CardId, TokenId};
 use super::issuing::issue_card;
 use super::registry::{IssueCard, Registry, RegistryEvent, RegistryOutcome, RegistryRefusal};
 use super::state::{Card, CardStatus, State};
@@ -99,13 +99,15 @@ pub struct RenewCard {
     pub expiry: Expiry,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CardReplaced {
     /// Of the new card.
     pub status: CardStatus,
     /// Of the old one.
     pub from: CardStatus,
     pub to: CardStatus,
+    /// Those that stand for the new card from now on.
+    pub tokens: Box<[TokenId]>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,6 +181,7 @@ pub(super) fn decide_replace(state: &State, command: &Command, replace: &Replace
                 status: status_of_new(old),
                 from: old.status,
                 to: ended(old.status, replace.reason),
+                tokens: state.tokens.of_card(old.id).map(|token| token.id).collect(),
             })),
         },
     }
@@ -259,6 +262,7 @@ fn apply_replace(
         chain: Some(Box::new(chain)),
     };
     insert_card(state, card);
+    state.tokens.move_to(replace.replaces, replace.card_id);
 }
 
 pub(super) fn decide_renew(state: &State, command: &Command, renew: &RenewCard) -> Outcome {

@@ -21,6 +21,7 @@ use super::reversals::Reversals;
 use super::shared_counters::SharedCounters;
 use super::slot_index::{Slot, SlotIndex, hash_of_id};
 use super::time::{Expiry, Timestamp};
+use super::tokens::Tokens;
 use super::top_ups::TopUps;
 use super::transfers::Transfers;
 use super::wallet::Wallet;
@@ -55,6 +56,7 @@ pub struct State {
     /// Top-ups in two steps.
     pub announced: TopUps,
     pub watched: Watched,
+    pub tokens: Tokens,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use super::apply::{self, apply};
 use super::cardholders::Holder;
 use super::command::{Action, OpenCard};
 use super::event::Event;
-use super::ids::{AccountId, CardId, TopUpId, TransferId};
+use super::ids::{AccountId, CardId, TokenId, TopUpId, TransferId};
 use super::record::Record;
 use super::registry::{Registry, RegistryAction, RegistryEvent};
 use super::registry_decide;
@@ -13,6 +13,7 @@ use super::reissue::{ReissueReason, ReplaceCard};
 use super::slot_index::hash_of_id;
 use super::state::State;
 use super::time::{Expiry, Timestamp};
+use super::token_numbers::PendingToken;
 use super::top_ups::ReserveReference;
 use super::transfers::{self, NextStep};
 use std::collections::BTreeMap;
@@ -32,6 +33,8 @@ pub struct World {
     pub pending_transfers: BTreeMap<TransferId, NextStep>,
     /// Top-ups whose reference is reserved and that their shard has not heard of; told again on start.
     pub pending_top_ups: BTreeMap<TopUpId, ReserveReference>,
+    /// Tokens whose number the registry knows and whose shard has not opened them yet; done again on start.
+    pub pending_tokens: BTreeMap<TokenId, PendingToken>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -156,6 +159,10 @@ impl World {
                     let id = reserve.top_up.top_up_id;
                     self.pending_top_ups.insert(id, (**reserve).clone());
                 }
+                if let RegistryAction::RequestToken(request) = &command.action {
+                    let pending = request.pending();
+                    self.pending_tokens.insert(pending.open.token_id, pending);
+                }
                 let opens = open_card_of(&command.action, event);
                 let opens = opens.map(|pending| (pending.open.card_id, pending));
                 self.pending_cards.extend(opens);
@@ -178,6 +185,9 @@ impl World {
             }
             (Action::ReplaceCard(replace), Event::CardReplaced(_)) => {
                 self.pending_cards.remove(&replace.card_id);
+            }
+            (Action::OpenToken(open), _) => {
+                self.pending_tokens.remove(&open.token_id);
             }
             (Action::ChangeCardHolder(change), _) => {
                 self.pending_holders.remove(&change.card_id);

@@ -10,7 +10,7 @@ use super::from_posting::{self, Purchase};
 use super::from_record::{self, LedgerSource};
 use super::rows::{
     AccountRow, AuditRow, AuthorizationRow, CardLinkRow, CardRevealRow, CardRow, LedgerEntryRow,
-    ProgramRow, ReversalRow, Sequence, TopUpRow, TransactionRow, TransferRow,
+    ProgramRow, ReversalRow, Sequence, TokenRow, TopUpRow, TransactionRow, TransferRow,
 };
 use crate::engine::command::{Action, Command, TopUp};
 use crate::engine::event::{Event, LedgerAccount, Posting};
@@ -48,6 +48,7 @@ pub(super) struct Batch {
     pub card_reveals: Vec<CardRevealRow>,
     pub audit_log: Vec<AuditRow>,
     pub transfers: Vec<TransferRow>,
+    pub tokens: Vec<TokenRow>,
     /// To rows of this batch and of earlier ones, in order; made when all new rows are there.
     pub row_changes: Vec<RowChange>,
     /// To authorizations of earlier batches.
@@ -239,12 +240,14 @@ impl Batch {
             (Event::CardOpened { status }, Action::OpenCard(open)) => {
                 self.set_card_status(open.card_id, *status);
             }
-            (Event::CardStatusChanged { to, .. }, Action::ChangeCardStatus(change)) => {
+            (Event::CardStatusChanged { to, tokens, .. }, Action::ChangeCardStatus(change)) => {
                 self.set_card_status(change.card_id, *to);
+                self.delete_tokens(tokens);
             }
             (Event::CardReplaced(replaced), Action::ReplaceCard(replace)) => {
                 self.set_card_status(replace.card_id, replaced.status);
                 self.set_card_status(replace.replaces, replaced.to);
+                self.move_tokens(&replaced.tokens, replace.card_id);
             }
             // It has its new expiry since the registry renewed it.
             (Event::CardRenewed(_), Action::RenewCard(_)) => {}
@@ -267,6 +270,9 @@ impl Batch {
                 | Event::BalanceLow { .. },
                 action,
             ) => return self.money(sequence, at, action, event),
+            (Event::TokenOpened { .. } | Event::TokenStatusChanged { .. }, _) => {
+                return self.token(sequence, command, event);
+            }
             // It is in its tables since it came first.
             (Event::Recalled, Action::Recall(_)) => {}
             // A new kind of event must be given its rows here.

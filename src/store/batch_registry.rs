@@ -60,6 +60,8 @@ impl Batch {
                 | RegistryEvent::LinkControlsSet { .. }
                 | RegistryEvent::ExceptionRequested
                 | RegistryEvent::ReferenceReserved
+                // Its row comes with its shard's record.
+                | RegistryEvent::TokenRequested
                 | RegistryEvent::ExceptionChanged { .. },
                 _,
             ) => {}

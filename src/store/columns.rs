@@ -7,13 +7,15 @@ use crate::engine::event::{ApprovalCode, Flags, RuleId};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
 use crate::engine::ids::{
     AccountId, AuditId, AuthorizationId, CardId, ControlId, DeliveryId, EventId, LimitId,
-    ProgramId, ReversalId, RiskRuleId, TopUpId, TransactionId, TransferId, WebhookEndpointId,
+    ProgramId, ReversalId, RiskRuleId, TokenId, TopUpId, TransactionId, TransferId,
+    WebhookEndpointId,
 };
 use crate::engine::money::Currency;
 use crate::engine::rates::Rate;
 use crate::engine::reason::DeclineReason;
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::Timestamp;
+use crate::engine::tokens::TokenStatus;
 use crate::engine::top_ups::TopUpStatus;
 use crate::engine::trace::{Step, Trace};
 use crate::engine::transfers::{ReturnReason, TransferStatus};
@@ -256,6 +258,7 @@ id_columns!(
     EventId,
     ProgramId,
     ReversalId,
+    TokenId,
     TopUpId,
     TransactionId,
     WebhookEndpointId,
@@ -290,6 +293,7 @@ named_columns! {
         let mut all = TopUpStatus::ALL.iter();
         all.find(|(_, name)| *name == text).map(|(status, _)| *status)
     };
+    TokenStatus: TokenStatus::name, TokenStatus::from_name;
     TransferStatus: TransferStatus::name, TransferStatus::from_name;
     ReturnReason: ReturnReason::name, ReturnReason::from_name;
     RateSource: RateSource::name, RateSource::from_name;

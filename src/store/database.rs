@@ -29,6 +29,7 @@ pub(super) const DERIVED_TABLES: &[&str] = &[
     "top_ups",
     "ledger_entries",
     "transfers",
+    "tokens",
     "card_reveals",
     "audit_log",
     "events",

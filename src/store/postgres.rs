@@ -28,6 +28,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/postgres/0008_events.sql"),
     include_str!("migrations/postgres/0009_reissued_cards.sql"),
     include_str!("migrations/postgres/0010_money.sql"),
+    include_str!("migrations/postgres/0012_tokens.sql"),
 ];
 
 const READERS_MAX: u32 = 8;

@@ -238,6 +238,7 @@ impl Projector {
         writer.insert(&batch.audit_log).await.map_err(sql)?;
         write_events(&mut writer, events).await.map_err(sql)?;
         writer.insert(&batch.transfers).await.map_err(sql)?;
+        writer.insert(&batch.tokens).await.map_err(sql)?;
         self.strike(BatchStep::RowsInserted)?;
         self.change_rows(&mut writer, batch).await?;
         writer.commit().await.map_err(sql)?;

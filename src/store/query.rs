@@ -10,7 +10,7 @@ use super::rows::{
     ProgramRow, ReversalRow, Sequence, TransactionRow, TransactionType,
 };
 use crate::engine::api_keys::Bounds;
-use crate::engine::ids::{AccountId, AuthorizationId, CardId, ProgramId, TransactionId};
+use crate::engine::ids::{AccountId, AuthorizationId, CardId, ProgramId, TokenId, TransactionId};
 use crate::engine::reason::DeclineReason;
 use crate::engine::time::Timestamp;
 
@@ -33,6 +33,7 @@ pub struct AuthorizationFilter {
     pub account_id: Option<AccountId>,
     /// What became part of this one.
     pub original_authorization_id: Option<AuthorizationId>,
+    pub token_id: Option<TokenId>,
     pub status: Option<AuthorizationStatus>,
     pub reason: Option<DeclineReason>,
     /// Any link of this type, or this very one together with `link_id`.
@@ -206,6 +207,7 @@ impl Store {
         let mut conditions = Conditions::default();
         conditions.equal("card_id", filter.card_id.map(|id| id.to_string()));
         conditions.equal("account_id", filter.account_id.map(|id| id.to_string()));
+        conditions.equal("token_id", filter.token_id.map(|id| id.to_string()));
         conditions.equal(
             "original_authorization_id",
             filter.original_authorization_id.map(|id| id.to_string()),

@@ -33,6 +33,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/sqlite/0008_events.sql"),
     include_str!("migrations/sqlite/0009_reissued_cards.sql"),
     include_str!("migrations/sqlite/0010_money.sql"),
+    include_str!("migrations/sqlite/0012_tokens.sql"),
 ];
 
 const READERS_MAX: u32 = 4;

@@ -41,6 +41,7 @@ pub fn nowhere(route: &Route) -> String {
         About::CardBatch => "batch",
         About::Transfer => "trf",
         About::TopUp => "topup",
+        About::Token => "tok",
         _ => "key",
     };
     path.replace("{id}", &format!("{prefix}_000000000000z"))
@@ -107,6 +108,7 @@ struct Part {
     batch: String,
     transfer: String,
     top_up: String,
+    token: String,
 }
 
 impl Part {
@@ -119,6 +121,8 @@ impl Part {
         let links = json!([{"type": "project", "id": link}]);
         let body = json!({"account_id": account, "links": links});
         let card = root.post("/v1/cards", body).created();
+        let body = json!({"card_id": card, "wallet": "apple_pay"});
+        let token = root.post("/v1/tokens", body).created();
         let body = json!({"program_id": program, "home_country": "IE"});
         let holder = root.post("/v1/cardholders", body).created();
         let body = json!({"program_id": program, "name": "large", "expression": "amount > 1000000", "action": "flag"});
@@ -150,6 +154,7 @@ impl Part {
             batch: batch.created(),
             transfer,
             top_up,
+            token,
         }
     }
 
@@ -168,6 +173,7 @@ impl Part {
             About::CardBatch => &self.batch,
             About::Transfer => &self.transfer,
             About::TopUp => &self.top_up,
+            About::Token => &self.token,
             About::Link => self.link,
             About::Everything
             | About::Anything

@@ -27,6 +27,7 @@ mod resources;
 mod rules;
 mod secrets;
 mod simulate;
+mod tokens;
 mod top_ups;
 mod transactions;
 mod transfers;

@@ -378,6 +378,7 @@ impl Walk<'_> {
         simulated("balance_inquiries", json!({"card_id": card}));
         let declined = json!({"card_id": card, "amount": 1_000, "merchant": {"mcc": "7995"}});
         simulated("authorizations", declined);
+        self.tokens(card);
         let returned = simulated("authorizations", asks.clone());
         simulated(
             "reversals",
@@ -394,6 +395,26 @@ impl Walk<'_> {
             "/v1/settlement_reports?date=2026-11-24",
             "/v1/settlement_reports.csv?date=2026-11-24",
             &format!("/v1/accounts/{account}/ledger_entries"),
+        ]);
+    }
+
+    fn tokens(&self, card: &str) {
+        let token = json!({"card_id": card, "wallet": "apple_pay", "device": {"type": "phone", "name": "Phone of A."},
+            "token_number": "5555550000000010", "exp_month": 12, "exp_year": 2031});
+        let token = format!("/v1/tokens/{}", self.made("/v1/tokens", token));
+        for action in ["activate", "suspend", "resume", "delete"] {
+            self.done(&format!("{token}/{action}"), json!({}));
+        }
+        let plain = json!({"card_id": card, "wallet": "google_pay"});
+        let plain = self.made("/v1/tokens", plain);
+        self.done(&format!("/v1/tokens/{plain}/activate"), json!({}));
+        let asks = json!({"token_id": plain, "amount": 100, "token_in": "token_field"});
+        self.made("/v1/simulate/authorizations", asks);
+        self.switch.projected();
+        self.read(&[
+            "/v1/tokens",
+            &token,
+            &format!("/v1/authorizations?token_id={plain}"),
         ]);
     }
 

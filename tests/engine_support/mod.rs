@@ -545,6 +545,7 @@ pub fn reversal(id: u64, card: u64, amount: Money, name: &str, original: &str) -
         original_keys: names_of(original),
         stays: None,
         is_marked_repeat: false,
+        token: NamedToken::Absent,
     }
 }
 

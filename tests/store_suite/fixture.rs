@@ -26,6 +26,7 @@ pub const TABLES: &[&str] = &[
     "top_ups",
     "ledger_entries",
     "transfers",
+    "tokens",
     "card_reveals",
     "audit_log",
     "events",

@@ -10,12 +10,12 @@ use cardswitch::engine::command::{
 use cardswitch::engine::controls::{Controls, List, ListMode};
 use cardswitch::engine::decide::{Outcome, decide};
 use cardswitch::engine::facts::{
-    Amounts, Channel, Country, EntryMode, Kind, MatchKey, MatchKeys, Merchant, NetworkReference,
-    RepeatKey,
+    Amounts, Channel, Country, EntryMode, Kind, MatchKey, MatchKeys, Merchant, NamedToken,
+    NetworkReference, RepeatKey,
 };
 use cardswitch::engine::ids::{
-    AccountId, AuthorizationId, CardId, ControlId, ProgramId, ReversalId, TopUpId, TransferId,
-    WebhookEndpointId,
+    AccountId, AuthorizationId, CardId, ControlId, ProgramId, ReversalId, TokenId, TopUpId,
+    TransferId, WebhookEndpointId,
 };
 use cardswitch::engine::link_states::{ChangeLinkStatus, LinkStatus};
 use cardswitch::engine::money::{Currency, Money};
@@ -28,6 +28,8 @@ use cardswitch::engine::registry::{
 use cardswitch::engine::registry_decide;
 use cardswitch::engine::reissue::{ReissueCard, ReissueReason, RenewCard};
 use cardswitch::engine::time::{Expiry, Timestamp};
+use cardswitch::engine::token_numbers::RequestToken;
+use cardswitch::engine::tokens::{ChangeTokenStatus, OpenToken, TokenChange, TokenDevice};
 use cardswitch::engine::top_ups::{EndTopUp, TopUpEnd};
 use cardswitch::engine::transfers::Transfer;
 use cardswitch::engine::webhook_endpoints::{WebhookEndpoint, WebhookState};
@@ -521,6 +523,54 @@ impl History {
         }
     }
 
+    /// A new token, another status of one, or a payment that names one.
+    fn token(&mut self) {
+        let place = self.below(self.cards.len() as u64) as usize;
+        let (card_id, root) = self.cards[place];
+        let (token_id, choice) = (TokenId(self.id()), self.below(4));
+        let of_card = self.world.shard(root).tokens.of_card(card_id).last();
+        match of_card.map(|token| token.id) {
+            Some(token_id) if choice < 2 => {
+                let changes = [
+                    TokenChange::Activate,
+                    TokenChange::Suspend,
+                    TokenChange::Resume,
+                    TokenChange::Delete,
+                ];
+                let change = changes[self.below(4) as usize];
+                let change = ChangeTokenStatus { token_id, change };
+                self.shard(root, Action::ChangeTokenStatus(change));
+            }
+            Some(token_id) if choice == 2 => {
+                let mut payment = self.payment(card_id, 700, Kind::Purchase, 5411);
+                payment.token = NamedToken::BesideCard(token_id);
+                self.send(root, payment);
+            }
+            _ => {
+                let request = RequestToken {
+                    root,
+                    number_hash: u128::from(token_id.0) << 64 | 1,
+                    sealed_number: [0xAA; 40].into_iter().collect(),
+                    open: OpenToken {
+                        token_id,
+                        card_id,
+                        first6: 411111,
+                        last4: (token_id.0 % 10_000) as u16,
+                        expiry: (choice == 0).then(|| Expiry::new(2031, 1).unwrap()),
+                        wallet: "apple\0pay".into(),
+                        device: (choice == 1).then(|| TokenDevice {
+                            device_type: Some("phone".into()),
+                            name: Some("Ann\0's".into()),
+                        }),
+                    },
+                };
+                let open = request.pending().into_action();
+                self.registry(RegistryAction::RequestToken(Box::new(request)));
+                self.shard(root, open);
+            }
+        }
+    }
+
     fn authorize_unknown_card(&mut self) {
         let id = AuthorizationId(self.id());
         let authorize = Authorize {
@@ -585,7 +635,7 @@ impl History {
                 amount_minor,
                 ..amount
             }),
-            is_marked_repeat: false,
+            ..Reverse::default()
         };
         self.shard(root, Action::Reverse(reverse));
     }
@@ -634,7 +684,8 @@ impl History {
         ];
         for _ in 0..count {
             self.at = self.at.plus_ms(self.below(20_000) as i64);
-            match self.below(112) {
+            match self.below(116) {
+                112..116 => self.token(),
                 108..112 => self.announce(),
                 100..104 => self.transfer(),
                 104..108 => self.carry(),

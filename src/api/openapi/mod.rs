@@ -13,6 +13,7 @@ mod operation;
 mod payments;
 mod schema;
 mod simulate;
+mod tokens;
 mod told;
 
 pub use document::{document, operations};

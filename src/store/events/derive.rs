@@ -2,6 +2,7 @@
 
 use super::fold::{Content, Draft, EventContext, Subject};
 use super::money;
+use super::tokens;
 use super::types::EventType;
 use crate::engine::command::{Action, StatusChange};
 use crate::engine::event::{Event, Flags, ResolvedTo};
@@ -32,6 +33,7 @@ pub(super) fn of_record(context: &EventContext, sequence: Sequence, record: &Rec
     match record {
         Record::Shard { command, event, .. } => {
             drafts.extend(of_shard(context, &command.action, event));
+            drafts.extend(tokens::of_shard(context, &command.action, event));
             drafts.extend(money::of_shard(sequence, command, event));
         }
         Record::Registry { command, event, .. } => {
@@ -210,7 +212,7 @@ fn of_shard(context: &EventContext, action: &Action, event: &Event) -> Vec<Draft
         (Action::RenewCard(renew), Event::CardRenewed(_)) => {
             context.about_card(renew.card_id, EventType::CardRenewed)
         }
-        (Action::ChangeCardStatus(change), Event::CardStatusChanged { from, to }) => {
+        (Action::ChangeCardStatus(change), Event::CardStatusChanged { from, to, .. }) => {
             let event_type = of_card_status(change.change, *from, *to);
             event_type.and_then(|event_type| context.about_card(change.card_id, event_type))
         }

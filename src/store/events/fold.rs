@@ -3,11 +3,12 @@
 
 use super::derive;
 use super::row::{EventCountRow, EventRow, LinkStateRow, PlaceJson, WebhookEndpointRow};
+use super::tokens;
 use super::types::EventType;
 use crate::engine::command::Action;
 use crate::engine::event::Event;
 use crate::engine::ids::{
-    AccountId, AuthorizationId, CardId, EventId, ProgramId, WebhookEndpointId,
+    AccountId, AuthorizationId, CardId, EventId, ProgramId, TokenId, WebhookEndpointId,
 };
 use crate::engine::link_states::LinkStatus;
 use crate::engine::money::Currency;
@@ -18,7 +19,7 @@ use crate::store::effect::{Effect, effect_of};
 use crate::store::from_message;
 use crate::store::from_record;
 use crate::store::row_json;
-use crate::store::rows::{AccountRow, AuthorizationRow, CardRow, Sequence};
+use crate::store::rows::{AccountRow, AuthorizationRow, CardRow, Sequence, TokenRow};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -52,6 +53,7 @@ pub struct EventContext {
     /// With those above them.
     pub accounts: HashMap<AccountId, AccountRow>,
     pub authorizations: HashMap<AuthorizationId, AuthorizationRow>,
+    pub tokens: HashMap<TokenId, TokenRow>,
     /// Events that objects have had.
     pub counts: HashMap<String, u64>,
     /// By their keys (see [`link_text`]); what is not here is active.
@@ -230,6 +232,7 @@ impl<'a> EventFold<'a> {
         let Record::Shard { command, event, .. } = record else {
             return;
         };
+        tokens::take_in(context, sequence, command, event);
         match (&command.action, event) {
             (Action::OpenAccount(open), Event::AccountOpened) => {
                 let row = from_record::account_row(sequence, command.root, command.at, open);
