@@ -195,6 +195,7 @@ fn world(cards: u64, controls: [Controls; 3], rules: usize, at: Timestamp) -> Wo
             controls: of_card.clone(),
             wallet: None,
             cardholder_id: None,
+            shipping: None,
         };
         let open = OpenAccount {
             account_id: root,
@@ -222,6 +223,7 @@ fn world(cards: u64, controls: [Controls; 3], rules: usize, at: Timestamp) -> Wo
             controls: of_card.clone(),
             wallet: None,
             holder: None,
+            shipping: None,
         };
         registry(&mut world, RegistryAction::IssueCard(Box::new(issue)));
         world.pending_cards.clear();

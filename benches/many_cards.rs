@@ -173,6 +173,7 @@ impl Issuer {
             controls: Controls::default(),
             wallet: None,
             cardholder_id: None,
+            shipping: None,
         })
     }
 

@@ -357,6 +357,7 @@ impl Node {
                         controls: Controls::default(),
                         wallet: None,
                         holder: None,
+                        shipping: None,
                     })),
                 );
             }

@@ -104,6 +104,7 @@ fn card_batch(switch: &mut Switch) {
         controls: Controls::default(),
         wallet: None,
         cardholder_id: None,
+        shipping: None,
     };
     let wrong = RowError {
         code: "type_invalid".into(),

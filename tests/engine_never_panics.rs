@@ -22,6 +22,9 @@ use cardswitch::engine::registry::{
 use cardswitch::engine::reissue::{ReissueReason, RenewCard, ReplaceCard};
 use cardswitch::engine::risk::rule::{RiskRule, RuleAction, RuleState};
 use cardswitch::engine::rolling::RollingWindow;
+use cardswitch::engine::shipping::{
+    ChangeShipping, Parcel, ShippingAddress, ShippingOrder, ShippingStatus,
+};
 use cardswitch::engine::snapshot;
 use cardswitch::engine::three_ds::{Exemption, ThreeDsMode, ThreeDsPolicy};
 use cardswitch::engine::time::{Expiry, Timestamp};
@@ -366,6 +369,21 @@ fn any_action() -> impl Strategy<Value = Action> {
                     Box::new(further.into_iter().collect())
                 }),
                 holder: None,
+                shipping: (id % 3 == 0).then(|| {
+                    Box::new(ShippingOrder {
+                        address: ShippingAddress {
+                            name: "A".into(),
+                            line1: "B".into(),
+                            line2: None,
+                            city: "C".into(),
+                            region: None,
+                            postal_code: "D".into(),
+                            country: Country::default(),
+                            phone: None,
+                        },
+                        method: "standard".into(),
+                    })
+                }),
             }))
         },
     );
@@ -439,6 +457,7 @@ fn any_action() -> impl Strategy<Value = Action> {
                 first6: 411_111,
                 last4: 2,
                 expiry: Expiry(expiry),
+                shipping: None,
             }))
         });
     let renew = (0u64..8, any::<u16>()).prop_map(|(card, expiry)| {
@@ -464,6 +483,14 @@ fn any_action() -> impl Strategy<Value = Action> {
         TokenChange::Resume,
         TokenChange::Delete,
     ];
+    let statuses = proptest::sample::select(ShippingStatus::NAMED.to_vec());
+    let ship = (0u64..8, statuses).prop_map(|(card, (to, _))| {
+        Action::ChangeShipping(Box::new(ChangeShipping {
+            card_id: CardId(card),
+            to,
+            parcel: Parcel::default(),
+        }))
+    });
     let token_status = (0u64..8, 0usize..4).prop_map(move |(id, change)| {
         Action::ChangeTokenStatus(ChangeTokenStatus {
             token_id: TokenId(id),
@@ -475,7 +502,7 @@ fn any_action() -> impl Strategy<Value = Action> {
         3 => any_recall(),
         3 => change_account, 2 => low, 2 => auto, 2 => announce, 2 => end_top_up, 4 => send, 3 => receive, 2 => end,
         1 => change_holder, 8 => resolve, 4 => withhold, 3 => release, 12 => authorize, 6 => advise, 5 => reverse, 4 => open_account, 6 => top_up, 4 => open_card,
-        1 => status, 1 => account_status, 2 => change_controls, 2 => open_token, 2 => token_status
+        1 => status, 1 => account_status, 2 => change_controls, 2 => open_token, 2 => token_status, 2 => ship
     ]
 }
 
@@ -499,6 +526,10 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
             of.token_id.0 += tree * 10;
             of.card_id = card(of.card_id);
             Action::OpenToken(of)
+        }
+        Action::ChangeShipping(mut of) => {
+            of.card_id = card(of.card_id);
+            Action::ChangeShipping(of)
         }
         Action::ChangeTokenStatus(mut of) => {
             of.token_id = TokenId(named(of.token_id.0));

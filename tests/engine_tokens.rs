@@ -446,6 +446,7 @@ fn what_cannot_be_is_refused() {
         controls: Controls::default(),
         wallet: None,
         cardholder_id: None,
+        shipping: None,
     };
     let taken = switch.registry(RegistryAction::IssueCard(Box::new(taken)));
     assert_eq!(taken, refused(RegistryRefusal::PanTaken));

@@ -189,6 +189,7 @@ fn command(
         controls: wanted.order.controls.clone(),
         wallet: wanted.order.wallet.clone(),
         cardholder_id: wanted.order.cardholder_id,
+        shipping: wanted.order.shipping.clone(),
     })
 }
 
@@ -263,6 +264,7 @@ async fn again(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiError> {
             Some(id) => Some(cardholders::find(state, id).await?.cardholder.holder()),
             None => None,
         },
+        shipping: wanted.order.shipping,
     };
     let action = Action::OpenCard(Box::new(open));
     match ask::shard_command(state, issued.root, action).await? {

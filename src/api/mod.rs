@@ -51,6 +51,7 @@ mod reveal;
 mod routes;
 mod rules;
 mod settlement_reports;
+mod shipping;
 mod simulate;
 mod spend;
 mod three_ds_json;

@@ -9,8 +9,8 @@ use super::{
     Gate, accounts, api_keys, audit, authorizations, card_batch_worker, card_batches, cardholders,
     cards, decision_endpoints, deliveries, envelope, events, exceptions, exchange_rates, groups,
     health, incoming_payments, ledger_entries, links, list, metrics, openapi, programs, reissue,
-    reveal, rules, settlement_reports, simulate, spend, tokens, top_ups, transactions, transfers,
-    webhook_endpoints, webhook_moves,
+    reveal, rules, settlement_reports, shipping, simulate, spend, tokens, top_ups, transactions,
+    transfers, webhook_endpoints, webhook_moves,
 };
 use crate::engine::api_keys::Scope;
 use crate::engine::command::{AccountStatusChange, StatusChange};
@@ -130,6 +130,7 @@ fn objects(routes: Routes) -> Routes {
         .post("/v1/card_batches/{id}/cancel", CardsIssue, CardBatch, card_batches::cancel)
         .post("/v1/cards/{id}/reissue", CardsIssue, Card, reissue::reissue)
         .post("/v1/cards/{id}/renew", CardsIssue, Card, reissue::renew)
+        .post("/v1/cards/{id}/shipping", CardsShip, Card, shipping::change)
         .post("/v1/cards/{id}/reveal", CardsReveal, Card, reveal::reveal)
         .get("/v1/cards/{id}/spend", CardsRead, Card, spend::one)
         .list("/v1/tokens", CardsRead, Several, tokens::many)

@@ -118,6 +118,7 @@ fn command(command: &Command) -> Value {
         Action::AutoTopUp(auto) => money_json::auto_top_up(auto),
         Action::OpenToken(open) => token_json::open("open_token", open),
         Action::ChangeTokenStatus(change) => token_json::change(*change),
+        Action::ChangeShipping(change) => card_json::change_shipping(change),
     }
 }
 
@@ -184,9 +185,14 @@ fn event(event: &Event) -> Value {
             json!({ "type": "posted", "postings": postings })
         }
         Event::CardOpened { status } => json!({ "type": "card_opened", "status": status.name() }),
-        Event::CardStatusChanged { from, to, tokens } => json!({
+        Event::CardStatusChanged {
+            from,
+            to,
+            tokens,
+            cancels_shipping,
+        } => json!({
             "type": "card_status_changed", "from": from.name(), "to": to.name(),
-            "deleted_token_ids": token_json::ids(tokens),
+            "deleted_token_ids": token_json::ids(tokens), "cancels_shipping": cancels_shipping,
         }),
         Event::CardControlsChanged => json!({ "type": "card_controls_changed" }),
         Event::Resolved(resolved) => message_json::resolved(resolved),
@@ -199,6 +205,7 @@ fn event(event: &Event) -> Value {
             "replaced_from": replaced.from.name(),
             "replaced_to": replaced.to.name(),
             "token_ids": token_json::ids(&replaced.tokens),
+            "cancels_shipping": replaced.cancels_shipping,
         }),
         Event::CardRenewed(renewed) => {
             json!({ "type": "card_renewed", "expiry_before": month(renewed.from) })
@@ -213,6 +220,9 @@ fn event(event: &Event) -> Value {
         Event::AutoToppedUp(done) => money_json::auto_topped_up(done),
         Event::TokenOpened { card_id, status } => {
             json!({ "type": "token_opened", "card_id": card_id.to_string(), "status": status.name() })
+        }
+        Event::ShippingChanged { from, to } => {
+            json!({ "type": "shipping_changed", "from": from.name(), "to": to.name() })
         }
         Event::TokenStatusChanged { from, to } => {
             json!({ "type": "token_status_changed", "from": from.name(), "to": to.name() })

@@ -60,6 +60,7 @@ impl Lived {
             controls: Controls::default(),
             wallet: None,
             holder: None,
+            shipping: None,
         })));
         lived
     }

@@ -8,6 +8,7 @@ use super::controls::Controls;
 use super::ids::{AccountId, CardBatchId, CardId, CardholderId};
 use super::issued_cards::IssuedCards;
 use super::registry::{RegistryEvent, RegistryOutcome, RegistryRefusal};
+use super::shipping::ShippingOrder;
 use super::time::Timestamp;
 use super::wallet::Wallet;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,7 @@ pub struct CardOrder {
     /// Further accounts.
     pub wallet: Option<Box<Wallet>>,
     pub cardholder_id: Option<CardholderId>,
+    pub shipping: Option<Box<ShippingOrder>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

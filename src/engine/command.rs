@@ -13,6 +13,7 @@ use super::first_answer::FirstAnswer;
 use super::ids::{AccountId, AuthorizationId, CardId, LinkId, ProgramId, ReversalId, TopUpId};
 use super::money::{Currency, Money};
 use super::reissue::{RenewCard, ReplaceCard};
+use super::shipping::{ChangeShipping, ShippingOrder};
 use super::three_ds::ThreeDs;
 use super::time::{Expiry, Timestamp};
 use super::tokens::{ChangeTokenStatus, OpenToken};
@@ -69,6 +70,7 @@ pub enum Action {
     /// A token that the registry knows the number of.
     OpenToken(Box<OpenToken>),
     ChangeTokenStatus(ChangeTokenStatus),
+    ChangeShipping(Box<ChangeShipping>),
 }
 
 /// A request to reserve money (1987: 0100, 0101), or to take it at once (0200, 0201).
@@ -186,6 +188,8 @@ pub struct OpenCard {
     /// Further accounts to draw on.
     pub wallet: Option<Box<Wallet>>,
     pub holder: Option<Holder>,
+    /// Of a physical one that is to be made and sent.
+    pub shipping: Option<Box<ShippingOrder>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

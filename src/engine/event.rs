@@ -15,6 +15,7 @@ pub use super::refusal::Refusal;
 use super::reissue::{CardRenewed, CardReplaced};
 use super::rolling::{Bucket, BucketWidth};
 use super::scope::Scope;
+use super::shipping::ShippingStatus;
 use super::state::{AccountStatus, CardStatus};
 use super::time::Timestamp;
 use super::tokens::TokenStatus;
@@ -44,6 +45,8 @@ pub enum Event {
         to: CardStatus,
         /// Of a card that is closed: those that are deleted with it.
         tokens: Box<[TokenId]>,
+        /// And nobody is to make it any more.
+        cancels_shipping: bool,
     },
     CardControlsChanged,
     /// The hold is gone, and the use of limits with it; the amount in minor units of the account's currency.
@@ -76,6 +79,10 @@ pub enum Event {
     TokenStatusChanged {
         from: TokenStatus,
         to: TokenStatus,
+    },
+    ShippingChanged {
+        from: ShippingStatus,
+        to: ShippingStatus,
     },
 }
 

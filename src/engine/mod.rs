@@ -71,6 +71,7 @@ pub mod rolling;
 pub mod rules;
 pub mod scope;
 pub mod shared_counters;
+pub mod shipping;
 pub mod slot_index;
 pub mod snapshot;
 mod snapshot_bytes;

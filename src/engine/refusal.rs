@@ -3,6 +3,7 @@
 use super::ids::{AccountId, AuthorizationId, CardId, LimitId, TokenId, TopUpId};
 use super::money::Currency;
 use super::scope::ACCOUNT_LEVELS_MAX;
+use super::shipping::ShippingStatus;
 use super::state::{AccountStatus, CardStatus};
 use super::time::Timestamp;
 use super::tokens::TokenStatus;
@@ -77,4 +78,10 @@ pub enum Refusal {
     TokenNotFound(TokenId),
     #[error("a token that is {} cannot do that", .0.name())]
     TokenStatusForbids(TokenStatus),
+    #[error("nobody told that this card is to be made and sent, so nothing is known of that")]
+    NothingToShip,
+    #[error("a card whose shipping is {} cannot come to that", .0.name())]
+    ShippingStatusForbids(ShippingStatus),
+    #[error("the card has not left for its holder: its shipping is {}", .0.name())]
+    NotShipped(ShippingStatus),
 }

@@ -31,6 +31,7 @@ use super::recent::Recent;
 use super::reissue::{Chain, ReissueCard, RenewCard};
 use super::risk::compile::ExpressionError;
 use super::risk::rule::{RiskRule, RiskRules, RuleChange, RuleState};
+use super::shipping::ShippingOrder;
 use super::time::{Expiry, Timestamp};
 use super::token_numbers::{RequestToken, TOKENS_OF_CARD_MAX, TokenNumbers};
 use super::top_ups::{References, ReserveReference};
@@ -110,6 +111,8 @@ pub struct IssueCard {
     /// Further accounts to draw on.
     pub wallet: Option<Box<Wallet>>,
     pub cardholder_id: Option<CardholderId>,
+    /// For the shard: of a physical one that is to be made and sent.
+    pub shipping: Option<Box<ShippingOrder>>,
 }
 
 /// What the registry keeps of an issued card.

@@ -12,6 +12,7 @@ use super::event::{Event, Refusal};
 use super::ids::{CardId, TokenId};
 use super::issuing::issue_card;
 use super::registry::{IssueCard, Registry, RegistryEvent, RegistryOutcome, RegistryRefusal};
+use super::shipping::{self, ShippingOrder};
 use super::state::{Card, CardStatus, State};
 use super::time::Expiry;
 use serde::{Deserialize, Serialize};
@@ -82,7 +83,7 @@ pub struct ReissueCard {
 }
 
 /// To the shard: opens the new card and ends the old one, in one record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplaceCard {
     pub card_id: CardId,
     pub replaces: CardId,
@@ -90,6 +91,8 @@ pub struct ReplaceCard {
     pub first6: u32,
     pub last4: u16,
     pub expiry: Expiry,
+    /// Of the new card.
+    pub shipping: Option<Box<ShippingOrder>>,
 }
 
 /// To the registry, and from it to the shard: the same number, with another expiry.
@@ -108,6 +111,8 @@ pub struct CardReplaced {
     pub to: CardStatus,
     /// Those that stand for the new card from now on.
     pub tokens: Box<[TokenId]>,
+    /// Nobody is to make the old one any more.
+    pub cancels_shipping: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,6 +187,7 @@ pub(super) fn decide_replace(state: &State, command: &Command, replace: &Replace
                 from: old.status,
                 to: ended(old.status, replace.reason),
                 tokens: state.tokens.of_card(old.id).map(|token| token.id).collect(),
+                cancels_shipping: old.has_cancellable_shipping(),
             })),
         },
     }
@@ -238,6 +244,9 @@ fn apply_replace(
         panic!("card {} of an event is not in this shard", replace.replaces);
     };
     old.status = replaced.to;
+    if replaced.cancels_shipping {
+        old.cancel_shipping(command.at);
+    }
     let chain = Chain::next(old.chain.as_deref(), replace.replaces);
     let first = Chain::of_first(replace.replaces);
     let of_old = old.chain.get_or_insert_with(|| Box::new(first));
@@ -260,6 +269,7 @@ fn apply_replace(
         history: None,
         holder: old.holder,
         chain: Some(Box::new(chain)),
+        shipping: shipping::ordered(replace.shipping.as_deref(), command.at),
     };
     insert_card(state, card);
     state.tokens.move_to(replace.replaces, replace.card_id);

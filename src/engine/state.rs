@@ -19,6 +19,7 @@ use super::registry::RegistryView;
 use super::reissue::Chain;
 use super::reversals::Reversals;
 use super::shared_counters::SharedCounters;
+use super::shipping::Shipping;
 use super::slot_index::{Slot, SlotIndex, hash_of_id};
 use super::time::{Expiry, Timestamp};
 use super::tokens::Tokens;
@@ -206,6 +207,8 @@ pub struct Card {
     pub holder: Option<Holder>,
     /// Of one that replaced another or was replaced.
     pub chain: Option<Box<Chain>>,
+    /// Of a physical one whose making and sending is told.
+    pub shipping: Option<Box<Shipping>>,
 }
 
 impl Card {

@@ -70,6 +70,7 @@ impl PendingCard {
                 first6: open.first6,
                 last4: open.last4,
                 expiry: open.expiry,
+                shipping: open.shipping,
             })),
         }
     }
@@ -104,6 +105,7 @@ pub fn open_card_of(action: &RegistryAction, event: &RegistryEvent) -> Option<Pe
         controls: issue.controls.clone(),
         wallet: issue.wallet.clone(),
         holder: *holder,
+        shipping: issue.shipping.clone(),
     };
     Some(PendingCard {
         root: issue.root,

@@ -412,6 +412,7 @@ impl Worker {
             Action::ChangeCardStatus(change) => change.card_id,
             Action::ChangeCardControls(change) => change.card_id,
             Action::ChangeCardHolder(change) => change.card_id,
+            Action::ChangeShipping(change) => change.card_id,
             Action::OpenToken(open) => return self.token(open.token_id),
             Action::ChangeTokenStatus(change) => return self.token(change.token_id),
             Action::Authorize(_)

@@ -13,6 +13,7 @@ use crate::engine::ids::{
 use crate::engine::money::Currency;
 use crate::engine::rates::Rate;
 use crate::engine::reason::DeclineReason;
+use crate::engine::shipping::ShippingStatus;
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::Timestamp;
 use crate::engine::tokens::TokenStatus;
@@ -293,6 +294,7 @@ named_columns! {
         let mut all = TopUpStatus::ALL.iter();
         all.find(|(_, name)| *name == text).map(|(status, _)| *status)
     };
+    ShippingStatus: ShippingStatus::name, ShippingStatus::from_name;
     TokenStatus: TokenStatus::name, TokenStatus::from_name;
     TransferStatus: TransferStatus::name, TransferStatus::from_name;
     ReturnReason: ReturnReason::name, ReturnReason::from_name;

@@ -12,6 +12,7 @@ use crate::engine::ids::{AccountId, AuditId};
 use crate::engine::money::Currency;
 use crate::engine::record::Record;
 use crate::engine::registry::{IssueCard, Program, RevealCard};
+use crate::engine::shipping::ShippingStatus;
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::Timestamp;
 use arrayvec::ArrayString;
@@ -103,6 +104,7 @@ pub(super) fn card_row(sequence: Sequence, at: Timestamp, issue: &IssueCard) -> 
         exp_year: issue.expiry.year(),
         created_at_ms: at,
         replacement_for: None,
+        shipping_status: issue.shipping.as_ref().map(|_| ShippingStatus::Ordered),
     }
 }
 

@@ -12,6 +12,7 @@ use super::rows::{
 use crate::engine::api_keys::Bounds;
 use crate::engine::ids::{AccountId, AuthorizationId, CardId, ProgramId, TokenId, TransactionId};
 use crate::engine::reason::DeclineReason;
+use crate::engine::shipping::ShippingStatus;
 use crate::engine::time::Timestamp;
 
 /// Rows of one page at most.
@@ -61,6 +62,7 @@ pub struct CardFilter {
     pub bounds: Option<Bounds>,
     /// The card that was issued in place of this one.
     pub replacement_for: Option<CardId>,
+    pub shipping_status: Option<ShippingStatus>,
 }
 
 /// Where a page of ledger entries goes on: after this leg of this record.
@@ -359,6 +361,10 @@ impl Store {
         conditions.equal("program_id", filter.program_id.map(|id| id.to_string()));
         let replaced = filter.replacement_for.map(|id| id.to_string());
         conditions.equal("replacement_for", replaced);
+        let shipping = filter
+            .shipping_status
+            .map(|status| status.name().to_owned());
+        conditions.equal("shipping_status", shipping);
         conditions.linked("id", filter.link_type.as_deref(), filter.link_id.as_deref());
         conditions.within(filter.bounds.as_ref(), &Of::CARDS);
         conditions.before(before);

@@ -225,6 +225,7 @@ pub fn card(row: &CardRow, links: Vec<Value>) -> Value {
         "exp_year": row.exp_year,
         "links": links,
         "replacement_for": row.replacement_for.map(|id| id.to_string()),
+        "shipping_status": row.shipping_status.map(|status| status.name()),
         "created_at": row.created_at_ms.to_string(),
     })
 }

@@ -11,6 +11,7 @@ use crate::engine::ids::{
 use crate::engine::money::Currency;
 use crate::engine::rates::Rate;
 use crate::engine::reason::DeclineReason;
+use crate::engine::shipping::ShippingStatus;
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::Timestamp;
 use crate::engine::tokens::TokenStatus;
@@ -95,6 +96,8 @@ table! {
         exp_year: u16,
         created_at_ms: Timestamp,
         replacement_for: Option<CardId>,
+        /// Of a physical card whose making and sending is told.
+        shipping_status: Option<ShippingStatus>,
     }
 }
 

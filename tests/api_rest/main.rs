@@ -26,6 +26,7 @@ mod reissue;
 mod resources;
 mod rules;
 mod secrets;
+mod shipping;
 mod simulate;
 mod tokens;
 mod top_ups;

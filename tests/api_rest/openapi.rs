@@ -462,6 +462,12 @@ impl Walk<'_> {
             "/v1/cards",
             json!({"account_id": account, "type": "physical"}),
         );
+        let address = json!({"name": "Ann", "line1": "1 Main St", "city": "X", "postal_code": "1", "country": "US"});
+        let shipped =
+            json!({"account_id": account, "type": "physical", "shipping": {"address": address}});
+        let shipped = self.made("/v1/cards", shipped);
+        let sent = json!({"status": "shipped", "carrier": "DHL", "tracking_number": "JD01", "eta": "2026-12-01"});
+        self.done(&format!("/v1/cards/{shipped}/shipping"), sent);
         self.done(&format!("/v1/cards/{physical}/activate"), json!({}));
         self.done(&format!("/v1/cards/{physical}/renew"), json!({}));
         let damaged = json!({"reason": "damaged"});

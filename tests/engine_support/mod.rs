@@ -19,6 +19,7 @@ use cardswitch::engine::record::{self, Record};
 use cardswitch::engine::registry::*;
 use cardswitch::engine::registry_decide;
 use cardswitch::engine::reissue::{ReissueCard, ReissueReason, RenewCard};
+use cardswitch::engine::shipping::ShippingOrder;
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::transfers::Transfer;
 use cardswitch::engine::wallet::Wallet;
@@ -346,6 +347,7 @@ impl Switch {
                 false => Some(Box::new(card.wallet)),
             },
             cardholder_id: card.cardholder_id,
+            shipping: card.shipping,
         };
         self.issue_and_open(RegistryAction::IssueCard(Box::new(issue)))
     }
@@ -390,6 +392,10 @@ impl Switch {
             controls: Controls::default(),
             wallet: old.wallet.clone(),
             cardholder_id: issued.cardholder_id,
+            shipping: {
+                let known = old.shipping.as_ref();
+                known.map(|known| Box::new(known.order.clone()))
+            },
         };
         let reissue = ReissueCard {
             replaces,
@@ -492,6 +498,7 @@ pub struct NewCard {
     /// Further accounts.
     pub wallet: Wallet,
     pub cardholder_id: Option<CardholderId>,
+    pub shipping: Option<Box<ShippingOrder>>,
 }
 
 impl NewCard {
@@ -506,6 +513,7 @@ impl NewCard {
             controls: Controls::default(),
             wallet: Wallet::new(),
             cardholder_id: None,
+            shipping: None,
         }
     }
 }

@@ -27,6 +27,9 @@ use cardswitch::engine::registry::{
 };
 use cardswitch::engine::registry_decide;
 use cardswitch::engine::reissue::{ReissueCard, ReissueReason, RenewCard};
+use cardswitch::engine::shipping::{
+    ChangeShipping, Parcel, ShippingAddress, ShippingOrder, ShippingStatus,
+};
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::token_numbers::RequestToken;
 use cardswitch::engine::tokens::{ChangeTokenStatus, OpenToken, TokenChange, TokenDevice};
@@ -68,6 +71,22 @@ pub struct History {
     pub sent: Vec<(AccountId, Authorize)>,
     random: u64,
     next_id: u64,
+}
+
+fn shipping_order() -> ShippingOrder {
+    ShippingOrder {
+        address: ShippingAddress {
+            name: "Ann Example".into(),
+            line1: "Main St 1".into(),
+            line2: None,
+            city: "Berlin".into(),
+            region: None,
+            postal_code: "10115".into(),
+            country: Country::from_alpha2("DE").unwrap(),
+            phone: None,
+        },
+        method: "standard".into(),
+    }
 }
 
 impl History {
@@ -374,6 +393,7 @@ impl History {
             controls: Controls::default(),
             wallet: None,
             cardholder_id: None,
+            shipping: (number % 10 == 4).then(|| Box::new(shipping_order())),
         };
         self.registry(RegistryAction::IssueCard(Box::new(issue.clone())));
         self.cards.push((card_id, root));
@@ -426,6 +446,10 @@ impl History {
             controls: Controls::default(),
             wallet: None,
             cardholder_id: None,
+            shipping: card
+                .shipping
+                .as_ref()
+                .map(|known| Box::new(known.order.clone())),
         };
         let reissue = ReissueCard {
             replaces,
@@ -521,6 +545,31 @@ impl History {
             rrn: ArrayString::from(&format!("{:012}", id >> 20 & 0xff_ffff)).unwrap(),
             stan: (id >> 20) as u32 % 1_000_000,
         }
+    }
+
+    /// What comes next of a card that is made and sent.
+    fn ship(&mut self) {
+        let shipped = self.cards.iter().copied().filter(|(card_id, root)| {
+            let card = self.world.shard(*root).card(*card_id);
+            card.is_some_and(|card| card.shipping.is_some())
+        });
+        let shipped: Vec<_> = shipped.collect();
+        if shipped.is_empty() {
+            return;
+        }
+        let place = self.below(shipped.len() as u64) as usize;
+        let (card_id, root) = shipped[place];
+        let statuses = ShippingStatus::NAMED;
+        let (to, _) = statuses[self.below(statuses.len() as u64) as usize];
+        let change = ChangeShipping {
+            card_id,
+            to,
+            parcel: Parcel {
+                carrier: Some("DHL\0".into()),
+                ..Parcel::default()
+            },
+        };
+        self.shard(root, Action::ChangeShipping(Box::new(change)));
     }
 
     /// A new token, another status of one, or a payment that names one.
@@ -684,7 +733,8 @@ impl History {
         ];
         for _ in 0..count {
             self.at = self.at.plus_ms(self.below(20_000) as i64);
-            match self.below(116) {
+            match self.below(119) {
+                116..119 => self.ship(),
                 112..116 => self.token(),
                 108..112 => self.announce(),
                 100..104 => self.transfer(),

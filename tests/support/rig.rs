@@ -237,6 +237,7 @@ impl Rig {
             controls: Controls::default(),
             wallet: None,
             cardholder_id: None,
+            shipping: None,
         };
         self.ask_registry(RegistryAction::IssueCard(Box::new(issue)));
         card_id

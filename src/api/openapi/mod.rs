@@ -12,6 +12,7 @@ mod objects;
 mod operation;
 mod payments;
 mod schema;
+mod shipping;
 mod simulate;
 mod tokens;
 mod told;

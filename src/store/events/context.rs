@@ -109,6 +109,7 @@ impl Needs {
             Action::ReplaceCard(replace) => self.cards.extend([replace.card_id, replace.replaces]),
             Action::RenewCard(renew) => drop(self.cards.insert(renew.card_id)),
             Action::ChangeCardStatus(change) => drop(self.cards.insert(change.card_id)),
+            Action::ChangeShipping(change) => drop(self.cards.insert(change.card_id)),
             Action::ChangeCardControls(change) => drop(self.cards.insert(change.card_id)),
             _ => {}
         }

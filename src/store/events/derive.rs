@@ -14,6 +14,7 @@ use crate::engine::link_states::LinkStatus;
 use crate::engine::record::Record;
 use crate::engine::registry::{LinkKey, RegistryAction, RegistryEvent};
 use crate::engine::risk::rule::RuleState;
+use crate::engine::shipping::ShippingStatus;
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::store::from_message::{
     advice_of, request_of, resolved_of, reversal_row, undoing_of, withheld_of,
@@ -215,6 +216,19 @@ fn of_shard(context: &EventContext, action: &Action, event: &Event) -> Vec<Draft
         (Action::ChangeCardStatus(change), Event::CardStatusChanged { from, to, .. }) => {
             let event_type = of_card_status(change.change, *from, *to);
             event_type.and_then(|event_type| context.about_card(change.card_id, event_type))
+        }
+        (Action::ChangeShipping(change), Event::ShippingChanged { .. }) => {
+            let draft = context.about_card(change.card_id, EventType::CardShippingUpdated);
+            draft.map(|mut draft| {
+                let parcel = json!({
+                    "carrier": change.parcel.carrier,
+                    "tracking_number": change.parcel.tracking_number,
+                    "eta": change.parcel.eta,
+                });
+                let is_sent = change.to == ShippingStatus::Shipped;
+                draft.content.extend(is_sent.then_some(("parcel", parcel)));
+                draft
+            })
         }
         (Action::ChangeCardControls(change), Event::CardControlsChanged) => {
             context.about_card(change.card_id, EventType::LimitUpdated)

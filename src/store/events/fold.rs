@@ -14,6 +14,7 @@ use crate::engine::link_states::LinkStatus;
 use crate::engine::money::Currency;
 use crate::engine::record::Record;
 use crate::engine::registry::{IssueCard, LinkKey, RegistryAction, RegistryCommand, RegistryEvent};
+use crate::engine::shipping::ShippingStatus;
 use crate::engine::webhook_endpoints::WebhookEndpoint;
 use crate::store::effect::{Effect, effect_of};
 use crate::store::from_message;
@@ -88,6 +89,13 @@ impl EventContext {
             }
         }
         json
+    }
+
+    /// Of a card that is closed before it was sent.
+    fn cancel_shipping(&mut self, id: CardId, is_cancelled: bool) {
+        if let Some(row) = self.cards.get_mut(&id).filter(|_| is_cancelled) {
+            row.shipping_status = Some(ShippingStatus::Cancelled);
+        }
     }
 
     fn take_in_card(&mut self, row: CardRow, issue: &IssueCard) {
@@ -258,10 +266,24 @@ impl<'a> EventFold<'a> {
                         row.status = status;
                     }
                 }
+                context.cancel_shipping(replace.replaces, replaced.cancels_shipping);
             }
-            (Action::ChangeCardStatus(change), Event::CardStatusChanged { to, .. }) => {
+            (
+                Action::ChangeCardStatus(change),
+                Event::CardStatusChanged {
+                    to,
+                    cancels_shipping,
+                    ..
+                },
+            ) => {
                 if let Some(row) = context.cards.get_mut(&change.card_id) {
                     row.status = *to;
+                }
+                context.cancel_shipping(change.card_id, *cancels_shipping);
+            }
+            (Action::ChangeShipping(change), Event::ShippingChanged { to, .. }) => {
+                if let Some(row) = context.cards.get_mut(&change.card_id) {
+                    row.shipping_status = Some(*to);
                 }
             }
             _ => {}
