@@ -198,6 +198,7 @@ fn world(cards: u64, controls: [Controls; 3], rules: usize, at: Timestamp) -> Wo
             wallet: None,
             cardholder_id: None,
             paid_by: None,
+            shipping: None,
         };
         let open = OpenAccount {
             account_id: root,
@@ -226,6 +227,7 @@ fn world(cards: u64, controls: [Controls; 3], rules: usize, at: Timestamp) -> Wo
             wallet: None,
             holder: None,
             paid_by: None,
+            shipping: None,
         };
         registry(&mut world, RegistryAction::IssueCard(Box::new(issue)));
         world.pending_cards.clear();

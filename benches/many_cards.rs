@@ -174,6 +174,7 @@ impl Issuer {
             wallet: None,
             cardholder_id: None,
             paid_by: None,
+            shipping: None,
         })
     }
 

@@ -195,6 +195,7 @@ impl Node {
             clock: Clock::Manual(clock.clone()),
             queues: QueueSettings::default(),
             on_card_issued: Box::new(|_, _| {}),
+            on_token_requested: Box::new(|_, _| {}),
             decision_calls: Arc::new(Nobody),
             last_sequence: recovered.durable,
             archive: archive.clone(),
@@ -360,6 +361,7 @@ impl Node {
                         wallet: None,
                         holder: None,
                         paid_by: None,
+                        shipping: None,
                     })),
                 );
             }

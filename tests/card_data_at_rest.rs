@@ -190,3 +190,97 @@ fn a_card_number_in_free_text_is_nowhere_afterwards() {
     let log = format!("{:?}", switch.log());
     assert!(!log.contains(&card.pan[..13]) && !log.contains(&spaced.replace(' ', "-")));
 }
+
+/// Of the token service; of another BIN than the program's.
+const TOKEN: &str = "5555551234567899";
+
+#[test]
+fn the_number_of_a_token_is_nowhere_afterwards() {
+    let mut switch = Switch::start(CONFIG);
+    switch.wait_until_ready();
+    let hooks = Endpoint::start();
+    let subscription = json!({"url": hooks.url(), "events": ["*"]});
+    switch.good("POST", "/v1/webhook_endpoints", &subscription);
+    let account = switch.account(10_000);
+    let card = switch.card(&account, &json!({}));
+    let wanted = json!({"card_id": card.id, "wallet": "apple_pay", "token_number": TOKEN});
+    let token = switch.good("POST", "/v1/tokens", &wanted);
+    let id = token["id"].as_str().unwrap().to_owned();
+    switch.good("POST", &format!("/v1/tokens/{id}/activate"), &json!({}));
+    // Taken, in text, and as an id: each is refused without being repeated.
+    let answers = [
+        switch.api("POST", "/v1/tokens", &wanted).1,
+        switch
+            .api(
+                "POST",
+                "/v1/tokens",
+                &json!({"card_id": card.id, "wallet": TOKEN}),
+            )
+            .1,
+        switch
+            .api("GET", &format!("/v1/tokens/{TOKEN}"), &Value::Null)
+            .1,
+    ];
+    for answer in answers {
+        assert!(!answer.to_string().contains(&TOKEN[..13]), "{answer}");
+    }
+    let mut client = Client::connect(switch.address("visa"));
+    let fields = talkative(&client.language, TOKEN, "");
+    let fields: Fields = fields
+        .into_iter()
+        .filter(|(field, _)| *field != 14)
+        .collect();
+    assert_eq!(client.exchange(100, &borrowed(&fields)).field(39), "00");
+    let mut beside = talkative(&client.language, &card.pan, &card.expiry);
+    for (field, text) in &mut beside {
+        match field {
+            11 => *text = "000777".into(),
+            37 => *text = "000000000777".into(),
+            _ => {}
+        }
+    }
+    beside.push((48, format!("7116{TOKEN}")));
+    beside.sort_by_key(|(field, _)| *field);
+    assert_eq!(client.exchange(100, &borrowed(&beside)).field(39), "00");
+    let path = format!("/v1/authorizations?token_id={id}");
+    let paid = || {
+        switch.good("GET", &path, &Value::Null)["data"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    wait_until("the tables have both", || paid() == 2);
+    wait_until("everything was told", || {
+        let told = hooks.calls();
+        told.iter()
+            .filter(|call| call.body.contains("authorization.approved"))
+            .count()
+            == 2
+    });
+    for path in [
+        "/metrics",
+        "/v1/events",
+        "/v1/deliveries",
+        "/v1/audit_log",
+        "/v1/tokens",
+        "/v1/authorizations",
+    ] {
+        let shown = switch.api("GET", path, &Value::Null).1.to_string();
+        assert!(!shown.contains(&TOKEN[..13]), "{path}: {shown}");
+    }
+    let told: String = hooks.calls().iter().map(|call| call.body.clone()).collect();
+    assert!(told.contains(&id) && !told.contains(&TOKEN[..13]), "{told}");
+    assert_eq!(switch.stop().code(), Some(0));
+    let (mut with_number, mut with_id) = (Vec::new(), Vec::new());
+    holding(switch.folder(), &TOKEN[..13], &mut with_number);
+    assert_eq!(with_number, Vec::<String>::new());
+    holding(switch.folder(), &id, &mut with_id);
+    assert!(!with_id.is_empty(), "the folder holds nothing of it at all");
+    let dump = dump(switch.folder());
+    assert!(dump.contains(&id) && dump.contains(&TOKEN[12..]));
+    for secret in [&TOKEN[..13], &TOKEN[6..], "sealed"] {
+        assert!(!dump.contains(secret), "{secret} in {dump}");
+    }
+    let log = format!("{:?}", switch.log());
+    assert!(!log.contains(&TOKEN[..13]), "{log}");
+}

@@ -107,6 +107,7 @@ fn card_batch(switch: &mut Switch) {
         wallet: None,
         cardholder_id: None,
         bin: None,
+        shipping: None,
     };
     let wrong = RowError {
         code: "type_invalid".into(),

@@ -24,10 +24,14 @@ use cardswitch::engine::registry::{
 use cardswitch::engine::reissue::{ReissueReason, RenewCard, ReplaceCard};
 use cardswitch::engine::risk::rule::{RiskRule, RuleAction, RuleState};
 use cardswitch::engine::rolling::RollingWindow;
+use cardswitch::engine::shipping::{
+    ChangeShipping, Parcel, ShippingAddress, ShippingOrder, ShippingStatus,
+};
 use cardswitch::engine::snapshot;
 use cardswitch::engine::three_ds::{Exemption, ThreeDsMode, ThreeDsPolicy};
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::time_windows::{Days, TimeWindow};
+use cardswitch::engine::tokens::{ChangeTokenStatus, OpenToken, TokenChange, name_card};
 use cardswitch::engine::top_ups::{EndTopUp, TopUpEnd};
 use cardswitch::engine::touch::touch;
 use cardswitch::engine::transfers::{EndTransfer, ReceiveTransfer, ReturnReason, Transfer};
@@ -166,6 +170,12 @@ fn any_payment(kind: impl Strategy<Value = Kind>) -> impl Strategy<Value = Autho
                 match_keys,
                 original_keys,
                 posts,
+                token: match id % 4 {
+                    0 => NamedToken::InPlaceOfCard(TokenId(id % 8)),
+                    1 => NamedToken::BesideCard(TokenId(id % 8)),
+                    2 => NamedToken::Unknown,
+                    _ => NamedToken::Absent,
+                },
                 ..Authorize::default()
             }
         })
@@ -362,6 +372,21 @@ fn any_action() -> impl Strategy<Value = Action> {
                 }),
                 holder: None,
                 paid_by: None,
+                shipping: (id % 3 == 0).then(|| {
+                    Box::new(ShippingOrder {
+                        address: ShippingAddress {
+                            name: "A".into(),
+                            line1: "B".into(),
+                            line2: None,
+                            city: "C".into(),
+                            region: None,
+                            postal_code: "D".into(),
+                            country: Country::default(),
+                            phone: None,
+                        },
+                        method: "standard".into(),
+                    })
+                }),
             }))
         },
     );
@@ -435,6 +460,7 @@ fn any_action() -> impl Strategy<Value = Action> {
                 first6: 411_111,
                 last4: 2,
                 expiry: Expiry(expiry),
+                shipping: None,
             }))
         });
     let renew = (0u64..8, any::<u16>()).prop_map(|(card, expiry)| {
@@ -449,12 +475,43 @@ fn any_action() -> impl Strategy<Value = Action> {
             month: Month(month),
         })
     });
+    let open_token = (0u64..8, 0u64..8, 0u16..400).prop_map(|(id, card, expiry)| {
+        Action::OpenToken(Box::new(OpenToken {
+            token_id: TokenId(id),
+            card_id: CardId(card),
+            first6: 411_111,
+            last4: id as u16,
+            expiry: Some(Expiry(expiry)).filter(|_| id % 2 == 0),
+            wallet: "apple_pay".into(),
+            device: None,
+        }))
+    });
+    let changes = [
+        TokenChange::Activate,
+        TokenChange::Suspend,
+        TokenChange::Resume,
+        TokenChange::Delete,
+    ];
+    let statuses = proptest::sample::select(ShippingStatus::NAMED.to_vec());
+    let ship = (0u64..8, statuses).prop_map(|(card, (to, _))| {
+        Action::ChangeShipping(Box::new(ChangeShipping {
+            card_id: CardId(card),
+            to,
+            parcel: Parcel::default(),
+        }))
+    });
+    let token_status = (0u64..8, 0usize..4).prop_map(move |(id, change)| {
+        Action::ChangeTokenStatus(ChangeTokenStatus {
+            token_id: TokenId(id),
+            change: changes[change],
+        })
+    });
     prop_oneof![
         2 => replace, 1 => renew, 1 => month,
         3 => any_recall(),
         3 => change_account, 2 => low, 2 => auto, 2 => announce, 2 => end_top_up, 4 => send, 3 => receive, 2 => end,
         1 => change_holder, 8 => resolve, 4 => withhold, 3 => release, 12 => authorize, 6 => advise, 5 => reverse, 4 => open_account, 6 => top_up, 4 => open_card,
-        1 => status, 1 => account_status, 2 => change_controls
+        1 => status, 1 => account_status, 2 => change_controls, 2 => open_token, 2 => token_status, 2 => ship
     ]
 }
 
@@ -468,9 +525,25 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
     let move_payment = |payment: &mut Authorize| {
         payment.card_id = card(payment.card_id);
         payment.authorization_id.0 += tree * 100;
+        if let NamedToken::InPlaceOfCard(id) | NamedToken::BesideCard(id) = &mut payment.token {
+            *id = TokenId(named(id.0));
+        }
         payment.repeat_key = key(payment.repeat_key);
     };
     match action {
+        Action::OpenToken(mut of) => {
+            of.token_id.0 += tree * 10;
+            of.card_id = card(of.card_id);
+            Action::OpenToken(of)
+        }
+        Action::ChangeShipping(mut of) => {
+            of.card_id = card(of.card_id);
+            Action::ChangeShipping(of)
+        }
+        Action::ChangeTokenStatus(mut of) => {
+            of.token_id = TokenId(named(of.token_id.0));
+            Action::ChangeTokenStatus(of)
+        }
         Action::ChangeCardHolder(mut of) => {
             of.card_id = card(of.card_id);
             Action::ChangeCardHolder(of)
@@ -785,7 +858,8 @@ proptest! {
         for (tree, stray, wait_ms, action) in asked {
             switch.at = switch.at.plus_ms(wait_ms);
             let root = AccountId(tree * 10);
-            let action = in_tree(action, tree, stray == 0);
+            let mut action = in_tree(action, tree, stray == 0);
+            name_card(switch.world.shard(AccountId(tree * 10)), AccountId(tree * 10), &mut action);
             let command = Command { root, at: switch.at, action: action.clone() };
             touch(switch.world.shard(root), &command);
             switch.command(root, action);

@@ -104,6 +104,7 @@ impl Node {
                 reserved: 8,
             },
             on_card_issued: Box::new(|_, _| {}),
+            on_token_requested: Box::new(|_, _| {}),
             decision_calls: Arc::new(Nobody),
             last_sequence: recovered.durable,
             archive: None,
@@ -123,6 +124,7 @@ impl Node {
             items: vec![(0, request)],
             reply_to: Arc::new(Waiting(sender)),
             deadline: None,
+            requester: None,
         };
         let shard = self.switchboard.shard_of(AccountId(root));
         let offered = self
@@ -149,6 +151,7 @@ impl Node {
             items: vec![(0, RegistryRequest::Command(action))],
             reply_to: Arc::new(Waiting(sender)),
             deadline: None,
+            requester: None,
         };
         let offered = self.switchboard.offer_registry(batch, Priority::Reserved);
         assert!(offered.is_ok(), "a queue was full");
@@ -209,6 +212,7 @@ fn issue(tree: u64, place: u64) -> IssueCard {
         wallet: None,
         cardholder_id: None,
         paid_by: None,
+        shipping: None,
     }
 }
 

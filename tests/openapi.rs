@@ -108,6 +108,8 @@ fn scene(switch: &Switch) -> Known {
         let links = json!([{"type": "project", "id": format!("p{number}")}]);
         let card = json!({"account_id": account, "links": links, "cardholder_id": holder});
         let card = made(&mut known, "/v1/cards", card);
+        let token = json!({"card_id": card, "wallet": "apple_pay"});
+        made(&mut known, "/v1/tokens", token);
         for _ in 0..2 {
             let asked = json!({"card_id": card, "amount": 1_000});
             let paid = made(&mut known, "/v1/simulate/authorizations", asked);

@@ -500,3 +500,79 @@ fn a_key_gets_the_same_simulation_again() {
     assert_eq!(send(), send());
     assert_eq!(simulator.available(), 99_900);
 }
+
+#[test]
+fn a_token_pays_in_every_dialect_in_place_of_its_card_and_beside_it() {
+    let switch = switch();
+    for simulator in simulators(&switch) {
+        let dialect = simulator.dialect;
+        let wanted = json!({"card_id": simulator.card, "wallet": "apple_pay"});
+        let token = switch.good("POST", "/v1/tokens", &wanted);
+        let id = token["id"].as_str().unwrap();
+        let change =
+            |action: &str| switch.good("POST", &format!("/v1/tokens/{id}/{action}"), &json!({}));
+        let both = ["pan_field", "token_field"];
+        let asked = |place: &str| json!({"token_id": id, "token_in": place, "amount": 500});
+        for (action, reason) in [
+            ("", json!("token_not_active")),
+            ("activate", Value::Null),
+            ("suspend", json!("token_suspended")),
+            ("resume", Value::Null),
+        ] {
+            if !action.is_empty() {
+                change(action);
+            }
+            for place in both {
+                let told = simulator.send("authorizations", asked(place));
+                let named = [&told["card_id"], &told["token_id"]];
+                assert_eq!(
+                    named,
+                    [&json!(simulator.card), &json!(id)],
+                    "{dialect} {place}"
+                );
+                assert_eq!(
+                    told["decision"]["reason"], reason,
+                    "{dialect} {place}: {told}"
+                );
+                let code = &told["simulated"]["response_code"];
+                assert_eq!(
+                    code, &told["decision"]["response_code"],
+                    "{dialect} {place}"
+                );
+            }
+        }
+        // What follows a payment names the token again, in either way, and finds it.
+        for place in both {
+            let paid = simulator.send("authorizations", asked(place));
+            let of_it = |what: &str| {
+                let body = json!({"authorization_id": paid["id"], "token_in": place});
+                simulator.send(what, body)
+            };
+            let posted = of_it("clearings");
+            assert_eq!(
+                posted["authorization_id"], paid["id"],
+                "{dialect} {place}: {posted}"
+            );
+            let refunded = of_it("refunds");
+            assert_eq!(refunded["type"], "refund", "{dialect} {place}: {refunded}");
+            let paid = simulator.send("authorizations", asked(place));
+            let body = json!({"authorization_id": paid["id"], "token_in": place});
+            let reversed = simulator.send("reversals", body);
+            assert_eq!(
+                reversed["status"], "reversed",
+                "{dialect} {place}: {reversed}"
+            );
+            // The same message again gets the first answer, though the token may not pay any more.
+            let paid = simulator.send("authorizations", asked(place));
+            change("suspend");
+            let again = json!({"repeat_of": paid["id"], "token_in": place});
+            let again = simulator.send("authorizations", again);
+            assert_eq!(again["id"], paid["id"], "{dialect} {place}");
+            assert_eq!(
+                again["simulated"]["response_code"],
+                paid["simulated"]["response_code"]
+            );
+            change("resume");
+        }
+    }
+}

@@ -94,6 +94,7 @@ impl Node {
                 reserved,
             },
             on_card_issued: Box::new(|_, _| {}),
+            on_token_requested: Box::new(|_, _| {}),
             decision_calls: Arc::new(Nobody),
             last_sequence: recovered.durable,
             archive: None,

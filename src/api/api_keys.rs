@@ -52,6 +52,7 @@ pub fn preset(name: &str) -> Option<Scopes> {
             AccountsRead,
             CardsRead,
             CardsFreeze,
+            CardsShip,
             CardholdersRead,
             ExceptionsRead,
             ExceptionsRequest,

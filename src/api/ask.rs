@@ -229,6 +229,8 @@ pub fn unexpected(reply: &Reply) -> ApiError {
         Reply::WebhookProgress(_) => "WebhookProgress",
         Reply::Transfer(_) => "Transfer",
         Reply::References(_) => "References",
+        Reply::Token(_) => "Token",
+        Reply::TokenNumber(_) => "TokenNumber",
     };
     ApiError::internal(&format_args!("unexpected reply {kind}"))
 }

@@ -5,7 +5,7 @@ use super::body::WriteRequest;
 use super::error::ApiError;
 use super::idempotency::Success;
 use super::list::{self, ListQuery, store_error};
-use super::{Gate, auth};
+use super::{Gate, auth, shipping};
 use crate::engine::audit::{AuditEntry, Requester};
 use crate::engine::ids::{ApiKeyId, AuditId, ProgramId};
 use crate::store::query::AuditFilter;
@@ -107,6 +107,7 @@ fn object_of<'a>(route: &str, path: &'a str) -> Option<&'a str> {
 /// Without what is nothing: a secret is told as `null` where it is not told.
 fn kept(value: &Value) -> Box<str> {
     let mut value = value.clone();
+    shipping::without_address(&mut value);
     if let Value::Object(fields) = &mut value {
         fields.retain(|_, value| !value.is_null());
     }

@@ -10,7 +10,7 @@ use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, accounts, as_of_now, ask};
 use crate::engine::command::{Action, ReleaseCause, ReleaseHold};
 use crate::engine::event::Refusal;
-use crate::engine::ids::{AccountId, AuthorizationId, CardId, TransactionId};
+use crate::engine::ids::{AccountId, AuthorizationId, CardId, TokenId, TransactionId};
 use crate::engine::money::Currency;
 use crate::engine::reason::DeclineReason;
 use crate::shard::reply::Reply;
@@ -160,6 +160,7 @@ pub async fn many(
         account_id: query.id("account_id", AccountId::PREFIX)?,
         original_authorization_id: query
             .id("original_authorization_id", AuthorizationId::PREFIX)?,
+        token_id: query.id("token_id", TokenId::PREFIX)?,
         status: query.word("status", AuthorizationStatus::ALL)?,
         reason: reason(&mut query)?,
         link_type,

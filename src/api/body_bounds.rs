@@ -11,7 +11,7 @@ use crate::engine::links::LinkedTrees;
 use std::sync::Arc;
 
 /// Objects that a body may name, by the names that every route gives them.
-const NAMED: [(&str, About); 9] = [
+const NAMED: [(&str, About); 10] = [
     ("account_id", About::Account),
     ("parent_id", About::Account),
     ("from_account_id", About::Account),
@@ -21,6 +21,7 @@ const NAMED: [(&str, About); 9] = [
     ("program_id", About::Program),
     ("authorization_id", About::Authorization),
     ("repeat_of", About::Authorization),
+    ("token_id", About::Token),
 ];
 
 /// Refuses a body that names what the key does not see, or that would make something outside of its bounds.
@@ -36,7 +37,10 @@ pub async fn check_body(
         let Some(id) = fields.peek_text(name) else {
             continue;
         };
-        anchored |= matches!(about, About::Account | About::Card | About::Authorization);
+        anchored |= matches!(
+            about,
+            About::Account | About::Card | About::Authorization | About::Token
+        );
         let place = whereabouts(state, about, id).await?;
         let fits = match (place, about) {
             (None, _) => false,

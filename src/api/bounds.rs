@@ -4,15 +4,15 @@
 use super::auth::{Caller, forbidden};
 use super::error::ApiError;
 use super::{
-    ApiState, accounts, ask, authorizations, card_batches, cardholders, cards, fees, links,
+    ApiState, accounts, ask, authorizations, card_batches, cardholders, cards, fees, links, tokens,
     top_ups, transactions, transfers,
 };
 use crate::engine::api_keys::{Bounds, Place};
 use crate::engine::card_batches::BatchProgress;
 use crate::engine::exceptions::Subject;
 use crate::engine::ids::{
-    AccountId, AuthorizationId, CardId, CardholderId, ExceptionId, FeeId, ProgramId, TopUpId,
-    TransactionId,
+    AccountId, AuthorizationId, CardId, CardholderId, ExceptionId, FeeId, ProgramId, TokenId,
+    TopUpId, TransactionId,
 };
 use crate::engine::links::LinkedTrees;
 use crate::engine::registry::LinkKey;
@@ -50,6 +50,7 @@ pub enum About {
     Transfer,
     TopUp,
     Fee,
+    Token,
 }
 
 /// Where an object is.
@@ -173,6 +174,10 @@ pub(super) async fn whereabouts(
             Ok(id) => found(fee(state, id).await)?,
             Err(_) => None,
         },
+        About::Token => match id.parse() {
+            Ok(id) => found(token(state, id).await)?,
+            Err(_) => None,
+        },
         About::Link
         | About::CardBatch
         | About::Transfer
@@ -201,6 +206,7 @@ pub(super) fn unseen(about: About) -> ApiError {
         About::Transfer => ("transfer_not_found", "transfer"),
         About::TopUp => ("top_up_not_found", "top-up"),
         About::Fee => ("fee_not_found", "fee"),
+        About::Token => ("token_not_found", "token"),
         About::Everything | About::Anything | About::Several | About::Body | About::OfProgram => {
             ("not_found", "object")
         }
@@ -237,6 +243,11 @@ async fn card(state: &ApiState, id: CardId) -> Result<Whereabouts, ApiError> {
             .collect(),
         ..account(state, account_id).await?
     })
+}
+
+/// A token is where its card is.
+async fn token(state: &ApiState, id: TokenId) -> Result<Whereabouts, ApiError> {
+    card(state, tokens::find(state, id).await?.0.card_id).await
 }
 
 async fn cardholder(state: &ApiState, id: CardholderId) -> Result<Whereabouts, ApiError> {

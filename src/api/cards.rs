@@ -8,7 +8,7 @@ use super::idempotency::{Ids, Success, Write, once};
 use super::issue;
 use super::links::{LinkPair, take_pair};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, ask, controls_json, programs, reissue};
+use super::{ApiState, Gate, ask, controls_json, programs, reissue, shipping};
 use crate::engine::api_keys::Scope;
 use crate::engine::card_batches::CardOrder;
 use crate::engine::card_use::LockedMerchant;
@@ -20,6 +20,7 @@ use crate::engine::event::Refusal;
 use crate::engine::ids::{AccountId, CardId, CardholderId, ProgramId};
 use crate::engine::link_states::LinkStatus;
 use crate::engine::registry::{IssuedCard, LinkKey, RegistryView};
+use crate::engine::shipping::ShippingStatus;
 use crate::engine::state::{Card, CardStatus};
 use crate::engine::time::Timestamp;
 use crate::engine::wallet::{FURTHER_ACCOUNTS_MAX, Wallet};
@@ -84,15 +85,17 @@ pub fn order(
     let has_own_account = fields.word("funding", FUNDINGS)? == Some(Funding::Own);
     // An own sub-account comes before the one that was named.
     let first = (!has_own_account).then_some(account_id);
+    let card_type = card_type.unwrap_or(CardType::Virtual);
     Ok(CardOrder {
         account_id,
-        card_type: card_type.unwrap_or(CardType::Virtual),
+        card_type,
         has_own_account,
         links: links(fields)?.into(),
         wallet: wallet(fields, first)?,
         controls: controls_json::take(fields, ids, view)?,
         cardholder_id: fields.id("cardholder_id", CardholderId::PREFIX)?,
         bin: programs::bin(fields)?,
+        shipping: shipping::order(fields, card_type)?,
     })
 }
 
@@ -177,6 +180,7 @@ impl FullCard {
             "cardholder_id": card.holder.map(|holder| holder.id.to_string()),
             "replacement_for": card.replacement_for().map(|id| id.to_string()),
             "replaced_by": card.replaced_by().map(|id| id.to_string()),
+            "shipping": card.shipping.as_deref().map(shipping::to_json),
             "created_at": card.created_at.to_string(),
         })
     }
@@ -247,6 +251,7 @@ pub async fn many(
         account_id: query.id("account_id", AccountId::PREFIX)?,
         program_id: query.id("program_id", ProgramId::PREFIX)?,
         replacement_for: query.id("replacement_for", CardId::PREFIX)?,
+        shipping_status: query.word("shipping_status", ShippingStatus::NAMED)?,
         link_type,
         link_id,
         bounds: caller.bounds().cloned(),
@@ -399,11 +404,25 @@ pub fn may_loosen(
     }
 }
 
-async fn command(state: &ApiState, before: FullCard, action: Action) -> Result<Success, ApiError> {
+pub async fn command(
+    state: &ApiState,
+    before: FullCard,
+    action: Action,
+) -> Result<Success, ApiError> {
     let shown_before = before.to_json(state);
     let card = match ask::shard_command(state, before.root, action).await? {
         Reply::Card(card) => *card,
         Reply::Refused(Refusal::StatusForbids(status)) => return Err(status_forbids(status)),
+        Reply::Refused(refusal @ Refusal::NotShipped(_)) => {
+            return Err(ApiError::conflict("card_not_shipped", refusal.to_string()));
+        }
+        Reply::Refused(refusal @ Refusal::NothingToShip) => {
+            return Err(ApiError::conflict("no_shipping", refusal.to_string()));
+        }
+        Reply::Refused(refusal @ Refusal::ShippingStatusForbids(_)) => {
+            let code = "shipping_status_forbids";
+            return Err(ApiError::conflict(code, refusal.to_string()));
+        }
         Reply::Refused(Refusal::CardReplaced(by)) => return Err(reissue::replaced(by)),
         Reply::Refused(Refusal::CardNotFound(_)) => return Err(not_found()),
         reply => return Err(ask::unexpected(&reply)),

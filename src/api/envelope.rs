@@ -78,7 +78,7 @@ fn finished(mut response: Response, id: &RequestId) -> Response {
 }
 
 /// The routes that the interface describes and this version does not have.
-const LATER: &[&str] = &["tokens", "disputes"];
+const LATER: &[&str] = &["disputes"];
 
 pub async fn no_route(method: Method, uri: Uri) -> ApiError {
     let mut parts = uri.path().trim_matches('/').split('/');

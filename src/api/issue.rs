@@ -13,8 +13,10 @@ use crate::engine::programs::{Bin, Program};
 use crate::engine::registry::{IssueCard, LinkKey, RegistryAction, RegistryRefusal, SealedPan};
 use crate::engine::state::{Account, AccountStatus};
 use crate::engine::time::{Expiry, Timestamp};
-use crate::security::{Pan, allocate_pan_from_os};
+use crate::security::{Pan, SealedPan as SealedNumber, allocate_pan_from_os};
 use crate::shard::reply::Reply;
+use serde::Deserialize;
+use serde::de::value::{BytesDeserializer, Error as BytesError};
 
 /// Cards are good for three years and the rest of the month.
 const VALID_YEARS: u16 = 3;
@@ -164,7 +166,7 @@ async fn open_sub_account(
     accounts::open_account(state, parent.root, open).await
 }
 
-fn draw(bin: &Bin) -> Result<Pan, ApiError> {
+pub fn draw(bin: &Bin) -> Result<Pan, ApiError> {
     // American Express numbers (34 and 37) have 15 digits, all others that we issue 16.
     let short = bin.starts_with("34") || bin.starts_with("37");
     let length = if short { 15 } else { 16 };
@@ -199,6 +201,7 @@ fn command(
         wallet: wanted.order.wallet.clone(),
         cardholder_id: wanted.order.cardholder_id,
         paid_by: paid_by(wanted),
+        shipping: wanted.order.shipping.clone(),
     })
 }
 
@@ -218,17 +221,29 @@ pub struct Number {
 
 /// Draws a number for a card. Whether somebody has it already, the registry says.
 pub fn number(state: &ApiState, bin: &Bin, card_id: CardId) -> Result<Number, ApiError> {
-    let pan = draw(bin)?;
-    let sealed = state.vault.seal_pan(&pan, card_id.0);
+    sealed(state, &draw(bin)?, card_id.0)
+}
+
+/// The number of the card or token of this id, as the registry keeps it.
+pub fn sealed(state: &ApiState, pan: &Pan, id: u64) -> Result<Number, ApiError> {
+    let sealed = state.vault.seal_pan(pan, id);
     let sealed = sealed.map_err(|error| ApiError::internal(&error))?;
     let too_long = |_| ApiError::internal(&"a sealed card number is longer than the engine's");
-    let (first6, last4) = shown_digits(&pan);
+    let (first6, last4) = shown_digits(pan);
     Ok(Number {
         pan_hash: state.vault.pan_hasher().pan_hash(pan.digits().as_bytes()),
         sealed_pan: sealed.as_bytes().try_into().map_err(too_long)?,
         first6,
         last4,
     })
+}
+
+/// The number that was sealed for this id, opened with the vault's key.
+pub fn unsealed(state: &ApiState, sealed: &SealedPan, id: u64) -> Result<Pan, ApiError> {
+    let bytes = BytesDeserializer::<BytesError>::new(sealed);
+    let sealed = SealedNumber::deserialize(bytes).map_err(|error| ApiError::internal(&error))?;
+    let pan = state.vault.open_pan(&sealed, id);
+    pan.map_err(|error| ApiError::internal(&error))
 }
 
 pub fn shown_digits(pan: &Pan) -> (u32, u16) {
@@ -269,6 +284,7 @@ async fn again(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiError> {
             None => None,
         },
         paid_by,
+        shipping: wanted.order.shipping,
     };
     let action = Action::OpenCard(Box::new(open));
     match ask::shard_command(state, issued.root, action).await? {

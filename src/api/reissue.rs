@@ -9,7 +9,7 @@ use super::body::WriteRequest;
 use super::cards::{self, FullCard};
 use super::error::ApiError;
 use super::idempotency::{Success, Write, once};
-use super::{ApiState, Gate, accounts, ask, fees, issue, links, programs, reveal};
+use super::{ApiState, Gate, accounts, ask, fees, issue, links, programs, reveal, shipping};
 use crate::engine::command::Action;
 use crate::engine::controls::Controls;
 use crate::engine::event::Refusal;
@@ -17,6 +17,7 @@ use crate::engine::ids::CardId;
 use crate::engine::programs::Bin;
 use crate::engine::registry::{IssueCard, RegistryAction, RegistryRefusal};
 use crate::engine::reissue::{ReissueCard, ReissueReason, RenewCard, ReplaceCard};
+use crate::engine::shipping::ShippingOrder;
 use crate::engine::state::Card;
 use crate::shard::reply::Reply;
 use axum::extract::{Path, State};
@@ -37,9 +38,18 @@ pub async fn reissue(
         let card_id = CardId(ids.next());
         let reason = fields.word("reason", ReissueReason::NAMED)?;
         let reason = reason.ok_or_else(|| fields.missing("reason"))?;
-        fields.finish()?;
         let old = id.parse().map_err(|_| cards::not_found())?;
         let old = cards::find_full(&state, old).await?;
+        let given = shipping::order(&mut fields, old.card.card_type)?;
+        fields.finish()?;
+        // Where the last one went, unless this one is to go elsewhere.
+        let before = old.card.shipping.as_ref();
+        let shipping = given.or(before.map(|known| Box::new(known.order.clone())));
+        let again = Again {
+            card_id,
+            reason,
+            shipping,
+        };
         let before = old.to_json(&state);
         let card = match old.card.replaced_by() {
             // By an earlier try of this request.
@@ -48,30 +58,36 @@ pub async fn reissue(
             None if old.card.status.is_closed() => {
                 return Err(cards::status_forbids(old.card.status));
             }
-            None => issue_in_place(&state, old, card_id, reason).await?,
+            None => issue_in_place(&state, old, again).await?,
         };
         Ok(Success::created(card.to_json(&state)).from(before))
     };
     once(gate.state()?, request, work).await
 }
 
+/// What is asked for in place of a card.
+struct Again {
+    card_id: CardId,
+    reason: ReissueReason,
+    shipping: Option<Box<ShippingOrder>>,
+}
+
 async fn issue_in_place(
     state: &ApiState,
     old: FullCard,
-    card_id: CardId,
-    reason: ReissueReason,
+    wanted: Again,
 ) -> Result<FullCard, ApiError> {
     let bin = bin_of(state, &old).await?;
     let replaces = old.card.id;
-    if !reason.is_free() {
+    if !wanted.reason.is_free() {
         let account = accounts::find(state, old.card.account_id).await?;
-        fees::check_issue(state, card_id, &account, old.card.card_type).await?;
+        fees::check_issue(state, wanted.card_id, &account, old.card.card_type).await?;
     }
     for _ in 0..issue::DRAWS_MAX {
         let reissue = ReissueCard {
             replaces,
-            reason,
-            issue: new_card(state, &old, &bin, card_id)?,
+            reason: wanted.reason,
+            issue: new_card(state, &old, &bin, &wanted)?,
         };
         let action = RegistryAction::ReissueCard(Box::new(reissue));
         let reply = ask::registry_command(state, action).await?;
@@ -79,9 +95,7 @@ async fn issue_in_place(
             Reply::Card(card) => *card,
             Reply::RegistryRefused(RegistryRefusal::PanTaken) => continue,
             // Issued before under the same Idempotency-Key.
-            Reply::RegistryRefused(RegistryRefusal::IdTaken) => {
-                again(state, &old, card_id, reason).await?
-            }
+            Reply::RegistryRefused(RegistryRefusal::IdTaken) => again(state, &old, wanted).await?,
             Reply::RegistryRefused(RegistryRefusal::CardReplaced(by)) => return Err(replaced(by)),
             Reply::RegistryRefused(refusal @ RegistryRefusal::LinkClosed { .. }) => {
                 return Err(links::refused(refusal));
@@ -105,12 +119,12 @@ fn new_card(
     state: &ApiState,
     old: &FullCard,
     bin: &Bin,
-    card_id: CardId,
+    wanted: &Again,
 ) -> Result<IssueCard, ApiError> {
-    let number = issue::number(state, bin, card_id)?;
+    let number = issue::number(state, bin, wanted.card_id)?;
     let card = &old.card;
     Ok(IssueCard {
-        card_id,
+        card_id: wanted.card_id,
         root: old.root,
         account_id: card.account_id,
         program_id: old.program_id,
@@ -125,26 +139,24 @@ fn new_card(
         wallet: card.wallet.clone(),
         cardholder_id: card.holder.map(|holder| holder.id),
         paid_by: None,
+        shipping: wanted.shipping.clone(),
     })
 }
 
 /// The card that an earlier try issued. Should its shard not have opened it, it is asked to again.
-async fn again(
-    state: &ApiState,
-    old: &FullCard,
-    card_id: CardId,
-    reason: ReissueReason,
-) -> Result<Card, ApiError> {
+async fn again(state: &ApiState, old: &FullCard, wanted: Again) -> Result<Card, ApiError> {
+    let card_id = wanted.card_id;
     let (issued, _) = cards::issued(state, card_id).await?;
     let pan = reveal::open_pan(state, card_id, &issued)?;
     let (first6, last4) = issue::shown_digits(&pan);
     let replace = ReplaceCard {
         card_id,
         replaces: old.card.id,
-        reason,
+        reason: wanted.reason,
         first6,
         last4,
         expiry: issued.expiry,
+        shipping: wanted.shipping,
     };
     let action = Action::ReplaceCard(Box::new(replace));
     match ask::shard_command(state, old.root, action).await? {

@@ -6,16 +6,14 @@ use super::body::WriteRequest;
 use super::cards;
 use super::error::{ApiError, shown};
 use super::idempotency::{Success, Write, once};
-use super::{ApiState, Gate, ask};
+use super::{ApiState, Gate, ask, issue};
 use crate::engine::ids::CardId;
 use crate::engine::registry::{IssuedCard, RegistryAction, RevealCard};
-use crate::security::{Pan, SealedPan};
+use crate::security::Pan;
 use crate::shard::reply::Reply;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use serde::Deserialize;
-use serde::de::value::{BytesDeserializer, Error as BytesError};
 use serde_json::{Value, json};
 
 pub async fn reveal(
@@ -84,8 +82,5 @@ async fn record(
 
 /// The number of a card, opened with the vault's key.
 pub fn open_pan(state: &ApiState, id: CardId, issued: &IssuedCard) -> Result<Pan, ApiError> {
-    let bytes = BytesDeserializer::<BytesError>::new(&issued.sealed_pan);
-    let sealed = SealedPan::deserialize(bytes).map_err(|error| ApiError::internal(&error))?;
-    let pan = state.vault.open_pan(&sealed, id.0);
-    pan.map_err(|error| ApiError::internal(&error))
+    issue::unsealed(state, &issued.sealed_pan, id.0)
 }

@@ -9,8 +9,8 @@ use super::{
     Gate, accounts, api_keys, audit, authorizations, card_batch_worker, card_batches, cardholders,
     cards, decision_endpoints, deliveries, envelope, events, exceptions, exchange_rates,
     fee_schedules, fees, groups, health, incoming_payments, ledger_entries, links, list, metrics,
-    openapi, programs, reissue, reveal, rules, settlement_reports, simulate, spend, top_ups,
-    transactions, transfers, webhook_endpoints, webhook_moves,
+    openapi, programs, reissue, reveal, rules, settlement_reports, shipping, simulate, spend,
+    tokens, top_ups, transactions, transfers, webhook_endpoints, webhook_moves,
 };
 use crate::engine::api_keys::Scope;
 use crate::engine::command::{AccountStatusChange, StatusChange};
@@ -18,6 +18,7 @@ use crate::engine::exceptions::ExceptionChange;
 use crate::engine::link_states::LinkStatus;
 use crate::engine::programs::ProgramStatus;
 use crate::engine::risk::rule::RuleChange;
+use crate::engine::tokens::TokenChange;
 use axum::Router;
 use axum::handler::Handler;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -86,6 +87,9 @@ fn objects(routes: Routes) -> Routes {
     let card = |change: StatusChange| {
         move |gate, id, request| cards::change_status(gate, id, request, change)
     };
+    let token = |change: TokenChange| {
+        move |gate, id, request| tokens::change_status(gate, id, request, change)
+    };
     let link = |to: LinkStatus| move |gate, path, request| links::change_status(gate, path, request, to);
     use AccountStatusChange as OfAccount;
     routes
@@ -131,8 +135,16 @@ fn objects(routes: Routes) -> Routes {
         .post("/v1/card_batches/{id}/cancel", CardsIssue, CardBatch, card_batches::cancel)
         .post("/v1/cards/{id}/reissue", CardsIssue, Card, reissue::reissue)
         .post("/v1/cards/{id}/renew", CardsIssue, Card, reissue::renew)
+        .post("/v1/cards/{id}/shipping", CardsShip, Card, shipping::change)
         .post("/v1/cards/{id}/reveal", CardsReveal, Card, reveal::reveal)
         .get("/v1/cards/{id}/spend", CardsRead, Card, spend::one)
+        .list("/v1/tokens", CardsRead, Several, tokens::many)
+        .post("/v1/tokens", TokensWrite, Body, tokens::create)
+        .get("/v1/tokens/{id}", CardsRead, Token, tokens::one)
+        .post("/v1/tokens/{id}/activate", TokensWrite, Token, token(TokenChange::Activate))
+        .post("/v1/tokens/{id}/suspend", TokensWrite, Token, token(TokenChange::Suspend))
+        .post("/v1/tokens/{id}/resume", TokensWrite, Token, token(TokenChange::Resume))
+        .post("/v1/tokens/{id}/delete", TokensWrite, Token, token(TokenChange::Delete))
         .list("/v1/links/{type}/{id}", CardsRead, Link, links::one)
         .put("/v1/links/{type}/{id}", LimitsWrite, Link, links::replace)
         .post("/v1/links/{type}/{id}/freeze", CardsFreeze, Link, link(LinkStatus::Frozen))

@@ -6,6 +6,7 @@ use crate::engine::card_batches::BatchChange;
 use crate::engine::command::{CardType, OpenCard};
 use crate::engine::registry::{IssueCard, LinkKey, RegistryAction};
 use crate::engine::reissue::{ReissueCard, RenewCard, ReplaceCard};
+use crate::engine::shipping::ChangeShipping;
 use serde_json::{Value, json};
 
 /// How many rows, and what is wrong with some; what was ordered is not told.
@@ -112,6 +113,18 @@ pub(super) fn replace_card(replace: &ReplaceCard) -> Value {
         "first6": format!("{:06}", replace.first6),
         "last4": format!("{:04}", replace.last4),
         "expiry": month(replace.expiry),
+    })
+}
+
+/// Without who is to get it, and where.
+pub(super) fn change_shipping(change: &ChangeShipping) -> Value {
+    json!({
+        "type": "change_shipping",
+        "card_id": change.card_id.to_string(),
+        "status": change.to.name(),
+        "carrier": change.parcel.carrier,
+        "tracking_number": change.parcel.tracking_number,
+        "eta": change.parcel.eta,
     })
 }
 

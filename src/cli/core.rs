@@ -4,9 +4,10 @@
 use super::vault;
 use crate::config::Config;
 use crate::decision_call::{self, Caller};
-use crate::engine::ids::{AccountId, CardId};
+use crate::engine::ids::{AccountId, CardId, TokenId};
 use crate::engine::registry::{IssuedCard, RegistryAction};
 use crate::engine::time::Expiry;
+use crate::engine::token_numbers::TokenNumber;
 use crate::engine::world::World;
 use crate::journal::{FileStorage, Handle, RunningJournal, Sequence, Storage};
 use crate::security::{CardRoute, PanIndex, Vault, VaultSettings};
@@ -19,6 +20,7 @@ use crate::shard::snapshots;
 use crate::shard::switchboard::{self, Loops, Switchboard, Wiring};
 use crate::shard::worker::Nobody;
 use anyhow::{Context, Result};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
@@ -108,12 +110,17 @@ pub fn start_core(config: &Config) -> Result<Core> {
         let route = route(card_id, issued.root, issued.expiry);
         index.insert(issued.pan_hash, route);
     });
+    let index = pan_index.clone();
+    let on_token_requested = Box::new(move |id, number: &TokenNumber| {
+        index.insert(number.number_hash, token_route(id, number));
+    });
     let (decision_calls, to_call) = decision_call::calls();
     let wiring = Wiring {
         journal: journal.handle(),
         clock: Clock::System,
         queues: config.shards.queues(),
         on_card_issued,
+        on_token_requested,
         decision_calls,
         last_sequence: recovered.last_sequence,
         archive: Some(recovered.archive.clone()),
@@ -166,6 +173,9 @@ fn index_of(world: &World) -> PanIndex {
     for (card_id, issued) in world.registry.issued_cards.iter() {
         index.insert(issued.pan_hash, route(card_id, issued.root, issued.expiry));
     }
+    for (id, number) in world.registry.token_numbers.iter() {
+        index.insert(number.number_hash, token_route(id, number));
+    }
     index
 }
 
@@ -185,6 +195,15 @@ fn route(card_id: CardId, root: AccountId, expiry: Expiry) -> CardRoute {
         card_id: card_id.0,
         root_account_id: root.0,
         expiry: expiry.0,
+        token_id: None,
+    }
+}
+
+/// The shard knows for which card it stands now; here is the one with which it was asked for.
+fn token_route(id: TokenId, number: &TokenNumber) -> CardRoute {
+    CardRoute {
+        token_id: NonZeroU64::new(id.0),
+        ..route(number.card_id, number.root, Expiry::default())
     }
 }
 

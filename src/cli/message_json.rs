@@ -8,7 +8,7 @@ use crate::engine::event::{
     AdviceOutcome, Advised, Authorized, Decision, HoldPlaced, LedgerAccount, LimitUse, Posting,
     Resolved, ResolvedTo, ReversalOutcome, Reversed, RuleId, Undone, UndoneWhat, Withheld,
 };
-use crate::engine::facts::{Check, Merchant, NetworkReference, Verification};
+use crate::engine::facts::{Check, Merchant, NamedToken, NetworkReference, Verification};
 use crate::engine::ids::ExceptionId;
 use crate::engine::money::{Currency, Money};
 use crate::engine::refunds::UseGivenBack;
@@ -34,6 +34,7 @@ pub(super) fn authorize(kind: &str, authorize: &Authorize) -> Value {
         "three_ds": three_ds::said(&authorize.three_ds, authorize.initiated_by_merchant),
         "network": network(&authorize.reference),
         "posts": authorize.posts,
+        "token": token(authorize.token),
     })
 }
 
@@ -56,7 +57,18 @@ pub(super) fn reverse(kind: &str, reverse: &Reverse) -> Value {
         "transaction": money(reverse.amount),
         "stays": reverse.stays.map(money),
         "network": network(&reverse.reference),
+        "token": token(reverse.token),
     })
+}
+
+/// Nothing where the message names none.
+fn token(token: NamedToken) -> Value {
+    let place = match token {
+        NamedToken::Absent => return Value::Null,
+        NamedToken::InPlaceOfCard(_) => "in_place_of_card",
+        NamedToken::BesideCard(_) | NamedToken::Unknown => "beside_card",
+    };
+    json!({ "token_id": token.id().map(|id| id.to_string()), "named": place })
 }
 
 /// An amount as a message states it: without a currency where the message names none.

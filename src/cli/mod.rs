@@ -17,6 +17,7 @@ mod record_json;
 pub mod report;
 pub mod serve;
 pub mod store;
+mod token_json;
 pub mod vault;
 mod webhook_json;
 

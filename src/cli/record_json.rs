@@ -2,7 +2,7 @@
 //! sealed card numbers, keyed hashes and stored response bodies are not, and a new field is left out until
 //! it is named here.
 
-use super::{card_json, message_json, money_json, program_json, webhook_json};
+use super::{card_json, message_json, money_json, program_json, token_json, webhook_json};
 use crate::api::{
     api_keys, audit, controls_json, decision_endpoints, exceptions, exchange_rates, fee_schedules,
     groups,
@@ -134,6 +134,9 @@ fn command(command: &Command) -> Value {
         Action::NoteLowBalance(low) => money_json::note_low_balance(low),
         Action::AutoTopUp(auto) => money_json::auto_top_up(auto),
         Action::ChargeMonthlyFee(due) => money_json::charge_monthly_fee(due),
+        Action::OpenToken(open) => token_json::open("open_token", open),
+        Action::ChangeTokenStatus(change) => token_json::change(*change),
+        Action::ChangeShipping(change) => card_json::change_shipping(change),
     }
 }
 
@@ -202,9 +205,15 @@ fn event(event: &Event) -> Value {
         Event::CardOpened { status, .. } => {
             json!({ "type": "card_opened", "status": status.name() })
         }
-        Event::CardStatusChanged { from, to } => {
-            json!({ "type": "card_status_changed", "from": from.name(), "to": to.name() })
-        }
+        Event::CardStatusChanged {
+            from,
+            to,
+            tokens,
+            cancels_shipping,
+        } => json!({
+            "type": "card_status_changed", "from": from.name(), "to": to.name(),
+            "deleted_token_ids": token_json::ids(tokens), "cancels_shipping": cancels_shipping,
+        }),
         Event::CardControlsChanged => json!({ "type": "card_controls_changed" }),
         Event::Resolved(resolved) => message_json::resolved(resolved),
         Event::Withheld(withheld) => message_json::withheld(withheld),
@@ -215,6 +224,8 @@ fn event(event: &Event) -> Value {
             "status": replaced.status.name(),
             "replaced_from": replaced.from.name(),
             "replaced_to": replaced.to.name(),
+            "token_ids": token_json::ids(&replaced.tokens),
+            "cancels_shipping": replaced.cancels_shipping,
         }),
         Event::CardRenewed(renewed) => {
             json!({ "type": "card_renewed", "expiry_before": month(renewed.from) })
@@ -228,6 +239,15 @@ fn event(event: &Event) -> Value {
         }
         Event::AutoToppedUp(done) => money_json::auto_topped_up(done),
         Event::MonthlyFeeCharged { .. } => json!({ "type": "monthly_fee_charged" }),
+        Event::TokenOpened { card_id, status } => {
+            json!({ "type": "token_opened", "card_id": card_id.to_string(), "status": status.name() })
+        }
+        Event::ShippingChanged { from, to } => {
+            json!({ "type": "shipping_changed", "from": from.name(), "to": to.name() })
+        }
+        Event::TokenStatusChanged { from, to } => {
+            json!({ "type": "token_status_changed", "from": from.name(), "to": to.name() })
+        }
         Event::HoldReleased {
             account_id,
             amount_minor,
@@ -305,6 +325,7 @@ fn registry_action(action: &RegistryAction) -> Value {
         | RegistryAction::NoteWebhookProgress(_)
         | RegistryAction::MoveWebhook(_)) => webhook_json::action(action),
         RegistryAction::ReserveReference(reserve) => reserve_reference(reserve),
+        RegistryAction::RequestToken(request) => token_json::open("request_token", &request.open),
     }
 }
 
@@ -449,6 +470,7 @@ fn registry_event(event: &RegistryEvent) -> Value {
         }
         event @ RegistryEvent::FeeSchedulePut { .. } => money_json::fee_schedule_put(event),
         RegistryEvent::ReferenceReserved => json!({ "type": "reference_reserved" }),
+        RegistryEvent::TokenRequested => json!({ "type": "token_requested" }),
         RegistryEvent::Audited => json!({ "type": "audited" }),
         event @ (RegistryEvent::WebhookEndpointPut { .. }
         | RegistryEvent::WebhookEndpointDeleted { .. }

@@ -18,6 +18,7 @@ pub fn request(call: &DecisionCall, now: Timestamp) -> Value {
             "authorization_id": payment.authorization_id.to_string(),
             "card_id": payment.card_id.to_string(),
             "account_id": call.account_id.to_string(),
+            "token_id": payment.token.id().map(|id| id.to_string()),
             "program_id": call.endpoint.program_id.to_string(),
             "kind": payment.kind.name(),
             "amount": call.amount_minor,

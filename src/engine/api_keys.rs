@@ -88,6 +88,7 @@ scopes! {
     AuditRead = "audit:read", "read the audit log";
     SandboxWrite = "sandbox:write", "simulate what a network does, where the sandbox is on";
     FundsSettle = "funds:settle", "say that money arrived, or that it will not";
+    CardsShip = "cards:ship", "say how far the making and sending of cards is";
 }
 
 /// A set of scopes.

@@ -5,7 +5,8 @@ use super::apply_messages;
 use super::apply_resolve;
 use super::apply_reversal;
 use super::command::{
-    Action, Advise, Authorize, ChangeCardControls, Command, OpenAccount, OpenCard, Reverse,
+    Action, Advise, Authorize, ChangeCardControls, ChangeCardStatus, Command, OpenAccount,
+    OpenCard, Reverse,
 };
 use super::controls::Controls;
 use super::counters::Counters;
@@ -20,7 +21,7 @@ use super::reissue;
 use super::scope::Scope;
 use super::slot_index::hash_of_id;
 use super::state::{Account, AccountStatus, Card, CardStatus, State};
-use super::{top_ups, transfers, watch, withhold};
+use super::{shipping, tokens, top_ups, transfers, watch, withhold};
 
 /// Moves the state. The command must be the one that the event came of.
 ///
@@ -59,10 +60,8 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
             let card = new_card(state, command, open, *status);
             insert_card(state, card);
         }
-        (Action::ChangeCardStatus(change), Event::CardStatusChanged { to, .. }) => {
-            if let Some(card) = state.card_mut(change.card_id) {
-                card.status = *to;
-            }
+        (Action::ChangeCardStatus(change), event @ Event::CardStatusChanged { .. }) => {
+            change_card_status(state, command, change, event);
         }
         (Action::ChangeCardControls(change), Event::CardControlsChanged) => {
             change_controls(state, change);
@@ -86,6 +85,12 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
         }
         (Action::ReplaceCard(_) | Action::RenewCard(_), event) => {
             reissue::apply(state, command, event);
+        }
+        (Action::OpenToken(_) | Action::ChangeTokenStatus(_), event) => {
+            tokens::apply(state, command, event);
+        }
+        (Action::ChangeShipping(change), Event::ShippingChanged { .. }) => {
+            shipping::apply(state, command, change);
         }
         (Action::Recall(recall), Event::Recalled) => recall::apply(state, command, recall),
         _ if apply_money(state, command, event) => {}
@@ -126,6 +131,30 @@ fn apply_money(state: &mut State, command: &Command, event: &Event) -> bool {
         _ => return false,
     }
     true
+}
+
+fn change_card_status(
+    state: &mut State,
+    command: &Command,
+    change: &ChangeCardStatus,
+    event: &Event,
+) {
+    let Event::CardStatusChanged {
+        to,
+        tokens,
+        cancels_shipping,
+        ..
+    } = event
+    else {
+        return;
+    };
+    if let Some(card) = state.card_mut(change.card_id) {
+        card.status = *to;
+        if *cancels_shipping {
+            card.cancel_shipping(command.at);
+        }
+    }
+    state.tokens.delete_all(tokens);
 }
 
 fn change_controls(state: &mut State, change: &ChangeCardControls) {
@@ -369,6 +398,7 @@ fn new_card(state: &mut State, command: &Command, open: &OpenCard, status: CardS
         holder: open.holder,
         chain: None,
         fees_through: None,
+        shipping: shipping::ordered(open.shipping.as_deref(), command.at),
     }
 }
 

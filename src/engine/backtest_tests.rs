@@ -61,6 +61,7 @@ impl Lived {
             wallet: None,
             holder: None,
             paid_by: None,
+            shipping: None,
         })));
         lived
     }

@@ -9,6 +9,7 @@ use super::ids::{AccountId, CardBatchId, CardId, CardholderId};
 use super::issued_cards::IssuedCards;
 use super::programs::Bin;
 use super::registry::{RegistryEvent, RegistryOutcome, RegistryRefusal};
+use super::shipping::ShippingOrder;
 use super::time::Timestamp;
 use super::wallet::Wallet;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,7 @@ pub struct CardOrder {
     pub cardholder_id: Option<CardholderId>,
     /// One of its program's; the first of them where none is named.
     pub bin: Option<Bin>,
+    pub shipping: Option<Box<ShippingOrder>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,16 +6,18 @@ use super::cardholders::Holder;
 use super::controls::Controls;
 use super::event::ApprovalCode;
 use super::facts::{
-    Amounts, Channel, EntryMode, Kind, MatchKeys, Merchant, NetworkReference, RepeatKey,
-    Verification,
+    Amounts, Channel, EntryMode, Kind, MatchKeys, Merchant, NamedToken, NetworkReference,
+    RepeatKey, Verification,
 };
 use super::fees::monthly::ChargeMonthlyFee;
 use super::first_answer::FirstAnswer;
 use super::ids::{AccountId, AuthorizationId, CardId, LinkId, ProgramId, ReversalId, TopUpId};
 use super::money::{Currency, Money};
 use super::reissue::{RenewCard, ReplaceCard};
+use super::shipping::{ChangeShipping, ShippingOrder};
 use super::three_ds::ThreeDs;
 use super::time::{Expiry, Timestamp};
+use super::tokens::{ChangeTokenStatus, OpenToken};
 use super::top_ups::EndTopUp;
 use super::transfers::{EndTransfer, ReceiveTransfer, Transfer};
 use super::wallet::Wallet;
@@ -68,6 +70,10 @@ pub enum Action {
     AutoTopUp(AutoTopUp),
     /// So does this, from the time and what a card was charged before.
     ChargeMonthlyFee(ChargeMonthlyFee),
+    /// A token that the registry knows the number of.
+    OpenToken(Box<OpenToken>),
+    ChangeTokenStatus(ChangeTokenStatus),
+    ChangeShipping(Box<ChangeShipping>),
 }
 
 /// A request to reserve money (1987: 0100, 0101), or to take it at once (0200, 0201).
@@ -96,6 +102,7 @@ pub struct Authorize {
     pub initiated_by_merchant: bool,
     /// The message says that it came before (1987: 0101, 0121, 0201, 0221).
     pub is_marked_repeat: bool,
+    pub token: NamedToken,
 }
 
 /// What was decided or done already, without asking us (1987: 0120, 0121, 0220, 0221).
@@ -126,6 +133,7 @@ pub struct Reverse {
     pub stays: Option<Money>,
     /// The message says that it came before (1987: 0401, 0421).
     pub is_marked_repeat: bool,
+    pub token: NamedToken,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,6 +193,8 @@ pub struct OpenCard {
     pub holder: Option<Holder>,
     /// Who pays for the card, where that is not its account.
     pub paid_by: Option<AccountId>,
+    /// Of a physical one that is to be made and sent.
+    pub shipping: Option<Box<ShippingOrder>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

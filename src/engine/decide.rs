@@ -27,7 +27,7 @@ use super::state::{Account, Card, State};
 use super::time::Timestamp;
 use super::trace::{Detail, Step};
 use super::{decide_advice, decide_objects, decide_reversal};
-use super::{resolve, top_ups, transfers, watch, withhold};
+use super::{resolve, shipping, tokens, top_ups, transfers, watch, withhold};
 
 /// What came of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +72,9 @@ pub fn decide(state: &State, command: &Command) -> Outcome {
         Action::ChargeMonthlyFee(due) => monthly::decide(state, command, due),
         Action::AnnounceTopUp(top_up) => top_ups::decide_announce(state, command, top_up),
         Action::EndTopUp(end) => top_ups::decide_end(state, command, end),
+        Action::OpenToken(open) => tokens::decide_open(state, command, open),
+        Action::ChangeTokenStatus(change) => tokens::decide_change(state, command, change),
+        Action::ChangeShipping(change) => shipping::decide(state, command, change),
         Action::Withhold(withhold) => withhold::decide(state, command, &withhold.payment),
         Action::ChangeCardHolder(change) => {
             match state.card_of_tree(command.root, change.card_id) {

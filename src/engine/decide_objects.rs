@@ -210,8 +210,17 @@ pub(super) fn change_card_status(
     if to == card.status {
         return Outcome::AlreadyDone;
     }
+    if let (StatusChange::Activate, Some(status)) = (change.change, card.not_shipped()) {
+        return Outcome::Refused(Refusal::NotShipped(status));
+    }
+    let tokens = match to.is_closed() {
+        true => state.tokens.not_deleted(card.id),
+        false => Box::default(),
+    };
     Outcome::Event(Event::CardStatusChanged {
         from: card.status,
         to,
+        tokens,
+        cancels_shipping: to.is_closed() && card.has_cancellable_shipping(),
     })
 }

@@ -7,7 +7,7 @@ use super::card_use::CardUseMade;
 use super::conversion::Conversion;
 use super::counters::CountedIn;
 use super::fees::charge::Charges;
-use super::ids::{AccountId, AuthorizationId, LimitId};
+use super::ids::{AccountId, AuthorizationId, CardId, LimitId, TokenId};
 use super::money::{Currency, Money};
 use super::packed_uses;
 use super::reason::DeclineReason;
@@ -16,8 +16,10 @@ pub use super::refusal::Refusal;
 use super::reissue::{CardRenewed, CardReplaced};
 use super::rolling::{Bucket, BucketWidth};
 use super::scope::Scope;
+use super::shipping::ShippingStatus;
 use super::state::{AccountStatus, CardStatus};
 use super::time::Timestamp;
+use super::tokens::TokenStatus;
 use super::top_ups::TopUpEnded;
 use super::trace::{Step, Trace};
 use super::transfers::Transferred;
@@ -49,6 +51,10 @@ pub enum Event {
     CardStatusChanged {
         from: CardStatus,
         to: CardStatus,
+        /// Of a card that is closed: those that are deleted with it.
+        tokens: Box<[TokenId]>,
+        /// And nobody is to make it any more.
+        cancels_shipping: bool,
     },
     CardControlsChanged,
     /// The hold is gone, and the use of limits with it; the amount in minor units of the account's currency.
@@ -75,6 +81,19 @@ pub enum Event {
     AutoToppedUp(Box<AutoToppedUp>),
     MonthlyFeeCharged {
         charges: Charges,
+    },
+    TokenOpened {
+        /// For which it stands: the one that it was asked for with, or the last in the place of that.
+        card_id: CardId,
+        status: TokenStatus,
+    },
+    TokenStatusChanged {
+        from: TokenStatus,
+        to: TokenStatus,
+    },
+    ShippingChanged {
+        from: ShippingStatus,
+        to: ShippingStatus,
     },
 }
 

@@ -1,6 +1,7 @@
 //! What a network message says, in the domain's own words: the facts inside commands.
 //! ISO 8583 fields and card data do not live here.
 
+use super::ids::TokenId;
 use super::money::Money;
 use super::time::Expiry;
 use arrayvec::ArrayString;
@@ -207,6 +208,28 @@ pub struct Verification {
     pub cvv: Check,
     pub pin: Check,
     pub cryptogram: Check,
+}
+
+/// The token that a message names, found by its number before the engine sees it.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NamedToken {
+    #[default]
+    Absent,
+    /// Its number stands where the card's would.
+    InPlaceOfCard(TokenId),
+    /// Its number stands beside the card's.
+    BesideCard(TokenId),
+    /// A token's number stands beside the card's, and no token has it.
+    Unknown,
+}
+
+impl NamedToken {
+    pub fn id(self) -> Option<TokenId> {
+        match self {
+            NamedToken::InPlaceOfCard(id) | NamedToken::BesideCard(id) => Some(id),
+            NamedToken::Absent | NamedToken::Unknown => None,
+        }
+    }
 }
 
 /// How the network names the message; kept for people, not for matching.

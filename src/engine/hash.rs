@@ -56,6 +56,10 @@ pub fn state_hash(world: &World) -> u128 {
     let pending = top_ups
         .map(|reserve| hash_of(&SnapshotItem::PendingReference(Cow::Borrowed(reserve))))
         .fold(pending, u128::wrapping_add);
+    let tokens = world.pending_tokens.values();
+    let pending = tokens
+        .map(|pending| hash_of(&SnapshotItem::PendingToken(Cow::Borrowed(pending))))
+        .fold(pending, u128::wrapping_add);
     hash_of(&(registry_hash(world), trees, pending, world.latest()))
 }
 
@@ -130,6 +134,10 @@ fn issued_hash(world: &World) -> u128 {
     for (id, card) in registry.issued_cards.iter() {
         add(hash_of(&SnapshotItem::IssuedCard(id, Cow::Borrowed(card))));
     }
+    for (id, number) in registry.token_numbers.iter() {
+        let number = Cow::Borrowed(number);
+        add(hash_of(&SnapshotItem::TokenNumber(id, number)));
+    }
     for (key, at, first) in registry.first_answers.iter() {
         if counts(at, settings.first_answer_retention_ms, world.latest()) {
             add(hash_of(&SnapshotItem::UnknownCardAnswer(key, at, *first)));
@@ -173,6 +181,12 @@ fn add_accounts(state: &State, hashes: &mut BTreeMap<AccountId, u128>) {
         let root = state.account_of(card).root;
         let item = SnapshotItem::Card(Cow::Borrowed(card), None);
         add(hashes, root, &(item, card.controls.as_deref()));
+    }
+    for token in state.tokens.iter() {
+        if let Some(card) = state.card(token.card_id) {
+            let root = state.account_of(card).root;
+            add(hashes, root, &SnapshotItem::Token(Cow::Borrowed(token)));
+        }
     }
     for authorization in state.authorizations.open() {
         add_authorization(state, hashes, authorization);

@@ -108,6 +108,8 @@ id_types! {
     AuditId = "audit";
     /// Cards ordered in one request.
     CardBatchId = "batch";
+    /// What stands for a card in a wallet or with a merchant.
+    TokenId = "tok";
     /// Money moved from one account to another.
     TransferId = "trf";
     WebhookEndpointId = "we";

@@ -11,6 +11,7 @@ use super::registry::{
     RegistryOutcome, RegistryRefusal,
 };
 use super::reissue;
+use super::token_numbers;
 use smallvec::SmallVec;
 
 pub(super) fn decide(registry: &Registry, action: &RegistryAction) -> RegistryOutcome {
@@ -21,6 +22,7 @@ pub(super) fn decide(registry: &Registry, action: &RegistryAction) -> RegistryOu
         RegistryAction::ChangeCardBatch(change) => {
             card_batches::decide(&registry.card_batches, change)
         }
+        RegistryAction::RequestToken(request) => token_numbers::decide(registry, request),
         action => panic!("this issues no card: {action:?}"),
     }
 }
@@ -44,6 +46,9 @@ pub(super) fn apply(
         }
         (RegistryAction::ChangeCardBatch(change), RegistryEvent::CardBatchChanged) => {
             card_batches::apply(&mut registry.card_batches, command.at, change);
+        }
+        (RegistryAction::RequestToken(request), RegistryEvent::TokenRequested) => {
+            token_numbers::apply(registry, request);
         }
         _ => return false,
     }
@@ -72,7 +77,7 @@ pub(super) fn issue_card(registry: &Registry, issue: &IssueCard) -> RegistryOutc
     if registry.issued_cards.get(issue.card_id).is_some() {
         return RegistryOutcome::Refused(RegistryRefusal::IdTaken);
     }
-    if registry.issued_cards.has_pan_hash(issue.pan_hash) {
+    if registry.has_number(issue.pan_hash) {
         return RegistryOutcome::Refused(RegistryRefusal::PanTaken);
     }
     if let Some(limit_id) = issue.controls.limit_id_twice() {

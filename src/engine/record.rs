@@ -138,6 +138,8 @@ mod tests {
         let event = Event::CardStatusChanged {
             from: CardStatus::Active,
             to: CardStatus::Frozen,
+            tokens: Box::default(),
+            cancels_shipping: false,
         };
         let requester = Requester {
             api_key_id: None,

@@ -1,10 +1,12 @@
 //! Why a command of the API was not carried out. A refusal changes nothing and is not journalled.
 
-use super::ids::{AccountId, AuthorizationId, CardId, LimitId, TopUpId};
+use super::ids::{AccountId, AuthorizationId, CardId, LimitId, TokenId, TopUpId};
 use super::money::Currency;
 use super::scope::ACCOUNT_LEVELS_MAX;
+use super::shipping::ShippingStatus;
 use super::state::{AccountStatus, CardStatus};
 use super::time::Timestamp;
+use super::tokens::TokenStatus;
 use super::top_ups::PENDING_TOP_UPS_MAX;
 use super::transfers::{IN_TRANSIT_MAX, ReturnReason};
 
@@ -72,4 +74,14 @@ pub enum Refusal {
         "an auto top-up takes from another account of the same tree: the parent, or one that is named"
     )]
     NoSourceOfAutoTopUp,
+    #[error("token {0} does not exist")]
+    TokenNotFound(TokenId),
+    #[error("a token that is {} cannot do that", .0.name())]
+    TokenStatusForbids(TokenStatus),
+    #[error("nobody told that this card is to be made and sent, so nothing is known of that")]
+    NothingToShip,
+    #[error("a card whose shipping is {} cannot come to that", .0.name())]
+    ShippingStatusForbids(ShippingStatus),
+    #[error("the card has not left for its holder: its shipping is {}", .0.name())]
+    NotShipped(ShippingStatus),
 }

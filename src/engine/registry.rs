@@ -12,7 +12,7 @@ use super::decision_endpoints::{DecisionEndpoint, DecisionEndpoints};
 pub use super::engine_settings::EngineSettings;
 use super::event::{Advised, Answer, Authorized, Reversed};
 use super::exceptions::{
-    ChangeException, ControlException, EXCEPTIONS_MAX, ExceptionState, LiveExceptions, Subject,
+    ChangeException, ControlException, EXCEPTIONS_MAX, ExceptionState, LiveExceptions,
 };
 use super::facts::RepeatKey;
 use super::fees::schedule::{FeeSchedules, FeesRefusal, PutFeeSchedule};
@@ -32,7 +32,9 @@ use super::recent::Recent;
 use super::reissue::{Chain, ReissueCard, RenewCard};
 use super::risk::compile::ExpressionError;
 use super::risk::rule::{RiskRule, RiskRules, RuleChange, RuleState};
+use super::shipping::ShippingOrder;
 use super::time::{Expiry, Timestamp};
+use super::token_numbers::{RequestToken, TOKENS_OF_CARD_MAX, TokenNumbers};
 use super::top_ups::{References, ReserveReference};
 use super::wallet::Wallet;
 use super::webhook_endpoints::{
@@ -97,6 +99,8 @@ pub struct IssueCard {
     pub cardholder_id: Option<CardholderId>,
     /// Who pays for the card, where that is not its account.
     pub paid_by: Option<AccountId>,
+    /// For the shard: of a physical one that is to be made and sent.
+    pub shipping: Option<Box<ShippingOrder>>,
 }
 
 /// What the registry keeps of an issued card.
@@ -186,6 +190,7 @@ pub enum RegistryAction {
     /// Creates it, or changes it as a whole.
     PutFeeSchedule(Box<PutFeeSchedule>),
     ChangeProgram(Box<ChangeProgram>),
+    RequestToken(Box<RequestToken>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -307,6 +312,7 @@ pub enum RegistryEvent {
     ProgramChanged {
         version: u64,
     },
+    TokenRequested,
 }
 
 /// An idempotency key in use: its request, and the response once there is one.
@@ -420,6 +426,10 @@ pub enum RegistryRefusal {
     Fees(FeesRefusal),
     #[error("cards of BIN {0} may have been issued; a BIN of a program is not taken away")]
     BinRemoved(Bin),
+    #[error("this number is that of a card or of another token already")]
+    TokenNumberTaken,
+    #[error("{TOKENS_OF_CARD_MAX} tokens were asked for with this card and those that it replaced")]
+    TooManyTokens,
 }
 
 /// MCC groups, and as many merchant lists: each change copies the table of them.
@@ -443,56 +453,5 @@ pub struct Registry {
     pub webhook_progress: BTreeMap<WebhookEndpointId, WebhookProgress>,
     /// External references of top-ups.
     pub references: References,
-}
-
-impl RegistryView {
-    pub fn programs_in_order(&self) -> Vec<&Program> {
-        let mut programs: Vec<_> = self.programs.values().map(Arc::as_ref).collect();
-        programs.sort_unstable_by_key(|program| program.id);
-        programs
-    }
-}
-
-impl Registry {
-    /// Puts the next link, new or restored, in its place.
-    pub(super) fn insert_link(&mut self, key: LinkKey) {
-        self.link_keys.push(key.clone());
-        self.link_facts.add_link();
-        self.link_ids
-            .insert(key, LinkId(self.link_keys.len() as u64));
-    }
-
-    /// Puts an issued card, new or restored, in its place, and among those of its holder.
-    pub(super) fn insert_issued(&mut self, id: CardId, card: IssuedCard) {
-        let holder = card
-            .cardholder_id
-            .and_then(|id| self.cardholders.get_mut(&id));
-        if let Some(holder) = holder {
-            holder.cards.push((id, card.root));
-        }
-        self.link_facts.add_card(&card.links, card.root);
-        self.issued_cards.insert(id, card);
-    }
-
-    /// Under whom an exception is found: exceptions of a card are its chain's.
-    pub(super) fn subject_of_chain(&self, subject: Subject) -> Subject {
-        let Subject::Card(id) = subject else {
-            return subject;
-        };
-        let chain = self.issued_cards.get(id).and_then(|card| card.chain);
-        Subject::Card(chain.map_or(id, |chain| chain.first))
-    }
-
-    pub(super) fn insert_cardholder(&mut self, cardholder: Cardholder) {
-        let known = KnownCardholder {
-            cardholder,
-            cards: SmallVec::new(),
-        };
-        self.cardholders.insert(known.cardholder.id, known);
-    }
-
-    /// Links are numbered from 1 in the order in which they became known.
-    pub fn link_key(&self, id: LinkId) -> Option<&LinkKey> {
-        self.link_keys.get((id.0 as usize).checked_sub(1)?)
-    }
+    pub token_numbers: TokenNumbers,
 }

@@ -78,7 +78,8 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         RegistryAction::IssueCard(_)
         | RegistryAction::ReissueCard(_)
         | RegistryAction::RenewCard(_)
-        | RegistryAction::ChangeCardBatch(_) => issuing::decide(registry, &command.action),
+        | RegistryAction::ChangeCardBatch(_)
+        | RegistryAction::RequestToken(_) => issuing::decide(registry, &command.action),
         RegistryAction::ReserveReference(reserve) => {
             top_ups::decide_reserve(&registry.references, reserve)
         }

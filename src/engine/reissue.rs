@@ -10,9 +10,10 @@ use super::counters::Counters;
 use super::decide::Outcome;
 use super::event::{Event, Refusal};
 use super::fees::charge::{self, Charges};
-use super::ids::CardId;
+use super::ids::{CardId, TokenId};
 use super::issuing::issue_card;
 use super::registry::{IssueCard, Registry, RegistryEvent, RegistryOutcome, RegistryRefusal};
+use super::shipping::{self, ShippingOrder};
 use super::state::{Card, CardStatus, State};
 use super::time::Expiry;
 use serde::{Deserialize, Serialize};
@@ -90,7 +91,7 @@ pub struct ReissueCard {
 }
 
 /// To the shard: opens the new card and ends the old one, in one record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplaceCard {
     pub card_id: CardId,
     pub replaces: CardId,
@@ -98,6 +99,8 @@ pub struct ReplaceCard {
     pub first6: u32,
     pub last4: u16,
     pub expiry: Expiry,
+    /// Of the new card.
+    pub shipping: Option<Box<ShippingOrder>>,
 }
 
 /// To the registry, and from it to the shard: the same number, with another expiry.
@@ -116,6 +119,10 @@ pub struct CardReplaced {
     pub to: CardStatus,
     /// What the new card costs.
     pub charges: Charges,
+    /// Those that stand for the new card from now on.
+    pub tokens: Box<[TokenId]>,
+    /// Nobody is to make the old one any more.
+    pub cancels_shipping: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -190,6 +197,8 @@ pub(super) fn decide_replace(state: &State, command: &Command, replace: &Replace
                 from: old.status,
                 to: ended(old.status, replace.reason),
                 charges: charges(state, old, replace),
+                tokens: state.tokens.of_card(old.id).map(|token| token.id).collect(),
+                cancels_shipping: old.has_cancellable_shipping(),
             })),
         },
     }
@@ -256,6 +265,9 @@ fn apply_replace(
         panic!("card {} of an event is not in this shard", replace.replaces);
     };
     old.status = replaced.to;
+    if replaced.cancels_shipping {
+        old.cancel_shipping(command.at);
+    }
     let chain = Chain::next(old.chain.as_deref(), replace.replaces);
     let first = Chain::of_first(replace.replaces);
     let of_old = old.chain.get_or_insert_with(|| Box::new(first));
@@ -279,8 +291,10 @@ fn apply_replace(
         holder: old.holder,
         chain: Some(Box::new(chain)),
         fees_through: None,
+        shipping: shipping::ordered(replace.shipping.as_deref(), command.at),
     };
     insert_card(state, card);
+    state.tokens.move_to(replace.replaces, replace.card_id);
 }
 
 pub(super) fn decide_renew(state: &State, command: &Command, renew: &RenewCard) -> Outcome {

@@ -17,7 +17,7 @@ use super::facts::RepeatKey;
 use super::fees::schedule::{self, FeeSchedule};
 use super::first_answer::FirstAnswer;
 use super::groups::{MccGroup, SharedMerchantList};
-use super::ids::{AccountId, CardId, LinkId, TopUpId, TransferId, WebhookEndpointId};
+use super::ids::{AccountId, CardId, LinkId, TokenId, TopUpId, TransferId, WebhookEndpointId};
 use super::link_states::LinkStatus;
 use super::rates::Rates;
 use super::registry::{
@@ -30,11 +30,13 @@ use super::snapshot_bytes::{Writer, read_item};
 pub use super::snapshot_error::SnapshotError;
 use super::state::{Account, Card, State};
 use super::time::Timestamp;
+use super::token_numbers::{PendingToken, TokenNumber};
+use super::tokens::Token;
 use super::top_ups::{EndTopUp, PendingTopUp, Referenced, ReserveReference};
 use super::transfers::{KnownTransfer, NextStep, Received};
 use super::webhook_endpoints::{WebhookEndpoint, WebhookProgress};
 use super::world::{PendingCard, PendingHolder, PendingRenewal, World};
-use super::{snapshot_money, snapshot_remembered};
+use super::{snapshot_money, snapshot_remembered, snapshot_tokens};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::io::{Read, Write};
@@ -105,6 +107,11 @@ pub enum SnapshotItem<'a> {
     Reference(Cow<'a, str>, Cow<'a, str>, Referenced),
     PendingReference(Cow<'a, ReserveReference>),
     FeeSchedule(Cow<'a, FeeSchedule>),
+    /// After the issued cards.
+    TokenNumber(TokenId, Cow<'a, TokenNumber>),
+    /// After the cards.
+    Token(Cow<'a, Token>),
+    PendingToken(Cow<'a, PendingToken>),
 }
 
 pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {
@@ -206,6 +213,7 @@ fn write_issued(writer: &mut Writer, world: &World) -> Result<(), SnapshotError>
     for (id, pending) in &world.pending_holders {
         writer.put(&SnapshotItem::PendingHolder(*id, *pending))?;
     }
+    snapshot_tokens::write_numbers(writer, world)?;
     snapshot_money::write_pending(writer, world)
 }
 
@@ -255,6 +263,7 @@ fn write_shard(
     for authorization in authorizations {
         writer.put(&SnapshotItem::Authorization(Cow::Borrowed(authorization)))?;
     }
+    snapshot_tokens::write(writer, state)?;
     snapshot_remembered::write(writer, state)?;
     snapshot_money::write(writer, state)
 }

@@ -2,6 +2,7 @@
 
 use super::snapshot::{SnapshotError, SnapshotItem};
 use super::snapshot_bytes::Writer;
+use super::snapshot_tokens;
 use super::state::State;
 use super::world::World;
 use std::borrow::Cow;
@@ -81,7 +82,7 @@ pub(super) fn take(world: &mut World, item: SnapshotItem) -> Option<()> {
             let id = reserve.top_up.top_up_id;
             world.pending_top_ups.insert(id, reserve);
         }
-        _ => return None,
+        item => return snapshot_tokens::take(world, item),
     }
     Some(())
 }

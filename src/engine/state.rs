@@ -20,8 +20,10 @@ use super::registry::RegistryView;
 use super::reissue::Chain;
 use super::reversals::Reversals;
 use super::shared_counters::SharedCounters;
+use super::shipping::Shipping;
 use super::slot_index::{Slot, SlotIndex, hash_of_id};
 use super::time::{Expiry, Timestamp};
+use super::tokens::Tokens;
 use super::top_ups::TopUps;
 use super::transfers::Transfers;
 use super::wallet::Wallet;
@@ -56,6 +58,7 @@ pub struct State {
     /// Top-ups in two steps.
     pub announced: TopUps,
     pub watched: Watched,
+    pub tokens: Tokens,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -210,6 +213,8 @@ pub struct Card {
     pub chain: Option<Box<Chain>>,
     /// The last month that it was charged for.
     pub fees_through: Option<Month>,
+    /// Of a physical one whose making and sending is told.
+    pub shipping: Option<Box<Shipping>>,
 }
 
 impl Card {

@@ -48,6 +48,8 @@ steps! {
     Original = 19 "original",
     // Not a check of the request: whether its answer left in time.
     Answer = 20 "answer",
+    // Decides right after the status of the card.
+    Token = 21 "token",
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use super::apply::{self, apply};
 use super::cardholders::Holder;
 use super::command::{Action, OpenCard};
 use super::event::Event;
-use super::ids::{AccountId, CardId, TopUpId, TransferId};
+use super::ids::{AccountId, CardId, TokenId, TopUpId, TransferId};
 use super::record::Record;
 use super::registry::{Registry, RegistryAction, RegistryEvent};
 use super::registry_decide;
@@ -13,6 +13,7 @@ use super::reissue::{ReissueReason, ReplaceCard};
 use super::slot_index::hash_of_id;
 use super::state::State;
 use super::time::{Expiry, Timestamp};
+use super::token_numbers::PendingToken;
 use super::top_ups::ReserveReference;
 use super::transfers::{self, NextStep};
 use std::collections::BTreeMap;
@@ -32,6 +33,8 @@ pub struct World {
     pub pending_transfers: BTreeMap<TransferId, NextStep>,
     /// Top-ups whose reference is reserved and that their shard has not heard of; told again on start.
     pub pending_top_ups: BTreeMap<TopUpId, ReserveReference>,
+    /// Tokens whose number the registry knows and whose shard has not opened them yet; done again on start.
+    pub pending_tokens: BTreeMap<TokenId, PendingToken>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -67,6 +70,7 @@ impl PendingCard {
                 first6: open.first6,
                 last4: open.last4,
                 expiry: open.expiry,
+                shipping: open.shipping,
             })),
         }
     }
@@ -102,6 +106,7 @@ pub fn open_card_of(action: &RegistryAction, event: &RegistryEvent) -> Option<Pe
         wallet: issue.wallet.clone(),
         holder: *holder,
         paid_by: issue.paid_by,
+        shipping: issue.shipping.clone(),
     };
     Some(PendingCard {
         root: issue.root,
@@ -157,6 +162,10 @@ impl World {
                     let id = reserve.top_up.top_up_id;
                     self.pending_top_ups.insert(id, (**reserve).clone());
                 }
+                if let RegistryAction::RequestToken(request) = &command.action {
+                    let pending = request.pending();
+                    self.pending_tokens.insert(pending.open.token_id, pending);
+                }
                 let opens = open_card_of(&command.action, event);
                 let opens = opens.map(|pending| (pending.open.card_id, pending));
                 self.pending_cards.extend(opens);
@@ -179,6 +188,9 @@ impl World {
             }
             (Action::ReplaceCard(replace), Event::CardReplaced(_)) => {
                 self.pending_cards.remove(&replace.card_id);
+            }
+            (Action::OpenToken(open), _) => {
+                self.pending_tokens.remove(&open.token_id);
             }
             (Action::ChangeCardHolder(change), _) => {
                 self.pending_holders.remove(&change.card_id);

@@ -207,6 +207,16 @@ impl DialectMap {
             || self.is_up(message, "final_authorization")
     }
 
+    /// The number of a token, where the message has one beside the card's: a dialect whose field may hold other
+    /// numbers says by a flag when it is one. Blanks and zeros are what fills the place where there is none.
+    pub fn token(&self, message: &Message) -> Option<ArrayString<19>> {
+        let mappings = self.dialect.mappings();
+        let number = message.locate::<19>(mappings.token.as_ref()?)?;
+        let is_one = mappings.flag("tokenized").is_none() || self.is_up(message, "tokenized");
+        let is_stated = number.bytes().any(|digit| !matches!(digit, b' ' | b'0'));
+        (is_one && is_stated).then_some(number)
+    }
+
     pub(super) fn is_up(&self, message: &Message, flag: &str) -> bool {
         let flag = self.dialect.mappings().flag(flag);
         flag.is_some_and(|flag| flag.any_of.iter().any(|sign| is_there(message, sign)))

@@ -105,6 +105,8 @@ pub struct Outgoing {
     pub approval_code: Option<ArrayString<6>>,
     pub original: Option<Original>,
     pub stays: Option<Stays>,
+    /// The number of a token, beside that of its card.
+    pub token: Option<Pan>,
     pub names: Names,
 }
 

@@ -10,6 +10,7 @@ use crate::engine::facts::{Country, EntryMode, Kind};
 use crate::engine::three_ds::{Authentication, Cryptogram, Exemption};
 use crate::iso8583::mapping::{CodeMap, Sign};
 use crate::iso8583::{Message, Mti};
+use crate::security::Pan;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fact {
@@ -24,12 +25,14 @@ pub enum Fact {
     Final,
     StandIn,
     Channel,
+    Token,
 }
 
 /// In the order in which they are said: those with the fewest ways first.
 pub const FACTS: &[Fact] = &[
     Fact::Kind,
     Fact::Merchant,
+    Fact::Token,
     Fact::EntryMode,
     Fact::Authentication,
     Fact::Cryptogram,
@@ -65,6 +68,7 @@ impl Fact {
             Fact::Final => "final",
             Fact::StandIn => "declined_as",
             Fact::Channel => "channel",
+            Fact::Token => "token_in",
         }
     }
 
@@ -112,6 +116,7 @@ impl Fact {
                 true => vec![Vec::new()],
                 false => not_final_ways(map),
             },
+            Fact::Token => token_ways(map, outgoing.token.as_ref()),
             Fact::Channel => {
                 let tables = mappings.channel.iter();
                 let wanted = outgoing.channel;
@@ -154,6 +159,10 @@ impl Fact {
                 let declined = matches!(outgoing.stand_in, Some(StandIn::Declined(_)));
                 map.was_declined(message) == declined
             }
+            Fact::Token => {
+                let said = map.token(message);
+                said.as_deref() == outgoing.token.as_ref().map(Pan::digits)
+            }
             Fact::Channel => outgoing
                 .channel
                 .is_none_or(|channel| map.channel(message) == channel),
@@ -188,6 +197,24 @@ fn ways_of<'m>(
 ) -> impl Iterator<Item = Way> + 'm {
     let codes = table.codes.iter().filter(move |(_, word)| means(word));
     codes.map(|(code, _)| vec![(table.at.clone(), code.to_string())])
+}
+
+/// The number, and the mark that it is a token's where the dialect has one.
+fn token_ways(map: &DialectMap, number: Option<&Pan>) -> Vec<Way> {
+    let Some(number) = number else {
+        return vec![Vec::new()];
+    };
+    let Some(at) = &map.dialect.mappings().token else {
+        return Vec::new();
+    };
+    let mut marks = flag_ways(map, "tokenized");
+    if map.dialect.mappings().flag("tokenized").is_none() {
+        marks.push(Vec::new());
+    }
+    let digits = || (at.clone(), number.digits().to_owned());
+    // Last, as the mark may stand in the same place.
+    marks.iter_mut().for_each(|way| way.push(digits()));
+    marks
 }
 
 fn flag_ways(map: &DialectMap, flag: &str) -> Vec<Way> {

@@ -57,6 +57,7 @@ fn purchase() -> Outgoing {
         approval_code: None,
         original: None,
         stays: None,
+        token: None,
         names: Names {
             stan: 42,
             rrn: "0ABC12345678".parse().unwrap(),

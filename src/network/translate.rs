@@ -7,9 +7,9 @@ use super::merchant::merchant;
 use crate::engine::command::{Action, Advise, Authorize, Reverse};
 use crate::engine::event::ApprovalCode;
 use crate::engine::facts::{
-    Amounts, Check, Kind, MatchKeys, NetworkReference, RepeatKey, Verification,
+    Amounts, Check, Kind, MatchKeys, NamedToken, NetworkReference, RepeatKey, Verification,
 };
-use crate::engine::ids::{AccountId, AuthorizationId, CardId, ReversalId};
+use crate::engine::ids::{AccountId, AuthorizationId, CardId, ReversalId, TokenId};
 use crate::engine::kinds::{AmountRule, Treatment};
 use crate::engine::money::{Currency, Money};
 use crate::engine::registry::{RegistryAction, RegistryView};
@@ -54,6 +54,7 @@ struct Named {
     route: Option<CardRoute>,
     /// As the message states it, in DE14 or on the track.
     expiry: Option<Expiry>,
+    token: NamedToken,
 }
 
 impl Named {
@@ -182,6 +183,7 @@ impl Translator {
             three_ds: self.map.three_ds(message),
             initiated_by_merchant: self.map.is_initiated_by_merchant(message),
             is_marked_repeat: message.mti().is_repeat(),
+            token: named.token,
         };
         Ok((named, authorize))
     }
@@ -203,6 +205,7 @@ impl Translator {
             stays: self.stays(message)?,
             is_marked_repeat: message.mti().is_repeat(),
             reference,
+            token: named.token,
         };
         Ok(match named.root() {
             Some(root) => Translated::Shard {
@@ -249,7 +252,24 @@ impl Translator {
             pan_hash,
             route,
             expiry,
+            token: match route.and_then(|route| route.token_id) {
+                Some(id) => NamedToken::InPlaceOfCard(TokenId(id.get())),
+                None => self.token_beside(message),
+            },
         })
+    }
+
+    /// The token whose number the dialect has in a field of its own, beside the card's number.
+    fn token_beside(&self, message: &Message) -> NamedToken {
+        let Some(digits) = self.map.token(message) else {
+            return NamedToken::Absent;
+        };
+        let hash = self.pan_hasher.pan_hash(digits.as_bytes());
+        let route = self.pan_index.lookup(hash);
+        match route.and_then(|route| route.token_id) {
+            Some(id) => NamedToken::BesideCard(TokenId(id.get())),
+            None => NamedToken::Unknown,
+        }
     }
 
     fn reference(&self, message: &Message) -> Result<NetworkReference, Untranslatable> {
@@ -265,8 +285,9 @@ impl Translator {
     fn verification(&self, message: &Message, named: &Named) -> Verification {
         let cvv2_at = self.map.dialect.mappings().cvv2.as_ref();
         let given = cvv2_at.and_then(|at| message.locate::<4>(at));
-        // Blank where the cardholder has none to give.
-        let given = given.filter(|given| !given.is_empty());
+        // Blank where the cardholder has none to give. Beside a token in place of the card it is no CVV2 of the card's.
+        let is_cards = !matches!(named.token, NamedToken::InPlaceOfCard(_));
+        let given = given.filter(|given| !given.is_empty() && is_cards);
         let cvv = match given {
             None => Check::Absent,
             Some(given) if self.cvv2_matches(&given, named) => Check::Match,

@@ -10,6 +10,8 @@ use crate::security::{Vault, VaultSettings};
 use bytes::BytesMut;
 
 const PAN: &str = "4111111111111111";
+/// Of a token of that card.
+const TOKEN: &str = "4111110000000013";
 const EXPIRY: (u16, u8) = (2031, 12);
 
 struct Bench {
@@ -29,8 +31,16 @@ impl Bench {
             card_id: 7,
             root_account_id: 9,
             expiry: Expiry::new(EXPIRY.0, EXPIRY.1).unwrap().0,
+            token_id: None,
         };
         pan_index.insert(pan_hash, route);
+        let token_hash = vault.pan_hasher().pan_hash(TOKEN.as_bytes());
+        let of_token = CardRoute {
+            token_id: std::num::NonZeroU64::new(70),
+            expiry: 0,
+            ..route
+        };
+        pan_index.insert(token_hash, of_token);
         let translator = Translator {
             map: DialectMap::compile(Arc::new(Dialect::builtin(dialect).unwrap())).unwrap(),
             network: ArrayString::from("visa").unwrap(),
@@ -871,4 +881,96 @@ fn three_d_secure_is_where_mastercard_has_it() {
     ] {
         assert_eq!(said(&bench, &[(48, de48)]), expected, "{de48}");
     }
+}
+
+/// The parts of a field as its dialect has them, written by hand from the layouts in the dialect files.
+fn beside(dialect: &str, number: &str) -> (u8, String) {
+    match dialect {
+        // One tag of a data set: two bytes of length, then the tag with one byte of length and packed digits.
+        "visa-base1" => {
+            let digits = number.len() / 2;
+            (123, format!("68{:04X}01{digits:02X}{number}", digits + 2))
+        }
+        // Sub-element 33 behind the transaction category code: indicator and number.
+        "mastercard-ebcdic" => {
+            let length = number.len();
+            (
+                48,
+                format!("T33{:02}0101C02{length:02}{number}", 5 + 4 + length),
+            )
+        }
+        _ => (48, format!("71{:02}{number}", number.len())),
+    }
+}
+
+#[test]
+fn every_dialect_names_a_token_in_place_of_the_card_and_beside_it() {
+    for dialect in Dialect::builtin_names() {
+        let bench = Bench::new(dialect);
+        let cvv2_at = bench.translator.map.dialect.mappings().cvv2.clone();
+        let plain = bench.authorize(&[]);
+        assert_eq!(plain.token, NamedToken::Absent, "{dialect}");
+        let in_place = bench.authorize(&[(2, TOKEN), (14, "3007")]);
+        let token = NamedToken::InPlaceOfCard(TokenId(70));
+        assert_eq!(
+            (in_place.token, in_place.card_id),
+            (token, CardId(7)),
+            "{dialect}"
+        );
+        assert_eq!(
+            in_place.verification.expiry,
+            Expiry::new(2030, 7),
+            "{dialect}"
+        );
+        let reverse = bench.reverse(&[(2, TOKEN)]);
+        assert_eq!(
+            (reverse.token, reverse.card_id),
+            (token, CardId(7)),
+            "{dialect}"
+        );
+        // Names lead to the original whatever number stands in DE2; the identity of a message is with its number.
+        assert_eq!(in_place.match_keys, plain.match_keys, "{dialect}");
+        assert_ne!(in_place.repeat_key, plain.repeat_key, "{dialect}");
+
+        for (number, expected) in [
+            (TOKEN, NamedToken::BesideCard(TokenId(70))),
+            ("4111110000000021", NamedToken::Unknown),
+            // The card's own number is no token's.
+            (PAN, NamedToken::Unknown),
+            ("0000000000000000", NamedToken::Absent),
+        ] {
+            let (field, text) = beside(dialect, number);
+            let authorize = bench.authorize(&[(field, &text), (14, "3112")]);
+            assert_eq!(authorize.token, expected, "{dialect} {number}");
+            assert_eq!(authorize.card_id, CardId(7), "{dialect}");
+        }
+        assert!(cvv2_at.is_some(), "{dialect}");
+    }
+}
+
+/// A field that holds other numbers too says whether it is a token's.
+#[test]
+fn what_is_not_marked_as_a_token_is_none() {
+    let bench = Bench::new("mastercard-ebcdic");
+    for (indicator, is_one) in [
+        ("C", true),
+        ("F", true),
+        ("H", true),
+        ("M", false),
+        ("V", false),
+    ] {
+        let text = format!("T33250101{indicator}0216{TOKEN}");
+        let named = bench.authorize(&[(48, &text)]).token;
+        assert_eq!(named != NamedToken::Absent, is_one, "{indicator}");
+    }
+}
+
+#[test]
+fn beside_a_token_in_place_of_the_card_there_is_no_cvv2() {
+    let bench = Bench::new("iso8583-1987-ascii");
+    let cvv = |more: &[(u8, &str)]| bench.authorize(more).verification.cvv;
+    assert_eq!(cvv(&[(48, "9203000")]), Check::Mismatch);
+    assert_eq!(cvv(&[(48, "9203000"), (2, TOKEN)]), Check::Absent);
+    let both = format!("7116{TOKEN}9203000");
+    assert_eq!(cvv(&[(48, &both)]), Check::Mismatch, "it is the card's");
 }

@@ -1,10 +1,11 @@
-//! From PAN hash to card: the one map that every connection reads and card issuing writes.
+//! From the hash of a number, a card's or a token's, to the card: the one map that every connection reads and card issuing writes.
 //!
 //! It is rebuilt from the journal at start; nothing here is stored.
 
 use std::{
     fmt,
     hash::{BuildHasherDefault, Hasher},
+    num::NonZeroU64,
 };
 
 use dashmap::DashMap;
@@ -18,6 +19,8 @@ pub struct CardRoute {
     pub root_account_id: u64,
     /// Months since 2000-01 in which the card expires, for what is computed over it (CVV2).
     pub expiry: u16,
+    /// The token whose number it is, where it is not the card's own.
+    pub token_id: Option<NonZeroU64>,
 }
 
 /// A concurrent map from [`PanHasher::pan_hash`](super::PanHasher::pan_hash) to [`CardRoute`].
@@ -100,6 +103,7 @@ mod tests {
             card_id,
             root_account_id: card_id / 10,
             expiry: 0,
+            token_id: None,
         }
     }
 

@@ -10,7 +10,9 @@ use super::worker::Nobody;
 use crate::engine::audit::Requester;
 use crate::engine::command::{Action, ChangeCardHolder};
 use crate::engine::exceptions::{ControlException, Subject};
-use crate::engine::ids::{AccountId, CardId, CardholderId, ExceptionId, ProgramId, RiskRuleId};
+use crate::engine::ids::{
+    AccountId, CardId, CardholderId, ExceptionId, ProgramId, RiskRuleId, TokenId,
+};
 use crate::engine::links;
 use crate::engine::record;
 use crate::engine::registry::{
@@ -19,6 +21,7 @@ use crate::engine::registry::{
 };
 use crate::engine::registry_decide::{answer, apply, decide};
 use crate::engine::reissue::RenewCard;
+use crate::engine::token_numbers::TokenNumber;
 use crate::engine::top_ups::METHODS;
 use crate::engine::world::{PendingHolder, open_card_of, shard_of};
 use crate::journal::{Handle, JournalError, RecordBatch, Sequence, Space};
@@ -26,6 +29,9 @@ use std::sync::{Arc, RwLock};
 
 /// Told of each card as it is issued or renewed.
 pub type CardIssuedHook = Box<dyn Fn(CardId, &IssuedCard) + Send>;
+
+/// Told of each token as it is asked for.
+pub type TokenRequestedHook = Box<dyn Fn(TokenId, &TokenNumber) + Send>;
 
 pub struct RegistryWorker {
     pub registry: Registry,
@@ -37,6 +43,7 @@ pub struct RegistryWorker {
     /// The newest view, for those who only read.
     pub published: Arc<RwLock<Arc<RegistryView>>>,
     pub on_card_issued: CardIssuedHook,
+    pub on_token_requested: TokenRequestedHook,
     pub last_sequence: Sequence,
 }
 
@@ -76,6 +83,11 @@ impl RegistryWorker {
         for (token, request) in batch.items {
             let reply = match request {
                 RegistryRequest::Card(id) => Some(self.card(id)),
+                RegistryRequest::Token(id) => {
+                    let number = self.registry.token_numbers.get(id).cloned();
+                    let found = number.map(|number| Reply::TokenNumber(Box::new(number)));
+                    Some(found.unwrap_or(Reply::NotFound))
+                }
                 RegistryRequest::Program(id) => Some(self.program(id)),
                 RegistryRequest::RiskRule(id) => Some(self.risk_rule(id)),
                 RegistryRequest::Cardholder(id) => Some(self.cardholder(id)),
@@ -192,6 +204,20 @@ impl RegistryWorker {
                 self.note_route(renew.card_id);
                 let renewal = self.renewal_of(action, (token, reply_to));
                 forward.to_shards.extend(renewal);
+                None
+            }
+            RegistryAction::RequestToken(request) => {
+                let pending = request.pending();
+                let id = pending.open.token_id;
+                if let Some(number) = self.registry.token_numbers.get(id) {
+                    (self.on_token_requested)(id, number);
+                }
+                forward.to_shards.push(ToShard {
+                    token,
+                    reply_to: reply_to.clone(),
+                    root: pending.root,
+                    action: pending.into_action(),
+                });
                 None
             }
             action @ (RegistryAction::CreateProgram(_)

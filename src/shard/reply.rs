@@ -17,6 +17,8 @@ use crate::engine::risk::rule::RiskRule;
 use crate::engine::spend::Spent;
 use crate::engine::state::{Account, Card};
 use crate::engine::time::Timestamp;
+use crate::engine::token_numbers::TokenNumber;
+use crate::engine::tokens::Token as WalletToken;
 use crate::engine::top_ups::Referenced;
 use crate::engine::transfers::KnownTransfer;
 use crate::engine::webhook_endpoints::WebhookProgress;
@@ -57,6 +59,8 @@ pub enum Reply {
     Transfer(Box<KnownTransfer>),
     /// Each with its method.
     References(Vec<(&'static str, Referenced)>),
+    Token(Box<WalletToken>),
+    TokenNumber(Box<TokenNumber>),
 }
 
 impl Reply {

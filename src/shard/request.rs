@@ -4,7 +4,7 @@ use super::reply::ReplySink;
 use crate::engine::audit::Requester;
 use crate::engine::command::Action;
 use crate::engine::ids::{
-    AccountId, CardBatchId, CardId, CardholderId, ExceptionId, ProgramId, RiskRuleId,
+    AccountId, CardBatchId, CardId, CardholderId, ExceptionId, ProgramId, RiskRuleId, TokenId,
     WebhookEndpointId,
 };
 use crate::engine::registry::{RegistryAction, RegistryView};
@@ -27,6 +27,7 @@ pub enum ShardRequest {
     },
     Account(AccountId),
     Card(CardId),
+    Token(TokenId),
     /// What is used of every limit that binds it.
     Spend(CardId),
 }
@@ -49,6 +50,8 @@ pub enum RegistryRequest {
     /// As a shard's.
     FirstAnswer(RegistryAction),
     Card(CardId),
+    /// The number of a token, sealed.
+    Token(TokenId),
     Program(ProgramId),
     RiskRule(RiskRuleId),
     /// What shards decide by, as it is now.

@@ -5,7 +5,9 @@ use super::clock::{Clock, IdSource};
 use super::directory::Directory;
 use super::inbox::{Inbox, Outlet, Priority, QueueSettings, queue};
 use super::monthly_fees::MonthlyFees;
-use super::registry_worker::{CardIssuedHook, RegistryWorker, ToShard, ask_shard, tell_shard};
+use super::registry_worker::{
+    CardIssuedHook, RegistryWorker, ToShard, TokenRequestedHook, ask_shard, tell_shard,
+};
 use super::reply::ReplySink;
 use super::request::{Batch, RegistryMessage, RegistryRequest, ShardMessage, ShardRequest};
 use super::stats::ShardStats;
@@ -15,10 +17,11 @@ use super::waiters::Waiters;
 use super::watches::Watches;
 use super::worker::{Nobody, Worker};
 use crate::engine::command::Action;
-use crate::engine::ids::{AccountId, CardId};
+use crate::engine::ids::{AccountId, CardId, TokenId};
 use crate::engine::registry::{Registry, RegistryView};
 use crate::engine::reissue::RenewCard;
 use crate::engine::state::State;
+use crate::engine::token_numbers::PendingToken;
 use crate::engine::world::{PendingCard, PendingHolder, PendingRenewal, World, shard_of};
 use crate::journal::{Handle, Sequence};
 use std::collections::BTreeMap;
@@ -52,6 +55,7 @@ pub struct Wiring {
     pub clock: Clock,
     pub queues: QueueSettings,
     pub on_card_issued: CardIssuedHook,
+    pub on_token_requested: TokenRequestedHook,
     /// Who asks customers.
     pub decision_calls: Arc<dyn ReplySink>,
     /// The last record in the journal.
@@ -107,13 +111,19 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
         stats: stats[inboxes.len()].clone(),
         published: published.clone(),
         on_card_issued: wiring.on_card_issued,
+        on_token_requested: wiring.on_token_requested,
         last_sequence: wiring.last_sequence,
     };
     let registry = std::thread::Builder::new()
         .name("registry".into())
         .spawn(|| worker.run())?;
-    let (cards, renewals) = (world.pending_cards, world.pending_renewals);
-    tell_pending(&inboxes, (cards, renewals, world.pending_holders));
+    let pending = (
+        world.pending_cards,
+        world.pending_renewals,
+        world.pending_tokens,
+        world.pending_holders,
+    );
+    tell_pending(&inboxes, pending);
     let switchboard = Switchboard {
         shards: inboxes,
         registry: registry_inbox,
@@ -131,11 +141,12 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
 type Pending = (
     BTreeMap<CardId, PendingCard>,
     BTreeMap<CardId, PendingRenewal>,
+    BTreeMap<TokenId, PendingToken>,
     BTreeMap<CardId, PendingHolder>,
 );
 
 /// What the registry had journalled for shards, and they had not when the process ended.
-fn tell_pending(inboxes: &[Inbox<ShardMessage>], (cards, renewals, holders): Pending) {
+fn tell_pending(inboxes: &[Inbox<ShardMessage>], (cards, renewals, tokens, holders): Pending) {
     let cards = cards.into_values();
     let cards = cards.map(|pending| (pending.root, pending.into_action()));
     let renewals = renewals.into_iter().map(|(card_id, pending)| {
@@ -143,7 +154,9 @@ fn tell_pending(inboxes: &[Inbox<ShardMessage>], (cards, renewals, holders): Pen
         let renew = RenewCard { card_id, expiry };
         (pending.root, Action::RenewCard(renew))
     });
-    for (root, action) in cards.chain(renewals) {
+    let tokens = tokens.into_values();
+    let tokens = tokens.map(|pending| (pending.root, pending.into_action()));
+    for (root, action) in cards.chain(renewals).chain(tokens) {
         let to_shard = ToShard {
             token: 0,
             reply_to: Arc::new(Nobody),

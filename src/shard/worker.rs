@@ -18,7 +18,7 @@ use crate::engine::audit::Requester;
 use crate::engine::command::{Action, Authorize, Command, ReleaseCause, ReleaseHold, Withhold};
 use crate::engine::decide::{Outcome, decide};
 use crate::engine::event::{Answer, Event};
-use crate::engine::ids::{AccountId, CardId};
+use crate::engine::ids::{AccountId, CardId, TokenId};
 use crate::engine::recall::{self, Found};
 use crate::engine::record;
 use crate::engine::registry::RegistryView;
@@ -26,6 +26,7 @@ use crate::engine::rules::repeat::{self, Found as Before};
 use crate::engine::spend;
 use crate::engine::state::State;
 use crate::engine::time::Timestamp;
+use crate::engine::tokens;
 use crate::engine::touch::touch_all;
 use crate::journal::{Handle, JournalError, RecordBatch, Sequence, Space};
 use std::hint::black_box;
@@ -276,8 +277,9 @@ impl Worker {
                 Some(spent) => Reply::Spend(at, spent),
                 None => Reply::NotFound,
             },
+            ShardRequest::Token(id) => self.token(id),
             ShardRequest::Command { root, action } => {
-                let command = Command { root, at, action };
+                let command = self.command(root, at, action);
                 self.recall(&command, space, records);
                 match &command.action {
                     // The network has heard of the approval by a repeat: it stays what it is.
@@ -288,9 +290,16 @@ impl Worker {
                 }
             }
             ShardRequest::FirstAnswer { root, action } => {
-                self.first_answer_of(Command { root, at, action })
+                let command = self.command(root, at, action);
+                self.first_answer_of(command)
             }
         }
+    }
+
+    /// What is asked, with the card for which a token stands.
+    fn command(&self, root: AccountId, at: Timestamp, mut action: Action) -> Command {
+        tokens::name_card(&self.state, root, &mut action);
+        Command { root, at, action }
     }
 
     fn first_answer_of(&mut self, command: Command) -> Reply {
@@ -344,7 +353,8 @@ impl Worker {
     fn answer_undecided(&mut self, request: ShardRequest, at: Timestamp) -> Reply {
         let reply = match request {
             ShardRequest::Command { root, action } => {
-                self.first_answer_of(Command { root, at, action })
+                let command = self.command(root, at, action);
+                self.first_answer_of(command)
             }
             _ => Reply::NotFound,
         };
@@ -415,6 +425,9 @@ impl Worker {
             Action::ChangeCardStatus(change) => change.card_id,
             Action::ChangeCardControls(change) => change.card_id,
             Action::ChangeCardHolder(change) => change.card_id,
+            Action::ChangeShipping(change) => change.card_id,
+            Action::OpenToken(open) => return self.token(open.token_id),
+            Action::ChangeTokenStatus(change) => return self.token(change.token_id),
             Action::Authorize(_)
             | Action::Reverse(_)
             | Action::Advise(_)
@@ -437,6 +450,11 @@ impl Worker {
         self.state.card(id).map_or(Reply::NotFound, |card| {
             Reply::Card(Box::new(self.state.shown(card)))
         })
+    }
+
+    fn token(&self, id: TokenId) -> Reply {
+        let token = self.state.tokens.get(id).cloned();
+        token.map_or(Reply::NotFound, |token| Reply::Token(Box::new(token)))
     }
 
     fn account(&self, id: AccountId) -> Reply {

@@ -1,7 +1,7 @@
 //! What a run of journal records does to the tables, summed: new rows, and one change per row that
 //! was there before. How it gets into a database does not live here.
 
-use super::database::RowChange;
+use super::database::{RowChange, Value};
 use super::effect::{self, Change};
 use super::error::StoreError;
 use super::from_fees::{self, charges_of};
@@ -11,7 +11,8 @@ use super::from_posting::{self, Purchase};
 use super::from_record::{self, LedgerSource};
 use super::rows::{
     AccountRow, AuditRow, AuthorizationRow, CardLinkRow, CardRevealRow, CardRow, FeeRow,
-    LedgerEntryRow, ProgramRow, ReversalRow, Sequence, TopUpRow, TransactionRow, TransferRow,
+    LedgerEntryRow, ProgramRow, ReversalRow, Sequence, TokenRow, TopUpRow, TransactionRow,
+    TransferRow,
 };
 use crate::engine::command::{Action, Command, TopUp};
 use crate::engine::event::{Event, LedgerAccount, Posting};
@@ -19,6 +20,7 @@ use crate::engine::ids::{AccountId, AuthorizationId, CardId};
 use crate::engine::money::Currency;
 use crate::engine::record::Record;
 use crate::engine::registry::IssueCard;
+use crate::engine::shipping::ShippingStatus;
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::{Expiry, Timestamp};
 use crate::engine::top_ups::{EndTopUp, TopUpEnd, TopUpEnded};
@@ -51,6 +53,7 @@ pub(super) struct Batch {
     pub audit_log: Vec<AuditRow>,
     pub transfers: Vec<TransferRow>,
     pub fees: Vec<FeeRow>,
+    pub tokens: Vec<TokenRow>,
     /// To rows of this batch and of earlier ones, in order; made when all new rows are there.
     pub row_changes: Vec<RowChange>,
     /// To authorizations of earlier batches.
@@ -279,12 +282,16 @@ impl Batch {
             (Event::CardOpened { status, .. }, Action::OpenCard(open)) => {
                 self.set_card_status(open.card_id, *status);
             }
-            (Event::CardStatusChanged { to, .. }, Action::ChangeCardStatus(change)) => {
-                self.set_card_status(change.card_id, *to);
+            (event @ Event::CardStatusChanged { .. }, Action::ChangeCardStatus(change)) => {
+                self.change_card_status(change.card_id, event);
             }
             (Event::CardReplaced(replaced), Action::ReplaceCard(replace)) => {
                 self.set_card_status(replace.card_id, replaced.status);
                 self.set_card_status(replace.replaces, replaced.to);
+                self.move_tokens(&replaced.tokens, replace.card_id);
+                if replaced.cancels_shipping {
+                    self.set_shipping_status(replace.replaces, ShippingStatus::Cancelled);
+                }
             }
             // It has its new expiry since the registry renewed it.
             (Event::CardRenewed(_), Action::RenewCard(_)) => {}
@@ -307,6 +314,12 @@ impl Batch {
                 | Event::MonthlyFeeCharged { .. },
                 action,
             ) => return self.money(sequence, at, action, event),
+            (Event::TokenOpened { .. } | Event::TokenStatusChanged { .. }, _) => {
+                return self.token(sequence, command, event);
+            }
+            (Event::ShippingChanged { to, .. }, Action::ChangeShipping(change)) => {
+                self.set_shipping_status(change.card_id, *to);
+            }
             // It is in its tables since it came first.
             (Event::Recalled, Action::Recall(_)) => {}
             // A new kind of event must be given its rows here.
@@ -326,11 +339,36 @@ impl Batch {
                 | Event::Resolved(_)
                 | Event::Recalled
                 | Event::CardReplaced(_)
-                | Event::CardRenewed(_),
+                | Event::CardRenewed(_)
+                | Event::ShippingChanged { .. },
                 _,
             ) => return false,
         }
         true
+    }
+
+    fn change_card_status(&mut self, id: CardId, event: &Event) {
+        if let Event::CardStatusChanged {
+            to,
+            tokens,
+            cancels_shipping,
+            ..
+        } = event
+        {
+            self.set_card_status(id, *to);
+            self.delete_tokens(tokens);
+            if *cancels_shipping {
+                self.set_shipping_status(id, ShippingStatus::Cancelled);
+            }
+        }
+    }
+
+    fn set_shipping_status(&mut self, id: CardId, to: ShippingStatus) {
+        self.row_changes.push(RowChange {
+            table: "cards",
+            id: id.to_string(),
+            columns: vec![("shipping_status", Value::Text(to.name().to_owned()))],
+        });
     }
 
     fn set_account_status(&mut self, id: AccountId, status: AccountStatus) {

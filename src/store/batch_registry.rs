@@ -70,6 +70,8 @@ fn leaves_no_row(event: &RegistryEvent) -> bool {
         | RegistryEvent::LinkControlsSet { .. }
         | RegistryEvent::ExceptionRequested
         | RegistryEvent::ReferenceReserved
+        // Its row comes with its shard's record.
+        | RegistryEvent::TokenRequested
         | RegistryEvent::FeeSchedulePut { .. }
         | RegistryEvent::ExceptionChanged { .. } => true,
         RegistryEvent::ProgramCreated { .. }

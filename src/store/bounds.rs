@@ -37,7 +37,7 @@ impl Of {
         account: Some("account_id"),
         card: Some("card_id"),
     };
-    /// Authorizations and transactions: they are where their card is.
+    /// Authorizations, transactions and tokens: they are where their card is.
     pub const CARDS_MONEY: Of = Of {
         program: None,
         account: None,

@@ -8,15 +8,17 @@ use crate::engine::facts::{Channel, Country, EntryMode, Kind};
 use crate::engine::fees::schedule::FeeKind;
 use crate::engine::ids::{
     AccountId, AuditId, AuthorizationId, CardId, ControlId, DeliveryId, EventId, FeeId,
-    FeeScheduleId, LimitId, ProgramId, ReversalId, RiskRuleId, TopUpId, TransactionId, TransferId,
-    WebhookEndpointId,
+    FeeScheduleId, LimitId, ProgramId, ReversalId, RiskRuleId, TokenId, TopUpId, TransactionId,
+    TransferId, WebhookEndpointId,
 };
 use crate::engine::money::Currency;
 use crate::engine::programs::ProgramStatus;
 use crate::engine::rates::Rate;
 use crate::engine::reason::DeclineReason;
+use crate::engine::shipping::ShippingStatus;
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::Timestamp;
+use crate::engine::tokens::TokenStatus;
 use crate::engine::top_ups::TopUpStatus;
 use crate::engine::trace::{Step, Trace};
 use crate::engine::transfers::{ReturnReason, TransferStatus};
@@ -259,6 +261,7 @@ id_columns!(
     EventId,
     ProgramId,
     ReversalId,
+    TokenId,
     TopUpId,
     TransactionId,
     WebhookEndpointId,
@@ -296,6 +299,8 @@ named_columns! {
         all.find(|(_, name)| *name == text).map(|(status, _)| *status)
     };
     FeeKind: FeeKind::name, FeeKind::from_name;
+    ShippingStatus: ShippingStatus::name, ShippingStatus::from_name;
+    TokenStatus: TokenStatus::name, TokenStatus::from_name;
     TransferStatus: TransferStatus::name, TransferStatus::from_name;
     ReturnReason: ReturnReason::name, ReturnReason::from_name;
     RateSource: RateSource::name, RateSource::from_name;

@@ -30,6 +30,7 @@ pub(super) const DERIVED_TABLES: &[&str] = &[
     "ledger_entries",
     "transfers",
     "fees",
+    "tokens",
     "card_reveals",
     "audit_log",
     "events",

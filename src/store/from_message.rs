@@ -260,6 +260,7 @@ pub fn authorization_row(
         decision_call_outcome: None,
         decision_call_ms: None,
         decision_call_fallback_used: None,
+        token_id: payment.token.id(),
     })
 }
 

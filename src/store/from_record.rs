@@ -14,6 +14,7 @@ use crate::engine::money::Currency;
 use crate::engine::programs::{Bin, ChangeProgram, Program};
 use crate::engine::record::Record;
 use crate::engine::registry::{IssueCard, RevealCard};
+use crate::engine::shipping::ShippingStatus;
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::Timestamp;
 use arrayvec::ArrayString;
@@ -121,9 +122,13 @@ pub(super) fn account_row(
     }
 }
 
+/// So many digits, the last ones of a number.
+pub(super) fn digits<const N: usize>(number: u32) -> ArrayString<N> {
+    let text = format!("{:0N$}", u64::from(number) % 10_u64.pow(N as u32));
+    ArrayString::from(&text).unwrap_or_default()
+}
+
 pub(super) fn card_row(sequence: Sequence, at: Timestamp, issue: &IssueCard) -> CardRow {
-    let digits6 = format!("{:06}", issue.first6 % 1_000_000);
-    let digits4 = format!("{:04}", issue.last4 % 10_000);
     CardRow {
         id: issue.card_id,
         sequence,
@@ -131,12 +136,13 @@ pub(super) fn card_row(sequence: Sequence, at: Timestamp, issue: &IssueCard) -> 
         program_id: issue.program_id,
         card_type: issue.card_type,
         status: CardStatus::Inactive,
-        first6: ArrayString::from(&digits6).unwrap_or_default(),
-        last4: ArrayString::from(&digits4).unwrap_or_default(),
+        first6: digits(issue.first6),
+        last4: digits(u32::from(issue.last4)),
         exp_month: issue.expiry.month(),
         exp_year: issue.expiry.year(),
         created_at_ms: at,
         replacement_for: None,
+        shipping_status: issue.shipping.as_ref().map(|_| ShippingStatus::Ordered),
     }
 }
 

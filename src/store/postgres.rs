@@ -29,6 +29,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/postgres/0009_reissued_cards.sql"),
     include_str!("migrations/postgres/0010_money.sql"),
     include_str!("migrations/postgres/0011_fees.sql"),
+    include_str!("migrations/postgres/0012_tokens.sql"),
     include_str!("migrations/postgres/0014_programs.sql"),
     include_str!("migrations/postgres/0015_audit_outcomes.sql"),
 ];

@@ -245,6 +245,7 @@ impl Projector {
         write_events(&mut writer, events).await.map_err(sql)?;
         writer.insert(&batch.transfers).await.map_err(sql)?;
         writer.insert(&batch.fees).await.map_err(sql)?;
+        writer.insert(&batch.tokens).await.map_err(sql)?;
         self.strike(BatchStep::RowsInserted)?;
         self.change_rows(&mut writer, batch).await?;
         writer.commit().await.map_err(sql)?;

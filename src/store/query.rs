@@ -10,8 +10,9 @@ use super::rows::{
     ProgramRow, ReversalRow, Sequence, TransactionRow, TransactionType,
 };
 use crate::engine::api_keys::Bounds;
-use crate::engine::ids::{AccountId, AuthorizationId, CardId, ProgramId, TransactionId};
+use crate::engine::ids::{AccountId, AuthorizationId, CardId, ProgramId, TokenId, TransactionId};
 use crate::engine::reason::DeclineReason;
+use crate::engine::shipping::ShippingStatus;
 use crate::engine::time::Timestamp;
 
 /// Rows of one page at most.
@@ -33,6 +34,7 @@ pub struct AuthorizationFilter {
     pub account_id: Option<AccountId>,
     /// What became part of this one.
     pub original_authorization_id: Option<AuthorizationId>,
+    pub token_id: Option<TokenId>,
     pub status: Option<AuthorizationStatus>,
     pub reason: Option<DeclineReason>,
     /// Any link of this type, or this very one together with `link_id`.
@@ -60,6 +62,7 @@ pub struct CardFilter {
     pub bounds: Option<Bounds>,
     /// The card that was issued in place of this one.
     pub replacement_for: Option<CardId>,
+    pub shipping_status: Option<ShippingStatus>,
 }
 
 /// Where a page of ledger entries goes on: after this leg of this record.
@@ -206,6 +209,7 @@ impl Store {
         let mut conditions = Conditions::default();
         conditions.equal("card_id", filter.card_id.map(|id| id.to_string()));
         conditions.equal("account_id", filter.account_id.map(|id| id.to_string()));
+        conditions.equal("token_id", filter.token_id.map(|id| id.to_string()));
         conditions.equal(
             "original_authorization_id",
             filter.original_authorization_id.map(|id| id.to_string()),
@@ -357,6 +361,10 @@ impl Store {
         conditions.equal("program_id", filter.program_id.map(|id| id.to_string()));
         let replaced = filter.replacement_for.map(|id| id.to_string());
         conditions.equal("replacement_for", replaced);
+        let shipping = filter
+            .shipping_status
+            .map(|status| status.name().to_owned());
+        conditions.equal("shipping_status", shipping);
         conditions.linked("id", filter.link_type.as_deref(), filter.link_id.as_deref());
         conditions.within(filter.bounds.as_ref(), &Of::CARDS);
         conditions.before(before);

@@ -1,7 +1,7 @@
 //! How rows of the tables look in JSON: in answers of the interface, and in events.
 
 use super::rows::{
-    AuthorizationRow, CardRow, FeeRow, ReversalRow, TopUpRow, TransactionRow, TransferRow,
+    AuthorizationRow, CardRow, FeeRow, ReversalRow, TokenRow, TopUpRow, TransactionRow, TransferRow,
 };
 use crate::engine::command::CardType;
 use crate::engine::conversion::Conversion;
@@ -31,6 +31,7 @@ pub fn authorization(
         "object": "authorization",
         "card_id": known_card.then(|| row.card_id.to_string()),
         "account_id": row.account_id.map(|id| id.to_string()),
+        "token_id": row.token_id.map(|id| id.to_string()),
         "kind": row.kind.name(),
         "message": row.message.name(),
         "original_authorization_id": original.map(|id| id.to_string()),
@@ -226,6 +227,25 @@ pub fn card(row: &CardRow, links: Vec<Value>) -> Value {
         "exp_year": row.exp_year,
         "links": links,
         "replacement_for": row.replacement_for.map(|id| id.to_string()),
+        "shipping_status": row.shipping_status.map(|status| status.name()),
+        "created_at": row.created_at_ms.to_string(),
+    })
+}
+
+pub fn token(row: &TokenRow) -> Value {
+    let is_told = row.device_type.is_some() || row.device_name.is_some();
+    let device = is_told.then(|| json!({ "type": row.device_type, "name": row.device_name }));
+    json!({
+        "id": row.id.to_string(),
+        "object": "token",
+        "card_id": row.card_id.to_string(),
+        "wallet": row.wallet,
+        "device": device,
+        "status": row.status.name(),
+        "first6": row.first6,
+        "last4": row.last4,
+        "exp_month": row.exp_month,
+        "exp_year": row.exp_year,
         "created_at": row.created_at_ms.to_string(),
     })
 }

@@ -7,14 +7,16 @@ use crate::engine::facts::{Channel, Country, EntryMode, Kind};
 use crate::engine::fees::schedule::FeeKind;
 use crate::engine::ids::{
     AccountId, AuditId, AuthorizationId, CardId, FeeId, FeeScheduleId, ProgramId, ReversalId,
-    TopUpId, TransactionId, TransferId,
+    TokenId, TopUpId, TransactionId, TransferId,
 };
 use crate::engine::money::Currency;
 use crate::engine::programs::ProgramStatus;
 use crate::engine::rates::Rate;
 use crate::engine::reason::DeclineReason;
+use crate::engine::shipping::ShippingStatus;
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::Timestamp;
+use crate::engine::tokens::TokenStatus;
 use crate::engine::top_ups::TopUpStatus;
 use crate::engine::trace::{Step, Trace};
 use crate::engine::transfers::{ReturnReason, TransferStatus};
@@ -101,6 +103,8 @@ table! {
         exp_year: u16,
         created_at_ms: Timestamp,
         replacement_for: Option<CardId>,
+        /// Of a physical card whose making and sending is told.
+        shipping_status: Option<ShippingStatus>,
     }
 }
 
@@ -212,6 +216,28 @@ table! {
         decision_call_outcome: Option<CallOutcome>,
         decision_call_ms: Option<u32>,
         decision_call_fallback_used: Option<bool>,
+        /// That the message named.
+        token_id: Option<TokenId>,
+    }
+}
+
+table! {
+    /// What stands for a card; `card_id` is the last card of the chain.
+    TokenRow in "tokens" {
+        id: TokenId,
+        sequence: Sequence,
+        card_id: CardId,
+        wallet: String,
+        device_type: Option<String>,
+        device_name: Option<String>,
+        status: TokenStatus,
+        /// Six digits.
+        first6: ArrayString<6>,
+        /// Four digits.
+        last4: ArrayString<4>,
+        exp_month: Option<u8>,
+        exp_year: Option<u16>,
+        created_at_ms: Timestamp,
     }
 }
 

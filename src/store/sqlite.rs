@@ -34,6 +34,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/sqlite/0009_reissued_cards.sql"),
     include_str!("migrations/sqlite/0010_money.sql"),
     include_str!("migrations/sqlite/0011_fees.sql"),
+    include_str!("migrations/sqlite/0012_tokens.sql"),
     include_str!("migrations/sqlite/0014_programs.sql"),
     include_str!("migrations/sqlite/0015_audit_outcomes.sql"),
 ];

@@ -2,9 +2,10 @@
 
 use super::{described, follower};
 use cardswitch::api::{ApiState, Gate, Wiring, serve};
-use cardswitch::engine::ids::{AccountId, CardId};
+use cardswitch::engine::ids::{AccountId, CardId, TokenId};
 use cardswitch::engine::reason::DeclineReason;
 use cardswitch::engine::time::Expiry;
+use cardswitch::engine::token_numbers::TokenNumber;
 use cardswitch::engine::world::World;
 use cardswitch::journal::{
     BEGINNING, Handle, Journal, MemoryStorage, Reader, RecordBatch, RunningJournal, Sequence,
@@ -158,7 +159,10 @@ impl Switch {
         for (id, card) in world.registry.issued_cards.iter() {
             note(&pan_index, card.pan_hash, (id, card.root, card.expiry));
         }
-        let index = pan_index.clone();
+        for (id, number) in world.registry.token_numbers.iter() {
+            note_token(&pan_index, id, number);
+        }
+        let (index, token_index) = (pan_index.clone(), pan_index.clone());
         let wiring = switchboard::Wiring {
             decision_calls: Arc::new(Nobody),
             journal: journal.handle(),
@@ -171,6 +175,7 @@ impl Switch {
                     (card_id, issued.root, issued.expiry),
                 );
             }),
+            on_token_requested: Box::new(move |id, number| note_token(&token_index, id, number)),
             last_sequence: recovered.durable,
             archive: None,
         };
@@ -252,8 +257,19 @@ fn note(index: &PanIndex, pan_hash: u128, (card_id, root, expiry): (CardId, Acco
         card_id: card_id.0,
         root_account_id: root.0,
         expiry: expiry.0,
+        token_id: None,
     };
     index.insert(pan_hash, route);
+}
+
+fn note_token(index: &PanIndex, id: TokenId, number: &TokenNumber) {
+    let route = CardRoute {
+        card_id: number.card_id.0,
+        root_account_id: number.root.0,
+        expiry: 0,
+        token_id: std::num::NonZeroU64::new(id.0),
+    };
+    index.insert(number.number_hash, route);
 }
 
 /// A network that nobody connects to: what is simulated speaks as it.

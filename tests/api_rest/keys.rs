@@ -42,6 +42,7 @@ pub fn nowhere(route: &Route) -> String {
         About::CardBatch => "batch",
         About::Transfer => "trf",
         About::TopUp => "topup",
+        About::Token => "tok",
         _ => "key",
     };
     path.replace("{id}", &format!("{prefix}_000000000000z"))
@@ -110,6 +111,7 @@ struct Part {
     top_up: String,
     /// Of the card.
     fee: String,
+    token: String,
 }
 
 impl Part {
@@ -127,6 +129,8 @@ impl Part {
         let links = json!([{"type": "project", "id": link}]);
         let body = json!({"account_id": account, "links": links});
         let card = root.post("/v1/cards", body).created();
+        let body = json!({"card_id": card, "wallet": "apple_pay"});
+        let token = root.post("/v1/tokens", body).created();
         let body = json!({"program_id": program, "home_country": "IE"});
         let holder = root.post("/v1/cardholders", body).created();
         let body = json!({"program_id": program, "name": "large", "expression": "amount > 1000000", "action": "flag"});
@@ -162,6 +166,7 @@ impl Part {
             transfer,
             top_up,
             fee,
+            token,
         }
     }
 
@@ -181,6 +186,7 @@ impl Part {
             About::Transfer => &self.transfer,
             About::TopUp => &self.top_up,
             About::Fee => &self.fee,
+            About::Token => &self.token,
             About::Link => self.link,
             About::Everything
             | About::Anything

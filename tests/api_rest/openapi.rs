@@ -385,6 +385,7 @@ impl Walk<'_> {
         simulated("balance_inquiries", json!({"card_id": card}));
         let declined = json!({"card_id": card, "amount": 1_000, "merchant": {"mcc": "7995"}});
         simulated("authorizations", declined);
+        self.tokens(card);
         let returned = simulated("authorizations", asks.clone());
         simulated(
             "reversals",
@@ -401,6 +402,26 @@ impl Walk<'_> {
             "/v1/settlement_reports?date=2026-11-24",
             "/v1/settlement_reports.csv?date=2026-11-24",
             &format!("/v1/accounts/{account}/ledger_entries"),
+        ]);
+    }
+
+    fn tokens(&self, card: &str) {
+        let token = json!({"card_id": card, "wallet": "apple_pay", "device": {"type": "phone", "name": "Phone of A."},
+            "token_number": "5555550000000010", "exp_month": 12, "exp_year": 2031});
+        let token = format!("/v1/tokens/{}", self.made("/v1/tokens", token));
+        for action in ["activate", "suspend", "resume", "delete"] {
+            self.done(&format!("{token}/{action}"), json!({}));
+        }
+        let plain = json!({"card_id": card, "wallet": "google_pay"});
+        let plain = self.made("/v1/tokens", plain);
+        self.done(&format!("/v1/tokens/{plain}/activate"), json!({}));
+        let asks = json!({"token_id": plain, "amount": 100, "token_in": "token_field"});
+        self.made("/v1/simulate/authorizations", asks);
+        self.switch.projected();
+        self.read(&[
+            "/v1/tokens",
+            &token,
+            &format!("/v1/authorizations?token_id={plain}"),
         ]);
     }
 
@@ -448,6 +469,12 @@ impl Walk<'_> {
             "/v1/cards",
             json!({"account_id": account, "type": "physical"}),
         );
+        let address = json!({"name": "Ann", "line1": "1 Main St", "city": "X", "postal_code": "1", "country": "US"});
+        let shipped =
+            json!({"account_id": account, "type": "physical", "shipping": {"address": address}});
+        let shipped = self.made("/v1/cards", shipped);
+        let sent = json!({"status": "shipped", "carrier": "DHL", "tracking_number": "JD01", "eta": "2026-12-01"});
+        self.done(&format!("/v1/cards/{shipped}/shipping"), sent);
         self.done(&format!("/v1/cards/{physical}/activate"), json!({}));
         self.done(&format!("/v1/cards/{physical}/renew"), json!({}));
         let damaged = json!({"reason": "damaged"});

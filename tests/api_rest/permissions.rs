@@ -37,9 +37,11 @@ fn seen(about: About) -> &'static str {
         About::Account | About::TopUp => {
             "its accounts and those below; not where it is bound by link"
         }
-        About::Card | About::Authorization | About::Transaction | About::Exception => {
-            "of the cards that it sees"
-        }
+        About::Card
+        | About::Authorization
+        | About::Transaction
+        | About::Exception
+        | About::Token => "of the cards that it sees",
         About::Link => "its links",
         About::CardBatch => "those of keys that see no more than it",
         About::Fee => "of the cards and accounts that it sees",

@@ -22,6 +22,7 @@ use cardswitch::engine::record::{self, Record};
 use cardswitch::engine::registry::*;
 use cardswitch::engine::registry_decide;
 use cardswitch::engine::reissue::{ReissueCard, ReissueReason, RenewCard};
+use cardswitch::engine::shipping::ShippingOrder;
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::transfers::Transfer;
 use cardswitch::engine::wallet::Wallet;
@@ -441,6 +442,7 @@ impl Switch {
             },
             cardholder_id: card.cardholder_id,
             paid_by: None,
+            shipping: card.shipping,
         };
         self.issue_and_open(RegistryAction::IssueCard(Box::new(issue)))
     }
@@ -486,6 +488,10 @@ impl Switch {
             wallet: old.wallet.clone(),
             cardholder_id: issued.cardholder_id,
             paid_by: None,
+            shipping: {
+                let known = old.shipping.as_ref();
+                known.map(|known| Box::new(known.order.clone()))
+            },
         };
         let reissue = ReissueCard {
             replaces,
@@ -588,6 +594,7 @@ pub struct NewCard {
     /// Further accounts.
     pub wallet: Wallet,
     pub cardholder_id: Option<CardholderId>,
+    pub shipping: Option<Box<ShippingOrder>>,
 }
 
 impl NewCard {
@@ -602,6 +609,7 @@ impl NewCard {
             controls: Controls::default(),
             wallet: Wallet::new(),
             cardholder_id: None,
+            shipping: None,
         }
     }
 }
@@ -641,6 +649,7 @@ pub fn reversal(id: u64, card: u64, amount: Money, name: &str, original: &str) -
         original_keys: names_of(original),
         stays: None,
         is_marked_repeat: false,
+        token: NamedToken::Absent,
     }
 }
 

@@ -27,6 +27,7 @@ pub const TABLES: &[&str] = &[
     "ledger_entries",
     "transfers",
     "fees",
+    "tokens",
     "card_reveals",
     "audit_log",
     "events",

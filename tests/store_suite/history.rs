@@ -11,15 +11,15 @@ use cardswitch::engine::command::{
 use cardswitch::engine::controls::{Controls, List, ListMode};
 use cardswitch::engine::decide::{Outcome, decide};
 use cardswitch::engine::facts::{
-    Amounts, Channel, Country, EntryMode, Kind, MatchKey, MatchKeys, Merchant, NetworkReference,
-    RepeatKey,
+    Amounts, Channel, Country, EntryMode, Kind, MatchKey, MatchKeys, Merchant, NamedToken,
+    NetworkReference, RepeatKey,
 };
 use cardswitch::engine::fees::monthly::{self, ChargeMonthlyFee};
 use cardswitch::engine::fees::price::Price;
 use cardswitch::engine::fees::schedule::{FeeItem, FeeKind, ProgramFees, PutFeeSchedule};
 use cardswitch::engine::ids::{
-    AccountId, AuthorizationId, CardId, ControlId, FeeScheduleId, ProgramId, ReversalId, TopUpId,
-    TransferId, WebhookEndpointId,
+    AccountId, AuthorizationId, CardId, ControlId, FeeScheduleId, ProgramId, ReversalId, TokenId,
+    TopUpId, TransferId, WebhookEndpointId,
 };
 use cardswitch::engine::link_states::{ChangeLinkStatus, LinkStatus};
 use cardswitch::engine::money::{Currency, Money};
@@ -32,7 +32,12 @@ use cardswitch::engine::registry::{
 };
 use cardswitch::engine::registry_decide;
 use cardswitch::engine::reissue::{ReissueCard, ReissueReason, RenewCard};
+use cardswitch::engine::shipping::{
+    ChangeShipping, Parcel, ShippingAddress, ShippingOrder, ShippingStatus,
+};
 use cardswitch::engine::time::{Expiry, Timestamp};
+use cardswitch::engine::token_numbers::RequestToken;
+use cardswitch::engine::tokens::{ChangeTokenStatus, OpenToken, TokenChange, TokenDevice};
 use cardswitch::engine::top_ups::{EndTopUp, TopUpEnd};
 use cardswitch::engine::transfers::Transfer;
 use cardswitch::engine::webhook_endpoints::{WebhookEndpoint, WebhookState};
@@ -71,6 +76,22 @@ pub struct History {
     pub sent: Vec<(AccountId, Authorize)>,
     random: u64,
     next_id: u64,
+}
+
+fn shipping_order() -> ShippingOrder {
+    ShippingOrder {
+        address: ShippingAddress {
+            name: "Ann Example".into(),
+            line1: "Main St 1".into(),
+            line2: None,
+            city: "Berlin".into(),
+            region: None,
+            postal_code: "10115".into(),
+            country: Country::from_alpha2("DE").unwrap(),
+            phone: None,
+        },
+        method: "standard".into(),
+    }
 }
 
 impl History {
@@ -494,6 +515,7 @@ impl History {
             wallet: None,
             cardholder_id: None,
             paid_by: None,
+            shipping: (number % 10 == 4).then(|| Box::new(shipping_order())),
         };
         self.registry(RegistryAction::IssueCard(Box::new(issue.clone())));
         self.cards.push((card_id, root));
@@ -547,6 +569,10 @@ impl History {
             wallet: None,
             cardholder_id: None,
             paid_by: None,
+            shipping: card
+                .shipping
+                .as_ref()
+                .map(|known| Box::new(known.order.clone())),
         };
         let reissue = ReissueCard {
             replaces,
@@ -644,6 +670,79 @@ impl History {
         }
     }
 
+    /// What comes next of a card that is made and sent.
+    fn ship(&mut self) {
+        let shipped = self.cards.iter().copied().filter(|(card_id, root)| {
+            let card = self.world.shard(*root).card(*card_id);
+            card.is_some_and(|card| card.shipping.is_some())
+        });
+        let shipped: Vec<_> = shipped.collect();
+        if shipped.is_empty() {
+            return;
+        }
+        let place = self.below(shipped.len() as u64) as usize;
+        let (card_id, root) = shipped[place];
+        let statuses = ShippingStatus::NAMED;
+        let (to, _) = statuses[self.below(statuses.len() as u64) as usize];
+        let change = ChangeShipping {
+            card_id,
+            to,
+            parcel: Parcel {
+                carrier: Some("DHL\0".into()),
+                ..Parcel::default()
+            },
+        };
+        self.shard(root, Action::ChangeShipping(Box::new(change)));
+    }
+
+    /// A new token, another status of one, or a payment that names one.
+    fn token(&mut self) {
+        let place = self.below(self.cards.len() as u64) as usize;
+        let (card_id, root) = self.cards[place];
+        let (token_id, choice) = (TokenId(self.id()), self.below(4));
+        let of_card = self.world.shard(root).tokens.of_card(card_id).last();
+        match of_card.map(|token| token.id) {
+            Some(token_id) if choice < 2 => {
+                let changes = [
+                    TokenChange::Activate,
+                    TokenChange::Suspend,
+                    TokenChange::Resume,
+                    TokenChange::Delete,
+                ];
+                let change = changes[self.below(4) as usize];
+                let change = ChangeTokenStatus { token_id, change };
+                self.shard(root, Action::ChangeTokenStatus(change));
+            }
+            Some(token_id) if choice == 2 => {
+                let mut payment = self.payment(card_id, 700, Kind::Purchase, 5411);
+                payment.token = NamedToken::BesideCard(token_id);
+                self.send(root, payment);
+            }
+            _ => {
+                let request = RequestToken {
+                    root,
+                    number_hash: u128::from(token_id.0) << 64 | 1,
+                    sealed_number: [0xAA; 40].into_iter().collect(),
+                    open: OpenToken {
+                        token_id,
+                        card_id,
+                        first6: 411111,
+                        last4: (token_id.0 % 10_000) as u16,
+                        expiry: (choice == 0).then(|| Expiry::new(2031, 1).unwrap()),
+                        wallet: "apple\0pay".into(),
+                        device: (choice == 1).then(|| TokenDevice {
+                            device_type: Some("phone".into()),
+                            name: Some("Ann\0's".into()),
+                        }),
+                    },
+                };
+                let open = request.pending().into_action();
+                self.registry(RegistryAction::RequestToken(Box::new(request)));
+                self.shard(root, open);
+            }
+        }
+    }
+
     fn authorize_unknown_card(&mut self) {
         let id = AuthorizationId(self.id());
         let authorize = Authorize {
@@ -708,7 +807,7 @@ impl History {
                 amount_minor,
                 ..amount
             }),
-            is_marked_repeat: false,
+            ..Reverse::default()
         };
         self.shard(root, Action::Reverse(reverse));
     }
@@ -760,7 +859,9 @@ impl History {
             if self.last().is_multiple_of(7) {
                 self.end_request();
             }
-            match self.below(112) {
+            match self.below(119) {
+                116..119 => self.ship(),
+                112..116 => self.token(),
                 108..112 => self.announce(),
                 100..104 => self.transfer(),
                 104..108 => self.carry(),

@@ -7,11 +7,12 @@ use cardswitch::decision_call::{self, Caller};
 use cardswitch::engine::command::{Action, CardType, OpenAccount, TopUp};
 use cardswitch::engine::controls::Controls;
 use cardswitch::engine::decision_endpoints::{DecisionEndpoint, Fallback};
-use cardswitch::engine::ids::{AccountId, CardId, DecisionEndpointId, ProgramId, TopUpId};
+use cardswitch::engine::ids::{AccountId, CardId, DecisionEndpointId, ProgramId, TokenId, TopUpId};
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::registry::{IssueCard, IssuedCard, Program, RegistryAction, SealedPan};
 use cardswitch::engine::state::Account;
 use cardswitch::engine::time::{Expiry, Timestamp};
+use cardswitch::engine::token_numbers::TokenNumber;
 use cardswitch::engine::world::World;
 use cardswitch::journal::{Handle, Journal, MemoryStorage, RunningJournal, Settings, Storage};
 use cardswitch::network::listener::{self, Peer};
@@ -88,8 +89,19 @@ impl Rig {
                 card_id: card_id.0,
                 root_account_id: issued.root.0,
                 expiry: issued.expiry.0,
+                token_id: None,
             };
             index.insert(issued.pan_hash, route);
+        });
+        let index = pan_index.clone();
+        let on_token_requested = Box::new(move |id: TokenId, number: &TokenNumber| {
+            let route = CardRoute {
+                card_id: number.card_id.0,
+                root_account_id: number.root.0,
+                expiry: 0,
+                token_id: std::num::NonZeroU64::new(id.0),
+            };
+            index.insert(number.number_hash, route);
         });
         let (decision_calls, to_call) = decision_call::calls();
         let wiring = Wiring {
@@ -98,6 +110,7 @@ impl Rig {
             clock: Clock::System,
             queues,
             on_card_issued,
+            on_token_requested,
             last_sequence: 0,
             archive: None,
         };
@@ -226,6 +239,7 @@ impl Rig {
             wallet: None,
             cardholder_id: None,
             paid_by: None,
+            shipping: None,
         };
         self.ask_registry(RegistryAction::IssueCard(Box::new(issue)));
         card_id

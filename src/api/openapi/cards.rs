@@ -1,15 +1,16 @@
 //! Cards, what they are linked to, and what is left of their limits.
 
-use super::controls;
 use super::operation::{Operation, act, act_with, body, create, get, list_of};
 use super::schema::{
     self, Fields, amount, answer, extended, id, link, link_request, list, list_within, moment,
     named, noted, number, of_type, one_of, open_word, or_null, pattern, request, said, text, words,
 };
+use super::{controls, shipping};
 use crate::api::cards::{BLOCK_REASONS, CARD_TYPES, FUNDINGS, LINKS_MAX};
 use crate::engine::link_states::LinkStatus;
 use crate::engine::reissue::ReissueReason;
 use crate::engine::scope::Scope;
+use crate::engine::shipping::ShippingStatus;
 use crate::engine::wallet::FURTHER_ACCOUNTS_MAX;
 use serde_json::{Value, json};
 
@@ -34,13 +35,17 @@ fn on_cards() -> Vec<Operation> {
     let reveal = request(vec![("reason", reason)], Vec::new());
     let block = request(vec![("reason", one_of(&words(BLOCK_REASONS)))], Vec::new());
     let reasons = one_of(&words(ReissueReason::NAMED));
-    let reissue = request(vec![("reason", reasons)], Vec::new());
+    let reissue = request(
+        vec![("reason", reasons)],
+        vec![("shipping", shipping::order())],
+    );
     let controls = json!({"mcc": {"block": ["7995"]}});
     let mut operations = vec![
         list_of("/v1/cards", "Cards, newest first", "Card", "card")
             .filter("account_id", id("acct"))
             .filter("program_id", id("prog"))
             .filter("replacement_for", id("card"))
+            .filter("shipping_status", one_of(&words(ShippingStatus::NAMED)))
             .of_link(),
         create(
             "/v1/cards",
@@ -75,6 +80,15 @@ fn on_cards() -> Vec<Operation> {
             "/v1/cards/{id}/reissue",
             "Another card in place of this one",
             body(reissue, json!({"reason": "damaged"})),
+            "Card",
+        ),
+        act_with(
+            "/v1/cards/{id}/shipping",
+            "How far the making and sending of a card is",
+            body(
+                shipping::change(),
+                json!({"status": "shipped", "carrier": "DHL", "tracking_number": "JD01", "eta": "2026-12-01"}),
+            ),
             "Card",
         ),
         get(
@@ -170,6 +184,7 @@ fn card() -> Value {
             ("cardholder_id", or_null(id("holder"))),
             ("replacement_for", or_null(id("card"))),
             ("replaced_by", or_null(id("card"))),
+            ("shipping", or_null(shipping::shipping())),
             ("created_at", moment()),
         ],
         Vec::new(),
@@ -201,6 +216,13 @@ pub fn card_request() -> Value {
                 noted(
                     pattern("^([0-9]{6}|[0-9]{8})$", "411111"),
                     "One of the program's `bins`; the first where none is named.",
+                ),
+            ),
+            (
+                "shipping",
+                noted(
+                    shipping::order(),
+                    "Of a physical card that is to be made and sent.",
                 ),
             ),
         ],

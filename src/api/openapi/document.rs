@@ -4,14 +4,14 @@ use super::operation::{Body, Content, Operation};
 use super::schema::{self, answer, example, id, named, or_null, pattern, said, text, with};
 use super::{
     calls, card_batches, cards, controls, deciding, fees, keys, money, objects, payments, programs,
-    simulate, told,
+    simulate, tokens, told,
 };
 use crate::api::bounds::About;
 use crate::api::routes::{Route, table};
 use crate::engine::ids::{
     AccountId, ApiKeyId, AuthorizationId, CardBatchId, CardId, CardholderId, DecisionEndpointId,
-    DeliveryId, EventId, ExceptionId, MccGroupId, MerchantListId, ProgramId, RiskRuleId, TopUpId,
-    TransactionId, TransferId, WebhookEndpointId,
+    DeliveryId, EventId, ExceptionId, MccGroupId, MerchantListId, ProgramId, RiskRuleId, TokenId,
+    TopUpId, TransactionId, TransferId, WebhookEndpointId,
 };
 use serde_json::{Map, Value, json};
 
@@ -97,6 +97,7 @@ pub fn operations() -> Vec<Operation> {
         fees::operations,
         money::operations,
         cards::operations,
+        tokens::operations,
         card_batches::operations,
         payments::operations,
         deciding::operations,
@@ -115,6 +116,7 @@ fn schemas() -> Map<String, Value> {
         fees::schemas,
         money::schemas,
         cards::schemas,
+        tokens::schemas,
         card_batches::schemas,
         payments::schemas,
         deciding::schemas,
@@ -291,6 +293,7 @@ fn id_of(resource: &str) -> Value {
         "cardholders" => CardholderId::PREFIX,
         "cards" => CardId::PREFIX,
         "card_batches" => CardBatchId::PREFIX,
+        "tokens" => TokenId::PREFIX,
         "authorizations" => AuthorizationId::PREFIX,
         "transactions" => TransactionId::PREFIX,
         "rules" => RiskRuleId::PREFIX,

@@ -15,7 +15,9 @@ mod operation;
 mod payments;
 mod programs;
 mod schema;
+mod shipping;
 mod simulate;
+mod tokens;
 mod told;
 
 pub use document::{document, operations};

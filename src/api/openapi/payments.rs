@@ -42,6 +42,7 @@ pub fn operations() -> Vec<Operation> {
         )
         .filter("card_id", id("card"))
         .filter("account_id", id("acct"))
+        .filter("token_id", id("tok"))
         .filter("original_authorization_id", id("auth"))
         .filter("status", one_of(&statuses))
         .filter("reason", one_of(&decline_reasons()))
@@ -108,6 +109,7 @@ pub fn authorization() -> Value {
         ("object", of_type("authorization")),
         ("card_id", or_null(id("card"))),
         ("account_id", or_null(id("acct"))),
+        ("token_id", or_null(id("tok"))),
         ("kind", open_word(&kinds())),
         ("message", open_word(&words(MessageName::ALL))),
         ("original_authorization_id", or_null(id("auth"))),

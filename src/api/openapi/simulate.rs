@@ -7,7 +7,7 @@ use super::schema::{
     entry_modes, extended, flag, id, kinds, list, mcc, moment, named, noted, number_within, one_of,
     or_null, pattern, request, said, text, words,
 };
-use crate::api::simulate::{AMOUNT_MAX_MINOR, What};
+use crate::api::simulate::{AMOUNT_MAX_MINOR, TOKEN_PLACES, What};
 use crate::engine::three_ds::{Authentication, Cryptogram, Exemption};
 use serde_json::{Value, json};
 
@@ -139,17 +139,23 @@ fn asked(what: What) -> Value {
         ("stan", number_within(1, 999_999)),
         ("rrn", pattern("^[A-Za-z0-9]{12}$", "1X2LOHL15EYO")),
         ("sent_at", moment()),
+        (
+            "token_in",
+            noted(
+                one_of(&words(TOKEN_PLACES)),
+                "Where its number stands: by default the `pan_field`.",
+            ),
+        ),
     ];
-    let mut name = |field: (&'static str, Value), is_needed: bool| match is_needed {
-        true => needed.push(field),
-        false => optional.push(field),
-    };
     if about_old {
-        name(("authorization_id", id("auth")), !about_new);
+        match about_new {
+            true => optional.push(("authorization_id", id("auth"))),
+            false => needed.push(("authorization_id", id("auth"))),
+        }
     }
     if about_new {
-        let is_needed = !about_old && what != What::Authorization;
-        name(("card_id", id("card")), is_needed);
+        optional.push(("card_id", id("card")));
+        optional.push(("token_id", id("tok")));
         optional.extend(payment());
     }
     if !matches!(what, What::BalanceInquiry | What::Reversal) {
@@ -159,10 +165,15 @@ fn asked(what: What) -> Value {
     optional.extend(of_its_own(what));
     let schema = request(needed, optional);
     match (about_new, about_old, what) {
-        (true, true, _) => noted(schema, "For a `card_id` or an `authorization_id`."),
-        (_, _, What::Authorization) => {
-            noted(schema, "For a `card_id`, or `repeat_of` an authorization.")
+        (true, true, _) => {
+            let note = "For a `card_id`, a `token_id` or an `authorization_id`.";
+            noted(schema, note)
         }
+        (_, _, What::Authorization) => {
+            let note = "For a `card_id` or a `token_id`, or `repeat_of` an authorization.";
+            noted(schema, note)
+        }
+        (true, false, _) => noted(schema, "For a `card_id` or a `token_id`."),
         _ => schema,
     }
 }

@@ -6,7 +6,7 @@ use crate::api::controls_json;
 use crate::api::error::ApiError;
 use crate::api::fields::{Fields, word};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
-use crate::engine::ids::{AuthorizationId, CardId};
+use crate::engine::ids::{AuthorizationId, CardId, TokenId};
 use crate::engine::money::{Currency, Money};
 use crate::engine::reason::DeclineReason;
 use crate::engine::three_ds::{Authentication, Cryptogram, Exemption, ThreeDs};
@@ -31,6 +31,20 @@ const SHOWN: &[(Shown, &str)] = &[
     (Shown::Absent, "absent"),
 ];
 
+/// Where a message has the number of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenIn {
+    /// Where the card's would be.
+    PanField,
+    /// Beside the card's, where the dialect has a field for it.
+    TokenField,
+}
+
+pub const TOKEN_PLACES: &[(TokenIn, &str)] = &[
+    (TokenIn::PanField, "pan_field"),
+    (TokenIn::TokenField, "token_field"),
+];
+
 const MESSAGES: &[(MessageType, &str)] = &[
     (MessageType::Request, "request"),
     (MessageType::FinancialRequest, "financial_request"),
@@ -48,6 +62,8 @@ pub struct AskedMerchant {
 #[derive(Debug, Default)]
 pub struct Asked {
     pub card_id: Option<CardId>,
+    pub token_id: Option<TokenId>,
+    pub token_in: Option<TokenIn>,
     pub authorization_id: Option<AuthorizationId>,
     pub repeat_of: Option<AuthorizationId>,
     pub network: Option<String>,
@@ -82,6 +98,7 @@ impl Asked {
             network: fields.text("network", 16)?,
             is_repeat: fields.boolean("repeat")?.unwrap_or(false),
             numbers: numbers(fields)?,
+            token_in: fields.word("token_in", TOKEN_PLACES)?,
             ..Asked::default()
         };
         let about_new = !matches!(what, What::Increment | What::Reversal | What::Clearing);
@@ -98,6 +115,7 @@ impl Asked {
         }
         if about_new {
             asked.card_id = fields.id("card_id", CardId::PREFIX)?;
+            asked.token_id = fields.id("token_id", TokenId::PREFIX)?;
             asked.take_payment(fields)?;
         }
         asked.check_object(fields, about_new, about_old)?;
@@ -122,10 +140,24 @@ impl Asked {
         Ok(asked)
     }
 
-    /// A card, or an authorization: one of them, and not both.
+    /// A card or a token, or an authorization: one of them, and not both. A token beside a card goes into a field of its
+    /// own.
     fn check_object(&self, fields: &Fields, by_card: bool, by_old: bool) -> Result<(), ApiError> {
         let old = self.authorization_id.or(self.repeat_of);
-        match (self.card_id, old) {
+        if self.token_id.is_some() && old.is_some() {
+            let message = "an authorization says which token it is of; leave token_id out";
+            return Err(ApiError::invalid("value_unknown", "token_id", message));
+        }
+        let in_place = self.token_in != Some(TokenIn::TokenField);
+        if self.token_id.is_some() && self.card_id.is_some() && in_place {
+            let message = "a token in place of the card says which card it is: leave card_id out, or put the token into the token_field";
+            return Err(ApiError::invalid("value_unknown", "token_in", message));
+        }
+        if self.token_in.is_some() && self.token_id.is_none() && old.is_none() {
+            return Err(fields.missing("token_id"));
+        }
+        let is_named = self.card_id.is_some() || self.token_id.is_some();
+        match (is_named.then_some(()), old) {
             (Some(_), Some(_)) => {
                 let message = "an authorization says which card it is of; leave card_id out";
                 Err(ApiError::invalid("value_unknown", "card_id", message))

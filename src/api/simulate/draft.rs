@@ -2,10 +2,10 @@
 //! what the card has, then defaults. Its bytes are made in `network::outgoing`.
 
 use super::What;
-use super::asked::{AMOUNT_MAX_MINOR, Asked, Shown, not_on_the_wire};
+use super::asked::{AMOUNT_MAX_MINOR, Asked, Shown, TokenIn, not_on_the_wire};
 use super::numbers;
 use crate::api::error::ApiError;
-use crate::api::{ApiState, accounts, authorizations, cards, reveal};
+use crate::api::{ApiState, accounts, authorizations, cards, reveal, tokens};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind, Merchant};
 use crate::engine::ids::AuthorizationId;
 use crate::engine::money::{Currency, Money};
@@ -43,9 +43,15 @@ pub struct Draft {
 
 /// The card, and what it has.
 struct CardFacts {
+    /// Its own, or that of a token in its place.
     pan: Pan,
-    expiry: Expiry,
+    /// Of the same; nothing, where the token has none that we were told.
+    expiry: Option<Expiry>,
     cvv2: ArrayString<4>,
+    /// Wallets have no CVV2 to give.
+    is_token: bool,
+    /// The number of a token, beside that of the card.
+    token: Option<Pan>,
     /// Of its account.
     currency: Currency,
     network: String,
@@ -125,8 +131,19 @@ async fn card_facts(
     asked: &Asked,
     old: Option<&AuthorizationRow>,
 ) -> Result<CardFacts, ApiError> {
-    // One of both is there: `Asked` has seen to it.
-    let id = asked.card_id.or(old.map(|row| row.card_id));
+    let token_id = asked.token_id.or(old.and_then(|row| row.token_id));
+    let token = match token_id {
+        None => None,
+        Some(id) => {
+            let found = tokens::find(state, id).await;
+            let (token, number) = found.map_err(|error| error.with_param("token_id"))?;
+            let number = tokens::open_number(state, id, &number)?;
+            Some((token, number))
+        }
+    };
+    // One of these is there: `Asked` has seen to it.
+    let named = asked.card_id.or(old.map(|row| row.card_id));
+    let id = named.or(token.as_ref().map(|(token, _)| token.card_id));
     let id = id.unwrap_or_default();
     let missing = |error: ApiError| error.with_param("card_id");
     let full = cards::find_full(state, id).await.map_err(missing)?;
@@ -136,10 +153,21 @@ async fn card_facts(
     let cvv2 = state.vault.cvk().cvv2(&pan, year, month);
     let view = state.switchboard.view();
     let program = view.programs.get(&issued.program_id);
+    let cvv2 = ArrayString::from(cvv2.digits()).unwrap_or_default();
+    let is_token = token.is_some();
+    let (pan, expiry, token) = match token {
+        Some((_, number)) if asked.token_in == Some(TokenIn::TokenField) => {
+            (pan, Some(issued.expiry), Some(number))
+        }
+        Some((token, number)) => (number, token.expiry, None),
+        None => (pan, Some(issued.expiry), None),
+    };
     Ok(CardFacts {
-        cvv2: ArrayString::from(cvv2.digits()).unwrap_or_default(),
+        cvv2,
         pan,
-        expiry: issued.expiry,
+        expiry,
+        is_token,
+        token,
         currency: accounts::find(state, full.card.account_id).await?.currency,
         network: program.map_or_else(String::new, |program| program.network.to_string()),
     })
@@ -160,6 +188,7 @@ fn outgoing(
     let names = names(what, asked, old, write_id)?;
     // Whoever sells at a distance asks for it.
     let asks_cvv2 = matches!(entry_mode, EntryMode::Ecommerce | EntryMode::Manual);
+    let asks_cvv2 = asks_cvv2 && !card.is_token;
     let usual = match asks_cvv2 && !is_about_old && what != What::ForcePost {
         true => Shown::Right,
         false => Shown::Absent,
@@ -168,9 +197,12 @@ fn outgoing(
         message_type,
         is_repeat: asked.is_repeat || asked.repeat_of.is_some(),
         kind,
-        expiry: shown_expiry(asked.expiry.unwrap_or(Shown::Right), card.expiry),
+        expiry: card
+            .expiry
+            .and_then(|expiry| shown_expiry(asked.expiry.unwrap_or(Shown::Right), expiry)),
         cvv2: shown_cvv2(asked.cvv2.unwrap_or(usual), &card.cvv2),
         pan: card.pan,
+        token: card.token,
         amount,
         billing: asked.billing,
         merchant: merchant(asked, old, kind)?,

@@ -13,6 +13,7 @@ pub mod repeat;
 pub mod risk_rules;
 pub mod three_ds;
 pub mod time_window;
+pub mod token;
 pub mod verification;
 
 use super::checks::{Checks, Context};
@@ -24,6 +25,7 @@ pub type Check = fn(&Context, &mut Checks);
 /// all the same, so that the trace is whole.
 pub const IN_ORDER: &[Check] = &[
     card_status::check,
+    token::check,
     account_status::check,
     verification::check,
     balance::check,

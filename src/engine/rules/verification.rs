@@ -1,23 +1,22 @@
 //! What the message proved: expiry, CVV, PIN, cryptogram. What is absent passes.
 
 use crate::engine::checks::{Checks, Context};
-use crate::engine::facts::Check;
+use crate::engine::facts::{Check, NamedToken};
 use crate::engine::reason::DeclineReason;
+use crate::engine::time::Expiry;
 use crate::engine::trace::{Detail, Step};
 
 pub fn check(context: &Context, checks: &mut Checks) {
     let verification = &context.command.verification;
-    let detail = match verification.expiry {
-        Some(stated) => Detail::Expiry {
-            card: context.card.expiry.0,
+    let both = verification.expiry.zip(expiry(context));
+    let detail = match both {
+        Some((stated, known)) => Detail::Expiry {
+            card: known.0,
             message: stated.0,
         },
         None => Detail::None,
     };
-    let failed = if verification
-        .expiry
-        .is_some_and(|stated| stated != context.card.expiry)
-    {
+    let failed = if both.is_some_and(|(stated, known)| stated != known) {
         Some(DeclineReason::ExpiryMismatch)
     } else if verification.cvv == Check::Mismatch {
         Some(DeclineReason::CvvMismatch)
@@ -31,5 +30,16 @@ pub fn check(context: &Context, checks: &mut Checks) {
     match failed {
         Some(reason) => checks.fail(Step::Verification, reason, detail),
         None => checks.pass(Step::Verification, detail),
+    }
+}
+
+/// Of what the message names: a token in place of the card has an expiry of its own, or none that we were told.
+fn expiry(context: &Context) -> Option<Expiry> {
+    match context.command.token {
+        NamedToken::InPlaceOfCard(id) => {
+            let token = context.state.token_of_tree(context.root.id, id);
+            token?.expiry
+        }
+        _ => Some(context.card.expiry),
     }
 }

@@ -416,6 +416,7 @@ fn no_type_shows_card_data_or_keys() {
         expiry: 0,
         card_id: 1,
         root_account_id: 2,
+        token_id: None,
     };
     index.insert(pan_hash, route);
     let mut match_key: MatchKey = vault.match_key_hasher().hasher();

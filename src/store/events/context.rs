@@ -3,8 +3,9 @@
 use super::fold::{EventContext, link_status};
 use super::row::{EventCountRow, LinkStateRow, WebhookEndpointRow};
 use crate::engine::command::Action;
+use crate::engine::event::Event;
 use crate::engine::exceptions::Subject;
-use crate::engine::ids::{AccountId, AuthorizationId, CardId};
+use crate::engine::ids::{AccountId, AuthorizationId, CardId, TokenId};
 use crate::engine::record::Record;
 use crate::engine::registry::{LinkKey, RegistryAction};
 use crate::store::columns::TableRow;
@@ -16,7 +17,7 @@ use crate::store::from_message::{
     account_of, advice_of, request_of, resolved_of, undoing_of, withheld_of,
 };
 use crate::store::from_posting::transaction_of;
-use crate::store::rows::{AccountRow, AuthorizationRow, CardLinkRow, CardRow, Sequence};
+use crate::store::rows::{AccountRow, AuthorizationRow, CardLinkRow, CardRow, Sequence, TokenRow};
 use std::collections::BTreeSet;
 
 /// Keys that one query asks about.
@@ -27,6 +28,7 @@ pub(in crate::store) struct Needs {
     cards: BTreeSet<CardId>,
     accounts: BTreeSet<AccountId>,
     authorizations: BTreeSet<AuthorizationId>,
+    tokens: BTreeSet<TokenId>,
     links: Vec<LinkKey>,
     /// Ids of objects that are neither.
     others: BTreeSet<String>,
@@ -77,7 +79,10 @@ impl Needs {
             self.cards.extend(charge.card_id);
         }
         match record {
-            Record::Shard { command, .. } => self.note_action(&command.action),
+            Record::Shard { command, event, .. } => {
+                self.note_action(&command.action);
+                self.note_tokens(&command.action, event);
+            }
             Record::Registry { command, .. } => self.note_registry(&command.action),
         }
     }
@@ -109,7 +114,20 @@ impl Needs {
             Action::ReplaceCard(replace) => self.cards.extend([replace.card_id, replace.replaces]),
             Action::RenewCard(renew) => drop(self.cards.insert(renew.card_id)),
             Action::ChangeCardStatus(change) => drop(self.cards.insert(change.card_id)),
+            Action::ChangeShipping(change) => drop(self.cards.insert(change.card_id)),
             Action::ChangeCardControls(change) => drop(self.cards.insert(change.card_id)),
+            _ => {}
+        }
+    }
+
+    fn note_tokens(&mut self, action: &Action, event: &Event) {
+        match (action, event) {
+            (Action::OpenToken(_), Event::TokenOpened { card_id, .. }) => {
+                self.cards.insert(*card_id);
+            }
+            (Action::ChangeTokenStatus(change), _) => drop(self.tokens.insert(change.token_id)),
+            (_, Event::CardStatusChanged { tokens, .. }) => self.tokens.extend(tokens),
+            (_, Event::CardReplaced(replaced)) => self.tokens.extend(&replaced.tokens),
             _ => {}
         }
     }
@@ -186,6 +204,11 @@ impl Store {
         for row in self.rows_of::<AuthorizationRow>("id", &ids).await? {
             needs.cards.insert(row.card_id);
             context.authorizations.insert(row.id, row);
+        }
+        let ids = texts(&needs.tokens);
+        for row in self.rows_of::<TokenRow>("id", &ids).await? {
+            needs.cards.insert(row.card_id);
+            context.tokens.insert(row.id, row);
         }
         for key in &needs.links {
             needs.cards.extend(self.cards_linked_to(key).await?);

@@ -2,6 +2,7 @@
 
 use super::fold::{Content, Draft, EventContext, Subject};
 use super::money;
+use super::tokens;
 use super::types::EventType;
 use crate::engine::command::{Action, StatusChange};
 use crate::engine::event::{Event, Flags, ResolvedTo};
@@ -13,6 +14,7 @@ use crate::engine::link_states::LinkStatus;
 use crate::engine::record::Record;
 use crate::engine::registry::{LinkKey, RegistryAction, RegistryEvent};
 use crate::engine::risk::rule::RuleState;
+use crate::engine::shipping::ShippingStatus;
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::store::from_fees;
 use crate::store::from_message::{
@@ -33,6 +35,7 @@ pub(super) fn of_record(context: &EventContext, sequence: Sequence, record: &Rec
     match record {
         Record::Shard { command, event, .. } => {
             drafts.extend(of_shard(context, &command.action, event));
+            drafts.extend(tokens::of_shard(context, &command.action, event));
             drafts.extend(money::of_shard(sequence, command, event));
             drafts.extend(of_fees(sequence, record));
         }
@@ -214,9 +217,22 @@ fn of_shard(context: &EventContext, action: &Action, event: &Event) -> Vec<Draft
         (Action::RenewCard(renew), Event::CardRenewed(_)) => {
             context.about_card(renew.card_id, EventType::CardRenewed)
         }
-        (Action::ChangeCardStatus(change), Event::CardStatusChanged { from, to }) => {
+        (Action::ChangeCardStatus(change), Event::CardStatusChanged { from, to, .. }) => {
             let event_type = of_card_status(change.change, *from, *to);
             event_type.and_then(|event_type| context.about_card(change.card_id, event_type))
+        }
+        (Action::ChangeShipping(change), Event::ShippingChanged { .. }) => {
+            let draft = context.about_card(change.card_id, EventType::CardShippingUpdated);
+            draft.map(|mut draft| {
+                let parcel = json!({
+                    "carrier": change.parcel.carrier,
+                    "tracking_number": change.parcel.tracking_number,
+                    "eta": change.parcel.eta,
+                });
+                let is_sent = change.to == ShippingStatus::Shipped;
+                draft.content.extend(is_sent.then_some(("parcel", parcel)));
+                draft
+            })
         }
         (Action::ChangeCardControls(change), Event::CardControlsChanged) => {
             context.about_card(change.card_id, EventType::LimitUpdated)

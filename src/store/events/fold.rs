@@ -3,22 +3,24 @@
 
 use super::derive;
 use super::row::{EventCountRow, EventRow, LinkStateRow, PlaceJson, WebhookEndpointRow};
+use super::tokens;
 use super::types::EventType;
 use crate::engine::command::Action;
 use crate::engine::event::Event;
 use crate::engine::ids::{
-    AccountId, AuthorizationId, CardId, EventId, ProgramId, WebhookEndpointId,
+    AccountId, AuthorizationId, CardId, EventId, ProgramId, TokenId, WebhookEndpointId,
 };
 use crate::engine::link_states::LinkStatus;
 use crate::engine::money::Currency;
 use crate::engine::record::Record;
 use crate::engine::registry::{IssueCard, LinkKey, RegistryAction, RegistryCommand, RegistryEvent};
+use crate::engine::shipping::ShippingStatus;
 use crate::engine::webhook_endpoints::WebhookEndpoint;
 use crate::store::effect::{Effect, effect_of};
 use crate::store::from_message;
 use crate::store::from_record;
 use crate::store::row_json;
-use crate::store::rows::{AccountRow, AuthorizationRow, CardRow, Sequence};
+use crate::store::rows::{AccountRow, AuthorizationRow, CardRow, Sequence, TokenRow};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -52,6 +54,7 @@ pub struct EventContext {
     /// With those above them.
     pub accounts: HashMap<AccountId, AccountRow>,
     pub authorizations: HashMap<AuthorizationId, AuthorizationRow>,
+    pub tokens: HashMap<TokenId, TokenRow>,
     /// Events that objects have had.
     pub counts: HashMap<String, u64>,
     /// By their keys (see [`link_text`]); what is not here is active.
@@ -86,6 +89,13 @@ impl EventContext {
             }
         }
         json
+    }
+
+    /// Of a card that is closed before it was sent.
+    fn cancel_shipping(&mut self, id: CardId, is_cancelled: bool) {
+        if let Some(row) = self.cards.get_mut(&id).filter(|_| is_cancelled) {
+            row.shipping_status = Some(ShippingStatus::Cancelled);
+        }
     }
 
     fn take_in_card(&mut self, row: CardRow, issue: &IssueCard) {
@@ -230,6 +240,7 @@ impl<'a> EventFold<'a> {
         let Record::Shard { command, event, .. } = record else {
             return;
         };
+        tokens::take_in(context, sequence, command, event);
         match (&command.action, event) {
             (Action::OpenAccount(open), Event::AccountOpened { .. }) => {
                 let row = from_record::account_row(sequence, command.root, command.at, open);
@@ -255,10 +266,24 @@ impl<'a> EventFold<'a> {
                         row.status = status;
                     }
                 }
+                context.cancel_shipping(replace.replaces, replaced.cancels_shipping);
             }
-            (Action::ChangeCardStatus(change), Event::CardStatusChanged { to, .. }) => {
+            (
+                Action::ChangeCardStatus(change),
+                Event::CardStatusChanged {
+                    to,
+                    cancels_shipping,
+                    ..
+                },
+            ) => {
                 if let Some(row) = context.cards.get_mut(&change.card_id) {
                     row.status = *to;
+                }
+                context.cancel_shipping(change.card_id, *cancels_shipping);
+            }
+            (Action::ChangeShipping(change), Event::ShippingChanged { to, .. }) => {
+                if let Some(row) = context.cards.get_mut(&change.card_id) {
+                    row.shipping_status = Some(*to);
                 }
             }
             _ => {}

@@ -7,6 +7,7 @@ mod fold;
 mod money;
 mod read;
 mod row;
+mod tokens;
 pub mod types;
 
 pub use fold::{EventContext, EventFold, EventRows, link_text};
