@@ -70,6 +70,7 @@ use cardswitch::engine::exceptions::{
     ChangeException, ControlException, ExceptionChange, ExceptionState, Lifts, RaisedLimit, Subject,
 };
 use cardswitch::engine::facts::{Channel, Country, EntryMode, Kind, MatchKey, MatchKeys};
+use cardswitch::engine::fees::schedule::FeeKind;
 use cardswitch::engine::hash::{state_hash, tree_hashes};
 use cardswitch::engine::ids::*;
 use cardswitch::engine::limit_filter::LimitFilter;
@@ -177,6 +178,15 @@ proptest! {
     #[test]
     fn the_engine_decides_as_the_naive_one_does(steps in any_steps()) {
         run_both(&steps, 2);
+    }
+
+    #[test]
+    fn fees_on_conversions_go_as_the_naive_ones_do(steps in prop_oneof![any_steps(), any_conversation()]) {
+        let naive = Naive {
+            has_rules: true,
+            ..Naive::default()
+        };
+        run(Engine::with_fees(2), naive, &steps);
     }
 
     #[test]

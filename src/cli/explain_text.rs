@@ -151,6 +151,11 @@ fn came(out: &mut String, event: &Value, currency: &Value) {
     if !event["conversion"].is_null() {
         line!(out, "  conversion: {}", members(&event["conversion"]));
     }
+    moved(out, event, &in_account);
+}
+
+/// What it posted, and what was charged.
+fn moved(out: &mut String, event: &Value, in_account: &dyn Fn(&Value) -> String) {
     for leg in event["postings"].as_array().into_iter().flatten() {
         let (account, amount) = (word(&leg["ledger_account"]), &leg["amount"]);
         line!(out, "  posted to {account}: {}", in_account(amount));

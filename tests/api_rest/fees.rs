@@ -151,6 +151,13 @@ fn everything_is_charged_as_it_was_previewed() {
         (&json!(-11_220), &json!(-11_000))
     );
 
+    let date = &transaction["created_at"].as_str().unwrap()[..10];
+    let report = client
+        .get(&format!("/v1/settlement_reports?date={date}&network=visa"))
+        .ok();
+    assert_eq!(report["lines"][0]["gross"], 11_000, "{report}");
+    assert_eq!(report["lines"].as_array().unwrap().len(), 1, "{report}");
+
     // And all that was charged by itself is in the account's ledger.
     let entries = client
         .get(&format!("/v1/accounts/{account}/ledger_entries?limit=100"))

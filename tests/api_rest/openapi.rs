@@ -127,6 +127,7 @@ fn every_route_answers_as_it_is_described() {
     let (program, account, card) = walk.objects();
     walk.deciding(&program, &card);
     walk.payments(&card, &account);
+    walk.fees(&program);
     walk.keys();
     walk.events(&endpoint);
     walk.ends(&account, &card, &endpoint);
@@ -170,6 +171,34 @@ impl Walk<'_> {
     fn webhook_endpoint(&self) -> String {
         let made = json!({"events": ["*"], "name": "all"});
         self.made("/v1/webhook_endpoints", made)
+    }
+
+    fn fees(&self, program: &str) {
+        let item = json!({"kind": "top_up", "fee": {"amount": 5, "basis_points": 300, "min": 10, "max": 900},
+                          "reseller_mark_up": {"basis_points": 50}});
+        let made = json!({"name": "Standard", "currency": "USD", "time_zone": "Europe/Berlin", "items": [item]});
+        let schedule = self.made("/v1/fee_schedules", made);
+        let of_schedule = format!("/v1/fee_schedules/{schedule}");
+        let set_up = json!({"kind": "set_up", "fee": {"amount": 100}});
+        let changed = json!({ "items": [item, set_up] });
+        self.client.patch(&of_schedule, changed).ok();
+        let asked = json!({"kind": "top_up", "amount": 100_000});
+        self.done(&format!("{of_schedule}/preview"), asked.clone());
+        let of_program = format!("/v1/programs/{program}");
+        let names = json!({ "fee_schedule": schedule });
+        self.client.patch(&of_program, names).ok();
+        self.done(&format!("{of_program}/fee_preview"), asked);
+        self.made("/v1/accounts", json!({ "program_id": program }));
+        self.switch.projected();
+        let fees = self.client.get("/v1/fees").ok();
+        let fee = fees["data"][0]["id"].as_str().unwrap().to_owned();
+        self.read(&[
+            "/v1/fee_schedules",
+            &of_schedule,
+            &format!("/v1/fees/{fee}"),
+        ]);
+        let ends = json!({"fee_schedule": "none"});
+        self.client.patch(&of_program, ends).ok();
     }
 
     fn objects(&self) -> (String, String, String) {

@@ -188,6 +188,9 @@ pub fn comes_to(case: u8, amount: i64, credit: bool) -> Option<i64> {
 pub struct Kept {
     pub mark_up: i64,
     pub rounding: i64,
+    /// The same mark-up where it is a fee: two thirds ours, and the rest the reseller's.
+    pub ours: i64,
+    pub resellers: i64,
 }
 
 impl Kept {
@@ -195,6 +198,16 @@ impl Kept {
         Kept {
             mark_up: self.mark_up + other.mark_up,
             rounding: self.rounding + other.rounding,
+            ours: self.ours + other.ours,
+            resellers: self.resellers + other.resellers,
+        }
+    }
+
+    /// What of it is in the books: mark-up, rounding, our fee and the reseller's.
+    pub fn booked(self, is_fee: bool) -> [i64; 4] {
+        match is_fee {
+            false => [self.mark_up, self.rounding, 0, 0],
+            true => [0, self.rounding, self.ours, self.resellers],
         }
     }
 
@@ -207,6 +220,8 @@ impl Kept {
         Kept {
             mark_up: of(self.mark_up),
             rounding: of(self.rounding),
+            ours: of(self.ours),
+            resellers: of(self.resellers),
         }
     }
 }
@@ -217,11 +232,17 @@ pub fn kept(case: u8, amount: i64, part: Option<i64>, credit: bool) -> Kept {
         return Kept::default();
     }
     let (_, mark_up, rounding) = divided(case, amount, part, credit);
-    Kept { mark_up, rounding }
+    let resellers = exact(case, amount, part).times(5, 1_000).floor();
+    Kept {
+        mark_up,
+        rounding,
+        ours: mark_up - resellers,
+        resellers,
+    }
 }
 
-/// What the network gets, the mark-up, and what rounding leaves.
-fn divided(case: u8, amount: i64, part: Option<i64>, credit: bool) -> (i64, i64, i64) {
+/// What a payment, or a part of it, is in the account's cents.
+fn exact(case: u8, amount: i64, part: Option<i64>) -> Fraction {
     let basis = match (currencies(case).1, part) {
         (None, part) => part.unwrap_or(amount),
         (Some(_), None) => billed(case, amount),
@@ -230,7 +251,12 @@ fn divided(case: u8, amount: i64, part: Option<i64>, credit: bool) -> (i64, i64,
             Fraction::of(part).times(whole, amount.into()).ceiling()
         }
     };
-    let exact = charged_basis(case, basis).unwrap();
+    charged_basis(case, basis).unwrap()
+}
+
+/// What the network gets, the mark-up, and what rounding leaves.
+fn divided(case: u8, amount: i64, part: Option<i64>, credit: bool) -> (i64, i64, i64) {
+    let exact = exact(case, amount, part);
     let (network, mark_up) = (exact.nearest(), exact.times(15, 1_000).floor());
     let rounding = match credit {
         true => network - mark_up - exact.times(985, 1_000).floor(),

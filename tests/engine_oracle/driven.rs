@@ -40,8 +40,20 @@ impl Engine {
     }
 
     pub fn new(shards: usize) -> Engine {
-        let mut switch =
-            Switch::with_program_and_mark_up(shards, program_controls(), abroad::MARK_UP);
+        Engine::with(Switch::with_program_and_mark_up(
+            shards,
+            program_controls(),
+            abroad::MARK_UP,
+        ))
+    }
+
+    /// The same mark-up as a fee of a schedule.
+    pub fn with_fees(shards: usize) -> Engine {
+        let items = vec![share(FeeKind::ForeignExchange, 100, 50)];
+        Engine::with(Switch::with_fees(shards, program_controls(), items))
+    }
+
+    fn with(mut switch: Switch) -> Engine {
         switch.set_rates(&abroad::rates());
         for (place, expression) in RULES.iter().enumerate() {
             let rule = RiskRule {
@@ -224,18 +236,20 @@ impl Engine {
     /// What must hold after every step, whatever came before it.
     pub fn assert_sound(&self, naive: &Naive) {
         let view = naive.view();
+        let is_fee = self.switch.world.registry.view.programs[&PROGRAM].fees;
+        let is_fee = is_fee.is_some();
         for tree in 1..=TREES {
             let state = self.switch.world.shard(AccountId(tree));
             for account in line_of(tree + 20) {
                 let found = state.account(AccountId(account)).unwrap();
-                assert_account(found, &view);
+                assert_account(found, &view, is_fee);
                 self.assert_counters(&view, account);
             }
         }
         for known in &view.known {
             let root = AccountId(root_of_account(known.account));
             let state = self.switch.world.shard(root);
-            assert_authorization(state, known, view.at);
+            assert_authorization(state, known, view.at, is_fee);
         }
     }
 
@@ -302,16 +316,17 @@ impl Engine {
     }
 }
 
-pub fn assert_account(found: &Account, view: &View) {
+pub fn assert_account(found: &Account, view: &View, is_fee: bool) {
     let account = found.id.0;
     let charged = view.charged(account);
     assert_eq!(found.posted_minor, view.posted(account), "{account}");
     assert_eq!(found.held_minor, view.held(account), "{account}");
     assert_eq!(found.available_minor(), view.available(account));
     let kept = view.kept(account);
-    let sums = (found.mark_up_minor, found.rounding_minor);
-    assert_eq!(sums, (kept.mark_up, kept.rounding), "{account}");
-    let network = charged - kept.mark_up - kept.rounding;
+    let (fees, resellers) = (found.fees_minor, found.reseller_mark_up_minor);
+    let sums = [found.mark_up_minor, found.rounding_minor, fees, resellers];
+    assert_eq!(sums, kept.booked(is_fee), "{account}");
+    let network = charged - kept.booked(is_fee).iter().sum::<i64>();
     assert_eq!(found.network_settlement_minor, network, "{account}");
     let in_transit = view.in_transit(account);
     assert_eq!(found.in_transit_minor, in_transit, "{account}");
@@ -326,7 +341,7 @@ fn is_approval(outcome: &Outcome) -> bool {
 }
 
 /// A closed one may be forgotten after its day.
-pub fn assert_authorization(state: &State, known: &Known, at: Timestamp) {
+pub fn assert_authorization(state: &State, known: &Known, at: Timestamp, is_fee: bool) {
     let found = state.authorizations.get(id_of(known.place));
     let since = known.closed.map(|(since, _)| since);
     let Some(found) = found else {
@@ -343,9 +358,10 @@ pub fn assert_authorization(state: &State, known: &Known, at: Timestamp) {
     }
     let posted = (known.posted.account, known.posted.local);
     assert_eq!(both(&found.posted), posted, "{known:?}");
-    let kept = (found.kept.mark_up_minor, found.kept.rounding_minor);
-    let expected = (known.kept.mark_up, known.kept.rounding);
-    assert_eq!(kept, expected, "{known:?}");
+    let kept = &found.kept;
+    let (fees, resellers) = (kept.fee_minor, kept.reseller_mark_up_minor);
+    let kept = [kept.mark_up_minor, kept.rounding_minor, fees, resellers];
+    assert_eq!(kept, known.kept.booked(is_fee), "{known:?}");
     assert_eq!(found.closed.map(|closed| closed.at), since, "{known:?}");
     if known.is_open() {
         assert_eq!(found.expires_at, known.due, "{known:?}");
