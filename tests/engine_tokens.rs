@@ -447,6 +447,7 @@ fn what_cannot_be_is_refused() {
         wallet: None,
         cardholder_id: None,
         shipping: None,
+        paid_by: None,
     };
     let taken = switch.registry(RegistryAction::IssueCard(Box::new(taken)));
     assert_eq!(taken, refused(RegistryRefusal::PanTaken));
