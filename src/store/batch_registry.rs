@@ -37,46 +37,46 @@ impl Batch {
             }
             // A double of an earlier advice.
             (RegistryEvent::Advised(_), RegistryAction::AdviseUnknownCard(_)) => {}
-            // Nothing of these is a row.
-            (
-                RegistryEvent::SettingsChanged { .. }
-                | RegistryEvent::GroupsChanged { .. }
-                | RegistryEvent::DecisionEndpointPut { .. }
-                | RegistryEvent::ApiKeyChanged { .. }
-                | RegistryEvent::LinkStatusChanged { .. }
-                | RegistryEvent::CardBatchChanged
-                | RegistryEvent::WebhookEndpointPut { .. }
-                | RegistryEvent::WebhookEndpointDeleted { .. }
-                | RegistryEvent::WebhookEndpointDisabled { .. }
-                | RegistryEvent::WebhookProgressNoted
-                | RegistryEvent::WebhookMoved { .. }
-                | RegistryEvent::CardholderCreated
-                | RegistryEvent::CardholderVerified { .. }
-                | RegistryEvent::IdempotentBegun
-                | RegistryEvent::IdempotentCompleted
-                | RegistryEvent::ExchangeRatesSet { .. }
-                | RegistryEvent::RiskRuleCreated { .. }
-                | RegistryEvent::RiskRuleChanged { .. }
-                | RegistryEvent::LinkControlsSet { .. }
-                | RegistryEvent::ExceptionRequested
-                | RegistryEvent::ReferenceReserved
-                // Its row comes with its shard's record.
-                | RegistryEvent::TokenRequested
-                | RegistryEvent::ExceptionChanged { .. },
-                _,
-            ) => {}
-            (
-                RegistryEvent::ProgramCreated { .. }
-                | RegistryEvent::CardIssued { .. }
-                | RegistryEvent::CardRenewed { .. }
-                | RegistryEvent::CardRevealed
-                | RegistryEvent::Audited
-                | RegistryEvent::Authorized(_)
-                | RegistryEvent::Reversed(_)
-                | RegistryEvent::Advised(_),
-                _,
-            ) => return false,
+            _ => return !has_row(event),
         }
         true
+    }
+}
+
+/// A new kind of event must be given its rows above, or said to have none. The row of a token comes with its shard's
+/// record.
+fn has_row(event: &RegistryEvent) -> bool {
+    match event {
+        RegistryEvent::SettingsChanged { .. }
+        | RegistryEvent::GroupsChanged { .. }
+        | RegistryEvent::DecisionEndpointPut { .. }
+        | RegistryEvent::ApiKeyChanged { .. }
+        | RegistryEvent::LinkStatusChanged { .. }
+        | RegistryEvent::CardBatchChanged
+        | RegistryEvent::WebhookEndpointPut { .. }
+        | RegistryEvent::WebhookEndpointDeleted { .. }
+        | RegistryEvent::WebhookEndpointDisabled { .. }
+        | RegistryEvent::WebhookProgressNoted
+        | RegistryEvent::WebhookMoved { .. }
+        | RegistryEvent::CardholderCreated
+        | RegistryEvent::CardholderVerified { .. }
+        | RegistryEvent::IdempotentBegun
+        | RegistryEvent::IdempotentCompleted
+        | RegistryEvent::ExchangeRatesSet { .. }
+        | RegistryEvent::RiskRuleCreated { .. }
+        | RegistryEvent::RiskRuleChanged { .. }
+        | RegistryEvent::LinkControlsSet { .. }
+        | RegistryEvent::ExceptionRequested
+        | RegistryEvent::ReferenceReserved
+        | RegistryEvent::TokenRequested
+        | RegistryEvent::ExceptionChanged { .. } => false,
+        RegistryEvent::ProgramCreated { .. }
+        | RegistryEvent::CardIssued { .. }
+        | RegistryEvent::CardRenewed { .. }
+        | RegistryEvent::CardRevealed
+        | RegistryEvent::Audited
+        | RegistryEvent::Authorized(_)
+        | RegistryEvent::Reversed(_)
+        | RegistryEvent::Advised(_) => true,
     }
 }
