@@ -27,6 +27,7 @@ const MOVING: &[&str] = &[
     "progress",
     "status",
     "status_reason",
+    "shipping",
     "used_by",
 ];
 

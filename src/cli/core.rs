@@ -5,7 +5,7 @@ use super::vault;
 use crate::config::Config;
 use crate::decision_call::{self, Caller};
 use crate::engine::ids::{AccountId, CardId, TokenId};
-use crate::engine::registry::{IssuedCard, RegistryAction};
+use crate::engine::registry::RegistryAction;
 use crate::engine::time::Expiry;
 use crate::engine::token_numbers::TokenNumber;
 use crate::engine::world::World;
@@ -15,6 +15,7 @@ use crate::shard::archive::{Archive, refill};
 use crate::shard::clock::Clock;
 use crate::shard::inbox::Priority;
 use crate::shard::recovery::recover;
+use crate::shard::registry_worker::{CardIssuedHook, TokenRequestedHook};
 use crate::shard::request::{Batch, RegistryRequest};
 use crate::shard::snapshots;
 use crate::shard::switchboard::{self, Loops, Switchboard, Wiring};
@@ -105,15 +106,7 @@ pub fn start_core(config: &Config) -> Result<Core> {
     let settings = config.limits.engine_settings();
     let settings_changed = recovered.world.registry.view.version == 0
         || recovered.world.registry.view.settings != settings;
-    let index = pan_index.clone();
-    let on_card_issued = Box::new(move |card_id, issued: &IssuedCard| {
-        let route = route(card_id, issued.root, issued.expiry);
-        index.insert(issued.pan_hash, route);
-    });
-    let index = pan_index.clone();
-    let on_token_requested = Box::new(move |id, number: &TokenNumber| {
-        index.insert(number.number_hash, token_route(id, number));
-    });
+    let (on_card_issued, on_token_requested) = hooks(&pan_index);
     let (decision_calls, to_call) = decision_call::calls();
     let wiring = Wiring {
         journal: journal.handle(),
@@ -165,6 +158,20 @@ pub fn start_core(config: &Config) -> Result<Core> {
         archive,
         archive_thread,
     })
+}
+
+/// What tells the index of each number that is given out.
+fn hooks(pan_index: &Arc<PanIndex>) -> (CardIssuedHook, TokenRequestedHook) {
+    let index = pan_index.clone();
+    let on_card_issued: CardIssuedHook = Box::new(move |card_id, issued| {
+        let route = route(card_id, issued.root, issued.expiry);
+        index.insert(issued.pan_hash, route);
+    });
+    let index = pan_index.clone();
+    let on_token_requested: TokenRequestedHook = Box::new(move |id, number| {
+        index.insert(number.number_hash, token_route(id, number));
+    });
+    (on_card_issued, on_token_requested)
 }
 
 /// The way from each card number that was issued to its card.

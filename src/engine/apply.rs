@@ -60,9 +60,6 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
             let card = new_card(state, command, open, *status);
             insert_card(state, card);
         }
-        (Action::ChangeCardStatus(change), event @ Event::CardStatusChanged { .. }) => {
-            change_card_status(state, command, change, event);
-        }
         (Action::ChangeCardControls(change), Event::CardControlsChanged) => {
             change_controls(state, change);
         }
@@ -78,6 +75,28 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
         (Action::Withhold(withhold), Event::Withheld(withheld)) => {
             apply_reversal::withheld(state, command, &withhold.payment, withheld);
         }
+        (Action::Recall(recall), Event::Recalled) => recall::apply(state, command, recall),
+        _ if apply_card(state, command, event) || apply_money(state, command, event) => {}
+        (action, event) => panic!("an event {event:?} cannot come of this command: {action:?}"),
+    }
+    follow(state, command, event);
+}
+
+/// What every event has beside its own: what it charges, and what comes of the time and of what there is now.
+fn follow(state: &mut State, command: &Command, event: &Event) {
+    fees::charge::apply(state, event.charges());
+    if !state.watched.is_empty() {
+        watch::note_risen(state, command.root);
+    }
+    forget(state);
+}
+
+/// What becomes of a card that is there, and of its tokens. False for any other event.
+fn apply_card(state: &mut State, command: &Command, event: &Event) -> bool {
+    match (&command.action, event) {
+        (Action::ChangeCardStatus(change), event @ Event::CardStatusChanged { .. }) => {
+            change_card_status(state, command, change, event);
+        }
         (Action::ChangeCardHolder(change), Event::CardHolderChanged) => {
             if let Some(card) = state.card_mut(change.card_id) {
                 card.holder = Some(change.holder);
@@ -92,20 +111,9 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
         (Action::ChangeShipping(change), Event::ShippingChanged { .. }) => {
             shipping::apply(state, command, change);
         }
-        (Action::Recall(recall), Event::Recalled) => recall::apply(state, command, recall),
-        _ if apply_money(state, command, event) => {}
-        (action, event) => panic!("an event {event:?} cannot come of this command: {action:?}"),
+        _ => return false,
     }
-    follow(state, command, event);
-}
-
-/// What every event has beside its own: what it charges, and what comes of the time and of what there is now.
-fn follow(state: &mut State, command: &Command, event: &Event) {
-    fees::charge::apply(state, event.charges());
-    if !state.watched.is_empty() {
-        watch::note_risen(state, command.root);
-    }
-    forget(state);
+    true
 }
 
 /// Top-ups in two steps, transfers, and what is set and watched on accounts. False for any other event.

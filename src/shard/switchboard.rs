@@ -93,11 +93,7 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
             archive: wiring.archive.clone(),
             carrier: Carrier::new(inboxes.clone(), std::mem::take(&mut open_steps)),
         };
-        shards.push(
-            std::thread::Builder::new()
-                .name(format!("shard-{number}"))
-                .spawn(|| worker.run())?,
-        );
+        shards.push(spawn(format!("shard-{number}"), || worker.run())?);
     }
     let (registry_inbox, outlet) = queue(wiring.queues);
     let published = Arc::new(RwLock::new(world.registry.view.clone()));
@@ -114,9 +110,7 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
         on_token_requested: wiring.on_token_requested,
         last_sequence: wiring.last_sequence,
     };
-    let registry = std::thread::Builder::new()
-        .name("registry".into())
-        .spawn(|| worker.run())?;
+    let registry = spawn("registry".into(), || worker.run())?;
     let pending = (
         world.pending_cards,
         world.pending_renewals,
@@ -136,6 +130,13 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
         archive: wiring.archive,
     };
     Ok((Arc::new(switchboard), Loops { shards, registry }))
+}
+
+fn spawn<T: Send + 'static>(
+    name: String,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::io::Result<JoinHandle<T>> {
+    std::thread::Builder::new().name(name).spawn(work)
 }
 
 type Pending = (

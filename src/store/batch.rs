@@ -1,7 +1,7 @@
 //! What a run of journal records does to the tables, summed: new rows, and one change per row that
 //! was there before. How it gets into a database does not live here.
 
-use super::database::{RowChange, Value};
+use super::database::RowChange;
 use super::effect::{self, Change};
 use super::error::StoreError;
 use super::from_fees::{self, charges_of};
@@ -20,7 +20,6 @@ use crate::engine::ids::{AccountId, AuthorizationId, CardId};
 use crate::engine::money::Currency;
 use crate::engine::record::Record;
 use crate::engine::registry::IssueCard;
-use crate::engine::shipping::ShippingStatus;
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::{Expiry, Timestamp};
 use crate::engine::top_ups::{EndTopUp, TopUpEnd, TopUpEnded};
@@ -279,25 +278,6 @@ impl Batch {
             (Event::Posted { postings, .. }, Action::TopUp(top_up)) => {
                 self.top_up(sequence, at, top_up, postings);
             }
-            (Event::CardOpened { status, .. }, Action::OpenCard(open)) => {
-                self.set_card_status(open.card_id, *status);
-            }
-            (event @ Event::CardStatusChanged { .. }, Action::ChangeCardStatus(change)) => {
-                self.change_card_status(change.card_id, event);
-            }
-            (Event::CardReplaced(replaced), Action::ReplaceCard(replace)) => {
-                self.set_card_status(replace.card_id, replaced.status);
-                self.set_card_status(replace.replaces, replaced.to);
-                self.move_tokens(&replaced.tokens, replace.card_id);
-                if replaced.cancels_shipping {
-                    self.set_shipping_status(replace.replaces, ShippingStatus::Cancelled);
-                }
-            }
-            // It has its new expiry since the registry renewed it.
-            (Event::CardRenewed(_), Action::RenewCard(_)) => {}
-            // Controls and cardholders are read from memory; their history is the journal's.
-            (Event::CardControlsChanged, Action::ChangeCardControls(_)) => {}
-            (Event::CardHolderChanged, Action::ChangeCardHolder(_)) => {}
             // A double of an earlier advice, or one that moved nothing: its row is there where it has one.
             (Event::Advised(_), Action::Advise(_)) => {}
             // Nothing of it was left.
@@ -314,12 +294,18 @@ impl Batch {
                 | Event::MonthlyFeeCharged { .. },
                 action,
             ) => return self.money(sequence, at, action, event),
-            (Event::TokenOpened { .. } | Event::TokenStatusChanged { .. }, _) => {
-                return self.token(sequence, command, event);
-            }
-            (Event::ShippingChanged { to, .. }, Action::ChangeShipping(change)) => {
-                self.set_shipping_status(change.card_id, *to);
-            }
+            (
+                Event::CardOpened { .. }
+                | Event::CardStatusChanged { .. }
+                | Event::CardReplaced(_)
+                | Event::CardRenewed(_)
+                | Event::CardControlsChanged
+                | Event::CardHolderChanged
+                | Event::TokenOpened { .. }
+                | Event::TokenStatusChanged { .. }
+                | Event::ShippingChanged { .. },
+                _,
+            ) => return self.card(sequence, command, event),
             // It is in its tables since it came first.
             (Event::Recalled, Action::Recall(_)) => {}
             // A new kind of event must be given its rows here.
@@ -329,46 +315,15 @@ impl Batch {
                 | Event::AccountOpened { .. }
                 | Event::AccountStatusChanged { .. }
                 | Event::Posted { .. }
-                | Event::CardOpened { .. }
-                | Event::CardStatusChanged { .. }
-                | Event::CardControlsChanged
                 | Event::HoldReleased { .. }
                 | Event::Advised(_)
-                | Event::CardHolderChanged
                 | Event::Withheld(_)
                 | Event::Resolved(_)
-                | Event::Recalled
-                | Event::CardReplaced(_)
-                | Event::CardRenewed(_)
-                | Event::ShippingChanged { .. },
+                | Event::Recalled,
                 _,
             ) => return false,
         }
         true
-    }
-
-    fn change_card_status(&mut self, id: CardId, event: &Event) {
-        if let Event::CardStatusChanged {
-            to,
-            tokens,
-            cancels_shipping,
-            ..
-        } = event
-        {
-            self.set_card_status(id, *to);
-            self.delete_tokens(tokens);
-            if *cancels_shipping {
-                self.set_shipping_status(id, ShippingStatus::Cancelled);
-            }
-        }
-    }
-
-    fn set_shipping_status(&mut self, id: CardId, to: ShippingStatus) {
-        self.row_changes.push(RowChange {
-            table: "cards",
-            id: id.to_string(),
-            columns: vec![("shipping_status", Value::Text(to.name().to_owned()))],
-        });
     }
 
     fn set_account_status(&mut self, id: AccountId, status: AccountStatus) {
@@ -520,7 +475,7 @@ impl Batch {
         ]
     }
 
-    fn set_card_status(&mut self, id: CardId, status: CardStatus) {
+    pub(super) fn set_card_status(&mut self, id: CardId, status: CardStatus) {
         match self.places.cards.get(&id) {
             Some(place) => self.cards[*place].status = status,
             None => drop(self.card_statuses.insert(id, status)),

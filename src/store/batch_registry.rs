@@ -40,14 +40,15 @@ impl Batch {
             }
             // A double of an earlier advice.
             (RegistryEvent::Advised(_), RegistryAction::AdviseUnknownCard(_)) => {}
-            // A new kind of event must be given its rows here, or be one that leaves none.
-            (event, _) => return leaves_no_row(event),
+            _ => return !has_row(event),
         }
         true
     }
 }
 
-fn leaves_no_row(event: &RegistryEvent) -> bool {
+/// A new kind of event must be given its rows above, or said to have none. The row of a token comes with its shard's
+/// record.
+fn has_row(event: &RegistryEvent) -> bool {
     match event {
         RegistryEvent::SettingsChanged { .. }
         | RegistryEvent::GroupsChanged { .. }
@@ -70,10 +71,9 @@ fn leaves_no_row(event: &RegistryEvent) -> bool {
         | RegistryEvent::LinkControlsSet { .. }
         | RegistryEvent::ExceptionRequested
         | RegistryEvent::ReferenceReserved
-        // Its row comes with its shard's record.
         | RegistryEvent::TokenRequested
         | RegistryEvent::FeeSchedulePut { .. }
-        | RegistryEvent::ExceptionChanged { .. } => true,
+        | RegistryEvent::ExceptionChanged { .. } => false,
         RegistryEvent::ProgramCreated { .. }
         | RegistryEvent::ProgramChanged { .. }
         | RegistryEvent::CardIssued { .. }
@@ -82,6 +82,6 @@ fn leaves_no_row(event: &RegistryEvent) -> bool {
         | RegistryEvent::Audited
         | RegistryEvent::Authorized(_)
         | RegistryEvent::Reversed(_)
-        | RegistryEvent::Advised(_) => false,
+        | RegistryEvent::Advised(_) => true,
     }
 }

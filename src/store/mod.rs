@@ -3,6 +3,7 @@
 //! Decisions and delivery of webhooks do not live here.
 
 mod batch;
+mod batch_cards;
 mod batch_registry;
 mod both;
 mod bounds;

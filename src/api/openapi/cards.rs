@@ -35,10 +35,7 @@ fn on_cards() -> Vec<Operation> {
     let reveal = request(vec![("reason", reason)], Vec::new());
     let block = request(vec![("reason", one_of(&words(BLOCK_REASONS)))], Vec::new());
     let reasons = one_of(&words(ReissueReason::NAMED));
-    let reissue = request(
-        vec![("reason", reasons)],
-        vec![("shipping", shipping::order())],
-    );
+    let reissue = shipping::reissue(reasons);
     let controls = json!({"mcc": {"block": ["7995"]}});
     let mut operations = vec![
         list_of("/v1/cards", "Cards, newest first", "Card", "card")
@@ -82,15 +79,7 @@ fn on_cards() -> Vec<Operation> {
             body(reissue, json!({"reason": "damaged"})),
             "Card",
         ),
-        act_with(
-            "/v1/cards/{id}/shipping",
-            "How far the making and sending of a card is",
-            body(
-                shipping::change(),
-                json!({"status": "shipped", "carrier": "DHL", "tracking_number": "JD01", "eta": "2026-12-01"}),
-            ),
-            "Card",
-        ),
+        shipping::operation(),
         get(
             "/v1/cards/{id}/spend",
             "Each limit that binds the card, and what is left of it",

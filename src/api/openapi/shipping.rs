@@ -1,11 +1,12 @@
 //! The making and sending of cards.
 
+use super::operation::{Operation, act_with, body};
 use super::schema::{
     answer, country, moment, one_of, open_word, or_null, pattern, request, said, text, words,
 };
 use crate::api::shipping::{CARRIER_MAX, LINE_MAX, METHOD_MAX, NAME_MAX, POSTAL_CODE_MAX};
 use crate::engine::shipping::ShippingStatus;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const METHODS: [&str; 2] = ["standard", "express"];
 
@@ -29,7 +30,24 @@ pub fn order() -> Value {
     request(vec![("address", address)], vec![("method", method)])
 }
 
-pub fn change() -> Value {
+pub fn operation() -> Operation {
+    let sent = json!({
+        "status": "shipped", "carrier": "DHL", "tracking_number": "JD01", "eta": "2026-12-01",
+    });
+    act_with(
+        "/v1/cards/{id}/shipping",
+        "How far the making and sending of a card is",
+        body(change(), sent),
+        "Card",
+    )
+}
+
+/// What a reissue is asked for.
+pub fn reissue(reasons: Value) -> Value {
+    request(vec![("reason", reasons)], vec![("shipping", order())])
+}
+
+fn change() -> Value {
     request(
         vec![("status", one_of(&words(ShippingStatus::NAMED)))],
         vec![
