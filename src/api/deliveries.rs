@@ -6,7 +6,7 @@ use super::error::{ApiError, json_response};
 use super::fields::Fields;
 use super::idempotency::{Write, once};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, events, webhook_endpoints, webhook_moves};
+use super::{ApiState, Gate, events, filters, webhook_endpoints, webhook_moves};
 use crate::engine::ids::{DeliveryId, EventId, WebhookEndpointId};
 use crate::store::deliveries::{DeliveryFilter, DeliveryOutcome, DeliveryRow};
 use crate::store::events::types::EventType;
@@ -21,13 +21,14 @@ pub async fn many(
     ListQuery(mut query): ListQuery,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
+    let (created_from, created_until) = filters::created(&mut query)?;
     let filter = DeliveryFilter {
         endpoint_id: query.id("webhook_endpoint_id", WebhookEndpointId::PREFIX)?,
         event_id: query.id("event_id", EventId::PREFIX)?,
         event_type: event_type(&mut query)?,
         outcome: query.word("outcome", DeliveryOutcome::ALL)?,
-        created_from: query.moment("created_from")?,
-        created_until: query.moment("created_until")?,
+        created_from,
+        created_until,
         endpoint_ids: seen(&state, &caller).await?,
     };
     let after = query.id("starting_after", DeliveryId::PREFIX)?;

@@ -6,9 +6,9 @@ use super::error::{ApiError, json_response, shown};
 use super::fields::Fields;
 use super::idempotency::{Write, once};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, webhook_moves};
+use super::{ApiState, Gate, filters, webhook_moves};
 use crate::engine::api_keys::Scope;
-use crate::engine::ids::{AccountId, CardId, EventId};
+use crate::engine::ids::{AccountId, CardId, EventId, ProgramId};
 use crate::engine::webhook_endpoints::pattern_fits;
 use crate::store::events::types::EventType;
 use crate::store::events::{EventFilter, EventRow, PlaceJson};
@@ -43,8 +43,7 @@ pub async fn many(
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
     let mut filter = filter(&caller, &mut query)?;
-    filter.created_from = query.moment("created_from")?;
-    filter.created_until = query.moment("created_until")?;
+    (filter.created_from, filter.created_until) = filters::created(&mut query)?;
     let after = query.id("starting_after", EventId::PREFIX)?;
     let limit = list::limit(&mut query)?;
     query.finish()?;
@@ -84,6 +83,7 @@ fn filter(caller: &Caller, query: &mut Fields) -> Result<EventFilter, ApiError> 
             all if all == EventType::ALL.len() => Vec::new(),
             _ => types,
         },
+        program_id: query.id("program_id", ProgramId::PREFIX)?,
         card_id: query.id("card_id", CardId::PREFIX)?,
         account_id: query.id("account_id", AccountId::PREFIX)?,
         object_id: query.text("object_id", 64)?,

@@ -28,6 +28,7 @@ mod events;
 pub(crate) mod exceptions;
 pub(crate) mod exchange_rates;
 mod fields;
+mod filters;
 pub(crate) mod groups;
 mod health;
 mod hold_expiry_json;

@@ -6,8 +6,9 @@ use crate::engine::conversion::RateSource;
 use crate::engine::event::{ApprovalCode, Flags, RuleId};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
 use crate::engine::ids::{
-    AccountId, AuditId, AuthorizationId, CardId, ControlId, DeliveryId, EventId, LimitId,
-    ProgramId, ReversalId, RiskRuleId, TopUpId, TransactionId, TransferId, WebhookEndpointId,
+    AccountId, AuditId, AuthorizationId, CardId, CardholderId, ControlId, DeliveryId, EventId,
+    LimitId, ProgramId, ReversalId, RiskRuleId, TopUpId, TransactionId, TransferId,
+    WebhookEndpointId,
 };
 use crate::engine::money::Currency;
 use crate::engine::rates::Rate;
@@ -252,6 +253,7 @@ id_columns!(
     AuditId,
     AuthorizationId,
     CardId,
+    CardholderId,
     DeliveryId,
     EventId,
     ProgramId,
@@ -317,7 +319,7 @@ named_columns! {
     };
 }
 
-fn card_type_name(card_type: CardType) -> &'static str {
+pub(super) fn card_type_name(card_type: CardType) -> &'static str {
     match card_type {
         CardType::Virtual => "virtual",
         CardType::Physical => "physical",

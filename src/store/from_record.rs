@@ -99,6 +99,7 @@ pub(super) fn card_row(sequence: Sequence, at: Timestamp, issue: &IssueCard) -> 
         exp_year: issue.expiry.year(),
         created_at_ms: at,
         replacement_for: None,
+        cardholder_id: issue.cardholder_id,
     }
 }
 

@@ -5,8 +5,8 @@ use crate::engine::conversion::RateSource;
 use crate::engine::event::{ApprovalCode, Flags, RuleId, Standing};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
 use crate::engine::ids::{
-    AccountId, AuditId, AuthorizationId, CardId, ProgramId, ReversalId, TopUpId, TransactionId,
-    TransferId,
+    AccountId, AuditId, AuthorizationId, CardId, CardholderId, ProgramId, ReversalId, TopUpId,
+    TransactionId, TransferId,
 };
 use crate::engine::money::Currency;
 use crate::engine::rates::Rate;
@@ -46,6 +46,13 @@ macro_rules! table {
 }
 
 pub(super) use table;
+
+/// What rows of messages take from the account that they are on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccountFacts {
+    pub currency: Currency,
+    pub program_id: ProgramId,
+}
 
 table! {
     ProgramRow in "programs" {
@@ -94,6 +101,7 @@ table! {
         exp_year: u16,
         created_at_ms: Timestamp,
         replacement_for: Option<CardId>,
+        cardholder_id: Option<CardholderId>,
     }
 }
 
@@ -202,6 +210,8 @@ table! {
         decision_call_outcome: Option<CallOutcome>,
         decision_call_ms: Option<u32>,
         decision_call_fallback_used: Option<bool>,
+        /// Of the account; absent where there is none.
+        program_id: Option<ProgramId>,
     }
 }
 
@@ -260,6 +270,8 @@ table! {
         /// What of the amount the network gets, or gives: without mark-up and rounding, which are ours.
         network_minor: i64,
         created_at_ms: Timestamp,
+        /// Of the account, where that is known.
+        program_id: Option<ProgramId>,
     }
 }
 

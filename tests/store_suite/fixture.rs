@@ -32,6 +32,7 @@ pub const TABLES: &[&str] = &[
     "event_counts",
     "webhook_endpoints",
     "link_states",
+    "record_times",
 ];
 
 pub struct Fixture {

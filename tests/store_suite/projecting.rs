@@ -14,7 +14,9 @@ use cardswitch::engine::time::Timestamp;
 use cardswitch::store::events::EventFilter;
 use cardswitch::store::from_message;
 use cardswitch::store::projection::{BatchStep, Projector};
-use cardswitch::store::query::{AccountFilter, AuthorizationFilter, CardFilter, LIMIT_MAX};
+use cardswitch::store::query::{AccountFilter, CardFilter, LIMIT_MAX};
+use cardswitch::store::query_money::LedgerFilter;
+use cardswitch::store::query_payments::AuthorizationFilter;
 use cardswitch::store::rows::{
     AuthorizationResult, AuthorizationRow, AuthorizationStatus, MessageName, TransactionType,
     UndoneName,
@@ -158,7 +160,10 @@ async fn compare_accounts(store: &Store, history: &History) {
             row.id
         );
         holding += i32::from(row.held_minor > 0);
-        let entries = store.ledger_entries(row.id, None, LIMIT_MAX).await.unwrap();
+        let entries = store
+            .ledger_entries(row.id, &LedgerFilter::default(), None, LIMIT_MAX)
+            .await
+            .unwrap();
         let posted_minor: i64 = entries.data.iter().map(|entry| entry.amount_minor).sum();
         assert_eq!(posted_minor, account.posted_minor);
     }
@@ -404,8 +409,8 @@ pub fn expected_rows(history: &History) -> Vec<AuthorizationRow> {
     let records = history.records.iter();
     let ids = records.filter_map(|(_, record)| from_message::authorization_id_of(record));
     ids.map(|id| {
-        let currency_of = |account| history.currency_of(account);
-        TailFold::authorization(id, None, &history.records, currency_of).unwrap()
+        let facts_of = |account| history.facts_of(account);
+        TailFold::authorization(id, None, &history.records, facts_of).unwrap()
     })
     .collect()
 }

@@ -4,9 +4,10 @@ use super::controls;
 use super::operation::{Operation, act, act_with, body, create, get, list_of};
 use super::schema::{
     self, Fields, amount, answer, extended, id, link, link_request, list, list_within, moment,
-    named, noted, number, of_type, one_of, open_word, or_null, request, said, text, words,
+    named, noted, number, of_type, one_of, open_word, or_null, pattern, request, said, text, words,
 };
 use crate::api::cards::{BLOCK_REASONS, CARD_TYPES, FUNDINGS, LINKS_MAX};
+use crate::api::filters;
 use crate::engine::link_states::LinkStatus;
 use crate::engine::reissue::ReissueReason;
 use crate::engine::scope::Scope;
@@ -40,7 +41,12 @@ fn on_cards() -> Vec<Operation> {
         list_of("/v1/cards", "Cards, newest first", "Card", "card")
             .filter("account_id", id("acct"))
             .filter("program_id", id("prog"))
+            .filter("cardholder_id", id("holder"))
+            .filter("status", one_of(&words(filters::CARD_STATUSES)))
+            .filter("type", one_of(&words(CARD_TYPES)))
+            .filter("last4", pattern("^[0-9]{4}$", "1111"))
             .filter("replacement_for", id("card"))
+            .created_within()
             .of_link(),
         create(
             "/v1/cards",

@@ -3,10 +3,11 @@
 use super::money::{account_settings, account_settings_request};
 use super::operation::{Operation, act, act_with, body, create, get, list_of};
 use super::schema::{
-    self, Fields, amount, answer, country, currency, flag, id, kinds, list, list_within, mcc,
-    moment, named, noted, number, number_within, of_type, one_of, open_word, or_null, pattern,
-    request, said, text,
+    self, Fields, amount, amount_between, answer, country, currency, flag, id, kinds, list,
+    list_within, mcc, moment, named, noted, number, number_within, of_type, one_of, open_word,
+    or_null, pattern, request, said, text, words,
 };
+use crate::api::{filters, ledger_entries};
 use crate::engine::conversion::BASIS_POINTS;
 use crate::engine::hold_expiry::HOLD_HOURS_MAX;
 use serde_json::{Value, json};
@@ -37,7 +38,11 @@ pub fn operations() -> Vec<Operation> {
         get("/v1/programs/{id}", "A program", "Program"),
         list_of("/v1/accounts", "Accounts, newest first", "Account", "acct")
             .filter("program_id", id("prog"))
-            .filter("parent_id", id("acct")),
+            .filter("parent_id", id("acct"))
+            .filter("root_account_id", id("acct"))
+            .filter("status", one_of(&words(filters::ACCOUNT_STATUSES)))
+            .filter("name", noted(text(200, "master"), "How it begins."))
+            .created_within(),
         create(
             "/v1/accounts",
             "Open an account",
@@ -61,7 +66,12 @@ pub fn operations() -> Vec<Operation> {
             "LedgerEntry",
             "entry",
         )
-        .cursor(entry),
+        .cursor(entry)
+        .filter("source_type", one_of(&words(ledger_entries::SOURCE_TYPES)))
+        .filter("source_id", text(64, "topup_0h2k9m4p7r1t3"))
+        .filter("amount_from", amount_between())
+        .filter("amount_until", amount_between())
+        .created_within(),
         create(
             "/v1/cardholders",
             "Make a cardholder",

@@ -146,9 +146,9 @@ fn of_advice(context: &EventContext, record: &Record) -> Vec<Draft> {
 
 /// Money that a message posted.
 fn of_transaction(context: &EventContext, sequence: Sequence, record: &Record) -> Vec<Draft> {
-    let currency_of = |id| context.currency_of(id);
+    let facts_of = |id| context.facts_of(id);
     let original_of = |id| context.authorizations.get(&id).map(Purchase::of);
-    let row = from_posting::transaction_row(sequence, record, currency_of, original_of);
+    let row = from_posting::transaction_row(sequence, record, facts_of, original_of);
     let Some(row) = row else {
         return Vec::new();
     };

@@ -10,7 +10,6 @@ use crate::engine::ids::{
     AccountId, AuthorizationId, CardId, EventId, ProgramId, WebhookEndpointId,
 };
 use crate::engine::link_states::LinkStatus;
-use crate::engine::money::Currency;
 use crate::engine::record::Record;
 use crate::engine::registry::{IssueCard, LinkKey, RegistryAction, RegistryCommand, RegistryEvent};
 use crate::engine::webhook_endpoints::WebhookEndpoint;
@@ -18,7 +17,7 @@ use crate::store::effect::{Effect, effect_of};
 use crate::store::from_message;
 use crate::store::from_record;
 use crate::store::row_json;
-use crate::store::rows::{AccountRow, AuthorizationRow, CardRow, Sequence};
+use crate::store::rows::{AccountFacts, AccountRow, AuthorizationRow, CardRow, Sequence};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -72,8 +71,12 @@ pub(super) fn link_status(name: &str) -> LinkStatus {
 }
 
 impl EventContext {
-    pub fn currency_of(&self, id: AccountId) -> Option<Currency> {
-        self.accounts.get(&id).map(|account| account.currency)
+    pub fn facts_of(&self, id: AccountId) -> Option<AccountFacts> {
+        let account = self.accounts.get(&id)?;
+        Some(AccountFacts {
+            currency: account.currency,
+            program_id: account.program_id,
+        })
     }
 
     pub(super) fn authorization_json(&self, row: &AuthorizationRow) -> Value {
@@ -213,12 +216,12 @@ impl<'a> EventFold<'a> {
     /// What the record makes and changes.
     fn take_in(&mut self, sequence: Sequence, record: &Record) {
         let context = &mut *self.context;
-        let currencies: HashMap<_, _> = from_message::account_of(record)
-            .and_then(|id| Some((id, context.currency_of(id)?)))
+        let accounts: HashMap<_, _> = from_message::account_of(record)
+            .and_then(|id| Some((id, context.facts_of(id)?)))
             .into_iter()
             .collect();
         let row =
-            from_message::authorization_row(sequence, record, |id| currencies.get(&id).copied());
+            from_message::authorization_row(sequence, record, |id| accounts.get(&id).copied());
         if let Some(row) = row {
             context.authorizations.insert(row.id, row);
         }
