@@ -8,6 +8,7 @@ use super::from_message;
 use super::from_money;
 use super::from_posting::{self, Purchase};
 use super::from_record::{self, LedgerSource};
+use super::merchants::MerchantNameRow;
 use super::rows::{
     AccountFacts, AccountRow, AuditRow, AuthorizationRow, CardLinkRow, CardRevealRow, CardRow,
     LedgerEntryRow, ProgramRow, ReversalRow, Sequence, TopUpRow, TransactionRow, TransferRow,
@@ -48,6 +49,7 @@ pub(super) struct Batch {
     pub audit_log: Vec<AuditRow>,
     pub transfers: Vec<TransferRow>,
     pub record_times: Vec<RecordTimeRow>,
+    pub merchant_names: Vec<MerchantNameRow>,
     /// To rows of this batch and of earlier ones, in order; made when all new rows are there.
     pub row_changes: Vec<RowChange>,
     /// To authorizations of earlier batches.

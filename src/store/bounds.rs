@@ -49,7 +49,7 @@ pub(super) fn of_rows(bounds: Option<&Bounds>, of: &Of) -> Vec<Filter> {
             Filter::by_keys(clause, column, Keys::Asked(tree(bounds)))
         }
         (_, Some(column)) if !bounds.links.is_empty() => {
-            let mut keys = Sql::of("SELECT DISTINCT card_id FROM card_links WHERE ");
+            let mut keys = Sql::of("SELECT card_id FROM card_links WHERE ");
             keys.append(&any_link(&bounds.links));
             Filter::by_keys(clause, column, Keys::Asked(keys))
         }
@@ -196,7 +196,7 @@ fn cards_within(bounds: &Bounds) -> Sql {
     let mut sql;
     if bounds.account_ids.is_empty() {
         sql = Sql::of(
-            "SELECT DISTINCT cards.id FROM card_links JOIN cards ON cards.id = card_links.card_id WHERE ",
+            "SELECT cards.id FROM card_links JOIN cards ON cards.id = card_links.card_id WHERE ",
         );
         sql.append(&any_link(&bounds.links));
     } else {

@@ -39,6 +39,7 @@ pub(super) const DERIVED_TABLES: &[&str] = &[
     "webhook_endpoints",
     "link_states",
     "record_times",
+    "merchant_names",
 ];
 
 /// How long one query for a page of a list may take.

@@ -1,10 +1,10 @@
 //! The filters that several lists have, and how each finds its rows. The lists themselves are in `query*.rs`.
 
 use super::database::Value;
-use super::search::{Filter, Keys};
+use super::search::{Filter, Indexed, Keys};
 use super::sql::Sql;
 use super::times;
-use crate::engine::money::Currency;
+use crate::engine::money::{BALANCE_MAX_MINOR, Currency};
 use crate::engine::time::Timestamp;
 
 /// What a list may be asked for, and the names of it.
@@ -34,17 +34,18 @@ impl Gathered {
     }
 
     /// A column with an index that goes on with the key of the list.
-    pub fn equal(&mut self, column: &str, value: Option<impl ToString>) {
+    pub fn equal(&mut self, column: &'static str, value: Option<impl ToString>) {
         if let Some(value) = value {
-            self.filters
-                .push(Filter::in_order(Sql::equal(column, value)));
+            let value = Value::Text(value.to_string());
+            let indexed = Indexed::new(column, value, None);
+            self.filters.push(Filter::in_order(indexed));
         }
     }
 
-    pub fn number(&mut self, column: &str, value: Option<impl Into<i64>>) {
+    pub fn number(&mut self, column: &'static str, value: Option<impl Into<i64>>) {
         if let Some(value) = value {
-            let clause = Sql::compare(column, "=", Value::Int(value.into()));
-            self.filters.push(Filter::in_order(clause));
+            let indexed = Indexed::new(column, Value::Int(value.into()), None);
+            self.filters.push(Filter::in_order(indexed));
         }
     }
 
@@ -53,11 +54,7 @@ impl Gathered {
         let Some(beginning) = beginning else {
             return;
         };
-        let end = format!("{beginning}{}", char::MAX);
-        let clause = Sql::all(&[
-            Sql::compare(column, ">=", Value::Text(beginning.to_owned())),
-            Sql::compare(column, "<", Value::Text(end)),
-        ]);
+        let clause = begins(column, beginning);
         let keys = Keys::Asked(self.distinct(column, &clause));
         self.filters.push(Filter::by_keys(clause, column, keys));
     }
@@ -81,19 +78,66 @@ impl Gathered {
         sql
     }
 
-    /// From one amount on and below another, of one currency. An index has them by currency and amount.
-    pub fn amount(&mut self, amount: &AmountFilter) {
-        let mut clauses = Vec::new();
-        if let Some(currency) = amount.currency {
-            clauses.push(Sql::equal("currency", currency.alpha()));
-        }
-        for (value, comparison) in [(amount.from, ">="), (amount.until, "<")] {
-            if let Some(value) = value {
-                clauses.push(Sql::compare("amount_minor", comparison, Value::Int(value)));
+    /// A column whose index leaves out the value that nearly all rows have. The index says so in these very words.
+    pub fn rare(&mut self, column: &'static str, value: Option<&str>, common: &str) {
+        let Some(value) = value else {
+            return;
+        };
+        let filter = match value == common {
+            true => Filter::apart(Sql::equal(column, value)),
+            false => {
+                let part = Sql::of(&format!("{column} <> '{common}'"));
+                let value = Value::Text(value.to_owned());
+                Filter::in_order(Indexed::new(column, value, Some(part)))
             }
+        };
+        self.filters.push(filter);
+    }
+
+    /// Told apart only: too many rows have a value of their own, and an index by them costs more than it brings.
+    pub fn told_apart(&mut self, column: &str, value: Option<Value>) {
+        if let Some(value) = value {
+            let clause = Sql::compare(column, "=", value);
+            self.filters.push(Filter::apart(clause));
         }
-        if !clauses.is_empty() {
-            self.filters.push(Filter::sorted(Sql::all(&clauses)));
+    }
+
+    /// A merchant whose name begins so: the names that there are say which merchants are meant.
+    pub fn merchant_named(&mut self, beginning: Option<&str>) {
+        let Some(beginning) = beginning else {
+            return;
+        };
+        let clause = begins("merchant_name", beginning);
+        let mut keys = Sql::of("SELECT merchant_id FROM merchant_names WHERE ");
+        keys.append(&clause);
+        let keys = Keys::Asked(keys);
+        let filter = Filter::by_keys(clause, "merchant_id", keys).also_tells_apart();
+        self.filters.push(filter);
+    }
+
+    /// From one amount on and below another, of one currency. An index has them by bucket.
+    pub fn amount_in_buckets(&mut self, amount: &AmountFilter) {
+        let Some(clause) = amount.clause() else {
+            return;
+        };
+        let filter = match (amount.currency, amount.buckets()) {
+            (Some(_), Some(buckets)) => {
+                Filter::by_keys(clause, "amount_bucket", Keys::Known(buckets)).also_tells_apart()
+            }
+            (Some(currency), None) => {
+                let of_currency = begins("amount_bucket", &format!("{} ", currency.alpha()));
+                let keys = Keys::Asked(self.distinct("amount_bucket", &of_currency));
+                Filter::by_keys(clause, "amount_bucket", keys)
+            }
+            (None, _) => Filter::apart(clause),
+        };
+        self.filters.push(filter);
+    }
+
+    /// The same where an index has them by currency and amount.
+    pub fn amount(&mut self, amount: &AmountFilter) {
+        if let Some(clause) = amount.clause() {
+            self.filters.push(Filter::sorted(clause));
         }
     }
 
@@ -115,7 +159,7 @@ impl Gathered {
             return;
         }
         let link = Sql::all(&clauses);
-        let mut keys = Sql::of("SELECT DISTINCT card_id FROM card_links WHERE ");
+        let mut keys = Sql::of("SELECT card_id FROM card_links WHERE ");
         keys.append(&link);
         let mut clause = Sql::of(&format!(
             "EXISTS (SELECT 1 FROM card_links WHERE card_links.card_id = {}.{column} AND ",
@@ -152,4 +196,98 @@ pub struct AmountFilter {
     pub currency: Option<Currency>,
     pub from: Option<i64>,
     pub until: Option<i64>,
+}
+
+impl AmountFilter {
+    fn clause(&self) -> Option<Sql> {
+        let mut clauses = Vec::new();
+        if let Some(currency) = self.currency {
+            clauses.push(Sql::equal("currency", currency.alpha()));
+        }
+        for (value, comparison) in [(self.from, ">="), (self.until, "<")] {
+            if let Some(value) = value {
+                clauses.push(Sql::compare("amount_minor", comparison, Value::Int(value)));
+            }
+        }
+        (!clauses.is_empty()).then(|| Sql::all(&clauses))
+    }
+
+    /// The buckets that its amounts are in; `None` where it names no amount.
+    fn buckets(&self) -> Option<Vec<String>> {
+        let currency = self.currency?;
+        if self.from.is_none() && self.until.is_none() {
+            return None;
+        }
+        let first = self
+            .from
+            .unwrap_or(-BALANCE_MAX_MINOR)
+            .max(-BALANCE_MAX_MINOR);
+        let last = self
+            .until
+            .map_or(BALANCE_MAX_MINOR, |until| until.saturating_sub(1));
+        let last = last.min(BALANCE_MAX_MINOR);
+        let mut buckets = Vec::new();
+        let mut amount = first;
+        while amount <= last {
+            let text = amount.to_string();
+            let start: String = text.chars().take(2).collect();
+            let length = text.len();
+            buckets.push(format!("{} {start}/{length}", currency.alpha()));
+            amount = next_bucket(amount);
+        }
+        Some(buckets)
+    }
+}
+
+/// The least amount behind the bucket of this one.
+fn next_bucket(amount: i64) -> i64 {
+    let digits = amount.unsigned_abs().to_string().len() as u32;
+    // Of an amount below zero one of the two characters is its sign.
+    let kept = if amount < 0 { 1 } else { 2 };
+    let step = 10_i64.saturating_pow(digits.saturating_sub(kept));
+    if amount < 0 {
+        // Upwards: -1999 to -1000 are one bucket, -999 to -900 the next.
+        let top = amount / step * step;
+        return top + 1;
+    }
+    (amount / step + 1) * step
+}
+
+fn begins(column: &str, beginning: &str) -> Sql {
+    let end = format!("{beginning}{}", char::MAX);
+    Sql::all(&[
+        Sql::compare(column, ">=", Value::Text(beginning.to_owned())),
+        Sql::compare(column, "<", Value::Text(end)),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bucket(amount: i64) -> String {
+        let text = amount.to_string();
+        let start: String = text.chars().take(2).collect();
+        format!("USD {start}/{}", text.len())
+    }
+
+    #[test]
+    fn the_buckets_of_a_span_are_those_of_its_amounts_each_once() {
+        for (from, until) in [(-1200, 1200), (5, 6), (95, 2_001), (-10_050, -880), (0, 1)] {
+            let filter = AmountFilter {
+                currency: Currency::from_alpha("USD"),
+                from: Some(from),
+                until: Some(until),
+            };
+            let mut expected: Vec<String> = (from..until).map(bucket).collect();
+            expected.dedup();
+            assert_eq!(filter.buckets().unwrap(), expected, "{from} {until}");
+        }
+        let all = AmountFilter {
+            currency: Currency::from_alpha("USD"),
+            from: Some(1_000_000),
+            until: None,
+        };
+        assert!(all.buckets().unwrap().len() < 2_000);
+    }
 }

@@ -21,6 +21,7 @@ pub mod from_posting;
 pub mod from_record;
 mod journal_source;
 pub mod lag;
+mod merchants;
 mod pace;
 mod postgres;
 pub mod projection;

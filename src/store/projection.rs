@@ -7,6 +7,7 @@ use super::database::{Database, Position, Store, Value, Writer};
 use super::error::StoreError;
 use super::events::{self, EventContext, EventFold, EventRows};
 use super::from_posting::Purchase;
+use super::merchants::MerchantNames;
 use super::rows::{AccountFacts, AuthorizationRow, Sequence};
 use crate::engine::ids::{AccountId, AuthorizationId};
 use crate::engine::record::Record;
@@ -98,6 +99,7 @@ pub struct Projector {
     journal: String,
     position: Position,
     known: Known,
+    merchants: MerchantNames,
     events: EventContext,
     fault: Option<Fault>,
 }
@@ -129,6 +131,7 @@ impl Projector {
                 behind_ms: state.behind_ms,
             },
             known: Known::default(),
+            merchants: MerchantNames::default(),
             fault: None,
         })
     }
@@ -164,7 +167,8 @@ impl Projector {
             }
         }
         self.learn(records).await?;
-        let batch = Batch::fold(records, self.position, &self.known)?;
+        let mut batch = Batch::fold(records, self.position, &self.known)?;
+        batch.merchant_names = self.merchants.lacking(&self.store, &batch).await?;
         let events = self.events_of(records).await?;
         let store = self.store.clone();
         match &store.database {
@@ -174,6 +178,7 @@ impl Projector {
             }
         }
         self.position = batch.position;
+        self.merchants.written(&batch.merchant_names);
         Ok(())
     }
 
@@ -241,6 +246,7 @@ impl Projector {
         write_events(&mut writer, events).await.map_err(sql)?;
         writer.insert(&batch.transfers).await.map_err(sql)?;
         writer.insert(&batch.record_times).await.map_err(sql)?;
+        writer.insert(&batch.merchant_names).await.map_err(sql)?;
         self.strike(BatchStep::RowsInserted)?;
         self.change_rows(&mut writer, batch).await?;
         writer.commit().await.map_err(sql)?;

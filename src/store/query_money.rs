@@ -7,7 +7,7 @@ use super::error::StoreError;
 use super::filters::{AmountFilter, Gathered, filters};
 use super::query::{LIMIT_MAX, Page};
 use super::rows::{LedgerEntryRow, Sequence, TopUpRow, TransferRow};
-use super::search::Filter;
+use super::search::{Filter, Indexed};
 use super::sql::Sql;
 use super::times;
 use crate::engine::api_keys::Bounds;
@@ -86,7 +86,9 @@ impl TransferFilter {
         of.equal("to_account_id", self.to_account_id);
         if let Some(id) = self.account_id {
             let sides = ["from_account_id", "to_account_id"];
-            let [sender, receiver] = sides.map(|side| Sql::equal(side, id));
+            let value = Value::Text(id.to_string());
+            let side = |column| Indexed::new(column, value.clone(), None);
+            let [sender, receiver] = sides.map(side);
             of.filters.push(Filter::either(sender, receiver));
         }
         of.equal("status", self.status.map(TransferStatus::name));

@@ -98,20 +98,24 @@ impl AuthorizationFilter {
         of.of_cardholder(self.cardholder_id);
         of.equal("original_authorization_id", self.original_authorization_id);
         of.equal("status", self.status.map(AuthorizationStatus::name));
-        of.equal("result", self.result.map(AuthorizationResult::name));
+        of.rare(
+            "result",
+            self.result.map(AuthorizationResult::name),
+            "approved",
+        );
         of.equal("reason", self.reason.map(DeclineReason::name));
         of.equal("step", self.step.map(Step::name));
-        of.equal("kind", self.kind.map(Kind::name));
-        of.equal("message", self.message.map(MessageName::name));
+        of.rare("kind", self.kind.map(Kind::name), "purchase");
+        of.rare("message", self.message.map(MessageName::name), "request");
         of.equal("merchant_id", self.merchant_id.as_ref());
-        of.begins("merchant_name", self.merchant_name.as_deref());
+        of.merchant_named(self.merchant_name.as_deref());
         of.number("mcc", self.mcc);
         let country = self.merchant_country;
         of.equal("merchant_country", country.map(|c| c.alpha2().to_owned()));
-        of.number("stan", self.stan);
+        of.told_apart("stan", self.stan.map(|stan| Value::Int(stan.into())));
         of.equal("rrn", self.rrn.as_ref());
-        of.equal("approval_code", self.approval_code.as_ref());
-        of.amount(&AmountFilter {
+        of.told_apart("approval_code", self.approval_code.clone().map(Value::Text));
+        of.amount_in_buckets(&AmountFilter {
             currency: self.currency,
             from: self.amount_from,
             until: self.amount_until,
@@ -137,16 +141,16 @@ impl TransactionFilter {
         of.of_cardholder(self.cardholder_id);
         of.equal("authorization_id", self.authorization_id);
         let transaction_type = self.transaction_type.map(TransactionType::name);
-        of.equal("transaction_type", transaction_type);
-        of.equal("kind", self.kind.map(Kind::name));
+        of.rare("transaction_type", transaction_type, "payment");
+        of.rare("kind", self.kind.map(Kind::name), "purchase");
         of.equal("merchant_id", self.merchant_id.as_ref());
-        of.begins("merchant_name", self.merchant_name.as_deref());
+        of.merchant_named(self.merchant_name.as_deref());
         of.number("mcc", self.mcc);
         let country = self.merchant_country;
         of.equal("merchant_country", country.map(|c| c.alpha2().to_owned()));
-        of.number("stan", self.stan);
+        of.told_apart("stan", self.stan.map(|stan| Value::Int(stan.into())));
         of.equal("rrn", self.rrn.as_ref());
-        of.amount(&AmountFilter {
+        of.amount_in_buckets(&AmountFilter {
             currency: self.currency,
             from: self.amount_from,
             until: self.amount_until,

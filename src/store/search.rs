@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 const PORTION: usize = 512;
 const PORTION_MAX: usize = 1 << 15;
 /// Objects whose rows are sought each for itself.
-const KEYS_MAX: usize = 1_000;
+const KEYS_MAX: usize = 2_000;
 /// Rows that an index has in another order are sorted up to this many.
 const SORTED_MAX: usize = 10_000;
 /// How long rows are looked at for one page.
@@ -47,18 +47,48 @@ impl Order {
 pub(super) struct Filter {
     pub clause: Sql,
     pub seek: Seek,
+    /// What is sought is more than what fits: the rest has to be told apart.
+    pub finds_more: bool,
 }
 
 #[derive(Debug, Clone)]
 pub(super) enum Seek {
     /// Nothing finds them: they are told apart among what another filter finds.
     Apart,
-    /// An index has them in the order of the list; of each of these clauses, where there are several.
-    InOrder(Vec<Sql>),
+    /// An index has them in the order of the list; of each of these, where there are several.
+    InOrder(Vec<Indexed>),
     /// An index has them in another order: for where they are few.
     Sorted,
     /// An index on this column has those of each of the keys in the order of the list.
     ByKeys(&'static str, Keys),
+}
+
+/// A column that has a value, and an index on it and the key of the list.
+#[derive(Debug, Clone)]
+pub(super) struct Indexed {
+    column: &'static str,
+    clause: Sql,
+    /// The same in other words: see [`Search::pinned`].
+    between: Sql,
+}
+
+impl Indexed {
+    /// Where the index has only a part of the rows, `part` says it in its words.
+    pub fn new(column: &'static str, value: Value, part: Option<Sql>) -> Indexed {
+        let mut between = Sql::compare(column, "BETWEEN", value.clone());
+        between.push(" AND ");
+        between.bind(value.clone());
+        let equal = Sql::compare(column, "=", value);
+        let whole = |clause: Sql| match &part {
+            Some(part) => Sql::all(&[clause, part.clone()]),
+            None => clause,
+        };
+        Indexed {
+            column,
+            clause: whole(equal),
+            between: whole(between),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -69,32 +99,42 @@ pub(super) enum Keys {
 }
 
 impl Filter {
+    fn new(clause: Sql, seek: Seek) -> Filter {
+        Filter {
+            clause,
+            seek,
+            finds_more: false,
+        }
+    }
+
+    pub fn also_tells_apart(mut self) -> Filter {
+        self.finds_more = true;
+        self
+    }
+
     pub fn apart(clause: Sql) -> Filter {
         let seek = Seek::Apart;
-        Filter { clause, seek }
+        Filter::new(clause, seek)
     }
 
-    /// An index on what the clause says, and the key of the list.
-    pub fn in_order(clause: Sql) -> Filter {
-        let seek = Seek::InOrder(vec![clause.clone()]);
-        Filter { clause, seek }
+    pub fn in_order(indexed: Indexed) -> Filter {
+        Filter::new(indexed.clause.clone(), Seek::InOrder(vec![indexed]))
     }
 
-    /// Either of two, each with such an index.
-    pub fn either(one: Sql, other: Sql) -> Filter {
-        let clause = Sql::either(&one, &other);
-        let seek = Seek::InOrder(vec![one, other]);
-        Filter { clause, seek }
+    /// Either of two.
+    pub fn either(one: Indexed, other: Indexed) -> Filter {
+        let clause = Sql::either(&one.clause, &other.clause);
+        Filter::new(clause, Seek::InOrder(vec![one, other]))
     }
 
     pub fn sorted(clause: Sql) -> Filter {
         let seek = Seek::Sorted;
-        Filter { clause, seek }
+        Filter::new(clause, seek)
     }
 
     pub fn by_keys(clause: Sql, column: &'static str, keys: Keys) -> Filter {
         let seek = Seek::ByKeys(column, keys);
-        Filter { clause, seek }
+        Filter::new(clause, seek)
     }
 }
 
@@ -163,12 +203,11 @@ impl Store {
                     }
                 }
                 Seek::ByKeys(_, keys) => {
-                    let keys = self.keys(keys).await?;
+                    let Some(keys) = self.keys(keys).await? else {
+                        continue;
+                    };
                     if keys.is_empty() {
                         return Ok(None);
-                    }
-                    if keys.len() > KEYS_MAX {
-                        continue;
                     }
                     way.keys = Some(keys);
                 }
@@ -212,15 +251,21 @@ impl Store {
         Ok(Some(best.unwrap_or(all)))
     }
 
-    async fn keys(&self, keys: &Keys) -> Result<Vec<String>, StoreError> {
+    /// Each once; `None` where they are too many to be sought each for itself.
+    async fn keys(&self, keys: &Keys) -> Result<Option<Vec<String>>, StoreError> {
         let asked = match keys {
-            Keys::Known(keys) => return Ok(keys.clone()),
+            Keys::Known(keys) => return Ok((keys.len() <= KEYS_MAX).then(|| keys.clone())),
             Keys::Asked(asked) => asked,
         };
         let mut sql = asked.clone();
         sql.push(&format!(" LIMIT {}", KEYS_MAX + 1));
         let read = |row: &dyn Source| row.text(0).map(str::to_owned);
-        self.fetch_in_time(sql, read).await
+        let mut keys = self.fetch_in_time(sql, read).await?;
+        // Before some of them are the same: there may be more behind.
+        let all = keys.len() <= KEYS_MAX;
+        keys.sort_unstable();
+        keys.dedup();
+        Ok(all.then_some(keys))
     }
 
     async fn count_sorted<R: TableRow>(
@@ -266,7 +311,8 @@ impl Store {
     ) -> Result<Vec<R>, StoreError> {
         let begun = Instant::now();
         let others = search.filters.iter().enumerate();
-        let others = others.filter(|(place, _)| Some(*place) != way.filter);
+        let others =
+            others.filter(|(place, filter)| Some(*place) != way.filter || filter.finds_more);
         let others: Vec<&Sql> = others.map(|(_, filter)| &filter.clause).collect();
         let (mut data, mut at) = (Vec::new(), search.start());
         let mut portion = match others.is_empty() {
@@ -307,30 +353,40 @@ impl Store {
                 let keys = way.keys.as_deref().unwrap_or_default();
                 self.sought_by_keys::<R>(search, column, keys, at, portion)
             }
-            Some((Seek::InOrder(clauses), _)) if clauses.len() > 1 => {
-                let mut sql = Sql::of("SELECT sought FROM (");
-                for (place, clause) in clauses.iter().enumerate() {
-                    sql.push(if place > 0 {
-                        " UNION SELECT sought FROM ("
-                    } else {
-                        "SELECT sought FROM ("
-                    });
-                    let key = search.order.key;
-                    sql.append(&search.keys_of::<R>(Some(clause), key, at, portion));
-                    sql.push(&format!(") AS way_{place}"));
-                }
-                let direction = search.order.direction();
-                sql.push(&format!(
-                    ") AS ways ORDER BY sought {direction} LIMIT {portion}"
-                ));
-                sql
+            Some((Seek::InOrder(several), _)) => {
+                let keys = several
+                    .iter()
+                    .map(|indexed| self.sought_in_order::<R>(search, indexed, at, portion));
+                search.first_of(keys.collect(), portion)
             }
             Some((Seek::Sorted, clause)) => {
                 let key = search.unsorted_key();
                 search.keys_of::<R>(Some(clause), &key, at, portion)
             }
-            Some((_, clause)) => search.keys_of::<R>(Some(clause), search.order.key, at, portion),
-            None => search.keys_of::<R>(None, search.order.key, at, portion),
+            Some((Seek::Apart, _)) | None => {
+                search.keys_of::<R>(None, search.order.key, at, portion)
+            }
+        }
+    }
+
+    fn sought_in_order<R: TableRow>(
+        &self,
+        search: &Search,
+        indexed: &Indexed,
+        at: &Option<Value>,
+        portion: usize,
+    ) -> Sql {
+        let key = search.order.key;
+        match &self.database {
+            Database::Sqlite(_) => search.keys_of::<R>(Some(&indexed.clause), key, at, portion),
+            Database::Postgres(_) => {
+                let (table, order) = (R::TABLE, search.pinned(indexed.column));
+                let mut sql = Sql::of(&format!("SELECT {key} AS sought FROM {table} WHERE "));
+                sql.append(&indexed.between);
+                search.within(&mut sql, key, at);
+                sql.push(&format!(" ORDER BY {order} LIMIT {portion}"));
+                sql
+            }
         }
     }
 
@@ -353,12 +409,11 @@ impl Store {
                 sql.bind(list);
                 sql.push(&format!(
                     "::json) AS keys (value) CROSS JOIN LATERAL (SELECT {key} FROM {table} \
-                     WHERE {column} = keys.value COLLATE \"C\""
+                     WHERE {column} BETWEEN keys.value AND keys.value"
                 ));
                 search.within(&mut sql, key, at);
-                sql.push(&format!(
-                    " ORDER BY {key} {direction} LIMIT {portion}) AS of_key"
-                ));
+                let order = search.pinned(column);
+                sql.push(&format!(" ORDER BY {order} LIMIT {portion}) AS of_key"));
             }
             Database::Sqlite(_) => {
                 // It knows no LATERAL: each key's rows up to the last that could be in the portion.
@@ -439,6 +494,33 @@ impl Search {
             (Some(one), _) => Some(one.clone()),
             (None, bound) => bound.clone(),
         }
+    }
+
+    /// An order for which Postgres has no other index than that on the column and the key. For a column that is equal
+    /// to something it would do without the column, and walk the whole table by its key for a value that it takes
+    /// to be common.
+    fn pinned(&self, column: &str) -> String {
+        let (key, direction) = (self.order.key, self.order.direction());
+        format!("{column} {direction}, {key} {direction}")
+    }
+
+    /// The first of what several queries find together.
+    fn first_of(&self, mut several: Vec<Sql>, portion: usize) -> Sql {
+        if several.len() == 1 {
+            return several.pop().unwrap_or_default();
+        }
+        let mut sql = Sql::of("SELECT sought FROM (");
+        for (place, keys) in several.iter().enumerate() {
+            sql.push(if place > 0 { " UNION " } else { "" });
+            sql.push("SELECT sought FROM (");
+            sql.append(keys);
+            sql.push(&format!(") AS way_{place}"));
+        }
+        let direction = self.order.direction();
+        sql.push(&format!(
+            ") AS ways ORDER BY sought {direction} LIMIT {portion}"
+        ));
+        sql
     }
 
     /// The key, written so that no index is walked for its order.
