@@ -91,8 +91,8 @@ pub async fn one(
     let event = event.filter(|event| events::may_see(&caller, event));
     let is_thin = endpoint.is_some_and(|endpoint| endpoint.thin);
     json["request_body"] = event.map_or(Value::Null, |event| match is_thin {
-        true => event.body(true),
-        false => events::body(&caller, &event),
+        true => event.body(true, &state.response_codes),
+        false => events::body(&state, &caller, &event),
     });
     Ok(json_response(StatusCode::OK, json.to_string()))
 }

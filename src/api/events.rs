@@ -50,7 +50,11 @@ pub async fn many(
     list::check_store(&state)?;
     let page = state.store.events(&filter, after, limit).await;
     let page = page.map_err(store_error)?;
-    let data = page.data.iter().map(|row| body(&caller, row)).collect();
+    let data = page
+        .data
+        .iter()
+        .map(|row| body(&state, &caller, row))
+        .collect();
     Ok(list::page(data, page.has_more, page.projected_through))
 }
 
@@ -96,10 +100,13 @@ fn filter(caller: &Caller, query: &mut Fields) -> Result<EventFilter, ApiError> 
 }
 
 /// Declines are alerts for those who may not see authorizations.
-pub fn body(caller: &Caller, row: &EventRow) -> Value {
+pub fn body(state: &ApiState, caller: &Caller, row: &EventRow) -> Value {
     let scopes = caller.scopes();
     let is_decline = row.event_type == EventType::AuthorizationDeclined.name();
-    row.body(is_decline && !scopes.has(Scope::AuthorizationsRead))
+    row.body(
+        is_decline && !scopes.has(Scope::AuthorizationsRead),
+        &state.response_codes,
+    )
 }
 
 pub async fn one(
@@ -111,7 +118,7 @@ pub async fn one(
     let row = find(&state, &caller, &id).await?;
     Ok(json_response(
         StatusCode::OK,
-        body(&caller, &row).to_string(),
+        body(&state, &caller, &row).to_string(),
     ))
 }
 
@@ -228,7 +235,7 @@ struct Reading {
 fn events_of(reading: Reading) -> impl Stream<Item = Result<Event, Infallible>> {
     stream::unfold(reading, |mut reading| async move {
         let row = reading.next().await?;
-        let json = body(&reading.caller, &row).to_string();
+        let json = body(&reading.state, &reading.caller, &row).to_string();
         let event = Event::default().id(row.id().to_string());
         let event = event.event(&row.event_type).data(json);
         Some((Ok(event), reading))

@@ -58,7 +58,7 @@ impl Batch {
                 | RegistryEvent::RiskRuleCreated { .. }
                 | RegistryEvent::RiskRuleChanged { .. }
                 | RegistryEvent::LinkControlsSet { .. }
-                | RegistryEvent::ExceptionRequested
+                | RegistryEvent::ExceptionRequested { .. }
                 | RegistryEvent::ReferenceReserved
                 | RegistryEvent::ExceptionChanged { .. },
                 _,

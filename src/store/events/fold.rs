@@ -1,13 +1,14 @@
 //! Records become events: what they need to know is kept here as the records change it, who wants them is asked, and
 //! each is numbered among the events of its object.
 
+use super::balances;
 use super::derive;
 use super::row::{EventCountRow, EventRow, LinkStateRow, PlaceJson, WebhookEndpointRow};
 use super::types::EventType;
 use crate::engine::command::Action;
 use crate::engine::event::Event;
 use crate::engine::ids::{
-    AccountId, AuthorizationId, CardId, EventId, ProgramId, WebhookEndpointId,
+    AccountId, AuthorizationId, CardId, EventId, ProgramId, TransactionId, WebhookEndpointId,
 };
 use crate::engine::link_states::LinkStatus;
 use crate::engine::record::Record;
@@ -15,6 +16,7 @@ use crate::engine::registry::{IssueCard, LinkKey, RegistryAction, RegistryComman
 use crate::engine::webhook_endpoints::WebhookEndpoint;
 use crate::store::effect::{Effect, effect_of};
 use crate::store::from_message;
+use crate::store::from_posting::transaction_of;
 use crate::store::from_record;
 use crate::store::row_json;
 use crate::store::rows::{AccountFacts, AccountRow, AuthorizationRow, CardRow, Sequence};
@@ -38,6 +40,9 @@ pub(super) enum Subject {
     Account(AccountId),
     /// What belongs to no program, by its id.
     Other(String),
+    /// What is of a program, or of a linked object, and of no card or account.
+    OfProgram(ProgramId, String),
+    OfLink(LinkKey, String),
 }
 
 /// What events need to know of rows: as the tables have them, and as the records before leave them.
@@ -51,6 +56,8 @@ pub struct EventContext {
     /// With those above them.
     pub accounts: HashMap<AccountId, AccountRow>,
     pub authorizations: HashMap<AuthorizationId, AuthorizationRow>,
+    /// What was posted for authorizations, in the order in which it came.
+    pub transactions: HashMap<AuthorizationId, Vec<TransactionId>>,
     /// Events that objects have had.
     pub counts: HashMap<String, u64>,
     /// By their keys (see [`link_text`]); what is not here is active.
@@ -80,15 +87,10 @@ impl EventContext {
     }
 
     pub(super) fn authorization_json(&self, row: &AuthorizationRow) -> Value {
-        let mut json = row_json::authorization(row, self.links_json(row.card_id), &[], None);
-        // What these say is not the authorization's own.
-        if let Value::Object(fields) = &mut json {
-            fields.remove("transactions");
-            if let Some(Value::Object(decision)) = fields.get_mut("decision") {
-                decision.remove("response_code");
-            }
-        }
-        json
+        let posted = self.transactions.get(&row.id);
+        let posted = posted.map_or(&[][..], Vec::as_slice);
+        // The response code is put in where it is told: it is the dialect's.
+        row_json::authorization(row, self.links_json(row.card_id), posted, None)
     }
 
     fn take_in_card(&mut self, row: CardRow, issue: &IssueCard) {
@@ -230,6 +232,15 @@ impl<'a> EventFold<'a> {
                 change.apply(row);
             }
         }
+        for (id, (posted_minor, held_minor)) in balances::moves_of(record) {
+            if let Some(row) = context.accounts.get_mut(&id) {
+                row.posted_minor += posted_minor;
+                row.held_minor += held_minor;
+            }
+        }
+        if let Some((id, of)) = transaction_of(record) {
+            context.transactions.entry(of).or_default().push(id);
+        }
         let Record::Shard { command, event, .. } = record else {
             return;
         };
@@ -330,6 +341,14 @@ impl<'a> EventFold<'a> {
 
     fn emit(&mut self, id: EventId, record: &Record, draft: Draft) {
         let context = &mut *self.context;
+        let (of_program, of_link) = match &draft.subject {
+            Subject::OfProgram(program_id, _) => (Some(*program_id), None),
+            Subject::OfLink(link, _) => {
+                let named = (link.link_type.to_string(), link.id.to_string());
+                (Some(link.program_id), Some(named))
+            }
+            _ => (None, None),
+        };
         let (card_id, account_id, object_id) = match draft.subject {
             Subject::Card(id) => {
                 let account_id = context.cards.get(&id).map(|card| card.account_id);
@@ -340,18 +359,22 @@ impl<'a> EventFold<'a> {
             }
             Subject::Payment(_, account_id) => (None, account_id, "unknown_card".to_owned()),
             Subject::Account(id) => (None, Some(id), id.to_string()),
-            Subject::Other(object_id) => (None, None, object_id),
+            Subject::Other(object_id)
+            | Subject::OfProgram(_, object_id)
+            | Subject::OfLink(_, object_id) => (None, None, object_id),
         };
         let program_id = match (card_id, account_id) {
             (Some(id), _) => context.cards.get(&id).map(|card| card.program_id),
             (None, Some(id)) => context.accounts.get(&id).map(|account| account.program_id),
-            (None, None) => None,
+            (None, None) => of_program,
         };
         let links = card_id.and_then(|id| context.links.get(&id));
         let accounts = account_id.map_or_else(Vec::new, |id| context.accounts_above(id));
         let place = PlaceJson {
             accounts: accounts.iter().map(ToString::to_string).collect(),
-            links: links.cloned().unwrap_or_default(),
+            links: links
+                .cloned()
+                .unwrap_or_else(|| of_link.into_iter().collect()),
         };
         let name = draft.event_type.name();
         let mut endpoints = context.endpoints.values();

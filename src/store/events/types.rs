@@ -42,6 +42,7 @@ event_types! {
     CardReissued = "card.reissued", CardsRead, "a card got another one in its place: `replaced_by`; `card.created` tells of that one";
     CardRenewed = "card.renewed", CardsRead, "a card has a new expiry";
     LimitUpdated = "limit.updated", CardsRead, "the controls of a card were changed";
+    LimitThresholdReached = "limit.threshold_reached", CardsRead, "an approval brought what is used of a limit to 80 % or more of what is allowed";
     AccountCreated = "account.created", AccountsRead, "an account was opened";
     AccountFrozen = "account.frozen", AccountsRead, "an account was frozen";
     AccountUnfrozen = "account.unfrozen", AccountsRead, "an account was unfrozen";
@@ -52,6 +53,7 @@ event_types! {
     TransferSettled = "transfer.settled", AccountsRead, "money arrived that was moved from one account to another; each account hears of it";
     TransferReturned = "transfer.returned", AccountsRead, "money that another account does not take came back to the one that sent it";
     TransferFailed = "transfer.failed", AccountsRead, "an auto top-up found no money to move";
+    BalanceUpdated = "balance.updated", AccountsRead, "what is posted or held of an account changed: one for each account and record";
     BalanceLow = "balance.low", AccountsRead, "less is available than the account's threshold; once until there is enough again";
     AuthorizationApproved = "authorization.approved", AuthorizationsRead, "a payment was approved, by us or by the network in our place";
     AuthorizationPartiallyApproved = "authorization.partially_approved", AuthorizationsRead, "a payment was approved for less than was asked";
