@@ -1,6 +1,6 @@
 //! What of a list a bound API key sees, as filters in SQL. The same of single objects is in `api::bounds`.
 
-use super::search::{Filter, Keys};
+use super::seek::{Filter, Keys};
 use super::sql::Sql;
 use crate::engine::api_keys::{BoundLink, Bounds};
 use crate::engine::ids::AccountId;

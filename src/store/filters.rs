@@ -1,7 +1,7 @@
 //! The filters that several lists have, and how each finds its rows. The lists themselves are in `query*.rs`.
 
 use super::database::Value;
-use super::search::{Filter, Indexed, Keys};
+use super::seek::{Filter, Indexed, Keys};
 use super::sql::Sql;
 use super::times;
 use crate::engine::money::{BALANCE_MAX_MINOR, Currency};

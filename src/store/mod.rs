@@ -33,6 +33,7 @@ pub mod rebuild;
 pub mod row_json;
 pub mod rows;
 mod search;
+mod seek;
 pub mod settlement_sums;
 mod sql;
 mod sqlite;

@@ -6,7 +6,7 @@ use super::error::StoreError;
 use super::filters::{Gathered, filters};
 use super::query::Page;
 use super::rows::AuditRow;
-use super::search::{Filter, Keys};
+use super::seek::{Filter, Keys};
 use super::sql::Sql;
 use crate::engine::ids::{AuditId, ProgramId};
 use crate::engine::time::Timestamp;

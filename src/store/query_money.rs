@@ -7,7 +7,7 @@ use super::error::StoreError;
 use super::filters::{AmountFilter, Gathered, filters};
 use super::query::{LIMIT_MAX, Page};
 use super::rows::{LedgerEntryRow, Sequence, TopUpRow, TransferRow};
-use super::search::{Filter, Indexed};
+use super::seek::{Filter, Indexed};
 use super::sql::Sql;
 use super::times;
 use crate::engine::api_keys::Bounds;

@@ -10,7 +10,7 @@ use super::rows::{
     AuthorizationResult, AuthorizationRow, AuthorizationStatus, MessageName, ReversalRow, Sequence,
     TransactionRow, TransactionType,
 };
-use super::search::Filter;
+use super::seek::Filter;
 use super::sql::Sql;
 use crate::engine::api_keys::Bounds;
 use crate::engine::facts::{Country, Kind};

@@ -165,7 +165,7 @@ impl Fixture {
     }
 
     async fn json(&self, sql: &str) -> String {
-        use sqlx::{Executor, ValueRef};
+        use sqlx::Executor;
         let mut connection = PgConnection::connect(&self.url).await.unwrap();
         // The tables of a test are small; of large ones nothing is read whole.
         let off = "SET enable_seqscan = off";

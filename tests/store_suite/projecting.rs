@@ -11,7 +11,7 @@ use cardswitch::engine::link_states::LinkStatus;
 use cardswitch::engine::record::Record;
 use cardswitch::engine::registry::RegistryEvent;
 use cardswitch::engine::time::Timestamp;
-use cardswitch::store::events::EventFilter;
+use cardswitch::store::events::{EventFilter, ResponseCodes};
 use cardswitch::store::from_message;
 use cardswitch::store::projection::{BatchStep, Projector};
 use cardswitch::store::query::{AccountFilter, CardFilter, LIMIT_MAX};
@@ -24,6 +24,7 @@ use cardswitch::store::rows::{
 use cardswitch::store::tail::TailFold;
 use cardswitch::store::{Store, StoreError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 on_both! {
     the_tables_say_what_the_engine_says,
@@ -106,7 +107,8 @@ async fn check_events(store: &Store, fixture: &Fixture) {
         let count = counts.entry(row.object_id.clone()).or_default();
         *count += 1;
         assert_eq!(row.object_sequence, *count, "{row:?}");
-        let data = &row.body(false)["data"];
+        let codes: ResponseCodes = Arc::new(|_, _| None);
+        let data = &row.body(false, &codes)["data"];
         if let Some(id) = data["authorization"]["id"].as_str() {
             told.insert(id.to_owned(), data["authorization"].clone());
         }

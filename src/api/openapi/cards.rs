@@ -30,6 +30,19 @@ pub fn operations() -> Vec<Operation> {
     operations
 }
 
+fn listed() -> Operation {
+    list_of("/v1/cards", "Cards, newest first", "Card", "card")
+        .filter("account_id", id("acct"))
+        .filter("program_id", id("prog"))
+        .filter("cardholder_id", id("holder"))
+        .filter("status", one_of(&words(filters::CARD_STATUSES)))
+        .filter("type", one_of(&words(CARD_TYPES)))
+        .filter("last4", pattern("^[0-9]{4}$", "1111"))
+        .filter("replacement_for", id("card"))
+        .created_within()
+        .of_link()
+}
+
 fn on_cards() -> Vec<Operation> {
     let reason = text(500, "a customer asked for it");
     let reveal = request(vec![("reason", reason)], Vec::new());
@@ -38,16 +51,7 @@ fn on_cards() -> Vec<Operation> {
     let reissue = request(vec![("reason", reasons)], Vec::new());
     let controls = json!({"mcc": {"block": ["7995"]}});
     let mut operations = vec![
-        list_of("/v1/cards", "Cards, newest first", "Card", "card")
-            .filter("account_id", id("acct"))
-            .filter("program_id", id("prog"))
-            .filter("cardholder_id", id("holder"))
-            .filter("status", one_of(&words(filters::CARD_STATUSES)))
-            .filter("type", one_of(&words(CARD_TYPES)))
-            .filter("last4", pattern("^[0-9]{4}$", "1111"))
-            .filter("replacement_for", id("card"))
-            .created_within()
-            .of_link(),
+        listed(),
         create(
             "/v1/cards",
             "Issue a card",

@@ -45,6 +45,20 @@ pub(super) enum Subject {
     OfLink(LinkKey, String),
 }
 
+impl Subject {
+    /// The program and the link of what is of no card or account.
+    fn of_no_card(&self) -> (Option<ProgramId>, Option<(String, String)>) {
+        match self {
+            Subject::OfProgram(program_id, _) => (Some(*program_id), None),
+            Subject::OfLink(link, _) => {
+                let named = (link.link_type.to_string(), link.id.to_string());
+                (Some(link.program_id), Some(named))
+            }
+            _ => (None, None),
+        }
+    }
+}
+
 /// What events need to know of rows: as the tables have them, and as the records before leave them.
 #[derive(Debug, Default)]
 pub struct EventContext {
@@ -341,14 +355,7 @@ impl<'a> EventFold<'a> {
 
     fn emit(&mut self, id: EventId, record: &Record, draft: Draft) {
         let context = &mut *self.context;
-        let (of_program, of_link) = match &draft.subject {
-            Subject::OfProgram(program_id, _) => (Some(*program_id), None),
-            Subject::OfLink(link, _) => {
-                let named = (link.link_type.to_string(), link.id.to_string());
-                (Some(link.program_id), Some(named))
-            }
-            _ => (None, None),
-        };
+        let (of_program, of_link) = draft.subject.of_no_card();
         let (card_id, account_id, object_id) = match draft.subject {
             Subject::Card(id) => {
                 let account_id = context.cards.get(&id).map(|card| card.account_id);
@@ -395,16 +402,10 @@ impl<'a> EventFold<'a> {
         put("card_id", json!(card_id.map(|id| id.to_string())));
         put("balance_id", json!(account_id.map(|id| id.to_string())));
         put("program_id", json!(program_id.map(|id| id.to_string())));
-        let links = place
-            .links
-            .iter()
-            .map(|(kind, id)| row_json::link(kind, id));
-        put("links", links.collect());
+        put("links", links_json(&place.links));
         put("sequence", object_sequence.into());
-        draft
-            .content
-            .into_iter()
-            .for_each(|(name, value)| put(name, value));
+        let content = draft.content.into_iter();
+        content.for_each(|(name, value)| put(name, value));
         self.counted.insert(object_id.clone());
         self.rows.push(EventRow {
             number: id.0,
@@ -470,6 +471,11 @@ pub struct EventRows {
     pub counted: Vec<String>,
     pub endpoints_changed: Vec<String>,
     pub link_states_changed: Vec<String>,
+}
+
+fn links_json(links: &[(String, String)]) -> Value {
+    let links = links.iter();
+    links.map(|(kind, id)| row_json::link(kind, id)).collect()
 }
 
 /// Each link as `<type>_id`; the first of a type, where there are several.

@@ -11,7 +11,8 @@ use crate::store::error::StoreError;
 use crate::store::filters::Gathered;
 use crate::store::query::Page;
 use crate::store::rows::Sequence;
-use crate::store::search::{Filter, Keys, Order, Search};
+use crate::store::search::{Order, Search};
+use crate::store::seek::{Filter, Keys};
 use crate::store::sql::Sql;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
