@@ -189,6 +189,7 @@ fn a_card_that_cannot_be_paid_for_is_closed_at_once_and_costs_nothing() {
         wallet: None,
         holder: None,
         paid_by,
+        shipping: None,
     };
     let action = Action::OpenCard(Box::new(open(Some(ROOT))));
     assert_eq!(

@@ -8,7 +8,7 @@ use super::error::{ApiError, json_response};
 use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, account_settings, ask, cards, programs};
+use super::{ApiState, Gate, account_settings, ask, cards, filters, programs};
 use crate::engine::command::{AccountStatusChange, Action, ChangeAccountStatus, OpenAccount};
 use crate::engine::controls::Controls;
 use crate::engine::event::Refusal;
@@ -188,9 +188,15 @@ pub async fn many(
     ListQuery(mut query): ListQuery,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
+    let (created_from, created_until) = filters::created(&mut query)?;
     let filter = AccountFilter {
         program_id: query.id("program_id", ProgramId::PREFIX)?,
         parent_id: query.id("parent_id", AccountId::PREFIX)?,
+        root_account_id: query.id("root_account_id", AccountId::PREFIX)?,
+        status: query.word("status", filters::ACCOUNT_STATUSES)?,
+        name: query.text("name", 200)?,
+        created_from,
+        created_until,
         bounds: caller.bounds().cloned(),
     };
     let after = query.id("starting_after", AccountId::PREFIX)?;

@@ -5,10 +5,10 @@ use super::body::WriteRequest;
 use super::error::ApiError;
 use super::idempotency::Success;
 use super::list::{self, ListQuery, store_error};
-use super::{Gate, auth, shipping};
+use super::{Gate, auth, filters, shipping};
 use crate::engine::audit::{AuditEntry, Requester};
 use crate::engine::ids::{ApiKeyId, AuditId, ProgramId};
-use crate::store::query::AuditFilter;
+use crate::store::query_audit::AuditFilter;
 use crate::store::rows::AuditRow;
 use axum::extract::State;
 use axum::response::Response;
@@ -129,12 +129,13 @@ pub async fn many(
         let message = "the audit log tells programs apart, not accounts or links, to which this API key is bound";
         return Err(auth::forbidden("key_is_bound", message));
     }
+    let (created_from, created_until) = filters::created(&mut query)?;
     let filter = AuditFilter {
         api_key_id: query.text("api_key_id", 64)?,
         object_id: query.text("object_id", 64)?,
         action: query.text("action", 128)?,
-        created_from: query.moment("created_from")?,
-        created_until: query.moment("created_until")?,
+        created_from,
+        created_until,
         program_ids: bounds.map(|bounds| bounds.program_ids.clone()),
     };
     let after = query.id("starting_after", AuditId::PREFIX)?;

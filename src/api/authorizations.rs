@@ -7,18 +7,23 @@ use super::error::{ApiError, json_response, shown};
 use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, accounts, as_of_now, ask};
+use super::{ApiState, Gate, accounts, as_of_now, ask, filters};
 use crate::engine::command::{Action, ReleaseCause, ReleaseHold};
 use crate::engine::event::Refusal;
-use crate::engine::ids::{AccountId, AuthorizationId, CardId, TokenId, TransactionId};
+use crate::engine::facts::Kind;
+use crate::engine::ids::{
+    AccountId, AuthorizationId, CardId, CardholderId, ProgramId, TokenId, TransactionId,
+};
 use crate::engine::money::Currency;
 use crate::engine::reason::DeclineReason;
 use crate::shard::reply::Reply;
 use crate::shard::request::RegistryRequest;
 use crate::store::StoreError;
-use crate::store::query::AuthorizationFilter;
+use crate::store::query_payments::AuthorizationFilter;
 use crate::store::row_json;
-use crate::store::rows::{AuthorizationRow, AuthorizationStatus};
+use crate::store::rows::{
+    AccountFacts, AuthorizationResult, AuthorizationRow, AuthorizationStatus, MessageName,
+};
 use crate::store::tail::TailFold;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -92,7 +97,8 @@ pub async fn current(state: &Arc<ApiState>, id: AuthorizationId) -> Result<Value
         transactions,
     } = find(state, id).await?;
     if let Some(account_id) = row.account_id {
-        row.currency = accounts::find(state, account_id).await?.currency;
+        let account = accounts::find(state, account_id).await?;
+        (row.currency, row.program_id) = (account.currency, Some(account.program_id));
         if row.transaction_currency == Currency::ABSENT {
             row.transaction_currency = row.currency;
         }
@@ -126,8 +132,8 @@ pub struct Told {
 pub async fn find(state: &Arc<ApiState>, id: AuthorizationId) -> Result<Told, ApiError> {
     let mut stored = as_of_now::in_sql(state, || in_sql(state, id)).await?;
     let (row, mut transactions): InSql = std::mem::take(&mut stored.value);
-    // The currency is looked up in memory afterwards.
-    let unknown: fn(AccountId) -> Option<Currency> = |_| None;
+    // The account is looked up in memory afterwards.
+    let unknown: fn(AccountId) -> Option<AccountFacts> = |_| None;
     let fold = TailFold::new(id, row, unknown);
     let fold = as_of_now::tail(state, &stored, fold, TailFold::fold).await?;
     let (row, further) = fold.row_and_transactions();
@@ -154,19 +160,7 @@ pub async fn many(
     ListQuery(mut query): ListQuery,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
-    let (link_type, link_id) = list::link(&mut query)?;
-    let filter = AuthorizationFilter {
-        card_id: query.id("card_id", CardId::PREFIX)?,
-        account_id: query.id("account_id", AccountId::PREFIX)?,
-        original_authorization_id: query
-            .id("original_authorization_id", AuthorizationId::PREFIX)?,
-        token_id: query.id("token_id", TokenId::PREFIX)?,
-        status: query.word("status", AuthorizationStatus::ALL)?,
-        reason: reason(&mut query)?,
-        link_type,
-        link_id,
-        bounds: caller.bounds().cloned(),
-    };
+    let filter = filter(&caller, &mut query)?;
     let after = query.id("starting_after", AuthorizationId::PREFIX)?;
     let limit = list::limit(&mut query)?;
     query.finish()?;
@@ -186,6 +180,43 @@ pub async fn many(
         page.has_more,
         page.projected_through,
     ))
+}
+
+fn filter(caller: &Caller, query: &mut Fields) -> Result<AuthorizationFilter, ApiError> {
+    let (link_type, link_id) = list::link(query)?;
+    let (created_from, created_until) = filters::created(query)?;
+    let (amounts, merchants) = (filters::amounts(query)?, filters::merchants(query)?);
+    let (stan, rrn) = filters::references(query)?;
+    Ok(AuthorizationFilter {
+        card_id: query.id("card_id", CardId::PREFIX)?,
+        account_id: query.id("account_id", AccountId::PREFIX)?,
+        program_id: query.id("program_id", ProgramId::PREFIX)?,
+        cardholder_id: query.id("cardholder_id", CardholderId::PREFIX)?,
+        original_authorization_id: query
+            .id("original_authorization_id", AuthorizationId::PREFIX)?,
+        token_id: query.id("token_id", TokenId::PREFIX)?,
+        status: query.word("status", AuthorizationStatus::ALL)?,
+        result: query.word("result", AuthorizationResult::ALL)?,
+        reason: reason(query)?,
+        step: query.word("step", &filters::steps())?,
+        kind: query.word("kind", Kind::ALL)?,
+        message: query.word("message", MessageName::ALL)?,
+        merchant_id: merchants.id,
+        merchant_name: merchants.name,
+        mcc: merchants.mcc,
+        merchant_country: merchants.country,
+        stan,
+        rrn,
+        approval_code: query.text("approval_code", 6)?,
+        currency: amounts.currency,
+        amount_from: amounts.from,
+        amount_until: amounts.until,
+        created_from,
+        created_until,
+        link_type,
+        link_id,
+        bounds: caller.bounds().cloned(),
+    })
 }
 
 fn reason(query: &mut Fields) -> Result<Option<DeclineReason>, ApiError> {

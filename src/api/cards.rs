@@ -8,7 +8,7 @@ use super::idempotency::{Ids, Success, Write, once};
 use super::issue;
 use super::links::{LinkPair, take_pair};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, ask, controls_json, programs, reissue, shipping};
+use super::{ApiState, Gate, ask, controls_json, filters, programs, reissue, shipping};
 use crate::engine::api_keys::Scope;
 use crate::engine::card_batches::CardOrder;
 use crate::engine::card_use::LockedMerchant;
@@ -247,9 +247,16 @@ pub async fn many(
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
     let (link_type, link_id) = list::link(&mut query)?;
+    let (created_from, created_until) = filters::created(&mut query)?;
     let filter = CardFilter {
         account_id: query.id("account_id", AccountId::PREFIX)?,
         program_id: query.id("program_id", ProgramId::PREFIX)?,
+        cardholder_id: query.id("cardholder_id", CardholderId::PREFIX)?,
+        status: query.word("status", filters::CARD_STATUSES)?,
+        card_type: query.word("type", CARD_TYPES)?,
+        last4: filters::digits(&mut query, "last4", 4)?,
+        created_from,
+        created_until,
         replacement_for: query.id("replacement_for", CardId::PREFIX)?,
         shipping_status: query.word("shipping_status", ShippingStatus::NAMED)?,
         link_type,

@@ -6,7 +6,7 @@ use super::error::{ApiError, json_response};
 use super::fields::Fields;
 use super::idempotency::{Write, once};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, events, webhook_endpoints, webhook_moves};
+use super::{ApiState, Gate, events, filters, webhook_endpoints, webhook_moves};
 use crate::engine::ids::{DeliveryId, EventId, WebhookEndpointId};
 use crate::store::deliveries::{DeliveryFilter, DeliveryOutcome, DeliveryRow};
 use crate::store::events::types::EventType;
@@ -21,13 +21,14 @@ pub async fn many(
     ListQuery(mut query): ListQuery,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
+    let (created_from, created_until) = filters::created(&mut query)?;
     let filter = DeliveryFilter {
         endpoint_id: query.id("webhook_endpoint_id", WebhookEndpointId::PREFIX)?,
         event_id: query.id("event_id", EventId::PREFIX)?,
         event_type: event_type(&mut query)?,
         outcome: query.word("outcome", DeliveryOutcome::ALL)?,
-        created_from: query.moment("created_from")?,
-        created_until: query.moment("created_until")?,
+        created_from,
+        created_until,
         endpoint_ids: seen(&state, &caller).await?,
     };
     let after = query.id("starting_after", DeliveryId::PREFIX)?;
@@ -90,8 +91,8 @@ pub async fn one(
     let event = event.filter(|event| events::may_see(&caller, event));
     let is_thin = endpoint.is_some_and(|endpoint| endpoint.thin);
     json["request_body"] = event.map_or(Value::Null, |event| match is_thin {
-        true => event.body(true),
-        false => events::body(&caller, &event),
+        true => event.body(true, &state.response_codes),
+        false => events::body(&state, &caller, &event),
     });
     Ok(json_response(StatusCode::OK, json.to_string()))
 }

@@ -6,9 +6,9 @@ use super::error::{ApiError, json_response, shown};
 use super::fields::Fields;
 use super::idempotency::{Write, once};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, webhook_moves};
+use super::{ApiState, Gate, filters, webhook_moves};
 use crate::engine::api_keys::Scope;
-use crate::engine::ids::{AccountId, CardId, EventId};
+use crate::engine::ids::{AccountId, CardId, EventId, ProgramId};
 use crate::engine::webhook_endpoints::pattern_fits;
 use crate::store::events::types::EventType;
 use crate::store::events::{EventFilter, EventRow, PlaceJson};
@@ -43,15 +43,18 @@ pub async fn many(
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
     let mut filter = filter(&caller, &mut query)?;
-    filter.created_from = query.moment("created_from")?;
-    filter.created_until = query.moment("created_until")?;
+    (filter.created_from, filter.created_until) = filters::created(&mut query)?;
     let after = query.id("starting_after", EventId::PREFIX)?;
     let limit = list::limit(&mut query)?;
     query.finish()?;
     list::check_store(&state)?;
     let page = state.store.events(&filter, after, limit).await;
     let page = page.map_err(store_error)?;
-    let data = page.data.iter().map(|row| body(&caller, row)).collect();
+    let data = page
+        .data
+        .iter()
+        .map(|row| body(&state, &caller, row))
+        .collect();
     Ok(list::page(data, page.has_more, page.projected_through))
 }
 
@@ -84,6 +87,7 @@ fn filter(caller: &Caller, query: &mut Fields) -> Result<EventFilter, ApiError> 
             all if all == EventType::ALL.len() => Vec::new(),
             _ => types,
         },
+        program_id: query.id("program_id", ProgramId::PREFIX)?,
         card_id: query.id("card_id", CardId::PREFIX)?,
         account_id: query.id("account_id", AccountId::PREFIX)?,
         object_id: query.text("object_id", 64)?,
@@ -96,10 +100,13 @@ fn filter(caller: &Caller, query: &mut Fields) -> Result<EventFilter, ApiError> 
 }
 
 /// Declines are alerts for those who may not see authorizations.
-pub fn body(caller: &Caller, row: &EventRow) -> Value {
+pub fn body(state: &ApiState, caller: &Caller, row: &EventRow) -> Value {
     let scopes = caller.scopes();
     let is_decline = row.event_type == EventType::AuthorizationDeclined.name();
-    row.body(is_decline && !scopes.has(Scope::AuthorizationsRead))
+    row.body(
+        is_decline && !scopes.has(Scope::AuthorizationsRead),
+        &state.response_codes,
+    )
 }
 
 pub async fn one(
@@ -111,7 +118,7 @@ pub async fn one(
     let row = find(&state, &caller, &id).await?;
     Ok(json_response(
         StatusCode::OK,
-        body(&caller, &row).to_string(),
+        body(&state, &caller, &row).to_string(),
     ))
 }
 
@@ -228,7 +235,7 @@ struct Reading {
 fn events_of(reading: Reading) -> impl Stream<Item = Result<Event, Infallible>> {
     stream::unfold(reading, |mut reading| async move {
         let row = reading.next().await?;
-        let json = body(&reading.caller, &row).to_string();
+        let json = body(&reading.state, &reading.caller, &row).to_string();
         let event = Event::default().id(row.id().to_string());
         let event = event.event(&row.event_type).data(json);
         Some((Ok(event), reading))

@@ -1,9 +1,10 @@
 //! `/v1/accounts/{id}/ledger_entries`: every movement of an account's posted balance, newest first, from SQL.
 
 use super::error::ApiError;
+use super::fields::Fields;
 use super::list::{self, ListQuery, store_error};
-use super::{Gate, accounts};
-use crate::store::query::EntryCursor;
+use super::{Gate, accounts, filters};
+use crate::store::query_money::{EntryCursor, LedgerFilter};
 use crate::store::rows::LedgerEntryRow;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -24,14 +25,39 @@ pub async fn many(
         None => None,
         Some(text) => Some(cursor(&text).ok_or_else(malformed)?),
     };
+    let (created_from, created_until) = filters::created(&mut query)?;
+    let (amount_from, amount_until) = filters::amount_span(&mut query)?;
+    let filter = LedgerFilter {
+        source_type: source_type(&mut query)?,
+        source_id: query.text("source_id", 64)?,
+        amount_from,
+        amount_until,
+        created_from,
+        created_until,
+    };
     let limit = list::limit(&mut query)?;
     query.finish()?;
     let account = accounts::by_path(&state, &account_id).await?;
     list::check_store(&state)?;
-    let page = state.store.ledger_entries(account.id, after, limit).await;
+    let page = state
+        .store
+        .ledger_entries(account.id, &filter, after, limit)
+        .await;
     let page = page.map_err(store_error)?;
     let data = page.data.iter().map(to_json).collect();
     Ok(list::page(data, page.has_more, page.projected_through))
+}
+
+/// What posts money to accounts.
+pub const SOURCE_TYPES: &[(&str, &str)] = &[
+    ("top_up", "top_up"),
+    ("transaction", "transaction"),
+    ("transfer", "transfer"),
+];
+
+fn source_type(query: &mut Fields) -> Result<Option<String>, ApiError> {
+    let source_type = query.word("source_type", SOURCE_TYPES)?;
+    Ok(source_type.map(str::to_owned))
 }
 
 fn malformed() -> ApiError {

@@ -129,6 +129,18 @@ pub fn store_error(error: StoreError) -> ApiError {
             "starting_after",
             "starting_after must be the id of an entry of this list; one made a moment ago may not be in it yet",
         ),
+        StoreError::TooWide => ApiError::invalid(
+            "filters_too_wide",
+            "query",
+            "these filters fit few among very many entries, and not all of those could be looked at in time: add one that fits \
+             fewer (a card, an account, a merchant, a number of the network), or a shorter span between created_from and \
+             created_until",
+        ),
+        StoreError::TooSlow { .. } => {
+            let message = "the SQL database took too long for this list: repeat it, or ask for less, as by a card, an account, \
+                or a shorter span of time";
+            ApiError::unavailable("list_too_slow", message)
+        }
         error if error.is_passing() => {
             tracing::warn!(%error, "a list could not be read");
             store_unavailable()

@@ -30,6 +30,7 @@ pub(crate) mod exchange_rates;
 pub(crate) mod fee_schedules;
 mod fees;
 mod fields;
+mod filters;
 pub(crate) mod groups;
 mod health;
 pub(crate) mod hold_expiry_json;
@@ -71,13 +72,13 @@ pub use body::BODY_MAX_BYTES;
 pub use routes::{Route, router, serve, table};
 
 use crate::decision_call::CallStats;
-use crate::engine::reason::DeclineReason;
 use crate::engine::registry::IdempotencyKey;
 use crate::journal::Handle;
 use crate::network::loopback::Loopback;
 use crate::security::{ApiKeyHasher, Vault};
 use crate::shard::switchboard::Switchboard;
 use crate::store::Store;
+use crate::store::events::ResponseCodes;
 use crate::store::lag::ProjectionLag;
 use crate::webhooks::{Client, WebhookStats};
 use error::ApiError;
@@ -87,10 +88,6 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, OnceLock};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-
-/// The response code (DE39) that a network gets for a reason, or for an approval where there is none;
-/// nothing for a network that is not configured.
-pub type ResponseCodes = Box<dyn Fn(&str, Option<DeclineReason>) -> Option<String> + Send + Sync>;
 
 /// What the interface needs from outside.
 pub struct Wiring {

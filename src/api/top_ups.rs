@@ -8,7 +8,7 @@ use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery, store_error};
 use super::rails::{self, Expectation};
-use super::{ApiState, Gate, accounts, ask};
+use super::{ApiState, Gate, accounts, ask, filters};
 use crate::engine::command::{Action, TopUp};
 use crate::engine::event::Refusal;
 use crate::engine::ids::{AccountId, TopUpId};
@@ -274,11 +274,18 @@ pub async fn many(
     ListQuery(mut query): ListQuery,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
+    let (created_from, created_until) = filters::created(&mut query)?;
+    let amounts = filters::amounts(&mut query)?;
     let filter = TopUpFilter {
         account_id: query.id("account_id", AccountId::PREFIX)?,
         status: query.word("status", TopUpStatus::ALL)?,
         method: query.word("method", &rails::methods())?,
         external_reference: query.text("external_reference", 140)?,
+        currency: amounts.currency,
+        amount_from: amounts.from,
+        amount_until: amounts.until,
+        created_from,
+        created_until,
         bounds: caller.bounds().cloned(),
     };
     let after = query.id("starting_after", TopUpId::PREFIX)?;

@@ -3,12 +3,15 @@
 use super::auth::Caller;
 use super::error::{ApiError, json_response};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, accounts, as_of_now, authorizations};
-use crate::engine::ids::{AccountId, AuthorizationId, CardId, TransactionId};
+use super::{ApiState, Gate, accounts, as_of_now, authorizations, filters};
+use crate::engine::facts::Kind;
+use crate::engine::ids::{
+    AccountId, AuthorizationId, CardId, CardholderId, ProgramId, TransactionId,
+};
 use crate::engine::money::Currency;
 use crate::engine::record::Record;
 use crate::store::from_posting::{self, Purchase};
-use crate::store::query::TransactionFilter;
+use crate::store::query_payments::TransactionFilter;
 use crate::store::row_json;
 use crate::store::rows::{TransactionRow, TransactionType};
 use axum::extract::{Path, State};
@@ -70,7 +73,8 @@ async fn from_journal(
     // The currency is looked up in memory afterwards.
     let row = from_posting::transaction_row(sequence, record, |_| None, |_| purchase);
     let mut row = row.ok_or_else(not_found)?;
-    row.currency = accounts::find(state, row.account_id).await?.currency;
+    let account = accounts::find(state, row.account_id).await?;
+    (row.currency, row.program_id) = (account.currency, Some(account.program_id));
     if row.transaction_currency == Currency::ABSENT {
         row.transaction_currency = row.currency;
     }
@@ -83,13 +87,32 @@ pub async fn many(
     ListQuery(mut query): ListQuery,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
+    let (link_type, link_id) = list::link(&mut query)?;
+    let (created_from, created_until) = filters::created(&mut query)?;
+    let amounts = filters::amounts(&mut query)?;
+    let merchants = filters::merchants(&mut query)?;
+    let (stan, rrn) = filters::references(&mut query)?;
     let filter = TransactionFilter {
         card_id: query.id("card_id", CardId::PREFIX)?,
         account_id: query.id("account_id", AccountId::PREFIX)?,
         authorization_id: query.id("authorization_id", AuthorizationId::PREFIX)?,
         transaction_type: query.word("type", TransactionType::ALL)?,
-        created_from: query.moment("created_from")?,
-        created_until: query.moment("created_until")?,
+        program_id: query.id("program_id", ProgramId::PREFIX)?,
+        cardholder_id: query.id("cardholder_id", CardholderId::PREFIX)?,
+        kind: query.word("kind", Kind::ALL)?,
+        merchant_id: merchants.id,
+        merchant_name: merchants.name,
+        mcc: merchants.mcc,
+        merchant_country: merchants.country,
+        stan,
+        rrn,
+        currency: amounts.currency,
+        amount_from: amounts.from,
+        amount_until: amounts.until,
+        created_from,
+        created_until,
+        link_type,
+        link_id,
         bounds: caller.bounds().cloned(),
     };
     let after = query.id("starting_after", TransactionId::PREFIX)?;

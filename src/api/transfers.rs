@@ -6,7 +6,7 @@ use super::body::WriteRequest;
 use super::error::{ApiError, json_response};
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, accounts, ask};
+use super::{ApiState, Gate, accounts, ask, filters};
 use crate::engine::command::Action;
 use crate::engine::event::Refusal;
 use crate::engine::ids::{AccountId, TransferId};
@@ -142,11 +142,18 @@ pub async fn many(
     ListQuery(mut query): ListQuery,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
+    let (created_from, created_until) = filters::created(&mut query)?;
+    let amounts = filters::amounts(&mut query)?;
     let filter = TransferFilter {
         account_id: query.id("account_id", AccountId::PREFIX)?,
         from_account_id: query.id("from_account_id", AccountId::PREFIX)?,
         to_account_id: query.id("to_account_id", AccountId::PREFIX)?,
         status: query.word("status", TransferStatus::ALL)?,
+        currency: amounts.currency,
+        amount_from: amounts.from,
+        amount_until: amounts.until,
+        created_from,
+        created_until,
         bounds: caller.bounds().cloned(),
     };
     let after = query.id("starting_after", TransferId::PREFIX)?;

@@ -9,6 +9,7 @@ use crate::network::listener::{self, Peer};
 use crate::network::loopback::Loopback;
 use crate::network::threads::NetworkThreads;
 use crate::store::JournalSource;
+use crate::store::events::ResponseCodes;
 use crate::store::follow::{self, FollowSettings};
 use crate::store::lag::ProjectionLag;
 use crate::store::projection::journal_text;
@@ -70,7 +71,7 @@ pub async fn start(config: &Config, start: Start) -> Result<Node> {
     ));
     let networks = start_networks(config, &core).await?;
     let stats = Arc::new(WebhookStats::default());
-    let webhooks = start_webhooks(config, &core, &projection, &stats)?;
+    let webhooks = start_webhooks(config, &core, &projection, (&networks, &stats))?;
     let told = (stats, http.stop.clone());
     gate.open(api_state(
         config,
@@ -220,7 +221,7 @@ fn start_webhooks(
     config: &Config,
     core: &Core,
     projection: &Projection,
-    stats: &Arc<WebhookStats>,
+    (networks, stats): (&Networks, &Arc<WebhookStats>),
 ) -> Result<Webhooks> {
     let wiring = webhooks::Wiring {
         switchboard: core.switchboard.clone(),
@@ -230,18 +231,14 @@ fn start_webhooks(
         sandbox: config.sandbox.enabled,
         retain_days: config.webhooks.retain_days,
         stats: stats.clone(),
+        response_codes: response_codes(networks),
     };
     Webhooks::start(wiring).context("cannot prepare calls to webhook endpoints")
 }
 
-fn api_state(
-    config: &Config,
-    start: Start,
-    (core, projection, networks): (&Core, &Projection, &Networks),
-    (webhook_stats, stop_streams): (Arc<WebhookStats>, CancellationToken),
-) -> Result<ApiState> {
+fn response_codes(networks: &Networks) -> ResponseCodes {
     let peers = networks.peers.clone();
-    let response_codes = move |network: &str, reason: Option<DeclineReason>| {
+    Arc::new(move |network: &str, reason: Option<DeclineReason>| {
         let map = &peers
             .iter()
             .find(|peer| peer.settings.name == network)?
@@ -252,7 +249,15 @@ fn api_state(
                 .map_or(map.approved, |reason| map.declined(reason))
                 .to_string(),
         )
-    };
+    })
+}
+
+fn api_state(
+    config: &Config,
+    start: Start,
+    (core, projection, networks): (&Core, &Projection, &Networks),
+    (webhook_stats, stop_streams): (Arc<WebhookStats>, CancellationToken),
+) -> Result<ApiState> {
     if start.root_key.is_none() {
         tracing::warn!("CARDSWITCH_ROOT_KEY is not set: every request to /v1 will be refused");
     }
@@ -269,7 +274,7 @@ fn api_state(
         webhook_stats,
         stop_streams,
         requests_per_second: config.http.requests_per_second,
-        response_codes: Box::new(response_codes),
+        response_codes: response_codes(networks),
         metrics: prometheus_client::registry::Registry::default(),
         networks: networks
             .peers

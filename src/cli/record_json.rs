@@ -446,8 +446,13 @@ fn registry_event(event: &RegistryEvent) -> Value {
         RegistryEvent::RiskRuleCreated { version } => {
             json!({ "type": "risk_rule_created", "registry_version": version })
         }
-        RegistryEvent::RiskRuleChanged { version, from, to } => json!({
-            "type": "risk_rule_changed", "registry_version": version,
+        RegistryEvent::RiskRuleChanged {
+            version,
+            from,
+            to,
+            program_id,
+        } => json!({
+            "type": "risk_rule_changed", "registry_version": version, "program_id": program_id.to_string(),
             "from": from.name(), "to": to.name(),
         }),
         RegistryEvent::CardholderCreated => json!({ "type": "cardholder_created" }),
@@ -482,8 +487,8 @@ fn registry_event(event: &RegistryEvent) -> Value {
         RegistryEvent::GroupsChanged { version } => {
             json!({ "type": "groups_changed", "registry_version": version })
         }
-        RegistryEvent::ExceptionRequested => json!({ "type": "exception_requested" }),
-        RegistryEvent::ExceptionChanged { version, to } => json!({
+        RegistryEvent::ExceptionRequested { .. } => json!({ "type": "exception_requested" }),
+        RegistryEvent::ExceptionChanged { version, to, .. } => json!({
             "type": "exception_changed", "registry_version": version, "state": to.name(),
         }),
         RegistryEvent::LinkControlsSet { version, link } => json!({

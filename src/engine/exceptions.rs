@@ -7,7 +7,8 @@ use super::ids::{AccountId, CardId, ExceptionId, LimitId, LinkId};
 use super::merchants::MerchantEntry;
 use super::money::Currency;
 use super::registry::{
-    Registry, RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome, RegistryRefusal,
+    LinkKey, Registry, RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome,
+    RegistryRefusal,
 };
 use super::time::Timestamp;
 use hashbrown::HashMap;
@@ -209,7 +210,10 @@ fn decide_request(
         Subject::Card(id) if registry.issued_cards.get(id).is_none() => {
             RegistryRefusal::CardNotFound(id)
         }
-        _ => return RegistryOutcome::Event(RegistryEvent::ExceptionRequested),
+        subject => {
+            let link = link_of(registry, subject);
+            return RegistryOutcome::Event(RegistryEvent::ExceptionRequested { link });
+        }
     };
     RegistryOutcome::Refused(refusal)
 }
@@ -235,9 +239,22 @@ fn decide_change(registry: &Registry, at: Timestamp, change: &ChangeException) -
         RegistryRefusal::ExceptionOver
     } else {
         let version = registry.view.version + 1;
-        return RegistryOutcome::Event(RegistryEvent::ExceptionChanged { version, to });
+        return RegistryOutcome::Event(RegistryEvent::ExceptionChanged {
+            version,
+            to,
+            subject: known.subject,
+            link: link_of(registry, known.subject),
+        });
     };
     RegistryOutcome::Refused(refusal)
+}
+
+/// The linked object that an exception is about, for who hears of it.
+fn link_of(registry: &Registry, subject: Subject) -> Option<LinkKey> {
+    match subject {
+        Subject::Link(id) => registry.link_key(id).cloned(),
+        Subject::Card(_) | Subject::Account(_) => None,
+    }
 }
 
 /// Names are text that people give: their case and the space around them say nothing.

@@ -252,6 +252,8 @@ pub enum RegistryEvent {
         version: u64,
         from: RuleState,
         to: RuleState,
+        /// Whose rule it is.
+        program_id: ProgramId,
     },
     GroupsChanged {
         version: u64,
@@ -267,10 +269,16 @@ pub enum RegistryEvent {
         /// Its number, a new one where it was not known.
         link: LinkId,
     },
-    ExceptionRequested,
+    ExceptionRequested {
+        /// Where it is about a linked object: which.
+        link: Option<LinkKey>,
+    },
     ExceptionChanged {
         version: u64,
         to: ExceptionState,
+        /// What it is about.
+        subject: super::exceptions::Subject,
+        link: Option<LinkKey>,
     },
     DecisionEndpointPut {
         version: u64,

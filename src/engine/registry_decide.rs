@@ -195,7 +195,7 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
                 known.cardholder.verified = true;
             }
         }
-        (RegistryAction::RequestException(wanted), RegistryEvent::ExceptionRequested) => {
+        (RegistryAction::RequestException(wanted), RegistryEvent::ExceptionRequested { .. }) => {
             let wanted = Arc::new((**wanted).clone());
             registry.exceptions.insert(wanted.id, wanted);
         }
@@ -353,7 +353,7 @@ fn apply_of_the_rest(
         }
         (
             RegistryAction::ChangeException(change),
-            RegistryEvent::ExceptionChanged { version, to },
+            RegistryEvent::ExceptionChanged { version, to, .. },
         ) => {
             let changed = exceptions::apply_change(registry, command.at, change, *to);
             let subject = registry.subject_of_chain(changed.subject);

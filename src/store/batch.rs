@@ -1,7 +1,7 @@
 //! What a run of journal records does to the tables, summed: new rows, and one change per row that
 //! was there before. How it gets into a database does not live here.
 
-use super::database::RowChange;
+use super::database::{Position, RowChange};
 use super::effect::{self, Change};
 use super::error::StoreError;
 use super::from_fees::{self, charges_of};
@@ -9,15 +9,16 @@ use super::from_message;
 use super::from_money;
 use super::from_posting::{self, Purchase};
 use super::from_record::{self, LedgerSource};
+use super::merchants::MerchantNameRow;
 use super::rows::{
-    AccountRow, AuditRow, AuthorizationRow, CardLinkRow, CardRevealRow, CardRow, FeeRow,
-    LedgerEntryRow, ProgramRow, ReversalRow, Sequence, TokenRow, TopUpRow, TransactionRow,
+    AccountFacts, AccountRow, AuditRow, AuthorizationRow, CardLinkRow, CardRevealRow, CardRow,
+    FeeRow, LedgerEntryRow, ProgramRow, ReversalRow, Sequence, TokenRow, TopUpRow, TransactionRow,
     TransferRow,
 };
+use super::times::RecordTimeRow;
 use crate::engine::command::{Action, Command, TopUp};
 use crate::engine::event::{Event, LedgerAccount, Posting};
 use crate::engine::ids::{AccountId, AuthorizationId, CardId};
-use crate::engine::money::Currency;
 use crate::engine::record::Record;
 use crate::engine::registry::IssueCard;
 use crate::engine::state::{AccountStatus, CardStatus};
@@ -35,9 +36,8 @@ pub(super) struct Move {
 
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    pub last: Sequence,
-    /// The latest time of any record so far.
-    pub through: Timestamp,
+    /// After the last record.
+    pub position: Position,
     pub programs: Vec<ProgramRow>,
     pub accounts: Vec<AccountRow>,
     pub cards: Vec<CardRow>,
@@ -53,6 +53,8 @@ pub(super) struct Batch {
     pub transfers: Vec<TransferRow>,
     pub fees: Vec<FeeRow>,
     pub tokens: Vec<TokenRow>,
+    pub record_times: Vec<RecordTimeRow>,
+    pub merchant_names: Vec<MerchantNameRow>,
     /// To rows of this batch and of earlier ones, in order; made when all new rows are there.
     pub row_changes: Vec<RowChange>,
     /// To authorizations of earlier batches.
@@ -77,21 +79,21 @@ struct Places {
 /// What the rows of records need to know of rows that were there before.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    pub currencies: HashMap<AccountId, Currency>,
+    pub accounts: HashMap<AccountId, AccountFacts>,
     /// Of authorizations that were reversed after money was posted for them.
     pub purchases: HashMap<AuthorizationId, Purchase>,
 }
 
 impl Known {
-    fn currency_of(&self, id: AccountId) -> Option<Currency> {
-        self.currencies.get(&id).copied()
+    fn facts_of(&self, id: AccountId) -> Option<AccountFacts> {
+        self.accounts.get(&id).copied()
     }
 }
 
-/// The accounts whose currency the rows of these records need and that the records do not open.
+/// The accounts that the rows of these records need and that the records do not open.
 pub(super) fn accounts_needed(
     records: &[(Sequence, Record)],
-    known: &HashMap<AccountId, Currency>,
+    known: &HashMap<AccountId, AccountFacts>,
 ) -> Vec<AccountId> {
     let mut needed: Vec<AccountId> = records
         .iter()
@@ -124,36 +126,41 @@ pub(super) fn originals_needed(records: &[(Sequence, Record)]) -> Vec<Authorizat
     needed
 }
 
-/// Notes the currencies of accounts that the records open.
+/// Notes the accounts that the records open.
 pub(super) fn note_opened(
     records: &[(Sequence, Record)],
-    known: &mut HashMap<AccountId, Currency>,
+    known: &mut HashMap<AccountId, AccountFacts>,
 ) {
     for (_, record) in records {
         if let Record::Shard { command, event, .. } = record
             && let (Action::OpenAccount(open), Event::AccountOpened { .. }) =
                 (&command.action, event)
         {
-            known.insert(open.account_id, open.currency);
+            let facts = AccountFacts {
+                currency: open.currency,
+                program_id: open.program_id,
+            };
+            known.insert(open.account_id, facts);
         }
     }
 }
 
 impl Batch {
-    /// Folds the records, which must follow one another. `through` is the latest time before them.
+    /// Folds the records, which must follow one another and what is at `position`.
     pub fn fold(
         records: &[(Sequence, Record)],
-        through: Timestamp,
+        position: Position,
         known: &Known,
     ) -> Result<Batch, StoreError> {
         let mut batch = Batch {
-            through,
+            position,
             ..Batch::default()
         };
         for (sequence, record) in records {
             let sequence = *sequence;
-            batch.last = sequence;
-            batch.through = batch.through.max(from_record::taken(record).0);
+            let (at, _) = from_record::taken(record);
+            let mark = batch.position.go_on(sequence, at);
+            batch.record_times.extend(mark);
             let added = batch.message(sequence, record, known)
                 || match record {
                     Record::Shard { command, event, .. } => batch.shard(sequence, command, event),
@@ -176,8 +183,8 @@ impl Batch {
     /// A message or the end of a hold: its own rows, then what it moves. False for any other record, and for one
     /// that leaves no row and moves nothing.
     fn message(&mut self, sequence: Sequence, record: &Record, known: &Known) -> bool {
-        let currency_of = |id| known.currency_of(id);
-        let row = from_message::authorization_row(sequence, record, currency_of);
+        let facts_of = |id| known.facts_of(id);
+        let row = from_message::authorization_row(sequence, record, facts_of);
         let reversal = from_message::reversal_row(sequence, record);
         let effect = effect::effect_of(record);
         let is_one = row.is_some() || reversal.is_some() || effect.is_some();
@@ -228,8 +235,8 @@ impl Batch {
             Some(place) => Some(Purchase::of(&self.authorizations[*place])),
             None => known.purchases.get(&id).cloned(),
         };
-        let currency_of = |id| known.currency_of(id);
-        let row = from_posting::transaction_row(sequence, record, currency_of, original_of);
+        let facts_of = |id| known.facts_of(id);
+        let row = from_posting::transaction_row(sequence, record, facts_of, original_of);
         if let Some(row) = row {
             let source = LedgerSource::transaction(&row);
             self.transactions.push(row);

@@ -69,7 +69,7 @@ fn has_row(event: &RegistryEvent) -> bool {
         | RegistryEvent::RiskRuleCreated { .. }
         | RegistryEvent::RiskRuleChanged { .. }
         | RegistryEvent::LinkControlsSet { .. }
-        | RegistryEvent::ExceptionRequested
+        | RegistryEvent::ExceptionRequested { .. }
         | RegistryEvent::ReferenceReserved
         | RegistryEvent::TokenRequested
         | RegistryEvent::FeeSchedulePut { .. }

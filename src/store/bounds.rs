@@ -1,8 +1,9 @@
-//! What of a list a bound API key sees, as conditions in SQL. The same of single objects is in `api::bounds`.
+//! What of a list a bound API key sees, as filters in SQL. The same of single objects is in `api::bounds`.
 
-use super::database::Value;
-use super::query::Conditions;
+use super::seek::{Filter, Keys};
+use super::sql::Sql;
 use crate::engine::api_keys::{BoundLink, Bounds};
+use crate::engine::ids::AccountId;
 
 /// By which columns the rows of a table are told apart; what a table has no column for, its rows do not have.
 pub(super) struct Of {
@@ -11,138 +12,203 @@ pub(super) struct Of {
     card: Option<&'static str>,
 }
 
+const NOTHING: &str = "1 = 0";
+
 impl Of {
     pub const PROGRAMS: Of = Of {
-        program: Some("id"),
+        program: Some("programs.id"),
         account: None,
         card: None,
     };
     pub const ACCOUNTS: Of = Of {
-        program: Some("program_id"),
-        account: Some("id"),
+        program: Some("accounts.program_id"),
+        account: Some("accounts.id"),
         card: None,
     };
     pub const CARDS: Of = Of {
-        program: Some("program_id"),
-        account: Some("account_id"),
-        card: Some("id"),
+        program: Some("cards.program_id"),
+        account: Some("cards.account_id"),
+        card: Some("cards.id"),
     };
     pub const EVENTS: Of = Of {
-        program: Some("program_id"),
-        account: Some("account_id"),
-        card: Some("card_id"),
+        program: Some("events.program_id"),
+        account: Some("events.account_id"),
+        card: Some("events.card_id"),
     };
     pub const FEES: Of = Of {
-        program: Some("program_id"),
-        account: Some("account_id"),
-        card: Some("card_id"),
-    };
-    /// Authorizations, transactions and tokens: they are where their card is.
-    pub const CARDS_MONEY: Of = Of {
-        program: None,
-        account: None,
-        card: Some("card_id"),
+        program: Some("fees.program_id"),
+        account: Some("fees.account_id"),
+        card: Some("fees.card_id"),
     };
 }
 
-/// Of money that belongs to an account: it is where its account is.
-impl Of {
-    pub const SENDERS: Of = Of::accounts_money("from_account_id");
-    pub const TOP_UPS: Of = Of::accounts_money("account_id");
-    pub const RECEIVERS: Of = Of::accounts_money("to_account_id");
-
-    const fn accounts_money(column: &'static str) -> Of {
-        Of {
-            program: None,
-            account: Some(column),
-            card: None,
+/// The rows of a table that has these columns itself.
+pub(super) fn of_rows(bounds: Option<&Bounds>, of: &Of) -> Vec<Filter> {
+    let Some(bounds) = bounds else {
+        return Vec::new();
+    };
+    let column = |name: Option<&'static str>| Some(name?.split_once('.')?.1);
+    let clause = within(bounds, of);
+    let filter = match (column(of.account), column(of.card)) {
+        (Some(column), _) if !bounds.account_ids.is_empty() => {
+            Filter::by_keys(clause, column, Keys::Asked(tree(bounds)))
         }
+        (_, Some(column)) if !bounds.links.is_empty() => {
+            let mut keys = Sql::of("SELECT card_id FROM card_links WHERE ");
+            keys.append(&any_link(&bounds.links));
+            Filter::by_keys(clause, column, Keys::Asked(keys))
+        }
+        _ => Filter::apart(clause),
+    };
+    let programs = column(of.program).filter(|column| *column == "program_id");
+    let programs = programs.and_then(|_| of_programs(bounds));
+    programs.into_iter().chain([filter]).collect()
+}
+
+/// Payments: they are where their card is. Unknown cards are in no row of the table of cards, and so within no bounds.
+pub(super) fn of_payments(bounds: Option<&Bounds>, card: &str) -> Vec<Filter> {
+    let Some(bounds) = bounds else {
+        return Vec::new();
+    };
+    let mut filters: Vec<Filter> = of_programs(bounds).into_iter().collect();
+    if bounds.account_ids.is_empty() && bounds.links.is_empty() {
+        return filters;
+    }
+    let mut clause = Sql::of(&format!(
+        "EXISTS (SELECT 1 FROM cards WHERE cards.id = {card} AND "
+    ));
+    clause.append(&within(bounds, &Of::CARDS));
+    clause.push(")");
+    let keys = Keys::Asked(cards_within(bounds));
+    filters.push(Filter::by_keys(clause, "card_id", keys));
+    filters
+}
+
+/// Money of accounts: it is where its account is, or one of its accounts.
+pub(super) fn of_accounts_money(bounds: Option<&Bounds>, columns: &[&'static str]) -> Vec<Filter> {
+    let Some(bounds) = bounds else {
+        return Vec::new();
+    };
+    let mut any = Sql::of("(");
+    for (place, column) in columns.iter().enumerate() {
+        any.push(if place > 0 { " OR " } else { "" });
+        any.push(&format!(
+            "EXISTS (SELECT 1 FROM accounts WHERE accounts.id = {column} AND "
+        ));
+        any.append(&within(bounds, &Of::ACCOUNTS));
+        any.push(")");
+    }
+    any.push(")");
+    match columns {
+        [column] if !bounds.account_ids.is_empty() => {
+            let column = column.split_once('.').map_or(*column, |(_, column)| column);
+            vec![Filter::by_keys(any, column, Keys::Asked(tree(bounds)))]
+        }
+        _ => vec![Filter::apart(any)],
     }
 }
 
-const NOTHING: &str = "1 = 0";
+fn of_programs(bounds: &Bounds) -> Option<Filter> {
+    let ids: Vec<String> = bounds.program_ids.iter().map(ToString::to_string).collect();
+    (!ids.is_empty()).then(|| {
+        let clause = Sql::one_of("program_id", &ids);
+        Filter::by_keys(clause, "program_id", Keys::Known(ids))
+    })
+}
 
-impl Conditions {
-    pub(super) fn within(&mut self, bounds: Option<&Bounds>, of: &Of) {
-        let Some(bounds) = bounds else {
-            return;
-        };
-        if let (None, None, Some(card)) = (of.program, of.account, of.card) {
-            // Unknown cards are in no row of the table of cards, and so within no bounds.
-            let clauses = std::mem::take(&mut self.clauses);
-            self.within(Some(bounds), &Of::CARDS);
-            let inner = std::mem::replace(&mut self.clauses, clauses).join(" AND ");
-            self.clauses
-                .push(format!("{card} IN (SELECT id FROM cards WHERE {inner})"));
-            return;
-        }
-        if let (None, Some(account), None) = (of.program, of.account, of.card) {
-            let clauses = std::mem::take(&mut self.clauses);
-            self.within(Some(bounds), &Of::ACCOUNTS);
-            let inner = std::mem::replace(&mut self.clauses, clauses).join(" AND ");
-            self.clauses.push(format!(
-                "{account} IN (SELECT id FROM accounts WHERE {inner})"
-            ));
-            return;
-        }
-        if !bounds.program_ids.is_empty() {
-            match of.program {
-                Some(column) => self.one_of(column, bounds.program_ids.iter()),
-                None => self.clauses.push(NOTHING.to_owned()),
-            }
-        }
-        if !bounds.account_ids.is_empty() {
-            match of.account {
-                Some(column) => self.below(column, bounds),
-                None => self.clauses.push(NOTHING.to_owned()),
-            }
-        }
-        if !bounds.links.is_empty() {
-            match of.card {
-                Some(column) => self.linked_to_any(column, &bounds.links),
-                None => self.clauses.push(NOTHING.to_owned()),
-            }
-        }
-    }
-
-    /// What is within the bounds by one of the columns.
-    pub(super) fn within_either(&mut self, bounds: Option<&Bounds>, of: [&Of; 2]) {
-        if bounds.is_none() {
-            return;
-        }
-        let clauses = std::mem::take(&mut self.clauses);
-        let either = of.map(|of| {
-            self.within(bounds, of);
-            std::mem::take(&mut self.clauses).join(" AND ")
+fn within(bounds: &Bounds, of: &Of) -> Sql {
+    let mut clauses = Vec::new();
+    if !bounds.program_ids.is_empty() {
+        let ids: Vec<String> = bounds.program_ids.iter().map(ToString::to_string).collect();
+        clauses.push(match of.program {
+            Some(column) => Sql::one_of(column, &ids),
+            None => Sql::of(NOTHING),
         });
-        self.clauses = clauses;
-        self.clauses.push(format!("({})", either.join(" OR ")));
     }
+    if !bounds.account_ids.is_empty() {
+        clauses.push(match of.account {
+            Some(column) => at_or_below(column, &bounds.account_ids),
+            None => Sql::of(NOTHING),
+        });
+    }
+    if !bounds.links.is_empty() {
+        clauses.push(match of.card {
+            Some(column) => linked_to_any(column, &bounds.links),
+            None => Sql::of(NOTHING),
+        });
+    }
+    if clauses.is_empty() {
+        clauses.push(Sql::of("1 = 1"));
+    }
+    Sql::all(&clauses)
+}
 
-    /// An account of the bounds, or one below it.
-    fn below(&mut self, column: &str, bounds: &Bounds) {
-        let ids = bounds.account_ids.iter();
-        let places: Vec<String> = ids
-            .map(|id| self.place(Value::Text(id.to_string())))
-            .collect();
-        self.clauses.push(format!(
-            "{column} IN (WITH RECURSIVE tree(id) AS (SELECT id FROM accounts WHERE id IN ({}) \
-             UNION SELECT accounts.id FROM accounts JOIN tree ON accounts.parent_id = tree.id) \
-             SELECT id FROM tree)",
-            places.join(", ")
-        ));
-    }
+fn texts(ids: &[AccountId]) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
+}
 
-    fn linked_to_any(&mut self, column: &str, links: &[BoundLink]) {
-        let one = |link: &BoundLink| {
-            let link_type = self.place(Value::Text(link.link_type.to_string()));
-            let id = self.place(Value::Text(link.id.to_string()));
-            format!("(link_type = {link_type} AND link_id = {id})")
-        };
-        let any: Vec<String> = links.iter().map(one).collect();
-        self.clauses.push(format!(
-            "{column} IN (SELECT card_id FROM card_links WHERE {})",
-            any.join(" OR ")
-        ));
+/// An account of the bounds, or one below it: what is above each row is looked through, which is little.
+fn at_or_below(column: &str, ids: &[AccountId]) -> Sql {
+    let mut sql = Sql::of(&format!(
+        "EXISTS (WITH RECURSIVE above (id) AS (SELECT {column} \
+         UNION SELECT upper.parent_id FROM accounts AS upper JOIN above ON upper.id = above.id \
+         WHERE upper.parent_id IS NOT NULL) SELECT 1 FROM above WHERE "
+    ));
+    sql.append(&Sql::one_of("above.id", &texts(ids)));
+    sql.push(")");
+    sql
+}
+
+fn linked_to_any(column: &str, links: &[BoundLink]) -> Sql {
+    let mut sql = Sql::of(&format!(
+        "EXISTS (SELECT 1 FROM card_links WHERE card_links.card_id = {column} AND "
+    ));
+    sql.append(&any_link(links));
+    sql.push(")");
+    sql
+}
+
+fn any_link(links: &[BoundLink]) -> Sql {
+    let mut sql = Sql::of("(");
+    for (place, link) in links.iter().enumerate() {
+        sql.push(if place > 0 { " OR (" } else { "(" });
+        sql.append(&Sql::all(&[
+            Sql::equal("link_type", &link.link_type),
+            Sql::equal("link_id", &link.id),
+        ]));
+        sql.push(")");
     }
+    sql.push(")");
+    sql
+}
+
+/// The accounts of the bounds, and all below them.
+fn tree(bounds: &Bounds) -> Sql {
+    let mut sql = below(bounds);
+    sql.push("SELECT id FROM tree");
+    sql
+}
+
+fn below(bounds: &Bounds) -> Sql {
+    let mut sql = Sql::of("WITH RECURSIVE tree (id) AS (SELECT id FROM accounts WHERE ");
+    sql.append(&Sql::one_of("id", &texts(&bounds.account_ids)));
+    sql.push(" UNION SELECT accounts.id FROM accounts JOIN tree ON accounts.parent_id = tree.id) ");
+    sql
+}
+
+/// The cards within bounds that name accounts or links.
+fn cards_within(bounds: &Bounds) -> Sql {
+    let mut sql;
+    if bounds.account_ids.is_empty() {
+        sql = Sql::of(
+            "SELECT cards.id FROM card_links JOIN cards ON cards.id = card_links.card_id WHERE ",
+        );
+        sql.append(&any_link(&bounds.links));
+    } else {
+        sql = below(bounds);
+        sql.push("SELECT cards.id FROM tree CROSS JOIN cards WHERE cards.account_id = tree.id");
+    }
+    sql.push(" AND ");
+    sql.append(&within(bounds, &Of::CARDS));
+    sql
 }

@@ -7,9 +7,9 @@ use crate::engine::event::{ApprovalCode, Flags, RuleId};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
 use crate::engine::fees::schedule::FeeKind;
 use crate::engine::ids::{
-    AccountId, AuditId, AuthorizationId, CardId, ControlId, DeliveryId, EventId, FeeId,
-    FeeScheduleId, LimitId, ProgramId, ReversalId, RiskRuleId, TokenId, TopUpId, TransactionId,
-    TransferId, WebhookEndpointId,
+    AccountId, AuditId, AuthorizationId, CardId, CardholderId, ControlId, DeliveryId, EventId,
+    FeeId, FeeScheduleId, LimitId, ProgramId, ReversalId, RiskRuleId, TokenId, TopUpId,
+    TransactionId, TransferId, WebhookEndpointId,
 };
 use crate::engine::money::Currency;
 use crate::engine::programs::ProgramStatus;
@@ -257,6 +257,7 @@ id_columns!(
     AuditId,
     AuthorizationId,
     CardId,
+    CardholderId,
     DeliveryId,
     EventId,
     ProgramId,
@@ -332,7 +333,7 @@ named_columns! {
     };
 }
 
-fn card_type_name(card_type: CardType) -> &'static str {
+pub(super) fn card_type_name(card_type: CardType) -> &'static str {
     match card_type {
         CardType::Virtual => "virtual",
         CardType::Physical => "physical",

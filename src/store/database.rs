@@ -6,12 +6,15 @@ use super::effect::Change;
 use super::error::StoreError;
 use super::postgres::{self, Postgres};
 use super::rows::Sequence;
+use super::sql::Sql;
 use super::sqlite::{self, Sqlite};
 use super::url::{self, Target};
 use crate::engine::ids::{AccountId, AuthorizationId, CardId};
 use crate::engine::time::{Expiry, Timestamp};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// One step of the tables' history, as SQL; its place in the list is its version, from 1.
 pub(super) type Migration = &'static str;
@@ -37,17 +40,24 @@ pub(super) const DERIVED_TABLES: &[&str] = &[
     "event_counts",
     "webhook_endpoints",
     "link_states",
+    "record_times",
+    "merchant_names",
 ];
+
+/// How long one query for a page of a list may take.
+pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Rows that one transaction removes, so that it holds nobody up.
 pub(super) const FORGOTTEN_AT_ONCE: i64 = 5_000;
 
 /// How far the projection has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Position {
     pub sequence: Sequence,
     /// The latest time of any record up to it.
     pub through: Timestamp,
+    /// The furthest that any record up to it was behind the latest time before it.
+    pub behind_ms: i64,
 }
 
 /// A parameter of a query.
@@ -156,6 +166,7 @@ pub struct Store {
     pub(super) database: Database,
     /// Without a password.
     url: String,
+    noted: Option<Arc<Mutex<Vec<String>>>>,
 }
 
 impl Store {
@@ -190,7 +201,12 @@ impl Store {
             Target::Sqlite(path) => Database::Sqlite(Sqlite::new(&path)),
             Target::Postgres(options) => Database::Postgres(Postgres::new(*options)),
         };
-        Ok(Store { database, url })
+        let noted = None;
+        Ok(Store {
+            database,
+            url,
+            noted,
+        })
     }
 
     /// As [`Store::prepare`], but a Postgres that is away is `false` and no error: it is asked again
@@ -256,6 +272,32 @@ impl Store {
             Database::Postgres(postgres) => postgres.fetch(sql, values, decode).await,
         };
         fetched.map_err(|error| self.error("answer a query", error))
+    }
+
+    /// As [`Store::fetch`], for what a caller may make too large: interrupted after [`QUERY_TIMEOUT`].
+    pub(super) async fn fetch_in_time<T>(
+        &self,
+        sql: Sql,
+        decode: impl Fn(&dyn Source) -> Result<T, sqlx::Error>,
+    ) -> Result<Vec<T>, StoreError> {
+        if let Some(noted) = &self.noted {
+            let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
+            noted.push(sql.inlined());
+        }
+        let Sql { text, values } = sql;
+        let fetched = match &self.database {
+            Database::Sqlite(sqlite) => sqlite.fetch_in_time(text, &values, decode).await,
+            Database::Postgres(postgres) => postgres.fetch_in_time(text, &values, decode).await,
+        };
+        fetched.map_err(|error| self.error("answer a query", error))
+    }
+
+    /// The same store, and the statements of lists that it will run, for tests that look at their plans.
+    #[doc(hidden)]
+    pub fn with_statements_noted(mut self) -> (Store, Arc<Mutex<Vec<String>>>) {
+        let noted = Arc::default();
+        self.noted = Some(Arc::clone(&noted));
+        (self, noted)
     }
 
     /// Empties every table that the journal can fill again.

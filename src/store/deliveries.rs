@@ -1,10 +1,16 @@
 //! The log of calls to webhook endpoints. It cannot be made from the journal: a rebuild leaves it as it is, and without
 //! it nothing is told twice or not at all.
 
+use super::columns::TableRow;
 use super::database::{Database, Store, Value, Writer};
 use super::error::StoreError;
-use super::query::{Conditions, Page};
+use super::filters::{Gathered, filters};
+use super::query::Page;
 use super::rows::{names, table};
+use super::search::{Order, Search};
+use super::seek::{Filter, Keys};
+use super::sql::Sql;
+use super::times;
 use crate::engine::ids::{DeliveryId, EventId, WebhookEndpointId};
 use crate::engine::time::Timestamp;
 
@@ -39,17 +45,48 @@ names! {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DeliveryFilter {
-    pub endpoint_id: Option<WebhookEndpointId>,
-    pub event_id: Option<EventId>,
-    pub event_type: Option<String>,
-    pub outcome: Option<DeliveryOutcome>,
-    /// Not before this, and before that.
-    pub created_from: Option<Timestamp>,
-    pub created_until: Option<Timestamp>,
-    /// Of these endpoints only.
-    pub endpoint_ids: Option<Vec<WebhookEndpointId>>,
+filters! {
+    DeliveryFilter {
+        endpoint_id: WebhookEndpointId,
+        event_id: EventId,
+        event_type: String,
+        outcome: DeliveryOutcome,
+        /// Not before this, and before that.
+        created_from: Timestamp,
+        created_until: Timestamp,
+        /// Of these endpoints only.
+        endpoint_ids: Vec<WebhookEndpointId>,
+    }
+}
+
+const NEWEST_FIRST: Order = Order {
+    key: "id",
+    newest_first: true,
+    key_is_text: true,
+};
+
+impl DeliveryFilter {
+    fn gathered(&self) -> Vec<Filter> {
+        let mut of = Gathered::of(DeliveryRow::TABLE);
+        of.equal("webhook_endpoint_id", self.endpoint_id);
+        of.equal("event_id", self.event_id);
+        of.equal("event_type", self.event_type.as_ref());
+        of.equal("outcome", self.outcome.map(DeliveryOutcome::name));
+        let times = times::between("created_at_ms", self.created_from, self.created_until);
+        if !times.is_empty() {
+            of.filters.push(Filter::sorted(Sql::all(&times)));
+        }
+        if let Some(ids) = &self.endpoint_ids {
+            let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+            let clause = match ids.is_empty() {
+                true => Sql::of("1 = 0"),
+                false => Sql::one_of("webhook_endpoint_id", &ids),
+            };
+            let filter = Filter::by_keys(clause, "webhook_endpoint_id", Keys::Known(ids));
+            of.filters.push(filter);
+        }
+        of.filters
+    }
 }
 
 impl Store {
@@ -77,34 +114,25 @@ impl Store {
         starting_after: Option<DeliveryId>,
         limit: u32,
     ) -> Result<Page<DeliveryRow>, StoreError> {
-        let mut conditions = Conditions::default();
-        let endpoint_id = filter.endpoint_id.map(|id| id.to_string());
-        conditions.equal("webhook_endpoint_id", endpoint_id);
-        conditions.equal("event_id", filter.event_id.map(|id| id.to_string()));
-        conditions.equal("event_type", filter.event_type.clone());
-        conditions.equal(
-            "outcome",
-            filter.outcome.map(|outcome| outcome.name().to_owned()),
-        );
-        conditions.between("created_at_ms", filter.created_from, filter.created_until);
-        if let Some(ids) = &filter.endpoint_ids {
-            match ids.is_empty() {
-                true => conditions.clauses.push("1 = 0".to_owned()),
-                false => conditions.one_of("webhook_endpoint_id", ids.iter()),
-            }
-        }
         // Ids grow with time.
-        if let Some(id) = starting_after {
-            let place = conditions.place(Value::Text(id.to_string()));
-            conditions.clauses.push(format!("id < {place}"));
-        }
-        self.page(conditions, "id DESC", limit).await
+        let search = Search {
+            order: NEWEST_FIRST,
+            filters: filter.gathered(),
+            starting_after: starting_after.map(|id| Value::Text(id.to_string())),
+            after: None,
+            before: None,
+        };
+        self.search(&search, limit).await
     }
 
     pub async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryRow>, StoreError> {
-        let mut conditions = Conditions::default();
-        conditions.equal("id", Some(id.to_string()));
-        Ok(self.page(conditions, "id", 1).await?.data.pop())
+        let sql = format!(
+            "SELECT {} FROM deliveries WHERE id = $1",
+            DeliveryRow::select()
+        );
+        let values = [Value::Text(id.to_string())];
+        let rows = self.fetch(sql, &values, |row| DeliveryRow::take(row, 0));
+        Ok(rows.await?.pop())
     }
 }
 

@@ -1,5 +1,6 @@
 //! What can go wrong between the journal and SQL. Never carries a password or card data.
 
+use super::database::QUERY_TIMEOUT;
 use super::rows::Sequence;
 
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +72,13 @@ pub enum StoreError {
     Source(#[from] super::follow::SourceError),
     #[error("`starting_after` names {0}, which is not in the list")]
     UnknownCursor(String),
+    #[error(
+        "the filters fit few among very many rows, and not all of those were looked at in time: add a filter that fits fewer, \
+         or a shorter span of time"
+    )]
+    TooWide,
+    #[error("the database at {url} took longer than {} ms to answer a query, and was interrupted", QUERY_TIMEOUT.as_millis())]
+    TooSlow { url: String },
     /// Only ever made by a test's fault hook.
     #[doc(hidden)]
     #[error("interrupted by a fault hook")]
@@ -81,7 +89,9 @@ impl StoreError {
     /// What the database said, sorted into "gone, come back" and "refused".
     pub(super) fn sql(url: &str, doing: &'static str, source: sqlx::Error) -> StoreError {
         let url = url.to_owned();
-        if is_away(&source) {
+        if is_interrupted(&source) {
+            StoreError::TooSlow { url }
+        } else if is_away(&source) {
             StoreError::Away { url, source }
         } else {
             StoreError::Sql { url, doing, source }
@@ -95,6 +105,7 @@ impl StoreError {
             StoreError::Away { .. }
                 | StoreError::Sql { .. }
                 | StoreError::PositionMoved { .. }
+                | StoreError::TooSlow { .. }
                 | StoreError::Interrupted
         )
     }
@@ -108,6 +119,12 @@ impl StoreError {
             StoreError::OtherJournal { .. } | StoreError::AheadOfJournal { .. }
         )
     }
+}
+
+/// Postgres: canceled by `statement_timeout`. SQLite: by the handler that looks at the clock.
+fn is_interrupted(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| ["57014", "9"].contains(&&*code))
 }
 
 fn is_away(error: &sqlx::Error) -> bool {

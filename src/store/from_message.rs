@@ -4,8 +4,8 @@
 use super::effect::charged;
 use super::from_record::{clean_array, lettered, taken};
 use super::rows::{
-    AuthorizationResult, AuthorizationRow, AuthorizationStatus, MessageName, ReversalResultName,
-    ReversalRow, Sequence, UndoneName,
+    AccountFacts, AuthorizationResult, AuthorizationRow, AuthorizationStatus, MessageName,
+    ReversalResultName, ReversalRow, Sequence, UndoneName,
 };
 use crate::engine::command::{Action, Advise, Authorize, Resolve, Reverse, Withhold};
 use crate::engine::conversion::Conversion;
@@ -195,19 +195,18 @@ fn came_of(record: &Record) -> Option<(&Authorize, Came<'_>)> {
     Some((&advise.payment, came_of_advice(advise, advised)?))
 }
 
-/// The row of a message as it left it; `None` for a record that adds none. `currency_of` knows the currency of
-/// an account.
+/// The row of a message as it left it; `None` for a record that adds none. `facts_of` knows accounts.
 pub fn authorization_row(
     sequence: Sequence,
     record: &Record,
-    currency_of: impl Fn(AccountId) -> Option<Currency>,
+    facts_of: impl Fn(AccountId) -> Option<AccountFacts>,
 ) -> Option<AuthorizationRow> {
     let (payment, came) = came_of(record)?;
     let (created_at, engine_version) = taken(record);
     let (reference, merchant) = (&payment.reference, &payment.merchant);
     let transaction = payment.amounts.transaction;
-    let currency = came.account_id.and_then(currency_of);
-    let currency = currency.unwrap_or(transaction.currency);
+    let account = came.account_id.and_then(facts_of);
+    let currency = account.map_or(transaction.currency, |account| account.currency);
     let (refusal, conversion) = (came.decline.or(came.breach), came.conversion);
     Some(AuthorizationRow {
         sequence,
@@ -261,6 +260,7 @@ pub fn authorization_row(
         decision_call_ms: None,
         decision_call_fallback_used: None,
         token_id: payment.token.id(),
+        program_id: account.map(|account| account.program_id),
     })
 }
 

@@ -3,7 +3,7 @@
 use super::effect::{self, charged, settled};
 use super::from_message::{account_of, advice_of, named_or, request_of, resolved_of, undoing_of};
 use super::from_record::{clean_array, lettered, taken};
-use super::rows::{AuthorizationRow, Sequence, TransactionRow, TransactionType};
+use super::rows::{AccountFacts, AuthorizationRow, Sequence, TransactionRow, TransactionType};
 use crate::engine::authorizations::InBoth;
 use crate::engine::command::Authorize;
 use crate::engine::event::{AdviceOutcome, Decision, Flags, ResolvedTo};
@@ -105,13 +105,14 @@ impl Purchase {
 pub fn transaction_row(
     sequence: Sequence,
     record: &Record,
-    currency_of: impl Fn(AccountId) -> Option<Currency>,
+    facts_of: impl Fn(AccountId) -> Option<AccountFacts>,
     original_of: impl FnOnce(AuthorizationId) -> Option<Purchase>,
 ) -> Option<TransactionRow> {
     let (id, authorization_id) = transaction_of(record)?;
     let account_id = account_of(record)?;
     let amount_minor = -charged(effect::postings_of(record));
-    let currency = currency_of(account_id).unwrap_or_default();
+    let account = facts_of(account_id);
+    let currency = account.map_or_else(Currency::default, |account| account.currency);
     let asked = match (request_of(record), advice_of(record)) {
         (Some((authorize, _)), _) => Some(authorize),
         (None, Some((advise, _))) => Some(&advise.payment),
@@ -160,6 +161,7 @@ pub fn transaction_row(
         flags,
         network_minor: settled(effect::postings_of(record)),
         created_at_ms: taken(record).0,
+        program_id: account.map(|account| account.program_id),
     })
 }
 

@@ -143,6 +143,7 @@ pub(super) fn card_row(sequence: Sequence, at: Timestamp, issue: &IssueCard) -> 
         created_at_ms: at,
         replacement_for: None,
         shipping_status: issue.shipping.as_ref().map(|_| ShippingStatus::Ordered),
+        cardholder_id: issue.cardholder_id,
     }
 }
 

@@ -4,7 +4,9 @@ use super::batch::Move;
 use super::both::same_in_both;
 use super::columns::{Source, TableRow};
 use super::copy;
-use super::database::{FORGOTTEN_AT_ONCE, Migration, Position, RowChange, Value, Writer};
+use super::database::{
+    FORGOTTEN_AT_ONCE, Migration, Position, QUERY_TIMEOUT, RowChange, Value, Writer,
+};
 use super::effect::Change;
 use super::rows::{AuthorizationResult, AuthorizationStatus, Sequence};
 use crate::engine::ids::{AccountId, AuthorizationId, CardId};
@@ -30,6 +32,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/postgres/0010_money.sql"),
     include_str!("migrations/postgres/0011_fees.sql"),
     include_str!("migrations/postgres/0012_tokens.sql"),
+    include_str!("migrations/postgres/0013_lists.sql"),
     include_str!("migrations/postgres/0014_programs.sql"),
     include_str!("migrations/postgres/0015_audit_outcomes.sql"),
 ];
@@ -45,6 +48,8 @@ pub(super) struct Postgres {
     /// One connection, for the projection.
     writer: PgPool,
     readers: PgPool,
+    /// For what callers ask for: bounded in time, and planned with the values that are asked for.
+    lists: PgPool,
 }
 
 impl Postgres {
@@ -56,6 +61,12 @@ impl Postgres {
             .disable_statement_logging();
         // Rows lost with a crash of the server are lost together with the position, and pulled again.
         let unsynced = options.clone().options([("synchronous_commit", "off")]);
+        // A plan for any values at all would take a rare one for common.
+        let timeout_ms = QUERY_TIMEOUT.as_millis().to_string();
+        let bounded = options.clone().options([
+            ("statement_timeout", timeout_ms.as_str()),
+            ("plan_cache_mode", "force_custom_plan"),
+        ]);
         let pool = |max| {
             PgPoolOptions::new()
                 .max_connections(max)
@@ -64,6 +75,7 @@ impl Postgres {
         Postgres {
             writer: pool(1).connect_lazy_with(unsynced),
             readers: pool(READERS_MAX).connect_lazy_with(options),
+            lists: pool(READERS_MAX).connect_lazy_with(bounded),
         }
     }
 
@@ -101,6 +113,17 @@ impl Postgres {
         rows.iter().map(|row| decode(row)).collect()
     }
 
+    /// The same, interrupted where it takes too long.
+    pub async fn fetch_in_time<T>(
+        &self,
+        sql: String,
+        values: &[Value],
+        decode: impl Fn(&dyn Source) -> Result<T, sqlx::Error>,
+    ) -> Result<Vec<T>, sqlx::Error> {
+        let rows = bind(sql, values).fetch_all(&self.lists).await?;
+        rows.iter().map(|row| decode(row)).collect()
+    }
+
     pub async fn begin(&self) -> Result<PgWriter, sqlx::Error> {
         Ok(PgWriter(self.writer.begin().await?))
     }
@@ -116,6 +139,7 @@ impl Postgres {
     pub async fn close(&self) {
         self.writer.close().await;
         self.readers.close().await;
+        self.lists.close().await;
     }
 }
 

@@ -7,15 +7,15 @@ use super::database::{Database, Position, Store, Value, Writer};
 use super::error::StoreError;
 use super::events::{self, EventContext, EventFold, EventRows};
 use super::from_posting::Purchase;
-use super::rows::{AuthorizationRow, Sequence};
+use super::merchants::MerchantNames;
+use super::rows::{AccountFacts, AuthorizationRow, Sequence};
 use crate::engine::ids::{AccountId, AuthorizationId};
-use crate::engine::money::Currency;
 use crate::engine::record::Record;
 use crate::engine::time::Timestamp;
 use std::sync::Arc;
 
-/// Currencies of accounts are remembered up to this many accounts, then asked for again.
-const CURRENCIES_MAX: usize = 1 << 20;
+/// What is known of accounts is remembered up to this many, then asked for again.
+const ACCOUNTS_MAX: usize = 1 << 20;
 /// Rows asked for by one query.
 const ASK_MAX: usize = 500;
 
@@ -61,23 +61,28 @@ pub struct ProjectionState {
     pub position: Sequence,
     /// The latest time of any record in the tables.
     pub through: Timestamp,
+    /// The furthest that any of them was behind the latest time before it.
+    pub behind_ms: i64,
 }
 
 impl Store {
     /// How far the projection is, and of which journal.
     pub async fn projection(&self) -> Result<ProjectionState, StoreError> {
-        let sql = "SELECT journal_id, position, updated_at_ms FROM projection".to_owned();
+        let sql =
+            "SELECT journal_id, position, updated_at_ms, behind_ms FROM projection".to_owned();
         let rows = self.fetch(sql, &[], |row| {
             Ok(ProjectionState {
                 journal_id: Some(row.text(0)?.to_owned()),
                 position: Column::take(row, 1)?,
                 through: Column::take(row, 2)?,
+                behind_ms: Column::take(row, 3)?,
             })
         });
         let nothing = ProjectionState {
             journal_id: None,
             position: 0,
             through: Timestamp(0),
+            behind_ms: 0,
         };
         Ok(rows.await?.pop().unwrap_or(nothing))
     }
@@ -94,6 +99,7 @@ pub struct Projector {
     journal: String,
     position: Position,
     known: Known,
+    merchants: MerchantNames,
     events: EventContext,
     fault: Option<Fault>,
 }
@@ -122,8 +128,10 @@ impl Projector {
             position: Position {
                 sequence: state.position,
                 through: state.through,
+                behind_ms: state.behind_ms,
             },
             known: Known::default(),
+            merchants: MerchantNames::default(),
             fault: None,
         })
     }
@@ -159,7 +167,8 @@ impl Projector {
             }
         }
         self.learn(records).await?;
-        let batch = Batch::fold(records, self.position.through, &self.known)?;
+        let mut batch = Batch::fold(records, self.position, &self.known)?;
+        batch.merchant_names = self.merchants.lacking(&self.store, &batch).await?;
         let events = self.events_of(records).await?;
         let store = self.store.clone();
         match &store.database {
@@ -168,23 +177,21 @@ impl Projector {
                 self.write(postgres.begin().await, &batch, &events).await?
             }
         }
-        self.position = Position {
-            sequence: batch.last,
-            through: batch.through,
-        };
+        self.position = batch.position;
+        self.merchants.written(&batch.merchant_names);
         Ok(())
     }
 
     /// What the rows of these records need to know of rows of earlier batches.
     async fn learn(&mut self, records: &[(Sequence, Record)]) -> Result<(), StoreError> {
-        let currencies = &mut self.known.currencies;
-        if currencies.len() > CURRENCIES_MAX {
-            currencies.clear();
+        let accounts = &mut self.known.accounts;
+        if accounts.len() > ACCOUNTS_MAX {
+            accounts.clear();
         }
-        batch::note_opened(records, currencies);
-        let needed = batch::accounts_needed(records, currencies);
+        batch::note_opened(records, accounts);
+        let needed = batch::accounts_needed(records, accounts);
         for ids in needed.chunks(ASK_MAX) {
-            currencies.extend(self.store.currencies(ids).await?);
+            accounts.extend(self.store.account_facts(ids).await?);
         }
         self.known.purchases.clear();
         let needed = batch::originals_needed(records);
@@ -246,6 +253,8 @@ impl Projector {
         writer.insert(&batch.transfers).await.map_err(sql)?;
         writer.insert(&batch.fees).await.map_err(sql)?;
         writer.insert(&batch.tokens).await.map_err(sql)?;
+        writer.insert(&batch.record_times).await.map_err(sql)?;
+        writer.insert(&batch.merchant_names).await.map_err(sql)?;
         self.strike(BatchStep::RowsInserted)?;
         self.change_rows(&mut writer, batch).await?;
         writer.commit().await.map_err(sql)?;
@@ -262,11 +271,9 @@ impl Projector {
         if from == 0 {
             writer.adopt(&self.journal).await.map_err(sql)?;
         }
-        let to = Position {
-            sequence: batch.last,
-            through: batch.through,
-        };
-        let moved = writer.move_position(&self.journal, from, to).await;
+        let moved = writer
+            .move_position(&self.journal, from, batch.position)
+            .await;
         if !moved.map_err(sql)? {
             return Err(StoreError::PositionMoved {
                 url: self.store.url().to_owned(),
@@ -283,7 +290,7 @@ impl Projector {
         batch: &Batch,
     ) -> Result<(), StoreError> {
         let sql = |error| self.store.error("change rows of the projection", error);
-        let last = batch.last;
+        let last = batch.position.sequence;
         if !batch.changes.is_empty() {
             let found = writer.change_authorizations(&batch.changes).await;
             let found = found.map_err(sql)? as usize;
@@ -352,17 +359,21 @@ async fn write_events<W: Writer>(writer: &mut W, rows: &EventRows) -> Result<(),
 }
 
 impl Store {
-    /// The currencies of these accounts, as far as the tables know them.
-    async fn currencies(
+    /// What rows of messages need of these accounts, as far as the tables know them.
+    async fn account_facts(
         &self,
         ids: &[AccountId],
-    ) -> Result<Vec<(AccountId, Currency)>, StoreError> {
+    ) -> Result<Vec<(AccountId, AccountFacts)>, StoreError> {
         let places: Vec<String> = (1..=ids.len()).map(|place| format!("${place}")).collect();
         let places = places.join(", ");
-        let sql = format!("SELECT id, currency FROM accounts WHERE id IN ({places})");
+        let sql = format!("SELECT id, currency, program_id FROM accounts WHERE id IN ({places})");
         let values: Vec<Value> = ids.iter().map(|id| Value::Text(id.to_string())).collect();
         self.fetch(sql, &values, |row| {
-            Ok((Column::take(row, 0)?, Column::take(row, 1)?))
+            let facts = AccountFacts {
+                currency: Column::take(row, 1)?,
+                program_id: Column::take(row, 2)?,
+            };
+            Ok((Column::take(row, 0)?, facts))
         })
         .await
     }

@@ -1,10 +1,29 @@
 //! The reads of the audit log.
 
+use super::columns::TableRow;
 use super::database::Store;
 use super::error::StoreError;
-use super::query::{AuditFilter, Conditions, Page};
+use super::filters::{Gathered, filters};
+use super::query::Page;
 use super::rows::AuditRow;
-use crate::engine::ids::AuditId;
+use super::seek::{Filter, Keys};
+use super::sql::Sql;
+use crate::engine::ids::{AuditId, ProgramId};
+use crate::engine::time::Timestamp;
+
+filters! {
+    AuditFilter {
+        /// An id, or `root`.
+        api_key_id: String,
+        object_id: String,
+        action: String,
+        /// Not before this, and before that.
+        created_from: Timestamp,
+        created_until: Timestamp,
+        /// What is of one of these programs only.
+        program_ids: Box<[ProgramId]>,
+    }
+}
 
 impl Store {
     /// Entries, newest first, from behind `starting_after` on.
@@ -14,16 +33,20 @@ impl Store {
         starting_after: Option<AuditId>,
         limit: u32,
     ) -> Result<Page<AuditRow>, StoreError> {
-        let mut conditions = Conditions::default();
-        conditions.equal("api_key_id", filter.api_key_id.clone());
-        conditions.equal("object_id", filter.object_id.clone());
-        conditions.equal("action", filter.action.clone());
-        conditions.between("created_at_ms", filter.created_from, filter.created_until);
-        if let Some(program_ids) = &filter.program_ids {
-            conditions.one_of("program_id", program_ids.iter());
+        let mut of = Gathered::of(AuditRow::TABLE);
+        of.equal("api_key_id", filter.api_key_id.as_ref());
+        of.equal("object_id", filter.object_id.as_ref());
+        of.equal("action", filter.action.as_ref());
+        of.created(filter.created_from, filter.created_until);
+        if let Some(ids) = &filter.program_ids {
+            let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+            let clause = Sql::one_of("program_id", &ids);
+            let filter = Filter::by_keys(clause, "program_id", Keys::Known(ids));
+            of.filters.push(filter);
         }
+        let times = (filter.created_from, filter.created_until);
         // An entry's id is the place of its record.
-        conditions.before(starting_after.map(|id| id.0));
-        self.page(conditions, "sequence DESC", limit).await
+        let before = starting_after.map(|id| id.0);
+        self.newest_before(of.filters, times, before, limit).await
     }
 }

@@ -1,31 +1,50 @@
 //! The reads of charges.
 
-use super::bounds::Of;
+use super::bounds::{self, Of};
 use super::columns::TableRow;
 use super::database::{Store, Value};
 use super::error::StoreError;
-use super::query::{Conditions, Page};
+use super::filters::{Gathered, filters};
+use super::query::Page;
 use super::rows::{FeeRow, Sequence};
+use super::search::{Order, Search};
+use super::seek::Filter;
 use crate::engine::api_keys::Bounds;
 use crate::engine::fees::schedule::FeeKind;
 use crate::engine::ids::{AccountId, CardId, FeeId, ProgramId};
 use crate::engine::time::Timestamp;
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FeeFilter {
-    pub account_id: Option<AccountId>,
-    pub card_id: Option<CardId>,
-    pub program_id: Option<ProgramId>,
-    pub kind: Option<FeeKind>,
-    /// Not before this, and before that.
-    pub created_from: Option<Timestamp>,
-    pub created_until: Option<Timestamp>,
-    /// Only what these cover.
-    pub bounds: Option<Bounds>,
+filters! {
+    FeeFilter {
+        account_id: AccountId,
+        card_id: CardId,
+        program_id: ProgramId,
+        kind: FeeKind,
+        /// Not before this, and before that.
+        created_from: Timestamp,
+        created_until: Timestamp,
+        /// Only what these cover.
+        bounds: Bounds,
+    }
+}
+
+impl FeeFilter {
+    fn gathered(&self) -> Vec<Filter> {
+        let mut of = Gathered::of(FeeRow::TABLE);
+        of.equal("account_id", self.account_id);
+        of.equal("card_id", self.card_id);
+        of.equal("program_id", self.program_id);
+        of.equal("kind", self.kind.map(FeeKind::name));
+        of.created(self.created_from, self.created_until);
+        of.filters
+            .extend(bounds::of_rows(self.bounds.as_ref(), &Of::FEES));
+        of.filters
+    }
 }
 
 impl Store {
-    /// Charges, newest first, from behind `starting_after` on.
+    /// Charges, newest first, from behind `starting_after` on. A record may charge more than once, so they are in the order of
+    /// their ids.
     pub async fn fees(
         &self,
         filter: &FeeFilter,
@@ -33,20 +52,23 @@ impl Store {
         limit: u32,
     ) -> Result<Page<FeeRow>, StoreError> {
         let after = starting_after.map(|id| id.to_string());
-        // A record may charge more than once, so that its number does not say where a page ends.
         self.cursor::<FeeRow>(after.clone()).await?;
-        let mut conditions = Conditions::default();
-        conditions.equal("account_id", filter.account_id.map(|id| id.to_string()));
-        conditions.equal("card_id", filter.card_id.map(|id| id.to_string()));
-        conditions.equal("program_id", filter.program_id.map(|id| id.to_string()));
-        conditions.equal("kind", filter.kind.map(|kind| kind.name().to_owned()));
-        conditions.between("created_at_ms", filter.created_from, filter.created_until);
-        conditions.within(filter.bounds.as_ref(), &Of::FEES);
-        if let Some(after) = after {
-            let place = conditions.place(Value::Text(after));
-            conditions.clauses.push(format!("id < {place}"));
-        }
-        self.page(conditions, "id DESC", limit).await
+        let records = self
+            .records_within(filter.created_from, filter.created_until)
+            .await?;
+        let id = |sequence, place| Value::Text(FeeId::of_record(sequence, place).to_string());
+        let search = Search {
+            order: Order {
+                key: "id",
+                newest_first: true,
+                key_is_text: true,
+            },
+            filters: filter.gathered(),
+            starting_after: after.map(Value::Text),
+            after: records.after.map(|sequence| id(sequence, u64::MAX)),
+            before: records.before.map(|sequence| id(sequence, 0)),
+        };
+        self.search(&search, limit).await
     }
 
     /// A charge as the tables have it, and a position that they had at most by then.

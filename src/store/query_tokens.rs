@@ -1,22 +1,38 @@
 //! The reads of tokens.
 
-use super::bounds::Of;
+use super::bounds;
+use super::columns::TableRow;
 use super::database::Store;
 use super::error::StoreError;
-use super::query::{Conditions, Page};
+use super::filters::{Gathered, filters};
+use super::query::Page;
 use super::rows::TokenRow;
+use super::seek::Filter;
 use crate::engine::api_keys::Bounds;
 use crate::engine::ids::{CardId, TokenId};
 use crate::engine::tokens::TokenStatus;
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TokenFilter {
-    /// That it stands for now.
-    pub card_id: Option<CardId>,
-    pub status: Option<TokenStatus>,
-    pub wallet: Option<String>,
-    /// Only what these cover.
-    pub bounds: Option<Bounds>,
+filters! {
+    TokenFilter {
+        /// That it stands for now.
+        card_id: CardId,
+        status: TokenStatus,
+        wallet: String,
+        /// Only what these cover.
+        bounds: Bounds,
+    }
+}
+
+impl TokenFilter {
+    fn gathered(&self) -> Vec<Filter> {
+        let mut of = Gathered::of(TokenRow::TABLE);
+        of.equal("card_id", self.card_id);
+        of.equal("status", self.status.map(TokenStatus::name));
+        of.equal("wallet", self.wallet.as_ref());
+        let bounds = bounds::of_payments(self.bounds.as_ref(), "tokens.card_id");
+        of.filters.extend(bounds);
+        of.filters
+    }
 }
 
 impl Store {
@@ -28,14 +44,7 @@ impl Store {
         limit: u32,
     ) -> Result<Page<TokenRow>, StoreError> {
         let after = starting_after.map(|id| id.to_string());
-        let before = self.cursor::<TokenRow>(after).await?;
-        let mut conditions = Conditions::default();
-        conditions.equal("card_id", filter.card_id.map(|id| id.to_string()));
-        let status = filter.status.map(|status| status.name().to_owned());
-        conditions.equal("status", status);
-        conditions.equal("wallet", filter.wallet.clone());
-        conditions.within(filter.bounds.as_ref(), &Of::CARDS_MONEY);
-        conditions.before(before);
-        self.page(conditions, "sequence DESC", limit).await
+        self.newest(filter.gathered(), (None, None), after, limit)
+            .await
     }
 }

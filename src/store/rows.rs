@@ -6,8 +6,8 @@ use crate::engine::event::{ApprovalCode, Flags, RuleId, Standing};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
 use crate::engine::fees::schedule::FeeKind;
 use crate::engine::ids::{
-    AccountId, AuditId, AuthorizationId, CardId, FeeId, FeeScheduleId, ProgramId, ReversalId,
-    TokenId, TopUpId, TransactionId, TransferId,
+    AccountId, AuditId, AuthorizationId, CardId, CardholderId, FeeId, FeeScheduleId, ProgramId,
+    ReversalId, TokenId, TopUpId, TransactionId, TransferId,
 };
 use crate::engine::money::Currency;
 use crate::engine::programs::ProgramStatus;
@@ -50,6 +50,13 @@ macro_rules! table {
 }
 
 pub(super) use table;
+
+/// What rows of messages take from the account that they are on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccountFacts {
+    pub currency: Currency,
+    pub program_id: ProgramId,
+}
 
 table! {
     ProgramRow in "programs" {
@@ -105,6 +112,7 @@ table! {
         replacement_for: Option<CardId>,
         /// Of a physical card whose making and sending is told.
         shipping_status: Option<ShippingStatus>,
+        cardholder_id: Option<CardholderId>,
     }
 }
 
@@ -218,6 +226,8 @@ table! {
         decision_call_fallback_used: Option<bool>,
         /// That the message named.
         token_id: Option<TokenId>,
+        /// Of the account; absent where there is none.
+        program_id: Option<ProgramId>,
     }
 }
 
@@ -296,6 +306,8 @@ table! {
         /// What of the amount the network gets, or gives: without mark-up and rounding, which are ours.
         network_minor: i64,
         created_at_ms: Timestamp,
+        /// Of the account, where that is known.
+        program_id: Option<ProgramId>,
     }
 }
 

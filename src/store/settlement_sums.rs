@@ -2,10 +2,11 @@
 //! it, and how it prints, does not live here.
 
 use super::columns::Column;
-use super::database::Store;
+use super::database::{Store, Value};
 use super::error::StoreError;
-use super::query::Conditions;
 use super::rows::{Sequence, SumPart};
+use super::sql::Sql;
+use super::times;
 use crate::engine::facts::Kind;
 use crate::engine::money::Currency;
 use crate::engine::time::Timestamp;
@@ -41,10 +42,9 @@ impl Store {
     /// Whether any program or authorization is of a network of this name.
     pub async fn has_network(&self, name: &str) -> Result<bool, StoreError> {
         for table in ["programs", "authorizations"] {
-            let mut conditions = Conditions::default();
-            conditions.equal("network", Some(name.to_owned()));
-            let sql = format!("SELECT network FROM {table}{} LIMIT 1", conditions.sql());
-            let found = self.fetch(sql, &conditions.values, |row| {
+            let sql = format!("SELECT network FROM {table} WHERE network = $1 LIMIT 1");
+            let values = [Value::Text(name.to_owned())];
+            let found = self.fetch(sql, &values, |row| {
                 let name: String = Column::take(row, 0)?;
                 Ok(name)
             });
@@ -64,22 +64,28 @@ impl Store {
         until: Timestamp,
         network: Option<&str>,
     ) -> Result<(Sequence, Vec<SettlementSum>), StoreError> {
-        let mut conditions = Conditions::default();
-        conditions.between("created_at_ms", Some(from), Some(until));
-        conditions.equal("network", network.map(str::to_owned));
-        let then = conditions.sql();
+        let records = self.records_within(Some(from), Some(until)).await?;
+        let mut then = times::between("created_at_ms", Some(from), Some(until));
+        for (sequence, comparison) in [(records.after, ">"), (records.before, "<")] {
+            let value = sequence.map(|sequence| Value::Int(sequence as i64));
+            then.extend(value.map(|value| Sql::compare("sequence", comparison, value)));
+        }
+        then.extend(network.map(|network| Sql::equal("network", network)));
+        let then = Sql::all(&then);
         let posted = sum_of("network_minor");
         let open = sum_of(&format!("amount_minor - posted_minor - {OURS}"));
+        // The parameters are numbered, so both parts may name them.
+        let (then, values) = (&then.text, &then.values);
         let sql = format!(
             "SELECT currency, kind, transaction_type AS part, COUNT(*), {posted} \
-             FROM transactions{then} GROUP BY currency, kind, transaction_type \
+             FROM transactions WHERE {then} GROUP BY currency, kind, transaction_type \
              UNION ALL \
              SELECT currency, kind, 'authorized', COUNT(*), {open} \
-             FROM authorizations{then} AND status IN ('pending', 'partially_cleared') \
+             FROM authorizations WHERE {then} AND status IN ('pending', 'partially_cleared') \
              GROUP BY currency, kind ORDER BY 1, 2, 3"
         );
         let projected_through = self.projection().await?.position;
-        let sums = self.fetch(sql, &conditions.values, |row| {
+        let sums = self.fetch(sql, values, |row| {
             let (above, below): (i64, i64) = (Column::take(row, 4)?, Column::take(row, 5)?);
             Ok(SettlementSum {
                 currency: Column::take(row, 0)?,

@@ -3,7 +3,9 @@
 use super::batch::Move;
 use super::both::same_in_both;
 use super::columns::{Sink, Source, TableRow};
-use super::database::{FORGOTTEN_AT_ONCE, Migration, Position, RowChange, Value, Writer};
+use super::database::{
+    FORGOTTEN_AT_ONCE, Migration, Position, QUERY_TIMEOUT, RowChange, Value, Writer,
+};
 use super::effect::Change;
 use super::rows::{AuthorizationResult, AuthorizationStatus, Sequence};
 use crate::engine::ids::{AccountId, AuthorizationId, CardId};
@@ -20,7 +22,7 @@ use sqlx::{
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/sqlite/0001_projection.sql"),
@@ -35,6 +37,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/sqlite/0010_money.sql"),
     include_str!("migrations/sqlite/0011_fees.sql"),
     include_str!("migrations/sqlite/0012_tokens.sql"),
+    include_str!("migrations/sqlite/0013_lists.sql"),
     include_str!("migrations/sqlite/0014_programs.sql"),
     include_str!("migrations/sqlite/0015_audit_outcomes.sql"),
 ];
@@ -42,6 +45,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[
 const READERS_MAX: u32 = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Steps of SQLite's machine between two looks at the clock: a few milliseconds at most.
+const STEPS_BETWEEN_LOOKS: i32 = 20_000;
 /// Rows of one INSERT; the rest of a batch goes in halves of it, so that few statements serve all.
 const ROWS_PER_INSERT: usize = 32;
 
@@ -102,6 +107,24 @@ impl Sqlite {
     ) -> Result<Vec<T>, sqlx::Error> {
         let rows = bind(sql, values).fetch_all(&self.readers).await?;
         rows.iter().map(|row| decode(row)).collect()
+    }
+
+    /// The same, interrupted where it takes too long.
+    pub async fn fetch_in_time<T>(
+        &self,
+        sql: String,
+        values: &[Value],
+        decode: impl Fn(&dyn Source) -> Result<T, sqlx::Error>,
+    ) -> Result<Vec<T>, sqlx::Error> {
+        let mut connection = self.readers.acquire().await?;
+        let until = Instant::now() + QUERY_TIMEOUT;
+        let in_time = move || Instant::now() < until;
+        let mut handle = connection.lock_handle().await?;
+        handle.set_progress_handler(STEPS_BETWEEN_LOOKS, in_time);
+        drop(handle);
+        let rows = bind(sql, values).fetch_all(&mut *connection).await;
+        connection.lock_handle().await?.remove_progress_handler();
+        rows?.iter().map(|row| decode(row)).collect()
     }
 
     pub async fn begin(&self) -> Result<SqliteWriter, sqlx::Error> {

@@ -5,9 +5,8 @@
 use super::effect::{Effect, effect_of};
 use super::from_message;
 use super::from_posting;
-use super::rows::{AuthorizationRow, Sequence};
+use super::rows::{AccountFacts, AuthorizationRow, Sequence};
 use crate::engine::ids::{AccountId, AuthorizationId, TransactionId};
-use crate::engine::money::Currency;
 use crate::engine::record::Record;
 
 /// The row of one authorization as the journal's tail leaves it. To be started with what
@@ -16,21 +15,17 @@ pub struct TailFold<F> {
     id: AuthorizationId,
     row: Option<AuthorizationRow>,
     transactions: Vec<TransactionId>,
-    currency_of: F,
+    facts_of: F,
 }
 
-impl<F: Fn(AccountId) -> Option<Currency>> TailFold<F> {
-    /// `currency_of` knows the currency of an account.
-    pub fn new(
-        id: AuthorizationId,
-        stored: Option<AuthorizationRow>,
-        currency_of: F,
-    ) -> TailFold<F> {
+impl<F: Fn(AccountId) -> Option<AccountFacts>> TailFold<F> {
+    /// `facts_of` knows accounts.
+    pub fn new(id: AuthorizationId, stored: Option<AuthorizationRow>, facts_of: F) -> TailFold<F> {
         TailFold {
             id,
             row: stored,
             transactions: Vec::new(),
-            currency_of,
+            facts_of,
         }
     }
 
@@ -48,7 +43,7 @@ impl<F: Fn(AccountId) -> Option<Currency>> TailFold<F> {
                 }
             }
             None if from_message::authorization_id_of(record) == Some(self.id) => {
-                self.row = from_message::authorization_row(sequence, record, &self.currency_of);
+                self.row = from_message::authorization_row(sequence, record, &self.facts_of);
             }
             None => {}
         }
@@ -68,9 +63,9 @@ impl<F: Fn(AccountId) -> Option<Currency>> TailFold<F> {
         id: AuthorizationId,
         stored: Option<AuthorizationRow>,
         records: impl IntoIterator<Item = &'a (Sequence, Record)>,
-        currency_of: F,
+        facts_of: F,
     ) -> Option<AuthorizationRow> {
-        let mut tail = TailFold::new(id, stored, currency_of);
+        let mut tail = TailFold::new(id, stored, facts_of);
         for (sequence, record) in records {
             tail.fold(*sequence, record);
         }

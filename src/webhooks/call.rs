@@ -7,7 +7,7 @@ use super::signature::Signed;
 use crate::engine::time::Timestamp;
 use crate::engine::webhook_endpoints::WebhookEndpoint;
 use crate::security::{EndpointSecrets, mask_pans};
-use crate::store::events::EventRow;
+use crate::store::events::{EventRow, ResponseCodes};
 use arrayvec::ArrayString;
 use std::time::{Duration, Instant};
 
@@ -49,10 +49,10 @@ pub async fn deliver(
     client: &Client,
     secrets: &EndpointSecrets,
     endpoint: &WebhookEndpoint,
-    event: &EventRow,
+    (event, codes): (&EventRow, &ResponseCodes),
     now: Timestamp,
 ) -> Called {
-    let body = event.body(endpoint.thin).to_string().into_bytes();
+    let body = event.body(endpoint.thin, codes).to_string().into_bytes();
     post(client, secrets, endpoint, event.id().to_string(), body, now).await
 }
 

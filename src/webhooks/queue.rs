@@ -39,9 +39,11 @@ pub struct Queue {
     failed_in_row: u32,
     failing_since: Option<Timestamp>,
     paused_until: Timestamp,
-    /// Of two calls to an endpoint that is down one is for what waits, and one for what is new: what is refused
-    /// for its own sake stands for nothing else.
+    /// Of two calls one is for what waits and is due, and one for what is new: events that are told again and again
+    /// hold up no new ones, and of an endpoint that is down what is refused for its own sake stands for nothing else.
     tries_new: bool,
+    /// What the journal has of it.
+    noted: WebhookProgress,
     /// Something happened that a restart must know.
     pub is_changed: bool,
 }
@@ -121,6 +123,7 @@ impl Queue {
             failing_since: progress.failing_since,
             paused_until: Timestamp::default(),
             tries_new: false,
+            noted: progress.clone(),
             is_changed: false,
         }
     }
@@ -140,6 +143,57 @@ impl Queue {
             after: Some(self.after),
             waiting: waiting.collect(),
             failing_since: self.failing_since,
+        }
+    }
+
+    /// The journal has this of it now.
+    pub fn is_noted(&mut self, progress: WebhookProgress) {
+        self.noted = progress;
+        self.is_changed = false;
+    }
+
+    /// Takes in what somebody asked to be told again, if what the journal has differs by nothing else from what was
+    /// noted there. False where the endpoint was moved to another place.
+    pub fn take_resends(&mut self, moved: &WebhookProgress) -> bool {
+        let noted = self.noted.waiting.iter();
+        let known: BTreeMap<EventId, WaitingDelivery> = noted.map(|w| (w.event_id, *w)).collect();
+        let there: HashSet<EventId> = moved.waiting.iter().map(|w| w.event_id).collect();
+        let place_moved = moved.after != self.noted.after;
+        if place_moved || known.keys().any(|event_id| !there.contains(event_id)) {
+            return false;
+        }
+        for again in &moved.waiting {
+            if known.get(&again.event_id) != Some(again) {
+                self.resend(again);
+            }
+        }
+        self.noted = moved.clone();
+        self.is_changed = true;
+        true
+    }
+
+    fn resend(&mut self, again: &WaitingDelivery) {
+        let mut window = self.window.iter_mut();
+        if let Some(item) = window.find(|item| item.event_id == again.event_id) {
+            match item.state {
+                // It is told anyway.
+                ItemState::New | ItemState::Called => return,
+                ItemState::Over => {}
+            }
+        }
+        match self.waiting.get_mut(&again.event_id) {
+            Some(waiting) => {
+                (waiting.attempts, waiting.next_at) = (again.attempts, again.next_at);
+            }
+            None => {
+                let waiting = Waiting {
+                    card_id: again.card_id,
+                    attempts: again.attempts,
+                    next_at: again.next_at,
+                    called: false,
+                };
+                self.waiting.insert(again.event_id, waiting);
+            }
         }
     }
 
@@ -241,7 +295,7 @@ impl Queue {
         let other = new.clone().find(|item| !cards.contains(&item.card_id));
         let new = other.or_else(|| new.next()).map(|item| item.event_id);
         self.tries_new = !self.tries_new;
-        match self.is_down() && self.tries_new {
+        match self.tries_new {
             true => new.or(due),
             false => due.or(new),
         }
@@ -256,8 +310,14 @@ impl Queue {
     fn next_in_order(&mut self, now: Timestamp) -> Option<EventId> {
         self.set_aside(now);
         let free = self.first_of_cards();
-        let mut due = free.filter(|(_, at)| *at <= now);
-        due.next().map(|(event_id, _)| event_id)
+        let due: Vec<EventId> = free
+            .filter(|(_, at)| *at <= now)
+            .map(|(event_id, _)| event_id)
+            .collect();
+        self.tries_new = !self.tries_new;
+        let is_new = |event_id: &&EventId| !self.waiting.contains_key(event_id);
+        let new = due.iter().find(is_new).filter(|_| self.tries_new);
+        new.or(due.first()).copied()
     }
 
     /// Of each card the first that is not over, if it is not called right now, and from when on it may be.

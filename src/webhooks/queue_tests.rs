@@ -47,6 +47,60 @@ fn what_fails_waits_and_does_not_hold_up_the_others() {
 }
 
 #[test]
+fn who_asks_for_resends_without_end_holds_up_no_new_events() {
+    for in_order in [false, true] {
+        let mut queue = queue(in_order);
+        let cards: Vec<u64> = (100..150).collect();
+        take(&mut queue, 1_000, &cards);
+        let mut told = BTreeSet::new();
+        // Ten resends before each call, of events that were over long ago.
+        for round in 0..100 {
+            let mut asked = queue.noted.clone();
+            asked.waiting = (0..10)
+                .map(|event| WaitingDelivery {
+                    event_id: EventId(1 + event),
+                    card_id: in_order.then_some(CardId(event)),
+                    attempts: 0,
+                    next_at: START.plus_ms(round),
+                })
+                .collect();
+            let now = START.plus_ms(round);
+            assert!(queue.take_resends(&asked));
+            let call = queue.next(now).unwrap();
+            told.insert(call.event_id);
+            assert_eq!(queue.ended(call, Outcome::Taken, now), Then::Over);
+        }
+        let new = told.iter().filter(|event_id| event_id.0 >= 1_000).count();
+        assert_eq!(new, 50, "in order: {in_order}");
+        assert!(told.len() > new, "what was asked for is told too");
+    }
+}
+
+#[test]
+fn a_resend_is_taken_in_beside_what_was_heard_and_another_place_is_not() {
+    let mut queue = queue(false);
+    take(&mut queue, 5, &[1, 2]);
+    let call = queue.next(START).unwrap();
+    queue.ended(call, Outcome::Taken, START);
+    // What the journal has is older than that.
+    let mut moved = queue.noted.clone();
+    moved.waiting.push(WaitingDelivery {
+        event_id: EventId(2),
+        card_id: None,
+        attempts: 0,
+        next_at: START,
+    });
+    assert!(queue.take_resends(&moved));
+    let called: Vec<EventId> = std::iter::from_fn(|| queue.next(START))
+        .map(|call| call.event_id)
+        .collect();
+    assert_eq!(called.len(), 2);
+    assert!(called.contains(&EventId(2)) && called.contains(&EventId(6)));
+    moved.after = Some(EventId(1));
+    assert!(!queue.take_resends(&moved));
+}
+
+#[test]
 fn in_order_a_card_waits_for_its_first_and_other_cards_go_on() {
     let mut queue = queue(true);
     take(&mut queue, 1, &[7, 7, 8]);

@@ -11,6 +11,7 @@ use crate::security::EndpointSecrets;
 use crate::shard::switchboard::Switchboard;
 use crate::store::Store;
 use crate::store::deliveries::DeliveryRow;
+use crate::store::events::ResponseCodes;
 use crate::store::lag::ProjectionLag;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub struct Wiring {
     /// Events and calls are kept so long.
     pub retain_days: u32,
     pub stats: Arc<WebhookStats>,
+    pub response_codes: ResponseCodes,
 }
 
 /// What all workers share.
@@ -50,6 +52,7 @@ pub(super) struct Shared {
     pub stats: Arc<WebhookStats>,
     pub log: Sender<DeliveryRow>,
     pub stop: CancellationToken,
+    pub response_codes: ResponseCodes,
 }
 
 pub struct Webhooks {
@@ -76,6 +79,7 @@ impl Webhooks {
             stats: wiring.stats,
             log,
             stop: stop.clone(),
+            response_codes: wiring.response_codes,
         };
         let thread = std::thread::Builder::new().name("webhooks".into());
         let thread = thread.spawn(move || {

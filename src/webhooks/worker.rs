@@ -108,7 +108,10 @@ impl Worker {
             let Some(known) = self.shared.called(self.endpoint.id) else {
                 return End::Gone;
             };
-            if known.generation != self.generation || known.endpoint != self.endpoint {
+            if known.endpoint != self.endpoint {
+                return End::Moved;
+            }
+            if known.generation != self.generation && !self.take_resends(known.generation).await {
                 return End::Moved;
             }
             projected.borrow_and_update();
@@ -135,6 +138,20 @@ impl Worker {
                 () = tokio::time::sleep(sleep) => {}
                 () = self.shared.stop.cancelled() => return End::Gone,
             }
+        }
+    }
+
+    /// Somebody moved the endpoint: false where it is to be loaded anew. What is under way and what was heard since the
+    /// last note is kept, so that whoever asks again and again for an event holds up no other.
+    async fn take_resends(&mut self, generation: u32) -> bool {
+        let wanted = RegistryRequest::WebhookProgress(self.endpoint.id);
+        match ask::registry(&self.shared.switchboard, wanted).await {
+            // It is of this generation or of a later one, whose resends are seen in it again then.
+            Some(Reply::WebhookProgress(Some(progress))) => {
+                self.generation = generation;
+                self.queue.take_resends(&progress)
+            }
+            _ => false,
         }
     }
 
@@ -213,7 +230,14 @@ impl Worker {
         self.calls.spawn(async move {
             let _under_way = shared.under_way();
             let now = shared.switchboard.clock.now();
-            let called = call::deliver(&shared.client, &shared.secrets, &endpoint, &row, now).await;
+            let called = call::deliver(
+                &shared.client,
+                &shared.secrets,
+                &endpoint,
+                (&row, &shared.response_codes),
+                now,
+            )
+            .await;
             (call, row, called)
         });
     }
@@ -251,15 +275,18 @@ impl Worker {
 
     async fn note(&mut self) {
         self.noted_at = Instant::now();
+        let progress = self.queue.progress();
         let note = NoteWebhookProgress {
             endpoint_id: self.endpoint.id,
             generation: self.generation,
-            progress: self.queue.progress(),
+            progress: progress.clone(),
         };
         let action = RegistryAction::NoteWebhookProgress(Box::new(note));
         let noted = ask::registry(&self.shared.switchboard, RegistryRequest::Command(action)).await;
         // What could not be noted is noted the next time, or told again after a restart.
-        self.queue.is_changed = !matches!(noted, Some(Reply::Done));
+        if matches!(noted, Some(Reply::Done)) {
+            self.queue.is_noted(progress);
+        }
     }
 
     async fn disable(&mut self, state: WebhookState) {

@@ -216,7 +216,7 @@ impl Switch {
             root_key: Some(ROOT_KEY.into()),
             cut_over: Default::default(),
             sandbox: options.sandbox,
-            response_codes: Box::new(response_code),
+            response_codes: Arc::new(response_code),
             metrics: Default::default(),
             networks: ["visa", "amex"]
                 .map(|name| (name.to_owned(), Default::default()))

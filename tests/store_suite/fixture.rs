@@ -34,6 +34,8 @@ pub const TABLES: &[&str] = &[
     "event_counts",
     "webhook_endpoints",
     "link_states",
+    "record_times",
+    "merchant_names",
 ];
 
 pub struct Fixture {
@@ -97,6 +99,94 @@ impl Fixture {
             let mut connection = PgConnection::connect(&self.url).await.unwrap();
             let row = sqlx::query(sql).fetch_one(&mut connection).await.unwrap();
             row.get(0)
+        }
+    }
+
+    /// Drops the indexes of a table that were made as such; gives the statements that make them again.
+    pub async fn drop_indexes(&self, table: &str) -> Vec<String> {
+        let (names, statements) = match self.url.as_str() {
+            "sqlite" => (
+                format!(
+                    "SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = '{table}' AND sql IS NOT NULL ORDER BY 1"
+                ),
+                format!(
+                    "SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name = '{table}' AND sql IS NOT NULL ORDER BY name"
+                ),
+            ),
+            _ => (
+                format!(
+                    "SELECT indexname::text FROM pg_indexes WHERE tablename = '{table}' AND indexdef NOT LIKE '%UNIQUE%' ORDER BY 1"
+                ),
+                format!(
+                    "SELECT indexdef FROM pg_indexes WHERE tablename = '{table}' AND indexdef NOT LIKE '%UNIQUE%' ORDER BY indexname"
+                ),
+            ),
+        };
+        let statements = self.texts(&statements).await;
+        for name in self.texts(&names).await {
+            self.sql(&format!("DROP INDEX {name}")).await;
+        }
+        statements
+    }
+
+    /// The columns of a table that can be written.
+    pub async fn columns(&self, table: &str) -> String {
+        let sql = match self.url.as_str() {
+            "sqlite" => {
+                format!("SELECT group_concat(name, ', ') FROM pragma_table_info('{table}')")
+            }
+            _ => format!(
+                "SELECT string_agg(attname::text, ', ' ORDER BY attnum) FROM pg_attribute WHERE \
+                 attrelid = '{table}'::regclass AND attnum > 0 AND attgenerated = '' AND NOT attisdropped"
+            ),
+        };
+        self.texts(&sql).await.pop().unwrap()
+    }
+
+    /// How the database runs a statement: SQLite's words, or what Postgres has counted, as JSON.
+    pub async fn plan(&self, statement: &str) -> String {
+        match self.url.as_str() {
+            "sqlite" => {
+                let lines = self
+                    .details(&format!("EXPLAIN QUERY PLAN {statement}"))
+                    .await;
+                lines.join("\n")
+            }
+            _ => {
+                let explain = "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON)";
+                self.json(&format!("{explain} {statement}")).await
+            }
+        }
+    }
+
+    async fn details(&self, sql: &str) -> Vec<String> {
+        let mut connection = self.open_sqlite().await;
+        let sql = AssertSqlSafe(sql.to_owned());
+        let rows = sqlx::query(sql).fetch_all(&mut connection).await.unwrap();
+        rows.iter().map(|row| row.get(3)).collect()
+    }
+
+    async fn json(&self, sql: &str) -> String {
+        use sqlx::Executor;
+        let mut connection = PgConnection::connect(&self.url).await.unwrap();
+        // The tables of a test are small; of large ones nothing is read whole.
+        let off = "SET enable_seqscan = off";
+        sqlx::raw_sql(off).execute(&mut connection).await.unwrap();
+        let row = connection.fetch_one(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())));
+        let row = row.await.unwrap();
+        row.try_get_raw(0).unwrap().as_str().unwrap().to_owned()
+    }
+
+    async fn texts(&self, sql: &str) -> Vec<String> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        if self.url == "sqlite" {
+            let mut connection = self.open_sqlite().await;
+            let rows = sqlx::query(sql).fetch_all(&mut connection).await.unwrap();
+            rows.iter().map(|row| row.get(0)).collect()
+        } else {
+            let mut connection = PgConnection::connect(&self.url).await.unwrap();
+            let rows = sqlx::query(sql).fetch_all(&mut connection).await.unwrap();
+            rows.iter().map(|row| row.get(0)).collect()
         }
     }
 

@@ -9,7 +9,7 @@ use cardswitch::journal::{Journal, MemoryStorage, RecordBatch, Settings};
 use cardswitch::store::follow::{FollowSettings, run};
 use cardswitch::store::lag::{FollowState, ProjectionLag};
 use cardswitch::store::projection::BatchStep;
-use cardswitch::store::query::AuthorizationFilter;
+use cardswitch::store::query_payments::AuthorizationFilter;
 use cardswitch::store::{JournalSource, StoreError};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

@@ -42,6 +42,7 @@ use cardswitch::engine::top_ups::{EndTopUp, TopUpEnd};
 use cardswitch::engine::transfers::Transfer;
 use cardswitch::engine::webhook_endpoints::{WebhookEndpoint, WebhookState};
 use cardswitch::engine::world::World;
+use cardswitch::store::rows::AccountFacts;
 use cardswitch::store::rows::Sequence;
 
 pub const USD: Currency = Currency(840);
@@ -132,6 +133,15 @@ impl History {
         mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         (mixed ^ mixed >> 31) % bound
+    }
+
+    pub fn facts_of(&self, id: AccountId) -> Option<AccountFacts> {
+        let mut shards = self.world.shards.iter();
+        let account = shards.find_map(|shard| shard.account(id))?;
+        Some(AccountFacts {
+            currency: account.currency,
+            program_id: account.program_id,
+        })
     }
 
     pub fn currency_of(&self, id: AccountId) -> Option<Currency> {

@@ -2,9 +2,11 @@
 
 mod cluster;
 mod decisions;
+mod filters;
 mod fixture;
 mod following;
 mod history;
+mod many_rows;
 mod messages;
 mod projecting;
 mod reading;

@@ -12,12 +12,14 @@ use cardswitch::engine::link_states::LinkStatus;
 use cardswitch::engine::record::Record;
 use cardswitch::engine::registry::RegistryEvent;
 use cardswitch::engine::time::Timestamp;
-use cardswitch::store::events::EventFilter;
+use cardswitch::store::events::{EventFilter, ResponseCodes};
 use cardswitch::store::from_fees::FeeTail;
 use cardswitch::store::from_message;
 use cardswitch::store::projection::{BatchStep, Projector};
-use cardswitch::store::query::{AccountFilter, AuthorizationFilter, CardFilter, LIMIT_MAX};
+use cardswitch::store::query::{AccountFilter, CardFilter, LIMIT_MAX};
 use cardswitch::store::query_fees::FeeFilter;
+use cardswitch::store::query_money::LedgerFilter;
+use cardswitch::store::query_payments::AuthorizationFilter;
 use cardswitch::store::rows::{
     AuthorizationResult, AuthorizationRow, AuthorizationStatus, MessageName, TransactionType,
     UndoneName,
@@ -25,6 +27,7 @@ use cardswitch::store::rows::{
 use cardswitch::store::tail::TailFold;
 use cardswitch::store::{Store, StoreError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 on_both! {
     the_tables_say_what_the_engine_says,
@@ -108,7 +111,8 @@ async fn check_events(store: &Store, fixture: &Fixture) {
         let count = counts.entry(row.object_id.clone()).or_default();
         *count += 1;
         assert_eq!(row.object_sequence, *count, "{row:?}");
-        let data = &row.body(false)["data"];
+        let codes: ResponseCodes = Arc::new(|_, _| None);
+        let data = &row.body(false, &codes)["data"];
         if let Some(id) = data["authorization"]["id"].as_str() {
             told.insert(id.to_owned(), data["authorization"].clone());
         }
@@ -164,7 +168,10 @@ async fn compare_accounts(store: &Store, history: &History) {
             row.id
         );
         holding += i32::from(row.held_minor > 0);
-        let entries = store.ledger_entries(row.id, None, LIMIT_MAX).await.unwrap();
+        let entries = store
+            .ledger_entries(row.id, &LedgerFilter::default(), None, LIMIT_MAX)
+            .await
+            .unwrap();
         let posted_minor: i64 = entries.data.iter().map(|entry| entry.amount_minor).sum();
         assert_eq!(posted_minor, account.posted_minor);
     }
@@ -479,8 +486,8 @@ pub fn expected_rows(history: &History) -> Vec<AuthorizationRow> {
     let records = history.records.iter();
     let ids = records.filter_map(|(_, record)| from_message::authorization_id_of(record));
     ids.map(|id| {
-        let currency_of = |account| history.currency_of(account);
-        TailFold::authorization(id, None, &history.records, currency_of).unwrap()
+        let facts_of = |account| history.facts_of(account);
+        TailFold::authorization(id, None, &history.records, facts_of).unwrap()
     })
     .collect()
 }

@@ -16,10 +16,9 @@ use cardswitch::engine::time::Timestamp;
 use cardswitch::engine::top_ups::TopUpStatus;
 use cardswitch::settlement::{Format, ReportRequest, render, settlement_report};
 use cardswitch::store::StoreError;
-use cardswitch::store::query::{
-    AccountFilter, AuthorizationFilter, CardFilter, EntryCursor, TransactionFilter,
-};
-use cardswitch::store::query_money::TopUpFilter;
+use cardswitch::store::query::{AccountFilter, CardFilter};
+use cardswitch::store::query_money::{EntryCursor, LedgerFilter, TopUpFilter};
+use cardswitch::store::query_payments::{AuthorizationFilter, TransactionFilter};
 use cardswitch::store::rebuild::rebuild;
 use cardswitch::store::rows::{
     AuthorizationRow, AuthorizationStatus, TransactionRow, TransactionType,
@@ -93,15 +92,21 @@ async fn lists_page_alike(fixture: &Fixture, history: &History) {
     assert_eq!(program.status, ProgramStatus::Active);
     let account = history.accounts[0].0;
     let all = store
-        .ledger_entries(account, None, 1000)
+        .ledger_entries(account, &LedgerFilter::default(), None, 1000)
         .await
         .unwrap()
         .data;
-    let page = store.ledger_entries(account, None, 1).await.unwrap();
+    let page = store
+        .ledger_entries(account, &LedgerFilter::default(), None, 1)
+        .await
+        .unwrap();
     assert!(page.has_more && all.len() > 1);
     let (sequence, leg) = (page.data[0].sequence, page.data[0].leg);
     let cursor = Some(EntryCursor { sequence, leg });
-    let rest = store.ledger_entries(account, cursor, 1000).await.unwrap();
+    let rest = store
+        .ledger_entries(account, &LedgerFilter::default(), cursor, 1000)
+        .await
+        .unwrap();
     assert_eq!(rest.data, all[1..]);
     let filter = TopUpFilter {
         account_id: Some(account),
@@ -232,8 +237,8 @@ async fn the_tail_over_a_stored_row_is_the_row_to_come(fixture: Fixture) {
             assert_eq!(position, stop as u64);
             from_tail += i32::from(stored.is_none());
             let tail = &history.records[position as usize..];
-            let currency_of = |account| history.currency_of(account);
-            let row = TailFold::authorization(expected.id, stored, tail, currency_of);
+            let facts_of = |account| history.facts_of(account);
+            let row = TailFold::authorization(expected.id, stored, tail, facts_of);
             assert_eq!(row.as_ref(), Some(expected));
         }
         assert!(stop == 0 || stop == history.records.len() || from_tail > 0);

@@ -9,7 +9,7 @@ use crate::on_both;
 use cardswitch::engine::facts::Kind;
 use cardswitch::store::follow::RecordSource;
 use cardswitch::store::projection::Projector;
-use cardswitch::store::query::AuthorizationFilter;
+use cardswitch::store::query_payments::AuthorizationFilter;
 use cardswitch::store::rebuild::rebuild;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use std::time::{Duration, Instant};

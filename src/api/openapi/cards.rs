@@ -7,6 +7,7 @@ use super::schema::{
 };
 use super::{controls, shipping};
 use crate::api::cards::{BLOCK_REASONS, CARD_TYPES, FUNDINGS, LINKS_MAX};
+use crate::api::filters;
 use crate::engine::link_states::LinkStatus;
 use crate::engine::reissue::ReissueReason;
 use crate::engine::scope::Scope;
@@ -30,6 +31,20 @@ pub fn operations() -> Vec<Operation> {
     operations
 }
 
+fn listed() -> Operation {
+    list_of("/v1/cards", "Cards, newest first", "Card", "card")
+        .filter("account_id", id("acct"))
+        .filter("program_id", id("prog"))
+        .filter("cardholder_id", id("holder"))
+        .filter("status", one_of(&words(filters::CARD_STATUSES)))
+        .filter("type", one_of(&words(CARD_TYPES)))
+        .filter("last4", pattern("^[0-9]{4}$", "1111"))
+        .filter("replacement_for", id("card"))
+        .filter("shipping_status", one_of(&words(ShippingStatus::NAMED)))
+        .created_within()
+        .of_link()
+}
+
 fn on_cards() -> Vec<Operation> {
     let reason = text(500, "a customer asked for it");
     let reveal = request(vec![("reason", reason)], Vec::new());
@@ -38,12 +53,7 @@ fn on_cards() -> Vec<Operation> {
     let reissue = shipping::reissue(reasons);
     let controls = json!({"mcc": {"block": ["7995"]}});
     let mut operations = vec![
-        list_of("/v1/cards", "Cards, newest first", "Card", "card")
-            .filter("account_id", id("acct"))
-            .filter("program_id", id("prog"))
-            .filter("replacement_for", id("card"))
-            .filter("shipping_status", one_of(&words(ShippingStatus::NAMED)))
-            .of_link(),
+        listed(),
         create(
             "/v1/cards",
             "Issue a card",

@@ -63,7 +63,9 @@ fn on_top_ups() -> Vec<Operation> {
             .filter("account_id", id("acct"))
             .filter("status", one_of(&words(TopUpStatus::ALL)))
             .filter("method", one_of(&METHODS))
-            .filter("external_reference", text(140, "INV-7")),
+            .filter("external_reference", text(140, "INV-7"))
+            .of_amount()
+            .created_within(),
         get("/v1/top_ups/{id}", "A top-up", "TopUp"),
         act_with(
             "/v1/top_ups/{id}/settle",
@@ -113,7 +115,9 @@ fn on_transfers() -> Vec<Operation> {
         .filter("account_id", id("acct"))
         .filter("from_account_id", id("acct"))
         .filter("to_account_id", id("acct"))
-        .filter("status", one_of(&words(TransferStatus::ALL))),
+        .filter("status", one_of(&words(TransferStatus::ALL)))
+        .of_amount()
+        .created_within(),
         create(
             "/v1/transfers",
             "Move money between accounts",

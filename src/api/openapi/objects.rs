@@ -3,9 +3,10 @@
 use super::money::{account_settings, account_settings_request};
 use super::operation::{Operation, act, act_with, body, create, get, list_of};
 use super::schema::{
-    self, Fields, amount, answer, country, currency, flag, id, moment, named, noted, of_type,
-    open_word, or_null, pattern, request, said, text,
+    self, Fields, amount, amount_between, answer, country, currency, flag, id, moment, named,
+    noted, of_type, one_of, open_word, or_null, pattern, request, said, text, words,
 };
+use crate::api::{filters, ledger_entries};
 use serde_json::{Value, json};
 
 pub fn schemas() -> Fields {
@@ -21,7 +22,11 @@ pub fn operations() -> Vec<Operation> {
     let mut operations = vec![
         list_of("/v1/accounts", "Accounts, newest first", "Account", "acct")
             .filter("program_id", id("prog"))
-            .filter("parent_id", id("acct")),
+            .filter("parent_id", id("acct"))
+            .filter("root_account_id", id("acct"))
+            .filter("status", one_of(&words(filters::ACCOUNT_STATUSES)))
+            .filter("name", noted(text(200, "master"), "How it begins."))
+            .created_within(),
         create(
             "/v1/accounts",
             "Open an account",
@@ -45,7 +50,12 @@ pub fn operations() -> Vec<Operation> {
             "LedgerEntry",
             "entry",
         )
-        .cursor(entry),
+        .cursor(entry)
+        .filter("source_type", one_of(&words(ledger_entries::SOURCE_TYPES)))
+        .filter("source_id", text(64, "topup_0h2k9m4p7r1t3"))
+        .filter("amount_from", amount_between())
+        .filter("amount_until", amount_between())
+        .created_within(),
         create(
             "/v1/cardholders",
             "Make a cardholder",

@@ -1,7 +1,7 @@
 //! What the document says of one route beside its scope: parameters, body, answer. What it says of every route alike is
 //! in `document.rs`.
 
-use super::schema::{self, answer, id, list, named, number, number_within, or_null};
+use super::schema::{self, answer, id, list, named, number, number_within, or_null, text};
 use serde_json::{Value, json};
 
 /// A route as it is described.
@@ -192,6 +192,41 @@ impl Operation {
         let until = schema::noted(schema::moment(), "Not part of the span itself.");
         self.filter("created_from", schema::moment())
             .filter("created_until", until)
+    }
+
+    /// `currency`, `amount_from` and `amount_until`.
+    pub fn of_amount(self) -> Operation {
+        let from = schema::noted(
+            schema::amount_between(),
+            "In minor units; needs `currency`.",
+        );
+        let until = "In minor units; needs `currency`. Not part of the span itself.";
+        self.filter("currency", schema::currency())
+            .filter("amount_from", from)
+            .filter(
+                "amount_until",
+                schema::noted(schema::amount_between(), until),
+            )
+    }
+
+    /// What payments are told apart by, beside what is their list's own.
+    pub fn of_payment(self) -> Operation {
+        let name = schema::noted(
+            text(40, "BOOKS"),
+            "How it begins, in the letters that the network sent.",
+        );
+        self.filter("program_id", id("prog"))
+            .filter("cardholder_id", id("holder"))
+            .filter("kind", schema::one_of(&schema::kinds()))
+            .filter("merchant_id", text(15, "M1"))
+            .filter("merchant_name", name)
+            .filter("mcc", schema::mcc())
+            .filter("merchant_country", schema::country())
+            .filter("stan", number_within(0, 999_999))
+            .filter("rrn", text(12, "633212000001"))
+            .of_amount()
+            .created_within()
+            .of_link()
     }
 
     /// `link_type` and `link_id`.

@@ -6,6 +6,7 @@ use super::schema::{
     list_within, moment, named, noted, number, of_type, one_of, open_word, or_null, pattern,
     request, said, text, words,
 };
+use crate::api::filters;
 use crate::engine::command::CallOutcome;
 use crate::engine::conversion::RateSource;
 use crate::engine::event::Flags;
@@ -46,7 +47,11 @@ pub fn operations() -> Vec<Operation> {
         .filter("original_authorization_id", id("auth"))
         .filter("status", one_of(&statuses))
         .filter("reason", one_of(&decline_reasons()))
-        .of_link(),
+        .filter("result", one_of(&words(AuthorizationResult::ALL)))
+        .filter("step", one_of(&words(&filters::steps())))
+        .filter("message", one_of(&words(MessageName::ALL)))
+        .filter("approval_code", text(6, "JNTR9V"))
+        .of_payment(),
         get(
             "/v1/authorizations/{id}",
             "An authorization, with the trace of its checks",
@@ -67,7 +72,7 @@ pub fn operations() -> Vec<Operation> {
         .filter("account_id", id("acct"))
         .filter("authorization_id", id("auth"))
         .filter("type", one_of(&words(TransactionType::ALL)))
-        .created_within(),
+        .of_payment(),
         get("/v1/transactions/{id}", "A transaction", "Transaction"),
         report(
             "/v1/settlement_reports",

@@ -70,6 +70,11 @@ pub fn amount_from(least: i64) -> Value {
     )
 }
 
+/// Minor units above or below zero, in a query.
+pub fn amount_between() -> Value {
+    number_within(-BALANCE_MAX_MINOR, BALANCE_MAX_MINOR)
+}
+
 /// A point in time.
 pub fn moment() -> Value {
     json!({ "type": "string", "format": "date-time", "examples": ["2026-11-28T12:00:00.000Z"] })

@@ -52,7 +52,12 @@ pub fn change(view: &RegistryView, rule_id: RiskRuleId, change: RuleChange) -> R
         return RegistryOutcome::Refused(RegistryRefusal::RuleRetired(rule_id));
     }
     let version = view.version + 1;
-    RegistryOutcome::Event(RegistryEvent::RiskRuleChanged { version, from, to })
+    RegistryOutcome::Event(RegistryEvent::RiskRuleChanged {
+        version,
+        from,
+        to,
+        program_id: loaded.rule.program_id,
+    })
 }
 
 /// Moves a rule to the state of an event.

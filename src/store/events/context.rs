@@ -7,7 +7,7 @@ use crate::engine::event::Event;
 use crate::engine::exceptions::Subject;
 use crate::engine::ids::{AccountId, AuthorizationId, CardId, TokenId};
 use crate::engine::record::Record;
-use crate::engine::registry::{LinkKey, RegistryAction};
+use crate::engine::registry::{LinkKey, RegistryAction, RegistryEvent};
 use crate::store::columns::TableRow;
 use crate::store::database::{Store, Value};
 use crate::store::effect::{Effect, effect_of};
@@ -83,7 +83,12 @@ impl Needs {
                 self.note_action(&command.action);
                 self.note_tokens(&command.action, event);
             }
-            Record::Registry { command, .. } => self.note_registry(&command.action),
+            Record::Registry { command, event, .. } => {
+                self.note_registry(&command.action);
+                if let RegistryEvent::ExceptionChanged { subject, .. } = event {
+                    self.note_exception(*subject);
+                }
+            }
         }
     }
 
@@ -132,6 +137,14 @@ impl Needs {
         }
     }
 
+    fn note_exception(&mut self, subject: Subject) {
+        match subject {
+            Subject::Card(id) => drop(self.cards.insert(id)),
+            Subject::Account(id) => drop(self.accounts.insert(id)),
+            Subject::Link(_) => {}
+        }
+    }
+
     fn note_registry(&mut self, action: &RegistryAction) {
         match action {
             RegistryAction::IssueCard(issue) => {
@@ -148,11 +161,10 @@ impl Needs {
             RegistryAction::ChangeRiskRule { rule_id, .. } => {
                 self.others.insert(rule_id.to_string());
             }
-            RegistryAction::RequestException(wanted) => match wanted.subject {
-                Subject::Card(id) => drop(self.cards.insert(id)),
-                Subject::Account(id) => drop(self.accounts.insert(id)),
-                Subject::Link(_) => drop(self.others.insert(wanted.id.to_string())),
-            },
+            RegistryAction::RequestException(wanted) => {
+                self.others.insert(wanted.id.to_string());
+                self.note_exception(wanted.subject);
+            }
             RegistryAction::ChangeException(change) => {
                 self.others.insert(change.id.to_string());
             }
@@ -209,6 +221,10 @@ impl Store {
         for row in self.rows_of::<TokenRow>("id", &ids).await? {
             needs.cards.insert(row.card_id);
             context.tokens.insert(row.id, row);
+        }
+        let ids: Vec<AuthorizationId> = context.authorizations.keys().copied().collect();
+        for (of, id) in self.transactions_of(&ids, None).await? {
+            context.transactions.entry(of).or_default().push(id);
         }
         for key in &needs.links {
             needs.cards.extend(self.cards_linked_to(key).await?);

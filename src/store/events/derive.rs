@@ -1,5 +1,6 @@
 //! Which events a record is: types and contents. Where they happened and who wants them is `fold.rs`.
 
+use super::balances;
 use super::fold::{Content, Draft, EventContext, Subject};
 use super::money;
 use super::tokens;
@@ -9,7 +10,7 @@ use crate::engine::event::{Event, Flags, ResolvedTo};
 use crate::engine::exceptions::{
     ChangeException, ControlException, ExceptionState, Subject as ExceptionSubject,
 };
-use crate::engine::ids::{AuthorizationId, CardId};
+use crate::engine::ids::{AuthorizationId, CardId, ExceptionId};
 use crate::engine::link_states::LinkStatus;
 use crate::engine::record::Record;
 use crate::engine::registry::{LinkKey, RegistryAction, RegistryEvent};
@@ -32,6 +33,8 @@ use serde_json::json;
 pub(super) fn of_record(context: &EventContext, sequence: Sequence, record: &Record) -> Vec<Draft> {
     let mut drafts = of_message(context, sequence, record);
     drafts.extend(of_transaction(context, sequence, record));
+    drafts.extend(balances::thresholds_reached(context, record));
+    drafts.extend(balances::balances_updated(context, record));
     match record {
         Record::Shard { command, event, .. } => {
             drafts.extend(of_shard(context, &command.action, event));
@@ -151,9 +154,9 @@ fn of_advice(context: &EventContext, record: &Record) -> Vec<Draft> {
 
 /// Money that a message posted.
 fn of_transaction(context: &EventContext, sequence: Sequence, record: &Record) -> Vec<Draft> {
-    let currency_of = |id| context.currency_of(id);
+    let facts_of = |id| context.facts_of(id);
     let original_of = |id| context.authorizations.get(&id).map(Purchase::of);
-    let row = from_posting::transaction_row(sequence, record, currency_of, original_of);
+    let row = from_posting::transaction_row(sequence, record, facts_of, original_of);
     let Some(row) = row else {
         return Vec::new();
     };
@@ -296,21 +299,29 @@ fn of_registry(
             RegistryAction::ChangeRiskRule { rule_id, .. },
             RegistryEvent::RiskRuleChanged {
                 to: RuleState::Active,
+                program_id,
                 ..
             },
         ) => Some(Draft {
             event_type: EventType::RulePromoted,
-            subject: Subject::Other(rule_id.to_string()),
+            subject: Subject::OfProgram(*program_id, rule_id.to_string()),
             content: vec![(
                 "rule",
                 json!({ "id": rule_id.to_string(), "status": "active" }),
             )],
         }),
-        (RegistryAction::RequestException(wanted), RegistryEvent::ExceptionRequested) => {
-            Some(of_requested_exception(wanted))
+        (RegistryAction::RequestException(wanted), RegistryEvent::ExceptionRequested { link }) => {
+            let subject = of_exception(wanted.id, wanted.subject, link.as_ref());
+            Some(of_requested_exception(wanted, subject))
         }
-        (RegistryAction::ChangeException(change), RegistryEvent::ExceptionChanged { to, .. }) => {
-            of_changed_exception(change, *to)
+        (
+            RegistryAction::ChangeException(change),
+            RegistryEvent::ExceptionChanged {
+                to, subject, link, ..
+            },
+        ) => {
+            let subject = of_exception(change.id, *subject, link.as_ref());
+            of_changed_exception(change, *to, subject)
         }
         (
             RegistryAction::DisableWebhookEndpoint { id, .. },
@@ -333,12 +344,17 @@ fn of_registry(
     draft.into_iter().collect()
 }
 
-fn of_requested_exception(wanted: &ControlException) -> Draft {
-    let subject = match wanted.subject {
-        ExceptionSubject::Card(id) => Subject::Card(id),
-        ExceptionSubject::Account(id) => Subject::Account(id),
-        ExceptionSubject::Link(_) => Subject::Other(wanted.id.to_string()),
-    };
+/// Who sees what an exception is about hears of it.
+fn of_exception(id: ExceptionId, about: ExceptionSubject, link: Option<&LinkKey>) -> Subject {
+    match (about, link) {
+        (ExceptionSubject::Card(id), _) => Subject::Card(id),
+        (ExceptionSubject::Account(id), _) => Subject::Account(id),
+        (ExceptionSubject::Link(_), Some(link)) => Subject::OfLink(link.clone(), id.to_string()),
+        (ExceptionSubject::Link(_), None) => Subject::Other(id.to_string()),
+    }
+}
+
+fn of_requested_exception(wanted: &ControlException, subject: Subject) -> Draft {
     let exception = json!({
         "id": wanted.id.to_string(),
         "reason": wanted.reason,
@@ -353,7 +369,11 @@ fn of_requested_exception(wanted: &ControlException) -> Draft {
     }
 }
 
-fn of_changed_exception(change: &ChangeException, to: ExceptionState) -> Option<Draft> {
+fn of_changed_exception(
+    change: &ChangeException,
+    to: ExceptionState,
+    subject: Subject,
+) -> Option<Draft> {
     let event_type = match to {
         ExceptionState::Requested => return None,
         ExceptionState::Approved => EventType::ExceptionApproved,
@@ -364,7 +384,7 @@ fn of_changed_exception(change: &ChangeException, to: ExceptionState) -> Option<
     let exception = json!({ "id": id, "status": to.name(), "by": change.by });
     Some(Draft {
         event_type,
-        subject: Subject::Other(id),
+        subject,
         content: vec![("exception", exception)],
     })
 }

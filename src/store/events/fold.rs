@@ -1,6 +1,7 @@
 //! Records become events: what they need to know is kept here as the records change it, who wants them is asked, and
 //! each is numbered among the events of its object.
 
+use super::balances;
 use super::derive;
 use super::row::{EventCountRow, EventRow, LinkStateRow, PlaceJson, WebhookEndpointRow};
 use super::tokens;
@@ -8,19 +9,20 @@ use super::types::EventType;
 use crate::engine::command::Action;
 use crate::engine::event::Event;
 use crate::engine::ids::{
-    AccountId, AuthorizationId, CardId, EventId, ProgramId, TokenId, WebhookEndpointId,
+    AccountId, AuthorizationId, CardId, EventId, ProgramId, TokenId, TransactionId,
+    WebhookEndpointId,
 };
 use crate::engine::link_states::LinkStatus;
-use crate::engine::money::Currency;
 use crate::engine::record::Record;
 use crate::engine::registry::{IssueCard, LinkKey, RegistryAction, RegistryCommand, RegistryEvent};
 use crate::engine::shipping::ShippingStatus;
 use crate::engine::webhook_endpoints::WebhookEndpoint;
 use crate::store::effect::{Effect, effect_of};
 use crate::store::from_message;
+use crate::store::from_posting::transaction_of;
 use crate::store::from_record;
 use crate::store::row_json;
-use crate::store::rows::{AccountRow, AuthorizationRow, CardRow, Sequence, TokenRow};
+use crate::store::rows::{AccountFacts, AccountRow, AuthorizationRow, CardRow, Sequence, TokenRow};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -41,6 +43,23 @@ pub(super) enum Subject {
     Account(AccountId),
     /// What belongs to no program, by its id.
     Other(String),
+    /// What is of a program, or of a linked object, and of no card or account.
+    OfProgram(ProgramId, String),
+    OfLink(LinkKey, String),
+}
+
+impl Subject {
+    /// The program and the link of what is of no card or account.
+    fn of_no_card(&self) -> (Option<ProgramId>, Option<(String, String)>) {
+        match self {
+            Subject::OfProgram(program_id, _) => (Some(*program_id), None),
+            Subject::OfLink(link, _) => {
+                let named = (link.link_type.to_string(), link.id.to_string());
+                (Some(link.program_id), Some(named))
+            }
+            _ => (None, None),
+        }
+    }
 }
 
 /// What events need to know of rows: as the tables have them, and as the records before leave them.
@@ -55,6 +74,8 @@ pub struct EventContext {
     pub accounts: HashMap<AccountId, AccountRow>,
     pub authorizations: HashMap<AuthorizationId, AuthorizationRow>,
     pub tokens: HashMap<TokenId, TokenRow>,
+    /// What was posted for authorizations, in the order in which it came.
+    pub transactions: HashMap<AuthorizationId, Vec<TransactionId>>,
     /// Events that objects have had.
     pub counts: HashMap<String, u64>,
     /// By their keys (see [`link_text`]); what is not here is active.
@@ -75,20 +96,19 @@ pub(super) fn link_status(name: &str) -> LinkStatus {
 }
 
 impl EventContext {
-    pub fn currency_of(&self, id: AccountId) -> Option<Currency> {
-        self.accounts.get(&id).map(|account| account.currency)
+    pub fn facts_of(&self, id: AccountId) -> Option<AccountFacts> {
+        let account = self.accounts.get(&id)?;
+        Some(AccountFacts {
+            currency: account.currency,
+            program_id: account.program_id,
+        })
     }
 
     pub(super) fn authorization_json(&self, row: &AuthorizationRow) -> Value {
-        let mut json = row_json::authorization(row, self.links_json(row.card_id), &[], None);
-        // What these say is not the authorization's own.
-        if let Value::Object(fields) = &mut json {
-            fields.remove("transactions");
-            if let Some(Value::Object(decision)) = fields.get_mut("decision") {
-                decision.remove("response_code");
-            }
-        }
-        json
+        let posted = self.transactions.get(&row.id);
+        let posted = posted.map_or(&[][..], Vec::as_slice);
+        // The response code is put in where it is told: it is the dialect's.
+        row_json::authorization(row, self.links_json(row.card_id), posted, None)
     }
 
     /// Of a card that is closed before it was sent.
@@ -223,12 +243,12 @@ impl<'a> EventFold<'a> {
     /// What the record makes and changes.
     fn take_in(&mut self, sequence: Sequence, record: &Record) {
         let context = &mut *self.context;
-        let currencies: HashMap<_, _> = from_message::account_of(record)
-            .and_then(|id| Some((id, context.currency_of(id)?)))
+        let accounts: HashMap<_, _> = from_message::account_of(record)
+            .and_then(|id| Some((id, context.facts_of(id)?)))
             .into_iter()
             .collect();
         let row =
-            from_message::authorization_row(sequence, record, |id| currencies.get(&id).copied());
+            from_message::authorization_row(sequence, record, |id| accounts.get(&id).copied());
         if let Some(row) = row {
             context.authorizations.insert(row.id, row);
         }
@@ -236,6 +256,15 @@ impl<'a> EventFold<'a> {
             if let Some(row) = context.authorizations.get_mut(&id) {
                 change.apply(row);
             }
+        }
+        for (id, (posted_minor, held_minor)) in balances::moves_of(record) {
+            if let Some(row) = context.accounts.get_mut(&id) {
+                row.posted_minor += posted_minor;
+                row.held_minor += held_minor;
+            }
+        }
+        if let Some((id, of)) = transaction_of(record) {
+            context.transactions.entry(of).or_default().push(id);
         }
         let Record::Shard { command, event, .. } = record else {
             return;
@@ -352,6 +381,7 @@ impl<'a> EventFold<'a> {
 
     fn emit(&mut self, id: EventId, record: &Record, draft: Draft) {
         let context = &mut *self.context;
+        let (of_program, of_link) = draft.subject.of_no_card();
         let (card_id, account_id, object_id) = match draft.subject {
             Subject::Card(id) => {
                 let account_id = context.cards.get(&id).map(|card| card.account_id);
@@ -362,18 +392,22 @@ impl<'a> EventFold<'a> {
             }
             Subject::Payment(_, account_id) => (None, account_id, "unknown_card".to_owned()),
             Subject::Account(id) => (None, Some(id), id.to_string()),
-            Subject::Other(object_id) => (None, None, object_id),
+            Subject::Other(object_id)
+            | Subject::OfProgram(_, object_id)
+            | Subject::OfLink(_, object_id) => (None, None, object_id),
         };
         let program_id = match (card_id, account_id) {
             (Some(id), _) => context.cards.get(&id).map(|card| card.program_id),
             (None, Some(id)) => context.accounts.get(&id).map(|account| account.program_id),
-            (None, None) => None,
+            (None, None) => of_program,
         };
         let links = card_id.and_then(|id| context.links.get(&id));
         let accounts = account_id.map_or_else(Vec::new, |id| context.accounts_above(id));
         let place = PlaceJson {
             accounts: accounts.iter().map(ToString::to_string).collect(),
-            links: links.cloned().unwrap_or_default(),
+            links: links
+                .cloned()
+                .unwrap_or_else(|| of_link.into_iter().collect()),
         };
         let name = draft.event_type.name();
         let mut endpoints = context.endpoints.values();
@@ -394,16 +428,10 @@ impl<'a> EventFold<'a> {
         put("card_id", json!(card_id.map(|id| id.to_string())));
         put("balance_id", json!(account_id.map(|id| id.to_string())));
         put("program_id", json!(program_id.map(|id| id.to_string())));
-        let links = place
-            .links
-            .iter()
-            .map(|(kind, id)| row_json::link(kind, id));
-        put("links", links.collect());
+        put("links", links_json(&place.links));
         put("sequence", object_sequence.into());
-        draft
-            .content
-            .into_iter()
-            .for_each(|(name, value)| put(name, value));
+        let content = draft.content.into_iter();
+        content.for_each(|(name, value)| put(name, value));
         self.counted.insert(object_id.clone());
         self.rows.push(EventRow {
             number: id.0,
@@ -469,6 +497,11 @@ pub struct EventRows {
     pub counted: Vec<String>,
     pub endpoints_changed: Vec<String>,
     pub link_states_changed: Vec<String>,
+}
+
+fn links_json(links: &[(String, String)]) -> Value {
+    let links = links.iter();
+    links.map(|(kind, id)| row_json::link(kind, id)).collect()
 }
 
 /// Each link as `<type>_id`; the first of a type, where there are several.

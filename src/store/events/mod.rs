@@ -1,6 +1,7 @@
 //! What of the journal others hear of: events, as rows that are written in the transaction of their record, and only
 //! where somebody has subscribed to them. Delivering them lives in `webhooks`.
 
+mod balances;
 mod context;
 mod derive;
 mod fold;
@@ -12,6 +13,6 @@ pub mod types;
 
 pub use fold::{EventContext, EventFold, EventRows, link_text};
 pub use read::EventFilter;
-pub use row::{EventRow, PlaceJson};
+pub use row::{EventRow, PlaceJson, ResponseCodes};
 
 pub(super) use context::needs;

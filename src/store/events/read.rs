@@ -2,19 +2,24 @@
 
 use super::row::{EventRow, WebhookEndpointRow};
 use crate::engine::api_keys::Bounds;
-use crate::engine::ids::{AccountId, CardId, EventId, WebhookEndpointId};
+use crate::engine::ids::{AccountId, CardId, EventId, ProgramId, WebhookEndpointId};
 use crate::engine::time::Timestamp;
-use crate::store::bounds::Of;
+use crate::store::bounds::{self, Of};
 use crate::store::columns::{Column, TableRow};
 use crate::store::database::{Store, Value};
 use crate::store::error::StoreError;
-use crate::store::query::{Conditions, Page};
+use crate::store::filters::Gathered;
+use crate::store::query::Page;
 use crate::store::rows::Sequence;
+use crate::store::search::{Order, Search};
+use crate::store::seek::{Filter, Keys};
+use crate::store::sql::Sql;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EventFilter {
     /// Any of these types; of all, where there are none.
     pub types: Vec<String>,
+    pub program_id: Option<ProgramId>,
     pub card_id: Option<CardId>,
     pub account_id: Option<AccountId>,
     pub object_id: Option<String>,
@@ -27,6 +32,36 @@ pub struct EventFilter {
     pub bounds: Option<Bounds>,
 }
 
+const OLDEST_FIRST: Order = Order {
+    key: "number",
+    newest_first: false,
+    key_is_text: false,
+};
+
+impl EventFilter {
+    fn gathered(&self) -> Vec<Filter> {
+        let mut of = Gathered::of(EventRow::TABLE);
+        if !self.types.is_empty() {
+            let clause = Sql::one_of("event_type", &self.types);
+            let keys = Keys::Known(self.types.clone());
+            of.filters.push(Filter::by_keys(clause, "event_type", keys));
+        }
+        of.equal("program_id", self.program_id);
+        of.equal("card_id", self.card_id);
+        of.equal("account_id", self.account_id);
+        of.equal("object_id", self.object_id.as_ref());
+        of.linked(
+            "card_id",
+            self.link_type.as_deref(),
+            self.link_id.as_deref(),
+        );
+        of.created(self.created_from, self.created_until);
+        let bounds = bounds::of_rows(self.bounds.as_ref(), &Of::EVENTS);
+        of.filters.extend(bounds);
+        of.filters
+    }
+}
+
 impl Store {
     /// Events behind `after`, oldest first: in this order they were written, so that none appears later among those
     /// that were read.
@@ -36,25 +71,19 @@ impl Store {
         after: Option<EventId>,
         limit: u32,
     ) -> Result<Page<EventRow>, StoreError> {
-        let mut conditions = Conditions::default();
-        if !filter.types.is_empty() {
-            conditions.one_of("event_type", filter.types.iter());
-        }
-        conditions.equal("card_id", filter.card_id.map(|id| id.to_string()));
-        conditions.equal("account_id", filter.account_id.map(|id| id.to_string()));
-        conditions.equal("object_id", filter.object_id.clone());
-        conditions.linked(
-            "card_id",
-            filter.link_type.as_deref(),
-            filter.link_id.as_deref(),
-        );
-        conditions.between("created_at_ms", filter.created_from, filter.created_until);
-        conditions.within(filter.bounds.as_ref(), &Of::EVENTS);
-        if let Some(after) = after {
-            let place = conditions.place(Value::Int(i64::try_from(after.0).unwrap_or(i64::MAX)));
-            conditions.clauses.push(format!("number > {place}"));
-        }
-        self.page(conditions, "number", limit).await
+        let times = (filter.created_from, filter.created_until);
+        let records = self.records_within(times.0, times.1).await?;
+        let number = |id: EventId| Value::Int(i64::try_from(id.0).unwrap_or(i64::MAX));
+        let search = Search {
+            order: OLDEST_FIRST,
+            filters: filter.gathered(),
+            starting_after: after.map(number),
+            after: records.after.map(|last| number(EventId::end_of(last))),
+            before: records
+                .before
+                .map(|first| number(EventId::of_record(first, 0))),
+        };
+        self.search(&search, limit).await
     }
 
     pub async fn event(&self, id: EventId) -> Result<Option<EventRow>, StoreError> {

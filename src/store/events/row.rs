@@ -2,11 +2,13 @@
 
 use crate::engine::api_keys::Place;
 use crate::engine::ids::{AccountId, CardId, EventId, ProgramId};
+use crate::engine::reason::DeclineReason;
 use crate::engine::time::Timestamp;
 use crate::engine::webhook_endpoints::WebhookEndpoint;
 use crate::store::rows::{Sequence, table};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 table! {
     /// Something that happened.
@@ -52,6 +54,10 @@ table! {
     }
 }
 
+/// The response code (DE39) that a network gets for a reason, or for an approval where there is none; nothing for a
+/// network that is not configured.
+pub type ResponseCodes = Arc<dyn Fn(&str, Option<DeclineReason>) -> Option<String> + Send + Sync>;
+
 /// Where an event happened, as its row keeps it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlaceJson {
@@ -77,11 +83,13 @@ impl EventRow {
         })
     }
 
-    /// What is sent, in the shape of Standard Webhooks.
-    pub fn body(&self, thin: bool) -> Value {
+    /// What is sent, in the shape of Standard Webhooks. The response code is that of the dialect as it is now, as it is of
+    /// an authorization that is asked for.
+    pub fn body(&self, thin: bool, codes: &ResponseCodes) -> Value {
         let mut data: Value = serde_json::from_str(&self.data_json).unwrap_or_default();
-        if thin {
-            make_thin(&mut data);
+        match thin {
+            true => make_thin(&mut data),
+            false => put_response_codes(&mut data, codes),
         }
         json!({
             "id": self.id().to_string(),
@@ -105,6 +113,16 @@ impl PlaceJson {
             accounts: &accounts,
             links: &links,
         })
+    }
+}
+
+fn put_response_codes(data: &mut Value, codes: &ResponseCodes) {
+    let objects = data.as_object_mut().into_iter().flat_map(Map::values_mut);
+    for object in objects.filter(|object| object["object"] == "authorization") {
+        let reason = object["decision"]["reason"].as_str();
+        let reason = reason.and_then(DeclineReason::from_name);
+        let network = object["network"]["name"].as_str().unwrap_or_default();
+        object["decision"]["response_code"] = json!(codes(network, reason));
     }
 }
 
@@ -156,7 +174,8 @@ mod tests {
             .to_string(),
             created_at_ms: Timestamp(0),
         };
-        let body = row.body(true);
+        let codes: ResponseCodes = Arc::new(|_, _| Some("62".to_owned()));
+        let body = row.body(true, &codes);
         assert_eq!(
             body["data"]["authorization"],
             json!({
@@ -166,6 +185,12 @@ mod tests {
         );
         assert_eq!(body["data"]["links"][0]["id"], "u");
         assert_eq!(body["id"], "evt_0000000050000");
-        assert_eq!(row.body(false)["data"]["authorization"]["amount"], 5);
+        let full = row.body(false, &codes);
+        let decision = &full["data"]["authorization"]["decision"];
+        assert_eq!(decision["response_code"], "62");
+        assert_eq!(
+            row.body(false, &codes)["data"]["authorization"]["amount"],
+            5
+        );
     }
 }

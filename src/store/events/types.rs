@@ -48,6 +48,7 @@ event_types! {
     TokenSuspended = "token.suspended", CardsRead, "a token was suspended";
     TokenResumed = "token.resumed", CardsRead, "a token that was suspended may pay again";
     TokenDeleted = "token.deleted", CardsRead, "a token was deleted, for good, by itself or with its card";
+    LimitThresholdReached = "limit.threshold_reached", CardsRead, "an approval brought what is used of a limit to 80 % or more of what is allowed";
     AccountCreated = "account.created", AccountsRead, "an account was opened";
     AccountFrozen = "account.frozen", AccountsRead, "an account was frozen";
     AccountUnfrozen = "account.unfrozen", AccountsRead, "an account was unfrozen";
@@ -58,6 +59,7 @@ event_types! {
     TransferSettled = "transfer.settled", AccountsRead, "money arrived that was moved from one account to another; each account hears of it";
     TransferReturned = "transfer.returned", AccountsRead, "money that another account does not take came back to the one that sent it";
     TransferFailed = "transfer.failed", AccountsRead, "an auto top-up found no money to move";
+    BalanceUpdated = "balance.updated", AccountsRead, "what is posted or held of an account changed: one for each account and record";
     BalanceLow = "balance.low", AccountsRead, "less is available than the account's threshold; once until there is enough again";
     AuthorizationApproved = "authorization.approved", AuthorizationsRead, "a payment was approved, by us or by the network in our place";
     AuthorizationPartiallyApproved = "authorization.partially_approved", AuthorizationsRead, "a payment was approved for less than was asked";

@@ -15,6 +15,7 @@ CREATE TABLE tokens (
 );
 CREATE INDEX tokens_by_card ON tokens (card_id, sequence);
 CREATE INDEX tokens_by_status ON tokens (status, sequence);
+CREATE INDEX tokens_by_wallet ON tokens (wallet, sequence);
 ALTER TABLE authorizations ADD COLUMN token_id TEXT COLLATE "C";
 CREATE INDEX authorizations_by_token ON authorizations (token_id, sequence) WHERE token_id IS NOT NULL;
 ALTER TABLE cards ADD COLUMN shipping_status TEXT COLLATE "C";

@@ -22,4 +22,4 @@ CREATE TABLE fees (
 CREATE INDEX fees_by_account ON fees (account_id, id);
 CREATE INDEX fees_by_card ON fees (card_id, id);
 CREATE INDEX fees_by_program ON fees (program_id, id);
-CREATE INDEX fees_by_time ON fees (created_at_ms);
+CREATE INDEX fees_by_kind ON fees (kind, id);

@@ -1,0 +1,161 @@
+//! The filters that several lists take from their query. Which list has which is with its resource; how they are looked for
+//! is in `store::filters`.
+
+use super::error::{ApiError, shown};
+use super::fields::Fields;
+use crate::engine::facts::Country;
+use crate::engine::money::{BALANCE_MAX_MINOR, Currency};
+use crate::engine::state::{AccountStatus, CardStatus};
+use crate::engine::time::Timestamp;
+use crate::engine::trace::Step;
+
+pub const CARD_STATUSES: &[(CardStatus, &str)] = &[
+    (CardStatus::Inactive, "inactive"),
+    (CardStatus::Active, "active"),
+    (CardStatus::Frozen, "frozen"),
+    (CardStatus::Blocked, "blocked"),
+    (CardStatus::Closed, "closed"),
+];
+
+pub const ACCOUNT_STATUSES: &[(AccountStatus, &str)] = &[
+    (AccountStatus::Active, "active"),
+    (AccountStatus::Frozen, "frozen"),
+    (AccountStatus::Closed, "closed"),
+];
+
+pub fn steps() -> Vec<(Step, &'static str)> {
+    Step::ALL.iter().map(|step| (*step, step.name())).collect()
+}
+
+/// `created_from` and `created_until`, which is not part of the span itself.
+pub type Span = (Option<Timestamp>, Option<Timestamp>);
+
+pub fn created(query: &mut Fields) -> Result<Span, ApiError> {
+    let (from, until) = (
+        query.moment("created_from")?,
+        query.moment("created_until")?,
+    );
+    not_empty("created_from", from, "created_until", until)?;
+    Ok((from, until))
+}
+
+/// `currency`, and `amount_from` and `amount_until` in its minor units; the latter is not part of the span.
+#[derive(Debug, Default)]
+pub struct Amounts {
+    pub currency: Option<Currency>,
+    pub from: Option<i64>,
+    pub until: Option<i64>,
+}
+
+pub fn amounts(query: &mut Fields) -> Result<Amounts, ApiError> {
+    let (from, until) = amount_span(query)?;
+    let currency = query.currency("currency")?;
+    if currency.is_none() && (from.is_some() || until.is_some()) {
+        return Err(query.missing("currency"));
+    }
+    Ok(Amounts {
+        currency,
+        from,
+        until,
+    })
+}
+
+pub fn amount_span(query: &mut Fields) -> Result<(Option<i64>, Option<i64>), ApiError> {
+    let least = -BALANCE_MAX_MINOR;
+    let from = number(query, "amount_from", least, BALANCE_MAX_MINOR)?;
+    let until = number(query, "amount_until", least, BALANCE_MAX_MINOR)?;
+    not_empty("amount_from", from, "amount_until", until)?;
+    Ok((from, until))
+}
+
+fn not_empty<T: PartialOrd>(
+    from_name: &str,
+    from: Option<T>,
+    until_name: &str,
+    until: Option<T>,
+) -> Result<(), ApiError> {
+    match (from, until) {
+        (Some(from), Some(until)) if from >= until => {
+            let message = format!(
+                "{until_name} must be after {from_name}: it is not part of the span itself"
+            );
+            Err(ApiError::invalid("span_empty", until_name, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A whole number.
+pub fn number(
+    query: &mut Fields,
+    name: &str,
+    least: i64,
+    most: i64,
+) -> Result<Option<i64>, ApiError> {
+    let Some(value) = query.take(name) else {
+        return Ok(None);
+    };
+    let number = value.as_str().and_then(|text| text.parse::<i64>().ok());
+    let number = number.filter(|number| (least..=most).contains(number));
+    number.map(Some).ok_or_else(|| {
+        let message = format!("{name} must be a whole number from {least} to {most}");
+        ApiError::invalid("number_invalid", name, message)
+    })
+}
+
+/// So many digits, no more and no fewer.
+pub fn digits(query: &mut Fields, name: &str, count: usize) -> Result<Option<String>, ApiError> {
+    let Some(text) = query.text(name, 40)? else {
+        return Ok(None);
+    };
+    let fits = text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
+    match fits {
+        true => Ok(Some(text)),
+        false => {
+            let message = format!("{name} must be {count} digits");
+            Err(ApiError::invalid("text_invalid", name, message))
+        }
+    }
+}
+
+/// The merchant of a payment: `merchant_id`, `merchant_name` (how it begins), `mcc`, `merchant_country`.
+#[derive(Debug, Default)]
+pub struct Merchants {
+    pub id: Option<String>,
+    pub name: Option<String>,
+    pub mcc: Option<u16>,
+    pub country: Option<Country>,
+}
+
+pub fn merchants(query: &mut Fields) -> Result<Merchants, ApiError> {
+    let mcc = digits(query, "mcc", 4)?;
+    Ok(Merchants {
+        id: query.text("merchant_id", 15)?,
+        name: query.text("merchant_name", 40)?,
+        // Four digits are a number below 10,000.
+        mcc: mcc.and_then(|mcc| mcc.parse().ok()),
+        country: country(query, "merchant_country")?,
+    })
+}
+
+fn country(query: &mut Fields, name: &str) -> Result<Option<Country>, ApiError> {
+    let Some(text) = query.text(name, 40)? else {
+        return Ok(None);
+    };
+    let country = Country::from_alpha2(&text);
+    country.map(Some).ok_or_else(|| {
+        let message = format!(
+            "`{}` is not a country of ISO 3166-1, as in US",
+            shown(&text)
+        );
+        ApiError::invalid("country_unknown", name, message)
+    })
+}
+
+/// What a network calls a payment: `stan` (DE11), `rrn` (DE37).
+pub fn references(query: &mut Fields) -> Result<(Option<u32>, Option<String>), ApiError> {
+    let stan = number(query, "stan", 0, 999_999)?;
+    // Six digits fit.
+    let stan = stan.and_then(|stan| u32::try_from(stan).ok());
+    Ok((stan, query.text("rrn", 12)?))
+}

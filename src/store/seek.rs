@@ -1,0 +1,101 @@
+//! What one filter of a list is to the search: which rows it lets through, and how they are found. The search itself is in
+//! `search.rs`.
+
+use super::database::Value;
+use super::sql::Sql;
+
+/// One filter: which rows it lets through, and how they are found.
+#[derive(Debug, Clone)]
+pub(super) struct Filter {
+    pub clause: Sql,
+    pub seek: Seek,
+    /// What is sought is more than what fits: the rest has to be told apart.
+    pub finds_more: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Seek {
+    /// Nothing finds them: they are told apart among what another filter finds.
+    Apart,
+    /// An index has them in the order of the list; of each of these, where there are several.
+    InOrder(Vec<Indexed>),
+    /// An index has them in another order: for where they are few.
+    Sorted,
+    /// An index on this column has those of each of the keys in the order of the list.
+    ByKeys(&'static str, Keys),
+}
+
+/// A column that has a value, and an index on it and the key of the list.
+#[derive(Debug, Clone)]
+pub(super) struct Indexed {
+    pub column: &'static str,
+    pub clause: Sql,
+    /// The same in other words: see `Search::pinned`.
+    pub between: Sql,
+}
+
+impl Indexed {
+    /// Where the index has only a part of the rows, `part` says it in its words.
+    pub fn new(column: &'static str, value: Value, part: Option<Sql>) -> Indexed {
+        let mut between = Sql::compare(column, "BETWEEN", value.clone());
+        between.push(" AND ");
+        between.bind(value.clone());
+        let equal = Sql::compare(column, "=", value);
+        let whole = |clause: Sql| match &part {
+            Some(part) => Sql::all(&[clause, part.clone()]),
+            None => clause,
+        };
+        Indexed {
+            column,
+            clause: whole(equal),
+            between: whole(between),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Keys {
+    Known(Vec<String>),
+    /// What this query gives, without a limit.
+    Asked(Sql),
+}
+
+impl Filter {
+    fn new(clause: Sql, seek: Seek) -> Filter {
+        Filter {
+            clause,
+            seek,
+            finds_more: false,
+        }
+    }
+
+    pub fn also_tells_apart(mut self) -> Filter {
+        self.finds_more = true;
+        self
+    }
+
+    pub fn apart(clause: Sql) -> Filter {
+        let seek = Seek::Apart;
+        Filter::new(clause, seek)
+    }
+
+    pub fn in_order(indexed: Indexed) -> Filter {
+        Filter::new(indexed.clause.clone(), Seek::InOrder(vec![indexed]))
+    }
+
+    /// Either of two.
+    pub fn either(one: Indexed, other: Indexed) -> Filter {
+        let clause = Sql::either(&one.clause, &other.clause);
+        Filter::new(clause, Seek::InOrder(vec![one, other]))
+    }
+
+    pub fn sorted(clause: Sql) -> Filter {
+        let seek = Seek::Sorted;
+        Filter::new(clause, seek)
+    }
+
+    pub fn by_keys(clause: Sql, column: &'static str, keys: Keys) -> Filter {
+        let seek = Seek::ByKeys(column, keys);
+        Filter::new(clause, seek)
+    }
+}
