@@ -96,10 +96,10 @@ fn a_token_is_asked_for_changed_read_and_listed() {
         listed(&format!("card_id={card}")),
         [other.clone(), id.clone()]
     );
-    assert_eq!(listed("status=deleted"), [id.clone()]);
+    assert_eq!(listed("status=deleted"), vec![id.clone()]);
     assert_eq!(listed("status=suspended"), Vec::<String>::new());
-    assert_eq!(listed("wallet=google_pay"), [other.clone()]);
-    assert_eq!(listed(&format!("starting_after={other}")), [id.clone()]);
+    assert_eq!(listed("wallet=google_pay"), vec![other.clone()]);
+    assert_eq!(listed(&format!("starting_after={other}")), vec![id.clone()]);
     let page = client.get("/v1/tokens?status=deleted").ok();
     assert_eq!(
         page["data"][0],
