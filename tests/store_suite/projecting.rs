@@ -174,7 +174,7 @@ async fn compare_accounts(store: &Store, history: &History) {
 async fn what_is_charged_is_the_same_whatever_the_batches(fixture: Fixture) {
     let mut history = history(7, 600);
     history.charge_months();
-    for _ in 0..8 {
+    for _ in 0..40 {
         history.open_account();
         history.issue_card();
     }

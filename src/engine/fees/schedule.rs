@@ -213,10 +213,7 @@ pub struct ProgramFees {
 pub type FeeSchedules = Arc<BTreeMap<FeeScheduleId, Arc<FeeSchedule>>>;
 
 /// The schedule of a program, if it has one.
-pub fn of_program<'a>(
-    view: &'a RegistryView,
-    program_id: ProgramId,
-) -> Option<(&'a Program, &'a FeeSchedule)> {
+pub fn of_program(view: &RegistryView, program_id: ProgramId) -> Option<(&Program, &FeeSchedule)> {
     let program = view.programs.get(&program_id)?;
     let fees = program.fees?;
     let schedule = view.fee_schedules.get(&fees.fee_schedule_id)?;
