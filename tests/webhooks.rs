@@ -167,10 +167,13 @@ fn what_happens_is_told_signed_and_in_full(database: Database) {
         [
             "account.created",
             "topup.settled",
+            "balance.updated",
             "card.created",
             "card.revealed",
             "authorization.approved",
+            "balance.updated",
             "reversal.created",
+            "balance.updated",
             "card.frozen",
             "authorization.declined",
             "card.unfrozen",
@@ -478,7 +481,7 @@ fn events_are_read_and_streamed_and_told_again(database: Database) {
     );
     assert_eq!(
         switch.good("GET", &after, &Value::Null)["data"],
-        json!([settled])
+        json!([settled, moved])
     );
     let one = format!("/v1/events/{}", settled["id"].as_str().unwrap());
     assert_eq!(switch.good("GET", &one, &Value::Null), settled);
