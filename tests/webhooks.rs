@@ -151,7 +151,12 @@ fn what_happens_is_told_signed_and_in_full(database: Database) {
     switch.good("POST", &format!("{card_path}/unfreeze"), &Value::Null);
     // All cards of an object, and no other.
     switch.good("POST", "/v1/links/project/p1/freeze", &Value::Null);
-    wait_until("all is told", || told(&endpoint).len() == 10);
+    let but_balances = || {
+        let told = told(&endpoint).into_iter();
+        told.filter(|event| event["type"] != "balance.updated")
+            .count()
+    };
+    wait_until("all is told", || but_balances() == 10);
     let frozen = of_type(&endpoint, "card.frozen");
     assert_eq!(
         frozen[1]["data"]["cause"],
@@ -162,10 +167,13 @@ fn what_happens_is_told_signed_and_in_full(database: Database) {
         [
             "account.created",
             "topup.settled",
+            "balance.updated",
             "card.created",
             "card.revealed",
             "authorization.approved",
+            "balance.updated",
             "reversal.created",
+            "balance.updated",
             "card.frozen",
             "authorization.declined",
             "card.unfrozen",
@@ -464,14 +472,16 @@ fn events_are_read_and_streamed_and_told_again(database: Database) {
     let settled = stream.next();
     assert_eq!(settled["type"], "topup.settled");
     let listed = switch.good("GET", "/v1/events", &Value::Null);
-    assert_eq!(listed["data"], json!([created, settled]));
+    let moved = stream.next();
+    assert_eq!(moved["type"], "balance.updated");
+    assert_eq!(listed["data"], json!([created, settled, moved]));
     let after = format!(
         "/v1/events?starting_after={}",
         created["id"].as_str().unwrap()
     );
     assert_eq!(
         switch.good("GET", &after, &Value::Null)["data"],
-        json!([settled])
+        json!([settled, moved])
     );
     let one = format!("/v1/events/{}", settled["id"].as_str().unwrap());
     assert_eq!(switch.good("GET", &one, &Value::Null), settled);
@@ -796,7 +806,7 @@ fn takes_every_call(program: &str, script: &str) {
     );
     assert_eq!(ping["status"], 204);
     switch.account(500);
-    let mut taken: Vec<String> = (0..3).map(|_| next()).collect();
+    let mut taken: Vec<String> = (0..4).map(|_| next()).collect();
     taken.sort();
     let types: Vec<&str> = taken
         .iter()
@@ -808,7 +818,12 @@ fn takes_every_call(program: &str, script: &str) {
     );
     assert_eq!(
         types,
-        ["account.created", "topup.settled", "webhook_endpoint.ping"]
+        [
+            "account.created",
+            "topup.settled",
+            "balance.updated",
+            "webhook_endpoint.ping"
+        ]
     );
     receiver.kill().unwrap();
     receiver.wait().unwrap();

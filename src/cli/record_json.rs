@@ -421,6 +421,22 @@ fn create_risk_rule(rule: &RiskRule) -> Value {
     })
 }
 
+fn rule_changed(event: &RegistryEvent) -> Value {
+    let RegistryEvent::RiskRuleChanged {
+        version,
+        from,
+        to,
+        program_id,
+    } = event
+    else {
+        return Value::Null;
+    };
+    json!({
+        "type": "risk_rule_changed", "registry_version": version, "program_id": program_id.to_string(),
+        "from": from.name(), "to": to.name(),
+    })
+}
+
 fn registry_event(event: &RegistryEvent) -> Value {
     match event {
         RegistryEvent::SettingsChanged { version } => {
@@ -446,15 +462,7 @@ fn registry_event(event: &RegistryEvent) -> Value {
         RegistryEvent::RiskRuleCreated { version } => {
             json!({ "type": "risk_rule_created", "registry_version": version })
         }
-        RegistryEvent::RiskRuleChanged {
-            version,
-            from,
-            to,
-            program_id,
-        } => json!({
-            "type": "risk_rule_changed", "registry_version": version, "program_id": program_id.to_string(),
-            "from": from.name(), "to": to.name(),
-        }),
+        event @ RegistryEvent::RiskRuleChanged { .. } => rule_changed(event),
         RegistryEvent::CardholderCreated => json!({ "type": "cardholder_created" }),
         RegistryEvent::CardholderVerified { holder, cards } => {
             let cards = cards.iter().map(|(id, _)| id.to_string());

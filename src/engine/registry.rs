@@ -252,7 +252,6 @@ pub enum RegistryEvent {
         version: u64,
         from: RuleState,
         to: RuleState,
-        /// Whose rule it is.
         program_id: ProgramId,
     },
     GroupsChanged {
@@ -270,13 +269,11 @@ pub enum RegistryEvent {
         link: LinkId,
     },
     ExceptionRequested {
-        /// Where it is about a linked object: which.
         link: Option<LinkKey>,
     },
     ExceptionChanged {
         version: u64,
         to: ExceptionState,
-        /// What it is about.
         subject: super::exceptions::Subject,
         link: Option<LinkKey>,
     },

@@ -17,8 +17,23 @@ pub fn schemas() -> Fields {
     ]
 }
 
-pub fn operations() -> Vec<Operation> {
+fn ledger_entries_listed() -> Operation {
     let entry = pattern("^entry_[0-9]{13,}$", "entry_0000000004201");
+    list_of(
+        "/v1/accounts/{id}/ledger_entries",
+        "Every movement of what is posted, newest first",
+        "LedgerEntry",
+        "entry",
+    )
+    .cursor(entry)
+    .filter("source_type", one_of(&words(ledger_entries::SOURCE_TYPES)))
+    .filter("source_id", text(64, "topup_0h2k9m4p7r1t3"))
+    .filter("amount_from", amount_between())
+    .filter("amount_until", amount_between())
+    .created_within()
+}
+
+pub fn operations() -> Vec<Operation> {
     let mut operations = vec![
         list_of("/v1/accounts", "Accounts, newest first", "Account", "acct")
             .filter("program_id", id("prog"))
@@ -44,18 +59,7 @@ pub fn operations() -> Vec<Operation> {
             "Account",
         )
         .method("PATCH"),
-        list_of(
-            "/v1/accounts/{id}/ledger_entries",
-            "Every movement of what is posted, newest first",
-            "LedgerEntry",
-            "entry",
-        )
-        .cursor(entry)
-        .filter("source_type", one_of(&words(ledger_entries::SOURCE_TYPES)))
-        .filter("source_id", text(64, "topup_0h2k9m4p7r1t3"))
-        .filter("amount_from", amount_between())
-        .filter("amount_until", amount_between())
-        .created_within(),
+        ledger_entries_listed(),
         create(
             "/v1/cardholders",
             "Make a cardholder",

@@ -34,7 +34,6 @@ pub(super) fn of_record(context: &EventContext, sequence: Sequence, record: &Rec
     let mut drafts = of_message(context, sequence, record);
     drafts.extend(of_transaction(context, sequence, record));
     drafts.extend(balances::thresholds_reached(context, record));
-    drafts.extend(balances::balances_updated(context, record));
     match record {
         Record::Shard { command, event, .. } => {
             drafts.extend(of_shard(context, &command.action, event));
@@ -46,6 +45,8 @@ pub(super) fn of_record(context: &EventContext, sequence: Sequence, record: &Rec
             drafts.extend(of_registry(context, &command.action, event));
         }
     }
+    // What it was that moved a balance comes first.
+    drafts.extend(balances::balances_updated(context, record));
     drafts
 }
 
