@@ -46,6 +46,8 @@ pub fn preset(name: &str) -> Option<Scopes> {
             RatesRead,
             FeesRead,
             DisputesRead,
+            ApprovalsRead,
+            ApprovalsWrite,
         ]),
         "support" => of(&[
             ProgramsRead,
@@ -90,6 +92,7 @@ pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<R
             caller,
             mut fields,
             mut ids,
+            ..
         } = write;
         let now = state.switchboard.clock.now();
         let mut key = ApiKey {
@@ -103,6 +106,7 @@ pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<R
             created_at: now,
             created_by: caller.key_id(),
             revoked_at: None,
+            rolled_from: None,
         };
         fields.finish()?;
         check_within(&state, &caller, &key).await?;
@@ -123,6 +127,7 @@ pub async fn roll(
             caller,
             mut fields,
             mut ids,
+            ..
         } = write;
         let overlap_seconds = fields.integer("overlap_seconds", 0..=OVERLAP_SECONDS_MAX)?;
         fields.finish()?;
@@ -133,6 +138,7 @@ pub async fn roll(
             created_at: now,
             created_by: caller.key_id(),
             revoked_at: None,
+            rolled_from: Some(old.id),
             ..(*old).clone()
         };
         check_within(&state, &caller, &key).await?;
@@ -377,5 +383,6 @@ pub fn to_json(key: &ApiKey) -> Value {
         "created_by": key.created_by.map_or_else(|| "root".to_owned(), |id| id.to_string()),
         "created_at": key.created_at.to_string(),
         "revoked_at": key.revoked_at.map(|at| at.to_string()),
+        "rolled_from": key.rolled_from.map(|id| id.to_string()),
     })
 }

@@ -19,20 +19,28 @@ const JSON_MAX_BYTES: usize = 64 * 1024;
 
 /// What a write has done.
 pub fn entry(request: &WriteRequest, done: &Success) -> AuditEntry {
+    let action = format!("{} {}", request.method, request.route);
+    let request_id = &request.request_id.0;
+    entry_of(&request.caller, (action, request_id), done)
+}
+
+/// The same of a caller, as in `POST /v1/cards/{id}/freeze`.
+pub fn entry_of(
+    caller: &auth::Caller,
+    (action, request_id): (String, &str),
+    done: &Success,
+) -> AuditEntry {
     let after = done.repeated.as_ref().unwrap_or(&done.body);
     let text = |name: &str| after.get(name).and_then(Value::as_str);
     let program_id = text("program_id").and_then(|id| id.parse::<ProgramId>().ok());
     let own_program_id = text("id").and_then(|id| id.parse::<ProgramId>().ok());
     AuditEntry {
-        api_key_id: request.caller.key_id(),
-        action: format!("{} {}", request.method, request.route).into(),
+        api_key_id: caller.key_id(),
+        action: action.into(),
         object_id: text("id").or(text("card_id")).map(Into::into),
         program_id: program_id.or(own_program_id),
-        request_id: request.request_id.0.as_str().into(),
-        address: request
-            .caller
-            .address
-            .map(|address| address.to_string().into()),
+        request_id: request_id.into(),
+        address: caller.address.map(|address| address.to_string().into()),
         before: done.before.as_ref().map(kept),
         after: Some(kept(after)),
     }
@@ -44,6 +52,11 @@ fn kept(value: &Value) -> Box<str> {
     if let Value::Object(fields) = &mut value {
         fields.retain(|_, value| !value.is_null());
     }
+    bounded(&value)
+}
+
+/// As text, unless it is too long.
+pub fn bounded(value: &Value) -> Box<str> {
     let text = value.to_string();
     match text.len() <= JSON_MAX_BYTES {
         true => text.into(),

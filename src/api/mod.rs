@@ -4,6 +4,7 @@
 mod account_settings;
 pub(crate) mod accounts;
 pub mod api_keys;
+pub(crate) mod approvals;
 mod archive_metrics;
 mod as_of_now;
 mod ask;
@@ -29,6 +30,7 @@ pub(crate) mod exceptions;
 pub(crate) mod exchange_rates;
 mod fields;
 pub(crate) mod groups;
+pub(crate) mod guarded;
 mod health;
 pub(crate) mod hold_expiry_json;
 mod idempotency;
@@ -77,11 +79,12 @@ use crate::store::Store;
 use crate::store::lag::ProjectionLag;
 use crate::webhooks::{Client, WebhookStats};
 use error::ApiError;
+use etags::Turns;
 use rate_limits::RateLimits;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, OnceLock};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OnceCell};
 use tokio_util::sync::CancellationToken;
 
 /// The response code (DE39) that a network gets for a reason, or for an approval where there is none;
@@ -145,6 +148,8 @@ pub struct ApiState {
     loopbacks: Vec<Loopback>,
     /// Told when there is a batch of cards to be issued.
     card_batch_work: Notify,
+    /// Set once what was approved before the start is carried out.
+    unfinished_approvals: OnceCell<()>,
 }
 
 /// Fewest characters of a root key.
@@ -206,6 +211,7 @@ impl ApiState {
             keys_in_use: Mutex::default(),
             loopbacks: wiring.loopbacks,
             card_batch_work: Notify::new(),
+            unfinished_approvals: OnceCell::new(),
         })
     }
 }
@@ -218,6 +224,7 @@ pub struct Gate(Arc<Opening>);
 struct Opening {
     state: OnceLock<Arc<ApiState>>,
     opened: Notify,
+    turns: Arc<Turns>,
 }
 
 impl Gate {
@@ -225,6 +232,11 @@ impl Gate {
         // A second opening would be a mistake of the wiring; the first state stays.
         let _ = self.0.state.set(Arc::new(state));
         self.0.opened.notify_waiters();
+    }
+
+    /// Changes of one object come one after the other.
+    fn turns(&self) -> Arc<Turns> {
+        self.0.turns.clone()
     }
 
     /// The state, once there is one.

@@ -1,6 +1,6 @@
 //! Of a journal record as JSON, what is about programs. All else of it is in `record_json.rs`.
 
-use crate::api::{controls_json, hold_expiry_json};
+use crate::api::{controls_json, guarded, hold_expiry_json};
 use crate::engine::programs::{Bin, ChangeProgram, Program, ProgramStatus};
 use crate::engine::registry::{RegistryAction, RegistryEvent};
 use serde_json::{Value, json};
@@ -39,6 +39,7 @@ fn create_program(program: &Program) -> Value {
         "foreign_exchange_mark_up_basis_points": program.foreign_exchange_mark_up_basis_points,
         "hold_expiry": hold_expiry_json::to_json(&program.hold_expiry),
         "controls": controls_json::to_json(&program.controls),
+        "second_approver": guarded::policy_json(&program.second_approver),
     })
 }
 
@@ -55,5 +56,6 @@ fn change_program(change: &ChangeProgram) -> Value {
         "foreign_exchange_mark_up_basis_points": change.foreign_exchange_mark_up_basis_points,
         "hold_expiry": change.hold_expiry.as_ref().map(hold_expiry_json::to_json),
         "controls": change.controls.as_ref().map(controls_json::to_json),
+        "second_approver": change.second_approver.as_ref().map(guarded::policy_json),
     })
 }

@@ -2,7 +2,7 @@
 //! sealed card numbers, keyed hashes and stored response bodies are not, and a new field is left out until
 //! it is named here.
 
-use super::{card_json, message_json, money_json, program_json, webhook_json};
+use super::{approval_json, card_json, message_json, money_json, program_json, webhook_json};
 use crate::api::{
     api_keys, audit, controls_json, decision_endpoints, exceptions, exchange_rates, groups,
 };
@@ -23,6 +23,7 @@ use crate::engine::risk::rule::RiskRule;
 use crate::engine::time::{Expiry, Timestamp};
 use crate::engine::top_ups::ReserveReference;
 use crate::journal::Sequence;
+use crate::json::signer::signer as signer_json;
 use serde_json::{Value, json};
 
 /// A record: its number and time, what was asked, and what came of it.
@@ -281,6 +282,9 @@ fn registry_action(action: &RegistryAction) -> Value {
         | RegistryAction::NoteWebhookProgress(_)
         | RegistryAction::MoveWebhook(_)) => webhook_json::action(action),
         RegistryAction::ReserveReference(reserve) => reserve_reference(reserve),
+        RegistryAction::RequestApproval(_) | RegistryAction::ChangeApproval(_) => {
+            approval_json::action(action)
+        }
     }
 }
 
@@ -319,7 +323,8 @@ fn change_exception(change: &ChangeException) -> Value {
         "type": "change_exception",
         "exception_id": change.id.to_string(),
         "change": change.change.name(),
-        "by": change.by,
+        "by": signer_json(&change.by),
+        "note": change.note,
     })
 }
 
@@ -434,6 +439,9 @@ fn registry_event(event: &RegistryEvent) -> Value {
         RegistryEvent::CardBatchChanged => json!({ "type": "card_batch_changed" }),
         RegistryEvent::GroupsChanged { version } => {
             json!({ "type": "groups_changed", "registry_version": version })
+        }
+        RegistryEvent::ApprovalChanged { to } => {
+            json!({ "type": "approval_changed", "status": to.name() })
         }
         RegistryEvent::ExceptionRequested => json!({ "type": "exception_requested" }),
         RegistryEvent::ExceptionChanged { version, to } => json!({

@@ -115,6 +115,8 @@ id_types! {
     EventId = "evt";
     /// A call to a webhook endpoint.
     DeliveryId = "dlv";
+    /// A write that waits for a second person.
+    ApprovalId = "appr";
 }
 
 impl EventId {

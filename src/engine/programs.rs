@@ -1,5 +1,6 @@
 //! Programs: what cards of one kind share, and what of it can be changed. What their controls mean is in `controls.rs`.
 
+use super::approvals::SecondApprover;
 use super::controls::Controls;
 use super::conversion::BASIS_POINTS;
 use super::hold_expiry::HoldExpiry;
@@ -38,6 +39,8 @@ pub struct Program {
     pub product_type: Option<Box<str>>,
     /// Where its BINs are of, as in `US`; any word.
     pub region: Option<Box<str>>,
+    /// What of it needs two people.
+    pub second_approver: SecondApprover,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +85,7 @@ pub struct ChangeProgram {
     pub bins: Option<Vec<Bin>>,
     pub product_type: Option<Box<str>>,
     pub region: Option<Box<str>>,
+    pub second_approver: Option<SecondApprover>,
 }
 
 impl ChangeProgram {
@@ -146,6 +150,7 @@ fn changed(before: &Program, change: &ChangeProgram) -> Program {
     now.status = change.status.unwrap_or(now.status);
     now.product_type = change.product_type.or(now.product_type);
     now.region = change.region.or(now.region);
+    now.second_approver = change.second_approver.unwrap_or(now.second_approver);
     if let Some((first, further)) = change.bins.as_deref().and_then(<[Bin]>::split_first) {
         now.bin = *first;
         now.further_bins = further.to_vec();

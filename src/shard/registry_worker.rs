@@ -9,7 +9,9 @@ use super::stats::ShardStats;
 use super::worker::Nobody;
 use crate::engine::command::{Action, ChangeCardHolder};
 use crate::engine::exceptions::{ControlException, Subject};
-use crate::engine::ids::{AccountId, CardId, CardholderId, ExceptionId, ProgramId, RiskRuleId};
+use crate::engine::ids::{
+    AccountId, ApprovalId, CardId, CardholderId, ExceptionId, ProgramId, RiskRuleId,
+};
 use crate::engine::links;
 use crate::engine::record;
 use crate::engine::registry::{
@@ -74,6 +76,7 @@ impl RegistryWorker {
                 RegistryRequest::RiskRule(id) => Some(self.risk_rule(id)),
                 RegistryRequest::Cardholder(id) => Some(self.cardholder(id)),
                 RegistryRequest::Exceptions(id) => Some(self.exceptions(id)),
+                RegistryRequest::Approvals(id) => Some(self.approvals(id)),
                 RegistryRequest::Links { link_type, id } => {
                     Some(Reply::Links(links::find(&self.registry, &link_type, &id)))
                 }
@@ -327,6 +330,15 @@ impl RegistryWorker {
     fn cardholder(&self, id: CardholderId) -> Reply {
         let known = self.registry.cardholders.get(&id).cloned();
         known.map_or(Reply::NotFound, |known| Reply::Cardholder(Box::new(known)))
+    }
+
+    /// This one, or all.
+    fn approvals(&self, id: Option<ApprovalId>) -> Reply {
+        let all = &self.registry.approvals;
+        Reply::Approvals(match id {
+            Some(id) => all.get(&id).cloned().into_iter().collect(),
+            None => all.values().cloned().collect(),
+        })
     }
 
     /// This one, or all.

@@ -3,7 +3,7 @@
 use super::reply::ReplySink;
 use crate::engine::command::Action;
 use crate::engine::ids::{
-    AccountId, CardBatchId, CardId, CardholderId, ExceptionId, ProgramId, RiskRuleId,
+    AccountId, ApprovalId, CardBatchId, CardId, CardholderId, ExceptionId, ProgramId, RiskRuleId,
     WebhookEndpointId,
 };
 use crate::engine::registry::{RegistryAction, RegistryView};
@@ -60,6 +60,8 @@ pub enum RegistryRequest {
     },
     /// One, or all of them.
     Exceptions(Option<ExceptionId>),
+    /// One, or all of them.
+    Approvals(Option<ApprovalId>),
     WebhookProgress(WebhookEndpointId),
     CardBatch(CardBatchId),
     CardBatches,

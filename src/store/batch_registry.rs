@@ -50,6 +50,7 @@ impl Batch {
 fn leaves_no_row(event: &RegistryEvent) -> bool {
     match event {
         RegistryEvent::SettingsChanged { .. }
+        | RegistryEvent::ApprovalChanged { .. }
         | RegistryEvent::GroupsChanged { .. }
         | RegistryEvent::DecisionEndpointPut { .. }
         | RegistryEvent::ApiKeyChanged { .. }

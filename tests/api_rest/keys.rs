@@ -124,7 +124,7 @@ impl Part {
         let body = json!({"program_id": program, "name": "large", "expression": "amount > 1000000", "action": "flag"});
         let rule = root.post("/v1/rules", body).created();
         let body = json!({"card_id": card, "lifts": {"mcc": ["7995"]}, "ends_at": "2099-01-01T00:00:00Z",
-                          "reason": "trip", "requested_by": "ann"});
+                          "reason": "trip"});
         let exception = root.post("/v1/exceptions", body).created();
         let body = json!({"program_id": program, "url": "http://127.0.0.1:9/", "enabled": false});
         let endpoint = root.post("/v1/decision_endpoints", body).created();
@@ -343,7 +343,7 @@ fn a_body_names_only_what_the_key_sees() {
     refused(&by_link, "/v1/cards", linked("new"), "account_id");
     by_link.post("/v1/cards", linked("own")).created();
     let exception = json!({"card_id": other.card, "lifts": {"mcc": ["7995"]}, "ends_at": "2099-01-01T00:00:00Z",
-                           "reason": "trip", "requested_by": "ann"});
+                           "reason": "trip"});
     refused(&by_program, "/v1/exceptions", exception, "card_id");
     // What is for a whole program is not for a key that is bound by account or link, and nothing is made outside.
     let rule = |part: &Part| json!({"program_id": part.program, "name": "n", "expression": "amount > 1", "action": "flag"});
@@ -369,7 +369,7 @@ fn a_body_names_only_what_the_key_sees() {
     refused(&by_program, "/v1/cardholders", holder(&other), "program_id");
     let for_link = |id: &str| {
         json!({"link": {"type": "project", "id": id}, "lifts": {"mcc": ["7995"]},
-               "ends_at": "2099-01-01T00:00:00Z", "reason": "trip", "requested_by": "ann"})
+               "ends_at": "2099-01-01T00:00:00Z", "reason": "trip"})
     };
     for client in [&by_account, &by_link, &by_program] {
         refused(client, "/v1/exceptions", for_link("other"), "link");

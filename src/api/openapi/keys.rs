@@ -88,6 +88,7 @@ fn api_key() -> Value {
             ("created_by", said("root")),
             ("created_at", moment()),
             ("revoked_at", or_null(moment())),
+            ("rolled_from", or_null(id("key"))),
             ("status", open_word(&states.map(ApiKeyState::name))),
         ],
         Vec::new(),

@@ -3,9 +3,8 @@
 use super::money::{account_settings, account_settings_request};
 use super::operation::{Operation, act, act_with, body, create, get, list_of};
 use super::schema::{
-    self, Fields, amount, answer, country, currency, flag, id, kinds, list, list_within, mcc,
-    moment, named, noted, number, number_within, of_type, one_of, open_word, or_null, pattern,
-    request, said, text,
+    self, Fields, amount, answer, country, currency, flag, id, moment, named, noted, of_type,
+    open_word, or_null, pattern, request, said, text,
 };
 use serde_json::{Value, json};
 
@@ -31,7 +30,8 @@ pub fn operations() -> Vec<Operation> {
                 json!({"program_id": "prog_0h2k9m4p7r1t3", "name": "master"}),
             ),
             "Account",
-        ),
+        )
+        .may_wait(),
         get("/v1/accounts/{id}", "An account", "Account"),
         act_with(
             "/v1/accounts/{id}",
@@ -39,7 +39,8 @@ pub fn operations() -> Vec<Operation> {
             body(account_change(), json!({"name": "advertising"})),
             "Account",
         )
-        .method("PATCH"),
+        .method("PATCH")
+        .may_wait(),
         list_of(
             "/v1/accounts/{id}/ledger_entries",
             "Every movement of what is posted, newest first",

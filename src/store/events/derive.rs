@@ -1,5 +1,6 @@
 //! Which events a record is: types and contents. Where they happened and who wants them is `fold.rs`.
 
+use super::approvals;
 use super::fold::{Content, Draft, EventContext, Subject};
 use super::money;
 use super::types::EventType;
@@ -14,6 +15,7 @@ use crate::engine::record::Record;
 use crate::engine::registry::{LinkKey, RegistryAction, RegistryEvent};
 use crate::engine::risk::rule::RuleState;
 use crate::engine::state::{AccountStatus, CardStatus};
+use crate::json::signer::signer;
 use crate::store::from_message::{
     advice_of, request_of, resolved_of, reversal_row, undoing_of, withheld_of,
 };
@@ -278,6 +280,12 @@ fn of_registry(
         (RegistryAction::ChangeException(change), RegistryEvent::ExceptionChanged { to, .. }) => {
             of_changed_exception(change, *to)
         }
+        (RegistryAction::RequestApproval(wanted), RegistryEvent::ApprovalChanged { .. }) => {
+            Some(approvals::of_requested(wanted))
+        }
+        (RegistryAction::ChangeApproval(change), RegistryEvent::ApprovalChanged { to }) => {
+            approvals::of_changed(change, *to)
+        }
         (
             RegistryAction::DisableWebhookEndpoint { id, .. },
             RegistryEvent::WebhookEndpointDisabled { state, .. },
@@ -308,7 +316,7 @@ fn of_requested_exception(wanted: &ControlException) -> Draft {
     let exception = json!({
         "id": wanted.id.to_string(),
         "reason": wanted.reason,
-        "requested_by": wanted.requested_by,
+        "requested_by": signer(&wanted.requested_by),
         "starts_at": wanted.starts_at.to_string(),
         "ends_at": wanted.ends_at.to_string(),
     });
@@ -327,7 +335,7 @@ fn of_changed_exception(change: &ChangeException, to: ExceptionState) -> Option<
         ExceptionState::Ended => EventType::ExceptionEnded,
     };
     let id = change.id.to_string();
-    let exception = json!({ "id": id, "status": to.name(), "by": change.by });
+    let exception = json!({ "id": id, "status": to.name(), "by": signer(&change.by) });
     Some(Draft {
         event_type,
         subject: Subject::Other(id),
