@@ -159,13 +159,20 @@ pub async fn revoke(
         let Write {
             state,
             caller,
-            fields,
+            mut fields,
             ..
         } = write;
+        let children = fields.boolean("children")?.unwrap_or_default();
         fields.finish()?;
         let before = find(&state, &caller, &id)?;
         let now = state.switchboard.clock.now();
+        // First, so that it makes no more meanwhile.
         revoke_at(&state, before.id, now).await?;
+        if children {
+            for child in ask::view(&state).await?.api_keys.made_with(before.id) {
+                revoke_at(&state, child, now).await?;
+            }
+        }
         let after = find(&state, &caller, &id)?;
         Ok(Success::ok(shown(&after, now)).from(shown(&before, now)))
     };
@@ -227,6 +234,9 @@ async fn check_within(
         );
         return Err(auth::forbidden("scope_beyond_caller", message).with_param("scopes"));
     }
+    if let Some(own) = &caller.key {
+        check_reach(own, key)?;
+    }
     match caller.bounds() {
         Some(own) if !bounds::are_within(state, own, &key.bounds).await? => {
             let message = "a key that is bound can only make keys that are bound as much";
@@ -234,6 +244,29 @@ async fn check_within(
         }
         _ => Ok(()),
     }
+}
+
+/// Nor for longer, nor from elsewhere.
+fn check_reach(own: &ApiKey, key: &ApiKey) -> Result<(), ApiError> {
+    let ends_by = |end: Timestamp| key.expires_at.is_some_and(|expires_at| expires_at <= end);
+    if own.expires_at.is_some_and(|end| !ends_by(end)) {
+        let message = "a key that expires can only make keys that expire by then";
+        return Err(auth::forbidden("expiry_beyond_caller", message).with_param("expires_at"));
+    }
+    let networks = |of: &ApiKey| {
+        of.allowed_ips
+            .iter()
+            .filter_map(|text| auth::network(text))
+            .collect::<Vec<_>>()
+    };
+    let (of_own, of_key) = (networks(own), networks(key));
+    let is_within = |network: &ipnet::IpNet| of_own.iter().any(|own| own.contains(network));
+    if !of_own.is_empty() && (of_key.is_empty() || !of_key.iter().all(is_within)) {
+        let message =
+            "a key that is bound to addresses can only make keys that are bound to some of them";
+        return Err(auth::forbidden("addresses_beyond_caller", message).with_param("allowed_ips"));
+    }
+    Ok(())
 }
 
 fn scopes(fields: &mut Fields) -> Result<Scopes, ApiError> {

@@ -82,7 +82,6 @@ use error::ApiError;
 use etags::Turns;
 use rate_limits::RateLimits;
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, OnceLock};
 use tokio::sync::{Notify, OnceCell};
 use tokio_util::sync::CancellationToken;
@@ -137,7 +136,7 @@ pub struct ApiState {
     response_codes: ResponseCodes,
     /// Names of the networks that are configured.
     networks: Vec<String>,
-    event_streams: Arc<AtomicUsize>,
+    event_streams: Arc<events::Taken>,
     rate_limits: RateLimits,
     stop_streams: CancellationToken,
     answer_within_ms: HashMap<String, u64>,

@@ -2,7 +2,7 @@
 
 use super::record_json::with_type;
 use crate::api::approvals::of_approval;
-use crate::engine::approvals::{ApprovalChange, ChangeApproval};
+use crate::engine::approvals::{ApprovalChange, ApprovalState, ChangeApproval};
 use crate::engine::registry::RegistryAction;
 use crate::engine::signers::Signer;
 use crate::json::signer::signer as signer_json;
@@ -16,6 +16,11 @@ pub(super) fn action(action: &RegistryAction) -> Value {
         RegistryAction::ChangeApproval(change) => change_approval(change),
         action => panic!("this is not about an approval: {action:?}"),
     }
+}
+
+/// What came of it.
+pub(super) fn changed(to: ApprovalState) -> Value {
+    json!({ "type": "approval_changed", "status": to.name() })
 }
 
 fn change_approval(change: &ChangeApproval) -> Value {

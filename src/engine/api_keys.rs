@@ -277,6 +277,24 @@ impl ApiKeys {
         self.heads(other).iter().any(|head| heads.contains(head))
     }
 
+    /// Keys that were made with this one, and with those, however far down; those that it was rolled to by itself among them.
+    pub fn made_with(&self, id: ApiKeyId) -> Vec<ApiKeyId> {
+        let mut found = vec![id];
+        let mut place = 0;
+        while let Some(maker) = found.get(place).copied() {
+            place += 1;
+            let made = self
+                .by_id
+                .values()
+                .filter(|key| key.created_by == Some(maker));
+            let made: Vec<ApiKeyId> = made.map(|key| key.id).collect();
+            let new = made.into_iter().filter(|id| !found.contains(id));
+            let new: Vec<ApiKeyId> = new.collect();
+            found.extend(new);
+        }
+        found.split_off(1)
+    }
+
     /// The key is good, or one that it was rolled to is.
     pub fn is_good_or_rolled(&self, id: Option<ApiKeyId>, at: Timestamp) -> bool {
         let Some(mut id) = id else {
@@ -431,6 +449,20 @@ mod tests {
             assert_eq!(told, is_one, "{one} and {other}");
             assert_eq!(keys.are_of_one_family(id(other), id(one)), is_one);
         }
+    }
+
+    #[test]
+    fn what_was_made_with_a_key_goes_all_the_way_down() {
+        let keys = keys(&[
+            (1, None, None),
+            (2, Some(1), None),
+            (3, Some(2), None),
+            (4, Some(9), None),
+            (5, Some(1), Some(1)),
+        ]);
+        let made = |id| keys.made_with(ApiKeyId(id));
+        assert_eq!(made(1), [2, 5, 3].map(ApiKeyId));
+        assert_eq!((made(3), made(7)), (vec![], vec![]));
     }
 
     #[test]

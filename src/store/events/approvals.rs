@@ -6,7 +6,7 @@ use crate::engine::approvals::{
     Approval, ApprovalChange, ApprovalState, ChangeApproval, GuardedWrite,
 };
 use crate::json::signer::signer as signer_json;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Whoever hears of the card or the account that is to be changed hears of it.
 pub(super) fn of_requested(wanted: &Approval) -> Draft {
