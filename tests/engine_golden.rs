@@ -5,6 +5,7 @@
 
 mod engine_support;
 
+use cardswitch::engine::approvals::*;
 use cardswitch::engine::card_batches::{BatchChange, BatchRow, CardOrder, NewCardBatch, RowError};
 use cardswitch::engine::command::*;
 use cardswitch::engine::controls::{Controls, List, ListMode, Window};
@@ -314,7 +315,7 @@ fn of_a_project(switch: &mut Switch) {
         ends_at: switch.at.plus_ms(86_400_000),
         uses_max: Some(1),
         reason: "business trip".into(),
-        requested_by: "Ann".into(),
+        requested_by: signer("Ann"),
         created_at: switch.at,
         state: ExceptionState::Requested,
         decided: None,
@@ -329,8 +330,12 @@ fn of_a_project(switch: &mut Switch) {
         (61, ExceptionChange::Approve),
         (62, ExceptionChange::Reject),
     ] {
-        let (id, by) = (ExceptionId(id), "Bob".into());
-        let change = ChangeException { id, change, by };
+        let change = ChangeException {
+            id: ExceptionId(id),
+            change,
+            by: signer("Bob"),
+            note: Some("as agreed".into()),
+        };
         switch.registry(RegistryAction::ChangeException(Box::new(change)));
     }
     let root = AccountId(1);
@@ -452,6 +457,54 @@ fn messages(switch: &mut Switch) {
     send(Action::Authorize(in_part));
 }
 
+/// One that is carried out, one that is rejected, one that waits.
+fn approvals(switch: &mut Switch) {
+    let writes = [
+        GuardedWrite::TopUp(AccountId(1)),
+        GuardedWrite::ChangeCard(CardId(11)),
+        GuardedWrite::SetLinkControls {
+            link_type: "project".into(),
+            id: "p1".into(),
+        },
+    ];
+    for (id, write) in (90..).zip(writes) {
+        switch.registry(RegistryAction::RequestApproval(Box::new(Approval {
+            id: ApprovalId(id),
+            program_id: PROGRAM,
+            write,
+            body: "{\"amount\":1}".into(),
+            first_id: 6_000,
+            replaces: Some("hash".into()),
+            requested_by: signer("Ann"),
+            created_at: switch.at,
+            expires_at: switch.at.plus_ms(APPROVAL_VALID_MS),
+            state: ApprovalState::Pending,
+            decided: None,
+            outcome: None,
+        })));
+    }
+    let (by, note) = (signer("Bob"), Some("as agreed".into()));
+    let outcome = ApprovalOutcome {
+        status: 409,
+        body: "{}".into(),
+    };
+    for (id, change) in [
+        (90, ApprovalChange::Approve { by, note }),
+        (90, ApprovalChange::Finish(outcome)),
+        (
+            91,
+            ApprovalChange::Reject {
+                by: signer("Bob"),
+                note: None,
+            },
+        ),
+    ] {
+        let id = ApprovalId(id);
+        let change = Box::new(ChangeApproval { id, change });
+        switch.registry(RegistryAction::ChangeApproval(change));
+    }
+}
+
 /// Single messages, increments, advices of every outcome, reversals of a part.
 fn later_messages(switch: &mut Switch) {
     let root = AccountId(1);
@@ -552,6 +605,11 @@ fn of_nobody(switch: &mut Switch) {
         ]),
         product_type: Some("prepaid".into()),
         region: Some("US".into()),
+        second_approver: Some(SecondApprover {
+            top_ups_above_minor: Some(100_000),
+            limit_raises: true,
+        }),
         ..ChangeProgram::nothing(PROGRAM)
     })));
+    approvals(switch);
 }

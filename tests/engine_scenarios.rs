@@ -374,7 +374,7 @@ impl Play {
             ends_at: at("to", now.plus_ms(86_400_000)),
             uses_max: words.value("uses").map(|uses| uses.parse().unwrap()),
             reason: "business trip".into(),
-            requested_by: words.value("by").unwrap_or("ann").into(),
+            requested_by: signer(words.value("by").unwrap_or("ann")),
             created_at: now,
             state: ExceptionState::Requested,
             decided: None,
@@ -422,8 +422,12 @@ impl Play {
 
     fn change_exception(&mut self, words: &Words, change: ExceptionChange) -> String {
         let id = ExceptionId(self.id(words.plain(1)));
-        let by = words.value("by").unwrap_or("bob").into();
-        let change = ChangeException { id, change, by };
+        let change = ChangeException {
+            id,
+            change,
+            by: signer(words.value("by").unwrap_or("bob")),
+            note: None,
+        };
         let action = RegistryAction::ChangeException(Box::new(change));
         told_by_registry(&self.switch.registry(action))
     }

@@ -119,7 +119,7 @@ fn scene(switch: &Switch) -> Known {
         let rule = json!({"program_id": program, "name": "r", "action": "flag", "expression": "amount > 5"});
         made(&mut known, "/v1/rules", rule);
         let exception = json!({"card_id": card, "ends_at": "2090-01-01T00:00:00Z", "reason": "r",
-            "requested_by": "ann", "lifts": {"countries": ["JP"]}});
+            "lifts": {"countries": ["JP"]}});
         made(&mut known, "/v1/exceptions", exception);
         let key = json!({"name": "k", "preset": "support"});
         made(&mut known, "/v1/api_keys", key);

@@ -44,15 +44,17 @@ fn take_rule(mut rule: Fields) -> Result<Option<AutoTopUpRule>, ApiError> {
     Ok(Some(taken))
 }
 
-/// A larger credit line is like a looser limit.
+/// A larger credit line is like a looser limit. True where it is larger.
 pub fn may_raise(
     caller: &Caller,
     change: &ChangeAccount,
     before_minor: i64,
-) -> Result<(), ApiError> {
+) -> Result<bool, ApiError> {
     match change.credit_line_minor {
-        Some(line_minor) if line_minor > before_minor => caller.require(Scope::LimitsRaise),
-        _ => Ok(()),
+        Some(line_minor) if line_minor > before_minor => {
+            caller.require(Scope::LimitsRaise).map(|()| true)
+        }
+        _ => Ok(false),
     }
 }
 

@@ -6,9 +6,11 @@ use super::body::WriteRequest;
 use super::controls_json;
 use super::error::{ApiError, json_response};
 use super::fields::Fields;
+use super::guarded::{self, Guarded};
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, account_settings, ask, cards, filters, programs};
+use crate::engine::approvals::GuardedWrite;
 use crate::engine::command::{AccountStatusChange, Action, ChangeAccountStatus, OpenAccount};
 use crate::engine::controls::Controls;
 use crate::engine::event::Refusal;
@@ -27,12 +29,13 @@ pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<R
     once(gate.state()?, request, carry_out).await
 }
 
-async fn carry_out(write: Write) -> Result<Success, ApiError> {
+pub async fn carry_out(write: Write) -> Result<Success, ApiError> {
     let Write {
         state,
         mut fields,
         mut ids,
         caller,
+        way,
     } = write;
     let account_id = AccountId(ids.next());
     let program_id: ProgramId = fields.required_id("program_id", ProgramId::PREFIX)?;
@@ -42,7 +45,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
     let controls = controls_json::take(&mut fields, &mut ids, &state.switchboard.view())?;
     let change = account_settings::take(&mut fields, account_id)?;
     fields.finish()?;
-    account_settings::may_raise(&caller, &change, 0)?;
+    let raises = account_settings::may_raise(&caller, &change, 0)?;
     let program = programs::find(&state, program_id)
         .await
         .map_err(|error| error.with_param("program_id"))?;
@@ -64,6 +67,15 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
             parent.root
         }
     };
+    let guarded = Guarded {
+        program_id,
+        write: GuardedWrite::OpenAccount,
+        replaces: None,
+    };
+    let needs_two = raises && guarded::policy(&state, program_id).limit_raises;
+    if let Some(waits) = guarded::ask_if(needs_two, &state, (&caller, &ids, &way), guarded).await? {
+        return Ok(waits);
+    }
     let open = OpenAccount {
         account_id,
         parent_id,
@@ -129,33 +141,49 @@ pub async fn update(
     Path(id): Path<String>,
     request: WriteRequest,
 ) -> Result<Response, ApiError> {
-    let work = async |write: Write| {
-        let Write {
-            state,
-            caller,
-            mut fields,
-            mut ids,
-        } = write;
-        let before = by_path(&state, &id).await?;
-        let mut change = account_settings::take(&mut fields, before.id)?;
-        change.name = fields.text("name", 200)?.map(Into::into);
-        if fields.has("controls") {
-            let view = state.switchboard.view();
-            change.controls = Some(controls_json::take(&mut fields, &mut ids, &view)?);
-        }
-        fields.finish()?;
-        if change == ChangeAccount::nothing(before.id) {
-            return Err(Fields::of("", json!({}))?.missing("name"));
-        }
-        account_settings::may_raise(&caller, &change, before.credit_line_minor)?;
-        if let Some(controls) = &change.controls {
-            cards::may_loosen(&caller, controls, before.controls.as_deref())?;
-        }
-        let action = Action::ChangeAccount(Box::new(change));
-        let account = command(&state, before.root, action).await?;
-        Ok(Success::ok(to_json(&account)).from(to_json(&before)))
-    };
+    let work = async |write: Write| carry_out_change(write, &id).await;
     once(gate.state()?, request, work).await
+}
+
+pub async fn carry_out_change(write: Write, id: &str) -> Result<Success, ApiError> {
+    let Write {
+        state,
+        caller,
+        mut fields,
+        mut ids,
+        way,
+    } = write;
+    let before = by_path(&state, id).await?;
+    let mut change = account_settings::take(&mut fields, before.id)?;
+    change.name = fields.text("name", 200)?.map(Into::into);
+    if fields.has("controls") {
+        let view = state.switchboard.view();
+        change.controls = Some(controls_json::take(&mut fields, &mut ids, &view)?);
+    }
+    fields.finish()?;
+    if change == ChangeAccount::nothing(before.id) {
+        return Err(Fields::of("", json!({}))?.missing("name"));
+    }
+    let controls_before = before.controls.as_deref();
+    let mut raises = account_settings::may_raise(&caller, &change, before.credit_line_minor)?;
+    if let Some(controls) = &change.controls {
+        raises |= cards::may_loosen(&caller, controls, controls_before)?;
+    }
+    let guarded = Guarded {
+        program_id: before.program_id,
+        write: GuardedWrite::ChangeAccount(before.id),
+        replaces: Some(json!({
+            "controls": controls_json::of(controls_before),
+            "credit_line": before.credit_line_minor,
+        })),
+    };
+    let needs_two = raises && guarded::policy(&state, before.program_id).limit_raises;
+    if let Some(waits) = guarded::ask_if(needs_two, &state, (&caller, &ids, &way), guarded).await? {
+        return Ok(waits);
+    }
+    let action = Action::ChangeAccount(Box::new(change));
+    let account = command(&state, before.root, action).await?;
+    Ok(Success::ok(to_json(&account)).from(to_json(&before)))
 }
 
 pub async fn change_status(

@@ -46,6 +46,8 @@ pub fn preset(name: &str) -> Option<Scopes> {
             RatesRead,
             FeesRead,
             DisputesRead,
+            ApprovalsRead,
+            ApprovalsWrite,
         ]),
         "support" => of(&[
             ProgramsRead,
@@ -91,6 +93,7 @@ pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<R
             caller,
             mut fields,
             mut ids,
+            ..
         } = write;
         let now = state.switchboard.clock.now();
         let mut key = ApiKey {
@@ -104,6 +107,7 @@ pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<R
             created_at: now,
             created_by: caller.key_id(),
             revoked_at: None,
+            rolled_from: None,
         };
         fields.finish()?;
         check_within(&state, &caller, &key).await?;
@@ -124,6 +128,7 @@ pub async fn roll(
             caller,
             mut fields,
             mut ids,
+            ..
         } = write;
         let overlap_seconds = fields.integer("overlap_seconds", 0..=OVERLAP_SECONDS_MAX)?;
         fields.finish()?;
@@ -134,6 +139,7 @@ pub async fn roll(
             created_at: now,
             created_by: caller.key_id(),
             revoked_at: None,
+            rolled_from: Some(old.id),
             ..(*old).clone()
         };
         check_within(&state, &caller, &key).await?;
@@ -154,13 +160,20 @@ pub async fn revoke(
         let Write {
             state,
             caller,
-            fields,
+            mut fields,
             ..
         } = write;
+        let children = fields.boolean("children")?.unwrap_or_default();
         fields.finish()?;
         let before = find(&state, &caller, &id)?;
         let now = state.switchboard.clock.now();
+        // First, so that it makes no more meanwhile.
         revoke_at(&state, before.id, now).await?;
+        if children {
+            for child in ask::view(&state).await?.api_keys.made_with(before.id) {
+                revoke_at(&state, child, now).await?;
+            }
+        }
         let after = find(&state, &caller, &id)?;
         Ok(Success::ok(shown(&after, now)).from(shown(&before, now)))
     };
@@ -222,6 +235,9 @@ async fn check_within(
         );
         return Err(auth::forbidden("scope_beyond_caller", message).with_param("scopes"));
     }
+    if let Some(own) = &caller.key {
+        check_reach(own, key)?;
+    }
     match caller.bounds() {
         Some(own) if !bounds::are_within(state, own, &key.bounds).await? => {
             let message = "a key that is bound can only make keys that are bound as much";
@@ -229,6 +245,29 @@ async fn check_within(
         }
         _ => Ok(()),
     }
+}
+
+/// Nor for longer, nor from elsewhere.
+fn check_reach(own: &ApiKey, key: &ApiKey) -> Result<(), ApiError> {
+    let ends_by = |end: Timestamp| key.expires_at.is_some_and(|expires_at| expires_at <= end);
+    if own.expires_at.is_some_and(|end| !ends_by(end)) {
+        let message = "a key that expires can only make keys that expire by then";
+        return Err(auth::forbidden("expiry_beyond_caller", message).with_param("expires_at"));
+    }
+    let networks = |of: &ApiKey| {
+        of.allowed_ips
+            .iter()
+            .filter_map(|text| auth::network(text))
+            .collect::<Vec<_>>()
+    };
+    let (of_own, of_key) = (networks(own), networks(key));
+    let is_within = |network: &ipnet::IpNet| of_own.iter().any(|own| own.contains(network));
+    if !of_own.is_empty() && (of_key.is_empty() || !of_key.iter().all(is_within)) {
+        let message =
+            "a key that is bound to addresses can only make keys that are bound to some of them";
+        return Err(auth::forbidden("addresses_beyond_caller", message).with_param("allowed_ips"));
+    }
+    Ok(())
 }
 
 fn scopes(fields: &mut Fields) -> Result<Scopes, ApiError> {
@@ -378,5 +417,6 @@ pub fn to_json(key: &ApiKey) -> Value {
         "created_by": key.created_by.map_or_else(|| "root".to_owned(), |id| id.to_string()),
         "created_at": key.created_at.to_string(),
         "revoked_at": key.revoked_at.map(|at| at.to_string()),
+        "rolled_from": key.rolled_from.map(|id| id.to_string()),
     })
 }

@@ -223,6 +223,7 @@ pub fn unexpected(reply: &Reply) -> ApiError {
         Reply::Cardholder(_) => "Cardholder",
         Reply::Links(_) => "Links",
         Reply::Exceptions(_) => "Exceptions",
+        Reply::Approvals(_) => "Approvals",
         Reply::CardBatches(_) => "CardBatches",
         Reply::CardBatchRows(_) => "CardBatchRows",
         Reply::CardBatchPortion(_) => "CardBatchPortion",

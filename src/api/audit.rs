@@ -33,13 +33,24 @@ pub struct Asked {
 
 impl Asked {
     pub fn by(request: &WriteRequest) -> Arc<Asked> {
-        let address = request.caller.address;
+        let action = format!("{} {}", request.method, request.route);
+        let object_id = object_of(&request.route, &request.path);
+        Asked::of(&request.caller, action, object_id, &request.request_id.0)
+    }
+
+    /// A write of this caller, as in `POST /v1/cards/{id}/freeze`.
+    pub fn of(
+        caller: &auth::Caller,
+        action: String,
+        object_id: Option<&str>,
+        request_id: &str,
+    ) -> Arc<Asked> {
         let requester = Requester {
-            api_key_id: request.caller.key_id(),
-            action: format!("{} {}", request.method, request.route).into(),
-            object_id: object_of(&request.route, &request.path).map(Into::into),
-            request_id: request.request_id.0.as_str().into(),
-            address: address.map(|address| address.to_string().into()),
+            api_key_id: caller.key_id(),
+            action: action.into(),
+            object_id: object_id.map(Into::into),
+            request_id: request_id.into(),
+            address: caller.address.map(|address| address.to_string().into()),
         };
         Arc::new(Asked {
             requester: Arc::new(requester),
@@ -111,6 +122,11 @@ fn kept(value: &Value) -> Box<str> {
     if let Value::Object(fields) = &mut value {
         fields.retain(|_, value| !value.is_null());
     }
+    bounded(&value)
+}
+
+/// As text, unless it is too long.
+pub fn bounded(value: &Value) -> Box<str> {
     let text = value.to_string();
     match text.len() <= JSON_MAX_BYTES {
         true => text.into(),

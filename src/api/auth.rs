@@ -6,6 +6,7 @@ use super::error::{ApiError, ErrorType};
 use super::{ApiState, Gate};
 use crate::engine::api_keys::{ApiKey, ApiKeyState, Bounds, Scope, Scopes};
 use crate::engine::ids::{ApiKeyId, ProgramId};
+use crate::engine::signers::Signer;
 use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -32,6 +33,15 @@ pub struct Caller {
 impl Caller {
     pub fn key_id(&self) -> Option<ApiKeyId> {
         self.key.as_ref().map(|key| key.id)
+    }
+
+    /// As records of who asked and who approved have it.
+    pub fn signer(&self) -> Signer {
+        let name = self.key.as_ref().map(|key| key.name.clone());
+        Signer {
+            api_key_id: self.key_id(),
+            name: name.unwrap_or_else(|| "root".into()),
+        }
     }
 
     /// As audit records name it.
@@ -212,6 +222,13 @@ pub fn network(text: &str) -> Option<IpNet> {
         Ok(address) => Some(IpNet::from(address)),
         Err(_) => text.parse().ok(),
     }
+}
+
+/// Of a key that was good when the request began.
+pub fn no_longer_good() -> ApiError {
+    let message =
+        "this API key was revoked or has expired since the request began; nothing was done";
+    unauthorized("api_key_revoked", message)
 }
 
 fn unauthorized(code: &'static str, message: &str) -> ApiError {

@@ -4,7 +4,7 @@ use super::auth::forbidden;
 use super::bounds::{About, Whereabouts, account, is_by_program_alone, link, unseen, whereabouts};
 use super::error::ApiError;
 use super::fields::Fields;
-use super::{ApiState, links};
+use super::{ApiState, accounts, links};
 use crate::engine::api_keys::Bounds;
 use crate::engine::ids::ProgramId;
 use crate::engine::links::LinkedTrees;
@@ -44,8 +44,8 @@ pub async fn check_body(
         let place = whereabouts(state, about, id).await?;
         let fits = match (place, about) {
             (None, _) => false,
-            // They have neither account nor links.
-            (Some(place), About::Program | About::Cardholder) => {
+            // It has neither account nor links.
+            (Some(place), About::Program) => {
                 is_of_programs(state, bounds, place.program_id).await?
             }
             (Some(place), About::Account) => draws_within(state, bounds, place, &links).await?,
@@ -55,6 +55,7 @@ pub async fn check_body(
             return Err(unseen(about).with_param(name));
         }
     }
+    check_linked(state, bounds, fields, &links).await?;
     for id in fields.peek_texts("wallet_account_ids") {
         let place = whereabouts(state, About::Account, id).await?;
         let fits = match place {
@@ -85,6 +86,37 @@ pub async fn check_body(
             Err(forbidden("key_is_bound", message))
         }
     }
+}
+
+/// A key that is bound by account links cards to what no card of another tree is linked to: else it would take a budget
+/// away from them, or stand between a key and its link.
+async fn check_linked(
+    state: &Arc<ApiState>,
+    bounds: &Bounds,
+    fields: &Fields,
+    links: &[(String, String)],
+) -> Result<(), ApiError> {
+    let account = fields
+        .peek_text("account_id")
+        .and_then(|id| id.parse().ok());
+    let (false, Some(account_id)) = (bounds.account_ids.is_empty(), account) else {
+        return Ok(());
+    };
+    let Ok(named) = accounts::find(state, account_id).await else {
+        return Ok(());
+    };
+    for (link_type, id) in links {
+        let known = links::find(state, &(link_type.as_str().into(), id.as_str().into())).await?;
+        let mut known = known.iter();
+        let of_program = known.find(|known| known.key.program_id == named.program_id);
+        let trees = of_program.map_or(LinkedTrees::None, |known| known.trees);
+        if ![LinkedTrees::None, LinkedTrees::One(named.root)].contains(&trees) {
+            let message =
+                "this API key is bound to accounts, and cards of others are linked to this object";
+            return Err(forbidden("key_is_bound", message).with_param("links"));
+        }
+    }
+    Ok(())
 }
 
 /// Whether a program is one in which the key sees anything at all.

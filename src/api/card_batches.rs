@@ -41,6 +41,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         caller,
         mut fields,
         mut ids,
+        ..
     } = write;
     let id = CardBatchId(ids.next());
     let given = fields.list("rows", ROWS_MAX)?;

@@ -4,12 +4,14 @@ use super::auth::Caller;
 use super::body::WriteRequest;
 use super::error::{ApiError, json_response};
 use super::fields::Fields;
+use super::guarded::{self, Guarded};
 use super::idempotency::{Ids, Success, Write, once};
 use super::issue;
 use super::links::{LinkPair, take_pair};
 use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, ask, controls_json, filters, programs, reissue, shipping};
 use crate::engine::api_keys::Scope;
+use crate::engine::approvals::GuardedWrite;
 use crate::engine::card_batches::CardOrder;
 use crate::engine::card_use::LockedMerchant;
 use crate::engine::command::{
@@ -377,37 +379,50 @@ pub async fn update(
     Path(id): Path<String>,
     request: WriteRequest,
 ) -> Result<Response, ApiError> {
-    let work = async |write: Write| {
-        let Write {
-            state,
-            caller,
-            mut fields,
-            mut ids,
-        } = write;
-        if fields.is_empty() {
-            return Err(fields.missing("controls"));
-        }
-        let controls = controls_json::take(&mut fields, &mut ids, &state.switchboard.view())?;
-        fields.finish()?;
-        let card_id = id.parse().map_err(|_| not_found())?;
-        let before = find_full(&state, card_id).await?;
-        may_loosen(&caller, &controls, before.card.controls.as_deref())?;
-        let change = ChangeCardControls { card_id, controls };
-        let action = Action::ChangeCardControls(Box::new(change));
-        command(&state, before, action).await
-    };
+    let work = async |write: Write| carry_out_change(write, &id).await;
     once(gate.state()?, request, work).await
 }
 
-/// Tightening is one scope, loosening another.
+pub async fn carry_out_change(write: Write, id: &str) -> Result<Success, ApiError> {
+    let Write {
+        state,
+        caller,
+        mut fields,
+        mut ids,
+        way,
+    } = write;
+    if fields.is_empty() {
+        return Err(fields.missing("controls"));
+    }
+    let controls = controls_json::take(&mut fields, &mut ids, &state.switchboard.view())?;
+    fields.finish()?;
+    let card_id = id.parse().map_err(|_| not_found())?;
+    let before = find_full(&state, card_id).await?;
+    let controls_before = before.card.controls.as_deref();
+    let raises = may_loosen(&caller, &controls, controls_before)?;
+    let guarded = Guarded {
+        program_id: before.program_id,
+        write: GuardedWrite::ChangeCard(card_id),
+        replaces: Some(controls_json::of(controls_before)),
+    };
+    let needs_two = raises && guarded::policy(&state, before.program_id).limit_raises;
+    if let Some(waits) = guarded::ask_if(needs_two, &state, (&caller, &ids, &way), guarded).await? {
+        return Ok(waits);
+    }
+    let change = ChangeCardControls { card_id, controls };
+    let action = Action::ChangeCardControls(Box::new(change));
+    command(&state, before, action).await
+}
+
+/// Tightening is one scope, loosening another. True where it is loosened.
 pub fn may_loosen(
     caller: &Caller,
     now: &Controls,
     before: Option<&Controls>,
-) -> Result<(), ApiError> {
+) -> Result<bool, ApiError> {
     match now.are_within(before.unwrap_or(&Controls::default())) {
-        true => Ok(()),
-        false => caller.require(Scope::LimitsRaise),
+        true => Ok(false),
+        false => caller.require(Scope::LimitsRaise).map(|()| true),
     }
 }
 

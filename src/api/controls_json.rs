@@ -239,6 +239,11 @@ pub fn country(path: &str, value: Value) -> Result<Country, ApiError> {
     })
 }
 
+/// Of an object that may have none.
+pub fn of(controls: Option<&Controls>) -> Value {
+    controls.map_or_else(|| json!({}), to_json)
+}
+
 pub fn to_json(controls: &Controls) -> Value {
     let mut json = Map::new();
     if !controls.limits.is_empty() {

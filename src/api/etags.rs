@@ -22,6 +22,7 @@ use tower_service::Service;
 const MOVING: &[&str] = &[
     "available",
     "held",
+    "in_transit",
     "locked_to",
     "posted",
     "progress",
@@ -35,17 +36,19 @@ const MOVING: &[&str] = &[
 const TURNS: usize = 64;
 
 /// One change of an object at a time.
-#[derive(Default)]
 pub struct Turns(Vec<Mutex<()>>);
 
-impl Turns {
-    pub fn new() -> Arc<Turns> {
-        Arc::new(Turns((0..TURNS).map(|_| Mutex::new(())).collect()))
+impl Default for Turns {
+    fn default() -> Turns {
+        Turns((0..TURNS).map(|_| Mutex::new(())).collect())
     }
+}
 
-    async fn of(&self, path: &str) -> MutexGuard<'_, ()> {
+impl Turns {
+    /// That of the object whose path, or a longer one, this is.
+    pub async fn of(&self, path: &str) -> MutexGuard<'_, ()> {
         let mut hasher = DefaultHasher::new();
-        path.hash(&mut hasher);
+        object_of(path).hash(&mut hasher);
         self.0[hasher.finish() as usize % TURNS].lock().await
     }
 }
@@ -72,11 +75,19 @@ pub async fn etagged(request: Request, next: Next) -> Response {
 
 fn etag_of(body: &[u8]) -> String {
     let mut value: Value = serde_json::from_slice(body).unwrap_or_default();
+    if let Some(low) = value.get_mut("low_balance").and_then(Value::as_object_mut) {
+        low.remove("is_low");
+    }
     if let Value::Object(fields) = &mut value {
         MOVING.iter().for_each(|name| drop(fields.remove(*name)));
     }
+    format!("\"{}\"", hash_of(&value))
+}
+
+/// Of an object as JSON.
+pub fn hash_of(value: &Value) -> Box<str> {
     let hash = blake3::hash(value.to_string().as_bytes());
-    format!("\"{}\"", &hash.to_hex()[..32])
+    hash.to_hex()[..32].into()
 }
 
 /// Before a change: what the header names must be how the object is now, as `reads` tells it to the same caller.

@@ -8,7 +8,7 @@ use super::idempotency::{Write, once};
 use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, filters, webhook_moves};
 use crate::engine::api_keys::Scope;
-use crate::engine::ids::{AccountId, CardId, EventId, ProgramId};
+use crate::engine::ids::{AccountId, ApiKeyId, CardId, EventId, ProgramId};
 use crate::engine::webhook_endpoints::pattern_fits;
 use crate::store::events::types::EventType;
 use crate::store::events::{EventFilter, EventRow, PlaceJson};
@@ -18,14 +18,15 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream};
 use serde_json::Value;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Streams at once.
 const STREAMS_MAX: usize = 64;
+/// Of them, those of one key.
+const STREAMS_OF_KEY_MAX: usize = 8;
 
 /// Events that a stream reads at a time.
 const READ_AT_ONCE: u32 = 100;
@@ -187,7 +188,7 @@ pub async fn stream(
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let last = last.and_then(|id| id.parse().ok());
     let now = EventId::end_of(state.lag.projected_through());
-    let place = Place::take(&state)?;
+    let place = Place::take(&state, &caller)?;
     let reading = Reading {
         after: last.or(after).unwrap_or(now),
         state,
@@ -203,23 +204,51 @@ pub async fn stream(
 }
 
 /// One of the streams that there may be, until dropped.
-struct Place(Arc<AtomicUsize>);
+struct Place {
+    taken: Arc<Taken>,
+    of: Option<ApiKeyId>,
+}
+
+/// The streams that there are, by the keys that read them.
+pub type Taken = Mutex<HashMap<Option<ApiKeyId>, usize>>;
 
 impl Place {
-    fn take(state: &ApiState) -> Result<Place, ApiError> {
-        let taken = state.event_streams.clone();
-        if taken.fetch_add(1, Ordering::Relaxed) < STREAMS_MAX {
-            return Ok(Place(taken));
+    fn take(state: &ApiState, caller: &Caller) -> Result<Place, ApiError> {
+        let (taken, of) = (state.event_streams.clone(), caller.key_id());
+        let refused = {
+            let mut streams = taken.lock().unwrap_or_else(PoisonError::into_inner);
+            let all: usize = streams.values().sum();
+            let own = streams.get(&of).copied().unwrap_or_default();
+            if all >= STREAMS_MAX {
+                Some(format!("there are {STREAMS_MAX} streams already"))
+            } else if own >= STREAMS_OF_KEY_MAX {
+                Some(format!(
+                    "this API key has {STREAMS_OF_KEY_MAX} streams already"
+                ))
+            } else {
+                streams.insert(of, own + 1);
+                None
+            }
+        };
+        match refused {
+            None => Ok(Place { taken, of }),
+            Some(why) => {
+                let message = format!("{why}; read /v1/events instead");
+                Err(ApiError::unavailable("too_many_streams", message))
+            }
         }
-        taken.fetch_sub(1, Ordering::Relaxed);
-        let message = format!("there are {STREAMS_MAX} streams already; read /v1/events instead");
-        Err(ApiError::unavailable("too_many_streams", message))
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let mut streams = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = streams.get_mut(&self.of) {
+            *own -= 1;
+            if *own == 0 {
+                streams.remove(&self.of);
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `/v1/exceptions`: asking for an exception from controls, approving, rejecting and ending it. What one does is in
 //! `engine::exceptions`; what it lifts as JSON is in `lifts_json.rs`.
 
+use super::approvals::NOTE_MAX;
 use super::auth::Caller;
 use super::body::WriteRequest;
 use super::bounds;
@@ -10,11 +11,13 @@ use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery};
 use super::{ApiState, Gate, accounts, ask, cards, lifts_json, links};
 use crate::engine::exceptions::{
-    ChangeException, ControlException, ExceptionChange, ExceptionState, Signed, Subject,
+    ChangeException, ControlException, ExceptionChange, ExceptionState, Subject,
 };
 use crate::engine::ids::{AccountId, CardId, ExceptionId, ProgramId};
 use crate::engine::registry::{LinkKey, RegistryAction, RegistryRefusal};
+use crate::engine::signers::Signed;
 use crate::engine::time::Timestamp;
+use crate::json::signer::signer as signer_json;
 use crate::shard::reply::{KnownException, Reply};
 use crate::shard::request::RegistryRequest;
 use axum::extract::{Path, State};
@@ -23,7 +26,6 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 pub const USES_MAX: i64 = 1_000_000;
-pub const NAME_MAX: usize = 200;
 
 pub const STATES: &[(ExceptionState, &str)] = &[
     (ExceptionState::Requested, "requested"),
@@ -39,6 +41,7 @@ pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<R
 async fn carry_out(write: Write) -> Result<Success, ApiError> {
     let Write {
         state,
+        caller,
         mut fields,
         mut ids,
         ..
@@ -55,7 +58,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
             .integer("max_uses", 1..=USES_MAX)?
             .and_then(|uses| u32::try_from(uses).ok()),
         reason: fields.required_text("reason", 500)?.into(),
-        requested_by: fields.required_text("requested_by", NAME_MAX)?.into(),
+        requested_by: caller.signer(),
         created_at: now,
         state: ExceptionState::Requested,
         decided: None,
@@ -133,15 +136,13 @@ fn refused(refusal: RegistryRefusal) -> ApiError {
         RegistryRefusal::ExceptionOver => {
             ApiError::conflict("exception_over", told).with_param("ends_at")
         }
-        RegistryRefusal::ApproverIsRequester => {
-            ApiError::conflict("approver_is_requester", told).with_param("approved_by")
-        }
+        RegistryRefusal::ApproverIsRequester => ApiError::conflict("approver_is_requester", told),
         RegistryRefusal::TooManyExceptions => ApiError::conflict("too_many", told),
         refusal => ApiError::internal(&refusal),
     }
 }
 
-/// Approves, rejects or ends; the body says who does.
+/// Approves, rejects or ends; who does is the API key.
 pub async fn change(
     State(gate): State<Gate>,
     Path(id): Path<String>,
@@ -150,12 +151,21 @@ pub async fn change(
 ) -> Result<Response, ApiError> {
     let work = async |write: Write| {
         let Write {
-            state, mut fields, ..
+            state,
+            caller,
+            mut fields,
+            ..
         } = write;
-        let by = fields.required_text(signature(change), NAME_MAX)?.into();
+        let note = fields.text("note", NOTE_MAX)?.map(Into::into);
         fields.finish()?;
         let id = id.parse().map_err(|_| not_found())?;
-        let change = ChangeException { id, change, by };
+        let by = caller.signer();
+        let change = ChangeException {
+            id,
+            change,
+            by,
+            note,
+        };
         let action = RegistryAction::ChangeException(Box::new(change));
         match ask::registry_command(&state, action).await? {
             Reply::Exceptions(known) => {
@@ -167,14 +177,6 @@ pub async fn change(
         }
     };
     once(gate.state()?, request, work).await
-}
-
-fn signature(change: ExceptionChange) -> &'static str {
-    match change {
-        ExceptionChange::Approve => "approved_by",
-        ExceptionChange::Reject => "rejected_by",
-        ExceptionChange::End => "ended_by",
-    }
 }
 
 pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {
@@ -278,7 +280,7 @@ pub fn of_exception(exception: &ControlException, link: Option<&LinkKey>) -> Val
         "max_uses": exception.uses_max,
         "reason": exception.reason,
         "state": exception.state.name(),
-        "requested_by": exception.requested_by,
+        "requested_by": signer_json(&exception.requested_by),
         "created_at": exception.created_at.to_string(),
     });
     for (name, signed) in [
@@ -286,7 +288,8 @@ pub fn of_exception(exception: &ControlException, link: Option<&LinkKey>) -> Val
         ("rejected", rejected),
         ("ended", exception.ended.as_ref()),
     ] {
-        json[format!("{name}_by")] = signed.map(|signed: &Signed| &*signed.by).into();
+        json[format!("{name}_by")] = signed.map(|signed: &Signed| signer_json(&signed.by)).into();
+        json[format!("{name}_note")] = signed.and_then(|signed| signed.note.as_deref()).into();
         json[format!("{name}_at")] = signed.map(|signed| signed.at.to_string()).into();
     }
     json

@@ -3,13 +3,15 @@
 //! write again after a crash makes the same objects.
 
 use super::ApiState;
+use super::approvals;
 use super::ask;
 use super::audit::Asked;
-use super::auth::Caller;
+use super::auth::{self, Caller};
 use super::body::WriteRequest;
 use super::body_bounds;
 use super::error::{ApiError, json_response};
 use super::fields::Fields;
+use super::guarded::Way;
 use crate::engine::registry::{IdempotencyKey, IdempotentRequest, RegistryAction};
 use crate::shard::reply::Reply;
 use axum::http::{HeaderValue, StatusCode};
@@ -28,10 +30,12 @@ pub struct Write {
     pub caller: Caller,
     pub fields: Fields,
     pub ids: Ids,
+    pub way: Way,
 }
 
 /// The ids of one write, always in the same order.
 pub struct Ids {
+    first: u64,
     next: u64,
     end: u64,
 }
@@ -39,9 +43,19 @@ pub struct Ids {
 impl Ids {
     pub fn from(first: u64) -> Ids {
         Ids {
+            first,
             next: first,
             end: first + IDS_PER_WRITE,
         }
+    }
+
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// For what is about the write itself.
+    pub fn last(&self) -> u64 {
+        self.end - 1
     }
 
     pub fn next(&mut self) -> u64 {
@@ -109,6 +123,8 @@ where
     Work: FnOnce(Write) -> Outcome,
     Outcome: Future<Output = Result<Success, ApiError>>,
 {
+    let finish = || approvals::finish_all(&state);
+    state.unfinished_approvals.get_or_try_init(finish).await?;
     let first_id = state.switchboard.ids.reserve(IDS_PER_WRITE);
     let Some(header) = &request.idempotency_key else {
         let success = carry_out(&state, &request, first_id, work).await?;
@@ -151,7 +167,12 @@ where
         caller: request.caller.clone(),
         fields: request.fields()?,
         ids: Ids::from(first_id),
+        way: Way::sent(&request.body),
     };
+    // Its body may have taken a while to come.
+    if !request.caller.is_still_good(state) {
+        return Err(auth::no_longer_good());
+    }
     if let Some(bounds) = request.caller.bounds() {
         body_bounds::check_body(state, bounds, request.about, &write.fields).await?;
     }

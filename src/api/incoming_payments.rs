@@ -190,6 +190,10 @@ async fn match_payment(state: &Arc<ApiState>, payment: &Payment) -> Result<Match
         TopUpStatus::Settled => return Ok(Matched::not("refused", id, "top_up_settled")),
         TopUpStatus::Pending => {}
     }
+    let (_, needs_two) = top_ups::settling_needs_two(state, &row, payment.arrived).await?;
+    if needs_two {
+        return Ok(Matched::not("refused", id, "second_approver_needed"));
+    }
     let end = TopUpEnd::Settled {
         arrived: payment.arrived,
         received_on: payment.received_on.as_deref().map(Into::into),

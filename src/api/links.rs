@@ -4,9 +4,11 @@
 use super::body::WriteRequest;
 use super::error::{ApiError, json_response};
 use super::fields::{self, Fields};
+use super::guarded::{self, Guarded};
 use super::idempotency::{Success, Write, once};
 use super::list::ListQuery;
 use super::{ApiState, Gate, ask, cards, controls_json};
+use crate::engine::approvals::GuardedWrite;
 use crate::engine::ids::ProgramId;
 use crate::engine::link_states::{ChangeLinkStatus, LinkStatus};
 use crate::engine::links::{KnownLink, LinkedTrees, SetLinkControls};
@@ -48,46 +50,63 @@ pub async fn replace(
     Path(path): Path<(String, String)>,
     request: WriteRequest,
 ) -> Result<Response, ApiError> {
-    let work = async |write: Write| {
-        let Write {
-            state,
-            caller,
-            mut fields,
-            mut ids,
-        } = write;
-        let pair = pair_of_path(path.clone())?;
-        let program_id = fields.id("program_id", ProgramId::PREFIX)?;
-        let controls =
-            controls_json::take_required(&mut fields, &mut ids, &state.switchboard.view())?;
-        fields.finish()?;
-        let program_id = match program_id {
-            Some(program_id) => program_id,
-            None => program_of(&state, &pair).await?,
-        };
-        let known = find(&state, &pair).await?;
-        let mut known = known.iter();
-        let before = known.find(|link| link.key.program_id == program_id);
-        let controls_before = before.and_then(|link| link.controls.as_deref());
-        cards::may_loosen(&caller, &controls, controls_before)?;
-        let before = before.map_or(Value::Null, to_json);
-        let (link_type, id) = pair;
-        let key = LinkKey {
-            program_id,
-            link_type,
-            id,
-        };
-        let set = SetLinkControls { key, controls };
-        let action = RegistryAction::SetLinkControls(Box::new(set));
-        match ask::registry_command(&state, action).await? {
-            Reply::Links(links) => match links.first() {
-                Some(link) => Ok(Success::ok(to_json(link)).from(before)),
-                None => Err(ApiError::internal(&"a link that was set is not there")),
-            },
-            Reply::RegistryRefused(refusal) => Err(refused(refusal)),
-            reply => Err(ask::unexpected(&reply)),
-        }
-    };
+    let work = async |write: Write| carry_out_replacing(write, path.clone()).await;
     once(gate.state()?, request, work).await
+}
+
+pub async fn carry_out_replacing(
+    write: Write,
+    path: (String, String),
+) -> Result<Success, ApiError> {
+    let Write {
+        state,
+        caller,
+        mut fields,
+        mut ids,
+        way,
+    } = write;
+    let pair = pair_of_path(path)?;
+    let program_id = fields.id("program_id", ProgramId::PREFIX)?;
+    let controls = controls_json::take_required(&mut fields, &mut ids, &state.switchboard.view())?;
+    fields.finish()?;
+    let program_id = match program_id {
+        Some(program_id) => program_id,
+        None => program_of(&state, &pair).await?,
+    };
+    let known = find(&state, &pair).await?;
+    let mut known = known.iter();
+    let before = known.find(|link| link.key.program_id == program_id);
+    let controls_before = before.and_then(|link| link.controls.as_deref());
+    let raises = cards::may_loosen(&caller, &controls, controls_before)?;
+    let guarded = Guarded {
+        program_id,
+        write: GuardedWrite::SetLinkControls {
+            link_type: pair.0.clone(),
+            id: pair.1.clone(),
+        },
+        replaces: Some(controls_json::of(controls_before)),
+    };
+    let needs_two = raises && guarded::policy(&state, program_id).limit_raises;
+    if let Some(waits) = guarded::ask_if(needs_two, &state, (&caller, &ids, &way), guarded).await? {
+        return Ok(waits);
+    }
+    let before = before.map_or(Value::Null, to_json);
+    let (link_type, id) = pair;
+    let key = LinkKey {
+        program_id,
+        link_type,
+        id,
+    };
+    let set = SetLinkControls { key, controls };
+    let action = RegistryAction::SetLinkControls(Box::new(set));
+    match ask::registry_command(&state, action).await? {
+        Reply::Links(links) => match links.first() {
+            Some(link) => Ok(Success::ok(to_json(link)).from(before)),
+            None => Err(ApiError::internal(&"a link that was set is not there")),
+        },
+        Reply::RegistryRefused(refusal) => Err(refused(refusal)),
+        reply => Err(ask::unexpected(&reply)),
+    }
 }
 
 /// `POST …/freeze`, `/unfreeze`, `/close`: every card of the object, those linked later among them.

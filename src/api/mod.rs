@@ -4,6 +4,7 @@
 mod account_settings;
 pub(crate) mod accounts;
 pub mod api_keys;
+pub(crate) mod approvals;
 mod archive_metrics;
 mod as_of_now;
 mod ask;
@@ -32,6 +33,7 @@ mod fees;
 mod fields;
 mod filters;
 pub(crate) mod groups;
+pub(crate) mod guarded;
 mod health;
 pub(crate) mod hold_expiry_json;
 mod idempotency;
@@ -82,11 +84,11 @@ use crate::store::events::ResponseCodes;
 use crate::store::lag::ProjectionLag;
 use crate::webhooks::{Client, WebhookStats};
 use error::ApiError;
+use etags::Turns;
 use rate_limits::RateLimits;
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, OnceLock};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OnceCell};
 use tokio_util::sync::CancellationToken;
 
 /// What the interface needs from outside.
@@ -135,7 +137,7 @@ pub struct ApiState {
     response_codes: ResponseCodes,
     /// Names of the networks that are configured.
     networks: Vec<String>,
-    event_streams: Arc<AtomicUsize>,
+    event_streams: Arc<events::Taken>,
     rate_limits: RateLimits,
     stop_streams: CancellationToken,
     answer_within_ms: HashMap<String, u64>,
@@ -146,6 +148,8 @@ pub struct ApiState {
     loopbacks: Vec<Loopback>,
     /// Told when there is a batch of cards to be issued.
     card_batch_work: Notify,
+    /// Set once what was approved before the start is carried out.
+    unfinished_approvals: OnceCell<()>,
 }
 
 /// Fewest characters of a root key.
@@ -207,6 +211,7 @@ impl ApiState {
             keys_in_use: Mutex::default(),
             loopbacks: wiring.loopbacks,
             card_batch_work: Notify::new(),
+            unfinished_approvals: OnceCell::new(),
         })
     }
 }
@@ -219,6 +224,7 @@ pub struct Gate(Arc<Opening>);
 struct Opening {
     state: OnceLock<Arc<ApiState>>,
     opened: Notify,
+    turns: Arc<Turns>,
 }
 
 impl Gate {
@@ -226,6 +232,11 @@ impl Gate {
         // A second opening would be a mistake of the wiring; the first state stays.
         let _ = self.0.state.set(Arc::new(state));
         self.0.opened.notify_waiters();
+    }
+
+    /// Changes of one object come one after the other.
+    fn turns(&self) -> Arc<Turns> {
+        self.0.turns.clone()
     }
 
     /// The state, once there is one.

@@ -5,9 +5,12 @@ use super::body::WriteRequest;
 use super::controls_json;
 use super::error::{ApiError, json_response};
 use super::fields::{self, Fields};
+use super::guarded::{self, Guarded};
 use super::idempotency::{Ids, Success, Write, once};
 use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, ask, cards, fee_schedules, hold_expiry_json};
+use crate::engine::api_keys::Scope;
+use crate::engine::approvals::GuardedWrite;
 use crate::engine::conversion::BASIS_POINTS;
 use crate::engine::fees::schedule::{FeesRefusal, ProgramFees};
 use crate::engine::ids::{FeeScheduleId, ProgramId};
@@ -52,6 +55,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         product_type: product_type(&mut fields)?,
         region: region(&mut fields)?,
         fees: fees(&mut fields, state.switchboard.clock.now())?,
+        second_approver: guarded::take_policy(&mut fields)?.unwrap_or_default(),
     };
     fields.finish()?;
     let id = program.id;
@@ -177,25 +181,51 @@ pub async fn update(
     Path(id): Path<String>,
     request: WriteRequest,
 ) -> Result<Response, ApiError> {
-    let work = async |write: Write| {
-        let Write {
-            state,
-            caller,
-            mut fields,
-            mut ids,
-        } = write;
-        let before = by_path(&state, &id).await?;
-        let change = take_change(&state, before.id, &mut fields, &mut ids)?;
-        fields.finish()?;
-        if change == ChangeProgram::nothing(before.id) {
-            return Err(Fields::of("", json!({}))?.missing("name"));
-        }
-        if let Some(controls) = &change.controls {
-            cards::may_loosen(&caller, controls, Some(&before.controls))?;
-        }
-        carry_out_change(&state, &before, change).await
-    };
+    let work = async |write: Write| carry_out_change(write, &id).await;
     once(gate.state()?, request, work).await
+}
+
+pub async fn carry_out_change(write: Write, id: &str) -> Result<Success, ApiError> {
+    let Write {
+        state,
+        caller,
+        mut fields,
+        mut ids,
+        way,
+    } = write;
+    let before = by_path(&state, id).await?;
+    let change = take_change(&state, before.id, &mut fields, &mut ids)?;
+    fields.finish()?;
+    if change == ChangeProgram::nothing(before.id) {
+        return Err(Fields::of("", json!({}))?.missing("name"));
+    }
+    let needs_two = loosens(&caller, &before, &change)?;
+    let guarded = Guarded {
+        program_id: before.id,
+        write: GuardedWrite::ChangeProgram(before.id),
+        replaces: Some(json!({
+            "controls": controls_json::to_json(&before.controls),
+            "second_approver": guarded::policy_json(&before.second_approver),
+        })),
+    };
+    if let Some(waits) = guarded::ask_if(needs_two, &state, (&caller, &ids, &way), guarded).await? {
+        return Ok(waits);
+    }
+    command(&state, &before, change).await
+}
+
+/// Whether the program as it is wants two people for what the change would let through.
+fn loosens(caller: &Caller, before: &Program, change: &ChangeProgram) -> Result<bool, ApiError> {
+    let raises = match &change.controls {
+        Some(controls) => cards::may_loosen(caller, controls, Some(&before.controls))?,
+        None => false,
+    };
+    let policy = change.second_approver.unwrap_or(before.second_approver);
+    let weakens = !policy.is_as_strict_as(&before.second_approver);
+    if weakens {
+        caller.require(Scope::LimitsRaise)?;
+    }
+    Ok(weakens || raises && before.second_approver.limit_raises)
 }
 
 fn take_change(
@@ -217,6 +247,7 @@ fn take_change(
     change.product_type = product_type(fields)?;
     change.region = region(fields)?;
     change.fees = changed_fees(fields, state.switchboard.clock.now())?;
+    change.second_approver = guarded::take_policy(fields)?;
     Ok(change)
 }
 
@@ -233,12 +264,12 @@ pub async fn change_status(
         let before = by_path(&state, &id).await?;
         let mut change = ChangeProgram::nothing(before.id);
         change.status = Some(to);
-        carry_out_change(&state, &before, change).await
+        command(&state, &before, change).await
     };
     once(gate.state()?, request, work).await
 }
 
-async fn carry_out_change(
+async fn command(
     state: &ApiState,
     before: &Program,
     change: ChangeProgram,
@@ -349,6 +380,7 @@ pub fn to_json(program: &Program) -> Value {
         "status": program.status.name(),
         "product_type": program.product_type,
         "region": program.region,
+        "second_approver": guarded::policy_json(&program.second_approver),
         "controls": controls_json::to_json(&program.controls),
         "hold_expiry": hold_expiry_json::to_json(&program.hold_expiry),
         "foreign_exchange_mark_up_basis_points": program.foreign_exchange_mark_up_basis_points,

@@ -1,16 +1,17 @@
 //! All routes, each with the scope that it needs and what it is about, and the server. What a key's scope and bounds
 //! let it do is checked in `auth.rs` and `bounds.rs`.
 
+use super::approvals::Verdict;
 use super::auth::guarded;
 use super::bounds::About;
 use super::etags::{self, Turns};
 use super::simulate::What;
 use super::{
-    Gate, accounts, api_keys, audit, authorizations, card_batch_worker, card_batches, cardholders,
-    cards, decision_endpoints, deliveries, envelope, events, exceptions, exchange_rates,
-    fee_schedules, fees, groups, health, incoming_payments, ledger_entries, links, list, metrics,
-    openapi, programs, reissue, reveal, rules, settlement_reports, shipping, simulate, spend,
-    tokens, top_ups, transactions, transfers, webhook_endpoints, webhook_moves,
+    Gate, accounts, api_keys, approvals, audit, authorizations, card_batch_worker, card_batches,
+    cardholders, cards, decision_endpoints, deliveries, envelope, events, exceptions,
+    exchange_rates, fee_schedules, fees, groups, health, incoming_payments, ledger_entries, links,
+    list, metrics, openapi, programs, reissue, reveal, rules, settlement_reports, shipping,
+    simulate, spend, tokens, top_ups, transactions, transfers, webhook_endpoints, webhook_moves,
 };
 use crate::engine::api_keys::Scope;
 use crate::engine::command::{AccountStatusChange, StatusChange};
@@ -66,8 +67,8 @@ pub fn table() -> Vec<Route> {
 
 fn guarded_routes(gate: Gate) -> Routes {
     let routes = Routes {
+        turns: gate.turns(),
         gate,
-        turns: Turns::new(),
         router: Router::new(),
         table: Vec::new(),
     };
@@ -189,7 +190,11 @@ fn control(routes: Routes) -> Routes {
     let exception = |change: ExceptionChange| {
         move |gate, id, request| exceptions::change(gate, id, request, change)
     };
+    let approval = |verdict: Verdict| {
+        move |gate, id, request| approvals::decide(gate, id, request, verdict)
+    };
     let (of_rule, of_exception) = ("/v1/rules/{id}", "/v1/exceptions/{id}");
+    let of_approval = "/v1/approvals/{id}";
     let endpoint = "/v1/decision_endpoints/{id}";
     routes
         .list("/v1/rules", RulesRead, Several, rules::many)
@@ -212,6 +217,11 @@ fn control(routes: Routes) -> Routes {
         .post("/v1/exceptions/{id}/approve", ExceptionsApprove, Exception, exception(ExceptionChange::Approve))
         .post("/v1/exceptions/{id}/reject", ExceptionsApprove, Exception, exception(ExceptionChange::Reject))
         .post("/v1/exceptions/{id}/end", ExceptionsApprove, Exception, exception(ExceptionChange::End))
+        .list("/v1/approvals", ApprovalsRead, Several, approvals::many)
+        .get(of_approval, ApprovalsRead, Several, approvals::one)
+        .post("/v1/approvals/{id}/approve", ApprovalsWrite, Several, approval(Verdict::Approve))
+        .post("/v1/approvals/{id}/reject", ApprovalsWrite, Several, approval(Verdict::Reject))
+        .post("/v1/approvals/{id}/cancel", ApprovalsRead, Several, approval(Verdict::Cancel))
         .list("/v1/decision_endpoints", DecisionEndpointsRead, Several, decision_endpoints::many)
         .post("/v1/decision_endpoints", DecisionEndpointsWrite, OfProgram, decision_endpoints::create)
         .get(endpoint, DecisionEndpointsRead, DecisionEndpoint, decision_endpoints::one)

@@ -5,13 +5,15 @@ use super::auth::Caller;
 use super::body::WriteRequest;
 use super::error::{ApiError, json_response};
 use super::fields::Fields;
+use super::guarded::{self, Guarded};
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery, store_error};
 use super::rails::{self, Expectation};
 use super::{ApiState, Gate, accounts, ask, filters};
+use crate::engine::approvals::GuardedWrite;
 use crate::engine::command::{Action, TopUp};
 use crate::engine::event::Refusal;
-use crate::engine::ids::{AccountId, TopUpId};
+use crate::engine::ids::{AccountId, ProgramId, TopUpId};
 use crate::engine::money::{BALANCE_MAX_MINOR, Money};
 use crate::engine::registry::{RegistryAction, RegistryRefusal};
 use crate::engine::state::Account;
@@ -35,12 +37,13 @@ pub async fn create(
     once(gate.state()?, request, work).await
 }
 
-async fn carry_out(write: Write, account_id: String) -> Result<Success, ApiError> {
+pub async fn carry_out(write: Write, account_id: String) -> Result<Success, ApiError> {
     let Write {
         state,
+        caller,
         mut fields,
         mut ids,
-        ..
+        way,
     } = write;
     let amount = required_money(&mut fields)?;
     let method = fields
@@ -62,25 +65,50 @@ async fn carry_out(write: Write, account_id: String) -> Result<Success, ApiError
         method: method.into(),
         external_reference: external_reference.map(Into::into),
     };
-    check(&account, &top_up)?;
-    let rail = rails::rail(rails::is_simulated(&state, settle));
-    let reserve = ReserveReference {
+    let credited_minor = check(&account, &top_up)?;
+    let needs_two = guarded::policy(&state, account.program_id).is_for_top_up(credited_minor);
+    let guarded = Guarded {
+        program_id: account.program_id,
+        write: GuardedWrite::TopUp(account.id),
+        replaces: None,
+    };
+    if let Some(waits) = guarded::ask_if(needs_two, &state, (&caller, &ids, &way), guarded).await? {
+        return Ok(waits);
+    }
+    make(&state, &account, reserve(&state, &account, top_up, settle)).await
+}
+
+fn reserve(
+    state: &ApiState,
+    account: &Account,
+    top_up: TopUp,
+    settle: Option<bool>,
+) -> ReserveReference {
+    let rail = rails::rail(rails::is_simulated(state, settle));
+    ReserveReference {
         root: account.root,
         settles: rail.expects() == Expectation::Arrived,
         top_up,
-    };
+    }
+}
+
+async fn make(
+    state: &Arc<ApiState>,
+    account: &Account,
+    reserve: ReserveReference,
+) -> Result<Success, ApiError> {
     let id = reserve.top_up.top_up_id;
     let action = reserve.action();
     if reserve.top_up.external_reference.is_some() {
-        reserve_reference(&state, reserve).await?;
+        reserve_reference(state, reserve).await?;
     }
-    match ask::shard_command(&state, account.root, action).await? {
+    match ask::shard_command(state, account.root, action).await? {
         Reply::Account(_) => {}
         Reply::Refused(refusal) => return Err(refused(&refusal)),
         reply => return Err(ask::unexpected(&reply)),
     }
     Ok(Success::created(row_json::top_up(
-        &behind(&state, id).await?,
+        &behind(state, id).await?,
     )))
 }
 
@@ -95,12 +123,12 @@ fn required_money(fields: &mut Fields) -> Result<Money, ApiError> {
     })
 }
 
-/// What can be seen before its reference is taken.
-fn check(account: &Account, top_up: &TopUp) -> Result<(), ApiError> {
+/// What can be seen before its reference is taken. How much is credited, in minor units.
+fn check(account: &Account, top_up: &TopUp) -> Result<i64, ApiError> {
     let credit = top_ups::credit(account, &top_up.method, top_up.amount);
     let credit = credit.map_err(|refusal| refused(&refusal))?;
     match credit.rest_minor {
-        0 => Ok(()),
+        0 => Ok(credit.credited_minor),
         _ => {
             let message = "so much USDT is no whole number of cents; ask for a multiple of 10000";
             Err(ApiError::invalid("amount_not_whole", "amount", message))
@@ -142,26 +170,63 @@ pub async fn settle(
     Path(id): Path<String>,
     request: WriteRequest,
 ) -> Result<Response, ApiError> {
-    let work = async |write: Write| {
-        let Write {
-            state, mut fields, ..
-        } = write;
-        let amount_minor = fields.integer("amount", 1..=BALANCE_MAX_MINOR)?;
-        let currency = fields.currency("currency")?;
-        let received_on = day(&mut fields, "received_on")?;
-        fields.finish()?;
-        let row = by_path(&state, &id).await?;
-        let arrived = Money {
-            amount_minor: amount_minor.unwrap_or(row.amount_minor),
-            currency: currency.unwrap_or(row.currency),
-        };
-        let settled = TopUpEnd::Settled {
-            arrived,
-            received_on: received_on.map(Into::into),
-        };
-        end(&state, row, settled).await
-    };
+    let work = async |write: Write| carry_out_settling(write, &id).await;
     once(gate.state()?, request, work).await
+}
+
+pub async fn carry_out_settling(write: Write, id: &str) -> Result<Success, ApiError> {
+    let Write {
+        state,
+        caller,
+        mut fields,
+        ids,
+        way,
+    } = write;
+    let amount_minor = fields.integer("amount", 1..=BALANCE_MAX_MINOR)?;
+    let currency = fields.currency("currency")?;
+    let received_on = day(&mut fields, "received_on")?;
+    fields.finish()?;
+    let row = by_path(&state, id).await?;
+    let arrived = Money {
+        amount_minor: amount_minor.unwrap_or(row.amount_minor),
+        currency: currency.unwrap_or(row.currency),
+    };
+    let (program_id, needs_two) = settling_needs_two(&state, &row, arrived).await?;
+    let guarded = Guarded {
+        program_id,
+        write: GuardedWrite::SettleTopUp(row.id),
+        replaces: None,
+    };
+    if let Some(waits) = guarded::ask_if(needs_two, &state, (&caller, &ids, &way), guarded).await? {
+        return Ok(waits);
+    }
+    let settled = TopUpEnd::Settled {
+        arrived,
+        received_on: received_on.map(Into::into),
+    };
+    end(&state, row, settled).await
+}
+
+/// Whether so much more arrived than was announced that its account's program wants two people to say so.
+pub async fn settling_needs_two(
+    state: &ApiState,
+    row: &TopUpRow,
+    arrived: Money,
+) -> Result<(ProgramId, bool), ApiError> {
+    let account = accounts::find(state, row.account_id).await?;
+    let announced = Money {
+        amount_minor: row.amount_minor,
+        currency: row.currency,
+    };
+    let credited = |money: Money| {
+        let credit = top_ups::credit_of(account.currency, &row.method, money);
+        credit.map_or(0, |credit| credit.credited_minor)
+    };
+    let policy = guarded::policy(state, account.program_id);
+    let is_more = credited(arrived) > credited(announced);
+    let needs_two =
+        row.status == TopUpStatus::Pending && is_more && policy.is_for_top_up(credited(arrived));
+    Ok((account.program_id, needs_two))
 }
 
 /// `POST /v1/top_ups/{id}/fail`: it will not come.

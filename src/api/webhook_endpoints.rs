@@ -47,6 +47,7 @@ pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<R
             caller,
             mut fields,
             mut ids,
+            ..
         } = write;
         let mut endpoint = WebhookEndpoint {
             id: WebhookEndpointId(ids.next()),
@@ -164,6 +165,7 @@ pub async fn ping(
             caller,
             fields,
             mut ids,
+            ..
         } = write;
         fields.finish()?;
         let endpoint = find(&state, &caller, &id).await?;

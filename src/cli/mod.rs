@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod approval_json;
 pub mod backtest;
 mod backtest_report;
 mod card_json;

@@ -1,6 +1,6 @@
 //! Of a journal record as JSON, what is about programs. All else of it is in `record_json.rs`.
 
-use crate::api::{controls_json, hold_expiry_json};
+use crate::api::{controls_json, guarded, hold_expiry_json};
 use crate::engine::fees::schedule::ProgramFees;
 use crate::engine::programs::{Bin, ChangeProgram, Program, ProgramStatus};
 use crate::engine::registry::{RegistryAction, RegistryEvent};
@@ -41,6 +41,7 @@ fn create_program(program: &Program) -> Value {
         "fee_schedule_id": program.fees.map(|fees| fees.fee_schedule_id.to_string()),
         "hold_expiry": hold_expiry_json::to_json(&program.hold_expiry),
         "controls": controls_json::to_json(&program.controls),
+        "second_approver": guarded::policy_json(&program.second_approver),
     })
 }
 
@@ -62,5 +63,6 @@ fn change_program(change: &ChangeProgram) -> Value {
         "fee_schedule_id": change.fees.map(fee_schedule),
         "hold_expiry": change.hold_expiry.as_ref().map(hold_expiry_json::to_json),
         "controls": change.controls.as_ref().map(controls_json::to_json),
+        "second_approver": change.second_approver.as_ref().map(guarded::policy_json),
     })
 }

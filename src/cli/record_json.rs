@@ -2,7 +2,9 @@
 //! sealed card numbers, keyed hashes and stored response bodies are not, and a new field is left out until
 //! it is named here.
 
-use super::{card_json, message_json, money_json, program_json, token_json, webhook_json};
+use super::{
+    approval_json, card_json, message_json, money_json, program_json, token_json, webhook_json,
+};
 use crate::api::{
     api_keys, audit, controls_json, decision_endpoints, exceptions, exchange_rates, fee_schedules,
     groups,
@@ -25,6 +27,7 @@ use crate::engine::risk::rule::RiskRule;
 use crate::engine::time::{Expiry, Timestamp};
 use crate::engine::top_ups::ReserveReference;
 use crate::journal::Sequence;
+use crate::json::signer::signer as signer_json;
 use serde_json::{Value, json};
 
 /// A record: its number and time, what was asked, and what came of it.
@@ -326,6 +329,9 @@ fn registry_action(action: &RegistryAction) -> Value {
         | RegistryAction::MoveWebhook(_)) => webhook_json::action(action),
         RegistryAction::ReserveReference(reserve) => reserve_reference(reserve),
         RegistryAction::RequestToken(request) => token_json::open("request_token", &request.open),
+        RegistryAction::RequestApproval(_) | RegistryAction::ChangeApproval(_) => {
+            approval_json::action(action)
+        }
     }
 }
 
@@ -364,7 +370,8 @@ fn change_exception(change: &ChangeException) -> Value {
         "type": "change_exception",
         "exception_id": change.id.to_string(),
         "change": change.change.name(),
-        "by": change.by,
+        "by": signer_json(&change.by),
+        "note": change.note,
     })
 }
 
@@ -495,6 +502,7 @@ fn registry_event(event: &RegistryEvent) -> Value {
         RegistryEvent::GroupsChanged { version } => {
             json!({ "type": "groups_changed", "registry_version": version })
         }
+        RegistryEvent::ApprovalChanged { to } => approval_json::changed(*to),
         RegistryEvent::ExceptionRequested { .. } => json!({ "type": "exception_requested" }),
         RegistryEvent::ExceptionChanged { version, to, .. } => json!({
             "type": "exception_changed", "registry_version": version, "state": to.name(),

@@ -8,7 +8,7 @@ use super::registry::{
 use super::time::Timestamp;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Keys that were ever made: each change copies the table of them.
@@ -89,6 +89,8 @@ scopes! {
     SandboxWrite = "sandbox:write", "simulate what a network does, where the sandbox is on";
     FundsSettle = "funds:settle", "say that money arrived, or that it will not";
     CardsShip = "cards:ship", "say how far the making and sending of cards is";
+    ApprovalsRead = "approvals:read", "see what waits for a second person, and cancel what one asked for";
+    ApprovalsWrite = "approvals:write", "approve and reject what waits for a second person";
 }
 
 /// A set of scopes.
@@ -199,6 +201,8 @@ pub struct ApiKey {
     /// The key that made it; `None` for the root key.
     pub created_by: Option<ApiKeyId>,
     pub revoked_at: Option<Timestamp>,
+    /// The key in whose place it was made.
+    pub rolled_from: Option<ApiKeyId>,
 }
 
 impl ApiKey {
@@ -247,6 +251,68 @@ impl ApiKeys {
     /// In the order of their ids.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<ApiKey>> {
         self.by_id.values()
+    }
+
+    /// The keys that a key comes from: made with the root key, and through no other key. Whoever made or rolled a key has
+    /// seen it, so a key is whoever its heads are; `None` is the root key.
+    fn heads(&self, id: Option<ApiKeyId>) -> BTreeSet<Option<ApiKeyId>> {
+        let (mut heads, mut seen, mut next) = (BTreeSet::new(), BTreeSet::new(), vec![id]);
+        while let Some(id) = next.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
+            let key = id.and_then(|id| self.get(id));
+            let from = key.map_or([None; 2], |key| [key.created_by, key.rolled_from]);
+            match from.iter().all(Option::is_none) {
+                true => drop(heads.insert(id)),
+                false => next.extend(from.iter().filter(|from| from.is_some())),
+            }
+        }
+        heads
+    }
+
+    /// Whether one person may hold both: they are the same, one was made or rolled with the other, however far down, or
+    /// both with a third. Keys made with the root key are each of a family of their own, and so is the root key.
+    pub fn are_of_one_family(&self, one: Option<ApiKeyId>, other: Option<ApiKeyId>) -> bool {
+        let heads = self.heads(one);
+        self.heads(other).iter().any(|head| heads.contains(head))
+    }
+
+    /// Keys that were made with this one, and with those, however far down; those that it was rolled to by itself among them.
+    pub fn made_with(&self, id: ApiKeyId) -> Vec<ApiKeyId> {
+        let mut found = vec![id];
+        let mut place = 0;
+        while let Some(maker) = found.get(place).copied() {
+            place += 1;
+            let made = self
+                .by_id
+                .values()
+                .filter(|key| key.created_by == Some(maker));
+            let made: Vec<ApiKeyId> = made.map(|key| key.id).collect();
+            let new = made.into_iter().filter(|id| !found.contains(id));
+            let new: Vec<ApiKeyId> = new.collect();
+            found.extend(new);
+        }
+        found.split_off(1)
+    }
+
+    /// The key is good, or one that it was rolled to is.
+    pub fn is_good_or_rolled(&self, id: Option<ApiKeyId>, at: Timestamp) -> bool {
+        let Some(mut id) = id else {
+            return true;
+        };
+        // Who comes after whom is made once and in order, so this ends.
+        loop {
+            let is_good = |key: &Arc<ApiKey>| key.state_at(at) == ApiKeyState::Active;
+            if self.get(id).is_some_and(is_good) {
+                return true;
+            }
+            let mut all = self.by_id.values();
+            match all.rfind(|key| key.rolled_from == Some(id) && key.id > id) {
+                Some(next) => id = next.id,
+                None => return false,
+            }
+        }
     }
 
     pub(super) fn put(&mut self, key: ApiKey) {
@@ -326,6 +392,96 @@ mod tests {
             Scopes::ALL.without(two).iter().count(),
             Scope::ALL.len() - 2
         );
+    }
+
+    fn keys(all: &[(u64, Option<u64>, Option<u64>)]) -> ApiKeys {
+        let mut keys = ApiKeys::default();
+        for (id, created_by, rolled_from) in all {
+            keys.put(ApiKey {
+                id: ApiKeyId(*id),
+                name: "key".into(),
+                key_hash: [*id as u8; 32],
+                scopes: Scopes::default(),
+                bounds: Bounds::default(),
+                allowed_ips: Box::default(),
+                expires_at: None,
+                created_at: Timestamp(0),
+                created_by: created_by.map(ApiKeyId),
+                revoked_at: None,
+                rolled_from: rolled_from.map(ApiKeyId),
+            });
+        }
+        keys
+    }
+
+    #[test]
+    fn a_family_is_whom_one_person_may_hold() {
+        // 1 and 2 are the root key's; 1 made 3, and 3 made 4 and 5; 2 was rolled by the root key to 6, and by 1 to 7.
+        let keys = keys(&[
+            (1, None, None),
+            (2, None, None),
+            (3, Some(1), None),
+            (4, Some(3), None),
+            (5, Some(3), None),
+            (6, None, Some(2)),
+            (7, Some(1), Some(2)),
+            (8, Some(8), None),
+        ]);
+        let id = |id: u64| (id != 0).then_some(ApiKeyId(id));
+        for (one, other, is_one) in [
+            (0, 0, true),
+            (0, 1, false),
+            (1, 2, false),
+            (1, 1, true),
+            (1, 3, true),
+            (3, 1, true),
+            (1, 4, true),
+            (4, 5, true),
+            (4, 2, false),
+            (2, 6, true),
+            (6, 1, false),
+            // Who rolled it has seen it.
+            (7, 2, true),
+            (7, 1, true),
+            (7, 5, true),
+            (7, 6, true),
+        ] {
+            let told = keys.are_of_one_family(id(one), id(other));
+            assert_eq!(told, is_one, "{one} and {other}");
+            assert_eq!(keys.are_of_one_family(id(other), id(one)), is_one);
+        }
+    }
+
+    #[test]
+    fn what_was_made_with_a_key_goes_all_the_way_down() {
+        let keys = keys(&[
+            (1, None, None),
+            (2, Some(1), None),
+            (3, Some(2), None),
+            (4, Some(9), None),
+            (5, Some(1), Some(1)),
+        ]);
+        let made = |id| keys.made_with(ApiKeyId(id));
+        assert_eq!(made(1), [2, 5, 3].map(ApiKeyId));
+        assert_eq!((made(3), made(7)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn a_rolled_key_is_good_as_long_as_the_last_of_its_line() {
+        let mut keys = keys(&[(1, None, None), (2, Some(1), Some(1)), (3, Some(1), None)]);
+        let at = Timestamp(5);
+        let revoke = |keys: &mut ApiKeys, id| {
+            let id = ApiKeyId(id);
+            apply(keys, &RegistryAction::RevokeApiKey { id, at });
+        };
+        revoke(&mut keys, 1);
+        assert!(keys.is_good_or_rolled(Some(ApiKeyId(1)), at));
+        assert!(keys.is_good_or_rolled(None, at));
+        revoke(&mut keys, 2);
+        for id in [1, 2] {
+            assert!(!keys.is_good_or_rolled(Some(ApiKeyId(id)), at));
+        }
+        assert!(keys.is_good_or_rolled(Some(ApiKeyId(3)), at));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::registry::{
     LinkKey, Registry, RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome,
     RegistryRefusal,
 };
+use super::signers::{Signed, Signer};
 use super::time::Timestamp;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -29,8 +30,7 @@ pub struct ControlException {
     /// Approved payments that it may let through, in each account tree.
     pub uses_max: Option<u32>,
     pub reason: Box<str>,
-    /// As they said it; the API key does not count yet.
-    pub requested_by: Box<str>,
+    pub requested_by: Signer,
     pub created_at: Timestamp,
     pub state: ExceptionState,
     /// Who approved or rejected it.
@@ -91,18 +91,12 @@ impl ExceptionState {
     }
 }
 
-/// Who did something, as they said it, and when.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Signed {
-    pub by: Box<str>,
-    pub at: Timestamp,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeException {
     pub id: ExceptionId,
     pub change: ExceptionChange,
-    pub by: Box<str>,
+    pub by: Signer,
+    pub note: Option<Box<str>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -231,6 +225,9 @@ fn decide_change(registry: &Registry, at: Timestamp, change: &ChangeException) -
         ExceptionChange::End => ExceptionState::Approved,
     };
     let approves = change.change == ExceptionChange::Approve;
+    let keys = &registry.view.api_keys;
+    let is_same =
+        |one: &Signer, other: &Signer| keys.are_of_one_family(one.api_key_id, other.api_key_id);
     let refusal = if known.state != from {
         RegistryRefusal::ExceptionStateForbids(known.state)
     } else if approves && is_same(&change.by, &known.requested_by) {
@@ -257,11 +254,6 @@ fn link_of(registry: &Registry, subject: Subject) -> Option<LinkKey> {
     }
 }
 
-/// Names are text that people give: their case and the space around them say nothing.
-fn is_same(one: &str, other: &str) -> bool {
-    one.trim().to_lowercase() == other.trim().to_lowercase()
-}
-
 /// The exception as it is after the change.
 pub(super) fn apply_change(
     registry: &mut Registry,
@@ -277,6 +269,7 @@ pub(super) fn apply_change(
     let signed = Signed {
         by: change.by.clone(),
         at,
+        note: change.note.clone(),
     };
     match change.change {
         ExceptionChange::Approve | ExceptionChange::Reject => known.decided = Some(signed),
@@ -298,7 +291,10 @@ mod tests {
             ends_at: Timestamp(ends_at),
             uses_max: None,
             reason: "trip".into(),
-            requested_by: "Ann".into(),
+            requested_by: Signer {
+                api_key_id: None,
+                name: "root".into(),
+            },
             created_at: Timestamp(1),
             state: ExceptionState::Approved,
             decided: None,

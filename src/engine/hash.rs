@@ -128,6 +128,9 @@ fn issued_hash(world: &World) -> u128 {
     for batch in registry.card_batches.iter() {
         add(hash_of(&SnapshotItem::CardBatch(Cow::Borrowed(batch))));
     }
+    for approval in registry.approvals.values() {
+        add(hash_of(&SnapshotItem::Approval(Cow::Borrowed(approval))));
+    }
     for (place, key) in registry.link_keys.iter().enumerate() {
         add(hash_of(&(place as u64, key)));
     }

@@ -120,6 +120,8 @@ id_types! {
     FeeScheduleId = "feesch";
     /// A charge: the place of its record in the journal, and its own among those of the record.
     FeeId = "fee";
+    /// A write that waits for a second person.
+    ApprovalId = "appr";
 }
 
 impl FeeId {

@@ -1,5 +1,6 @@
 //! Programs: what cards of one kind share, and what of it can be changed. What their controls mean is in `controls.rs`.
 
+use super::approvals::SecondApprover;
 use super::controls::Controls;
 use super::conversion::BASIS_POINTS;
 use super::fees::schedule::{self, ProgramFees};
@@ -41,6 +42,8 @@ pub struct Program {
     pub region: Option<Box<str>>,
     /// What it charges, if it does.
     pub fees: Option<ProgramFees>,
+    /// What of it needs two people.
+    pub second_approver: SecondApprover,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +90,7 @@ pub struct ChangeProgram {
     pub region: Option<Box<str>>,
     /// Nothing inside ends it.
     pub fees: Option<Option<ProgramFees>>,
+    pub second_approver: Option<SecondApprover>,
 }
 
 impl ChangeProgram {
@@ -162,6 +166,7 @@ fn changed(before: &Program, change: &ChangeProgram) -> Program {
             fees
         };
     }
+    now.second_approver = change.second_approver.unwrap_or(now.second_approver);
     if let Some((first, further)) = change.bins.as_deref().and_then(<[Bin]>::split_first) {
         now.bin = *first;
         now.further_bins = further.to_vec();

@@ -3,11 +3,14 @@
 //! Money does not live here.
 
 use super::api_keys::{API_KEYS_MAX, API_KEYS_OF_KEY_MAX, ApiKey, ApiKeys};
+use super::approvals::{
+    APPROVALS_PENDING_MAX, APPROVALS_PENDING_OF_FAMILY_MAX, Approval, ApprovalState, Approvals,
+    ChangeApproval,
+};
 use super::audit::AuditEntry;
 use super::card_batches::{BatchChange, BatchState, CARD_BATCHES_UNFINISHED_MAX, CardBatches};
 use super::cardholders::{Cardholder, Holder, KnownCardholder};
-use super::command::{Advise, Authorize, CardType, Reverse};
-use super::controls::Controls;
+use super::command::{Advise, Authorize, Reverse};
 use super::decision_endpoints::{DecisionEndpoint, DecisionEndpoints};
 pub use super::engine_settings::EngineSettings;
 use super::event::{Advised, Answer, Authorized, Reversed};
@@ -19,29 +22,27 @@ use super::fees::schedule::{FeeSchedules, FeesRefusal, PutFeeSchedule};
 use super::first_answer::FirstAnswer;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::ids::{
-    AccountId, ApiKeyId, CardBatchId, CardId, CardholderId, DecisionEndpointId, ExceptionId,
-    LimitId, LinkId, ProgramId, RiskRuleId, TopUpId, WebhookEndpointId,
+    AccountId, ApiKeyId, ApprovalId, CardBatchId, CardId, CardholderId, DecisionEndpointId,
+    ExceptionId, LimitId, LinkId, ProgramId, RiskRuleId, TopUpId, WebhookEndpointId,
 };
 use super::issued_cards::IssuedCards;
+pub use super::issued_cards::{IssueCard, IssuedCard, SealedPan};
 use super::link_states::{ChangeLinkStatus, LinkStates};
 use super::links::{LINKS_WITH_CONTROLS_MAX, LinkControls, LinkFacts, SetLinkControls};
 pub use super::programs::Program;
 use super::programs::{Bin, ChangeProgram};
 use super::rates::{ExchangeRate, Rates, RatesError};
 use super::recent::Recent;
-use super::reissue::{Chain, ReissueCard, RenewCard};
+use super::reissue::{ReissueCard, RenewCard};
 use super::risk::compile::ExpressionError;
 use super::risk::rule::{RiskRule, RiskRules, RuleChange, RuleState};
-use super::shipping::ShippingOrder;
-use super::time::{Expiry, Timestamp};
+use super::time::Timestamp;
 use super::token_numbers::{RequestToken, TOKENS_OF_CARD_MAX, TokenNumbers};
 use super::top_ups::{References, ReserveReference};
-use super::wallet::Wallet;
 use super::webhook_endpoints::{
     MoveWebhook, NoteWebhookProgress, WEBHOOK_ENDPOINTS_MAX, WebhookEndpoint, WebhookEndpoints,
     WebhookProgress, WebhookState,
 };
-use arrayvec::ArrayVec;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -73,48 +74,6 @@ pub struct LinkKey {
     pub program_id: ProgramId,
     pub link_type: Box<str>,
     pub id: Box<str>,
-}
-
-/// An encrypted card number; what is inside is the business of the security module.
-pub type SealedPan = ArrayVec<u8, 48>;
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IssueCard {
-    pub card_id: CardId,
-    pub root: AccountId,
-    pub account_id: AccountId,
-    pub program_id: ProgramId,
-    pub card_type: CardType,
-    /// Keyed hash of the card number, by which it is looked up and never issued twice.
-    #[serde(with = "postcard::fixint::le")]
-    pub pan_hash: u128,
-    pub sealed_pan: SealedPan,
-    pub first6: u32,
-    pub last4: u16,
-    pub expiry: Expiry,
-    pub links: SmallVec<[LinkKey; 2]>,
-    pub controls: Controls,
-    /// Further accounts to draw on.
-    pub wallet: Option<Box<Wallet>>,
-    pub cardholder_id: Option<CardholderId>,
-    /// Who pays for the card, where that is not its account.
-    pub paid_by: Option<AccountId>,
-    /// For the shard: of a physical one that is to be made and sent.
-    pub shipping: Option<Box<ShippingOrder>>,
-}
-
-/// What the registry keeps of an issued card.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IssuedCard {
-    pub root: AccountId,
-    pub program_id: ProgramId,
-    pub pan_hash: u128,
-    pub sealed_pan: SealedPan,
-    pub expiry: Expiry,
-    pub links: SmallVec<[LinkId; 2]>,
-    pub cardholder_id: Option<CardholderId>,
-    /// Of one that replaced another or was replaced.
-    pub chain: Option<Chain>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -191,6 +150,8 @@ pub enum RegistryAction {
     PutFeeSchedule(Box<PutFeeSchedule>),
     ChangeProgram(Box<ChangeProgram>),
     RequestToken(Box<RequestToken>),
+    RequestApproval(Box<Approval>),
+    ChangeApproval(Box<ChangeApproval>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -318,6 +279,9 @@ pub enum RegistryEvent {
         version: u64,
     },
     TokenRequested,
+    ApprovalChanged {
+        to: ApprovalState,
+    },
 }
 
 /// An idempotency key in use: its request, and the response once there is one.
@@ -397,7 +361,10 @@ pub enum RegistryRefusal {
     ExceptionStateForbids(ExceptionState),
     #[error("the time of the exception is over before it begins; ask for another one")]
     ExceptionOver,
-    #[error("whoever asked for an exception cannot approve it; have somebody else do so")]
+    #[error(
+        "whoever asked cannot approve, nor a key of the same family (made or rolled with it, or both with a third); have \
+         somebody else do so"
+    )]
     ApproverIsRequester,
     #[error("there may be {EXCEPTIONS_MAX} exceptions, past ones among them, and there are")]
     TooManyExceptions,
@@ -435,6 +402,20 @@ pub enum RegistryRefusal {
     TokenNumberTaken,
     #[error("{TOKENS_OF_CARD_MAX} tokens were asked for with this card and those that it replaced")]
     TooManyTokens,
+    #[error("approval {0} does not exist")]
+    ApprovalNotFound(ApprovalId),
+    #[error("an approval that is {} cannot do that", .0.name())]
+    ApprovalStateForbids(ApprovalState),
+    #[error(
+        "the API key that asked for this was revoked or has expired; reject it, and have it asked for anew"
+    )]
+    RequesterRevoked,
+    #[error("only who asked cancels; reject it")]
+    CancelledByOther,
+    #[error(
+        "{APPROVALS_PENDING_MAX} writes may wait for approval, {APPROVALS_PENDING_OF_FAMILY_MAX} of one family of keys, and do"
+    )]
+    TooManyApprovals,
 }
 
 /// MCC groups, and as many merchant lists: each change copies the table of them.
@@ -459,4 +440,5 @@ pub struct Registry {
     /// External references of top-ups.
     pub references: References,
     pub token_numbers: TokenNumbers,
+    pub approvals: Approvals,
 }

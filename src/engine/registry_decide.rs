@@ -1,6 +1,7 @@
 //! Decides and applies the registry's commands, as `decide.rs` and `apply.rs` do for a shard.
 
 use super::api_keys;
+use super::approvals;
 use super::cardholders::{Cardholder, Holder};
 use super::decision_endpoints;
 use super::event::{Answer, Event};
@@ -84,6 +85,9 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
             top_ups::decide_reserve(&registry.references, reserve)
         }
         RegistryAction::PutFeeSchedule(put) => schedule::decide_put(&registry.view, put),
+        RegistryAction::RequestApproval(_) | RegistryAction::ChangeApproval(_) => {
+            approvals::decide(registry, command)
+        }
     }
 }
 
@@ -204,6 +208,9 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
         }
         (RegistryAction::ReserveReference(reserve), RegistryEvent::ReferenceReserved) => {
             top_ups::apply_reserve(&mut registry.references, reserve);
+        }
+        (_, RegistryEvent::ApprovalChanged { to }) => {
+            approvals::apply(&mut registry.approvals, command, *to);
         }
         _ if unknown_card::apply(registry, command, event) => {}
         (action, event) => {

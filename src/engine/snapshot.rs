@@ -6,6 +6,7 @@
 
 use super::api_keys::ApiKey;
 use super::apply::{insert_account, insert_card};
+use super::approvals::Approval;
 use super::authorizations::Authorization;
 use super::card_batches::CardBatch;
 use super::cardholders::Cardholder;
@@ -112,6 +113,7 @@ pub enum SnapshotItem<'a> {
     /// After the cards.
     Token(Cow<'a, Token>),
     PendingToken(Cow<'a, PendingToken>),
+    Approval(Cow<'a, Approval>),
 }
 
 pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {
@@ -197,6 +199,9 @@ fn write_issued(writer: &mut Writer, world: &World) -> Result<(), SnapshotError>
     }
     for exception in registry.exceptions.values() {
         writer.put(&SnapshotItem::Exception(Cow::Borrowed(exception)))?;
+    }
+    for approval in registry.approvals.values() {
+        writer.put(&SnapshotItem::Approval(Cow::Borrowed(approval)))?;
     }
     for batch in registry.card_batches.iter() {
         writer.put(&SnapshotItem::CardBatch(Cow::Borrowed(batch)))?;
@@ -405,6 +410,10 @@ impl Reader {
                 let subject = registry.subject_of_chain(exception.subject);
                 self.view.exceptions.put(subject, &exception, registry.now);
                 registry.exceptions.insert(exception.id, exception);
+            }
+            SnapshotItem::Approval(approval) => {
+                let approval = Arc::new(approval.into_owned());
+                registry.approvals.insert(approval.id, approval);
             }
             SnapshotItem::CardBatch(batch) => registry.card_batches.insert(batch.into_owned()),
             SnapshotItem::WebhookEndpoint(endpoint, generation) => {

@@ -3,6 +3,7 @@
 
 pub mod conversion;
 pub mod payment;
+pub mod signer;
 pub mod text;
 pub mod three_ds;
 pub mod trace;

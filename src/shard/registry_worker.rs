@@ -11,7 +11,7 @@ use crate::engine::audit::Requester;
 use crate::engine::command::{Action, ChangeCardHolder};
 use crate::engine::exceptions::{ControlException, Subject};
 use crate::engine::ids::{
-    AccountId, CardId, CardholderId, ExceptionId, ProgramId, RiskRuleId, TokenId,
+    AccountId, ApprovalId, CardId, CardholderId, ExceptionId, ProgramId, RiskRuleId, TokenId,
 };
 use crate::engine::links;
 use crate::engine::record;
@@ -92,6 +92,7 @@ impl RegistryWorker {
                 RegistryRequest::RiskRule(id) => Some(self.risk_rule(id)),
                 RegistryRequest::Cardholder(id) => Some(self.cardholder(id)),
                 RegistryRequest::Exceptions(id) => Some(self.exceptions(id)),
+                RegistryRequest::Approvals(id) => Some(self.approvals(id)),
                 RegistryRequest::Links { link_type, id } => {
                     Some(Reply::Links(links::find(&self.registry, &link_type, &id)))
                 }
@@ -360,6 +361,15 @@ impl RegistryWorker {
     fn cardholder(&self, id: CardholderId) -> Reply {
         let known = self.registry.cardholders.get(&id).cloned();
         known.map_or(Reply::NotFound, |known| Reply::Cardholder(Box::new(known)))
+    }
+
+    /// This one, or all.
+    fn approvals(&self, id: Option<ApprovalId>) -> Reply {
+        let all = &self.registry.approvals;
+        Reply::Approvals(match id {
+            Some(id) => all.get(&id).cloned().into_iter().collect(),
+            None => all.values().cloned().collect(),
+        })
     }
 
     /// This one, or all.

@@ -1,6 +1,7 @@
 //! Answers of shards and registry, and how they get back to whoever asked.
 
 use super::request::Token;
+use crate::engine::approvals::Approval;
 use crate::engine::card_batches::{BatchPortion, BatchProgress, RowResult};
 use crate::engine::cardholders::KnownCardholder;
 use crate::engine::command::Authorize;
@@ -48,6 +49,8 @@ pub enum Reply {
     Links(Vec<KnownLink>),
     /// In the order of their ids.
     Exceptions(Vec<KnownException>),
+    /// In the order of their ids.
+    Approvals(Vec<Arc<Approval>>),
     /// For the one who asks customers: an authorization that waits.
     DecisionCall(Box<DecisionCall>),
     /// Nothing, where nothing was noted yet.

@@ -4,8 +4,8 @@ use super::reply::ReplySink;
 use crate::engine::audit::Requester;
 use crate::engine::command::Action;
 use crate::engine::ids::{
-    AccountId, CardBatchId, CardId, CardholderId, ExceptionId, ProgramId, RiskRuleId, TokenId,
-    WebhookEndpointId,
+    AccountId, ApprovalId, CardBatchId, CardId, CardholderId, ExceptionId, ProgramId, RiskRuleId,
+    TokenId, WebhookEndpointId,
 };
 use crate::engine::registry::{RegistryAction, RegistryView};
 use std::sync::Arc;
@@ -64,6 +64,8 @@ pub enum RegistryRequest {
     },
     /// One, or all of them.
     Exceptions(Option<ExceptionId>),
+    /// One, or all of them.
+    Approvals(Option<ApprovalId>),
     WebhookProgress(WebhookEndpointId),
     CardBatch(CardBatchId),
     CardBatches,

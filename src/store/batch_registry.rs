@@ -51,6 +51,7 @@ impl Batch {
 fn has_row(event: &RegistryEvent) -> bool {
     match event {
         RegistryEvent::SettingsChanged { .. }
+        | RegistryEvent::ApprovalChanged { .. }
         | RegistryEvent::GroupsChanged { .. }
         | RegistryEvent::DecisionEndpointPut { .. }
         | RegistryEvent::ApiKeyChanged { .. }

@@ -197,6 +197,16 @@ impl Queue {
         }
     }
 
+    /// Nothing is called before.
+    pub fn paused_until(&self) -> Timestamp {
+        self.paused_until
+    }
+
+    /// Holds all calls until then, as an endpoint asked for before it was loaded anew.
+    pub fn pause_until(&mut self, until: Timestamp) {
+        self.paused_until = self.paused_until.max(until);
+    }
+
     pub fn read_to(&self) -> EventId {
         self.read_to
     }

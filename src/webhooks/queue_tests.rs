@@ -202,6 +202,18 @@ fn after_five_days_of_failure_or_at_once_when_gone_it_is_given_up() {
 }
 
 #[test]
+fn what_was_asked_for_before_holds_a_queue_that_is_loaded_anew() {
+    let mut queue = queue(false);
+    queue.pause_until(START.plus_ms(60_000));
+    // An earlier moment takes nothing back.
+    queue.pause_until(START);
+    assert_eq!(queue.paused_until(), START.plus_ms(60_000));
+    take(&mut queue, 1, &[7]);
+    assert_eq!(queue.next(START.plus_ms(59_999)), None);
+    assert!(queue.next(START.plus_ms(60_000)).is_some());
+}
+
+#[test]
 fn retry_after_holds_all_calls() {
     let mut queue = queue(false);
     take(&mut queue, 1, &[1, 2]);

@@ -7,6 +7,7 @@ use super::service::Shared;
 use crate::engine::ids::DeliveryId;
 use crate::engine::ids::{EventId, WebhookEndpointId};
 use crate::engine::registry::RegistryAction;
+use crate::engine::time::Timestamp;
 use crate::engine::webhook_endpoints::{
     KnownWebhook, NoteWebhookProgress, WebhookEndpoint, WebhookProgress, WebhookState,
 };
@@ -54,9 +55,17 @@ enum End {
 
 /// Tells an endpoint everything from where it was, again and again from where somebody moved it.
 pub async fn serve(shared: Arc<Shared>, id: WebhookEndpointId) {
+    // What an endpoint asked for holds also where it was changed, unless it is another one now.
+    let mut paused: Option<(Option<Box<str>>, Timestamp)> = None;
     while let Some(mut worker) = Worker::load(&shared, id).await {
+        if let Some((url, until)) = paused
+            && url == worker.endpoint.url
+        {
+            worker.queue.pause_until(until);
+        }
         let end = worker.run().await;
         worker.drain().await;
+        paused = Some((worker.endpoint.url.clone(), worker.queue.paused_until()));
         if matches!(end, End::Gone) {
             return;
         }

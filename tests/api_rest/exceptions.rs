@@ -2,12 +2,39 @@
 
 use super::authorizations::{authorize, funded_card};
 use super::harness::{Client, Disk, Options, Switch};
+use super::keys::with_key;
 use super::refusals::assert_error;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 
 const DAY_MS: i64 = 86_400_000;
 const LIMIT: &str = "lim_0000000000001";
+
+const IS_REQUESTER: super::refusals::Expected = (409, "conflict", "approver_is_requester", None);
+
+fn bob(root: &Client) -> Client {
+    let scopes = json!(["exceptions:request", "exceptions:approve", "keys:write"]);
+    with_key(root, json!({"name": "Bob", "scopes": scopes}))
+}
+
+#[test]
+fn whoever_asked_cannot_approve_with_a_key_of_his_own_making() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (_, card_id) = limited_card(&client);
+    let (ann, other) = (bob(&client), bob(&client));
+    let body = raise(&card_id, 5_000, "2100-01-01T00:00:00Z");
+    let id = ann.post("/v1/exceptions", body).created();
+    let approve = format!("/v1/exceptions/{id}/approve");
+    let child = with_key(
+        &ann,
+        json!({"name": "child", "scopes": ["exceptions:approve"]}),
+    );
+    for own in [&ann, &child] {
+        assert_error(&own.post(&approve, json!({})), IS_REQUESTER, "own");
+    }
+    assert_eq!(other.post(&approve, json!({})).ok()["state"], "approved");
+}
 
 fn limited_card(client: &Client) -> (String, String) {
     let limits = json!([{"id": LIMIT, "window": "day", "amount": 1_000}]);
@@ -16,7 +43,7 @@ fn limited_card(client: &Client) -> (String, String) {
 
 fn raise(card_id: &str, amount: i64, ends_at: &str) -> Value {
     json!({"card_id": card_id, "lifts": {"limits": [{"id": LIMIT, "amount": amount}]},
-           "ends_at": ends_at, "reason": "business trip", "requested_by": "Ann"})
+           "ends_at": ends_at, "reason": "business trip"})
 }
 
 fn result(switch: &Switch, authorization_id: &str) -> Value {
@@ -51,7 +78,10 @@ fn a_business_trip_from_its_request_to_its_end() {
             json!({"limits": [{"id": LIMIT, "amount": 5_000, "count": null}]}),
         ),
         ("max_uses", Value::Null),
-        ("requested_by", json!("Ann")),
+        (
+            "requested_by",
+            json!({"api_key_id": "root", "name": "root"}),
+        ),
         ("approved_by", Value::Null),
         ("ends_at", json!(ends_at.to_string())),
     ] {
@@ -59,20 +89,21 @@ fn a_business_trip_from_its_request_to_its_end() {
     }
     let declined = authorize(&switch, &account_id, &card_id, 3_000);
     assert_eq!(result(&switch, &declined)["decision"]["result"], "declined");
-    let own = client.post(&format!("{path}/approve"), json!({"approved_by": "ann "}));
-    let expected = (
-        409,
-        "conflict",
-        "approver_is_requester",
-        Some("approved_by"),
-    );
-    assert_error(&own, expected, "who asks");
-    let approved = client
-        .post(&format!("{path}/approve"), json!({"approved_by": "Bob"}))
+    let own = client.post(&format!("{path}/approve"), json!({}));
+    assert_error(&own, IS_REQUESTER, "who asks");
+    let named = client.post(&format!("{path}/approve"), json!({"approved_by": "Bob"}));
+    let unknown = (400, "invalid_request", "field_unknown", Some("approved_by"));
+    assert_error(&named, unknown, "who one says to be does not count");
+    let approved = bob(&client)
+        .post(&format!("{path}/approve"), json!({"note": "as agreed"}))
         .ok();
     assert_eq!(
-        (&approved["state"], &approved["approved_by"]),
-        (&json!("approved"), &json!("Bob"))
+        [
+            &approved["state"],
+            &approved["approved_by"]["name"],
+            &approved["approved_note"]
+        ],
+        [&json!("approved"), &json!("Bob"), &json!("as agreed")]
     );
     assert!(approved["approved_at"].is_string() && approved["rejected_by"].is_null());
     let passed = result(&switch, &authorize(&switch, &account_id, &card_id, 3_000));
@@ -105,11 +136,11 @@ fn one_for_a_link_with_every_kind_of_list_survives_a_restart() {
         "channels": ["atm"], "entry_modes": ["chip"],
     });
     let body = json!({"link": {"type": "project", "id": "p1"}, "lifts": lifts, "max_uses": 1,
-                      "ends_at": "2100-01-01T00:00:00Z", "reason": "fair", "requested_by": "Ann"});
+                      "ends_at": "2100-01-01T00:00:00Z", "reason": "fair"});
     let id = client.post("/v1/exceptions", body).created();
     let path = format!("/v1/exceptions/{id}");
-    let approved = client
-        .post(&format!("{path}/approve"), json!({"approved_by": "Bob"}))
+    let approved = bob(&client)
+        .post(&format!("{path}/approve"), json!({}))
         .ok();
     assert_eq!(approved["lifts"], lifts);
     assert_eq!(
@@ -123,13 +154,10 @@ fn one_for_a_link_with_every_kind_of_list_survives_a_restart() {
     assert_eq!(switch.client().get(&path).ok(), approved);
     let second = result(&switch, &authorize(&switch, &account_id, &card_id, 100));
     assert_eq!(second["decision"]["reason"], "mcc_not_allowed");
-    let ended = switch
-        .client()
-        .post(&format!("{path}/end"), json!({"ended_by": "Cy"}))
-        .ok();
+    let ended = switch.client().post(&format!("{path}/end"), json!({})).ok();
     assert_eq!(
-        (&ended["state"], &ended["ended_by"]),
-        (&json!("ended"), &json!("Cy"))
+        (&ended["state"], &ended["ended_by"]["api_key_id"]),
+        (&json!("ended"), &json!("root"))
     );
 }
 
@@ -147,10 +175,7 @@ fn exceptions_are_listed_newest_first_by_state_and_whose_they_are() {
     of_account["account_id"] = account_id.clone().into();
     let second = client.post("/v1/exceptions", of_account).created();
     client
-        .post(
-            &format!("/v1/exceptions/{first}/reject"),
-            json!({"rejected_by": "Ann"}),
-        )
+        .post(&format!("/v1/exceptions/{first}/reject"), json!({}))
         .ok();
     let ids = |query: &str| {
         let list = client.get(&format!("/v1/exceptions{query}")).ok();
@@ -276,8 +301,8 @@ fn what_is_wrong_with_an_exception_is_named() {
         ),
         (
             "requested_by",
-            Value::Null,
-            (400, invalid, "field_missing", Some("requested_by")),
+            json!("Ann"),
+            (400, invalid, "field_unknown", Some("requested_by")),
         ),
         (
             "max_uses",
@@ -303,18 +328,10 @@ fn what_is_wrong_with_an_exception_is_named() {
     let id = client.post("/v1/exceptions", good).created();
     let path = format!("/v1/exceptions/{id}");
     let forbidden = (409, "conflict", "exception_state_forbids", None);
-    let end = client.post(&format!("{path}/end"), json!({"ended_by": "Bob"}));
+    let end = client.post(&format!("{path}/end"), json!({}));
     assert_error(&end, forbidden, "not approved yet");
-    let missing = (400, invalid, "field_missing", Some("approved_by"));
-    assert_error(
-        &client.post(&format!("{path}/approve"), json!({})),
-        missing,
-        "by whom",
-    );
-    client
-        .post(&format!("{path}/reject"), json!({"rejected_by": "Bob"}))
-        .ok();
-    let approve = client.post(&format!("{path}/approve"), json!({"approved_by": "Bob"}));
+    client.post(&format!("{path}/reject"), json!({})).ok();
+    let approve = client.post(&format!("{path}/approve"), json!({}));
     assert_error(&approve, forbidden, "rejected");
     let not_there = (404, "not_found", "exception_not_found", None);
     assert_error(
@@ -322,9 +339,6 @@ fn what_is_wrong_with_an_exception_is_named() {
         not_there,
         "no such id",
     );
-    let approve = client.post(
-        "/v1/exceptions/exc_1/approve",
-        json!({"approved_by": "Bob"}),
-    );
+    let approve = client.post("/v1/exceptions/exc_1/approve", json!({}));
     assert_error(&approve, not_there, "no id");
 }

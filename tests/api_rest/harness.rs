@@ -346,6 +346,14 @@ impl Client {
         }
     }
 
+    /// As another client, on this address.
+    pub fn with_headers_of(&self, other: &Client) -> Client {
+        Client {
+            headers: other.headers.clone(),
+            ..self.clone()
+        }
+    }
+
     pub fn without_key(&self) -> Client {
         Client {
             headers: Vec::new(),

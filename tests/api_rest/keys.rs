@@ -2,6 +2,7 @@
 
 use crate::authorizations::{carry_out, carry_out_for, request};
 use crate::harness::{Client, Switch};
+use crate::refusals::assert_error;
 use cardswitch::api::bounds::About;
 use cardswitch::api::{Route, table};
 use cardswitch::engine::api_keys::Scope;
@@ -136,7 +137,7 @@ impl Part {
         let body = json!({"program_id": program, "name": "large", "expression": "amount > 1000000", "action": "flag"});
         let rule = root.post("/v1/rules", body).created();
         let body = json!({"card_id": card, "lifts": {"mcc": ["7995"]}, "ends_at": "2099-01-01T00:00:00Z",
-                          "reason": "trip", "requested_by": "ann"});
+                          "reason": "trip"});
         let exception = root.post("/v1/exceptions", body).created();
         let body = json!({"program_id": program, "url": "http://127.0.0.1:9/", "enabled": false});
         let endpoint = root.post("/v1/decision_endpoints", body).created();
@@ -362,7 +363,7 @@ fn a_body_names_only_what_the_key_sees() {
     refused(&by_link, "/v1/cards", linked("new"), "account_id");
     by_link.post("/v1/cards", linked("own")).created();
     let exception = json!({"card_id": other.card, "lifts": {"mcc": ["7995"]}, "ends_at": "2099-01-01T00:00:00Z",
-                           "reason": "trip", "requested_by": "ann"});
+                           "reason": "trip"});
     refused(&by_program, "/v1/exceptions", exception, "card_id");
     // What is for a whole program is not for a key that is bound by account or link, and nothing is made outside.
     let rule = |part: &Part| json!({"program_id": part.program, "name": "n", "expression": "amount > 1", "action": "flag"});
@@ -388,7 +389,7 @@ fn a_body_names_only_what_the_key_sees() {
     refused(&by_program, "/v1/cardholders", holder(&other), "program_id");
     let for_link = |id: &str| {
         json!({"link": {"type": "project", "id": id}, "lifts": {"mcc": ["7995"]},
-               "ends_at": "2099-01-01T00:00:00Z", "reason": "trip", "requested_by": "ann"})
+               "ends_at": "2099-01-01T00:00:00Z", "reason": "trip"})
     };
     for client in [&by_account, &by_link, &by_program] {
         refused(client, "/v1/exceptions", for_link("other"), "link");
@@ -685,4 +686,189 @@ fn a_key_bound_to_a_link_draws_on_its_tree_and_names_no_other_link() {
     let body = json!({"program_id": other.program});
     let refused = with_key(&root, key).post(&path, body).error();
     assert_eq!((refused.0, refused.3.as_deref()), (404, Some("program_id")));
+}
+
+#[test]
+fn a_key_makes_none_that_lasts_longer_or_reaches_from_further() {
+    let switch = Switch::start();
+    let root = switch.client();
+    let key = |name: &str, more: Value| {
+        let mut body = json!({"name": name, "scopes": ["keys:write", "keys:read"]});
+        for (field, value) in more.as_object().unwrap() {
+            body[field] = value.clone();
+        }
+        body
+    };
+    let (end, later) = ("2090-01-01T00:00:00Z", "2090-01-01T00:00:01Z");
+    let ends = with_key(&root, key("ends", json!({ "expires_at": end })));
+    let longer = (
+        403,
+        "permission",
+        "expiry_beyond_caller",
+        Some("expires_at"),
+    );
+    for more in [json!({}), json!({ "expires_at": later })] {
+        let refused = ends.post("/v1/api_keys", key("longer", more));
+        assert_error(&refused, longer, "longer");
+    }
+    ends.post("/v1/api_keys", key("as long", json!({ "expires_at": end })))
+        .created();
+    let here = json!(["127.0.0.0/8", "10.0.0.0/16"]);
+    let reaches = with_key(&root, key("reaches", json!({ "allowed_ips": here })));
+    let further = (
+        403,
+        "permission",
+        "addresses_beyond_caller",
+        Some("allowed_ips"),
+    );
+    for addresses in [
+        json!([]),
+        json!(["10.0.0.0/15"]),
+        json!(["127.0.0.1", "192.0.2.1"]),
+    ] {
+        let refused = reaches.post(
+            "/v1/api_keys",
+            key("further", json!({ "allowed_ips": addresses })),
+        );
+        assert_error(&refused, further, "further");
+    }
+    let as_far = json!({"allowed_ips": ["127.0.0.1", "10.0.7.0/24"]});
+    reaches
+        .post("/v1/api_keys", key("as far", as_far))
+        .created();
+    // Nor by rolling another one.
+    let free = root.post("/v1/api_keys", key("free", json!({}))).created();
+    let refused = ends.post(&format!("/v1/api_keys/{free}/roll"), json!({}));
+    assert_error(&refused, longer, "roll");
+    assert_eq!(
+        root.get(&format!("/v1/api_keys/{free}")).ok()["status"],
+        "active"
+    );
+}
+
+#[test]
+fn a_key_is_revoked_with_all_that_was_made_with_it() {
+    let switch = Switch::start();
+    let root = switch.client();
+    let make = |with: &Client, name: &str| {
+        let body = json!({"name": name, "scopes": ["keys:write", "keys:read"]});
+        let made = with.post("/v1/api_keys", body);
+        let key = format!("Bearer {}", made.json()["key"].as_str().unwrap());
+        (made.created(), root.header("Authorization", &key))
+    };
+    let (first, client) = make(&root, "first");
+    let (child, of_child) = make(&client, "child");
+    let (grandchild, _) = make(&of_child, "grandchild");
+    let (other, _) = make(&root, "other");
+    let status = |id: &String| root.get(&format!("/v1/api_keys/{id}")).ok()["status"].clone();
+    let revoke = format!("/v1/api_keys/{first}/revoke");
+    root.post(&revoke, json!({})).ok();
+    assert_eq!(
+        [&first, &child, &grandchild].map(status),
+        ["revoked", "active", "active"]
+    );
+    root.post(&revoke, json!({"children": true})).ok();
+    assert_eq!(
+        [&child, &grandchild, &other].map(status),
+        ["revoked", "revoked", "active"]
+    );
+}
+
+/// The head of the request comes before the key is revoked, and the end of its body after it.
+#[test]
+fn a_key_that_is_revoked_while_the_body_comes_writes_nothing() {
+    use std::io::{Read, Write};
+    let switch = Switch::start();
+    let root = switch.client();
+    let made = root.post(
+        "/v1/api_keys",
+        json!({"name": "slow", "scopes": ["programs:write"]}),
+    );
+    let (id, key) = (
+        made.created(),
+        made.json()["key"].as_str().unwrap().to_owned(),
+    );
+    let body =
+        json!({"name": "Late", "network": "visa", "bin": "411111", "currency": "USD"}).to_string();
+    let mut socket = std::net::TcpStream::connect(switch.address).unwrap();
+    let head = format!(
+        "POST /v1/programs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    let (first, rest) = body.split_at(20);
+    socket.write_all(head.as_bytes()).unwrap();
+    socket.write_all(first.as_bytes()).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    root.post(&format!("/v1/api_keys/{id}/revoke"), json!({}))
+        .ok();
+    socket.write_all(rest.as_bytes()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    assert!(answer.contains("since the request began"), "{answer}");
+    switch.projected();
+    assert_eq!(root.get("/v1/programs").ok()["data"], json!([]));
+}
+
+#[test]
+fn a_key_bound_by_account_attaches_no_cardholder_and_no_object_of_others() {
+    let switch = Switch::start();
+    let root = switch.client();
+    let program = root.program();
+    let (own, other) = (root.account(&program), root.account(&program));
+    let holder = json!({"program_id": program, "name": "Ann", "home_country": "US"});
+    let holder = root.post("/v1/cardholders", holder).created();
+    let link = |id: &str| json!([{"type": "project", "id": id}]);
+    let theirs = json!({"account_id": other, "links": link("theirs")});
+    root.post("/v1/cards", theirs).created();
+    let scopes = json!(["cards:issue", "cards:read"]);
+    let bound = with_key(
+        &root,
+        json!({"name": "b", "scopes": scopes, "account_ids": [own]}),
+    );
+    let with_holder = json!({"account_id": own, "cardholder_id": holder});
+    let unseen = (
+        404,
+        "not_found",
+        "cardholder_not_found",
+        Some("cardholder_id"),
+    );
+    assert_error(&bound.post("/v1/cards", with_holder), unseen, "cardholder");
+    let linked = |id: &str| bound.post("/v1/cards", json!({"account_id": own, "links": link(id)}));
+    let beyond = (403, "permission", "key_is_bound", Some("links"));
+    assert_error(&linked("theirs"), beyond, "theirs");
+    for _ in 0..2 {
+        linked("own").created();
+    }
+}
+
+#[test]
+fn a_key_reads_so_many_streams_and_leaves_the_others_to_others() {
+    use std::io::{Read, Write};
+    let switch = Switch::start();
+    let root = switch.client();
+    let reader = |name: &str| {
+        let made = root.post(
+            "/v1/api_keys",
+            json!({"name": name, "scopes": ["webhooks:read"]}),
+        );
+        made.created();
+        made.json()["key"].as_str().unwrap().to_owned()
+    };
+    let open = |key: &str| {
+        let mut socket = std::net::TcpStream::connect(switch.address).unwrap();
+        let head = format!(
+            "GET /v1/events/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n"
+        );
+        socket.write_all(head.as_bytes()).unwrap();
+        let mut start = [0; 12];
+        socket.read_exact(&mut start).unwrap();
+        (String::from_utf8_lossy(&start).into_owned(), socket)
+    };
+    let (greedy, modest) = (reader("greedy"), reader("modest"));
+    let streams: Vec<_> = (0..8).map(|_| open(&greedy)).collect();
+    assert!(streams.iter().all(|(start, _)| start == "HTTP/1.1 200"));
+    assert_eq!(open(&greedy).0, "HTTP/1.1 503");
+    let other = open(&modest);
+    assert_eq!(other.0, "HTTP/1.1 200");
 }

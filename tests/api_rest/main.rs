@@ -1,6 +1,7 @@
 //! The REST interface from outside: real loops over a journal in memory, real HTTP on loopback.
 
 mod account_settings;
+mod approvals;
 mod authorizations;
 mod card_batches;
 mod cardholders;

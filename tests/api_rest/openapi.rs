@@ -335,6 +335,28 @@ impl Walk<'_> {
         (program, account, card)
     }
 
+    /// What waits for a second person: approved, rejected, cancelled.
+    fn approvals(&self, second: &Client) {
+        let client = &self.client;
+        let program = json!({"name": "Two", "network": "visa", "bin": "411111", "currency": "USD",
+                             "second_approver": {"top_ups": {"above": 1_000}, "limit_raises": true}});
+        let program = self.made("/v1/programs", program);
+        let account = self.made("/v1/accounts", json!({"program_id": program}));
+        let ask = |amount: i64| {
+            let top_up = json!({"amount": amount, "currency": "USD", "method": "swift"});
+            let asked = client.post(&format!("/v1/accounts/{account}/top_ups"), top_up);
+            assert_eq!(asked.status, 202, "{}", asked.text);
+            format!("/v1/approvals/{}", asked.json()["id"].as_str().unwrap())
+        };
+        let [one, other, third] = [2_000, 3_000, 4_000].map(ask);
+        second.post(&format!("{one}/approve"), json!({})).ok();
+        second
+            .post(&format!("{other}/reject"), json!({"note": "no"}))
+            .ok();
+        self.done(&format!("{third}/cancel"), json!({}));
+        self.read(&["/v1/approvals", &one]);
+    }
+
     fn deciding(&self, program: &str, card: &str) {
         let client = &self.client;
         let rates =
@@ -354,16 +376,19 @@ impl Walk<'_> {
         );
         let list = format!("/v1/merchant_lists/{list}");
         client.patch(&list, json!({"name": "hotels"})).ok();
-        let asked = json!({"card_id": card, "ends_at": "2090-01-01T00:00:00Z", "reason": "r", "requested_by": "ann",
+        let asked = json!({"card_id": card, "ends_at": "2090-01-01T00:00:00Z", "reason": "r",
             "lifts": {"mcc": ["7011"], "countries": ["JP"], "merchants": [{"name": "*HOTEL*"}]}});
         let one = format!(
             "/v1/exceptions/{}",
             self.made("/v1/exceptions", asked.clone())
         );
-        self.done(&format!("{one}/approve"), json!({"approved_by": "bob"}));
-        self.done(&format!("{one}/end"), json!({"ended_by": "bob"}));
+        let second = json!({"name": "second", "preset": "owner"});
+        let second = super::keys::with_key(client, second);
+        self.approvals(&second);
+        second.post(&format!("{one}/approve"), json!({})).ok();
+        self.done(&format!("{one}/end"), json!({}));
         let other = format!("/v1/exceptions/{}", self.made("/v1/exceptions", asked));
-        self.done(&format!("{other}/reject"), json!({"rejected_by": "bob"}));
+        self.done(&format!("{other}/reject"), json!({}));
         let customer = Endpoint::start();
         customer.always("200 OK", "{}");
         let endpoint = self.made(

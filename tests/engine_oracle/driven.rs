@@ -138,7 +138,8 @@ impl Engine {
                 let change = ChangeException {
                     id: ExceptionId(600 + *which as u64),
                     change: *change,
-                    by: "bob".into(),
+                    by: signer("bob"),
+                    note: None,
                 };
                 let change = RegistryAction::ChangeException(Box::new(change));
                 return match switch.registry(change) {

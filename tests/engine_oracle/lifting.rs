@@ -17,7 +17,7 @@ pub fn exceptions(start: Timestamp) -> Vec<ControlException> {
         ends_at: start.plus_ms(to * MINUTE_MS),
         uses_max,
         reason: "trip".into(),
-        requested_by: "ann".into(),
+        requested_by: signer("ann"),
         created_at: start,
         state: ExceptionState::Requested,
         decided: None,

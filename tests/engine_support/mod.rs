@@ -23,6 +23,7 @@ use cardswitch::engine::registry::*;
 use cardswitch::engine::registry_decide;
 use cardswitch::engine::reissue::{ReissueCard, ReissueReason, RenewCard};
 use cardswitch::engine::shipping::ShippingOrder;
+use cardswitch::engine::signers::Signer;
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::transfers::Transfer;
 use cardswitch::engine::wallet::Wallet;
@@ -120,6 +121,16 @@ pub struct Switch {
     pub world: World,
     pub at: Timestamp,
     pub records: Vec<Vec<u8>>,
+}
+
+/// Somebody with a key of this name; each name is another person.
+#[allow(dead_code)]
+pub fn signer(name: &str) -> Signer {
+    let id = name.bytes().fold(1, |id, byte| id * 257 + u64::from(byte));
+    Signer {
+        api_key_id: Some(ApiKeyId(id)),
+        name: name.into(),
+    }
 }
 
 impl Switch {

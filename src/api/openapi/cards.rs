@@ -70,7 +70,8 @@ fn on_cards() -> Vec<Operation> {
             body(update_request(), json!({ "controls": controls })),
             "Card",
         )
-        .method("PATCH"),
+        .method("PATCH")
+        .may_wait(),
         act_with(
             "/v1/cards/{id}/block",
             "Block for good",
@@ -130,7 +131,8 @@ fn on_links() -> Vec<Operation> {
             ),
             "Link",
         )
-        .method("PUT"),
+        .method("PUT")
+        .may_wait(),
     ];
     for (path, summary) in [
         ("/v1/links/{type}/{id}/freeze", "Freeze all its cards"),

@@ -1,5 +1,6 @@
 //! What decides: risk rules, groups of MCCs and merchants, exceptions, and the customer's own endpoint.
 
+use super::approvals::signed;
 use super::controls::merchant_entry_request;
 use super::operation::{Operation, act, act_with, body, called, create, get, list_of_memory};
 use super::schema::{
@@ -8,7 +9,7 @@ use super::schema::{
     or_null, request, said, text, words,
 };
 use crate::api::decision_endpoints::TIMEOUT_MS;
-use crate::api::exceptions::{NAME_MAX, STATES, USES_MAX};
+use crate::api::exceptions::{STATES, USES_MAX};
 use crate::api::groups::{MCCS_MAX, MERCHANTS_MAX};
 use crate::engine::groups::BuiltinMccGroup;
 use crate::engine::risk::rule::{RuleAction, RuleState};
@@ -116,7 +117,7 @@ fn on_groups() -> Vec<Operation> {
 fn on_exceptions() -> Vec<Operation> {
     let example = json!({
         "card_id": "card_0h2k9m4p7r1t3", "ends_at": "2030-01-01T00:00:00Z", "max_uses": 20,
-        "reason": "business trip to Tokyo", "requested_by": "ann@example.com",
+        "reason": "business trip to Tokyo",
         "lifts": {"mcc": ["7011", "travel"], "countries": ["JP"]},
     });
     let mut operations = vec![
@@ -137,22 +138,12 @@ fn on_exceptions() -> Vec<Operation> {
         ),
         get("/v1/exceptions/{id}", "An exception", "Exception"),
     ];
-    for (path, summary, by) in [
-        (
-            "/v1/exceptions/{id}/approve",
-            "Approve an exception",
-            "approved_by",
-        ),
-        (
-            "/v1/exceptions/{id}/reject",
-            "Reject an exception",
-            "rejected_by",
-        ),
-        ("/v1/exceptions/{id}/end", "End an exception", "ended_by"),
+    for (path, summary) in [
+        ("/v1/exceptions/{id}/approve", "Approve an exception"),
+        ("/v1/exceptions/{id}/reject", "Reject an exception"),
+        ("/v1/exceptions/{id}/end", "End an exception"),
     ] {
-        let signed = request(vec![(by, text(NAME_MAX, "bob@example.com"))], Vec::new());
-        let example = json!({ by: "bob@example.com" });
-        operations.push(act_with(path, summary, body(signed, example), "Exception"));
+        operations.push(act_with(path, summary, signed(), "Exception"));
     }
     operations
 }
@@ -286,7 +277,8 @@ fn merchant_list_request(is_new: bool) -> Value {
 
 fn exception() -> Value {
     let link = extended(schema::link(), vec![("program_id", id("prog"))]);
-    let by = || or_null(said("bob@example.com"));
+    let by = || or_null(named("Signer"));
+    let note = || or_null(said("as agreed with Ann"));
     answer(
         vec![
             ("id", id("exc")),
@@ -300,13 +292,16 @@ fn exception() -> Value {
             ("max_uses", or_null(number(20))),
             ("reason", said("business trip to Tokyo")),
             ("state", open_word(&words(STATES))),
-            ("requested_by", said("ann@example.com")),
+            ("requested_by", named("Signer")),
             ("created_at", moment()),
             ("approved_by", by()),
+            ("approved_note", note()),
             ("approved_at", or_null(moment())),
             ("rejected_by", by()),
+            ("rejected_note", note()),
             ("rejected_at", or_null(moment())),
             ("ended_by", by()),
+            ("ended_note", note()),
             ("ended_at", or_null(moment())),
         ],
         Vec::new(),
@@ -320,7 +315,6 @@ fn exception_request() -> Value {
             ("lifts", named("LiftsRequest")),
             ("ends_at", moment()),
             ("reason", text(500, "business trip to Tokyo")),
-            ("requested_by", text(NAME_MAX, "ann@example.com")),
         ],
         vec![
             ("card_id", id("card")),

@@ -1,17 +1,17 @@
 //! The whole document: every route of the table with its scope, what is said of all of them alike, and the schemas.
 
-use super::operation::{Body, Content, Operation};
+use super::operation::{Body, Content, Operation, get};
 use super::schema::{self, answer, example, id, named, or_null, pattern, said, text, with};
 use super::{
-    calls, card_batches, cards, controls, deciding, fees, keys, money, objects, payments, programs,
-    simulate, tokens, told,
+    approvals, calls, card_batches, cards, controls, deciding, fees, keys, money, objects,
+    payments, programs, simulate, tokens, told,
 };
 use crate::api::bounds::About;
 use crate::api::routes::{Route, table};
 use crate::engine::ids::{
-    AccountId, ApiKeyId, AuthorizationId, CardBatchId, CardId, CardholderId, DecisionEndpointId,
-    DeliveryId, EventId, ExceptionId, MccGroupId, MerchantListId, ProgramId, RiskRuleId, TokenId,
-    TopUpId, TransactionId, TransferId, WebhookEndpointId,
+    AccountId, ApiKeyId, ApprovalId, AuthorizationId, CardBatchId, CardId, CardholderId,
+    DecisionEndpointId, DeliveryId, EventId, ExceptionId, MccGroupId, MerchantListId, ProgramId,
+    RiskRuleId, TokenId, TopUpId, TransactionId, TransferId, WebhookEndpointId,
 };
 use serde_json::{Map, Value, json};
 
@@ -92,6 +92,7 @@ const ERRORS: &[(u16, &str, &str, &str)] = &[
 /// Everything that is described, in the order of the files of their groups.
 pub fn operations() -> Vec<Operation> {
     let groups = [
+        approvals::operations,
         programs::operations,
         objects::operations,
         fees::operations,
@@ -111,6 +112,7 @@ pub fn operations() -> Vec<Operation> {
 fn schemas() -> Map<String, Value> {
     let groups = [
         controls::schemas,
+        approvals::schemas,
         programs::schemas,
         objects::schemas,
         fees::schemas,
@@ -203,6 +205,13 @@ fn described_as(route: &Route, operation: &Operation, schemas: &Map<String, Valu
         operation.status.to_string(),
         success(operation, is_write, schemas),
     );
+    if operation.may_wait {
+        let waits = Operation {
+            status: 202,
+            ..get(operation.path, "", "Approval")
+        };
+        responses.insert("202".into(), success(&waits, is_write, schemas));
+    }
     for status in errors_of(route) {
         let reference = format!("#/components/responses/Error{status}");
         responses.insert(status.to_string(), json!({ "$ref": reference }));
@@ -300,6 +309,7 @@ fn id_of(resource: &str) -> Value {
         "mcc_groups" => MccGroupId::PREFIX,
         "merchant_lists" => MerchantListId::PREFIX,
         "exceptions" => ExceptionId::PREFIX,
+        "approvals" => ApprovalId::PREFIX,
         "decision_endpoints" => DecisionEndpointId::PREFIX,
         "api_keys" => ApiKeyId::PREFIX,
         "webhook_endpoints" => WebhookEndpointId::PREFIX,

@@ -1,8 +1,8 @@
 //! API keys and the audit log.
 
-use super::operation::{Operation, act, body, create, get, list_of, list_of_memory};
+use super::operation::{Operation, act_with, body, create, get, list_of, list_of_memory};
 use super::schema::{
-    Fields, answer, extended, id, link_request, list, list_within, moment, named, noted,
+    Fields, answer, extended, flag, id, link_request, list, list_within, moment, named, noted,
     number_within, of_type, one_of, open_word, or_null, request, said, text,
 };
 use crate::api::api_keys::{ADDRESSES_MAX, BOUNDS_MAX, OVERLAP_SECONDS_MAX, PRESETS};
@@ -44,7 +44,15 @@ pub fn operations() -> Vec<Operation> {
             "ApiKeyWithSecret",
         ),
         get("/v1/api_keys/{id}", "An API key", "ApiKey"),
-        act("/v1/api_keys/{id}/revoke", "End an API key", "ApiKey"),
+        act_with(
+            "/v1/api_keys/{id}/revoke",
+            "End an API key, and those made with it",
+            body(
+                request(Vec::new(), vec![("children", flag())]),
+                json!({"children": true}),
+            ),
+            "ApiKey",
+        ),
         create(
             "/v1/api_keys/{id}/roll",
             "Another key with the same rights",
@@ -88,6 +96,7 @@ fn api_key() -> Value {
             ("created_by", said("root")),
             ("created_at", moment()),
             ("revoked_at", or_null(moment())),
+            ("rolled_from", or_null(id("key"))),
             ("status", open_word(&states.map(ApiKeyState::name))),
         ],
         Vec::new(),

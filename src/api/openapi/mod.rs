@@ -1,6 +1,7 @@
 //! The interface as OpenAPI 3.1, and a page to read it. What it says of each route is in the files of the groups; scopes
 //! come from the table of routes, words from the engine. `docs/openapi.json` is this document, checked in.
 
+mod approvals;
 mod calls;
 mod card_batches;
 mod cards;

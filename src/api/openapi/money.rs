@@ -58,7 +58,8 @@ fn on_top_ups() -> Vec<Operation> {
                 json!({"amount": 50000, "currency": "USD", "method": "swift"}),
             ),
             "TopUp",
-        ),
+        )
+        .may_wait(),
         list_of("/v1/top_ups", "Top-ups, newest first", "TopUp", "topup")
             .filter("account_id", id("acct"))
             .filter("status", one_of(&words(TopUpStatus::ALL)))
@@ -72,7 +73,8 @@ fn on_top_ups() -> Vec<Operation> {
             "Its money is there",
             body(settle, json!({"received_on": "2026-11-28"})),
             "TopUp",
-        ),
+        )
+        .may_wait(),
         act_with(
             "/v1/top_ups/{id}/fail",
             "Its money will not come",

@@ -50,7 +50,8 @@ pub fn operations() -> Vec<Operation> {
                 json!({"program_id": "prog_0h2k9m4p7r1t3", "name": "master"}),
             ),
             "Account",
-        ),
+        )
+        .may_wait(),
         get("/v1/accounts/{id}", "An account", "Account"),
         act_with(
             "/v1/accounts/{id}",
@@ -58,7 +59,8 @@ pub fn operations() -> Vec<Operation> {
             body(account_change(), json!({"name": "advertising"})),
             "Account",
         )
-        .method("PATCH"),
+        .method("PATCH")
+        .may_wait(),
         ledger_entries_listed(),
         create(
             "/v1/cardholders",

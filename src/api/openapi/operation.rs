@@ -17,6 +17,8 @@ pub struct Operation {
     pub content: Content,
     /// What `{id}` in its path is, where its place does not say.
     pub path_id: Option<Value>,
+    /// It may have to wait for a second person.
+    pub may_wait: bool,
 }
 
 pub struct Parameter {
@@ -51,6 +53,7 @@ pub fn get(path: &'static str, summary: &'static str, schema: &str) -> Operation
         status: 200,
         content: Content::Json(named(schema)),
         path_id: None,
+        may_wait: false,
     }
 }
 
@@ -155,6 +158,11 @@ impl Operation {
 
     pub fn content(mut self, content: Content) -> Operation {
         self.content = content;
+        self
+    }
+
+    pub fn may_wait(mut self) -> Operation {
+        self.may_wait = true;
         self
     }
 

@@ -1,5 +1,6 @@
 //! Programs, and how long their holds last.
 
+use super::approvals::policy_request;
 use super::operation::{Operation, act, act_with, body, create, get, list_of};
 use super::schema::{
     self, Fields, answer, currency, id, kinds, list, list_within, mcc, moment, named, noted,
@@ -36,7 +37,8 @@ pub fn operations() -> Vec<Operation> {
             ),
             "Program",
         )
-        .method("PATCH"),
+        .method("PATCH")
+        .may_wait(),
         act(
             "/v1/programs/{id}/suspend",
             "Decline what its cards pay, as `program_suspended`",
@@ -63,6 +65,7 @@ fn program() -> Value {
             ("product_type", or_null(open_word(&PRODUCT_TYPES))),
             ("region", or_null(said("US"))),
             ("controls", named("Controls")),
+            ("second_approver", or_null(named("SecondApprover"))),
             ("hold_expiry", or_null(named("HoldExpiry"))),
             ("foreign_exchange_mark_up_basis_points", number(150)),
             ("fee_schedule", or_null(id("feesch"))),
@@ -92,6 +95,7 @@ fn program_settings() -> Vec<(&'static str, Value)> {
         ),
         ("product_type", pattern("^[a-z0-9_]{1,32}$", "prepaid")),
         ("region", pattern("^[A-Za-z0-9_-]{1,32}$", "US")),
+        ("second_approver", policy_request()),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! Which events a record is: types and contents. Where they happened and who wants them is `fold.rs`.
 
+use super::approvals;
 use super::balances;
 use super::fold::{Content, Draft, EventContext, Subject};
 use super::money;
@@ -17,6 +18,7 @@ use crate::engine::registry::{LinkKey, RegistryAction, RegistryEvent};
 use crate::engine::risk::rule::RuleState;
 use crate::engine::shipping::ShippingStatus;
 use crate::engine::state::{AccountStatus, CardStatus};
+use crate::json::signer::signer;
 use crate::store::from_fees;
 use crate::store::from_message::{
     advice_of, request_of, resolved_of, reversal_row, undoing_of, withheld_of,
@@ -324,6 +326,12 @@ fn of_registry(
             let subject = of_exception(change.id, *subject, link.as_ref());
             of_changed_exception(change, *to, subject)
         }
+        (RegistryAction::RequestApproval(wanted), RegistryEvent::ApprovalChanged { .. }) => {
+            Some(approvals::of_requested(wanted))
+        }
+        (RegistryAction::ChangeApproval(change), RegistryEvent::ApprovalChanged { to }) => {
+            approvals::of_changed(change, *to)
+        }
         (
             RegistryAction::DisableWebhookEndpoint { id, .. },
             RegistryEvent::WebhookEndpointDisabled { state, .. },
@@ -359,7 +367,7 @@ fn of_requested_exception(wanted: &ControlException, subject: Subject) -> Draft 
     let exception = json!({
         "id": wanted.id.to_string(),
         "reason": wanted.reason,
-        "requested_by": wanted.requested_by,
+        "requested_by": signer(&wanted.requested_by),
         "starts_at": wanted.starts_at.to_string(),
         "ends_at": wanted.ends_at.to_string(),
     });
@@ -382,7 +390,7 @@ fn of_changed_exception(
         ExceptionState::Ended => EventType::ExceptionEnded,
     };
     let id = change.id.to_string();
-    let exception = json!({ "id": id, "status": to.name(), "by": change.by });
+    let exception = json!({ "id": id, "status": to.name(), "by": signer(&change.by) });
     Some(Draft {
         event_type,
         subject,

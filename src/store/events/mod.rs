@@ -1,6 +1,7 @@
 //! What of the journal others hear of: events, as rows that are written in the transaction of their record, and only
 //! where somebody has subscribed to them. Delivering them lives in `webhooks`.
 
+mod approvals;
 mod balances;
 mod context;
 mod derive;

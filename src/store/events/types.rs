@@ -78,6 +78,11 @@ event_types! {
     ExceptionApproved = "exception.approved", ExceptionsRead, "an exception was approved";
     ExceptionRejected = "exception.rejected", ExceptionsRead, "an exception was rejected";
     ExceptionEnded = "exception.ended", ExceptionsRead, "an exception was ended before its time";
+    ApprovalRequested = "approval.requested", ApprovalsRead, "a write waits for a second person";
+    ApprovalApproved = "approval.approved", ApprovalsRead, "somebody approved what waited";
+    ApprovalRejected = "approval.rejected", ApprovalsRead, "somebody rejected what waited";
+    ApprovalCancelled = "approval.cancelled", ApprovalsRead, "who asked took it back";
+    ApprovalFailed = "approval.failed", ApprovalsRead, "what was approved had become impossible";
     WebhookEndpointDisabled = "webhook_endpoint.disabled", WebhooksRead, "an endpoint took nothing for days, or said that it is gone: it is called no more";
 }
 

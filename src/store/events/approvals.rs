@@ -1,0 +1,49 @@
+//! The events of approvals. Those of all other records are in `derive.rs`.
+
+use super::fold::{Draft, Subject};
+use super::types::EventType;
+use crate::engine::approvals::{
+    Approval, ApprovalChange, ApprovalState, ChangeApproval, GuardedWrite,
+};
+use crate::json::signer::signer as signer_json;
+use serde_json::json;
+
+/// Whoever hears of the card or the account that is to be changed hears of it.
+pub(super) fn of_requested(wanted: &Approval) -> Draft {
+    let subject = match &wanted.write {
+        GuardedWrite::ChangeCard(id) => Subject::Card(*id),
+        GuardedWrite::TopUp(id) | GuardedWrite::ChangeAccount(id) => Subject::Account(*id),
+        _ => Subject::Other(wanted.id.to_string()),
+    };
+    let approval = json!({
+        "id": wanted.id.to_string(),
+        "program_id": wanted.program_id.to_string(),
+        "requested_by": signer_json(&wanted.requested_by),
+        "expires_at": wanted.expires_at.to_string(),
+    });
+    Draft {
+        event_type: EventType::ApprovalRequested,
+        subject,
+        content: vec![("approval", approval)],
+    }
+}
+
+/// Nothing, where what was approved is carried out: that has events of its own.
+pub(super) fn of_changed(change: &ChangeApproval, to: ApprovalState) -> Option<Draft> {
+    let (event_type, by) = match &change.change {
+        ApprovalChange::Approve { by, .. } => (EventType::ApprovalApproved, Some(by)),
+        ApprovalChange::Reject { by, .. } => (EventType::ApprovalRejected, Some(by)),
+        ApprovalChange::Cancel { by, .. } => (EventType::ApprovalCancelled, Some(by)),
+        ApprovalChange::Finish(_) if to == ApprovalState::Failed => {
+            (EventType::ApprovalFailed, None)
+        }
+        ApprovalChange::Finish(_) => return None,
+    };
+    let id = change.id.to_string();
+    let approval = json!({ "id": id, "status": to.name(), "by": by.map(signer_json) });
+    Some(Draft {
+        event_type,
+        subject: Subject::Other(id),
+        content: vec![("approval", approval)],
+    })
+}
