@@ -199,11 +199,6 @@ fn what_happens_is_told_signed_and_in_full(database: Database) {
     // What is told is what the interface tells.
     let id = authorization["id"].as_str().unwrap();
     let mut shown = switch.good("GET", &format!("/v1/authorizations/{id}"), &Value::Null);
-    shown["decision"]
-        .as_object_mut()
-        .unwrap()
-        .remove("response_code");
-    shown.as_object_mut().unwrap().remove("transactions");
     // A list of links has no order.
     let links = shown["links"].as_array_mut().unwrap();
     links.sort_by_key(|link| link["type"].as_str().map(str::to_owned));

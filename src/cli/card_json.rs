@@ -3,7 +3,7 @@
 use super::record_json::{month, with_type};
 use crate::api::{cardholders, cards, controls_json};
 use crate::engine::card_batches::BatchChange;
-use crate::engine::command::{CardType, OpenCard};
+use crate::engine::command::{CardType, ChangeCardStatus, OpenCard, StatusChange};
 use crate::engine::registry::{IssueCard, LinkKey, RegistryAction};
 use crate::engine::reissue::{ReissueCard, RenewCard, ReplaceCard};
 use crate::engine::shipping::ChangeShipping;
@@ -133,5 +133,22 @@ pub(super) fn renew_card(renew: &RenewCard) -> Value {
         "type": "renew_card",
         "card_id": renew.card_id.to_string(),
         "expiry": month(renew.expiry),
+    })
+}
+
+pub fn change_status(change: &ChangeCardStatus) -> Value {
+    json!({
+        "type": "change_card_status",
+        "card_id": change.card_id.to_string(),
+        "change": match change.change {
+            StatusChange::Activate => "activate",
+            StatusChange::Freeze => "freeze",
+            StatusChange::Unfreeze => "unfreeze",
+            StatusChange::Close => "close",
+            StatusChange::Block => "block",
+            StatusChange::BlockLost => "block_lost",
+            StatusChange::BlockStolen => "block_stolen",
+            StatusChange::BlockFraud => "block_fraud",
+        },
     })
 }

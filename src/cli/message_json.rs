@@ -2,7 +2,8 @@
 //! other records do not live here (see `record_json.rs`).
 
 use super::record_json::month;
-use crate::engine::command::{Advise, Authorize, CustomerSays, Resolve, Reverse};
+use crate::engine::authorizations::Authorization;
+use crate::engine::command::{Advise, Authorize, CustomerSays, Recall, Resolve, Reverse};
 use crate::engine::counters::CountedIn;
 use crate::engine::event::{
     AdviceOutcome, Advised, Authorized, Decision, HoldPlaced, LedgerAccount, LimitUse, Posting,
@@ -351,5 +352,26 @@ pub(super) fn posting(posting: &Posting) -> Value {
     };
     json!({
         "ledger_account": ledger_account, "account_id": account_id, "amount": posting.amount_minor,
+    })
+}
+
+/// What was forgotten, and comes back for the message after it.
+pub fn recall(recall: &Recall) -> Value {
+    let authorizations = recall.authorizations.iter().map(|known| {
+        let closed = known.closed.map(|closed| closed.by);
+        let standing = Authorization::standing(closed, known.posted.account_minor);
+        json!({
+            "authorization_id": known.id.to_string(),
+            "card_id": known.card_id.to_string(),
+            "account_id": known.account_id.to_string(),
+            "status": standing.name(),
+            "posted": known.posted.account_minor,
+            "closed_at": known.closed.map(|closed| closed.at.to_string()),
+        })
+    });
+    json!({
+        "type": "recall",
+        "authorizations": authorizations.collect::<Vec<_>>(),
+        "first_answer": recall.first_answer.is_some(),
     })
 }

@@ -9,11 +9,8 @@ use crate::api::{
     api_keys, audit, controls_json, decision_endpoints, exceptions, exchange_rates, fee_schedules,
     groups,
 };
-use crate::engine::authorizations::Authorization;
 use crate::engine::cardholders::Holder;
-use crate::engine::command::{
-    AccountStatusChange, Action, Command, OpenAccount, Recall, StatusChange, TopUp,
-};
+use crate::engine::command::{AccountStatusChange, Action, Command, OpenAccount, TopUp};
 use crate::engine::event::Event;
 use crate::engine::exceptions::{ChangeException, ControlException, Subject};
 use crate::engine::fees::charge::Charge;
@@ -88,20 +85,7 @@ fn command(command: &Command) -> Value {
         }),
         Action::TopUp(top_up) => self::top_up(top_up),
         Action::OpenCard(open) => card_json::open_card(open),
-        Action::ChangeCardStatus(change) => json!({
-            "type": "change_card_status",
-            "card_id": change.card_id.to_string(),
-            "change": match change.change {
-                StatusChange::Activate => "activate",
-                StatusChange::Freeze => "freeze",
-                StatusChange::Unfreeze => "unfreeze",
-                StatusChange::Close => "close",
-                StatusChange::Block => "block",
-                StatusChange::BlockLost => "block_lost",
-                StatusChange::BlockStolen => "block_stolen",
-                StatusChange::BlockFraud => "block_fraud",
-            },
-        }),
+        Action::ChangeCardStatus(change) => card_json::change_status(change),
         Action::ChangeCardControls(change) => json!({
             "type": "change_card_controls",
             "card_id": change.card_id.to_string(),
@@ -123,7 +107,7 @@ fn command(command: &Command) -> Value {
             "authorization_id": release.authorization_id.to_string(),
             "cause": release.cause.name(),
         }),
-        Action::Recall(recall) => self::recall(recall),
+        Action::Recall(recall) => message_json::recall(recall),
         Action::ReplaceCard(replace) => card_json::replace_card(replace),
         Action::RenewCard(renew) => card_json::renew_card(renew),
         Action::Transfer(transfer) => money_json::transfer("transfer", transfer),
@@ -141,27 +125,6 @@ fn command(command: &Command) -> Value {
         Action::ChangeTokenStatus(change) => token_json::change(*change),
         Action::ChangeShipping(change) => card_json::change_shipping(change),
     }
-}
-
-/// What was forgotten, and comes back for the message after it.
-fn recall(recall: &Recall) -> Value {
-    let authorizations = recall.authorizations.iter().map(|known| {
-        let closed = known.closed.map(|closed| closed.by);
-        let standing = Authorization::standing(closed, known.posted.account_minor);
-        json!({
-            "authorization_id": known.id.to_string(),
-            "card_id": known.card_id.to_string(),
-            "account_id": known.account_id.to_string(),
-            "status": standing.name(),
-            "posted": known.posted.account_minor,
-            "closed_at": known.closed.map(|closed| closed.at.to_string()),
-        })
-    });
-    json!({
-        "type": "recall",
-        "authorizations": authorizations.collect::<Vec<_>>(),
-        "first_answer": recall.first_answer.is_some(),
-    })
 }
 
 pub(super) fn month(expiry: Expiry) -> String {

@@ -156,10 +156,11 @@ impl Worker {
         let wanted = RegistryRequest::WebhookProgress(self.endpoint.id);
         match ask::registry(&self.shared.switchboard, wanted).await {
             // It is of this generation or of a later one, whose resends are seen in it again then.
-            Some(Reply::WebhookProgress(Some(progress))) => {
+            Some(Reply::WebhookProgress(Some(progress))) if self.queue.take_resends(&progress) => {
                 self.generation = generation;
-                self.queue.take_resends(&progress)
+                true
             }
+            // What this one notes from now on is of a generation that is over, and changes nothing.
             _ => false,
         }
     }

@@ -101,7 +101,7 @@ fn what_is_not_there_is_404_and_says_whether_it_comes_later() {
         ),
         (
             "POST",
-            "/v1/fee_schedules".into(),
+            "/v1/disputes".into(),
             "not_supported",
             "not_supported",
         ),

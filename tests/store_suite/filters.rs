@@ -182,6 +182,7 @@ fn set_authorization(
     of_payment!(filter, name, row, known, {
         "account_id" => filter.account_id = row.account_id,
         "original_authorization_id" => filter.original_authorization_id = row.original_authorization_id,
+        "token_id" => filter.token_id = row.token_id,
         "status" => filter.status = Some(row.status),
         "result" => filter.result = Some(row.result),
         "reason" => filter.reason = row.reason,
@@ -199,6 +200,7 @@ fn fits_authorization(filter: &AuthorizationFilter, row: &AuthorizationRow, know
         && (filter.account_id.is_none() || row.account_id == filter.account_id)
         && (filter.original_authorization_id.is_none()
             || row.original_authorization_id == filter.original_authorization_id)
+        && (filter.token_id.is_none() || row.token_id == filter.token_id)
         && filter.status.is_none_or(|status| row.status == status)
         && filter.result.is_none_or(|result| row.result == result)
         && (filter.reason.is_none() || row.reason == filter.reason)
@@ -245,6 +247,7 @@ async fn filters_of_payments_find_what_they_name_alone_and_in_pairs(fixture: Fix
             row.account_id.is_some()
                 && match name {
                     "original_authorization_id" => row.original_authorization_id.is_some(),
+                    "token_id" => row.token_id.is_some(),
                     "reason" | "step" => row.reason.is_some(),
                     "kind" => row.kind.name() != "purchase",
                     "result" => row.result.name() != "approved",
@@ -369,6 +372,7 @@ async fn no_filter_looks_at_many_rows_in_vain(fixture: Fixture) {
     let sample = |name: &str| {
         let found = rows.iter().find(|row| match name {
             "original_authorization_id" => row.original_authorization_id.is_some(),
+            "token_id" => row.token_id.is_some(),
             "reason" | "step" => row.reason.is_some(),
             "kind" => row.kind.name() != "purchase",
             "result" => row.result.name() != "approved",

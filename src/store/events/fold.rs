@@ -14,8 +14,7 @@ use crate::engine::ids::{
 };
 use crate::engine::link_states::LinkStatus;
 use crate::engine::record::Record;
-use crate::engine::registry::{IssueCard, LinkKey, RegistryAction, RegistryCommand, RegistryEvent};
-use crate::engine::shipping::ShippingStatus;
+use crate::engine::registry::{LinkKey, RegistryAction, RegistryCommand, RegistryEvent};
 use crate::engine::webhook_endpoints::WebhookEndpoint;
 use crate::store::effect::{Effect, effect_of};
 use crate::store::from_message;
@@ -109,23 +108,6 @@ impl EventContext {
         let posted = posted.map_or(&[][..], Vec::as_slice);
         // The response code is put in where it is told: it is the dialect's.
         row_json::authorization(row, self.links_json(row.card_id), posted, None)
-    }
-
-    /// Of a card that is closed before it was sent.
-    fn cancel_shipping(&mut self, id: CardId, is_cancelled: bool) {
-        if let Some(row) = self.cards.get_mut(&id).filter(|_| is_cancelled) {
-            row.shipping_status = Some(ShippingStatus::Cancelled);
-        }
-    }
-
-    fn take_in_card(&mut self, row: CardRow, issue: &IssueCard) {
-        let links = from_record::card_link_rows(issue);
-        let links = links.into_iter().map(|row| (row.link_type, row.link_id));
-        let mut links: Vec<_> = links.collect();
-        // As they are read back.
-        links.sort();
-        self.links.insert(row.id, links);
-        self.cards.insert(row.id, row);
     }
 
     fn links_json(&self, id: CardId) -> Vec<Value> {
@@ -257,6 +239,13 @@ impl<'a> EventFold<'a> {
                 change.apply(row);
             }
         }
+        // Before what it is charged is taken.
+        if let Record::Shard { command, .. } = record
+            && let Action::OpenAccount(open) = &command.action
+        {
+            let row = from_record::account_row(sequence, command.root, command.at, open);
+            context.accounts.insert(row.id, row);
+        }
         for (id, (posted_minor, held_minor)) in balances::moves_of(record) {
             if let Some(row) = context.accounts.get_mut(&id) {
                 row.posted_minor += posted_minor;
@@ -270,52 +259,12 @@ impl<'a> EventFold<'a> {
             return;
         };
         tokens::take_in(context, sequence, command, event);
-        match (&command.action, event) {
-            (Action::OpenAccount(open), Event::AccountOpened { .. }) => {
-                let row = from_record::account_row(sequence, command.root, command.at, open);
-                context.accounts.insert(row.id, row);
-            }
-            (Action::ChangeAccountStatus(change), Event::AccountStatusChanged { to, .. }) => {
-                if let Some(row) = context.accounts.get_mut(&change.account_id) {
-                    row.status = *to;
-                }
-            }
-            (Action::OpenCard(open), Event::CardOpened { status, .. }) => {
-                if let Some(row) = context.cards.get_mut(&open.card_id) {
-                    row.status = *status;
-                }
-            }
-            (Action::ReplaceCard(replace), Event::CardReplaced(replaced)) => {
-                let both = [
-                    (replace.card_id, replaced.status),
-                    (replace.replaces, replaced.to),
-                ];
-                for (id, status) in both {
-                    if let Some(row) = context.cards.get_mut(&id) {
-                        row.status = status;
-                    }
-                }
-                context.cancel_shipping(replace.replaces, replaced.cancels_shipping);
-            }
-            (
-                Action::ChangeCardStatus(change),
-                Event::CardStatusChanged {
-                    to,
-                    cancels_shipping,
-                    ..
-                },
-            ) => {
-                if let Some(row) = context.cards.get_mut(&change.card_id) {
-                    row.status = *to;
-                }
-                context.cancel_shipping(change.card_id, *cancels_shipping);
-            }
-            (Action::ChangeShipping(change), Event::ShippingChanged { to, .. }) => {
-                if let Some(row) = context.cards.get_mut(&change.card_id) {
-                    row.shipping_status = Some(*to);
-                }
-            }
-            _ => {}
+        context.take_in_card_change(command, event);
+        if let (Action::ChangeAccountStatus(change), Event::AccountStatusChanged { to, .. }) =
+            (&command.action, event)
+            && let Some(row) = context.accounts.get_mut(&change.account_id)
+        {
+            row.status = *to;
         }
     }
 

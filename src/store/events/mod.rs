@@ -3,6 +3,7 @@
 
 mod approvals;
 mod balances;
+mod cards;
 mod context;
 mod derive;
 mod fold;
