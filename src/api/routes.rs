@@ -72,11 +72,11 @@ fn guarded_routes(gate: Gate) -> Routes {
         router: Router::new(),
         table: Vec::new(),
     };
-    let routes = payments(objects(routes));
+    let routes = payments(card_objects(objects(routes)));
     sandbox(told(control(routes)))
 }
 
-/// Programs, accounts, cards and who holds them. One line for each route.
+/// Programs, accounts and their money, cardholders. One line for each route.
 #[rustfmt::skip]
 fn objects(routes: Routes) -> Routes {
     use About::*;
@@ -85,13 +85,6 @@ fn objects(routes: Routes) -> Routes {
     let account = |change: AccountStatusChange| {
         move |gate, id, request| accounts::change_status(gate, id, request, change)
     };
-    let card = |change: StatusChange| {
-        move |gate, id, request| cards::change_status(gate, id, request, change)
-    };
-    let token = |change: TokenChange| {
-        move |gate, id, request| tokens::change_status(gate, id, request, change)
-    };
-    let link = |to: LinkStatus| move |gate, path, request| links::change_status(gate, path, request, to);
     use AccountStatusChange as OfAccount;
     routes
         .list("/v1/programs", ProgramsRead, Several, programs::many)
@@ -120,6 +113,21 @@ fn objects(routes: Routes) -> Routes {
         .post("/v1/cardholders", CardholdersWrite, OfProgram, cardholders::create)
         .get("/v1/cardholders/{id}", CardholdersRead, Cardholder, cardholders::one)
         .post("/v1/cardholders/{id}/verify", CardholdersWrite, Cardholder, cardholders::verify)
+}
+
+/// Cards, their tokens, and what they are linked to.
+#[rustfmt::skip]
+fn card_objects(routes: Routes) -> Routes {
+    use About::*;
+    use Scope::*;
+    let card = |change: StatusChange| {
+        move |gate, id, request| cards::change_status(gate, id, request, change)
+    };
+    let token = |change: TokenChange| {
+        move |gate, id, request| tokens::change_status(gate, id, request, change)
+    };
+    let link = |to: LinkStatus| move |gate, path, request| links::change_status(gate, path, request, to);
+    routes
         .list("/v1/cards", CardsRead, Several, cards::many)
         .post("/v1/cards", CardsIssue, Body, cards::create)
         .get("/v1/cards/{id}", CardsRead, Card, cards::one)

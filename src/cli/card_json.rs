@@ -1,11 +1,12 @@
 //! Of a journal record as JSON, what is about issuing cards and who holds them. All else of it is in `record_json.rs`.
 
 use super::record_json::{month, with_type};
+use super::token_json;
 use crate::api::{cardholders, cards, controls_json};
 use crate::engine::card_batches::BatchChange;
 use crate::engine::command::{CardType, ChangeCardStatus, OpenCard, StatusChange};
 use crate::engine::registry::{IssueCard, LinkKey, RegistryAction};
-use crate::engine::reissue::{ReissueCard, RenewCard, ReplaceCard};
+use crate::engine::reissue::{CardReplaced, ReissueCard, RenewCard, ReplaceCard};
 use crate::engine::shipping::ChangeShipping;
 use serde_json::{Value, json};
 
@@ -150,5 +151,16 @@ pub fn change_status(change: &ChangeCardStatus) -> Value {
             StatusChange::BlockStolen => "block_stolen",
             StatusChange::BlockFraud => "block_fraud",
         },
+    })
+}
+
+pub fn card_replaced(replaced: &CardReplaced) -> Value {
+    json!({
+        "type": "card_replaced",
+        "status": replaced.status.name(),
+        "replaced_from": replaced.from.name(),
+        "replaced_to": replaced.to.name(),
+        "token_ids": token_json::ids(&replaced.tokens),
+        "cancels_shipping": replaced.cancels_shipping,
     })
 }

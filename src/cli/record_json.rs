@@ -162,7 +162,7 @@ fn event(event: &Event) -> Value {
         Event::Advised(advised) => message_json::advised(advised),
         Event::AccountOpened { .. } => json!({ "type": "account_opened" }),
         Event::AccountStatusChanged { from, to } => {
-            json!({ "type": "account_status_changed", "from": from.name(), "to": to.name() })
+            moved("account_status_changed", from.name(), to.name())
         }
         Event::Posted { postings, .. } => {
             let postings: Vec<Value> = postings.iter().map(message_json::posting).collect();
@@ -185,14 +185,7 @@ fn event(event: &Event) -> Value {
         Event::Withheld(withheld) => message_json::withheld(withheld),
         Event::CardHolderChanged => json!({ "type": "card_holder_changed" }),
         Event::Recalled => json!({ "type": "recalled" }),
-        Event::CardReplaced(replaced) => json!({
-            "type": "card_replaced",
-            "status": replaced.status.name(),
-            "replaced_from": replaced.from.name(),
-            "replaced_to": replaced.to.name(),
-            "token_ids": token_json::ids(&replaced.tokens),
-            "cancels_shipping": replaced.cancels_shipping,
-        }),
+        Event::CardReplaced(replaced) => card_json::card_replaced(replaced),
         Event::CardRenewed(renewed) => {
             json!({ "type": "card_renewed", "expiry_before": month(renewed.from) })
         }
@@ -208,11 +201,9 @@ fn event(event: &Event) -> Value {
         Event::TokenOpened { card_id, status } => {
             json!({ "type": "token_opened", "card_id": card_id.to_string(), "status": status.name() })
         }
-        Event::ShippingChanged { from, to } => {
-            json!({ "type": "shipping_changed", "from": from.name(), "to": to.name() })
-        }
+        Event::ShippingChanged { from, to } => moved("shipping_changed", from.name(), to.name()),
         Event::TokenStatusChanged { from, to } => {
-            json!({ "type": "token_status_changed", "from": from.name(), "to": to.name() })
+            moved("token_status_changed", from.name(), to.name())
         }
         Event::HoldReleased {
             account_id,
@@ -225,6 +216,10 @@ fn event(event: &Event) -> Value {
             "status": standing.name(),
         }),
     }
+}
+
+fn moved(event_type: &str, from: &str, to: &str) -> Value {
+    json!({ "type": event_type, "from": from, "to": to })
 }
 
 fn registry_action(action: &RegistryAction) -> Value {

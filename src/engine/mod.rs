@@ -9,6 +9,7 @@ mod apply_messages;
 mod apply_opening;
 mod apply_resolve;
 mod apply_reversal;
+pub mod approval_code;
 pub mod approvals;
 pub mod audit;
 pub mod authorizations;

@@ -706,7 +706,7 @@ impl History {
     }
 
     /// A new token, another status of one, or a payment that names one.
-    fn token(&mut self) {
+    pub fn token(&mut self) {
         let place = self.below(self.cards.len() as u64) as usize;
         let (card_id, root) = self.cards[place];
         let (token_id, choice) = (TokenId(self.id()), self.below(4));

@@ -303,7 +303,7 @@ fn filters(count: i64, half: Timestamp) -> Vec<(&'static str, AuthorizationFilte
                 ..any()
             }),
         ),
-        ("amount, large", amounts(Some(50_000_00), None)),
+        ("amount, large", amounts(Some(5_000_000), None)),
         ("amount, exact", amounts(Some(12_34), Some(12_35))),
         ("amount, nearly all", amounts(Some(100), None)),
         (
