@@ -2,6 +2,8 @@
 //! shard ran and it was active, and for none twice. Real shards over a journal that crashes; what is checked is read from
 //! the records alone. `CARDSWITCH_SOAK=1` runs many more seeds.
 
+#[path = "support/crashing_node.rs"]
+mod crashing_node;
 #[path = "support/random.rs"]
 mod random;
 
@@ -19,17 +21,13 @@ use cardswitch::engine::registry::{IssueCard, RegistryAction, SealedPan};
 use cardswitch::engine::state::CardStatus;
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::world::World;
-use cardswitch::journal::{
-    CrashingStorage, Faults, Loss, Reader, RunningJournal, Settings, Storage,
-};
+use cardswitch::journal::{CrashingStorage, Faults, Loss, Reader, Settings, Storage};
 use cardswitch::shard::clock::Clock;
-use cardswitch::shard::inbox::{Priority, QueueSettings};
-use cardswitch::shard::recovery::recover;
-use cardswitch::shard::reply::{Replies, Reply, ReplySink};
+use cardswitch::shard::inbox::Priority;
+use cardswitch::shard::reply::{Replies, Reply};
 use cardswitch::shard::request::{Batch, RegistryRequest, ShardRequest};
 use cardswitch::shard::snapshots;
-use cardswitch::shard::switchboard::{Loops, Switchboard, Wiring, start};
-use cardswitch::shard::worker::Nobody;
+use crashing_node::{Node, Waiting};
 use random::Random;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -46,21 +44,6 @@ const FEES: FeeScheduleId = FeeScheduleId(1);
 const START_MS: i64 = 1_795_514_400_000;
 const DAY_MS: i64 = 86_400_000;
 
-struct Waiting(mpsc::Sender<Replies>);
-
-impl ReplySink for Waiting {
-    fn deliver(&self, replies: Replies) {
-        let _ = self.0.send(replies);
-    }
-}
-
-struct Node {
-    storage: Arc<CrashingStorage>,
-    switchboard: Arc<Switchboard>,
-    journal: RunningJournal,
-    loops: Loops,
-}
-
 type Answers = mpsc::Receiver<Replies>;
 
 /// A sink may be given none at first; nothing where who was asked is gone.
@@ -73,51 +56,11 @@ fn answer(answers: &Answers) -> Option<Reply> {
     }
 }
 
-impl Node {
-    fn start(storage: Arc<CrashingStorage>, shards: usize, now_ms: &Arc<AtomicI64>) -> Node {
-        let settings = Settings {
-            segment_size_bytes: 1 << 18,
-            pending_limit_bytes: 128 << 10,
-            reserve_bytes: 0,
-            ..Settings::default()
-        };
-        let as_storage: Arc<dyn Storage> = storage.clone();
-        let unusable = |error: &dyn std::fmt::Display| panic!("{error}");
-        let (mut world, after) = snapshots::newest(&as_storage, shards, unusable).unwrap();
-        let recovered = recover(
-            as_storage,
-            &settings,
-            9,
-            &mut world,
-            after,
-            None,
-            &mut |_| {},
-        );
-        let (journal, recovered) = recovered.unwrap();
-        // A disk that lost power under it reports errors to whoever still uses it.
-        let journal = journal.start(Box::new(|_| {})).unwrap();
-        let wiring = Wiring {
-            journal: journal.handle(),
-            clock: Clock::Manual(now_ms.clone()),
-            queues: QueueSettings {
-                ordinary_max: 1_000,
-                reserved: 8,
-            },
-            on_card_issued: Box::new(|_, _| {}),
-            on_token_requested: Box::new(|_, _| {}),
-            decision_calls: Arc::new(Nobody),
-            last_sequence: recovered.durable,
-            archive: None,
-        };
-        let (switchboard, loops) = start(world, wiring).unwrap();
-        Node {
-            storage,
-            switchboard,
-            journal,
-            loops,
-        }
-    }
+fn started(storage: Arc<CrashingStorage>, shards: usize, now_ms: &Arc<AtomicI64>) -> Node {
+    Node::start(storage, shards, Clock::Manual(now_ms.clone()), 8)
+}
 
+impl Node {
     fn send(&self, root: u64, request: ShardRequest) -> Answers {
         let (sender, replies) = mpsc::channel();
         let batch = Batch {
@@ -158,12 +101,6 @@ impl Node {
         answer(&replies).expect("an answer");
     }
 
-    fn stop(self) {
-        self.switchboard.stop();
-        assert!(self.loops.join(), "a loop panicked");
-        self.journal.close().unwrap();
-    }
-
     /// Power is lost at this moment, with whatever is under way, and comes back.
     fn lose_power(self, random: &mut Random, now_ms: &Arc<AtomicI64>) -> Node {
         let loss = match random.below(2) {
@@ -172,7 +109,7 @@ impl Node {
         };
         let storage = self.storage.restart(loss, Faults::default());
         self.stop();
-        Node::start(storage, 1 + random.below(3) as usize, now_ms)
+        started(storage, 1 + random.below(3) as usize, now_ms)
     }
 }
 
@@ -229,7 +166,7 @@ struct Simulation {
 impl Simulation {
     fn new(seed: u64) -> Simulation {
         let now_ms = Arc::new(AtomicI64::new(START_MS));
-        let node = Node::start(CrashingStorage::new(Faults::default()), 2, &now_ms);
+        let node = started(CrashingStorage::new(Faults::default()), 2, &now_ms);
         node.registry(RegistryAction::PutFeeSchedule(Box::new(schedule(100))));
         let program = Program {
             id: PROGRAM,

@@ -2,6 +2,8 @@
 //! Real shards over a journal that crashes; what is checked is added up from the records alone. `CARDSWITCH_SOAK=1` runs
 //! many more seeds.
 
+#[path = "support/crashing_node.rs"]
+mod crashing_node;
 #[path = "support/random.rs"]
 mod random;
 
@@ -13,17 +15,13 @@ use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::record::{self, Record};
 use cardswitch::engine::transfers::{Transfer, TransferStatus};
 use cardswitch::engine::world::World;
-use cardswitch::journal::{
-    CrashingStorage, Faults, Loss, Reader, RunningJournal, Settings, Storage,
-};
+use cardswitch::journal::{CrashingStorage, Faults, Loss, Reader, Settings, Storage};
 use cardswitch::shard::clock::Clock;
-use cardswitch::shard::inbox::{Priority, QueueSettings};
-use cardswitch::shard::recovery::recover;
-use cardswitch::shard::reply::{Replies, Reply, ReplySink};
+use cardswitch::shard::inbox::Priority;
+use cardswitch::shard::reply::{Replies, Reply};
 use cardswitch::shard::request::{Batch, ShardRequest};
 use cardswitch::shard::snapshots;
-use cardswitch::shard::switchboard::{Loops, Switchboard, Wiring, start};
-use cardswitch::shard::worker::Nobody;
+use crashing_node::{Node, Waiting};
 use random::Random;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
@@ -45,69 +43,9 @@ fn root_of(account: u64) -> u64 {
     account % 10
 }
 
-struct Waiting(mpsc::Sender<Replies>);
-
-impl ReplySink for Waiting {
-    fn deliver(&self, replies: Replies) {
-        let _ = self.0.send(replies);
-    }
-}
-
-struct Node {
-    storage: Arc<CrashingStorage>,
-    switchboard: Arc<Switchboard>,
-    journal: RunningJournal,
-    loops: Loops,
-}
-
 type Answers = mpsc::Receiver<Replies>;
 
 impl Node {
-    /// `queues` may be so short that steps have to be tried again.
-    fn start(storage: Arc<CrashingStorage>, shards: usize, reserved: usize) -> Node {
-        let settings = Settings {
-            segment_size_bytes: 1 << 18,
-            pending_limit_bytes: 128 << 10,
-            reserve_bytes: 0,
-            ..Settings::default()
-        };
-        let as_storage: Arc<dyn Storage> = storage.clone();
-        let unusable = |error: &dyn std::fmt::Display| panic!("{error}");
-        let (mut world, after) = snapshots::newest(&as_storage, shards, unusable).unwrap();
-        let recovered = recover(
-            as_storage,
-            &settings,
-            9,
-            &mut world,
-            after,
-            None,
-            &mut |_| {},
-        );
-        let (journal, recovered) = recovered.unwrap();
-        // A disk that lost power under it reports errors to whoever still uses it.
-        let journal = journal.start(Box::new(|_| {})).unwrap();
-        let wiring = Wiring {
-            journal: journal.handle(),
-            clock: Clock::System,
-            queues: QueueSettings {
-                ordinary_max: 1_000,
-                reserved,
-            },
-            on_card_issued: Box::new(|_, _| {}),
-            on_token_requested: Box::new(|_, _| {}),
-            decision_calls: Arc::new(Nobody),
-            last_sequence: recovered.durable,
-            archive: None,
-        };
-        let (switchboard, loops) = start(world, wiring).unwrap();
-        Node {
-            storage,
-            switchboard,
-            journal,
-            loops,
-        }
-    }
-
     fn send(&self, root: u64, action: Action) -> Answers {
         let (sender, replies) = mpsc::channel();
         let root = AccountId(root);
@@ -135,12 +73,6 @@ impl Node {
         snapshots::make(&storage, &self.journal.handle(), None, &stop).unwrap();
     }
 
-    fn stop(self) {
-        self.switchboard.stop();
-        assert!(self.loops.join(), "a loop panicked");
-        self.journal.close().unwrap();
-    }
-
     /// Power is lost at this moment, with whatever is under way, and comes back.
     fn lose_power(self, random: &mut Random) -> Node {
         let loss = match random.below(2) {
@@ -151,7 +83,7 @@ impl Node {
         self.stop();
         check_records(&storage);
         let (shards, reserved) = (1 + random.below(3) as usize, 1 + random.below(4) as usize);
-        Node::start(storage, shards, reserved)
+        Node::start(storage, shards, Clock::System, reserved)
     }
 }
 
@@ -270,7 +202,7 @@ struct Simulation {
 
 impl Simulation {
     fn new(seed: u64) -> Simulation {
-        let node = Node::start(CrashingStorage::new(Faults::default()), 3, 4);
+        let node = Node::start(CrashingStorage::new(Faults::default()), 3, Clock::System, 4);
         for tree in 1..=TREES {
             for (account, parent) in [(tree, None), (tree + 10, Some(tree))] {
                 let open = OpenAccount {

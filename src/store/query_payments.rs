@@ -90,13 +90,39 @@ filters! {
     }
 }
 
+/// What authorizations and transactions both have. They are two types with fields of the same names, so it is a macro.
+macro_rules! of_every_payment {
+    ($of:ident, $filter:ident) => {
+        $of.equal("card_id", $filter.card_id);
+        $of.equal("account_id", $filter.account_id);
+        $of.equal("program_id", $filter.program_id);
+        $of.of_cardholder($filter.cardholder_id);
+        $of.rare("kind", $filter.kind.map(Kind::name), "purchase");
+        $of.equal("merchant_id", $filter.merchant_id.as_ref());
+        $of.merchant_named($filter.merchant_name.as_deref());
+        $of.number("mcc", $filter.mcc);
+        let country = $filter.merchant_country;
+        $of.equal("merchant_country", country.map(|c| c.alpha2().to_owned()));
+        $of.told_apart("stan", $filter.stan.map(|stan| Value::Int(stan.into())));
+        $of.equal("rrn", $filter.rrn.as_ref());
+        $of.amount_in_buckets(&AmountFilter {
+            currency: $filter.currency,
+            from: $filter.amount_from,
+            until: $filter.amount_until,
+        });
+        $of.created($filter.created_from, $filter.created_until);
+        $of.linked(
+            "card_id",
+            $filter.link_type.as_deref(),
+            $filter.link_id.as_deref(),
+        );
+    };
+}
+
 impl AuthorizationFilter {
     fn gathered(&self) -> Vec<Filter> {
         let mut of = Gathered::of(AuthorizationRow::TABLE);
-        of.equal("card_id", self.card_id);
-        of.equal("account_id", self.account_id);
-        of.equal("program_id", self.program_id);
-        of.of_cardholder(self.cardholder_id);
+        of_every_payment!(of, self);
         of.equal("original_authorization_id", self.original_authorization_id);
         of.equal("token_id", self.token_id);
         of.equal("status", self.status.map(AuthorizationStatus::name));
@@ -107,27 +133,8 @@ impl AuthorizationFilter {
         );
         of.equal("reason", self.reason.map(DeclineReason::name));
         of.equal("step", self.step.map(Step::name));
-        of.rare("kind", self.kind.map(Kind::name), "purchase");
         of.rare("message", self.message.map(MessageName::name), "request");
-        of.equal("merchant_id", self.merchant_id.as_ref());
-        of.merchant_named(self.merchant_name.as_deref());
-        of.number("mcc", self.mcc);
-        let country = self.merchant_country;
-        of.equal("merchant_country", country.map(|c| c.alpha2().to_owned()));
-        of.told_apart("stan", self.stan.map(|stan| Value::Int(stan.into())));
-        of.equal("rrn", self.rrn.as_ref());
         of.told_apart("approval_code", self.approval_code.clone().map(Value::Text));
-        of.amount_in_buckets(&AmountFilter {
-            currency: self.currency,
-            from: self.amount_from,
-            until: self.amount_until,
-        });
-        of.created(self.created_from, self.created_until);
-        of.linked(
-            "card_id",
-            self.link_type.as_deref(),
-            self.link_id.as_deref(),
-        );
         let bounds = bounds::of_payments(self.bounds.as_ref(), "authorizations.card_id");
         of.filters.extend(bounds);
         of.filters
@@ -137,32 +144,10 @@ impl AuthorizationFilter {
 impl TransactionFilter {
     fn gathered(&self) -> Vec<Filter> {
         let mut of = Gathered::of(TransactionRow::TABLE);
-        of.equal("card_id", self.card_id);
-        of.equal("account_id", self.account_id);
-        of.equal("program_id", self.program_id);
-        of.of_cardholder(self.cardholder_id);
+        of_every_payment!(of, self);
         of.equal("authorization_id", self.authorization_id);
         let transaction_type = self.transaction_type.map(TransactionType::name);
         of.rare("transaction_type", transaction_type, "payment");
-        of.rare("kind", self.kind.map(Kind::name), "purchase");
-        of.equal("merchant_id", self.merchant_id.as_ref());
-        of.merchant_named(self.merchant_name.as_deref());
-        of.number("mcc", self.mcc);
-        let country = self.merchant_country;
-        of.equal("merchant_country", country.map(|c| c.alpha2().to_owned()));
-        of.told_apart("stan", self.stan.map(|stan| Value::Int(stan.into())));
-        of.equal("rrn", self.rrn.as_ref());
-        of.amount_in_buckets(&AmountFilter {
-            currency: self.currency,
-            from: self.amount_from,
-            until: self.amount_until,
-        });
-        of.created(self.created_from, self.created_until);
-        of.linked(
-            "card_id",
-            self.link_type.as_deref(),
-            self.link_id.as_deref(),
-        );
         let bounds = bounds::of_payments(self.bounds.as_ref(), "transactions.card_id");
         of.filters.extend(bounds);
         of.filters
