@@ -1,6 +1,8 @@
 //! What may be set on an account beside its controls: credit line, low balance, auto top-up. As fields and as JSON.
 
+use super::ApiState;
 use super::auth::Caller;
+use super::bounds::{About, unseen, whereabouts};
 use super::error::ApiError;
 use super::fields::Fields;
 use crate::engine::api_keys::Scope;
@@ -9,6 +11,7 @@ use crate::engine::money::BALANCE_MAX_MINOR;
 use crate::engine::state::Account;
 use crate::engine::watch::{AutoTopUpRule, ChangeAccount, PER_DAY_MAX};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Takes `credit_line`, `low_balance` and `auto_top_up`.
 pub fn take(fields: &mut Fields, account_id: AccountId) -> Result<ChangeAccount, ApiError> {
@@ -55,6 +58,30 @@ pub fn may_raise(
             caller.require(Scope::LimitsRaise).map(|()| true)
         }
         _ => Ok(false),
+    }
+}
+
+/// A rule moves money: another one than before needs what a transfer needs, and a source that the key sees, named or not.
+pub async fn check_rule(
+    state: &Arc<ApiState>,
+    caller: &Caller,
+    change: &ChangeAccount,
+    parent_id: Option<AccountId>,
+    before: Option<&AutoTopUpRule>,
+) -> Result<(), ApiError> {
+    let Some(Some(rule)) = &change.auto_top_up else {
+        return Ok(());
+    };
+    if before == Some(rule) {
+        return Ok(());
+    }
+    caller.require(Scope::FundsTransfer)?;
+    let (Some(bounds), Some(source)) = (caller.bounds(), rule.from_account_id.or(parent_id)) else {
+        return Ok(());
+    };
+    match whereabouts(state, About::Account, &source.to_string()).await? {
+        Some(place) if place.is_within(bounds) => Ok(()),
+        _ => Err(unseen(About::Account).with_param("auto_top_up.from_account_id")),
     }
 }
 

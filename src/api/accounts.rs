@@ -46,6 +46,7 @@ pub async fn carry_out(write: Write) -> Result<Success, ApiError> {
     let change = account_settings::take(&mut fields, account_id)?;
     fields.finish()?;
     let raises = account_settings::may_raise(&caller, &change, 0)?;
+    account_settings::check_rule(&state, &caller, &change, parent_id, None).await?;
     let program = programs::find(&state, program_id)
         .await
         .map_err(|error| error.with_param("program_id"))?;
@@ -164,6 +165,8 @@ pub async fn carry_out_change(write: Write, id: &str) -> Result<Success, ApiErro
     if change == ChangeAccount::nothing(before.id) {
         return Err(Fields::of("", json!({}))?.missing("name"));
     }
+    let (parent_id, rule) = (before.parent_id, account_settings::rule_of(&before));
+    account_settings::check_rule(&state, &caller, &change, parent_id, rule).await?;
     let controls_before = before.controls.as_deref();
     let mut raises = account_settings::may_raise(&caller, &change, before.credit_line_minor)?;
     if let Some(controls) = &change.controls {
