@@ -75,7 +75,6 @@ pub async fn decide(
         change_one(&state, before.id, change).await?;
         let decided = find(&state, before.id).await?;
         if decided.is_unfinished() {
-            let caller = caller.clone();
             let (state, request_id) = (state.clone(), request_id.clone());
             let path = guarded::route_of(&decided.write).path(&decided.write);
             // Whoever asked may go away meanwhile; what is approved is carried out all the same.
@@ -83,7 +82,10 @@ pub async fn decide(
                 let _turn = turns.of(&path).await;
                 let now = find(&state, decided.id).await?;
                 match now.is_unfinished() {
-                    true => finish(&state, &now, (caller, &*request_id, false)).await,
+                    true => {
+                        let approver = approver_of(&state, &now).await?;
+                        finish(&state, &now, (approver, &*request_id, false)).await
+                    }
                     // By somebody who approved it too.
                     false => Ok(()),
                 }
@@ -245,6 +247,18 @@ async fn carry_out(
     }
 }
 
+/// Whoever approved it, also where another request or another process carries it out.
+async fn approver_of(state: &ApiState, approval: &Approval) -> Result<Caller, ApiError> {
+    let by = approval.decided.as_ref();
+    let id = by.and_then(|signed| signed.by.api_key_id);
+    let view = ask::view(state).await?;
+    Ok(Caller {
+        key_hash: [0; 32],
+        key: id.and_then(|id| view.api_keys.get(id).cloned()),
+        address: None,
+    })
+}
+
 /// What was approved and cut off, before anything else is written: nobody has changed since what it replaces.
 pub async fn finish_all(state: &Arc<ApiState>) -> Result<(), ApiError> {
     for approval in all(state)
@@ -252,14 +266,7 @@ pub async fn finish_all(state: &Arc<ApiState>) -> Result<(), ApiError> {
         .iter()
         .filter(|known| known.is_unfinished())
     {
-        let by = approval.decided.as_ref();
-        let id = by.and_then(|signed| signed.by.api_key_id);
-        let view = ask::view(state).await?;
-        let caller = Caller {
-            key_hash: [0; 32],
-            key: id.and_then(|id| view.api_keys.get(id).cloned()),
-            address: None,
-        };
+        let caller = approver_of(state, approval).await?;
         finish(state, approval, (caller, "req_after_restart", true)).await?;
     }
     Ok(())

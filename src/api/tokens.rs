@@ -91,6 +91,9 @@ async fn request_token(
         asked.expiry = Some(issue::expiry(state.switchboard.clock.now()));
     }
     let program = programs::find(state, card.program_id).await?;
+    if let Some(number) = &asked.number {
+        check_outside_card_bins(state, number)?;
+    }
     for _ in 0..issue::DRAWS_MAX {
         let number = match &asked.number {
             Some(pan) => issue::sealed(state, pan, token_id.0)?,
@@ -187,6 +190,21 @@ fn word(fields: &mut Fields, name: &str) -> Result<Option<String>, ApiError> {
             let message =
                 format!("{path} takes small letters, digits and underlines, as in apple_pay");
             Err(ApiError::invalid("text_invalid", path, message))
+        }
+    }
+}
+
+/// A token has a BIN of tokens. Within one of cards nothing is looked up: whether the number is taken would tell which
+/// card numbers there are.
+fn check_outside_card_bins(state: &ApiState, number: &Pan) -> Result<(), ApiError> {
+    let view = state.switchboard.view();
+    let mut programs = view.programs.values();
+    match programs.any(|program| program.bin_of(number.digits()).is_some()) {
+        false => Ok(()),
+        true => {
+            let message = "token_number begins with a BIN of cards; a token has one of tokens";
+            let error = ApiError::conflict("token_number_in_card_bin", message);
+            Err(error.with_param("token_number"))
         }
     }
 }

@@ -125,10 +125,11 @@ pub(super) fn decide(registry: &Registry, request: &RequestToken) -> RegistryOut
         }
         Some(card) if !of_tree(card.root) => RegistryRefusal::CardNotFound(card_id),
         None => RegistryRefusal::CardNotFound(card_id),
-        Some(_) if registry.has_number(request.number_hash) => RegistryRefusal::TokenNumberTaken,
+        // Before the number is looked up: else a card that is full would tell, for nothing, which numbers there are.
         Some(_) if of_card.is_some_and(|count| *count as usize >= TOKENS_OF_CARD_MAX) => {
             RegistryRefusal::TooManyTokens
         }
+        Some(_) if registry.has_number(request.number_hash) => RegistryRefusal::TokenNumberTaken,
         Some(_) => return RegistryOutcome::Event(RegistryEvent::TokenRequested),
     };
     RegistryOutcome::Refused(refusal)

@@ -234,3 +234,50 @@ fn what_cannot_be_set_is_refused() {
         "closed",
     );
 }
+
+#[test]
+fn a_rule_moves_money_only_where_its_key_may_and_sees() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (program, root) = client.program_and_account();
+    top_up(&client, &root, 10_000);
+    let under = |parent: &str| {
+        let body = json!({"program_id": program, "parent_id": parent});
+        client.post("/v1/accounts", body).created()
+    };
+    let (own, sibling) = (under(&root), under(&root));
+    let beneath = under(&own);
+    let key = |scopes: &[&str]| {
+        let scopes = [&["accounts:read", "limits:write"], scopes].concat();
+        with_key(
+            &client,
+            json!({"name": "bound", "scopes": scopes, "account_ids": [own]}),
+        )
+    };
+    let (without, with) = (key(&[]), key(&["funds:transfer"]));
+    let rule = |from: &Value| json!({"auto_top_up": {"below": 5_000, "amount": 5_000, "per_day": 1, "from_account_id": from}});
+    let path = format!("/v1/accounts/{own}");
+    for from in [json!(null), json!(sibling)] {
+        let (status, _, code, _) = without.patch(&path, rule(&from)).error();
+        assert_eq!((status, &*code), (403, "scope_missing"), "{from}");
+        let (status, _, code, param) = with.patch(&path, rule(&from)).error();
+        let param = param.as_deref();
+        assert_eq!(
+            (status, &*code, param),
+            (
+                404,
+                "account_not_found",
+                Some("auto_top_up.from_account_id")
+            ),
+            "{from}"
+        );
+    }
+    assert_eq!(posted(&client, &own), 0);
+    // From what it sees to what it sees: its own account, which gets the money that there is.
+    let beneath = format!("/v1/accounts/{beneath}");
+    with.patch(&beneath, rule(&json!(null))).ok();
+    // Who may not transfer may leave the rule as it is, and take it away.
+    without.patch(&beneath, rule(&json!(null))).ok();
+    let told = without.patch(&beneath, json!({"auto_top_up": {}})).ok();
+    assert_eq!(told["auto_top_up"], Value::Null);
+}
