@@ -72,6 +72,7 @@ pub async fn carry_out(write: Write) -> Result<Success, ApiError> {
         program_id,
         write: GuardedWrite::OpenAccount,
         replaces: None,
+        becomes: None,
     };
     let needs_two = raises && guarded::policy(&state, program_id).limit_raises;
     if let Some(waits) = guarded::ask_if(needs_two, &state, (&caller, &ids, &way), guarded).await? {
@@ -175,10 +176,11 @@ pub async fn carry_out_change(write: Write, id: &str) -> Result<Success, ApiErro
     let guarded = Guarded {
         program_id: before.program_id,
         write: GuardedWrite::ChangeAccount(before.id),
-        replaces: Some(json!({
-            "controls": controls_json::of(controls_before),
-            "credit_line": before.credit_line_minor,
-        })),
+        replaces: Some(raised(controls_before, before.credit_line_minor)),
+        becomes: Some(raised(
+            change.controls.as_ref().or(controls_before),
+            change.credit_line_minor.unwrap_or(before.credit_line_minor),
+        )),
     };
     let needs_two = raises && guarded::policy(&state, before.program_id).limit_raises;
     if let Some(waits) = guarded::ask_if(needs_two, &state, (&caller, &ids, &way), guarded).await? {
@@ -187,6 +189,11 @@ pub async fn carry_out_change(write: Write, id: &str) -> Result<Success, ApiErro
     let action = Action::ChangeAccount(Box::new(change));
     let account = command(&state, before.root, action).await?;
     Ok(Success::ok(to_json(&account)).from(to_json(&before)))
+}
+
+/// What of an account may be raised.
+fn raised(controls: Option<&Controls>, credit_line_minor: i64) -> Value {
+    json!({ "controls": controls_json::of(controls), "credit_line": credit_line_minor })
 }
 
 pub async fn change_status(

@@ -84,7 +84,7 @@ pub async fn decide(
                 match now.is_unfinished() {
                     true => {
                         let approver = approver_of(&state, &now).await?;
-                        finish(&state, &now, (approver, &*request_id, false)).await
+                        finish(&state, &now, (approver, &*request_id)).await
                     }
                     // By somebody who approved it too.
                     false => Ok(()),
@@ -178,7 +178,7 @@ fn fields_of(approval: &Approval) -> Result<Fields, ApiError> {
 async fn finish(
     state: &Arc<ApiState>,
     approval: &Approval,
-    (caller, request_id, after_restart): (Caller, &str, bool),
+    (caller, request_id): (Caller, &str),
 ) -> Result<(), ApiError> {
     let action = guarded::route_of(&approval.write).action();
     // The approval is a request of its own.
@@ -186,10 +186,8 @@ async fn finish(
     let asked = Asked::of(&caller, action, None, &own_id);
     let mut tries = 0;
     let done = loop {
-        // After a try whose end is not known, it may be as wanted already.
-        let after_restart = after_restart || tries > 0;
         tries += 1;
-        let work = carry_out(state, approval, &caller, after_restart);
+        let work = carry_out(state, approval, &caller);
         match asked.carry_out(work).await {
             Err(error) if error.status.is_server_error() && tries < TRIES_MAX => {
                 tokio::time::sleep(AGAIN_AFTER).await;
@@ -208,7 +206,16 @@ async fn finish(
             body: error.body(request_id).into(),
         },
     };
-    change_one(state, approval.id, ApprovalChange::Finish(outcome)).await?;
+    // It is done: that has to be written down too, or it would be done again.
+    let mut tries = 0;
+    loop {
+        let change = ApprovalChange::Finish(outcome.clone());
+        match change_one(state, approval.id, change).await {
+            Err(error) if error.status.is_server_error() && tries < TRIES_MAX => tries += 1,
+            written => break written?,
+        }
+        tokio::time::sleep(AGAIN_AFTER).await;
+    }
     if let Some(entry) = asked.entry(&done) {
         match ask::registry_command(state, RegistryAction::Audit(Box::new(entry))).await? {
             Reply::Done => {}
@@ -222,7 +229,6 @@ async fn carry_out(
     state: &Arc<ApiState>,
     approval: &Approval,
     caller: &Caller,
-    after_restart: bool,
 ) -> Result<Success, ApiError> {
     let write = Write {
         state: state.clone(),
@@ -231,7 +237,6 @@ async fn carry_out(
         ids: Ids::from(approval.first_id),
         way: Way::Approved {
             replaces: approval.replaces.clone(),
-            after_restart,
         },
     };
     match &approval.write {
@@ -259,7 +264,7 @@ async fn approver_of(state: &ApiState, approval: &Approval) -> Result<Caller, Ap
     })
 }
 
-/// What was approved and cut off, before anything else is written: nobody has changed since what it replaces.
+/// What was approved and cut off, before anything else is written. What somebody has changed since is left as it is.
 pub async fn finish_all(state: &Arc<ApiState>) -> Result<(), ApiError> {
     for approval in all(state)
         .await?
@@ -267,7 +272,7 @@ pub async fn finish_all(state: &Arc<ApiState>) -> Result<(), ApiError> {
         .filter(|known| known.is_unfinished())
     {
         let caller = approver_of(state, approval).await?;
-        finish(state, approval, (caller, "req_after_restart", true)).await?;
+        finish(state, approval, (caller, "req_after_restart")).await?;
     }
     Ok(())
 }

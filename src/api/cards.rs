@@ -404,6 +404,7 @@ pub async fn carry_out_change(write: Write, id: &str) -> Result<Success, ApiErro
         program_id: before.program_id,
         write: GuardedWrite::ChangeCard(card_id),
         replaces: Some(controls_json::of(controls_before)),
+        becomes: Some(controls_json::to_json(&controls)),
     };
     let needs_two = raises && guarded::policy(&state, before.program_id).limit_raises;
     if let Some(waits) = guarded::ask_if(needs_two, &state, (&caller, &ids, &way), guarded).await? {

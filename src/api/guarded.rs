@@ -24,11 +24,8 @@ use serde_json::{Value, json};
 pub enum Way {
     /// As it was sent, with this body; nothing where that is longer than what may wait.
     Sent(Option<Box<str>>),
-    /// Two people want it. What it replaces is held against how it was; after a restart it may be replaced already.
-    Approved {
-        replaces: Option<Box<str>>,
-        after_restart: bool,
-    },
+    /// Two people want it. What it replaces is held against how it was when it was asked for.
+    Approved { replaces: Option<Box<str>> },
 }
 
 impl Way {
@@ -45,6 +42,8 @@ pub struct Guarded {
     pub write: GuardedWrite,
     /// What it replaces, as it is now.
     pub replaces: Option<Value>,
+    /// The same as the write makes it.
+    pub becomes: Option<Value>,
 }
 
 pub fn policy(state: &ApiState, program_id: ProgramId) -> SecondApprover {
@@ -62,10 +61,10 @@ pub async fn ask_if(
 ) -> Result<Option<Success>, ApiError> {
     let now = guarded.replaces.as_ref().map(etags::hash_of);
     match way {
-        Way::Approved {
-            replaces,
-            after_restart,
-        } => match *after_restart || *replaces == now {
+        // Where it is so already, an earlier try did it and was cut off before that was written down: once more
+        // changes nothing.
+        Way::Approved { replaces } => match *replaces == now || guarded.becomes == guarded.replaces
+        {
             true => Ok(None),
             false => Err(changed()),
         },

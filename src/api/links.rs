@@ -85,6 +85,7 @@ pub async fn carry_out_replacing(
             id: pair.1.clone(),
         },
         replaces: Some(controls_json::of(controls_before)),
+        becomes: Some(controls_json::to_json(&controls)),
     };
     let needs_two = raises && guarded::policy(&state, program_id).limit_raises;
     if let Some(waits) = guarded::ask_if(needs_two, &state, (&caller, &ids, &way), guarded).await? {

@@ -10,7 +10,8 @@ use super::idempotency::{Ids, Success, Write, once};
 use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, ask, cards, fee_schedules, hold_expiry_json};
 use crate::engine::api_keys::Scope;
-use crate::engine::approvals::GuardedWrite;
+use crate::engine::approvals::{GuardedWrite, SecondApprover};
+use crate::engine::controls::Controls;
 use crate::engine::conversion::BASIS_POINTS;
 use crate::engine::fees::schedule::{FeesRefusal, ProgramFees};
 use crate::engine::ids::{FeeScheduleId, ProgramId};
@@ -203,15 +204,27 @@ pub async fn carry_out_change(write: Write, id: &str) -> Result<Success, ApiErro
     let guarded = Guarded {
         program_id: before.id,
         write: GuardedWrite::ChangeProgram(before.id),
-        replaces: Some(json!({
-            "controls": controls_json::to_json(&before.controls),
-            "second_approver": guarded::policy_json(&before.second_approver),
-        })),
+        replaces: Some(guarded_part(&before.controls, &before.second_approver)),
+        becomes: Some(guarded_part(
+            change.controls.as_ref().unwrap_or(&before.controls),
+            change
+                .second_approver
+                .as_ref()
+                .unwrap_or(&before.second_approver),
+        )),
     };
     if let Some(waits) = guarded::ask_if(needs_two, &state, (&caller, &ids, &way), guarded).await? {
         return Ok(waits);
     }
     command(&state, &before, change).await
+}
+
+/// What of a program two people may have to agree on.
+fn guarded_part(controls: &Controls, second_approver: &SecondApprover) -> Value {
+    json!({
+        "controls": controls_json::to_json(controls),
+        "second_approver": guarded::policy_json(second_approver),
+    })
 }
 
 /// Whether the program as it is wants two people for what the change would let through.

@@ -71,6 +71,7 @@ pub async fn carry_out(write: Write, account_id: String) -> Result<Success, ApiE
         program_id: account.program_id,
         write: GuardedWrite::TopUp(account.id),
         replaces: None,
+        becomes: None,
     };
     if let Some(waits) = guarded::ask_if(needs_two, &state, (&caller, &ids, &way), guarded).await? {
         return Ok(waits);
@@ -196,6 +197,7 @@ pub async fn carry_out_settling(write: Write, id: &str) -> Result<Success, ApiEr
         program_id,
         write: GuardedWrite::SettleTopUp(row.id),
         replaces: None,
+        becomes: None,
     };
     if let Some(waits) = guarded::ask_if(needs_two, &state, (&caller, &ids, &way), guarded).await? {
         return Ok(waits);

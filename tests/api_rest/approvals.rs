@@ -1,9 +1,13 @@
 //! Writes that wait for a second person: who approves them, what they come to, and that each is carried out once.
 
+use super::authorizations::carry_out;
 use super::harness::{Answer, Client, Options, Switch};
 use super::keys::with_key;
 use super::refusals::assert_error;
 use super::transfers::posted;
+use cardswitch::engine::command::Action;
+use cardswitch::engine::ids::AccountId;
+use cardswitch::engine::watch::ChangeAccount;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 
@@ -506,4 +510,49 @@ fn an_approval_that_is_cut_off_anywhere_is_carried_out_once() {
         );
     }
     assert!(resumed >= 4, "{resumed}");
+}
+
+/// What was approved and cut off lay there while somebody changed what it replaces: that change stays.
+#[test]
+fn an_approval_that_is_cut_off_goes_over_nothing_newer() {
+    let switch = Switch::start();
+    let two = Two::new(&switch);
+    let of_account = format!("/v1/accounts/{}", two.account);
+    two.ann
+        .patch(&of_account, json!({ "controls": controls(100) }))
+        .ok();
+    let raise = waits(
+        &two.ann
+            .patch(&of_account, json!({ "controls": controls(500) })),
+    );
+    let before = switch.journal.durable();
+    act(&two.bob, &raise, "approve").ok();
+    let after = switch.journal.durable();
+    let disk = switch.disk.clone();
+    drop(switch);
+    let account_id: AccountId = two.account.parse().unwrap();
+    let mut lay = 0;
+    for records in before..=after {
+        let cut = Switch::start_on(disk.cut_after(records), Options::default());
+        let ann = Client::of(cut.address).with_headers_of(&two.ann);
+        let known = ann.get(&raise).ok();
+        if known["status"] != "approved" || !known["outcome"].is_null() {
+            continue;
+        }
+        let mut newer = ChangeAccount::nothing(account_id);
+        newer.credit_line_minor = Some(7);
+        carry_out(&cut, account_id, Action::ChangeAccount(Box::new(newer)));
+        let amount = ann.get(&of_account).ok()["controls"]["limits"][0]["amount"].clone();
+        // Any write comes after what was cut off.
+        ann.post("/v1/api_keys", json!({"name": "k", "preset": "auditor"}))
+            .created();
+        let (known, account) = (ann.get(&raise).ok(), ann.get(&of_account).ok());
+        // Where the raise itself was in already, once more changes nothing.
+        let told = if amount == 500 { "approved" } else { "failed" };
+        assert_eq!(known["status"], told, "{records}: {known}");
+        assert_eq!(account["credit_line"], 7, "{records}");
+        assert_eq!(account["controls"]["limits"][0]["amount"], amount);
+        lay += u32::from(amount == 100);
+    }
+    assert!(lay >= 1);
 }
