@@ -217,9 +217,6 @@ fn decide_change(registry: &Registry, at: Timestamp, change: &ChangeException) -
         return RegistryOutcome::Refused(RegistryRefusal::ExceptionNotFound(change.id));
     };
     let to = change.change.to();
-    if known.state == to {
-        return RegistryOutcome::AlreadyDone;
-    }
     let from = match change.change {
         ExceptionChange::Approve | ExceptionChange::Reject => ExceptionState::Requested,
         ExceptionChange::End => ExceptionState::Approved,
@@ -228,10 +225,13 @@ fn decide_change(registry: &Registry, at: Timestamp, change: &ChangeException) -
     let keys = &registry.view.api_keys;
     let is_same =
         |one: &Signer, other: &Signer| keys.are_of_one_family(one.api_key_id, other.api_key_id);
-    let refusal = if known.state != from {
-        RegistryRefusal::ExceptionStateForbids(known.state)
-    } else if approves && is_same(&change.by, &known.requested_by) {
+    // Also of what another has approved meanwhile: it was not the one who asked.
+    let refusal = if approves && is_same(&change.by, &known.requested_by) {
         RegistryRefusal::ApproverIsRequester
+    } else if known.state == to {
+        return RegistryOutcome::AlreadyDone;
+    } else if known.state != from {
+        RegistryRefusal::ExceptionStateForbids(known.state)
     } else if approves && known.ends_at <= at {
         RegistryRefusal::ExceptionOver
     } else {
