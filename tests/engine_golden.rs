@@ -122,6 +122,7 @@ fn card_batch(switch: &mut Switch) {
         total: 2,
         bounds: None,
         created_at: switch.at,
+        requester: None,
     };
     for change in [
         BatchChange::Create(Box::new(begun)),

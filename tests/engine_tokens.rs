@@ -17,6 +17,7 @@ use cardswitch::engine::time::Expiry;
 use cardswitch::engine::token_numbers::{RequestToken, TOKENS_OF_CARD_MAX};
 use cardswitch::engine::tokens::*;
 use cardswitch::engine::trace::{Step, StepResult};
+use engine_support::kept::Kept;
 use engine_support::*;
 
 const ROOT: u64 = 10;
@@ -525,4 +526,83 @@ fn snapshots_and_other_numbers_of_shards_have_the_same_tokens() {
         let registry = &restored.registry;
         assert!(registry.has_number(wanted(73, 2).number_hash));
     }
+}
+
+#[test]
+fn what_the_archive_has_of_an_earlier_card_is_found_by_the_token() {
+    let mut switch = switch();
+    let mut kept = Kept::of(&mut switch);
+    let root = AccountId(ROOT);
+    switch.token(70, 1);
+    let posted = |name: &str| Authorize {
+        posts: true,
+        ..by(70, name)
+    };
+    let first = posted("first");
+    switch.pay(first.clone());
+    switch.pay(posted("second"));
+    switch
+        .reissue(3, 1, ReissueReason::Lost, expiry(2032))
+        .unwrap();
+    switch.pay(posted("third"));
+    switch
+        .reissue(4, 3, ReissueReason::Damaged, expiry(2033))
+        .unwrap();
+    switch.pay(posted("fourth"));
+    for day in 1..=3 {
+        switch.at = switch.at.plus_ms(24 * 3_600_000);
+        switch.top_up(600 + day, ROOT, ROOT, usd(1));
+        switch.pay(purchase(700 + day, 2, usd(1), &format!("day {day}")));
+        kept.take(&mut switch.world);
+    }
+    let state = switch.world.shard(root);
+    assert!(state.authorizations.get(first.authorization_id).is_none());
+    let posted_minor = |switch: &Switch| {
+        let account = switch.world.shard(root).account(root);
+        account.unwrap().posted_minor
+    };
+    let before = posted_minor(&switch);
+    let reverse = |id, name: &str| {
+        Action::Reverse(Reverse {
+            token: NamedToken::InPlaceOfCard(TokenId(70)),
+            ..reversal(id, 0, usd(100), &format!("{id} of {name}"), name)
+        })
+    };
+    let outcome = |outcome: Outcome| match outcome {
+        Outcome::Event(Event::Reversed(reversed)) => reversed.outcome,
+        other => panic!("{other:?}"),
+    };
+    let names = ["first", "third", "fourth"];
+    for (place, name) in names.into_iter().enumerate() {
+        let id = 800 + place as u64;
+        let came = outcome(kept.command(&mut switch, root, reverse(id, name)));
+        assert!(
+            matches!(came, ReversalOutcome::Undone(_)),
+            "{name} {came:?}"
+        );
+        assert_eq!(posted_minor(&switch), before + 100 * (place as i64 + 1));
+        // And is known from now on.
+        let again = outcome(kept.command(&mut switch, root, reverse(id + 50, name)));
+        assert_eq!(again, ReversalOutcome::AlreadyReversed, "{name}");
+    }
+    let mut completion = advice(900, 0, usd(40), "completion");
+    completion.payment.posts = true;
+    completion.payment.token = NamedToken::InPlaceOfCard(TokenId(70));
+    completion.payment.original_keys = names_of("second");
+    let came = kept.command(&mut switch, root, Action::Advise(completion));
+    let Outcome::Event(Event::Advised(advised)) = came else {
+        panic!("{came:?}");
+    };
+    assert!(matches!(advised.outcome, AdviceOutcome::Completed { .. }));
+    // Of nothing that any of them paid, nothing is known.
+    let unknown = outcome(kept.command(&mut switch, root, reverse(990, "never")));
+    assert_eq!(unknown, ReversalOutcome::OriginalUnknown);
+    // A repeat gets its first answer, though the token stands for another card since.
+    let repeat = Authorize {
+        is_marked_repeat: true,
+        ..posted("second")
+    };
+    let again = kept.command(&mut switch, root, Action::Authorize(repeat));
+    assert!(matches!(again, Outcome::FirstAnswer(_)), "{again:?}");
+    assert_eq!(state_hash(&switch.replayed(3)), state_hash(&switch.world));
 }

@@ -51,7 +51,20 @@ impl Asked {
             object_id: object_id.map(Into::into),
             request_id: request_id.into(),
             address: caller.address.map(|address| address.to_string().into()),
+            in_background: false,
         };
+        Asked::for_requester(requester)
+    }
+
+    /// What goes on in the name of a request that was answered.
+    pub fn in_background(requester: &Requester) -> Arc<Asked> {
+        Asked::for_requester(Requester {
+            in_background: true,
+            ..requester.clone()
+        })
+    }
+
+    fn for_requester(requester: Requester) -> Arc<Asked> {
         Arc::new(Asked {
             requester: Arc::new(requester),
             has_changed: AtomicBool::new(false),
@@ -208,5 +221,6 @@ pub fn requester_json(requester: &Requester) -> Value {
         "object_id": requester.object_id,
         "request_id": requester.request_id,
         "address": requester.address,
+        "in_background": requester.in_background,
     })
 }

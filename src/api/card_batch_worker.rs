@@ -2,6 +2,7 @@
 //! came of it, so that nothing has to be remembered here: after a restart the portion that was under way is issued again,
 //! with the same ids, and what was there already is found.
 
+use super::audit::Asked;
 use super::body_bounds;
 use super::bounds::About;
 use super::card_batches::row_error;
@@ -56,7 +57,15 @@ async fn carry_out(state: &Arc<ApiState>, portion: BatchPortion) -> Result<(), A
     for (row, what) in (from..).zip(rows) {
         let (state, bounds) = (state.clone(), order.bounds.clone());
         let first_id = order.first_id_of(row);
-        issuing.spawn(async move { (row, issue_row(&state, bounds, first_id, what).await) });
+        let asked = order.requester.as_deref().map(Asked::in_background);
+        issuing.spawn(async move {
+            let issued = issue_row(&state, bounds, first_id, what);
+            let issued = match asked {
+                Some(asked) => asked.carry_out(issued).await,
+                None => issued.await,
+            };
+            (row, issued)
+        });
     }
     let mut errors = Vec::new();
     while let Some(done) = issuing.join_next().await {

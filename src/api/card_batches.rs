@@ -8,7 +8,7 @@ use super::error::{ApiError, json_response};
 use super::fields::Fields;
 use super::idempotency::{Ids, Success, Write, once};
 use super::list::{self, ListQuery};
-use super::{ApiState, Gate, ask, cards};
+use super::{ApiState, Gate, ask, audit, cards};
 use crate::engine::card_batches::{
     BatchChange, BatchProgress, BatchRow, IDS_PER_ROW, NewCardBatch, ROWS_MAX, RowError, RowResult,
 };
@@ -60,6 +60,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         total,
         bounds: caller.bounds().cloned(),
         created_at,
+        requester: audit::requester().map(|requester| Box::new((*requester).clone())),
     };
     change(&state, BatchChange::Create(Box::new(order))).await?;
     // With the ids of an earlier try, should there have been one.

@@ -17,6 +17,8 @@ pub struct Requester {
     pub request_id: Box<str>,
     /// The caller's address, without its port.
     pub address: Option<Box<str>>,
+    /// Done in its name after it was answered: the log has its end already.
+    pub in_background: bool,
 }
 
 /// How a request ended that has changed something.

@@ -3,6 +3,7 @@
 //! fixed by its row, so that no row is issued twice.
 
 use super::api_keys::Bounds;
+use super::audit::Requester;
 use super::command::CardType;
 use super::controls::Controls;
 use super::ids::{AccountId, CardBatchId, CardId, CardholderId};
@@ -99,6 +100,8 @@ pub struct NewCardBatch {
     /// Of the key that ordered it: no card comes to be outside of them.
     pub bounds: Option<Bounds>,
     pub created_at: Timestamp,
+    /// In whose name its cards are issued.
+    pub requester: Option<Box<Requester>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -368,6 +371,7 @@ mod tests {
             total,
             bounds: None,
             created_at: AT,
+            requester: None,
         }))
     }
 

@@ -226,12 +226,12 @@ fn decide_change(registry: &Registry, at: Timestamp, change: &ChangeException) -
     let is_same =
         |one: &Signer, other: &Signer| keys.are_of_one_family(one.api_key_id, other.api_key_id);
     // Also of what another has approved meanwhile: it was not the one who asked.
-    let refusal = if approves && is_same(&change.by, &known.requested_by) {
+    let refusal = if known.state != from && known.state != to {
+        RegistryRefusal::ExceptionStateForbids(known.state)
+    } else if approves && is_same(&change.by, &known.requested_by) {
         RegistryRefusal::ApproverIsRequester
     } else if known.state == to {
         return RegistryOutcome::AlreadyDone;
-    } else if known.state != from {
-        RegistryRefusal::ExceptionStateForbids(known.state)
     } else if approves && known.ends_at <= at {
         RegistryRefusal::ExceptionOver
     } else {

@@ -16,6 +16,7 @@ use super::kinds::{Direction, Treatment};
 use super::matching::{self, Before, Original};
 use super::state::State;
 use super::time::Timestamp;
+use super::tokens;
 use arrayvec::ArrayVec;
 
 /// What a state forgets is put here, where somebody takes it out again.
@@ -236,6 +237,46 @@ fn closed(original: Original) -> Vec<Authorization> {
         }
         _ => Vec::new(),
     }
+}
+
+/// The command that brings what a message needs, as `find` finds it; `None` where that is nothing. A message that names a
+/// token in place of its card, and that the card has nothing for, is looked up under the others of its chain: it
+/// becomes a message of the card that paid.
+pub fn look_up(
+    state: &State,
+    command: &mut Command,
+    mut find: impl FnMut(&Lookup) -> Found,
+) -> Option<Command> {
+    let (root, at) = (command.root, command.at);
+    let wanted = need(state, command);
+    let Some(lookup) = wanted.lookup.clone() else {
+        return recall(root, at, wanted, Found::default());
+    };
+    let brought = recall(root, at, wanted, find(&lookup));
+    if lookup.names.is_empty() || brings_authorization(brought.as_ref()) {
+        return brought;
+    }
+    for card_id in tokens::other_cards(state, &command.action) {
+        let mut earlier = command.clone();
+        tokens::set_card(&mut earlier.action, card_id);
+        let wanted = need(state, &earlier);
+        let Some(lookup) = wanted.lookup.clone() else {
+            continue;
+        };
+        let of_earlier = recall(root, at, wanted, find(&lookup));
+        if brings_authorization(of_earlier.as_ref()) {
+            *command = earlier;
+            return of_earlier;
+        }
+    }
+    brought
+}
+
+fn brings_authorization(recall: Option<&Command>) -> bool {
+    recall.is_some_and(|command| match &command.action {
+        Action::Recall(recall) => !recall.authorizations.is_empty(),
+        _ => false,
+    })
 }
 
 /// The command that brings what a message needs, given what was found; `None` where that is nothing.

@@ -147,6 +147,7 @@ mod tests {
             object_id: Some("card_1".into()),
             request_id: "req_1".into(),
             address: None,
+            in_background: false,
         };
         let written = |requester: Option<&Requester>| {
             let mut bytes = Vec::new();

@@ -263,40 +263,94 @@ impl State {
 /// Puts the card into a message that names a token in its place: its number led to the tree, and the shard knows for
 /// which card it stands at this moment. Before the message is decided, so that its record has the card.
 pub fn name_card(state: &State, root: AccountId, action: &mut Action) {
-    let (token, card_id, back) = match action {
-        Action::Authorize(authorize) => {
-            let back = authorize.is_marked_repeat.then_some(authorize.match_keys);
-            (authorize.token, &mut authorize.card_id, back)
-        }
-        Action::Withhold(withhold) => {
-            let payment = &mut withhold.payment;
-            let back = Some(payment.match_keys);
-            (payment.token, &mut payment.card_id, back)
-        }
-        Action::Advise(advise) => {
-            let payment = &mut advise.payment;
-            let back = Some(payment.original_keys);
-            (payment.token, &mut payment.card_id, back)
-        }
-        Action::Reverse(reverse) => {
-            let back = Some(reverse.original_keys);
-            (reverse.token, &mut reverse.card_id, back)
-        }
-        _ => return,
-    };
-    let NamedToken::InPlaceOfCard(id) = token else {
+    let Some(ByToken {
+        id,
+        card_id,
+        earlier,
+    }) = by_token(action)
+    else {
         return;
     };
     if let Some(token) = state.token_of_tree(root, id) {
-        let earlier = back.and_then(|names| card_of_earlier(state, token.card_id, &names));
+        let earlier = earlier.and_then(|names| card_of_earlier(state, token.card_id, &names));
         *card_id = earlier.unwrap_or(token.card_id);
     }
 }
 
+/// A message that names a token in place of its card.
+struct ByToken<'a> {
+    id: TokenId,
+    card_id: &'a mut CardId,
+    /// The names of an earlier message that it is about, or repeats.
+    earlier: Option<MatchKeys>,
+}
+
+fn by_token(action: &mut Action) -> Option<ByToken<'_>> {
+    let (token, card_id, earlier) = match action {
+        Action::Authorize(authorize) => {
+            let earlier = authorize.is_marked_repeat.then_some(authorize.match_keys);
+            (authorize.token, &mut authorize.card_id, earlier)
+        }
+        Action::Withhold(withhold) => {
+            let payment = &mut withhold.payment;
+            let earlier = Some(payment.match_keys);
+            (payment.token, &mut payment.card_id, earlier)
+        }
+        Action::Advise(advise) => {
+            let payment = &mut advise.payment;
+            let earlier = Some(payment.original_keys);
+            (payment.token, &mut payment.card_id, earlier)
+        }
+        Action::Reverse(reverse) => {
+            let earlier = Some(reverse.original_keys);
+            (reverse.token, &mut reverse.card_id, earlier)
+        }
+        _ => return None,
+    };
+    match token {
+        NamedToken::InPlaceOfCard(id) => Some(ByToken {
+            id,
+            card_id,
+            earlier,
+        }),
+        _ => None,
+    }
+}
+
+/// Where a message names a token in place of its card and is about an earlier one: the other cards of the chain, the
+/// latest first.
+pub(super) fn other_cards(state: &State, action: &Action) -> Vec<CardId> {
+    let mut action = action.clone();
+    let Some(ByToken {
+        id,
+        card_id,
+        earlier: Some(_),
+    }) = by_token(&mut action)
+    else {
+        return Vec::new();
+    };
+    let last = state.tokens.get(id).map(|token| token.card_id);
+    let chain = last.into_iter().flat_map(|last| chain_from(state, last));
+    let chain = chain.map(|card| card.id);
+    chain.filter(|other| *other != *card_id).collect()
+}
+
+/// A message that names a token becomes one of this card.
+pub(super) fn set_card(action: &mut Action, id: CardId) {
+    if let Some(ByToken { card_id, .. }) = by_token(action) {
+        *card_id = id;
+    }
+}
+
+/// A card and those before it, the latest first.
+fn chain_from(state: &State, last: CardId) -> impl Iterator<Item = &Card> {
+    let before = |card: &&Card| state.card(card.replacement_for()?);
+    std::iter::successors(state.card(last), before)
+}
+
 /// The card of this chain, from the last one back, that has what an earlier message was about.
 fn card_of_earlier(state: &State, last: CardId, names: &MatchKeys) -> Option<CardId> {
-    let before = |card: &&Card| state.card(card.replacement_for()?);
-    let mut chain = std::iter::successors(state.card(last), before);
+    let mut chain = chain_from(state, last);
     let has = |card: &&Card| {
         let mut names = names.stated();
         names.any(|name| state.authorizations.named(card.id, name).next().is_some())

@@ -279,8 +279,8 @@ impl Worker {
             },
             ShardRequest::Token(id) => self.token(id),
             ShardRequest::Command { root, action } => {
-                let command = self.command(root, at, action);
-                self.recall(&command, space, records);
+                let mut command = self.command(root, at, action);
+                self.recall(&mut command, space, records);
                 match &command.action {
                     // The network has heard of the approval by a repeat: it stays what it is.
                     Action::Withhold(withhold) if self.was_told_again(withhold) => {
@@ -318,21 +318,19 @@ impl Worker {
     }
 
     /// Brings back what a late message needs of what was forgotten, in a record of its own before it.
-    fn recall(&mut self, command: &Command, space: Space, records: &mut RecordBatch) {
+    fn recall(&mut self, command: &mut Command, space: Space, records: &mut RecordBatch) {
         if space == Space::Reserve && matches!(command.action, Action::Authorize(_)) {
             // A request gets no more room than it has without.
             return;
         }
-        let need = recall::need(&self.state, command);
-        let found = match (&need.lookup, &self.archive) {
-            (Some(lookup), Some(archive)) => {
-                // What this turn has forgotten is not with the archive yet.
-                let unsent = self.state.outbox.items();
-                archive.find(lookup, command.at, unsent)
-            }
-            _ => Found::default(),
-        };
-        if let Some(recall) = recall::recall(command.root, command.at, need, found) {
+        let at = command.at;
+        // What this turn has forgotten is not with the archive yet.
+        let unsent = self.state.outbox.items();
+        let recall = recall::look_up(&self.state, command, |lookup| match &self.archive {
+            Some(archive) => archive.find(lookup, at, unsent),
+            None => Found::default(),
+        });
+        if let Some(recall) = recall {
             self.carry_out(recall, None, space, records);
         }
     }

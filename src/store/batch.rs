@@ -168,7 +168,9 @@ impl Batch {
                         batch.registry(sequence, command, event)
                     }
                 };
-            if let Some(requester) = record.requester() {
+            // What is done in the background is told by the request that it is done for.
+            let requester = record.requester();
+            if let Some(requester) = requester.filter(|requester| !requester.in_background) {
                 let (at, _) = from_record::taken(record);
                 batch.audit(from_record::begun_row(sequence, at, requester));
             }

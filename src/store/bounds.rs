@@ -49,14 +49,15 @@ pub(super) fn of_rows(bounds: Option<&Bounds>, of: &Of) -> Vec<Filter> {
     };
     let column = |name: Option<&'static str>| Some(name?.split_once('.')?.1);
     let clause = within(bounds, of);
+    // The keys are of one kind of bounds only, links first, for they have fewer rows: the others are held against each row.
     let filter = match (column(of.account), column(of.card)) {
-        (Some(column), _) if !bounds.account_ids.is_empty() => {
-            Filter::by_keys(clause, column, Keys::Asked(tree(bounds)))
-        }
         (_, Some(column)) if !bounds.links.is_empty() => {
             let mut keys = Sql::of("SELECT card_id FROM card_links WHERE ");
             keys.append(&any_link(&bounds.links));
-            Filter::by_keys(clause, column, Keys::Asked(keys))
+            Filter::by_keys(clause, column, Keys::Asked(keys)).also_tells_apart()
+        }
+        (Some(column), _) if !bounds.account_ids.is_empty() => {
+            Filter::by_keys(clause, column, Keys::Asked(tree(bounds))).also_tells_apart()
         }
         _ => Filter::apart(clause),
     };
@@ -71,17 +72,26 @@ pub(super) fn of_payments(bounds: Option<&Bounds>, card: &str) -> Vec<Filter> {
         return Vec::new();
     };
     let mut filters: Vec<Filter> = of_programs(bounds).into_iter().collect();
-    if bounds.account_ids.is_empty() && bounds.links.is_empty() {
-        return filters;
+    if !bounds.account_ids.is_empty() || !bounds.links.is_empty() {
+        filters.push(by_card(bounds, card));
     }
+    filters
+}
+
+/// Tokens: they are where the card is for which they stand now, and say nothing of its program themselves.
+pub(super) fn of_tokens(bounds: Option<&Bounds>) -> Vec<Filter> {
+    let filter = bounds.map(|bounds| by_card(bounds, "tokens.card_id"));
+    filter.into_iter().collect()
+}
+
+fn by_card(bounds: &Bounds, card: &str) -> Filter {
     let mut clause = Sql::of(&format!(
         "EXISTS (SELECT 1 FROM cards WHERE cards.id = {card} AND "
     ));
     clause.append(&within(bounds, &Of::CARDS));
     clause.push(")");
     let keys = Keys::Asked(cards_within(bounds));
-    filters.push(Filter::by_keys(clause, "card_id", keys));
-    filters
+    Filter::by_keys(clause, "card_id", keys)
 }
 
 /// Money of accounts: it is where its account is, or one of its accounts.
@@ -102,7 +112,8 @@ pub(super) fn of_accounts_money(bounds: Option<&Bounds>, columns: &[&'static str
     match columns {
         [column] if !bounds.account_ids.is_empty() => {
             let column = column.split_once('.').map_or(*column, |(_, column)| column);
-            vec![Filter::by_keys(any, column, Keys::Asked(tree(bounds)))]
+            let filter = Filter::by_keys(any, column, Keys::Asked(tree(bounds)));
+            vec![filter.also_tells_apart()]
         }
         _ => vec![Filter::apart(any)],
     }
@@ -196,10 +207,12 @@ fn below(bounds: &Bounds) -> Sql {
     sql
 }
 
-/// The cards within bounds that name accounts or links.
+/// The cards within bounds.
 fn cards_within(bounds: &Bounds) -> Sql {
     let mut sql;
-    if bounds.account_ids.is_empty() {
+    if bounds.account_ids.is_empty() && bounds.links.is_empty() {
+        sql = Sql::of("SELECT cards.id FROM cards WHERE 1 = 1");
+    } else if bounds.account_ids.is_empty() {
         sql = Sql::of(
             "SELECT cards.id FROM card_links JOIN cards ON cards.id = card_links.card_id WHERE ",
         );

@@ -29,8 +29,7 @@ impl TokenFilter {
         of.equal("card_id", self.card_id);
         of.equal("status", self.status.map(TokenStatus::name));
         of.equal("wallet", self.wallet.as_ref());
-        let bounds = bounds::of_payments(self.bounds.as_ref(), "tokens.card_id");
-        of.filters.extend(bounds);
+        of.filters.extend(bounds::of_tokens(self.bounds.as_ref()));
         of.filters
     }
 }

@@ -2,6 +2,9 @@
 
 use crate::harness::{Client, Options, Switch};
 use crate::keys::with_key;
+use cardswitch::engine::command::Action;
+use cardswitch::engine::record::{self, Record};
+use cardswitch::engine::registry::RegistryAction;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -293,4 +296,49 @@ fn a_bound_key_orders_and_sees_within_its_bounds() {
     }
     let cancel = stranger.post(&format!("/v1/card_batches/{id}/cancel"), json!({}));
     assert_eq!(cancel.error().2, "card_batch_not_found");
+}
+
+/// The journal has the key and the request in the record of each card; the log has the request once, as it ended.
+#[test]
+fn what_a_batch_issues_is_in_the_name_of_whoever_ordered_it() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (_, account) = client.program_and_account();
+    let key = with_key(&client, json!({"name": "issuer", "preset": "owner"}));
+    let row = |funding: &str| json!({"account_id": account, "funding": funding});
+    let made = key.post(
+        "/v1/card_batches",
+        json!({"rows": [row("shared"), row("own"), row("shared")]}),
+    );
+    let id = made.created();
+    let request_id = made.header("Request-Id").unwrap().to_owned();
+    assert_eq!(over(&client, &id)["issued"], 3);
+    switch.projected();
+    let mut reader = switch.journal.reader(1).unwrap();
+    let mut records = Vec::new();
+    while let Some((_, bytes)) = reader.next().unwrap() {
+        records.push(record::read(bytes).unwrap());
+    }
+    let asked = |record: &Record| {
+        let requester = record.requester().expect("a card that nobody asked for");
+        assert_eq!(*requester.action, *"POST /v1/card_batches");
+        assert_eq!(*requester.request_id, *request_id);
+        assert!(requester.api_key_id.is_some() && requester.in_background);
+    };
+    let is_issued = |record: &&Record| match record {
+        Record::Registry { command, .. } => {
+            matches!(command.action, RegistryAction::IssueCard(_))
+        }
+        Record::Shard { command, .. } => matches!(command.action, Action::OpenCard(_)),
+    };
+    let issued: Vec<_> = records.iter().filter(is_issued).collect();
+    assert_eq!(issued.len(), 6);
+    issued.into_iter().for_each(asked);
+    let log = client
+        .get("/v1/audit_log?action=POST%20/v1/card_batches")
+        .ok();
+    let entries = log["data"].as_array().unwrap();
+    assert_eq!(entries.len(), 1, "{log}");
+    assert_eq!(entries[0]["outcome"], "done");
+    assert_eq!(entries[0]["object_id"], json!(id));
 }

@@ -569,6 +569,7 @@ fn a_change_without_an_entry_is_in_the_audit_log_all_the_same() {
         object_id: Some(part.card.as_str().into()),
         request_id: "req_cut_off".into(),
         address: Some("192.0.2.7".into()),
+        in_background: false,
     };
     let tree = part.account.parse().unwrap();
     let tree = switch.switchboard.directory.root_of(tree);

@@ -5,6 +5,7 @@ use super::*;
 use cardswitch::engine::authorizations::Authorization;
 use cardswitch::engine::first_answer::FirstAnswer;
 use cardswitch::engine::recall::{self, Forgotten, Found, Lookup};
+use cardswitch::engine::tokens;
 
 #[derive(Debug, Default)]
 pub struct Kept {
@@ -23,10 +24,10 @@ impl Kept {
     /// As a shard carries out a command: what it needs of the forgotten is recalled first.
     pub fn command(&mut self, switch: &mut Switch, root: AccountId, action: Action) -> Outcome {
         let at = switch.at;
-        let command = Command { root, at, action };
-        let need = recall::need(switch.world.shard(root), &command);
-        let found = need.lookup.as_ref().map(|lookup| self.find(lookup));
-        let recall = recall::recall(root, at, need, found.unwrap_or_default());
+        let mut command = Command { root, at, action };
+        let state = switch.world.shard(root);
+        tokens::name_card(state, root, &mut command.action);
+        let recall = recall::look_up(state, &mut command, |lookup| self.find(lookup));
         if let Some(recall) = recall {
             let outcome = switch.command(root, recall.action);
             assert!(matches!(outcome, Outcome::Event(_)), "{outcome:?}");

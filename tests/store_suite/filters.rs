@@ -7,21 +7,27 @@ use crate::on_both;
 use crate::projecting::{expected_rows, history};
 use cardswitch::engine::api_keys::{BoundLink, Bounds};
 use cardswitch::engine::command::CardType;
-use cardswitch::engine::ids::{AccountId, CardId};
+use cardswitch::engine::ids::{AccountId, CardId, ProgramId};
 use cardswitch::engine::shipping::ShippingStatus;
+use cardswitch::engine::tokens::TokenStatus;
 use cardswitch::store::Store;
 use cardswitch::store::deliveries::{DeliveryFilter, DeliveryOutcome};
 use cardswitch::store::events::EventFilter;
 use cardswitch::store::query::{AccountFilter, CardFilter};
 use cardswitch::store::query_audit::AuditFilter;
+use cardswitch::store::query_fees::FeeFilter;
 use cardswitch::store::query_money::{LedgerFilter, TopUpFilter, TransferFilter};
 use cardswitch::store::query_payments::{AuthorizationFilter, TransactionFilter};
-use cardswitch::store::rows::{AuthorizationRow, CardLinkRow, CardRow, TransactionRow};
+use cardswitch::store::query_tokens::TokenFilter;
+use cardswitch::store::rows::{
+    AuthorizationRow, CardLinkRow, CardRow, FeeRow, TokenRow, TransactionRow,
+};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 on_both! {
     filters_of_payments_find_what_they_name_alone_and_in_pairs,
+    filters_of_fees_and_tokens_find_what_they_name_alone_and_in_pairs,
     no_filter_looks_at_many_rows_in_vain,
 }
 
@@ -304,6 +310,196 @@ async fn filters_of_payments_find_what_they_name_alone_and_in_pairs(fixture: Fix
     }
 }
 
+fn history_of_tokens_and_fees() -> History {
+    let mut history = history(22, 600);
+    (0..120).for_each(|_| history.token());
+    history.charge_months();
+    history
+}
+
+/// Bounds of one kind each, and both together.
+fn some_bounds(known: &Known) -> [Bounds; 4] {
+    let all = &known.bounds;
+    let nothing = Bounds::default();
+    [
+        all.clone(),
+        Bounds {
+            program_ids: Box::new([ProgramId(1)]),
+            ..nothing.clone()
+        },
+        Bounds {
+            account_ids: all.account_ids.clone(),
+            ..nothing.clone()
+        },
+        Bounds {
+            links: all.links.clone(),
+            ..nothing
+        },
+    ]
+}
+
+impl Known {
+    fn is_below(&self, account_id: AccountId, bounds: &Bounds) -> bool {
+        let mut at = Some(account_id);
+        while let Some(id) = at.filter(|id| !bounds.account_ids.contains(id)) {
+            at = self.parents[&id];
+        }
+        bounds.account_ids.is_empty() || at.is_some()
+    }
+
+    fn has_link_of(&self, card_id: Option<CardId>, bounds: &Bounds) -> bool {
+        let mut links = bounds.links.iter();
+        bounds.links.is_empty()
+            || links.any(|link| {
+                card_id.is_some_and(|id| self.is_linked(id, Some(&link.link_type), Some(&link.id)))
+            })
+    }
+}
+
+fn set_fee(filter: &mut FeeFilter, name: &str, row: &FeeRow, known: &Known) {
+    match name {
+        "account_id" => filter.account_id = Some(row.account_id),
+        "card_id" => filter.card_id = row.card_id,
+        "program_id" => filter.program_id = Some(row.program_id),
+        "kind" => filter.kind = Some(row.kind),
+        "created_from" => filter.created_from = Some(row.created_at_ms),
+        "created_until" => filter.created_until = Some(row.created_at_ms.plus_ms(1)),
+        "bounds" => filter.bounds = Some(known.bounds.clone()),
+        unknown => panic!("{unknown} is a filter that no test knows"),
+    }
+}
+
+fn fits_fee(filter: &FeeFilter, row: &FeeRow, known: &Known) -> bool {
+    let at = row.created_at_ms;
+    filter.account_id.is_none_or(|id| row.account_id == id)
+        && (filter.card_id.is_none() || row.card_id == filter.card_id)
+        && filter.program_id.is_none_or(|id| row.program_id == id)
+        && filter.kind.is_none_or(|kind| row.kind == kind)
+        && filter.created_from.is_none_or(|from| at >= from)
+        && filter.created_until.is_none_or(|until| at < until)
+        && filter.bounds.as_ref().is_none_or(|bounds| {
+            known.is_below(row.account_id, bounds) && known.has_link_of(row.card_id, bounds)
+        })
+}
+
+fn set_token(filter: &mut TokenFilter, name: &str, row: &TokenRow, known: &Known) {
+    match name {
+        "card_id" => filter.card_id = Some(row.card_id),
+        "status" => filter.status = Some(row.status),
+        "wallet" => filter.wallet = Some(row.wallet.clone()),
+        "bounds" => filter.bounds = Some(known.bounds.clone()),
+        unknown => panic!("{unknown} is a filter that no test knows"),
+    }
+}
+
+fn fits_token(filter: &TokenFilter, row: &TokenRow, known: &Known) -> bool {
+    filter.card_id.is_none_or(|id| row.card_id == id)
+        && filter.status.is_none_or(|status| row.status == status)
+        && filter
+            .wallet
+            .as_deref()
+            .is_none_or(|wallet| row.wallet == wallet)
+        && filter.bounds.as_ref().is_none_or(|bounds| {
+            let card = known.card(row.card_id).unwrap();
+            known.is_below(card.account_id, bounds) && known.has_link_of(Some(card.id), bounds)
+        })
+}
+
+async fn filters_of_fees_and_tokens_find_what_they_name_alone_and_in_pairs(fixture: Fixture) {
+    let mut history = history_of_tokens_and_fees();
+    history.pay_abroad_and_give_back();
+    let store = fixture.store().await;
+    project(&store, &history.records, 200).await;
+    let known = Known::of(&fixture, &store, &history).await;
+    let rows = store.fees(&FeeFilter::default(), None, 1000).await.unwrap();
+    let rows = rows.data;
+    assert!(rows.len() > 50 && rows.len() < 1000, "{}", rows.len());
+    let within =
+        |row: &&FeeRow| row.card_id.is_some() && known.covers(&known.bounds, row.card_id.unwrap());
+    let sample = rows.iter().find(within).unwrap();
+    let names = FeeFilter::NAMES;
+    let mut seen = 0;
+    for (place, one) in names.iter().enumerate() {
+        for two in &names[place..] {
+            let mut filter = FeeFilter::default();
+            set_fee(&mut filter, one, sample, &known);
+            set_fee(&mut filter, two, sample, &known);
+            seen += find_fees(&store, &filter, &rows, &known).await;
+        }
+    }
+    for bounds in some_bounds(&known) {
+        let filter = FeeFilter {
+            bounds: Some(bounds),
+            ..FeeFilter::default()
+        };
+        seen += find_fees(&store, &filter, &rows, &known).await;
+    }
+    assert!(seen > 1_000, "{seen}");
+
+    let rows = store.tokens(&TokenFilter::default(), None, 1000).await;
+    let rows = rows.unwrap().data;
+    let within = |row: &&TokenRow| known.covers(&known.bounds, row.card_id);
+    let sample = rows.iter().find(within).unwrap();
+    let names = TokenFilter::NAMES;
+    let mut seen = 0;
+    for (place, one) in names.iter().enumerate() {
+        for two in &names[place..] {
+            let mut filter = TokenFilter::default();
+            set_token(&mut filter, one, sample, &known);
+            set_token(&mut filter, two, sample, &known);
+            seen += find_tokens(&store, &filter, &rows, &known).await;
+        }
+    }
+    for bounds in some_bounds(&known) {
+        let filter = TokenFilter {
+            bounds: Some(bounds),
+            ..TokenFilter::default()
+        };
+        seen += find_tokens(&store, &filter, &rows, &known).await;
+    }
+    assert!(seen > 100, "{seen}");
+}
+
+/// How many there are, each once, and the same behind the first.
+async fn find_fees(store: &Store, filter: &FeeFilter, rows: &[FeeRow], known: &Known) -> usize {
+    let expected = rows.iter().filter(|row| fits_fee(filter, row, known));
+    let expected: Vec<_> = expected.cloned().collect();
+    let found = store.fees(filter, None, 1000).await.unwrap().data;
+    let ids = |rows: &[FeeRow]| rows.iter().map(|row| row.id).collect::<Vec<_>>();
+    let differ =
+        |row: &&FeeRow| !ids(&found).contains(&row.id) || !ids(&expected).contains(&row.id);
+    let differing: Vec<_> = found.iter().chain(&expected).filter(differ).collect();
+    assert!(
+        differing.is_empty(),
+        "{filter:?}: {} found, {} expected of {}, they differ in {:?}",
+        found.len(),
+        expected.len(),
+        rows.len(),
+        differing[0]
+    );
+    assert_eq!(ids(&found), ids(&expected), "{filter:?}");
+    assert!(!found.is_empty(), "nothing fits {filter:?}");
+    let rest = store.fees(filter, Some(found[0].id), 1000).await.unwrap();
+    assert_eq!(rest.data[..], expected[1..], "{filter:?}");
+    found.len()
+}
+
+async fn find_tokens(
+    store: &Store,
+    filter: &TokenFilter,
+    rows: &[TokenRow],
+    known: &Known,
+) -> usize {
+    let expected = rows.iter().filter(|row| fits_token(filter, row, known));
+    let expected: Vec<_> = expected.cloned().collect();
+    let found = store.tokens(filter, None, 1000).await.unwrap().data;
+    assert_eq!(found, expected, "{filter:?}");
+    assert!(!found.is_empty(), "nothing fits {filter:?}");
+    let rest = store.tokens(filter, Some(found[0].id), 1000).await.unwrap();
+    assert_eq!(rest.data[..], expected[1..], "{filter:?}");
+    found.len()
+}
+
 type Noted = Arc<Mutex<Vec<String>>>;
 
 /// Filters that only tell rows apart: they may come with others, or are over in time (docs/projection.md).
@@ -342,8 +538,7 @@ async fn multiply(fixture: &Fixture, table: &str, key: &str) {
 }
 
 async fn no_filter_looks_at_many_rows_in_vain(fixture: Fixture) {
-    let mut history = history(22, 600);
-    (0..120).for_each(|_| history.token());
+    let history = history_of_tokens_and_fees();
     let store = fixture.store().await;
     project(&store, &history.records, 200).await;
     fixture
@@ -362,6 +557,8 @@ async fn no_filter_looks_at_many_rows_in_vain(fixture: Fixture) {
         ("top_ups", "sequence"),
         ("transfers", "sequence"),
         ("ledger_entries", "sequence"),
+        ("fees", "sequence"),
+        ("tokens", "sequence"),
         ("audit_log", "sequence"),
         ("events", "number"),
         ("deliveries", "id"),
@@ -409,6 +606,7 @@ async fn no_filter_looks_at_many_rows_in_vain(fixture: Fixture) {
     objects(&fixture, &store, &noted, &known).await;
     money(&fixture, &store, &noted, &known).await;
     told(&fixture, &store, &noted, &known).await;
+    charged(&fixture, &store, &noted, &known).await;
 }
 
 async fn objects(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known) {
@@ -627,8 +825,46 @@ async fn told(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known) {
     }
 }
 
-/// Rows that one statement may look at without need: a portion, and what one database's plan adds.
-const IN_VAIN_MAX: i64 = 4_000;
+async fn charged(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known) {
+    let rows = store.fees(&FeeFilter::default(), None, 1000).await.unwrap();
+    let fee = rows.data.iter().rev().find(|row| row.card_id.is_some());
+    let tokens = store.tokens(&TokenFilter::default(), None, 1000).await;
+    let tokens = tokens.unwrap().data;
+    let token = tokens
+        .iter()
+        .find(|row| row.status == TokenStatus::Suspended);
+    noted.lock().unwrap().clear();
+    for name in FeeFilter::NAMES {
+        let mut filter = FeeFilter::default();
+        set_fee(&mut filter, name, fee.unwrap(), known);
+        store.fees(&filter, None, 20).await.unwrap();
+        check(fixture, noted, "fees", name).await;
+    }
+    for name in TokenFilter::NAMES {
+        let mut filter = TokenFilter::default();
+        set_token(&mut filter, name, token.unwrap(), known);
+        store.tokens(&filter, None, 20).await.unwrap();
+        check(fixture, noted, "tokens", name).await;
+    }
+    for bounds in some_bounds(known) {
+        let of = FeeFilter {
+            bounds: Some(bounds.clone()),
+            ..FeeFilter::default()
+        };
+        store.fees(&of, None, 20).await.unwrap();
+        check(fixture, noted, "fees", "bounds").await;
+        let of = TokenFilter {
+            bounds: Some(bounds),
+            ..TokenFilter::default()
+        };
+        store.tokens(&of, None, 20).await.unwrap();
+        check(fixture, noted, "tokens", "bounds").await;
+    }
+}
+
+/// Rows that one statement may look at without need: portions of 512 rows for each of the nine cards that a link has here,
+/// of which none may be within the key's other bounds, and what one database's plan adds.
+const IN_VAIN_MAX: i64 = 5_000;
 
 async fn check(fixture: &Fixture, noted: &Noted, table: &str, name: &str) {
     let statements = std::mem::take(&mut *noted.lock().unwrap());

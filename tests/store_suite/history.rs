@@ -170,6 +170,7 @@ impl History {
                 object_id: None,
                 request_id: format!("req_{request}").into(),
                 address: None,
+                in_background: false,
             })
         })
     }
@@ -314,14 +315,17 @@ impl History {
         })));
     }
 
-    /// A month later.
-    pub fn charge_months(&mut self) {
-        if self.world.registry.view.programs[&ProgramId(1)]
-            .fees
-            .is_none()
-        {
+    /// A schedule of fees from now on, if there is none.
+    pub fn have_fees(&mut self) {
+        let program = &self.world.registry.view.programs[&ProgramId(1)];
+        if program.fees.is_none() {
             self.change_fees();
         }
+    }
+
+    /// A month later.
+    pub fn charge_months(&mut self) {
+        self.have_fees();
         self.at = self.at.plus_ms(31 * 24 * 3_600_000);
         for (card_id, root) in self.cards.clone() {
             let state = self.world.shard(root);

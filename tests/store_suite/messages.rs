@@ -2,9 +2,9 @@
 //! advices of all outcomes, reversals of a part.
 
 use crate::history::{EUR, History, USD, named};
-use cardswitch::engine::command::{Action, Advise};
+use cardswitch::engine::command::{Action, Advise, Authorize};
 use cardswitch::engine::event::ApprovalCode;
-use cardswitch::engine::facts::{Kind, RepeatKey};
+use cardswitch::engine::facts::{Amounts, Kind, RepeatKey};
 use cardswitch::engine::ids::{AccountId, AuthorizationId, CardId};
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::registry::RegistryAction;
@@ -260,5 +260,77 @@ impl History {
         let (number, card_id, root, amount) = self.parts[place];
         let stays_minor = (self.below(2) == 0).then_some(amount.amount_minor / 3);
         self.reverse_named(number, card_id, root, amount, stays_minor);
+    }
+
+    /// Payments of every card in the other currency under a schedule of fees, each of which goes back in part and then as a
+    /// whole: a single message, what was cleared in two parts, and a refund.
+    pub fn pay_abroad_and_give_back(&mut self) {
+        self.have_fees();
+        for (card_id, root) in self.cards.clone() {
+            let number = self.abroad(card_id, root, 10_000, |payment| payment.posts = true);
+            self.give_back(number, card_id, root);
+            let number = self.abroad(card_id, root, 9_000, |_| ());
+            for (amount_minor, is_final) in [(2_999, false), (5_555, true)] {
+                let mut payment = self.payment_abroad(card_id, root, amount_minor);
+                payment.posts = true;
+                payment.original_keys = named(number);
+                let advise = Advise {
+                    payment,
+                    is_final,
+                    ..Advise::default()
+                };
+                self.advise(root, advise);
+            }
+            self.give_back(number, card_id, root);
+            let number = self.abroad(card_id, root, 7_000, |payment| {
+                (payment.posts, payment.kind) = (true, Kind::Refund);
+            });
+            self.give_back(number, card_id, root);
+        }
+    }
+
+    fn payment_abroad(&mut self, card_id: CardId, root: AccountId, amount_minor: i64) -> Authorize {
+        let currency = match self.currency_of(root) {
+            Some(EUR) => USD,
+            _ => EUR,
+        };
+        let transaction = Money {
+            amount_minor,
+            currency,
+        };
+        let mut payment = self.payment(card_id, amount_minor, Kind::Purchase, 5411);
+        payment.amounts = Amounts {
+            transaction,
+            billing: None,
+        };
+        payment
+    }
+
+    /// The number by which later messages name it.
+    fn abroad(
+        &mut self,
+        card_id: CardId,
+        root: AccountId,
+        amount_minor: i64,
+        change: impl Fn(&mut Authorize),
+    ) -> u64 {
+        let mut payment = self.payment_abroad(card_id, root, amount_minor);
+        change(&mut payment);
+        let number = payment.authorization_id.0;
+        self.send(root, payment);
+        number
+    }
+
+    /// All but a third, and then all.
+    fn give_back(&mut self, number: u64, card_id: CardId, root: AccountId) {
+        let amount = Money {
+            amount_minor: 9_000,
+            currency: match self.currency_of(root) {
+                Some(EUR) => USD,
+                _ => EUR,
+            },
+        };
+        self.reverse_named(number, card_id, root, amount, Some(3_000));
+        self.reverse_named(number, card_id, root, amount, None);
     }
 }

@@ -70,7 +70,7 @@ async fn the_tables_say_what_the_engine_says(fixture: Fixture) {
             (state.position, state.through),
             (history.last(), history.at_last())
         );
-        compare_accounts(&store, &history).await;
+        compare_accounts(&store, &fixture, &history).await;
         compare_cards(&store, &history).await;
         compare_authorizations(&store, &history).await;
         compare_money(&fixture).await;
@@ -140,7 +140,7 @@ async fn check_events(store: &Store, fixture: &Fixture) {
     );
 }
 
-async fn compare_accounts(store: &Store, history: &History) {
+async fn compare_accounts(store: &Store, fixture: &Fixture, history: &History) {
     let page = store
         .accounts(&AccountFilter::default(), None, LIMIT_MAX)
         .await
@@ -174,6 +174,17 @@ async fn compare_accounts(store: &Store, history: &History) {
             .unwrap();
         let posted_minor: i64 = entries.data.iter().map(|entry| entry.amount_minor).sum();
         assert_eq!(posted_minor, account.posted_minor);
+        let charged = |column: &str| {
+            let sum = format!("CAST(COALESCE(SUM({column}), 0) AS BIGINT)");
+            format!("SELECT {sum} FROM fees WHERE account_id = '{}'", row.id)
+        };
+        for (column, minor) in [
+            ("fee_minor", account.fees_minor),
+            ("reseller_mark_up_minor", account.reseller_mark_up_minor),
+        ] {
+            let sum = fixture.number(&charged(column)).await;
+            assert_eq!(sum, minor, "{column} of {}", row.id);
+        }
     }
     assert!(holding > 0, "the history left no hold to compare");
 }
@@ -187,6 +198,7 @@ async fn what_is_charged_is_the_same_whatever_the_batches(fixture: Fixture) {
     }
     history.go_on(50);
     history.charge_months();
+    history.pay_abroad_and_give_back();
     let expected = expected_dump(&fixture, &history.records).await;
     let store = fixture.store().await;
     for batch in [1, 13, 5_000] {
@@ -196,8 +208,10 @@ async fn what_is_charged_is_the_same_whatever_the_batches(fixture: Fixture) {
         }
         project(&store, &history.records, batch).await;
         assert_same(&fixture.dump().await, &expected);
+        compare_accounts(&store, &fixture, &history).await;
         compare_money(&fixture).await;
     }
+    fees_go_back(&fixture).await;
     for (kind, name) in FeeKind::ALL {
         let filter = FeeFilter {
             kind: Some(*kind),
@@ -221,6 +235,42 @@ async fn what_is_charged_is_the_same_whatever_the_batches(fixture: Fixture) {
         }
         assert_eq!(tail.row().as_ref(), page.data.first());
     }
+}
+
+/// Of payments, in part and as a whole, and of refunds; of what is all given back nothing is left.
+async fn fees_go_back(fixture: &Fixture) {
+    let of = |what: &str| {
+        format!(
+            "SELECT COUNT(*) FROM fees AS f JOIN transactions AS t ON t.sequence = f.sequence \
+             WHERE f.kind = 'foreign_exchange' AND {what}"
+        )
+    };
+    for (what, least) in [
+        ("t.transaction_type = 'payment' AND f.amount_minor > 0", 20),
+        ("t.transaction_type = 'refund' AND f.amount_minor > 0", 5),
+        (
+            "t.transaction_type = 'reversal' AND f.amount_minor < 0 AND t.amount_minor > 0",
+            20,
+        ),
+        (
+            "t.transaction_type = 'reversal' AND f.amount_minor < 0 AND t.amount_minor < 0",
+            5,
+        ),
+    ] {
+        let count = fixture.number(&of(what)).await;
+        assert!(count >= least, "{count} fees where {what}");
+    }
+    let wrong = of("t.transaction_type <> 'reversal' AND f.amount_minor <= 0");
+    assert_eq!(fixture.number(&wrong).await, 0, "a payment gives a fee");
+    let left = "SELECT COUNT(*) FROM authorizations AS a WHERE a.status = 'reversed' AND \
+                (SELECT COALESCE(SUM(f.amount_minor), 0) FROM fees AS f JOIN transactions AS t \
+                ON t.sequence = f.sequence WHERE f.kind = 'foreign_exchange' \
+                AND t.authorization_id = a.id) <> 0";
+    assert_eq!(
+        fixture.number(left).await,
+        0,
+        "what was reversed left a fee"
+    );
 }
 
 async fn compare_reveals(fixture: &Fixture, history: &History) {
@@ -508,7 +558,7 @@ async fn every_kind_of_message_moves_rows_of_any_batch(fixture: Fixture) {
     }
     let store = fixture.store().await;
     project(&store, &history.records, 3).await;
-    compare_accounts(&store, &history).await;
+    compare_accounts(&store, &fixture, &history).await;
     compare_money(&fixture).await;
     all_occur(&fixture).await;
     let dump = fixture.dump().await;
