@@ -40,6 +40,12 @@ impl Collector for Webhooks {
                 one(stats.unlogged()),
             ),
             (
+                "cardswitch_webhook_events_read",
+                "Rows of events that were read to be told",
+                counter,
+                one(stats.events_read()),
+            ),
+            (
                 "cardswitch_webhook_calls_under_way",
                 "Calls to webhook endpoints under way",
                 gauge,

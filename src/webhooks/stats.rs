@@ -10,6 +10,7 @@ pub struct WebhookStats {
     under_way: AtomicU64,
     duration_ms: AtomicU64,
     unlogged: AtomicU64,
+    events_read: AtomicU64,
 }
 
 impl WebhookStats {
@@ -41,6 +42,10 @@ impl WebhookStats {
         self.unlogged.fetch_add(rows, Ordering::Relaxed);
     }
 
+    pub(super) fn count_read(&self, rows: usize) {
+        self.events_read.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
     /// Calls that have ended, by outcome.
     pub fn ended(&self) -> [(&'static str, u64); 3] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -63,5 +68,10 @@ impl WebhookStats {
     /// Calls that the log does not have, as the database was away for too long.
     pub fn unlogged(&self) -> u64 {
         self.unlogged.load(Ordering::Relaxed)
+    }
+
+    /// Rows of events that were read from the tables.
+    pub fn events_read(&self) -> u64 {
+        self.events_read.load(Ordering::Relaxed)
     }
 }

@@ -196,6 +196,7 @@ impl Worker {
             .store
             .events(&nothing, Some(after), room)
             .await?;
+        self.shared.stats.count_read(page.data.len());
         let read_to = match page.data.last().filter(|_| page.has_more) {
             Some(last) => last.id(),
             None => EventId::end_of(page.projected_through),
