@@ -286,7 +286,8 @@ fn reason_against(account: Option<&Account>, amount: Money) -> Option<ReturnReas
     if account.currency != amount.currency {
         return Some(ReturnReason::CurrencyMismatch);
     }
-    let has_room = account.can_receive_transfer(amount.amount_minor);
+    // The other side has looked at it too, but no record may bring what cannot be booked.
+    let has_room = amount.amount_minor > 0 && account.can_receive_transfer(amount.amount_minor);
     (!has_room).then_some(ReturnReason::AmountOutOfRange)
 }
 
