@@ -184,17 +184,10 @@ async fn finish(
     // The approval is a request of its own.
     let own_id = format!("{request_id}/{}", approval.id);
     let asked = Asked::of(&caller, action, None, &own_id);
-    let mut tries = 0;
-    let done = loop {
-        tries += 1;
-        let work = carry_out(state, approval, &caller);
-        match asked.carry_out(work).await {
-            Err(error) if error.status.is_server_error() && tries < TRIES_MAX => {
-                tokio::time::sleep(AGAIN_AFTER).await;
-            }
-            Err(error) if error.status.is_server_error() => return Err(error),
-            done => break done,
-        }
+    let write = || asked.carry_out(carry_out(state, approval, &caller));
+    let done = match until_taken(write).await {
+        Err(error) if error.status.is_server_error() => return Err(error),
+        done => done,
     };
     let outcome = match &done {
         Ok(success) => ApprovalOutcome {
@@ -206,16 +199,8 @@ async fn finish(
             body: error.body(request_id).into(),
         },
     };
-    // It is done: that has to be written down too, or it would be done again.
-    let mut tries = 0;
-    loop {
-        let change = ApprovalChange::Finish(outcome.clone());
-        match change_one(state, approval.id, change).await {
-            Err(error) if error.status.is_server_error() && tries < TRIES_MAX => tries += 1,
-            written => break written?,
-        }
-        tokio::time::sleep(AGAIN_AFTER).await;
-    }
+    let over = || ApprovalChange::Finish(outcome.clone());
+    until_taken(|| change_one(state, approval.id, over())).await?;
     if let Some(entry) = asked.entry(&done) {
         match ask::registry_command(state, RegistryAction::Audit(Box::new(entry))).await? {
             Reply::Done => {}
@@ -223,6 +208,21 @@ async fn finish(
         }
     }
     Ok(())
+}
+
+/// Again for a while, where it was not taken and may be soon.
+async fn until_taken<T, W: Future<Output = Result<T, ApiError>>>(
+    work: impl Fn() -> W,
+) -> Result<T, ApiError> {
+    for _ in 1..TRIES_MAX {
+        match work().await {
+            Err(error) if error.status.is_server_error() => {
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
+            done => return done,
+        }
+    }
+    work().await
 }
 
 async fn carry_out(

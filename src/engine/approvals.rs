@@ -238,20 +238,16 @@ fn decide_change(
     let keys = &registry.view.api_keys;
     let asked = known.requested_by.api_key_id;
     let is_same = |by: &Signer| keys.are_of_one_family(by.api_key_id, asked);
-    // Also of what another has approved meanwhile: it was not the one who asked.
-    if let ApprovalChange::Approve { by, .. } = &change.change
-        && is_same(by)
-    {
-        return Err(RegistryRefusal::ApproverIsRequester);
-    }
     let state = known.state_at(at);
-    if state == to {
-        return Ok(None);
-    }
-    if state != ApprovalState::Pending {
-        return Err(RegistryRefusal::ApprovalStateForbids(state));
-    }
     match &change.change {
+        _ if state != to && state != ApprovalState::Pending => {
+            Err(RegistryRefusal::ApprovalStateForbids(state))
+        }
+        // Also of what another has approved meanwhile: it was not the one who asked.
+        ApprovalChange::Approve { by, .. } if is_same(by) => {
+            Err(RegistryRefusal::ApproverIsRequester)
+        }
+        _ if state == to => Ok(None),
         ApprovalChange::Approve { .. } if !keys.is_good_or_rolled(asked, at) => {
             Err(RegistryRefusal::RequesterRevoked)
         }

@@ -256,7 +256,7 @@ pub fn look_up(
     if lookup.names.is_empty() || brings_authorization(brought.as_ref()) {
         return brought;
     }
-    for card_id in tokens::other_cards(state, &command.action) {
+    for card_id in tokens::other_cards(state, root, &command.action) {
         let mut earlier = command.clone();
         tokens::set_card(&mut earlier.action, card_id);
         let wanted = need(state, &earlier);

@@ -319,7 +319,7 @@ fn by_token(action: &mut Action) -> Option<ByToken<'_>> {
 
 /// Where a message names a token in place of its card and is about an earlier one: the other cards of the chain, the
 /// latest first.
-pub(super) fn other_cards(state: &State, action: &Action) -> Vec<CardId> {
+pub(super) fn other_cards(state: &State, root: AccountId, action: &Action) -> Vec<CardId> {
     let mut action = action.clone();
     let Some(ByToken {
         id,
@@ -329,7 +329,7 @@ pub(super) fn other_cards(state: &State, action: &Action) -> Vec<CardId> {
     else {
         return Vec::new();
     };
-    let last = state.tokens.get(id).map(|token| token.card_id);
+    let last = state.token_of_tree(root, id).map(|token| token.card_id);
     let chain = last.into_iter().flat_map(|last| chain_from(state, last));
     let chain = chain.map(|card| card.id);
     chain.filter(|other| *other != *card_id).collect()

@@ -272,6 +272,14 @@ fn a_rule_moves_money_only_where_its_key_may_and_sees() {
             "{from}"
         );
     }
+    let opener = with_key(
+        &client,
+        json!({"name": "opener", "scopes": ["accounts:write"], "account_ids": [own]}),
+    );
+    let mut below = rule(&json!(null));
+    (below["program_id"], below["parent_id"]) = (json!(program), json!(own));
+    let (status, _, code, _) = opener.post("/v1/accounts", below).error();
+    assert_eq!((status, &*code), (403, "scope_missing"), "opened with one");
     assert_eq!(posted(&client, &own), 0);
     // From what it sees to what it sees: its own account, which gets the money that there is.
     let beneath = format!("/v1/accounts/{beneath}");

@@ -44,6 +44,25 @@ impl Two {
         let body = json!({"amount": amount, "currency": "USD", "method": "swift"});
         client.post(&format!("/v1/accounts/{}/top_ups", self.account), body)
     }
+
+    /// The path of the account, which has a limit of 100 a day from now on.
+    fn limited(&self) -> String {
+        let path = format!("/v1/accounts/{}", self.account);
+        self.ann
+            .patch(&path, json!({ "controls": controls(100) }))
+            .ok();
+        path
+    }
+
+    /// Ann asks for a higher one. The path of what waits.
+    fn asked_for(&self, amount: i64) -> String {
+        let path = format!("/v1/accounts/{}", self.account);
+        waits(
+            &self
+                .ann
+                .patch(&path, json!({ "controls": controls(amount) })),
+        )
+    }
 }
 
 /// The path of what has to wait.
@@ -105,6 +124,11 @@ fn a_large_top_up_waits_and_is_made_once_by_another_person() {
             &json!("as agreed"),
             &json!(201)
         ]
+    );
+    assert_error(
+        &act(&two.ann, &path, "approve"),
+        conflict("approver_is_requester"),
+        "own, after Bob",
     );
     let made = &approved["outcome"]["body"];
     assert_eq!(
@@ -372,21 +396,12 @@ fn who_approves_could_have_done_it_himself_and_is_nobody_of_who_asked() {
 fn what_has_changed_or_become_impossible_meanwhile_fails() {
     let switch = Switch::start();
     let two = Two::new(&switch);
-    let of_account = format!("/v1/accounts/{}", two.account);
-    two.ann
-        .patch(&of_account, json!({ "controls": controls(100) }))
-        .ok();
-    let path = waits(
-        &two.ann
-            .patch(&of_account, json!({ "controls": controls(500) })),
-    );
+    let of_account = two.limited();
+    let path = two.asked_for(500);
     // A payment, a name and a state are no change of what it replaces.
     two.top_up(&two.ann, 10).created();
     two.ann.patch(&of_account, json!({"name": "other"})).ok();
-    let late = waits(
-        &two.ann
-            .patch(&of_account, json!({ "controls": controls(600) })),
-    );
+    let late = two.asked_for(600);
     act(&two.bob, &path, "approve").ok();
     assert_error(
         &act(&two.bob, &late, "approve"),
@@ -450,15 +465,9 @@ fn one_waits_for_seven_days_and_a_repeat_asks_once() {
 fn an_approval_that_is_cut_off_anywhere_is_carried_out_once() {
     let switch = Switch::start();
     let two = Two::new(&switch);
-    let of_account = format!("/v1/accounts/{}", two.account);
-    two.ann
-        .patch(&of_account, json!({ "controls": controls(100) }))
-        .ok();
+    let of_account = two.limited();
     let top_up = waits(&two.top_up(&two.ann, 2_000));
-    let raise = waits(
-        &two.ann
-            .patch(&of_account, json!({ "controls": controls(500) })),
-    );
+    let raise = two.asked_for(500);
     let before = switch.journal.durable();
     act(&two.bob, &top_up, "approve").ok();
     act(&two.bob, &raise, "approve").ok();
@@ -517,14 +526,8 @@ fn an_approval_that_is_cut_off_anywhere_is_carried_out_once() {
 fn an_approval_that_is_cut_off_goes_over_nothing_newer() {
     let switch = Switch::start();
     let two = Two::new(&switch);
-    let of_account = format!("/v1/accounts/{}", two.account);
-    two.ann
-        .patch(&of_account, json!({ "controls": controls(100) }))
-        .ok();
-    let raise = waits(
-        &two.ann
-            .patch(&of_account, json!({ "controls": controls(500) })),
-    );
+    let of_account = two.limited();
+    let raise = two.asked_for(500);
     let before = switch.journal.durable();
     act(&two.bob, &raise, "approve").ok();
     let after = switch.journal.durable();

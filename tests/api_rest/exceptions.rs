@@ -34,6 +34,8 @@ fn whoever_asked_cannot_approve_with_a_key_of_his_own_making() {
         assert_error(&own.post(&approve, json!({})), IS_REQUESTER, "own");
     }
     assert_eq!(other.post(&approve, json!({})).ok()["state"], "approved");
+    let late = ann.post(&approve, json!({}));
+    assert_error(&late, IS_REQUESTER, "approved by another");
 }
 
 fn limited_card(client: &Client) -> (String, String) {

@@ -353,15 +353,15 @@ fn what_is_wrong_with_a_request_is_said_without_the_number() {
     );
     // The same for a number that nobody has: nothing is told of which card numbers there are.
     let bin = &number["pan"].as_str().unwrap()[..8];
-    let digits = (0..10).map(|check| format!("{bin}0000000{check}"));
-    for free in digits {
-        body["token_number"] = json!(free);
-        let told = client.post("/v1/tokens", body.clone()).error().2;
-        assert!(
-            ["token_number_in_card_bin", "token_number_invalid"].contains(&&*told),
-            "{told}"
-        );
-    }
+    let mut told: Vec<_> = (0..10)
+        .map(|check| {
+            body["token_number"] = json!(format!("{bin}0000000{check}"));
+            client.post("/v1/tokens", body.clone()).error().2
+        })
+        .collect();
+    // One of ten has the right check digit.
+    told.retain(|code| code != "token_number_invalid");
+    assert_eq!(told, ["token_number_in_card_bin"]);
     for (action, body, code) in [
         ("block", json!({"reason": "fraud"}), "card_status_forbids"),
         ("reissue", json!({"reason": "fraud"}), "card_replaced"),

@@ -267,26 +267,24 @@ async fn filters_of_payments_find_what_they_name_alone_and_in_pairs(fixture: Fix
     };
     let names = AuthorizationFilter::NAMES;
     let mut seen = 0;
-    for (place, one) in names.iter().enumerate() {
-        for two in &names[place..] {
-            let mut filter = AuthorizationFilter::default();
-            set_authorization(&mut filter, one, sample(one), &known);
-            set_authorization(&mut filter, two, sample(two), &known);
-            let expected = rows
-                .iter()
-                .filter(|row| fits_authorization(&filter, row, &known));
-            let expected: Vec<_> = expected.map(|row| row.id).collect();
-            let page = store.authorizations(&filter, None, 1000).await.unwrap();
-            let found: Vec<_> = page.data.iter().map(|row| row.id).collect();
-            assert_eq!(found, expected, "{one} and {two}: {filter:?}");
-            assert!(one != two || !found.is_empty(), "nothing fits {one}");
-            seen += found.len();
-            if let [_, .., _] = &expected[..] {
-                let after = Some(expected[0]);
-                let page = store.authorizations(&filter, after, 1).await.unwrap();
-                assert_eq!(page.data[0].id, expected[1], "{one} and {two}");
-                assert_eq!(page.has_more, expected.len() > 2);
-            }
+    for (one, two) in alone_and_in_pairs(names) {
+        let mut filter = AuthorizationFilter::default();
+        set_authorization(&mut filter, one, sample(one), &known);
+        set_authorization(&mut filter, two, sample(two), &known);
+        let expected = rows
+            .iter()
+            .filter(|row| fits_authorization(&filter, row, &known));
+        let expected: Vec<_> = expected.map(|row| row.id).collect();
+        let page = store.authorizations(&filter, None, 1000).await.unwrap();
+        let found: Vec<_> = page.data.iter().map(|row| row.id).collect();
+        assert_eq!(found, expected, "{one} and {two}: {filter:?}");
+        assert!(one != two || !found.is_empty(), "nothing fits {one}");
+        seen += found.len();
+        if let [_, .., _] = &expected[..] {
+            let after = Some(expected[0]);
+            let page = store.authorizations(&filter, after, 1).await.unwrap();
+            assert_eq!(page.data[0].id, expected[1], "{one} and {two}");
+            assert_eq!(page.has_more, expected.len() > 2);
         }
     }
     assert!(seen > 1_000, "{seen}");
@@ -294,20 +292,26 @@ async fn filters_of_payments_find_what_they_name_alone_and_in_pairs(fixture: Fix
     let rows = store.transactions(&all, None, 1000).await.unwrap().data;
     let sample = &rows[rows.len() / 2];
     let names = TransactionFilter::NAMES;
-    for (place, one) in names.iter().enumerate() {
-        for two in &names[place..] {
-            let mut filter = TransactionFilter::default();
-            set_transaction(&mut filter, one, sample, &known);
-            set_transaction(&mut filter, two, sample, &known);
-            let expected = rows
-                .iter()
-                .filter(|row| fits_transaction(&filter, row, &known));
-            let expected: Vec<_> = expected.map(|row| row.id).collect();
-            let page = store.transactions(&filter, None, 1000).await.unwrap();
-            let found: Vec<_> = page.data.iter().map(|row| row.id).collect();
-            assert_eq!(found, expected, "{one} and {two}: {filter:?}");
-        }
+    for (one, two) in alone_and_in_pairs(names) {
+        let mut filter = TransactionFilter::default();
+        set_transaction(&mut filter, one, sample, &known);
+        set_transaction(&mut filter, two, sample, &known);
+        let expected = rows
+            .iter()
+            .filter(|row| fits_transaction(&filter, row, &known));
+        let expected: Vec<_> = expected.map(|row| row.id).collect();
+        let page = store.transactions(&filter, None, 1000).await.unwrap();
+        let found: Vec<_> = page.data.iter().map(|row| row.id).collect();
+        assert_eq!(found, expected, "{one} and {two}: {filter:?}");
     }
+}
+
+/// Each name with itself and with each that comes after it.
+fn alone_and_in_pairs(
+    names: &[&'static str],
+) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let behind = move |place: usize| names[place..].iter().map(move |two| (names[place], *two));
+    (0..names.len()).flat_map(behind)
 }
 
 fn history_of_tokens_and_fees() -> History {
@@ -419,13 +423,11 @@ async fn filters_of_fees_and_tokens_find_what_they_name_alone_and_in_pairs(fixtu
     let sample = rows.iter().find(within).unwrap();
     let names = FeeFilter::NAMES;
     let mut seen = 0;
-    for (place, one) in names.iter().enumerate() {
-        for two in &names[place..] {
-            let mut filter = FeeFilter::default();
-            set_fee(&mut filter, one, sample, &known);
-            set_fee(&mut filter, two, sample, &known);
-            seen += find_fees(&store, &filter, &rows, &known).await;
-        }
+    for (one, two) in alone_and_in_pairs(names) {
+        let mut filter = FeeFilter::default();
+        set_fee(&mut filter, one, sample, &known);
+        set_fee(&mut filter, two, sample, &known);
+        seen += find_fees(&store, &filter, &rows, &known).await;
     }
     for bounds in some_bounds(&known) {
         let filter = FeeFilter {
@@ -442,13 +444,11 @@ async fn filters_of_fees_and_tokens_find_what_they_name_alone_and_in_pairs(fixtu
     let sample = rows.iter().find(within).unwrap();
     let names = TokenFilter::NAMES;
     let mut seen = 0;
-    for (place, one) in names.iter().enumerate() {
-        for two in &names[place..] {
-            let mut filter = TokenFilter::default();
-            set_token(&mut filter, one, sample, &known);
-            set_token(&mut filter, two, sample, &known);
-            seen += find_tokens(&store, &filter, &rows, &known).await;
-        }
+    for (one, two) in alone_and_in_pairs(names) {
+        let mut filter = TokenFilter::default();
+        set_token(&mut filter, one, sample, &known);
+        set_token(&mut filter, two, sample, &known);
+        seen += find_tokens(&store, &filter, &rows, &known).await;
     }
     for bounds in some_bounds(&known) {
         let filter = TokenFilter {
