@@ -40,8 +40,7 @@ pub trait RecordSource: Send + 'static {
 /// How the follower paces itself. The defaults keep the lag under 200 ms where there is little to do.
 #[derive(Clone)]
 pub struct FollowSettings {
-    /// Records of one transaction at most. Many, for it only comes to as many while it is behind, and then a page that
-    /// many records change is written once.
+    /// Records of one transaction at most.
     pub batch_max: usize,
     /// How long records may gather after a small batch; four times as long after one that was not so small, for
     /// then fewer transactions write the same pages fewer times.
@@ -63,7 +62,7 @@ pub struct FollowSettings {
 impl Default for FollowSettings {
     fn default() -> FollowSettings {
         FollowSettings {
-            batch_max: 16_384,
+            batch_max: 4096,
             gather: Duration::from_millis(25),
             wait: Duration::from_millis(100),
             hold_back_max: Duration::from_millis(200),
@@ -177,7 +176,7 @@ impl<S: RecordSource> Follower<S> {
             if self.shutdown.is_cancelled() {
                 return Ok(());
             }
-            let behind = records.len() >= self.settings.batch_max / 8;
+            let behind = records.len() >= self.settings.batch_max / 2;
             if behind {
                 // The next records are read and unpacked while SQL takes these.
                 reading = self.read()?;
@@ -202,7 +201,7 @@ impl<S: RecordSource> Follower<S> {
                 (pace, seen) = (Pace::default(), (self.lag.durable(), Instant::now()));
                 self.lag.note_projected(projector.position());
                 if !records.is_empty() {
-                    let busy = records.len() >= self.settings.batch_max / 64;
+                    let busy = records.len() >= self.settings.batch_max / 16;
                     let gather = self.settings.gather * if busy { 4 } else { 1 };
                     let _ = tokio::time::timeout(gather, self.shutdown.cancelled()).await;
                 }

@@ -66,8 +66,6 @@ impl Sqlite {
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("cache_size", "-65536")
-            // 64 MiB of log between two copies into the tables: most pages change many times in between.
-            .pragma("wal_autocheckpoint", "16384")
             .pragma("journal_size_limit", "67108864")
             .disable_statement_logging();
         let readers = options.clone().pragma("query_only", "ON");
