@@ -246,6 +246,7 @@ impl Network {
             count: self.count,
             duration: self.duration.map(seconds).transpose()?,
             mix: self.mix,
+            clears: self.clear,
             malformed_rate: self.malformed,
             sign_on: !self.no_sign_on && !self.against_echo,
             echo: self.against_echo,

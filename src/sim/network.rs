@@ -42,6 +42,8 @@ pub struct NetworkOptions {
     pub duration: Option<Duration>,
     /// What is sent.
     pub mix: Mix,
+    /// Holds are presented (0220) once they are a few hundred payments old.
+    pub clears: bool,
     /// Malformed messages per second, on a connection of their own.
     pub malformed_rate: Option<f64>,
     /// Send a sign-on first and a sign-off last.
@@ -72,6 +74,7 @@ impl NetworkOptions {
             count: None,
             duration: None,
             mix: Mix::default(),
+            clears: false,
             malformed_rate: None,
             sign_on: true,
             answer_keep_alives: false,
@@ -117,7 +120,9 @@ pub async fn run_network(
     let (cards_of, mix) = (&cards, &options.mix);
     let lines = lines.into_iter().enumerate().map(|(at, line)| {
         let generator = Generator::new(cards_of.clone(), mix.clone(), options.seed, run, at);
-        let generator = generator.completing_in_parts(peer.wire.says_final());
+        let generator = generator
+            .completing_in_parts(peer.wire.says_final())
+            .clearing(options.clears);
         let player = Player::new(peer.wire.clone(), generator);
         (line, player, plan(&options, at, &metronome))
     });

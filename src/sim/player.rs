@@ -75,6 +75,7 @@ impl Script for Player {
     fn show(&self, progress: &mut Progress) {
         progress.approved = self.approved;
         progress.declined = self.declined;
+        progress.undecided = self.undecided;
         progress.reversals = self.reversals;
         progress.repeats = self.repeats;
     }

@@ -174,7 +174,15 @@ impl fmt::Display for NetworkReport {
                 f,
                 "  refused {refused}, ignored {ignored}, connection closed {closed}"
             )
-        })
+        })?;
+        if self.undecided == 0 {
+            return Ok(());
+        }
+        writeln!(
+            f,
+            "but {} payments were refused without a decision (91, 96 and the like); /v1/authorizations says why",
+            self.undecided
+        )
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Progress {
     pub approved: u64,
     /// Payments declined.
     pub declined: u64,
+    /// Payments that the issuer could not decide.
+    pub undecided: u64,
     /// Reversals sent.
     pub reversals: u64,
     /// Repeats sent.
@@ -113,6 +115,7 @@ fn progress(start: Instant, boards: &[Arc<Board>]) -> Progress {
         all.answered += board.progress.answered;
         all.approved += board.progress.approved;
         all.declined += board.progress.declined;
+        all.undecided += board.progress.undecided;
         all.reversals += board.progress.reversals;
         all.repeats += board.progress.repeats;
         all.in_flight += board.progress.in_flight;

@@ -70,6 +70,13 @@ struct Past {
     open_minor: u64,
 }
 
+impl Past {
+    fn has_hold(&self) -> bool {
+        let holds = matches!(self.payment.kind, Kind::Purchase | Kind::PreAuthorization);
+        holds && self.approved && !self.reversed && self.open_minor > 0
+    }
+}
+
 /// Traffic of one connection.
 #[derive(Clone, Debug)]
 pub struct Generator {
@@ -87,6 +94,8 @@ pub struct Generator {
     queued: Vec<(Outgoing, Expectation)>,
     /// The dialect can say that more completions follow.
     completes_in_parts: bool,
+    clears: bool,
+    to_present: Vec<Past>,
 }
 
 impl Generator {
@@ -120,6 +129,8 @@ impl Generator {
             last: None,
             queued: Vec::with_capacity(4),
             completes_in_parts: false,
+            clears: false,
+            to_present: Vec::new(),
         }
     }
 
@@ -129,11 +140,23 @@ impl Generator {
         self
     }
 
+    /// Presents in full what is too long ago to be taken back, so that holds do not pile up.
+    pub fn clearing(mut self, clears: bool) -> Generator {
+        self.clears = clears;
+        self.remembers |= clears;
+        self
+    }
+
     /// The next message, and what its answer must be.
     #[inline]
     pub fn next(&mut self, now: Stamp) -> (Outgoing, Expectation) {
         if let Some(queued) = self.queued.pop() {
             return queued;
+        }
+        if let Some(past) = self.to_present.pop() {
+            let what = FollowUp::Completion { is_final: true };
+            let outgoing = self.about(what, &past.payment, past.open_minor, now);
+            return (outgoing, Expectation::Taken);
         }
         let choice = self.mix.choose(&mut self.random);
         match choice {
@@ -169,8 +192,11 @@ impl Generator {
         if self.past.len() < REMEMBERED {
             self.past.push(past);
         } else {
-            self.past[self.oldest] = past;
+            let forgotten = std::mem::replace(&mut self.past[self.oldest], past);
             self.oldest = (self.oldest + 1) % REMEMBERED;
+            if self.clears && forgotten.has_hold() {
+                self.to_present.push(forgotten);
+            }
         }
     }
 
@@ -371,21 +397,12 @@ impl Generator {
             }
         };
         self.past[at].open_minor = left_minor;
-        let (stan, _) = self.keys.draw();
-        let payment = Payment {
-            billing_minor: amount_minor,
-            stan,
-            at: now,
-            ..of
-        };
-        let outgoing = Outgoing::FollowUp {
-            what,
-            payment,
-            of_stan: of.stan,
-            of_at: of.at,
-        };
+        let outgoing = self.about(what, &of, amount_minor, now);
         let expectation = match what {
-            FollowUp::Increment => self.expectation(&payment),
+            FollowUp::Increment => self.expectation(&Payment {
+                billing_minor: amount_minor,
+                ..of
+            }),
             FollowUp::Amendment | FollowUp::Completion { .. } => Expectation::Taken,
         };
         // Whether it may still be added to depends on what else is under way.
@@ -394,6 +411,21 @@ impl Generator {
             other => other,
         };
         (outgoing, expectation)
+    }
+
+    fn about(&mut self, what: FollowUp, of: &Payment, billing_minor: u64, at: Stamp) -> Outgoing {
+        let (stan, _) = self.keys.draw();
+        Outgoing::FollowUp {
+            what,
+            payment: Payment {
+                billing_minor,
+                stan,
+                at,
+                ..*of
+            },
+            of_stan: of.stan,
+            of_at: of.at,
+        }
     }
 
     fn force_post(&mut self, now: Stamp) -> (Outgoing, Expectation) {

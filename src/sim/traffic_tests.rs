@@ -228,3 +228,27 @@ fn mixes_are_named_weights() {
         );
     }
 }
+
+#[test]
+fn what_is_not_reversed_is_presented_in_the_end() {
+    for clears in [false, true] {
+        let mut generator = generator(&[Profile::Ok], "purchase=3,reversal=1", 3).clearing(clears);
+        let mut open = std::collections::BTreeMap::new();
+        for _ in 0..20 * REMEMBERED {
+            match generator.next(Stamp::default()).0 {
+                Outgoing::Request(payment) => {
+                    open.insert(payment.stan, payment.billing_minor);
+                    generator.answered(payment, answer("00"), true);
+                }
+                Outgoing::Reversal { payment, .. } => {
+                    open.remove(&payment.stan).unwrap();
+                }
+                Outgoing::FollowUp {
+                    of_stan, payment, ..
+                } => assert_eq!(open.remove(&of_stan), Some(payment.billing_minor)),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(open.len() <= REMEMBERED + 1, clears, "{}", open.len());
+    }
+}

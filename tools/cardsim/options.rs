@@ -100,6 +100,9 @@ pub struct Network {
     /// What to send: default, purchases, or weights such as purchase=90,repeat=10
     #[arg(long, default_value = "default", value_parser = parse_mix)]
     pub mix: Mix,
+    /// Present each hold (0220) once it is a few hundred payments old, so that holds do not pile up
+    #[arg(long)]
+    pub clear: bool,
     /// Malformed messages per second, on a connection of their own
     #[arg(long)]
     pub malformed: Option<f64>,
