@@ -13,9 +13,11 @@ use crate::shard::snapshots::SnapshotSettings;
 use address::{clash, has_port, no_port};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
+use variables::Variable;
 
 mod address;
 mod place;
+mod variables;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -57,13 +59,14 @@ impl WrongKey {
     }
 
     /// Names the variable that has set the key, or else its place in the file.
-    fn placed(self, file: &Path, text: &str, variables: &[String]) -> ConfigError {
-        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
-        let variable = format!("{PREFIX}{}", path.join("__").to_uppercase());
-        if variables.contains(&variable) {
-            let what = self.what;
-            return ConfigError::Variable { variable, what };
+    fn placed(self, file: &Path, text: &str, variables: &[Variable]) -> ConfigError {
+        if let Some(by) = variables.iter().find(|by| by.path == self.path) {
+            return ConfigError::Variable {
+                variable: by.name.clone(),
+                what: self.what,
+            };
         }
+        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
         let (line, column) = place::of_key(text, &path).unwrap_or((1, 1));
         ConfigError::Invalid {
             file: file.to_owned(),
@@ -275,11 +278,8 @@ pub enum LogFormat {
 /// Room for the largest piece that a shard hands to the journal, with some to spare.
 const PENDING_LIMIT_BYTES_MIN: u64 = 1 << 20;
 
-/// What the name of an overriding variable begins with: `CARDSWITCH__STORE__URL`.
-const PREFIX: &str = "CARDSWITCH__";
-
 impl Config {
-    /// Reads the file and lets environment variables override keys outside `[[network]]`.
+    /// Reads the file and lets environment variables override its keys.
     pub fn load(
         file: &Path,
         environment: impl Iterator<Item = (String, String)>,
@@ -299,30 +299,25 @@ impl Config {
     ) -> Result<Config, ConfigError> {
         let mut config: Config =
             toml::from_str(text).map_err(|error| invalid(file, text, &error))?;
-        let mut overrides: Vec<_> = environment
-            .filter(|(variable, _)| variable.starts_with(PREFIX))
-            .collect();
-        overrides.sort();
-        let mut variables = Vec::new();
-        if !overrides.is_empty() {
-            let mut table: toml::Table =
-                toml::from_str(text).map_err(|error| invalid(file, text, &error))?;
-            for (variable, value) in overrides {
-                set(&mut table, &variable, &value)?;
-                let what = |error: toml::de::Error| error.message().to_owned();
-                config = toml::Value::Table(table.clone())
-                    .try_into()
-                    .map_err(|error| ConfigError::Variable {
-                        variable: variable.clone(),
-                        what: what(error),
-                    })?;
-                variables.push(variable);
-            }
+        let mut table: toml::Table =
+            toml::from_str(text).map_err(|error| invalid(file, text, &error))?;
+        let mut found = Vec::new();
+        for (name, value) in variables::overriding(environment) {
+            let variable = variables::find(&table, name)?;
+            variables::set(&mut table, &variable, &value)?;
+            let what = |error: toml::de::Error| error.message().to_owned();
+            config = toml::Value::Table(table.clone())
+                .try_into()
+                .map_err(|error| ConfigError::Variable {
+                    variable: variable.name.clone(),
+                    what: what(error),
+                })?;
+            found.push(variable);
         }
-        config.find_files_beside(file, &variables);
+        config.find_files_beside(file, &found);
         match config.check() {
             Ok(()) => Ok(config),
-            Err(wrong) => Err(wrong.placed(file, text, &variables)),
+            Err(wrong) => Err(wrong.placed(file, text, &found)),
         }
     }
 
@@ -334,8 +329,11 @@ impl Config {
     ) -> ConfigError {
         // It was read a moment ago; should it be gone, the sentence is right all the same.
         let text = std::fs::read_to_string(file).unwrap_or_default();
-        let variables: Vec<String> = environment.map(|(variable, _)| variable).collect();
-        wrong.placed(file, &text, &variables)
+        let table = toml::from_str(&text).unwrap_or_default();
+        let found: Vec<Variable> = variables::overriding(environment)
+            .filter_map(|(name, _)| variables::find(&table, name).ok())
+            .collect();
+        wrong.placed(file, &text, &found)
     }
 
     /// Checks what the types do not.
@@ -441,49 +439,21 @@ impl Config {
     /// Takes the files that the configuration names as lying beside it, wherever the program was started.
     /// What a variable names is relative to where it was set, and so is the data folder, see
     /// `config/cardswitch.toml`.
-    fn find_files_beside(&mut self, file: &Path, variables: &[String]) {
+    fn find_files_beside(&mut self, file: &Path, variables: &[Variable]) {
         let folder = file.parent().unwrap_or(Path::new(""));
-        for network in &mut self.network {
-            if let Some(dialect_file) = &mut network.dialect_file {
+        let by_variable = |path: &[&str]| variables.iter().any(|by| by.path == path);
+        for (number, network) in self.network.iter_mut().enumerate() {
+            let by_variable = by_variable(&["network", &number.to_string(), "dialect_file"]);
+            if let (Some(dialect_file), false) = (&mut network.dialect_file, by_variable) {
                 let path = folder.join(&*dialect_file);
                 *dialect_file = path.to_string_lossy().into_owned();
             }
         }
-        let by_variable = variables.contains(&format!("{PREFIX}VAULT__KEY_FILE"));
+        let by_variable = by_variable(&["vault", "key_file"]);
         if let (Some(key_file), false) = (&mut self.vault.key_file, by_variable) {
             *key_file = folder.join(&*key_file);
         }
     }
-}
-
-/// Puts the value of `CARDSWITCH__SECTION__KEY` into the table, as the type that it reads as.
-fn set(table: &mut toml::Table, variable: &str, value: &str) -> Result<(), ConfigError> {
-    let error = |what: &str| ConfigError::Variable {
-        variable: variable.into(),
-        what: what.into(),
-    };
-    let path = variable[PREFIX.len()..].to_lowercase();
-    let (section, key) = path
-        .split_once("__")
-        .ok_or_else(|| error("give a section and a key: CARDSWITCH__SECTION__KEY"))?;
-    if section == "network" {
-        return Err(error(
-            "[[network]] sections cannot be overridden; edit the file",
-        ));
-    }
-    let value = match value.parse::<toml::Value>() {
-        Ok(toml::Value::Integer(number)) => toml::Value::Integer(number),
-        Ok(toml::Value::Boolean(flag)) => toml::Value::Boolean(flag),
-        _ => toml::Value::String(value.to_owned()),
-    };
-    let section = table
-        .entry(section.to_owned())
-        .or_insert_with(|| toml::Value::Table(toml::Table::new()));
-    let section = section
-        .as_table_mut()
-        .ok_or_else(|| error("this section is not a table"))?;
-    section.insert(key.to_owned(), value);
-    Ok(())
 }
 
 /// Line, column and sentence; never the line's text, which may hold a key.
@@ -599,11 +569,40 @@ mod tests {
                 .unwrap_err()
                 .starts_with("CARDSWITCH__SHARDS__COUNT: [shards] `count` must be")
         );
-        assert!(
-            parse("", &[("CARDSWITCH__NETWORK__NAME", "x")])
-                .unwrap_err()
-                .contains("edit the file")
+        assert_eq!(
+            parse("", &[("CARDSWITCH__NETWORK__NAME", "x")]).unwrap_err(),
+            "CARDSWITCH__NETWORK__NAME: the name of such a variable is as CARDSWITCH__NETWORK__NAME__KEY"
         );
+    }
+
+    #[test]
+    fn a_network_is_overridden_by_its_name() {
+        let text = "[[network]]\nname = \"visa\"\nlisten = \"x:1\"\n\
+                    [[network]]\nname = \"Master-Card 2\"\nlisten = \"x:2\"";
+        let listen = |variable, value| {
+            let config = parse(text, &[(variable, value)])?;
+            let all = config.network.into_iter();
+            Ok(all
+                .map(|network| network.listen.unwrap())
+                .collect::<Vec<_>>())
+        };
+        let visa = "CARDSWITCH__NETWORK__VISA__LISTEN";
+        let other = "CARDSWITCH__NETWORK__MASTER_CARD_2__LISTEN";
+        assert_eq!(listen(visa, "x:3"), Ok(vec!["x:3".into(), "x:2".into()]));
+        assert_eq!(listen(other, "x:3"), Ok(vec!["x:1".into(), "x:3".into()]));
+        let amex = "CARDSWITCH__NETWORK__AMEX__LISTEN";
+        for (variable, value, wrong) in [
+            (visa, "x", "CARDSWITCH__NETWORK__VISA__LISTEN: "),
+            (other, "x:1", "CARDSWITCH__NETWORK__MASTER_CARD_2__LISTEN: "),
+            (
+                amex,
+                "x:1",
+                "CARDSWITCH__NETWORK__AMEX__LISTEN: no [[network]] section",
+            ),
+        ] {
+            let error: String = listen(variable, value).unwrap_err();
+            assert!(error.starts_with(wrong), "{error}");
+        }
     }
 
     #[test]

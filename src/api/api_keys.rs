@@ -207,6 +207,12 @@ async fn make(state: &ApiState, key: &mut ApiKey) -> Result<Success, ApiError> {
             Reply::RegistryRefused(refusal @ RegistryRefusal::TooManyApiKeys) => {
                 return Err(ApiError::conflict("too_many", refusal.to_string()));
             }
+            Reply::RegistryRefused(refusal @ RegistryRefusal::ApiKeyNotActive(_)) => {
+                return Err(ApiError::conflict(
+                    "api_key_not_active",
+                    refusal.to_string(),
+                ));
+            }
             reply => return Err(ask::unexpected(&reply)),
         };
     let body = shown(key, key.created_at);

@@ -137,6 +137,7 @@ fn refused(refusal: RegistryRefusal) -> ApiError {
             ApiError::conflict("exception_over", told).with_param("ends_at")
         }
         RegistryRefusal::ApproverIsRequester => ApiError::conflict("approver_is_requester", told),
+        RegistryRefusal::RequesterRevoked => ApiError::conflict("requester_revoked", told),
         RegistryRefusal::TooManyExceptions => ApiError::conflict("too_many", told),
         refusal => ApiError::internal(&refusal),
     }

@@ -347,6 +347,12 @@ fn refusal(view: &RegistryView, key: &ApiKey) -> Option<RegistryRefusal> {
     if keys.get(key.id).is_some() {
         return Some(RegistryRefusal::IdTaken);
     }
+    // What it asked for would otherwise be approved again.
+    let rolled_from = key.rolled_from.and_then(|id| keys.get(id));
+    match rolled_from.map(|old| old.state_at(key.created_at)) {
+        None | Some(ApiKeyState::Active) => {}
+        Some(state) => return Some(RegistryRefusal::ApiKeyNotActive(state)),
+    }
     // Whoever is bound by the keys of others leaves room for the root key.
     let of_maker = |known: &&Arc<ApiKey>| known.created_by == key.created_by;
     let is_full = match key.created_by {

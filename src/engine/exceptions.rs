@@ -232,6 +232,8 @@ fn decide_change(registry: &Registry, at: Timestamp, change: &ChangeException) -
         RegistryRefusal::ApproverIsRequester
     } else if known.state == to {
         return RegistryOutcome::AlreadyDone;
+    } else if approves && !keys.is_good_or_rolled(known.requested_by.api_key_id, at) {
+        RegistryRefusal::RequesterRevoked
     } else if approves && known.ends_at <= at {
         RegistryRefusal::ExceptionOver
     } else {

@@ -2,7 +2,7 @@
 //! that nobody issued. One writer; its changes reach the shards as a numbered view.
 //! Money does not live here.
 
-use super::api_keys::{API_KEYS_MAX, API_KEYS_OF_KEY_MAX, ApiKey, ApiKeys};
+use super::api_keys::{API_KEYS_MAX, API_KEYS_OF_KEY_MAX, ApiKey, ApiKeyState, ApiKeys};
 use super::approvals::{
     APPROVALS_PENDING_MAX, APPROVALS_PENDING_OF_FAMILY_MAX, Approval, ApprovalState, Approvals,
     ChangeApproval,
@@ -416,6 +416,8 @@ pub enum RegistryRefusal {
         "{APPROVALS_PENDING_MAX} writes may wait for approval, {APPROVALS_PENDING_OF_FAMILY_MAX} of one family of keys, and do"
     )]
     TooManyApprovals,
+    #[error("an API key that is {} is not rolled; make a new one", .0.name())]
+    ApiKeyNotActive(ApiKeyState),
 }
 
 /// MCC groups, and as many merchant lists: each change copies the table of them.

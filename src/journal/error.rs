@@ -122,8 +122,8 @@ pub enum JournalError {
     },
     /// Another process writes here.
     #[error(
-        "{folder} is in use by another cardswitch process; stop that process, or give this one \
-         another data.dir"
+        "{folder} is in use by another cardswitch process; stop that process first, or, to run two of them, \
+         give this one another data.dir"
     )]
     Locked {
         /// The folder.

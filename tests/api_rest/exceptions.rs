@@ -38,6 +38,34 @@ fn whoever_asked_cannot_approve_with_a_key_of_his_own_making() {
     assert_error(&late, IS_REQUESTER, "approved by another");
 }
 
+#[test]
+fn what_a_revoked_key_asked_for_is_not_approved() {
+    let switch = Switch::start();
+    let root = switch.client();
+    let (_, card_id) = limited_card(&root);
+    let made = root.post(
+        "/v1/api_keys",
+        json!({"name": "Ann", "scopes": ["exceptions:request"]}),
+    );
+    let key_id = made.created();
+    let bearer = format!("Bearer {}", made.json()["key"].as_str().unwrap());
+    let body = raise(&card_id, 5_000, "2100-01-01T00:00:00Z");
+    let id = root
+        .header("Authorization", &bearer)
+        .post("/v1/exceptions", body)
+        .created();
+    root.post(&format!("/v1/api_keys/{key_id}/revoke"), json!({}))
+        .ok();
+    let approved = bob(&root).post(&format!("/v1/exceptions/{id}/approve"), json!({}));
+    assert_error(
+        &approved,
+        (409, "conflict", "requester_revoked", None),
+        "revoked",
+    );
+    let rejected = bob(&root).post(&format!("/v1/exceptions/{id}/reject"), json!({}));
+    assert_eq!(rejected.ok()["state"], "rejected");
+}
+
 fn limited_card(client: &Client) -> (String, String) {
     let limits = json!([{"id": LIMIT, "window": "day", "amount": 1_000}]);
     funded_card(client, json!({ "limits": limits }))

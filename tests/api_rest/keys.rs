@@ -492,6 +492,8 @@ fn keys_are_revoked_rolled_and_expire() {
     );
     assert_eq!(root.post(&revoke, json!({})).ok()["status"], "revoked");
     assert_eq!(second.get("/v1/programs").error().2, "api_key_revoked");
+    let again = root.post(&format!("/v1/api_keys/{id}/roll"), json!({}));
+    assert_eq!(again.error().2, "api_key_not_active");
     let at =
         cardswitch::engine::time::Timestamp(now.load(std::sync::atomic::Ordering::SeqCst) + minute);
     let short = with_key(
