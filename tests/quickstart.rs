@@ -1,5 +1,5 @@
-//! `docs/quickstart.md` as a reader types it, against a running switch: what its commands print is what the page shows,
-//! but for ids and times. And the receiver of webhooks that it names.
+//! `docs/quickstart.md`, and the examples of other pages, as a reader types them, against a running switch: what the commands
+//! print is what the page shows, but for ids and times. And the receiver of webhooks that it names.
 
 mod support;
 
@@ -19,9 +19,9 @@ use support::told::told;
 
 const PAGE: &str = "docs/quickstart.md";
 
-/// Language and text of each block, in order.
-fn blocks() -> Vec<(String, String)> {
-    let page = std::fs::read_to_string(PAGE).unwrap();
+/// Language and text of each block of a page, in order.
+fn blocks(page: &str) -> Vec<(String, String)> {
+    let page = std::fs::read_to_string(page).unwrap();
     let mut blocks: Vec<(String, String)> = Vec::new();
     let mut inside = false;
     for line in page.lines() {
@@ -81,7 +81,7 @@ fn what_differs_from_run_to_run_is_told_alike_and_nothing_else() {
 
 #[test]
 fn the_first_command_starts_the_switch_that_the_others_talk_to() {
-    let (language, command) = blocks().remove(0);
+    let (language, command) = blocks(PAGE).remove(0);
     let words: Vec<&str> = command.split_whitespace().collect();
     let expected = "CARDSWITCH_ROOT_KEY=change-me-0123456789 CARDSWITCH__SANDBOX__ENABLED=true cargo run --release --";
     let expected: Vec<&str> = expected.split(' ').collect();
@@ -105,6 +105,24 @@ fn the_page_shows_what_its_commands_print() {
     let page = std::fs::read_to_string(PAGE).unwrap();
     let steps = page.lines().filter(|line| line.starts_with("**")).count();
     assert_eq!(steps, 9, "under ten commands");
+    show_what_they_print(PAGE, blocks(PAGE));
+}
+
+#[test]
+fn the_examples_of_other_pages_show_what_their_commands_print() {
+    let shorthands = blocks(PAGE).remove(1);
+    assert!(shorthands.1.starts_with("call() {"));
+    for page in ["docs/fees.md", "docs/tokens.md", "docs/approvals.md"] {
+        let mut all = vec![shorthands.clone()];
+        all.extend(blocks(page));
+        let examples = all.iter().filter(|(language, _)| language == "bash");
+        assert!(examples.count() > 1, "{page} has lost its example");
+        show_what_they_print(page, all);
+    }
+}
+
+/// The commands of a page, in their order, on a switch of their own.
+fn show_what_they_print(page: &str, blocks: Vec<(String, String)>) {
     let config =
         "[sandbox]\nenabled = true\n[[network]]\nname = \"visa\"\nlisten = \"127.0.0.1:0\"\n";
     let switch = Switch::start(config);
@@ -113,7 +131,7 @@ fn the_page_shows_what_its_commands_print() {
     let receiver = std::fs::canonicalize("docs/webhook_receiver.py").unwrap();
     let receiver = receiver.display();
     let (mut script, mut shown) = (String::new(), Vec::new());
-    for (language, text) in blocks() {
+    for (language, text) in blocks {
         match &*language {
             "bash" => {
                 script += &format!("{text}echo '== end of block'\n");
@@ -134,7 +152,8 @@ fn the_page_shows_what_its_commands_print() {
         ("127.0.0.1:9999", &format!("127.0.0.1:{port}")),
         ("docs/webhook_receiver.py", &format!("{receiver} {port}")),
     ] {
-        assert!(script.contains(stands), "{PAGE} has lost {stands}");
+        let is_there = script.contains(stands) || page != PAGE;
+        assert!(is_there, "{page} has lost {stands}");
         script = script.replace(stands, here);
     }
     // What waits for something that does not come is ended.
@@ -145,7 +164,7 @@ fn the_page_shows_what_its_commands_print() {
     let printed: Vec<&str> = heard.out.split("== end of block\n").collect();
     assert_eq!(printed.len(), shown.len() + 1);
     for (printed, shown) in printed.iter().zip(&shown) {
-        assert_eq!(alike(printed), alike(shown), "{PAGE}");
+        assert_eq!(alike(printed), alike(shown), "{page}");
     }
 }
 

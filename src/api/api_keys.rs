@@ -54,6 +54,7 @@ pub fn preset(name: &str) -> Option<Scopes> {
             AccountsRead,
             CardsRead,
             CardsFreeze,
+            CardsBlock,
             CardsShip,
             CardholdersRead,
             ExceptionsRead,
