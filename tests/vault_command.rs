@@ -162,6 +162,17 @@ fn keys_rotate_and_are_wrapped_anew_and_every_card_number_still_opens() {
     assert_eq!(reveal(&switch, &second), second_number);
     let (third, third_number) = issue(&switch);
     assert_eq!(reveal(&switch, &third), third_number);
+
+    // A variable that names the old key says nothing of the new one.
+    let by_variable = ("CARDSWITCH__VAULT__KEY_FILE".to_owned(), new_key.to_owned());
+    let elsewhere = switch.folder().join("elsewhere.toml");
+    std::fs::write(switch.folder().join("other-key"), "cd".repeat(32)).unwrap();
+    std::fs::write(&elsewhere, "[vault]\nkey_file = \"other-key\"\n").unwrap();
+    let to = elsewhere.to_str().unwrap();
+    let rewrapped = vault(&["rewrap", "--new-config", to], &config, &[by_variable]);
+    assert_eq!(rewrapped.code, Some(0), "{}", rewrapped.error);
+    let refused = vault(&["status"], &config, &[]);
+    assert_eq!(refused.code, Some(1), "{}", refused.error);
 }
 
 #[test]

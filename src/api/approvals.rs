@@ -264,8 +264,15 @@ async fn approver_of(state: &ApiState, approval: &Approval) -> Result<Caller, Ap
     })
 }
 
-/// What was approved and cut off, before anything else is written. What somebody has changed since is left as it is.
-pub async fn finish_all(state: &Arc<ApiState>) -> Result<(), ApiError> {
+/// What was approved and cut off by the end of the process before; once, and before anything else is written.
+pub async fn finish_what_was_cut_off(state: &Arc<ApiState>) -> Result<(), ApiError> {
+    let finish = || finish_all(state);
+    state.unfinished_approvals.get_or_try_init(finish).await?;
+    Ok(())
+}
+
+/// What somebody has changed since is left as it is.
+async fn finish_all(state: &Arc<ApiState>) -> Result<(), ApiError> {
     for approval in all(state)
         .await?
         .iter()

@@ -1,7 +1,8 @@
-//! Issues the cards of batches in the background, a portion at a time. The registry says what comes next and keeps what
+//! Takes up what the process before has left, and issues the cards of batches in the background, a portion at a time. The registry says what comes next and keeps what
 //! came of it, so that nothing has to be remembered here: after a restart the portion that was under way is issued again,
 //! with the same ids, and what was there already is found.
 
+use super::approvals;
 use super::audit::Asked;
 use super::body_bounds;
 use super::bounds::About;
@@ -28,6 +29,10 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Runs until it is dropped; begins once the switch has recovered.
 pub async fn run(gate: Gate) {
     let state = gate.opened().await;
+    while let Err(error) = approvals::finish_what_was_cut_off(&state).await {
+        tracing::warn!(error.message, "what was approved waits");
+        tokio::time::sleep(AGAIN_AFTER).await;
+    }
     loop {
         match next(&state).await {
             Ok(Some(portion)) => {

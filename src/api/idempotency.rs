@@ -123,8 +123,7 @@ where
     Work: FnOnce(Write) -> Outcome,
     Outcome: Future<Output = Result<Success, ApiError>>,
 {
-    let finish = || approvals::finish_all(&state);
-    state.unfinished_approvals.get_or_try_init(finish).await?;
+    approvals::finish_what_was_cut_off(&state).await?;
     let first_id = state.switchboard.ids.reserve(IDS_PER_WRITE);
     let Some(header) = &request.idempotency_key else {
         let success = carry_out(&state, &request, first_id, work).await?;

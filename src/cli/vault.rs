@@ -58,6 +58,10 @@ pub struct Rewrap {
     new_key_beside_vault: bool,
 }
 
+/// What the names of variables begin with that override keys of `[vault]`.
+const OF_VAULT: &str = "CARDSWITCH__VAULT__";
+const PIN: &str = "CARDSWITCH__VAULT__PKCS11_PIN";
+
 #[derive(clap::Args)]
 struct Of {
     /// The configuration file that names the data folder and the key.
@@ -133,9 +137,10 @@ fn rewrap_keys(rewrap: &Rewrap) -> Result<()> {
     Ok(())
 }
 
-/// A key that this file names; the environment may hold its PIN.
+/// A key that this file names. The environment names the old one, but for the PIN, which it may hold.
 fn named_in(file: &Path) -> Result<VaultSettings> {
-    let settings = load(file)?.vault;
+    let is_of_new = |(name, _): &(String, String)| name == PIN || !name.starts_with(OF_VAULT);
+    let settings = Config::load(file, std::env::vars().filter(is_of_new))?.vault;
     if settings.key.is_none() && settings.key_file.is_none() && settings.pkcs11_module.is_none() {
         bail!("[vault] of {} names no key", file.display());
     }

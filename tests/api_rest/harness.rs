@@ -143,6 +143,13 @@ impl Switch {
     }
 
     pub fn start_on(disk: Disk, options: Options) -> Switch {
+        let (switch, open) = Switch::start_closed_on(disk, options);
+        open();
+        switch
+    }
+
+    /// One whose REST interface answers only once it is opened by the second of the two.
+    pub fn start_closed_on(disk: Disk, options: Options) -> (Switch, impl FnOnce()) {
         let mut world = World::new(3);
         let (journal, recovered) = recover(
             disk.storage.clone(),
@@ -223,8 +230,8 @@ impl Switch {
                 .into(),
             answer_within_ms: [("visa".to_owned(), 5_000)].into(),
         });
-        gate.open(state.unwrap());
-        Switch {
+        let open = move || gate.open(state.unwrap());
+        let switch = Switch {
             disk,
             address,
             switchboard,
@@ -235,7 +242,8 @@ impl Switch {
             stop_following,
             _drain: drain,
             _sql_dir: sql_dir,
-        }
+        };
+        (switch, open)
     }
 
     /// Waits until all that is durable now is in SQL.

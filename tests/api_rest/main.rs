@@ -35,4 +35,7 @@ mod tokens;
 mod top_ups;
 mod transactions;
 mod transfers;
+#[allow(dead_code)]
+#[path = "../support/waiting.rs"]
+mod waiting;
 mod wallets;

@@ -13,23 +13,11 @@ pub mod rig;
 pub mod small_disk;
 pub mod switch;
 pub mod told;
+pub mod waiting;
 
 pub use client::{Client, Received};
 pub use switch::Switch;
-
-use std::time::{Duration, Instant};
-
-/// How long anything that must happen may take before a test gives up.
-pub const DEADLINE: Duration = Duration::from_secs(30);
-
-/// Waits until `holds`; panics with `what` when that takes too long.
-pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let latest = Instant::now() + DEADLINE;
-    while !holds() {
-        assert!(Instant::now() < latest, "waited too long: {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
+pub use waiting::{DEADLINE, wait_until};
 
 /// Test card numbers of the networks.
 pub const VISA: &str = "4111111111111111";
