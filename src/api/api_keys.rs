@@ -167,6 +167,7 @@ pub async fn revoke(
         let children = fields.boolean("children")?.unwrap_or_default();
         fields.finish()?;
         let before = find(&state, &caller, &id)?;
+        check_scopes(&caller, &before)?;
         let now = state.switchboard.clock.now();
         // First, so that it makes no more meanwhile.
         revoke_at(&state, before.id, now).await?;
@@ -234,14 +235,7 @@ async fn check_within(
     caller: &Caller,
     key: &ApiKey,
 ) -> Result<(), ApiError> {
-    let beyond = key.scopes.without(caller.scopes());
-    if let Some(scope) = beyond.iter().next() {
-        let message = format!(
-            "a key cannot be given the scope `{}` by one that does not have it",
-            scope.name()
-        );
-        return Err(auth::forbidden("scope_beyond_caller", message).with_param("scopes"));
-    }
+    check_scopes(caller, key)?;
     if let Some(own) = &caller.key {
         check_reach(own, key)?;
     }
@@ -254,10 +248,24 @@ async fn check_within(
     }
 }
 
+fn check_scopes(caller: &Caller, key: &ApiKey) -> Result<(), ApiError> {
+    let beyond = key.scopes.without(caller.scopes());
+    let Some(scope) = beyond.iter().next() else {
+        return Ok(());
+    };
+    let message = format!(
+        "a key with the scope `{}` is neither made nor revoked by one that does not have it",
+        scope.name()
+    );
+    Err(auth::forbidden("scope_beyond_caller", message).with_param("scopes"))
+}
+
 /// Nor for longer, nor from elsewhere.
 fn check_reach(own: &ApiKey, key: &ApiKey) -> Result<(), ApiError> {
     let ends_by = |end: Timestamp| key.expires_at.is_some_and(|expires_at| expires_at <= end);
-    if own.expires_at.is_some_and(|end| !ends_by(end)) {
+    // One that was rolled ends too.
+    let end = own.expires_at.into_iter().chain(own.revoked_at).min();
+    if end.is_some_and(|end| !ends_by(end)) {
         let message = "a key that expires can only make keys that expire by then";
         return Err(auth::forbidden("expiry_beyond_caller", message).with_param("expires_at"));
     }

@@ -5,6 +5,7 @@ use super::auth::Caller;
 use super::bounds::About;
 use super::envelope::RequestId;
 use super::error::{ApiError, ErrorType};
+use super::etags::Condition;
 use super::fields::{Fields, wrong_type};
 use super::unambiguous::Unambiguous;
 use axum::body::{Body, HttpBody};
@@ -42,6 +43,8 @@ pub struct WriteRequest {
     pub about: About,
     pub idempotency_key: Option<String>,
     pub content_type: Option<String>,
+    /// Of `If-Match`.
+    pub condition: Option<Condition>,
     pub body: Vec<u8>,
 }
 
@@ -84,6 +87,7 @@ impl FromRequest<Gate> for WriteRequest {
             route: route.unwrap_or_default(),
             about,
             idempotency_key,
+            condition: parts.extensions.get::<Condition>().cloned(),
             content_type: content_type.and_then(|value| value.to_str().ok().map(str::to_owned)),
             body,
         })

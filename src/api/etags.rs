@@ -90,10 +90,26 @@ pub fn hash_of(value: &Value) -> Box<str> {
     hash.to_hex()[..32].into()
 }
 
+/// What `If-Match` asks for, and whether it is so. A repeat of a request is answered as the first was all the same.
+#[derive(Clone)]
+pub struct Condition {
+    pub wanted: HeaderValue,
+    is_met: bool,
+}
+
+impl Condition {
+    pub fn check(&self) -> Result<(), ApiError> {
+        match self.is_met {
+            true => Ok(()),
+            false => Err(changed()),
+        }
+    }
+}
+
 /// Before a change: what the header names must be how the object is now, as `reads` tells it to the same caller.
 pub async fn if_match(
     State((mut reads, turns)): State<(Router, Arc<Turns>)>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let wanted = request.headers().get(IF_MATCH).cloned();
@@ -131,9 +147,10 @@ pub async fn if_match(
         if now.status() != StatusCode::OK {
             return now;
         }
-        if !is_among(now.headers().get(ETAG), &wanted) {
-            return changed().into_response();
-        }
+        let is_met = is_among(now.headers().get(ETAG), &wanted);
+        request
+            .extensions_mut()
+            .insert(Condition { wanted, is_met });
     }
     next.run(request).await
 }

@@ -172,6 +172,9 @@ where
     if !request.caller.is_still_good(state) {
         return Err(auth::no_longer_good());
     }
+    if let Some(condition) = &request.condition {
+        condition.check()?;
+    }
     if let Some(bounds) = request.caller.bounds() {
         body_bounds::check_body(state, bounds, request.about, &write.fields).await?;
     }
@@ -271,9 +274,11 @@ fn key(caller: &[u8; 32], header: &str) -> IdempotencyKey {
 
 fn request_hash(request: &WriteRequest) -> u128 {
     let (method, path) = (request.method.as_bytes(), request.path.as_bytes());
+    let condition = request.condition.as_ref();
+    let condition = condition.map_or(&b""[..], |condition| condition.wanted.as_bytes());
     hash(
         "cardswitch 2026-11 idempotent request",
-        &[method, path, &request.body],
+        &[method, path, &request.body, condition],
     )
 }
 

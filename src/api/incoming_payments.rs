@@ -225,11 +225,24 @@ fn is_the_same(row: &TopUpRow, payment: &Payment) -> bool {
     arrived == (Some(amount_minor), Some(currency)) && same_day
 }
 
-/// The top-up that the reference is of: an external one, or the top-up's own id.
+/// The top-up that the reference is of: its own id, or an external one.
 async fn referenced(
     state: &Arc<ApiState>,
     payment: &Payment,
 ) -> Result<Result<TopUpRow, Matched>, ApiError> {
+    let fits = |row: &TopUpRow| payment.method.is_none_or(|method| row.method == method);
+    let unknown = || Matched::not("unmatched", None, "reference_unknown");
+    let found = async |id| match top_ups::find(state, id).await {
+        Ok(row) => Ok(Some(row)),
+        Err(error) if error.status == StatusCode::NOT_FOUND => Ok(None),
+        Err(error) => Err(error),
+    };
+    // First, so that nobody is paid in another's place by a reference that looks like it.
+    if let Ok(id) = payment.reference.parse::<TopUpId>()
+        && let Some(row) = found(id).await?
+    {
+        return Ok(if fits(&row) { Ok(row) } else { Err(unknown()) });
+    }
     let asked = RegistryRequest::Reference(payment.reference.as_str().into());
     let mut known: Vec<(&str, TopUpId)> = match ask::registry(state, asked).await? {
         Reply::References(known) => {
@@ -243,25 +256,14 @@ async fn referenced(
     if let Some(method) = payment.method {
         known.retain(|(of, _)| *of == method);
     }
-    let by_id = payment.reference.parse::<TopUpId>().ok();
-    let id = match known.as_slice() {
-        [] => by_id,
-        [(_, id)] => Some(*id),
+    Ok(match known.as_slice() {
+        [] => Err(unknown()),
+        [(_, id)] => found(*id).await?.filter(fits).ok_or_else(unknown),
         _ => {
             let reason = "reference_of_several_methods";
-            return Ok(Err(Matched::not("unmatched", None, reason)));
+            Err(Matched::not("unmatched", None, reason))
         }
-    };
-    let unknown = || Matched::not("unmatched", None, "reference_unknown");
-    let Some(id) = id else {
-        return Ok(Err(unknown()));
-    };
-    match top_ups::find(state, id).await {
-        Ok(row) if payment.method.is_none_or(|method| row.method == method) => Ok(Ok(row)),
-        Ok(_) => Ok(Err(unknown())),
-        Err(error) if error.status == StatusCode::NOT_FOUND => Ok(Err(unknown())),
-        Err(error) => Err(error),
-    }
+    })
 }
 
 fn to_json(object: &str, payment: &Payment, matched: &Matched) -> Value {

@@ -8,7 +8,7 @@ use super::fields::{self, Fields};
 use super::guarded::{self, Guarded};
 use super::idempotency::{Ids, Success, Write, once};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, ask, cards, fee_schedules, hold_expiry_json};
+use super::{ApiState, Gate, ask, auth, cards, fee_schedules, hold_expiry_json};
 use crate::engine::api_keys::Scope;
 use crate::engine::approvals::{GuardedWrite, SecondApprover};
 use crate::engine::controls::Controls;
@@ -36,6 +36,7 @@ pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<R
 async fn carry_out(write: Write) -> Result<Success, ApiError> {
     let Write {
         state,
+        caller,
         mut fields,
         mut ids,
         ..
@@ -59,6 +60,9 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         second_approver: guarded::take_policy(&mut fields)?.unwrap_or_default(),
     };
     fields.finish()?;
+    if program.fees.is_some() {
+        caller.require(Scope::FeesWrite)?;
+    }
     let id = program.id;
     let action = RegistryAction::CreateProgram(Box::new(program));
     let program = match ask::registry_command(&state, action).await? {
@@ -197,6 +201,7 @@ pub async fn carry_out_change(write: Write, id: &str) -> Result<Success, ApiErro
     let before = by_path(&state, id).await?;
     let change = take_change(&state, before.id, &mut fields, &mut ids)?;
     fields.finish()?;
+    check_may(&caller, &before, &change)?;
     if change == ChangeProgram::nothing(before.id) {
         return Err(Fields::of("", json!({}))?.missing("name"));
     }
@@ -217,6 +222,29 @@ pub async fn carry_out_change(write: Write, id: &str) -> Result<Success, ApiErro
         return Ok(waits);
     }
     command(&state, &before, change).await
+}
+
+/// What a program charges is not its users' to say, and BINs are what all programs share: tokens have none of theirs.
+fn check_may(caller: &Caller, before: &Program, change: &ChangeProgram) -> Result<(), ApiError> {
+    let mark_up = change.foreign_exchange_mark_up_basis_points;
+    let charges_else = change.fees.is_some()
+        || mark_up.is_some_and(|mark_up| mark_up != before.foreign_exchange_mark_up_basis_points);
+    if charges_else {
+        caller.require(Scope::FeesWrite)?;
+    }
+    let has = |bin: &Bin| before.bins().any(|known| known == bin);
+    let adds = |bins: &Vec<Bin>| !bins.iter().all(has);
+    for (is_asked, param) in [
+        (change.fees.is_some(), "fee_schedule"),
+        (charges_else, "foreign_exchange_mark_up_basis_points"),
+        (change.bins.as_ref().is_some_and(adds), "bins"),
+    ] {
+        if is_asked && caller.bounds().is_some() {
+            let message = format!("this API key is bound, and {param} is for one that is not");
+            return Err(auth::forbidden("key_is_bound", message).with_param(param));
+        }
+    }
+    Ok(())
 }
 
 /// What of a program two people may have to agree on.

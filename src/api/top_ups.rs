@@ -37,6 +37,23 @@ pub async fn create(
     once(gate.state()?, request, work).await
 }
 
+/// What the payer will state. It is not the id of a top-up, which can be stated as well: whoever announced with another's
+/// would be paid in its place.
+fn external_reference(fields: &mut Fields) -> Result<Option<String>, ApiError> {
+    let path = fields.path("external_reference");
+    let reference = fields.text("external_reference", 140)?;
+    let is_id = |text: &String| text.trim().to_ascii_lowercase().parse::<TopUpId>().is_ok();
+    if reference.as_ref().is_some_and(is_id) {
+        let message = format!("{path} must not have the form of a top-up's id");
+        return Err(ApiError::invalid(
+            "external_reference_invalid",
+            path,
+            message,
+        ));
+    }
+    Ok(reference)
+}
+
 pub async fn carry_out(write: Write, account_id: String) -> Result<Success, ApiError> {
     let Write {
         state,
@@ -49,7 +66,7 @@ pub async fn carry_out(write: Write, account_id: String) -> Result<Success, ApiE
     let method = fields
         .word("method", &rails::methods())?
         .ok_or_else(|| fields.missing("method"))?;
-    let external_reference = fields.text("external_reference", 140)?;
+    let external_reference = external_reference(&mut fields)?;
     let settle = fields.boolean("settle")?;
     fields.finish()?;
     let account = accounts::by_path(&state, &account_id).await?;

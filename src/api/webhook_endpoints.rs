@@ -117,6 +117,7 @@ pub async fn delete(
         } = write;
         fields.finish()?;
         let endpoint = find(&state, &caller, &id).await?;
+        check(&state, &caller, &endpoint).await?;
         let action = RegistryAction::DeleteWebhookEndpoint(endpoint.id);
         command(&state, action).await?;
         let body = json!({
@@ -143,6 +144,7 @@ pub async fn rotate_secret(
         let overlap_s = fields.integer("overlap_seconds", OVERLAP_S.1)?;
         fields.finish()?;
         let mut endpoint = find(&state, &caller, &id).await?;
+        check(&state, &caller, &endpoint).await?;
         let now = state.switchboard.clock.now();
         endpoint.secret_version += 1;
         let until = now.plus_ms(overlap_s.unwrap_or(OVERLAP_S.0) * 1_000);

@@ -81,7 +81,7 @@ scopes! {
     DisputesWrite = "disputes:write", "open disputes and add evidence";
     DisputesSubmit = "disputes:submit", "submit, withdraw and accept disputes";
     FeesRead = "fees:read", "see fees and preview them";
-    FeesWrite = "fees:write", "set fee schedules";
+    FeesWrite = "fees:write", "set fee schedules, and what programs charge by";
     TokensWrite = "tokens:write", "activate, suspend and delete wallet tokens";
     KeysRead = "keys:read", "see API keys, never the keys themselves";
     KeysWrite = "keys:write", "make and revoke API keys that may do no more than the one that makes them";

@@ -873,7 +873,9 @@ impl History {
             if self.last().is_multiple_of(7) {
                 self.end_request();
             }
-            match self.below(119) {
+            match self.below(125) {
+                119..122 => self.watch(),
+                122..125 => self.ask_or_decide(),
                 116..119 => self.ship(),
                 112..116 => self.token(),
                 108..112 => self.announce(),

@@ -6,6 +6,7 @@ mod filters;
 mod fixture;
 mod following;
 mod history;
+mod history_asks;
 mod many_rows;
 mod messages;
 mod projecting;

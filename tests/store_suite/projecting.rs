@@ -250,7 +250,7 @@ async fn fees_go_back(fixture: &Fixture) {
         ("t.transaction_type = 'refund' AND f.amount_minor > 0", 5),
         (
             "t.transaction_type = 'reversal' AND f.amount_minor < 0 AND t.amount_minor > 0",
-            20,
+            10,
         ),
         (
             "t.transaction_type = 'reversal' AND f.amount_minor < 0 AND t.amount_minor < 0",

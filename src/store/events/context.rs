@@ -1,13 +1,16 @@
 //! What the events of a run of records need to know of rows that were there before, and reading it.
 
+use super::balances;
 use super::fold::{EventContext, link_status};
 use super::row::{EventCountRow, LinkStateRow, WebhookEndpointRow};
+use crate::engine::approvals::GuardedWrite;
 use crate::engine::command::Action;
 use crate::engine::event::Event;
 use crate::engine::exceptions::Subject;
 use crate::engine::ids::{AccountId, AuthorizationId, CardId, TokenId};
 use crate::engine::record::Record;
 use crate::engine::registry::{LinkKey, RegistryAction, RegistryEvent};
+use crate::engine::transfers::Transfer;
 use crate::store::columns::TableRow;
 use crate::store::database::{Store, Value};
 use crate::store::effect::{Effect, effect_of};
@@ -55,6 +58,7 @@ pub(in crate::store) fn needs(records: &[(Sequence, Record)], subscribed: bool) 
 impl Needs {
     fn note(&mut self, record: &Record) {
         self.accounts.extend(account_of(record));
+        self.accounts.extend(balances::moves_of(record).keys());
         let changes = effect_of(record).into_iter().flat_map(Effect::changes);
         self.authorizations.extend(changes.map(|(id, _)| id));
         self.authorizations
@@ -82,6 +86,15 @@ impl Needs {
             Record::Shard { command, event, .. } => {
                 self.note_action(&command.action);
                 self.note_tokens(&command.action, event);
+                // Of one that failed too, which moves nothing.
+                if let Event::AutoToppedUp(done) = event {
+                    let Transfer {
+                        from_account_id,
+                        to_account_id,
+                        ..
+                    } = &done.transfer;
+                    self.accounts.extend([from_account_id, to_account_id]);
+                }
             }
             Record::Registry { command, event, .. } => {
                 self.note_registry(&command.action);
@@ -111,7 +124,6 @@ impl Needs {
                 self.accounts.insert(receive.transfer.to_account_id);
             }
             Action::NoteLowBalance(low) => drop(self.accounts.insert(low.account_id)),
-            Action::AutoTopUp(auto) => drop(self.accounts.insert(auto.account_id)),
             Action::EndTransfer(end) => {
                 self.accounts.insert(end.transfer.from_account_id);
             }
@@ -170,6 +182,19 @@ impl Needs {
             }
             RegistryAction::DisableWebhookEndpoint { id, .. } => {
                 self.others.insert(id.to_string());
+            }
+            RegistryAction::RequestApproval(wanted) => {
+                self.others.insert(wanted.id.to_string());
+                match &wanted.write {
+                    GuardedWrite::ChangeCard(id) => drop(self.cards.insert(*id)),
+                    GuardedWrite::TopUp(id) | GuardedWrite::ChangeAccount(id) => {
+                        self.accounts.insert(*id);
+                    }
+                    _ => {}
+                }
+            }
+            RegistryAction::ChangeApproval(change) => {
+                self.others.insert(change.id.to_string());
             }
             _ => {}
         }
@@ -258,6 +283,7 @@ impl Store {
         for row in self.rows_of::<EventCountRow>("object_id", &objects).await? {
             context.counts.insert(row.object_id, row.events);
         }
+        context.learned = objects.into_iter().collect();
         Ok(())
     }
 

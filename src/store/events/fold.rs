@@ -23,7 +23,7 @@ use crate::store::from_record;
 use crate::store::row_json;
 use crate::store::rows::{AccountFacts, AccountRow, AuthorizationRow, CardRow, Sequence, TokenRow};
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 pub(super) type Content = Vec<(&'static str, Value)>;
 
@@ -77,6 +77,8 @@ pub struct EventContext {
     pub transactions: HashMap<AuthorizationId, Vec<TransactionId>>,
     /// Events that objects have had.
     pub counts: HashMap<String, u64>,
+    /// The objects whose count is known: all that these records can be about.
+    pub learned: HashSet<String>,
     /// By their keys (see [`link_text`]); what is not here is active.
     pub link_states: HashMap<String, LinkStatus>,
 }
@@ -369,6 +371,11 @@ impl<'a> EventFold<'a> {
         if !wanted {
             return;
         }
+        // Else it would be numbered from 1 again; `Needs::note` has to name it.
+        debug_assert!(
+            context.learned.contains(&object_id),
+            "{name} of {object_id}"
+        );
         let count = context.counts.entry(object_id.clone()).or_default();
         *count += 1;
         let object_sequence = *count;
