@@ -144,6 +144,7 @@ pub struct Http {
     pub listen: String,
     /// What one API key may ask; 0 is no limit.
     pub requests_per_second: u32,
+    pub connections_max: usize,
 }
 
 impl Default for Http {
@@ -151,6 +152,7 @@ impl Default for Http {
         Http {
             listen: "127.0.0.1:8080".into(),
             requests_per_second: 5_000,
+            connections_max: 1_000,
         }
     }
 }
@@ -341,6 +343,10 @@ impl Config {
         let wrong = |path: &[&str], what: &str| Err(WrongKey::new(path, what));
         if !has_port(&self.http.listen) {
             return wrong(&["http", "listen"], &no_port("[http] `listen`"));
+        }
+        if !(1..=65_536).contains(&self.http.connections_max) {
+            let what = "[http] `connections_max` must be 1 to 65536";
+            return wrong(&["http", "connections_max"], what);
         }
         if self.shards.count == 0 || self.shards.count > 256 {
             return wrong(&["shards", "count"], "[shards] `count` must be 1 to 256");

@@ -146,7 +146,7 @@ pub async fn roll(
         check_within(&state, &caller, &key).await?;
         let made = make(&state, &mut key).await?;
         let until = now.plus_ms(overlap_seconds.unwrap_or(0) * 1_000);
-        revoke_at(&state, old.id, until).await?;
+        revoke_at(&state, old.id, until, false).await?;
         Ok(made)
     };
     once(gate.state()?, request, work).await
@@ -169,21 +169,21 @@ pub async fn revoke(
         let before = find(&state, &caller, &id)?;
         check_scopes(&caller, &before)?;
         let now = state.switchboard.clock.now();
-        // First, so that it makes no more meanwhile.
-        revoke_at(&state, before.id, now).await?;
-        if children {
-            for child in ask::view(&state).await?.api_keys.made_with(before.id) {
-                revoke_at(&state, child, now).await?;
-            }
-        }
+        revoke_at(&state, before.id, now, children).await?;
         let after = find(&state, &caller, &id)?;
         Ok(Success::ok(shown(&after, now)).from(shown(&before, now)))
     };
     once(gate.state()?, request, work).await
 }
 
-async fn revoke_at(state: &ApiState, id: ApiKeyId, at: Timestamp) -> Result<(), ApiError> {
-    match ask::registry_command(state, RegistryAction::RevokeApiKey { id, at }).await? {
+async fn revoke_at(
+    state: &ApiState,
+    id: ApiKeyId,
+    at: Timestamp,
+    children: bool,
+) -> Result<(), ApiError> {
+    let action = RegistryAction::RevokeApiKey { id, at, children };
+    match ask::registry_command(state, action).await? {
         Reply::Done => Ok(()),
         reply => Err(ask::unexpected(&reply)),
     }

@@ -11,6 +11,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_M
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
@@ -155,9 +156,11 @@ pub async fn if_match(
     next.run(request).await
 }
 
-/// `/v1/cards/{id}` of all that is below it.
+/// `/v1/cards/{id}` of all that is below it, however it is written.
 fn object_of(path: &str) -> String {
-    path.split('/').take(4).collect::<Vec<_>>().join("/")
+    let steps = path.split('/').take(4);
+    let read = steps.map(|step| percent_decode_str(step).decode_utf8_lossy());
+    read.collect::<Vec<_>>().join("/")
 }
 
 /// What is read, changed and put back as a whole by its other writes too.
@@ -208,5 +211,14 @@ mod tests {
             assert_eq!(is_among(Some(&now), &header(&wanted)), matches, "{wanted}");
         }
         assert!(!is_among(None, &header("*")));
+    }
+
+    #[test]
+    fn an_object_is_one_however_its_path_is_written() {
+        let card = "/v1/cards/card_1";
+        for path in [card, "/v1/cards/card%5F1/freeze", "/v1/cards/%63ard%5f1"] {
+            assert_eq!(object_of(path), card, "{path}");
+        }
+        assert_ne!(object_of("/v1/cards/card%255F1"), card);
     }
 }

@@ -50,6 +50,7 @@ pub async fn many(
 
 /// What posts money to accounts.
 pub const SOURCE_TYPES: &[(&str, &str)] = &[
+    ("fee", "fee"),
     ("top_up", "top_up"),
     ("transaction", "transaction"),
     ("transfer", "transfer"),

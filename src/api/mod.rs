@@ -55,6 +55,7 @@ mod reissue;
 mod reveal;
 mod routes;
 mod rules;
+mod serving;
 mod settlement_reports;
 mod shipping;
 mod simulate;

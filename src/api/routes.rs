@@ -10,8 +10,9 @@ use super::{
     Gate, accounts, api_keys, approvals, audit, authorizations, card_batch_worker, card_batches,
     cardholders, cards, decision_endpoints, deliveries, envelope, events, exceptions,
     exchange_rates, fee_schedules, fees, groups, health, incoming_payments, ledger_entries, links,
-    list, metrics, openapi, programs, reissue, reveal, rules, settlement_reports, shipping,
-    simulate, spend, tokens, top_ups, transactions, transfers, webhook_endpoints, webhook_moves,
+    list, metrics, openapi, programs, reissue, reveal, rules, serving, settlement_reports,
+    shipping, simulate, spend, tokens, top_ups, transactions, transfers, webhook_endpoints,
+    webhook_moves,
 };
 use crate::engine::api_keys::Scope;
 use crate::engine::command::{AccountStatusChange, StatusChange};
@@ -24,7 +25,6 @@ use axum::Router;
 use axum::handler::Handler;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// A route that needs a key.
@@ -349,14 +349,11 @@ fn without_query(route: MethodRouter<Gate>) -> MethodRouter<Gate> {
 pub async fn serve(
     listener: tokio::net::TcpListener,
     gate: Gate,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
+    connections_max: usize,
+    shutdown: impl Future<Output = ()>,
+) {
     let issuing = tokio::spawn(card_batch_worker::run(gate.clone()));
-    let service = router(gate).into_make_service_with_connect_info::<SocketAddr>();
-    let served = axum::serve(listener, service)
-        .with_graceful_shutdown(shutdown)
-        .await;
+    serving::serve(listener, router(gate), connections_max, shutdown).await;
     // What was under way is taken up at the next start.
     issuing.abort();
-    served
 }

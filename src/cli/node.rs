@@ -49,7 +49,7 @@ pub struct Node {
 struct Http {
     address: SocketAddr,
     stop: CancellationToken,
-    server: JoinHandle<std::io::Result<()>>,
+    server: JoinHandle<()>,
 }
 
 /// What `start` needs beside the configuration.
@@ -209,7 +209,12 @@ async fn start_http(config: &Config, gate: Gate) -> Result<Http> {
     let address = listener.local_addr()?;
     tracing::info!(%address, "HTTP listening");
     let stop = CancellationToken::new();
-    let server = tokio::spawn(api::serve(listener, gate, stop.clone().cancelled_owned()));
+    let server = tokio::spawn(api::serve(
+        listener,
+        gate,
+        config.http.connections_max,
+        stop.clone().cancelled_owned(),
+    ));
     Ok(Http {
         address,
         stop,
@@ -331,7 +336,7 @@ impl Node {
         self.networks.stop().await;
         self.http.stop.cancel();
         if let Ok(served) = tokio::time::timeout(DRAIN, self.http.server).await {
-            served??;
+            served?;
         }
         // Where each endpoint stands is noted while the registry runs.
         let webhooks = self.webhooks;

@@ -270,7 +270,7 @@ fn registry_action(action: &RegistryAction) -> Value {
             decision_endpoints::to_json(endpoint),
         ),
         RegistryAction::CreateApiKey(key) => with_type("create_api_key", api_keys::to_json(key)),
-        RegistryAction::RevokeApiKey { id, at } => revoke_api_key(*id, *at),
+        RegistryAction::RevokeApiKey { id, at, children } => revoke_api_key((*id, *children), *at),
         RegistryAction::ChangeLinkStatus(change) => change_link_status(change),
         RegistryAction::Audit(entry) => with_type("audit", audit::entry_json(entry)),
         RegistryAction::CreateMccGroup(group) => mcc_group("create_mcc_group", group),
@@ -333,8 +333,13 @@ fn change_exception(change: &ChangeException) -> Value {
     })
 }
 
-fn revoke_api_key(id: ApiKeyId, at: Timestamp) -> Value {
-    json!({ "type": "revoke_api_key", "api_key_id": id.to_string(), "revoked_at": at.to_string() })
+fn revoke_api_key((id, children): (ApiKeyId, bool), at: Timestamp) -> Value {
+    json!({
+        "type": "revoke_api_key",
+        "api_key_id": id.to_string(),
+        "revoked_at": at.to_string(),
+        "children": children,
+    })
 }
 
 fn change_link_status(change: &ChangeLinkStatus) -> Value {

@@ -55,7 +55,7 @@ pub fn ping_body(now: Timestamp) -> Value {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Said {
+struct Approval {
     decision: Word,
     amount: Option<i64>,
 }
@@ -64,23 +64,21 @@ struct Said {
 #[serde(rename_all = "snake_case")]
 enum Word {
     Approve,
-    Decline,
 }
 
 /// `{"decision":"approve"}`, with an `amount` for less than was asked, or `{"decision":"decline"}`; `None` for anything
-/// else.
+/// else. A no is heard whatever stands beside it: what is not understood must not let a payment through.
 pub fn said(body: &[u8]) -> Option<CustomerSays> {
-    match serde_json::from_slice::<Said>(body).ok()? {
-        Said {
-            decision: Word::Approve,
-            amount: amount_minor,
-        } => Some(CustomerSays::Approve { amount_minor }),
-        Said {
-            decision: Word::Decline,
-            amount: None,
-        } => Some(CustomerSays::Decline),
-        Said { .. } => None,
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let whole: Value = serde_json::from_slice(body).ok()?;
+    if whole.get("decision").is_some_and(|word| word == "decline") {
+        return Some(CustomerSays::Decline);
     }
+    let Approval {
+        decision: Word::Approve,
+        amount: amount_minor,
+    } = serde_json::from_slice(body).ok()?;
+    Some(CustomerSays::Approve { amount_minor })
 }
 
 #[cfg(test)]
@@ -89,12 +87,18 @@ mod tests {
 
     #[test]
     fn yes_less_and_no_are_understood_and_nothing_else() {
+        let no = Some(CustomerSays::Decline);
         let approve = |amount_minor| Some(CustomerSays::Approve { amount_minor });
         for (text, expected) in [
             (r#"{"decision":"approve"}"#, approve(None)),
             (r#"{"decision":"approve","amount":500}"#, approve(Some(500))),
             (r#"{"decision":"decline"}"#, Some(CustomerSays::Decline)),
-            (r#"{"decision":"decline","amount":5}"#, None),
+            (r#"{"decision":"decline","amount":5}"#, no),
+            (r#"{"reason":"fraud","decision":"decline"}"#, no),
+            ("\u{feff}{\"decision\":\"decline\"}", no),
+            (r#"{"decision":"approve","decision":"decline"}"#, no),
+            (r#"{"decision":"decline","decision":"approve"}"#, None),
+            (r#"["decline"]"#, None),
             (r#"{"decision":"maybe"}"#, None),
             (r#"{"decision":"approve","amount":"500"}"#, None),
             (r#"{"decision":"approve","ammount":500}"#, None),

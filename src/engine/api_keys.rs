@@ -3,7 +3,7 @@
 
 use super::ids::{AccountId, ApiKeyId, ProgramId};
 use super::registry::{
-    RegistryAction, RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
+    RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
 };
 use super::time::Timestamp;
 use hashbrown::HashMap;
@@ -279,21 +279,29 @@ impl ApiKeys {
     }
 
     /// Keys that were made with this one, and with those, however far down; those that it was rolled to by itself among them.
-    pub fn made_with(&self, id: ApiKeyId) -> Vec<ApiKeyId> {
-        let mut found = vec![id];
-        let mut place = 0;
-        while let Some(maker) = found.get(place).copied() {
-            place += 1;
-            let made = self
-                .by_id
-                .values()
-                .filter(|key| key.created_by == Some(maker));
-            let made: Vec<ApiKeyId> = made.map(|key| key.id).collect();
-            let new = made.into_iter().filter(|id| !found.contains(id));
-            let new: Vec<ApiKeyId> = new.collect();
-            found.extend(new);
+    fn made_with(&self, id: ApiKeyId) -> Vec<ApiKeyId> {
+        let mut makers = BTreeSet::from([id]);
+        let mut found = Vec::new();
+        // Whoever makes a key was made before it.
+        for key in self.by_id.range(id..).map(|(_, key)| key) {
+            if key.created_by.is_some_and(|maker| makers.contains(&maker)) && makers.insert(key.id)
+            {
+                found.push(key.id);
+            }
         }
-        found.split_off(1)
+        found
+    }
+
+    /// This one, with those that were made with it if so asked, as far as they are not revoked by then. From a moment on,
+    /// which may lie ahead; an earlier one stays.
+    fn to_revoke(&self, id: ApiKeyId, at: Timestamp, children: bool) -> Vec<ApiKeyId> {
+        let mut ids = vec![id];
+        if children {
+            ids.extend(self.made_with(id));
+        }
+        let is_earlier = |key: &Arc<ApiKey>| key.revoked_at.is_some_and(|earlier| earlier <= at);
+        ids.retain(|id| !self.get(*id).is_some_and(is_earlier));
+        ids
     }
 
     /// The key is good, or one that it was rolled to is.
@@ -321,13 +329,12 @@ impl ApiKeys {
     }
 }
 
-pub(super) fn decide(view: &RegistryView, action: &RegistryAction) -> RegistryOutcome {
-    let decided = match action {
-        RegistryAction::CreateApiKey(key) => refusal(view, key),
-        RegistryAction::RevokeApiKey { id, at } => match view.api_keys.get(*id) {
+pub(super) fn decide(view: &RegistryView, command: &RegistryCommand) -> RegistryOutcome {
+    let decided = match &command.action {
+        RegistryAction::CreateApiKey(key) => refusal(view, key, command.at),
+        RegistryAction::RevokeApiKey { id, at, children } => match view.api_keys.get(*id) {
             None => Some(RegistryRefusal::ApiKeyNotFound(*id)),
-            // From a moment on, which may lie ahead; an earlier one stays.
-            Some(known) if known.revoked_at.is_some_and(|revoked_at| revoked_at <= *at) => {
+            Some(_) if view.api_keys.to_revoke(*id, *at, *children).is_empty() => {
                 return RegistryOutcome::AlreadyDone;
             }
             Some(_) => None,
@@ -342,16 +349,17 @@ pub(super) fn decide(view: &RegistryView, action: &RegistryAction) -> RegistryOu
     }
 }
 
-fn refusal(view: &RegistryView, key: &ApiKey) -> Option<RegistryRefusal> {
+fn refusal(view: &RegistryView, key: &ApiKey, at: Timestamp) -> Option<RegistryRefusal> {
     let keys = &view.api_keys;
     if keys.get(key.id).is_some() {
         return Some(RegistryRefusal::IdTaken);
     }
-    // What it asked for would otherwise be approved again.
-    let rolled_from = key.rolled_from.and_then(|id| keys.get(id));
-    match rolled_from.map(|old| old.state_at(key.created_at)) {
-        None | Some(ApiKeyState::Active) => {}
-        Some(state) => return Some(RegistryRefusal::ApiKeyNotActive(state)),
+    // What a key asked for would otherwise be approved again, and who is revoked would stay by those that he makes meanwhile.
+    for id in [key.rolled_from, key.created_by].into_iter().flatten() {
+        let state = keys.get(id).map(|known| known.state_at(at));
+        if let Some(state) = state.filter(|state| *state != ApiKeyState::Active) {
+            return Some(RegistryRefusal::ApiKeyNotActive(state));
+        }
     }
     // Whoever is bound by the keys of others leaves room for the root key.
     let of_maker = |known: &&Arc<ApiKey>| known.created_by == key.created_by;
@@ -373,9 +381,11 @@ fn refusal(view: &RegistryView, key: &ApiKey) -> Option<RegistryRefusal> {
 pub(super) fn apply(keys: &mut ApiKeys, action: &RegistryAction) {
     match action {
         RegistryAction::CreateApiKey(key) => keys.put((**key).clone()),
-        RegistryAction::RevokeApiKey { id, at } => {
-            if let Some(known) = keys.by_id.get_mut(id) {
-                Arc::make_mut(known).revoked_at = Some(*at);
+        RegistryAction::RevokeApiKey { id, at, children } => {
+            for id in keys.to_revoke(*id, *at, *children) {
+                if let Some(known) = keys.by_id.get_mut(&id) {
+                    Arc::make_mut(known).revoked_at = Some(*at);
+                }
             }
         }
         action => panic!("no API key changes by this command: {action:?}"),
@@ -468,8 +478,21 @@ mod tests {
             (5, Some(1), Some(1)),
         ]);
         let made = |id| keys.made_with(ApiKeyId(id));
-        assert_eq!(made(1), [2, 5, 3].map(ApiKeyId));
+        assert_eq!(made(1), [2, 3, 5].map(ApiKeyId));
         assert_eq!((made(3), made(7)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn all_that_was_made_with_a_key_is_revoked_at_once() {
+        let mut keys = keys(&[(1, None, None), (2, Some(1), None), (3, Some(2), None)]);
+        let (id, at, children) = (ApiKeyId(1), Timestamp(5), true);
+        assert_eq!(keys.to_revoke(id, at, false), [id]);
+        apply(
+            &mut keys,
+            &RegistryAction::RevokeApiKey { id, at, children },
+        );
+        assert!(keys.iter().all(|key| key.revoked_at == Some(at)));
+        assert!(keys.to_revoke(id, at, children).is_empty());
     }
 
     #[test]
@@ -478,7 +501,8 @@ mod tests {
         let at = Timestamp(5);
         let revoke = |keys: &mut ApiKeys, id| {
             let id = ApiKeyId(id);
-            apply(keys, &RegistryAction::RevokeApiKey { id, at });
+            let children = false;
+            apply(keys, &RegistryAction::RevokeApiKey { id, at, children });
         };
         revoke(&mut keys, 1);
         assert!(keys.is_good_or_rolled(Some(ApiKeyId(1)), at));

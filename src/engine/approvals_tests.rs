@@ -192,7 +192,11 @@ fn what_a_revoked_key_asked_for_is_not_approved() {
     done(
         &mut registry,
         AT,
-        RegistryAction::RevokeApiKey { id, at: AT },
+        RegistryAction::RevokeApiKey {
+            id,
+            at: AT,
+            children: false,
+        },
     );
     let told = ask(&mut registry, AT, approve(50, 2));
     refused(told, RegistryRefusal::RequesterRevoked);

@@ -127,6 +127,8 @@ pub enum RegistryAction {
     RevokeApiKey {
         id: ApiKeyId,
         at: Timestamp,
+        /// All that were made with it too, however far down.
+        children: bool,
     },
     /// What a caller of the interface has changed.
     Audit(Box<AuditEntry>),

@@ -67,7 +67,7 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
             decision_endpoints::decide_put(&registry.view, endpoint)
         }
         RegistryAction::CreateApiKey(_) | RegistryAction::RevokeApiKey { .. } => {
-            api_keys::decide(&registry.view, &command.action)
+            api_keys::decide(&registry.view, command)
         }
         RegistryAction::Audit(_) => RegistryOutcome::Event(RegistryEvent::Audited),
         RegistryAction::ChangeLinkStatus(change) => link_states::decide(registry, change),

@@ -1,6 +1,5 @@
 //! What can go wrong between the journal and SQL. Never carries a password or card data.
 
-use super::database::QUERY_TIMEOUT;
 use super::rows::Sequence;
 
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +76,7 @@ pub enum StoreError {
          or a shorter span of time"
     )]
     TooWide,
-    #[error("the database at {url} took longer than {} ms to answer a query, and was interrupted", QUERY_TIMEOUT.as_millis())]
+    #[error("the database at {url} took too long to answer a query, and was interrupted")]
     TooSlow { url: String },
     /// Only ever made by a test's fault hook.
     #[doc(hidden)]
@@ -136,9 +135,10 @@ fn is_away(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed
         | sqlx::Error::BeginFailed => true,
-        // Postgres: connection exceptions, no room, operator intervention (shutting or starting up).
+        // Postgres: connection exceptions, no room, operator intervention (shutting or starting up), and what waited too
+        // long for a lock.
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            ["08", "53", "57P"]
+            ["08", "53", "57P", "55P03"]
                 .iter()
                 .any(|class| code.len() == 5 && code.starts_with(class))
         }),

@@ -254,16 +254,39 @@ fn next_bucket(amount: i64) -> i64 {
 }
 
 fn begins(column: &str, beginning: &str) -> Sql {
-    let end = format!("{beginning}{}", char::MAX);
-    Sql::all(&[
-        Sql::compare(column, ">=", Value::Text(beginning.to_owned())),
-        Sql::compare(column, "<", Value::Text(end)),
-    ])
+    let mut bounds = vec![Sql::compare(
+        column,
+        ">=",
+        Value::Text(beginning.to_owned()),
+    )];
+    bounds.extend(end_of(beginning).map(|end| Sql::compare(column, "<", Value::Text(end))));
+    Sql::all(&bounds)
+}
+
+/// The first text after all that begin so; nothing where none is.
+fn end_of(beginning: &str) -> Option<String> {
+    let kept = beginning.trim_end_matches(char::MAX);
+    let mut letters = kept.chars();
+    let last = letters.next_back()?;
+    let next = (last..=char::MAX).nth(1)?;
+    Some(letters.chain([next]).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_begins_so_ends_before_the_next_letter() {
+        for (beginning, end) in [
+            ("zz", Some("z{")),
+            ("a\u{d7ff}", Some("a\u{e000}")),
+            ("a\u{10ffff}\u{10ffff}", Some("b")),
+            ("\u{10ffff}", None),
+        ] {
+            assert_eq!(end_of(beginning).as_deref(), end, "{beginning}");
+        }
+    }
 
     fn bucket(amount: i64) -> String {
         let text = amount.to_string();

@@ -40,6 +40,14 @@ pub(super) const MIGRATIONS: &[Migration] = &[
 const READERS_MAX: u32 = 8;
 /// How long a question waits for a connection before the database counts as away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a question about single rows, or a settlement report, may take.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long one statement of the projection may take.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a statement waits for what another session has locked before the database counts as away.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+/// A server that holds still interrupts nothing itself: we give up so much after it should have.
+const GRACE: Duration = Duration::from_secs(1);
 /// Any number, the same in every cardswitch: two that start at once migrate one after the other.
 const MIGRATION_LOCK: i64 = 0x63_6172_6473_7769;
 
@@ -50,6 +58,8 @@ pub(super) struct Postgres {
     readers: PgPool,
     /// For what callers ask for: bounded in time, and planned with the values that are asked for.
     lists: PgPool,
+    /// Migrations take as long as they take.
+    unbounded: PgConnectOptions,
 }
 
 impl Postgres {
@@ -59,14 +69,17 @@ impl Postgres {
             .application_name("cardswitch")
             .options([("client_min_messages", "warning")])
             .disable_statement_logging();
+        let bounded = |timeout: Duration| {
+            let (lock, statement) = (LOCK_TIMEOUT.as_millis(), timeout.as_millis());
+            options.clone().options([
+                ("lock_timeout", lock.to_string()),
+                ("statement_timeout", statement.to_string()),
+            ])
+        };
         // Rows lost with a crash of the server are lost together with the position, and pulled again.
-        let unsynced = options.clone().options([("synchronous_commit", "off")]);
+        let unsynced = bounded(WRITE_TIMEOUT).options([("synchronous_commit", "off")]);
         // A plan for any values at all would take a rare one for common.
-        let timeout_ms = QUERY_TIMEOUT.as_millis().to_string();
-        let bounded = options.clone().options([
-            ("statement_timeout", timeout_ms.as_str()),
-            ("plan_cache_mode", "force_custom_plan"),
-        ]);
+        let planned = bounded(QUERY_TIMEOUT).options([("plan_cache_mode", "force_custom_plan")]);
         let pool = |max| {
             PgPoolOptions::new()
                 .max_connections(max)
@@ -74,8 +87,9 @@ impl Postgres {
         };
         Postgres {
             writer: pool(1).connect_lazy_with(unsynced),
-            readers: pool(READERS_MAX).connect_lazy_with(options),
-            lists: pool(READERS_MAX).connect_lazy_with(bounded),
+            readers: pool(READERS_MAX).connect_lazy_with(bounded(READ_TIMEOUT)),
+            lists: pool(READERS_MAX).connect_lazy_with(planned),
+            unbounded: options,
         }
     }
 
@@ -97,10 +111,9 @@ impl Postgres {
     /// Outside the pools, which ask a server that refuses again and again until their time is over: a
     /// start would wait for it.
     async fn connect_once(&self) -> Result<PgConnection, sqlx::Error> {
-        let options = self.readers.connect_options();
-        let connecting = PgConnection::connect_with(&options);
+        let connecting = PgConnection::connect_with(&self.unbounded);
         let connected = tokio::time::timeout(ACQUIRE_TIMEOUT, connecting).await;
-        connected.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
+        connected.unwrap_or_else(|_| Err(timed_out()))
     }
 
     pub async fn fetch<T>(
@@ -109,7 +122,7 @@ impl Postgres {
         values: &[Value],
         decode: impl Fn(&dyn Source) -> Result<T, sqlx::Error>,
     ) -> Result<Vec<T>, sqlx::Error> {
-        let rows = bind(sql, values).fetch_all(&self.readers).await?;
+        let rows = ask(&self.readers, bind(sql, values), READ_TIMEOUT).await?;
         rows.iter().map(|row| decode(row)).collect()
     }
 
@@ -120,7 +133,7 @@ impl Postgres {
         values: &[Value],
         decode: impl Fn(&dyn Source) -> Result<T, sqlx::Error>,
     ) -> Result<Vec<T>, sqlx::Error> {
-        let rows = bind(sql, values).fetch_all(&self.lists).await?;
+        let rows = ask(&self.lists, bind(sql, values), QUERY_TIMEOUT).await?;
         rows.iter().map(|row| decode(row)).collect()
     }
 
@@ -141,6 +154,27 @@ impl Postgres {
         self.readers.close().await;
         self.lists.close().await;
     }
+}
+
+/// A connection whose question was given up is not used again.
+async fn ask(
+    pool: &PgPool,
+    query: Query<'_, sqlx::Postgres, PgArguments>,
+    timeout: Duration,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    let asked = query.fetch_all(&mut *connection);
+    match tokio::time::timeout(timeout + GRACE, asked).await {
+        Ok(answered) => answered,
+        Err(_) => {
+            drop(connection.detach());
+            Err(timed_out())
+        }
+    }
+}
+
+fn timed_out() -> sqlx::Error {
+    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }
 
 same_in_both!(sqlx::Postgres, PgConnection, PgArguments, PgRow);

@@ -2,7 +2,7 @@
 //! it, and how it prints, does not live here.
 
 use super::columns::Column;
-use super::database::{Store, Value};
+use super::database::{Database, Store, Value};
 use super::error::StoreError;
 use super::rows::{Sequence, SumPart};
 use super::sql::Sql;
@@ -33,10 +33,18 @@ fn sum_of(amount: &str) -> String {
 }
 
 /// What is ours of an authorization that is open: as much of mark-up and rounding as is open of the amount that
-/// came with them. The product needs more than 64 bits.
-const OURS: &str = "CASE WHEN mark_up_minor + rounding_minor = 0 THEN 0 ELSE \
-    CAST(CAST(mark_up_minor + rounding_minor AS NUMERIC) * (amount_minor - posted_minor) \
-    / (network_minor + mark_up_minor + rounding_minor) AS BIGINT) END";
+/// came with them, rounded down. The product may need more than 64 bits: Postgres has them, and SQLite goes on in floating
+/// point there, where the last of 16 digits may be off.
+fn ours(database: &Database) -> String {
+    let share = "CAST(mark_up_minor + rounding_minor AS NUMERIC) * (amount_minor - posted_minor) \
+                 / (network_minor + mark_up_minor + rounding_minor)";
+    let whole = match database {
+        // Whole numbers are divided as such.
+        Database::Sqlite(_) => share.to_owned(),
+        Database::Postgres(_) => format!("TRUNC({share})"),
+    };
+    format!("CASE WHEN mark_up_minor + rounding_minor = 0 THEN 0 ELSE CAST({whole} AS BIGINT) END")
+}
 
 impl Store {
     /// Whether any program or authorization is of a network of this name.
@@ -73,7 +81,8 @@ impl Store {
         then.extend(network.map(|network| Sql::equal("network", network)));
         let then = Sql::all(&then);
         let posted = sum_of("network_minor");
-        let open = sum_of(&format!("amount_minor - posted_minor - {OURS}"));
+        let ours = ours(&self.database);
+        let open = sum_of(&format!("amount_minor - posted_minor - {ours}"));
         // The parameters are numbered, so both parts may name them.
         let (then, values) = (&then.text, &then.values);
         let sql = format!(

@@ -308,7 +308,7 @@ pub fn serve_in_background(gate: Gate) -> (SocketAddr, oneshot::Sender<()>, Runt
         .unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
-    runtime.spawn(serve(listener, gate, async {
+    runtime.spawn(serve(listener, gate, 100, async {
         let _ = stopped.await;
     }));
     (address, stop, runtime)
