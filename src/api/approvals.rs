@@ -79,7 +79,7 @@ pub async fn decide(
             let path = guarded::route_of(&decided.write).path(&decided.write);
             // Whoever asked may go away meanwhile; what is approved is carried out all the same.
             let finishing = tokio::spawn(async move {
-                let _turn = turns.of(&path).await;
+                let _turn = turns.of(&path).await?;
                 let now = find(&state, decided.id).await?;
                 match now.is_unfinished() {
                     true => {

@@ -63,21 +63,7 @@ impl FromRequest<Gate> for WriteRequest {
         let route = parts.extensions.get::<MatchedPath>();
         let route = route.map(|route| route.as_str().to_owned());
         let idempotency_key = idempotency_key(&parts.headers)?;
-        let max_bytes = match route.as_deref() {
-            Some(route) if LARGE_BODY_ROUTES.contains(&route) => LARGE_BODY_MAX_BYTES,
-            _ => BODY_MAX_BYTES,
-        };
-        let body = match tokio::time::timeout(BODY_TIMEOUT, read(body, max_bytes)).await {
-            Ok(read) => read?,
-            Err(_) => {
-                let message = "the body did not arrive within 30 seconds";
-                return Err(refused(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "body_timeout",
-                    message,
-                ));
-            }
-        };
+        let body = read_in_time(body, route.as_deref()).await?;
         let content_type = parts.headers.get(header::CONTENT_TYPE);
         Ok(WriteRequest {
             caller,
@@ -157,6 +143,27 @@ fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let end = text.rfind(" at line ").unwrap_or(text.len());
     super::error::shown(&text[..end])
+}
+
+/// The request with its body read: who sends it slowly holds up nobody else.
+pub async fn read_whole(request: Request) -> Result<Request, ApiError> {
+    let (parts, body) = request.into_parts();
+    let route = parts.extensions.get::<MatchedPath>().cloned();
+    let body = read_in_time(body, route.as_ref().map(MatchedPath::as_str)).await?;
+    Ok(Request::from_parts(parts, Body::from(body)))
+}
+
+async fn read_in_time(body: Body, route: Option<&str>) -> Result<Vec<u8>, ApiError> {
+    let max_bytes = match route {
+        Some(route) if LARGE_BODY_ROUTES.contains(&route) => LARGE_BODY_MAX_BYTES,
+        _ => BODY_MAX_BYTES,
+    };
+    let read = tokio::time::timeout(BODY_TIMEOUT, read(body, max_bytes)).await;
+    read.unwrap_or_else(|_| {
+        let message = "the body did not arrive within 30 seconds";
+        let timeout = StatusCode::REQUEST_TIMEOUT;
+        Err(refused(timeout, "body_timeout", message))
+    })
 }
 
 /// Reads a body within its bound. What is beyond is read to a second bound and thrown away, because

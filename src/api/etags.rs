@@ -2,6 +2,7 @@
 //! overwrites what somebody else has set meanwhile. An ETag is of what a change would replace: payments and states do
 //! not move it. Changes of one object take turns, so that what was compared is what is changed.
 
+use super::body;
 use super::envelope::RequestId;
 use super::error::{ApiError, ErrorType};
 use axum::Router;
@@ -13,9 +14,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
 use tower_service::Service;
 
@@ -33,24 +35,37 @@ const MOVING: &[&str] = &[
     "used_by",
 ];
 
-/// Objects whose changes wait for one another by chance share a turn.
-const TURNS: usize = 64;
+/// Objects whose changes wait for one another by chance share a turn; which do, nobody knows.
+const TURNS: usize = 4_096;
 
-/// One change of an object at a time.
-pub struct Turns(Vec<Mutex<()>>);
+/// How long a change waits for those of the same object before it.
+const TURN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One change of an object at a time. Nothing that waits for a caller, or for somebody outside, is done in a turn.
+pub struct Turns {
+    all: Vec<Mutex<()>>,
+    hasher: RandomState,
+}
 
 impl Default for Turns {
     fn default() -> Turns {
-        Turns((0..TURNS).map(|_| Mutex::new(())).collect())
+        Turns {
+            all: (0..TURNS).map(|_| Mutex::new(())).collect(),
+            hasher: RandomState::new(),
+        }
     }
 }
 
 impl Turns {
     /// That of the object whose path, or a longer one, this is.
-    pub async fn of(&self, path: &str) -> MutexGuard<'_, ()> {
-        let mut hasher = DefaultHasher::new();
-        object_of(path).hash(&mut hasher);
-        self.0[hasher.finish() as usize % TURNS].lock().await
+    pub async fn of(&self, path: &str) -> Result<MutexGuard<'_, ()>, ApiError> {
+        let place = self.hasher.hash_one(object_of(path)) as usize % TURNS;
+        let turn = tokio::time::timeout(TURN_TIMEOUT, self.all[place].lock()).await;
+        turn.map_err(|_| {
+            let message = "other changes of this object are under way; repeat yours in a second";
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            ApiError::new(status, ErrorType::Unavailable, "object_busy", message)
+        })
     }
 }
 
@@ -110,14 +125,21 @@ impl Condition {
 /// Before a change: what the header names must be how the object is now, as `reads` tells it to the same caller.
 pub async fn if_match(
     State((mut reads, turns)): State<(Router, Arc<Turns>)>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
+    let mut request = match body::read_whole(request).await {
+        Ok(request) => request,
+        Err(error) => return error.into_response(),
+    };
     let wanted = request.headers().get(IF_MATCH).cloned();
     let replaces = [Method::PATCH, Method::PUT].contains(request.method());
-    let object = object_of(request.uri().path());
-    let _turn = match replaces || takes_turns(&object) {
-        true => Some(turns.of(&object).await),
+    let path = request.uri().path().to_owned();
+    let _turn = match replaces || takes_turns(&path) {
+        true => match turns.of(&path).await {
+            Ok(turn) => Some(turn),
+            Err(error) => return error.into_response(),
+        },
         false => None,
     };
     if !replaces {
@@ -163,9 +185,12 @@ fn object_of(path: &str) -> String {
     read.collect::<Vec<_>>().join("/")
 }
 
-/// What is read, changed and put back as a whole by its other writes too.
-fn takes_turns(object: &str) -> bool {
-    object.starts_with("/v1/webhook_endpoints/") || object.starts_with("/v1/decision_endpoints/")
+/// What is read, changed and put back as a whole by its other writes too. A ping changes nothing, and waits for somebody
+/// else's answer.
+fn takes_turns(path: &str) -> bool {
+    let is_endpoint =
+        path.starts_with("/v1/webhook_endpoints/") || path.starts_with("/v1/decision_endpoints/");
+    is_endpoint && !path.ends_with("/ping")
 }
 
 fn is_among(now: Option<&HeaderValue>, wanted: &HeaderValue) -> bool {

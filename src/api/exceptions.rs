@@ -9,7 +9,7 @@ use super::error::{ApiError, json_response};
 use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery};
-use super::{ApiState, Gate, accounts, ask, cards, lifts_json, links};
+use super::{ApiState, Gate, accounts, ask, auth, cards, lifts_json, links};
 use crate::engine::exceptions::{
     ChangeException, ControlException, ExceptionChange, ExceptionState, Subject,
 };
@@ -24,6 +24,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 
 pub const USES_MAX: i64 = 1_000_000;
 
@@ -160,6 +161,12 @@ pub async fn change(
         let note = fields.text("note", NOTE_MAX)?.map(Into::into);
         fields.finish()?;
         let id = id.parse().map_err(|_| not_found())?;
+        let bounds = caller.bounds();
+        if change == ExceptionChange::Approve && !bounds.is_none_or(bounds::is_by_program_alone) {
+            let message = "an exception may lift what the program forbids, so a key that is bound by account or link \
+                does not approve it";
+            return Err(auth::forbidden("key_is_bound", message));
+        }
         let by = caller.signer();
         let change = ChangeException {
             id,
@@ -214,11 +221,18 @@ pub async fn many(
     let newest_first = known.iter().rev().filter(wanted);
     let older = newest_first.filter(|(exception, _)| after.is_none_or(|id| exception.id < id));
     let mut page: Vec<&KnownException> = Vec::new();
+    let mut seen: HashMap<Subject, bool> = HashMap::new();
     for known in older {
         if page.len() > limit {
             break;
         }
-        if bounds::sees_exception(&state, &caller, known).await? {
+        let subject = known.0.subject;
+        let is_seen = match seen.get(&subject) {
+            Some(is_seen) => *is_seen,
+            None => bounds::sees_exception(&state, &caller, known).await?,
+        };
+        seen.insert(subject, is_seen);
+        if is_seen {
             page.push(known);
         }
     }

@@ -12,7 +12,7 @@ use super::fields::{Fields, wrong_type};
 use super::idempotency::{Success, Write, once};
 use super::issue::{self, Number};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, ask, cards, programs, reissue};
+use super::{ApiState, Gate, ask, auth, cards, programs, reissue};
 use crate::engine::command::Action;
 use crate::engine::event::Refusal;
 use crate::engine::ids::{CardId, TokenId};
@@ -53,12 +53,19 @@ pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<R
 async fn carry_out(write: Write) -> Result<Success, ApiError> {
     let Write {
         state,
+        caller,
         mut fields,
         mut ids,
         ..
     } = write;
     let token_id = TokenId(ids.next());
     let asked = asked(&mut fields)?;
+    if asked.number.is_some() && caller.bounds().is_some() {
+        // Trying numbers would tell those of others.
+        let message =
+            "this API key is bound, and the numbers of tokens are what all programs share";
+        return Err(auth::forbidden("key_is_bound", message).with_param("token_number"));
+    }
     if asked.number.is_none() && !state.sandbox {
         return Err(fields.missing("token_number"));
     }

@@ -13,14 +13,14 @@ use crate::engine::event::{
     AdviceOutcome, Advised, ApprovalCode, Authorized, Decision, Decline, Event, Flags, Postings,
     Resolved, ReversalOutcome, Reversed, Undone, UndoneWhat, Withheld,
 };
-use crate::engine::facts::NetworkReference;
-use crate::engine::ids::{AccountId, AuthorizationId, CardId, ReversalId};
+use crate::engine::facts::{NamedToken, NetworkReference};
+use crate::engine::ids::{AccountId, AuthorizationId, CardId, ReversalId, TokenId};
 use crate::engine::money::Currency;
 use crate::engine::reason::DeclineReason;
 use crate::engine::record::Record;
 use crate::engine::registry::{RegistryAction, RegistryEvent};
 use crate::engine::time::Timestamp;
-use crate::engine::trace::Trace;
+use crate::engine::trace::{Step, StepResult, Trace, TraceStep};
 
 /// The request of a record with its decision, if it is the record of one: of a shard, or of the registry for
 /// a card that nobody issued.
@@ -259,9 +259,26 @@ pub fn authorization_row(
         decision_call_outcome: None,
         decision_call_ms: None,
         decision_call_fallback_used: None,
-        token_id: payment.token.id(),
+        token_id: token_of(payment.token, &came),
         program_id: account.map(|account| account.program_id),
     })
+}
+
+/// One beside the card that is not the card's is somebody else's, and not told.
+fn token_of(named: NamedToken, came: &Came) -> Option<TokenId> {
+    let is_of_card = matches!(
+        came.reason,
+        Some(
+            DeclineReason::TokenSuspended
+                | DeclineReason::TokenNotActive
+                | DeclineReason::TokenExpired
+        )
+    );
+    let failed = |step: TraceStep| step.step == Step::Token && step.result == StepResult::Fail;
+    match named {
+        NamedToken::BesideCard(_) if !is_of_card && came.trace.steps().any(failed) => None,
+        named => named.id(),
+    }
 }
 
 /// An amount without a currency is in the account's.

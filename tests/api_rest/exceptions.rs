@@ -66,12 +66,12 @@ fn what_a_revoked_key_asked_for_is_not_approved() {
     assert_eq!(rejected.ok()["state"], "rejected");
 }
 
-fn limited_card(client: &Client) -> (String, String) {
+pub fn limited_card(client: &Client) -> (String, String) {
     let limits = json!([{"id": LIMIT, "window": "day", "amount": 1_000}]);
     funded_card(client, json!({ "limits": limits }))
 }
 
-fn raise(card_id: &str, amount: i64, ends_at: &str) -> Value {
+pub fn raise(card_id: &str, amount: i64, ends_at: &str) -> Value {
     json!({"card_id": card_id, "lifts": {"limits": [{"id": LIMIT, "amount": amount}]},
            "ends_at": ends_at, "reason": "business trip"})
 }

@@ -2,6 +2,7 @@
 
 mod account_settings;
 mod approvals;
+mod attacked;
 mod authorizations;
 mod card_batches;
 mod cardholders;
