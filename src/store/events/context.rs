@@ -120,6 +120,7 @@ impl Needs {
             Action::RenewCard(renew) => drop(self.cards.insert(renew.card_id)),
             Action::ChangeCardStatus(change) => drop(self.cards.insert(change.card_id)),
             Action::ChangeShipping(change) => drop(self.cards.insert(change.card_id)),
+            Action::ExpireCard(expire) => drop(self.cards.insert(expire.card_id)),
             Action::ChangeCardControls(change) => drop(self.cards.insert(change.card_id)),
             _ => {}
         }

@@ -41,6 +41,7 @@ event_types! {
     CardRevealed = "card.revealed", CardsRead, "somebody saw a card's number";
     CardReissued = "card.reissued", CardsRead, "a card got another one in its place: `replaced_by`; `card.created` tells of that one";
     CardRenewed = "card.renewed", CardsRead, "a card has a new expiry";
+    CardExpired = "card.expired", CardsRead, "the expiry of a card that was not closed has passed: the month that it is good through ended, in UTC";
     CardShippingUpdated = "card.shipping_updated", CardsRead, "the making or sending of a card came further, or ended: `shipping_status` of the card";
     LimitUpdated = "limit.updated", CardsRead, "the controls of a card were changed";
     TokenRequested = "token.requested", CardsRead, "a token was asked for, with a card";
