@@ -10,4 +10,5 @@ mod many_rows;
 mod messages;
 mod projecting;
 mod reading;
+mod thresholds;
 mod throughput;

@@ -77,6 +77,8 @@ pub struct EventContext {
     pub transactions: HashMap<AuthorizationId, Vec<TransactionId>>,
     /// Events that objects have had.
     pub counts: HashMap<String, u64>,
+    /// Of programs, in percents.
+    pub limit_thresholds: HashMap<ProgramId, Vec<u8>>,
     /// By their keys (see [`link_text`]); what is not here is active.
     pub link_states: HashMap<String, LinkStatus>,
 }
@@ -275,6 +277,7 @@ impl<'a> EventFold<'a> {
         event: &RegistryEvent,
     ) {
         let context = &mut *self.context;
+        balances::take_in_thresholds(context, &command.action);
         match (&command.action, event) {
             (RegistryAction::IssueCard(issue), RegistryEvent::CardIssued { .. }) => {
                 context.take_in_card(from_record::card_row(sequence, command.at, issue), issue);

@@ -49,7 +49,7 @@ event_types! {
     TokenSuspended = "token.suspended", CardsRead, "a token was suspended";
     TokenResumed = "token.resumed", CardsRead, "a token that was suspended may pay again";
     TokenDeleted = "token.deleted", CardsRead, "a token was deleted, for good, by itself or with its card";
-    LimitThresholdReached = "limit.threshold_reached", CardsRead, "an approval brought what is used of a limit to 80 % or more of what is allowed";
+    LimitThresholdReached = "limit.threshold_reached", CardsRead, "an approval brought what is used of a limit to a threshold of its program: 80 % of what is allowed, or others";
     AccountCreated = "account.created", AccountsRead, "an account was opened";
     AccountFrozen = "account.frozen", AccountsRead, "an account was frozen";
     AccountUnfrozen = "account.unfrozen", AccountsRead, "an account was unfrozen";
