@@ -6,6 +6,11 @@ use crate::engine::ids::EventId;
 use crate::store::events::PlacedEvent;
 use crate::store::{Store, StoreError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How long the reading of somebody else is waited for. With a database that says nothing all wait for one, and have calls
+/// to look after meanwhile.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 pub struct EventReader {
     store: Store,
@@ -27,22 +32,24 @@ impl EventReader {
         }
     }
 
-    /// What there is right behind a place, some of it at once.
-    pub async fn behind(&self, after: EventId) -> Result<Page, StoreError> {
+    /// What there is right behind a place, some of it at once; nothing while somebody else reads for long.
+    pub async fn behind(&self, after: EventId) -> Result<Option<Page>, StoreError> {
         if let Some(page) = self.pages().behind(after) {
-            return Ok(page);
+            return Ok(Some(page));
         }
         loop {
             let is_past = self.pages().begins_behind(after).is_some();
             let lock = if is_past { &self.past } else { &self.head };
-            let _reading = lock.lock().await;
+            let Ok(_reading) = tokio::time::timeout(PATIENCE, lock.lock()).await else {
+                return Ok(None);
+            };
             // Somebody may have read it meanwhile, or what is known ends elsewhere.
             if let Some(page) = self.pages().behind(after) {
-                return Ok(page);
+                return Ok(Some(page));
             }
             let before = self.pages().begins_behind(after);
             if before.is_some() == is_past {
-                return self.read(after, before).await;
+                return self.read(after, before).await.map(Some);
             }
         }
     }

@@ -198,7 +198,9 @@ impl Worker {
     }
 
     async fn read_page(&mut self) -> Result<(), crate::store::StoreError> {
-        let page = self.shared.events.behind(self.queue.read_to()).await?;
+        let Some(page) = self.shared.events.behind(self.queue.read_to()).await? else {
+            return Ok(());
+        };
         let (room, mut read_to) = (self.queue.room(), page.through);
         let mut wanted = Vec::new();
         for event in page.events {

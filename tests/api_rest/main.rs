@@ -11,6 +11,7 @@ mod described;
 #[allow(dead_code)]
 #[path = "../support/endpoint.rs"]
 mod endpoint;
+mod events_told;
 mod exceptions;
 mod fees;
 mod follower;
