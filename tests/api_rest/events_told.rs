@@ -93,26 +93,35 @@ fn exceptions_are_told_of_to_those_who_see_what_they_are_about() {
     assert_eq!(all[0]["data"]["balance_id"], account);
     assert_eq!(all[4]["data"]["balance_id"], account);
     assert_eq!(all[8]["data"]["links"], of_project("p1"));
-    // Keys that are bound see what is about theirs, in whatever way it is.
-    let bound = |bounds: Value| {
+    // Keys that are bound see what is about theirs, in whatever way it is: each event by its id, and in lists what is of
+    // their cards and accounts.
+    let seen = |bounds: Value| {
         let mut key = json!({"name": "bound", "scopes": ["webhooks:read", "exceptions:read"]});
         for (name, value) in bounds.as_object().unwrap() {
             key[name] = value.clone();
         }
-        told(&switch, &with_key(&root, key), "")
-    };
-    let numbers = |seen: Vec<Value>| -> Vec<usize> {
+        let client = with_key(&root, key);
+        let is_seen = |event: &Value| {
+            let path = format!("/v1/events/{}", event["id"].as_str().unwrap());
+            client.get(&path).status == 200
+        };
+        let by_id: Vec<usize> = (0..all.len())
+            .filter(|place| is_seen(&all[*place]))
+            .collect();
+        let listed = told(&switch, &client, "");
         let place = |event: &Value| all.iter().position(|known| known["id"] == event["id"]);
-        seen.iter().map(|event| place(event).unwrap()).collect()
+        let listed: Vec<usize> = listed.iter().map(|event| place(event).unwrap()).collect();
+        (by_id, listed)
     };
-    let of_account = bound(json!({ "account_ids": [account] }));
-    assert_eq!(numbers(of_account), [0, 1, 4, 5]);
-    let of_link = bound(json!({ "links": of_project("p1") }));
-    assert_eq!(numbers(of_link), [0, 1, 8, 9]);
-    let of_program = bound(json!({ "program_ids": [program] }));
-    assert_eq!(of_program.len(), 12);
-    let of_another = bound(json!({ "program_ids": [root.program()] }));
-    assert_eq!(of_another, Vec::<Value>::new());
+    let same = |places: Vec<usize>| (places.clone(), places);
+    let of_account = seen(json!({ "account_ids": [account] }));
+    assert_eq!(of_account, same(vec![0, 1, 4, 5]));
+    let of_link = seen(json!({ "links": of_project("p1") }));
+    assert_eq!(of_link, (vec![0, 1, 8, 9], vec![0, 1]));
+    let of_program = seen(json!({ "program_ids": [program] }));
+    assert_eq!(of_program, same((0..12).collect()));
+    let of_another = seen(json!({ "program_ids": [root.program()] }));
+    assert_eq!(of_another, same(vec![]));
 }
 
 #[test]
@@ -210,10 +219,13 @@ fn who_hears_of_an_approval_hears_of_all_that_it_comes_to() {
     let root = switch.client();
     let two = Two::new(&switch);
     subscribe(&root, json!({"events": ["approval.*"]}));
+    switch.projected();
     let id_of = |path: &str| path.rsplit('/').next().unwrap().to_owned();
     let asked: Vec<String> = (0..3)
         .map(|more| waits(&two.top_up(&two.ann, 2_000 + more)))
         .collect();
+    // What happened before is in the tables: an event finds there where it belongs, and the count of those before it.
+    switch.projected();
     act(&two.bob, &asked[0], "approve").ok();
     act(&two.bob, &asked[1], "reject").ok();
     act(&two.ann, &asked[2], "cancel").ok();
@@ -226,6 +238,7 @@ fn who_hears_of_an_approval_hears_of_all_that_it_comes_to() {
     );
     root.post(&format!("/v1/accounts/{closed}/close"), json!({}))
         .ok();
+    switch.projected();
     act(&two.bob, &late, "approve");
     let all = told(&switch, &root, "");
     assert_eq!(
@@ -265,6 +278,8 @@ fn who_hears_of_an_approval_hears_of_all_that_it_comes_to() {
     }
     assert_eq!(all[6]["data"]["balance_id"], closed);
     assert_eq!(all[8]["data"]["approval"]["status"], "failed");
+    let sequences: Vec<&Value> = all.iter().map(|event| &event["data"]["sequence"]).collect();
+    assert_eq!(sequences, [1, 2, 3, 1, 1, 1, 1, 1, 2]);
     // A key that may not read approvals does not hear of them.
     let key = json!({"name": "reader", "scopes": ["webhooks:read", "cards:read"]});
     assert_eq!(

@@ -2,6 +2,7 @@
 
 use super::fold::{EventContext, link_status};
 use super::row::{EventCountRow, LinkStateRow, WebhookEndpointRow};
+use crate::engine::approvals::GuardedWrite;
 use crate::engine::command::Action;
 use crate::engine::event::Event;
 use crate::engine::exceptions::Subject;
@@ -169,6 +170,19 @@ impl Needs {
                 self.note_exception(wanted.subject);
             }
             RegistryAction::ChangeException(change) => {
+                self.others.insert(change.id.to_string());
+            }
+            RegistryAction::RequestApproval(wanted) => {
+                self.others.insert(wanted.id.to_string());
+                match wanted.write {
+                    GuardedWrite::ChangeCard(id) => drop(self.cards.insert(id)),
+                    GuardedWrite::TopUp(id) | GuardedWrite::ChangeAccount(id) => {
+                        self.accounts.insert(id);
+                    }
+                    _ => {}
+                }
+            }
+            RegistryAction::ChangeApproval(change) => {
                 self.others.insert(change.id.to_string());
             }
             RegistryAction::DisableWebhookEndpoint { id, .. } => {
