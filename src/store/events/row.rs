@@ -94,7 +94,15 @@ impl EventRow {
 pub struct PlacedEvent {
     pub row: EventRow,
     /// Nothing where it has no program.
-    place: Option<(ProgramId, Vec<AccountId>, Vec<(String, String)>)>,
+    place: Option<KnownPlace>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct KnownPlace {
+    program_id: ProgramId,
+    accounts: Vec<AccountId>,
+    /// Types and ids.
+    links: Vec<(String, String)>,
 }
 
 impl PlacedEvent {
@@ -103,7 +111,11 @@ impl PlacedEvent {
         let place = place.map(|(program_id, place)| {
             let place: PlaceJson = serde_json::from_str(place).unwrap_or_default();
             let accounts = place.accounts.iter().filter_map(|id| id.parse().ok());
-            (program_id, accounts.collect(), place.links)
+            KnownPlace {
+                program_id,
+                accounts: accounts.collect(),
+                links: place.links,
+            }
         });
         PlacedEvent { row, place }
     }
@@ -114,16 +126,16 @@ impl PlacedEvent {
         if !endpoint.wants_type(&self.row.event_type) {
             return false;
         }
-        let Some((program_id, accounts, links)) = &self.place else {
+        let Some(known) = &self.place else {
             return endpoint.wants(&self.row.event_type, None);
         };
-        let links = links.iter();
+        let links = known.links.iter();
         let links: Vec<_> = links
             .map(|(kind, id)| (kind.as_str(), id.as_str()))
             .collect();
         let place = Place {
-            program_id: *program_id,
-            accounts,
+            program_id: known.program_id,
+            accounts: &known.accounts,
             links: &links,
         };
         endpoint.wants(&self.row.event_type, Some(place))
