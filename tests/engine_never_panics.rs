@@ -4,6 +4,7 @@
 mod engine_support;
 
 use cardswitch::engine::authorizations::{Authorization, Closed, ClosedBy, InBoth};
+use cardswitch::engine::card_expiry::ExpireCard;
 use cardswitch::engine::cardholders::Holder;
 use cardswitch::engine::command::*;
 use cardswitch::engine::controls::{Controls, Window};
@@ -475,6 +476,12 @@ fn any_action() -> impl Strategy<Value = Action> {
             month: Month(month),
         })
     });
+    let expire = (0u64..8, 300u16..330).prop_map(|(card, expiry)| {
+        Action::ExpireCard(ExpireCard {
+            card_id: CardId(card),
+            expiry: Expiry(expiry),
+        })
+    });
     let open_token = (0u64..8, 0u64..8, 0u16..400).prop_map(|(id, card, expiry)| {
         Action::OpenToken(Box::new(OpenToken {
             token_id: TokenId(id),
@@ -507,7 +514,7 @@ fn any_action() -> impl Strategy<Value = Action> {
         })
     });
     prop_oneof![
-        2 => replace, 1 => renew, 1 => month,
+        2 => replace, 1 => renew, 1 => month, 1 => expire,
         3 => any_recall(),
         3 => change_account, 2 => low, 2 => auto, 2 => announce, 2 => end_top_up, 4 => send, 3 => receive, 2 => end,
         1 => change_holder, 8 => resolve, 4 => withhold, 3 => release, 12 => authorize, 6 => advise, 5 => reverse, 4 => open_account, 6 => top_up, 4 => open_card,
@@ -535,6 +542,10 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
             of.token_id.0 += tree * 10;
             of.card_id = card(of.card_id);
             Action::OpenToken(of)
+        }
+        Action::ExpireCard(mut of) => {
+            of.card_id = card(of.card_id);
+            Action::ExpireCard(of)
         }
         Action::ChangeShipping(mut of) => {
             of.card_id = card(of.card_id);

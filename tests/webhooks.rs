@@ -829,6 +829,90 @@ fn the_official_library_for_python_takes_every_call() {
     takes_every_call("python3", "webhook_receiver.py");
 }
 
+/// It was taken: what the answer says beyond what is read, or does not say any more, changes nothing.
+#[test]
+fn an_answer_that_is_too_long_or_breaks_off_counts_by_its_status() {
+    let switch = start(&Database(None));
+    let endpoint = Endpoint::start();
+    subscribe(&switch, &endpoint, json!({"events": ["account.created"]}));
+    let log = || switch.good("GET", "/v1/deliveries", &Value::Null)["data"].clone();
+    endpoint.respond("200 OK", &"x".repeat(100_000));
+    switch.account(1);
+    wait_until("the first is logged", || {
+        log().as_array().unwrap().len() == 1
+    });
+    endpoint.respond_with("HTTP/1.1 200 OK\r\ncontent-length: 50\r\nconnection: close\r\n\r\nhalf");
+    switch.account(1);
+    wait_until("the second is logged", || {
+        log().as_array().unwrap().len() == 2
+    });
+    for told in log().as_array().unwrap() {
+        assert_eq!(told["outcome"], "succeeded", "{told}");
+        assert_eq!(told["response_status"], 200);
+    }
+    assert_eq!(endpoint.calls().len(), 2);
+}
+
+/// The program of docs/webhooks.md, as it stands there.
+#[test]
+fn the_receiver_of_the_documents_takes_what_is_signed_and_each_event_once() {
+    use std::io::{BufRead, BufReader};
+    use std::net::{TcpListener, TcpStream};
+    use std::process::{Command, Stdio};
+    let document = include_str!("../docs/webhooks.md");
+    let (_, program) = document.split_once("```python\n").unwrap();
+    let (program, _) = program.split_once("```").unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let program = program.replace("9000", &address.port().to_string());
+    let switch = start(&Database(None));
+    let url = format!("http://{address}/");
+    let body = json!({ "url": url, "events": ["account.*"] });
+    let created = switch.good("POST", "/v1/webhook_endpoints", &body);
+    let mut receiver = Command::new("python3")
+        .args(["-c", &program])
+        .env("WEBHOOK_SECRET", created["secret"].as_str().unwrap())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("the tests need python3: {error}"));
+    let mut lines = BufReader::new(receiver.stdout.take().unwrap()).lines();
+    wait_until(
+        "the receiver listens (it needs pip install standardwebhooks)",
+        || TcpStream::connect(address).is_ok(),
+    );
+    let account = switch.account(500);
+    assert_eq!(lines.next().unwrap().unwrap(), "account.created 1");
+    // Told once more it is answered, and not done again.
+    let events = switch.good("GET", "/v1/events?type=account.created", &Value::Null);
+    let event = events["data"][0]["id"].as_str().unwrap();
+    let resend = json!({"webhook_endpoint_id": created["id"]});
+    switch.good("POST", &format!("/v1/events/{event}/resend"), &resend);
+    wait_until("two calls were taken", || {
+        let log = switch.good("GET", "/v1/deliveries?outcome=succeeded", &Value::Null);
+        log["data"].as_array().unwrap().len() == 2
+    });
+    switch.good(
+        "POST",
+        &format!("/v1/accounts/{account}/freeze"),
+        &Value::Null,
+    );
+    assert_eq!(lines.next().unwrap().unwrap(), "account.frozen 2");
+    // What somebody else has signed, or nobody, is refused.
+    let forged = ureq::post(&url)
+        .header("webhook-id", event)
+        .header("webhook-timestamp", "1")
+        .header("webhook-signature", "v1,AAAA")
+        .send("{}");
+    assert!(
+        matches!(forged, Err(ureq::Error::StatusCode(400))),
+        "{forged:?}"
+    );
+    receiver.kill().unwrap();
+    receiver.wait().unwrap();
+}
+
 #[test]
 fn the_official_library_for_javascript_takes_every_call() {
     takes_every_call("node", "webhook_receiver.js");

@@ -15,7 +15,9 @@ use crate::engine::controls::Controls;
 use crate::engine::conversion::BASIS_POINTS;
 use crate::engine::fees::schedule::{FeesRefusal, ProgramFees};
 use crate::engine::ids::{FeeScheduleId, ProgramId};
-use crate::engine::programs::{BINS_MAX, Bin, ChangeProgram, Program, ProgramStatus};
+use crate::engine::programs::{
+    BINS_MAX, Bin, ChangeProgram, LIMIT_THRESHOLDS_MAX, LimitThresholds, Program, ProgramStatus,
+};
 use crate::engine::registry::{RegistryAction, RegistryRefusal};
 use crate::engine::time::Timestamp;
 use crate::shard::reply::Reply;
@@ -58,6 +60,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         region: region(&mut fields)?,
         fees: fees(&mut fields, state.switchboard.clock.now())?,
         second_approver: guarded::take_policy(&mut fields)?.unwrap_or_default(),
+        limit_threshold_percents: thresholds(&mut fields)?.unwrap_or_default(),
     };
     fields.finish()?;
     if program.fees.is_some() {
@@ -149,6 +152,28 @@ fn mark_up(fields: &mut Fields) -> Result<Option<u16>, ApiError> {
     let basis_points = fields.integer(name, 0..=i64::from(BASIS_POINTS))?;
     // In range, so it fits.
     Ok(basis_points.map(|basis_points| basis_points as u16))
+}
+
+/// All of them, in any order; `[]` for none, and nothing where they are left out.
+fn thresholds(fields: &mut Fields) -> Result<Option<LimitThresholds>, ApiError> {
+    const NAME: &str = "limit_threshold_percents";
+    if !fields.has(NAME) {
+        return Ok(None);
+    }
+    let mut percents: Vec<u8> = Vec::new();
+    for (path, value) in fields.list(NAME, LIMIT_THRESHOLDS_MAX)? {
+        let percent = value.as_u64().filter(|percent| (1..=100).contains(percent));
+        let Some(percent) = percent.and_then(|percent| u8::try_from(percent).ok()) else {
+            let message = format!("{path} must be a whole number from 1 to 100");
+            return Err(ApiError::invalid("number_invalid", path, message));
+        };
+        if percents.contains(&percent) {
+            let message = format!("{path} repeats another percent");
+            return Err(ApiError::invalid("percent_repeated", path, message));
+        }
+        percents.push(percent);
+    }
+    Ok(LimitThresholds::of(&percents))
 }
 
 /// Lower-case letters, digits and `_`, as in `prepaid`.
@@ -289,6 +314,7 @@ fn take_change(
     change.region = region(fields)?;
     change.fees = changed_fees(fields, state.switchboard.clock.now())?;
     change.second_approver = guarded::take_policy(fields)?;
+    change.limit_threshold_percents = thresholds(fields)?;
     Ok(change)
 }
 
@@ -426,6 +452,7 @@ pub fn to_json(program: &Program) -> Value {
         "hold_expiry": hold_expiry_json::to_json(&program.hold_expiry),
         "foreign_exchange_mark_up_basis_points": program.foreign_exchange_mark_up_basis_points,
         "fee_schedule": program.fees.map(|fees| fees.fee_schedule_id.to_string()),
+        "limit_threshold_percents": program.limit_threshold_percents.percents(),
         "created_at": program.created_at.to_string(),
     })
 }

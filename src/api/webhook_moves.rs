@@ -12,7 +12,7 @@ use crate::engine::ids::{EventId, WebhookEndpointId};
 use crate::engine::registry::RegistryAction;
 use crate::engine::time::Timestamp;
 use crate::engine::webhook_endpoints::{MoveWebhook, WebhookEndpoint, WebhookMove, WebhookState};
-use crate::store::events::EventRow;
+use crate::store::events::{EventRow, PlacedEvent};
 use axum::extract::{Path, State};
 use axum::response::Response;
 use serde_json::json;
@@ -86,7 +86,7 @@ pub async fn resend(
 ) -> Result<Success, ApiError> {
     let endpoint = find(state, caller, endpoint_id).await?;
     called(&endpoint)?;
-    if !event.is_for(&endpoint) {
+    if !PlacedEvent::of(event.clone()).is_for(&endpoint) {
         let message = "the endpoint has not subscribed to this event";
         return Err(ApiError::conflict("event_not_for_endpoint", message));
     }

@@ -4,6 +4,7 @@ use super::record_json::{month, with_type};
 use super::token_json;
 use crate::api::{cardholders, cards, controls_json};
 use crate::engine::card_batches::BatchChange;
+use crate::engine::card_expiry::ExpireCard;
 use crate::engine::command::{CardType, ChangeCardStatus, OpenCard, StatusChange};
 use crate::engine::registry::{IssueCard, LinkKey, RegistryAction};
 use crate::engine::reissue::{CardReplaced, ReissueCard, RenewCard, ReplaceCard};
@@ -134,6 +135,14 @@ pub(super) fn renew_card(renew: &RenewCard) -> Value {
         "type": "renew_card",
         "card_id": renew.card_id.to_string(),
         "expiry": month(renew.expiry),
+    })
+}
+
+pub(super) fn expire_card(expire: &ExpireCard) -> Value {
+    json!({
+        "type": "expire_card",
+        "card_id": expire.card_id.to_string(),
+        "expiry": month(expire.expiry),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::api::{controls_json, guarded, hold_expiry_json};
 use crate::engine::fees::schedule::ProgramFees;
-use crate::engine::programs::{Bin, ChangeProgram, Program, ProgramStatus};
+use crate::engine::programs::{Bin, ChangeProgram, LimitThresholds, Program, ProgramStatus};
 use crate::engine::registry::{RegistryAction, RegistryEvent};
 use serde_json::{Value, json};
 
@@ -42,6 +42,7 @@ fn create_program(program: &Program) -> Value {
         "hold_expiry": hold_expiry_json::to_json(&program.hold_expiry),
         "controls": controls_json::to_json(&program.controls),
         "second_approver": guarded::policy_json(&program.second_approver),
+        "limit_threshold_percents": program.limit_threshold_percents.percents(),
     })
 }
 
@@ -64,5 +65,6 @@ fn change_program(change: &ChangeProgram) -> Value {
         "hold_expiry": change.hold_expiry.as_ref().map(hold_expiry_json::to_json),
         "controls": change.controls.as_ref().map(controls_json::to_json),
         "second_approver": change.second_approver.as_ref().map(guarded::policy_json),
+        "limit_threshold_percents": change.limit_threshold_percents.as_ref().map(LimitThresholds::percents),
     })
 }

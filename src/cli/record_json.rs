@@ -124,6 +124,7 @@ fn command(command: &Command) -> Value {
         Action::OpenToken(open) => token_json::open("open_token", open),
         Action::ChangeTokenStatus(change) => token_json::change(*change),
         Action::ChangeShipping(change) => card_json::change_shipping(change),
+        Action::ExpireCard(expire) => card_json::expire_card(expire),
     }
 }
 
@@ -201,6 +202,7 @@ fn event(event: &Event) -> Value {
         Event::TokenOpened { card_id, status } => {
             json!({ "type": "token_opened", "card_id": card_id.to_string(), "status": status.name() })
         }
+        Event::CardExpired => json!({ "type": "card_expired" }),
         Event::ShippingChanged { from, to } => moved("shipping_changed", from.name(), to.name()),
         Event::TokenStatusChanged { from, to } => {
             moved("token_status_changed", from.name(), to.name())

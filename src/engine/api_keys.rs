@@ -431,6 +431,40 @@ mod tests {
     }
 
     #[test]
+    fn one_key_makes_so_many_and_half_of_all_are_the_root_keys() {
+        let made = |from: u64, count: u64, by: u64| {
+            (from..from + count).map(move |id| (id, Some(by), None))
+        };
+        let decided = |all: &[(u64, Option<u64>, Option<u64>)], by: Option<u64>| {
+            let view = RegistryView {
+                api_keys: keys(all),
+                ..RegistryView::default()
+            };
+            let one = keys(&[(1_000_000, by, None)]);
+            let key = one.by_id.values().next().unwrap().as_ref().clone();
+            let outcome = decide(&view, &RegistryAction::CreateApiKey(Box::new(key)));
+            matches!(outcome, RegistryOutcome::Event(_))
+        };
+        let of_key = API_KEYS_OF_KEY_MAX as u64;
+        let mut all: Vec<_> = [(1, None, None), (2, None, None)].into();
+        all.extend(made(10, of_key - 1, 1));
+        assert!(decided(&all, Some(1)));
+        all.extend(made(10 + of_key, 1, 1));
+        assert!(!decided(&all, Some(1)), "the 201st of one key");
+        assert!(decided(&all, Some(2)) && decided(&all, None));
+        // Half of all, made by whomever: the rest is the root key's.
+        let half = API_KEYS_MAX / 2;
+        let left = (half - all.len()) as u64;
+        all.extend((0..left).map(|more| (10_000 + more, Some(100 + more / of_key), None)));
+        assert!(!decided(&all, Some(2)) && decided(&all, None));
+        all.truncate(half - 1);
+        assert!(decided(&all, Some(2)));
+        all.extend((0..=half as u64).map(|more| (20_000 + more, None, None)));
+        assert_eq!(all.len(), API_KEYS_MAX);
+        assert!(!decided(&all, None) && !decided(&all, Some(2)));
+    }
+
+    #[test]
     fn a_family_is_whom_one_person_may_hold() {
         // 1 and 2 are the root key's; 1 made 3, and 3 made 4 and 5; 2 was rolled by the root key to 6, and by 1 to 7.
         let keys = keys(&[

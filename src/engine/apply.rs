@@ -4,6 +4,7 @@
 use super::apply_messages;
 use super::apply_resolve;
 use super::apply_reversal;
+use super::card_expiry;
 use super::command::{
     Action, Advise, Authorize, ChangeCardControls, ChangeCardStatus, Command, OpenAccount,
     OpenCard, Reverse,
@@ -111,6 +112,7 @@ fn apply_card(state: &mut State, command: &Command, event: &Event) -> bool {
         (Action::ChangeShipping(change), Event::ShippingChanged { .. }) => {
             shipping::apply(state, command, change);
         }
+        (Action::ExpireCard(expire), Event::CardExpired) => card_expiry::apply(state, expire),
         _ => return false,
     }
     true
@@ -407,6 +409,7 @@ fn new_card(state: &mut State, command: &Command, open: &OpenCard, status: CardS
         chain: None,
         fees_through: None,
         shipping: shipping::ordered(open.shipping.as_deref(), command.at),
+        is_expired: false,
     }
 }
 

@@ -2,6 +2,7 @@
 //! wire, does not live here.
 
 use super::authorizations::Authorization;
+use super::card_expiry::ExpireCard;
 use super::cardholders::Holder;
 use super::controls::Controls;
 use super::event::ApprovalCode;
@@ -74,6 +75,8 @@ pub enum Action {
     OpenToken(Box<OpenToken>),
     ChangeTokenStatus(ChangeTokenStatus),
     ChangeShipping(Box<ChangeShipping>),
+    /// Follows from the time, as a month ends.
+    ExpireCard(ExpireCard),
 }
 
 /// A request to reserve money (1987: 0100, 0101), or to take it at once (0200, 0201).

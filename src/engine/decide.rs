@@ -2,6 +2,7 @@
 //! what an event changes lives in `apply.rs`, what the checks check in `rules/`.
 
 use super::authorizations::{Authorization, PARTS_MAX};
+use super::card_expiry;
 use super::card_use::CardUseMade;
 use super::checks::{AccountsAbove, Checks, Context, controls_of};
 use super::command::{Action, Authorize, Command, ReleaseCause, ReleaseHold};
@@ -75,6 +76,7 @@ pub fn decide(state: &State, command: &Command) -> Outcome {
         Action::OpenToken(open) => tokens::decide_open(state, command, open),
         Action::ChangeTokenStatus(change) => tokens::decide_change(state, command, change),
         Action::ChangeShipping(change) => shipping::decide(state, command, change),
+        Action::ExpireCard(expire) => card_expiry::decide(state, command, expire),
         Action::Withhold(withhold) => withhold::decide(state, command, &withhold.payment),
         Action::ChangeCardHolder(change) => {
             match state.card_of_tree(command.root, change.card_id) {

@@ -96,6 +96,7 @@ pub enum Event {
         from: ShippingStatus,
         to: ShippingStatus,
     },
+    CardExpired,
 }
 
 /// The decision on a request, approved or declined.

@@ -15,6 +15,7 @@ pub mod audit;
 pub mod authorizations;
 pub mod backtest;
 pub mod card_batches;
+pub mod card_expiry;
 pub mod card_history;
 pub mod card_use;
 pub mod cardholders;

@@ -44,6 +44,37 @@ pub struct Program {
     pub fees: Option<ProgramFees>,
     /// What of it needs two people.
     pub second_approver: SecondApprover,
+    pub limit_threshold_percents: LimitThresholds,
+}
+
+/// Thresholds of all limits on its cards and accounts in one program.
+pub const LIMIT_THRESHOLDS_MAX: usize = 10;
+
+/// From which parts of what is allowed on a limit is told of, each for itself: percents, 1 to 100, from the least on, none
+/// twice. No decision looks at them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitThresholds(Box<[u8]>);
+
+impl Default for LimitThresholds {
+    fn default() -> LimitThresholds {
+        LimitThresholds(Box::new([80]))
+    }
+}
+
+impl LimitThresholds {
+    /// Of these in any order; nothing where one is out of range or twice there, or they are too many.
+    pub fn of(percents: &[u8]) -> Option<LimitThresholds> {
+        let mut sorted = percents.to_vec();
+        sorted.sort_unstable();
+        let is_within = sorted.iter().all(|percent| (1..=100).contains(percent));
+        let is_once = sorted.windows(2).all(|two| two[0] < two[1]);
+        let fits = is_within && is_once && sorted.len() <= LIMIT_THRESHOLDS_MAX;
+        fits.then(|| LimitThresholds(sorted.into()))
+    }
+
+    pub fn percents(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +122,7 @@ pub struct ChangeProgram {
     /// Nothing inside ends it.
     pub fees: Option<Option<ProgramFees>>,
     pub second_approver: Option<SecondApprover>,
+    pub limit_threshold_percents: Option<LimitThresholds>,
 }
 
 impl ChangeProgram {
@@ -167,6 +199,8 @@ fn changed(before: &Program, change: &ChangeProgram) -> Program {
         };
     }
     now.second_approver = change.second_approver.unwrap_or(now.second_approver);
+    let thresholds = change.limit_threshold_percents;
+    now.limit_threshold_percents = thresholds.unwrap_or(now.limit_threshold_percents);
     if let Some((first, further)) = change.bins.as_deref().and_then(<[Bin]>::split_first) {
         now.bin = *first;
         now.further_bins = further.to_vec();
@@ -229,6 +263,17 @@ mod tests {
         assert_eq!(now.bin_of("5100000000000000"), None);
         // The same once more changes nothing.
         assert_eq!(decide_change(&view, &wanted), RegistryOutcome::AlreadyDone);
+    }
+
+    #[test]
+    fn thresholds_are_percents_in_order_and_each_once() {
+        let of = |percents: &[u8]| LimitThresholds::of(percents).map(|of| of.percents().to_vec());
+        assert_eq!(LimitThresholds::default().percents(), [80]);
+        assert_eq!(of(&[100, 1, 50]), Some(vec![1, 50, 100]));
+        assert_eq!(of(&[]), Some(vec![]));
+        for wrong in [&[0][..], &[101], &[80, 80], &[1; 11]] {
+            assert_eq!(of(wrong), None, "{wrong:?}");
+        }
     }
 
     #[test]

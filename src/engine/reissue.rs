@@ -249,6 +249,7 @@ pub(super) fn apply(state: &mut State, command: &Command, event: &Event) {
         (Action::RenewCard(renew), Event::CardRenewed(_)) => {
             if let Some(card) = state.card_mut(renew.card_id) {
                 card.expiry = renew.expiry;
+                card.is_expired = false;
             }
         }
         (action, event) => panic!("an event {event:?} cannot come of this command: {action:?}"),
@@ -292,6 +293,7 @@ fn apply_replace(
         chain: Some(Box::new(chain)),
         fees_through: None,
         shipping: shipping::ordered(replace.shipping.as_deref(), command.at),
+        is_expired: false,
     };
     insert_card(state, card);
     state.tokens.move_to(replace.replaces, replace.card_id);

@@ -215,6 +215,8 @@ pub struct Card {
     pub fees_through: Option<Month>,
     /// Of a physical one whose making and sending is told.
     pub shipping: Option<Box<Shipping>>,
+    /// That its expiry has passed is recorded.
+    pub is_expired: bool,
 }
 
 impl Card {

@@ -3,6 +3,7 @@
 //! answers go once those are durable. What is decided lives in `engine`.
 
 pub mod archive;
+mod card_expiries;
 pub mod clock;
 mod customer_waits;
 pub mod directory;

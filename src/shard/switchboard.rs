@@ -1,6 +1,7 @@
 //! The queues into all loops, and starting and stopping them. Who reads the sockets does not live here.
 
 use super::archive::Archive;
+use super::card_expiries::CardExpiries;
 use super::clock::{Clock, IdSource};
 use super::directory::Directory;
 use super::inbox::{Inbox, Outlet, Priority, QueueSettings, queue};
@@ -79,6 +80,7 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
         let worker = Worker {
             watches: Watches::new(&state, ids.clone()),
             monthly_fees: MonthlyFees::default(),
+            card_expiries: CardExpiries::default(),
             state,
             outlet,
             journal: wiring.journal.clone(),

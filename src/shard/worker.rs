@@ -2,6 +2,7 @@
 //! hand the records to the journal, hold the answers until they are durable.
 
 use super::archive::Archive;
+use super::card_expiries::CardExpiries;
 use super::clock::Clock;
 use super::directory::Directory;
 use super::inbox::Outlet;
@@ -71,6 +72,7 @@ pub struct Worker {
     pub carrier: Carrier,
     pub watches: Watches,
     pub monthly_fees: MonthlyFees,
+    pub card_expiries: CardExpiries,
 }
 
 /// What one turn has gathered.
@@ -150,6 +152,7 @@ impl Worker {
             self.carrier.patience(),
             self.watches.patience(self.journal.space()),
             self.patience_for_months(),
+            Some(self.patience_for_expiries()),
         ];
         left.into_iter().chain(patience.into_iter().flatten()).min()
     }
@@ -185,6 +188,7 @@ impl Worker {
         self.resolve_overdue(at, space, records);
         self.release_expired(at, space, records);
         self.charge_monthly_fees(at, space, records);
+        self.expire_cards(at, space, records);
         self.look_after_watched(at, space, records);
         if batches.is_empty() && records.is_empty() {
             return Ok(());
@@ -224,6 +228,7 @@ impl Worker {
             held.0.push((batch.reply_to, replies));
         }
         self.charge_noted(at, space, records);
+        self.expire_noted(at, space, records);
         self.look_after_watched(at, space, records);
         held.0.append(&mut self.resolved);
         self.stats.count_turn(count + records.len());
@@ -387,6 +392,7 @@ impl Worker {
                 self.follow_transfer(&command, &event);
                 self.watches.note(&self.state, command.root);
                 self.monthly_fees.note(&command, &event);
+                self.card_expiries.note(&command, &event);
                 if let (Action::OpenAccount(open), Event::AccountOpened { .. }) =
                     (&command.action, &event)
                 {
@@ -437,6 +443,7 @@ impl Worker {
             | Action::NoteLowBalance(_)
             | Action::AutoTopUp(_)
             | Action::ChargeMonthlyFee(_)
+            | Action::ExpireCard(_)
             | Action::Recall(_) => {
                 return Reply::Done;
             }

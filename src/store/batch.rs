@@ -315,6 +315,8 @@ impl Batch {
                 | Event::ShippingChanged { .. },
                 _,
             ) => return self.card(sequence, command, event),
+            // An event for those who listen: the tables have the expiry.
+            (Event::CardExpired, Action::ExpireCard(_)) => {}
             // It is in its tables since it came first.
             (Event::Recalled, Action::Recall(_)) => {}
             // A new kind of event must be given its rows here.
@@ -328,6 +330,7 @@ impl Batch {
                 | Event::Advised(_)
                 | Event::Withheld(_)
                 | Event::Resolved(_)
+                | Event::CardExpired
                 | Event::Recalled,
                 _,
             ) => return false,

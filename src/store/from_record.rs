@@ -11,7 +11,7 @@ use crate::engine::command::OpenAccount;
 use crate::engine::event::{LedgerAccount, Posting};
 use crate::engine::ids::{AccountId, AuditId};
 use crate::engine::money::Currency;
-use crate::engine::programs::{Bin, ChangeProgram, Program};
+use crate::engine::programs::{Bin, ChangeProgram, LimitThresholds, Program};
 use crate::engine::record::Record;
 use crate::engine::registry::{IssueCard, RevealCard};
 use crate::engine::shipping::ShippingStatus;
@@ -66,6 +66,7 @@ pub(super) fn program_row(sequence: Sequence, program: &Program) -> ProgramRow {
         bins: bins_text(program.bins()),
         product_type: program.product_type.as_deref().map(clean),
         region: program.region.as_deref().map(clean),
+        limit_threshold_percents: percents_text(&program.limit_threshold_percents),
     }
 }
 
@@ -75,10 +76,16 @@ fn bins_text<'a>(bins: impl Iterator<Item = &'a Bin>) -> String {
     clean(&bins.join(" "))
 }
 
+fn percents_text(thresholds: &LimitThresholds) -> String {
+    let percents = thresholds.percents().iter().map(u8::to_string);
+    percents.collect::<Vec<_>>().join(" ")
+}
+
 /// Of what may be changed, what the tables have.
 pub(super) fn program_change(change: &ChangeProgram) -> Option<RowChange> {
     let text = |text: &str| Value::Text(clean(text));
     let bins = change.bins.as_deref();
+    let thresholds = change.limit_threshold_percents.as_ref();
     let columns = [
         ("name", change.name.as_deref().map(text)),
         ("status", change.status.map(|status| text(status.name()))),
@@ -89,6 +96,10 @@ pub(super) fn program_change(change: &ChangeProgram) -> Option<RowChange> {
         ("bins", bins.map(|bins| Value::Text(bins_text(bins.iter())))),
         ("product_type", change.product_type.as_deref().map(text)),
         ("region", change.region.as_deref().map(text)),
+        (
+            "limit_threshold_percents",
+            thresholds.map(|percents| Value::Text(percents_text(percents))),
+        ),
     ];
     let columns = columns.into_iter();
     let columns: Vec<_> = columns

@@ -72,6 +72,8 @@ table! {
         bins: String,
         product_type: Option<String>,
         region: Option<String>,
+        /// With spaces between them.
+        limit_threshold_percents: String,
     }
 }
 

@@ -7,6 +7,8 @@ mod ask;
 mod call;
 mod client;
 mod delivery_log;
+mod event_reader;
+mod pages;
 mod queue;
 pub mod schedule;
 mod service;

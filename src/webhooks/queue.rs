@@ -46,6 +46,8 @@ pub struct Queue {
     tries_new: bool,
     /// What the journal has of it.
     noted: WebhookProgress,
+    /// Where a restart begins.
+    restarts_after: EventId,
     /// Something happened that a restart must know.
     pub is_changed: bool,
 }
@@ -126,6 +128,7 @@ impl Queue {
             paused_until: Timestamp::default(),
             tries_new: false,
             noted: progress.clone(),
+            restarts_after: after,
             is_changed: false,
         }
     }
@@ -146,6 +149,12 @@ impl Queue {
             waiting: waiting.collect(),
             failing_since: self.failing_since,
         }
+    }
+
+    /// Records that were looked at and came to nothing since the last note: a restart looks at them again.
+    pub fn unnoted_records(&self) -> u64 {
+        let noted = self.restarts_after.sequence();
+        self.after.sequence().saturating_sub(noted)
     }
 
     /// Nothing is called before.
@@ -181,7 +190,10 @@ impl Queue {
         events: impl Iterator<Item = (EventId, Option<CardId>)>,
         read_to: EventId,
     ) {
-        let items = events.map(|(event_id, card_id)| Item {
+        // Once each, whatever was read twice.
+        let looked_at = self.read_to;
+        let new = events.filter(|(event_id, _)| *event_id > looked_at);
+        let items = new.map(|(event_id, card_id)| Item {
             event_id,
             card_id,
             state: ItemState::New,

@@ -316,3 +316,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_comes_to_nothing_counts_until_it_is_noted() {
+    let record = EventId::end_of;
+    let mut queue = Queue::restore(&WebhookProgress::default(), record(7), false);
+    assert_eq!(queue.unnoted_records(), 0);
+    queue.take(std::iter::empty(), record(20_007));
+    assert_eq!((queue.unnoted_records(), queue.is_changed), (20_000, false));
+    let progress = queue.progress();
+    assert_eq!(progress.after, Some(record(20_007)));
+    // What came meanwhile is not in the note.
+    queue.take(std::iter::empty(), record(20_010));
+    queue.is_noted(progress.clone());
+    assert_eq!(queue.unnoted_records(), 3);
+    // Behind what is not over yet a restart does not begin.
+    let event = (EventId::of_record(20_011, 0), None);
+    queue.take([event].into_iter(), record(50_000));
+    assert_eq!(queue.unnoted_records(), 3);
+    let restored = Queue::restore(&progress, record(7), false);
+    assert_eq!(
+        (restored.unnoted_records(), restored.read_to()),
+        (0, record(20_007))
+    );
+}

@@ -3,6 +3,7 @@
 
 use super::client::Client;
 use super::delivery_log;
+use super::event_reader::EventReader;
 use super::stats::WebhookStats;
 use super::worker;
 use crate::engine::ids::{EventId, WebhookEndpointId};
@@ -47,6 +48,7 @@ pub(super) struct Shared {
     pub switchboard: Arc<Switchboard>,
     pub secrets: EndpointSecrets,
     pub store: Store,
+    pub events: EventReader,
     pub lag: Arc<ProjectionLag>,
     pub client: Client,
     pub stats: Arc<WebhookStats>,
@@ -74,6 +76,7 @@ impl Webhooks {
             client: Client::new(wiring.sandbox)?,
             switchboard: wiring.switchboard,
             secrets: wiring.secrets,
+            events: EventReader::new(wiring.store.clone(), wiring.stats.clone()),
             store: wiring.store,
             lag: wiring.lag,
             stats: wiring.stats,

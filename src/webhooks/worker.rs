@@ -14,7 +14,7 @@ use crate::engine::webhook_endpoints::{
 use crate::shard::reply::Reply;
 use crate::shard::request::RegistryRequest;
 use crate::store::deliveries::{DeliveryOutcome, DeliveryRow};
-use crate::store::events::{EventFilter, EventRow};
+use crate::store::events::{EventRow, PlacedEvent};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +22,9 @@ use tokio::task::JoinSet;
 
 /// How often progress is noted in the journal, where there is any.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
+
+/// Who hears of nothing notes its place after so many records, or up to twice as many: not all endpoints at once.
+const NOTE_AFTER_RECORDS: u64 = 10_000;
 
 /// The longest sleep: by then changes of the endpoint are seen.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -41,8 +44,8 @@ pub struct Worker {
     generation: u32,
     queue: Queue,
     /// Of events in the window.
-    rows: HashMap<EventId, Arc<EventRow>>,
-    calls: JoinSet<(Call, Arc<EventRow>, Called)>,
+    rows: HashMap<EventId, Arc<PlacedEvent>>,
+    calls: JoinSet<(Call, Arc<PlacedEvent>, Called)>,
     noted_at: Instant,
 }
 
@@ -130,14 +133,14 @@ impl Worker {
                 continue;
             }
             self.start_calls().await;
-            if self.queue.is_changed && self.noted_at.elapsed() >= NOTE_EVERY {
+            if self.has_to_note() && self.noted_at.elapsed() >= NOTE_EVERY {
                 self.note().await;
             }
             let sleep = self.sleep();
             tokio::select! {
                 Some(ended) = self.calls.join_next() => {
                     if let Ok((call, row, called)) = ended
-                        && let Some(state) = self.ended(call, &row, called).await
+                        && let Some(state) = self.ended(call, &row.row, called).await
                     {
                         self.disable(state).await;
                         return End::Gone;
@@ -183,33 +186,39 @@ impl Worker {
             if self.queue.room() == 0 || self.queue.read_to() >= projected {
                 break;
             }
+            let before = self.queue.read_to();
             self.read_page().await?;
+            if self.queue.read_to() == before {
+                break;
+            }
+            // What is known already is there at once: others have their turn between.
+            tokio::task::yield_now().await;
         }
         Ok(())
     }
 
     async fn read_page(&mut self) -> Result<(), crate::store::StoreError> {
-        let (after, nothing) = (self.queue.read_to(), EventFilter::default());
-        let room = self.queue.room() as u32;
-        let page = self
-            .shared
-            .store
-            .events(&nothing, Some(after), room)
-            .await?;
-        self.shared.stats.count_read(page.data.len());
-        let read_to = match page.data.last().filter(|_| page.has_more) {
-            Some(last) => last.id(),
-            None => EventId::end_of(page.projected_through),
+        let Some(page) = self.shared.events.behind(self.queue.read_to()).await? else {
+            return Ok(());
         };
-        let wanted = page
-            .data
-            .into_iter()
-            .filter(|row| row.is_for(&self.endpoint));
-        let wanted: Vec<Arc<EventRow>> = wanted.map(Arc::new).collect();
-        let events = wanted.iter().map(|row| (row.id(), row.card_id));
+        let (room, mut read_to) = (self.queue.room(), page.through);
+        let mut wanted = Vec::new();
+        for event in page.events {
+            if wanted.len() == room {
+                // The rest is read again when there is room.
+                read_to = EventId(event.row.number - 1);
+                break;
+            }
+            if event.is_for(&self.endpoint) {
+                wanted.push(event);
+            }
+        }
+        let events = wanted
+            .iter()
+            .map(|event| (event.row.id(), event.row.card_id));
         self.queue.take(events, read_to);
         self.rows
-            .extend(wanted.into_iter().map(|row| (row.id(), row)));
+            .extend(wanted.into_iter().map(|event| (event.row.id(), event)));
         Ok(())
     }
 
@@ -218,10 +227,7 @@ impl Worker {
         while let Some(call) = self.queue.next(now) {
             let row = match self.rows.remove(&call.event_id) {
                 Some(row) => Ok(Some(row)),
-                None => {
-                    let found = self.shared.store.event(call.event_id).await;
-                    found.map(|row| row.map(Arc::new))
-                }
+                None => self.shared.events.one(call.event_id).await,
             };
             match row {
                 Ok(Some(row)) if row.is_for(&self.endpoint) => self.start(call, row),
@@ -236,7 +242,7 @@ impl Worker {
         }
     }
 
-    fn start(&mut self, call: Call, row: Arc<EventRow>) {
+    fn start(&mut self, call: Call, row: Arc<PlacedEvent>) {
         let (shared, endpoint) = (self.shared.clone(), self.endpoint.clone());
         self.calls.spawn(async move {
             let _under_way = shared.under_way();
@@ -245,7 +251,7 @@ impl Worker {
                 &shared.client,
                 &shared.secrets,
                 &endpoint,
-                (&row, &shared.response_codes),
+                (&row.row, &shared.response_codes),
                 now,
             )
             .await;
@@ -284,6 +290,12 @@ impl Worker {
         gives_up
     }
 
+    /// Something was told, or so much came to nothing that a restart should not look at it again.
+    fn has_to_note(&self) -> bool {
+        let later = self.endpoint.id.0 % NOTE_AFTER_RECORDS;
+        self.queue.is_changed || self.queue.unnoted_records() > NOTE_AFTER_RECORDS + later
+    }
+
     async fn note(&mut self) {
         self.noted_at = Instant::now();
         let progress = self.queue.progress();
@@ -315,11 +327,11 @@ impl Worker {
         while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.calls.join_next()).await
         {
             if let Ok((call, row, called)) = ended {
-                self.ended(call, &row, called).await;
+                self.ended(call, &row.row, called).await;
             }
         }
         self.calls.shutdown().await;
-        if self.queue.is_changed {
+        if self.has_to_note() {
             self.note().await;
         }
     }

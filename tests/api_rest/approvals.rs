@@ -15,11 +15,11 @@ use std::sync::atomic::Ordering;
 const LIMIT: &str = "lim_0000000000007";
 
 /// A program that wants two people for everything that it can, with an account; and the keys of two people.
-struct Two {
-    ann: Client,
-    bob: Client,
-    program: String,
-    account: String,
+pub struct Two {
+    pub ann: Client,
+    pub bob: Client,
+    pub program: String,
+    pub account: String,
 }
 
 fn controls(amount: i64) -> Value {
@@ -27,7 +27,7 @@ fn controls(amount: i64) -> Value {
 }
 
 impl Two {
-    fn new(switch: &Switch) -> Two {
+    pub fn new(switch: &Switch) -> Two {
         let root = switch.client();
         let body = json!({"name": "Two", "network": "visa", "bin": "411111", "currency": "USD", "controls": controls(1_000),
                           "second_approver": {"top_ups": {"above": 1_000}, "limit_raises": true}});
@@ -41,7 +41,7 @@ impl Two {
         }
     }
 
-    fn top_up(&self, client: &Client, amount: i64) -> Answer {
+    pub fn top_up(&self, client: &Client, amount: i64) -> Answer {
         let body = json!({"amount": amount, "currency": "USD", "method": "swift"});
         client.post(&format!("/v1/accounts/{}/top_ups", self.account), body)
     }
@@ -68,14 +68,14 @@ impl Two {
 
 /// The path of what has to wait.
 #[track_caller]
-fn waits(asked: &Answer) -> String {
+pub fn waits(asked: &Answer) -> String {
     assert_eq!(asked.status, 202, "{}", asked.text);
     let asked = asked.json();
     assert_eq!(asked["status"], "pending", "{asked}");
     format!("/v1/approvals/{}", asked["id"].as_str().unwrap())
 }
 
-fn act(client: &Client, path: &str, what: &str) -> Answer {
+pub fn act(client: &Client, path: &str, what: &str) -> Answer {
     client.post(&format!("{path}/{what}"), json!({"note": "as agreed"}))
 }
 

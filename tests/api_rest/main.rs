@@ -12,6 +12,7 @@ mod described;
 #[allow(dead_code)]
 #[path = "../support/endpoint.rs"]
 mod endpoint;
+mod events_told;
 mod exceptions;
 mod fees;
 mod follower;

@@ -49,6 +49,14 @@ fn what_is_named_is_replaced_and_counts_for_the_next_payment() {
         ],
         [&json!("Travel"), &json!("prepaid"), &json!("US"), &json!(5)]
     );
+    let thresholds = |of: &Value| of["limit_threshold_percents"].clone();
+    assert_eq!(thresholds(&before), json!([80]));
+    for (given, kept) in [(json!([100, 50]), json!([50, 100])), (json!([]), json!([]))] {
+        let change = json!({"limit_threshold_percents": given});
+        let now = client.patch(&path(&id), change).ok();
+        assert_eq!(thresholds(&now), kept);
+        assert_eq!(thresholds(&client.get(&path(&id)).ok()), kept);
+    }
     for kept in [
         "id",
         "bin",

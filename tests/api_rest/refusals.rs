@@ -8,6 +8,7 @@ use serde_json::json;
 pub(super) type Expected<'a> = (u16, &'a str, &'a str, Option<&'a str>);
 
 const MARK_UP: &str = "foreign_exchange_mark_up_basis_points";
+const THRESHOLDS: &str = "limit_threshold_percents";
 
 #[track_caller]
 pub(super) fn assert_error(answer: &super::harness::Answer, expected: Expected, case: &str) {
@@ -246,6 +247,8 @@ fn a_program_with_a_wrong_field_names_it() {
         ("bins", json!(["411112", "411111"]), "bins_invalid"),
         ("bins", json!([]), "field_missing"),
         ("bins", json!("411111"), "type_invalid"),
+        (THRESHOLDS, json!(80), "type_invalid"),
+        (THRESHOLDS, json!(vec![50; 11]), "too_many"),
         // What a program asks of 3-D Secure is `controls.three_ds`.
         ("three_ds_policy", json!("required"), "field_unknown"),
     ];
@@ -280,6 +283,18 @@ fn a_program_with_a_wrong_field_names_it() {
         let answer = client.post("/v1/programs", body);
         let param = format!("hold_expiry.{at}");
         assert_error(&answer, (400, "invalid_request", code, Some(&*param)), at);
+    }
+    for (percents, code) in [
+        (json!([80, 0]), "number_invalid"),
+        (json!([80, 101]), "number_invalid"),
+        (json!([80, "90"]), "number_invalid"),
+        (json!([80, 80]), "percent_repeated"),
+    ] {
+        let mut body = right.clone();
+        body[THRESHOLDS] = percents;
+        let answer = client.post("/v1/programs", body);
+        let param = format!("{THRESHOLDS}[1]");
+        assert_error(&answer, (400, "invalid_request", code, Some(&*param)), code);
     }
 }
 

@@ -3,6 +3,7 @@
 use arrayvec::ArrayString;
 use cardswitch::engine::api_keys::Bounds;
 use cardswitch::engine::audit::{AuditEntry, Requester};
+use cardswitch::engine::card_expiry::ExpireCard;
 use cardswitch::engine::command::{
     AccountStatusChange, Action, Advise, Authorize, CardType, ChangeAccountStatus,
     ChangeCardStatus, Command, OpenAccount, ReleaseCause, ReleaseHold, Reverse, StatusChange,
@@ -336,6 +337,20 @@ impl History {
                 assert!(self.shard(root, Action::ChargeMonthlyFee(due)));
             }
         }
+    }
+
+    /// The cards' expiry passes, and it is recorded of those that it is told of. No payment after it is approved.
+    pub fn expire_cards(&mut self) -> usize {
+        self.at = Expiry::new(2030, 12).unwrap().ends_at();
+        let mut expired = 0;
+        for (card_id, root) in self.cards.clone() {
+            if let Some(card) = self.world.shard(root).card(card_id) {
+                let expiry = card.expiry;
+                let expire = ExpireCard { card_id, expiry };
+                expired += usize::from(self.shard(root, Action::ExpireCard(expire)));
+            }
+        }
+        expired
     }
 
     /// Somebody hears of everything from now on.

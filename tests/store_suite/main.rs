@@ -11,4 +11,5 @@ mod many_rows;
 mod messages;
 mod projecting;
 mod reading;
+mod thresholds;
 mod throughput;

@@ -32,6 +32,7 @@ use std::sync::Arc;
 on_both! {
     the_tables_say_what_the_engine_says,
     what_is_charged_is_the_same_whatever_the_batches,
+    cards_that_expire_are_told_of_once,
     every_kind_of_message_moves_rows_of_any_batch,
     killed_at_any_step_of_a_batch_each_record_is_in_once,
     records_that_are_in_are_skipped_and_a_gap_is_refused,
@@ -54,6 +55,31 @@ pub fn history(seed: u64, commands: usize) -> History {
     }
     history.change_link("project", 2, LinkStatus::Closed);
     history
+}
+
+/// Each card that expires is told of once; those that were closed are not.
+async fn cards_that_expire_are_told_of_once(fixture: Fixture) {
+    let mut history = history(9, 200);
+    let cards = history.cards.len();
+    let expired = history.expire_cards();
+    assert!(expired > 0 && expired < cards, "{expired} of {cards}");
+    assert_eq!(history.expire_cards(), 0);
+    let store = fixture.store().await;
+    project(&store, &history.records, 16).await;
+    let of_type = EventFilter {
+        types: vec!["card.expired".to_owned()],
+        ..EventFilter::default()
+    };
+    let told = store.events(&of_type, None, 1_000).await.unwrap().data;
+    assert_eq!(told.len(), expired);
+    for row in &told {
+        let data: serde_json::Value = serde_json::from_str(&row.data_json).unwrap();
+        assert_eq!(data["card"]["id"], row.card_id.unwrap().to_string());
+        assert_eq!(data["card"]["exp_year"], 2030);
+        assert_eq!(data["links"].as_array().unwrap().len(), 2);
+        assert_eq!(row.created_at_ms.to_string(), "2031-01-01T00:00:00.000Z");
+    }
+    store.close().await;
 }
 
 async fn the_tables_say_what_the_engine_says(fixture: Fixture) {

@@ -73,6 +73,11 @@ impl Endpoint {
         self.answers.send(response(status, body)).unwrap();
     }
 
+    /// The next call that waits gets these bytes, and nothing more.
+    pub fn respond_with(&self, bytes: &str) {
+        self.answers.send(format!("{bytes}{CUT}")).unwrap();
+    }
+
     /// Every call from now on gets this.
     pub fn always(&self, status: &str, body: &str) {
         *self.always.lock().unwrap() = Some(response(status, body));
@@ -83,6 +88,9 @@ impl Endpoint {
         self.answers.send(String::new()).unwrap();
     }
 }
+
+/// Ends what is cut off behind it.
+const CUT: char = '\u{4}';
 
 fn response(status: &str, body: &str) -> String {
     let length = body.len();
@@ -104,7 +112,11 @@ fn serve(
         let Ok(answer) = waited_for else {
             return;
         };
-        if answer.is_empty() || writer.write_all(answer.as_bytes()).is_err() {
+        let (answer, is_cut) = match answer.strip_suffix(CUT) {
+            Some(answer) => (answer, true),
+            None => (&*answer, false),
+        };
+        if answer.is_empty() || writer.write_all(answer.as_bytes()).is_err() || is_cut {
             return;
         }
     }

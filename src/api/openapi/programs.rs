@@ -8,7 +8,7 @@ use super::schema::{
 };
 use crate::engine::conversion::BASIS_POINTS;
 use crate::engine::hold_expiry::HOLD_HOURS_MAX;
-use crate::engine::programs::BINS_MAX;
+use crate::engine::programs::{BINS_MAX, LIMIT_THRESHOLDS_MAX};
 use serde_json::{Value, json};
 
 pub fn schemas() -> Fields {
@@ -69,6 +69,7 @@ fn program() -> Value {
             ("hold_expiry", or_null(named("HoldExpiry"))),
             ("foreign_exchange_mark_up_basis_points", number(150)),
             ("fee_schedule", or_null(id("feesch"))),
+            ("limit_threshold_percents", list(number_within(1, 100))),
             ("created_at", moment()),
         ],
         Vec::new(),
@@ -96,6 +97,14 @@ fn program_settings() -> Vec<(&'static str, Value)> {
         ("product_type", pattern("^[a-z0-9_]{1,32}$", "prepaid")),
         ("region", pattern("^[A-Za-z0-9_-]{1,32}$", "US")),
         ("second_approver", policy_request()),
+        (
+            "limit_threshold_percents",
+            noted(
+                list_within(0, LIMIT_THRESHOLDS_MAX, number_within(1, 100)),
+                "From which parts of what a limit allows on `limit.threshold_reached` is told, each for itself; `[80]` \
+                 where it was never given, `[]` for none.",
+            ),
+        ),
     ]
 }
 

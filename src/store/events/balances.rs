@@ -5,16 +5,14 @@ use super::types::EventType;
 use crate::engine::event::{Event, LedgerAccount, Posting};
 use crate::engine::ids::AccountId;
 use crate::engine::record::Record;
-use crate::engine::trace::{Detail, Step, StepResult};
+use crate::engine::registry::RegistryAction;
+use crate::engine::trace::{Detail, Step, StepResult, TraceStep};
 use crate::store::effect::effect_of;
 use crate::store::from_fees::charges_of;
 use crate::store::from_message::{request_of, resolved_of};
-use crate::store::rows::AuthorizationResult;
+use crate::store::rows::{AuthorizationResult, AuthorizationRow};
 use serde_json::json;
 use std::collections::BTreeMap;
-
-/// From this part of what is allowed on, a limit is told of, in hundredths.
-const THRESHOLD_PERCENT: i64 = 80;
 
 /// What a record adds to what is posted and held of accounts, without those that it leaves as they are.
 pub(super) fn moves_of(record: &Record) -> BTreeMap<AccountId, (i64, i64)> {
@@ -74,7 +72,24 @@ pub(super) fn balances_updated(context: &EventContext, record: &Record) -> Vec<D
     moves_of(record).into_iter().filter_map(draft).collect()
 }
 
-/// One for each limit that this approval brought from below the threshold to it or beyond.
+/// From which parts of what is allowed on limits are told of, as a program is made or changed.
+pub(super) fn take_in_thresholds(context: &mut EventContext, action: &RegistryAction) {
+    let (id, thresholds) = match action {
+        RegistryAction::CreateProgram(program) => {
+            (program.id, Some(&program.limit_threshold_percents))
+        }
+        RegistryAction::ChangeProgram(change) => {
+            (change.id, change.limit_threshold_percents.as_ref())
+        }
+        _ => return,
+    };
+    if let Some(thresholds) = thresholds {
+        let percents = thresholds.percents().to_vec();
+        context.limit_thresholds.insert(id, percents);
+    }
+}
+
+/// One for each limit and threshold: this approval brought it from below that to it or beyond.
 pub(super) fn thresholds_reached(context: &EventContext, record: &Record) -> Vec<Draft> {
     let requested = request_of(record).map(|(authorize, _)| authorize.authorization_id);
     let resolved = resolved_of(record).map(|(resolve, _)| resolve.authorization_id);
@@ -88,41 +103,59 @@ pub(super) fn thresholds_reached(context: &EventContext, record: &Record) -> Vec
         row.result,
         AuthorizationResult::Approved | AuthorizationResult::PartiallyApproved
     );
+    if !is_approved {
+        return Vec::new();
+    }
+    let account = row.account_id.and_then(|id| context.accounts.get(&id));
+    let thresholds = account.and_then(|account| context.limit_thresholds.get(&account.program_id));
+    let thresholds = thresholds.map_or(&[][..], Vec::as_slice);
     let mut drafts = Vec::new();
     let told = crate::json::trace::to_json(&row.trace);
     for (step, told) in row.trace.steps().zip(told) {
-        let (used, requested, allowed) = match step.detail {
-            _ if !is_approved || step.step != Step::Limits || step.result != StepResult::Pass => {
+        let Some((used, after, allowed)) = use_of_limit(&step, row) else {
+            continue;
+        };
+        for percent in thresholds {
+            let is_reached =
+                |used: i64| i128::from(used) * 100 >= i128::from(allowed) * i128::from(*percent);
+            if is_reached(used) || !is_reached(after) {
                 continue;
             }
-            Detail::LimitAmount {
-                used_minor,
-                requested_minor,
-                allowed_minor,
-                ..
-            } => (used_minor, requested_minor, allowed_minor),
-            Detail::LimitCount { used, allowed, .. } => (used.into(), 1, allowed.into()),
-            _ => continue,
-        };
-        let after = used.saturating_add(requested).min(allowed);
-        let is_reached = |used: i64| {
-            i128::from(used) * 100 >= i128::from(allowed) * i128::from(THRESHOLD_PERCENT)
-        };
-        if is_reached(used) || !is_reached(after) {
-            continue;
+            let mut limit = told["detail"].clone();
+            limit["used"] = after.into();
+            limit["left"] = (allowed - after).into();
+            limit["percent"] = (*percent).into();
+            drafts.push(Draft {
+                event_type: EventType::LimitThresholdReached,
+                subject: Subject::Payment(row.card_id, row.account_id),
+                content: vec![
+                    ("limit", limit),
+                    ("authorization_id", json!(row.id.to_string())),
+                ],
+            });
         }
-        let mut limit = told["detail"].clone();
-        limit["used"] = after.into();
-        limit["left"] = (allowed - after).into();
-        limit["percent"] = THRESHOLD_PERCENT.into();
-        drafts.push(Draft {
-            event_type: EventType::LimitThresholdReached,
-            subject: Subject::Payment(row.card_id, row.account_id),
-            content: vec![
-                ("limit", limit),
-                ("authorization_id", json!(row.id.to_string())),
-            ],
-        });
     }
     drafts
+}
+
+/// What was used of a limit before this payment and is after it, and what is allowed; nothing of any other step. A customer
+/// may have approved less than was checked.
+fn use_of_limit(step: &TraceStep, row: &AuthorizationRow) -> Option<(i64, i64, i64)> {
+    if step.step != Step::Limits || step.result != StepResult::Pass {
+        return None;
+    }
+    let (used, more, allowed) = match step.detail {
+        Detail::LimitAmount {
+            used_minor,
+            requested_minor,
+            allowed_minor,
+            ..
+        } => {
+            let approved_minor = requested_minor.min(row.amount_minor);
+            (used_minor, approved_minor, allowed_minor)
+        }
+        Detail::LimitCount { used, allowed, .. } => (used.into(), 1, allowed.into()),
+        _ => return None,
+    };
+    Some((used, used.saturating_add(more).min(allowed), allowed))
 }

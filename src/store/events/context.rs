@@ -20,7 +20,9 @@ use crate::store::from_message::{
     account_of, advice_of, request_of, resolved_of, undoing_of, withheld_of,
 };
 use crate::store::from_posting::transaction_of;
-use crate::store::rows::{AccountRow, AuthorizationRow, CardLinkRow, CardRow, Sequence, TokenRow};
+use crate::store::rows::{
+    AccountRow, AuthorizationRow, CardLinkRow, CardRow, ProgramRow, Sequence, TokenRow,
+};
 use std::collections::BTreeSet;
 
 /// Keys that one query asks about.
@@ -130,6 +132,7 @@ impl Needs {
             Action::OpenCard(open) => drop(self.cards.insert(open.card_id)),
             Action::ReplaceCard(replace) => self.cards.extend([replace.card_id, replace.replaces]),
             Action::RenewCard(renew) => drop(self.cards.insert(renew.card_id)),
+            Action::ExpireCard(expire) => drop(self.cards.insert(expire.card_id)),
             Action::ChangeCardStatus(change) => drop(self.cards.insert(change.card_id)),
             Action::ChangeShipping(change) => drop(self.cards.insert(change.card_id)),
             Action::ChangeCardControls(change) => drop(self.cards.insert(change.card_id)),
@@ -180,21 +183,21 @@ impl Needs {
             RegistryAction::ChangeException(change) => {
                 self.others.insert(change.id.to_string());
             }
-            RegistryAction::DisableWebhookEndpoint { id, .. } => {
-                self.others.insert(id.to_string());
-            }
             RegistryAction::RequestApproval(wanted) => {
                 self.others.insert(wanted.id.to_string());
-                match &wanted.write {
-                    GuardedWrite::ChangeCard(id) => drop(self.cards.insert(*id)),
+                match wanted.write {
+                    GuardedWrite::ChangeCard(id) => drop(self.cards.insert(id)),
                     GuardedWrite::TopUp(id) | GuardedWrite::ChangeAccount(id) => {
-                        self.accounts.insert(*id);
+                        self.accounts.insert(id);
                     }
                     _ => {}
                 }
             }
             RegistryAction::ChangeApproval(change) => {
                 self.others.insert(change.id.to_string());
+            }
+            RegistryAction::DisableWebhookEndpoint { id, .. } => {
+                self.others.insert(id.to_string());
             }
             _ => {}
         }
@@ -267,6 +270,7 @@ impl Store {
         }
         context.links.values_mut().for_each(|links| links.sort());
         self.learn_accounts(context, &needs.accounts).await?;
+        self.learn_limit_thresholds(context).await?;
         if !needs.links.is_empty() {
             let sql = format!("SELECT {} FROM link_states", LinkStateRow::select());
             for row in self
@@ -307,6 +311,18 @@ impl Store {
                 .filter(known)
                 .map(ToString::to_string)
                 .collect();
+        }
+        Ok(())
+    }
+
+    /// Of the programs that these accounts are of.
+    async fn learn_limit_thresholds(&self, context: &mut EventContext) -> Result<(), StoreError> {
+        let programs = context.accounts.values().map(|row| row.program_id);
+        let ids = texts(&programs.collect());
+        for row in self.rows_of::<ProgramRow>("id", &ids).await? {
+            let percents = row.limit_threshold_percents.split(' ');
+            let percents = percents.filter_map(|percent| percent.parse().ok());
+            context.limit_thresholds.insert(row.id, percents.collect());
         }
         Ok(())
     }

@@ -223,6 +223,9 @@ fn of_shard(context: &EventContext, action: &Action, event: &Event) -> Vec<Draft
         (Action::RenewCard(renew), Event::CardRenewed(_)) => {
             context.about_card(renew.card_id, EventType::CardRenewed)
         }
+        (Action::ExpireCard(expire), Event::CardExpired) => {
+            context.about_card(expire.card_id, EventType::CardExpired)
+        }
         (Action::ChangeCardStatus(change), Event::CardStatusChanged { from, to, .. }) => {
             let event_type = of_card_status(change.change, *from, *to);
             event_type.and_then(|event_type| context.about_card(change.card_id, event_type))

@@ -79,6 +79,8 @@ pub struct EventContext {
     pub counts: HashMap<String, u64>,
     /// The objects whose count is known: all that these records can be about.
     pub learned: HashSet<String>,
+    /// Of programs, in percents.
+    pub limit_thresholds: HashMap<ProgramId, Vec<u8>>,
     /// By their keys (see [`link_text`]); what is not here is active.
     pub link_states: HashMap<String, LinkStatus>,
 }
@@ -277,6 +279,7 @@ impl<'a> EventFold<'a> {
         event: &RegistryEvent,
     ) {
         let context = &mut *self.context;
+        balances::take_in_thresholds(context, &command.action);
         match (&command.action, event) {
             (RegistryAction::IssueCard(issue), RegistryEvent::CardIssued { .. }) => {
                 context.take_in_card(from_record::card_row(sequence, command.at, issue), issue);

@@ -15,6 +15,6 @@ pub mod types;
 
 pub use fold::{EventContext, EventFold, EventRows, link_text};
 pub use read::EventFilter;
-pub use row::{EventRow, PlaceJson, ResponseCodes};
+pub use row::{EventRow, PlaceJson, PlacedEvent, ResponseCodes};
 
 pub(super) use context::needs;

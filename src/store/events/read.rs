@@ -86,6 +86,32 @@ impl Store {
         self.search(&search, limit).await
     }
 
+    /// Some of all events behind `after`, oldest first and none behind `through`, with the place up to which these are all.
+    pub async fn events_behind(
+        &self,
+        after: EventId,
+        through: Option<EventId>,
+        limit: u32,
+    ) -> Result<(Vec<EventRow>, EventId), StoreError> {
+        let number = |id: u64| Value::Int(i64::try_from(id).unwrap_or(i64::MAX));
+        let search = Search {
+            order: OLDEST_FIRST,
+            filters: Vec::new(),
+            starting_after: Some(number(after.0)),
+            after: None,
+            before: through.map(|through| number(through.0.saturating_add(1))),
+        };
+        let page: Page<EventRow> = self.search(&search, limit).await?;
+        let last = page.data.last().map(EventRow::id);
+        // Rows may be newer than the position: one that is there says that all before it are.
+        let projected = EventId::end_of(page.projected_through).max(last.unwrap_or_default());
+        let read_to = match last.filter(|_| page.has_more) {
+            Some(last) => last,
+            None => through.map_or(projected, |through| projected.min(through)),
+        };
+        Ok((page.data, read_to))
+    }
+
     pub async fn event(&self, id: EventId) -> Result<Option<EventRow>, StoreError> {
         let sql = format!(
             "SELECT {} FROM events WHERE number = $1",

@@ -72,17 +72,6 @@ impl EventRow {
         EventId(self.number)
     }
 
-    /// Whether an endpoint is to hear of it.
-    pub fn is_for(&self, endpoint: &WebhookEndpoint) -> bool {
-        let (Some(program_id), Some(place)) = (self.program_id, &self.place_json) else {
-            return endpoint.wants(&self.event_type, None);
-        };
-        let place: PlaceJson = serde_json::from_str(place).unwrap_or_default();
-        place.with(program_id, |place| {
-            endpoint.wants(&self.event_type, Some(place))
-        })
-    }
-
     /// What is sent, in the shape of Standard Webhooks. The response code is that of the dialect as it is now, as it is of
     /// an authorization that is asked for.
     pub fn body(&self, thin: bool, codes: &ResponseCodes) -> Value {
@@ -97,6 +86,69 @@ impl EventRow {
             "timestamp": self.created_at_ms.to_string(),
             "data": data,
         })
+    }
+}
+
+/// An event with its place, which is parsed once for all endpoints that it is held against.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PlacedEvent {
+    pub row: EventRow,
+    /// Nothing where it has no program.
+    place: Option<KnownPlace>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct KnownPlace {
+    program_id: ProgramId,
+    accounts: Vec<AccountId>,
+    /// Types and ids.
+    links: Vec<(String, String)>,
+}
+
+impl PlacedEvent {
+    pub fn of(row: EventRow) -> PlacedEvent {
+        let place = row.program_id.zip(row.place_json.as_ref());
+        let place = place.map(|(program_id, place)| {
+            let place: PlaceJson = serde_json::from_str(place).unwrap_or_default();
+            let accounts = place.accounts.iter().filter_map(|id| id.parse().ok());
+            KnownPlace {
+                program_id,
+                accounts: accounts.collect(),
+                links: place.links,
+            }
+        });
+        PlacedEvent { row, place }
+    }
+
+    /// Whether an endpoint is to hear of it.
+    pub fn is_for(&self, endpoint: &WebhookEndpoint) -> bool {
+        // Most are of no interest by their type alone.
+        if !endpoint.wants_type(&self.row.event_type) {
+            return false;
+        }
+        let Some(known) = &self.place else {
+            return endpoint.wants(&self.row.event_type, None);
+        };
+        let links = known.links.iter();
+        let links: Vec<_> = links
+            .map(|(kind, id)| (kind.as_str(), id.as_str()))
+            .collect();
+        let place = Place {
+            program_id: known.program_id,
+            accounts: &known.accounts,
+            links: &links,
+        };
+        endpoint.wants(&self.row.event_type, Some(place))
+    }
+
+    /// What it takes of memory, about.
+    pub fn bytes(&self) -> usize {
+        let row = &self.row;
+        let texts = [&row.event_type, &row.object_id, &row.data_json];
+        let texts: usize = texts.iter().map(|text| text.len()).sum();
+        // The place is there as text and parsed.
+        let place = row.place_json.as_ref().map_or(0, |place| 3 * place.len());
+        size_of::<PlacedEvent>() + texts + place
     }
 }
 

@@ -41,6 +41,7 @@ event_types! {
     CardRevealed = "card.revealed", CardsRead, "somebody saw a card's number";
     CardReissued = "card.reissued", CardsRead, "a card got another one in its place: `replaced_by`; `card.created` tells of that one";
     CardRenewed = "card.renewed", CardsRead, "a card has a new expiry";
+    CardExpired = "card.expired", CardsRead, "the expiry of a card that was not closed has passed: the month that it is good through ended, in UTC";
     CardShippingUpdated = "card.shipping_updated", CardsRead, "the making or sending of a card came further, or ended: `shipping_status` of the card";
     LimitUpdated = "limit.updated", CardsRead, "the controls of a card were changed";
     TokenRequested = "token.requested", CardsRead, "a token was asked for, with a card";
@@ -48,7 +49,7 @@ event_types! {
     TokenSuspended = "token.suspended", CardsRead, "a token was suspended";
     TokenResumed = "token.resumed", CardsRead, "a token that was suspended may pay again";
     TokenDeleted = "token.deleted", CardsRead, "a token was deleted, for good, by itself or with its card";
-    LimitThresholdReached = "limit.threshold_reached", CardsRead, "an approval brought what is used of a limit to 80 % or more of what is allowed";
+    LimitThresholdReached = "limit.threshold_reached", CardsRead, "an approval brought what is used of a limit to a threshold of its program: 80 % of what is allowed, or others";
     AccountCreated = "account.created", AccountsRead, "an account was opened";
     AccountFrozen = "account.frozen", AccountsRead, "an account was frozen";
     AccountUnfrozen = "account.unfrozen", AccountsRead, "an account was unfrozen";

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 impl Queue {
     /// The journal has this of it now.
     pub fn is_noted(&mut self, progress: WebhookProgress) {
+        self.restarts_after = progress.after.unwrap_or(self.restarts_after);
         self.noted = progress;
         self.is_changed = false;
     }
