@@ -27,7 +27,8 @@ use super::tokens::Tokens;
 use super::top_ups::TopUps;
 use super::transfers::Transfers;
 use super::wallet::Wallet;
-use super::watch::{Watch, Watched};
+use super::watch::Watch;
+use super::watched::Watched;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -257,8 +258,12 @@ impl State {
         self.card_slot(id).map(|slot| &self.cards[slot])
     }
 
+    /// To change it; what is watched on it, or waits for it, is looked at again.
     pub(super) fn account_mut(&mut self, id: AccountId) -> Option<&mut Account> {
-        self.account_slot(id).map(|slot| &mut self.accounts[slot])
+        let slot = self.account_slot(id)?;
+        let account = &mut self.accounts[slot];
+        self.watched.touch(account);
+        Some(account)
     }
 
     pub(super) fn card_mut(&mut self, id: CardId) -> Option<&mut Card> {

@@ -2,7 +2,7 @@
 //! hand the records to the journal, hold the answers until they are durable.
 
 use super::archive::Archive;
-use super::clock::Clock;
+use super::clock::{Clock, IdSource};
 use super::directory::Directory;
 use super::inbox::Outlet;
 use super::monthly_fees::MonthlyFees;
@@ -12,7 +12,6 @@ use super::stats::ShardStats;
 use super::told_again::ToldAgain;
 use super::transfers::Carrier;
 use super::waiters::Waiters;
-use super::watches::Watches;
 use crate::engine::apply::{answer, apply};
 use crate::engine::audit::Requester;
 use crate::engine::command::{Action, Authorize, Command, ReleaseCause, ReleaseHold, Withhold};
@@ -69,7 +68,8 @@ pub struct Worker {
     /// Where what the state forgets is kept.
     pub archive: Option<Archive>,
     pub carrier: Carrier,
-    pub watches: Watches,
+    /// Of transfers that rules make.
+    pub ids: Arc<IdSource>,
     pub monthly_fees: MonthlyFees,
 }
 
@@ -148,7 +148,7 @@ impl Worker {
         });
         let patience = [
             self.carrier.patience(),
-            self.watches.patience(self.journal.space()),
+            self.patience_for_watched(),
             self.patience_for_months(),
         ];
         left.into_iter().chain(patience.into_iter().flatten()).min()
@@ -385,7 +385,6 @@ impl Worker {
                 apply(&mut self.state, &command, &event);
                 self.follow_waits(&command, &event);
                 self.follow_transfer(&command, &event);
-                self.watches.note(&self.state, command.root);
                 self.monthly_fees.note(&command, &event);
                 if let (Action::OpenAccount(open), Event::AccountOpened { .. }) =
                     (&command.action, &event)
