@@ -405,6 +405,7 @@ fn new_card(state: &mut State, command: &Command, open: &OpenCard, status: CardS
         chain: None,
         fees_through: None,
         shipping: shipping::ordered(open.shipping.as_deref(), command.at),
+        decline_fees: None,
     }
 }
 

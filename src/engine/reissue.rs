@@ -292,6 +292,7 @@ fn apply_replace(
         chain: Some(Box::new(chain)),
         fees_through: None,
         shipping: shipping::ordered(replace.shipping.as_deref(), command.at),
+        decline_fees: None,
     };
     insert_card(state, card);
     state.tokens.move_to(replace.replaces, replace.card_id);

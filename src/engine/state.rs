@@ -9,6 +9,7 @@ use super::command::CardType;
 use super::controls::Controls;
 use super::counters::Counters;
 use super::facts::RepeatKey;
+use super::fees::charge::DeclineFees;
 use super::fees::monthly::Month;
 use super::first_answer::FirstAnswer;
 use super::ids::{AccountId, AuthorizationId, CardId, LinkId, ProgramId, TopUpId};
@@ -216,6 +217,8 @@ pub struct Card {
     pub fees_through: Option<Month>,
     /// Of a physical one whose making and sending is told.
     pub shipping: Option<Box<Shipping>>,
+    /// Of one that was charged for declines by a schedule that counts them.
+    pub decline_fees: Option<DeclineFees>,
 }
 
 impl Card {

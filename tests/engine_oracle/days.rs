@@ -125,7 +125,9 @@ pub fn any_conversation() -> impl Strategy<Value = Vec<Step>> {
         1 => 10_000i64..10_200
     ];
     let step = prop_oneof![
-        6 => (payment(), kind).prop_map(|(payment, kind)| Step::Authorize(Payment { kind, ..payment })),
+        6 => (payment(), kind, any_by_token())
+            .prop_map(|(payment, kind, token)| Step::Authorize(Payment { kind, token, ..payment })),
+        2 => any_token_step(card()),
         2 => payment().prop_map(|payment| Step::Authorize(Payment {
             kind: Kind::Incremental,
             posts: false,
@@ -382,9 +384,10 @@ pub fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     ];
     let mcc = prop_oneof![4 => Just(5411u16), 1 => Just(7995)];
     let step = prop_oneof![
-        10 => (any_payment(any_card(), amount()), mcc).prop_map(|(payment, mcc)| {
-            Step::Authorize(Payment { mcc, ..payment })
+        10 => (any_payment(any_card(), amount()), mcc, any_by_token()).prop_map(|(payment, mcc, token)| {
+            Step::Authorize(Payment { mcc, token, ..payment })
         }),
+        3 => any_token_step(any_card()),
         2 => any_advice(any_payment(any_card(), amount())),
         5 => any_reversal(any_card()),
         4 => (0u64..12, any_account(), 1i64..3_000).prop_map(|(id, account, amount)| {

@@ -172,6 +172,7 @@ impl Switch {
 
     pub fn put_fees(&mut self, items: Vec<FeeItem>) -> RegistryOutcome {
         let put = PutFeeSchedule {
+            decline_fees_per_card_per_day_max: None,
             id: FEES,
             name: "standard".into(),
             currency: USD,
