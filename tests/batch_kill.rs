@@ -78,17 +78,24 @@ fn a_large_batch_is_issued_once_however_often_the_program_is_killed() {
     }
     assert!(kills_on_the_way > 1, "it was over before it was killed");
     assert_eq!(wait_for(&switch, &batch, rows), rows);
-    let told = all(&switch, &format!("{batch}/rows"), |row| row["index"].to_string());
+    let told = all(&switch, &format!("{batch}/rows"), |row| {
+        row["index"].to_string()
+    });
     let cards_of_rows: BTreeSet<String> = told
         .iter()
         .map(|row| row["card_id"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!((told.len() as u64, cards_of_rows.len() as u64), (rows, rows));
+    assert_eq!(
+        (told.len() as u64, cards_of_rows.len() as u64),
+        (rows, rows)
+    );
     // And nobody has a card that no row tells of.
     let until = Instant::now() + Duration::from_secs(60);
     let cards = loop {
         let id = |card: &Value| card["id"].as_str().unwrap().to_owned();
-        let cards = all(&switch, "/v1/cards", |card| card["id"].as_str().unwrap().to_owned());
+        let cards = all(&switch, "/v1/cards", |card| {
+            card["id"].as_str().unwrap().to_owned()
+        });
         let cards: BTreeSet<String> = cards.iter().map(id).collect();
         if cards.len() as u64 >= rows || Instant::now() > until {
             break cards;

@@ -464,8 +464,14 @@ fn declines_of_cards_that_nobody_can_use_cost_nothing() {
         (decline_of(change(StatusChange::Freeze)), (CardFrozen, 1)),
         (decline_of(change(StatusChange::Close)), (CardClosed, 0)),
         (decline_of(change(StatusChange::BlockLost)), (CardLost, 0)),
-        (decline_of(change(StatusChange::BlockStolen)), (CardStolen, 0)),
-        (decline_of(change(StatusChange::BlockFraud)), (CardBlocked, 0)),
+        (
+            decline_of(change(StatusChange::BlockStolen)),
+            (CardStolen, 0),
+        ),
+        (
+            decline_of(change(StatusChange::BlockFraud)),
+            (CardBlocked, 0),
+        ),
         (
             decline_of(|switch| {
                 let mut physical = NewCard::of(12, 1, 1);

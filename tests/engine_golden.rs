@@ -9,6 +9,7 @@ use cardswitch::engine::approvals::*;
 use cardswitch::engine::card_batches::{BatchChange, BatchRow, CardOrder, NewCardBatch, RowError};
 use cardswitch::engine::command::*;
 use cardswitch::engine::controls::{Controls, List, ListMode, Window};
+use cardswitch::engine::event::Event;
 use cardswitch::engine::exceptions::{
     ChangeException, ControlException, ExceptionChange, ExceptionState, Lifts, RaisedLimit, Subject,
 };
@@ -31,12 +32,13 @@ use cardswitch::engine::three_ds::{
 use cardswitch::engine::time::Expiry;
 use cardswitch::engine::token_numbers::RequestToken;
 use cardswitch::engine::tokens::{
-    ChangeTokenStatus, OpenToken, TokenChange, TokenDevice, name_card,
+    ChangeTokenStatus, OpenToken, TokenChange, TokenDevice, TokenStatus, name_card,
 };
 use cardswitch::engine::top_ups::{EndTopUp, ReserveReference, TopUpEnd};
 use cardswitch::engine::watch::{AutoTopUpRule, ChangeAccount};
 use cardswitch::engine::world::World;
 use engine_support::*;
+use std::collections::BTreeSet;
 
 const FILE: &str = "tests/golden/records-v2.hex";
 
@@ -65,6 +67,32 @@ fn the_same_story_is_written_in_the_same_bytes() {
     }
     let written = std::fs::read_to_string(FILE).unwrap_or_default();
     assert!(text == written, "the story is now written as\n{text}");
+}
+
+#[test]
+fn the_story_charges_every_kind_of_fee_and_comes_to_every_end_of_a_token() {
+    let mut kinds = BTreeSet::new();
+    let (mut statuses, mut reasons) = (BTreeSet::new(), BTreeSet::new());
+    for bytes in &story().records {
+        let record::Record::Shard { event, .. } = record::read(bytes).unwrap() else {
+            continue;
+        };
+        kinds.extend(event.charges().iter().map(|charge| charge.kind));
+        match event {
+            Event::TokenOpened { status, .. } => drop(statuses.insert(status.name())),
+            Event::TokenStatusChanged { to, .. } => drop(statuses.insert(to.name())),
+            Event::Authorized(authorized) => {
+                let decline = authorized.decision.decline();
+                reasons.extend(decline.map(|decline| decline.reason.name()));
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(kinds.len(), FeeKind::ALL.len(), "{kinds:?}");
+    assert_eq!(statuses.len(), TokenStatus::NAMED.len(), "{statuses:?}");
+    for reason in ["token_not_active", "token_not_found", "token_suspended"] {
+        assert!(reasons.contains(reason), "{reason} is not in {reasons:?}");
+    }
 }
 
 #[test]
@@ -337,7 +365,9 @@ fn tokens(switch: &mut Switch) {
     pay(switch, 515, in_place);
     change(switch, TokenChange::Resume);
     let expiry = Expiry::new(2030, 6).unwrap();
-    switch.reissue(23, 21, ReissueReason::Damaged, expiry).unwrap();
+    switch
+        .reissue(23, 21, ReissueReason::Damaged, expiry)
+        .unwrap();
     pay(switch, 516, in_place);
     let mut undo = reversal(602, 0, usd(70), "undo by token", "by token 512");
     undo.token = in_place;

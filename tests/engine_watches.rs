@@ -71,9 +71,19 @@ fn is_due(state: &State, account: &Account, at: Timestamp) -> bool {
 
 #[derive(Debug, Clone)]
 enum Step {
-    TopUp { account: u64, amount: i64 },
-    Pay { account: u64, amount: i64 },
-    Transfer { from: u64, to: u64, amount: i64 },
+    TopUp {
+        account: u64,
+        amount: i64,
+    },
+    Pay {
+        account: u64,
+        amount: i64,
+    },
+    Transfer {
+        from: u64,
+        to: u64,
+        amount: i64,
+    },
     Status(u64, AccountStatusChange),
     Rule(u64, Option<AutoTopUpRule>),
     Low(u64, Option<i64>),
@@ -84,8 +94,13 @@ enum Step {
 }
 
 /// 1 is the root, 2 and 3 are below it, 4 and 5 below 2.
-const PARENTS: [(u64, Option<u64>); 5] =
-    [(1, None), (2, Some(1)), (3, Some(1)), (4, Some(2)), (5, Some(2))];
+const PARENTS: [(u64, Option<u64>); 5] = [
+    (1, None),
+    (2, Some(1)),
+    (3, Some(1)),
+    (4, Some(2)),
+    (5, Some(2)),
+];
 
 fn any_step() -> impl Strategy<Value = Step> {
     let account = || 1u64..=5;
@@ -200,7 +215,10 @@ fn random_steps_top_up_and_fail_and_wait_for_days_and_for_others() {
             }
         }
     }
-    assert!(settled > 200 && failed > 50 && low > 20, "{settled} {failed} {low}");
+    assert!(
+        settled > 200 && failed > 50 && low > 20,
+        "{settled} {failed} {low}"
+    );
 }
 
 #[test]
@@ -213,7 +231,10 @@ fn a_rule_that_had_its_top_ups_of_a_day_makes_others_when_the_next_begins() {
     assert_eq!(account(&switch, 2).posted_minor, 20);
     let watched = &switch.world.shards[0].watched;
     let midnight = time("2026-11-25T00:00:00Z");
-    assert_eq!((watched.has_changed(), watched.next_day_at()), (false, Some(midnight)));
+    assert_eq!(
+        (watched.has_changed(), watched.next_day_at()),
+        (false, Some(midnight))
+    );
     switch.at = Timestamp(midnight.0 - 1);
     assert_eq!(look_after_all(&mut switch, &mut next_id), (1, vec![]));
     // A restored state waits for the same.
@@ -260,6 +281,9 @@ fn accounts_that_wait_for_an_empty_source_cost_nothing_until_it_can_give() {
     switch.top_up(1, 1, 1, usd(12));
     let (looks, events) = look_after_all(&mut switch, &mut next_id);
     let posted = [100, 101, 102, 103].map(|id| account(&switch, id).posted_minor);
-    assert_eq!((posted, account(&switch, 1).posted_minor), ([5, 5, 2, 0], 0));
+    assert_eq!(
+        (posted, account(&switch, 1).posted_minor),
+        ([5, 5, 2, 0], 0)
+    );
     assert!(looks <= 25, "{looks} looks, {events:?}");
 }

@@ -128,7 +128,10 @@ fn a_late_reversal_by_token_finds_its_payment_in_the_archive_after_a_reissue_and
     }
     let path = format!("/v1/cards/{}/reissue", talk.card.id);
     let new = talk.switch.good("POST", &path, &json!({"reason": "lost"}));
-    assert_eq!(talk.switch.good("GET", &token, &Value::Null)["card_id"], new["id"]);
+    assert_eq!(
+        talk.switch.good("GET", &token, &Value::Null)["card_id"],
+        new["id"]
+    );
     for stan in 4..=6 {
         assert_eq!(talk.send(200, stan, stan), "00", "by the new card");
     }

@@ -45,7 +45,9 @@ pub(super) fn fee_rows(sequence: Sequence, record: &Record) -> Vec<FeeRow> {
             created_at_ms: command.at,
         }
     };
-    let booked = (0..).zip(charges).filter(|(_, charge)| !charge.out_of_range);
+    let booked = (0..)
+        .zip(charges)
+        .filter(|(_, charge)| !charge.out_of_range);
     booked.map(row).collect()
 }
 

@@ -482,6 +482,9 @@ fn so_many_declines_of_a_day_cost_as_the_preview_says_and_no_more() {
     let path = format!("/v1/programs/{program}/fee_preview");
     let (status, _, code, _) = client.post(&path, of_another).error();
     assert_eq!((status, &*code), (400, "field_unknown"));
-    let ended = client.patch(&format!("/v1/fee_schedules/{schedule}"), json!({ max: null }));
+    let ended = client.patch(
+        &format!("/v1/fee_schedules/{schedule}"),
+        json!({ max: null }),
+    );
     assert_eq!(ended.ok()[max], Value::Null);
 }

@@ -121,7 +121,9 @@ impl View<'_> {
                 .filter(of_account)
                 .map(|line| line.held.plus(line.posted).account);
             let fees = self.charges_of(&resolutions).into_iter();
-            let fees = fees.filter(|(_, account)| *account == known.account).count() as i64;
+            let fees = fees
+                .filter(|(_, account)| *account == known.account)
+                .count() as i64;
             let fees = fees * (DECLINE_FEE.0 + DECLINE_FEE.1);
             let available = self.available(known.account) - moved.sum::<i64>() - fees;
             let (resolution, line) = self.resolve(known, Says::Nothing, available);

@@ -36,7 +36,7 @@ impl ByToken {
 
 pub fn any_by_token() -> impl Strategy<Value = ByToken> {
     prop_oneof![
-        20 => Just(ByToken::Nothing),
+        30 => Just(ByToken::Nothing),
         4 => (0..TOKENS).prop_map(ByToken::InPlaceOfCard),
         4 => (0..TOKENS).prop_map(ByToken::BesideCard),
         1 => Just(ByToken::Unknown),
@@ -113,16 +113,31 @@ impl Engine {
 }
 
 /// A payment whose token stands in place of its card is one of the card for which the token stands; a marked repeat has
-/// both numbers here, because the names of its first message would find the card.
+/// both numbers here, because the names of its first message would find the card. Of a token that nobody asked for nothing
+/// is said.
 pub fn with_card(payment: &mut Payment, card_of: impl Fn(u64) -> Option<u64>) {
-    let ByToken::InPlaceOfCard(token) = payment.token else {
+    let (ByToken::InPlaceOfCard(token) | ByToken::BesideCard(token)) = payment.token else {
         return;
     };
+    let is_in_place = payment.token == ByToken::InPlaceOfCard(token);
     match card_of(token) {
+        None => payment.token = ByToken::Nothing,
         Some(_) if is_marked(payment.name) => payment.token = ByToken::BesideCard(token),
-        Some(card) => payment.card = card,
-        None => payment.token = ByToken::Unknown,
+        Some(card) if is_in_place => payment.card = card,
+        Some(_) => {}
     }
+}
+
+/// What most days begin with: active ones of three cards.
+pub fn tokens_at_first() -> impl Iterator<Item = Step> + Clone {
+    let change = TokenChange::Activate;
+    let each = [(0, 101), (1, 1_101), (2, 201)].into_iter();
+    each.flat_map(move |(token, card)| {
+        [
+            Step::OpenToken { token, card },
+            Step::ChangeToken { token, change },
+        ]
+    })
 }
 
 impl View<'_> {

@@ -400,7 +400,9 @@ pub(in crate::engine) fn apply(state: &mut State, charges: &[Charge]) {
             && let Some(card) = state.card_mut(card_id)
         {
             let before = card.decline_fees.filter(|counted| counted.until == until);
-            let charged = before.map_or(0, |counted| counted.charged).saturating_add(1);
+            let charged = before
+                .map_or(0, |counted| counted.charged)
+                .saturating_add(1);
             card.decline_fees = Some(DeclineFees { until, charged });
         }
     }
