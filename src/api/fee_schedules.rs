@@ -34,7 +34,7 @@ pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<R
             currency: fields.required_currency("currency")?,
             time_zone: zone(&mut fields)?,
             items: items(&mut fields)?.ok_or_else(|| fields.missing("items"))?,
-            decline_fees_per_card_per_day_max: decline_fees_max(&mut fields)?,
+            decline_fees_per_card_per_day_max: decline_fees_max(&mut fields)?.flatten(),
         };
         fields.finish()?;
         let schedule = self::put(&state, put).await?;
@@ -65,10 +65,8 @@ pub async fn update(
             true => zone(&mut fields)?,
             false => before.time_zone.clone(),
         };
-        let decline_fees_per_card_per_day_max = match fields.has(DECLINE_FEES_MAX) {
-            true => decline_fees_max(&mut fields)?,
-            false => before.decline_fees_per_card_per_day_max,
-        };
+        let max = decline_fees_max(&mut fields)?;
+        let max = max.unwrap_or(before.decline_fees_per_card_per_day_max);
         let name = fields.text("name", 200)?;
         let put = PutFeeSchedule {
             id: before.id,
@@ -76,7 +74,7 @@ pub async fn update(
             currency: before.currency,
             time_zone,
             items: items(&mut fields)?.unwrap_or_else(|| before.items.clone()),
-            decline_fees_per_card_per_day_max,
+            decline_fees_per_card_per_day_max: max,
         };
         fields.finish()?;
         let after = self::put(&state, put).await?;
@@ -109,11 +107,15 @@ async fn put(state: &ApiState, put: PutFeeSchedule) -> Result<Arc<FeeSchedule>, 
 
 const DECLINE_FEES_MAX: &str = "decline_fees_per_card_per_day_max";
 
-/// Null is as many as there are.
-fn decline_fees_max(fields: &mut Fields) -> Result<Option<u16>, ApiError> {
+/// A number, or `none` for as many as there are; nothing where it is not stated.
+fn decline_fees_max(fields: &mut Fields) -> Result<Option<Option<u16>>, ApiError> {
+    if fields.peek_text(DECLINE_FEES_MAX) == Some("none") {
+        fields.take(DECLINE_FEES_MAX);
+        return Ok(Some(None));
+    }
     let max = fields.integer(DECLINE_FEES_MAX, 0..=i64::from(u16::MAX))?;
     // In range, so it fits.
-    Ok(max.map(|max| max as u16))
+    Ok(max.map(|max| Some(max as u16)))
 }
 
 /// Takes `items`, if they are stated.

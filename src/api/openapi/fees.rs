@@ -163,8 +163,8 @@ fn time_zone() -> Value {
 
 fn decline_fees_max() -> Value {
     noted(
-        or_null(number_within(0, i64::from(u16::MAX))),
-        "So many declines of one card are charged in one day of `time_zone`; null is all of them.",
+        json!({"anyOf": [number_within(0, i64::from(u16::MAX)), one_of(&["none"])]}),
+        "So many declines of one card are charged in one day of `time_zone`; `none` ends the bound.",
     )
 }
 
