@@ -155,7 +155,7 @@ fn issue(tree: u64, place: u64) -> IssueCard {
         last4: 1,
         expiry: Expiry::new(2099, 12).unwrap(),
         // Every other card.
-        links: (place % 2 == 0).then(link).into_iter().collect(),
+        links: place.is_multiple_of(2).then(link).into_iter().collect(),
         controls: Controls::default(),
         wallet: None,
         cardholder_id: None,
