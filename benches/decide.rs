@@ -1,11 +1,11 @@
 //! What a message costs a shard: over a million random cards in batches that are touched first, and on
 //! one hot card; with no controls, with twenty, and with twenty and ten risk rules. What a record and a reversal cost, what memory a card
-//! takes, and how long the longest batch takes while tables grow to ten million entries.
+//! takes, how long the longest batch takes while tables grow to ten million entries, and what watched accounts cost the others.
 //!
 //! Medians over rounds with the least and the most, in nanoseconds of this thread's processor time per
 //! message: the machine may be shared, and waiting for a core is not deciding. `DECIDE_CARDS`,
 //! `DECIDE_MESSAGES` (of a round) and `DECIDE_HOLDS` take other numbers (no holds leave growth out),
-//! `DECIDE_CONTROLS=20`, `=no` or `=rules` some of them.
+//! `DECIDE_CONTROLS=20`, `=no` or `=rules` some of them, `DECIDE_WATCHED` other numbers of accounts that are watched.
 
 #[path = "../tests/engine_support/mod.rs"]
 mod engine_support;
@@ -28,6 +28,7 @@ use cardswitch::engine::risk::rule::{RiskRule, RuleAction, RuleState};
 use cardswitch::engine::state::*;
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::touch::touch_all;
+use cardswitch::engine::watch::ChangeAccount;
 use cardswitch::engine::world::World;
 use cardswitch::engine::{record, registry::RegistryOutcome};
 use engine_support::{USD, key_of, limit, time, usd};
@@ -555,6 +556,41 @@ fn measure_growth(holds: u64, at: Timestamp) {
     }
 }
 
+/// What a purchase costs beside so many accounts of its tree that are watched and that nothing happens to.
+fn measure_watched(watched: u64, count: usize, at: Timestamp) {
+    let mut world = world(1, Default::default(), 0, at);
+    let state = &mut world.shards[0];
+    let root = account_of(0);
+    for place in 1..=watched {
+        let open = OpenAccount {
+            account_id: account_of(place),
+            parent_id: Some(root),
+            program_id: PROGRAM,
+            currency: USD,
+            name: None,
+            controls: Controls::default(),
+        };
+        let mut change = ChangeAccount::nothing(account_of(place));
+        change.low_below_minor = Some(Some(0));
+        carry_out(state, root, at, Action::OpenAccount(Box::new(open)));
+        carry_out(state, root, at, Action::ChangeAccount(Box::new(change)));
+    }
+    let mut purchases = Rounds::default();
+    for round in 0..ROUNDS as u64 {
+        let commands: Vec<_> = (0..count as u64)
+            .map(|place| purchase_of(0, (round << 32) + place, at))
+            .collect();
+        purchases.0.push(each(count, || {
+            for command in &commands {
+                carry_out(state, root, at, command.action.clone());
+            }
+        }));
+    }
+    println!(
+        "beside {watched} watched accounts of the tree: decide, apply a purchase: {purchases}"
+    );
+}
+
 fn main() {
     // `cargo test` and `cargo bench -- --test` only want to know that it runs.
     let quick = std::env::args().any(|argument| argument == "--test");
@@ -591,5 +627,8 @@ fn main() {
     }
     if holds > 0 {
         measure_growth(holds, at);
+    }
+    for watched in [0, number("DECIDE_WATCHED", 20_000, 100)] {
+        measure_watched(watched, 1_000.min(sizes.messages), at);
     }
 }

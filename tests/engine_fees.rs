@@ -7,17 +7,19 @@ use cardswitch::engine::apply::answer;
 use cardswitch::engine::command::*;
 use cardswitch::engine::controls::Controls;
 use cardswitch::engine::decide::Outcome;
-use cardswitch::engine::event::{Answer, AnswerResult, Event, LedgerAccount};
+use cardswitch::engine::event::{Answer, AnswerResult, Decision, Event, LedgerAccount};
 use cardswitch::engine::facts::Kind;
-use cardswitch::engine::fees::charge::Charge;
+use cardswitch::engine::fees::charge::{self, Charge, Payer};
 use cardswitch::engine::fees::monthly::{ChargeMonthlyFee, Month};
 use cardswitch::engine::fees::price::Price;
-use cardswitch::engine::fees::schedule::{FeeItem, FeeKind, FeesRefusal};
+use cardswitch::engine::fees::schedule::{FeeItem, FeeKind, FeesRefusal, PutFeeSchedule};
 use cardswitch::engine::hash::state_hash;
 use cardswitch::engine::ids::*;
-use cardswitch::engine::money::{Currency, Money};
+use cardswitch::engine::link_states::{ChangeLinkStatus, LinkStatus};
+use cardswitch::engine::money::{BALANCE_MAX_MINOR, Currency, Money};
 use cardswitch::engine::programs::ChangeProgram;
-use cardswitch::engine::registry::{RegistryAction, RegistryOutcome, RegistryRefusal};
+use cardswitch::engine::reason::DeclineReason;
+use cardswitch::engine::registry::{LinkKey, RegistryAction, RegistryOutcome, RegistryRefusal};
 use cardswitch::engine::reissue::ReissueReason;
 use cardswitch::engine::snapshot;
 use cardswitch::engine::state::{Account, CardStatus};
@@ -401,6 +403,166 @@ fn who_is_not_active_in_a_month_does_not_pay_for_it() {
     assert_eq!(switch.charge_months(), 0);
     switch.change_status(1, 12, StatusChange::Unfreeze);
     assert_eq!(switch.charge_months(), 1);
+}
+
+#[test]
+fn a_card_that_is_frozen_by_its_link_owes_no_more_than_one_that_is_frozen_itself() {
+    let mut switch = world();
+    let key = LinkKey {
+        program_id: PROGRAM,
+        link_type: "project".into(),
+        id: "p".into(),
+    };
+    let mut linked = NewCard::of(12, 1, 1);
+    linked.links = [key.clone()].into_iter().collect();
+    switch.open_card(linked);
+    let set = |switch: &mut Switch, to| {
+        let key = key.clone();
+        let change = Box::new(ChangeLinkStatus { key, to });
+        switch.registry(RegistryAction::ChangeLinkStatus(change));
+    };
+    set(&mut switch, LinkStatus::Frozen);
+    switch.change_status(1, 11, StatusChange::Freeze);
+    switch.at = time("2026-12-03T00:00:00Z");
+    assert_eq!(switch.charge_months(), 0, "both are frozen");
+    set(&mut switch, LinkStatus::Active);
+    assert_eq!((switch.charge_months(), switch.charge_months()), (1, 0));
+    switch.change_status(1, 11, StatusChange::Unfreeze);
+    assert_eq!(switch.charge_months(), 1);
+    switch.at = time("2027-01-03T00:00:00Z");
+    set(&mut switch, LinkStatus::Closed);
+    assert_eq!(switch.charge_months(), 1, "of the one without a link");
+}
+
+/// What a decline of a card in such a state costs.
+fn decline_of(prepare: impl Fn(&mut Switch)) -> (DeclineReason, usize) {
+    let mut switch = world();
+    prepare(&mut switch);
+    let declined = event(ask(&mut switch, purchase(7, 12, usd(5_000_000), "f")));
+    let Event::Authorized(authorized) = &declined else {
+        panic!("{declined:?}");
+    };
+    let Decision::Declined(decline) = &authorized.decision else {
+        panic!("{declined:?}");
+    };
+    books_balance(&switch);
+    (decline.reason, declined.charges().len())
+}
+
+#[test]
+fn declines_of_cards_that_nobody_can_use_cost_nothing() {
+    use DeclineReason::*;
+    let open = |switch: &mut Switch| drop(switch.open_card(NewCard::of(12, 1, 1)));
+    let change = |change| {
+        move |switch: &mut Switch| {
+            open(switch);
+            switch.change_status(1, 12, change);
+        }
+    };
+    for (found, expected) in [
+        (decline_of(open), (InsufficientFunds, 1)),
+        (decline_of(change(StatusChange::Freeze)), (CardFrozen, 1)),
+        (decline_of(change(StatusChange::Close)), (CardClosed, 0)),
+        (decline_of(change(StatusChange::BlockLost)), (CardLost, 0)),
+        (
+            decline_of(change(StatusChange::BlockStolen)),
+            (CardStolen, 0),
+        ),
+        (
+            decline_of(change(StatusChange::BlockFraud)),
+            (CardBlocked, 0),
+        ),
+        (
+            decline_of(|switch| {
+                let mut physical = NewCard::of(12, 1, 1);
+                physical.card_type = CardType::Physical;
+                switch.open_card(physical);
+            }),
+            (CardNotActivated, 0),
+        ),
+        (
+            decline_of(|switch| {
+                let mut expired = NewCard::of(12, 1, 1);
+                expired.expiry = Expiry::new(2026, 10).unwrap();
+                switch.open_card(expired);
+            }),
+            (CardExpired, 0),
+        ),
+        (
+            decline_of(|switch| {
+                open(switch);
+                switch.change_account_status(1, 1, AccountStatusChange::Freeze);
+            }),
+            (AccountFrozen, 0),
+        ),
+    ] {
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn so_many_declines_of_a_card_are_charged_in_a_day_of_the_schedule_and_no_more() {
+    let mut switch = world();
+    let put = PutFeeSchedule {
+        id: FEES,
+        name: "standard".into(),
+        currency: USD,
+        time_zone: "Asia/Tokyo".into(),
+        items: all_fees(),
+        decline_fees_per_card_per_day_max: Some(2),
+    };
+    switch.registry(RegistryAction::PutFeeSchedule(Box::new(put)));
+    switch.open_card(NewCard::of(12, 1, 1));
+    let mut next = 10;
+    let mut decline = |switch: &mut Switch, card: u64| {
+        next += 1;
+        let payment = purchase(next, card, usd(5_000_000), &format!("p{next}"));
+        charged(&event(ask(switch, payment))).len()
+    };
+    let of_a_day = |switch: &mut Switch, decline: &mut dyn FnMut(&mut Switch, u64) -> usize| {
+        [(); 4].map(|()| decline(switch, 11))
+    };
+    assert_eq!(of_a_day(&mut switch, &mut decline), [1, 1, 0, 0]);
+    assert_eq!(decline(&mut switch, 12), 1, "another card has its own");
+    // It is still the same day in Tokyo, also after a restart.
+    switch.at = time("2026-11-24T14:59:59.999Z");
+    let mut bytes = Vec::new();
+    snapshot::write(&switch.world, &mut bytes).unwrap();
+    switch.world = snapshot::read(&mut &bytes[..], 2).unwrap();
+    assert_eq!(decline(&mut switch, 11), 0);
+    switch.at = time("2026-11-24T15:00:00Z");
+    assert_eq!(of_a_day(&mut switch, &mut decline), [1, 1, 0, 0]);
+    assert_eq!(state_hash(&switch.replayed(1)), state_hash(&switch.world));
+    // None at all, and then as many as there are.
+    for (max, expected) in [(Some(0), [0; 4]), (None, [1; 4])] {
+        let schedule = &switch.world.registry.view.fee_schedules[&FEES];
+        let put = PutFeeSchedule {
+            id: FEES,
+            name: schedule.name.clone(),
+            currency: USD,
+            time_zone: schedule.time_zone.clone(),
+            items: all_fees(),
+            decline_fees_per_card_per_day_max: max,
+        };
+        switch.registry(RegistryAction::PutFeeSchedule(Box::new(put)));
+        assert_eq!(of_a_day(&mut switch, &mut decline), expected);
+    }
+    books_balance(&switch);
+}
+
+#[test]
+fn a_fee_that_does_not_fit_the_books_is_told_and_not_taken() {
+    let switch = world();
+    let left = account(&switch, 1);
+    let payer = Payer {
+        posted_minor: -BALANCE_MAX_MINOR,
+        ..Payer::of(&left, Some(CardId(11)))
+    };
+    let view = &switch.world.registry.view;
+    let charge = charge::charge(view, FeeKind::Decline, payer, None).unwrap();
+    assert!(charge.out_of_range);
+    assert_eq!((charge.amount_minor(), charge.legs().len()), (0, 0));
+    assert_eq!(charge.fee_minor, 30, "what it would have been is said");
 }
 
 #[test]

@@ -9,10 +9,12 @@ use cardswitch::engine::approvals::*;
 use cardswitch::engine::card_batches::{BatchChange, BatchRow, CardOrder, NewCardBatch, RowError};
 use cardswitch::engine::command::*;
 use cardswitch::engine::controls::{Controls, List, ListMode, Window};
+use cardswitch::engine::event::Event;
 use cardswitch::engine::exceptions::{
     ChangeException, ControlException, ExceptionChange, ExceptionState, Lifts, RaisedLimit, Subject,
 };
-use cardswitch::engine::facts::{Country, Kind};
+use cardswitch::engine::facts::{Country, Kind, NamedToken};
+use cardswitch::engine::fees::schedule::{FeeKind, ProgramFees, PutFeeSchedule};
 use cardswitch::engine::groups::{BuiltinMccGroup, MccGroup, MccGroupRef, SharedMerchantList};
 use cardswitch::engine::hash::state_hash;
 use cardswitch::engine::hold_expiry::HoldExpiry;
@@ -28,10 +30,15 @@ use cardswitch::engine::three_ds::{
     Authentication, Cryptogram, Exemption, ThreeDs, ThreeDsMode, ThreeDsPolicy,
 };
 use cardswitch::engine::time::Expiry;
+use cardswitch::engine::token_numbers::RequestToken;
+use cardswitch::engine::tokens::{
+    ChangeTokenStatus, OpenToken, TokenChange, TokenDevice, TokenStatus, name_card,
+};
 use cardswitch::engine::top_ups::{EndTopUp, ReserveReference, TopUpEnd};
 use cardswitch::engine::watch::{AutoTopUpRule, ChangeAccount};
 use cardswitch::engine::world::World;
 use engine_support::*;
+use std::collections::BTreeSet;
 
 const FILE: &str = "tests/golden/records-v2.hex";
 
@@ -60,6 +67,32 @@ fn the_same_story_is_written_in_the_same_bytes() {
     }
     let written = std::fs::read_to_string(FILE).unwrap_or_default();
     assert!(text == written, "the story is now written as\n{text}");
+}
+
+#[test]
+fn the_story_charges_every_kind_of_fee_and_comes_to_every_end_of_a_token() {
+    let mut kinds = BTreeSet::new();
+    let (mut statuses, mut reasons) = (BTreeSet::new(), BTreeSet::new());
+    for bytes in &story().records {
+        let record::Record::Shard { event, .. } = record::read(bytes).unwrap() else {
+            continue;
+        };
+        kinds.extend(event.charges().iter().map(|charge| charge.kind));
+        match event {
+            Event::TokenOpened { status, .. } => drop(statuses.insert(status.name())),
+            Event::TokenStatusChanged { to, .. } => drop(statuses.insert(to.name())),
+            Event::Authorized(authorized) => {
+                let decline = authorized.decision.decline();
+                reasons.extend(decline.map(|decline| decline.reason.name()));
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(kinds.len(), FeeKind::ALL.len(), "{kinds:?}");
+    assert_eq!(statuses.len(), TokenStatus::NAMED.len(), "{statuses:?}");
+    for reason in ["token_not_active", "token_not_found", "token_suspended"] {
+        assert!(reasons.contains(reason), "{reason} is not in {reasons:?}");
+    }
 }
 
 #[test]
@@ -229,7 +262,120 @@ fn story() -> Switch {
     switch.reissue(19, 11, ReissueReason::Lost, expiry).unwrap();
     card_batch(&mut switch);
     money(&mut switch);
+    fees(&mut switch);
+    tokens(&mut switch);
     switch
+}
+
+/// A schedule with a fee of every kind, and one charge of each.
+fn fees(switch: &mut Switch) {
+    let items = vec![
+        fee(FeeKind::SetUp, 1_000, 500),
+        fee(FeeKind::IssueVirtual, 200, 50),
+        fee(FeeKind::IssuePhysical, 1_000, 350),
+        fee(FeeKind::Monthly, 100, 25),
+        share(FeeKind::TopUp, 300, 100),
+        share(FeeKind::ForeignExchange, 150, 50),
+        fee(FeeKind::Decline, 30, 5),
+    ];
+    let put = PutFeeSchedule {
+        id: FEES,
+        name: "standard".into(),
+        currency: USD,
+        time_zone: "Europe/Berlin".into(),
+        items,
+        decline_fees_per_card_per_day_max: Some(1),
+    };
+    switch.registry(RegistryAction::PutFeeSchedule(Box::new(put)));
+    let change = ChangeProgram {
+        status: Some(ProgramStatus::Active),
+        foreign_exchange_mark_up_basis_points: Some(0),
+        fees: Some(Some(ProgramFees {
+            fee_schedule_id: FEES,
+            since: switch.at,
+        })),
+        ..ChangeProgram::nothing(PROGRAM)
+    };
+    switch.registry(RegistryAction::ChangeProgram(Box::new(change)));
+    let root = AccountId(20);
+    switch.open_account(20, Controls::default());
+    switch.top_up(401, 20, 20, usd(100_000));
+    switch.open_card(NewCard::of(21, 20, 20));
+    switch.open_card(NewCard {
+        card_type: CardType::Physical,
+        ..NewCard::of(22, 20, 20)
+    });
+    // The second decline of the day costs nothing.
+    for id in [501, 502] {
+        let too_much = purchase(id, 21, usd(1_000_000), &format!("too much {id}"));
+        switch.command(root, Action::Authorize(too_much));
+    }
+    let mut euros = purchase(503, 21, usd(1_000), "euros with a fee");
+    euros.amounts.transaction.currency = Currency(978);
+    euros.posts = true;
+    switch.command(root, Action::Authorize(euros));
+    let back = reversal(601, 21, usd(1_000), "back with its fee", "euros with a fee");
+    switch.command(root, Action::Reverse(back));
+    switch.at = time("2026-12-02T10:00:00Z");
+    switch.charge_months();
+}
+
+/// One that is asked for, pays, is suspended, stands for another card, and ends.
+fn tokens(switch: &mut Switch) {
+    let root = AccountId(20);
+    let request = RequestToken {
+        root,
+        number_hash: key_of("number of a token"),
+        sealed_number: SealedPan::from_iter([9u8; 40]),
+        open: OpenToken {
+            token_id: TokenId(31),
+            card_id: CardId(21),
+            first6: 489_537,
+            last4: 3_478,
+            expiry: Some(Expiry::new(2028, 6).unwrap()),
+            wallet: "apple_pay".into(),
+            device: Some(TokenDevice {
+                device_type: Some("phone".into()),
+                name: Some("of Ann".into()),
+            }),
+        },
+    };
+    let pending = request.pending();
+    switch.registry(RegistryAction::RequestToken(Box::new(request)));
+    switch.command(root, pending.into_action());
+    let change = |switch: &mut Switch, change| {
+        let token_id = TokenId(31);
+        let action = Action::ChangeTokenStatus(ChangeTokenStatus { token_id, change });
+        switch.command(root, action);
+    };
+    let pay = |switch: &mut Switch, id: u64, token| {
+        let mut payment = purchase(id, 21, usd(70), &format!("by token {id}"));
+        payment.token = token;
+        let mut action = Action::Authorize(payment);
+        name_card(switch.world.shard(root), root, &mut action);
+        switch.command(root, action);
+    };
+    let in_place = NamedToken::InPlaceOfCard(TokenId(31));
+    pay(switch, 511, in_place);
+    change(switch, TokenChange::Activate);
+    pay(switch, 512, in_place);
+    pay(switch, 513, NamedToken::BesideCard(TokenId(31)));
+    pay(switch, 514, NamedToken::Unknown);
+    change(switch, TokenChange::Suspend);
+    pay(switch, 515, in_place);
+    change(switch, TokenChange::Resume);
+    let expiry = Expiry::new(2030, 6).unwrap();
+    switch
+        .reissue(23, 21, ReissueReason::Damaged, expiry)
+        .unwrap();
+    pay(switch, 516, in_place);
+    let mut undo = reversal(602, 0, usd(70), "undo by token", "by token 512");
+    undo.token = in_place;
+    let mut undo = Action::Reverse(undo);
+    name_card(switch.world.shard(root), root, &mut undo);
+    switch.command(root, undo);
+    change(switch, TokenChange::Delete);
+    switch.change_status(20, 23, StatusChange::Close);
 }
 
 /// By our table and by the network, with a mark-up; in whole and in part.

@@ -9,6 +9,8 @@ mod abroad;
 mod advices;
 #[path = "engine_oracle/answers.rs"]
 mod answers;
+#[path = "engine_oracle/charging.rs"]
+mod charging;
 #[path = "engine_oracle/coverage.rs"]
 mod coverage;
 #[path = "engine_oracle/customers.rs"]
@@ -48,6 +50,8 @@ mod reversals;
 mod rules;
 #[path = "engine_oracle/setting.rs"]
 mod setting;
+#[path = "engine_oracle/tokening.rs"]
+mod tokening;
 #[path = "engine_oracle/told.rs"]
 mod told;
 #[path = "engine_oracle/ways.rs"]
@@ -70,7 +74,7 @@ use cardswitch::engine::exceptions::{
     ChangeException, ControlException, ExceptionChange, ExceptionState, Lifts, RaisedLimit, Subject,
 };
 use cardswitch::engine::facts::{Channel, Country, EntryMode, Kind, MatchKey, MatchKeys};
-use cardswitch::engine::fees::schedule::FeeKind;
+use cardswitch::engine::fees::schedule::{FeeKind, PutFeeSchedule};
 use cardswitch::engine::hash::{state_hash, tree_hashes};
 use cardswitch::engine::ids::*;
 use cardswitch::engine::limit_filter::LimitFilter;
@@ -88,11 +92,13 @@ use cardswitch::engine::three_ds::{
 };
 use cardswitch::engine::time::Timestamp;
 use cardswitch::engine::time_windows::{Days, TimeWindow};
+use cardswitch::engine::tokens::TokenChange;
 use cardswitch::engine::trace::Detail;
 use cardswitch::engine::transfers::TransferStatus;
 use cardswitch::engine::watch::ChangeAccount;
 use cardswitch::engine::window::window_end;
 use cardswitch::engine::world::World;
+use charging::*;
 use customers::*;
 use days::*;
 use driven::*;
@@ -114,6 +120,7 @@ use reissuing::*;
 use restoring::*;
 use rules::*;
 use setting::*;
+use tokening::*;
 use told::*;
 use withholding::*;
 
@@ -181,9 +188,10 @@ proptest! {
     }
 
     #[test]
-    fn fees_on_conversions_go_as_the_naive_ones_do(steps in prop_oneof![any_steps(), any_conversation()]) {
+    fn fees_on_conversions_and_declines_go_as_the_naive_ones_do(steps in prop_oneof![any_steps(), any_conversation()]) {
         let naive = Naive {
             has_rules: true,
+            has_fees: true,
             ..Naive::default()
         };
         run(Engine::with_fees(2), naive, &steps);

@@ -101,3 +101,50 @@ fn a_late_reversal_finds_its_payment_after_a_kill_without_the_archive_and_with_a
     talk.reverse(105, 1, 5_000);
     assert!(talk.switch.stop().success());
 }
+
+/// The token stands for another card by then: what it paid for is under the card of that time.
+#[test]
+fn a_late_reversal_by_token_finds_its_payment_in_the_archive_after_a_reissue_and_a_kill() {
+    let switch = Switch::start(CONFIG);
+    switch.wait_until_ready();
+    let account = switch.account(FUNDS_MINOR);
+    let card = switch.card(&account, &json!({}));
+    let number = "5555555555554444";
+    let wanted = json!({"card_id": card.id, "wallet": "apple_pay", "token_number": number});
+    let token = switch.good("POST", "/v1/tokens", &wanted);
+    let token = format!("/v1/tokens/{}", token["id"].as_str().unwrap());
+    switch.good("POST", &format!("{token}/activate"), &json!({}));
+    let by_token = TestCard {
+        pan: number.into(),
+        ..card
+    };
+    let mut talk = Conversation {
+        switch,
+        account,
+        card: by_token,
+    };
+    for stan in 1..=3 {
+        assert_eq!(talk.send(200, stan, stan), "00");
+    }
+    let path = format!("/v1/cards/{}/reissue", talk.card.id);
+    let new = talk.switch.good("POST", &path, &json!({"reason": "lost"}));
+    assert_eq!(
+        talk.switch.good("GET", &token, &Value::Null)["card_id"],
+        new["id"]
+    );
+    for stan in 4..=6 {
+        assert_eq!(talk.send(200, stan, stan), "00", "by the new card");
+    }
+    assert_eq!(talk.posted(), FUNDS_MINOR - 6_000);
+    talk.switch = talk.switch.kill_and_restart();
+    talk.switch.wait_until_ready();
+    talk.reverse(101, 1, 5_000);
+    talk.reverse(105, 5, 4_000);
+    let (_, metrics) = talk.switch.api("GET", "/metrics", &Value::Null);
+    let mut metrics = metrics.as_str().unwrap().lines();
+    let found = metrics.find(|line| line.starts_with("cardswitch_archive_found_total"));
+    assert_eq!(found, Some("cardswitch_archive_found_total 2"));
+    // What came back does so once.
+    talk.reverse(106, 1, 4_000);
+    assert!(talk.switch.stop().success());
+}

@@ -14,10 +14,11 @@ use cardswitch::engine::fees::monthly::Month;
 use cardswitch::engine::fees::price::Price;
 use cardswitch::engine::fees::schedule::{FeeItem, FeeKind, ProgramFees, PutFeeSchedule};
 use cardswitch::engine::ids::*;
+use cardswitch::engine::link_states::{ChangeLinkStatus, LinkStatus};
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::programs::Program;
 use cardswitch::engine::record::{self, Record};
-use cardswitch::engine::registry::{IssueCard, RegistryAction, SealedPan};
+use cardswitch::engine::registry::{IssueCard, LinkKey, RegistryAction, SealedPan};
 use cardswitch::engine::state::CardStatus;
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::world::World;
@@ -119,6 +120,7 @@ fn schedule(amount_minor: i64) -> PutFeeSchedule {
         ..Price::default()
     };
     PutFeeSchedule {
+        decline_fees_per_card_per_day_max: None,
         id: FEES,
         name: "monthly".into(),
         currency: USD,
@@ -128,6 +130,14 @@ fn schedule(amount_minor: i64) -> PutFeeSchedule {
             fee: price(amount_minor),
             reseller_mark_up: price(7),
         }],
+    }
+}
+
+fn link() -> LinkKey {
+    LinkKey {
+        program_id: PROGRAM,
+        link_type: "project".into(),
+        id: "p".into(),
     }
 }
 
@@ -144,7 +154,8 @@ fn issue(tree: u64, place: u64) -> IssueCard {
         first6: 411_111,
         last4: 1,
         expiry: Expiry::new(2099, 12).unwrap(),
-        links: Default::default(),
+        // Every other card.
+        links: place.is_multiple_of(2).then(link).into_iter().collect(),
         controls: Controls::default(),
         wallet: None,
         cardholder_id: None,
@@ -161,6 +172,7 @@ struct Simulation {
     now_ms: Arc<AtomicI64>,
     /// Cards that were seen active in a month by whoever asked their shard.
     owed: Paid,
+    is_link_frozen: bool,
 }
 
 impl Simulation {
@@ -210,6 +222,7 @@ impl Simulation {
             node,
             now_ms,
             owed: Paid::new(),
+            is_link_frozen: false,
         }
     }
 
@@ -229,6 +242,7 @@ impl Simulation {
                 let card_id = CardId(tree * 100 + place);
                 let asked = self.node.send(tree, ShardRequest::Card(card_id));
                 match answer(&asked).expect("an answer") {
+                    Reply::Card(card) if self.is_link_frozen && !card.links.is_empty() => {}
                     Reply::Card(card) if card.status == CardStatus::Active => {
                         if month > Month::at(ZONE, Timestamp(START_MS)) {
                             assert_eq!(card.fees_through, Some(month), "{card_id}");
@@ -253,6 +267,18 @@ impl Simulation {
         drop(self.node.command(tree, Action::ChangeCardStatus(change)));
     }
 
+    /// Freezes what cards are linked to, or unfreezes it: with it they become active, though nothing happens to themselves.
+    fn change_link(&mut self) {
+        self.is_link_frozen = !self.is_link_frozen;
+        let to = match self.is_link_frozen {
+            true => LinkStatus::Frozen,
+            false => LinkStatus::Active,
+        };
+        let change = ChangeLinkStatus { key: link(), to };
+        self.node
+            .registry(RegistryAction::ChangeLinkStatus(Box::new(change)));
+    }
+
     fn step(mut self) -> Simulation {
         match self.random.below(20) {
             0 | 1 => {
@@ -270,7 +296,8 @@ impl Simulation {
                     .registry(RegistryAction::PutFeeSchedule(Box::new(put)));
             }
             4..8 => self.look(),
-            8..13 => self.change_status(),
+            8..11 => self.change_status(),
+            11..13 => self.change_link(),
             _ => {
                 // Some months go by with nobody there.
                 let days = 1 + self.random.below(45) as i64;

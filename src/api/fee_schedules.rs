@@ -34,6 +34,7 @@ pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<R
             currency: fields.required_currency("currency")?,
             time_zone: zone(&mut fields)?,
             items: items(&mut fields)?.ok_or_else(|| fields.missing("items"))?,
+            decline_fees_per_card_per_day_max: decline_fees_max(&mut fields)?.flatten(),
         };
         fields.finish()?;
         let schedule = self::put(&state, put).await?;
@@ -54,10 +55,8 @@ pub async fn update(
         } = write;
         let view = ask::view(&state).await?;
         let before = find(&view, &id)?;
-        if !["name", "time_zone", "items"]
-            .iter()
-            .any(|name| fields.has(name))
-        {
+        let names = ["name", "time_zone", "items", DECLINE_FEES_MAX];
+        if !names.iter().any(|name| fields.has(name)) {
             fields.finish()?;
             let message = "the body must name what changes";
             return Err(ApiError::invalid("field_missing", "", message));
@@ -66,6 +65,8 @@ pub async fn update(
             true => zone(&mut fields)?,
             false => before.time_zone.clone(),
         };
+        let max = decline_fees_max(&mut fields)?;
+        let max = max.unwrap_or(before.decline_fees_per_card_per_day_max);
         let name = fields.text("name", 200)?;
         let put = PutFeeSchedule {
             id: before.id,
@@ -73,6 +74,7 @@ pub async fn update(
             currency: before.currency,
             time_zone,
             items: items(&mut fields)?.unwrap_or_else(|| before.items.clone()),
+            decline_fees_per_card_per_day_max: max,
         };
         fields.finish()?;
         let after = self::put(&state, put).await?;
@@ -101,6 +103,19 @@ async fn put(state: &ApiState, put: PutFeeSchedule) -> Result<Arc<FeeSchedule>, 
         reply => return Err(ask::unexpected(&reply)),
     }
     find(&*ask::view(state).await?, &id.to_string())
+}
+
+const DECLINE_FEES_MAX: &str = "decline_fees_per_card_per_day_max";
+
+/// A number, or `none` for as many as there are; nothing where it is not stated.
+fn decline_fees_max(fields: &mut Fields) -> Result<Option<Option<u16>>, ApiError> {
+    if fields.peek_text(DECLINE_FEES_MAX) == Some("none") {
+        fields.take(DECLINE_FEES_MAX);
+        return Ok(Some(None));
+    }
+    let max = fields.integer(DECLINE_FEES_MAX, 0..=i64::from(u16::MAX))?;
+    // In range, so it fits.
+    Ok(max.map(|max| Some(max as u16)))
 }
 
 /// Takes `items`, if they are stated.
@@ -203,6 +218,8 @@ struct Asked {
     basis_minor: Option<i64>,
     /// Of the account.
     currency: Option<Currency>,
+    /// So many declines of the card were charged that day.
+    charged_today: u16,
 }
 
 impl Asked {
@@ -217,18 +234,28 @@ impl Asked {
             false => None,
         };
         let currency = fields.currency("currency")?;
+        let charged_today = match kind {
+            FeeKind::Decline => fields.integer("charged_today", 0..=i64::from(u16::MAX))?,
+            _ => None,
+        };
         fields.finish()?;
         Ok(Asked {
             kind,
             basis_minor,
             currency,
+            // In range, so it fits.
+            charged_today: charged_today.unwrap_or_default() as u16,
         })
     }
 
-    /// By the function that charges.
+    /// By the functions that charge.
     fn answer(&self, schedule: Option<&FeeSchedule>, currency: Currency) -> Response {
         let basis_minor = self.basis_minor.unwrap_or(0);
-        let parts = schedule.map(|schedule| schedule.parts(self.kind, currency, basis_minor));
+        let charges = |schedule: &&FeeSchedule| {
+            self.kind != FeeKind::Decline || schedule.charges_decline(self.charged_today)
+        };
+        let charging = schedule.filter(charges);
+        let parts = charging.map(|schedule| schedule.parts(self.kind, currency, basis_minor));
         let parts = parts.unwrap_or_default();
         let fee = json!({
             "kind": self.kind.name(),
@@ -263,6 +290,7 @@ pub fn to_json(schedule: &FeeSchedule) -> Value {
         "currency": schedule.currency.alpha(),
         "time_zone": schedule.time_zone,
         "items": items_json(&schedule.items),
+        "decline_fees_per_card_per_day_max": schedule.decline_fees_per_card_per_day_max,
         "created_at": schedule.created_at.to_string(),
         "updated_at": schedule.updated_at.to_string(),
     })
@@ -276,6 +304,7 @@ pub fn put_json(put: &PutFeeSchedule) -> Value {
         "currency": put.currency.alpha(),
         "time_zone": put.time_zone,
         "items": items_json(&put.items),
+        "decline_fees_per_card_per_day_max": put.decline_fees_per_card_per_day_max,
     })
 }
 

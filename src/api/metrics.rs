@@ -131,6 +131,13 @@ impl Collector for Loops {
             counter,
         );
         encode(&mut encoder, repeated, &repeats)?;
+        let left_out = [(Vec::new(), total(|stats| stats.fees_out_of_range()))];
+        let out_of_range = (
+            "cardswitch_fees_out_of_range",
+            "Fees that were not taken, because a balance or a sum of fees would have left its range",
+            counter,
+        );
+        encode(&mut encoder, out_of_range, &left_out)?;
         let each = |count: fn(&crate::shard::stats::ShardStats) -> u64| -> Vec<Sample> {
             let counts = stats.iter().map(|stats| count(stats));
             counts

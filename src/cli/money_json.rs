@@ -118,6 +118,8 @@ pub(super) fn charge(charge: &Charge) -> Value {
         "currency": charge.currency.alpha(),
         "month": charge.month.map(|month| month.to_string()),
         "overdrawn": charge.overdrawn,
+        "counts_until": charge.counts_until.map(|until| until.to_string()),
+        "out_of_range": charge.out_of_range,
         "postings": own,
     })
 }

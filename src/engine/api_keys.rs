@@ -442,7 +442,11 @@ mod tests {
             };
             let one = keys(&[(1_000_000, by, None)]);
             let key = one.by_id.values().next().unwrap().as_ref().clone();
-            let outcome = decide(&view, &RegistryAction::CreateApiKey(Box::new(key)));
+            let command = RegistryCommand {
+                at: Timestamp(0),
+                action: RegistryAction::CreateApiKey(Box::new(key)),
+            };
+            let outcome = decide(&view, &command);
             matches!(outcome, RegistryOutcome::Event(_))
         };
         let of_key = API_KEYS_OF_KEY_MAX as u64;

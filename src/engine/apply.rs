@@ -80,15 +80,13 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
         _ if apply_card(state, command, event) || apply_money(state, command, event) => {}
         (action, event) => panic!("an event {event:?} cannot come of this command: {action:?}"),
     }
-    follow(state, command, event);
+    follow(state, event);
 }
 
 /// What every event has beside its own: what it charges, and what comes of the time and of what there is now.
-fn follow(state: &mut State, command: &Command, event: &Event) {
+fn follow(state: &mut State, event: &Event) {
     fees::charge::apply(state, event.charges());
-    if !state.watched.is_empty() {
-        watch::note_risen(state, command.root);
-    }
+    watch::note_touched(state);
     forget(state);
 }
 
@@ -410,6 +408,7 @@ fn new_card(state: &mut State, command: &Command, open: &OpenCard, status: CardS
         fees_through: None,
         shipping: shipping::ordered(open.shipping.as_deref(), command.at),
         is_expired: false,
+        decline_fees: None,
     }
 }
 
@@ -417,8 +416,7 @@ fn new_card(state: &mut State, command: &Command, open: &OpenCard, status: CardS
 pub(super) fn insert_account(state: &mut State, account: Account) {
     let hash = hash_of_id(account.id.0);
     if account.watch.is_some() {
-        let watched = state.watched.entry(account.root).or_default();
-        watched.insert(account.id);
+        state.watched.note_changed(account.id);
     }
     let slot = state.accounts.push(account);
     state.account_slots.insert(hash, slot);

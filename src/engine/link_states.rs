@@ -54,6 +54,17 @@ impl LinkStates {
         states.max().unwrap_or_default()
     }
 
+    /// Whether a link was frozen before, and is not now.
+    pub fn has_freed_since(&self, before: &LinkStates) -> bool {
+        let is_freed = |id: &LinkId| self.get(*id) == LinkStatus::Active;
+        !self.is_same(before) && before.0.keys().any(is_freed)
+    }
+
+    /// The very same table. Whoever keeps one to compare with has each change make another.
+    pub fn is_same(&self, other: &LinkStates) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     pub(super) fn set(&mut self, id: LinkId, status: LinkStatus) {
         let table = Arc::make_mut(&mut self.0);
         match status {

@@ -100,6 +100,7 @@ pub mod transfers;
 mod unknown_card;
 pub mod wallet;
 pub mod watch;
+pub mod watched;
 pub mod webhook_endpoints;
 pub mod window;
 mod withhold;

@@ -294,6 +294,7 @@ fn apply_replace(
         fees_through: None,
         shipping: shipping::ordered(replace.shipping.as_deref(), command.at),
         is_expired: false,
+        decline_fees: None,
     };
     insert_card(state, card);
     state.tokens.move_to(replace.replaces, replace.card_id);

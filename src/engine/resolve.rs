@@ -8,11 +8,12 @@ use super::decide::Outcome;
 use super::decide_reversal::undo_whole;
 use super::decision_endpoints::Fallback;
 use super::event::{Event, Postings, Resolved, ResolvedTo};
-use super::fees::charge::{self, Charges, Payer};
+use super::fees::charge::{self, Charges, Declined, Payer};
 use super::money::Money;
 use super::postings;
 use super::reason::DeclineReason;
 use super::state::{Account, State};
+use super::time::Timestamp;
 
 pub(super) fn decide(state: &State, command: &Command, resolve: &Resolve) -> Outcome {
     let known = state.authorizations.get(resolve.authorization_id);
@@ -24,7 +25,7 @@ pub(super) fn decide(state: &State, command: &Command, resolve: &Resolve) -> Out
         Some((known, account, waiting)) => {
             let (verdict, fallback_used) = verdict(state, known, account, waiting, resolve.says);
             let resolved = resolved(state, known, account, waiting, verdict, fallback_used);
-            let charges = charges(state, known, account, resolve.says, &resolved);
+            let charges = charges(state, known, account, (command.at, resolve.says), &resolved);
             Resolved {
                 charges,
                 ..resolved
@@ -48,7 +49,7 @@ fn charges(
     state: &State,
     known: &Authorization,
     account: &Account,
-    says: CustomerSays,
+    (at, says): (Timestamp, CustomerSays),
     resolved: &Resolved,
 ) -> Charges {
     let waiting = known.waiting.as_deref();
@@ -58,7 +59,16 @@ fn charges(
         ResolvedTo::Declined { reason, undone } => {
             let payer = Payer::of(account, Some(known.card_id));
             let payer = payer.after_release(undone.released.account_minor);
-            charge::of_declined(&state.registry, account.status, payer, reason)
+            let Some(card) = state.card(known.card_id) else {
+                return Charges::default();
+            };
+            let declined = Declined {
+                card,
+                account_status: account.status,
+                reason,
+                at,
+            };
+            charge::of_declined(&state.registry, payer, &declined)
         }
         _ => {
             let schedule = waiting.and_then(|waiting| waiting.kept.schedule);

@@ -9,6 +9,7 @@ use super::command::CardType;
 use super::controls::Controls;
 use super::counters::Counters;
 use super::facts::RepeatKey;
+use super::fees::charge::DeclineFees;
 use super::fees::monthly::Month;
 use super::first_answer::FirstAnswer;
 use super::ids::{AccountId, AuthorizationId, CardId, LinkId, ProgramId, TopUpId};
@@ -27,7 +28,8 @@ use super::tokens::Tokens;
 use super::top_ups::TopUps;
 use super::transfers::Transfers;
 use super::wallet::Wallet;
-use super::watch::{Watch, Watched};
+use super::watch::Watch;
+use super::watched::Watched;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -217,6 +219,8 @@ pub struct Card {
     pub shipping: Option<Box<Shipping>>,
     /// That its expiry has passed is recorded.
     pub is_expired: bool,
+    /// Of one that was charged for declines by a schedule that counts them.
+    pub decline_fees: Option<DeclineFees>,
 }
 
 impl Card {
@@ -259,8 +263,12 @@ impl State {
         self.card_slot(id).map(|slot| &self.cards[slot])
     }
 
+    /// To change it; what is watched on it, or waits for it, is looked at again.
     pub(super) fn account_mut(&mut self, id: AccountId) -> Option<&mut Account> {
-        self.account_slot(id).map(|slot| &mut self.accounts[slot])
+        let slot = self.account_slot(id)?;
+        let account = &mut self.accounts[slot];
+        self.watched.touch(account);
+        Some(account)
     }
 
     pub(super) fn card_mut(&mut self, id: CardId) -> Option<&mut Card> {

@@ -1,7 +1,7 @@
 //! What is set on an account after it was opened (name, controls, credit line), and what is watched on it: a threshold
 //! under which its balance is low, and a rule that tops it up from another account of its tree. What has to be done
-//! follows from the state alone, and is a command of its own right after the one that made it so; the loop of the shard
-//! asks `due` for it.
+//! follows from the state and the day, and is a command of its own right after the one that made it so; the loop of the shard
+//! asks `look` for it. Which accounts there is a reason to look at is kept in `watched.rs`.
 
 use super::command::Command;
 use super::controls::Controls;
@@ -13,13 +13,11 @@ use super::money::{BALANCE_MAX_MINOR, Money};
 use super::state::{Account, AccountStatus, State};
 use super::time::Timestamp;
 use super::transfers::{self, KnownTransfer, Transfer, TransferStatus, Transferred};
+use super::watched::{Wait, day_of};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// Auto top-ups of one account in a day at most, whatever its rule says.
 pub const PER_DAY_MAX: u16 = 100;
-
-const DAY_MS: i64 = 24 * 3_600_000;
 
 /// Tops an account up when it has less than so much available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,12 +41,10 @@ pub struct Watch {
     /// The day (since 1970, UTC) of the last auto top-up, and how many it had.
     pub day: i64,
     pub made: u16,
-    /// The last auto top-up failed, and nothing could be moved since: it is tried again when something can.
+    /// The last auto top-up failed, and was told: the next is made when something can be moved. Until then, or until there
+    /// is enough again, nothing more is told.
     pub is_dry: bool,
 }
-
-/// Accounts with a watch, by their trees. Follows from the accounts, and so is not stored.
-pub type Watched = BTreeMap<AccountId, BTreeSet<AccountId>>;
 
 /// New values; what is absent stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,31 +98,93 @@ pub enum Due {
     LowBalance(AccountId),
 }
 
-/// The first thing to be done in this tree. Money first: what it makes good is not told as low.
-pub fn due(state: &State, root: AccountId, at: Timestamp) -> Option<Due> {
-    let watched = state.watched.get(&root)?;
-    let accounts = || watched.iter().filter_map(|id| state.account(*id));
-    let mut all = accounts();
-    let first = all.find(|account| rule_due(account, at).is_some());
-    let first = first.map(|account| Due::AutoTopUp(account.id));
-    first.or_else(|| {
-        let low = accounts().find(|account| falls_low(account));
-        low.map(|account| Due::LowBalance(account.id))
-    })
+/// What one look found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// There is no account to look at.
+    Over,
+    /// Nothing is to be done for this one; there may be others.
+    Nothing,
+    /// In the tree of this root account.
+    Due(AccountId, Due),
 }
 
-fn rule_due(account: &Account, at: Timestamp) -> Option<&AutoTopUpRule> {
-    let watch = account.watch.as_deref()?;
-    let rule = watch.auto_top_up.as_ref()?;
-    let made = match watch.day == day_of(at) {
-        true => watch.made,
-        false => 0,
+/// Looks at one account of those that there is a reason to look at. What is due stays so until it is done.
+pub fn look(state: &mut State, at: Timestamp) -> Look {
+    if let Some(id) = state.watched.first_of_day(at) {
+        state.watched.note_changed(id);
+        state.watched.set_wait(id, None);
+    }
+    let Some(id) = state.watched.first_changed() else {
+        return Look::Over;
     };
-    let is_due = account.status == AccountStatus::Active
-        && account.available_minor() < rule.below_minor
-        && made < rule.per_day_max
-        && !watch.is_dry;
-    is_due.then_some(rule)
+    if let Some(found) = look_at(state, id, at) {
+        return found;
+    }
+    for wait in [Wait::IsActive(id), Wait::HasMoney(id)] {
+        let Some(waiting) = state.watched.first_waiting(wait) else {
+            continue;
+        };
+        if let Some(found) = look_at(state, waiting, at) {
+            return found;
+        }
+        // Where this one waits on, the others do too.
+        if state.watched.first_waiting(wait) != Some(waiting) {
+            return Look::Nothing;
+        }
+    }
+    state.watched.looked_at(id);
+    Look::Nothing
+}
+
+/// What is due for it, or else it is put down what it waits for. Money first: what it makes good is not told as low.
+fn look_at(state: &mut State, id: AccountId, at: Timestamp) -> Option<Look> {
+    let account = state.account(id)?;
+    let root = account.root;
+    let wait = match rule_due(state, account, at) {
+        Ok(_) => return Some(Look::Due(root, Due::AutoTopUp(id))),
+        Err(wait) => wait,
+    };
+    let is_low = falls_low(account);
+    state.watched.set_wait(id, wait);
+    is_low.then_some(Look::Due(root, Due::LowBalance(id)))
+}
+
+/// The rule that moves money now, or what it waits for; nothing where something has to happen to the account itself.
+fn rule_due<'a>(
+    state: &State,
+    account: &'a Account,
+    at: Timestamp,
+) -> Result<&'a AutoTopUpRule, Option<Wait>> {
+    let watch = account.watch.as_deref().ok_or(None)?;
+    let rule = watch.auto_top_up.as_ref().ok_or(None)?;
+    if account.status != AccountStatus::Active || account.available_minor() >= rule.below_minor {
+        return Err(None);
+    }
+    let today = day_of(at);
+    let made = if watch.day == today { watch.made } else { 0 };
+    if made >= rule.per_day_max {
+        return Err((rule.per_day_max > 0).then_some(Wait::Day(today + 1)));
+    }
+    match watch.is_dry && movable(state, account, rule).is_none() {
+        true => Err(obstacle(state, account, rule)),
+        false => Ok(rule),
+    }
+}
+
+/// The account at which it lies that nothing can be moved, where it is another one.
+fn obstacle(state: &State, account: &Account, rule: &AutoTopUpRule) -> Option<Wait> {
+    let source = source_of(state, account, rule)?;
+    let mut line = std::iter::once(source).chain(state.above(source));
+    let stopped = line.find(|account| account.status != AccountStatus::Active);
+    let stopped = stopped.map(|stopped| Wait::IsActive(stopped.id));
+    let is_empty = source.available_minor() <= 0 || !source.can_move(rule.amount_minor);
+    stopped.or(is_empty.then_some(Wait::HasMoney(source.id)))
+}
+
+fn source_of<'a>(state: &'a State, account: &Account, rule: &AutoTopUpRule) -> Option<&'a Account> {
+    let source_id = rule.from_account_id.or(account.parent_id)?;
+    state.account_of_tree(account.root, source_id)
 }
 
 fn falls_low(account: &Account) -> bool {
@@ -137,10 +195,6 @@ fn falls_low(account: &Account) -> bool {
 fn is_below(account: &Account, watch: &Watch) -> bool {
     let threshold = watch.low_below_minor;
     threshold.is_some_and(|below| account.available_minor() < below)
-}
-
-fn day_of(at: Timestamp) -> i64 {
-    at.0.div_euclid(DAY_MS)
 }
 
 pub(super) fn decide_change(state: &State, command: &Command, change: &ChangeAccount) -> Outcome {
@@ -199,9 +253,9 @@ pub(super) fn apply_change(state: &mut State, change: &ChangeAccount) {
         watch.auto_top_up = change.auto_top_up.unwrap_or(watch.auto_top_up);
         watch.is_dry = false;
     }
-    let (root, id, is_watched) = (account.root, account.id, account.watch.is_some());
-    if is_watched {
-        state.watched.entry(root).or_default().insert(id);
+    // Before, it may not have been watched.
+    if let Some(slot) = state.account_slot(change.account_id) {
+        state.watched.touch(&state.accounts[slot]);
     }
     if let Some(before) = controls.flatten() {
         state.shared_controls.release(&before);
@@ -225,35 +279,28 @@ pub(super) fn apply_low(state: &mut State, low: &NoteLowBalance) {
     }
 }
 
-/// There is enough again, or something to be moved: the next time that there is not will be told.
-pub(super) fn note_risen(state: &mut State, root: AccountId) {
-    let Some(watched) = state.watched.get(&root) else {
-        return;
-    };
-    for id in watched.clone() {
-        let still_dry = state.account(id).is_some_and(|account| {
-            let dry = account.watch.as_deref().filter(|watch| watch.is_dry);
-            let rule = dry.and_then(|watch| watch.auto_top_up.as_ref());
-            rule.is_some_and(|rule| movable(state, account, rule).is_none())
-        });
-        let Some(account) = state.account_mut(id) else {
+/// Of the accounts to which this command did something: where there is enough again, the next time that there is not will be
+/// told. There is a reason to look at all of them.
+pub(super) fn note_touched(state: &mut State) {
+    while let Some(id) = state.watched.take_touched() {
+        state.watched.note_changed(id);
+        let Some(slot) = state.account_slot(id) else {
             continue;
         };
-        let still_low = account
-            .watch
-            .as_deref()
-            .is_some_and(|watch| is_below(account, watch));
+        let account = &mut state.accounts[slot];
+        let available_minor = account.available_minor();
         if let Some(watch) = &mut account.watch {
-            watch.is_low &= still_low;
-            watch.is_dry &= still_dry;
+            let is_below = |below: i64| available_minor < below;
+            let rule = watch.auto_top_up.as_ref();
+            watch.is_low &= watch.low_below_minor.is_some_and(is_below);
+            watch.is_dry &= rule.is_some_and(|rule| is_below(rule.below_minor));
         }
     }
 }
 
 /// What a rule would move now, where that is anything.
 fn movable(state: &State, account: &Account, rule: &AutoTopUpRule) -> Option<i64> {
-    let source_id = rule.from_account_id.or(account.parent_id)?;
-    let source = state.account_of_tree(account.root, source_id)?;
+    let source = source_of(state, account, rule)?;
     let amount_minor = rule.amount_minor.min(source.available_minor());
     let can = amount_minor > 0
         && is_active(state, source)
@@ -264,7 +311,10 @@ fn movable(state: &State, account: &Account, rule: &AutoTopUpRule) -> Option<i64
 
 pub(super) fn decide_auto(state: &State, command: &Command, auto: &AutoTopUp) -> Outcome {
     let account = state.account_of_tree(command.root, auto.account_id);
-    let rule = account.and_then(|account| Some((account, rule_due(account, command.at)?)));
+    let rule = account.and_then(|account| {
+        let rule = rule_due(state, account, command.at);
+        rule.ok().map(|rule| (account, rule))
+    });
     let Some((account, rule)) = rule else {
         return Outcome::AlreadyDone;
     };

@@ -1,4 +1,5 @@
-//! Charges the monthly fees of a shard's cards when a month begins, and of a card that becomes active later. Which card owes
+//! Charges the monthly fees of a shard's cards when a month begins, and of cards that become active later, by themselves or by
+//! a link of theirs that is unfrozen. Which card owes
 //! what is decided in `engine/fees/monthly.rs`; nothing here has to outlive the process: at the start, every card is looked
 //! at, and those that were charged say so themselves.
 
@@ -8,6 +9,7 @@ use crate::engine::event::Event;
 use crate::engine::fees::monthly::{self, ChargeMonthlyFee};
 use crate::engine::fees::schedule::FeeSchedules;
 use crate::engine::ids::CardId;
+use crate::engine::link_states::LinkStates;
 use crate::engine::slot_index::Slot;
 use crate::engine::state::CardStatus;
 use crate::engine::time::Timestamp;
@@ -24,8 +26,12 @@ const PER_TURN: Slot = 4_096;
 pub struct MonthlyFees {
     /// The schedules that were last looked at; others are a reason to look at every card anew.
     schedules: Option<FeeSchedules>,
+    /// The links' states that were last looked at; one that was frozen and is not any more is such a reason too.
+    link_states: LinkStates,
     /// The card that is to be looked at next; nothing where all were.
     next: Option<Slot>,
+    /// All of them are looked at once more after that: a link was unfrozen on the way.
+    again: bool,
     /// When the next month begins anywhere.
     next_month_at: Option<Timestamp>,
     /// Cards that may have become active.
@@ -59,7 +65,7 @@ impl Worker {
             // What is left of the disk is for others.
             return known.next_month_at.map(|_| CLOCK_PATIENCE);
         }
-        let changed = !self.has_seen_schedules();
+        let changed = !self.has_seen_schedules() || !self.has_seen_links();
         if changed || known.next.is_some() || !known.noted.is_empty() {
             return Some(Duration::ZERO);
         }
@@ -75,6 +81,20 @@ impl Worker {
         seen.map_or(current.is_empty(), |seen| Arc::ptr_eq(seen, current))
     }
 
+    fn has_seen_links(&self) -> bool {
+        let current = &self.state.registry.link_states;
+        self.monthly_fees.link_states.is_same(current)
+    }
+
+    /// Whether cards may have become active since by what they are linked to.
+    fn see_freed_links(&mut self) -> bool {
+        let current = &self.state.registry.link_states;
+        let known = &mut self.monthly_fees;
+        let is_freed = current.has_freed_since(&known.link_states);
+        known.link_states = current.clone();
+        is_freed && known.next_month_at.is_some()
+    }
+
     pub(super) fn charge_monthly_fees(
         &mut self,
         at: Timestamp,
@@ -83,6 +103,13 @@ impl Worker {
     ) {
         if space == Space::Reserve {
             return;
+        }
+        if !self.has_seen_links() && self.see_freed_links() {
+            let known = &mut self.monthly_fees;
+            match known.next {
+                Some(_) => known.again = true,
+                None => known.next = Some(0),
+            }
         }
         let begins = self.monthly_fees.next_month_at;
         if !self.has_seen_schedules() || begins.is_some_and(|begins| begins <= at) {
@@ -103,7 +130,11 @@ impl Worker {
             self.charge_month(card_id, at, space, records);
             slot += 1;
         }
-        self.monthly_fees.next = (slot < count).then_some(slot);
+        let known = &mut self.monthly_fees;
+        known.next = match slot < count {
+            true => Some(slot),
+            false => std::mem::take(&mut known.again).then_some(0),
+        };
     }
 
     /// Those that have become active in this turn.

@@ -13,6 +13,7 @@ pub struct ShardStats {
     repeats: AtomicU64,
     turns: AtomicU64,
     records: AtomicU64,
+    fees_out_of_range: AtomicU64,
 }
 
 impl Default for ShardStats {
@@ -30,6 +31,7 @@ impl Default for ShardStats {
             repeats: zero(),
             turns: zero(),
             records: zero(),
+            fees_out_of_range: zero(),
         }
     }
 }
@@ -66,6 +68,14 @@ impl ShardStats {
     pub fn count_turn(&self, records: usize) {
         self.turns.fetch_add(1, Ordering::Relaxed);
         self.records.fetch_add(records as u64, Ordering::Relaxed);
+    }
+
+    pub fn count_fee_out_of_range(&self) {
+        self.fees_out_of_range.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn fees_out_of_range(&self) -> u64 {
+        self.fees_out_of_range.load(Ordering::Relaxed)
     }
 
     pub fn approved(&self) -> u64 {

@@ -15,7 +15,6 @@ use super::stats::ShardStats;
 use super::told_again::ToldAgain;
 use super::transfers::{Carrier, open_steps};
 use super::waiters::Waiters;
-use super::watches::Watches;
 use super::worker::{Nobody, Worker};
 use crate::engine::command::Action;
 use crate::engine::ids::{AccountId, CardId, TokenId};
@@ -78,7 +77,7 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
         }
         stats.push(Arc::new(ShardStats::default()));
         let worker = Worker {
-            watches: Watches::new(&state, ids.clone()),
+            ids: ids.clone(),
             monthly_fees: MonthlyFees::default(),
             card_expiries: CardExpiries::default(),
             state,

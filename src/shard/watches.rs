@@ -1,50 +1,37 @@
-//! Does for watched accounts what follows from their state: auto top-ups, and telling that a balance is low. What that is
-//! is decided in `engine/watch.rs`.
+//! Does for watched accounts what follows from their state and from the day: auto top-ups, and telling that a balance is low.
+//! What that is, and at which accounts to look, is decided in `engine/watch.rs`. Nothing here has to outlive the process: a
+//! state that was restored has every watched account looked at.
 
-use super::clock::IdSource;
-use super::worker::Worker;
+use super::worker::{CLOCK_PATIENCE, RECORD_BYTES_PER_APPEND, Worker};
 use crate::engine::command::{Action, Command};
-use crate::engine::ids::{AccountId, TransferId};
-use crate::engine::state::State;
+use crate::engine::ids::TransferId;
 use crate::engine::time::Timestamp;
-use crate::engine::watch::{self, AutoTopUp, Due, NoteLowBalance};
+use crate::engine::watch::{self, AutoTopUp, Due, Look, NoteLowBalance};
 use crate::journal::{RecordBatch, Space};
-use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
-/// Commands of one turn at most; the rest come in the next.
+/// Accounts looked at in one turn at most; the rest come in the next.
 const PER_TURN: usize = 4_096;
 
-/// Trees with watched accounts in which something has happened.
-pub struct Watches {
-    changed: BTreeSet<AccountId>,
-    ids: Arc<IdSource>,
-}
-
-impl Watches {
-    /// At the start every tree is looked at: the process may have ended between a record and what follows it.
-    pub fn new(state: &State, ids: Arc<IdSource>) -> Watches {
-        Watches {
-            changed: state.watched.keys().copied().collect(),
-            ids,
-        }
-    }
-
-    pub fn note(&mut self, state: &State, root: AccountId) {
-        if !state.watched.is_empty() && state.watched.contains_key(&root) {
-            self.changed.insert(root);
-        }
-    }
-
-    /// What is left of the disk is for others.
-    pub fn patience(&self, space: Space) -> Option<Duration> {
-        let waits = !self.changed.is_empty() && space != Space::Reserve;
-        waits.then_some(Duration::ZERO)
-    }
-}
-
 impl Worker {
+    /// How long until an account is to be looked at.
+    pub(super) fn patience_for_watched(&self) -> Option<Duration> {
+        let watched = &self.state.watched;
+        let next_day = watched.next_day_at().map(|day| {
+            let left_ms = day.0.saturating_sub(self.clock.now().0).max(0);
+            Duration::from_millis(left_ms as u64).min(CLOCK_PATIENCE)
+        });
+        let patience = match watched.has_changed() {
+            true => Some(Duration::ZERO),
+            false => next_day,
+        };
+        match self.journal.space() {
+            // What is left of the disk is for others.
+            Space::Reserve => patience.map(|_| CLOCK_PATIENCE),
+            _ => patience,
+        }
+    }
+
     pub(super) fn look_after_watched(
         &mut self,
         at: Timestamp,
@@ -55,21 +42,23 @@ impl Worker {
             return;
         }
         for _ in 0..PER_TURN {
-            let Some(root) = self.watches.changed.first().copied() else {
+            if records.byte_length() >= RECORD_BYTES_PER_APPEND {
                 return;
-            };
-            let action = match watch::due(&self.state, root, at) {
-                None => {
-                    self.watches.changed.remove(&root);
-                    continue;
+            }
+            let (root, action) = match watch::look(&mut self.state, at) {
+                Look::Over => return,
+                Look::Nothing => continue,
+                Look::Due(root, Due::LowBalance(account_id)) => {
+                    (root, Action::NoteLowBalance(NoteLowBalance { account_id }))
                 }
-                Some(Due::LowBalance(account_id)) => {
-                    Action::NoteLowBalance(NoteLowBalance { account_id })
+                Look::Due(root, Due::AutoTopUp(account_id)) => {
+                    let transfer_id = TransferId(self.ids.one());
+                    let auto = AutoTopUp {
+                        transfer_id,
+                        account_id,
+                    };
+                    (root, Action::AutoTopUp(auto))
                 }
-                Some(Due::AutoTopUp(account_id)) => Action::AutoTopUp(AutoTopUp {
-                    transfer_id: TransferId(self.watches.ids.one()),
-                    account_id,
-                }),
             };
             self.carry_out(Command { root, at, action }, None, space, records);
         }

@@ -3,7 +3,7 @@
 
 use super::archive::Archive;
 use super::card_expiries::CardExpiries;
-use super::clock::Clock;
+use super::clock::{Clock, IdSource};
 use super::directory::Directory;
 use super::inbox::Outlet;
 use super::monthly_fees::MonthlyFees;
@@ -13,7 +13,6 @@ use super::stats::ShardStats;
 use super::told_again::ToldAgain;
 use super::transfers::Carrier;
 use super::waiters::Waiters;
-use super::watches::Watches;
 use crate::engine::apply::{answer, apply};
 use crate::engine::audit::Requester;
 use crate::engine::command::{Action, Authorize, Command, ReleaseCause, ReleaseHold, Withhold};
@@ -70,7 +69,8 @@ pub struct Worker {
     /// Where what the state forgets is kept.
     pub archive: Option<Archive>,
     pub carrier: Carrier,
-    pub watches: Watches,
+    /// Of transfers that rules make.
+    pub ids: Arc<IdSource>,
     pub monthly_fees: MonthlyFees,
     pub card_expiries: CardExpiries,
 }
@@ -150,7 +150,7 @@ impl Worker {
         });
         let patience = [
             self.carrier.patience(),
-            self.watches.patience(self.journal.space()),
+            self.patience_for_watched(),
             self.patience_for_months(),
             Some(self.patience_for_expiries()),
         ];
@@ -388,9 +388,9 @@ impl Worker {
             Outcome::Event(event) => {
                 records.push_with(|bytes| record::write_shard(bytes, &command, &event, requester));
                 apply(&mut self.state, &command, &event);
+                self.tell_fees_out_of_range(&event);
                 self.follow_waits(&command, &event);
                 self.follow_transfer(&command, &event);
-                self.watches.note(&self.state, command.root);
                 self.monthly_fees.note(&command, &event);
                 self.card_expiries.note(&command, &event);
                 if let (Action::OpenAccount(open), Event::AccountOpened { .. }) =
@@ -409,6 +409,17 @@ impl Worker {
             Outcome::FirstAnswer(answer) => self.tell_again(answer),
             Outcome::AlreadyDone => self.object_of(&command.action),
             Outcome::Refused(refusal) => Reply::Refused(refusal),
+        }
+    }
+
+    fn tell_fees_out_of_range(&self, event: &Event) {
+        let charges = event.charges().iter();
+        for charge in charges.filter(|charge| charge.out_of_range) {
+            self.stats.count_fee_out_of_range();
+            tracing::warn!(
+                account = %charge.account_id, kind = charge.kind.name(),
+                "a fee was not taken: the account's balance, or the sum of its fees, would leave its range"
+            );
         }
     }
 

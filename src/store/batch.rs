@@ -250,7 +250,9 @@ impl Batch {
     /// What a record charges, with the legs that are not those of its payment.
     fn charge(&mut self, sequence: Sequence, record: &Record) {
         let rows = from_fees::fee_rows(sequence, record);
-        for (row, charge) in rows.into_iter().zip(charges_of(record)) {
+        let booked = charges_of(record).iter();
+        let booked = booked.filter(|charge| !charge.out_of_range);
+        for (row, charge) in rows.into_iter().zip(booked) {
             if charge.is_posted_by_itself() {
                 let source = LedgerSource::fee(&row);
                 self.post(sequence, row.created_at_ms, &source, &charge.legs());

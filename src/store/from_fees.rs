@@ -16,6 +16,7 @@ pub(super) fn charges_of(record: &Record) -> &[Charge] {
     }
 }
 
+/// A row for each that was booked.
 pub(super) fn fee_rows(sequence: Sequence, record: &Record) -> Vec<FeeRow> {
     let Record::Shard { command, event, .. } = record else {
         return Vec::new();
@@ -44,7 +45,10 @@ pub(super) fn fee_rows(sequence: Sequence, record: &Record) -> Vec<FeeRow> {
             created_at_ms: command.at,
         }
     };
-    (0..).zip(charges).map(row).collect()
+    let booked = (0..)
+        .zip(charges)
+        .filter(|(_, charge)| !charge.out_of_range);
+    booked.map(row).collect()
 }
 
 /// The object that was charged for.

@@ -442,3 +442,49 @@ fn who_may_read_fees_sees_those_of_its_accounts_and_sets_none() {
         .ok();
     assert_eq!(reads.patch(&path, json!({"name": "x"})).error().0, 403);
 }
+
+#[test]
+fn so_many_declines_of_a_day_cost_as_the_preview_says_and_no_more() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (program, schedule) = program(&client);
+    let path = format!("/v1/fee_schedules/{schedule}");
+    let max = "decline_fees_per_card_per_day_max";
+    assert_eq!(client.get(&path).ok()[max], Value::Null);
+    for wrong in [json!(-1), json!(65_536), json!("2")] {
+        let (status, _, _, param) = client.patch(&path, json!({ max: wrong })).error();
+        assert_eq!((status, param.as_deref()), (400, Some(max)), "{wrong}");
+    }
+    let changed = client.patch(&path, json!({ max: 2 })).ok();
+    assert_eq!((&changed[max], &changed["version"]), (&json!(2), &json!(2)));
+    // What else changes leaves it.
+    let changed = client.patch(&path, json!({"name": "Standard 2"})).ok();
+    assert_eq!((&changed[max], &changed["version"]), (&json!(2), &json!(3)));
+    let account = client.account(&program);
+    top_up(&client, &account, 50_000);
+    let card = client.card(&account);
+    for charged_today in 0..4 {
+        let before = posted(&client, &account);
+        let told = preview(
+            &client,
+            &program,
+            json!({"kind": "decline", "charged_today": charged_today}),
+        );
+        let declined = json!({"card_id": card, "amount": 900_000, "currency": "USD"});
+        client
+            .post("/v1/simulate/authorizations", declined)
+            .created();
+        let total = if charged_today < 2 { 35 } else { 0 };
+        assert_eq!(told["total"], total, "{told}");
+        assert_eq!(before - posted(&client, &account), total);
+    }
+    let of_another = json!({"kind": "monthly", "charged_today": 1});
+    let path = format!("/v1/programs/{program}/fee_preview");
+    let (status, _, code, _) = client.post(&path, of_another).error();
+    assert_eq!((status, &*code), (400, "field_unknown"));
+    let ended = client.patch(
+        &format!("/v1/fee_schedules/{schedule}"),
+        json!({ max: "none" }),
+    );
+    assert_eq!(ended.ok()[max], Value::Null);
+}

@@ -126,7 +126,7 @@ fn the_conversations_come_to_everything_that_messages_can_come_to() {
         .copied()
         .chain(flags)
         .collect();
-    for round in 0..3_000 {
+    for round in 0..6_000 {
         if wanted.iter().all(|word| found.contains(*word)) {
             return;
         }

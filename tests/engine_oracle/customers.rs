@@ -120,7 +120,12 @@ impl View<'_> {
                 .iter()
                 .filter(of_account)
                 .map(|line| line.held.plus(line.posted).account);
-            let available = self.available(known.account) - moved.sum::<i64>();
+            let fees = self.charges_of(&resolutions).into_iter();
+            let fees = fees
+                .filter(|(_, account)| *account == known.account)
+                .count() as i64;
+            let fees = fees * (DECLINE_FEE.0 + DECLINE_FEE.1);
+            let available = self.available(known.account) - moved.sum::<i64>() - fees;
             let (resolution, line) = self.resolve(known, Says::Nothing, available);
             resolutions.push(resolution);
             lines.push(line);

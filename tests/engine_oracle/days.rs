@@ -125,7 +125,9 @@ pub fn any_conversation() -> impl Strategy<Value = Vec<Step>> {
         1 => 10_000i64..10_200
     ];
     let step = prop_oneof![
-        6 => (payment(), kind).prop_map(|(payment, kind)| Step::Authorize(Payment { kind, ..payment })),
+        6 => (payment(), kind, any_by_token())
+            .prop_map(|(payment, kind, token)| Step::Authorize(Payment { kind, token, ..payment })),
+        1 => any_token_step(card()),
         2 => payment().prop_map(|payment| Step::Authorize(Payment {
             kind: Kind::Incremental,
             posts: false,
@@ -161,7 +163,8 @@ pub fn any_conversation() -> impl Strategy<Value = Vec<Step>> {
             account,
             amount,
         });
-    with_customers(step, 1..70).prop_map(move |steps| money.iter().cloned().chain(steps).collect())
+    let begun = money.into_iter().chain(tokens_at_first());
+    with_customers(step, 1..70).prop_map(move |steps| begun.clone().chain(steps).collect())
 }
 
 /// Short conversations about a payment or two of one card with money enough, so that each part of them meets the others.
@@ -382,9 +385,10 @@ pub fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     ];
     let mcc = prop_oneof![4 => Just(5411u16), 1 => Just(7995)];
     let step = prop_oneof![
-        10 => (any_payment(any_card(), amount()), mcc).prop_map(|(payment, mcc)| {
-            Step::Authorize(Payment { mcc, ..payment })
+        10 => (any_payment(any_card(), amount()), mcc, any_by_token()).prop_map(|(payment, mcc, token)| {
+            Step::Authorize(Payment { mcc, token, ..payment })
         }),
+        2 => any_token_step(any_card()),
         2 => any_advice(any_payment(any_card(), amount())),
         5 => any_reversal(any_card()),
         4 => (0u64..12, any_account(), 1i64..3_000).prop_map(|(id, account, amount)| {
@@ -406,7 +410,11 @@ pub fn any_steps() -> impl Strategy<Value = Vec<Step>> {
         1 => any_exception_change(),
         1 => any_taking_back(),
     ];
-    with_customers(step, 1..120)
+    let steps = with_customers(step, 1..120);
+    (any::<bool>(), steps).prop_map(|(has_tokens, steps)| {
+        let first = tokens_at_first().filter(move |_| has_tokens);
+        first.chain(steps).collect()
+    })
 }
 
 /// Days of one card with money enough, whose controls are what stands in its way.

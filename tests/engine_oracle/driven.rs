@@ -47,10 +47,23 @@ impl Engine {
         ))
     }
 
-    /// The same mark-up as a fee of a schedule.
+    /// The same mark-up as a fee of a schedule, and declines cost.
     pub fn with_fees(shards: usize) -> Engine {
-        let items = vec![share(FeeKind::ForeignExchange, 100, 50)];
-        Engine::with(Switch::with_fees(shards, program_controls(), items))
+        let items = vec![
+            share(FeeKind::ForeignExchange, 100, 50),
+            fee(FeeKind::Decline, DECLINE_FEE.0, DECLINE_FEE.1),
+        ];
+        let mut switch = Switch::with_fees(shards, program_controls(), items.clone());
+        let put = PutFeeSchedule {
+            id: FEES,
+            name: "standard".into(),
+            currency: USD,
+            time_zone: "UTC".into(),
+            items,
+            decline_fees_per_card_per_day_max: Some(DECLINES_PER_DAY),
+        };
+        switch.registry(RegistryAction::PutFeeSchedule(Box::new(put)));
+        Engine::with(switch)
     }
 
     fn with(mut switch: Switch) -> Engine {
@@ -218,6 +231,8 @@ impl Engine {
             Step::AccountStatus { account, change } => {
                 switch.change_account_status(root_of_account(*account), *account, *change)
             }
+            Step::OpenToken { token, card } => return self.open_token(*token, *card),
+            Step::ChangeToken { token, change } => return self.change_token(*token, *change),
             Step::Reissue { card, reason } => return self.reissue(*card, *reason),
             Step::Controls { card, choice } => {
                 switch.change_controls(root_of(*card), *card, controls_of(*choice))
@@ -325,14 +340,22 @@ pub fn assert_account(found: &Account, view: &View, is_fee: bool) {
     assert_eq!(found.available_minor(), view.available(account));
     let kept = view.kept(account);
     let (fees, resellers) = (found.fees_minor, found.reseller_mark_up_minor);
-    let sums = [found.mark_up_minor, found.rounding_minor, fees, resellers];
+    let (on_declines, resellers_on_declines) = view.fees(account);
+    let sums = [
+        found.mark_up_minor,
+        found.rounding_minor,
+        fees - on_declines,
+        resellers - resellers_on_declines,
+    ];
     assert_eq!(sums, kept.booked(is_fee), "{account}");
     let network = charged - kept.booked(is_fee).iter().sum::<i64>();
     assert_eq!(found.network_settlement_minor, network, "{account}");
     let in_transit = view.in_transit(account);
     assert_eq!(found.in_transit_minor, in_transit, "{account}");
     assert_eq!(-found.transfers_minor, view.moved(account), "{account}");
-    let in_all = found.posted_minor + found.funds_received_minor + found.transfers_minor + charged;
+    let on_declines = on_declines + resellers_on_declines;
+    let paid = charged + on_declines;
+    let in_all = found.posted_minor + found.funds_received_minor + found.transfers_minor + paid;
     assert_eq!(in_all, 0, "the books of {account} do not add up");
     assert_eq!(found.open_holds as usize, view.open_holds(account));
 }
@@ -391,6 +414,7 @@ pub fn request_of(
     request.partial_approval_supported = payment.in_part;
     request.posts = payment.posts;
     request.is_marked_repeat = is_marked(payment.name);
+    request.token = payment.token.in_engine();
     request
 }
 

@@ -106,6 +106,7 @@ pub struct Payment {
     pub posts: bool,
     /// One of the cases of `abroad`; the amount is in its currency.
     pub case: u8,
+    pub token: ByToken,
 }
 
 impl Payment {
@@ -122,6 +123,7 @@ impl Payment {
             place: 0,
             posts: false,
             case: 0,
+            token: ByToken::Nothing,
         }
     }
 
@@ -284,6 +286,14 @@ pub enum Step {
     Endpoint {
         asks: bool,
         up_to: Option<i64>,
+    },
+    OpenToken {
+        token: u64,
+        card: u64,
+    },
+    ChangeToken {
+        token: u64,
+        change: TokenChange,
     },
     /// Of `exceptions`, by its place.
     Exception {

@@ -112,6 +112,8 @@ pub struct Happened {
     pub given: Vec<Given>,
     /// The exceptions that what is opened here needs, of those with a number of uses.
     pub excepted: Vec<usize>,
+    /// What it charged for declines.
+    pub fees: Vec<OnDecline>,
     /// What the network is told from now on about messages, mostly about this one.
     pub answers: Vec<Told>,
 }
@@ -129,6 +131,8 @@ pub struct Told {
 pub struct Naive {
     pub at: Timestamp,
     pub has_rules: bool,
+    /// Declines cost.
+    pub has_fees: bool,
     pub past: Vec<Happened>,
     /// What is forgotten is kept elsewhere, and comes back.
     pub has_archive: bool,
@@ -235,6 +239,7 @@ impl Known<'_> {
 pub struct View<'a> {
     pub at: Timestamp,
     pub has_rules: bool,
+    pub has_fees: bool,
     pub recalled: &'a [Recalled],
     pub past: &'a [Happened],
     pub known: Vec<Known<'a>>,
@@ -304,6 +309,7 @@ impl Naive {
         View {
             at: self.at,
             has_rules: self.has_rules,
+            has_fees: self.has_fees,
             recalled: &self.recalled,
             past: &self.past,
             known,
@@ -321,6 +327,7 @@ impl Naive {
             }
             _ => Controls::default(),
         };
+        let fees = self.view().charges(step, &came);
         let in_history = self.view().notes_history(step, &came);
         let answers = self.view().answers(step, &came, &lines);
         let given = self.view().given(step, &lines);
@@ -344,6 +351,7 @@ impl Naive {
             in_history,
             given,
             excepted,
+            fees,
             answers,
         });
     }
@@ -388,7 +396,8 @@ impl View<'_> {
                 ) if *to == account => Some(*amount),
                 _ => None,
             });
-        top_ups.sum::<i64>() + self.moved(account) - self.charged(account)
+        let (ours, resellers) = self.fees(account);
+        top_ups.sum::<i64>() + self.moved(account) - self.charged(account) - ours - resellers
     }
 
     pub fn of_account(&self, account: u64) -> impl Iterator<Item = &Known<'_>> {

@@ -47,6 +47,7 @@ fn among(step: &Step, is_there: impl Fn(u64) -> bool) -> Step {
         Step::Reverse { card, .. }
         | Step::Status { card, .. }
         | Step::Controls { card, .. }
+        | Step::OpenToken { card, .. }
         | Step::Reissue { card, .. } => card,
         _ => return step,
     };
@@ -58,7 +59,11 @@ fn among(step: &Step, is_there: impl Fn(u64) -> bool) -> Step {
 
 impl Engine {
     pub fn at_hand(&self, step: &Step) -> Step {
-        among(step, |card| {
+        let mut step = step.clone();
+        if let Step::Authorize(payment) = &mut step {
+            with_card(payment, |token| self.card_by_token(token));
+        }
+        among(&step, |card| {
             let root = AccountId(root_of_account(account_of_card(card)));
             let state = self.switch.world.shard(root);
             state.card(CardId(card)).is_some()
@@ -79,7 +84,11 @@ impl Engine {
 
 impl Naive {
     pub fn at_hand(&self, step: &Step) -> Step {
-        among(step, |card| {
+        let mut step = step.clone();
+        if let Step::Authorize(payment) = &mut step {
+            with_card(payment, |token| self.view().card_by_token(token));
+        }
+        among(&step, |card| {
             place_in_chain(card) == 0 || self.view().reissued(card - 10).is_some()
         })
     }

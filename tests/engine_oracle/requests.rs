@@ -52,6 +52,8 @@ impl View<'_> {
                 None => Came::Done,
             },
             Step::Reissue { card, .. } => self.reissue(*card),
+            Step::OpenToken { token, .. } => self.open_token(*token),
+            Step::ChangeToken { token, change } => self.change_token(*token, *change),
             Step::Group { .. } | Step::List { .. } => Came::Done,
             Step::Verify { holder } => self.verify(*holder),
             Step::Rule { rule, change } => self.change_rule(*rule, *change),
@@ -167,14 +169,7 @@ impl View<'_> {
             None => {}
         }
         let adds = payment.kind == Kind::Incremental;
-        let about = match adds {
-            true => self.meant(payment.card, payment.of, Some(false)).place(),
-            false => None,
-        };
-        let about = about.filter(|place| {
-            let known = self.of(*place);
-            known.is_open() && !known.waits
-        });
+        let about = self.adds_to(payment);
         let account = match about {
             Some(place) => self.of(place).account,
             None => self.payer(payment),
@@ -194,6 +189,18 @@ impl View<'_> {
             (None, Some(taken)) => self.approve(payment, account, about, taken),
             (None, None) => unreachable!("without a rate it is declined"),
         }
+    }
+
+    /// The authorization that an increment adds to.
+    pub fn adds_to(&self, payment: &Payment) -> Option<usize> {
+        let about = match payment.kind {
+            Kind::Incremental => self.meant(payment.card, payment.of, Some(false)).place(),
+            _ => None,
+        };
+        about.filter(|place| {
+            let known = self.of(*place);
+            known.is_open() && !known.waits
+        })
     }
 
     /// The first of the card's accounts that could pay all of it, or a part, or the first of them.

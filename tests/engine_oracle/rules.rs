@@ -246,6 +246,9 @@ impl View<'_> {
         if own.single_use && !payment.is_credit() && used_by.is_some() && used_by != about {
             return Some(DeclineReason::CardUsed);
         }
+        if let Some(reason) = self.token(payment) {
+            return Some(reason);
+        }
         let line = line_of(account);
         let any_is = |wanted| {
             let mut line = line.iter();

@@ -27,7 +27,7 @@ use cardswitch::engine::signers::Signer;
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::transfers::Transfer;
 use cardswitch::engine::wallet::Wallet;
-use cardswitch::engine::watch::{self, AutoTopUp, ChangeAccount, Due, NoteLowBalance};
+use cardswitch::engine::watch::{self, AutoTopUp, ChangeAccount, Due, Look, NoteLowBalance};
 use cardswitch::engine::world::{World, open_card_of};
 use cardswitch::journal::{FileStorage, Journal, RecordBatch, Settings};
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -172,6 +172,7 @@ impl Switch {
 
     pub fn put_fees(&mut self, items: Vec<FeeItem>) -> RegistryOutcome {
         let put = PutFeeSchedule {
+            decline_fees_per_card_per_day_max: None,
             id: FEES,
             name: "standard".into(),
             currency: USD,
@@ -403,8 +404,16 @@ impl Switch {
 
     /// What follows from the state of a tree, as its shard does it: one thing.
     pub fn look_after(&mut self, root: u64, id: u64) -> Option<Outcome> {
-        let root = AccountId(root);
-        let action = match watch::due(self.world.shard(root), root, self.at)? {
+        let (root, at) = (AccountId(root), self.at);
+        let state = self.world.shard_mut(root);
+        let (root, due) = loop {
+            match watch::look(state, at) {
+                Look::Over => return None,
+                Look::Nothing => {}
+                Look::Due(root, due) => break (root, due),
+            }
+        };
+        let action = match due {
             Due::LowBalance(account_id) => Action::NoteLowBalance(NoteLowBalance { account_id }),
             Due::AutoTopUp(account_id) => Action::AutoTopUp(AutoTopUp {
                 transfer_id: TransferId(id),

@@ -296,6 +296,7 @@ impl History {
             },
         };
         let put = PutFeeSchedule {
+            decline_fees_per_card_per_day_max: None,
             id: FeeScheduleId(1),
             name: "standard".into(),
             currency: USD,

@@ -129,6 +129,7 @@ fn fee_schedule() -> Value {
             ("currency", currency()),
             ("time_zone", said("UTC")),
             ("items", list(item)),
+            ("decline_fees_per_card_per_day_max", or_null(number(5))),
             ("created_at", moment()),
             ("updated_at", moment()),
         ],
@@ -160,6 +161,13 @@ fn time_zone() -> Value {
     )
 }
 
+fn decline_fees_max() -> Value {
+    noted(
+        json!({"anyOf": [number_within(0, i64::from(u16::MAX)), one_of(&["none"])]}),
+        "So many declines of one card are charged in one day of `time_zone`; `none` ends the bound.",
+    )
+}
+
 fn schedule_request() -> Value {
     request(
         vec![
@@ -167,7 +175,10 @@ fn schedule_request() -> Value {
             ("currency", currency()),
             ("items", items_request()),
         ],
-        vec![("time_zone", time_zone())],
+        vec![
+            ("time_zone", time_zone()),
+            ("decline_fees_per_card_per_day_max", decline_fees_max()),
+        ],
     )
 }
 
@@ -178,6 +189,7 @@ fn schedule_change() -> Value {
             ("name", text(200, "Standard 2027")),
             ("items", items_request()),
             ("time_zone", time_zone()),
+            ("decline_fees_per_card_per_day_max", decline_fees_max()),
         ],
     );
     schema::with(change, "minProperties", json!(1))
@@ -197,6 +209,13 @@ fn preview_request() -> Value {
             (
                 "currency",
                 noted(currency(), "Of the account; by default the schedule's."),
+            ),
+            (
+                "charged_today",
+                noted(
+                    number_within(0, i64::from(u16::MAX)),
+                    "Of `decline`: so many declines of the card were charged that day; 0 where it is left out.",
+                ),
             ),
         ],
     )

@@ -5,12 +5,15 @@ use super::schedule::{self, FeeKind, FeeSchedule, ScheduleVersion};
 use crate::engine::apply::post;
 use crate::engine::checks::Context;
 use crate::engine::command::{CardType, OpenAccount};
+use crate::engine::controls::Window;
 use crate::engine::event::{Event, LedgerAccount, Posting};
 use crate::engine::ids::{AccountId, CardId, ProgramId};
 use crate::engine::money::{BALANCE_MAX_MINOR, BOOKS_MAX_MINOR, Currency};
 use crate::engine::reason::DeclineReason;
 use crate::engine::registry::RegistryView;
-use crate::engine::state::{Account, AccountStatus, State};
+use crate::engine::state::{Account, AccountStatus, Card, State};
+use crate::engine::time::Timestamp;
+use crate::engine::window::window_end;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -34,14 +37,23 @@ pub struct Charge {
     pub month: Option<Month>,
     /// It took what is available below zero.
     pub overdrawn: bool,
+    /// Of one on a decline, where the schedule has a most of them: until when it counts, the end of its day.
+    pub counts_until: Option<Timestamp>,
+    /// The balance, or the sum of all that the account ever paid, would leave its range: nothing is taken. The record, a log
+    /// line and a metric say so.
+    pub out_of_range: bool,
 }
 
 /// What one record charges; most charge nothing.
 pub type Charges = Box<[Charge]>;
 
 impl Charge {
+    /// What it takes.
     pub fn amount_minor(&self) -> i64 {
-        self.fee_minor + self.reseller_mark_up_minor
+        match self.out_of_range {
+            true => 0,
+            false => self.fee_minor + self.reseller_mark_up_minor,
+        }
     }
 
     /// Whether its legs are its own, and not among those of a payment.
@@ -51,6 +63,9 @@ impl Charge {
 
     /// From the account to us and to the reseller.
     pub fn legs(&self) -> SmallVec<[Posting; 3]> {
+        if self.out_of_range {
+            return SmallVec::new();
+        }
         let legs = [
             (
                 LedgerAccount::Customer(self.account_id),
@@ -175,8 +190,7 @@ pub fn by_schedule(
 ) -> Option<Charge> {
     let parts: FeeParts = schedule.parts(kind, payer.currency, basis_minor.unwrap_or(0));
     let amount_minor = parts.sum_minor();
-    let is_one = amount_minor > 0 && payer.can_be_booked(amount_minor);
-    is_one.then_some(Charge {
+    (amount_minor > 0).then_some(Charge {
         kind,
         account_id: payer.account_id,
         card_id: payer.card_id,
@@ -188,6 +202,8 @@ pub fn by_schedule(
         basis_minor,
         month: None,
         overdrawn: payer.available_minor < amount_minor,
+        counts_until: None,
+        out_of_range: !payer.can_be_booked(amount_minor),
     })
 }
 
@@ -239,24 +255,64 @@ pub(in crate::engine) fn of_decline(context: &Context, reason: DeclineReason) ->
         return Charges::default();
     }
     let payer = Payer::of(context.account, Some(context.card.id));
-    of_declined(context.registry, context.account.status, payer, reason)
+    let declined = Declined {
+        card: context.card,
+        account_status: context.account.status,
+        reason,
+        at: context.at,
+    };
+    of_declined(context.registry, payer, &declined)
+}
+
+/// What its fee depends on.
+pub(in crate::engine) struct Declined<'a> {
+    pub card: &'a Card,
+    pub account_status: AccountStatus,
+    pub reason: DeclineReason,
+    pub at: Timestamp,
 }
 
 /// The same of one that is known to take money.
 pub(in crate::engine) fn of_declined(
     view: &RegistryView,
-    account_status: AccountStatus,
     payer: Payer,
-    reason: DeclineReason,
+    declined: &Declined,
 ) -> Charges {
-    if is_free(reason) || account_status == AccountStatus::Closed {
+    let at = declined.at;
+    let Some((_, schedule)) = schedule::of_program(view, payer.program_id) else {
+        return Charges::default();
+    };
+    if is_free(declined.reason) || declined.account_status == AccountStatus::Closed {
         return Charges::default();
     }
-    charges(charge(view, FeeKind::Decline, payer, None))
+    let counted = declined.card.decline_fees;
+    let counted = counted.filter(|counted| counted.until > at);
+    let so_far = counted.map_or(0, |counted| counted.charged);
+    if !schedule.charges_decline(so_far) {
+        return Charges::default();
+    }
+    let counts_until = schedule.decline_fees_per_card_per_day_max.and_then(|_| {
+        let day = || window_end(Window::Day, &schedule.time_zone, at)?.resets_at();
+        counted.map(|counted| counted.until).or_else(day)
+    });
+    let charge = by_schedule(schedule, FeeKind::Decline, payer, None);
+    charges(charge.map(|charge| Charge {
+        counts_until,
+        ..charge
+    }))
+}
+
+/// How many fees on declines a card was charged in a day that a schedule counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeclineFees {
+    /// The end of that day.
+    pub until: Timestamp,
+    pub charged: u16,
 }
 
 /// Declines that are nobody's doing who pays: messages that are wrong in themselves or come twice, cards that are not
-/// there, and what could not be decided.
+/// there, what could not be decided; and cards, tokens, accounts and programs that are closed, blocked, expired, suspended or
+/// not activated, which whoever found the number may try for ever.
 pub fn is_free(reason: DeclineReason) -> bool {
     use DeclineReason::*;
     matches!(
@@ -272,6 +328,19 @@ pub fn is_free(reason: DeclineReason) -> bool {
             | OriginalNotFound
             | CardNotFound
             | UnknownBin
+            | CardExpired
+            | CardNotActivated
+            | CardBlocked
+            | CardLost
+            | CardStolen
+            | CardClosed
+            | TokenNotFound
+            | TokenMismatch
+            | TokenNotActive
+            | TokenSuspended
+            | TokenExpired
+            | AccountFrozen
+            | AccountClosed
             | ProgramSuspended
             | InternalError
             | Overloaded
@@ -311,6 +380,8 @@ pub(in crate::engine) fn of_payment(
         basis_minor: Some(of(LedgerAccount::NetworkSettlement).saturating_abs()),
         month: None,
         overdrawn: false,
+        counts_until: None,
+        out_of_range: false,
     }))
 }
 
@@ -325,5 +396,14 @@ pub(in crate::engine) fn apply(state: &mut State, charges: &[Charge]) {
     let own = charges.iter().filter(|charge| charge.is_posted_by_itself());
     for charge in own {
         post(state, charge.account_id, &charge.legs());
+        if let (Some(card_id), Some(until)) = (charge.card_id, charge.counts_until)
+            && let Some(card) = state.card_mut(card_id)
+        {
+            let before = card.decline_fees.filter(|counted| counted.until == until);
+            let charged = before
+                .map_or(0, |counted| counted.charged)
+                .saturating_add(1);
+            card.decline_fees = Some(DeclineFees { until, charged });
+        }
     }
 }

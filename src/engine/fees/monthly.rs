@@ -1,5 +1,5 @@
 //! Which cards owe a monthly fee: each once in each calendar month of the schedule's time zone in which it is active at some
-//! moment, from the month after the one in which it was issued, and from the month after the one in which the fee began. A
+//! moment, by itself and by what it is linked to, from the month after the one in which it was issued, and from the month after the one in which the fee began. A
 //! month in which no shard ran at all is not charged. What a card was charged last is on the card, so that no month is
 //! charged twice. When to look lives in `shard/monthly_fees.rs`.
 
@@ -74,7 +74,7 @@ fn charge_due(state: &State, card: &Card, at: Timestamp) -> Option<Charge> {
     let is_active = card.status == CardStatus::Active
         && !card.expiry.is_past_at(at)
         && account.status != AccountStatus::Closed
-        && state.registry.link_states.of_card(card) != LinkStatus::Closed;
+        && state.registry.link_states.of_card(card) == LinkStatus::Active;
     let payer = Payer::of(account, Some(card.id));
     let charge = charge::by_schedule(schedule, FeeKind::Monthly, payer, None);
     charge.filter(|_| is_active).map(|charge| Charge {

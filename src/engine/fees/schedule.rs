@@ -88,6 +88,8 @@ pub struct FeeSchedule {
     pub updated_at: Timestamp,
     /// Since when it has a monthly fee without a break.
     pub monthly_since: Option<Timestamp>,
+    /// Of one card in one day of `time_zone`; as many as there are where none is stated.
+    pub decline_fees_per_card_per_day_max: Option<u16>,
 }
 
 impl FeeSchedule {
@@ -96,6 +98,12 @@ impl FeeSchedule {
             id: self.id,
             version: self.version,
         }
+    }
+
+    /// Whether another decline of a card is charged that was charged for so many in its day.
+    pub fn charges_decline(&self, charged_today: u16) -> bool {
+        let max = self.decline_fees_per_card_per_day_max;
+        max.is_none_or(|max| charged_today < max)
     }
 
     pub fn item(&self, kind: FeeKind) -> Option<&FeeItem> {
@@ -147,6 +155,7 @@ pub struct PutFeeSchedule {
     pub currency: Currency,
     pub time_zone: Box<str>,
     pub items: Vec<FeeItem>,
+    pub decline_fees_per_card_per_day_max: Option<u16>,
 }
 
 impl PutFeeSchedule {
@@ -171,7 +180,10 @@ impl PutFeeSchedule {
 
     fn is_same_as(&self, known: &FeeSchedule) -> bool {
         let names = (&self.name, &self.time_zone, self.currency);
-        names == (&known.name, &known.time_zone, known.currency) && self.items == known.items
+        let max = self.decline_fees_per_card_per_day_max;
+        names == (&known.name, &known.time_zone, known.currency)
+            && self.items == known.items
+            && max == known.decline_fees_per_card_per_day_max
     }
 }
 
@@ -293,6 +305,7 @@ pub(in crate::engine) fn apply_put(
         created_at: known.map_or(at, |known| known.created_at),
         updated_at: at,
         monthly_since: is_monthly.then(|| before.unwrap_or(at)),
+        decline_fees_per_card_per_day_max: put.decline_fees_per_card_per_day_max,
     };
     insert(schedules, schedule);
 }
