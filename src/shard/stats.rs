@@ -1,6 +1,6 @@
 //! Counts that the loops keep for `/metrics`: plain atomics, added to once a turn.
 
-use crate::engine::event::{Answer, AnswerResult};
+use crate::engine::event::{Answer, AnswerResult, Event};
 use crate::engine::reason::DeclineReason;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -70,8 +70,15 @@ impl ShardStats {
         self.records.fetch_add(records as u64, Ordering::Relaxed);
     }
 
-    pub fn count_fee_out_of_range(&self) {
-        self.fees_out_of_range.fetch_add(1, Ordering::Relaxed);
+    pub fn tell_fees_out_of_range(&self, event: &Event) {
+        let charges = event.charges().iter();
+        for charge in charges.filter(|charge| charge.out_of_range) {
+            self.fees_out_of_range.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(
+                account = %charge.account_id, kind = charge.kind.name(),
+                "a fee was not taken: the account's balance, or the sum of its fees, would leave its range"
+            );
+        }
     }
 
     pub fn fees_out_of_range(&self) -> u64 {

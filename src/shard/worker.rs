@@ -388,7 +388,7 @@ impl Worker {
             Outcome::Event(event) => {
                 records.push_with(|bytes| record::write_shard(bytes, &command, &event, requester));
                 apply(&mut self.state, &command, &event);
-                self.tell_fees_out_of_range(&event);
+                self.stats.tell_fees_out_of_range(&event);
                 self.follow_waits(&command, &event);
                 self.follow_transfer(&command, &event);
                 self.monthly_fees.note(&command, &event);
@@ -409,17 +409,6 @@ impl Worker {
             Outcome::FirstAnswer(answer) => self.tell_again(answer),
             Outcome::AlreadyDone => self.object_of(&command.action),
             Outcome::Refused(refusal) => Reply::Refused(refusal),
-        }
-    }
-
-    fn tell_fees_out_of_range(&self, event: &Event) {
-        let charges = event.charges().iter();
-        for charge in charges.filter(|charge| charge.out_of_range) {
-            self.stats.count_fee_out_of_range();
-            tracing::warn!(
-                account = %charge.account_id, kind = charge.kind.name(),
-                "a fee was not taken: the account's balance, or the sum of its fees, would leave its range"
-            );
         }
     }
 

@@ -123,12 +123,13 @@ pub struct Switch {
     pub records: Vec<Vec<u8>>,
 }
 
-/// Somebody with a key of this name; each name is another person.
+/// Somebody with a key of this name; each name is another person, and Ann, who asks, has the root key: what a key asked for
+/// that is not there is not approved.
 #[allow(dead_code)]
 pub fn signer(name: &str) -> Signer {
     let id = name.bytes().fold(1, |id, byte| id * 257 + u64::from(byte));
     Signer {
-        api_key_id: Some(ApiKeyId(id)),
+        api_key_id: (!name.eq_ignore_ascii_case("ann")).then_some(ApiKeyId(id)),
         name: name.into(),
     }
 }

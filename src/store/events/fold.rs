@@ -48,6 +48,24 @@ pub(super) enum Subject {
 }
 
 impl Subject {
+    /// Its card, its account, and the id of the object among whose events it is numbered.
+    fn ids(self, context: &EventContext) -> (Option<CardId>, Option<AccountId>, String) {
+        match self {
+            Subject::Card(id) => {
+                let account_id = context.cards.get(&id).map(|card| card.account_id);
+                (Some(id), account_id, id.to_string())
+            }
+            Subject::Payment(card_id, account_id) if card_id != CardId::default() => {
+                (Some(card_id), account_id, card_id.to_string())
+            }
+            Subject::Payment(_, account_id) => (None, account_id, "unknown_card".to_owned()),
+            Subject::Account(id) => (None, Some(id), id.to_string()),
+            Subject::Other(object_id)
+            | Subject::OfProgram(_, object_id)
+            | Subject::OfLink(_, object_id) => (None, None, object_id),
+        }
+    }
+
     /// The program and the link of what is of no card or account.
     fn of_no_card(&self) -> (Option<ProgramId>, Option<(String, String)>) {
         match self {
@@ -336,20 +354,7 @@ impl<'a> EventFold<'a> {
     fn emit(&mut self, id: EventId, record: &Record, draft: Draft) {
         let context = &mut *self.context;
         let (of_program, of_link) = draft.subject.of_no_card();
-        let (card_id, account_id, object_id) = match draft.subject {
-            Subject::Card(id) => {
-                let account_id = context.cards.get(&id).map(|card| card.account_id);
-                (Some(id), account_id, id.to_string())
-            }
-            Subject::Payment(card_id, account_id) if card_id != CardId::default() => {
-                (Some(card_id), account_id, card_id.to_string())
-            }
-            Subject::Payment(_, account_id) => (None, account_id, "unknown_card".to_owned()),
-            Subject::Account(id) => (None, Some(id), id.to_string()),
-            Subject::Other(object_id)
-            | Subject::OfProgram(_, object_id)
-            | Subject::OfLink(_, object_id) => (None, None, object_id),
-        };
+        let (card_id, account_id, object_id) = draft.subject.ids(context);
         let program_id = match (card_id, account_id) {
             (Some(id), _) => context.cards.get(&id).map(|card| card.program_id),
             (None, Some(id)) => context.accounts.get(&id).map(|account| account.program_id),
