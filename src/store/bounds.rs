@@ -175,7 +175,8 @@ fn linked_to_any(column: &str, links: &[BoundLink]) -> Sql {
         "EXISTS (SELECT 1 FROM card_links WHERE card_links.card_id = {column} AND "
     ));
     sql.append(&any_link(links));
-    sql.push(")");
+    // Keeps Postgres from joining with all rows of those cards: it is asked for the few rows that are sought.
+    sql.push(" LIMIT 1 OFFSET 0)");
     sql
 }
 
