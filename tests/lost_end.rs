@@ -46,6 +46,61 @@ fn a_journal_behind_its_tables_is_refused() {
     );
 }
 
+#[test]
+fn a_journal_that_went_on_without_its_end_is_refused_at_every_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let (journal, kept, tables) = (
+        data.join("journal"),
+        folder.path().join("kept"),
+        folder.path().join("tables"),
+    );
+    let mut switch = Switch::start_in(folder, CONFIG);
+    switch.wait_until_ready();
+    let account = switch.account(100_000);
+    assert!(switch.stop().success());
+    copy_all(&journal, &kept);
+    let mut switch = switch.restart();
+    switch.wait_until_ready();
+    switch.card(&account, &json!({}));
+    assert!(switch.stop().success());
+    // The end is lost while the tables are away, and more comes than was lost.
+    std::fs::create_dir(&tables).unwrap();
+    for file in ["cardswitch.sqlite", "cardswitch.sqlite-wal"] {
+        let _ = std::fs::rename(data.join(file), tables.join(file));
+    }
+    copy_all(&kept, &journal);
+    let mut switch = switch.restart();
+    switch.wait_until_ready();
+    for _ in 0..5 {
+        switch.card(&account, &json!({}));
+    }
+    assert!(switch.stop().success());
+    for file in ["cardswitch.sqlite", "cardswitch.sqlite-wal"] {
+        let _ = std::fs::remove_file(data.join(file));
+    }
+    copy_all(&tables, &data);
+    let mut refused = switch.respawn();
+    for _ in 0..2 {
+        assert_eq!(refused.wait_for_end().code(), Some(1));
+        assert!(
+            refused.has_logged("had lost its end and has gone on since"),
+            "{:?}",
+            refused.log()
+        );
+        refused = refused.respawn();
+    }
+    assert_eq!(refused.wait_for_end().code(), Some(1));
+}
+
+fn copy_all(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
 /// A database that takes the login and then says nothing more.
 fn mute_postgres() -> std::net::SocketAddr {
     use std::io::{Read, Write};

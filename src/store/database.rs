@@ -11,6 +11,7 @@ use super::sqlite::{self, Sqlite};
 use super::url::{self, Target};
 use crate::engine::ids::{AccountId, AuthorizationId, CardId};
 use crate::engine::time::{Expiry, Timestamp};
+use crate::journal::ChainHash;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,6 +59,8 @@ pub(super) struct Position {
     pub through: Timestamp,
     /// The furthest that any record up to it was behind the latest time before it.
     pub behind_ms: i64,
+    /// The journal's chain hash there, where it is known.
+    pub chain: Option<ChainHash>,
 }
 
 /// A parameter of a query.

@@ -78,6 +78,12 @@ pub enum StoreError {
     TooWide,
     #[error("the database at {url} took too long to answer a query, and was interrupted")]
     TooSlow { url: String },
+    #[error(
+        "the tables at {url} were made of another record {position} than the one in this journal: the journal had lost its end \
+         and has gone on since; restore its folder from a copy. `cardswitch store rebuild` takes the journal as it is, and \
+         with the tables goes the proof of what is lost"
+    )]
+    OtherHistory { url: String, position: Sequence },
     /// Only ever made by a test's fault hook.
     #[doc(hidden)]
     #[error("interrupted by a fault hook")]
@@ -115,7 +121,9 @@ impl StoreError {
     pub fn proves_a_loss(&self) -> bool {
         matches!(
             self,
-            StoreError::OtherJournal { .. } | StoreError::AheadOfJournal { .. }
+            StoreError::OtherJournal { .. }
+                | StoreError::AheadOfJournal { .. }
+                | StoreError::OtherHistory { .. }
         )
     }
 }

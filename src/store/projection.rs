@@ -12,6 +12,7 @@ use super::rows::{AccountFacts, AuthorizationRow, Sequence};
 use crate::engine::ids::{AccountId, AuthorizationId};
 use crate::engine::record::Record;
 use crate::engine::time::Timestamp;
+use crate::journal::ChainHash;
 use std::sync::Arc;
 
 /// What is known of accounts is remembered up to this many, then asked for again.
@@ -63,19 +64,22 @@ pub struct ProjectionState {
     pub through: Timestamp,
     /// The furthest that any of them was behind the latest time before it.
     pub behind_ms: i64,
+    /// The journal's chain hash at the position, in hexadecimal digits: it names all records up to there.
+    pub chain: Option<String>,
 }
 
 impl Store {
     /// How far the projection is, and of which journal.
     pub async fn projection(&self) -> Result<ProjectionState, StoreError> {
-        let sql =
-            "SELECT journal_id, position, updated_at_ms, behind_ms FROM projection".to_owned();
+        let sql = "SELECT journal_id, position, updated_at_ms, behind_ms, chain FROM projection"
+            .to_owned();
         let rows = self.fetch(sql, &[], |row| {
             Ok(ProjectionState {
                 journal_id: Some(row.text(0)?.to_owned()),
                 position: Column::take(row, 1)?,
                 through: Column::take(row, 2)?,
                 behind_ms: Column::take(row, 3)?,
+                chain: Column::take(row, 4)?,
             })
         });
         let nothing = ProjectionState {
@@ -83,6 +87,7 @@ impl Store {
             position: 0,
             through: Timestamp(0),
             behind_ms: 0,
+            chain: None,
         };
         Ok(rows.await?.pop().unwrap_or(nothing))
     }
@@ -111,15 +116,8 @@ impl Projector {
     /// [`StoreError::OtherJournal`] where the tables are of another journal; else what SQL says.
     pub async fn open(store: &Store, journal_id: u128) -> Result<Projector, StoreError> {
         store.prepare().await?;
-        let (journal, state) = (journal_text(journal_id), store.projection().await?);
-        if let Some(stored) = state.journal_id.filter(|stored| *stored != journal) {
-            let url = store.url().to_owned();
-            return Err(StoreError::OtherJournal {
-                url,
-                stored,
-                journal,
-            });
-        }
+        let state = store.projection().await?;
+        let journal = store.check_journal(&state, journal_id)?;
         let events = store.event_endpoints().await?;
         Ok(Projector {
             events,
@@ -129,6 +127,7 @@ impl Projector {
                 sequence: state.position,
                 through: state.through,
                 behind_ms: state.behind_ms,
+                chain: None,
             },
             known: Known::default(),
             merchants: MerchantNames::default(),
@@ -154,6 +153,18 @@ impl Projector {
     /// [`StoreError::Gap`] where a record is missing before or among them; [`StoreError::Mismatch`],
     /// [`StoreError::Missing`] where journal and tables do not fit; else what SQL says.
     pub async fn apply(&mut self, records: &[(Sequence, Record)]) -> Result<(), StoreError> {
+        self.apply_up_to(records, None).await
+    }
+
+    /// As [`Projector::apply`], with the journal's chain hash at the last of the records.
+    ///
+    /// # Errors
+    /// As [`Projector::apply`].
+    pub async fn apply_up_to(
+        &mut self,
+        records: &[(Sequence, Record)],
+        chain: Option<ChainHash>,
+    ) -> Result<(), StoreError> {
         let from = self.position.sequence;
         let done = records.partition_point(|(sequence, _)| *sequence <= from);
         let records = &records[done..];
@@ -168,6 +179,7 @@ impl Projector {
         }
         self.learn(records).await?;
         let mut batch = Batch::fold(records, self.position, &self.known)?;
+        batch.position.chain = chain;
         batch.merchant_names = self.merchants.lacking(&self.store, &batch).await?;
         let events = self.events_of(records).await?;
         let store = self.store.clone();

@@ -40,6 +40,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/sqlite/0013_lists.sql"),
     include_str!("migrations/sqlite/0014_programs.sql"),
     include_str!("migrations/sqlite/0015_audit_outcomes.sql"),
+    include_str!("migrations/sqlite/0018_journal_chain.sql"),
 ];
 
 const READERS_MAX: u32 = 4;
