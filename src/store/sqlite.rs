@@ -55,6 +55,8 @@ const ROWS_PER_INSERT: usize = 32;
 pub(super) struct Sqlite {
     writer: SqlitePool,
     readers: SqlitePool,
+    /// For what callers ask for, and may make large: it keeps nobody else waiting.
+    lists: SqlitePool,
 }
 
 impl Sqlite {
@@ -86,7 +88,8 @@ impl Sqlite {
         });
         Sqlite {
             writer: writer.connect_lazy_with(options),
-            readers: pool(READERS_MAX).connect_lazy_with(readers),
+            readers: pool(READERS_MAX).connect_lazy_with(readers.clone()),
+            lists: pool(READERS_MAX).connect_lazy_with(readers),
         }
     }
 
@@ -117,7 +120,7 @@ impl Sqlite {
         values: &[Value],
         decode: impl Fn(&dyn Source) -> Result<T, sqlx::Error>,
     ) -> Result<Vec<T>, sqlx::Error> {
-        let mut connection = self.readers.acquire().await?;
+        let mut connection = self.lists.acquire().await?;
         let until = Instant::now() + QUERY_TIMEOUT;
         let in_time = move || Instant::now() < until;
         let mut handle = connection.lock_handle().await?;
@@ -147,6 +150,7 @@ impl Sqlite {
 
     pub async fn close(&self) {
         self.readers.close().await;
+        self.lists.close().await;
         self.writer.close().await;
     }
 }
@@ -378,6 +382,37 @@ impl Writer for SqliteWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn long_lists_keep_no_single_object_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = Sqlite::new(&folder.path().join("tables.sqlite"));
+        sqlite.migrate().await.unwrap();
+        let endless = "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers) \
+                       SELECT COUNT(*) FROM numbers";
+        let lists: Vec<_> = (0..2 * READERS_MAX)
+            .map(|_| {
+                let sqlite = sqlite.clone();
+                tokio::spawn(async move {
+                    let counted = sqlite.fetch_in_time(endless.to_owned(), &[], |row| row.int(0));
+                    counted.await.is_err()
+                })
+            })
+            .collect();
+        let all_taken = || sqlite.lists.size() == READERS_MAX && sqlite.lists.num_idle() == 0;
+        while !all_taken() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let one = sqlite.fetch("SELECT 1".to_owned(), &[], |row| row.int(0));
+        assert_eq!(one.await.unwrap(), [1]);
+        assert!(
+            lists.iter().all(|list| !list.is_finished()),
+            "it waited for a list"
+        );
+        for list in lists {
+            assert!(list.await.unwrap(), "interrupted");
+        }
+    }
 
     #[tokio::test]
     async fn after_a_full_disk_transactions_begin_again() {
