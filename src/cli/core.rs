@@ -370,6 +370,16 @@ fn open_vault(config: &Config, journal_has_records: bool) -> Result<Vault> {
         ..config.vault.clone()
     };
     let vault = Vault::open(&folder, &settings)?;
+    match vault.remove_leftovers() {
+        Ok(removed) if removed.is_empty() => {}
+        Ok(removed) => tracing::warn!(
+            ?removed,
+            "a change of the vault was cut off; what it left in the folder is removed"
+        ),
+        Err(error) => {
+            tracing::warn!(%error, "what cut off changes of the vault left may still be in its folder")
+        }
+    }
     if vault.created_key() {
         let told = format!(
             "created a vault key in {}; keep a copy: without it no card number can be read again",
