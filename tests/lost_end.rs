@@ -4,6 +4,8 @@
 mod support;
 
 use serde_json::json;
+use std::process::Command;
+use support::told::told;
 use support::{Switch, wait_until};
 
 const CONFIG: &str =
@@ -91,6 +93,49 @@ fn a_journal_that_went_on_without_its_end_is_refused_at_every_start() {
         refused = refused.respawn();
     }
     assert_eq!(refused.wait_for_end().code(), Some(1));
+}
+
+/// The file is only a copy: it is made anew, and its damaged pages are kept for who wants to look.
+#[test]
+fn a_damaged_file_of_tables_is_put_aside_and_made_anew() {
+    for damage in ["cut off", "written over"] {
+        let mut switch = Switch::start(CONFIG);
+        switch.wait_until_ready();
+        let account = switch.account(100_000);
+        let file = switch.folder().join("data/cardswitch.sqlite");
+        assert!(switch.stop().success());
+        let mut bytes = std::fs::read(&file).unwrap();
+        match damage {
+            "cut off" => bytes.truncate(bytes.len() / 2 + 100),
+            _ => bytes[50..].fill(0xa5),
+        }
+        std::fs::write(&file, &bytes).unwrap();
+        let mut refused = switch.respawn();
+        assert_eq!(refused.wait_for_end().code(), Some(1), "{damage}");
+        assert!(
+            refused.has_logged("run `cardswitch store rebuild`, which puts the file aside"),
+            "{damage}: {:?}",
+            refused.log()
+        );
+        let rebuilt = told(
+            Command::new(env!("CARGO_BIN_EXE_cardswitch"))
+                .args(["store", "rebuild", "--config"])
+                .arg(refused.folder().join("cardswitch.toml")),
+        );
+        assert_eq!(rebuilt.code, Some(0), "{damage}: {}", rebuilt.error);
+        assert!(
+            rebuilt.out.contains("cardswitch.sqlite.damaged now"),
+            "{}",
+            rebuilt.out
+        );
+        let aside = file.with_extension("sqlite.damaged");
+        assert_eq!(std::fs::read(aside).unwrap(), bytes);
+        let mut switch = refused.restart();
+        switch.wait_until_ready();
+        let listed = switch.good("GET", "/v1/accounts", &serde_json::Value::Null);
+        assert_eq!(listed["data"][0]["id"], json!(account), "{damage}");
+        assert!(switch.stop().success());
+    }
 }
 
 fn copy_all(from: &std::path::Path, to: &std::path::Path) {

@@ -21,7 +21,7 @@ use sqlx::{
 };
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -53,6 +53,7 @@ const ROWS_PER_INSERT: usize = 32;
 
 #[derive(Debug, Clone)]
 pub(super) struct Sqlite {
+    file: PathBuf,
     writer: SqlitePool,
     readers: SqlitePool,
     /// For what callers ask for, and may make large: it keeps nobody else waiting.
@@ -87,6 +88,7 @@ impl Sqlite {
             })
         });
         Sqlite {
+            file: path.to_owned(),
             writer: writer.connect_lazy_with(options),
             readers: pool(READERS_MAX).connect_lazy_with(readers.clone()),
             lists: pool(READERS_MAX).connect_lazy_with(readers),
@@ -146,6 +148,29 @@ impl Sqlite {
                 .await?;
         }
         transaction.commit().await
+    }
+
+    /// Closes the file and renames it, with what belongs to it; gives its new name.
+    pub async fn put_aside(&self) -> std::io::Result<PathBuf> {
+        self.close().await;
+        let beside = |end: &str| {
+            let mut path = self.file.clone().into_os_string();
+            path.push(end);
+            PathBuf::from(path)
+        };
+        let aside = beside(".damaged");
+        std::fs::rename(&self.file, &aside)?;
+        let rest = [
+            std::fs::rename(beside("-wal"), beside(".damaged-wal")),
+            std::fs::remove_file(beside("-shm")),
+        ];
+        for done in rest {
+            match done {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(aside)
     }
 
     pub async fn close(&self) {

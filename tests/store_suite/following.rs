@@ -11,7 +11,7 @@ use cardswitch::store::lag::{FollowState, ProjectionLag};
 use cardswitch::store::projection::BatchStep;
 use cardswitch::store::query_payments::AuthorizationFilter;
 use cardswitch::store::rebuild::rebuild;
-use cardswitch::store::{JournalSource, StoreError};
+use cardswitch::store::{JournalSource, Store, StoreError};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -269,6 +269,29 @@ async fn tables_of_another_end_of_the_journal_are_refused(fixture: Fixture) {
     follow_it(&fixture, &went_on).await.unwrap();
     for journal in [whole, went_on] {
         journal.close().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_postgres_that_cannot_keep_all_letters_is_refused_at_once() {
+    let fixture = Fixture::postgres();
+    for (name, encoding) in [("latin", "LATIN1"), ("ascii", "SQL_ASCII"), ("utf", "UTF8")] {
+        let sql = "TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'";
+        let sql = format!("CREATE DATABASE {name} ENCODING '{encoding}' {sql}");
+        fixture.sql(&sql).await;
+        let (server, _) = fixture.url.rsplit_once("/postgres").unwrap();
+        let (_, options) = fixture.url.rsplit_once("/postgres").unwrap();
+        let url = format!("{server}/{name}{options}");
+        let opened = Store::connect(&url, fixture.dir.path()).await;
+        match (name, opened) {
+            ("latin", opened) => {
+                let refused = opened.err().unwrap();
+                let sentence = refused.to_string();
+                assert!(sentence.contains("has the encoding LATIN1"), "{sentence}");
+                assert!(!refused.is_passing());
+            }
+            (_, opened) => assert_eq!(opened.unwrap().projection().await.unwrap().position, 0),
+        }
     }
 }
 
