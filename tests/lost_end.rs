@@ -65,6 +65,10 @@ fn a_journal_that_went_on_without_its_end_is_refused_at_every_start() {
     let mut switch = switch.restart();
     switch.wait_until_ready();
     switch.card(&account, &json!({}));
+    let cards = || switch.good("GET", "/v1/cards", &serde_json::Value::Null);
+    wait_until("the card is in the tables", || {
+        cards()["data"].as_array().unwrap().len() == 1
+    });
     assert!(switch.stop().success());
     // The end is lost while the tables are away, and more comes than was lost.
     std::fs::create_dir(&tables).unwrap();

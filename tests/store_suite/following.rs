@@ -4,6 +4,7 @@ use crate::cluster::{self, DEADLINE};
 use crate::fixture::{Fixture, JOURNAL, MemoryJournal, assert_same, expected_dump, project};
 use crate::on_both;
 use crate::projecting::history;
+use cardswitch::engine::link_states::LinkStatus;
 use cardswitch::engine::record::{self, Record};
 use cardswitch::journal::{Journal, MemoryStorage, RecordBatch, RunningJournal, Settings};
 use cardswitch::store::follow::{FollowSettings, run};
@@ -242,11 +243,18 @@ async fn follow_it(fixture: &Fixture, journal: &RunningJournal) -> Result<(), St
 }
 
 async fn tables_of_another_end_of_the_journal_are_refused(fixture: Fixture) {
-    let (ours, other) = (history(15, 120).records, history(16, 300).records);
-    let (common, rest) = ours.split_at(60);
-    let whole = journal_of([common, rest]).await;
+    let (mut ours, mut other) = (history(15, 60), history(15, 60));
+    let common = ours.records.clone();
+    ours.go_on(20);
     // It lost its end, and has gone past the tables since.
-    let went_on = journal_of([common, &other[60..]]).await;
+    other.change_link("project", 1, LinkStatus::Frozen);
+    other.go_on(60);
+    let (rest, others) = (
+        &ours.records[common.len()..],
+        &other.records[common.len()..],
+    );
+    let whole = journal_of([&common, rest]).await;
+    let went_on = journal_of([&common, others]).await;
     follow_it(&fixture, &whole).await.unwrap();
     let position = fixture.store().await.projection().await.unwrap().position;
     assert!(went_on.handle().durable() > position);
@@ -279,9 +287,8 @@ async fn a_postgres_that_cannot_keep_all_letters_is_refused_at_once() {
         let sql = "TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'";
         let sql = format!("CREATE DATABASE {name} ENCODING '{encoding}' {sql}");
         fixture.sql(&sql).await;
-        let (server, _) = fixture.url.rsplit_once("/postgres").unwrap();
-        let (_, options) = fixture.url.rsplit_once("/postgres").unwrap();
-        let url = format!("{server}/{name}{options}");
+        let (server, options) = fixture.url.split_once("/tmp-postgrust?").unwrap();
+        let url = format!("{server}/{name}?{options}");
         let opened = Store::connect(&url, fixture.dir.path()).await;
         match (name, opened) {
             ("latin", opened) => {
