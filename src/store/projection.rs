@@ -9,10 +9,11 @@ use super::events::{self, EventContext, EventFold, EventRows};
 use super::from_posting::Purchase;
 use super::merchants::MerchantNames;
 use super::rows::{AccountFacts, AuthorizationRow, Sequence};
-use crate::engine::ids::{AccountId, AuthorizationId};
+use crate::engine::ids::{AccountId, AuditId, AuthorizationId};
 use crate::engine::record::Record;
 use crate::engine::time::Timestamp;
 use crate::journal::ChainHash;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What is known of accounts is remembered up to this many, then asked for again.
@@ -180,6 +181,7 @@ impl Projector {
         self.learn(records).await?;
         let mut batch = Batch::fold(records, self.position, &self.known)?;
         batch.position.chain = chain;
+        self.keep_audit_places(&mut batch).await?;
         batch.merchant_names = self.merchants.lacking(&self.store, &batch).await?;
         let events = self.events_of(records).await?;
         let store = self.store.clone();
@@ -214,6 +216,25 @@ impl Projector {
         let last = records.last().map_or(0, |(sequence, _)| *sequence);
         let found = self.known.purchases.len();
         self.all_found("authorizations", needed.len(), found, last)
+    }
+
+    /// The entry of a request keeps the id and the place that an earlier batch gave it: who pages through the list meets it
+    /// once.
+    async fn keep_audit_places(&self, batch: &mut Batch) -> Result<(), StoreError> {
+        let requests = batch.audit_log.iter().map(|row| row.request_id.clone());
+        let requests: Vec<String> = requests.collect();
+        let mut known = BTreeMap::new();
+        for ids in requests.chunks(ASK_MAX) {
+            known.extend(self.store.audit_places(ids).await?);
+        }
+        for row in &mut batch.audit_log {
+            if let Some((sequence, at)) = known.get(&row.request_id) {
+                row.sequence = *sequence;
+                row.id = AuditId(*sequence);
+                row.created_at_ms = *at;
+            }
+        }
+        Ok(())
     }
 
     /// The events of these records, and who has subscribed after them.
@@ -371,6 +392,26 @@ async fn write_events<W: Writer>(writer: &mut W, rows: &EventRows) -> Result<(),
 }
 
 impl Store {
+    /// The record and the time of the entries of these requests, as far as the tables know them.
+    async fn audit_places(
+        &self,
+        requests: &[String],
+    ) -> Result<Vec<(String, (Sequence, Timestamp))>, StoreError> {
+        let places: Vec<String> = (1..=requests.len())
+            .map(|place| format!("${place}"))
+            .collect();
+        let places = places.join(", ");
+        let sql = format!(
+            "SELECT request_id, sequence, created_at_ms FROM audit_log WHERE request_id IN ({places})"
+        );
+        let values: Vec<Value> = requests.iter().cloned().map(Value::Text).collect();
+        self.fetch(sql, &values, |row| {
+            let place = (Column::take(row, 1)?, Column::take(row, 2)?);
+            Ok((row.text(0)?.to_owned(), place))
+        })
+        .await
+    }
+
     /// What rows of messages need of these accounts, as far as the tables know them.
     async fn account_facts(
         &self,
