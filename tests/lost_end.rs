@@ -142,48 +142,6 @@ fn a_damaged_file_of_tables_is_put_aside_and_made_anew() {
     }
 }
 
-const FEW_RECORDS_KEPT: &str = "[shards]\ncount = 1\n[journal]\nretain = 1\nsegment_size_bytes = 131072\n\
-     pending_limit_bytes = 65536\nreserve_bytes = 262144\n[snapshots]\nevery_records = 100\n";
-
-#[test]
-fn what_neither_tables_nor_journal_have_is_told_as_behind() {
-    let mut switch = Switch::start(&format!("{CONFIG}{FEW_RECORDS_KEPT}"));
-    switch.wait_until_ready();
-    let account = switch.account(100_000);
-    let card = switch.card(&account, &json!({}));
-    let asked = json!({"card_id": card.id, "amount": 5, "currency": "USD"});
-    let paid = switch.good("POST", "/v1/simulate/authorizations", &asked);
-    let path = format!("/v1/authorizations/{}", paid["id"].as_str().unwrap());
-    let data = switch.folder().join("data");
-    let files = std::fs::read_dir(data.join("journal")).unwrap();
-    let segments = files.map(|entry| entry.unwrap().path());
-    let first = segments.filter(|path| path.extension().is_some_and(|end| end == "segment"));
-    let first = first
-        .filter(|path| path.to_str().unwrap().contains("/journal-0"))
-        .min()
-        .unwrap();
-    let top_up = json!({"amount": 1, "currency": "USD", "method": "internal"});
-    let top_ups = format!("/v1/accounts/{account}/top_ups");
-    wait_until("the journal lets go of its beginning", || {
-        switch.good("POST", &top_ups, &top_up);
-        !first.exists()
-    });
-    assert!(switch.stop().success());
-    for end in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(data.join(format!("cardswitch.sqlite{end}")));
-    }
-    let mut switch = switch.restart();
-    switch.wait_until_ready();
-    switch.wait_for_log("the projection stopped");
-    let (status, told) = switch.api("GET", &path, &serde_json::Value::Null);
-    assert_eq!(
-        (status, &told["error"]["code"]),
-        (503, &json!("store_behind")),
-        "{told}"
-    );
-    assert!(switch.stop().success());
-}
-
 fn copy_all(from: &std::path::Path, to: &std::path::Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
