@@ -4,6 +4,8 @@
 mod support;
 
 use serde_json::json;
+use std::process::Command;
+use support::told::told;
 use support::{Switch, wait_until};
 
 const CONFIG: &str =
@@ -44,6 +46,108 @@ fn a_journal_behind_its_tables_is_refused() {
         "{:?}",
         refused.log()
     );
+}
+
+#[test]
+fn a_journal_that_went_on_without_its_end_is_refused_at_every_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let (journal, kept, tables) = (
+        data.join("journal"),
+        folder.path().join("kept"),
+        folder.path().join("tables"),
+    );
+    let mut switch = Switch::start_in(folder, CONFIG);
+    switch.wait_until_ready();
+    let account = switch.account(100_000);
+    assert!(switch.stop().success());
+    copy_all(&journal, &kept);
+    let mut switch = switch.restart();
+    switch.wait_until_ready();
+    switch.card(&account, &json!({}));
+    let cards = || switch.good("GET", "/v1/cards", &serde_json::Value::Null);
+    wait_until("the card is in the tables", || {
+        cards()["data"].as_array().unwrap().len() == 1
+    });
+    assert!(switch.stop().success());
+    // The end is lost while the tables are away, and more comes than was lost.
+    std::fs::create_dir(&tables).unwrap();
+    for file in ["cardswitch.sqlite", "cardswitch.sqlite-wal"] {
+        let _ = std::fs::rename(data.join(file), tables.join(file));
+    }
+    copy_all(&kept, &journal);
+    let mut switch = switch.restart();
+    switch.wait_until_ready();
+    for _ in 0..5 {
+        switch.card(&account, &json!({}));
+    }
+    assert!(switch.stop().success());
+    for file in ["cardswitch.sqlite", "cardswitch.sqlite-wal"] {
+        let _ = std::fs::remove_file(data.join(file));
+    }
+    copy_all(&tables, &data);
+    let mut refused = switch.respawn();
+    for _ in 0..2 {
+        assert_eq!(refused.wait_for_end().code(), Some(1));
+        assert!(
+            refused.has_logged("had lost its end and has gone on since"),
+            "{:?}",
+            refused.log()
+        );
+        refused = refused.respawn();
+    }
+    assert_eq!(refused.wait_for_end().code(), Some(1));
+}
+
+/// The file is only a copy: it is made anew, and its damaged pages are kept for who wants to look.
+#[test]
+fn a_damaged_file_of_tables_is_put_aside_and_made_anew() {
+    for damage in ["cut off", "written over"] {
+        let mut switch = Switch::start(CONFIG);
+        switch.wait_until_ready();
+        let account = switch.account(100_000);
+        let file = switch.folder().join("data/cardswitch.sqlite");
+        assert!(switch.stop().success());
+        let mut bytes = std::fs::read(&file).unwrap();
+        match damage {
+            "cut off" => bytes.truncate(bytes.len() / 2 + 100),
+            _ => bytes[50..].fill(0xa5),
+        }
+        std::fs::write(&file, &bytes).unwrap();
+        let mut refused = switch.respawn();
+        assert_eq!(refused.wait_for_end().code(), Some(1), "{damage}");
+        assert!(
+            refused.has_logged("run `cardswitch store rebuild`, which puts the file aside"),
+            "{damage}: {:?}",
+            refused.log()
+        );
+        let rebuilt = told(
+            Command::new(env!("CARGO_BIN_EXE_cardswitch"))
+                .args(["store", "rebuild", "--config"])
+                .arg(refused.folder().join("cardswitch.toml")),
+        );
+        assert_eq!(rebuilt.code, Some(0), "{damage}: {}", rebuilt.error);
+        assert!(
+            rebuilt.out.contains("cardswitch.sqlite.damaged now"),
+            "{}",
+            rebuilt.out
+        );
+        let aside = file.with_extension("sqlite.damaged");
+        assert_eq!(std::fs::read(aside).unwrap(), bytes);
+        let mut switch = refused.restart();
+        switch.wait_until_ready();
+        let listed = switch.good("GET", "/v1/accounts", &serde_json::Value::Null);
+        assert_eq!(listed["data"][0]["id"], json!(account), "{damage}");
+        assert!(switch.stop().success());
+    }
+}
+
+fn copy_all(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
 }
 
 /// A database that takes the login and then says nothing more.

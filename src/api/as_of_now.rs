@@ -5,6 +5,7 @@ use super::ApiState;
 use super::error::ApiError;
 use super::list::{self, store_error};
 use crate::engine::record::{self, Record};
+use crate::journal::JournalError;
 use crate::store::StoreError;
 use crate::store::lag::FollowState;
 use std::sync::Arc;
@@ -108,8 +109,10 @@ pub async fn tail<T: Send + 'static, S>(
     let state = state.clone();
     let reading = tokio::task::spawn_blocking(move || {
         let internal = |error: &dyn std::fmt::Display| ApiError::internal(error);
-        let reader = state.journal.reader(position + 1);
-        let mut reader = reader.map_err(|error| internal(&error))?;
+        let mut reader = match state.journal.reader(position + 1) {
+            Err(JournalError::NotKept { .. }) => return Err(not_kept()),
+            reader => reader.map_err(|error| internal(&error))?,
+        };
         while let Some((sequence, bytes)) = reader.next().map_err(|error| internal(&error))? {
             let record = record::read(bytes).map_err(|error| internal(&error))?;
             fold(&mut folded, sequence, &record);
@@ -117,6 +120,13 @@ pub async fn tail<T: Send + 'static, S>(
         Ok(folded)
     });
     reading.await.map_err(|error| ApiError::internal(&error))?
+}
+
+/// What SQL lacks is no longer in the journal either: trying again does not help before the tables are put back.
+fn not_kept() -> ApiError {
+    let message = "the SQL tables lack records that the journal no longer keeps ([journal] retain); restore the database from a \
+                   copy";
+    ApiError::unavailable("store_behind", message)
 }
 
 /// SQL is away, and the object is none of those that the journal's tail tells of.

@@ -180,7 +180,9 @@ pub async fn if_match(
 
 /// `/v1/cards/{id}` of all that is below it, however it is written.
 fn object_of(path: &str) -> String {
-    let steps = path.split('/').take(4);
+    // A linked object is named by its type and its id.
+    let count = if path.starts_with("/v1/links/") { 5 } else { 4 };
+    let steps = path.split('/').take(count);
     let read = steps.map(|step| percent_decode_str(step).decode_utf8_lossy());
     read.collect::<Vec<_>>().join("/")
 }
@@ -245,5 +247,7 @@ mod tests {
             assert_eq!(object_of(path), card, "{path}");
         }
         assert_ne!(object_of("/v1/cards/card%255F1"), card);
+        let [one, other] = ["/v1/links/user/1", "/v1/links/user/2/freeze"].map(object_of);
+        assert_eq!((&*one, &*other), ("/v1/links/user/1", "/v1/links/user/2"));
     }
 }

@@ -46,6 +46,12 @@ fn end_when_a_loop_panics() {
     }));
 }
 
+/// After so long a disk that was in the way of filling the archive is tried again.
+const REFILLED_AGAIN: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// How soon who waits sees that it has to stop.
+const STOP_SEEN: std::time::Duration = std::time::Duration::from_millis(200);
+
 /// Files and sockets beside those of connections: journal, tables, archive, calls to customers.
 const OTHER_OPEN_FILES: u64 = 512;
 
@@ -261,12 +267,17 @@ fn start_snapshots(
         .spawn(move || {
             // A snapshot may lag, answers may not. A refusal leaves everything as it was.
             let _ = rustix::process::nice(19);
-            match refill(&archive, &journal, archived_through, &stopping) {
-                Ok(_) => {}
-                Err(error) => tracing::error!(%error, "the archive cannot be filled again; the next start tries it"),
-            }
+            refill_until_done(&archive, &journal, archived_through, &stopping);
             if settings.every_records > 0 {
-                snapshots::follow(&storage, &journal, Some(&archive), settings, last, &stopping, done);
+                snapshots::follow(
+                    &storage,
+                    &journal,
+                    Some(&archive),
+                    settings,
+                    last,
+                    &stopping,
+                    done,
+                );
             }
         })?;
     Ok(Snapshots {
@@ -274,6 +285,24 @@ fn start_snapshots(
         stop,
         thread: Some(thread),
     })
+}
+
+/// Fills the archive, and tries again where the disk is in the way.
+fn refill_until_done(archive: &Archive, journal: &Handle, until: Sequence, stop: &AtomicBool) {
+    while let Err(error) = refill(archive, journal, until, stop) {
+        if !matches!(error, snapshots::SnapshotsError::Archive(_)) {
+            tracing::error!(%error, "the archive cannot be filled again; the next start tries it");
+            return;
+        }
+        tracing::error!(%error, "the archive cannot be filled again yet; it is tried in {} s", REFILLED_AGAIN.as_secs());
+        let again_at = Instant::now() + REFILLED_AGAIN;
+        while Instant::now() < again_at {
+            if stop.load(Ordering::Acquire) {
+                return;
+            }
+            std::thread::sleep(STOP_SEEN);
+        }
+    }
 }
 
 fn recover_world(config: &Config) -> Result<Recovered> {
@@ -285,6 +314,7 @@ fn recover_world(config: &Config) -> Result<Recovered> {
         )
     })?;
     let archive = Archive::open(&config.data.dir.join("archive"), config.archive)?;
+    let opening = archive.opening()?;
     let started = Instant::now();
     let storage: Arc<dyn Storage> = storage;
     let (mut world, after) = snapshots::newest(&storage, config.shards.count, |error| {
@@ -315,8 +345,10 @@ fn recover_world(config: &Config) -> Result<Recovered> {
         "recovered"
     );
     let (last_sequence, last_snapshot) = (found.durable, after.sequence);
-    // One that was another journal's is empty now, without what this start has put into it.
-    let archived_through = match archive.claim(found.journal_id, found.durable)? {
+    // One that was another journal's is empty now, without what this start has put into it; and so may be one whose file
+    // an error of the disk had opened anew.
+    let is_ours = archive.claim(found.journal_id, found.durable)?;
+    let archived_through = match is_ours && archive.opening()? == opening {
         true => last_snapshot,
         false => last_sequence,
     };
@@ -338,6 +370,16 @@ fn open_vault(config: &Config, journal_has_records: bool) -> Result<Vault> {
         ..config.vault.clone()
     };
     let vault = Vault::open(&folder, &settings)?;
+    match vault.remove_leftovers() {
+        Ok(removed) if removed.is_empty() => {}
+        Ok(removed) => tracing::warn!(
+            ?removed,
+            "a change of the vault was cut off; what it left in the folder is removed"
+        ),
+        Err(error) => {
+            tracing::warn!(%error, "what cut off changes of the vault left may still be in its folder")
+        }
+    }
     if vault.created_key() {
         let told = format!(
             "created a vault key in {}; keep a copy: without it no card number can be read again",

@@ -9,11 +9,10 @@ use crate::network::listener::{self, Peer};
 use crate::network::loopback::Loopback;
 use crate::network::threads::NetworkThreads;
 use crate::store::JournalSource;
+use crate::store::Store;
 use crate::store::events::ResponseCodes;
 use crate::store::follow::{self, FollowSettings};
 use crate::store::lag::ProjectionLag;
-use crate::store::projection::journal_text;
-use crate::store::{Store, StoreError};
 use crate::webhooks::{self, WebhookStats, Webhooks};
 use anyhow::{Context, Result};
 use std::net::SocketAddr;
@@ -149,34 +148,18 @@ async fn start_projection(config: &Config, core: &Core) -> Result<Projection> {
     })
 }
 
-/// Tables of another journal, or ahead of this one, prove that answered records are lost: nothing may be
+/// Tables of another journal, ahead of this one, or of another end of it, prove that answered records are lost: nothing may be
 /// decided on what is left. Tables that are away prove nothing yet: the follower asks them again.
 async fn refuse_a_lost_end(store: &Store, core: &Core, durable: Sequence) -> Result<()> {
     if !store.prepare_unless_away().await? {
         return Ok(());
     }
-    let Ok(tables) = store.projection().await else {
-        return Ok(());
-    };
-    let (url, position) = (store.url().to_owned(), tables.position);
-    let journal = journal_text(core.journal.handle().journal_id());
-    if let Some(stored) = tables.journal_id.filter(|id| *id != journal) {
-        return Err(StoreError::OtherJournal {
-            url,
-            stored,
-            journal,
-        }
-        .into());
+    let mut source = JournalSource::new(core.journal.handle());
+    match store.check_fit(&mut source, durable).await {
+        Err(error) if error.proves_a_loss() => Err(error.into()),
+        // Anything else is told by the follower.
+        _ => Ok(()),
     }
-    if position > durable {
-        return Err(StoreError::AheadOfJournal {
-            url,
-            position,
-            durable,
-        }
-        .into());
-    }
-    Ok(())
 }
 
 /// Tells the journal now and then which records are no longer needed.

@@ -2,9 +2,8 @@
 
 use super::serve::load;
 use crate::journal::{FileStorage, Journal};
-use crate::store::JournalSource;
-use crate::store::Store;
 use crate::store::rebuild::rebuild;
+use crate::store::{JournalSource, Store, StoreError};
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
@@ -17,7 +16,8 @@ pub enum StoreCommand {
     Rebuild(Rebuild),
 }
 
-/// Empty the derived tables and fill them from the journal. The switch must not be running.
+/// Empty the derived tables and fill them from the journal; a damaged SQLite file is put aside first. The switch must not be
+/// running.
 ///
 /// Example: cardswitch store rebuild --config config/cardswitch.toml
 #[derive(clap::Args)]
@@ -42,17 +42,33 @@ pub fn run(command: &StoreCommand) -> Result<u8> {
     bar.set_style(ProgressStyle::with_template(
         "{bar:40} {pos}/{len} records, {per_sec}, {eta} left",
     )?);
-    let (url, done) = runtime.block_on(async {
-        let store = Store::connect(&config.store.url, data).await?;
+    let rebuilt = || async {
+        let store = Store::open(&config.store.url, data)?;
         let source = JournalSource::new(journal.handle());
         let done = rebuild(&store, source, |progress| {
             bar.set_position(progress.projected_through)
         })
         .await;
         store.close().await;
-        anyhow::Ok((store.url().to_owned(), done?))
+        Ok::<_, StoreError>((store.url().to_owned(), done?))
+    };
+    let mut put_aside = None;
+    let (url, done) = runtime.block_on(async {
+        match rebuilt().await {
+            Err(StoreError::Damaged { .. }) => {
+                put_aside = Store::open(&config.store.url, data)?.put_aside().await?;
+                rebuilt().await
+            }
+            done => done,
+        }
     })?;
     bar.finish_and_clear();
+    if let Some(file) = put_aside {
+        println!(
+            "the damaged file is {} now; remove it when nobody wants to look at it any more",
+            file.display()
+        );
+    }
     println!(
         "{url}: rebuilt through record {} of {}",
         done.projected_through, done.durable

@@ -128,12 +128,15 @@ fn rewrap_keys(rewrap: &Rewrap) -> Result<()> {
         ),
     };
     let mut vault = open(&rewrap.of)?;
-    vault.rewrap(&new)?;
+    let removed = vault.rewrap(&new)?;
     let (check, origin) = vault.key_encryption_key();
     println!(
         "all keys are wrapped under {origin} (check value {check}) now; name it in [vault] before the next start"
     );
     println!("keep the old key as long as backups of the vault from before are kept");
+    for name in removed {
+        println!("removed {name} from the vault's folder; backups of the folder hold it");
+    }
     Ok(())
 }
 

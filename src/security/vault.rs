@@ -196,15 +196,17 @@ impl Vault {
         let id = file.add_data_key(&self.kek)?;
         file.replace(&self.dir)?;
         *self = Vault::load(&self.dir, self.kek.clone(), &file)?;
+        file::remove_leftovers(&self.dir)?;
         Ok(id)
     }
 
     /// Wraps all keys under another key-encryption key: the one in `new`, or, if `new` names none,
     /// a fresh one in the vault folder. Sealed PANs and hashes stay as they are.
     ///
-    /// A crash leaves either the old state or the new one; the file of an old created key goes
-    /// last. Keep the old key for as long as backups of the old vault file are kept.
-    pub fn rewrap(&mut self, new: &VaultSettings) -> Result<(), VaultError> {
+    /// A crash leaves either the old state or the new one. The file of an old created key goes last, with all other
+    /// leftovers, whose names are given; where a crash kept it, the next start or change of the vault removes it. Keep the
+    /// old key for as long as backups of the old vault file are kept.
+    pub fn rewrap(&mut self, new: &VaultSettings) -> Result<Vec<String>, VaultError> {
         let _lock = file::lock(&self.dir)?;
         let old_file = self.reread()?;
         let new_kek = match Kek::configured(new)? {
@@ -213,12 +215,15 @@ impl Vault {
         };
         let file = old_file.rewrapped(&self.dir, &self.kek, &new_kek)?;
         file.replace(&self.dir)?;
-        let vault = Vault::load(&self.dir, new_kek.clone(), &file)?;
-        if !new_kek.is_same(&self.kek) {
-            self.kek.remove_file(&self.dir)?;
-        }
-        *self = vault;
-        Ok(())
+        *self = Vault::load(&self.dir, new_kek, &file)?;
+        file::remove_leftovers(&self.dir)
+    }
+
+    /// Removes what changes of the vault that were cut off have left in its folder: drafts, and created keys that wrap
+    /// nothing any more. Gives their names.
+    pub fn remove_leftovers(&self) -> Result<Vec<String>, VaultError> {
+        let _lock = file::lock(&self.dir)?;
+        file::remove_leftovers(&self.dir)
     }
 
     /// The file as it is now: another process may have changed it since this one read it.

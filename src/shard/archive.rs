@@ -5,11 +5,13 @@
 //! Shards hand over what they forget and go on; a thread of its own writes it, in any time it takes. What waits for it
 //! is found too. A lookup reads the file on the shard's thread: a handful of keys, counted and timed.
 
+mod file;
 mod reader;
 mod refill;
 mod stats;
 mod tables;
 
+pub use file::{FileError, Opening};
 pub use refill::refill;
 pub use stats::{ArchiveStats, LOOKUP_BOUNDS_US};
 
@@ -18,6 +20,7 @@ use crate::engine::recall::{Forgotten, Found, Lookup};
 use crate::engine::time::Timestamp;
 use crate::engine::world::World;
 use crate::journal::{Progress, Sequence};
+use file::ArchiveFile;
 use reader::Reader;
 use serde::Deserialize;
 use std::collections::VecDeque;
@@ -64,9 +67,10 @@ pub enum ArchiveError {
         error: std::io::Error,
     },
     #[error(
-        "the archive {file} cannot be used: {error}; remove the file and it is filled again from the journal"
+        "the archive {file} cannot be used: {error}; if that lasts, and the disk has room, stop the switch and remove the file: \
+         it is filled again from the journal"
     )]
-    Tables { file: String, error: redb::Error },
+    Tables { file: String, error: FileError },
     #[error(
         "the archive {file} is in use by another cardswitch process; stop that process, or give this one another folder ([data] dir)"
     )]
@@ -95,9 +99,9 @@ pub struct Archive {
 }
 
 struct Shared {
-    tables: Arc<Tables>,
+    file: Arc<ArchiveFile>,
     reader: Reader,
-    file: String,
+    name: String,
     settings: ArchiveSettings,
     stats: ArchiveStats,
     waiting: Mutex<Waiting>,
@@ -110,6 +114,16 @@ struct Waiting {
     batches: VecDeque<Arc<Batch>>,
     items: usize,
     stop: bool,
+}
+
+/// What is written and not durable.
+#[derive(Default)]
+struct Unsynced {
+    /// In which it was written; absent where there is nothing.
+    opening: Option<Opening>,
+    batches: Vec<Arc<Batch>>,
+    items: usize,
+    latest: Timestamp,
 }
 
 /// What a shard forgot by the records up to one.
@@ -129,8 +143,9 @@ impl Archive {
         std::fs::create_dir_all(folder).map_err(of_folder)?;
         let file = folder.join("archive.redb");
         let name = file.display().to_string();
+        let open = move || Tables::open(&file);
         // On a file that was cut off or written over, the library panics: that is damage, like any other.
-        let opened = std::panic::catch_unwind(|| Tables::open(&file));
+        let opened = std::panic::catch_unwind(&open);
         let damage = match &opened {
             Ok(Err(error)) if is_unreadable(error) => error.to_string(),
             Err(_) => "opening it failed inside; see above".to_owned(),
@@ -144,37 +159,44 @@ impl Archive {
                     damage,
                     "the archive cannot be read and is begun anew"
                 );
-                let removed = std::fs::remove_file(&file).map_err(redb::Error::Io);
-                removed.and_then(|()| Tables::open(&file))
+                let removed = std::fs::remove_file(&name).map_err(redb::Error::Io);
+                removed.and_then(|()| open())
             }
         };
-        Archive::of(tables, name, settings)
+        Archive::of(tables, Box::new(open), name, settings)
     }
 
-    /// As `open`, on any storage that keeps bytes.
+    /// As `open`, on any storage that keeps bytes; clones of it share them.
     pub fn over(
-        backend: impl redb::StorageBackend,
+        backend: impl redb::StorageBackend + Clone,
         settings: ArchiveSettings,
     ) -> Result<Archive, ArchiveError> {
-        let file = "in a storage of its own".to_owned();
-        Archive::of(Tables::over(backend), file, settings)
+        let name = "in a storage of its own".to_owned();
+        let open = move || Tables::over(backend.clone());
+        Archive::of(open(), Box::new(open), name, settings)
     }
 
     fn of(
         tables: Result<Tables, redb::Error>,
-        file: String,
+        open: Box<dyn Fn() -> Result<Tables, redb::Error> + Send + Sync>,
+        name: String,
         settings: ArchiveSettings,
     ) -> Result<Archive, ArchiveError> {
-        let tables = match tables {
-            Ok(tables) => Arc::new(tables),
-            Err(redb::Error::DatabaseAlreadyOpen) => return Err(ArchiveError::InUse { file }),
-            Err(error) => return Err(ArchiveError::Tables { file, error }),
+        let file = match tables {
+            Ok(tables) => Arc::new(ArchiveFile::new(tables, open)),
+            Err(redb::Error::DatabaseAlreadyOpen) => {
+                return Err(ArchiveError::InUse { file: name });
+            }
+            Err(error) => {
+                let error = error.into();
+                return Err(ArchiveError::Tables { file: name, error });
+            }
         };
-        let reader = Reader::start(tables.clone()).map_err(ArchiveError::Thread)?;
+        let reader = Reader::start(file.clone()).map_err(ArchiveError::Thread)?;
         let shared = Arc::new(Shared {
-            tables,
-            reader,
             file,
+            reader,
+            name,
             settings,
             stats: ArchiveStats::default(),
             waiting: Mutex::default(),
@@ -186,16 +208,25 @@ impl Archive {
     /// Notes whose archive it is, once the journal is open. One of another journal, or ahead of this one, is emptied;
     /// false then.
     pub fn claim(&self, journal_id: u128, durable: Sequence) -> Result<bool, ArchiveError> {
-        let claimed = self.shared.tables.claim(journal_id, durable);
+        let opening = self.opening()?;
+        let file = &self.shared.file;
+        let claimed = file.write(opening, |tables| tables.claim(journal_id, durable));
         claimed.map_err(|error| self.failed(error))
+    }
+
+    /// Which opening of the file this is; after an error of the disk it is opened anew. Who keeps much for one `complete`
+    /// asks once, before it begins: what was kept in an earlier opening may be gone.
+    pub fn opening(&self) -> Result<Opening, ArchiveError> {
+        let opening = self.shared.file.opening();
+        opening.map_err(|error| self.failed(error))
     }
 
     pub fn stats(&self) -> &ArchiveStats {
         &self.shared.stats
     }
 
-    fn failed(&self, error: redb::Error) -> ArchiveError {
-        let file = self.shared.file.clone();
+    fn failed(&self, error: FileError) -> ArchiveError {
+        let file = self.shared.name.clone();
         ArchiveError::Tables { file, error }
     }
 
@@ -267,39 +298,47 @@ impl Archive {
 
     fn note_failure(&self, error: &dyn std::fmt::Display) {
         if self.shared.stats.count_failure() {
-            tracing::error!(file = %self.shared.file, %error, "the archive fails; late messages do not find what was forgotten (further failures are counted only)");
+            tracing::error!(file = %self.shared.name, %error, "the archive fails; late messages do not find what was forgotten (further failures are counted only)");
         }
     }
 
     /// Keeps this at once, durable or not: for those who fold the journal, and are in no hurry.
-    pub fn keep(&self, items: &[Forgotten]) -> Result<(), ArchiveError> {
-        let kept = self.shared.tables.keep(items.iter());
+    pub fn keep(&self, opening: Opening, items: &[Forgotten]) -> Result<(), ArchiveError> {
+        let file = &self.shared.file;
+        let kept = file.write(opening, |tables| tables.keep(items.iter()));
         kept.map_err(|error| self.failed(error))
     }
 
     /// As `keep`, for those who go on without it.
     pub fn keep_or_say_so(&self, items: &[Forgotten]) {
-        if let Err(error) = self.shared.tables.keep(items.iter()) {
+        let file = &self.shared.file;
+        let opening = file.opening();
+        let kept = opening.and_then(|opening| file.write(opening, |to| to.keep(items.iter())));
+        if let Err(error) = kept {
             self.note_failure(&error);
         }
     }
 
     /// Up to which record everything is here that a fold of the journal had forgotten by then.
     pub fn complete_through(&self) -> Result<Sequence, ArchiveError> {
-        let through = self.shared.tables.complete_through();
+        self.opening()?;
+        let through = self.shared.file.read(Tables::complete_through);
         through.map_err(|error| self.failed(error))
     }
 
-    /// A fold that began at `from` has handed over all that it forgot up to `to`. Makes it durable, and notes it where
-    /// there is no gap before it.
-    pub fn complete(&self, from: Sequence, to: Sequence) -> Result<(), ArchiveError> {
-        let through = self.complete_through()?;
-        let to = if through >= from {
-            to.max(through)
-        } else {
-            through
-        };
-        let noted = self.shared.tables.set_complete_through(to);
+    /// A fold that began at `from` has handed over, in this opening, all that it forgot up to `to`. Makes it durable, and
+    /// notes it where there is no gap before it.
+    pub fn complete(
+        &self,
+        opening: Opening,
+        from: Sequence,
+        to: Sequence,
+    ) -> Result<(), ArchiveError> {
+        let noted = self.shared.file.write(opening, |tables| {
+            let through = tables.complete_through()?;
+            let no_gap = through >= from;
+            tables.set_complete_through(if no_gap { to.max(through) } else { through })
+        });
         noted.map_err(|error| self.failed(error))
     }
 
@@ -310,36 +349,72 @@ impl Archive {
     }
 
     /// Writes what shards hand over, once the records are durable by which it was forgotten: what a crash takes back
-    /// must not be here. Ends when told to.
+    /// must not be here. What a failed write may have taken is queued again. Ends when told to.
     pub fn run(&self, journal: &Progress) {
-        let mut unsynced = 0;
-        let mut latest = Timestamp::default();
+        let mut unsynced = Unsynced::default();
+        let mut fails = false;
         while let Some(batches) = self.gather(journal) {
-            let items = batches.iter().flat_map(|batch| &batch.items);
-            let written: usize = batches.iter().map(|batch| batch.items.len()).sum();
-            if let Err(error) = self.shared.tables.keep(items) {
-                self.note_failure(&error);
-            }
-            unsynced += written;
-            latest = batches
-                .iter()
-                .map(|batch| batch.at)
-                .fold(latest, Timestamp::max);
-            self.let_go(batches.len(), written);
-            let is_idle = written == 0;
-            if unsynced > 0 && (is_idle || unsynced >= SYNCED_AFTER) {
-                self.sync(latest);
-                unsynced = 0;
+            match self.write(&batches, &mut unsynced) {
+                Ok(()) if fails && unsynced.items == 0 => {
+                    fails = false;
+                    let file = &self.shared.name;
+                    tracing::info!(%file, "the archive is written again; nothing is lost");
+                }
+                Ok(()) => {}
+                Err(error) => {
+                    self.shared.stats.count_failure();
+                    if !std::mem::replace(&mut fails, true) {
+                        let file = &self.shared.name;
+                        tracing::error!(%file, %error, "the archive cannot be written; it is tried again each second, and what waits for it is found in memory");
+                    }
+                    self.put_back(&mut unsynced);
+                    self.pause();
+                }
             }
         }
-        self.sync(latest);
+        if let Err(error) = self.sync(&mut unsynced) {
+            self.note_failure(&error);
+        }
     }
 
-    fn sync(&self, now: Timestamp) {
-        match self.shared.tables.sync(now, self.shared.settings) {
-            Ok(pruned) => self.shared.stats.count_pruned(pruned),
-            Err(error) => self.note_failure(&error),
+    /// Writes these, and makes durable what was written where that is due.
+    fn write(&self, batches: &[Arc<Batch>], unsynced: &mut Unsynced) -> Result<(), FileError> {
+        let opening = self.shared.file.opening()?;
+        if *unsynced.opening.get_or_insert(opening) != opening {
+            return Err(FileError::OpenedAnew);
         }
+        let file = &self.shared.file;
+        if !batches.is_empty() {
+            let items = batches.iter().flat_map(|batch| &batch.items);
+            file.write(opening, |tables| tables.keep(items))?;
+            self.let_go(batches, unsynced);
+        }
+        match batches.is_empty() || unsynced.items >= SYNCED_AFTER {
+            true => self.sync(unsynced),
+            false => Ok(()),
+        }
+    }
+
+    fn sync(&self, unsynced: &mut Unsynced) -> Result<(), FileError> {
+        let Some(opening) = unsynced.opening.filter(|_| unsynced.items > 0) else {
+            return Ok(());
+        };
+        let (now, settings) = (unsynced.latest, self.shared.settings);
+        let synced = self.shared.file.write(opening, |to| to.sync(now, settings));
+        self.shared.stats.count_pruned(synced?);
+        (unsynced.items, unsynced.opening) = (0, None);
+        unsynced.batches.clear();
+        Ok(())
+    }
+
+    /// Waits a little, unless told to stop.
+    fn pause(&self) {
+        let waiting = self.waiting();
+        let over = self
+            .shared
+            .filled
+            .wait_timeout_while(waiting, PATIENCE, |waiting| !waiting.stop);
+        drop(over);
     }
 
     /// The next batches to write, none where none comes for a while; `None` when told to stop.
@@ -371,11 +446,27 @@ impl Archive {
     }
 
     /// What is written is found in the tables from now on.
-    fn let_go(&self, batches: usize, items: usize) {
+    fn let_go(&self, batches: &[Arc<Batch>], unsynced: &mut Unsynced) {
         let mut waiting = self.waiting();
-        waiting.batches.drain(..batches);
+        for batch in waiting.batches.drain(..batches.len()) {
+            unsynced.items += batch.items.len();
+            unsynced.latest = unsynced.latest.max(batch.at);
+            unsynced.batches.push(batch);
+        }
+        let items: usize = batches.iter().map(|batch| batch.items.len()).sum();
         waiting.items -= items;
         self.shared.stats.set_waiting(waiting.items);
+    }
+
+    /// What was written and is not durable waits again, in front of the others.
+    fn put_back(&self, unsynced: &mut Unsynced) {
+        let mut waiting = self.waiting();
+        while let Some(batch) = unsynced.batches.pop() {
+            waiting.batches.push_front(batch);
+        }
+        waiting.items += unsynced.items;
+        self.shared.stats.set_waiting(waiting.items);
+        (unsynced.items, unsynced.opening) = (0, None);
     }
 }
 

@@ -103,7 +103,9 @@ pub fn make(
 ) -> Result<Option<(Sequence, u64)>, SnapshotsError> {
     let until = journal.durable();
     let (mut world, start) = newest(storage, 1, |_| {})?;
-    if archive.is_some() {
+    let mut archiving = None;
+    if let Some(archive) = archive {
+        archiving = Some((archive, archive.opening()?));
         open_outboxes(&mut world);
     }
     let mut forgotten = Vec::new();
@@ -113,10 +115,10 @@ pub fn make(
         let record =
             record::read(bytes).map_err(|error| SnapshotsError::Record { sequence, error })?;
         world.apply(&record);
-        if let Some(archive) = archive {
+        if let Some((archive, opening)) = archiving {
             forgotten.append(&mut forgotten_of(&mut world));
             if forgotten.len() >= KEPT_AT_ONCE {
-                archive.keep(&forgotten)?;
+                archive.keep(opening, &forgotten)?;
                 forgotten.clear();
             }
         }
@@ -128,9 +130,9 @@ pub fn make(
         }
     }
     let at = reader.position();
-    if let Some(archive) = archive {
-        archive.keep(&forgotten)?;
-        archive.complete(start.sequence, at.sequence)?;
+    if let Some((archive, opening)) = archiving {
+        archive.keep(opening, &forgotten)?;
+        archive.complete(opening, start.sequence, at.sequence)?;
     }
     let info = write_snapshot(&**storage, journal.journal_id(), at, |to| {
         snapshot::write(&world, to).map_err(std::io::Error::other)

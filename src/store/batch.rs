@@ -217,7 +217,7 @@ impl Batch {
         }
     }
 
-    /// The latest record of a request says how it stands.
+    /// The latest record of a request says how it stands; its entry keeps the id and the place of the first.
     pub(super) fn audit(&mut self, row: AuditRow) {
         let end = self.audit_log.len();
         let place = *self
@@ -226,7 +226,14 @@ impl Batch {
             .entry(row.request_id.clone())
             .or_insert(end);
         match self.audit_log.get_mut(place) {
-            Some(before) => *before = row,
+            Some(first) => {
+                *first = AuditRow {
+                    sequence: first.sequence,
+                    id: first.id,
+                    created_at_ms: first.created_at_ms,
+                    ..row
+                }
+            }
             None => self.audit_log.push(row),
         }
     }

@@ -47,12 +47,13 @@ macro_rules! same_in_both {
             from: Sequence,
             to: Position,
         ) -> Result<bool, sqlx::Error> {
-            let sql = "UPDATE projection SET position = $1, updated_at_ms = $2, behind_ms = $3 \
-                       WHERE journal_id = $4 AND position = $5";
+            let sql = "UPDATE projection SET position = $1, updated_at_ms = $2, behind_ms = $3, chain = $4 \
+                       WHERE journal_id = $5 AND position = $6";
             let query = sqlx::query(sql)
                 .bind(to.sequence as i64)
                 .bind(to.through.0)
                 .bind(to.behind_ms)
+                .bind(to.chain.map(|chain| chain.to_string()))
                 .bind(journal.to_owned())
                 .bind(from as i64);
             Ok(query.execute(connection).await?.rows_affected() == 1)

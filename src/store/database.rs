@@ -11,8 +11,9 @@ use super::sqlite::{self, Sqlite};
 use super::url::{self, Target};
 use crate::engine::ids::{AccountId, AuthorizationId, CardId};
 use crate::engine::time::{Expiry, Timestamp};
+use crate::journal::ChainHash;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -58,6 +59,8 @@ pub(super) struct Position {
     pub through: Timestamp,
     /// The furthest that any record up to it was behind the latest time before it.
     pub behind_ms: i64,
+    /// The journal's chain hash there, where it is known.
+    pub chain: Option<ChainHash>,
 }
 
 /// A parameter of a query.
@@ -255,6 +258,21 @@ impl Store {
             Database::Sqlite(sqlite) => sqlite.close().await,
             Database::Postgres(postgres) => postgres.close().await,
         }
+    }
+
+    /// Puts a damaged SQLite file aside, so that it is made anew when it is opened again; gives its new name. Closes all
+    /// connections. Nothing is done to Postgres.
+    ///
+    /// # Errors
+    /// [`StoreError::NotPutAside`].
+    pub async fn put_aside(&self) -> Result<Option<PathBuf>, StoreError> {
+        let Database::Sqlite(sqlite) = &self.database else {
+            return Ok(None);
+        };
+        let file = self.url.clone();
+        let put = sqlite.put_aside().await;
+        put.map(Some)
+            .map_err(|source| StoreError::NotPutAside { file, source })
     }
 
     pub(super) fn error(&self, doing: &'static str, source: sqlx::Error) -> StoreError {

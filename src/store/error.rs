@@ -78,6 +78,34 @@ pub enum StoreError {
     TooWide,
     #[error("the database at {url} took too long to answer a query, and was interrupted")]
     TooSlow { url: String },
+    #[error(
+        "the tables at {url} were made of another record {position} than the one in this journal: the journal had lost its end \
+         and has gone on since; restore its folder from a copy. `cardswitch store rebuild` takes the journal as it is, and \
+         with the tables goes the proof of what is lost"
+    )]
+    OtherHistory { url: String, position: Sequence },
+    #[error(
+        "the file of {url} is damaged ({source}); it is a copy of the journal, but for the log of webhook deliveries: stop the \
+         switch and run `cardswitch store rebuild`, which puts the file aside and makes it anew"
+    )]
+    Damaged {
+        url: String,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error(
+        "the damaged file {file} cannot be put aside ({source}); remove it, with its -wal and -shm, by hand"
+    )]
+    NotPutAside {
+        file: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(
+        "the database at {url} has the encoding {encoding}, which has no place for all letters of all names: make one with \
+         ENCODING 'UTF8' TEMPLATE template0, and name it in `[store] url`"
+    )]
+    Encoding { url: String, encoding: String },
     /// Only ever made by a test's fault hook.
     #[doc(hidden)]
     #[error("interrupted by a fault hook")]
@@ -88,7 +116,11 @@ impl StoreError {
     /// What the database said, sorted into "gone, come back" and "refused".
     pub(super) fn sql(url: &str, doing: &'static str, source: sqlx::Error) -> StoreError {
         let url = url.to_owned();
-        if is_interrupted(&source) {
+        if let Some(encoding) = WrongEncoding::in_error(&source) {
+            StoreError::Encoding { url, encoding }
+        } else if is_damaged(&source) {
+            StoreError::Damaged { url, source }
+        } else if is_interrupted(&source) {
             StoreError::TooSlow { url }
         } else if is_away(&source) {
             StoreError::Away { url, source }
@@ -115,9 +147,35 @@ impl StoreError {
     pub fn proves_a_loss(&self) -> bool {
         matches!(
             self,
-            StoreError::OtherJournal { .. } | StoreError::AheadOfJournal { .. }
+            StoreError::OtherJournal { .. }
+                | StoreError::AheadOfJournal { .. }
+                | StoreError::OtherHistory { .. }
         )
     }
+}
+
+/// Of a Postgres database: letters that it cannot keep would stop the projection.
+#[derive(Debug, thiserror::Error)]
+#[error("the database has the encoding {0}")]
+pub(super) struct WrongEncoding(pub String);
+
+impl WrongEncoding {
+    fn in_error(error: &sqlx::Error) -> Option<String> {
+        let sqlx::Error::Configuration(error) = error else {
+            return None;
+        };
+        error
+            .downcast_ref()
+            .map(|WrongEncoding(encoding)| encoding.clone())
+    }
+}
+
+/// SQLite: SQLITE_CORRUPT and SQLITE_NOTADB, in the last byte of an extended code. Postgres' codes have five characters.
+fn is_damaged(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.filter(|code| code.len() < 5)
+        .and_then(|code| code.parse::<u32>().ok())
+        .is_some_and(|code| [11, 26].contains(&(code & 0xff)))
 }
 
 /// Postgres: canceled by `statement_timeout`. SQLite: by the handler that looks at the clock.

@@ -8,6 +8,7 @@ use super::pace::Pace;
 use super::projection::{Fault, Projector};
 use super::rows::Sequence;
 use crate::engine::record::Record;
+use crate::journal::ChainHash;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
@@ -35,6 +36,33 @@ pub trait RecordSource: Send + 'static {
         limit: usize,
         wait: Duration,
     ) -> Result<Vec<(Sequence, Record)>, SourceError>;
+
+    /// The journal's chain hash at this record, which names all records up to there: at hand for the last one given.
+    /// `None` where the record is not kept, or there is no such hash.
+    fn chain_at(&mut self, sequence: Sequence) -> Result<Option<ChainHash>, SourceError> {
+        let _ = sequence;
+        Ok(None)
+    }
+}
+
+/// Records that follow one another, and the journal's chain hash at the last of them.
+pub(super) struct Pulled {
+    pub records: Vec<(Sequence, Record)>,
+    pub chain: Option<ChainHash>,
+}
+
+/// The next of them. Blocks.
+pub(super) fn pull<S: RecordSource>(
+    source: &mut S,
+    limit: usize,
+    wait: Duration,
+) -> Result<Pulled, SourceError> {
+    let records = source.next_batch(limit, wait)?;
+    let chain = match records.last() {
+        Some((last, _)) => source.chain_at(*last)?,
+        None => None,
+    };
+    Ok(Pulled { records, chain })
 }
 
 /// How the follower paces itself. The defaults keep the lag under 200 ms where there is little to do.
@@ -78,7 +106,7 @@ impl Default for FollowSettings {
 ///
 /// # Errors
 /// What trying again cannot help: [`StoreError::OtherJournal`], [`StoreError::AheadOfJournal`],
-/// [`StoreError::NewerTables`], [`StoreError::Gap`], [`StoreError::Missing`], [`StoreError::Mismatch`],
+/// [`StoreError::OtherHistory`], [`StoreError::NewerTables`], [`StoreError::Gap`], [`StoreError::Missing`], [`StoreError::Mismatch`],
 /// [`StoreError::Source`]. The switch can go on without its tables; lists then stay as they are.
 pub async fn run<S: RecordSource>(
     source: S,
@@ -142,7 +170,7 @@ struct Follower<S> {
 }
 
 /// What a reading thread gives back: the source and what it read.
-type Reading<S> = JoinHandle<(S, Result<Vec<(Sequence, Record)>, SourceError>)>;
+type Reading<S> = JoinHandle<(S, Result<Pulled, SourceError>)>;
 
 impl<S: RecordSource> Follower<S> {
     fn note_failure(&self, error: &StoreError) {
@@ -172,7 +200,7 @@ impl<S: RecordSource> Follower<S> {
         let mut reading = self.read()?;
         let (mut pace, mut seen) = (Pace::default(), (self.lag.durable(), Instant::now()));
         loop {
-            let records = self.finish(reading).await?;
+            let Pulled { records, chain } = self.finish(reading).await?;
             if self.shutdown.is_cancelled() {
                 return Ok(());
             }
@@ -181,7 +209,7 @@ impl<S: RecordSource> Follower<S> {
                 // The next records are read and unpacked while SQL takes these.
                 reading = self.read()?;
                 let started = Instant::now();
-                let applied = projector.apply(&records).await;
+                let applied = projector.apply_up_to(&records, chain).await;
                 if applied.is_err() {
                     // Its records will be read again, but the source is needed.
                     let _ = self.finish(reading).await;
@@ -197,7 +225,7 @@ impl<S: RecordSource> Follower<S> {
                     let _ = tokio::time::timeout(rest, self.shutdown.cancelled()).await;
                 }
             } else {
-                projector.apply(&records).await?;
+                projector.apply_up_to(&records, chain).await?;
                 (pace, seen) = (Pace::default(), (self.lag.durable(), Instant::now()));
                 self.lag.note_projected(projector.position());
                 if !records.is_empty() {
@@ -218,13 +246,7 @@ impl<S: RecordSource> Follower<S> {
         }
         let (position, durable) = (projector.position(), source.durable());
         let ended_at = self.began_at.unwrap_or(durable);
-        if position > ended_at {
-            return Err(StoreError::AheadOfJournal {
-                url: self.store.url().to_owned(),
-                position,
-                durable: ended_at,
-            });
-        }
+        self.store.check_fit(source, ended_at).await?;
         // From here on the tables hold what this process wrote.
         self.began_at = None;
         source.seek(position + 1)?;
@@ -241,16 +263,16 @@ impl<S: RecordSource> Follower<S> {
         let mut source = self.source.take().ok_or_else(lost_source)?;
         let (limit, wait) = (self.settings.batch_max, self.settings.wait);
         Ok(tokio::task::spawn_blocking(move || {
-            let batch = source.next_batch(limit, wait);
-            (source, batch)
+            let pulled = pull(&mut source, limit, wait);
+            (source, pulled)
         }))
     }
 
-    async fn finish(&mut self, reading: Reading<S>) -> Result<Vec<(Sequence, Record)>, StoreError> {
-        let (source, batch) = reading.await.map_err(|_| lost_source())?;
+    async fn finish(&mut self, reading: Reading<S>) -> Result<Pulled, StoreError> {
+        let (source, pulled) = reading.await.map_err(|_| lost_source())?;
         self.lag.note_durable(source.durable());
         self.source = Some(source);
-        Ok(batch?)
+        Ok(pulled?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::follow::{RecordSource, SourceError};
 use crate::engine::record::{self, Record};
-use crate::journal::{Handle, JournalError, Progress, Reader, Sequence};
+use crate::journal::{ChainHash, Handle, JournalError, Progress, Reader, Sequence};
 use std::time::Duration;
 
 /// Reads beside the writer, or from a journal that was opened and not started (for a rebuild).
@@ -69,5 +69,19 @@ impl RecordSource for JournalSource {
             self.next = sequence + 1;
         }
         Ok(batch)
+    }
+
+    fn chain_at(&mut self, sequence: Sequence) -> Result<Option<ChainHash>, SourceError> {
+        // That of the record read last is at hand.
+        let last = self.reader.as_ref().map(Reader::position);
+        if let Some(last) = last.filter(|last| last.sequence == sequence) {
+            return Ok(Some(last.chain));
+        }
+        let mut reader = match self.handle.reader(sequence) {
+            Err(JournalError::NotKept { .. }) => return Ok(None),
+            reader => reader?,
+        };
+        let found = reader.next()?.map(|(found, _)| found);
+        Ok((found == Some(sequence)).then(|| reader.position().chain))
     }
 }

@@ -15,6 +15,7 @@ pub mod effect;
 mod error;
 pub mod events;
 mod filters;
+mod fit;
 pub mod follow;
 pub mod from_fees;
 pub mod from_message;

@@ -8,6 +8,7 @@ use super::database::{
     FORGOTTEN_AT_ONCE, Migration, Position, QUERY_TIMEOUT, RowChange, Value, Writer,
 };
 use super::effect::Change;
+use super::error::WrongEncoding;
 use super::rows::{AuthorizationResult, AuthorizationStatus, Sequence};
 use crate::engine::ids::{AccountId, AuthorizationId, CardId};
 use crate::engine::time::{Expiry, Timestamp};
@@ -36,6 +37,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/postgres/0014_programs.sql"),
     include_str!("migrations/postgres/0015_audit_outcomes.sql"),
     include_str!("migrations/postgres/0016_limit_thresholds.sql"),
+    include_str!("migrations/postgres/0017_journal_chain.sql"),
 ];
 
 const READERS_MAX: u32 = 8;
@@ -97,6 +99,14 @@ impl Postgres {
     /// The version that the tables have after all migrations above it were run.
     pub async fn migrate(&self) -> Result<i64, sqlx::Error> {
         let mut connection = self.connect_once().await?;
+        let encoding: String = sqlx::query("SELECT getdatabaseencoding()::text")
+            .fetch_one(&mut connection)
+            .await?
+            .try_get(0)?;
+        // SQL_ASCII keeps bytes as they are.
+        if !["UTF8", "SQL_ASCII"].contains(&&*encoding) {
+            return Err(sqlx::Error::Configuration(WrongEncoding(encoding).into()));
+        }
         let mut transaction = connection.begin().await?;
         sqlx::query("SELECT pg_advisory_xact_lock($1)")
             .bind(MIGRATION_LOCK)

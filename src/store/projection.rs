@@ -9,9 +9,11 @@ use super::events::{self, EventContext, EventFold, EventRows};
 use super::from_posting::Purchase;
 use super::merchants::MerchantNames;
 use super::rows::{AccountFacts, AuthorizationRow, Sequence};
-use crate::engine::ids::{AccountId, AuthorizationId};
+use crate::engine::ids::{AccountId, AuditId, AuthorizationId};
 use crate::engine::record::Record;
 use crate::engine::time::Timestamp;
+use crate::journal::ChainHash;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What is known of accounts is remembered up to this many, then asked for again.
@@ -63,19 +65,22 @@ pub struct ProjectionState {
     pub through: Timestamp,
     /// The furthest that any of them was behind the latest time before it.
     pub behind_ms: i64,
+    /// The journal's chain hash at the position, in hexadecimal digits: it names all records up to there.
+    pub chain: Option<String>,
 }
 
 impl Store {
     /// How far the projection is, and of which journal.
     pub async fn projection(&self) -> Result<ProjectionState, StoreError> {
-        let sql =
-            "SELECT journal_id, position, updated_at_ms, behind_ms FROM projection".to_owned();
+        let sql = "SELECT journal_id, position, updated_at_ms, behind_ms, chain FROM projection"
+            .to_owned();
         let rows = self.fetch(sql, &[], |row| {
             Ok(ProjectionState {
                 journal_id: Some(row.text(0)?.to_owned()),
                 position: Column::take(row, 1)?,
                 through: Column::take(row, 2)?,
                 behind_ms: Column::take(row, 3)?,
+                chain: Column::take(row, 4)?,
             })
         });
         let nothing = ProjectionState {
@@ -83,6 +88,7 @@ impl Store {
             position: 0,
             through: Timestamp(0),
             behind_ms: 0,
+            chain: None,
         };
         Ok(rows.await?.pop().unwrap_or(nothing))
     }
@@ -111,15 +117,8 @@ impl Projector {
     /// [`StoreError::OtherJournal`] where the tables are of another journal; else what SQL says.
     pub async fn open(store: &Store, journal_id: u128) -> Result<Projector, StoreError> {
         store.prepare().await?;
-        let (journal, state) = (journal_text(journal_id), store.projection().await?);
-        if let Some(stored) = state.journal_id.filter(|stored| *stored != journal) {
-            let url = store.url().to_owned();
-            return Err(StoreError::OtherJournal {
-                url,
-                stored,
-                journal,
-            });
-        }
+        let state = store.projection().await?;
+        let journal = store.check_journal(&state, journal_id)?;
         let events = store.event_endpoints().await?;
         Ok(Projector {
             events,
@@ -129,6 +128,7 @@ impl Projector {
                 sequence: state.position,
                 through: state.through,
                 behind_ms: state.behind_ms,
+                chain: None,
             },
             known: Known::default(),
             merchants: MerchantNames::default(),
@@ -154,6 +154,18 @@ impl Projector {
     /// [`StoreError::Gap`] where a record is missing before or among them; [`StoreError::Mismatch`],
     /// [`StoreError::Missing`] where journal and tables do not fit; else what SQL says.
     pub async fn apply(&mut self, records: &[(Sequence, Record)]) -> Result<(), StoreError> {
+        self.apply_up_to(records, None).await
+    }
+
+    /// As [`Projector::apply`], with the journal's chain hash at the last of the records.
+    ///
+    /// # Errors
+    /// As [`Projector::apply`].
+    pub async fn apply_up_to(
+        &mut self,
+        records: &[(Sequence, Record)],
+        chain: Option<ChainHash>,
+    ) -> Result<(), StoreError> {
         let from = self.position.sequence;
         let done = records.partition_point(|(sequence, _)| *sequence <= from);
         let records = &records[done..];
@@ -168,6 +180,8 @@ impl Projector {
         }
         self.learn(records).await?;
         let mut batch = Batch::fold(records, self.position, &self.known)?;
+        batch.position.chain = chain;
+        self.keep_audit_places(&mut batch).await?;
         batch.merchant_names = self.merchants.lacking(&self.store, &batch).await?;
         let events = self.events_of(records).await?;
         let store = self.store.clone();
@@ -202,6 +216,25 @@ impl Projector {
         let last = records.last().map_or(0, |(sequence, _)| *sequence);
         let found = self.known.purchases.len();
         self.all_found("authorizations", needed.len(), found, last)
+    }
+
+    /// The entry of a request keeps the id and the place that an earlier batch gave it: who pages through the list meets it
+    /// once.
+    async fn keep_audit_places(&self, batch: &mut Batch) -> Result<(), StoreError> {
+        let requests = batch.audit_log.iter().map(|row| row.request_id.clone());
+        let requests: Vec<String> = requests.collect();
+        let mut known = BTreeMap::new();
+        for ids in requests.chunks(ASK_MAX) {
+            known.extend(self.store.audit_places(ids).await?);
+        }
+        for row in &mut batch.audit_log {
+            if let Some((sequence, at)) = known.get(&row.request_id) {
+                row.sequence = *sequence;
+                row.id = AuditId(*sequence);
+                row.created_at_ms = *at;
+            }
+        }
+        Ok(())
     }
 
     /// The events of these records, and who has subscribed after them.
@@ -359,6 +392,26 @@ async fn write_events<W: Writer>(writer: &mut W, rows: &EventRows) -> Result<(),
 }
 
 impl Store {
+    /// The record and the time of the entries of these requests, as far as the tables know them.
+    async fn audit_places(
+        &self,
+        requests: &[String],
+    ) -> Result<Vec<(String, (Sequence, Timestamp))>, StoreError> {
+        let places: Vec<String> = (1..=requests.len())
+            .map(|place| format!("${place}"))
+            .collect();
+        let places = places.join(", ");
+        let sql = format!(
+            "SELECT request_id, sequence, created_at_ms FROM audit_log WHERE request_id IN ({places})"
+        );
+        let values: Vec<Value> = requests.iter().cloned().map(Value::Text).collect();
+        self.fetch(sql, &values, |row| {
+            let place = (Column::take(row, 1)?, Column::take(row, 2)?);
+            Ok((row.text(0)?.to_owned(), place))
+        })
+        .await
+    }
+
     /// What rows of messages need of these accounts, as far as the tables know them.
     async fn account_facts(
         &self,

@@ -3,7 +3,7 @@
 
 use super::database::Store;
 use super::error::StoreError;
-use super::follow::{RecordSource, SourceError};
+use super::follow::{Pulled, RecordSource, SourceError, pull};
 use super::projection::Projector;
 use super::rows::Sequence;
 use std::time::Duration;
@@ -33,20 +33,20 @@ pub async fn rebuild<S: RecordSource>(
     let durable = source.durable();
     store.prepare().await?;
     let mut reading = read(source);
-    let (mut source, mut records) = finish(reading).await?;
+    let (mut source, mut pulled) = finish(reading).await?;
     store.empty_derived().await?;
     let mut projector = Projector::open(store, source.journal_id()).await?;
     loop {
-        if records.is_empty() {
+        if pulled.records.is_empty() {
             break;
         }
         reading = read(source);
-        projector.apply(&records).await?;
+        projector.apply_up_to(&pulled.records, pulled.chain).await?;
         progress(RebuildProgress {
             projected_through: projector.position(),
             durable,
         });
-        (source, records) = finish(reading).await?;
+        (source, pulled) = finish(reading).await?;
     }
     Ok(RebuildProgress {
         projected_through: projector.position(),
@@ -54,22 +54,21 @@ pub async fn rebuild<S: RecordSource>(
     })
 }
 
-type Batch = Vec<(Sequence, crate::engine::record::Record)>;
-type Reading<S> = tokio::task::JoinHandle<(S, Result<Batch, SourceError>)>;
+type Reading<S> = tokio::task::JoinHandle<(S, Result<Pulled, SourceError>)>;
 
 /// The next records are read and unpacked while SQL takes the last ones.
 fn read<S: RecordSource>(mut source: S) -> Reading<S> {
     tokio::task::spawn_blocking(move || {
-        let batch = source.next_batch(BATCH, Duration::ZERO);
-        (source, batch)
+        let pulled = pull(&mut source, BATCH, Duration::ZERO);
+        (source, pulled)
     })
 }
 
-async fn finish<S: RecordSource>(reading: Reading<S>) -> Result<(S, Batch), StoreError> {
-    let (source, batch) = reading.await.map_err(|_| {
+async fn finish<S: RecordSource>(reading: Reading<S>) -> Result<(S, Pulled), StoreError> {
+    let (source, pulled) = reading.await.map_err(|_| {
         StoreError::Source(SourceError(
             "the reading thread ended by a panic".to_owned(),
         ))
     })?;
-    Ok((source, batch?))
+    Ok((source, pulled?))
 }

@@ -21,7 +21,7 @@ use sqlx::{
 };
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -41,6 +41,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/sqlite/0014_programs.sql"),
     include_str!("migrations/sqlite/0015_audit_outcomes.sql"),
     include_str!("migrations/sqlite/0016_limit_thresholds.sql"),
+    include_str!("migrations/sqlite/0017_journal_chain.sql"),
 ];
 
 const READERS_MAX: u32 = 4;
@@ -53,8 +54,11 @@ const ROWS_PER_INSERT: usize = 32;
 
 #[derive(Debug, Clone)]
 pub(super) struct Sqlite {
+    file: PathBuf,
     writer: SqlitePool,
     readers: SqlitePool,
+    /// For what callers ask for, and may make large: it keeps nobody else waiting.
+    lists: SqlitePool,
 }
 
 impl Sqlite {
@@ -85,8 +89,10 @@ impl Sqlite {
             })
         });
         Sqlite {
+            file: path.to_owned(),
             writer: writer.connect_lazy_with(options),
-            readers: pool(READERS_MAX).connect_lazy_with(readers),
+            readers: pool(READERS_MAX).connect_lazy_with(readers.clone()),
+            lists: pool(READERS_MAX).connect_lazy_with(readers),
         }
     }
 
@@ -117,7 +123,7 @@ impl Sqlite {
         values: &[Value],
         decode: impl Fn(&dyn Source) -> Result<T, sqlx::Error>,
     ) -> Result<Vec<T>, sqlx::Error> {
-        let mut connection = self.readers.acquire().await?;
+        let mut connection = self.lists.acquire().await?;
         let until = Instant::now() + QUERY_TIMEOUT;
         let in_time = move || Instant::now() < until;
         let mut handle = connection.lock_handle().await?;
@@ -145,8 +151,32 @@ impl Sqlite {
         transaction.commit().await
     }
 
+    /// Closes the file and renames it, with what belongs to it; gives its new name.
+    pub async fn put_aside(&self) -> std::io::Result<PathBuf> {
+        self.close().await;
+        let beside = |end: &str| {
+            let mut path = self.file.clone().into_os_string();
+            path.push(end);
+            PathBuf::from(path)
+        };
+        let aside = beside(".damaged");
+        std::fs::rename(&self.file, &aside)?;
+        let rest = [
+            std::fs::rename(beside("-wal"), beside(".damaged-wal")),
+            std::fs::remove_file(beside("-shm")),
+        ];
+        for done in rest {
+            match done {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(aside)
+    }
+
     pub async fn close(&self) {
         self.readers.close().await;
+        self.lists.close().await;
         self.writer.close().await;
     }
 }
@@ -378,6 +408,37 @@ impl Writer for SqliteWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn long_lists_keep_no_single_object_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = Sqlite::new(&folder.path().join("tables.sqlite"));
+        sqlite.migrate().await.unwrap();
+        let endless = "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers) \
+                       SELECT COUNT(*) FROM numbers";
+        let lists: Vec<_> = (0..2 * READERS_MAX)
+            .map(|_| {
+                let sqlite = sqlite.clone();
+                tokio::spawn(async move {
+                    let counted = sqlite.fetch_in_time(endless.to_owned(), &[], |row| row.int(0));
+                    counted.await.is_err()
+                })
+            })
+            .collect();
+        let all_taken = || sqlite.lists.size() == READERS_MAX && sqlite.lists.num_idle() == 0;
+        while !all_taken() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let one = sqlite.fetch("SELECT 1".to_owned(), &[], |row| row.int(0));
+        assert_eq!(one.await.unwrap(), [1]);
+        assert!(
+            lists.iter().all(|list| !list.is_finished()),
+            "it waited for a list"
+        );
+        for list in lists {
+            assert!(list.await.unwrap(), "interrupted");
+        }
+    }
 
     #[tokio::test]
     async fn after_a_full_disk_transactions_begin_again() {

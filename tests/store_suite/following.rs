@@ -4,13 +4,15 @@ use crate::cluster::{self, DEADLINE};
 use crate::fixture::{Fixture, JOURNAL, MemoryJournal, assert_same, expected_dump, project};
 use crate::on_both;
 use crate::projecting::history;
+use cardswitch::engine::link_states::LinkStatus;
 use cardswitch::engine::record::{self, Record};
-use cardswitch::journal::{Journal, MemoryStorage, RecordBatch, Settings};
+use cardswitch::journal::{Journal, MemoryStorage, RecordBatch, RunningJournal, Settings};
 use cardswitch::store::follow::{FollowSettings, run};
 use cardswitch::store::lag::{FollowState, ProjectionLag};
 use cardswitch::store::projection::BatchStep;
 use cardswitch::store::query_payments::AuthorizationFilter;
-use cardswitch::store::{JournalSource, StoreError};
+use cardswitch::store::rebuild::rebuild;
+use cardswitch::store::{JournalSource, Store, StoreError};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -22,6 +24,7 @@ on_both! {
     faults_at_every_step_lose_and_double_nothing,
     what_trying_again_cannot_help_ends_the_follower,
     it_follows_a_running_journal,
+    tables_of_another_end_of_the_journal_are_refused,
 }
 
 fn settings() -> FollowSettings {
@@ -191,7 +194,14 @@ async fn it_follows_a_running_journal(fixture: Fixture) {
     following.reach(history.last()).await;
     following.end().await.unwrap();
     let expected = expected_dump(&fixture, &history.records).await;
+    // Records in memory have no chain.
+    let chain = fixture.store().await.projection().await.unwrap().chain;
+    fixture.sql("UPDATE projection SET chain = NULL").await;
     assert_same(&fixture.dump().await, &expected);
+    let chain = chain.expect("the journal's chain");
+    fixture
+        .sql(&format!("UPDATE projection SET chain = '{chain}'"))
+        .await;
     // Taken up again in the middle, with nothing new, and then with one record more.
     let source = JournalSource::new(handle.clone());
     let following = Following::begin(&fixture, source, settings()).await;
@@ -205,6 +215,93 @@ async fn it_follows_a_running_journal(fixture: Fixture) {
     following.reach(history.last()).await;
     following.end().await.unwrap();
     journal.close().unwrap();
+}
+
+async fn journal_of(parts: [&[(u64, Record)]; 2]) -> RunningJournal {
+    let opened = Journal::open(MemoryStorage::new(), &Settings::default(), JOURNAL);
+    let journal = opened.unwrap().0;
+    let journal = journal.start(Box::new(|error| panic!("{error}"))).unwrap();
+    let (mut last, progress) = (0, journal.handle().subscribe());
+    for records in parts {
+        append(&journal.handle(), records);
+        last += records.len() as u64;
+        wait_until("the records are durable", || progress.durable() >= last).await;
+    }
+    journal
+}
+
+/// Follows it to its end, or until that ends by itself.
+async fn follow_it(fixture: &Fixture, journal: &RunningJournal) -> Result<(), StoreError> {
+    let source = JournalSource::new(journal.handle());
+    let following = Following::begin(fixture, source, settings()).await;
+    let (lag, last) = (following.lag.clone(), journal.handle().durable());
+    wait_until("it is at the end", || {
+        lag.projected_through() >= last || lag.state() == FollowState::Failed
+    })
+    .await;
+    following.end().await
+}
+
+async fn tables_of_another_end_of_the_journal_are_refused(fixture: Fixture) {
+    let (mut ours, mut other) = (history(15, 60), history(15, 60));
+    let common = ours.records.clone();
+    ours.go_on(20);
+    // It lost its end, and has gone past the tables since.
+    other.change_link("project", 1, LinkStatus::Frozen);
+    other.go_on(60);
+    let (rest, others) = (
+        &ours.records[common.len()..],
+        &other.records[common.len()..],
+    );
+    let whole = journal_of([&common, rest]).await;
+    let went_on = journal_of([&common, others]).await;
+    follow_it(&fixture, &whole).await.unwrap();
+    let position = fixture.store().await.projection().await.unwrap().position;
+    assert!(went_on.handle().durable() > position);
+    for _ in 0..2 {
+        let refused = follow_it(&fixture, &went_on).await.unwrap_err();
+        assert!(
+            matches!(refused, StoreError::OtherHistory { position: at, .. } if at == position),
+            "{refused}"
+        );
+        assert!(refused.proves_a_loss());
+    }
+    follow_it(&fixture, &whole).await.unwrap();
+    // Tables of before there was a chain hash are taken as they are.
+    fixture.sql("UPDATE projection SET chain = NULL").await;
+    follow_it(&fixture, &whole).await.unwrap();
+    // Who takes the journal as it is makes the tables anew.
+    let store = fixture.store().await;
+    let source = JournalSource::new(went_on.handle());
+    rebuild(&store, source, |_| {}).await.unwrap();
+    follow_it(&fixture, &went_on).await.unwrap();
+    for journal in [whole, went_on] {
+        journal.close().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_postgres_that_cannot_keep_all_letters_is_refused_at_once() {
+    let fixture = Fixture::postgres();
+    for (name, encoding) in [("latin", "LATIN1"), ("ascii", "SQL_ASCII"), ("utf", "UTF8")] {
+        let sql = "TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'";
+        let sql = format!("CREATE DATABASE {name} ENCODING '{encoding}' {sql}");
+        fixture.sql(&sql).await;
+        let url = fixture
+            .url
+            .replace("dbname=tmp-postgrust", &format!("dbname={name}"));
+        assert_ne!(url, fixture.url);
+        let opened = Store::connect(&url, fixture.dir.path()).await;
+        match (name, opened) {
+            ("latin", opened) => {
+                let refused = opened.err().unwrap();
+                let sentence = refused.to_string();
+                assert!(sentence.contains("has the encoding LATIN1"), "{sentence}");
+                assert!(!refused.is_passing());
+            }
+            (_, opened) => assert_eq!(opened.unwrap().projection().await.unwrap().position, 0),
+        }
+    }
 }
 
 async fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {

@@ -614,7 +614,7 @@ impl History {
         self.open_card(card_id);
     }
 
-    pub fn open_card(&mut self, card_id: CardId) {
+    fn open_card(&mut self, card_id: CardId) {
         if let Some(pending) = self.world.pending_cards.get(&card_id).cloned() {
             assert_eq!(pending.open.card_id, card_id);
             self.shard(pending.root, pending.into_action());

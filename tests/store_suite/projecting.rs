@@ -10,19 +10,20 @@ use cardswitch::engine::fees::schedule::FeeKind;
 use cardswitch::engine::kinds::Direction;
 use cardswitch::engine::link_states::LinkStatus;
 use cardswitch::engine::record::Record;
-use cardswitch::engine::registry::RegistryEvent;
+use cardswitch::engine::registry::{RegistryAction, RegistryEvent};
 use cardswitch::engine::time::Timestamp;
 use cardswitch::store::events::{EventFilter, ResponseCodes};
 use cardswitch::store::from_fees::FeeTail;
 use cardswitch::store::from_message;
 use cardswitch::store::projection::{BatchStep, Projector};
 use cardswitch::store::query::{AccountFilter, CardFilter, LIMIT_MAX};
+use cardswitch::store::query_audit::AuditFilter;
 use cardswitch::store::query_fees::FeeFilter;
 use cardswitch::store::query_money::LedgerFilter;
 use cardswitch::store::query_payments::AuthorizationFilter;
 use cardswitch::store::rows::{
-    AuthorizationResult, AuthorizationRow, AuthorizationStatus, MessageName, TransactionType,
-    UndoneName,
+    AuditRow, AuthorizationResult, AuthorizationRow, AuthorizationStatus, MessageName,
+    TransactionType, UndoneName,
 };
 use cardswitch::store::tail::TailFold;
 use cardswitch::store::{Store, StoreError};
@@ -36,6 +37,7 @@ on_both! {
     every_kind_of_message_moves_rows_of_any_batch,
     killed_at_any_step_of_a_batch_each_record_is_in_once,
     records_that_are_in_are_skipped_and_a_gap_is_refused,
+    an_audit_entry_keeps_its_id_when_its_request_ends,
     of_two_projectors_one_is_refused,
     tables_of_another_journal_are_refused,
     tables_that_lack_a_row_are_noticed,
@@ -222,11 +224,10 @@ async fn what_is_charged_is_the_same_whatever_the_batches(fixture: Fixture) {
     (0..history.accounts.len()).for_each(|account| history.top_up(account, 100_000));
     for _ in 0..40 {
         history.open_account();
-        history.issue_card();
+        // Two, so that not each is of the same account.
+        (0..2).for_each(|_| history.issue_card());
     }
-    while let Some(card_id) = history.world.pending_cards.keys().next().copied() {
-        history.open_card(card_id);
-    }
+    (0..20).for_each(|_| history.authorize(10_000_000_000, Kind::Purchase, 5411));
     history.go_on(50);
     history.charge_months();
     history.pay_abroad_and_give_back();
@@ -665,6 +666,51 @@ async fn records_that_are_in_are_skipped_and_a_gap_is_refused(fixture: Fixture) 
     // Half of it is in.
     projector.apply(&records[40..]).await.unwrap();
     compare_authorizations(&store, &history).await;
+}
+
+async fn an_audit_entry_keeps_its_id_when_its_request_ends(fixture: Fixture) {
+    let mut history = history(17, 60);
+    let store = fixture.store().await;
+    project(&store, &history.records, 100).await;
+    let filter = AuditFilter::default();
+    let before = store
+        .audit_log(&filter, None, LIMIT_MAX)
+        .await
+        .unwrap()
+        .data;
+    let known = history.records.len();
+    history.end_request();
+    let ended = history.records[known..]
+        .iter()
+        .find_map(|(_, record)| match record {
+            Record::Registry { command, .. } => match &command.action {
+                RegistryAction::Audit(entry) => Some(entry.requester.request_id.to_string()),
+                _ => None,
+            },
+            Record::Shard { .. } => None,
+        });
+    let ended = ended.unwrap();
+    project(&store, &history.records[known..], 100).await;
+    let after = store
+        .audit_log(&filter, None, LIMIT_MAX)
+        .await
+        .unwrap()
+        .data;
+    let of = |rows: &[AuditRow]| {
+        let row = rows.iter().find(|row| row.request_id == ended).cloned();
+        row.unwrap()
+    };
+    let (before_row, after_row) = (of(&before), of(&after));
+    assert_eq!(before_row.outcome, "unknown");
+    assert_ne!(after_row.outcome, "unknown");
+    assert_eq!(
+        (before_row.id, before_row.sequence, before_row.created_at_ms),
+        (after_row.id, after_row.sequence, after_row.created_at_ms)
+    );
+    let ids = |rows: &[AuditRow]| rows.iter().map(|row| row.id).collect::<Vec<_>>();
+    assert_eq!(ids(&before), ids(&after), "the same list");
+    let expected = expected_dump(&fixture, &history.records).await;
+    assert_same(&fixture.dump().await, &expected);
 }
 
 async fn of_two_projectors_one_is_refused(fixture: Fixture) {

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
 };
 
@@ -277,6 +277,7 @@ pub(super) fn lock(dir: &Path) -> Result<File, VaultError> {
     let file = file
         .open(&path)
         .map_err(|error| io_error("open", &path, error))?;
+    give_to_owner_of(dir, &file).map_err(|error| io_error("give its owner to", &path, error))?;
     file.lock()
         .map_err(|error| io_error("lock", &path, error))?;
     Ok(file)
@@ -285,11 +286,64 @@ pub(super) fn lock(dir: &Path) -> Result<File, VaultError> {
 /// Writes a file durably and at once: a crash leaves the old one or the new one.
 pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), VaultError> {
     let draft = write_draft(path, content)?;
-    fs::rename(&draft, path).map_err(|error| io_error("replace", path, error))?;
+    if let Err(error) = fs::rename(&draft, path) {
+        let _ = fs::remove_file(&draft);
+        return Err(io_error("replace", path, error));
+    }
     sync_dir(path.parent().unwrap_or(Path::new(".")))
 }
 
-/// A synced file of mode 0600 beside `path`, under a name that nobody else has.
+/// Removes what writes that were cut off have left: drafts, and created key-encryption keys that the vault file is not
+/// wrapped under. Needs the [`lock`]. Gives their names.
+pub(super) fn remove_leftovers(dir: &Path) -> Result<Vec<String>, VaultError> {
+    let Some(file) = VaultFile::read(dir)? else {
+        return Ok(Vec::new());
+    };
+    // The file that counts is there for good before the key of another one goes.
+    sync_dir(dir)?;
+    let read = |error| io_error("read", dir, error);
+    let mut removed = Vec::new();
+    for entry in fs::read_dir(dir).map_err(read)? {
+        let entry = entry.map_err(read)?;
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        if is_leftover(&entry.path(), &name, &file.key_check) {
+            fs::remove_file(entry.path())
+                .map_err(|error| io_error("remove", &entry.path(), error))?;
+            removed.push(name);
+        }
+    }
+    removed.sort();
+    Ok(removed)
+}
+
+fn is_leftover(path: &Path, name: &str, key_check: &str) -> bool {
+    let hex = |text: &str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if let Some((of, number)) = name
+        .strip_suffix(".draft")
+        .and_then(|name| name.rsplit_once('.'))
+    {
+        return hex(number) && (of == FILE_NAME || of.starts_with("kek-"));
+    }
+    let named = name
+        .strip_prefix("kek-")
+        .and_then(|name| name.strip_suffix(".key"));
+    // The key that counts may lie here under another name, put there by hand.
+    named.is_some_and(|check| hex(check) && check != key_check)
+        && Kek::from_file(path).is_ok_and(|kek| kek.check != key_check)
+}
+
+/// Root may work on the vault of the user that the switch runs as, who has to read it afterwards.
+fn give_to_owner_of(dir: &Path, file: &File) -> io::Result<()> {
+    let (owner, now) = (fs::metadata(dir)?, file.metadata()?);
+    match owner.uid() == now.uid() {
+        true => Ok(()),
+        false => fchown(file, Some(owner.uid()), Some(owner.gid())),
+    }
+}
+
+/// A synced file of mode 0600 beside `path`, under a name that nobody else has, of the folder's owner.
 fn write_draft(path: &Path, content: &[u8]) -> Result<PathBuf, VaultError> {
     let mut draft = path.to_owned().into_os_string();
     draft.push(format!(".{}.draft", to_hex(&*random::<8>()?)));
@@ -301,10 +355,14 @@ fn write_draft(path: &Path, content: &[u8]) -> Result<PathBuf, VaultError> {
         .mode(0o600)
         .open(&draft);
     let written = file.and_then(|mut file| {
+        give_to_owner_of(path.parent().unwrap_or(Path::new(".")), &file)?;
         file.write_all(content)?;
         file.sync_all()
     });
-    written.map_err(|error| io_error("write", &draft, error))?;
+    if let Err(error) = written {
+        let _ = fs::remove_file(&draft);
+        return Err(io_error("write", &draft, error));
+    }
     Ok(draft)
 }
 

@@ -205,10 +205,6 @@ impl Kek {
         }
     }
 
-    pub(super) fn is_same(&self, other: &Kek) -> bool {
-        self.check == other.check
-    }
-
     /// Nonce, ciphertext and tag in hex. `label` binds the result to its place.
     pub(super) fn wrap(&self, label: &str, key: &[u8]) -> Result<String, VaultError> {
         let nonce = random::<12>()?;
@@ -231,7 +227,7 @@ impl Kek {
         Ok(key.and_then(|key| Some(Zeroizing::new(key.as_slice().try_into().ok()?))))
     }
 
-    fn from_file(path: &Path) -> Result<Kek, VaultError> {
+    pub(super) fn from_file(path: &Path) -> Result<Kek, VaultError> {
         let text = fs::read_to_string(path);
         let text = Zeroizing::new(text.map_err(|error| file::io_error("read", path, error))?);
         Kek::from_text(&text, path.display().to_string())

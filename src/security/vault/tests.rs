@@ -385,6 +385,70 @@ fn rewrapping_under_the_same_key_keeps_its_file() {
     Vault::open(&vault_dir, &created()).unwrap();
 }
 
+/// A draft and two keys, as killed rewraps leave them.
+fn leave_leftovers(vault_dir: &Path) -> [String; 3] {
+    let draft = "vault.json.66f5239ce87f1956.draft".to_owned();
+    fs::write(vault_dir.join(&draft), "{").unwrap();
+    let old = Kek::create(vault_dir).unwrap();
+    let key = format!("kek-{}.key", old.check);
+    let key_draft = format!("{key}.0123456789abcdef.draft");
+    fs::copy(vault_dir.join(&key), vault_dir.join(&key_draft)).unwrap();
+    let mut left = [draft, key, key_draft];
+    left.sort();
+    left
+}
+
+#[test]
+fn what_cut_off_changes_left_is_removed_and_nothing_else() {
+    let (dir, mut vault) = new_vault(&created());
+    let vault_dir = dir.path().join("vault");
+    let ours = ["notes.txt", "kek-mine.key", "vault.json.draft"];
+    for name in ours {
+        fs::write(vault_dir.join(name), "ours").unwrap();
+    }
+    let counts = format!("kek-{}.key", vault.key_encryption_key().0);
+    // The key that counts, once more, under the name of another.
+    let copied = "kek-0000000000000000.key";
+    fs::copy(vault_dir.join(&counts), vault_dir.join(copied)).unwrap();
+    let kept = file_names(&vault_dir);
+    let left = leave_leftovers(&vault_dir);
+    assert_eq!(vault.remove_leftovers().unwrap(), left);
+    let with_lock = [&kept[..], &["vault.lock".to_owned()]].concat();
+    assert_eq!(file_names(&vault_dir), with_lock);
+
+    leave_leftovers(&vault_dir);
+    vault.rotate_data_key().unwrap();
+    assert_eq!(file_names(&vault_dir), with_lock);
+
+    // Moved to a key outside, none stays.
+    let left = leave_leftovers(&vault_dir);
+    let removed = vault.rewrap(&with_key(HEX_KEY)).unwrap();
+    let gone = |name: &str| removed.iter().any(|removed| removed == name);
+    assert!(gone(&counts) && gone(copied), "{removed:?}");
+    assert!(left.iter().all(|name| gone(name)), "{removed:?}");
+    let mut only_ours = [&ours[..], &["vault.json", "vault.lock"]].concat();
+    only_ours.sort_unstable();
+    assert_eq!(file_names(&vault_dir), only_ours);
+    Vault::open(&vault_dir, &with_key(HEX_KEY)).unwrap();
+}
+
+/// Only root can show it; another user finds the folder its own.
+#[test]
+fn what_root_writes_belongs_to_the_owner_of_the_folder() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let (dir, mut vault) = new_vault(&created());
+    let vault_dir = dir.path().join("vault");
+    let of = |name: &str| fs::metadata(vault_dir.join(name)).unwrap().uid();
+    let me = of("vault.json");
+    let owner = if me == 0 { 65_534 } else { me };
+    chown(&vault_dir, Some(owner), None).unwrap();
+    vault.rotate_data_key().unwrap();
+    vault.rewrap(&created()).unwrap();
+    for name in file_names(&vault_dir) {
+        assert_eq!(of(&name), owner, "{name}");
+    }
+}
+
 #[test]
 fn two_processes_that_rotate_lose_no_key() {
     let (dir, mut one) = new_vault(&created());

@@ -1,7 +1,7 @@
 //! Lookups on a thread of their own, so that nobody waits for a disk that hangs, or dies of a file that is damaged.
 
 use super::ArchiveSettings;
-use super::tables::Tables;
+use super::file::{ArchiveFile, FileError};
 use crate::engine::recall::{Found, Lookup};
 use crate::engine::time::Timestamp;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ const WAITING_MAX: usize = 256;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LookupError {
     #[error(transparent)]
-    Tables(#[from] redb::Error),
+    File(#[from] FileError),
     #[error("a lookup took longer than {} ms", PATIENCE.as_millis())]
     TooLate,
     #[error(
@@ -30,18 +30,18 @@ struct Asked {
     lookup: Lookup,
     at: Timestamp,
     settings: ArchiveSettings,
-    answer: SyncSender<Result<Found, redb::Error>>,
+    answer: SyncSender<Result<Found, FileError>>,
 }
 
 pub(super) struct Reader(SyncSender<Asked>);
 
 impl Reader {
     /// Starts the thread; it ends with the reader.
-    pub fn start(tables: Arc<Tables>) -> std::io::Result<Reader> {
+    pub fn start(file: Arc<ArchiveFile>) -> std::io::Result<Reader> {
         let (ask, asked) = mpsc::sync_channel(WAITING_MAX);
         std::thread::Builder::new()
             .name("archive-lookups".into())
-            .spawn(move || serve(&tables, &asked))?;
+            .spawn(move || serve(&file, &asked))?;
         Ok(Reader(ask))
     }
 
@@ -71,9 +71,9 @@ impl Reader {
     }
 }
 
-fn serve(tables: &Tables, asked: &Receiver<Asked>) {
+fn serve(file: &ArchiveFile, asked: &Receiver<Asked>) {
     while let Ok(asked) = asked.recv() {
-        let found = tables.find(&asked.lookup, asked.at, asked.settings);
+        let found = file.read(|tables| tables.find(&asked.lookup, asked.at, asked.settings));
         // Who has waited for too long does not hear it.
         let _ = asked.answer.send(found);
     }

@@ -43,6 +43,7 @@ fn fold(
     until: Sequence,
     stop: &AtomicBool,
 ) -> Result<bool, SnapshotsError> {
+    let opening = archive.opening()?;
     let mut reader = match journal.reader(1) {
         Err(JournalError::NotKept { oldest, .. }) => {
             // Its state before that record is gone, and with it what was forgotten until then.
@@ -50,7 +51,7 @@ fn fold(
                 oldest,
                 "the journal does not reach back to its beginning: what was forgotten before its newest snapshot is lost"
             );
-            archive.complete(0, until)?;
+            archive.complete(opening, 0, until)?;
             return Ok(true);
         }
         reader => reader?,
@@ -64,7 +65,7 @@ fn fold(
         world.apply(&record);
         items.append(&mut forgotten_of(&mut world));
         if items.len() >= KEPT_AT_ONCE {
-            archive.keep(&items)?;
+            archive.keep(opening, &items)?;
             items.clear();
         }
         if sequence >= until {
@@ -74,8 +75,8 @@ fn fold(
             return Ok(false);
         }
     }
-    archive.keep(&items)?;
-    archive.complete(0, until)?;
+    archive.keep(opening, &items)?;
+    archive.complete(opening, 0, until)?;
     Ok(true)
 }
 

@@ -183,8 +183,10 @@ fn a_file_that_is_none_is_begun_anew_and_one_in_use_is_left_alone() {
     let open = || super::super::Archive::open(folder.path(), SETTINGS);
     std::fs::write(folder.path().join("archive.redb"), b"something else").unwrap();
     let archive = open().unwrap();
-    archive.keep(&[forgotten(closed(1, day(1), 5))]).unwrap();
-    archive.complete(0, 5).unwrap();
+    let opening = archive.opening().unwrap();
+    let items = [forgotten(closed(1, day(1), 5))];
+    archive.keep(opening, &items).unwrap();
+    archive.complete(opening, 0, 5).unwrap();
     let refused = open().err().unwrap().to_string();
     assert!(refused.contains("is in use by another"), "{refused}");
     drop(archive);
