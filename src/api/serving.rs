@@ -13,6 +13,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use socket2::SockRef;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -21,6 +22,9 @@ use tower_service::Service;
 /// How long the head of a request may take, the pause before it too: longer than load balancers keep connections
 /// that nothing is asked on (60 s at the common ones), so that they end them and not we.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// The first one of a connection has to be there sooner: whoever opens one has something to ask.
+const FIRST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Who takes nothing of an answer for so long is cut off.
 const UNREAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -48,7 +52,10 @@ pub async fn serve(
             continue;
         };
         let router = router.clone();
+        let has_asked = Arc::new(AtomicBool::new(false));
+        let asks = has_asked.clone();
         let service = service_fn(move |request: Request<Incoming>| {
+            asks.store(true, Ordering::Relaxed);
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(address));
             router.clone().call(request)
@@ -58,8 +65,12 @@ pub async fn serve(
             .header_read_timeout(HEAD_TIMEOUT);
         let connection = open.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
+            tokio::pin!(connection);
+            let first = tokio::time::timeout(FIRST_HEAD_TIMEOUT, &mut connection).await;
             // Whoever hung up or held still was told all that there was to say.
-            let _ = connection.await;
+            if first.is_err() && has_asked.load(Ordering::Relaxed) {
+                let _ = connection.await;
+            }
             drop(place);
         });
     }

@@ -6,7 +6,6 @@ use super::effect::{self, Change};
 use super::error::StoreError;
 use super::from_fees::{self, charges_of};
 use super::from_message;
-use super::from_money;
 use super::from_posting::{self, Purchase};
 use super::from_record::{self, LedgerSource};
 use super::merchants::MerchantNameRow;
@@ -16,15 +15,13 @@ use super::rows::{
     TransferRow,
 };
 use super::times::RecordTimeRow;
-use crate::engine::command::{Action, Command, TopUp};
+use crate::engine::command::{Action, Command};
 use crate::engine::event::{Event, LedgerAccount, Posting};
 use crate::engine::ids::{AccountId, AuthorizationId, CardId};
 use crate::engine::record::Record;
 use crate::engine::registry::IssueCard;
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::{Expiry, Timestamp};
-use crate::engine::top_ups::{EndTopUp, TopUpEnd, TopUpEnded};
-use crate::engine::transfers::Transferred;
 use std::collections::{BTreeMap, HashMap};
 
 /// What is added to an account's sums.
@@ -268,7 +265,13 @@ impl Batch {
         }
     }
 
-    fn post(&mut self, sequence: Sequence, at: Timestamp, source: &LedgerSource, legs: &[Posting]) {
+    pub(super) fn post(
+        &mut self,
+        sequence: Sequence,
+        at: Timestamp,
+        source: &LedgerSource,
+        legs: &[Posting],
+    ) {
         let before = self.ledger_entries.iter().rev();
         let before = before.take_while(|row| row.sequence == sequence).count();
         for (leg, posting) in legs.iter().enumerate() {
@@ -352,92 +355,6 @@ impl Batch {
             Some(place) => self.accounts[*place].status = status,
             None => drop(self.account_statuses.insert(id, status)),
         }
-    }
-
-    /// One that is settled at once.
-    fn top_up(&mut self, sequence: Sequence, at: Timestamp, top_up: &TopUp, legs: &[Posting]) {
-        let row = from_money::settled_top_up_row(sequence, at, top_up, legs);
-        self.top_ups.push(row);
-        let (id, account_id) = (top_up.top_up_id, top_up.account_id);
-        let source = LedgerSource::top_up(id, account_id, top_up.amount, legs);
-        self.post(sequence, at, &source, legs);
-    }
-
-    fn end_top_up(
-        &mut self,
-        sequence: Sequence,
-        at: Timestamp,
-        end: &EndTopUp,
-        ended: &TopUpEnded,
-    ) {
-        let change = from_money::top_up_end(at, end, ended);
-        self.row_changes.push(change);
-        if let TopUpEnd::Settled { arrived, .. } = &end.end {
-            let (id, account_id, legs) = (end.top_up_id, end.account_id, &ended.postings);
-            let source = LedgerSource::top_up(id, account_id, *arrived, legs);
-            self.post(sequence, at, &source, legs);
-        }
-    }
-
-    /// Top-ups in two steps, and transfers. False where the event cannot come of the command.
-    fn money(&mut self, sequence: Sequence, at: Timestamp, action: &Action, event: &Event) -> bool {
-        match (event, action) {
-            (Event::TopUpAnnounced, Action::AnnounceTopUp(top_up)) => {
-                let row = from_money::top_up_row(sequence, at, top_up);
-                self.top_ups.push(row);
-            }
-            (Event::TopUpEnded(ended), Action::EndTopUp(end)) => {
-                self.end_top_up(sequence, at, end, ended);
-            }
-            (Event::Transferred(event), action) => {
-                return self.transfer(sequence, at, action, event);
-            }
-            (Event::AutoToppedUp(done), Action::AutoTopUp(_)) => {
-                let (transfer, event) = (&done.transfer, &done.transferred);
-                let row = from_money::transfer_row(sequence, at, transfer, event);
-                self.transfers.push(row);
-                let source = LedgerSource::transfer(transfer, transfer.to_account_id);
-                self.post(sequence, at, &source, &event.postings);
-            }
-            (Event::AccountChanged, Action::ChangeAccount(change)) => {
-                self.row_changes.extend(from_money::account_change(change));
-            }
-            // An event for those who listen; the tables have the balance.
-            (Event::BalanceLow { .. }, Action::NoteLowBalance(_)) => {}
-            // Its row is made with those of all charges.
-            (Event::MonthlyFeeCharged { .. }, Action::ChargeMonthlyFee(_)) => {}
-            _ => return false,
-        }
-        true
-    }
-
-    fn transfer(
-        &mut self,
-        sequence: Sequence,
-        at: Timestamp,
-        action: &Action,
-        event: &Transferred,
-    ) -> bool {
-        let (transfer, account_id) = match action {
-            Action::Transfer(transfer) => {
-                let row = from_money::transfer_row(sequence, at, transfer, event);
-                self.transfers.push(row);
-                (&**transfer, transfer.from_account_id)
-            }
-            Action::ReceiveTransfer(receive) => {
-                let transfer = &receive.transfer;
-                (transfer, transfer.to_account_id)
-            }
-            Action::EndTransfer(end) => {
-                let change = from_money::transfer_end(at, end, event);
-                self.row_changes.push(change);
-                (&end.transfer, end.transfer.from_account_id)
-            }
-            _ => return false,
-        };
-        let source = LedgerSource::transfer(transfer, account_id);
-        self.post(sequence, at, &source, &event.postings);
-        true
     }
 
     pub(super) fn issue(

@@ -4,6 +4,7 @@
 
 mod batch;
 mod batch_cards;
+mod batch_money;
 mod batch_registry;
 mod both;
 mod bounds;

@@ -33,7 +33,7 @@ fn sum_of(amount: &str) -> String {
 }
 
 /// What is ours of an authorization that is open: as much of mark-up and rounding as is open of the amount that
-/// came with them, rounded down. The product may need more than 64 bits: Postgres has them, and SQLite goes on in floating
+/// came with them, rounded down; all of it where what came was rounded to nothing. The product may need more than 64 bits: Postgres has them, and SQLite goes on in floating
 /// point there, where the last of 16 digits may be off.
 fn ours(database: &Database) -> String {
     let share = "CAST(mark_up_minor + rounding_minor AS NUMERIC) * (amount_minor - posted_minor) \
@@ -43,7 +43,11 @@ fn ours(database: &Database) -> String {
         Database::Sqlite(_) => share.to_owned(),
         Database::Postgres(_) => format!("TRUNC({share})"),
     };
-    format!("CASE WHEN mark_up_minor + rounding_minor = 0 THEN 0 ELSE CAST({whole} AS BIGINT) END")
+    format!(
+        "CASE WHEN mark_up_minor + rounding_minor = 0 THEN 0 \
+         WHEN network_minor + mark_up_minor + rounding_minor = 0 THEN mark_up_minor + rounding_minor \
+         ELSE CAST({whole} AS BIGINT) END"
+    )
 }
 
 impl Store {

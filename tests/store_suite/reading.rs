@@ -367,6 +367,14 @@ async fn settlement_figures_that_are_too_large_are_an_error_in_words(fixture: Fi
         .sql("UPDATE transactions SET network_minor = 0")
         .await;
     settlement_report(&store, &request).await.unwrap();
+    // One unit of a small currency comes to nothing in the account's, and the network gets its own.
+    fixture
+        .sql(
+            "UPDATE authorizations SET network_minor = 1, mark_up_minor = 0, rounding_minor = -1, \
+             amount_minor = 0, posted_minor = 0 WHERE status = 'pending'",
+        )
+        .await;
+    settlement_report(&store, &request).await.unwrap();
     // Two of these go beyond 64 bits, and two and their negatives come to nothing.
     let large = i64::MAX - 5;
     let to_large = |sign: &str, place: u32| {
