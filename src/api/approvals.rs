@@ -77,9 +77,9 @@ pub async fn decide(
         if decided.is_unfinished() {
             let (state, request_id) = (state.clone(), request_id.clone());
             let path = guarded::route_of(&decided.write).path(&decided.write);
-            // Whoever asked may go away meanwhile; what is approved is carried out all the same.
+            // Whoever asked may go away meanwhile; what is approved is carried out all the same, however long others take.
             let finishing = tokio::spawn(async move {
-                let _turn = turns.of(&path).await?;
+                let _turn = turns.wait_for(&path).await;
                 let now = find(&state, decided.id).await?;
                 match now.is_unfinished() {
                     true => {

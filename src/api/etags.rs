@@ -57,10 +57,15 @@ impl Default for Turns {
 }
 
 impl Turns {
-    /// That of the object whose path, or a longer one, this is.
-    pub async fn of(&self, path: &str) -> Result<MutexGuard<'_, ()>, ApiError> {
+    /// That of the object whose path, or a longer one, this is, however long it takes.
+    pub async fn wait_for(&self, path: &str) -> MutexGuard<'_, ()> {
         let place = self.hasher.hash_one(object_of(path)) as usize % TURNS;
-        let turn = tokio::time::timeout(TURN_TIMEOUT, self.all[place].lock()).await;
+        self.all[place].lock().await
+    }
+
+    /// The same for a caller, who does not wait for long.
+    pub async fn of(&self, path: &str) -> Result<MutexGuard<'_, ()>, ApiError> {
+        let turn = tokio::time::timeout(TURN_TIMEOUT, self.wait_for(path)).await;
         turn.map_err(|_| {
             let message = "other changes of this object are under way; repeat yours in a second";
             let status = StatusCode::SERVICE_UNAVAILABLE;
