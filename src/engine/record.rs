@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub const ENGINE_VERSION: u16 = 2;
 
 /// The layout of the bytes below; a record of another layout is refused.
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
@@ -38,7 +38,10 @@ pub enum RecordError {
         "the record has format {found}, this program reads format {FORMAT}; use the version that wrote it"
     )]
     OtherFormat { found: u8 },
-    #[error("the record cannot be read ({0}); run `cardswitch journal verify` on this folder")]
+    #[error(
+        "the record cannot be read ({0}): another version of this program wrote it, or it is damaged; `cardswitch journal verify` \
+         tells which"
+    )]
     Unreadable(postcard::Error),
 }
 
