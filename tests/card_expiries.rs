@@ -23,18 +23,16 @@ use cardswitch::engine::registry::{IssueCard, LinkKey, RegistryAction, SealedPan
 use cardswitch::engine::reissue::{ReissueReason, RenewCard, ReplaceCard};
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::world::World;
-use cardswitch::journal::{CrashingStorage, Faults, Loss, Reader, Settings, Storage};
+use cardswitch::journal::{CrashingStorage, Faults};
 use cardswitch::shard::clock::Clock;
-use cardswitch::shard::inbox::Priority;
-use cardswitch::shard::reply::{Replies, Reply};
-use cardswitch::shard::request::{Batch, RegistryRequest, ShardRequest};
-use cardswitch::shard::snapshots;
-use crashing_node::{Node, Waiting};
+use cardswitch::shard::reply::Reply;
+use cardswitch::shard::request::ShardRequest;
+use crashing_node::{Node, answer, durable_records};
 use engine_support::{NewCard, PROGRAM, Switch, time};
 use random::Random;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 const TREES: u64 = 3;
@@ -141,79 +139,22 @@ fn started(storage: Arc<CrashingStorage>, shards: usize, now_ms: &Arc<AtomicI64>
     Node::start(storage, shards, Clock::Manual(now_ms.clone()), 8)
 }
 
-/// A sink may be given none at first; nothing where who was asked is gone.
-fn answer(answers: &mpsc::Receiver<Replies>) -> Option<Reply> {
-    loop {
-        let replies = answers.recv_timeout(Duration::from_secs(60)).ok()?;
-        if let Some((_, reply)) = replies.into_iter().next() {
-            return Some(reply);
-        }
-    }
+/// A program with accounts.
+fn begin(node: &Node, trees: u64) {
+    let program = Program {
+        id: PROGRAM,
+        currency: USD,
+        bin: "411111".try_into().unwrap(),
+        ..Program::default()
+    };
+    node.registry([RegistryAction::CreateProgram(Box::new(program))]);
+    (1..=trees).for_each(|tree| node.open_account(tree, tree, None));
 }
 
-impl Node {
-    fn send(&self, root: u64, request: ShardRequest) -> mpsc::Receiver<Replies> {
-        let (sender, replies) = mpsc::channel();
-        let batch = Batch {
-            items: vec![(0, request)],
-            reply_to: Arc::new(Waiting(sender)),
-            deadline: None,
-            requester: None,
-        };
-        let shard = self.switchboard.shard_of(AccountId(root));
-        let offered = self
-            .switchboard
-            .offer_shard(shard, batch, Priority::Ordinary);
-        assert!(offered.is_ok(), "a queue was full");
-        replies
-    }
-
-    fn command(&self, tree: u64, action: Action) -> mpsc::Receiver<Replies> {
-        let root = AccountId(tree);
-        self.send(tree, ShardRequest::Command { root, action })
-    }
-
-    fn registry(&self, actions: Vec<RegistryAction>) {
-        let (sender, replies) = mpsc::channel();
-        let items = (0..).zip(actions.into_iter().map(RegistryRequest::Command));
-        let batch = Batch {
-            items: items.collect(),
-            reply_to: Arc::new(Waiting(sender)),
-            deadline: None,
-            requester: None,
-        };
-        let offered = self.switchboard.offer_registry(batch, Priority::Reserved);
-        assert!(offered.is_ok(), "a queue was full");
-        answer(&replies).expect("an answer");
-    }
-
-    /// A program with accounts.
-    fn begin(&self, trees: u64) {
-        let program = Program {
-            id: PROGRAM,
-            currency: USD,
-            bin: "411111".try_into().unwrap(),
-            ..Program::default()
-        };
-        self.registry(vec![RegistryAction::CreateProgram(Box::new(program))]);
-        for tree in 1..=trees {
-            let open = OpenAccount {
-                account_id: AccountId(tree),
-                parent_id: None,
-                program_id: PROGRAM,
-                currency: USD,
-                name: None,
-                controls: Controls::default(),
-            };
-            answer(&self.command(tree, Action::OpenAccount(Box::new(open)))).unwrap();
-        }
-    }
-
-    fn card(&self, tree: u64, card_id: CardId) -> cardswitch::engine::state::Card {
-        match answer(&self.send(tree, ShardRequest::Card(card_id))) {
-            Some(Reply::Card(card)) => *card,
-            other => panic!("{card_id}: {other:?}"),
-        }
+fn card(node: &Node, tree: u64, card_id: CardId) -> cardswitch::engine::state::Card {
+    match answer(&node.send(tree, vec![ShardRequest::Card(card_id)])) {
+        Some(Reply::Card(card)) => *card,
+        other => panic!("{card_id}: {other:?}"),
     }
 }
 
@@ -250,11 +191,11 @@ impl Simulation {
     fn new(seed: u64) -> Simulation {
         let now_ms = Arc::new(AtomicI64::new(START_MS));
         let node = started(CrashingStorage::new(Faults::default()), 2, &now_ms);
-        node.begin(TREES);
+        begin(&node, TREES);
         for tree in 1..=TREES {
             for place in 0..CARDS_PER_TREE {
                 let expiry = Expiry(month(2026, 11).0 + place as u16 * 2);
-                node.registry(vec![issue(tree, tree * 100 + place, expiry)]);
+                node.registry([issue(tree, tree * 100 + place, expiry)]);
             }
         }
         Simulation {
@@ -274,9 +215,9 @@ impl Simulation {
         for tree in 1..=TREES {
             // What came before is over: who is renewed to what has passed already expires at the end of the turn.
             let before = ShardRequest::Account(AccountId(tree));
-            answer(&self.node.send(tree, before)).expect("an answer");
+            answer(&self.node.send(tree, vec![before])).expect("an answer");
             for place in 0..CARDS_PER_TREE {
-                let card = self.node.card(tree, CardId(tree * 100 + place));
+                let card = card(&self.node, tree, CardId(tree * 100 + place));
                 if !card.status.is_closed() {
                     let is_past = card.expiry.is_past_at(self.now());
                     assert_eq!(card.is_expired, is_past, "{card:?}");
@@ -311,20 +252,13 @@ impl Simulation {
     fn step(mut self) -> Simulation {
         match self.random.below(20) {
             0 | 1 => {
-                let loss = match self.random.below(2) {
-                    0 => Loss::Process,
-                    _ => Loss::Power(self.random.below(1 << 30)),
-                };
-                let storage = self.node.storage.restart(loss, Faults::default());
+                let below = |bound| self.random.below(bound);
+                let storage = self.node.storage_after_loss(below);
                 self.node.stop();
                 let shards = 1 + self.random.below(3) as usize;
                 self.node = started(storage, shards, &self.now_ms);
             }
-            2 => {
-                let storage: Arc<dyn Storage> = self.node.storage.clone();
-                let stop = AtomicBool::new(false);
-                snapshots::make(&storage, &self.node.journal.handle(), None, &stop).unwrap();
-            }
+            2 => self.node.snapshot(),
             3..8 => self.look(),
             8..13 => self.change(),
             _ => {
@@ -339,13 +273,8 @@ impl Simulation {
 
 /// What the durable records say, each card and expiry once and not before its time.
 fn recorded(storage: &Arc<CrashingStorage>) -> Expired {
-    let storage: Arc<dyn Storage> = storage.restart(Loss::Process, Faults::default());
-    // Opening cuts off what a crash left half written.
-    drop(cardswitch::journal::Journal::open(storage.clone(), &Settings::default(), 9).unwrap());
-    let mut reader = Reader::open(storage, 1).unwrap();
     let (mut expired, mut world) = (Expired::new(), World::new(2));
-    while let Some((_, bytes)) = reader.next().unwrap() {
-        let record = record::read(bytes).unwrap();
+    for record in durable_records(storage) {
         if let Record::Shard { command, event, .. } = &record
             && let (Action::ExpireCard(expire), Event::CardExpired) = (&command.action, event)
         {
@@ -388,14 +317,14 @@ fn a_month_that_ends_for_more_cards_than_a_turn_looks_at_ends_for_all_by_itself(
     const CARDS: u64 = 9_000;
     let now_ms = Arc::new(AtomicI64::new(START_MS));
     let node = started(CrashingStorage::new(Faults::default()), 1, &now_ms);
-    node.begin(1);
+    begin(&node, 1);
     for first in (1..=CARDS).step_by(500) {
         let cards = first..first + 500;
-        node.registry(cards.map(|card| issue(1, card, month(2026, 11))).collect());
+        node.registry(cards.map(|card| issue(1, card, month(2026, 11))));
     }
     // The last that the shard hears of.
     let waited = Instant::now();
-    let last = || answer(&node.send(1, ShardRequest::Card(CardId(CARDS))));
+    let last = || answer(&node.send(1, vec![ShardRequest::Card(CardId(CARDS))]));
     while !matches!(last(), Some(Reply::Card(_))) {
         assert!(waited.elapsed() < Duration::from_secs(60));
         std::thread::sleep(Duration::from_millis(20));

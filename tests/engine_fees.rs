@@ -30,18 +30,6 @@ use proptest::prelude::*;
 const EUR: Currency = Currency(978);
 const ROOT: AccountId = AccountId(1);
 
-fn all_fees() -> Vec<FeeItem> {
-    vec![
-        fee(FeeKind::SetUp, 1_000, 500),
-        fee(FeeKind::IssueVirtual, 200, 50),
-        fee(FeeKind::IssuePhysical, 1_000, 350),
-        fee(FeeKind::Monthly, 100, 25),
-        share(FeeKind::TopUp, 300, 100),
-        share(FeeKind::ForeignExchange, 150, 50),
-        fee(FeeKind::Decline, 30, 5),
-    ]
-}
-
 fn euros(amount_minor: i64) -> Money {
     Money {
         amount_minor,

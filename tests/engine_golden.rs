@@ -269,21 +269,12 @@ fn story() -> Switch {
 
 /// A schedule with a fee of every kind, and one charge of each.
 fn fees(switch: &mut Switch) {
-    let items = vec![
-        fee(FeeKind::SetUp, 1_000, 500),
-        fee(FeeKind::IssueVirtual, 200, 50),
-        fee(FeeKind::IssuePhysical, 1_000, 350),
-        fee(FeeKind::Monthly, 100, 25),
-        share(FeeKind::TopUp, 300, 100),
-        share(FeeKind::ForeignExchange, 150, 50),
-        fee(FeeKind::Decline, 30, 5),
-    ];
     let put = PutFeeSchedule {
         id: FEES,
         name: "standard".into(),
         currency: USD,
         time_zone: "Europe/Berlin".into(),
-        items,
+        items: all_fees(),
         decline_fees_per_card_per_day_max: Some(1),
     };
     switch.registry(RegistryAction::PutFeeSchedule(Box::new(put)));

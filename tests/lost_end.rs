@@ -22,23 +22,11 @@ fn a_journal_behind_its_tables_is_refused() {
     switch.wait_until_ready();
     let account = switch.account(100_000);
     assert!(switch.stop().success());
-    std::fs::create_dir(&kept).unwrap();
-    for entry in std::fs::read_dir(&journal).unwrap() {
-        let entry = entry.unwrap();
-        std::fs::copy(entry.path(), kept.join(entry.file_name())).unwrap();
-    }
+    copy_all(&journal, &kept);
     let mut switch = switch.restart();
     switch.wait_until_ready();
-    switch.card(&account, &json!({}));
-    let cards = || switch.good("GET", "/v1/cards", &serde_json::Value::Null);
-    wait_until("the card is in the tables", || {
-        cards()["data"].as_array().unwrap().len() == 1
-    });
-    assert!(switch.stop().success());
-    for entry in std::fs::read_dir(&kept).unwrap() {
-        let entry = entry.unwrap();
-        std::fs::copy(entry.path(), journal.join(entry.file_name())).unwrap();
-    }
+    issue_and_stop(&mut switch, &account);
+    copy_all(&kept, &journal);
     let mut refused = switch.respawn();
     assert_eq!(refused.wait_for_end().code(), Some(1));
     assert!(
@@ -64,12 +52,7 @@ fn a_journal_that_went_on_without_its_end_is_refused_at_every_start() {
     copy_all(&journal, &kept);
     let mut switch = switch.restart();
     switch.wait_until_ready();
-    switch.card(&account, &json!({}));
-    let cards = || switch.good("GET", "/v1/cards", &serde_json::Value::Null);
-    wait_until("the card is in the tables", || {
-        cards()["data"].as_array().unwrap().len() == 1
-    });
-    assert!(switch.stop().success());
+    issue_and_stop(&mut switch, &account);
     // The end is lost while the tables are away, and more comes than was lost.
     std::fs::create_dir(&tables).unwrap();
     for file in ["cardswitch.sqlite", "cardswitch.sqlite-wal"] {
@@ -140,6 +123,16 @@ fn a_damaged_file_of_tables_is_put_aside_and_made_anew() {
         assert_eq!(listed["data"][0]["id"], json!(account), "{damage}");
         assert!(switch.stop().success());
     }
+}
+
+/// A card, which is in the tables as it stops.
+fn issue_and_stop(switch: &mut Switch, account: &str) {
+    switch.card(account, &json!({}));
+    let cards = || switch.good("GET", "/v1/cards", &serde_json::Value::Null);
+    wait_until("the card is in the tables", || {
+        cards()["data"].as_array().unwrap().len() == 1
+    });
+    assert!(switch.stop().success());
 }
 
 fn copy_all(from: &std::path::Path, to: &std::path::Path) {

@@ -17,23 +17,20 @@ use cardswitch::engine::ids::*;
 use cardswitch::engine::link_states::{ChangeLinkStatus, LinkStatus};
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::programs::Program;
-use cardswitch::engine::record::{self, Record};
+use cardswitch::engine::record::Record;
 use cardswitch::engine::registry::{IssueCard, LinkKey, RegistryAction, SealedPan};
 use cardswitch::engine::state::CardStatus;
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::world::World;
-use cardswitch::journal::{CrashingStorage, Faults, Loss, Reader, Settings, Storage};
+use cardswitch::journal::{CrashingStorage, Faults};
 use cardswitch::shard::clock::Clock;
-use cardswitch::shard::inbox::Priority;
-use cardswitch::shard::reply::{Replies, Reply};
-use cardswitch::shard::request::{Batch, RegistryRequest, ShardRequest};
-use cardswitch::shard::snapshots;
-use crashing_node::{Node, Waiting};
+use cardswitch::shard::reply::Reply;
+use cardswitch::shard::request::ShardRequest;
+use crashing_node::{Node, answer, durable_records};
 use random::Random;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 const TREES: u64 = 3;
 const CARDS_PER_TREE: u64 = 5;
@@ -45,73 +42,8 @@ const FEES: FeeScheduleId = FeeScheduleId(1);
 const START_MS: i64 = 1_795_514_400_000;
 const DAY_MS: i64 = 86_400_000;
 
-type Answers = mpsc::Receiver<Replies>;
-
-/// A sink may be given none at first; nothing where who was asked is gone.
-fn answer(answers: &Answers) -> Option<Reply> {
-    loop {
-        let replies = answers.recv_timeout(Duration::from_secs(60)).ok()?;
-        if let Some((_, reply)) = replies.into_iter().next() {
-            return Some(reply);
-        }
-    }
-}
-
 fn started(storage: Arc<CrashingStorage>, shards: usize, now_ms: &Arc<AtomicI64>) -> Node {
     Node::start(storage, shards, Clock::Manual(now_ms.clone()), 8)
-}
-
-impl Node {
-    fn send(&self, root: u64, request: ShardRequest) -> Answers {
-        let (sender, replies) = mpsc::channel();
-        let batch = Batch {
-            items: vec![(0, request)],
-            reply_to: Arc::new(Waiting(sender)),
-            deadline: None,
-            requester: None,
-        };
-        let shard = self.switchboard.shard_of(AccountId(root));
-        let offered = self
-            .switchboard
-            .offer_shard(shard, batch, Priority::Ordinary);
-        assert!(offered.is_ok(), "a queue was full");
-        replies
-    }
-
-    fn command(&self, root: u64, action: Action) -> Answers {
-        let root_id = AccountId(root);
-        self.send(
-            root,
-            ShardRequest::Command {
-                root: root_id,
-                action,
-            },
-        )
-    }
-
-    fn registry(&self, action: RegistryAction) {
-        let (sender, replies) = mpsc::channel();
-        let batch = Batch {
-            items: vec![(0, RegistryRequest::Command(action))],
-            reply_to: Arc::new(Waiting(sender)),
-            deadline: None,
-            requester: None,
-        };
-        let offered = self.switchboard.offer_registry(batch, Priority::Reserved);
-        assert!(offered.is_ok(), "a queue was full");
-        answer(&replies).expect("an answer");
-    }
-
-    /// Power is lost at this moment, with whatever is under way, and comes back.
-    fn lose_power(self, random: &mut Random, now_ms: &Arc<AtomicI64>) -> Node {
-        let loss = match random.below(2) {
-            0 => Loss::Process,
-            _ => Loss::Power(random.below(1 << 30)),
-        };
-        let storage = self.storage.restart(loss, Faults::default());
-        self.stop();
-        started(storage, 1 + random.below(3) as usize, now_ms)
-    }
 }
 
 fn schedule(amount_minor: i64) -> PutFeeSchedule {
@@ -179,7 +111,7 @@ impl Simulation {
     fn new(seed: u64) -> Simulation {
         let now_ms = Arc::new(AtomicI64::new(START_MS));
         let node = started(CrashingStorage::new(Faults::default()), 2, &now_ms);
-        node.registry(RegistryAction::PutFeeSchedule(Box::new(schedule(100))));
+        node.registry([RegistryAction::PutFeeSchedule(Box::new(schedule(100)))]);
         let program = Program {
             id: PROGRAM,
             currency: USD,
@@ -190,17 +122,9 @@ impl Simulation {
             }),
             ..Program::default()
         };
-        node.registry(RegistryAction::CreateProgram(Box::new(program)));
+        node.registry([RegistryAction::CreateProgram(Box::new(program))]);
         for tree in 1..=TREES {
-            let open = OpenAccount {
-                account_id: AccountId(tree),
-                parent_id: None,
-                program_id: PROGRAM,
-                currency: USD,
-                name: None,
-                controls: Controls::default(),
-            };
-            answer(&node.command(tree, Action::OpenAccount(Box::new(open)))).unwrap();
+            node.open_account(tree, tree, None);
             let top_up = TopUp {
                 top_up_id: TopUpId(tree),
                 account_id: AccountId(tree),
@@ -211,10 +135,10 @@ impl Simulation {
                 method: "internal".into(),
                 external_reference: None,
             };
-            answer(&node.command(tree, Action::TopUp(Box::new(top_up)))).unwrap();
+            node.carry_out(tree, Action::TopUp(Box::new(top_up)));
             for place in 0..CARDS_PER_TREE {
                 let issue = issue(tree, place);
-                node.registry(RegistryAction::IssueCard(Box::new(issue)));
+                node.registry([RegistryAction::IssueCard(Box::new(issue))]);
             }
         }
         Simulation {
@@ -237,10 +161,10 @@ impl Simulation {
         for tree in 1..=TREES {
             // What came before is over: who becomes active pays at the end of the turn.
             let before = ShardRequest::Account(AccountId(tree));
-            answer(&self.node.send(tree, before)).expect("an answer");
+            answer(&self.node.send(tree, vec![before])).expect("an answer");
             for place in 0..CARDS_PER_TREE {
                 let card_id = CardId(tree * 100 + place);
-                let asked = self.node.send(tree, ShardRequest::Card(card_id));
+                let asked = self.node.send(tree, vec![ShardRequest::Card(card_id)]);
                 match answer(&asked).expect("an answer") {
                     Reply::Card(card) if self.is_link_frozen && !card.links.is_empty() => {}
                     Reply::Card(card) if card.status == CardStatus::Active => {
@@ -276,24 +200,24 @@ impl Simulation {
         };
         let change = ChangeLinkStatus { key: link(), to };
         self.node
-            .registry(RegistryAction::ChangeLinkStatus(Box::new(change)));
+            .registry([RegistryAction::ChangeLinkStatus(Box::new(change))]);
     }
 
     fn step(mut self) -> Simulation {
         match self.random.below(20) {
             0 | 1 => {
-                self.node = self.node.lose_power(&mut self.random, &self.now_ms);
+                let below = |bound| self.random.below(bound);
+                let storage = self.node.storage_after_loss(below);
+                self.node.stop();
+                let shards = 1 + self.random.below(3) as usize;
+                self.node = started(storage, shards, &self.now_ms);
             }
-            2 => {
-                let storage: Arc<dyn Storage> = self.node.storage.clone();
-                let stop = AtomicBool::new(false);
-                snapshots::make(&storage, &self.node.journal.handle(), None, &stop).unwrap();
-            }
+            2 => self.node.snapshot(),
             3 => {
                 let amount_minor = 100 + self.random.below(3) as i64;
                 let put = schedule(amount_minor);
                 self.node
-                    .registry(RegistryAction::PutFeeSchedule(Box::new(put)));
+                    .registry([RegistryAction::PutFeeSchedule(Box::new(put))]);
             }
             4..8 => self.look(),
             8..11 => self.change_status(),
@@ -310,15 +234,9 @@ impl Simulation {
 
 /// What the durable records charge, each card and month once, in legs that sum to zero; the engine's own state agrees.
 fn paid(storage: &Arc<CrashingStorage>) -> Paid {
-    let storage: Arc<dyn Storage> = storage.restart(Loss::Process, Faults::default());
-    let settings = Settings::default();
-    // Opening cuts off what a crash left half written.
-    drop(cardswitch::journal::Journal::open(storage.clone(), &settings, 9).unwrap());
-    let mut reader = Reader::open(storage, 1).unwrap();
     let (mut paid, mut world) = (Paid::new(), World::new(2));
     let mut sums: BTreeMap<AccountId, i64> = BTreeMap::new();
-    while let Some((_, bytes)) = reader.next().unwrap() {
-        let record = record::read(bytes).unwrap();
+    for record in durable_records(storage) {
         world.apply(&record);
         let Record::Shard { command, event, .. } = &record else {
             continue;

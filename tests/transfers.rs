@@ -8,25 +8,19 @@ mod crashing_node;
 mod random;
 
 use cardswitch::engine::command::*;
-use cardswitch::engine::controls::Controls;
 use cardswitch::engine::event::{Event, LedgerAccount};
-use cardswitch::engine::ids::{AccountId, ProgramId, TopUpId, TransferId};
+use cardswitch::engine::ids::{AccountId, TopUpId, TransferId};
 use cardswitch::engine::money::{Currency, Money};
-use cardswitch::engine::record::{self, Record};
+use cardswitch::engine::record::Record;
 use cardswitch::engine::transfers::{Transfer, TransferStatus};
 use cardswitch::engine::world::World;
-use cardswitch::journal::{CrashingStorage, Faults, Loss, Reader, Settings, Storage};
+use cardswitch::journal::{CrashingStorage, Faults};
 use cardswitch::shard::clock::Clock;
-use cardswitch::shard::inbox::Priority;
-use cardswitch::shard::reply::{Replies, Reply};
-use cardswitch::shard::request::{Batch, ShardRequest};
-use cardswitch::shard::snapshots;
-use crashing_node::{Node, Waiting};
+use cardswitch::shard::reply::Reply;
+use crashing_node::{Answers, Node, answer, durable_records};
 use random::Random;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::sync::Arc;
 
 const TREES: u64 = 4;
 const USD: Currency = Currency(840);
@@ -43,58 +37,13 @@ fn root_of(account: u64) -> u64 {
     account % 10
 }
 
-type Answers = mpsc::Receiver<Replies>;
-
-impl Node {
-    fn send(&self, root: u64, action: Action) -> Answers {
-        let (sender, replies) = mpsc::channel();
-        let root = AccountId(root);
-        let batch = Batch {
-            items: vec![(0, ShardRequest::Command { root, action })],
-            reply_to: Arc::new(Waiting(sender)),
-            deadline: None,
-            requester: None,
-        };
-        let shard = self.switchboard.shard_of(root);
-        let offered = self
-            .switchboard
-            .offer_shard(shard, batch, Priority::Ordinary);
-        assert!(offered.is_ok(), "a queue was full");
-        replies
-    }
-
-    fn carry_out(&self, root: u64, action: Action) -> Reply {
-        answer(&self.send(root, action)).expect("an answer")
-    }
-
-    fn snapshot(&self) {
-        let storage: Arc<dyn Storage> = self.storage.clone();
-        let stop = AtomicBool::new(false);
-        snapshots::make(&storage, &self.journal.handle(), None, &stop).unwrap();
-    }
-
-    /// Power is lost at this moment, with whatever is under way, and comes back.
-    fn lose_power(self, random: &mut Random) -> Node {
-        let loss = match random.below(2) {
-            0 => Loss::Process,
-            _ => Loss::Power(random.below(1 << 30)),
-        };
-        let storage = self.storage.restart(loss, Faults::default());
-        self.stop();
-        check_records(&storage);
-        let (shards, reserved) = (1 + random.below(3) as usize, 1 + random.below(4) as usize);
-        Node::start(storage, shards, Clock::System, reserved)
-    }
-}
-
-/// A shard may deliver none at first; nothing where it is gone.
-fn answer(answers: &Answers) -> Option<Reply> {
-    loop {
-        let replies = answers.recv_timeout(Duration::from_secs(60)).ok()?;
-        if let Some((_, reply)) = replies.into_iter().next() {
-            return Some(reply);
-        }
-    }
+/// Power is lost at this moment, with whatever is under way, and comes back.
+fn lose_power(node: Node, random: &mut Random) -> Node {
+    let storage = node.storage_after_loss(|bound| random.below(bound));
+    node.stop();
+    check_records(&storage);
+    let (shards, reserved) = (1 + random.below(3) as usize, 1 + random.below(4) as usize);
+    Node::start(storage, shards, Clock::System, reserved)
 }
 
 /// What the records alone say: where the money is, and how far each transfer came.
@@ -164,15 +113,8 @@ impl Books {
 
 /// Adds up every durable record one by one, and holds the engine's own state against the sums.
 fn check_records(storage: &Arc<CrashingStorage>) -> Books {
-    let storage: Arc<dyn Storage> = storage.restart(Loss::Process, Faults::default());
     let (mut books, mut world) = (Books::default(), World::new(2));
-    let settings = Settings::default();
-    // Opening cuts off what a crash left half written.
-    let opened = cardswitch::journal::Journal::open(storage.clone(), &settings, 9);
-    drop(opened.unwrap());
-    let mut reader = Reader::open(storage, 1).unwrap();
-    while let Some((_, bytes)) = reader.next().unwrap() {
-        let record = record::read(bytes).unwrap();
+    for record in durable_records(storage) {
         books.add(&record);
         world.apply(&record);
     }
@@ -205,15 +147,7 @@ impl Simulation {
         let node = Node::start(CrashingStorage::new(Faults::default()), 3, Clock::System, 4);
         for tree in 1..=TREES {
             for (account, parent) in [(tree, None), (tree + 10, Some(tree))] {
-                let open = OpenAccount {
-                    account_id: AccountId(account),
-                    parent_id: parent.map(AccountId),
-                    program_id: ProgramId(1),
-                    currency: USD,
-                    name: None,
-                    controls: Controls::default(),
-                };
-                node.carry_out(tree, Action::OpenAccount(Box::new(open)));
+                node.open_account(tree, account, parent);
             }
             let top_up = TopUp {
                 top_up_id: TopUpId(tree),
@@ -253,7 +187,7 @@ impl Simulation {
     fn ask(&mut self, transfer: Transfer) {
         let root = root_of(transfer.from_account_id.0);
         let action = Action::Transfer(Box::new(transfer));
-        let answers = self.node.send(root, action);
+        let answers = self.node.command(root, action);
         self.sent.push((transfer, answers));
     }
 
@@ -284,12 +218,12 @@ impl Simulation {
             change,
         };
         let root = root_of(account);
-        drop(self.node.send(root, Action::ChangeAccountStatus(change)));
+        drop(self.node.command(root, Action::ChangeAccountStatus(change)));
     }
 
     fn crash(mut self) -> Simulation {
         let told = std::mem::take(&mut self.told);
-        self.node = self.node.lose_power(&mut self.random);
+        self.node = lose_power(self.node, &mut self.random);
         // Callers who heard nothing repeat what they asked for, under the same id.
         for (transfer, _) in std::mem::take(&mut self.sent) {
             self.ask(transfer);

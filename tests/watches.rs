@@ -10,27 +10,24 @@ mod due;
 mod random;
 
 use cardswitch::engine::command::*;
-use cardswitch::engine::controls::Controls;
 use cardswitch::engine::event::Event;
-use cardswitch::engine::ids::{AccountId, ProgramId, TopUpId, TransferId};
+use cardswitch::engine::ids::{AccountId, TopUpId, TransferId};
 use cardswitch::engine::money::{Currency, Money};
-use cardswitch::engine::record::{self, Record};
+use cardswitch::engine::record::Record;
 use cardswitch::engine::state::Account;
 use cardswitch::engine::time::Timestamp;
 use cardswitch::engine::transfers::{Transfer, TransferStatus};
 use cardswitch::engine::watch::{AutoTopUpRule, ChangeAccount};
 use cardswitch::engine::world::World;
-use cardswitch::journal::{CrashingStorage, Faults, Loss, Reader, Settings, Storage};
+use cardswitch::journal::{CrashingStorage, Faults, Loss};
 use cardswitch::shard::clock::Clock;
-use cardswitch::shard::inbox::Priority;
-use cardswitch::shard::reply::{Replies, Reply};
-use cardswitch::shard::request::{Batch, ShardRequest};
-use cardswitch::shard::snapshots;
-use crashing_node::{Node, Waiting};
+use cardswitch::shard::reply::Reply;
+use cardswitch::shard::request::ShardRequest;
+use crashing_node::{Answers, Node, durable_records};
 use random::Random;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 const TREES: u64 = 2;
@@ -39,8 +36,6 @@ const USD: Currency = Currency(840);
 const START_MS: i64 = 1_795_514_400_000;
 const DAY_MS: i64 = 86_400_000;
 const PER_DAY: u16 = 3;
-
-type Answers = mpsc::Receiver<Replies>;
 
 fn usd(amount_minor: i64) -> Money {
     Money {
@@ -61,41 +56,6 @@ fn accounts_of(tree: u64) -> [(u64, Option<u64>); 4] {
 
 fn started(storage: Arc<CrashingStorage>, shards: usize, now_ms: &Arc<AtomicI64>) -> Node {
     Node::start(storage, shards, Clock::Manual(now_ms.clone()), 8)
-}
-
-impl Node {
-    fn send(&self, root: u64, items: Vec<ShardRequest>) -> Answers {
-        let (sender, replies) = mpsc::channel();
-        let batch = Batch {
-            items: (0..).zip(items).collect(),
-            reply_to: Arc::new(Waiting(sender)),
-            deadline: None,
-            requester: None,
-        };
-        let shard = self.switchboard.shard_of(AccountId(root));
-        let offered = self
-            .switchboard
-            .offer_shard(shard, batch, Priority::Ordinary);
-        assert!(offered.is_ok(), "a queue was full");
-        replies
-    }
-
-    fn command(&self, root: u64, action: Action) -> Answers {
-        let root_id = AccountId(root);
-        let request = ShardRequest::Command {
-            root: root_id,
-            action,
-        };
-        self.send(root, vec![request])
-    }
-
-    fn carry_out(&self, root: u64, action: Action) {
-        assert!(!answers(&self.command(root, action), 1).is_empty());
-    }
-
-    fn durable(&self) -> u64 {
-        self.journal.handle().durable()
-    }
 }
 
 /// So many of them; a sink may be given none at first.
@@ -132,15 +92,7 @@ fn with_rule(account: u64, below_minor: i64, amount_minor: i64) -> ChangeAccount
 
 fn open_tree(node: &Node, tree: u64) {
     for (account, parent) in accounts_of(tree) {
-        let open = OpenAccount {
-            account_id: AccountId(account),
-            parent_id: parent.map(AccountId),
-            program_id: ProgramId(1),
-            currency: USD,
-            name: None,
-            controls: Controls::default(),
-        };
-        node.carry_out(tree, Action::OpenAccount(Box::new(open)));
+        node.open_account(tree, account, parent);
     }
 }
 
@@ -242,11 +194,8 @@ impl Simulation {
 
     /// Power is lost at this moment, with whatever is under way, and comes back.
     fn crash(mut self) -> Simulation {
-        let loss = match self.random.below(2) {
-            0 => Loss::Process,
-            _ => Loss::Power(self.random.below(1 << 30)),
-        };
-        let storage = self.node.storage.restart(loss, Faults::default());
+        let below = |bound| self.random.below(bound);
+        let storage = self.node.storage_after_loss(below);
         self.node.stop();
         let shards = 1 + self.random.below(3) as usize;
         self.node = started(storage, shards, &self.now_ms);
@@ -256,11 +205,7 @@ impl Simulation {
     fn step(mut self) -> Simulation {
         match self.random.below(30) {
             0 => return self.crash(),
-            1 => {
-                let storage: Arc<dyn Storage> = self.node.storage.clone();
-                let stop = AtomicBool::new(false);
-                snapshots::make(&storage, &self.node.journal.handle(), None, &stop).unwrap();
-            }
+            1 => self.node.snapshot(),
             2 => {
                 let ms = 1 + self.random.below(DAY_MS as u64) as i64;
                 self.now_ms.fetch_add(ms, Ordering::AcqRel);
@@ -281,16 +226,10 @@ struct Told {
 
 /// Each record of a rule was due when it came, and moved what there was; no more of an account in a day than its rule has.
 fn check_records(storage: &Arc<CrashingStorage>) -> Told {
-    let storage: Arc<dyn Storage> = storage.restart(Loss::Process, Faults::default());
-    // Opening cuts off what a crash left half written.
-    let settings = Settings::default();
-    drop(cardswitch::journal::Journal::open(storage.clone(), &settings, 9).unwrap());
-    let mut reader = Reader::open(storage, 1).unwrap();
     let (mut world, mut told) = (World::new(1), Told::default());
     let mut of_day: BTreeMap<(AccountId, i64), u16> = BTreeMap::new();
     let mut put_in = 0;
-    while let Some((_, bytes)) = reader.next().unwrap() {
-        let record = record::read(bytes).unwrap();
+    for record in durable_records(storage) {
         if let Record::Shard { command, event, .. } = &record {
             let state = &world.shards[0];
             let of = |id| state.account(id).unwrap();
@@ -375,7 +314,7 @@ fn a_shard_wakes_for_the_top_ups_of_a_new_day() {
         }
     };
     assert_eq!(posted(&node), 30, "as many as its rule has in a day");
-    let before = node.durable();
+    let before = node.journal.handle().durable();
     // And after a restart too, which looks at it first, and then waits.
     let node = {
         let storage = node.storage.restart(Loss::Process, Faults::default());
@@ -383,13 +322,17 @@ fn a_shard_wakes_for_the_top_ups_of_a_new_day() {
         started(storage, 1, &now_ms)
     };
     std::thread::sleep(Duration::from_millis(50));
-    assert_eq!(node.durable(), before);
+    assert_eq!(node.journal.handle().durable(), before);
     now_ms.store((START_MS / DAY_MS + 1) * DAY_MS, Ordering::Release);
     let until = Instant::now() + Duration::from_secs(30);
-    while node.durable() < before + 3 && Instant::now() < until {
+    while node.journal.handle().durable() < before + 3 && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert_eq!(node.durable(), before + 3, "it did not wake by itself");
+    assert_eq!(
+        node.journal.handle().durable(),
+        before + 3,
+        "it did not wake by itself"
+    );
     assert_eq!(posted(&node), 60);
     node.stop();
 }

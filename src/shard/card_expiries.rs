@@ -2,7 +2,7 @@
 //! `engine/card_expiry.rs`; nothing here has to outlive the process: at the start every card is looked at, and those of
 //! which it was recorded say so themselves.
 
-use super::worker::{CLOCK_PATIENCE, RECORD_BYTES_PER_APPEND, Worker};
+use super::worker::{CLOCK_PATIENCE, Worker};
 use crate::engine::card_expiry::{self, ExpireCard};
 use crate::engine::command::{Action, Command};
 use crate::engine::controls::Window;
@@ -14,9 +14,6 @@ use crate::engine::window::window_end;
 use crate::journal::{RecordBatch, Space};
 use std::collections::BTreeSet;
 use std::time::Duration;
-
-/// Cards looked at in one turn at most; the rest come in the next ones, and messages do not wait for all of them.
-const PER_TURN: Slot = 4_096;
 
 /// How far the shard is with the month.
 pub struct CardExpiries {
@@ -66,8 +63,7 @@ impl Worker {
         if known.next.is_some() || !known.noted.is_empty() {
             return Duration::ZERO;
         }
-        let left_ms = known.month_ends_at.0.saturating_sub(self.clock.now().0);
-        Duration::from_millis(left_ms.max(0) as u64).min(CLOCK_PATIENCE)
+        self.patience_until(known.month_ends_at)
     }
 
     pub(super) fn expire_cards(&mut self, at: Timestamp, space: Space, records: &mut RecordBatch) {
@@ -81,15 +77,8 @@ impl Worker {
         let Some(first) = self.card_expiries.next else {
             return;
         };
-        let count = self.state.cards.len() as Slot;
-        let end = count.min(first.saturating_add(PER_TURN));
-        let mut slot = first;
-        // What is journalled in one piece stays small.
-        while slot < end && records.byte_length() < RECORD_BYTES_PER_APPEND {
-            self.expire_card(self.state.cards[slot].id, at, space, records);
-            slot += 1;
-        }
-        self.card_expiries.next = (slot < count).then_some(slot);
+        let next = self.walk_cards(first, (at, space), records, Worker::expire_card);
+        self.card_expiries.next = next;
     }
 
     /// Those that got one in this turn.

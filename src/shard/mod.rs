@@ -4,6 +4,7 @@
 
 pub mod archive;
 mod card_expiries;
+mod card_walk;
 pub mod clock;
 mod customer_waits;
 pub mod directory;

@@ -1,9 +1,8 @@
 //! Charges the monthly fees of a shard's cards when a month begins, and of cards that become active later, by themselves or by
-//! a link of theirs that is unfrozen. Which card owes
-//! what is decided in `engine/fees/monthly.rs`; nothing here has to outlive the process: at the start, every card is looked
+//! a link of theirs that is unfrozen. Which card owes what is decided in `engine/fees/monthly.rs`; nothing here has to outlive the process: at the start, every card is looked
 //! at, and those that were charged say so themselves.
 
-use super::worker::{CLOCK_PATIENCE, RECORD_BYTES_PER_APPEND, Worker};
+use super::worker::{CLOCK_PATIENCE, Worker};
 use crate::engine::command::{Action, Command};
 use crate::engine::event::Event;
 use crate::engine::fees::monthly::{self, ChargeMonthlyFee};
@@ -17,9 +16,6 @@ use crate::journal::{RecordBatch, Space};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Cards looked at in one turn at most; the rest come in the next ones, and messages do not wait for all of them.
-const PER_TURN: Slot = 4_096;
 
 /// How far the shard is with the month.
 #[derive(Default)]
@@ -69,10 +65,7 @@ impl Worker {
         if changed || known.next.is_some() || !known.noted.is_empty() {
             return Some(Duration::ZERO);
         }
-        known.next_month_at.map(|next| {
-            let left_ms = next.0.saturating_sub(self.clock.now().0).max(0);
-            Duration::from_millis(left_ms as u64).min(CLOCK_PATIENCE)
-        })
+        known.next_month_at.map(|next| self.patience_until(next))
     }
 
     fn has_seen_schedules(&self) -> bool {
@@ -121,20 +114,9 @@ impl Worker {
         let Some(first) = self.monthly_fees.next else {
             return;
         };
-        let count = self.state.cards.len() as Slot;
-        let end = count.min(first.saturating_add(PER_TURN));
-        let mut slot = first;
-        // What is journalled in one piece stays small.
-        while slot < end && records.byte_length() < RECORD_BYTES_PER_APPEND {
-            let card_id = self.state.cards[slot].id;
-            self.charge_month(card_id, at, space, records);
-            slot += 1;
-        }
+        let next = self.walk_cards(first, (at, space), records, Worker::charge_month);
         let known = &mut self.monthly_fees;
-        known.next = match slot < count {
-            true => Some(slot),
-            false => std::mem::take(&mut known.again).then_some(0),
-        };
+        known.next = next.or_else(|| std::mem::take(&mut known.again).then_some(0));
     }
 
     /// Those that have become active in this turn.

@@ -17,10 +17,7 @@ impl Worker {
     /// How long until an account is to be looked at.
     pub(super) fn patience_for_watched(&self) -> Option<Duration> {
         let watched = &self.state.watched;
-        let next_day = watched.next_day_at().map(|day| {
-            let left_ms = day.0.saturating_sub(self.clock.now().0).max(0);
-            Duration::from_millis(left_ms as u64).min(CLOCK_PATIENCE)
-        });
+        let next_day = watched.next_day_at().map(|day| self.patience_until(day));
         let patience = match watched.has_changed() {
             true => Some(Duration::ZERO),
             false => next_day,

@@ -144,10 +144,7 @@ impl Worker {
             _ => expires_at,
         };
         let due = expires_at.into_iter().chain(until).min();
-        let left = due.map(|due| {
-            let left_ms = due.0.saturating_sub(self.clock.now().0).max(0);
-            Duration::from_millis(left_ms as u64).min(CLOCK_PATIENCE)
-        });
+        let left = due.map(|due| self.patience_until(due));
         let patience = [
             self.carrier.patience(),
             self.patience_for_watched(),

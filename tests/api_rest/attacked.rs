@@ -2,14 +2,9 @@
 
 use super::exceptions::{limited_card, raise};
 use super::harness::{Client, Disk, Options, Switch};
-use super::keys::with_key;
+use super::keys::{with_key, with_key_and_id};
 use super::refusals::assert_error;
 use serde_json::{Value, json};
-
-fn program(client: &Client, bin: &str) -> String {
-    let body = json!({"name": "p", "network": "visa", "bin": bin, "currency": "USD"});
-    client.post("/v1/programs", body).created()
-}
 
 fn bound(root: &Client, scopes: &[&str], bounds: (&str, &str)) -> Client {
     let mut body = json!({"name": "bound", "scopes": scopes});
@@ -25,11 +20,8 @@ fn nobody_is_paid_in_place_of_a_top_up_whose_id_is_stated() {
     };
     let switch = Switch::start_on(Disk::new(), options);
     let root = switch.client();
-    let program_id = program(&root, "411111");
-    let [theirs, own] = [(); 2].map(|()| {
-        root.post("/v1/accounts", json!({"program_id": program_id}))
-            .created()
-    });
+    let program_id = root.program();
+    let [theirs, own] = [(); 2].map(|()| root.account(&program_id));
     let announce = |account: &str, reference: Option<&str>| {
         let path = format!("/v1/accounts/{account}/top_ups");
         let mut body = json!({"amount": 1, "currency": "USD", "method": "swift"});
@@ -57,7 +49,7 @@ fn nobody_is_paid_in_place_of_a_top_up_whose_id_is_stated() {
 fn a_bound_key_says_neither_what_its_program_charges_nor_which_bins_it_has() {
     let switch = Switch::start();
     let root = switch.client();
-    let program_id = program(&root, "411111");
+    let program_id = root.program();
     let path = format!("/v1/programs/{program_id}");
     let schedule = json!({"name": "s", "currency": "USD", "time_zone": "UTC",
                           "items": [{"kind": "monthly", "fee": {"amount": 500}}]});
@@ -90,8 +82,7 @@ fn a_bound_key_says_neither_what_its_program_charges_nor_which_bins_it_has() {
 fn what_may_or_hears_more_is_not_taken_over() {
     let switch = Switch::start();
     let root = switch.client();
-    let made = root.post("/v1/api_keys", json!({"name": "b", "preset": "owner"}));
-    let id = made.created();
+    let (_, id) = with_key_and_id(&root, json!({"name": "b", "preset": "owner"}));
     let keys = with_key(&root, json!({"name": "a", "scopes": ["keys:write"]}));
     let told = keys.post(&format!("/v1/api_keys/{id}/revoke"), json!({}));
     let beyond = (403, "permission", "scope_beyond_caller", Some("scopes"));
@@ -111,13 +102,7 @@ fn what_may_or_hears_more_is_not_taken_over() {
 fn a_key_that_is_rolled_makes_none_that_outlives_it() {
     let switch = Switch::start();
     let root = switch.client();
-    let made = root.post(
-        "/v1/api_keys",
-        json!({"name": "a", "scopes": ["keys:write"]}),
-    );
-    let id = made.created();
-    let bearer = format!("Bearer {}", made.json()["key"].as_str().unwrap());
-    let old = root.header("Authorization", &bearer);
+    let (old, id) = with_key_and_id(&root, json!({"name": "a", "scopes": ["keys:write"]}));
     root.post(
         &format!("/v1/api_keys/{id}/roll"),
         json!({"overlap_seconds": 600}),
@@ -151,13 +136,7 @@ fn whoever_goes_on_making_keys_is_ended_with_the_first() {
             root.header("Authorization", &format!("Bearer {key}"))
         })
     };
-    let made = root.post(
-        "/v1/api_keys",
-        json!({"name": "p", "scopes": ["keys:write"]}),
-    );
-    let id = made.created();
-    let key = made.json()["key"].as_str().unwrap().to_owned();
-    let first = root.header("Authorization", &format!("Bearer {key}"));
+    let (first, id) = with_key_and_id(&root, json!({"name": "p", "scopes": ["keys:write"]}));
     std::thread::scope(|scope| {
         let chain = scope.spawn(|| {
             let mut chain = vec![first];
@@ -186,7 +165,7 @@ fn whoever_goes_on_making_keys_is_ended_with_the_first() {
 fn a_repeat_of_a_conditional_change_is_answered_as_the_first() {
     let switch = Switch::start();
     let root = switch.client();
-    let path = format!("/v1/programs/{}", program(&root, "411111"));
+    let path = format!("/v1/programs/{}", root.program());
     let etag = root.get(&path).header("etag").unwrap().to_owned();
     let conditional = root.header("If-Match", &etag);
     let keyed = conditional.header("Idempotency-Key", "once");
@@ -233,7 +212,7 @@ fn a_slow_body_holds_up_nobody() {
     use std::io::Write;
     let switch = Switch::start();
     let root = switch.client();
-    let path = format!("/v1/programs/{}", program(&root, "411111"));
+    let path = format!("/v1/programs/{}", root.program());
     let mut slow = std::net::TcpStream::connect(switch.address).unwrap();
     let head = format!(
         "PATCH {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nContent-Length: 20\r\n\r\n{{",

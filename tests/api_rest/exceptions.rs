@@ -2,7 +2,7 @@
 
 use super::authorizations::{authorize, funded_card};
 use super::harness::{Client, Disk, Options, Switch};
-use super::keys::with_key;
+use super::keys::{with_key, with_key_and_id};
 use super::refusals::assert_error;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
@@ -43,17 +43,10 @@ fn what_a_revoked_key_asked_for_is_not_approved() {
     let switch = Switch::start();
     let root = switch.client();
     let (_, card_id) = limited_card(&root);
-    let made = root.post(
-        "/v1/api_keys",
-        json!({"name": "Ann", "scopes": ["exceptions:request"]}),
-    );
-    let key_id = made.created();
-    let bearer = format!("Bearer {}", made.json()["key"].as_str().unwrap());
+    let scopes = json!(["exceptions:request"]);
+    let (ann, key_id) = with_key_and_id(&root, json!({"name": "Ann", "scopes": scopes}));
     let body = raise(&card_id, 5_000, "2100-01-01T00:00:00Z");
-    let id = root
-        .header("Authorization", &bearer)
-        .post("/v1/exceptions", body)
-        .created();
+    let id = ann.post("/v1/exceptions", body).created();
     root.post(&format!("/v1/api_keys/{key_id}/revoke"), json!({}))
         .ok();
     let approved = bob(&root).post(&format!("/v1/exceptions/{id}/approve"), json!({}));

@@ -12,10 +12,14 @@ use serde_json::{Value, json};
 
 /// A client with a new key.
 pub fn with_key(root: &Client, body: Value) -> Client {
+    with_key_and_id(root, body).0
+}
+
+pub fn with_key_and_id(root: &Client, body: Value) -> (Client, String) {
     let made = root.post("/v1/api_keys", body);
-    made.created();
+    let id = made.created();
     let key = made.json()["key"].as_str().unwrap().to_owned();
-    root.header("Authorization", &format!("Bearer {key}"))
+    (root.header("Authorization", &format!("Bearer {key}")), id)
 }
 
 fn all_but(scope: Scope) -> Vec<&'static str> {

@@ -123,6 +123,20 @@ pub struct Switch {
     pub records: Vec<Vec<u8>>,
 }
 
+/// One of every kind.
+#[allow(dead_code)]
+pub fn all_fees() -> Vec<FeeItem> {
+    vec![
+        fee(FeeKind::SetUp, 1_000, 500),
+        fee(FeeKind::IssueVirtual, 200, 50),
+        fee(FeeKind::IssuePhysical, 1_000, 350),
+        fee(FeeKind::Monthly, 100, 25),
+        share(FeeKind::TopUp, 300, 100),
+        share(FeeKind::ForeignExchange, 150, 50),
+        fee(FeeKind::Decline, 30, 5),
+    ]
+}
+
 /// Somebody with a key of this name; each name is another person, and Ann, who asks, has the root key: what a key asked for
 /// that is not there is not approved.
 #[allow(dead_code)]

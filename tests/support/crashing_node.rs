@@ -1,14 +1,28 @@
-//! Real shards over a journal on a disk that crashes, for the tests that lose power.
+//! Real shards over a journal on a disk that crashes, for the tests that lose power: asking them, and reading what is durable.
 
-use cardswitch::journal::{CrashingStorage, RunningJournal, Settings, Storage};
+// Each test binary uses a part of it.
+#![allow(dead_code)]
+
+use cardswitch::engine::command::{Action, OpenAccount};
+use cardswitch::engine::controls::Controls;
+use cardswitch::engine::ids::{AccountId, ProgramId};
+use cardswitch::engine::money::Currency;
+use cardswitch::engine::record::{self, Record};
+use cardswitch::engine::registry::RegistryAction;
+use cardswitch::journal::{
+    CrashingStorage, Faults, Journal, Loss, Reader, RunningJournal, Settings, Storage,
+};
 use cardswitch::shard::clock::Clock;
-use cardswitch::shard::inbox::QueueSettings;
+use cardswitch::shard::inbox::{Priority, QueueSettings};
 use cardswitch::shard::recovery::recover;
-use cardswitch::shard::reply::{Replies, ReplySink};
+use cardswitch::shard::reply::{Replies, Reply, ReplySink};
+use cardswitch::shard::request::{Batch, RegistryRequest, ShardRequest};
 use cardswitch::shard::snapshots;
 use cardswitch::shard::switchboard::{Loops, Switchboard, Wiring, start};
 use cardswitch::shard::worker::Nobody;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 pub struct Waiting(pub mpsc::Sender<Replies>);
 
@@ -16,6 +30,40 @@ impl ReplySink for Waiting {
     fn deliver(&self, replies: Replies) {
         let _ = self.0.send(replies);
     }
+}
+
+pub type Answers = mpsc::Receiver<Replies>;
+
+/// A sink may be given none at first; nothing where who was asked is gone.
+pub fn answer(answers: &Answers) -> Option<Reply> {
+    loop {
+        let replies = answers.recv_timeout(Duration::from_secs(60)).ok()?;
+        if let Some((_, reply)) = replies.into_iter().next() {
+            return Some(reply);
+        }
+    }
+}
+
+fn batch<Request>(sender: mpsc::Sender<Replies>, items: Vec<Request>) -> Batch<Request> {
+    Batch {
+        items: (0..).zip(items).collect(),
+        reply_to: Arc::new(Waiting(sender)),
+        deadline: None,
+        requester: None,
+    }
+}
+
+/// What the disk would have after the process ended now.
+pub fn durable_records(storage: &Arc<CrashingStorage>) -> Vec<Record> {
+    let storage: Arc<dyn Storage> = storage.restart(Loss::Process, Faults::default());
+    // Opening cuts off what a crash left half written.
+    drop(Journal::open(storage.clone(), &Settings::default(), 9).unwrap());
+    let mut reader = Reader::open(storage, 1).unwrap();
+    let mut records = Vec::new();
+    while let Some((_, bytes)) = reader.next().unwrap() {
+        records.push(record::read(bytes).unwrap());
+    }
+    records
 }
 
 pub struct Node {
@@ -74,6 +122,63 @@ impl Node {
             journal,
             loops,
         }
+    }
+
+    /// Asks the shard of a tree, by its root account.
+    pub fn send(&self, tree: u64, items: Vec<ShardRequest>) -> Answers {
+        let (sender, replies) = mpsc::channel();
+        let shard = self.switchboard.shard_of(AccountId(tree));
+        let offered = self
+            .switchboard
+            .offer_shard(shard, batch(sender, items), Priority::Ordinary);
+        assert!(offered.is_ok(), "a queue was full");
+        replies
+    }
+
+    pub fn command(&self, tree: u64, action: Action) -> Answers {
+        let root = AccountId(tree);
+        self.send(tree, vec![ShardRequest::Command { root, action }])
+    }
+
+    pub fn carry_out(&self, tree: u64, action: Action) -> Reply {
+        answer(&self.command(tree, action)).expect("an answer")
+    }
+
+    pub fn registry(&self, actions: impl IntoIterator<Item = RegistryAction>) {
+        let (sender, replies) = mpsc::channel();
+        let items = actions.into_iter().map(RegistryRequest::Command);
+        let batch = batch(sender, items.collect());
+        let offered = self.switchboard.offer_registry(batch, Priority::Reserved);
+        assert!(offered.is_ok(), "a queue was full");
+        answer(&replies).expect("an answer");
+    }
+
+    /// In dollars, of program 1.
+    pub fn open_account(&self, tree: u64, account: u64, parent: Option<u64>) {
+        let open = OpenAccount {
+            account_id: AccountId(account),
+            parent_id: parent.map(AccountId),
+            program_id: ProgramId(1),
+            currency: Currency(840),
+            name: None,
+            controls: Controls::default(),
+        };
+        self.carry_out(tree, Action::OpenAccount(Box::new(open)));
+    }
+
+    pub fn snapshot(&self) {
+        let storage: Arc<dyn Storage> = self.storage.clone();
+        let stop = AtomicBool::new(false);
+        snapshots::make(&storage, &self.journal.handle(), None, &stop).unwrap();
+    }
+
+    /// The disk as it comes back after a process that ended, or power that was lost, at this moment; `below` draws which.
+    pub fn storage_after_loss(&self, mut below: impl FnMut(u64) -> u64) -> Arc<CrashingStorage> {
+        let loss = match below(2) {
+            0 => Loss::Process,
+            _ => Loss::Power(below(1 << 30)),
+        };
+        self.storage.restart(loss, Faults::default())
     }
 
     pub fn stop(self) {
