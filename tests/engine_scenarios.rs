@@ -88,6 +88,7 @@ const REACHABLE: &[DeclineReason] = &[
     DeclineReason::CountryNotAllowed,
     DeclineReason::CurrencyBlocked,
     DeclineReason::CurrencyNotAllowed,
+    DeclineReason::ExchangeRateMissing,
     DeclineReason::MerchantBlocked,
     DeclineReason::MerchantNotAllowed,
     DeclineReason::MerchantLockMismatch,
@@ -1199,6 +1200,15 @@ impl Play {
             Detail::Assumed { value } => format!("assumed={value}"),
             Detail::Exception { exception_id } => {
                 format!("exception={}", self.name_of(exception_id.0))
+            }
+            Detail::Account { account_id } => format!("account={}", self.name_of(account_id.0)),
+            Detail::Link { link_id } => {
+                let key = &self.switch.world.registry.link_keys[link_id.0 as usize - 1];
+                format!("link={}/{}", key.link_type, key.id)
+            }
+            Detail::NoRate { from, to } => {
+                let letters = |number| Currency(number).alpha();
+                format!("from={} to={}", letters(from), letters(to))
             }
             Detail::HomeCountry { home, country } => {
                 let letters = |code: u16| Country(code.to_be_bytes()).alpha2().to_owned();

@@ -77,6 +77,7 @@ pub fn preset(name: &str) -> Option<Scopes> {
                 RulesDraft,
                 DecisionEndpointsWrite,
                 WebhooksWrite,
+                AlertsDeclines,
                 SandboxWrite,
             ])
             .collect(),

@@ -201,7 +201,9 @@ async fn finish(
     };
     let over = || ApprovalChange::Finish(outcome.clone());
     until_taken(|| change_one(state, approval.id, over())).await?;
-    if let Some(entry) = asked.entry(&done) {
+    if let Some(mut entry) = asked.entry(&done) {
+        // What waits for an approval is of one program.
+        entry.program_id.get_or_insert(approval.program_id);
         match ask::registry_command(state, RegistryAction::Audit(Box::new(entry))).await? {
             Reply::Done => {}
             reply => return Err(ask::unexpected(&reply)),

@@ -5,7 +5,8 @@ use super::body::WriteRequest;
 use super::error::ApiError;
 use super::idempotency::Success;
 use super::list::{self, ListQuery, store_error};
-use super::{Gate, auth, filters, shipping};
+use super::{ApiState, Gate, auth, bounds, filters, shipping};
+use crate::engine::api_keys::Bounds;
 use crate::engine::audit::{AuditEntry, Requester};
 use crate::engine::ids::{ApiKeyId, AuditId, ProgramId};
 use crate::store::query_audit::AuditFilter;
@@ -110,6 +111,50 @@ impl Asked {
         }
     }
 }
+
+/// Where what was changed says no program itself: that of the account, card or payment that it names, or else the only one
+/// that the caller sees. An entry is told to keys that are bound to its program.
+pub async fn program_of(
+    state: &Arc<ApiState>,
+    entry: &AuditEntry,
+    bounds: Option<&Bounds>,
+) -> Option<ProgramId> {
+    let after = entry.after.as_deref().map(serde_json::from_str::<Value>);
+    let after = after.and_then(Result::ok).unwrap_or_default();
+    let named = NAMED.iter().filter_map(|name| after.get(*name)?.as_str());
+    let objects = [&entry.object_id, &entry.requester.object_id];
+    let objects = objects.into_iter().filter_map(|id| id.as_deref());
+    for id in named.chain(objects) {
+        let Some(about) = bounds::about_id(id) else {
+            continue;
+        };
+        // Whose end the log tells: what cannot be looked up now goes on without.
+        if let Ok(Some(place)) = bounds::whereabouts(state, about, id).await {
+            return Some(place.program_id);
+        }
+    }
+    let own = after.get("program_ids").and_then(Value::as_array);
+    if let Some([one]) = own.map(Vec::as_slice) {
+        return one.as_str()?.parse().ok();
+    }
+    let bounds = bounds?;
+    if let [one] = *bounds.program_ids {
+        return Some(one);
+    }
+    let [one] = *bounds.account_ids else {
+        return None;
+    };
+    let account = bounds::account(state, one).await.ok()?;
+    Some(account.program_id)
+}
+
+/// Members of an object that say where it is.
+const NAMED: &[&str] = &[
+    "account_id",
+    "card_id",
+    "from_account_id",
+    "authorization_id",
+];
 
 /// For whom this task asks, where it carries out a write.
 pub fn requester() -> Option<Arc<Requester>> {

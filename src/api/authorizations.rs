@@ -12,7 +12,7 @@ use crate::engine::command::{Action, ReleaseCause, ReleaseHold};
 use crate::engine::event::Refusal;
 use crate::engine::facts::Kind;
 use crate::engine::ids::{
-    AccountId, AuthorizationId, CardId, CardholderId, ProgramId, TokenId, TransactionId,
+    AccountId, AuthorizationId, CardId, CardholderId, LinkId, ProgramId, TokenId, TransactionId,
 };
 use crate::engine::money::Currency;
 use crate::engine::reason::DeclineReason;
@@ -104,13 +104,15 @@ pub async fn current(state: &Arc<ApiState>, id: AuthorizationId) -> Result<Value
         }
     }
     let links = match ask::registry(state, RegistryRequest::Card(row.card_id)).await? {
-        Reply::IssuedCard(issued) => issued.1,
+        Reply::IssuedCard(issued) => {
+            let (card, keys) = *issued;
+            let json = keys
+                .iter()
+                .map(|key| row_json::link(&key.link_type, &key.id));
+            card.links.iter().copied().zip(json).collect()
+        }
         _ => Vec::new(),
     };
-    let links = links
-        .iter()
-        .map(|link| row_json::link(&link.link_type, &link.id))
-        .collect();
     Ok(to_json(state, &row, links, &transactions))
 }
 
@@ -233,18 +235,22 @@ fn reason(query: &mut Fields) -> Result<Option<DeclineReason>, ApiError> {
     })
 }
 
-/// The links of the cards of these rows, as JSON.
+/// A link of a card, as JSON.
+type CardLink = (LinkId, Value);
+
+/// The links of the cards of these rows.
 async fn links_of(
     state: &ApiState,
     rows: &[AuthorizationRow],
-) -> Result<HashMap<CardId, Vec<Value>>, ApiError> {
+) -> Result<HashMap<CardId, Vec<CardLink>>, ApiError> {
     let mut cards: Vec<CardId> = rows.iter().map(|row| row.card_id).collect();
     cards.sort_unstable();
     cards.dedup();
-    let mut links: HashMap<CardId, Vec<Value>> = HashMap::new();
+    let mut links: HashMap<CardId, Vec<CardLink>> = HashMap::new();
     for link in state.store.card_links(&cards).await.map_err(store_error)? {
         let json = row_json::link(&link.link_type, &link.link_id);
-        links.entry(link.card_id).or_default().push(json);
+        let of_card = links.entry(link.card_id).or_default();
+        of_card.push((link.number, json));
     }
     Ok(links)
 }
@@ -266,9 +272,14 @@ async fn transactions_of(
 fn to_json(
     state: &ApiState,
     row: &AuthorizationRow,
-    links: Vec<Value>,
+    links: Vec<CardLink>,
     transactions: &[TransactionId],
 ) -> Value {
     let response_code = (state.response_codes)(&row.network, row.reason);
-    row_json::authorization(row, links, transactions, response_code)
+    let name_of = |id| {
+        let (_, link) = links.iter().find(|(number, _)| *number == id)?;
+        Some(link.clone())
+    };
+    let all = links.iter().map(|(_, link)| link.clone()).collect();
+    row_json::authorization(row, all, &name_of, transactions, response_code)
 }

@@ -11,8 +11,8 @@ use crate::engine::api_keys::{Bounds, Place};
 use crate::engine::card_batches::BatchProgress;
 use crate::engine::exceptions::Subject;
 use crate::engine::ids::{
-    AccountId, AuthorizationId, CardId, CardholderId, ExceptionId, FeeId, ProgramId, TokenId,
-    TopUpId, TransactionId,
+    AccountId, AuthorizationId, CardId, CardholderId, DecisionEndpointId, ExceptionId, FeeId,
+    ProgramId, RiskRuleId, TokenId, TopUpId, TransactionId,
 };
 use crate::engine::links::LinkedTrees;
 use crate::engine::registry::LinkKey;
@@ -112,6 +112,26 @@ pub async fn check(
         true => Ok(()),
         false => Err(unseen(about)),
     }
+}
+
+/// The kind of object that has such an id, of those that are in one place.
+pub(super) fn about_id(id: &str) -> Option<About> {
+    let (prefix, _) = id.rsplit_once('_')?;
+    Some(match prefix {
+        ProgramId::PREFIX => About::Program,
+        AccountId::PREFIX => About::Account,
+        CardId::PREFIX => About::Card,
+        AuthorizationId::PREFIX => About::Authorization,
+        TransactionId::PREFIX => About::Transaction,
+        RiskRuleId::PREFIX => About::Rule,
+        CardholderId::PREFIX => About::Cardholder,
+        ExceptionId::PREFIX => About::Exception,
+        DecisionEndpointId::PREFIX => About::DecisionEndpoint,
+        TopUpId::PREFIX => About::TopUp,
+        FeeId::PREFIX => About::Fee,
+        TokenId::PREFIX => About::Token,
+        _ => return None,
+    })
 }
 
 /// Nothing, where there is no such object.

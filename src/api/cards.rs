@@ -19,7 +19,7 @@ use crate::engine::command::{
 };
 use crate::engine::controls::Controls;
 use crate::engine::event::Refusal;
-use crate::engine::ids::{AccountId, CardId, CardholderId, ProgramId};
+use crate::engine::ids::{AccountId, CardId, CardholderId, LinkId, ProgramId};
 use crate::engine::link_states::LinkStatus;
 use crate::engine::registry::{IssuedCard, LinkKey, RegistryView};
 use crate::engine::shipping::ShippingStatus;
@@ -29,6 +29,7 @@ use crate::engine::wallet::{FURTHER_ACCOUNTS_MAX, Wallet};
 use crate::shard::reply::Reply;
 use crate::shard::request::{RegistryRequest, ShardRequest};
 use crate::store::query::CardFilter;
+use crate::store::row_json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -152,14 +153,26 @@ pub struct FullCard {
 }
 
 impl FullCard {
+    fn link_json(&self, number: LinkId) -> Option<Value> {
+        let place = self.card.links.iter().position(|id| *id == number)?;
+        let link = self.links.get(place)?;
+        Some(row_json::link(&link.link_type, &link.id))
+    }
+
     pub fn to_json(&self, state: &ApiState) -> Value {
         let (now, view) = (state.switchboard.clock.now(), state.switchboard.view());
-        let of_links = view.link_states.of_card(&self.card);
+        let worst = view.link_states.worst_of_card(&self.card);
+        let of_links = worst.map_or(LinkStatus::Active, |(status, _)| status);
+        let own = effective_status(&self.card, LinkStatus::Active, now);
+        let status = effective_status(&self.card, of_links, now);
+        let status_link = worst
+            .filter(|_| status != own)
+            .and_then(|(_, link)| self.link_json(link));
         let (card, none) = (&self.card, Controls::default());
         let links: Vec<Value> = self
             .links
             .iter()
-            .map(|link| json!({ "type": link.link_type, "id": link.id }))
+            .map(|link| row_json::link(&link.link_type, &link.id))
             .collect();
         json!({
             "id": card.id.to_string(),
@@ -167,7 +180,9 @@ impl FullCard {
             "account_id": card.account_id.to_string(),
             "program_id": self.program_id.to_string(),
             "type": name_of(CARD_TYPES, card.card_type),
-            "status": effective_status(card, of_links, now),
+            "status": status,
+            "own_status": own,
+            "status_link": status_link,
             "status_reason": card.status.reason(),
             "first6": format!("{:06}", card.first6),
             "last4": format!("{:04}", card.last4),

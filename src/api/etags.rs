@@ -30,6 +30,8 @@ const MOVING: &[&str] = &[
     "posted",
     "progress",
     "status",
+    "own_status",
+    "status_link",
     "status_reason",
     "shipping",
     "used_by",

@@ -5,7 +5,7 @@
 use super::ApiState;
 use super::approvals;
 use super::ask;
-use super::audit::Asked;
+use super::audit::{self, Asked};
 use super::auth::{self, Caller};
 use super::body::WriteRequest;
 use super::body_bounds;
@@ -180,9 +180,12 @@ where
     }
     let asked = Asked::by(request);
     let done = asked.carry_out(work(write)).await;
-    let Some(entry) = asked.entry(&done) else {
+    let Some(mut entry) = asked.entry(&done) else {
         return done;
     };
+    if entry.program_id.is_none() {
+        entry.program_id = audit::program_of(state, &entry, request.caller.bounds()).await;
+    }
     match ask::registry_command(state, RegistryAction::Audit(Box::new(entry))).await? {
         Reply::Done => done,
         reply => Err(ask::unexpected(&reply)),

@@ -6,7 +6,9 @@ use super::error::ApiError;
 use super::links::{self, LinkPair};
 use super::{ApiState, accounts, ask, cardholders, fees, programs, reveal};
 use crate::engine::card_batches::CardOrder;
-use crate::engine::command::{Action, OpenAccount, OpenCard};
+use crate::engine::command::{
+    AccountStatusChange, Action, ChangeAccountStatus, OpenAccount, OpenCard,
+};
 use crate::engine::controls::Controls;
 use crate::engine::ids::{AccountId, CardId, CardholderId};
 use crate::engine::programs::{Bin, Program};
@@ -51,8 +53,26 @@ pub async fn issue(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiErro
         false => named,
         true => open_sub_account(state, &named, wanted.sub_account_id).await?,
     };
+    let own = wanted
+        .order
+        .has_own_account
+        .then_some((account.root, account.id));
+    let issued = draw_and_issue(state, wanted, &account, (&program, &bin)).await;
+    let is_refused = |error: &ApiError| error.status.is_client_error();
+    if let Some((root, id)) = own.filter(|_| issued.as_ref().is_err_and(is_refused)) {
+        close_sub_account(state, root, id).await;
+    }
+    issued
+}
+
+async fn draw_and_issue(
+    state: &ApiState,
+    wanted: Wanted,
+    account: &Account,
+    (program, bin): (&Program, &Bin),
+) -> Result<FullCard, ApiError> {
     for _ in 0..DRAWS_MAX {
-        let issue = command(state, &wanted, &account, (&program, &bin))?;
+        let issue = command(state, &wanted, account, (program, bin))?;
         let links = issue.links.to_vec();
         let action = RegistryAction::IssueCard(Box::new(issue));
         match ask::registry_command(state, action).await? {
@@ -77,7 +97,7 @@ pub async fn issue(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiErro
             reply => return Err(ask::unexpected(&reply)),
         }
     }
-    Err(bin_exhausted(&bin))
+    Err(bin_exhausted(bin))
 }
 
 /// The one that it names, which must be the program's, or the program's first.
@@ -164,6 +184,15 @@ async fn open_sub_account(
         controls: Controls::default(),
     };
     accounts::open_account(state, parent.root, open).await
+}
+
+/// What no card draws on would keep its parent from being closed. Whether it can be done now changes no answer.
+async fn close_sub_account(state: &ApiState, root: AccountId, account_id: AccountId) {
+    let change = AccountStatusChange::Close;
+    let close = Action::ChangeAccountStatus(ChangeAccountStatus { account_id, change });
+    if let Err(error) = ask::shard_command(state, root, close).await {
+        tracing::warn!(%account_id, error = %error.message, "the account of a card that was not issued stays open");
+    }
 }
 
 pub fn draw(bin: &Bin) -> Result<Pan, ApiError> {

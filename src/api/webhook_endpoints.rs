@@ -346,17 +346,17 @@ async fn check(
 ) -> Result<(), ApiError> {
     let types = endpoint.events.iter().flat_map(|pattern| types_of(pattern));
     for event_type in types {
-        caller.require(event_type.scope())?;
+        let name = event_type.name();
+        let needs = |scope, more: &str| {
+            caller.require(scope).map_err(|mut error| {
+                error.message = format!("{}, for events of the type `{name}`{more}", error.message);
+                error
+            })
+        };
+        needs(event_type.scope(), "")?;
         if event_type.scope() == Scope::AlertsDeclines && !endpoint.thin {
-            caller
-                .require(Scope::AuthorizationsRead)
-                .map_err(|mut error| {
-                    error.message = format!(
-                        "{}; with \"payload\": \"thin\" it needs none",
-                        error.message
-                    );
-                    error
-                })?;
+            let thin = "; with \"payload\": \"thin\" it needs none";
+            needs(Scope::AuthorizationsRead, thin)?;
         }
     }
     if let Some(own) = caller.bounds()

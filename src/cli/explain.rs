@@ -12,7 +12,8 @@ use crate::engine::event::Event;
 use crate::engine::ids::AuthorizationId;
 use crate::engine::money::Currency;
 use crate::engine::record::{self, Record};
-use crate::engine::registry::RegistryAction;
+use crate::engine::registry::{LinkKey, RegistryAction};
+use crate::engine::trace::Detail;
 use crate::engine::world::World;
 use crate::journal::Sequence;
 use anyhow::{Context, Result, bail};
@@ -67,6 +68,8 @@ struct Found {
     record: Record,
     /// Of the account that it is about; a card of nobody has none.
     account_currency: Option<Currency>,
+    /// The link that a frozen or closed card is so by.
+    link: Option<LinkKey>,
     again: Decided,
     later: Vec<(Sequence, Record)>,
 }
@@ -92,6 +95,7 @@ fn look(options: &Explain) -> Result<Option<Found>> {
                 found = Some(Found {
                     sequence,
                     account_currency: account_currency(&state.world, &record),
+                    link: link_of(&state.world, &record),
                     again: state.decide(&record),
                     record,
                     later: Vec::new(),
@@ -115,6 +119,32 @@ fn account_currency(world: &World, record: &Record) -> Option<Currency> {
     };
     let account = world.shard(command.root).account(account_id?)?;
     Some(account.currency)
+}
+
+fn link_of(world: &World, record: &Record) -> Option<LinkKey> {
+    let Record::Shard { event, .. } = record else {
+        return None;
+    };
+    let trace = match event {
+        Event::Authorized(authorized) => &authorized.trace,
+        Event::Advised(advised) => &advised.trace,
+        _ => return None,
+    };
+    let id = trace.steps().find_map(|step| match step.detail {
+        Detail::Link { link_id } => Some(link_id),
+        _ => None,
+    })?;
+    let place = usize::try_from(id.0.checked_sub(1)?).ok()?;
+    world.registry.link_keys.get(place).cloned()
+}
+
+/// Says the link by its name, where a step says it by its number.
+fn name_link(trace: &mut Value, link: &LinkKey) {
+    for step in trace.as_array_mut().into_iter().flatten() {
+        if !step["detail"]["link_id"].is_null() {
+            step["detail"] = json!({ "link": format!("{}/{}", link.link_type, link.id) });
+        }
+    }
 }
 
 /// The id that a request or an advice has.
@@ -148,7 +178,7 @@ fn is_about(record: &Record, id: AuthorizationId) -> bool {
 
 impl Found {
     fn to_json(&self) -> Value {
-        let line = record_json::line(self.sequence, &self.record);
+        let mut line = record_json::line(self.sequence, &self.record);
         let differences = match &self.again {
             Decided::Same => json!([]),
             Decided::Nothing => json!([{ "what": "event", "recorded": "this one", "again": null }]),
@@ -157,6 +187,9 @@ impl Found {
                 differences(&line["event"], &again["event"])
             }
         };
+        if let Some(link) = &self.link {
+            name_link(&mut line["event"]["trace"], link);
+        }
         let later = self.later.iter();
         let later = later.map(|(sequence, record)| record_json::line(*sequence, record));
         json!({

@@ -69,16 +69,26 @@ enum Word {
 /// `{"decision":"approve"}`, with an `amount` for less than was asked, or `{"decision":"decline"}`; `None` for anything
 /// else. A no is heard whatever stands beside it: what is not understood must not let a payment through.
 pub fn said(body: &[u8]) -> Option<CustomerSays> {
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let whole: Value = serde_json::from_slice(body).ok()?;
-    if whole.get("decision").is_some_and(|word| word == "decline") {
+    if says_no(body) {
         return Some(CustomerSays::Decline);
     }
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let Approval {
         decision: Word::Approve,
         amount: amount_minor,
     } = serde_json::from_slice(body).ok()?;
     Some(CustomerSays::Approve { amount_minor })
+}
+
+/// Whether `"decision":"decline"` stands anywhere in it, be it JSON or not.
+pub fn says_no(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body);
+    let mut named = text.match_indices("\"decision\"");
+    named.any(|(at, name)| {
+        let rest = text[at + name.len()..].trim_start();
+        let value = rest.strip_prefix(':').map(str::trim_start);
+        value.is_some_and(|value| value.starts_with("\"decline\""))
+    })
 }
 
 #[cfg(test)]
@@ -97,7 +107,11 @@ mod tests {
             (r#"{"reason":"fraud","decision":"decline"}"#, no),
             ("\u{feff}{\"decision\":\"decline\"}", no),
             (r#"{"decision":"approve","decision":"decline"}"#, no),
-            (r#"{"decision":"decline","decision":"approve"}"#, None),
+            (r#"{"decision":"decline","decision":"approve"}"#, no),
+            (r#"{ "decision" : "decline" }x"#, no),
+            (r#"{"data":{"decision":"decline"}}"#, no),
+            (r#"{"decision":"decline", "#, no),
+            (r#"{"decision":"declined"}"#, None),
             (r#"["decline"]"#, None),
             (r#"{"decision":"maybe"}"#, None),
             (r#"{"decision":"approve","amount":"500"}"#, None),

@@ -161,6 +161,10 @@ impl Shared {
                 Some(says) => (CallOutcome::Answered, says),
                 None => (CallOutcome::Invalid, CustomerSays::Nonsense),
             },
+            // A no is a no, whatever the status.
+            Ok(other) if body::says_no(&other.body) => {
+                (CallOutcome::Answered, CustomerSays::Decline)
+            }
             Ok(_) => (CallOutcome::Invalid, CustomerSays::Nonsense),
             Err(CallError::TimedOut(_)) => (CallOutcome::TimedOut, CustomerSays::Nothing),
             Err(error) => {

@@ -95,6 +95,15 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// The currencies between which a rate is needed, and none is there.
+    pub fn rate_missing(&self) -> Option<(Currency, Currency)> {
+        let amounts = &self.command.amounts;
+        let from = amounts.billing.unwrap_or(amounts.transaction).currency;
+        let to = self.account.currency;
+        let is_missing = from != to && self.registry.rates.find(from, to).is_none();
+        is_missing.then_some((from, to))
+    }
+
     /// A kind that is not decided is looked at as if it took money, for the trace.
     pub fn takes_money(&self) -> bool {
         self.treatment.is_none_or(|treatment| treatment.takes_money)

@@ -47,11 +47,20 @@ impl LinkStates {
 
     /// The worst of what a card is linked to.
     pub fn of_card(&self, card: &Card) -> LinkStatus {
+        self.worst_of_card(card)
+            .map_or(LinkStatus::Active, |(status, _)| status)
+    }
+
+    /// The same with the link that it is of, the first of several; nothing where all are active.
+    pub fn worst_of_card(&self, card: &Card) -> Option<(LinkStatus, LinkId)> {
         if self.0.is_empty() {
-            return LinkStatus::Active;
+            return None;
         }
-        let states = card.links.iter().map(|id| self.get(*id));
-        states.max().unwrap_or_default()
+        let states = card.links.iter().filter_map(|id| self.0.get_key_value(id));
+        let by_status = |(id, status): (&LinkId, &LinkStatus)| (*status, *id);
+        states
+            .map(by_status)
+            .reduce(|worst, other| if other.0 > worst.0 { other } else { worst })
     }
 
     /// Whether a link was frozen before, and is not now.

@@ -74,6 +74,7 @@ decline_reasons! {
     CountryNotAllowed = "country_not_allowed",
     CurrencyBlocked = "currency_blocked",
     CurrencyNotAllowed = "currency_not_allowed",
+    ExchangeRateMissing = "exchange_rate_missing",
     MerchantBlocked = "merchant_blocked",
     MerchantNotAllowed = "merchant_not_allowed",
     MerchantLockMismatch = "merchant_lock_mismatch",

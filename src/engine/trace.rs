@@ -1,7 +1,7 @@
 //! The packed trace: each step's result and the numbers compared, as bytes that go into the journal
 //! with the decision. How it prints does not live here.
 
-use super::ids::{ControlId, ExceptionId, LimitId, RiskRuleId};
+use super::ids::{AccountId, ControlId, ExceptionId, LimitId, LinkId, RiskRuleId};
 use super::scope::Scope;
 use super::trace_packing::{Before, Packed, Unpacking};
 use super::window::WindowEnd;
@@ -135,6 +135,19 @@ pub enum Detail {
     /// By which exception the step before came out as it did.
     Exception {
         exception_id: ExceptionId,
+    },
+    /// Whose state it is that the card has: a link's, not its own.
+    Link {
+        link_id: LinkId,
+    },
+    /// Whose state it is that the account has: its own, or that of one above it.
+    Account {
+        account_id: AccountId,
+    },
+    /// Currency numbers between which there is no rate.
+    NoRate {
+        from: u16,
+        to: u16,
     },
 }
 
@@ -285,6 +298,13 @@ mod tests {
             any::<u64>().prop_map(|id| Detail::Exception {
                 exception_id: ExceptionId(id)
             }),
+            any::<u64>().prop_map(|id| Detail::Link {
+                link_id: LinkId(id)
+            }),
+            any::<u64>().prop_map(|id| Detail::Account {
+                account_id: AccountId(id)
+            }),
+            any::<[u16; 2]>().prop_map(|[from, to]| Detail::NoRate { from, to }),
             any::<[u16; 2]>().prop_map(|[home, country]| Detail::HomeCountry { home, country }),
             (any::<u64>(), any::<u32>(), any::<u8>()).prop_map(|(id, version, outcome)| {
                 let rule_id = RiskRuleId(id);

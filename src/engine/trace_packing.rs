@@ -7,7 +7,7 @@
 //! same scope, window ends from the one before. The seventh shape has no scope of its own: its other five
 //! bits say how far above the account is, or, from 8 on, which of the rarer shapes it is.
 
-use super::ids::{ControlId, ExceptionId, LimitId, RiskRuleId};
+use super::ids::{AccountId, ControlId, ExceptionId, LimitId, LinkId, RiskRuleId};
 use super::scope::Scope;
 use super::trace::{Detail, Step, StepResult, TraceStep};
 use super::window::WindowEnd;
@@ -32,6 +32,9 @@ const RISK_RULE: u8 = ABOVE | 8 << 3;
 const THREE_DS: u8 = ABOVE | 9 << 3;
 const HOME_COUNTRY: u8 = ABOVE | 10 << 3;
 const EXCEPTION: u8 = ABOVE | 11 << 3;
+const LINK: u8 = ABOVE | 12 << 3;
+const ACCOUNT: u8 = ABOVE | 13 << 3;
+const NO_RATE: u8 = ABOVE | 14 << 3;
 
 /// Three heads and at most five numbers of ten bytes; a power of two, so that a place is cheap to bound.
 const PACKED_MAX: usize = 64;
@@ -190,6 +193,19 @@ impl Packed {
                 self.byte(EXCEPTION);
                 self.number(exception_id.0);
             }
+            Detail::Link { link_id } => {
+                self.byte(LINK);
+                self.number(link_id.0);
+            }
+            Detail::Account { account_id } => {
+                self.byte(ACCOUNT);
+                self.number(account_id.0);
+            }
+            Detail::NoRate { from, to } => {
+                self.byte(NO_RATE);
+                self.number(u64::from(from));
+                self.number(u64::from(to));
+            }
             // The others are written above.
             _ => {}
         }
@@ -285,7 +301,7 @@ impl<'a> Unpacking<'a> {
     fn detail(&mut self) -> Option<Detail> {
         let mut head = self.byte()?;
         let mut scope = Scope::ALL[usize::from(head >> 3 & 3)];
-        if let RISK_RULE | THREE_DS | HOME_COUNTRY | EXCEPTION = head {
+        if let RISK_RULE | THREE_DS | HOME_COUNTRY | EXCEPTION | LINK | ACCOUNT | NO_RATE = head {
             return self.rarer(head);
         }
         if head & 7 == ABOVE {
@@ -345,6 +361,16 @@ impl<'a> Unpacking<'a> {
             },
             EXCEPTION => Detail::Exception {
                 exception_id: ExceptionId(self.number()?),
+            },
+            LINK => Detail::Link {
+                link_id: LinkId(self.number()?),
+            },
+            ACCOUNT => Detail::Account {
+                account_id: AccountId(self.number()?),
+            },
+            NO_RATE => Detail::NoRate {
+                from: self.number()? as u16,
+                to: self.number()? as u16,
             },
             _ => Detail::ThreeDs {
                 eci: self.byte()?,

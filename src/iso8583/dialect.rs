@@ -70,6 +70,7 @@ pub const RESPONSE_REASONS: &[&str] = &[
     "country_not_allowed",
     "currency_blocked",
     "currency_not_allowed",
+    "exchange_rate_missing",
     "merchant_blocked",
     "merchant_not_allowed",
     "merchant_lock_mismatch",

@@ -3,6 +3,7 @@
 use super::text::{clock_text, mcc_text};
 use super::three_ds;
 use crate::engine::facts::{Channel, Country, EntryMode};
+use crate::engine::ids::LinkId;
 use crate::engine::money::Currency;
 use crate::engine::rules::risk_rules::RuleOutcome;
 use crate::engine::scope::Scope;
@@ -12,12 +13,28 @@ use crate::engine::trace::{Detail, Step, Trace};
 use crate::engine::window::WindowEnd;
 use serde_json::{Value, json};
 
+/// With links by number alone.
 pub fn to_json(trace: &Trace) -> Vec<Value> {
+    to_json_with_links(trace, &|_| None)
+}
+
+/// What a link is called outside: its type and id. Nothing where that is not known.
+pub type LinkNames<'a> = &'a dyn Fn(LinkId) -> Option<Value>;
+
+pub fn to_json_with_links(trace: &Trace, name_of: LinkNames) -> Vec<Value> {
     let step = |step: crate::engine::trace::TraceStep| {
+        let link = match step.detail {
+            Detail::Link { link_id } => name_of(link_id),
+            _ => None,
+        };
+        let detail = match link {
+            Some(link) => json!({ "link": link }),
+            None => detail_to_json(step.step, step.detail),
+        };
         json!({
             "step": step.step.name(),
             "result": step.result.name(),
-            "detail": detail_to_json(step.step, step.detail),
+            "detail": detail,
         })
     };
     trace.steps().map(step).collect()
@@ -67,6 +84,11 @@ fn detail_to_json(step: Step, detail: Detail) -> Value {
             exemption,
             policy,
         } => three_ds::told(Told::of(eci, authentication, exemption, policy)),
+        Detail::Link { link_id } => json!({ "link_id": link_id.to_string() }),
+        Detail::Account { account_id } => json!({ "account_id": account_id.to_string() }),
+        Detail::NoRate { from, to } => {
+            json!({ "rate_from": Currency(from).alpha(), "rate_to": Currency(to).alpha() })
+        }
         Detail::None => json!({}),
     }
 }
@@ -173,7 +195,7 @@ fn month(months: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::ids::{ControlId, ExceptionId, LimitId, RiskRuleId};
+    use crate::engine::ids::{AccountId, ControlId, ExceptionId, LimitId, RiskRuleId};
     use crate::engine::risk::rule::RuleAction;
     use crate::engine::trace::StepResult;
 
@@ -303,6 +325,23 @@ mod tests {
                     exception_id: ExceptionId(1),
                 },
                 json!({"exception_id": "exc_0000000000001"}),
+            ),
+            (
+                Step::AccountStatus,
+                Detail::Account {
+                    account_id: AccountId(1),
+                },
+                json!({"account_id": "acct_0000000000001"}),
+            ),
+            (
+                Step::CardStatus,
+                Detail::Link { link_id: LinkId(1) },
+                json!({"link_id": "link_0000000000001"}),
+            ),
+            (
+                Step::Currency,
+                Detail::NoRate { from: 392, to: 978 },
+                json!({"rate_from": "JPY", "rate_to": "EUR"}),
             ),
             (
                 Step::Currency,

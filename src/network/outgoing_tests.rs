@@ -243,8 +243,12 @@ fn each_dialect_says_what_it_has_a_place_for() {
     });
     assert_eq!(said, all, "atm");
     // An ATM has an MCC of its own, for which 1993 has a second place.
-    assert_eq!(
-        said_in(|outgoing| outgoing.channel = Some(Channel::Atm)),
-        ISO[2..]
-    );
+    let said = said_in(|outgoing| {
+        outgoing.channel = Some(Channel::Atm);
+        outgoing.entry_mode = EntryMode::Chip;
+    });
+    assert_eq!(said, ISO[2..]);
+    // Nobody is at one online.
+    let said = said_in(|outgoing| outgoing.channel = Some(Channel::Atm));
+    assert!(said.is_empty(), "{said:?}");
 }

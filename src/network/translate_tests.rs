@@ -187,6 +187,28 @@ fn merchant_and_place_are_where_each_dialect_has_them() {
     }
 }
 
+/// Whoever says that nobody is there is believed, though cash may be had there otherwise.
+#[test]
+fn a_payment_at_a_distance_is_one_whatever_the_category_of_the_merchant() {
+    for (dialect, mcc, there, online) in [
+        ("iso8583-1987-ascii", 18, "051", "812"),
+        ("iso8583-1987-binary", 18, "051", "812"),
+        ("iso8583-1993-ascii", 26, "510101510141", "510101S10141"),
+        ("iso8583-1993-binary", 26, "510101510141", "510151510141"),
+        ("visa-base1", 18, "0510", "1000"),
+        ("mastercard-ebcdic", 18, "051", "812"),
+    ] {
+        let bench = Bench::new(dialect);
+        let channel = |entry_mode, code| bench.authorize(&[(22, entry_mode), (mcc, code)]).channel;
+        assert_eq!(channel(there, "6011"), Channel::Atm, "{dialect}");
+        assert_eq!(channel(there, "6010"), Channel::PointOfSale, "{dialect}");
+        for code in ["5411", "6010", "6011"] {
+            let of = channel(online, code);
+            assert_eq!(of, Channel::Ecommerce, "{dialect} {code}");
+        }
+    }
+}
+
 #[test]
 fn in_1993_the_merchant_type_serves_where_the_business_code_is_missing() {
     let bench = Bench::new("iso8583-1993-ascii");

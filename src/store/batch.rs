@@ -17,7 +17,7 @@ use super::rows::{
 use super::times::RecordTimeRow;
 use crate::engine::command::{Action, Command};
 use crate::engine::event::{Event, LedgerAccount, Posting};
-use crate::engine::ids::{AccountId, AuthorizationId, CardId};
+use crate::engine::ids::{AccountId, AuthorizationId, CardId, LinkId};
 use crate::engine::record::Record;
 use crate::engine::registry::IssueCard;
 use crate::engine::state::{AccountStatus, CardStatus};
@@ -362,6 +362,7 @@ impl Batch {
         sequence: Sequence,
         at: Timestamp,
         issue: &IssueCard,
+        links: &[LinkId],
         replacement_for: Option<CardId>,
     ) {
         self.places.cards.insert(issue.card_id, self.cards.len());
@@ -369,7 +370,8 @@ impl Batch {
             replacement_for,
             ..from_record::card_row(sequence, at, issue)
         });
-        self.card_links.extend(from_record::card_link_rows(issue));
+        self.card_links
+            .extend(from_record::card_link_rows(issue, links));
     }
 
     pub(super) fn set_card_expiry(&mut self, id: CardId, expiry: Expiry) {

@@ -21,11 +21,12 @@ impl Batch {
             (RegistryEvent::ProgramChanged { .. }, RegistryAction::ChangeProgram(change)) => {
                 self.row_changes.extend(from_record::program_change(change));
             }
-            (RegistryEvent::CardIssued { .. }, RegistryAction::IssueCard(issue)) => {
-                self.issue(sequence, command.at, issue, None);
+            (RegistryEvent::CardIssued { links, .. }, RegistryAction::IssueCard(issue)) => {
+                self.issue(sequence, command.at, issue, links, None);
             }
-            (RegistryEvent::CardIssued { .. }, RegistryAction::ReissueCard(reissue)) => {
-                self.issue(sequence, command.at, &reissue.issue, Some(reissue.replaces));
+            (RegistryEvent::CardIssued { links, .. }, RegistryAction::ReissueCard(reissue)) => {
+                let replaces = Some(reissue.replaces);
+                self.issue(sequence, command.at, &reissue.issue, links, replaces);
             }
             (RegistryEvent::CardRenewed { .. }, RegistryAction::RenewCard(renew)) => {
                 self.set_card_expiry(renew.card_id, renew.expiry);

@@ -8,7 +8,7 @@ use crate::engine::facts::{Channel, Country, EntryMode, Kind};
 use crate::engine::fees::schedule::FeeKind;
 use crate::engine::ids::{
     AccountId, AuditId, AuthorizationId, CardId, CardholderId, ControlId, DeliveryId, EventId,
-    FeeId, FeeScheduleId, LimitId, ProgramId, ReversalId, RiskRuleId, TokenId, TopUpId,
+    FeeId, FeeScheduleId, LimitId, LinkId, ProgramId, ReversalId, RiskRuleId, TokenId, TopUpId,
     TransactionId, TransferId, WebhookEndpointId,
 };
 use crate::engine::money::Currency;
@@ -260,6 +260,7 @@ id_columns!(
     CardholderId,
     DeliveryId,
     EventId,
+    LinkId,
     ProgramId,
     ReversalId,
     TokenId,

@@ -9,7 +9,7 @@ use super::rows::{
 use crate::engine::audit::{AuditEntry, Requester};
 use crate::engine::command::OpenAccount;
 use crate::engine::event::{LedgerAccount, Posting};
-use crate::engine::ids::{AccountId, AuditId};
+use crate::engine::ids::{AccountId, AuditId, LinkId};
 use crate::engine::money::Currency;
 use crate::engine::programs::{Bin, ChangeProgram, LimitThresholds, Program};
 use crate::engine::record::Record;
@@ -159,14 +159,15 @@ pub(super) fn card_row(sequence: Sequence, at: Timestamp, issue: &IssueCard) -> 
 }
 
 /// The links of a card, each once: a list may name one twice.
-pub(super) fn card_link_rows(issue: &IssueCard) -> Vec<CardLinkRow> {
+pub(super) fn card_link_rows(issue: &IssueCard, numbers: &[LinkId]) -> Vec<CardLinkRow> {
     let mut rows: Vec<CardLinkRow> = Vec::with_capacity(issue.links.len());
-    for link in &issue.links {
+    for (link, number) in issue.links.iter().zip(numbers) {
         let row = CardLinkRow {
             card_id: issue.card_id,
             program_id: link.program_id,
             link_type: clean(&link.link_type),
             link_id: clean(&link.id),
+            number: *number,
         };
         if !rows.contains(&row) {
             rows.push(row);

@@ -38,6 +38,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/postgres/0015_audit_outcomes.sql"),
     include_str!("migrations/postgres/0016_limit_thresholds.sql"),
     include_str!("migrations/postgres/0017_journal_chain.sql"),
+    include_str!("migrations/postgres/0020_card_link_numbers.sql"),
 ];
 
 const READERS_MAX: u32 = 8;

@@ -10,6 +10,7 @@ use crate::engine::ids::{CardId, TransactionId};
 use crate::engine::reason::DeclineReason;
 use crate::engine::trace::Step;
 use crate::json::payment;
+use crate::json::trace::{LinkNames, to_json_with_links};
 use serde_json::{Value, json};
 
 pub fn link(link_type: &str, id: &str) -> Value {
@@ -20,6 +21,7 @@ pub fn link(link_type: &str, id: &str) -> Value {
 pub fn authorization(
     row: &AuthorizationRow,
     links: Vec<Value>,
+    link_names: LinkNames,
     transactions: &[TransactionId],
     response_code: Option<String>,
 ) -> Value {
@@ -52,7 +54,7 @@ pub fn authorization(
         "flags": payment::flags(row.flags),
         "breach": breach(row),
         "transactions": transactions,
-        "trace": trace(row),
+        "trace": trace(row, link_names),
         "links": links,
         "network": payment::network(
             &row.network,
@@ -93,8 +95,8 @@ fn decision_call(row: &AuthorizationRow) -> Option<Value> {
 }
 
 /// The checks, then what the customer said, and whether the approval left in time where it did not.
-fn trace(row: &AuthorizationRow) -> Vec<Value> {
-    let mut trace = crate::json::trace::to_json(&row.trace);
+fn trace(row: &AuthorizationRow, link_names: LinkNames) -> Vec<Value> {
+    let mut trace = to_json_with_links(&row.trace, link_names);
     let mut add = |step: Step, result, detail| {
         trace.push(json!({ "step": step.name(), "result": result, "detail": detail }));
     };

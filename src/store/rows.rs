@@ -6,8 +6,8 @@ use crate::engine::event::{ApprovalCode, Flags, RuleId, Standing};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
 use crate::engine::fees::schedule::FeeKind;
 use crate::engine::ids::{
-    AccountId, AuditId, AuthorizationId, CardId, CardholderId, FeeId, FeeScheduleId, ProgramId,
-    ReversalId, TokenId, TopUpId, TransactionId, TransferId,
+    AccountId, AuditId, AuthorizationId, CardId, CardholderId, FeeId, FeeScheduleId, LinkId,
+    ProgramId, ReversalId, TokenId, TopUpId, TransactionId, TransferId,
 };
 use crate::engine::money::Currency;
 use crate::engine::programs::ProgramStatus;
@@ -157,6 +157,8 @@ table! {
         program_id: ProgramId,
         link_type: String,
         link_id: String,
+        /// By which traces name it.
+        number: LinkId,
     }
 }
 

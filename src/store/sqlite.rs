@@ -42,6 +42,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/sqlite/0015_audit_outcomes.sql"),
     include_str!("migrations/sqlite/0016_limit_thresholds.sql"),
     include_str!("migrations/sqlite/0017_journal_chain.sql"),
+    include_str!("migrations/sqlite/0020_card_link_numbers.sql"),
 ];
 
 const READERS_MAX: u32 = 4;

@@ -342,3 +342,26 @@ fn what_a_batch_issues_is_in_the_name_of_whoever_ordered_it() {
     assert_eq!(entries[0]["outcome"], "done");
     assert_eq!(entries[0]["object_id"], json!(id));
 }
+
+/// Rows are issued side by side, so that more begin than there is money for.
+#[test]
+fn what_cannot_be_paid_for_leaves_no_account_open() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let items = json!([{"kind": "issue_virtual", "fee": {"amount": 100}}]);
+    let schedule = json!({"name": "Cards", "currency": "USD", "items": items});
+    let schedule = client.post("/v1/fee_schedules", schedule).created();
+    let (program, account) = client.program_and_account();
+    let body = json!({"fee_schedule": schedule});
+    client.patch(&format!("/v1/programs/{program}"), body).ok();
+    let top_up = json!({"amount": 300, "currency": "USD", "method": "internal"});
+    let path = format!("/v1/accounts/{account}/top_ups");
+    client.post(&path, top_up).created();
+    let row = json!({"account_id": account, "funding": "own"});
+    let batch = over(&client, &order(&client, &vec![row; 12]));
+    assert_eq!(counts(&batch), [12, 3, 9]);
+    switch.projected();
+    let open = format!("/v1/accounts?parent_id={account}&status=active&limit=100");
+    let open = client.get(&open).ok();
+    assert_eq!(open["data"].as_array().unwrap().len(), 3);
+}

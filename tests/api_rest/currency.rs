@@ -116,7 +116,7 @@ fn an_authorization_tells_how_its_amount_came_about() {
     let client = switch.client();
     let card = card(&client);
     let without = authorize(&switch, &card, 2_000, None, false);
-    assert_eq!(without["decision"]["reason"], "currency_not_allowed");
+    assert_eq!(without["decision"]["reason"], "exchange_rate_missing");
     assert_eq!(without["conversion"], json!(null));
     assert_eq!(without["requested_amount"], 0);
 

@@ -213,6 +213,57 @@ fn an_authorization_is_told_as_it_is_read_then() {
     assert_eq!(authorization(3)["id"], directly);
 }
 
+/// Wherever a decline is told: whose state it was, and which rate was missing.
+#[test]
+fn a_decline_says_what_is_frozen_and_which_rate_is_missing() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let links = json!([{"type": "user", "id": "u1"}, {"type": "project", "id": "p1"}]);
+    let (account, _) = funded_card(&client, json!({}));
+    let card = json!({"account_id": account, "links": links});
+    let card = client.post("/v1/cards", card).created();
+    subscribe(&client, json!({"events": ["authorization.declined"]}));
+    let post = |path: &str| drop(client.post(path, json!({})).ok());
+    let decline = |currency: &str| {
+        let body = json!({"card_id": card, "amount": 100, "currency": currency});
+        let id = client.post("/v1/simulate/authorizations", body).created();
+        client.get(&format!("/v1/authorizations/{id}")).ok()
+    };
+    post("/v1/links/project/p1/freeze");
+    let of_link = decline("USD");
+    post("/v1/links/project/p1/unfreeze");
+    post(&format!("/v1/cards/{card}/freeze"));
+    let of_card = decline("USD");
+    post(&format!("/v1/cards/{card}/unfreeze"));
+    post(&format!("/v1/accounts/{account}/freeze"));
+    let of_account = decline("USD");
+    post(&format!("/v1/accounts/{account}/unfreeze"));
+    let of_rate = decline("JPY");
+    let why = |told: &Value| {
+        let steps = told["trace"].as_array().unwrap();
+        let step = steps.iter().find(|step| step["result"] == "fail").unwrap();
+        json!([told["decision"]["reason"], step["detail"]])
+    };
+    let link = json!({"link": {"type": "project", "id": "p1"}});
+    let declined = [of_link, of_card, of_account, of_rate];
+    let expected = [
+        json!(["card_frozen", link]),
+        json!(["card_frozen", {}]),
+        json!(["account_frozen", {"account_id": account}]),
+        json!(["exchange_rate_missing", {"rate_from": "JPY", "rate_to": "USD"}]),
+    ];
+    assert_eq!(declined.each_ref().map(why), expected);
+    switch.projected();
+    let events = told(&switch, &client, "");
+    let events = events.iter().map(|event| &event["data"]["authorization"]);
+    assert_eq!(events.map(why).collect::<Vec<_>>(), expected);
+    // The list is from the tables.
+    let list = client.get("/v1/authorizations?limit=4").ok();
+    let mut listed: Vec<Value> = list["data"].as_array().unwrap().iter().map(why).collect();
+    listed.reverse();
+    assert_eq!(listed, expected);
+}
+
 #[test]
 fn who_hears_of_an_approval_hears_of_all_that_it_comes_to() {
     let switch = Switch::start();

@@ -602,6 +602,10 @@ fn the_audit_log_says_who_changed_what_and_how_it_was_before() {
     let switch = Switch::start();
     let root = switch.client();
     let part = Part::make(&switch, "own");
+    Part::make(&switch, "other");
+    let simulated = json!({"card_id": part.card, "amount": 100, "currency": "USD"});
+    root.post("/v1/simulate/authorizations", simulated)
+        .created();
     let support = with_key(&root, json!({"name": "s", "preset": "support"}));
     let frozen = support.post(&format!("/v1/cards/{}/freeze", part.card), json!({}));
     frozen.ok();
@@ -657,7 +661,27 @@ fn the_audit_log_says_who_changed_what_and_how_it_was_before() {
     for entry in seen["data"].as_array().unwrap() {
         assert_eq!(entry["program_id"], json!(part.program));
     }
-    assert!(count(&seen) > 3);
+    let told = |page: &Value, path: &str| {
+        let mut actions = page["data"].as_array().unwrap().iter();
+        actions.any(|entry| entry["action"] == format!("POST {path}"))
+    };
+    for path in [
+        "/v1/accounts/{id}/top_ups",
+        "/v1/transfers",
+        "/v1/cards",
+        "/v1/cards/{id}/reveal",
+        "/v1/cards/{id}/freeze",
+        "/v1/tokens",
+        "/v1/exceptions",
+        "/v1/card_batches",
+        "/v1/decision_endpoints",
+        "/v1/cardholders",
+        "/v1/simulate/authorizations",
+    ] {
+        assert!(told(&seen, path), "{path}: {seen:#}");
+    }
+    // Of what all programs share the log tells nobody who is bound.
+    assert!(told(&all, "/v1/fee_schedules") && !told(&seen, "/v1/fee_schedules"));
     let linked = json!({"name": "b", "scopes": scopes, "account_ids": [part.account]});
     assert_eq!(
         with_key(&root, linked).get("/v1/audit_log").error().2,

@@ -239,9 +239,17 @@ fn all_cards_of_an_object_are_frozen_unfrozen_and_closed_in_one_call() {
     let declined = authorize(&switch, &account_id, &later, 400);
     let told = client.get(&format!("/v1/authorizations/{declined}")).ok();
     assert_eq!(told["decision"]["reason"], "card_frozen");
+    let states = |card: &str| {
+        let card = client.get(&format!("/v1/cards/{card}")).ok();
+        json!([card["status"], card["own_status"], card["status_link"]])
+    };
+    let link = json!({"type": "project", "id": "p1"});
+    assert_eq!(states(&later), json!(["frozen", "active", link]));
     client
         .post(&format!("/v1/cards/{first}/freeze"), json!({}))
         .ok();
+    // It would be so without the link.
+    assert_eq!(states(&first), json!(["frozen", "frozen", null]));
     // Again is no mistake.
     assert_eq!(all("freeze").ok()["status"], "frozen");
     assert_eq!(all("unfreeze").ok()["status"], "active");

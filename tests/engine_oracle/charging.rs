@@ -90,6 +90,7 @@ fn is_free(reason: DeclineReason) -> bool {
         DeclineReason::TokenSuspended,
         DeclineReason::AccountFrozen,
         DeclineReason::AccountClosed,
+        DeclineReason::ExchangeRateMissing,
     ]
     .contains(&reason)
 }

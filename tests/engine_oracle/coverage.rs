@@ -92,7 +92,7 @@ pub fn case_of(step: &Step, came: &Came, steps: &[Step]) -> Option<(&'static str
                 Came::Approved { .. } if payment.is_credit() => "refund",
                 Came::Approved { .. } if payment.takes_money() => "whole",
                 Came::Partial { .. } => "part",
-                Came::Declined(DeclineReason::CurrencyNotAllowed) => "declined",
+                Came::Declined(DeclineReason::ExchangeRateMissing) => "declined",
                 _ => return None,
             };
             Some((way, payment.case))

@@ -281,7 +281,7 @@ impl View<'_> {
             return Some(reason);
         }
         if taken.is_none() {
-            return Some(DeclineReason::CurrencyNotAllowed);
+            return Some(DeclineReason::ExchangeRateMissing);
         }
         let elsewhere = self.elsewhere(sought, place);
         elsewhere

@@ -168,6 +168,8 @@ fn card() -> Value {
             ("program_id", id("prog")),
             ("type", open_word(&words(CARD_TYPES))),
             ("status", open_word(&CARD_STATUSES)),
+            ("own_status", open_word(&CARD_STATUSES)),
+            ("status_link", or_null(named("LinkRef"))),
             (
                 "status_reason",
                 or_null(open_word(&["lost", "stolen", "fraud"])),

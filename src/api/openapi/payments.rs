@@ -220,7 +220,7 @@ fn trace_step() -> Value {
     answer(
         vec![
             ("step", steps()),
-            ("result", open_word(&["pass", "fail"])),
+            ("result", open_word(&["pass", "fail", "skipped"])),
             ("detail", detail),
         ],
         Vec::new(),

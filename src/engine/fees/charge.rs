@@ -341,6 +341,7 @@ pub fn is_free(reason: DeclineReason) -> bool {
             | TokenExpired
             | AccountFrozen
             | AccountClosed
+            | ExchangeRateMissing
             | ProgramSuspended
             | InternalError
             | Overloaded

@@ -7,29 +7,19 @@ use crate::engine::state::AccountStatus;
 use crate::engine::trace::{Detail, Step};
 
 pub fn check(context: &Context, checks: &mut Checks) {
-    let any_is = |status| {
+    let first = |status, reason| {
         let mut accounts = std::iter::once(&context.account).chain(&context.above);
-        accounts.any(|account| account.status == status)
+        let account_id = accounts.find(|account| account.status == status)?.id;
+        Some((reason, Detail::Account { account_id }))
     };
-    if any_is(AccountStatus::Closed) {
-        checks.fail(
-            Step::AccountStatus,
-            DeclineReason::AccountClosed,
-            Detail::None,
-        );
-    } else if any_is(AccountStatus::Frozen) {
-        checks.fail(
-            Step::AccountStatus,
-            DeclineReason::AccountFrozen,
-            Detail::None,
-        );
-    } else if context.program.status == ProgramStatus::Suspended {
-        checks.fail(
-            Step::AccountStatus,
-            DeclineReason::ProgramSuspended,
-            Detail::None,
-        );
-    } else {
-        checks.pass(Step::AccountStatus, Detail::None);
+    let no = first(AccountStatus::Closed, DeclineReason::AccountClosed)
+        .or_else(|| first(AccountStatus::Frozen, DeclineReason::AccountFrozen))
+        .or_else(|| {
+            let is_suspended = context.program.status == ProgramStatus::Suspended;
+            is_suspended.then_some((DeclineReason::ProgramSuspended, Detail::None))
+        });
+    match no {
+        Some((reason, detail)) => checks.fail(Step::AccountStatus, reason, detail),
+        None => checks.pass(Step::AccountStatus, Detail::None),
     }
 }

@@ -8,11 +8,17 @@ use crate::engine::state::CardStatus;
 use crate::engine::trace::{Detail, Step};
 
 pub fn check(context: &Context, checks: &mut Checks) {
-    match of_both(
-        own(context),
-        context.registry.link_states.of_card(context.card),
-    ) {
-        Some(reason) => checks.fail(Step::CardStatus, reason, Detail::None),
+    let own = own(context);
+    let link = context.registry.link_states.worst_of_card(context.card);
+    let of_link = link.map_or(LinkStatus::Active, |(status, _)| status);
+    match of_both(own, of_link) {
+        Some(reason) => {
+            let whose = match link {
+                Some((_, link_id)) if own != Some(reason) => Detail::Link { link_id },
+                _ => Detail::None,
+            };
+            checks.fail(Step::CardStatus, reason, whose);
+        }
         None => checks.pass(Step::CardStatus, Detail::None),
     }
 }

@@ -81,11 +81,15 @@ fn check_home(context: &Context, checks: &mut Checks) {
 pub fn check_currency(context: &Context, checks: &mut Checks) {
     if context.amount_minor.is_none() {
         // Nothing here can put the amount into the account's currency.
-        return checks.fail(
-            Step::Currency,
-            DeclineReason::CurrencyNotAllowed,
-            Detail::None,
-        );
+        let (reason, detail) = match context.rate_missing() {
+            Some((from, to)) => {
+                let (from, to) = (from.0, to.0);
+                let detail = Detail::NoRate { from, to };
+                (DeclineReason::ExchangeRateMissing, detail)
+            }
+            None => (DeclineReason::InvalidAmount, Detail::None),
+        };
+        return checks.fail(Step::Currency, reason, detail);
     }
     let stated = context.command.amounts.transaction.currency;
     let assumed = stated == Currency::ABSENT;

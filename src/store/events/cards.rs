@@ -3,7 +3,7 @@
 use super::fold::EventContext;
 use crate::engine::command::{Action, Command};
 use crate::engine::event::Event;
-use crate::engine::ids::CardId;
+use crate::engine::ids::{CardId, LinkId};
 use crate::engine::registry::IssueCard;
 use crate::engine::shipping::ShippingStatus;
 use crate::store::from_record;
@@ -17,9 +17,13 @@ impl EventContext {
         }
     }
 
-    pub(super) fn take_in_card(&mut self, row: CardRow, issue: &IssueCard) {
-        let links = from_record::card_link_rows(issue);
-        let links = links.into_iter().map(|row| (row.link_type, row.link_id));
+    pub(super) fn take_in_card(&mut self, row: CardRow, issue: &IssueCard, numbers: &[LinkId]) {
+        let links = from_record::card_link_rows(issue, numbers);
+        let links = links.into_iter().map(|row| {
+            let link = (row.link_type, row.link_id);
+            self.link_names.insert(row.number, link.clone());
+            link
+        });
         let mut links: Vec<_> = links.collect();
         // As they are read back.
         links.sort();

@@ -266,6 +266,7 @@ impl Store {
         }
         for row in self.rows_of::<CardLinkRow>("card_id", &ids).await? {
             let link = (row.link_type, row.link_id);
+            context.link_names.insert(row.number, link.clone());
             context.links.entry(row.card_id).or_default().push(link);
         }
         context.links.values_mut().for_each(|links| links.sort());

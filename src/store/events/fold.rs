@@ -9,7 +9,7 @@ use super::types::EventType;
 use crate::engine::command::Action;
 use crate::engine::event::Event;
 use crate::engine::ids::{
-    AccountId, AuthorizationId, CardId, EventId, ProgramId, TokenId, TransactionId,
+    AccountId, AuthorizationId, CardId, EventId, LinkId, ProgramId, TokenId, TransactionId,
     WebhookEndpointId,
 };
 use crate::engine::link_states::LinkStatus;
@@ -87,6 +87,8 @@ pub struct EventContext {
     pub cards: HashMap<CardId, CardRow>,
     /// Types and ids.
     pub links: HashMap<CardId, Vec<(String, String)>>,
+    /// Of the links of those cards.
+    pub link_names: HashMap<LinkId, (String, String)>,
     /// With those above them.
     pub accounts: HashMap<AccountId, AccountRow>,
     pub authorizations: HashMap<AuthorizationId, AuthorizationRow>,
@@ -129,7 +131,13 @@ impl EventContext {
         let posted = self.transactions.get(&row.id);
         let posted = posted.map_or(&[][..], Vec::as_slice);
         // The response code is put in where it is told: it is the dialect's.
-        row_json::authorization(row, self.links_json(row.card_id), posted, None)
+        let links = self.links_json(row.card_id);
+        row_json::authorization(row, links, &|id| self.link_name(id), posted, None)
+    }
+
+    fn link_name(&self, id: LinkId) -> Option<Value> {
+        let (link_type, id) = self.link_names.get(&id)?;
+        Some(row_json::link(link_type, id))
     }
 
     fn links_json(&self, id: CardId) -> Vec<Value> {
@@ -299,15 +307,16 @@ impl<'a> EventFold<'a> {
         let context = &mut *self.context;
         balances::take_in_thresholds(context, &command.action);
         match (&command.action, event) {
-            (RegistryAction::IssueCard(issue), RegistryEvent::CardIssued { .. }) => {
-                context.take_in_card(from_record::card_row(sequence, command.at, issue), issue);
+            (RegistryAction::IssueCard(issue), RegistryEvent::CardIssued { links, .. }) => {
+                let row = from_record::card_row(sequence, command.at, issue);
+                context.take_in_card(row, issue, links);
             }
-            (RegistryAction::ReissueCard(reissue), RegistryEvent::CardIssued { .. }) => {
+            (RegistryAction::ReissueCard(reissue), RegistryEvent::CardIssued { links, .. }) => {
                 let row = CardRow {
                     replacement_for: Some(reissue.replaces),
                     ..from_record::card_row(sequence, command.at, &reissue.issue)
                 };
-                context.take_in_card(row, &reissue.issue);
+                context.take_in_card(row, &reissue.issue, links);
             }
             (RegistryAction::RenewCard(renew), RegistryEvent::CardRenewed { .. }) => {
                 if let Some(row) = context.cards.get_mut(&renew.card_id) {
