@@ -1,6 +1,7 @@
 //! The configuration file: typed, then checked, with one clear sentence for what is wrong. What a key
 //! means lives with the module that uses it and in `config/cardswitch.toml`.
 
+use crate::engine::approvals::APPROVAL_VALID_MS;
 use crate::engine::hold_expiry::HOLD_HOURS_MAX;
 use crate::engine::registry::EngineSettings;
 use crate::journal::Settings as JournalSettings;
@@ -219,6 +220,10 @@ pub struct Limits {
     pub open_holds_per_account_max: u32,
     pub open_holds_per_shard_max: u64,
     pub closed_per_shard_max: u64,
+    pub idempotency_mib_max: u32,
+    pub idempotency_mib_of_tenant_max: u32,
+    pub ended_api_key_days: u32,
+    pub past_exception_days: u32,
 }
 
 impl Default for Limits {
@@ -233,6 +238,10 @@ impl Default for Limits {
             open_holds_per_account_max: settings.open_holds_per_account_max,
             open_holds_per_shard_max: settings.open_holds_per_shard_max,
             closed_per_shard_max: settings.closed_per_shard_max,
+            idempotency_mib_max: 1_024,
+            idempotency_mib_of_tenant_max: 128,
+            ended_api_key_days: 30,
+            past_exception_days: 90,
         }
     }
 }
@@ -240,15 +249,21 @@ impl Default for Limits {
 impl Limits {
     pub fn engine_settings(&self) -> EngineSettings {
         const MINUTE_MS: i64 = 60_000;
+        let days = |days: u32| i64::from(days) * 24 * 60 * MINUTE_MS;
+        let mib = |mib: u32| u64::from(mib) << 20;
         EngineSettings {
             first_answer_retention_ms: i64::from(self.first_answer_minutes) * MINUTE_MS,
             reversal_retention_ms: i64::from(self.reversal_hours) * 60 * MINUTE_MS,
             closed_retention_ms: i64::from(self.closed_hours) * 60 * MINUTE_MS,
             idempotency_retention_ms: i64::from(self.idempotency_hours) * 60 * MINUTE_MS,
-            hold_expiry_ms: i64::from(self.hold_days) * 24 * 60 * MINUTE_MS,
+            hold_expiry_ms: days(self.hold_days),
             open_holds_per_account_max: self.open_holds_per_account_max,
             open_holds_per_shard_max: self.open_holds_per_shard_max,
             closed_per_shard_max: self.closed_per_shard_max,
+            idempotency_bytes_max: mib(self.idempotency_mib_max),
+            idempotency_bytes_of_tenant_max: mib(self.idempotency_mib_of_tenant_max),
+            ended_api_key_retention_ms: days(self.ended_api_key_days),
+            past_exception_retention_ms: days(self.past_exception_days),
         }
     }
 }
@@ -276,6 +291,11 @@ pub enum LogFormat {
     Text,
     Json,
 }
+
+const APPROVAL_VALID_DAYS: u32 = (APPROVAL_VALID_MS / (24 * 3_600_000)) as u32;
+
+/// Longest that something past is still known.
+const DAYS_MAX: u32 = 100 * 366;
 
 /// Room for the largest piece that a shard hands to the journal, with some to spare.
 const PENDING_LIMIT_BYTES_MIN: u64 = 1 << 20;
@@ -391,11 +411,25 @@ impl Config {
                 HOLD_HOURS_MAX,
             ),
             ("hold_days", limits.hold_days, HOLD_HOURS_MAX / 24),
+            ("idempotency_mib_max", limits.idempotency_mib_max, u32::MAX),
+            (
+                "idempotency_mib_of_tenant_max",
+                limits.idempotency_mib_of_tenant_max,
+                u32::MAX,
+            ),
+            ("past_exception_days", limits.past_exception_days, DAYS_MAX),
         ] {
             if !(1..=most).contains(&value) {
                 let what = format!("[limits] `{key}` must be 1 to {most}");
                 return Err(WrongKey::new(&["limits", key], &what));
             }
+        }
+        // What a key asked for is still approved while it waits, where the key was rolled meanwhile.
+        if !(APPROVAL_VALID_DAYS..=DAYS_MAX).contains(&limits.ended_api_key_days) {
+            let what = format!(
+                "[limits] `ended_api_key_days` must be {APPROVAL_VALID_DAYS} (as long as approvals wait) to {DAYS_MAX}"
+            );
+            return Err(WrongKey::new(&["limits", "ended_api_key_days"], &what));
         }
         Ok(())
     }

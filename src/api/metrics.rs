@@ -138,6 +138,21 @@ impl Collector for Loops {
             counter,
         );
         encode(&mut encoder, out_of_range, &left_out)?;
+        for (name, help, count) in [
+            (
+                "cardswitch_idempotency_keys",
+                "Idempotency keys that are kept",
+                total(|stats| stats.idempotency_keys()),
+            ),
+            (
+                "cardswitch_idempotency_bytes",
+                "Memory that idempotency keys and their responses take, about",
+                total(|stats| stats.idempotency_bytes()),
+            ),
+        ] {
+            let named = (name, help, MetricType::Gauge);
+            encode(&mut encoder, named, &[(Vec::new(), count)])?;
+        }
         let each = |count: fn(&crate::shard::stats::ShardStats) -> u64| -> Vec<Sample> {
             let counts = stats.iter().map(|stats| count(stats));
             counts

@@ -1,7 +1,7 @@
 //! Who may approve, what a state forbids, and what is remembered.
 
 use super::*;
-use crate::engine::api_keys::{ApiKey, Bounds, Scopes};
+use crate::engine::api_keys::{ApiKey, Bounds, KeyOrigin, Scopes};
 use crate::engine::ids::ApiKeyId;
 use crate::engine::registry_decide;
 
@@ -23,6 +23,7 @@ fn registry() -> Registry {
             created_by: created_by.map(ApiKeyId),
             revoked_at: None,
             rolled_from: None,
+            origin: KeyOrigin::default(),
         };
         done(
             &mut registry,

@@ -10,6 +10,7 @@ use super::ids::{AccountId, TopUpId};
 use super::money::{Currency, Money};
 use super::recent::Recent;
 use super::registry::{RegistryEvent, RegistryOutcome, RegistryRefusal};
+use super::shares::{ShareBounds, Shares};
 use super::state::{Account, AccountStatus, State};
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,8 @@ use std::collections::BTreeMap;
 
 /// Top-ups of one shard that wait for their money; above it further ones are refused.
 pub const PENDING_TOP_UPS_MAX: usize = 100_000;
+pub const PENDING_TOP_UPS_OF_TENANT_MAX: usize = 10_000;
+const SHARES: ShareBounds = ShareBounds::new(PENDING_TOP_UPS_MAX, PENDING_TOP_UPS_OF_TENANT_MAX);
 
 /// The ways in which money comes in.
 pub const METHODS: [&str; 4] = ["swift", "sepa", USDT_METHOD, "internal"];
@@ -102,9 +105,29 @@ pub struct PendingTopUp {
 /// The top-ups that a shard knows beside those that were settled at once.
 #[derive(Debug, Clone, Default)]
 pub struct TopUps {
-    pub pending: BTreeMap<TopUpId, PendingTopUp>,
+    pending: BTreeMap<TopUpId, PendingTopUp>,
+    taken: Shares,
     /// Those that are over, with how they ended.
     pub ended: Recent<TopUpId, EndTopUp>,
+}
+
+impl TopUps {
+    /// In the order of their ids.
+    pub fn pending(&self) -> impl Iterator<Item = &PendingTopUp> {
+        self.pending.values()
+    }
+
+    /// Puts one, new or restored, in its place.
+    pub(super) fn insert_pending(&mut self, pending: PendingTopUp) {
+        self.taken.add(pending.top_up.tenant, 1);
+        self.pending.insert(pending.top_up.top_up_id, pending);
+    }
+
+    fn remove_pending(&mut self, id: TopUpId) {
+        if let Some(pending) = self.pending.remove(&id) {
+            self.taken.remove(pending.top_up.tenant, 1);
+        }
+    }
 }
 
 /// What so much of this method is worth on the account: one for one in its own currency, and dollars for USDT.
@@ -183,9 +206,9 @@ pub(super) fn decide_announce(state: &State, command: &Command, top_up: &TopUp) 
     if let Err(refusal) = credit(account, &top_up.method, top_up.amount) {
         return Outcome::Refused(refusal);
     }
-    match state.announced.pending.len() < PENDING_TOP_UPS_MAX {
-        true => Outcome::Event(Event::TopUpAnnounced),
-        false => Outcome::Refused(Refusal::TooManyPendingTopUps),
+    match state.announced.taken.check(top_up.tenant, 1, &SHARES) {
+        Ok(()) => Outcome::Event(Event::TopUpAnnounced),
+        Err(_) => Outcome::Refused(Refusal::TooManyPendingTopUps),
     }
 }
 
@@ -233,12 +256,11 @@ pub(super) fn apply_announce(state: &mut State, command: &Command, top_up: &TopU
         top_up: top_up.clone(),
         announced_at: command.at,
     };
-    let all = &mut state.announced.pending;
-    all.insert(top_up.top_up_id, pending);
+    state.announced.insert_pending(pending);
 }
 
 pub(super) fn apply_end(state: &mut State, command: &Command, end: &EndTopUp, ended: &TopUpEnded) {
-    state.announced.pending.remove(&end.top_up_id);
+    state.announced.remove_pending(end.top_up_id);
     if !ended.postings.is_empty() {
         post(state, end.account_id, &ended.postings);
     }

@@ -59,6 +59,7 @@ struct Forward {
 impl RegistryWorker {
     pub fn run(mut self) -> Registry {
         let mut records = RecordBatch::new();
+        self.stats.note_idempotency(&self.registry.idempotency);
         while let RegistryMessage::Batch(batch) = self.outlet.wait() {
             let requests = batch.items.len();
             if self.serve_batch(batch, &mut records).is_err() {
@@ -114,6 +115,7 @@ impl RegistryWorker {
             replies.extend(reply.map(|reply| (token, reply)));
         }
         self.stats.count_turn(records.len());
+        self.stats.note_idempotency(&self.registry.idempotency);
         if !records.is_empty() {
             let nothing = Box::new(HeldReplies(Vec::new()));
             self.last_sequence = self.journal.append(records, nothing)?.last;
@@ -383,8 +385,8 @@ impl RegistryWorker {
         };
         let all = &self.registry.exceptions;
         Reply::Exceptions(match id {
-            Some(id) => all.get(&id).map(known).into_iter().collect(),
-            None => all.values().map(known).collect(),
+            Some(id) => all.get(id).map(known).into_iter().collect(),
+            None => all.iter().map(known).collect(),
         })
     }
 
