@@ -1,9 +1,6 @@
 //! The configuration file: typed, then checked, with one clear sentence for what is wrong. What a key
 //! means lives with the module that uses it and in `config/cardswitch.toml`.
 
-use crate::engine::approvals::APPROVAL_VALID_MS;
-use crate::engine::hold_expiry::HOLD_HOURS_MAX;
-use crate::engine::registry::EngineSettings;
 use crate::journal::Settings as JournalSettings;
 use crate::network::settings::NetworkSettings;
 use crate::network::threads::ThreadSettings;
@@ -12,11 +9,13 @@ use crate::shard::archive::ArchiveSettings;
 use crate::shard::inbox::QueueSettings;
 use crate::shard::snapshots::SnapshotSettings;
 use address::{clash, has_port, no_port};
+pub use limits::Limits;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use variables::Variable;
 
 mod address;
+mod limits;
 mod place;
 mod variables;
 
@@ -208,66 +207,6 @@ impl Shards {
     }
 }
 
-/// Bounds and times that decisions depend on; a change is journalled at the next start.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    pub first_answer_minutes: u32,
-    pub reversal_hours: u32,
-    pub closed_hours: u32,
-    pub idempotency_hours: u32,
-    pub hold_days: u32,
-    pub open_holds_per_account_max: u32,
-    pub open_holds_per_shard_max: u64,
-    pub closed_per_shard_max: u64,
-    pub idempotency_mib_max: u32,
-    pub idempotency_mib_of_tenant_max: u32,
-    pub ended_api_key_days: u32,
-    pub past_exception_days: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        let settings = EngineSettings::default();
-        Limits {
-            first_answer_minutes: 15,
-            reversal_hours: 24,
-            closed_hours: 24,
-            idempotency_hours: 24,
-            hold_days: 7,
-            open_holds_per_account_max: settings.open_holds_per_account_max,
-            open_holds_per_shard_max: settings.open_holds_per_shard_max,
-            closed_per_shard_max: settings.closed_per_shard_max,
-            idempotency_mib_max: 1_024,
-            idempotency_mib_of_tenant_max: 128,
-            ended_api_key_days: 30,
-            past_exception_days: 90,
-        }
-    }
-}
-
-impl Limits {
-    pub fn engine_settings(&self) -> EngineSettings {
-        const MINUTE_MS: i64 = 60_000;
-        let days = |days: u32| i64::from(days) * 24 * 60 * MINUTE_MS;
-        let mib = |mib: u32| u64::from(mib) << 20;
-        EngineSettings {
-            first_answer_retention_ms: i64::from(self.first_answer_minutes) * MINUTE_MS,
-            reversal_retention_ms: i64::from(self.reversal_hours) * 60 * MINUTE_MS,
-            closed_retention_ms: i64::from(self.closed_hours) * 60 * MINUTE_MS,
-            idempotency_retention_ms: i64::from(self.idempotency_hours) * 60 * MINUTE_MS,
-            hold_expiry_ms: days(self.hold_days),
-            open_holds_per_account_max: self.open_holds_per_account_max,
-            open_holds_per_shard_max: self.open_holds_per_shard_max,
-            closed_per_shard_max: self.closed_per_shard_max,
-            idempotency_bytes_max: mib(self.idempotency_mib_max),
-            idempotency_bytes_of_tenant_max: mib(self.idempotency_mib_of_tenant_max),
-            ended_api_key_retention_ms: days(self.ended_api_key_days),
-            past_exception_retention_ms: days(self.past_exception_days),
-        }
-    }
-}
-
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
@@ -291,11 +230,6 @@ pub enum LogFormat {
     Text,
     Json,
 }
-
-const APPROVAL_VALID_DAYS: u32 = (APPROVAL_VALID_MS / (24 * 3_600_000)) as u32;
-
-/// Longest that something past is still known.
-const DAYS_MAX: u32 = 100 * 366;
 
 /// Room for the largest piece that a shard hands to the journal, with some to spare.
 const PENDING_LIMIT_BYTES_MIN: u64 = 1 << 20;
@@ -380,7 +314,7 @@ impl Config {
                 return wrong(&["shards", key], &what);
             }
         }
-        self.check_limits()?;
+        self.limits.check()?;
         if let Err(error) = self.journal.check() {
             let key = error.setting().unwrap_or_default();
             return wrong(&["journal", key], &error.to_string());
@@ -392,46 +326,6 @@ impl Config {
             return wrong(&["journal", "pending_limit_bytes"], &what);
         }
         self.check_networks()
-    }
-
-    /// Nothing that is to be remembered may be forgotten at once, and a hold not end with its placing.
-    fn check_limits(&self) -> Result<(), WrongKey> {
-        let limits = &self.limits;
-        for (key, value, most) in [
-            (
-                "first_answer_minutes",
-                limits.first_answer_minutes,
-                7 * 24 * 60,
-            ),
-            ("reversal_hours", limits.reversal_hours, HOLD_HOURS_MAX),
-            ("closed_hours", limits.closed_hours, HOLD_HOURS_MAX),
-            (
-                "idempotency_hours",
-                limits.idempotency_hours,
-                HOLD_HOURS_MAX,
-            ),
-            ("hold_days", limits.hold_days, HOLD_HOURS_MAX / 24),
-            ("idempotency_mib_max", limits.idempotency_mib_max, u32::MAX),
-            (
-                "idempotency_mib_of_tenant_max",
-                limits.idempotency_mib_of_tenant_max,
-                u32::MAX,
-            ),
-            ("past_exception_days", limits.past_exception_days, DAYS_MAX),
-        ] {
-            if !(1..=most).contains(&value) {
-                let what = format!("[limits] `{key}` must be 1 to {most}");
-                return Err(WrongKey::new(&["limits", key], &what));
-            }
-        }
-        // What a key asked for is still approved while it waits, where the key was rolled meanwhile.
-        if !(APPROVAL_VALID_DAYS..=DAYS_MAX).contains(&limits.ended_api_key_days) {
-            let what = format!(
-                "[limits] `ended_api_key_days` must be {APPROVAL_VALID_DAYS} (as long as approvals wait) to {DAYS_MAX}"
-            );
-            return Err(WrongKey::new(&["limits", "ended_api_key_days"], &what));
-        }
-        Ok(())
     }
 
     fn check_networks(&self) -> Result<(), WrongKey> {
@@ -511,6 +405,7 @@ fn invalid(file: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::registry::EngineSettings;
 
     fn parse(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
         let environment = environment
@@ -540,6 +435,10 @@ mod tests {
             (
                 "[limits]\nhold_days = 0",
                 "c.toml:2:1: [limits] `hold_days` must be 1 to 366",
+            ),
+            (
+                "[limits]\nended_api_key_days = 6",
+                "c.toml:2:1: [limits] `ended_api_key_days` must be 7 (as long as approvals wait) to 36600",
             ),
             (
                 "[journal]\nsegment_size_bytes = 7",
