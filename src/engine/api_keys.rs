@@ -278,6 +278,11 @@ impl ApiKeys {
         self.by_id.values()
     }
 
+    /// Whose share a key takes of; `None` of one that is bound to nothing.
+    pub fn tenant(&self, id: Option<ApiKeyId>) -> Option<ApiKeyId> {
+        self.get(id?)?.origin.tenant
+    }
+
     /// Who a key is, in so far as whoever made or rolled a key has seen it; `None` is the root key.
     fn heads(&self, id: Option<ApiKeyId>) -> Vec<Option<ApiKeyId>> {
         let key = id.and_then(|id| self.get(id));
@@ -295,7 +300,7 @@ impl ApiKeys {
             .flat_map(|id| self.heads(Some(id)))
             .flatten()
             .collect();
-        let mut tenants = from.filter_map(|id| self.get(id)?.origin.tenant);
+        let mut tenants = from.filter_map(|id| self.tenant(Some(id)));
         let tenant = match key.bounds.is_unbound() {
             true => None,
             false => tenants.next().or(Some(key.id)),
@@ -441,11 +446,7 @@ fn is_full(view: &RegistryView, key: &ApiKey, at: Timestamp) -> bool {
     let Some(maker) = key.created_by else {
         return all >= API_KEYS_MAX as u64;
     };
-    match view
-        .api_keys
-        .get(maker)
-        .and_then(|maker| maker.origin.tenant)
-    {
+    match view.api_keys.tenant(Some(maker)) {
         Some(tenant) => {
             let own = known.filter(|known| known.origin.tenant == Some(tenant));
             all >= BY_OTHER_KEYS.of_tenants() || own.count() as u64 >= BY_OTHER_KEYS.of_tenant
