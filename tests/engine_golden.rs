@@ -516,6 +516,7 @@ fn money(switch: &mut Switch) {
             root: account_id,
             top_up: top_up(id, reference),
             settles: false,
+            program_id: PROGRAM,
         };
         let action = reserve.action();
         switch.registry(RegistryAction::ReserveReference(Box::new(reserve)));

@@ -32,10 +32,7 @@ fn assert_restored(switch: &Switch) -> World {
     snapshot::write(&switch.world, &mut bytes).unwrap();
     let restored = snapshot::read(&mut bytes.as_slice(), 3).unwrap();
     assert_eq!(state_hash(&restored), state_hash(&switch.world));
-    assert_eq!(
-        state_hash(&switch.replayed(1)),
-        state_hash(&switch.world)
-    );
+    assert_eq!(state_hash(&switch.replayed(1)), state_hash(&switch.world));
     restored
 }
 
@@ -57,7 +54,10 @@ fn a_tenant_that_announces_no_end_of_top_ups_stops_no_other() {
     switch.open_account(ROOT, Controls::default());
     let share = PENDING_TOP_UPS_OF_TENANT_MAX as u64;
     for id in 1..=share {
-        assert!(matches!(announce(&mut switch, id, Some(1)), Outcome::Event(_)));
+        assert!(matches!(
+            announce(&mut switch, id, Some(1)),
+            Outcome::Event(_)
+        ));
     }
     let full = Outcome::Refused(Refusal::TooManyPendingTopUps);
     assert_eq!(announce(&mut switch, 20_000, Some(1)), full);
@@ -76,7 +76,10 @@ fn a_tenant_that_announces_no_end_of_top_ups_stops_no_other() {
         },
     };
     switch.command(AccountId(ROOT), Action::EndTopUp(Box::new(end)));
-    assert!(matches!(announce(&mut switch, 20_003, Some(1)), Outcome::Event(_)));
+    assert!(matches!(
+        announce(&mut switch, 20_003, Some(1)),
+        Outcome::Event(_)
+    ));
     assert_eq!(announce(&mut switch, 20_004, Some(1)), full);
 }
 
@@ -106,11 +109,17 @@ fn a_tenant_has_five_batches_under_way_and_a_quarter_is_the_operators() {
     // Fifteen of all tenants.
     assert_eq!(order(&mut switch, 40, Some(4)), full);
     for number in 50..55 {
-        assert!(matches!(order(&mut switch, number, None), RegistryOutcome::Event(_)));
+        assert!(matches!(
+            order(&mut switch, number, None),
+            RegistryOutcome::Event(_)
+        ));
     }
     assert_eq!(order(&mut switch, 55, None), full);
     switch.registry(change(BatchChange::Cancel(CardBatchId(10))));
-    assert!(matches!(order(&mut switch, 19, Some(1)), RegistryOutcome::Event(_)));
+    assert!(matches!(
+        order(&mut switch, 19, Some(1)),
+        RegistryOutcome::Event(_)
+    ));
     assert_restored(&switch);
 }
 
@@ -152,10 +161,16 @@ fn webhook_endpoints_are_shared_by_tenant() {
         }
     }
     assert_eq!(put(&mut switch, 10_000, Some(99)), full);
-    assert!(matches!(put(&mut switch, 10_000, None), RegistryOutcome::Event(_)));
+    assert!(matches!(
+        put(&mut switch, 10_000, None),
+        RegistryOutcome::Event(_)
+    ));
     let delete = RegistryAction::DeleteWebhookEndpoint(WebhookEndpointId(0));
     switch.registry(delete);
-    assert!(matches!(put(&mut switch, 0, Some(1)), RegistryOutcome::Event(_)));
+    assert!(matches!(
+        put(&mut switch, 0, Some(1)),
+        RegistryOutcome::Event(_)
+    ));
     assert_restored(&switch);
 }
 
@@ -189,7 +204,12 @@ fn an_exception_that_is_over_for_long_is_forgotten_by_all_alike() {
         let known = world.registry.exceptions.iter();
         known.map(|exception| exception.id.0).collect::<Vec<_>>()
     };
-    let retention_ms = switch.world.registry.view.settings.past_exception_retention_ms;
+    let retention_ms = switch
+        .world
+        .registry
+        .view
+        .settings
+        .past_exception_retention_ms;
     switch.at = start.plus_ms(DAY_MS + retention_ms - 1);
     ask(&mut switch, 4, start.plus_ms(300 * DAY_MS));
     assert_eq!(known(&switch.world), [1, 2, 3, 4]);
@@ -199,7 +219,10 @@ fn an_exception_that_is_over_for_long_is_forgotten_by_all_alike() {
     ask(&mut switch, 5, start.plus_ms(300 * DAY_MS));
     assert_eq!(known(&switch.world), [3, 4, 5]);
     assert_eq!(known(&assert_restored(&switch)), [3, 4, 5]);
-    let replayed = fold(before, switch.records.last().map(std::slice::from_ref).unwrap());
+    let replayed = fold(
+        before,
+        switch.records.last().map(std::slice::from_ref).unwrap(),
+    );
     assert_eq!(state_hash(&replayed), state_hash(&switch.world));
     // Nobody approves it any more.
     let approve = ChangeException {
@@ -237,8 +260,13 @@ fn idempotency_keys_are_restored_with_their_responses_and_what_they_take() {
         assert_eq!((keys.len(), keys.bytes()), (3, bytes));
         let bodies = keys.iter().map(|(_, _, entry)| {
             let response = entry.response.as_ref();
-            response.and_then(|(_, body)| body.text()).unwrap_or_default()
+            response
+                .and_then(|(_, body)| body.text())
+                .unwrap_or_default()
         });
-        assert_eq!(bodies.collect::<Vec<_>>(), ["{}".to_owned(), long.clone(), String::new()]);
+        assert_eq!(
+            bodies.collect::<Vec<_>>(),
+            ["{}".to_owned(), long.clone(), String::new()]
+        );
     }
 }

@@ -107,6 +107,7 @@ fn reserve(
     ReserveReference {
         root: account.root,
         settles: rail.expects() == Expectation::Arrived,
+        program_id: account.program_id,
         top_up,
     }
 }

@@ -388,7 +388,9 @@ pub enum RegistryRefusal {
     TooManyCardBatches,
     #[error("a card batch that is {} cannot do that", .0.name())]
     CardBatchStateForbids(BatchState),
-    #[error("this external reference is that of top-up {0}; each is used once for a method")]
+    #[error(
+        "this external reference is that of top-up {0}; each is used once for a method and an account tree"
+    )]
     ReferenceTaken(TopUpId),
     #[error(transparent)]
     Fees(FeesRefusal),
@@ -409,7 +411,7 @@ pub enum RegistryRefusal {
     #[error("only who asked cancels; reject it")]
     CancelledByOther,
     #[error(
-        "{APPROVALS_PENDING_MAX} writes may wait for approval, {APPROVALS_PENDING_OF_FAMILY_MAX} of one family of keys, and do"
+        "{APPROVALS_PENDING_MAX} writes may wait for approval, {APPROVALS_PENDING_OF_FAMILY_MAX} of one tenant or family of keys, and do"
     )]
     TooManyApprovals,
     #[error("an API key that is {} is not rolled; make a new one", .0.name())]

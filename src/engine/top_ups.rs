@@ -1,12 +1,12 @@
 //! Money that comes in from outside, in two steps: announced, then settled with what arrived, or failed. What waits, what
-//! is decided on it, and what it changes. External references, which are unique over all accounts, are the registry's.
+//! is decided on it, and what it changes. External references, which are unique within an account tree, are the registry's.
 
 use super::apply::post;
 use super::command::{Action, Command, TopUp};
 use super::decide::Outcome;
 use super::event::{Event, LedgerAccount, Posting, Refusal};
 use super::fees::charge::{self, Charges};
-use super::ids::{AccountId, TopUpId};
+use super::ids::{AccountId, ProgramId, TopUpId};
 use super::money::{Currency, Money};
 use super::recent::Recent;
 use super::registry::{RegistryEvent, RegistryOutcome, RegistryRefusal};
@@ -276,6 +276,7 @@ pub struct ReserveReference {
     pub top_up: TopUp,
     /// At once, where nothing has to arrive.
     pub settles: bool,
+    pub program_id: ProgramId,
 }
 
 impl ReserveReference {
@@ -293,24 +294,58 @@ impl ReserveReference {
 pub struct Referenced {
     pub top_up_id: TopUpId,
     pub account_id: AccountId,
+    /// Of the account's tree.
+    pub root: AccountId,
+    pub program_id: ProgramId,
 }
 
-/// External references by method, each used once and for good.
+/// What is known of a payment: the reference that its payer stated, and what else was said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatedReference {
+    pub reference: Box<str>,
+    pub method: Option<Box<str>>,
+    /// The account, or the root of its tree.
+    pub account_id: Option<AccountId>,
+    pub program_id: Option<ProgramId>,
+}
+
+impl StatedReference {
+    fn fits(&self, method: &str, known: &Referenced) -> bool {
+        let is_of = |id: AccountId| id == known.account_id || id == known.root;
+        self.method.as_deref().is_none_or(|said| said == method)
+            && self.account_id.is_none_or(is_of)
+            && self.program_id.is_none_or(|id| id == known.program_id)
+    }
+}
+
+/// External references, each with its method and the tree of its account, within which it is used once and for good. Whoever
+/// announces something does not know what others have announced, and does not stop them.
 #[derive(Debug, Clone, Default)]
-pub struct References(BTreeMap<(Box<str>, Box<str>), Referenced>);
+pub struct References(BTreeMap<(Box<str>, Box<str>, AccountId), Referenced>);
 
 impl References {
-    pub fn get(&self, method: &str, reference: &str) -> Option<Referenced> {
-        self.0.get(&(method.into(), reference.into())).copied()
+    fn get(&self, method: &str, reference: &str, root: AccountId) -> Option<Referenced> {
+        let known = self.0.get(&(reference.into(), method.into(), root));
+        known.copied()
+    }
+
+    /// What fits, of whatever trees.
+    pub fn of(&self, stated: &StatedReference) -> impl Iterator<Item = Referenced> {
+        let first = (stated.reference.clone(), "".into(), AccountId(0));
+        let same = self.0.range(first..);
+        let same = same.take_while(|((reference, ..), _)| *reference == stated.reference);
+        let fitting = same.filter(|((_, method, _), known)| stated.fits(method, known));
+        fitting.map(|(_, known)| *known)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str, Referenced)> {
         let all = self.0.iter();
-        all.map(|((method, reference), known)| (&**method, &**reference, *known))
+        all.map(|((reference, method, _), known)| (&**method, &**reference, *known))
     }
 
     pub(super) fn insert(&mut self, method: &str, reference: &str, known: Referenced) {
-        self.0.insert((method.into(), reference.into()), known);
+        let key = (reference.into(), method.into(), known.root);
+        self.0.insert(key, known);
     }
 }
 
@@ -320,7 +355,7 @@ pub(super) fn decide_reserve(
 ) -> RegistryOutcome {
     let top_up = &reserve.top_up;
     let reference = top_up.external_reference.as_deref().unwrap_or_default();
-    match references.get(&top_up.method, reference) {
+    match references.get(&top_up.method, reference, reserve.root) {
         None => RegistryOutcome::Event(RegistryEvent::ReferenceReserved),
         Some(known) if known.top_up_id == top_up.top_up_id => RegistryOutcome::AlreadyDone,
         Some(known) => RegistryOutcome::Refused(RegistryRefusal::ReferenceTaken(known.top_up_id)),
@@ -332,6 +367,8 @@ pub(super) fn apply_reserve(references: &mut References, reserve: &ReserveRefere
     let known = Referenced {
         top_up_id: top_up.top_up_id,
         account_id: top_up.account_id,
+        root: reserve.root,
+        program_id: reserve.program_id,
     };
     let reference = top_up.external_reference.as_deref().unwrap_or_default();
     references.insert(&top_up.method, reference, known);

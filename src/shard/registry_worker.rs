@@ -22,7 +22,7 @@ use crate::engine::registry::{
 use crate::engine::registry_decide::{answer, apply, decide};
 use crate::engine::reissue::RenewCard;
 use crate::engine::token_numbers::TokenNumber;
-use crate::engine::top_ups::METHODS;
+use crate::engine::top_ups::StatedReference;
 use crate::engine::world::{PendingHolder, open_card_of, shard_of};
 use crate::journal::{Handle, JournalError, RecordBatch, Sequence, Space};
 use std::sync::{Arc, RwLock};
@@ -290,12 +290,9 @@ impl RegistryWorker {
         }
     }
 
-    fn references(&self, reference: &str) -> Reply {
-        let of = |method: &&'static str| {
-            let known = self.registry.references.get(method, reference);
-            known.map(|known| (*method, known))
-        };
-        Reply::References(METHODS.iter().filter_map(of).collect())
+    /// What the reference may stand for; two are enough to say that it is not clear.
+    fn references(&self, stated: &StatedReference) -> Reply {
+        Reply::References(self.registry.references.of(stated).take(2).collect())
     }
 
     fn program(&self, id: ProgramId) -> Reply {

@@ -1,9 +1,9 @@
 //! Shares of what all have in common: nobody takes what is another's, and the operator always has some.
 
-use super::harness::{Client, Switch};
+use super::harness::{Client, Disk, Options, Switch};
 use super::keys::{with_key, with_key_and_id};
-use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
+use std::sync::atomic::Ordering;
 
 /// A key of a tenant of its own.
 fn tenant(root: &Client, program_id: &str, scopes: &[&str]) -> Client {
@@ -95,7 +95,7 @@ fn long_answers_take_little_memory_and_come_back_as_they_were() {
     assert_eq!(metric(&root, "cardswitch_idempotency_keys "), 1);
     let disk = switch.disk.clone();
     drop(switch);
-    let switch = Switch::start_on(disk, super::harness::Options::default());
+    let switch = Switch::start_on(disk, Options::default());
     let root = switch.client();
     assert_eq!(
         metric(&root, "cardswitch_idempotency_bytes "),
@@ -111,7 +111,13 @@ fn a_tenant_takes_its_endpoints_and_keys_and_no_more() {
     let switch = Switch::start();
     let root = switch.client();
     let program_id = root.program();
-    let scopes = ["webhooks:write", "webhooks:read", "cards:read", "keys:write", "programs:read"];
+    let scopes = [
+        "webhooks:write",
+        "webhooks:read",
+        "cards:read",
+        "keys:write",
+        "programs:read",
+    ];
     let [one, other] = [(); 2].map(|()| tenant(&root, &program_id, &scopes));
     let child = json!({"name": "child", "scopes": scopes, "program_ids": [program_id]});
     let child_of_one = with_key(&one, child.clone());
@@ -154,7 +160,8 @@ fn a_key_that_was_revoked_is_forgotten_and_what_it_did_is_still_told() {
     let body = json!({"name": "maker", "scopes": scopes, "program_ids": [program_id]});
     let (maker, id) = with_key_and_id(&root, body.clone());
     let (child, child_id) = with_key_and_id(&maker, body);
-    root.post(&format!("/v1/api_keys/{id}/revoke"), json!({})).ok();
+    root.post(&format!("/v1/api_keys/{id}/revoke"), json!({}))
+        .ok();
     let told = |key: &Client| key.get("/v1/programs").error();
     now_ms.fetch_add(30 * DAY_MS - 1, Ordering::Relaxed);
     let other = json!({"name": "other", "scopes": scopes});
@@ -166,7 +173,10 @@ fn a_key_that_was_revoked_is_forgotten_and_what_it_did_is_still_told() {
     let path = format!("/v1/api_keys/{id}");
     assert_eq!(root.get(&path).error().2, "api_key_not_found");
     // Its child says who made it, and the audit log what that was.
-    assert_eq!(child.get(&format!("/v1/api_keys/{child_id}")).ok()["created_by"], id);
+    assert_eq!(
+        child.get(&format!("/v1/api_keys/{child_id}")).ok()["created_by"],
+        id
+    );
     switch.projected();
     let log = root.get(&format!("/v1/audit_log?object_id={id}")).ok();
     let log = log["data"].as_array().unwrap();
@@ -196,5 +206,76 @@ fn an_exception_that_is_over_for_long_is_not_there() {
     now_ms.fetch_add(2 * DAY_MS, Ordering::Relaxed);
     ask("2030-01-01T00:00:00Z");
     assert_eq!(root.get(&path).error().2, "exception_not_found");
-    assert_eq!(root.get("/v1/exceptions").ok()["data"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        root.get("/v1/exceptions").ok()["data"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+}
+
+/// Who announces with another's reference is neither paid in its place, nor stops it, nor has it stopped.
+#[test]
+fn an_external_reference_is_not_taken_from_another_tree() {
+    let options = Options {
+        sandbox: false,
+        ..Options::default()
+    };
+    let switch = Switch::start_on(Disk::new(), options);
+    let root = switch.client();
+    let [(program_id, theirs), (own_program_id, own)] =
+        [(); 2].map(|()| root.program_and_account());
+    let thief = tenant(&root, &own_program_id, &["funds:topup", "accounts:read"]);
+    let announce = |client: &Client, account: &str, method: &str| {
+        let body =
+            json!({"amount": 100, "currency": "USD", "method": method, "external_reference": "W1"});
+        client.post(&format!("/v1/accounts/{account}/top_ups"), body)
+    };
+    announce(&thief, &own, "swift").created();
+    announce(&thief, &own, "sepa").created();
+    let id = announce(&root, &theirs, "swift").created();
+    let pay = |more: Value| {
+        let mut body =
+            json!({"reference": "W1", "amount": 100, "currency": "USD", "method": "swift"});
+        for (name, value) in more.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        root.post("/v1/incoming_payments", body).ok()
+    };
+    let told = pay(json!({}));
+    let unclear = [&json!("unmatched"), &json!("reference_of_several_accounts")];
+    assert_eq!([&told["result"], &told["reason"]], unclear);
+    let told = pay(json!({"program_id": own_program_id, "account_id": theirs}));
+    assert_eq!(told["reason"], "reference_unknown");
+    for whose in [
+        json!({"account_id": theirs}),
+        json!({"program_id": program_id}),
+    ] {
+        let told = pay(whose);
+        assert_eq!(told["top_up_id"], json!(id), "{told}");
+    }
+    let csv = root.header("Content-Type", "text/csv");
+    let file = format!(
+        "reference,amount,currency,method,program_id\nW1,100,USD,swift,{program_id}\nW1,100,USD,swift,\n"
+    );
+    let told = csv
+        .send("POST", "/v1/incoming_payments", file.as_bytes())
+        .ok();
+    let results: Vec<_> = told["payments"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| &line["result"])
+        .collect();
+    assert_eq!(results, [&json!("duplicate"), &json!("unmatched")]);
+    let read = |account: &str| root.get(&format!("/v1/accounts/{account}")).ok()["posted"].clone();
+    assert_eq!([read(&theirs), read(&own)], [json!(100), json!(0)]);
+    // Its own id is told with the account, too.
+    let by_id = json!({"reference": id, "account_id": own});
+    assert_eq!(pay(by_id)["reason"], "reference_unknown");
+    assert_eq!(
+        pay(json!({"reference": id, "account_id": theirs}))["result"],
+        "duplicate"
+    );
 }
