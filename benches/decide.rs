@@ -215,6 +215,7 @@ fn world(cards: u64, controls: [Controls; 3], rules: usize, at: Timestamp) -> Wo
             amount: usd(100_000_000),
             method: "internal".into(),
             external_reference: None,
+            tenant: None,
         };
         let open_card = OpenCard {
             card_id: card_of(card),

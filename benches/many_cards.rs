@@ -245,6 +245,7 @@ impl Writer {
             },
             method: "internal".into(),
             external_reference: None,
+            tenant: None,
         };
         self.shard(root, at, Action::TopUp(Box::new(top_up)));
         let issue = issuer.issue(card)?;

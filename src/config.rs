@@ -1,8 +1,6 @@
 //! The configuration file: typed, then checked, with one clear sentence for what is wrong. What a key
 //! means lives with the module that uses it and in `config/cardswitch.toml`.
 
-use crate::engine::hold_expiry::HOLD_HOURS_MAX;
-use crate::engine::registry::EngineSettings;
 use crate::journal::Settings as JournalSettings;
 use crate::network::settings::NetworkSettings;
 use crate::network::threads::ThreadSettings;
@@ -11,11 +9,13 @@ use crate::shard::archive::ArchiveSettings;
 use crate::shard::inbox::QueueSettings;
 use crate::shard::snapshots::SnapshotSettings;
 use address::{clash, has_port, no_port};
+pub use limits::Limits;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use variables::Variable;
 
 mod address;
+mod limits;
 mod place;
 mod variables;
 
@@ -207,52 +207,6 @@ impl Shards {
     }
 }
 
-/// Bounds and times that decisions depend on; a change is journalled at the next start.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    pub first_answer_minutes: u32,
-    pub reversal_hours: u32,
-    pub closed_hours: u32,
-    pub idempotency_hours: u32,
-    pub hold_days: u32,
-    pub open_holds_per_account_max: u32,
-    pub open_holds_per_shard_max: u64,
-    pub closed_per_shard_max: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        let settings = EngineSettings::default();
-        Limits {
-            first_answer_minutes: 15,
-            reversal_hours: 24,
-            closed_hours: 24,
-            idempotency_hours: 24,
-            hold_days: 7,
-            open_holds_per_account_max: settings.open_holds_per_account_max,
-            open_holds_per_shard_max: settings.open_holds_per_shard_max,
-            closed_per_shard_max: settings.closed_per_shard_max,
-        }
-    }
-}
-
-impl Limits {
-    pub fn engine_settings(&self) -> EngineSettings {
-        const MINUTE_MS: i64 = 60_000;
-        EngineSettings {
-            first_answer_retention_ms: i64::from(self.first_answer_minutes) * MINUTE_MS,
-            reversal_retention_ms: i64::from(self.reversal_hours) * 60 * MINUTE_MS,
-            closed_retention_ms: i64::from(self.closed_hours) * 60 * MINUTE_MS,
-            idempotency_retention_ms: i64::from(self.idempotency_hours) * 60 * MINUTE_MS,
-            hold_expiry_ms: i64::from(self.hold_days) * 24 * 60 * MINUTE_MS,
-            open_holds_per_account_max: self.open_holds_per_account_max,
-            open_holds_per_shard_max: self.open_holds_per_shard_max,
-            closed_per_shard_max: self.closed_per_shard_max,
-        }
-    }
-}
-
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
@@ -360,7 +314,7 @@ impl Config {
                 return wrong(&["shards", key], &what);
             }
         }
-        self.check_limits()?;
+        self.limits.check()?;
         if let Err(error) = self.journal.check() {
             let key = error.setting().unwrap_or_default();
             return wrong(&["journal", key], &error.to_string());
@@ -372,32 +326,6 @@ impl Config {
             return wrong(&["journal", "pending_limit_bytes"], &what);
         }
         self.check_networks()
-    }
-
-    /// Nothing that is to be remembered may be forgotten at once, and a hold not end with its placing.
-    fn check_limits(&self) -> Result<(), WrongKey> {
-        let limits = &self.limits;
-        for (key, value, most) in [
-            (
-                "first_answer_minutes",
-                limits.first_answer_minutes,
-                7 * 24 * 60,
-            ),
-            ("reversal_hours", limits.reversal_hours, HOLD_HOURS_MAX),
-            ("closed_hours", limits.closed_hours, HOLD_HOURS_MAX),
-            (
-                "idempotency_hours",
-                limits.idempotency_hours,
-                HOLD_HOURS_MAX,
-            ),
-            ("hold_days", limits.hold_days, HOLD_HOURS_MAX / 24),
-        ] {
-            if !(1..=most).contains(&value) {
-                let what = format!("[limits] `{key}` must be 1 to {most}");
-                return Err(WrongKey::new(&["limits", key], &what));
-            }
-        }
-        Ok(())
     }
 
     fn check_networks(&self) -> Result<(), WrongKey> {
@@ -477,6 +405,7 @@ fn invalid(file: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::registry::EngineSettings;
 
     fn parse(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
         let environment = environment
@@ -506,6 +435,10 @@ mod tests {
             (
                 "[limits]\nhold_days = 0",
                 "c.toml:2:1: [limits] `hold_days` must be 1 to 366",
+            ),
+            (
+                "[limits]\nended_api_key_days = 6",
+                "c.toml:2:1: [limits] `ended_api_key_days` must be 7 (as long as approvals wait) to 36600",
             ),
             (
                 "[journal]\nsegment_size_bytes = 7",

@@ -368,6 +368,7 @@ impl Node {
                     amount: usd(FUNDS),
                     method: "internal".into(),
                     external_reference: None,
+                    tenant: None,
                 })),
             );
             for card in [root * 100 + 1, root * 100 + 2] {

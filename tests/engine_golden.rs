@@ -19,6 +19,7 @@ use cardswitch::engine::groups::{BuiltinMccGroup, MccGroup, MccGroupRef, SharedM
 use cardswitch::engine::hash::state_hash;
 use cardswitch::engine::hold_expiry::HoldExpiry;
 use cardswitch::engine::ids::*;
+use cardswitch::engine::kept_text::KeptText;
 use cardswitch::engine::merchants::MerchantEntry;
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::programs::*;
@@ -101,7 +102,7 @@ fn records_of_another_format_are_refused_by_name() {
     for line in text.lines().skip(1) {
         let error = record::read(&bytes_of(line)).unwrap_err();
         let told =
-            "the record has format 1, this program reads format 4; use the version that wrote it";
+            "the record has format 1, this program reads format 5; use the version that wrote it";
         assert_eq!(error.to_string(), told);
     }
 }
@@ -156,6 +157,7 @@ fn card_batch(switch: &mut Switch) {
         bounds: None,
         created_at: switch.at,
         requester: None,
+        tenant: None,
     };
     for change in [
         BatchChange::Create(Box::new(begun)),
@@ -458,6 +460,7 @@ fn of_a_project(switch: &mut Switch) {
         state: ExceptionState::Requested,
         decided: None,
         ended: None,
+        tenant: None,
     };
     let of_card = exception(61, Subject::Card(CardId(11)));
     let of_project = exception(62, Subject::Link(LinkId(1)));
@@ -506,12 +509,14 @@ fn money(switch: &mut Switch) {
         amount: usd(1_000),
         method: "usdt".into(),
         external_reference: Some(reference.into()),
+        tenant: None,
     };
     for (id, reference) in [(71, "W1"), (72, "W2")] {
         let reserve = ReserveReference {
             root: account_id,
             top_up: top_up(id, reference),
             settles: false,
+            program_id: PROGRAM,
         };
         let action = reserve.action();
         switch.registry(RegistryAction::ReserveReference(Box::new(reserve)));
@@ -721,12 +726,13 @@ fn of_nobody(switch: &mut Switch) {
         key: IdempotencyKey(7),
         request_hash: 8,
         first_id: 9,
+        tenant: None,
     };
     switch.registry(RegistryAction::BeginIdempotent(request));
     switch.registry(RegistryAction::CompleteIdempotent {
         key: request.key,
         status: 201,
-        body: "{}".into(),
+        body: KeptText::of("{}"),
     });
     switch.registry(RegistryAction::ChangeProgram(Box::new(ChangeProgram {
         name: Some("Travel".into()),

@@ -259,6 +259,7 @@ fn any_action() -> impl Strategy<Value = Action> {
             amount,
             method: "internal".into(),
             external_reference: None,
+            tenant: None,
         }))
     });
     let minor = || any_amount().prop_map(|money| money.amount_minor);
@@ -308,6 +309,7 @@ fn any_action() -> impl Strategy<Value = Action> {
                 amount,
                 method: if is_usdt { "usdt" } else { "sepa" }.into(),
                 external_reference: None,
+                tenant: None,
             }))
         },
     );
@@ -830,6 +832,7 @@ fn any_settings() -> impl Strategy<Value = EngineSettings> {
                 open_holds_per_shard_max: shard,
                 // Which are the oldest of a shard depends on how many shards there are.
                 closed_per_shard_max: u64::MAX,
+                ..EngineSettings::default()
             }
         })
 }

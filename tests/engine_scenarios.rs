@@ -380,6 +380,7 @@ impl Play {
             state: ExceptionState::Requested,
             decided: None,
             ended: None,
+            tenant: None,
         };
         let action = RegistryAction::RequestException(Box::new(exception));
         registry_told(&self.switch.registry(action))
@@ -737,6 +738,7 @@ impl Play {
             amount: money(words.plain(3)),
             method: words.value("method").unwrap_or("swift").into(),
             external_reference: None,
+            tenant: None,
         };
         let action = Action::AnnounceTopUp(Box::new(top_up));
         told(&self.switch.command(AccountId(root), action))

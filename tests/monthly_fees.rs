@@ -134,6 +134,7 @@ impl Simulation {
                 },
                 method: "internal".into(),
                 external_reference: None,
+                tenant: None,
             };
             node.carry_out(tree, Action::TopUp(Box::new(top_up)));
             for place in 0..CARDS_PER_TREE {

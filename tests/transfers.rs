@@ -155,6 +155,7 @@ impl Simulation {
                 amount: usd(10_000),
                 method: "internal".into(),
                 external_reference: None,
+                tenant: None,
             };
             node.carry_out(tree, Action::TopUp(Box::new(top_up)));
         }

@@ -76,6 +76,7 @@ fn top_up(id: u64, account: u64, amount_minor: i64) -> Action {
         amount: usd(amount_minor),
         method: "internal".into(),
         external_reference: None,
+        tenant: None,
     }))
 }
 

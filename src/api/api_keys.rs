@@ -9,7 +9,7 @@ use super::fields::{self, Fields};
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery};
 use super::{ApiState, Gate, ask, links};
-use crate::engine::api_keys::{ApiKey, BoundLink, Bounds, Scope, Scopes};
+use crate::engine::api_keys::{ApiKey, BoundLink, Bounds, KeyOrigin, Scope, Scopes};
 use crate::engine::ids::{AccountId, ApiKeyId, ProgramId};
 use crate::engine::registry::{RegistryAction, RegistryRefusal};
 use crate::engine::time::Timestamp;
@@ -110,6 +110,7 @@ pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<R
             created_by: caller.key_id(),
             revoked_at: None,
             rolled_from: None,
+            origin: KeyOrigin::default(),
         };
         fields.finish()?;
         check_within(&state, &caller, &key).await?;

@@ -72,6 +72,10 @@ impl Asked {
         })
     }
 
+    pub fn has_changed(&self) -> bool {
+        self.has_changed.load(Ordering::Relaxed)
+    }
+
     /// Does `work` in its name.
     pub async fn carry_out<T>(self: &Arc<Asked>, work: impl Future<Output = T>) -> T {
         ASKED.scope(self.clone(), work).await
@@ -82,17 +86,14 @@ impl Asked {
         match done {
             Ok(done) => Some(self.done(done)),
             Err(error) if error.status.is_server_error() => None,
-            Err(error) => self
-                .has_changed
-                .load(Ordering::Relaxed)
-                .then(|| AuditEntry {
-                    requester: (*self.requester).clone(),
-                    object_id: None,
-                    program_id: None,
-                    before: None,
-                    after: None,
-                    error_code: Some(error.code.into()),
-                }),
+            Err(error) => self.has_changed().then(|| AuditEntry {
+                requester: (*self.requester).clone(),
+                object_id: None,
+                program_id: None,
+                before: None,
+                after: None,
+                error_code: Some(error.code.into()),
+            }),
         }
     }
 

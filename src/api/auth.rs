@@ -35,6 +35,11 @@ impl Caller {
         self.key.as_ref().map(|key| key.id)
     }
 
+    /// Whose share it takes of what all have in common.
+    pub fn tenant(&self) -> Option<ApiKeyId> {
+        self.key.as_ref()?.origin.tenant
+    }
+
     /// As records of who asked and who approved have it.
     pub fn signer(&self) -> Signer {
         let name = self.key.as_ref().map(|key| key.name.clone());

@@ -61,6 +61,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         bounds: caller.bounds().cloned(),
         created_at,
         requester: audit::requester().map(|requester| Box::new((*requester).clone())),
+        tenant: caller.tenant(),
     };
     change(&state, BatchChange::Create(Box::new(order))).await?;
     // With the ids of an earlier try, should there have been one.

@@ -50,6 +50,8 @@ pub struct ApiError {
     pub message: String,
     /// The offending field, as in `controls.limits[0].amount`.
     pub param: Option<String>,
+    /// When to try again, where that is not the next second.
+    retry_after_s: Option<u32>,
 }
 
 impl ApiError {
@@ -65,7 +67,13 @@ impl ApiError {
             code,
             message: message.into(),
             param: None,
+            retry_after_s: None,
         }
+    }
+
+    pub fn with_retry_after(mut self, seconds: u32) -> ApiError {
+        self.retry_after_s = Some(seconds);
+        self
     }
 
     pub fn with_param(mut self, param: impl Into<String>) -> ApiError {
@@ -138,8 +146,9 @@ impl ApiError {
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let is_unavailable = self.status == StatusCode::SERVICE_UNAVAILABLE;
+        if let Some(seconds) = self.retry_after_s.or(is_unavailable.then_some(1)) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -9,6 +9,7 @@ use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, filters, webhook_moves};
 use crate::engine::api_keys::Scope;
 use crate::engine::ids::{AccountId, ApiKeyId, CardId, EventId, ProgramId};
+use crate::engine::shares::{ShareBounds, Shares};
 use crate::engine::webhook_endpoints::pattern_fits;
 use crate::store::events::types::EventType;
 use crate::store::events::{EventFilter, EventRow, PlaceJson};
@@ -23,9 +24,11 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Streams at once.
+/// Streams at once, and of them those of one tenant.
 const STREAMS_MAX: usize = 64;
-/// Of them, those of one key.
+const STREAMS_OF_TENANT_MAX: usize = 8;
+const SHARES: ShareBounds = ShareBounds::new(STREAMS_MAX, STREAMS_OF_TENANT_MAX);
+/// And of one key.
 const STREAMS_OF_KEY_MAX: usize = 8;
 
 /// Events that a stream reads at a time.
@@ -207,31 +210,41 @@ pub async fn stream(
 struct Place {
     taken: Arc<Taken>,
     of: Option<ApiKeyId>,
+    tenant: Option<ApiKeyId>,
 }
 
-/// The streams that there are, by the keys that read them.
-pub type Taken = Mutex<HashMap<Option<ApiKeyId>, usize>>;
+/// The streams that there are.
+pub type Taken = Mutex<Streams>;
+
+#[derive(Debug, Default)]
+pub struct Streams {
+    shares: Shares,
+    by_key: HashMap<Option<ApiKeyId>, usize>,
+}
 
 impl Place {
     fn take(state: &ApiState, caller: &Caller) -> Result<Place, ApiError> {
         let (taken, of) = (state.event_streams.clone(), caller.key_id());
+        let tenant = caller.tenant();
         let refused = {
             let mut streams = taken.lock().unwrap_or_else(PoisonError::into_inner);
-            let all: usize = streams.values().sum();
-            let own = streams.get(&of).copied().unwrap_or_default();
-            if all >= STREAMS_MAX {
-                Some(format!("there are {STREAMS_MAX} streams already"))
-            } else if own >= STREAMS_OF_KEY_MAX {
-                Some(format!(
+            let own = streams.by_key.get(&of).copied().unwrap_or_default();
+            match streams.shares.check(tenant, 1, &SHARES) {
+                Err(_) => Some(format!(
+                    "there are {STREAMS_MAX} streams already, or {STREAMS_OF_TENANT_MAX} of one tenant"
+                )),
+                Ok(()) if own >= STREAMS_OF_KEY_MAX => Some(format!(
                     "this API key has {STREAMS_OF_KEY_MAX} streams already"
-                ))
-            } else {
-                streams.insert(of, own + 1);
-                None
+                )),
+                Ok(()) => {
+                    streams.shares.add(tenant, 1);
+                    streams.by_key.insert(of, own + 1);
+                    None
+                }
             }
         };
         match refused {
-            None => Ok(Place { taken, of }),
+            None => Ok(Place { taken, of, tenant }),
             Some(why) => {
                 let message = format!("{why}; read /v1/events instead");
                 Err(ApiError::unavailable("too_many_streams", message))
@@ -243,10 +256,11 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut streams = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = streams.get_mut(&self.of) {
+        streams.shares.remove(self.tenant, 1);
+        if let Some(own) = streams.by_key.get_mut(&self.of) {
             *own -= 1;
             if *own == 0 {
-                streams.remove(&self.of);
+                streams.by_key.remove(&self.of);
             }
         }
     }

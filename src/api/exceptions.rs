@@ -64,6 +64,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         state: ExceptionState::Requested,
         decided: None,
         ended: None,
+        tenant: caller.tenant(),
         subject: subject.known(&state).await?,
     };
     fields.finish()?;

@@ -9,10 +9,12 @@ use super::audit::{self, Asked};
 use super::auth::{self, Caller};
 use super::body::WriteRequest;
 use super::body_bounds;
-use super::error::{ApiError, json_response};
+use super::error::{ApiError, ErrorType, json_response};
 use super::fields::Fields;
 use super::guarded::Way;
-use crate::engine::registry::{IdempotencyKey, IdempotentRequest, RegistryAction};
+use crate::engine::kept_text::KeptText;
+use crate::engine::registry::{IdempotencyKey, IdempotentRequest, RegistryAction, RegistryRefusal};
+use crate::engine::shares::Full;
 use crate::shard::reply::Reply;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
@@ -125,14 +127,16 @@ where
 {
     approvals::finish_what_was_cut_off(&state).await?;
     let first_id = state.switchboard.ids.reserve(IDS_PER_WRITE);
+    let asked = Asked::by(&request);
     let Some(header) = &request.idempotency_key else {
-        let success = carry_out(&state, &request, first_id, work).await?;
+        let success = carry_out(&state, (&request, &asked), first_id, work).await?;
         return Ok(json_response(success.status, success.body.to_string()));
     };
     let identity = IdempotentRequest {
         key: key(&request.caller.key_hash, header),
         request_hash: request_hash(&request),
         first_id,
+        tenant: request.caller.tenant(),
     };
     let _in_use = InUse::enter(&state, identity.key)?;
     let begin = RegistryAction::BeginIdempotent(identity);
@@ -145,15 +149,25 @@ where
             Some((status, body)) => return replayed(status, &body),
             None => entry.request.first_id,
         },
+        Reply::RegistryRefused(RegistryRefusal::IdempotencyKeysFull(full)) => {
+            return Err(no_room(full));
+        }
         reply => return Err(ask::unexpected(&reply)),
     };
-    let done = carry_out(&state, &request, first_id, work).await;
+    let done = carry_out(&state, (&request, &asked), first_id, work).await;
+    // What was wrong with the request is wrong with its repeat, and is said again; the key stays that of this request.
+    let done = match done {
+        Err(error) if error.status == StatusCode::BAD_REQUEST && !asked.has_changed() => {
+            return Err(error);
+        }
+        done => done,
+    };
     complete(&state, identity.key, done, &request.request_id.0).await
 }
 
 async fn carry_out<Work, Outcome>(
     state: &Arc<ApiState>,
-    request: &WriteRequest,
+    (request, asked): (&WriteRequest, &Arc<Asked>),
     first_id: u64,
     work: Work,
 ) -> Result<Success, ApiError>
@@ -178,7 +192,6 @@ where
     if let Some(bounds) = request.caller.bounds() {
         body_bounds::check_body(state, bounds, request.about, &write.fields).await?;
     }
-    let asked = Asked::by(request);
     let done = asked.carry_out(work(write)).await;
     let Some(mut entry) = asked.entry(&done) else {
         return done;
@@ -217,7 +230,7 @@ async fn complete(
     let complete = RegistryAction::CompleteIdempotent {
         key,
         status: status.as_u16(),
-        body: repeated.into(),
+        body: KeptText::of(&repeated),
     };
     if let Err(error) = ask::registry_command(state, complete).await {
         // The write stands; a repeat does it again and finds its own objects.
@@ -226,13 +239,39 @@ async fn complete(
     Ok(json_response(status, body))
 }
 
-fn replayed(status: u16, body: &str) -> Result<Response, ApiError> {
+fn replayed(status: u16, body: &KeptText) -> Result<Response, ApiError> {
     let status = StatusCode::from_u16(status).map_err(|error| ApiError::internal(&error))?;
-    let mut response = json_response(status, body.to_owned());
+    let body = body.text();
+    let body = body.ok_or_else(|| ApiError::internal(&"a kept response cannot be read"))?;
+    let mut response = json_response(status, body);
     response
         .headers_mut()
         .insert("idempotent-replayed", HeaderValue::from_static("true"));
     Ok(response)
+}
+
+/// Nothing was done. Room comes as keys are over, so not at once.
+fn no_room(full: Full) -> ApiError {
+    const RETRY_AFTER_S: u32 = 60;
+    let status = match full {
+        Full::Tenant => StatusCode::TOO_MANY_REQUESTS,
+        Full::All => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let (error_type, code, whose) = match full {
+        Full::Tenant => (
+            ErrorType::RateLimited,
+            "idempotency_share_full",
+            "this API key and those of the same tenant",
+        ),
+        Full::All => (ErrorType::Unavailable, "idempotency_keys_full", "all"),
+    };
+    let message = format!(
+        "the Idempotency-Keys of {whose} take as much memory as they may until some of them are over; nothing was done"
+    );
+    let error = ApiError::new(status, error_type, code, message);
+    error
+        .with_param("Idempotency-Key")
+        .with_retry_after(RETRY_AFTER_S)
 }
 
 fn reused() -> ApiError {

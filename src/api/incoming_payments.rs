@@ -5,10 +5,10 @@ use super::body::WriteRequest;
 use super::error::{ApiError, shown};
 use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
-use super::{ApiState, Gate, ask, rails, top_ups};
-use crate::engine::ids::TopUpId;
+use super::{ApiState, Gate, accounts, ask, rails, top_ups};
+use crate::engine::ids::{AccountId, ProgramId, TopUpId};
 use crate::engine::money::{BALANCE_MAX_MINOR, Money};
-use crate::engine::top_ups::{TopUpEnd, TopUpStatus};
+use crate::engine::top_ups::{StatedReference, TopUpEnd, TopUpStatus};
 use crate::shard::reply::Reply;
 use crate::shard::request::RegistryRequest;
 use crate::store::rows::TopUpRow;
@@ -28,6 +28,9 @@ struct Payment {
     method: Option<&'static str>,
     arrived: Money,
     received_on: Option<String>,
+    /// Whose it is, where that is said: the account or the root of its tree, and the program.
+    account_id: Option<AccountId>,
+    program_id: Option<ProgramId>,
 }
 
 /// What became of one.
@@ -98,6 +101,8 @@ fn payment(mut fields: Fields) -> Result<Payment, ApiError> {
             currency: fields.required_currency("currency")?,
         },
         received_on: top_ups::day(&mut fields, "date")?,
+        account_id: fields.id("account_id", AccountId::PREFIX)?,
+        program_id: fields.id("program_id", ProgramId::PREFIX)?,
     };
     fields.finish()?;
     Ok(payment)
@@ -130,7 +135,15 @@ fn lines(text: &str) -> Result<Vec<(usize, Payment)>, ApiError> {
     Ok(payments)
 }
 
-const COLUMNS: [&str; 5] = ["reference", "amount", "currency", "date", "method"];
+const COLUMNS: [&str; 7] = [
+    "reference",
+    "amount",
+    "currency",
+    "date",
+    "method",
+    "account_id",
+    "program_id",
+];
 
 fn of_line(number: usize, heads: &[String], line: &str) -> Result<Payment, ApiError> {
     let place = format!("csv line {number}");
@@ -230,8 +243,7 @@ async fn referenced(
     state: &Arc<ApiState>,
     payment: &Payment,
 ) -> Result<Result<TopUpRow, Matched>, ApiError> {
-    let fits = |row: &TopUpRow| payment.method.is_none_or(|method| row.method == method);
-    let unknown = || Matched::not("unmatched", None, "reference_unknown");
+    let unmatched = |reason| Matched::not("unmatched", None, reason);
     let found = async |id| match top_ups::find(state, id).await {
         Ok(row) => Ok(Some(row)),
         Err(error) if error.status == StatusCode::NOT_FOUND => Ok(None),
@@ -241,29 +253,47 @@ async fn referenced(
     if let Ok(id) = payment.reference.parse::<TopUpId>()
         && let Some(row) = found(id).await?
     {
-        return Ok(if fits(&row) { Ok(row) } else { Err(unknown()) });
+        return Ok(match fits(state, payment, &row).await? {
+            true => Ok(row),
+            false => Err(unmatched("reference_unknown")),
+        });
     }
-    let asked = RegistryRequest::Reference(payment.reference.as_str().into());
-    let mut known: Vec<(&str, TopUpId)> = match ask::registry(state, asked).await? {
-        Reply::References(known) => {
-            let known = known.into_iter();
-            known
-                .map(|(method, known)| (method, known.top_up_id))
-                .collect()
-        }
+    let asked = RegistryRequest::Reference(StatedReference {
+        reference: payment.reference.as_str().into(),
+        method: payment.method.map(Into::into),
+        account_id: payment.account_id,
+        program_id: payment.program_id,
+    });
+    let known = match ask::registry(state, asked).await? {
+        Reply::References(known) => known,
         reply => return Err(ask::unexpected(&reply)),
     };
-    if let Some(method) = payment.method {
-        known.retain(|(of, _)| *of == method);
-    }
     Ok(match known.as_slice() {
-        [] => Err(unknown()),
-        [(_, id)] => found(*id).await?.filter(fits).ok_or_else(unknown),
-        _ => {
-            let reason = "reference_of_several_methods";
-            Err(Matched::not("unmatched", None, reason))
+        [] => Err(unmatched("reference_unknown")),
+        [one] => {
+            let row = found(one.top_up_id).await?;
+            row.ok_or_else(|| unmatched("reference_unknown"))
         }
+        // Whose it is cannot be told: what one tree announces takes nothing from another.
+        [one, other, ..] if one.root != other.root => {
+            Err(unmatched("reference_of_several_accounts"))
+        }
+        _ => Err(unmatched("reference_of_several_methods")),
     })
+}
+
+/// What was said beside the reference is true of the top-up.
+async fn fits(state: &Arc<ApiState>, payment: &Payment, row: &TopUpRow) -> Result<bool, ApiError> {
+    if payment.method.is_some_and(|method| row.method != method) {
+        return Ok(false);
+    }
+    if payment.account_id.is_none() && payment.program_id.is_none() {
+        return Ok(true);
+    }
+    let account = accounts::find(state, row.account_id).await?;
+    let is_of = |id: AccountId| id == account.id || id == account.root;
+    let of_program = |id: ProgramId| id == account.program_id;
+    Ok(payment.account_id.is_none_or(is_of) && payment.program_id.is_none_or(of_program))
 }
 
 fn to_json(object: &str, payment: &Payment, matched: &Matched) -> Value {

@@ -93,6 +93,29 @@ impl Loops {
             },
         )]
     }
+
+    /// What the registry keeps for repeats.
+    fn encode_idempotency(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let total = |count: fn(&crate::shard::stats::ShardStats) -> u64| {
+            self.0.stats.iter().map(|stats| count(stats)).sum::<u64>()
+        };
+        for (name, help, count) in [
+            (
+                "cardswitch_idempotency_keys",
+                "Idempotency keys that are kept",
+                total(|stats| stats.idempotency_keys()),
+            ),
+            (
+                "cardswitch_idempotency_bytes",
+                "Memory that idempotency keys and their responses take, about",
+                total(|stats| stats.idempotency_bytes()),
+            ),
+        ] {
+            let named = (name, help, MetricType::Gauge);
+            encode(encoder, named, &[(Vec::new(), count)])?;
+        }
+        Ok(())
+    }
 }
 
 impl Collector for Loops {
@@ -138,6 +161,7 @@ impl Collector for Loops {
             counter,
         );
         encode(&mut encoder, out_of_range, &left_out)?;
+        self.encode_idempotency(&mut encoder)?;
         let each = |count: fn(&crate::shard::stats::ShardStats) -> u64| -> Vec<Sample> {
             let counts = stats.iter().map(|stats| count(stats));
             counts

@@ -81,6 +81,7 @@ pub async fn carry_out(write: Write, account_id: String) -> Result<Success, ApiE
         amount,
         method: method.into(),
         external_reference: external_reference.map(Into::into),
+        tenant: caller.tenant(),
     };
     let credited_minor = check(&account, &top_up)?;
     let needs_two = guarded::policy(&state, account.program_id).is_for_top_up(credited_minor);
@@ -106,6 +107,7 @@ fn reserve(
     ReserveReference {
         root: account.root,
         settles: rail.expects() == Expectation::Arrived,
+        program_id: account.program_id,
         top_up,
     }
 }

@@ -63,6 +63,7 @@ pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<R
             previous_secret_until: None,
             created_at: state.switchboard.clock.now(),
             created_by: caller.key_id(),
+            tenant: caller.tenant(),
         };
         take(&state, &mut fields, &mut endpoint)?;
         if endpoint.events.is_empty() {

@@ -378,6 +378,10 @@ fn change_settings(settings: &EngineSettings) -> Value {
         "hold_expiry_ms": settings.hold_expiry_ms,
         "open_holds_per_account_max": settings.open_holds_per_account_max,
         "open_holds_per_shard_max": settings.open_holds_per_shard_max,
+        "idempotency_bytes_max": settings.idempotency_bytes_max,
+        "idempotency_bytes_of_tenant_max": settings.idempotency_bytes_of_tenant_max,
+        "ended_api_key_retention_ms": settings.ended_api_key_retention_ms,
+        "past_exception_retention_ms": settings.past_exception_retention_ms,
     })
 }
 

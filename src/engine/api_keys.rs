@@ -5,17 +5,21 @@ use super::ids::{AccountId, ApiKeyId, ProgramId};
 use super::registry::{
     RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
 };
+use super::shares::ShareBounds;
 use super::time::Timestamp;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Keys that were ever made: each change copies the table of them.
+/// Keys that are known: each change copies the table of them. The root key makes as many.
 pub const API_KEYS_MAX: usize = 10_000;
 
-/// Keys that one key ever made. Keys together make half of all at most: the rest is the root key's.
-pub const API_KEYS_OF_KEY_MAX: usize = 200;
+/// With other keys there are half as many made, of which the last quarter is for keys that are bound to nothing.
+const BY_OTHER_KEYS: ShareBounds = ShareBounds::new(API_KEYS_MAX / 2, API_KEYS_OF_TENANT_MAX);
+
+/// Those of one tenant, and those that one key which is bound to nothing made.
+pub const API_KEYS_OF_TENANT_MAX: usize = 200;
 
 macro_rules! scopes {
     ($($name:ident = $text:literal, $lets:literal;)*) => {
@@ -203,6 +207,20 @@ pub struct ApiKey {
     pub revoked_at: Option<Timestamp>,
     /// The key in whose place it was made.
     pub rolled_from: Option<ApiKeyId>,
+    /// What the registry notes when it puts the key on record.
+    pub origin: KeyOrigin,
+}
+
+/// Where a key comes from, in so far as that outlives the keys that it comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyOrigin {
+    /// Of a bound key: whose share it takes of, see `shares.rs`.
+    pub tenant: Option<ApiKeyId>,
+    /// The keys that it comes from, made or rolled, which were made with the root key and through no other; none of one
+    /// that was so itself.
+    heads: Box<[ApiKeyId]>,
+    /// The key that made it, or, once that is forgotten, the one that made that.
+    maker: Option<ApiKeyId>,
 }
 
 impl ApiKey {
@@ -212,6 +230,13 @@ impl ApiKey {
             (_, Some(expires_at)) if expires_at <= at => ApiKeyState::Expired,
             _ => ApiKeyState::Active,
         }
+    }
+
+    /// It ended so long ago that it is forgotten with the next change of a key.
+    fn is_past(&self, at: Timestamp, retention_ms: i64) -> bool {
+        let ends = self.revoked_at.into_iter().chain(self.expires_at);
+        ends.min()
+            .is_some_and(|ended_at| ended_at.plus_ms(retention_ms) <= at)
     }
 }
 
@@ -232,7 +257,7 @@ impl ApiKeyState {
     }
 }
 
-/// All keys that were ever made.
+/// All keys, without those that ended long ago.
 #[derive(Debug, Clone, Default)]
 pub struct ApiKeys {
     by_id: BTreeMap<ApiKeyId, Arc<ApiKey>>,
@@ -253,22 +278,38 @@ impl ApiKeys {
         self.by_id.values()
     }
 
-    /// The keys that a key comes from: made with the root key, and through no other key. Whoever made or rolled a key has
-    /// seen it, so a key is whoever its heads are; `None` is the root key.
-    fn heads(&self, id: Option<ApiKeyId>) -> BTreeSet<Option<ApiKeyId>> {
-        let (mut heads, mut seen, mut next) = (BTreeSet::new(), BTreeSet::new(), vec![id]);
-        while let Some(id) = next.pop() {
-            if !seen.insert(id) {
-                continue;
-            }
-            let key = id.and_then(|id| self.get(id));
-            let from = key.map_or([None; 2], |key| [key.created_by, key.rolled_from]);
-            match from.iter().all(Option::is_none) {
-                true => drop(heads.insert(id)),
-                false => next.extend(from.iter().filter(|from| from.is_some())),
-            }
+    /// Whose share a key takes of; `None` of one that is bound to nothing.
+    pub fn tenant(&self, id: Option<ApiKeyId>) -> Option<ApiKeyId> {
+        self.get(id?)?.origin.tenant
+    }
+
+    /// Who a key is, in so far as whoever made or rolled a key has seen it; `None` is the root key.
+    fn heads(&self, id: Option<ApiKeyId>) -> Vec<Option<ApiKeyId>> {
+        let key = id.and_then(|id| self.get(id));
+        match key.filter(|key| !key.origin.heads.is_empty()) {
+            Some(key) => key.origin.heads.iter().copied().map(Some).collect(),
+            None => vec![id],
         }
-        heads
+    }
+
+    /// Of a new key. What it comes from is known, as it is good.
+    fn origin_of(&self, key: &ApiKey) -> KeyOrigin {
+        let from = [key.rolled_from, key.created_by].into_iter().flatten();
+        let heads: BTreeSet<ApiKeyId> = from
+            .clone()
+            .flat_map(|id| self.heads(Some(id)))
+            .flatten()
+            .collect();
+        let mut tenants = from.filter_map(|id| self.tenant(Some(id)));
+        let tenant = match key.bounds.is_unbound() {
+            true => None,
+            false => tenants.next().or(Some(key.id)),
+        };
+        KeyOrigin {
+            tenant,
+            heads: heads.into_iter().collect(),
+            maker: key.created_by,
+        }
     }
 
     /// Whether one person may hold both: they are the same, one was made or rolled with the other, however far down, or
@@ -284,8 +325,8 @@ impl ApiKeys {
         let mut found = Vec::new();
         // Whoever makes a key was made before it.
         for key in self.by_id.range(id..).map(|(_, key)| key) {
-            if key.created_by.is_some_and(|maker| makers.contains(&maker)) && makers.insert(key.id)
-            {
+            let maker = key.origin.maker;
+            if maker.is_some_and(|maker| makers.contains(&maker)) && makers.insert(key.id) {
                 found.push(key.id);
             }
         }
@@ -304,7 +345,7 @@ impl ApiKeys {
         ids
     }
 
-    /// The key is good, or one that it was rolled to is.
+    /// The key is good, or one that it was rolled to is, in so far as those between them are known.
     pub fn is_good_or_rolled(&self, id: Option<ApiKeyId>, at: Timestamp) -> bool {
         let Some(mut id) = id else {
             return true;
@@ -319,6 +360,33 @@ impl ApiKeys {
             match all.rfind(|key| key.rolled_from == Some(id) && key.id > id) {
                 Some(next) => id = next.id,
                 None => return false,
+            }
+        }
+    }
+
+    /// Forgets those that ended long ago. What was made with one goes on as made with its maker.
+    fn forget(&mut self, at: Timestamp, retention_ms: i64) {
+        let past = self.by_id.values();
+        let past = past.filter(|key| key.is_past(at, retention_ms));
+        let past: Vec<Arc<ApiKey>> = past.cloned().collect();
+        if past.is_empty() {
+            return;
+        }
+        // Whoever makes a key was made before it, so that its own maker is settled already.
+        let mut makers: BTreeMap<ApiKeyId, Option<ApiKeyId>> = BTreeMap::new();
+        let known = |makers: &BTreeMap<_, _>, maker: Option<ApiKeyId>| match maker {
+            Some(id) => makers.get(&id).copied().unwrap_or(maker),
+            None => None,
+        };
+        for key in past {
+            makers.insert(key.id, known(&makers, key.origin.maker));
+            self.by_id.remove(&key.id);
+            self.by_hash.remove(&key.key_hash);
+        }
+        for key in self.by_id.values_mut() {
+            let maker = known(&makers, key.origin.maker);
+            if maker != key.origin.maker {
+                Arc::make_mut(key).origin.maker = maker;
             }
         }
     }
@@ -361,16 +429,7 @@ fn refusal(view: &RegistryView, key: &ApiKey, at: Timestamp) -> Option<RegistryR
             return Some(RegistryRefusal::ApiKeyNotActive(state));
         }
     }
-    // Whoever is bound by the keys of others leaves room for the root key.
-    let of_maker = |known: &&Arc<ApiKey>| known.created_by == key.created_by;
-    let is_full = match key.created_by {
-        None => keys.by_id.len() >= API_KEYS_MAX,
-        Some(_) => {
-            keys.by_id.len() >= API_KEYS_MAX / 2
-                || keys.by_id.values().filter(of_maker).count() >= API_KEYS_OF_KEY_MAX
-        }
-    };
-    if is_full {
+    if is_full(view, key, at) {
         return Some(RegistryRefusal::TooManyApiKeys);
     }
     let mut programs = key.bounds.program_ids.iter();
@@ -378,9 +437,33 @@ fn refusal(view: &RegistryView, key: &ApiKey, at: Timestamp) -> Option<RegistryR
     unknown.map(|id| RegistryRefusal::ProgramNotFound(*id))
 }
 
-pub(super) fn apply(keys: &mut ApiKeys, action: &RegistryAction) {
-    match action {
-        RegistryAction::CreateApiKey(key) => keys.put((**key).clone()),
+/// No room for one more, those that are to be forgotten aside.
+fn is_full(view: &RegistryView, key: &ApiKey, at: Timestamp) -> bool {
+    let retention_ms = view.settings.ended_api_key_retention_ms;
+    let known = view.api_keys.by_id.values();
+    let known = known.filter(|known| !known.is_past(at, retention_ms));
+    let all = known.clone().count() as u64;
+    let Some(maker) = key.created_by else {
+        return all >= API_KEYS_MAX as u64;
+    };
+    match view.api_keys.tenant(Some(maker)) {
+        Some(tenant) => {
+            let own = known.filter(|known| known.origin.tenant == Some(tenant));
+            all >= BY_OTHER_KEYS.of_tenants() || own.count() as u64 >= BY_OTHER_KEYS.of_tenant
+        }
+        None => {
+            let own = known.filter(|known| known.created_by == Some(maker));
+            all >= BY_OTHER_KEYS.all || own.count() >= API_KEYS_OF_TENANT_MAX
+        }
+    }
+}
+
+pub(super) fn apply(keys: &mut ApiKeys, command: &RegistryCommand, retention_ms: i64) {
+    match &command.action {
+        RegistryAction::CreateApiKey(key) => keys.put(ApiKey {
+            origin: keys.origin_of(key),
+            ..(**key).clone()
+        }),
         RegistryAction::RevokeApiKey { id, at, children } => {
             for id in keys.to_revoke(*id, *at, *children) {
                 if let Some(known) = keys.by_id.get_mut(&id) {
@@ -390,6 +473,7 @@ pub(super) fn apply(keys: &mut ApiKeys, action: &RegistryAction) {
         }
         action => panic!("no API key changes by this command: {action:?}"),
     }
+    keys.forget(command.at, retention_ms);
 }
 
 #[cfg(test)]
@@ -413,7 +497,7 @@ mod tests {
     fn keys(all: &[(u64, Option<u64>, Option<u64>)]) -> ApiKeys {
         let mut keys = ApiKeys::default();
         for (id, created_by, rolled_from) in all {
-            keys.put(ApiKey {
+            let key = ApiKey {
                 id: ApiKeyId(*id),
                 name: "key".into(),
                 key_hash: [*id as u8; 32],
@@ -425,7 +509,10 @@ mod tests {
                 created_by: created_by.map(ApiKeyId),
                 revoked_at: None,
                 rolled_from: rolled_from.map(ApiKeyId),
-            });
+                origin: KeyOrigin::default(),
+            };
+            let origin = keys.origin_of(&key);
+            keys.put(ApiKey { origin, ..key });
         }
         keys
     }
@@ -449,7 +536,7 @@ mod tests {
             let outcome = decide(&view, &command);
             matches!(outcome, RegistryOutcome::Event(_))
         };
-        let of_key = API_KEYS_OF_KEY_MAX as u64;
+        let of_key = API_KEYS_OF_TENANT_MAX as u64;
         let mut all: Vec<_> = [(1, None, None), (2, None, None)].into();
         all.extend(made(10, of_key - 1, 1));
         assert!(decided(&all, Some(1)));
@@ -520,17 +607,139 @@ mod tests {
         assert_eq!((made(3), made(7)), (vec![], vec![]));
     }
 
+    const RETENTION_MS: i64 = 1_000;
+
+    fn change(keys: &mut ApiKeys, at: Timestamp, action: RegistryAction) {
+        apply(keys, &RegistryCommand { at, action }, RETENTION_MS);
+    }
+
     #[test]
     fn all_that_was_made_with_a_key_is_revoked_at_once() {
         let mut keys = keys(&[(1, None, None), (2, Some(1), None), (3, Some(2), None)]);
         let (id, at, children) = (ApiKeyId(1), Timestamp(5), true);
         assert_eq!(keys.to_revoke(id, at, false), [id]);
-        apply(
+        change(
             &mut keys,
-            &RegistryAction::RevokeApiKey { id, at, children },
+            at,
+            RegistryAction::RevokeApiKey { id, at, children },
         );
         assert!(keys.iter().all(|key| key.revoked_at == Some(at)));
         assert!(keys.to_revoke(id, at, children).is_empty());
+    }
+
+    /// 1 made 2, 2 made 3 and was rolled to 4 by the root key, 3 made 5. 2 and 3 end, and are forgotten.
+    #[test]
+    fn a_key_that_ended_is_forgotten_and_what_comes_from_it_stays_whose_it_was() {
+        let mut keys = keys(&[
+            (1, None, None),
+            (2, Some(1), None),
+            (3, Some(2), None),
+            (4, None, Some(2)),
+            (5, Some(3), None),
+        ]);
+        let children = false;
+        for (id, at) in [(2, 10), (3, 20)].map(|(id, at)| (ApiKeyId(id), Timestamp(at))) {
+            change(
+                &mut keys,
+                at,
+                RegistryAction::RevokeApiKey { id, at, children },
+            );
+        }
+        let revoke = |keys: &mut ApiKeys, id, at, children| {
+            let (id, at) = (ApiKeyId(id), Timestamp(at));
+            change(keys, at, RegistryAction::RevokeApiKey { id, at, children });
+        };
+        let known = |keys: &ApiKeys| keys.iter().map(|key| key.id.0).collect::<Vec<_>>();
+        revoke(&mut keys, 4, 20 + RETENTION_MS - 1, false);
+        assert_eq!(known(&keys), [1, 3, 4, 5]);
+        assert!(keys.of_hash(&[2; 32]).is_none());
+        keys.forget(Timestamp(20 + RETENTION_MS), RETENTION_MS);
+        assert_eq!(known(&keys), [1, 4, 5]);
+        let id = |id| Some(ApiKeyId(id));
+        for other in [1, 4] {
+            assert!(keys.are_of_one_family(id(5), id(other)), "{other}");
+        }
+        assert_eq!(
+            keys.get(ApiKeyId(5)).unwrap().created_by,
+            id(3),
+            "as it was told"
+        );
+        assert_eq!(keys.made_with(ApiKeyId(1)), [ApiKeyId(5)]);
+        revoke(&mut keys, 1, 3_000, true);
+        assert_eq!(
+            keys.get(ApiKeyId(5)).unwrap().revoked_at,
+            Some(Timestamp(3_000))
+        );
+    }
+
+    #[test]
+    fn a_tenant_is_a_bound_key_with_all_that_comes_from_it() {
+        // 1 is bound to nothing and made 2 and 3, which are bound; 3 made 4, 4 rolled itself to 5, and the root key 5 to 6.
+        let mut all = ApiKeys::default();
+        let bounds = Bounds {
+            program_ids: [ProgramId(1)].into(),
+            ..Bounds::default()
+        };
+        for (id, created_by, rolled_from) in [
+            (1, None, None),
+            (2, Some(1), None),
+            (3, Some(1), None),
+            (4, Some(3), None),
+            (5, Some(4), Some(4)),
+            (6, None, Some(5)),
+        ] {
+            let made = keys(&[(id, created_by, rolled_from)]);
+            let key = ApiKey {
+                bounds: match id {
+                    1 => Bounds::default(),
+                    _ => bounds.clone(),
+                },
+                ..(**made.get(ApiKeyId(id)).unwrap()).clone()
+            };
+            change(
+                &mut all,
+                Timestamp(0),
+                RegistryAction::CreateApiKey(Box::new(key)),
+            );
+        }
+        let tenant = |id| all.get(ApiKeyId(id)).unwrap().origin.tenant.map(|id| id.0);
+        let tenants = [1, 2, 3, 4, 5, 6].map(tenant);
+        assert_eq!(tenants, [None, Some(2), Some(3), Some(3), Some(3), Some(3)]);
+        // All that come from one are refused together.
+        let mut view = RegistryView {
+            api_keys: all,
+            ..RegistryView::default()
+        };
+        let next = |id: u64, by: u64| ApiKey {
+            id: ApiKeyId(id),
+            key_hash: [0; 32],
+            created_by: Some(ApiKeyId(by)),
+            rolled_from: None,
+            ..(**view.api_keys.get(ApiKeyId(6)).unwrap()).clone()
+        };
+        let made: Vec<ApiKey> = (100..296).map(|id| next(id, 4 + id % 3)).collect();
+        let [of_it, of_other, of_first] = [6, 2, 1].map(|by| next(1_000, by));
+        for key in made {
+            assert!(!is_full(&view, &key, Timestamp(0)));
+            let action = RegistryAction::CreateApiKey(Box::new(key));
+            change(&mut view.api_keys, Timestamp(0), action);
+        }
+        assert!(
+            is_full(&view, &of_it, Timestamp(0)),
+            "the 201st of a tenant"
+        );
+        assert!(!is_full(&view, &of_other, Timestamp(0)));
+        assert!(!is_full(&view, &of_first, Timestamp(0)));
+        // What ended long ago is no part of the share.
+        let (id, at, children) = (ApiKeyId(100), Timestamp(0), false);
+        change(
+            &mut view.api_keys,
+            at,
+            RegistryAction::RevokeApiKey { id, at, children },
+        );
+        let retention_ms = view.settings.ended_api_key_retention_ms;
+        assert!(is_full(&view, &of_it, Timestamp(retention_ms - 1)));
+        assert!(!is_full(&view, &of_it, Timestamp(retention_ms)));
     }
 
     #[test]
@@ -540,7 +749,7 @@ mod tests {
         let revoke = |keys: &mut ApiKeys, id| {
             let id = ApiKeyId(id);
             let children = false;
-            apply(keys, &RegistryAction::RevokeApiKey { id, at, children });
+            change(keys, at, RegistryAction::RevokeApiKey { id, at, children });
         };
         revoke(&mut keys, 1);
         assert!(keys.is_good_or_rolled(Some(ApiKeyId(1)), at));

@@ -6,6 +6,7 @@ use super::ids::{AccountId, ApprovalId, CardId, ProgramId, TopUpId};
 use super::registry::{
     Registry, RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome, RegistryRefusal,
 };
+use super::shares::{ShareBounds, Shares};
 use super::signers::{Signed, Signer};
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,9 @@ pub const APPROVALS_MAX: usize = 2_000;
 /// Approvals that wait, and those of them that the keys of one family asked for.
 pub const APPROVALS_PENDING_MAX: usize = 1_000;
 pub const APPROVALS_PENDING_OF_FAMILY_MAX: usize = 100;
+/// A tenant has as many, however its keys were made.
+const SHARES: ShareBounds =
+    ShareBounds::new(APPROVALS_PENDING_MAX, APPROVALS_PENDING_OF_FAMILY_MAX);
 
 /// How long one waits.
 pub const APPROVAL_VALID_MS: i64 = 7 * 24 * 3_600_000;
@@ -202,13 +206,20 @@ fn refusal_of_request(
     let asked = wanted.requested_by.api_key_id;
     let is_pending = |known: &&Arc<Approval>| known.state_at(at) == ApprovalState::Pending;
     let pending = || registry.approvals.values().filter(is_pending);
-    let of_family =
-        |known: &&Arc<Approval>| keys.are_of_one_family(known.requested_by.api_key_id, asked);
+    let tenant_of = |known: &Approval| keys.tenant(known.requested_by.api_key_id);
+    let tenant = tenant_of(wanted);
+    let taken = Shares::of(pending().map(|known| tenant_of(known)));
+    // The operator's keys are told apart by whose they are, as of no tenant they have no share.
+    let of_family = |known: &&Arc<Approval>| {
+        tenant_of(known).is_none() && keys.are_of_one_family(known.requested_by.api_key_id, asked)
+    };
+    let has_share = match tenant {
+        Some(_) => true,
+        None => pending().filter(of_family).count() < APPROVALS_PENDING_OF_FAMILY_MAX,
+    };
     if registry.approvals.contains_key(&wanted.id) {
         Some(RegistryRefusal::IdTaken)
-    } else if pending().count() >= APPROVALS_PENDING_MAX
-        || pending().filter(of_family).count() >= APPROVALS_PENDING_OF_FAMILY_MAX
-    {
+    } else if !has_share || taken.check(tenant, 1, &SHARES).is_err() {
         Some(RegistryRefusal::TooManyApprovals)
     } else {
         None

@@ -1,28 +1,43 @@
 //! Who may approve, what a state forbids, and what is remembered.
 
 use super::*;
-use crate::engine::api_keys::{ApiKey, Bounds, Scopes};
+use crate::engine::api_keys::{ApiKey, Bounds, KeyOrigin, Scopes};
 use crate::engine::ids::ApiKeyId;
 use crate::engine::registry_decide;
 
 const AT: Timestamp = Timestamp(1_000);
 
-/// Keys 1 and 2 are the root key's; 1 made 3.
+/// Keys 1 and 2 are the root key's; 1 made 3, which is bound to nothing, and the tenants 4 and 5; 4 made 6.
 fn registry() -> Registry {
     let mut registry = Registry::default();
-    for (id, created_by) in [(1, None), (2, None), (3, Some(1))] {
+    let bounds = |id| Bounds {
+        account_ids: match id {
+            4.. => [AccountId(1)].into(),
+            _ => Box::default(),
+        },
+        ..Bounds::default()
+    };
+    for (id, created_by) in [
+        (1, None),
+        (2, None),
+        (3, Some(1)),
+        (4, Some(1)),
+        (5, Some(1)),
+        (6, Some(4)),
+    ] {
         let key = ApiKey {
             id: ApiKeyId(id),
             name: "key".into(),
             key_hash: [id as u8; 32],
             scopes: Scopes::default(),
-            bounds: Bounds::default(),
+            bounds: bounds(id),
             allowed_ips: Box::default(),
             expires_at: None,
             created_at: Timestamp(0),
             created_by: created_by.map(ApiKeyId),
             revoked_at: None,
             rolled_from: None,
+            origin: KeyOrigin::default(),
         };
         done(
             &mut registry,
@@ -214,6 +229,13 @@ fn only_so_many_wait_and_the_oldest_that_is_over_is_forgotten() {
     let told = ask(&mut registry, AT, request(of_family, 3));
     refused(told, RegistryRefusal::TooManyApprovals);
     done(&mut registry, AT, request(of_family, 2));
+    // Tenants have a share of their own each, though the same key has made them.
+    for id in 0..of_family {
+        done(&mut registry, AT, request(1_000 + id, 4 + 2 * (id % 2)));
+    }
+    let told = ask(&mut registry, AT, request(2_000, 6));
+    refused(told, RegistryRefusal::TooManyApprovals);
+    done(&mut registry, AT, request(2_000, 5));
     // What time has ended does not wait.
     let later = AT.plus_ms(APPROVAL_VALID_MS);
     done(&mut registry, later, request(of_family + 1, 1));

@@ -48,6 +48,7 @@ impl Lived {
             amount: usd(10_000),
             method: "internal".into(),
             external_reference: None,
+            tenant: None,
         })));
         lived.command(Action::OpenCard(Box::new(OpenCard {
             card_id: CARD,

@@ -6,10 +6,11 @@ use super::api_keys::Bounds;
 use super::audit::Requester;
 use super::command::CardType;
 use super::controls::Controls;
-use super::ids::{AccountId, CardBatchId, CardId, CardholderId};
+use super::ids::{AccountId, ApiKeyId, CardBatchId, CardId, CardholderId};
 use super::issued_cards::IssuedCards;
 use super::programs::Bin;
 use super::registry::{RegistryEvent, RegistryOutcome, RegistryRefusal};
+use super::shares::{ShareBounds, Shares};
 use super::shipping::ShippingOrder;
 use super::time::Timestamp;
 use super::wallet::Wallet;
@@ -25,6 +26,11 @@ pub const CARD_BATCHES_MAX: usize = 1_000;
 
 /// Batches that are not over: their rows are in memory.
 pub const CARD_BATCHES_UNFINISHED_MAX: usize = 20;
+pub const CARD_BATCHES_UNFINISHED_OF_TENANT_MAX: usize = 5;
+const SHARES: ShareBounds = ShareBounds::new(
+    CARD_BATCHES_UNFINISHED_MAX,
+    CARD_BATCHES_UNFINISHED_OF_TENANT_MAX,
+);
 
 /// Rows that are issued at once, and told of in one record.
 pub const ROWS_AT_ONCE: u32 = 32;
@@ -102,6 +108,8 @@ pub struct NewCardBatch {
     pub created_at: Timestamp,
     /// In whose name its cards are issued.
     pub requester: Option<Box<Requester>>,
+    /// Whose share it takes of while it is under way.
+    pub tenant: Option<ApiKeyId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -264,8 +272,10 @@ impl CardBatches {
         })
     }
 
-    fn unfinished(&self) -> usize {
-        self.iter().filter(|batch| !batch.state.is_over()).count()
+    fn has_room(&self, order: &NewCardBatch) -> bool {
+        let unfinished = self.iter().filter(|batch| !batch.state.is_over());
+        let taken = Shares::of(unfinished.map(|batch| batch.order.tenant));
+        taken.check(order.tenant, 1, &SHARES).is_ok()
     }
 }
 
@@ -274,9 +284,7 @@ pub(super) fn decide(batches: &CardBatches, change: &BatchChange) -> RegistryOut
     let changed = RegistryOutcome::Event(RegistryEvent::CardBatchChanged);
     let refused = RegistryOutcome::Refused;
     let known = match (batches.get(id), change) {
-        (None, BatchChange::Create(_)) if batches.unfinished() < CARD_BATCHES_UNFINISHED_MAX => {
-            return changed;
-        }
+        (None, BatchChange::Create(order)) if batches.has_room(order) => return changed,
         (None, BatchChange::Create(_)) => return refused(RegistryRefusal::TooManyCardBatches),
         (None, _) => return refused(RegistryRefusal::CardBatchNotFound(id)),
         (Some(known), _) => known,
@@ -372,6 +380,7 @@ mod tests {
             bounds: None,
             created_at: AT,
             requester: None,
+            tenant: None,
         }))
     }
 

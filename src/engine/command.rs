@@ -12,7 +12,9 @@ use super::facts::{
 };
 use super::fees::monthly::ChargeMonthlyFee;
 use super::first_answer::FirstAnswer;
-use super::ids::{AccountId, AuthorizationId, CardId, LinkId, ProgramId, ReversalId, TopUpId};
+use super::ids::{
+    AccountId, ApiKeyId, AuthorizationId, CardId, LinkId, ProgramId, ReversalId, TopUpId,
+};
 use super::money::{Currency, Money};
 use super::reissue::{RenewCard, ReplaceCard};
 use super::shipping::{ChangeShipping, ShippingOrder};
@@ -172,6 +174,8 @@ pub struct TopUp {
     pub amount: Money,
     pub method: Box<str>,
     pub external_reference: Option<Box<str>>,
+    /// Whose share it takes of while it is pending.
+    pub tenant: Option<ApiKeyId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

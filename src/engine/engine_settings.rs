@@ -19,6 +19,13 @@ pub struct EngineSettings {
     pub open_holds_per_shard_max: u64,
     /// Closed authorizations that a shard remembers; above it the one closed first is forgotten.
     pub closed_per_shard_max: u64,
+    /// What idempotency keys and their responses may take in memory, and of it those of one tenant.
+    pub idempotency_bytes_max: u64,
+    pub idempotency_bytes_of_tenant_max: u64,
+    /// How long an API key that was revoked or has expired is still known.
+    pub ended_api_key_retention_ms: i64,
+    /// How long an exception that is over is still known.
+    pub past_exception_retention_ms: i64,
 }
 
 impl Default for EngineSettings {
@@ -32,6 +39,10 @@ impl Default for EngineSettings {
             open_holds_per_account_max: 100_000,
             open_holds_per_shard_max: 10_000_000,
             closed_per_shard_max: 1_000_000,
+            idempotency_bytes_max: 1 << 30,
+            idempotency_bytes_of_tenant_max: 128 << 20,
+            ended_api_key_retention_ms: 30 * 24 * 3_600_000,
+            past_exception_retention_ms: 90 * 24 * 3_600_000,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::facts::{Channel, Country, EntryMode};
 use super::groups::MccGroupRef;
-use super::ids::{AccountId, CardId, ExceptionId, LimitId, LinkId};
+use super::ids::{AccountId, ApiKeyId, CardId, ExceptionId, LimitId, LinkId};
 use super::merchants::MerchantEntry;
 use super::money::Currency;
 use super::registry::{
@@ -16,8 +16,9 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// All of them, past ones among them.
+/// All that are known, past ones among them.
 pub const EXCEPTIONS_MAX: usize = 100_000;
+pub const EXCEPTIONS_OF_TENANT_MAX: usize = 10_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ControlException {
@@ -37,6 +38,8 @@ pub struct ControlException {
     pub decided: Option<Signed>,
     /// Who ended it before its time.
     pub ended: Option<Signed>,
+    /// Whose share it takes of.
+    pub tenant: Option<ApiKeyId>,
 }
 
 /// Whose requests an exception is for.
@@ -143,6 +146,16 @@ impl ControlException {
         }
     }
 
+    /// When nothing of it counts any more, or will: by hand, or by its time.
+    pub fn over_at(&self) -> Timestamp {
+        let by_hand = match self.state {
+            ExceptionState::Rejected => self.decided.as_ref(),
+            ExceptionState::Ended => self.ended.as_ref(),
+            ExceptionState::Requested | ExceptionState::Approved => None,
+        };
+        by_hand.map_or(self.ends_at, |signed| signed.at.min(self.ends_at))
+    }
+
     /// Under which its uses are counted, like those of a limit.
     pub fn counter_id(&self) -> LimitId {
         LimitId(self.id.0)
@@ -197,9 +210,12 @@ fn decide_request(
     at: Timestamp,
     wanted: &ControlException,
 ) -> RegistryOutcome {
+    let settings = &registry.view.settings;
     let refusal = match wanted.subject {
-        _ if registry.exceptions.contains_key(&wanted.id) => RegistryRefusal::IdTaken,
-        _ if registry.exceptions.len() >= EXCEPTIONS_MAX => RegistryRefusal::TooManyExceptions,
+        _ if registry.exceptions.get(wanted.id).is_some() => RegistryRefusal::IdTaken,
+        _ if !registry.exceptions.has_room(wanted.tenant, at, settings) => {
+            RegistryRefusal::TooManyExceptions
+        }
         _ if wanted.ends_at <= wanted.starts_at.max(at) => RegistryRefusal::ExceptionOver,
         Subject::Card(id) if registry.issued_cards.get(id).is_none() => {
             RegistryRefusal::CardNotFound(id)
@@ -213,7 +229,7 @@ fn decide_request(
 }
 
 fn decide_change(registry: &Registry, at: Timestamp, change: &ChangeException) -> RegistryOutcome {
-    let Some(known) = registry.exceptions.get(&change.id) else {
+    let Some(known) = registry.exceptions.get(change.id) else {
         return RegistryOutcome::Refused(RegistryRefusal::ExceptionNotFound(change.id));
     };
     let to = change.change.to();
@@ -263,10 +279,10 @@ pub(super) fn apply_change(
     change: &ChangeException,
     to: ExceptionState,
 ) -> Arc<ControlException> {
-    let shared = registry.exceptions.get_mut(&change.id);
-    let shared =
-        shared.unwrap_or_else(|| panic!("exception {} of an event is not here", change.id));
-    let known = Arc::make_mut(shared);
+    let Some(known) = registry.exceptions.get(change.id) else {
+        panic!("exception {} of an event is not here", change.id)
+    };
+    let mut known = (**known).clone();
     known.state = to;
     let signed = Signed {
         by: change.by.clone(),
@@ -277,7 +293,9 @@ pub(super) fn apply_change(
         ExceptionChange::Approve | ExceptionChange::Reject => known.decided = Some(signed),
         ExceptionChange::End => known.ended = Some(signed),
     }
-    Arc::clone(shared)
+    let known = Arc::new(known);
+    registry.exceptions.put(Arc::clone(&known));
+    known
 }
 
 #[cfg(test)]
@@ -301,6 +319,7 @@ mod tests {
             state: ExceptionState::Approved,
             decided: None,
             ended: None,
+            tenant: None,
         }
     }
 

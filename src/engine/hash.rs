@@ -108,9 +108,12 @@ fn registry_hash(world: &World) -> u128 {
         let controls = Cow::Borrowed(controls);
         add(hash_of(&SnapshotItem::LinkControls(id, controls)));
     }
-    for exception in registry.exceptions.values() {
-        let exception = Cow::Borrowed(exception.as_ref());
-        add(hash_of(&SnapshotItem::Exception(exception)));
+    for exception in registry.exceptions.iter() {
+        let retention_ms = settings.past_exception_retention_ms;
+        if counts(exception.over_at(), retention_ms, world.latest()) {
+            let exception = Cow::Borrowed(exception.as_ref());
+            add(hash_of(&SnapshotItem::Exception(exception)));
+        }
     }
     for (method, reference, known) in registry.references.iter() {
         let (method, reference) = (Cow::Borrowed(method), Cow::Borrowed(reference));
@@ -271,7 +274,7 @@ fn add_transfers(world: &World, state: &State, hashes: &mut BTreeMap<AccountId, 
 fn add_top_ups(world: &World, state: &State, hashes: &mut BTreeMap<AccountId, u128>) {
     let retention_ms = world.registry.view.settings.idempotency_retention_ms;
     let root_of = |id| state.account(id).map_or(id, |account| account.root);
-    for pending in state.announced.pending.values() {
+    for pending in state.announced.pending() {
         let item = SnapshotItem::TopUpAnnounced(Cow::Borrowed(pending));
         add(hashes, root_of(pending.top_up.account_id), &item);
     }

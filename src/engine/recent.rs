@@ -2,9 +2,9 @@
 //! one does not live here.
 
 use super::facts::RepeatKey;
+use super::idempotency::IdempotencyKey;
 use super::ids::TopUpId;
 use super::queue::Queue;
-use super::registry::IdempotencyKey;
 use super::slot_index::{Slot, SlotIndex, hash_of_id};
 use super::time::Timestamp;
 
@@ -64,6 +64,14 @@ impl<K: Key, V> Recent<K, V> {
         let entry = self.entries.get(self.slot(key)?);
         let live = entry.at.plus_ms(retention_ms) > at;
         entry.value.as_ref().filter(|_| live)
+    }
+
+    /// To change it where it is: it counts for as long as it would have, and nothing else of it is kept.
+    pub fn find_mut(&mut self, key: K, at: Timestamp, retention_ms: i64) -> Option<&mut V> {
+        let slot = self.slot(key)?;
+        let entry = self.entries.get_mut(slot);
+        let live = entry.at.plus_ms(retention_ms) > at;
+        entry.value.as_mut().filter(|_| live)
     }
 
     fn slot(&self, key: K) -> Option<Slot> {

@@ -7,7 +7,7 @@ use super::shipping::ShippingStatus;
 use super::state::{AccountStatus, CardStatus};
 use super::time::Timestamp;
 use super::tokens::TokenStatus;
-use super::top_ups::PENDING_TOP_UPS_MAX;
+use super::top_ups::{PENDING_TOP_UPS_MAX, PENDING_TOP_UPS_OF_TENANT_MAX};
 use super::transfers::{IN_TRANSIT_MAX, ReturnReason};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,7 +66,9 @@ pub enum Refusal {
         "{IN_TRANSIT_MAX} transfers are on their way to other account trees; repeat this later"
     )]
     TooManyInTransit,
-    #[error("{PENDING_TOP_UPS_MAX} top-ups wait for their money; settle some, or fail them")]
+    #[error(
+        "{PENDING_TOP_UPS_MAX} top-ups of a shard may wait for their money, {PENDING_TOP_UPS_OF_TENANT_MAX} of one tenant, and do; settle some, or fail them"
+    )]
     TooManyPendingTopUps,
     #[error("top-up {0} does not wait for money: it was settled or failed before")]
     TopUpNotPending(TopUpId),

@@ -2,31 +2,39 @@
 //! that nobody issued. One writer; its changes reach the shards as a numbered view.
 //! Money does not live here.
 
-use super::api_keys::{API_KEYS_MAX, API_KEYS_OF_KEY_MAX, ApiKey, ApiKeyState, ApiKeys};
+use super::api_keys::{API_KEYS_MAX, API_KEYS_OF_TENANT_MAX, ApiKey, ApiKeyState, ApiKeys};
 use super::approvals::{
     APPROVALS_PENDING_MAX, APPROVALS_PENDING_OF_FAMILY_MAX, Approval, ApprovalState, Approvals,
     ChangeApproval,
 };
 use super::audit::AuditEntry;
-use super::card_batches::{BatchChange, BatchState, CARD_BATCHES_UNFINISHED_MAX, CardBatches};
+use super::card_batches::{
+    BatchChange, BatchState, CARD_BATCHES_UNFINISHED_MAX, CARD_BATCHES_UNFINISHED_OF_TENANT_MAX,
+    CardBatches,
+};
 use super::cardholders::{Cardholder, Holder, KnownCardholder};
 use super::command::{Advise, Authorize, Reverse};
 use super::decision_endpoints::{DecisionEndpoint, DecisionEndpoints};
 pub use super::engine_settings::EngineSettings;
 use super::event::{Advised, Answer, Authorized, Reversed};
 use super::exceptions::{
-    ChangeException, ControlException, EXCEPTIONS_MAX, ExceptionState, LiveExceptions,
+    ChangeException, ControlException, EXCEPTIONS_MAX, EXCEPTIONS_OF_TENANT_MAX, ExceptionState,
+    LiveExceptions,
 };
 use super::facts::RepeatKey;
 use super::fees::schedule::{FeeSchedules, FeesRefusal, PutFeeSchedule};
 use super::first_answer::FirstAnswer;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
+use super::idempotency::IdempotencyKeys;
+pub use super::idempotency::{IdempotencyEntry, IdempotencyKey, IdempotentRequest};
 use super::ids::{
     AccountId, ApiKeyId, ApprovalId, CardBatchId, CardId, CardholderId, DecisionEndpointId,
     ExceptionId, LimitId, LinkId, ProgramId, RiskRuleId, TopUpId, WebhookEndpointId,
 };
 use super::issued_cards::IssuedCards;
 pub use super::issued_cards::{IssueCard, IssuedCard, SealedPan};
+use super::kept_text::KeptText;
+use super::known_exceptions::KnownExceptions;
 use super::link_states::{ChangeLinkStatus, LinkStates};
 use super::links::{LINKS_WITH_CONTROLS_MAX, LinkControls, LinkFacts, SetLinkControls};
 pub use super::programs::Program;
@@ -36,12 +44,13 @@ use super::recent::Recent;
 use super::reissue::{ReissueCard, RenewCard};
 use super::risk::compile::ExpressionError;
 use super::risk::rule::{RiskRule, RiskRules, RuleChange, RuleState};
+use super::shares::Full;
 use super::time::Timestamp;
 use super::token_numbers::{RequestToken, TOKENS_OF_CARD_MAX, TokenNumbers};
 use super::top_ups::{References, ReserveReference};
 use super::webhook_endpoints::{
-    MoveWebhook, NoteWebhookProgress, WEBHOOK_ENDPOINTS_MAX, WebhookEndpoint, WebhookEndpoints,
-    WebhookProgress, WebhookState,
+    MoveWebhook, NoteWebhookProgress, WEBHOOK_ENDPOINTS_MAX, WEBHOOK_ENDPOINTS_OF_TENANT_MAX,
+    WebhookEndpoint, WebhookEndpoints, WebhookProgress, WebhookState,
 };
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -99,7 +108,7 @@ pub enum RegistryAction {
     CompleteIdempotent {
         key: IdempotencyKey,
         status: u16,
-        body: Box<str>,
+        body: KeptText,
     },
     AdviseUnknownCard(Box<Advise>),
     /// A whole new table in place of the one before.
@@ -170,20 +179,6 @@ pub struct RevealCard {
     pub reason: Box<str>,
     /// The API key that asked: its id, or `root`.
     pub api_key_id: Box<str>,
-}
-
-/// An `Idempotency-Key` within its API key, hashed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct IdempotencyKey(#[serde(with = "postcard::fixint::le")] pub u128);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IdempotentRequest {
-    pub key: IdempotencyKey,
-    /// Hash of method, path and body.
-    #[serde(with = "postcard::fixint::le")]
-    pub request_hash: u128,
-    /// Ids from here on belong to this request, so that doing it again makes the same objects.
-    pub first_id: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -286,13 +281,6 @@ pub enum RegistryEvent {
     },
 }
 
-/// An idempotency key in use: its request, and the response once there is one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IdempotencyEntry {
-    pub request: IdempotentRequest,
-    pub response: Option<(u16, Box<str>)>,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RegistryOutcome {
     Event(RegistryEvent),
@@ -368,12 +356,14 @@ pub enum RegistryRefusal {
          somebody else do so"
     )]
     ApproverIsRequester,
-    #[error("there may be {EXCEPTIONS_MAX} exceptions, past ones among them, and there are")]
+    #[error(
+        "there may be {EXCEPTIONS_MAX} exceptions, {EXCEPTIONS_OF_TENANT_MAX} of one tenant, and there are; those that are over are forgotten in time"
+    )]
     TooManyExceptions,
     #[error("the program has decision endpoint {0} already; change that one")]
     DecisionEndpointTaken(DecisionEndpointId),
     #[error(
-        "there may be {API_KEYS_MAX} API keys, revoked ones among them, half of them made with other keys, and {API_KEYS_OF_KEY_MAX} made with one; there are"
+        "there may be {API_KEYS_MAX} API keys, half of them made with other keys, and {API_KEYS_OF_TENANT_MAX} of one tenant or made with one key; there are. Those that ended are forgotten in time"
     )]
     TooManyApiKeys,
     #[error("the {link_type} `{id}` is closed, for good")]
@@ -382,7 +372,9 @@ pub enum RegistryRefusal {
     ApiKeyNotFound(ApiKeyId),
     #[error("webhook endpoint {0} does not exist")]
     WebhookEndpointNotFound(WebhookEndpointId),
-    #[error("there may be {WEBHOOK_ENDPOINTS_MAX} webhook endpoints, and there are; delete one")]
+    #[error(
+        "there may be {WEBHOOK_ENDPOINTS_MAX} webhook endpoints, {WEBHOOK_ENDPOINTS_OF_TENANT_MAX} of one tenant, and there are; delete one"
+    )]
     TooManyWebhookEndpoints,
     #[error("too many deliveries to this endpoint wait already; replay from an earlier event")]
     TooManyDeliveriesWait,
@@ -390,11 +382,15 @@ pub enum RegistryRefusal {
     CardReplaced(CardId),
     #[error("card batch {0} does not exist")]
     CardBatchNotFound(CardBatchId),
-    #[error("{CARD_BATCHES_UNFINISHED_MAX} card batches are not over; wait for one, or cancel it")]
+    #[error(
+        "{CARD_BATCHES_UNFINISHED_MAX} card batches may be under way, {CARD_BATCHES_UNFINISHED_OF_TENANT_MAX} of one tenant, and are; wait for one, or cancel it"
+    )]
     TooManyCardBatches,
     #[error("a card batch that is {} cannot do that", .0.name())]
     CardBatchStateForbids(BatchState),
-    #[error("this external reference is that of top-up {0}; each is used once for a method")]
+    #[error(
+        "this external reference is that of top-up {0}; each is used once for a method and an account tree"
+    )]
     ReferenceTaken(TopUpId),
     #[error(transparent)]
     Fees(FeesRefusal),
@@ -415,11 +411,13 @@ pub enum RegistryRefusal {
     #[error("only who asked cancels; reject it")]
     CancelledByOther,
     #[error(
-        "{APPROVALS_PENDING_MAX} writes may wait for approval, {APPROVALS_PENDING_OF_FAMILY_MAX} of one family of keys, and do"
+        "{APPROVALS_PENDING_MAX} writes may wait for approval, {APPROVALS_PENDING_OF_FAMILY_MAX} of one tenant or family of keys, and do"
     )]
     TooManyApprovals,
     #[error("an API key that is {} is not rolled; make a new one", .0.name())]
     ApiKeyNotActive(ApiKeyState),
+    #[error("there is no room for another Idempotency-Key until some of them are over")]
+    IdempotencyKeysFull(Full),
 }
 
 /// MCC groups, and as many merchant lists: each change copies the table of them.
@@ -433,12 +431,11 @@ pub struct Registry {
     pub issued_cards: IssuedCards,
     pub link_ids: HashMap<LinkKey, LinkId>,
     pub link_keys: Vec<LinkKey>,
-    pub idempotency: Recent<IdempotencyKey, IdempotencyEntry>,
+    pub idempotency: IdempotencyKeys,
     pub first_answers: Recent<RepeatKey, FirstAnswer>,
     pub cardholders: HashMap<CardholderId, KnownCardholder>,
     pub link_facts: LinkFacts,
-    /// All that were ever asked for.
-    pub exceptions: BTreeMap<ExceptionId, Arc<ControlException>>,
+    pub exceptions: KnownExceptions,
     pub card_batches: CardBatches,
     pub webhook_progress: BTreeMap<WebhookEndpointId, WebhookProgress>,
     /// External references of top-ups.

@@ -8,6 +8,7 @@ use super::event::{Answer, Event};
 use super::exceptions;
 use super::fees::schedule;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
+use super::idempotency::{self, IdempotencyEntry};
 use super::ids::{CardId, CardholderId};
 use super::issuing;
 use super::link_states;
@@ -15,9 +16,8 @@ use super::links;
 use super::programs;
 use super::rates::{Rates, RatesError};
 use super::registry::{
-    GROUPS_MAX, IdempotencyEntry, IdempotentRequest, Program, Registry, RegistryAction,
-    RegistryCommand, RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
-    SetExchangeRates,
+    GROUPS_MAX, Program, Registry, RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome,
+    RegistryRefusal, RegistryView, SetExchangeRates,
 };
 use super::risk::change as risk;
 use super::{top_ups, unknown_card, webhook_endpoints};
@@ -32,7 +32,9 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         RegistryAction::CreateProgram(program) => programs::decide_create(&registry.view, program),
         RegistryAction::ChangeProgram(change) => programs::decide_change(&registry.view, change),
         RegistryAction::RevealCard(reveal) => reveal_card(registry, reveal.card_id),
-        RegistryAction::BeginIdempotent(request) => begin_idempotent(registry, command, request),
+        RegistryAction::BeginIdempotent(request) => {
+            idempotency::decide_begin(registry, command.at, request)
+        }
         RegistryAction::CompleteIdempotent { .. } => {
             RegistryOutcome::Event(RegistryEvent::IdempotentCompleted)
         }
@@ -95,21 +97,6 @@ fn reveal_card(registry: &Registry, id: CardId) -> RegistryOutcome {
     match registry.issued_cards.get(id) {
         Some(_) => RegistryOutcome::Event(RegistryEvent::CardRevealed),
         None => RegistryOutcome::Refused(RegistryRefusal::CardNotFound(id)),
-    }
-}
-
-fn begin_idempotent(
-    registry: &Registry,
-    command: &RegistryCommand,
-    request: &IdempotentRequest,
-) -> RegistryOutcome {
-    let retention_ms = registry.view.settings.idempotency_retention_ms;
-    let known = registry
-        .idempotency
-        .find(request.key, command.at, retention_ms);
-    match known {
-        Some(entry) => RegistryOutcome::Known(entry.clone()),
-        None => RegistryOutcome::Event(RegistryEvent::IdempotentBegun),
     }
 }
 
@@ -181,15 +168,16 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
                 request: *request,
                 response: None,
             };
-            registry
-                .idempotency
-                .remember(request.key, command.at, entry);
+            registry.idempotency.insert(command.at, entry);
         }
         (
             RegistryAction::CompleteIdempotent { key, status, body },
             RegistryEvent::IdempotentCompleted,
         ) => {
-            complete_idempotent(registry, command, *key, (*status, body.clone()));
+            let response = (*status, body.clone());
+            let retention_ms = registry.view.settings.idempotency_retention_ms;
+            let keys = &mut registry.idempotency;
+            keys.complete(*key, command.at, retention_ms, response);
         }
         (RegistryAction::CreateCardholder(cardholder), RegistryEvent::CardholderCreated) => {
             registry.insert_cardholder((**cardholder).clone());
@@ -201,7 +189,7 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
         }
         (RegistryAction::RequestException(wanted), RegistryEvent::ExceptionRequested { .. }) => {
             let wanted = Arc::new((**wanted).clone());
-            registry.exceptions.insert(wanted.id, wanted);
+            registry.exceptions.put(wanted);
         }
         (action, RegistryEvent::WebhookProgressNoted) => {
             webhook_endpoints::apply(registry, command.at, action);
@@ -350,9 +338,10 @@ fn apply_of_the_rest(
                 view.decision_endpoints.put((**endpoint).clone())
             });
         }
-        (action, RegistryEvent::ApiKeyChanged { version }) => {
+        (_, RegistryEvent::ApiKeyChanged { version }) => {
             change_view(registry, *version, |view| {
-                api_keys::apply(&mut view.api_keys, action)
+                let retention_ms = view.settings.ended_api_key_retention_ms;
+                api_keys::apply(&mut view.api_keys, command, retention_ms)
             });
         }
         (action, RegistryEvent::GroupsChanged { version }) => {
@@ -406,23 +395,6 @@ fn change_groups(view: &mut RegistryView, action: &RegistryAction) {
     }
 }
 
-fn complete_idempotent(
-    registry: &mut Registry,
-    command: &RegistryCommand,
-    key: super::registry::IdempotencyKey,
-    response: (u16, Box<str>),
-) {
-    let retention_ms = registry.view.settings.idempotency_retention_ms;
-    let begun = registry
-        .idempotency
-        .find(key, command.at, retention_ms)
-        .cloned();
-    if let Some(mut entry) = begun {
-        entry.response = Some(response);
-        registry.idempotency.remember(key, command.at, entry);
-    }
-}
-
 fn forget(registry: &mut Registry) {
     let settings = &registry.view.settings;
     let now = registry.now;
@@ -432,6 +404,9 @@ fn forget(registry: &mut Registry) {
     registry
         .idempotency
         .forget(now, settings.idempotency_retention_ms);
+    registry
+        .exceptions
+        .forget(now, settings.past_exception_retention_ms);
 }
 
 /// The answer that goes back for a message of a card that nobody issued.

@@ -44,7 +44,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 /// The layout of the items below; a snapshot of another layout is refused, and the journal replayed.
-pub const LAYOUT: u16 = 3;
+pub const LAYOUT: u16 = 4;
 
 /// One part of a world. The order matters: what an item names comes before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -197,7 +197,7 @@ fn write_issued(writer: &mut Writer, world: &World) -> Result<(), SnapshotError>
     for (id, card) in issued {
         writer.put(&SnapshotItem::IssuedCard(id, Cow::Borrowed(card)))?;
     }
-    for exception in registry.exceptions.values() {
+    for exception in registry.exceptions.iter() {
         writer.put(&SnapshotItem::Exception(Cow::Borrowed(exception)))?;
     }
     for approval in registry.approvals.values() {
@@ -372,8 +372,8 @@ impl Reader {
             SnapshotItem::IssuedCard(id, issued) => {
                 registry.insert_issued(id, issued.into_owned());
             }
-            SnapshotItem::Idempotency(key, at, entry) => {
-                registry.idempotency.remember(key, at, entry.into_owned());
+            SnapshotItem::Idempotency(_, at, entry) => {
+                registry.idempotency.insert(at, entry.into_owned());
             }
             SnapshotItem::UnknownCardAnswer(key, at, first) => {
                 registry.first_answers.remember(key, at, first);
@@ -409,7 +409,7 @@ impl Reader {
                 let exception = Arc::new(exception.into_owned());
                 let subject = registry.subject_of_chain(exception.subject);
                 self.view.exceptions.put(subject, &exception, registry.now);
-                registry.exceptions.insert(exception.id, exception);
+                registry.exceptions.put(exception);
             }
             SnapshotItem::Approval(approval) => {
                 let approval = Arc::new(approval.into_owned());

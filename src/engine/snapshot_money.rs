@@ -17,7 +17,7 @@ pub(super) fn write(writer: &mut Writer, state: &State) -> Result<(), SnapshotEr
     for (id, at, received) in state.transfers.received.iter() {
         writer.put(&SnapshotItem::TransferReceived(id, at, *received))?;
     }
-    for pending in state.announced.pending.values() {
+    for pending in state.announced.pending() {
         writer.put(&SnapshotItem::TopUpAnnounced(Cow::Borrowed(pending)))?;
     }
     for (_, at, ended) in state.announced.ended.iter() {
@@ -64,8 +64,7 @@ pub(super) fn take(world: &mut World, item: SnapshotItem) -> Option<()> {
         SnapshotItem::TopUpAnnounced(pending) => {
             let pending = pending.into_owned();
             let state = world.shard_with(pending.top_up.account_id)?;
-            let id = pending.top_up.top_up_id;
-            state.announced.pending.insert(id, pending);
+            state.announced.insert_pending(pending);
         }
         SnapshotItem::TopUpEnded(at, ended) => {
             let ended = ended.into_owned();

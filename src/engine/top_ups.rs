@@ -1,15 +1,16 @@
 //! Money that comes in from outside, in two steps: announced, then settled with what arrived, or failed. What waits, what
-//! is decided on it, and what it changes. External references, which are unique over all accounts, are the registry's.
+//! is decided on it, and what it changes. External references, which are unique within an account tree, are the registry's.
 
 use super::apply::post;
 use super::command::{Action, Command, TopUp};
 use super::decide::Outcome;
 use super::event::{Event, LedgerAccount, Posting, Refusal};
 use super::fees::charge::{self, Charges};
-use super::ids::{AccountId, TopUpId};
+use super::ids::{AccountId, ProgramId, TopUpId};
 use super::money::{Currency, Money};
 use super::recent::Recent;
 use super::registry::{RegistryEvent, RegistryOutcome, RegistryRefusal};
+use super::shares::{ShareBounds, Shares};
 use super::state::{Account, AccountStatus, State};
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,8 @@ use std::collections::BTreeMap;
 
 /// Top-ups of one shard that wait for their money; above it further ones are refused.
 pub const PENDING_TOP_UPS_MAX: usize = 100_000;
+pub const PENDING_TOP_UPS_OF_TENANT_MAX: usize = 10_000;
+const SHARES: ShareBounds = ShareBounds::new(PENDING_TOP_UPS_MAX, PENDING_TOP_UPS_OF_TENANT_MAX);
 
 /// The ways in which money comes in.
 pub const METHODS: [&str; 4] = ["swift", "sepa", USDT_METHOD, "internal"];
@@ -102,9 +105,29 @@ pub struct PendingTopUp {
 /// The top-ups that a shard knows beside those that were settled at once.
 #[derive(Debug, Clone, Default)]
 pub struct TopUps {
-    pub pending: BTreeMap<TopUpId, PendingTopUp>,
+    pending: BTreeMap<TopUpId, PendingTopUp>,
+    taken: Shares,
     /// Those that are over, with how they ended.
     pub ended: Recent<TopUpId, EndTopUp>,
+}
+
+impl TopUps {
+    /// In the order of their ids.
+    pub fn pending(&self) -> impl Iterator<Item = &PendingTopUp> {
+        self.pending.values()
+    }
+
+    /// Puts one, new or restored, in its place.
+    pub(super) fn insert_pending(&mut self, pending: PendingTopUp) {
+        self.taken.add(pending.top_up.tenant, 1);
+        self.pending.insert(pending.top_up.top_up_id, pending);
+    }
+
+    fn remove_pending(&mut self, id: TopUpId) {
+        if let Some(pending) = self.pending.remove(&id) {
+            self.taken.remove(pending.top_up.tenant, 1);
+        }
+    }
 }
 
 /// What so much of this method is worth on the account: one for one in its own currency, and dollars for USDT.
@@ -183,9 +206,9 @@ pub(super) fn decide_announce(state: &State, command: &Command, top_up: &TopUp) 
     if let Err(refusal) = credit(account, &top_up.method, top_up.amount) {
         return Outcome::Refused(refusal);
     }
-    match state.announced.pending.len() < PENDING_TOP_UPS_MAX {
-        true => Outcome::Event(Event::TopUpAnnounced),
-        false => Outcome::Refused(Refusal::TooManyPendingTopUps),
+    match state.announced.taken.check(top_up.tenant, 1, &SHARES) {
+        Ok(()) => Outcome::Event(Event::TopUpAnnounced),
+        Err(_) => Outcome::Refused(Refusal::TooManyPendingTopUps),
     }
 }
 
@@ -233,12 +256,11 @@ pub(super) fn apply_announce(state: &mut State, command: &Command, top_up: &TopU
         top_up: top_up.clone(),
         announced_at: command.at,
     };
-    let all = &mut state.announced.pending;
-    all.insert(top_up.top_up_id, pending);
+    state.announced.insert_pending(pending);
 }
 
 pub(super) fn apply_end(state: &mut State, command: &Command, end: &EndTopUp, ended: &TopUpEnded) {
-    state.announced.pending.remove(&end.top_up_id);
+    state.announced.remove_pending(end.top_up_id);
     if !ended.postings.is_empty() {
         post(state, end.account_id, &ended.postings);
     }
@@ -254,6 +276,7 @@ pub struct ReserveReference {
     pub top_up: TopUp,
     /// At once, where nothing has to arrive.
     pub settles: bool,
+    pub program_id: ProgramId,
 }
 
 impl ReserveReference {
@@ -271,24 +294,58 @@ impl ReserveReference {
 pub struct Referenced {
     pub top_up_id: TopUpId,
     pub account_id: AccountId,
+    /// Of the account's tree.
+    pub root: AccountId,
+    pub program_id: ProgramId,
 }
 
-/// External references by method, each used once and for good.
+/// What is known of a payment: the reference that its payer stated, and what else was said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatedReference {
+    pub reference: Box<str>,
+    pub method: Option<Box<str>>,
+    /// The account, or the root of its tree.
+    pub account_id: Option<AccountId>,
+    pub program_id: Option<ProgramId>,
+}
+
+impl StatedReference {
+    fn fits(&self, method: &str, known: &Referenced) -> bool {
+        let is_of = |id: AccountId| id == known.account_id || id == known.root;
+        self.method.as_deref().is_none_or(|said| said == method)
+            && self.account_id.is_none_or(is_of)
+            && self.program_id.is_none_or(|id| id == known.program_id)
+    }
+}
+
+/// External references, each with its method and the tree of its account, within which it is used once and for good. Whoever
+/// announces something does not know what others have announced, and does not stop them.
 #[derive(Debug, Clone, Default)]
-pub struct References(BTreeMap<(Box<str>, Box<str>), Referenced>);
+pub struct References(BTreeMap<(Box<str>, Box<str>, AccountId), Referenced>);
 
 impl References {
-    pub fn get(&self, method: &str, reference: &str) -> Option<Referenced> {
-        self.0.get(&(method.into(), reference.into())).copied()
+    fn get(&self, method: &str, reference: &str, root: AccountId) -> Option<Referenced> {
+        let known = self.0.get(&(reference.into(), method.into(), root));
+        known.copied()
+    }
+
+    /// What fits, of whatever trees.
+    pub fn of(&self, stated: &StatedReference) -> impl Iterator<Item = Referenced> {
+        let first = (stated.reference.clone(), "".into(), AccountId(0));
+        let same = self.0.range(first..);
+        let same = same.take_while(|((reference, ..), _)| *reference == stated.reference);
+        let fitting = same.filter(|((_, method, _), known)| stated.fits(method, known));
+        fitting.map(|(_, known)| *known)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str, Referenced)> {
         let all = self.0.iter();
-        all.map(|((method, reference), known)| (&**method, &**reference, *known))
+        all.map(|((reference, method, _), known)| (&**method, &**reference, *known))
     }
 
     pub(super) fn insert(&mut self, method: &str, reference: &str, known: Referenced) {
-        self.0.insert((method.into(), reference.into()), known);
+        let key = (reference.into(), method.into(), known.root);
+        self.0.insert(key, known);
     }
 }
 
@@ -298,7 +355,7 @@ pub(super) fn decide_reserve(
 ) -> RegistryOutcome {
     let top_up = &reserve.top_up;
     let reference = top_up.external_reference.as_deref().unwrap_or_default();
-    match references.get(&top_up.method, reference) {
+    match references.get(&top_up.method, reference, reserve.root) {
         None => RegistryOutcome::Event(RegistryEvent::ReferenceReserved),
         Some(known) if known.top_up_id == top_up.top_up_id => RegistryOutcome::AlreadyDone,
         Some(known) => RegistryOutcome::Refused(RegistryRefusal::ReferenceTaken(known.top_up_id)),
@@ -310,6 +367,8 @@ pub(super) fn apply_reserve(references: &mut References, reserve: &ReserveRefere
     let known = Referenced {
         top_up_id: top_up.top_up_id,
         account_id: top_up.account_id,
+        root: reserve.root,
+        program_id: reserve.program_id,
     };
     let reference = top_up.external_reference.as_deref().unwrap_or_default();
     references.insert(&top_up.method, reference, known);

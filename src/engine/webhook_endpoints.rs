@@ -6,6 +6,7 @@ use super::ids::{ApiKeyId, CardId, EventId, WebhookEndpointId};
 use super::registry::{
     Registry, RegistryAction, RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
 };
+use super::shares::{ShareBounds, Shares};
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -13,6 +14,9 @@ use std::sync::Arc;
 
 /// Endpoints at once: each change copies the table of them.
 pub const WEBHOOK_ENDPOINTS_MAX: usize = 1_000;
+pub const WEBHOOK_ENDPOINTS_OF_TENANT_MAX: usize = 100;
+const SHARES: ShareBounds =
+    ShareBounds::new(WEBHOOK_ENDPOINTS_MAX, WEBHOOK_ENDPOINTS_OF_TENANT_MAX);
 
 /// Deliveries that wait for another try, for one endpoint; with as many, new events wait behind them.
 pub const WAITING_MAX: usize = 1_000;
@@ -41,6 +45,8 @@ pub struct WebhookEndpoint {
     pub created_at: Timestamp,
     /// `None` for the root key.
     pub created_by: Option<ApiKeyId>,
+    /// Whose share it takes of.
+    pub tenant: Option<ApiKeyId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -223,13 +229,18 @@ fn decide_put(view: &RegistryView, endpoint: &WebhookEndpoint) -> RegistryOutcom
     }
     match endpoints.get(endpoint.id) {
         Some(known) if *known.endpoint == *endpoint => RegistryOutcome::AlreadyDone,
-        None if endpoints.0.len() >= WEBHOOK_ENDPOINTS_MAX => {
+        None if has_no_room(endpoints, endpoint.tenant) => {
             RegistryOutcome::Refused(RegistryRefusal::TooManyWebhookEndpoints)
         }
         _ => RegistryOutcome::Event(RegistryEvent::WebhookEndpointPut {
             version: view.version + 1,
         }),
     }
+}
+
+fn has_no_room(endpoints: &WebhookEndpoints, tenant: Option<ApiKeyId>) -> bool {
+    let taken = Shares::of(endpoints.iter().map(|known| known.endpoint.tenant));
+    taken.check(tenant, 1, &SHARES).is_err()
 }
 
 /// No room for one more that waits.
@@ -406,6 +417,7 @@ mod tests {
             previous_secret_until: None,
             created_at: Timestamp(0),
             created_by: None,
+            tenant: None,
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::engine::registry::{
 use crate::engine::registry_decide::{answer, apply, decide};
 use crate::engine::reissue::RenewCard;
 use crate::engine::token_numbers::TokenNumber;
-use crate::engine::top_ups::METHODS;
+use crate::engine::top_ups::StatedReference;
 use crate::engine::world::{PendingHolder, open_card_of, shard_of};
 use crate::journal::{Handle, JournalError, RecordBatch, Sequence, Space};
 use std::sync::{Arc, RwLock};
@@ -59,6 +59,7 @@ struct Forward {
 impl RegistryWorker {
     pub fn run(mut self) -> Registry {
         let mut records = RecordBatch::new();
+        self.stats.note_idempotency(&self.registry.idempotency);
         while let RegistryMessage::Batch(batch) = self.outlet.wait() {
             let requests = batch.items.len();
             if self.serve_batch(batch, &mut records).is_err() {
@@ -114,6 +115,7 @@ impl RegistryWorker {
             replies.extend(reply.map(|reply| (token, reply)));
         }
         self.stats.count_turn(records.len());
+        self.stats.note_idempotency(&self.registry.idempotency);
         if !records.is_empty() {
             let nothing = Box::new(HeldReplies(Vec::new()));
             self.last_sequence = self.journal.append(records, nothing)?.last;
@@ -288,12 +290,9 @@ impl RegistryWorker {
         }
     }
 
-    fn references(&self, reference: &str) -> Reply {
-        let of = |method: &&'static str| {
-            let known = self.registry.references.get(method, reference);
-            known.map(|known| (*method, known))
-        };
-        Reply::References(METHODS.iter().filter_map(of).collect())
+    /// What the reference may stand for; two are enough to say that it is not clear.
+    fn references(&self, stated: &StatedReference) -> Reply {
+        Reply::References(self.registry.references.of(stated).take(2).collect())
     }
 
     fn program(&self, id: ProgramId) -> Reply {
@@ -383,8 +382,8 @@ impl RegistryWorker {
         };
         let all = &self.registry.exceptions;
         Reply::Exceptions(match id {
-            Some(id) => all.get(&id).map(known).into_iter().collect(),
-            None => all.values().map(known).collect(),
+            Some(id) => all.get(id).map(known).into_iter().collect(),
+            None => all.iter().map(known).collect(),
         })
     }
 

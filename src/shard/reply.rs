@@ -61,7 +61,7 @@ pub enum Reply {
     CardBatchPortion(Option<Box<BatchPortion>>),
     Transfer(Box<KnownTransfer>),
     /// Each with its method.
-    References(Vec<(&'static str, Referenced)>),
+    References(Vec<Referenced>),
     Token(Box<WalletToken>),
     TokenNumber(Box<TokenNumber>),
 }

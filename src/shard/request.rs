@@ -8,6 +8,7 @@ use crate::engine::ids::{
     TokenId, WebhookEndpointId,
 };
 use crate::engine::registry::{RegistryAction, RegistryView};
+use crate::engine::top_ups::StatedReference;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -79,7 +80,7 @@ pub enum RegistryRequest {
     /// What is to be issued next.
     CardBatchPortion,
     /// The top-ups that this external reference is of, by their methods.
-    Reference(Box<str>),
+    Reference(StatedReference),
 }
 
 /// All requests of one read, on their way to one queue.

@@ -1,6 +1,7 @@
 //! Counts that the loops keep for `/metrics`: plain atomics, added to once a turn.
 
 use crate::engine::event::{Answer, AnswerResult, Event};
+use crate::engine::idempotency::IdempotencyKeys;
 use crate::engine::reason::DeclineReason;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,6 +15,9 @@ pub struct ShardStats {
     turns: AtomicU64,
     records: AtomicU64,
     fees_out_of_range: AtomicU64,
+    /// Of the registry.
+    idempotency_keys: AtomicU64,
+    idempotency_bytes: AtomicU64,
 }
 
 impl Default for ShardStats {
@@ -32,6 +36,8 @@ impl Default for ShardStats {
             turns: zero(),
             records: zero(),
             fees_out_of_range: zero(),
+            idempotency_keys: zero(),
+            idempotency_bytes: zero(),
         }
     }
 }
@@ -68,6 +74,21 @@ impl ShardStats {
     pub fn count_turn(&self, records: usize) {
         self.turns.fetch_add(1, Ordering::Relaxed);
         self.records.fetch_add(records as u64, Ordering::Relaxed);
+    }
+
+    pub fn note_idempotency(&self, keys: &IdempotencyKeys) {
+        let count = keys.len() as u64;
+        self.idempotency_keys.store(count, Ordering::Relaxed);
+        self.idempotency_bytes
+            .store(keys.bytes(), Ordering::Relaxed);
+    }
+
+    pub fn idempotency_keys(&self) -> u64 {
+        self.idempotency_keys.load(Ordering::Relaxed)
+    }
+
+    pub fn idempotency_bytes(&self) -> u64 {
+        self.idempotency_bytes.load(Ordering::Relaxed)
     }
 
     pub fn tell_fees_out_of_range(&self, event: &Event) {

@@ -4,6 +4,7 @@ use super::{described, follower};
 use cardswitch::api::{ApiState, Gate, Wiring, serve};
 use cardswitch::engine::ids::{AccountId, CardId, TokenId};
 use cardswitch::engine::reason::DeclineReason;
+use cardswitch::engine::registry::{EngineSettings, RegistryAction};
 use cardswitch::engine::time::Expiry;
 use cardswitch::engine::token_numbers::TokenNumber;
 use cardswitch::engine::world::World;
@@ -16,8 +17,9 @@ use cardswitch::network::loopback::Loopback;
 use cardswitch::network::settings::NetworkSettings;
 use cardswitch::security::{CardRoute, PanIndex, Vault, VaultSettings};
 use cardswitch::shard::clock::Clock;
-use cardswitch::shard::inbox::QueueSettings;
+use cardswitch::shard::inbox::{Priority, QueueSettings};
 use cardswitch::shard::recovery::recover;
+use cardswitch::shard::request::{Batch, RegistryRequest};
 use cardswitch::shard::switchboard::{self, Loops, Switchboard};
 use cardswitch::shard::worker::Nobody;
 use cardswitch::store::Store;
@@ -256,6 +258,21 @@ impl Switch {
 
     pub fn client(&self) -> Client {
         Client::of(self.address)
+    }
+
+    /// Changes what decisions depend on, before whatever is asked next.
+    pub fn change_settings(&self, change: impl FnOnce(&mut EngineSettings)) {
+        let mut settings = self.switchboard.view().settings.clone();
+        change(&mut settings);
+        let change = RegistryAction::ChangeSettings(Box::new(settings));
+        let batch = Batch {
+            items: vec![(0, RegistryRequest::Command(change))],
+            reply_to: Arc::new(Nobody),
+            deadline: None,
+            requester: None,
+        };
+        let offered = self.switchboard.offer_registry(batch, Priority::Ordinary);
+        assert!(offered.is_ok());
     }
 }
 

@@ -27,10 +27,28 @@ fn the_first_response_is_repeated() {
         .header("Idempotency-Key", "two")
         .post("/v1/programs", program("A"));
     assert_ne!(other.created(), first.created());
-    let wrong = keyed.header("Idempotency-Key", "three");
-    let refused = wrong.post("/v1/programs", program(""));
-    assert_eq!(refused.status, 400);
-    assert_replayed(&refused, &wrong.post("/v1/programs", program("")));
+    // What somebody else may have changed meanwhile is repeated as it was.
+    let late = keyed.header("Idempotency-Key", "three");
+    let account = json!({"program_id": "prog_0000000000001"});
+    let refused = late.post("/v1/accounts", account.clone());
+    assert_eq!(refused.status, 404);
+    assert_replayed(&refused, &late.post("/v1/accounts", account));
+}
+
+/// It changed nothing, and is as wrong as it was: nothing of it is kept but what its key stands for.
+#[test]
+fn a_request_that_is_wrong_is_told_so_again() {
+    let switch = Switch::start();
+    let keyed = switch.client().header("Idempotency-Key", "one");
+    let before = switch.journal.durable();
+    let first = keyed.post("/v1/programs", program(""));
+    assert_eq!(first.status, 400);
+    assert_eq!(switch.journal.durable() - before, 1, "the key alone");
+    let again = keyed.post("/v1/programs", program(""));
+    assert_eq!(again.error(), first.error());
+    assert_eq!(again.header("Idempotent-Replayed"), None);
+    let (status, _, code, _) = keyed.post("/v1/programs", program("A")).error();
+    assert_eq!((status, &*code), (409, "idempotency_key_reused"));
 }
 
 #[test]

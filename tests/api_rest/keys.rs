@@ -902,4 +902,24 @@ fn a_key_reads_so_many_streams_and_leaves_the_others_to_others() {
     assert_eq!(open(&greedy).0, "HTTP/1.1 503");
     let other = open(&modest);
     assert_eq!(other.0, "HTTP/1.1 200");
+    // More keys are no larger share: a bound key and its child have eight together.
+    let program_id = root.program();
+    let tenant = || {
+        let body = json!({"name": "t", "scopes": ["webhooks:read", "keys:write"],
+                          "program_ids": [program_id]});
+        let made = root.post("/v1/api_keys", body.clone());
+        let key = made.json()["key"].as_str().unwrap().to_owned();
+        let client = root.header("Authorization", &format!("Bearer {key}"));
+        let child = client.post("/v1/api_keys", body);
+        (key, child.json()["key"].as_str().unwrap().to_owned())
+    };
+    let (parent, child) = tenant();
+    let mut streams: Vec<_> = (0..5).map(|_| open(&parent)).collect();
+    streams.extend((0..3).map(|_| open(&child)));
+    assert!(streams.iter().all(|(start, _)| start == "HTTP/1.1 200"));
+    for key in [&parent, &child] {
+        assert_eq!(open(key).0, "HTTP/1.1 503");
+    }
+    assert_eq!(open(&tenant().1).0, "HTTP/1.1 200");
+    assert_eq!(open(&modest).0, "HTTP/1.1 200");
 }

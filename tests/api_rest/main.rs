@@ -31,6 +31,7 @@ mod reissue;
 mod resources;
 mod rules;
 mod secrets;
+mod shares;
 mod shipping;
 mod simulate;
 mod tokens;

@@ -119,11 +119,12 @@ fn a_top_up_fails_with_a_reason_and_lists_tell_which() {
 }
 
 #[test]
-fn an_external_reference_is_one_top_ups_for_each_method() {
+fn an_external_reference_is_one_top_ups_of_a_tree_for_each_method() {
     let switch = without_sandbox();
     let client = switch.client();
     let (program, account_id) = client.program_and_account();
-    let other = client.account(&program);
+    let below = json!({"program_id": program, "parent_id": account_id});
+    let other = client.post("/v1/accounts", below).created();
     announce(&client, &account_id, 100, "W1");
     let body = |method: &str| json!({"amount": 100, "currency": "USD", "method": method, "external_reference": "W1"});
     let path = format!("/v1/accounts/{other}/top_ups");

@@ -22,6 +22,7 @@ pub fn exceptions(start: Timestamp) -> Vec<ControlException> {
         state: ExceptionState::Requested,
         decided: None,
         ended: None,
+        tenant: None,
     };
     let always = (0, 10_000_000);
     let of_card = Lifts {

@@ -395,6 +395,7 @@ impl Switch {
             amount,
             method: "internal".into(),
             external_reference: None,
+            tenant: None,
         };
         self.command(AccountId(root), Action::TopUp(Box::new(top_up)))
     }

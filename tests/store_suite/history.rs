@@ -370,6 +370,7 @@ impl History {
             previous_secret_until: None,
             created_at: self.at,
             created_by: None,
+            tenant: None,
         };
         self.registry(RegistryAction::PutWebhookEndpoint(Box::new(endpoint)));
     }
@@ -432,6 +433,7 @@ impl History {
                 },
                 method: "swift".into(),
                 external_reference: Some("W\0 1".into()),
+                tenant: None,
             })),
         );
     }
@@ -454,6 +456,7 @@ impl History {
                 .below(2)
                 .eq(&0)
                 .then(|| format!("W\0{top_up_id}").into()),
+            tenant: None,
         };
         if !self.shard(root, Action::AnnounceTopUp(Box::new(top_up))) {
             return;

@@ -221,6 +221,7 @@ impl Rig {
             },
             method: "internal".into(),
             external_reference: None,
+            tenant: None,
         };
         self.ask_shard(root, Action::TopUp(Box::new(top_up)));
         let issue = IssueCard {

@@ -195,7 +195,18 @@ fn payment_request() -> Value {
             ("amount", amount_from(1)),
             ("currency", currency()),
         ],
-        vec![("method", one_of(&METHODS)), ("date", day())],
+        vec![
+            ("method", one_of(&METHODS)),
+            ("date", day()),
+            (
+                "account_id",
+                noted(
+                    id("acct"),
+                    "Whose top-up it is: its account, or the root of the tree.",
+                ),
+            ),
+            ("program_id", id("prog")),
+        ],
     )
 }
 
