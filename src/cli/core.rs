@@ -245,7 +245,9 @@ fn start_snapshots(
     let stop = Arc::new(AtomicBool::new(false));
     let settings = config.snapshots;
     let older = Arc::new(AtomicU64::new(0));
-    if settings.every_records == 0 && archive.complete_through()? >= archived_through {
+    let through = archive.complete_through();
+    let is_complete = through.is_ok_and(|through| through >= archived_through);
+    if settings.every_records == 0 && is_complete {
         return Ok(Snapshots {
             older,
             stop,
@@ -314,7 +316,7 @@ fn recover_world(config: &Config) -> Result<Recovered> {
         )
     })?;
     let archive = Archive::open(&config.data.dir.join("archive"), config.archive)?;
-    let opening = archive.opening()?;
+    let opening = archive.opening().ok();
     let started = Instant::now();
     let storage: Arc<dyn Storage> = storage;
     let (mut world, after) = snapshots::newest(&storage, config.shards.count, |error| {
@@ -346,9 +348,11 @@ fn recover_world(config: &Config) -> Result<Recovered> {
     );
     let (last_sequence, last_snapshot) = (found.durable, after.sequence);
     // One that was another journal's is empty now, without what this start has put into it; and so may be one whose file
-    // an error of the disk had opened anew.
-    let is_ours = archive.claim(found.journal_id, found.durable)?;
-    let archived_through = match is_ours && archive.opening()? == opening {
+    // an error of the disk had opened anew. One that cannot be opened may lack anything.
+    let is_ours = archive.claim(found.journal_id, found.durable);
+    let was_open = opening.is_some() && archive.opening().ok() == opening;
+    let is_whole = was_open && is_ours.unwrap_or(false);
+    let archived_through = match is_whole {
         true => last_snapshot,
         false => last_sequence,
     };

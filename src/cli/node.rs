@@ -149,9 +149,9 @@ async fn start_projection(config: &Config, core: &Core) -> Result<Projection> {
 }
 
 /// Tables of another journal, ahead of this one, or of another end of it, prove that answered records are lost: nothing may be
-/// decided on what is left. Tables that are away prove nothing yet: the follower asks them again.
+/// decided on what is left. Tables that are away, or say no, prove nothing yet: the follower asks them again.
 async fn refuse_a_lost_end(store: &Store, core: &Core, durable: Sequence) -> Result<()> {
-    if !store.prepare_unless_away().await? {
+    if !store.prepare_if_possible().await? {
         return Ok(());
     }
     let mut source = JournalSource::new(core.journal.handle());
