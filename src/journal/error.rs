@@ -183,6 +183,14 @@ pub enum JournalError {
         /// What is wrong and what would be right.
         reason: String,
     },
+        /// What the caller said.
+        reason: String,
+    },
+    /// A record that is as it was written is not what the caller can read.
+    #[error("record {sequence}: {reason}")]
+    Record {
+        /// The record.
+        sequence: Sequence,
 }
 
 fn length_text(found: u64, made: &str) -> String {

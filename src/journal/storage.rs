@@ -27,6 +27,8 @@ pub trait Storage: Send + Sync {
     fn sync_directory(&self) -> io::Result<()>;
     /// Takes the folder for one writer, until the value is dropped. `None`: someone else has it.
     fn lock(&self) -> io::Result<Option<Box<dyn FolderLock>>>;
+    /// Whether a writer has the folder now.
+    fn is_locked(&self) -> io::Result<bool>;
     /// Free space for ordinary users, in bytes.
     fn free_bytes(&self) -> io::Result<u64>;
     /// Where a file lies, for messages. An empty name gives the folder.

@@ -126,3 +126,7 @@ impl StorageFile for File {
         Ok(self.metadata()?.len())
     }
 }
+    fn is_locked(&self) -> io::Result<bool> {
+        lock::is_locked(&self.folder)
+    }
+
