@@ -52,35 +52,6 @@ const REFILLED_AGAIN: std::time::Duration = std::time::Duration::from_secs(10);
 /// How soon who waits sees that it has to stop.
 const STOP_SEEN: std::time::Duration = std::time::Duration::from_millis(200);
 
-/// Files and sockets beside those of connections: journal, tables, archive, calls to customers.
-const OTHER_OPEN_FILES: u64 = 512;
-
-/// Lets this process open as many files and sockets as the system allows it at all: connections are
-/// bounded by the configuration, and the usual soft limit of 1,024 lies far below that bound.
-pub fn raise_open_files_limit(config: &Config) {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        limit.current = limit.maximum;
-        if let Err(error) = setrlimit(Resource::Nofile, limit) {
-            tracing::warn!(%error, "cannot raise the limit of open files (ulimit -n)");
-        }
-    }
-    let of_networks = config.network.iter().map(|network| network.connections_max);
-    let connections = of_networks.sum::<usize>() + config.http.connections_max;
-    let wanted = connections as u64 + OTHER_OPEN_FILES;
-    if let Some(open_files_max) = getrlimit(Resource::Nofile).current
-        && open_files_max < wanted
-    {
-        tracing::warn!(
-            open_files_max,
-            wanted,
-            "fewer files can be opened (ulimit -n) than all connections that the configuration allows would need; \
-             lower `connections_max`, or raise the limit"
-        );
-    }
-}
-
 /// Everything below the sockets.
 pub struct Core {
     pub journal: RunningJournal,

@@ -61,6 +61,14 @@ pub enum Access {
     Write,
 }
 
+/// Whether a file was not opened only because the process, or the system, has too many open.
+pub(super) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::MFILE, Errno::NFILE]
+        .map(Some)
+        .contains(&Errno::from_io_error(error))
+}
+
 /// Calls in a row that may make no progress before a write counts as failed.
 const STALLS: u32 = 16;
 
