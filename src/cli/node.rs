@@ -195,7 +195,10 @@ async fn start_http(config: &Config, gate: Gate) -> Result<Http> {
     let server = tokio::spawn(api::serve(
         listener,
         gate,
-        config.http.connections_max,
+        api::ConnectionBounds {
+            connections_max: config.http.connections_max,
+            connections_per_address_max: config.http.connections_per_address_max,
+        },
         stop.clone().cancelled_owned(),
     ));
     Ok(Http {
