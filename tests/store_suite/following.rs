@@ -304,6 +304,38 @@ async fn a_postgres_that_cannot_keep_all_letters_is_refused_at_once() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_that_says_no_is_told_in_plain_words_with_the_way_out() {
+    let fixture = Fixture::postgres();
+    fixture.sql("CREATE ROLE nobody LOGIN").await;
+    let other_database = fixture.url.replace("dbname=tmp-postgrust", "dbname=cards");
+    let (place, _) = fixture.url.split_once("&user=").unwrap();
+    let other_user = format!("{place}&user=missing");
+    let no_rights = format!("{place}&user=nobody");
+    for (url, sentence) in [
+        (
+            other_database,
+            r#"refused to prepare its tables: database "cards" does not exist; make it (`createdb`), or name another one in `[store] url`"#,
+        ),
+        (
+            other_user,
+            r#"refused to prepare its tables: role "missing" does not exist; check the user in `[store] url`, and the password there, in PGPASSWORD or in ~/.pgpass"#,
+        ),
+        (
+            no_rights,
+            "refused to prepare its tables: permission denied for schema public; the user in `[store] url` has to own the tables, or be allowed to make them",
+        ),
+    ] {
+        let refused = Store::connect(&url, fixture.dir.path())
+            .await
+            .err()
+            .unwrap();
+        // As the program prints it, with its causes.
+        let printed = cardswitch::cli::sentence(&refused.into());
+        assert!(printed.ends_with(sentence), "{printed}");
+    }
+}
+
 /// As a standby in the middle of a failover does. Nobody waits for it, at the start either.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_postgres_that_takes_no_writes_for_now_is_refused_and_caught_up_with() {
