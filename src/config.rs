@@ -145,6 +145,8 @@ pub struct Http {
     /// What one API key may ask; 0 is no limit.
     pub requests_per_second: u32,
     pub connections_max: usize,
+    /// Of one address.
+    pub connections_per_address_max: usize,
 }
 
 impl Default for Http {
@@ -153,6 +155,7 @@ impl Default for Http {
             listen: "127.0.0.1:8080".into(),
             requests_per_second: 5_000,
             connections_max: 1_000,
+            connections_per_address_max: 256,
         }
     }
 }
@@ -298,9 +301,15 @@ impl Config {
         if !has_port(&self.http.listen) {
             return wrong(&["http", "listen"], &no_port("[http] `listen`"));
         }
-        if !(1..=65_536).contains(&self.http.connections_max) {
-            let what = "[http] `connections_max` must be 1 to 65536";
-            return wrong(&["http", "connections_max"], what);
+        let per_address_max = self.http.connections_per_address_max;
+        for (key, bound) in [
+            ("connections_max", self.http.connections_max),
+            ("connections_per_address_max", per_address_max),
+        ] {
+            if !(1..=65_536).contains(&bound) {
+                let what = format!("[http] `{key}` must be 1 to 65536");
+                return wrong(&["http", key], &what);
+            }
         }
         if self.shards.count == 0 || self.shards.count > 256 {
             return wrong(&["shards", "count"], "[shards] `count` must be 1 to 256");

@@ -64,6 +64,10 @@ impl Disk {
         file.was_full |= is_full;
     }
 
+    fn is_full(&self) -> bool {
+        self.0.lock().unwrap().is_full
+    }
+
     fn was_full(&self) -> bool {
         self.0.lock().unwrap().was_full
     }
@@ -193,14 +197,19 @@ impl Node {
         let journal = journal.start(Box::new(|error| panic!("{error}"))).unwrap();
         if let Some(archive) = &archive {
             let claimed = archive.claim(recovered.journal_id, recovered.durable);
-            assert!(claimed.unwrap(), "the archive of another journal");
             let filled = refill(
                 archive,
                 &journal.handle(),
                 after.sequence,
                 &AtomicBool::new(false),
             );
-            assert!(filled.unwrap());
+            match disk.is_full() {
+                true => assert!(claimed.is_err() && filled.is_err()),
+                false => {
+                    assert!(claimed.unwrap(), "the archive of another journal");
+                    assert!(filled.unwrap());
+                }
+            }
         }
         let writer = archive.clone().filter(|_| writes).map(|archive| {
             let progress = journal.handle().subscribe();
@@ -853,6 +862,60 @@ fn a_full_disk_for_a_moment_costs_the_archive_nothing() {
     }
     assert_eq!(node.money(1).0, posted + 2_000);
     node.stop();
+}
+
+#[test]
+fn a_start_on_a_full_disk_does_without_the_archive_until_there_is_room() {
+    for (file, has_snapshot) in [
+        ("there", false),
+        ("gone", false),
+        ("there", true),
+        ("gone", true),
+    ] {
+        let node = new_node(true);
+        let early = [1_001, 1_101].map(|id| payment_forgotten(&node, id, &format!("early {id}")));
+        node.wait_until_written();
+        if has_snapshot {
+            node.snapshot();
+        }
+        let mut random = Random(3);
+        let loss = Loss::Power(random.below(1 << 30));
+        let storage = node.storage.restart(loss, Faults::default());
+        let disk = match file {
+            "there" => node.disk.after_power_loss(&mut random),
+            _ => Disk::default(),
+        };
+        disk.set_full(true);
+        let clock = node.clock.clone();
+        node.stop();
+        let node = Node::start(storage, Some(disk), clock, 2, true);
+        let durable = node.handle().durable();
+        let posted = node.money(1).0;
+        let during = payment_forgotten(&node, 2_001, "during");
+        // What was forgotten since the newest snapshot waits in memory, and is found there.
+        let in_memory = match has_snapshot {
+            true => vec![&during],
+            false => vec![&early[0], &during],
+        };
+        for payment in &in_memory {
+            let reversed = reverse_it(&node, payment);
+            assert_eq!(reversed, ReversalResult::Accepted, "{}", payment.name);
+        }
+        assert!(node.try_snapshot().is_err());
+
+        node.disk.set_full(false);
+        let archive = node.archive.as_ref().unwrap();
+        let filled = refill(archive, &node.handle(), durable, &AtomicBool::new(false));
+        assert!(filled.unwrap());
+        node.wait_until_written();
+        let reversed = reverse_it(&node, &early[1]);
+        assert_eq!(reversed, ReversalResult::Accepted, "{file} {has_snapshot}");
+        node.snapshot();
+        let at = node.handle().durable();
+        assert_eq!(archive.complete_through().unwrap(), at);
+        assert_eq!(node.money(1).0, posted + 500 * in_memory.len() as i64);
+        node.stop();
+    }
 }
 
 /// The snapshot's own fold forgets more than the shards do: what it kept before the file was opened anew is gone.

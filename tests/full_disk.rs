@@ -264,3 +264,56 @@ fn a_reserve_that_ends_stops_the_switch_and_loses_nothing() {
     scene.check_repeats(&approved[100..200]);
     assert!(scene.switch.stop().success());
 }
+
+/// SQL and the archive are copies: neither keeps the switch from starting.
+#[test]
+fn a_start_on_a_full_disk_takes_reversals_and_goes_on_when_there_is_room() {
+    for archive in ["there", "gone"] {
+        let mut scene = Scene::set();
+        scene.authorize_until("00", 1..200);
+        wait_until("the reserve is whole", || {
+            scene.metric("cardswitch_journal_reserve_bytes") == "2097152"
+        });
+        // An orderly stop: what SQLite keeps beside its file while it is open is gone.
+        assert!(scene.switch.stop().success());
+        if archive == "gone" {
+            std::fs::remove_dir_all(scene.disk.folder().join("archive")).unwrap();
+        }
+        scene.disk.fill();
+        scene.switch = scene.switch.restart();
+        scene.switch.wait_until_ready();
+        let approved = scene.approved();
+        scene.reversed = scene.reverse(&approved[..20], 100_000) as i64;
+        assert_eq!(scene.reversed, 20);
+        scene.check_money();
+        scene.check_repeats(&approved[20..30]);
+        wait_until("the tables say no", || scene.projection_is("refused"));
+        let (status, body) = scene.switch.api("GET", "/v1/authorizations", &Value::Null);
+        assert_eq!(
+            (status, &body["error"]["code"]),
+            (503, &json!("store_unavailable")),
+            "{archive}: {body}"
+        );
+        assert!(
+            scene
+                .switch
+                .has_logged("decisions go on without the tables")
+        );
+        assert_eq!(
+            scene.switch.has_logged("the archive cannot be opened now"),
+            archive == "gone"
+        );
+
+        scene.disk.free();
+        wait_until("the tables have caught up", || {
+            scene.projection_is("following")
+                && scene.metric("cardswitch_projection_behind_records") == "0"
+        });
+        if archive == "gone" {
+            scene.switch.wait_for_log("the archive is complete again");
+        }
+        scene.authorize_until("00", 50_000..50_100);
+        scene.check_money();
+        assert!(scene.switch.stop().success());
+    }
+}

@@ -1,14 +1,20 @@
 //! The journal from outside: append, release, read, reopen; on memory and on files, with threads.
 
 use std::{
-    sync::{Arc, Mutex, mpsc},
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
 
 use cardswitch::journal::{
-    FileStorage, Handle, Journal, JournalError, MemoryStorage, Position, Reader, RecordBatch,
-    Retain, Sequence, Settings, Space, Storage, verify, write_snapshot,
+    Access, FileStorage, FolderLock, Handle, Journal, JournalError, MemoryStorage, Position,
+    Reader, RecordBatch, Retain, Sequence, Settings, Space, Storage, StorageFile, verify,
+    write_snapshot,
 };
 
 fn small() -> Settings {
@@ -313,6 +319,144 @@ fn space_is_ample_again_once_the_disk_has_room() {
     storage.set_capacity(u64::MAX);
     assert!(journal.prepare_ahead());
     assert_eq!(journal.handle().space(), Space::Ample);
+}
+
+/// A folder of a process that may open no more files, so many times.
+struct WithoutDescriptors {
+    memory: Arc<MemoryStorage>,
+    refusals: AtomicU32,
+}
+
+impl Storage for WithoutDescriptors {
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.memory.list()
+    }
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        let left = &self.refusals;
+        match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+            left.checked_sub(1)
+        }) {
+            // EMFILE.
+            Ok(_) => Err(io::Error::from_raw_os_error(24)),
+            Err(_) => self.memory.create(name),
+        }
+    }
+    fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn StorageFile>> {
+        self.memory.open(name, access)
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.memory.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.memory.remove(name)
+    }
+    fn sync_directory(&self) -> io::Result<()> {
+        self.memory.sync_directory()
+    }
+    fn lock(&self) -> io::Result<Option<Box<dyn FolderLock>>> {
+        self.memory.lock()
+    }
+    fn is_locked(&self) -> io::Result<bool> {
+        self.memory.is_locked()
+    }
+    fn free_bytes(&self) -> io::Result<u64> {
+        self.memory.free_bytes()
+    }
+    fn path(&self, name: &str) -> String {
+        self.memory.path(name)
+    }
+    fn elapsed(&self) -> Duration {
+        self.memory.elapsed()
+    }
+}
+
+#[test]
+fn too_many_open_files_for_a_moment_are_no_full_disk_and_for_long_are_named() {
+    let storage = Arc::new(WithoutDescriptors {
+        memory: MemoryStorage::new(),
+        refusals: AtomicU32::new(0),
+    });
+    let (mut journal, _) = Journal::open(storage.clone(), &small(), 7).unwrap();
+    let handle = journal.handle();
+    storage.refusals.store(20, Ordering::SeqCst);
+    for _ in 0..20 {
+        assert!(!journal.prepare_ahead());
+        assert_eq!(handle.space(), Space::Ample);
+    }
+    assert!(journal.prepare_ahead());
+    // A segment that is needed at once is waited for as well.
+    storage.refusals.store(20, Ordering::SeqCst);
+    let mut sequence = 0;
+    while storage.refusals.load(Ordering::SeqCst) > 0 {
+        append(&handle, sequence + 1..=sequence + 1);
+        journal.commit_pending().unwrap();
+        sequence += 1;
+    }
+    storage.refusals.store(u32::MAX, Ordering::SeqCst);
+    let error = loop {
+        append(&handle, sequence + 1..=sequence + 1);
+        sequence += 1;
+        if let Err(error) = journal.commit_pending() {
+            break error.to_string();
+        }
+    };
+    assert_eq!(handle.space(), Space::Reserve);
+    assert!(
+        error.contains("ulimit -n") && !error.contains("disk"),
+        "{error}"
+    );
+    let durable = handle.durable();
+    drop(journal);
+    let memory = storage.memory.clone();
+    assert_eq!(replay(memory), (1..=durable).collect::<Vec<_>>());
+}
+
+/// What a writer opens while the process may open nothing more gets a descriptor that was kept for it.
+#[test]
+fn descriptors_are_kept_for_the_writer() {
+    // In a process of its own: the limit is of all threads.
+    if std::env::var_os("CARDSWITCH_TEST_DESCRIPTORS").is_none() {
+        let own = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "descriptors_are_kept_for_the_writer"])
+            .env("CARDSWITCH_TEST_DESCRIPTORS", "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&own.stdout);
+        assert!(own.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let storage = FileStorage::existing(folder.path()).unwrap();
+    let _first = storage.create("first").unwrap();
+    let mut all = Vec::new();
+    let error = loop {
+        match std::fs::File::open("/dev/null") {
+            Ok(file) => all.push(file),
+            Err(error) => break error,
+        }
+        assert!(all.len() < 1_000_000);
+    };
+    assert_eq!(error.raw_os_error(), Some(24));
+    let name = |number: usize| format!("segment {number}");
+    let held: Vec<_> = (0..4)
+        .map(|number| {
+            let file = storage.create(&name(number)).unwrap();
+            storage.sync_directory().unwrap();
+            file
+        })
+        .collect();
+    assert!(std::fs::File::open("/dev/null").is_err());
+    // More than were kept, and then they are kept anew.
+    let more: Vec<_> = (4..20)
+        .map_while(|number| storage.create(&name(number)).ok())
+        .collect();
+    assert!(more.len() < 16, "{}", more.len());
+    drop((held, more, all.split_off(all.len() / 2)));
+    storage.create("again").unwrap();
+    while let Ok(file) = std::fs::File::open("/dev/null") {
+        all.push(file);
+    }
+    storage.create("and again").unwrap();
 }
 
 #[test]

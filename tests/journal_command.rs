@@ -3,7 +3,7 @@
 mod support;
 
 use cardswitch::journal::{
-    FileStorage, Journal, Position, Settings, Storage, verify, write_snapshot,
+    FileStorage, Journal, Position, RecordBatch, Settings, Storage, verify, write_snapshot,
 };
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -187,6 +187,92 @@ fn a_journal_that_was_taken_away_or_exchanged_does_not_fit_its_snapshots() {
 }
 
 /// Nothing of Rust, no number that a JSON reader would round, and of each kind of record one.
+/// A data folder with one record of these bytes.
+fn with_record(bytes: &[u8]) -> TempDir {
+    let data = TempDir::new().unwrap();
+    let storage = FileStorage::create(&data.path().join("journal")).unwrap();
+    let settings = Settings {
+        segment_size_bytes: 1 << 20,
+        pending_limit_bytes: 1 << 19,
+        reserve_bytes: 0,
+        ..Settings::default()
+    };
+    let (mut journal, _) = Journal::open(storage, &settings, 7).unwrap();
+    let mut batch = RecordBatch::new();
+    batch.push(bytes);
+    let appended = journal.handle().append(&mut batch, Box::new(|_| {}));
+    appended.unwrap();
+    journal.commit_pending().unwrap();
+    data
+}
+
+#[test]
+fn records_that_this_program_cannot_read_are_not_sound() {
+    let of_another_format = "record 1: the record has format 3, this program reads format 4; use the version that wrote it";
+    let of_another_shape = "though its checksum is right: another version of this program wrote it";
+    for (bytes, sentence) in [
+        (&[3, 0, 0][..], of_another_format),
+        (&[4, 0xff, 0xff], of_another_shape),
+        // A shape that is whole, and something behind it.
+        (&[&readable_record()[..], &[0]].concat(), of_another_shape),
+        (&[], "record 1: the record is empty"),
+    ] {
+        let data = with_record(bytes);
+        for options in [&[][..], &["--json"]] {
+            let told = journal("verify", data.path(), options);
+            assert_eq!((told.code, &*told.out), (Some(1), ""), "{bytes:?}");
+            assert!(told.error.contains(sentence), "{}", told.error);
+        }
+    }
+    let told = journal("verify", with_record(&readable_record()).path(), &[]);
+    assert_eq!(told.code, Some(0), "{}", told.error);
+    assert!(told.out.starts_with("sound: 1 records"), "{}", told.out);
+}
+
+/// The first record of the golden journal.
+fn readable_record() -> Vec<u8> {
+    let data = golden();
+    let storage: Arc<dyn Storage> = FileStorage::existing(&data.path().join("journal")).unwrap();
+    let mut first = Vec::new();
+    let mut reader = cardswitch::journal::Reader::open(storage, 1).unwrap();
+    first.extend_from_slice(reader.next().unwrap().unwrap().1);
+    first
+}
+
+#[test]
+fn beside_a_running_switch_the_end_is_no_damage() {
+    let mut switch = support::Switch::start(
+        "[sandbox]\nenabled = true\n[[network]]\nname = \"visa\"\nlisten = \"127.0.0.1:0\"\n",
+    );
+    switch.wait_until_ready();
+    let account = switch.account(100_000);
+    let data = switch.folder().join("data");
+    for _ in 0..10 {
+        switch.card(&account, &serde_json::json!({}));
+        let told = journal("verify", &data, &[]);
+        assert_eq!(told.code, Some(0), "{}", told.error);
+        assert!(
+            told.out
+                .contains("\na running switch writes to it: this is what was there"),
+            "{}",
+            told.out
+        );
+        assert!(!told.out.contains("cuts off"), "{}", told.out);
+    }
+    let told = journal("verify", &data, &["--json"]);
+    let report: Value = serde_json::from_str(&told.out).unwrap();
+    assert_eq!(report["in_use"], true);
+    assert!(switch.stop().success());
+    let told = journal("verify", &data, &["--json"]);
+    let report: Value = serde_json::from_str(&told.out).unwrap();
+    assert_eq!(
+        (&report["in_use"], &report["unfinished_bytes"]),
+        (&false.into(), &0.into())
+    );
+    let told = journal("verify", &data, &[]);
+    assert!(!told.out.contains("a running switch"), "{}", told.out);
+}
+
 #[test]
 fn a_dump_is_a_json_object_a_line_with_the_names_of_the_rest_interface() {
     let data = golden();

@@ -5,6 +5,8 @@ mod support;
 
 use serde_json::json;
 use std::process::Command;
+use support::client::Client;
+use support::messages::Purchase;
 use support::told::told;
 use support::{Switch, wait_until};
 
@@ -123,6 +125,67 @@ fn a_damaged_file_of_tables_is_put_aside_and_made_anew() {
         assert_eq!(listed["data"][0]["id"], json!(account), "{damage}");
         assert!(switch.stop().success());
     }
+}
+
+/// The tables are gone, and the journal no longer has its beginning (`[journal] retain`): they cannot be filled, and
+/// nobody is told that there is nothing.
+#[test]
+fn tables_that_cannot_be_filled_are_not_told_as_empty() {
+    let small = "[journal]\nsegment_size_bytes = 2097152\npending_limit_bytes = 1048576\nreserve_bytes = 2097152\n[snapshots]\nevery_records = 500\n";
+    let mut switch = Switch::start(&format!("{small}{CONFIG}"));
+    switch.wait_until_ready();
+    switch.account(100_000);
+    let data = switch.folder().join("data");
+    let segment =
+        |number: u32, end: &str| data.join(format!("journal/journal-{number:010}.segment{end}"));
+    // Declined: nobody has this card. Until the first segment is behind a snapshot.
+    let mut payer = Client::connect(switch.address("visa"));
+    let (mut stan, mut begun_at) = (0, None);
+    loop {
+        stan += 1;
+        assert!(stan < 60_000, "no segment was filled");
+        assert_ne!(payer.authorize(Purchase::of(stan, 100)).field(39), "00");
+        if begun_at.is_none() && segment(1, ".lz4").exists() {
+            begun_at = Some(stan);
+        }
+        if begun_at.is_some_and(|begun_at| stan == begun_at + 1_500) {
+            break;
+        }
+    }
+    wait_until("a snapshot is behind the first segment", || {
+        let at = switch.logged_number("made a snapshot", "at");
+        at > begun_at.map(u64::from)
+    });
+    let payments = || switch.good("GET", "/v1/authorizations", &serde_json::Value::Null);
+    let mut payment = serde_json::Value::Null;
+    wait_until("a payment is in the tables", || {
+        payment = payments()["data"][0]["id"].clone();
+        payment.is_string()
+    });
+    assert!(switch.stop().success());
+    std::fs::remove_file(segment(1, ".lz4")).unwrap();
+    let _ = std::fs::remove_file(segment(1, ""));
+    std::fs::remove_file(data.join("cardswitch.sqlite")).unwrap();
+    let mut switch = switch.restart();
+    switch.wait_until_ready();
+    switch.wait_for_log("the projection stopped");
+    let payment = format!("/v1/authorizations/{}", payment.as_str().unwrap());
+    for (path, code) in [
+        ("/v1/authorizations", "store_unavailable"),
+        ("/v1/accounts", "store_unavailable"),
+        (&payment, "store_behind"),
+    ] {
+        let (status, body) = switch.api("GET", path, &serde_json::Value::Null);
+        assert_eq!(
+            (status, &body["error"]["code"]),
+            (503, &json!(code)),
+            "{path}: {body}"
+        );
+    }
+    // Decisions go on.
+    let mut payer = Client::connect(switch.address("visa"));
+    assert_ne!(payer.authorize(Purchase::of(60_000, 100)).field(39), "");
+    assert!(switch.stop().success());
 }
 
 /// A card, which is in the tables as it stops.

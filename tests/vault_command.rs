@@ -125,6 +125,57 @@ fn reveal(switch: &Switch, id: &str) -> Value {
     )
 }
 
+/// What is printed can be written into the configuration, which lies elsewhere, as it is.
+#[test]
+fn what_is_said_of_keys_holds_beside_a_running_switch_and_in_other_folders() {
+    let switch = Switch::start(NETWORK);
+    switch.wait_until_ready();
+    let config = switch.folder().join("cardswitch.toml");
+    assert_eq!(vault(&["rotate-data-key"], &config, &[]).code, Some(0));
+    let status = vault(&["status"], &config, &[]);
+    let sentence = "a switch that starts now seals card numbers under data key 2, the newest of 2; one that runs goes on";
+    assert!(status.out.contains(sentence), "{}", status.out);
+
+    let elsewhere = TempDir::new().unwrap();
+    std::fs::write(elsewhere.path().join("new-key"), "ab".repeat(32)).unwrap();
+    let rewrap = |arguments: &[&str]| {
+        told(
+            Command::new(env!("CARGO_BIN_EXE_cardswitch"))
+                .args(["vault", "rewrap", "--config"])
+                .arg(&config)
+                .args(arguments)
+                .current_dir(elsewhere.path()),
+        )
+    };
+    let wrapped = rewrap(&["--new-key-file", "new-key"]);
+    assert_eq!(wrapped.code, Some(0), "{}", wrapped.error);
+    let named = format!(
+        "\nbefore the next start name it alone in [vault]: key_file = {:?}\n",
+        elsewhere.path().join("new-key")
+    );
+    assert!(wrapped.out.contains(&named), "{}", wrapped.out);
+    let removed = format!(
+        "removed {}/kek-",
+        switch.folder().join("data/vault").display()
+    );
+    assert!(wrapped.out.contains(&removed), "{}", wrapped.out);
+
+    let variables = [(
+        "CARDSWITCH__VAULT__KEY_FILE".to_owned(),
+        elsewhere.path().join("new-key").display().to_string(),
+    )];
+    let beside = vault(&["rewrap", "--new-key-beside-vault"], &config, &variables);
+    assert_eq!(beside.code, Some(0), "{}", beside.error);
+    assert!(
+        beside
+            .out
+            .contains("take the key that was named so far out of [vault]"),
+        "{}",
+        beside.out
+    );
+    assert_eq!(vault(&["status"], &config, &[]).code, Some(0));
+}
+
 #[test]
 fn keys_rotate_and_are_wrapped_anew_and_every_card_number_still_opens() {
     let switch = Switch::start(NETWORK);

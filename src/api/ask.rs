@@ -85,7 +85,8 @@ fn unavailable(why: Unavailable) -> ApiError {
         Unavailable::Overloaded => overloaded(),
         Unavailable::DiskFull => ApiError::unavailable(
             "disk_full",
-            "the disk is almost full and takes reversals only; free space, then repeat this",
+            "the journal has no room for its next file (as a rule the disk is full, and the log has the cause) and takes reversals \
+             only; free space, then repeat this",
         ),
     }
 }

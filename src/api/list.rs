@@ -107,12 +107,21 @@ pub fn page(data: Vec<Value>, has_more: bool, projected_through: u64) -> Respons
     json_response(StatusCode::OK, body.to_string())
 }
 
-/// Refuses at once where the database is known to be away, instead of waiting for it.
+/// Refuses at once where the database is known to be away, instead of waiting for it, and where its tables are empty only
+/// because they could not be filled.
 pub fn check_store(state: &ApiState) -> Result<(), ApiError> {
-    match state.lag.state() {
+    let lag = &state.lag;
+    match lag.state() {
         FollowState::Away => Err(store_unavailable()),
+        FollowState::Failed if lag.projected_through() == 0 => Err(never_filled()),
         _ => Ok(()),
     }
+}
+
+fn never_filled() -> ApiError {
+    let message = "lists come from the SQL tables, which are empty and cannot be filled from the journal; the log of the switch \
+        says why; decisions go on without them";
+    ApiError::unavailable("store_unavailable", message)
 }
 
 fn store_unavailable() -> ApiError {

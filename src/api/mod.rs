@@ -48,6 +48,7 @@ mod merchants_json;
 mod metrics;
 mod network_metrics;
 pub mod openapi;
+mod places;
 mod programs;
 mod rails;
 mod rate_limits;
@@ -72,6 +73,7 @@ mod webhook_metrics;
 mod webhook_moves;
 
 pub use body::BODY_MAX_BYTES;
+pub use places::Bounds as ConnectionBounds;
 pub use routes::{Route, router, serve, table};
 
 use crate::decision_call::CallStats;

@@ -5,6 +5,7 @@ use super::approvals::Verdict;
 use super::auth::guarded;
 use super::bounds::About;
 use super::etags::{self, Turns};
+use super::places::Bounds;
 use super::simulate::What;
 use super::{
     Gate, accounts, api_keys, approvals, audit, authorizations, card_batch_worker, card_batches,
@@ -349,11 +350,11 @@ fn without_query(route: MethodRouter<Gate>) -> MethodRouter<Gate> {
 pub async fn serve(
     listener: tokio::net::TcpListener,
     gate: Gate,
-    connections_max: usize,
+    connections: Bounds,
     shutdown: impl Future<Output = ()>,
 ) {
     let issuing = tokio::spawn(card_batch_worker::run(gate.clone()));
-    serving::serve(listener, router(gate), connections_max, shutdown).await;
+    serving::serve(listener, router(gate), connections, shutdown).await;
     // What was under way is taken up at the next start.
     issuing.abort();
 }

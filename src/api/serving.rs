@@ -1,22 +1,29 @@
-//! Connections of the REST interface: how many there may be, and how long one may hold still. What is answered lives in
-//! `routes`.
+//! Connections of the REST interface: how long one may hold still, and what ends it. How many there may be lives in
+//! `places`, what is answered in `routes`.
 
+use super::envelope::envelope;
+use super::error::ApiError;
+use super::places::{Bounds, Place, Places};
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
-use axum::http::Request;
-use hyper::body::Incoming;
+use axum::http::header::{CONNECTION, HeaderValue};
+use axum::http::{Request, Response};
+use axum::middleware::from_fn;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use socket2::SockRef;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 use tower_service::Service;
 
 /// How long the head of a request may take, the pause before it too: longer than load balancers keep connections
@@ -26,76 +33,219 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// The first one of a connection has to be there sooner: whoever opens one has something to ask.
 const FIRST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a connection without a place of its own lives.
+const SPARE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What is answered there.
+const WITHOUT_A_PLACE: [&str; 2] = ["/healthz", "/readyz"];
+
 /// Who takes nothing of an answer for so long is cut off.
 const UNREAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long to wait where the system gives no connection: those that end free some.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
-/// Serves until `shutdown` is done and the requests under way are answered. Beyond `connections_max` connections the next
-/// waits until one ends.
+/// How long a body that is on its way is waited for at the end.
+const LAST_BODY_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// Serves until `shutdown` is done and the requests under way are answered. A request whose head is not there by then is
+/// dropped at once, and one whose body does not come a moment later.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    connections_max: usize,
+    bounds: Bounds,
     shutdown: impl Future<Output = ()>,
 ) {
-    let room = Arc::new(Semaphore::new(connections_max));
+    let places = Places::new(bounds);
     let open = GracefulShutdown::new();
+    let refusing = Router::new().fallback(no_place).layer(from_fn(envelope));
     tokio::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &room) => accepted,
+            accepted = accept(&listener) => accepted,
             () = &mut shutdown => break,
         };
-        let Some((stream, address, place)) = accepted else {
+        let Some((stream, address)) = accepted else {
             continue;
         };
-        let router = router.clone();
-        let has_asked = Arc::new(AtomicBool::new(false));
-        let asks = has_asked.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            asks.store(true, Ordering::Relaxed);
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(ConnectInfo(address));
-            router.clone().call(request)
-        });
+        let asked = Asked {
+            router: router.clone(),
+            refusing: refusing.clone(),
+            address,
+            place: Arc::new(places.take(address.ip())),
+            has_begun: Arc::default(),
+        };
+        let answering = asked.clone();
+        let service = service_fn(move |request| answer(answering.clone(), request));
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT);
         let connection = open.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
-            tokio::pin!(connection);
-            let first = tokio::time::timeout(FIRST_HEAD_TIMEOUT, &mut connection).await;
             // Whoever hung up or held still was told all that there was to say.
-            if first.is_err() && has_asked.load(Ordering::Relaxed) {
-                let _ = connection.await;
+            tokio::select! {
+                () = asked.place.closed() => {}
+                () = live(connection, &asked) => {}
             }
-            drop(place);
         });
     }
     drop(listener);
-    open.shutdown().await;
+    places.close_idle();
+    let ended = open.shutdown();
+    tokio::pin!(ended);
+    if timeout(LAST_BODY_TIMEOUT, &mut ended).await.is_err() {
+        places.close_sending();
+        ended.await;
+    }
 }
 
-/// The next connection, with its place among those that there may be.
-async fn accept(
-    listener: &TcpListener,
-    room: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    // It is never closed.
-    let place = room.clone().acquire_owned().await.ok()?;
+/// The next connection.
+async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
     match listener.accept().await {
         Ok((stream, address)) => {
             // Without them it works, only slower or for longer.
             let _ = stream.set_nodelay(true);
             let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD_TIMEOUT));
-            Some((stream, address, place))
+            Some((stream, address))
         }
         Err(error) => {
             tracing::debug!(%error, "a connection of the REST interface was not accepted");
             tokio::time::sleep(AGAIN_AFTER).await;
             None
         }
+    }
+}
+
+/// What the requests of one connection need.
+#[derive(Clone)]
+struct Asked {
+    router: Router,
+    /// In its place where there is no place.
+    refusing: Router,
+    address: SocketAddr,
+    place: Arc<Place>,
+    has_begun: Arc<AtomicBool>,
+}
+
+async fn live(connection: impl Future, asked: &Asked) {
+    tokio::pin!(connection);
+    if asked.place.is_spare() {
+        let _ = timeout(SPARE_TIMEOUT, connection).await;
+        return;
+    }
+    let first = timeout(FIRST_HEAD_TIMEOUT, &mut connection).await;
+    if first.is_err() && asked.has_begun.load(Ordering::Relaxed) {
+        connection.await;
+    }
+}
+
+/// An error ends the connection without an answer.
+async fn answer(
+    asked: Asked,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, std::io::Error> {
+    let place = asked.place;
+    asked.has_begun.store(true, Ordering::Relaxed);
+    if !place.begin(!request.body().is_end_stream()) {
+        return Err(std::io::ErrorKind::ConnectionAborted.into());
+    }
+    let under_way = UnderWay(place.clone());
+    let is_spare = place.is_spare();
+    let answered = !is_spare || WITHOUT_A_PLACE.contains(&request.uri().path());
+    let mut router = match answered {
+        true => asked.router,
+        false => asked.refusing,
+    };
+    let mut request = request.map(|body| Body::new(Coming { body, place }));
+    request.extensions_mut().insert(ConnectInfo(asked.address));
+    let Ok(mut response) = router.call(request).await;
+    if is_spare {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    Ok(response.map(|body| {
+        Body::new(Going {
+            body,
+            _under_way: under_way,
+        })
+    }))
+}
+
+async fn no_place() -> ApiError {
+    ApiError::unavailable(
+        "connections_taken",
+        "requests are under way on all connections that there may be ([http] connections_max, \
+         connections_per_address_max); repeat this in a moment",
+    )
+}
+
+/// A request, until all of its answer is sent.
+struct UnderWay(Arc<Place>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// The body of a request.
+struct Coming {
+    body: Incoming,
+    place: Arc<Place>,
+}
+
+impl HttpBody for Coming {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if frame.is_none() || self.body.is_end_stream() {
+            self.place.body_has_come();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.place.body_has_come();
+    }
+}
+
+/// The body of an answer.
+struct Going {
+    body: Body,
+    _under_way: UnderWay,
+}
+
+impl HttpBody for Going {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

@@ -52,35 +52,6 @@ const REFILLED_AGAIN: std::time::Duration = std::time::Duration::from_secs(10);
 /// How soon who waits sees that it has to stop.
 const STOP_SEEN: std::time::Duration = std::time::Duration::from_millis(200);
 
-/// Files and sockets beside those of connections: journal, tables, archive, calls to customers.
-const OTHER_OPEN_FILES: u64 = 512;
-
-/// Lets this process open as many files and sockets as the system allows it at all: connections are
-/// bounded by the configuration, and the usual soft limit of 1,024 lies far below that bound.
-pub fn raise_open_files_limit(config: &Config) {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        limit.current = limit.maximum;
-        if let Err(error) = setrlimit(Resource::Nofile, limit) {
-            tracing::warn!(%error, "cannot raise the limit of open files (ulimit -n)");
-        }
-    }
-    let of_networks = config.network.iter().map(|network| network.connections_max);
-    let connections = of_networks.sum::<usize>() + config.http.connections_max;
-    let wanted = connections as u64 + OTHER_OPEN_FILES;
-    if let Some(open_files_max) = getrlimit(Resource::Nofile).current
-        && open_files_max < wanted
-    {
-        tracing::warn!(
-            open_files_max,
-            wanted,
-            "fewer files can be opened (ulimit -n) than all connections that the configuration allows would need; \
-             lower `connections_max`, or raise the limit"
-        );
-    }
-}
-
 /// Everything below the sockets.
 pub struct Core {
     pub journal: RunningJournal,
@@ -245,7 +216,9 @@ fn start_snapshots(
     let stop = Arc::new(AtomicBool::new(false));
     let settings = config.snapshots;
     let older = Arc::new(AtomicU64::new(0));
-    if settings.every_records == 0 && archive.complete_through()? >= archived_through {
+    let through = archive.complete_through();
+    let is_complete = through.is_ok_and(|through| through >= archived_through);
+    if settings.every_records == 0 && is_complete {
         return Ok(Snapshots {
             older,
             stop,
@@ -314,7 +287,7 @@ fn recover_world(config: &Config) -> Result<Recovered> {
         )
     })?;
     let archive = Archive::open(&config.data.dir.join("archive"), config.archive)?;
-    let opening = archive.opening()?;
+    let opening = archive.opening().ok();
     let started = Instant::now();
     let storage: Arc<dyn Storage> = storage;
     let (mut world, after) = snapshots::newest(&storage, config.shards.count, |error| {
@@ -346,9 +319,11 @@ fn recover_world(config: &Config) -> Result<Recovered> {
     );
     let (last_sequence, last_snapshot) = (found.durable, after.sequence);
     // One that was another journal's is empty now, without what this start has put into it; and so may be one whose file
-    // an error of the disk had opened anew.
-    let is_ours = archive.claim(found.journal_id, found.durable)?;
-    let archived_through = match is_ours && archive.opening()? == opening {
+    // an error of the disk had opened anew. One that cannot be opened may lack anything.
+    let is_ours = archive.claim(found.journal_id, found.durable);
+    let was_open = opening.is_some() && archive.opening().ok() == opening;
+    let is_whole = was_open && is_ours.unwrap_or(false);
+    let archived_through = match is_whole {
         true => last_snapshot,
         false => last_sequence,
     };

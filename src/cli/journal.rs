@@ -3,8 +3,10 @@
 
 use super::record_json;
 use super::serve::load;
-use crate::engine::record;
-use crate::journal::{FileStorage, JournalError, Reader, Sequence, Storage, verify};
+use crate::engine::record::{self, RecordError};
+use crate::journal::{
+    FileStorage, FrameInfo, JournalError, Reader, Report, Sequence, Storage, verify, verify_records,
+};
 use anyhow::{Context, Result};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -19,7 +21,9 @@ pub enum Journal {
     Dump(Dump),
 }
 
-/// Check every frame and record of the journal: checksums, chain, sequence.
+/// Check every frame and record of the journal: checksums, chain, sequence, and that this program can read each record.
+///
+/// Beside a running switch it checks what is written by then.
 ///
 /// Example: cardswitch journal verify --config config/cardswitch.toml
 #[derive(clap::Args)]
@@ -88,13 +92,14 @@ fn run_verify(options: &Verify) -> Result<u8> {
     let storage = options.place.storage()?;
     let bar = indicatif::ProgressBar::new_spinner();
     let mut frames = 0u64;
-    let report = verify(&storage, |frame| {
+    let progress = |frame: &FrameInfo| {
         frames += 1;
         if frames.is_multiple_of(4_096) {
             bar.set_message(format!("record {}", frame.first_sequence));
             bar.tick();
         }
-    });
+    };
+    let report = verify_records(&storage, progress, |_, bytes| readable(bytes));
     bar.finish_and_clear();
     let report = report?;
     let journal_id = report.journal_id.map(|id| format!("{id:032x}"));
@@ -105,10 +110,31 @@ fn run_verify(options: &Verify) -> Result<u8> {
             "marks": report.marks, "records": report.records, "first_sequence": report.first_sequence,
             "last_sequence": report.last_sequence, "durable_sequence": report.durable_sequence,
             "bytes": report.bytes, "unfinished_bytes": report.unfinished_bytes,
+            "in_use": report.in_use,
         });
         println!("{json:#}");
         return Ok(0);
     }
+    tell(&report);
+    println!(
+        "journal {}",
+        journal_id.unwrap_or_else(|| "without records".into())
+    );
+    Ok(0)
+}
+
+/// Whether this program can read a record whose checksum is right.
+fn readable(bytes: &[u8]) -> Result<(), String> {
+    match record::read(bytes) {
+        Ok(_) => Ok(()),
+        Err(RecordError::Unreadable(error)) => Err(format!(
+            "it cannot be read ({error}), though its checksum is right: another version of this program wrote it; use that one"
+        )),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn tell(report: &Report) {
     println!(
         "sound: {} records, proven durable up to record {}",
         report.records, report.durable_sequence
@@ -125,17 +151,16 @@ fn run_verify(options: &Verify) -> Result<u8> {
         "{} frames in {} segments ({} compressed), {} bytes",
         report.frames, report.segments, report.compressed_segments, report.bytes
     );
-    if report.unfinished_bytes > 0 {
-        println!(
-            "{} bytes of an unfinished write at the end, which the next start cuts off",
-            report.unfinished_bytes
-        );
+    match (report.in_use, report.unfinished_bytes) {
+        (true, 0) => println!("a running switch writes to it: this is what was there"),
+        (true, bytes) => println!(
+            "a running switch writes to it: this is what was there, without {bytes} bytes that are being written"
+        ),
+        (false, 0) => {}
+        (false, bytes) => println!(
+            "{bytes} bytes of an unfinished write at the end, which the next start cuts off"
+        ),
     }
-    println!(
-        "journal {}",
-        journal_id.unwrap_or_else(|| "without records".into())
-    );
-    Ok(0)
 }
 
 fn run_dump(dump: &Dump) -> Result<u8> {

@@ -13,6 +13,7 @@ pub mod journal;
 mod message_json;
 mod money_json;
 pub mod node;
+mod open_files;
 mod program_json;
 mod record_json;
 pub mod report;

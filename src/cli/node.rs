@@ -149,9 +149,9 @@ async fn start_projection(config: &Config, core: &Core) -> Result<Projection> {
 }
 
 /// Tables of another journal, ahead of this one, or of another end of it, prove that answered records are lost: nothing may be
-/// decided on what is left. Tables that are away prove nothing yet: the follower asks them again.
+/// decided on what is left. Tables that are away, or say no, prove nothing yet: the follower asks them again.
 async fn refuse_a_lost_end(store: &Store, core: &Core, durable: Sequence) -> Result<()> {
-    if !store.prepare_unless_away().await? {
+    if !store.prepare_if_possible().await? {
         return Ok(());
     }
     let mut source = JournalSource::new(core.journal.handle());
@@ -195,7 +195,10 @@ async fn start_http(config: &Config, gate: Gate) -> Result<Http> {
     let server = tokio::spawn(api::serve(
         listener,
         gate,
-        config.http.connections_max,
+        api::ConnectionBounds {
+            connections_max: config.http.connections_max,
+            connections_per_address_max: config.http.connections_per_address_max,
+        },
         stop.clone().cancelled_owned(),
     ));
     Ok(Http {

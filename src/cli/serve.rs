@@ -1,6 +1,6 @@
 //! `cardswitch serve` runs the switch; `cardswitch check` says whether it would start.
 
-use super::{core, node};
+use super::{node, open_files};
 use crate::api::check_root_key;
 use crate::config::{Config, LogFormat, WrongKey};
 use crate::network::listener::compile;
@@ -92,11 +92,11 @@ fn plural(count: usize) -> &'static str {
 }
 
 pub fn run(serve: &Serve) -> Result<u8> {
-    let config = load(&serve.config)?;
+    let mut config = load(&serve.config)?;
     check_networks(&serve.config, &config)?;
     check_root_key(root_key().as_deref())?;
     start_log(&config);
-    core::raise_open_files_limit(&config);
+    open_files::fit(&mut config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

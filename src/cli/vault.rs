@@ -110,7 +110,8 @@ fn tell(vault: &Vault, as_json: bool) {
     println!("all keys are wrapped under {origin} (check value {check})");
     let newest = ids.iter().max().copied().unwrap_or_default();
     println!(
-        "card numbers are sealed under data key {newest}; {} in all",
+        "a switch that starts now seals card numbers under data key {newest}, the newest of {}; one that runs goes on under the \
+         newest of its start",
         ids.len()
     );
 }
@@ -130,14 +131,27 @@ fn rewrap_keys(rewrap: &Rewrap) -> Result<()> {
     let mut vault = open(&rewrap.of)?;
     let removed = vault.rewrap(&new)?;
     let (check, origin) = vault.key_encryption_key();
-    println!(
-        "all keys are wrapped under {origin} (check value {check}) now; name it in [vault] before the next start"
-    );
+    println!("all keys are wrapped under {origin} (check value {check}) now");
+    println!("before the next start {}", to_be_named(rewrap, origin));
     println!("keep the old key as long as backups of the vault from before are kept");
+    let folder = std::path::absolute(folder(&load(&rewrap.of.config)?))?;
     for name in removed {
-        println!("removed {name} from the vault's folder; backups of the folder hold it");
+        let file = folder.join(name);
+        println!("removed {}; backups of the folder hold it", file.display());
     }
     Ok(())
+}
+
+/// What the configuration has to say of the new key.
+fn to_be_named(rewrap: &Rewrap, origin: &str) -> String {
+    match (&rewrap.new_key_file, &rewrap.new_config) {
+        (Some(_), _) => format!("name it alone in [vault]: key_file = {origin:?}"),
+        (None, Some(file)) => format!("[vault] has to name it as {} does", file.display()),
+        (None, None) => {
+            "take the key that was named so far out of [vault]: this one is found beside the vault"
+                .to_owned()
+        }
+    }
 }
 
 /// A key that this file names. The environment names the old one, but for the PIN, which it may hold.

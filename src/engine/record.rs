@@ -115,7 +115,14 @@ fn write(bytes: &mut Vec<u8>, record: &RecordRef) {
 pub fn read(bytes: &[u8]) -> Result<Record, RecordError> {
     match bytes.split_first() {
         None => Err(RecordError::Empty),
-        Some((&FORMAT, body)) => postcard::from_bytes(body).map_err(RecordError::Unreadable),
+        Some((&FORMAT, body)) => match postcard::take_from_bytes(body) {
+            Ok((record, [])) => Ok(record),
+            // Another shape may begin as this one does.
+            Ok(_) => Err(RecordError::Unreadable(
+                postcard::Error::DeserializeBadEncoding,
+            )),
+            Err(error) => Err(RecordError::Unreadable(error)),
+        },
         Some((&found, _)) => Err(RecordError::OtherFormat { found }),
     }
 }

@@ -16,18 +16,21 @@ use super::{
     segment,
     settings::Settings,
     stats::Stats,
-    storage::{Storage, StorageFile},
+    storage::{Storage, StorageFile, is_out_of_descriptors},
 };
 
 /// How often a full disk is tried again.
 const RETRY: Duration = Duration::from_millis(250);
+
+/// So often a file may not be opened for want of descriptors before that counts: connections come and go.
+const DESCRIPTOR_TRIES: u32 = 20;
 
 /// Whether there is room for ordinary work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Space {
     /// The reserve is whole.
     Ample,
-    /// The disk is full and the reserve is being used: refuse new work, take what must be taken.
+    /// The disk is full, as a rule, and the reserve is being used: refuse new work, take what must be taken.
     Reserve,
 }
 
@@ -43,8 +46,10 @@ struct State {
     ready: VecDeque<(u64, Arc<dyn StorageFile>)>,
     /// Number of the next segment to prepare.
     next: u64,
-    /// Why the disk counts as full: from the first attempt that failed until the reserve is whole again.
-    failure: Option<String>,
+    /// Why there is no room: from the first attempt that failed until the reserve is whole again.
+    failure: Option<Failure>,
+    /// Attempts in a row that only a descriptor was missing for.
+    descriptor_tries: u32,
     /// The commit thread waits for a segment, and none was tried since.
     urgent: bool,
     /// A helper thread runs; without one, `take` prepares by itself.
@@ -94,11 +99,8 @@ impl Ahead {
                 self.changed.notify_all();
                 return Ok(file);
             }
-            if let Some(reason) = state.failure.clone().filter(|_| asked && !state.urgent) {
-                return Err(JournalError::DiskFull {
-                    folder: storage.path(""),
-                    reason,
-                });
+            if let Some(failure) = state.failure.clone().filter(|_| asked && !state.urgent) {
+                return Err(failure.into_error(storage.path("")));
             }
             if !asked {
                 (state.urgent, asked) = (true, true);
@@ -131,6 +133,7 @@ impl Ahead {
         let done = created.is_ok();
         match created {
             Ok(file) => {
+                state.descriptor_tries = 0;
                 state.ready.push_back((number, file));
                 state.next = number + 1;
                 let whole = state.ready.len() >= settings.segments_ahead();
@@ -138,14 +141,12 @@ impl Ahead {
                     tracing::info!(%folder, "the journal's reserve is whole again: new work is taken");
                 }
             }
+            Err(error) if state.may_pass(&error) => {}
             Err(error) => {
-                let reason = failure_text(&error);
+                let failure = Failure::of(&error);
                 let reserve_bytes = state.ready.len() as u64 * settings.segment_size_bytes;
-                if state.failure.replace(reason.clone()).is_none() {
-                    tracing::error!(
-                        %folder, %reason, reserve_bytes,
-                        "the disk is full: only reversals are taken until there is room for the journal's reserve"
-                    );
+                if state.failure.replace(failure.clone()).is_none() {
+                    failure.tell(&folder, reserve_bytes);
                 }
             }
         }
@@ -269,9 +270,51 @@ impl Ahead {
     }
 }
 
-fn failure_text(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::StorageFull => "no space left".into(),
-        _ => error.to_string(),
+impl State {
+    /// Whether this attempt is one of those that do not count yet.
+    fn may_pass(&mut self, error: &io::Error) -> bool {
+        if !is_out_of_descriptors(error) {
+            self.descriptor_tries = 0;
+            return false;
+        }
+        self.descriptor_tries += 1;
+        self.descriptor_tries <= DESCRIPTOR_TRIES
+    }
+}
+
+/// Why no segment can be prepared.
+#[derive(Clone)]
+enum Failure {
+    Disk(String),
+    OpenFiles(String),
+}
+
+impl Failure {
+    fn of(error: &io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::StorageFull => Failure::Disk("no space left".into()),
+            _ if is_out_of_descriptors(error) => Failure::OpenFiles(error.to_string()),
+            _ => Failure::Disk(error.to_string()),
+        }
+    }
+
+    fn tell(&self, folder: &str, reserve_bytes: u64) {
+        match self {
+            Failure::Disk(reason) => tracing::error!(
+                %folder, %reason, reserve_bytes,
+                "the disk is full: only reversals are taken until there is room for the journal's reserve"
+            ),
+            Failure::OpenFiles(reason) => tracing::error!(
+                %folder, %reason, reserve_bytes,
+                "too many files are open (ulimit -n): only reversals are taken until the journal can open its reserve"
+            ),
+        }
+    }
+
+    fn into_error(self, folder: String) -> JournalError {
+        match self {
+            Failure::Disk(reason) => JournalError::DiskFull { folder, reason },
+            Failure::OpenFiles(reason) => JournalError::OpenFiles { folder, reason },
+        }
     }
 }

@@ -5,8 +5,8 @@ use std::io;
 
 use super::Sequence;
 
-/// Every failure of the journal. After [`JournalError::Failed`], [`JournalError::Io`] or
-/// [`JournalError::DiskFull`] from a writer, the process must stop: the state of the file is
+/// Every failure of the journal. After [`JournalError::Failed`], [`JournalError::Io`], [`JournalError::DiskFull`] or
+/// [`JournalError::OpenFiles`] from a writer, the process must stop: the state of the file is
 /// unknown until the next start has read it back.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
@@ -140,6 +140,17 @@ pub enum JournalError {
         /// What the last attempt to prepare a segment ran into.
         reason: String,
     },
+    /// Even the reserve is used up, and no further file can be opened.
+    #[error(
+        "the journal under {folder} cannot open another segment and its reserve is used up ({reason}); raise the limit of \
+         open files (ulimit -n), or lower `connections_max`, and start again, no answered record is lost"
+    )]
+    OpenFiles {
+        /// The folder.
+        folder: String,
+        /// What the last attempt to prepare a segment ran into.
+        reason: String,
+    },
     /// An earlier write or sync failed; nothing more is taken.
     #[error("the journal stopped after a failure: {reason}")]
     Failed {
@@ -170,6 +181,14 @@ pub enum JournalError {
     /// The caller's replay refused a record.
     #[error("record {sequence} cannot be replayed: {reason}")]
     Replay {
+        /// The record.
+        sequence: Sequence,
+        /// What the caller said.
+        reason: String,
+    },
+    /// A record that is as it was written is not what the caller can read.
+    #[error("record {sequence}: {reason}")]
+    Record {
         /// The record.
         sequence: Sequence,
         /// What the caller said.

@@ -47,6 +47,22 @@ pub fn try_lock(folder: &Path) -> io::Result<Option<DataLock>> {
     }
 }
 
+/// Whether a writer has the folder's lock. One that starts in this very moment tries again.
+///
+/// # Errors
+/// What the system says if the lock file cannot be opened.
+pub fn is_locked(folder: &Path) -> io::Result<bool> {
+    let file = match File::open(folder.join("lock")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        file => file?,
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
 /// Takes the lock of a storage's folder, waiting about two seconds for a process on its way out.
 ///
 /// # Errors

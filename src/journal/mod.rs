@@ -54,7 +54,7 @@ pub use storage::{
     Access, CrashingStorage, Fault, Faults, FileStorage, FolderLock, Loss, MemoryStorage, Storage,
     StorageFile,
 };
-pub use verify::{FrameInfo, Report, verify};
+pub use verify::{FrameInfo, Report, verify, verify_records};
 
 /// Number of a record. The first is 1; they follow without a gap over the whole journal.
 pub type Sequence = u64;

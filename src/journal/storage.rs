@@ -27,6 +27,8 @@ pub trait Storage: Send + Sync {
     fn sync_directory(&self) -> io::Result<()>;
     /// Takes the folder for one writer, until the value is dropped. `None`: someone else has it.
     fn lock(&self) -> io::Result<Option<Box<dyn FolderLock>>>;
+    /// Whether a writer has the folder now.
+    fn is_locked(&self) -> io::Result<bool>;
     /// Free space for ordinary users, in bytes.
     fn free_bytes(&self) -> io::Result<u64>;
     /// Where a file lies, for messages. An empty name gives the folder.
@@ -57,6 +59,14 @@ pub enum Access {
     Read,
     /// Reading and writing.
     Write,
+}
+
+/// Whether a file was not opened only because the process, or the system, has too many open.
+pub(super) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::MFILE, Errno::NFILE]
+        .map(Some)
+        .contains(&Errno::from_io_error(error))
 }
 
 /// Calls in a row that may make no progress before a write counts as failed.

@@ -43,6 +43,8 @@ pub struct Report {
     /// Bytes after the last frame that are no frame: an unfinished group, which the next start of a
     /// writer cuts off (or which a running writer is writing just now).
     pub unfinished_bytes: u64,
+    /// A writer has the folder: what is unfinished is being written.
+    pub in_use: bool,
 }
 
 /// One frame, as `journal dump` shows it.
@@ -107,9 +109,21 @@ pub fn verify(
     storage: &Arc<dyn Storage>,
     visit: impl FnMut(&FrameInfo),
 ) -> Result<Report, JournalError> {
+    verify_records(storage, visit, |_, _| Ok(()))
+}
+
+/// As [`verify`]; `check` sees each record behind its checksum and says what is wrong with it, if anything.
+///
+/// # Errors
+/// As [`verify`], and [`JournalError::Record`] with what `check` said.
+pub fn verify_records(
+    storage: &Arc<dyn Storage>,
+    visit: impl FnMut(&FrameInfo),
+    check: impl FnMut(Sequence, &[u8]) -> Result<(), String>,
+) -> Result<Report, JournalError> {
     // Before the walk: beside a writer, one that is made meanwhile may be ahead of it.
     let snapshot = newest(storage)?;
-    let mut report = walk(storage, visit)?;
+    let mut report = walk(storage, visit, check)?;
     if let Some(snapshot) = &snapshot {
         lies_on(snapshot, &report)?;
     }
@@ -152,6 +166,7 @@ fn lies_on(snapshot: &SnapshotInfo, report: &Report) -> Result<(), JournalError>
 fn walk(
     storage: &Arc<dyn Storage>,
     mut visit: impl FnMut(&FrameInfo),
+    mut check: impl FnMut(Sequence, &[u8]) -> Result<(), String>,
 ) -> Result<Report, JournalError> {
     let mut report = Report::default();
     let listed = || segment::list(&**storage).map_err(JournalError::io("list", storage.path("")));
@@ -170,7 +185,9 @@ fn walk(
             Step::End(end) => break end,
             Step::Frame(header) => header,
         };
-        each_record(&scanner, &header, |_, _| Ok(()))?;
+        each_record(&scanner, &header, |sequence, bytes| {
+            check(sequence, bytes).map_err(|reason| JournalError::Record { sequence, reason })
+        })?;
         if segment_before.replace(header.segment) != Some(header.segment) {
             report.segments += 1;
             report.compressed_segments += u64::from(scanner.is_compressed());
@@ -178,6 +195,9 @@ fn walk(
         report.count(&header);
         visit(&FrameInfo::of(&header));
     };
+    report.in_use = storage
+        .is_locked()
+        .map_err(JournalError::io("look at the lock in", storage.path("")))?;
     let behind = behind::look_behind(&**storage, end, scanner.expected)?;
     // Beside a writer, the place may have been written since.
     scanner.refresh();

@@ -20,7 +20,7 @@ use crate::engine::recall::{Forgotten, Found, Lookup};
 use crate::engine::time::Timestamp;
 use crate::engine::world::World;
 use crate::journal::{Progress, Sequence};
-use file::ArchiveFile;
+use file::{ArchiveFile, open_or_begin_anew};
 use reader::Reader;
 use serde::Deserialize;
 use std::collections::VecDeque;
@@ -61,11 +61,6 @@ impl Default for ArchiveSettings {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    #[error("cannot make the folder {folder} of the archive: {error}; check `[data] dir`")]
-    Folder {
-        folder: String,
-        error: std::io::Error,
-    },
     #[error(
         "the archive {file} cannot be used: {error}; if that lasts, and the disk has room, stop the switch and remove the file: \
          it is filled again from the journal"
@@ -77,19 +72,6 @@ pub enum ArchiveError {
     InUse { file: String },
     #[error("cannot start the thread that looks up in the archive: {0}")]
     Thread(std::io::Error),
-}
-
-/// A file that only another one can take the place of. Any other error may pass.
-fn is_unreadable(error: &redb::Error) -> bool {
-    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
-    match error {
-        redb::Error::Corrupted(_)
-        | redb::Error::UpgradeRequired(_)
-        | redb::Error::RepairAborted
-        | redb::Error::TableTypeMismatch { .. } => true,
-        redb::Error::Io(error) => [InvalidData, UnexpectedEof].contains(&error.kind()),
-        _ => false,
-    }
 }
 
 /// The way to the archive; shared by all who have one.
@@ -134,36 +116,24 @@ struct Batch {
 }
 
 impl Archive {
-    /// Opens the archive in a folder of its own. One that cannot be read is begun anew.
+    /// Opens the archive in a folder of its own. One that cannot be read is begun anew. One that cannot be opened now, as on a
+    /// full disk, is no error: it is opened whenever it is needed, and what shards forget waits in memory.
+    ///
+    /// # Errors
+    /// [`ArchiveError::InUse`], [`ArchiveError::Thread`].
     pub fn open(folder: &Path, settings: ArchiveSettings) -> Result<Archive, ArchiveError> {
-        let of_folder = |error| ArchiveError::Folder {
-            folder: folder.display().to_string(),
-            error,
-        };
-        std::fs::create_dir_all(folder).map_err(of_folder)?;
-        let file = folder.join("archive.redb");
-        let name = file.display().to_string();
-        let open = move || Tables::open(&file);
-        // On a file that was cut off or written over, the library panics: that is damage, like any other.
-        let opened = std::panic::catch_unwind(&open);
-        let damage = match &opened {
-            Ok(Err(error)) if is_unreadable(error) => error.to_string(),
-            Err(_) => "opening it failed inside; see above".to_owned(),
-            Ok(_) => String::new(),
-        };
-        let tables = match opened {
-            Ok(tables) if damage.is_empty() => tables,
-            _ => {
-                tracing::warn!(
-                    file = name,
-                    damage,
-                    "the archive cannot be read and is begun anew"
-                );
-                let removed = std::fs::remove_file(&name).map_err(redb::Error::Io);
-                removed.and_then(|()| open())
+        let folder = folder.to_owned();
+        let path = folder.join("archive.redb");
+        let name = path.display().to_string();
+        let open = move |name: &str, is_first| {
+            std::fs::create_dir_all(&folder).map_err(redb::Error::Io)?;
+            let open = || Tables::open(&path);
+            match is_first {
+                true => open_or_begin_anew(name, open, || std::fs::remove_file(&path)),
+                false => open(),
             }
         };
-        Archive::of(tables, Box::new(open), name, settings)
+        Archive::of(Box::new(open), name, settings)
     }
 
     /// As `open`, on any storage that keeps bytes; clones of it share them.
@@ -172,26 +142,32 @@ impl Archive {
         settings: ArchiveSettings,
     ) -> Result<Archive, ArchiveError> {
         let name = "in a storage of its own".to_owned();
-        let open = move || Tables::over(backend.clone());
-        Archive::of(open(), Box::new(open), name, settings)
+        let open = move |name: &str, is_first| {
+            let open = || Tables::over(backend.clone());
+            match is_first {
+                true => open_or_begin_anew(name, open, || backend.set_len(0)),
+                false => open(),
+            }
+        };
+        Archive::of(Box::new(open), name, settings)
     }
 
     fn of(
-        tables: Result<Tables, redb::Error>,
-        open: Box<dyn Fn() -> Result<Tables, redb::Error> + Send + Sync>,
+        open: file::Open,
         name: String,
         settings: ArchiveSettings,
     ) -> Result<Archive, ArchiveError> {
-        let file = match tables {
-            Ok(tables) => Arc::new(ArchiveFile::new(tables, open)),
-            Err(redb::Error::DatabaseAlreadyOpen) => {
+        let file = Arc::new(ArchiveFile::new(name.clone(), open));
+        match file.opening() {
+            Err(FileError::Tables(redb::Error::DatabaseAlreadyOpen)) => {
                 return Err(ArchiveError::InUse { file: name });
             }
-            Err(error) => {
-                let error = error.into();
-                return Err(ArchiveError::Tables { file: name, error });
-            }
-        };
+            Err(error) => tracing::error!(
+                file = name, %error,
+                "the archive cannot be opened now; the switch starts without it and tries again, and what it lacks is filled from the journal then"
+            ),
+            Ok(_) => {}
+        }
         let reader = Reader::start(file.clone()).map_err(ArchiveError::Thread)?;
         let shared = Arc::new(Shared {
             file,
@@ -206,11 +182,9 @@ impl Archive {
     }
 
     /// Notes whose archive it is, once the journal is open. One of another journal, or ahead of this one, is emptied;
-    /// false then.
+    /// false then. One that cannot be opened now is held against the journal as soon as it can be.
     pub fn claim(&self, journal_id: u128, durable: Sequence) -> Result<bool, ArchiveError> {
-        let opening = self.opening()?;
-        let file = &self.shared.file;
-        let claimed = file.write(opening, |tables| tables.claim(journal_id, durable));
+        let claimed = self.shared.file.claim(journal_id, durable);
         claimed.map_err(|error| self.failed(error))
     }
 
@@ -309,13 +283,14 @@ impl Archive {
         kept.map_err(|error| self.failed(error))
     }
 
-    /// As `keep`, for those who go on without it.
-    pub fn keep_or_say_so(&self, items: &[Forgotten]) {
+    /// As `keep`, of durable records, for those who go on without it: what cannot be kept now waits with what shards hand over.
+    pub fn keep_or_queue(&self, items: Vec<Forgotten>) {
         let file = &self.shared.file;
         let opening = file.opening();
         let kept = opening.and_then(|opening| file.write(opening, |to| to.keep(items.iter())));
         if let Err(error) = kept {
             self.note_failure(&error);
+            self.push(0, Timestamp(0), items);
         }
     }
 

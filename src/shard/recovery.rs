@@ -27,10 +27,10 @@ pub fn recover(
     let mut forgotten = Vec::new();
     // An archive that fails says so itself, and holds up nobody.
     let keep = |forgotten: &mut Vec<Forgotten>| {
+        let items = std::mem::take(forgotten);
         if let Some(archive) = archive {
-            archive.keep_or_say_so(forgotten);
+            archive.keep_or_queue(items);
         }
-        forgotten.clear();
     };
     let mut visit = |sequence: Sequence, bytes: &[u8]| {
         let record = record::read(bytes).map_err(|error| error.to_string())?;

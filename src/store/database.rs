@@ -189,7 +189,14 @@ impl Store {
     /// [`StoreError::BadUrl`], [`StoreError::NewerTables`], and what SQLite or Postgres refuse.
     pub async fn connect(url: &str, data_dir: &Path) -> Result<Store, StoreError> {
         let store = Store::open(url, data_dir)?;
-        store.prepare_unless_away().await?;
+        match store.prepare().await {
+            Err(error @ StoreError::Away { .. })
+                if matches!(store.database, Database::Postgres(_)) =>
+            {
+                tracing::warn!("{error}");
+            }
+            prepared => prepared?,
+        }
         Ok(store)
     }
 
@@ -212,21 +219,20 @@ impl Store {
         })
     }
 
-    /// As [`Store::prepare`], but a Postgres that is away is `false` and no error: it is asked again
-    /// whenever it is needed.
+    /// As [`Store::prepare`], but a database that is away, or says no for now (a full disk, a standby that takes no writes), is
+    /// `false` and no error: the follower tries it again.
     ///
     /// # Errors
-    /// As [`Store::prepare`].
-    pub async fn prepare_unless_away(&self) -> Result<bool, StoreError> {
+    /// As [`Store::prepare`], of what trying again cannot help.
+    pub async fn prepare_if_possible(&self) -> Result<bool, StoreError> {
         match self.prepare().await {
-            Err(error @ StoreError::Away { .. })
-                if matches!(self.database, Database::Postgres(_)) =>
-            {
-                tracing::warn!("{error}");
-                Ok(false)
-            }
-            prepared => prepared.map(|()| true),
+            Err(error @ StoreError::Away { .. }) => tracing::warn!("{error}"),
+            Err(error) if error.is_passing() => tracing::warn!(
+                "{error}; decisions go on without the tables, and the projection tries them again"
+            ),
+            prepared => return prepared.map(|()| true),
         }
+        Ok(false)
     }
 
     /// Brings the tables up to date; does nothing where they are.

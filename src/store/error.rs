@@ -1,6 +1,7 @@
 //! What can go wrong between the journal and SQL. Never carries a password or card data.
 
 use super::rows::Sequence;
+use sqlx::postgres::PgDatabaseError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -9,19 +10,14 @@ pub enum StoreError {
     )]
     BadUrl { reason: String },
     #[error(
-        "the database at {url} cannot be reached ({source}); decisions go on without it, and the projection catches up once it is back"
+        "the database at {url} cannot be reached ({}); decisions go on without it, and the projection catches up once it is back", said(.cause)
     )]
-    Away {
-        url: String,
-        #[source]
-        source: sqlx::Error,
-    },
-    #[error("the database at {url} refused to {doing}: {source}")]
+    Away { url: String, cause: sqlx::Error },
+    #[error("the database at {url} refused to {doing}: {}", said(.cause))]
     Sql {
         url: String,
         doing: &'static str,
-        #[source]
-        source: sqlx::Error,
+        cause: sqlx::Error,
     },
     #[error(
         "the tables at {url} have version {found}, this program knows {known}; use the newer program or another `store.url`"
@@ -123,9 +119,10 @@ impl StoreError {
         } else if is_interrupted(&source) {
             StoreError::TooSlow { url }
         } else if is_away(&source) {
-            StoreError::Away { url, source }
+            StoreError::Away { url, cause: source }
         } else {
-            StoreError::Sql { url, doing, source }
+            let cause = source;
+            StoreError::Sql { url, doing, cause }
         }
     }
 
@@ -168,6 +165,29 @@ impl WrongEncoding {
             .downcast_ref()
             .map(|WrongEncoding(encoding)| encoding.clone())
     }
+}
+
+/// What the database said, and the way out where its code names one. Without the line of the server's own source, which
+/// sqlx puts behind it.
+fn said(error: &sqlx::Error) -> String {
+    let of_postgres = error
+        .as_database_error()
+        .and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    let Some(error) = of_postgres else {
+        return error.to_string();
+    };
+    let way_out = match error.code() {
+        "3D000" => "; make it (`createdb`), or name another one in `[store] url`",
+        "28P01" | "28000" => {
+            "; check the user in `[store] url`, and the password there, in PGPASSWORD or in ~/.pgpass"
+        }
+        "42501" => "; the user in `[store] url` has to own the tables, or be allowed to make them",
+        "25006" => {
+            "; it is a standby, or is set to take no writes: name the primary in `[store] url`, or wait for it"
+        }
+        _ => "",
+    };
+    format!("{}{way_out}", error.message())
 }
 
 /// SQLite: SQLITE_CORRUPT and SQLITE_NOTADB, in the last byte of an extended code. Postgres' codes have five characters.

@@ -1,7 +1,7 @@
 //! A switch in this process, a client for it, and a way to crash and restart it.
 
 use super::{described, follower};
-use cardswitch::api::{ApiState, Gate, Wiring, serve};
+use cardswitch::api::{ApiState, ConnectionBounds, Gate, Wiring, serve};
 use cardswitch::engine::ids::{AccountId, CardId, TokenId};
 use cardswitch::engine::reason::DeclineReason;
 use cardswitch::engine::registry::{EngineSettings, RegistryAction};
@@ -34,6 +34,11 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub const ROOT_KEY: &str = "a root key for tests";
+
+const CONNECTIONS: ConnectionBounds = ConnectionBounds {
+    connections_max: 100,
+    connections_per_address_max: 100,
+};
 
 /// What outlives a crash: the journal's disk and the vault's folder.
 #[derive(Clone)]
@@ -325,7 +330,7 @@ pub fn serve_in_background(gate: Gate) -> (SocketAddr, oneshot::Sender<()>, Runt
         .unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
-    runtime.spawn(serve(listener, gate, 100, async {
+    runtime.spawn(serve(listener, gate, CONNECTIONS, async {
         let _ = stopped.await;
     }));
     (address, stop, runtime)

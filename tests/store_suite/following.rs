@@ -304,6 +304,69 @@ async fn a_postgres_that_cannot_keep_all_letters_is_refused_at_once() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_that_says_no_is_told_in_plain_words_with_the_way_out() {
+    let fixture = Fixture::postgres();
+    fixture.sql("CREATE ROLE nobody LOGIN").await;
+    let other_database = fixture.url.replace("dbname=tmp-postgrust", "dbname=cards");
+    let (place, _) = fixture.url.split_once("&user=").unwrap();
+    let other_user = format!("{place}&user=missing");
+    let no_rights = format!("{place}&user=nobody");
+    for (url, sentence) in [
+        (
+            other_database,
+            r#"refused to prepare its tables: database "cards" does not exist; make it (`createdb`), or name another one in `[store] url`"#,
+        ),
+        (
+            other_user,
+            r#"refused to prepare its tables: role "missing" does not exist; check the user in `[store] url`, and the password there, in PGPASSWORD or in ~/.pgpass"#,
+        ),
+        (
+            no_rights,
+            "refused to prepare its tables: permission denied for schema public; the user in `[store] url` has to own the tables, or be allowed to make them",
+        ),
+    ] {
+        let refused = Store::connect(&url, fixture.dir.path())
+            .await
+            .err()
+            .unwrap();
+        // As the program prints it, with its causes.
+        let printed = cardswitch::cli::sentence(&refused.into());
+        assert!(printed.ends_with(sentence), "{printed}");
+    }
+}
+
+/// As a standby in the middle of a failover does. Nobody waits for it, at the start either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_that_takes_no_writes_for_now_is_refused_and_caught_up_with() {
+    let fixture = Fixture::postgres();
+    let history = history(21, 60);
+    let read_only = |is_so: &str| {
+        format!(
+            "BEGIN READ WRITE; ALTER DATABASE \"tmp-postgrust\" SET default_transaction_read_only = {is_so}; COMMIT"
+        )
+    };
+    // Without any tables yet, and with them.
+    for (through, records) in [(40, &history.records[..40]), (60, &history.records[..60])] {
+        fixture.sql(&read_only("on")).await;
+        let store = Store::open(&fixture.url, fixture.dir.path()).unwrap();
+        assert!(!store.prepare_if_possible().await.unwrap());
+        let lag = Arc::new(ProjectionLag::default());
+        let shutdown = CancellationToken::new();
+        let journal = MemoryJournal::new(records);
+        let followed = run(journal, store, settings(), lag.clone(), shutdown.clone());
+        let task = tokio::spawn(followed);
+        wait_until("refused", || lag.state() == FollowState::Refused).await;
+        fixture.sql(&read_only("off")).await;
+        assert!(lag.reached(through, DEADLINE).await, "{:?}", lag.state());
+        assert_eq!(lag.state(), FollowState::Following);
+        shutdown.cancel();
+        task.await.unwrap().unwrap();
+    }
+    let expected = expected_dump(&fixture, &history.records[..60]).await;
+    assert_same(&fixture.dump().await, &expected);
+}
+
 async fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !is_so() {

@@ -76,6 +76,9 @@ impl Storage for GatedStorage {
     fn lock(&self) -> io::Result<Option<Box<dyn FolderLock>>> {
         self.memory.lock()
     }
+    fn is_locked(&self) -> io::Result<bool> {
+        self.memory.is_locked()
+    }
     fn free_bytes(&self) -> io::Result<u64> {
         self.memory.free_bytes()
     }

@@ -50,6 +50,11 @@ impl SmallDisk {
         words.map(str::to_owned).collect()
     }
 
+    /// The folder as this process reaches it.
+    pub fn folder(&self) -> &Path {
+        &self.seen_as
+    }
+
     /// Fills it to the last byte.
     pub fn fill(&self) {
         let mut ballast = OpenOptions::new();

@@ -23,7 +23,7 @@ pub struct Switch {
 
 impl Switch {
     /// Starts the switch in a new folder and waits until every network is open. `config` holds
-    /// `[[network]]` and whatever else a test needs (but `[data]`, `[http]` and `[log]`); let
+    /// `[[network]]` and whatever else a test needs (but `[data]` and `[log]`; what it begins with is of `[http]`); let
     /// networks `listen = "127.0.0.1:0"`, and ask [`Switch::address`] for the port.
     pub fn start(config: &str) -> Switch {
         Switch::start_in(TempDir::new().unwrap(), config)
@@ -56,7 +56,7 @@ impl Switch {
         let file = folder.path().join("cardswitch.toml");
         let data = folder.path().join("data");
         let head = format!(
-            "[data]\ndir = {data:?}\n[http]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\nfilter = \"info,cardswitch::network=debug\"\n"
+            "[data]\ndir = {data:?}\n[log]\nformat = \"json\"\nfilter = \"info,cardswitch::network=debug\"\n[http]\nlisten = \"127.0.0.1:0\"\n"
         );
         std::fs::write(&file, format!("{head}{config}")).unwrap();
         // With the soft limit of open files that most systems give; the shell becomes the switch.

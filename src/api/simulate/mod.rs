@@ -206,7 +206,8 @@ fn unavailable(why: Unavailable) -> ApiError {
     let message = match why {
         Unavailable::Overloaded => "too much is waiting to be decided; repeat this in a second",
         Unavailable::DiskFull => {
-            "the disk is almost full and takes reversals only; free space, then repeat this"
+            "the journal has no room for its next file (as a rule the disk is full, and the log has the cause) and takes reversals \
+             only; free space, then repeat this"
         }
     };
     ApiError::unavailable("not_decided", message)

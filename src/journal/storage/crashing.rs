@@ -312,6 +312,10 @@ impl Storage for CrashingStorage {
         Ok(free.then(|| Box::new(CrashingLock(self.locked.clone())) as Box<dyn FolderLock>))
     }
 
+    fn is_locked(&self) -> io::Result<bool> {
+        Ok(self.locked.load(Ordering::Acquire))
+    }
+
     fn free_bytes(&self) -> io::Result<u64> {
         Ok(u64::MAX)
     }

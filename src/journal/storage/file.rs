@@ -5,18 +5,23 @@ use std::{
     io,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use super::{Access, FolderLock, Storage, StorageFile};
+use super::{Access, FolderLock, Storage, StorageFile, is_out_of_descriptors};
 use crate::journal::lock;
+
+/// Descriptors kept for a writer whose process has no other left: a segment that cannot be opened stops all business.
+const KEPT_DESCRIPTORS: usize = 8;
 
 /// A folder on a local disk. Files are created readable by their owner only.
 #[derive(Debug)]
 pub struct FileStorage {
     folder: PathBuf,
     started: Instant,
+    /// Of the folder. Filled by the first who writes.
+    kept: Mutex<Vec<File>>,
 }
 
 impl FileStorage {
@@ -49,7 +54,35 @@ impl FileStorage {
         Ok(Arc::new(Self {
             folder: folder.to_owned(),
             started: Instant::now(),
+            kept: Mutex::default(),
         }))
+    }
+
+    /// Opens a file of a writer; with a kept descriptor where there is no other.
+    fn open_surely(&self, open: impl Fn() -> io::Result<File>) -> io::Result<File> {
+        let opened = loop {
+            match open() {
+                // Another thread may be quicker, and take what is let go of here.
+                Err(error) if is_out_of_descriptors(&error) && self.kept().pop().is_some() => {}
+                opened => break opened,
+            }
+        };
+        self.keep_descriptors();
+        opened
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<File>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As many as there are to be, as far as there are any.
+    fn keep_descriptors(&self) {
+        let mut kept = self.kept();
+        while kept.len() < KEPT_DESCRIPTORS
+            && let Ok(one) = File::open(&self.folder)
+        {
+            kept.push(one);
+        }
     }
 }
 
@@ -66,13 +99,19 @@ impl Storage for FileStorage {
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).mode(0o600);
-        Ok(Arc::new(options.open(self.folder.join(name))?))
+        let path = self.folder.join(name);
+        Ok(Arc::new(self.open_surely(|| options.open(&path))?))
     }
 
     fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn StorageFile>> {
         let mut options = OpenOptions::new();
         options.read(true).write(access == Access::Write);
-        Ok(Arc::new(options.open(self.folder.join(name))?))
+        let path = self.folder.join(name);
+        let file = match access {
+            Access::Read => options.open(path)?,
+            Access::Write => self.open_surely(|| options.open(&path))?,
+        };
+        Ok(Arc::new(file))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -84,12 +123,21 @@ impl Storage for FileStorage {
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        File::open(&self.folder)?.sync_all()
+        let folder = self.open_surely(|| File::open(&self.folder))?;
+        let synced = folder.sync_all();
+        drop(folder);
+        // Its descriptor may be one of those that were kept.
+        self.keep_descriptors();
+        synced
     }
 
     fn lock(&self) -> io::Result<Option<Box<dyn FolderLock>>> {
         let lock = lock::try_lock(&self.folder)?;
         Ok(lock.map(|lock| Box::new(lock) as Box<dyn FolderLock>))
+    }
+
+    fn is_locked(&self) -> io::Result<bool> {
+        lock::is_locked(&self.folder)
     }
 
     fn free_bytes(&self) -> io::Result<u64> {

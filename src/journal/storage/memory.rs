@@ -131,6 +131,10 @@ impl Storage for MemoryStorage {
         Ok(free.then(|| Box::new(MemoryLock(self.locked.clone())) as Box<dyn FolderLock>))
     }
 
+    fn is_locked(&self) -> io::Result<bool> {
+        Ok(self.locked.load(Ordering::Acquire))
+    }
+
     fn free_bytes(&self) -> io::Result<u64> {
         let used = self.space.used.load(Ordering::Relaxed);
         Ok(self

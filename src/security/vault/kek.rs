@@ -125,6 +125,12 @@ impl KeyEncryption for Aes256Gcm {
     }
 }
 
+/// As it is to be named in a configuration, which lies in another folder than the one that a command is given in.
+fn whole_path(path: &Path) -> String {
+    let whole = std::path::absolute(path);
+    whole.as_deref().unwrap_or(path).display().to_string()
+}
+
 /// The key that wraps all others.
 #[derive(Clone)]
 pub(super) struct Kek {
@@ -190,7 +196,7 @@ impl Kek {
         let kek = Kek::from_bytes(&key, String::new());
         let path = created_key_path(dir, &kek.check);
         file::write(&path, text.as_bytes())?;
-        let origin = path.display().to_string();
+        let origin = whole_path(&path);
         Ok(Kek { origin, ..kek })
     }
 
@@ -230,7 +236,7 @@ impl Kek {
     pub(super) fn from_file(path: &Path) -> Result<Kek, VaultError> {
         let text = fs::read_to_string(path);
         let text = Zeroizing::new(text.map_err(|error| file::io_error("read", path, error))?);
-        Kek::from_text(&text, path.display().to_string())
+        Kek::from_text(&text, whole_path(path))
     }
 
     fn from_text(text: &str, origin: String) -> Result<Kek, VaultError> {

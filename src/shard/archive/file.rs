@@ -2,6 +2,7 @@
 //! and opened anew, and that is done here. What is in the tables, and what to keep in them, does not live here.
 
 use super::tables::Tables;
+use crate::journal::Sequence;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -23,17 +24,56 @@ pub enum FileError {
     OpenedAnew,
 }
 
-type Open = Box<dyn Fn() -> Result<Tables, redb::Error> + Send + Sync>;
+/// Opens the file of this name; told whether this process opens it for the first time.
+pub(super) type Open = Box<dyn Fn(&str, bool) -> Result<Tables, redb::Error> + Send + Sync>;
 
 pub(super) struct ArchiveFile {
+    name: String,
     open: Open,
     now: RwLock<Now>,
 }
 
 struct Now {
-    /// Absent from an error of the disk until the file is opened anew.
+    /// Absent until the file can be opened, and from an error of the disk until it is opened anew.
     tables: Option<Tables>,
     opening: Opening,
+    was_open: bool,
+    /// The journal whose archive it is, and its last record, until that was held against the tables.
+    unclaimed: Option<(u128, Sequence)>,
+}
+
+/// Opens tables. Those that cannot be read are removed and begun anew.
+pub(super) fn open_or_begin_anew(
+    name: &str,
+    open: impl Fn() -> Result<Tables, redb::Error>,
+    remove: impl Fn() -> std::io::Result<()>,
+) -> Result<Tables, redb::Error> {
+    // On a file that was cut off or written over, the library panics: that is damage, like any other.
+    let damage = match catch_unwind(AssertUnwindSafe(&open)) {
+        Ok(Err(error)) if is_unreadable(&error) => error.to_string(),
+        Err(_) => "opening it failed inside; see above".to_owned(),
+        Ok(opened) => return opened,
+    };
+    tracing::warn!(
+        file = name,
+        damage,
+        "the archive cannot be read and is begun anew"
+    );
+    remove().map_err(redb::Error::Io)?;
+    open()
+}
+
+/// A file that only another one can take the place of. Any other error may pass.
+fn is_unreadable(error: &redb::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+    match error {
+        redb::Error::Corrupted(_)
+        | redb::Error::UpgradeRequired(_)
+        | redb::Error::RepairAborted
+        | redb::Error::TableTypeMismatch { .. } => true,
+        redb::Error::Io(error) => [InvalidData, UnexpectedEof].contains(&error.kind()),
+        _ => false,
+    }
 }
 
 /// After such an error the library refuses everything else.
@@ -42,13 +82,15 @@ fn is_of_the_disk(error: &redb::Error) -> bool {
 }
 
 impl ArchiveFile {
-    /// `tables` were opened as `open` will open them anew.
-    pub fn new(tables: Tables, open: Open) -> ArchiveFile {
+    /// Opens nothing yet.
+    pub fn new(name: String, open: Open) -> ArchiveFile {
         let now = RwLock::new(Now {
-            tables: Some(tables),
+            tables: None,
             opening: Opening(1),
+            was_open: false,
+            unclaimed: None,
         });
-        ArchiveFile { open, now }
+        ArchiveFile { name, open, now }
     }
 
     fn now(&self) -> RwLockReadGuard<'_, Now> {
@@ -60,7 +102,18 @@ impl ArchiveFile {
         self.now.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Which opening this is; the file is opened anew if it is closed.
+    /// Notes whose archive it is, at once or as soon as it can be opened. What is another journal's, or ahead of this one, is
+    /// removed: false then.
+    pub fn claim(&self, journal_id: u128, durable: Sequence) -> Result<bool, FileError> {
+        self.now_alone().unclaimed = Some((journal_id, durable));
+        let opening = self.opening()?;
+        let is_ours = self.write(opening, |tables| tables.claim(journal_id, durable))?;
+        // The tables may be ahead of that record from now on.
+        self.now_alone().unclaimed = None;
+        Ok(is_ours)
+    }
+
+    /// Which opening this is; the file is opened if it is closed.
     pub fn opening(&self) -> Result<Opening, FileError> {
         let now = self.now();
         if now.tables.is_some() {
@@ -69,9 +122,15 @@ impl ArchiveFile {
         drop(now);
         let mut now = self.now_alone();
         if now.tables.is_none() {
+            let is_first = !now.was_open;
             // On a file that was cut off or written over, the library panics.
-            let opened = catch_unwind(AssertUnwindSafe(&self.open));
-            now.tables = Some(opened.map_err(|_| FileError::Panicked)??);
+            let opened = catch_unwind(AssertUnwindSafe(|| (self.open)(&self.name, is_first)));
+            let tables = opened.map_err(|_| FileError::Panicked)??;
+            if let Some((journal_id, durable)) = now.unclaimed {
+                tables.claim(journal_id, durable)?;
+                now.unclaimed = None;
+            }
+            (now.tables, now.was_open) = (Some(tables), true);
         }
         Ok(now.opening)
     }

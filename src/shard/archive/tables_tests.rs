@@ -202,3 +202,25 @@ fn a_file_that_is_none_is_begun_anew_and_one_in_use_is_left_alone() {
     }
     assert_eq!(again.unwrap().complete_through().unwrap(), 5);
 }
+
+/// What another journal left is not found by this one, however late the file can be opened.
+#[test]
+fn a_file_that_opens_late_is_held_against_the_journal_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("archive");
+    // No folder can be made where a file lies.
+    std::fs::write(&place, b"in the way").unwrap();
+    let archive = super::super::Archive::open(&place, SETTINGS).unwrap();
+    assert!(archive.claim(7, 100).is_err());
+    std::fs::remove_file(&place).unwrap();
+    std::fs::create_dir(&place).unwrap();
+    let of_another = Tables::open(&place.join("archive.redb")).unwrap();
+    assert!(of_another.claim(8, 900).unwrap());
+    of_another.set_complete_through(800).unwrap();
+    drop(of_another);
+    assert_eq!(archive.complete_through().unwrap(), 0);
+    // It is claimed once: its tables go past the record where the journal ended at the start.
+    let opening = archive.opening().unwrap();
+    archive.complete(opening, 0, 150).unwrap();
+    assert_eq!(archive.complete_through().unwrap(), 150);
+}
