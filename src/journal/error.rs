@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::Sequence;
+use super::{Sequence, storage::is_out_of_descriptors};
 
 /// Every failure of the journal. After [`JournalError::Failed`], [`JournalError::Io`], [`JournalError::DiskFull`] or
 /// [`JournalError::OpenFiles`] from a writer, the process must stop: the state of the file is
@@ -218,6 +218,11 @@ impl JournalError {
             Self::Setting { key, .. } => Some(key),
             _ => None,
         }
+    }
+
+    /// Whether a reader may find it gone when it tries again: too many files are open.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_out_of_descriptors(source))
     }
 
     /// Wraps a system error with what was tried on which file.

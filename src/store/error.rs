@@ -1,5 +1,6 @@
 //! What can go wrong between the journal and SQL. Never carries a password or card data.
 
+use super::follow::SourceError;
 use super::rows::Sequence;
 use sqlx::postgres::PgDatabaseError;
 
@@ -64,7 +65,7 @@ pub enum StoreError {
     )]
     Mismatch { sequence: Sequence },
     #[error("the journal cannot be read for the projection: {0}")]
-    Source(#[from] super::follow::SourceError),
+    Source(#[from] SourceError),
     #[error("`starting_after` names {0}, which is not in the list")]
     UnknownCursor(String),
     #[error(
@@ -134,6 +135,7 @@ impl StoreError {
                 | StoreError::Sql { .. }
                 | StoreError::PositionMoved { .. }
                 | StoreError::TooSlow { .. }
+                | StoreError::Source(SourceError::Passing(_))
                 | StoreError::Interrupted
         )
     }

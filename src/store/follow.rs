@@ -16,8 +16,13 @@ use tokio_util::sync::CancellationToken;
 
 /// Why records could not be read, in a sentence.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct SourceError(pub String);
+pub enum SourceError {
+    #[error("{0}")]
+    Lasting(String),
+    /// As while the process has too many files open.
+    #[error("{0}")]
+    Passing(String),
+}
 
 /// Records in journal order. Called on a thread where it may block.
 pub trait RecordSource: Send + 'static {
@@ -277,7 +282,7 @@ impl<S: RecordSource> Follower<S> {
 }
 
 fn lost_source() -> StoreError {
-    StoreError::Source(SourceError(
+    StoreError::Source(SourceError::Lasting(
         "the reading thread ended by a panic".to_owned(),
     ))
 }

@@ -27,7 +27,10 @@ impl JournalSource {
 
 impl From<JournalError> for SourceError {
     fn from(error: JournalError) -> SourceError {
-        SourceError(error.to_string())
+        match error.may_pass() {
+            true => SourceError::Passing(error.to_string()),
+            false => SourceError::Lasting(error.to_string()),
+        }
     }
 }
 
@@ -64,7 +67,7 @@ impl RecordSource for JournalSource {
                 break;
             };
             let record = record::read(bytes)
-                .map_err(|error| SourceError(format!("record {sequence}: {error}")))?;
+                .map_err(|error| SourceError::Lasting(format!("record {sequence}: {error}")))?;
             batch.push((sequence, record));
             self.next = sequence + 1;
         }

@@ -13,7 +13,7 @@ pub enum FollowState {
     Following,
     /// The database cannot be reached; tried again.
     Away,
-    /// The database is there and says no; tried again.
+    /// The database is there and says no, or too many files are open to read the journal; tried again.
     Refused,
     /// Ended by an error that trying again cannot help.
     Failed,

@@ -66,7 +66,7 @@ fn read<S: RecordSource>(mut source: S) -> Reading<S> {
 
 async fn finish<S: RecordSource>(reading: Reading<S>) -> Result<(S, Pulled), StoreError> {
     let (source, pulled) = reading.await.map_err(|_| {
-        StoreError::Source(SourceError(
+        StoreError::Source(SourceError::Lasting(
             "the reading thread ended by a panic".to_owned(),
         ))
     })?;

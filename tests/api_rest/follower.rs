@@ -15,7 +15,7 @@ struct JournalSource {
 }
 
 fn source_error(error: impl std::fmt::Display) -> SourceError {
-    SourceError(error.to_string())
+    SourceError::Lasting(error.to_string())
 }
 
 impl RecordSource for JournalSource {

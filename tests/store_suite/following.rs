@@ -6,8 +6,10 @@ use crate::on_both;
 use crate::projecting::history;
 use cardswitch::engine::link_states::LinkStatus;
 use cardswitch::engine::record::{self, Record};
-use cardswitch::journal::{Journal, MemoryStorage, RecordBatch, RunningJournal, Settings};
-use cardswitch::store::follow::{FollowSettings, run};
+use cardswitch::journal::{
+    Journal, JournalError, MemoryStorage, RecordBatch, RunningJournal, Settings,
+};
+use cardswitch::store::follow::{FollowSettings, RecordSource, SourceError, run};
 use cardswitch::store::lag::{FollowState, ProjectionLag};
 use cardswitch::store::projection::BatchStep;
 use cardswitch::store::query_payments::AuthorizationFilter;
@@ -302,6 +304,59 @@ async fn a_postgres_that_cannot_keep_all_letters_is_refused_at_once() {
             (_, opened) => assert_eq!(opened.unwrap().projection().await.unwrap().position, 0),
         }
     }
+}
+
+/// A journal whose process has too many files open now and then.
+struct Scarce {
+    journal: MemoryJournal,
+    reads: u64,
+}
+
+impl RecordSource for Scarce {
+    fn journal_id(&self) -> u128 {
+        self.journal.journal_id()
+    }
+
+    fn durable(&self) -> u64 {
+        self.journal.durable()
+    }
+
+    fn seek(&mut self, from: u64) -> Result<(), SourceError> {
+        self.journal.seek(from)
+    }
+
+    fn next_batch(
+        &mut self,
+        limit: usize,
+        wait: Duration,
+    ) -> Result<Vec<(u64, Record)>, SourceError> {
+        self.reads += 1;
+        if self.reads.is_multiple_of(3) {
+            // EMFILE.
+            let source = std::io::Error::from_raw_os_error(24);
+            let (action, file) = ("open", "a segment".to_owned());
+            return Err(JournalError::Io {
+                action,
+                file,
+                source,
+            }
+            .into());
+        }
+        self.journal.next_batch(limit, wait)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_cannot_be_opened_for_a_moment_is_read_again() {
+    let fixture = Fixture::sqlite();
+    let history = history(22, 600);
+    let journal = MemoryJournal::new(&history.records);
+    let scarce = Scarce { journal, reads: 0 };
+    let following = Following::begin(&fixture, scarce, settings()).await;
+    following.reach(history.last()).await;
+    following.end().await.unwrap();
+    let expected = expected_dump(&fixture, &history.records).await;
+    assert_same(&fixture.dump().await, &expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
