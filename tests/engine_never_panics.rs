@@ -309,7 +309,7 @@ fn any_action() -> impl Strategy<Value = Action> {
                 amount,
                 method: if is_usdt { "usdt" } else { "sepa" }.into(),
                 external_reference: None,
-                tenant: None,
+                tenant: (id % 3 > 0).then_some(ApiKeyId(id % 3)),
             }))
         },
     );
