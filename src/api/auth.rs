@@ -221,11 +221,18 @@ fn is_allowed(allowed: &[Box<str>], address: Option<IpAddr>) -> bool {
     allowed.is_empty() || allowed.iter().any(|allowed| has(allowed))
 }
 
-/// An address, or `address/bits`.
+/// An address, or `address/bits`. Addresses of IPv4 in those of IPv6 are what callers have: IPv4.
 pub fn network(text: &str) -> Option<IpNet> {
-    match text.parse::<IpAddr>() {
-        Ok(address) => Some(IpNet::from(address)),
-        Err(_) => text.parse().ok(),
+    let network = match text.parse::<IpAddr>() {
+        Ok(address) => IpNet::from(address),
+        Err(_) => text.parse().ok()?,
+    };
+    let (address, prefix) = (network.addr().to_canonical(), network.prefix_len());
+    match prefix.checked_sub(96) {
+        Some(prefix) if address.is_ipv4() && network.addr().is_ipv6() => {
+            IpNet::new(address, prefix).ok()
+        }
+        _ => Some(network),
     }
 }
 

@@ -520,6 +520,8 @@ fn a_key_is_good_from_its_addresses_only() {
         )
     };
     of(json!(["127.0.0.0/8"])).get("/v1/programs").ok();
+    let mapped = json!(["::ffff:127.0.0.0/104"]);
+    of(mapped).get("/v1/programs").ok();
     let elsewhere = of(json!(["192.0.2.1", "2001:db8::/32"]));
     let (status, _, code, _) = elsewhere.get("/v1/programs").error();
     assert_eq!((status, &*code), (403, "address_not_allowed"));
