@@ -23,6 +23,9 @@ pub const BODY_MAX_BYTES: usize = 256 * 1024;
 const LARGE_BODY_MAX_BYTES: usize = 8 * 1024 * 1024;
 const LARGE_BODY_ROUTES: [&str; 1] = ["/v1/card_batches"];
 
+/// Values of a body, counted by what stands between them: each takes far more memory than its text.
+const VALUES_MAX: usize = 1_000_000;
+
 /// Of a body that is too large, this much is read before the answer.
 const DISCARDED_MAX_BYTES: usize = 4 * 1024 * 1024;
 
@@ -88,6 +91,12 @@ impl WriteRequest {
         }
         if self.is_csv() {
             return self.csv();
+        }
+        let values = self.body.iter().filter(|byte| b",[{".contains(byte));
+        if values.count() > VALUES_MAX {
+            let message =
+                format!("the body may have {VALUES_MAX} values; send less in one request");
+            return Err(refused(StatusCode::BAD_REQUEST, "too_many", message));
         }
         let read: Result<Unambiguous, _> = serde_json::from_slice(&self.body);
         let Unambiguous(value) = read.map_err(|error| self.not_json(&error))?;

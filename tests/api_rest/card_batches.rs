@@ -164,6 +164,9 @@ fn what_is_no_batch_is_refused() {
         refused(large),
         (413, "body_too_large".to_owned(), String::new())
     );
+    // Each takes far more memory than its text.
+    let values = json!({"rows": vec![0; 1_000_001]});
+    assert_eq!(refused(values), (400, "too_many".to_owned(), String::new()));
     let unknown = client.get("/v1/card_batches/batch_0000000000001").error();
     assert_eq!((unknown.0, &*unknown.2), (404, "card_batch_not_found"));
     let rows = "/v1/card_batches/batch_0000000000001/rows";
