@@ -513,7 +513,7 @@ impl Simulation {
             payments: Vec::new(),
             next_id: 1_000,
             found: 0,
-            trail: Vec::new(),
+            trail: vec![format!("seed {seed}")],
         }
     }
 
@@ -703,7 +703,8 @@ fn take_mut(place: &mut Node, change: impl FnOnce(Node) -> Node) {
 #[test]
 fn money_is_as_if_nothing_were_ever_forgotten_through_crashes_snapshots_and_deletions() {
     let mut found = 0;
-    for seed in seeds(6) {
+    // With the last one, a world that was folded from the beginning remembered what the one of the snapshot had forgotten.
+    for seed in seeds(6).chain([36]) {
         let mut simulation = Simulation::new(seed);
         for _ in 0..150 {
             simulation.step();

@@ -743,6 +743,7 @@ fn any_recall() -> impl Strategy<Value = Action> {
                 currency: USD,
                 answered: None,
                 recalled_at: None,
+                changes: 0,
                 stood_in_by: None,
                 waiting: None,
             }

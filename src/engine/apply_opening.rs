@@ -114,6 +114,7 @@ fn open(
         waiting: opening.waiting.clone(),
         answered: opening.answered,
         recalled_at: None,
+        changes: 0,
         stood_in_by: None,
     });
     use_card(state, payment, placed);

@@ -62,6 +62,8 @@ pub struct Authorization {
     pub recalled_at: Option<Timestamp>,
     /// The one that an advice opened in the place of this one, after it was over.
     pub stood_in_by: Option<AuthorizationId>,
+    /// Of two states of one authorization the later has more.
+    pub changes: u32,
 }
 
 /// What it takes to answer an authorization once its customer has decided.
@@ -269,7 +271,9 @@ impl Authorizations {
     /// To change what it stands at; how it closes, expires and is named goes through the functions below.
     pub(super) fn get_mut(&mut self, id: AuthorizationId) -> Option<&mut Authorization> {
         let slot = self.slot(id)?;
-        self.slots[slot].as_mut()
+        let authorization = self.slots[slot].as_mut()?;
+        authorization.changes += 1;
+        Some(authorization)
     }
 
     pub fn contains(&self, id: AuthorizationId) -> bool {
@@ -340,8 +344,18 @@ impl Authorizations {
             self.by_expiry.remove(authorization.expires_at, id);
             self.closed_count += 1;
         }
+        let before = authorization.remembered_from();
         authorization.closed = Some(Closed { at, by });
-        self.closed.push_back((at, id));
+        authorization.changes += 1;
+        self.remember(before, at, id);
+    }
+
+    /// Queues a closed one to be forgotten, but once for each time from which it is remembered: a second entry would
+    /// outlive it, and stand for the next that is put back at that time.
+    fn remember(&mut self, before: Option<Timestamp>, at: Timestamp, id: AuthorizationId) {
+        if before != Some(at) {
+            self.closed.push_back((at, id));
+        }
     }
 
     /// Remembers a closed one from now on, put back where it was forgotten.
@@ -349,11 +363,13 @@ impl Authorizations {
         let id = authorization.id;
         match self.get_mut(id) {
             Some(known) => {
+                let before = known.remembered_from();
                 known.recalled_at = Some(at);
-                self.closed.push_back((at, id));
+                self.remember(before, at, id);
             }
             None => self.insert(Authorization {
                 recalled_at: Some(at),
+                changes: authorization.changes + 1,
                 ..authorization.clone()
             }),
         }

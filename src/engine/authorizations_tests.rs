@@ -43,6 +43,7 @@ fn authorization(id: u64, at_ms: i64, names: [u64; 2]) -> Authorization {
         currency: Currency(840),
         answered: None,
         recalled_at: None,
+        changes: 0,
         stood_in_by: None,
         gave_back: Box::default(),
         is_amended: false,

@@ -354,6 +354,7 @@ pub(super) fn decide(state: &State, command: &Command, recall: &Recall) -> Outco
 fn is_same(one: &Authorization, other: &Authorization) -> bool {
     let mut same_time = other.clone();
     same_time.recalled_at = one.recalled_at;
+    same_time.changes = one.changes;
     *one == same_time
 }
 

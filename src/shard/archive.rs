@@ -449,7 +449,7 @@ impl Archive {
 fn keep_latest(found: &mut Vec<Authorization>, authorization: &Authorization) {
     match found.iter_mut().find(|known| known.id == authorization.id) {
         None => found.push(authorization.clone()),
-        Some(known) if known.remembered_from() < authorization.remembered_from() => {
+        Some(known) if known.changes < authorization.changes => {
             known.clone_from(authorization);
         }
         Some(_) => {}
@@ -460,6 +460,22 @@ fn keep_latest(found: &mut Vec<Authorization>, authorization: &Authorization) {
 pub fn forgotten_of(world: &mut World) -> Vec<Forgotten> {
     let shards = world.shards.iter_mut();
     shards.flat_map(|state| state.outbox.take()).collect()
+}
+
+/// What the shards of a world still remember and will forget.
+pub fn remembered_of(world: &World) -> impl Iterator<Item = Forgotten> {
+    world.shards.iter().flat_map(|state| {
+        let all = state.authorizations.iter();
+        let closed = all.filter(|authorization| !authorization.is_open());
+        let closed = closed.map(|closed| Forgotten::Authorization(Box::new(closed.clone())));
+        let answers = state.first_answers.iter();
+        let own = answers.filter(|(_, _, first)| !first.is_with_authorization);
+        closed.chain(own.map(|(key, at, first)| Forgotten::FirstAnswer {
+            key,
+            at,
+            first: *first,
+        }))
+    })
 }
 
 /// From now on what these shards forget is there to be taken.

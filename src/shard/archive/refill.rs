@@ -1,6 +1,7 @@
 //! Filling an archive that was lost from the journal, beside the running switch.
 
-use super::{Archive, ArchiveError, forgotten_of, open_outboxes};
+use super::{Archive, ArchiveError, forgotten_of, open_outboxes, remembered_of};
+use crate::engine::recall::Forgotten;
 use crate::engine::record;
 use crate::engine::world::World;
 use crate::journal::{Handle, JournalError, Sequence};
@@ -76,6 +77,16 @@ fn fold(
         }
     }
     archive.keep(opening, &items)?;
+    // Another world may have forgotten by then what this one still remembers: memory is freed a little at a time, and those
+    // that begin with a snapshot have less of it to free. What is remembered as well does no harm here.
+    let mut remembered = remembered_of(&world);
+    loop {
+        let items: Vec<Forgotten> = remembered.by_ref().take(KEPT_AT_ONCE).collect();
+        if items.is_empty() {
+            break;
+        }
+        archive.keep(opening, &items)?;
+    }
     archive.complete(opening, 0, until)?;
     Ok(true)
 }

@@ -247,7 +247,7 @@ impl Writer<'_> {
         };
         let known = self.authorizations.get(id)?;
         let known = known.and_then(|stored| decode(stored.value()));
-        if known.is_some_and(|known| known.remembered_from() > Some(from)) {
+        if known.is_some_and(|known| known.changes > authorization.changes) {
             return Ok(());
         }
         let bytes = encode(authorization);

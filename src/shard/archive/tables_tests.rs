@@ -57,6 +57,7 @@ fn closed(id: u64, closed_at: Timestamp, posted_minor: i64) -> Authorization {
         waiting: None,
         answered: None,
         recalled_at: None,
+        changes: 0,
         stood_in_by: None,
     }
 }
@@ -97,6 +98,7 @@ fn the_later_state_of_an_authorization_stays_whatever_comes_after_it() {
     let tables = Tables::over(InMemoryBackend::new()).unwrap();
     let recalled = Authorization {
         recalled_at: Some(day(5)),
+        changes: 1,
         ..closed(1, day(1), 70)
     };
     for (one, posted_minor) in [
@@ -124,6 +126,7 @@ fn what_is_past_its_days_is_not_found_and_is_removed_in_small_steps() {
     // One of them was needed since.
     let needed = Authorization {
         recalled_at: Some(day(20)),
+        changes: 1,
         ..closed(1, day(1), 5)
     };
     tables.keep([forgotten(needed)].iter()).unwrap();
