@@ -63,7 +63,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         limit_threshold_percents: thresholds(&mut fields)?.unwrap_or_default(),
     };
     fields.finish()?;
-    if program.fees.is_some() {
+    if program.fees.is_some() || program.foreign_exchange_mark_up_basis_points > 0 {
         caller.require(Scope::FeesWrite)?;
     }
     let id = program.id;

@@ -8,6 +8,7 @@ use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery};
 use super::{ApiState, Gate, ask};
+use crate::engine::api_keys::Scope;
 use crate::engine::ids::{ProgramId, RiskRuleId};
 use crate::engine::registry::{RegistryAction, RegistryRefusal};
 use crate::engine::risk::compile::EXPRESSION_BYTES_MAX;
@@ -30,6 +31,7 @@ pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<R
 async fn carry_out(write: Write) -> Result<Success, ApiError> {
     let Write {
         state,
+        caller,
         mut fields,
         mut ids,
         ..
@@ -48,6 +50,9 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         created_at: state.switchboard.clock.now(),
     };
     fields.finish()?;
+    if rule.state == RuleState::Active {
+        caller.require(Scope::RulesPromote)?;
+    }
     let id = rule.id;
     let action = RegistryAction::CreateRiskRule(Box::new(rule));
     let rule = match ask::registry_command(&state, action).await? {

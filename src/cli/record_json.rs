@@ -471,7 +471,7 @@ fn registry_event(event: &RegistryEvent) -> Value {
         RegistryEvent::GroupsChanged { version } => {
             json!({ "type": "groups_changed", "registry_version": version })
         }
-        RegistryEvent::ApprovalChanged { to } => approval_json::changed(*to),
+        RegistryEvent::ApprovalChanged { to, .. } => approval_json::changed(*to),
         RegistryEvent::ExceptionRequested { .. } => json!({ "type": "exception_requested" }),
         RegistryEvent::ExceptionChanged { version, to, .. } => json!({
             "type": "exception_changed", "registry_version": version, "state": to.name(),

@@ -73,6 +73,12 @@ pub fn said(body: &[u8]) -> Option<CustomerSays> {
         return Some(CustomerSays::Decline);
     }
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    // In other letters of JSON.
+    let whole: Option<Value> = serde_json::from_slice(body).ok();
+    let decision = whole.as_ref().and_then(|whole| whole.get("decision"));
+    if decision.is_some_and(|word| word == "decline") {
+        return Some(CustomerSays::Decline);
+    }
     let Approval {
         decision: Word::Approve,
         amount: amount_minor,
@@ -112,6 +118,7 @@ mod tests {
             (r#"{"data":{"decision":"decline"}}"#, no),
             (r#"{"decision":"decline", "#, no),
             (r#"{"decision":"declined"}"#, None),
+            (r#"{"d\u0065cision":"decl\u0069ne"}"#, no),
             (r#"["decline"]"#, None),
             (r#"{"decision":"maybe"}"#, None),
             (r#"{"decision":"approve","amount":"500"}"#, None),

@@ -345,11 +345,15 @@ impl ApiKeys {
         ids
     }
 
-    /// The key is good, or one that it was rolled to is, in so far as those between them are known.
+    /// The key is good, or one that it was rolled to is, in so far as it and those between them are known: of one that is
+    /// forgotten nobody can say who must not approve what it asked for.
     pub fn is_good_or_rolled(&self, id: Option<ApiKeyId>, at: Timestamp) -> bool {
         let Some(mut id) = id else {
             return true;
         };
+        if self.get(id).is_none() {
+            return false;
+        }
         // Who comes after whom is made once and in order, so this ends.
         loop {
             let is_good = |key: &Arc<ApiKey>| key.state_at(at) == ApiKeyState::Active;
@@ -759,6 +763,10 @@ mod tests {
             assert!(!keys.is_good_or_rolled(Some(ApiKeyId(id)), at));
         }
         assert!(keys.is_good_or_rolled(Some(ApiKeyId(3)), at));
+        // Nobody knows any more whose it was, so that whoever comes after it could approve what it asked for.
+        keys.forget(at.plus_ms(RETENTION_MS), RETENTION_MS);
+        assert!(keys.get(ApiKeyId(1)).is_none());
+        assert!(!keys.is_good_or_rolled(Some(ApiKeyId(1)), at));
     }
 
     #[test]

@@ -179,21 +179,45 @@ pub enum ApprovalChange {
     Finish(ApprovalOutcome),
 }
 
+/// What an approval is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalPlace {
+    pub program_id: ProgramId,
+    pub write: GuardedWrite,
+}
+
+impl Approval {
+    pub fn place(&self) -> ApprovalPlace {
+        ApprovalPlace {
+            program_id: self.program_id,
+            write: self.write.clone(),
+        }
+    }
+}
+
 pub type Approvals = BTreeMap<ApprovalId, Arc<Approval>>;
 
 pub(super) fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome {
-    let decided = match &command.action {
+    let (decided, place) = match &command.action {
         RegistryAction::RequestApproval(wanted) => {
             let refusal = refusal_of_request(registry, command.at, wanted);
-            refusal.map_or(Ok(Some(ApprovalState::Pending)), Err)
+            let decided = refusal.map_or(Ok(Some(ApprovalState::Pending)), Err);
+            (decided, Some(wanted.place()))
         }
-        RegistryAction::ChangeApproval(change) => decide_change(registry, command.at, change),
+        RegistryAction::ChangeApproval(change) => {
+            let known = registry.approvals.get(&change.id);
+            let decided = decide_change(registry, command.at, change);
+            (decided, known.map(|known| known.place()))
+        }
         action => panic!("no approval changes by this command: {action:?}"),
     };
-    match decided {
-        Ok(Some(to)) => RegistryOutcome::Event(RegistryEvent::ApprovalChanged { to }),
-        Ok(None) => RegistryOutcome::AlreadyDone,
-        Err(refusal) => RegistryOutcome::Refused(refusal),
+    match (decided, place) {
+        (Ok(Some(to)), Some(place)) => {
+            let place = Box::new(place);
+            RegistryOutcome::Event(RegistryEvent::ApprovalChanged { to, place })
+        }
+        (Ok(_), _) => RegistryOutcome::AlreadyDone,
+        (Err(refusal), _) => RegistryOutcome::Refused(refusal),
     }
 }
 

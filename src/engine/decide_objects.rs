@@ -200,6 +200,10 @@ pub(super) fn change_card_status(
             CardStatus::Inactive
         }
         (StatusChange::Close, status) if status.is_closed() => status,
+        // Why it was blocked stays, for who asks and for the network.
+        (StatusChange::Close, CardStatus::BlockedLost) => CardStatus::ClosedLost,
+        (StatusChange::Close, CardStatus::BlockedStolen) => CardStatus::ClosedStolen,
+        (StatusChange::Close, CardStatus::BlockedFraud) => CardStatus::ClosedFraud,
         (StatusChange::Close, _) => CardStatus::Closed,
         (StatusChange::Block, status) if !status.is_closed() => CardStatus::Blocked,
         (StatusChange::BlockLost, status) if !status.is_closed() => CardStatus::BlockedLost,

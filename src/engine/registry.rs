@@ -4,8 +4,8 @@
 
 use super::api_keys::{API_KEYS_MAX, API_KEYS_OF_TENANT_MAX, ApiKey, ApiKeyState, ApiKeys};
 use super::approvals::{
-    APPROVALS_PENDING_MAX, APPROVALS_PENDING_OF_FAMILY_MAX, Approval, ApprovalState, Approvals,
-    ChangeApproval,
+    APPROVALS_PENDING_MAX, APPROVALS_PENDING_OF_FAMILY_MAX, Approval, ApprovalPlace, ApprovalState,
+    Approvals, ChangeApproval,
 };
 use super::audit::AuditEntry;
 use super::card_batches::{
@@ -278,6 +278,7 @@ pub enum RegistryEvent {
     TokenRequested,
     ApprovalChanged {
         to: ApprovalState,
+        place: Box<ApprovalPlace>,
     },
 }
 

@@ -197,7 +197,7 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
         (RegistryAction::ReserveReference(reserve), RegistryEvent::ReferenceReserved) => {
             top_ups::apply_reserve(&mut registry.references, reserve);
         }
-        (_, RegistryEvent::ApprovalChanged { to }) => {
+        (_, RegistryEvent::ApprovalChanged { to, .. }) => {
             approvals::apply(&mut registry.approvals, command, *to);
         }
         _ if unknown_card::apply(registry, command, event) => {}

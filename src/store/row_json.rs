@@ -7,6 +7,7 @@ use crate::engine::command::CardType;
 use crate::engine::conversion::Conversion;
 use crate::engine::event::RuleId;
 use crate::engine::ids::{CardId, TransactionId};
+use crate::engine::link_states::LinkStatus;
 use crate::engine::reason::DeclineReason;
 use crate::engine::trace::Step;
 use crate::json::payment;
@@ -211,8 +212,14 @@ pub fn reversal(row: &ReversalRow) -> Value {
     })
 }
 
-/// What the tables have of a card.
-pub fn card(row: &CardRow, links: Vec<Value>) -> Value {
+/// What the tables have of a card; its links are at the worst of these.
+pub fn card(row: &CardRow, links: Vec<Value>, of_links: LinkStatus) -> Value {
+    let own = row.status;
+    let status = match of_links {
+        LinkStatus::Closed => LinkStatus::Closed.name(),
+        LinkStatus::Frozen if !own.is_blocked() && !own.is_closed() => LinkStatus::Frozen.name(),
+        _ => own.name(),
+    };
     json!({
         "id": row.id.to_string(),
         "object": "card",
@@ -222,7 +229,8 @@ pub fn card(row: &CardRow, links: Vec<Value>) -> Value {
             CardType::Virtual => "virtual",
             CardType::Physical => "physical",
         },
-        "status": row.status.name(),
+        "status": status,
+        "own_status": own.name(),
         "first6": row.first6,
         "last4": row.last4,
         "exp_month": row.exp_month,

@@ -213,6 +213,47 @@ fn an_authorization_is_told_as_it_is_read_then() {
     assert_eq!(authorization(3)["id"], directly);
 }
 
+/// A card is told of as it is read, whatever it is linked to.
+#[test]
+fn the_status_of_a_card_in_an_event_is_that_of_its_links_too() {
+    let switch = Switch::start();
+    let client = switch.client();
+    subscribe(&client, json!({"events": ["card.*"]}));
+    let (account, card) = funded_card(&client, json!({}));
+    let post = |path: &str| drop(client.post(path, json!({})).ok());
+    post("/v1/links/project/p1/freeze");
+    switch.projected();
+    post(&format!("/v1/cards/{card}/freeze"));
+    post(&format!("/v1/cards/{card}/unfreeze"));
+    // Linked to what is frozen already.
+    let links = json!([{"type": "project", "id": "p1"}]);
+    let later = json!({"account_id": account, "links": links});
+    let later = client.post("/v1/cards", later).created();
+    post("/v1/links/project/p1/unfreeze");
+    let all = told(&switch, &client, "");
+    let told = |event: &Value| {
+        let card = &event["data"]["card"];
+        json!([event["type"], card["status"], card["own_status"]])
+    };
+    let of = |id: &str| {
+        let own = all.iter().filter(|event| event["data"]["card_id"] == id);
+        own.map(told).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        of(&card),
+        [
+            json!(["card.created", "active", "active"]),
+            json!(["card.frozen", "frozen", "active"]),
+            json!(["card.frozen", "frozen", "frozen"]),
+            json!(["card.unfrozen", "frozen", "active"]),
+            json!(["card.unfrozen", "active", "active"]),
+        ]
+    );
+    let of_later = of(&later);
+    assert_eq!(of_later[0], json!(["card.created", "frozen", "active"]));
+    assert_eq!(of_later[1], json!(["card.unfrozen", "active", "active"]));
+}
+
 /// Wherever a decline is told: whose state it was, and which rate was missing.
 #[test]
 fn a_decline_says_what_is_frozen_and_which_rate_is_missing() {
@@ -310,8 +351,13 @@ fn who_hears_of_an_approval_hears_of_all_that_it_comes_to() {
         assert_eq!(event["data"]["approval"]["id"], id_of(path));
     }
     let requested = &all[0]["data"];
-    assert_eq!(requested["program_id"], two.program);
-    assert_eq!(requested["balance_id"], two.account);
+    for event in &all[..6] {
+        assert_eq!(event["data"]["program_id"], two.program);
+        assert_eq!(event["data"]["balance_id"], two.account);
+    }
+    for event in &all[6..] {
+        assert_eq!(event["data"]["balance_id"], closed);
+    }
     assert_eq!(requested["approval"]["requested_by"]["name"], "Ann");
     for (place, status, by) in [
         (3, "approved", "Bob"),
@@ -330,7 +376,7 @@ fn who_hears_of_an_approval_hears_of_all_that_it_comes_to() {
     assert_eq!(all[6]["data"]["balance_id"], closed);
     assert_eq!(all[8]["data"]["approval"]["status"], "failed");
     let sequences: Vec<&Value> = all.iter().map(|event| &event["data"]["sequence"]).collect();
-    assert_eq!(sequences, [1, 2, 3, 1, 1, 1, 1, 1, 2]);
+    assert_eq!(sequences, [1, 2, 3, 4, 5, 6, 1, 2, 3]);
     // A key that may not read approvals does not hear of them.
     let key = json!({"name": "reader", "scopes": ["webhooks:read", "cards:read"]});
     assert_eq!(

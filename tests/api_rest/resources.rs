@@ -438,7 +438,7 @@ fn a_card_is_blocked_for_a_reason_and_for_good() {
     let closed = client.post(&format!("{path}/close"), json!({})).ok();
     assert_eq!(
         (&closed["status"], &closed["status_reason"]),
-        (&json!("closed"), &Value::Null)
+        (&json!("closed"), &json!("fraud"))
     );
 }
 

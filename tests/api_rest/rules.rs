@@ -1,6 +1,7 @@
 //! Risk rules: made, listed, moved from state to state, and refused where they are wrong.
 
 use super::harness::{Client, Switch};
+use super::keys::with_key;
 use serde_json::{Value, json};
 
 fn rule(client: &Client, program_id: &str, name: &str) -> Value {
@@ -39,6 +40,15 @@ fn a_rule_begins_as_a_draft_and_is_read_back_at_once() {
     let active = client.post("/v1/rules", active);
     active.created();
     assert_eq!(active.json()["state"], "active");
+    // Who may draft only puts nothing into force.
+    let drafts = with_key(&client, json!({"name": "d", "scopes": ["rules:draft"]}));
+    let rule = |state: &str| json!({"program_id": program_id, "name": "all", "action": "decline", "expression": "true", "state": state});
+    drafts.post("/v1/rules", rule("draft")).created();
+    let (status, _, code, param) = drafts.post("/v1/rules", rule("active")).error();
+    assert_eq!(
+        (status, &*code, param.as_deref()),
+        (403, "scope_missing", Some("rules:promote"))
+    );
 }
 
 #[test]

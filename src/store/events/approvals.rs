@@ -3,18 +3,22 @@
 use super::fold::{Draft, Subject};
 use super::types::EventType;
 use crate::engine::approvals::{
-    Approval, ApprovalChange, ApprovalState, ChangeApproval, GuardedWrite,
+    Approval, ApprovalChange, ApprovalPlace, ApprovalState, ChangeApproval, GuardedWrite,
 };
+use crate::engine::ids::ApprovalId;
 use crate::json::signer::signer as signer_json;
 use serde_json::json;
 
-/// Whoever hears of the card or the account that is to be changed hears of it.
+/// Whoever hears of the card or the account that is to be changed hears of it, or else of the program.
+fn subject(id: ApprovalId, place: &ApprovalPlace) -> Subject {
+    match place.write {
+        GuardedWrite::ChangeCard(id) => Subject::Card(id),
+        GuardedWrite::TopUp(id) | GuardedWrite::ChangeAccount(id) => Subject::Account(id),
+        _ => Subject::OfProgram(place.program_id, id.to_string()),
+    }
+}
+
 pub(super) fn of_requested(wanted: &Approval) -> Draft {
-    let subject = match &wanted.write {
-        GuardedWrite::ChangeCard(id) => Subject::Card(*id),
-        GuardedWrite::TopUp(id) | GuardedWrite::ChangeAccount(id) => Subject::Account(*id),
-        _ => Subject::Other(wanted.id.to_string()),
-    };
     let approval = json!({
         "id": wanted.id.to_string(),
         "program_id": wanted.program_id.to_string(),
@@ -23,13 +27,17 @@ pub(super) fn of_requested(wanted: &Approval) -> Draft {
     });
     Draft {
         event_type: EventType::ApprovalRequested,
-        subject,
+        subject: subject(wanted.id, &wanted.place()),
         content: vec![("approval", approval)],
     }
 }
 
 /// Nothing, where what was approved is carried out: that has events of its own.
-pub(super) fn of_changed(change: &ChangeApproval, to: ApprovalState) -> Option<Draft> {
+pub(super) fn of_changed(
+    change: &ChangeApproval,
+    to: ApprovalState,
+    place: &ApprovalPlace,
+) -> Option<Draft> {
     let (event_type, by) = match &change.change {
         ApprovalChange::Approve { by, .. } => (EventType::ApprovalApproved, Some(by)),
         ApprovalChange::Reject { by, .. } => (EventType::ApprovalRejected, Some(by)),
@@ -43,7 +51,7 @@ pub(super) fn of_changed(change: &ChangeApproval, to: ApprovalState) -> Option<D
     let approval = json!({ "id": id, "status": to.name(), "by": by.map(signer_json) });
     Some(Draft {
         event_type,
-        subject: Subject::Other(id),
+        subject: subject(change.id, place),
         content: vec![("approval", approval)],
     })
 }

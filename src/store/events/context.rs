@@ -1,9 +1,9 @@
 //! What the events of a run of records need to know of rows that were there before, and reading it.
 
 use super::balances;
-use super::fold::{EventContext, link_status};
+use super::fold::{EventContext, link_status, link_text};
 use super::row::{EventCountRow, LinkStateRow, WebhookEndpointRow};
-use crate::engine::approvals::GuardedWrite;
+use crate::engine::approvals::{ApprovalPlace, GuardedWrite};
 use crate::engine::command::Action;
 use crate::engine::event::Event;
 use crate::engine::exceptions::Subject;
@@ -35,6 +35,8 @@ pub(in crate::store) struct Needs {
     authorizations: BTreeSet<AuthorizationId>,
     tokens: BTreeSet<TokenId>,
     links: Vec<LinkKey>,
+    /// Of cards that are issued meanwhile.
+    link_states: Vec<LinkKey>,
     /// Ids of objects that are neither.
     others: BTreeSet<String>,
 }
@@ -103,6 +105,9 @@ impl Needs {
                 if let RegistryEvent::ExceptionChanged { subject, .. } = event {
                     self.note_exception(*subject);
                 }
+                if let RegistryEvent::ApprovalChanged { place, .. } = event {
+                    self.note_approval(place);
+                }
             }
         }
     }
@@ -160,15 +165,28 @@ impl Needs {
         }
     }
 
+    fn note_approval(&mut self, place: &ApprovalPlace) {
+        match place.write {
+            GuardedWrite::ChangeCard(id) => drop(self.cards.insert(id)),
+            GuardedWrite::TopUp(id) | GuardedWrite::ChangeAccount(id) => {
+                self.accounts.insert(id);
+            }
+            _ => {}
+        }
+    }
+
     fn note_registry(&mut self, action: &RegistryAction) {
         match action {
             RegistryAction::IssueCard(issue) => {
                 self.cards.insert(issue.card_id);
                 self.accounts.insert(issue.account_id);
+                self.link_states.extend(issue.links.iter().cloned());
             }
             RegistryAction::ReissueCard(reissue) => {
                 self.cards.extend([reissue.issue.card_id, reissue.replaces]);
                 self.accounts.insert(reissue.issue.account_id);
+                let links = reissue.issue.links.iter();
+                self.link_states.extend(links.cloned());
             }
             RegistryAction::RenewCard(renew) => drop(self.cards.insert(renew.card_id)),
             RegistryAction::RevealCard(reveal) => drop(self.cards.insert(reveal.card_id)),
@@ -185,13 +203,6 @@ impl Needs {
             }
             RegistryAction::RequestApproval(wanted) => {
                 self.others.insert(wanted.id.to_string());
-                match wanted.write {
-                    GuardedWrite::ChangeCard(id) => drop(self.cards.insert(id)),
-                    GuardedWrite::TopUp(id) | GuardedWrite::ChangeAccount(id) => {
-                        self.accounts.insert(id);
-                    }
-                    _ => {}
-                }
             }
             RegistryAction::ChangeApproval(change) => {
                 self.others.insert(change.id.to_string());
@@ -272,15 +283,21 @@ impl Store {
         context.links.values_mut().for_each(|links| links.sort());
         self.learn_accounts(context, &needs.accounts).await?;
         self.learn_limit_thresholds(context).await?;
-        if !needs.links.is_empty() {
-            let sql = format!("SELECT {} FROM link_states", LinkStateRow::select());
-            for row in self
-                .fetch(sql, &[], |row| LinkStateRow::take(row, 0))
-                .await?
-            {
-                let status = link_status(&row.status);
-                context.link_states.insert(row.link_key, status);
+        let of_issued = needs.link_states.iter();
+        let text = |key: &LinkKey| link_text(key.program_id, &key.link_type, &key.id);
+        let mut keys: BTreeSet<String> = of_issued.chain(&needs.links).map(text).collect();
+        for (id, links) in &context.links {
+            if let Some(card) = context.cards.get(id) {
+                let own = links
+                    .iter()
+                    .map(|(link_type, id)| link_text(card.program_id, link_type, id));
+                keys.extend(own);
             }
+        }
+        let keys: Vec<String> = keys.into_iter().collect();
+        for row in self.rows_of::<LinkStateRow>("link_key", &keys).await? {
+            let status = link_status(&row.status);
+            context.link_states.insert(row.link_key, status);
         }
         let mut objects = ids;
         objects.extend(needs.accounts.iter().map(ToString::to_string));

@@ -11,7 +11,7 @@ use crate::engine::event::{Event, Flags, ResolvedTo};
 use crate::engine::exceptions::{
     ChangeException, ControlException, ExceptionState, Subject as ExceptionSubject,
 };
-use crate::engine::ids::{AuthorizationId, CardId, ExceptionId};
+use crate::engine::ids::{AuthorizationId, CardId, ExceptionId, WebhookEndpointId};
 use crate::engine::link_states::LinkStatus;
 use crate::engine::record::Record;
 use crate::engine::registry::{LinkKey, RegistryAction, RegistryEvent};
@@ -332,15 +332,15 @@ fn of_registry(
         (RegistryAction::RequestApproval(wanted), RegistryEvent::ApprovalChanged { .. }) => {
             Some(approvals::of_requested(wanted))
         }
-        (RegistryAction::ChangeApproval(change), RegistryEvent::ApprovalChanged { to }) => {
-            approvals::of_changed(change, *to)
+        (RegistryAction::ChangeApproval(change), RegistryEvent::ApprovalChanged { to, place }) => {
+            approvals::of_changed(change, *to, place)
         }
         (
             RegistryAction::DisableWebhookEndpoint { id, .. },
             RegistryEvent::WebhookEndpointDisabled { state, .. },
         ) => Some(Draft {
             event_type: EventType::WebhookEndpointDisabled,
-            subject: Subject::Other(id.to_string()),
+            subject: of_endpoint(context, *id),
             content: vec![(
                 "webhook_endpoint",
                 json!({
@@ -354,6 +354,16 @@ fn of_registry(
         _ => None,
     };
     draft.into_iter().collect()
+}
+
+/// Who sees the program of one that is of one program alone hears of it.
+fn of_endpoint(context: &EventContext, id: WebhookEndpointId) -> Subject {
+    let known = context.endpoints.get(&id);
+    let programs = known.map(|(_, endpoint)| &*endpoint.filter.program_ids);
+    match programs {
+        Some([one]) => Subject::OfProgram(*one, id.to_string()),
+        _ => Subject::Other(id.to_string()),
+    }
 }
 
 /// Who sees what an exception is about hears of it.
@@ -411,8 +421,8 @@ fn of_link(context: &EventContext, key: &LinkKey, to: LinkStatus) -> Vec<Draft> 
     };
     let cards = context.cards_of_link(key);
     let of_card = |id: &CardId| {
-        let draft = context.about_card(*id, event_type)?;
-        let other = context.worst_other_link(*id, key);
+        let other = context.worst_link(*id, Some(key));
+        let draft = context.about_card_with(*id, event_type, other.max(to))?;
         let held = matches!(other, LinkStatus::Closed)
             || matches!(
                 (other, to),

@@ -147,11 +147,22 @@ impl EventContext {
     }
 
     pub(super) fn about_card(&self, id: CardId, event_type: EventType) -> Option<Draft> {
+        self.about_card_with(id, event_type, self.worst_link(id, None))
+    }
+
+    /// The same, with its links at the worst of these.
+    pub(super) fn about_card_with(
+        &self,
+        id: CardId,
+        event_type: EventType,
+        of_links: LinkStatus,
+    ) -> Option<Draft> {
         let row = self.cards.get(&id)?;
+        let card = row_json::card(row, self.links_json(id), of_links);
         Some(Draft {
             event_type,
             subject: Subject::Card(id),
-            content: vec![("card", row_json::card(row, self.links_json(id)))],
+            content: vec![("card", card)],
         })
     }
 
@@ -186,14 +197,17 @@ impl EventContext {
         self.links.keys().filter(is_of).copied().collect()
     }
 
-    /// Of all that a card is linked to beside this.
-    pub(super) fn worst_other_link(&self, id: CardId, key: &LinkKey) -> LinkStatus {
+    /// Of all that a card is linked to, but for one.
+    pub(super) fn worst_link(&self, id: CardId, but: Option<&LinkKey>) -> LinkStatus {
+        let Some(card) = self.cards.get(&id) else {
+            return LinkStatus::Active;
+        };
         let links = self.links.get(&id).map_or(&[][..], Vec::as_slice);
         let others = links.iter().filter(|(link_type, id)| {
-            (link_type.as_str(), id.as_str()) != (&*key.link_type, &*key.id)
+            but.is_none_or(|but| (&**link_type, &**id) != (&*but.link_type, &*but.id))
         });
         let states = others.filter_map(|(link_type, id)| {
-            let text = link_text(key.program_id, link_type, id);
+            let text = link_text(card.program_id, link_type, id);
             self.link_states.get(&text).copied()
         });
         states.max().unwrap_or(LinkStatus::Active)
