@@ -26,7 +26,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// Longest note.
@@ -35,6 +35,8 @@ pub const NOTE_MAX: usize = 500;
 /// While too much waits or the disk is full, what is approved is tried again this often, and so many times in one request.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 const TRIES_MAX: usize = 100;
+/// Of what was cut off by a restart, and could not be carried out at once.
+const LATER_AFTER: Duration = Duration::from_secs(5);
 
 /// What a person decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +86,7 @@ pub async fn decide(
                 match now.is_unfinished() {
                     true => {
                         let approver = approver_of(&state, &now).await?;
-                        finish(&state, &now, (approver, &*request_id)).await
+                        finish(&state, &now, (approver, &*request_id), TRIES_MAX).await
                     }
                     // By somebody who approved it too.
                     false => Ok(()),
@@ -178,15 +180,25 @@ fn fields_of(approval: &Approval) -> Result<Fields, ApiError> {
 async fn finish(
     state: &Arc<ApiState>,
     approval: &Approval,
-    (caller, request_id): (Caller, &str),
+    (caller, request_id): (Option<Caller>, &str),
+    tries: usize,
 ) -> Result<(), ApiError> {
+    let Some(caller) = caller else {
+        let message =
+            "the API key of who approved it is known no more, and nobody else answers for it";
+        let error = ApiError::conflict("approver_unknown", message);
+        return end(state, approval.id, failed(&error, request_id), tries).await;
+    };
     let action = guarded::route_of(&approval.write).action();
     // The approval is a request of its own.
     let own_id = format!("{request_id}/{}", approval.id);
     let asked = Asked::of(&caller, action, None, &own_id);
     let write = || asked.carry_out(carry_out(state, approval, &caller));
-    let done = match until_taken(write).await {
-        Err(error) if error.status.is_server_error() => return Err(error),
+    let done = match until_taken(write, tries).await {
+        Err(error) if may_pass(&error) => return Err(error),
+        Err(error) if error.status.is_server_error() => {
+            Err(ApiError::conflict(error.code, error.message))
+        }
         done => done,
     };
     let outcome = match &done {
@@ -194,13 +206,9 @@ async fn finish(
             status: success.status.as_u16(),
             body: audit::bounded(&success.body),
         },
-        Err(error) => ApprovalOutcome {
-            status: error.status.as_u16(),
-            body: error.body(request_id).into(),
-        },
+        Err(error) => failed(error, request_id),
     };
-    let over = || ApprovalChange::Finish(outcome.clone());
-    until_taken(|| change_one(state, approval.id, over())).await?;
+    end(state, approval.id, outcome, tries).await?;
     if let Some(mut entry) = asked.entry(&done) {
         // What waits for an approval is of one program.
         entry.program_id.get_or_insert(approval.program_id);
@@ -212,13 +220,36 @@ async fn finish(
     Ok(())
 }
 
+fn failed(error: &ApiError, request_id: &str) -> ApprovalOutcome {
+    ApprovalOutcome {
+        status: error.status.as_u16(),
+        body: error.body(request_id).into(),
+    }
+}
+
+async fn end(
+    state: &ApiState,
+    id: ApprovalId,
+    outcome: ApprovalOutcome,
+    tries: usize,
+) -> Result<(), ApiError> {
+    let over = || ApprovalChange::Finish(outcome.clone());
+    until_taken(|| change_one(state, id, over()), tries).await
+}
+
+/// It may be taken a moment later. Top-ups that wait for money wait for days.
+fn may_pass(error: &ApiError) -> bool {
+    error.status.is_server_error() && error.code != top_ups::TOO_MANY_PENDING
+}
+
 /// Again for a while, where it was not taken and may be soon.
 async fn until_taken<T, W: Future<Output = Result<T, ApiError>>>(
     work: impl Fn() -> W,
+    tries: usize,
 ) -> Result<T, ApiError> {
-    for _ in 1..TRIES_MAX {
+    for _ in 1..tries {
         match work().await {
-            Err(error) if error.status.is_server_error() => {
+            Err(error) if may_pass(&error) => {
                 tokio::time::sleep(AGAIN_AFTER).await;
             }
             done => return done,
@@ -254,19 +285,23 @@ async fn carry_out(
     }
 }
 
-/// Whoever approved it, also where another request or another process carries it out.
-async fn approver_of(state: &ApiState, approval: &Approval) -> Result<Caller, ApiError> {
+/// Whoever approved it, also where another request or another process carries it out. `None` where the key is known no more:
+/// no key at all is the root key, which it was not.
+async fn approver_of(state: &ApiState, approval: &Approval) -> Result<Option<Caller>, ApiError> {
     let by = approval.decided.as_ref();
-    let id = by.and_then(|signed| signed.by.api_key_id);
+    let by = by.and_then(|signed| signed.by.api_key_id);
     let view = ask::view(state).await?;
-    Ok(Caller {
+    let key = by.and_then(|id| view.api_keys.get(id).cloned());
+    let is_known = by.is_none() || key.is_some();
+    Ok(is_known.then_some(Caller {
         key_hash: [0; 32],
-        key: id.and_then(|id| view.api_keys.get(id).cloned()),
+        key,
         address: None,
-    })
+    }))
 }
 
-/// What was approved and cut off by the end of the process before; once, and before anything else is written.
+/// What was approved and cut off by the end of the process before; once, and before anything else is written. What cannot be
+/// carried out now is tried again beside what is written then, and holds up nobody.
 pub async fn finish_what_was_cut_off(state: &Arc<ApiState>) -> Result<(), ApiError> {
     let finish = || finish_all(state);
     state.unfinished_approvals.get_or_try_init(finish).await?;
@@ -275,15 +310,44 @@ pub async fn finish_what_was_cut_off(state: &Arc<ApiState>) -> Result<(), ApiErr
 
 /// What somebody has changed since is left as it is.
 async fn finish_all(state: &Arc<ApiState>) -> Result<(), ApiError> {
-    for approval in all(state)
-        .await?
-        .iter()
-        .filter(|known| known.is_unfinished())
-    {
-        let caller = approver_of(state, approval).await?;
-        finish(state, approval, (caller, "req_after_restart")).await?;
+    let all = all(state).await?;
+    let unfinished = all.iter().filter(|known| known.is_unfinished());
+    let left = finish_each(state, unfinished.map(|known| known.id).collect()).await;
+    if !left.is_empty() {
+        tokio::spawn(finish_later(Arc::downgrade(state), left));
     }
     Ok(())
+}
+
+/// Gives those that are left.
+async fn finish_each(state: &Arc<ApiState>, ids: Vec<ApprovalId>) -> Vec<ApprovalId> {
+    let mut left = Vec::new();
+    for id in ids {
+        let finished = async {
+            let approval = find(state, id).await?;
+            if !approval.is_unfinished() {
+                return Ok(());
+            }
+            let approver = approver_of(state, &approval).await?;
+            finish(state, &approval, (approver, "req_after_restart"), 1).await
+        };
+        let finished: Result<(), ApiError> = finished.await;
+        if let Err(error) = finished {
+            tracing::warn!(approval = %id, error = %error.message, "what was approved before the start cannot be carried out now, and is tried again");
+            left.push(id);
+        }
+    }
+    left
+}
+
+async fn finish_later(state: Weak<ApiState>, mut left: Vec<ApprovalId>) {
+    while !left.is_empty() {
+        tokio::time::sleep(LATER_AFTER).await;
+        let Some(state) = state.upgrade() else {
+            return;
+        };
+        left = finish_each(&state, left).await;
+    }
 }
 
 pub async fn find(state: &ApiState, id: ApprovalId) -> Result<Arc<Approval>, ApiError> {

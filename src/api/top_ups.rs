@@ -28,6 +28,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use std::sync::Arc;
 
+pub const TOO_MANY_PENDING: &str = "too_many_pending_top_ups";
+
 pub async fn create(
     State(gate): State<Gate>,
     Path(account_id): Path<String>,
@@ -179,7 +181,7 @@ fn refused(refusal: &Refusal) -> ApiError {
             ApiError::conflict("amount_out_of_range", message).with_param("amount")
         }
         Refusal::TopUpNotPending(_) => ApiError::conflict("top_up_not_pending", message),
-        Refusal::TooManyPendingTopUps => ApiError::unavailable("too_many_pending_top_ups", message),
+        Refusal::TooManyPendingTopUps => ApiError::unavailable(TOO_MANY_PENDING, message),
         _ => ApiError::internal(refusal),
     }
 }

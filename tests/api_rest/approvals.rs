@@ -1,13 +1,16 @@
 //! Writes that wait for a second person: who approves them, what they come to, and that each is carried out once.
 
-use super::authorizations::carry_out;
+use super::authorizations::{carry_out, carry_out_in_registry};
 use super::harness::{Answer, Client, Options, Switch};
 use super::keys::with_key;
 use super::refusals::assert_error;
 use super::transfers::posted;
 use super::waiting::wait_until;
+use cardswitch::engine::approvals::{ApprovalChange, ChangeApproval};
 use cardswitch::engine::command::Action;
-use cardswitch::engine::ids::AccountId;
+use cardswitch::engine::ids::{AccountId, ApiKeyId};
+use cardswitch::engine::registry::RegistryAction;
+use cardswitch::engine::signers::Signer;
 use cardswitch::engine::watch::ChangeAccount;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
@@ -510,6 +513,36 @@ fn an_approval_that_is_cut_off_anywhere_is_carried_out_once() {
         );
     }
     assert!(resumed >= 4, "{resumed}");
+}
+
+/// Cut off, with a key that is forgotten meanwhile: it is not carried out as the root key, and holds up nobody.
+#[test]
+fn what_a_forgotten_key_approved_is_carried_out_by_nobody() {
+    let switch = Switch::start();
+    let two = Two::new(&switch);
+    let top_up = waits(&two.top_up(&two.ann, 2_000));
+    let disk = switch.disk.clone();
+    drop(switch);
+    let (cut, open) = Switch::start_closed_on(disk, Options::default());
+    let by = Signer {
+        api_key_id: Some(ApiKeyId(999)),
+        name: "Bob".into(),
+    };
+    let id = top_up.rsplit('/').next().unwrap().parse().unwrap();
+    let change = ApprovalChange::Approve { by, note: None };
+    let approve = Box::new(ChangeApproval { id, change });
+    carry_out_in_registry(&cut, RegistryAction::ChangeApproval(approve));
+    open();
+    let ann = Client::of(cut.address).with_headers_of(&two.ann);
+    // The first write has it finished.
+    ann.account(&two.program);
+    let known = ann.get(&top_up).ok();
+    assert_eq!(known["status"], "failed");
+    assert_eq!(
+        known["outcome"]["body"]["error"]["code"],
+        "approver_unknown"
+    );
+    assert_eq!(posted(&ann, &two.account), 0);
 }
 
 /// What was approved and cut off lay there while somebody changed what it replaces: that change stays.

@@ -63,6 +63,13 @@ pub fn carry_out_for(
     answered.recv().unwrap();
 }
 
+pub fn carry_out_in_registry(switch: &Switch, action: RegistryAction) {
+    let (batch, answered) = asked(RegistryRequest::Command(action));
+    let offered = switch.switchboard.offer_registry(batch, Priority::Reserved);
+    assert!(offered.is_ok());
+    answered.recv().unwrap();
+}
+
 pub fn dollars(amount_minor: i64) -> Money {
     Money {
         amount_minor,
@@ -354,10 +361,7 @@ fn a_decision_on_a_card_that_nobody_issued_is_told_too() {
         authorize,
         bin_known: true,
     };
-    let (batch, answered) = asked(RegistryRequest::Command(action));
-    let offered = switch.switchboard.offer_registry(batch, Priority::Reserved);
-    assert!(offered.is_ok());
-    answered.recv().unwrap();
+    carry_out_in_registry(&switch, action);
     let declined = client.get(&format!("/v1/authorizations/{id}")).ok();
     assert_eq!(
         (&declined["card_id"], &declined["account_id"]),
