@@ -5,7 +5,7 @@ use super::body::WriteRequest;
 use super::error::ApiError;
 use super::idempotency::Success;
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, auth, bounds, filters, shipping};
+use super::{ApiState, Gate, ask, auth, bounds, filters, shipping};
 use crate::engine::api_keys::Bounds;
 use crate::engine::audit::{AuditEntry, Requester};
 use crate::engine::ids::{ApiKeyId, AuditId, ProgramId};
@@ -219,11 +219,18 @@ pub async fn many(
     list::check_store(&state)?;
     let page = state.store.audit_log(&filter, after, limit).await;
     let page = page.map_err(store_error)?;
-    let data = page.data.iter().map(to_json).collect();
+    let view = ask::view(&state).await?;
+    let name_of = |id: &str| match id.parse().ok() {
+        Some(id) => view.api_keys.get(id).map(|key| key.name.to_string()),
+        None => Some("root".to_owned()),
+    };
+    let told = |row: &AuditRow| to_json(row, name_of(&row.api_key_id));
+    let data = page.data.iter().map(told).collect();
     Ok(list::page(data, page.has_more, page.projected_through))
 }
 
-fn to_json(row: &AuditRow) -> Value {
+/// `key_name` is nothing where the key is forgotten.
+fn to_json(row: &AuditRow, key_name: Option<String>) -> Value {
     let part = |text: &Option<String>| {
         let text = text.as_deref();
         text.map_or(Value::Null, |text| {
@@ -234,6 +241,7 @@ fn to_json(row: &AuditRow) -> Value {
         "id": row.id.to_string(),
         "object": "audit_entry",
         "api_key_id": row.api_key_id,
+        "api_key_name": key_name,
         "action": row.action,
         "object_id": row.object_id,
         "program_id": row.program_id.map(|id| id.to_string()),

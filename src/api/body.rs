@@ -23,6 +23,9 @@ pub const BODY_MAX_BYTES: usize = 256 * 1024;
 const LARGE_BODY_MAX_BYTES: usize = 8 * 1024 * 1024;
 const LARGE_BODY_ROUTES: [&str; 1] = ["/v1/card_batches"];
 
+/// Those that take a file in place of JSON.
+const CSV_ROUTES: [&str; 1] = ["/v1/incoming_payments"];
+
 /// Values of a body, counted by what stands between them: each takes far more memory than its text.
 const VALUES_MAX: usize = 1_000_000;
 
@@ -90,7 +93,15 @@ impl WriteRequest {
             return Fields::of("", Value::Object(Map::new()));
         }
         if self.is_csv() {
-            return self.csv();
+            return match CSV_ROUTES.contains(&&*self.route) {
+                true => self.csv(),
+                false => {
+                    let media_type = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+                    let message =
+                        "the body must be JSON here, and `Content-Type: application/json`";
+                    Err(refused(media_type, "media_type_unsupported", message))
+                }
+            };
         }
         let values = self.body.iter().filter(|byte| b",[{".contains(byte));
         if values.count() > VALUES_MAX {
@@ -111,7 +122,7 @@ impl WriteRequest {
         declared.starts_with("text/csv")
     }
 
-    /// A file stands for a body with nothing but its text; what takes no file refuses that as it does any field.
+    /// A file stands for a body with nothing but its text.
     fn csv(&self) -> Result<Fields, ApiError> {
         let Ok(text) = std::str::from_utf8(&self.body) else {
             let message = "the file must be text in UTF-8";

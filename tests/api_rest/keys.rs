@@ -637,6 +637,8 @@ fn the_audit_log_says_who_changed_what_and_how_it_was_before() {
     assert_eq!(freeze["before"]["status"], "active");
     assert_eq!(freeze["after"]["status"], "frozen");
     assert_eq!(freeze["address"], "127.0.0.1");
+    assert_eq!(freeze["api_key_name"], "s");
+    assert_eq!(entries[0]["api_key_name"], "root");
     assert_eq!(freeze["request_id"], frozen.header("Request-Id").unwrap());
     let by_key = format!(
         "/v1/audit_log?api_key_id={}",

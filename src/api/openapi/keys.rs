@@ -137,6 +137,7 @@ fn audit_entry() -> Value {
             ("id", id("audit")),
             ("object", of_type("audit_entry")),
             ("api_key_id", said("root")),
+            ("api_key_name", or_null(said("root"))),
             ("action", said("POST /v1/cards/{id}/freeze")),
             ("object_id", or_null(said("card_0h2k9m4p7r1t3"))),
             ("program_id", or_null(id("prog"))),
