@@ -538,6 +538,7 @@ fn money(switch: &mut Switch) {
             top_up_id: TopUpId(id),
             account_id,
             end,
+            payment: None,
         };
         switch.command(account_id, Action::EndTopUp(Box::new(end)));
     }

@@ -1,13 +1,13 @@
 //! `/v1/links/{type}/{id}`: the controls of an object that cards are linked to, and freezing or closing all of them. What
 //! controls do is in `engine::links`, the state in `engine::link_states`.
 
+use super::auth::Caller;
 use super::body::WriteRequest;
 use super::error::{ApiError, json_response};
 use super::fields::{self, Fields};
 use super::guarded::{self, Guarded};
 use super::idempotency::{Success, Write, once};
 use super::list::ListQuery;
-use super::auth::Caller;
 use super::{ApiState, Gate, ask, bounds, cards, controls_json};
 use crate::engine::api_keys::Bounds;
 use crate::engine::approvals::GuardedWrite;

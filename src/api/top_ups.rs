@@ -168,7 +168,7 @@ async fn reserve_reference(state: &ApiState, reserve: ReserveReference) -> Resul
     }
 }
 
-fn refused(refusal: &Refusal) -> ApiError {
+pub fn refused(refusal: &Refusal) -> ApiError {
     let message = refusal.to_string();
     match refusal {
         Refusal::CurrencyMismatch { .. } => {
@@ -178,7 +178,9 @@ fn refused(refusal: &Refusal) -> ApiError {
         Refusal::AmountOutOfRange => {
             ApiError::conflict("amount_out_of_range", message).with_param("amount")
         }
-        Refusal::TopUpNotPending(_) => ApiError::conflict("top_up_not_pending", message),
+        Refusal::TopUpNotPending(_) | Refusal::TopUpSettledBefore(_) => {
+            ApiError::conflict("top_up_not_pending", message)
+        }
         Refusal::TooManyPendingTopUps => ApiError::unavailable("too_many_pending_top_ups", message),
         _ => ApiError::internal(refusal),
     }
@@ -270,26 +272,26 @@ pub async fn fail(
 
 async fn end(state: &Arc<ApiState>, row: TopUpRow, end: TopUpEnd) -> Result<Success, ApiError> {
     let before = row_json::top_up(&row);
-    end_one(state, row.id, row.account_id, end).await?;
+    let end = EndTopUp {
+        top_up_id: row.id,
+        account_id: row.account_id,
+        end,
+        payment: None,
+    };
+    match end_one(state, end).await? {
+        Ok(()) => {}
+        Err(refusal) => return Err(refused(&refusal)),
+    }
     let after = row_json::top_up(&behind(state, row.id).await?);
     Ok(Success::ok(after).from(before))
 }
 
-pub async fn end_one(
-    state: &ApiState,
-    top_up_id: TopUpId,
-    account_id: AccountId,
-    end: TopUpEnd,
-) -> Result<(), ApiError> {
-    let action = Action::EndTopUp(Box::new(EndTopUp {
-        top_up_id,
-        account_id,
-        end,
-    }));
-    let root = state.switchboard.directory.root_of(account_id);
+pub async fn end_one(state: &ApiState, end: EndTopUp) -> Result<Result<(), Refusal>, ApiError> {
+    let root = state.switchboard.directory.root_of(end.account_id);
+    let action = Action::EndTopUp(Box::new(end));
     match ask::shard_command(state, root, action).await? {
-        Reply::Account(_) => Ok(()),
-        Reply::Refused(refusal) => Err(refused(&refusal)),
+        Reply::Account(_) => Ok(Ok(())),
+        Reply::Refused(refusal) => Ok(Err(refusal)),
         reply => Err(ask::unexpected(&reply)),
     }
 }

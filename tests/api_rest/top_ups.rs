@@ -258,6 +258,89 @@ fn a_crash_at_any_record_neither_loses_nor_doubles_a_top_up() {
     }
 }
 
+/// A crash at any record: the payment that settled a top-up is told to have done so again, and no other one is.
+#[test]
+fn a_payment_that_a_crash_cut_off_is_matched_when_it_is_told_again() {
+    let switch = without_sandbox();
+    let client = switch.client();
+    let (program_id, account_id) = client.program_and_account();
+    let ids = ["W1", "W2"].map(|reference| announce(&client, &account_id, 100, reference));
+    let keyed = |client: &Client, key: &str| client.header("Idempotency-Key", key);
+    let payment = json!({"reference": "W1", "amount": 100, "currency": "USD"});
+    let file = "reference,amount,currency\nW2,100,USD\nW2,100,USD\n";
+    let told = |client: &Client| {
+        let one = keyed(client, "a").post("/v1/incoming_payments", payment.clone());
+        let file = keyed(client, "b").header("Content-Type", "text/csv").send(
+            "POST",
+            "/v1/incoming_payments",
+            file.as_bytes(),
+        );
+        let (one, file) = (one.ok(), file.ok());
+        let lines = file["payments"].as_array().unwrap().iter();
+        let results: Vec<Value> = std::iter::once(&one)
+            .chain(lines)
+            .map(|line| line["result"].clone())
+            .collect();
+        results
+    };
+    let before = switch.journal.durable();
+    assert_eq!(told(&client), ["matched", "matched", "duplicate"]);
+    let after = switch.journal.durable();
+    switch.projected();
+    let log = client
+        .get("/v1/audit_log?action=POST%20/v1/incoming_payments")
+        .ok();
+    let entry = &log["data"][1];
+    assert_eq!(
+        [&entry["object_id"], &entry["program_id"]],
+        [&json!(ids[0]), &json!(program_id)]
+    );
+    let disk = switch.disk.clone();
+    drop(switch);
+    for cut in before..=after {
+        let options = Options {
+            sandbox: false,
+            ..Options::default()
+        };
+        let switch = Switch::start_on(disk.cut_after(cut), options);
+        let client = switch.client();
+        assert_eq!(
+            told(&client),
+            ["matched", "matched", "duplicate"],
+            "cut after {cut}"
+        );
+        let other = client.post("/v1/incoming_payments", payment.clone());
+        assert_eq!(other.ok()["result"], "duplicate", "cut after {cut}");
+        assert_eq!(posted(&client, &account_id), 200, "cut after {cut}");
+    }
+}
+
+#[test]
+fn of_payments_that_are_told_at_once_one_is_matched() {
+    let switch = without_sandbox();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    for round in 0..10 {
+        let reference = format!("W{round}");
+        announce(&client, &account_id, 100, &reference);
+        let payment = json!({"reference": reference, "amount": 100, "currency": "USD"});
+        let results: Vec<Value> = std::thread::scope(|scope| {
+            let calls: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| client.post("/v1/incoming_payments", payment.clone()).ok()))
+                .collect();
+            let told = calls.into_iter().map(|call| call.join().unwrap());
+            told.map(|told| told["result"].clone()).collect()
+        });
+        let count = |what: &str| results.iter().filter(|result| *result == what).count();
+        assert_eq!(
+            [count("matched"), count("duplicate")],
+            [1, 7],
+            "{results:?}"
+        );
+    }
+    assert_eq!(posted(&client, &account_id), 1_000);
+}
+
 #[test]
 fn a_file_of_payments_settles_what_waits_and_tells_the_rest() {
     let switch = without_sandbox();
