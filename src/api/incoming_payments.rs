@@ -6,9 +6,9 @@ use super::error::{ApiError, shown};
 use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
 use super::{ApiState, Gate, accounts, ask, rails, top_ups};
+use crate::engine::event::Refusal;
 use crate::engine::ids::{AccountId, ProgramId, TopUpId};
 use crate::engine::money::{BALANCE_MAX_MINOR, Money};
-use crate::engine::event::Refusal;
 use crate::engine::top_ups::{EndTopUp, IncomingPayment, StatedReference, TopUpEnd, TopUpStatus};
 use crate::shard::reply::Reply;
 use crate::shard::request::RegistryRequest;
@@ -17,6 +17,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Payments of one file: each is a command of its own, and its sender waits for all of them.
@@ -295,16 +296,24 @@ async fn referenced(
         Reply::References(known) => known,
         reply => return Err(ask::unexpected(&reply)),
     };
-    Ok(match known.as_slice() {
-        [] => Err(unmatched("reference_unknown")),
-        [one] => {
-            let row = found(one.top_up_id).await?;
-            row.ok_or_else(|| unmatched("reference_unknown"))
+    let mut fitting = Vec::new();
+    for one in known {
+        // A top-up that was refused left its reference without one.
+        if let Some(row) = found(one.top_up_id).await? {
+            fitting.push((one.root, row));
         }
+    }
+    // Those that failed await nothing, so that they stand in the way of none that does.
+    let has_failed = |(_, row): &(AccountId, TopUpRow)| row.status == TopUpStatus::Failed;
+    if !fitting.iter().all(has_failed) {
+        fitting.retain(|one| !has_failed(one));
+    }
+    let roots: BTreeSet<AccountId> = fitting.iter().map(|(root, _)| *root).collect();
+    Ok(match (fitting.len(), fitting.pop()) {
+        (1, Some((_, row))) => Ok(row),
+        (_, None) => Err(unmatched("reference_unknown")),
         // Whose it is cannot be told: what one tree announces takes nothing from another.
-        [one, other, ..] if one.root != other.root => {
-            Err(unmatched("reference_of_several_accounts"))
-        }
+        _ if roots.len() > 1 => Err(unmatched("reference_of_several_accounts")),
         _ => Err(unmatched("reference_of_several_methods")),
     })
 }

@@ -19,6 +19,7 @@ use crate::engine::registry::{RegistryAction, RegistryRefusal};
 use crate::engine::state::Account;
 use crate::engine::top_ups::{self, EndTopUp, ReserveReference, TopUpEnd, TopUpStatus};
 use crate::shard::reply::Reply;
+use crate::shard::request::ShardRequest;
 use crate::store::from_money::TopUpTail;
 use crate::store::query_money::TopUpFilter;
 use crate::store::row_json;
@@ -27,6 +28,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use std::sync::Arc;
+use tokio::sync::MutexGuard;
 
 pub async fn create(
     State(gate): State<Gate>,
@@ -109,6 +111,7 @@ fn reserve(
         settles: rail.expects() == Expectation::Arrived,
         program_id: account.program_id,
         top_up,
+        in_place_of: None,
     }
 }
 
@@ -119,7 +122,8 @@ async fn make(
 ) -> Result<Success, ApiError> {
     let id = reserve.top_up.top_up_id;
     let action = reserve.action();
-    if reserve.top_up.external_reference.is_some() {
+    let turn = reference_turn(state, &reserve).await?;
+    if turn.is_some() {
         reserve_reference(state, reserve).await?;
     }
     match ask::shard_command(state, account.root, action).await? {
@@ -127,6 +131,7 @@ async fn make(
         Reply::Refused(refusal) => return Err(refused(&refusal)),
         reply => return Err(ask::unexpected(&reply)),
     }
+    drop(turn);
     Ok(Success::created(row_json::top_up(
         &behind(state, id).await?,
     )))
@@ -156,15 +161,81 @@ fn check(account: &Account, top_up: &TopUp) -> Result<i64, ApiError> {
     }
 }
 
-async fn reserve_reference(state: &ApiState, reserve: ReserveReference) -> Result<(), ApiError> {
-    let action = RegistryAction::ReserveReference(Box::new(reserve));
-    match ask::registry_command(state, action).await? {
-        Reply::Done => Ok(()),
-        Reply::RegistryRefused(refusal @ RegistryRefusal::ReferenceTaken(_)) => {
-            let error = ApiError::conflict("external_reference_taken", refusal.to_string());
-            Err(error.with_param("external_reference"))
+/// Nothing where there is no reference. In its turn whoever finds one taken sees what came of the top-up that took it.
+async fn reference_turn<'a>(
+    state: &'a ApiState,
+    reserve: &ReserveReference,
+) -> Result<Option<MutexGuard<'a, ()>>, ApiError> {
+    let TopUp {
+        method,
+        external_reference,
+        ..
+    } = &reserve.top_up;
+    let Some(reference) = external_reference else {
+        return Ok(None);
+    };
+    let path = format!("/{method}/{}/{reference}", reserve.root);
+    Ok(Some(state.reference_turns.of(&path).await?))
+}
+
+/// Takes its reference, unless the shard would refuse the top-up.
+async fn reserve_reference(
+    state: &Arc<ApiState>,
+    mut reserve: ReserveReference,
+) -> Result<(), ApiError> {
+    if let Reply::Refused(refusal) = outlook(state, &reserve).await? {
+        return Err(refused(&refusal));
+    }
+    let taken = match ask_to_reserve(state, &reserve).await? {
+        Ok(()) => return Ok(()),
+        Err(taken) => taken,
+    };
+    if let RegistryRefusal::ReferenceTaken(id) = taken
+        && was_never_made(state, &reserve, id).await?
+    {
+        reserve.in_place_of = Some(id);
+        if ask_to_reserve(state, &reserve).await?.is_ok() {
+            return Ok(());
         }
+    }
+    let error = ApiError::conflict("external_reference_taken", taken.to_string());
+    Err(error.with_param("external_reference"))
+}
+
+async fn ask_to_reserve(
+    state: &ApiState,
+    reserve: &ReserveReference,
+) -> Result<Result<(), RegistryRefusal>, ApiError> {
+    let action = RegistryAction::ReserveReference(Box::new(reserve.clone()));
+    match ask::registry_command(state, action).await? {
+        Reply::Done => Ok(Ok(())),
+        Reply::RegistryRefused(refusal @ RegistryRefusal::ReferenceTaken(_)) => Ok(Err(refusal)),
         reply => Err(ask::unexpected(&reply)),
+    }
+}
+
+/// What its shard would say now.
+async fn outlook(state: &ApiState, reserve: &ReserveReference) -> Result<Reply, ApiError> {
+    let (root, action) = (reserve.root, reserve.action());
+    ask::shard(state, root, ShardRequest::Outlook { root, action }).await
+}
+
+/// Neither the shard of this tree knows a top-up of this id, nor did it ever: it was refused after it took its reference.
+async fn was_never_made(
+    state: &Arc<ApiState>,
+    reserve: &ReserveReference,
+    id: TopUpId,
+) -> Result<bool, ApiError> {
+    let mut earlier = reserve.clone();
+    earlier.top_up.top_up_id = id;
+    match outlook(state, &earlier).await? {
+        Reply::Account(_) | Reply::Refused(Refusal::IdTaken) => return Ok(false),
+        _ => {}
+    }
+    match find(state, id).await {
+        Ok(_) => Ok(false),
+        Err(error) if error.status == StatusCode::NOT_FOUND => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

@@ -310,6 +310,8 @@ pub struct ReserveReference {
     /// At once, where nothing has to arrive.
     pub settles: bool,
     pub program_id: ProgramId,
+    /// The top-up that had this reference and was never made, as its shard refused it; it is not made any more.
+    pub in_place_of: Option<TopUpId>,
 }
 
 impl ReserveReference {
@@ -391,6 +393,9 @@ pub(super) fn decide_reserve(
     match references.get(&top_up.method, reference, reserve.root) {
         None => RegistryOutcome::Event(RegistryEvent::ReferenceReserved),
         Some(known) if known.top_up_id == top_up.top_up_id => RegistryOutcome::AlreadyDone,
+        Some(known) if Some(known.top_up_id) == reserve.in_place_of => {
+            RegistryOutcome::Event(RegistryEvent::ReferenceReserved)
+        }
         Some(known) => RegistryOutcome::Refused(RegistryRefusal::ReferenceTaken(known.top_up_id)),
     }
 }
