@@ -517,6 +517,7 @@ fn money(switch: &mut Switch) {
             top_up: top_up(id, reference),
             settles: false,
             program_id: PROGRAM,
+            in_place_of: None,
         };
         let action = reserve.action();
         switch.registry(RegistryAction::ReserveReference(Box::new(reserve)));
@@ -538,6 +539,7 @@ fn money(switch: &mut Switch) {
             top_up_id: TopUpId(id),
             account_id,
             end,
+            payment: None,
         };
         switch.command(account_id, Action::EndTopUp(Box::new(end)));
     }

@@ -328,6 +328,7 @@ fn any_action() -> impl Strategy<Value = Action> {
             top_up_id: TopUpId(id),
             account_id: AccountId(account),
             end,
+            payment: None,
         }))
     });
     let transfer = || {

@@ -761,6 +761,7 @@ impl Play {
             top_up_id: TopUpId(id),
             account_id,
             end,
+            payment: None,
         };
         let action = Action::EndTopUp(Box::new(end));
         match self.switch.command(AccountId(root), action) {

@@ -74,6 +74,7 @@ fn a_tenant_that_announces_no_end_of_top_ups_stops_no_other() {
         end: TopUpEnd::Failed {
             reason: "did not come".into(),
         },
+        payment: None,
     };
     switch.command(AccountId(ROOT), Action::EndTopUp(Box::new(end)));
     assert!(matches!(

@@ -280,7 +280,8 @@ async fn carry_out(
         GuardedWrite::ChangeCard(id) => cards::carry_out_change(write, &id.to_string()).await,
         GuardedWrite::ChangeProgram(id) => programs::carry_out_change(write, &id.to_string()).await,
         GuardedWrite::SetLinkControls { link_type, id } => {
-            links::carry_out_replacing(write, (link_type.to_string(), id.to_string())).await
+            let path = (link_type.to_string(), id.to_string());
+            links::carry_out_replacing(write, path, Some(approval.program_id)).await
         }
     }
 }
@@ -394,7 +395,8 @@ async fn sees(
             body_bounds::check_body(state, own, About::Body, &fields).await
         }
         GuardedWrite::SetLinkControls { link_type, id } => {
-            bounds::link(state, own, link_type, id).await
+            let pair = (link_type.clone(), id.clone());
+            return links::is_seen(state, caller, &pair, approval.program_id).await;
         }
         _ => {
             let place = bounds::whereabouts(state, route.about, id).await?;

@@ -104,7 +104,10 @@ impl Asked {
         let own_program_id = text("id").and_then(|id| id.parse::<ProgramId>().ok());
         AuditEntry {
             requester: (*self.requester).clone(),
-            object_id: text("id").or(text("card_id")).map(Into::into),
+            object_id: text("id")
+                .or(text("card_id"))
+                .or(text("top_up_id"))
+                .map(Into::into),
             program_id: program_id.or(own_program_id),
             before: done.before.as_ref().map(kept),
             after: Some(kept(after)),

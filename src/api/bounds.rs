@@ -14,7 +14,7 @@ use crate::engine::ids::{
     AccountId, AuthorizationId, CardId, CardholderId, DecisionEndpointId, ExceptionId, FeeId,
     ProgramId, RiskRuleId, TokenId, TopUpId, TransactionId,
 };
-use crate::engine::links::LinkedTrees;
+use crate::engine::links::{KnownLink, LinkedTrees};
 use crate::engine::registry::LinkKey;
 use crate::shard::reply::{KnownException, Reply};
 use crate::shard::request::{RegistryRequest, ShardRequest};
@@ -102,6 +102,8 @@ pub async fn check(
                 "this API key is bound to a part of what there is, and this is about all of it";
             return Err(forbidden("key_is_bound", message));
         }
+        // What is not linked yet is made known by a write in one of its programs (`links::target`).
+        About::Link if is_by_program_alone(bounds) => return Ok(()),
         About::Link => return link(state, bounds, named("type"), id).await,
         About::CardBatch => return card_batch(state, bounds, id).await,
         About::Transfer => return transfer(state, bounds, id).await,
@@ -371,7 +373,7 @@ async fn transfer(state: &Arc<ApiState>, bounds: &Bounds, id: &str) -> Result<()
     Err(unseen(About::Transfer))
 }
 
-/// A linked object is the one of the key's bounds, in a program and a tree of theirs.
+/// Some program has a linked object of this type and id that the key sees. Those of others do not concern it.
 pub(super) async fn link(
     state: &ApiState,
     bounds: &Bounds,
@@ -379,22 +381,29 @@ pub(super) async fn link(
     id: &str,
 ) -> Result<(), ApiError> {
     let known = links::find(state, &(link_type.into(), id.into())).await?;
-    let within = known.iter().all(|known| {
-        let accounts = match known.trees {
-            LinkedTrees::One(root) => vec![root],
-            LinkedTrees::None | LinkedTrees::Several => Vec::new(),
-        };
-        let place = Whereabouts {
-            program_id: known.key.program_id,
-            accounts,
-            links: vec![(link_type.to_owned(), id.to_owned())],
-        };
-        place.is_within(bounds)
-    });
-    match within && !known.is_empty() {
+    match known.iter().any(|known| sees_link(bounds, known)) {
         true => Ok(()),
         false => Err(unseen(About::Link)),
     }
+}
+
+/// A linked object is seen in a program and a tree of the key's bounds.
+pub(super) fn sees_link(bounds: &Bounds, known: &KnownLink) -> bool {
+    let accounts = match known.trees {
+        LinkedTrees::One(root) => vec![root],
+        LinkedTrees::None | LinkedTrees::Several => Vec::new(),
+    };
+    let LinkKey {
+        program_id,
+        link_type,
+        id,
+    } = &known.key;
+    let place = Whereabouts {
+        program_id: *program_id,
+        accounts,
+        links: vec![(link_type.to_string(), id.to_string())],
+    };
+    place.is_within(bounds)
 }
 
 async fn card_batch(state: &Arc<ApiState>, bounds: &Bounds, id: &str) -> Result<(), ApiError> {

@@ -10,6 +10,7 @@ use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery};
 use super::{ApiState, Gate, accounts, ask, auth, cards, lifts_json, links};
+use crate::engine::api_keys::Bounds;
 use crate::engine::exceptions::{
     ChangeException, ControlException, ExceptionChange, ExceptionState, Subject,
 };
@@ -65,7 +66,7 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         decided: None,
         ended: None,
         tenant: caller.tenant(),
-        subject: subject.known(&state).await?,
+        subject: subject.known(&state, caller.bounds()).await?,
     };
     fields.finish()?;
     let id = exception.id;
@@ -108,7 +109,7 @@ fn subject(fields: &mut Fields) -> Result<Named, ApiError> {
 }
 
 impl Named {
-    async fn known(self, state: &ApiState) -> Result<Subject, ApiError> {
+    async fn known(self, state: &ApiState, bounds: Option<&Bounds>) -> Result<Subject, ApiError> {
         Ok(match self {
             Named::Card(id) => {
                 let known = cards::issued(state, id).await;
@@ -121,7 +122,7 @@ impl Named {
                 Subject::Account(id)
             }
             Named::Link(pair, program_id) => {
-                let known = links::find_one(state, &pair, program_id).await;
+                let known = links::find_one(state, bounds, &pair, program_id).await;
                 Subject::Link(known.map_err(|error| error.with_param("link"))?.link_id)
             }
         })

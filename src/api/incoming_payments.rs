@@ -6,9 +6,10 @@ use super::error::{ApiError, shown};
 use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
 use super::{ApiState, Gate, accounts, ask, rails, top_ups};
+use crate::engine::event::Refusal;
 use crate::engine::ids::{AccountId, ProgramId, TopUpId};
 use crate::engine::money::{BALANCE_MAX_MINOR, Money};
-use crate::engine::top_ups::{StatedReference, TopUpEnd, TopUpStatus};
+use crate::engine::top_ups::{EndTopUp, IncomingPayment, StatedReference, TopUpEnd, TopUpStatus};
 use crate::shard::reply::Reply;
 use crate::shard::request::RegistryRequest;
 use crate::store::rows::TopUpRow;
@@ -16,6 +17,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Payments of one file: each is a command of its own, and its sender waits for all of them.
@@ -54,14 +56,19 @@ impl Matched {
 pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<Response, ApiError> {
     let work = async |write: Write| {
         let Write {
-            state, mut fields, ..
+            state,
+            mut fields,
+            ids,
+            ..
         } = write;
+        let write_id = ids.first();
         match fields.take("csv") {
-            Some(Value::String(text)) => file(&state, fields, &text).await,
+            Some(Value::String(text)) => file(&state, fields, &text, write_id).await,
             Some(_) => Err(super::fields::wrong_type("csv", "text")),
             None => {
                 let payment = payment(fields)?;
-                let told = match_payment(&state, &payment).await?;
+                let place = IncomingPayment { write_id, line: 0 };
+                let told = match_payment(&state, &payment, place).await?;
                 Ok(Success::ok(to_json("incoming_payment", &payment, &told)))
             }
         }
@@ -70,13 +77,19 @@ pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<R
 }
 
 /// A file: nothing of it is carried out before all of it could be read.
-async fn file(state: &Arc<ApiState>, fields: Fields, text: &str) -> Result<Success, ApiError> {
+async fn file(
+    state: &Arc<ApiState>,
+    fields: Fields,
+    text: &str,
+    write_id: u64,
+) -> Result<Success, ApiError> {
     fields.finish()?;
     let payments = lines(text)?;
     let mut counts = Map::new();
     let mut told = Vec::with_capacity(payments.len());
     for (line, payment) in payments {
-        let matched = match_payment(state, &payment).await?;
+        let place = IncomingPayment { write_id, line };
+        let matched = match_payment(state, &payment, place).await?;
         let count = counts.entry(matched.result).or_insert(json!(0));
         *count = json!(count.as_u64().unwrap_or_default() + 1);
         let mut json = to_json("incoming_payment", &payment, &matched);
@@ -109,7 +122,7 @@ fn payment(mut fields: Fields) -> Result<Payment, ApiError> {
 }
 
 /// The lines of a CSV (RFC 4180) with their numbers. The first names the columns.
-fn lines(text: &str) -> Result<Vec<(usize, Payment)>, ApiError> {
+fn lines(text: &str) -> Result<Vec<(u32, Payment)>, ApiError> {
     let mut lines = (1..).zip(text.trim_start_matches('\u{feff}').lines());
     let heads = lines
         .next()
@@ -145,7 +158,7 @@ const COLUMNS: [&str; 7] = [
     "program_id",
 ];
 
-fn of_line(number: usize, heads: &[String], line: &str) -> Result<Payment, ApiError> {
+fn of_line(number: u32, heads: &[String], line: &str) -> Result<Payment, ApiError> {
     let place = format!("csv line {number}");
     let malformed = |message: &str| ApiError::invalid("csv_malformed", &place, message);
     let cells = split(line).ok_or_else(|| malformed("a quotation mark is not closed"))?;
@@ -188,20 +201,24 @@ fn split(line: &str) -> Option<Vec<String>> {
     (!is_quoted).then_some(cells)
 }
 
-/// Settles the top-up that the payment is for, if one waits for it.
-async fn match_payment(state: &Arc<ApiState>, payment: &Payment) -> Result<Matched, ApiError> {
+/// Settles the top-up that the payment is for, if one waits for it. A payment that has settled it is `matched` whenever its
+/// request is repeated, and no other one is: the shard says which did.
+async fn match_payment(
+    state: &Arc<ApiState>,
+    payment: &Payment,
+    place: IncomingPayment,
+) -> Result<Matched, ApiError> {
     let row = match referenced(state, payment).await? {
         Ok(row) => row,
         Err(unmatched) => return Ok(unmatched),
     };
     let id = Some(row.id);
-    match row.status {
-        TopUpStatus::Failed => return Ok(Matched::not("refused", id, "top_up_failed")),
-        TopUpStatus::Settled if is_the_same(&row, payment) => {
-            return Ok(Matched::not("duplicate", id, "settled_before"));
-        }
-        TopUpStatus::Settled => return Ok(Matched::not("refused", id, "top_up_settled")),
-        TopUpStatus::Pending => {}
+    let was_settled = row.status == TopUpStatus::Settled;
+    if row.status == TopUpStatus::Failed {
+        return Ok(Matched::not("refused", id, "top_up_failed"));
+    }
+    if was_settled && !is_the_same(&row, payment) {
+        return Ok(Matched::not("refused", id, "top_up_settled"));
     }
     let (_, needs_two) = top_ups::settling_needs_two(state, &row, payment.arrived).await?;
     if needs_two {
@@ -211,17 +228,28 @@ async fn match_payment(state: &Arc<ApiState>, payment: &Payment) -> Result<Match
         arrived: payment.arrived,
         received_on: payment.received_on.as_deref().map(Into::into),
     };
-    match top_ups::end_one(state, row.id, row.account_id, end).await {
-        Ok(()) => Ok(Matched {
+    let end = EndTopUp {
+        top_up_id: row.id,
+        account_id: row.account_id,
+        end,
+        payment: Some(place),
+    };
+    Ok(match top_ups::end_one(state, end).await? {
+        Ok(()) => Matched {
             result: "matched",
             top_up_id: id,
             reason: None,
-        }),
-        Err(error) if error.status == StatusCode::CONFLICT => {
-            Ok(Matched::not("refused", id, error.code))
-        }
-        Err(error) => Err(error),
-    }
+        },
+        Err(Refusal::TopUpSettledBefore(_)) => Matched::not("duplicate", id, "settled_before"),
+        // So long ago that the shard has forgotten it, or at once, in the sandbox.
+        Err(_) if was_settled => Matched::not("duplicate", id, "settled_before"),
+        Err(refusal) => match top_ups::refused(&refusal) {
+            error if error.status == StatusCode::CONFLICT => {
+                Matched::not("refused", id, error.code)
+            }
+            error => return Err(error),
+        },
+    })
 }
 
 /// The same payment told again, as far as can be said.
@@ -268,16 +296,24 @@ async fn referenced(
         Reply::References(known) => known,
         reply => return Err(ask::unexpected(&reply)),
     };
-    Ok(match known.as_slice() {
-        [] => Err(unmatched("reference_unknown")),
-        [one] => {
-            let row = found(one.top_up_id).await?;
-            row.ok_or_else(|| unmatched("reference_unknown"))
+    let mut fitting = Vec::new();
+    for one in known {
+        // A top-up that was refused left its reference without one.
+        if let Some(row) = found(one.top_up_id).await? {
+            fitting.push((one.root, row));
         }
+    }
+    // Those that failed await nothing, so that they stand in the way of none that does.
+    let has_failed = |(_, row): &(AccountId, TopUpRow)| row.status == TopUpStatus::Failed;
+    if !fitting.iter().all(has_failed) {
+        fitting.retain(|one| !has_failed(one));
+    }
+    let roots: BTreeSet<AccountId> = fitting.iter().map(|(root, _)| *root).collect();
+    Ok(match (fitting.len(), fitting.pop()) {
+        (1, Some((_, row))) => Ok(row),
+        (_, None) => Err(unmatched("reference_unknown")),
         // Whose it is cannot be told: what one tree announces takes nothing from another.
-        [one, other, ..] if one.root != other.root => {
-            Err(unmatched("reference_of_several_accounts"))
-        }
+        _ if roots.len() > 1 => Err(unmatched("reference_of_several_accounts")),
         _ => Err(unmatched("reference_of_several_methods")),
     })
 }

@@ -1,13 +1,15 @@
 //! `/v1/links/{type}/{id}`: the controls of an object that cards are linked to, and freezing or closing all of them. What
 //! controls do is in `engine::links`, the state in `engine::link_states`.
 
+use super::auth::Caller;
 use super::body::WriteRequest;
 use super::error::{ApiError, json_response};
 use super::fields::{self, Fields};
 use super::guarded::{self, Guarded};
 use super::idempotency::{Success, Write, once};
 use super::list::ListQuery;
-use super::{ApiState, Gate, ask, cards, controls_json};
+use super::{ApiState, Gate, ask, bounds, cards, controls_json};
+use crate::engine::api_keys::Bounds;
 use crate::engine::approvals::GuardedWrite;
 use crate::engine::ids::ProgramId;
 use crate::engine::link_states::{ChangeLinkStatus, LinkStatus};
@@ -50,13 +52,15 @@ pub async fn replace(
     Path(path): Path<(String, String)>,
     request: WriteRequest,
 ) -> Result<Response, ApiError> {
-    let work = async |write: Write| carry_out_replacing(write, path.clone()).await;
+    let work = async |write: Write| carry_out_replacing(write, path.clone(), None).await;
     once(gate.state()?, request, work).await
 }
 
+/// What was approved is for the program that it was asked for, whatever its approver sees.
 pub async fn carry_out_replacing(
     write: Write,
     path: (String, String),
+    approved_for: Option<ProgramId>,
 ) -> Result<Success, ApiError> {
     let Write {
         state,
@@ -69,14 +73,9 @@ pub async fn carry_out_replacing(
     let program_id = fields.id("program_id", ProgramId::PREFIX)?;
     let controls = controls_json::take_required(&mut fields, &mut ids, &state.switchboard.view())?;
     fields.finish()?;
-    let program_id = match program_id {
-        Some(program_id) => program_id,
-        None => program_of(&state, &pair).await?,
-    };
-    let known = find(&state, &pair).await?;
-    let mut known = known.iter();
-    let before = known.find(|link| link.key.program_id == program_id);
-    let controls_before = before.and_then(|link| link.controls.as_deref());
+    let named = approved_for.or(program_id);
+    let (program_id, before) = target(&state, &caller, &pair, named).await?;
+    let controls_before = before.as_ref().and_then(|link| link.controls.as_deref());
     let raises = cards::may_loosen(&caller, &controls, controls_before)?;
     let guarded = Guarded {
         program_id,
@@ -91,7 +90,7 @@ pub async fn carry_out_replacing(
     if let Some(waits) = guarded::ask_if(needs_two, &state, (&caller, &ids, &way), guarded).await? {
         return Ok(waits);
     }
-    let before = before.map_or(Value::Null, to_json);
+    let before = before.as_ref().map_or(Value::Null, to_json);
     let (link_type, id) = pair;
     let key = LinkKey {
         program_id,
@@ -119,19 +118,16 @@ pub async fn change_status(
 ) -> Result<Response, ApiError> {
     let work = async |write: Write| {
         let Write {
-            state, mut fields, ..
+            state,
+            caller,
+            mut fields,
+            ..
         } = write;
         let pair = pair_of_path(path.clone())?;
         let program_id = fields.id("program_id", ProgramId::PREFIX)?;
         fields.finish()?;
-        let program_id = match program_id {
-            Some(program_id) => program_id,
-            None => program_of(&state, &pair).await?,
-        };
-        let known = find(&state, &pair).await?;
-        let mut known = known.iter();
-        let before = known.find(|link| link.key.program_id == program_id);
-        let before = before.map_or(Value::Null, to_json);
+        let (program_id, before) = target(&state, &caller, &pair, program_id).await?;
+        let before = before.as_ref().map_or(Value::Null, to_json);
         let key = LinkKey {
             program_id,
             link_type: pair.0.clone(),
@@ -143,7 +139,7 @@ pub async fn change_status(
             Reply::RegistryRefused(refusal) => return Err(refused(refusal)),
             reply => return Err(ask::unexpected(&reply)),
         }
-        let after = find_one(&state, &pair, Some(program_id)).await?;
+        let after = find_one(&state, caller.bounds(), &pair, Some(program_id)).await?;
         Ok(Success::ok(to_json(&after)).from(before))
     };
     once(gate.state()?, request, work).await
@@ -173,16 +169,35 @@ pub fn refused(refusal: RegistryRefusal) -> ApiError {
     }
 }
 
-/// The program that has this link, or else the only one there is.
-async fn program_of(state: &ApiState, pair: &LinkPair) -> Result<ProgramId, ApiError> {
-    let known = find(state, pair).await?;
-    let mut programs: Vec<ProgramId> = known.iter().map(|link| link.key.program_id).collect();
-    if programs.is_empty() {
-        let view = ask::view(state).await?;
-        programs = view.programs_in_order().iter().map(|p| p.id).collect();
+/// The program that a write is for, with the link that it has there: the one that is named, the one that has it, or else
+/// the only one that the caller may write to. Only keys that are bound by nothing or by program alone make one known.
+async fn target(
+    state: &ApiState,
+    caller: &Caller,
+    pair: &LinkPair,
+    named: Option<ProgramId>,
+) -> Result<(ProgramId, Option<KnownLink>), ApiError> {
+    if let Some(link) = find_seen(state, caller.bounds(), pair, named).await? {
+        return Ok((link.key.program_id, Some(link)));
     }
-    match programs[..] {
-        [only] => Ok(only),
+    let program_id = match (named, caller.bounds()) {
+        (Some(program_id), _) => program_id,
+        (None, Some(bounds)) => only(&bounds.program_ids)?,
+        (None, None) => {
+            let view = ask::view(state).await?;
+            let programs: Vec<_> = view.programs_in_order().iter().map(|p| p.id).collect();
+            only(&programs)?
+        }
+    };
+    match caller.sees_program(program_id) {
+        true => Ok((program_id, None)),
+        false => Err(not_found()),
+    }
+}
+
+fn only(programs: &[ProgramId]) -> Result<ProgramId, ApiError> {
+    match programs {
+        [only] => Ok(*only),
         _ => Err(needs_program()),
     }
 }
@@ -204,25 +219,49 @@ pub async fn find(
     }
 }
 
-/// The one of this type and id, in that program if one is named.
+/// The one of this type and id that a key of these bounds sees, in that program if one is named.
 pub async fn find_one(
     state: &ApiState,
+    bounds: Option<&Bounds>,
     pair: &LinkPair,
     program_id: Option<ProgramId>,
 ) -> Result<KnownLink, ApiError> {
+    let seen = find_seen(state, bounds, pair, program_id).await?;
+    seen.ok_or_else(not_found)
+}
+
+/// Whether the caller sees the object of this type and id in that program, or would, if it were known.
+pub async fn is_seen(
+    state: &ApiState,
+    caller: &Caller,
+    pair: &LinkPair,
+    program_id: ProgramId,
+) -> Result<bool, ApiError> {
+    let seen = find_seen(state, caller.bounds(), pair, Some(program_id)).await?;
+    Ok(seen.is_some() || caller.sees_program(program_id))
+}
+
+async fn find_seen(
+    state: &ApiState,
+    bounds: Option<&Bounds>,
+    pair: &LinkPair,
+    program_id: Option<ProgramId>,
+) -> Result<Option<KnownLink>, ApiError> {
     let mut known = find(state, pair).await?;
-    if let Some(program_id) = program_id {
-        known.retain(|link| link.key.program_id == program_id);
+    known.retain(|link| {
+        let is_seen = bounds.is_none_or(|bounds| bounds::sees_link(bounds, link));
+        is_seen && program_id.is_none_or(|id| id == link.key.program_id)
+    });
+    match known.len() {
+        0 | 1 => Ok(known.pop()),
+        _ => Err(needs_program()),
     }
-    if known.len() > 1 {
-        return Err(needs_program());
-    }
-    known.pop().ok_or_else(not_found)
 }
 
 pub async fn one(
     State(gate): State<Gate>,
     Path(path): Path<(String, String)>,
+    caller: Caller,
     ListQuery(mut query): ListQuery,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
@@ -230,7 +269,7 @@ pub async fn one(
     query.finish()?;
     // What no link can be named is not there either.
     let pair = pair_of_path(path).map_err(|_| not_found())?;
-    let link = find_one(&state, &pair, program_id).await?;
+    let link = find_one(&state, caller.bounds(), &pair, program_id).await?;
     Ok(json_response(StatusCode::OK, to_json(&link).to_string()))
 }
 

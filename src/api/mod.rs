@@ -147,6 +147,8 @@ pub struct ApiState {
     metrics: prometheus_client::registry::Registry,
     /// Idempotency keys of requests that are being carried out now.
     keys_in_use: Mutex<HashSet<IdempotencyKey>>,
+    /// One top-up of an external reference at a time, from its reservation until its shard has answered.
+    reference_turns: Turns,
     /// In the order of their sections.
     loopbacks: Vec<Loopback>,
     /// Told when there is a batch of cards to be issued.
@@ -212,6 +214,7 @@ impl ApiState {
             answer_within_ms: wiring.answer_within_ms,
             metrics,
             keys_in_use: Mutex::default(),
+            reference_turns: Turns::default(),
             loopbacks: wiring.loopbacks,
             card_batch_work: Notify::new(),
             unfinished_approvals: OnceCell::new(),

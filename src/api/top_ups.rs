@@ -19,6 +19,7 @@ use crate::engine::registry::{RegistryAction, RegistryRefusal};
 use crate::engine::state::Account;
 use crate::engine::top_ups::{self, EndTopUp, ReserveReference, TopUpEnd, TopUpStatus};
 use crate::shard::reply::Reply;
+use crate::shard::request::ShardRequest;
 use crate::store::from_money::TopUpTail;
 use crate::store::query_money::TopUpFilter;
 use crate::store::row_json;
@@ -27,6 +28,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use std::sync::Arc;
+use tokio::sync::MutexGuard;
 
 pub const TOO_MANY_PENDING: &str = "too_many_pending_top_ups";
 
@@ -111,6 +113,7 @@ fn reserve(
         settles: rail.expects() == Expectation::Arrived,
         program_id: account.program_id,
         top_up,
+        in_place_of: None,
     }
 }
 
@@ -121,7 +124,8 @@ async fn make(
 ) -> Result<Success, ApiError> {
     let id = reserve.top_up.top_up_id;
     let action = reserve.action();
-    if reserve.top_up.external_reference.is_some() {
+    let turn = reference_turn(state, &reserve).await?;
+    if turn.is_some() {
         reserve_reference(state, reserve).await?;
     }
     match ask::shard_command(state, account.root, action).await? {
@@ -129,6 +133,7 @@ async fn make(
         Reply::Refused(refusal) => return Err(refused(&refusal)),
         reply => return Err(ask::unexpected(&reply)),
     }
+    drop(turn);
     Ok(Success::created(row_json::top_up(
         &behind(state, id).await?,
     )))
@@ -158,19 +163,85 @@ fn check(account: &Account, top_up: &TopUp) -> Result<i64, ApiError> {
     }
 }
 
-async fn reserve_reference(state: &ApiState, reserve: ReserveReference) -> Result<(), ApiError> {
-    let action = RegistryAction::ReserveReference(Box::new(reserve));
-    match ask::registry_command(state, action).await? {
-        Reply::Done => Ok(()),
-        Reply::RegistryRefused(refusal @ RegistryRefusal::ReferenceTaken(_)) => {
-            let error = ApiError::conflict("external_reference_taken", refusal.to_string());
-            Err(error.with_param("external_reference"))
+/// Nothing where there is no reference. In its turn whoever finds one taken sees what came of the top-up that took it.
+async fn reference_turn<'a>(
+    state: &'a ApiState,
+    reserve: &ReserveReference,
+) -> Result<Option<MutexGuard<'a, ()>>, ApiError> {
+    let TopUp {
+        method,
+        external_reference,
+        ..
+    } = &reserve.top_up;
+    let Some(reference) = external_reference else {
+        return Ok(None);
+    };
+    let path = format!("/{method}/{}/{reference}", reserve.root);
+    Ok(Some(state.reference_turns.of(&path).await?))
+}
+
+/// Takes its reference, unless the shard would refuse the top-up.
+async fn reserve_reference(
+    state: &Arc<ApiState>,
+    mut reserve: ReserveReference,
+) -> Result<(), ApiError> {
+    if let Reply::Refused(refusal) = outlook(state, &reserve).await? {
+        return Err(refused(&refusal));
+    }
+    let taken = match ask_to_reserve(state, &reserve).await? {
+        Ok(()) => return Ok(()),
+        Err(taken) => taken,
+    };
+    if let RegistryRefusal::ReferenceTaken(id) = taken
+        && was_never_made(state, &reserve, id).await?
+    {
+        reserve.in_place_of = Some(id);
+        if ask_to_reserve(state, &reserve).await?.is_ok() {
+            return Ok(());
         }
+    }
+    let error = ApiError::conflict("external_reference_taken", taken.to_string());
+    Err(error.with_param("external_reference"))
+}
+
+async fn ask_to_reserve(
+    state: &ApiState,
+    reserve: &ReserveReference,
+) -> Result<Result<(), RegistryRefusal>, ApiError> {
+    let action = RegistryAction::ReserveReference(Box::new(reserve.clone()));
+    match ask::registry_command(state, action).await? {
+        Reply::Done => Ok(Ok(())),
+        Reply::RegistryRefused(refusal @ RegistryRefusal::ReferenceTaken(_)) => Ok(Err(refusal)),
         reply => Err(ask::unexpected(&reply)),
     }
 }
 
-fn refused(refusal: &Refusal) -> ApiError {
+/// What its shard would say now.
+async fn outlook(state: &ApiState, reserve: &ReserveReference) -> Result<Reply, ApiError> {
+    let (root, action) = (reserve.root, reserve.action());
+    ask::shard(state, root, ShardRequest::Outlook { root, action }).await
+}
+
+/// Neither the shard of this tree knows a top-up of this id, nor did it ever: it was refused after it took its reference.
+async fn was_never_made(
+    state: &Arc<ApiState>,
+    reserve: &ReserveReference,
+    id: TopUpId,
+) -> Result<bool, ApiError> {
+    let mut earlier = reserve.clone();
+    earlier.top_up.top_up_id = id;
+    match outlook(state, &earlier).await? {
+        Reply::Account(_) | Reply::Refused(Refusal::IdTaken) => return Ok(false),
+        _ => {}
+    }
+    match find(state, id).await {
+        Ok(_) => Ok(false),
+        Err(error) if error.status == StatusCode::NOT_FOUND => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+pub fn refused(refusal: &Refusal) -> ApiError {
     let message = refusal.to_string();
     match refusal {
         Refusal::CurrencyMismatch { .. } => {
@@ -180,7 +251,9 @@ fn refused(refusal: &Refusal) -> ApiError {
         Refusal::AmountOutOfRange => {
             ApiError::conflict("amount_out_of_range", message).with_param("amount")
         }
-        Refusal::TopUpNotPending(_) => ApiError::conflict("top_up_not_pending", message),
+        Refusal::TopUpNotPending(_) | Refusal::TopUpSettledBefore(_) => {
+            ApiError::conflict("top_up_not_pending", message)
+        }
         Refusal::TooManyPendingTopUps => ApiError::unavailable(TOO_MANY_PENDING, message),
         _ => ApiError::internal(refusal),
     }
@@ -272,26 +345,26 @@ pub async fn fail(
 
 async fn end(state: &Arc<ApiState>, row: TopUpRow, end: TopUpEnd) -> Result<Success, ApiError> {
     let before = row_json::top_up(&row);
-    end_one(state, row.id, row.account_id, end).await?;
+    let end = EndTopUp {
+        top_up_id: row.id,
+        account_id: row.account_id,
+        end,
+        payment: None,
+    };
+    match end_one(state, end).await? {
+        Ok(()) => {}
+        Err(refusal) => return Err(refused(&refusal)),
+    }
     let after = row_json::top_up(&behind(state, row.id).await?);
     Ok(Success::ok(after).from(before))
 }
 
-pub async fn end_one(
-    state: &ApiState,
-    top_up_id: TopUpId,
-    account_id: AccountId,
-    end: TopUpEnd,
-) -> Result<(), ApiError> {
-    let action = Action::EndTopUp(Box::new(EndTopUp {
-        top_up_id,
-        account_id,
-        end,
-    }));
-    let root = state.switchboard.directory.root_of(account_id);
+pub async fn end_one(state: &ApiState, end: EndTopUp) -> Result<Result<(), Refusal>, ApiError> {
+    let root = state.switchboard.directory.root_of(end.account_id);
+    let action = Action::EndTopUp(Box::new(end));
     match ask::shard_command(state, root, action).await? {
-        Reply::Account(_) => Ok(()),
-        Reply::Refused(refusal) => Err(refused(&refusal)),
+        Reply::Account(_) => Ok(Ok(())),
+        Reply::Refused(refusal) => Ok(Err(refusal)),
         reply => Err(ask::unexpected(&reply)),
     }
 }

@@ -5,7 +5,7 @@ use crate::api::{accounts, controls_json};
 use crate::engine::fees::charge::Charge;
 use crate::engine::fees::monthly::ChargeMonthlyFee;
 use crate::engine::registry::RegistryEvent;
-use crate::engine::top_ups::{EndTopUp, TopUpEnd, TopUpEnded};
+use crate::engine::top_ups::{EndTopUp, IncomingPayment, TopUpEnd, TopUpEnded};
 use crate::engine::transfers::{EndTransfer, Transfer, Transferred};
 use crate::engine::watch::{AutoTopUp, AutoToppedUp, ChangeAccount, NoteLowBalance};
 use serde_json::{Value, json};
@@ -53,7 +53,12 @@ pub(super) fn end_top_up(end: &EndTopUp) -> Value {
     json["type"] = "end_top_up".into();
     json["top_up_id"] = end.top_up_id.to_string().into();
     json["account_id"] = end.account_id.to_string().into();
+    json["payment"] = end.payment.map(payment).into();
     json
+}
+
+fn payment(payment: IncomingPayment) -> Value {
+    json!({ "write_id": payment.write_id, "line": payment.line })
 }
 
 pub(super) fn top_up_ended(ended: &TopUpEnded) -> Value {

@@ -312,7 +312,9 @@ fn holder(holder: &Holder) -> Value {
 }
 
 fn reserve_reference(reserve: &ReserveReference) -> Value {
-    with_type("reserve_reference", top_up(&reserve.top_up))
+    let mut json = with_type("reserve_reference", top_up(&reserve.top_up));
+    json["in_place_of"] = reserve.in_place_of.map(|id| id.to_string()).into();
+    json
 }
 
 fn request_exception(wanted: &ControlException) -> Value {

@@ -86,4 +86,6 @@ pub enum Refusal {
     ShippingStatusForbids(ShippingStatus),
     #[error("the card has not left for its holder: its shipping is {}", .0.name())]
     NotShipped(ShippingStatus),
+    #[error("top-up {0} was settled before with as much, by another payment or by hand")]
+    TopUpSettledBefore(TopUpId),
 }

@@ -37,6 +37,17 @@ pub struct EndTopUp {
     pub top_up_id: TopUpId,
     pub account_id: AccountId,
     pub end: TopUpEnd,
+    /// The payment that was told, where one was: what it has settled it settles again in no other name.
+    pub payment: Option<IncomingPayment>,
+}
+
+/// One payment of those that a request tells: the same where the request is repeated under its Idempotency-Key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncomingPayment {
+    /// The first id of the write.
+    pub write_id: u64,
+    /// In its file; 0 where it is no file.
+    pub line: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +61,25 @@ pub enum TopUpEnd {
     Failed {
         reason: Box<str>,
     },
+}
+
+impl TopUpEnd {
+    /// As much arrived, on the same day as far as both say one.
+    fn is_told_again_by(&self, other: &TopUpEnd) -> bool {
+        let settled = |end: &TopUpEnd| match end {
+            TopUpEnd::Settled {
+                arrived,
+                received_on,
+            } => Some((*arrived, received_on.clone())),
+            TopUpEnd::Failed { .. } => None,
+        };
+        match (settled(self), settled(other)) {
+            (Some((arrived, day)), Some((told, day_told))) => {
+                arrived == told && (day == day_told || day.is_none() || day_told.is_none())
+            }
+            _ => false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -217,9 +247,12 @@ pub(super) fn decide_end(state: &State, command: &Command, end: &EndTopUp) -> Ou
     let Some(pending) = state.announced.pending.get(&id) else {
         let retention_ms = state.registry.settings.idempotency_retention_ms;
         let ended = state.announced.ended.find(id, command.at, retention_ms);
-        return match ended.is_some_and(|ended| ended == end) {
-            true => Outcome::AlreadyDone,
-            false => Outcome::Refused(Refusal::TopUpNotPending(id)),
+        return match ended {
+            Some(ended) if ended == end => Outcome::AlreadyDone,
+            Some(ended) if ended.end.is_told_again_by(&end.end) => {
+                Outcome::Refused(Refusal::TopUpSettledBefore(id))
+            }
+            _ => Outcome::Refused(Refusal::TopUpNotPending(id)),
         };
     };
     let account_id = pending.top_up.account_id;
@@ -277,6 +310,8 @@ pub struct ReserveReference {
     /// At once, where nothing has to arrive.
     pub settles: bool,
     pub program_id: ProgramId,
+    /// The top-up that had this reference and was never made, as its shard refused it; it is not made any more.
+    pub in_place_of: Option<TopUpId>,
 }
 
 impl ReserveReference {
@@ -358,6 +393,9 @@ pub(super) fn decide_reserve(
     match references.get(&top_up.method, reference, reserve.root) {
         None => RegistryOutcome::Event(RegistryEvent::ReferenceReserved),
         Some(known) if known.top_up_id == top_up.top_up_id => RegistryOutcome::AlreadyDone,
+        Some(known) if Some(known.top_up_id) == reserve.in_place_of => {
+            RegistryOutcome::Event(RegistryEvent::ReferenceReserved)
+        }
         Some(known) => RegistryOutcome::Refused(RegistryRefusal::ReferenceTaken(known.top_up_id)),
     }
 }

@@ -160,6 +160,9 @@ impl World {
                 }
                 if let RegistryAction::ReserveReference(reserve) = &command.action {
                     let id = reserve.top_up.top_up_id;
+                    if let Some(refused) = reserve.in_place_of {
+                        self.pending_top_ups.remove(&refused);
+                    }
                     self.pending_top_ups.insert(id, (**reserve).clone());
                 }
                 if let RegistryAction::RequestToken(request) = &command.action {

@@ -4,7 +4,9 @@
 use super::clock::Clock;
 use super::inbox::{Inbox, Outlet, Priority};
 use super::reply::{HeldReplies, Reply, ReplySink, Unavailable};
-use super::request::{Batch, RegistryMessage, RegistryRequest, ShardMessage, ShardRequest, Token};
+use super::request::{
+    Batch, REFERENCED_MAX, RegistryMessage, RegistryRequest, ShardMessage, ShardRequest, Token,
+};
 use super::stats::ShardStats;
 use super::worker::Nobody;
 use crate::engine::audit::Requester;
@@ -292,7 +294,13 @@ impl RegistryWorker {
 
     /// What the reference may stand for; two are enough to say that it is not clear.
     fn references(&self, stated: &StatedReference) -> Reply {
-        Reply::References(self.registry.references.of(stated).take(2).collect())
+        Reply::References(
+            self.registry
+                .references
+                .of(stated)
+                .take(REFERENCED_MAX)
+                .collect(),
+        )
     }
 
     fn program(&self, id: ProgramId) -> Reply {

@@ -31,6 +31,11 @@ pub enum ShardRequest {
     Token(TokenId),
     /// What is used of every limit that binds it.
     Spend(CardId),
+    /// What a command would come to now: `Done`, what it was about where it was done before, or a refusal.
+    Outlook {
+        root: AccountId,
+        action: Action,
+    },
 }
 
 impl ShardRequest {
@@ -79,9 +84,12 @@ pub enum RegistryRequest {
     },
     /// What is to be issued next.
     CardBatchPortion,
-    /// The top-ups that this external reference is of, by their methods.
+    /// The top-ups that this external reference is of, by their methods, `REFERENCED_MAX` at most.
     Reference(StatedReference),
 }
+
+/// Of the top-ups of one reference, those that are told: who asks looks at each of them.
+pub const REFERENCED_MAX: usize = 100;
 
 /// All requests of one read, on their way to one queue.
 pub struct Batch<Request> {

@@ -295,6 +295,15 @@ impl Worker {
                 let command = self.command(root, at, action);
                 self.first_answer_of(command)
             }
+            ShardRequest::Outlook { root, action } => {
+                let command = self.command(root, at, action);
+                match decide(&self.state, &command) {
+                    Outcome::Event(_) => Reply::Done,
+                    Outcome::FirstAnswer(answer) => Reply::Message(answer),
+                    Outcome::AlreadyDone => self.object_of(&command.action),
+                    Outcome::Refused(refusal) => Reply::Refused(refusal),
+                }
+            }
         }
     }
 

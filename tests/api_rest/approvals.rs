@@ -584,3 +584,31 @@ fn an_approval_that_is_cut_off_goes_over_nothing_newer() {
     let told = seen.keys().map(|(state, amount)| (&**state, *amount));
     assert_eq!(told.collect::<Vec<_>>(), states, "{seen:?}");
 }
+
+/// The object of the same name in another program is neither changed by it nor lets its own people see it.
+#[test]
+fn controls_of_a_linked_object_are_approved_for_the_program_that_they_were_asked_for() {
+    let switch = Switch::start();
+    let root = switch.client();
+    let two = Two::new(&switch);
+    let other = root.program();
+    let bound = |program: &str| {
+        let key = json!({"name": "b", "preset": "owner", "program_ids": [program]});
+        with_key(&root, key)
+    };
+    let (own, stranger) = (bound(&two.program), bound(&other));
+    let link = "/v1/links/project/p1";
+    let limit = |amount: i64| json!({"controls": {"limits": [{"id": LIMIT, "window": "day", "amount": amount}]}});
+    own.put(link, limit(1_000)).ok();
+    stranger.post(&format!("{link}/freeze"), json!({})).ok();
+    let asked = waits(&own.put(link, limit(2_000)));
+    assert_eq!(own.get(&asked).ok()["status"], "pending");
+    assert_eq!(stranger.get(&asked).error().2, "approval_not_found");
+    let approved = act(&two.bob, &asked, "approve").ok();
+    let outcome = &approved["outcome"];
+    assert_eq!(outcome["status"], 200, "{outcome}");
+    assert_eq!(outcome["body"]["program_id"], two.program);
+    let limits = own.get(link).ok()["controls"]["limits"].clone();
+    assert_eq!(limits[0]["amount"], 2_000);
+    assert_eq!(stranger.get(link).ok()["controls"], json!({}));
+}

@@ -237,7 +237,13 @@ fn a_bound_key_sees_what_it_is_bound_to_and_nothing_else_route_by_route() {
             match (own.path(&route), other.path(&route)) {
                 (Some(inside), Some(outside)) => {
                     let (status, _, code, _) = told(&outside).error();
-                    assert_eq!(status, 404, "{bound_by}: {} {outside}", route.method);
+                    // It may make an object of this name known in its own program, and this body is wrong for that.
+                    let makes_known = route.about == About::Link && bound_by == "program_ids";
+                    let expected = match makes_known && route.method != "GET" {
+                        true => 400,
+                        false => 404,
+                    };
+                    assert_eq!(status, expected, "{bound_by}: {} {outside}", route.method);
                     let gone = root.send(route.method, &nowhere(&route), b"{\"nothing\": 1}");
                     if route.method == "GET" && route.about != About::Link {
                         assert_eq!(gone.error().2, code, "as if it were not there");

@@ -1,7 +1,8 @@
 //! `/v1/links/{type}/{id}`: controls of what cards are linked to, written, read back, and shared by the cards.
 
 use super::authorizations::{authorize, funded_card};
-use super::harness::{Disk, Options, Switch};
+use super::harness::{Client, Disk, Options, Switch};
+use super::keys::with_key;
 use super::refusals::assert_error;
 use serde_json::{Value, json};
 
@@ -280,4 +281,143 @@ fn all_cards_of_an_object_are_frozen_unfrozen_and_closed_in_one_call() {
         "closed"
     );
     assert_eq!(client.get("/v1/links/project/p9").ok()["status"], "frozen");
+}
+
+const SCOPES: [&str; 8] = [
+    "cards:issue",
+    "cards:read",
+    "cards:freeze",
+    "cards:unfreeze",
+    "cards:close",
+    "limits:write",
+    "limits:raise",
+    "exceptions:request",
+];
+
+fn bound(root: &Client, bounds: (&str, Value)) -> Client {
+    let mut body = json!({"name": "bound", "scopes": SCOPES});
+    body[bounds.0] = bounds.1;
+    with_key(root, body)
+}
+
+fn exception_of(id: &str) -> Value {
+    json!({"link": {"type": "user", "id": id}, "lifts": {"countries": ["FR"]},
+           "ends_at": "2030-01-01T00:00:00Z", "reason": "trip"})
+}
+
+/// Everything that a key does with its own linked object, which is told with its program.
+fn uses_its_own(client: &Client, id: &str, program_id: &str) {
+    let path = format!("/v1/links/user/{id}");
+    for more in [json!({}), json!({ "program_id": program_id })] {
+        for (verb, status) in [("freeze", "frozen"), ("unfreeze", "active")] {
+            let told = client.post(&format!("{path}/{verb}"), more.clone()).ok();
+            assert_eq!(
+                [&told["status"], &told["program_id"]],
+                [&json!(status), &json!(program_id)]
+            );
+        }
+        let mut body = more.clone();
+        body["controls"] = json!({"countries": {"block": ["KP"]}});
+        let set = client.put(&path, body).ok();
+        assert_eq!(set["program_id"], program_id);
+        assert_eq!(client.get(&path).ok(), set);
+    }
+    let asked = client.post("/v1/exceptions", exception_of(id));
+    asked.created();
+    assert_eq!(asked.json()["link"]["program_id"], program_id);
+}
+
+#[test]
+fn the_same_object_of_another_program_does_not_stand_between_a_key_and_its_own() {
+    let switch = Switch::start();
+    let root = switch.client();
+    let own = [(); 2].map(|()| root.program_and_account());
+    let linked = |account_id: &str| json!({"account_id": account_id, "links": [{"type": "user", "id": "u1"}]});
+    let mut keys = Vec::new();
+    for (program_id, account_id) in &own {
+        let by_program = bound(&root, ("program_ids", json!([program_id])));
+        by_program.post("/v1/cards", linked(account_id)).created();
+        keys.push((by_program, program_id));
+        keys.push((
+            bound(&root, ("account_ids", json!([account_id]))),
+            program_id,
+        ));
+    }
+    for (key, program_id) in &keys {
+        uses_its_own(key, "u1", program_id);
+    }
+    // Each sees its own alone, and names no other.
+    let (first, others) = (&keys[0].0, &own[1].0);
+    let path = "/v1/links/user/u1";
+    let told = first.get(&format!("{path}?program_id={others}")).error();
+    assert_eq!((told.0, &*told.2), (404, "link_not_found"));
+    for (key, _) in &keys[..2] {
+        let told = key.post(&format!("{path}/freeze"), json!({ "program_id": others }));
+        assert_eq!(told.error().3.as_deref(), Some("program_id"));
+    }
+    let mut exception = exception_of("u1");
+    exception["link"]["program_id"] = json!(others);
+    let told = first.post("/v1/exceptions", exception).error();
+    assert_eq!((told.0, told.3.as_deref()), (404, Some("link")));
+    // Who sees both says which.
+    let told = root.post(&format!("{path}/freeze"), json!({}));
+    let expected = (400, "invalid_request", "field_missing", Some("program_id"));
+    assert_error(&told, expected, "root");
+    let theirs = |key: &Client| key.get(path).ok()["status"].clone();
+    first.post(&format!("{path}/close"), json!({})).ok();
+    assert_eq!([theirs(first), theirs(&keys[2].0)], ["closed", "active"]);
+}
+
+#[test]
+fn a_key_bound_by_program_makes_an_object_known_before_any_card_is_linked() {
+    let switch = Switch::start();
+    let root = switch.client();
+    let own = [(); 2].map(|()| root.program_and_account());
+    let keys = own
+        .each_ref()
+        .map(|(id, _)| bound(&root, ("program_ids", json!([id]))));
+    let both = bound(&root, ("program_ids", json!([own[0].0, own[1].0])));
+    let nothing = (404, "not_found", "link_not_found", None);
+    assert_error(&keys[0].get("/v1/links/user/new"), nothing, "new");
+    assert_error(
+        &keys[0].post("/v1/exceptions", exception_of("new")),
+        (404, "not_found", "link_not_found", Some("link")),
+        "exception",
+    );
+    for (key, (program_id, _)) in keys.iter().zip(&own) {
+        uses_its_own_new(key, program_id);
+        uses_its_own(key, "new", program_id);
+    }
+    let told = both.post("/v1/links/user/other/freeze", json!({}));
+    let which = (400, "invalid_request", "field_missing", Some("program_id"));
+    assert_error(&told, which, "both");
+    let body = json!({"program_id": own[1].0});
+    let told = both.post("/v1/links/user/other/freeze", body).ok();
+    assert_eq!(told["program_id"], own[1].0);
+    // One that is bound by account makes none known.
+    let by_account = bound(&root, ("account_ids", json!([own[0].1])));
+    for body in [json!({}), json!({"program_id": own[0].0})] {
+        let told = by_account.post("/v1/links/user/other/freeze", body);
+        assert_error(&told, nothing, "by account");
+    }
+}
+
+fn uses_its_own_new(key: &Client, program_id: &str) {
+    for body in [
+        json!({"controls": {}}),
+        json!({"controls": {}, "program_id": program_id}),
+    ] {
+        let set = key.put("/v1/links/user/new", body).ok();
+        assert_eq!(set["program_id"], program_id);
+    }
+    for (id, body) in [
+        ("f1", json!({})),
+        ("f2", json!({ "program_id": program_id })),
+    ] {
+        let told = key.post(&format!("/v1/links/user/{id}/freeze"), body).ok();
+        assert_eq!(
+            [&told["status"], &told["program_id"]],
+            [&json!("frozen"), &json!(program_id)]
+        );
+    }
 }

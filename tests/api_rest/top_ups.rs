@@ -1,9 +1,16 @@
 //! Top-ups in two steps, and the payments that settle them.
 
+use super::authorizations::{asked, carry_out, dollars};
 use super::harness::{Client, Disk, Options, Switch};
-use super::keys::with_key;
+use super::keys::{with_key, with_key_and_id};
 use super::refusals::assert_error;
 use super::transfers::posted;
+use cardswitch::engine::command::{Action, TopUp};
+use cardswitch::engine::ids::{AccountId, ApiKeyId, TopUpId};
+use cardswitch::engine::registry::RegistryAction;
+use cardswitch::engine::top_ups::{PENDING_TOP_UPS_OF_TENANT_MAX, ReserveReference};
+use cardswitch::shard::inbox::Priority;
+use cardswitch::shard::request::RegistryRequest;
 use serde_json::{Value, json};
 
 fn without_sandbox() -> Switch {
@@ -256,6 +263,226 @@ fn a_crash_at_any_record_neither_loses_nor_doubles_a_top_up() {
             "cut after {cut}"
         );
     }
+}
+
+/// A crash at any record: the payment that settled a top-up is told to have done so again, and no other one is.
+#[test]
+fn a_payment_that_a_crash_cut_off_is_matched_when_it_is_told_again() {
+    let switch = without_sandbox();
+    let client = switch.client();
+    let (program_id, account_id) = client.program_and_account();
+    let ids = ["W1", "W2"].map(|reference| announce(&client, &account_id, 100, reference));
+    let keyed = |client: &Client, key: &str| client.header("Idempotency-Key", key);
+    let payment = json!({"reference": "W1", "amount": 100, "currency": "USD"});
+    let file = "reference,amount,currency\nW2,100,USD\nW2,100,USD\n";
+    let told = |client: &Client| {
+        let one = keyed(client, "a").post("/v1/incoming_payments", payment.clone());
+        let file = keyed(client, "b").header("Content-Type", "text/csv").send(
+            "POST",
+            "/v1/incoming_payments",
+            file.as_bytes(),
+        );
+        let (one, file) = (one.ok(), file.ok());
+        let lines = file["payments"].as_array().unwrap().iter();
+        let results: Vec<Value> = std::iter::once(&one)
+            .chain(lines)
+            .map(|line| line["result"].clone())
+            .collect();
+        results
+    };
+    let before = switch.journal.durable();
+    assert_eq!(told(&client), ["matched", "matched", "duplicate"]);
+    let after = switch.journal.durable();
+    switch.projected();
+    let log = client
+        .get("/v1/audit_log?action=POST%20/v1/incoming_payments")
+        .ok();
+    let entry = &log["data"][1];
+    assert_eq!(
+        [&entry["object_id"], &entry["program_id"]],
+        [&json!(ids[0]), &json!(program_id)]
+    );
+    let disk = switch.disk.clone();
+    drop(switch);
+    for cut in before..=after {
+        let options = Options {
+            sandbox: false,
+            ..Options::default()
+        };
+        let switch = Switch::start_on(disk.cut_after(cut), options);
+        let client = switch.client();
+        assert_eq!(
+            told(&client),
+            ["matched", "matched", "duplicate"],
+            "cut after {cut}"
+        );
+        let other = client.post("/v1/incoming_payments", payment.clone());
+        assert_eq!(other.ok()["result"], "duplicate", "cut after {cut}");
+        assert_eq!(posted(&client, &account_id), 200, "cut after {cut}");
+    }
+}
+
+#[test]
+fn of_payments_that_are_told_at_once_one_is_matched() {
+    let switch = without_sandbox();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    for round in 0..10 {
+        let reference = format!("W{round}");
+        announce(&client, &account_id, 100, &reference);
+        let payment = json!({"reference": reference, "amount": 100, "currency": "USD"});
+        let results: Vec<Value> = std::thread::scope(|scope| {
+            let calls: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| client.post("/v1/incoming_payments", payment.clone()).ok()))
+                .collect();
+            let told = calls.into_iter().map(|call| call.join().unwrap());
+            told.map(|told| told["result"].clone()).collect()
+        });
+        let count = |what: &str| results.iter().filter(|result| *result == what).count();
+        assert_eq!(
+            [count("matched"), count("duplicate")],
+            [1, 7],
+            "{results:?}"
+        );
+    }
+    assert_eq!(posted(&client, &account_id), 1_000);
+}
+
+/// As its API call does, which then ends before its shard makes the top-up, or is refused by it.
+fn reserve(switch: &Switch, account_id: &str, program_id: &str, reference: &str) -> TopUpId {
+    let account_id: AccountId = account_id.parse().unwrap();
+    let top_up_id = TopUpId(switch.switchboard.ids.one());
+    let reserve = ReserveReference {
+        root: switch.switchboard.directory.root_of(account_id),
+        top_up: TopUp {
+            top_up_id,
+            account_id,
+            amount: dollars(100),
+            method: "swift".into(),
+            external_reference: Some(reference.into()),
+            tenant: None,
+        },
+        settles: false,
+        program_id: program_id.parse().unwrap(),
+        in_place_of: None,
+    };
+    let action = RegistryAction::ReserveReference(Box::new(reserve));
+    let (batch, answered) = asked(RegistryRequest::Command(action));
+    let offered = switch.switchboard.offer_registry(batch, Priority::Reserved);
+    assert!(offered.is_ok());
+    answered.recv().unwrap();
+    top_up_id
+}
+
+#[test]
+fn the_reference_of_a_top_up_that_was_never_made_is_taken_again_by_its_tree() {
+    let switch = without_sandbox();
+    let client = switch.client();
+    let (program_id, account_id) = client.program_and_account();
+    let never_made = reserve(&switch, &account_id, &program_id, "W1");
+    let path = format!("/v1/top_ups/{never_made}");
+    assert_eq!(client.get(&path).status, 404);
+    let id = announce(&client, &account_id, 100, "W1");
+    // Once: this one is there.
+    let body =
+        json!({"amount": 100, "currency": "USD", "method": "swift", "external_reference": "W1"});
+    let again = client.post(&format!("/v1/accounts/{account_id}/top_ups"), body);
+    let expected = (
+        409,
+        "conflict",
+        "external_reference_taken",
+        Some("external_reference"),
+    );
+    assert_error(&again, expected, "again");
+    let disk = switch.disk.clone();
+    drop(switch);
+    // Nor is the other one made when the process starts again.
+    let options = Options {
+        sandbox: false,
+        ..Options::default()
+    };
+    let switch = Switch::start_on(disk, options);
+    let client = switch.client();
+    let payment = json!({"reference": "W1", "amount": 100, "currency": "USD"});
+    let told = client.post("/v1/incoming_payments", payment).ok();
+    assert_eq!(
+        [&told["result"], &told["top_up_id"]],
+        [&json!("matched"), &json!(id)]
+    );
+    assert_eq!(client.get(&path).status, 404);
+}
+
+#[test]
+fn what_failed_or_was_never_made_stands_in_no_others_way() {
+    let switch = without_sandbox();
+    let client = switch.client();
+    let (program_id, account_id) = client.program_and_account();
+    let [failed, never_made, second] = [(); 3].map(|()| client.account(&program_id));
+    let fail = |id: &str| {
+        let path = format!("/v1/top_ups/{id}/fail");
+        client.post(&path, json!({"reason": "no"})).ok();
+    };
+    let first_failed = announce(&client, &failed, 100, "W1");
+    fail(&first_failed);
+    reserve(&switch, &never_made, &program_id, "W1");
+    let pay = || {
+        let payment = json!({"reference": "W1", "amount": 100, "currency": "USD"});
+        client.post("/v1/incoming_payments", payment).ok()
+    };
+    let told = pay();
+    assert_eq!(
+        [&told["reason"], &told["top_up_id"]],
+        [&json!("top_up_failed"), &json!(first_failed)]
+    );
+    let other_failed = announce(&client, &second, 100, "W1");
+    fail(&other_failed);
+    assert_eq!(pay()["reason"], "reference_of_several_accounts");
+    let id = announce(&client, &account_id, 100, "W1");
+    let told = pay();
+    assert_eq!(
+        [&told["result"], &told["top_up_id"]],
+        [&json!("matched"), &json!(id)]
+    );
+    assert_eq!(posted(&client, &account_id), 100);
+}
+
+#[test]
+fn a_top_up_that_is_refused_for_want_of_room_keeps_no_reference() {
+    let switch = without_sandbox();
+    let root = switch.client();
+    let (program_id, account_id) = root.program_and_account();
+    let body = json!({"name": "tenant", "scopes": ["funds:topup"], "program_ids": [program_id]});
+    let (tenant, key_id) = with_key_and_id(&root, body);
+    let tree: AccountId = account_id.parse().unwrap();
+    let key_id: ApiKeyId = key_id.parse().unwrap();
+    let first = switch
+        .switchboard
+        .ids
+        .reserve(PENDING_TOP_UPS_OF_TENANT_MAX as u64);
+    for place in 0..PENDING_TOP_UPS_OF_TENANT_MAX as u64 {
+        let top_up = TopUp {
+            top_up_id: TopUpId(first + place),
+            account_id: tree,
+            amount: dollars(1),
+            method: "swift".into(),
+            external_reference: None,
+            tenant: Some(key_id),
+        };
+        carry_out(&switch, tree, Action::AnnounceTopUp(Box::new(top_up)));
+    }
+    let path = format!("/v1/accounts/{account_id}/top_ups");
+    let body =
+        json!({"amount": 100, "currency": "USD", "method": "swift", "external_reference": "W1"});
+    let before = switch.journal.durable();
+    for _ in 0..2 {
+        let told = tenant.post(&path, body.clone());
+        assert_eq!(told.error().2, "too_many_pending_top_ups");
+    }
+    assert_eq!(switch.journal.durable(), before, "nothing of it is kept");
+    let one = TopUpId(first);
+    root.post(&format!("/v1/top_ups/{one}/fail"), json!({"reason": "no"}))
+        .ok();
+    tenant.post(&path, body).created();
 }
 
 #[test]

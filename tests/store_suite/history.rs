@@ -485,6 +485,7 @@ impl History {
             top_up_id,
             account_id,
             end,
+            payment: None,
         };
         self.shard(root, Action::EndTopUp(Box::new(end)));
     }
