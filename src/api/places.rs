@@ -139,6 +139,13 @@ impl Places {
         }
     }
 
+    /// Closes the one that would have to go for another one, whosever it is.
+    pub fn close_first_to_go(&self) {
+        let mut table = self.table();
+        let first_to_go = table.first_to_go(Instant::now(), |_| true);
+        table.close(first_to_go);
+    }
+
     /// Closes those on which nothing is asked.
     pub fn close_idle(&self) {
         self.close_all(|does| matches!(does, Does::Idle { .. }));

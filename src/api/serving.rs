@@ -16,6 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use rustix::io::Errno;
 use socket2::SockRef;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -64,7 +65,7 @@ pub async fn serve(
     tokio::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener) => accepted,
+            accepted = accept(&listener, &places) => accepted,
             () = &mut shutdown => break,
         };
         let Some((stream, address)) = accepted else {
@@ -105,8 +106,8 @@ pub async fn serve(
     }
 }
 
-/// The next connection.
-async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+/// The next connection. Where the system has none to give, another one ends for it.
+async fn accept(listener: &TcpListener, places: &Places) -> Option<(TcpStream, SocketAddr)> {
     match listener.accept().await {
         Ok((stream, address)) => {
             // Without them it works, only slower or for longer.
@@ -116,6 +117,10 @@ async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
         }
         Err(error) => {
             tracing::debug!(%error, "a connection of the REST interface was not accepted");
+            let scarce = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+            if Errno::from_io_error(&error).is_some_and(|error| scarce.contains(&error)) {
+                places.close_first_to_go();
+            }
             tokio::time::sleep(AGAIN_AFTER).await;
             None
         }

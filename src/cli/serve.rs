@@ -96,7 +96,7 @@ pub fn run(serve: &Serve) -> Result<u8> {
     check_networks(&serve.config, &config)?;
     check_root_key(root_key().as_deref())?;
     start_log(&config);
-    open_files::fit(&mut config);
+    open_files::fit(&mut config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
