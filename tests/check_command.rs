@@ -31,6 +31,10 @@ fn a_good_file_is_good_and_a_missing_root_key_is_worth_a_warning() {
     let good = run("check", config, &[KEY]);
     assert_eq!((good.code, &*good.error), (Some(0), ""));
     assert_eq!(good.out, "c.toml: good (1 network)\n");
+    let folder = TempDir::new().unwrap();
+    assert_eq!(run_in(&folder, "check", config, &[KEY]).code, Some(0));
+    let files: Vec<_> = folder.path().read_dir().unwrap().flatten().collect();
+    assert_eq!(files.len(), 1, "nothing is made: {files:?}");
     let without = run("check", config, &[]);
     assert_eq!(without.code, Some(0));
     assert!(

@@ -3,14 +3,16 @@
 
 mod support;
 
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit, setrlimit};
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use support::client::Client;
 use support::messages::{Purchase, borrowed};
+use support::told::told;
 use support::{Switch, wait_until};
 
 const NETWORK: &str =
@@ -217,5 +219,60 @@ fn a_small_limit_of_open_files_costs_no_payment() {
     assert_eq!(ask(&mut connect(other(100), http), "/readyz"), 200);
     let trouble = ["too many files are open", "the disk is full"];
     assert!(!trouble.iter().any(|text| switch.has_logged(text)));
+    assert!(switch.stop().success());
+}
+
+fn under_open_files(most: u64) -> [String; 2] {
+    ["prlimit".to_owned(), format!("--nofile={most}:{most}")]
+}
+
+#[test]
+fn with_the_fewest_open_files_it_works_and_with_less_it_does_not_start() {
+    let mut switch =
+        Switch::start_under(&under_open_files(96), tempfile::tempdir().unwrap(), NETWORK);
+    switch.wait_until_ready();
+    let (http, visa) = (switch.http_address(), switch.address("visa"));
+    let _idle: Vec<TcpStream> = (0..100)
+        .map(|number| connect(other(2), if number % 2 == 0 { http } else { visa }))
+        .collect();
+    let account = switch.account(100_000);
+    switch.card(&account, &json!({}));
+    assert_eq!(ask(&mut connect(other(3), http), "/readyz"), 200);
+
+    let folder = switch.into_folder();
+    let [program, limit] = under_open_files(95);
+    let refused = told(
+        Command::new(program)
+            .args([&*limit, env!("CARGO_BIN_EXE_cardswitch")])
+            .args(["serve", "--config", "cardswitch.toml"])
+            .current_dir(folder.path()),
+    );
+    assert_eq!(refused.code, Some(1), "{}", refused.error);
+    let sentence =
+        "this process may open 95 files and sockets (ulimit -n), and the switch needs 96";
+    assert!(refused.error.contains(sentence), "{}", refused.error);
+}
+
+#[test]
+fn where_the_system_gives_no_connection_idle_ones_end_for_it() {
+    let mut switch = Switch::start(NETWORK);
+    switch.wait_until_ready();
+    let (id, http) = (switch.process_id(), switch.http_address());
+    let open = std::fs::read_dir(format!("/proc/{id}/fd")).unwrap();
+    let number = |name: &std::ffi::OsStr| name.to_str()?.parse::<u64>().ok();
+    let open = open.filter_map(|entry| number(&entry.unwrap().file_name()));
+    let open: Vec<u64> = open.collect();
+    let scarce = Rlimit {
+        current: Some(open.iter().max().unwrap() + 4),
+        maximum: getrlimit(Resource::Nofile).maximum,
+    };
+    let before = prlimit(Some(id), Resource::Nofile, scarce.clone()).unwrap();
+    let more_than_fit = scarce.current.unwrap() as usize - open.len() + 8;
+    let idle = (0..more_than_fit).map(|_| connect(other(2), http));
+    let idle: Vec<TcpStream> = idle.collect();
+    // Sooner than those that ask nothing end by themselves.
+    assert_eq!(ask(&mut connect(other(3), http), "/healthz"), 200);
+    assert!(open_ones(&idle) < idle.len());
+    prlimit(Some(id), Resource::Nofile, before).unwrap();
     assert!(switch.stop().success());
 }

@@ -100,6 +100,15 @@ fn vault(command: &[&str], config: &Path, variables: &[(String, String)]) -> Tol
     )
 }
 
+fn check(config: &Path, variables: &[(String, String)]) -> Told {
+    told(
+        Command::new(env!("CARGO_BIN_EXE_cardswitch"))
+            .args(["check", "--config"])
+            .arg(config)
+            .envs(variables.iter().cloned()),
+    )
+}
+
 fn status(config: &Path, variables: &[(String, String)]) -> Value {
     let told = vault(&["status", "--json"], config, variables);
     assert_eq!(told.code, Some(0), "{}", told.error);
@@ -159,6 +168,24 @@ fn what_is_said_of_keys_holds_beside_a_running_switch_and_in_other_folders() {
         switch.folder().join("data/vault").display()
     );
     assert!(wrapped.out.contains(&removed), "{}", wrapped.out);
+
+    // Whoever asks before the next start is told that it would fail.
+    let refused = check(&config, &[]);
+    assert_eq!(refused.code, Some(1), "{}", refused.out);
+    let missing = "no vault key is configured and ";
+    assert!(refused.error.contains(missing), "{}", refused.error);
+    let named = |name: &str, key: &str| {
+        let file = elsewhere.path().join(name);
+        std::fs::write(&file, key.repeat(32)).unwrap();
+        let file = file.display().to_string();
+        [("CARDSWITCH__VAULT__KEY_FILE".to_owned(), file)]
+    };
+    let refused = check(&config, &named("other-key", "cd"));
+    assert_eq!(refused.code, Some(1), "{}", refused.out);
+    let place = "cardswitch: CARDSWITCH__VAULT__KEY_FILE: the vault key in ";
+    assert!(refused.error.starts_with(place), "{}", refused.error);
+    let good = check(&config, &named("new-key", "ab"));
+    assert_eq!(good.code, Some(0), "{}", good.error);
 
     let variables = [(
         "CARDSWITCH__VAULT__KEY_FILE".to_owned(),

@@ -20,6 +20,11 @@ fn open(places: &[Place]) -> Vec<bool> {
         .collect()
 }
 
+fn answer(place: &Place) {
+    place.end();
+    place.all_is_sent();
+}
+
 #[test]
 fn the_one_of_the_address_that_is_idle_for_longest_goes() {
     let places = places(10, 3);
@@ -27,7 +32,7 @@ fn the_one_of_the_address_that_is_idle_for_longest_goes() {
     let taken = [1, 1, 1].map(|last| places.take(address(last)));
     // The first one has asked since, and the third is asking.
     assert!(taken[0].begin(false));
-    taken[0].end();
+    answer(&taken[0]);
     assert!(taken[2].begin(true));
     let fourth = places.take(address(1));
     assert_eq!(open(&taken), [true, false, true]);
@@ -67,7 +72,7 @@ fn where_something_is_asked_on_all_of_them_there_are_spare_places() {
         let still_open = open(&spare);
         assert_eq!((still_open[0], still_open[1]), (false, true));
         assert_eq!(open(&taken), [true; 3]);
-        taken[1].end();
+        answer(&taken[1]);
         assert!(!places.take(address(1)).is_spare());
         assert_eq!(open(&taken), [true, false, true]);
     }
@@ -84,10 +89,60 @@ fn at_the_end_those_go_first_on_which_nothing_is_asked() {
     places.close_sending();
     assert_eq!(open(&taken), [false, false, true, true]);
     // The body of an answered request that nobody wanted.
-    taken[3].end();
+    answer(&taken[3]);
     taken[3].body_has_come();
     places.close_idle();
     assert_eq!(open(&taken), [false, false, true, false]);
+}
+
+#[test]
+fn an_answer_that_is_still_sent_is_not_idle() {
+    let places = places(2, 2);
+    let taken = [(); 2].map(|()| places.take(address(1)));
+    for place in &taken {
+        // All of what came before.
+        place.all_is_sent();
+        assert!(place.begin(false));
+        place.all_is_sent();
+        place.end();
+    }
+    assert!(places.take(address(1)).is_spare());
+    places.close_idle();
+    assert_eq!(open(&taken), [true, true]);
+    taken[1].all_is_sent();
+    assert!(!places.take(address(1)).is_spare());
+    assert_eq!(open(&taken), [true, false]);
+    // Nobody has to wait for ever for who does not read.
+    let idle = places.take(address(1));
+    let late = Instant::now() + ANSWER_GIVES_WAY_AFTER;
+    drop(places.take_at(address(1), late));
+    assert_eq!(open(&[idle]), [false], "the idle one goes first");
+}
+
+#[test]
+fn who_takes_his_time_gives_way_where_nobody_is_idle() {
+    let places = places(3, 3);
+    let taken = [(); 3].map(|()| places.take(address(1)));
+    let began = Instant::now();
+    assert!(taken[1].begin(true) && taken[0].begin(true) && taken[2].begin(true));
+    taken[2].body_has_come();
+    assert!(places.take_at(address(1), began).is_spare());
+    assert_eq!(open(&taken), [true; 3]);
+    let late = Instant::now() + BODY_GIVES_WAY_AFTER;
+    let next = places.take_at(address(2), late);
+    assert!(!next.is_spare() && next.begin(false));
+    assert_eq!(open(&taken), [true, false, true], "the oldest");
+    assert!(!taken[1].begin(true));
+    let next = [next, places.take_at(address(2), late)];
+    assert_eq!(open(&taken), [false, false, true]);
+    assert!(next[1].begin(false));
+    // Whose answer is being made is waited for, and whose is sent, for a while.
+    next.iter().for_each(Place::end);
+    assert!(places.take_at(address(3), late).is_spare());
+    let late = Instant::now() + ANSWER_GIVES_WAY_AFTER;
+    assert!(!places.take_at(address(3), late).is_spare());
+    assert_eq!(open(&taken), [false, false, true]);
+    assert_eq!(open(&next), [false, true]);
 }
 
 #[test]

@@ -11,11 +11,14 @@ use axum::http::header::{CONNECTION, HeaderValue};
 use axum::http::{Request, Response};
 use axum::middleware::from_fn;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use rustix::io::Errno;
 use socket2::SockRef;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -49,7 +52,7 @@ const AGAIN_AFTER: Duration = Duration::from_millis(100);
 const LAST_BODY_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// Serves until `shutdown` is done and the requests under way are answered. A request whose head is not there by then is
-/// dropped at once, and one whose body does not come a moment later.
+/// dropped at once, and one whose body does not come a moment later. Answers are sent to their end, as far as they are read.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -62,7 +65,7 @@ pub async fn serve(
     tokio::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener) => accepted,
+            accepted = accept(&listener, &places) => accepted,
             () = &mut shutdown => break,
         };
         let Some((stream, address)) = accepted else {
@@ -80,7 +83,11 @@ pub async fn serve(
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT);
-        let connection = open.watch(http.serve_connection(TokioIo::new(stream), service));
+        let stream = Socket {
+            stream: TokioIo::new(stream),
+            place: asked.place.clone(),
+        };
+        let connection = open.watch(http.serve_connection(stream, service));
         tokio::spawn(async move {
             // Whoever hung up or held still was told all that there was to say.
             tokio::select! {
@@ -99,8 +106,8 @@ pub async fn serve(
     }
 }
 
-/// The next connection.
-async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+/// The next connection. Where the system has none to give, another one ends for it.
+async fn accept(listener: &TcpListener, places: &Places) -> Option<(TcpStream, SocketAddr)> {
     match listener.accept().await {
         Ok((stream, address)) => {
             // Without them it works, only slower or for longer.
@@ -110,6 +117,10 @@ async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
         }
         Err(error) => {
             tracing::debug!(%error, "a connection of the REST interface was not accepted");
+            let scarce = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+            if Errno::from_io_error(&error).is_some_and(|error| scarce.contains(&error)) {
+                places.close_first_to_go();
+            }
             tokio::time::sleep(AGAIN_AFTER).await;
             None
         }
@@ -179,7 +190,7 @@ async fn no_place() -> ApiError {
     )
 }
 
-/// A request, until all of its answer is sent.
+/// A request, until its answer is made.
 struct UnderWay(Arc<Place>);
 
 impl Drop for UnderWay {
@@ -249,3 +260,57 @@ impl HttpBody for Going {
         self.body.size_hint()
     }
 }
+
+/// A connection's stream, which tells its place when the system has taken what was written. The body of an answer has ended
+/// before: what the peer has not read waits here, behind it.
+struct Socket {
+    stream: TokioIo<TcpStream>,
+    place: Arc<Place>,
+}
+
+impl Read for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl Write for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    /// hyper asks for it once it has written all that it holds.
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        self.place.all_is_sent();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+#[path = "serving_tests.rs"]
+mod tests;

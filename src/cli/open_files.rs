@@ -1,15 +1,19 @@
 //! How many files and sockets the process may have open, and connections that fit into that.
 
 use crate::config::Config;
+use anyhow::{Result, ensure};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// Files and sockets beside those of connections: journal, tables, archive, calls to customers, spare connections.
 const OTHER_OPEN_FILES: u64 = 576;
 
+/// Below it the switch has what it needs itself, about 60, and nothing for those who ask it.
+const OPEN_FILES_MIN: u64 = 96;
+
 /// Lets this process open as many files and sockets as the system allows it at all: connections are bounded by the
 /// configuration, and the usual soft limit of 1,024 lies far below that bound. Where not all of them fit, the bounds are
-/// lowered: a connection is refused better than a file of the journal.
-pub fn fit(config: &mut Config) {
+/// lowered: a connection is refused better than a file of the journal. Where hardly any would fit, this fails.
+pub fn fit(config: &mut Config) -> Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         limit.current = limit.maximum;
@@ -18,14 +22,19 @@ pub fn fit(config: &mut Config) {
         }
     }
     let Some(open_files_max) = getrlimit(Resource::Nofile).current else {
-        return;
+        return Ok(());
     };
+    ensure!(
+        open_files_max >= OPEN_FILES_MIN,
+        "this process may open {open_files_max} files and sockets (ulimit -n), and the switch needs {OPEN_FILES_MIN} at the \
+         least, 1,024 for a few hundred connections: raise the limit"
+    );
     let of_networks = config.network.iter().map(|network| network.connections_max);
     let of_networks: Vec<usize> = of_networks.collect();
     let connections = of_networks.iter().sum::<usize>() + config.http.connections_max;
     let wanted = connections as u64 + OTHER_OPEN_FILES;
     if open_files_max >= wanted {
-        return;
+        return Ok(());
     }
     let room = open_files_max.saturating_sub(OTHER_OPEN_FILES);
     let room = room.max(open_files_max / 4) as usize;
@@ -42,6 +51,7 @@ pub fn fit(config: &mut Config) {
     for (network, fits) in config.network.iter_mut().zip(of_networks) {
         network.connections_max = fits;
     }
+    Ok(())
 }
 
 /// What of `room` the REST interface and each network get: networks at least three quarters, in equal parts where they

@@ -1,9 +1,10 @@
 //! `cardswitch serve` runs the switch; `cardswitch check` says whether it would start.
 
-use super::{node, open_files};
+use super::{node, open_files, vault};
 use crate::api::check_root_key;
 use crate::config::{Config, LogFormat, WrongKey};
 use crate::network::listener::compile;
+use crate::security::{Vault, VaultError};
 use crate::store::Store;
 use anyhow::Result;
 use std::io::IsTerminal;
@@ -21,7 +22,8 @@ pub struct Serve {
     config: PathBuf,
 }
 
-/// Read the configuration, every dialect it names and the keys, and say what is wrong.
+/// Read the configuration, every dialect it names and the keys, and say what is wrong. A vault that is there is opened with its
+/// key; nothing is made or changed, beside a running switch too.
 ///
 /// Example: cardswitch check --config config/cardswitch.toml
 #[derive(clap::Args)]
@@ -57,6 +59,24 @@ fn check_networks(file: &Path, config: &Config) -> Result<()> {
     Ok(())
 }
 
+/// Says whether the key that is named is one, and opens the vault, where there is one.
+fn check_vault(file: &Path, config: &Config) -> Result<()> {
+    let wrong = |error: VaultError| {
+        let key = match (&config.vault.key_file, &config.vault.pkcs11_module) {
+            (Some(_), _) => "key_file",
+            (None, Some(_)) => "pkcs11_module",
+            (None, None) => "key",
+        };
+        let wrong = WrongKey::new(&["vault", key], error);
+        Config::wrong_key(file, std::env::vars(), wrong)
+    };
+    config.vault.check().map_err(wrong)?;
+    match Vault::check(&vault::folder(config), &config.vault) {
+        Err(error @ VaultError::WrongKey { .. }) => Err(wrong(error).into()),
+        checked => Ok(checked?),
+    }
+}
+
 fn root_key() -> Option<String> {
     std::env::var("CARDSWITCH_ROOT_KEY").ok()
 }
@@ -64,15 +84,7 @@ fn root_key() -> Option<String> {
 pub fn check(check: &Check) -> Result<u8> {
     let config = load(&check.config)?;
     check_networks(&check.config, &config)?;
-    let key = match (&config.vault.key_file, &config.vault.pkcs11_module) {
-        (Some(_), _) => "key_file",
-        (None, Some(_)) => "pkcs11_module",
-        (None, None) => "key",
-    };
-    config.vault.check().map_err(|error| {
-        let wrong = WrongKey::new(&["vault", key], error);
-        Config::wrong_key(&check.config, std::env::vars(), wrong)
-    })?;
+    check_vault(&check.config, &config)?;
     let root_key = root_key();
     check_root_key(root_key.as_deref())?;
     if root_key.is_none() {
@@ -96,7 +108,7 @@ pub fn run(serve: &Serve) -> Result<u8> {
     check_networks(&serve.config, &config)?;
     check_root_key(root_key().as_deref())?;
     start_log(&config);
-    open_files::fit(&mut config);
+    open_files::fit(&mut config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Keys that are known: each change copies the table of them. The root key makes as many.
+/// Keys that are known and made with the root key. All of these bounds are for making; rolling goes on up to twice each,
+/// and ends there, as each change copies the table of all.
 pub const API_KEYS_MAX: usize = 10_000;
 
-/// With other keys there are half as many made, of which the last quarter is for keys that are bound to nothing.
+/// With other keys half as many are made, of which the last quarter is for keys that are bound to nothing.
 const BY_OTHER_KEYS: ShareBounds = ShareBounds::new(API_KEYS_MAX / 2, API_KEYS_OF_TENANT_MAX);
 
 /// Those of one tenant, and those that one key which is bound to nothing made.
@@ -441,25 +442,34 @@ fn refusal(view: &RegistryView, key: &ApiKey, at: Timestamp) -> Option<RegistryR
     unknown.map(|id| RegistryRefusal::ProgramNotFound(*id))
 }
 
-/// No room for one more, those that are to be forgotten aside.
+/// No room for one more, those that are to be forgotten aside. Whom the root key makes takes nothing of the room of others.
+/// A roll has room where making has none: the new key takes the place of the old one, which is only known on, beside it.
 fn is_full(view: &RegistryView, key: &ApiKey, at: Timestamp) -> bool {
+    let most_times = match key.rolled_from {
+        Some(_) => 2,
+        None => 1,
+    };
+    let has_room = |taken: usize, most: u64| (taken as u64) < most * most_times;
     let retention_ms = view.settings.ended_api_key_retention_ms;
     let known = view.api_keys.by_id.values();
     let known = known.filter(|known| !known.is_past(at, retention_ms));
-    let all = known.clone().count() as u64;
+    let of_root = known.clone().filter(|known| known.created_by.is_none());
+    let of_others = known.clone().filter(|known| known.created_by.is_some());
     let Some(maker) = key.created_by else {
-        return all >= API_KEYS_MAX as u64;
+        return !has_room(of_root.count(), API_KEYS_MAX as u64);
     };
-    match view.api_keys.tenant(Some(maker)) {
-        Some(tenant) => {
-            let own = known.filter(|known| known.origin.tenant == Some(tenant));
-            all >= BY_OTHER_KEYS.of_tenants() || own.count() as u64 >= BY_OTHER_KEYS.of_tenant
+    let tenant = view.api_keys.tenant(Some(maker));
+    let (own, most_of_others) = match tenant {
+        Some(_) => {
+            let own = known.filter(|known| known.origin.tenant == tenant);
+            (own.count(), BY_OTHER_KEYS.of_tenants())
         }
         None => {
             let own = known.filter(|known| known.created_by == Some(maker));
-            all >= BY_OTHER_KEYS.all || own.count() >= API_KEYS_OF_TENANT_MAX
+            (own.count(), BY_OTHER_KEYS.all)
         }
-    }
+    };
+    !has_room(own, BY_OTHER_KEYS.of_tenant) || !has_room(of_others.count(), most_of_others)
 }
 
 pub(super) fn apply(keys: &mut ApiKeys, command: &RegistryCommand, retention_ms: i64) {
@@ -744,6 +754,53 @@ mod tests {
         let retention_ms = view.settings.ended_api_key_retention_ms;
         assert!(is_full(&view, &of_it, Timestamp(retention_ms - 1)));
         assert!(!is_full(&view, &of_it, Timestamp(retention_ms)));
+    }
+
+    #[test]
+    fn the_root_keys_take_nothing_of_the_tenants_room_and_a_full_share_still_rolls() {
+        let mut view = RegistryView::default();
+        let key = |id: u64, created_by: Option<u64>, rolled_from: Option<u64>| {
+            let made = keys(&[(id, created_by, rolled_from)]);
+            ApiKey {
+                bounds: Bounds {
+                    program_ids: [ProgramId(1)].into(),
+                    ..Bounds::default()
+                },
+                ..(**made.get(ApiKeyId(id)).unwrap()).clone()
+            }
+        };
+        let put = |view: &mut RegistryView, key: ApiKey| {
+            assert!(!is_full(view, &key, Timestamp(0)), "{:?}", key.id);
+            let origin = view.api_keys.origin_of(&key);
+            view.api_keys.put(ApiKey { origin, ..key });
+        };
+        let by_root = 1..=API_KEYS_MAX as u64;
+        by_root.for_each(|id| put(&mut view, key(id, None, None)));
+        assert!(is_full(&view, &key(100_000, None, None), Timestamp(0)));
+        put(&mut view, key(10_001, None, Some(2)));
+        // The tenant of key 1 has that one as well.
+        let mut ids = 20_000..;
+        let share = API_KEYS_OF_TENANT_MAX as u64;
+        for id in ids.by_ref().take(share as usize - 1) {
+            put(&mut view, key(id, Some(1), None));
+        }
+        let leaked = key(100_000, Some(1), Some(20_000));
+        assert!(is_full(&view, &key(100_000, Some(1), None), Timestamp(0)));
+        // Over and over, and not for ever.
+        for id in ids.take(share as usize) {
+            assert!(!is_full(&view, &leaked, Timestamp(0)));
+            put(&mut view, key(id, Some(1), Some(id - 1)));
+        }
+        assert!(is_full(&view, &leaked, Timestamp(0)));
+        assert!(!is_full(&view, &key(100_000, Some(3), None), Timestamp(0)));
+        // All tenants together.
+        let tenants = (3..).flat_map(|tenant| vec![tenant; 199]);
+        let room = BY_OTHER_KEYS.of_tenants() - (2 * share - 1);
+        for (id, tenant) in (30_000..30_000 + room).zip(tenants) {
+            put(&mut view, key(id, Some(tenant), None));
+        }
+        assert!(is_full(&view, &key(100_000, Some(50), None), Timestamp(0)));
+        put(&mut view, key(90_000, Some(50), Some(50)));
     }
 
     #[test]

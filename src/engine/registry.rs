@@ -364,7 +364,7 @@ pub enum RegistryRefusal {
     #[error("the program has decision endpoint {0} already; change that one")]
     DecisionEndpointTaken(DecisionEndpointId),
     #[error(
-        "there may be {API_KEYS_MAX} API keys, half of them made with other keys, and {API_KEYS_OF_TENANT_MAX} of one tenant or made with one key; there are. Those that ended are forgotten in time"
+        "there may be {API_KEYS_MAX} API keys made with the root key, half as many made with other keys, and of these {API_KEYS_OF_TENANT_MAX} of one tenant or made with one key; there are. Those that ended are forgotten in time"
     )]
     TooManyApiKeys,
     #[error("the {link_type} `{id}` is closed, for good")]

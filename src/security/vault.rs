@@ -75,6 +75,18 @@ impl Vault {
         }
     }
 
+    /// Opens the vault in `dir` to see whether that works, where there is one; makes nothing.
+    pub fn check(dir: &Path, settings: &VaultSettings) -> Result<(), VaultError> {
+        if VaultFile::read(dir)?.is_none() {
+            return Ok(());
+        }
+        let settings = VaultSettings {
+            must_exist: true,
+            ..settings.clone()
+        };
+        Vault::open(dir, &settings).map(|_| ())
+    }
+
     fn create(
         dir: &Path,
         configured: Option<Kek>,

@@ -170,9 +170,12 @@ impl Switch {
     }
 
     /// Asks it to stop, as an operator does (SIGTERM).
+    pub fn process_id(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
+    }
+
     pub fn ask_to_stop(&self) {
-        let id = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(self.process_id(), rustix::process::Signal::TERM).unwrap();
     }
 
     /// Waits until it has ended.
