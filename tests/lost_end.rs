@@ -4,6 +4,7 @@
 mod support;
 
 use serde_json::json;
+use sqlx::Connection;
 use std::process::Command;
 use support::client::Client;
 use support::messages::Purchase;
@@ -36,6 +37,55 @@ fn a_journal_behind_its_tables_is_refused() {
         "{:?}",
         refused.log()
     );
+}
+
+/// A standby, after a failover: just when folders get restored.
+#[test]
+fn tables_that_take_no_writes_prove_a_lost_end_too() {
+    let mut cluster = tmp_postgrust::new_default_process().expect("the tests need Postgres");
+    let log = cluster.stderr_reader.take();
+    std::thread::spawn(move || log.into_iter().flatten().for_each(drop));
+    let url = cluster.connection_string();
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, kept) = (
+        folder.path().join("data/journal"),
+        folder.path().join("kept"),
+    );
+    let config = format!("{CONFIG}[store]\nurl = {url:?}\n");
+    let mut switch = Switch::start_in(folder, &config);
+    switch.wait_until_ready();
+    let account = switch.account(100_000);
+    assert!(switch.stop().success());
+    copy_all(&journal, &kept);
+    let mut switch = switch.restart();
+    switch.wait_until_ready();
+    issue_and_stop(&mut switch, &account);
+    read_only(&url);
+    // Nothing is wrong with a journal that they fit, and it goes on.
+    let mut switch = switch.restart();
+    switch.wait_for_log("HTTP listening");
+    assert!(switch.stop().success());
+    copy_all(&kept, &journal);
+    let mut refused = switch.respawn();
+    assert_eq!(refused.wait_for_end().code(), Some(1));
+    assert!(
+        refused.has_logged("the journal has lost its end"),
+        "{:?}",
+        refused.log()
+    );
+}
+
+/// From the next connection on.
+fn read_only(url: &str) {
+    let sql = "ALTER DATABASE \"tmp-postgrust\" SET default_transaction_read_only = on";
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    });
 }
 
 #[test]

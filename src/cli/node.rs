@@ -8,11 +8,10 @@ use crate::journal::Sequence;
 use crate::network::listener::{self, Peer};
 use crate::network::loopback::Loopback;
 use crate::network::threads::NetworkThreads;
-use crate::store::JournalSource;
-use crate::store::Store;
 use crate::store::events::ResponseCodes;
 use crate::store::follow::{self, FollowSettings};
 use crate::store::lag::ProjectionLag;
+use crate::store::{JournalSource, Prepared, Store};
 use crate::webhooks::{self, WebhookStats, Webhooks};
 use anyhow::{Context, Result};
 use std::net::SocketAddr;
@@ -151,7 +150,8 @@ async fn start_projection(config: &Config, core: &Core) -> Result<Projection> {
 /// Tables of another journal, ahead of this one, or of another end of it, prove that answered records are lost: nothing may be
 /// decided on what is left. Tables that are away, or say no, prove nothing yet: the follower asks them again.
 async fn refuse_a_lost_end(store: &Store, core: &Core, durable: Sequence) -> Result<()> {
-    if !store.prepare_if_possible().await? {
+    // One that takes no writes can prove a loss too: what it holds is read.
+    if store.prepare_if_possible().await? == Prepared::Away {
         return Ok(());
     }
     let mut source = JournalSource::new(core.journal.handle());

@@ -532,7 +532,7 @@ mod tests {
     }
 
     #[test]
-    fn one_key_makes_so_many_and_half_of_all_are_the_root_keys() {
+    fn one_key_makes_so_many_and_all_of_them_half_of_what_the_root_key_does() {
         let made = |from: u64, count: u64, by: u64| {
             (from..from + count).map(move |id| (id, Some(by), None))
         };
@@ -557,16 +557,16 @@ mod tests {
         all.extend(made(10 + of_key, 1, 1));
         assert!(!decided(&all, Some(1)), "the 201st of one key");
         assert!(decided(&all, Some(2)) && decided(&all, None));
-        // Half of all, made by whomever: the rest is the root key's.
+        // Made by whomever but the root key, which made two so far.
         let half = API_KEYS_MAX / 2;
-        let left = (half - all.len()) as u64;
+        let left = (half + 2 - all.len()) as u64;
         all.extend((0..left).map(|more| (10_000 + more, Some(100 + more / of_key), None)));
         assert!(!decided(&all, Some(2)) && decided(&all, None));
-        all.truncate(half - 1);
+        all.truncate(half + 1);
         assert!(decided(&all, Some(2)));
-        all.extend((0..=half as u64).map(|more| (20_000 + more, None, None)));
-        assert_eq!(all.len(), API_KEYS_MAX);
-        assert!(!decided(&all, None) && !decided(&all, Some(2)));
+        let left = API_KEYS_MAX as u64 - 2;
+        all.extend((0..left).map(|more| (20_000 + more, None, None)));
+        assert!(!decided(&all, None) && decided(&all, Some(2)));
     }
 
     #[test]
@@ -770,14 +770,15 @@ mod tests {
             }
         };
         let put = |view: &mut RegistryView, key: ApiKey| {
-            assert!(!is_full(view, &key, Timestamp(0)), "{:?}", key.id);
             let origin = view.api_keys.origin_of(&key);
             view.api_keys.put(ApiKey { origin, ..key });
         };
         let by_root = 1..=API_KEYS_MAX as u64;
         by_root.for_each(|id| put(&mut view, key(id, None, None)));
         assert!(is_full(&view, &key(100_000, None, None), Timestamp(0)));
-        put(&mut view, key(10_001, None, Some(2)));
+        let rolled = key(10_001, None, Some(2));
+        assert!(!is_full(&view, &rolled, Timestamp(0)));
+        put(&mut view, rolled);
         // The tenant of key 1 has that one as well.
         let mut ids = 20_000..;
         let share = API_KEYS_OF_TENANT_MAX as u64;
@@ -800,7 +801,8 @@ mod tests {
             put(&mut view, key(id, Some(tenant), None));
         }
         assert!(is_full(&view, &key(100_000, Some(50), None), Timestamp(0)));
-        put(&mut view, key(90_000, Some(50), Some(50)));
+        let leaked = key(100_000, Some(50), Some(50));
+        assert!(!is_full(&view, &leaked, Timestamp(0)));
     }
 
     #[test]

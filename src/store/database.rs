@@ -172,6 +172,15 @@ pub struct Store {
     noted: Option<Arc<Mutex<Vec<String>>>>,
 }
 
+/// What became of preparing the tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prepared {
+    UpToDate,
+    /// Nothing is written for now; what is there may be read all the same.
+    Refused,
+    Away,
+}
+
 impl Store {
     /// Says whether `store.url` is well-formed; opens nothing.
     ///
@@ -220,19 +229,25 @@ impl Store {
     }
 
     /// As [`Store::prepare`], but a database that is away, or says no for now (a full disk, a standby that takes no writes), is
-    /// `false` and no error: the follower tries it again.
+    /// no error: the follower tries it again.
     ///
     /// # Errors
     /// As [`Store::prepare`], of what trying again cannot help.
-    pub async fn prepare_if_possible(&self) -> Result<bool, StoreError> {
+    pub async fn prepare_if_possible(&self) -> Result<Prepared, StoreError> {
         match self.prepare().await {
-            Err(error @ StoreError::Away { .. }) => tracing::warn!("{error}"),
-            Err(error) if error.is_passing() => tracing::warn!(
-                "{error}; decisions go on without the tables, and the projection tries them again"
-            ),
-            prepared => return prepared.map(|()| true),
+            Ok(()) => Ok(Prepared::UpToDate),
+            Err(error @ StoreError::Away { .. }) => {
+                tracing::warn!("{error}");
+                Ok(Prepared::Away)
+            }
+            Err(error) if error.is_passing() => {
+                tracing::warn!(
+                    "{error}; decisions go on without the tables, and the projection tries them again"
+                );
+                Ok(Prepared::Refused)
+            }
+            Err(error) => Err(error),
         }
-        Ok(false)
     }
 
     /// Brings the tables up to date; does nothing where they are.

@@ -48,6 +48,6 @@ pub mod tail;
 pub mod times;
 mod url;
 
-pub use database::Store;
+pub use database::{Prepared, Store};
 pub use error::StoreError;
 pub use journal_source::JournalSource;

@@ -14,7 +14,7 @@ use cardswitch::store::lag::{FollowState, ProjectionLag};
 use cardswitch::store::projection::BatchStep;
 use cardswitch::store::query_payments::AuthorizationFilter;
 use cardswitch::store::rebuild::rebuild;
-use cardswitch::store::{JournalSource, Store, StoreError};
+use cardswitch::store::{JournalSource, Prepared, Store, StoreError};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -405,7 +405,10 @@ async fn a_postgres_that_takes_no_writes_for_now_is_refused_and_caught_up_with()
     for (through, records) in [(40, &history.records[..40]), (60, &history.records[..60])] {
         fixture.sql(&read_only("on")).await;
         let store = Store::open(&fixture.url, fixture.dir.path()).unwrap();
-        assert!(!store.prepare_if_possible().await.unwrap());
+        assert_eq!(
+            store.prepare_if_possible().await.unwrap(),
+            Prepared::Refused
+        );
         let lag = Arc::new(ProjectionLag::default());
         let shutdown = CancellationToken::new();
         let journal = MemoryJournal::new(records);
