@@ -2,8 +2,8 @@
 //! message for a while. What opening, changing or closing one does to money does not live here.
 
 use super::event::{ApprovalCode, LimitUse, Standing};
-use super::facts::{MatchKey, MatchKeys, RepeatKey};
-use super::first_answer::{Answered, Asked};
+use super::facts::{MatchKey, MatchKeys};
+use super::first_answer::Answered;
 use super::hold_expiry::ByExpiry;
 use super::ids::{AccountId, AuthorizationId, CardId};
 use super::kinds::Direction;
@@ -13,6 +13,7 @@ use super::money::{Currency, Money};
 use super::postings::Kept;
 use super::reason::DeclineReason;
 use super::refunds::GivesBack;
+pub use super::resolve::Waiting;
 use super::slot_index::{Slot, SlotIndex, hash_of_id};
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -64,22 +65,6 @@ pub struct Authorization {
     pub stood_in_by: Option<AuthorizationId>,
     /// Of two states of one authorization the later has more.
     pub changes: u32,
-}
-
-/// What it takes to answer an authorization once its customer has decided.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Waiting {
-    pub until: Timestamp,
-    pub repeat_key: RepeatKey,
-    pub asked: Asked,
-    /// A single message: posted once it is approved.
-    pub posts: bool,
-    /// The terminal can take less than it asked for.
-    pub in_part: bool,
-    /// What the switch approved, where that is less than was asked.
-    pub part: Option<Money>,
-    /// What we keep of a conversion.
-    pub kept: Kept,
 }
 
 /// An amount in minor units of the account's currency, and of the transaction's.

@@ -2,18 +2,37 @@
 //! Changes nothing. When an authorization waits is decided in `decide.rs`; who asks the customer is `decision_call`.
 
 use super::answer::{Answer, AnswerResult};
-use super::authorizations::{Authorization, InBoth, Waiting};
+use super::authorizations::{Authorization, InBoth};
 use super::command::{Command, CustomerSays, Resolve};
 use super::decide::Outcome;
 use super::decide_reversal::undo_whole;
 use super::decision_endpoints::Fallback;
 use super::event::{Event, Postings, Resolved, ResolvedTo};
+use super::facts::RepeatKey;
 use super::fees::charge::{self, Charges, Declined, Payer};
+use super::first_answer::Asked;
 use super::money::Money;
-use super::postings;
+use super::postings::{self, Kept};
 use super::reason::DeclineReason;
 use super::state::{Account, State};
 use super::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What it takes to answer an authorization once its customer has decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    pub until: Timestamp,
+    pub repeat_key: RepeatKey,
+    pub asked: Asked,
+    /// A single message: posted once it is approved.
+    pub posts: bool,
+    /// The terminal can take less than it asked for.
+    pub in_part: bool,
+    /// What the switch approved, where that is less than was asked.
+    pub part: Option<Money>,
+    /// What we keep of a conversion.
+    pub kept: Kept,
+}
 
 pub(super) fn decide(state: &State, command: &Command, resolve: &Resolve) -> Outcome {
     let known = state.authorizations.get(resolve.authorization_id);
