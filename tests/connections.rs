@@ -228,8 +228,7 @@ fn under_open_files(most: u64) -> [String; 2] {
 
 #[test]
 fn with_the_fewest_open_files_it_works_and_with_less_it_does_not_start() {
-    let mut switch =
-        Switch::start_under(&under_open_files(96), tempfile::tempdir().unwrap(), NETWORK);
+    let switch = Switch::start_under(&under_open_files(96), tempfile::tempdir().unwrap(), NETWORK);
     switch.wait_until_ready();
     let (http, visa) = (switch.http_address(), switch.address("visa"));
     let _idle: Vec<TcpStream> = (0..100)
@@ -266,7 +265,7 @@ fn where_the_system_gives_no_connection_idle_ones_end_for_it() {
         current: Some(open.iter().max().unwrap() + 4),
         maximum: getrlimit(Resource::Nofile).maximum,
     };
-    let before = prlimit(Some(id), Resource::Nofile, scarce.clone()).unwrap();
+    let before = prlimit(Some(id), Resource::Nofile, scarce).unwrap();
     let more_than_fit = scarce.current.unwrap() as usize - open.len() + 8;
     let idle = (0..more_than_fit).map(|_| connect(other(2), http));
     let idle: Vec<TcpStream> = idle.collect();

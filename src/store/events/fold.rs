@@ -132,12 +132,11 @@ impl EventContext {
         let posted = posted.map_or(&[][..], Vec::as_slice);
         // The response code is put in where it is told: it is the dialect's.
         let links = self.links_json(row.card_id);
-        row_json::authorization(row, links, &|id| self.link_name(id), posted, None)
-    }
-
-    fn link_name(&self, id: LinkId) -> Option<Value> {
-        let (link_type, id) = self.link_names.get(&id)?;
-        Some(row_json::link(link_type, id))
+        let name_of = |id: LinkId| {
+            let (link_type, id) = self.link_names.get(&id)?;
+            Some(row_json::link(link_type, id))
+        };
+        row_json::authorization(row, links, &name_of, posted, None)
     }
 
     fn links_json(&self, id: CardId) -> Vec<Value> {
@@ -383,13 +382,11 @@ impl<'a> EventFold<'a> {
             (None, Some(id)) => context.accounts.get(&id).map(|account| account.program_id),
             (None, None) => of_program,
         };
-        let links = card_id.and_then(|id| context.links.get(&id));
+        let links = card_id.and_then(|id| context.links.get(&id)).cloned();
         let accounts = account_id.map_or_else(Vec::new, |id| context.accounts_above(id));
         let place = PlaceJson {
             accounts: accounts.iter().map(ToString::to_string).collect(),
-            links: links
-                .cloned()
-                .unwrap_or_else(|| of_link.into_iter().collect()),
+            links: links.unwrap_or_else(|| of_link.into_iter().collect()),
         };
         let name = draft.event_type.name();
         let mut endpoints = context.endpoints.values();
