@@ -407,6 +407,7 @@ impl Authorizations {
         let mut parts = std::mem::take(&mut authorization.parts).into_vec();
         parts.push(part);
         authorization.parts = parts.into_boxed_slice();
+        authorization.changes += 1;
     }
 
     fn remove(&mut self, id: AuthorizationId) -> Option<Authorization> {

@@ -95,6 +95,7 @@ impl Naive {
                     return;
                 };
                 known.closed = Some(Closed { at, by: *by });
+                known.changes += 1;
                 self.closed.retain(|other| other != id);
                 self.closed.push(*id);
             }
@@ -103,6 +104,7 @@ impl Naive {
                     let mut parts = known.parts.to_vec();
                     parts.push(part(at, *names));
                     known.parts = parts.into();
+                    known.changes += 1;
                 }
             }
             Act::SetExpiry { id, later_ms } => {
