@@ -666,7 +666,7 @@ fn what_is_wrong_with_payments_and_ends_is_told_with_its_place() {
     );
     // What takes no file refuses one.
     let told = csv.send("POST", "/v1/transfers", b"a,b");
-    assert_eq!(told.error().0, 400);
+    assert_eq!(told.error().0, 415);
     assert_eq!(
         posted(&client, &account_id),
         0,
