@@ -226,13 +226,8 @@ fn locked_to(merchant: &LockedMerchant) -> Value {
 
 /// The worst of its own and of what it is linked to.
 fn effective_status(card: &Card, of_links: LinkStatus, now: Timestamp) -> &'static str {
-    match (card.status, of_links) {
-        (own, of_links) if own.is_closed() || of_links == LinkStatus::Closed => {
-            return LinkStatus::Closed.name();
-        }
-        (own, _) if own.is_blocked() => {}
-        (_, LinkStatus::Frozen) => return LinkStatus::Frozen.name(),
-        (_, LinkStatus::Active | LinkStatus::Closed) => {}
+    if let Some(of_links) = of_links.over(card.status) {
+        return of_links.name();
     }
     match card.status {
         CardStatus::Active | CardStatus::Inactive if card.expiry.is_past_at(now) => "expired",

@@ -5,7 +5,7 @@ use super::ids::LinkId;
 use super::registry::{
     LinkKey, Registry, RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
 };
-use super::state::Card;
+use super::state::{Card, CardStatus};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -26,6 +26,15 @@ impl LinkStatus {
             LinkStatus::Active => "active",
             LinkStatus::Frozen => "frozen",
             LinkStatus::Closed => "closed",
+        }
+    }
+
+    /// What a card is by its links, where that is worse than its own: closed, blocked, frozen, in this order.
+    pub fn over(self, own: CardStatus) -> Option<LinkStatus> {
+        match self {
+            LinkStatus::Closed => Some(self),
+            LinkStatus::Frozen if !own.is_blocked() && !own.is_closed() => Some(self),
+            LinkStatus::Frozen | LinkStatus::Active => None,
         }
     }
 }

@@ -215,11 +215,9 @@ pub fn reversal(row: &ReversalRow) -> Value {
 /// What the tables have of a card; its links are at the worst of these.
 pub fn card(row: &CardRow, links: Vec<Value>, of_links: LinkStatus) -> Value {
     let own = row.status;
-    let status = match of_links {
-        LinkStatus::Closed => LinkStatus::Closed.name(),
-        LinkStatus::Frozen if !own.is_blocked() && !own.is_closed() => LinkStatus::Frozen.name(),
-        _ => own.name(),
-    };
+    let status = of_links
+        .over(own)
+        .map_or(own.name(), |of_links| of_links.name());
     json!({
         "id": row.id.to_string(),
         "object": "card",

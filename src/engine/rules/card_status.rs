@@ -11,7 +11,12 @@ pub fn check(context: &Context, checks: &mut Checks) {
     let own = own(context);
     let link = context.registry.link_states.worst_of_card(context.card);
     let of_link = link.map_or(LinkStatus::Active, |(status, _)| status);
-    match of_both(own, of_link) {
+    let of_both = match of_link.over(context.card.status) {
+        Some(LinkStatus::Closed) => Some(DeclineReason::CardClosed),
+        Some(_) => Some(DeclineReason::CardFrozen),
+        None => own,
+    };
+    match of_both {
         Some(reason) => {
             let whose = match link {
                 Some((_, link_id)) if own != Some(reason) => Detail::Link { link_id },
@@ -39,17 +44,6 @@ fn own(context: &Context) -> Option<DeclineReason> {
         CardStatus::BlockedStolen | CardStatus::ClosedStolen => DeclineReason::CardStolen,
         CardStatus::Closed => DeclineReason::CardClosed,
     })
-}
-
-/// The worst of the card's own and of what it is linked to.
-fn of_both(own: Option<DeclineReason>, links: LinkStatus) -> Option<DeclineReason> {
-    use DeclineReason::{CardBlocked, CardClosed, CardFrozen, CardLost, CardStolen};
-    match (own, links) {
-        (_, LinkStatus::Closed) | (Some(CardClosed), _) => Some(CardClosed),
-        (Some(CardBlocked | CardLost | CardStolen), _) => own,
-        (_, LinkStatus::Frozen) => Some(CardFrozen),
-        (own, LinkStatus::Active) => own,
-    }
 }
 
 /// A credit still passes: what the card was used for must be able to come back. So does what adds to its one use.
