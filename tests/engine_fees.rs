@@ -394,6 +394,32 @@ fn who_is_not_active_in_a_month_does_not_pay_for_it() {
 }
 
 #[test]
+fn a_reissue_makes_no_month_free_and_none_double() {
+    let mut switch = world();
+    let expiry = Expiry::new(2030, 1).unwrap();
+    let mut reissue = |switch: &mut Switch, id, replaces| {
+        let reason = ReissueReason::FulfillmentError;
+        event(switch.reissue(id, replaces, reason, expiry).unwrap());
+    };
+    // Frozen at the turn of the month, reissued for nothing, and unfrozen.
+    switch.change_status(1, 11, StatusChange::Freeze);
+    switch.at = time("2026-12-03T00:00:00Z");
+    assert_eq!(switch.charge_months(), 0);
+    reissue(&mut switch, 12, 11);
+    switch.change_status(1, 12, StatusChange::Unfreeze);
+    assert_eq!(
+        switch.charge_months(),
+        1,
+        "the first of its chain was issued in November"
+    );
+    reissue(&mut switch, 13, 12);
+    assert_eq!(switch.charge_months(), 0, "December is charged");
+    switch.at = time("2027-01-03T00:00:00Z");
+    assert_eq!(switch.charge_months(), 1);
+    books_balance(&switch);
+}
+
+#[test]
 fn a_card_that_is_frozen_by_its_link_owes_no_more_than_one_that_is_frozen_itself() {
     let mut switch = world();
     let key = LinkKey {

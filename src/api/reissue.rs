@@ -100,6 +100,9 @@ async fn issue_in_place(
             Reply::RegistryRefused(refusal @ RegistryRefusal::LinkClosed { .. }) => {
                 return Err(links::refused(refusal));
             }
+            Reply::RegistryRefused(refusal @ RegistryRefusal::TooManyReissues) => {
+                return Err(ApiError::conflict("too_many_reissues", refusal.to_string()));
+            }
             reply => return Err(ask::unexpected(&reply)),
         };
         return Ok(FullCard { card, ..old });

@@ -41,7 +41,7 @@ pub use super::programs::Program;
 use super::programs::{Bin, ChangeProgram};
 use super::rates::{ExchangeRate, Rates, RatesError};
 use super::recent::Recent;
-use super::reissue::{ReissueCard, RenewCard};
+use super::reissue::{CARDS_OF_CHAIN_MAX, ReissueCard, RenewCard};
 use super::risk::compile::ExpressionError;
 use super::risk::rule::{RiskRule, RiskRules, RuleChange, RuleState};
 use super::shares::Full;
@@ -419,6 +419,8 @@ pub enum RegistryRefusal {
     ApiKeyNotActive(ApiKeyState),
     #[error("there is no room for another Idempotency-Key until some of them are over")]
     IdempotencyKeysFull(Full),
+    #[error("{CARDS_OF_CHAIN_MAX} cards replaced one another; issue a new one, and close this")]
+    TooManyReissues,
 }
 
 /// MCC groups, and as many merchant lists: each change copies the table of them.

@@ -25,7 +25,12 @@ pub struct Chain {
     pub first: CardId,
     pub replacement_for: Option<CardId>,
     pub replaced_by: Option<CardId>,
+    /// How many cards came before it.
+    pub before: u16,
 }
+
+/// Cards of one chain: late messages that name a token look for theirs in all of them.
+pub const CARDS_OF_CHAIN_MAX: usize = 200;
 
 impl Chain {
     fn of_first(id: CardId) -> Chain {
@@ -33,6 +38,7 @@ impl Chain {
             first: id,
             replacement_for: None,
             replaced_by: None,
+            before: 0,
         }
     }
 
@@ -42,6 +48,7 @@ impl Chain {
             first: before.map_or(replaced, |chain| chain.first),
             replacement_for: Some(replaced),
             replaced_by: None,
+            before: before.map_or(0, |chain| chain.before).saturating_add(1),
         }
     }
 }
@@ -139,12 +146,17 @@ pub(super) fn decide_reissue(registry: &Registry, reissue: &ReissueCard) -> Regi
             RegistryRefusal::CardNotFound(replaces)
         }
         Some(old) => match old.chain.and_then(|chain| chain.replaced_by) {
+            None if !has_room(old.chain.as_ref()) => RegistryRefusal::TooManyReissues,
             None => return issue_card(registry, issue),
             Some(by) if by == issue.card_id => RegistryRefusal::IdTaken,
             Some(by) => RegistryRefusal::CardReplaced(by),
         },
     };
     RegistryOutcome::Refused(refusal)
+}
+
+fn has_room(chain: Option<&Chain>) -> bool {
+    chain.map_or(0, |chain| usize::from(chain.before)) + 1 < CARDS_OF_CHAIN_MAX
 }
 
 /// Ties the two together, once the new one is there.
@@ -291,7 +303,8 @@ fn apply_replace(
         history: None,
         holder: old.holder,
         chain: Some(Box::new(chain)),
-        fees_through: None,
+        // It is one card to whoever pays for months.
+        fees_through: old.fees_through,
         shipping: shipping::ordered(replace.shipping.as_deref(), command.at),
         is_expired: false,
         decline_fees: None,
@@ -376,10 +389,22 @@ mod tests {
     }
 
     #[test]
+    fn a_chain_takes_so_many_cards() {
+        let mut chain = None;
+        let mut cards = 1;
+        while has_room(chain.as_ref()) {
+            chain = Some(Chain::next(chain.as_ref(), CardId(cards as u64)));
+            cards += 1;
+        }
+        assert_eq!(cards, CARDS_OF_CHAIN_MAX);
+    }
+
+    #[test]
     fn a_chain_has_one_first_card_however_long_it_is() {
         let second = Chain::next(None, CardId(1));
         let third = Chain::next(Some(&second), CardId(2));
         assert_eq!((second.first, third.first), (CardId(1), CardId(1)));
         assert_eq!(third.replacement_for, Some(CardId(2)));
+        assert_eq!((second.before, third.before), (1, 2));
     }
 }

@@ -45,6 +45,7 @@ impl MonthlyFees {
                 },
             ) => change.card_id,
             (Action::RenewCard(renew), _) => renew.card_id,
+            (Action::ReplaceCard(replace), _) => replace.card_id,
             _ => return,
         };
         if self.next_month_at.is_some() {

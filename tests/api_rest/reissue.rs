@@ -3,6 +3,7 @@
 use crate::authorizations::{carry_out, request};
 use crate::harness::{Client, Options, Switch};
 use cardswitch::engine::command::Action;
+use cardswitch::engine::reissue::CARDS_OF_CHAIN_MAX;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 
@@ -301,4 +302,22 @@ fn a_renewal_cut_off_anywhere_is_finished() {
             "{kept} records kept"
         );
     }
+}
+
+#[test]
+fn a_chain_takes_so_many_cards_and_no_more() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (_, mut card) = with_card(&client);
+    for _ in 1..CARDS_OF_CHAIN_MAX {
+        let new = reissue(&client, &card, "damaged");
+        card = new["id"].as_str().unwrap().to_owned();
+    }
+    let path = format!("/v1/cards/{card}/reissue");
+    let (status, _, code, _) = client.post(&path, json!({"reason": "damaged"})).error();
+    assert_eq!((status, code.as_str()), (409, "too_many_reissues"));
+    // It goes on as it is.
+    client
+        .post(&format!("/v1/cards/{card}/renew"), json!({}))
+        .ok();
 }

@@ -1,10 +1,10 @@
 //! Which cards owe a monthly fee: each once in each calendar month of the schedule's time zone in which it is active at some
-//! moment, by itself and by what it is linked to, from the month after the one in which it was issued, and from the month after the one in which the fee began. A
+//! moment, by itself and by what it is linked to, from the month after the one in which it (the first of its chain) was issued, and from the month after the one in which the fee began. A
 //! month in which no shard ran at all is not charged. What a card was charged last is on the card, so that no month is
 //! charged twice. When to look lives in `shard/monthly_fees.rs`.
 
 use super::charge::{self, Charge, Charges, Payer};
-use super::schedule::{self, FeeKind, FeeSchedule};
+use super::schedule::{self, FeeKind};
 use crate::engine::command::Command;
 use crate::engine::controls::Window;
 use crate::engine::decide::Outcome;
@@ -70,7 +70,9 @@ pub fn due(state: &State, card: &Card, at: Timestamp) -> Option<Month> {
 fn charge_due(state: &State, card: &Card, at: Timestamp) -> Option<Charge> {
     let account = state.account_of(card);
     let (program, schedule) = schedule::of_program(&state.registry, account.program_id)?;
-    let month = begun(schedule, program.fees?.since, card, at)?;
+    let issued_at = state.kept_on(card).created_at;
+    let begins = [issued_at, program.fees?.since, schedule.monthly_since?];
+    let month = begun(&schedule.time_zone, begins, card, at)?;
     let is_active = card.status == CardStatus::Active
         && !card.expiry.is_past_at(at)
         && account.status != AccountStatus::Closed
@@ -83,17 +85,10 @@ fn charge_due(state: &State, card: &Card, at: Timestamp) -> Option<Charge> {
     })
 }
 
-/// This month, where it began after the card and the fee, and was not charged before.
-fn begun(
-    schedule: &FeeSchedule,
-    program_since: Timestamp,
-    card: &Card,
-    at: Timestamp,
-) -> Option<Month> {
-    let zone = &schedule.time_zone;
+/// This month, where it began after all of these, and was not charged before.
+fn begun(zone: &str, begins: [Timestamp; 3], card: &Card, at: Timestamp) -> Option<Month> {
     let month = Month::at(zone, at);
     let is_charged = card.fees_through.is_some_and(|charged| charged >= month);
-    let begins = [card.created_at, program_since, schedule.monthly_since?];
     let is_later = |begin: &Timestamp| Month::at(zone, *begin) < month;
     (!is_charged && begins.iter().all(is_later)).then_some(month)
 }
