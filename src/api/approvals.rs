@@ -387,6 +387,10 @@ async fn sees(
     let Some(own) = caller.bounds() else {
         return Ok(true);
     };
+    // Most are of others: that is known without looking at their bodies.
+    if !own.program_ids.is_empty() && !own.program_ids.contains(&approval.program_id) {
+        return Ok(false);
+    }
     let route = guarded::route_of(&approval.write);
     let id = route.id.as_deref().unwrap_or_default();
     let seen = match &approval.write {

@@ -99,12 +99,14 @@ pub async fn ping(
     let work = async |write: Write| {
         let Write {
             state,
+            caller,
             fields,
             mut ids,
             ..
         } = write;
         fields.finish()?;
         let endpoint = find(&state, &id).await?;
+        let _under_way = state.pings.begin(&caller)?;
         let now = state.switchboard.clock.now();
         let body = ping_body(now).to_string().into_bytes();
         let secret = secret(&state, &endpoint);

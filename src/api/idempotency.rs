@@ -222,6 +222,8 @@ async fn complete(
             )
         }
         Err(error) if error.status.is_server_error() => return Err(error),
+        // Nor what is refused for a while.
+        Err(error) if error.status == StatusCode::TOO_MANY_REQUESTS => return Err(error),
         Err(error) => {
             let body = error.body(request_id);
             (error.status, body.clone(), body)

@@ -21,6 +21,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
+use std::time::Instant;
 
 /// A link's type and id, as they are named in bodies and paths.
 pub type LinkPair = (Box<str>, Box<str>);
@@ -126,8 +127,12 @@ pub async fn change_status(
         let pair = pair_of_path(path.clone())?;
         let program_id = fields.id("program_id", ProgramId::PREFIX)?;
         fields.finish()?;
-        let (program_id, before) = target(&state, &caller, &pair, program_id).await?;
-        let before = before.as_ref().map_or(Value::Null, to_json);
+        let (program_id, known) = target(&state, &caller, &pair, program_id).await?;
+        let before = known.as_ref().map_or(Value::Null, to_json);
+        if let Some(known) = known.filter(|known| is_freed(known, to)) {
+            let freed = &state.freed_cards;
+            freed.take(program_id, known.cards, Instant::now())?;
+        }
         let key = LinkKey {
             program_id,
             link_type: pair.0.clone(),
@@ -143,6 +148,10 @@ pub async fn change_status(
         Ok(Success::ok(to_json(&after)).from(before))
     };
     once(gate.state()?, request, work).await
+}
+
+fn is_freed(known: &KnownLink, to: LinkStatus) -> bool {
+    known.status == LinkStatus::Frozen && to == LinkStatus::Active
 }
 
 /// What a refusal about links means to a caller.

@@ -32,6 +32,7 @@ pub(crate) mod fee_schedules;
 mod fees;
 mod fields;
 mod filters;
+mod freed_cards;
 pub(crate) mod groups;
 pub(crate) mod guarded;
 mod health;
@@ -48,6 +49,7 @@ mod merchants_json;
 mod metrics;
 mod network_metrics;
 pub mod openapi;
+mod pings;
 mod places;
 mod programs;
 mod rails;
@@ -88,6 +90,8 @@ use crate::store::lag::ProjectionLag;
 use crate::webhooks::{Client, WebhookStats};
 use error::ApiError;
 use etags::Turns;
+use freed_cards::FreedCards;
+use pings::Pings;
 use rate_limits::RateLimits;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -142,6 +146,8 @@ pub struct ApiState {
     networks: Vec<String>,
     event_streams: Arc<events::Taken>,
     rate_limits: RateLimits,
+    freed_cards: FreedCards,
+    pings: Arc<Pings>,
     stop_streams: CancellationToken,
     answer_within_ms: HashMap<String, u64>,
     metrics: prometheus_client::registry::Registry,
@@ -210,6 +216,8 @@ impl ApiState {
             networks,
             event_streams: Arc::default(),
             rate_limits: RateLimits::new(wiring.requests_per_second),
+            freed_cards: FreedCards::default(),
+            pings: Arc::default(),
             stop_streams: wiring.stop_streams,
             answer_within_ms: wiring.answer_within_ms,
             metrics,

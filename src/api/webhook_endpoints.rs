@@ -173,6 +173,7 @@ pub async fn ping(
         fields.finish()?;
         let endpoint = find(&state, &caller, &id).await?;
         called(&endpoint)?;
+        let _under_way = state.pings.begin(&caller)?;
         let now = state.switchboard.clock.now();
         let event_id = format!("ping_{}", ids.next());
         let body = json!({

@@ -6,14 +6,14 @@ use super::ids::{AccountId, ApprovalId, CardId, ProgramId, TopUpId};
 use super::registry::{
     Registry, RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome, RegistryRefusal,
 };
-use super::shares::{ShareBounds, Shares};
+use super::shares::{self, ShareBounds, Shares};
 use super::signers::{Signed, Signer};
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Approvals that are remembered; beyond it the oldest that waits for nothing is forgotten.
+/// Approvals that are remembered; beyond it the oldest that waits for nothing is forgotten, of the program that has most.
 pub const APPROVALS_MAX: usize = 2_000;
 
 /// Approvals that wait, and those of them that the keys of one family asked for.
@@ -325,8 +325,9 @@ fn make_room(approvals: &mut Approvals, at: Timestamp) {
     let waits =
         |known: &Approval| known.is_unfinished() || known.state_at(at) == ApprovalState::Pending;
     while approvals.len() >= APPROVALS_MAX {
-        let oldest = approvals.values().find(|known| !waits(known));
-        let Some(id) = oldest.map(|known| known.id) else {
+        let over = approvals.values().filter(|known| !waits(known));
+        let oldest = shares::first_of_most(over.map(|known| (known.program_id, known.id)));
+        let Some(id) = oldest else {
             break;
         };
         approvals.remove(&id);

@@ -10,7 +10,7 @@ use super::ids::{AccountId, ApiKeyId, CardBatchId, CardId, CardholderId};
 use super::issued_cards::IssuedCards;
 use super::programs::Bin;
 use super::registry::{RegistryEvent, RegistryOutcome, RegistryRefusal};
-use super::shares::{ShareBounds, Shares};
+use super::shares::{self, ShareBounds, Shares};
 use super::shipping::ShippingOrder;
 use super::time::Timestamp;
 use super::wallet::Wallet;
@@ -358,10 +358,12 @@ pub(super) fn apply(batches: &mut CardBatches, at: Timestamp, change: &BatchChan
 }
 
 fn forget_oldest(batches: &mut CardBatches) {
-    let over = batches.iter().find(|batch| batch.state.is_over());
-    if batches.0.len() >= CARD_BATCHES_MAX
-        && let Some(id) = over.map(|batch| batch.order.id)
-    {
+    if batches.0.len() < CARD_BATCHES_MAX {
+        return;
+    }
+    let over = batches.iter().filter(|batch| batch.state.is_over());
+    let oldest = shares::first_of_most(over.map(|batch| (batch.order.tenant, batch.order.id)));
+    if let Some(id) = oldest {
         batches.0.remove(&id);
     }
 }

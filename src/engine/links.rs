@@ -42,6 +42,8 @@ pub enum LinkedTrees {
 pub struct LinkFacts {
     /// In the order of the links' numbers.
     trees: Vec<LinkedTrees>,
+    /// How many cards are linked, closed ones among them. In the same order.
+    cards: Vec<u32>,
     /// Which link has a limit.
     of_limit: HashMap<LimitId, LinkId>,
 }
@@ -54,6 +56,8 @@ pub struct KnownLink {
     pub controls: Option<Arc<Controls>>,
     pub status: LinkStatus,
     pub trees: LinkedTrees,
+    /// Closed ones among them.
+    pub cards: u32,
 }
 
 impl KnownLink {
@@ -117,17 +121,18 @@ impl LinkControls {
 impl LinkFacts {
     pub(super) fn add_link(&mut self) {
         self.trees.push(LinkedTrees::None);
+        self.cards.push(0);
     }
 
     /// A card of this tree is linked to all of these.
     pub(super) fn add_card(&mut self, links: &[LinkId], root: AccountId) {
         for id in links {
-            let Some(trees) = (id.0 as usize)
-                .checked_sub(1)
-                .and_then(|place| self.trees.get_mut(place))
+            let place = (id.0 as usize).wrapping_sub(1);
+            let (Some(trees), Some(cards)) = (self.trees.get_mut(place), self.cards.get_mut(place))
             else {
                 continue;
             };
+            *cards = cards.saturating_add(1);
             *trees = match *trees {
                 LinkedTrees::None => LinkedTrees::One(root),
                 LinkedTrees::One(known) if known == root => LinkedTrees::One(root),
@@ -140,6 +145,11 @@ impl LinkFacts {
         let place = (id.0 as usize).checked_sub(1);
         let trees = place.and_then(|place| self.trees.get(place));
         trees.copied().unwrap_or_default()
+    }
+
+    pub fn cards(&self, id: LinkId) -> u32 {
+        let place = (id.0 as usize).wrapping_sub(1);
+        self.cards.get(place).copied().unwrap_or_default()
     }
 
     /// The limits of a link are these, and no others any more.
@@ -233,5 +243,6 @@ fn known(registry: &Registry, key: &LinkKey) -> Option<KnownLink> {
         controls: registry.view.links.get(id).cloned(),
         status: registry.view.link_states.get(id),
         trees: registry.link_facts.trees(id),
+        cards: registry.link_facts.cards(id),
     })
 }

@@ -36,6 +36,17 @@ pub enum Full {
     All,
 }
 
+/// Where something is forgotten to make room: the first one of whoever has most, so that nobody loses his by what others
+/// do.
+pub fn first_of_most<Item, Of: Ord>(all: impl Iterator<Item = (Of, Item)>) -> Option<Item> {
+    let mut by_whom: BTreeMap<Of, (usize, Item)> = BTreeMap::new();
+    for (of, item) in all {
+        by_whom.entry(of).or_insert((0, item)).0 += 1;
+    }
+    let most = by_whom.into_values().max_by_key(|(count, _)| *count);
+    most.map(|(_, first)| first)
+}
+
 /// How much is taken.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Shares {
@@ -112,6 +123,15 @@ mod tests {
         all: 8,
         of_tenant: 4,
     };
+
+    #[test]
+    fn whoever_has_most_makes_room_with_his_first() {
+        let of = |who: &'static str| move |id: u32| (who, id);
+        let (few, many) = ([3, 9].map(of("few")), [4, 5, 6].map(of("many")));
+        assert_eq!(first_of_most(few.into_iter().chain(many)), Some(4));
+        assert_eq!(first_of_most(few.into_iter()), Some(3));
+        assert_eq!(first_of_most(std::iter::empty::<((), ())>()), None);
+    }
 
     #[test]
     fn a_tenant_has_its_share_and_all_tenants_leave_a_quarter_to_the_operator() {

@@ -5,6 +5,9 @@ use crate::engine::record::{self, Record};
 use crate::journal::{ChainHash, Handle, JournalError, Progress, Reader, Sequence};
 use std::time::Duration;
 
+/// Bytes of the records of one batch, but for the last: unpacked, some take many times that.
+const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// Reads beside the writer, or from a journal that was opened and not started (for a rebuild).
 pub struct JournalSource {
     handle: Handle,
@@ -62,10 +65,12 @@ impl RecordSource for JournalSource {
             none => none.insert(self.handle.reader(self.next)?),
         };
         let mut batch = Vec::with_capacity(limit.min((durable + 1 - self.next) as usize));
-        while batch.len() < limit {
+        let mut read_bytes = 0;
+        while batch.len() < limit && read_bytes < BATCH_BYTES_MAX {
             let Some((sequence, bytes)) = reader.next()? else {
                 break;
             };
+            read_bytes += bytes.len();
             let record = record::read(bytes)
                 .map_err(|error| SourceError::Lasting(format!("record {sequence}: {error}")))?;
             batch.push((sequence, record));

@@ -11,6 +11,7 @@ use super::merchants::MerchantNames;
 use super::rows::{AccountFacts, AuthorizationRow, Sequence};
 use crate::engine::ids::{AccountId, AuditId, AuthorizationId};
 use crate::engine::record::Record;
+use crate::engine::registry::RegistryEvent;
 use crate::engine::time::Timestamp;
 use crate::journal::ChainHash;
 use std::collections::BTreeMap;
@@ -18,6 +19,8 @@ use std::sync::Arc;
 
 /// What is known of accounts is remembered up to this many, then asked for again.
 const ACCOUNTS_MAX: usize = 1 << 20;
+/// Events of one transaction, but for what its last record adds: what few records tell must fit into memory.
+const EVENTS_MAX: usize = 20_000;
 /// Rows asked for by one query.
 const ASK_MAX: usize = 500;
 
@@ -107,6 +110,7 @@ pub struct Projector {
     known: Known,
     merchants: MerchantNames,
     events: EventContext,
+    events_max: usize,
     fault: Option<Fault>,
 }
 
@@ -122,6 +126,7 @@ impl Projector {
         let events = store.event_endpoints().await?;
         Ok(Projector {
             events,
+            events_max: EVENTS_MAX,
             store: store.clone(),
             journal,
             position: Position {
@@ -139,6 +144,12 @@ impl Projector {
     #[doc(hidden)]
     pub fn with_fault(mut self, fault: Fault) -> Projector {
         self.fault = Some(fault);
+        self
+    }
+
+    #[doc(hidden)]
+    pub fn with_events_max(mut self, events_max: usize) -> Projector {
+        self.events_max = events_max;
         self
     }
 
@@ -178,12 +189,30 @@ impl Projector {
                 return Err(StoreError::Gap { expected, found });
             }
         }
+        let mut rest = records;
+        while !rest.is_empty() {
+            let run = &rest[..length_of_run(rest)];
+            let chain = chain.filter(|_| run.len() == rest.len());
+            let taken = self.take(run, chain).await?;
+            rest = &rest[taken..];
+        }
+        Ok(())
+    }
+
+    /// One transaction: of these records as many as it takes, which is what it gives. The chain's hash is that of the last.
+    async fn take(
+        &mut self,
+        records: &[(Sequence, Record)],
+        chain: Option<ChainHash>,
+    ) -> Result<usize, StoreError> {
+        let (events, taken) = self.events_of(records).await?;
+        let chain = chain.filter(|_| taken == records.len());
+        let records = &records[..taken];
         self.learn(records).await?;
         let mut batch = Batch::fold(records, self.position, &self.known)?;
         batch.position.chain = chain;
         self.keep_audit_places(&mut batch).await?;
         batch.merchant_names = self.merchants.lacking(&self.store, &batch).await?;
-        let events = self.events_of(records).await?;
         let store = self.store.clone();
         match &store.database {
             Database::Sqlite(sqlite) => self.write(sqlite.begin().await, &batch, &events).await?,
@@ -193,7 +222,7 @@ impl Projector {
         }
         self.position = batch.position;
         self.merchants.written(&batch.merchant_names);
-        Ok(())
+        Ok(taken)
     }
 
     /// What the rows of these records need to know of rows of earlier batches.
@@ -237,8 +266,12 @@ impl Projector {
         Ok(())
     }
 
-    /// The events of these records, and who has subscribed after them.
-    async fn events_of(&mut self, records: &[(Sequence, Record)]) -> Result<EventRows, StoreError> {
+    /// The events of these records, as many as may be of one transaction, of how many records they are, and who has
+    /// subscribed after those.
+    async fn events_of(
+        &mut self,
+        records: &[(Sequence, Record)],
+    ) -> Result<(EventRows, usize), StoreError> {
         let context = &mut self.events;
         let needs = events::needs(records, !context.endpoints.is_empty());
         let learns = needs.is_some();
@@ -246,10 +279,15 @@ impl Projector {
             self.store.learn_for_events(context, needs).await?;
         }
         let mut fold = EventFold::new(context, learns);
+        let mut taken = 0;
         for (sequence, record) in records {
             fold.record(*sequence, record);
+            taken += 1;
+            if fold.rows.len() >= self.events_max {
+                break;
+            }
         }
-        Ok(fold.finish())
+        Ok((fold.finish(), taken))
     }
 
     async fn write<W: Writer>(
@@ -378,6 +416,17 @@ impl Projector {
             _ => Ok(()),
         }
     }
+}
+
+/// How many of these go into one transaction. A linked object that is frozen or freed is an event for each of its cards:
+/// what many such calls make of many cards must not have to fit into memory at once.
+fn length_of_run(records: &[(Sequence, Record)]) -> usize {
+    let is_fan_out = |(_, record): &(Sequence, Record)| {
+        matches!(record, Record::Registry { event, .. }
+            if matches!(event, RegistryEvent::LinkStatusChanged { .. }))
+    };
+    let first = records.iter().position(is_fan_out);
+    first.map_or(records.len(), |place| place + 1)
 }
 
 async fn write_events<W: Writer>(writer: &mut W, rows: &EventRows) -> Result<(), sqlx::Error> {

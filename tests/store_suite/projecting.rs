@@ -29,6 +29,7 @@ use cardswitch::store::tail::TailFold;
 use cardswitch::store::{Store, StoreError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 on_both! {
     the_tables_say_what_the_engine_says,
@@ -36,6 +37,8 @@ on_both! {
     cards_that_expire_are_told_of_once,
     every_kind_of_message_moves_rows_of_any_batch,
     killed_at_any_step_of_a_batch_each_record_is_in_once,
+    what_a_link_does_to_all_its_cards_ends_a_transaction,
+    what_has_many_events_is_the_same_in_many_transactions,
     records_that_are_in_are_skipped_and_a_gap_is_refused,
     an_audit_entry_keeps_its_id_when_its_request_ends,
     of_two_projectors_one_is_refused,
@@ -628,6 +631,40 @@ async fn killed_at_any_step_of_a_batch_each_record_is_in_once(fixture: Fixture) 
     project(&store, &records[batch_start..], 50).await;
     let expected = expected_dump(&fixture, records).await;
     assert_same(&fixture.dump().await, &expected);
+}
+
+/// However often the cards of an object are frozen and freed, the events of one time have to fit into memory, not of all.
+async fn what_a_link_does_to_all_its_cards_ends_a_transaction(fixture: Fixture) {
+    let history = history(8, 80);
+    let store = fixture.store().await;
+    let committed = Arc::new(AtomicUsize::new(0));
+    let counted = committed.clone();
+    let projector = Projector::open(&store, JOURNAL).await.unwrap();
+    let mut projector = projector.with_fault(Arc::new(move |step| {
+        counted.fetch_add(usize::from(step == BatchStep::Committed), Ordering::SeqCst);
+        false
+    }));
+    projector.apply(&history.records).await.unwrap();
+    // The last record is one, too.
+    assert_eq!(committed.load(Ordering::SeqCst), 9);
+    assert_same(
+        &fixture.dump().await,
+        &expected_dump(&fixture, &history.records).await,
+    );
+}
+
+async fn what_has_many_events_is_the_same_in_many_transactions(fixture: Fixture) {
+    let history = history(9, 400);
+    let store = fixture.store().await;
+    let projector = Projector::open(&store, JOURNAL).await.unwrap();
+    let mut projector = projector.with_events_max(3);
+    for records in history.records.chunks(50) {
+        projector.apply(records).await.unwrap();
+    }
+    assert_same(
+        &fixture.dump().await,
+        &expected_dump(&fixture, &history.records).await,
+    );
 }
 
 async fn records_that_are_in_are_skipped_and_a_gap_is_refused(fixture: Fixture) {
