@@ -45,6 +45,10 @@ fn ask(stream: &mut TcpStream, path: &str) -> u16 {
         "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer test-root-key-0123456789\r\n\r\n"
     );
     let _ = stream.write_all(request.as_bytes());
+    status(stream)
+}
+
+fn status(stream: &mut TcpStream) -> u16 {
     let mut answer = [0; 4_096];
     let length = stream.read(&mut answer).unwrap_or_default();
     let answer = String::from_utf8_lossy(&answer[..length]);
@@ -92,6 +96,42 @@ fn idle_connections_give_way_to_those_that_ask() {
         assert_eq!(ask(&mut connect(other(4), to), path), 200, "{path}");
     }
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    assert!(switch.stop().success());
+}
+
+/// A body of a card batch, or a part of one.
+fn send_batch(stream: &mut TcpStream, body: &[u8], length: usize) {
+    let head = format!(
+        "POST /v1/card_batches HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer test-root-key-0123456789\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body).unwrap();
+}
+
+#[test]
+fn large_bodies_that_do_not_end_take_some_memory_and_no_more() {
+    let mut switch = Switch::start(NETWORK);
+    switch.wait_until_ready();
+    let to = switch.http_address();
+    let mut body = b"{\"rows\":[]}".to_vec();
+    body.resize(300_000, b' ');
+    let answered = || {
+        let mut stream = connect(other(3), to);
+        send_batch(&mut stream, &body, body.len());
+        status(&mut stream)
+    };
+    assert_eq!(answered(), 400);
+    let half = |_| {
+        let mut stream = connect(other(2), to);
+        send_batch(&mut stream, &body, 2 * body.len());
+        stream
+    };
+    let halves: Vec<TcpStream> = (0..8).map(half).collect();
+    wait_until("all places are taken", || answered() == 503);
+    assert_eq!(ask(&mut connect(other(3), to), "/v1/programs"), 200);
+    drop(halves);
+    wait_until("they are free again", || answered() == 400);
     assert!(switch.stop().success());
 }
 

@@ -253,11 +253,7 @@ pub async fn many(
         Reply::Account(account) => Some(to_json(account)),
         _ => None,
     });
-    Ok(list::page(
-        data.collect(),
-        page.has_more,
-        page.projected_through,
-    ))
+    Ok(list::page(data, page.has_more, page.projected_through))
 }
 
 /// The account that a path names.

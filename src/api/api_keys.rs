@@ -390,7 +390,10 @@ pub async fn many(
     let view = ask::view(&state).await?;
     let keys = view.api_keys.iter().rev();
     let keys = keys.filter(|key| is_seen(&caller, key));
-    list::page_of_memory(query, keys.map(|key| shown(key, now)).collect())
+    list::page_of_memory(
+        query,
+        keys.map(|key| (key.id.to_string(), move || shown(key, now))),
+    )
 }
 
 /// A bound key sees itself and what it made.

@@ -228,7 +228,7 @@ pub async fn many(
         None => Some("root".to_owned()),
     };
     let told = |row: &AuditRow| to_json(row, name_of(&row.api_key_id));
-    let data = page.data.iter().map(told).collect();
+    let data = page.data.iter().map(told);
     Ok(list::page(data, page.has_more, page.projected_through))
 }
 

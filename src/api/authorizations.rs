@@ -177,11 +177,7 @@ pub async fn many(
         let transactions = transactions.get(&row.id).unwrap_or(&none);
         to_json(&state, row, links.clone(), transactions)
     });
-    Ok(list::page(
-        data.collect(),
-        page.has_more,
-        page.projected_through,
-    ))
+    Ok(list::page(data, page.has_more, page.projected_through))
 }
 
 fn filter(caller: &Caller, query: &mut Fields) -> Result<AuthorizationFilter, ApiError> {

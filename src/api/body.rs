@@ -8,6 +8,7 @@ use super::error::{ApiError, ErrorType};
 use super::etags::Condition;
 use super::fields::{Fields, wrong_type};
 use super::unambiguous::Unambiguous;
+use super::under_way::Place;
 use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, MatchedPath, Request};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -52,12 +53,14 @@ pub struct WriteRequest {
     /// Of `If-Match`.
     pub condition: Option<Condition>,
     pub body: Vec<u8>,
+    /// Until all that is made of it is done with.
+    _large_body: Option<Place>,
 }
 
 impl FromRequest<Gate> for WriteRequest {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _: &Gate) -> Result<WriteRequest, ApiError> {
+    async fn from_request(request: Request, gate: &Gate) -> Result<WriteRequest, ApiError> {
         let (parts, body) = request.into_parts();
         let (Some(caller), Some(about), Some(request_id)) = (
             parts.extensions.get::<Caller>().cloned(),
@@ -69,7 +72,8 @@ impl FromRequest<Gate> for WriteRequest {
         let route = parts.extensions.get::<MatchedPath>();
         let route = route.map(|route| route.as_str().to_owned());
         let idempotency_key = idempotency_key(&parts.headers)?;
-        let body = read_in_time(body, route.as_deref()).await?;
+        let enter = || gate.state()?.large_bodies.enter_large_body(&caller);
+        let (body, large_body) = read_in_time(body, route.as_deref(), enter).await?;
         let content_type = parts.headers.get(header::CONTENT_TYPE);
         Ok(WriteRequest {
             caller,
@@ -82,6 +86,7 @@ impl FromRequest<Gate> for WriteRequest {
             condition: parts.extensions.get::<Condition>().cloned(),
             content_type: content_type.and_then(|value| value.to_str().ok().map(str::to_owned)),
             body,
+            _large_body: large_body,
         })
     }
 }
@@ -169,16 +174,25 @@ fn reason(error: &serde_json::Error) -> String {
 pub async fn read_whole(request: Request) -> Result<Request, ApiError> {
     let (parts, body) = request.into_parts();
     let route = parts.extensions.get::<MatchedPath>().cloned();
-    let body = read_in_time(body, route.as_ref().map(MatchedPath::as_str)).await?;
+    let route = route.as_ref().map(MatchedPath::as_str);
+    let none = || Err(ApiError::internal(&"a large body has no condition"));
+    let (body, _) = read_in_time(body, route, none).await?;
     Ok(Request::from_parts(parts, Body::from(body)))
 }
 
-async fn read_in_time(body: Body, route: Option<&str>) -> Result<Vec<u8>, ApiError> {
+/// A body with its place, where it needs one.
+type Read = (Vec<u8>, Option<Place>);
+
+async fn read_in_time(
+    body: Body,
+    route: Option<&str>,
+    enter: impl Fn() -> Result<Place, ApiError>,
+) -> Result<Read, ApiError> {
     let max_bytes = match route {
         Some(route) if LARGE_BODY_ROUTES.contains(&route) => LARGE_BODY_MAX_BYTES,
         _ => BODY_MAX_BYTES,
     };
-    let read = tokio::time::timeout(BODY_TIMEOUT, read(body, max_bytes)).await;
+    let read = tokio::time::timeout(BODY_TIMEOUT, read(body, max_bytes, enter)).await;
     read.unwrap_or_else(|_| {
         let message = "the body did not arrive within 30 seconds";
         let timeout = StatusCode::REQUEST_TIMEOUT;
@@ -186,10 +200,15 @@ async fn read_in_time(body: Body, route: Option<&str>) -> Result<Vec<u8>, ApiErr
     })
 }
 
-/// Reads a body within its bound. What is beyond is read to a second bound and thrown away, because
-/// many clients do not look for an answer before they have sent everything.
-async fn read(mut body: Body, max_bytes: usize) -> Result<Vec<u8>, ApiError> {
+/// Reads a body within its bound. What is beyond, and a large one that finds no place, is read to a second bound and
+/// thrown away, because many clients do not look for an answer before they have sent everything.
+async fn read(
+    mut body: Body,
+    max_bytes: usize,
+    enter: impl Fn() -> Result<Place, ApiError>,
+) -> Result<Read, ApiError> {
     let (mut bytes, mut length) = (Vec::new(), 0);
+    let mut place = None;
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         let cut_off = |_| {
             let message = "the connection ended before the body did";
@@ -202,6 +221,13 @@ async fn read(mut body: Body, max_bytes: usize) -> Result<Vec<u8>, ApiError> {
         if length > DISCARDED_MAX_BYTES.max(max_bytes) {
             break;
         }
+        if length > BODY_MAX_BYTES && length <= max_bytes {
+            let entered = place.get_or_insert_with(&enter);
+            if entered.is_err() {
+                bytes = Vec::new();
+                continue;
+            }
+        }
         if length <= max_bytes {
             bytes.extend_from_slice(&data);
         }
@@ -211,7 +237,7 @@ async fn read(mut body: Body, max_bytes: usize) -> Result<Vec<u8>, ApiError> {
         let too_large = StatusCode::PAYLOAD_TOO_LARGE;
         return Err(refused(too_large, "body_too_large", message));
     }
-    Ok(bytes)
+    Ok((bytes, place.transpose()?))
 }
 
 fn refused(status: StatusCode, code: &'static str, message: impl Into<String>) -> ApiError {

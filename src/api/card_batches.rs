@@ -193,10 +193,14 @@ pub async fn many(
     let mut seen = Vec::new();
     for progress in &all {
         if sees(&state, &caller, progress).await? {
-            seen.push(to_json(progress));
+            seen.push(progress);
         }
     }
-    list::page_of_memory(query, seen)
+    let seen = seen.into_iter();
+    list::page_of_memory(
+        query,
+        seen.map(|one| (one.order.id.to_string(), || to_json(one))),
+    )
 }
 
 /// A key sees the batches of keys that are bound as it is, or more.

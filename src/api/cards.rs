@@ -283,7 +283,7 @@ pub async fn many(
     let page = page.map_err(store_error)?;
     let ids: Vec<CardId> = page.data.iter().map(|row| row.id).collect();
     let cards = find_many(&state, &ids).await?;
-    let data = cards.iter().map(|card| card.to_json(&state)).collect();
+    let data = cards.iter().map(|card| card.to_json(&state));
     Ok(list::page(data, page.has_more, page.projected_through))
 }
 

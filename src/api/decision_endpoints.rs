@@ -106,7 +106,7 @@ pub async fn ping(
         } = write;
         fields.finish()?;
         let endpoint = find(&state, &id).await?;
-        let _under_way = state.pings.begin(&caller)?;
+        let _under_way = state.pings.enter_ping(&caller)?;
         let now = state.switchboard.clock.now();
         let body = ping_body(now).to_string().into_bytes();
         let secret = secret(&state, &endpoint);
@@ -162,8 +162,8 @@ pub async fn many(
     wanted.sort_unstable_by_key(|endpoint| std::cmp::Reverse(endpoint.id));
     let all = wanted
         .into_iter()
-        .map(|endpoint| with_warning(&state, endpoint));
-    list::page_of_memory(ListQuery(query), all.collect())
+        .map(|endpoint| (endpoint.id.to_string(), || with_warning(&state, endpoint)));
+    list::page_of_memory(ListQuery(query), all)
 }
 
 /// Takes the fields that are given; whether a URL was among them.

@@ -37,7 +37,7 @@ pub async fn many(
     list::check_store(&state)?;
     let page = state.store.deliveries(&filter, after, limit).await;
     let page = page.map_err(store_error)?;
-    let data = page.data.iter().map(to_json).collect();
+    let data = page.data.iter().map(to_json);
     Ok(list::page(data, page.has_more, page.projected_through))
 }
 

@@ -54,11 +54,7 @@ pub async fn many(
     list::check_store(&state)?;
     let page = state.store.events(&filter, after, limit).await;
     let page = page.map_err(store_error)?;
-    let data = page
-        .data
-        .iter()
-        .map(|row| body(&state, &caller, row))
-        .collect();
+    let data = page.data.iter().map(|row| body(&state, &caller, row));
     Ok(list::page(data, page.has_more, page.projected_through))
 }
 

@@ -166,7 +166,7 @@ pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Res
 pub async fn many(State(gate): State<Gate>, query: ListQuery) -> Result<Response, ApiError> {
     let view = ask::view(&*gate.state()?).await?;
     let all = view.fee_schedules.values().rev();
-    list::page_of_memory(query, all.map(|schedule| to_json(schedule)).collect())
+    list::page_of_memory(query, all.map(|one| (one.id.to_string(), || to_json(one))))
 }
 
 pub fn find(view: &RegistryView, id: &str) -> Result<Arc<FeeSchedule>, ApiError> {

@@ -114,10 +114,10 @@ pub async fn many_mcc_groups(
     let state = gate.state()?;
     let view = ask::view(&state).await?;
     let own = view.groups.mcc_groups_in_order().into_iter().rev();
-    let own = own.map(mcc_group_to_json);
+    let own = own.map(|group| (group.id.to_string(), mcc_group_to_json(group)));
     let builtin = BuiltinMccGroup::ALL.iter();
-    let builtin = builtin.map(|(group, _)| builtin_to_json(*group));
-    list::page_of_memory(query, own.chain(builtin).collect())
+    let builtin = builtin.map(|(group, id)| ((*id).to_owned(), builtin_to_json(*group)));
+    list::page_of_memory(query, own.chain(builtin).map(|(id, json)| (id, || json)))
 }
 
 pub async fn create_merchant_list(
@@ -189,7 +189,8 @@ pub async fn many_merchant_lists(
     let state = gate.state()?;
     let view = ask::view(&state).await?;
     let lists = view.groups.merchant_lists_in_order().into_iter().rev();
-    list::page_of_memory(query, lists.map(merchant_list_to_json).collect())
+    let lists = lists.map(|list| (list.id.to_string(), || merchant_list_to_json(list)));
+    list::page_of_memory(query, lists)
 }
 
 /// False where the id is taken.

@@ -44,7 +44,7 @@ pub async fn many(
         .ledger_entries(account.id, &filter, after, limit)
         .await;
     let page = page.map_err(store_error)?;
-    let data = page.data.iter().map(to_json).collect();
+    let data = page.data.iter().map(to_json);
     Ok(list::page(data, page.has_more, page.projected_through))
 }
 

@@ -10,11 +10,14 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// Entries of a page, where the caller does not say.
 const LIMIT_DEFAULT: u32 = 20;
 const LIMIT_MAX: u32 = 100;
+
+/// Bytes of a page, but for its last entry: one whose entries are longer has fewer of them, and says that there are more.
+const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// The query of a list, each name once, to be taken like the fields of a body.
 pub struct ListQuery(pub Fields);
@@ -48,29 +51,42 @@ pub async fn refuse_query(query: ListQuery, request: Request, next: Next) -> Res
     }
 }
 
-/// One page of what memory has, after the entry whose id is `starting_after`.
-pub fn page_of_memory(
+/// One page of what memory has, after the entry whose id is `starting_after`: entries by their ids, made into JSON where
+/// they are of the page.
+pub fn page_of_memory<Entry: FnOnce() -> Value>(
     ListQuery(mut query): ListQuery,
-    all: Vec<Value>,
+    mut all: impl Iterator<Item = (String, Entry)>,
 ) -> Result<Response, ApiError> {
     let after = query.text("starting_after", 64)?;
     let limit = limit(&mut query)? as usize;
     query.finish()?;
-    let start = match after {
-        None => 0,
-        Some(after) => {
-            let place = all.iter().position(|entry| entry["id"] == *after);
-            let place = place.ok_or_else(|| {
-                let message = "starting_after must be the id of an entry of this list";
-                ApiError::invalid("cursor_unknown", "starting_after", message)
-            })?;
-            place + 1
+    if let Some(after) = after {
+        all.find(|(id, _)| *id == after).ok_or_else(|| {
+            let message = "starting_after must be the id of an entry of this list";
+            ApiError::invalid("cursor_unknown", "starting_after", message)
+        })?;
+    }
+    let data = all.by_ref().take(limit).map(|(_, entry)| entry());
+    let (data, are_all) = entries(data);
+    let has_more = !are_all || all.next().is_some();
+    let body = format!(r#"{{"object":"list","data":[{data}],"has_more":{has_more}}}"#);
+    Ok(json_response(StatusCode::OK, body))
+}
+
+/// The entries of a page as JSON, as far as it takes them, and whether it took all.
+fn entries(data: impl IntoIterator<Item = Value>) -> (String, bool) {
+    let mut text = String::new();
+    let mut data = data.into_iter();
+    while text.len() < PAGE_BYTES_MAX {
+        let Some(entry) = data.next() else {
+            return (text, true);
+        };
+        if !text.is_empty() {
+            text.push(',');
         }
-    };
-    let has_more = all.len() > start + limit;
-    let data: Vec<Value> = all.into_iter().skip(start).take(limit).collect();
-    let body = json!({ "object": "list", "data": data, "has_more": has_more });
-    Ok(json_response(StatusCode::OK, body.to_string()))
+        text.push_str(&entry.to_string());
+    }
+    (text, data.next().is_none())
 }
 
 /// Takes `limit`, 1 to 100.
@@ -97,14 +113,17 @@ pub fn link(query: &mut Fields) -> Result<(Option<String>, Option<String>), ApiE
 }
 
 /// One page, newest first.
-pub fn page(data: Vec<Value>, has_more: bool, projected_through: u64) -> Response {
-    let body = json!({
-        "object": "list",
-        "data": data,
-        "has_more": has_more,
-        "projected_through": projected_through,
-    });
-    json_response(StatusCode::OK, body.to_string())
+pub fn page(
+    data: impl IntoIterator<Item = Value>,
+    has_more: bool,
+    projected_through: u64,
+) -> Response {
+    let (data, are_all) = entries(data);
+    let has_more = has_more || !are_all;
+    let body = format!(
+        r#"{{"object":"list","data":[{data}],"has_more":{has_more},"projected_through":{projected_through}}}"#
+    );
+    json_response(StatusCode::OK, body)
 }
 
 /// Refuses at once where the database is known to be away, instead of waiting for it, and where its tables are empty only
@@ -155,5 +174,22 @@ pub fn store_error(error: StoreError) -> ApiError {
             store_unavailable()
         }
         error => ApiError::internal(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_ends_where_it_is_long_and_is_never_empty() {
+        let long = |letters| Value::String("x".repeat(letters));
+        assert_eq!(entries([]), (String::new(), true));
+        assert_eq!(entries([long(1), long(2)]), (r#""x","xx""#.into(), true));
+        let (text, are_all) = entries([long(PAGE_BYTES_MAX), long(1)]);
+        assert_eq!((text.len(), are_all), (PAGE_BYTES_MAX + 2, false));
+        assert!(entries([long(PAGE_BYTES_MAX)]).1);
+        let (text, are_all) = entries((0..100).map(|_| long(100_000)));
+        assert!((1..1_200_000).contains(&text.len()) && !are_all);
     }
 }

@@ -49,7 +49,6 @@ mod merchants_json;
 mod metrics;
 mod network_metrics;
 pub mod openapi;
-mod pings;
 mod places;
 mod programs;
 mod rails;
@@ -70,6 +69,7 @@ mod top_ups;
 mod transactions;
 mod transfers;
 mod unambiguous;
+mod under_way;
 pub(crate) mod webhook_endpoints;
 mod webhook_metrics;
 mod webhook_moves;
@@ -91,12 +91,12 @@ use crate::webhooks::{Client, WebhookStats};
 use error::ApiError;
 use etags::Turns;
 use freed_cards::FreedCards;
-use pings::Pings;
 use rate_limits::RateLimits;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock};
 use tokio::sync::{Notify, OnceCell};
 use tokio_util::sync::CancellationToken;
+use under_way::UnderWay;
 
 /// What the interface needs from outside.
 pub struct Wiring {
@@ -147,7 +147,8 @@ pub struct ApiState {
     event_streams: Arc<events::Taken>,
     rate_limits: RateLimits,
     freed_cards: FreedCards,
-    pings: Arc<Pings>,
+    pings: Arc<UnderWay>,
+    large_bodies: Arc<UnderWay>,
     stop_streams: CancellationToken,
     answer_within_ms: HashMap<String, u64>,
     metrics: prometheus_client::registry::Registry,
@@ -217,7 +218,8 @@ impl ApiState {
             event_streams: Arc::default(),
             rate_limits: RateLimits::new(wiring.requests_per_second),
             freed_cards: FreedCards::default(),
-            pings: Arc::default(),
+            pings: UnderWay::pings(),
+            large_bodies: UnderWay::large_bodies(),
             stop_streams: wiring.stop_streams,
             answer_within_ms: wiring.answer_within_ms,
             metrics,

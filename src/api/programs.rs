@@ -415,7 +415,7 @@ pub async fn many(
         .data
         .iter()
         .filter_map(|row| view.programs.get(&row.id));
-    let data = known.map(|program| to_json(program)).collect();
+    let data = known.map(|program| to_json(program));
     Ok(list::page(data, page.has_more, page.projected_through))
 }
 

@@ -139,8 +139,9 @@ pub async fn many(
             && in_state.is_none_or(|state| rule.state == state)
     };
     let newest_first = view.risk_rules.iter().rev().map(|loaded| &loaded.rule);
-    let all = newest_first.filter(wanted).map(to_json);
-    list::page_of_memory(ListQuery(query), all.collect())
+    let all = newest_first.filter(wanted);
+    let all = all.map(|rule| (rule.id.to_string(), || to_json(rule)));
+    list::page_of_memory(ListQuery(query), all)
 }
 
 async fn find(state: &ApiState, id: RiskRuleId) -> Result<RiskRule, ApiError> {

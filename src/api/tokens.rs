@@ -303,7 +303,7 @@ pub async fn many(
     list::check_store(&state)?;
     let page = state.store.tokens(&filter, after, limit).await;
     let page = page.map_err(store_error)?;
-    let data = page.data.iter().map(row_json::token).collect();
+    let data = page.data.iter().map(row_json::token);
     Ok(list::page(data, page.has_more, page.projected_through))
 }
 

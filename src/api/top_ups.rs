@@ -455,6 +455,6 @@ pub async fn many(
     list::check_store(&state)?;
     let page = state.store.top_ups(&filter, after, limit).await;
     let page = page.map_err(store_error)?;
-    let data = page.data.iter().map(row_json::top_up).collect();
+    let data = page.data.iter().map(row_json::top_up);
     Ok(list::page(data, page.has_more, page.projected_through))
 }

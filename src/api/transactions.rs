@@ -121,6 +121,6 @@ pub async fn many(
     list::check_store(&state)?;
     let page = state.store.transactions(&filter, after, limit).await;
     let page = page.map_err(store_error)?;
-    let data = page.data.iter().map(row_json::transaction).collect();
+    let data = page.data.iter().map(row_json::transaction);
     Ok(list::page(data, page.has_more, page.projected_through))
 }

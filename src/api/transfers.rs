@@ -162,7 +162,7 @@ pub async fn many(
     list::check_store(&state)?;
     let page = state.store.transfers(&filter, after, limit).await;
     let page = page.map_err(store_error)?;
-    let data = page.data.iter().map(row_json::transfer).collect();
+    let data = page.data.iter().map(row_json::transfer);
     Ok(list::page(data, page.has_more, page.projected_through))
 }
 

@@ -173,7 +173,7 @@ pub async fn ping(
         fields.finish()?;
         let endpoint = find(&state, &caller, &id).await?;
         called(&endpoint)?;
-        let _under_way = state.pings.begin(&caller)?;
+        let _under_way = state.pings.enter_ping(&caller)?;
         let now = state.switchboard.clock.now();
         let event_id = format!("ping_{}", ids.next());
         let body = json!({
@@ -237,7 +237,8 @@ pub async fn many(
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
     let seen = seen(&state, &caller).await?;
-    list::page_of_memory(query, seen.iter().rev().map(to_json).collect())
+    let all = seen.iter().rev();
+    list::page_of_memory(query, all.map(|one| (one.id.to_string(), || to_json(one))))
 }
 
 /// The endpoints that a caller sees: those of keys that see the same, or all.
