@@ -13,6 +13,7 @@ use cardswitch::engine::exceptions::*;
 use cardswitch::engine::hash::state_hash;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::kept_text::KeptText;
+use cardswitch::engine::links::{LINKS_WITH_CONTROLS_OF_TENANT_MAX, SetLinkControls};
 use cardswitch::engine::registry::*;
 use cardswitch::engine::snapshot;
 use cardswitch::engine::time::Timestamp;
@@ -270,4 +271,51 @@ fn idempotency_keys_are_restored_with_their_responses_and_what_they_take() {
             ["{}".to_owned(), long.clone(), String::new()]
         );
     }
+}
+
+#[test]
+fn a_tenant_gives_controls_to_so_many_linked_objects_and_taking_them_away_makes_room() {
+    let mut switch = Switch::new(1);
+    let set = |switch: &mut Switch, id: u64, tenant: Option<u64>, has_any: bool| {
+        let controls = Controls {
+            merchant_lock: has_any,
+            ..Controls::default()
+        };
+        let set = SetLinkControls {
+            key: LinkKey {
+                program_id: PROGRAM,
+                link_type: "project".into(),
+                id: id.to_string().into(),
+            },
+            controls,
+            tenant: tenant.map(ApiKeyId),
+        };
+        switch.registry(RegistryAction::SetLinkControls(Box::new(set)))
+    };
+    let is_done = |outcome: RegistryOutcome| matches!(outcome, RegistryOutcome::Event(_));
+    let full = RegistryOutcome::Refused(RegistryRefusal::TooManyLinksWithControls);
+    let share = LINKS_WITH_CONTROLS_OF_TENANT_MAX as u64;
+    for id in 1..=share {
+        assert!(is_done(set(&mut switch, id, Some(1), true)), "{id}");
+    }
+    let assert_full = |switch: &mut Switch| {
+        assert_eq!(set(switch, 20_001, Some(1), true), full);
+        // What has controls is changed as ever, and what gets none takes nothing.
+        assert!(is_done(set(switch, 1, Some(1), true)));
+        assert!(is_done(set(switch, 20_001, Some(1), false)));
+    };
+    assert_full(&mut switch);
+    switch.world = assert_restored(&switch);
+    assert_full(&mut switch);
+    assert!(is_done(set(&mut switch, 30_000, Some(2), true)));
+    assert!(is_done(set(&mut switch, 30_001, None, true)));
+    // Whoever changes them, the object stays in the share of who gave it controls.
+    assert!(is_done(set(&mut switch, 30_000, Some(1), true)));
+    assert!(is_done(set(&mut switch, 2, None, true)));
+    assert_full(&mut switch);
+    // Whoever takes them away, it makes room for one.
+    assert!(is_done(set(&mut switch, 2, None, false)));
+    assert!(is_done(set(&mut switch, 20_000, Some(1), true)));
+    assert_full(&mut switch);
+    assert_restored(&switch);
 }

@@ -97,7 +97,11 @@ pub async fn carry_out_replacing(
         link_type,
         id,
     };
-    let set = SetLinkControls { key, controls };
+    let set = SetLinkControls {
+        key,
+        controls,
+        tenant: caller.tenant(),
+    };
     let action = RegistryAction::SetLinkControls(Box::new(set));
     match ask::registry_command(&state, action).await? {
         Reply::Links(links) => match links.first() {
@@ -164,7 +168,9 @@ pub fn refused(refusal: RegistryRefusal) -> ApiError {
         RegistryRefusal::LimitOfOtherLink(_) => {
             ApiError::conflict("limit_of_other_link", told).with_param("controls.limits")
         }
-        RegistryRefusal::TooManyLinks => ApiError::conflict("too_many", told),
+        RegistryRefusal::TooManyLinksWithControls => {
+            ApiError::conflict("too_many_links_with_controls", told).with_param("controls")
+        }
         refusal => ApiError::internal(&refusal),
     }
 }
@@ -293,4 +299,21 @@ fn to_json(link: &KnownLink) -> Value {
         },
         "spans_account_trees": link.trees == LinkedTrees::Several,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_share_has_a_code_of_its_own_and_says_what_makes_room() {
+        let told = refused(RegistryRefusal::TooManyLinksWithControls);
+        assert_eq!(told.status, StatusCode::CONFLICT);
+        assert_eq!(told.code, "too_many_links_with_controls");
+        assert!(
+            told.message.contains("take those of one away"),
+            "{}",
+            told.message
+        );
+    }
 }

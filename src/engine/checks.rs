@@ -126,7 +126,7 @@ pub fn controls_of<'a>(
     let above = Scope::ABOVE.into_iter().zip(above).rev();
     let above = above.map(|(scope, account)| (scope, account.controls.as_deref()));
     let links = registry.links.of_card(card);
-    let links = links.map(|controls| (Scope::Link, Some(controls)));
+    let links = links.map(|(_, controls)| (Scope::Link, Some(controls)));
     let program = (!program.controls.is_empty()).then_some(&program.controls);
     std::iter::once((Scope::Program, program))
         .chain(above)

@@ -106,7 +106,8 @@ fn registry_hash(world: &World) -> u128 {
     }
     for (id, controls) in registry.view.links.in_order() {
         let controls = Cow::Borrowed(controls);
-        add(hash_of(&SnapshotItem::LinkControls(id, controls)));
+        let giver = registry.link_facts.giver(id);
+        add(hash_of(&SnapshotItem::LinkControls(id, controls, giver)));
     }
     for exception in registry.exceptions.iter() {
         let retention_ms = settings.past_exception_retention_ms;

@@ -2,29 +2,39 @@
 //! linked, and the account trees of those cards. What a link is, is in `registry.rs`; their limits count in
 //! `shared_counters.rs`.
 
+use super::by_link::ByLink;
 use super::controls::Controls;
-use super::ids::{AccountId, LimitId, LinkId};
+use super::ids::{AccountId, ApiKeyId, LimitId, LinkId};
 use super::link_states::LinkStatus;
 use super::registry::{
     LinkKey, Registry, RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
 };
+use super::shares::{ShareBounds, Shares};
 use super::state::Card;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Linked objects with controls: each change copies the table of them.
+/// Linked objects with controls.
 pub const LINKS_WITH_CONTROLS_MAX: usize = 100_000;
+
+/// Of them those that one tenant gave their controls.
+pub const LINKS_WITH_CONTROLS_OF_TENANT_MAX: usize = 10_000;
+
+const SHARES: ShareBounds =
+    ShareBounds::new(LINKS_WITH_CONTROLS_MAX, LINKS_WITH_CONTROLS_OF_TENANT_MAX);
 
 /// The controls of linked objects, of those that have any.
 #[derive(Debug, Clone, Default)]
-pub struct LinkControls(Arc<HashMap<LinkId, Arc<Controls>>>);
+pub struct LinkControls(ByLink<Option<Arc<Controls>>>);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetLinkControls {
     pub key: LinkKey,
     /// As a whole.
     pub controls: Controls,
+    /// Whose share an object takes of that has none yet; `None` is the operator's.
+    pub tenant: Option<ApiKeyId>,
 }
 
 /// The account trees of the cards that are linked to an object, closed ones among them.
@@ -44,6 +54,9 @@ pub struct LinkFacts {
     trees: Vec<LinkedTrees>,
     /// Which link has a limit.
     of_limit: HashMap<LimitId, LinkId>,
+    /// Who gave it its controls, of those that have any. Who changes them later takes nothing of it.
+    given_by: HashMap<LinkId, Option<ApiKeyId>>,
+    taken: Shares,
 }
 
 /// A linked object as it is.
@@ -74,19 +87,11 @@ impl KnownLink {
 
 impl LinkControls {
     pub fn get(&self, id: LinkId) -> Option<&Arc<Controls>> {
-        self.0.get(&id)
-    }
-
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.get(id)?.as_ref()
     }
 
     /// Those of everything that a card is linked to, each once, in the order of its links.
-    pub fn of_card<'a>(&'a self, card: &'a Card) -> impl Iterator<Item = &'a Controls> {
+    pub fn of_card<'a>(&'a self, card: &'a Card) -> impl Iterator<Item = (LinkId, &'a Controls)> {
         let some = if self.0.is_empty() {
             0
         } else {
@@ -94,23 +99,19 @@ impl LinkControls {
         };
         let links = card.links[..some].iter().enumerate();
         let once = links.filter(|(place, id)| !card.links[..*place].contains(id));
-        once.filter_map(|(_, id)| self.get(*id).map(Arc::as_ref))
+        once.filter_map(|(_, id)| Some((*id, self.get(*id)?.as_ref())))
     }
 
     /// Without controls a link is not kept here.
     pub(super) fn set(&mut self, id: LinkId, controls: Controls) {
-        let table = Arc::make_mut(&mut self.0);
-        match controls.is_empty() {
-            true => drop(table.remove(&id)),
-            false => drop(table.insert(id, Arc::new(controls))),
-        }
+        let some = (!controls.is_empty()).then(|| Arc::new(controls));
+        self.0.set(id, some);
     }
 
-    pub fn in_order(&self) -> Vec<(LinkId, &Controls)> {
-        let all = self.0.iter();
-        let mut all: Vec<_> = all.map(|(id, controls)| (*id, controls.as_ref())).collect();
-        all.sort_unstable_by_key(|(id, _)| *id);
-        all
+    pub fn in_order(&self) -> impl Iterator<Item = (LinkId, &Controls)> {
+        self.0
+            .iter()
+            .filter_map(|(id, controls)| Some((id, controls.as_deref()?)))
     }
 }
 
@@ -151,6 +152,26 @@ impl LinkFacts {
         let now = now.limits.iter().map(|limit| (limit.id, id));
         self.of_limit.extend(now);
     }
+
+    /// It has controls now, by whom it got them first; or it has none any more.
+    pub(super) fn set_giver(&mut self, id: LinkId, has_any: bool, tenant: Option<ApiKeyId>) {
+        match (has_any, self.given_by.get(&id).copied()) {
+            (true, None) => {
+                self.given_by.insert(id, tenant);
+                self.taken.add(tenant, 1);
+            }
+            (false, Some(giver)) => {
+                self.given_by.remove(&id);
+                self.taken.remove(giver, 1);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whose share a link with controls takes of.
+    pub fn giver(&self, id: LinkId) -> Option<ApiKeyId> {
+        self.given_by.get(&id).copied().flatten()
+    }
 }
 
 /// Whether a card of this tree may be linked to all of these.
@@ -165,16 +186,27 @@ pub(super) fn refusal_of_card(
 }
 
 pub(super) fn decide_set(registry: &Registry, set: &SetLinkControls) -> RegistryOutcome {
-    let SetLinkControls { key, controls } = set;
+    let SetLinkControls {
+        key,
+        controls,
+        tenant,
+    } = set;
     let known = registry.link_ids.get(key).copied();
     let id = known.unwrap_or(LinkId(registry.link_keys.len() as u64 + 1));
     let view = &registry.view;
+    let takes_share = !controls.is_empty() && view.links.get(id).is_none();
     let refusal = if !view.programs.contains_key(&key.program_id) {
         Some(RegistryRefusal::ProgramNotFound(key.program_id))
     } else if let Some(limit_id) = controls.limit_id_twice() {
         Some(RegistryRefusal::LimitIdTwice(limit_id))
-    } else if view.links.len() >= LINKS_WITH_CONTROLS_MAX && view.links.get(id).is_none() {
-        Some(RegistryRefusal::TooManyLinks)
+    } else if takes_share
+        && registry
+            .link_facts
+            .taken
+            .check(*tenant, 1, &SHARES)
+            .is_err()
+    {
+        Some(RegistryRefusal::TooManyLinksWithControls)
     } else {
         refusal_of_limits(registry, id, controls)
     };
@@ -212,6 +244,7 @@ pub(super) fn apply_set(registry: &mut Registry, set: &SetLinkControls, id: Link
     let before = registry.view.links.get(id).cloned();
     let facts = &mut registry.link_facts;
     facts.set_limits(id, before.as_deref(), &set.controls);
+    facts.set_giver(id, !set.controls.is_empty(), set.tenant);
 }
 
 /// The linked objects of this type and id, in the order of their programs.
