@@ -6,12 +6,13 @@ use super::body::WriteRequest;
 use super::error::{ApiError, json_response};
 use super::fields::{self, Fields};
 use super::guarded::{self, Guarded};
-use super::idempotency::{Success, Write, once};
+use super::idempotency::{Ids, Success, Write, once};
 use super::list::ListQuery;
 use super::{ApiState, Gate, ask, bounds, cards, controls_json};
 use crate::engine::api_keys::Bounds;
 use crate::engine::approvals::GuardedWrite;
-use crate::engine::ids::ProgramId;
+use crate::engine::controls::Controls;
+use crate::engine::ids::{LimitId, ProgramId};
 use crate::engine::link_states::{ChangeLinkStatus, LinkStatus};
 use crate::engine::links::{KnownLink, LinkedTrees, SetLinkControls};
 use crate::engine::registry::{LinkKey, RegistryAction, RegistryRefusal};
@@ -75,6 +76,7 @@ pub async fn carry_out_replacing(
     fields.finish()?;
     let named = approved_for.or(program_id);
     let (program_id, before) = target(&state, &caller, &pair, named).await?;
+    refuse_limits_of_others(&controls, &ids, before.as_ref())?;
     let controls_before = before.as_ref().and_then(|link| link.controls.as_deref());
     let raises = cards::may_loosen(&caller, &controls, controls_before)?;
     let guarded = Guarded {
@@ -111,6 +113,27 @@ pub async fn carry_out_replacing(
         Reply::RegistryRefused(refusal) => Err(refused(refusal)),
         reply => Err(ask::unexpected(&reply)),
     }
+}
+
+/// A limit of a linked object counts under its id, and ids are one sequence: who could state one that is yet to be given, or
+/// that another object has, would be in the way of its owner. So an id is the object's own, or given with this write.
+fn refuse_limits_of_others(
+    controls: &Controls,
+    ids: &Ids,
+    known: Option<&KnownLink>,
+) -> Result<(), ApiError> {
+    let is_own =
+        |id: LimitId| ids.have_given(id.0) || known.is_some_and(|known| known.knows_limit(id));
+    let mut limits = controls.limits.iter().enumerate();
+    let Some((place, limit)) = limits.find(|(_, limit)| !is_own(limit.id)) else {
+        return Ok(());
+    };
+    let path = format!("controls.limits[{place}].id");
+    let message = format!(
+        "{path} is {}, which is no limit of this object, now or before; leave it out, and the limit gets an id of its own",
+        limit.id
+    );
+    Err(ApiError::invalid("limit_id_unknown", path, message))
 }
 
 /// `POST …/freeze`, `/unfreeze`, `/close`: every card of the object, those linked later among them.

@@ -109,6 +109,10 @@ fn registry_hash(world: &World) -> u128 {
         let giver = registry.link_facts.giver(id);
         add(hash_of(&SnapshotItem::LinkControls(id, controls, giver)));
     }
+    for (id, limits) in registry.link_facts.given_up() {
+        let limits = Cow::Borrowed(limits);
+        add(hash_of(&SnapshotItem::LimitsGivenUp(id, limits)));
+    }
     for exception in registry.exceptions.iter() {
         let retention_ms = settings.past_exception_retention_ms;
         if counts(exception.over_at(), retention_ms, world.latest()) {

@@ -13,6 +13,7 @@ use super::shares::{ShareBounds, Shares};
 use super::state::Card;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Linked objects with controls.
@@ -20,6 +21,9 @@ pub const LINKS_WITH_CONTROLS_MAX: usize = 100_000;
 
 /// Of them those that one tenant gave their controls.
 pub const LINKS_WITH_CONTROLS_OF_TENANT_MAX: usize = 10_000;
+
+/// Limits that one linked object gave up and may take up again, with their counters.
+pub const LIMITS_GIVEN_UP_MAX: usize = 20;
 
 const SHARES: ShareBounds =
     ShareBounds::new(LINKS_WITH_CONTROLS_MAX, LINKS_WITH_CONTROLS_OF_TENANT_MAX);
@@ -52,8 +56,10 @@ pub enum LinkedTrees {
 pub struct LinkFacts {
     /// In the order of the links' numbers.
     trees: Vec<LinkedTrees>,
-    /// Which link has a limit.
+    /// Which link has a limit, or has had it.
     of_limit: HashMap<LimitId, LinkId>,
+    /// The limits that links gave up, the last ones, from the first to the last.
+    given_up: BTreeMap<LinkId, Vec<LimitId>>,
     /// Who gave it its controls, of those that have any. Who changes them later takes nothing of it.
     given_by: HashMap<LinkId, Option<ApiKeyId>>,
     taken: Shares,
@@ -67,9 +73,17 @@ pub struct KnownLink {
     pub controls: Option<Arc<Controls>>,
     pub status: LinkStatus,
     pub trees: LinkedTrees,
+    /// Limits that it had before, as far as they are known.
+    pub given_up: Vec<LimitId>,
 }
 
 impl KnownLink {
+    /// Whether it has this limit, or has had it.
+    pub fn knows_limit(&self, id: LimitId) -> bool {
+        let limits = self.controls.iter().flat_map(|controls| &controls.limits);
+        self.given_up.contains(&id) || limits.into_iter().any(|limit| limit.id == id)
+    }
+
     /// Limits are shared within one tree only.
     pub fn takes_card_of(&self, root: AccountId) -> bool {
         let controls = self.controls.as_ref();
@@ -143,14 +157,34 @@ impl LinkFacts {
         trees.copied().unwrap_or_default()
     }
 
-    /// The limits of a link are these, and no others any more.
+    /// The limits of a link are these now; the others that it had stay its own for a while.
     pub(super) fn set_limits(&mut self, id: LinkId, before: Option<&Controls>, now: &Controls) {
+        let has = |limit_id: LimitId| now.limits.iter().any(|limit| limit.id == limit_id);
+        let mut given_up = self.given_up.remove(&id).unwrap_or_default();
         let before = before.iter().flat_map(|controls| &controls.limits);
-        for limit in before {
-            self.of_limit.remove(&limit.id);
+        given_up.extend(before.map(|limit| limit.id));
+        given_up.retain(|limit_id| !has(*limit_id));
+        let forgotten = given_up.len().saturating_sub(LIMITS_GIVEN_UP_MAX);
+        for limit_id in given_up.drain(..forgotten) {
+            self.of_limit.remove(&limit_id);
         }
         let now = now.limits.iter().map(|limit| (limit.id, id));
         self.of_limit.extend(now);
+        self.set_given_up(id, given_up);
+    }
+
+    /// As a snapshot has them.
+    pub(super) fn set_given_up(&mut self, id: LinkId, given_up: Vec<LimitId>) {
+        let all = given_up.iter().map(|limit_id| (*limit_id, id));
+        self.of_limit.extend(all);
+        if !given_up.is_empty() {
+            self.given_up.insert(id, given_up);
+        }
+    }
+
+    /// The limits that links gave up, as far as they are known.
+    pub fn given_up(&self) -> impl Iterator<Item = (LinkId, &Vec<LimitId>)> {
+        self.given_up.iter().map(|(id, limits)| (*id, limits))
     }
 
     /// It has controls now, by whom it got them first; or it has none any more.
@@ -266,5 +300,11 @@ fn known(registry: &Registry, key: &LinkKey) -> Option<KnownLink> {
         controls: registry.view.links.get(id).cloned(),
         status: registry.view.link_states.get(id),
         trees: registry.link_facts.trees(id),
+        given_up: registry
+            .link_facts
+            .given_up
+            .get(&id)
+            .cloned()
+            .unwrap_or_default(),
     })
 }

@@ -19,7 +19,7 @@ use super::fees::schedule::{self, FeeSchedule};
 use super::first_answer::FirstAnswer;
 use super::groups::{MccGroup, SharedMerchantList};
 use super::ids::{
-    AccountId, ApiKeyId, CardId, LinkId, TokenId, TopUpId, TransferId, WebhookEndpointId,
+    AccountId, ApiKeyId, CardId, LimitId, LinkId, TokenId, TopUpId, TransferId, WebhookEndpointId,
 };
 use super::link_states::LinkStatus;
 use super::rates::Rates;
@@ -116,6 +116,8 @@ pub enum SnapshotItem<'a> {
     Token(Cow<'a, Token>),
     PendingToken(Cow<'a, PendingToken>),
     Approval(Cow<'a, Approval>),
+    /// After the links.
+    LimitsGivenUp(LinkId, Cow<'a, Vec<LimitId>>),
 }
 
 pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {
@@ -183,6 +185,9 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
     for (id, controls) in registry.view.links.in_order() {
         let (controls, giver) = (Cow::Borrowed(controls), registry.link_facts.giver(id));
         writer.put(&SnapshotItem::LinkControls(id, controls, giver))?;
+    }
+    for (id, limits) in registry.link_facts.given_up() {
+        writer.put(&SnapshotItem::LimitsGivenUp(id, Cow::Borrowed(limits)))?;
     }
     write_issued(writer, world)
 }
@@ -361,10 +366,6 @@ impl Reader {
             SnapshotItem::DecisionEndpoint(endpoint) => {
                 self.view.decision_endpoints.put(endpoint.into_owned());
             }
-            SnapshotItem::LinkStatus(id, status) => {
-                registry.link_key(id)?;
-                self.view.link_states.set(id, status);
-            }
             SnapshotItem::ApiKey(key) => self.view.api_keys.put(key.into_owned()),
             SnapshotItem::MccGroup(group) => {
                 let group = Arc::new(group.into_owned());
@@ -413,6 +414,13 @@ impl Reader {
                 let has_any = !controls.is_empty();
                 registry.link_facts.set_giver(id, has_any, giver);
                 self.view.links.set(id, controls);
+            }
+            SnapshotItem::LinkStatus(id, status) => {
+                registry.link_key(id)?;
+                self.view.link_states.set(id, status);
+            }
+            SnapshotItem::LimitsGivenUp(id, limits) => {
+                registry.link_facts.set_given_up(id, limits.into_owned());
             }
             SnapshotItem::Exception(exception) => {
                 let exception = Arc::new(exception.into_owned());
