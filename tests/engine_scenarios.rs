@@ -1205,10 +1205,7 @@ impl Play {
                 format!("exception={}", self.name_of(exception_id.0))
             }
             Detail::Account { account_id } => format!("account={}", self.name_of(account_id.0)),
-            Detail::Link { link_id } => {
-                let key = &self.switch.world.registry.link_keys[link_id.0 as usize - 1];
-                format!("link={}/{}", key.link_type, key.id)
-            }
+            Detail::Link { link_id } => self.link_shown(link_id),
             Detail::NoRate { from, to } => {
                 let letters = |number| Currency(number).alpha();
                 format!("from={} to={}", letters(from), letters(to))
@@ -1237,8 +1234,26 @@ impl Play {
                 exemption,
                 policy,
             } => shown_three_ds(Told::of(eci, authentication, exemption, policy).unwrap()),
+            Detail::LockedTo { id, acquirer_id } => {
+                format!("locked_to={id} acquirer={acquirer_id}")
+            }
+            Detail::UsedBy { authorization_id } => {
+                format!("used_by={}", self.name_of(authorization_id.0))
+            }
         };
-        format!("{head} {detail}")
+        let owner = step.owner.map_or(String::new(), |owner| {
+            let link = owner.link_id().map(|id| self.link_shown(id));
+            let account = owner.account_id().map(|id| self.name_of(id.0));
+            let account = account.map(|name| format!("account={name}"));
+            let which = link.or(account).unwrap_or_default();
+            format!("by={} {which}", scope_name(owner.scope))
+        });
+        format!("{head} {detail} {owner}")
+    }
+
+    fn link_shown(&self, link_id: LinkId) -> String {
+        let key = &self.switch.world.registry.link_keys[link_id.0 as usize - 1];
+        format!("link={}/{}", key.link_type, key.id)
     }
 
     /// `limit.NAME=day:50.00/3@Zone[5411,5812]` (amount, count, zone and filter all optional; `rolling3600`

@@ -7,12 +7,16 @@ use cardswitch::engine::api_keys::Bounds;
 use cardswitch::engine::card_batches::{BatchChange, NewCardBatch};
 use cardswitch::engine::command::*;
 use cardswitch::engine::controls::Controls;
+use cardswitch::engine::controls::Window;
 use cardswitch::engine::decide::Outcome;
 use cardswitch::engine::event::Refusal;
 use cardswitch::engine::exceptions::*;
 use cardswitch::engine::hash::state_hash;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::kept_text::KeptText;
+use cardswitch::engine::links::{
+    self, LIMITS_GIVEN_UP_MAX, LINKS_WITH_CONTROLS_OF_TENANT_MAX, SetLinkControls,
+};
 use cardswitch::engine::registry::*;
 use cardswitch::engine::snapshot;
 use cardswitch::engine::time::Timestamp;
@@ -270,4 +274,87 @@ fn idempotency_keys_are_restored_with_their_responses_and_what_they_take() {
             ["{}".to_owned(), long.clone(), String::new()]
         );
     }
+}
+
+#[test]
+fn a_tenant_gives_controls_to_so_many_linked_objects_and_taking_them_away_makes_room() {
+    let mut switch = Switch::new(1);
+    let set = |switch: &mut Switch, id: u64, tenant: Option<u64>, has_any: bool| {
+        let controls = Controls {
+            merchant_lock: has_any,
+            ..Controls::default()
+        };
+        let set = SetLinkControls {
+            key: LinkKey {
+                program_id: PROGRAM,
+                link_type: "project".into(),
+                id: id.to_string().into(),
+            },
+            controls,
+            tenant: tenant.map(ApiKeyId),
+        };
+        switch.registry(RegistryAction::SetLinkControls(Box::new(set)))
+    };
+    let is_done = |outcome: RegistryOutcome| matches!(outcome, RegistryOutcome::Event(_));
+    let full = RegistryOutcome::Refused(RegistryRefusal::TooManyLinksWithControls);
+    let share = LINKS_WITH_CONTROLS_OF_TENANT_MAX as u64;
+    for id in 1..=share {
+        assert!(is_done(set(&mut switch, id, Some(1), true)), "{id}");
+    }
+    let assert_full = |switch: &mut Switch| {
+        assert_eq!(set(switch, 20_001, Some(1), true), full);
+        // What has controls is changed as ever, and what gets none takes nothing.
+        assert!(is_done(set(switch, 1, Some(1), true)));
+        assert!(is_done(set(switch, 20_001, Some(1), false)));
+    };
+    assert_full(&mut switch);
+    switch.world = assert_restored(&switch);
+    assert_full(&mut switch);
+    assert!(is_done(set(&mut switch, 30_000, Some(2), true)));
+    assert!(is_done(set(&mut switch, 30_001, None, true)));
+    // Whoever changes them, the object stays in the share of who gave it controls.
+    assert!(is_done(set(&mut switch, 30_000, Some(1), true)));
+    assert!(is_done(set(&mut switch, 2, None, true)));
+    assert_full(&mut switch);
+    // Whoever takes them away, it makes room for one.
+    assert!(is_done(set(&mut switch, 2, None, false)));
+    assert!(is_done(set(&mut switch, 20_000, Some(1), true)));
+    assert_full(&mut switch);
+    assert_restored(&switch);
+}
+
+#[test]
+fn limits_that_a_linked_object_gave_up_stay_its_own_for_a_while() {
+    let mut switch = Switch::new(1);
+    let key = |id: &str| LinkKey {
+        program_id: PROGRAM,
+        link_type: "project".into(),
+        id: id.into(),
+    };
+    let with = |id: u64| limits([limit(id, Window::Day, Some(500), None)]);
+    let given_up = LIMITS_GIVEN_UP_MAX as u64;
+    for id in 1..=given_up + 2 {
+        switch.set_link_controls(key("p1"), with(id));
+    }
+    switch.world = assert_restored(&switch);
+    let p1 = links::find(&switch.world.registry, "project", "p1");
+    let known = (0..=given_up + 3).filter(|id| p1[0].knows_limit(LimitId(*id)));
+    assert_eq!(
+        known.collect::<Vec<_>>(),
+        (2..=given_up + 2).collect::<Vec<_>>()
+    );
+    let taken = RegistryRefusal::LimitOfOtherLink(LimitId(2));
+    let refused = switch.set_link_controls(key("p2"), with(2));
+    assert_eq!(refused, RegistryOutcome::Refused(taken));
+    // What is taken up again is not given up; beyond so many the first is forgotten.
+    for controls in [with(2), Controls::default(), with(given_up + 2)] {
+        switch.set_link_controls(key("p1"), controls);
+        assert_restored(&switch);
+    }
+    let p1 = links::find(&switch.world.registry, "project", "p1");
+    let given_up_now: Vec<u64> = p1[0].given_up.iter().map(|id| id.0).collect();
+    assert_eq!(
+        given_up_now,
+        (4..given_up + 2).chain([2]).collect::<Vec<_>>()
+    );
 }

@@ -7,11 +7,11 @@ mod support;
 use cardswitch::engine::command::{
     Action, CallOutcome, CustomerSays, ReleaseCause, Resolve, Withhold,
 };
-use cardswitch::engine::controls::Window;
+use cardswitch::engine::controls::{Controls, Window};
 use cardswitch::engine::event::{Decision, Event};
 use cardswitch::engine::ids::{AccountId, AuthorizationId, ReversalId};
 use cardswitch::engine::record::{self, Record};
-use cardswitch::engine::registry::RegistryAction;
+use cardswitch::engine::registry::{LinkKey, RegistryAction};
 use engine_support::*;
 use serde_json::Value;
 use std::path::Path;
@@ -110,6 +110,63 @@ fn a_decline_a_card_of_nobody_and_an_advice_are_explained_too() {
         };
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
+}
+
+#[test]
+fn a_decline_names_the_link_and_the_account_by_whose_controls_it_was() {
+    let mut switch = Switch::new(1);
+    let day = |id, amount_minor| limits([limit(id, Window::Day, Some(amount_minor), None)]);
+    switch.open_account(1, day(9, 500));
+    for (id, parent) in [(2, 1), (3, 2)] {
+        let funds = 10_000;
+        let (none, parent) = (Controls::default(), Some(parent));
+        switch.open_sub_account(id, 1, parent, none);
+        switch.top_up(id, 1, id, usd(funds));
+    }
+    let mut card = NewCard::of(11, 1, 3);
+    let key = |id: &str| LinkKey {
+        program_id: PROGRAM,
+        link_type: "project".into(),
+        id: id.into(),
+    };
+    card.links = [key("p1"), key("p2")].into_iter().collect();
+    switch.open_card(card);
+    switch.set_link_controls(key("p1"), day(7, 400));
+    switch.set_link_controls(key("p2"), day(8, 300));
+    for (id, amount_minor) in [(101, 350), (102, 600)] {
+        let payment = purchase(id, 11, usd(amount_minor), &id.to_string());
+        switch.command(AccountId(1), Action::Authorize(payment));
+    }
+    let data = folder_of(&switch.records);
+    let above = "limits fail {account} link=null";
+    let by_p1 = "limits fail null link=project/p1";
+    let by_p2 = "limits fail null link=project/p2";
+    let (pass_above, pass_p1) = (
+        "limits pass null link=null",
+        "limits pass null link=project/p1",
+    );
+    for (id, expected) in [
+        (101, [pass_above, pass_p1, by_p2]),
+        (102, [above, by_p1, by_p2]),
+    ] {
+        let told = explain(data.path(), id, &["--json"]);
+        assert_eq!((told.code, &*told.error), (Some(0), ""), "{}", told.out);
+        let json: Value = serde_json::from_str(&told.out).unwrap();
+        let trace = json["record"]["event"]["trace"].as_array().unwrap().iter();
+        let limits = trace.filter(|step| step["step"] == "limits");
+        let limits = limits.map(|step| {
+            let detail = &step["detail"];
+            assert!(detail["link_id"].is_null(), "{detail}");
+            let text = |value: &Value| value.to_string().replace('"', "");
+            let (account, link) = (text(&detail["account_id"]), text(&detail["link"]));
+            format!("limits {} {account} link={link}", text(&step["result"]))
+        });
+        let account = AccountId(1).to_string();
+        let expected = expected.map(|text| text.replace("{account}", &account));
+        assert_eq!(limits.collect::<Vec<_>>(), expected, "{id}");
+    }
+    let text = explain(data.path(), 102, &[]).out;
+    assert!(text.contains("scope=link link=project/p2"), "{text}");
 }
 
 /// The record says that it was declined, and nothing in the state before it says why: as if an older engine had

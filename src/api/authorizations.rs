@@ -7,7 +7,7 @@ use super::error::{ApiError, json_response, shown};
 use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, accounts, as_of_now, ask, filters};
+use super::{ApiState, Gate, accounts, as_of_now, ask, bounds, filters};
 use crate::engine::command::{Action, ReleaseCause, ReleaseHold};
 use crate::engine::event::Refusal;
 use crate::engine::facts::Kind;
@@ -16,6 +16,7 @@ use crate::engine::ids::{
 };
 use crate::engine::money::Currency;
 use crate::engine::reason::DeclineReason;
+use crate::json::trace::OwnerNames;
 use crate::shard::reply::Reply;
 use crate::shard::request::RegistryRequest;
 use crate::store::StoreError;
@@ -32,10 +33,14 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {
+pub async fn one(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    caller: Caller,
+) -> Result<Response, ApiError> {
     let state = gate.state()?;
     let id = id.parse().map_err(|_| not_found())?;
-    let body = current(&state, id).await?.to_string();
+    let body = told(&state, id, levels_told(&caller)).await?.to_string();
     Ok(json_response(StatusCode::OK, body))
 }
 
@@ -90,8 +95,24 @@ fn nothing_held(row: &AuthorizationRow) -> ApiError {
     ApiError::conflict("nothing_held", message)
 }
 
-/// The authorization as it is now, as JSON.
+/// How far above a card's account the caller is told which account a decline was by.
+pub fn levels_told(caller: &Caller) -> usize {
+    match caller.bounds() {
+        Some(bounds) if !bounds::is_by_program_alone(bounds) => OwnerNames::LEVELS_OF_CARD,
+        _ => OwnerNames::ALL_LEVELS,
+    }
+}
+
+/// The authorization as it is now, as JSON for all who see it.
 pub async fn current(state: &Arc<ApiState>, id: AuthorizationId) -> Result<Value, ApiError> {
+    told(state, id, OwnerNames::LEVELS_OF_CARD).await
+}
+
+async fn told(
+    state: &Arc<ApiState>,
+    id: AuthorizationId,
+    levels_above: usize,
+) -> Result<Value, ApiError> {
     let Told {
         mut row,
         transactions,
@@ -113,7 +134,7 @@ pub async fn current(state: &Arc<ApiState>, id: AuthorizationId) -> Result<Value
         }
         _ => Vec::new(),
     };
-    Ok(to_json(state, &row, links, &transactions))
+    Ok(to_json(state, &row, links, &transactions, levels_above))
 }
 
 pub fn not_found() -> ApiError {
@@ -171,11 +192,12 @@ pub async fn many(
     let page = page.map_err(store_error)?;
     let links = links_of(&state, &page.data).await?;
     let transactions = transactions_of(&state, &page.data).await?;
+    let levels_above = levels_told(&caller);
     let (no_links, none) = (Vec::new(), Vec::new());
     let data = page.data.iter().map(|row| {
         let links = links.get(&row.card_id).unwrap_or(&no_links);
         let transactions = transactions.get(&row.id).unwrap_or(&none);
-        to_json(&state, row, links.clone(), transactions)
+        to_json(&state, row, links.clone(), transactions, levels_above)
     });
     Ok(list::page(data, page.has_more, page.projected_through))
 }
@@ -270,6 +292,7 @@ fn to_json(
     row: &AuthorizationRow,
     links: Vec<CardLink>,
     transactions: &[TransactionId],
+    levels_above: usize,
 ) -> Value {
     let response_code = (state.response_codes)(&row.network, row.reason);
     let name_of = |id| {
@@ -277,5 +300,9 @@ fn to_json(
         Some(link.clone())
     };
     let all = links.iter().map(|(_, link)| link.clone()).collect();
-    row_json::authorization(row, all, &name_of, transactions, response_code)
+    let names = OwnerNames {
+        link: &name_of,
+        levels_above,
+    };
+    row_json::authorization(row, all, &names, transactions, response_code)
 }

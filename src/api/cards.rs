@@ -13,7 +13,6 @@ use super::{ApiState, Gate, ask, controls_json, filters, programs, reissue, ship
 use crate::engine::api_keys::Scope;
 use crate::engine::approvals::GuardedWrite;
 use crate::engine::card_batches::CardOrder;
-use crate::engine::card_use::LockedMerchant;
 use crate::engine::command::{
     Action, CardType, ChangeCardControls, ChangeCardStatus, StatusChange,
 };
@@ -26,6 +25,7 @@ use crate::engine::shipping::ShippingStatus;
 use crate::engine::state::{Card, CardStatus};
 use crate::engine::time::Timestamp;
 use crate::engine::wallet::{FURTHER_ACCOUNTS_MAX, Wallet};
+use crate::json::trace;
 use crate::shard::reply::Reply;
 use crate::shard::request::{RegistryRequest, ShardRequest};
 use crate::store::query::CardFilter;
@@ -193,7 +193,7 @@ impl FullCard {
             "links": links,
             "controls": controls_json::to_json(card.controls.as_deref().unwrap_or(&none)),
             "used_by": card.used_by().map(|id| id.to_string()),
-            "locked_to": card.locked_to().map(locked_to),
+            "locked_to": card.locked_to().map(|to| trace::locked_to(&to.id, &to.acquirer_id)),
             "cardholder_id": card.holder.map(|holder| holder.id.to_string()),
             "replacement_for": card.replacement_for().map(|id| id.to_string()),
             "replaced_by": card.replaced_by().map(|id| id.to_string()),
@@ -216,12 +216,6 @@ fn funding_of(card: &Card) -> Funding {
         true => Funding::Own,
         false => Funding::Shared,
     }
-}
-
-/// The merchant that a merchant-locked card is locked to.
-fn locked_to(merchant: &LockedMerchant) -> Value {
-    let acquirer_id = Some(&merchant.acquirer_id).filter(|id| !id.is_empty());
-    json!({ "id": merchant.id.as_str(), "acquirer_id": acquirer_id.map(|id| id.as_str()) })
 }
 
 /// The worst of its own and of what it is linked to.

@@ -60,6 +60,11 @@ impl Ids {
         self.end - 1
     }
 
+    /// Whether this one was given already, and is of this write so.
+    pub fn have_given(&self, id: u64) -> bool {
+        (self.first..self.next).contains(&id)
+    }
+
     pub fn next(&mut self) -> u64 {
         assert!(self.next < self.end, "a write needs more ids than reserved");
         self.next += 1;

@@ -6,12 +6,13 @@ use super::body::WriteRequest;
 use super::error::{ApiError, json_response};
 use super::fields::{self, Fields};
 use super::guarded::{self, Guarded};
-use super::idempotency::{Success, Write, once};
+use super::idempotency::{Ids, Success, Write, once};
 use super::list::ListQuery;
 use super::{ApiState, Gate, ask, bounds, cards, controls_json};
 use crate::engine::api_keys::Bounds;
 use crate::engine::approvals::GuardedWrite;
-use crate::engine::ids::ProgramId;
+use crate::engine::controls::Controls;
+use crate::engine::ids::{LimitId, ProgramId};
 use crate::engine::link_states::{ChangeLinkStatus, LinkStatus};
 use crate::engine::links::{KnownLink, LinkedTrees, SetLinkControls};
 use crate::engine::registry::{LinkKey, RegistryAction, RegistryRefusal};
@@ -76,6 +77,7 @@ pub async fn carry_out_replacing(
     fields.finish()?;
     let named = approved_for.or(program_id);
     let (program_id, before) = target(&state, &caller, &pair, named).await?;
+    refuse_limits_of_others(&controls, &ids, before.as_ref())?;
     let controls_before = before.as_ref().and_then(|link| link.controls.as_deref());
     let raises = cards::may_loosen(&caller, &controls, controls_before)?;
     let guarded = Guarded {
@@ -98,7 +100,11 @@ pub async fn carry_out_replacing(
         link_type,
         id,
     };
-    let set = SetLinkControls { key, controls };
+    let set = SetLinkControls {
+        key,
+        controls,
+        tenant: caller.tenant(),
+    };
     let action = RegistryAction::SetLinkControls(Box::new(set));
     match ask::registry_command(&state, action).await? {
         Reply::Links(links) => match links.first() {
@@ -108,6 +114,27 @@ pub async fn carry_out_replacing(
         Reply::RegistryRefused(refusal) => Err(refused(refusal)),
         reply => Err(ask::unexpected(&reply)),
     }
+}
+
+/// A limit of a linked object counts under its id, and ids are one sequence: who could state one that is yet to be given, or
+/// that another object has, would be in the way of its owner. So an id is the object's own, or given with this write.
+fn refuse_limits_of_others(
+    controls: &Controls,
+    ids: &Ids,
+    known: Option<&KnownLink>,
+) -> Result<(), ApiError> {
+    let is_own =
+        |id: LimitId| ids.have_given(id.0) || known.is_some_and(|known| known.knows_limit(id));
+    let mut limits = controls.limits.iter().enumerate();
+    let Some((place, limit)) = limits.find(|(_, limit)| !is_own(limit.id)) else {
+        return Ok(());
+    };
+    let path = format!("controls.limits[{place}].id");
+    let message = format!(
+        "{path} is {}, which is no limit of this object, now or before; leave it out, and the limit gets an id of its own",
+        limit.id
+    );
+    Err(ApiError::invalid("limit_id_unknown", path, message))
 }
 
 /// `POST …/freeze`, `/unfreeze`, `/close`: every card of the object, those linked later among them.
@@ -173,7 +200,9 @@ pub fn refused(refusal: RegistryRefusal) -> ApiError {
         RegistryRefusal::LimitOfOtherLink(_) => {
             ApiError::conflict("limit_of_other_link", told).with_param("controls.limits")
         }
-        RegistryRefusal::TooManyLinks => ApiError::conflict("too_many", told),
+        RegistryRefusal::TooManyLinksWithControls => {
+            ApiError::conflict("too_many_links_with_controls", told).with_param("controls")
+        }
         refusal => ApiError::internal(&refusal),
     }
 }
@@ -302,4 +331,21 @@ fn to_json(link: &KnownLink) -> Value {
         },
         "spans_account_trees": link.trees == LinkedTrees::Several,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_share_has_a_code_of_its_own_and_says_what_makes_room() {
+        let told = refused(RegistryRefusal::TooManyLinksWithControls);
+        assert_eq!(told.status, StatusCode::CONFLICT);
+        assert_eq!(told.code, "too_many_links_with_controls");
+        assert!(
+            told.message.contains("take those of one away"),
+            "{}",
+            told.message
+        );
+    }
 }

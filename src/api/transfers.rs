@@ -80,7 +80,7 @@ fn refused(refusal: &Refusal) -> ApiError {
         Refusal::InsufficientFunds { .. } => {
             ApiError::conflict("insufficient_funds", message).with_param("amount")
         }
-        Refusal::AccountStatusForbids(status) => {
+        Refusal::SenderStopped { status, .. } => {
             let code = match status {
                 AccountStatus::Closed => "account_closed",
                 AccountStatus::Frozen | AccountStatus::Active => "account_frozen",

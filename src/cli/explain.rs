@@ -9,7 +9,7 @@ use crate::engine::again::{Again, Decided};
 use crate::engine::changed::changed;
 use crate::engine::command::Action;
 use crate::engine::event::Event;
-use crate::engine::ids::AuthorizationId;
+use crate::engine::ids::{AuthorizationId, LinkId};
 use crate::engine::money::Currency;
 use crate::engine::record::{self, Record};
 use crate::engine::registry::{LinkKey, RegistryAction};
@@ -68,8 +68,8 @@ struct Found {
     record: Record,
     /// Of the account that it is about; a card of nobody has none.
     account_currency: Option<Currency>,
-    /// The link that a frozen or closed card is so by.
-    link: Option<LinkKey>,
+    /// The links that its trace names, by number.
+    links: Vec<(LinkId, LinkKey)>,
     again: Decided,
     later: Vec<(Sequence, Record)>,
 }
@@ -95,7 +95,7 @@ fn look(options: &Explain) -> Result<Option<Found>> {
                 found = Some(Found {
                     sequence,
                     account_currency: account_currency(&state.world, &record),
-                    link: link_of(&state.world, &record),
+                    links: links_of(&state.world, &record),
                     again: state.decide(&record),
                     record,
                     later: Vec::new(),
@@ -121,28 +121,35 @@ fn account_currency(world: &World, record: &Record) -> Option<Currency> {
     Some(account.currency)
 }
 
-fn link_of(world: &World, record: &Record) -> Option<LinkKey> {
+fn links_of(world: &World, record: &Record) -> Vec<(LinkId, LinkKey)> {
     let Record::Shard { event, .. } = record else {
-        return None;
+        return Vec::new();
     };
     let trace = match event {
         Event::Authorized(authorized) => &authorized.trace,
         Event::Advised(advised) => &advised.trace,
-        _ => return None,
+        _ => return Vec::new(),
     };
-    let id = trace.steps().find_map(|step| match step.detail {
+    let named = trace.steps().filter_map(|step| match step.detail {
         Detail::Link { link_id } => Some(link_id),
-        _ => None,
-    })?;
-    let place = usize::try_from(id.0.checked_sub(1)?).ok()?;
-    world.registry.link_keys.get(place).cloned()
+        _ => step.owner?.link_id(),
+    });
+    let known = named.filter_map(|id| Some((id, world.registry.link_key(id)?.clone())));
+    known.collect()
 }
 
-/// Says the link by its name, where a step says it by its number.
-fn name_link(trace: &mut Value, link: &LinkKey) {
+/// Says links by their names, where steps say them by their numbers.
+fn name_links(trace: &mut Value, links: &[(LinkId, LinkKey)]) {
     for step in trace.as_array_mut().into_iter().flatten() {
-        if !step["detail"]["link_id"].is_null() {
-            step["detail"] = json!({ "link": format!("{}/{}", link.link_type, link.id) });
+        let Some(detail) = step["detail"].as_object_mut() else {
+            continue;
+        };
+        let is_it =
+            |(id, _): &&(LinkId, LinkKey)| detail.get("link_id") == Some(&json!(id.to_string()));
+        if let Some((_, link)) = links.iter().find(is_it) {
+            detail.remove("link_id");
+            let name = format!("{}/{}", link.link_type, link.id);
+            detail.insert("link".into(), name.into());
         }
     }
 }
@@ -187,9 +194,7 @@ impl Found {
                 differences(&line["event"], &again["event"])
             }
         };
-        if let Some(link) = &self.link {
-            name_link(&mut line["event"]["trace"], link);
-        }
+        name_links(&mut line["event"]["trace"], &self.links);
         let later = self.later.iter();
         let later = later.map(|(sequence, record)| record_json::line(*sequence, record));
         json!({

@@ -90,7 +90,11 @@ impl Lived {
             link_type: "project".into(),
             id: "p1".into(),
         };
-        let set = SetLinkControls { key, controls };
+        let set = SetLinkControls {
+            key,
+            controls,
+            tenant: None,
+        };
         self.registry(RegistryAction::SetLinkControls(Box::new(set)));
     }
 

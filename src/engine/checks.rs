@@ -11,7 +11,7 @@ use super::money::{Currency, Money};
 use super::reason::DeclineReason;
 use super::registry::{Program, RegistryView};
 use super::risk::rule::ProgramRules;
-use super::scope::Scope;
+use super::scope::{Owner, Scope};
 use super::state::{Account, Card, State};
 use super::time::Timestamp;
 use super::trace::{Detail, Step, StepResult, Trace};
@@ -52,7 +52,7 @@ pub struct Context<'a> {
 
 /// Those of the program, of each account above, of the account, of what the card is linked to and of the card, where they
 /// have any.
-pub type ControlsInOrder<'a> = SmallVec<[(Scope, &'a Controls); 8]>;
+pub type ControlsInOrder<'a> = SmallVec<[(Owner, &'a Controls); 8]>;
 
 pub type AccountsAbove<'a> = ArrayVec<&'a Account, { Scope::ABOVE.len() }>;
 
@@ -110,7 +110,7 @@ impl<'a> Context<'a> {
     }
 
     /// Every set of controls that applies, from the widest to the card's own.
-    pub fn controls(&self) -> impl Iterator<Item = (Scope, &'a Controls)> {
+    pub fn controls(&self) -> impl Iterator<Item = (Owner, &'a Controls)> {
         self.controls.iter().copied()
     }
 }
@@ -124,16 +124,20 @@ pub fn controls_of<'a>(
     card: &'a Card,
 ) -> ControlsInOrder<'a> {
     let above = Scope::ABOVE.into_iter().zip(above).rev();
-    let above = above.map(|(scope, account)| (scope, account.controls.as_deref()));
+    let of_account = |scope, account: &'a Account| {
+        let owner = Owner::account(scope, account.id);
+        (owner, account.controls.as_deref())
+    };
+    let above = above.map(|(scope, account)| of_account(scope, account));
     let links = registry.links.of_card(card);
-    let links = links.map(|controls| (Scope::Link, Some(controls)));
+    let links = links.map(|(id, controls)| (Owner::link(id), Some(controls)));
     let program = (!program.controls.is_empty()).then_some(&program.controls);
-    std::iter::once((Scope::Program, program))
+    std::iter::once((Owner::PROGRAM, program))
         .chain(above)
-        .chain([(Scope::Account, account.controls.as_deref())])
+        .chain([of_account(Scope::Account, account)])
         .chain(links)
-        .chain([(Scope::Card, card.controls.as_deref())])
-        .filter_map(|(scope, controls)| Some((scope, controls?)))
+        .chain([(Owner::CARD, card.controls.as_deref())])
+        .filter_map(|(owner, controls)| Some((owner, controls?)))
         .collect()
 }
 
@@ -156,9 +160,30 @@ impl Checks {
         self.trace.push(step, StepResult::Skipped, Detail::None);
     }
 
+    /// By controls of this owner: a linked object is named, as a card may have several; the rest goes without saying.
+    pub fn pass_of(&mut self, step: Step, owner: Owner, detail: Detail) {
+        let named = (owner.scope == Scope::Link).then_some(owner);
+        self.trace.push_of(step, StepResult::Pass, named, detail);
+    }
+
     /// Notes a failure; the first one decides.
     pub fn fail(&mut self, step: Step, reason: DeclineReason, detail: Detail) {
-        self.trace.push(step, StepResult::Fail, detail);
+        self.note_failure(step, reason, None, detail);
+    }
+
+    /// The same by controls of this owner.
+    pub fn fail_of(&mut self, step: Step, reason: DeclineReason, owner: Owner, detail: Detail) {
+        self.note_failure(step, reason, Some(owner), detail);
+    }
+
+    fn note_failure(
+        &mut self,
+        step: Step,
+        reason: DeclineReason,
+        owner: Option<Owner>,
+        detail: Detail,
+    ) {
+        self.trace.push_of(step, StepResult::Fail, owner, detail);
         self.decline.get_or_insert(Decline {
             reason,
             step,

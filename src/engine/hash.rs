@@ -106,7 +106,12 @@ fn registry_hash(world: &World) -> u128 {
     }
     for (id, controls) in registry.view.links.in_order() {
         let controls = Cow::Borrowed(controls);
-        add(hash_of(&SnapshotItem::LinkControls(id, controls)));
+        let giver = registry.link_facts.giver(id);
+        add(hash_of(&SnapshotItem::LinkControls(id, controls, giver)));
+    }
+    for (id, limits) in registry.link_facts.given_up() {
+        let limits = Cow::Borrowed(limits);
+        add(hash_of(&SnapshotItem::LimitsGivenUp(id, limits)));
     }
     for exception in registry.exceptions.iter() {
         let retention_ms = settings.past_exception_retention_ms;

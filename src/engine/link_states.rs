@@ -1,14 +1,13 @@
 //! The state of linked objects: frozen or closed, and with them every card that is linked, or ever will be. A card's own
 //! state is left as it is.
 
+use super::by_link::ByLink;
 use super::ids::LinkId;
 use super::registry::{
     LinkKey, Registry, RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
 };
 use super::state::{Card, CardStatus};
-use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 /// The worse, the greater.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -45,13 +44,13 @@ pub struct ChangeLinkStatus {
     pub to: LinkStatus,
 }
 
-/// Of those that are not active.
+/// Those of all links. Each takes one byte at most, and so there is no bound of its own: to freeze is always possible.
 #[derive(Debug, Clone, Default)]
-pub struct LinkStates(Arc<HashMap<LinkId, LinkStatus>>);
+pub struct LinkStates(ByLink<LinkStatus>);
 
 impl LinkStates {
     pub fn get(&self, id: LinkId) -> LinkStatus {
-        self.0.get(&id).copied().unwrap_or_default()
+        self.0.get(id).copied().unwrap_or_default()
     }
 
     /// The worst of what a card is linked to.
@@ -65,37 +64,29 @@ impl LinkStates {
         if self.0.is_empty() {
             return None;
         }
-        let states = card.links.iter().filter_map(|id| self.0.get_key_value(id));
-        let by_status = |(id, status): (&LinkId, &LinkStatus)| (*status, *id);
+        let states = card.links.iter().map(|id| (self.get(*id), *id));
         states
-            .map(by_status)
+            .filter(|(status, _)| *status != LinkStatus::Active)
             .reduce(|worst, other| if other.0 > worst.0 { other } else { worst })
     }
 
     /// Whether a link was frozen before, and is not now.
     pub fn has_freed_since(&self, before: &LinkStates) -> bool {
-        let is_freed = |id: &LinkId| self.get(*id) == LinkStatus::Active;
-        !self.is_same(before) && before.0.keys().any(is_freed)
+        self.0.has_lost_since(&before.0)
     }
 
     /// The very same table. Whoever keeps one to compare with has each change make another.
     pub fn is_same(&self, other: &LinkStates) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        self.0.is_same(&other.0)
     }
 
     pub(super) fn set(&mut self, id: LinkId, status: LinkStatus) {
-        let table = Arc::make_mut(&mut self.0);
-        match status {
-            LinkStatus::Active => drop(table.remove(&id)),
-            status => drop(table.insert(id, status)),
-        }
+        self.0.set(id, status);
     }
 
-    pub fn in_order(&self) -> Vec<(LinkId, LinkStatus)> {
-        let all = self.0.iter();
-        let mut all: Vec<_> = all.map(|(id, status)| (*id, *status)).collect();
-        all.sort_unstable();
-        all
+    /// Those that are not active.
+    pub fn in_order(&self) -> impl Iterator<Item = (LinkId, LinkStatus)> {
+        self.0.iter().map(|(id, status)| (id, *status))
     }
 }
 

@@ -4,7 +4,7 @@
 use super::checks::{AccountsAbove, ControlsInOrder, controls_of};
 use super::controls::Limit;
 use super::counters::Counters;
-use super::scope::Scope;
+use super::scope::{Owner, Scope};
 use super::state::{Account, Card, State};
 
 /// The controls that bind a card on one account, and where their limits count.
@@ -32,10 +32,10 @@ impl<'a> LookedAt<'a> {
     }
 
     /// Every limit, on whoever has it.
-    pub fn limits(&self) -> impl Iterator<Item = (Scope, &'a Limit)> {
-        self.controls.iter().flat_map(|(scope, controls)| {
+    pub fn limits(&self) -> impl Iterator<Item = (Owner, &'a Limit)> {
+        self.controls.iter().flat_map(|(owner, controls)| {
             let limits = controls.limits.iter();
-            limits.map(|limit| (*scope, limit))
+            limits.map(|limit| (*owner, limit))
         })
     }
 

@@ -14,6 +14,7 @@ pub mod approvals;
 pub mod audit;
 pub mod authorizations;
 pub mod backtest;
+pub mod by_link;
 pub mod card_batches;
 pub mod card_expiry;
 pub mod card_history;

@@ -167,7 +167,8 @@ fn before(given: &[UseGivenBack], place: usize) -> i64 {
 
 impl<'a> LookedAt<'a> {
     fn restoring(&self) -> impl Iterator<Item = (Scope, &'a Limit)> {
-        self.limits().filter(|(_, limit)| limit.refunds_restore)
+        let limits = self.limits().map(|(owner, limit)| (owner.scope, limit));
+        limits.filter(|(_, limit)| limit.refunds_restore)
     }
 
     /// Nothing, where its limit is not there any more, does not restore, or counts in another window now.

@@ -88,4 +88,10 @@ pub enum Refusal {
     NotShipped(ShippingStatus),
     #[error("top-up {0} was settled before with as much, by another payment or by hand")]
     TopUpSettledBefore(TopUpId),
+    #[error("account {account_id} is {}, so no money leaves it or what is below it", .status.name())]
+    SenderStopped {
+        /// The sender, or the first one above it that stops it.
+        account_id: AccountId,
+        status: AccountStatus,
+    },
 }

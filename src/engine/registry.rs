@@ -36,7 +36,10 @@ pub use super::issued_cards::{IssueCard, IssuedCard, SealedPan};
 use super::kept_text::KeptText;
 use super::known_exceptions::KnownExceptions;
 use super::link_states::{ChangeLinkStatus, LinkStates};
-use super::links::{LINKS_WITH_CONTROLS_MAX, LinkControls, LinkFacts, SetLinkControls};
+use super::links::{
+    LINKS_WITH_CONTROLS_MAX, LINKS_WITH_CONTROLS_OF_TENANT_MAX, LinkControls, LinkFacts,
+    SetLinkControls,
+};
 pub use super::programs::Program;
 use super::programs::{Bin, ChangeProgram};
 use super::rates::{ExchangeRate, Rates, RatesError};
@@ -343,9 +346,10 @@ pub enum RegistryRefusal {
     #[error("limit {0} is one of another linked object; give this one an id of its own, or none")]
     LimitOfOtherLink(LimitId),
     #[error(
-        "{LINKS_WITH_CONTROLS_MAX} linked objects have controls, and no more may; take those of one away"
+        "{LINKS_WITH_CONTROLS_MAX} linked objects may have controls, {LINKS_WITH_CONTROLS_OF_TENANT_MAX} by one tenant, and have; \
+         take those of one away (`\"controls\": {{}}`), which makes room at once"
     )]
-    TooManyLinks,
+    TooManyLinksWithControls,
     #[error("exception {0} does not exist")]
     ExceptionNotFound(ExceptionId),
     #[error("an exception that is {} cannot do that", .0.name())]

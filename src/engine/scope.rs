@@ -1,6 +1,7 @@
 //! Whose controls are looked at: the program's, an account's, a linked object's or the card's. What
 //! controls are does not live here (see `controls.rs`).
 
+use super::ids::{AccountId, LinkId};
 use serde::{Deserialize, Serialize};
 
 /// Levels of an account tree: a root, and as many below it as a scope can name above an account.
@@ -54,5 +55,43 @@ impl Scope {
             Scope::Exception => 0,
             scope => (scope as usize).saturating_sub(Scope::Card as usize),
         }
+    }
+}
+
+/// Whose controls they are: the place, and which one it is where there are several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    pub scope: Scope,
+    /// Of the linked object or the account; 0 of the program and the card, as there is but one.
+    pub(super) id: u64,
+}
+
+impl Owner {
+    pub const PROGRAM: Owner = Owner {
+        scope: Scope::Program,
+        id: 0,
+    };
+    pub const CARD: Owner = Owner {
+        scope: Scope::Card,
+        id: 0,
+    };
+
+    pub fn link(id: LinkId) -> Owner {
+        let (scope, id) = (Scope::Link, id.0);
+        Owner { scope, id }
+    }
+
+    /// The card's, or the one so many levels above it.
+    pub fn account(scope: Scope, id: AccountId) -> Owner {
+        Owner { scope, id: id.0 }
+    }
+
+    pub fn link_id(self) -> Option<LinkId> {
+        (self.scope == Scope::Link).then_some(LinkId(self.id))
+    }
+
+    pub fn account_id(self) -> Option<AccountId> {
+        let is_account = self.scope == Scope::Account || self.scope.levels_above() > 0;
+        is_account.then_some(AccountId(self.id))
     }
 }

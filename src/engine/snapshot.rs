@@ -18,7 +18,9 @@ use super::facts::RepeatKey;
 use super::fees::schedule::{self, FeeSchedule};
 use super::first_answer::FirstAnswer;
 use super::groups::{MccGroup, SharedMerchantList};
-use super::ids::{AccountId, CardId, LinkId, TokenId, TopUpId, TransferId, WebhookEndpointId};
+use super::ids::{
+    AccountId, ApiKeyId, CardId, LimitId, LinkId, TokenId, TopUpId, TransferId, WebhookEndpointId,
+};
 use super::link_states::LinkStatus;
 use super::rates::Rates;
 use super::registry::{
@@ -82,8 +84,8 @@ pub enum SnapshotItem<'a> {
     MerchantList(Cow<'a, SharedMerchantList>),
     Cardholder(Cow<'a, Cardholder>),
     PendingHolder(CardId, PendingHolder),
-    /// After the links.
-    LinkControls(LinkId, Cow<'a, Controls>),
+    /// After the links; with whose share it takes of.
+    LinkControls(LinkId, Cow<'a, Controls>, Option<ApiKeyId>),
     /// After the accounts.
     SharedCounters(SharedKey, Cow<'a, Counters>),
     /// After the issued cards.
@@ -114,6 +116,8 @@ pub enum SnapshotItem<'a> {
     Token(Cow<'a, Token>),
     PendingToken(Cow<'a, PendingToken>),
     Approval(Cow<'a, Approval>),
+    /// After the links.
+    LimitsGivenUp(LinkId, Cow<'a, Vec<LimitId>>),
 }
 
 pub fn write(world: &World, to: &mut dyn Write) -> Result<(), SnapshotError> {
@@ -179,7 +183,11 @@ fn write_registry(writer: &mut Writer, world: &World) -> Result<(), SnapshotErro
         writer.put(&SnapshotItem::LinkStatus(id, status))?;
     }
     for (id, controls) in registry.view.links.in_order() {
-        writer.put(&SnapshotItem::LinkControls(id, Cow::Borrowed(controls)))?;
+        let (controls, giver) = (Cow::Borrowed(controls), registry.link_facts.giver(id));
+        writer.put(&SnapshotItem::LinkControls(id, controls, giver))?;
+    }
+    for (id, limits) in registry.link_facts.given_up() {
+        writer.put(&SnapshotItem::LimitsGivenUp(id, Cow::Borrowed(limits)))?;
     }
     write_issued(writer, world)
 }
@@ -358,7 +366,6 @@ impl Reader {
             SnapshotItem::DecisionEndpoint(endpoint) => {
                 self.view.decision_endpoints.put(endpoint.into_owned());
             }
-            SnapshotItem::LinkStatus(id, status) => self.view.link_states.set(id, status),
             SnapshotItem::ApiKey(key) => self.view.api_keys.put(key.into_owned()),
             SnapshotItem::MccGroup(group) => {
                 let group = Arc::new(group.into_owned());
@@ -400,10 +407,20 @@ impl Reader {
     fn take_control(&mut self, item: SnapshotItem) -> Option<()> {
         let registry = &mut self.world.registry;
         match item {
-            SnapshotItem::LinkControls(id, controls) => {
+            SnapshotItem::LinkControls(id, controls, giver) => {
+                registry.link_key(id)?;
                 let controls = controls.into_owned();
                 registry.link_facts.set_limits(id, None, &controls);
+                let has_any = !controls.is_empty();
+                registry.link_facts.set_giver(id, has_any, giver);
                 self.view.links.set(id, controls);
+            }
+            SnapshotItem::LinkStatus(id, status) => {
+                registry.link_key(id)?;
+                self.view.link_states.set(id, status);
+            }
+            SnapshotItem::LimitsGivenUp(id, limits) => {
+                registry.link_facts.set_given_up(id, limits.into_owned());
             }
             SnapshotItem::Exception(exception) => {
                 let exception = Arc::new(exception.into_owned());

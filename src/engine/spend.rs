@@ -4,7 +4,7 @@ use super::controls::Limit;
 use super::ids::CardId;
 use super::looked_at::LookedAt;
 use super::rules::limits::Counting;
-use super::scope::Scope;
+use super::scope::Owner;
 use super::state::State;
 use super::time::Timestamp;
 use super::window::WindowEnd;
@@ -12,7 +12,7 @@ use super::window::WindowEnd;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spent {
     /// Whose limit it is.
-    pub scope: Scope,
+    pub owner: Owner,
     pub limit: Limit,
     pub used_minor: i64,
     pub used_count: u32,
@@ -24,10 +24,10 @@ pub struct Spent {
 pub fn of_card(state: &State, card_id: CardId, at: Timestamp) -> Option<Vec<Spent>> {
     let card = state.card(card_id)?;
     let looked_at = LookedAt::of(state, card, state.account_of(card))?;
-    let spent = looked_at.limits().map(|(scope, limit)| {
-        let counting = Counting::of(limit, looked_at.counters_of(scope, limit), at);
+    let spent = looked_at.limits().map(|(owner, limit)| {
+        let counting = Counting::of(limit, looked_at.counters_of(owner.scope, limit), at);
         Spent {
-            scope,
+            owner,
             limit: limit.clone(),
             used_minor: counting.used.0,
             used_count: counting.used.1,

@@ -1,10 +1,11 @@
 //! The packed trace: each step's result and the numbers compared, as bytes that go into the journal
 //! with the decision. How it prints does not live here.
 
-use super::ids::{AccountId, ControlId, ExceptionId, LimitId, LinkId, RiskRuleId};
-use super::scope::Scope;
+use super::ids::{AccountId, AuthorizationId, ControlId, ExceptionId, LimitId, LinkId, RiskRuleId};
+use super::scope::{Owner, Scope};
 use super::trace_packing::{Before, Packed, Unpacking};
 use super::window::WindowEnd;
+use arrayvec::ArrayString;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -149,6 +150,15 @@ pub enum Detail {
         from: u16,
         to: u16,
     },
+    /// The merchant that the card was locked to; both empty where it was to none yet.
+    LockedTo {
+        id: ArrayString<15>,
+        acquirer_id: ArrayString<11>,
+    },
+    /// By which the card was used up.
+    UsedBy {
+        authorization_id: AuthorizationId,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,6 +166,8 @@ pub struct TraceStep {
     pub step: Step,
     pub result: StepResult,
     pub detail: Detail,
+    /// Whose controls it was by: of what failed, and of what is a linked object's.
+    pub owner: Option<Owner>,
 }
 
 /// Steps packed in the order in which they ran.
@@ -177,6 +189,17 @@ impl Eq for Trace {}
 
 impl Trace {
     pub fn push(&mut self, step: Step, result: StepResult, detail: Detail) {
+        self.push_of(step, result, None, detail);
+    }
+
+    /// By controls of this owner, which is named beside a detail only.
+    pub fn push_of(
+        &mut self,
+        step: Step,
+        result: StepResult,
+        owner: Option<Owner>,
+        detail: Detail,
+    ) {
         if self.was_read {
             self.before = self.read_through();
             self.was_read = false;
@@ -187,6 +210,9 @@ impl Trace {
         }
         let mut packed = Packed::default();
         packed.byte(head | 0x80);
+        if let Some(owner) = owner {
+            packed.owner(owner);
+        }
         packed.detail(detail, &mut self.before);
         self.bytes.extend_from_slice(packed.as_bytes());
     }
@@ -305,6 +331,13 @@ mod tests {
                 account_id: AccountId(id)
             }),
             any::<[u16; 2]>().prop_map(|[from, to]| Detail::NoRate { from, to }),
+            ("[0-9a-zä]{0,7}", "[0-9]{0,11}").prop_map(|(id, acquirer_id)| Detail::LockedTo {
+                id: ArrayString::from(&id).unwrap(),
+                acquirer_id: ArrayString::from(&acquirer_id).unwrap(),
+            }),
+            any::<u64>().prop_map(|id| Detail::UsedBy {
+                authorization_id: AuthorizationId(id)
+            }),
             any::<[u16; 2]>().prop_map(|[home, country]| Detail::HomeCountry { home, country }),
             (any::<u64>(), any::<u32>(), any::<u8>()).prop_map(|(id, version, outcome)| {
                 let rule_id = RiskRuleId(id);
@@ -323,10 +356,17 @@ mod tests {
                 }
             }),
         ];
-        (0usize..Step::ALL.len(), results, detail).prop_map(|(index, result, detail)| TraceStep {
+        let owner = (0..Scope::ALL.len(), any::<u64>()).prop_map(|(place, id)| Owner {
+            scope: Scope::ALL[place],
+            id,
+        });
+        let owner = proptest::option::of(owner);
+        let steps = (0usize..Step::ALL.len(), results, detail, owner);
+        steps.prop_map(|(index, result, detail, owner)| TraceStep {
             step: Step::ALL[index],
             result,
             detail,
+            owner: owner.filter(|_| detail != Detail::None),
         })
     }
 
@@ -340,7 +380,7 @@ mod tests {
                 if place == cut {
                     trace = Trace::from_bytes(trace.as_bytes());
                 }
-                trace.push(step.step, step.result, step.detail);
+                trace.push_of(step.step, step.result, step.owner, step.detail);
             }
             prop_assert_eq!(trace.steps().collect::<Vec<_>>(), steps);
         }

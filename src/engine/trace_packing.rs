@@ -5,12 +5,14 @@
 //! byte more where the scope is an account above), and then variable-length integers (7 bits a byte,
 //! least significant first, zig-zag where signed): ids as the difference from the one before of the
 //! same scope, window ends from the one before. The seventh shape has no scope of its own: its other five
-//! bits say how far above the account is, or, from 8 on, which of the rarer shapes it is.
+//! bits say how far above the account is, or, from 8 on, which of the rarer shapes it is. Before the head of any
+//! detail there may be whose controls it is by: such a byte for each scope, and the number of the link or account.
 
-use super::ids::{AccountId, ControlId, ExceptionId, LimitId, LinkId, RiskRuleId};
-use super::scope::Scope;
+use super::ids::{AccountId, AuthorizationId, ControlId, ExceptionId, LimitId, LinkId, RiskRuleId};
+use super::scope::{Owner, Scope};
 use super::trace::{Detail, Step, StepResult, TraceStep};
 use super::window::WindowEnd;
+use arrayvec::ArrayString;
 
 /// The numbers that the steps so far named last.
 #[derive(Debug, Default, Clone, Copy)]
@@ -35,8 +37,13 @@ const EXCEPTION: u8 = ABOVE | 11 << 3;
 const LINK: u8 = ABOVE | 12 << 3;
 const ACCOUNT: u8 = ABOVE | 13 << 3;
 const NO_RATE: u8 = ABOVE | 14 << 3;
+/// The first of those that say whose controls a detail is by, in the order of the scopes.
+const OWNER: u8 = 15;
+const LOCKED_TO: u8 = ABOVE | 24 << 3;
+const USED_BY: u8 = ABOVE | 25 << 3;
+const _: () = assert!(OWNER + Scope::ALL.len() as u8 == LOCKED_TO >> 3);
 
-/// Three heads and at most five numbers of ten bytes; a power of two, so that a place is cheap to bound.
+/// Four heads and at most six numbers of ten bytes; a power of two, so that a place is cheap to bound.
 const PACKED_MAX: usize = 64;
 
 /// The bytes of one step.
@@ -75,6 +82,16 @@ impl Packed {
 
     fn flag(&mut self, head: usize, flag: u8) {
         self.bytes[head % PACKED_MAX] |= flag;
+    }
+
+    pub(super) fn owner(&mut self, owner: Owner) {
+        self.byte(ABOVE | (OWNER + owner.scope as u8) << 3);
+        self.number(owner.id);
+    }
+
+    fn text(&mut self, text: &str) {
+        self.byte(text.len() as u8);
+        text.bytes().for_each(|byte| self.byte(byte));
     }
 
     /// The head of a detail of this scope, and its place.
@@ -206,6 +223,22 @@ impl Packed {
                 self.number(u64::from(from));
                 self.number(u64::from(to));
             }
+            other => self.of_card_use(other),
+        }
+    }
+
+    /// What use has made of the card.
+    fn of_card_use(&mut self, detail: Detail) {
+        match detail {
+            Detail::LockedTo { id, acquirer_id } => {
+                self.byte(LOCKED_TO);
+                self.text(&id);
+                self.text(&acquirer_id);
+            }
+            Detail::UsedBy { authorization_id } => {
+                self.byte(USED_BY);
+                self.number(authorization_id.0);
+            }
             // The others are written above.
             _ => {}
         }
@@ -281,27 +314,46 @@ impl<'a> Unpacking<'a> {
         None
     }
 
+    fn owner(&mut self) -> Option<Owner> {
+        let head = *self.rest.first()?;
+        let place = (head >> 3).checked_sub(OWNER)?;
+        let scope = *Scope::ALL.get(usize::from(place))?;
+        (head & 7 == ABOVE).then(|| self.byte())?;
+        let id = self.number()?;
+        Some(Owner { scope, id })
+    }
+
+    fn text<const LENGTH: usize>(&mut self) -> Option<ArrayString<LENGTH>> {
+        let length = usize::from(self.byte()?);
+        let (text, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
+        ArrayString::from(std::str::from_utf8(text).ok()?).ok()
+    }
+
     pub(super) fn step(&mut self) -> Option<TraceStep> {
         let head = self.byte()?;
         let step = *Step::ALL.get(usize::from(head & 31))?;
         let results = [StepResult::Pass, StepResult::Fail, StepResult::Skipped];
         let result = *results.get(usize::from(head >> 5 & 3))?;
-        let detail = if head & 0x80 == 0 {
-            Detail::None
+        let (owner, detail) = if head & 0x80 == 0 {
+            (None, Detail::None)
         } else {
-            self.detail()?
+            (self.owner(), self.detail()?)
         };
         Some(TraceStep {
             step,
             result,
             detail,
+            owner,
         })
     }
 
     fn detail(&mut self) -> Option<Detail> {
         let mut head = self.byte()?;
         let mut scope = Scope::ALL[usize::from(head >> 3 & 3)];
-        if let RISK_RULE | THREE_DS | HOME_COUNTRY | EXCEPTION | LINK | ACCOUNT | NO_RATE = head {
+        if let RISK_RULE | THREE_DS | HOME_COUNTRY | EXCEPTION | LINK | ACCOUNT | NO_RATE
+        | LOCKED_TO | USED_BY = head
+        {
             return self.rarer(head);
         }
         if head & 7 == ABOVE {
@@ -371,6 +423,13 @@ impl<'a> Unpacking<'a> {
             NO_RATE => Detail::NoRate {
                 from: self.number()? as u16,
                 to: self.number()? as u16,
+            },
+            LOCKED_TO => Detail::LockedTo {
+                id: self.text()?,
+                acquirer_id: self.text()?,
+            },
+            USED_BY => Detail::UsedBy {
+                authorization_id: AuthorizationId(self.number()?),
             },
             _ => Detail::ThreeDs {
                 eci: self.byte()?,

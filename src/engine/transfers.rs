@@ -266,7 +266,10 @@ fn refusal_of_sender(state: &State, command: &Command, transfer: &Transfer) -> O
     if !is_active(state, from) {
         let mut line = std::iter::once(from).chain(state.above(from));
         let stops = line.find(|account| account.status != AccountStatus::Active)?;
-        return Some(Refusal::AccountStatusForbids(stops.status));
+        return Some(Refusal::SenderStopped {
+            account_id: stops.id,
+            status: stops.status,
+        });
     }
     let available_minor = from.available_minor();
     (available_minor < amount_minor).then_some(Refusal::InsufficientFunds {

@@ -6,31 +6,49 @@ use crate::engine::facts::{Channel, Country, EntryMode};
 use crate::engine::ids::LinkId;
 use crate::engine::money::Currency;
 use crate::engine::rules::risk_rules::RuleOutcome;
-use crate::engine::scope::Scope;
+use crate::engine::scope::{Owner, Scope};
 use crate::engine::three_ds::Told;
 use crate::engine::time::Expiry;
 use crate::engine::trace::{Detail, Step, Trace};
 use crate::engine::window::WindowEnd;
 use serde_json::{Value, json};
 
-/// With links by number alone.
+/// All that there is, with links by number.
 pub fn to_json(trace: &Trace) -> Vec<Value> {
-    to_json_with_links(trace, &|_| None)
+    let names = OwnerNames {
+        link: &|_| None,
+        levels_above: OwnerNames::ALL_LEVELS,
+    };
+    to_json_with_names(trace, &names)
 }
 
-/// What a link is called outside: its type and id. Nothing where that is not known.
-pub type LinkNames<'a> = &'a dyn Fn(LinkId) -> Option<Value>;
+/// How the owners of controls are called outside.
+pub struct OwnerNames<'a> {
+    /// A link's type and id; nothing where they are not known.
+    pub link: &'a dyn Fn(LinkId) -> Option<Value>,
+    /// How far above the card's an account is named at most.
+    pub levels_above: usize,
+}
 
-pub fn to_json_with_links(trace: &Trace, name_of: LinkNames) -> Vec<Value> {
+impl OwnerNames<'_> {
+    pub const ALL_LEVELS: usize = Scope::ABOVE.len();
+    /// Whoever sees the card knows its account, and that one's `parent_id`.
+    pub const LEVELS_OF_CARD: usize = 1;
+}
+
+pub fn to_json_with_names(trace: &Trace, names: &OwnerNames) -> Vec<Value> {
     let step = |step: crate::engine::trace::TraceStep| {
         let link = match step.detail {
-            Detail::Link { link_id } => name_of(link_id),
+            Detail::Link { link_id } => (names.link)(link_id),
             _ => None,
         };
-        let detail = match link {
+        let mut detail = match link {
             Some(link) => json!({ "link": link }),
             None => detail_to_json(step.step, step.detail),
         };
+        if let Some(owner) = step.owner {
+            detail = with_owner(owner, detail, names);
+        }
         json!({
             "step": step.step.name(),
             "result": step.result.name(),
@@ -89,8 +107,35 @@ fn detail_to_json(step: Step, detail: Detail) -> Value {
         Detail::NoRate { from, to } => {
             json!({ "rate_from": Currency(from).alpha(), "rate_to": Currency(to).alpha() })
         }
+        Detail::LockedTo { id, acquirer_id } => {
+            let locked_to = (!id.is_empty()).then(|| locked_to(&id, &acquirer_id));
+            json!({ "locked_to": locked_to })
+        }
+        Detail::UsedBy { authorization_id } => json!({ "used_by": authorization_id.to_string() }),
         Detail::None => json!({}),
     }
+}
+
+/// The merchant that a card is locked to.
+pub fn locked_to(id: &str, acquirer_id: &str) -> Value {
+    let acquirer_id = Some(acquirer_id).filter(|id| !id.is_empty());
+    json!({ "id": id, "acquirer_id": acquirer_id })
+}
+
+/// Says whose controls it was by: the scope, and which link or account.
+pub fn with_owner(owner: Owner, detail: Value, names: &OwnerNames) -> Value {
+    let mut detail = of_scope(owner.scope, detail);
+    if let Some(id) = owner.link_id() {
+        match (names.link)(id) {
+            Some(link) => detail["link"] = link,
+            None => detail["link_id"] = id.to_string().into(),
+        }
+    }
+    let is_named = owner.scope.levels_above() <= names.levels_above;
+    if let Some(id) = owner.account_id().filter(|_| is_named) {
+        detail["account_id"] = id.to_string().into();
+    }
+    detail
 }
 
 fn of_limit(detail: Detail) -> Value {
@@ -195,9 +240,77 @@ fn month(months: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::ids::{AccountId, ControlId, ExceptionId, LimitId, RiskRuleId};
+    use crate::engine::ids::{
+        AccountId, AuthorizationId, ControlId, ExceptionId, LimitId, RiskRuleId,
+    };
     use crate::engine::risk::rule::RuleAction;
     use crate::engine::trace::StepResult;
+    use arrayvec::ArrayString;
+
+    #[test]
+    fn what_failed_says_by_whose_controls_it_was() {
+        let of = |owner, detail| {
+            let mut trace = Trace::default();
+            trace.push_of(Step::Mcc, StepResult::Fail, Some(owner), detail);
+            trace
+        };
+        let list = |scope| Detail::List {
+            scope,
+            control_id: ControlId(1),
+            value: 742,
+        };
+        let name_of =
+            |id: LinkId| (id == LinkId(7)).then(|| json!({"type": "project", "id": "p1"}));
+        let names = OwnerNames {
+            link: &name_of,
+            levels_above: OwnerNames::LEVELS_OF_CARD,
+        };
+        let detail = |trace: &Trace| to_json_with_names(trace, &names)[0]["detail"].clone();
+        let by_link = of(Owner::link(LinkId(7)), list(Scope::Link));
+        assert_eq!(
+            detail(&by_link),
+            json!({"control_id": "ctl_0000000000001", "value": "0742", "scope": "link",
+                   "link": {"type": "project", "id": "p1"}})
+        );
+        assert_eq!(
+            to_json(&by_link)[0]["detail"]["link_id"],
+            "link_0000000000007"
+        );
+        for (scope, is_told) in [
+            (Scope::Account, true),
+            (Scope::Above1, true),
+            (Scope::Above2, false),
+        ] {
+            let trace = of(Owner::account(scope, AccountId(9)), list(scope));
+            let named = detail(&trace)["account_id"] == "acct_0000000000009";
+            assert_eq!(named, is_told, "{scope:?}");
+            assert_eq!(
+                to_json(&trace)[0]["detail"]["account_id"],
+                "acct_0000000000009"
+            );
+        }
+        let locked = Detail::LockedTo {
+            id: ArrayString::from("M1").unwrap(),
+            acquirer_id: ArrayString::new(),
+        };
+        assert_eq!(
+            detail(&of(Owner::CARD, locked)),
+            json!({"locked_to": {"id": "M1", "acquirer_id": null}, "scope": "card"})
+        );
+        let unlocked = Detail::LockedTo {
+            id: ArrayString::new(),
+            acquirer_id: ArrayString::new(),
+        };
+        assert_eq!(
+            detail(&of(Owner::PROGRAM, unlocked)),
+            json!({"locked_to": null, "scope": "program"})
+        );
+        let authorization_id = AuthorizationId(3);
+        assert_eq!(
+            detail(&of(Owner::CARD, Detail::UsedBy { authorization_id })),
+            json!({"used_by": "auth_0000000000003", "scope": "card"})
+        );
+    }
 
     #[test]
     fn every_detail_says_its_numbers() {

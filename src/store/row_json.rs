@@ -11,7 +11,7 @@ use crate::engine::link_states::LinkStatus;
 use crate::engine::reason::DeclineReason;
 use crate::engine::trace::Step;
 use crate::json::payment;
-use crate::json::trace::{LinkNames, to_json_with_links};
+use crate::json::trace::{OwnerNames, to_json_with_names};
 use serde_json::{Value, json};
 
 pub fn link(link_type: &str, id: &str) -> Value {
@@ -22,7 +22,7 @@ pub fn link(link_type: &str, id: &str) -> Value {
 pub fn authorization(
     row: &AuthorizationRow,
     links: Vec<Value>,
-    link_names: LinkNames,
+    names: &OwnerNames,
     transactions: &[TransactionId],
     response_code: Option<String>,
 ) -> Value {
@@ -55,7 +55,7 @@ pub fn authorization(
         "flags": payment::flags(row.flags),
         "breach": breach(row),
         "transactions": transactions,
-        "trace": trace(row, link_names),
+        "trace": trace(row, names),
         "links": links,
         "network": payment::network(
             &row.network,
@@ -96,8 +96,8 @@ fn decision_call(row: &AuthorizationRow) -> Option<Value> {
 }
 
 /// The checks, then what the customer said, and whether the approval left in time where it did not.
-fn trace(row: &AuthorizationRow, link_names: LinkNames) -> Vec<Value> {
-    let mut trace = to_json_with_links(&row.trace, link_names);
+fn trace(row: &AuthorizationRow, names: &OwnerNames) -> Vec<Value> {
+    let mut trace = to_json_with_names(&row.trace, names);
     let mut add = |step: Step, result, detail| {
         trace.push(json!({ "step": step.name(), "result": result, "detail": detail }));
     };

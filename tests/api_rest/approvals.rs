@@ -234,10 +234,12 @@ fn every_way_to_raise_a_limit_waits_and_a_tighter_one_does_not() {
     let body = json!({"account_id": two.account, "controls": controls(1_000), "links": [{"type": "project", "id": "p1"}]});
     let of_card = format!("/v1/cards/{}", two.ann.post("/v1/cards", body).created());
     let of_link = "/v1/links/project/p1".to_owned();
-    let link = |amount: i64| json!({"controls": {"limits": [{"id": "lim_0000000000008", "window": "day", "amount": amount}]}});
+    let link = |amount: i64| json!({"controls": {"limits": [{"window": "day", "amount": amount}]}});
     let set = |amount: i64| json!({ "controls": controls(amount) });
     two.ann.patch(&of_account, set(1_000)).ok();
-    two.ann.put(&of_link, link(1_000)).ok();
+    let limit = two.ann.put(&of_link, link(1_000)).ok()["controls"]["limits"][0].clone();
+    let mut raised = link(2_000);
+    raised["controls"]["limits"][0]["id"] = limit["id"].clone();
     for path in [&of_program, &of_account, &of_card] {
         two.ann.patch(path, set(900)).ok();
         let asked = waits(&two.ann.patch(path, set(950)));
@@ -255,7 +257,7 @@ fn every_way_to_raise_a_limit_waits_and_a_tighter_one_does_not() {
         assert_eq!(now["controls"]["limits"][0]["amount"], 950, "{path}");
         assert_eq!(now["controls"], approved["outcome"]["body"]["controls"]);
     }
-    let asked = waits(&two.ann.put(&of_link, link(2_000)));
+    let asked = waits(&two.ann.put(&of_link, raised));
     act(&two.bob, &asked, "approve").ok();
     assert_eq!(
         two.ann.get(&of_link).ok()["controls"]["limits"][0]["amount"],
@@ -598,10 +600,11 @@ fn controls_of_a_linked_object_are_approved_for_the_program_that_they_were_asked
     };
     let (own, stranger) = (bound(&two.program), bound(&other));
     let link = "/v1/links/project/p1";
-    let limit = |amount: i64| json!({"controls": {"limits": [{"id": LIMIT, "window": "day", "amount": amount}]}});
-    own.put(link, limit(1_000)).ok();
+    let limit = |id: &Value, amount: i64| json!({"controls": {"limits": [{"id": id, "window": "day", "amount": amount}]}});
+    let set = own.put(link, limit(&Value::Null, 1_000)).ok();
+    let id = &set["controls"]["limits"][0]["id"];
     stranger.post(&format!("{link}/freeze"), json!({})).ok();
-    let asked = waits(&own.put(link, limit(2_000)));
+    let asked = waits(&own.put(link, limit(id, 2_000)));
     assert_eq!(own.get(&asked).ok()["status"], "pending");
     assert_eq!(stranger.get(&asked).error().2, "approval_not_found");
     let approved = act(&two.bob, &asked, "approve").ok();

@@ -554,8 +554,9 @@ fn spend_says_what_is_used_of_each_limit_and_what_is_left() {
     of_day["count"] = json!(3);
     let controls = json!({"limits": [of_day, limit(month, "month", 5_000)]});
     let (account_id, card_id) = funded_card(&client, controls);
-    let budget = json!({"controls": {"limits": [limit("lim_0000000000003", "lifetime", 700)]}});
-    client.put("/v1/links/project/p1", budget).ok();
+    let budget = json!({"controls": {"limits": [{"window": "lifetime", "amount": 700}]}});
+    let set = client.put("/v1/links/project/p1", budget).ok();
+    let budget = set["controls"]["limits"][0]["id"].as_str().unwrap();
     let path = format!("/v1/cards/{card_id}/spend");
     authorize(&switch, &account_id, &card_id, 300);
     let refused = authorize(&switch, &account_id, &card_id, 900);
@@ -565,7 +566,7 @@ fn spend_says_what_is_used_of_each_limit_and_what_is_left() {
     for (id, scope, used, left) in [
         (day, "card", 300, 700),
         (month, "card", 300, 4_700),
-        ("lim_0000000000003", "link", 300, 400),
+        (budget, "link", 300, 400),
     ] {
         let row = told(id);
         let expected = (&json!(scope), &json!(used), &json!(left));
@@ -588,7 +589,7 @@ fn spend_says_what_is_used_of_each_limit_and_what_is_left() {
     for name in ["used", "left", "resets_at"] {
         assert_eq!(detail[name], told(day)[name], "{name}");
     }
-    assert_eq!(told("lim_0000000000003")["resets_at"], Value::Null);
+    assert_eq!(told(budget)["resets_at"], Value::Null);
     let nothing = client.get("/v1/cards/card_000000000000z/spend").error();
     assert_eq!((nothing.0, &*nothing.2), (404, "card_not_found"));
 }

@@ -4,15 +4,23 @@ use super::authorizations::{authorize, funded_card};
 use super::harness::{Client, Disk, Options, Switch};
 use super::keys::with_key;
 use super::refusals::assert_error;
+use cardswitch::engine::ids::LimitId;
 use serde_json::{Value, json};
 
 fn linked_card(account_id: &str, link_id: &str) -> Value {
     json!({"account_id": account_id, "links": [{"type": "project", "id": link_id}]})
 }
 
+/// Controls whose limit gets its id when they are set.
 fn budget(amount: i64) -> Value {
-    json!({"limits": [{"id": "lim_0000000000001", "window": "day", "amount": amount, "count": null,
-                       "time_zone": "UTC", "refunds": "restore"}]})
+    json!({"limits": [{"window": "day", "amount": amount, "count": null, "time_zone": "UTC", "refunds": "restore"}]})
+}
+
+/// The same limit with its id.
+fn budget_of(set: &Value, amount: i64) -> Value {
+    let mut controls = budget(amount);
+    controls["limits"][0]["id"] = set["controls"]["limits"][0]["id"].clone();
+    controls
 }
 
 #[test]
@@ -26,7 +34,8 @@ fn a_budget_is_set_read_back_and_shared_by_cards_that_are_linked_later_too() {
     assert_eq!(before["controls"], json!({}));
     assert_eq!(before["root_account_id"], json!(account_id));
     let set = client.put(path, json!({"controls": budget(1_000)})).ok();
-    assert_eq!(set["controls"], budget(1_000));
+    assert_eq!(set["controls"], budget_of(&set, 1_000));
+    let limit_id = set["controls"]["limits"][0]["id"].clone();
     assert_eq!(
         (&set["object"], &set["type"], &set["id"]),
         (&json!("link"), &json!("project"), &json!("p1"))
@@ -39,13 +48,13 @@ fn a_budget_is_set_read_back_and_shared_by_cards_that_are_linked_later_too() {
     let declined = authorize(&switch, &account_id, &second, 400);
     let told = client.get(&format!("/v1/authorizations/{declined}")).ok();
     assert_eq!(told["decision"]["reason"], "daily_limit_exceeded");
-    assert_eq!(told["decision"]["rule_id"], "lim_0000000000001");
+    assert_eq!(told["decision"]["rule_id"], limit_id);
     let steps = told["trace"].as_array().unwrap().iter();
     let mut limits = steps.filter(|step| step["step"] == "limits");
     let detail = &limits.next().unwrap()["detail"];
     for (name, value) in [
         ("scope", json!("link")),
-        ("limit_id", json!("lim_0000000000001")),
+        ("limit_id", limit_id),
         ("allowed", json!(1_000)),
         ("used", json!(700)),
         ("requested", json!(400)),
@@ -59,7 +68,14 @@ fn a_budget_is_set_read_back_and_shared_by_cards_that_are_linked_later_too() {
     let approved = authorize(&switch, &account_id, &second, 400);
     let told = client.get(&format!("/v1/authorizations/{approved}")).ok();
     assert_eq!(told["decision"]["result"], "approved");
-    client.put(path, json!({"controls": budget(2_000)})).ok();
+    // A limit that it has had goes on from its count.
+    let again = json!({"controls": budget_of(&set, 1_000)});
+    client.put(path, again).ok();
+    let declined = authorize(&switch, &account_id, &second, 301);
+    let told = client.get(&format!("/v1/authorizations/{declined}")).ok();
+    assert_eq!(told["decision"]["reason"], "daily_limit_exceeded");
+    let written = json!({"controls": budget_of(&set, 2_000)});
+    client.put(path, written).ok();
     let written = client.get(path).ok();
     drop(switch);
     let again = Switch::start_on(disk, Options::default());
@@ -116,14 +132,71 @@ fn a_budget_is_of_one_account_tree() {
         Some("controls.limits"),
     );
     assert_error(&refused, expected, "limits for two trees");
-    let refused = client.put("/v1/links/project/p3", json!({"controls": budget(5)}));
-    let expected = (
-        409,
-        "conflict",
-        "limit_of_other_link",
-        Some("controls.limits"),
+}
+
+/// Ids are one sequence, so the next ones are known to whoever has got some.
+#[test]
+fn a_limit_id_of_a_linked_object_is_its_own_or_given_with_the_write() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (program_id, account_id) = client.program_and_account();
+    let path = |id: &str| format!("/v1/links/project/{id}");
+    let set = client
+        .put(&path("p1"), json!({"controls": budget(1_000)}))
+        .ok();
+    let limit_id = set["controls"]["limits"][0]["id"].as_str().unwrap();
+    let given: LimitId = limit_id.parse().unwrap();
+    let stated = |id: LimitId| json!({"id": id.to_string(), "window": "day", "amount": 5});
+    let unknown = |param| (400, "invalid_request", "limit_id_unknown", Some(param));
+    // What another object has, and all that may be given next.
+    for ahead in [0, 1, 7, 64, 65, 128, 192] {
+        for id in ["p1", "p2"] {
+            if (id, ahead) == ("p1", 0) {
+                continue;
+            }
+            let limits = json!([{"window": "week", "amount": 9}, stated(LimitId(given.0 + ahead))]);
+            let refused = client.put(&path(id), json!({"controls": {"limits": limits}}));
+            assert_error(
+                &refused,
+                unknown("controls.limits[1].id"),
+                &format!("{id} {ahead}"),
+            );
+        }
+    }
+    assert_eq!(client.get(&path("p1")).ok(), set);
+    // Its own, also after it gave it up; nobody else has it in between.
+    client.put(&path("p1"), json!({"controls": {}})).ok();
+    let taken = json!({"controls": budget_of(&set, 5)});
+    let refused = client.put(&path("p2"), taken.clone());
+    assert_error(
+        &refused,
+        unknown("controls.limits[0].id"),
+        "given up by another",
     );
-    assert_error(&refused, expected, "an id that is taken");
+    client.put(&path("p1"), taken).ok();
+    // Cards, accounts and programs count on themselves: whoever states an id is in nobody's way.
+    super::transfers::top_up(&client, &account_id, 1_000);
+    let limits = json!({"limits": [stated(LimitId(given.0 + 10_000))]});
+    let [one, other] = [(); 2].map(|()| client.card(&account_id));
+    for path in [
+        format!("/v1/cards/{one}"),
+        format!("/v1/cards/{other}"),
+        format!("/v1/accounts/{account_id}"),
+        format!("/v1/programs/{program_id}"),
+    ] {
+        client.patch(&path, json!({ "controls": limits })).ok();
+    }
+    authorize(&switch, &account_id, &one, 1);
+    for (card, used) in [(one, [1, 1, 1]), (other, [1, 1, 0])] {
+        let spend = client.get(&format!("/v1/cards/{card}/spend")).ok();
+        let limits = spend["limits"].as_array().unwrap().iter();
+        assert_eq!(
+            limits
+                .map(|limit| limit["used"].clone())
+                .collect::<Vec<_>>(),
+            used
+        );
+    }
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod keys;
 mod links;
 mod lists;
 mod openapi;
+mod owners;
 mod permissions;
 mod programs;
 mod refusals;

@@ -238,6 +238,13 @@ fn what_cannot_be_moved_is_refused_and_moves_nothing() {
     let frozen = client.post("/v1/transfers", body(&from, &other, 1));
     let expected = (409, "conflict", "account_frozen", Some("from_account_id"));
     assert_error(&frozen, expected, "frozen");
+    let below = json!({"program_id": program, "parent_id": from});
+    let below = client.post("/v1/accounts", below).created();
+    let stopped = client.post("/v1/transfers", body(&below, &other, 1));
+    assert_error(&stopped, expected, "below a frozen one");
+    for refused in [&frozen, &stopped] {
+        assert!(refused.text.contains(&from), "{}", refused.text);
+    }
     for path in ["/v1/transfers/trf_0000000000001", "/v1/transfers/x"] {
         let expected = (404, "not_found", "transfer_not_found", None);
         assert_error(&client.get(path), expected, path);

@@ -593,7 +593,11 @@ impl Switch {
     }
 
     pub fn set_link_controls(&mut self, key: LinkKey, controls: Controls) -> RegistryOutcome {
-        let set = SetLinkControls { key, controls };
+        let set = SetLinkControls {
+            key,
+            controls,
+            tenant: None,
+        };
         self.registry(RegistryAction::SetLinkControls(Box::new(set)))
     }
 

@@ -265,6 +265,9 @@ fn spend() -> Value {
         controls::limit(),
         vec![
             ("scope", open_word(&scopes)),
+            ("link", or_null(named("LinkRef"))),
+            ("account_id", or_null(id("acct"))),
+            ("levels_above", or_null(number(1))),
             ("used", or_null(amount())),
             ("left", or_null(amount())),
             ("used_count", or_null(number(3))),

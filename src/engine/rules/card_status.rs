@@ -17,13 +17,13 @@ pub fn check(context: &Context, checks: &mut Checks) {
         None => own,
     };
     match of_both {
-        Some(reason) => {
-            let whose = match link {
-                Some((_, link_id)) if own != Some(reason) => Detail::Link { link_id },
-                _ => Detail::None,
-            };
-            checks.fail(Step::CardStatus, reason, whose);
-        }
+        Some(reason) => match link {
+            Some((_, link_id)) if own != Some(reason) => {
+                checks.fail(Step::CardStatus, reason, Detail::Link { link_id });
+            }
+            _ if reason == DeclineReason::CardUsed => fail_as_used(context, checks),
+            _ => checks.fail(Step::CardStatus, reason, Detail::None),
+        },
         None => checks.pass(Step::CardStatus, Detail::None),
     }
 }
@@ -44,6 +44,20 @@ fn own(context: &Context) -> Option<DeclineReason> {
         CardStatus::BlockedStolen | CardStatus::ClosedStolen => DeclineReason::CardStolen,
         CardStatus::Closed => DeclineReason::CardClosed,
     })
+}
+
+/// Names what used it, and the first who asks for single use.
+fn fail_as_used(context: &Context, checks: &mut Checks) {
+    let (step, reason) = (Step::CardStatus, DeclineReason::CardUsed);
+    let used_by = context.kept_on.used_by();
+    let detail = used_by.map_or(Detail::None, |authorization_id| Detail::UsedBy {
+        authorization_id,
+    });
+    let mut all = context.controls();
+    match all.find(|(_, controls)| controls.single_use) {
+        Some((owner, _)) => checks.fail_of(step, reason, owner, detail),
+        None => checks.fail(step, reason, detail),
+    }
 }
 
 /// A credit still passes: what the card was used for must be able to come back. So does what adds to its one use.

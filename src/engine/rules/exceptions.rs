@@ -7,7 +7,7 @@ use crate::engine::counters::CountedIn;
 use crate::engine::event::LimitUse;
 use crate::engine::exceptions::{ControlException, RaisedLimit, Subject};
 use crate::engine::reason::DeclineReason;
-use crate::engine::scope::Scope;
+use crate::engine::scope::{Owner, Scope};
 use crate::engine::trace::{Detail, Step, StepResult};
 use crate::engine::window::WindowEnd;
 
@@ -47,14 +47,14 @@ pub fn fail_unless_lifted(
     checks: &mut Checks,
     step: Step,
     reason: DeclineReason,
-    detail: Detail,
+    (owner, detail): (Owner, Detail),
 ) {
     match live(context).find(|exception| lifts(context, exception, step)) {
         Some(exception) => {
-            checks.pass(step, detail);
+            checks.pass_of(step, owner, detail);
             note(context, checks, (step, StepResult::Pass), exception);
         }
-        None => checks.fail(step, reason, detail),
+        None => checks.fail_of(step, reason, owner, detail),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::engine::ids::LimitId;
 use crate::engine::reason::DeclineReason;
 use crate::engine::rolling::RollingWindow;
 use crate::engine::rules::exceptions::{self, Raised};
-use crate::engine::scope::Scope;
+use crate::engine::scope::{Owner, Scope};
 use crate::engine::time::Timestamp;
 use crate::engine::trace::{Detail, Step, StepResult};
 use crate::engine::window::{WindowEnd, window_end};
@@ -20,7 +20,7 @@ pub fn check(context: &Context, checks: &mut Checks) {
         return checks.skip(Step::Limits);
     };
     let mut any = false;
-    for (scope, controls) in context.controls() {
+    for (owner, controls) in context.controls() {
         let counts = |limit: &&Limit| {
             let filter = limit.filter.as_ref();
             let groups = &context.registry.groups;
@@ -30,8 +30,8 @@ pub fn check(context: &Context, checks: &mut Checks) {
         };
         for limit in controls.limits.iter().filter(counts) {
             any = true;
-            let counters = counters(context, scope, limit.id);
-            check_limit(context, checks, scope, limit, counters, requested_minor);
+            let counters = counters(context, owner.scope, limit.id);
+            check_limit(context, checks, owner, limit, counters, requested_minor);
         }
     }
     if !any {
@@ -59,12 +59,12 @@ fn counters<'a>(context: &Context<'a>, scope: Scope, limit_id: LimitId) -> Optio
 fn check_limit(
     context: &Context,
     checks: &mut Checks,
-    scope: Scope,
+    owner: Owner,
     limit: &Limit,
     counters: Option<&Counters>,
     requested_minor: i64,
 ) {
-    let limit_id = limit.id;
+    let (scope, limit_id) = (owner.scope, limit.id);
     let counting = Counting::of(limit, counters, context.at);
     let (used_minor, used) = counting.used;
     if let Some(allowed_minor) = limit.amount_minor {
@@ -85,7 +85,7 @@ fn check_limit(
             resets: counting.resets(exceeded, |used_minor, _| used_minor <= most_minor),
         };
         let reason = exceeded.then(|| amount_reason(limit));
-        note(context, checks, detail, reason, raised);
+        note(context, checks, (owner, detail), reason, raised);
     }
     if let Some(allowed) = limit.count {
         let raised = match used >= allowed {
@@ -107,7 +107,7 @@ fn check_limit(
             resets: counting.resets(exceeded, |_, used| used < allowed),
         };
         let reason = exceeded.then_some(DeclineReason::VelocityCountExceeded);
-        note(context, checks, detail, reason, raised);
+        note(context, checks, (owner, detail), reason, raised);
     }
     if let Some(counted_in) = counting.counted_in {
         checks.uses.push(LimitUse::new(scope, limit_id, counted_in));
@@ -118,17 +118,17 @@ fn check_limit(
 fn note(
     context: &Context,
     checks: &mut Checks,
-    detail: Detail,
+    (owner, detail): (Owner, Detail),
     reason: Option<DeclineReason>,
     raised: Option<Raised>,
 ) {
     let result = match reason {
         Some(reason) => {
-            checks.fail(Step::Limits, reason, detail);
+            checks.fail_of(Step::Limits, reason, owner, detail);
             StepResult::Fail
         }
         None => {
-            checks.pass(Step::Limits, detail);
+            checks.pass_of(Step::Limits, owner, detail);
             StepResult::Pass
         }
     };

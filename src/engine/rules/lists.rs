@@ -6,6 +6,7 @@ use crate::engine::facts::Country;
 use crate::engine::money::Currency;
 use crate::engine::reason::DeclineReason;
 use crate::engine::rules::exceptions::fail_unless_lifted;
+use crate::engine::scope::Owner;
 use crate::engine::trace::{Detail, Step};
 
 pub fn check_mcc(context: &Context, checks: &mut Checks) {
@@ -13,21 +14,21 @@ pub fn check_mcc(context: &Context, checks: &mut Checks) {
     let reasons = (DeclineReason::MccNotAllowed, DeclineReason::MccBlocked);
     let groups = &context.registry.groups;
     let mut any = false;
-    for (scope, controls) in context.controls() {
+    for (owner, controls) in context.controls() {
         let Some(list) = &controls.mcc else {
             continue;
         };
         any = true;
         let named = list.names(mcc) || groups.any_has_mcc(&controls.mcc_groups, mcc);
         let detail = Detail::List {
-            scope,
+            scope: owner.scope,
             control_id: list.id,
             value: u32::from(mcc),
         };
         note(
             context,
             checks,
-            (Step::Mcc, detail),
+            (Step::Mcc, owner, detail),
             list.passes_if(named),
             (list.mode, reasons),
         );
@@ -52,18 +53,16 @@ pub fn check_country(context: &Context, checks: &mut Checks) {
         looked_up,
         reasons,
     );
-    let home_only = context
-        .controls()
-        .any(|(_, controls)| controls.home_country_only);
-    if home_only {
-        check_home(context, checks);
-    } else if !listed {
-        checks.pass(Step::Country, Detail::None);
+    let mut all = context.controls();
+    match all.find(|(_, controls)| controls.home_country_only) {
+        Some((owner, _)) => check_home(context, checks, owner),
+        None if !listed => checks.pass(Step::Country, Detail::None),
+        None => {}
     }
 }
 
-/// A country that is not known is nobody's home, and a card without a cardholder is at home nowhere.
-fn check_home(context: &Context, checks: &mut Checks) {
+/// By the first who asks for it. A country that is not known is nobody's home, and a card without a cardholder is at home nowhere.
+fn check_home(context: &Context, checks: &mut Checks, owner: Owner) {
     let country = context.command.merchant.country;
     let home = context.card.holder.map(|holder| holder.home_country);
     let detail = Detail::HomeCountry {
@@ -71,10 +70,10 @@ fn check_home(context: &Context, checks: &mut Checks) {
         country: u16::from_be_bytes(country.0),
     };
     if country != Country::UNKNOWN && home == Some(country) {
-        checks.pass(Step::Country, detail);
+        checks.pass_of(Step::Country, owner, detail);
     } else {
         let reason = DeclineReason::CountryNotAllowed;
-        fail_unless_lifted(context, checks, Step::Country, reason, detail);
+        fail_unless_lifted(context, checks, Step::Country, reason, (owner, detail));
     }
 }
 
@@ -172,13 +171,13 @@ fn look_up<T: Ord + Copy>(
     reasons: (DeclineReason, DeclineReason),
 ) -> bool {
     let mut any = false;
-    for (scope, controls) in context.controls() {
+    for (owner, controls) in context.controls() {
         let Some(list) = list_of(controls) else {
             continue;
         };
         any = true;
         let detail = Detail::List {
-            scope,
+            scope: owner.scope,
             control_id: list.id,
             value: u32::from(code),
         };
@@ -186,7 +185,7 @@ fn look_up<T: Ord + Copy>(
         note(
             context,
             checks,
-            (step, detail),
+            (step, owner, detail),
             passes,
             (list.mode, reasons),
         );
@@ -197,7 +196,7 @@ fn look_up<T: Ord + Copy>(
 fn note(
     context: &Context,
     checks: &mut Checks,
-    (step, detail): (Step, Detail),
+    (step, owner, detail): (Step, Owner, Detail),
     passes: bool,
     (mode, (not_allowed, blocked)): (ListMode, (DeclineReason, DeclineReason)),
 ) {
@@ -206,7 +205,7 @@ fn note(
         ListMode::Block => blocked,
     };
     match passes {
-        true => checks.pass(step, detail),
-        false => fail_unless_lifted(context, checks, step, reason, detail),
+        true => checks.pass_of(step, owner, detail),
+        false => fail_unless_lifted(context, checks, step, reason, (owner, detail)),
     }
 }

@@ -9,17 +9,14 @@ use crate::engine::trace::{Detail, Step};
 
 pub fn check(context: &Context, checks: &mut Checks) {
     let listed = check_lists(context, checks);
-    let locked = context
-        .controls()
-        .any(|(_, controls)| controls.merchant_lock);
-    if locked && !keeps_to_lock(context) {
-        checks.fail(
-            Step::Merchant,
-            DeclineReason::MerchantLockMismatch,
-            Detail::None,
-        );
-    } else if locked || !listed {
-        checks.pass(Step::Merchant, Detail::None);
+    let mut all = context.controls();
+    match all.find(|(_, controls)| controls.merchant_lock) {
+        Some((owner, _)) if !keeps_to_lock(context) => {
+            let reason = DeclineReason::MerchantLockMismatch;
+            checks.fail_of(Step::Merchant, reason, owner, locked_to(context));
+        }
+        None if listed => {}
+        _ => checks.pass(Step::Merchant, Detail::None),
     }
 }
 
@@ -27,7 +24,7 @@ pub fn check(context: &Context, checks: &mut Checks) {
 /// counted from 1, and 0 where none did.
 fn check_lists(context: &Context, checks: &mut Checks) -> bool {
     let mut any = false;
-    for (scope, controls) in context.controls() {
+    for (owner, controls) in context.controls() {
         let Some(list) = &controls.merchants else {
             continue;
         };
@@ -35,20 +32,20 @@ fn check_lists(context: &Context, checks: &mut Checks) -> bool {
         let (merchant, reference) = (&context.command.merchant, &context.command.reference);
         let place = list.find(merchant, reference, &context.registry.groups);
         let detail = Detail::List {
-            scope,
+            scope: owner.scope,
             control_id: list.id,
             value: place.map_or(0, |place| place as u32 + 1),
         };
         match (list.mode, place) {
             (ListMode::Allow, None) => {
                 let reason = DeclineReason::MerchantNotAllowed;
-                fail_unless_lifted(context, checks, Step::Merchant, reason, detail);
+                fail_unless_lifted(context, checks, Step::Merchant, reason, (owner, detail));
             }
             (ListMode::Block, Some(_)) => {
                 let reason = DeclineReason::MerchantBlocked;
-                fail_unless_lifted(context, checks, Step::Merchant, reason, detail);
+                fail_unless_lifted(context, checks, Step::Merchant, reason, (owner, detail));
             }
-            _ => checks.pass(Step::Merchant, detail),
+            _ => checks.pass_of(Step::Merchant, owner, detail),
         }
     }
     any
@@ -60,6 +57,15 @@ fn keeps_to_lock(context: &Context) -> bool {
     match context.kept_on.locked_to() {
         Some(locked_to) => locked_to.is(merchant, reference),
         None => !merchant.id.is_empty(),
+    }
+}
+
+/// The merchant as the lock knows it now; none, where nothing has locked it yet.
+fn locked_to(context: &Context) -> Detail {
+    let locked_to = context.kept_on.locked_to();
+    Detail::LockedTo {
+        id: locked_to.map(|to| to.id).unwrap_or_default(),
+        acquirer_id: locked_to.map(|to| to.acquirer_id).unwrap_or_default(),
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::engine::checks::{Checks, Context};
 use crate::engine::facts::{Channel, EntryMode};
 use crate::engine::reason::DeclineReason;
+use crate::engine::scope::Owner;
 use crate::engine::three_ds::{
     Asked, Authentication, Cryptogram, Exemption, ThreeDs, ThreeDsMode, ThreeDsPolicy, Told,
 };
@@ -13,20 +14,21 @@ use crate::engine::trace::{Detail, Step};
 /// strictest.
 pub fn check(context: &Context, checks: &mut Checks) {
     let by_rule = checks.three_ds_required.then(|| required_by_rule(context));
-    let by_controls = context.controls().filter_map(|(scope, controls)| {
+    let by_rule = by_rule.map(|(asked, reason)| (None, asked, reason));
+    let by_controls = context.controls().filter_map(|(owner, controls)| {
         let policy = controls.three_ds.as_ref()?;
         let mode = policy.mode;
         let asked = Asked {
             mode,
-            scope: Some(scope),
+            scope: Some(owner.scope),
         };
-        Some((asked, reason_against(context, policy)))
+        Some((Some(owner), asked, reason_against(context, policy)))
     });
-    let mut shown: Option<(Asked, Option<DeclineReason>)> = None;
-    for (asked, reason) in by_controls.chain(by_rule) {
+    let mut shown: Option<(Option<Owner>, Asked, Option<DeclineReason>)> = None;
+    for (owner, asked, reason) in by_controls.chain(by_rule) {
         let rank = |asked: Asked, reason: Option<_>| (reason.is_some(), asked.mode);
-        if shown.is_none_or(|(other, before)| rank(other, before) < rank(asked, reason)) {
-            shown = Some((asked, reason));
+        if shown.is_none_or(|(_, other, before)| rank(other, before) < rank(asked, reason)) {
+            shown = Some((owner, asked, reason));
         }
     }
     let command = context.command;
@@ -38,15 +40,18 @@ pub fn check(context: &Context, checks: &mut Checks) {
         mode: ThreeDsMode::Off,
         scope: None,
     };
-    let (asked, reason) = shown.unwrap_or((nothing_asked, None));
+    let (owner, asked, reason) = shown.unwrap_or((None, nothing_asked, None));
     let told = Told {
         three_ds: command.three_ds,
         initiated_by_merchant: command.initiated_by_merchant,
         asked,
     };
-    match reason {
-        Some(reason) => checks.fail(Step::ThreeDs, reason, told.detail()),
-        None => checks.pass(Step::ThreeDs, told.detail()),
+    let (step, detail) = (Step::ThreeDs, told.detail());
+    match (reason, owner) {
+        (Some(reason), Some(owner)) => checks.fail_of(step, reason, owner, detail),
+        (Some(reason), None) => checks.fail(step, reason, detail),
+        (None, Some(owner)) => checks.pass_of(step, owner, detail),
+        (None, None) => checks.pass(step, detail),
     }
 }
 

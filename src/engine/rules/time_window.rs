@@ -9,13 +9,13 @@ use crate::engine::window::local_minute_of_week;
 /// minutes since Monday 00:00.
 pub fn check(context: &Context, checks: &mut Checks) {
     let mut any = false;
-    for (scope, controls) in context.controls() {
+    for (owner, controls) in context.controls() {
         let mut first_closed = None;
         let mut open = None;
         for window in &controls.time_windows {
             let minute = local_minute_of_week(&window.time_zone, context.at);
             let detail = Detail::List {
-                scope,
+                scope: owner.scope,
                 control_id: window.id,
                 value: u32::from(minute),
             };
@@ -27,9 +27,10 @@ pub fn check(context: &Context, checks: &mut Checks) {
         }
         any |= open.or(first_closed).is_some();
         match (open, first_closed) {
-            (Some(detail), _) => checks.pass(Step::TimeWindow, detail),
+            (Some(detail), _) => checks.pass_of(Step::TimeWindow, owner, detail),
             (None, Some(detail)) => {
-                checks.fail(Step::TimeWindow, DeclineReason::OutsideTimeWindow, detail);
+                let reason = DeclineReason::OutsideTimeWindow;
+                checks.fail_of(Step::TimeWindow, reason, owner, detail);
             }
             (None, None) => {}
         }

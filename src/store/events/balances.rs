@@ -110,7 +110,7 @@ pub(super) fn thresholds_reached(context: &EventContext, record: &Record) -> Vec
     let thresholds = account.and_then(|account| context.limit_thresholds.get(&account.program_id));
     let thresholds = thresholds.map_or(&[][..], Vec::as_slice);
     let mut drafts = Vec::new();
-    let told = crate::json::trace::to_json(&row.trace);
+    let told = context.trace_json(row);
     for (step, told) in row.trace.steps().zip(told) {
         let Some((used, after, allowed)) = use_of_limit(&step, row) else {
             continue;

@@ -6,10 +6,22 @@ use crate::engine::event::Event;
 use crate::engine::ids::{CardId, LinkId};
 use crate::engine::registry::IssueCard;
 use crate::engine::shipping::ShippingStatus;
-use crate::store::from_record;
-use crate::store::rows::CardRow;
+use crate::json::trace::{OwnerNames, to_json_with_names};
+use crate::store::rows::{AuthorizationRow, CardRow};
+use crate::store::{from_record, row_json};
+use serde_json::Value;
 
 impl EventContext {
+    pub(super) fn trace_json(&self, row: &AuthorizationRow) -> Vec<Value> {
+        let link = |id| self.link_json(id);
+        to_json_with_names(&row.trace, &owner_names(&link))
+    }
+
+    pub(super) fn link_json(&self, number: LinkId) -> Option<Value> {
+        let (link_type, id) = self.link_names.get(&number)?;
+        Some(row_json::link(link_type, id))
+    }
+
     /// Of a card that is closed before it was sent.
     fn cancel_shipping(&mut self, id: CardId, is_cancelled: bool) {
         if let Some(row) = self.cards.get_mut(&id).filter(|_| is_cancelled) {
@@ -70,5 +82,13 @@ impl EventContext {
             }
             _ => {}
         }
+    }
+}
+
+/// An event is for all who see the card.
+pub(super) fn owner_names<'a>(link: &'a dyn Fn(LinkId) -> Option<Value>) -> OwnerNames<'a> {
+    OwnerNames {
+        link,
+        levels_above: OwnerNames::LEVELS_OF_CARD,
     }
 }

@@ -2,6 +2,7 @@
 //! each is numbered among the events of its object.
 
 use super::balances;
+use super::cards::owner_names;
 use super::derive;
 use super::row::{EventCountRow, EventRow, LinkStateRow, PlaceJson, WebhookEndpointRow};
 use super::tokens;
@@ -132,11 +133,8 @@ impl EventContext {
         let posted = posted.map_or(&[][..], Vec::as_slice);
         // The response code is put in where it is told: it is the dialect's.
         let links = self.links_json(row.card_id);
-        let name_of = |id: LinkId| {
-            let (link_type, id) = self.link_names.get(&id)?;
-            Some(row_json::link(link_type, id))
-        };
-        row_json::authorization(row, links, &name_of, posted, None)
+        let link = |id| self.link_json(id);
+        row_json::authorization(row, links, &owner_names(&link), posted, None)
     }
 
     fn links_json(&self, id: CardId) -> Vec<Value> {
