@@ -102,7 +102,7 @@ fn records_of_another_format_are_refused_by_name() {
     for line in text.lines().skip(1) {
         let error = record::read(&bytes_of(line)).unwrap_err();
         let told =
-            "the record has format 1, this program reads format 6; use the version that wrote it";
+            "the record has format 1, this program reads format 7; use the version that wrote it";
         assert_eq!(error.to_string(), told);
     }
 }
@@ -461,6 +461,8 @@ fn of_a_project(switch: &mut Switch) {
         decided: None,
         ended: None,
         tenant: None,
+        program_id: PROGRAM,
+        account_ids: Box::default(),
     };
     let of_card = exception(61, Subject::Card(CardId(11)));
     let of_project = exception(62, Subject::Link(LinkId(1)));

@@ -194,6 +194,8 @@ fn an_exception_that_is_over_for_long_is_forgotten_by_all_alike() {
             decided: None,
             ended: None,
             tenant: Some(ApiKeyId(1)),
+            program_id: PROGRAM,
+            account_ids: [AccountId(ROOT)].into(),
         };
         switch.registry(RegistryAction::RequestException(Box::new(exception)));
     };

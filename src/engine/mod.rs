@@ -33,6 +33,7 @@ pub mod decision_endpoints;
 pub mod engine_settings;
 pub mod event;
 pub mod exceptions;
+pub mod exceptions_page;
 pub mod facts;
 pub mod fees;
 pub mod first_answer;
