@@ -562,6 +562,70 @@ fn a_file_of_payments_settles_what_waits_and_tells_the_rest() {
 }
 
 #[test]
+fn what_a_payer_writes_keeps_no_other_payment_from_being_booked() {
+    let switch = without_sandbox();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    announce(&client, &account_id, 100, "W1");
+    let long = "W".repeat(141);
+    let file = format!(
+        "reference,amount,currency\n\
+         RE 4111111111111111,1,USD\n\
+         \"two\nlines\",2,USD\n\
+         {long},3,USD\n\
+         ,4,USD\n\
+         bell\u{7},5,USD\n\
+         W1,100,USD\n"
+    );
+    let csv = client.header("Content-Type", "text/csv");
+    let csv = csv.header("Idempotency-Key", "file");
+    let send = || csv.send("POST", "/v1/incoming_payments", file.as_bytes());
+    let first = send();
+    let told = first.ok();
+    assert_eq!(told["counts"], json!({"unmatched": 5, "matched": 1}));
+    let lines = told["payments"].as_array().unwrap().iter();
+    let lines: Vec<Value> = lines
+        .map(|line| json!([line["line"], line["reference"], line["reason"]]))
+        .collect();
+    let invalid = "reference_invalid";
+    assert_eq!(
+        lines,
+        [
+            json!([2, "RE 411111******1111", invalid]),
+            json!([3, "two lines", invalid]),
+            json!([5, long[1..], invalid]),
+            json!([6, "", invalid]),
+            json!([7, "bell", invalid]),
+            json!([8, "W1", null]),
+        ]
+    );
+    assert_eq!(posted(&client, &account_id), 100);
+    assert_eq!(send().text, first.text);
+    let payment = |reference: &str| json!({"reference": reference, "amount": 1, "currency": "USD"});
+    let one = client
+        .post("/v1/incoming_payments", payment("RE 4111 1111-11111111"))
+        .ok();
+    assert_eq!(
+        [&one["result"], &one["reason"], &one["reference"]],
+        [
+            &json!("unmatched"),
+            &json!(invalid),
+            &json!("RE 4111 11**-****1111")
+        ]
+    );
+    switch.projected();
+    let log = client.get("/v1/audit_log?action=POST%20/v1/incoming_payments");
+    assert!(!log.text.contains("41111111") && !log.text.contains("11111111"));
+    for wrong in [json!(4111111111111111i64), json!(["W1"])] {
+        let mut body = payment("W1");
+        body["reference"] = wrong;
+        let told = client.post("/v1/incoming_payments", body);
+        let expected = (400, "invalid_request", "type_invalid", Some("reference"));
+        assert_error(&told, expected, "no text");
+    }
+}
+
+#[test]
 fn one_payment_is_told_in_json_by_its_reference_or_by_the_top_up() {
     let switch = without_sandbox();
     let client = switch.client();
