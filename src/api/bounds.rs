@@ -428,12 +428,12 @@ pub async fn are_within(
     if !fit || !links_fit || !outer.account_ids.is_empty() && inner.account_ids.is_empty() {
         return Ok(false);
     }
-    let only_accounts = Bounds {
-        account_ids: outer.account_ids.clone(),
-        ..Bounds::default()
+    let without_links = Bounds {
+        links: Box::default(),
+        ..outer.clone()
     };
     for id in &inner.account_ids {
-        if !account(state, *id).await?.is_within(&only_accounts) {
+        if !account(state, *id).await?.is_within(&without_links) {
             return Ok(false);
         }
     }
