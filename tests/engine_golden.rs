@@ -731,6 +731,7 @@ fn of_nobody(switch: &mut Switch) {
         request_hash: 8,
         first_id: 9,
         tenant: None,
+        request_number: 10,
     };
     switch.registry(RegistryAction::BeginIdempotent(request));
     switch.registry(RegistryAction::CompleteIdempotent {

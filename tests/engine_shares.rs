@@ -249,6 +249,7 @@ fn idempotency_keys_are_restored_with_their_responses_and_what_they_take() {
             request_hash: 8,
             first_id: 9,
             tenant: Some(ApiKeyId(key as u64)),
+            request_number: 10,
         };
         switch.registry(RegistryAction::BeginIdempotent(request));
         if !body.is_empty() {

@@ -3,6 +3,7 @@
 
 use super::api_keys::take_bounds;
 use super::body::WriteRequest;
+use super::envelope::RequestId;
 use super::error::ApiError;
 use super::fields::Fields;
 use super::idempotency::Success;
@@ -15,13 +16,18 @@ use crate::store::query_audit::AuditFilter;
 use crate::store::rows::AuditRow;
 use axum::extract::State;
 use axum::response::Response;
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Longest form of an object that is kept; of a longer one, that it was too long.
 const JSON_MAX_BYTES: usize = 64 * 1024;
+
+/// How long the tables may take to have the last change.
+const PROJECTION_PATIENCE: Duration = Duration::from_secs(5);
 
 tokio::task_local! {
     /// The write that this task carries out.
@@ -37,9 +43,46 @@ pub struct Asked {
 
 impl Asked {
     pub fn by(request: &WriteRequest) -> Arc<Asked> {
+        Asked::as_request(request, &request.request_id.0)
+    }
+
+    /// The same of one that goes on with what another has begun: its id has the other's before it.
+    pub fn by_repeat(request: &WriteRequest, first: &RequestId) -> Arc<Asked> {
+        Asked::as_request(request, &format!("{}/{}", first.0, request.request_id.0))
+    }
+
+    fn as_request(request: &WriteRequest, request_id: &str) -> Arc<Asked> {
         let action = format!("{} {}", request.method, request.route);
         let object_id = object_of(&request.route, &request.path);
-        Asked::of(&request.caller, action, object_id, &request.request_id.0)
+        // As the object says it itself.
+        let object_id = object_id.map(|id| percent_decode_str(id).decode_utf8_lossy());
+        Asked::of(&request.caller, action, object_id.as_deref(), request_id)
+    }
+
+    /// Whether the last change of the same kind, of the same object, was made by the request of this id or a repeat of it.
+    /// Nobody knows while the tables are behind.
+    pub async fn was_last_made_by(
+        &self,
+        state: &ApiState,
+        first: &RequestId,
+    ) -> Result<bool, ApiError> {
+        list::check_store(state)?;
+        let durable = state.journal.durable();
+        if !state.lag.reached(durable, PROJECTION_PATIENCE).await {
+            let message = "what was changed last is not in the tables yet; repeat this in a second";
+            return Err(ApiError::unavailable("store_behind", message));
+        }
+        let filter = AuditFilter {
+            object_id: self.requester.object_id.as_deref().map(str::to_owned),
+            action: Some(self.requester.action.to_string()),
+            ..AuditFilter::default()
+        };
+        let page = state.store.audit_log(&filter, None, 1).await;
+        let page = page.map_err(store_error)?;
+        Ok(page.data.first().is_some_and(|row| {
+            let rest = row.request_id.strip_prefix(&first.0);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        }))
     }
 
     /// A write of this caller, as in `POST /v1/cards/{id}/freeze`.

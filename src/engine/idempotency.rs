@@ -28,6 +28,8 @@ pub struct IdempotentRequest {
     pub first_id: u64,
     /// Whose share it takes of.
     pub tenant: Option<ApiKeyId>,
+    /// Under which what it changes stands in the journal.
+    pub request_number: u64,
 }
 
 /// An idempotency key in use: its request, and the response once there is one.
@@ -166,6 +168,7 @@ mod tests {
             request_hash: 0,
             first_id: 0,
             tenant: tenant.map(ApiKeyId),
+            request_number: 0,
         }
     }
 
