@@ -35,6 +35,7 @@ pub mod event;
 pub mod exceptions;
 pub mod exceptions_page;
 pub mod facts;
+pub mod failed_references;
 pub mod fees;
 pub mod first_answer;
 mod funding;

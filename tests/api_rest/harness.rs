@@ -55,6 +55,15 @@ impl Disk {
         }
     }
 
+    /// What a start from it finds. Nothing runs on it meanwhile.
+    pub fn world(&self) -> World {
+        let mut world = World::new(2);
+        let storage = self.storage.clone();
+        let none = &mut |_| {};
+        recover(storage, &settings(), 1, &mut world, BEGINNING, None, none).unwrap();
+        world
+    }
+
     /// The disk as a crash would have left it when `records` records were durable.
     pub fn cut_after(&self, records: Sequence) -> Disk {
         let storage = MemoryStorage::new();

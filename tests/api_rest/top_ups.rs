@@ -412,6 +412,42 @@ fn the_reference_of_a_top_up_that_was_never_made_is_taken_again_by_its_tree() {
     assert_eq!(client.get(&path).status, 404);
 }
 
+/// Whether the registry has heard that it failed, as a start from this disk finds it.
+fn is_noted(disk: &Disk, reference: &str) -> bool {
+    let world = disk.world();
+    let mut known = world.registry.references.iter();
+    known.any(|(_, known, of)| known == reference && of.has_failed)
+}
+
+#[test]
+fn the_registry_hears_of_a_top_up_that_failed_wherever_the_process_ends() {
+    let switch = without_sandbox();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    let id = announce(&client, &account_id, 100, "W1");
+    let before = switch.journal.durable();
+    let path = format!("/v1/top_ups/{id}/fail");
+    client.post(&path, json!({"reason": "recalled"})).ok();
+    assert_eq!(
+        switch.journal.durable() - before,
+        3,
+        "end, reference, audit"
+    );
+    for (kept, noted) in [(before, false), (before + 1, true), (before + 2, true)] {
+        let disk = switch.disk.cut_after(kept);
+        let options = Options {
+            sandbox: false,
+            ..Options::default()
+        };
+        let restarted = Switch::start_on(disk.clone(), options);
+        // The registry has its queue in order.
+        restarted.client().get("/v1/programs").ok();
+        restarted.client().program();
+        drop(restarted);
+        assert_eq!(is_noted(&disk, "W1"), noted, "{kept}");
+    }
+}
+
 #[test]
 fn what_failed_or_was_never_made_stands_in_no_others_way() {
     let switch = without_sandbox();
