@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 /// What an entry takes beside the body of its response: its place, its way to be found, and what allocating costs.
 pub const ENTRY_BYTES: u64 = 256;
 
+/// Times that memory is freed after a refusal.
+const RECLAIMED_AT_ONCE: usize = 1_000;
+
 /// An `Idempotency-Key` within its API key, hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct IdempotencyKey(#[serde(with = "postcard::fixint::le")] pub u128);
@@ -129,6 +132,13 @@ impl IdempotencyKeys {
         self.taken.remove(entry.request.tenant, entry.bytes());
         entry.response = Some(response);
         self.taken.add(entry.request.tenant, entry.bytes());
+    }
+
+    /// More of what is over than a change frees: after a refusal, which has looked at all of it in vain and would again.
+    pub fn reclaim(&mut self, now: Timestamp, retention_ms: i64) {
+        for _ in 0..RECLAIMED_AT_ONCE {
+            self.forget(now, retention_ms);
+        }
     }
 
     pub(super) fn forget(&mut self, now: Timestamp, retention_ms: i64) {

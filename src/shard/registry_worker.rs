@@ -19,7 +19,7 @@ use crate::engine::links;
 use crate::engine::record;
 use crate::engine::registry::{
     IssuedCard, Registry, RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome,
-    RegistryView,
+    RegistryRefusal, RegistryView,
 };
 use crate::engine::registry_decide::{answer, apply, decide};
 use crate::engine::reissue::RenewCard;
@@ -182,7 +182,15 @@ impl RegistryWorker {
                     None => Some(self.object_of(&command.action)),
                 };
             }
-            RegistryOutcome::Refused(refusal) => return Some(Reply::RegistryRefused(refusal)),
+            RegistryOutcome::Refused(refusal) => {
+                if let RegistryRefusal::IdempotencyKeysFull(_) = refusal {
+                    // No decision depends on it, so that it is in no record.
+                    let retention_ms = self.registry.view.settings.idempotency_retention_ms;
+                    let keys = &mut self.registry.idempotency;
+                    keys.reclaim(command.at, retention_ms);
+                }
+                return Some(Reply::RegistryRefused(refusal));
+            }
         };
         let requester = forward.requester.as_deref();
         records.push_with(|bytes| record::write_registry(bytes, &command, &event, requester));
