@@ -89,6 +89,7 @@ use crate::webhooks::{Client, WebhookStats};
 use error::ApiError;
 use etags::Turns;
 use rate_limits::RateLimits;
+pub use rate_limits::Rates;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock};
 use tokio::sync::{Notify, OnceCell};
@@ -111,8 +112,7 @@ pub struct Wiring {
     pub webhook_stats: Arc<WebhookStats>,
     /// Ends the streams of events, which have no end of their own.
     pub stop_streams: CancellationToken,
-    /// Of one API key; 0 is no limit.
-    pub requests_per_second: u32,
+    pub request_rates: Rates,
     pub response_codes: ResponseCodes,
     /// With what others have registered; the interface adds its own.
     pub metrics: prometheus_client::registry::Registry,
@@ -209,7 +209,7 @@ impl ApiState {
             response_codes: wiring.response_codes,
             networks,
             event_streams: Arc::default(),
-            rate_limits: RateLimits::new(wiring.requests_per_second),
+            rate_limits: RateLimits::new(wiring.request_rates),
             stop_streams: wiring.stop_streams,
             answer_within_ms: wiring.answer_within_ms,
             metrics,

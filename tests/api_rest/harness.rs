@@ -1,7 +1,7 @@
 //! A switch in this process, a client for it, and a way to crash and restart it.
 
 use super::{described, follower};
-use cardswitch::api::{ApiState, ConnectionBounds, Gate, Wiring, serve};
+use cardswitch::api::{ApiState, ConnectionBounds, Gate, Rates, Wiring, serve};
 use cardswitch::engine::ids::{AccountId, CardId, TokenId};
 use cardswitch::engine::reason::DeclineReason;
 use cardswitch::engine::registry::{EngineSettings, RegistryAction};
@@ -104,7 +104,7 @@ pub struct Options {
     pub clock: Clock,
     pub queues: QueueSettings,
     pub sql: Sql,
-    pub requests_per_second: u32,
+    pub request_rates: Rates,
 }
 
 /// What the SQL side does during a test.
@@ -124,7 +124,7 @@ impl Default for Options {
             clock: Clock::System,
             queues: QueueSettings::default(),
             sql: Sql::Follows,
-            requests_per_second: 0,
+            request_rates: Rates::default(),
         }
     }
 }
@@ -230,7 +230,7 @@ impl Switch {
             call_stats: Arc::default(),
             webhook_stats: Arc::default(),
             stop_streams: CancellationToken::new(),
-            requests_per_second: options.requests_per_second,
+            request_rates: options.request_rates,
             switchboard: switchboard.clone(),
             journal: journal.handle(),
             vault: Arc::new(vault),
