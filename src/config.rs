@@ -144,6 +144,8 @@ pub struct Http {
     pub listen: String,
     /// What one API key may ask; 0 is no limit.
     pub requests_per_second: u32,
+    /// What all keys of one tenant may ask together; 0 is no limit.
+    pub requests_per_second_of_tenant: u32,
     pub connections_max: usize,
     /// Of one address.
     pub connections_per_address_max: usize,
@@ -154,6 +156,7 @@ impl Default for Http {
         Http {
             listen: "127.0.0.1:8080".into(),
             requests_per_second: 5_000,
+            requests_per_second_of_tenant: 10_000,
             connections_max: 1_000,
             connections_per_address_max: 256,
         }

@@ -14,6 +14,7 @@ use cardswitch::engine::exceptions::{
     ChangeException, ControlException, ExceptionChange, ExceptionState, Lifts, RaisedLimit, Subject,
 };
 use cardswitch::engine::facts::{Country, Kind, NamedToken};
+use cardswitch::engine::failed_references::FailReference;
 use cardswitch::engine::fees::schedule::{FeeKind, ProgramFees, PutFeeSchedule};
 use cardswitch::engine::groups::{BuiltinMccGroup, MccGroup, MccGroupRef, SharedMerchantList};
 use cardswitch::engine::hash::state_hash;
@@ -461,6 +462,8 @@ fn of_a_project(switch: &mut Switch) {
         decided: None,
         ended: None,
         tenant: None,
+        program_id: PROGRAM,
+        account_ids: Box::default(),
     };
     let of_card = exception(61, Subject::Card(CardId(11)));
     let of_project = exception(62, Subject::Link(LinkId(1)));
@@ -543,6 +546,13 @@ fn money(switch: &mut Switch) {
         };
         switch.command(account_id, Action::EndTopUp(Box::new(end)));
     }
+    let failed = FailReference {
+        top_up_id: TopUpId(72),
+        root: account_id,
+        method: "usdt".into(),
+        reference: "W2".into(),
+    };
+    switch.registry(RegistryAction::FailReference(Box::new(failed)));
     switch.transfer(301, (7, 7), (8, 7), usd(300));
     for _ in [302, 303] {
         switch.transfer(302, (7, 7), (9, 9), usd(100));
@@ -729,6 +739,7 @@ fn of_nobody(switch: &mut Switch) {
         request_hash: 8,
         first_id: 9,
         tenant: None,
+        request_number: 10,
     };
     switch.registry(RegistryAction::BeginIdempotent(request));
     switch.registry(RegistryAction::CompleteIdempotent {

@@ -381,6 +381,8 @@ impl Play {
             decided: None,
             ended: None,
             tenant: None,
+            program_id: PROGRAM,
+            account_ids: Box::default(),
         };
         let action = RegistryAction::RequestException(Box::new(exception));
         registry_told(&self.switch.registry(action))

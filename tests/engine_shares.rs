@@ -11,6 +11,7 @@ use cardswitch::engine::controls::Window;
 use cardswitch::engine::decide::Outcome;
 use cardswitch::engine::event::Refusal;
 use cardswitch::engine::exceptions::*;
+use cardswitch::engine::failed_references::{FAILED_REFERENCES_OF_TENANT_MAX, FailReference};
 use cardswitch::engine::hash::state_hash;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::kept_text::KeptText;
@@ -179,6 +180,81 @@ fn webhook_endpoints_are_shared_by_tenant() {
     assert_restored(&switch);
 }
 
+/// Takes a reference, and says whether it was free.
+fn reserve(switch: &mut Switch, id: u64, reference: &str, tenant: Option<u64>) -> bool {
+    let reserve = ReserveReference {
+        root: AccountId(ROOT),
+        top_up: TopUp {
+            top_up_id: TopUpId(id),
+            account_id: AccountId(ROOT),
+            amount: usd(1),
+            method: "swift".into(),
+            external_reference: Some(reference.into()),
+            tenant: tenant.map(ApiKeyId),
+        },
+        settles: false,
+        program_id: PROGRAM,
+        in_place_of: None,
+    };
+    let action = RegistryAction::ReserveReference(Box::new(reserve));
+    matches!(switch.registry(action), RegistryOutcome::Event(_))
+}
+
+fn fail_reference(switch: &mut Switch, id: u64, reference: &str) -> RegistryOutcome {
+    let failed = FailReference {
+        top_up_id: TopUpId(id),
+        root: AccountId(ROOT),
+        method: "swift".into(),
+        reference: reference.into(),
+    };
+    switch.registry(RegistryAction::FailReference(Box::new(failed)))
+}
+
+#[test]
+fn references_of_failed_top_ups_are_known_up_to_a_number_of_each_tenant() {
+    let mut switch = Switch::new(2);
+    switch.open_account(ROOT, Controls::default());
+    let most = FAILED_REFERENCES_OF_TENANT_MAX as u64;
+    let of_other = most + 10;
+    assert!(reserve(&mut switch, of_other, "other", Some(2)));
+    fail_reference(&mut switch, of_other, "other");
+    assert!(reserve(&mut switch, of_other + 1, "waits", Some(1)));
+    for id in 1..=most + 2 {
+        let reference = format!("INV-{id}");
+        assert!(reserve(&mut switch, id, &reference, Some(1)));
+        let noted = fail_reference(&mut switch, id, &reference);
+        assert!(matches!(noted, RegistryOutcome::Event(_)), "{noted:?}");
+    }
+    let again = fail_reference(&mut switch, most + 2, &format!("INV-{}", most + 2));
+    assert_eq!(again, RegistryOutcome::AlreadyDone);
+    let known = |switch: &Switch| switch.world.registry.references.iter().count() as u64;
+    assert_eq!(
+        known(&switch),
+        most + 2,
+        "with the one that waits and another's"
+    );
+    let restored = assert_restored(&switch);
+    let restored = Switch {
+        world: restored,
+        at: switch.at,
+        records: Vec::new(),
+    };
+    for mut switch in [restored, switch] {
+        // The oldest two are forgotten, the others taken.
+        let mut id = 20_000;
+        let mut is_free = |switch: &mut Switch, reference: &str| {
+            id += 1;
+            reserve(switch, id, reference, Some(1))
+        };
+        let told = ["INV-1", "INV-2", "INV-3", "other", "waits"];
+        let told = told.map(|reference| is_free(&mut switch, reference));
+        assert_eq!(told, [true, true, false, false, false]);
+        // One more makes room again, as if nothing had been restored.
+        fail_reference(&mut switch, 20_001, "INV-1");
+        assert!(is_free(&mut switch, "INV-3"));
+    }
+}
+
 #[test]
 fn an_exception_that_is_over_for_long_is_forgotten_by_all_alike() {
     let mut switch = Switch::new(2);
@@ -198,6 +274,8 @@ fn an_exception_that_is_over_for_long_is_forgotten_by_all_alike() {
             decided: None,
             ended: None,
             tenant: Some(ApiKeyId(1)),
+            program_id: PROGRAM,
+            account_ids: [AccountId(ROOT)].into(),
         };
         switch.registry(RegistryAction::RequestException(Box::new(exception)));
     };
@@ -251,6 +329,7 @@ fn idempotency_keys_are_restored_with_their_responses_and_what_they_take() {
             request_hash: 8,
             first_id: 9,
             tenant: Some(ApiKeyId(key as u64)),
+            request_number: 10,
         };
         switch.registry(RegistryAction::BeginIdempotent(request));
         if !body.is_empty() {

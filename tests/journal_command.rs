@@ -300,8 +300,8 @@ fn a_dump_is_a_json_object_a_line_with_the_names_of_the_rest_interface() {
          change_card_controls change_card_holder change_card_status change_exception change_mcc_group \
          change_merchant_list change_program change_risk_rule change_settings change_token_status \
          charge_monthly_fee complete_idempotent create_cardholder create_mcc_group create_merchant_list \
-         create_program create_risk_rule end_top_up end_transfer issue_card note_low_balance open_account \
-         open_card open_token put_decision_endpoint put_fee_schedule receive_transfer reissue_card \
+         create_program create_risk_rule end_top_up end_transfer fail_reference issue_card \
+         note_low_balance open_account open_card open_token put_decision_endpoint put_fee_schedule receive_transfer reissue_card \
          release_hold renew_card replace_card request_approval request_exception request_token \
          reserve_reference resolve reveal_card reverse reverse_unknown_card set_exchange_rates \
          set_link_controls top_up transfer verify_cardholder withhold"
@@ -314,7 +314,7 @@ fn a_dump_is_a_json_object_a_line_with_the_names_of_the_rest_interface() {
          cardholder_created cardholder_verified decision_endpoint_put exception_changed \
          exception_requested exchange_rates_set fee_schedule_put groups_changed hold_released \
          idempotent_begun idempotent_completed link_controls_set monthly_fee_charged posted \
-         program_changed program_created reference_reserved resolved reversed risk_rule_changed \
+         program_changed program_created reference_failed reference_reserved resolved reversed risk_rule_changed \
          risk_rule_created settings_changed token_opened token_requested token_status_changed \
          top_up_announced top_up_ended transferred withheld"
     );

@@ -1,24 +1,33 @@
 //! `/v1/audit_log`: who changed what over the interface, when, from where, and how it was before. Each record that a write
 //! makes names its request; how it ended is an entry of its own, made here and durable before the answer leaves.
 
+use super::api_keys::take_bounds;
 use super::body::WriteRequest;
+use super::envelope::RequestId;
 use super::error::ApiError;
+use super::fields::Fields;
 use super::idempotency::Success;
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, ask, auth, bounds, filters, shipping};
+use super::{ApiState, Gate, ask, auth, bounds, filters, links, shipping};
 use crate::engine::api_keys::Bounds;
 use crate::engine::audit::{AuditEntry, Requester};
-use crate::engine::ids::{ApiKeyId, AuditId, ProgramId};
+use crate::engine::ids::{ApiKeyId, AuditId, ProgramId, WebhookEndpointId};
 use crate::store::query_audit::AuditFilter;
 use crate::store::rows::AuditRow;
 use axum::extract::State;
 use axum::response::Response;
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Longest form of an object that is kept; of a longer one, that it was too long.
 const JSON_MAX_BYTES: usize = 64 * 1024;
+
+/// How long the tables may take to have the last change.
+const PROJECTION_PATIENCE: Duration = Duration::from_secs(5);
 
 tokio::task_local! {
     /// The write that this task carries out.
@@ -34,9 +43,46 @@ pub struct Asked {
 
 impl Asked {
     pub fn by(request: &WriteRequest) -> Arc<Asked> {
+        Asked::as_request(request, &request.request_id.0)
+    }
+
+    /// The same of one that goes on with what another has begun: its id has the other's before it.
+    pub fn by_repeat(request: &WriteRequest, first: &RequestId) -> Arc<Asked> {
+        Asked::as_request(request, &format!("{}/{}", first.0, request.request_id.0))
+    }
+
+    fn as_request(request: &WriteRequest, request_id: &str) -> Arc<Asked> {
         let action = format!("{} {}", request.method, request.route);
         let object_id = object_of(&request.route, &request.path);
-        Asked::of(&request.caller, action, object_id, &request.request_id.0)
+        // As the object says it itself.
+        let object_id = object_id.map(|id| percent_decode_str(id).decode_utf8_lossy());
+        Asked::of(&request.caller, action, object_id.as_deref(), request_id)
+    }
+
+    /// Whether the last change of the same kind, of the same object, was made by the request of this id or a repeat of it.
+    /// Nobody knows while the tables are behind.
+    pub async fn was_last_made_by(
+        &self,
+        state: &ApiState,
+        first: &RequestId,
+    ) -> Result<bool, ApiError> {
+        list::check_store(state)?;
+        let durable = state.journal.durable();
+        if !state.lag.reached(durable, PROJECTION_PATIENCE).await {
+            let message = "what was changed last is not in the tables yet; repeat this in a second";
+            return Err(ApiError::unavailable("store_behind", message));
+        }
+        let filter = AuditFilter {
+            object_id: self.requester.object_id.as_deref().map(str::to_owned),
+            action: Some(self.requester.action.to_string()),
+            ..AuditFilter::default()
+        };
+        let page = state.store.audit_log(&filter, None, 1).await;
+        let page = page.map_err(store_error)?;
+        Ok(page.data.first().is_some_and(|row| {
+            let rest = row.request_id.strip_prefix(&first.0);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        }))
     }
 
     /// A write of this caller, as in `POST /v1/cards/{id}/freeze`.
@@ -137,19 +183,49 @@ pub async fn program_of(
             return Some(place.program_id);
         }
     }
-    let own = after.get("program_ids").and_then(Value::as_array);
-    if let Some([one]) = own.map(Vec::as_slice) {
-        return one.as_str()?.parse().ok();
-    }
-    let bounds = bounds?;
-    if let [one] = *bounds.program_ids {
+    if let Some(of_entry) = bounds_of(state, entry)
+        && let Some(one) = only_program(state, &of_entry).await
+    {
         return Some(one);
     }
-    let [one] = *bounds.account_ids else {
-        return None;
-    };
-    let account = bounds::account(state, one).await.ok()?;
-    Some(account.program_id)
+    only_program(state, bounds?).await
+}
+
+/// What an endpoint is told of, or an API key sees.
+fn bounds_of(state: &ApiState, entry: &AuditEntry) -> Option<Bounds> {
+    let view = state.switchboard.view();
+    let id = entry.object_id.as_ref();
+    let id = id.or(entry.requester.object_id.as_ref())?;
+    if let Some(key) = id.parse().ok().and_then(|id| view.api_keys.get(id)) {
+        return Some(key.bounds.clone());
+    }
+    let id: WebhookEndpointId = id.parse().ok()?;
+    if let Some(known) = view.webhook_endpoints.get(id) {
+        return Some(known.endpoint.filter.clone());
+    }
+    // It was deleted.
+    let before = serde_json::from_str(entry.before.as_deref()?).ok()?;
+    let mut before = Fields::of("", before).ok()?;
+    take_bounds(&mut before).ok()
+}
+
+/// The program that all within these bounds is of, if it is one.
+async fn only_program(state: &Arc<ApiState>, within: &Bounds) -> Option<ProgramId> {
+    let mut programs: BTreeSet<ProgramId> = within.program_ids.iter().copied().collect();
+    if programs.is_empty() {
+        for id in &within.account_ids {
+            programs.insert(bounds::account(state, *id).await.ok()?.program_id);
+        }
+    }
+    if programs.is_empty() {
+        for link in &within.links {
+            let pair = (link.link_type.clone(), link.id.clone());
+            let known = links::find(state, &pair).await.ok()?;
+            programs.extend(known.iter().map(|known| known.key.program_id));
+        }
+    }
+    let first = programs.first().copied();
+    first.filter(|_| programs.len() == 1)
 }
 
 /// Members of an object that say where it is.

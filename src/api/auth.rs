@@ -117,10 +117,11 @@ async fn check(
         let caller = caller(&state, request.headers(), address)?;
         Ok((state, caller))
     });
-    let taken = known
-        .as_ref()
-        .ok()
-        .and_then(|(state, caller)| state.rate_limits.take(&caller.key_hash, Instant::now()));
+    let taken = known.as_ref().ok().and_then(|(state, caller)| {
+        let tenant = caller.tenant();
+        let limits = &state.rate_limits;
+        limits.take(&caller.key_hash, tenant, Instant::now())
+    });
     let checked = async move {
         let (state, caller) = known?;
         if let Some(taken) = taken.filter(|taken| !taken.is_allowed) {

@@ -1,7 +1,7 @@
 //! What a bound API key sees: where the object is that a path or a body names, held against the key's bounds. What it does
 //! not see is not there for it. Lists are bounded in SQL (`store::query`), and those of memory where they are made.
 
-use super::auth::{Caller, forbidden};
+use super::auth::forbidden;
 use super::error::ApiError;
 use super::{
     ApiState, accounts, ask, authorizations, card_batches, cardholders, cards, fees, links, tokens,
@@ -16,7 +16,7 @@ use crate::engine::ids::{
 };
 use crate::engine::links::{KnownLink, LinkedTrees};
 use crate::engine::registry::LinkKey;
-use crate::shard::reply::{KnownException, Reply};
+use crate::shard::reply::Reply;
 use crate::shard::request::{RegistryRequest, ShardRequest};
 use axum::extract::RawPathParams;
 use axum::http::StatusCode;
@@ -62,7 +62,7 @@ pub(super) struct Whereabouts {
 }
 
 impl Whereabouts {
-    fn of_program(program_id: ProgramId) -> Whereabouts {
+    pub fn of_program(program_id: ProgramId) -> Whereabouts {
         Whereabouts {
             program_id,
             ..Whereabouts::default()
@@ -251,7 +251,7 @@ pub(super) async fn account(state: &ApiState, id: AccountId) -> Result<Whereabou
     })
 }
 
-async fn card(state: &ApiState, id: CardId) -> Result<Whereabouts, ApiError> {
+pub(super) async fn card(state: &ApiState, id: CardId) -> Result<Whereabouts, ApiError> {
     let (issued, links) = cards::issued(state, id).await?;
     let account_id = match ask::shard(state, issued.root, ShardRequest::Card(id)).await? {
         Reply::Card(card) => card.account_id,
@@ -278,27 +278,11 @@ async fn cardholder(state: &ApiState, id: CardholderId) -> Result<Whereabouts, A
 }
 
 async fn exception(state: &ApiState, id: ExceptionId) -> Result<Whereabouts, ApiError> {
-    match ask::registry(state, RegistryRequest::Exceptions(Some(id))).await? {
-        Reply::Exceptions(known) => match known.first() {
-            Some((exception, link)) => subject(state, exception.subject, link.as_ref()).await,
-            None => Err(unseen(About::Exception)),
-        },
-        Reply::NotFound => Err(unseen(About::Exception)),
+    match ask::registry(state, RegistryRequest::Exception(id)).await? {
+        Reply::Exception(Some(known)) => subject(state, known.0.subject, known.1.as_ref()).await,
+        Reply::Exception(None) => Err(unseen(About::Exception)),
         reply => Err(ask::unexpected(&reply)),
     }
-}
-
-/// Whether the caller sees this one.
-pub async fn sees_exception(
-    state: &ApiState,
-    caller: &Caller,
-    (exception, link): &KnownException,
-) -> Result<bool, ApiError> {
-    let Some(bounds) = caller.bounds() else {
-        return Ok(true);
-    };
-    let place = found(subject(state, exception.subject, link.as_ref()).await)?;
-    Ok(place.is_some_and(|place| place.is_within(bounds)))
 }
 
 async fn subject(
@@ -444,12 +428,12 @@ pub async fn are_within(
     if !fit || !links_fit || !outer.account_ids.is_empty() && inner.account_ids.is_empty() {
         return Ok(false);
     }
-    let only_accounts = Bounds {
-        account_ids: outer.account_ids.clone(),
-        ..Bounds::default()
+    let without_links = Bounds {
+        links: Box::default(),
+        ..outer.clone()
     };
     for id in &inner.account_ids {
-        if !account(state, *id).await?.is_within(&only_accounts) {
+        if !account(state, *id).await?.is_within(&without_links) {
             return Ok(false);
         }
     }

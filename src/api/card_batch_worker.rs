@@ -13,7 +13,6 @@ use super::issue::{self, Wanted};
 use super::{ApiState, Gate, ask};
 use crate::engine::api_keys::Bounds;
 use crate::engine::card_batches::{BatchChange, BatchPortion, BatchRow, CardOrder, RowError};
-use crate::engine::ids::{AccountId, CardId};
 use crate::engine::registry::RegistryAction;
 use crate::shard::reply::Reply;
 use crate::shard::request::RegistryRequest;
@@ -104,14 +103,15 @@ async fn issue_row(
         BatchRow::Wrong(error) => return Ok(Some(*error)),
         BatchRow::Order(order) => *order,
     };
+    let ids = issue::ids_of(first_id);
     let issued = async {
         if let Some(bounds) = &bounds {
             let fields = Fields::of("", named(&order))?;
             body_bounds::check_body(state, bounds, About::Body, &fields).await?;
         }
         let wanted = Wanted {
-            card_id: CardId(first_id),
-            sub_account_id: AccountId(first_id + 1),
+            card_id: ids.0,
+            sub_account_id: ids.1,
             order,
         };
         issue::issue(state, wanted).await.map(drop)
@@ -119,7 +119,12 @@ async fn issue_row(
     match issued.await {
         Ok(()) => Ok(None),
         Err(error) if error.status == StatusCode::SERVICE_UNAVAILABLE => Err(error),
-        Err(error) => Ok(Some(row_error(&error))),
+        Err(error) => {
+            if issue::is_final(&error) {
+                issue::close_unused(state, ids).await;
+            }
+            Ok(Some(row_error(&error)))
+        }
     }
 }
 

@@ -35,6 +35,9 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
 
+/// Where a card is asked for.
+pub const ROUTE: &str = "/v1/cards";
+
 /// Links of one card.
 pub const LINKS_MAX: usize = 10;
 
@@ -65,7 +68,10 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         mut ids,
         ..
     } = write;
-    let (card_id, sub_account_id) = (CardId(ids.next()), AccountId(ids.next()));
+    let (card_id, sub_account_id) = issue::ids_of(ids.first());
+    // Those two.
+    ids.next();
+    ids.next();
     let order = order(&mut fields, &mut ids, &state.switchboard.view())?;
     fields.finish()?;
     let wanted = issue::Wanted {

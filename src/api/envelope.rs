@@ -23,7 +23,17 @@ impl RequestId {
         // A random start, so that two runs of the process do not share ids.
         static NEXT: LazyLock<AtomicU64> =
             LazyLock::new(|| AtomicU64::new(RandomState::new().build_hasher().finish()));
-        RequestId(format!("req_{:016x}", NEXT.fetch_add(1, Ordering::Relaxed)))
+        RequestId::of(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub fn of(number: u64) -> RequestId {
+        RequestId(format!("req_{number:016x}"))
+    }
+
+    pub fn number(&self) -> u64 {
+        let digits = self.0.strip_prefix("req_");
+        let number = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        number.unwrap_or_default()
     }
 }
 

@@ -121,11 +121,8 @@ pub struct Condition {
 }
 
 impl Condition {
-    pub fn check(&self) -> Result<(), ApiError> {
-        match self.is_met {
-            true => Ok(()),
-            false => Err(changed()),
-        }
+    pub fn is_met(&self) -> bool {
+        self.is_met
     }
 }
 
@@ -212,7 +209,7 @@ fn is_among(now: Option<&HeaderValue>, wanted: &HeaderValue) -> bool {
         .any(|one| one == "*" || one == now)
 }
 
-fn changed() -> ApiError {
+pub fn changed() -> ApiError {
     let message = "somebody has changed this since; read it again, and change what is there now";
     let status = StatusCode::PRECONDITION_FAILED;
     ApiError::new(status, ErrorType::Conflict, "precondition_failed", message)

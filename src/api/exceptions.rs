@@ -4,28 +4,28 @@
 use super::approvals::NOTE_MAX;
 use super::auth::Caller;
 use super::body::WriteRequest;
-use super::bounds;
+use super::bounds::{self, Whereabouts};
 use super::error::{ApiError, json_response};
 use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery};
-use super::{ApiState, Gate, accounts, ask, auth, cards, lifts_json, links};
+use super::{ApiState, Gate, ask, auth, lifts_json, links};
 use crate::engine::api_keys::Bounds;
 use crate::engine::exceptions::{
     ChangeException, ControlException, ExceptionChange, ExceptionState, Subject,
 };
+use crate::engine::exceptions_page::{ExceptionFilter, ExceptionsPage, KnownException};
 use crate::engine::ids::{AccountId, CardId, ExceptionId, ProgramId};
 use crate::engine::registry::{LinkKey, RegistryAction, RegistryRefusal};
 use crate::engine::signers::Signed;
 use crate::engine::time::Timestamp;
 use crate::json::signer::signer as signer_json;
-use crate::shard::reply::{KnownException, Reply};
+use crate::shard::reply::Reply;
 use crate::shard::request::RegistryRequest;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
-use std::collections::HashMap;
 
 pub const USES_MAX: i64 = 1_000_000;
 
@@ -50,10 +50,12 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
     } = write;
     let now = state.switchboard.clock.now();
     let ends_at = fields.moment("ends_at")?;
-    let subject = subject(&mut fields)?;
+    let named = subject(&mut fields)?;
+    let lifts = lifts_json::take(&mut fields, &state.switchboard.view())?;
+    let (subject, place) = named.known(&state, caller.bounds()).await?;
     let exception = ControlException {
         id: ExceptionId(ids.next()),
-        lifts: lifts_json::take(&mut fields, &state.switchboard.view())?,
+        lifts,
         starts_at: fields.moment("starts_at")?.unwrap_or(now),
         ends_at: ends_at.ok_or_else(|| fields.missing("ends_at"))?,
         uses_max: fields
@@ -66,13 +68,15 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         decided: None,
         ended: None,
         tenant: caller.tenant(),
-        subject: subject.known(&state, caller.bounds()).await?,
+        subject,
+        program_id: place.program_id,
+        account_ids: place.accounts.into(),
     };
     fields.finish()?;
     let id = exception.id;
     let action = RegistryAction::RequestException(Box::new(exception));
     let known = match ask::registry_command(&state, action).await? {
-        Reply::Exceptions(known) => only(known)?,
+        Reply::Exception(known) => only(known)?,
         // Made before under the same Idempotency-Key.
         Reply::RegistryRefused(RegistryRefusal::IdTaken) => find(&state, id).await?,
         Reply::RegistryRefused(refusal) => return Err(refused(refusal)),
@@ -109,23 +113,30 @@ fn subject(fields: &mut Fields) -> Result<Named, ApiError> {
 }
 
 impl Named {
-    async fn known(self, state: &ApiState, bounds: Option<&Bounds>) -> Result<Subject, ApiError> {
-        Ok(match self {
+    /// Whose it is, and where that is.
+    async fn known(
+        self,
+        state: &ApiState,
+        bounds: Option<&Bounds>,
+    ) -> Result<(Subject, Whereabouts), ApiError> {
+        match self {
             Named::Card(id) => {
-                let known = cards::issued(state, id).await;
-                known.map_err(|error| error.with_param("card_id"))?;
-                Subject::Card(id)
+                let place = bounds::card(state, id).await;
+                let place = place.map_err(|error| error.with_param("card_id"))?;
+                Ok((Subject::Card(id), place))
             }
             Named::Account(id) => {
-                let known = accounts::find(state, id).await;
-                known.map_err(|error| error.with_param("account_id"))?;
-                Subject::Account(id)
+                let place = bounds::account(state, id).await;
+                let place = place.map_err(|error| error.with_param("account_id"))?;
+                Ok((Subject::Account(id), place))
             }
             Named::Link(pair, program_id) => {
                 let known = links::find_one(state, bounds, &pair, program_id).await;
-                Subject::Link(known.map_err(|error| error.with_param("link"))?.link_id)
+                let known = known.map_err(|error| error.with_param("link"))?;
+                let place = Whereabouts::of_program(known.key.program_id);
+                Ok((Subject::Link(known.link_id), place))
             }
-        })
+        }
     }
 }
 
@@ -178,7 +189,7 @@ pub async fn change(
         };
         let action = RegistryAction::ChangeException(Box::new(change));
         match ask::registry_command(&state, action).await? {
-            Reply::Exceptions(known) => {
+            Reply::Exception(known) => {
                 let now = state.switchboard.clock.now();
                 Ok(Success::ok(to_json(&only(known)?, now)))
             }
@@ -211,51 +222,50 @@ pub async fn many(
     let limit = list::limit(&mut query)? as usize;
     query.finish()?;
     let now = state.switchboard.clock.now();
-    let known = match ask::registry(&state, RegistryRequest::Exceptions(None)).await? {
-        Reply::Exceptions(known) => known,
-        reply => return Err(ask::unexpected(&reply)),
+    let mut filter = ExceptionFilter {
+        older_than: after,
+        subjects: [card_id, account_id].into_iter().flatten().collect(),
+        state: in_state,
+        bounds: caller.bounds().cloned(),
+        count: limit + 1,
     };
-    let wanted = |(exception, _): &&KnownException| {
-        let is = |subject: Option<Subject>| subject.is_none_or(|s| s == exception.subject);
-        is(card_id) && is(account_id) && in_state.is_none_or(|s| s == exception.state_at(now))
-    };
-    // Ids sort by age.
-    let newest_first = known.iter().rev().filter(wanted);
-    let older = newest_first.filter(|(exception, _)| after.is_none_or(|id| exception.id < id));
-    let mut page: Vec<&KnownException> = Vec::new();
-    let mut seen: HashMap<Subject, bool> = HashMap::new();
-    for known in older {
-        if page.len() > limit {
+    let mut known: Vec<KnownException> = Vec::new();
+    loop {
+        let page = page(&state, &filter).await?;
+        known.extend(page.found);
+        filter.count = limit + 1 - known.len().min(limit + 1);
+        filter.older_than = page.next;
+        if filter.count == 0 || page.next.is_none() {
             break;
         }
-        let subject = known.0.subject;
-        let is_seen = match seen.get(&subject) {
-            Some(is_seen) => *is_seen,
-            None => bounds::sees_exception(&state, &caller, known).await?,
-        };
-        seen.insert(subject, is_seen);
-        if is_seen {
-            page.push(known);
-        }
     }
-    let shown = page.iter().take(limit).map(|known| to_json(known, now));
+    let shown = known.iter().take(limit).map(|known| to_json(known, now));
     let body = json!({
         "object": "list",
         "data": shown.collect::<Vec<Value>>(),
-        "has_more": page.len() > limit,
+        "has_more": known.len() > limit,
     });
     Ok(json_response(StatusCode::OK, body.to_string()))
 }
 
-async fn find(state: &ApiState, id: ExceptionId) -> Result<KnownException, ApiError> {
-    match ask::registry(state, RegistryRequest::Exceptions(Some(id))).await? {
-        Reply::Exceptions(known) => known.into_iter().next().ok_or_else(not_found),
+/// What the registry finds in one go.
+async fn page(state: &ApiState, filter: &ExceptionFilter) -> Result<ExceptionsPage, ApiError> {
+    let asked = RegistryRequest::ExceptionsPage(Box::new(filter.clone()));
+    match ask::registry(state, asked).await? {
+        Reply::ExceptionsPage(page) => Ok(page),
         reply => Err(ask::unexpected(&reply)),
     }
 }
 
-fn only(known: Vec<KnownException>) -> Result<KnownException, ApiError> {
-    let known = known.into_iter().next();
+async fn find(state: &ApiState, id: ExceptionId) -> Result<KnownException, ApiError> {
+    match ask::registry(state, RegistryRequest::Exception(id)).await? {
+        Reply::Exception(known) => known.map(|known| *known).ok_or_else(not_found),
+        reply => Err(ask::unexpected(&reply)),
+    }
+}
+
+fn only(known: Option<Box<KnownException>>) -> Result<KnownException, ApiError> {
+    let known = known.map(|known| *known);
     known.ok_or_else(|| ApiError::internal(&"an exception that was written is not there"))
 }
 

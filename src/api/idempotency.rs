@@ -2,16 +2,18 @@
 //! at; all ids of a write come from one reservation that is journalled with the key, so that doing a
 //! write again after a crash makes the same objects.
 
-use super::ApiState;
 use super::approvals;
 use super::ask;
 use super::audit::{self, Asked};
 use super::auth::{self, Caller};
 use super::body::WriteRequest;
 use super::body_bounds;
+use super::envelope::RequestId;
 use super::error::{ApiError, ErrorType, json_response};
+use super::etags;
 use super::fields::Fields;
 use super::guarded::Way;
+use super::{ApiState, cards, issue};
 use crate::engine::kept_text::KeptText;
 use crate::engine::registry::{IdempotencyKey, IdempotentRequest, RegistryAction, RegistryRefusal};
 use crate::engine::shares::Full;
@@ -132,9 +134,9 @@ where
 {
     approvals::finish_what_was_cut_off(&state).await?;
     let first_id = state.switchboard.ids.reserve(IDS_PER_WRITE);
-    let asked = Asked::by(&request);
     let Some(header) = &request.idempotency_key else {
-        let success = carry_out(&state, (&request, &asked), first_id, work).await?;
+        let asked = Asked::by(&request);
+        let success = carry_out(&state, (&request, &asked), (first_id, None), work).await?;
         return Ok(json_response(success.status, success.body.to_string()));
     };
     let identity = IdempotentRequest {
@@ -142,24 +144,40 @@ where
         request_hash: request_hash(&request),
         first_id,
         tenant: request.caller.tenant(),
+        request_number: request.request_id.number(),
     };
     let _in_use = InUse::enter(&state, identity.key)?;
     let begin = RegistryAction::BeginIdempotent(identity);
-    let first_id = match ask::registry_command(&state, begin).await? {
-        Reply::Done => first_id,
+    let (first_id, begun_by) = match ask::registry_command(&state, begin).await? {
+        Reply::Done => (first_id, None),
         Reply::IdempotencyKnown(entry) if entry.request.request_hash != identity.request_hash => {
             return Err(reused());
         }
         Reply::IdempotencyKnown(entry) => match entry.response {
             Some((status, body)) => return replayed(status, &body),
-            None => entry.request.first_id,
+            None => (
+                entry.request.first_id,
+                Some(RequestId::of(entry.request.request_number)),
+            ),
         },
         Reply::RegistryRefused(RegistryRefusal::IdempotencyKeysFull(full)) => {
             return Err(no_room(full));
         }
         reply => return Err(ask::unexpected(&reply)),
     };
-    let done = carry_out(&state, (&request, &asked), first_id, work).await;
+    let asked = match &begun_by {
+        Some(first) => Asked::by_repeat(&request, first),
+        None => Asked::by(&request),
+    };
+    let ids = (first_id, begun_by.as_ref());
+    let done = carry_out(&state, (&request, &asked), ids, work).await;
+    if begun_by.is_some()
+        && request.route == cards::ROUTE
+        && done.as_ref().is_err_and(issue::is_final)
+    {
+        let unused = issue::close_unused(&state, issue::ids_of(first_id));
+        asked.carry_out(unused).await;
+    }
     // What was wrong with the request is wrong with its repeat, and is said again; the key stays that of this request.
     let done = match done {
         Err(error) if error.status == StatusCode::BAD_REQUEST && !asked.has_changed() => {
@@ -170,10 +188,11 @@ where
     complete(&state, identity.key, done, &request.request_id.0).await
 }
 
+/// `begun_by` is the request that began the same under the same key, and was cut off.
 async fn carry_out<Work, Outcome>(
     state: &Arc<ApiState>,
     (request, asked): (&WriteRequest, &Arc<Asked>),
-    first_id: u64,
+    (first_id, begun_by): (u64, Option<&RequestId>),
     work: Work,
 ) -> Result<Success, ApiError>
 where
@@ -191,8 +210,15 @@ where
     if !request.caller.is_still_good(state) {
         return Err(auth::no_longer_good());
     }
-    if let Some(condition) = &request.condition {
-        condition.check()?;
+    if request.condition.as_ref().is_some_and(|it| !it.is_met()) {
+        // What it has changed before it was cut off is no change by others.
+        let is_own = match begun_by {
+            Some(first) => asked.was_last_made_by(state, first).await?,
+            None => false,
+        };
+        if !is_own {
+            return Err(etags::changed());
+        }
     }
     if let Some(bounds) = request.caller.bounds() {
         body_bounds::check_body(state, bounds, request.about, &write.fields).await?;

@@ -2,17 +2,19 @@
 //! that wait, by the reference that its payer stated; who it settles and who not is told line by line.
 
 use super::body::WriteRequest;
-use super::error::{ApiError, shown};
-use super::fields::Fields;
+use super::error::ApiError;
+use super::fields::{self, Fields};
 use super::idempotency::{Success, Write, once};
 use super::{ApiState, Gate, accounts, ask, rails, top_ups};
 use crate::engine::event::Refusal;
 use crate::engine::ids::{AccountId, ProgramId, TopUpId};
 use crate::engine::money::{BALANCE_MAX_MINOR, Money};
 use crate::engine::top_ups::{EndTopUp, IncomingPayment, StatedReference, TopUpEnd, TopUpStatus};
+use crate::security::mask_pans;
 use crate::shard::reply::Reply;
 use crate::shard::request::RegistryRequest;
 use crate::store::rows::TopUpRow;
+use arrayvec::ArrayString;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -23,9 +25,14 @@ use std::sync::Arc;
 /// Payments of one file: each is a command of its own, and its sender waits for all of them.
 const LINES_MAX: usize = 1_000;
 
+/// As long as the references of top-ups.
+const REFERENCE_LETTERS_MAX: usize = 140;
+/// Of a longer one so much is looked at, so that a card number which begins within what is told is seen to its end.
+const LOOKED_AT_LETTERS: usize = 200;
+
 /// One payment, as it was told.
 struct Payment {
-    reference: String,
+    reference: Reference,
     /// By what way it came, where that is said.
     method: Option<&'static str>,
     arrived: Money,
@@ -33,6 +40,44 @@ struct Payment {
     /// Whose it is, where that is said: the account or the root of its tree, and the program.
     account_id: Option<AccountId>,
     program_id: Option<ProgramId>,
+}
+
+/// What its payer wrote, which nobody but him can answer for.
+enum Reference {
+    Stated(String),
+    /// What no top-up can have as its reference, in a form that may be told.
+    Invalid(String),
+}
+
+impl Reference {
+    fn of(text: String) -> Reference {
+        match fields::text(
+            "reference",
+            Value::from(text.as_str()),
+            REFERENCE_LETTERS_MAX,
+        ) {
+            Ok(text) => Reference::Stated(text),
+            Err(_) => Reference::Invalid(legible(&text)),
+        }
+    }
+
+    fn told(&self) -> &str {
+        match self {
+            Reference::Stated(text) | Reference::Invalid(text) => text,
+        }
+    }
+}
+
+/// On one line, with the first six and the last four digits of what looks like a card number, and no longer than others.
+fn legible(text: &str) -> String {
+    let start: String = text.chars().take(LOOKED_AT_LETTERS).collect();
+    let words = start.split(|letter: char| letter.is_control() || letter.is_whitespace());
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    // A letter has four bytes at the most.
+    let line = words.join(" ");
+    let mut masked = ArrayString::<{ 4 * LOOKED_AT_LETTERS }>::from(&line).unwrap_or_default();
+    mask_pans(&mut masked, "");
+    masked.chars().take(REFERENCE_LETTERS_MAX).collect()
 }
 
 /// What became of one.
@@ -64,7 +109,7 @@ pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<R
         let write_id = ids.first();
         match fields.take("csv") {
             Some(Value::String(text)) => file(&state, fields, &text, write_id).await,
-            Some(_) => Err(super::fields::wrong_type("csv", "text")),
+            Some(_) => Err(fields::wrong_type("csv", "text")),
             None => {
                 let payment = payment(fields)?;
                 let place = IncomingPayment { write_id, line: 0 };
@@ -105,7 +150,11 @@ async fn file(
 
 fn payment(mut fields: Fields) -> Result<Payment, ApiError> {
     let payment = Payment {
-        reference: fields.required_text("reference", 140)?,
+        reference: match fields.take("reference") {
+            Some(Value::String(text)) => Reference::of(text),
+            Some(_) => return Err(fields::wrong_type("reference", "text")),
+            None => return Err(fields.missing("reference")),
+        },
         method: fields.word("method", &rails::methods())?,
         arrived: Money {
             amount_minor: fields
@@ -121,13 +170,10 @@ fn payment(mut fields: Fields) -> Result<Payment, ApiError> {
     Ok(payment)
 }
 
-/// The lines of a CSV (RFC 4180) with their numbers. The first names the columns.
+/// The payments of a CSV (RFC 4180), each with the number of the line on which it begins. The first line names the columns.
 fn lines(text: &str) -> Result<Vec<(u32, Payment)>, ApiError> {
-    let mut lines = (1..).zip(text.trim_start_matches('\u{feff}').lines());
-    let heads = lines
-        .next()
-        .map(|(_, line)| split(line))
-        .unwrap_or_default();
+    let mut lines = records(text.trim_start_matches('\u{feff}')).into_iter();
+    let heads = lines.next().and_then(|(_, line)| split(line));
     let heads = heads.unwrap_or_default();
     let is_known = |head: &String| COLUMNS.contains(&head.as_str());
     if heads.is_empty() || !heads.iter().all(is_known) {
@@ -169,7 +215,8 @@ fn of_line(number: u32, heads: &[String], line: &str) -> Result<Payment, ApiErro
     for (head, cell) in heads.iter().zip(cells) {
         let cell = cell.trim();
         let value = match cell.parse::<i64>() {
-            _ if cell.is_empty() => continue,
+            // Whoever pays may state nothing.
+            _ if cell.is_empty() && head != "reference" => continue,
             Ok(number) if head == "amount" => Value::from(number),
             _ => Value::from(cell),
         };
@@ -180,6 +227,23 @@ fn of_line(number: u32, heads: &[String], line: &str) -> Result<Payment, ApiErro
         let param = error.param.clone().unwrap_or_default();
         error.with_param(format!("{place}: {param}"))
     })
+}
+
+/// A line, or several where a cell in quotation marks goes on in the next.
+fn records(text: &str) -> Vec<(u32, &str)> {
+    let (mut records, mut begun, mut is_quoted) = (Vec::new(), (1, 0), false);
+    let (mut line, mut end) = (1, 0);
+    for part in text.split_inclusive('\n') {
+        is_quoted ^= part.matches('"').count() % 2 == 1;
+        (line, end) = (line + 1, end + part.len());
+        if !is_quoted || end == text.len() {
+            let record = &text[begun.1..end];
+            let record = record.strip_suffix('\n').unwrap_or(record);
+            records.push((begun.0, record.strip_suffix('\r').unwrap_or(record)));
+            begun = (line, end);
+        }
+    }
+    records
 }
 
 /// The cells of one line: with commas between them, in quotation marks where they have some, which are doubled inside.
@@ -272,13 +336,16 @@ async fn referenced(
     payment: &Payment,
 ) -> Result<Result<TopUpRow, Matched>, ApiError> {
     let unmatched = |reason| Matched::not("unmatched", None, reason);
+    let Reference::Stated(reference) = &payment.reference else {
+        return Ok(Err(unmatched("reference_invalid")));
+    };
     let found = async |id| match top_ups::find(state, id).await {
         Ok(row) => Ok(Some(row)),
         Err(error) if error.status == StatusCode::NOT_FOUND => Ok(None),
         Err(error) => Err(error),
     };
     // First, so that nobody is paid in another's place by a reference that looks like it.
-    if let Ok(id) = payment.reference.parse::<TopUpId>()
+    if let Ok(id) = reference.parse::<TopUpId>()
         && let Some(row) = found(id).await?
     {
         return Ok(match fits(state, payment, &row).await? {
@@ -287,7 +354,7 @@ async fn referenced(
         });
     }
     let asked = RegistryRequest::Reference(StatedReference {
-        reference: payment.reference.as_str().into(),
+        reference: reference.as_str().into(),
         method: payment.method.map(Into::into),
         account_id: payment.account_id,
         program_id: payment.program_id,
@@ -335,7 +402,7 @@ async fn fits(state: &Arc<ApiState>, payment: &Payment, row: &TopUpRow) -> Resul
 fn to_json(object: &str, payment: &Payment, matched: &Matched) -> Value {
     json!({
         "object": object,
-        "reference": shown(&payment.reference),
+        "reference": payment.reference.told(),
         "amount": payment.arrived.amount_minor,
         "currency": payment.arrived.currency.alpha(),
         "date": payment.received_on,
@@ -360,11 +427,53 @@ mod tests {
         assert_eq!(of(""), Some(String::new()));
     }
 
+    #[test]
+    fn a_cell_in_quotation_marks_may_go_on_in_the_next_line() {
+        let of = |text: &str| {
+            let records = records(text).into_iter();
+            let records = records.map(|(line, record)| format!("{line}:{record}"));
+            records.collect::<Vec<_>>().join("|")
+        };
+        assert_eq!(of("a,b\r\n\"c\r\nd\",e\nf\n"), "1:a,b|2:\"c\r\nd\",e|4:f");
+        assert_eq!(of("a\n\n\"\"\"b\n"), "1:a|2:|3:\"\"\"b");
+        assert_eq!(of(""), "");
+    }
+
+    #[test]
+    fn what_no_top_up_can_have_is_told_legibly() {
+        let told = |text: &str| match Reference::of(text.to_owned()) {
+            Reference::Stated(text) => format!("= {text}"),
+            Reference::Invalid(text) => text,
+        };
+        let long = "W".repeat(REFERENCE_LETTERS_MAX);
+        assert_eq!(told(&long), format!("= {long}"));
+        assert_eq!(told(&format!("{long}X")), long);
+        assert_eq!(told("RE 4111111111111111"), "RE 411111******1111");
+        assert_eq!(told("4111\t1111\r\n1111 1111"), "4111 11** **** 1111");
+        assert_eq!(told("a\u{0}b"), "a b");
+        assert_eq!(told(""), "");
+        // It begins within what is told, and ends after it.
+        let cut = format!("{} 4111-1111-1111-1111", "W".repeat(130));
+        assert_eq!(told(&cut), format!("{} 4111-11**", "W".repeat(130)));
+    }
+
     proptest! {
         #[test]
-        fn what_was_quoted_comes_back(cells in proptest::collection::vec("[^\r\n]{0,12}", 1..6)) {
+        fn what_was_quoted_comes_back(cells in proptest::collection::vec("(?s).{0,12}", 1..6)) {
             let quoted: Vec<_> = cells.iter().map(|cell| format!("\"{}\"", cell.replace('"', "\"\""))).collect();
-            prop_assert_eq!(split(&quoted.join(",")), Some(cells));
+            let line = quoted.join(",");
+            let text = format!("{line}\r\nx");
+            let next = 2 + line.matches('\n').count() as u32;
+            prop_assert_eq!(records(&text), [(1, &*line), (next, "x")]);
+            prop_assert_eq!(split(&line), Some(cells));
+        }
+
+        #[test]
+        fn no_card_number_is_told(text in "\\PC{0,40}", before in 0usize..200) {
+            let text = format!("{}{text}4111 1111 1111 1111{text}", "W".repeat(before));
+            let told = Reference::of(text);
+            prop_assert!(!crate::security::holds_pan(told.told()), "{}", told.told());
+            prop_assert!(told.told().chars().count() <= REFERENCE_LETTERS_MAX);
         }
 
         #[test]

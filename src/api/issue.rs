@@ -17,6 +17,7 @@ use crate::engine::state::{Account, AccountStatus};
 use crate::engine::time::{Expiry, Timestamp};
 use crate::security::{Pan, SealedPan as SealedNumber, allocate_pan_from_os};
 use crate::shard::reply::Reply;
+use axum::http::StatusCode;
 use serde::Deserialize;
 use serde::de::value::{BytesDeserializer, Error as BytesError};
 
@@ -25,6 +26,11 @@ const VALID_YEARS: u16 = 3;
 
 /// Numbers drawn before a BIN counts as full. At 90 % use of it, one card in 10^11 fails.
 pub const DRAWS_MAX: usize = 256;
+
+/// What `once` and batches reserve for a card: its own id first, then that of its sub-account.
+pub fn ids_of(first_id: u64) -> (CardId, AccountId) {
+    (CardId(first_id), AccountId(first_id + 1))
+}
 
 /// A card as asked for, with the ids that it is to have.
 pub struct Wanted {
@@ -35,6 +41,21 @@ pub struct Wanted {
 }
 
 pub async fn issue(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiError> {
+    let own = wanted.order.has_own_account;
+    let ids = (wanted.card_id, wanted.sub_account_id);
+    let issued = issue_once(state, wanted).await;
+    if own && issued.as_ref().is_err_and(is_final) {
+        close_unused(state, ids).await;
+    }
+    issued
+}
+
+/// Whether a repeat would be refused as well.
+pub fn is_final(error: &ApiError) -> bool {
+    error.status.is_client_error() && error.status != StatusCode::BAD_REQUEST
+}
+
+async fn issue_once(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiError> {
     let named = accounts::find(state, wanted.order.account_id).await;
     let named = named.map_err(|error| error.with_param("account_id"))?;
     if named.status == AccountStatus::Closed {
@@ -53,16 +74,7 @@ pub async fn issue(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiErro
         false => named,
         true => open_sub_account(state, &named, wanted.sub_account_id).await?,
     };
-    let own = wanted
-        .order
-        .has_own_account
-        .then_some((account.root, account.id));
-    let issued = draw_and_issue(state, wanted, &account, (&program, &bin)).await;
-    let is_refused = |error: &ApiError| error.status.is_client_error();
-    if let Some((root, id)) = own.filter(|_| issued.as_ref().is_err_and(is_refused)) {
-        close_sub_account(state, root, id).await;
-    }
-    issued
+    draw_and_issue(state, wanted, &account, (&program, &bin)).await
 }
 
 async fn draw_and_issue(
@@ -186,13 +198,31 @@ async fn open_sub_account(
     accounts::open_account(state, parent.root, open).await
 }
 
-/// What no card draws on would keep its parent from being closed. Whether it can be done now changes no answer.
-async fn close_sub_account(state: &ApiState, root: AccountId, account_id: AccountId) {
+/// The sub-account that this try or one before it has opened for a card which is not there, or was closed at once: it would
+/// keep its parent from being closed. Whether it can be done now changes no answer.
+pub async fn close_unused(state: &ApiState, (card_id, account_id): (CardId, AccountId)) {
+    let (root, is_open) = match accounts::find(state, account_id).await {
+        Ok(account) => (account.root, account.status != AccountStatus::Closed),
+        Err(_) => return,
+    };
+    let draws = match cards::find_full(state, card_id).await {
+        Ok(known) => !known.card.status.is_closed(),
+        Err(error) => error.status != StatusCode::NOT_FOUND || is_issued(state, card_id).await,
+    };
+    if !is_open || draws {
+        return;
+    }
     let change = AccountStatusChange::Close;
     let close = Action::ChangeAccountStatus(ChangeAccountStatus { account_id, change });
     if let Err(error) = ask::shard_command(state, root, close).await {
         tracing::warn!(%account_id, error = %error.message, "the account of a card that was not issued stays open");
     }
+}
+
+/// The registry knows it, whether its shard has opened it yet or not.
+async fn is_issued(state: &ApiState, card_id: CardId) -> bool {
+    let issued = cards::issued(state, card_id).await;
+    !issued.is_err_and(|error| error.status == StatusCode::NOT_FOUND)
 }
 
 pub fn draw(bin: &Bin) -> Result<Pan, ApiError> {

@@ -92,6 +92,7 @@ use error::ApiError;
 use etags::Turns;
 use freed_cards::FreedCards;
 use rate_limits::RateLimits;
+pub use rate_limits::Rates;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock};
 use tokio::sync::{Notify, OnceCell};
@@ -115,8 +116,7 @@ pub struct Wiring {
     pub webhook_stats: Arc<WebhookStats>,
     /// Ends the streams of events, which have no end of their own.
     pub stop_streams: CancellationToken,
-    /// Of one API key; 0 is no limit.
-    pub requests_per_second: u32,
+    pub request_rates: Rates,
     pub response_codes: ResponseCodes,
     /// With what others have registered; the interface adds its own.
     pub metrics: prometheus_client::registry::Registry,
@@ -216,10 +216,10 @@ impl ApiState {
             response_codes: wiring.response_codes,
             networks,
             event_streams: Arc::default(),
-            rate_limits: RateLimits::new(wiring.requests_per_second),
             freed_cards: FreedCards::default(),
             pings: UnderWay::pings(),
             large_bodies: UnderWay::large_bodies(),
+            rate_limits: RateLimits::new(wiring.request_rates),
             stop_streams: wiring.stop_streams,
             answer_within_ms: wiring.answer_within_ms,
             metrics,

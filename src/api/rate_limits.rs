@@ -1,9 +1,12 @@
-//! How many requests an API key may make: so many a second, and as many at once. One bucket for each key that was used;
-//! there are no more of them than keys. What a request costs does not differ.
+//! How many requests an API key may make, and all keys of a tenant together: so many a second, and as many at once. One
+//! bucket for each key that was used, and one for each tenant; there are no more of them than keys. What a request costs
+//! does not differ.
 
 use super::error::{ApiError, ErrorType};
+use crate::engine::ids::ApiKeyId;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,9 +18,21 @@ const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 const ONE: u64 = 1_000_000;
 
 pub struct RateLimits {
-    /// 0: no limit.
+    keys: Buckets<[u8; 32]>,
+    tenants: Buckets<ApiKeyId>,
+}
+
+/// Requests a second; 0: no limit.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Rates {
+    pub of_key: u32,
+    pub of_tenant: u32,
+}
+
+struct Buckets<Whose> {
+    whose: &'static str,
     per_second: u32,
-    buckets: Mutex<HashMap<[u8; 32], Bucket>>,
+    buckets: Mutex<HashMap<Whose, Bucket>>,
 }
 
 struct Bucket {
@@ -29,6 +44,7 @@ struct Bucket {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taken {
     pub is_allowed: bool,
+    whose: &'static str,
     limit: u32,
     remaining: u32,
     /// Until the bucket is full again; where nothing was left, until there is something.
@@ -36,21 +52,46 @@ pub struct Taken {
 }
 
 impl RateLimits {
-    pub fn new(per_second: u32) -> RateLimits {
+    pub fn new(rates: Rates) -> RateLimits {
         RateLimits {
+            keys: Buckets::new("this API key", rates.of_key),
+            tenants: Buckets::new("the API keys of this tenant together", rates.of_tenant),
+        }
+    }
+
+    /// Takes one request of this key and its tenant, and tells which of the two has less left; nothing where there is no limit.
+    pub fn take(
+        &self,
+        key_hash: &[u8; 32],
+        tenant: Option<ApiKeyId>,
+        now: Instant,
+    ) -> Option<Taken> {
+        let of_tenant = tenant.and_then(|tenant| self.tenants.take(tenant, now));
+        if of_tenant.is_some_and(|taken| !taken.is_allowed) {
+            return of_tenant;
+        }
+        let of_key = self.keys.take(*key_hash, now);
+        let both = [of_key, of_tenant].into_iter().flatten();
+        both.min_by_key(|taken| (taken.is_allowed, taken.remaining))
+    }
+}
+
+impl<Whose: Eq + Hash> Buckets<Whose> {
+    fn new(whose: &'static str, per_second: u32) -> Buckets<Whose> {
+        Buckets {
+            whose,
             per_second,
             buckets: Mutex::default(),
         }
     }
 
-    /// Takes one request of this key; nothing where there is no limit.
-    pub fn take(&self, key_hash: &[u8; 32], now: Instant) -> Option<Taken> {
+    fn take(&self, of: Whose, now: Instant) -> Option<Taken> {
         if self.per_second == 0 {
             return None;
         }
         let full = u64::from(self.per_second) * ONE;
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let bucket = buckets.entry(*key_hash).or_insert(Bucket {
+        let bucket = buckets.entry(of).or_insert(Bucket {
             left: full,
             at: now,
         });
@@ -69,6 +110,7 @@ impl RateLimits {
         };
         Some(Taken {
             is_allowed,
+            whose: self.whose,
             limit: self.per_second,
             // At most the limit.
             remaining: (bucket.left / ONE) as u32,
@@ -96,8 +138,8 @@ impl Taken {
 
     pub fn refusal(&self) -> ApiError {
         let message = format!(
-            "this API key may make {} requests a second; repeat this after the seconds that Retry-After names",
-            self.limit
+            "{} may make {} requests a second; repeat this after the seconds that Retry-After names",
+            self.whose, self.limit
         );
         let status = StatusCode::TOO_MANY_REQUESTS;
         ApiError::new(status, ErrorType::RateLimited, "too_many_requests", message)
@@ -110,9 +152,14 @@ mod tests {
 
     #[test]
     fn a_key_gets_its_share_and_another_its_own() {
-        let (limits, start) = (RateLimits::new(10), Instant::now());
+        let rates = Rates {
+            of_key: 10,
+            of_tenant: 0,
+        };
+        let (limits, start) = (RateLimits::new(rates), Instant::now());
         let take = |key: u8, ms: u64| {
-            let taken = limits.take(&[key; 32], start + Duration::from_millis(ms));
+            let tenant = Some(ApiKeyId(1));
+            let taken = limits.take(&[key; 32], tenant, start + Duration::from_millis(ms));
             taken.unwrap()
         };
         for remaining in (0..10).rev() {
@@ -133,6 +180,35 @@ mod tests {
         assert_eq!(headers["ratelimit-limit"], "10");
         assert_eq!(headers["ratelimit-remaining"], "0");
         assert_eq!(headers["retry-after"], "1");
-        assert_eq!(RateLimits::new(0).take(&[1; 32], start), None);
+        let none = RateLimits::new(Rates::default());
+        assert_eq!(none.take(&[1; 32], Some(ApiKeyId(1)), start), None);
+    }
+
+    #[test]
+    fn more_keys_of_a_tenant_make_no_more_requests_than_it_may() {
+        let rates = Rates {
+            of_key: 4,
+            of_tenant: 6,
+        };
+        let (limits, start) = (RateLimits::new(rates), Instant::now());
+        let take = |key: u8, tenant: Option<u64>| {
+            limits
+                .take(&[key; 32], tenant.map(ApiKeyId), start)
+                .unwrap()
+        };
+        let left = [1, 1, 1, 2, 2, 3].map(|key| {
+            let taken = take(key, Some(1));
+            (taken.is_allowed, taken.remaining, taken.limit)
+        });
+        let of_key = [3, 2, 1].map(|left| (true, left, 4));
+        let of_tenant = [2, 1, 0].map(|left| (true, left, 6));
+        assert_eq!(left, [of_key, of_tenant].concat()[..]);
+        let refused = take(4, Some(1));
+        assert!(!refused.is_allowed && refused.limit == 6);
+        assert!(refused.refusal().message.contains("tenant"));
+        // Another tenant has its own, and the operator's keys have none.
+        assert!(take(5, Some(2)).is_allowed && take(6, None).is_allowed);
+        let last = [(); 5].map(|()| take(7, Some(2)));
+        assert!(!last[4].is_allowed && last[4].limit == 4);
     }
 }

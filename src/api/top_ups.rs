@@ -13,6 +13,7 @@ use super::{ApiState, Gate, accounts, ask, filters};
 use crate::engine::approvals::GuardedWrite;
 use crate::engine::command::{Action, TopUp};
 use crate::engine::event::Refusal;
+use crate::engine::failed_references::FailReference;
 use crate::engine::ids::{AccountId, ProgramId, TopUpId};
 use crate::engine::money::{BALANCE_MAX_MINOR, Money};
 use crate::engine::registry::{RegistryAction, RegistryRefusal};
@@ -351,12 +352,33 @@ async fn end(state: &Arc<ApiState>, row: TopUpRow, end: TopUpEnd) -> Result<Succ
         end,
         payment: None,
     };
+    let has_failed = matches!(end.end, TopUpEnd::Failed { .. });
     match end_one(state, end).await? {
         Ok(()) => {}
         Err(refusal) => return Err(refused(&refusal)),
     }
+    if let Some(reference) = row.external_reference.as_deref().filter(|_| has_failed) {
+        note_failed(state, &row, reference).await;
+    }
     let after = row_json::top_up(&behind(state, row.id).await?);
     Ok(Success::ok(after).from(before))
+}
+
+/// The end stands, whatever comes of this: what the registry has not heard now it hears at the next start.
+async fn note_failed(state: &ApiState, row: &TopUpRow, reference: &str) {
+    let failed = FailReference {
+        top_up_id: row.id,
+        root: state.switchboard.directory.root_of(row.account_id),
+        method: row.method.as_str().into(),
+        reference: reference.into(),
+    };
+    let action = RegistryAction::FailReference(Box::new(failed));
+    if let Err(error) = ask::registry_command(state, action).await {
+        tracing::warn!(
+            error.message,
+            "the registry has not heard of a top-up that failed"
+        );
+    }
 }
 
 pub async fn end_one(state: &ApiState, end: EndTopUp) -> Result<Result<(), Refusal>, ApiError> {

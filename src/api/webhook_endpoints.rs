@@ -363,13 +363,24 @@ async fn check(
         }
     }
     if let Some(own) = caller.bounds()
-        && !endpoint.filter.is_unbound()
-        && !bounds::are_within(state, own, &endpoint.filter).await?
+        && !bounds::are_within(state, own, &told_within(own, &endpoint.filter)).await?
     {
         let message = "the endpoint names what this API key is not bound to";
         return Err(auth::forbidden("bounds_beyond_caller", message));
     }
     Ok(())
+}
+
+/// What a filter comes to with the bounds of the key, which every event is held against too: it need not repeat them.
+fn told_within(own: &Bounds, filter: &Bounds) -> Bounds {
+    fn or<T: Clone>(named: &[T], own: &[T]) -> Box<[T]> {
+        if named.is_empty() { own } else { named }.into()
+    }
+    Bounds {
+        program_ids: or(&filter.program_ids, &own.program_ids),
+        account_ids: or(&filter.account_ids, &own.account_ids),
+        links: or(&filter.links, &own.links),
+    }
 }
 
 async fn put(state: &ApiState, endpoint: WebhookEndpoint) -> Result<(), ApiError> {

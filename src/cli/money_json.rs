@@ -2,6 +2,7 @@
 
 use super::message_json::posting;
 use crate::api::{accounts, controls_json};
+use crate::engine::failed_references::FailReference;
 use crate::engine::fees::charge::Charge;
 use crate::engine::fees::monthly::ChargeMonthlyFee;
 use crate::engine::registry::RegistryEvent;
@@ -142,4 +143,14 @@ pub(super) fn auto_topped_up(done: &AutoToppedUp) -> Value {
     json["type"] = "auto_topped_up".into();
     json["transfer"] = transfer("transfer", &done.transfer);
     json
+}
+
+pub fn fail_reference(failed: &FailReference) -> Value {
+    json!({
+        "type": "fail_reference",
+        "top_up_id": failed.top_up_id.to_string(),
+        "root_account_id": failed.root.to_string(),
+        "method": failed.method,
+        "external_reference": failed.reference,
+    })
 }

@@ -264,7 +264,10 @@ fn api_state(
         call_stats: core.caller.stats.clone(),
         webhook_stats,
         stop_streams,
-        requests_per_second: config.http.requests_per_second,
+        request_rates: api::Rates {
+            of_key: config.http.requests_per_second,
+            of_tenant: config.http.requests_per_second_of_tenant,
+        },
         response_codes: response_codes(networks),
         metrics: prometheus_client::registry::Registry::default(),
         networks: networks

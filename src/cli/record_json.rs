@@ -19,7 +19,7 @@ use crate::engine::ids::ApiKeyId;
 use crate::engine::link_states::ChangeLinkStatus;
 use crate::engine::links::SetLinkControls;
 use crate::engine::record::Record;
-use crate::engine::registry::{EngineSettings, RegistryAction, RegistryEvent};
+use crate::engine::registry::{EngineSettings, RegistryAction, RegistryEvent, SetExchangeRates};
 use crate::engine::risk::rule::RiskRule;
 use crate::engine::time::{Expiry, Timestamp};
 use crate::engine::top_ups::ReserveReference;
@@ -258,11 +258,7 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::PutFeeSchedule(put) => {
             with_type("put_fee_schedule", fee_schedules::put_json(put))
         }
-        RegistryAction::SetExchangeRates(set) => json!({
-            "type": "set_exchange_rates",
-            "source": set.source,
-            "rates": exchange_rates::pairs_json(&set.rates),
-        }),
+        RegistryAction::SetExchangeRates(set) => set_exchange_rates(set),
         RegistryAction::CreateRiskRule(rule) => create_risk_rule(rule),
         RegistryAction::ChangeRiskRule { rule_id, change } => json!({
             "type": "change_risk_rule", "rule_id": rule_id.to_string(), "change": change.name(),
@@ -288,11 +284,20 @@ fn registry_action(action: &RegistryAction) -> Value {
         | RegistryAction::NoteWebhookProgress(_)
         | RegistryAction::MoveWebhook(_)) => webhook_json::action(action),
         RegistryAction::ReserveReference(reserve) => reserve_reference(reserve),
+        RegistryAction::FailReference(failed) => money_json::fail_reference(failed),
         RegistryAction::RequestToken(request) => token_json::open("request_token", &request.open),
         RegistryAction::RequestApproval(_) | RegistryAction::ChangeApproval(_) => {
             approval_json::action(action)
         }
     }
+}
+
+fn set_exchange_rates(set: &SetExchangeRates) -> Value {
+    json!({
+        "type": "set_exchange_rates",
+        "source": set.source,
+        "rates": exchange_rates::pairs_json(&set.rates),
+    })
 }
 
 fn mcc_group(name: &str, group: &MccGroup) -> Value {
@@ -461,6 +466,7 @@ fn registry_event(event: &RegistryEvent) -> Value {
         }
         event @ RegistryEvent::FeeSchedulePut { .. } => money_json::fee_schedule_put(event),
         RegistryEvent::ReferenceReserved => json!({ "type": "reference_reserved" }),
+        RegistryEvent::ReferenceFailed => json!({ "type": "reference_failed" }),
         RegistryEvent::TokenRequested => json!({ "type": "token_requested" }),
         RegistryEvent::Audited => json!({ "type": "audited" }),
         event @ (RegistryEvent::WebhookEndpointPut { .. }

@@ -3,7 +3,7 @@
 
 use super::facts::{Channel, Country, EntryMode};
 use super::groups::MccGroupRef;
-use super::ids::{AccountId, ApiKeyId, CardId, ExceptionId, LimitId, LinkId};
+use super::ids::{AccountId, ApiKeyId, CardId, ExceptionId, LimitId, LinkId, ProgramId};
 use super::merchants::MerchantEntry;
 use super::money::Currency;
 use super::registry::{
@@ -40,6 +40,10 @@ pub struct ControlException {
     pub ended: Option<Signed>,
     /// Whose share it takes of.
     pub tenant: Option<ApiKeyId>,
+    /// Where its subject is, which says who sees it.
+    pub program_id: ProgramId,
+    /// The account that a card draws on first, or the one itself, and those above it; none of a link.
+    pub account_ids: Box<[AccountId]>,
 }
 
 /// Whose requests an exception is for.
@@ -320,6 +324,8 @@ mod tests {
             decided: None,
             ended: None,
             tenant: None,
+            program_id: ProgramId(1),
+            account_ids: Box::default(),
         }
     }
 

@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 /// What an entry takes beside the body of its response: its place, its way to be found, and what allocating costs.
 pub const ENTRY_BYTES: u64 = 256;
 
+/// Times that memory is freed after a refusal.
+const RECLAIMED_AT_ONCE: usize = 1_000;
+
 /// An `Idempotency-Key` within its API key, hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct IdempotencyKey(#[serde(with = "postcard::fixint::le")] pub u128);
@@ -28,6 +31,8 @@ pub struct IdempotentRequest {
     pub first_id: u64,
     /// Whose share it takes of.
     pub tenant: Option<ApiKeyId>,
+    /// Under which what it changes stands in the journal.
+    pub request_number: u64,
 }
 
 /// An idempotency key in use: its request, and the response once there is one.
@@ -129,6 +134,13 @@ impl IdempotencyKeys {
         self.taken.add(entry.request.tenant, entry.bytes());
     }
 
+    /// More of what is over than a change frees: after a refusal, which has looked at all of it in vain and would again.
+    pub fn reclaim(&mut self, now: Timestamp, retention_ms: i64) {
+        for _ in 0..RECLAIMED_AT_ONCE {
+            self.forget(now, retention_ms);
+        }
+    }
+
     pub(super) fn forget(&mut self, now: Timestamp, retention_ms: i64) {
         let IdempotencyKeys { entries, taken } = self;
         entries.forget_into(now, retention_ms, |_, _, entry| {
@@ -166,6 +178,7 @@ mod tests {
             request_hash: 0,
             first_id: 0,
             tenant: tenant.map(ApiKeyId),
+            request_number: 0,
         }
     }
 

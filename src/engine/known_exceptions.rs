@@ -24,6 +24,18 @@ impl KnownExceptions {
         self.by_id.get(&id)
     }
 
+    /// Those that are older than this one, or all; newest first, as ids sort by age.
+    pub(super) fn older_than(
+        &self,
+        id: Option<ExceptionId>,
+    ) -> impl Iterator<Item = &Arc<ControlException>> {
+        let older = match id {
+            Some(id) => self.by_id.range(..id),
+            None => self.by_id.range(..),
+        };
+        older.rev().map(|(_, exception)| exception)
+    }
+
     /// In the order of their ids.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<ControlException>> {
         self.by_id.values()
@@ -81,7 +93,7 @@ impl KnownExceptions {
 mod tests {
     use super::*;
     use crate::engine::exceptions::{ExceptionState, Lifts, Subject};
-    use crate::engine::ids::CardId;
+    use crate::engine::ids::{CardId, ProgramId};
     use crate::engine::signers::{Signed, Signer};
 
     fn exception(id: u64, tenant: Option<u64>, ends_at: i64) -> ControlException {
@@ -99,6 +111,8 @@ mod tests {
             decided: None,
             ended: None,
             tenant: tenant.map(ApiKeyId),
+            program_id: ProgramId(1),
+            account_ids: Box::default(),
         }
     }
 

@@ -22,6 +22,7 @@ use super::exceptions::{
     LiveExceptions,
 };
 use super::facts::RepeatKey;
+use super::failed_references::FailReference;
 use super::fees::schedule::{FeeSchedules, FeesRefusal, PutFeeSchedule};
 use super::first_answer::FirstAnswer;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
@@ -166,6 +167,7 @@ pub enum RegistryAction {
     RequestToken(Box<RequestToken>),
     RequestApproval(Box<Approval>),
     ChangeApproval(Box<ChangeApproval>),
+    FailReference(Box<FailReference>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -283,6 +285,7 @@ pub enum RegistryEvent {
         to: ApprovalState,
         place: Box<ApprovalPlace>,
     },
+    ReferenceFailed,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

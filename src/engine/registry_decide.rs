@@ -6,6 +6,7 @@ use super::cardholders::{Cardholder, Holder};
 use super::decision_endpoints;
 use super::event::{Answer, Event};
 use super::exceptions;
+use super::failed_references;
 use super::fees::schedule;
 use super::groups::{Groups, MccGroup, SharedMerchantList};
 use super::idempotency::{self, IdempotencyEntry};
@@ -83,8 +84,8 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         | RegistryAction::RenewCard(_)
         | RegistryAction::ChangeCardBatch(_)
         | RegistryAction::RequestToken(_) => issuing::decide(registry, &command.action),
-        RegistryAction::ReserveReference(reserve) => {
-            top_ups::decide_reserve(&registry.references, reserve)
+        action @ (RegistryAction::ReserveReference(_) | RegistryAction::FailReference(_)) => {
+            top_ups::decide_reference(&registry.references, action)
         }
         RegistryAction::PutFeeSchedule(put) => schedule::decide_put(&registry.view, put),
         RegistryAction::RequestApproval(_) | RegistryAction::ChangeApproval(_) => {
@@ -196,6 +197,9 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
         }
         (RegistryAction::ReserveReference(reserve), RegistryEvent::ReferenceReserved) => {
             top_ups::apply_reserve(&mut registry.references, reserve);
+        }
+        (RegistryAction::FailReference(failed), RegistryEvent::ReferenceFailed) => {
+            failed_references::apply(&mut registry.references, failed);
         }
         (_, RegistryEvent::ApprovalChanged { to, .. }) => {
             approvals::apply(&mut registry.approvals, command, *to);

@@ -5,11 +5,12 @@ use super::apply::post;
 use super::command::{Action, Command, TopUp};
 use super::decide::Outcome;
 use super::event::{Event, LedgerAccount, Posting, Refusal};
+use super::failed_references::{self, FailedReferences};
 use super::fees::charge::{self, Charges};
-use super::ids::{AccountId, ProgramId, TopUpId};
+use super::ids::{AccountId, ApiKeyId, ProgramId, TopUpId};
 use super::money::{Currency, Money};
 use super::recent::Recent;
-use super::registry::{RegistryEvent, RegistryOutcome, RegistryRefusal};
+use super::registry::{RegistryAction, RegistryEvent, RegistryOutcome, RegistryRefusal};
 use super::shares::{ShareBounds, Shares};
 use super::state::{Account, AccountStatus, State};
 use super::time::Timestamp;
@@ -332,6 +333,10 @@ pub struct Referenced {
     /// Of the account's tree.
     pub root: AccountId,
     pub program_id: ProgramId,
+    /// Who announced it.
+    pub tenant: Option<ApiKeyId>,
+    /// Its top-up has.
+    pub has_failed: bool,
 }
 
 /// What is known of a payment: the reference that its payer stated, and what else was said.
@@ -353,44 +358,66 @@ impl StatedReference {
     }
 }
 
-/// External references, each with its method and the tree of its account, within which it is used once and for good. Whoever
-/// announces something does not know what others have announced, and does not stop them.
+/// A reference, its method and the tree of its account.
+pub(super) type ReferenceKey = (Box<str>, Box<str>, AccountId);
+
+/// External references, each with its method and the tree of its account, within which it is used once and for good; those of
+/// top-ups that failed, as long as they are among the last of those. Whoever announces something does not know what others
+/// have announced, and does not stop them.
 #[derive(Debug, Clone, Default)]
-pub struct References(BTreeMap<(Box<str>, Box<str>, AccountId), Referenced>);
+pub struct References {
+    by_key: BTreeMap<ReferenceKey, Referenced>,
+    failed: FailedReferences,
+}
 
 impl References {
-    fn get(&self, method: &str, reference: &str, root: AccountId) -> Option<Referenced> {
-        let known = self.0.get(&(reference.into(), method.into(), root));
-        known.copied()
+    pub(super) fn get(&self, key: &ReferenceKey) -> Option<Referenced> {
+        self.by_key.get(key).copied()
     }
 
     /// What fits, of whatever trees.
     pub fn of(&self, stated: &StatedReference) -> impl Iterator<Item = Referenced> {
         let first = (stated.reference.clone(), "".into(), AccountId(0));
-        let same = self.0.range(first..);
+        let same = self.by_key.range(first..);
         let same = same.take_while(|((reference, ..), _)| *reference == stated.reference);
         let fitting = same.filter(|((_, method, _), known)| stated.fits(method, known));
         fitting.map(|(_, known)| *known)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str, Referenced)> {
-        let all = self.0.iter();
+        let all = self.by_key.iter();
         all.map(|((reference, method, _), known)| (&**method, &**reference, *known))
     }
 
     pub(super) fn insert(&mut self, method: &str, reference: &str, known: Referenced) {
         let key = (reference.into(), method.into(), known.root);
-        self.0.insert(key, known);
+        if let Some(before) = self.by_key.get(&key) {
+            self.failed.remove(before);
+        }
+        self.by_key.insert(key.clone(), known);
+        if known.has_failed {
+            for forgotten in self.failed.insert(&known, key) {
+                self.by_key.remove(&forgotten);
+            }
+        }
     }
 }
 
-pub(super) fn decide_reserve(
+pub(super) fn decide_reference(
     references: &References,
-    reserve: &ReserveReference,
+    action: &RegistryAction,
 ) -> RegistryOutcome {
+    match action {
+        RegistryAction::ReserveReference(reserve) => decide_reserve(references, reserve),
+        RegistryAction::FailReference(failed) => failed_references::decide(references, failed),
+        action => panic!("no reference changes by this command: {action:?}"),
+    }
+}
+
+fn decide_reserve(references: &References, reserve: &ReserveReference) -> RegistryOutcome {
     let top_up = &reserve.top_up;
     let reference = top_up.external_reference.as_deref().unwrap_or_default();
-    match references.get(&top_up.method, reference, reserve.root) {
+    match references.get(&(reference.into(), top_up.method.clone(), reserve.root)) {
         None => RegistryOutcome::Event(RegistryEvent::ReferenceReserved),
         Some(known) if known.top_up_id == top_up.top_up_id => RegistryOutcome::AlreadyDone,
         Some(known) if Some(known.top_up_id) == reserve.in_place_of => {
@@ -407,6 +434,8 @@ pub(super) fn apply_reserve(references: &mut References, reserve: &ReserveRefere
         account_id: top_up.account_id,
         root: reserve.root,
         program_id: reserve.program_id,
+        tenant: top_up.tenant,
+        has_failed: false,
     };
     let reference = top_up.external_reference.as_deref().unwrap_or_default();
     references.insert(&top_up.method, reference, known);

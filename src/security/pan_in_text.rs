@@ -33,10 +33,134 @@ const RANGES: &[(u32, u32, usize, usize)] = &[
     (9000, 9999, 16, 19),
 ];
 
-/// Whether a text holds what looks like a card number: 13 to 19 digits, single spaces, hyphens,
+/// The zeros of all decimal digits but ASCII's (category Nd of Unicode 14); the other nine follow each of them.
+const ZEROS: &[char] = &[
+    '\u{660}',
+    '\u{6f0}',
+    '\u{7c0}',
+    '\u{966}',
+    '\u{9e6}',
+    '\u{a66}',
+    '\u{ae6}',
+    '\u{b66}',
+    '\u{be6}',
+    '\u{c66}',
+    '\u{ce6}',
+    '\u{d66}',
+    '\u{de6}',
+    '\u{e50}',
+    '\u{ed0}',
+    '\u{f20}',
+    '\u{1040}',
+    '\u{1090}',
+    '\u{17e0}',
+    '\u{1810}',
+    '\u{1946}',
+    '\u{19d0}',
+    '\u{1a80}',
+    '\u{1a90}',
+    '\u{1b50}',
+    '\u{1bb0}',
+    '\u{1c40}',
+    '\u{1c50}',
+    '\u{a620}',
+    '\u{a8d0}',
+    '\u{a900}',
+    '\u{a9d0}',
+    '\u{a9f0}',
+    '\u{aa50}',
+    '\u{abf0}',
+    '\u{ff10}',
+    '\u{104a0}',
+    '\u{10d30}',
+    '\u{11066}',
+    '\u{110f0}',
+    '\u{11136}',
+    '\u{111d0}',
+    '\u{112f0}',
+    '\u{11450}',
+    '\u{114d0}',
+    '\u{11650}',
+    '\u{116c0}',
+    '\u{11730}',
+    '\u{118e0}',
+    '\u{11950}',
+    '\u{11c50}',
+    '\u{11d50}',
+    '\u{11da0}',
+    '\u{16a60}',
+    '\u{16ac0}',
+    '\u{16b50}',
+    '\u{1d7ce}',
+    '\u{1d7d8}',
+    '\u{1d7e2}',
+    '\u{1d7ec}',
+    '\u{1d7f6}',
+    '\u{1e140}',
+    '\u{1e2f0}',
+    '\u{1e950}',
+    '\u{1fbf0}',
+];
+
+/// Whether a text holds what looks like a card number: 13 to 19 digits of any script, single spaces, hyphens,
 /// dots, slashes or underlines between them, in a range of card numbers and with the right check digit.
 pub fn holds_pan(text: &str) -> bool {
-    find_pan(text.as_bytes()).is_some()
+    match text.is_ascii() {
+        true => find_pan(text.as_bytes()).is_some(),
+        false => find_pan(&Plain::of(text).bytes).is_some(),
+    }
+}
+
+/// A text in ASCII, as far as numbers are concerned.
+struct Plain {
+    bytes: Vec<u8>,
+    /// Where in the text each of them stands.
+    places: Vec<usize>,
+}
+
+impl Plain {
+    fn of(text: &str) -> Plain {
+        let mut plain = Plain {
+            bytes: Vec::with_capacity(text.len()),
+            places: Vec::with_capacity(text.len()),
+        };
+        for (place, letter) in text
+            .char_indices()
+            .filter(|(_, letter)| !is_unseen(*letter))
+        {
+            plain.bytes.push(plain_letter(letter));
+            plain.places.push(place);
+        }
+        plain
+    }
+}
+
+fn plain_letter(letter: char) -> u8 {
+    match letter {
+        _ if letter.is_ascii() => letter as u8,
+        _ if letter.is_whitespace() => b' ',
+        '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{ff0d}' => b'-',
+        '\u{ff0e}' | '\u{b7}' => b'.',
+        '\u{ff0f}' => b'/',
+        '\u{ff3f}' => b'_',
+        _ => digit(letter).map_or(u8::MAX, |digit| b'0' + digit),
+    }
+}
+
+/// Takes no room where text is shown.
+fn is_unseen(letter: char) -> bool {
+    matches!(letter, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+}
+
+fn digit(letter: char) -> Option<u8> {
+    if letter.is_ascii() {
+        return letter.is_ascii_digit().then(|| letter as u8 - b'0');
+    }
+    let after = ZEROS.partition_point(|zero| *zero <= letter);
+    let zero = ZEROS.get(after.checked_sub(1)?)?;
+    u8::try_from(letter as u32 - *zero as u32)
+        .ok()
+        .filter(|digit| *digit < 10)
 }
 
 /// Masks what looks like a card number, and the number `own` wherever it stands, whole or cut short.
@@ -53,16 +177,22 @@ pub fn mask_number<const N: usize>(text: &mut ArrayString<N>, own: &str) {
 
 /// Leaves the first six and the last four digits of everything found.
 fn mask<const N: usize>(text: &mut ArrayString<N>, find: impl Fn(&[u8]) -> Option<Range<usize>>) {
-    let count = |text: &str| text.bytes().filter(u8::is_ascii_digit).count();
+    let count = |text: &str| text.chars().filter_map(digit).count();
     if count(text) < DIGITS.0 {
         return;
     }
     // Every turn leaves fewer digits.
-    while let Some(found) = find(text.as_bytes()) {
+    loop {
+        let plain = Plain::of(text);
+        let Some(found) = find(&plain.bytes) else {
+            return;
+        };
+        let place = |at: usize| plain.places.get(at).copied().unwrap_or(text.len());
+        let found = place(found.start)..place(found.end);
         let digits = count(&text[found.clone()]);
         let (mut masked, mut seen) = (ArrayString::new(), 0);
         for (at, letter) in text.char_indices() {
-            let is_digit = found.contains(&at) && letter.is_ascii_digit();
+            let is_digit = found.contains(&at) && digit(letter).is_some();
             seen += usize::from(is_digit);
             let shown = !is_digit || seen <= 6 || seen > digits - 4;
             masked.push(if shown { letter } else { '*' });
@@ -143,6 +273,11 @@ mod tests {
             "371449635398431",
             "3714 496353 98431",
             "Zürich 4761739001010119",
+            "４１１１１１１１１１１１１１１１",
+            "４１１１ 1111－1111\u{a0}1111",
+            "٤١١١ ١١١١ ١١١١ ١١١١",
+            "𝟜𝟙𝟙𝟙𝟙𝟙𝟙𝟙𝟙𝟙𝟙𝟙𝟙𝟙𝟙𝟙",
+            "4111\u{200b}1111\u{2060}1111\u{2011}1111",
         ] {
             assert!(holds_pan(text), "{text}");
         }
@@ -164,6 +299,9 @@ mod tests {
             "DE89 3704 0044 0532 0130 00",
             "NO93 8601 1117 947",
             "2024-11-24 10:15:00",
+            "４１１１１１１１１１１１１１１２",
+            "①②③④⑤⑥⑦⑧⑨⑩",
+            "四一一一一一一一一一一一一一一一",
         ] {
             assert!(!holds_pan(text), "{text}");
         }
@@ -186,9 +324,26 @@ mod tests {
                 "555555******4444,371449*****8431",
             ),
             ("order 4111111111111112", "order 4111111111111112"),
+            (
+                "é 4111\u{2011}11111111 1111 é",
+                "é 4111\u{2011}11****** 1111 é",
+            ),
         ] {
             assert_eq!(masked(text, "2200000000000000"), expected);
         }
+    }
+
+    #[test]
+    fn digits_of_other_scripts_are_masked_too() {
+        let (four, one) = ("\u{ff14}", "\u{ff11}");
+        let number = format!("{four}{}", one.repeat(15));
+        let expected = format!("{four}{}******{}", one.repeat(5), one.repeat(4));
+        assert_eq!(masked(&number, ""), expected);
+        let digits: Vec<_> = ZEROS.iter().map(|zero| digit(*zero)).collect();
+        assert_eq!(digits, vec![Some(0); ZEROS.len()]);
+        assert!(ZEROS.is_sorted());
+        let around = ['\u{65f}', '\u{669}', '\u{66a}', '\u{ff19}', '\u{ff1a}'];
+        assert_eq!(around.map(digit), [None, Some(9), None, Some(9), None]);
     }
 
     #[test]
@@ -215,7 +370,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_stands_around_it_no_number_is_left(
-            before in "[^0-9 -]{0,8}", after in "[^0-9 -]{0,8}", own in "[0-9]{0,19}",
+            before in r"[^\p{Nd} -]{0,8}", after in r"[^\p{Nd} -]{0,8}", own in "[0-9]{0,19}",
         ) {
             let text = format!("{before}{VISA}{after}");
             prop_assert!(holds_pan(&text));

@@ -11,7 +11,7 @@ use super::stats::ShardStats;
 use super::worker::Nobody;
 use crate::engine::audit::Requester;
 use crate::engine::command::{Action, ChangeCardHolder};
-use crate::engine::exceptions::{ControlException, Subject};
+use crate::engine::exceptions_page;
 use crate::engine::ids::{
     AccountId, ApprovalId, CardId, CardholderId, ExceptionId, ProgramId, RiskRuleId, TokenId,
 };
@@ -19,7 +19,7 @@ use crate::engine::links;
 use crate::engine::record;
 use crate::engine::registry::{
     IssuedCard, Registry, RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome,
-    RegistryView,
+    RegistryRefusal, RegistryView,
 };
 use crate::engine::registry_decide::{answer, apply, decide};
 use crate::engine::reissue::RenewCard;
@@ -94,7 +94,12 @@ impl RegistryWorker {
                 RegistryRequest::Program(id) => Some(self.program(id)),
                 RegistryRequest::RiskRule(id) => Some(self.risk_rule(id)),
                 RegistryRequest::Cardholder(id) => Some(self.cardholder(id)),
-                RegistryRequest::Exceptions(id) => Some(self.exceptions(id)),
+                RegistryRequest::Exception(id) => Some(self.exception(id)),
+                RegistryRequest::ExceptionsPage(filter) => {
+                    let now = self.clock.now().max(self.registry.now);
+                    let page = exceptions_page::page(&self.registry, &filter, now);
+                    Some(Reply::ExceptionsPage(page))
+                }
                 RegistryRequest::Approvals(id) => Some(self.approvals(id)),
                 RegistryRequest::Links { link_type, id } => {
                     Some(Reply::Links(links::find(&self.registry, &link_type, &id)))
@@ -177,7 +182,15 @@ impl RegistryWorker {
                     None => Some(self.object_of(&command.action)),
                 };
             }
-            RegistryOutcome::Refused(refusal) => return Some(Reply::RegistryRefused(refusal)),
+            RegistryOutcome::Refused(refusal) => {
+                if let RegistryRefusal::IdempotencyKeysFull(_) = refusal {
+                    // No decision depends on it, so that it is in no record.
+                    let retention_ms = self.registry.view.settings.idempotency_retention_ms;
+                    let keys = &mut self.registry.idempotency;
+                    keys.reclaim(command.at, retention_ms);
+                }
+                return Some(Reply::RegistryRefused(refusal));
+            }
         };
         let requester = forward.requester.as_deref();
         records.push_with(|bytes| record::write_registry(bytes, &command, &event, requester));
@@ -281,8 +294,8 @@ impl RegistryWorker {
             RegistryAction::ChangeRiskRule { rule_id, .. } => self.risk_rule(*rule_id),
             RegistryAction::CreateCardholder(cardholder) => self.cardholder(cardholder.id),
             RegistryAction::VerifyCardholder(id) => self.cardholder(*id),
-            RegistryAction::RequestException(wanted) => self.exceptions(Some(wanted.id)),
-            RegistryAction::ChangeException(change) => self.exceptions(Some(change.id)),
+            RegistryAction::RequestException(wanted) => self.exception(wanted.id),
+            RegistryAction::ChangeException(change) => self.exception(change.id),
             RegistryAction::SetLinkControls(set) => {
                 let mut known = links::find(&self.registry, &set.key.link_type, &set.key.id);
                 known.retain(|link| link.key == set.key);
@@ -379,20 +392,9 @@ impl RegistryWorker {
         })
     }
 
-    /// This one, or all.
-    fn exceptions(&self, id: Option<ExceptionId>) -> Reply {
-        let known = |exception: &Arc<ControlException>| {
-            let link = match exception.subject {
-                Subject::Link(id) => self.registry.link_key(id).cloned(),
-                Subject::Card(_) | Subject::Account(_) => None,
-            };
-            (Arc::clone(exception), link)
-        };
-        let all = &self.registry.exceptions;
-        Reply::Exceptions(match id {
-            Some(id) => all.get(id).map(known).into_iter().collect(),
-            None => all.iter().map(known).collect(),
-        })
+    fn exception(&self, id: ExceptionId) -> Reply {
+        let found = exceptions_page::find(&self.registry, id);
+        Reply::Exception(found.map(Box::new))
     }
 
     fn card(&self, id: CardId) -> Reply {

@@ -7,7 +7,7 @@ use crate::engine::cardholders::KnownCardholder;
 use crate::engine::command::Authorize;
 use crate::engine::decision_endpoints::DecisionEndpoint;
 use crate::engine::event::{Answer, Refusal};
-use crate::engine::exceptions::ControlException;
+use crate::engine::exceptions_page::{ExceptionsPage, KnownException};
 use crate::engine::ids::{AccountId, AuthorizationId};
 use crate::engine::links::KnownLink;
 use crate::engine::money::Currency;
@@ -47,8 +47,9 @@ pub enum Reply {
     NotFound,
     Cardholder(Box<KnownCardholder>),
     Links(Vec<KnownLink>),
-    /// In the order of their ids.
-    Exceptions(Vec<KnownException>),
+    /// One, or none where there is none of the id.
+    Exception(Option<Box<KnownException>>),
+    ExceptionsPage(ExceptionsPage),
     /// In the order of their ids.
     Approvals(Vec<Arc<Approval>>),
     /// For the one who asks customers: an authorization that waits.
@@ -89,9 +90,6 @@ pub struct DecisionCall {
     pub currency: Currency,
     pub decided_at: Timestamp,
 }
-
-/// With the name of the link that it is of, if it is of one.
-pub type KnownException = (Arc<ControlException>, Option<LinkKey>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unavailable {

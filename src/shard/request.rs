@@ -3,6 +3,7 @@
 use super::reply::ReplySink;
 use crate::engine::audit::Requester;
 use crate::engine::command::Action;
+use crate::engine::exceptions_page::ExceptionFilter;
 use crate::engine::ids::{
     AccountId, ApprovalId, CardBatchId, CardId, CardholderId, ExceptionId, ProgramId, RiskRuleId,
     TokenId, WebhookEndpointId,
@@ -68,8 +69,8 @@ pub enum RegistryRequest {
         link_type: Box<str>,
         id: Box<str>,
     },
-    /// One, or all of them.
-    Exceptions(Option<ExceptionId>),
+    Exception(ExceptionId),
+    ExceptionsPage(Box<ExceptionFilter>),
     /// One, or all of them.
     Approvals(Option<ApprovalId>),
     WebhookProgress(WebhookEndpointId),

@@ -17,8 +17,9 @@ use super::transfers::{Carrier, open_steps};
 use super::waiters::Waiters;
 use super::worker::{Nobody, Worker};
 use crate::engine::command::Action;
+use crate::engine::failed_references::{self, FailReference};
 use crate::engine::ids::{AccountId, CardId, TokenId};
-use crate::engine::registry::{Registry, RegistryView};
+use crate::engine::registry::{Registry, RegistryAction, RegistryView};
 use crate::engine::reissue::RenewCard;
 use crate::engine::state::State;
 use crate::engine::token_numbers::PendingToken;
@@ -67,6 +68,7 @@ pub struct Wiring {
 pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>, Loops)> {
     let directory = Arc::new(Directory::of(&world));
     let ids = ids_of(&world, &wiring.clock);
+    let failed = failed_references::not_noted(&world);
     let mut stats = Vec::new();
     let mut shards = Vec::new();
     let (inboxes, outlets) = queues_of(&world, wiring.queues);
@@ -119,6 +121,7 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
         world.pending_holders,
     );
     tell_pending(&inboxes, pending);
+    tell_registry(&registry_inbox, failed);
     let switchboard = Switchboard {
         shards: inboxes,
         registry: registry_inbox,
@@ -170,6 +173,26 @@ fn tell_pending(inboxes: &[Inbox<ShardMessage>], (cards, renewals, tokens, holde
     for (card_id, pending) in holders {
         tell_shard(inboxes, card_id, pending);
     }
+}
+
+/// What shards had decided and the registry had not heard when the process ended; nobody waits for it.
+fn tell_registry(registry: &Inbox<RegistryMessage>, failed: Vec<FailReference>) {
+    if failed.is_empty() {
+        return;
+    }
+    let commands = failed.into_iter().map(|failed| {
+        let action = RegistryAction::FailReference(Box::new(failed));
+        (0, RegistryRequest::Command(action))
+    });
+    let batch = Batch {
+        items: commands.collect(),
+        reply_to: Arc::new(Nobody),
+        deadline: None,
+        requester: None,
+    };
+    let requests = batch.items.len();
+    // The queue is empty; where there is no room for so many all the same, it is told at the next start.
+    let _ = registry.offer(RegistryMessage::Batch(batch), requests, Priority::Reserved);
 }
 
 fn ids_of(world: &World, clock: &Clock) -> Arc<IdSource> {

@@ -73,6 +73,7 @@ fn has_row(event: &RegistryEvent) -> bool {
         | RegistryEvent::LinkControlsSet { .. }
         | RegistryEvent::ExceptionRequested { .. }
         | RegistryEvent::ReferenceReserved
+        | RegistryEvent::ReferenceFailed
         | RegistryEvent::TokenRequested
         | RegistryEvent::FeeSchedulePut { .. }
         | RegistryEvent::ExceptionChanged { .. } => false,

@@ -365,3 +365,52 @@ fn what_is_wrong_with_an_exception_is_named() {
     let approve = client.post("/v1/exceptions/exc_1/approve", json!({}));
     assert_error(&approve, not_there, "no id");
 }
+
+#[test]
+fn what_others_ask_for_costs_a_list_nothing_but_a_look() {
+    const OF_OTHERS: usize = 40;
+    let switch = Switch::start();
+    let root = switch.client();
+    let ask = |account_id: &str| {
+        let mut body = raise("", 5_000, "2100-01-01T00:00:00Z");
+        body["card_id"] = Value::Null;
+        body["account_id"] = account_id.into();
+        root.post("/v1/exceptions", body).created()
+    };
+    let (program_id, account_id) = root.program_and_account();
+    let own = ask(&account_id);
+    let (others, _) = root.program_and_account();
+    for _ in 0..OF_OTHERS {
+        let body = json!({"program_id": others});
+        ask(&root.post("/v1/accounts", body).created());
+    }
+    let body = json!({"name": "own", "scopes": ["exceptions:read"], "program_ids": [program_id]});
+    let client = with_key(&root, body);
+    let turns = || {
+        let stats = switch.switchboard.stats.iter();
+        stats.map(|loops| loops.turns()).sum::<u64>()
+    };
+    let before = turns();
+    let seen = client.get("/v1/exceptions?limit=1").ok();
+    let taken = turns() - before;
+    assert_eq!(seen["data"][0]["id"], json!(own));
+    assert_eq!(
+        (seen["data"].as_array().unwrap().len(), &seen["has_more"]),
+        (1, &json!(false))
+    );
+    assert!(taken < OF_OTHERS as u64 / 2, "{taken} turns of the loops");
+    // A page of its own where there is more.
+    let all = root.get("/v1/exceptions?limit=40").ok();
+    assert_eq!(
+        (all["data"].as_array().unwrap().len(), &all["has_more"]),
+        (40, &json!(true))
+    );
+    let last = all["data"][39]["id"].as_str().unwrap();
+    let rest = root
+        .get(&format!("/v1/exceptions?limit=40&starting_after={last}"))
+        .ok();
+    assert_eq!(
+        (rest["data"][0]["id"].as_str(), &rest["has_more"]),
+        (Some(&*own), &json!(false))
+    );
+}

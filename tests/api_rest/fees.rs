@@ -488,3 +488,49 @@ fn so_many_declines_of_a_day_cost_as_the_preview_says_and_no_more() {
     );
     assert_eq!(ended.ok()[max], Value::Null);
 }
+
+#[test]
+fn an_order_that_a_crash_cut_off_and_is_then_refused_leaves_no_account_open() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (program, _) = program(&client);
+    let [account, elsewhere] = [(); 2].map(|()| client.account(&program));
+    top_up(&client, &account, 10_000);
+    let body = json!({"account_id": account, "funding": "own"});
+    let order = |client: &Client| {
+        let client = client.header("Idempotency-Key", "k");
+        client.post("/v1/cards", body.clone())
+    };
+    let before = switch.journal.durable();
+    order(&client).created();
+    let after = switch.journal.durable();
+    let sub_accounts = |switch: &Switch| {
+        switch.projected();
+        let list = switch.client();
+        let list = list.get(&format!("/v1/accounts?parent_id={account}")).ok();
+        let status = |one: &Value| one["status"].as_str().unwrap().to_owned();
+        let all = list["data"].as_array().unwrap().iter();
+        all.map(status).collect::<Vec<_>>()
+    };
+    // Begun, account, issued, opened, audit, answered.
+    for (kept, refused, left) in [
+        (before + 1, true, vec![]),
+        (before + 2, true, vec!["closed"]),
+        (before + 3, false, vec!["active"]),
+        (before + 4, false, vec!["active"]),
+        (after, false, vec!["active"]),
+    ] {
+        let disk = switch.disk.cut_after(kept);
+        let cut = Switch::start_on(disk, super::harness::Options::default());
+        let client = cut.client();
+        let left_over = client.get(&format!("/v1/accounts/{account}")).ok()["available"].clone();
+        let all = json!({"from_account_id": account, "to_account_id": elsewhere, "amount": left_over, "currency": "USD"});
+        client.post("/v1/transfers", all).created();
+        let again = order(&client);
+        match refused {
+            true => assert_eq!(again.error().2, "insufficient_funds", "{kept}"),
+            false => drop(again.created()),
+        }
+        assert_eq!(sub_accounts(&cut), left, "{kept}");
+    }
+}

@@ -1,7 +1,7 @@
 //! A switch in this process, a client for it, and a way to crash and restart it.
 
 use super::{described, follower};
-use cardswitch::api::{ApiState, ConnectionBounds, Gate, Wiring, serve};
+use cardswitch::api::{ApiState, ConnectionBounds, Gate, Rates, Wiring, serve};
 use cardswitch::engine::ids::{AccountId, CardId, TokenId};
 use cardswitch::engine::reason::DeclineReason;
 use cardswitch::engine::registry::{EngineSettings, RegistryAction};
@@ -55,6 +55,15 @@ impl Disk {
         }
     }
 
+    /// What a start from it finds. Nothing runs on it meanwhile.
+    pub fn world(&self) -> World {
+        let mut world = World::new(2);
+        let storage = self.storage.clone();
+        let none = &mut |_| {};
+        recover(storage, &settings(), 1, &mut world, BEGINNING, None, none).unwrap();
+        world
+    }
+
     /// The disk as a crash would have left it when `records` records were durable.
     pub fn cut_after(&self, records: Sequence) -> Disk {
         let storage = MemoryStorage::new();
@@ -95,7 +104,7 @@ pub struct Options {
     pub clock: Clock,
     pub queues: QueueSettings,
     pub sql: Sql,
-    pub requests_per_second: u32,
+    pub request_rates: Rates,
 }
 
 /// What the SQL side does during a test.
@@ -115,7 +124,7 @@ impl Default for Options {
             clock: Clock::System,
             queues: QueueSettings::default(),
             sql: Sql::Follows,
-            requests_per_second: 0,
+            request_rates: Rates::default(),
         }
     }
 }
@@ -221,7 +230,7 @@ impl Switch {
             call_stats: Arc::default(),
             webhook_stats: Arc::default(),
             stop_streams: CancellationToken::new(),
-            requests_per_second: options.requests_per_second,
+            request_rates: options.request_rates,
             switchboard: switchboard.clone(),
             journal: journal.handle(),
             vault: Arc::new(vault),

@@ -168,3 +168,51 @@ fn a_write_cut_off_anywhere_is_finished_by_its_repeat() {
         assert_eq!(third.header("Idempotent-Replayed"), Some("true"));
     }
 }
+
+/// A condition that the request itself has made false before it was cut off holds; one that others have made false does not.
+#[test]
+fn a_conditional_write_that_was_cut_off_is_finished_unless_others_came_between() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    let path = format!("/v1/cards/{}", client.card(&account_id));
+    let etag = client.get(&path).header("ETag").unwrap().to_owned();
+    let block = |mcc: &str| json!({"controls": {"mcc": {"block": [mcc]}}});
+    let under_key = |client: &Client| {
+        let client = client.header("Idempotency-Key", "k");
+        client.header("If-Match", &etag).patch(&path, block("7995"))
+    };
+    let before = switch.journal.durable();
+    under_key(&client).ok();
+    let after = switch.journal.durable();
+    assert_eq!(after - before, 4, "begin, change, audit, complete");
+    let restarted = |kept| Switch::start_on(switch.disk.cut_after(kept), Options::default());
+    for kept in before..=after {
+        let cut = restarted(kept);
+        let again = under_key(&cut.client());
+        assert_eq!(
+            again.ok()["controls"]["mcc"]["block"],
+            json!(["7995"]),
+            "{kept}"
+        );
+        assert_eq!(under_key(&cut.client()).text, again.text, "{kept}");
+        // Another request under another key has its own condition.
+        let other = cut.client().header("Idempotency-Key", "other");
+        let other = other.header("If-Match", &etag).patch(&path, block("7995"));
+        assert_eq!(other.error().0, 412, "{kept}");
+    }
+    // Cut off twice, before the change and after it.
+    let cut = restarted(before + 1);
+    under_key(&cut.client()).ok();
+    let cut = Switch::start_on(cut.disk.cut_after(before + 2), Options::default());
+    under_key(&cut.client()).ok();
+    // Begun, and begun and done; then somebody else.
+    for kept in [before + 1, before + 2] {
+        let cut = restarted(kept);
+        cut.client().patch(&path, block("5912")).ok();
+        let (status, _, code, _) = under_key(&cut.client()).error();
+        assert_eq!((status, &*code), (412, "precondition_failed"), "{kept}");
+        let now = cut.client().get(&path).ok();
+        assert_eq!(now["controls"]["mcc"]["block"], json!(["5912"]), "{kept}");
+    }
+}

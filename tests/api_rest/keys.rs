@@ -933,3 +933,67 @@ fn a_key_reads_so_many_streams_and_leaves_the_others_to_others() {
     assert_eq!(open(&tenant().1).0, "HTTP/1.1 200");
     assert_eq!(open(&modest).0, "HTTP/1.1 200");
 }
+
+#[test]
+fn an_endpoint_need_not_repeat_what_binds_its_key() {
+    let switch = Switch::start();
+    let root = switch.client();
+    let (program, account) = root.program_and_account();
+    let (_, foreign) = root.program_and_account();
+    root.put(
+        "/v1/links/user/u1",
+        json!({"program_id": program, "controls": {}}),
+    )
+    .ok();
+    let scopes = json!([
+        "webhooks:write",
+        "webhooks:read",
+        "accounts:read",
+        "keys:write",
+        "audit:read"
+    ]);
+    let body = json!({"name": "own", "scopes": scopes, "program_ids": [program]});
+    let own = with_key(&root, body);
+    let body = json!({"name": "of account", "scopes": scopes, "account_ids": [account]});
+    let of_account = with_key(&root, body);
+    let link = json!([{"type": "user", "id": "u1"}]);
+    let endpoint = |client: &Client, name: &str, value: &Value| {
+        let mut body = json!({"events": ["account.*"]});
+        body[name] = value.clone();
+        client.post("/v1/webhook_endpoints", body)
+    };
+    let mut made = vec![
+        endpoint(&own, "account_ids", &json!([account])).created(),
+        endpoint(&own, "links", &link).created(),
+        endpoint(&of_account, "links", &link).created(),
+    ];
+    for (client, name, value) in [
+        (&own, "account_ids", json!([foreign])),
+        (&own, "account_ids", json!([account, foreign])),
+        (&of_account, "account_ids", json!([foreign])),
+    ] {
+        let told = endpoint(client, name, &value).error();
+        assert_eq!((told.0, &*told.2), (403, "bounds_beyond_caller"), "{value}");
+    }
+    // Those of the operator say whose program they are of as well, also when they are gone.
+    for (name, value) in [("account_ids", json!([account])), ("links", link.clone())] {
+        let id = endpoint(&root, name, &value).created();
+        let path = format!("/v1/webhook_endpoints/{id}");
+        root.patch(&path, json!({"name": "mine"})).ok();
+        root.send("DELETE", &path, b"").ok();
+        made.extend([id.clone(), id.clone(), id]);
+        let mut body = json!({"name": "key", "scopes": ["cards:read"]});
+        body[name] = value;
+        made.push(root.post("/v1/api_keys", body).created());
+    }
+    let of_both = endpoint(&root, "account_ids", &json!([account, foreign])).created();
+    switch.projected();
+    let log = own.get("/v1/audit_log?limit=100").ok();
+    let log = log["data"].as_array().unwrap();
+    for id in &made {
+        let times = made.iter().filter(|other| *other == id).count();
+        let told = log.iter().filter(|entry| entry["object_id"] == json!(id));
+        assert_eq!(told.count(), times, "{id}: {log:?}");
+    }
+    assert!(!log.iter().any(|entry| entry["object_id"] == json!(of_both)));
+}

@@ -1,6 +1,8 @@
 //! Lists of programs, accounts and cards: pages, filters, and what is refused.
 
 use super::harness::{Disk, Options, Sql, Switch};
+use super::keys::with_key;
+use cardswitch::api::Rates;
 use serde_json::{Value, json};
 
 #[test]
@@ -188,9 +190,43 @@ fn without_sql_lists_say_so_and_single_objects_go_on() {
 }
 
 #[test]
+fn keys_of_one_tenant_ask_together_as_often_as_it_may() {
+    let options = Options {
+        request_rates: Rates {
+            of_key: 1_000,
+            of_tenant: 2,
+        },
+        ..Options::default()
+    };
+    let switch = Switch::start_on(Disk::new(), options);
+    let root = switch.client();
+    let program_id = root.program();
+    let key = || {
+        let body = json!({"name": "key", "scopes": ["cards:read", "keys:write"], "program_ids": [program_id]});
+        with_key(&root, body)
+    };
+    let (own, other) = (key(), key());
+    let body = json!({"name": "child", "scopes": ["cards:read"], "program_ids": [program_id]});
+    let child = with_key(&own, body);
+    let answers: Vec<_> = (0..30)
+        .map(|n| [&own, &child][n % 2].get("/v1/cards"))
+        .collect();
+    let refused = answers.iter().find(|answer| answer.status == 429);
+    let refused = refused.expect("thirty at once are too many");
+    assert_eq!(refused.header("ratelimit-limit"), Some("2"));
+    assert_eq!(refused.error().2, "too_many_requests");
+    // Another tenant is not told so, nor is the operator.
+    assert_eq!(other.get("/v1/cards").status, 200);
+    assert!((0..30).all(|_| root.get("/v1/cards").status == 200));
+}
+
+#[test]
 fn a_key_that_asks_too_often_is_told_so_and_others_are_not() {
     let options = Options {
-        requests_per_second: 1,
+        request_rates: Rates {
+            of_key: 1,
+            of_tenant: 0,
+        },
         ..Options::default()
     };
     let switch = Switch::start_on(Disk::new(), options);

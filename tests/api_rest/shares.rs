@@ -73,6 +73,32 @@ fn idempotency_keys_of_one_tenant_leave_room_for_all_others_and_are_kept() {
 }
 
 #[test]
+fn a_refusal_frees_what_is_over() {
+    let (switch, clock) = Switch::start_with_clock();
+    let root = switch.client();
+    let program_id = root.program();
+    switch.change_settings(|settings| settings.idempotency_bytes_of_tenant_max = 4_096);
+    let account = json!({"program_id": program_id});
+    for key in 0..100 {
+        let made = keyed(&root, key).post("/v1/accounts", account.clone());
+        made.created();
+    }
+    let own = tenant(&root, &program_id, &["accounts:write"]);
+    clock.fetch_add(2 * 24 * 3_600_000, Ordering::Relaxed);
+    let mut made = 0;
+    while keyed(&own, made)
+        .post("/v1/accounts", account.clone())
+        .status
+        == 201
+    {
+        made += 1;
+    }
+    // Each of those has freed a few of them.
+    assert!((3..16).contains(&made), "{made}");
+    assert_eq!(metric(&root, "cardswitch_idempotency_keys "), made);
+}
+
+#[test]
 fn long_answers_take_little_memory_and_come_back_as_they_were() {
     let switch = Switch::start();
     let root = switch.client();

@@ -412,6 +412,42 @@ fn the_reference_of_a_top_up_that_was_never_made_is_taken_again_by_its_tree() {
     assert_eq!(client.get(&path).status, 404);
 }
 
+/// Whether the registry has heard that it failed, as a start from this disk finds it.
+fn is_noted(disk: &Disk, reference: &str) -> bool {
+    let world = disk.world();
+    let mut known = world.registry.references.iter();
+    known.any(|(_, known, of)| known == reference && of.has_failed)
+}
+
+#[test]
+fn the_registry_hears_of_a_top_up_that_failed_wherever_the_process_ends() {
+    let switch = without_sandbox();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    let id = announce(&client, &account_id, 100, "W1");
+    let before = switch.journal.durable();
+    let path = format!("/v1/top_ups/{id}/fail");
+    client.post(&path, json!({"reason": "recalled"})).ok();
+    assert_eq!(
+        switch.journal.durable() - before,
+        3,
+        "end, reference, audit"
+    );
+    for (kept, noted) in [(before, false), (before + 1, true), (before + 2, true)] {
+        let disk = switch.disk.cut_after(kept);
+        let options = Options {
+            sandbox: false,
+            ..Options::default()
+        };
+        let restarted = Switch::start_on(disk.clone(), options);
+        // The registry has its queue in order.
+        restarted.client().get("/v1/programs").ok();
+        restarted.client().program();
+        drop(restarted);
+        assert_eq!(is_noted(&disk, "W1"), noted, "{kept}");
+    }
+}
+
 #[test]
 fn what_failed_or_was_never_made_stands_in_no_others_way() {
     let switch = without_sandbox();
@@ -559,6 +595,70 @@ fn a_file_of_payments_settles_what_waits_and_tells_the_rest() {
     assert_eq!(again["counts"]["duplicate"], 3);
     assert_eq!(again["counts"]["matched"], Value::Null);
     assert_eq!(posted(&client, &account_id), 29_950);
+}
+
+#[test]
+fn what_a_payer_writes_keeps_no_other_payment_from_being_booked() {
+    let switch = without_sandbox();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    announce(&client, &account_id, 100, "W1");
+    let long = "W".repeat(141);
+    let file = format!(
+        "reference,amount,currency\n\
+         RE 4111111111111111,1,USD\n\
+         \"two\nlines\",2,USD\n\
+         {long},3,USD\n\
+         ,4,USD\n\
+         bell\u{7},5,USD\n\
+         W1,100,USD\n"
+    );
+    let csv = client.header("Content-Type", "text/csv");
+    let csv = csv.header("Idempotency-Key", "file");
+    let send = || csv.send("POST", "/v1/incoming_payments", file.as_bytes());
+    let first = send();
+    let told = first.ok();
+    assert_eq!(told["counts"], json!({"unmatched": 5, "matched": 1}));
+    let lines = told["payments"].as_array().unwrap().iter();
+    let lines: Vec<Value> = lines
+        .map(|line| json!([line["line"], line["reference"], line["reason"]]))
+        .collect();
+    let invalid = "reference_invalid";
+    assert_eq!(
+        lines,
+        [
+            json!([2, "RE 411111******1111", invalid]),
+            json!([3, "two lines", invalid]),
+            json!([5, long[1..], invalid]),
+            json!([6, "", invalid]),
+            json!([7, "bell", invalid]),
+            json!([8, "W1", null]),
+        ]
+    );
+    assert_eq!(posted(&client, &account_id), 100);
+    assert_eq!(send().text, first.text);
+    let payment = |reference: &str| json!({"reference": reference, "amount": 1, "currency": "USD"});
+    let one = client
+        .post("/v1/incoming_payments", payment("RE 4111 1111-11111111"))
+        .ok();
+    assert_eq!(
+        [&one["result"], &one["reason"], &one["reference"]],
+        [
+            &json!("unmatched"),
+            &json!(invalid),
+            &json!("RE 4111 11**-****1111")
+        ]
+    );
+    switch.projected();
+    let log = client.get("/v1/audit_log?action=POST%20/v1/incoming_payments");
+    assert!(!log.text.contains("41111111") && !log.text.contains("11111111"));
+    for wrong in [json!(4111111111111111i64), json!(["W1"])] {
+        let mut body = payment("W1");
+        body["reference"] = wrong;
+        let told = client.post("/v1/incoming_payments", body);
+        let expected = (400, "invalid_request", "type_invalid", Some("reference"));
+        assert_error(&told, expected, "no text");
+    }
 }
 
 #[test]

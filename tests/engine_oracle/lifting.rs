@@ -23,6 +23,8 @@ pub fn exceptions(start: Timestamp) -> Vec<ControlException> {
         decided: None,
         ended: None,
         tenant: None,
+        program_id: PROGRAM,
+        account_ids: Box::default(),
     };
     let always = (0, 10_000_000);
     let of_card = Lifts {

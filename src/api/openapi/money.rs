@@ -186,8 +186,8 @@ fn top_up_request() -> Value {
 
 fn payment_request() -> Value {
     let reference = noted(
-        text(140, "INV-7"),
-        "The external reference of a top-up, or its id.",
+        said("INV-7"),
+        "The external reference of a top-up, or its id. Whatever else a payer states is `unmatched`.",
     );
     request(
         vec![
