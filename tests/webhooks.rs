@@ -9,6 +9,7 @@ use cardswitch::webhooks::Signed;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use support::endpoint::{Call, Endpoint};
+use support::event_data::check_event;
 use support::{Client, Switch, wait_until};
 use tmp_postgrust::synchronous::ProcessGuard;
 
@@ -75,7 +76,14 @@ fn told(endpoint: &Endpoint) -> Vec<Value> {
         .iter()
         .map(|call| (call.header("webhook-id").to_owned(), body(call)))
         .collect();
-    by_id.into_values().collect()
+    let told: Vec<Value> = by_id.into_values().collect();
+    for event in told
+        .iter()
+        .filter(|event| event["type"] != "webhook_endpoint.ping")
+    {
+        check_event(event);
+    }
+    told
 }
 
 fn types(endpoint: &Endpoint) -> Vec<String> {
