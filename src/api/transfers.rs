@@ -81,11 +81,14 @@ fn refused(refusal: &Refusal) -> ApiError {
             ApiError::conflict("insufficient_funds", message).with_param("amount")
         }
         Refusal::AccountStatusForbids(status) => {
-            let code = match status {
-                AccountStatus::Closed => "account_closed",
-                AccountStatus::Frozen | AccountStatus::Active => "account_frozen",
+            let error = match status {
+                AccountStatus::Closed => ApiError::conflict("account_closed", message),
+                AccountStatus::Frozen | AccountStatus::Active => {
+                    let message = "the account, or one above it, is frozen; unfreeze that first";
+                    ApiError::conflict("account_frozen", message)
+                }
             };
-            ApiError::conflict(code, message).with_param("from_account_id")
+            error.with_param("from_account_id")
         }
         Refusal::ReceiverRefuses(reason) => receiver_refuses(*reason),
         Refusal::TooManyInTransit => ApiError::unavailable("too_many_in_transit", message),

@@ -244,6 +244,7 @@ fn card_secrets() -> Value {
         vec![
             ("object", of_type("card_secrets")),
             ("card_id", id("card")),
+            ("reason", said("delivery to the holder")),
             (
                 "pan",
                 noted(

@@ -178,40 +178,13 @@ fn of_payment(event: EventType) -> Option<EventData> {
 /// What people and the process do to what is no card, account or payment.
 fn of_control(event: EventType) -> EventData {
     use EventType::*;
-    let exception = |state: ExceptionState, fields: Fields| {
-        let mut all = short("exc", "exception", ("state", state.name()));
-        all.extend(fields);
-        ("exception", answer(all, Vec::new()))
-    };
     match event {
         RulePromoted => {
             let rule = short("rule", "rule", ("state", RuleState::Active.name()));
             of("RuleEventData", vec![("rule", answer(rule, Vec::new()))])
         }
-        ExceptionRequested => {
-            let fields = vec![
-                ("reason", said("business trip to Tokyo")),
-                ("requested_by", named("Signer")),
-                ("starts_at", moment()),
-                ("ends_at", moment()),
-            ];
-            let about = exception(ExceptionState::Requested, fields);
-            of("ExceptionRequestedEventData", vec![about])
-        }
-        ExceptionApproved => {
-            let by = vec![("approved_by", named("Signer"))];
-            let about = exception(ExceptionState::Approved, by);
-            of("ExceptionApprovedEventData", vec![about])
-        }
-        ExceptionRejected => {
-            let by = vec![("rejected_by", named("Signer"))];
-            let about = exception(ExceptionState::Rejected, by);
-            of("ExceptionRejectedEventData", vec![about])
-        }
-        ExceptionEnded => {
-            let by = vec![("ended_by", named("Signer"))];
-            let about = exception(ExceptionState::Ended, by);
-            of("ExceptionEndedEventData", vec![about])
+        ExceptionRequested | ExceptionApproved | ExceptionRejected | ExceptionEnded => {
+            of_exception(event)
         }
         ApprovalRequested => {
             let mut all = short("appr", "approval", ("status", "pending"));
@@ -248,6 +221,39 @@ fn of_control(event: EventType) -> EventData {
                 "WebhookEndpointEventData",
                 vec![("webhook_endpoint", answer(endpoint, Vec::new()))],
             )
+        }
+    }
+}
+
+fn of_exception(event: EventType) -> EventData {
+    let of_state = |name, state: ExceptionState, fields: Fields| {
+        let mut all = short("exc", "exception", ("state", state.name()));
+        all.extend(fields);
+        of(name, vec![("exception", answer(all, Vec::new()))])
+    };
+    let by = |name| vec![(name, named("Signer"))];
+    match event {
+        EventType::ExceptionApproved => {
+            let state = ExceptionState::Approved;
+            of_state("ExceptionApprovedEventData", state, by("approved_by"))
+        }
+        EventType::ExceptionRejected => {
+            let state = ExceptionState::Rejected;
+            of_state("ExceptionRejectedEventData", state, by("rejected_by"))
+        }
+        EventType::ExceptionEnded => {
+            let state = ExceptionState::Ended;
+            of_state("ExceptionEndedEventData", state, by("ended_by"))
+        }
+        _ => {
+            let fields = vec![
+                ("reason", said("business trip to Tokyo")),
+                ("requested_by", named("Signer")),
+                ("starts_at", moment()),
+                ("ends_at", moment()),
+            ];
+            let state = ExceptionState::Requested;
+            of_state("ExceptionRequestedEventData", state, fields)
         }
     }
 }
