@@ -285,8 +285,10 @@ fn the_record_says_in_a_word_why_a_call_came_to_nothing() {
         }
     });
     // Nobody listens there any more.
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let closed = closed.local_addr().unwrap().port();
+    let closed = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
     let made = json!({"program_id": program, "url": endpoint.url(), "timeout_ms": 10_000, "fallback": {"type": "decline"}});
     let made = switch.good("POST", "/v1/decision_endpoints", &made);
     let path = format!("/v1/decision_endpoints/{}", made["id"].as_str().unwrap());
