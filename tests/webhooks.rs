@@ -280,7 +280,7 @@ fn what_fails_is_tried_again_and_a_dead_endpoint_holds_nobody_up(database: Datab
     let disabled = wait_for(&good, "webhook_endpoint.disabled", 1);
     assert_eq!(
         disabled[0]["data"]["webhook_endpoint"],
-        json!({"id": id, "status": "gone"})
+        json!({"id": id, "object": "webhook_endpoint", "status": "gone"})
     );
     let path = format!("/v1/webhook_endpoints/{id}");
     assert_eq!(switch.good("GET", &path, &Value::Null)["status"], "gone");
