@@ -7,12 +7,13 @@ use cardswitch::engine::decision_endpoints::Fallback;
 use cardswitch::engine::ids::CardId;
 use cardswitch::webhooks::Signed;
 use serde_json::{Value, json};
+use std::io::Write;
 use std::time::{Duration, Instant};
 use support::client::{Client, Language};
 use support::endpoint::{Call, Endpoint};
 use support::messages::{Naming, Purchase, borrowed};
 use support::rig::Rig;
-use support::{VISA, wait_until};
+use support::{Switch, VISA, wait_until};
 
 /// Far longer than a test takes: who decides is the test.
 const PATIENT_MS: u32 = 60_000;
@@ -260,4 +261,54 @@ fn a_body_that_says_nothing_leaves_it_to_the_fallback() {
         assert_eq!(bench.client.receive().field(39), "05", "{body}");
     }
     assert_eq!(bench.rig.money(bench.card), (10_000, 0));
+}
+
+#[test]
+fn the_record_says_in_a_word_why_a_call_came_to_nothing() {
+    let config =
+        "[sandbox]\nenabled = true\n[[network]]\nname = \"visa\"\nlisten = \"127.0.0.1:0\"\n";
+    let switch = Switch::start(config);
+    switch.wait_until_ready();
+    let account = switch.account(10_000);
+    let card = switch.card(&account, &json!({}));
+    let program = format!("/v1/accounts/{account}");
+    let program = switch.good("GET", &program, &Value::Null)["program_id"].clone();
+    let endpoint = Endpoint::start();
+    // Says something that is no TLS.
+    let plain = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = plain.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in plain.incoming() {
+            let _ = stream
+                .unwrap()
+                .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    // Nobody listens there any more.
+    let closed = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let made = json!({"program_id": program, "url": endpoint.url(), "timeout_ms": 10_000, "fallback": {"type": "decline"}});
+    let made = switch.good("POST", "/v1/decision_endpoints", &made);
+    let path = format!("/v1/decision_endpoints/{}", made["id"].as_str().unwrap());
+    let outcome = |url: String| {
+        switch.good("PATCH", &path, &json!({ "url": url }));
+        let body = json!({"card_id": card.id, "amount": 100, "currency": "USD"});
+        let told = switch.good("POST", "/v1/simulate/authorizations", &body);
+        assert_eq!(told["status"], "declined", "{told}");
+        told["decision_call"]["outcome"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    endpoint.always("500 Internal Server Error", "{}");
+    assert_eq!(outcome(endpoint.url()), "wrong_status");
+    endpoint.always("200 OK", "perhaps");
+    assert_eq!(outcome(endpoint.url()), "invalid");
+    assert_eq!(
+        outcome(format!("http://127.0.0.1:{closed}/")),
+        "not_connected"
+    );
+    assert_eq!(outcome(format!("https://127.0.0.1:{port}/")), "tls_failed");
 }

@@ -237,7 +237,7 @@ fn every_kind_and_fact_reaches_the_decision_in_every_dialect() {
             "amount": 1_000_000, "currency": "USD", "partial_approval_supported": true, "entry_mode": "chip",
             "channel": "point_of_sale", "acquirer_id": "412345", "terminal_id": "T-77",
             "merchant": {"id": "SHOP 1", "name": "A SHOP", "city": "RIO", "country": "BR", "mcc": "5732"},
-            "stan": 4711, "rrn": "RRN000000001",
+            "stan": "004711", "rrn": "RRN000000001",
         });
         let part = simulator.of_card("authorizations", said);
         let dialect = simulator.dialect;
@@ -462,7 +462,7 @@ fn a_repeat_gets_the_first_answer_and_other_facts_under_its_numbers_none() {
         );
         assert_eq!(simulator.available(), 99_000, "{dialect}: held once");
         // With all its numbers given, the same message can be sent again by saying it again.
-        let body = json!({"amount": 500, "stan": 9, "rrn": "ABCDEF123456", "sent_at": "2026-11-28T10:00:00Z"});
+        let body = json!({"amount": 500, "stan": "000009", "rrn": "ABCDEF123456", "sent_at": "2026-11-28T10:00:00Z"});
         let first = simulator.pay(body.clone());
         let mut body = body;
         body["repeat"] = json!(true);

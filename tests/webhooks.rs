@@ -9,6 +9,7 @@ use cardswitch::webhooks::Signed;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use support::endpoint::{Call, Endpoint};
+use support::event_data::check_event;
 use support::{Client, Switch, wait_until};
 use tmp_postgrust::synchronous::ProcessGuard;
 
@@ -75,7 +76,14 @@ fn told(endpoint: &Endpoint) -> Vec<Value> {
         .iter()
         .map(|call| (call.header("webhook-id").to_owned(), body(call)))
         .collect();
-    by_id.into_values().collect()
+    let told: Vec<Value> = by_id.into_values().collect();
+    for event in told
+        .iter()
+        .filter(|event| event["type"] != "webhook_endpoint.ping")
+    {
+        check_event(event);
+    }
+    told
 }
 
 fn types(endpoint: &Endpoint) -> Vec<String> {
@@ -272,7 +280,7 @@ fn what_fails_is_tried_again_and_a_dead_endpoint_holds_nobody_up(database: Datab
     let disabled = wait_for(&good, "webhook_endpoint.disabled", 1);
     assert_eq!(
         disabled[0]["data"]["webhook_endpoint"],
-        json!({"id": id, "status": "gone"})
+        json!({"id": id, "object": "webhook_endpoint", "status": "gone"})
     );
     let path = format!("/v1/webhook_endpoints/{id}");
     assert_eq!(switch.good("GET", &path, &Value::Null)["status"], "gone");

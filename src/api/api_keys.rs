@@ -295,7 +295,7 @@ fn scopes(fields: &mut Fields) -> Result<Scopes, ApiError> {
         }
         return preset(&name).ok_or_else(|| {
             let message = format!("preset must be one of: {}", PRESETS.join(", "));
-            ApiError::invalid("word_unknown", "preset", message)
+            ApiError::invalid("value_unknown", "preset", message)
         });
     }
     let names: Vec<_> = Scope::ALL
@@ -337,7 +337,7 @@ fn ids<Id: std::str::FromStr>(
         let id = value.as_str().and_then(|text| text.parse().ok());
         id.ok_or_else(|| {
             let message = format!("{path} must be an id, as in {prefix}_0000000000001");
-            ApiError::invalid("id_invalid", path, message)
+            ApiError::invalid("id_malformed", path, message)
         })
     });
     ids.collect()

@@ -94,19 +94,16 @@ impl FromRequest<Gate> for WriteRequest {
 impl WriteRequest {
     /// The fields of the body; an empty body has none.
     pub fn fields(&self) -> Result<Fields, ApiError> {
+        if self.is_csv() && CSV_ROUTES.contains(&&*self.route) {
+            return self.csv();
+        }
         if self.body.trim_ascii().is_empty() {
             return Fields::of("", Value::Object(Map::new()));
         }
         if self.is_csv() {
-            return match CSV_ROUTES.contains(&&*self.route) {
-                true => self.csv(),
-                false => {
-                    let media_type = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-                    let message =
-                        "the body must be JSON here, and `Content-Type: application/json`";
-                    Err(refused(media_type, "media_type_unsupported", message))
-                }
-            };
+            let media_type = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            let message = "the body must be JSON here, and `Content-Type: application/json`";
+            return Err(refused(media_type, "media_type_unsupported", message));
         }
         let values = self.body.iter().filter(|byte| b",[{".contains(byte));
         if values.count() > VALUES_MAX {

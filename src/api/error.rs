@@ -26,7 +26,7 @@ pub enum ErrorType {
 }
 
 impl ErrorType {
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             ErrorType::InvalidRequest => "invalid_request",
             ErrorType::NotSupported => "not_supported",

@@ -24,6 +24,7 @@ pub(crate) mod decision_endpoints;
 mod deliveries;
 mod envelope;
 mod error;
+pub mod error_codes;
 mod etags;
 mod events;
 pub(crate) mod exceptions;

@@ -50,6 +50,8 @@ async fn carry_out(write: Write, id: String) -> Result<Success, ApiError> {
         json!({
             "object": "card_secrets",
             "card_id": id.to_string(),
+            // For the audit log, which keeps this without the secrets.
+            "reason": reason,
             "pan": pan,
             "cvv2": cvv2,
             "exp_month": exp_month,

@@ -165,12 +165,17 @@ impl Shared {
             Ok(other) if body::says_no(&other.body) => {
                 (CallOutcome::Answered, CustomerSays::Decline)
             }
-            Ok(_) => (CallOutcome::Invalid, CustomerSays::Nonsense),
+            Ok(_) => (CallOutcome::WrongStatus, CustomerSays::Nonsense),
             Err(CallError::TimedOut(_)) => (CallOutcome::TimedOut, CustomerSays::Nothing),
             Err(error) => {
                 let endpoint = call.endpoint.id;
                 tracing::debug!(%endpoint, %error, "a customer's endpoint could not be asked");
-                (CallOutcome::Failed, CustomerSays::Nothing)
+                let outcome = match error {
+                    CallError::NotConnected(_) => CallOutcome::NotConnected,
+                    CallError::Tls(_) => CallOutcome::TlsFailed,
+                    _ => CallOutcome::Failed,
+                };
+                (outcome, CustomerSays::Nothing)
             }
         }
     }

@@ -53,7 +53,7 @@ scopes! {
     AccountsClose = "accounts:close", "close accounts, for good";
     FundsTopUp = "funds:topup", "record money that arrived";
     FundsTransfer = "funds:transfer", "move money between accounts";
-    CardsRead = "cards:read", "see cards, their numbers masked";
+    CardsRead = "cards:read", "see cards, their numbers masked, and where physical ones are sent: name, address and phone";
     CardsIssue = "cards:issue", "issue, activate, reissue and renew cards";
     CardsFreeze = "cards:freeze", "freeze cards, one or all of a linked object";
     CardsUnfreeze = "cards:unfreeze", "unfreeze cards";

@@ -304,9 +304,9 @@ macro_rules! call_outcomes {
 call_outcomes! {
     Answered = "answered",
     TimedOut = "timed_out",
-    // No connection, or it broke.
+    // The connection broke.
     Failed = "failed",
-    // A status that is not 200, or a body that says neither yes nor no.
+    // A body that says neither yes nor no.
     Invalid = "invalid",
     // Not tried, as the last calls had failed.
     CircuitOpen = "circuit_open",
@@ -314,6 +314,12 @@ call_outcomes! {
     TooMany = "too_many",
     // The process ended before it was over.
     Lost = "lost",
+    // The name leads nowhere, or nobody takes a connection there.
+    NotConnected = "not_connected",
+    // No TLS there, or no certificate that is trusted.
+    TlsFailed = "tls_failed",
+    // Another status than 200, without a no.
+    WrongStatus = "wrong_status",
 }
 
 impl ReleaseCause {

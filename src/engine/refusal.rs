@@ -82,7 +82,7 @@ pub enum Refusal {
     TokenStatusForbids(TokenStatus),
     #[error("nobody told that this card is to be made and sent, so nothing is known of that")]
     NothingToShip,
-    #[error("a card whose shipping is {} cannot come to that", .0.name())]
+    #[error("a card whose shipping is {} comes to {} next", .0.name(), .0.next_names())]
     ShippingStatusForbids(ShippingStatus),
     #[error("the card has not left for its holder: its shipping is {}", .0.name())]
     NotShipped(ShippingStatus),

@@ -57,6 +57,15 @@ impl ShippingStatus {
         }
     }
 
+    /// What may come after it, for people.
+    pub fn next_names(self) -> String {
+        let names: Vec<&str> = self.next().iter().map(|status| status.name()).collect();
+        match names.is_empty() {
+            true => "nothing".to_owned(),
+            false => names.join(", "),
+        }
+    }
+
     /// Nothing has left yet: it can still be stopped.
     fn is_cancellable(self) -> bool {
         self.next().contains(&ShippingStatus::Cancelled)

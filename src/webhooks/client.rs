@@ -10,6 +10,8 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::error::Error;
+use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -61,6 +63,12 @@ pub enum CallError {
     Url(#[from] UrlError),
     #[error("the call failed: {0}")]
     Failed(String),
+    /// The name leads nowhere, or nobody takes a connection there.
+    #[error("the call failed: {0}")]
+    NotConnected(String),
+    /// Whoever takes connections there speaks no TLS, or has no certificate that is trusted.
+    #[error("the call failed: {0}")]
+    Tls(String),
     #[error("no answer within {0} ms")]
     TimedOut(u128),
 }
@@ -135,7 +143,7 @@ impl Client {
             .map_err(|error| CallError::Failed(error.to_string()))?;
         let call = async {
             let response = self.client.request(request).await;
-            let response = response.map_err(|error| CallError::Failed(causes(&error)))?;
+            let response = response.map_err(|error| failure(&error))?;
             let status = response.status().as_u16();
             let retry_after = response.headers().get("retry-after");
             let retry_after = retry_after.and_then(|value| value.to_str().ok());
@@ -155,8 +163,35 @@ impl Client {
     }
 }
 
+fn failure(error: &legacy::Error) -> CallError {
+    let text = causes(error);
+    match error.is_connect() {
+        true if is_of_tls(error) => CallError::Tls(text),
+        true => CallError::NotConnected(text),
+        false => CallError::Failed(text),
+    }
+}
+
+/// What is not taken of the other side in a handshake is told as data that is invalid, or ends too early; connecting has
+/// neither.
+fn is_of_tls(error: &legacy::Error) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let mut io = error.downcast_ref::<io::Error>();
+        while let Some(error) = io {
+            let kinds = [io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof];
+            if kinds.contains(&error.kind()) {
+                return true;
+            }
+            io = error.get_ref().and_then(|inner| inner.downcast_ref());
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// An error with what is behind it: the first alone says too little.
-fn causes(error: &dyn std::error::Error) -> String {
+fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

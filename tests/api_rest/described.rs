@@ -1,6 +1,8 @@
 //! Every response that a test of this program gets is held against the OpenAPI document, as if answers were closed: a field
-//! that the document does not have fails the test that met it. So does a status.
+//! that the document does not have fails the test that met it. So does a status, and a code that is not in the list of codes.
 
+use crate::event_data::{check_answer, close};
+use cardswitch::api::error_codes::is_known;
 use cardswitch::api::openapi::document;
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
@@ -24,23 +26,10 @@ pub fn succeeded() -> BTreeSet<(String, String)> {
     SUCCEEDED.with_borrow(Clone::clone)
 }
 
-/// Answers of ours have no field that is not described; a client must expect some.
-fn close(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            if map.contains_key("properties") && !map.contains_key("additionalProperties") {
-                map.insert("additionalProperties".into(), false.into());
-            }
-            map.values_mut().for_each(close);
-        }
-        Value::Array(items) => items.iter_mut().for_each(close),
-        _ => {}
-    }
-}
-
 /// Panics where the document has the route, and not this answer.
 #[track_caller]
 pub fn check(method: &str, path: &str, status: u16, media_type: &str, text: &str) {
+    check_error(status, text);
     let path = path.split('?').next().unwrap();
     let paths = CLOSED["paths"].as_object().unwrap();
     let Some(template) = template_of(paths, path) else {
@@ -64,11 +53,24 @@ pub fn check(method: &str, path: &str, status: u16, media_type: &str, text: &str
     assert!(content.is_object(), "{place}: {media_type}");
     if base == "application/json" {
         fits(&place, &content["schema"], text);
+        check_answer(path, &serde_json::from_str(text).unwrap());
     }
     if status < 300 {
         let done = (method.to_owned(), template.to_owned());
         SUCCEEDED.with_borrow_mut(|all| all.insert(done));
     }
+}
+
+/// Every error has a code that is in the list of them, with this status and type.
+#[track_caller]
+fn check_error(status: u16, text: &str) {
+    let told: Value = serde_json::from_str(text).unwrap_or_default();
+    let word = |name: &str| told["error"][name].as_str().unwrap_or_default();
+    let (error_type, code) = (word("type"), word("code"));
+    assert!(
+        status < 400 || is_known(status, error_type, code),
+        "{status} {error_type} {code} is not in src/api/error_codes.rs: {text}"
+    );
 }
 
 #[track_caller]

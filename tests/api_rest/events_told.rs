@@ -366,7 +366,7 @@ fn who_hears_of_an_approval_hears_of_all_that_it_comes_to() {
     ] {
         let approval = &all[place]["data"]["approval"];
         assert_eq!(
-            (&approval["status"], &approval["by"]["name"]),
+            (&approval["status"], &approval["decided_by"]["name"]),
             (&json!(status), &json!(by))
         );
     }

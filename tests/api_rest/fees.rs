@@ -343,17 +343,23 @@ fn what_cannot_be_is_refused_with_its_place() {
         (409, "conflict", "mark_up_twice", Some("fee_schedule")),
         "both",
     );
-    let unknown = client.patch(&path, json!({"fee_schedule": "feesch_0000000000009"}));
-    assert_error(
-        &unknown,
-        (
-            404,
-            "not_found",
-            "fee_schedule_not_found",
-            Some("fee_schedule"),
-        ),
-        "unknown",
-    );
+    let unknown = "feesch_0000000000009";
+    let made = json!({"name": "x", "network": "visa", "bin": "411111", "currency": "USD", "fee_schedule": unknown});
+    for told in [
+        client.patch(&path, json!({ "fee_schedule": unknown })),
+        client.post("/v1/programs", made),
+    ] {
+        assert_error(
+            &told,
+            (
+                404,
+                "not_found",
+                "fee_schedule_not_found",
+                Some("fee_schedule"),
+            ),
+            "unknown",
+        );
+    }
     let euros = json!({"name": "x", "currency": "EUR", "items": []});
     let euros = client.post("/v1/fee_schedules", euros).created();
     let other = client.patch(&path, json!({ "fee_schedule": euros }));

@@ -639,6 +639,9 @@ fn the_audit_log_says_who_changed_what_and_how_it_was_before() {
             "POST /v1/cards"
         ]
     );
+    // Why somebody saw the number, and not the number.
+    assert_eq!(entries[0]["after"]["reason"], "call");
+    assert_eq!(entries[0]["after"]["pan"], Value::Null);
     let freeze = &entries[1];
     assert_eq!(freeze["before"]["status"], "active");
     assert_eq!(freeze["after"]["status"], "frozen");

@@ -12,6 +12,10 @@ mod described;
 #[allow(dead_code)]
 #[path = "../support/endpoint.rs"]
 mod endpoint;
+mod error_codes;
+#[path = "../support/event_data.rs"]
+mod event_data;
+mod events_described;
 mod events_told;
 mod exceptions;
 mod fees;

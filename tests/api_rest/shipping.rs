@@ -51,6 +51,11 @@ fn a_card_is_ordered_made_sent_and_activated() {
         conflict(&client, &path, json!({"status": "delivered"})),
         "shipping_status_forbids"
     );
+    let told = client.post(&path, json!({"status": "delivered"})).text;
+    assert!(
+        told.contains("shipping is produced comes to shipped, failed, cancelled next"),
+        "{told}"
+    );
     let sent = json!({"status": "shipped", "carrier": "DHL", "tracking_number": "JD01", "eta": "2026-12-01"});
     let shown = ship(&client, &card, sent.clone());
     for name in ["status", "carrier", "tracking_number", "eta"] {

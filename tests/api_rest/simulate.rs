@@ -37,6 +37,26 @@ fn pay(client: &Client, card: &str, amount: i64) -> Value {
 }
 
 #[test]
+fn a_cvv2_that_does_not_match_is_named_by_its_step() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (_, card) = card(&client, "p1");
+    let body = json!({"card_id": card, "amount": 100, "cvv2": "wrong"});
+    let told = client.post("/v1/simulate/authorizations", body);
+    told.created();
+    let told = told.json();
+    assert_eq!(told["decision"]["reason"], "cvv_mismatch");
+    let mut trace = told["trace"].as_array().unwrap().iter();
+    let step = trace.find(|step| step["step"] == "verification").unwrap();
+    let detail = &step["detail"];
+    assert_eq!(
+        (&step["result"], &detail["cvv"]),
+        (&json!("fail"), &json!("mismatch"))
+    );
+    assert_eq!(detail["card"], detail["message"]);
+}
+
+#[test]
 fn without_the_sandbox_there_is_none_of_it() {
     let options = Options {
         sandbox: false,
@@ -135,8 +155,13 @@ fn a_wrong_field_is_named() {
         ),
         (
             "authorizations",
-            of_card("stan", json!(0)),
-            invalid("number_invalid", "stan"),
+            of_card("stan", json!("000000")),
+            invalid("text_invalid", "stan"),
+        ),
+        (
+            "authorizations",
+            of_card("stan", json!(4711)),
+            invalid("type_invalid", "stan"),
         ),
         (
             "authorizations",

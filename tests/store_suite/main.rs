@@ -2,6 +2,9 @@
 
 mod cluster;
 mod decisions;
+#[allow(dead_code)]
+#[path = "../support/event_data.rs"]
+mod event_data;
 mod filters;
 mod fixture;
 mod following;

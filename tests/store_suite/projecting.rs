@@ -1,5 +1,6 @@
 //! What the tables hold after a history, and that they hold it exactly once.
 
+use crate::event_data::check_event;
 use crate::fixture::{Fixture, JOURNAL, assert_same, expected_dump, once, project};
 use crate::history::History;
 use crate::on_both;
@@ -143,7 +144,9 @@ async fn check_events(store: &Store, fixture: &Fixture) {
         *count += 1;
         assert_eq!(row.object_sequence, *count, "{row:?}");
         let codes: ResponseCodes = Arc::new(|_, _| None);
-        let data = &row.body(false, &codes)["data"];
+        let body = row.body(false, &codes);
+        check_event(&body);
+        let data = &body["data"];
         if let Some(id) = data["authorization"]["id"].as_str() {
             told.insert(id.to_owned(), data["authorization"].clone());
         }

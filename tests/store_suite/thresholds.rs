@@ -1,6 +1,7 @@
 //! `limit.threshold_reached`: told once for each threshold that a payment crosses, and again only after what is used of the
 //! limit was less in between.
 
+use crate::event_data::check_event;
 use crate::fixture::{Fixture, project};
 use crate::history::{History, USD};
 use crate::on_both;
@@ -11,8 +12,9 @@ use cardswitch::engine::facts::Kind;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::programs::{ChangeProgram, LimitThresholds};
 use cardswitch::engine::registry::RegistryAction;
-use cardswitch::store::events::EventFilter;
+use cardswitch::store::events::{EventFilter, ResponseCodes};
 use serde_json::Value;
+use std::sync::Arc;
 
 on_both! {
     told_once_as_it_is_crossed_and_again_in_the_next_window,
@@ -112,8 +114,13 @@ impl Scene {
         };
         let rows = store.events(&filter, None, 1_000).await.unwrap().data;
         store.close().await;
-        let data = rows.iter().map(|row| serde_json::from_str(&row.data_json));
-        data.map(Result::unwrap).collect()
+        let codes: ResponseCodes = Arc::new(|_, _| None);
+        let told = rows.iter().map(|row| row.body(false, &codes));
+        told.map(|mut event| {
+            check_event(&event);
+            event["data"].take()
+        })
+        .collect()
     }
 
     async fn told(&self, fixture: &Fixture) -> Vec<(i64, i64)> {

@@ -1,7 +1,9 @@
 //! The REST interface of a running switch, as far as tests need it to set a scene.
 
 use super::client::Language;
+use super::event_data::check_answer;
 use super::{DEADLINE, Switch, wait_until};
+use cardswitch::api::error_codes::is_known;
 use serde_json::{Value, json};
 
 pub const ROOT_KEY: &str = "test-root-key-0123456789";
@@ -81,10 +83,14 @@ impl Switch {
         let mut response = agent.run(request.body(body).unwrap()).unwrap();
         let status = response.status().as_u16();
         let text = response.body_mut().read_to_string().unwrap();
-        (
-            status,
-            serde_json::from_str(&text).unwrap_or(Value::String(text)),
-        )
+        let answer = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        let word = |name: &str| answer["error"][name].as_str().unwrap_or_default();
+        assert!(
+            status < 400 || is_known(status, word("type"), word("code")),
+            "not in src/api/error_codes.rs: {status} {answer}"
+        );
+        check_answer(path, &answer);
+        (status, answer)
     }
 
     /// As `api`, for what has to succeed.

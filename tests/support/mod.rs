@@ -7,6 +7,7 @@
 pub mod api;
 pub mod client;
 pub mod endpoint;
+pub mod event_data;
 pub mod gate;
 pub mod messages;
 pub mod rig;

@@ -3,7 +3,7 @@
 use super::operation::{Operation, act_with, body, get, list_of_memory};
 use super::schema::{
     Fields, answer, flag, id, named, noted, number, number_within, of_type, open_word, or_null,
-    request, said, text,
+    request, said, text, unset,
 };
 use crate::api::approvals::NOTE_MAX;
 use crate::engine::approvals::ApprovalState;
@@ -85,7 +85,7 @@ fn approval() -> Value {
     );
     let outcome = answer(vec![("status", number(200)), ("body", any())], Vec::new());
     let outcome = noted(
-        or_null(outcome),
+        unset(outcome),
         "What the write was answered, once it is carried out.",
     );
     answer(
@@ -100,9 +100,9 @@ fn approval() -> Value {
             ("requested_by", named("Signer")),
             ("created_at", super::schema::moment()),
             ("expires_at", super::schema::moment()),
-            ("decided_by", or_null(named("Signer"))),
-            ("decided_at", or_null(super::schema::moment())),
-            ("note", or_null(said("as agreed with Ann"))),
+            ("decided_by", unset(named("Signer"))),
+            ("decided_at", unset(super::schema::moment())),
+            ("note", unset(said("as agreed with Ann"))),
             ("outcome", outcome),
         ],
         Vec::new(),

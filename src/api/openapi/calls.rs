@@ -1,6 +1,6 @@
 //! What the switch calls: one entry for each type of event, as a webhook endpoint gets it. The routes are described beside.
 
-use super::schema::named;
+use super::events::of_type_alone;
 use crate::store::events::types::EventType;
 use serde_json::{Map, Value, json};
 
@@ -28,7 +28,7 @@ fn call(event: EventType) -> Value {
             header("webhook-timestamp", "When this try was made, in seconds since 1970.", json!("1795867200")),
             header("webhook-signature", "One signature for each secret that counts, with spaces between.", json!("v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=")),
         ],
-        "requestBody": { "required": true, "content": { "application/json": { "schema": named("Event") } } },
+        "requestBody": { "required": true, "content": { "application/json": { "schema": of_type_alone(event) } } },
         "responses": {
             "2XX": { "description": "It was taken." },
             "410": { "description": "The endpoint is gone: it is called no more." },

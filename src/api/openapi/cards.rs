@@ -3,7 +3,8 @@
 use super::operation::{Operation, act, act_with, body, create, get, list_of};
 use super::schema::{
     self, Fields, amount, answer, extended, id, link, link_request, list, list_within, moment,
-    named, noted, number, of_type, one_of, open_word, or_null, pattern, request, said, text, words,
+    named, noted, number, of_type, one_of, open_word, or_null, pattern, request, said, text, unset,
+    words,
 };
 use super::{controls, shipping};
 use crate::api::cards::{BLOCK_REASONS, CARD_TYPES, FUNDINGS, LINKS_MAX};
@@ -151,7 +152,7 @@ fn on_links() -> Vec<Operation> {
     operations
 }
 
-const CARD_STATUSES: [&str; 6] = [
+pub const CARD_STATUSES: [&str; 6] = [
     "inactive", "active", "frozen", "blocked", "closed", "expired",
 ];
 
@@ -169,10 +170,10 @@ fn card() -> Value {
             ("type", open_word(&words(CARD_TYPES))),
             ("status", open_word(&CARD_STATUSES)),
             ("own_status", open_word(&CARD_STATUSES)),
-            ("status_link", or_null(named("LinkRef"))),
+            ("status_link", unset(named("LinkRef"))),
             (
                 "status_reason",
-                or_null(open_word(&["lost", "stolen", "fraud"])),
+                unset(open_word(&["lost", "stolen", "fraud"])),
             ),
             ("first6", said("411111")),
             ("last4", said("1111")),
@@ -182,11 +183,11 @@ fn card() -> Value {
             ("wallet_account_ids", list(id("acct"))),
             ("links", list(named("LinkRef"))),
             ("controls", named("Controls")),
-            ("used_by", or_null(id("auth"))),
-            ("locked_to", or_null(locked_to)),
+            ("used_by", unset(id("auth"))),
+            ("locked_to", unset(locked_to)),
             ("cardholder_id", or_null(id("holder"))),
-            ("replacement_for", or_null(id("card"))),
-            ("replaced_by", or_null(id("card"))),
+            ("replacement_for", unset(id("card"))),
+            ("replaced_by", unset(id("card"))),
             ("shipping", or_null(shipping::shipping())),
             ("created_at", moment()),
         ],
@@ -243,6 +244,7 @@ fn card_secrets() -> Value {
         vec![
             ("object", of_type("card_secrets")),
             ("card_id", id("card")),
+            ("reason", said("delivery to the holder")),
             (
                 "pan",
                 noted(
@@ -258,13 +260,18 @@ fn card_secrets() -> Value {
     )
 }
 
-fn spend() -> Value {
+/// Whose limit or list it is.
+pub fn scopes() -> Vec<&'static str> {
     let mut scopes: Vec<&str> = Scope::ALL.iter().map(|scope| scope.name()).collect();
     scopes.dedup();
+    scopes
+}
+
+fn spend() -> Value {
     let limit = extended(
         controls::limit(),
         vec![
-            ("scope", open_word(&scopes)),
+            ("scope", open_word(&scopes())),
             ("link", or_null(named("LinkRef"))),
             ("account_id", or_null(id("acct"))),
             ("levels_above", or_null(number(1))),

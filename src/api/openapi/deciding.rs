@@ -6,7 +6,7 @@ use super::operation::{Operation, act, act_with, body, called, create, get, list
 use super::schema::{
     self, Fields, amount, amount_from, answer, either, extended, flag, id, link_fields, list,
     list_within, mcc, moment, named, noted, number, number_within, of_type, one_of, open_word,
-    or_null, request, said, text, words,
+    or_null, request, said, text, unset, words,
 };
 use crate::api::decision_endpoints::TIMEOUT_MS;
 use crate::api::exceptions::{STATES, USES_MAX};
@@ -277,15 +277,15 @@ fn merchant_list_request(is_new: bool) -> Value {
 
 fn exception() -> Value {
     let link = extended(schema::link(), vec![("program_id", id("prog"))]);
-    let by = || or_null(named("Signer"));
-    let note = || or_null(said("as agreed with Ann"));
+    let by = || unset(named("Signer"));
+    let note = || unset(said("as agreed with Ann"));
     answer(
         vec![
             ("id", id("exc")),
             ("object", of_type("exception")),
             ("card_id", or_null(id("card"))),
-            ("account_id", or_null(id("acct"))),
-            ("link", or_null(link)),
+            ("account_id", unset(id("acct"))),
+            ("link", unset(link)),
             ("lifts", named("Lifts")),
             ("starts_at", moment()),
             ("ends_at", moment()),
@@ -296,13 +296,13 @@ fn exception() -> Value {
             ("created_at", moment()),
             ("approved_by", by()),
             ("approved_note", note()),
-            ("approved_at", or_null(moment())),
+            ("approved_at", unset(moment())),
             ("rejected_by", by()),
             ("rejected_note", note()),
-            ("rejected_at", or_null(moment())),
+            ("rejected_at", unset(moment())),
             ("ended_by", by()),
             ("ended_note", note()),
-            ("ended_at", or_null(moment())),
+            ("ended_at", unset(moment())),
         ],
         Vec::new(),
     )

@@ -3,10 +3,11 @@
 use super::operation::{Body, Content, Operation, get};
 use super::schema::{self, answer, example, id, named, or_null, pattern, said, text, with};
 use super::{
-    approvals, calls, card_batches, cards, controls, deciding, fees, keys, money, objects,
+    approvals, calls, card_batches, cards, controls, deciding, events, fees, keys, money, objects,
     payments, programs, simulate, tokens, told,
 };
 use crate::api::bounds::About;
+use crate::api::error_codes::{self, CODES};
 use crate::api::routes::{Route, table};
 use crate::engine::ids::{
     AccountId, ApiKeyId, ApprovalId, AuthorizationId, CardBatchId, CardId, CardholderId,
@@ -14,6 +15,7 @@ use crate::engine::ids::{
     RiskRuleId, TokenId, TopUpId, TransactionId, TransferId, WebhookEndpointId,
 };
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 const ABOUT: &str = "An issuer-side authorization switch with a card-issuing control plane. How its parts go together is in \
     docs/api.md of the source; a first walk is in docs/quickstart.md. Requests are strict: what is not described is refused. \
@@ -71,7 +73,7 @@ const ERRORS: &[(u16, &str, &str, &str)] = &[
     ),
     (
         415,
-        "The body is not JSON.",
+        "The body says that it is something other than JSON.",
         "invalid_request",
         "media_type_unsupported",
     ),
@@ -124,6 +126,7 @@ fn schemas() -> Map<String, Value> {
         deciding::schemas,
         keys::schemas,
         told::schemas,
+        events::schemas,
         simulate::schemas,
     ];
     let all = groups.iter().flat_map(|group| group());
@@ -340,11 +343,15 @@ fn if_match() -> Value {
     })
 }
 
+/// What names an object in its body, though it is about none in particular.
+const NAMING: [(&str, &str); 1] = [("POST", "/v1/programs")];
+
 /// The statuses other than success that a route can have.
 fn errors_of(route: &Route) -> Vec<u16> {
     let is_write = route.method != "GET";
+    let is_named = is_write && route.about != About::Everything;
     let names_something =
-        route.path.contains('{') || (is_write && route.about != About::Everything);
+        route.path.contains('{') || is_named || NAMING.contains(&(route.method, route.path));
     let can_have = |status: &u16| match status {
         404 => names_something,
         412 => replaces(route),
@@ -356,13 +363,18 @@ fn errors_of(route: &Route) -> Vec<u16> {
 }
 
 fn error() -> Value {
-    let types: Vec<&str> = ERRORS.iter().map(|(_, _, name, _)| *name).collect();
-    let mut types: Vec<&str> = [types, vec!["not_supported", "internal"]].concat();
-    types.dedup();
+    let mut types: Vec<&str> = Vec::new();
+    for group in CODES {
+        let name = group.error_type.name();
+        if !types.contains(&name) {
+            types.push(name);
+        }
+    }
+    let code = "Those of a status are its response's `x-codes`; docs/errors.md has all. Open: new values may come.";
     let error = answer(
         vec![
             ("type", schema::open_word(&types)),
-            ("code", said("field_unknown")),
+            ("code", schema::noted(said("field_unknown"), code)),
             (
                 "message",
                 said("nmae is not a field here; remove it or correct its name"),
@@ -385,10 +397,12 @@ fn error_response((status, meaning, error_type, code): &(u16, &str, &str, &str))
     let example = json!({ "error": {
         "type": error_type, "code": code, "message": meaning, "param": null, "request_id": "req_00000000000000a1",
     } });
+    let codes = error_codes::of_status(*status).map(|(code, meaning)| (*code, *meaning));
     json!({
         "description": meaning,
         "headers": refer(&headers),
         "content": { "application/json": { "schema": named("Error"), "example": example } },
+        "x-codes": BTreeMap::from_iter(codes),
     })
 }
 

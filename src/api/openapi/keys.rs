@@ -3,7 +3,7 @@
 use super::operation::{Operation, act_with, body, create, get, list_of, list_of_memory};
 use super::schema::{
     Fields, answer, extended, flag, id, link_request, list, list_within, moment, named, noted,
-    number_within, of_type, one_of, open_word, or_null, request, said, text,
+    number_within, of_type, one_of, open_word, or_null, request, said, text, unset,
 };
 use crate::api::api_keys::{ADDRESSES_MAX, BOUNDS_MAX, OVERLAP_SECONDS_MAX, PRESETS};
 use crate::engine::api_keys::{ApiKeyState, Scope};
@@ -128,10 +128,11 @@ fn key_request() -> Value {
 }
 
 fn audit_entry() -> Value {
-    let object = || {
-        let what = json!({ "type": "object", "examples": [{"status": "frozen"}] });
+    let object = |status: &str| {
+        let what = json!({ "type": "object", "examples": [{ "status": status }] });
         or_null(noted(what, "Without secrets."))
     };
+    let error_code = noted(said("account_closed"), "Of one that `failed`.");
     answer(
         vec![
             ("id", id("audit")),
@@ -143,8 +144,8 @@ fn audit_entry() -> Value {
             ("program_id", or_null(id("prog"))),
             ("request_id", said("req_00000000000000a1")),
             ("address", or_null(said("192.0.2.1"))),
-            ("before", object()),
-            ("after", object()),
+            ("before", object("active")),
+            ("after", object("frozen")),
             (
                 "outcome",
                 noted(
@@ -152,7 +153,7 @@ fn audit_entry() -> Value {
                     "`unknown` where the process ended before it was known.",
                 ),
             ),
-            ("error_code", or_null(said("account_closed"))),
+            ("error_code", unset(error_code)),
             ("created_at", moment()),
         ],
         Vec::new(),

@@ -8,6 +8,7 @@ mod cards;
 mod controls;
 mod deciding;
 mod document;
+mod events;
 mod fees;
 mod keys;
 mod money;
@@ -22,6 +23,7 @@ mod tokens;
 mod told;
 
 pub use document::{document, operations};
+pub use events::{EventData, data_of};
 
 use axum::http::{HeaderName, header};
 use axum::response::IntoResponse;

@@ -4,7 +4,7 @@ use super::operation::{Content, Operation, act_with, body, create, get, list_of}
 use super::schema::{
     self, Fields, amount, amount_from, answer, currency, either, extended, flag, id, moment, named,
     noted, number, number_within, of_type, one_of, open_word, or_null, pattern, request, said,
-    text, with, words,
+    text, unset, with, words,
 };
 use crate::engine::money::BALANCE_MAX_MINOR;
 use crate::engine::top_ups::{METHODS, TopUpStatus};
@@ -136,6 +136,12 @@ fn day() -> Value {
 
 fn top_up() -> Value {
     let arrived = || or_null(amount());
+    let settled = TopUpStatus::Settled.name();
+    let settled = with(
+        open_word(&words(TopUpStatus::ALL)),
+        "example",
+        settled.into(),
+    );
     answer(
         vec![
             ("id", id("topup")),
@@ -145,7 +151,7 @@ fn top_up() -> Value {
             ("currency", currency()),
             ("method", open_word(&METHODS)),
             ("external_reference", or_null(said("INV-7"))),
-            ("status", open_word(&words(TopUpStatus::ALL))),
+            ("status", settled),
             ("created_at", moment()),
             (
                 "settled_amount",
@@ -156,10 +162,13 @@ fn top_up() -> Value {
             ("arrived_currency", or_null(currency())),
             (
                 "rest",
-                noted(arrived(), "Of what arrived, too little to be credited."),
+                unset(noted(
+                    amount(),
+                    "Of what arrived, too little to be credited.",
+                )),
             ),
             ("received_on", or_null(said("2026-11-28"))),
-            ("failure_reason", or_null(said("sent back by the bank"))),
+            ("failure_reason", unset(said("sent back by the bank"))),
             ("ended_at", or_null(moment())),
         ],
         Vec::new(),
@@ -256,10 +265,7 @@ fn transfer() -> Value {
             ("amount", amount()),
             ("currency", currency()),
             ("status", open_word(&words(TransferStatus::ALL))),
-            (
-                "return_reason",
-                or_null(open_word(&words(ReturnReason::ALL))),
-            ),
+            ("return_reason", unset(open_word(&words(ReturnReason::ALL)))),
             ("created_at", moment()),
             ("ended_at", or_null(moment())),
         ],

@@ -4,7 +4,7 @@ use super::operation::{Content, Operation, act, act_with, body, get, list_of};
 use super::schema::{
     Fields, amount, answer, currency, decline_reasons, entry_modes, flag, id, kinds, list,
     list_within, moment, named, noted, number, of_type, one_of, open_word, or_null, pattern,
-    request, said, text, words,
+    request, said, text, unset, words,
 };
 use crate::api::filters;
 use crate::engine::command::CallOutcome;
@@ -104,7 +104,7 @@ fn report(path: &'static str, summary: &'static str) -> Operation {
         .filter("network", text(16, "visa"))
 }
 
-fn flags() -> Value {
+pub fn flags() -> Value {
     list(open_word(&words(Flags::ALL)))
 }
 
@@ -114,10 +114,10 @@ pub fn authorization() -> Value {
         ("object", of_type("authorization")),
         ("card_id", or_null(id("card"))),
         ("account_id", or_null(id("acct"))),
-        ("token_id", or_null(id("tok"))),
+        ("token_id", unset(id("tok"))),
         ("kind", open_word(&kinds())),
         ("message", open_word(&words(MessageName::ALL))),
-        ("original_authorization_id", or_null(id("auth"))),
+        ("original_authorization_id", unset(id("auth"))),
         ("amount", amount()),
         ("requested_amount", amount()),
         ("posted", amount()),
@@ -133,9 +133,9 @@ pub fn authorization() -> Value {
     ];
     fields.extend([
         ("decision", named("Decision")),
-        ("decision_call", or_null(decision_call())),
+        ("decision_call", unset(decision_call())),
         ("flags", flags()),
-        ("breach", or_null(breach())),
+        ("breach", unset(breach())),
         ("transactions", list(id("txn"))),
         ("trace", list(named("TraceStep"))),
         ("links", list(named("LinkRef"))),
@@ -153,16 +153,16 @@ fn steps() -> Value {
 
 fn rule_id() -> Value {
     let note = "The limit, list or risk rule that failed.";
-    or_null(noted(said("lim_0h2k9m4p7r1t3"), note))
+    noted(said("lim_0h2k9m4p7r1t3"), note)
 }
 
 fn decision() -> Value {
     answer(
         vec![
             ("result", open_word(&words(AuthorizationResult::ALL))),
-            ("reason", or_null(open_word(&decline_reasons()))),
-            ("step", or_null(steps())),
-            ("rule_id", rule_id()),
+            ("reason", unset(open_word(&decline_reasons()))),
+            ("step", unset(steps())),
+            ("rule_id", unset(rule_id())),
             (
                 "response_code",
                 or_null(noted(said("00"), "DE39, as the network got it.")),
@@ -190,7 +190,7 @@ fn breach() -> Value {
         vec![
             ("reason", open_word(&decline_reasons())),
             ("step", or_null(steps())),
-            ("rule_id", rule_id()),
+            ("rule_id", or_null(rule_id())),
         ],
         Vec::new(),
     )

@@ -189,6 +189,11 @@ pub fn or_null(mut schema: Value) -> Value {
     }
 }
 
+/// The same, and not there in the example: what only some of a kind have.
+pub fn unset(schema: Value) -> Value {
+    with(or_null(schema), "example", Value::Null)
+}
+
 pub fn either(ways: Vec<Value>) -> Value {
     json!({ "anyOf": ways })
 }

@@ -133,10 +133,11 @@ fn asked(what: What) -> Value {
         What::Authorization | What::ForcePost | What::BalanceInquiry
     );
     let mut needed: Fields = Vec::new();
+    let stan = noted(pattern("^[0-9]{6}$", "165895"), "Above `000000`.");
     let mut optional = vec![
         ("network", text(16, "visa")),
         ("repeat", flag()),
-        ("stan", number_within(1, 999_999)),
+        ("stan", stan),
         ("rrn", pattern("^[A-Za-z0-9]{12}$", "1X2LOHL15EYO")),
         ("sent_at", moment()),
         (

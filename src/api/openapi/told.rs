@@ -33,7 +33,6 @@ pub fn schemas() -> Fields {
             "WebhookEndpointPing",
             called("webhook_endpoint_id", "we", true),
         ),
-        ("Event", event()),
         ("Delivery", delivery()),
         (
             "DeliveryWithBody",
@@ -247,22 +246,6 @@ fn progress() -> Value {
             ("waiting", number(0)),
             ("next_attempt_at", or_null(moment())),
             ("failing_since", or_null(moment())),
-        ],
-        Vec::new(),
-    )
-}
-
-fn event() -> Value {
-    let data = json!({
-        "type": "object", "description": "What it is about, under the name of the object.",
-        "examples": [{"card_id": "card_0h2k9m4p7r1t3", "sequence": 17}],
-    });
-    answer(
-        vec![
-            ("id", id("evt")),
-            ("type", open_word(&event_types())),
-            ("timestamp", moment()),
-            ("data", data),
         ],
         Vec::new(),
     )

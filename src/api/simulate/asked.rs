@@ -201,11 +201,24 @@ impl Asked {
 }
 
 fn numbers(fields: &mut Fields) -> Result<GivenNumbers, ApiError> {
-    let stan = fields.integer("stan", 1..=999_999)?;
     Ok(GivenNumbers {
-        stan: stan.map(|stan| stan as u32),
+        stan: stan(fields)?,
         rrn: code(fields, "rrn")?,
         sent_at: fields.moment("sent_at")?,
+    })
+}
+
+/// Six digits, as answers have it.
+fn stan(fields: &mut Fields) -> Result<Option<u32>, ApiError> {
+    let path = fields.path("stan");
+    let Some(text) = fields.text("stan", 40)? else {
+        return Ok(None);
+    };
+    let digits = text.len() == 6 && text.bytes().all(|digit| digit.is_ascii_digit());
+    let stan = text.parse().ok().filter(|stan| digits && *stan > 0);
+    stan.map(Some).ok_or_else(|| {
+        let message = format!("{path} has six digits above zero, as in \"165895\"");
+        ApiError::invalid("text_invalid", path, message)
     })
 }
 

@@ -21,6 +21,8 @@ fn subject(id: ApprovalId, place: &ApprovalPlace) -> Subject {
 pub(super) fn of_requested(wanted: &Approval) -> Draft {
     let approval = json!({
         "id": wanted.id.to_string(),
+        "object": "approval",
+        "status": ApprovalState::Pending.name(),
         "program_id": wanted.program_id.to_string(),
         "requested_by": signer_json(&wanted.requested_by),
         "expires_at": wanted.expires_at.to_string(),
@@ -47,8 +49,14 @@ pub(super) fn of_changed(
         }
         ApprovalChange::Finish(_) => return None,
     };
-    let id = change.id.to_string();
-    let approval = json!({ "id": id, "status": to.name(), "by": by.map(signer_json) });
+    let mut approval = json!({
+        "id": change.id.to_string(),
+        "object": "approval",
+        "status": to.name(),
+    });
+    if let Some(by) = by {
+        approval["decided_by"] = signer_json(by);
+    }
     Some(Draft {
         event_type,
         subject: subject(change.id, place),

@@ -313,7 +313,7 @@ fn of_registry(
             subject: Subject::OfProgram(*program_id, rule_id.to_string()),
             content: vec![(
                 "rule",
-                json!({ "id": rule_id.to_string(), "status": "active" }),
+                json!({ "id": rule_id.to_string(), "object": "rule", "state": RuleState::Active.name() }),
             )],
         }),
         (RegistryAction::RequestException(wanted), RegistryEvent::ExceptionRequested { link }) => {
@@ -343,9 +343,7 @@ fn of_registry(
             subject: of_endpoint(context, *id),
             content: vec![(
                 "webhook_endpoint",
-                json!({
-                    "id": id.to_string(), "status": state.name(),
-                }),
+                json!({ "id": id.to_string(), "object": "webhook_endpoint", "status": state.name() }),
             )],
         }),
         (RegistryAction::ChangeLinkStatus(change), RegistryEvent::LinkStatusChanged { .. }) => {
@@ -379,6 +377,8 @@ fn of_exception(id: ExceptionId, about: ExceptionSubject, link: Option<&LinkKey>
 fn of_requested_exception(wanted: &ControlException, subject: Subject) -> Draft {
     let exception = json!({
         "id": wanted.id.to_string(),
+        "object": "exception",
+        "state": ExceptionState::Requested.name(),
         "reason": wanted.reason,
         "requested_by": signer(&wanted.requested_by),
         "starts_at": wanted.starts_at.to_string(),
@@ -396,14 +396,18 @@ fn of_changed_exception(
     to: ExceptionState,
     subject: Subject,
 ) -> Option<Draft> {
-    let event_type = match to {
+    let (event_type, by) = match to {
         ExceptionState::Requested => return None,
-        ExceptionState::Approved => EventType::ExceptionApproved,
-        ExceptionState::Rejected => EventType::ExceptionRejected,
-        ExceptionState::Ended => EventType::ExceptionEnded,
+        ExceptionState::Approved => (EventType::ExceptionApproved, "approved_by"),
+        ExceptionState::Rejected => (EventType::ExceptionRejected, "rejected_by"),
+        ExceptionState::Ended => (EventType::ExceptionEnded, "ended_by"),
     };
-    let id = change.id.to_string();
-    let exception = json!({ "id": id, "status": to.name(), "by": signer(&change.by) });
+    let exception = json!({
+        "id": change.id.to_string(),
+        "object": "exception",
+        "state": to.name(),
+        by: signer(&change.by),
+    });
     Some(Draft {
         event_type,
         subject,

@@ -179,7 +179,7 @@ fn put_response_codes(data: &mut Value, codes: &ResponseCodes) {
 }
 
 /// What a thin body keeps of an object: nothing that says who paid where, or how much.
-const KEPT: &[&str] = &["id", "object", "status", "authorization_id"];
+const KEPT: &[&str] = &["id", "object", "status", "state", "authorization_id"];
 
 fn make_thin(data: &mut Value) {
     let Value::Object(fields) = data else {
