@@ -397,7 +397,7 @@ fn who_is_not_active_in_a_month_does_not_pay_for_it() {
 fn a_reissue_makes_no_month_free_and_none_double() {
     let mut switch = world();
     let expiry = Expiry::new(2030, 1).unwrap();
-    let mut reissue = |switch: &mut Switch, id, replaces| {
+    let reissue = |switch: &mut Switch, id, replaces| {
         let reason = ReissueReason::FulfillmentError;
         event(switch.reissue(id, replaces, reason, expiry).unwrap());
     };

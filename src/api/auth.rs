@@ -131,11 +131,12 @@ async fn check(
         if let Some(bounds) = caller.bounds() {
             bounds::check(&state, bounds, about, &path).await?;
         }
-        Ok::<_, ApiError>(caller)
+        Ok::<_, ApiError>((caller, state.large_bodies.clone()))
     };
     let mut response = match checked.await {
-        Ok(caller) => {
+        Ok((caller, large_bodies)) => {
             request.extensions_mut().insert(caller);
+            request.extensions_mut().insert(large_bodies);
             request.extensions_mut().insert(about);
             next.run(request).await
         }
@@ -222,19 +223,20 @@ fn is_allowed(allowed: &[Box<str>], address: Option<IpAddr>) -> bool {
     allowed.is_empty() || allowed.iter().any(|allowed| has(allowed))
 }
 
-/// An address, or `address/bits`. Addresses of IPv4 in those of IPv6 are what callers have: IPv4.
+/// An address, or `address/bits`, of which bits beyond those say nothing. Addresses of IPv4 in those of IPv6 are what callers
+/// have: IPv4; a network that has some of them and others is none.
 pub fn network(text: &str) -> Option<IpNet> {
     let network = match text.parse::<IpAddr>() {
         Ok(address) => IpNet::from(address),
         Err(_) => text.parse().ok()?,
     };
     let (address, prefix) = (network.addr().to_canonical(), network.prefix_len());
-    match prefix.checked_sub(96) {
-        Some(prefix) if address.is_ipv4() && network.addr().is_ipv6() => {
-            IpNet::new(address, prefix).ok()
-        }
-        _ => Some(network),
-    }
+    let is_mapped = address.is_ipv4() && network.addr().is_ipv6();
+    let network = match is_mapped {
+        true => IpNet::new(address, prefix.checked_sub(96)?).ok()?,
+        false => network,
+    };
+    Some(network.trunc())
 }
 
 /// Of a key that was good when the request began.

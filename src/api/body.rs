@@ -8,13 +8,14 @@ use super::error::{ApiError, ErrorType};
 use super::etags::Condition;
 use super::fields::{Fields, wrong_type};
 use super::unambiguous::Unambiguous;
-use super::under_way::Place;
-use axum::body::{Body, HttpBody};
+use super::under_way::{Place, UnderWay};
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::{FromRequest, MatchedPath, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Value};
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Largest body of a request.
@@ -52,15 +53,15 @@ pub struct WriteRequest {
     pub content_type: Option<String>,
     /// Of `If-Match`.
     pub condition: Option<Condition>,
-    pub body: Vec<u8>,
+    pub body: Bytes,
     /// Until all that is made of it is done with.
-    _large_body: Option<Place>,
+    _large_body: Option<Arc<Place>>,
 }
 
 impl FromRequest<Gate> for WriteRequest {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, gate: &Gate) -> Result<WriteRequest, ApiError> {
+    async fn from_request(request: Request, _: &Gate) -> Result<WriteRequest, ApiError> {
         let (parts, body) = request.into_parts();
         let (Some(caller), Some(about), Some(request_id)) = (
             parts.extensions.get::<Caller>().cloned(),
@@ -72,8 +73,9 @@ impl FromRequest<Gate> for WriteRequest {
         let route = parts.extensions.get::<MatchedPath>();
         let route = route.map(|route| route.as_str().to_owned());
         let idempotency_key = idempotency_key(&parts.headers)?;
-        let enter = || gate.state()?.large_bodies.enter_large_body(&caller);
-        let (body, large_body) = read_in_time(body, route.as_deref(), enter).await?;
+        // All of it was read before, see `read_whole`.
+        let body = to_bytes(body, LARGE_BODY_MAX_BYTES).await;
+        let body = body.map_err(|error| ApiError::internal(&error))?;
         let content_type = parts.headers.get(header::CONTENT_TYPE);
         Ok(WriteRequest {
             caller,
@@ -86,7 +88,7 @@ impl FromRequest<Gate> for WriteRequest {
             condition: parts.extensions.get::<Condition>().cloned(),
             content_type: content_type.and_then(|value| value.to_str().ok().map(str::to_owned)),
             body,
-            _large_body: large_body,
+            _large_body: parts.extensions.get::<Arc<Place>>().cloned(),
         })
     }
 }
@@ -169,11 +171,17 @@ fn reason(error: &serde_json::Error) -> String {
 
 /// The request with its body read: who sends it slowly holds up nobody else.
 pub async fn read_whole(request: Request) -> Result<Request, ApiError> {
-    let (parts, body) = request.into_parts();
-    let route = parts.extensions.get::<MatchedPath>().cloned();
-    let route = route.as_ref().map(MatchedPath::as_str);
-    let none = || Err(ApiError::internal(&"a large body has no condition"));
-    let (body, _) = read_in_time(body, route, none).await?;
+    let (mut parts, body) = request.into_parts();
+    let known = &parts.extensions;
+    let route = known.get::<MatchedPath>().map(MatchedPath::as_str);
+    let enter = || match (known.get::<Caller>(), known.get::<Arc<UnderWay>>()) {
+        (Some(caller), Some(large_bodies)) => large_bodies.enter_large_body(caller),
+        _ => Err(ApiError::internal(&"a write route is not guarded")),
+    };
+    let (body, place) = read_in_time(body, route, enter).await?;
+    if let Some(place) = place {
+        parts.extensions.insert(Arc::new(place));
+    }
     Ok(Request::from_parts(parts, Body::from(body)))
 }
 
@@ -215,7 +223,7 @@ async fn read(
             continue;
         };
         length += data.len();
-        if length > DISCARDED_MAX_BYTES.max(max_bytes) {
+        if length > max_bytes + DISCARDED_MAX_BYTES {
             break;
         }
         if length > BODY_MAX_BYTES && length <= max_bytes {

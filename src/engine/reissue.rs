@@ -191,8 +191,8 @@ pub(super) fn apply_renewal(registry: &mut Registry, renew: &RenewCard) {
     }
 }
 
-/// What the registry issued is opened whatever the old card's status became meanwhile: closed a moment before, it is
-/// as if it had been closed a moment after.
+/// What the registry issued is opened whatever the old card's status became meanwhile; where that was closed, the new one is
+/// closed from the start: nobody knows of it who could close it, too.
 pub(super) fn decide_replace(state: &State, command: &Command, replace: &ReplaceCard) -> Outcome {
     if let Some(card) = state.card(replace.card_id) {
         return match card.replacement_for() == Some(replace.replaces) {
@@ -205,7 +205,7 @@ pub(super) fn decide_replace(state: &State, command: &Command, replace: &Replace
         Some(old) => match old.replaced_by() {
             Some(by) => Outcome::Refused(Refusal::CardReplaced(by)),
             None => Outcome::Event(Event::CardReplaced(CardReplaced {
-                status: status_of_new(old),
+                status: status_of_new(old.card_type, old.status),
                 from: old.status,
                 to: ended(old.status, replace.reason),
                 charges: charges(state, old, replace),
@@ -218,7 +218,7 @@ pub(super) fn decide_replace(state: &State, command: &Command, replace: &Replace
 
 /// As issuing one: of what was asked for and checked before, so that it may take what is available below zero.
 fn charges(state: &State, old: &Card, replace: &ReplaceCard) -> Charges {
-    if replace.reason.is_free() {
+    if replace.reason.is_free() || old.status.is_closed() {
         return Charges::default();
     }
     let account = state.account_of(old);
@@ -227,8 +227,9 @@ fn charges(state: &State, old: &Card, replace: &ReplaceCard) -> Charges {
 }
 
 /// A card that somebody froze stays frozen under its new number.
-fn status_of_new(old: &Card) -> CardStatus {
-    match (old.card_type, old.status) {
+fn status_of_new(old: CardType, status: CardStatus) -> CardStatus {
+    match (old, status) {
+        (_, closed) if closed.is_closed() => CardStatus::Closed,
         (CardType::Virtual, CardStatus::Frozen | CardStatus::FrozenInactive) => CardStatus::Frozen,
         (CardType::Virtual, _) => CardStatus::Active,
         (CardType::Physical, CardStatus::Frozen | CardStatus::FrozenInactive) => {
@@ -385,6 +386,22 @@ mod tests {
             (ClosedLost, ReissueReason::Damaged, ClosedLost),
         ] {
             assert_eq!(ended(before, reason), after, "{before:?} {reason:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_card_is_as_good_as_the_old_one_and_no_better() {
+        use CardStatus::*;
+        for (old, before, new) in [
+            (CardType::Virtual, Active, Active),
+            (CardType::Virtual, BlockedLost, Active),
+            (CardType::Virtual, Frozen, Frozen),
+            (CardType::Physical, Active, Inactive),
+            (CardType::Physical, FrozenInactive, FrozenInactive),
+            (CardType::Virtual, Closed, Closed),
+            (CardType::Physical, ClosedStolen, Closed),
+        ] {
+            assert_eq!(status_of_new(old, before), new, "{old:?} {before:?}");
         }
     }
 

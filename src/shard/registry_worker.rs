@@ -305,15 +305,15 @@ impl RegistryWorker {
         }
     }
 
-    /// What the reference may stand for; two are enough to say that it is not clear.
+    /// What the reference may stand for; two are enough to say that it is not clear. However many failed with it, first those
+    /// that did not.
     fn references(&self, stated: &StatedReference) -> Reply {
-        Reply::References(
-            self.registry
-                .references
-                .of(stated)
-                .take(REFERENCED_MAX)
-                .collect(),
-        )
+        let of_state = |has_failed| {
+            let all = self.registry.references.of(stated);
+            all.filter(move |known| known.has_failed == has_failed)
+        };
+        let known = of_state(false).chain(of_state(true));
+        Reply::References(known.take(REFERENCED_MAX).collect())
     }
 
     fn program(&self, id: ProgramId) -> Reply {

@@ -528,6 +528,18 @@ fn a_key_is_good_from_its_addresses_only() {
     of(json!(["127.0.0.0/8"])).get("/v1/programs").ok();
     let mapped = json!(["::ffff:127.0.0.0/104"]);
     of(mapped).get("/v1/programs").ok();
+    let wide = json!({"name": "n", "preset": "support", "allowed_ips": ["127.0.0.1/0"]});
+    let made = root.post("/v1/api_keys", wide).json();
+    assert_eq!(
+        made["allowed_ips"],
+        json!(["0.0.0.0/0"]),
+        "it says what it is"
+    );
+    let mixed = json!({"name": "n", "preset": "support", "allowed_ips": ["::ffff:127.0.0.1/95"]});
+    assert_eq!(
+        root.post("/v1/api_keys", mixed).error().2,
+        "address_invalid"
+    );
     let elsewhere = of(json!(["192.0.2.1", "2001:db8::/32"]));
     let (status, _, code, _) = elsewhere.get("/v1/programs").error();
     assert_eq!((status, &*code), (403, "address_not_allowed"));
