@@ -153,15 +153,14 @@ fn required_money(fields: &mut Fields) -> Result<Money, ApiError> {
 
 /// What can be seen before its reference is taken. How much is credited, in minor units.
 fn check(account: &Account, top_up: &TopUp) -> Result<i64, ApiError> {
+    let rest = top_ups::credit_of(account.currency, &top_up.method, top_up.amount);
+    if rest.is_some_and(|credit| credit.rest_minor != 0) {
+        let message = "so much USDT is no whole number of cents; ask for a multiple of 10000";
+        return Err(ApiError::invalid("amount_not_whole", "amount", message));
+    }
     let credit = top_ups::credit(account, &top_up.method, top_up.amount);
     let credit = credit.map_err(|refusal| refused(&refusal))?;
-    match credit.rest_minor {
-        0 => Ok(credit.credited_minor),
-        _ => {
-            let message = "so much USDT is no whole number of cents; ask for a multiple of 10000";
-            Err(ApiError::invalid("amount_not_whole", "amount", message))
-        }
-    }
+    Ok(credit.credited_minor)
 }
 
 /// Nothing where there is no reference. In its turn whoever finds one taken sees what came of the top-up that took it.

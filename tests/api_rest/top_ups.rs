@@ -160,9 +160,11 @@ fn usdt_is_taken_one_to_one_for_whole_cents_and_the_rest_is_told() {
     let euro = client.post("/v1/accounts", euro).created();
     let body = |amount: i64| json!({"amount": amount, "currency": "USDT", "method": "usdt"});
     let path = format!("/v1/accounts/{account_id}/top_ups");
-    let uneven = client.post(&path, body(1_000_001));
     let expected = (400, "invalid_request", "amount_not_whole", Some("amount"));
-    assert_error(&uneven, expected, "a part of a cent");
+    for uneven in [1_000_001, 9_999] {
+        let refused = client.post(&path, body(uneven));
+        assert_error(&refused, expected, "a part of a cent");
+    }
     let to_euro = client.post(&format!("/v1/accounts/{euro}/top_ups"), body(1_000_000));
     let expected = (409, "conflict", "currency_mismatch", Some("currency"));
     assert_error(&to_euro, expected, "for euros");
