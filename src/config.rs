@@ -116,11 +116,16 @@ pub struct Config {
 pub struct Webhooks {
     /// How long events and the log of their deliveries are kept.
     pub retain_days: u32,
+    /// Calls to customers' endpoints at once: those of webhooks, and as many that ask for decisions.
+    pub calls_at_once_max: usize,
 }
 
 impl Default for Webhooks {
     fn default() -> Webhooks {
-        Webhooks { retain_days: 30 }
+        Webhooks {
+            retain_days: 30,
+            calls_at_once_max: 2_048,
+        }
     }
 }
 
@@ -313,6 +318,10 @@ impl Config {
                 let what = format!("[http] `{key}` must be 1 to 65536");
                 return wrong(&["http", key], &what);
             }
+        }
+        if !(1..=65_536).contains(&self.webhooks.calls_at_once_max) {
+            let what = "[webhooks] `calls_at_once_max` must be 1 to 65536";
+            return wrong(&["webhooks", "calls_at_once_max"], what);
         }
         if self.shards.count == 0 || self.shards.count > 256 {
             return wrong(&["shards", "count"], "[shards] `count` must be 1 to 256");

@@ -226,6 +226,7 @@ const CONFLICTS: &[Code] = &[
     ("token_status_forbids", "The status of the token does not allow that; the message says the status."),
     ("too_many", "There are as many of these as there may be, in all or of one tenant; end some first."),
     ("too_many_card_batches", "As many card batches are under way as may be, in all or of one tenant; wait for one."),
+    ("too_many_cards_of_link", "As many cards are linked to the object as may be, closed ones among them; link further ones to another."),
     ("too_many_deliveries_wait", "Too much waits for this endpoint already; replay from an earlier event instead."),
     ("too_many_links_with_controls", "As many linked objects have controls as may, in all or of one tenant; take controls away from some."),
     ("too_many_reissues", "As many cards replaced one another as may; issue a new card, and close this one."),
@@ -240,7 +241,7 @@ const CONFLICTS: &[Code] = &[
 const RATE_LIMITED: &[Code] = &[
     ("idempotency_share_full", "The `Idempotency-Key`s of the tenant take as much memory as they may; nothing was done. Repeat it after `Retry-After`."),
     ("too_many_requests", "The API key, or its tenant, asks too often; nothing was done. Repeat it after `Retry-After`."),
-    ("too_many_unfreezes", "The linked objects of a program free too many cards in a short time; nothing was done. Repeat it after `Retry-After`."),
+    ("too_many_unfreezes", "The linked objects of a tenant free too many cards in a short time; nothing was done. Repeat it after `Retry-After`."),
 ];
 
 #[rustfmt::skip]

@@ -102,7 +102,8 @@ async fn draw_and_issue(
             Reply::RegistryRefused(RegistryRefusal::IdTaken) => return again(state, wanted).await,
             Reply::RegistryRefused(
                 refusal @ (RegistryRefusal::LinkOfOtherTree { .. }
-                | RegistryRefusal::LinkClosed { .. }),
+                | RegistryRefusal::LinkClosed { .. }
+                | RegistryRefusal::TooManyCardsOfLink),
             ) => {
                 return Err(links::refused(refusal));
             }

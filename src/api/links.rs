@@ -158,7 +158,7 @@ pub async fn change_status(
         let before = known.as_ref().map_or(Value::Null, to_json);
         if let Some(known) = known.filter(|known| is_freed(known, to)) {
             let freed = &state.freed_cards;
-            freed.take(program_id, known.cards, Instant::now())?;
+            freed.take(caller.tenant(), known.cards, Instant::now())?;
         }
         let key = LinkKey {
             program_id,
@@ -199,6 +199,9 @@ pub fn refused(refusal: RegistryRefusal) -> ApiError {
         }
         RegistryRefusal::LimitOfOtherLink(_) => {
             ApiError::conflict("limit_of_other_link", told).with_param("controls.limits")
+        }
+        RegistryRefusal::TooManyCardsOfLink => {
+            ApiError::conflict("too_many_cards_of_link", told).with_param("links")
         }
         RegistryRefusal::TooManyLinksWithControls => {
             ApiError::conflict("too_many_links_with_controls", told).with_param("controls")

@@ -213,7 +213,7 @@ impl ApiState {
             root_key_hash,
             cut_over: wiring.cut_over,
             sandbox: wiring.sandbox,
-            calls: Client::new(wiring.sandbox)?,
+            calls: Client::new(wiring.sandbox, under_way::PINGS_MAX)?,
             response_codes: wiring.response_codes,
             networks,
             event_streams: Arc::default(),

@@ -60,17 +60,18 @@ impl RateLimits {
     }
 
     /// Takes one request of this key and its tenant, and tells which of the two has less left; nothing where there is no limit.
+    /// What the key may not ask is not its tenant's.
     pub fn take(
         &self,
         key_hash: &[u8; 32],
         tenant: Option<ApiKeyId>,
         now: Instant,
     ) -> Option<Taken> {
-        let of_tenant = tenant.and_then(|tenant| self.tenants.take(tenant, now));
-        if of_tenant.is_some_and(|taken| !taken.is_allowed) {
-            return of_tenant;
-        }
         let of_key = self.keys.take(*key_hash, now);
+        if of_key.is_some_and(|taken| !taken.is_allowed) {
+            return of_key;
+        }
+        let of_tenant = tenant.and_then(|tenant| self.tenants.take(tenant, now));
         let both = [of_key, of_tenant].into_iter().flatten();
         both.min_by_key(|taken| (taken.is_allowed, taken.remaining))
     }
@@ -210,5 +211,10 @@ mod tests {
         assert!(take(5, Some(2)).is_allowed && take(6, None).is_allowed);
         let last = [(); 5].map(|()| take(7, Some(2)));
         assert!(!last[4].is_allowed && last[4].limit == 4);
+        // What is refused to a key is not taken of its tenant.
+        let hasty = [(); 9].map(|()| take(8, Some(3)).is_allowed);
+        assert_eq!(hasty.map(usize::from).iter().sum::<usize>(), 4);
+        assert!(take(9, Some(3)).is_allowed && take(9, Some(3)).is_allowed);
+        assert!(!take(9, Some(3)).is_allowed);
     }
 }

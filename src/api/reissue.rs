@@ -97,7 +97,10 @@ async fn issue_in_place(
             // Issued before under the same Idempotency-Key.
             Reply::RegistryRefused(RegistryRefusal::IdTaken) => again(state, &old, wanted).await?,
             Reply::RegistryRefused(RegistryRefusal::CardReplaced(by)) => return Err(replaced(by)),
-            Reply::RegistryRefused(refusal @ RegistryRefusal::LinkClosed { .. }) => {
+            Reply::RegistryRefused(
+                refusal
+                @ (RegistryRefusal::LinkClosed { .. } | RegistryRefusal::TooManyCardsOfLink),
+            ) => {
                 return Err(links::refused(refusal));
             }
             Reply::RegistryRefused(refusal @ RegistryRefusal::TooManyReissues) => {

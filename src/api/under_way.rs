@@ -7,7 +7,7 @@ use crate::engine::ids::ApiKeyId;
 use crate::engine::shares::{ShareBounds, Shares};
 use std::sync::{Arc, Mutex, PoisonError};
 
-const PINGS_MAX: usize = 16;
+pub const PINGS_MAX: usize = 16;
 const PINGS_OF_TENANT_MAX: usize = 4;
 /// Each with all that is made of it.
 const LARGE_BODIES_MAX: usize = 8;

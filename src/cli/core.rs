@@ -125,7 +125,7 @@ pub fn start_core(config: &Config) -> Result<Core> {
         to_call,
         switchboard.clone(),
         vault.endpoint_secrets().clone(),
-        config.sandbox.enabled,
+        (config.sandbox.enabled, config.webhooks.calls_at_once_max),
     )
     .context("cannot prepare calls to customers")?;
     if settings_changed {

@@ -220,6 +220,7 @@ fn start_webhooks(
         store: Store::open(&config.store.url, &config.data.dir)?,
         lag: projection.lag.clone(),
         sandbox: config.sandbox.enabled,
+        calls_at_once: config.webhooks.calls_at_once_max,
         retain_days: config.webhooks.retain_days,
         stats: stats.clone(),
         response_codes: response_codes(networks),

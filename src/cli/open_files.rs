@@ -4,8 +4,8 @@ use crate::config::Config;
 use anyhow::{Result, ensure};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Files and sockets beside those of connections: journal, tables, archive, calls to customers, spare connections.
-const OTHER_OPEN_FILES: u64 = 576;
+/// Files and sockets beside those of connections and of calls to customers: journal, tables, archive, spare connections.
+const OTHER_OPEN_FILES: u64 = 192;
 
 /// Below it the switch has what it needs itself, about 60, and nothing for those who ask it.
 const OPEN_FILES_MIN: u64 = 96;
@@ -32,20 +32,27 @@ pub fn fit(config: &mut Config) -> Result<()> {
     let of_networks = config.network.iter().map(|network| network.connections_max);
     let of_networks: Vec<usize> = of_networks.collect();
     let connections = of_networks.iter().sum::<usize>() + config.http.connections_max;
-    let wanted = connections as u64 + OTHER_OPEN_FILES;
+    // Webhooks, and as many that ask for decisions.
+    let calls = 2 * config.webhooks.calls_at_once_max;
+    let wanted = (connections + calls) as u64 + OTHER_OPEN_FILES;
     if open_files_max >= wanted {
         return Ok(());
     }
     let room = open_files_max.saturating_sub(OTHER_OPEN_FILES);
     let room = room.max(open_files_max / 4) as usize;
+    let calls = calls.min(room / 4);
+    config.webhooks.calls_at_once_max = (calls / 2).max(1);
+    let room = room - calls;
     let (of_http, of_networks) = shared(room, config.http.connections_max, &of_networks);
     tracing::warn!(
         open_files_max,
         wanted,
         of_http,
         ?of_networks,
-        "fewer files can be opened (ulimit -n) than all connections that the configuration allows would need: \
-         `connections_max` of the REST interface and of networks are lowered to what fits; raise the limit to have them all"
+        calls_at_once = config.webhooks.calls_at_once_max,
+        "fewer files can be opened (ulimit -n) than all connections and calls that the configuration allows would need: \
+         `connections_max` of the REST interface and of networks, and `calls_at_once_max` of webhooks, are lowered to what fits; \
+         raise the limit to have them all"
     );
     config.http.connections_max = of_http;
     for (network, fits) in config.network.iter_mut().zip(of_networks) {

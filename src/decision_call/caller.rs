@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-/// Calls to one endpoint at once; others wait for their turn, but no longer than for their answer.
+/// Calls to one endpoint at once, and a quarter of all at most; others wait for their turn, but no longer than for their answer.
 const CONCURRENT_MAX: usize = 256;
 
 /// Calls to one endpoint that wait for their turn; with more, the fallback decides at once.
@@ -59,19 +59,20 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Calls until all shards are gone.
+    /// Calls until all shards are gone; this machine may be called in a sandbox.
     pub fn start(
         receiver: CallReceiver,
         switchboard: Arc<Switchboard>,
         secrets: EndpointSecrets,
-        sandbox: bool,
+        (sandbox, calls_at_once): (bool, usize),
     ) -> std::io::Result<Caller> {
         let stats = Arc::new(CallStats::default());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let shared = Arc::new(Shared {
-            client: Client::new(sandbox)?,
+            client: Client::new(sandbox, calls_at_once)?,
+            of_endpoint: CONCURRENT_MAX.min(calls_at_once.div_ceil(4)),
             switchboard,
             secrets,
             stats: stats.clone(),
@@ -94,6 +95,8 @@ struct Shared {
     switchboard: Arc<Switchboard>,
     secrets: EndpointSecrets,
     stats: Arc<CallStats>,
+    /// Calls to one endpoint at once.
+    of_endpoint: usize,
     endpoints: Mutex<HashMap<DecisionEndpointId, Arc<Endpoint>>>,
 }
 
@@ -227,8 +230,8 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner);
         let new = || {
             Arc::new(Endpoint {
-                places: Semaphore::new(CONCURRENT_MAX + QUEUED_MAX),
-                turns: Semaphore::new(CONCURRENT_MAX),
+                places: Semaphore::new(self.of_endpoint + QUEUED_MAX),
+                turns: Semaphore::new(self.of_endpoint),
                 breaker: Mutex::default(),
             })
         };

@@ -4,7 +4,7 @@
 
 use super::by_link::ByLink;
 use super::controls::Controls;
-use super::ids::{AccountId, ApiKeyId, LimitId, LinkId};
+use super::ids::{AccountId, ApiKeyId, EventId, LimitId, LinkId};
 use super::link_states::LinkStatus;
 use super::registry::{
     LinkKey, Registry, RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
@@ -24,6 +24,10 @@ pub const LINKS_WITH_CONTROLS_OF_TENANT_MAX: usize = 10_000;
 
 /// Limits that one linked object gave up and may take up again, with their counters.
 pub const LIMITS_GIVEN_UP_MAX: usize = 20;
+
+/// Cards of one linked object, closed ones among them: what it does is an event for each, and a record has no more.
+pub const CARDS_OF_LINK_MAX: u32 = 1_000_000;
+const _: () = assert!((CARDS_OF_LINK_MAX as u64) < EventId::PER_RECORD);
 
 const SHARES: ShareBounds =
     ShareBounds::new(LINKS_WITH_CONTROLS_MAX, LINKS_WITH_CONTROLS_OF_TENANT_MAX);
@@ -224,9 +228,16 @@ pub(super) fn refusal_of_card(
     keys: &[LinkKey],
     root: AccountId,
 ) -> Option<RegistryRefusal> {
-    let mut known = keys.iter().filter_map(|key| known(registry, key));
-    let refusing = known.find(|link| !link.takes_card_of(root))?;
-    Some(refusing.other_tree())
+    let known = keys.iter().filter_map(|key| known(registry, key));
+    for link in known {
+        if !link.takes_card_of(root) {
+            return Some(link.other_tree());
+        }
+        if link.cards >= CARDS_OF_LINK_MAX {
+            return Some(RegistryRefusal::TooManyCardsOfLink);
+        }
+    }
+    None
 }
 
 pub(super) fn decide_set(registry: &Registry, set: &SetLinkControls) -> RegistryOutcome {

@@ -38,8 +38,8 @@ use super::kept_text::KeptText;
 use super::known_exceptions::KnownExceptions;
 use super::link_states::{ChangeLinkStatus, LinkStates};
 use super::links::{
-    LINKS_WITH_CONTROLS_MAX, LINKS_WITH_CONTROLS_OF_TENANT_MAX, LinkControls, LinkFacts,
-    SetLinkControls,
+    CARDS_OF_LINK_MAX, LINKS_WITH_CONTROLS_MAX, LINKS_WITH_CONTROLS_OF_TENANT_MAX, LinkControls,
+    LinkFacts, SetLinkControls,
 };
 pub use super::programs::Program;
 use super::programs::{Bin, ChangeProgram};
@@ -428,6 +428,8 @@ pub enum RegistryRefusal {
     IdempotencyKeysFull(Full),
     #[error("{CARDS_OF_CHAIN_MAX} cards replaced one another; issue a new one, and close this")]
     TooManyReissues,
+    #[error("{CARDS_OF_LINK_MAX} cards are linked to this object; link further ones to another")]
+    TooManyCardsOfLink,
 }
 
 /// MCC groups, and as many merchant lists: each change copies the table of them.

@@ -9,6 +9,7 @@ use super::database::{
 };
 use super::effect::Change;
 use super::error::WrongEncoding;
+use super::literals;
 use super::rows::{AuthorizationResult, AuthorizationStatus, Sequence};
 use crate::engine::ids::{AccountId, AuthorizationId, CardId};
 use crate::engine::time::{Expiry, Timestamp};
@@ -42,6 +43,10 @@ pub(super) const MIGRATIONS: &[Migration] = &[
 ];
 
 const READERS_MAX: u32 = 8;
+
+/// So many rows of one table go in the text of a statement: more are better copied.
+const FEW_ROWS: usize = 100;
+
 /// How long a question waits for a connection before the database counts as away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a question about single rows, or a settlement report, may take.
@@ -71,7 +76,11 @@ impl Postgres {
     pub fn new(options: PgConnectOptions) -> Postgres {
         let options = options
             .application_name("cardswitch")
-            .options([("client_min_messages", "warning")])
+            .options([
+                ("client_min_messages", "warning"),
+                // What `literals.rs` writes.
+                ("standard_conforming_strings", "on"),
+            ])
             .disable_statement_logging();
         let bounded = |timeout: Duration| {
             let (lock, statement) = (LOCK_TIMEOUT.as_millis(), timeout.as_millis());
@@ -218,6 +227,14 @@ impl Writer for PgWriter {
             return Ok(());
         }
         let (table, columns) = (R::TABLE, R::select());
+        if rows.len() <= FEW_ROWS {
+            let sql = format!(
+                "INSERT INTO {table} ({columns}) VALUES {}",
+                literals::of(rows)
+            );
+            let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(self.connection());
+            return done.await.map(drop);
+        }
         let sql = format!("COPY {table} ({columns}) FROM STDIN (FORMAT binary)");
         let stream = copy::encode(rows);
         let mut copy = self.connection().copy_in_raw(&sql).await?;

@@ -6,12 +6,12 @@ use super::columns::{Column, TableRow};
 use super::database::{Database, Position, Store, Value, Writer};
 use super::error::StoreError;
 use super::events::{self, EventContext, EventFold, EventRows};
+use super::fan_out::{CountedCards, FanOut};
 use super::from_posting::Purchase;
 use super::merchants::MerchantNames;
 use super::rows::{AccountFacts, AuthorizationRow, Sequence};
 use crate::engine::ids::{AccountId, AuditId, AuthorizationId};
 use crate::engine::record::Record;
-use crate::engine::registry::RegistryEvent;
 use crate::engine::time::Timestamp;
 use crate::journal::ChainHash;
 use std::collections::BTreeMap;
@@ -19,8 +19,9 @@ use std::sync::Arc;
 
 /// What is known of accounts is remembered up to this many, then asked for again.
 const ACCOUNTS_MAX: usize = 1 << 20;
-/// Events of one transaction, but for what its last record adds: what few records tell must fit into memory.
-const EVENTS_MAX: usize = 20_000;
+/// Events of one transaction, but for what its last record adds, and cards of a linked object at once: what records tell must
+/// fit into memory.
+const EVENTS_MAX: usize = 5_000;
 /// Rows asked for by one query.
 const ASK_MAX: usize = 500;
 
@@ -100,6 +101,12 @@ impl Store {
 /// How a journal's id is written in SQL and in sentences.
 pub fn journal_text(journal_id: u128) -> String {
     format!("{journal_id:032x}")
+}
+
+/// What a transaction tells.
+enum Told<'a> {
+    Rows(&'a EventRows),
+    InPieces(&'a FanOut<'a>, &'a mut EventContext),
 }
 
 /// Writes one journal into one database, batch by batch.
@@ -190,8 +197,18 @@ impl Projector {
             }
         }
         let mut rest = records;
+        let mut counted = CountedCards::new();
         while !rest.is_empty() {
-            let run = &rest[..length_of_run(rest)];
+            let cards_max = self.events_max / 5;
+            let is_told = !self.events.endpoints.is_empty() || events::subscribe(rest);
+            let length = match is_told {
+                true => {
+                    let length = self.store.length_of_run(rest, &mut counted, cards_max);
+                    length.await?
+                }
+                false => rest.len(),
+            };
+            let run = &rest[..length];
             let chain = chain.filter(|_| run.len() == rest.len());
             let taken = self.take(run, chain).await?;
             rest = &rest[taken..];
@@ -205,7 +222,15 @@ impl Projector {
         records: &[(Sequence, Record)],
         chain: Option<ChainHash>,
     ) -> Result<usize, StoreError> {
-        let (events, taken) = self.events_of(records).await?;
+        let has_subscribers = !self.events.endpoints.is_empty();
+        let fan_out = match has_subscribers {
+            true => self.store.fan_out(records).await?,
+            false => None,
+        };
+        let (events, taken) = match &fan_out {
+            Some(_) => (EventRows::default(), records.len()),
+            None => self.events_of(records).await?,
+        };
         let chain = chain.filter(|_| taken == records.len());
         let records = &records[..taken];
         self.learn(records).await?;
@@ -214,12 +239,17 @@ impl Projector {
         self.keep_audit_places(&mut batch).await?;
         batch.merchant_names = self.merchants.lacking(&self.store, &batch).await?;
         let store = self.store.clone();
-        match &store.database {
-            Database::Sqlite(sqlite) => self.write(sqlite.begin().await, &batch, &events).await?,
-            Database::Postgres(postgres) => {
-                self.write(postgres.begin().await, &batch, &events).await?
-            }
-        }
+        let mut context = std::mem::take(&mut self.events);
+        let told = match &fan_out {
+            Some(fan_out) => Told::InPieces(fan_out, &mut context),
+            None => Told::Rows(&events),
+        };
+        let written = match &store.database {
+            Database::Sqlite(sqlite) => self.write(sqlite.begin().await, &batch, told).await,
+            Database::Postgres(postgres) => self.write(postgres.begin().await, &batch, told).await,
+        };
+        self.events = context;
+        written?;
         self.position = batch.position;
         self.merchants.written(&batch.merchant_names);
         Ok(taken)
@@ -294,7 +324,7 @@ impl Projector {
         &self,
         begun: Result<W, sqlx::Error>,
         batch: &Batch,
-        events: &EventRows,
+        told: Told<'_>,
     ) -> Result<(), StoreError> {
         let sql = |error| self.store.error("take a batch of the projection", error);
         let mut writer = begun.map_err(sql)?;
@@ -320,7 +350,14 @@ impl Projector {
             .collect();
         let replaced = writer.replace("request_id", &requests, &batch.audit_log);
         replaced.await.map_err(sql)?;
-        write_events(&mut writer, events).await.map_err(sql)?;
+        match told {
+            Told::Rows(rows) => write_events(&mut writer, rows).await.map_err(sql)?,
+            Told::InPieces(fan_out, context) => {
+                let store = &self.store;
+                let written = store.write_fan_out(&mut writer, fan_out, context, self.events_max);
+                written.await?;
+            }
+        }
         writer.insert(&batch.transfers).await.map_err(sql)?;
         writer.insert(&batch.fees).await.map_err(sql)?;
         writer.insert(&batch.tokens).await.map_err(sql)?;
@@ -418,18 +455,10 @@ impl Projector {
     }
 }
 
-/// How many of these go into one transaction. A linked object that is frozen or freed is an event for each of its cards:
-/// what many such calls make of many cards must not have to fit into memory at once.
-fn length_of_run(records: &[(Sequence, Record)]) -> usize {
-    let is_fan_out = |(_, record): &(Sequence, Record)| {
-        matches!(record, Record::Registry { event, .. }
-            if matches!(event, RegistryEvent::LinkStatusChanged { .. }))
-    };
-    let first = records.iter().position(is_fan_out);
-    first.map_or(records.len(), |place| place + 1)
-}
-
-async fn write_events<W: Writer>(writer: &mut W, rows: &EventRows) -> Result<(), sqlx::Error> {
+pub(super) async fn write_events<W: Writer>(
+    writer: &mut W,
+    rows: &EventRows,
+) -> Result<(), sqlx::Error> {
     writer.insert(&rows.events).await?;
     writer
         .replace("object_id", &rows.counted, &rows.counts)

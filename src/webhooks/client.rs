@@ -14,12 +14,15 @@ use std::error::Error;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// Longer answers are none.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
 
-/// Connections that are kept for the next calls to one endpoint, and for how long.
+/// Connections that are kept for the next calls to one endpoint, and for how long. None are where there may be fewer calls
+/// than usual, as where few files can be open.
 const IDLE: (usize, Duration) = (256, Duration::from_secs(60));
+const CALLS_FOR_IDLE: usize = 1_024;
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -29,6 +32,8 @@ type Connector = HttpsConnector<HttpConnector<GuardedResolver>>;
 /// For calls from one runtime: its connections live in that.
 pub struct Client {
     client: legacy::Client<Connector, Full<Bytes>>,
+    /// Of calls: each has a socket.
+    turns: Semaphore,
     sandbox: bool,
 }
 
@@ -102,7 +107,7 @@ pub fn check_url(url: &str, sandbox: bool) -> Result<Uri, UrlError> {
 
 impl Client {
     /// Trusts the certificates that the system does (`SSL_CERT_FILE` names others).
-    pub fn new(sandbox: bool) -> std::io::Result<Client> {
+    pub fn new(sandbox: bool, calls_at_once: usize) -> std::io::Result<Client> {
         let mut connector = HttpConnector::new_with_resolver(GuardedResolver { sandbox });
         connector.enforce_http(false);
         connector.set_nodelay(true);
@@ -113,12 +118,20 @@ impl Client {
             .enable_http1()
             .wrap_connector(connector);
         let (idle_max, idle_timeout) = IDLE;
+        let idle_max = match calls_at_once < CALLS_FOR_IDLE {
+            true => 0,
+            false => idle_max,
+        };
         let client = legacy::Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(idle_max)
             .pool_idle_timeout(idle_timeout)
             .pool_timer(TokioTimer::new())
             .build(connector);
-        Ok(Client { client, sandbox })
+        Ok(Client {
+            client,
+            turns: Semaphore::new(calls_at_once),
+            sandbox,
+        })
     }
 
     /// Sends a signed body; gives what came back.
@@ -142,6 +155,8 @@ impl Client {
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| CallError::Failed(error.to_string()))?;
         let call = async {
+            // It is never closed.
+            let _turn = self.turns.acquire().await;
             let response = self.client.request(request).await;
             let response = response.map_err(|error| failure(&error))?;
             let status = response.status().as_u16();

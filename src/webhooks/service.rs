@@ -37,6 +37,7 @@ pub struct Wiring {
     pub lag: Arc<ProjectionLag>,
     /// This machine may be called.
     pub sandbox: bool,
+    pub calls_at_once: usize,
     /// Events and calls are kept so long.
     pub retain_days: u32,
     pub stats: Arc<WebhookStats>,
@@ -73,7 +74,7 @@ impl Webhooks {
         let clock = wiring.switchboard.clock.clone();
         let forgetting = delivery_log::forget(wiring.store.clone(), clock, wiring.retain_days);
         let shared = Shared {
-            client: Client::new(wiring.sandbox)?,
+            client: Client::new(wiring.sandbox, wiring.calls_at_once)?,
             switchboard: wiring.switchboard,
             secrets: wiring.secrets,
             events: EventReader::new(wiring.store.clone(), wiring.stats.clone()),

@@ -116,7 +116,7 @@ impl Rig {
         };
         let (switchboard, loops) = start(World::new(shards), wiring).unwrap();
         let secrets = vault.endpoint_secrets().clone();
-        let caller = Caller::start(to_call, switchboard.clone(), secrets, true).unwrap();
+        let caller = Caller::start(to_call, switchboard.clone(), secrets, (true, 256)).unwrap();
         Rig {
             switchboard,
             vault,

@@ -41,13 +41,17 @@ pub(in crate::store) struct Needs {
     others: BTreeSet<String>,
 }
 
-/// `None` where nobody has subscribed, nor does in these records.
-pub(in crate::store) fn needs(records: &[(Sequence, Record)], subscribed: bool) -> Option<Needs> {
-    let subscribes = |(_, record): &(Sequence, Record)| {
+/// Whether somebody subscribes in these records.
+pub(in crate::store) fn subscribe(records: &[(Sequence, Record)]) -> bool {
+    records.iter().any(|(_, record)| {
         matches!(record, Record::Registry { command, .. }
             if matches!(command.action, RegistryAction::PutWebhookEndpoint(_)))
-    };
-    if !subscribed && !records.iter().any(subscribes) {
+    })
+}
+
+/// `None` where nobody has subscribed, nor does in these records.
+pub(in crate::store) fn needs(records: &[(Sequence, Record)], subscribed: bool) -> Option<Needs> {
+    if !subscribed && !subscribe(records) {
         return None;
     }
     let mut needs = Needs::default();
@@ -57,6 +61,15 @@ pub(in crate::store) fn needs(records: &[(Sequence, Record)], subscribed: bool) 
     }
     needs.cards.remove(&CardId::default());
     Some(needs)
+}
+
+/// Of what a linked object does to these cards of it.
+pub(in crate::store) fn needs_of_cards(cards: &[CardId], key: &LinkKey) -> Needs {
+    Needs {
+        cards: cards.iter().copied().collect(),
+        link_states: vec![key.clone()],
+        ..Needs::default()
+    }
 }
 
 impl Needs {
@@ -345,7 +358,31 @@ impl Store {
         Ok(())
     }
 
-    async fn cards_linked_to(&self, key: &LinkKey) -> Result<Vec<CardId>, StoreError> {
+    /// At most so many are counted.
+    pub(in crate::store) async fn count_cards_linked_to(
+        &self,
+        key: &LinkKey,
+        at_most: usize,
+    ) -> Result<usize, StoreError> {
+        let sql = format!(
+            "SELECT COUNT(*) FROM (SELECT 1 FROM card_links WHERE link_type = $1 AND link_id = $2 AND program_id = $3 \
+             LIMIT {at_most}) AS counted"
+        );
+        let values = [
+            Value::Text(key.link_type.to_string()),
+            Value::Text(key.id.to_string()),
+            Value::Text(key.program_id.to_string()),
+        ];
+        let take =
+            |row: &dyn crate::store::columns::Source| crate::store::columns::Column::take(row, 0);
+        let counts: Vec<i64> = self.fetch(sql, &values, take).await?;
+        Ok(counts.first().map_or(0, |count| *count as usize))
+    }
+
+    pub(in crate::store) async fn cards_linked_to(
+        &self,
+        key: &LinkKey,
+    ) -> Result<Vec<CardId>, StoreError> {
         let sql = "SELECT card_id FROM card_links WHERE link_type = $1 AND link_id = $2 AND program_id = $3";
         let values = [
             Value::Text(key.link_type.to_string()),

@@ -426,7 +426,6 @@ fn of_link(context: &EventContext, key: &LinkKey, to: LinkStatus) -> Vec<Draft> 
     let cards = context.cards_of_link(key);
     let of_card = |id: &CardId| {
         let other = context.worst_link(*id, Some(key));
-        let draft = context.about_card_with(*id, event_type, other.max(to))?;
         let held = matches!(other, LinkStatus::Closed)
             || matches!(
                 (other, to),
@@ -440,7 +439,10 @@ fn of_link(context: &EventContext, key: &LinkKey, to: LinkStatus) -> Vec<Draft> 
                 matches!(own, CardStatus::Active | CardStatus::Inactive)
             }
         };
-        (differs && !held).then_some(draft)
+        match differs && !held {
+            true => context.about_card_with(*id, event_type, other.max(to)),
+            false => None,
+        }
     };
     let cause = json!({ "type": key.link_type, "id": key.id });
     let drafts = cards.iter().filter_map(of_card);

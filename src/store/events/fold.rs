@@ -230,6 +230,8 @@ pub struct EventFold<'a> {
     context: &'a mut EventContext,
     /// Somebody has subscribed, or does in these records: then all of them are taken in, also those before.
     learns: bool,
+    /// Of the first event of each record.
+    first_place: u64,
     pub rows: Vec<EventRow>,
     counted: BTreeSet<String>,
     endpoints_changed: BTreeSet<WebhookEndpointId>,
@@ -241,6 +243,7 @@ impl<'a> EventFold<'a> {
         EventFold {
             context,
             learns,
+            first_place: 0,
             rows: Vec::new(),
             counted: BTreeSet::new(),
             endpoints_changed: BTreeSet::new(),
@@ -248,19 +251,31 @@ impl<'a> EventFold<'a> {
         }
     }
 
-    pub fn record(&mut self, sequence: Sequence, record: &Record) {
+    /// To go on with a record whose first events are told.
+    pub fn from_place(context: &'a mut EventContext, first_place: u64) -> EventFold<'a> {
+        EventFold {
+            first_place,
+            ..EventFold::new(context, true)
+        }
+    }
+
+    /// How many events it is, wanted or not.
+    pub fn record(&mut self, sequence: Sequence, record: &Record) -> u64 {
         if self.learns {
             self.take_in(sequence, record);
         }
         if let Record::Registry { command, event, .. } = record {
             self.take_in_registry(sequence, command, event);
         }
-        if !self.context.endpoints.is_empty() {
-            let drafts = derive::of_record(self.context, sequence, record);
-            for (place, draft) in (0..).zip(drafts) {
-                self.emit(EventId::of_record(sequence, place), record, draft);
-            }
+        if self.context.endpoints.is_empty() {
+            return 0;
         }
+        let drafts = derive::of_record(self.context, sequence, record);
+        let count = drafts.len() as u64;
+        for (place, draft) in (self.first_place..).zip(drafts) {
+            self.emit(EventId::of_record(sequence, place), record, draft);
+        }
+        count
     }
 
     /// What the record makes and changes.

@@ -17,4 +17,4 @@ pub use fold::{EventContext, EventFold, EventRows, link_text};
 pub use read::EventFilter;
 pub use row::{EventRow, PlaceJson, PlacedEvent, ResponseCodes};
 
-pub(super) use context::needs;
+pub(super) use context::{needs, needs_of_cards, subscribe};
