@@ -459,8 +459,7 @@ pub async fn many(
     }
     let has_more = page.len() > limit;
     page.truncate(limit);
-    let body = json!({ "object": "list", "data": page, "has_more": has_more });
-    Ok(json_response(StatusCode::OK, body.to_string()))
+    Ok(list::page_of_known(page, has_more))
 }
 
 pub fn to_json(approval: &Approval, now: Timestamp) -> Value {

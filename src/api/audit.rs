@@ -8,10 +8,11 @@ use super::error::ApiError;
 use super::fields::Fields;
 use super::idempotency::Success;
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, ask, auth, bounds, filters, links, shipping};
+use super::{ApiState, Gate, ask, auth, bounds, filters, shipping};
 use crate::engine::api_keys::Bounds;
 use crate::engine::audit::{AuditEntry, Requester};
 use crate::engine::ids::{ApiKeyId, AuditId, ProgramId, WebhookEndpointId};
+use crate::engine::webhook_endpoints::WebhookEndpoint;
 use crate::store::query_audit::AuditFilter;
 use crate::store::rows::AuditRow;
 use axum::extract::State;
@@ -183,45 +184,47 @@ pub async fn program_of(
             return Some(place.program_id);
         }
     }
-    if let Some(of_entry) = bounds_of(state, entry)
-        && let Some(one) = only_program(state, &of_entry).await
+    if let Some(own) = bounds
+        && let Some(one) = only_program(state, own).await
     {
         return Some(one);
     }
-    only_program(state, bounds?).await
+    // What somebody writes into his own endpoint makes it no business of others.
+    for within in bounds_of(state, entry).unwrap_or_default() {
+        let one = only_program(state, &within).await;
+        let is_own = |one: &ProgramId| bounds.is_none_or(|own| own.program_ids.contains(one));
+        if let Some(one) = one.filter(is_own) {
+            return Some(one);
+        }
+    }
+    None
 }
 
-/// What an endpoint is told of, or an API key sees.
-fn bounds_of(state: &ApiState, entry: &AuditEntry) -> Option<Bounds> {
+/// What whoever made an endpoint sees, and what it is told of; what an API key sees.
+fn bounds_of(state: &ApiState, entry: &AuditEntry) -> Option<Vec<Bounds>> {
     let view = state.switchboard.view();
     let id = entry.object_id.as_ref();
     let id = id.or(entry.requester.object_id.as_ref())?;
     if let Some(key) = id.parse().ok().and_then(|id| view.api_keys.get(id)) {
-        return Some(key.bounds.clone());
+        return Some(vec![key.bounds.clone()]);
     }
     let id: WebhookEndpointId = id.parse().ok()?;
     if let Some(known) = view.webhook_endpoints.get(id) {
-        return Some(known.endpoint.filter.clone());
+        let WebhookEndpoint { bounds, filter, .. } = &*known.endpoint;
+        return Some(vec![bounds.clone(), filter.clone()]);
     }
     // It was deleted.
     let before = serde_json::from_str(entry.before.as_deref()?).ok()?;
     let mut before = Fields::of("", before).ok()?;
-    take_bounds(&mut before).ok()
+    Some(vec![take_bounds(&mut before).ok()?])
 }
 
-/// The program that all within these bounds is of, if it is one.
+/// The program that all within these bounds is of, if it is one. A link says nothing: each program may have one of its name.
 async fn only_program(state: &Arc<ApiState>, within: &Bounds) -> Option<ProgramId> {
     let mut programs: BTreeSet<ProgramId> = within.program_ids.iter().copied().collect();
     if programs.is_empty() {
         for id in &within.account_ids {
             programs.insert(bounds::account(state, *id).await.ok()?.program_id);
-        }
-    }
-    if programs.is_empty() {
-        for link in &within.links {
-            let pair = (link.link_type.clone(), link.id.clone());
-            let known = links::find(state, &pair).await.ok()?;
-            programs.extend(known.iter().map(|known| known.key.program_id));
         }
     }
     let first = programs.first().copied();

@@ -294,7 +294,7 @@ fn to_json(
     transactions: &[TransactionId],
     levels_above: usize,
 ) -> Value {
-    let response_code = (state.response_codes)(&row.network, row.reason);
+    let response_code = (state.response_codes)(&row.network, row.result, row.reason);
     let name_of = |id| {
         let (_, link) = links.iter().find(|(number, _)| *number == id)?;
         Some(link.clone())

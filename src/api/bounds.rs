@@ -20,6 +20,7 @@ use crate::shard::reply::Reply;
 use crate::shard::request::{RegistryRequest, ShardRequest};
 use axum::extract::RawPathParams;
 use axum::http::StatusCode;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What a route is about, so far as that says who sees it.
@@ -433,9 +434,20 @@ pub async fn are_within(
         ..outer.clone()
     };
     for id in &inner.account_ids {
-        if !account(state, *id).await?.is_within(&without_links) {
-            return Ok(false);
+        // Of an account that is not there the same is said.
+        match account(state, *id).await {
+            Ok(place) if place.is_within(&without_links) => {}
+            Err(error) if error.status != StatusCode::NOT_FOUND => return Err(error),
+            Ok(_) | Err(_) => return Ok(false),
         }
+    }
+    // Whoever is bound by account names no program but theirs.
+    if outer.program_ids.is_empty() && !outer.account_ids.is_empty() {
+        let mut own = BTreeSet::new();
+        for id in &outer.account_ids {
+            own.insert(account(state, *id).await?.program_id);
+        }
+        return Ok(programs.clone().all(|id| own.contains(id)));
     }
     Ok(true)
 }

@@ -14,8 +14,8 @@ const AT_ONCE: i64 = 50_000;
 
 const PER_SECOND: i64 = 500;
 
-/// Of a card: so much is refilled in a millisecond.
-const PARTS: i64 = 1_000;
+/// Of a card, so that each microsecond refills whole ones.
+const PARTS: i64 = 1_000_000;
 
 #[derive(Default)]
 pub struct FreedCards(Mutex<HashMap<ApiKeyId, Bucket>>);
@@ -44,7 +44,7 @@ impl FreedCards {
         let bucket = buckets.entry(tenant).or_insert(full);
         let passed_us = now.saturating_duration_since(bucket.at).as_micros();
         let passed_us = i64::try_from(passed_us).unwrap_or(i64::MAX);
-        let refilled = passed_us.saturating_mul(PER_SECOND) / (1_000_000 / PARTS);
+        let refilled = passed_us.saturating_mul(PER_SECOND);
         bucket.left = bucket.left.saturating_add(refilled).min(FULL);
         bucket.at = bucket.at.max(now);
         if bucket.left <= 0 {

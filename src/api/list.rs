@@ -69,8 +69,18 @@ pub fn page_of_memory<Entry: FnOnce() -> Value>(
     let data = all.by_ref().take(limit).map(|(_, entry)| entry());
     let (data, are_all) = entries(data);
     let has_more = !are_all || all.next().is_some();
-    let body = format!(r#"{{"object":"list","data":[{data}],"has_more":{has_more}}}"#);
-    Ok(json_response(StatusCode::OK, body))
+    Ok(page_of(&data, has_more))
+}
+
+/// One page of what memory has, its first entries.
+pub fn page_of_known(data: Vec<Value>, has_more: bool) -> Response {
+    let (data, are_all) = entries(data);
+    page_of(&data, has_more || !are_all)
+}
+
+fn page_of(entries: &str, has_more: bool) -> Response {
+    let body = format!(r#"{{"object":"list","data":[{entries}],"has_more":{has_more}}}"#);
+    json_response(StatusCode::OK, body)
 }
 
 /// The entries of a page as JSON, as far as it takes them, and whether it took all.

@@ -20,6 +20,7 @@ mod card_batches;
 pub(crate) mod cardholders;
 pub(crate) mod cards;
 pub(crate) mod controls_json;
+mod csv;
 pub(crate) mod decision_endpoints;
 mod deliveries;
 mod envelope;

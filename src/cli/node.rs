@@ -11,6 +11,7 @@ use crate::network::threads::NetworkThreads;
 use crate::store::events::ResponseCodes;
 use crate::store::follow::{self, FollowSettings};
 use crate::store::lag::ProjectionLag;
+use crate::store::rows::AuthorizationResult;
 use crate::store::{JournalSource, Prepared, Store};
 use crate::webhooks::{self, WebhookStats, Webhooks};
 use anyhow::{Context, Result};
@@ -230,18 +231,21 @@ fn start_webhooks(
 
 fn response_codes(networks: &Networks) -> ResponseCodes {
     let peers = networks.peers.clone();
-    Arc::new(move |network: &str, reason: Option<DeclineReason>| {
-        let map = &peers
-            .iter()
-            .find(|peer| peer.settings.name == network)?
-            .translator
-            .map;
-        Some(
-            reason
-                .map_or(map.approved, |reason| map.declined(reason))
-                .to_string(),
-        )
-    })
+    Arc::new(
+        move |network: &str, result, reason: Option<DeclineReason>| {
+            let map = &peers
+                .iter()
+                .find(|peer| peer.settings.name == network)?
+                .translator
+                .map;
+            let approved = match result {
+                AuthorizationResult::PartiallyApproved => map.partially_approved,
+                _ => map.approved,
+            };
+            let code = reason.map_or(approved, |reason| map.declined(reason));
+            Some(code.to_string())
+        },
+    )
 }
 
 fn api_state(

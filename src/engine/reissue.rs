@@ -15,7 +15,7 @@ use super::issuing::issue_card;
 use super::registry::{IssueCard, Registry, RegistryEvent, RegistryOutcome, RegistryRefusal};
 use super::shipping::{self, ShippingOrder};
 use super::state::{Card, CardStatus, State};
-use super::time::Expiry;
+use super::time::{Expiry, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Where a card stands among those that replaced one another. A card that neither replaced nor was replaced has none.
@@ -310,8 +310,17 @@ fn apply_replace(
         is_expired: false,
         decline_fees: None,
     };
+    let card = match card.status.is_closed() {
+        true => with_shipping_cancelled(card, command.at),
+        false => card,
+    };
     insert_card(state, card);
     state.tokens.move_to(replace.replaces, replace.card_id);
+}
+
+fn with_shipping_cancelled(mut card: Card, at: Timestamp) -> Card {
+    card.cancel_shipping(at);
+    card
 }
 
 pub(super) fn decide_renew(state: &State, command: &Command, renew: &RenewCard) -> Outcome {

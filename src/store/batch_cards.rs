@@ -25,6 +25,9 @@ impl Batch {
                 if replaced.cancels_shipping {
                     self.set_shipping_status(replace.replaces, ShippingStatus::Cancelled);
                 }
+                if replaced.status.is_closed() && replace.shipping.is_some() {
+                    self.set_shipping_status(replace.card_id, ShippingStatus::Cancelled);
+                }
             }
             // It has its new expiry since the registry renewed it.
             (Event::CardRenewed(_), Action::RenewCard(_)) => {}

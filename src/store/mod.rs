@@ -16,6 +16,7 @@ pub mod effect;
 mod error;
 pub mod events;
 mod fan_out;
+mod fault;
 mod filters;
 mod fit;
 pub mod follow;

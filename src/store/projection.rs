@@ -7,6 +7,8 @@ use super::database::{Database, Position, Store, Value, Writer};
 use super::error::StoreError;
 use super::events::{self, EventContext, EventFold, EventRows};
 use super::fan_out::{CountedCards, FanOut};
+#[doc(hidden)]
+pub use super::fault::{BatchStep, Fault};
 use super::from_posting::Purchase;
 use super::merchants::MerchantNames;
 use super::rows::{AccountFacts, AuthorizationRow, Sequence};
@@ -15,7 +17,6 @@ use crate::engine::record::Record;
 use crate::engine::time::Timestamp;
 use crate::journal::ChainHash;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// What is known of accounts is remembered up to this many, then asked for again.
 const ACCOUNTS_MAX: usize = 1 << 20;
@@ -24,39 +25,6 @@ const ACCOUNTS_MAX: usize = 1 << 20;
 const EVENTS_MAX: usize = 5_000;
 /// Rows asked for by one query.
 const ASK_MAX: usize = 500;
-
-/// Where a fault hook may strike.
-#[doc(hidden)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BatchStep {
-    Begun,
-    PositionMoved,
-    ObjectsInserted,
-    AuthorizationsInserted,
-    RowsInserted,
-    AuthorizationsChanged,
-    AccountsMoved,
-    StatusesSet,
-    Committed,
-}
-
-impl BatchStep {
-    pub const ALL: &'static [BatchStep] = &[
-        BatchStep::Begun,
-        BatchStep::PositionMoved,
-        BatchStep::ObjectsInserted,
-        BatchStep::AuthorizationsInserted,
-        BatchStep::RowsInserted,
-        BatchStep::AuthorizationsChanged,
-        BatchStep::AccountsMoved,
-        BatchStep::StatusesSet,
-        BatchStep::Committed,
-    ];
-}
-
-/// True where the projector is to die.
-#[doc(hidden)]
-pub type Fault = Arc<dyn Fn(BatchStep) -> bool + Send + Sync>;
 
 /// What the projection's own row says.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -24,6 +24,7 @@ use cardswitch::shard::switchboard::{self, Loops, Switchboard};
 use cardswitch::shard::worker::Nobody;
 use cardswitch::store::Store;
 use cardswitch::store::lag::{FollowState, ProjectionLag};
+use cardswitch::store::rows::AuthorizationResult;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -317,8 +318,13 @@ fn visa() -> NetworkSettings {
 }
 
 /// As a dialect would say it, for a network called visa.
-fn response_code(network: &str, reason: Option<DeclineReason>) -> Option<String> {
+fn response_code(
+    network: &str,
+    result: AuthorizationResult,
+    reason: Option<DeclineReason>,
+) -> Option<String> {
     let code = match reason {
+        None if result == AuthorizationResult::PartiallyApproved => "10",
         None => "00",
         Some(DeclineReason::CardNotFound) => "14",
         Some(DeclineReason::InsufficientFunds) => "51",

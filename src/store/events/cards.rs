@@ -61,6 +61,8 @@ impl EventContext {
                     }
                 }
                 self.cancel_shipping(replace.replaces, replaced.cancels_shipping);
+                let is_cancelled = replaced.status.is_closed() && replace.shipping.is_some();
+                self.cancel_shipping(replace.card_id, is_cancelled);
             }
             (
                 Action::ChangeCardStatus(change),

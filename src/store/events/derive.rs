@@ -354,10 +354,17 @@ fn of_registry(
     draft.into_iter().collect()
 }
 
-/// Who sees the program of one that is of one program alone hears of it.
+/// Who sees the program of one that is of one program alone hears of it: of the only one that its maker sees, or that it names.
 fn of_endpoint(context: &EventContext, id: WebhookEndpointId) -> Subject {
-    let known = context.endpoints.get(&id);
-    let programs = known.map(|(_, endpoint)| &*endpoint.filter.program_ids);
+    let known = context.endpoints.get(&id).map(|(_, endpoint)| endpoint);
+    let programs = known.map(|endpoint| {
+        let (own, named) = (&endpoint.bounds, &*endpoint.filter.program_ids);
+        let is_own = own.is_unbound() || named.iter().all(|id| own.program_ids.contains(id));
+        match is_own && !named.is_empty() {
+            true => named,
+            false => &*own.program_ids,
+        }
+    });
     match programs {
         Some([one]) => Subject::OfProgram(*one, id.to_string()),
         _ => Subject::Other(id.to_string()),

@@ -4,7 +4,7 @@
 use super::balances;
 use super::cards::owner_names;
 use super::derive;
-use super::row::{EventCountRow, EventRow, LinkStateRow, PlaceJson, WebhookEndpointRow};
+use super::row::{EventCountRow, EventRow, EventRows, LinkStateRow, PlaceJson, WebhookEndpointRow};
 use super::tokens;
 use super::types::EventType;
 use crate::engine::command::Action;
@@ -481,19 +481,6 @@ impl<'a> EventFold<'a> {
             events: self.rows,
         }
     }
-}
-
-/// What a run of records adds to the tables of events.
-#[derive(Debug, Default)]
-pub struct EventRows {
-    pub events: Vec<EventRow>,
-    pub counts: Vec<EventCountRow>,
-    pub endpoints: Vec<WebhookEndpointRow>,
-    pub link_states: Vec<LinkStateRow>,
-    /// Keys of the rows that those above take the place of.
-    pub counted: Vec<String>,
-    pub endpoints_changed: Vec<String>,
-    pub link_states_changed: Vec<String>,
 }
 
 fn links_json(links: &[(String, String)]) -> Value {

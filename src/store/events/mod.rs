@@ -13,8 +13,8 @@ mod row;
 mod tokens;
 pub mod types;
 
-pub use fold::{EventContext, EventFold, EventRows, link_text};
+pub use fold::{EventContext, EventFold, link_text};
 pub use read::EventFilter;
-pub use row::{EventRow, PlaceJson, PlacedEvent, ResponseCodes};
+pub use row::{EventRow, EventRows, PlaceJson, PlacedEvent, ResponseCodes};
 
 pub(super) use context::{needs, needs_of_cards, subscribe};

@@ -5,7 +5,7 @@ use crate::engine::ids::{AccountId, CardId, EventId, ProgramId};
 use crate::engine::reason::DeclineReason;
 use crate::engine::time::Timestamp;
 use crate::engine::webhook_endpoints::WebhookEndpoint;
-use crate::store::rows::{Sequence, table};
+use crate::store::rows::{AuthorizationResult, Sequence, table};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -54,9 +54,10 @@ table! {
     }
 }
 
-/// The response code (DE39) that a network gets for a reason, or for an approval where there is none; nothing for a
-/// network that is not configured.
-pub type ResponseCodes = Arc<dyn Fn(&str, Option<DeclineReason>) -> Option<String> + Send + Sync>;
+/// The response code (DE39) that a network gets for a reason, or for an approval, whole or in part, where there is none;
+/// nothing for a network that is not configured.
+pub type ResponseCodes =
+    Arc<dyn Fn(&str, AuthorizationResult, Option<DeclineReason>) -> Option<String> + Send + Sync>;
 
 /// Where an event happened, as its row keeps it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,18 +169,43 @@ impl PlaceJson {
     }
 }
 
+/// What a run of records adds to the tables of events.
+#[derive(Debug, Default)]
+pub struct EventRows {
+    pub events: Vec<EventRow>,
+    pub counts: Vec<EventCountRow>,
+    pub endpoints: Vec<WebhookEndpointRow>,
+    pub link_states: Vec<LinkStateRow>,
+    /// Keys of the rows that those above take the place of.
+    pub counted: Vec<String>,
+    pub endpoints_changed: Vec<String>,
+    pub link_states_changed: Vec<String>,
+}
+
 fn put_response_codes(data: &mut Value, codes: &ResponseCodes) {
     let objects = data.as_object_mut().into_iter().flat_map(Map::values_mut);
     for object in objects.filter(|object| object["object"] == "authorization") {
         let reason = object["decision"]["reason"].as_str();
         let reason = reason.and_then(DeclineReason::from_name);
+        let result = object["decision"]["result"].as_str();
+        let result = result.and_then(AuthorizationResult::from_name);
+        let result = result.unwrap_or(AuthorizationResult::Approved);
         let network = object["network"]["name"].as_str().unwrap_or_default();
-        object["decision"]["response_code"] = json!(codes(network, reason));
+        object["decision"]["response_code"] = json!(codes(network, result, reason));
     }
 }
 
 /// What a thin body keeps of an object: nothing that says who paid where, or how much.
-const KEPT: &[&str] = &["id", "object", "status", "state", "authorization_id"];
+const KEPT: &[&str] = &[
+    "id",
+    "object",
+    "type",
+    "status",
+    "state",
+    "authorization_id",
+    "limit_id",
+    "percent",
+];
 
 fn make_thin(data: &mut Value) {
     let Value::Object(fields) = data else {
@@ -198,6 +224,7 @@ fn make_thin(data: &mut Value) {
         }
         *value = thin;
     }
+    fields.retain(|_, value| value.as_object().is_none_or(|object| !object.is_empty()));
 }
 
 #[cfg(test)]
@@ -226,7 +253,7 @@ mod tests {
             .to_string(),
             created_at_ms: Timestamp(0),
         };
-        let codes: ResponseCodes = Arc::new(|_, _| Some("62".to_owned()));
+        let codes: ResponseCodes = Arc::new(|_, _, _| Some("62".to_owned()));
         let body = row.body(true, &codes);
         assert_eq!(
             body["data"]["authorization"],
