@@ -93,7 +93,7 @@ mod tests {
     fn told(text: &str) -> String {
         let rows = rows(text).into_iter().map(|(line, row)| match row {
             Ok(cells) => format!("{line}:{}", cells.join("|")),
-            Err(wrong) => format!("{line}! {}", &wrong[..24]),
+            Err(wrong) => format!("{line}! {wrong}"),
         });
         rows.collect::<Vec<_>>().join(" / ")
     }
@@ -114,8 +114,10 @@ mod tests {
             told("RE 5\" pipe,100\nG1,100\nRE 7\" pipe,100"),
             "1:RE 5\" pipe|100 / 2:G1|100 / 3:RE 7\" pipe|100"
         );
-        assert_eq!(told("a\n\"b,c"), "1:a / 2! a quotation mark is not");
-        assert_eq!(told("a\n\"b\"c,d\ne"), "1:a / 2! a quotation mark closes");
+        assert_eq!(told("a\n\"b,c"), "1:a / 2! a quotation mark is not closed");
+        let closed = told("a\n\"b\"c,d\ne");
+        assert!(closed.starts_with("1:a / 2! a quotation mark closes a cell"));
+        assert!(closed.ends_with("doubled"), "{closed}");
     }
 
     proptest! {

@@ -954,12 +954,11 @@ fn an_endpoint_need_not_repeat_what_binds_its_key() {
     let switch = Switch::start();
     let root = switch.client();
     let (program, account) = root.program_and_account();
-    let (_, foreign) = root.program_and_account();
-    root.put(
-        "/v1/links/user/u1",
-        json!({"program_id": program, "controls": {}}),
-    )
-    .ok();
+    let (other, foreign) = root.program_and_account();
+    for (id, program) in [("u1", &program), ("u2", &other)] {
+        let body = json!({"program_id": program, "controls": {}});
+        root.put(&format!("/v1/links/user/{id}"), body).ok();
+    }
     let scopes = json!([
         "webhooks:write",
         "webhooks:read",
@@ -981,17 +980,25 @@ fn an_endpoint_need_not_repeat_what_binds_its_key() {
         endpoint(&own, "account_ids", &json!([account])).created(),
         endpoint(&own, "links", &link).created(),
         endpoint(&of_account, "links", &link).created(),
+        // An object that only another program has makes it no business of that one.
+        endpoint(&own, "links", &json!([{"type": "user", "id": "u2"}])).created(),
     ];
     for (client, name, value) in [
         (&own, "account_ids", json!([foreign])),
         (&own, "account_ids", json!([account, foreign])),
         (&of_account, "account_ids", json!([foreign])),
+        (&of_account, "program_ids", json!([other])),
+        // As of one that is not there.
+        (&own, "account_ids", json!(["acct_0000000000001"])),
     ] {
         let told = endpoint(client, name, &value).error();
         assert_eq!((told.0, &*told.2), (403, "bounds_beyond_caller"), "{value}");
     }
     // Those of the operator say whose program they are of as well, also when they are gone.
-    for (name, value) in [("account_ids", json!([account])), ("links", link.clone())] {
+    for (name, value) in [
+        ("account_ids", json!([account])),
+        ("program_ids", json!([program])),
+    ] {
         let id = endpoint(&root, name, &value).created();
         let path = format!("/v1/webhook_endpoints/{id}");
         root.patch(&path, json!({"name": "mine"})).ok();
