@@ -11,7 +11,7 @@ use crate::engine::ids::{AccountId, AuthorizationId, CardId, TokenId};
 use crate::engine::record::Record;
 use crate::engine::registry::{LinkKey, RegistryAction, RegistryEvent};
 use crate::engine::transfers::Transfer;
-use crate::store::columns::TableRow;
+use crate::store::columns::{Column, TableRow};
 use crate::store::database::{Store, Value};
 use crate::store::effect::{Effect, effect_of};
 use crate::store::error::StoreError;
@@ -27,6 +27,9 @@ use std::collections::BTreeSet;
 
 /// Keys that one query asks about.
 const ASK_MAX: usize = 500;
+
+/// The cards of a linked object.
+const LINKED_TO: &str = "FROM card_links WHERE link_type = $1 AND link_id = $2 AND program_id = $3";
 
 #[derive(Debug, Default)]
 pub(in crate::store) struct Needs {
@@ -364,18 +367,8 @@ impl Store {
         key: &LinkKey,
         at_most: usize,
     ) -> Result<usize, StoreError> {
-        let sql = format!(
-            "SELECT COUNT(*) FROM (SELECT 1 FROM card_links WHERE link_type = $1 AND link_id = $2 AND program_id = $3 \
-             LIMIT {at_most}) AS counted"
-        );
-        let values = [
-            Value::Text(key.link_type.to_string()),
-            Value::Text(key.id.to_string()),
-            Value::Text(key.program_id.to_string()),
-        ];
-        let take =
-            |row: &dyn crate::store::columns::Source| crate::store::columns::Column::take(row, 0);
-        let counts: Vec<i64> = self.fetch(sql, &values, take).await?;
+        let sql = format!("SELECT COUNT(*) FROM (SELECT 1 {LINKED_TO} LIMIT {at_most}) AS counted");
+        let counts: Vec<i64> = self.of_link(sql, key).await?;
         Ok(counts.first().map_or(0, |count| *count as usize))
     }
 
@@ -383,15 +376,18 @@ impl Store {
         &self,
         key: &LinkKey,
     ) -> Result<Vec<CardId>, StoreError> {
-        let sql = "SELECT card_id FROM card_links WHERE link_type = $1 AND link_id = $2 AND program_id = $3";
+        let sql = format!("SELECT card_id {LINKED_TO}");
+        self.of_link(sql, key).await
+    }
+
+    /// One column of what is asked of an object's cards by `LINKED_TO`.
+    async fn of_link<T: Column>(&self, sql: String, key: &LinkKey) -> Result<Vec<T>, StoreError> {
         let values = [
             Value::Text(key.link_type.to_string()),
             Value::Text(key.id.to_string()),
             Value::Text(key.program_id.to_string()),
         ];
-        let take =
-            |row: &dyn crate::store::columns::Source| crate::store::columns::Column::take(row, 0);
-        self.fetch(sql.to_owned(), &values, take).await
+        self.fetch(sql, &values, |row| T::take(row, 0)).await
     }
 
     /// The rows with one of these keys, as far as there are any.
