@@ -270,6 +270,11 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::CreateApiKey(key) => with_type("create_api_key", api_keys::to_json(key)),
         RegistryAction::RevokeApiKey { id, at, children } => revoke_api_key((*id, *children), *at),
         RegistryAction::ChangeLinkStatus(change) => change_link_status(change),
+        RegistryAction::TellCardsOfLink(tell) => json!({
+            "type": "tell_cards_of_link",
+            "changed_at": tell.changed_at,
+            "after_card_id": tell.after.to_string(),
+        }),
         RegistryAction::Audit(entry) => with_type("audit", audit::entry_json(entry)),
         RegistryAction::CreateMccGroup(group) => mcc_group("create_mcc_group", group),
         RegistryAction::ChangeMccGroup(group) => mcc_group("change_mcc_group", group),
@@ -467,6 +472,7 @@ fn registry_event(event: &RegistryEvent) -> Value {
         event @ RegistryEvent::FeeSchedulePut { .. } => money_json::fee_schedule_put(event),
         RegistryEvent::ReferenceReserved => json!({ "type": "reference_reserved" }),
         RegistryEvent::ReferenceFailed => json!({ "type": "reference_failed" }),
+        RegistryEvent::CardsOfLinkTold => json!({ "type": "cards_of_link_told" }),
         RegistryEvent::TokenRequested => json!({ "type": "token_requested" }),
         RegistryEvent::Audited => json!({ "type": "audited" }),
         event @ (RegistryEvent::WebhookEndpointPut { .. }

@@ -2,7 +2,7 @@
 //! state is left as it is.
 
 use super::by_link::ByLink;
-use super::ids::LinkId;
+use super::ids::{CardId, LinkId};
 use super::registry::{
     LinkKey, Registry, RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
 };
@@ -42,6 +42,19 @@ impl LinkStatus {
 pub struct ChangeLinkStatus {
     pub key: LinkKey,
     pub to: LinkStatus,
+}
+
+/// Cards of an object that are told of with its change, and with each record after it: who has very many keeps nobody else
+/// waiting. With another number, a rebuild makes other events of older records.
+pub const CARDS_TOLD_AT_ONCE: usize = 1_000;
+
+/// Has the next of them told of. Nothing changes but what others hear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TellCardsOfLink {
+    /// The sequence of the record of the change.
+    pub changed_at: u64,
+    /// The last card that is told of: whose place is another tells nothing.
+    pub after: CardId,
 }
 
 /// Those of all links. Each takes one byte at most, and so there is no bound of its own: to freeze is always possible.

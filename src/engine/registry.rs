@@ -36,7 +36,7 @@ use super::issued_cards::IssuedCards;
 pub use super::issued_cards::{IssueCard, IssuedCard, SealedPan};
 use super::kept_text::KeptText;
 use super::known_exceptions::KnownExceptions;
-use super::link_states::{ChangeLinkStatus, LinkStates};
+use super::link_states::{ChangeLinkStatus, LinkStates, TellCardsOfLink};
 use super::links::{
     CARDS_OF_LINK_MAX, LINKS_WITH_CONTROLS_MAX, LINKS_WITH_CONTROLS_OF_TENANT_MAX, LinkControls,
     LinkFacts, SetLinkControls,
@@ -168,6 +168,7 @@ pub enum RegistryAction {
     RequestApproval(Box<Approval>),
     ChangeApproval(Box<ChangeApproval>),
     FailReference(Box<FailReference>),
+    TellCardsOfLink(TellCardsOfLink),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -286,6 +287,7 @@ pub enum RegistryEvent {
         place: Box<ApprovalPlace>,
     },
     ReferenceFailed,
+    CardsOfLinkTold,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -73,6 +73,9 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
             api_keys::decide(&registry.view, command)
         }
         RegistryAction::Audit(_) => RegistryOutcome::Event(RegistryEvent::Audited),
+        RegistryAction::TellCardsOfLink(_) => {
+            RegistryOutcome::Event(RegistryEvent::CardsOfLinkTold)
+        }
         RegistryAction::ChangeLinkStatus(change) => link_states::decide(registry, change),
         action @ (RegistryAction::PutWebhookEndpoint(_)
         | RegistryAction::DeleteWebhookEndpoint(_)
@@ -163,7 +166,8 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
         _ if issuing::apply(registry, command, event) => {}
         // The record is all there is of it.
         (RegistryAction::RevealCard(_), RegistryEvent::CardRevealed)
-        | (RegistryAction::Audit(_), RegistryEvent::Audited) => {}
+        | (RegistryAction::Audit(_), RegistryEvent::Audited)
+        | (RegistryAction::TellCardsOfLink(_), RegistryEvent::CardsOfLinkTold) => {}
         (RegistryAction::BeginIdempotent(request), RegistryEvent::IdempotentBegun) => {
             let entry = IdempotencyEntry {
                 request: *request,

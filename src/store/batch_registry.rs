@@ -74,6 +74,7 @@ fn has_row(event: &RegistryEvent) -> bool {
         | RegistryEvent::ExceptionRequested { .. }
         | RegistryEvent::ReferenceReserved
         | RegistryEvent::ReferenceFailed
+        | RegistryEvent::CardsOfLinkTold
         | RegistryEvent::TokenRequested
         | RegistryEvent::FeeSchedulePut { .. }
         | RegistryEvent::ExceptionChanged { .. } => false,

@@ -41,6 +41,7 @@ pub(super) const DERIVED_TABLES: &[&str] = &[
     "event_counts",
     "webhook_endpoints",
     "link_states",
+    "untold_link_changes",
     "record_times",
     "merchant_names",
 ];

@@ -40,6 +40,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/postgres/0016_limit_thresholds.sql"),
     include_str!("migrations/postgres/0017_journal_chain.sql"),
     include_str!("migrations/postgres/0020_card_link_numbers.sql"),
+    include_str!("migrations/postgres/0022_untold_link_changes.sql"),
 ];
 
 const READERS_MAX: u32 = 8;

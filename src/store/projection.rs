@@ -5,14 +5,15 @@ use super::batch::{self, Batch, Known};
 use super::columns::{Column, TableRow};
 use super::database::{Database, Position, Store, Value, Writer};
 use super::error::StoreError;
-use super::events::{self, EventContext, EventFold, EventRows};
-use super::fan_out::{CountedCards, FanOut};
+use super::events::{self, EventContext, EventFold, EventRows, Piece};
+use super::fan_out;
 #[doc(hidden)]
 pub use super::fault::{BatchStep, Fault};
 use super::from_posting::Purchase;
 use super::merchants::MerchantNames;
 use super::rows::{AccountFacts, AuthorizationRow, Sequence};
 use crate::engine::ids::{AccountId, AuditId, AuthorizationId};
+use crate::engine::link_states::CARDS_TOLD_AT_ONCE;
 use crate::engine::record::Record;
 use crate::engine::time::Timestamp;
 use crate::journal::ChainHash;
@@ -20,8 +21,7 @@ use std::collections::BTreeMap;
 
 /// What is known of accounts is remembered up to this many, then asked for again.
 const ACCOUNTS_MAX: usize = 1 << 20;
-/// Events of one transaction, but for what its last record adds, and cards of a linked object at once: what records tell must
-/// fit into memory.
+/// Events of one transaction, but for what its last record adds: what records tell must fit into memory.
 const EVENTS_MAX: usize = 5_000;
 /// Rows asked for by one query.
 const ASK_MAX: usize = 500;
@@ -71,12 +71,6 @@ pub fn journal_text(journal_id: u128) -> String {
     format!("{journal_id:032x}")
 }
 
-/// What a transaction tells.
-enum Told<'a> {
-    Rows(&'a EventRows),
-    InPieces(&'a FanOut<'a>, &'a mut EventContext),
-}
-
 /// Writes one journal into one database, batch by batch.
 pub struct Projector {
     store: Store,
@@ -86,6 +80,7 @@ pub struct Projector {
     merchants: MerchantNames,
     events: EventContext,
     events_max: usize,
+    cards_told_at_once: usize,
     fault: Option<Fault>,
 }
 
@@ -102,6 +97,7 @@ impl Projector {
         Ok(Projector {
             events,
             events_max: EVENTS_MAX,
+            cards_told_at_once: CARDS_TOLD_AT_ONCE,
             store: store.clone(),
             journal,
             position: Position {
@@ -125,6 +121,12 @@ impl Projector {
     #[doc(hidden)]
     pub fn with_events_max(mut self, events_max: usize) -> Projector {
         self.events_max = events_max;
+        self
+    }
+
+    #[doc(hidden)]
+    pub fn with_cards_told_at_once(mut self, cards_told_at_once: usize) -> Projector {
+        self.cards_told_at_once = cards_told_at_once;
         self
     }
 
@@ -164,22 +166,18 @@ impl Projector {
                 return Err(StoreError::Gap { expected, found });
             }
         }
-        let mut rest = records;
-        let mut counted = CountedCards::new();
-        while !rest.is_empty() {
-            let cards_max = self.events_max / 5;
-            let is_told = !self.events.endpoints.is_empty() || events::subscribe(rest);
-            let length = match is_told {
-                true => {
-                    let length = self.store.length_of_run(rest, &mut counted, cards_max);
-                    length.await?
-                }
-                false => rest.len(),
-            };
-            let run = &rest[..length];
-            let chain = chain.filter(|_| run.len() == rest.len());
-            let taken = self.take(run, chain).await?;
-            rest = &rest[taken..];
+        let has_subscribers = !self.events.endpoints.is_empty();
+        let is_told = has_subscribers || events::subscribe(records) || fan_out::tell_more(records);
+        let ends = match is_told {
+            true => self.store.runs(records, self.cards_told_at_once).await?,
+            false => vec![records.len()],
+        };
+        let mut begin = 0;
+        for end in ends {
+            while begin < end {
+                let chain = chain.filter(|_| end == records.len());
+                begin += self.take(&records[begin..end], chain).await?;
+            }
         }
         Ok(())
     }
@@ -191,14 +189,11 @@ impl Projector {
         chain: Option<ChainHash>,
     ) -> Result<usize, StoreError> {
         let has_subscribers = !self.events.endpoints.is_empty();
-        let fan_out = match has_subscribers {
-            true => self.store.fan_out(records).await?,
-            false => None,
-        };
-        let (events, taken) = match &fan_out {
-            Some(_) => (EventRows::default(), records.len()),
-            None => self.events_of(records).await?,
-        };
+        let piece = self
+            .store
+            .piece(records, has_subscribers, self.cards_told_at_once);
+        let piece = piece.await?;
+        let (events, taken) = self.events_of(records, piece).await?;
         let chain = chain.filter(|_| taken == records.len());
         let records = &records[..taken];
         self.learn(records).await?;
@@ -207,17 +202,12 @@ impl Projector {
         self.keep_audit_places(&mut batch).await?;
         batch.merchant_names = self.merchants.lacking(&self.store, &batch).await?;
         let store = self.store.clone();
-        let mut context = std::mem::take(&mut self.events);
-        let told = match &fan_out {
-            Some(fan_out) => Told::InPieces(fan_out, &mut context),
-            None => Told::Rows(&events),
-        };
-        let written = match &store.database {
-            Database::Sqlite(sqlite) => self.write(sqlite.begin().await, &batch, told).await,
-            Database::Postgres(postgres) => self.write(postgres.begin().await, &batch, told).await,
-        };
-        self.events = context;
-        written?;
+        match &store.database {
+            Database::Sqlite(sqlite) => self.write(sqlite.begin().await, &batch, &events).await?,
+            Database::Postgres(postgres) => {
+                self.write(postgres.begin().await, &batch, &events).await?
+            }
+        }
         self.position = batch.position;
         self.merchants.written(&batch.merchant_names);
         Ok(taken)
@@ -269,13 +259,19 @@ impl Projector {
     async fn events_of(
         &mut self,
         records: &[(Sequence, Record)],
+        piece: Option<Piece>,
     ) -> Result<(EventRows, usize), StoreError> {
         let context = &mut self.events;
-        let needs = events::needs(records, !context.endpoints.is_empty());
+        let has_subscribers = !context.endpoints.is_empty();
+        let needs = match &piece {
+            Some(piece) => has_subscribers.then(|| events::needs_of_piece(piece)),
+            None => events::needs(records, has_subscribers),
+        };
         let learns = needs.is_some();
         if let Some(needs) = needs {
             self.store.learn_for_events(context, needs).await?;
         }
+        context.piece = piece;
         let mut fold = EventFold::new(context, learns);
         let mut taken = 0;
         for (sequence, record) in records {
@@ -292,7 +288,7 @@ impl Projector {
         &self,
         begun: Result<W, sqlx::Error>,
         batch: &Batch,
-        told: Told<'_>,
+        events: &EventRows,
     ) -> Result<(), StoreError> {
         let sql = |error| self.store.error("take a batch of the projection", error);
         let mut writer = begun.map_err(sql)?;
@@ -318,14 +314,7 @@ impl Projector {
             .collect();
         let replaced = writer.replace("request_id", &requests, &batch.audit_log);
         replaced.await.map_err(sql)?;
-        match told {
-            Told::Rows(rows) => write_events(&mut writer, rows).await.map_err(sql)?,
-            Told::InPieces(fan_out, context) => {
-                let store = &self.store;
-                let written = store.write_fan_out(&mut writer, fan_out, context, self.events_max);
-                written.await?;
-            }
-        }
+        write_events(&mut writer, events).await.map_err(sql)?;
         writer.insert(&batch.transfers).await.map_err(sql)?;
         writer.insert(&batch.fees).await.map_err(sql)?;
         writer.insert(&batch.tokens).await.map_err(sql)?;
@@ -423,10 +412,7 @@ impl Projector {
     }
 }
 
-pub(super) async fn write_events<W: Writer>(
-    writer: &mut W,
-    rows: &EventRows,
-) -> Result<(), sqlx::Error> {
+async fn write_events<W: Writer>(writer: &mut W, rows: &EventRows) -> Result<(), sqlx::Error> {
     writer.insert(&rows.events).await?;
     writer
         .replace("object_id", &rows.counted, &rows.counts)
@@ -434,7 +420,13 @@ pub(super) async fn write_events<W: Writer>(
     let changed = &rows.endpoints_changed;
     writer.replace("id", changed, &rows.endpoints).await?;
     let changed = &rows.link_states_changed;
-    writer.replace("link_key", changed, &rows.link_states).await
+    writer
+        .replace("link_key", changed, &rows.link_states)
+        .await?;
+    let changed = &rows.untold_changed;
+    writer
+        .replace("id", changed, &rows.untold_link_changes)
+        .await
 }
 
 impl Store {

@@ -43,6 +43,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/sqlite/0016_limit_thresholds.sql"),
     include_str!("migrations/sqlite/0017_journal_chain.sql"),
     include_str!("migrations/sqlite/0020_card_link_numbers.sql"),
+    include_str!("migrations/sqlite/0022_untold_link_changes.sql"),
 ];
 
 const READERS_MAX: u32 = 4;

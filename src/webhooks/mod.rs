@@ -14,6 +14,7 @@ pub mod schedule;
 mod service;
 mod signature;
 mod stats;
+mod untold;
 mod worker;
 
 pub use call::{Called, post, secrets_of};

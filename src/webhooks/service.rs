@@ -5,6 +5,7 @@ use super::client::Client;
 use super::delivery_log;
 use super::event_reader::EventReader;
 use super::stats::WebhookStats;
+use super::untold;
 use super::worker;
 use crate::engine::ids::{EventId, WebhookEndpointId};
 use crate::engine::webhook_endpoints::KnownWebhook;
@@ -111,6 +112,7 @@ impl Webhooks {
 
 async fn supervise(shared: Arc<Shared>) {
     let mut workers: JoinSet<()> = JoinSet::new();
+    workers.spawn(untold::tell(shared.clone()));
     let mut running: HashMap<WebhookEndpointId, tokio::task::AbortHandle> = HashMap::new();
     while !shared.stop.is_cancelled() {
         running.retain(|_, worker| !worker.is_finished());

@@ -34,6 +34,7 @@ pub const TABLES: &[&str] = &[
     "event_counts",
     "webhook_endpoints",
     "link_states",
+    "untold_link_changes",
     "record_times",
     "merchant_names",
 ];

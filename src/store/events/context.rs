@@ -1,13 +1,14 @@
 //! What the events of a run of records need to know of rows that were there before, and reading it.
 
 use super::balances;
-use super::fold::{EventContext, link_status, link_text};
-use super::row::{EventCountRow, LinkStateRow, WebhookEndpointRow};
+use super::fold::{EventContext, link_text};
+use super::links::{Piece, link_status};
+use super::row::{EventCountRow, LinkStateRow, UntoldLinkChangeRow, WebhookEndpointRow};
 use crate::engine::approvals::{ApprovalPlace, GuardedWrite};
 use crate::engine::command::Action;
 use crate::engine::event::Event;
 use crate::engine::exceptions::Subject;
-use crate::engine::ids::{AccountId, AuthorizationId, CardId, TokenId};
+use crate::engine::ids::{AccountId, AuthorizationId, CardId, EventId, TokenId};
 use crate::engine::record::Record;
 use crate::engine::registry::{LinkKey, RegistryAction, RegistryEvent};
 use crate::engine::transfers::Transfer;
@@ -27,6 +28,9 @@ use std::collections::BTreeSet;
 
 /// Keys that one query asks about.
 const ASK_MAX: usize = 500;
+
+/// Cards of a linked object that one record tells of are fewer (see `store/fan_out.rs`).
+const CARDS_MAX: usize = 1 << 20;
 
 /// The cards of a linked object.
 const LINKED_TO: &str = "FROM card_links WHERE link_type = $1 AND link_id = $2 AND program_id = $3";
@@ -67,10 +71,10 @@ pub(in crate::store) fn needs(records: &[(Sequence, Record)], subscribed: bool) 
 }
 
 /// Of what a linked object does to these cards of it.
-pub(in crate::store) fn needs_of_cards(cards: &[CardId], key: &LinkKey) -> Needs {
+pub(in crate::store) fn needs_of_piece(piece: &Piece) -> Needs {
     Needs {
-        cards: cards.iter().copied().collect(),
-        link_states: vec![key.clone()],
+        cards: piece.cards.iter().copied().collect(),
+        link_states: vec![piece.key()],
         ..Needs::default()
     }
 }
@@ -282,7 +286,8 @@ impl Store {
             context.transactions.entry(of).or_default().push(id);
         }
         for key in &needs.links {
-            needs.cards.extend(self.cards_linked_to(key).await?);
+            let cards = self.cards_linked_to(key, CardId::default(), CARDS_MAX);
+            needs.cards.extend(cards.await?);
         }
         needs.cards.remove(&CardId::default());
         let ids = texts(&needs.cards);
@@ -312,8 +317,8 @@ impl Store {
         }
         let keys: Vec<String> = keys.into_iter().collect();
         for row in self.rows_of::<LinkStateRow>("link_key", &keys).await? {
-            let status = link_status(&row.status);
-            context.link_states.insert(row.link_key, status);
+            let state = (link_status(&row.status), row.sequence);
+            context.link_states.insert(row.link_key, state);
         }
         let mut objects = ids;
         objects.extend(needs.accounts.iter().map(ToString::to_string));
@@ -372,12 +377,38 @@ impl Store {
         Ok(counts.first().map_or(0, |count| *count as usize))
     }
 
+    /// In the order of their ids, those after one, so many at most.
     pub(in crate::store) async fn cards_linked_to(
         &self,
         key: &LinkKey,
+        after: CardId,
+        at_most: usize,
     ) -> Result<Vec<CardId>, StoreError> {
-        let sql = format!("SELECT card_id {LINKED_TO}");
+        let sql = format!(
+            "SELECT card_id {LINKED_TO} AND card_id > '{after}' ORDER BY card_id LIMIT {at_most}"
+        );
         self.of_link(sql, key).await
+    }
+
+    /// The change that this record made, as far as its cards are not told of yet.
+    pub(in crate::store) async fn untold_link_change(
+        &self,
+        changed_at: Sequence,
+    ) -> Result<Option<UntoldLinkChangeRow>, StoreError> {
+        let id = EventId::of_record(changed_at, 0).to_string();
+        let mut rows = self.rows_of::<UntoldLinkChangeRow>("id", &[id]).await?;
+        Ok(rows.pop())
+    }
+
+    /// The oldest of each program, in the order of the programs.
+    pub async fn untold_link_changes(&self) -> Result<Vec<UntoldLinkChangeRow>, StoreError> {
+        let (columns, table) = (UntoldLinkChangeRow::select(), UntoldLinkChangeRow::TABLE);
+        let sql = format!(
+            "SELECT {columns} FROM {table} WHERE sequence IN \
+             (SELECT MIN(sequence) FROM {table} GROUP BY program_id) ORDER BY program_id"
+        );
+        self.fetch(sql, &[], |row| UntoldLinkChangeRow::take(row, 0))
+            .await
     }
 
     /// One column of what is asked of an object's cards by `LINKED_TO`.

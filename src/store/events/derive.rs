@@ -3,6 +3,7 @@
 use super::approvals;
 use super::balances;
 use super::fold::{Content, Draft, EventContext, Subject};
+use super::links;
 use super::money;
 use super::tokens;
 use super::types::EventType;
@@ -11,8 +12,7 @@ use crate::engine::event::{Event, Flags, ResolvedTo};
 use crate::engine::exceptions::{
     ChangeException, ControlException, ExceptionState, Subject as ExceptionSubject,
 };
-use crate::engine::ids::{AuthorizationId, CardId, ExceptionId, WebhookEndpointId};
-use crate::engine::link_states::LinkStatus;
+use crate::engine::ids::{AuthorizationId, ExceptionId, WebhookEndpointId};
 use crate::engine::record::Record;
 use crate::engine::registry::{LinkKey, RegistryAction, RegistryEvent};
 use crate::engine::risk::rule::RuleState;
@@ -44,7 +44,7 @@ pub(super) fn of_record(context: &EventContext, sequence: Sequence, record: &Rec
             drafts.extend(of_fees(sequence, record));
         }
         Record::Registry { command, event, .. } => {
-            drafts.extend(of_registry(context, &command.action, event));
+            drafts.extend(of_registry(context, sequence, &command.action, event));
         }
     }
     // What it was that moved a balance comes first.
@@ -289,6 +289,7 @@ fn of_card_status(change: StatusChange, from: CardStatus, to: CardStatus) -> Opt
 
 fn of_registry(
     context: &EventContext,
+    sequence: Sequence,
     action: &RegistryAction,
     event: &RegistryEvent,
 ) -> Vec<Draft> {
@@ -347,7 +348,10 @@ fn of_registry(
             )],
         }),
         (RegistryAction::ChangeLinkStatus(change), RegistryEvent::LinkStatusChanged { .. }) => {
-            return of_link(context, &change.key, change.to);
+            return links::of_change(context, (&change.key, change.to), sequence);
+        }
+        (RegistryAction::TellCardsOfLink(_), RegistryEvent::CardsOfLinkTold) => {
+            return links::of_piece(context);
         }
         _ => None,
     };
@@ -420,43 +424,4 @@ fn of_changed_exception(
         subject,
         content: vec![("exception", exception)],
     })
-}
-
-/// An event for each card that is another one now: whose own status is better than what the link had and has, and
-/// that no other link holds where it is.
-fn of_link(context: &EventContext, key: &LinkKey, to: LinkStatus) -> Vec<Draft> {
-    let event_type = match to {
-        LinkStatus::Frozen => EventType::CardFrozen,
-        LinkStatus::Active => EventType::CardUnfrozen,
-        LinkStatus::Closed => EventType::CardClosed,
-    };
-    let cards = context.cards_of_link(key);
-    let of_card = |id: &CardId| {
-        let other = context.worst_link(*id, Some(key));
-        let held = matches!(other, LinkStatus::Closed)
-            || matches!(
-                (other, to),
-                (LinkStatus::Frozen, LinkStatus::Frozen | LinkStatus::Active)
-            );
-        let own = context.cards.get(id)?.status;
-        let differs = match to {
-            // There are several ways to be closed.
-            LinkStatus::Closed => own.name() != CardStatus::Closed.name(),
-            LinkStatus::Frozen | LinkStatus::Active => {
-                matches!(own, CardStatus::Active | CardStatus::Inactive)
-            }
-        };
-        match differs && !held {
-            true => context.about_card_with(*id, event_type, other.max(to)),
-            false => None,
-        }
-    };
-    let cause = json!({ "type": key.link_type, "id": key.id });
-    let drafts = cards.iter().filter_map(of_card);
-    drafts
-        .map(|mut draft| {
-            draft.content.push(("cause", cause.clone()));
-            draft
-        })
-        .collect()
 }

@@ -4,6 +4,7 @@
 use super::balances;
 use super::cards::owner_names;
 use super::derive;
+use super::links::Piece;
 use super::row::{EventCountRow, EventRow, EventRows, LinkStateRow, PlaceJson, WebhookEndpointRow};
 use super::tokens;
 use super::types::EventType;
@@ -102,21 +103,15 @@ pub struct EventContext {
     pub learned: HashSet<String>,
     /// Of programs, in percents.
     pub limit_thresholds: HashMap<ProgramId, Vec<u8>>,
-    /// By their keys (see [`link_text`]); what is not here is active.
-    pub link_states: HashMap<String, LinkStatus>,
+    /// By their keys (see [`link_text`]), with the record of their last change; what is not here is active.
+    pub link_states: HashMap<String, (LinkStatus, Sequence)>,
+    /// The cards that the one record tells of.
+    pub piece: Option<Piece>,
 }
 
 /// A linked object as one text.
 pub fn link_text(program_id: ProgramId, link_type: &str, id: &str) -> String {
     format!("{program_id}/{link_type}/{id}")
-}
-
-pub(super) fn link_status(name: &str) -> LinkStatus {
-    match name {
-        "frozen" => LinkStatus::Frozen,
-        "closed" => LinkStatus::Closed,
-        _ => LinkStatus::Active,
-    }
 }
 
 impl EventContext {
@@ -144,7 +139,7 @@ impl EventContext {
     }
 
     pub(super) fn about_card(&self, id: CardId, event_type: EventType) -> Option<Draft> {
-        self.about_card_with(id, event_type, self.worst_link(id, None))
+        self.about_card_with(id, event_type, self.worst_link(id, None, None))
     }
 
     /// The same, with its links at the worst of these.
@@ -182,34 +177,6 @@ impl EventContext {
         })
     }
 
-    /// In the order of their ids.
-    pub(super) fn cards_of_link(&self, key: &LinkKey) -> BTreeSet<CardId> {
-        let is_of = |id: &&CardId| {
-            let of_program = self.cards.get(*id).map(|card| card.program_id);
-            of_program == Some(key.program_id)
-                && self.links[*id]
-                    .iter()
-                    .any(|(link_type, id)| **link_type == *key.link_type && **id == *key.id)
-        };
-        self.links.keys().filter(is_of).copied().collect()
-    }
-
-    /// Of all that a card is linked to, but for one.
-    pub(super) fn worst_link(&self, id: CardId, but: Option<&LinkKey>) -> LinkStatus {
-        let Some(card) = self.cards.get(&id) else {
-            return LinkStatus::Active;
-        };
-        let links = self.links.get(&id).map_or(&[][..], Vec::as_slice);
-        let others = links.iter().filter(|(link_type, id)| {
-            but.is_none_or(|but| (&**link_type, &**id) != (&*but.link_type, &*but.id))
-        });
-        let states = others.filter_map(|(link_type, id)| {
-            let text = link_text(card.program_id, link_type, id);
-            self.link_states.get(&text).copied()
-        });
-        states.max().unwrap_or(LinkStatus::Active)
-    }
-
     fn accounts_above(&self, id: AccountId) -> Vec<AccountId> {
         let mut chain = vec![id];
         let mut at = id;
@@ -230,8 +197,6 @@ pub struct EventFold<'a> {
     context: &'a mut EventContext,
     /// Somebody has subscribed, or does in these records: then all of them are taken in, also those before.
     learns: bool,
-    /// Of the first event of each record.
-    first_place: u64,
     pub rows: Vec<EventRow>,
     counted: BTreeSet<String>,
     endpoints_changed: BTreeSet<WebhookEndpointId>,
@@ -243,7 +208,6 @@ impl<'a> EventFold<'a> {
         EventFold {
             context,
             learns,
-            first_place: 0,
             rows: Vec::new(),
             counted: BTreeSet::new(),
             endpoints_changed: BTreeSet::new(),
@@ -251,16 +215,7 @@ impl<'a> EventFold<'a> {
         }
     }
 
-    /// To go on with a record whose first events are told.
-    pub fn from_place(context: &'a mut EventContext, first_place: u64) -> EventFold<'a> {
-        EventFold {
-            first_place,
-            ..EventFold::new(context, true)
-        }
-    }
-
-    /// How many events it is, wanted or not.
-    pub fn record(&mut self, sequence: Sequence, record: &Record) -> u64 {
+    pub fn record(&mut self, sequence: Sequence, record: &Record) {
         if self.learns {
             self.take_in(sequence, record);
         }
@@ -268,14 +223,12 @@ impl<'a> EventFold<'a> {
             self.take_in_registry(sequence, command, event);
         }
         if self.context.endpoints.is_empty() {
-            return 0;
+            return;
         }
         let drafts = derive::of_record(self.context, sequence, record);
-        let count = drafts.len() as u64;
-        for (place, draft) in (self.first_place..).zip(drafts) {
+        for (place, draft) in (0..).zip(drafts) {
             self.emit(EventId::of_record(sequence, place), record, draft);
         }
-        count
     }
 
     /// What the record makes and changes.
@@ -379,7 +332,8 @@ impl<'a> EventFold<'a> {
             (RegistryAction::ChangeLinkStatus(change), RegistryEvent::LinkStatusChanged { .. }) => {
                 let key = &change.key;
                 let text = link_text(key.program_id, &key.link_type, &key.id);
-                context.link_states.insert(text.clone(), change.to);
+                let state = (change.to, sequence);
+                context.link_states.insert(text.clone(), state);
                 self.link_states_changed.insert(text);
             }
             _ => {}
@@ -461,13 +415,20 @@ impl<'a> EventFold<'a> {
             })
         });
         let link_states = self.link_states_changed.iter().filter_map(|text| {
-            let status = *context.link_states.get(text)?;
+            let (status, sequence) = *context.link_states.get(text)?;
             (status != LinkStatus::Active).then(|| LinkStateRow {
                 link_key: text.clone(),
                 status: status.name().to_owned(),
+                sequence,
             })
         });
+        let piece = context.piece.as_ref();
         EventRows {
+            untold_link_changes: piece.and_then(Piece::rest).into_iter().collect(),
+            untold_changed: piece
+                .map(|piece| piece.change.id.clone())
+                .into_iter()
+                .collect(),
             counts: counts.collect(),
             endpoints: endpoints.collect(),
             link_states: link_states.collect(),

@@ -7,6 +7,7 @@ mod cards;
 mod context;
 mod derive;
 mod fold;
+mod links;
 mod money;
 mod read;
 mod row;
@@ -15,6 +16,7 @@ pub mod types;
 
 pub use fold::{EventContext, EventFold, link_text};
 pub use read::EventFilter;
-pub use row::{EventRow, EventRows, PlaceJson, PlacedEvent, ResponseCodes};
+pub use row::{EventRow, EventRows, PlaceJson, PlacedEvent, ResponseCodes, UntoldLinkChangeRow};
 
-pub(super) use context::{needs, needs_of_cards, subscribe};
+pub(super) use context::{needs, needs_of_piece, subscribe};
+pub use links::Piece;

@@ -51,6 +51,24 @@ table! {
         /// Program, type and id.
         link_key: String,
         status: String,
+        /// The record of the change.
+        sequence: Sequence,
+    }
+}
+
+table! {
+    /// A change of a linked object that not all of its cards are told of yet.
+    UntoldLinkChangeRow in "untold_link_changes" {
+        /// That of the first event of its record.
+        id: String,
+        /// Of its record.
+        sequence: Sequence,
+        program_id: ProgramId,
+        link_type: String,
+        link_id: String,
+        status: String,
+        /// The last that is told of.
+        after_card_id: CardId,
     }
 }
 
@@ -176,10 +194,12 @@ pub struct EventRows {
     pub counts: Vec<EventCountRow>,
     pub endpoints: Vec<WebhookEndpointRow>,
     pub link_states: Vec<LinkStateRow>,
+    pub untold_link_changes: Vec<UntoldLinkChangeRow>,
     /// Keys of the rows that those above take the place of.
     pub counted: Vec<String>,
     pub endpoints_changed: Vec<String>,
     pub link_states_changed: Vec<String>,
+    pub untold_changed: Vec<String>,
 }
 
 fn put_response_codes(data: &mut Value, codes: &ResponseCodes) {
