@@ -273,7 +273,6 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::TellCardsOfLink(tell) => json!({
             "type": "tell_cards_of_link",
             "changed_at": tell.changed_at,
-            "after_card_id": tell.after.to_string(),
         }),
         RegistryAction::Audit(entry) => with_type("audit", audit::entry_json(entry)),
         RegistryAction::CreateMccGroup(group) => mcc_group("create_mcc_group", group),

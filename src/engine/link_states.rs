@@ -2,7 +2,7 @@
 //! state is left as it is.
 
 use super::by_link::ByLink;
-use super::ids::{CardId, LinkId};
+use super::ids::LinkId;
 use super::registry::{
     LinkKey, Registry, RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
 };
@@ -53,8 +53,6 @@ pub const CARDS_TOLD_AT_ONCE: usize = 1_000;
 pub struct TellCardsOfLink {
     /// The sequence of the record of the change.
     pub changed_at: u64,
-    /// The last card that is told of: whose place is another tells nothing.
-    pub after: CardId,
 }
 
 /// Those of all links. Each takes one byte at most, and so there is no bound of its own: to freeze is always possible.

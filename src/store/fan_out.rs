@@ -109,10 +109,7 @@ impl Store {
         let change = match telling(record) {
             Some(Telling::Change(change)) if has_subscribers => Some(untold(*sequence, change)),
             None | Some(Telling::Change(_)) => None,
-            Some(Telling::Next(tell)) => {
-                let known = self.untold_link_change(tell.changed_at).await?;
-                known.filter(|known| known.after_card_id == tell.after)
-            }
+            Some(Telling::Next(tell)) => self.untold_link_change(tell.changed_at).await?,
         };
         let Some(change) = change else {
             return Ok(None);

@@ -60,7 +60,6 @@ pub(super) async fn tell(shared: Arc<Shared>) {
 async fn ask_for(shared: &Shared, change: &UntoldLinkChangeRow) -> bool {
     let tell = TellCardsOfLink {
         changed_at: change.sequence,
-        after: change.after_card_id,
     };
     let command = RegistryRequest::Command(RegistryAction::TellCardsOfLink(tell));
     let reply = ask::registry(&shared.switchboard, command).await;
