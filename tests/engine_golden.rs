@@ -21,6 +21,7 @@ use cardswitch::engine::hash::state_hash;
 use cardswitch::engine::hold_expiry::HoldExpiry;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::kept_text::KeptText;
+use cardswitch::engine::link_states::TellCardsOfLink;
 use cardswitch::engine::merchants::MerchantEntry;
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::programs::*;
@@ -553,6 +554,8 @@ fn money(switch: &mut Switch) {
         reference: "W2".into(),
     };
     switch.registry(RegistryAction::FailReference(Box::new(failed)));
+    let tell = TellCardsOfLink { changed_at: 1 };
+    switch.registry(RegistryAction::TellCardsOfLink(tell));
     switch.transfer(301, (7, 7), (8, 7), usd(300));
     for _ in [302, 303] {
         switch.transfer(302, (7, 7), (9, 9), usd(100));

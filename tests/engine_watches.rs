@@ -8,7 +8,7 @@ mod engine_support;
 use cardswitch::engine::command::*;
 use cardswitch::engine::controls::Controls;
 use cardswitch::engine::decide::Outcome;
-use cardswitch::engine::event::Event;
+use cardswitch::engine::event::{Event, Refusal};
 use cardswitch::engine::ids::*;
 use cardswitch::engine::snapshot;
 use cardswitch::engine::state::{Account, State};
@@ -198,7 +198,7 @@ proptest! {
 fn random_steps_top_up_and_fail_and_wait_for_days_and_for_others() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let [mut settled, mut failed, mut low] = [0; 3];
-    for _ in 0..60 {
+    for _ in 0..200 {
         let steps = prop::collection::vec(any_step(), 80);
         let steps = steps.new_tree(&mut runner).unwrap().current();
         let (mut switch, mut next_id) = (tree(), 1_000_000);
@@ -244,6 +244,62 @@ fn a_rule_that_had_its_top_ups_of_a_day_makes_others_when_the_next_begins() {
     switch.at = midnight;
     look_after_all(&mut switch, &mut next_id);
     assert_eq!(account(&switch, 2).posted_minor, 40);
+}
+
+#[test]
+fn one_transfer_moves_as_often_as_it_takes_and_the_day_and_the_source_allow() {
+    // (there is, below, amount, a day at most, the source has) -> (moved, left of the day)
+    for (there_is, below, amount, per_day, has, moved, left) in [
+        (0, 50, 10, 9, 1_000, 50, 4),
+        (1, 50, 10, 9, 1_000, 50, 4),
+        (45, 50, 10, 9, 1_000, 10, 8),
+        (0, 50, 60, 9, 1_000, 60, 8),
+        (0, 50, 10, 3, 1_000, 30, 0),
+        (0, 50, 10, 9, 25, 25, 6),
+        (0, 1, 1, 1, 1, 1, 0),
+    ] {
+        let (mut switch, mut next_id) = (tree(), 1_000_000);
+        switch.top_up(1, 1, 1, usd(has));
+        if there_is > 0 {
+            switch.top_up(2, 1, 2, usd(there_is));
+        }
+        set_rule(&mut switch, 2, rule(below, amount, per_day, None));
+        let (_, events) = look_after_all(&mut switch, &mut next_id);
+        let settled = events.iter().filter_map(|event| match event {
+            Event::AutoToppedUp(done) if done.transferred.status == TransferStatus::Settled => {
+                Some(done.transfer.amount.amount_minor)
+            }
+            _ => None,
+        });
+        assert_eq!(settled.collect::<Vec<_>>(), [moved], "{below} {amount}");
+        assert_eq!(account(&switch, 2).posted_minor, there_is + moved);
+        let made = account(&switch, 2).watch.as_ref().unwrap().made;
+        assert_eq!(per_day - made, left, "{below} {amount}");
+    }
+}
+
+#[test]
+fn no_account_is_topped_up_from_one_that_is_topped_up_from_it() {
+    let mut switch = tree();
+    let refused = |switch: &mut Switch, id: u64, from: Option<u64>| {
+        let mut change = ChangeAccount::nothing(AccountId(id));
+        change.auto_top_up = Some(Some(rule(10, 10, 1, from)));
+        let outcome = switch.change_account(1, change);
+        matches!(outcome, Outcome::Refused(Refusal::AutoTopUpCircular))
+    };
+    // 4 from its parent 2, 2 from 3, 3 from 5.
+    for (id, from) in [(4, None), (2, Some(3)), (3, Some(5))] {
+        assert!(!refused(&mut switch, id, from), "{id}");
+    }
+    for (id, from) in [(5, None), (5, Some(4)), (5, Some(3)), (3, Some(4))] {
+        assert!(refused(&mut switch, id, from), "{id} from {from:?}");
+    }
+    assert!(!refused(&mut switch, 5, Some(1)));
+    // Without a rule between them there is no circle.
+    let mut change = ChangeAccount::nothing(AccountId(2));
+    change.auto_top_up = Some(None);
+    switch.change_account(1, change);
+    assert!(!refused(&mut switch, 3, Some(4)));
 }
 
 /// Accounts 100 to 20,099 below 1, each watched; what a command makes be looked at.

@@ -131,6 +131,10 @@ fn refused(refusal: &Refusal) -> ApiError {
             let error = ApiError::conflict("auto_top_up_without_source", refusal.to_string());
             return error.with_param("auto_top_up.from_account_id");
         }
+        Refusal::AutoTopUpCircular => {
+            let error = ApiError::conflict("auto_top_up_circular", refusal.to_string());
+            return error.with_param("auto_top_up.from_account_id");
+        }
         Refusal::TooDeep => "account_tree_too_deep",
         _ => return ApiError::internal(refusal),
     };

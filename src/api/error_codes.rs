@@ -183,6 +183,7 @@ const CONFLICTS: &[Code] = &[
     ("approval_state_forbids", "The approval is decided already, or over; ask anew where it is still wanted."),
     ("approver_is_requester", "Who asked does not approve; somebody with a key of another family has to."),
     ("approver_unknown", "The key of who approved is known no more, so nothing was carried out; ask anew."),
+    ("auto_top_up_circular", "The account would be topped up from one that is topped up from it, directly or by others (of which there may be 1,000); take the rule of one of them away."),
     ("auto_top_up_without_source", "A rule that tops up needs the account that the money comes from; name `auto_top_up.from_account_id`."),
     ("bin_exhausted", "No free card number was found in this BIN; issue with another."),
     ("bin_not_removable", "Cards may have the BIN, so none is taken away; name all that there are."),

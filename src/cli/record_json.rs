@@ -270,10 +270,7 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::CreateApiKey(key) => with_type("create_api_key", api_keys::to_json(key)),
         RegistryAction::RevokeApiKey { id, at, children } => revoke_api_key((*id, *children), *at),
         RegistryAction::ChangeLinkStatus(change) => change_link_status(change),
-        RegistryAction::TellCardsOfLink(tell) => json!({
-            "type": "tell_cards_of_link",
-            "changed_at": tell.changed_at,
-        }),
+        RegistryAction::TellCardsOfLink(tell) => tell_cards_of_link(tell.changed_at),
         RegistryAction::Audit(entry) => with_type("audit", audit::entry_json(entry)),
         RegistryAction::CreateMccGroup(group) => mcc_group("create_mcc_group", group),
         RegistryAction::ChangeMccGroup(group) => mcc_group("change_mcc_group", group),
@@ -353,6 +350,10 @@ fn revoke_api_key((id, children): (ApiKeyId, bool), at: Timestamp) -> Value {
         "revoked_at": at.to_string(),
         "children": children,
     })
+}
+
+fn tell_cards_of_link(changed_at: u64) -> Value {
+    json!({ "type": "tell_cards_of_link", "changed_at": changed_at })
 }
 
 fn change_link_status(change: &ChangeLinkStatus) -> Value {

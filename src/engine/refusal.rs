@@ -76,6 +76,11 @@ pub enum Refusal {
         "an auto top-up takes from another account of the same tree: the parent, or one that is named"
     )]
     NoSourceOfAutoTopUp,
+    #[error(
+        "the account would be topped up from one that is topped up from it, directly or by others (or that has more than 1,000 above it); \
+         take the rule of one of them away"
+    )]
+    AutoTopUpCircular,
     #[error("token {0} does not exist")]
     TokenNotFound(TokenId),
     #[error("a token that is {} cannot do that", .0.name())]

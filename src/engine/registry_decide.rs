@@ -44,12 +44,7 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         | RegistryAction::AdviseUnknownCard(_) => unknown_card::decide(registry, command)
             // Each of the three is a message.
             .unwrap_or_else(|| panic!("no message: {:?}", command.action)),
-        RegistryAction::SetExchangeRates(set) => match table(set, version) {
-            Err(error) => RegistryOutcome::Refused(error.into()),
-            // The version tells one table from another.
-            Ok(table) if table.is_same_as(&registry.view.rates) => RegistryOutcome::AlreadyDone,
-            Ok(_) => RegistryOutcome::Event(RegistryEvent::ExchangeRatesSet { version }),
-        },
+        RegistryAction::SetExchangeRates(set) => set_exchange_rates(registry, set, version),
         RegistryAction::CreateRiskRule(rule) => risk::create(&registry.view, rule),
         RegistryAction::ChangeRiskRule { rule_id, change } => {
             risk::change(&registry.view, *rule_id, *change)
@@ -94,6 +89,19 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         RegistryAction::RequestApproval(_) | RegistryAction::ChangeApproval(_) => {
             approvals::decide(registry, command)
         }
+    }
+}
+
+fn set_exchange_rates(
+    registry: &Registry,
+    set: &SetExchangeRates,
+    version: u64,
+) -> RegistryOutcome {
+    match table(set, version) {
+        Err(error) => RegistryOutcome::Refused(error.into()),
+        // The version tells one table from another.
+        Ok(table) if table.is_same_as(&registry.view.rates) => RegistryOutcome::AlreadyDone,
+        Ok(_) => RegistryOutcome::Event(RegistryEvent::ExchangeRatesSet { version }),
     }
 }
 

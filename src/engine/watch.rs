@@ -19,13 +19,16 @@ use serde::{Deserialize, Serialize};
 /// Auto top-ups of one account in a day at most, whatever its rule says.
 pub const PER_DAY_MAX: u16 = 100;
 
+/// Accounts that a rule's money may come through: it is followed to see that it does not come round.
+const SOURCES_MAX: usize = 1_000;
+
 /// Tops an account up when it has less than so much available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AutoTopUpRule {
     pub below_minor: i64,
-    /// Moved each time, or as much of it as the other account has.
+    /// Moved each time: as many times at once as it takes to have `below_minor`, or as much of it as the other account has.
     pub amount_minor: i64,
-    /// In a day (UTC).
+    /// Times in a day (UTC).
     pub per_day_max: u16,
     /// An account of the same tree; its parent where none is named.
     pub from_account_id: Option<AccountId>,
@@ -162,11 +165,10 @@ fn rule_due<'a>(
         return Err(None);
     }
     let today = day_of(at);
-    let made = if watch.day == today { watch.made } else { 0 };
-    if made >= rule.per_day_max {
+    if left_of_day(watch, rule, today) == 0 {
         return Err((rule.per_day_max > 0).then_some(Wait::Day(today + 1)));
     }
-    match watch.is_dry && movable(state, account, rule).is_none() {
+    match watch.is_dry && movable(state, account, rule, at).is_none() {
         true => Err(obstacle(state, account, rule)),
         false => Ok(rule),
     }
@@ -222,6 +224,9 @@ pub(super) fn decide_change(state: &State, command: &Command, change: &ChangeAcc
         let is_there = source.is_some_and(|id| state.account_of_tree(command.root, id).is_some());
         if !is_there {
             return Outcome::Refused(Refusal::NoSourceOfAutoTopUp);
+        }
+        if comes_round(state, account, &rule) {
+            return Outcome::Refused(Refusal::AutoTopUpCircular);
         }
         if rule.amount_minor <= 0 || rule.per_day_max > PER_DAY_MAX {
             return Outcome::Refused(Refusal::AmountOutOfRange);
@@ -298,10 +303,48 @@ pub(super) fn note_touched(state: &mut State) {
     }
 }
 
+/// Whether the account would be topped up from one that is topped up from it, directly or by others: two such accounts would
+/// hand the same money to and fro.
+fn comes_round(state: &State, account: &Account, rule: &AutoTopUpRule) -> bool {
+    let mut at = source_of(state, account, rule);
+    for _ in 0..SOURCES_MAX {
+        let Some(source) = at else {
+            return false;
+        };
+        if source.id == account.id {
+            return true;
+        }
+        let watch = source.watch.as_deref();
+        let next = watch.and_then(|watch| watch.auto_top_up.as_ref());
+        at = next.and_then(|rule| source_of(state, source, rule));
+    }
+    true
+}
+
+/// How often a rule's amount goes into this much, a part of it like the whole.
+fn times(rule: &AutoTopUpRule, amount_minor: i64) -> i64 {
+    let (whole, rest) = (
+        amount_minor / rule.amount_minor,
+        amount_minor % rule.amount_minor,
+    );
+    (whole + i64::from(rest > 0)).max(1)
+}
+
+/// How many more times the rule may move something on this day.
+fn left_of_day(watch: &Watch, rule: &AutoTopUpRule, day: i64) -> u16 {
+    let made = if watch.day == day { watch.made } else { 0 };
+    rule.per_day_max.saturating_sub(made)
+}
+
 /// What a rule would move now, where that is anything.
-fn movable(state: &State, account: &Account, rule: &AutoTopUpRule) -> Option<i64> {
+fn movable(state: &State, account: &Account, rule: &AutoTopUpRule, at: Timestamp) -> Option<i64> {
     let source = source_of(state, account, rule)?;
-    let amount_minor = rule.amount_minor.min(source.available_minor());
+    let watch = account.watch.as_deref()?;
+    let lacks_minor = rule.below_minor.saturating_sub(account.available_minor());
+    let most = i64::from(left_of_day(watch, rule, day_of(at)));
+    let times = times(rule, lacks_minor).min(most);
+    let amount_minor = rule.amount_minor.saturating_mul(times);
+    let amount_minor = amount_minor.min(source.available_minor());
     let can = amount_minor > 0
         && is_active(state, source)
         && source.can_move(amount_minor)
@@ -318,7 +361,7 @@ pub(super) fn decide_auto(state: &State, command: &Command, auto: &AutoTopUp) ->
     let Some((account, rule)) = rule else {
         return Outcome::AlreadyDone;
     };
-    let moved_minor = movable(state, account, rule);
+    let moved_minor = movable(state, account, rule, command.at);
     let source_id = rule.from_account_id.or(account.parent_id);
     let (from, to) = (source_id.unwrap_or(account.id), account.id);
     let transfer = Transfer {
@@ -360,7 +403,11 @@ pub(super) fn apply_auto(state: &mut State, command: &Command, done: &AutoTopped
         let day = day_of(command.at);
         let before = if watch.day == day { watch.made } else { 0 };
         watch.is_dry = transferred.status == TransferStatus::Failed;
-        watch.made = before + u16::from(!watch.is_dry);
+        let made = match watch.auto_top_up.as_ref().filter(|_| !watch.is_dry) {
+            Some(rule) => times(rule, transfer.amount.amount_minor),
+            None => 0,
+        };
+        watch.made = before.saturating_add(u16::try_from(made).unwrap_or(u16::MAX));
         watch.day = day;
     }
     let known = KnownTransfer {

@@ -154,6 +154,9 @@ fn what_cannot_be_set_is_refused() {
     let (program, account_id) = client.program_and_account();
     let other = client.account(&program);
     let path = format!("/v1/accounts/{account_id}");
+    let beneath = json!({"program_id": program, "parent_id": account_id,
+                         "auto_top_up": {"below": 1, "amount": 1, "per_day": 1}});
+    let beneath = client.post("/v1/accounts", beneath).created();
     let rule = |name: &str, value: Value| {
         let mut rule = json!({"below": 1, "amount": 1, "per_day": 1});
         rule[name] = value;
@@ -210,6 +213,12 @@ fn what_cannot_be_set_is_refused() {
             "auto_top_up_without_source",
             "auto_top_up.from_account_id",
         ),
+        (
+            rule("from_account_id", json!(beneath)),
+            (409, "conflict"),
+            "auto_top_up_circular",
+            "auto_top_up.from_account_id",
+        ),
         (json!({"currency": "EUR"}), bad, "field_unknown", "currency"),
     ] {
         let told = client.patch(&path, body.clone());
@@ -226,7 +235,10 @@ fn what_cannot_be_set_is_refused() {
         (404, "not_found", "account_not_found", None),
         "nobody",
     );
-    client.send("POST", &format!("{path}/close"), b"").ok();
+    for id in [&beneath, &account_id] {
+        let path = format!("/v1/accounts/{id}/close");
+        client.send("POST", &path, b"").ok();
+    }
     let closed = client.patch(&path, json!({"name": "x"}));
     assert_error(
         &closed,
