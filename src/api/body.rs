@@ -123,7 +123,9 @@ impl WriteRequest {
 
     fn is_csv(&self) -> bool {
         let declared = self.content_type.as_deref().unwrap_or_default();
-        declared.starts_with("text/csv")
+        // RFC 9110, 8.3.1: parameters may follow, and the case says nothing.
+        let media_type = declared.split(';').next().unwrap_or_default();
+        media_type.trim().eq_ignore_ascii_case("text/csv")
     }
 
     /// A file stands for a body with nothing but its text.

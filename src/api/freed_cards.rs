@@ -1,6 +1,7 @@
 //! How many cards a tenant may free by its linked objects: one call frees all cards of an object, and is an event for each of
 //! them, which tables and webhooks have to take in. What is freed too fast is refused before it is journalled; to freeze
-//! never is. One bucket for each tenant, and none for keys that are bound to nothing; a restart begins anew.
+//! never is. One bucket for each tenant, and one with half as much for each of its keys, so that a customer of a tenant leaves
+//! something to the others; none for keys that are bound to nothing. A restart begins anew.
 
 use super::error::{ApiError, ErrorType};
 use crate::engine::ids::ApiKeyId;
@@ -18,7 +19,20 @@ const PER_SECOND: i64 = 500;
 const PARTS: i64 = 1_000_000;
 
 #[derive(Default)]
-pub struct FreedCards(Mutex<HashMap<ApiKeyId, Bucket>>);
+pub struct FreedCards(Mutex<Buckets>);
+
+#[derive(Default)]
+struct Buckets {
+    tenants: HashMap<ApiKeyId, Bucket>,
+    keys: HashMap<ApiKeyId, Bucket>,
+}
+
+/// Who frees cards.
+#[derive(Debug, Clone, Copy)]
+pub struct Freeing {
+    pub tenant: ApiKeyId,
+    pub key: ApiKeyId,
+}
 
 struct Bucket {
     /// In parts; below zero after an object of many cards.
@@ -27,39 +41,55 @@ struct Bucket {
 }
 
 impl FreedCards {
-    /// Takes the cards of an object, and one for the call.
+    /// Takes the cards of an object, and one for the call. What a key may not have is not its tenant's.
     ///
     /// # Errors
     /// 429 `too_many_unfreezes` with `Retry-After`.
-    pub fn take(&self, tenant: Option<ApiKeyId>, cards: u32, now: Instant) -> Result<(), ApiError> {
-        const FULL: i64 = AT_ONCE * PARTS;
-        let Some(tenant) = tenant else {
+    pub fn take(&self, by: Option<Freeing>, cards: u32, now: Instant) -> Result<(), ApiError> {
+        let Some(by) = by else {
             return Ok(());
         };
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = Bucket {
-            left: FULL,
+        let Buckets { tenants, keys } = &mut *buckets;
+        let of_key = Bucket::refilled(keys, by.key, 2, now)?;
+        let of_tenant = Bucket::refilled(tenants, by.tenant, 1, now)?;
+        for bucket in [of_key, of_tenant] {
+            bucket.left -= (i64::from(cards) + 1) * PARTS;
+        }
+        Ok(())
+    }
+}
+
+impl Bucket {
+    /// The bucket of a key or a tenant, with a part of the whole, where there is something in it.
+    fn refilled(
+        buckets: &mut HashMap<ApiKeyId, Bucket>,
+        of: ApiKeyId,
+        part: i64,
+        now: Instant,
+    ) -> Result<&mut Bucket, ApiError> {
+        let (full, per_second) = (AT_ONCE * PARTS / part, PER_SECOND / part);
+        let bucket = buckets.entry(of).or_insert(Bucket {
+            left: full,
             at: now,
-        };
-        let bucket = buckets.entry(tenant).or_insert(full);
+        });
         let passed_us = now.saturating_duration_since(bucket.at).as_micros();
         let passed_us = i64::try_from(passed_us).unwrap_or(i64::MAX);
-        let refilled = passed_us.saturating_mul(PER_SECOND);
-        bucket.left = bucket.left.saturating_add(refilled).min(FULL);
+        let refilled = passed_us.saturating_mul(per_second);
+        bucket.left = bucket.left.saturating_add(refilled).min(full);
         bucket.at = bucket.at.max(now);
-        if bucket.left <= 0 {
-            let seconds = -bucket.left / (PER_SECOND * PARTS) + 1;
-            return Err(refusal(u32::try_from(seconds).unwrap_or(u32::MAX)));
+        if bucket.left > 0 {
+            return Ok(bucket);
         }
-        bucket.left -= (i64::from(cards) + 1) * PARTS;
-        Ok(())
+        let seconds = -bucket.left / (per_second * PARTS) + 1;
+        Err(refusal(u32::try_from(seconds).unwrap_or(u32::MAX)))
     }
 }
 
 fn refusal(retry_after_s: u32) -> ApiError {
     let message = format!(
-        "the linked objects of a tenant may free {PER_SECOND} cards a second, and {AT_ONCE} at once; repeat this after the \
-         seconds that Retry-After names"
+        "the linked objects of a tenant may free {PER_SECOND} cards a second, and {AT_ONCE} at once, those of one API key half as \
+         many; repeat this after the seconds that Retry-After names"
     );
     let status = StatusCode::TOO_MANY_REQUESTS;
     let code = "too_many_unfreezes";
@@ -71,31 +101,55 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    /// By a key of a tenant; all those of one tenant are numbered alike.
+    fn by(tenant: u64, key: u64) -> Option<Freeing> {
+        Some(Freeing {
+            tenant: ApiKeyId(tenant),
+            key: ApiKeyId(100 * tenant + key),
+        })
+    }
+
     #[test]
     fn many_cards_are_freed_once_and_then_so_many_a_second() {
         let (freed, start) = (FreedCards::default(), Instant::now());
-        let take_us = |tenant: u64, cards, us| {
+        let take_us = |by, cards, us| {
             let now = start + Duration::from_micros(us);
-            freed.take(Some(ApiKeyId(tenant)), cards, now).is_ok()
+            freed.take(by, cards, now).is_ok()
         };
-        let take = |tenant, cards, ms: u64| take_us(tenant, cards, ms * 1_000);
-        assert!(take(1, 29_999, 0) && take(1, 29_999, 0));
-        assert!(!take(1, 1, 0) && !take(1, 1, 20_000));
-        assert!(take(2, 1, 0), "another tenant's are another's");
-        assert!(take(1, 1, 20_010));
+        let take = |by, cards, ms: u64| take_us(by, cards, ms * 1_000);
+        assert!(take(by(1, 1), 14_999, 0) && take(by(1, 1), 14_999, 0));
+        assert!(!take(by(1, 1), 1, 0) && !take(by(1, 1), 1, 20_000));
+        assert!(take(by(2, 1), 1, 0), "another tenant's are another's");
+        assert!(take(by(1, 1), 1, 20_010));
         // Few cards of many objects.
-        assert!((0..500).all(|_| take(3, 99, 0)));
-        assert!(!take(3, 99, 0));
+        assert!((0..250).all(|_| take(by(3, 1), 99, 0)));
+        assert!(!take(by(3, 1), 99, 0));
         // However many an object has, it can be freed.
-        assert!(take(4, 1_000_000, 0) && !take(4, 1, 1_000_000));
-        assert!(take(4, 1_000_000, 10_000_000));
+        assert!(take(by(4, 1), 1_000_000, 0) && !take(by(4, 1), 1, 1_000_000));
+        assert!(take(by(4, 1), 1_000_000, 10_000_000));
         // Who asks again and again gets what he would get by waiting.
-        assert!(take(5, 50_499, 0));
-        assert_eq!(
-            (1..=10_000).find(|try_| take_us(5, 1, try_ * 125)),
-            Some(8_001)
-        );
-        assert!(freed.take(None, 1_000_000, start).is_ok());
-        assert!(freed.take(None, 1_000_000, start).is_ok(), "the operator's");
+        assert!(take(by(5, 1), 25_249, 0));
+        let first = (1..=10_000).find(|try_| take_us(by(5, 1), 1, try_ * 125));
+        assert_eq!(first, Some(8_001));
+        for _ in 0..2 {
+            assert!(take(None, 1_000_000, 0), "the operator's");
+        }
+    }
+
+    #[test]
+    fn a_key_leaves_half_to_the_others_of_its_tenant() {
+        let (freed, start) = (FreedCards::default(), Instant::now());
+        let take = |key, cards, seconds| {
+            let now = start + Duration::from_secs(seconds);
+            freed.take(by(1, key), cards, now).is_ok()
+        };
+        for second in 0..600 {
+            // It takes what it gets, for ever.
+            while take(1, 999, second) {}
+            assert!(take(2, 3, second), "{second}");
+        }
+        // All of them together have no more than the tenant.
+        assert!((3..6).all(|key| take(key, 9_999, 600)));
+        assert!(!(6..90).any(|key| (0..9).all(|_| take(key, 9_999, 600))));
     }
 }

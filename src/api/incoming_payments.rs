@@ -183,6 +183,10 @@ fn lines(text: &str) -> Result<Vec<(u32, Payment)>, ApiError> {
         );
         return Err(ApiError::invalid("csv_malformed", "csv line 1", message));
     }
+    if let Some(twice) = (1..heads.len()).find(|place| heads[..*place].contains(&heads[*place])) {
+        let message = format!("the column {} is named twice", heads[twice]);
+        return Err(ApiError::invalid("csv_malformed", "csv line 1", message));
+    }
     let mut payments = Vec::new();
     for (number, row) in rows {
         if let Ok([only]) = row.as_deref()

@@ -5,6 +5,7 @@ use super::auth::Caller;
 use super::body::WriteRequest;
 use super::error::{ApiError, json_response};
 use super::fields::{self, Fields};
+use super::freed_cards::Freeing;
 use super::guarded::{self, Guarded};
 use super::idempotency::{Ids, Success, Write, once};
 use super::list::ListQuery;
@@ -158,7 +159,9 @@ pub async fn change_status(
         let before = known.as_ref().map_or(Value::Null, to_json);
         if let Some(known) = known.filter(|known| is_freed(known, to)) {
             let freed = &state.freed_cards;
-            freed.take(caller.tenant(), known.cards, Instant::now())?;
+            let by = caller.tenant().zip(caller.key_id());
+            let by = by.map(|(tenant, key)| Freeing { tenant, key });
+            freed.take(by, known.cards, Instant::now())?;
         }
         let key = LinkKey {
             program_id,

@@ -85,6 +85,7 @@ impl Backtest {
     /// Goes on from a world, an empty one at the beginning of the journal.
     pub fn new(mut world: World, change: Change) -> Backtest {
         if let Change::Controls(target, controls) = &change {
+            keep_closed(&mut world);
             put(&mut world, target, controls);
         }
         Backtest { world, change }
@@ -130,6 +131,9 @@ impl Backtest {
             }
             Change::Controls(target, controls) => {
                 let looked = decide_again(&mut self.world, record);
+                if changes_settings(record) {
+                    keep_closed(&mut self.world);
+                }
                 if touches(record, target) {
                     put(&mut self.world, target, controls);
                 }
@@ -284,6 +288,20 @@ fn touches(record: &Record, target: &Target) -> bool {
 }
 
 /// Gives the object other controls, if it is there.
+/// How many closed payments are kept is a bound of one shard of several, and what a shard had forgotten was looked up in the
+/// archive. Here one shard has all, and no archive: it keeps them as long as their time says.
+fn keep_closed(world: &mut World) {
+    change_view(world, |view| {
+        view.settings.closed_per_shard_max = u64::MAX;
+        Some(())
+    });
+}
+
+fn changes_settings(record: &Record) -> bool {
+    matches!(record, Record::Registry { command, .. }
+        if matches!(command.action, RegistryAction::ChangeSettings(_)))
+}
+
 fn put(world: &mut World, target: &Target, controls: &Controls) {
     match target {
         Target::Program(id) => change_view(world, |view| {

@@ -351,3 +351,21 @@ fn reversals_are_decided_again_too() {
     let came = lived.came(&Change::Controls(Target::Card(CARD), a_day(1_000)));
     assert_eq!(came, [Came::AsItWas, BY_LIMIT, Came::AsItWas, BY_LIMIT]);
 }
+
+/// A journal of several shards says how many one of them keeps; the backtest has one for all.
+#[test]
+fn what_shards_of_their_own_kept_is_kept() {
+    let mut lived = Lived::new();
+    lived.purchases(&[500]);
+    let mut settings = lived.world.registry.view.settings.clone();
+    settings.closed_per_shard_max = 1;
+    lived.registry(RegistryAction::ChangeSettings(Box::new(settings)));
+    lived.purchases(&[700]);
+    let change = Change::Controls(Target::Card(CARD), Controls::default());
+    let mut backtest = Backtest::new(World::new(1), change);
+    for record in &lived.records {
+        backtest.take(&mut record.clone());
+        let settings = &backtest.world.shards[0].registry.settings;
+        assert_eq!(settings.closed_per_shard_max, u64::MAX, "{record:?}");
+    }
+}

@@ -713,11 +713,16 @@ fn what_is_wrong_with_payments_and_ends_is_told_with_its_place() {
     let client = switch.client();
     let (_, account_id) = client.program_and_account();
     let id = announce(&client, &account_id, 100, "W1");
-    let csv = client.header("Content-Type", "text/csv");
+    let csv = client.header("Content-Type", "Text/CSV; charset=utf-8");
     let heads = "reference,amount,currency,date";
     for (file, code, param) in [
         ("".to_owned(), "csv_malformed", "csv line 1"),
         ("W1,100,USD".into(), "csv_malformed", "csv line 1"),
+        (
+            "reference,reference,amount,currency\nA,B,100,USD".into(),
+            "csv_malformed",
+            "csv line 1",
+        ),
         (
             format!("{heads}\nW1,100,USD"),
             "csv_malformed",
