@@ -62,7 +62,7 @@ pub const TREATMENTS: &[Treatment] = {
         // A part of goods and cash would leave open which of the two is given.
         treatment(Kind::PurchaseWithCashBack, AboveZero, true, false, Debit),
         treatment(Kind::PreAuthorization, AboveZero, true, true, Debit),
-        // Adds to the hold of another authorization; never refused for a limit.
+        // Adds to the hold of another authorization.
         treatment(Kind::Incremental, AboveZero, true, false, Debit),
         treatment(Kind::AccountVerification, Zero, false, false, Nowhere),
         treatment(Kind::BalanceInquiry, Zero, false, false, Nowhere),

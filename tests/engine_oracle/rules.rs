@@ -122,7 +122,7 @@ impl View<'_> {
     }
 
     /// The accounts on level 1 are `silent`; the choice 9 of a card is `required`. What there is no rate for counts as
-    /// above; an increment asks nobody.
+    /// above; an increment asks nobody but where it brings what was not above to be above.
     pub fn three_ds(
         &self,
         payment: &Payment,
@@ -133,11 +133,16 @@ impl View<'_> {
         let required = self.controls(payment.card).three_ds.is_some();
         let silent = account > 10;
         let asked = payment.comes_to();
-        let must_authenticate = required
-            && about.is_none()
-            && payment.takes_money()
-            && asked.is_none_or(|asked| asked > REQUIRED_ABOVE)
-            && place.channel == Channel::Ecommerce;
+        let is_above = match about.map(|of| self.of(of)) {
+            None => asked.is_none_or(|asked| asked > REQUIRED_ABOVE),
+            Some(known) => {
+                let stands = known.held.account + known.posted.account;
+                known.approved.account <= REQUIRED_ABOVE
+                    && asked.is_none_or(|asked| stands + asked > REQUIRED_ABOVE)
+            }
+        };
+        let must_authenticate =
+            required && is_above && payment.takes_money() && place.channel == Channel::Ecommerce;
         match place.said {
             Said::Failed if required || silent => Some(DeclineReason::ThreeDsFailed),
             Said::Wrong if required || silent => Some(DeclineReason::CavvInvalid),
@@ -264,8 +269,8 @@ impl View<'_> {
             if taken > self.available(account) {
                 return Some(DeclineReason::InsufficientFunds);
             }
-            let limit = self.limits(payment, account, taken);
-            if limit.is_some() && about.is_none() {
+            let limit = self.limits(payment, (account, about), taken);
+            if limit.is_some() {
                 return limit;
             }
         }
@@ -296,20 +301,32 @@ impl View<'_> {
         rules.any(declines).then_some(DeclineReason::RuleDeclined)
     }
 
-    pub fn limits(&self, payment: &Payment, account: u64, taken: i64) -> Option<DeclineReason> {
+    /// An increment is a part of the transaction that it adds to, and counts as no payment.
+    pub fn limits(
+        &self,
+        payment: &Payment,
+        (account, about): (u64, Option<usize>),
+        taken: i64,
+    ) -> Option<DeclineReason> {
         let card = payment.card;
         let sought = Sought {
             card,
             account,
-            about: None,
+            about,
         };
+        let stands = about
+            .map(|of| self.of(of))
+            .map_or(0, |known| known.held.account + known.posted.account);
         for (owner, controls) in self.limits_of(card, account) {
             for limit in controls
                 .limits
                 .iter()
                 .filter(|l| self.counts(l, payment, self.here()))
             {
-                let (used, count) = self.used(owner, card, limit);
+                let (mut used, count) = self.used(owner, card, limit);
+                if limit.window == Window::Transaction {
+                    used = stands;
+                }
                 let exceeded = limit.amount_minor.filter(|allowed| used + taken > *allowed);
                 let exceeded = exceeded.filter(|allowed| {
                     let raised = self.raised(sought, limit, *allowed, |r| r.amount_minor);
@@ -328,6 +345,7 @@ impl View<'_> {
                 let count = i64::from(count);
                 let exceeded = limit
                     .count
+                    .filter(|_| about.is_none())
                     .map(i64::from)
                     .filter(|allowed| count >= *allowed);
                 let exceeded = exceeded.filter(|allowed| {

@@ -162,7 +162,10 @@ fn way_back(view: &View, step: &Step, came: &Came, lines: &[Line]) -> &'static s
 fn the_excepted_days_come_to_the_highest_raise_and_to_increments_of_what_used_one_up() {
     let mut runner = TestRunner::deterministic();
     let (mut raised, mut added) = (0, 0);
-    for _ in 0..300 {
+    for _ in 0..3_000 {
+        if raised > 10 && added > 10 {
+            return;
+        }
         let steps = any_excepted_days();
         let steps = steps.new_tree(&mut runner).unwrap().current();
         follow(&steps, false, |view, step, came, _| {
@@ -194,7 +197,7 @@ fn the_excepted_days_come_to_the_highest_raise_and_to_increments_of_what_used_on
             }
         });
     }
-    assert!(raised > 10 && added > 10, "{raised} {added}");
+    panic!("{raised} {added}");
 }
 
 fn ways(view: &View, step: &Step, came: &Came, lines: &[Line]) -> Vec<&'static str> {

@@ -14,9 +14,7 @@ use crate::engine::trace::{Detail, Step, StepResult};
 use crate::engine::window::{WindowEnd, window_end};
 
 pub fn check(context: &Context, checks: &mut Checks) {
-    // An increment adds to the uses of its original, and is never refused for a limit.
-    let taken_minor = context.taken_minor().filter(|_| context.original.is_none());
-    let Some(requested_minor) = taken_minor else {
+    let Some(requested_minor) = context.taken_minor() else {
         return checks.skip(Step::Limits);
     };
     let mut any = false;
@@ -66,7 +64,13 @@ fn check_limit(
 ) {
     let (scope, limit_id) = (owner.scope, limit.id);
     let counting = Counting::of(limit, counters, context.at);
-    let (used_minor, used) = counting.used;
+    let (mut used_minor, used) = counting.used;
+    // An increment is one transaction with what it adds to, and no other payment: it has no count of its own.
+    if let Some(original) = context.original
+        && limit.window == Window::Transaction
+    {
+        used_minor = original.stands_at().account_minor;
+    }
     if let Some(allowed_minor) = limit.amount_minor {
         let exceeds = |allowed_minor| used_minor.saturating_add(requested_minor) > allowed_minor;
         let raised = match exceeds(allowed_minor) {
@@ -87,7 +91,7 @@ fn check_limit(
         let reason = exceeded.then(|| amount_reason(limit));
         note(context, checks, (owner, detail), reason, raised);
     }
-    if let Some(allowed) = limit.count {
+    if let Some(allowed) = limit.count.filter(|_| context.original.is_none()) {
         let raised = match used >= allowed {
             true => exceptions::raised(context, limit, i64::from(allowed), |to| {
                 to.count.map(i64::from)
@@ -109,7 +113,8 @@ fn check_limit(
         let reason = exceeded.then_some(DeclineReason::VelocityCountExceeded);
         note(context, checks, (owner, detail), reason, raised);
     }
-    if let Some(counted_in) = counting.counted_in {
+    // It adds to the uses of its original.
+    if let Some(counted_in) = counting.counted_in.filter(|_| context.original.is_none()) {
         checks.uses.push(LimitUse::new(scope, limit_id, counted_in));
     }
 }

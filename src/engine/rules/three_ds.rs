@@ -80,15 +80,15 @@ fn reason_against(context: &Context, policy: &ThreeDsPolicy) -> Option<DeclineRe
         return Some(DeclineReason::CavvInvalid);
     }
     let missing = policy.mode == ThreeDsMode::Required
-        && is_bought_online_by_cardholder(context)
-        && is_above(context, policy)
+        && is_bought_online(context)
+        && is_to_be_asked(context, policy)
         && !is_exempt(three_ds.exemption, policy)
         && !three_ds.is_fully_authenticated();
     missing.then_some(DeclineReason::ThreeDsRequired)
 }
 
-/// Whether there was a cardholder who could have been asked. A recurring payment has a channel of its own.
-fn is_bought_online_by_cardholder(context: &Context) -> bool {
+/// A recurring payment has a channel of its own.
+fn is_bought_online(context: &Context) -> bool {
     let command = context.command;
     let online = match command.channel {
         Channel::Ecommerce => true,
@@ -97,16 +97,26 @@ fn is_bought_online_by_cardholder(context: &Context) -> bool {
         _ => false,
     };
     // What is asked for, even where a part of it is approved: that is what the cardholder agreed to.
-    let for_money = context.takes_money() && context.asked_minor != Some(0);
-    // An increment is the merchant's doing, and its cardholder was asked before.
-    let by_merchant = command.initiated_by_merchant || context.original.is_some();
-    online && for_money && !by_merchant
+    online && context.takes_money() && context.asked_minor != Some(0)
+}
+
+/// Whether a cardholder had to be there. An increment is the merchant's doing, and its cardholder was asked before: but not
+/// where only what it comes to is more than passes without.
+fn is_to_be_asked(context: &Context, policy: &ThreeDsPolicy) -> bool {
+    let Some(original) = context.original else {
+        return !context.command.initiated_by_merchant && is_above(context.asked_minor, policy);
+    };
+    let stands_minor = original.stands_at().account_minor;
+    let comes_to_minor = context
+        .asked_minor
+        .map(|asked| asked.saturating_add(stands_minor));
+    !is_above(Some(original.opened.account_minor), policy) && is_above(comes_to_minor, policy)
 }
 
 /// An amount in a currency that the account does not have is declined anyway, and counts as above.
-fn is_above(context: &Context, policy: &ThreeDsPolicy) -> bool {
-    match (context.asked_minor, policy.above_minor) {
-        (Some(asked_minor), Some(above_minor)) => asked_minor > above_minor,
+fn is_above(amount_minor: Option<i64>, policy: &ThreeDsPolicy) -> bool {
+    match (amount_minor, policy.above_minor) {
+        (Some(amount_minor), Some(above_minor)) => amount_minor > above_minor,
         _ => true,
     }
 }
