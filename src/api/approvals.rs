@@ -313,32 +313,40 @@ pub async fn finish_what_was_cut_off(state: &Arc<ApiState>) -> Result<(), ApiErr
 async fn finish_all(state: &Arc<ApiState>) -> Result<(), ApiError> {
     let all = all(state).await?;
     let unfinished = all.iter().filter(|known| known.is_unfinished());
-    let left = finish_each(state, unfinished.map(|known| known.id).collect()).await;
+    let mut left = Vec::new();
+    for id in unfinished.map(|known| known.id) {
+        // All other writes wait for this, some of them in the turn of their object: it takes none.
+        left.extend(finish_after_restart(state, id).await.err());
+    }
     if !left.is_empty() {
         tokio::spawn(finish_later(Arc::downgrade(state), left));
     }
     Ok(())
 }
 
-/// Gives those that are left.
-async fn finish_each(state: &Arc<ApiState>, ids: Vec<ApprovalId>) -> Vec<ApprovalId> {
-    let mut left = Vec::new();
-    for id in ids {
-        let finished = async {
-            let approval = find(state, id).await?;
-            if !approval.is_unfinished() {
-                return Ok(());
-            }
-            let approver = approver_of(state, &approval).await?;
-            finish(state, &approval, (approver, "req_after_restart"), 1).await
-        };
-        let finished: Result<(), ApiError> = finished.await;
-        if let Err(error) = finished {
-            tracing::warn!(approval = %id, error = %error.message, "what was approved before the start cannot be carried out now, and is tried again");
-            left.push(id);
+/// Gives it back where it has to be tried again.
+async fn finish_after_restart(state: &Arc<ApiState>, id: ApprovalId) -> Result<(), ApprovalId> {
+    let finished = async {
+        let approval = find(state, id).await?;
+        if !approval.is_unfinished() {
+            return Ok(());
         }
-    }
-    left
+        let approver = approver_of(state, &approval).await?;
+        finish(state, &approval, (approver, "req_after_restart"), 1).await
+    };
+    let finished: Result<(), ApiError> = finished.await;
+    finished.map_err(|error| {
+        tracing::warn!(approval = %id, error = %error.message, "what was approved before the start cannot be carried out now, and is tried again");
+        id
+    })
+}
+
+/// The same in the turn of its object, as the first try was.
+async fn finish_in_turn(state: &Arc<ApiState>, id: ApprovalId) -> Result<(), ApprovalId> {
+    let approval = find(state, id).await.map_err(|_| id)?;
+    let path = guarded::route_of(&approval.write).path(&approval.write);
+    let _turn = state.turns.wait_for(&path).await;
+    finish_after_restart(state, id).await
 }
 
 async fn finish_later(state: Weak<ApiState>, mut left: Vec<ApprovalId>) {
@@ -347,7 +355,11 @@ async fn finish_later(state: Weak<ApiState>, mut left: Vec<ApprovalId>) {
         let Some(state) = state.upgrade() else {
             return;
         };
-        left = finish_each(&state, left).await;
+        let mut still_left = Vec::new();
+        for id in left {
+            still_left.extend(finish_in_turn(&state, id).await.err());
+        }
+        left = still_left;
     }
 }
 
