@@ -2,7 +2,6 @@
 //! came of it, so that nothing has to be remembered here: after a restart the portion that was under way is issued again,
 //! with the same ids, and what was there already is found.
 
-use super::approvals;
 use super::audit::Asked;
 use super::body_bounds;
 use super::bounds::About;
@@ -10,7 +9,7 @@ use super::card_batches::row_error;
 use super::error::ApiError;
 use super::fields::Fields;
 use super::issue::{self, Wanted};
-use super::{ApiState, Gate, ask, cards};
+use super::{ApiState, Gate, ask, cards, unfinished_approvals};
 use crate::engine::card_batches::{
     BatchChange, BatchPortion, BatchRow, CardOrder, NewCardBatch, RowError,
 };
@@ -35,7 +34,7 @@ const TRIES_MAX: u32 = 10;
 /// Runs until it is dropped; begins once the switch has recovered.
 pub async fn run(gate: Gate) {
     let state = gate.opened().await;
-    while let Err(error) = approvals::finish_what_was_cut_off(&state).await {
+    while let Err(error) = unfinished_approvals::finish_what_was_cut_off(&state).await {
         tracing::warn!(error.message, "what was approved waits");
         tokio::time::sleep(AGAIN_AFTER).await;
     }

@@ -72,6 +72,7 @@ mod transactions;
 mod transfers;
 mod unambiguous;
 mod under_way;
+mod unfinished_approvals;
 pub(crate) mod webhook_endpoints;
 mod webhook_metrics;
 mod webhook_moves;
