@@ -2,8 +2,10 @@
 
 mod support;
 
+use serde_json::{Value, json};
 use std::process::Command;
 use support::told::{Told, told};
+use support::{Switch, wait_until};
 use tempfile::TempDir;
 
 /// Runs a command on a configuration file with this text, with these variables only.
@@ -141,4 +143,55 @@ fn a_cause_is_told_once() {
     let sentence = refused.error.lines().last().unwrap();
     assert!(sentence.contains("data/vault"), "{sentence}");
     assert_eq!(sentence.matches("os error").count(), 1, "{sentence}");
+}
+
+/// A Postgres is asked whether it takes the switch; nothing is made there.
+#[test]
+fn a_postgres_that_is_wrong_is_told_and_one_that_is_away_is_worth_a_warning() {
+    let mut cluster = tmp_postgrust::new_default_process().expect("the tests need Postgres");
+    let log = cluster.stderr_reader.take();
+    std::thread::spawn(move || log.into_iter().flatten().for_each(drop));
+    let url = cluster.connection_string();
+    let check = |url: &str| run("check", &format!("[store]\nurl = \"{url}\"\n"), &[KEY]);
+    for _ in 0..2 {
+        let good = check(&url);
+        assert_eq!((good.code, &*good.error), (Some(0), ""), "nothing is made");
+    }
+    let other_database = url.replace("dbname=tmp-postgrust", "dbname=cards");
+    let network = "[[network]]\nname = \"visa\"\nlisten = \"127.0.0.1:0\"\n";
+    let switch = Switch::start(&format!("[store]\nurl = \"{other_database}\"\n{network}"));
+    switch.wait_until_ready();
+    wait_until("the state is told", || {
+        let (status, told) = switch.api("GET", "/readyz", &Value::Null);
+        (status, &told["projection"]) == (200, &json!("refused"))
+    });
+    let is_loud = |line: &Value| {
+        line["level"] == "ERROR" && line.to_string().contains("make it (`createdb`)")
+    };
+    assert!(switch.log().iter().any(is_loud), "{:?}", switch.log());
+    let (place, _) = url.split_once("&user=").unwrap();
+    for (url, told) in [
+        (
+            other_database,
+            r#"refused to let the switch in: database "cards" does not exist; make it (`createdb`), or name another one in `[store] url`"#,
+        ),
+        (
+            format!("{place}&user=missing"),
+            r#"refused to let the switch in: role "missing" does not exist; check the user in `[store] url`, and the password there, in PGPASSWORD or in ~/.pgpass"#,
+        ),
+    ] {
+        let refused = check(&url);
+        assert_eq!(refused.code, Some(1), "{}", refused.error);
+        let error = refused.error.trim_end();
+        assert!(error.starts_with("cardswitch: c.toml:2:1: "), "{error}");
+        assert!(error.ends_with(told), "{error}");
+    }
+    let away = check("postgres://u@127.0.0.1:1/d");
+    assert_eq!(away.code, Some(0));
+    assert!(
+        away.error
+            .starts_with("warning: the database at postgres://u@127.0.0.1:1/d cannot be reached"),
+        "{}",
+        away.error
+    );
 }

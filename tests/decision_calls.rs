@@ -312,3 +312,64 @@ fn the_record_says_in_a_word_why_a_call_came_to_nothing() {
     );
     assert_eq!(outcome(format!("https://127.0.0.1:{port}/")), "tls_failed");
 }
+
+/// A program with a card; the ids of both.
+fn program_with_card(switch: &Switch, bin: u32) -> (Value, Value) {
+    let program =
+        json!({"name": "Ads", "network": "visa", "bin": bin.to_string(), "currency": "USD"});
+    let program = switch.good("POST", "/v1/programs", &program)["id"].clone();
+    let account = json!({"program_id": program, "currency": "USD", "name": "test"});
+    let account = switch.good("POST", "/v1/accounts", &account)["id"].clone();
+    let top_up = json!({"amount": 100_000, "currency": "USD", "method": "internal"});
+    let path = format!("/v1/accounts/{}/top_ups", account.as_str().unwrap());
+    switch.good("POST", &path, &top_up);
+    let card = json!({"account_id": account, "type": "virtual"});
+    let card = switch.good("POST", "/v1/cards", &card)["id"].clone();
+    (program, card)
+}
+
+/// A tenant with programs that ask this endpoint, each with one of its own there; their cards.
+fn tenant_that_decides(switch: &Switch, bins: std::ops::Range<u32>, url: &str) -> Vec<Value> {
+    let made: Vec<(Value, Value)> = bins.map(|bin| program_with_card(switch, bin)).collect();
+    let programs: Vec<&Value> = made.iter().map(|(program, _)| program).collect();
+    let key = json!({"name": "tenant", "preset": "developer", "program_ids": programs});
+    let key = switch.good("POST", "/v1/api_keys", &key)["key"].clone();
+    for program in programs {
+        let body = json!({"program_id": program, "url": url, "timeout_ms": 2_000, "fallback": {"type": "decline"}});
+        let key = key.as_str().unwrap();
+        let (status, told) = switch.api_as(key, "POST", "/v1/decision_endpoints", &body);
+        assert_eq!(status, 201, "{told}");
+    }
+    made.into_iter().map(|(_, card)| card).collect()
+}
+
+/// With few calls at once: all endpoints of one tenant take calls and say nothing, for longer than a payment waits.
+#[test]
+fn a_tenant_whose_endpoints_hang_costs_another_no_fallback() {
+    let config = "[webhooks]\ncalls_at_once_max = 4\n[sandbox]\nenabled = true\n[[network]]\nname = \"visa\"\nlisten = \"127.0.0.1:0\"\n";
+    let switch = Switch::start(config);
+    switch.wait_until_ready();
+    let (hangs, answers) = (Endpoint::start(), Endpoint::start());
+    answers.always("200 OK", r#"{"decision":"approve"}"#);
+    let others = tenant_that_decides(&switch, 411_101..411_102, &answers.url());
+    let hanging = tenant_that_decides(&switch, 411_102..411_106, &hangs.url());
+    let pay = |card: &Value| {
+        let body = json!({"card_id": card, "amount": 100, "currency": "USD"});
+        switch.good("POST", "/v1/simulate/authorizations", &body)["decision_call"]["outcome"]
+            .clone()
+    };
+    std::thread::scope(|scope| {
+        for card in &hanging {
+            scope.spawn(|| assert_eq!(pay(card), "timed_out"));
+        }
+        wait_until("some hang", || hangs.calls().len() >= 2);
+        for _ in 0..5 {
+            assert_eq!(pay(&others[0]), "answered");
+        }
+    });
+    // Theirs are waited for longer than their payments were.
+    for _ in 0..5 {
+        assert_eq!(pay(&others[0]), "answered");
+    }
+    assert_eq!((answers.calls().len(), hangs.calls().len()), (10, 2));
+}

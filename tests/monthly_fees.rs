@@ -46,13 +46,13 @@ fn started(storage: Arc<CrashingStorage>, shards: usize, now_ms: &Arc<AtomicI64>
     Node::start(storage, shards, Clock::Manual(now_ms.clone()), 8)
 }
 
-fn schedule(amount_minor: i64) -> PutFeeSchedule {
+fn schedule(amount_minor: i64, declines_max: Option<u16>) -> PutFeeSchedule {
     let price = |amount_minor| Price {
         amount_minor,
         ..Price::default()
     };
     PutFeeSchedule {
-        decline_fees_per_card_per_day_max: None,
+        decline_fees_per_card_per_day_max: declines_max,
         id: FEES,
         name: "monthly".into(),
         currency: USD,
@@ -96,6 +96,20 @@ fn issue(tree: u64, place: u64) -> IssueCard {
     }
 }
 
+fn top_up(tree: u64) -> Action {
+    Action::TopUp(Box::new(TopUp {
+        top_up_id: TopUpId(tree),
+        account_id: AccountId(tree),
+        amount: Money {
+            amount_minor: 1_000,
+            currency: USD,
+        },
+        method: "internal".into(),
+        external_reference: None,
+        tenant: None,
+    }))
+}
+
 type Paid = BTreeSet<(CardId, Month)>;
 
 struct Simulation {
@@ -111,7 +125,9 @@ impl Simulation {
     fn new(seed: u64) -> Simulation {
         let now_ms = Arc::new(AtomicI64::new(START_MS));
         let node = started(CrashingStorage::new(Faults::default()), 2, &now_ms);
-        node.registry([RegistryAction::PutFeeSchedule(Box::new(schedule(100)))]);
+        node.registry([RegistryAction::PutFeeSchedule(Box::new(schedule(
+            100, None,
+        )))]);
         let program = Program {
             id: PROGRAM,
             currency: USD,
@@ -125,18 +141,7 @@ impl Simulation {
         node.registry([RegistryAction::CreateProgram(Box::new(program))]);
         for tree in 1..=TREES {
             node.open_account(tree, tree, None);
-            let top_up = TopUp {
-                top_up_id: TopUpId(tree),
-                account_id: AccountId(tree),
-                amount: Money {
-                    amount_minor: 1_000,
-                    currency: USD,
-                },
-                method: "internal".into(),
-                external_reference: None,
-                tenant: None,
-            };
-            node.carry_out(tree, Action::TopUp(Box::new(top_up)));
+            node.carry_out(tree, top_up(tree));
             for place in 0..CARDS_PER_TREE {
                 let issue = issue(tree, place);
                 node.registry([RegistryAction::IssueCard(Box::new(issue))]);
@@ -215,8 +220,9 @@ impl Simulation {
             }
             2 => self.node.snapshot(),
             3 => {
-                let amount_minor = 100 + self.random.below(3) as i64;
-                let put = schedule(amount_minor);
+                let amount_minor = 100 + self.random.below(2) as i64;
+                let declines_max = self.random.below(3) as u16;
+                let put = schedule(amount_minor, Some(declines_max));
                 self.node
                     .registry([RegistryAction::PutFeeSchedule(Box::new(put))]);
             }
@@ -285,4 +291,57 @@ fn each_month_is_charged_once_whatever_crashes_and_however_time_goes() {
     }
     println!("{all} months were charged, {owed} of them seen by somebody");
     assert!(owed > 200 && all > owed, "{all} were charged, {owed} seen");
+}
+
+/// More cards than are looked at in one turn, and a schedule that changes all the time meanwhile, in what it costs and in
+/// other things.
+#[test]
+fn a_schedule_that_changes_all_the_time_leaves_no_card_out() {
+    const CARDS: u64 = 9_000;
+    let simulation = Simulation::new(1);
+    let node = &simulation.node;
+    let tree = TREES + 1;
+    node.open_account(tree, tree, None);
+    node.carry_out(tree, top_up(tree));
+    for first in (0..CARDS).step_by(500) {
+        let some = (first..first + 500).map(|card| {
+            let issue = IssueCard {
+                card_id: CardId(10_000 + card),
+                pan_hash: u128::from(10_000 + card),
+                ..issue(tree, 1)
+            };
+            RegistryAction::IssueCard(Box::new(issue))
+        });
+        node.registry(some);
+    }
+    let charged = |card: u64| {
+        // A short queue: the shard hears of some of them later.
+        loop {
+            match answer(&node.send(tree, vec![ShardRequest::Card(CardId(10_000 + card))])) {
+                Some(Reply::Card(card)) => break card.fees_through,
+                Some(Reply::NotFound) => std::thread::yield_now(),
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    assert!((0..CARDS).all(|card| charged(card).is_none()));
+    let at = START_MS + 10 * DAY_MS;
+    simulation.now_ms.store(at, Ordering::Release);
+    let mut changes = 0..u16::MAX;
+    for card in 0..CARDS {
+        while charged(card).is_none() {
+            let change = changes.next().expect("it comes to an end");
+            let amount_minor = 100 + i64::from(change % 20 == 0);
+            let put = schedule(amount_minor, Some(change));
+            node.registry([RegistryAction::PutFeeSchedule(Box::new(put))]);
+        }
+    }
+    let Simulation { node, .. } = simulation;
+    let storage = node.storage.clone();
+    node.stop();
+    let month = Month::at(ZONE, Timestamp(at));
+    let mut paid = paid(&storage);
+    paid.retain(|(card_id, of)| card_id.0 >= 10_000 && *of == month);
+    assert_eq!(paid.len() as u64, CARDS);
+    println!("{} changes meanwhile", changes.start);
 }

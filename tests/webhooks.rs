@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use cardswitch::webhooks::Signed;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 use support::endpoint::{Call, Endpoint};
 use support::event_data::check_event;
 use support::{Client, Switch, wait_until};
@@ -859,6 +860,42 @@ fn an_answer_that_is_too_long_or_breaks_off_counts_by_its_status() {
         assert_eq!(told["response_status"], 200);
     }
     assert_eq!(endpoint.calls().len(), 2);
+}
+
+/// With few calls at once: all endpoints of one tenant take calls and say nothing.
+#[test]
+fn a_tenant_whose_endpoints_hang_holds_up_no_other() {
+    let config = Database(None).config();
+    let switch = Switch::start(&format!("[webhooks]\ncalls_at_once_max = 4\n{config}"));
+    switch.wait_until_ready();
+    let account = switch.account(5_000);
+    let path = format!("/v1/accounts/{account}");
+    let program = switch.good("GET", &path, &Value::Null)["program_id"].clone();
+    let (hangs, hears) = (Endpoint::start(), Endpoint::start());
+    hears.always("200 OK", "");
+    let tenants = [(6, &hangs), (1, &hears)].map(|(endpoints, at)| {
+        let key = json!({"name": "tenant", "preset": "owner", "program_ids": [program]});
+        let key = switch.good("POST", "/v1/api_keys", &key)["key"].clone();
+        let body = json!({"url": at.url(), "events": ["topup.settled"]});
+        for _ in 0..endpoints {
+            let key = key.as_str().unwrap();
+            let (status, told) = switch.api_as(key, "POST", "/v1/webhook_endpoints", &body);
+            assert_eq!(status, 201, "{told}");
+        }
+        at
+    });
+    let top_up = json!({"amount": 100, "currency": "USD", "method": "internal"});
+    for count in 1..=10 {
+        let began = Instant::now();
+        switch.good("POST", &format!("{path}/top_ups"), &top_up);
+        wait_until("the other hears of it", || {
+            tenants[1].calls().len() == count
+        });
+        // An endpoint has 15 s to answer.
+        assert!(began.elapsed() < Duration::from_secs(5), "{count}");
+        wait_until("some hang", || tenants[0].calls().len() >= 2);
+    }
+    assert_eq!(tenants[0].calls().len(), 2);
 }
 
 /// The program of docs/webhooks.md, as it stands there.

@@ -1,5 +1,6 @@
 //! `/v1/approvals`: what waits for a second person, and approving, rejecting and cancelling it. What has to wait is said in
-//! `guarded.rs`; here it is carried out once somebody has approved it, as its own route would have.
+//! `guarded.rs`; here it is carried out once somebody has approved it, as its own route would have. What a restart cut off is
+//! finished in `unfinished_approvals.rs`.
 
 use super::audit::{self, Asked};
 use super::auth::Caller;
@@ -26,7 +27,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Longest note.
@@ -35,8 +36,6 @@ pub const NOTE_MAX: usize = 500;
 /// While too much waits or the disk is full, what is approved is tried again this often, and so many times in one request.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 const TRIES_MAX: usize = 100;
-/// Of what was cut off by a restart, and could not be carried out at once.
-const LATER_AFTER: Duration = Duration::from_secs(5);
 
 /// What a person decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,7 +176,7 @@ fn fields_of(approval: &Approval) -> Result<Fields, ApiError> {
 }
 
 /// Carries out what is approved, and writes down what came of it.
-async fn finish(
+pub(super) async fn finish(
     state: &Arc<ApiState>,
     approval: &Approval,
     (caller, request_id): (Option<Caller>, &str),
@@ -288,7 +287,10 @@ async fn carry_out(
 
 /// Whoever approved it, also where another request or another process carries it out. `None` where the key is known no more:
 /// no key at all is the root key, which it was not.
-async fn approver_of(state: &ApiState, approval: &Approval) -> Result<Option<Caller>, ApiError> {
+pub(super) async fn approver_of(
+    state: &ApiState,
+    approval: &Approval,
+) -> Result<Option<Caller>, ApiError> {
     let by = approval.decided.as_ref();
     let by = by.and_then(|signed| signed.by.api_key_id);
     let view = ask::view(state).await?;
@@ -301,56 +303,6 @@ async fn approver_of(state: &ApiState, approval: &Approval) -> Result<Option<Cal
     }))
 }
 
-/// What was approved and cut off by the end of the process before; once, and before anything else is written. What cannot be
-/// carried out now is tried again beside what is written then, and holds up nobody.
-pub async fn finish_what_was_cut_off(state: &Arc<ApiState>) -> Result<(), ApiError> {
-    let finish = || finish_all(state);
-    state.unfinished_approvals.get_or_try_init(finish).await?;
-    Ok(())
-}
-
-/// What somebody has changed since is left as it is.
-async fn finish_all(state: &Arc<ApiState>) -> Result<(), ApiError> {
-    let all = all(state).await?;
-    let unfinished = all.iter().filter(|known| known.is_unfinished());
-    let left = finish_each(state, unfinished.map(|known| known.id).collect()).await;
-    if !left.is_empty() {
-        tokio::spawn(finish_later(Arc::downgrade(state), left));
-    }
-    Ok(())
-}
-
-/// Gives those that are left.
-async fn finish_each(state: &Arc<ApiState>, ids: Vec<ApprovalId>) -> Vec<ApprovalId> {
-    let mut left = Vec::new();
-    for id in ids {
-        let finished = async {
-            let approval = find(state, id).await?;
-            if !approval.is_unfinished() {
-                return Ok(());
-            }
-            let approver = approver_of(state, &approval).await?;
-            finish(state, &approval, (approver, "req_after_restart"), 1).await
-        };
-        let finished: Result<(), ApiError> = finished.await;
-        if let Err(error) = finished {
-            tracing::warn!(approval = %id, error = %error.message, "what was approved before the start cannot be carried out now, and is tried again");
-            left.push(id);
-        }
-    }
-    left
-}
-
-async fn finish_later(state: Weak<ApiState>, mut left: Vec<ApprovalId>) {
-    while !left.is_empty() {
-        tokio::time::sleep(LATER_AFTER).await;
-        let Some(state) = state.upgrade() else {
-            return;
-        };
-        left = finish_each(&state, left).await;
-    }
-}
-
 pub async fn find(state: &ApiState, id: ApprovalId) -> Result<Arc<Approval>, ApiError> {
     match ask::registry(state, RegistryRequest::Approvals(Some(id))).await? {
         Reply::Approvals(known) => known.into_iter().next().ok_or_else(not_found),
@@ -359,7 +311,7 @@ pub async fn find(state: &ApiState, id: ApprovalId) -> Result<Arc<Approval>, Api
 }
 
 /// In the order of their ids.
-async fn all(state: &ApiState) -> Result<Vec<Arc<Approval>>, ApiError> {
+pub(super) async fn all(state: &ApiState) -> Result<Vec<Arc<Approval>>, ApiError> {
     match ask::registry(state, RegistryRequest::Approvals(None)).await? {
         Reply::Approvals(known) => Ok(known),
         reply => Err(ask::unexpected(&reply)),

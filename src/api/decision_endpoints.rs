@@ -30,6 +30,7 @@ pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<R
     let work = async |write: Write| {
         let Write {
             state,
+            caller,
             mut fields,
             mut ids,
             ..
@@ -43,6 +44,7 @@ pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<R
             enabled: true,
             secret_version: 1,
             created_at: state.switchboard.clock.now(),
+            tenant: caller.tenant(),
         };
         if !take(&state, &mut fields, &mut endpoint)? {
             return Err(fields.missing("url"));

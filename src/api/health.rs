@@ -5,16 +5,15 @@ use super::error::{ApiError, json_response};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use serde_json::json;
 
 pub async fn healthz() -> Response {
     json_response(StatusCode::OK, r#"{"status":"ok"}"#.into())
 }
 
-/// Ready once recovery is done, however far behind SQL is.
+/// Ready once recovery is done, however far behind SQL is: decisions do not wait for it. What the projection does is told.
 pub async fn readyz(State(gate): State<Gate>) -> Result<Response, ApiError> {
-    gate.state()?;
-    Ok(json_response(
-        StatusCode::OK,
-        r#"{"status":"ready"}"#.into(),
-    ))
+    let state = gate.state()?;
+    let body = json!({ "status": "ready", "projection": state.lag.state().name() });
+    Ok(json_response(StatusCode::OK, body.to_string()))
 }

@@ -2,7 +2,6 @@
 //! at; all ids of a write come from one reservation that is journalled with the key, so that doing a
 //! write again after a crash makes the same objects.
 
-use super::approvals;
 use super::ask;
 use super::audit::{self, Asked};
 use super::auth::{self, Caller};
@@ -13,6 +12,7 @@ use super::error::{ApiError, ErrorType, json_response};
 use super::etags;
 use super::fields::Fields;
 use super::guarded::Way;
+use super::unfinished_approvals;
 use super::{ApiState, cards, issue};
 use crate::engine::kept_text::KeptText;
 use crate::engine::registry::{IdempotencyKey, IdempotentRequest, RegistryAction, RegistryRefusal};
@@ -132,7 +132,7 @@ where
     Work: FnOnce(Write) -> Outcome,
     Outcome: Future<Output = Result<Success, ApiError>>,
 {
-    approvals::finish_what_was_cut_off(&state).await?;
+    unfinished_approvals::finish_what_was_cut_off(&state).await?;
     let first_id = state.switchboard.ids.reserve(IDS_PER_WRITE);
     let Some(header) = &request.idempotency_key else {
         let asked = Asked::by(&request);

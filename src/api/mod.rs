@@ -72,6 +72,7 @@ mod transactions;
 mod transfers;
 mod unambiguous;
 mod under_way;
+mod unfinished_approvals;
 pub(crate) mod webhook_endpoints;
 mod webhook_metrics;
 mod webhook_moves;
@@ -158,6 +159,8 @@ pub struct ApiState {
     keys_in_use: Mutex<HashSet<IdempotencyKey>>,
     /// One top-up of an external reference at a time, from its reservation until its shard has answered.
     reference_turns: Turns,
+    /// Of changes of one object; those of the gate, which has them before there is a state.
+    turns: Arc<Turns>,
     /// In the order of their sections.
     loopbacks: Vec<Loopback>,
     /// Told when there is a batch of cards to be issued.
@@ -227,6 +230,7 @@ impl ApiState {
             metrics,
             keys_in_use: Mutex::default(),
             reference_turns: Turns::default(),
+            turns: Arc::default(),
             loopbacks: wiring.loopbacks,
             card_batch_work: Notify::new(),
             unfinished_approvals: OnceCell::new(),
@@ -246,7 +250,8 @@ struct Opening {
 }
 
 impl Gate {
-    pub fn open(&self, state: ApiState) {
+    pub fn open(&self, mut state: ApiState) {
+        state.turns = self.turns();
         // A second opening would be a mistake of the wiring; the first state stays.
         let _ = self.0.state.set(Arc::new(state));
         self.0.opened.notify_waiters();

@@ -79,6 +79,9 @@ async fn issue_in_place(
 ) -> Result<FullCard, ApiError> {
     let bin = bin_of(state, &old).await?;
     let replaces = old.card.id;
+    // What is charged by the shard was looked at here: one of an account at a time, so that each sees what the one before took.
+    let path = format!("/v1/accounts/{}", old.card.account_id);
+    let _turn = state.turns.of(&path).await?;
     if !wanted.reason.is_free() {
         let account = accounts::find(state, old.card.account_id).await?;
         fees::check_issue(state, wanted.card_id, &account, old.card.card_type).await?;

@@ -5,7 +5,7 @@ use crate::api::check_root_key;
 use crate::config::{Config, LogFormat, WrongKey};
 use crate::network::listener::compile;
 use crate::security::{Vault, VaultError};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use anyhow::Result;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub struct Serve {
 }
 
 /// Read the configuration, every dialect it names and the keys, and say what is wrong. A vault that is there is opened with its
-/// key; nothing is made or changed, beside a running switch too.
+/// key, and a Postgres that is named is asked whether it takes the switch; nothing is made or changed, beside a running switch too.
 ///
 /// Example: cardswitch check --config config/cardswitch.toml
 #[derive(clap::Args)]
@@ -77,6 +77,27 @@ fn check_vault(file: &Path, config: &Config) -> Result<()> {
     }
 }
 
+/// Asks the database, where there is one. One that cannot be reached now is worth a warning: the switch starts without it.
+fn check_store(file: &Path, config: &Config) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let looked = runtime.block_on(async {
+        let store = Store::open(&config.store.url, &config.data.dir)?;
+        store.look().await
+    });
+    match looked {
+        Err(away @ StoreError::Away { .. }) => {
+            eprintln!("warning: {away}");
+            Ok(())
+        }
+        looked => looked.map_err(|error| {
+            let wrong = WrongKey::new(&["store", "url"], error);
+            Config::wrong_key(file, std::env::vars(), wrong).into()
+        }),
+    }
+}
+
 fn root_key() -> Option<String> {
     std::env::var("CARDSWITCH_ROOT_KEY").ok()
 }
@@ -85,6 +106,7 @@ pub fn check(check: &Check) -> Result<u8> {
     let config = load(&check.config)?;
     check_networks(&check.config, &config)?;
     check_vault(&check.config, &config)?;
+    check_store(&check.config, &config)?;
     let root_key = root_key();
     check_root_key(root_key.as_deref())?;
     if root_key.is_none() {

@@ -12,7 +12,7 @@ use crate::shard::reply::{DecisionCall, Replies, Reply, ReplySink};
 use crate::shard::request::{Batch, ShardRequest};
 use crate::shard::switchboard::Switchboard;
 use crate::shard::worker::Nobody;
-use crate::webhooks::{Answered, CallError, Client, Signed};
+use crate::webhooks::{Answered, CallError, Client, Party, Signed, Turns};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -72,6 +72,7 @@ impl Caller {
             .build()?;
         let shared = Arc::new(Shared {
             client: Client::new(sandbox, calls_at_once)?,
+            turns: Turns::new(calls_at_once),
             of_endpoint: CONCURRENT_MAX.min(calls_at_once.div_ceil(4)),
             switchboard,
             secrets,
@@ -92,6 +93,7 @@ impl Caller {
 
 struct Shared {
     client: Client,
+    turns: Arc<Turns>,
     switchboard: Arc<Switchboard>,
     secrets: EndpointSecrets,
     stats: Arc<CallStats>,
@@ -142,7 +144,10 @@ impl Shared {
         let Ok(place) = endpoint.places.try_acquire() else {
             return (CallOutcome::TooMany, CustomerSays::Nothing);
         };
-        let Ok(Ok(turn)) = tokio::time::timeout(in_time, endpoint.turns.acquire()).await else {
+        let party = Party::of(call.endpoint.tenant, call.endpoint.id.0);
+        // First of those of its endpoint, then of its tenant.
+        let turns = async { (endpoint.turns.acquire().await, self.turns.take(party).await) };
+        let Ok(turns) = tokio::time::timeout(in_time, turns).await else {
             return (CallOutcome::TimedOut, CustomerSays::Nothing);
         };
         let made = self.post(call, in_time + LATE);
@@ -156,7 +161,7 @@ impl Shared {
             Ok(result) => result,
             Err(_) => made.await,
         };
-        drop((turn, place));
+        drop((turns, place));
         match result {
             Ok(Answered {
                 status: 200, body, ..

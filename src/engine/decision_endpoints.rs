@@ -1,7 +1,7 @@
 //! Where a customer is asked before an authorization is approved, and what holds when it does not answer. Asking lives in
 //! `decision_call`, what an answer comes to in `resolve.rs`.
 
-use super::ids::{DecisionEndpointId, ProgramId};
+use super::ids::{ApiKeyId, DecisionEndpointId, ProgramId};
 use super::registry::{RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView};
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,8 @@ pub struct DecisionEndpoint {
     /// How often the secret was changed; the secret itself is made by the vault.
     pub secret_version: u32,
     pub created_at: Timestamp,
+    /// Whose key made it: its calls take of the share of that tenant.
+    pub tenant: Option<ApiKeyId>,
 }
 
 /// What holds where the customer gives no usable answer in time.

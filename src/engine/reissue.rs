@@ -216,7 +216,8 @@ pub(super) fn decide_replace(state: &State, command: &Command, replace: &Replace
     }
 }
 
-/// As issuing one: of what was asked for and checked before, so that it may take what is available below zero.
+/// What was asked for and checked before; the registry has tied the cards together, so that it is charged even where something
+/// else was faster and it takes what is available below zero.
 fn charges(state: &State, old: &Card, replace: &ReplaceCard) -> Charges {
     if replace.reason.is_free() || old.status.is_closed() {
         return Charges::default();

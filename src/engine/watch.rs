@@ -225,11 +225,11 @@ pub(super) fn decide_change(state: &State, command: &Command, change: &ChangeAcc
         if !is_there {
             return Outcome::Refused(Refusal::NoSourceOfAutoTopUp);
         }
-        if comes_round(state, account, &rule) {
-            return Outcome::Refused(Refusal::AutoTopUpCircular);
-        }
         if rule.amount_minor <= 0 || rule.per_day_max > PER_DAY_MAX {
             return Outcome::Refused(Refusal::AmountOutOfRange);
+        }
+        if comes_round(state, account, &rule) {
+            return Outcome::Refused(Refusal::AutoTopUpCircular);
         }
     }
     Outcome::Event(Event::AccountChanged)

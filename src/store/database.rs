@@ -241,6 +241,12 @@ impl Store {
                 tracing::warn!("{error}");
                 Ok(Prepared::Away)
             }
+            Err(error) if error.is_of_configuration() => {
+                tracing::error!(
+                    "{error}; until then there are no tables: decisions go on without them, lists and webhooks do not"
+                );
+                Ok(Prepared::Refused)
+            }
             Err(error) if error.is_passing() => {
                 tracing::warn!(
                     "{error}; decisions go on without the tables, and the projection tries them again"
@@ -261,12 +267,28 @@ impl Store {
             Database::Postgres(postgres) => (postgres.migrate().await, postgres::MIGRATIONS.len()),
         };
         let found = migrated.map_err(|error| self.error("prepare its tables", error))?;
-        let known = known as i64;
-        if found > known {
-            let url = self.url.clone();
-            return Err(StoreError::NewerTables { url, found, known });
+        self.check_version(found, known as i64)
+    }
+
+    fn check_version(&self, found: i64, known: i64) -> Result<(), StoreError> {
+        let url = self.url.clone();
+        match found > known {
+            true => Err(StoreError::NewerTables { url, found, known }),
+            false => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Whether Postgres takes us, and has no newer tables; changes nothing. A SQLite file is looked at when it is opened.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`], [`StoreError::NewerTables`], [`StoreError::Encoding`], [`StoreError::Sql`].
+    pub async fn look(&self) -> Result<(), StoreError> {
+        let Database::Postgres(postgres) = &self.database else {
+            return Ok(());
+        };
+        let found = postgres.look().await;
+        let found = found.map_err(|error| self.error("let the switch in", error))?;
+        self.check_version(found, postgres::MIGRATIONS.len() as i64)
     }
 
     /// The address, without a password.

@@ -142,6 +142,15 @@ impl StoreError {
 }
 
 impl StoreError {
+    /// Whether the database that is there does not know the name, or refuses the login: nobody but the operator mends that.
+    pub fn is_of_configuration(&self) -> bool {
+        let StoreError::Sql { cause, .. } = self else {
+            return false;
+        };
+        let code = cause.as_database_error().and_then(|error| error.code());
+        code.is_some_and(|code| ["3D000", "28P01", "28000"].contains(&&*code))
+    }
+
     /// Whether the tables prove that answered records are lost: nothing may be decided on what is left.
     pub fn proves_a_loss(&self) -> bool {
         matches!(

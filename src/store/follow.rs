@@ -186,8 +186,12 @@ impl<S: RecordSource> Follower<S> {
         if let Some(source) = &self.source {
             self.lag.note_durable(source.durable());
         }
-        if self.lag.enter(state) != state {
-            tracing::warn!("the projection is waiting: {error}");
+        match self.lag.enter(state) != state {
+            true if error.is_of_configuration() => {
+                tracing::error!("the projection is waiting: {error}");
+            }
+            true => tracing::warn!("the projection is waiting: {error}"),
+            false => {}
         }
     }
 

@@ -21,7 +21,7 @@ pub enum FollowState {
 }
 
 impl FollowState {
-    const ALL: [FollowState; 6] = [
+    pub const ALL: [FollowState; 6] = [
         FollowState::Starting,
         FollowState::Following,
         FollowState::Away,

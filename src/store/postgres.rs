@@ -72,6 +72,18 @@ pub(super) struct Postgres {
     unbounded: PgConnectOptions,
 }
 
+async fn check_encoding(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let encoding: String = sqlx::query("SELECT getdatabaseencoding()::text")
+        .fetch_one(connection)
+        .await?
+        .try_get(0)?;
+    // SQL_ASCII keeps bytes as they are.
+    match &*encoding {
+        "UTF8" | "SQL_ASCII" => Ok(()),
+        _ => Err(sqlx::Error::Configuration(WrongEncoding(encoding).into())),
+    }
+}
+
 impl Postgres {
     /// Connects on first use only: the database may be away.
     pub fn new(options: PgConnectOptions) -> Postgres {
@@ -110,14 +122,7 @@ impl Postgres {
     /// The version that the tables have after all migrations above it were run.
     pub async fn migrate(&self) -> Result<i64, sqlx::Error> {
         let mut connection = self.connect_once().await?;
-        let encoding: String = sqlx::query("SELECT getdatabaseencoding()::text")
-            .fetch_one(&mut connection)
-            .await?
-            .try_get(0)?;
-        // SQL_ASCII keeps bytes as they are.
-        if !["UTF8", "SQL_ASCII"].contains(&&*encoding) {
-            return Err(sqlx::Error::Configuration(WrongEncoding(encoding).into()));
-        }
+        check_encoding(&mut connection).await?;
         let mut transaction = connection.begin().await?;
         sqlx::query("SELECT pg_advisory_xact_lock($1)")
             .bind(MIGRATION_LOCK)
@@ -126,6 +131,25 @@ impl Postgres {
         let versions = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY)";
         let version = run_migrations(&mut transaction, versions).await?;
         transaction.commit().await?;
+        connection.close().await?;
+        Ok(version)
+    }
+
+    /// The version of the tables that are there; none is 0. Changes nothing.
+    pub async fn look(&self) -> Result<i64, sqlx::Error> {
+        let mut connection = self.connect_once().await?;
+        check_encoding(&mut connection).await?;
+        let is_there: bool = sqlx::query("SELECT to_regclass('schema_version') IS NOT NULL")
+            .fetch_one(&mut connection)
+            .await?
+            .try_get(0)?;
+        let version = match is_there {
+            false => 0,
+            true => sqlx::query("SELECT COALESCE(MAX(version), 0) FROM schema_version")
+                .fetch_one(&mut connection)
+                .await?
+                .try_get(0)?,
+        };
         connection.close().await?;
         Ok(version)
     }

@@ -14,7 +14,6 @@ use std::error::Error;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 
 /// Longer answers are none.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
@@ -32,8 +31,6 @@ type Connector = HttpsConnector<HttpConnector<GuardedResolver>>;
 /// For calls from one runtime: its connections live in that.
 pub struct Client {
     client: legacy::Client<Connector, Full<Bytes>>,
-    /// Of calls: each has a socket.
-    turns: Semaphore,
     sandbox: bool,
 }
 
@@ -106,7 +103,7 @@ pub fn check_url(url: &str, sandbox: bool) -> Result<Uri, UrlError> {
 }
 
 impl Client {
-    /// Trusts the certificates that the system does (`SSL_CERT_FILE` names others).
+    /// Trusts the certificates that the system does (`SSL_CERT_FILE` names others). Whoever calls keeps to `calls_at_once`.
     pub fn new(sandbox: bool, calls_at_once: usize) -> std::io::Result<Client> {
         let mut connector = HttpConnector::new_with_resolver(GuardedResolver { sandbox });
         connector.enforce_http(false);
@@ -127,11 +124,7 @@ impl Client {
             .pool_idle_timeout(idle_timeout)
             .pool_timer(TokioTimer::new())
             .build(connector);
-        Ok(Client {
-            client,
-            turns: Semaphore::new(calls_at_once),
-            sandbox,
-        })
+        Ok(Client { client, sandbox })
     }
 
     /// Sends a signed body; gives what came back.
@@ -155,8 +148,6 @@ impl Client {
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| CallError::Failed(error.to_string()))?;
         let call = async {
-            // It is never closed.
-            let _turn = self.turns.acquire().await;
             let response = self.client.request(request).await;
             let response = response.map_err(|error| failure(&error))?;
             let status = response.status().as_u16();

@@ -1,6 +1,6 @@
 //! Telling others what has happened: calls to webhook endpoints, each event until it was taken or given up. Which
 //! events there are lives in `store/events`; who wants which, and how far each has heard, in
-//! `engine/webhook_endpoints.rs`. The HTTP client and the signature are `decision_call`'s too.
+//! `engine/webhook_endpoints.rs`. The HTTP client, the signature and the turns are `decision_call`'s too.
 
 mod address;
 mod ask;
@@ -14,6 +14,7 @@ pub mod schedule;
 mod service;
 mod signature;
 mod stats;
+mod turns;
 mod untold;
 mod worker;
 
@@ -22,3 +23,4 @@ pub use client::{Answered, CallError, Client, UrlError, check_url};
 pub use service::{Webhooks, Wiring};
 pub use signature::Signed;
 pub use stats::WebhookStats;
+pub use turns::{Party, Turns};

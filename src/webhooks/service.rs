@@ -5,6 +5,7 @@ use super::client::Client;
 use super::delivery_log;
 use super::event_reader::EventReader;
 use super::stats::WebhookStats;
+use super::turns::Turns;
 use super::untold;
 use super::worker;
 use crate::engine::ids::{EventId, WebhookEndpointId};
@@ -53,6 +54,7 @@ pub(super) struct Shared {
     pub events: EventReader,
     pub lag: Arc<ProjectionLag>,
     pub client: Client,
+    pub turns: Arc<Turns>,
     pub stats: Arc<WebhookStats>,
     pub log: Sender<DeliveryRow>,
     pub stop: CancellationToken,
@@ -76,6 +78,7 @@ impl Webhooks {
         let forgetting = delivery_log::forget(wiring.store.clone(), clock, wiring.retain_days);
         let shared = Shared {
             client: Client::new(wiring.sandbox, wiring.calls_at_once)?,
+            turns: Turns::new(wiring.calls_at_once),
             switchboard: wiring.switchboard,
             secrets: wiring.secrets,
             events: EventReader::new(wiring.store.clone(), wiring.stats.clone()),

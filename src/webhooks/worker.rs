@@ -4,6 +4,7 @@ use super::ask;
 use super::call::{self, Called};
 use super::queue::{Call, Outcome, Queue, Then};
 use super::service::Shared;
+use super::turns::Party;
 use crate::engine::ids::DeliveryId;
 use crate::engine::ids::{EventId, WebhookEndpointId};
 use crate::engine::registry::RegistryAction;
@@ -244,7 +245,10 @@ impl Worker {
 
     fn start(&mut self, call: Call, row: Arc<PlacedEvent>) {
         let (shared, endpoint) = (self.shared.clone(), self.endpoint.clone());
+        let party = Party::of(endpoint.tenant, endpoint.id.0);
         self.calls.spawn(async move {
+            // Waiting for it is not the endpoint's time to answer.
+            let _turn = shared.turns.take(party).await;
             let _under_way = shared.under_way();
             let now = shared.switchboard.clock.now();
             let called = call::deliver(

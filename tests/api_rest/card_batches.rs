@@ -1,12 +1,18 @@
 //! Many cards in one request: progress, results row by row, restarts.
 
+use crate::authorizations::carry_out;
 use crate::harness::{Client, Options, Switch};
 use crate::keys::with_key;
-use cardswitch::engine::command::Action;
+use crate::waiting::wait_until;
+use cardswitch::engine::command::{Action, OpenAccount};
+use cardswitch::engine::controls::Controls;
+use cardswitch::engine::ids::AccountId;
+use cardswitch::engine::money::Currency;
 use cardswitch::engine::record::{self, Record};
 use cardswitch::engine::registry::RegistryAction;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 fn order(client: &Client, rows: &[Value]) -> String {
     let made = client.post("/v1/card_batches", json!({"rows": rows}));
@@ -367,4 +373,50 @@ fn what_cannot_be_paid_for_leaves_no_account_open() {
     let open = format!("/v1/accounts?parent_id={account}&status=active&limit=100");
     let open = client.get(&open).ok();
     assert_eq!(open["data"].as_array().unwrap().len(), 3);
+}
+
+/// A row whose sub-account cannot be opened, as its id is another's: no fault of who ordered it.
+#[test]
+fn a_row_that_fails_inside_is_tried_again_and_stops_no_other() {
+    let switch = Switch::start();
+    let (program, account) = switch.client().program_and_account();
+    let below = json!({"program_id": program, "currency": "USD", "parent_id": account});
+    let below = switch.client().post("/v1/accounts", below).created();
+    let mut rows = vec![json!({"account_id": account, "funding": "own"}); 40];
+    rows[1] = json!({"account_id": "acct_0000000000001"});
+    let before = switch.journal.durable();
+    let id = order(&switch.client(), &rows);
+    over(&switch.client(), &id);
+    let hit = rows_of(&switch.client(), &id, "")[7].clone();
+    let of_card = format!("/v1/cards/{}", hit["card_id"].as_str().unwrap());
+    let sub_account = switch.client().get(&of_card).ok()["account_id"].clone();
+    // Created, and its rows; nothing is issued.
+    let disk = switch.disk.cut_after(before + 2);
+    let (cut, open) = Switch::start_closed_on(disk, Options::default());
+    let root: AccountId = account.parse().unwrap();
+    let taken = OpenAccount {
+        account_id: sub_account.as_str().unwrap().parse().unwrap(),
+        parent_id: Some(below.parse().unwrap()),
+        program_id: program.parse().unwrap(),
+        currency: Currency(840),
+        name: None,
+        controls: Controls::default(),
+    };
+    carry_out(&cut, root, Action::OpenAccount(Box::new(taken)));
+    let began = Instant::now();
+    open();
+    let client = cut.client();
+    let status = |row: usize| rows_of(&client, &id, "")[row]["status"].clone();
+    wait_until("those beside it are issued", || {
+        (0..32).filter(|row| status(*row) == "issued").count() == 30
+    });
+    // The row that is wrong is done with the others.
+    assert_eq!([status(1), status(7)], ["pending", "pending"]);
+    wait_until("it has failed", || status(7) == "failed");
+    // Ten tries, a second apart.
+    assert!(began.elapsed() >= Duration::from_secs(8));
+    assert_eq!(counts(&over(&client, &id)), [40, 38, 2]);
+    let rows = rows_of(&client, &id, "&status=failed");
+    let codes: Vec<&Value> = rows.iter().map(|row| &row["error"]["code"]).collect();
+    assert_eq!(codes, ["account_not_found", "internal_error"]);
 }

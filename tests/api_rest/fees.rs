@@ -540,3 +540,51 @@ fn an_order_that_a_crash_cut_off_and_is_then_refused_leaves_no_account_open() {
         assert_eq!(sub_accounts(&cut), left, "{kept}");
     }
 }
+
+/// Each was looked at when there was money for it: what the others take meanwhile counts.
+#[test]
+fn reissues_at_the_same_moment_take_no_more_than_there_is() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let items = json!([{"kind": "issue_virtual", "fee": {"amount": 100}}]);
+    let schedule = json!({"name": "Cards", "currency": "USD", "items": items});
+    let schedule = client.post("/v1/fee_schedules", schedule).created();
+    let (program, account) = client.program_and_account();
+    top_up(&client, &account, 300);
+    for round in 0..4 {
+        let cards: Vec<String> = (0..8).map(|_| client.card(&account)).collect();
+        let charges = json!({"fee_schedule": schedule});
+        client
+            .patch(&format!("/v1/programs/{program}"), charges)
+            .ok();
+        let reissue = |card: &String| {
+            let path = format!("/v1/cards/{card}/reissue");
+            client.post(&path, json!({"reason": "damaged"}))
+        };
+        let answers: Vec<_> = std::thread::scope(|scope| {
+            let asked: Vec<_> = cards
+                .iter()
+                .map(|card| scope.spawn(move || reissue(card)))
+                .collect();
+            asked.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        let count = |status| answers.iter().filter(|one| one.status == status).count();
+        assert_eq!((count(201), count(409)), (3, 5), "{round}");
+        assert_eq!(posted(&client, &account), 0, "{round}");
+        // Those that were refused go on as they were.
+        for (card, answer) in cards.iter().zip(&answers) {
+            let status = match answer.status {
+                201 => "closed",
+                _ => {
+                    assert_eq!(answer.error().2, "insufficient_funds");
+                    "active"
+                }
+            };
+            let card = client.get(&format!("/v1/cards/{card}")).ok();
+            assert_eq!(card["status"], status);
+        }
+        top_up(&client, &account, 300);
+        let free = json!({"fee_schedule": "none"});
+        client.patch(&format!("/v1/programs/{program}"), free).ok();
+    }
+}

@@ -271,6 +271,7 @@ impl Switch {
             enabled: true,
             secret_version: 1,
             created_at: self.at,
+            tenant: None,
         };
         self.registry(RegistryAction::PutDecisionEndpoint(Box::new(endpoint)));
     }

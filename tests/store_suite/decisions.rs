@@ -24,6 +24,7 @@ impl History {
             enabled,
             secret_version: 1,
             created_at: Timestamp(0),
+            tenant: None,
         };
         self.registry(RegistryAction::PutDecisionEndpoint(Box::new(endpoint)));
     }

@@ -223,6 +223,7 @@ async fn of_what_was_not_approved_nothing_is_told(fixture: Fixture) {
         enabled: true,
         secret_version: 1,
         created_at: scene.history.at,
+        tenant: None,
     };
     let action = RegistryAction::PutDecisionEndpoint(Box::new(endpoint));
     scene.history.registry(action);

@@ -65,6 +65,11 @@ impl Switch {
 
     /// Status and body of a request with the root key.
     pub fn api(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        self.api_as(ROOT_KEY, method, path, body)
+    }
+
+    /// As `api`, with another key.
+    pub fn api_as(&self, key: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(DEADLINE))
@@ -73,7 +78,7 @@ impl Switch {
         let request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("http://{}{path}", self.http_address()))
-            .header("authorization", format!("Bearer {ROOT_KEY}"))
+            .header("authorization", format!("Bearer {key}"))
             .header("content-type", "application/json");
         let body = if body.is_null() {
             String::new()

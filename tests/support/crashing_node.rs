@@ -83,7 +83,8 @@ impl Node {
     ) -> Node {
         let settings = Settings {
             segment_size_bytes: 1 << 18,
-            pending_limit_bytes: 128 << 10,
+            // More than a loop hands over in one piece.
+            pending_limit_bytes: 192 << 10,
             reserve_bytes: 0,
             ..Settings::default()
         };

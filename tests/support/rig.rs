@@ -263,6 +263,7 @@ impl Rig {
             enabled: true,
             secret_version: 1,
             created_at: Timestamp(0),
+            tenant: None,
         };
         let put = RegistryAction::PutDecisionEndpoint(Box::new(endpoint.clone()));
         assert!(matches!(self.ask_registry(put), Reply::Done));

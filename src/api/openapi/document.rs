@@ -1,7 +1,7 @@
 //! The whole document: every route of the table with its scope, what is said of all of them alike, and the schemas.
 
 use super::operation::{Body, Content, Operation, get};
-use super::schema::{self, answer, example, id, named, or_null, pattern, said, text, with};
+use super::schema::{self, answer, example, id, named, one_of, or_null, pattern, said, text, with};
 use super::{
     approvals, calls, card_batches, cards, controls, deciding, events, fees, keys, money, objects,
     payments, programs, simulate, tokens, told,
@@ -14,6 +14,7 @@ use crate::engine::ids::{
     DecisionEndpointId, DeliveryId, EventId, ExceptionId, MccGroupId, MerchantListId, ProgramId,
     RiskRuleId, TokenId, TopUpId, TransactionId, TransferId, WebhookEndpointId,
 };
+use crate::store::lag::FollowState;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -441,7 +442,15 @@ fn unguarded() -> [(&'static str, Value); 3] {
     };
     let text = json!({ "application/openmetrics-text": { "schema": { "type": "string" } } });
     let not_yet = json!({ "$ref": "#/components/responses/Error503" });
-    let mut ready = of("readyz", "Recovery is done", status("ready"));
+    let states = FollowState::ALL.map(FollowState::name);
+    let projection = one_of(&states);
+    let schema = answer(
+        vec![("status", said("ready")), ("projection", projection)],
+        Vec::new(),
+    );
+    let example = json!({ "status": "ready", "projection": "following" });
+    let ready = json!({ "application/json": { "schema": schema, "example": example } });
+    let mut ready = of("readyz", "Recovery is done", ready);
     ready["responses"]["503"] = not_yet.clone();
     let mut metrics = of("metrics", "OpenMetrics", text);
     metrics["responses"]["503"] = not_yet;

@@ -4,7 +4,7 @@
 //! charged twice. When to look lives in `shard/monthly_fees.rs`.
 
 use super::charge::{self, Charge, Charges, Payer};
-use super::schedule::{self, FeeKind};
+use super::schedule::{self, FeeKind, FeeSchedules};
 use crate::engine::command::Command;
 use crate::engine::controls::Window;
 use crate::engine::decide::Outcome;
@@ -60,6 +60,19 @@ pub fn next_month_at(view: &RegistryView, at: Timestamp) -> Option<Timestamp> {
     let monthly = schedules.filter(|schedule| schedule.monthly_since.is_some());
     let ends = monthly.filter_map(|schedule| end_of_month(&schedule.time_zone, at));
     ends.min()
+}
+
+/// Whether cards owe the same for months by these schedules as by those: what else they charge for does not matter.
+pub fn are_same_months(these: &FeeSchedules, those: &FeeSchedules) -> bool {
+    let months = |schedules: &FeeSchedules| -> Vec<_> {
+        let monthly = schedules.values().filter_map(|schedule| {
+            let since = schedule.monthly_since?;
+            let item = *schedule.item(FeeKind::Monthly)?;
+            Some((schedule.id, since, schedule.time_zone.clone(), item))
+        });
+        monthly.collect()
+    };
+    months(these) == months(those)
 }
 
 /// The month that this card owes a fee for now, if it owes one.
