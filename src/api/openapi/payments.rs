@@ -123,6 +123,7 @@ pub fn authorization() -> Value {
         ("posted", amount()),
         ("currency", currency()),
         ("transaction_amount", amount()),
+        ("approved_transaction_amount", unset(amount())),
         ("transaction_currency", currency()),
         ("merchant", named("Merchant")),
         ("entry_mode", open_word(&entry_modes())),
