@@ -144,7 +144,7 @@ async fn check_events(store: &Store, fixture: &Fixture) {
         let count = counts.entry(row.object_id.clone()).or_default();
         *count += 1;
         assert_eq!(row.object_sequence, *count, "{row:?}");
-        let codes: ResponseCodes = Arc::new(|_, _, _| None);
+        let codes: ResponseCodes = Arc::new(|_, _| None);
         let body = row.body(false, &codes);
         check_event(&body);
         let data = &body["data"];

@@ -166,7 +166,10 @@ fn decision() -> Value {
             ("rule_id", unset(rule_id())),
             (
                 "response_code",
-                or_null(noted(said("00"), "DE39, as the network got it.")),
+                or_null(noted(
+                    said("00"),
+                    "DE39, as the network got it; of an advice that it was taken, whatever the network had decided.",
+                )),
             ),
         ],
         Vec::new(),

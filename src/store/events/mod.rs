@@ -15,6 +15,6 @@ pub mod types;
 
 pub use fold::{EventContext, EventFold, link_text};
 pub use read::EventFilter;
-pub use row::{EventRow, EventRows, PlaceJson, PlacedEvent, ResponseCodes};
+pub use row::{Answered, EventRow, EventRows, PlaceJson, PlacedEvent, ResponseCodes};
 
 pub(super) use context::{needs, needs_of_cards, subscribe};
