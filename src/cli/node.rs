@@ -371,7 +371,8 @@ pub async fn start_networks(config: &Config, core: &Core) -> Result<Networks> {
             (Some(listener), _) => {
                 let address = listener.local_addr()?;
                 addresses.push((settings.name.clone(), address));
-                tracing::info!(network = %settings.name, %address, dialect = %settings.dialect, framing = %settings.framing, "listening");
+                let dialect = peer.translator.map.dialect.name();
+                tracing::info!(network = %settings.name, %address, dialect, framing = %settings.framing, "listening");
             }
             (None, address) => {
                 tracing::info!(network = %settings.name, address = address.as_deref(), "connecting");
