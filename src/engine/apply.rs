@@ -396,7 +396,7 @@ fn new_card(state: &mut State, command: &Command, open: &OpenCard, status: CardS
         expiry: open.expiry,
         status,
         card_type: open.card_type,
-        created_at: command.at,
+        created_at: open.issued_at,
         links: open.links.clone(),
         controls: state.shared_controls.share(&open.controls),
         counters: Counters::default(),

@@ -108,6 +108,7 @@ pub struct ReplaceCard {
     pub expiry: Expiry,
     /// Of the new card.
     pub shipping: Option<Box<ShippingOrder>>,
+    pub issued_at: Timestamp,
 }
 
 /// To the registry, and from it to the shard: the same number, with another expiry.
@@ -295,7 +296,7 @@ fn apply_replace(
         expiry: replace.expiry,
         status: replaced.status,
         card_type: old.card_type,
-        created_at: command.at,
+        created_at: replace.issued_at,
         links: old.links.clone(),
         controls: None,
         counters: Counters::default(),

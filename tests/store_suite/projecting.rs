@@ -337,7 +337,10 @@ async fn compare_cards(store: &Store, history: &History) {
     for row in page.data {
         let (_, root) = history.cards.iter().find(|(id, _)| *id == row.id).unwrap();
         let status = match history.world.shard(*root).card(row.id) {
-            Some(card) => card.status.name(),
+            Some(card) => {
+                assert_eq!(row.created_at_ms, card.created_at, "{}", row.id);
+                card.status.name()
+            }
             None => "inactive",
         };
         assert_eq!(row.status.name(), status, "{}", row.id);
