@@ -387,6 +387,8 @@ fn fees_refused(refusal: RegistryRefusal) -> ApiError {
             ApiError::conflict("currency_mismatch", message)
         }
         RegistryRefusal::Fees(FeesRefusal::MarkUpTwice(_)) => {
+            // It may be one that is not made, so its id says nothing.
+            let message = "the program and its fee schedule both charge for foreign exchange: only one of the two can";
             ApiError::conflict("mark_up_twice", message)
         }
         refusal => return ask::unexpected(&Reply::RegistryRefused(refusal)),
