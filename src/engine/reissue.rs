@@ -307,7 +307,7 @@ fn apply_replace(
         chain: Some(Box::new(chain)),
         // It is one card to whoever pays for months.
         fees_through: old.fees_through,
-        shipping: shipping::ordered(replace.shipping.as_deref(), command.at),
+        shipping: shipping::ordered(replace.shipping.as_deref(), replace.issued_at),
         is_expired: false,
         decline_fees: None,
     };

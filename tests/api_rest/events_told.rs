@@ -308,7 +308,7 @@ fn a_decline_says_what_is_frozen_and_which_rate_is_missing() {
     let expected = [
         json!(["card_frozen", link]),
         json!(["card_frozen", {}]),
-        json!(["account_frozen", {"account_id": account}]),
+        json!(["account_frozen", {"scope": "account", "account_id": account}]),
         json!(["exchange_rate_missing", {"rate_from": "JPY", "rate_to": "USD"}]),
     ];
     assert_eq!(declined.each_ref().map(why), expected);
