@@ -230,6 +230,7 @@ fn world(cards: u64, controls: [Controls; 3], rules: usize, at: Timestamp) -> Wo
             holder: None,
             paid_by: None,
             shipping: None,
+            issued_at: at,
         };
         registry(&mut world, RegistryAction::IssueCard(Box::new(issue)));
         world.pending_cards.clear();

@@ -396,6 +396,7 @@ impl Node {
                         holder: None,
                         paid_by: None,
                         shipping: None,
+                        issued_at: Timestamp(0),
                     })),
                 );
             }

@@ -115,6 +115,7 @@ fn of_a_card_that_was_closed_before_nobody_is_told() {
         last4: 1,
         expiry: month(2029, 12),
         shipping: None,
+        issued_at: switch.at,
     };
     switch.command(AccountId(1), Action::ReplaceCard(Box::new(replace)));
     let close = ChangeLinkStatus {

@@ -167,6 +167,7 @@ fn a_card_that_cannot_be_paid_for_is_closed_at_once_and_costs_nothing() {
     // Its own account is empty, so the one above pays.
     switch.open_sub_account(2, 1, Some(1), Controls::default());
     switch.top_up(2, 1, 1, usd(1));
+    let at = switch.at;
     let open = |paid_by| OpenCard {
         card_id: CardId(13),
         account_id: AccountId(2),
@@ -180,6 +181,7 @@ fn a_card_that_cannot_be_paid_for_is_closed_at_once_and_costs_nothing() {
         holder: None,
         paid_by,
         shipping: None,
+        issued_at: at,
     };
     let action = Action::OpenCard(Box::new(open(Some(ROOT))));
     assert_eq!(

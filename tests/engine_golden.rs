@@ -639,6 +639,7 @@ fn approvals(switch: &mut Switch) {
             state: ApprovalState::Pending,
             decided: None,
             outcome: None,
+            approving_request_id: None,
         })));
     }
     let (by, note) = (signer("Bob"), Some("as agreed".into()));
@@ -647,7 +648,14 @@ fn approvals(switch: &mut Switch) {
         body: "{}".into(),
     };
     for (id, change) in [
-        (90, ApprovalChange::Approve { by, note }),
+        (
+            90,
+            ApprovalChange::Approve {
+                by,
+                note,
+                request_id: "req_1".into(),
+            },
+        ),
         (90, ApprovalChange::Finish(outcome)),
         (
             91,

@@ -391,6 +391,7 @@ fn any_action() -> impl Strategy<Value = Action> {
                         method: "standard".into(),
                     })
                 }),
+                issued_at: Timestamp(i64::from(expiry)),
             }))
         },
     );
@@ -465,6 +466,7 @@ fn any_action() -> impl Strategy<Value = Action> {
                 last4: 2,
                 expiry: Expiry(expiry),
                 shipping: None,
+                issued_at: Timestamp(i64::from(expiry)),
             }))
         });
     let renew = (0u64..8, any::<u16>()).prop_map(|(card, expiry)| {

@@ -269,3 +269,17 @@ fn killed_and_started_again_it_gives_a_repeat_its_first_answer() {
     let switch = switch.kill_and_restart();
     assert_eq!(recovered(&switch), records + 1);
 }
+
+#[test]
+fn the_log_names_the_dialect_that_is_spoken() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let dialect = "name = \"my-acquirer\"\nextends = \"iso8583-1987-ascii\"\n";
+    std::fs::write(folder.path().join("mine.toml"), dialect).unwrap();
+    let network =
+        "[[network]]\nname = \"visa\"\nlisten = \"127.0.0.1:0\"\ndialect_file = \"mine.toml\"\n";
+    let switch = Switch::start_in(folder, network);
+    let log = switch.log();
+    let listening = |entry: &&serde_json::Value| entry["fields"]["network"] == "visa";
+    let line = log.iter().find(listening).unwrap();
+    assert_eq!(line["fields"]["dialect"], "my-acquirer", "{line}");
+}

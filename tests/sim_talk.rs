@@ -106,34 +106,37 @@ fn every_kind_of_message_is_answered_and_explained_in_every_dialect() {
             ),
             ("r1", &["purchase approved, status reversed"]),
             ("r1r", &["purchase approved, status reversed"]),
-            ("i1", &["incremental approved, status merged, 2500 USD"]),
+            ("i1", &["incremental approved, status merged, 25.00 USD"]),
             (
                 "r2",
-                &["pre_authorization approved, status pending, 9000 USD"],
+                &["pre_authorization approved, status pending, 90.00 USD"],
             ),
             (
                 "c1",
-                &["pre_authorization approved", "payment -4000 USD, of auth_"],
+                &["pre_authorization approved", "payment -40.00 USD, of auth_"],
             ),
             (
                 "c2",
-                &["pre_authorization approved", "payment -5000 USD, of auth_"],
+                &["pre_authorization approved", "payment -50.00 USD, of auth_"],
             ),
-            ("r3", &["status reversed", "reversal 9000 USD, of auth_"]),
-            ("s6", &["quasi_cash approved", "payment -800 USD, of auth_"]),
+            ("r3", &["status reversed", "reversal 90.00 USD, of auth_"]),
+            (
+                "s6",
+                &["quasi_cash approved", "payment -8.00 USD, of auth_"],
+            ),
             (
                 "s7",
-                &["original_credit approved", "refund 600 USD, of auth_"],
+                &["original_credit approved", "refund 6.00 USD, of auth_"],
             ),
-            ("d2", &["payment -150 USD, of auth_"]),
+            ("d2", &["payment -1.50 USD, of auth_"]),
             ("a2", &["declined (stand_in_declined)"]),
             (
                 "x1",
-                &["status cleared, 700 USD, posted 700; flags [\"force_post\"]"],
+                &["status cleared, 7.00 USD, posted 7.00; flags [\"force_post\"]"],
             ),
             (
                 "x3",
-                &["status cleared, 700 USD, posted 700; flags [\"force_post\"]"],
+                &["status cleared, 7.00 USD, posted 7.00; flags [\"force_post\"]"],
             ),
             (
                 "e1",

@@ -247,6 +247,14 @@ fn every_kind_and_fact_reaches_the_decision_in_every_dialect() {
         );
         assert_eq!(part["amount"], simulator_left(&part), "{dialect}");
         assert_eq!(
+            (
+                &part["approved_transaction_amount"],
+                &part["decision"]["response_code"]
+            ),
+            (&part["amount"], &part["simulated"]["response_code"]),
+            "{dialect}"
+        );
+        assert_eq!(
             part["simulated"]["additional_amounts"][0]["amount"],
             1_000_000
         );
@@ -418,6 +426,12 @@ fn advices_without_an_authorization_tell_what_the_network_did() {
             declined["decision"]["reason"], "stand_in_declined",
             "{dialect}"
         );
+        for advice in [approved, declined] {
+            assert_eq!(
+                advice["decision"]["response_code"], advice["simulated"]["response_code"],
+                "{dialect}"
+            );
+        }
         let forced = simulator.of_card("force_posts", json!({"amount": 700}));
         assert_eq!(
             (&forced["amount"], &forced["flags"]),

@@ -5,7 +5,7 @@ use super::auth::Caller;
 use super::body::WriteRequest;
 use super::controls_json;
 use super::error::{ApiError, json_response};
-use super::fields::Fields;
+use super::fields;
 use super::guarded::{self, Guarded};
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery, store_error};
@@ -168,7 +168,7 @@ pub async fn carry_out_change(write: Write, id: &str) -> Result<Success, ApiErro
     }
     fields.finish()?;
     if change == ChangeAccount::nothing(before.id) {
-        return Err(Fields::of("", json!({}))?.missing("name"));
+        return Err(fields::nothing_changes());
     }
     let (parent_id, rule) = (before.parent_id, account_settings::rule_of(&before));
     account_settings::check_rule(&state, &caller, &change, parent_id, rule).await?;

@@ -244,10 +244,31 @@ async fn check_within(
     match caller.bounds() {
         Some(own) if !bounds::are_within(state, own, &key.bounds).await? => {
             let message = "a key that is bound can only make keys that are bound as much";
-            Err(auth::forbidden("bounds_beyond_caller", message))
+            let error = auth::forbidden("bounds_beyond_caller", message);
+            Err(match unnamed(own, &key.bounds) {
+                Some(param) => error.with_param(param),
+                None => error,
+            })
         }
         _ => Ok(()),
     }
+}
+
+/// By what the caller is bound and the key is not.
+fn unnamed(own: &Bounds, named: &Bounds) -> Option<&'static str> {
+    let lacks = [
+        (
+            "program_ids",
+            !own.program_ids.is_empty() && named.program_ids.is_empty(),
+        ),
+        (
+            "account_ids",
+            !own.account_ids.is_empty() && named.account_ids.is_empty(),
+        ),
+        ("links", !own.links.is_empty() && named.links.is_empty()),
+    ];
+    let mut lacks = lacks.into_iter().filter(|(_, lacks)| *lacks);
+    lacks.next().map(|(name, _)| name)
 }
 
 fn check_scopes(caller: &Caller, key: &ApiKey) -> Result<(), ApiError> {
@@ -303,11 +324,12 @@ fn scopes(fields: &mut Fields) -> Result<Scopes, ApiError> {
         .map(|scope| (*scope, scope.name()))
         .collect();
     let mut scopes = Scopes::default();
-    for (path, value) in fields.list("scopes", Scope::ALL.len())? {
+    let given = fields.present_list("scopes", Scope::ALL.len())?;
+    for (path, value) in given.ok_or_else(|| fields.missing("scopes"))? {
         scopes = scopes.with(fields::word(&path, &value, &names)?);
     }
     match scopes.is_empty() {
-        true => Err(fields.missing("scopes")),
+        true => Err(fields.names_nothing("scopes")),
         false => Ok(scopes),
     }
 }

@@ -52,15 +52,10 @@ pub async fn decide(
     request: WriteRequest,
     verdict: Verdict,
 ) -> Result<Response, ApiError> {
-    let request_id = request.request_id.0.clone();
+    let request_id: Box<str> = (*request.request_id.0).into();
     let turns = gate.turns();
     let work = async |write: Write| {
-        let Write {
-            state,
-            caller,
-            mut fields,
-            ..
-        } = write;
+        let (state, caller, mut fields) = (write.state, write.caller, write.fields);
         let note = fields.text("note", NOTE_MAX)?.map(Into::into);
         fields.finish()?;
         let before = find_seen(&state, &caller, &id).await?;
@@ -69,14 +64,18 @@ pub async fn decide(
         }
         let by = caller.signer();
         let change = match verdict {
-            Verdict::Approve => ApprovalChange::Approve { by, note },
+            Verdict::Approve => ApprovalChange::Approve {
+                by,
+                note,
+                request_id,
+            },
             Verdict::Reject => ApprovalChange::Reject { by, note },
             Verdict::Cancel => ApprovalChange::Cancel { by, note },
         };
         change_one(&state, before.id, change).await?;
         let decided = find(&state, before.id).await?;
         if decided.is_unfinished() {
-            let (state, request_id) = (state.clone(), request_id.clone());
+            let state = state.clone();
             let path = guarded::route_of(&decided.write).path(&decided.write);
             // Whoever asked may go away meanwhile; what is approved is carried out all the same, however long others take.
             let finishing = tokio::spawn(async move {
@@ -85,7 +84,7 @@ pub async fn decide(
                 match now.is_unfinished() {
                     true => {
                         let approver = approver_of(&state, &now).await?;
-                        finish(&state, &now, (approver, &*request_id), TRIES_MAX).await
+                        finish(&state, &now, approver, TRIES_MAX).await
                     }
                     // By somebody who approved it too.
                     false => Ok(()),
@@ -95,10 +94,8 @@ pub async fn decide(
                 .await
                 .map_err(|error| ApiError::internal(&error))??;
         }
-        let (now, after) = (
-            state.switchboard.clock.now(),
-            find(&state, before.id).await?,
-        );
+        let after = find(&state, before.id).await?;
+        let now = state.switchboard.clock.now();
         if verdict == Verdict::Approve
             && let Some(error) = changed_meanwhile(&after)
         {
@@ -179,9 +176,11 @@ fn fields_of(approval: &Approval) -> Result<Fields, ApiError> {
 pub(super) async fn finish(
     state: &Arc<ApiState>,
     approval: &Approval,
-    (caller, request_id): (Option<Caller>, &str),
+    caller: Option<Caller>,
     tries: usize,
 ) -> Result<(), ApiError> {
+    // It was approved, so it names that request.
+    let request_id = approval.approving_request_id.as_deref().unwrap_or_default();
     let Some(caller) = caller else {
         let message =
             "the API key of who approved it is known no more, and nobody else answers for it";
@@ -207,7 +206,7 @@ pub(super) async fn finish(
         },
         Err(error) => failed(error, request_id),
     };
-    end(state, approval.id, outcome, tries).await?;
+    // First, as nothing is carried out again once its end is written down.
     if let Some(mut entry) = asked.entry(&done) {
         // What waits for an approval is of one program.
         entry.program_id.get_or_insert(approval.program_id);
@@ -216,7 +215,7 @@ pub(super) async fn finish(
             reply => return Err(ask::unexpected(&reply)),
         }
     }
-    Ok(())
+    end(state, approval.id, outcome, tries).await
 }
 
 fn failed(error: &ApiError, request_id: &str) -> ApprovalOutcome {

@@ -8,7 +8,7 @@ use super::error::ApiError;
 use super::fields::Fields;
 use super::idempotency::Success;
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, ask, auth, bounds, filters, shipping};
+use super::{ApiState, Gate, approvals, ask, auth, bounds, filters, shipping};
 use crate::engine::api_keys::Bounds;
 use crate::engine::audit::{AuditEntry, Requester};
 use crate::engine::ids::{ApiKeyId, AuditId, ProgramId, WebhookEndpointId};
@@ -149,9 +149,13 @@ impl Asked {
         let text = |name: &str| after.get(name).and_then(Value::as_str);
         let program_id = text("program_id").and_then(|id| id.parse::<ProgramId>().ok());
         let own_program_id = text("id").and_then(|id| id.parse::<ProgramId>().ok());
+        // What waits for a second person is asked for of what the path names.
+        let asked_of = self.requester.object_id.as_deref();
+        let asked_of = asked_of.filter(|_| text("object") == Some("approval"));
         AuditEntry {
             requester: (*self.requester).clone(),
-            object_id: text("id")
+            object_id: asked_of
+                .or(text("id"))
                 .or(text("card_id"))
                 .or(text("top_up_id"))
                 .map(Into::into),
@@ -176,6 +180,9 @@ pub async fn program_of(
     let objects = [&entry.object_id, &entry.requester.object_id];
     let objects = objects.into_iter().filter_map(|id| id.as_deref());
     for id in named.chain(objects) {
+        if let Ok(id) = id.parse() {
+            return Some(approvals::find(state, id).await.ok()?.program_id);
+        }
         let Some(about) = bounds::about_id(id) else {
             continue;
         };

@@ -20,6 +20,7 @@ use crate::json::trace::OwnerNames;
 use crate::shard::reply::Reply;
 use crate::shard::request::RegistryRequest;
 use crate::store::StoreError;
+use crate::store::events::Answered;
 use crate::store::query_payments::AuthorizationFilter;
 use crate::store::row_json;
 use crate::store::rows::{
@@ -294,7 +295,12 @@ fn to_json(
     transactions: &[TransactionId],
     levels_above: usize,
 ) -> Value {
-    let response_code = (state.response_codes)(&row.network, row.result, row.reason);
+    let answered = Answered {
+        message: row.message,
+        result: row.result,
+        reason: row.reason,
+    };
+    let response_code = (state.response_codes)(&row.network, answered);
     let name_of = |id| {
         let (_, link) = links.iter().find(|(number, _)| *number == id)?;
         Some(link.clone())

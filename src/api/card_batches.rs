@@ -44,9 +44,10 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         ..
     } = write;
     let id = CardBatchId(ids.next());
-    let given = fields.list("rows", ROWS_MAX)?;
+    let given = fields.present_list("rows", ROWS_MAX)?;
+    let given = given.ok_or_else(|| fields.missing("rows"))?;
     if given.is_empty() {
-        return Err(fields.missing("rows"));
+        return Err(fields.names_nothing("rows"));
     }
     fields.finish()?;
     let total = given.len() as u32;

@@ -4,7 +4,7 @@
 use super::auth::Caller;
 use super::body::WriteRequest;
 use super::error::{ApiError, json_response};
-use super::fields::Fields;
+use super::fields::{self, Fields};
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery};
 use super::{ApiState, Gate, ask};
@@ -67,6 +67,9 @@ pub async fn update(
             state, mut fields, ..
         } = write;
         let mut endpoint = find(&state, &id).await?;
+        if fields.is_empty() {
+            return Err(fields::nothing_changes());
+        }
         take(&state, &mut fields, &mut endpoint)?;
         fields.finish()?;
         put(&state, endpoint.clone()).await?;

@@ -83,6 +83,7 @@ const INVALID: &[Code] = &[
     ("network_cannot_say", "The dialect of the network has no place for that; leave the field out, or name another network."),
     ("network_invalid", "The name of a network has other than letters, digits, `-` and `_`; correct it."),
     ("network_unknown", "The configuration has no network of this name; name one that it has."),
+    ("nothing_named", "The body, a list or an object is there and names nothing, where it has to; name an entry, or what changes."),
     ("number_invalid", "A number is no whole one or not in its range; the message says the range."),
     ("parameter_repeated", "A query parameter occurs twice; name it once."),
     ("percent_repeated", "A percent stands twice; name each once."),

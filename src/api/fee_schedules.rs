@@ -3,7 +3,7 @@
 use super::body::WriteRequest;
 use super::controls_json::zone;
 use super::error::{ApiError, json_response};
-use super::fields::Fields;
+use super::fields::{self, Fields};
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery};
 use super::{ApiState, Gate, ask, programs};
@@ -58,8 +58,7 @@ pub async fn update(
         let names = ["name", "time_zone", "items", DECLINE_FEES_MAX];
         if !names.iter().any(|name| fields.has(name)) {
             fields.finish()?;
-            let message = "the body must name what changes";
-            return Err(ApiError::invalid("field_missing", "", message));
+            return Err(fields::nothing_changes());
         }
         let time_zone = match fields.has("time_zone") {
             true => zone(&mut fields)?,

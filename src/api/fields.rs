@@ -80,6 +80,13 @@ impl Fields {
         ApiError::invalid("field_missing", &path, format!("{path} is required"))
     }
 
+    /// A list or an object that is there without an entry.
+    pub fn names_nothing(&self, name: &str) -> ApiError {
+        let path = self.path(name);
+        let message = format!("{path} names nothing; it must have an entry");
+        ApiError::invalid("nothing_named", &path, message)
+    }
+
     /// Text of 1 to `characters_max` characters, none of them a control character, without a card number.
     pub fn text(&mut self, name: &str, characters_max: usize) -> Result<Option<String>, ApiError> {
         let path = self.path(name);
@@ -109,6 +116,9 @@ impl Fields {
             let message = format!("{path} must be a whole number from {least} to {most}");
             ApiError::invalid("number_invalid", &path, message)
         };
+        if !value.is_number() {
+            return Err(wrong_type(&path, "a whole number"));
+        }
         let number = value.as_i64().filter(|number| range.contains(number));
         number.map(Some).ok_or_else(wrong)
     }
@@ -240,6 +250,11 @@ fn instant(text: &str) -> Option<Timestamp> {
     let pieces = jiff::fmt::temporal::Pieces::parse(text).ok()?;
     let is_instant = pieces.time().is_some() && pieces.offset().is_some();
     (is_instant && pieces.date().year() == 9999).then(|| of(jiff::Timestamp::MAX))
+}
+
+/// Of a `PATCH` without a field.
+pub fn nothing_changes() -> ApiError {
+    ApiError::invalid("nothing_named", "", "the body must name what changes")
 }
 
 pub fn wrong_type(path: &str, expected: &str) -> ApiError {

@@ -128,7 +128,10 @@ pub struct Merchants {
 }
 
 pub fn merchants(query: &mut Fields) -> Result<Merchants, ApiError> {
-    let mcc = digits(query, "mcc", 4)?;
+    let mcc = digits(query, "mcc", 4).map_err(|error| match error.code {
+        "text_invalid" => ApiError::invalid("mcc_invalid", "mcc", "mcc must be four digits"),
+        _ => error,
+    })?;
     Ok(Merchants {
         id: query.text("merchant_id", 15)?,
         name: query.text("merchant_name", 40)?,

@@ -4,7 +4,7 @@
 use super::body::WriteRequest;
 use super::controls_json::mcc;
 use super::error::{ApiError, json_response};
-use super::fields::Fields;
+use super::fields::{self, Fields};
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery};
 use super::merchants_json::{entry, entry_to_json};
@@ -209,11 +209,7 @@ fn finish_change(fields: Fields, changes: bool) -> Result<(), ApiError> {
     fields.finish()?;
     match changes {
         true => Ok(()),
-        false => Err(ApiError::invalid(
-            "field_missing",
-            "",
-            "the body must name what changes",
-        )),
+        false => Err(fields::nothing_changes()),
     }
 }
 

@@ -90,6 +90,7 @@ pub async fn ask_if(
                 state: ApprovalState::Pending,
                 decided: None,
                 outcome: None,
+                approving_request_id: None,
             };
             request(state, approval).await.map(Some)
         }

@@ -236,7 +236,8 @@ fn of_line(
         let value = match cell.parse::<i64>() {
             // Whoever pays may state nothing.
             _ if cell.is_empty() && head != "reference" => continue,
-            Ok(number) if head == "amount" => Value::from(number),
+            // A cell has no type: what is no number is out of range, as 0 is.
+            number if head == "amount" => Value::from(number.unwrap_or_default()),
             _ => Value::from(cell),
         };
         map.insert(head.clone(), value);

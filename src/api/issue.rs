@@ -345,6 +345,8 @@ async fn again(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiError> {
         },
         paid_by,
         shipping: wanted.order.shipping,
+        // Of one that its shard has opened, which is nearly always, nothing is changed.
+        issued_at: state.switchboard.clock.now(),
     };
     let action = Action::OpenCard(Box::new(open));
     match ask::shard_command(state, issued.root, action).await? {

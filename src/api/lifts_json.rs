@@ -44,7 +44,7 @@ pub fn take(fields: &mut Fields, view: &RegistryView) -> Result<Lifts, ApiError>
         false => Ok(taken),
         true => {
             let message = format!("{path} must name something that is to pass");
-            Err(ApiError::invalid("field_missing", path, message))
+            Err(ApiError::invalid("nothing_named", path, message))
         }
     }
 }

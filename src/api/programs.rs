@@ -142,7 +142,7 @@ fn bins(fields: &mut Fields) -> Result<Option<Vec<Bin>>, ApiError> {
         bins.push(bin);
     }
     match bins.is_empty() {
-        true => Err(fields.missing("bins")),
+        true => Err(fields.names_nothing("bins")),
         false => Ok(Some(bins)),
     }
 }
@@ -162,6 +162,9 @@ fn thresholds(fields: &mut Fields) -> Result<Option<LimitThresholds>, ApiError> 
     }
     let mut percents: Vec<u8> = Vec::new();
     for (path, value) in fields.list(NAME, LIMIT_THRESHOLDS_MAX)? {
+        if !value.is_number() {
+            return Err(fields::wrong_type(&path, "a whole number"));
+        }
         let percent = value.as_u64().filter(|percent| (1..=100).contains(percent));
         let Some(percent) = percent.and_then(|percent| u8::try_from(percent).ok()) else {
             let message = format!("{path} must be a whole number from 1 to 100");
@@ -228,7 +231,7 @@ pub async fn carry_out_change(write: Write, id: &str) -> Result<Success, ApiErro
     fields.finish()?;
     check_may(&caller, &before, &change)?;
     if change == ChangeProgram::nothing(before.id) {
-        return Err(Fields::of("", json!({}))?.missing("name"));
+        return Err(fields::nothing_changes());
     }
     let needs_two = loosens(&caller, &before, &change)?;
     let guarded = Guarded {
@@ -384,6 +387,8 @@ fn fees_refused(refusal: RegistryRefusal) -> ApiError {
             ApiError::conflict("currency_mismatch", message)
         }
         RegistryRefusal::Fees(FeesRefusal::MarkUpTwice(_)) => {
+            // It may be one that is not made, so its id says nothing.
+            let message = "the program and its fee schedule both charge for foreign exchange: only one of the two can";
             ApiError::conflict("mark_up_twice", message)
         }
         refusal => return ask::unexpected(&Reply::RegistryRefused(refusal)),

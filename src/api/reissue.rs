@@ -166,6 +166,8 @@ async fn again(state: &ApiState, old: &FullCard, wanted: Again) -> Result<Card, 
         last4,
         expiry: issued.expiry,
         shipping: wanted.shipping,
+        // Of one that its shard has opened, which is nearly always, nothing is changed.
+        issued_at: state.switchboard.clock.now(),
     };
     let action = Action::ReplaceCard(Box::new(replace));
     match ask::shard_command(state, old.root, action).await? {

@@ -6,12 +6,12 @@ use super::body::WriteRequest;
 use super::error::{ApiError, json_response};
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, accounts, ask, filters};
+use super::{ApiState, Gate, accounts, ask, bounds, filters};
 use crate::engine::command::Action;
 use crate::engine::event::Refusal;
 use crate::engine::ids::{AccountId, TransferId};
 use crate::engine::money::{BALANCE_MAX_MINOR, Money};
-use crate::engine::state::AccountStatus;
+use crate::engine::state::{Account, AccountStatus};
 use crate::engine::transfers::{KnownTransfer, ReturnReason, Transfer, TransferStatus};
 use crate::shard::reply::Reply;
 use crate::store::from_money::TransferTail;
@@ -31,6 +31,7 @@ pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<R
 async fn carry_out(write: Write) -> Result<Success, ApiError> {
     let Write {
         state,
+        caller,
         mut fields,
         mut ids,
         ..
@@ -65,9 +66,40 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
     let action = Action::Transfer(Box::new(transfer));
     match ask::shard_command(&state, from.root, action).await? {
         Reply::Transfer(known) => Ok(Success::created(of_memory(&known))),
+        Reply::Refused(Refusal::SenderStopped { account_id, status })
+            if !knows(&state, &caller, &from, account_id).await? =>
+        {
+            let message = format!(
+                "an account above the sender is {}, so no money leaves what is below it",
+                status.name()
+            );
+            Err(stopped(status, message))
+        }
         Reply::Refused(refusal) => Err(refused(&refusal)),
         reply => Err(ask::unexpected(&reply)),
     }
+}
+
+/// Whoever sees an account knows its parent too, and others above only where he sees them.
+async fn knows(
+    state: &ApiState,
+    caller: &Caller,
+    sender: &Account,
+    id: AccountId,
+) -> Result<bool, ApiError> {
+    let Some(own) = caller.bounds() else {
+        return Ok(true);
+    };
+    let is_near = id == sender.id || Some(id) == sender.parent_id;
+    Ok(is_near || bounds::account(state, id).await?.is_within(own))
+}
+
+fn stopped(status: AccountStatus, message: String) -> ApiError {
+    let code = match status {
+        AccountStatus::Closed => "account_closed",
+        AccountStatus::Frozen | AccountStatus::Active => "account_frozen",
+    };
+    ApiError::conflict(code, message).with_param("from_account_id")
 }
 
 fn refused(refusal: &Refusal) -> ApiError {
@@ -80,13 +112,7 @@ fn refused(refusal: &Refusal) -> ApiError {
         Refusal::InsufficientFunds { .. } => {
             ApiError::conflict("insufficient_funds", message).with_param("amount")
         }
-        Refusal::SenderStopped { status, .. } => {
-            let code = match status {
-                AccountStatus::Closed => "account_closed",
-                AccountStatus::Frozen | AccountStatus::Active => "account_frozen",
-            };
-            ApiError::conflict(code, message).with_param("from_account_id")
-        }
+        Refusal::SenderStopped { status, .. } => stopped(*status, message),
         Refusal::ReceiverRefuses(reason) => receiver_refuses(*reason),
         Refusal::TooManyInTransit => ApiError::unavailable("too_many_in_transit", message),
         _ => ApiError::internal(refusal),

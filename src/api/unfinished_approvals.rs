@@ -42,7 +42,7 @@ async fn finish_after_restart(state: &Arc<ApiState>, id: ApprovalId) -> Result<(
             return Ok(());
         }
         let approver = approver_of(state, &approval).await?;
-        finish(state, &approval, (approver, "req_after_restart"), 1).await
+        finish(state, &approval, approver, 1).await
     };
     let finished: Result<(), ApiError> = finished.await;
     finished.map_err(|error| {

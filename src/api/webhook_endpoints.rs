@@ -92,6 +92,9 @@ pub async fn update(
         } = write;
         let before = find(&state, &caller, &id).await?;
         let mut endpoint = before.clone();
+        if fields.is_empty() {
+            return Err(fields::nothing_changes());
+        }
         take(&state, &mut fields, &mut endpoint)?;
         if let Some(to) = fields.word("status", STATES)? {
             endpoint.state = to;

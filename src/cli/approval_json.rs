@@ -26,7 +26,7 @@ pub(super) fn changed(to: ApprovalState) -> Value {
 fn change_approval(change: &ChangeApproval) -> Value {
     let by = |name: &str, by: &Signer, note: &Option<Box<str>>| json!({ "change": name, "by": signer_json(by), "note": note });
     let mut json = match &change.change {
-        ApprovalChange::Approve { by: who, note } => by("approve", who, note),
+        ApprovalChange::Approve { by: who, note, .. } => by("approve", who, note),
         ApprovalChange::Reject { by: who, note } => by("reject", who, note),
         ApprovalChange::Cancel { by: who, note } => by("cancel", who, note),
         ApprovalChange::Finish(outcome) => json!({ "change": "finish", "status": outcome.status }),

@@ -309,11 +309,17 @@ pub(super) fn resolve(resolve: &Resolve) -> Value {
 
 pub(super) fn resolved(resolved: &Resolved) -> Value {
     let to = match &resolved.to {
-        ResolvedTo::Approved { released, posted } => json!({
-            "result": "approved",
-            "released": released.account_minor,
-            "posted": posted.account_minor,
-        }),
+        ResolvedTo::Approved { released, posted } => {
+            let mut approved = json!({
+                "result": "approved",
+                "released": released.account_minor,
+                "posted": posted.account_minor,
+            });
+            if let Some(part) = resolved.answer.and_then(|answer| answer.approved_part()) {
+                approved["approved_transaction_amount"] = part.amount_minor.into();
+            }
+            approved
+        }
         ResolvedTo::Declined { reason, undone } => json!({
             "result": "declined",
             "reason": reason.name(),

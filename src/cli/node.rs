@@ -3,15 +3,14 @@
 use super::core::{Core, start_core};
 use crate::api::{self, ApiState, Gate};
 use crate::config::Config;
-use crate::engine::reason::DeclineReason;
 use crate::journal::Sequence;
 use crate::network::listener::{self, Peer};
 use crate::network::loopback::Loopback;
 use crate::network::threads::NetworkThreads;
-use crate::store::events::ResponseCodes;
+use crate::store::events::{Answered, ResponseCodes};
 use crate::store::follow::{self, FollowSettings};
 use crate::store::lag::ProjectionLag;
-use crate::store::rows::AuthorizationResult;
+use crate::store::rows::{AuthorizationResult, MessageName};
 use crate::store::{JournalSource, Prepared, Store};
 use crate::webhooks::{self, WebhookStats, Webhooks};
 use anyhow::{Context, Result};
@@ -231,21 +230,20 @@ fn start_webhooks(
 
 fn response_codes(networks: &Networks) -> ResponseCodes {
     let peers = networks.peers.clone();
-    Arc::new(
-        move |network: &str, result, reason: Option<DeclineReason>| {
-            let map = &peers
-                .iter()
-                .find(|peer| peer.settings.name == network)?
-                .translator
-                .map;
-            let approved = match result {
-                AuthorizationResult::PartiallyApproved => map.partially_approved,
-                _ => map.approved,
-            };
-            let code = reason.map_or(approved, |reason| map.declined(reason));
-            Some(code.to_string())
-        },
-    )
+    Arc::new(move |network: &str, answered: Answered| {
+        let peer = peers.iter().find(|peer| peer.settings.name == network)?;
+        let map = &peer.translator.map;
+        let code = match (answered.message, answered.result) {
+            // Taken, whatever the network had decided.
+            (MessageName::Advice | MessageName::FinancialAdvice, _) => map.advice_accepted,
+            (_, AuthorizationResult::Waiting) => return None,
+            (_, AuthorizationResult::PartiallyApproved) => map.partially_approved,
+            _ => answered
+                .reason
+                .map_or(map.approved, |reason| map.declined(reason)),
+        };
+        Some(code.to_string())
+    })
 }
 
 fn api_state(
@@ -373,7 +371,8 @@ pub async fn start_networks(config: &Config, core: &Core) -> Result<Networks> {
             (Some(listener), _) => {
                 let address = listener.local_addr()?;
                 addresses.push((settings.name.clone(), address));
-                tracing::info!(network = %settings.name, %address, dialect = %settings.dialect, framing = %settings.framing, "listening");
+                let dialect = peer.translator.map.dialect.name();
+                tracing::info!(network = %settings.name, %address, dialect, framing = %settings.framing, "listening");
             }
             (None, address) => {
                 tracing::info!(network = %settings.name, address = address.as_deref(), "connecting");

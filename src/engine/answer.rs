@@ -39,14 +39,15 @@ impl Answer {
         }
     }
 
-    pub fn is_partial(&self) -> bool {
-        matches!(
-            self,
+    /// What was approved, where that is less than what was asked.
+    pub fn approved_part(&self) -> Option<Money> {
+        match self {
             Answer::Authorization {
-                result: AnswerResult::PartiallyApproved { .. },
+                result: AnswerResult::PartiallyApproved { approved, .. },
                 ..
-            }
-        )
+            } => Some(*approved),
+            _ => None,
+        }
     }
 
     /// The authorization that this is no answer to yet.

@@ -58,7 +58,7 @@ pub fn apply(state: &mut State, command: &Command, event: &Event) {
             post(state, top_up.account_id, postings);
         }
         (Action::OpenCard(open), Event::CardOpened { status, .. }) => {
-            let card = new_card(state, command, open, *status);
+            let card = new_card(state, open, *status);
             insert_card(state, card);
         }
         (Action::ChangeCardControls(change), Event::CardControlsChanged) => {
@@ -386,7 +386,7 @@ fn new_account(state: &mut State, command: &Command, open: &OpenAccount) -> Acco
     }
 }
 
-fn new_card(state: &mut State, command: &Command, open: &OpenCard, status: CardStatus) -> Card {
+fn new_card(state: &mut State, open: &OpenCard, status: CardStatus) -> Card {
     Card {
         id: open.card_id,
         account_id: open.account_id,
@@ -396,7 +396,7 @@ fn new_card(state: &mut State, command: &Command, open: &OpenCard, status: CardS
         expiry: open.expiry,
         status,
         card_type: open.card_type,
-        created_at: command.at,
+        created_at: open.issued_at,
         links: open.links.clone(),
         controls: state.shared_controls.share(&open.controls),
         counters: Counters::default(),
@@ -406,7 +406,7 @@ fn new_card(state: &mut State, command: &Command, open: &OpenCard, status: CardS
         holder: open.holder,
         chain: None,
         fees_through: None,
-        shipping: shipping::ordered(open.shipping.as_deref(), command.at),
+        shipping: shipping::ordered(open.shipping.as_deref(), open.issued_at),
         is_expired: false,
         decline_fees: None,
     }

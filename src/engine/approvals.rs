@@ -94,6 +94,8 @@ pub struct Approval {
     pub decided: Option<Signed>,
     /// Of one that is approved, once it is carried out.
     pub outcome: Option<ApprovalOutcome>,
+    /// The id of the request that approved it, which the write is carried out in the name of.
+    pub approving_request_id: Option<Box<str>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,6 +167,7 @@ pub enum ApprovalChange {
     Approve {
         by: Signer,
         note: Option<Box<str>>,
+        request_id: Box<str>,
     },
     Reject {
         by: Signer,
@@ -305,7 +308,7 @@ pub(super) fn apply(approvals: &mut Approvals, command: &RegistryCommand, to: Ap
             let known = Arc::make_mut(known);
             known.state = to;
             match &change.change {
-                ApprovalChange::Approve { by, note }
+                ApprovalChange::Approve { by, note, .. }
                 | ApprovalChange::Reject { by, note }
                 | ApprovalChange::Cancel { by, note } => {
                     known.decided = Some(Signed {
@@ -315,6 +318,9 @@ pub(super) fn apply(approvals: &mut Approvals, command: &RegistryCommand, to: Ap
                     });
                 }
                 ApprovalChange::Finish(outcome) => known.outcome = Some(outcome.clone()),
+            }
+            if let ApprovalChange::Approve { request_id, .. } = &change.change {
+                known.approving_request_id = Some(request_id.clone());
             }
         }
         action => panic!("no approval changes by this command: {action:?}"),

@@ -69,6 +69,7 @@ fn wanted(id: u64, asked: u64) -> Approval {
         state: ApprovalState::Pending,
         decided: None,
         outcome: None,
+        approving_request_id: None,
     }
 }
 
@@ -96,9 +97,17 @@ fn change(id: u64, change: ApprovalChange) -> RegistryAction {
     RegistryAction::ChangeApproval(Box::new(ChangeApproval { id, change }))
 }
 
+fn approved(by: Signer, note: Option<Box<str>>) -> ApprovalChange {
+    ApprovalChange::Approve {
+        by,
+        note,
+        request_id: "req_1".into(),
+    }
+}
+
 fn approve(id: u64, who: u64) -> RegistryAction {
     let (by, note) = (by(who), None);
-    change(id, ApprovalChange::Approve { by, note })
+    change(id, approved(by, note))
 }
 
 fn reject(id: u64, who: u64) -> RegistryAction {

@@ -63,6 +63,7 @@ impl Lived {
             holder: None,
             paid_by: None,
             shipping: None,
+            issued_at: lived.at,
         })));
         lived
     }

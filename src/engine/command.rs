@@ -202,6 +202,8 @@ pub struct OpenCard {
     pub paid_by: Option<AccountId>,
     /// Of a physical one that is to be made and sent.
     pub shipping: Option<Box<ShippingOrder>>,
+    /// By the registry: the card is as old as that, wherever it is told.
+    pub issued_at: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -64,7 +64,7 @@ pub(super) fn nothing(registry_version: u64, outcome: AdviceOutcome, flags: Flag
         conversion: None,
         gives_back: Box::default(),
         stands_in_for: None,
-        approves_part: false,
+        approved_part_minor: None,
         charges: Default::default(),
     }
 }
@@ -82,7 +82,7 @@ struct Known<'a> {
     flags: Flags,
     /// What is over, and is opened anew.
     stands_in_for: Option<AuthorizationId>,
-    approves_part: bool,
+    approved_part_minor: Option<i64>,
 }
 
 fn of_card(state: &State, command: &Command, advise: &Advise, card: &Card) -> Advised {
@@ -113,7 +113,7 @@ fn of_card(state: &State, command: &Command, advise: &Advise, card: &Card) -> Ad
         conversion: converted.and_then(|converted| converted.conversion),
         flags: Flags::default(),
         stands_in_for: None,
-        approves_part: false,
+        approved_part_minor: None,
     };
     if let Some(flag) = hindrance(&known, amount_minor) {
         known.flags.raise(flag, true);
@@ -273,14 +273,14 @@ impl Known<'_> {
             conversion: self.conversion,
             gives_back,
             stands_in_for: self.stands_in_for,
-            approves_part: self.approves_part,
+            approved_part_minor: self.approved_part_minor,
             charges,
         }
     }
 
     /// Posts against an authorization, whatever became of it.
     fn complete(mut self, authorization: &Authorization) -> Advised {
-        self.approves_part = self.ends_wait_in_part(authorization);
+        self.approved_part_minor = self.ends_wait_in_part(authorization);
         let held_minor = authorization.held.account_minor;
         let amount_minor = self.amount_minor;
         for (flag, by) in [
@@ -314,20 +314,21 @@ impl Known<'_> {
         self.advised(outcome, available_minor.saturating_add(moved_minor), checks)
     }
 
-    /// Whether what waited is told that it was approved in part (see `apply_resolve.rs`).
-    fn ends_wait_in_part(&self, authorization: &Authorization) -> bool {
-        let Some(waiting) = authorization.waiting.as_deref() else {
-            return false;
-        };
+    /// What is told of it, where what waited is told that it was approved in part (see `apply_resolve.rs`).
+    fn ends_wait_in_part(&self, authorization: &Authorization) -> Option<i64> {
+        let waiting = authorization.waiting.as_deref()?;
         let transaction = self.advise.payment.amounts.transaction;
         let stated_minor = authorization.in_its_currency(transaction, self.amount_minor);
         let is_less = stated_minor < authorization.opened.transaction_minor;
-        waiting.part.is_some() || waiting.posts && is_less
+        match waiting.posts && is_less {
+            true => Some(stated_minor),
+            false => waiting.part.map(|approved| approved.amount_minor),
+        }
     }
 
     /// Gives an open authorization another amount, or adds to it.
     fn amend(mut self, authorization: &Authorization) -> Advised {
-        self.approves_part = self.ends_wait_in_part(authorization);
+        self.approved_part_minor = self.ends_wait_in_part(authorization);
         let before_minor = authorization.held.account_minor;
         let after_minor = match (self.direction, self.advise.payment.kind) {
             (Direction::Credit, _) => 0,

@@ -205,8 +205,8 @@ pub struct Advised {
     pub gives_back: GivesBack,
     /// The closed authorization in whose place the new one is: what names that means this one from now on.
     pub stands_in_for: Option<AuthorizationId>,
-    /// It ends the wait for a customer, and what waited is approved in part.
-    pub approves_part: bool,
+    /// It ends the wait for a customer, and what waited is approved in part: this much of the transaction's amount.
+    pub approved_part_minor: Option<i64>,
     pub charges: Charges,
 }
 

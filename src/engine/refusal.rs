@@ -24,9 +24,9 @@ pub enum Refusal {
     AmountOutOfRange,
     #[error("two limits of these controls have the id {0}; give each its own")]
     LimitIdTwice(LimitId),
-    #[error("a card that is {} cannot do that", .0.name())]
+    #[error("the card is {}, which forbids this", .0.name())]
     StatusForbids(CardStatus),
-    #[error("an account that is {} cannot do that", .0.name())]
+    #[error("the account is {}, which forbids this", .0.name())]
     AccountStatusForbids(AccountStatus),
     #[error(
         "the account cannot be closed while {posted_minor} are posted and {held_minor} held (minor units)"
@@ -83,7 +83,7 @@ pub enum Refusal {
     AutoTopUpCircular,
     #[error("token {0} does not exist")]
     TokenNotFound(TokenId),
-    #[error("a token that is {} cannot do that", .0.name())]
+    #[error("the token is {}, which forbids this", .0.name())]
     TokenStatusForbids(TokenStatus),
     #[error("nobody told that this card is to be made and sent, so nothing is known of that")]
     NothingToShip,

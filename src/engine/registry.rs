@@ -357,7 +357,7 @@ pub enum RegistryRefusal {
     TooManyLinksWithControls,
     #[error("exception {0} does not exist")]
     ExceptionNotFound(ExceptionId),
-    #[error("an exception that is {} cannot do that", .0.name())]
+    #[error("the exception is {}, which forbids this", .0.name())]
     ExceptionStateForbids(ExceptionState),
     #[error("the time of the exception is over before it begins; ask for another one")]
     ExceptionOver,
@@ -396,7 +396,7 @@ pub enum RegistryRefusal {
         "{CARD_BATCHES_UNFINISHED_MAX} card batches may be under way, {CARD_BATCHES_UNFINISHED_OF_TENANT_MAX} of one tenant, and are; wait for one, or cancel it"
     )]
     TooManyCardBatches,
-    #[error("a card batch that is {} cannot do that", .0.name())]
+    #[error("the card batch is {} already", .0.name())]
     CardBatchStateForbids(BatchState),
     #[error(
         "this external reference is that of top-up {0}; each is used once for a method and an account tree"
@@ -412,7 +412,7 @@ pub enum RegistryRefusal {
     TooManyTokens,
     #[error("approval {0} does not exist")]
     ApprovalNotFound(ApprovalId),
-    #[error("an approval that is {} cannot do that", .0.name())]
+    #[error("the approval is {} already", .0.name())]
     ApprovalStateForbids(ApprovalState),
     #[error(
         "the API key that asked for this was revoked or has expired; reject it, and have it asked for anew"

@@ -108,6 +108,7 @@ pub struct ReplaceCard {
     pub expiry: Expiry,
     /// Of the new card.
     pub shipping: Option<Box<ShippingOrder>>,
+    pub issued_at: Timestamp,
 }
 
 /// To the registry, and from it to the shard: the same number, with another expiry.
@@ -296,7 +297,7 @@ fn apply_replace(
         expiry: replace.expiry,
         status: replaced.status,
         card_type: old.card_type,
-        created_at: command.at,
+        created_at: replace.issued_at,
         links: old.links.clone(),
         controls: None,
         counters: Counters::default(),
@@ -307,7 +308,7 @@ fn apply_replace(
         chain: Some(Box::new(chain)),
         // It is one card to whoever pays for months.
         fees_through: old.fees_through,
-        shipping: shipping::ordered(replace.shipping.as_deref(), command.at),
+        shipping: shipping::ordered(replace.shipping.as_deref(), replace.issued_at),
         is_expired: false,
         decline_fees: None,
     };

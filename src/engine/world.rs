@@ -7,7 +7,7 @@ use super::command::{Action, OpenCard};
 use super::event::Event;
 use super::ids::{AccountId, CardId, TokenId, TopUpId, TransferId};
 use super::record::Record;
-use super::registry::{Registry, RegistryAction, RegistryEvent};
+use super::registry::{Registry, RegistryAction, RegistryCommand, RegistryEvent};
 use super::registry_decide;
 use super::reissue::{ReissueReason, ReplaceCard};
 use super::slot_index::hash_of_id;
@@ -71,6 +71,7 @@ impl PendingCard {
                 last4: open.last4,
                 expiry: open.expiry,
                 shipping: open.shipping,
+                issued_at: open.issued_at,
             })),
         }
     }
@@ -82,11 +83,11 @@ pub fn shard_of(root: AccountId, shards: usize) -> usize {
 }
 
 /// What the shard has to open for a card that the registry issued.
-pub fn open_card_of(action: &RegistryAction, event: &RegistryEvent) -> Option<PendingCard> {
+pub fn open_card_of(command: &RegistryCommand, event: &RegistryEvent) -> Option<PendingCard> {
     let RegistryEvent::CardIssued { links, holder } = event else {
         return None;
     };
-    let (issue, replaces) = match action {
+    let (issue, replaces) = match &command.action {
         RegistryAction::IssueCard(issue) => (issue.as_ref(), None),
         RegistryAction::ReissueCard(reissue) => {
             let replaces = (reissue.replaces, reissue.reason);
@@ -107,6 +108,7 @@ pub fn open_card_of(action: &RegistryAction, event: &RegistryEvent) -> Option<Pe
         holder: *holder,
         paid_by: issue.paid_by,
         shipping: issue.shipping.clone(),
+        issued_at: command.at,
     };
     Some(PendingCard {
         root: issue.root,
@@ -169,7 +171,7 @@ impl World {
                     let pending = request.pending();
                     self.pending_tokens.insert(pending.open.token_id, pending);
                 }
-                let opens = open_card_of(&command.action, event);
+                let opens = open_card_of(command, event);
                 let opens = opens.map(|pending| (pending.open.card_id, pending));
                 self.pending_cards.extend(opens);
                 if let (RegistryAction::RenewCard(renew), RegistryEvent::CardRenewed { root }) =

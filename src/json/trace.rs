@@ -44,6 +44,8 @@ pub fn to_json_with_names(trace: &Trace, names: &OwnerNames) -> Vec<Value> {
         };
         let mut detail = match link {
             Some(link) => json!({ "link": link }),
+            // Whose it is says the owner, who is not named to everybody.
+            None if step.owner.is_some() && is_account(step.detail) => json!({}),
             None => detail_to_json(step.step, step.detail),
         };
         if let Some(owner) = step.owner {
@@ -56,6 +58,10 @@ pub fn to_json_with_names(trace: &Trace, names: &OwnerNames) -> Vec<Value> {
         })
     };
     trace.steps().map(step).collect()
+}
+
+fn is_account(detail: Detail) -> bool {
+    matches!(detail, Detail::Account { .. })
 }
 
 fn detail_to_json(step: Step, detail: Detail) -> Value {
@@ -288,6 +294,13 @@ mod tests {
                 to_json(&trace)[0]["detail"]["account_id"],
                 "acct_0000000000009"
             );
+            let account_id = AccountId(9);
+            let status = of(
+                Owner::account(scope, account_id),
+                Detail::Account { account_id },
+            );
+            let named = detail(&status)["account_id"] == "acct_0000000000009";
+            assert_eq!(named, is_told, "status, {scope:?}");
         }
         let locked = Detail::LockedTo {
             id: ArrayString::from("M1").unwrap(),

@@ -207,8 +207,8 @@ impl RegistryWorker {
         forward: &mut Forward,
     ) -> Option<Reply> {
         match &command.action {
-            action @ (RegistryAction::IssueCard(_) | RegistryAction::ReissueCard(_)) => {
-                let pending = open_card_of(action, event)?;
+            RegistryAction::IssueCard(_) | RegistryAction::ReissueCard(_) => {
+                let pending = open_card_of(command, event)?;
                 self.note_route(pending.open.card_id);
                 forward.to_shards.push(ToShard {
                     token,

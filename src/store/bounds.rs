@@ -1,9 +1,12 @@
 //! What of a list a bound API key sees, as filters in SQL. The same of single objects is in `api::bounds`.
 
+use super::database::Value;
+use super::events::types::EventType;
 use super::seek::{Filter, Keys};
 use super::sql::Sql;
 use crate::engine::api_keys::{BoundLink, Bounds};
 use crate::engine::ids::AccountId;
+use serde_json::json;
 
 /// By which columns the rows of a table are told apart; what a table has no column for, its rows do not have.
 pub(super) struct Of {
@@ -42,6 +45,74 @@ impl Of {
     };
 }
 
+impl Of {
+    fn is_of_events(&self) -> bool {
+        self.card == Of::EVENTS.card
+    }
+}
+
+/// A link, or any of a type.
+type LinkNames<'a> = Vec<(&'a str, Option<&'a str>)>;
+
+fn names(links: &[BoundLink]) -> LinkNames<'_> {
+    let names = links.iter().map(|link| (&*link.link_type, Some(&*link.id)));
+    names.collect()
+}
+
+/// What is of no card, and of the link itself: an exception of it.
+fn event_of_link(links: &[(&str, Option<&str>)]) -> Sql {
+    let mut sql = Sql::of("(events.card_id IS NULL AND (");
+    for (place, (link_type, id)) in links.iter().enumerate() {
+        // As `PlaceJson` has them. A quotation mark in a name has a stroke before it, so no name looks like this.
+        let mut begins = json!([link_type]).to_string();
+        begins.pop();
+        let as_json = match id {
+            Some(id) => json!([link_type, id]).to_string(),
+            None => begins + ",",
+        };
+        sql.push(if place > 0 { " OR " } else { "" });
+        // `LIKE` would take one letter for another.
+        sql.push("replace(events.place_json, ");
+        sql.bind(Value::Text(as_json));
+        sql.push(", '') <> events.place_json");
+    }
+    sql.push("))");
+    sql
+}
+
+/// Events of cards have the card as their object, those of links the exception. The column of both.
+fn by_object(keys: &mut Sql, links: &[(&str, Option<&str>)]) -> &'static str {
+    let names = EventType::ALL.iter().map(|known| known.name().to_owned());
+    let of_links: Vec<String> = names
+        .filter(|name| name.starts_with("exception."))
+        .collect();
+    keys.push(" UNION SELECT object_id FROM events WHERE ");
+    keys.append(&Sql::one_of("event_type", &of_links));
+    keys.push(" AND ");
+    keys.append(&event_of_link(links));
+    "object_id"
+}
+
+/// Events of cards that have such a link, and of the link itself.
+pub(super) fn of_linked_events(link_type: Option<&str>, id: Option<&str>) -> Option<Filter> {
+    let link_type = link_type?;
+    let mut link = Sql::equal("link_type", link_type);
+    if let Some(id) = id {
+        link.push(" AND ");
+        link.append(&Sql::equal("link_id", id));
+    }
+    let mut linked =
+        Sql::of("EXISTS (SELECT 1 FROM card_links WHERE card_links.card_id = events.card_id AND ");
+    linked.append(&link);
+    linked.push(")");
+    let mut keys = Sql::of("SELECT card_id FROM card_links WHERE ");
+    keys.append(&link);
+    let names = [(link_type, id)];
+    let column = by_object(&mut keys, &names);
+    let clause = Sql::either(&linked, &event_of_link(&names));
+    Some(Filter::by_keys(clause, column, Keys::Asked(keys)))
+}
+
 /// The rows of a table that has these columns itself.
 pub(super) fn of_rows(bounds: Option<&Bounds>, of: &Of) -> Vec<Filter> {
     let Some(bounds) = bounds else {
@@ -54,6 +125,10 @@ pub(super) fn of_rows(bounds: Option<&Bounds>, of: &Of) -> Vec<Filter> {
         (_, Some(column)) if !bounds.links.is_empty() => {
             let mut keys = Sql::of("SELECT card_id FROM card_links WHERE ");
             keys.append(&any_link(&bounds.links));
+            let column = match of.is_of_events() {
+                true => by_object(&mut keys, &names(&bounds.links)),
+                false => column,
+            };
             Filter::by_keys(clause, column, Keys::Asked(keys)).also_tells_apart()
         }
         (Some(column), _) if !bounds.account_ids.is_empty() => {
@@ -63,7 +138,8 @@ pub(super) fn of_rows(bounds: Option<&Bounds>, of: &Of) -> Vec<Filter> {
     };
     let programs = column(of.program).filter(|column| *column == "program_id");
     let programs = programs.and_then(|_| of_programs(bounds));
-    programs.into_iter().chain([filter]).collect()
+    let all = programs.into_iter().chain([filter]);
+    all.map(Filter::of_bounds).collect()
 }
 
 /// Payments: they are where their card is. Unknown cards are in no row of the table of cards, and so within no bounds.
@@ -75,12 +151,12 @@ pub(super) fn of_payments(bounds: Option<&Bounds>, card: &str) -> Vec<Filter> {
     if !bounds.account_ids.is_empty() || !bounds.links.is_empty() {
         filters.push(by_card(bounds, card));
     }
-    filters
+    filters.into_iter().map(Filter::of_bounds).collect()
 }
 
 /// Tokens: they are where the card is for which they stand now, and say nothing of its program themselves.
 pub(super) fn of_tokens(bounds: Option<&Bounds>) -> Vec<Filter> {
-    let filter = bounds.map(|bounds| by_card(bounds, "tokens.card_id"));
+    let filter = bounds.map(|bounds| by_card(bounds, "tokens.card_id").of_bounds());
     filter.into_iter().collect()
 }
 
@@ -113,9 +189,9 @@ pub(super) fn of_accounts_money(bounds: Option<&Bounds>, columns: &[&'static str
         [column] if !bounds.account_ids.is_empty() => {
             let column = column.split_once('.').map_or(*column, |(_, column)| column);
             let filter = Filter::by_keys(any, column, Keys::Asked(tree(bounds)));
-            vec![filter.also_tells_apart()]
+            vec![filter.also_tells_apart().of_bounds()]
         }
-        _ => vec![Filter::apart(any)],
+        _ => vec![Filter::apart(any).of_bounds()],
     }
 }
 
@@ -143,8 +219,12 @@ fn within(bounds: &Bounds, of: &Of) -> Sql {
         });
     }
     if !bounds.links.is_empty() {
-        clauses.push(match of.card {
-            Some(column) => linked_to_any(column, &bounds.links),
+        let linked = of.card.map(|column| linked_to_any(column, &bounds.links));
+        clauses.push(match linked {
+            Some(linked) if of.is_of_events() => {
+                Sql::either(&linked, &event_of_link(&names(&bounds.links)))
+            }
+            Some(linked) => linked,
             None => Sql::of(NOTHING),
         });
     }

@@ -33,6 +33,8 @@ pub struct Change {
     /// What the customer made of it.
     pub result: Option<AuthorizationResult>,
     pub call: Option<Call>,
+    /// Of what is approved in part now.
+    pub approved_transaction_minor: Option<i64>,
     /// What becomes of it where the customer has not decided yet.
     pub if_waiting: Option<IfWaiting>,
 }
@@ -48,10 +50,10 @@ pub enum IfWaiting {
 impl IfWaiting {
     /// An advice, after which nothing or something stands.
     fn advised(advised: &Advised, stands: bool) -> IfWaiting {
-        match (stands, advised.approves_part) {
+        match (stands, advised.approved_part_minor) {
             (false, _) => IfWaiting::Declined,
-            (true, true) => IfWaiting::PartiallyApproved,
-            (true, false) => IfWaiting::Approved,
+            (true, Some(_)) => IfWaiting::PartiallyApproved,
+            (true, None) => IfWaiting::Approved,
         }
     }
 }
@@ -76,6 +78,8 @@ impl Change {
         self.declined = later.declined.or(self.declined);
         self.result = later.result.or(self.result);
         self.call = later.call.or(self.call);
+        let approved_minor = later.approved_transaction_minor;
+        self.approved_transaction_minor = approved_minor.or(self.approved_transaction_minor);
         self.if_waiting = self.if_waiting.or(later.if_waiting);
     }
 
@@ -103,6 +107,8 @@ impl Change {
             Some(IfWaiting::Declined) | None => row.result,
         };
         row.result = self.result.unwrap_or(row.result);
+        let approved_minor = self.approved_transaction_minor;
+        row.approved_transaction_minor = approved_minor.or(row.approved_transaction_minor);
         if let Some(call) = self.call {
             row.decision_call_outcome = Some(call.outcome);
             row.decision_call_ms = Some(call.duration_ms);
@@ -111,7 +117,7 @@ impl Change {
         if let Some((step, reason)) = declined {
             row.result = AuthorizationResult::Declined;
             (row.step, row.reason) = (Some(step), Some(reason));
-            row.approval_code = None;
+            (row.approval_code, row.approved_transaction_minor) = (None, None);
         }
     }
 }
@@ -294,6 +300,7 @@ fn of_amendment(advise: &Advise, advised: &Advised) -> Change {
         posted_minor: 0,
         status: Some(standing.into()),
         expires_at: Some(expires_at),
+        approved_transaction_minor: advised.approved_part_minor,
         if_waiting: Some(IfWaiting::advised(advised, standing != Standing::Expired)),
         ..Change::default()
     }
@@ -321,6 +328,7 @@ fn of_completion(advise: &Advise, advised: &Advised) -> Change {
         // One over nothing that does not end it leaves it as it was, whether a part was posted before or not.
         status: (posted_minor != 0 || standing != Standing::PartiallyCleared)
             .then(|| standing.into()),
+        approved_transaction_minor: advised.approved_part_minor,
         if_waiting: Some(IfWaiting::advised(advised, stands)),
         ..Change::default()
     }
@@ -361,15 +369,16 @@ fn of_resolved<'a>(resolve: &Resolve, resolved: &'a Resolved) -> Option<Effect<'
         }
         ResolvedTo::Approved { released, posted } => {
             let is_posted = !resolved.postings.is_empty();
-            let is_part = resolved.answer.is_some_and(|answer| answer.is_partial());
+            let part = resolved.answer.and_then(|answer| answer.approved_part());
             let change = Change {
                 added_minor: posted.account_minor - released.account_minor,
                 posted_minor: posted.account_minor,
                 status: is_posted.then_some(AuthorizationStatus::Cleared),
-                result: Some(match is_part {
-                    true => AuthorizationResult::PartiallyApproved,
-                    false => AuthorizationResult::Approved,
+                result: Some(match part {
+                    Some(_) => AuthorizationResult::PartiallyApproved,
+                    None => AuthorizationResult::Approved,
                 }),
+                approved_transaction_minor: part.map(|approved| approved.amount_minor),
                 call,
                 ..Change::default()
             };

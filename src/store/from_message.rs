@@ -173,6 +173,8 @@ struct Came<'a> {
     account_id: Option<AccountId>,
     amount_minor: i64,
     requested_minor: i64,
+    /// Of what is approved in part.
+    approved_transaction_minor: Option<i64>,
     posted_minor: i64,
     available_minor: i64,
     expires_at: Option<Timestamp>,
@@ -261,6 +263,7 @@ pub fn authorization_row(
         decision_call_fallback_used: None,
         token_id: token_of(payment.token, &came),
         program_id: account.map(|account| account.program_id),
+        approved_transaction_minor: came.approved_transaction_minor,
     })
 }
 
@@ -306,10 +309,13 @@ fn came_of_request<'a>(authorize: &Authorize, authorized: &'a Authorized) -> Cam
         None if is_posted => AuthorizationStatus::Cleared,
         None => AuthorizationStatus::Pending,
     };
-    let is_part = matches!(authorized.decision, Decision::PartiallyApproved { .. });
+    let part = match &authorized.decision {
+        Decision::PartiallyApproved { approved, .. } => Some(approved.amount_minor),
+        _ => None,
+    };
     let amount_minor = match (&authorized.increased, hold) {
         (Some(increased), _) => increased.amount_minor,
-        (None, Some(hold)) if is_part => hold.amount_minor,
+        (None, Some(hold)) if part.is_some() => hold.amount_minor,
         _ => authorized.amount_minor,
     };
     Came {
@@ -322,6 +328,7 @@ fn came_of_request<'a>(authorize: &Authorize, authorized: &'a Authorized) -> Cam
         account_id: authorized.account_id,
         amount_minor,
         requested_minor: authorized.amount_minor,
+        approved_transaction_minor: part.filter(|_| !waits),
         posted_minor: charged(&authorized.postings),
         available_minor: authorized.available_minor,
         expires_at: hold.filter(|_| !is_posted).map(|hold| hold.expires_at),
@@ -382,6 +389,7 @@ fn came_of_advice<'a>(advise: &Advise, advised: &'a Advised) -> Option<Came<'a>>
         account_id: advised.account_id,
         amount_minor: advised.amount_minor,
         requested_minor: advised.amount_minor,
+        approved_transaction_minor: None,
         posted_minor: charged(&advised.postings),
         available_minor: advised.available_minor,
         expires_at,

@@ -40,6 +40,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/postgres/0016_limit_thresholds.sql"),
     include_str!("migrations/postgres/0017_journal_chain.sql"),
     include_str!("migrations/postgres/0020_card_link_numbers.sql"),
+    include_str!("migrations/postgres/0021_approved_part.sql"),
     include_str!("migrations/postgres/0022_untold_link_changes.sql"),
 ];
 
@@ -315,6 +316,9 @@ impl Writer for PgWriter {
                      AND changed.if_waiting = 0 THEN 'reversed_before_original' END, authorizations.reason), \
                    approval_code = CASE WHEN changed.reason IS NOT NULL OR authorizations.result = 'waiting' \
                      AND changed.if_waiting = 0 THEN NULL ELSE authorizations.approval_code END, \
+                   approved_transaction_minor = CASE WHEN changed.reason IS NOT NULL OR \
+                     authorizations.result = 'waiting' AND changed.if_waiting = 0 THEN NULL \
+                     ELSE COALESCE(changed.approved_minor, authorizations.approved_transaction_minor) END, \
                    result = CASE WHEN changed.reason IS NOT NULL THEN 'declined' \
                      WHEN changed.result IS NOT NULL THEN changed.result \
                      WHEN authorizations.result = 'waiting' AND changed.if_waiting = 0 THEN 'declined' \
@@ -326,9 +330,10 @@ impl Writer for PgWriter {
                    decision_call_fallback_used = \
                      COALESCE(changed.fallback_used, authorizations.decision_call_fallback_used) \
                    FROM UNNEST($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], \
-                   $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[], $12::bigint[], $13::bigint[]) \
+                   $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[], $12::bigint[], $13::bigint[], \
+                   $14::bigint[]) \
                    AS changed (id, amount, added, posted, status, expires_at_ms, step, reason, result, if_waiting, \
-                   call, call_ms, fallback_used) \
+                   call, call_ms, fallback_used, approved_minor) \
                    WHERE authorizations.id = changed.id COLLATE \"C\"";
         let query = sqlx::query(sql)
             .bind(ids)
@@ -346,7 +351,8 @@ impl Writer for PgWriter {
             }))
             .bind(calls)
             .bind(of(|change| Some(i64::from(change.call?.duration_ms))))
-            .bind(of(|change| Some(i64::from(change.call?.fallback_used))));
+            .bind(of(|change| Some(i64::from(change.call?.fallback_used))))
+            .bind(of(|change| change.approved_transaction_minor));
         Ok(query.execute(self.connection()).await?.rows_affected())
     }
 

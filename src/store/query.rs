@@ -2,7 +2,7 @@
 //! cursor that stays where it is while rows are added. How they print does not live here.
 
 use super::bounds::{self, Of};
-use super::columns::{self, Column, TableRow};
+use super::columns::{self, Column, Source, TableRow};
 use super::database::{Store, Value};
 use super::error::StoreError;
 use super::filters::{Gathered, filters};
@@ -154,17 +154,23 @@ impl Store {
         self.newest(filters, (None, None), after, limit).await
     }
 
-    /// The journal sequence of the row that a page is to go on behind.
+    /// The journal sequence of the row that a page is to go on behind. One that the caller does not see is not there.
     pub(super) async fn cursor<R: TableRow>(
         &self,
         starting_after: Option<String>,
+        filters: &[Filter],
     ) -> Result<Option<Sequence>, StoreError> {
         let Some(id) = starting_after else {
             return Ok(None);
         };
-        let sql = format!("SELECT sequence FROM {} WHERE id = $1", R::TABLE);
-        let values = [Value::Text(id.clone())];
-        let found = self.fetch(sql, &values, |row| Column::take(row, 0)).await?;
+        let mut sql = Sql::of(&format!("SELECT sequence FROM {} WHERE ", R::TABLE));
+        sql.append(&Sql::equal("id", &id));
+        for filter in filters.iter().filter(|filter| filter.is_of_bounds) {
+            sql.push(" AND ");
+            sql.append(&filter.clause);
+        }
+        let read = |row: &dyn Source| Column::take(row, 0);
+        let found = self.fetch(sql.text, &sql.values, read).await?;
         match found.first() {
             None => Err(StoreError::UnknownCursor(id)),
             Some(sequence) => Ok(Some(*sequence)),
@@ -179,7 +185,7 @@ impl Store {
         starting_after: Option<String>,
         limit: u32,
     ) -> Result<Page<R>, StoreError> {
-        let cursor = self.cursor::<R>(starting_after).await?;
+        let cursor = self.cursor::<R>(starting_after, &filters).await?;
         self.newest_before(filters, times, cursor, limit).await
     }
 

@@ -52,7 +52,8 @@ impl Store {
         limit: u32,
     ) -> Result<Page<FeeRow>, StoreError> {
         let after = starting_after.map(|id| id.to_string());
-        self.cursor::<FeeRow>(after.clone()).await?;
+        let filters = filter.gathered();
+        self.cursor::<FeeRow>(after.clone(), &filters).await?;
         let records = self
             .records_within(filter.created_from, filter.created_until)
             .await?;
@@ -63,7 +64,7 @@ impl Store {
                 newest_first: true,
                 key_is_text: true,
             },
-            filters: filter.gathered(),
+            filters,
             starting_after: after.map(Value::Text),
             after: records.after.map(|sequence| id(sequence, u64::MAX)),
             before: records.before.map(|sequence| id(sequence, 0)),

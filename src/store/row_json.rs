@@ -43,6 +43,7 @@ pub fn authorization(
         "posted": row.posted_minor,
         "currency": row.currency.alpha(),
         "transaction_amount": row.transaction_minor,
+        "approved_transaction_amount": row.approved_transaction_minor,
         "transaction_currency": row.transaction_currency.alpha(),
         "merchant": merchant(row),
         "entry_mode": row.entry_mode.name(),

@@ -232,6 +232,8 @@ table! {
         token_id: Option<TokenId>,
         /// Of the account; absent where there is none.
         program_id: Option<ProgramId>,
+        /// The part of `transaction_minor` of one that is `partially_approved`.
+        approved_transaction_minor: Option<i64>,
     }
 }
 

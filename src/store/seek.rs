@@ -11,6 +11,8 @@ pub(super) struct Filter {
     pub seek: Seek,
     /// What is sought is more than what fits: the rest has to be told apart.
     pub finds_more: bool,
+    /// It says what the caller sees at all.
+    pub is_of_bounds: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -66,7 +68,13 @@ impl Filter {
             clause,
             seek,
             finds_more: false,
+            is_of_bounds: false,
         }
+    }
+
+    pub fn of_bounds(mut self) -> Filter {
+        self.is_of_bounds = true;
+        self
     }
 
     pub fn also_tells_apart(mut self) -> Filter {

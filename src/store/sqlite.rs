@@ -43,6 +43,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/sqlite/0016_limit_thresholds.sql"),
     include_str!("migrations/sqlite/0017_journal_chain.sql"),
     include_str!("migrations/sqlite/0020_card_link_numbers.sql"),
+    include_str!("migrations/sqlite/0021_approved_part.sql"),
     include_str!("migrations/sqlite/0022_untold_link_changes.sql"),
 ];
 
@@ -318,6 +319,7 @@ impl Writer for SqliteWriter {
                     change.call.map(|call| call.outcome.name()),
                     change.call.map(|call| call.duration_ms),
                     change.call.map(|call| i64::from(call.fallback_used)),
+                    change.approved_transaction_minor,
                 ])
             })
             .collect();
@@ -332,6 +334,9 @@ impl Writer for SqliteWriter {
                      CASE WHEN result = 'waiting' AND changed.value ->> 9 = 0 THEN 'reversed_before_original' END, reason), \
                    approval_code = CASE WHEN changed.value ->> 7 IS NOT NULL \
                      OR result = 'waiting' AND changed.value ->> 9 = 0 THEN NULL ELSE approval_code END, \
+                   approved_transaction_minor = CASE WHEN changed.value ->> 7 IS NOT NULL \
+                     OR result = 'waiting' AND changed.value ->> 9 = 0 THEN NULL \
+                     ELSE COALESCE(changed.value ->> 13, approved_transaction_minor) END, \
                    result = CASE WHEN changed.value ->> 7 IS NOT NULL THEN 'declined' \
                      WHEN changed.value ->> 8 IS NOT NULL THEN changed.value ->> 8 \
                      WHEN result = 'waiting' AND changed.value ->> 9 = 0 THEN 'declined' \

@@ -164,7 +164,7 @@ fn what_cannot_be_set_is_refused() {
     };
     let bad = (400, "invalid_request");
     for (body, (status, kind), code, param) in [
-        (json!({}), bad, "field_missing", "name"),
+        (json!({}), bad, "nothing_named", ""),
         (
             json!({"credit_line": -1}),
             bad,

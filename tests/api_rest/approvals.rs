@@ -408,12 +408,19 @@ fn what_has_changed_or_become_impossible_meanwhile_fails() {
     two.top_up(&two.ann, 10).created();
     two.ann.patch(&of_account, json!({"name": "other"})).ok();
     let late = two.asked_for(600);
+    let by_root = two.asked_for(700);
     act(&two.bob, &path, "approve").ok();
     assert_error(
         &act(&two.bob, &late, "approve"),
         conflict("changed_since_requested"),
         "late",
     );
+    assert_error(
+        &act(&switch.client(), &by_root, "approve"),
+        conflict("changed_since_requested"),
+        "by root",
+    );
+    check_log_of_failed(&switch, &two);
     let failed = two.ann.get(&late).ok();
     assert_eq!(
         [&failed["status"], &failed["outcome"]["status"]],
@@ -432,8 +439,25 @@ fn what_has_changed_or_become_impossible_meanwhile_fails() {
     assert_eq!(failed["status"], "failed");
     assert_eq!(failed["outcome"]["body"]["error"]["code"], "account_closed");
     let listed = two.ann.get("/v1/approvals?status=failed").ok();
-    assert_eq!(listed["data"].as_array().unwrap().len(), 2);
+    assert_eq!(listed["data"].as_array().unwrap().len(), 3);
     assert_eq!(listed["data"][0]["id"], failed["id"]);
+}
+
+/// Who sees the program sees them, and who asked is found by what it was asked of.
+fn check_log_of_failed(switch: &Switch, two: &Two) {
+    switch.projected();
+    let of = |query: &str| {
+        let log = switch.client().get(&format!("/v1/audit_log?{query}")).ok();
+        log["data"].as_array().unwrap().clone()
+    };
+    let approving = of("action=POST%20/v1/approvals/%7Bid%7D/approve");
+    assert_eq!(approving.len(), 3);
+    for entry in approving {
+        assert_eq!(entry["program_id"], json!(two.program), "{entry}");
+    }
+    let of_account = of(&format!("object_id={}", two.account));
+    let asked = |entry: &&Value| entry["after"]["object"] == "approval";
+    assert_eq!(of_account.iter().filter(asked).count(), 3);
 }
 
 #[test]
@@ -513,6 +537,15 @@ fn an_approval_that_is_cut_off_anywhere_is_carried_out_once() {
             500,
             "{records}"
         );
+        cut.projected();
+        let log = cut.client().get("/v1/audit_log").ok();
+        let log = log["data"].as_array().unwrap();
+        for path in [&top_up, &raise] {
+            let within = |id: &str| id.ends_with(path.rsplit('/').next().unwrap());
+            let of_write = |entry: &&Value| within(entry["request_id"].as_str().unwrap());
+            let outcomes = log.iter().filter(of_write).map(|entry| &entry["outcome"]);
+            assert_eq!(outcomes.collect::<Vec<_>>(), ["done"], "{records}");
+        }
     }
     assert!(resumed >= 4, "{resumed}");
 }
@@ -531,7 +564,11 @@ fn what_a_forgotten_key_approved_is_carried_out_by_nobody() {
         name: "Bob".into(),
     };
     let id = top_up.rsplit('/').next().unwrap().parse().unwrap();
-    let change = ApprovalChange::Approve { by, note: None };
+    let change = ApprovalChange::Approve {
+        by,
+        note: None,
+        request_id: "req_1".into(),
+    };
     let approve = Box::new(ChangeApproval { id, change });
     carry_out_in_registry(&cut, RegistryAction::ChangeApproval(approve));
     open();

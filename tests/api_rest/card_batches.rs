@@ -161,7 +161,7 @@ fn what_is_no_batch_is_refused() {
     };
     let of_rows = |status, code: &str| (status, code.to_owned(), "rows".to_owned());
     assert_eq!(refused(json!({})), of_rows(400, "field_missing"));
-    assert_eq!(refused(json!({"rows": []})), of_rows(400, "field_missing"));
+    assert_eq!(refused(json!({"rows": []})), of_rows(400, "nothing_named"));
     assert_eq!(refused(json!({"rows": 5})).2, "rows");
     let many = vec![json!({}); 10_001];
     assert_eq!(refused(json!({"rows": many})).2, "rows");

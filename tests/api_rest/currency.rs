@@ -148,6 +148,9 @@ fn an_authorization_tells_how_its_amount_came_about() {
     let part = authorize(&switch, &card, 2_000, None, true);
     assert_eq!(part["decision"]["result"], "partially_approved");
     assert_eq!(part["amount"], 596);
+    assert_eq!(part["transaction_amount"], 2_000);
+    assert_eq!(part["approved_transaction_amount"], 542);
+    assert_eq!(by_table["approved_transaction_amount"], json!(null));
     assert_eq!(part["conversion"]["network_amount"], 587);
     // The same from SQL.
     switch.projected();
@@ -155,6 +158,8 @@ fn an_authorization_tells_how_its_amount_came_about() {
     let stored = list["data"].as_array().unwrap();
     for authorization in [&part, &by_network, &by_table, &without] {
         let found = stored.iter().find(|one| one["id"] == authorization["id"]);
-        assert_eq!(found.unwrap()["conversion"], authorization["conversion"]);
+        for name in ["conversion", "approved_transaction_amount"] {
+            assert_eq!(found.unwrap()[name], authorization[name], "{name}");
+        }
     }
 }

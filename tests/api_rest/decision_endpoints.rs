@@ -44,6 +44,12 @@ fn an_endpoint_is_made_changed_and_listed_and_its_secret_is_shown_once() {
     let read = client.get(&path).ok();
     assert_eq!((&read["url"], read.get("secret")), (&made["url"], None));
     let changed = json!({ "timeout_ms": 500, "enabled": false, "fallback": { "type": "decline" } });
+    let nothing = client.patch(&path, json!({}));
+    assert_error(
+        &nothing,
+        (400, "invalid_request", "nothing_named", Some("")),
+        "nothing",
+    );
     let changed = client.patch(&path, changed).ok();
     assert_eq!(
         (

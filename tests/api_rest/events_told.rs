@@ -93,8 +93,7 @@ fn exceptions_are_told_of_to_those_who_see_what_they_are_about() {
     assert_eq!(all[0]["data"]["balance_id"], account);
     assert_eq!(all[4]["data"]["balance_id"], account);
     assert_eq!(all[8]["data"]["links"], of_project("p1"));
-    // Keys that are bound see what is about theirs, in whatever way it is: each event by its id, and in lists what is of
-    // their cards and accounts.
+    // Keys that are bound see what is about theirs, in whatever way it is: each event by its id, and in lists.
     let seen = |bounds: Value| {
         let mut key = json!({"name": "bound", "scopes": ["webhooks:read", "exceptions:read"]});
         for (name, value) in bounds.as_object().unwrap() {
@@ -117,7 +116,26 @@ fn exceptions_are_told_of_to_those_who_see_what_they_are_about() {
     let of_account = seen(json!({ "account_ids": [account] }));
     assert_eq!(of_account, same(vec![0, 1, 4, 5]));
     let of_link = seen(json!({ "links": of_project("p1") }));
-    assert_eq!(of_link, (vec![0, 1, 8, 9], vec![0, 1]));
+    assert_eq!(of_link, same(vec![0, 1, 8, 9]));
+    let nothing = seen(json!({ "links": of_project("P1") }));
+    assert_eq!(nothing, same(vec![]));
+    let asked_for = |query: &str| -> Vec<Value> {
+        let found = told(&switch, &root, query).into_iter();
+        found.map(|event| event["id"].clone()).collect()
+    };
+    let ids = |places: &[usize]| -> Vec<Value> {
+        let places = places.iter();
+        places.map(|place| all[*place]["id"].clone()).collect()
+    };
+    assert_eq!(
+        asked_for("&link_type=project&link_id=p1"),
+        ids(&[0, 1, 8, 9])
+    );
+    assert_eq!(
+        asked_for("&link_type=project"),
+        ids(&[0, 1, 2, 3, 8, 9, 10, 11])
+    );
+    assert_eq!(asked_for("&link_type=proj"), ids(&[]));
     let of_program = seen(json!({ "program_ids": [program] }));
     assert_eq!(of_program, same((0..12).collect()));
     let of_another = seen(json!({ "program_ids": [root.program()] }));
@@ -290,7 +308,7 @@ fn a_decline_says_what_is_frozen_and_which_rate_is_missing() {
     let expected = [
         json!(["card_frozen", link]),
         json!(["card_frozen", {}]),
-        json!(["account_frozen", {"account_id": account}]),
+        json!(["account_frozen", {"scope": "account", "account_id": account}]),
         json!(["exchange_rate_missing", {"rate_from": "JPY", "rate_to": "USD"}]),
     ];
     assert_eq!(declined.each_ref().map(why), expected);
@@ -430,6 +448,12 @@ fn what_is_not_named_of_a_filter_stays() {
     let body = json!({"events": ["card.*"], "program_ids": [program], "account_ids": [account], "links": of_project("p1")});
     let id = subscribe(&client, body);
     let path = format!("/v1/webhook_endpoints/{id}");
+    let nothing = client.patch(&path, json!({}));
+    assert_error(
+        &nothing,
+        (400, "invalid_request", "nothing_named", Some("")),
+        "nothing",
+    );
     let changed = client.patch(&path, json!({"links": of_project("p2")})).ok();
     assert_eq!(changed["links"], of_project("p2"));
     assert_eq!(changed["program_ids"], json!([program]));

@@ -270,7 +270,7 @@ fn what_is_wrong_with_an_exception_is_named() {
         (
             "lifts",
             json!({}),
-            (400, invalid, "field_missing", Some("lifts")),
+            (400, invalid, "nothing_named", Some("lifts")),
         ),
         (
             "lifts",

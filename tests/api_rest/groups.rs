@@ -190,7 +190,7 @@ fn what_is_wrong_with_a_group_or_a_list_is_named() {
     let nothing = client.patch(&path, json!({}));
     assert_error(
         &nothing,
-        (400, "invalid_request", "field_missing", Some("")),
+        (400, "invalid_request", "nothing_named", Some("")),
         "nothing",
     );
     let cursor = client.get(&format!("{groups}?starting_after=nobody"));

@@ -23,6 +23,7 @@ use cardswitch::shard::request::{Batch, RegistryRequest};
 use cardswitch::shard::switchboard::{self, Loops, Switchboard};
 use cardswitch::shard::worker::Nobody;
 use cardswitch::store::Store;
+use cardswitch::store::events::Answered;
 use cardswitch::store::lag::{FollowState, ProjectionLag};
 use cardswitch::store::rows::AuthorizationResult;
 use serde_json::{Value, json};
@@ -318,13 +319,9 @@ fn visa() -> NetworkSettings {
 }
 
 /// As a dialect would say it, for a network called visa.
-fn response_code(
-    network: &str,
-    result: AuthorizationResult,
-    reason: Option<DeclineReason>,
-) -> Option<String> {
-    let code = match reason {
-        None if result == AuthorizationResult::PartiallyApproved => "10",
+fn response_code(network: &str, answered: Answered) -> Option<String> {
+    let code = match answered.reason {
+        None if answered.result == AuthorizationResult::PartiallyApproved => "10",
         None => "00",
         Some(DeclineReason::CardNotFound) => "14",
         Some(DeclineReason::InsufficientFunds) => "51",

@@ -300,6 +300,7 @@ fn lists_leave_out_what_a_bound_key_does_not_see() {
                 About::Card,
             ),
             ("/v1/rules", &own.rule, &other.rule, About::Rule),
+            ("/v1/tokens", &own.token, &other.token, About::Token),
             ("/v1/top_ups", &own.top_up, &other.top_up, About::TopUp),
             (
                 "/v1/transfers",
@@ -332,6 +333,17 @@ fn lists_leave_out_what_a_bound_key_does_not_see() {
             assert_eq!(is_seen, sees(bound_by, about), "{bound_by} {path}");
             let all = root.get(path).ok()["data"].as_array().unwrap().len();
             assert!(all >= 2, "{path}");
+            // As a place to go on behind it is like an id that nothing has.
+            let (prefix, _) = other_id.split_once('_').unwrap();
+            let behind = |id: &str| {
+                let page = bound.get(&format!("{path}?starting_after={id}"));
+                (page.status, page.json()["error"]["code"].clone())
+            };
+            let nothing = format!("{prefix}_0000000000001");
+            assert_eq!(behind(other_id), behind(&nothing), "{bound_by} {path}");
+            if is_seen {
+                assert_eq!(behind(own_id).0, 200, "{bound_by} {path}");
+            }
         }
     }
 }

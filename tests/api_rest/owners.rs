@@ -223,6 +223,40 @@ fn a_decline_by_an_account_above_names_it_to_whoever_knows_of_it() {
         to_all.push(named.clone());
         to_bound.push(seen.clone());
     }
+    // The same where one is frozen, and of money that is to leave.
+    let may_transfer = json!({"name": "pays", "scopes": ["funds:transfer"], "account_ids": [own]});
+    let payer = with_key(&client, may_transfer);
+    let child = below(&own);
+    for (levels, id) in [&own, &middle, &top].into_iter().enumerate() {
+        client
+            .post(&format!("/v1/accounts/{id}/freeze"), json!({}))
+            .ok();
+        let told = pay(&client, &card, json!({}));
+        let mut named = match levels {
+            0 => json!({"scope": "account"}),
+            _ => json!({"scope": "parent_account", "levels_above": levels}),
+        };
+        let unnamed = json!(["account_frozen", named]);
+        named["account_id"] = json!(id);
+        let named = json!(["account_frozen", named]);
+        let path = format!("/v1/authorizations/{}", told["id"].as_str().unwrap());
+        assert_eq!(by_whom(&told), named);
+        assert_eq!(by_whom(&of_program.get(&path).ok()), named);
+        let is_told = levels < 2;
+        let seen = if is_told { &named } else { &unnamed };
+        assert_eq!(by_whom(&of_account.get(&path).ok()), *seen);
+        let body =
+            json!({"from_account_id": own, "to_account_id": child, "amount": 1, "currency": "USD"});
+        let refused = payer.post("/v1/transfers", body);
+        assert_eq!(refused.error().2, "account_frozen");
+        let message = refused.json()["error"]["message"].to_string();
+        assert_eq!(message.contains(id.as_str()), is_told, "{message}");
+        client
+            .post(&format!("/v1/accounts/{id}/unfreeze"), json!({}))
+            .ok();
+        to_all.push(named.clone());
+        to_bound.push(seen.clone());
+    }
     let [events, listed] = told_elsewhere(&switch, &client);
     assert_eq!((events, listed), (to_bound.clone(), to_all));
     let listed = of_account.get("/v1/authorizations").ok();

@@ -236,7 +236,7 @@ fn a_program_with_a_wrong_field_names_it() {
         (MARK_UP, json!(-1), "number_invalid"),
         (MARK_UP, json!(10_001), "number_invalid"),
         (MARK_UP, json!(1.5), "number_invalid"),
-        (MARK_UP, json!("150"), "number_invalid"),
+        (MARK_UP, json!("150"), "type_invalid"),
         ("colour", json!("red"), "field_unknown"),
         ("id", json!("prog_0000000000001"), "field_unknown"),
         ("controls", json!([]), "type_invalid"),
@@ -245,7 +245,7 @@ fn a_program_with_a_wrong_field_names_it() {
         ("product_type", json!("x".repeat(33)), "text_invalid"),
         ("region", json!("U/S"), "word_invalid"),
         ("bins", json!(["411112", "411111"]), "bins_invalid"),
-        ("bins", json!([]), "field_missing"),
+        ("bins", json!([]), "nothing_named"),
         ("bins", json!("411111"), "type_invalid"),
         (THRESHOLDS, json!(80), "type_invalid"),
         (THRESHOLDS, json!(vec![50; 11]), "too_many"),
@@ -287,7 +287,7 @@ fn a_program_with_a_wrong_field_names_it() {
     for (percents, code) in [
         (json!([80, 0]), "number_invalid"),
         (json!([80, 101]), "number_invalid"),
-        (json!([80, "90"]), "number_invalid"),
+        (json!([80, "90"]), "type_invalid"),
         (json!([80, 80]), "percent_repeated"),
     ] {
         let mut body = right.clone();
@@ -344,7 +344,7 @@ fn wrong_controls_name_the_place() {
         ),
         (
             limit("amount", json!("5")),
-            "number_invalid",
+            "type_invalid",
             "limits[0].amount",
         ),
         (

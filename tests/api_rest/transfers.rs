@@ -174,7 +174,7 @@ fn what_cannot_be_moved_is_refused_and_moves_nothing() {
             "amount",
         ),
         (with("amount", json!(0)), bad, "number_invalid", "amount"),
-        (with("amount", json!("1")), bad, "number_invalid", "amount"),
+        (with("amount", json!("1")), bad, "type_invalid", "amount"),
         (with("amount", Value::Null), bad, "field_missing", "amount"),
         (
             with("currency", json!("EUR")),

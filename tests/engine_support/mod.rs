@@ -486,11 +486,13 @@ impl Switch {
 
     /// The registry's part, and then the shard's.
     fn issue_and_open(&mut self, action: RegistryAction) -> Result<Outcome, Box<RegistryOutcome>> {
+        let at = self.at.max(self.world.registry.now);
         let outcome = self.registry(action.clone());
         let RegistryOutcome::Event(event) = outcome else {
             return Err(Box::new(outcome));
         };
-        let pending = open_card_of(&action, &event).unwrap();
+        let command = RegistryCommand { at, action };
+        let pending = open_card_of(&command, &event).unwrap();
         Ok(self.command(pending.root, pending.into_action()))
     }
 

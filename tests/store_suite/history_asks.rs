@@ -85,6 +85,7 @@ impl History {
                     state: ApprovalState::Pending,
                     decided: None,
                     outcome: None,
+                    approving_request_id: None,
                 };
                 self.registry(RegistryAction::RequestApproval(Box::new(wanted)));
                 return;

@@ -114,7 +114,7 @@ impl Scene {
         };
         let rows = store.events(&filter, None, 1_000).await.unwrap().data;
         store.close().await;
-        let codes: ResponseCodes = Arc::new(|_, _, _| None);
+        let codes: ResponseCodes = Arc::new(|_, _| None);
         let told = rows.iter().map(|row| row.body(false, &codes));
         told.map(|mut event| {
             check_event(&event);

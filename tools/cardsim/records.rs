@@ -1,6 +1,7 @@
 //! What the switch has on record of a message of `cardsim talk`: asked over REST, and printed. What is said to the switch
 //! is in `talk`.
 
+use cardswitch::engine::money::Currency;
 use cardswitch::sim::talk::Sent;
 use serde_json::Value;
 use std::time::Duration;
@@ -83,6 +84,15 @@ fn text(value: &Value) -> String {
     }
 }
 
+/// An amount of a record as people write it.
+fn decimal(record: &Value, name: &str) -> String {
+    let currency = record["currency"].as_str().and_then(Currency::from_alpha);
+    match (currency, record[name].as_i64()) {
+        (Some(currency), Some(amount_minor)) => currency.decimal(amount_minor),
+        _ => text(&record[name]),
+    }
+}
+
 fn print_authorization(record: &Value) {
     let decision = &record["decision"];
     let reason = match &decision["reason"] {
@@ -95,9 +105,9 @@ fn print_authorization(record: &Value) {
         text(&record["kind"]),
         text(&decision["result"]),
         text(&record["status"]),
-        record["amount"],
+        decimal(record, "amount"),
         text(&record["currency"]),
-        record["posted"],
+        decimal(record, "posted"),
         text(&record["flags"])
     );
 }
@@ -126,7 +136,7 @@ fn print_transaction(record: &Value) {
         text(&record["id"]),
         text(&record["kind"]),
         text(&record["type"]),
-        record["amount"],
+        decimal(record, "amount"),
         text(&record["currency"]),
         text(&record["authorization_id"])
     );

@@ -338,7 +338,13 @@ fn event() -> Value {
     let names: Vec<&str> = EventType::ALL.iter().map(|known| known.name()).collect();
     answer(
         vec![
-            ("id", id("evt")),
+            (
+                "id",
+                noted(
+                    id("evt"),
+                    "A ping, which is no event, has `ping_` and digits.",
+                ),
+            ),
             ("type", open_word(&names)),
             ("timestamp", moment()),
             ("data", data),

@@ -123,6 +123,7 @@ pub fn authorization() -> Value {
         ("posted", amount()),
         ("currency", currency()),
         ("transaction_amount", amount()),
+        ("approved_transaction_amount", unset(amount())),
         ("transaction_currency", currency()),
         ("merchant", named("Merchant")),
         ("entry_mode", open_word(&entry_modes())),
@@ -165,7 +166,10 @@ fn decision() -> Value {
             ("rule_id", unset(rule_id())),
             (
                 "response_code",
-                or_null(noted(said("00"), "DE39, as the network got it.")),
+                or_null(noted(
+                    said("00"),
+                    "DE39, as the network got it; of an advice that it was taken, whatever the network had decided.",
+                )),
             ),
         ],
         Vec::new(),

@@ -3,23 +3,31 @@
 use crate::engine::checks::{Checks, Context};
 use crate::engine::programs::ProgramStatus;
 use crate::engine::reason::DeclineReason;
+use crate::engine::scope::{Owner, Scope};
 use crate::engine::state::AccountStatus;
 use crate::engine::trace::{Detail, Step};
 
 pub fn check(context: &Context, checks: &mut Checks) {
     let first = |status, reason| {
-        let mut accounts = std::iter::once(&context.account).chain(&context.above);
-        let account_id = accounts.find(|account| account.status == status)?.id;
-        Some((reason, Detail::Account { account_id }))
+        let accounts = std::iter::once(&context.account).chain(&context.above);
+        let scopes = std::iter::once(Scope::Account).chain(Scope::ABOVE);
+        let mut accounts = scopes.zip(accounts);
+        let (scope, account) = accounts.find(|(_, account)| account.status == status)?;
+        let account_id = account.id;
+        let owner = Owner::account(scope, account_id);
+        Some((reason, owner, Detail::Account { account_id }))
     };
     let no = first(AccountStatus::Closed, DeclineReason::AccountClosed)
         .or_else(|| first(AccountStatus::Frozen, DeclineReason::AccountFrozen))
         .or_else(|| {
             let is_suspended = context.program.status == ProgramStatus::Suspended;
-            is_suspended.then_some((DeclineReason::ProgramSuspended, Detail::None))
+            let reason = DeclineReason::ProgramSuspended;
+            is_suspended.then_some((reason, Owner::PROGRAM, Detail::None))
         });
     match no {
-        Some((reason, detail)) => checks.fail(Step::AccountStatus, reason, detail),
+        Some((reason, owner, detail)) => {
+            checks.fail_of(Step::AccountStatus, reason, owner, detail);
+        }
         None => checks.pass(Step::AccountStatus, Detail::None),
     }
 }

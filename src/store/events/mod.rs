@@ -16,7 +16,9 @@ pub mod types;
 
 pub use fold::{EventContext, EventFold, link_text};
 pub use read::EventFilter;
-pub use row::{EventRow, EventRows, PlaceJson, PlacedEvent, ResponseCodes, UntoldLinkChangeRow};
+pub use row::{
+    Answered, EventRow, EventRows, PlaceJson, PlacedEvent, ResponseCodes, UntoldLinkChangeRow,
+};
 
 pub(super) use context::{needs, needs_of_piece, subscribe};
 pub use links::Piece;

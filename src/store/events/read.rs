@@ -50,11 +50,8 @@ impl EventFilter {
         of.equal("card_id", self.card_id);
         of.equal("account_id", self.account_id);
         of.equal("object_id", self.object_id.as_ref());
-        of.linked(
-            "card_id",
-            self.link_type.as_deref(),
-            self.link_id.as_deref(),
-        );
+        let (link_type, id) = (self.link_type.as_deref(), self.link_id.as_deref());
+        of.filters.extend(bounds::of_linked_events(link_type, id));
         of.created(self.created_from, self.created_until);
         let bounds = bounds::of_rows(self.bounds.as_ref(), &Of::EVENTS);
         of.filters.extend(bounds);

@@ -5,7 +5,7 @@ use crate::engine::ids::{AccountId, CardId, EventId, ProgramId};
 use crate::engine::reason::DeclineReason;
 use crate::engine::time::Timestamp;
 use crate::engine::webhook_endpoints::WebhookEndpoint;
-use crate::store::rows::{AuthorizationResult, Sequence, table};
+use crate::store::rows::{AuthorizationResult, MessageName, Sequence, table};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -72,10 +72,16 @@ table! {
     }
 }
 
-/// The response code (DE39) that a network gets for a reason, or for an approval, whole or in part, where there is none;
-/// nothing for a network that is not configured.
-pub type ResponseCodes =
-    Arc<dyn Fn(&str, AuthorizationResult, Option<DeclineReason>) -> Option<String> + Send + Sync>;
+/// What a message came to, so far as that makes the response code (DE39) of its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answered {
+    pub message: MessageName,
+    pub result: AuthorizationResult,
+    pub reason: Option<DeclineReason>,
+}
+
+/// The response code that a network gets; nothing while there is no answer, and for a network that is not configured.
+pub type ResponseCodes = Arc<dyn Fn(&str, Answered) -> Option<String> + Send + Sync>;
 
 /// Where an event happened, as its row keeps it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,13 +211,17 @@ pub struct EventRows {
 fn put_response_codes(data: &mut Value, codes: &ResponseCodes) {
     let objects = data.as_object_mut().into_iter().flat_map(Map::values_mut);
     for object in objects.filter(|object| object["object"] == "authorization") {
-        let reason = object["decision"]["reason"].as_str();
-        let reason = reason.and_then(DeclineReason::from_name);
-        let result = object["decision"]["result"].as_str();
-        let result = result.and_then(AuthorizationResult::from_name);
-        let result = result.unwrap_or(AuthorizationResult::Approved);
-        let network = object["network"]["name"].as_str().unwrap_or_default();
-        object["decision"]["response_code"] = json!(codes(network, result, reason));
+        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let decision = &object["decision"];
+        let (message, result) = (word(&object["message"]), word(&decision["result"]));
+        let answered = Answered {
+            message: MessageName::from_name(&message).unwrap_or(MessageName::Request),
+            result: AuthorizationResult::from_name(&result)
+                .unwrap_or(AuthorizationResult::Approved),
+            reason: DeclineReason::from_name(&word(&decision["reason"])),
+        };
+        let code = codes(&word(&object["network"]["name"]), answered);
+        object["decision"]["response_code"] = json!(code);
     }
 }
 
@@ -273,7 +283,7 @@ mod tests {
             .to_string(),
             created_at_ms: Timestamp(0),
         };
-        let codes: ResponseCodes = Arc::new(|_, _, _| Some("62".to_owned()));
+        let codes: ResponseCodes = Arc::new(|_, _| Some("62".to_owned()));
         let body = row.body(true, &codes);
         assert_eq!(
             body["data"]["authorization"],
