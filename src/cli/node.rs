@@ -239,6 +239,8 @@ fn response_codes(networks: &Networks) -> ResponseCodes {
                 .translator
                 .map;
             let approved = match result {
+                // Nobody was answered yet, and it may be declined.
+                AuthorizationResult::Waiting => return None,
                 AuthorizationResult::PartiallyApproved => map.partially_approved,
                 _ => map.approved,
             };

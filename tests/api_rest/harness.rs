@@ -324,6 +324,7 @@ fn response_code(
     reason: Option<DeclineReason>,
 ) -> Option<String> {
     let code = match reason {
+        None if result == AuthorizationResult::Waiting => return None,
         None if result == AuthorizationResult::PartiallyApproved => "10",
         None => "00",
         Some(DeclineReason::CardNotFound) => "14",
