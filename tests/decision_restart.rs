@@ -80,3 +80,42 @@ fn what_waited_when_the_program_died_is_declined_when_its_time_is_over() {
     assert_eq!(answer(&mut client), (110, "00".to_owned()));
     assert_eq!(held(&switch), 900);
 }
+
+/// Nobody was answered yet, so there is no response code, in the list as by id.
+#[test]
+fn while_its_customer_is_asked_an_authorization_has_no_response_code() {
+    let endpoint = Endpoint::start();
+    let switch = Switch::start(CONFIG);
+    switch.wait_until_ready();
+    let account = switch.account(10_000);
+    let card = switch.card(&account, &json!({}));
+    let account_path = format!("/v1/accounts/{account}");
+    let program = switch.good("GET", &account_path, &Value::Null)["program_id"].clone();
+    let asked = json!({
+        "program_id": program,
+        "url": endpoint.url(),
+        "timeout_ms": 4_500,
+        "fallback": { "type": "decline" },
+    });
+    switch.good("POST", "/v1/decision_endpoints", &asked);
+    let mut client = Client::connect(switch.address("visa"));
+    client.send_bytes(&card.frame(100, 1, 700, None));
+    let listed = || {
+        let list = switch.good("GET", "/v1/authorizations?limit=1", &Value::Null);
+        list["data"][0].clone()
+    };
+    wait_until("it is in the list", || listed()["id"].is_string());
+    let told = listed();
+    let path = format!("/v1/authorizations/{}", told["id"].as_str().unwrap());
+    let decision = |told: &Value| {
+        let decision = &told["decision"];
+        json!([decision["result"], decision["response_code"]])
+    };
+    for told in [told, switch.good("GET", &path, &Value::Null)] {
+        assert_eq!(decision(&told), json!(["waiting", null]), "{told}");
+    }
+    endpoint.say(r#"{"decision":"approve"}"#);
+    assert_eq!(answer(&mut client), (110, "00".to_owned()));
+    let told = switch.good("GET", &path, &Value::Null);
+    assert_eq!(decision(&told), json!(["approved", "00"]), "{told}");
+}

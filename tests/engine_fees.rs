@@ -8,7 +8,7 @@ use cardswitch::engine::command::*;
 use cardswitch::engine::controls::Controls;
 use cardswitch::engine::decide::Outcome;
 use cardswitch::engine::event::{Answer, AnswerResult, Decision, Event, LedgerAccount};
-use cardswitch::engine::facts::Kind;
+use cardswitch::engine::facts::{Check, Kind, Verification};
 use cardswitch::engine::fees::charge::{self, Charge, Payer};
 use cardswitch::engine::fees::monthly::{ChargeMonthlyFee, Month};
 use cardswitch::engine::fees::price::Price;
@@ -452,9 +452,19 @@ fn a_card_that_is_frozen_by_its_link_owes_no_more_than_one_that_is_frozen_itself
 
 /// What a decline of a card in such a state costs.
 fn decline_of(prepare: impl Fn(&mut Switch)) -> (DeclineReason, usize) {
+    decline_stating(prepare, |_| {})
+}
+
+/// The same of a request that proves something, or does not.
+fn decline_stating(
+    prepare: impl Fn(&mut Switch),
+    state: impl Fn(&mut Verification),
+) -> (DeclineReason, usize) {
     let mut switch = world();
     prepare(&mut switch);
-    let declined = event(ask(&mut switch, purchase(7, 12, usd(5_000_000), "f")));
+    let mut request = purchase(7, 12, usd(5_000_000), "f");
+    state(&mut request.verification);
+    let declined = event(ask(&mut switch, request));
     let Event::Authorized(authorized) = &declined else {
         panic!("{declined:?}");
     };
@@ -511,6 +521,52 @@ fn declines_of_cards_that_nobody_can_use_cost_nothing() {
             }),
             (AccountFrozen, 0),
         ),
+    ] {
+        assert_eq!(found, expected);
+    }
+}
+
+/// Whoever found the number may state anything of it.
+#[test]
+fn what_is_stated_of_a_card_and_is_wrong_costs_nothing() {
+    use DeclineReason::*;
+    let open = |switch: &mut Switch| drop(switch.open_card(NewCard::of(12, 1, 1)));
+    let tried = |switch: &mut Switch| {
+        open(switch);
+        let mut settings = switch.world.registry.view.settings.clone();
+        settings.verification_tries_per_day_max = 1;
+        switch.registry(RegistryAction::ChangeSettings(Box::new(settings)));
+        let mut wrong = purchase(6, 12, usd(1), "w");
+        wrong.verification.cvv = Check::Mismatch;
+        ask(switch, wrong);
+    };
+    for (found, expected) in [
+        (
+            decline_stating(open, |stated| stated.expiry = Expiry::new(2027, 1)),
+            (ExpiryMismatch, 0),
+        ),
+        (
+            decline_stating(open, |stated| stated.cvv = Check::Mismatch),
+            (CvvMismatch, 0),
+        ),
+        (
+            decline_stating(open, |stated| stated.pin = Check::Mismatch),
+            (PinIncorrect, 0),
+        ),
+        (
+            decline_stating(open, |stated| stated.cryptogram = Check::Mismatch),
+            (CryptogramInvalid, 0),
+        ),
+        (
+            decline_stating(tried, |stated| stated.cvv = Check::Match),
+            (VerificationTriesExceeded, 0),
+        ),
+        // What is right is declined for the money, and that costs.
+        (
+            decline_stating(open, |stated| stated.cvv = Check::Match),
+            (InsufficientFunds, 1),
+        ),
+        (decline_stating(tried, |_| {}), (InsufficientFunds, 1)),
     ] {
         assert_eq!(found, expected);
     }

@@ -9,11 +9,12 @@ use cardswitch::engine::approvals::*;
 use cardswitch::engine::card_batches::{BatchChange, BatchRow, CardOrder, NewCardBatch, RowError};
 use cardswitch::engine::command::*;
 use cardswitch::engine::controls::{Controls, List, ListMode, Window};
+use cardswitch::engine::decide::Outcome;
 use cardswitch::engine::event::Event;
 use cardswitch::engine::exceptions::{
     ChangeException, ControlException, ExceptionChange, ExceptionState, Lifts, RaisedLimit, Subject,
 };
-use cardswitch::engine::facts::{Country, Kind, NamedToken};
+use cardswitch::engine::facts::{Check, Country, Kind, NamedToken};
 use cardswitch::engine::failed_references::FailReference;
 use cardswitch::engine::fees::schedule::{FeeKind, ProgramFees, PutFeeSchedule};
 use cardswitch::engine::groups::{BuiltinMccGroup, MccGroup, MccGroupRef, SharedMerchantList};
@@ -25,6 +26,7 @@ use cardswitch::engine::link_states::TellCardsOfLink;
 use cardswitch::engine::merchants::MerchantEntry;
 use cardswitch::engine::money::{Currency, Money};
 use cardswitch::engine::programs::*;
+use cardswitch::engine::reason::DeclineReason;
 use cardswitch::engine::record;
 use cardswitch::engine::registry::*;
 use cardswitch::engine::reissue::ReissueReason;
@@ -38,6 +40,7 @@ use cardswitch::engine::tokens::{
     ChangeTokenStatus, OpenToken, TokenChange, TokenDevice, TokenStatus, name_card,
 };
 use cardswitch::engine::top_ups::{EndTopUp, ReserveReference, TopUpEnd};
+use cardswitch::engine::verification_tries::ResetVerificationTries;
 use cardswitch::engine::watch::{AutoTopUpRule, ChangeAccount};
 use cardswitch::engine::world::World;
 use engine_support::*;
@@ -104,7 +107,7 @@ fn records_of_another_format_are_refused_by_name() {
     for line in text.lines().skip(1) {
         let error = record::read(&bytes_of(line)).unwrap_err();
         let told =
-            "the record has format 1, this program reads format 7; use the version that wrote it";
+            "the record has format 1, this program reads format 8; use the version that wrote it";
         assert_eq!(error.to_string(), told);
     }
 }
@@ -268,7 +271,41 @@ fn story() -> Switch {
     money(&mut switch);
     fees(&mut switch);
     tokens(&mut switch);
+    tries(&mut switch);
     switch
+}
+
+/// A wrong CVV2, a right one that is not looked at any more, and tries that are given back.
+fn tries(switch: &mut Switch) {
+    let set = |switch: &mut Switch, verification_tries_per_day_max| {
+        let settings = EngineSettings {
+            verification_tries_per_day_max,
+            ..EngineSettings::default()
+        };
+        switch.registry(RegistryAction::ChangeSettings(Box::new(settings)));
+    };
+    set(switch, 1);
+    let root = AccountId(20);
+    switch.open_card(NewCard::of(24, 20, 20));
+    for (id, cvv, reason) in [
+        (511, Check::Mismatch, DeclineReason::CvvMismatch),
+        (512, Check::Match, DeclineReason::VerificationTriesExceeded),
+    ] {
+        let mut tried = purchase(id, 24, usd(100), &format!("tried {id}"));
+        tried.verification.cvv = cvv;
+        let outcome = switch.command(root, Action::Authorize(tried));
+        let Outcome::Event(Event::Authorized(authorized)) = &outcome else {
+            panic!("{outcome:?}");
+        };
+        let decline = authorized.decision.decline().unwrap();
+        assert_eq!(decline.reason, reason);
+    }
+    let card_id = CardId(24);
+    let reset = Action::ResetVerificationTries(ResetVerificationTries { card_id });
+    let outcome = switch.command(root, reset);
+    let expected = Event::VerificationTriesReset { failed: 1 };
+    assert_eq!(outcome, Outcome::Event(expected));
+    set(switch, 10);
 }
 
 /// A schedule with a fee of every kind, and one charge of each.

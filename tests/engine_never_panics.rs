@@ -36,6 +36,7 @@ use cardswitch::engine::tokens::{ChangeTokenStatus, OpenToken, TokenChange, name
 use cardswitch::engine::top_ups::{EndTopUp, TopUpEnd};
 use cardswitch::engine::touch::touch;
 use cardswitch::engine::transfers::{EndTransfer, ReceiveTransfer, ReturnReason, Transfer};
+use cardswitch::engine::verification_tries::ResetVerificationTries;
 use cardswitch::engine::watch::{AutoTopUp, AutoTopUpRule, ChangeAccount, NoteLowBalance};
 use engine_support::*;
 use proptest::prelude::*;
@@ -487,6 +488,11 @@ fn any_action() -> impl Strategy<Value = Action> {
             expiry: Expiry(expiry),
         })
     });
+    let reset = (0u64..8).prop_map(|card| {
+        Action::ResetVerificationTries(ResetVerificationTries {
+            card_id: CardId(card),
+        })
+    });
     let open_token = (0u64..8, 0u64..8, 0u16..400).prop_map(|(id, card, expiry)| {
         Action::OpenToken(Box::new(OpenToken {
             token_id: TokenId(id),
@@ -519,7 +525,7 @@ fn any_action() -> impl Strategy<Value = Action> {
         })
     });
     prop_oneof![
-        2 => replace, 1 => renew, 1 => month, 1 => expire,
+        2 => replace, 1 => renew, 1 => month, 1 => expire, 1 => reset,
         3 => any_recall(),
         3 => change_account, 2 => low, 2 => auto, 2 => announce, 2 => end_top_up, 4 => send, 3 => receive, 2 => end,
         1 => change_holder, 8 => resolve, 4 => withhold, 3 => release, 12 => authorize, 6 => advise, 5 => reverse, 4 => open_account, 6 => top_up, 4 => open_card,
@@ -547,6 +553,10 @@ fn in_tree(action: Action, tree: u64, stray: bool) -> Action {
             of.token_id.0 += tree * 10;
             of.card_id = card(of.card_id);
             Action::OpenToken(of)
+        }
+        Action::ResetVerificationTries(mut of) => {
+            of.card_id = card(of.card_id);
+            Action::ResetVerificationTries(of)
         }
         Action::ExpireCard(mut of) => {
             of.card_id = card(of.card_id);

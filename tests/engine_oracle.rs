@@ -36,6 +36,8 @@ mod orders;
 mod outcomes;
 #[path = "engine_oracle/past.rs"]
 mod past;
+#[path = "engine_oracle/proving.rs"]
+mod proving;
 #[path = "engine_oracle/recalling.rs"]
 mod recalling;
 #[path = "engine_oracle/reissuing.rs"]
@@ -115,6 +117,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::RngSeed;
 use proptest::test_runner::TestRunner;
+use proving::*;
 use recalling::*;
 use reissuing::*;
 use restoring::*;
@@ -189,6 +192,16 @@ proptest! {
 
     #[test]
     fn fees_on_conversions_and_declines_go_as_the_naive_ones_do(steps in prop_oneof![any_steps(), any_conversation()]) {
+        let naive = Naive {
+            has_rules: true,
+            has_fees: true,
+            ..Naive::default()
+        };
+        run(Engine::with_fees(2), naive, &steps);
+    }
+
+    #[test]
+    fn tries_of_verification_are_counted_as_the_naive_one_counts_them(steps in any_tries()) {
         let naive = Naive {
             has_rules: true,
             has_fees: true,

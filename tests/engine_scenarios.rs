@@ -43,6 +43,7 @@ use cardswitch::engine::time::Expiry;
 use cardswitch::engine::time_windows::{Days, TimeWindow};
 use cardswitch::engine::top_ups::{EndTopUp, TopUpEnd};
 use cardswitch::engine::trace::{Detail, TraceStep};
+use cardswitch::engine::verification_tries::ResetVerificationTries;
 use cardswitch::engine::watch::{AutoTopUpRule, ChangeAccount};
 use engine_support::kept::Kept;
 use engine_support::*;
@@ -68,6 +69,7 @@ const REACHABLE: &[DeclineReason] = &[
     DeclineReason::AccountFrozen,
     DeclineReason::ProgramSuspended,
     DeclineReason::AccountClosed,
+    DeclineReason::VerificationTriesExceeded,
     DeclineReason::ExpiryMismatch,
     DeclineReason::CvvMismatch,
     DeclineReason::CryptogramInvalid,
@@ -344,6 +346,7 @@ impl Play {
             "advise" => self.advise(words),
             "trace" => self.trace(asked),
             "reissue" => self.reissue(words),
+            "reset_tries" => self.reset_tries(words.plain(1)),
             "renew" => self.renew(words),
             "shown" => self.card_shown(words.plain(1)),
             change if words.plain(1) == "account" => {
@@ -446,6 +449,9 @@ impl Play {
                 "hold_hours" => settings.hold_expiry_ms = number * 3_600_000,
                 "closed_per_shard" => settings.closed_per_shard_max = number as u64,
                 "first_answer_minutes" => settings.first_answer_retention_ms = number * 60_000,
+                "verification_tries_per_day" => {
+                    settings.verification_tries_per_day_max = number as u32;
+                }
                 other => panic!("no setting {other}"),
             }
         }
@@ -612,6 +618,18 @@ impl Play {
             Ok(outcome) => told(&outcome),
             Err(outcome) => registry_told(&outcome),
         }
+    }
+
+    fn reset_tries(&mut self, name: &str) -> String {
+        let (root, card) = self.card_named(name);
+        let reset = ResetVerificationTries {
+            card_id: CardId(card),
+        };
+        told(
+            &self
+                .switch
+                .command(AccountId(root), Action::ResetVerificationTries(reset)),
+        )
     }
 
     fn renew(&mut self, words: &Words) -> String {
@@ -1241,6 +1259,17 @@ impl Play {
             }
             Detail::UsedBy { authorization_id } => {
                 format!("used_by={}", self.name_of(authorization_id.0))
+            }
+            Detail::Tries {
+                failed,
+                allowed,
+                resets,
+            } => {
+                let resets = resets.resets_at().map(|at| at.to_string());
+                format!(
+                    "failed={failed} allowed={allowed} resets_at={}",
+                    resets.unwrap_or("never".into())
+                )
             }
         };
         let owner = step.owner.map_or(String::new(), |owner| {

@@ -303,7 +303,7 @@ fn a_dump_is_a_json_object_a_line_with_the_names_of_the_rest_interface() {
          create_program create_risk_rule end_top_up end_transfer fail_reference issue_card \
          note_low_balance open_account open_card open_token put_decision_endpoint put_fee_schedule receive_transfer reissue_card \
          release_hold renew_card replace_card request_approval request_exception request_token \
-         reserve_reference resolve reveal_card reverse reverse_unknown_card set_exchange_rates \
+         reserve_reference reset_verification_tries resolve reveal_card reverse reverse_unknown_card set_exchange_rates \
          set_link_controls tell_cards_of_link top_up transfer verify_cardholder withhold"
     );
     assert_eq!(
@@ -316,7 +316,7 @@ fn a_dump_is_a_json_object_a_line_with_the_names_of_the_rest_interface() {
          idempotent_begun idempotent_completed link_controls_set monthly_fee_charged posted \
          program_changed program_created reference_failed reference_reserved resolved reversed risk_rule_changed \
          risk_rule_created settings_changed token_opened token_requested token_status_changed \
-         top_up_announced top_up_ended transferred withheld"
+         top_up_announced top_up_ended transferred verification_tries_reset withheld"
     );
 }
 

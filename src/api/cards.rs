@@ -24,6 +24,7 @@ use crate::engine::registry::{IssuedCard, LinkKey, RegistryView};
 use crate::engine::shipping::ShippingStatus;
 use crate::engine::state::{Card, CardStatus};
 use crate::engine::time::Timestamp;
+use crate::engine::verification_tries::ResetVerificationTries;
 use crate::engine::wallet::{FURTHER_ACCOUNTS_MAX, Wallet};
 use crate::json::trace;
 use crate::shard::reply::Reply;
@@ -204,6 +205,7 @@ impl FullCard {
             "replacement_for": card.replacement_for().map(|id| id.to_string()),
             "replaced_by": card.replaced_by().map(|id| id.to_string()),
             "shipping": card.shipping.as_deref().map(shipping::to_json),
+            "failed_verifications_today": card.verification_tries.failed_on_day_of(now),
             "created_at": card.created_at.to_string(),
         })
     }
@@ -351,6 +353,23 @@ pub async fn change_status(
         let before = find_full(&state, card_id).await?;
         let change = ChangeCardStatus { card_id, change };
         command(&state, before, Action::ChangeCardStatus(change)).await
+    };
+    once(gate.state()?, request, work).await
+}
+
+/// What was tried today counts no more.
+pub async fn reset_verification_tries(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    request: WriteRequest,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write { state, fields, .. } = write;
+        fields.finish()?;
+        let card_id = id.parse().map_err(|_| not_found())?;
+        let before = find_full(&state, card_id).await?;
+        let reset = ResetVerificationTries { card_id };
+        command(&state, before, Action::ResetVerificationTries(reset)).await
     };
     once(gate.state()?, request, work).await
 }

@@ -136,6 +136,7 @@ fn card_objects(routes: Routes) -> Routes {
         .post("/v1/cards/{id}/activate", CardsIssue, Card, card(StatusChange::Activate))
         .post("/v1/cards/{id}/freeze", CardsFreeze, Card, card(StatusChange::Freeze))
         .post("/v1/cards/{id}/unfreeze", CardsUnfreeze, Card, card(StatusChange::Unfreeze))
+        .post("/v1/cards/{id}/reset_verification_tries", CardsUnfreeze, Card, cards::reset_verification_tries)
         .post("/v1/cards/{id}/block", CardsBlock, Card, cards::block)
         .post("/v1/cards/{id}/close", CardsClose, Card, card(StatusChange::Close))
         .list("/v1/card_batches", CardsRead, Several, card_batches::many)

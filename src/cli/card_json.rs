@@ -9,6 +9,7 @@ use crate::engine::command::{CardType, ChangeCardStatus, OpenCard, StatusChange}
 use crate::engine::registry::{IssueCard, LinkKey, RegistryAction};
 use crate::engine::reissue::{CardReplaced, ReissueCard, RenewCard, ReplaceCard};
 use crate::engine::shipping::ChangeShipping;
+use crate::engine::verification_tries::ResetVerificationTries;
 use serde_json::{Value, json};
 
 /// How many rows, and what is wrong with some; what was ordered is not told.
@@ -144,6 +145,17 @@ pub(super) fn expire_card(expire: &ExpireCard) -> Value {
         "card_id": expire.card_id.to_string(),
         "expiry": month(expire.expiry),
     })
+}
+
+pub(super) fn reset_verification_tries(reset: ResetVerificationTries) -> Value {
+    json!({
+        "type": "reset_verification_tries",
+        "card_id": reset.card_id.to_string(),
+    })
+}
+
+pub(super) fn verification_tries_reset(failed: u16) -> Value {
+    json!({ "type": "verification_tries_reset", "failed": failed })
 }
 
 pub fn change_status(change: &ChangeCardStatus) -> Value {

@@ -125,6 +125,7 @@ fn command(command: &Command) -> Value {
         Action::ChangeTokenStatus(change) => token_json::change(*change),
         Action::ChangeShipping(change) => card_json::change_shipping(change),
         Action::ExpireCard(expire) => card_json::expire_card(expire),
+        Action::ResetVerificationTries(reset) => card_json::reset_verification_tries(*reset),
     }
 }
 
@@ -203,6 +204,7 @@ fn event(event: &Event) -> Value {
             json!({ "type": "token_opened", "card_id": card_id.to_string(), "status": status.name() })
         }
         Event::CardExpired => json!({ "type": "card_expired" }),
+        Event::VerificationTriesReset { failed } => card_json::verification_tries_reset(*failed),
         Event::ShippingChanged { from, to } => moved("shipping_changed", from.name(), to.name()),
         Event::TokenStatusChanged { from, to } => {
             moved("token_status_changed", from.name(), to.name())
@@ -394,6 +396,7 @@ fn change_settings(settings: &EngineSettings) -> Value {
         "idempotency_bytes_of_tenant_max": settings.idempotency_bytes_of_tenant_max,
         "ended_api_key_retention_ms": settings.ended_api_key_retention_ms,
         "past_exception_retention_ms": settings.past_exception_retention_ms,
+        "verification_tries_per_day_max": settings.verification_tries_per_day_max,
     })
 }
 

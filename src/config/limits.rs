@@ -9,6 +9,8 @@ use serde::Deserialize;
 const APPROVAL_VALID_DAYS: u32 = (APPROVAL_VALID_MS / (24 * 3_600_000)) as u32;
 /// Longest that something past is still known.
 const DAYS_MAX: u32 = 100 * 366;
+/// More would be no bound: all CVVs are 1,000.
+const VERIFICATION_TRIES_MAX: u32 = 1_000;
 
 /// Bounds and times that decisions depend on; a change is journalled at the next start.
 #[derive(Debug, Clone, Deserialize)]
@@ -26,6 +28,7 @@ pub struct Limits {
     pub idempotency_mib_of_tenant_max: u32,
     pub ended_api_key_days: u32,
     pub past_exception_days: u32,
+    pub verification_tries_per_day_max: u32,
 }
 
 impl Default for Limits {
@@ -44,6 +47,7 @@ impl Default for Limits {
             idempotency_mib_of_tenant_max: 128,
             ended_api_key_days: 30,
             past_exception_days: 90,
+            verification_tries_per_day_max: settings.verification_tries_per_day_max,
         }
     }
 }
@@ -66,6 +70,7 @@ impl Limits {
             idempotency_bytes_of_tenant_max: mib(self.idempotency_mib_of_tenant_max),
             ended_api_key_retention_ms: days(self.ended_api_key_days),
             past_exception_retention_ms: days(self.past_exception_days),
+            verification_tries_per_day_max: self.verification_tries_per_day_max,
         }
     }
 
@@ -93,6 +98,11 @@ impl Limits {
                 let what = format!("[limits] `{key}` must be 1 to {most}");
                 return Err(WrongKey::new(&["limits", key], &what));
             }
+        }
+        if self.verification_tries_per_day_max > VERIFICATION_TRIES_MAX {
+            let key = "verification_tries_per_day_max";
+            let what = format!("[limits] `{key}` must be 0 (no bound) to {VERIFICATION_TRIES_MAX}");
+            return Err(WrongKey::new(&["limits", key], &what));
         }
         // What a key asked for is still approved while it waits, where the key was rolled meanwhile.
         if !(APPROVAL_VALID_DAYS..=DAYS_MAX).contains(&self.ended_api_key_days) {

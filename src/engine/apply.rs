@@ -22,6 +22,7 @@ use super::reissue;
 use super::scope::Scope;
 use super::slot_index::hash_of_id;
 use super::state::{Account, AccountStatus, Card, CardStatus, State};
+use super::verification_tries::{self, VerificationTries};
 use super::{shipping, tokens, top_ups, transfers, watch, withhold};
 
 /// Moves the state. The command must be the one that the event came of.
@@ -109,6 +110,9 @@ fn apply_card(state: &mut State, command: &Command, event: &Event) -> bool {
         }
         (Action::ChangeShipping(change), Event::ShippingChanged { .. }) => {
             shipping::apply(state, command, change);
+        }
+        (Action::ResetVerificationTries(reset), Event::VerificationTriesReset { .. }) => {
+            verification_tries::apply_reset(state, reset);
         }
         (Action::ExpireCard(expire), Event::CardExpired) => card_expiry::apply(state, expire),
         _ => return false,
@@ -409,6 +413,7 @@ fn new_card(state: &mut State, open: &OpenCard, status: CardStatus) -> Card {
         shipping: shipping::ordered(open.shipping.as_deref(), open.issued_at),
         is_expired: false,
         decline_fees: None,
+        verification_tries: VerificationTries::default(),
     }
 }
 

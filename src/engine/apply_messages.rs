@@ -18,6 +18,7 @@ use super::reason::DeclineReason;
 use super::refunds;
 use super::state::State;
 use super::time::Timestamp;
+use super::verification_tries::is_failed_try;
 
 pub(super) fn authorization(
     state: &mut State,
@@ -41,6 +42,7 @@ pub(super) fn authorization(
     if authorized.keeps_history && !clash && authorized.increased.is_none() {
         note_history(state, command, authorize, authorized);
     }
+    note_failed_try(state, command, authorize, authorized);
     let Some(account_id) = authorized.account_id else {
         return;
     };
@@ -100,6 +102,21 @@ fn waiting(authorize: &Authorize, authorized: &Authorized) -> Option<Box<Waiting
         },
         kept: Kept::of(authorized.conversion.as_deref()),
     }))
+}
+
+/// On the card itself, and not on the first of its chain: whoever has a new number has nothing of the tries with the old one.
+fn note_failed_try(
+    state: &mut State,
+    command: &Command,
+    authorize: &Authorize,
+    authorized: &Authorized,
+) {
+    let decline = authorized.decision.decline();
+    if decline.is_some_and(|decline| is_failed_try(decline.reason))
+        && let Some(card) = state.card_mut(authorize.card_id)
+    {
+        card.verification_tries.note_failure(command.at);
+    }
 }
 
 fn note_history(

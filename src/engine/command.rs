@@ -23,6 +23,7 @@ use super::time::{Expiry, Timestamp};
 use super::tokens::{ChangeTokenStatus, OpenToken};
 use super::top_ups::EndTopUp;
 use super::transfers::{EndTransfer, ReceiveTransfer, Transfer};
+use super::verification_tries::ResetVerificationTries;
 use super::wallet::Wallet;
 use super::watch::{AutoTopUp, ChangeAccount, NoteLowBalance};
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,7 @@ pub enum Action {
     ChangeShipping(Box<ChangeShipping>),
     /// Follows from the time, as a month ends.
     ExpireCard(ExpireCard),
+    ResetVerificationTries(ResetVerificationTries),
 }
 
 /// A request to reserve money (1987: 0100, 0101), or to take it at once (0200, 0201).

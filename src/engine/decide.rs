@@ -28,7 +28,7 @@ use super::state::{Account, Card, State};
 use super::time::Timestamp;
 use super::trace::{Detail, Step};
 use super::{decide_advice, decide_objects, decide_reversal};
-use super::{resolve, shipping, tokens, top_ups, transfers, watch, withhold};
+use super::{resolve, shipping, tokens, top_ups, transfers, verification_tries, watch, withhold};
 
 /// What came of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +77,9 @@ pub fn decide(state: &State, command: &Command) -> Outcome {
         Action::ChangeTokenStatus(change) => tokens::decide_change(state, command, change),
         Action::ChangeShipping(change) => shipping::decide(state, command, change),
         Action::ExpireCard(expire) => card_expiry::decide(state, command, expire),
+        Action::ResetVerificationTries(reset) => {
+            verification_tries::decide_reset(state, command, reset)
+        }
         Action::Withhold(withhold) => withhold::decide(state, command, &withhold.payment),
         Action::ChangeCardHolder(change) => {
             match state.card_of_tree(command.root, change.card_id) {

@@ -26,6 +26,9 @@ pub struct EngineSettings {
     pub ended_api_key_retention_ms: i64,
     /// How long an exception that is over is still known.
     pub past_exception_retention_ms: i64,
+    /// So many requests of a day (UTC) may state a wrong expiry, CVV, PIN or cryptogram of one card; after them nothing of it
+    /// is looked at on that day. Zero: as many as there are.
+    pub verification_tries_per_day_max: u32,
 }
 
 impl Default for EngineSettings {
@@ -43,6 +46,7 @@ impl Default for EngineSettings {
             idempotency_bytes_of_tenant_max: 128 << 20,
             ended_api_key_retention_ms: 30 * 24 * 3_600_000,
             past_exception_retention_ms: 90 * 24 * 3_600_000,
+            verification_tries_per_day_max: 10,
         }
     }
 }

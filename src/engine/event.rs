@@ -97,6 +97,10 @@ pub enum Event {
         to: ShippingStatus,
     },
     CardExpired,
+    VerificationTriesReset {
+        /// How many had failed on that day.
+        failed: u16,
+    },
 }
 
 /// The decision on a request, approved or declined.

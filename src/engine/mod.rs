@@ -105,6 +105,7 @@ pub mod trace;
 mod trace_packing;
 pub mod transfers;
 mod unknown_card;
+pub mod verification_tries;
 pub mod wallet;
 pub mod watch;
 pub mod watched;

@@ -49,6 +49,7 @@ decline_reasons! {
     AccountClosed = "account_closed",
     ProgramSuspended = "program_suspended",
     CardholderUnverified = "cardholder_unverified",
+    VerificationTriesExceeded = "verification_tries_exceeded",
     ExpiryMismatch = "expiry_mismatch",
     CvvMismatch = "cvv_mismatch",
     CryptogramInvalid = "cryptogram_invalid",

@@ -16,6 +16,7 @@ use super::registry::{IssueCard, Registry, RegistryEvent, RegistryOutcome, Regis
 use super::shipping::{self, ShippingOrder};
 use super::state::{Card, CardStatus, State};
 use super::time::{Expiry, Timestamp};
+use super::verification_tries::VerificationTries;
 use serde::{Deserialize, Serialize};
 
 /// Where a card stands among those that replaced one another. A card that neither replaced nor was replaced has none.
@@ -311,6 +312,7 @@ fn apply_replace(
         shipping: shipping::ordered(replace.shipping.as_deref(), replace.issued_at),
         is_expired: false,
         decline_fees: None,
+        verification_tries: VerificationTries::default(),
     };
     let card = match card.status.is_closed() {
         true => with_shipping_cancelled(card, command.at),

@@ -27,6 +27,7 @@ use super::time::{Expiry, Timestamp};
 use super::tokens::Tokens;
 use super::top_ups::TopUps;
 use super::transfers::Transfers;
+use super::verification_tries::VerificationTries;
 use super::wallet::Wallet;
 use super::watch::Watch;
 use super::watched::Watched;
@@ -221,6 +222,7 @@ pub struct Card {
     pub is_expired: bool,
     /// Of one that was charged for declines by a schedule that counts them.
     pub decline_fees: Option<DeclineFees>,
+    pub verification_tries: VerificationTries,
 }
 
 impl Card {

@@ -159,6 +159,12 @@ pub enum Detail {
     UsedBy {
         authorization_id: AuthorizationId,
     },
+    /// Requests of the day that failed verification before this one, with how many may.
+    Tries {
+        failed: u16,
+        allowed: u32,
+        resets: WindowEnd,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -337,6 +343,11 @@ mod tests {
             }),
             any::<u64>().prop_map(|id| Detail::UsedBy {
                 authorization_id: AuthorizationId(id)
+            }),
+            (any::<u16>(), any::<[u32; 2]>()).prop_map(|(failed, [allowed, end])| Detail::Tries {
+                failed,
+                allowed,
+                resets: WindowEnd(end),
             }),
             any::<[u16; 2]>().prop_map(|[home, country]| Detail::HomeCountry { home, country }),
             (any::<u64>(), any::<u32>(), any::<u8>()).prop_map(|(id, version, outcome)| {

@@ -41,6 +41,7 @@ const NO_RATE: u8 = ABOVE | 14 << 3;
 const OWNER: u8 = 15;
 const LOCKED_TO: u8 = ABOVE | 24 << 3;
 const USED_BY: u8 = ABOVE | 25 << 3;
+const TRIES: u8 = ABOVE | 26 << 3;
 const _: () = assert!(OWNER + Scope::ALL.len() as u8 == LOCKED_TO >> 3);
 
 /// Four heads and at most six numbers of ten bytes; a power of two, so that a place is cheap to bound.
@@ -239,6 +240,16 @@ impl Packed {
                 self.byte(USED_BY);
                 self.number(authorization_id.0);
             }
+            Detail::Tries {
+                failed,
+                allowed,
+                resets,
+            } => {
+                self.byte(TRIES);
+                self.number(u64::from(failed));
+                self.number(u64::from(allowed));
+                self.number(u64::from(resets.0));
+            }
             // The others are written above.
             _ => {}
         }
@@ -352,7 +363,7 @@ impl<'a> Unpacking<'a> {
         let mut head = self.byte()?;
         let mut scope = Scope::ALL[usize::from(head >> 3 & 3)];
         if let RISK_RULE | THREE_DS | HOME_COUNTRY | EXCEPTION | LINK | ACCOUNT | NO_RATE
-        | LOCKED_TO | USED_BY = head
+        | LOCKED_TO | USED_BY | TRIES = head
         {
             return self.rarer(head);
         }
@@ -430,6 +441,11 @@ impl<'a> Unpacking<'a> {
             },
             USED_BY => Detail::UsedBy {
                 authorization_id: AuthorizationId(self.number()?),
+            },
+            TRIES => Detail::Tries {
+                failed: self.number()? as u16,
+                allowed: self.number()? as u32,
+                resets: WindowEnd(self.number()? as u32),
             },
             _ => Detail::ThreeDs {
                 eci: self.byte()?,

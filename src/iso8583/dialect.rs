@@ -28,6 +28,7 @@ pub const RESPONSE_REASONS: &[&str] = &[
     "terminal_not_permitted",
     "card_not_found",
     "unknown_bin",
+    "verification_tries_exceeded",
     "cvv_mismatch",
     "cryptogram_invalid",
     "expiry_mismatch",

@@ -49,6 +49,7 @@ fn only_networks_depart_from_the_codes_of_the_standard() {
         ("card_frozen", "62", "62", "62", "104"),
         ("mcc_blocked", "57", "9G", "57", "119"),
         ("cvv_mismatch", "05", "N7", "05", "100"),
+        ("verification_tries_exceeded", "75", "75", "75", "106"),
         ("three_ds_required", "05", "1A", "65", "100"),
         ("card_closed", "14", "46", "14", "118"),
         ("format_error", "30", "30", "30", "904"),

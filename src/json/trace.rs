@@ -118,6 +118,11 @@ fn detail_to_json(step: Step, detail: Detail) -> Value {
             json!({ "locked_to": locked_to })
         }
         Detail::UsedBy { authorization_id } => json!({ "used_by": authorization_id.to_string() }),
+        Detail::Tries {
+            failed,
+            allowed,
+            resets,
+        } => json!({ "failed": failed, "allowed": allowed, "resets_at": resets_at(resets) }),
         Detail::None => json!({}),
     }
 }
@@ -481,6 +486,15 @@ mod tests {
                     message: 348,
                 },
                 json!({"card": "2029-12", "message": "2029-01"}),
+            ),
+            (
+                Step::Verification,
+                Detail::Tries {
+                    failed: 10,
+                    allowed: 10,
+                    resets: WindowEnd(29_766_240),
+                },
+                json!({"failed": 10, "allowed": 10, "resets_at": "2026-08-06T00:00:00.000Z"}),
             ),
             (
                 Step::RiskRules,

@@ -436,6 +436,7 @@ impl Worker {
             Action::ChangeCardControls(change) => change.card_id,
             Action::ChangeCardHolder(change) => change.card_id,
             Action::ChangeShipping(change) => change.card_id,
+            Action::ResetVerificationTries(reset) => reset.card_id,
             Action::OpenToken(open) => return self.token(open.token_id),
             Action::ChangeTokenStatus(change) => return self.token(change.token_id),
             Action::Authorize(_)

@@ -51,8 +51,14 @@ pub enum Decline {
 /// looked at before the controls, so that a drained account may hide those.
 const DECLINES: &[(Decline, &[&str])] = &[
     (Decline::UnknownCard, &["card_not_found", "unknown_bin"]),
-    (Decline::WrongExpiry, &["expiry_mismatch"]),
-    (Decline::WrongCvv2, &["cvv_mismatch"]),
+    (
+        Decline::WrongExpiry,
+        &["expiry_mismatch", "verification_tries_exceeded"],
+    ),
+    (
+        Decline::WrongCvv2,
+        &["cvv_mismatch", "verification_tries_exceeded"],
+    ),
     (Decline::Frozen, &["card_frozen"]),
     (Decline::Closed, &["card_closed"]),
     (Decline::Funds, &["insufficient_funds"]),

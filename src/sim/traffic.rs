@@ -57,6 +57,9 @@ pub enum Outgoing {
     },
 }
 
+/// One of so many good cards is there to be tried wrong.
+const TRIED_OF: usize = 16;
+
 /// Payments remembered for repeats and reversals.
 const REMEMBERED: usize = 512;
 
@@ -82,6 +85,9 @@ impl Past {
 pub struct Generator {
     cards: Arc<[SimCard]>,
     ordinary: Vec<u32>,
+    /// Those whose expiry and CVV2 are stated wrong, and no others: an issuer takes a few such tries a day, and then declines
+    /// whatever states them.
+    tried: Vec<u32>,
     controlled: Vec<u32>,
     mix: Mix,
     random: Random,
@@ -116,8 +122,14 @@ impl Generator {
             }
             found
         };
+        let mut ordinary = indices(true);
+        let tried = match ordinary.len() {
+            0 | 1 => ordinary.clone(),
+            count => ordinary.split_off(count - count.div_ceil(TRIED_OF)),
+        };
         Generator {
-            ordinary: indices(true),
+            ordinary,
+            tried,
             controlled: indices(false),
             cards,
             remembers: mix.looks_back(),
@@ -202,9 +214,13 @@ impl Generator {
 
     fn pay(&mut self, choice: Choice, now: Stamp) -> (Outgoing, Expectation) {
         let controlled = choice == Choice::Control && !self.controlled.is_empty();
-        let among = match controlled || self.ordinary.is_empty() {
-            true => &self.controlled,
-            false => &self.ordinary,
+        let is_wrong = matches!(choice, Choice::WrongExpiry | Choice::WrongCvv2);
+        let (among, choice) = match (controlled || self.ordinary.is_empty(), is_wrong) {
+            (true, false) => (&self.controlled, choice),
+            // None of them may be tried wrong.
+            (true, true) => (&self.controlled, Choice::Purchase),
+            (false, true) => (&self.tried, choice),
+            (false, false) => (&self.ordinary, choice),
         };
         let card = among[self.random.below(among.len() as u64) as usize];
         let mut payment = self.payment(choice, card, now);

@@ -57,6 +57,39 @@ fn cards_with_controls_run_into_them() {
 }
 
 #[test]
+fn cards_that_are_tried_wrong_do_nothing_else() {
+    let tried_and_used = |profiles: &[Profile]| {
+        let mix = "wrong_expiry=1,wrong_cvv2=1,purchase=2,control=2,three_ds=1,cash=1";
+        let mut generator = generator(profiles, mix, 3);
+        let (mut tried, mut used) = (vec![], vec![]);
+        for _ in 0..2_000 {
+            let (Outgoing::Request(payment), _) = generator.next(Stamp::default()) else {
+                panic!("this mix has requests only");
+            };
+            let cards = match payment.twist {
+                Twist::WrongExpiry | Twist::WrongCvv2 => &mut tried,
+                _ => &mut used,
+            };
+            cards.push(payment.card);
+        }
+        for cards in [&mut tried, &mut used] {
+            cards.sort_unstable();
+            cards.dedup();
+        }
+        (tried, used)
+    };
+    let many = tried_and_used(&[Profile::Ok; 40]);
+    assert_eq!(many, ((37..40).collect(), (0..37).collect()));
+    let two = tried_and_used(&[Profile::Ok, Profile::Ok, Profile::MccBlock]);
+    assert_eq!(two, (vec![1], vec![0, 2]));
+    // The only good one has to be for everything.
+    let one = tried_and_used(&[Profile::Ok, Profile::MccBlock]);
+    assert_eq!(one, (vec![0], vec![0, 1]));
+    let none = tried_and_used(&[Profile::MccBlock]);
+    assert_eq!(none, (vec![], vec![0]));
+}
+
+#[test]
 fn an_early_reversal_is_followed_by_its_original() {
     let mut generator = generator(&[Profile::Ok], "early_reversal=1", 3);
     let (first, expected) = generator.next(Stamp::default());

@@ -329,6 +329,8 @@ impl Batch {
             ) => return self.card(sequence, command, event),
             // An event for those who listen: the tables have the expiry.
             (Event::CardExpired, Action::ExpireCard(_)) => {}
+            // Tries are read from memory.
+            (Event::VerificationTriesReset { .. }, Action::ResetVerificationTries(_)) => {}
             // It is in its tables since it came first.
             (Event::Recalled, Action::Recall(_)) => {}
             // A new kind of event must be given its rows here.
@@ -343,6 +345,7 @@ impl Batch {
                 | Event::Withheld(_)
                 | Event::Resolved(_)
                 | Event::CardExpired
+                | Event::VerificationTriesReset { .. }
                 | Event::Recalled,
                 _,
             ) => return false,

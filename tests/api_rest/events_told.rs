@@ -272,6 +272,64 @@ fn the_status_of_a_card_in_an_event_is_that_of_its_links_too() {
     assert_eq!(of_later[1], json!(["card.unfrozen", "active", "active"]));
 }
 
+/// With the last try that is compared; again only after tries were given back.
+#[test]
+fn that_a_card_was_tried_too_often_is_told_once() {
+    let switch = Switch::start();
+    let client = switch.client();
+    subscribe(
+        &client,
+        json!({"events": ["card.verification_tries_exceeded"]}),
+    );
+    let (_, card) = funded_card(&client, json!({}));
+    let reason = |cvv2: &str| {
+        let body = json!({"card_id": card, "amount": 100, "cvv2": cvv2});
+        let paid = client.post("/v1/simulate/authorizations", body);
+        paid.created();
+        paid.json()["decision"]["reason"].clone()
+    };
+    let exceeded = || told(&switch, &client, "").len();
+    for _ in 0..9 {
+        assert_eq!(reason("wrong"), "cvv_mismatch");
+    }
+    assert_eq!(exceeded(), 0);
+    assert_eq!(reason("wrong"), "cvv_mismatch");
+    assert_eq!(exceeded(), 1);
+    for cvv2 in ["right", "wrong"] {
+        assert_eq!(reason(cvv2), "verification_tries_exceeded");
+    }
+    assert_eq!(exceeded(), 1);
+    let path = format!("/v1/cards/{card}");
+    let failed = || client.get(&path).ok()["failed_verifications_today"].clone();
+    assert_eq!(failed(), 10);
+    let reset = format!("{path}/reset_verification_tries");
+    assert_eq!(
+        client.post(&reset, json!({})).ok()["failed_verifications_today"],
+        0
+    );
+    assert_eq!((failed(), reason("right")), (json!(0), Value::Null));
+    for _ in 0..10 {
+        assert_eq!(reason("wrong"), "cvv_mismatch");
+    }
+    let all = told(&switch, &client, "");
+    assert_eq!(all.len(), 2);
+    for event in &all {
+        let data = &event["data"];
+        assert_eq!(
+            (&data["card_id"], &data["card"]["id"]),
+            (&json!(card), &json!(card))
+        );
+    }
+    let audited = client.get(&format!("/v1/audit_log?object_id={card}")).ok();
+    let entries = audited["data"].as_array().unwrap();
+    let entry = entries.iter().find(|entry| {
+        entry["action"]
+            .as_str()
+            .is_some_and(|action| action.ends_with("/reset_verification_tries"))
+    });
+    assert!(entry.is_some(), "{audited}");
+}
+
 /// Wherever a decline is told: whose state it was, and which rate was missing.
 #[test]
 fn a_decline_says_what_is_frozen_and_which_rate_is_missing() {

@@ -321,6 +321,7 @@ fn visa() -> NetworkSettings {
 /// As a dialect would say it, for a network called visa.
 fn response_code(network: &str, answered: Answered) -> Option<String> {
     let code = match answered.reason {
+        None if answered.result == AuthorizationResult::Waiting => return None,
         None if answered.result == AuthorizationResult::PartiallyApproved => "10",
         None => "00",
         Some(DeclineReason::CardNotFound) => "14",

@@ -117,9 +117,10 @@ const ELSEWHERE: [(&str, &str); 4] = [
 ];
 
 /// Types of events that the walk gives no cause for.
-const NOT_TOLD_HERE: [&str; 10] = [
+const NOT_TOLD_HERE: [&str; 11] = [
     "card.renewed",
     "card.expired",
+    "card.verification_tries_exceeded",
     "limit.threshold_reached",
     "transfer.returned",
     "transfer.failed",
@@ -571,6 +572,8 @@ impl Walk<'_> {
         self.done(&format!("/v1/cards/{shipped}/shipping"), sent);
         self.done(&format!("/v1/cards/{physical}/activate"), json!({}));
         self.done(&format!("/v1/cards/{physical}/renew"), json!({}));
+        let reset = format!("/v1/cards/{physical}/reset_verification_tries");
+        self.done(&reset, json!({}));
         let damaged = json!({"reason": "damaged"});
         self.done(&format!("/v1/cards/{physical}/reissue"), damaged);
         let rows = json!([{"account_id": account}, {"account_id": "acct_0000000000000"}, 7]);

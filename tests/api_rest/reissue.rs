@@ -265,7 +265,9 @@ fn a_renewed_card_has_its_number_and_another_expiry_and_cvv2() {
     );
     switch.projected();
     let list = client.get(&format!("/v1/cards?account_id={account}")).ok();
-    assert_eq!(list["data"], json!([renewed]));
+    let mut tried = renewed;
+    tried["failed_verifications_today"] = json!(1);
+    assert_eq!(list["data"], json!([tried]));
 }
 
 /// The registry knows of the renewal, and the process ends before the shard does.

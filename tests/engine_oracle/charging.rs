@@ -90,6 +90,11 @@ fn is_free(reason: DeclineReason) -> bool {
         DeclineReason::TokenSuspended,
         DeclineReason::AccountFrozen,
         DeclineReason::AccountClosed,
+        DeclineReason::VerificationTriesExceeded,
+        DeclineReason::ExpiryMismatch,
+        DeclineReason::CvvMismatch,
+        DeclineReason::PinIncorrect,
+        DeclineReason::CryptogramInvalid,
         DeclineReason::ExchangeRateMissing,
     ]
     .contains(&reason)

@@ -68,6 +68,7 @@ impl Engine {
 
     fn with(mut switch: Switch) -> Engine {
         switch.set_rates(&abroad::rates());
+        bound_tries(&mut switch);
         for (place, expression) in RULES.iter().enumerate() {
             let rule = RiskRule {
                 id: rule_id(place),
@@ -415,6 +416,7 @@ pub fn request_of(
     request.posts = payment.posts;
     request.is_marked_repeat = is_marked(payment.name);
     request.token = payment.token.in_engine();
+    request.verification = payment.proof.in_engine();
     request
 }
 

@@ -107,6 +107,7 @@ pub struct Payment {
     /// One of the cases of `abroad`; the amount is in its currency.
     pub case: u8,
     pub token: ByToken,
+    pub proof: Proof,
 }
 
 impl Payment {
@@ -124,6 +125,7 @@ impl Payment {
             posts: false,
             case: 0,
             token: ByToken::Nothing,
+            proof: Proof::default(),
         }
     }
 

@@ -265,6 +265,9 @@ impl View<'_> {
         if any_is(AccountStatusChange::Freeze) {
             return Some(DeclineReason::AccountFrozen);
         }
+        if let Some(reason) = self.proof(payment) {
+            return Some(reason);
+        }
         if let Some(taken) = taken.filter(|taken| payment.takes_money() && *taken > 0) {
             if taken > self.available(account) {
                 return Some(DeclineReason::InsufficientFunds);

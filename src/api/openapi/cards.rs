@@ -102,6 +102,10 @@ fn on_cards() -> Vec<Operation> {
         ("/v1/cards/{id}/activate", "Activate a physical card"),
         ("/v1/cards/{id}/freeze", "Freeze a card"),
         ("/v1/cards/{id}/unfreeze", "Give a card back what it was"),
+        (
+            "/v1/cards/{id}/reset_verification_tries",
+            "Forget what was stated of a card today and was wrong",
+        ),
         ("/v1/cards/{id}/close", "Close a card for good"),
         (
             "/v1/cards/{id}/renew",
@@ -189,6 +193,13 @@ fn card() -> Value {
             ("replacement_for", unset(id("card"))),
             ("replaced_by", unset(id("card"))),
             ("shipping", or_null(shipping::shipping())),
+            (
+                "failed_verifications_today",
+                noted(
+                    number(0),
+                    "Requests of the day (UTC) with a wrong expiry, CVV, PIN or cryptogram.",
+                ),
+            ),
             ("created_at", moment()),
         ],
         Vec::new(),

@@ -56,9 +56,13 @@ pub fn of_type_alone(event: EventType) -> Value {
 pub fn data_of(event: EventType) -> EventData {
     use EventType::*;
     match event {
-        CardCreated | CardActivated | CardBlocked | CardRenewed | CardExpired | LimitUpdated => {
-            of("CardEventData", vec![card_member()])
-        }
+        CardCreated
+        | CardActivated
+        | CardBlocked
+        | CardRenewed
+        | CardExpired
+        | CardVerificationTriesExceeded
+        | LimitUpdated => of("CardEventData", vec![card_member()]),
         CardFrozen | CardUnfrozen | CardClosed => {
             let cause = noted(
                 named("LinkRef"),

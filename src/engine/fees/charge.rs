@@ -312,7 +312,7 @@ pub struct DeclineFees {
 
 /// Declines that are nobody's doing who pays: messages that are wrong in themselves or come twice, cards that are not
 /// there, what could not be decided; and cards, tokens, accounts and programs that are closed, blocked, expired, suspended or
-/// not activated, which whoever found the number may try for ever.
+/// not activated, which whoever found the number may try for ever; and what was stated of a card and is wrong.
 pub fn is_free(reason: DeclineReason) -> bool {
     use DeclineReason::*;
     matches!(
@@ -341,6 +341,11 @@ pub fn is_free(reason: DeclineReason) -> bool {
             | TokenExpired
             | AccountFrozen
             | AccountClosed
+            | VerificationTriesExceeded
+            | ExpiryMismatch
+            | CvvMismatch
+            | CryptogramInvalid
+            | PinIncorrect
             | ExchangeRateMissing
             | ProgramSuspended
             | InternalError

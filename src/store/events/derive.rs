@@ -18,6 +18,7 @@ use crate::engine::registry::{LinkKey, RegistryAction, RegistryEvent};
 use crate::engine::risk::rule::RuleState;
 use crate::engine::shipping::ShippingStatus;
 use crate::engine::state::{AccountStatus, CardStatus};
+use crate::engine::verification_tries::is_last_try;
 use crate::json::signer::signer;
 use crate::store::from_fees;
 use crate::store::from_message::{
@@ -222,6 +223,12 @@ fn of_shard(context: &EventContext, action: &Action, event: &Event) -> Vec<Draft
         }
         (Action::RenewCard(renew), Event::CardRenewed(_)) => {
             context.about_card(renew.card_id, EventType::CardRenewed)
+        }
+        (Action::Authorize(authorize), Event::Authorized(authorized))
+            if is_last_try(authorized) =>
+        {
+            let event_type = EventType::CardVerificationTriesExceeded;
+            context.about_card(authorize.card_id, event_type)
         }
         (Action::ExpireCard(expire), Event::CardExpired) => {
             context.about_card(expire.card_id, EventType::CardExpired)

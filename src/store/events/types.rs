@@ -43,6 +43,7 @@ event_types! {
     CardRenewed = "card.renewed", CardsRead, "a card has a new expiry";
     CardExpired = "card.expired", CardsRead, "the expiry of a card that was not closed has passed: the month that it is good through ended, in UTC";
     CardShippingUpdated = "card.shipping_updated", CardsRead, "the making or sending of a card came further, or ended: `shipping_status` of the card";
+    CardVerificationTriesExceeded = "card.verification_tries_exceeded", CardsRead, "what was stated of a card was wrong as often as it may be in a day: until that ends, or tries are given back, nothing that is stated of it is looked at";
     LimitUpdated = "limit.updated", CardsRead, "the controls of a card were changed";
     TokenRequested = "token.requested", CardsRead, "a token was asked for, with a card";
     TokenActivated = "token.activated", CardsRead, "a token was activated: it may pay";
