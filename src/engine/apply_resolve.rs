@@ -74,6 +74,19 @@ fn end_wait(state: &mut State, command: &Command, id: AuthorizationId, answer: A
         };
         expect_authorization(state, id).answered = Some(answered);
         remember_answer(state, command, answered, true);
+        if answer.declined().is_some() {
+            give_card_back(state, id);
+        }
+    }
+}
+
+/// Its merchant was told no in the end: it is not what its card was used for, nor what locks it to that merchant.
+pub(super) fn give_card_back(state: &mut State, id: AuthorizationId) {
+    let known = expect_authorization(state, id);
+    let (card_id, lock) = (known.card_id, std::mem::take(&mut known.lock));
+    if let Some(card) = state.kept_on_mut(card_id) {
+        card.give_back_use(id);
+        card.give_back_lock(lock);
     }
 }
 

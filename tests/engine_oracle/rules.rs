@@ -26,6 +26,13 @@ pub fn in_window(limit: &Limit, then: Timestamp, now: Timestamp) -> bool {
     }
 }
 
+/// The acquirer counts where both state it.
+fn is_merchant_of(locked: Place, place: Place) -> bool {
+    let acquirers = [locked.acquirer_id, place.acquirer_id];
+    locked.merchant_id == place.merchant_id
+        && (acquirers[0] == acquirers[1] || acquirers.contains(&""))
+}
+
 /// Whether what is asked makes sense at all.
 pub fn sanity(payment: &Payment) -> Option<DeclineReason> {
     let amount = payment.amount;
@@ -43,9 +50,10 @@ pub fn sanity(payment: &Payment) -> Option<DeclineReason> {
 }
 
 impl View<'_> {
-    /// Where the card was first used since it is locked.
+    /// Where the card was first used since it is locked. What its merchant was told no to in the end was no use.
     pub fn locked_to(&self, of: u64) -> Option<Place> {
         let (mut lock, mut locked) = (false, None);
+        let mut used_there: Vec<usize> = Vec::new();
         for (place, past) in self.past.iter().enumerate() {
             match past.step {
                 Step::Controls { card, choice }
@@ -61,10 +69,21 @@ impl View<'_> {
                 {
                     let mut opened = self.known.iter().filter(|known| known.place == place);
                     if opened.any(|known| known.taken() > 0) {
-                        locked = locked.or(Some(PLACES[usize::from(payment.place)]));
+                        let here = PLACES[usize::from(payment.place)];
+                        if locked.is_none() {
+                            used_there.clear();
+                        }
+                        if is_merchant_of(*locked.get_or_insert(here), here) {
+                            used_there.push(place);
+                        }
                     }
                 }
                 _ => {}
+            }
+            let before = used_there.len();
+            used_there.retain(|place| !past.tells_no_to(*place));
+            if used_there.is_empty() && before > 0 {
+                locked = None;
             }
         }
         locked
@@ -87,6 +106,7 @@ impl View<'_> {
                     used_by = None;
                 }
             }
+            used_by = used_by.filter(|place| !past.tells_no_to(*place));
         }
         used_by
     }
@@ -95,11 +115,8 @@ impl View<'_> {
     pub fn elsewhere(&self, sought: Sought, place: Place) -> Option<DeclineReason> {
         let card = sought.card;
         let own = self.controls(card);
-        let elsewhere = self.locked_to(card).is_some_and(|locked| {
-            let acquirers = [locked.acquirer_id, place.acquirer_id];
-            locked.merchant_id != place.merchant_id
-                || (acquirers[0] != acquirers[1] && !acquirers.contains(&""))
-        });
+        let locked_to = self.locked_to(card);
+        let elsewhere = locked_to.is_some_and(|locked| !is_merchant_of(locked, place));
         // MCC and country were looked at before.
         let [_, _, merchant, channel, entry_mode] = self.listed(sought, 0, place);
         let no =
