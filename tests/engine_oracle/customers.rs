@@ -133,8 +133,15 @@ impl View<'_> {
         (Came::TimedOut(resolutions), lines)
     }
 
-    /// How much of what is held is approved, or why nothing.
+    /// How much of what is held is approved, or why nothing. Nobody approves what card or account forbid by now.
     fn verdict(&self, known: &Known, says: Says) -> Result<i64, DeclineReason> {
+        let amount = self.said(known, says)?;
+        let by_card = self.card_forbids(known.payment.card);
+        let forbidden = by_card.or_else(|| self.account_forbids(known.account));
+        forbidden.map_or(Ok(amount), Err)
+    }
+
+    fn said(&self, known: &Known, says: Says) -> Result<i64, DeclineReason> {
         let (held, asked) = (known.held.account, known.approved.account);
         let fallback = |reason| match self.endpoint().and_then(|(_, up_to)| up_to) {
             None => Err(reason),

@@ -242,6 +242,31 @@ impl View<'_> {
         }
     }
 
+    pub fn card_forbids(&self, card: u64) -> Option<DeclineReason> {
+        let state = self.card_state(card);
+        let other = [
+            (state.frozen, DeclineReason::CardFrozen),
+            (!state.activated, DeclineReason::CardNotActivated),
+        ];
+        let mut other = other.into_iter().filter(|(is, _)| *is);
+        state
+            .closed
+            .or_else(|| other.next().map(|(_, reason)| reason))
+    }
+
+    /// By itself, or by one above it.
+    pub fn account_forbids(&self, account: u64) -> Option<DeclineReason> {
+        let line = line_of(account);
+        let any_is = |wanted| {
+            let mut line = line.iter();
+            line.any(|account| self.account_state(*account) == wanted)
+        };
+        if any_is(AccountStatusChange::Close) {
+            return Some(DeclineReason::AccountClosed);
+        }
+        any_is(AccountStatusChange::Freeze).then_some(DeclineReason::AccountFrozen)
+    }
+
     /// Card, account, money, limits and lists; `about` is what an increment adds to, and what is taken is not known
     /// where there is no rate.
     pub fn rules(
@@ -253,16 +278,8 @@ impl View<'_> {
     ) -> Option<DeclineReason> {
         let card = payment.card;
         let own = self.controls(card);
-        match self.card_state(card) {
-            CardState {
-                closed: Some(reason),
-                ..
-            } => return Some(reason),
-            CardState { frozen: true, .. } => return Some(DeclineReason::CardFrozen),
-            CardState {
-                activated: false, ..
-            } => return Some(DeclineReason::CardNotActivated),
-            _ => {}
+        if let Some(reason) = self.card_forbids(card) {
+            return Some(reason);
         }
         let used_by = self.used_by(card);
         if own.single_use && !payment.is_credit() && used_by.is_some() && used_by != about {
@@ -271,16 +288,8 @@ impl View<'_> {
         if let Some(reason) = self.token(payment) {
             return Some(reason);
         }
-        let line = line_of(account);
-        let any_is = |wanted| {
-            let mut line = line.iter();
-            line.any(|account| self.account_state(*account) == wanted)
-        };
-        if any_is(AccountStatusChange::Close) {
-            return Some(DeclineReason::AccountClosed);
-        }
-        if any_is(AccountStatusChange::Freeze) {
-            return Some(DeclineReason::AccountFrozen);
+        if let Some(reason) = self.account_forbids(account) {
+            return Some(reason);
         }
         if let Some(taken) = taken.filter(|taken| payment.takes_money() && *taken > 0) {
             if taken > self.available(account) {
