@@ -3,6 +3,7 @@
 
 use super::answer::{Answer, AnswerResult};
 use super::authorizations::{Authorization, InBoth};
+use super::card_history::Undecided;
 use super::checks::AccountsAbove;
 use super::command::{Command, CustomerSays, Resolve};
 use super::decide::Outcome;
@@ -35,6 +36,8 @@ pub struct Waiting {
     pub part: Option<Money>,
     /// What we keep of a conversion.
     pub kept: Kept,
+    /// What the history of its card has of it, where one is kept.
+    pub undecided: Option<Undecided>,
 }
 
 pub(super) fn decide(state: &State, command: &Command, resolve: &Resolve) -> Outcome {
