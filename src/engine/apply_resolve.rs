@@ -136,9 +136,9 @@ pub(super) fn end_approved(state: &mut State, command: &Command, id: Authorizati
         amount_minor: known.posted.transaction_minor,
         currency: known.currency,
     };
-    // Of a single message it is told what was posted, of another what was decided.
+    // Of a single message it is told what was posted, where its terminal takes parts; of another what was decided.
     let is_less = posted.amount_minor < known.opened.transaction_minor;
-    let part = match waiting.posts && is_less {
+    let part = match waiting.posts && waiting.in_part && is_less {
         true => Some(posted),
         false => waiting.part,
     };

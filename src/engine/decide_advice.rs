@@ -322,7 +322,7 @@ impl Known<'_> {
         let transaction = self.advise.payment.amounts.transaction;
         let stated_minor = authorization.in_its_currency(transaction, self.amount_minor);
         let is_less = stated_minor < authorization.opened.transaction_minor;
-        waiting.part.is_some() || waiting.posts && is_less
+        waiting.part.is_some() || waiting.posts && waiting.in_part && is_less
     }
 
     /// Gives an open authorization another amount, or adds to it.
