@@ -758,6 +758,7 @@ fn any_recall() -> impl Strategy<Value = Action> {
                 recalled_at: None,
                 changes: 0,
                 stood_in_by: None,
+                lock: 0,
                 waiting: None,
             }
         },

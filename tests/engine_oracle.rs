@@ -216,6 +216,11 @@ proptest! {
     }
 
     #[test]
+    fn customers_decide_as_the_naive_ones_say(steps in any_days_of_a_customer()) {
+        run_both(&steps, 1);
+    }
+
+    #[test]
     fn exceptions_lift_as_the_naive_ones_do(steps in any_excepted_days()) {
         run_both(&steps, 1);
     }

@@ -251,9 +251,12 @@ impl Play {
                         .program_with_mark_up(ProgramId(id), controls, mark_up),
                 )
             }
-            // `program_now P suspended` or `active`; with controls, those as well.
+            // `program_now P suspended` or `active`; with controls, those as well. `-` is the program of accounts that name none.
             "program_now" => {
-                let mut change = ChangeProgram::nothing(ProgramId(self.id(words.plain(1))));
+                let mut change = ChangeProgram::nothing(match words.plain(1) {
+                    "-" => PROGRAM,
+                    name => ProgramId(self.id(name)),
+                });
                 change.status = Some(match words.plain(2) {
                     "suspended" => ProgramStatus::Suspended,
                     "active" => ProgramStatus::Active,

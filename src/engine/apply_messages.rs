@@ -5,6 +5,7 @@ use super::apply::{advice_answer, authorization_answer, counters, expect_account
 use super::apply_opening::{Opening, charged, direction_of, open_held, open_posted};
 use super::apply_resolve::{end_approved, end_declined};
 use super::authorizations::{Authorization, ClosedBy, InBoth, Part, PartKind, Waiting};
+use super::card_history::Undecided;
 use super::command::{Advise, Authorize, Command};
 use super::event::{
     AdviceOutcome, Advised, ApprovalCode, Authorized, Decision, Increased, Standing,
@@ -69,7 +70,7 @@ pub(super) fn authorization(
         approval_code,
         placed,
         transaction_minor,
-        waiting: waiting(authorize, authorized),
+        waiting: waiting(command, authorize, authorized),
         // Until its customer has decided there is no answer.
         answered: authorized.waits_until.is_none().then_some(answered),
     };
@@ -87,8 +88,14 @@ pub(super) fn authorization(
 }
 
 /// What is kept of a request that its customer has to decide on.
-fn waiting(authorize: &Authorize, authorized: &Authorized) -> Option<Box<Waiting>> {
+fn waiting(
+    command: &Command,
+    authorize: &Authorize,
+    authorized: &Authorized,
+) -> Option<Box<Waiting>> {
     let until = authorized.waits_until?;
+    let set_aside_minor = set_aside_minor(authorized);
+    let undecided = || Undecided::of(command.at, authorize, set_aside_minor);
     Some(Box::new(Waiting {
         until,
         repeat_key: authorize.repeat_key,
@@ -101,6 +108,7 @@ fn waiting(authorize: &Authorize, authorized: &Authorized) -> Option<Box<Waiting
             _ => None,
         },
         kept: Kept::of(authorized.conversion.as_deref()),
+        undecided: authorized.keeps_history.then(undecided),
     }))
 }
 
@@ -119,6 +127,11 @@ fn note_failed_try(
     }
 }
 
+fn set_aside_minor(authorized: &Authorized) -> i64 {
+    let hold = authorized.hold.as_ref();
+    hold.map_or(0, |hold| hold.amount_minor)
+}
+
 fn note_history(
     state: &mut State,
     command: &Command,
@@ -126,10 +139,15 @@ fn note_history(
     authorized: &Authorized,
 ) {
     let approved = authorized.decision.decline().is_none();
-    let taken_minor = authorized.hold.as_ref().map_or(0, |hold| hold.amount_minor);
+    let set_aside_minor = set_aside_minor(authorized);
     if let Some(card) = state.kept_on_mut(authorize.card_id) {
         let history = card.history.get_or_insert_default();
-        history.note(command.at, authorize, approved.then_some(taken_minor));
+        match authorized.waits_until {
+            None => history.note(command.at, authorize, approved.then_some(set_aside_minor)),
+            Some(_) => {
+                history.note_undecided(&Undecided::of(command.at, authorize, set_aside_minor));
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use super::apply::{counters, expect_account, post};
 use super::apply_messages::expect_authorization;
 use super::authorizations::{Authorization, Closed, ClosedBy, InBoth, Waiting};
-use super::card_use::{CardUseMade, LockedMerchant};
+use super::card_use::CardUseMade;
 use super::command::{Authorize, Command};
 use super::event::{ApprovalCode, HoldPlaced, LedgerAccount, Postings};
 use super::fees::charge::Charge;
@@ -86,6 +86,7 @@ fn open(
             counters.add(limit_use.limit_id, limit_use.counted_in(), counted_minor);
         }
     }
+    let lock = use_card(state, payment, placed, counted_minor > 0);
     let account_currency = expect_account(state, opening.account_id).currency;
     let currency = match payment.amounts.transaction.currency {
         Currency::ABSENT => account_currency,
@@ -116,26 +117,27 @@ fn open(
         recalled_at: None,
         changes: 0,
         stood_in_by: None,
+        lock,
     });
-    use_card(state, payment, placed);
 }
 
-/// Notes on the card what this approval made of it.
-fn use_card(state: &mut State, payment: &Authorize, placed: &HoldPlaced) {
+/// Notes on the card what this approval made of it; which lock of the card rests on it.
+fn use_card(state: &mut State, payment: &Authorize, placed: &HoldPlaced, takes_money: bool) -> u32 {
     let made = placed.card_use;
-    if made == CardUseMade::default() {
-        return;
-    }
     let Some(card) = state.kept_on_mut(payment.card_id) else {
-        return;
+        return 0;
     };
+    if !takes_money || (made == CardUseMade::default() && card.card_use.is_none()) {
+        return 0;
+    }
     let card_use = card.card_use.get_or_insert_default();
     if made.uses_card {
         // What came later all the same, posted by the network, does not take its place.
         card_use.used_by.get_or_insert(payment.authorization_id);
     }
+    let (merchant, reference) = (&payment.merchant, &payment.reference);
     if made.locks_merchant {
-        let locked_to = LockedMerchant::of(&payment.merchant, &payment.reference);
-        card_use.locked_to = Some(locked_to);
+        card_use.lock(merchant, reference);
     }
+    card_use.rest_lock_on(merchant, reference)
 }

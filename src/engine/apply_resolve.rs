@@ -6,6 +6,7 @@ use super::apply::{expect_account, post};
 use super::apply_messages::{Change, change_authorization, expect_authorization, remember_answer};
 use super::apply_reversal::undo;
 use super::authorizations::{ClosedBy, InBoth};
+use super::card_history::Undecided;
 use super::command::{Command, Resolve};
 use super::event::{Resolved, ResolvedTo};
 use super::first_answer::Answered;
@@ -22,9 +23,6 @@ pub(super) fn resolved(
     resolved: &Resolved,
 ) {
     let id = resolve.authorization_id;
-    if let Some(answer) = resolved.answer {
-        end_wait(state, command, id, answer);
-    }
     match &resolved.to {
         ResolvedTo::Approved { released, posted } => {
             approve(state, command, id, (*released, *posted), resolved);
@@ -37,6 +35,9 @@ pub(super) fn resolved(
             &resolved.charges,
         ),
         ResolvedTo::NothingWaits => {}
+    }
+    if let Some(answer) = resolved.answer {
+        end_wait(state, command, id, answer);
     }
 }
 
@@ -65,6 +66,7 @@ fn approve(
     known.is_amended = false;
 }
 
+/// Ends it once the authorization is what it was answered to be.
 fn end_wait(state: &mut State, command: &Command, id: AuthorizationId, answer: Answer) {
     if let Some(waiting) = state.authorizations.stop_waiting(id) {
         let answered = Answered {
@@ -74,6 +76,40 @@ fn end_wait(state: &mut State, command: &Command, id: AuthorizationId, answer: A
         };
         expect_authorization(state, id).answered = Some(answered);
         remember_answer(state, command, answered, true);
+        if let Some(undecided) = &waiting.undecided {
+            note_decided(state, command, id, (undecided, answer));
+        }
+        if answer.declined().is_some() {
+            give_card_back(state, id);
+        }
+    }
+}
+
+fn note_decided(
+    state: &mut State,
+    command: &Command,
+    id: AuthorizationId,
+    (undecided, answer): (&Undecided, Answer),
+) {
+    let known = expect_authorization(state, id);
+    let (card_id, stands_at) = (known.card_id, known.stands_at());
+    let card = state.kept_on_mut(card_id);
+    let Some(history) = card.and_then(|card| card.history.as_deref_mut()) else {
+        return;
+    };
+    match answer.declined() {
+        Some(_) => history.note_declined(command.at, undecided),
+        None => history.note_approved(command.at, undecided, stands_at.account_minor),
+    }
+}
+
+/// Its merchant was told no in the end: it is not what its card was used for, nor what locks it to that merchant.
+pub(super) fn give_card_back(state: &mut State, id: AuthorizationId) {
+    let known = expect_authorization(state, id);
+    let (card_id, lock) = (known.card_id, std::mem::take(&mut known.lock));
+    if let Some(card) = state.kept_on_mut(card_id) {
+        card.give_back_use(id);
+        card.give_back_lock(lock);
     }
 }
 
@@ -100,9 +136,9 @@ pub(super) fn end_approved(state: &mut State, command: &Command, id: Authorizati
         amount_minor: known.posted.transaction_minor,
         currency: known.currency,
     };
-    // Of a single message it is told what was posted, of another what was decided.
+    // Of a single message it is told what was posted, where its terminal takes parts; of another what was decided.
     let is_less = posted.amount_minor < known.opened.transaction_minor;
-    let part = match waiting.posts && is_less {
+    let part = match waiting.posts && waiting.in_part && is_less {
         true => Some(posted),
         false => waiting.part,
     };

@@ -5,7 +5,7 @@ use super::apply::{post, reversal_answer};
 use super::apply_messages::{
     Change, change_authorization, expect_authorization, remember_answer, supersede_increments,
 };
-use super::apply_resolve::end_declined;
+use super::apply_resolve::{end_declined, give_card_back};
 use super::authorizations::{ClosedBy, InBoth, Part, PartKind};
 use super::command::{Authorize, Command, Reverse};
 use super::event::{Postings, ReversalOutcome, Reversed, Standing, Undone, UndoneWhat, Withheld};
@@ -93,6 +93,15 @@ pub(super) fn withheld(
     };
     // What the network reversed itself keeps its answer: it is not what we took back.
     remember_answer(state, command, answered, withheld.undone.is_some());
+    take_back(state, command, answered, withheld);
+    let id = payment.authorization_id;
+    let known = state.authorizations.get(id);
+    if known.is_some_and(|known| known.is_closed_by(ClosedBy::Reversal)) {
+        give_card_back(state, id);
+    }
+}
+
+fn take_back(state: &mut State, command: &Command, answered: Answered, withheld: &Withheld) {
     let Some(undone) = &withheld.undone else {
         return;
     };

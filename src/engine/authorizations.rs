@@ -65,6 +65,8 @@ pub struct Authorization {
     pub stood_in_by: Option<AuthorizationId>,
     /// Of two states of one authorization the later has more.
     pub changes: u32,
+    /// The lock of its card to a merchant that rests on it (see `card_use.rs`); 0 for none.
+    pub lock: u32,
 }
 
 /// An amount in minor units of the account's currency, and of the transaction's.

@@ -45,6 +45,7 @@ fn authorization(id: u64, at_ms: i64, names: [u64; 2]) -> Authorization {
         recalled_at: None,
         changes: 0,
         stood_in_by: None,
+        lock: 0,
         gave_back: Box::default(),
         is_amended: false,
     }

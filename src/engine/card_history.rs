@@ -34,28 +34,77 @@ pub enum Counted {
     Declines,
 }
 
+/// A request that was noted while its customer decides on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undecided {
+    at: Timestamp,
+    set_aside_minor: i64,
+    /// By a hash; none where it is not stated.
+    merchant: Option<u32>,
+    mcc: u16,
+}
+
+impl Undecided {
+    pub fn of(at: Timestamp, authorize: &Authorize, set_aside_minor: i64) -> Undecided {
+        Undecided {
+            at,
+            set_aside_minor,
+            merchant: merchant_hash(authorize),
+            mcc: authorize.merchant.mcc,
+        }
+    }
+}
+
 impl CardHistory {
     /// Notes a decision; `approved_minor` is what was set aside, none of a request that was declined.
     pub fn note(&mut self, at: Timestamp, authorize: &Authorize, approved_minor: Option<i64>) {
-        let counted = match approved_minor {
-            Some(_) => Counted::Approvals,
-            None => Counted::Declines,
-        };
+        match approved_minor {
+            Some(set_aside_minor) => {
+                let undecided = Undecided::of(at, authorize, set_aside_minor);
+                self.note_undecided(&undecided);
+                self.note_approved(at, &undecided, set_aside_minor);
+            }
+            None => self.count(Counted::Declines, at, 0),
+        }
+    }
+
+    /// Counts it with the approvals, as limits do: many at once must not pass while the customer is asked. Nothing else is
+    /// known of the card by it yet.
+    pub fn note_undecided(&mut self, undecided: &Undecided) {
+        self.count(Counted::Approvals, undecided.at, undecided.set_aside_minor);
+    }
+
+    /// It was approved at this time, for so much.
+    pub fn note_approved(&mut self, at: Timestamp, undecided: &Undecided, approved_minor: i64) {
+        self.adjust(undecided, approved_minor - undecided.set_aside_minor, 0);
+        self.last_approved_at = Some(at);
+        if let Some(merchant) = undecided.merchant {
+            remember(&mut self.merchants, merchant);
+        }
+        if undecided.mcc != 0 {
+            remember(&mut self.mccs, undecided.mcc);
+        }
+    }
+
+    /// It was declined at this time, and so never was an approval.
+    pub fn note_declined(&mut self, at: Timestamp, undecided: &Undecided) {
+        self.adjust(undecided, -undecided.set_aside_minor, -1);
+        self.count(Counted::Declines, at, 0);
+    }
+
+    fn count(&mut self, counted: Counted, at: Timestamp, amount_minor: i64) {
         for window in [HOUR, DAY] {
             let bucket = CountedIn::Bucket(window.bucket_at(at));
-            let amount_minor = approved_minor.unwrap_or(0);
             self.counters
                 .add(counter(counted, window), bucket, amount_minor);
         }
-        if approved_minor.is_none() {
-            return;
-        }
-        self.last_approved_at = Some(at);
-        if let Some(merchant) = merchant_hash(authorize) {
-            remember(&mut self.merchants, merchant);
-        }
-        if authorize.merchant.mcc != 0 {
-            remember(&mut self.mccs, authorize.merchant.mcc);
+    }
+
+    fn adjust(&mut self, undecided: &Undecided, amount_minor: i64, count: i32) {
+        for window in [HOUR, DAY] {
+            let bucket = CountedIn::Bucket(window.bucket_at(undecided.at));
+            let approvals = counter(Counted::Approvals, window);
+            self.counters.adjust(approvals, bucket, amount_minor, count);
         }
     }
 
@@ -164,6 +213,28 @@ mod tests {
         assert_eq!(used(Counted::Declines, DAY, 70), (0, 1));
         assert_eq!(used(Counted::Declines, DAY, 25 * 60), (0, 0));
         assert_eq!(history.last_approved_at, Some(AT.plus_ms(60_000)));
+    }
+
+    #[test]
+    fn what_its_customer_decides_on_is_what_was_answered_in_the_end() {
+        let mut history = CardHistory::default();
+        let [first, second] = ["M1", "M2"].map(|id| at_merchant(id, "7", 5_411));
+        let later = AT.plus_ms(60_000);
+        let [no, yes] = [(&first, 500), (&second, 300)]
+            .map(|(request, minor)| Undecided::of(AT, request, minor));
+        history.note_undecided(&no);
+        history.note_undecided(&yes);
+        assert_eq!(history.used(Counted::Approvals, HOUR, AT), (800, 2));
+        assert_eq!(history.last_approved_at, None);
+        assert!(!history.knows_merchant_of(&first) && !history.knows_mcc_of(&first));
+        history.note_declined(later, &no);
+        history.note_approved(later, &yes, 200);
+        for window in [HOUR, DAY] {
+            assert_eq!(history.used(Counted::Approvals, window, later), (200, 1));
+            assert_eq!(history.used(Counted::Declines, window, later), (0, 1));
+        }
+        assert_eq!(history.last_approved_at, Some(later));
+        assert!(!history.knows_merchant_of(&first) && history.knows_merchant_of(&second));
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub struct CardUse {
     pub used_by: Option<AuthorizationId>,
     /// The merchant that a merchant-locked card was first used at.
     pub locked_to: Option<LockedMerchant>,
+    /// How often it was locked, the lock that it has now with it.
+    pub locks: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +24,8 @@ pub struct LockedMerchant {
     pub id: ArrayString<15>,
     /// Empty where the message did not state it.
     pub acquirer_id: ArrayString<11>,
+    /// So many payments took money under this lock, and were not declined after all.
+    pub rests_on: u32,
 }
 
 /// What an approval makes of its card.
@@ -33,11 +37,47 @@ pub struct CardUseMade {
     pub locks_merchant: bool,
 }
 
+impl CardUse {
+    /// Locks the card to the merchant of a payment.
+    pub(super) fn lock(&mut self, merchant: &Merchant, reference: &NetworkReference) {
+        self.locks = self.locks.saturating_add(1);
+        self.locked_to = Some(LockedMerchant::of(merchant, reference));
+    }
+
+    /// A payment took money: which lock rests on it with others; 0 for none.
+    pub(super) fn rest_lock_on(
+        &mut self,
+        merchant: &Merchant,
+        reference: &NetworkReference,
+    ) -> u32 {
+        match &mut self.locked_to {
+            Some(locked_to) if locked_to.is(merchant, reference) => {
+                locked_to.rests_on = locked_to.rests_on.saturating_add(1);
+                self.locks
+            }
+            _ => 0,
+        }
+    }
+
+    /// A payment on which this lock rested was declined after all; the lock goes with the last of them.
+    pub(super) fn give_back_lock(&mut self, lock: u32) {
+        let of_now = self.locked_to.as_mut().filter(|_| lock == self.locks);
+        let Some(locked_to) = of_now else {
+            return;
+        };
+        locked_to.rests_on = locked_to.rests_on.saturating_sub(1);
+        if locked_to.rests_on == 0 {
+            self.locked_to = None;
+        }
+    }
+}
+
 impl LockedMerchant {
-    pub fn of(merchant: &Merchant, reference: &NetworkReference) -> LockedMerchant {
+    fn of(merchant: &Merchant, reference: &NetworkReference) -> LockedMerchant {
         LockedMerchant {
             id: merchant.id,
             acquirer_id: reference.acquirer_id,
+            rests_on: 0,
         }
     }
 
@@ -70,5 +110,27 @@ mod tests {
             let lock = LockedMerchant::of(&first.0, &first.1);
             assert_eq!(lock.is(&second.0, &second.1), same, "{second:?}");
         }
+    }
+
+    #[test]
+    fn a_lock_goes_with_the_last_payment_that_it_rests_on_and_with_none_of_an_earlier_lock() {
+        let (first, other) = (at("M1", "1"), at("M2", "1"));
+        let mut card_use = CardUse::default();
+        assert_eq!(card_use.rest_lock_on(&first.0, &first.1), 0);
+        card_use.lock(&first.0, &first.1);
+        let of_first = [0, 1].map(|_| card_use.rest_lock_on(&first.0, &first.1));
+        assert_eq!(of_first, [1, 1]);
+        assert_eq!(card_use.rest_lock_on(&other.0, &other.1), 0);
+        card_use.give_back_lock(0);
+        card_use.give_back_lock(1);
+        assert!(card_use.locked_to.is_some());
+        card_use.give_back_lock(1);
+        assert!(card_use.locked_to.is_none());
+        card_use.lock(&other.0, &other.1);
+        assert_eq!(card_use.rest_lock_on(&other.0, &other.1), 2);
+        card_use.give_back_lock(1);
+        assert!(card_use.locked_to.is_some());
+        card_use.give_back_lock(2);
+        assert!(card_use.locked_to.is_none());
     }
 }

@@ -320,7 +320,7 @@ impl Known<'_> {
         let transaction = self.advise.payment.amounts.transaction;
         let stated_minor = authorization.in_its_currency(transaction, self.amount_minor);
         let is_less = stated_minor < authorization.opened.transaction_minor;
-        match waiting.posts && is_less {
+        match waiting.posts && waiting.in_part && is_less {
             true => Some(stated_minor),
             false => waiting.part.map(|approved| approved.amount_minor),
         }

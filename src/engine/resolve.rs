@@ -3,6 +3,8 @@
 
 use super::answer::{Answer, AnswerResult};
 use super::authorizations::{Authorization, InBoth};
+use super::card_history::Undecided;
+use super::checks::AccountsAbove;
 use super::command::{Command, CustomerSays, Resolve};
 use super::decide::Outcome;
 use super::decide_reversal::undo_whole;
@@ -14,6 +16,8 @@ use super::first_answer::Asked;
 use super::money::Money;
 use super::postings::{self, Kept};
 use super::reason::DeclineReason;
+use super::rules::{account_status, card_status};
+use super::scope::Scope;
 use super::state::{Account, State};
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -32,6 +36,8 @@ pub struct Waiting {
     pub part: Option<Money>,
     /// What we keep of a conversion.
     pub kept: Kept,
+    /// What the history of its card has of it, where one is kept.
+    pub undecided: Option<Undecided>,
 }
 
 pub(super) fn decide(state: &State, command: &Command, resolve: &Resolve) -> Outcome {
@@ -43,6 +49,10 @@ pub(super) fn decide(state: &State, command: &Command, resolve: &Resolve) -> Out
     let resolved = match waits {
         Some((known, account, waiting)) => {
             let (verdict, fallback_used) = verdict(state, known, account, waiting, resolve.says);
+            let verdict = match verdict {
+                Verdict::Declined(_) => verdict,
+                _ => forbidden(state, known, account).map_or(verdict, Verdict::Declined),
+            };
             let resolved = resolved(state, known, account, waiting, verdict, fallback_used);
             let charges = charges(state, known, account, (command.at, resolve.says), &resolved);
             Resolved {
@@ -140,6 +150,19 @@ fn verdict(
             DeclineReason::DecisionInvalidResponse,
         ),
     }
+}
+
+/// Why nobody may approve it any more: what became of its card, of what that is linked to, or of its account while it waited.
+fn forbidden(state: &State, known: &Authorization, account: &Account) -> Option<DeclineReason> {
+    let card = state.card(known.card_id)?;
+    // A card that expired meanwhile was good when it was asked for.
+    let of_card = card_status::forbids(&state.registry, card, known.placed_at);
+    of_card.or_else(|| {
+        let above: AccountsAbove = state.above(account).take(Scope::ABOVE.len()).collect();
+        let program = state.registry.programs.get(&account.program_id)?;
+        let (reason, ..) = account_status::forbids(account, &above, program)?;
+        Some(reason)
+    })
 }
 
 fn fallback(

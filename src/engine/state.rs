@@ -254,6 +254,13 @@ impl Card {
             card_use.used_by = None;
         }
     }
+
+    /// A payment on which this lock rested was declined after all.
+    pub(super) fn give_back_lock(&mut self, lock: u32) {
+        if let Some(card_use) = &mut self.card_use {
+            card_use.give_back_lock(lock);
+        }
+    }
 }
 
 impl State {

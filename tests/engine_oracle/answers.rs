@@ -61,14 +61,15 @@ impl View<'_> {
     }
 
     /// What is heard of what waited, once the network has gone on: nothing of what does not stand, of a single
-    /// message what was posted, of others what was decided.
+    /// message what was posted if its terminal takes parts, of others what was decided.
     fn heard_after(&self, line: &Line, available: i64) -> Heard {
         let known = self.of(line.of);
         let (held, posted) = (known.held.plus(line.held), known.posted.plus(line.posted));
         if held.plus(posted) == Both::default() {
             return Heard::Declined(DeclineReason::ReversedBeforeOriginal);
         }
-        if known.payment.posts && posted.local < known.approved.local {
+        let takes_part = known.payment.posts && known.payment.can_be_in_part();
+        if takes_part && posted.local < known.approved.local {
             let approved = posted.local;
             return Heard::Partial { approved };
         }

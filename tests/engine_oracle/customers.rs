@@ -133,8 +133,15 @@ impl View<'_> {
         (Came::TimedOut(resolutions), lines)
     }
 
-    /// How much of what is held is approved, or why nothing.
+    /// How much of what is held is approved, or why nothing. Nobody approves what card or account forbid by now.
     fn verdict(&self, known: &Known, says: Says) -> Result<i64, DeclineReason> {
+        let amount = self.said(known, says)?;
+        let by_card = self.card_forbids(known.payment.card);
+        let forbidden = by_card.or_else(|| self.account_forbids(known.account));
+        forbidden.map_or(Ok(amount), Err)
+    }
+
+    fn said(&self, known: &Known, says: Says) -> Result<i64, DeclineReason> {
         let (held, asked) = (known.held.account, known.approved.account);
         let fallback = |reason| match self.endpoint().and_then(|(_, up_to)| up_to) {
             None => Err(reason),
@@ -231,4 +238,117 @@ impl View<'_> {
         };
         (resolution, line)
     }
+}
+
+/// Days of one card whose customer is asked: with a merchant lock most often, rules that read its history, and somebody who
+/// freezes it or its account while a payment waits.
+pub fn any_days_of_a_customer() -> impl Strategy<Value = Vec<Step>> {
+    let card = || any_newest(101);
+    let amount = || 1i64..400;
+    let money = Step::TopUp {
+        id: 1,
+        account: 1,
+        amount: 100_000,
+    };
+    let request = (card(), 0u8..40, amount(), any::<bool>(), any::<bool>());
+    let request = request.prop_map(|(card, name, amount, posts, in_part)| Payment {
+        place: name % 4,
+        posts,
+        in_part,
+        ..Payment::purchase(card, name, Names::all(name), amount)
+    });
+    let status = prop_oneof![1 => Just(StatusChange::Freeze), 2 => Just(StatusChange::Unfreeze)];
+    let of_account = prop_oneof![1 => Just(AccountStatusChange::Freeze), 3 => Just(AccountStatusChange::Unfreeze)];
+    let choice = || proptest::sample::select(&[8usize, 8, 8, 7, 0][..]);
+    let controls = |(card, choice)| Step::Controls { card, choice };
+    let step = prop_oneof![
+        14 => request.prop_map(Step::Authorize),
+        10 => any_customer(),
+        2 => any_taking_back(),
+        1 => any_advice(any_payment(card(), amount())),
+        2 => (card(), 0u8..40).prop_map(|(card, name)| {
+            Step::Reverse { card, name, names: Names::all(name), amount: 1, stays: 0 }
+        }),
+        4 => (card(), status).prop_map(|(card, change)| Step::Status { card, change }),
+        4 => of_account.prop_map(|change| Step::AccountStatus { account: 1, change }),
+        1 => (card(), choice()).prop_map(controls),
+        1 => any_reissue(card()),
+        1 => any_rule_change(),
+        1 => (0i64..60).prop_map(|minutes| Step::Wait { minutes }),
+    ];
+    let up_to = proptest::option::weighted(0.8, 200i64..400);
+    let steps = proptest::collection::vec(step, 1..80);
+    (up_to, choice(), any::<bool>(), steps).prop_map(move |(up_to, choice, has_rules, steps)| {
+        let promoted = (0..3).filter(|_| has_rules).map(|rule| Step::Rule {
+            rule,
+            change: RuleChange::Promote,
+        });
+        let begun = [
+            money.clone(),
+            Step::Endpoint { asks: true, up_to },
+            controls((101, choice)),
+        ];
+        begun.into_iter().chain(promoted).chain(steps).collect()
+    })
+}
+
+/// What they are worth.
+#[test]
+fn days_of_a_customer_come_to_locks_that_go_and_to_all_that_forbids_a_yes() {
+    let mut runner = TestRunner::deterministic();
+    let mut came_to: std::collections::BTreeMap<&str, u32> = Default::default();
+    for _ in 0..150 {
+        let steps = any_days_of_a_customer();
+        let steps = steps.new_tree(&mut runner).unwrap().current();
+        let mut told_no = None;
+        ways::follow(&steps, false, |view, step, came, lines| {
+            let mut count = |what| *came_to.entry(what).or_default() += 1;
+            if let Some(card) = told_no.take() {
+                match view.locked_to(card) {
+                    None => count("a lock goes with a no"),
+                    Some(_) => count("a lock stays after a no"),
+                }
+            }
+            let answers = view.answers(step, came, lines);
+            told_no = answers.iter().find_map(|told| {
+                let known = view.known_at(told.of)?;
+                let is_no = matches!(told.heard, Heard::Declined(_));
+                let card = known.payment.card;
+                (is_no && view.locked_to(card).is_some()).then_some(card)
+            });
+            let resolutions = match came {
+                Came::Resolved(resolution) => std::slice::from_ref(resolution),
+                Came::TimedOut(resolutions) => resolutions,
+                _ => &[],
+            };
+            for resolution in resolutions {
+                match (&resolution.heard, resolution.by_fallback) {
+                    (Heard::Declined(DeclineReason::AccountFrozen), _) => {
+                        count("an account forbids")
+                    }
+                    (Heard::Declined(DeclineReason::CardFrozen), true) => {
+                        count("a card forbids the fallback");
+                    }
+                    (Heard::Declined(DeclineReason::CardFrozen), false) => count("a card forbids"),
+                    (Heard::Declined(DeclineReason::CardLost), _) => {
+                        count("it was replaced as lost")
+                    }
+                    _ => {}
+                }
+            }
+            if let (Step::Authorize(payment), Came::Declined(DeclineReason::RuleDeclined)) =
+                (step, came)
+            {
+                let reads = |of: OfHistory| of.is_waited_no;
+                if view.history(payment.card).any(reads) {
+                    count("a rule declines after a customer's no");
+                }
+            }
+        });
+    }
+    let least = came_to.values().min();
+    assert!(
+        came_to.len() == 7 && least.is_some_and(|least| *least >= 3),
+        "{came_to:?}"
+    );
 }

@@ -118,6 +118,14 @@ pub struct Happened {
     pub answers: Vec<Told>,
 }
 
+impl Happened {
+    /// The message at a place, approved or waiting before, is declined with this after all.
+    pub fn tells_no_to(&self, place: usize) -> bool {
+        let mut answers = self.answers.iter();
+        answers.any(|told| told.of == place && matches!(told.heard, Heard::Declined(_)))
+    }
+}
+
 /// What is told of the message at a place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Told {

@@ -12,6 +12,18 @@ pub enum Owner {
     Card,
 }
 
+/// A request in the history of its card, as it was answered in the end.
+pub struct OfHistory<'a> {
+    pub payment: &'a Payment,
+    pub asked_at: Timestamp,
+    /// Nothing where its customer has not decided.
+    pub answered_at: Option<Timestamp>,
+    pub is_no: bool,
+    /// And its customer was asked before.
+    pub is_waited_no: bool,
+    pub set_aside: i64,
+}
+
 /// Whether a purchase of then still counts now.
 pub fn in_window(limit: &Limit, then: Timestamp, now: Timestamp) -> bool {
     match limit.window {
@@ -24,6 +36,13 @@ pub fn in_window(limit: &Limit, then: Timestamp, now: Timestamp) -> bool {
         }
         window => window_end(window, "UTC", then) == window_end(window, "UTC", now),
     }
+}
+
+/// The acquirer counts where both state it.
+fn is_merchant_of(locked: Place, place: Place) -> bool {
+    let acquirers = [locked.acquirer_id, place.acquirer_id];
+    locked.merchant_id == place.merchant_id
+        && (acquirers[0] == acquirers[1] || acquirers.contains(&""))
 }
 
 /// Whether what is asked makes sense at all.
@@ -43,9 +62,10 @@ pub fn sanity(payment: &Payment) -> Option<DeclineReason> {
 }
 
 impl View<'_> {
-    /// Where the card was first used since it is locked.
+    /// Where the card was first used since it is locked. What its merchant was told no to in the end was no use.
     pub fn locked_to(&self, of: u64) -> Option<Place> {
         let (mut lock, mut locked) = (false, None);
+        let mut used_there: Vec<usize> = Vec::new();
         for (place, past) in self.past.iter().enumerate() {
             match past.step {
                 Step::Controls { card, choice }
@@ -61,10 +81,21 @@ impl View<'_> {
                 {
                     let mut opened = self.known.iter().filter(|known| known.place == place);
                     if opened.any(|known| known.taken() > 0) {
-                        locked = locked.or(Some(PLACES[usize::from(payment.place)]));
+                        let here = PLACES[usize::from(payment.place)];
+                        if locked.is_none() {
+                            used_there.clear();
+                        }
+                        if is_merchant_of(*locked.get_or_insert(here), here) {
+                            used_there.push(place);
+                        }
                     }
                 }
                 _ => {}
+            }
+            let before = used_there.len();
+            used_there.retain(|place| !past.tells_no_to(*place));
+            if used_there.is_empty() && before > 0 {
+                locked = None;
             }
         }
         locked
@@ -87,6 +118,7 @@ impl View<'_> {
                     used_by = None;
                 }
             }
+            used_by = used_by.filter(|place| !past.tells_no_to(*place));
         }
         used_by
     }
@@ -95,11 +127,8 @@ impl View<'_> {
     pub fn elsewhere(&self, sought: Sought, place: Place) -> Option<DeclineReason> {
         let card = sought.card;
         let own = self.controls(card);
-        let elsewhere = self.locked_to(card).is_some_and(|locked| {
-            let acquirers = [locked.acquirer_id, place.acquirer_id];
-            locked.merchant_id != place.merchant_id
-                || (acquirers[0] != acquirers[1] && !acquirers.contains(&""))
-        });
+        let locked_to = self.locked_to(card);
+        let elsewhere = locked_to.is_some_and(|locked| !is_merchant_of(locked, place));
         // MCC and country were looked at before.
         let [_, _, merchant, channel, entry_mode] = self.listed(sought, 0, place);
         let no =
@@ -174,16 +203,49 @@ impl View<'_> {
         self.has_rules && is_request && (0..RULES.len()).any(asks)
     }
 
-    /// The requests that are the history of a card, with what was set aside for them.
-    pub fn history(&self, of: u64) -> impl Iterator<Item = (&Happened, &Payment, i64)> {
-        self.past.iter().filter_map(move |past| match &past.step {
+    /// The requests that are the history of a card.
+    pub fn history(&self, of: u64) -> impl Iterator<Item = OfHistory<'_>> {
+        let past = self.past.iter().enumerate();
+        past.filter_map(move |(place, past)| match &past.step {
             Step::Authorize(payment) if is_of_chain(payment.card, of) && past.in_history => {
-                let lines = past.lines.iter();
-                let taken = lines.map(|line| line.held.plus(line.posted).account.max(0));
-                Some((past, payment, taken.sum()))
+                Some(self.of_history(place, payment))
             }
             _ => None,
         })
+    }
+
+    fn of_history<'a>(&'a self, place: usize, payment: &'a Payment) -> OfHistory<'a> {
+        let asked = &self.past[place];
+        let in_history = |by: usize, is_no| {
+            let known = self.known_at(place);
+            let lines = known.iter().flat_map(|known| &known.lines);
+            let lines = lines.filter(|(at, _)| *at <= by);
+            let stands = lines.map(|(_, line)| line.held.plus(line.posted).account);
+            OfHistory {
+                payment,
+                asked_at: asked.at,
+                answered_at: Some(self.past[by].at),
+                is_no,
+                is_waited_no: is_no && by > place,
+                set_aside: stands.sum::<i64>().max(0),
+            }
+        };
+        if !matches!(asked.came, Came::Waiting { .. }) {
+            return in_history(place, matches!(asked.came, Came::Declined(_)));
+        }
+        let mut later = self.past.iter().enumerate().skip(place);
+        let answer = later.find_map(|(by, past)| {
+            let mut answers = past.answers.iter();
+            let is_answer = |told: &&Told| told.of == place && told.heard != Heard::Waiting;
+            answers.find(is_answer).map(|told| (by, &told.heard))
+        });
+        match answer {
+            Some((by, heard)) => in_history(by, matches!(heard, Heard::Declined(_))),
+            None => OfHistory {
+                answered_at: None,
+                ..in_history(place, false)
+            },
+        }
     }
 
     /// A condition on an amount that is not known is none that holds.
@@ -192,30 +254,29 @@ impl View<'_> {
         let amount_is = |holds: fn(i64) -> bool| amount.is_some_and(holds);
         let place = PLACES[usize::from(payment.place)];
         let history = || self.history(payment.card);
-        let is_declined = |past: &Happened| matches!(past.came, Came::Declined(_));
-        let approvals = || history().filter(move |(past, ..)| !is_declined(past));
-        let is_within =
-            |window, past: &Happened| in_window(&limit(0, window, None, None), past.at, self.at);
+        // What its customer has not decided on counts with them.
+        let approvals = || history().filter(|of| !of.is_no);
+        let approved = || approvals().filter(|of| of.answered_at.is_some());
+        let is_within = |window, at| in_window(&limit(0, window, None, None), at, self.at);
         match rule {
             0 => {
-                let lately = approvals().filter(|(past, ..)| is_within(HOUR, past));
+                let lately = approvals().filter(|of| is_within(HOUR, of.asked_at));
                 lately.count() >= 2 && amount_is(|amount| amount > 300)
             }
             1 => {
                 let merchant = |place: Place| (place.merchant_id, place.acquirer_id);
-                let is_known = approvals().any(|(_, then, _)| {
-                    merchant(PLACES[usize::from(then.place)]) == merchant(place)
-                });
+                let is_known = approved()
+                    .any(|of| merchant(PLACES[usize::from(of.payment.place)]) == merchant(place));
                 !is_known && amount_is(|amount| amount % 7 == 0 && amount > 0)
             }
             2 => {
-                let of_day = |(past, ..): &(&Happened, _, _)| is_within(ROLLING_DAY, past);
-                let declines = history().filter(|(past, ..)| is_declined(past));
-                let spent: i64 = approvals().filter(of_day).map(|(.., taken)| taken).sum();
-                let last = approvals().last();
-                declines.filter(of_day).count() >= 3
-                    || last.is_some_and(|(last, ..)| last.at.plus_ms(MINUTE_MS) > self.at)
-                        && spent > 600
+                let declines = history().filter(|of| of.is_no);
+                let declines = declines.filter_map(|of| of.answered_at);
+                let of_day = approvals().filter(|of| is_within(ROLLING_DAY, of.asked_at));
+                let spent: i64 = of_day.map(|of| of.set_aside).sum();
+                let last = approved().filter_map(|of| of.answered_at).max();
+                declines.filter(|at| is_within(ROLLING_DAY, *at)).count() >= 3
+                    || last.is_some_and(|last| last.plus_ms(MINUTE_MS) > self.at) && spent > 600
             }
             3 => place.entry_mode == EntryMode::Manual && amount_is(|amount| amount > 60),
             _ => {
@@ -223,6 +284,31 @@ impl View<'_> {
                 abroad || amount_is(|amount| amount != 5 && 100 / (amount - 5) > 30)
             }
         }
+    }
+
+    pub fn card_forbids(&self, card: u64) -> Option<DeclineReason> {
+        let state = self.card_state(card);
+        let other = [
+            (state.frozen, DeclineReason::CardFrozen),
+            (!state.activated, DeclineReason::CardNotActivated),
+        ];
+        let mut other = other.into_iter().filter(|(is, _)| *is);
+        state
+            .closed
+            .or_else(|| other.next().map(|(_, reason)| reason))
+    }
+
+    /// By itself, or by one above it.
+    pub fn account_forbids(&self, account: u64) -> Option<DeclineReason> {
+        let line = line_of(account);
+        let any_is = |wanted| {
+            let mut line = line.iter();
+            line.any(|account| self.account_state(*account) == wanted)
+        };
+        if any_is(AccountStatusChange::Close) {
+            return Some(DeclineReason::AccountClosed);
+        }
+        any_is(AccountStatusChange::Freeze).then_some(DeclineReason::AccountFrozen)
     }
 
     /// Card, account, money, limits and lists; `about` is what an increment adds to, and what is taken is not known
@@ -236,16 +322,8 @@ impl View<'_> {
     ) -> Option<DeclineReason> {
         let card = payment.card;
         let own = self.controls(card);
-        match self.card_state(card) {
-            CardState {
-                closed: Some(reason),
-                ..
-            } => return Some(reason),
-            CardState { frozen: true, .. } => return Some(DeclineReason::CardFrozen),
-            CardState {
-                activated: false, ..
-            } => return Some(DeclineReason::CardNotActivated),
-            _ => {}
+        if let Some(reason) = self.card_forbids(card) {
+            return Some(reason);
         }
         let used_by = self.used_by(card);
         if own.single_use && !payment.is_credit() && used_by.is_some() && used_by != about {
@@ -254,16 +332,8 @@ impl View<'_> {
         if let Some(reason) = self.token(payment) {
             return Some(reason);
         }
-        let line = line_of(account);
-        let any_is = |wanted| {
-            let mut line = line.iter();
-            line.any(|account| self.account_state(*account) == wanted)
-        };
-        if any_is(AccountStatusChange::Close) {
-            return Some(DeclineReason::AccountClosed);
-        }
-        if any_is(AccountStatusChange::Freeze) {
-            return Some(DeclineReason::AccountFrozen);
+        if let Some(reason) = self.account_forbids(account) {
+            return Some(reason);
         }
         if let Some(reason) = self.proof(payment) {
             return Some(reason);

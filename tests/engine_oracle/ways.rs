@@ -68,7 +68,11 @@ fn the_conversations_come_to_every_way_of_taking_back_and_to_all_that_customers_
 }
 
 /// Has the naive decision maker go through these steps, and looks at each as it is decided.
-fn follow(steps: &[Step], has_archive: bool, mut look: impl FnMut(&View, &Step, &Came, &[Line])) {
+pub fn follow(
+    steps: &[Step],
+    has_archive: bool,
+    mut look: impl FnMut(&View, &Step, &Came, &[Line]),
+) {
     let mut naive = Naive {
         at: time("2026-11-24T10:00:00Z"),
         has_rules: true,

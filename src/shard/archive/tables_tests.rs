@@ -59,6 +59,7 @@ fn closed(id: u64, closed_at: Timestamp, posted_minor: i64) -> Authorization {
         recalled_at: None,
         changes: 0,
         stood_in_by: None,
+        lock: 0,
     }
 }
 
