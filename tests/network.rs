@@ -759,6 +759,54 @@ fn a_connector_connects_again_and_signs_on_again() {
 }
 
 #[test]
+fn a_network_that_has_signed_off_is_signed_on_again() {
+    let rig = Rig::start();
+    rig.issue(VISA, 10_000);
+    let settings = "sign_on = \"send\"\nsign_on_again_s = 2";
+    let (peer, mut client) = rig.connected(&Language::default(), settings);
+    let signed_off = || peer.stats.sessions_signed_off.load(Ordering::Relaxed);
+    let sign_on = client.receive();
+    wait_until("it is counted", || signed_off() == 1);
+    answer_management(&mut client, &sign_on, "00");
+    assert_eq!(client.authorize(Purchase::of(1, 1)).field(39), "00");
+    assert_eq!(signed_off(), 0);
+    assert_eq!(client.manage("sign_off", 2).field(39), "00");
+    assert_eq!(client.authorize(Purchase::of(3, 1)).field(39), "91");
+    assert_eq!(signed_off(), 1);
+    let sign_on = client.receive();
+    assert_eq!((sign_on.mti, sign_on.field(70)), (800, "001"));
+    answer_management(&mut client, &sign_on, "00");
+    assert_eq!(client.authorize(Purchase::of(3, 1)).field(39), "00");
+    assert_eq!(signed_off(), 0);
+    assert_eq!(peer.stats.sign_offs.load(Ordering::Relaxed), 1);
+    // The connection that is gone is none that is signed off.
+    client.manage("sign_off", 4);
+    drop(client);
+    wait_until("it is gone", || signed_off() == 0);
+}
+
+/// Without business it would take half a minute.
+#[test]
+fn a_network_that_sends_business_after_its_sign_off_is_signed_on_at_once() {
+    let rig = Rig::start();
+    rig.issue(VISA, 10_000);
+    let (_, mut client) = rig.connected(&Language::default(), "sign_on = \"send\"");
+    let sign_on = client.receive();
+    answer_management(&mut client, &sign_on, "00");
+    assert_eq!(client.manage("sign_off", 1).field(39), "00");
+    std::thread::sleep(Duration::from_millis(1_100));
+    client.send_bytes(&authorizations(&client.language, 1..=1));
+    // Whichever comes first.
+    let mut told = [client.receive(), client.receive()];
+    told.sort_by_key(|received| received.mti);
+    let [answer, sign_on] = told;
+    assert_eq!((answer.mti, answer.field(39)), (110, "91"));
+    assert_eq!((sign_on.mti, sign_on.field(70)), (800, "001"));
+    answer_management(&mut client, &sign_on, "00");
+    assert_eq!(client.authorize(Purchase::of(1, 1)).field(39), "00");
+}
+
+#[test]
 fn a_sign_on_that_nobody_answers_ends_the_connection_and_is_tried_again() {
     let rig = Rig::start();
     let network = TcpListener::bind("127.0.0.1:0").unwrap();

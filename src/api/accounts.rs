@@ -68,6 +68,7 @@ pub async fn carry_out(write: Write) -> Result<Success, ApiError> {
             parent.root
         }
     };
+    check_source(&state, &change, parent_id, root).await?;
     let guarded = Guarded {
         program_id,
         write: GuardedWrite::OpenAccount,
@@ -91,6 +92,30 @@ pub async fn carry_out(write: Write) -> Result<Success, ApiError> {
         account = command(&state, root, Action::ChangeAccount(Box::new(change))).await?;
     }
     Ok(Success::created(to_json(&account)))
+}
+
+/// What the rule of a new account takes from is there. The account is opened before its rule is set, and would stay without.
+async fn check_source(
+    state: &ApiState,
+    change: &ChangeAccount,
+    parent_id: Option<AccountId>,
+    root: AccountId,
+) -> Result<(), ApiError> {
+    let Some(Some(rule)) = &change.auto_top_up else {
+        return Ok(());
+    };
+    let is_there = match rule.from_account_id.or(parent_id) {
+        None => false,
+        Some(id) => match find(state, id).await {
+            Ok(source) => source.root == root,
+            Err(error) if error.status == StatusCode::NOT_FOUND => false,
+            Err(error) => return Err(error),
+        },
+    };
+    match is_there {
+        true => Ok(()),
+        false => Err(refused(&Refusal::NoSourceOfAutoTopUp)),
+    }
 }
 
 fn check_parent(parent: &Account, program_id: ProgramId) -> Result<(), ApiError> {

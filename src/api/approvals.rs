@@ -295,11 +295,7 @@ pub(super) async fn approver_of(
     let view = ask::view(state).await?;
     let key = by.and_then(|id| view.api_keys.get(id).cloned());
     let is_known = by.is_none() || key.is_some();
-    Ok(is_known.then_some(Caller {
-        key_hash: [0; 32],
-        key,
-        address: None,
-    }))
+    Ok(is_known.then_some(Caller { key, address: None }))
 }
 
 pub async fn find(state: &ApiState, id: ApprovalId) -> Result<Arc<Approval>, ApiError> {

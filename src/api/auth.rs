@@ -23,8 +23,6 @@ use subtle::ConstantTimeEq;
 /// Whoever is behind a request.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// Keyed.
-    pub key_hash: [u8; 32],
     /// `None` is the root key, which has every scope and sees everything.
     pub key: Option<Arc<ApiKey>>,
     pub address: Option<IpAddr>,
@@ -33,6 +31,11 @@ pub struct Caller {
 impl Caller {
     pub fn key_id(&self) -> Option<ApiKeyId> {
         self.key.as_ref().map(|key| key.id)
+    }
+
+    /// By what a client is counted and remembered over rolls of its key; `None` is the root key, whichever it is now.
+    pub fn first_key_id(&self) -> Option<ApiKeyId> {
+        self.key.as_ref().map(|key| key.first_id())
     }
 
     /// Whose share it takes of what all have in common.
@@ -120,7 +123,7 @@ async fn check(
     let taken = known.as_ref().ok().and_then(|(state, caller)| {
         let tenant = caller.tenant();
         let limits = &state.rate_limits;
-        limits.take(&caller.key_hash, tenant, Instant::now())
+        limits.take(caller.first_key_id(), tenant, Instant::now())
     });
     let checked = async move {
         let (state, caller) = known?;
@@ -178,11 +181,7 @@ fn caller(
         true => None,
         false => Some(known_key(state, &key_hash, address)?),
     };
-    Ok(Caller {
-        key_hash,
-        key,
-        address,
-    })
+    Ok(Caller { key, address })
 }
 
 fn known_key(

@@ -220,7 +220,7 @@ pub struct Streams {
 
 impl Place {
     fn take(state: &ApiState, caller: &Caller) -> Result<Place, ApiError> {
-        let (taken, of) = (state.event_streams.clone(), caller.key_id());
+        let (taken, of) = (state.event_streams.clone(), caller.first_key_id());
         let tenant = caller.tenant();
         let refused = {
             let mut streams = taken.lock().unwrap_or_else(PoisonError::into_inner);

@@ -14,6 +14,7 @@ use super::fields::Fields;
 use super::guarded::Way;
 use super::unfinished_approvals;
 use super::{ApiState, cards, issue};
+use crate::engine::ids::ApiKeyId;
 use crate::engine::kept_text::KeptText;
 use crate::engine::registry::{IdempotencyKey, IdempotentRequest, RegistryAction, RegistryRefusal};
 use crate::engine::shares::Full;
@@ -140,7 +141,7 @@ where
         return Ok(json_response(success.status, success.body.to_string()));
     };
     let identity = IdempotentRequest {
-        key: key(&request.caller.key_hash, header),
+        key: key(request.caller.first_key_id(), header),
         request_hash: request_hash(&request),
         first_id,
         tenant: request.caller.tenant(),
@@ -340,9 +341,13 @@ impl Drop for InUse<'_> {
     }
 }
 
-fn key(caller: &[u8; 32], header: &str) -> IdempotencyKey {
+/// Of the first of keys that were rolled: who repeats a request under the key that its own was rolled to gets the answer,
+/// and nothing is done twice.
+fn key(first_key_id: Option<ApiKeyId>, header: &str) -> IdempotencyKey {
+    let caller = first_key_id.map(|id| id.0.to_le_bytes());
+    let caller = caller.as_ref().map_or(&b"root"[..], |id| &id[..]);
     IdempotencyKey(hash(
-        "cardswitch 2026-11 idempotency key",
+        "cardswitch 2026-11 idempotency key by id",
         &[caller, header.as_bytes()],
     ))
 }

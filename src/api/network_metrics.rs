@@ -41,6 +41,18 @@ const COUNTS: &[(&str, &str, MetricType, Count)] = &[
         |s| &s.sessions_refused,
     ),
     (
+        "cardswitch_sessions_signed_off",
+        "Connections open on which nobody is signed on",
+        MetricType::Gauge,
+        |s| &s.sessions_signed_off,
+    ),
+    (
+        "cardswitch_sign_offs",
+        "Sign-offs by peers",
+        MetricType::Counter,
+        |s| &s.sign_offs,
+    ),
+    (
         "cardswitch_messages_received",
         "Messages received",
         MetricType::Counter,

@@ -1,6 +1,6 @@
 //! How many requests an API key may make, and all keys of a tenant together: so many a second, and as many at once. One
-//! bucket for each key that was used, and one for each tenant; there are no more of them than keys. What a request costs
-//! does not differ.
+//! bucket for each key that was used, whatever it was rolled to, and one for each tenant; there are no more of them than
+//! keys. What a request costs does not differ.
 
 use super::error::{ApiError, ErrorType};
 use crate::engine::ids::ApiKeyId;
@@ -18,7 +18,8 @@ const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 const ONE: u64 = 1_000_000;
 
 pub struct RateLimits {
-    keys: Buckets<[u8; 32]>,
+    /// By the first of keys that were rolled; `None` is the root key.
+    keys: Buckets<Option<ApiKeyId>>,
     tenants: Buckets<ApiKeyId>,
 }
 
@@ -63,11 +64,11 @@ impl RateLimits {
     /// What the key may not ask is not its tenant's.
     pub fn take(
         &self,
-        key_hash: &[u8; 32],
+        key: Option<ApiKeyId>,
         tenant: Option<ApiKeyId>,
         now: Instant,
     ) -> Option<Taken> {
-        let of_key = self.keys.take(*key_hash, now);
+        let of_key = self.keys.take(key, now);
         if of_key.is_some_and(|taken| !taken.is_allowed) {
             return of_key;
         }
@@ -158,9 +159,13 @@ mod tests {
             of_tenant: 0,
         };
         let (limits, start) = (RateLimits::new(rates), Instant::now());
-        let take = |key: u8, ms: u64| {
+        let take = |key: u64, ms: u64| {
             let tenant = Some(ApiKeyId(1));
-            let taken = limits.take(&[key; 32], tenant, start + Duration::from_millis(ms));
+            let taken = limits.take(
+                Some(ApiKeyId(key)),
+                tenant,
+                start + Duration::from_millis(ms),
+            );
             taken.unwrap()
         };
         for remaining in (0..10).rev() {
@@ -182,7 +187,7 @@ mod tests {
         assert_eq!(headers["ratelimit-remaining"], "0");
         assert_eq!(headers["retry-after"], "1");
         let none = RateLimits::new(Rates::default());
-        assert_eq!(none.take(&[1; 32], Some(ApiKeyId(1)), start), None);
+        assert_eq!(none.take(Some(ApiKeyId(1)), Some(ApiKeyId(1)), start), None);
     }
 
     #[test]
@@ -192,9 +197,9 @@ mod tests {
             of_tenant: 6,
         };
         let (limits, start) = (RateLimits::new(rates), Instant::now());
-        let take = |key: u8, tenant: Option<u64>| {
+        let take = |key: u64, tenant: Option<u64>| {
             limits
-                .take(&[key; 32], tenant.map(ApiKeyId), start)
+                .take(Some(ApiKeyId(key)), tenant.map(ApiKeyId), start)
                 .unwrap()
         };
         let left = [1, 1, 1, 2, 2, 3].map(|key| {

@@ -222,9 +222,15 @@ pub struct KeyOrigin {
     heads: Box<[ApiKeyId]>,
     /// The key that made it, or, once that is forgotten, the one that made that.
     maker: Option<ApiKeyId>,
+    first_of_rolled: Option<ApiKeyId>,
 }
 
 impl ApiKey {
+    /// The first of the keys that were rolled, one to the next, up to this one: by it a client is counted and remembered.
+    pub fn first_id(&self) -> ApiKeyId {
+        self.origin.first_of_rolled.unwrap_or(self.id)
+    }
+
     pub fn state_at(&self, at: Timestamp) -> ApiKeyState {
         match (self.revoked_at, self.expires_at) {
             (Some(revoked_at), _) if revoked_at <= at => ApiKeyState::Revoked,
@@ -301,6 +307,7 @@ impl ApiKeys {
             .flat_map(|id| self.heads(Some(id)))
             .flatten()
             .collect();
+        let first_of = |id| self.get(id).map_or(id, |key| key.first_id());
         let mut tenants = from.filter_map(|id| self.tenant(Some(id)));
         let tenant = match key.bounds.is_unbound() {
             true => None,
@@ -310,6 +317,7 @@ impl ApiKeys {
             tenant,
             heads: heads.into_iter().collect(),
             maker: key.created_by,
+            first_of_rolled: key.rolled_from.map(first_of),
         }
     }
 
@@ -605,6 +613,40 @@ mod tests {
             assert_eq!(told, is_one, "{one} and {other}");
             assert_eq!(keys.are_of_one_family(id(other), id(one)), is_one);
         }
+    }
+
+    /// 1 was rolled to 2, 2 to 3 and to 4; 1 and 2 end, and are forgotten, before 3 is rolled to 5.
+    #[test]
+    fn a_key_stays_the_first_of_those_that_were_rolled() {
+        let mut keys = keys(&[
+            (1, None, None),
+            (2, Some(1), Some(1)),
+            (3, None, Some(2)),
+            (4, None, Some(2)),
+            (9, Some(1), None),
+        ]);
+        let firsts = |keys: &ApiKeys| -> Vec<u64> {
+            let firsts = keys.iter().map(|key| key.first_id().0);
+            firsts.collect()
+        };
+        assert_eq!(firsts(&keys), [1, 1, 1, 1, 9]);
+        let children = false;
+        for (id, at) in [(1, 10), (2, 10)].map(|(id, at)| (ApiKeyId(id), Timestamp(at))) {
+            let revoke = RegistryAction::RevokeApiKey { id, at, children };
+            change(&mut keys, at, revoke);
+        }
+        let third = keys.get(ApiKeyId(3)).unwrap();
+        let rolled = ApiKey {
+            id: ApiKeyId(5),
+            rolled_from: Some(ApiKeyId(3)),
+            key_hash: [5; 32],
+            ..(**third).clone()
+        };
+        keys.forget(Timestamp(10 + RETENTION_MS), RETENTION_MS);
+        let make = RegistryAction::CreateApiKey(Box::new(rolled));
+        change(&mut keys, Timestamp(2_000), make);
+        assert_eq!(firsts(&keys), [1, 1, 1, 9]);
+        assert!(keys.get(ApiKeyId(1)).is_none());
     }
 
     #[test]

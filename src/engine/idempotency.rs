@@ -17,7 +17,7 @@ pub const ENTRY_BYTES: u64 = 256;
 /// Times that memory is freed after a refusal.
 const RECLAIMED_AT_ONCE: usize = 1_000;
 
-/// An `Idempotency-Key` within its API key, hashed.
+/// An `Idempotency-Key` within its API key and those that it was rolled to, hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct IdempotencyKey(#[serde(with = "postcard::fixint::le")] pub u128);
 

@@ -5,6 +5,7 @@ use super::bad_frame::BadFrame;
 use super::exchange::Exchange;
 use super::listener::Peer;
 use super::session::Millis;
+use super::stats::SignedOff;
 use crate::shard::reply::{Replies, Reply, ReplySink};
 use bytes::BytesMut;
 use std::pin::Pin;
@@ -131,6 +132,7 @@ impl Connection<'_> {
         mut replies: UnboundedReceiver<Replies>,
         mut drain: watch::Receiver<bool>,
     ) -> Ended {
+        let mut signed_off = SignedOff::new(&self.exchange.peer.stats);
         let mut inbound = BytesMut::new();
         let mut ready: Vec<Replies> = Vec::new();
         let timer = tokio::time::sleep(Duration::ZERO);
@@ -163,6 +165,10 @@ impl Connection<'_> {
                 }
             }
             self.advance(&mut inbound);
+            // What is simulated has no connection.
+            if self.exchange.listener.is_none() {
+                signed_off.set(!self.exchange.session.is_signed_on());
+            }
             if let Err(ended) = self.flush(&mut writer).await {
                 return ended;
             }

@@ -6,6 +6,7 @@ use super::bad_frame::BadFrame;
 use super::flight::{Flights, InFlight};
 use super::listener::Peer;
 use super::session::{self, Function, Millis, Session};
+use super::settings::SignOnPolicy;
 use super::stats::NetworkStats;
 use super::translate::{Translated, Untranslatable};
 use crate::engine::command::Action;
@@ -17,11 +18,14 @@ use crate::shard::reply::{Replies, Reply, ReplySink, Unavailable};
 use crate::shard::request::{Batch, RegistryRequest, ShardRequest, Token};
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// Messages handed over at once at the most, so that the records of one turn of a loop fit the journal.
 const MESSAGES_PER_BATCH: usize = 1_024;
+
+/// How long nothing more is said of sign-offs on a connection.
+const SIGN_OFF_TOLD: Duration = Duration::from_secs(10);
 
 /// A frame whose header is this long carries back a message that the network would not take.
 const BASE1_REJECT_BYTES: usize = 48;
@@ -42,6 +46,7 @@ pub(super) struct Exchange<'p> {
     for_registry: Vec<(Token, RegistryRequest)>,
     stan: u32,
     warned: bool,
+    sign_off_told: Option<Instant>,
     /// Of a loopback: who hears what the loops replied, beside the answer that is made of it.
     pub listener: Option<UnboundedSender<Reply>>,
 }
@@ -61,6 +66,7 @@ impl<'p> Exchange<'p> {
             for_registry: Vec::new(),
             stan: 0,
             warned: false,
+            sign_off_told: None,
             listener: None,
         }
     }
@@ -174,6 +180,7 @@ impl<'p> Exchange<'p> {
             let token = self.flights.depart(flight);
             return self.sort(token, translated);
         }
+        self.session.on_business();
         match translated {
             Translated::Shard { root, action } if matches!(action, Action::Authorize(_)) => {
                 let token = self.flights.depart(flight);
@@ -380,11 +387,35 @@ impl<'p> Exchange<'p> {
         if !message.mti().is_defined() {
             return self.refuse_untranslatable(header, message, Untranslatable::MessageType);
         }
+        let was_signed_on = self.session.is_signed_on();
         let code = match self.session.on_request(function) {
             session::Verdict::Accepted => map.management_accepted,
             session::Verdict::Declined => map.management_declined,
         };
         self.put(header, message, Verdict::code(code));
+        if was_signed_on && !self.session.is_signed_on() {
+            self.note_sign_off();
+        }
+    }
+
+    /// Counts, and writes a line, but not more often than a peer has reason to sign off.
+    fn note_sign_off(&mut self) {
+        NetworkStats::add(&self.peer.stats.sign_offs, 1);
+        let told = self.sign_off_told;
+        if told.is_some_and(|told| told.elapsed() < SIGN_OFF_TOLD) {
+            return;
+        }
+        self.sign_off_told = Some(Instant::now());
+        let settings = &self.peer.settings;
+        let network = &settings.name;
+        match settings.sign_on {
+            SignOnPolicy::Send => {
+                let sign_on_again_s = settings.sign_on_again_s;
+                tracing::warn!(%network, sign_on_again_s, "the peer has signed off: its authorizations are answered `signed_off` until one side signs on");
+            }
+            // Whoever signs on signs off when it is done.
+            _ => tracing::info!(%network, "the peer has signed off"),
+        }
     }
 
     /// Does what the session has due. An error says why the connection has to end.

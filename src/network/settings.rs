@@ -27,6 +27,9 @@ pub struct NetworkSettings {
     pub dialect_file: Option<String>,
     #[serde(default)]
     pub sign_on: SignOnPolicy,
+    /// With `send`: how long after a sign-off by the peer we sign on again; the wait doubles, up to ten minutes. 0: never.
+    #[serde(default = "default_sign_on_again_s")]
+    pub sign_on_again_s: u64,
     /// Messages of one connection that may wait for their answers.
     #[serde(default = "default_in_flight_max")]
     pub in_flight_max: usize,
@@ -80,6 +83,9 @@ fn default_header() -> String {
 }
 fn default_dialect() -> String {
     "iso8583-1987-ascii".into()
+}
+fn default_sign_on_again_s() -> u64 {
+    30
 }
 fn default_in_flight_max() -> usize {
     4_096

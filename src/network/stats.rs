@@ -14,6 +14,8 @@ pub struct NetworkStats {
     pub sessions_open: AtomicU64,
     pub sessions_total: AtomicU64,
     pub sessions_refused: AtomicU64,
+    pub sessions_signed_off: AtomicU64,
+    pub sign_offs: AtomicU64,
     pub messages_received: AtomicU64,
     pub messages_answered: AtomicU64,
     pub format_errors: AtomicU64,
@@ -22,6 +24,37 @@ pub struct NetworkStats {
     pub frame_errors: AtomicU64,
     latency_buckets: [AtomicU64; LATENCY_BOUNDS_US.len() + 1],
     latency_sum_us: AtomicU64,
+}
+
+/// Counts a connection among those on which nobody is signed on, as long as that is so and the connection there.
+pub struct SignedOff<'s> {
+    stats: &'s NetworkStats,
+    is_counted: bool,
+}
+
+impl<'s> SignedOff<'s> {
+    pub fn new(stats: &'s NetworkStats) -> SignedOff<'s> {
+        SignedOff {
+            stats,
+            is_counted: false,
+        }
+    }
+
+    pub fn set(&mut self, is_signed_off: bool) {
+        let count = &self.stats.sessions_signed_off;
+        match (self.is_counted, is_signed_off) {
+            (false, true) => count.fetch_add(1, Ordering::Relaxed),
+            (true, false) => count.fetch_sub(1, Ordering::Relaxed),
+            _ => return,
+        };
+        self.is_counted = is_signed_off;
+    }
+}
+
+impl Drop for SignedOff<'_> {
+    fn drop(&mut self) {
+        self.set(false);
+    }
 }
 
 impl NetworkStats {

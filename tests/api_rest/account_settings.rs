@@ -1,7 +1,7 @@
 //! What is set on an account after it was opened: name, controls, credit line, low balance, auto top-up.
 
 use super::authorizations::{carry_out, request};
-use super::harness::{Client, Switch};
+use super::harness::{Client, Options, Switch};
 use super::keys::with_key;
 use super::refusals::assert_error;
 use super::transfers::{account, posted, top_up};
@@ -80,6 +80,69 @@ fn a_credit_line_and_an_auto_top_up_are_set_when_an_account_is_opened_too() {
     );
     let path = format!("/v1/transfers/{}", one["id"].as_str().unwrap());
     assert_eq!(client.get(&path).ok(), *one);
+}
+
+/// To open an account and to set what it has are two records: the journal is cut after each in turn.
+#[test]
+fn an_account_with_settings_that_was_cut_off_is_finished_by_its_repeat() {
+    const SETTINGS: [&str; 3] = ["credit_line", "low_balance", "auto_top_up"];
+    let switch = Switch::start();
+    let client = switch.client();
+    let (program, master) = client.program_and_account();
+    top_up(&client, &master, 1_000);
+    let body = json!({"program_id": program, "parent_id": master, "credit_line": 70, "low_balance": {"below": 10},
+                      "auto_top_up": {"below": 100, "amount": 40, "per_day": 3}});
+    let open = |client: &Client| {
+        let client = client.header("Idempotency-Key", "k");
+        client.post("/v1/accounts", body.clone())
+    };
+    let before = switch.journal.durable();
+    let first = open(&client);
+    let id = first.created();
+    let after = switch.journal.durable();
+    assert!(
+        after - before >= 5,
+        "begin, open, change, audit, complete; and what the rule moves"
+    );
+    for kept in before..=after {
+        let cut = Switch::start_on(switch.disk.cut_after(kept), Options::default());
+        let client = cut.client();
+        let again = open(&client);
+        let made = again.created();
+        assert_eq!(made == id, kept > before, "{kept} records kept");
+        let now = account(&client, &made);
+        for field in SETTINGS {
+            assert_eq!(again.json()[field], first.json()[field], "{kept}: {field}");
+            assert_eq!(now[field], first.json()[field], "{kept}: {field}");
+        }
+        let posted = [&made, &master].map(|id| posted(&client, id));
+        assert_eq!(posted, [40, 960], "{kept} records kept");
+        assert_eq!(open(&client).text, again.text, "{kept} records kept");
+    }
+}
+
+#[test]
+fn an_account_whose_settings_are_refused_is_not_opened() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (program, master) = client.program_and_account();
+    let (_, elsewhere) = client.program_and_account();
+    let rule = |from: Option<&str>| json!({"below": 100, "amount": 40, "per_day": 3, "from_account_id": from});
+    let nowhere = "acct_000000000000z";
+    for (parent, from) in [
+        (None, None),
+        (None, Some(&*master)),
+        (Some(&master), Some(&*elsewhere)),
+        (Some(&master), Some(nowhere)),
+    ] {
+        let body = json!({"program_id": program, "parent_id": parent, "auto_top_up": rule(from)});
+        let (status, _, code, param) = client.post("/v1/accounts", body).error();
+        assert_eq!((status, &*code), (409, "auto_top_up_without_source"));
+        assert_eq!(param.as_deref(), Some("auto_top_up.from_account_id"));
+    }
+    switch.projected();
+    let known = client.get("/v1/accounts").ok();
+    assert_eq!(known["data"].as_array().unwrap().len(), 2, "{known}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! `Idempotency-Key`: the first response again, also after a crash; another request under it is refused.
 
 use super::harness::{Answer, Client, Options, Switch};
+use super::keys::with_key_and_id;
+use super::transfers::{posted, top_up};
 use serde_json::{Value, json};
 
 fn program(name: &str) -> Value {
@@ -166,6 +168,95 @@ fn a_write_cut_off_anywhere_is_finished_by_its_repeat() {
         let third = keyed.post("/v1/cards", body.clone());
         assert_eq!((third.status, &third.text), (again.status, &again.text));
         assert_eq!(third.header("Idempotent-Replayed"), Some("true"));
+    }
+}
+
+/// A switch with 1,000 on one account, another below it, and a key that moves money and rolls itself.
+fn with_money_and_a_key() -> (Switch, [String; 2], (Client, String)) {
+    let switch = Switch::start();
+    let root = switch.client();
+    let (program_id, from) = root.program_and_account();
+    top_up(&root, &from, 1_000);
+    let below = json!({"program_id": program_id, "parent_id": from});
+    let to = root.post("/v1/accounts", below).created();
+    let scopes = json!(["funds:transfer", "accounts:read", "keys:write"]);
+    let body = json!({"name": "payer", "scopes": scopes, "program_ids": [program_id]});
+    let key = with_key_and_id(&root, body);
+    (switch, [from, to], key)
+}
+
+/// So much from one to the other under the `Idempotency-Key` `k`.
+fn pay(client: &Client, [from, to]: &[String; 2], amount: i64) -> Answer {
+    let body =
+        json!({"from_account_id": from, "to_account_id": to, "amount": amount, "currency": "USD"});
+    client
+        .header("Idempotency-Key", "k")
+        .post("/v1/transfers", body)
+}
+
+fn roll(client: &Client, id: &str) -> (String, String) {
+    let body = json!({"overlap_seconds": 600});
+    let made = client.post(&format!("/v1/api_keys/{id}/roll"), body);
+    let key = made.json()["key"].as_str().unwrap().to_owned();
+    (format!("Bearer {key}"), made.created())
+}
+
+/// A client that repeats across a roll of its key, in a deployment or after a crash, is who it was.
+#[test]
+fn a_repeat_under_the_key_that_its_own_was_rolled_to_is_a_repeat() {
+    let (switch, accounts, (first, first_id)) = with_money_and_a_key();
+    let root = switch.client();
+    let paid = pay(&first, &accounts, 10);
+    paid.created();
+    let (second, second_id) = roll(&first, &first_id);
+    let second = root.header("Authorization", &second);
+    let (third_key, third_id) = roll(&root, &second_id);
+    let third = root.header("Authorization", &third_key);
+    for client in [&first, &second, &third] {
+        assert_replayed(&paid, &pay(client, &accounts, 10));
+        let (status, _, code, _) = pay(client, &accounts, 11).error();
+        assert_eq!((status, &*code), (409, "idempotency_key_reused"));
+    }
+    for id in [&first_id, &second_id] {
+        root.post(&format!("/v1/api_keys/{id}/revoke"), json!({}))
+            .ok();
+    }
+    assert_replayed(&paid, &pay(&third, &accounts, 10));
+    assert_eq!(posted(&root, &accounts[1]), 10);
+    // And after a restart.
+    let disk = switch.disk.clone();
+    drop(switch);
+    let restarted = Switch::start_on(disk, Options::default());
+    let root = restarted.client();
+    let third = root.header("Authorization", &third_key);
+    assert_replayed(&paid, &pay(&third, &accounts, 10));
+    let (fourth, _) = roll(&third, &third_id);
+    let fourth = root.header("Authorization", &fourth);
+    assert_replayed(&paid, &pay(&fourth, &accounts, 10));
+    // Whoever has a key of another chain has keys of his own.
+    let own = pay(&root, &accounts, 10);
+    assert_ne!(own.created(), paid.created());
+    assert_eq!(posted(&root, &accounts[1]), 20);
+}
+
+#[test]
+fn a_write_that_was_cut_off_is_finished_under_the_key_that_its_own_was_rolled_to() {
+    let (switch, accounts, (first, first_id)) = with_money_and_a_key();
+    let (second, _) = roll(&first, &first_id);
+    let before = switch.journal.durable();
+    let paid = pay(&first, &accounts, 10).created();
+    let after = switch.journal.durable();
+    assert_eq!(after - before, 4, "begin, transfer, audit, complete");
+    for kept in before..=after {
+        let cut = Switch::start_on(switch.disk.cut_after(kept), Options::default());
+        let second = cut.client().header("Authorization", &second);
+        let again = pay(&second, &accounts, 10).created();
+        assert_eq!(again == paid, kept > before, "{kept} records kept");
+        assert_eq!(
+            posted(&cut.client(), &accounts[1]),
+            10,
+            "{kept} records kept"
+        );
     }
 }
 
