@@ -212,7 +212,10 @@ impl Play {
         };
         let came = self.carry_out(&Words::of(asked), asked);
         let expected_words: Vec<_> = expected.split_whitespace().collect();
-        let came_words: Vec<_> = came.split_whitespace().collect();
+        let came_words = came
+            .split_whitespace()
+            .map(|word| word.trim_end_matches(','));
+        let came_words: Vec<_> = came_words.collect();
         let first_differs = expected_words.first() != came_words.first();
         let missing = expected_words.iter().any(|word| !came_words.contains(word));
         let wrong = !expected.is_empty() && (first_differs || missing);

@@ -439,6 +439,18 @@ fn of_release(record: &Record) -> Option<Effect<'_>> {
     })
 }
 
+impl From<Standing> for AuthorizationStatus {
+    fn from(standing: Standing) -> AuthorizationStatus {
+        match standing {
+            Standing::Pending => AuthorizationStatus::Pending,
+            Standing::PartiallyCleared => AuthorizationStatus::PartiallyCleared,
+            Standing::Cleared => AuthorizationStatus::Cleared,
+            Standing::Expired => AuthorizationStatus::Expired,
+            Standing::Reversed => AuthorizationStatus::Reversed,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

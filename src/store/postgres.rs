@@ -44,6 +44,38 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/postgres/0022_untold_link_changes.sql"),
 ];
 
+/// By rows of new values, absent where they stay as they are.
+const CHANGE_AUTHORIZATIONS: &str = "UPDATE authorizations SET \
+    amount_minor = COALESCE(changed.amount, authorizations.amount_minor) + changed.added, \
+    posted_minor = authorizations.posted_minor + changed.posted, \
+    status = COALESCE(changed.status, authorizations.status), \
+    expires_at_ms = COALESCE(changed.expires_at_ms, authorizations.expires_at_ms), \
+    step = COALESCE(changed.step, CASE WHEN authorizations.result = 'waiting' \
+      AND changed.if_waiting = 0 THEN 'customer_decision' END, authorizations.step), \
+    reason = COALESCE(changed.reason, CASE WHEN authorizations.result = 'waiting' \
+      AND changed.if_waiting = 0 THEN 'reversed_before_original' END, authorizations.reason), \
+    approval_code = CASE WHEN changed.reason IS NOT NULL OR authorizations.result = 'waiting' \
+      AND changed.if_waiting = 0 THEN NULL ELSE authorizations.approval_code END, \
+    approved_transaction_minor = CASE WHEN changed.reason IS NOT NULL OR \
+      authorizations.result = 'waiting' AND changed.if_waiting = 0 THEN NULL \
+      ELSE COALESCE(changed.approved_minor, authorizations.approved_transaction_minor) END, \
+    result = CASE WHEN changed.reason IS NOT NULL THEN 'declined' \
+      WHEN changed.result IS NOT NULL THEN changed.result \
+      WHEN authorizations.result = 'waiting' AND changed.if_waiting = 0 THEN 'declined' \
+      WHEN authorizations.result = 'waiting' AND changed.if_waiting = 1 THEN 'approved' \
+      WHEN authorizations.result = 'waiting' AND changed.if_waiting = 2 THEN 'partially_approved' \
+      ELSE authorizations.result END, \
+    decision_call_outcome = COALESCE(changed.call, authorizations.decision_call_outcome), \
+    decision_call_ms = COALESCE(changed.call_ms, authorizations.decision_call_ms), \
+    decision_call_fallback_used = \
+      COALESCE(changed.fallback_used, authorizations.decision_call_fallback_used) \
+    FROM UNNEST($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], \
+    $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[], $12::bigint[], $13::bigint[], \
+    $14::bigint[]) \
+    AS changed (id, amount, added, posted, status, expires_at_ms, step, reason, result, if_waiting, \
+    call, call_ms, fallback_used, approved_minor) \
+    WHERE authorizations.id = changed.id COLLATE \"C\"";
+
 const READERS_MAX: u32 = 8;
 
 /// So many rows of one table go in the text of a statement: more are better copied.
@@ -305,37 +337,7 @@ impl Writer for PgWriter {
                     .unzip()
             })
             .unzip();
-        let sql = "UPDATE authorizations SET \
-                   amount_minor = COALESCE(changed.amount, authorizations.amount_minor) + changed.added, \
-                   posted_minor = authorizations.posted_minor + changed.posted, \
-                   status = COALESCE(changed.status, authorizations.status), \
-                   expires_at_ms = COALESCE(changed.expires_at_ms, authorizations.expires_at_ms), \
-                   step = COALESCE(changed.step, CASE WHEN authorizations.result = 'waiting' \
-                     AND changed.if_waiting = 0 THEN 'customer_decision' END, authorizations.step), \
-                   reason = COALESCE(changed.reason, CASE WHEN authorizations.result = 'waiting' \
-                     AND changed.if_waiting = 0 THEN 'reversed_before_original' END, authorizations.reason), \
-                   approval_code = CASE WHEN changed.reason IS NOT NULL OR authorizations.result = 'waiting' \
-                     AND changed.if_waiting = 0 THEN NULL ELSE authorizations.approval_code END, \
-                   approved_transaction_minor = CASE WHEN changed.reason IS NOT NULL OR \
-                     authorizations.result = 'waiting' AND changed.if_waiting = 0 THEN NULL \
-                     ELSE COALESCE(changed.approved_minor, authorizations.approved_transaction_minor) END, \
-                   result = CASE WHEN changed.reason IS NOT NULL THEN 'declined' \
-                     WHEN changed.result IS NOT NULL THEN changed.result \
-                     WHEN authorizations.result = 'waiting' AND changed.if_waiting = 0 THEN 'declined' \
-                     WHEN authorizations.result = 'waiting' AND changed.if_waiting = 1 THEN 'approved' \
-                     WHEN authorizations.result = 'waiting' AND changed.if_waiting = 2 THEN 'partially_approved' \
-                     ELSE authorizations.result END, \
-                   decision_call_outcome = COALESCE(changed.call, authorizations.decision_call_outcome), \
-                   decision_call_ms = COALESCE(changed.call_ms, authorizations.decision_call_ms), \
-                   decision_call_fallback_used = \
-                     COALESCE(changed.fallback_used, authorizations.decision_call_fallback_used) \
-                   FROM UNNEST($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], \
-                   $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[], $12::bigint[], $13::bigint[], \
-                   $14::bigint[]) \
-                   AS changed (id, amount, added, posted, status, expires_at_ms, step, reason, result, if_waiting, \
-                   call, call_ms, fallback_used, approved_minor) \
-                   WHERE authorizations.id = changed.id COLLATE \"C\"";
-        let query = sqlx::query(sql)
+        let query = sqlx::query(CHANGE_AUTHORIZATIONS)
             .bind(ids)
             .bind(of(|change| change.amount_minor))
             .bind(of(|change| Some(change.added_minor)))

@@ -2,7 +2,7 @@
 
 use crate::engine::command::{CallOutcome, CardType};
 use crate::engine::conversion::RateSource;
-use crate::engine::event::{ApprovalCode, Flags, RuleId, Standing};
+use crate::engine::event::{ApprovalCode, Flags, RuleId};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
 use crate::engine::fees::schedule::FeeKind;
 use crate::engine::ids::{
@@ -485,17 +485,5 @@ names! {
         InTransit = "in_transit",
         Fees = "fees",
         ResellerMarkUp = "reseller_mark_up",
-    }
-}
-
-impl From<Standing> for AuthorizationStatus {
-    fn from(standing: Standing) -> AuthorizationStatus {
-        match standing {
-            Standing::Pending => AuthorizationStatus::Pending,
-            Standing::PartiallyCleared => AuthorizationStatus::PartiallyCleared,
-            Standing::Cleared => AuthorizationStatus::Cleared,
-            Standing::Expired => AuthorizationStatus::Expired,
-            Standing::Reversed => AuthorizationStatus::Reversed,
-        }
     }
 }

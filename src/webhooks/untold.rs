@@ -42,7 +42,11 @@ impl Turns {
 pub(super) async fn tell(shared: Arc<Shared>) {
     let mut turns = Turns::default();
     while !shared.stop.is_cancelled() {
-        let untold = shared.store.untold_link_changes().await.unwrap_or_default();
+        let untold = tokio::select! {
+            untold = shared.store.untold_link_changes() => untold.unwrap_or_default(),
+            // A database may say nothing for ever.
+            () = shared.stop.cancelled() => return,
+        };
         let pause = match turns.next(&untold) {
             Some(change) if ask_for(&shared, change).await => {
                 turns.asked = Some(change.clone());

@@ -15,6 +15,7 @@ use crate::engine::exceptions::{
 use crate::engine::ids::{AuthorizationId, ExceptionId, WebhookEndpointId};
 use crate::engine::record::Record;
 use crate::engine::registry::{LinkKey, RegistryAction, RegistryEvent};
+use crate::engine::reissue::ReplaceCard;
 use crate::engine::risk::rule::RuleState;
 use crate::engine::shipping::ShippingStatus;
 use crate::engine::state::{AccountStatus, CardStatus};
@@ -211,15 +212,7 @@ fn of_shard(context: &EventContext, action: &Action, event: &Event) -> Vec<Draft
             context.about_card(open.card_id, EventType::CardCreated)
         }
         (Action::ReplaceCard(replace), Event::CardReplaced(_)) => {
-            let mut old = context.about_card(replace.replaces, EventType::CardReissued);
-            if let Some(draft) = &mut old {
-                let by = json!(replace.card_id.to_string());
-                draft.content.push(("replaced_by", by));
-                let reason = json!(replace.reason.name());
-                draft.content.push(("reason", reason));
-            }
-            let new = context.about_card(replace.card_id, EventType::CardCreated);
-            return old.into_iter().chain(new).collect();
+            return of_replaced(context, replace);
         }
         (Action::RenewCard(renew), Event::CardRenewed(_)) => {
             context.about_card(renew.card_id, EventType::CardRenewed)
@@ -264,6 +257,18 @@ fn of_shard(context: &EventContext, action: &Action, event: &Event) -> Vec<Draft
         _ => None,
     };
     draft.into_iter().collect()
+}
+
+fn of_replaced(context: &EventContext, replace: &ReplaceCard) -> Vec<Draft> {
+    let mut old = context.about_card(replace.replaces, EventType::CardReissued);
+    if let Some(draft) = &mut old {
+        let by = json!(replace.card_id.to_string());
+        draft.content.push(("replaced_by", by));
+        let reason = json!(replace.reason.name());
+        draft.content.push(("reason", reason));
+    }
+    let new = context.about_card(replace.card_id, EventType::CardCreated);
+    old.into_iter().chain(new).collect()
 }
 
 /// Whatever a record charges, after what it was charged for.
