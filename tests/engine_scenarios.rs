@@ -212,12 +212,10 @@ impl Play {
         };
         let came = self.carry_out(&Words::of(asked), asked);
         let expected_words: Vec<_> = expected.split_whitespace().collect();
-        let came_words = came
-            .split_whitespace()
-            .map(|word| word.trim_end_matches(','));
-        let came_words: Vec<_> = came_words.collect();
+        let came_words: Vec<_> = came.split_whitespace().map(without_comma).collect();
         let first_differs = expected_words.first() != came_words.first();
-        let missing = expected_words.iter().any(|word| !came_words.contains(word));
+        let mut expected_all = expected_words.iter().map(|word| without_comma(word));
+        let missing = expected_all.any(|word| !came_words.contains(&word));
         let wrong = !expected.is_empty() && (first_differs || missing);
         wrong.then(|| format!("{line}\n    came: {came}"))
     }
@@ -1811,4 +1809,8 @@ fn decimal_in(currency: Currency, amount_minor: i64) -> String {
             format!("{sign}{}.{:0places$}", amount / one, amount % one)
         }
     }
+}
+
+fn without_comma(word: &str) -> &str {
+    word.trim_end_matches(',')
 }
