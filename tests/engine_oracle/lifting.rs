@@ -164,10 +164,11 @@ impl View<'_> {
                 let counts = known.is_open() || stands_at > 0;
                 counts && self.past[known.place].excepted.contains(place)
             });
-            let has_left = exception
-                .uses_max
-                .is_none_or(|max| (uses.count() as u32) < max)
-                || about.is_some_and(|of| self.past[of].excepted.contains(place));
+            // An increment is part of the use of what it adds to.
+            let has_left = exception.uses_max.is_none_or(|max| match about {
+                Some(of) => self.past[of].excepted.contains(place),
+                None => (uses.count() as u32) < max,
+            });
             approved && now && has_left
         });
         found

@@ -58,7 +58,7 @@ impl View<'_> {
     }
 
     /// Whether a payment is one that the limit counts, by the controls of then.
-    fn is_counted(&self, owner: Owner, card: u64, limit: &Limit, known: &Known) -> bool {
+    pub fn is_counted(&self, owner: Owner, card: u64, limit: &Limit, known: &Known) -> bool {
         let same = |l: &Limit| {
             let is_same = l.id == limit.id && l.window == limit.window;
             is_same && self.counts(l, &known.payment, known.place)

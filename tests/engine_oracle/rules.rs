@@ -397,8 +397,13 @@ impl View<'_> {
                 .filter(|l| self.counts(l, payment, self.here()))
             {
                 let (mut used, count) = self.used(owner, card, limit);
-                if limit.window == Window::Transaction {
-                    used = stands;
+                let is_counted = about.is_some_and(|of| {
+                    let known = self.of(of);
+                    self.is_counted(owner, card, limit, known)
+                        && in_window(limit, known.opened, self.at)
+                });
+                if !is_counted {
+                    used += stands;
                 }
                 let exceeded = limit.amount_minor.filter(|allowed| used + taken > *allowed);
                 let exceeded = exceeded.filter(|allowed| {

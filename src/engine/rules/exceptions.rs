@@ -103,21 +103,22 @@ fn live<'a>(context: &Context<'a>) -> impl Iterator<Item = &'a ControlException>
         .filter(|exception| has_use_left(context, exception))
 }
 
+/// An increment is part of the use of its original, and has none where that has none.
 fn has_use_left(context: &Context, exception: &ControlException) -> bool {
     let Some(uses_max) = exception.uses_max else {
         return true;
     };
     let id = exception.counter_id();
+    if let Some(original) = context.original {
+        let mut uses = original.uses.iter();
+        return uses.any(|known| (known.scope, known.limit_id) == (Scope::Exception, id));
+    }
     let counters = context
         .state
         .shared_counters
         .get((context.root.id, Scope::Exception, id));
     let (_, used) = counters.map_or((0, 0), |counters| counters.used(id, WindowEnd::NEVER));
-    let of_original = context.original.is_some_and(|original| {
-        let mut uses = original.uses.iter();
-        uses.any(|known| (known.scope, known.limit_id) == (Scope::Exception, id))
-    });
-    used < uses_max || of_original
+    used < uses_max
 }
 
 fn lifts(context: &Context, exception: &ControlException, step: Step) -> bool {

@@ -1,5 +1,6 @@
 //! Limits on amount and count, per transaction and per window, on program, accounts, linked objects and card.
 
+use crate::engine::authorizations::Authorization;
 use crate::engine::checks::{Checks, Context};
 use crate::engine::controls::{Limit, Window};
 use crate::engine::counters::{CountedIn, Counters};
@@ -65,11 +66,13 @@ fn check_limit(
     let (scope, limit_id) = (owner.scope, limit.id);
     let counting = Counting::of(limit, counters, context.at);
     let (mut used_minor, used) = counting.used;
-    // An increment is one transaction with what it adds to, and no other payment: it has no count of its own.
+    // An increment is one transaction with what it adds to: that is used too, where it is not counted among what was used of
+    // this window. It is no other payment, and has no count of its own.
     if let Some(original) = context.original
-        && limit.window == Window::Transaction
+        && !counting.has(original, scope, context.at)
     {
-        used_minor = original.stands_at().account_minor;
+        let stands_minor = original.stands_at().account_minor;
+        used_minor = used_minor.saturating_add(stands_minor);
     }
     if let Some(allowed_minor) = limit.amount_minor {
         let exceeds = |allowed_minor| used_minor.saturating_add(requested_minor) > allowed_minor;
@@ -179,6 +182,18 @@ impl<'a> Counting<'a> {
             counting.counted_in = Some(CountedIn::Window(end));
         }
         counting
+    }
+
+    /// Whether what an authorization stands at is among what was used.
+    fn has(&self, authorization: &Authorization, scope: Scope, at: Timestamp) -> bool {
+        let mut uses = authorization.uses.iter();
+        uses.any(|known| {
+            let is_counted = match (known.counted_in(), self.rolling) {
+                (CountedIn::Bucket(bucket), Some(window)) => window.counts(bucket, at),
+                (counted_in, _) => self.counted_in == Some(counted_in),
+            };
+            (known.scope, known.limit_id) == (scope, self.limit_id) && is_counted
+        })
     }
 
     /// When a window is over. For one that rolls: when what passed now has left it, and after a failure
