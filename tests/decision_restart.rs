@@ -4,6 +4,7 @@
 mod support;
 
 use serde_json::{Value, json};
+use support::api::TestCard;
 use support::endpoint::Endpoint;
 use support::{Client, Switch, wait_until};
 
@@ -20,27 +21,30 @@ fn answer(client: &mut Client) -> (u16, String) {
     (answer.mti, answer.field(39).to_owned())
 }
 
-#[test]
-fn what_waited_when_the_program_died_is_declined_when_its_time_is_over() {
-    let endpoint = Endpoint::start();
+/// A program whose customer is asked at this endpoint, with what the endpoint's definition says beside; a card, and its
+/// account's path.
+fn asked_at(endpoint: &Endpoint, more: Value) -> (Switch, TestCard, String) {
     let switch = Switch::start(CONFIG);
     switch.wait_until_ready();
     let account = switch.account(10_000);
     let card = switch.card(&account, &json!({}));
     let account_path = format!("/v1/accounts/{account}");
-    let program = switch.good("GET", &account_path, &Value::Null)["program_id"].clone();
-    let created = switch.good(
-        "POST",
-        "/v1/decision_endpoints",
-        &json!({
-            "program_id": program,
-            "url": endpoint.url(),
-            "timeout_ms": 3_000,
-            // Even so it must not be approved.
-            "fallback": { "type": "approve_up_to", "amount": 1_000_000 },
-        }),
-    );
+    let mut definition = more;
+    definition["program_id"] =
+        switch.good("GET", &account_path, &Value::Null)["program_id"].clone();
+    definition["url"] = json!(endpoint.url());
+    let created = switch.good("POST", "/v1/decision_endpoints", &definition);
     assert!(created["secret"].as_str().unwrap().starts_with("whsec_"));
+    (switch, card, account_path)
+}
+
+#[test]
+fn what_waited_when_the_program_died_is_declined_when_its_time_is_over() {
+    let endpoint = Endpoint::start();
+    // Even so it must not be approved.
+    let fallback = json!({ "type": "approve_up_to", "amount": 1_000_000 });
+    let definition = json!({ "timeout_ms": 3_000, "fallback": fallback });
+    let (switch, card, account_path) = asked_at(&endpoint, definition);
     let mut client = Client::connect(switch.address("visa"));
     client.send_bytes(&card.frame(100, 1, 700, None));
     wait_until("the customer is asked", || endpoint.calls().len() == 1);
@@ -85,19 +89,8 @@ fn what_waited_when_the_program_died_is_declined_when_its_time_is_over() {
 #[test]
 fn while_its_customer_is_asked_an_authorization_has_no_response_code() {
     let endpoint = Endpoint::start();
-    let switch = Switch::start(CONFIG);
-    switch.wait_until_ready();
-    let account = switch.account(10_000);
-    let card = switch.card(&account, &json!({}));
-    let account_path = format!("/v1/accounts/{account}");
-    let program = switch.good("GET", &account_path, &Value::Null)["program_id"].clone();
-    let asked = json!({
-        "program_id": program,
-        "url": endpoint.url(),
-        "timeout_ms": 4_500,
-        "fallback": { "type": "decline" },
-    });
-    switch.good("POST", "/v1/decision_endpoints", &asked);
+    let definition = json!({ "timeout_ms": 4_500, "fallback": { "type": "decline" } });
+    let (switch, card, _) = asked_at(&endpoint, definition);
     let mut client = Client::connect(switch.address("visa"));
     client.send_bytes(&card.frame(100, 1, 700, None));
     let listed = || {

@@ -152,18 +152,18 @@ fn refused(refusal: &Refusal) -> ApiError {
         Refusal::AccountNotEmpty { .. } => "account_not_empty",
         Refusal::SubAccountsOpen(_) => "account_has_sub_accounts",
         Refusal::TransfersInTransit { .. } => "transfers_in_transit",
-        Refusal::NoSourceOfAutoTopUp => {
-            let error = ApiError::conflict("auto_top_up_without_source", refusal.to_string());
-            return error.with_param("auto_top_up.from_account_id");
-        }
-        Refusal::AutoTopUpCircular => {
-            let error = ApiError::conflict("auto_top_up_circular", refusal.to_string());
-            return error.with_param("auto_top_up.from_account_id");
-        }
+        Refusal::NoSourceOfAutoTopUp => "auto_top_up_without_source",
+        Refusal::AutoTopUpCircular => "auto_top_up_circular",
         Refusal::TooDeep => "account_tree_too_deep",
         _ => return ApiError::internal(refusal),
     };
-    ApiError::conflict(code, refusal.to_string())
+    let error = ApiError::conflict(code, refusal.to_string());
+    match refusal {
+        Refusal::NoSourceOfAutoTopUp | Refusal::AutoTopUpCircular => {
+            error.with_param("auto_top_up.from_account_id")
+        }
+        _ => error,
+    }
 }
 
 /// `PATCH /v1/accounts/{id}`: what is named is replaced.

@@ -341,35 +341,37 @@ pub fn not_found() -> ApiError {
 }
 
 pub async fn change_status(
-    State(gate): State<Gate>,
-    Path(id): Path<String>,
+    gate: State<Gate>,
+    id: Path<String>,
     request: WriteRequest,
     change: StatusChange,
 ) -> Result<Response, ApiError> {
-    let work = async |write: Write| {
-        let Write { state, fields, .. } = write;
-        fields.finish()?;
-        let card_id = id.parse().map_err(|_| not_found())?;
-        let before = find_full(&state, card_id).await?;
-        let change = ChangeCardStatus { card_id, change };
-        command(&state, before, Action::ChangeCardStatus(change)).await
-    };
-    once(gate.state()?, request, work).await
+    let action = |card_id| Action::ChangeCardStatus(ChangeCardStatus { card_id, change });
+    change_without_body(gate, id, request, action).await
 }
 
 /// What was tried today counts no more.
 pub async fn reset_verification_tries(
+    gate: State<Gate>,
+    id: Path<String>,
+    request: WriteRequest,
+) -> Result<Response, ApiError> {
+    let action = |card_id| Action::ResetVerificationTries(ResetVerificationTries { card_id });
+    change_without_body(gate, id, request, action).await
+}
+
+async fn change_without_body(
     State(gate): State<Gate>,
     Path(id): Path<String>,
     request: WriteRequest,
+    action: impl Fn(CardId) -> Action,
 ) -> Result<Response, ApiError> {
     let work = async |write: Write| {
         let Write { state, fields, .. } = write;
         fields.finish()?;
         let card_id = id.parse().map_err(|_| not_found())?;
         let before = find_full(&state, card_id).await?;
-        let reset = ResetVerificationTries { card_id };
-        command(&state, before, Action::ResetVerificationTries(reset)).await
+        command(&state, before, action(card_id)).await
     };
     once(gate.state()?, request, work).await
 }

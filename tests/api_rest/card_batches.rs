@@ -1,6 +1,7 @@
 //! Many cards in one request: progress, results row by row, restarts.
 
 use crate::authorizations::carry_out;
+use crate::fees::schedule_for_cards;
 use crate::harness::{Client, Options, Switch};
 use crate::keys::with_key;
 use crate::waiting::wait_until;
@@ -357,9 +358,7 @@ fn what_a_batch_issues_is_in_the_name_of_whoever_ordered_it() {
 fn what_cannot_be_paid_for_leaves_no_account_open() {
     let switch = Switch::start();
     let client = switch.client();
-    let items = json!([{"kind": "issue_virtual", "fee": {"amount": 100}}]);
-    let schedule = json!({"name": "Cards", "currency": "USD", "items": items});
-    let schedule = client.post("/v1/fee_schedules", schedule).created();
+    let schedule = schedule_for_cards(&client, 100);
     let (program, account) = client.program_and_account();
     let body = json!({"fee_schedule": schedule});
     client.patch(&format!("/v1/programs/{program}"), body).ok();

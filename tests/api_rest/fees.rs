@@ -19,6 +19,13 @@ fn items() -> Value {
     ])
 }
 
+/// One by which a virtual card costs so much, and nothing else anything.
+pub fn schedule_for_cards(client: &Client, amount: i64) -> String {
+    let items = json!([{"kind": "issue_virtual", "fee": {"amount": amount}}]);
+    let schedule = json!({"name": "Cards", "currency": "USD", "items": items});
+    client.post("/v1/fee_schedules", schedule).created()
+}
+
 fn schedule(client: &Client) -> String {
     let body = json!({"name": "Standard", "currency": "USD", "items": items()});
     client.post("/v1/fee_schedules", body).created()
@@ -546,9 +553,7 @@ fn an_order_that_a_crash_cut_off_and_is_then_refused_leaves_no_account_open() {
 fn reissues_at_the_same_moment_take_no_more_than_there_is() {
     let switch = Switch::start();
     let client = switch.client();
-    let items = json!([{"kind": "issue_virtual", "fee": {"amount": 100}}]);
-    let schedule = json!({"name": "Cards", "currency": "USD", "items": items});
-    let schedule = client.post("/v1/fee_schedules", schedule).created();
+    let schedule = schedule_for_cards(&client, 100);
     let (program, account) = client.program_and_account();
     top_up(&client, &account, 300);
     for round in 0..4 {

@@ -1,6 +1,7 @@
 //! API keys: scopes route by route, what a bound key sees, and the audit log.
 
 use crate::authorizations::{carry_out, carry_out_for, request};
+use crate::fees::schedule_for_cards;
 use crate::harness::{Client, Switch};
 use crate::refusals::assert_error;
 use cardswitch::api::bounds::About;
@@ -126,9 +127,7 @@ impl Part {
         let top_up = json!({"amount": 100_000, "currency": "USD", "method": "internal"});
         let top_ups = format!("/v1/accounts/{account}/top_ups");
         let top_up = root.post(&top_ups, top_up).created();
-        let items = json!([{"kind": "issue_virtual", "fee": {"amount": 1}}]);
-        let body = json!({"name": "own", "currency": "USD", "items": items});
-        let schedule = root.post("/v1/fee_schedules", body).created();
+        let schedule = schedule_for_cards(&root, 1);
         let body = json!({"fee_schedule": schedule});
         root.patch(&format!("/v1/programs/{program}"), body).ok();
         let links = json!([{"type": "project", "id": link}]);

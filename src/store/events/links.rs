@@ -54,13 +54,11 @@ pub(super) fn of_change(
     (key, to): (&LinkKey, LinkStatus),
     sequence: Sequence,
 ) -> Vec<Draft> {
-    match &context.piece {
-        Some(piece) => of_cards(context, (key, to), sequence, piece.cards.iter().copied()),
-        None => {
-            let cards = context.cards_of_link(key).into_iter();
-            of_cards(context, (key, to), sequence, cards)
-        }
-    }
+    let cards = match &context.piece {
+        Some(piece) => piece.cards.clone(),
+        None => context.cards_of_link(key).into_iter().collect(),
+    };
+    of_cards(context, (key, to), sequence, cards.into_iter())
 }
 
 /// The next cards of a change of before. Those that were issued since have been told of as they are.
