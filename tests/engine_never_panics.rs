@@ -745,7 +745,8 @@ fn any_recall() -> impl Strategy<Value = Action> {
                 expires_at: Timestamp(2),
                 approval_code: Default::default(),
                 match_keys,
-                uses: Box::default(),
+                uses: Default::default(),
+                is_authenticated: false,
                 parts: Box::default(),
                 closed: end.map(|by| Closed {
                     at: Timestamp(3),

@@ -910,9 +910,12 @@ impl Play {
                     Some(leg) => format!(" posted={}", decimal(-leg.amount_minor)),
                     None => String::new(),
                 };
-                let added = authorized.increased.map_or(String::new(), |increased| {
-                    format!(" added={}", decimal(increased.amount_minor))
-                });
+                let added = authorized
+                    .increased
+                    .as_ref()
+                    .map_or(String::new(), |increased| {
+                        format!(" added={}", decimal(increased.amount_minor))
+                    });
                 let said = match authorized.waits_until {
                     Some(_) => "waiting",
                     None => "approved",

@@ -240,7 +240,14 @@ fn later(out: &mut String, later: &Value) {
                 record["command"]["duration_ms"],
                 members(&event["decision"])
             ),
-            Some("authorized") => format!("increment: {}", members(&event["increased"])),
+            Some("authorized") => {
+                let mut increased = event["increased"].clone();
+                // Which limits count it is in the trace of the increment.
+                if let Some(told) = increased.as_object_mut() {
+                    told.remove("limit_uses");
+                }
+                format!("increment: {}", members(&increased))
+            }
             _ => members(event),
         };
         line!(

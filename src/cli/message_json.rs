@@ -6,11 +6,12 @@ use crate::engine::authorizations::Authorization;
 use crate::engine::command::{Advise, Authorize, CustomerSays, Recall, Resolve, Reverse};
 use crate::engine::counters::CountedIn;
 use crate::engine::event::{
-    AdviceOutcome, Advised, Authorized, Decision, HoldPlaced, LedgerAccount, LimitUse, Posting,
-    Resolved, ResolvedTo, ReversalOutcome, Reversed, RuleId, Undone, UndoneWhat, Withheld,
+    AdviceOutcome, Advised, Authorized, Decision, HoldPlaced, LedgerAccount, Posting, Resolved,
+    ResolvedTo, ReversalOutcome, Reversed, RuleId, Undone, UndoneWhat, Withheld,
 };
 use crate::engine::facts::{Check, Merchant, NamedToken, NetworkReference, Verification};
 use crate::engine::ids::ExceptionId;
+use crate::engine::limit_uses::LimitUse;
 use crate::engine::money::{Currency, Money};
 use crate::engine::refunds::UseGivenBack;
 use crate::engine::scope::Scope;
@@ -149,10 +150,11 @@ pub(super) fn authorized(authorized: &Authorized) -> Value {
         "conversion": authorized.conversion.as_deref().map(conversion::to_json),
         "postings": postings(&authorized.postings),
         "limits_given_back": gives_back(&authorized.gives_back),
-        "increased": authorized.increased.map(|increased| json!({
+        "increased": authorized.increased.as_ref().map(|increased| json!({
             "authorization_id": increased.authorization_id.to_string(),
             "amount": increased.amount_minor,
             "expires_at": increased.expires_at.to_string(),
+            "limit_uses": increased.uses.iter().map(limit_use).collect::<Vec<Value>>(),
         })),
         "waits_until": authorized.waits_until.map(|at| at.to_string()),
     })

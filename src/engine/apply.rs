@@ -13,10 +13,11 @@ use super::controls::Controls;
 use super::counters::Counters;
 use super::event::{
     AdviceOutcome, AdviceResult, Advised, Answer, AnswerResult, Authorized, Decision, Event,
-    LedgerAccount, LimitUse, Posting, ReversalOutcome, ReversalResult, Reversed,
+    LedgerAccount, Posting, ReversalOutcome, ReversalResult, Reversed,
 };
 use super::fees;
 use super::ids::{AccountId, CardId};
+use super::limit_uses::LimitUse;
 use super::recall;
 use super::reissue;
 use super::scope::Scope;

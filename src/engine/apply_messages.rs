@@ -14,6 +14,7 @@ use super::facts::Kind;
 use super::first_answer::{Answered, Asked, FirstAnswer};
 use super::ids::AuthorizationId;
 use super::kinds::{Direction, Treatment};
+use super::limit_uses::LimitUse;
 use super::postings::Kept;
 use super::reason::DeclineReason;
 use super::refunds;
@@ -109,6 +110,7 @@ fn waiting(
         },
         kept: Kept::of(authorized.conversion.as_deref()),
         undecided: authorized.keeps_history.then(undecided),
+        token_id: authorize.token.id(),
     }))
 }
 
@@ -244,6 +246,8 @@ pub(super) struct Change {
     pub expires_at: Option<Timestamp>,
     pub closes: Option<ClosedBy>,
     pub part: Option<Part>,
+    /// Of a request for more: where limits count that.
+    pub counted_in: Box<[LimitUse]>,
 }
 
 /// Moves what an authorization stands at, what its account holds, and the use of limits in their own windows.
@@ -275,7 +279,7 @@ pub(super) fn change_authorization(
     let known = expect_authorization(state, id);
     let (account_id, card_id) = (known.account_id, known.card_id);
     // Taken out while the counters of its cards and accounts move, and put back.
-    let uses = std::mem::take(&mut known.uses);
+    let mut uses = std::mem::take(&mut known.uses);
     let counted = i32::from(is_counted(known)) - i32::from(was_counted);
     let moved_minor = known.stands_at().account_minor - stood_at;
     let closes_now = was_open && !known.is_open();
@@ -286,10 +290,18 @@ pub(super) fn change_authorization(
         account.held_minor >= 0,
         "account {account_id} holds less than nothing"
     );
-    for limit_use in &uses {
-        if let Some(counters) = counters(state, limit_use, account_id, card_id) {
-            let counted_in = limit_use.counted_in();
-            counters.adjust(limit_use.limit_id, counted_in, moved_minor, counted);
+    for moved in uses.moved(moved_minor, &change.counted_in) {
+        let (limit_use, amount_minor) = (moved.limit_use, moved.amount_minor);
+        let (limit_id, counted_in) = (limit_use.limit_id, limit_use.counted_in());
+        let Some(counters) = counters(state, &limit_use, account_id, card_id) else {
+            continue;
+        };
+        match moved.begins {
+            true => counters.add(limit_id, counted_in, amount_minor, 0),
+            false => {
+                let counted = if moved.is_opening { counted } else { 0 };
+                counters.adjust(limit_id, counted_in, amount_minor, counted);
+            }
         }
     }
     expect_authorization(state, id).uses = uses;
@@ -321,6 +333,7 @@ fn increase(
             answered: Some(answered),
             ..part(PartKind::Increment, amount, command, authorize)
         }),
+        counted_in: increased.uses.clone(),
         ..Change::default()
     };
     change_authorization(state, increased.authorization_id, command.at, change);

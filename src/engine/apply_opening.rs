@@ -11,6 +11,7 @@ use super::fees::charge::Charge;
 use super::first_answer::Answered;
 use super::ids::AccountId;
 use super::kinds::{Direction, Treatment};
+use super::limit_uses::Uses;
 use super::money::Currency;
 use super::postings::Kept;
 use super::state::State;
@@ -83,7 +84,7 @@ fn open(
     let counted_minor = held.plus(posted).account_minor;
     for limit_use in &placed.uses {
         if let Some(counters) = counters(state, limit_use, opening.account_id, payment.card_id) {
-            counters.add(limit_use.limit_id, limit_use.counted_in(), counted_minor);
+            counters.add(limit_use.limit_id, limit_use.counted_in(), counted_minor, 1);
         }
     }
     let lock = use_card(state, payment, placed, counted_minor > 0);
@@ -104,7 +105,8 @@ fn open(
         expires_at: placed.expires_at,
         approval_code: opening.approval_code,
         match_keys: payment.match_keys,
-        uses: placed.uses.as_slice().into(),
+        uses: Uses::of_opening(&placed.uses),
+        is_authenticated: payment.three_ds.is_fully_authenticated(),
         parts: Box::default(),
         closed,
         opened: held.plus(posted),

@@ -1,12 +1,13 @@
 //! The approved authorizations of a shard. Open ones hold money; closed ones can still be named by a later
 //! message for a while. What opening, changing or closing one does to money does not live here.
 
-use super::event::{ApprovalCode, LimitUse, Standing};
+use super::event::{ApprovalCode, Standing};
 use super::facts::{MatchKey, MatchKeys};
 use super::first_answer::Answered;
 use super::hold_expiry::ByExpiry;
 use super::ids::{AccountId, AuthorizationId, CardId};
 use super::kinds::Direction;
+use super::limit_uses::Uses;
 use super::long_list::LongList;
 use super::match_index::MatchIndex;
 use super::money::{Currency, Money};
@@ -41,7 +42,7 @@ pub struct Authorization {
     pub expires_at: Timestamp,
     pub approval_code: ApprovalCode,
     pub match_keys: MatchKeys,
-    pub uses: Box<[LimitUse]>,
+    pub uses: Uses,
     /// In the order in which they came.
     pub parts: Box<[Part]>,
     pub closed: Option<Closed>,
@@ -67,6 +68,8 @@ pub struct Authorization {
     pub changes: u32,
     /// The lock of its card to a merchant that rests on it (see `card_use.rs`); 0 for none.
     pub lock: u32,
+    /// Its cardholder was authenticated for what it was opened with.
+    pub is_authenticated: bool,
 }
 
 /// An amount in minor units of the account's currency, and of the transaction's.

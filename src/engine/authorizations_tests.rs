@@ -35,7 +35,7 @@ fn authorization(id: u64, at_ms: i64, names: [u64; 2]) -> Authorization {
         expires_at: Timestamp(at_ms + 100),
         approval_code: ApprovalCode::default(),
         match_keys: keys(names),
-        uses: Box::default(),
+        uses: Uses::default(),
         parts: Box::default(),
         closed: None,
         opened: InBoth::default(),
@@ -46,6 +46,7 @@ fn authorization(id: u64, at_ms: i64, names: [u64; 2]) -> Authorization {
         changes: 0,
         stood_in_by: None,
         lock: 0,
+        is_authenticated: false,
         gave_back: Box::default(),
         is_amended: false,
     }

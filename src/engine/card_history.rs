@@ -96,7 +96,7 @@ impl CardHistory {
         for window in [HOUR, DAY] {
             let bucket = CountedIn::Bucket(window.bucket_at(at));
             self.counters
-                .add(counter(counted, window), bucket, amount_minor);
+                .add(counter(counted, window), bucket, amount_minor, 1);
         }
     }
 

@@ -23,9 +23,10 @@ pub fn changed(action: &Action, event: &Event) -> Option<AuthorizationId> {
             } => Some(authorization_id),
             _ => None,
         },
-        (Event::Authorized(authorized), _) => {
-            authorized.increased.map(|known| known.authorization_id)
-        }
+        (Event::Authorized(authorized), _) => authorized
+            .increased
+            .as_ref()
+            .map(|known| known.authorization_id),
         (Event::Withheld(withheld), _) => withheld.undone.map(|undone| undone.authorization_id),
         _ => None,
     }

@@ -134,20 +134,20 @@ impl Counters {
             .map(move |counter| (window.left_by(counter.bucket), counter))
     }
 
-    /// Adds a use. Another window than the one counted means that that one is over, or that the
-    /// limit was changed: the count starts anew.
-    pub fn add(&mut self, limit_id: LimitId, counted_in: CountedIn, amount_minor: i64) {
+    /// Adds a use: of so many payments, one or none. Another window than the one counted means that that one is over, or that
+    /// the limit was changed: the count starts anew.
+    pub fn add(&mut self, limit_id: LimitId, counted_in: CountedIn, amount_minor: i64, count: u32) {
         let window = match counted_in {
             CountedIn::Window(window) => window,
             CountedIn::Bucket(bucket) => {
                 let rolling = self.rolling.get_or_insert_default();
-                return rolling.add(limit_id, bucket, amount_minor);
+                return rolling.add(limit_id, bucket, amount_minor, count);
             }
         };
         let fresh = Counter {
             limit_id,
             used_minor: amount_minor,
-            count: 1,
+            count,
             window,
         };
         match self
@@ -163,7 +163,7 @@ impl Counters {
             }
             Some(counter) if counter.window == window => {
                 counter.used_minor = counter.used_minor.saturating_add(amount_minor);
-                counter.count = counter.count.saturating_add(1);
+                counter.count = counter.count.saturating_add(count);
             }
             Some(counter) => *counter = fresh,
         }
@@ -199,7 +199,7 @@ impl Counters {
 }
 
 impl RollingCounters {
-    fn add(&mut self, limit_id: LimitId, bucket: Bucket, amount_minor: i64) {
+    fn add(&mut self, limit_id: LimitId, bucket: Bucket, amount_minor: i64, count: u32) {
         self.0.retain(|counter| {
             let other_buckets =
                 counter.limit_id == limit_id && counter.bucket.width != bucket.width;
@@ -209,12 +209,12 @@ impl RollingCounters {
         match self.0.iter_mut().find(same) {
             Some(counter) => {
                 counter.used_minor = counter.used_minor.saturating_add(amount_minor);
-                counter.count = counter.count.saturating_add(1);
+                counter.count = counter.count.saturating_add(count);
             }
             None => self.0.push(RollingCounter {
                 limit_id,
                 used_minor: amount_minor,
-                count: 1,
+                count,
                 bucket,
             }),
         }
@@ -236,12 +236,12 @@ mod tests {
             CountedIn::Window(tuesday_end),
         );
         let mut counters = Counters::default();
-        counters.add(LIMIT, monday, 500);
-        counters.add(LIMIT, monday, 250);
+        counters.add(LIMIT, monday, 500, 1);
+        counters.add(LIMIT, monday, 250, 1);
         assert_eq!(counters.used(LIMIT, monday_end), (750, 2));
         counters.adjust(LIMIT, monday, -500, -1);
         assert_eq!(counters.used(LIMIT, monday_end), (250, 1));
-        counters.add(LIMIT, tuesday, 10);
+        counters.add(LIMIT, tuesday, 10, 1);
         counters.adjust(LIMIT, monday, -250, -1);
         assert_eq!(counters.used(LIMIT, tuesday_end), (10, 1));
         assert_eq!(counters.used(LIMIT, monday_end), (0, 0));
@@ -259,7 +259,7 @@ mod tests {
     fn a_rolling_window_forgets_bucket_by_bucket() {
         let mut counters = Counters::default();
         for (minute, amount_minor) in [(0, 100), (10, 50), (60, 7)] {
-            counters.add(LIMIT, bucket(minute), amount_minor);
+            counters.add(LIMIT, bucket(minute), amount_minor, 1);
         }
         let used =
             |counters: &Counters, minute| counters.used_rolling(LIMIT, DAY, at_minute(minute));
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(fits_at(-1), None);
         counters.adjust(LIMIT, bucket(10), -50, -1);
         assert_eq!(used(&counters, 60), (107, 2));
-        counters.add(LIMIT, bucket(60), 3);
+        counters.add(LIMIT, bucket(60), 3, 1);
         counters.adjust(LIMIT, bucket(0), -100, -1);
         assert_eq!(used(&counters, 60), (10, 2));
     }
@@ -288,7 +288,7 @@ mod tests {
     fn the_buckets_of_a_limit_are_bounded_and_another_width_counts_anew() {
         let mut counters = Counters::default();
         for minute in 0..10_000 {
-            counters.add(LIMIT, bucket(minute), 1);
+            counters.add(LIMIT, bucket(minute), 1, 1);
             assert!(counters.rolling.as_ref().unwrap().0.len() <= 50);
         }
         assert_eq!(
@@ -298,7 +298,7 @@ mod tests {
         let hour = RollingWindow { seconds: 3_600 };
         let at = at_minute(10_000);
         assert_eq!(counters.used_rolling(LIMIT, hour, at), (0, 0));
-        counters.add(LIMIT, CountedIn::Bucket(hour.bucket_at(at)), 5);
+        counters.add(LIMIT, CountedIn::Bucket(hour.bucket_at(at)), 5, 1);
         assert_eq!(counters.used_rolling(LIMIT, hour, at), (5, 1));
         assert_eq!(counters.rolling.as_ref().unwrap().0.len(), 1);
         // What it would be given back to is gone.

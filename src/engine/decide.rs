@@ -242,6 +242,13 @@ fn conclude(context: &Context, checks: Checks) -> Authorized {
         Some(context.program),
         authorize,
     ));
+    let increased = context.original.filter(|_| approved);
+    let increased = increased.map(|original| Increased {
+        authorization_id: original.id,
+        amount_minor: taken_minor,
+        expires_at: expires_at.max(original.expires_at),
+        uses: checks.uses.as_slice().into(),
+    });
     let hold = (approved && context.stays_open()).then(|| HoldPlaced {
         amount_minor: taken_minor,
         expires_at,
@@ -250,12 +257,6 @@ fn conclude(context: &Context, checks: Checks) -> Authorized {
             0 => CardUseMade::default(),
             _ => rules::merchant::card_use_made(context),
         },
-    });
-    let increased = context.original.filter(|_| approved);
-    let increased = increased.map(|original| Increased {
-        authorization_id: original.id,
-        amount_minor: taken_minor,
-        expires_at: expires_at.max(original.expires_at),
     });
     let waits_until = match approved && taken_minor > 0 && increased.is_none() {
         true => waits_until(context),

@@ -6,17 +6,15 @@ pub use super::approval_code::ApprovalCode;
 use super::authorizations::InBoth;
 use super::card_use::CardUseMade;
 use super::conversion::Conversion;
-use super::counters::CountedIn;
 use super::fees::charge::Charges;
 use super::ids::{AccountId, AuthorizationId, CardId, LimitId, TokenId};
+use super::limit_uses::{LimitUse, LimitUses};
 use super::money::{Currency, Money};
 use super::packed_uses;
 use super::reason::DeclineReason;
 use super::refunds::GivesBack;
 pub use super::refusal::Refusal;
 use super::reissue::{CardRenewed, CardReplaced};
-use super::rolling::{Bucket, BucketWidth};
-use super::scope::Scope;
 use super::shipping::ShippingStatus;
 use super::state::{AccountStatus, CardStatus};
 use super::time::Timestamp;
@@ -25,7 +23,6 @@ use super::top_ups::TopUpEnded;
 use super::trace::{Step, Trace};
 use super::transfers::Transferred;
 use super::watch::AutoToppedUp;
-use super::window::WindowEnd;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -180,12 +177,14 @@ pub struct Withheld {
 pub type Postings = Box<[Posting]>;
 
 /// The authorization that an increment added to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Increased {
     pub authorization_id: AuthorizationId,
     /// What was added to its hold, in minor units of the account's currency.
     pub amount_minor: i64,
     pub expires_at: Timestamp,
+    /// Of limits, in the windows of now.
+    pub uses: Box<[LimitUse]>,
 }
 
 /// What an advice came to. It is never declined: where a request would have been, it says so.
@@ -385,44 +384,6 @@ pub struct HoldPlaced {
     #[serde(with = "packed_uses")]
     pub uses: LimitUses,
     pub card_use: CardUseMade,
-}
-
-/// The uses of one authorization, in the order of its trace.
-pub type LimitUses = SmallVec<[LimitUse; 8]>;
-
-/// One use of one windowed limit, which a reversal gives back to the same window. Open holds keep these,
-/// so the two ways in which one counts share their place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LimitUse {
-    pub scope: Scope,
-    pub limit_id: LimitId,
-    /// The end of the window, or the number of the bucket.
-    pub(super) window: u32,
-    /// Of a window that rolls.
-    pub(super) bucket_width: Option<BucketWidth>,
-}
-
-impl LimitUse {
-    pub fn new(scope: Scope, limit_id: LimitId, counted_in: CountedIn) -> LimitUse {
-        let (window, bucket_width) = match counted_in {
-            CountedIn::Window(end) => (end.0, None),
-            CountedIn::Bucket(bucket) => (bucket.number, Some(bucket.width)),
-        };
-        LimitUse {
-            scope,
-            limit_id,
-            window,
-            bucket_width,
-        }
-    }
-
-    pub fn counted_in(&self) -> CountedIn {
-        let number = self.window;
-        match self.bucket_width {
-            None => CountedIn::Window(WindowEnd(number)),
-            Some(width) => CountedIn::Bucket(Bucket { width, number }),
-        }
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

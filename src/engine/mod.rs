@@ -51,6 +51,7 @@ pub mod kept_text;
 pub mod kinds;
 pub mod known_exceptions;
 pub mod limit_filter;
+pub mod limit_uses;
 pub mod link_states;
 pub mod links;
 pub mod long_list;

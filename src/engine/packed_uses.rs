@@ -2,8 +2,8 @@
 //! out together and windows end together. A use is one number for scope and id and one for the window;
 //! the code of a bucket's width is in the latter, above the 32 bits of the bucket's number.
 
-use super::event::{LimitUse, LimitUses};
 use super::ids::LimitId;
+use super::limit_uses::{LimitUse, LimitUses};
 use super::rolling::BucketWidth;
 use super::scope::Scope;
 use serde::de::{Error, SeqAccess, Visitor};

@@ -7,10 +7,11 @@ use super::authorizations::Authorization;
 use super::command::{Authorize, Command};
 use super::controls::{Limit, Window};
 use super::counters::{CountedIn, Counters};
-use super::event::{Authorized, Event, LedgerAccount, LimitUse, Postings};
+use super::event::{Authorized, Event, LedgerAccount, Postings};
 use super::facts::Kind;
 use super::ids::{AccountId, AuthorizationId};
 use super::kinds::Direction;
+use super::limit_uses::{LimitUse, Uses};
 use super::looked_at::LookedAt;
 use super::matching::{self, Original};
 use super::scope::Scope;
@@ -80,7 +81,8 @@ fn refunded(postings: &Postings) -> i64 {
     own.map(|leg| leg.amount_minor).sum()
 }
 
-/// Everything that is used where this purchase counted, of the limits that restore and whose window is not over.
+/// Everything that is used where this purchase counted, of the limits that restore and whose window is not over: from where
+/// it was opened to where it was added to last.
 fn of_purchase(
     state: &State,
     at: Timestamp,
@@ -93,15 +95,21 @@ fn of_purchase(
     else {
         return Vec::new();
     };
-    let given = |limit_use: &LimitUse| {
+    let given = |limit_use: &LimitUse, most_minor: i64| {
         let counters = looked_at.counters_of_use(limit_use, at)?;
+        let used_minor = counters.used_in(limit_use.limit_id, limit_use.counted_in());
         Some(UseGivenBack {
             account_id: purchase.account_id,
             limit_use: *limit_use,
-            amount_minor: counters.used_in(limit_use.limit_id, limit_use.counted_in()),
+            amount_minor: used_minor.min(most_minor),
         })
     };
-    purchase.uses.iter().filter_map(given).collect()
+    let Uses { opened, added } = &purchase.uses;
+    let of_opening = opened.iter().filter_map(|opened| given(opened, i64::MAX));
+    // No more than increments of this purchase added there.
+    let of_added = added.iter();
+    let of_added = of_added.filter_map(|added| given(&added.limit_use, added.amount_minor));
+    of_opening.chain(of_added).collect()
 }
 
 /// Everything that is used now of the limits that restore and would count such a purchase; of a rolling window from

@@ -13,10 +13,11 @@ use super::event::{Event, Postings, Resolved, ResolvedTo};
 use super::facts::RepeatKey;
 use super::fees::charge::{self, Charges, Declined, Payer};
 use super::first_answer::Asked;
+use super::ids::TokenId;
 use super::money::Money;
 use super::postings::{self, Kept};
 use super::reason::DeclineReason;
-use super::rules::{account_status, card_status};
+use super::rules::{self, account_status, card_status};
 use super::scope::Scope;
 use super::state::{Account, State};
 use super::time::Timestamp;
@@ -38,6 +39,8 @@ pub struct Waiting {
     pub kept: Kept,
     /// What the history of its card has of it, where one is kept.
     pub undecided: Option<Undecided>,
+    /// That it is paid by.
+    pub token_id: Option<TokenId>,
 }
 
 pub(super) fn decide(state: &State, command: &Command, resolve: &Resolve) -> Outcome {
@@ -51,7 +54,7 @@ pub(super) fn decide(state: &State, command: &Command, resolve: &Resolve) -> Out
             let (verdict, fallback_used) = verdict(state, known, account, waiting, resolve.says);
             let verdict = match verdict {
                 Verdict::Declined(_) => verdict,
-                _ => forbidden(state, known, account).map_or(verdict, Verdict::Declined),
+                _ => forbidden(state, known, account, waiting).map_or(verdict, Verdict::Declined),
             };
             let resolved = resolved(state, known, account, waiting, verdict, fallback_used);
             let charges = charges(state, known, account, (command.at, resolve.says), &resolved);
@@ -152,12 +155,20 @@ fn verdict(
     }
 }
 
-/// Why nobody may approve it any more: what became of its card, of what that is linked to, or of its account while it waited.
-fn forbidden(state: &State, known: &Authorization, account: &Account) -> Option<DeclineReason> {
+/// Why nobody may approve it any more: what became of its card, of what that is linked to, of its token, or of its account
+/// while it waited.
+fn forbidden(
+    state: &State,
+    known: &Authorization,
+    account: &Account,
+    waiting: &Waiting,
+) -> Option<DeclineReason> {
     let card = state.card(known.card_id)?;
-    // A card that expired meanwhile was good when it was asked for.
+    // A card that expired meanwhile was good when it was asked for; a token too.
     let of_card = card_status::forbids(&state.registry, card, known.placed_at);
-    of_card.or_else(|| {
+    let token = waiting.token_id.and_then(|id| state.tokens.get(id));
+    let of_token = || rules::token::forbids(token?, known.placed_at);
+    of_card.or_else(of_token).or_else(|| {
         let above: AccountsAbove = state.above(account).take(Scope::ABOVE.len()).collect();
         let program = state.registry.programs.get(&account.program_id)?;
         let (reason, ..) = account_status::forbids(account, &above, program)?;

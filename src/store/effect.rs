@@ -215,7 +215,7 @@ fn of_request<'a>(authorize: &Authorize, authorized: &'a Authorized) -> Option<E
     // What waits for its customer is held, also where it is to be posted.
     let is_held = !authorize.posts || authorized.waits_until.is_some();
     let hold = authorized.hold.as_ref().filter(|_| is_held);
-    let change = authorized.increased.map(|increased| {
+    let change = authorized.increased.as_ref().map(|increased| {
         let change = Change {
             added_minor: increased.amount_minor,
             expires_at: Some(increased.expires_at),

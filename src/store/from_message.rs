@@ -336,6 +336,7 @@ fn came_of_request<'a>(authorize: &Authorize, authorized: &'a Authorized) -> Cam
         decline,
         original: authorized
             .increased
+            .as_ref()
             .map(|original| original.authorization_id),
         flags: Flags::default(),
         breach: None,

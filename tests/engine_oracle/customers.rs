@@ -133,11 +133,13 @@ impl View<'_> {
         (Came::TimedOut(resolutions), lines)
     }
 
-    /// How much of what is held is approved, or why nothing. Nobody approves what card or account forbid by now.
+    /// How much of what is held is approved, or why nothing. Nobody approves what card, token or account forbid by now.
     fn verdict(&self, known: &Known, says: Says) -> Result<i64, DeclineReason> {
         let amount = self.said(known, says)?;
         let by_card = self.card_forbids(known.payment.card);
-        let forbidden = by_card.or_else(|| self.account_forbids(known.account));
+        let forbidden = by_card
+            .or_else(|| self.token_forbids(&known.payment))
+            .or_else(|| self.account_forbids(known.account));
         forbidden.map_or(Ok(amount), Err)
     }
 
@@ -241,7 +243,7 @@ impl View<'_> {
 }
 
 /// Days of one card whose customer is asked: with a merchant lock most often, rules that read its history, and somebody who
-/// freezes it or its account while a payment waits.
+/// freezes it, its token or its account while a payment waits.
 pub fn any_days_of_a_customer() -> impl Strategy<Value = Vec<Step>> {
     let card = || any_newest(101);
     let amount = || 1i64..400;
@@ -250,13 +252,29 @@ pub fn any_days_of_a_customer() -> impl Strategy<Value = Vec<Step>> {
         account: 1,
         amount: 100_000,
     };
-    let request = (card(), 0u8..40, amount(), any::<bool>(), any::<bool>());
-    let request = request.prop_map(|(card, name, amount, posts, in_part)| Payment {
+    let by_token = [
+        ByToken::Nothing,
+        ByToken::Nothing,
+        ByToken::BesideCard(0),
+        ByToken::InPlaceOfCard(0),
+    ];
+    let by_token = proptest::sample::select(by_token.to_vec());
+    let request = (
+        card(),
+        0u8..40,
+        amount(),
+        any::<bool>(),
+        any::<bool>(),
+        by_token,
+    );
+    let request = request.prop_map(|(card, name, amount, posts, in_part, token)| Payment {
         place: name % 4,
         posts,
         in_part,
+        token,
         ..Payment::purchase(card, name, Names::all(name), amount)
     });
+    let of_token = prop_oneof![8 => Just(TokenChange::Suspend), 12 => Just(TokenChange::Resume), 2 => Just(TokenChange::Delete)];
     let status = prop_oneof![1 => Just(StatusChange::Freeze), 2 => Just(StatusChange::Unfreeze)];
     let of_account = prop_oneof![1 => Just(AccountStatusChange::Freeze), 3 => Just(AccountStatusChange::Unfreeze)];
     let choice = || proptest::sample::select(&[8usize, 8, 8, 7, 0][..]);
@@ -272,7 +290,8 @@ pub fn any_days_of_a_customer() -> impl Strategy<Value = Vec<Step>> {
         4 => (card(), status).prop_map(|(card, change)| Step::Status { card, change }),
         4 => of_account.prop_map(|change| Step::AccountStatus { account: 1, change }),
         1 => (card(), choice()).prop_map(controls),
-        1 => any_reissue(card()),
+        2 => any_reissue(card()),
+        6 => of_token.prop_map(|change| Step::ChangeToken { token: 0, change }),
         1 => any_rule_change(),
         1 => (0i64..60).prop_map(|minutes| Step::Wait { minutes }),
     ];
@@ -288,7 +307,8 @@ pub fn any_days_of_a_customer() -> impl Strategy<Value = Vec<Step>> {
             Step::Endpoint { asks: true, up_to },
             controls((101, choice)),
         ];
-        begun.into_iter().chain(promoted).chain(steps).collect()
+        let begun = begun.into_iter().chain(tokens_at_first());
+        begun.chain(promoted).chain(steps).collect()
     })
 }
 
@@ -297,7 +317,7 @@ pub fn any_days_of_a_customer() -> impl Strategy<Value = Vec<Step>> {
 fn days_of_a_customer_come_to_locks_that_go_and_to_all_that_forbids_a_yes() {
     let mut runner = TestRunner::deterministic();
     let mut came_to: std::collections::BTreeMap<&str, u32> = Default::default();
-    for _ in 0..150 {
+    for _ in 0..400 {
         let steps = any_days_of_a_customer();
         let steps = steps.new_tree(&mut runner).unwrap().current();
         let mut told_no = None;
@@ -330,6 +350,12 @@ fn days_of_a_customer_come_to_locks_that_go_and_to_all_that_forbids_a_yes() {
                         count("a card forbids the fallback");
                     }
                     (Heard::Declined(DeclineReason::CardFrozen), false) => count("a card forbids"),
+                    (Heard::Declined(DeclineReason::TokenSuspended), _) => {
+                        count("a token is suspended")
+                    }
+                    (Heard::Declined(DeclineReason::TokenNotActive), _) => {
+                        count("a token is deleted")
+                    }
                     (Heard::Declined(DeclineReason::CardLost), _) => {
                         count("it was replaced as lost")
                     }
@@ -348,7 +374,7 @@ fn days_of_a_customer_come_to_locks_that_go_and_to_all_that_forbids_a_yes() {
     }
     let least = came_to.values().min();
     assert!(
-        came_to.len() == 7 && least.is_some_and(|least| *least >= 3),
+        came_to.len() == 9 && least.is_some_and(|least| *least >= 3),
         "{came_to:?}"
     );
 }

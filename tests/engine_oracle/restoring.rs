@@ -70,20 +70,83 @@ impl View<'_> {
         known.taken() > 0 && counted && View::is_of(owner, card, known)
     }
 
+    /// When a limit counts how much of an authorization: when it was opened first, if it counts that, and then each time of
+    /// another slot at which a request added to it. What is taken off it goes from the latest of those first.
+    pub fn counted(
+        &self,
+        owner: Owner,
+        card: u64,
+        limit: &Limit,
+        known: &Known,
+    ) -> Vec<(Timestamp, i64)> {
+        if limit.window == Window::Transaction || !View::is_of(owner, card, known) {
+            return vec![];
+        }
+        let is_opening = self.is_counted(owner, card, limit, known);
+        let mut counted = vec![];
+        if is_opening {
+            counted.push((known.opened, 0));
+        }
+        for (place, line) in &known.lines {
+            let amount = line.held.plus(line.posted).account;
+            let at = self.past[*place].at;
+            let adds = self.counts_increment(owner, limit, *place, line, !counted.is_empty());
+            if adds && amount > 0 {
+                let same =
+                    |(then, _): &&mut (Timestamp, i64)| slot(limit, *then) == slot(limit, at);
+                match counted.iter_mut().find(same) {
+                    Some((_, there)) => *there += amount,
+                    None => counted.push((at, amount)),
+                }
+                continue;
+            }
+            let mut left = amount;
+            for (_, there) in counted[usize::from(is_opening)..].iter_mut().rev() {
+                let taken = (-left).clamp(0, *there);
+                *there -= taken;
+                left += taken;
+            }
+            if is_opening {
+                counted[0].1 += left;
+            }
+            let mut place = 0;
+            counted.retain(|(_, there)| {
+                place += 1;
+                *there > 0 || is_opening && place == 1
+            });
+        }
+        counted
+    }
+
+    /// Whether a line is a request for more that this limit counts by itself: by what it says, or because it counts what
+    /// it adds to.
+    fn counts_increment(
+        &self,
+        owner: Owner,
+        limit: &Limit,
+        place: usize,
+        line: &Line,
+        counts_original: bool,
+    ) -> bool {
+        let past = &self.past[place];
+        let Step::Authorize(payment) = past.step else {
+            return false;
+        };
+        let is_there = match owner {
+            Owner::Card => past.controls.limits.iter().any(|l| l.id == limit.id),
+            _ => true,
+        };
+        let is_increment = line.part == Some(Part::Increment);
+        is_increment && is_there && (counts_original || self.counts(limit, &payment, place))
+    }
+
     /// What counts of a limit now, slot by slot, each with a time of its own. What was given back is gone; a
     /// payment that is undone after that may leave less than nothing, which is nothing.
     pub fn slots(&self, owner: Owner, card: u64, limit: &Limit) -> BTreeMap<i64, (Timestamp, i64)> {
         let tree = root_of_account(account_of_card(card));
-        let counted = self.known.iter().filter(|known| {
-            self.is_counted(owner, card, limit, known) && in_window(limit, known.opened, self.at)
-        });
-        let lines = counted.flat_map(|known| {
-            let lines = known.lines.iter();
-            lines.map(|(_, line)| {
-                let amount = line.held.plus(line.posted).account;
-                (known.opened, amount)
-            })
-        });
+        let known = self.known.iter();
+        let counted = known.flat_map(|known| self.counted(owner, card, limit, known));
+        let counted = counted.filter(|(at, _)| in_window(limit, *at, self.at));
         let is_given = |given: &&Given| {
             let same_owner = match owner {
                 Owner::Card => given.owner == Owner::Card && is_of_chain(given.card, card),
@@ -97,7 +160,7 @@ impl View<'_> {
         let given = given.filter(is_given);
         let given = given.map(|given| (given.counted, -given.amount));
         let mut slots: BTreeMap<i64, (Timestamp, i64)> = BTreeMap::new();
-        for (at, amount) in lines.chain(given) {
+        for (at, amount) in counted.chain(given) {
             let (_, used) = slots.entry(slot(limit, at)).or_insert((at, 0));
             *used += amount;
         }
@@ -105,7 +168,7 @@ impl View<'_> {
     }
 
     /// What counts of a limit in the window of now: amount and number. An authorization counts in the window
-    /// it was opened in, with what it holds and what was posted for it.
+    /// it was opened in, with what it holds and what was posted for it, but what requests added to it in another.
     pub fn used(&self, owner: Owner, card: u64, limit: &Limit) -> (i64, u32) {
         if limit.window == Window::Transaction {
             return (0, 0);
@@ -162,15 +225,13 @@ impl View<'_> {
             for limit in controls.limits.iter().filter(|limit| limit.refunds_restore) {
                 let mut left = amount;
                 for (counted, used) in self.slots(owner, card, limit).into_values() {
-                    let is_there = match purchase {
-                        Some(known) => {
-                            self.is_counted(owner, card, limit, known)
-                                && slot(limit, known.opened) == slot(limit, counted)
-                        }
-                        None => self.counts(limit, &as_purchase, self.here()),
+                    let most = match purchase {
+                        Some(known) => self.gives_back(owner, card, limit, known, counted),
+                        None if self.counts(limit, &as_purchase, self.here()) => i64::MAX,
+                        None => 0,
                     };
-                    let amount = used.min(left);
-                    if is_there && amount > 0 {
+                    let amount = used.min(left).min(most);
+                    if amount > 0 {
                         left -= amount;
                         given.push(Given {
                             of,
@@ -187,6 +248,27 @@ impl View<'_> {
             }
         }
         given
+    }
+
+    /// The most that a refund of a purchase gives back to a slot: all that is used where it was opened, and elsewhere
+    /// what was added to it there.
+    fn gives_back(
+        &self,
+        owner: Owner,
+        card: u64,
+        limit: &Limit,
+        purchase: &Known,
+        counted: Timestamp,
+    ) -> i64 {
+        if self.is_counted(owner, card, limit, purchase)
+            && slot(limit, purchase.opened) == slot(limit, counted)
+        {
+            return i64::MAX;
+        }
+        let added = self.counted(owner, card, limit, purchase);
+        let mut added = added.iter();
+        let same = added.find(|(then, _)| slot(limit, *then) == slot(limit, counted));
+        same.map_or(0, |(_, amount)| *amount)
     }
 
     /// A refund that stands at less has given back no more than that; what it gave last goes first.

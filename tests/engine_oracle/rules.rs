@@ -151,7 +151,7 @@ impl View<'_> {
     }
 
     /// The accounts on level 1 are `silent`; the choice 9 of a card is `required`. What there is no rate for counts as
-    /// above; an increment asks nobody but where it brings what was not above to be above.
+    /// above; an increment asks nobody but where it brings what was not above, and nobody was asked for, to be above.
     pub fn three_ds(
         &self,
         payment: &Payment,
@@ -164,6 +164,9 @@ impl View<'_> {
         let asked = payment.comes_to();
         let is_above = match about.map(|of| self.of(of)) {
             None => asked.is_none_or(|asked| asked > REQUIRED_ABOVE),
+            Some(known) if PLACES[usize::from(known.payment.place)].said == Said::Authenticated => {
+                false
+            }
             Some(known) => {
                 let stands = known.held.account + known.posted.account;
                 known.approved.account <= REQUIRED_ABOVE
@@ -374,7 +377,8 @@ impl View<'_> {
         rules.any(declines).then_some(DeclineReason::RuleDeclined)
     }
 
-    /// An increment is a part of the transaction that it adds to, and counts as no payment.
+    /// An increment is a part of the transaction that it adds to, and counts as no payment; limits that count that look at it
+    /// too.
     pub fn limits(
         &self,
         payment: &Payment,
@@ -391,19 +395,17 @@ impl View<'_> {
             .map(|of| self.of(of))
             .map_or(0, |known| known.held.account + known.posted.account);
         for (owner, controls) in self.limits_of(card, account) {
-            for limit in controls
-                .limits
-                .iter()
-                .filter(|l| self.counts(l, payment, self.here()))
-            {
-                let (mut used, count) = self.used(owner, card, limit);
-                let is_counted = about.is_some_and(|of| {
-                    let known = self.of(of);
-                    self.is_counted(owner, card, limit, known)
-                        && in_window(limit, known.opened, self.at)
+            let looks_at = |limit: &&Limit| {
+                let counts_original = about.is_some_and(|of| {
+                    let counted = self.counted(owner, card, limit, self.of(of));
+                    !counted.is_empty()
                 });
-                if !is_counted {
-                    used += stands;
+                counts_original || self.counts(limit, payment, self.here())
+            };
+            for limit in controls.limits.iter().filter(looks_at) {
+                let (mut used, count) = self.used(owner, card, limit);
+                if limit.window == Window::Transaction {
+                    used = stands;
                 }
                 let exceeded = limit.amount_minor.filter(|allowed| used + taken > *allowed);
                 let exceeded = exceeded.filter(|allowed| {

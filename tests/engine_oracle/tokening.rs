@@ -229,9 +229,19 @@ impl View<'_> {
         if card.is_none_or(|card| first_of(card) != first_of(payment.card)) {
             return Some(DeclineReason::TokenMismatch);
         }
+        // What it took must be able to come back.
+        match payment.is_credit() {
+            true => None,
+            false => self.token_forbids(payment),
+        }
+    }
+
+    /// What has become of it.
+    pub fn token_forbids(&self, payment: &Payment) -> Option<DeclineReason> {
+        let (ByToken::InPlaceOfCard(token) | ByToken::BesideCard(token)) = payment.token else {
+            return None;
+        };
         match self.token_status(token)? {
-            // What it took must be able to come back.
-            _ if payment.is_credit() => None,
             TokenStatus::Active => None,
             TokenStatus::Suspended => Some(DeclineReason::TokenSuspended),
             TokenStatus::Requested | TokenStatus::Deleted => Some(DeclineReason::TokenNotActive),

@@ -43,7 +43,7 @@ pub fn authorized_came(authorized: &Authorized) -> Came {
         };
     }
     match &authorized.decision {
-        Decision::Approved { .. } => match (authorized.balances, authorized.increased) {
+        Decision::Approved { .. } => match (authorized.balances, &authorized.increased) {
             (Some(balances), _) => Came::Balances {
                 posted: balances.posted_minor,
                 available: balances.available_minor,

@@ -4,8 +4,8 @@
 use crate::engine::checks::{Checks, Context};
 use crate::engine::controls::Limit;
 use crate::engine::counters::CountedIn;
-use crate::engine::event::LimitUse;
 use crate::engine::exceptions::{ControlException, RaisedLimit, Subject};
+use crate::engine::limit_uses::LimitUse;
 use crate::engine::reason::DeclineReason;
 use crate::engine::scope::{Owner, Scope};
 use crate::engine::trace::{Detail, Step, StepResult};
@@ -110,8 +110,7 @@ fn has_use_left(context: &Context, exception: &ControlException) -> bool {
     };
     let id = exception.counter_id();
     if let Some(original) = context.original {
-        let mut uses = original.uses.iter();
-        return uses.any(|known| (known.scope, known.limit_id) == (Scope::Exception, id));
+        return original.uses.are_of(Scope::Exception, id);
     }
     let counters = context
         .state

@@ -1,11 +1,10 @@
 //! Limits on amount and count, per transaction and per window, on program, accounts, linked objects and card.
 
-use crate::engine::authorizations::Authorization;
 use crate::engine::checks::{Checks, Context};
 use crate::engine::controls::{Limit, Window};
 use crate::engine::counters::{CountedIn, Counters};
-use crate::engine::event::LimitUse;
 use crate::engine::ids::LimitId;
+use crate::engine::limit_uses::LimitUse;
 use crate::engine::reason::DeclineReason;
 use crate::engine::rolling::RollingWindow;
 use crate::engine::rules::exceptions::{self, Raised};
@@ -23,9 +22,10 @@ pub fn check(context: &Context, checks: &mut Checks) {
         let counts = |limit: &&Limit| {
             let filter = limit.filter.as_ref();
             let groups = &context.registry.groups;
+            let original = context.original;
             filter.is_none_or(|filter| {
                 filter.is_of(context.card) && filter.matches(context.command, groups)
-            })
+            }) || original.is_some_and(|known| known.uses.are_of(owner.scope, limit.id))
         };
         for limit in controls.limits.iter().filter(counts) {
             any = true;
@@ -66,13 +66,9 @@ fn check_limit(
     let (scope, limit_id) = (owner.scope, limit.id);
     let counting = Counting::of(limit, counters, context.at);
     let (mut used_minor, used) = counting.used;
-    // An increment is one transaction with what it adds to: that is used too, where it is not counted among what was used of
-    // this window. It is no other payment, and has no count of its own.
-    if let Some(original) = context.original
-        && !counting.has(original, scope, context.at)
-    {
-        let stands_minor = original.stands_at().account_minor;
-        used_minor = used_minor.saturating_add(stands_minor);
+    // An increment is one transaction with what it adds to. Of a window it counts in the one of now, as no other payment.
+    if let (Window::Transaction, Some(original)) = (limit.window, context.original) {
+        used_minor = original.stands_at().account_minor;
     }
     if let Some(allowed_minor) = limit.amount_minor {
         let exceeds = |allowed_minor| used_minor.saturating_add(requested_minor) > allowed_minor;
@@ -116,8 +112,7 @@ fn check_limit(
         let reason = exceeded.then_some(DeclineReason::VelocityCountExceeded);
         note(context, checks, (owner, detail), reason, raised);
     }
-    // It adds to the uses of its original.
-    if let Some(counted_in) = counting.counted_in.filter(|_| context.original.is_none()) {
+    if let Some(counted_in) = counting.counted_in {
         checks.uses.push(LimitUse::new(scope, limit_id, counted_in));
     }
 }
@@ -182,18 +177,6 @@ impl<'a> Counting<'a> {
             counting.counted_in = Some(CountedIn::Window(end));
         }
         counting
-    }
-
-    /// Whether what an authorization stands at is among what was used.
-    fn has(&self, authorization: &Authorization, scope: Scope, at: Timestamp) -> bool {
-        let mut uses = authorization.uses.iter();
-        uses.any(|known| {
-            let is_counted = match (known.counted_in(), self.rolling) {
-                (CountedIn::Bucket(bucket), Some(window)) => window.counts(bucket, at),
-                (counted_in, _) => self.counted_in == Some(counted_in),
-            };
-            (known.scope, known.limit_id) == (scope, self.limit_id) && is_counted
-        })
     }
 
     /// When a window is over. For one that rolls: when what passed now has left it, and after a failure

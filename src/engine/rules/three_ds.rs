@@ -106,6 +106,9 @@ fn is_to_be_asked(context: &Context, policy: &ThreeDsPolicy) -> bool {
     let Some(original) = context.original else {
         return !context.command.initiated_by_merchant && is_above(context.asked_minor, policy);
     };
+    if original.is_authenticated {
+        return false;
+    }
     let stands_minor = original.stands_at().account_minor;
     let comes_to_minor = context
         .asked_minor

@@ -6,6 +6,7 @@ use crate::engine::facts::NamedToken;
 use crate::engine::ids::TokenId;
 use crate::engine::kinds::Direction;
 use crate::engine::reason::DeclineReason;
+use crate::engine::time::Timestamp;
 use crate::engine::tokens::{Token, TokenStatus};
 use crate::engine::trace::{Detail, Step};
 
@@ -35,13 +36,16 @@ fn against(context: &Context, id: TokenId, not_of_tree: DeclineReason) -> Option
     if context.direction() == Direction::Credit {
         return None;
     }
+    forbids(token, context.at)
+}
+
+/// Why a token may pay nothing, whoever asks.
+pub fn forbids(token: &Token, at: Timestamp) -> Option<DeclineReason> {
     match token.status {
         TokenStatus::Requested | TokenStatus::Deleted => Some(DeclineReason::TokenNotActive),
         TokenStatus::Suspended => Some(DeclineReason::TokenSuspended),
         TokenStatus::Active => {
-            let is_over = token
-                .expiry
-                .is_some_and(|expiry| expiry.is_past_at(context.at));
+            let is_over = token.expiry.is_some_and(|expiry| expiry.is_past_at(at));
             is_over.then_some(DeclineReason::TokenExpired)
         }
     }

@@ -45,7 +45,8 @@ fn closed(id: u64, closed_at: Timestamp, posted_minor: i64) -> Authorization {
         expires_at: Timestamp(0),
         approval_code: Default::default(),
         match_keys: names(id),
-        uses: Box::default(),
+        uses: Default::default(),
+        is_authenticated: false,
         parts: Box::default(),
         closed: Some(Closed {
             at: closed_at,

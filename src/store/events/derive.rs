@@ -78,7 +78,7 @@ fn of_message(context: &EventContext, sequence: Sequence, record: &Record) -> Ve
         let Some(row) = context.authorizations.get(&id) else {
             return Vec::new();
         };
-        return match (of_result(row), authorized.increased) {
+        return match (of_result(row), &authorized.increased) {
             // The customer decides first.
             (None, _) => Vec::new(),
             (Some(EventType::AuthorizationDeclined), _) => {
