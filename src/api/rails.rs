@@ -2,6 +2,7 @@
 //! money that arrived is told by a file or a call (`incoming_payments.rs`), or the sandbox says that it has.
 
 use super::ApiState;
+use crate::engine::command::TopUp;
 use crate::engine::top_ups::METHODS;
 
 /// What a rail says of a top-up that was announced to it.
@@ -15,14 +16,22 @@ pub enum Expectation {
 
 /// A way for money to come in.
 pub trait Rail: Sync {
-    fn expects(&self) -> Expectation;
+    /// Of top-ups that take it.
+    fn methods(&self) -> &'static [&'static str];
+
+    /// What it says of a top-up that is announced to it.
+    fn expects(&self, top_up: &TopUp) -> Expectation;
 }
 
 /// The sandbox: whatever is announced has arrived.
 struct Simulated;
 
 impl Rail for Simulated {
-    fn expects(&self) -> Expectation {
+    fn methods(&self) -> &'static [&'static str] {
+        &METHODS
+    }
+
+    fn expects(&self, _: &TopUp) -> Expectation {
         Expectation::Arrived
     }
 }
@@ -31,17 +40,27 @@ impl Rail for Simulated {
 struct Told;
 
 impl Rail for Told {
-    fn expects(&self) -> Expectation {
+    fn methods(&self) -> &'static [&'static str] {
+        &METHODS
+    }
+
+    fn expects(&self, _: &TopUp) -> Expectation {
         Expectation::Awaited
     }
 }
 
-/// The rail of a method; `simulated` where the sandbox stands in for it.
-pub fn rail(simulated: bool) -> &'static dyn Rail {
-    match simulated {
-        true => &Simulated,
-        false => &Told,
+/// Those of which money comes outside the sandbox. Of one method the first that has it; a connector to a bank is a further one
+/// before the last, which has them all.
+static RAILS: [&dyn Rail; 1] = [&Told];
+
+/// The rail that a top-up takes; `simulated` where the sandbox stands in for it.
+pub fn rail(method: &str, simulated: bool) -> &'static dyn Rail {
+    if simulated {
+        return &Simulated;
     }
+    let mut rails = RAILS.iter();
+    let of_method = rails.find(|rail| rail.methods().contains(&method));
+    *of_method.unwrap_or(&RAILS[RAILS.len() - 1])
 }
 
 /// Whether money of this method comes by itself: only where the sandbox makes it.

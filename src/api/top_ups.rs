@@ -108,10 +108,10 @@ fn reserve(
     top_up: TopUp,
     settle: Option<bool>,
 ) -> ReserveReference {
-    let rail = rails::rail(rails::is_simulated(state, settle));
+    let rail = rails::rail(&top_up.method, rails::is_simulated(state, settle));
     ReserveReference {
         root: account.root,
-        settles: rail.expects() == Expectation::Arrived,
+        settles: rail.expects(&top_up) == Expectation::Arrived,
         program_id: account.program_id,
         top_up,
         in_place_of: None,
