@@ -5,6 +5,8 @@
 
 #[path = "engine_oracle/abroad.rs"]
 mod abroad;
+#[path = "engine_oracle/adding.rs"]
+mod adding;
 #[path = "engine_oracle/advices.rs"]
 mod advices;
 #[path = "engine_oracle/answers.rs"]
@@ -217,6 +219,11 @@ proptest! {
 
     #[test]
     fn customers_decide_as_the_naive_ones_say(steps in any_days_of_a_customer()) {
+        run_both(&steps, 1);
+    }
+
+    #[test]
+    fn increments_count_as_the_naive_ones_do(steps in adding::any_days_of_increments()) {
         run_both(&steps, 1);
     }
 
