@@ -81,6 +81,7 @@ pub mod risk;
 pub mod rolling;
 pub mod rules;
 pub mod scope;
+pub mod scopes;
 pub mod shared_counters;
 pub mod shares;
 pub mod shipping;
