@@ -104,6 +104,7 @@ pub mod top_ups;
 pub mod touch;
 pub mod trace;
 mod trace_packing;
+mod trace_unpacking;
 pub mod transfers;
 mod unknown_card;
 pub mod verification_tries;
