@@ -196,6 +196,16 @@ fn a_postgres_that_takes_no_tables_is_told_before_a_start() {
         assert!(error.contains(way_out), "{error}");
     };
     told(&of_other, "GRANT CREATE ON SCHEMA public TO u, or name");
+    let network = "[[network]]\nname = \"visa\"\nlisten = \"127.0.0.1:0\"\n";
+    let mut switch = Switch::start(&format!("[store]\nurl = \"{of_other}\"\n{network}"));
+    switch.wait_until_ready();
+    let is_loud = |line: &Value| {
+        line["level"] == "ERROR" && line.to_string().contains("GRANT CREATE ON SCHEMA")
+    };
+    wait_until("it is told as an error", || {
+        switch.log().iter().any(is_loud)
+    });
+    assert!(switch.stop().success());
     sql(&url, "DROP SCHEMA public");
     told(
         &of_other,
@@ -218,7 +228,6 @@ fn a_postgres_that_takes_no_tables_is_told_before_a_start() {
         "takes no writes: default_transaction_read_only is on; name the primary",
     );
     read_only("off");
-    let network = "[[network]]\nname = \"visa\"\nlisten = \"127.0.0.1:0\"\n";
     let switch = Switch::start(&format!("[store]\nurl = \"{url}\"\n{network}"));
     switch.wait_until_ready();
     let data = switch.folder().join("data");
@@ -366,6 +375,8 @@ fn tables_that_do_not_fit_the_journal_are_told_before_a_start() {
     };
     let (journal, aside) = (here.join("journal"), folder.path().join("aside"));
     std::fs::rename(&journal, &aside).unwrap();
+    let error = refused(&folder, "sqlite:nowhere/cards.sqlite");
+    assert!(error.contains("nowhere is not there; make it"), "{error}");
     told("data/journal: restore it from a copy");
     // An earlier copy, and another journal.
     let mut other = Switch::start(config);

@@ -81,7 +81,7 @@ fn check_store(file: &Path, config: &Config) -> Result<()> {
             Ok(())
         }
         Err(error) => Err(wrong(error)),
-        Ok(None) => Ok(()),
+        Ok(None) => store.check_folder(&config.data.dir).map_err(wrong),
         // A running switch is ahead of its tables: they are asked first.
         Ok(Some(tables)) => check_fit(&store, &tables, &config.data.dir)?.map_err(wrong),
     }

@@ -300,6 +300,23 @@ impl Store {
         Ok(state)
     }
 
+    /// That a SQLite file has a folder to be made in; `serve` makes the data folder only.
+    ///
+    /// # Errors
+    /// [`StoreError::NoFolder`].
+    pub fn check_folder(&self, data_dir: &Path) -> Result<(), StoreError> {
+        let Database::Sqlite(sqlite) = &self.database else {
+            return Ok(());
+        };
+        match sqlite.file().parent() {
+            Some(folder) if folder != data_dir && !folder.exists() => Err(StoreError::NoFolder {
+                url: self.url.clone(),
+                folder: folder.display().to_string(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// The address, without a password.
     pub fn url(&self) -> &str {
         &self.url

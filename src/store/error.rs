@@ -46,6 +46,10 @@ pub enum StoreError {
         durable: Sequence,
     },
     #[error(
+        "the file of {url} cannot be made: the folder {folder} is not there; make it, or name another file in `[store] url`"
+    )]
+    NoFolder { url: String, folder: String },
+    #[error(
         "the projection expected record {expected} and was given {found}; run `cardswitch journal verify`"
     )]
     Gap { expected: Sequence, found: Sequence },

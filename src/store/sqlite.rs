@@ -118,7 +118,8 @@ impl Sqlite {
         if !self.file.try_exists()? {
             return Ok((0, None));
         }
-        // Without its log nobody has it open, and SQLite is to make none for us.
+        // Without its log nobody has it open, and SQLite is to make none for us. With one, as after a crash, SQLite builds the
+        // index of the log (`-shm`) anew, as for any reader; that holds nothing.
         let is_at_rest = !self.beside("-wal").try_exists()?;
         let options = SqliteConnectOptions::new()
             .filename(&self.file)
@@ -139,6 +140,10 @@ impl Sqlite {
         let has_deliveries = !missing.iter().any(|table| table == "deliveries");
         remake_tables(&mut transaction, has_deliveries).await?;
         transaction.commit().await
+    }
+
+    pub fn file(&self) -> &Path {
+        &self.file
     }
 
     /// A file that SQLite keeps beside its own.
