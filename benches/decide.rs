@@ -16,6 +16,7 @@ use cardswitch::engine::command::*;
 use cardswitch::engine::controls::*;
 use cardswitch::engine::counters::Counter;
 use cardswitch::engine::decide::{Outcome, decide};
+use cardswitch::engine::engine_settings::EngineSettings;
 use cardswitch::engine::event::Event;
 use cardswitch::engine::facts::*;
 use cardswitch::engine::first_answer::FirstAnswer;
@@ -124,7 +125,17 @@ fn measure_rules(count: usize, state: &State, at: Timestamp) {
     let mut gathering = Rounds::default();
     let account = state.account_of(card);
     let asked_minor = Some(authorize.amounts.transaction.amount_minor);
-    let facts = || FactValues::of(at, &authorize, (card, None), account, asked_minor);
+    let settings = EngineSettings::default();
+    let facts = || {
+        FactValues::of(
+            at,
+            &authorize,
+            (card, None),
+            account,
+            asked_minor,
+            &settings,
+        )
+    };
     for _ in 0..ROUNDS {
         gathering.0.push(each(count, || {
             (0..count).for_each(|_| {

@@ -349,6 +349,7 @@ impl Play {
             "increment" => self.increment(words),
             "advise" => self.advise(words),
             "trace" => self.trace(asked),
+            "no_trace" => self.no_trace(asked),
             "reissue" => self.reissue(words),
             "reset_tries" => self.reset_tries(words.plain(1)),
             "renew" => self.renew(words),
@@ -1158,20 +1159,29 @@ impl Play {
 
     /// `trace STEP word word …`: a step of the last decision with all these words.
     fn trace(&self, asked: &str) -> String {
+        match self.find_in_trace(asked) {
+            (true, _) => "found".into(),
+            (false, shown) => panic!("{asked}\nthe trace has\n    {shown}"),
+        }
+    }
+
+    fn no_trace(&self, asked: &str) -> String {
+        match self.find_in_trace(asked) {
+            (false, _) => "not found".into(),
+            (true, shown) => panic!("{asked}\nthe trace has\n    {shown}"),
+        }
+    }
+
+    /// Whether a step has all these words, and all that there are.
+    fn find_in_trace(&self, asked: &str) -> (bool, String) {
         let wanted: Vec<_> = asked.split_whitespace().skip(1).collect();
-        let shown: Vec<_> = self
-            .last_trace
-            .iter()
-            .map(|step| self.shown(step))
-            .collect();
-        let has = |step: &&String| {
+        let steps = self.last_trace.iter();
+        let shown: Vec<_> = steps.map(|step| self.shown(step)).collect();
+        let has = |step: &String| {
             let words: Vec<_> = step.split_whitespace().collect();
             words.first() == wanted.first() && wanted.iter().all(|word| words.contains(word))
         };
-        match shown.iter().find(has) {
-            Some(_) => "found".into(),
-            None => panic!("{asked}\nthe trace has\n    {}", shown.join("\n    ")),
-        }
+        (shown.iter().any(has), shown.join("\n    "))
     }
 
     fn shown(&self, step: &TraceStep) -> String {
@@ -1242,6 +1252,18 @@ impl Play {
                 format!("home={} country={}", letters(home), letters(country))
             }
             Detail::Expiry { card, message } => format!("card={card} message={message}"),
+            Detail::Mismatch {
+                card,
+                message,
+                cvv,
+                pin,
+                cryptogram,
+            } => {
+                let names = [("cvv", cvv), ("pin", pin), ("cryptogram", cryptogram)];
+                let names = names.iter().filter(|(_, unmatched)| *unmatched);
+                let names: String = names.map(|(name, _)| format!(" {name}=mismatch")).collect();
+                format!("card={card} message={message}{names}")
+            }
             Detail::Capacity { open, allowed } => format!("open={open} allowed={allowed}"),
             Detail::RiskRule {
                 rule_id,

@@ -324,14 +324,11 @@ fn scopes(fields: &mut Fields) -> Result<Scopes, ApiError> {
         .map(|scope| (*scope, scope.name()))
         .collect();
     let mut scopes = Scopes::default();
-    let given = fields.present_list("scopes", Scope::ALL.len())?;
+    let given = fields.list_with_entries("scopes", Scope::ALL.len())?;
     for (path, value) in given.ok_or_else(|| fields.missing("scopes"))? {
         scopes = scopes.with(fields::word(&path, &value, &names)?);
     }
-    match scopes.is_empty() {
-        true => Err(fields.names_nothing("scopes")),
-        false => Ok(scopes),
-    }
+    Ok(scopes)
 }
 
 pub fn take_bounds(fields: &mut Fields) -> Result<Bounds, ApiError> {

@@ -43,6 +43,11 @@ impl Caller {
         self.key.as_ref()?.origin.tenant
     }
 
+    /// Whose part of the tenant's share it takes.
+    pub fn customer_id(&self) -> Option<ApiKeyId> {
+        self.key.as_ref().map(|key| key.customer_id())
+    }
+
     /// As records of who asked and who approved have it.
     pub fn signer(&self) -> Signer {
         let name = self.key.as_ref().map(|key| key.name.clone());

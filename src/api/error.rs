@@ -77,7 +77,9 @@ impl ApiError {
     }
 
     pub fn with_param(mut self, param: impl Into<String>) -> ApiError {
-        self.param = Some(param.into());
+        let param = param.into();
+        // The empty path is the whole body.
+        self.param = (!param.is_empty()).then_some(param);
         self
     }
 

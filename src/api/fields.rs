@@ -199,6 +199,18 @@ impl Fields {
         Ok(present.then_some(list))
     }
 
+    /// As `present_list`, of what has to have an entry where it is there.
+    pub fn list_with_entries(
+        &mut self,
+        name: &str,
+        items_max: usize,
+    ) -> Result<Option<Vec<(String, Value)>>, ApiError> {
+        match self.present_list(name, items_max)? {
+            Some(list) if list.is_empty() => Err(self.names_nothing(name)),
+            list => Ok(list),
+        }
+    }
+
     /// A list of at most `items_max` values, each with its own path.
     pub fn list(&mut self, name: &str, items_max: usize) -> Result<Vec<(String, Value)>, ApiError> {
         let path = self.path(name);

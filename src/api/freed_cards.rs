@@ -1,7 +1,8 @@
 //! How many cards a tenant may free by its linked objects: one call frees all cards of an object, and is an event for each of
 //! them, which tables and webhooks have to take in. What is freed too fast is refused before it is journalled; to freeze
-//! never is. One bucket for each tenant, and one with half as much for each of its keys, so that a customer of a tenant leaves
-//! something to the others; none for keys that are bound to nothing. A restart begins anew.
+//! never is. One bucket for each tenant, and one with half as much for each of its customers (a key that the tenant's own key made, with
+//! all that come from it) and for its own key, so that one customer leaves something to the others; none for keys that are bound
+//! to nothing. A restart begins anew.
 
 use super::error::{ApiError, ErrorType};
 use crate::engine::ids::ApiKeyId;
@@ -24,14 +25,15 @@ pub struct FreedCards(Mutex<Buckets>);
 #[derive(Default)]
 struct Buckets {
     tenants: HashMap<ApiKeyId, Bucket>,
-    keys: HashMap<ApiKeyId, Bucket>,
+    customers: HashMap<ApiKeyId, Bucket>,
 }
 
 /// Who frees cards.
 #[derive(Debug, Clone, Copy)]
 pub struct Freeing {
     pub tenant: ApiKeyId,
-    pub key: ApiKeyId,
+    /// The first key of the customer; of the tenant itself, its own.
+    pub customer: ApiKeyId,
 }
 
 struct Bucket {
@@ -41,7 +43,7 @@ struct Bucket {
 }
 
 impl FreedCards {
-    /// Takes the cards of an object, and one for the call. What a key may not have is not its tenant's.
+    /// Takes the cards of an object, and one for the call. What a customer may not have is not its tenant's.
     ///
     /// # Errors
     /// 429 `too_many_unfreezes` with `Retry-After`.
@@ -50,10 +52,10 @@ impl FreedCards {
             return Ok(());
         };
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Buckets { tenants, keys } = &mut *buckets;
-        let of_key = Bucket::refilled(keys, by.key, 2, now)?;
+        let Buckets { tenants, customers } = &mut *buckets;
+        let of_customer = Bucket::refilled(customers, by.customer, 2, now)?;
         let of_tenant = Bucket::refilled(tenants, by.tenant, 1, now)?;
-        for bucket in [of_key, of_tenant] {
+        for bucket in [of_customer, of_tenant] {
             bucket.left -= (i64::from(cards) + 1) * PARTS;
         }
         Ok(())
@@ -61,7 +63,7 @@ impl FreedCards {
 }
 
 impl Bucket {
-    /// The bucket of a key or a tenant, with a part of the whole, where there is something in it.
+    /// The bucket of a customer or a tenant, with a part of the whole, where there is something in it.
     fn refilled(
         buckets: &mut HashMap<ApiKeyId, Bucket>,
         of: ApiKeyId,
@@ -88,8 +90,8 @@ impl Bucket {
 
 fn refusal(retry_after_s: u32) -> ApiError {
     let message = format!(
-        "the linked objects of a tenant may free {PER_SECOND} cards a second, and {AT_ONCE} at once, those of one API key half as \
-         many; repeat this after the seconds that Retry-After names"
+        "the linked objects of a tenant may free {PER_SECOND} cards a second, and {AT_ONCE} at once, those of one customer of it \
+         half as many; repeat this after the seconds that Retry-After names"
     );
     let status = StatusCode::TOO_MANY_REQUESTS;
     let code = "too_many_unfreezes";
@@ -101,11 +103,11 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    /// By a key of a tenant; all those of one tenant are numbered alike.
-    fn by(tenant: u64, key: u64) -> Option<Freeing> {
+    /// By a customer of a tenant; all those of one tenant are numbered alike.
+    fn by(tenant: u64, customer: u64) -> Option<Freeing> {
         Some(Freeing {
             tenant: ApiKeyId(tenant),
-            key: ApiKeyId(100 * tenant + key),
+            customer: ApiKeyId(100 * tenant + customer),
         })
     }
 
@@ -137,11 +139,11 @@ mod tests {
     }
 
     #[test]
-    fn a_key_leaves_half_to_the_others_of_its_tenant() {
+    fn a_customer_leaves_half_to_the_others_of_its_tenant() {
         let (freed, start) = (FreedCards::default(), Instant::now());
-        let take = |key, cards, seconds| {
+        let take = |customer, cards, seconds| {
             let now = start + Duration::from_secs(seconds);
-            freed.take(by(1, key), cards, now).is_ok()
+            freed.take(by(1, customer), cards, now).is_ok()
         };
         for second in 0..600 {
             // It takes what it gets, for ever.
@@ -149,7 +151,7 @@ mod tests {
             assert!(take(2, 3, second), "{second}");
         }
         // All of them together have no more than the tenant.
-        assert!((3..6).all(|key| take(key, 9_999, 600)));
-        assert!(!(6..90).any(|key| (0..9).all(|_| take(key, 9_999, 600))));
+        assert!((3..6).all(|customer| take(customer, 9_999, 600)));
+        assert!(!(6..90).any(|customer| (0..9).all(|_| take(customer, 9_999, 600))));
     }
 }

@@ -215,16 +215,19 @@ fn finish_change(fields: Fields, changes: bool) -> Result<(), ApiError> {
 
 /// Takes `mcc`, if it is stated.
 fn mccs(fields: &mut Fields) -> Result<Option<Vec<u16>>, ApiError> {
-    let entries = fields.list("mcc", MCCS_MAX)?;
-    let codes = entries.into_iter().map(|(path, value)| mcc(&path, value));
-    let codes = codes.collect::<Result<Vec<_>, _>>()?;
     // A group of none is one that nobody meant.
-    Ok(Some(codes).filter(|codes| !codes.is_empty()))
+    let Some(entries) = fields.list_with_entries("mcc", MCCS_MAX)? else {
+        return Ok(None);
+    };
+    let codes = entries.into_iter().map(|(path, value)| mcc(&path, value));
+    codes.collect::<Result<_, _>>().map(Some)
 }
 
 fn merchants(fields: &mut Fields) -> Result<Option<Vec<MerchantEntry>>, ApiError> {
     let path = fields.path("merchants");
-    let entries = fields.list("merchants", MERCHANTS_MAX)?;
+    let Some(entries) = fields.list_with_entries("merchants", MERCHANTS_MAX)? else {
+        return Ok(None);
+    };
     let entries = entries
         .into_iter()
         .map(|(path, value)| entry(&path, Fields::of(&path, value)?, None));
@@ -234,7 +237,7 @@ fn merchants(fields: &mut Fields) -> Result<Option<Vec<MerchantEntry>>, ApiError
         let message = format!("{path} may have {NAMES_MAX} names; name the others by id");
         return Err(ApiError::invalid("too_many", path, message));
     }
-    Ok(Some(entries).filter(|entries| !entries.is_empty()))
+    Ok(Some(entries))
 }
 
 fn find_mcc_group(view: &RegistryView, id: MccGroupId) -> Result<Value, ApiError> {

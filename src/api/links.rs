@@ -159,8 +159,8 @@ pub async fn change_status(
         let before = known.as_ref().map_or(Value::Null, to_json);
         if let Some(known) = known.filter(|known| is_freed(known, to)) {
             let freed = &state.freed_cards;
-            let by = caller.tenant().zip(caller.first_key_id());
-            let by = by.map(|(tenant, key)| Freeing { tenant, key });
+            let by = caller.tenant().zip(caller.customer_id());
+            let by = by.map(|(tenant, customer)| Freeing { tenant, customer });
             freed.take(by, known.cards, Instant::now())?;
         }
         let key = LinkKey {

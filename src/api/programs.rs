@@ -129,11 +129,11 @@ fn bin_of(path: &str, text: &str) -> Result<Bin, ApiError> {
 
 /// At least one, each once; nothing where they are left out.
 fn bins(fields: &mut Fields) -> Result<Option<Vec<Bin>>, ApiError> {
-    if !fields.has("bins") {
+    let Some(given) = fields.list_with_entries("bins", BINS_MAX)? else {
         return Ok(None);
-    }
+    };
     let mut bins = Vec::new();
-    for (path, value) in fields.list("bins", BINS_MAX)? {
+    for (path, value) in given {
         let bin = bin_of(&path, &fields::text(&path, value, 19)?)?;
         if bins.contains(&bin) {
             let message = format!("{path} repeats another BIN");
@@ -141,10 +141,7 @@ fn bins(fields: &mut Fields) -> Result<Option<Vec<Bin>>, ApiError> {
         }
         bins.push(bin);
     }
-    match bins.is_empty() {
-        true => Err(fields.names_nothing("bins")),
-        false => Ok(Some(bins)),
-    }
+    Ok(Some(bins))
 }
 
 fn mark_up(fields: &mut Fields) -> Result<Option<u16>, ApiError> {

@@ -4,6 +4,7 @@ mod approval_json;
 pub mod backtest;
 mod backtest_report;
 mod card_json;
+pub mod check;
 pub mod core;
 pub mod demo;
 pub mod describe;
@@ -37,7 +38,7 @@ pub struct Cli {
 pub enum Command {
     Demo(demo::Demo),
     Serve(serve::Serve),
-    Check(serve::Check),
+    Check(check::Check),
     Describe(describe::Describe),
     Backtest(backtest::BacktestCommand),
     Explain(explain::Explain),
@@ -84,7 +85,7 @@ pub fn run(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
         Command::Demo(demo) => demo::run(&demo),
         Command::Serve(serve) => serve::run(&serve),
-        Command::Check(check) => serve::check(&check),
+        Command::Check(check) => check::run(&check),
         Command::Describe(describe) => describe::run(&describe),
         Command::Backtest(command) => backtest::run(&command),
         Command::Explain(options) => explain::run(&options),

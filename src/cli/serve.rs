@@ -1,11 +1,10 @@
-//! `cardswitch serve` runs the switch; `cardswitch check` says whether it would start.
+//! `cardswitch serve` runs the switch.
 
-use super::{node, open_files, vault};
+use super::{node, open_files};
 use crate::api::check_root_key;
 use crate::config::{Config, LogFormat, WrongKey};
 use crate::network::listener::compile;
-use crate::security::{Vault, VaultError};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use anyhow::Result;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -17,17 +16,6 @@ use tracing_subscriber::prelude::*;
 /// Example: cardswitch serve --config config/cardswitch.toml
 #[derive(clap::Args)]
 pub struct Serve {
-    /// The configuration file.
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-}
-
-/// Read the configuration, every dialect it names and the keys, and say what is wrong. A vault that is there is opened with its
-/// key, and a Postgres that is named is asked whether it takes the switch; nothing is made or changed, beside a running switch too.
-///
-/// Example: cardswitch check --config config/cardswitch.toml
-#[derive(clap::Args)]
-pub struct Check {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
@@ -49,7 +37,7 @@ pub fn load(file: &Path) -> Result<Config> {
 }
 
 /// Reads every dialect that the configuration names.
-fn check_networks(file: &Path, config: &Config) -> Result<()> {
+pub fn check_networks(file: &Path, config: &Config) -> Result<()> {
     for (number, network) in config.network.iter().enumerate() {
         if let Err(error) = compile(network) {
             let wrong = WrongKey::of_network(number, error.key(), error);
@@ -59,70 +47,8 @@ fn check_networks(file: &Path, config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// Says whether the key that is named is one, and opens the vault, where there is one.
-fn check_vault(file: &Path, config: &Config) -> Result<()> {
-    let wrong = |error: VaultError| {
-        let key = match (&config.vault.key_file, &config.vault.pkcs11_module) {
-            (Some(_), _) => "key_file",
-            (None, Some(_)) => "pkcs11_module",
-            (None, None) => "key",
-        };
-        let wrong = WrongKey::new(&["vault", key], error);
-        Config::wrong_key(file, std::env::vars(), wrong)
-    };
-    config.vault.check().map_err(wrong)?;
-    match Vault::check(&vault::folder(config), &config.vault) {
-        Err(error @ VaultError::WrongKey { .. }) => Err(wrong(error).into()),
-        checked => Ok(checked?),
-    }
-}
-
-/// Asks the database, where there is one. One that cannot be reached now is worth a warning: the switch starts without it.
-fn check_store(file: &Path, config: &Config) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let looked = runtime.block_on(async {
-        let store = Store::open(&config.store.url, &config.data.dir)?;
-        store.look().await
-    });
-    match looked {
-        Err(away @ StoreError::Away { .. }) => {
-            eprintln!("warning: {away}");
-            Ok(())
-        }
-        looked => looked.map_err(|error| {
-            let wrong = WrongKey::new(&["store", "url"], error);
-            Config::wrong_key(file, std::env::vars(), wrong).into()
-        }),
-    }
-}
-
-fn root_key() -> Option<String> {
+pub fn root_key() -> Option<String> {
     std::env::var("CARDSWITCH_ROOT_KEY").ok()
-}
-
-pub fn check(check: &Check) -> Result<u8> {
-    let config = load(&check.config)?;
-    check_networks(&check.config, &config)?;
-    check_vault(&check.config, &config)?;
-    check_store(&check.config, &config)?;
-    let root_key = root_key();
-    check_root_key(root_key.as_deref())?;
-    if root_key.is_none() {
-        eprintln!("warning: CARDSWITCH_ROOT_KEY is not set: every request to /v1 will be refused");
-    }
-    println!(
-        "{}: good ({} network{})",
-        check.config.display(),
-        config.network.len(),
-        plural(config.network.len())
-    );
-    Ok(0)
-}
-
-fn plural(count: usize) -> &'static str {
-    if count == 1 { "" } else { "s" }
 }
 
 pub fn run(serve: &Serve) -> Result<u8> {

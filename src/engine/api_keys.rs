@@ -1,6 +1,8 @@
 //! API keys: what their bearers may do, and on what. Telling who a bearer is and asking each route what it needs lives in
 //! `api`; the keys themselves are kept nowhere, only what they hash to.
 
+pub use super::scopes::{Scope, Scopes};
+
 use super::ids::{AccountId, ApiKeyId, ProgramId};
 use super::registry::{
     RegistryAction, RegistryCommand, RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView,
@@ -21,122 +23,6 @@ const BY_OTHER_KEYS: ShareBounds = ShareBounds::new(API_KEYS_MAX / 2, API_KEYS_O
 
 /// Those of one tenant, and those that one key which is bound to nothing made.
 pub const API_KEYS_OF_TENANT_MAX: usize = 200;
-
-macro_rules! scopes {
-    ($($name:ident = $text:literal, $lets:literal;)*) => {
-        /// What a key may let its bearer do. New ones at the end: their places are in the journal.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        pub enum Scope { $($name,)* }
-
-        impl Scope {
-            pub const ALL: &'static [Scope] = &[$(Scope::$name,)*];
-
-            pub fn name(self) -> &'static str {
-                match self { $(Scope::$name => $text,)* }
-            }
-
-            /// In one line, for people.
-            pub fn lets(self) -> &'static str {
-                match self { $(Scope::$name => $lets,)* }
-            }
-        }
-    };
-}
-
-scopes! {
-    ProgramsRead = "programs:read", "see programs";
-    ProgramsWrite = "programs:write", "create, change and suspend programs";
-    AccountsRead = "accounts:read", "see accounts, balances and ledger entries";
-    AccountsWrite = "accounts:write", "open accounts and sub-accounts";
-    AccountsFreeze = "accounts:freeze", "freeze accounts";
-    AccountsUnfreeze = "accounts:unfreeze", "unfreeze accounts";
-    AccountsClose = "accounts:close", "close accounts, for good";
-    FundsTopUp = "funds:topup", "record money that arrived";
-    FundsTransfer = "funds:transfer", "move money between accounts";
-    CardsRead = "cards:read", "see cards, their numbers masked, and where physical ones are sent: name, address and phone";
-    CardsIssue = "cards:issue", "issue, activate, reissue and renew cards";
-    CardsFreeze = "cards:freeze", "freeze cards, one or all of a linked object";
-    CardsUnfreeze = "cards:unfreeze", "unfreeze cards";
-    CardsBlock = "cards:block", "block cards that are lost, stolen or used for fraud";
-    CardsClose = "cards:close", "close cards, for good";
-    CardsReveal = "cards:reveal", "see card numbers and CVV2, with a reason that is kept";
-    LimitsWrite = "limits:write", "tighten controls and limits";
-    LimitsRaise = "limits:raise", "loosen controls and raise limits";
-    CardholdersRead = "cardholders:read", "see cardholders";
-    CardholdersWrite = "cardholders:write", "create and verify cardholders";
-    RulesRead = "rules:read", "see risk rules, MCC groups and merchant lists";
-    RulesWrite = "rules:write", "change MCC groups and merchant lists";
-    RulesDraft = "rules:draft", "write risk rules as drafts";
-    RulesPromote = "rules:promote", "put risk rules into force, and out of it";
-    ExceptionsRead = "exceptions:read", "see exceptions from controls";
-    ExceptionsRequest = "exceptions:request", "ask for exceptions";
-    ExceptionsApprove = "exceptions:approve", "approve, reject and end exceptions";
-    RatesRead = "rates:read", "see exchange rates";
-    RatesWrite = "rates:write", "set exchange rates";
-    DecisionEndpointsRead = "decision_endpoints:read", "see decision endpoints";
-    DecisionEndpointsWrite = "decision_endpoints:write", "set decision endpoints and their secrets";
-    AuthorizationsRead = "authorizations:read", "see authorizations and why they were declined";
-    AuthorizationsExpire = "authorizations:expire", "end holds by hand";
-    TransactionsRead = "transactions:read", "see transactions";
-    ReportsRead = "reports:read", "read settlement reports";
-    AlertsDeclines = "alerts:declines", "receive alerts of declines";
-    WebhooksRead = "webhooks:read", "see webhook endpoints, events and deliveries";
-    WebhooksWrite = "webhooks:write", "set webhook endpoints, resend and replay";
-    DisputesRead = "disputes:read", "see disputes";
-    DisputesWrite = "disputes:write", "open disputes and add evidence";
-    DisputesSubmit = "disputes:submit", "submit, withdraw and accept disputes";
-    FeesRead = "fees:read", "see fees and preview them";
-    FeesWrite = "fees:write", "set fee schedules, and what programs charge by";
-    TokensWrite = "tokens:write", "activate, suspend and delete wallet tokens";
-    KeysRead = "keys:read", "see API keys, never the keys themselves";
-    KeysWrite = "keys:write", "make and revoke API keys that may do no more than the one that makes them";
-    AuditRead = "audit:read", "read the audit log";
-    SandboxWrite = "sandbox:write", "simulate what a network does, where the sandbox is on";
-    FundsSettle = "funds:settle", "say that money arrived, or that it will not";
-    CardsShip = "cards:ship", "say how far the making and sending of cards is";
-    ApprovalsRead = "approvals:read", "see what waits for a second person, and cancel what one asked for";
-    ApprovalsWrite = "approvals:write", "approve and reject what waits for a second person";
-}
-
-/// A set of scopes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Scopes(u64);
-
-const _: () = assert!(Scope::ALL.len() <= 64, "scopes no longer fit their set");
-
-impl Scopes {
-    pub const ALL: Scopes = Scopes(u64::MAX >> (64 - Scope::ALL.len()));
-
-    pub fn has(self, scope: Scope) -> bool {
-        self.0 & (1 << scope as u32) != 0
-    }
-
-    pub fn with(self, scope: Scope) -> Scopes {
-        Scopes(self.0 | 1 << scope as u32)
-    }
-
-    /// Those that `other` does not have.
-    pub fn without(self, other: Scopes) -> Scopes {
-        Scopes(self.0 & !other.0)
-    }
-
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    pub fn iter(self) -> impl Iterator<Item = Scope> {
-        Scope::ALL
-            .iter()
-            .copied()
-            .filter(move |scope| self.has(*scope))
-    }
-}
-
-impl FromIterator<Scope> for Scopes {
-    fn from_iter<T: IntoIterator<Item = Scope>>(scopes: T) -> Scopes {
-        scopes.into_iter().fold(Scopes::default(), Scopes::with)
-    }
-}
 
 /// What of all there is a key sees. Of each kind that is named something must fit; what is not named binds nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -223,12 +109,20 @@ pub struct KeyOrigin {
     /// The key that made it, or, once that is forgotten, the one that made that.
     maker: Option<ApiKeyId>,
     first_of_rolled: Option<ApiKeyId>,
+    /// The key just below the tenant's own from which it comes, whatever it was rolled to; `None` of the tenant's own.
+    customer: Option<ApiKeyId>,
 }
 
 impl ApiKey {
     /// The first of the keys that were rolled, one to the next, up to this one: by it a client is counted and remembered.
     pub fn first_id(&self) -> ApiKeyId {
         self.origin.first_of_rolled.unwrap_or(self.id)
+    }
+
+    /// Whose part of the tenant's share it takes: all keys that a customer makes itself take of one.
+    pub fn customer_id(&self) -> ApiKeyId {
+        let of_tenant = self.origin.customer.or(self.origin.tenant);
+        of_tenant.unwrap_or_else(|| self.first_id())
     }
 
     pub fn state_at(&self, at: Timestamp) -> ApiKeyState {
@@ -318,7 +212,19 @@ impl ApiKeys {
             heads: heads.into_iter().collect(),
             maker: key.created_by,
             first_of_rolled: key.rolled_from.map(first_of),
+            customer: self.customer_of(key),
         }
+    }
+
+    /// Of a new key. What is rolled stays whose it was, whoever rolls it.
+    fn customer_of(&self, key: &ApiKey) -> Option<ApiKeyId> {
+        if let Some(rolled) = key.rolled_from.and_then(|id| self.get(id)) {
+            return rolled.origin.customer;
+        }
+        let maker = self.get(key.created_by?)?;
+        // Made with no tenant's key, it is a tenant's own.
+        maker.origin.tenant?;
+        Some(maker.origin.customer.unwrap_or(key.id))
     }
 
     /// Whether one person may hold both: they are the same, one was made or rolled with the other, however far down, or
@@ -761,6 +667,33 @@ mod tests {
         let tenant = |id| all.get(ApiKeyId(id)).unwrap().origin.tenant.map(|id| id.0);
         let tenants = [1, 2, 3, 4, 5, 6].map(tenant);
         assert_eq!(tenants, [None, Some(2), Some(3), Some(3), Some(3), Some(3)]);
+        // 7 is one more of 3; 8 and 9 are made by what 4 was rolled to, and by what that made; 10 is what 3 is rolled to, and
+        // makes 11.
+        let more = [
+            (7, Some(3), None),
+            (8, Some(6), None),
+            (9, Some(8), None),
+            (10, None, Some(3)),
+            (11, Some(10), None),
+        ];
+        let mut with_more = all.clone();
+        for (id, created_by, rolled_from) in more {
+            let made = ApiKey {
+                id: ApiKeyId(id),
+                key_hash: [id as u8; 32],
+                created_by: created_by.map(ApiKeyId),
+                rolled_from: rolled_from.map(ApiKeyId),
+                ..(**all.get(ApiKeyId(2)).unwrap()).clone()
+            };
+            change(
+                &mut with_more,
+                Timestamp(0),
+                RegistryAction::CreateApiKey(Box::new(made)),
+            );
+        }
+        let customer = |id| with_more.get(ApiKeyId(id)).unwrap().customer_id().0;
+        let customers: Vec<u64> = (1..=11).map(customer).collect();
+        assert_eq!(customers, [1, 2, 3, 4, 4, 4, 7, 4, 4, 3, 11]);
         // All that come from one are refused together.
         let mut view = RegistryView {
             api_keys: all,

@@ -191,7 +191,8 @@ impl TriedRule {
         let is_nothing = authorize.amounts.transaction.amount_minor == 0;
         let asked_minor = Some(authorized.amount_minor).filter(|asked| *asked != 0 || is_nothing);
         let card = (card, state.kept_on(card).history.as_deref());
-        let facts = FactValues::of(command.at, authorize, card, account, asked_minor);
+        let settings = &world.registry.view.settings;
+        let facts = FactValues::of(command.at, authorize, card, account, asked_minor, settings);
         let approved = authorized.decision.decline().is_none();
         looked(match self.compiled.condition.evaluate(&facts) {
             Err(fault) => Came::Failed(fault),

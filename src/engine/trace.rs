@@ -3,7 +3,8 @@
 
 use super::ids::{AccountId, AuthorizationId, ControlId, ExceptionId, LimitId, LinkId, RiskRuleId};
 use super::scope::{Owner, Scope};
-use super::trace_packing::{Before, Packed, Unpacking};
+use super::trace_packing::{Before, Packed};
+use super::trace_unpacking::Unpacking;
 use super::window::WindowEnd;
 use arrayvec::ArrayString;
 use serde::{Deserialize, Serialize};
@@ -165,6 +166,14 @@ pub enum Detail {
         allowed: u32,
         resets: WindowEnd,
     },
+    /// As `Expiry`, both 0 where none was compared, with the others that did not match.
+    Mismatch {
+        card: u16,
+        message: u16,
+        cvv: bool,
+        pin: bool,
+        cryptogram: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -325,6 +334,15 @@ mod tests {
                 value
             }),
             any::<[u16; 2]>().prop_map(|[card, message]| Detail::Expiry { card, message }),
+            (any::<[u16; 2]>(), any::<[bool; 3]>()).prop_map(
+                |([card, message], [cvv, pin, cryptogram])| Detail::Mismatch {
+                    card,
+                    message,
+                    cvv,
+                    pin,
+                    cryptogram,
+                }
+            ),
             any::<[u64; 2]>().prop_map(|[open, allowed]| Detail::Capacity { open, allowed }),
             any::<u32>().prop_map(|value| Detail::Assumed { value }),
             any::<u64>().prop_map(|id| Detail::Exception {

@@ -1,4 +1,4 @@
-//! How the steps of a trace are packed into bytes and unpacked. What they say is in `trace.rs`.
+//! How the steps of a trace are packed into bytes. What they say is in `trace.rs`; they are unpacked in `trace_unpacking.rs`.
 //!
 //! A step is one byte (5 bits step, 2 bits result, 1 bit "detail follows"). A detail is one byte for
 //! its shape (3 bits), the scope (2 bits) and three flags for what need not be repeated (before it, one
@@ -8,40 +8,39 @@
 //! bits say how far above the account is, or, from 8 on, which of the rarer shapes it is. Before the head of any
 //! detail there may be whose controls it is by: such a byte for each scope, and the number of the link or account.
 
-use super::ids::{AccountId, AuthorizationId, ControlId, ExceptionId, LimitId, LinkId, RiskRuleId};
 use super::scope::{Owner, Scope};
-use super::trace::{Detail, Step, StepResult, TraceStep};
+use super::trace::Detail;
 use super::window::WindowEnd;
-use arrayvec::ArrayString;
 
 /// The numbers that the steps so far named last.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Before {
     /// Of a limit or list, per scope.
-    ids: [u64; Scope::ALL.len()],
-    requested_minor: i64,
-    value: u32,
-    resets: u32,
+    pub ids: [u64; Scope::ALL.len()],
+    pub requested_minor: i64,
+    pub value: u32,
+    pub resets: u32,
 }
 
-const SAME_NUMBER: u8 = 1 << 5;
-const SAME_WINDOW: u8 = 1 << 6;
-const NEXT_ID: u8 = 1 << 7;
+pub(super) const SAME_NUMBER: u8 = 1 << 5;
+pub(super) const SAME_WINDOW: u8 = 1 << 6;
+pub(super) const NEXT_ID: u8 = 1 << 7;
 /// The shape of the byte before the head of an account above; its other bits say how far.
-const ABOVE: u8 = 7;
+pub(super) const ABOVE: u8 = 7;
 /// The rarer shapes: that of an account farther above than any.
-const RISK_RULE: u8 = ABOVE | 8 << 3;
-const THREE_DS: u8 = ABOVE | 9 << 3;
-const HOME_COUNTRY: u8 = ABOVE | 10 << 3;
-const EXCEPTION: u8 = ABOVE | 11 << 3;
-const LINK: u8 = ABOVE | 12 << 3;
-const ACCOUNT: u8 = ABOVE | 13 << 3;
-const NO_RATE: u8 = ABOVE | 14 << 3;
+pub(super) const RISK_RULE: u8 = ABOVE | 8 << 3;
+pub(super) const THREE_DS: u8 = ABOVE | 9 << 3;
+pub(super) const HOME_COUNTRY: u8 = ABOVE | 10 << 3;
+pub(super) const EXCEPTION: u8 = ABOVE | 11 << 3;
+pub(super) const LINK: u8 = ABOVE | 12 << 3;
+pub(super) const ACCOUNT: u8 = ABOVE | 13 << 3;
+pub(super) const NO_RATE: u8 = ABOVE | 14 << 3;
 /// The first of those that say whose controls a detail is by, in the order of the scopes.
-const OWNER: u8 = 15;
-const LOCKED_TO: u8 = ABOVE | 24 << 3;
-const USED_BY: u8 = ABOVE | 25 << 3;
-const TRIES: u8 = ABOVE | 26 << 3;
+pub(super) const OWNER: u8 = 15;
+pub(super) const LOCKED_TO: u8 = ABOVE | 24 << 3;
+pub(super) const USED_BY: u8 = ABOVE | 25 << 3;
+pub(super) const TRIES: u8 = ABOVE | 26 << 3;
+pub(super) const MISMATCH: u8 = ABOVE | 27 << 3;
 const _: () = assert!(OWNER + Scope::ALL.len() as u8 == LOCKED_TO >> 3);
 
 /// Four heads and at most six numbers of ten bytes; a power of two, so that a place is cheap to bound.
@@ -250,6 +249,18 @@ impl Packed {
                 self.number(u64::from(allowed));
                 self.number(u64::from(resets.0));
             }
+            Detail::Mismatch {
+                card,
+                message,
+                cvv,
+                pin,
+                cryptogram,
+            } => {
+                self.byte(MISMATCH);
+                self.byte(u8::from(cvv) | u8::from(pin) << 1 | u8::from(cryptogram) << 2);
+                self.number(u64::from(card));
+                self.number(u64::from(message));
+            }
             // The others are written above.
             _ => {}
         }
@@ -287,208 +298,4 @@ impl Packed {
 
 fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
-}
-
-fn unzigzag(value: u64) -> i64 {
-    (value >> 1) as i64 ^ -((value & 1) as i64)
-}
-
-/// What is left of packed bytes.
-pub(super) struct Unpacking<'a> {
-    rest: &'a [u8],
-    pub(super) before: Before,
-}
-
-impl<'a> Unpacking<'a> {
-    pub(super) fn of(bytes: &'a [u8]) -> Unpacking<'a> {
-        Unpacking {
-            rest: bytes,
-            before: Before::default(),
-        }
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        let (byte, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some(*byte)
-    }
-
-    fn number(&mut self) -> Option<u64> {
-        let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Some(value);
-            }
-        }
-        None
-    }
-
-    fn owner(&mut self) -> Option<Owner> {
-        let head = *self.rest.first()?;
-        let place = (head >> 3).checked_sub(OWNER)?;
-        let scope = *Scope::ALL.get(usize::from(place))?;
-        (head & 7 == ABOVE).then(|| self.byte())?;
-        let id = self.number()?;
-        Some(Owner { scope, id })
-    }
-
-    fn text<const LENGTH: usize>(&mut self) -> Option<ArrayString<LENGTH>> {
-        let length = usize::from(self.byte()?);
-        let (text, rest) = self.rest.split_at_checked(length)?;
-        self.rest = rest;
-        ArrayString::from(std::str::from_utf8(text).ok()?).ok()
-    }
-
-    pub(super) fn step(&mut self) -> Option<TraceStep> {
-        let head = self.byte()?;
-        let step = *Step::ALL.get(usize::from(head & 31))?;
-        let results = [StepResult::Pass, StepResult::Fail, StepResult::Skipped];
-        let result = *results.get(usize::from(head >> 5 & 3))?;
-        let (owner, detail) = if head & 0x80 == 0 {
-            (None, Detail::None)
-        } else {
-            (self.owner(), self.detail()?)
-        };
-        Some(TraceStep {
-            step,
-            result,
-            detail,
-            owner,
-        })
-    }
-
-    fn detail(&mut self) -> Option<Detail> {
-        let mut head = self.byte()?;
-        let mut scope = Scope::ALL[usize::from(head >> 3 & 3)];
-        if let RISK_RULE | THREE_DS | HOME_COUNTRY | EXCEPTION | LINK | ACCOUNT | NO_RATE
-        | LOCKED_TO | USED_BY | TRIES = head
-        {
-            return self.rarer(head);
-        }
-        if head & 7 == ABOVE {
-            scope = *Scope::ABOVE.get(usize::from(head >> 3).checked_sub(1)?)?;
-            head = self.byte()?;
-        }
-        Some(match head & 7 {
-            0 => Detail::Balance {
-                available_minor: unzigzag(self.number()?),
-                requested_minor: self.requested(head)?,
-            },
-            1 => Detail::LimitAmount {
-                scope,
-                limit_id: LimitId(self.id(head, scope)?),
-                allowed_minor: unzigzag(self.number()?),
-                used_minor: unzigzag(self.number()?),
-                requested_minor: self.requested(head)?,
-                resets: self.window(head)?,
-            },
-            2 => Detail::LimitCount {
-                scope,
-                limit_id: LimitId(self.id(head, scope)?),
-                allowed: self.number()? as u32,
-                used: self.number()? as u32,
-                resets: self.window(head)?,
-            },
-            3 => Detail::List {
-                scope,
-                control_id: ControlId(self.id(head, scope)?),
-                value: self.value(head)?,
-            },
-            4 => Detail::Expiry {
-                card: self.number()? as u16,
-                message: self.number()? as u16,
-            },
-            5 => Detail::Capacity {
-                open: self.number()?,
-                allowed: self.number()?,
-            },
-            6 => Detail::Assumed {
-                value: self.number()? as u32,
-            },
-            _ => return None,
-        })
-    }
-
-    fn rarer(&mut self, head: u8) -> Option<Detail> {
-        Some(match head {
-            RISK_RULE => Detail::RiskRule {
-                rule_id: RiskRuleId(self.number()?),
-                version: self.number()? as u32,
-                outcome: self.byte()?,
-            },
-            HOME_COUNTRY => Detail::HomeCountry {
-                home: self.number()? as u16,
-                country: self.number()? as u16,
-            },
-            EXCEPTION => Detail::Exception {
-                exception_id: ExceptionId(self.number()?),
-            },
-            LINK => Detail::Link {
-                link_id: LinkId(self.number()?),
-            },
-            ACCOUNT => Detail::Account {
-                account_id: AccountId(self.number()?),
-            },
-            NO_RATE => Detail::NoRate {
-                from: self.number()? as u16,
-                to: self.number()? as u16,
-            },
-            LOCKED_TO => Detail::LockedTo {
-                id: self.text()?,
-                acquirer_id: self.text()?,
-            },
-            USED_BY => Detail::UsedBy {
-                authorization_id: AuthorizationId(self.number()?),
-            },
-            TRIES => Detail::Tries {
-                failed: self.number()? as u16,
-                allowed: self.number()? as u32,
-                resets: WindowEnd(self.number()? as u32),
-            },
-            _ => Detail::ThreeDs {
-                eci: self.byte()?,
-                authentication: self.byte()?,
-                exemption: self.byte()?,
-                policy: self.byte()?,
-            },
-        })
-    }
-
-    fn id(&mut self, head: u8, scope: Scope) -> Option<u64> {
-        let difference = if head & NEXT_ID != 0 {
-            1
-        } else {
-            unzigzag(self.number()?) as u64
-        };
-        let last = &mut self.before.ids[scope as usize];
-        *last = last.wrapping_add(difference);
-        Some(*last)
-    }
-
-    fn requested(&mut self, head: u8) -> Option<i64> {
-        if head & SAME_NUMBER == 0 {
-            self.before.requested_minor = unzigzag(self.number()?);
-        }
-        Some(self.before.requested_minor)
-    }
-
-    fn value(&mut self, head: u8) -> Option<u32> {
-        if head & SAME_NUMBER == 0 {
-            self.before.value = self.number()? as u32;
-        }
-        Some(self.before.value)
-    }
-
-    fn window(&mut self, head: u8) -> Option<WindowEnd> {
-        if head & SAME_WINDOW == 0 {
-            let Some(difference) = self.number()?.checked_sub(1) else {
-                return Some(WindowEnd::NEVER);
-            };
-            let difference = unzigzag(difference) as u32;
-            self.before.resets = self.before.resets.wrapping_add(difference);
-        }
-        Some(WindowEnd(self.before.resets))
-    }
 }

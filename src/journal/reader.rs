@@ -41,6 +41,8 @@ enum Limit {
     Marks,
     /// The writer says so.
     Progress(Progress),
+    /// What is completely written counts: the next start would keep it.
+    Written,
 }
 
 impl Reader {
@@ -50,6 +52,14 @@ impl Reader {
     /// [`JournalError::NotKept`] if the record was removed; failed reads.
     pub fn open(storage: Arc<dyn Storage>, from: Sequence) -> Result<Self, JournalError> {
         Self::limited(storage, from, Limit::Marks)
+    }
+
+    /// As [`Reader::open`], and gives also what no later frame has proven durable: all that the next start would find.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn open_written(storage: Arc<dyn Storage>, from: Sequence) -> Result<Self, JournalError> {
+        Self::limited(storage, from, Limit::Written)
     }
 
     pub(super) fn beside_writer(
@@ -226,8 +236,10 @@ impl Reader {
         let Some(scanner) = &mut self.scanner else {
             return Ok(false);
         };
-        if let Limit::Progress(progress) = &self.limit {
-            return Ok(progress.durable() >= header.last_sequence());
+        match &self.limit {
+            Limit::Progress(progress) => return Ok(progress.durable() >= header.last_sequence()),
+            Limit::Written => return Ok(true),
+            Limit::Marks => {}
         }
         if let Ok(next) = scanner.peek()? {
             return Ok(next.durable_frame >= header.frame);

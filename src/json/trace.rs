@@ -123,8 +123,30 @@ fn detail_to_json(step: Step, detail: Detail) -> Value {
             allowed,
             resets,
         } => json!({ "failed": failed, "allowed": allowed, "resets_at": resets_at(resets) }),
+        Detail::Mismatch {
+            card,
+            message,
+            cvv,
+            pin,
+            cryptogram,
+        } => of_mismatch((card, message), [cvv, pin, cryptogram]),
         Detail::None => json!({}),
     }
+}
+
+fn of_mismatch((card, message): (u16, u16), unmatched: [bool; 3]) -> Value {
+    let mut told = match (card, message) {
+        (0, 0) => json!({}),
+        _ => json!({ "card": month(card), "message": month(message) }),
+    };
+    for (name, _) in ["cvv", "pin", "cryptogram"]
+        .into_iter()
+        .zip(unmatched)
+        .filter(|(_, unmatched)| *unmatched)
+    {
+        told[name] = "mismatch".into();
+    }
+    told
 }
 
 /// The merchant that a card is locked to.
@@ -486,6 +508,28 @@ mod tests {
                     message: 348,
                 },
                 json!({"card": "2029-12", "message": "2029-01"}),
+            ),
+            (
+                Step::Verification,
+                Detail::Mismatch {
+                    card: 359,
+                    message: 348,
+                    cvv: true,
+                    pin: false,
+                    cryptogram: true,
+                },
+                json!({"card": "2029-12", "message": "2029-01", "cvv": "mismatch", "cryptogram": "mismatch"}),
+            ),
+            (
+                Step::Verification,
+                Detail::Mismatch {
+                    card: 0,
+                    message: 0,
+                    cvv: false,
+                    pin: true,
+                    cryptogram: false,
+                },
+                json!({"pin": "mismatch"}),
             ),
             (
                 Step::Verification,

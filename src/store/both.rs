@@ -34,6 +34,44 @@ macro_rules! same_in_both {
             Ok(found.max(MIGRATIONS.len() as i64))
         }
 
+        /// How far tables of this version are. Newer ones are not looked into.
+        async fn projection_state(
+            connection: &mut $connection,
+            version: i64,
+        ) -> Result<Option<ProjectionState>, sqlx::Error> {
+            if !(1..=MIGRATIONS.len() as i64).contains(&version) {
+                return Ok(None);
+            }
+            let sql = ProjectionState::select(version);
+            let row = sqlx::query(AssertSqlSafe(sql)).fetch_optional(connection);
+            let row = row.await?;
+            row.map(|row| ProjectionState::take(&row)).transpose()
+        }
+
+        /// Tables of the newest version in place of all that are there; rows of deliveries are in no journal, and stay.
+        async fn remake_tables(
+            connection: &mut $connection,
+            has_deliveries: bool,
+        ) -> Result<(), sqlx::Error> {
+            let mut statements = Vec::new();
+            if has_deliveries {
+                statements
+                    .push("CREATE TEMPORARY TABLE kept AS SELECT * FROM deliveries".to_owned());
+            }
+            let tables = all_tables();
+            statements.extend(tables.iter().map(|table| format!("DROP TABLE IF EXISTS {table}")));
+            for sql in statements {
+                let statement = sqlx::raw_sql(AssertSqlSafe(sql));
+                statement.execute(&mut *connection).await?;
+            }
+            run_migrations(&mut *connection, VERSIONS_TABLE).await?;
+            if has_deliveries {
+                let sql = "INSERT INTO deliveries SELECT * FROM kept; DROP TABLE kept";
+                sqlx::raw_sql(sql).execute(connection).await?;
+            }
+            Ok(())
+        }
+
         async fn adopt(connection: &mut $connection, journal: &str) -> Result<(), sqlx::Error> {
             let sql = "INSERT INTO projection (singleton, journal_id, position, updated_at_ms) \
                        VALUES (1, $1, 0, 0) ON CONFLICT DO NOTHING";

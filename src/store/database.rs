@@ -5,6 +5,7 @@ use super::columns::{Source, TableRow};
 use super::effect::Change;
 use super::error::StoreError;
 use super::postgres::{self, Postgres};
+use super::projection::ProjectionState;
 use super::rows::Sequence;
 use super::sql::Sql;
 use super::sqlite::{self, Sqlite};
@@ -45,6 +46,12 @@ pub(super) const DERIVED_TABLES: &[&str] = &[
     "record_times",
     "merchant_names",
 ];
+
+/// Every table that the migrations make.
+pub(super) fn all_tables() -> Vec<&'static str> {
+    let derived = DERIVED_TABLES.iter().copied();
+    derived.chain(["deliveries", "schema_version"]).collect()
+}
 
 /// How long one query for a page of a list may take.
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -241,9 +248,9 @@ impl Store {
                 tracing::warn!("{error}");
                 Ok(Prepared::Away)
             }
-            Err(error) if error.is_of_configuration() => {
+            Err(error) if error.needs_the_operator() => {
                 tracing::error!(
-                    "{error}; until then there are no tables: decisions go on without them, lists and webhooks do not"
+                    "{error}; until then decisions go on without tables, lists and webhooks do not"
                 );
                 Ok(Prepared::Refused)
             }
@@ -260,7 +267,7 @@ impl Store {
     /// Brings the tables up to date; does nothing where they are.
     ///
     /// # Errors
-    /// [`StoreError::Away`], [`StoreError::NewerTables`], [`StoreError::Sql`].
+    /// [`StoreError::Away`], [`StoreError::NewerTables`], [`StoreError::Unfit`], [`StoreError::Damaged`], [`StoreError::Sql`].
     pub async fn prepare(&self) -> Result<(), StoreError> {
         let (migrated, known) = match &self.database {
             Database::Sqlite(sqlite) => (sqlite.migrate().await, sqlite::MIGRATIONS.len()),
@@ -278,17 +285,36 @@ impl Store {
         }
     }
 
-    /// Whether Postgres takes us, and has no newer tables; changes nothing. A SQLite file is looked at when it is opened.
+    /// What keeps the switch from working with this database, if anything, and how far the tables are that are there; changes
+    /// nothing, and makes no file.
     ///
     /// # Errors
-    /// [`StoreError::Away`], [`StoreError::NewerTables`], [`StoreError::Encoding`], [`StoreError::Sql`].
-    pub async fn look(&self) -> Result<(), StoreError> {
-        let Database::Postgres(postgres) = &self.database else {
+    /// [`StoreError::Away`], [`StoreError::NewerTables`], [`StoreError::Unfit`], [`StoreError::Damaged`], [`StoreError::Sql`].
+    pub async fn look(&self) -> Result<Option<ProjectionState>, StoreError> {
+        let (looked, known) = match &self.database {
+            Database::Sqlite(sqlite) => (sqlite.look().await, sqlite::MIGRATIONS.len()),
+            Database::Postgres(postgres) => (postgres.look().await, postgres::MIGRATIONS.len()),
+        };
+        let (found, state) = looked.map_err(|error| self.error("let the switch in", error))?;
+        self.check_version(found, known as i64)?;
+        Ok(state)
+    }
+
+    /// That a SQLite file has a folder to be made in; `serve` makes the data folder only.
+    ///
+    /// # Errors
+    /// [`StoreError::NoFolder`].
+    pub fn check_folder(&self, data_dir: &Path) -> Result<(), StoreError> {
+        let Database::Sqlite(sqlite) = &self.database else {
             return Ok(());
         };
-        let found = postgres.look().await;
-        let found = found.map_err(|error| self.error("let the switch in", error))?;
-        self.check_version(found, postgres::MIGRATIONS.len() as i64)
+        match sqlite.file().parent() {
+            Some(folder) if folder != data_dir && !folder.exists() => Err(StoreError::NoFolder {
+                url: self.url.clone(),
+                folder: folder.display().to_string(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// The address, without a password.
@@ -360,6 +386,15 @@ impl Store {
         let noted = Arc::default();
         self.noted = Some(Arc::clone(&noted));
         (self, noted)
+    }
+
+    /// Makes all tables anew, where one is missing: none of them is filled then.
+    pub(super) async fn remake(&self) -> Result<(), StoreError> {
+        let remade = match &self.database {
+            Database::Sqlite(sqlite) => sqlite.remake().await,
+            Database::Postgres(postgres) => postgres.remake().await,
+        };
+        remade.map_err(|error| self.error("make its tables anew", error))
     }
 
     /// Empties every table that the journal can fill again.

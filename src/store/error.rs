@@ -4,6 +4,9 @@ use super::follow::SourceError;
 use super::rows::Sequence;
 use sqlx::postgres::PgDatabaseError;
 
+/// The way out where tables are not what they were.
+pub const REBUILD: &str = "stop the switch, and run `cardswitch store rebuild`";
+
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error(
@@ -42,6 +45,10 @@ pub enum StoreError {
         position: Sequence,
         durable: Sequence,
     },
+    #[error(
+        "the file of {url} cannot be made: the folder {folder} is not there; make it, or name another file in `[store] url`"
+    )]
+    NoFolder { url: String, folder: String },
     #[error(
         "the projection expected record {expected} and was given {found}; run `cardswitch journal verify`"
     )]
@@ -98,11 +105,17 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
+    #[error("the database at {url} {why}")]
+    Unfit { url: String, why: Unfit },
     #[error(
-        "the database at {url} has the encoding {encoding}, which has no place for all letters of all names: make one with \
-         ENCODING 'UTF8' TEMPLATE template0, and name it in `[store] url`"
+        "the tables at {url} hold records of journal {stored}, and there is no journal in {folder}: restore it from a copy; if \
+         this is meant to be a new switch, name other tables in `[store] url`"
     )]
-    Encoding { url: String, encoding: String },
+    NoJournal {
+        url: String,
+        stored: String,
+        folder: String,
+    },
     /// Only ever made by a test's fault hook.
     #[doc(hidden)]
     #[error("interrupted by a fault hook")]
@@ -113,8 +126,8 @@ impl StoreError {
     /// What the database said, sorted into "gone, come back" and "refused".
     pub(super) fn sql(url: &str, doing: &'static str, source: sqlx::Error) -> StoreError {
         let url = url.to_owned();
-        if let Some(encoding) = WrongEncoding::in_error(&source) {
-            StoreError::Encoding { url, encoding }
+        if let Some(why) = Unfit::in_error(&source) {
+            StoreError::Unfit { url, why }
         } else if is_damaged(&source) {
             StoreError::Damaged { url, source }
         } else if is_interrupted(&source) {
@@ -129,6 +142,9 @@ impl StoreError {
 
     /// Whether trying again later may help: nothing is wrong with the journal or the tables.
     pub fn is_passing(&self) -> bool {
+        if let StoreError::Unfit { why, .. } = self {
+            return !matches!(why, Unfit::Encoding(_));
+        }
         matches!(
             self,
             StoreError::Away { .. }
@@ -142,13 +158,49 @@ impl StoreError {
 }
 
 impl StoreError {
-    /// Whether the database that is there does not know the name, or refuses the login: nobody but the operator mends that.
-    pub fn is_of_configuration(&self) -> bool {
-        let StoreError::Sql { cause, .. } = self else {
-            return false;
-        };
-        let code = cause.as_database_error().and_then(|error| error.code());
-        code.is_some_and(|code| ["3D000", "28P01", "28000"].contains(&&*code))
+    /// Whether nobody but the operator mends what the database says no to: it does not know the name, refuses the login, does
+    /// not let the user write, or lacks a table.
+    pub fn needs_the_operator(&self) -> bool {
+        match self {
+            StoreError::Unfit { why, .. } => !matches!(why, Unfit::TakesNoWrites { .. }),
+            StoreError::Sql { cause, .. } => {
+                let codes = ["3D000", "28P01", "28000", "42501", UNDEFINED_TABLE];
+                has_code(cause, &codes)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a table is not there: `store rebuild` makes them anew.
+    pub fn lacks_a_table(&self) -> bool {
+        match self {
+            StoreError::Unfit { why, .. } => matches!(why, Unfit::TablesMissing { .. }),
+            StoreError::Sql { cause, .. } => has_code(cause, &[UNDEFINED_TABLE]),
+            _ => false,
+        }
+    }
+
+    /// What the operator does about it, for who is not to see addresses; the whole sentence is in the log.
+    pub fn way_out(&self) -> Option<&'static str> {
+        match self {
+            StoreError::Missing { .. } | StoreError::Damaged { .. } => Some(REBUILD),
+            _ if self.lacks_a_table() => Some(REBUILD),
+            StoreError::Unfit {
+                why: Unfit::TakesNoWrites { .. },
+                ..
+            } => Some("name a database that takes writes in `[store] url`, or wait for it"),
+            _ if self.needs_the_operator() => Some(
+                "check `[store] url`, and what its user may do; `cardswitch check` says what is wrong",
+            ),
+            StoreError::NewerTables { .. } => {
+                Some("use the newer program, or another `[store] url`")
+            }
+            StoreError::Gap { .. } | StoreError::Mismatch { .. } => {
+                Some("run `cardswitch journal verify`")
+            }
+            _ if self.proves_a_loss() => Some("restore the journal's folder from a copy"),
+            _ => None,
+        }
     }
 
     /// Whether the tables prove that answered records are lost: nothing may be decided on what is left.
@@ -162,19 +214,72 @@ impl StoreError {
     }
 }
 
-/// Of a Postgres database: letters that it cannot keep would stop the projection.
-#[derive(Debug, thiserror::Error)]
-#[error("the database has the encoding {0}")]
-pub(super) struct WrongEncoding(pub String);
+/// Postgres: a table that a statement names is not there.
+const UNDEFINED_TABLE: &str = "42P01";
 
-impl WrongEncoding {
-    fn in_error(error: &sqlx::Error) -> Option<String> {
+fn has_code(error: &sqlx::Error, codes: &[&str]) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| codes.contains(&&*code))
+}
+
+/// What keeps a database that answers from being of use, as `serve` and `check` ask it before anything is written; with the way
+/// out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// Letters that it cannot keep would stop the projection.
+    #[error(
+        "has the encoding {0}, which has no place for all letters of all names: make one with ENCODING 'UTF8' TEMPLATE \
+         template0, and name it in `[store] url`"
+    )]
+    Encoding(String),
+    #[error(
+        "takes no writes: {}; name the primary in `[store] url`, or wait for it",
+        if *.is_standby { "it is a standby" } else { "default_transaction_read_only is on" }
+    )]
+    TakesNoWrites { is_standby: bool },
+    #[error(
+        "does not let its user {user} make tables in the schema {schema}: GRANT CREATE ON SCHEMA {schema} TO {user}, or name \
+         another user in `[store] url`"
+    )]
+    MayMakeNoTables { user: String, schema: String },
+    #[error(
+        "has no schema in which its user {user} may make tables: its search_path names none that is there and open to it; make one, \
+         or name another user in `[store] url`"
+    )]
+    NoSchema { user: String },
+    #[error(
+        "has tables of version {version} that its user {user} does not own ({tables}) and so cannot bring up to date: name \
+         their owner in `[store] url`, or give them to {user}"
+    )]
+    MayAlterNoTables {
+        user: String,
+        version: i64,
+        tables: String,
+    },
+    #[error(
+        "does not let its user {user} read and write all tables ({tables}): GRANT SELECT, INSERT, UPDATE, DELETE on them, or \
+         name their owner in `[store] url`"
+    )]
+    MayNotWrite { user: String, tables: String },
+    #[error(
+        "lacks tables ({tables}) that were there: stop the switch and run `cardswitch store rebuild`, which makes all of them \
+         anew from the journal"
+    )]
+    TablesMissing { tables: String },
+}
+
+impl Unfit {
+    fn in_error(error: &sqlx::Error) -> Option<Unfit> {
         let sqlx::Error::Configuration(error) = error else {
             return None;
         };
-        error
-            .downcast_ref()
-            .map(|WrongEncoding(encoding)| encoding.clone())
+        error.downcast_ref().cloned()
+    }
+}
+
+impl From<Unfit> for sqlx::Error {
+    fn from(why: Unfit) -> sqlx::Error {
+        sqlx::Error::Configuration(why.into())
     }
 }
 
@@ -193,6 +298,9 @@ fn said(error: &sqlx::Error) -> String {
             "; check the user in `[store] url`, and the password there, in PGPASSWORD or in ~/.pgpass"
         }
         "42501" => "; the user in `[store] url` has to own the tables, or be allowed to make them",
+        UNDEFINED_TABLE => {
+            "; stop the switch and run `cardswitch store rebuild`, which makes the tables anew"
+        }
         "25006" => {
             "; it is a standby, or is set to take no writes: name the primary in `[store] url`, or wait for it"
         }

@@ -3,9 +3,10 @@
 
 use super::database::Store;
 use super::error::StoreError;
-use super::follow::RecordSource;
+use super::follow::{RecordSource, SourceError};
 use super::projection::{ProjectionState, journal_text};
 use super::rows::Sequence;
+use crate::journal::ChainHash;
 
 impl Store {
     /// Holds the tables, as they are, against the journal, which ended at `ended_at` when this process began.
@@ -19,7 +20,22 @@ impl Store {
         ended_at: Sequence,
     ) -> Result<(), StoreError> {
         let state = self.projection().await?;
-        self.check_journal(&state, source.journal_id())?;
+        let journal_id = source.journal_id();
+        self.check_state(&state, journal_id, ended_at, |at| source.chain_at(at))
+    }
+
+    /// The same of tables that are so far.
+    ///
+    /// # Errors
+    /// As [`Store::check_fit`].
+    pub fn check_state(
+        &self,
+        state: &ProjectionState,
+        journal_id: u128,
+        ended_at: Sequence,
+        chain_at: impl FnOnce(Sequence) -> Result<Option<ChainHash>, SourceError>,
+    ) -> Result<(), StoreError> {
+        self.check_journal(state, journal_id)?;
         let (url, position) = (self.url().to_owned(), state.position);
         if position > ended_at {
             return Err(StoreError::AheadOfJournal {
@@ -28,12 +44,12 @@ impl Store {
                 durable: ended_at,
             });
         }
-        let Some(of_tables) = state.chain else {
+        let Some(of_tables) = &state.chain else {
             return Ok(());
         };
         // The journal may have let go of that record: it can tell nothing of it then.
-        match source.chain_at(position)? {
-            Some(chain) if chain.to_string() != of_tables => {
+        match chain_at(position)? {
+            Some(chain) if chain.to_string() != *of_tables => {
                 Err(StoreError::OtherHistory { url, position })
             }
             _ => Ok(()),

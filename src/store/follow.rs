@@ -136,7 +136,8 @@ pub async fn run<S: RecordSource>(
             return Ok(());
         };
         if !error.is_passing() {
-            follower.lag.enter(FollowState::Failed);
+            let lag = &follower.lag;
+            lag.enter_with(FollowState::Failed, error.way_out());
             tracing::error!("the projection stopped: {error}");
             return Err(error);
         }
@@ -186,8 +187,9 @@ impl<S: RecordSource> Follower<S> {
         if let Some(source) = &self.source {
             self.lag.note_durable(source.durable());
         }
-        match self.lag.enter(state) != state {
-            true if error.is_of_configuration() => {
+        let now = (state, error.way_out());
+        match self.lag.enter_with(now.0, now.1) != now {
+            true if error.needs_the_operator() => {
                 tracing::error!("the projection is waiting: {error}");
             }
             true => tracing::warn!("the projection is waiting: {error}"),

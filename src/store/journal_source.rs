@@ -2,7 +2,8 @@
 
 use super::follow::{RecordSource, SourceError};
 use crate::engine::record::{self, Record};
-use crate::journal::{ChainHash, Handle, JournalError, Progress, Reader, Sequence};
+use crate::journal::{ChainHash, Handle, JournalError, Progress, Reader, Sequence, Storage};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Bytes of the records of one batch, but for the last: unpacked, some take many times that.
@@ -91,5 +92,37 @@ impl RecordSource for JournalSource {
         };
         let found = reader.next()?.map(|(found, _)| found);
         Ok((found == Some(sequence)).then(|| reader.position().chain))
+    }
+}
+
+/// Where a journal ends that nobody here writes, as the next start would find it. The default is one without records.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct WrittenJournal {
+    pub id: Option<u128>,
+    /// A record that is there: the last one, or the one that was looked for.
+    pub through: Sequence,
+    /// The chain hash at the record that was looked for, where it is kept.
+    pub chain: Option<ChainHash>,
+}
+
+impl WrittenJournal {
+    /// Looks for record `at`, beside a writer too; changes nothing.
+    ///
+    /// # Errors
+    /// What the journal says of damage, and failed reads.
+    pub fn read(storage: Arc<dyn Storage>, at: Sequence) -> Result<WrittenJournal, JournalError> {
+        let (mut reader, is_kept) = match Reader::open_written(storage.clone(), at) {
+            Err(JournalError::NotKept { oldest, .. }) => {
+                (Reader::open_written(storage, oldest)?, false)
+            }
+            reader => (reader?, true),
+        };
+        let found = reader.next()?.is_some();
+        let position = reader.position();
+        Ok(WrittenJournal {
+            id: reader.journal_id(),
+            through: position.sequence,
+            chain: (found && is_kept).then_some(position.chain),
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 use super::rows::Sequence;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -48,6 +49,7 @@ pub struct ProjectionLag {
     projected: watch::Sender<Sequence>,
     durable: AtomicU64,
     state: AtomicU8,
+    way_out: Mutex<Option<&'static str>>,
     born: Instant,
     /// Milliseconds after `born` at which the tables last held all that was durable.
     caught_up_ms: AtomicU64,
@@ -59,6 +61,7 @@ impl Default for ProjectionLag {
             projected: watch::Sender::new(0),
             durable: AtomicU64::new(0),
             state: AtomicU8::new(FollowState::Starting as u8),
+            way_out: Mutex::default(),
             born: Instant::now(),
             caught_up_ms: AtomicU64::new(0),
         }
@@ -99,6 +102,11 @@ impl ProjectionLag {
         FollowState::ALL[usize::from(self.state.load(Ordering::Acquire))]
     }
 
+    /// What the operator has to do, where the tables do not follow and it is known.
+    pub fn way_out(&self) -> Option<&'static str> {
+        *self.way_out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits until record `sequence` is in the tables; false if that takes longer than `timeout`.
     pub async fn reached(&self, sequence: Sequence, timeout: Duration) -> bool {
         let mut projected = self.projected.subscribe();
@@ -124,7 +132,19 @@ impl ProjectionLag {
 
     /// The state before.
     pub(super) fn enter(&self, state: FollowState) -> FollowState {
-        FollowState::ALL[usize::from(self.state.swap(state as u8, Ordering::AcqRel))]
+        self.enter_with(state, None).0
+    }
+
+    /// The state and the way out before.
+    pub(super) fn enter_with(
+        &self,
+        state: FollowState,
+        way_out: Option<&'static str>,
+    ) -> (FollowState, Option<&'static str>) {
+        let mut known = self.way_out.lock().unwrap_or_else(PoisonError::into_inner);
+        let way_out_before = std::mem::replace(&mut *known, way_out);
+        let before = self.state.swap(state as u8, Ordering::AcqRel);
+        (FollowState::ALL[usize::from(before)], way_out_before)
     }
 
     fn age_ms(&self) -> u64 {

@@ -32,7 +32,9 @@ mod literals;
 mod merchants;
 mod pace;
 mod postgres;
+mod postgres_rights;
 pub mod projection;
+mod projection_state;
 pub mod query;
 pub mod query_audit;
 pub mod query_fees;
@@ -52,5 +54,5 @@ pub mod times;
 mod url;
 
 pub use database::{Prepared, Store};
-pub use error::StoreError;
-pub use journal_source::JournalSource;
+pub use error::{REBUILD, StoreError};
+pub use journal_source::{JournalSource, WrittenJournal};

@@ -5,11 +5,12 @@ use super::both::same_in_both;
 use super::columns::{Source, TableRow};
 use super::copy;
 use super::database::{
-    FORGOTTEN_AT_ONCE, Migration, Position, QUERY_TIMEOUT, RowChange, Value, Writer,
+    FORGOTTEN_AT_ONCE, Migration, Position, QUERY_TIMEOUT, RowChange, Value, Writer, all_tables,
 };
 use super::effect::Change;
-use super::error::WrongEncoding;
 use super::literals;
+use super::postgres_rights::{check_encoding, check_rights, tables_version};
+use super::projection::ProjectionState;
 use super::rows::{AuthorizationResult, AuthorizationStatus, Sequence};
 use crate::engine::ids::{AccountId, AuthorizationId, CardId};
 use crate::engine::time::{Expiry, Timestamp};
@@ -43,6 +44,9 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/postgres/0021_approved_part.sql"),
     include_str!("migrations/postgres/0022_untold_link_changes.sql"),
 ];
+
+const VERSIONS_TABLE: &str =
+    "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY)";
 
 /// By rows of new values, absent where they stay as they are.
 const CHANGE_AUTHORIZATIONS: &str = "UPDATE authorizations SET \
@@ -105,18 +109,6 @@ pub(super) struct Postgres {
     unbounded: PgConnectOptions,
 }
 
-async fn check_encoding(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let encoding: String = sqlx::query("SELECT getdatabaseencoding()::text")
-        .fetch_one(connection)
-        .await?
-        .try_get(0)?;
-    // SQL_ASCII keeps bytes as they are.
-    match &*encoding {
-        "UTF8" | "SQL_ASCII" => Ok(()),
-        _ => Err(sqlx::Error::Configuration(WrongEncoding(encoding).into())),
-    }
-}
-
 impl Postgres {
     /// Connects on first use only: the database may be away.
     pub fn new(options: PgConnectOptions) -> Postgres {
@@ -155,36 +147,48 @@ impl Postgres {
     /// The version that the tables have after all migrations above it were run.
     pub async fn migrate(&self) -> Result<i64, sqlx::Error> {
         let mut connection = self.connect_once().await?;
-        check_encoding(&mut connection).await?;
-        let mut transaction = connection.begin().await?;
-        sqlx::query("SELECT pg_advisory_xact_lock($1)")
-            .bind(MIGRATION_LOCK)
-            .execute(&mut *transaction)
-            .await?;
-        let versions = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY)";
-        let version = run_migrations(&mut transaction, versions).await?;
-        transaction.commit().await?;
+        let mut version = self.look_at_tables(&mut connection).await?;
+        if version < MIGRATIONS.len() as i64 {
+            let mut transaction = connection.begin().await?;
+            sqlx::query("SELECT pg_advisory_xact_lock($1)")
+                .bind(MIGRATION_LOCK)
+                .execute(&mut *transaction)
+                .await?;
+            version = run_migrations(&mut transaction, VERSIONS_TABLE).await?;
+            transaction.commit().await?;
+        }
         connection.close().await?;
         Ok(version)
     }
 
-    /// The version of the tables that are there; none is 0. Changes nothing.
-    pub async fn look(&self) -> Result<i64, sqlx::Error> {
+    /// The version of the tables that are there, none is 0, and how far they are. Changes nothing.
+    pub async fn look(&self) -> Result<(i64, Option<ProjectionState>), sqlx::Error> {
         let mut connection = self.connect_once().await?;
-        check_encoding(&mut connection).await?;
-        let is_there: bool = sqlx::query("SELECT to_regclass('schema_version') IS NOT NULL")
-            .fetch_one(&mut connection)
-            .await?
-            .try_get(0)?;
-        let version = match is_there {
-            false => 0,
-            true => sqlx::query("SELECT COALESCE(MAX(version), 0) FROM schema_version")
-                .fetch_one(&mut connection)
-                .await?
-                .try_get(0)?,
-        };
+        let version = self.look_at_tables(&mut connection).await?;
+        let state = projection_state(&mut connection, version).await?;
         connection.close().await?;
+        Ok((version, state))
+    }
+
+    /// The version of the tables, where nothing keeps us from working with them. Newer ones are their version only.
+    async fn look_at_tables(&self, connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+        check_encoding(connection).await?;
+        let version = tables_version(connection).await?;
+        if version <= MIGRATIONS.len() as i64 {
+            check_rights(connection, version).await?;
+        }
         Ok(version)
+    }
+
+    /// Makes all tables anew, empty but for what is in no journal.
+    pub async fn remake(&self) -> Result<(), sqlx::Error> {
+        let mut connection = self.connect_once().await?;
+        let mut transaction = connection.begin().await?;
+        let sql = "SELECT to_regclass('deliveries') IS NOT NULL";
+        let row = sqlx::query(sql).fetch_one(&mut *transaction).await?;
+        remake_tables(&mut transaction, row.try_get(0)?).await?;
+        transaction.commit().await?;
+        connection.close().await
     }
 
     /// Outside the pools, which ask a server that refuses again and again until their time is over: a

@@ -11,6 +11,7 @@ use super::fan_out;
 pub use super::fault::{BatchStep, Fault};
 use super::from_posting::Purchase;
 use super::merchants::MerchantNames;
+pub use super::projection_state::ProjectionState;
 use super::rows::{AccountFacts, AuthorizationRow, Sequence};
 use crate::engine::ids::{AccountId, AuditId, AuthorizationId};
 use crate::engine::link_states::CARDS_TOLD_AT_ONCE;
@@ -25,46 +26,6 @@ const ACCOUNTS_MAX: usize = 1 << 20;
 const EVENTS_MAX: usize = 5_000;
 /// Rows asked for by one query.
 const ASK_MAX: usize = 500;
-
-/// What the projection's own row says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProjectionState {
-    /// 32 hexadecimal digits; absent before the first record.
-    pub journal_id: Option<String>,
-    /// The last record in the tables; 0 before the first.
-    pub position: Sequence,
-    /// The latest time of any record in the tables.
-    pub through: Timestamp,
-    /// The furthest that any of them was behind the latest time before it.
-    pub behind_ms: i64,
-    /// The journal's chain hash at the position, in hexadecimal digits: it names all records up to there.
-    pub chain: Option<String>,
-}
-
-impl Store {
-    /// How far the projection is, and of which journal.
-    pub async fn projection(&self) -> Result<ProjectionState, StoreError> {
-        let sql = "SELECT journal_id, position, updated_at_ms, behind_ms, chain FROM projection"
-            .to_owned();
-        let rows = self.fetch(sql, &[], |row| {
-            Ok(ProjectionState {
-                journal_id: Some(row.text(0)?.to_owned()),
-                position: Column::take(row, 1)?,
-                through: Column::take(row, 2)?,
-                behind_ms: Column::take(row, 3)?,
-                chain: Column::take(row, 4)?,
-            })
-        });
-        let nothing = ProjectionState {
-            journal_id: None,
-            position: 0,
-            through: Timestamp(0),
-            behind_ms: 0,
-            chain: None,
-        };
-        Ok(rows.await?.pop().unwrap_or(nothing))
-    }
-}
 
 /// How a journal's id is written in SQL and in sentences.
 pub fn journal_text(journal_id: u128) -> String {

@@ -18,8 +18,8 @@ pub struct RebuildProgress {
     pub durable: Sequence,
 }
 
-/// Empties the derived tables and fills them with every durable record; tells `progress` after each
-/// batch. Killed on the way, it leaves tables that the follower or another rebuild takes further.
+/// Empties the derived tables, makes them anew where one is missing, and fills them with every durable record; tells `progress`
+/// after each batch. Killed on the way, it leaves tables that the follower or another rebuild takes further.
 ///
 /// # Errors
 /// [`StoreError::Source`] before anything is emptied where the journal no longer has its first record;
@@ -31,10 +31,16 @@ pub async fn rebuild<S: RecordSource>(
 ) -> Result<RebuildProgress, StoreError> {
     source.seek(1)?;
     let durable = source.durable();
-    store.prepare().await?;
+    let is_whole = match store.prepare().await {
+        Err(error) if error.lacks_a_table() => false,
+        prepared => prepared.map(|()| true)?,
+    };
     let mut reading = read(source);
     let (mut source, mut pulled) = finish(reading).await?;
-    store.empty_derived().await?;
+    match is_whole {
+        true => store.empty_derived().await?,
+        false => store.remake().await?,
+    }
     let mut projector = Projector::open(store, source.journal_id()).await?;
     loop {
         if pulled.records.is_empty() {

@@ -99,13 +99,6 @@ fn decision_call(row: &AuthorizationRow) -> Option<Value> {
 /// The checks, then what the customer said, and whether the approval left in time where it did not.
 fn trace(row: &AuthorizationRow, names: &OwnerNames) -> Vec<Value> {
     let mut trace = to_json_with_names(&row.trace, names);
-    let is_verification =
-        |step: &&mut Value| step["step"] == Step::Verification.name() && step["result"] == "fail";
-    if let Some(step) = trace.iter_mut().find(is_verification)
-        && let Some(name) = row.reason.or(row.breach_reason).and_then(mismatch)
-    {
-        step["detail"][name] = "mismatch".into();
-    }
     let mut add = |step: Step, result, detail| {
         trace.push(json!({ "step": step.name(), "result": result, "detail": detail }));
     };
@@ -122,16 +115,6 @@ fn trace(row: &AuthorizationRow, names: &OwnerNames) -> Vec<Value> {
         add(Step::Answer, "fail", json!({}));
     }
     trace
-}
-
-/// What did not match, where that is not the expiry, which the step has.
-fn mismatch(reason: DeclineReason) -> Option<&'static str> {
-    match reason {
-        DeclineReason::CvvMismatch => Some("cvv"),
-        DeclineReason::PinIncorrect => Some("pin"),
-        DeclineReason::CryptogramInvalid => Some("cryptogram"),
-        _ => None,
-    }
 }
 
 fn merchant(row: &AuthorizationRow) -> Value {

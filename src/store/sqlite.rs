@@ -4,9 +4,11 @@ use super::batch::Move;
 use super::both::same_in_both;
 use super::columns::{Sink, Source, TableRow};
 use super::database::{
-    FORGOTTEN_AT_ONCE, Migration, Position, QUERY_TIMEOUT, RowChange, Value, Writer,
+    FORGOTTEN_AT_ONCE, Migration, Position, QUERY_TIMEOUT, RowChange, Value, Writer, all_tables,
 };
 use super::effect::Change;
+use super::error::Unfit;
+use super::projection::ProjectionState;
 use super::rows::{AuthorizationResult, AuthorizationStatus, Sequence};
 use crate::engine::ids::{AccountId, AuthorizationId, CardId};
 use crate::engine::time::{Expiry, Timestamp};
@@ -46,6 +48,9 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/sqlite/0021_approved_part.sql"),
     include_str!("migrations/sqlite/0022_untold_link_changes.sql"),
 ];
+
+const VERSIONS_TABLE: &str =
+    "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY) STRICT";
 
 const READERS_MAX: u32 = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -102,11 +107,50 @@ impl Sqlite {
     /// The version that the tables have after all migrations above it were run.
     pub async fn migrate(&self) -> Result<i64, sqlx::Error> {
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let versions =
-            "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY) STRICT";
-        let version = run_migrations(&mut transaction, versions).await?;
+        let version = run_migrations(&mut transaction, VERSIONS_TABLE).await?;
+        check_tables(&mut transaction, version).await?;
         transaction.commit().await?;
         Ok(version)
+    }
+
+    /// The version of the tables that are there, none is 0, and how far they are. Changes nothing, and makes no file.
+    pub async fn look(&self) -> Result<(i64, Option<ProjectionState>), sqlx::Error> {
+        if !self.file.try_exists()? {
+            return Ok((0, None));
+        }
+        // Without its log nobody has it open, and SQLite is to make none for us. With one, as after a crash, SQLite builds the
+        // index of the log (`-shm`) anew, as for any reader; that holds nothing.
+        let is_at_rest = !self.beside("-wal").try_exists()?;
+        let options = SqliteConnectOptions::new()
+            .filename(&self.file)
+            .read_only(true)
+            .immutable(is_at_rest)
+            .busy_timeout(BUSY_TIMEOUT)
+            .disable_statement_logging();
+        let mut connection = options.connect().await?;
+        let looked = look_at_tables(&mut connection).await;
+        connection.close().await?;
+        looked
+    }
+
+    /// Makes all tables anew, empty but for what is in no journal.
+    pub async fn remake(&self) -> Result<(), sqlx::Error> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let missing = missing_tables(&mut transaction).await?;
+        let has_deliveries = !missing.iter().any(|table| table == "deliveries");
+        remake_tables(&mut transaction, has_deliveries).await?;
+        transaction.commit().await
+    }
+
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// A file that SQLite keeps beside its own.
+    fn beside(&self, end: &str) -> PathBuf {
+        let mut path = self.file.clone().into_os_string();
+        path.push(end);
+        PathBuf::from(path)
     }
 
     pub async fn fetch<T>(
@@ -157,11 +201,7 @@ impl Sqlite {
     /// Closes the file and renames it, with what belongs to it; gives its new name.
     pub async fn put_aside(&self) -> std::io::Result<PathBuf> {
         self.close().await;
-        let beside = |end: &str| {
-            let mut path = self.file.clone().into_os_string();
-            path.push(end);
-            PathBuf::from(path)
-        };
+        let beside = |end| self.beside(end);
         let aside = beside(".damaged");
         std::fs::rename(&self.file, &aside)?;
         let rest = [
@@ -182,6 +222,44 @@ impl Sqlite {
         self.lists.close().await;
         self.writer.close().await;
     }
+}
+
+/// The names of those that are not there.
+async fn missing_tables(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::Error> {
+    let sql = "SELECT value FROM json_each($1) WHERE value NOT IN \
+        (SELECT name FROM sqlite_schema WHERE type = 'table') ORDER BY value";
+    let query = sqlx::query(sql).bind(serde_json::json!(all_tables()).to_string());
+    let rows = query.fetch_all(connection).await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+async fn check_tables(connection: &mut SqliteConnection, version: i64) -> Result<(), sqlx::Error> {
+    if version != MIGRATIONS.len() as i64 {
+        return Ok(());
+    }
+    let missing = missing_tables(connection).await?;
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(Unfit::TablesMissing {
+            tables: missing.join(", "),
+        }
+        .into()),
+    }
+}
+
+async fn look_at_tables(
+    connection: &mut SqliteConnection,
+) -> Result<(i64, Option<ProjectionState>), sqlx::Error> {
+    let missing = missing_tables(connection).await?;
+    if missing.iter().any(|table| table == "schema_version") {
+        return Ok((0, None));
+    }
+    let sql = "SELECT COALESCE(MAX(version), 0) FROM schema_version";
+    let row = sqlx::query(sql).fetch_one(&mut *connection).await?;
+    let version = row.try_get(0)?;
+    check_tables(connection, version).await?;
+    let state = projection_state(connection, version).await?;
+    Ok((version, state))
 }
 
 same_in_both!(sqlx::Sqlite, SqliteConnection, SqliteArguments, SqliteRow);

@@ -285,7 +285,8 @@ fn what_cannot_be_set_is_refused() {
         (json!({"currency": "EUR"}), bad, "field_unknown", "currency"),
     ] {
         let told = client.patch(&path, body.clone());
-        assert_error(&told, (status, kind, code, Some(param)), &body.to_string());
+        let param = Some(param).filter(|param| !param.is_empty());
+        assert_error(&told, (status, kind, code, param), &body.to_string());
     }
     let before = account(&client, &account_id);
     assert_eq!(

@@ -126,7 +126,7 @@ fn what_is_wrong_with_a_group_or_a_list_is_named() {
         (
             groups,
             json!({"name": "A", "mcc": []}),
-            "field_missing",
+            "nothing_named",
             "mcc",
         ),
         (
@@ -190,9 +190,20 @@ fn what_is_wrong_with_a_group_or_a_list_is_named() {
     let nothing = client.patch(&path, json!({}));
     assert_error(
         &nothing,
-        (400, "invalid_request", "nothing_named", Some("")),
+        (400, "invalid_request", "nothing_named", None),
         "nothing",
     );
+    let list = client.post(lists, json!({"name": "A", "merchants": [{"id": "M1"}]}));
+    let list = format!("{lists}/{}", self::made(list)["id"].as_str().unwrap());
+    for (kind, path, name) in [(groups, &path, "mcc"), (lists, &list, "merchants")] {
+        for (of, code) in [(json!([]), "nothing_named"), (Value::Null, "field_missing")] {
+            let answer = client.post(kind, json!({"name": "B", name: of}));
+            assert_error(&answer, (400, "invalid_request", code, Some(name)), kind);
+        }
+        let answer = client.patch(path, json!({"name": "B", name: []}));
+        let expected = (400, "invalid_request", "nothing_named", Some(name));
+        assert_error(&answer, expected, path);
+    }
     let cursor = client.get(&format!("{groups}?starting_after=nobody"));
     let expected = (
         400,

@@ -89,7 +89,7 @@ fn what_is_named_is_replaced_and_counts_for_the_next_payment() {
     let empty = client.patch(&path(&id), json!({}));
     assert_error(
         &empty,
-        (400, "invalid_request", "nothing_named", Some("")),
+        (400, "invalid_request", "nothing_named", None),
         "empty",
     );
     let unknown = client.patch("/v1/programs/prog_0000000000001", json!({"name": "x"}));

@@ -378,7 +378,7 @@ async fn a_postgres_that_says_no_is_told_in_plain_words_with_the_way_out() {
         ),
         (
             no_rights,
-            "refused to prepare its tables: permission denied for schema public; the user in `[store] url` has to own the tables, or be allowed to make them",
+            "does not let its user nobody make tables in the schema public: GRANT CREATE ON SCHEMA public TO nobody, or name another user in `[store] url`",
         ),
     ] {
         let refused = Store::connect(&url, fixture.dir.path())

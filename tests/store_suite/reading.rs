@@ -15,7 +15,6 @@ use cardswitch::engine::record::Record;
 use cardswitch::engine::time::Timestamp;
 use cardswitch::engine::top_ups::TopUpStatus;
 use cardswitch::settlement::{Format, ReportRequest, render, settlement_report};
-use cardswitch::store::StoreError;
 use cardswitch::store::query::{AccountFilter, CardFilter};
 use cardswitch::store::query_money::{EntryCursor, LedgerFilter, TopUpFilter};
 use cardswitch::store::query_payments::{AuthorizationFilter, TransactionFilter};
@@ -24,6 +23,7 @@ use cardswitch::store::rows::{
     AuthorizationRow, AuthorizationStatus, TransactionRow, TransactionType,
 };
 use cardswitch::store::tail::TailFold;
+use cardswitch::store::{Store, StoreError};
 
 on_both! {
     pages_stay_stable_while_rows_are_added,
@@ -267,6 +267,19 @@ async fn a_rebuild_gives_the_same_tables_and_leaves_the_others(fixture: Fixture)
         .unwrap();
     assert_eq!(done.projected_through, history.last());
     assert_eq!(told.last(), Some(&done));
+    assert_eq!(fixture.dump().await, before);
+    assert_eq!(fixture.dump_table("deliveries").await.len(), 1);
+    // Where tables are missing, all are made anew.
+    fixture
+        .sql("DROP TABLE cards; DROP TABLE event_counts")
+        .await;
+    let journal = MemoryJournal::new(&history.records);
+    assert!(
+        Store::connect(&fixture.url, fixture.dir.path())
+            .await
+            .is_err()
+    );
+    rebuild(&store, journal, |_| {}).await.unwrap();
     assert_eq!(fixture.dump().await, before);
     assert_eq!(fixture.dump_table("deliveries").await.len(), 1);
     // Of another journal, too: it replaces what is there.

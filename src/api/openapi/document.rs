@@ -14,6 +14,7 @@ use crate::engine::ids::{
     DecisionEndpointId, DeliveryId, EventId, ExceptionId, MccGroupId, MerchantListId, ProgramId,
     RiskRuleId, TokenId, TopUpId, TransactionId, TransferId, WebhookEndpointId,
 };
+use crate::store::REBUILD;
 use crate::store::lag::FollowState;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -445,10 +446,14 @@ fn unguarded() -> [(&'static str, Value); 3] {
     let states = FollowState::ALL.map(FollowState::name);
     let projection = one_of(&states);
     let schema = answer(
-        vec![("status", said("ready")), ("projection", projection)],
+        vec![
+            ("status", said("ready")),
+            ("projection", projection),
+            ("way_out", or_null(said(REBUILD))),
+        ],
         Vec::new(),
     );
-    let example = json!({ "status": "ready", "projection": "following" });
+    let example = json!({ "status": "ready", "projection": "following", "way_out": null });
     let ready = json!({ "application/json": { "schema": schema, "example": example } });
     let mut ready = of("readyz", "Recovery is done", ready);
     ready["responses"]["503"] = not_yet.clone();

@@ -5,6 +5,7 @@ use super::expression::{Facts, Fault};
 use super::fact_list::{NumberFact, TextFact, TruthFact};
 use crate::engine::card_history::{CardHistory, Counted, DAY, HOUR};
 use crate::engine::command::{Authorize, CardType};
+use crate::engine::engine_settings::EngineSettings;
 use crate::engine::facts::{Channel, Check, Country, EntryMode, Kind};
 use crate::engine::money::Currency;
 use crate::engine::rolling::RollingWindow;
@@ -21,6 +22,8 @@ pub struct FactValues<'a> {
     account: &'a Account,
     asked_minor: Option<i64>,
     history: Option<&'a CardHistory>,
+    /// Nothing that is stated of the card is looked at any more today.
+    tries_are_exceeded: bool,
     mcc: [u8; 4],
     /// In capital letters.
     merchant_name: ArrayString<40>,
@@ -34,6 +37,7 @@ impl<'a> FactValues<'a> {
         (card, history): (&'a Card, Option<&'a CardHistory>),
         account: &'a Account,
         asked_minor: Option<i64>,
+        settings: &EngineSettings,
     ) -> FactValues<'a> {
         let mut merchant_name = command.merchant.name;
         merchant_name.make_ascii_uppercase();
@@ -44,6 +48,7 @@ impl<'a> FactValues<'a> {
             account,
             asked_minor,
             history,
+            tries_are_exceeded: card.verification_tries.are_exceeded(settings, at),
             mcc: four_digits(command.merchant.mcc),
             merchant_name,
         }
@@ -62,6 +67,16 @@ impl FactValues<'_> {
         (amount_minor, i64::from(count))
     }
 
+    /// Whether a rule matches tells nobody what the checks do not tell.
+    fn check_name(&self, check: Check) -> &'static str {
+        match check {
+            Check::Absent => CHECKS[0],
+            _ if self.tries_are_exceeded => CHECKS[3],
+            Check::Match => CHECKS[1],
+            Check::Mismatch => CHECKS[2],
+        }
+    }
+
     fn home_country(&self) -> &str {
         let holder = self.card.holder.as_ref();
         holder.map_or("ZZ", |holder| holder.home_country.alpha2())
@@ -77,7 +92,7 @@ fn seconds_between(earlier: Timestamp, later: Timestamp) -> i64 {
 }
 
 const CARD_TYPES: [&str; 2] = ["virtual", "physical"];
-const CHECKS: [&str; 3] = ["absent", "match", "mismatch"];
+const CHECKS: [&str; 4] = ["absent", "match", "mismatch", "not_compared"];
 
 impl TextFact {
     /// Whether a text is among those that the fact can come to.
@@ -164,12 +179,12 @@ impl Facts for FactValues<'_> {
             },
             TextFact::Channel => self.command.channel.name(),
             TextFact::Country => merchant.country.alpha2(),
-            TextFact::Cryptogram => check_name(verification.cryptogram),
+            TextFact::Cryptogram => self.check_name(verification.cryptogram),
             TextFact::Currency => match self.command.amounts.transaction.currency {
                 Currency::ABSENT => self.account.currency.alpha(),
                 currency => currency.alpha(),
             },
-            TextFact::Cvv => check_name(verification.cvv),
+            TextFact::Cvv => self.check_name(verification.cvv),
             TextFact::EntryMode => self.command.entry_mode.name(),
             TextFact::HomeCountry => self.home_country(),
             TextFact::Kind => self.command.kind.name(),
@@ -179,7 +194,7 @@ impl Facts for FactValues<'_> {
             TextFact::MerchantId => stated(&merchant.id),
             TextFact::MerchantName => stated(&self.merchant_name),
             TextFact::Network => &reference.network,
-            TextFact::Pin => check_name(verification.pin),
+            TextFact::Pin => self.check_name(verification.pin),
             TextFact::TerminalId => stated(&reference.terminal_id),
             TextFact::WeekdayUtc => weekday(self.at),
         }
@@ -204,14 +219,6 @@ impl Facts for FactValues<'_> {
 /// Without the blanks that fill its field.
 fn stated(text: &str) -> &str {
     text.trim_matches(' ')
-}
-
-fn check_name(check: Check) -> &'static str {
-    match check {
-        Check::Absent => CHECKS[0],
-        Check::Match => CHECKS[1],
-        Check::Mismatch => CHECKS[2],
-    }
 }
 
 /// 1970-01-01 was a Thursday.

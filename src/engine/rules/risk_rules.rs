@@ -23,6 +23,7 @@ pub fn check(context: &Context, checks: &mut Checks) {
             (context.card, context.kept_on.history.as_deref()),
             context.account,
             context.asked_minor,
+            &context.registry.settings,
         );
         for loaded in &rules.by_id {
             let matched = evaluate(loaded, &facts);

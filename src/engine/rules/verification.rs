@@ -38,34 +38,49 @@ fn states_any(verification: &Verification) -> bool {
 fn compare(context: &Context, checks: &mut Checks) {
     let verification = &context.command.verification;
     let both = verification.expiry.zip(expiry(context));
-    let detail = match both {
-        Some((stated, known)) => Detail::Expiry {
-            card: known.0,
-            message: stated.0,
-        },
-        None => Detail::None,
-    };
-    let failed = if both.is_some_and(|(stated, known)| stated != known) {
-        Some(DeclineReason::ExpiryMismatch)
+    let reason = if both.is_some_and(|(stated, known)| stated != known) {
+        DeclineReason::ExpiryMismatch
     } else if verification.cvv == Check::Mismatch {
-        Some(DeclineReason::CvvMismatch)
+        DeclineReason::CvvMismatch
     } else if verification.pin == Check::Mismatch {
-        Some(DeclineReason::PinIncorrect)
+        DeclineReason::PinIncorrect
     } else if verification.cryptogram == Check::Mismatch {
-        Some(DeclineReason::CryptogramInvalid)
+        DeclineReason::CryptogramInvalid
     } else {
-        None
+        return checks.pass(Step::Verification, compared(verification, both));
     };
-    let Some(reason) = failed else {
-        return checks.pass(Step::Verification, detail);
-    };
-    checks.fail(Step::Verification, reason, detail);
-    if context.registry.settings.verification_tries_per_day_max > 0 {
+    let was_good = checks.decline.is_none();
+    checks.fail(Step::Verification, reason, compared(verification, both));
+    // What an earlier step has declined is no try.
+    if was_good && context.registry.settings.verification_tries_per_day_max > 0 {
         let so_far = tries_so_far(context);
         checks
             .trace
             .push(Step::Verification, StepResult::Fail, so_far);
     }
+}
+
+/// Of the message and of the card.
+type BothExpiries = Option<(Expiry, Expiry)>;
+
+fn compared(verification: &Verification, both: BothExpiries) -> Detail {
+    let [cvv, pin, cryptogram] = [verification.cvv, verification.pin, verification.cryptogram]
+        .map(|check| check == Check::Mismatch);
+    let expiries = both.map(|(stated, known)| (known.0, stated.0));
+    if cvv || pin || cryptogram {
+        let (card, message) = expiries.unwrap_or_default();
+        return Detail::Mismatch {
+            card,
+            message,
+            cvv,
+            pin,
+            cryptogram,
+        };
+    }
+    expiries.map_or(Detail::None, |(card, message)| Detail::Expiry {
+        card,
+        message,
+    })
 }
 
 /// Of what the message names: a token in place of the card has an expiry of its own, or none that we were told.
