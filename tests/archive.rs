@@ -224,6 +224,7 @@ impl Node {
             decision_calls: Arc::new(Nobody),
             last_sequence: recovered.durable,
             archive: archive.clone(),
+            projected_through: Arc::new(|| u64::MAX),
         };
         let (switchboard, loops) = start(world, wiring).unwrap();
         Node {

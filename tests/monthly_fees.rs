@@ -22,7 +22,7 @@ use cardswitch::engine::registry::{IssueCard, LinkKey, RegistryAction, SealedPan
 use cardswitch::engine::state::CardStatus;
 use cardswitch::engine::time::{Expiry, Timestamp};
 use cardswitch::engine::world::World;
-use cardswitch::journal::{CrashingStorage, Faults};
+use cardswitch::journal::{CrashingStorage, Faults, Loss};
 use cardswitch::shard::clock::Clock;
 use cardswitch::shard::reply::Reply;
 use cardswitch::shard::request::ShardRequest;
@@ -30,7 +30,8 @@ use crashing_node::{Node, answer, durable_records};
 use random::Random;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 const TREES: u64 = 3;
 const CARDS_PER_TREE: u64 = 5;
@@ -110,6 +111,23 @@ fn top_up(tree: u64) -> Action {
     }))
 }
 
+fn create_program(node: &Node) {
+    node.registry([RegistryAction::PutFeeSchedule(Box::new(schedule(
+        100, None,
+    )))]);
+    let program = Program {
+        id: PROGRAM,
+        currency: USD,
+        bin: "411111".try_into().unwrap(),
+        fees: Some(ProgramFees {
+            fee_schedule_id: FEES,
+            since: Timestamp(START_MS),
+        }),
+        ..Program::default()
+    };
+    node.registry([RegistryAction::CreateProgram(Box::new(program))]);
+}
+
 type Paid = BTreeSet<(CardId, Month)>;
 
 struct Simulation {
@@ -125,20 +143,7 @@ impl Simulation {
     fn new(seed: u64) -> Simulation {
         let now_ms = Arc::new(AtomicI64::new(START_MS));
         let node = started(CrashingStorage::new(Faults::default()), 2, &now_ms);
-        node.registry([RegistryAction::PutFeeSchedule(Box::new(schedule(
-            100, None,
-        )))]);
-        let program = Program {
-            id: PROGRAM,
-            currency: USD,
-            bin: "411111".try_into().unwrap(),
-            fees: Some(ProgramFees {
-                fee_schedule_id: FEES,
-                since: Timestamp(START_MS),
-            }),
-            ..Program::default()
-        };
-        node.registry([RegistryAction::CreateProgram(Box::new(program))]);
+        create_program(&node);
         for tree in 1..=TREES {
             node.open_account(tree, tree, None);
             node.carry_out(tree, top_up(tree));
@@ -293,17 +298,11 @@ fn each_month_is_charged_once_whatever_crashes_and_however_time_goes() {
     assert!(owed > 200 && all > owed, "{all} were charged, {owed} seen");
 }
 
-/// More cards than are looked at in one turn, and a schedule that changes all the time meanwhile, in what it costs and in
-/// other things.
-#[test]
-fn a_schedule_that_changes_all_the_time_leaves_no_card_out() {
-    const CARDS: u64 = 9_000;
-    let simulation = Simulation::new(1);
-    let node = &simulation.node;
-    let tree = TREES + 1;
+/// A tree with so many cards, whose ids begin with 10,000.
+fn open_tree_of_many(node: &Node, tree: u64, cards: u64) {
     node.open_account(tree, tree, None);
     node.carry_out(tree, top_up(tree));
-    for first in (0..CARDS).step_by(500) {
+    for first in (0..cards).step_by(500) {
         let some = (first..first + 500).map(|card| {
             let issue = IssueCard {
                 card_id: CardId(10_000 + card),
@@ -314,6 +313,21 @@ fn a_schedule_that_changes_all_the_time_leaves_no_card_out() {
         });
         node.registry(some);
     }
+}
+
+/// More cards than are looked at in one turn, and a schedule that changes all the time meanwhile, in what it costs and in
+/// other things.
+#[test]
+fn a_schedule_that_changes_all_the_time_leaves_no_card_out() {
+    const CARDS: u64 = 9_000;
+    let now_ms = Arc::new(AtomicI64::new(START_MS));
+    let clock = Clock::Manual(now_ms.clone());
+    let tables = Arc::new(AtomicU64::new(0));
+    let storage = CrashingStorage::new(Faults::default());
+    let node = Node::start_with_tables(storage, 2, clock, 8, &tables);
+    create_program(&node);
+    let tree = TREES + 1;
+    open_tree_of_many(&node, tree, CARDS);
     let charged = |card: u64| {
         // A short queue: the shard hears of some of them later.
         loop {
@@ -326,7 +340,7 @@ fn a_schedule_that_changes_all_the_time_leaves_no_card_out() {
     };
     assert!((0..CARDS).all(|card| charged(card).is_none()));
     let at = START_MS + 10 * DAY_MS;
-    simulation.now_ms.store(at, Ordering::Release);
+    now_ms.store(at, Ordering::Release);
     let mut changes = 0..u16::MAX;
     for card in 0..CARDS {
         while charged(card).is_none() {
@@ -334,9 +348,13 @@ fn a_schedule_that_changes_all_the_time_leaves_no_card_out() {
             let amount_minor = 100 + i64::from(change % 20 == 0);
             let put = schedule(amount_minor, Some(change));
             node.registry([RegistryAction::PutFeeSchedule(Box::new(put))]);
+            if change == 100 {
+                // Until then most have to wait for the tables.
+                tables.store(u64::MAX, Ordering::Release);
+            }
         }
     }
-    let Simulation { node, .. } = simulation;
+    assert!(changes.start > 100, "all came at once");
     let storage = node.storage.clone();
     node.stop();
     let month = Month::at(ZONE, Timestamp(at));
@@ -344,4 +362,65 @@ fn a_schedule_that_changes_all_the_time_leaves_no_card_out() {
     paid.retain(|(card_id, of)| card_id.0 >= 10_000 && *of == month);
     assert_eq!(paid.len() as u64, CARDS);
     println!("{} changes meanwhile", changes.start);
+}
+
+/// How many cards of the tree of many pay a fee for a month in what is durable.
+fn paid_of_many(storage: &Arc<CrashingStorage>) -> usize {
+    let records = durable_records(storage);
+    let charged = records.iter().filter(|record| {
+        matches!(record, Record::Shard { event: Event::MonthlyFeeCharged { charges }, .. }
+            if charges[0].card_id.is_some_and(|id| id.0 >= 10_000))
+    });
+    charged.count()
+}
+
+/// Tables that are far behind make fees slow; they do not end them, and what a process that ends has not charged, the next one
+/// does, none twice. Once the tables are there again, all come.
+#[test]
+fn fees_are_as_fast_as_the_tables_and_come_without_them_too() {
+    const CARDS: u64 = 6_000;
+    let now_ms = Arc::new(AtomicI64::new(START_MS));
+    let tables = Arc::new(AtomicU64::new(0));
+    let started = |storage, shards| {
+        let clock = Clock::Manual(now_ms.clone());
+        Node::start_with_tables(storage, shards, clock, 8, &tables)
+    };
+    let node = started(CrashingStorage::new(Faults::default()), 2);
+    create_program(&node);
+    let tree = TREES + 1;
+    open_tree_of_many(&node, tree, CARDS);
+    // The shard has heard of them all.
+    let last = CardId(10_000 + CARDS - 1);
+    let look = |node: &Node| answer(&node.send(tree, vec![ShardRequest::Card(last)]));
+    while !matches!(look(&node), Some(Reply::Card(_))) {
+        std::thread::yield_now();
+    }
+    assert_eq!(paid_of_many(&node.storage), 0);
+    now_ms.store(START_MS + 10 * DAY_MS, Ordering::Release);
+    // Two portions: one at once, and one a second later.
+    std::thread::sleep(Duration::from_millis(1_500));
+    let slow = paid_of_many(&node.storage);
+    assert!((1..=1_000).contains(&slow), "{slow} without the tables");
+    let frozen = ChangeCardStatus {
+        card_id: last,
+        change: StatusChange::Freeze,
+    };
+    node.carry_out(tree, Action::ChangeCardStatus(frozen));
+    let month = Month::at(ZONE, Timestamp(now_ms.load(Ordering::Acquire)));
+    match look(&node) {
+        Some(Reply::Card(card)) => assert_eq!(card.fees_through, Some(month), "it was active"),
+        other => panic!("{other:?}"),
+    }
+    let storage = node.storage.restart(Loss::Process, Faults::default());
+    node.stop();
+    let node = started(storage, 1);
+    tables.store(u64::MAX, Ordering::Release);
+    let begun = Instant::now();
+    while paid_of_many(&node.storage) < CARDS as usize {
+        assert!(begun.elapsed() < Duration::from_secs(30), "too slow");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let storage = node.storage.clone();
+    node.stop();
+    assert_eq!(paid(&storage).len(), CARDS as usize);
 }

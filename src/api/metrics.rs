@@ -94,8 +94,8 @@ impl Loops {
         )]
     }
 
-    /// What the registry keeps for repeats.
-    fn encode_idempotency(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+    /// What the registry keeps for repeats, and what shards have still to do.
+    fn encode_kept(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
         let total = |count: fn(&crate::shard::stats::ShardStats) -> u64| {
             self.0.stats.iter().map(|stats| count(stats)).sum::<u64>()
         };
@@ -109,6 +109,11 @@ impl Loops {
                 "cardswitch_idempotency_bytes",
                 "Memory that idempotency keys and their responses take, about",
                 total(|stats| stats.idempotency_bytes()),
+            ),
+            (
+                "cardswitch_cards_due",
+                "Monthly fees and expiries of cards that wait for the SQL tables",
+                total(|stats| stats.cards_due()),
             ),
         ] {
             let named = (name, help, MetricType::Gauge);
@@ -161,7 +166,7 @@ impl Collector for Loops {
             counter,
         );
         encode(&mut encoder, out_of_range, &left_out)?;
-        self.encode_idempotency(&mut encoder)?;
+        self.encode_kept(&mut encoder)?;
         let each = |count: fn(&crate::shard::stats::ShardStats) -> u64| -> Vec<Sample> {
             let counts = stats.iter().map(|stats| count(stats));
             counts

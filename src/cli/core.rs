@@ -12,6 +12,7 @@ use crate::engine::world::World;
 use crate::journal::{FileStorage, Handle, RunningJournal, Sequence, Storage};
 use crate::security::{CardRoute, PanIndex, Vault, VaultSettings};
 use crate::shard::archive::{Archive, refill};
+use crate::shard::bulk::ProjectedThrough;
 use crate::shard::clock::Clock;
 use crate::shard::inbox::Priority;
 use crate::shard::recovery::recover;
@@ -86,7 +87,7 @@ struct Snapshots {
 }
 
 /// Recovers the state and starts the loops.
-pub fn start_core(config: &Config) -> Result<Core> {
+pub fn start_core(config: &Config, projected_through: ProjectedThrough) -> Result<Core> {
     end_when_a_loop_panics();
     let recovered = recover_world(config)?;
     let vault = open_vault(config, recovered.last_sequence > 0)?;
@@ -109,6 +110,7 @@ pub fn start_core(config: &Config) -> Result<Core> {
         decision_calls,
         last_sequence: recovered.last_sequence,
         archive: Some(recovered.archive.clone()),
+        projected_through,
     };
     let archive = recovered.archive;
     let archive_thread = start_archive(&archive, &journal.handle())?;

@@ -60,8 +60,12 @@ pub async fn start(config: &Config, start: Start) -> Result<Node> {
     let gate = Gate::default();
     let http = start_http(config, gate.clone()).await?;
     let for_core = config.clone();
-    let core = tokio::task::spawn_blocking(move || start_core(&for_core)).await??;
-    let projection = start_projection(config, &core).await?;
+    let lag = Arc::new(ProjectionLag::default());
+    let known = lag.clone();
+    let projected_through = Arc::new(move || known.projected_through());
+    let core = tokio::task::spawn_blocking(move || start_core(&for_core, projected_through));
+    let core = core.await??;
+    let projection = start_projection(config, &core, lag).await?;
     tokio::spawn(keep_records(
         core.record_keeper(),
         projection.lag.clone(),
@@ -97,8 +101,12 @@ struct Projection {
     loss: watch::Receiver<Option<String>>,
 }
 
-async fn start_projection(config: &Config, core: &Core) -> Result<Projection> {
-    let (lag, stop) = (Arc::new(ProjectionLag::default()), CancellationToken::new());
+async fn start_projection(
+    config: &Config,
+    core: &Core,
+    lag: Arc<ProjectionLag>,
+) -> Result<Projection> {
+    let stop = CancellationToken::new();
     let store = Store::open(&config.store.url, &config.data.dir)?;
     let began_at = core.journal.handle().durable();
     match tokio::time::timeout(TABLES_PATIENCE, refuse_a_lost_end(&store, core, began_at)).await {

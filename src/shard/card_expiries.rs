@@ -1,7 +1,8 @@
-//! Records of a shard's cards that their expiry has passed, when a month ends. Which cards that is true of is decided in
-//! `engine/card_expiry.rs`; nothing here has to outlive the process: at the start every card is looked at, and those of
+//! Looks for the cards of a shard whose expiry has passed, when a month ends, and records it. How many at a time is in `bulk.rs`.
+//! Which cards that is true of is decided in `engine/card_expiry.rs`; nothing here has to outlive the process: at the start every card is looked at, and those of
 //! which it was recorded say so themselves.
 
+use super::card_walk::Due;
 use super::worker::{CLOCK_PATIENCE, Worker};
 use crate::engine::card_expiry::{self, ExpireCard};
 use crate::engine::command::{Action, Command};
@@ -66,7 +67,7 @@ impl Worker {
         self.patience_until(known.month_ends_at)
     }
 
-    pub(super) fn expire_cards(&mut self, at: Timestamp, space: Space, records: &mut RecordBatch) {
+    pub(super) fn look_for_expiries(&mut self, at: Timestamp, space: Space) {
         if space == Space::Reserve {
             return;
         }
@@ -77,8 +78,7 @@ impl Worker {
         let Some(first) = self.card_expiries.next else {
             return;
         };
-        let next = self.walk_cards(first, (at, space), records, Worker::expire_card);
-        self.card_expiries.next = next;
+        self.card_expiries.next = self.walk_cards(first, Due::Expiry, at);
     }
 
     /// Those that got one in this turn.
@@ -91,7 +91,7 @@ impl Worker {
         }
     }
 
-    fn expire_card(
+    pub(super) fn expire_card(
         &mut self,
         card_id: CardId,
         at: Timestamp,

@@ -1,37 +1,46 @@
-//! Going through all cards of a shard, some in each turn, and sleeping until there is a reason to. What is done for a card lives
-//! with those who go through them.
+//! Going through all cards of a shard, some in each turn, for those of which something is due, and sleeping until there is a reason
+//! to. When that is recorded is in `bulk.rs`.
 
-use super::worker::{CLOCK_PATIENCE, RECORD_BYTES_PER_APPEND, Worker};
-use crate::engine::ids::CardId;
+use super::worker::{CLOCK_PATIENCE, Worker};
+use crate::engine::card_expiry;
+use crate::engine::fees::monthly;
 use crate::engine::slot_index::Slot;
+use crate::engine::state::{Card, State};
 use crate::engine::time::Timestamp;
-use crate::journal::{RecordBatch, Space};
 use std::time::Duration;
 
 /// Cards looked at in one turn at most; the rest come in the next ones, and messages do not wait for all of them.
 const PER_TURN: Slot = 4_096;
 
-/// What is done for a card.
-type Each = fn(&mut Worker, CardId, Timestamp, Space, &mut RecordBatch);
+/// What a card may be looked at for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Due {
+    MonthlyFee,
+    Expiry,
+}
+
+impl Due {
+    fn is_due(self, state: &State, card: &Card, at: Timestamp) -> bool {
+        match self {
+            Due::MonthlyFee => monthly::due(state, card, at).is_some(),
+            Due::Expiry => card_expiry::is_due(state, card, at),
+        }
+    }
+}
 
 impl Worker {
-    /// Some cards from `first` on; the one to go on with, or nothing where all were gone through.
-    pub(super) fn walk_cards(
-        &mut self,
-        first: Slot,
-        (at, space): (Timestamp, Space),
-        records: &mut RecordBatch,
-        each: Each,
-    ) -> Option<Slot> {
+    /// Gathers what is due of some cards from `first` on; the one to go on with, or nothing where all were gone through.
+    pub(super) fn walk_cards(&mut self, first: Slot, due: Due, at: Timestamp) -> Option<Slot> {
         let count = self.state.cards.len() as Slot;
         let end = count.min(first.saturating_add(PER_TURN));
-        let mut slot = first;
-        // What is journalled in one piece stays small.
-        while slot < end && records.byte_length() < RECORD_BYTES_PER_APPEND {
-            each(self, self.state.cards[slot].id, at, space, records);
-            slot += 1;
+        for slot in first..end {
+            let card = &self.state.cards[slot];
+            if due.is_due(&self.state, card, at) {
+                let program_id = self.state.account_of(card).program_id;
+                self.bulk.add(program_id, due, card.id);
+            }
         }
-        (slot < count).then_some(slot)
+        (end < count).then_some(end)
     }
 
     /// How long the loop may sleep until then: the clock may be set.

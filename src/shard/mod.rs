@@ -3,6 +3,7 @@
 //! answers go once those are durable. What is decided lives in `engine`.
 
 pub mod archive;
+pub mod bulk;
 mod card_expiries;
 mod card_walk;
 pub mod clock;

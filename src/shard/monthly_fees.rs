@@ -1,7 +1,8 @@
-//! Charges the monthly fees of a shard's cards when a month begins, and of cards that become active later, by themselves or by
-//! a link of theirs that is unfrozen. Which card owes what is decided in `engine/fees/monthly.rs`; nothing here has to outlive the process: at the start, every card is looked
+//! Looks for the monthly fees of a shard's cards when a month begins, and of cards that become active later, by themselves or by
+//! a link of theirs that is unfrozen, and charges them. How many at a time is in `bulk.rs`. Which card owes what is decided in `engine/fees/monthly.rs`; nothing here has to outlive the process: at the start, every card is looked
 //! at, and those that were charged say so themselves.
 
+use super::card_walk::Due;
 use super::worker::{CLOCK_PATIENCE, Worker};
 use crate::engine::command::{Action, Command};
 use crate::engine::event::Event;
@@ -116,12 +117,7 @@ impl Worker {
         known.next_month_at.map(|next| self.patience_until(next))
     }
 
-    pub(super) fn charge_monthly_fees(
-        &mut self,
-        at: Timestamp,
-        space: Space,
-        records: &mut RecordBatch,
-    ) {
+    pub(super) fn look_for_monthly_fees(&mut self, at: Timestamp, space: Space) {
         if space == Space::Reserve {
             return;
         }
@@ -138,7 +134,7 @@ impl Worker {
         let Some(first) = self.monthly_fees.next else {
             return;
         };
-        let next = self.walk_cards(first, (at, space), records, Worker::charge_month);
+        let next = self.walk_cards(first, Due::MonthlyFee, at);
         let known = &mut self.monthly_fees;
         known.next = next.or_else(|| std::mem::take(&mut known.again).then_some(0));
     }
@@ -153,7 +149,7 @@ impl Worker {
         }
     }
 
-    fn charge_month(
+    pub(super) fn charge_month(
         &mut self,
         card_id: CardId,
         at: Timestamp,

@@ -15,6 +15,7 @@ pub struct ShardStats {
     turns: AtomicU64,
     records: AtomicU64,
     fees_out_of_range: AtomicU64,
+    cards_due: AtomicU64,
     /// Of the registry.
     idempotency_keys: AtomicU64,
     idempotency_bytes: AtomicU64,
@@ -36,6 +37,7 @@ impl Default for ShardStats {
             turns: zero(),
             records: zero(),
             fees_out_of_range: zero(),
+            cards_due: zero(),
             idempotency_keys: zero(),
             idempotency_bytes: zero(),
         }
@@ -104,6 +106,15 @@ impl ShardStats {
 
     pub fn fees_out_of_range(&self) -> u64 {
         self.fees_out_of_range.load(Ordering::Relaxed)
+    }
+
+    pub fn note_cards_due(&self, count: u64) {
+        self.cards_due.store(count, Ordering::Relaxed);
+    }
+
+    /// Cards whose monthly fee or expiry is still to be recorded.
+    pub fn cards_due(&self) -> u64 {
+        self.cards_due.load(Ordering::Relaxed)
     }
 
     pub fn approved(&self) -> u64 {

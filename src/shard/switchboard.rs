@@ -1,6 +1,7 @@
 //! The queues into all loops, and starting and stopping them. Who reads the sockets does not live here.
 
 use super::archive::Archive;
+use super::bulk::{Bulk, ProjectedThrough};
 use super::card_expiries::CardExpiries;
 use super::clock::{Clock, IdSource};
 use super::directory::Directory;
@@ -62,6 +63,7 @@ pub struct Wiring {
     /// The last record in the journal.
     pub last_sequence: Sequence,
     pub archive: Option<Archive>,
+    pub projected_through: ProjectedThrough,
 }
 
 /// Starts a thread per shard of the world and one for the registry.
@@ -69,19 +71,19 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
     let directory = Arc::new(Directory::of(&world));
     let ids = ids_of(&world, &wiring.clock);
     let failed = failed_references::not_noted(&world);
-    let mut stats = Vec::new();
     let mut shards = Vec::new();
     let (inboxes, outlets) = queues_of(&world, wiring.queues);
+    let stats: Vec<Arc<ShardStats>> = (0..=inboxes.len()).map(|_| Arc::default()).collect();
     let mut open_steps = open_steps(world.pending_transfers, world.pending_top_ups);
     for (number, (mut state, outlet)) in world.shards.into_iter().zip(outlets).enumerate() {
         if wiring.archive.is_some() {
             state.outbox.open();
         }
-        stats.push(Arc::new(ShardStats::default()));
         let worker = Worker {
             ids: ids.clone(),
             monthly_fees: MonthlyFees::default(),
             card_expiries: CardExpiries::default(),
+            bulk: Bulk::new(wiring.projected_through.clone()),
             state,
             outlet,
             journal: wiring.journal.clone(),
@@ -100,7 +102,6 @@ pub fn start(world: World, wiring: Wiring) -> std::io::Result<(Arc<Switchboard>,
     }
     let (registry_inbox, outlet) = queue(wiring.queues);
     let published = Arc::new(RwLock::new(world.registry.view.clone()));
-    stats.push(Arc::new(ShardStats::default()));
     let worker = RegistryWorker {
         registry: world.registry,
         outlet,

@@ -2,6 +2,7 @@
 //! hand the records to the journal, hold the answers until they are durable.
 
 use super::archive::Archive;
+use super::bulk::Bulk;
 use super::card_expiries::CardExpiries;
 use super::clock::{Clock, IdSource};
 use super::directory::Directory;
@@ -73,6 +74,7 @@ pub struct Worker {
     pub ids: Arc<IdSource>,
     pub monthly_fees: MonthlyFees,
     pub card_expiries: CardExpiries,
+    pub bulk: Bulk,
 }
 
 /// What one turn has gathered.
@@ -148,8 +150,7 @@ impl Worker {
         let patience = [
             self.carrier.patience(),
             self.patience_for_watched(),
-            self.patience_for_months(),
-            Some(self.patience_for_expiries()),
+            Some(self.patience_for_due()),
         ];
         left.into_iter().chain(patience.into_iter().flatten()).min()
     }
@@ -184,8 +185,7 @@ impl Worker {
         let space = self.journal.space();
         self.resolve_overdue(at, space, records);
         self.release_expired(at, space, records);
-        self.charge_monthly_fees(at, space, records);
-        self.expire_cards(at, space, records);
+        self.record_due(at, space, records);
         self.look_after_watched(at, space, records);
         if batches.is_empty() && records.is_empty() {
             return Ok(());
@@ -283,6 +283,7 @@ impl Worker {
             ShardRequest::Command { root, action } => {
                 let mut command = self.command(root, at, action);
                 self.recall(&mut command, space, records);
+                self.charge_before(&command, space, records);
                 match &command.action {
                     // The network has heard of the approval by a repeat: it stays what it is.
                     Action::Withhold(withhold) if self.was_told_again(withhold) => {

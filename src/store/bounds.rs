@@ -1,12 +1,11 @@
 //! What of a list a bound API key sees, as filters in SQL. The same of single objects is in `api::bounds`.
 
-use super::database::Value;
-use super::events::types::EventType;
+use super::events::PlaceJson;
+use super::filters::{begins, is_linked};
 use super::seek::{Filter, Keys};
 use super::sql::Sql;
 use crate::engine::api_keys::{BoundLink, Bounds};
 use crate::engine::ids::AccountId;
-use serde_json::json;
 
 /// By which columns the rows of a table are told apart; what a table has no column for, its rows do not have.
 pub(super) struct Of {
@@ -59,22 +58,15 @@ fn names(links: &[BoundLink]) -> LinkNames<'_> {
     names.collect()
 }
 
-/// What is of no card, and of the link itself: an exception of it.
+/// What is of no card, and of the link itself: an exception of it. In the words of the index `events_of_links`.
 fn event_of_link(links: &[(&str, Option<&str>)]) -> Sql {
-    let mut sql = Sql::of("(events.card_id IS NULL AND (");
+    let mut sql = Sql::of("(events.card_id IS NULL AND events.account_id IS NULL AND (");
     for (place, (link_type, id)) in links.iter().enumerate() {
-        // As `PlaceJson` has them. A quotation mark in a name has a stroke before it, so no name looks like this.
-        let mut begins = json!([link_type]).to_string();
-        begins.pop();
-        let as_json = match id {
-            Some(id) => json!([link_type, id]).to_string(),
-            None => begins + ",",
-        };
         sql.push(if place > 0 { " OR " } else { "" });
-        // `LIKE` would take one letter for another.
-        sql.push("replace(events.place_json, ");
-        sql.bind(Value::Text(as_json));
-        sql.push(", '') <> events.place_json");
+        sql.append(&match id {
+            Some(id) => Sql::equal("events.place_json", PlaceJson::of_link(link_type, id)),
+            None => begins("events.place_json", &PlaceJson::start_of_links(link_type)),
+        });
     }
     sql.push("))");
     sql
@@ -82,13 +74,7 @@ fn event_of_link(links: &[(&str, Option<&str>)]) -> Sql {
 
 /// Events of cards have the card as their object, those of links the exception. The column of both.
 fn by_object(keys: &mut Sql, links: &[(&str, Option<&str>)]) -> &'static str {
-    let names = EventType::ALL.iter().map(|known| known.name().to_owned());
-    let of_links: Vec<String> = names
-        .filter(|name| name.starts_with("exception."))
-        .collect();
-    keys.push(" UNION SELECT object_id FROM events WHERE ");
-    keys.append(&Sql::one_of("event_type", &of_links));
-    keys.push(" AND ");
+    keys.push(" UNION ALL SELECT DISTINCT object_id FROM events WHERE ");
     keys.append(&event_of_link(links));
     "object_id"
 }
@@ -101,10 +87,7 @@ pub(super) fn of_linked_events(link_type: Option<&str>, id: Option<&str>) -> Opt
         link.push(" AND ");
         link.append(&Sql::equal("link_id", id));
     }
-    let mut linked =
-        Sql::of("EXISTS (SELECT 1 FROM card_links WHERE card_links.card_id = events.card_id AND ");
-    linked.append(&link);
-    linked.push(")");
+    let linked = is_linked("events.card_id", Some(link_type), id);
     let mut keys = Sql::of("SELECT card_id FROM card_links WHERE ");
     keys.append(&link);
     let names = [(link_type, id)];

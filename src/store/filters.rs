@@ -94,14 +94,6 @@ impl Gathered {
         self.filters.push(filter);
     }
 
-    /// Told apart only: too many rows have a value of their own, and an index by them costs more than it brings.
-    pub fn told_apart(&mut self, column: &str, value: Option<Value>) {
-        if let Some(value) = value {
-            let clause = Sql::compare(column, "=", value);
-            self.filters.push(Filter::apart(clause));
-        }
-    }
-
     /// A merchant whose name begins so: the names that there are say which merchants are meant.
     pub fn merchant_named(&mut self, beginning: Option<&str>) {
         let Some(beginning) = beginning else {
@@ -158,15 +150,10 @@ impl Gathered {
         if clauses.is_empty() {
             return;
         }
-        let link = Sql::all(&clauses);
         let mut keys = Sql::of("SELECT card_id FROM card_links WHERE ");
-        keys.append(&link);
-        let mut clause = Sql::of(&format!(
-            "EXISTS (SELECT 1 FROM card_links WHERE card_links.card_id = {}.{column} AND ",
-            self.table
-        ));
-        clause.append(&link);
-        clause.push(")");
+        keys.append(&Sql::all(&clauses));
+        let card = format!("{}.{column}", self.table);
+        let clause = is_linked(&card, link_type, id);
         let keys = Keys::Asked(keys);
         self.filters.push(Filter::by_keys(clause, column, keys));
     }
@@ -188,6 +175,26 @@ impl Gathered {
         let keys = Keys::Asked(keys);
         self.filters.push(Filter::by_keys(clause, "card_id", keys));
     }
+}
+
+/// The card in a column has such a link. It is looked for among those of the card, which are few: of a type alone, written so that no
+/// index goes through all links of that type for each card.
+pub(super) fn is_linked(card: &str, link_type: Option<&str>, id: Option<&str>) -> Sql {
+    let mut sql = Sql::of(&format!(
+        "EXISTS (SELECT 1 FROM card_links WHERE card_links.card_id = {card}"
+    ));
+    let type_column = match id {
+        Some(_) => "link_type",
+        None => "link_type || ''",
+    };
+    for (column, value) in [(type_column, link_type), ("link_id", id)] {
+        if let Some(value) = value {
+            sql.push(" AND ");
+            sql.append(&Sql::equal(column, value));
+        }
+    }
+    sql.push(")");
+    sql
 }
 
 /// Amounts from one on and below another, in minor units of this currency.
@@ -253,7 +260,7 @@ fn next_bucket(amount: i64) -> i64 {
     (amount / step + 1) * step
 }
 
-fn begins(column: &str, beginning: &str) -> Sql {
+pub(super) fn begins(column: &str, beginning: &str) -> Sql {
     let mut bounds = vec![Sql::compare(
         column,
         ">=",

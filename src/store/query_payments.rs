@@ -103,7 +103,7 @@ macro_rules! of_every_payment {
         $of.number("mcc", $filter.mcc);
         let country = $filter.merchant_country;
         $of.equal("merchant_country", country.map(|c| c.alpha2().to_owned()));
-        $of.told_apart("stan", $filter.stan.map(|stan| Value::Int(stan.into())));
+        $of.number("stan", $filter.stan);
         $of.equal("rrn", $filter.rrn.as_ref());
         $of.amount_in_buckets(&AmountFilter {
             currency: $filter.currency,
@@ -134,7 +134,7 @@ impl AuthorizationFilter {
         of.equal("reason", self.reason.map(DeclineReason::name));
         of.equal("step", self.step.map(Step::name));
         of.rare("message", self.message.map(MessageName::name), "request");
-        of.told_apart("approval_code", self.approval_code.clone().map(Value::Text));
+        of.equal("approval_code", self.approval_code.as_ref());
         let bounds = bounds::of_payments(self.bounds.as_ref(), "authorizations.card_id");
         of.filters.extend(bounds);
         of.filters

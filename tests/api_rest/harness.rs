@@ -188,6 +188,8 @@ impl Switch {
             note_token(&pan_index, id, number);
         }
         let (index, token_index) = (pan_index.clone(), pan_index.clone());
+        let lag = Arc::new(ProjectionLag::default());
+        let known = lag.clone();
         let wiring = switchboard::Wiring {
             decision_calls: Arc::new(Nobody),
             journal: journal.handle(),
@@ -203,6 +205,7 @@ impl Switch {
             on_token_requested: Box::new(move |id, number| note_token(&token_index, id, number)),
             last_sequence: recovered.durable,
             archive: None,
+            projected_through: Arc::new(move || known.projected_through()),
         };
         let (switchboard, loops) = switchboard::start(world, wiring).unwrap();
         let gate = Gate::default();
@@ -215,7 +218,6 @@ impl Switch {
         let store = runtime
             .block_on(Store::connect(url, sql_dir.path()))
             .unwrap();
-        let lag = Arc::new(ProjectionLag::default());
         let stop_following = CancellationToken::new();
         if options.sql != Sql::StandsStill {
             let (store, lag, stop) = (store.clone(), lag.clone(), stop_following.clone());

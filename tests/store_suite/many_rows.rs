@@ -9,6 +9,7 @@ use cardswitch::engine::ids::{AccountId, AuthorizationId, CardId, CardholderId, 
 use cardswitch::engine::money::Currency;
 use cardswitch::engine::reason::DeclineReason;
 use cardswitch::engine::time::Timestamp;
+use cardswitch::store::events::EventFilter;
 use cardswitch::store::query_payments::AuthorizationFilter;
 use cardswitch::store::rows::{AuthorizationResult, AuthorizationStatus};
 use cardswitch::store::{Store, StoreError};
@@ -16,6 +17,7 @@ use std::time::Instant;
 
 on_both! {
     each_list_among_very_many,
+    events_of_a_link_among_very_many,
 }
 
 /// The time of the first row, and between two.
@@ -41,24 +43,108 @@ async fn each_list_among_very_many(fixture: Fixture) {
     println!("| list | rows | first ms | p50 ms | max ms |\n|---|---|---|---|---|");
     let begun = Timestamp(START_MS + count / 2 * APART_MS);
     for (name, filter) in filters(count, begun) {
-        let mut times = Vec::new();
-        let mut told = String::new();
-        for _ in 0..TIMES {
-            let begun = Instant::now();
-            let page = store.authorizations(&filter, None, 20).await;
-            times.push(begun.elapsed().as_secs_f64() * 1e3);
-            told = match page {
-                Ok(page) => page.data.len().to_string(),
-                Err(StoreError::TooWide) => "too wide".to_owned(),
-                Err(error) => panic!("{name}: {error}"),
-            };
-        }
-        let first = times[0];
-        times.sort_by(f64::total_cmp);
-        let (p50, max) = (times[TIMES / 2], times[TIMES - 1]);
-        println!("| {name} | {told} | {first:.1} | {p50:.1} | {max:.1} |");
+        measure(name, async || {
+            let page = store.authorizations(&filter, None, 20).await?;
+            Ok(page.data.len())
+        })
+        .await;
     }
     deep_pages(&store, count).await;
+}
+
+/// Nine of ten are of cards, the others of exceptions of 10,000 linked objects, three events each; one object has a tenth of
+/// those.
+async fn events_of_a_link_among_very_many(fixture: Fixture) {
+    let (store, count) = (fixture.store().await, count());
+    let indexes = fixture.drop_indexes("events").await;
+    let rows = series(&fixture, 1, count);
+    let padded = |number: &str| padded(&fixture, number, 13);
+    let is_of_link = "row.i % 10 = 3";
+    let exception = "(row.i / 30)";
+    let link =
+        format!("CASE WHEN {exception} % 10 = 1 THEN 'busy' ELSE 'p' || ({exception} % 10000) END");
+    fixture
+        .sql(&format!(
+            "INSERT INTO projection (singleton, journal_id, position, updated_at_ms) VALUES (1, '{JOURNAL:032x}', {count}, 0); \
+             INSERT INTO card_links (card_id, program_id, link_type, link_id) SELECT 'card_' || {}, 'prog_0000000000001', 'project', \
+             'p' || (row.i % 10000) FROM {}; \
+             INSERT INTO events (number, event_type, program_id, account_id, card_id, object_id, object_sequence, place_json, data_json, created_at_ms) \
+             SELECT row.i * 256, CASE WHEN {is_of_link} THEN 'exception.created' ELSE 'card.frozen' END, 'prog_0000000000001', \
+             CASE WHEN {is_of_link} THEN NULL ELSE 'acct_0000000000001' END, \
+             CASE WHEN {is_of_link} THEN NULL ELSE 'card_' || {} END, \
+             CASE WHEN {is_of_link} THEN 'exc_' || {} ELSE 'card_' || {} END, 1, \
+             CASE WHEN {is_of_link} THEN '{{\"accounts\":[],\"links\":[[\"project\",\"' || {link} || '\"]]}}' ELSE '{{}}' END, \
+             '{{}}', 0 FROM {rows}",
+            padded("row.i"), series(&fixture, 0, CARDS - 1),
+            padded(&format!("row.i % {CARDS}")), padded(exception), padded(&format!("row.i % {CARDS}")),
+        ))
+        .await;
+    for index in indexes {
+        fixture.sql(&index).await;
+    }
+    if fixture.url != "sqlite" {
+        fixture.sql("VACUUM ANALYZE").await;
+    }
+    println!(
+        "{}: {count} events\n| events | rows | first ms | p50 ms | max ms |\n|---|---|---|---|---|",
+        fixture.url
+    );
+    for (name, link_type, id) in [
+        ("of a linked object", "project", Some("p77")),
+        ("of one with very many exceptions", "project", Some("busy")),
+        ("of one that has none", "project", Some("nobody")),
+        ("of any of a type", "project", None),
+        ("of any of a type that no card has", "team", None),
+    ] {
+        let filter = EventFilter {
+            link_type: Some(link_type.to_owned()),
+            link_id: id.map(str::to_owned),
+            ..EventFilter::default()
+        };
+        measure(name, async || {
+            let page = store.events(&filter, None, 20).await?;
+            Ok(page.data.len())
+        })
+        .await;
+    }
+}
+
+/// Asks again and again for a list, and prints how many rows it has and how long that took.
+async fn measure(name: &str, ask: impl AsyncFn() -> Result<usize, StoreError>) {
+    let mut times = Vec::new();
+    let mut told = String::new();
+    for _ in 0..TIMES {
+        let begun = Instant::now();
+        let rows = ask().await;
+        times.push(begun.elapsed().as_secs_f64() * 1e3);
+        told = match rows {
+            Ok(rows) => rows.to_string(),
+            Err(StoreError::TooWide) => "too wide".to_owned(),
+            Err(error) => panic!("{name}: {error}"),
+        };
+    }
+    let first = times[0];
+    times.sort_by(f64::total_cmp);
+    let (p50, max) = (times[TIMES / 2], times[TIMES - 1]);
+    println!("| {name} | {told} | {first:.1} | {p50:.1} | {max:.1} |");
+}
+
+/// The numbers from one to another as rows.
+fn series(fixture: &Fixture, first: i64, last: i64) -> String {
+    match fixture.url.as_str() {
+        "sqlite" => format!(
+            "(WITH RECURSIVE row (i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM row WHERE i < {last}) \
+             SELECT i FROM row) AS row"
+        ),
+        _ => format!("generate_series({first}::bigint, {last}::bigint) AS row (i)"),
+    }
+}
+
+fn padded(fixture: &Fixture, number: &str, width: usize) -> String {
+    match fixture.url.as_str() {
+        "sqlite" => format!("printf('%0{width}d', {number})"),
+        _ => format!("lpad(({number})::text, {width}, '0')"),
+    }
 }
 
 /// A cursor far back costs what the first page does.
@@ -281,6 +367,13 @@ fn filters(count: i64, half: Timestamp) -> Vec<(&'static str, AuthorizationFilte
             }),
         ),
         (
+            "approval code",
+            F {
+                approval_code: Some("A00007".into()),
+                ..any()
+            },
+        ),
+        (
             "approval code, a card",
             F {
                 approval_code: Some("A00007".into()),
@@ -366,17 +459,8 @@ fn filters(count: i64, half: Timestamp) -> Vec<(&'static str, AuthorizationFilte
 /// Rows as the projection writes them: half a year's traffic on 100,000 cards.
 async fn fill(fixture: &Fixture, count: i64) {
     let postgres = fixture.url != "sqlite";
-    let series = |first: i64, last: i64| match postgres {
-        true => format!("generate_series({first}::bigint, {last}::bigint) AS row (i)"),
-        false => format!(
-            "(WITH RECURSIVE row (i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM row WHERE i < {last}) \
-             SELECT i FROM row) AS row"
-        ),
-    };
-    let padded = |number: &str, width: usize| match postgres {
-        true => format!("lpad(({number})::text, {width}, '0')"),
-        false => format!("printf('%0{width}d', {number})"),
-    };
+    let series = |first, last| series(fixture, first, last);
+    let padded = |number: &str, width| padded(fixture, number, width);
     let id = |prefix: &str, number: &str| format!("'{prefix}_' || {}", padded(number, 13));
     // Spread over all numbers of 32 bits, and for each row the same ones.
     let spread = |salt: i64| format!("((row.i + {salt}) * 2654435761 % 4294967296)");

@@ -20,7 +20,7 @@ use cardswitch::shard::request::{Batch, RegistryRequest, ShardRequest};
 use cardswitch::shard::snapshots;
 use cardswitch::shard::switchboard::{Loops, Switchboard, Wiring, start};
 use cardswitch::shard::worker::Nobody;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -66,6 +66,11 @@ pub fn durable_records(storage: &Arc<CrashingStorage>) -> Vec<Record> {
     records
 }
 
+/// Tables that are never behind.
+fn tables_at_the_end() -> Arc<AtomicU64> {
+    Arc::new(AtomicU64::new(u64::MAX))
+}
+
 pub struct Node {
     pub storage: Arc<CrashingStorage>,
     pub switchboard: Arc<Switchboard>,
@@ -81,6 +86,18 @@ impl Node {
         clock: Clock,
         reserved: usize,
     ) -> Node {
+        Node::start_with_tables(storage, shards, clock, reserved, &tables_at_the_end())
+    }
+
+    /// `tables` is the last record that the SQL tables have.
+    pub fn start_with_tables(
+        storage: Arc<CrashingStorage>,
+        shards: usize,
+        clock: Clock,
+        reserved: usize,
+        tables: &Arc<AtomicU64>,
+    ) -> Node {
+        let tables = tables.clone();
         let settings = Settings {
             segment_size_bytes: 1 << 18,
             // More than a loop hands over in one piece.
@@ -115,6 +132,7 @@ impl Node {
             decision_calls: Arc::new(Nobody),
             last_sequence: recovered.durable,
             archive: None,
+            projected_through: Arc::new(move || tables.load(Ordering::Acquire)),
         };
         let (switchboard, loops) = start(world, wiring).unwrap();
         Node {

@@ -113,6 +113,7 @@ impl Rig {
             on_token_requested,
             last_sequence: 0,
             archive: None,
+            projected_through: Arc::new(|| u64::MAX),
         };
         let (switchboard, loops) = start(World::new(shards), wiring).unwrap();
         let secrets = vault.endpoint_secrets().clone();

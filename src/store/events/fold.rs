@@ -392,7 +392,7 @@ impl<'a> EventFold<'a> {
             card_id,
             object_id,
             object_sequence,
-            place_json: program_id.map(|_| json!(place).to_string()),
+            place_json: program_id.map(|_| place.text()),
             data_json: Value::Object(data).to_string(),
             created_at_ms: from_record::taken(record).0,
         });

@@ -178,6 +178,24 @@ impl PlacedEvent {
 }
 
 impl PlaceJson {
+    pub fn text(&self) -> String {
+        json!(self).to_string()
+    }
+
+    /// The text of what is of a linked object, and of no account.
+    pub fn of_link(link_type: &str, id: &str) -> String {
+        let links = vec![(link_type.to_owned(), id.to_owned())];
+        let accounts = Vec::new();
+        PlaceJson { accounts, links }.text()
+    }
+
+    /// How the texts of all linked objects of a type begin, and no other.
+    pub fn start_of_links(link_type: &str) -> String {
+        let of_link = PlaceJson::of_link(link_type, "");
+        // A quotation mark in a name has a stroke before it.
+        of_link.trim_end_matches("\"]]}").to_owned()
+    }
+
     pub fn with<T>(&self, program_id: ProgramId, of: impl FnOnce(Place) -> T) -> T {
         let accounts = self.accounts.iter().filter_map(|id| id.parse().ok());
         let accounts: Vec<AccountId> = accounts.collect();
