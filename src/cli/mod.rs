@@ -7,6 +7,7 @@ mod card_json;
 pub mod core;
 pub mod demo;
 pub mod describe;
+mod exception_json;
 pub mod explain;
 mod explain_text;
 pub mod journal;

@@ -36,7 +36,8 @@ impl Of {
     pub const EVENTS: Of = Of {
         program: Some("events.program_id"),
         account: Some("events.account_id"),
-        card: Some("events.card_id"),
+        // Of an account that names a card, the place says who sees it.
+        card: Some("events.object_id"),
     };
     pub const FEES: Of = Of {
         program: Some("fees.program_id"),
@@ -59,9 +60,9 @@ fn names(links: &[BoundLink]) -> LinkNames<'_> {
     names.collect()
 }
 
-/// What is of no card, and of the link itself: an exception of it.
+/// What is of no card, and of the link itself, as an exception of it is; and what is of the account of its card alone.
 fn event_of_link(links: &[(&str, Option<&str>)]) -> Sql {
-    let mut sql = Sql::of("(events.card_id IS NULL AND (");
+    let mut sql = Sql::of("((events.card_id IS NULL OR events.card_id <> events.object_id) AND (");
     for (place, (link_type, id)) in links.iter().enumerate() {
         // As `PlaceJson` has them. A quotation mark in a name has a stroke before it, so no name looks like this.
         let mut begins = json!([link_type]).to_string();
@@ -80,17 +81,22 @@ fn event_of_link(links: &[(&str, Option<&str>)]) -> Sql {
     sql
 }
 
-/// Events of cards have the card as their object, those of links the exception. The column of both.
-fn by_object(keys: &mut Sql, links: &[(&str, Option<&str>)]) -> &'static str {
-    let names = EventType::ALL.iter().map(|known| known.name().to_owned());
-    let of_links: Vec<String> = names
-        .filter(|name| name.starts_with("exception."))
-        .collect();
-    keys.push(" UNION SELECT object_id FROM events WHERE ");
+/// The column by which the events of a link are found: `place_id` is the card, also of its account, and else the object, as
+/// an exception. Of those that are of no card and no account there are few, and an index of their own has them.
+fn by_place(keys: &mut Sql, links: &[(&str, Option<&str>)]) -> &'static str {
+    let names = EventType::ALL.iter().map(|known| known.name());
+    let of_links = names.filter(|name| {
+        let family = name.split('.').next().unwrap_or_default();
+        ["exception", "approval", "limit"].contains(&family)
+    });
+    let of_links: Vec<String> = of_links.map(str::to_owned).collect();
+    keys.push(
+        " UNION SELECT object_id FROM events WHERE card_id IS NULL AND account_id IS NULL AND ",
+    );
     keys.append(&Sql::one_of("event_type", &of_links));
     keys.push(" AND ");
     keys.append(&event_of_link(links));
-    "object_id"
+    "place_id"
 }
 
 /// Events of cards that have such a link, and of the link itself.
@@ -101,16 +107,17 @@ pub(super) fn of_linked_events(link_type: Option<&str>, id: Option<&str>) -> Opt
         link.push(" AND ");
         link.append(&Sql::equal("link_id", id));
     }
-    let mut linked =
-        Sql::of("EXISTS (SELECT 1 FROM card_links WHERE card_links.card_id = events.card_id AND ");
+    let mut linked = Sql::of(
+        "EXISTS (SELECT 1 FROM card_links WHERE card_links.card_id = events.object_id AND ",
+    );
     linked.append(&link);
     linked.push(")");
     let mut keys = Sql::of("SELECT card_id FROM card_links WHERE ");
     keys.append(&link);
     let names = [(link_type, id)];
-    let column = by_object(&mut keys, &names);
+    let column = by_place(&mut keys, &names);
     let clause = Sql::either(&linked, &event_of_link(&names));
-    Some(Filter::by_keys(clause, column, Keys::Asked(keys)))
+    Some(Filter::by_keys(clause, column, Keys::Asked(keys)).also_tells_apart())
 }
 
 /// The rows of a table that has these columns itself.
@@ -126,7 +133,7 @@ pub(super) fn of_rows(bounds: Option<&Bounds>, of: &Of) -> Vec<Filter> {
             let mut keys = Sql::of("SELECT card_id FROM card_links WHERE ");
             keys.append(&any_link(&bounds.links));
             let column = match of.is_of_events() {
-                true => by_object(&mut keys, &names(&bounds.links)),
+                true => by_place(&mut keys, &names(&bounds.links)),
                 false => column,
             };
             Filter::by_keys(clause, column, Keys::Asked(keys)).also_tells_apart()
