@@ -741,7 +741,9 @@ impl Play {
         let (root, id) = (self.roots[account], self.fresh());
         match self.switch.look_after(root, id) {
             None => "nothing_due".into(),
-            Some(Outcome::Event(Event::BalanceLow { available_minor })) => {
+            Some(Outcome::Event(Event::BalanceLow {
+                available_minor, ..
+            })) => {
                 format!("low available={}", decimal(available_minor))
             }
             Some(Outcome::Event(Event::AutoToppedUp(done))) => format!(

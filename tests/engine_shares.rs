@@ -255,30 +255,32 @@ fn references_of_failed_top_ups_are_known_up_to_a_number_of_each_tenant() {
     }
 }
 
+fn ask_for_exception(switch: &mut Switch, id: u64, ends_at: Timestamp) {
+    let exception = ControlException {
+        id: ExceptionId(id),
+        subject: Subject::Account(AccountId(ROOT)),
+        lifts: Lifts::default(),
+        starts_at: switch.at,
+        ends_at,
+        uses_max: None,
+        reason: "trip".into(),
+        requested_by: signer("ann"),
+        created_at: switch.at,
+        state: ExceptionState::Requested,
+        decided: None,
+        ended: None,
+        tenant: Some(ApiKeyId(1)),
+        program_id: PROGRAM,
+        account_ids: [AccountId(ROOT)].into(),
+    };
+    switch.registry(RegistryAction::RequestException(Box::new(exception)));
+}
+
 #[test]
 fn an_exception_that_is_over_for_long_is_forgotten_by_all_alike() {
     let mut switch = Switch::new(2);
     switch.open_account(ROOT, Controls::default());
-    let ask = |switch: &mut Switch, id: u64, ends_at: Timestamp| {
-        let exception = ControlException {
-            id: ExceptionId(id),
-            subject: Subject::Account(AccountId(ROOT)),
-            lifts: Lifts::default(),
-            starts_at: switch.at,
-            ends_at,
-            uses_max: None,
-            reason: "trip".into(),
-            requested_by: signer("ann"),
-            created_at: switch.at,
-            state: ExceptionState::Requested,
-            decided: None,
-            ended: None,
-            tenant: Some(ApiKeyId(1)),
-            program_id: PROGRAM,
-            account_ids: [AccountId(ROOT)].into(),
-        };
-        switch.registry(RegistryAction::RequestException(Box::new(exception)));
-    };
+    let ask = ask_for_exception;
     let start = switch.at;
     for (id, days) in [(1, 1), (2, 1), (3, 200)] {
         ask(&mut switch, id, start.plus_ms(days * DAY_MS));
@@ -317,6 +319,58 @@ fn an_exception_that_is_over_for_long_is_forgotten_by_all_alike() {
     let outcome = switch.registry(RegistryAction::ChangeException(Box::new(approve)));
     let gone = RegistryRefusal::ExceptionNotFound(ExceptionId(1));
     assert_eq!(outcome, RegistryOutcome::Refused(gone));
+}
+
+/// Until then it is not forgotten either, however long ago its time was over.
+#[test]
+fn that_the_time_of_an_exception_is_over_is_recorded_once() {
+    let mut switch = Switch::new(2);
+    switch.open_account(ROOT, Controls::default());
+    let start = switch.at;
+    for id in 1..=3 {
+        ask_for_exception(&mut switch, id, start.plus_ms(DAY_MS));
+    }
+    let change = |switch: &mut Switch, id: u64, change: ExceptionChange| {
+        let change = ChangeException {
+            id: ExceptionId(id),
+            change,
+            by: signer("bob"),
+            note: None,
+        };
+        switch.registry(RegistryAction::ChangeException(Box::new(change)))
+    };
+    for id in [1, 2] {
+        change(&mut switch, id, ExceptionChange::Approve);
+    }
+    change(&mut switch, 2, ExceptionChange::End);
+    let expire = |switch: &mut Switch, id: u64| {
+        let came = switch.registry(RegistryAction::ExpireException(ExceptionId(id)));
+        matches!(
+            came,
+            RegistryOutcome::Event(RegistryEvent::ExceptionExpired { .. })
+        )
+    };
+    let next = |world: &World| world.registry.exceptions.first_to_expire();
+    let due = Some((start.plus_ms(DAY_MS), ExceptionId(1)));
+    assert_eq!(next(&switch.world), due);
+    switch.at = start.plus_ms(DAY_MS - 1);
+    assert!(!expire(&mut switch, 1), "it is not over");
+    switch.at = start.plus_ms(200 * DAY_MS);
+    for id in [10, 11] {
+        ask_for_exception(&mut switch, id, start.plus_ms(300 * DAY_MS));
+    }
+    assert_eq!(next(&assert_restored(&switch)), due);
+    let expired = [1, 1, 2, 3, 9].map(|id| expire(&mut switch, id));
+    // One ended before, one was never approved, and of one nothing is known.
+    assert_eq!(expired, [true, false, false, false, false]);
+    let of_hand = change(&mut switch, 1, ExceptionChange::End);
+    let unknown = RegistryRefusal::ExceptionNotFound(ExceptionId(1));
+    assert_eq!(
+        of_hand,
+        RegistryOutcome::Refused(unknown),
+        "it is forgotten now"
+    );
+    assert_eq!(next(&assert_restored(&switch)), None);
 }
 
 #[test]

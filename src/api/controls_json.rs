@@ -10,6 +10,7 @@ use crate::engine::groups::{BuiltinMccGroup, MccGroupRef};
 use crate::engine::ids::{ControlId, MccGroupId, MerchantListId};
 use crate::engine::registry::RegistryView;
 use crate::engine::window::time_zone;
+use crate::json::lifts::group_text;
 use crate::json::text::mcc_text;
 use serde_json::{Map, Value, json};
 
@@ -162,13 +163,6 @@ fn group(value: &Value, nameable: Nameable) -> Option<MccGroupRef> {
     let id = text.parse().ok()?;
     let known = nameable.has_group(id);
     known.then_some(MccGroupRef::Own(id))
-}
-
-pub fn group_text(group: &MccGroupRef) -> String {
-    match group {
-        MccGroupRef::Builtin(builtin) => builtin.name().into(),
-        MccGroupRef::Own(id) => id.to_string(),
-    }
 }
 
 /// The mode of a list and its entries, and nothing else.

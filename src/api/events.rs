@@ -11,7 +11,7 @@ use crate::engine::api_keys::Scope;
 use crate::engine::ids::{AccountId, ApiKeyId, CardId, EventId, ProgramId};
 use crate::engine::shares::{ShareBounds, Shares};
 use crate::engine::webhook_endpoints::pattern_fits;
-use crate::store::events::types::EventType;
+use crate::store::events::types::{EventType, not_told_yet};
 use crate::store::events::{EventFilter, EventRow, PlaceJson};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -64,20 +64,23 @@ fn filter(caller: &Caller, query: &mut Fields) -> Result<EventFilter, ApiError> 
     let all = EventType::ALL.iter();
     let known = all.filter(|event_type| pattern_fits(&wanted, event_type.name()));
     let known: Vec<EventType> = known.copied().collect();
-    if known.is_empty() {
+    let mut later = not_told_yet(&wanted);
+    let first = known.first().map(|event_type| event_type.scope());
+    let first = first.or_else(|| later.next().map(|named| named.scope));
+    let Some(first) = first else {
         let message = format!(
             "`{}` is no type of event; one is, as an example, `card.frozen`, a family is `card.*`",
             shown(&wanted)
         );
         return Err(ApiError::invalid("event_type_unknown", "type", message));
-    }
+    };
     let scopes = caller.scopes();
     let may = known
         .iter()
         .filter(|event_type| scopes.has(event_type.scope()));
     let types: Vec<String> = may.map(|event_type| event_type.name().to_owned()).collect();
     if types.is_empty() && wanted != "*" {
-        caller.require(known[0].scope())?;
+        caller.require(first)?;
     }
     let (link_type, link_id) = list::link(query)?;
     Ok(EventFilter {

@@ -19,6 +19,7 @@ use crate::engine::ids::{AccountId, CardId, ExceptionId, ProgramId};
 use crate::engine::registry::{LinkKey, RegistryAction, RegistryRefusal};
 use crate::engine::signers::Signed;
 use crate::engine::time::Timestamp;
+use crate::json::lifts;
 use crate::json::signer::signer as signer_json;
 use crate::shard::reply::Reply;
 use crate::shard::request::RegistryRequest;
@@ -301,7 +302,7 @@ pub fn of_exception(exception: &ControlException, link: Option<&LinkKey>) -> Val
         "card_id": card_id,
         "account_id": account_id,
         "link": link,
-        "lifts": lifts_json::to_json(&exception.lifts),
+        "lifts": lifts::to_json(&exception.lifts),
         "starts_at": exception.starts_at.to_string(),
         "ends_at": exception.ends_at.to_string(),
         "max_uses": exception.uses_max,

@@ -7,12 +7,13 @@ use super::error::{ApiError, json_response};
 use super::fields::{self, Fields};
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery};
-use super::merchants_json::{entry, entry_to_json};
+use super::merchants_json::entry;
 use super::{ApiState, Gate, ask};
 use crate::engine::groups::{BuiltinMccGroup, MccGroup, SharedMerchantList};
 use crate::engine::ids::{MccGroupId, MerchantListId};
 use crate::engine::merchants::MerchantEntry;
 use crate::engine::registry::{RegistryAction, RegistryRefusal, RegistryView};
+use crate::json::lifts::merchant;
 use crate::json::text::mcc_text;
 use crate::shard::reply::Reply;
 use axum::extract::{Path, State};
@@ -300,7 +301,7 @@ fn builtin_to_json(group: BuiltinMccGroup) -> Value {
 }
 
 pub fn merchant_list_to_json(list: &SharedMerchantList) -> Value {
-    let merchants: Vec<Value> = list.entries().iter().map(entry_to_json).collect();
+    let merchants: Vec<Value> = list.entries().iter().map(merchant).collect();
     json!({
         "id": list.id.to_string(),
         "object": "merchant_list",

@@ -1,8 +1,6 @@
-//! What an exception lifts, as JSON, both ways. What that does is in `engine::rules::exceptions`.
+//! What an exception lifts, out of JSON; the other way is in `json::lifts`. What that does is in `engine::rules::exceptions`.
 
-use super::controls_json::{
-    LIST_MAX, Nameable, channel, country, entry_mode, group_text, mccs_and_groups,
-};
+use super::controls_json::{LIST_MAX, Nameable, channel, country, entry_mode, mccs_and_groups};
 use super::error::ApiError;
 use super::fields::{self, Fields};
 use super::merchants_json;
@@ -10,8 +8,7 @@ use crate::engine::exceptions::{Lifts, RaisedLimit};
 use crate::engine::ids::LimitId;
 use crate::engine::money::BALANCE_MAX_MINOR;
 use crate::engine::registry::RegistryView;
-use crate::json::text::mcc_text;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 const LIMITS_MAX: usize = 20;
 const MERCHANTS_MAX: usize = 200;
@@ -82,40 +79,4 @@ fn limits(lifts: &mut Fields) -> Result<Vec<RaisedLimit>, ApiError> {
         limits.push(raised);
     }
     Ok(limits)
-}
-
-pub fn to_json(lifts: &Lifts) -> Value {
-    let mut json = Map::new();
-    let mut put = |name: &str, values: Vec<Value>| {
-        if !values.is_empty() {
-            json.insert(name.into(), values.into());
-        }
-    };
-    let limit = |raised: &RaisedLimit| {
-        json!({
-            "id": raised.limit_id.to_string(),
-            "amount": raised.amount_minor,
-            "count": raised.count,
-        })
-    };
-    put("limits", lifts.limits.iter().map(limit).collect());
-    let codes = lifts.mccs.iter().map(|mcc| mcc_text(*mcc));
-    let groups = lifts.mcc_groups.iter().map(group_text);
-    put("mcc", codes.chain(groups).map(Value::from).collect());
-    let text = |text: &str| Value::from(text);
-    let countries = lifts.countries.iter();
-    put("countries", countries.map(|c| text(c.alpha2())).collect());
-    let currencies = lifts.currencies.iter();
-    put("currencies", currencies.map(|c| text(c.alpha())).collect());
-    let merchants = lifts.merchants.iter();
-    let merchants = merchants.map(merchants_json::entry_to_json);
-    put("merchants", merchants.collect());
-    let channels = lifts.channels.iter();
-    put("channels", channels.map(|c| text(c.name())).collect());
-    let entry_modes = lifts.entry_modes.iter();
-    put(
-        "entry_modes",
-        entry_modes.map(|mode| text(mode.name())).collect(),
-    );
-    Value::Object(json)
 }

@@ -1,8 +1,6 @@
 //! `limits` of some controls as JSON, both ways. What they mean is in `engine::controls`.
 
-use super::controls_json::{
-    LIST_MAX, Nameable, channel, country, group_text, mccs_and_groups, zone,
-};
+use super::controls_json::{LIST_MAX, Nameable, channel, country, mccs_and_groups, zone};
 use super::error::ApiError;
 use super::fields::{Fields, word};
 use super::idempotency::Ids;
@@ -13,6 +11,7 @@ use crate::engine::ids::LimitId;
 use crate::engine::limit_filter::LimitFilter;
 use crate::engine::money::BALANCE_MAX_MINOR;
 use crate::engine::rolling::RollingWindow;
+use crate::json::lifts::group_text;
 use crate::json::text::mcc_text;
 use serde_json::{Value, json};
 

@@ -6,6 +6,7 @@ use super::fields::Fields;
 use super::idempotency::Ids;
 use crate::engine::ids::{ControlId, MerchantListId};
 use crate::engine::merchants::{MerchantEntry, MerchantList};
+use crate::json::lifts::merchant;
 use serde_json::{Value, json};
 
 /// Entries of one list, each of which may have to be compared with each merchant.
@@ -113,19 +114,7 @@ fn acquirer_id(fields: &mut Fields) -> Result<Option<Box<str>>, ApiError> {
 }
 
 pub fn to_json(list: &MerchantList) -> Value {
-    let entries: Vec<Value> = list.entries.iter().map(entry_to_json).collect();
+    let entries: Vec<Value> = list.entries.iter().map(merchant).collect();
     let mode = mode_name(list.mode);
     json!({ "id": list.id.to_string(), mode: entries })
-}
-
-pub fn entry_to_json(entry: &MerchantEntry) -> Value {
-    match entry {
-        MerchantEntry::Id {
-            id,
-            acquirer_id: None,
-        } => json!({ "id": id }),
-        MerchantEntry::Id { id, acquirer_id } => json!({ "id": id, "acquirer_id": acquirer_id }),
-        MerchantEntry::Name(name) => json!({ "name": name }),
-        MerchantEntry::Shared(id) => json!({ "list": id.to_string() }),
-    }
 }

@@ -19,7 +19,7 @@ use crate::engine::webhook_endpoints::{
 };
 use crate::shard::reply::Reply;
 use crate::shard::request::RegistryRequest;
-use crate::store::events::types::EventType;
+use crate::store::events::types::{EventType, NamedType, not_told_yet};
 use crate::webhooks::{check_url, post};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -326,7 +326,7 @@ fn take(
 /// A type, a family, or `*`.
 fn pattern(path: &str, value: Value) -> Result<Box<str>, ApiError> {
     let pattern = fields::text(path, value, 64)?;
-    let is_known = types_of(&pattern).next().is_some();
+    let is_known = types_of(&pattern).next().is_some() || not_told_yet(&pattern).next().is_some();
     match is_known {
         true => Ok(pattern.into()),
         false => {
@@ -344,6 +344,13 @@ fn types_of(pattern: &str) -> impl Iterator<Item = EventType> {
     all.filter(move |event_type| pattern_fits(pattern, event_type.name()))
 }
 
+fn needs(caller: &Caller, (scope, name): (Scope, &str), more: &str) -> Result<(), ApiError> {
+    caller.require(scope).map_err(|mut error| {
+        error.message = format!("{}, for events of the type `{name}`{more}", error.message);
+        error
+    })
+}
+
 /// Nobody hears of more than they may see.
 async fn check(
     state: &Arc<ApiState>,
@@ -353,17 +360,18 @@ async fn check(
     let types = endpoint.events.iter().flat_map(|pattern| types_of(pattern));
     for event_type in types {
         let name = event_type.name();
-        let needs = |scope, more: &str| {
-            caller.require(scope).map_err(|mut error| {
-                error.message = format!("{}, for events of the type `{name}`{more}", error.message);
-                error
-            })
-        };
-        needs(event_type.scope(), "")?;
+        needs(caller, (event_type.scope(), name), "")?;
         if event_type.scope() == Scope::AlertsDeclines && !endpoint.thin {
             let thin = "; with \"payload\": \"thin\" it needs none";
-            needs(Scope::AuthorizationsRead, thin)?;
+            needs(caller, (Scope::AuthorizationsRead, name), thin)?;
         }
+    }
+    let later = endpoint
+        .events
+        .iter()
+        .flat_map(|pattern| not_told_yet(pattern));
+    for NamedType { name, scope, .. } in later {
+        needs(caller, (*scope, name), "")?;
     }
     if let Some(own) = caller.bounds()
         && !bounds::are_within(state, own, &told_within(own, &endpoint.filter)).await?

@@ -8,6 +8,7 @@ pub mod check;
 pub mod core;
 pub mod demo;
 pub mod describe;
+mod exception_json;
 pub mod explain;
 mod explain_text;
 pub mod journal;

@@ -3,16 +3,15 @@
 //! it is named here.
 
 use super::{
-    approval_json, card_json, message_json, money_json, program_json, token_json, webhook_json,
+    approval_json, card_json, exception_json, message_json, money_json, program_json, token_json,
+    webhook_json,
 };
 use crate::api::{
-    api_keys, audit, controls_json, decision_endpoints, exceptions, exchange_rates, fee_schedules,
-    groups,
+    api_keys, audit, controls_json, decision_endpoints, exchange_rates, fee_schedules, groups,
 };
 use crate::engine::cardholders::Holder;
 use crate::engine::command::{AccountStatusChange, Action, Command, OpenAccount, TopUp};
 use crate::engine::event::Event;
-use crate::engine::exceptions::{ChangeException, ControlException, Subject};
 use crate::engine::fees::charge::Charge;
 use crate::engine::groups::{MccGroup, SharedMerchantList};
 use crate::engine::ids::ApiKeyId;
@@ -24,7 +23,6 @@ use crate::engine::risk::rule::RiskRule;
 use crate::engine::time::{Expiry, Timestamp};
 use crate::engine::top_ups::ReserveReference;
 use crate::journal::Sequence;
-use crate::json::signer::signer as signer_json;
 use serde_json::{Value, json};
 
 /// A record: its number and time, what was asked, and what came of it.
@@ -195,8 +193,11 @@ fn event(event: &Event) -> Value {
         Event::TopUpAnnounced => json!({ "type": "top_up_announced" }),
         Event::TopUpEnded(ended) => money_json::top_up_ended(ended),
         Event::AccountChanged => json!({ "type": "account_changed" }),
-        Event::BalanceLow { available_minor } => {
-            json!({ "type": "balance_low", "available": available_minor })
+        Event::BalanceLow {
+            available_minor,
+            below_minor,
+        } => {
+            json!({ "type": "balance_low", "available": available_minor, "below": below_minor })
         }
         Event::AutoToppedUp(done) => money_json::auto_topped_up(done),
         Event::MonthlyFeeCharged { .. } => json!({ "type": "monthly_fee_charged" }),
@@ -278,8 +279,9 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::ChangeMccGroup(group) => mcc_group("change_mcc_group", group),
         RegistryAction::CreateMerchantList(list) => merchant_list("create_merchant_list", list),
         RegistryAction::ChangeMerchantList(list) => merchant_list("change_merchant_list", list),
-        RegistryAction::RequestException(wanted) => request_exception(wanted),
-        RegistryAction::ChangeException(change) => change_exception(change),
+        RegistryAction::RequestException(wanted) => exception_json::request(wanted),
+        RegistryAction::ChangeException(change) => exception_json::change(change),
+        RegistryAction::ExpireException(id) => exception_json::expire(*id),
         RegistryAction::SetLinkControls(set) => set_link_controls(set),
         action @ (RegistryAction::PutWebhookEndpoint(_)
         | RegistryAction::DeleteWebhookEndpoint(_)
@@ -323,26 +325,6 @@ fn reserve_reference(reserve: &ReserveReference) -> Value {
     let mut json = with_type("reserve_reference", top_up(&reserve.top_up));
     json["in_place_of"] = reserve.in_place_of.map(|id| id.to_string()).into();
     json
-}
-
-fn request_exception(wanted: &ControlException) -> Value {
-    let link_id = match wanted.subject {
-        Subject::Link(id) => Some(id.to_string()),
-        Subject::Card(_) | Subject::Account(_) => None,
-    };
-    let mut json = with_type("request_exception", exceptions::of_exception(wanted, None));
-    json["link_id"] = link_id.into();
-    json
-}
-
-fn change_exception(change: &ChangeException) -> Value {
-    json!({
-        "type": "change_exception",
-        "exception_id": change.id.to_string(),
-        "change": change.change.name(),
-        "by": signer_json(&change.by),
-        "note": change.note,
-    })
 }
 
 fn revoke_api_key((id, children): (ApiKeyId, bool), at: Timestamp) -> Value {
@@ -493,6 +475,7 @@ fn registry_event(event: &RegistryEvent) -> Value {
         RegistryEvent::ExceptionChanged { version, to, .. } => json!({
             "type": "exception_changed", "registry_version": version, "state": to.name(),
         }),
+        RegistryEvent::ExceptionExpired { .. } => json!({ "type": "exception_expired" }),
         RegistryEvent::LinkControlsSet { version, link } => json!({
             "type": "link_controls_set", "registry_version": version, "link_id": link.to_string(),
         }),

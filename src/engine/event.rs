@@ -75,6 +75,8 @@ pub enum Event {
     AccountChanged,
     BalanceLow {
         available_minor: i64,
+        /// The threshold.
+        below_minor: i64,
     },
     AutoToppedUp(Box<AutoToppedUp>),
     MonthlyFeeCharged {

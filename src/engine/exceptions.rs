@@ -83,8 +83,10 @@ pub enum ExceptionState {
     Requested,
     Approved,
     Rejected,
-    /// By hand; one whose time is over stays approved.
+    /// By hand; one whose time is over stays approved until that is recorded.
     Ended,
+    /// Its time is over, and that is recorded.
+    Expired,
 }
 
 impl ExceptionState {
@@ -93,7 +95,7 @@ impl ExceptionState {
             ExceptionState::Requested => "requested",
             ExceptionState::Approved => "approved",
             ExceptionState::Rejected => "rejected",
-            ExceptionState::Ended => "ended",
+            ExceptionState::Ended | ExceptionState::Expired => "ended",
         }
     }
 }
@@ -146,6 +148,7 @@ impl ControlException {
     pub fn state_at(&self, at: Timestamp) -> ExceptionState {
         match self.state {
             ExceptionState::Approved if at >= self.ends_at => ExceptionState::Ended,
+            ExceptionState::Expired => ExceptionState::Ended,
             state => state,
         }
     }
@@ -155,7 +158,7 @@ impl ControlException {
         let by_hand = match self.state {
             ExceptionState::Rejected => self.decided.as_ref(),
             ExceptionState::Ended => self.ended.as_ref(),
-            ExceptionState::Requested | ExceptionState::Approved => None,
+            ExceptionState::Requested | ExceptionState::Approved | ExceptionState::Expired => None,
         };
         by_hand.map_or(self.ends_at, |signed| signed.at.min(self.ends_at))
     }
@@ -205,6 +208,7 @@ pub(super) fn decide(registry: &Registry, command: &RegistryCommand) -> Registry
     match &command.action {
         RegistryAction::RequestException(wanted) => decide_request(registry, command.at, wanted),
         RegistryAction::ChangeException(change) => decide_change(registry, command.at, change),
+        RegistryAction::ExpireException(id) => decide_expire(registry, command.at, *id),
         action => panic!("no exception changes by this command: {action:?}"),
     }
 }
@@ -245,12 +249,13 @@ fn decide_change(registry: &Registry, at: Timestamp, change: &ChangeException) -
     let keys = &registry.view.api_keys;
     let is_same =
         |one: &Signer, other: &Signer| keys.are_of_one_family(one.api_key_id, other.api_key_id);
+    let is_so = known.state == to || known.state_at(at) == to;
     // Also of what another has approved meanwhile: it was not the one who asked.
-    let refusal = if known.state != from && known.state != to {
+    let refusal = if known.state != from && !is_so {
         RegistryRefusal::ExceptionStateForbids(known.state)
     } else if approves && is_same(&change.by, &known.requested_by) {
         RegistryRefusal::ApproverIsRequester
-    } else if known.state == to {
+    } else if is_so && known.state != from {
         return RegistryOutcome::AlreadyDone;
     } else if approves && !keys.is_good_or_rolled(known.requested_by.api_key_id, at) {
         RegistryRefusal::RequesterRevoked
@@ -263,9 +268,32 @@ fn decide_change(registry: &Registry, at: Timestamp, change: &ChangeException) -
             to,
             subject: known.subject,
             link: link_of(registry, known.subject),
+            of: Box::new((**known).clone()),
         });
     };
     RegistryOutcome::Refused(refusal)
+}
+
+/// Once: from then on it is known that its time is over.
+fn decide_expire(registry: &Registry, at: Timestamp, id: ExceptionId) -> RegistryOutcome {
+    let known = registry.exceptions.get(id);
+    let due = known.filter(|known| known.state == ExceptionState::Approved && known.ends_at <= at);
+    let Some(known) = due else {
+        return RegistryOutcome::AlreadyDone;
+    };
+    RegistryOutcome::Event(RegistryEvent::ExceptionExpired {
+        link: link_of(registry, known.subject),
+        of: Box::new((**known).clone()),
+    })
+}
+
+/// Nothing counts otherwise than before: its time was looked at.
+pub(super) fn apply_expired(registry: &mut Registry, id: ExceptionId) {
+    if let Some(known) = registry.exceptions.get(id) {
+        let mut known = (**known).clone();
+        known.state = ExceptionState::Expired;
+        registry.exceptions.put(Arc::new(known));
+    }
 }
 
 /// The linked object that an exception is about, for who hears of it.

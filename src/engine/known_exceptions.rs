@@ -2,7 +2,9 @@
 //! number is bounded by what is asked for and not by how long the switch has run. What one is lives in `exceptions.rs`.
 
 use super::engine_settings::EngineSettings;
-use super::exceptions::{ControlException, EXCEPTIONS_MAX, EXCEPTIONS_OF_TENANT_MAX};
+use super::exceptions::{
+    ControlException, EXCEPTIONS_MAX, EXCEPTIONS_OF_TENANT_MAX, ExceptionState,
+};
 use super::ids::{ApiKeyId, ExceptionId};
 use super::shares::{ShareBounds, Shares};
 use super::time::Timestamp;
@@ -16,6 +18,8 @@ pub struct KnownExceptions {
     by_id: BTreeMap<ExceptionId, Arc<ControlException>>,
     /// By when they are over.
     by_end: BTreeSet<(Timestamp, ExceptionId)>,
+    /// The approved ones by the end of their time, which is not recorded yet.
+    to_expire: BTreeSet<(Timestamp, ExceptionId)>,
     taken: Shares,
 }
 
@@ -45,6 +49,9 @@ impl KnownExceptions {
     pub(super) fn put(&mut self, exception: Arc<ControlException>) {
         self.remove(exception.id);
         self.by_end.insert((exception.over_at(), exception.id));
+        if exception.state == ExceptionState::Approved {
+            self.to_expire.insert((exception.ends_at, exception.id));
+        }
         self.taken.add(exception.tenant, 1);
         self.by_id.insert(exception.id, exception);
     }
@@ -52,8 +59,14 @@ impl KnownExceptions {
     fn remove(&mut self, id: ExceptionId) {
         if let Some(before) = self.by_id.remove(&id) {
             self.by_end.remove(&(before.over_at(), id));
+            self.to_expire.remove(&(before.ends_at, id));
             self.taken.remove(before.tenant, 1);
         }
+    }
+
+    /// Whose time ends next, and when.
+    pub fn first_to_expire(&self) -> Option<(Timestamp, ExceptionId)> {
+        self.to_expire.first().copied()
     }
 
     /// Those that are to be forgotten by then, forgotten or not.
@@ -82,9 +95,14 @@ impl KnownExceptions {
         })
     }
 
-    /// No more than two at once: whoever calls this with each change keeps up.
+    /// No more than two at once: whoever calls this with each change keeps up. One whose end is to be recorded waits for that.
     pub(super) fn forget(&mut self, now: Timestamp, retention_ms: i64) {
-        let past: Vec<ExceptionId> = self.past(now, retention_ms).take(2).collect();
+        let is_recorded = |id: &ExceptionId| {
+            let known = self.by_id.get(id);
+            known.is_none_or(|known| known.state != ExceptionState::Approved)
+        };
+        let past = self.past(now, retention_ms).filter(is_recorded);
+        let past: Vec<ExceptionId> = past.take(2).collect();
         past.into_iter().for_each(|id| self.remove(id));
     }
 }

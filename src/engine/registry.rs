@@ -169,6 +169,8 @@ pub enum RegistryAction {
     ChangeApproval(Box<ChangeApproval>),
     FailReference(Box<FailReference>),
     TellCardsOfLink(TellCardsOfLink),
+    /// Its time is over.
+    ExpireException(ExceptionId),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -240,6 +242,8 @@ pub enum RegistryEvent {
         to: ExceptionState,
         subject: super::exceptions::Subject,
         link: Option<LinkKey>,
+        /// The exception as it was.
+        of: Box<ControlException>,
     },
     DecisionEndpointPut {
         version: u64,
@@ -288,6 +292,11 @@ pub enum RegistryEvent {
     },
     ReferenceFailed,
     CardsOfLinkTold,
+    ExceptionExpired {
+        link: Option<LinkKey>,
+        /// The exception as it was.
+        of: Box<ControlException>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

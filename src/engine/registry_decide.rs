@@ -58,9 +58,9 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         RegistryAction::CreateCardholder(cardholder) => create_cardholder(registry, cardholder),
         RegistryAction::VerifyCardholder(id) => verify_cardholder(registry, *id),
         RegistryAction::SetLinkControls(set) => links::decide_set(registry, set),
-        RegistryAction::RequestException(_) | RegistryAction::ChangeException(_) => {
-            exceptions::decide(registry, command)
-        }
+        RegistryAction::RequestException(_)
+        | RegistryAction::ChangeException(_)
+        | RegistryAction::ExpireException(_) => exceptions::decide(registry, command),
         RegistryAction::PutDecisionEndpoint(endpoint) => {
             decision_endpoints::decide_put(&registry.view, endpoint)
         }
@@ -203,6 +203,9 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
         (RegistryAction::RequestException(wanted), RegistryEvent::ExceptionRequested { .. }) => {
             let wanted = Arc::new((**wanted).clone());
             registry.exceptions.put(wanted);
+        }
+        (RegistryAction::ExpireException(id), RegistryEvent::ExceptionExpired { .. }) => {
+            exceptions::apply_expired(registry, *id);
         }
         (action, RegistryEvent::WebhookProgressNoted) => {
             webhook_endpoints::apply(registry, command.at, action);

@@ -269,9 +269,16 @@ pub(super) fn apply_change(state: &mut State, change: &ChangeAccount) {
 
 pub(super) fn decide_low(state: &State, command: &Command, low: &NoteLowBalance) -> Outcome {
     let account = state.account_of_tree(command.root, low.account_id);
-    match account.filter(|account| falls_low(account)) {
-        Some(account) => Outcome::Event(Event::BalanceLow {
+    let fallen = account
+        .filter(|account| falls_low(account))
+        .and_then(|account| {
+            let watch = account.watch.as_deref()?;
+            Some((account, watch.low_below_minor?))
+        });
+    match fallen {
+        Some((account, below_minor)) => Outcome::Event(Event::BalanceLow {
             available_minor: account.available_minor(),
+            below_minor,
         }),
         None => Outcome::AlreadyDone,
     }

@@ -2,6 +2,7 @@
 //! is the business of `api`.
 
 pub mod conversion;
+pub mod lifts;
 pub mod payment;
 pub mod signer;
 pub mod text;

@@ -9,6 +9,7 @@ mod card_walk;
 pub mod clock;
 mod customer_waits;
 pub mod directory;
+mod exception_expiries;
 pub mod inbox;
 mod monthly_fees;
 pub mod recovery;

@@ -51,7 +51,7 @@ pub struct RegistryWorker {
 
 /// What has to be passed on to shards once the turn's records are in the journal.
 #[derive(Default)]
-struct Forward {
+pub(super) struct Forward {
     new_view: bool,
     to_shards: Vec<ToShard>,
     /// For whom all of it is.
@@ -62,10 +62,19 @@ impl RegistryWorker {
     pub fn run(mut self) -> Registry {
         let mut records = RecordBatch::new();
         self.stats.note_idempotency(&self.registry.idempotency);
-        while let RegistryMessage::Batch(batch) = self.outlet.wait() {
+        // A journal that has failed says so itself and ends the process.
+        while self.expire_exceptions(&mut records).is_ok() {
+            let message = match self.patience() {
+                Some(patience) => self.outlet.wait_at_most(patience),
+                None => Some(self.outlet.wait()),
+            };
+            let batch = match message {
+                Some(RegistryMessage::Batch(batch)) => batch,
+                Some(RegistryMessage::Stop) => break,
+                None => continue,
+            };
             let requests = batch.items.len();
             if self.serve_batch(batch, &mut records).is_err() {
-                // The journal has failed: it says so itself and ends the process.
                 break;
             }
             self.outlet.served(requests);
@@ -145,7 +154,7 @@ impl RegistryWorker {
     }
 
     /// The reply, or none where a shard gives it.
-    fn carry_out(
+    pub(super) fn carry_out(
         &mut self,
         token: Token,
         action: RegistryAction,

@@ -77,7 +77,8 @@ fn has_row(event: &RegistryEvent) -> bool {
         | RegistryEvent::CardsOfLinkTold
         | RegistryEvent::TokenRequested
         | RegistryEvent::FeeSchedulePut { .. }
-        | RegistryEvent::ExceptionChanged { .. } => false,
+        | RegistryEvent::ExceptionChanged { .. }
+        | RegistryEvent::ExceptionExpired { .. } => false,
         RegistryEvent::ProgramCreated { .. }
         | RegistryEvent::ProgramChanged { .. }
         | RegistryEvent::CardIssued { .. }

@@ -1,11 +1,13 @@
 //! What of a list a bound API key sees, as filters in SQL. The same of single objects is in `api::bounds`.
 
+use super::database::Value;
 use super::events::PlaceJson;
 use super::filters::{begins, is_linked};
 use super::seek::{Filter, Keys};
 use super::sql::Sql;
 use crate::engine::api_keys::{BoundLink, Bounds};
 use crate::engine::ids::AccountId;
+use serde_json::json;
 
 /// By which columns the rows of a table are told apart; what a table has no column for, its rows do not have.
 pub(super) struct Of {
@@ -35,7 +37,8 @@ impl Of {
     pub const EVENTS: Of = Of {
         program: Some("events.program_id"),
         account: Some("events.account_id"),
-        card: Some("events.card_id"),
+        // Of an account that names a card, the place says who sees it.
+        card: Some("events.object_id"),
     };
     pub const FEES: Of = Of {
         program: Some("fees.program_id"),
@@ -58,7 +61,7 @@ fn names(links: &[BoundLink]) -> LinkNames<'_> {
     names.collect()
 }
 
-/// What is of no card, and of the link itself: an exception of it. In the words of the index `events_of_links`.
+/// What is of no card, and of the link itself: an exception of it, what is asked of it. In the words of the index `events_of_links`.
 fn event_of_link(links: &[(&str, Option<&str>)]) -> Sql {
     let mut sql = Sql::of("(events.card_id IS NULL AND events.account_id IS NULL AND (");
     for (place, (link_type, id)) in links.iter().enumerate() {
@@ -72,11 +75,37 @@ fn event_of_link(links: &[(&str, Option<&str>)]) -> Sql {
     sql
 }
 
-/// Events of cards have the card as their object, those of links the exception. The column of both.
-fn by_object(keys: &mut Sql, links: &[(&str, Option<&str>)]) -> &'static str {
+fn event_of_no_own_card(links: &[(&str, Option<&str>)]) -> Sql {
+    Sql::either(&event_of_link(links), &event_of_own_account(links))
+}
+
+/// What is of the account of one card alone, and names that card: its place says who sees it.
+fn event_of_own_account(links: &[(&str, Option<&str>)]) -> Sql {
+    let mut sql = Sql::of("(events.card_id <> events.object_id AND (");
+    for (place, (link_type, id)) in links.iter().enumerate() {
+        // As `PlaceJson` has them. A quotation mark in a name has a stroke before it, so no name looks like this.
+        let mut begins = json!([link_type]).to_string();
+        begins.pop();
+        let as_json = match id {
+            Some(id) => json!([link_type, id]).to_string(),
+            None => begins + ",",
+        };
+        sql.push(if place > 0 { " OR " } else { "" });
+        // `LIKE` would take one letter for another.
+        sql.push("replace(events.place_json, ");
+        sql.bind(Value::Text(as_json));
+        sql.push(", '') <> events.place_json");
+    }
+    sql.push("))");
+    sql
+}
+
+/// The column by which the events of a link are found: `place_id` is the card, also of its account, and else the object, as
+/// an exception.
+fn by_place(keys: &mut Sql, links: &[(&str, Option<&str>)]) -> &'static str {
     keys.push(" UNION ALL SELECT DISTINCT object_id FROM events WHERE ");
     keys.append(&event_of_link(links));
-    "object_id"
+    "place_id"
 }
 
 /// Events of cards that have such a link, and of the link itself.
@@ -87,13 +116,13 @@ pub(super) fn of_linked_events(link_type: Option<&str>, id: Option<&str>) -> Opt
         link.push(" AND ");
         link.append(&Sql::equal("link_id", id));
     }
-    let linked = is_linked("events.card_id", Some(link_type), id);
+    let linked = is_linked("events.object_id", Some(link_type), id);
     let mut keys = Sql::of("SELECT card_id FROM card_links WHERE ");
     keys.append(&link);
     let names = [(link_type, id)];
-    let column = by_object(&mut keys, &names);
-    let clause = Sql::either(&linked, &event_of_link(&names));
-    Some(Filter::by_keys(clause, column, Keys::Asked(keys)))
+    let column = by_place(&mut keys, &names);
+    let clause = Sql::either(&linked, &event_of_no_own_card(&names));
+    Some(Filter::by_keys(clause, column, Keys::Asked(keys)).also_tells_apart())
 }
 
 /// The rows of a table that has these columns itself.
@@ -109,7 +138,7 @@ pub(super) fn of_rows(bounds: Option<&Bounds>, of: &Of) -> Vec<Filter> {
             let mut keys = Sql::of("SELECT card_id FROM card_links WHERE ");
             keys.append(&any_link(&bounds.links));
             let column = match of.is_of_events() {
-                true => by_object(&mut keys, &names(&bounds.links)),
+                true => by_place(&mut keys, &names(&bounds.links)),
                 false => column,
             };
             Filter::by_keys(clause, column, Keys::Asked(keys)).also_tells_apart()
@@ -205,7 +234,7 @@ fn within(bounds: &Bounds, of: &Of) -> Sql {
         let linked = of.card.map(|column| linked_to_any(column, &bounds.links));
         clauses.push(match linked {
             Some(linked) if of.is_of_events() => {
-                Sql::either(&linked, &event_of_link(&names(&bounds.links)))
+                Sql::either(&linked, &event_of_no_own_card(&names(&bounds.links)))
             }
             Some(linked) => linked,
             None => Sql::of(NOTHING),

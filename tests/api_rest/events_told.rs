@@ -11,18 +11,18 @@ use std::collections::BTreeSet;
 use std::sync::Barrier;
 
 /// What was told, oldest first.
-fn told(switch: &Switch, client: &Client, query: &str) -> Vec<Value> {
+pub fn told(switch: &Switch, client: &Client, query: &str) -> Vec<Value> {
     switch.projected();
     let page = client.get(&format!("/v1/events?limit=100{query}")).ok();
     page["data"].as_array().unwrap().clone()
 }
 
-fn types(told: &[Value]) -> Vec<&str> {
+pub fn types(told: &[Value]) -> Vec<&str> {
     let types = told.iter().map(|event| event["type"].as_str().unwrap());
     types.collect()
 }
 
-fn subscribe(client: &Client, body: Value) -> String {
+pub fn subscribe(client: &Client, body: Value) -> String {
     client.post("/v1/webhook_endpoints", body).created()
 }
 

@@ -16,6 +16,7 @@ mod error_codes;
 #[path = "../support/event_data.rs"]
 mod event_data;
 mod events_described;
+mod events_of_cards;
 mod events_told;
 mod exceptions;
 mod fees;

@@ -117,7 +117,7 @@ const ELSEWHERE: [(&str, &str); 4] = [
 ];
 
 /// Types of events that the walk gives no cause for.
-const NOT_TOLD_HERE: [&str; 11] = [
+const NOT_TOLD_HERE: [&str; 15] = [
     "card.renewed",
     "card.expired",
     "card.verification_tries_exceeded",
@@ -125,8 +125,12 @@ const NOT_TOLD_HERE: [&str; 11] = [
     "transfer.returned",
     "transfer.failed",
     "balance.low",
+    "authorization.requested",
+    "authentication.succeeded",
+    "authentication.failed",
     "authorization.partially_approved",
     "transaction.over_cleared",
+    "exception.expired",
     "approval.failed",
     "webhook_endpoint.disabled",
 ];

@@ -1,16 +1,14 @@
 //! What the `data` of each type of event holds: where it happened, and what it is about under the name of the object. Other
 //! groups have the objects that routes answer with.
 
+use super::control_events;
 use super::schema::{
     Fields, amount, answer, currency, either, id, list, moment, named, noted, number, of_type,
-    open_word, or_null, said, words,
+    open_word, or_null, said, unset, words,
 };
 use crate::engine::command::ReleaseCause;
-use crate::engine::exceptions::ExceptionState;
 use crate::engine::reissue::ReissueReason;
-use crate::engine::risk::rule::RuleState;
 use crate::engine::shipping::ShippingStatus;
-use crate::engine::webhook_endpoints::WebhookState;
 use crate::store::events::types::EventType;
 use crate::store::rows::ReversalResultName;
 use serde_json::{Map, Value, json};
@@ -61,8 +59,10 @@ pub fn data_of(event: EventType) -> EventData {
         | CardBlocked
         | CardRenewed
         | CardExpired
-        | CardVerificationTriesExceeded
-        | LimitUpdated => of("CardEventData", vec![card_member()]),
+        | CardVerificationTriesExceeded => of("CardEventData", vec![card_member()]),
+        LimitUpdated => {
+            of("LimitUpdatedEventData", vec![("owner", owner())]).or(vec![card_member()])
+        }
         CardFrozen | CardUnfrozen | CardClosed => {
             let cause = noted(
                 named("LinkRef"),
@@ -89,10 +89,17 @@ pub fn data_of(event: EventType) -> EventData {
         TransferSettled | TransferReturned | TransferFailed => {
             of("TransferEventData", vec![("transfer", named("Transfer"))])
         }
-        BalanceUpdated => of("BalanceUpdatedEventData", vec![("balance", balance())]),
+        BalanceUpdated => {
+            let note = "The payment that moved it, where one did.";
+            let by = noted(or_null(id("auth")), note);
+            of(
+                "BalanceUpdatedEventData",
+                vec![("balance", balance()), ("authorization_id", by)],
+            )
+        }
         BalanceLow => of("BalanceLowEventData", vec![("balance", low_balance())]),
         FeeCharged => of("FeeEventData", vec![("fee", named("Fee"))]),
-        _ => of_payment(event).unwrap_or_else(|| of_control(event)),
+        _ => of_payment(event).unwrap_or_else(|| control_events::of_control(event)),
     }
 }
 
@@ -140,9 +147,17 @@ fn of_payment(event: EventType) -> Option<EventData> {
     use EventType::*;
     let authorization = || ("authorization", named("Authorization"));
     Some(match event {
-        AuthorizationApproved | AuthorizationPartiallyApproved | AuthorizationUpdated => {
-            of("AuthorizationEventData", vec![authorization()])
-        }
+        AuthorizationRequested
+        | AuthorizationApproved
+        | AuthorizationPartiallyApproved
+        | AuthorizationUpdated => of("AuthorizationEventData", vec![authorization()]),
+        AuthenticationSucceeded | AuthenticationFailed => of(
+            "AuthenticationEventData",
+            vec![
+                ("authentication", authentication()),
+                ("authorization_id", id("auth")),
+            ],
+        ),
         AuthorizationDeclined => {
             let either = either(vec![named("Authorization"), named("AuthorizationInShort")]);
             let note = "In short for who may hear of declines and not see authorizations.";
@@ -179,90 +194,7 @@ fn of_payment(event: EventType) -> Option<EventData> {
     })
 }
 
-/// What people and the process do to what is no card, account or payment.
-fn of_control(event: EventType) -> EventData {
-    use EventType::*;
-    match event {
-        RulePromoted => {
-            let rule = short("rule", "rule", ("state", RuleState::Active.name()));
-            of("RuleEventData", vec![("rule", answer(rule, Vec::new()))])
-        }
-        ExceptionRequested | ExceptionApproved | ExceptionRejected | ExceptionEnded => {
-            of_exception(event)
-        }
-        ApprovalRequested => {
-            let mut all = short("appr", "approval", ("status", "pending"));
-            all.extend([
-                ("program_id", id("prog")),
-                ("requested_by", named("Signer")),
-                ("expires_at", moment()),
-            ]);
-            of(
-                "ApprovalRequestedEventData",
-                vec![("approval", answer(all, Vec::new()))],
-            )
-        }
-        ApprovalApproved | ApprovalRejected | ApprovalCancelled => {
-            let mut all = short("appr", "approval", ("status", "approved"));
-            all.push(("decided_by", named("Signer")));
-            of(
-                "ApprovalDecidedEventData",
-                vec![("approval", answer(all, Vec::new()))],
-            )
-        }
-        ApprovalFailed => {
-            let all = short("appr", "approval", ("status", "failed"));
-            of(
-                "ApprovalFailedEventData",
-                vec![("approval", answer(all, Vec::new()))],
-            )
-        }
-        // All others are named above: a test holds each type against what is told of it.
-        _ => {
-            let state = ("status", WebhookState::Gone.name());
-            let endpoint = short("we", "webhook_endpoint", state);
-            of(
-                "WebhookEndpointEventData",
-                vec![("webhook_endpoint", answer(endpoint, Vec::new()))],
-            )
-        }
-    }
-}
-
-fn of_exception(event: EventType) -> EventData {
-    let of_state = |name, state: ExceptionState, fields: Fields| {
-        let mut all = short("exc", "exception", ("state", state.name()));
-        all.extend(fields);
-        of(name, vec![("exception", answer(all, Vec::new()))])
-    };
-    let by = |name| vec![(name, named("Signer"))];
-    match event {
-        EventType::ExceptionApproved => {
-            let state = ExceptionState::Approved;
-            of_state("ExceptionApprovedEventData", state, by("approved_by"))
-        }
-        EventType::ExceptionRejected => {
-            let state = ExceptionState::Rejected;
-            of_state("ExceptionRejectedEventData", state, by("rejected_by"))
-        }
-        EventType::ExceptionEnded => {
-            let state = ExceptionState::Ended;
-            of_state("ExceptionEndedEventData", state, by("ended_by"))
-        }
-        _ => {
-            let fields = vec![
-                ("reason", said("business trip to Tokyo")),
-                ("requested_by", named("Signer")),
-                ("starts_at", moment()),
-                ("ends_at", moment()),
-            ];
-            let state = ExceptionState::Requested;
-            of_state("ExceptionRequestedEventData", state, fields)
-        }
-    }
-}
-
-fn of(name: &'static str, always: Fields) -> EventData {
+pub(super) fn of(name: &'static str, always: Fields) -> EventData {
     EventData {
         name,
         always,
@@ -275,15 +207,6 @@ impl EventData {
         self.sometimes = sometimes;
         self
     }
-}
-
-/// Id, kind and state of an object; by its id the rest can be asked for.
-fn short(prefix: &str, object: &str, (state, example): (&'static str, &str)) -> Fields {
-    vec![
-        ("id", id(prefix)),
-        ("object", of_type(object)),
-        (state, said(example)),
-    ]
 }
 
 /// The place of an event, with what it is about.
@@ -321,7 +244,7 @@ pub fn place() -> Fields {
             "sequence",
             noted(
                 number(17),
-                "Among the events of its card, else of its account, else of what it is about; from 1.",
+                "Among the events of its card, or of its account where it tells of that, else of what it is about; from 1.",
             ),
         ),
     ]
@@ -357,6 +280,36 @@ fn event() -> Value {
     )
 }
 
+/// What a request says of 3-D Secure, as the step `three_ds` of its authorization has it.
+fn authentication() -> Value {
+    answer(
+        vec![
+            ("object", of_type("authentication")),
+            ("eci", or_null(said("05"))),
+            ("authentication", open_word(&["authenticated", "failed"])),
+            (
+                "cryptogram",
+                open_word(&["absent", "present", "valid", "invalid"]),
+            ),
+            ("exemption", unset(said("low_value"))),
+            ("initiated_by", open_word(&["cardholder", "merchant"])),
+        ],
+        Vec::new(),
+    )
+}
+
+/// Whose controls were changed.
+fn owner() -> Value {
+    let owners = ["card", "account", "link", "program"];
+    answer(
+        vec![
+            ("object", open_word(&owners)),
+            ("id", said("card_0h2k9m4p7r1t3")),
+        ],
+        vec![("type", noted(said("project"), "Of a linked object."))],
+    )
+}
+
 fn card_member() -> (&'static str, Value) {
     ("card", named("CardOfEvent"))
 }
@@ -373,6 +326,10 @@ fn card() -> Value {
             ("type", open_word(&["virtual", "physical"])),
             ("status", open_word(&super::cards::CARD_STATUSES)),
             ("own_status", open_word(&super::cards::CARD_STATUSES)),
+            (
+                "status_reason",
+                unset(open_word(&["lost", "stolen", "fraud"])),
+            ),
             ("first6", said("411111")),
             ("last4", said("1111")),
             ("exp_month", number(11)),
@@ -482,7 +439,17 @@ fn balance() -> Value {
 
 fn low_balance() -> Value {
     answer(
-        vec![("account_id", id("acct")), ("available", amount())],
+        vec![
+            ("account_id", id("acct")),
+            ("available", amount()),
+            (
+                "below",
+                noted(
+                    amount(),
+                    "The `below` of the account's `low_balance`, as it was then.",
+                ),
+            ),
+        ],
         Vec::new(),
     )
 }

@@ -5,6 +5,7 @@ mod approvals;
 mod calls;
 mod card_batches;
 mod cards;
+mod control_events;
 mod controls;
 mod deciding;
 mod document;

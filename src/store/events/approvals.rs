@@ -1,19 +1,32 @@
 //! The events of approvals. Those of all other records are in `derive.rs`.
 
-use super::fold::{Draft, Subject};
+use super::about::Subject;
+use super::fold::Draft;
 use super::types::EventType;
 use crate::engine::approvals::{
     Approval, ApprovalChange, ApprovalPlace, ApprovalState, ChangeApproval, GuardedWrite,
 };
 use crate::engine::ids::ApprovalId;
+use crate::engine::registry::LinkKey;
 use crate::json::signer::signer as signer_json;
 use serde_json::json;
 
-/// Whoever hears of the card or the account that is to be changed hears of it, or else of the program.
+/// Whoever hears of the card, the account or the linked object that is to be changed hears of it, or else of the program.
 fn subject(id: ApprovalId, place: &ApprovalPlace) -> Subject {
     match place.write {
         GuardedWrite::ChangeCard(id) => Subject::Card(id),
         GuardedWrite::TopUp(id) | GuardedWrite::ChangeAccount(id) => Subject::Account(id),
+        GuardedWrite::SetLinkControls {
+            ref link_type,
+            id: ref link_id,
+        } => {
+            let key = LinkKey {
+                program_id: place.program_id,
+                link_type: link_type.clone(),
+                id: link_id.clone(),
+            };
+            Subject::OfLink(key, id.to_string())
+        }
         _ => Subject::OfProgram(place.program_id, id.to_string()),
     }
 }

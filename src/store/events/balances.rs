@@ -1,15 +1,17 @@
 //! What records move of accounts, and the limits that they bring near their end.
 
-use super::fold::{Draft, EventContext, Subject};
+use super::about::Subject;
+use super::fold::{Draft, EventContext};
 use super::types::EventType;
 use crate::engine::event::{Event, LedgerAccount, Posting};
-use crate::engine::ids::AccountId;
+use crate::engine::ids::{AccountId, CardId};
 use crate::engine::record::Record;
 use crate::engine::registry::RegistryAction;
 use crate::engine::trace::{Detail, Step, StepResult, TraceStep};
 use crate::store::effect::effect_of;
 use crate::store::from_fees::charges_of;
-use crate::store::from_message::{request_of, resolved_of};
+use crate::store::from_message::{authorization_id_of, request_of, resolved_of};
+use crate::store::from_posting::transaction_of;
 use crate::store::rows::{AuthorizationResult, AuthorizationRow};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -53,6 +55,7 @@ pub(super) fn balances_updated(context: &EventContext, record: &Record) -> Vec<D
     if !endpoints.any(|(_, endpoint)| endpoint.wants_type(name)) {
         return Vec::new();
     }
+    let by = moved_by(context, record);
     let draft = |(id, (posted, held)): (AccountId, (i64, i64))| {
         let account = context.accounts.get(&id)?;
         let balance = json!({
@@ -65,11 +68,42 @@ pub(super) fn balances_updated(context: &EventContext, record: &Record) -> Vec<D
         });
         Some(Draft {
             event_type: EventType::BalanceUpdated,
-            subject: Subject::Account(id),
-            content: vec![("balance", balance)],
+            subject: match by.card_id {
+                Some(card_id) => Subject::Moved(id, card_id),
+                None => Subject::Account(id),
+            },
+            content: vec![
+                ("balance", balance),
+                ("authorization_id", json!(by.authorization_id)),
+            ],
         })
     };
     moves_of(record).into_iter().filter_map(draft).collect()
+}
+
+/// What moved the money of a record: a payment, or what a card is charged.
+#[derive(Default)]
+struct MovedBy {
+    card_id: Option<CardId>,
+    authorization_id: Option<String>,
+}
+
+fn moved_by(context: &EventContext, record: &Record) -> MovedBy {
+    let changed = effect_of(record).and_then(|effect| effect.changes().next());
+    let own = authorization_id_of(record);
+    let posted = transaction_of(record).map(|(_, id)| id);
+    let id = own.or(posted).or(changed.map(|(id, _)| id));
+    let Some(row) = id.and_then(|id| context.authorizations.get(&id)) else {
+        let charged = charges_of(record).iter().find_map(|charge| charge.card_id);
+        return MovedBy {
+            card_id: charged.filter(|id| context.cards.contains_key(id)),
+            authorization_id: None,
+        };
+    };
+    MovedBy {
+        card_id: Some(row.card_id).filter(|id| context.cards.contains_key(id)),
+        authorization_id: Some(row.id.to_string()),
+    }
 }
 
 /// From which parts of what is allowed on limits are told of, as a program is made or changed.

@@ -3,7 +3,7 @@
 use super::fold::EventContext;
 use crate::engine::command::{Action, Command};
 use crate::engine::event::Event;
-use crate::engine::ids::{CardId, LinkId};
+use crate::engine::ids::{AccountId, CardId, LinkId};
 use crate::engine::registry::IssueCard;
 use crate::engine::shipping::ShippingStatus;
 use crate::json::trace::{OwnerNames, to_json_with_names};
@@ -40,7 +40,32 @@ impl EventContext {
         // As they are read back.
         links.sort();
         self.links.insert(row.id, links);
+        self.note_card(row);
+    }
+
+    pub(super) fn note_card(&mut self, row: CardRow) {
+        if let Some(before) = row.replacement_for {
+            self.replaced_by.insert(before, row.id);
+        }
         self.cards.insert(row.id, row);
+    }
+
+    /// The card that an account was opened for (`funding: own`): the one that has now taken the place of the first. The id
+    /// of such an account was reserved right after that of its first card; no other account's is.
+    pub(super) fn card_of_own_account(&self, id: AccountId) -> Option<CardId> {
+        let first = self.cards.get(&first_card_of(id)?)?;
+        if first.account_id != id {
+            return None;
+        }
+        let mut last = first.id;
+        while let Some(next) = self.replaced_by.get(&last) {
+            // Later cards have greater ids: it comes to an end.
+            if *next <= last {
+                break;
+            }
+            last = *next;
+        }
+        Some(last)
     }
 
     pub(super) fn take_in_card_change(&mut self, command: &Command, event: &Event) {
@@ -85,6 +110,11 @@ impl EventContext {
             _ => {}
         }
     }
+}
+
+/// The card that an account was opened for, if it was for one.
+pub(super) fn first_card_of(account_id: AccountId) -> Option<CardId> {
+    Some(CardId(account_id.0.checked_sub(1)?))
 }
 
 /// An event is for all who see the card.

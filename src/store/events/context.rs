@@ -1,7 +1,8 @@
 //! What the events of a run of records need to know of rows that were there before, and reading it.
 
 use super::balances;
-use super::fold::{EventContext, link_text};
+use super::cards::first_card_of;
+use super::fold::{EventContext, link_text, text_of};
 use super::links::{Piece, link_status};
 use super::row::{EventCountRow, LinkStateRow, UntoldLinkChangeRow, WebhookEndpointRow};
 use crate::engine::approvals::{ApprovalPlace, GuardedWrite};
@@ -122,11 +123,11 @@ impl Needs {
             }
             Record::Registry { command, event, .. } => {
                 self.note_registry(&command.action);
-                if let RegistryEvent::ExceptionChanged { subject, .. } = event {
-                    self.note_exception(*subject);
-                }
-                if let RegistryEvent::ApprovalChanged { place, .. } = event {
-                    self.note_approval(place);
+                match event {
+                    RegistryEvent::ExceptionChanged { of, .. }
+                    | RegistryEvent::ExceptionExpired { of, .. } => self.note_exception(of.subject),
+                    RegistryEvent::ApprovalChanged { place, .. } => self.note_approval(place),
+                    _ => {}
                 }
             }
         }
@@ -161,6 +162,7 @@ impl Needs {
             Action::ChangeCardStatus(change) => drop(self.cards.insert(change.card_id)),
             Action::ChangeShipping(change) => drop(self.cards.insert(change.card_id)),
             Action::ChangeCardControls(change) => drop(self.cards.insert(change.card_id)),
+            Action::ChangeAccount(change) => drop(self.accounts.insert(change.account_id)),
             _ => {}
         }
     }
@@ -219,6 +221,11 @@ impl Needs {
                 self.note_exception(wanted.subject);
             }
             RegistryAction::ChangeException(change) => {
+                self.others.insert(change.id.to_string());
+            }
+            RegistryAction::ExpireException(id) => drop(self.others.insert(id.to_string())),
+            RegistryAction::SetLinkControls(set) => drop(self.others.insert(text_of(&set.key))),
+            RegistryAction::ChangeProgram(change) => {
                 self.others.insert(change.id.to_string());
             }
             RegistryAction::RequestApproval(wanted) => {
@@ -289,13 +296,13 @@ impl Store {
             let cards = self.cards_linked_to(key, CardId::default(), CARDS_MAX);
             needs.cards.extend(cards.await?);
         }
+        let firsts = needs.accounts.iter().copied().filter_map(first_card_of);
+        needs.cards.extend(firsts);
         needs.cards.remove(&CardId::default());
+        let of_own = std::mem::take(&mut needs.accounts);
+        self.learn_cards(context, &mut needs, &of_own).await?;
+        needs.accounts.extend(of_own);
         let ids = texts(&needs.cards);
-        for row in self.rows_of::<CardRow>("id", &ids).await? {
-            needs.accounts.insert(row.account_id);
-            context.links.entry(row.id).or_default();
-            context.cards.insert(row.id, row);
-        }
         for row in self.rows_of::<CardLinkRow>("card_id", &ids).await? {
             let link = (row.link_type, row.link_id);
             context.link_names.insert(row.number, link.clone());
@@ -305,8 +312,7 @@ impl Store {
         self.learn_accounts(context, &needs.accounts).await?;
         self.learn_limit_thresholds(context).await?;
         let of_issued = needs.link_states.iter();
-        let text = |key: &LinkKey| link_text(key.program_id, &key.link_type, &key.id);
-        let mut keys: BTreeSet<String> = of_issued.chain(&needs.links).map(text).collect();
+        let mut keys: BTreeSet<String> = of_issued.chain(&needs.links).map(text_of).collect();
         for (id, links) in &context.links {
             if let Some(card) = context.cards.get(id) {
                 let own = links
@@ -327,6 +333,34 @@ impl Store {
             context.counts.insert(row.object_id, row.events);
         }
         context.learned = objects.into_iter().collect();
+        Ok(())
+    }
+
+    /// Cards, and of the first ones of these accounts those that were issued in their place.
+    async fn learn_cards(
+        &self,
+        context: &mut EventContext,
+        needs: &mut Needs,
+        of_own: &BTreeSet<AccountId>,
+    ) -> Result<(), StoreError> {
+        let (mut key, mut ids) = ("id", texts(&needs.cards));
+        while !ids.is_empty() {
+            let mut of_chains = Vec::new();
+            for row in self.rows_of::<CardRow>(key, &ids).await? {
+                let is_first = first_card_of(row.account_id) == Some(row.id);
+                // Later cards have greater ids: it comes to an end.
+                let is_later = row.replacement_for.is_some_and(|before| before < row.id);
+                let is_next = key != "id" && is_later;
+                if is_next || is_first && of_own.contains(&row.account_id) {
+                    of_chains.push(row.id.to_string());
+                }
+                needs.cards.insert(row.id);
+                needs.accounts.insert(row.account_id);
+                context.links.entry(row.id).or_default();
+                context.note_card(row);
+            }
+            (key, ids) = ("replacement_for", of_chains);
+        }
         Ok(())
     }
 

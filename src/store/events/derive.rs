@@ -1,26 +1,26 @@
 //! Which events a record is: types and contents. Where they happened and who wants them is `fold.rs`.
 
+use super::about::Subject;
 use super::approvals;
 use super::balances;
-use super::fold::{Content, Draft, EventContext, Subject};
+use super::exceptions;
+use super::fold::{Content, Draft, EventContext, text_of};
 use super::links;
 use super::money;
 use super::tokens;
 use super::types::EventType;
 use crate::engine::command::{Action, StatusChange};
 use crate::engine::event::{Event, Flags, ResolvedTo};
-use crate::engine::exceptions::{
-    ChangeException, ControlException, ExceptionState, Subject as ExceptionSubject,
-};
-use crate::engine::ids::{AuthorizationId, ExceptionId, WebhookEndpointId};
+use crate::engine::ids::{AuthorizationId, WebhookEndpointId};
 use crate::engine::record::Record;
-use crate::engine::registry::{LinkKey, RegistryAction, RegistryEvent};
+use crate::engine::registry::{RegistryAction, RegistryEvent};
 use crate::engine::reissue::ReplaceCard;
 use crate::engine::risk::rule::RuleState;
 use crate::engine::shipping::ShippingStatus;
 use crate::engine::state::{AccountStatus, CardStatus};
+use crate::engine::three_ds::Authentication;
 use crate::engine::verification_tries::is_last_try;
-use crate::json::signer::signer;
+use crate::json::three_ds;
 use crate::store::from_fees;
 use crate::store::from_message::{
     advice_of, request_of, resolved_of, reversal_row, undoing_of, withheld_of,
@@ -36,6 +36,7 @@ use serde_json::json;
 /// The events of a record, whose own rows and changes the context has taken in already.
 pub(super) fn of_record(context: &EventContext, sequence: Sequence, record: &Record) -> Vec<Draft> {
     let mut drafts = of_message(context, sequence, record);
+    drafts.extend(of_authentication(context, record));
     drafts.extend(of_transaction(context, sequence, record));
     drafts.extend(balances::thresholds_reached(context, record));
     match record {
@@ -80,7 +81,7 @@ fn of_message(context: &EventContext, sequence: Sequence, record: &Record) -> Ve
         };
         return match (of_result(row), &authorized.increased) {
             // The customer decides first.
-            (None, _) => Vec::new(),
+            (None, _) => one(id, EventType::AuthorizationRequested),
             (Some(EventType::AuthorizationDeclined), _) => {
                 one(id, EventType::AuthorizationDeclined)
             }
@@ -127,6 +128,27 @@ fn of_message(context: &EventContext, sequence: Sequence, record: &Record) -> Ve
         return drafts;
     }
     Vec::new()
+}
+
+/// What a request says of the authentication of its cardholder.
+fn of_authentication(context: &EventContext, record: &Record) -> Option<Draft> {
+    let (authorize, _) = request_of(record)?;
+    let event_type = match authorize.three_ds.authentication {
+        Authentication::Authenticated => EventType::AuthenticationSucceeded,
+        Authentication::Failed => EventType::AuthenticationFailed,
+        _ => return None,
+    };
+    let row = context.authorizations.get(&authorize.authorization_id)?;
+    let mut said = three_ds::said(&authorize.three_ds, authorize.initiated_by_merchant);
+    said["object"] = json!("authentication");
+    Some(Draft {
+        event_type,
+        subject: Subject::Payment(row.card_id, row.account_id),
+        content: vec![
+            ("authentication", said),
+            ("authorization_id", json!(row.id.to_string())),
+        ],
+    })
 }
 
 fn of_result(row: &AuthorizationRow) -> Option<EventType> {
@@ -244,7 +266,16 @@ fn of_shard(context: &EventContext, action: &Action, event: &Event) -> Vec<Draft
             })
         }
         (Action::ChangeCardControls(change), Event::CardControlsChanged) => {
-            context.about_card(change.card_id, EventType::LimitUpdated)
+            let draft = context.about_card(change.card_id, EventType::LimitUpdated);
+            draft.map(|mut draft| {
+                let owner = json!({ "object": "card", "id": change.card_id.to_string() });
+                draft.content.push(("owner", owner));
+                draft
+            })
+        }
+        (Action::ChangeAccount(change), Event::AccountChanged) if change.controls.is_some() => {
+            let id = change.account_id;
+            Some(controls_changed("account", id, Subject::Account(id)))
         }
         (Action::ReleaseHold(release), Event::HoldReleased { .. }) => {
             let id = release.authorization_id;
@@ -257,6 +288,15 @@ fn of_shard(context: &EventContext, action: &Action, event: &Event) -> Vec<Draft
         _ => None,
     };
     draft.into_iter().collect()
+}
+
+/// The controls of what is no card.
+fn controls_changed(object: &str, id: impl ToString, subject: Subject) -> Draft {
+    Draft {
+        event_type: EventType::LimitUpdated,
+        subject,
+        content: vec![("owner", json!({ "object": object, "id": id.to_string() }))],
+    }
 }
 
 fn of_replaced(context: &EventContext, replace: &ReplaceCard) -> Vec<Draft> {
@@ -330,17 +370,27 @@ fn of_registry(
             )],
         }),
         (RegistryAction::RequestException(wanted), RegistryEvent::ExceptionRequested { link }) => {
-            let subject = of_exception(wanted.id, wanted.subject, link.as_ref());
-            Some(of_requested_exception(wanted, subject))
+            Some(exceptions::of_requested(wanted, link.as_ref()))
         }
         (
             RegistryAction::ChangeException(change),
-            RegistryEvent::ExceptionChanged {
-                to, subject, link, ..
-            },
-        ) => {
-            let subject = of_exception(change.id, *subject, link.as_ref());
-            of_changed_exception(change, *to, subject)
+            RegistryEvent::ExceptionChanged { to, link, of, .. },
+        ) => exceptions::of_changed((change, *to), of, link.as_ref()),
+        (RegistryAction::ExpireException(_), RegistryEvent::ExceptionExpired { of, link }) => {
+            Some(exceptions::of_expired(of, link.as_ref()))
+        }
+        (RegistryAction::ChangeProgram(change), RegistryEvent::ProgramChanged { .. })
+            if change.controls.is_some() =>
+        {
+            let subject = Subject::OfProgram(change.id, change.id.to_string());
+            Some(controls_changed("program", change.id, subject))
+        }
+        (RegistryAction::SetLinkControls(set), RegistryEvent::LinkControlsSet { .. }) => {
+            let key = &set.key;
+            let subject = Subject::OfLink(key.clone(), text_of(key));
+            let mut draft = controls_changed("link", &key.id, subject);
+            draft.content[0].1["type"] = json!(key.link_type);
+            Some(draft)
         }
         (RegistryAction::RequestApproval(wanted), RegistryEvent::ApprovalChanged { .. }) => {
             Some(approvals::of_requested(wanted))
@@ -385,55 +435,4 @@ fn of_endpoint(context: &EventContext, id: WebhookEndpointId) -> Subject {
         Some([one]) => Subject::OfProgram(*one, id.to_string()),
         _ => Subject::Other(id.to_string()),
     }
-}
-
-/// Who sees what an exception is about hears of it.
-fn of_exception(id: ExceptionId, about: ExceptionSubject, link: Option<&LinkKey>) -> Subject {
-    match (about, link) {
-        (ExceptionSubject::Card(id), _) => Subject::Card(id),
-        (ExceptionSubject::Account(id), _) => Subject::Account(id),
-        (ExceptionSubject::Link(_), Some(link)) => Subject::OfLink(link.clone(), id.to_string()),
-        (ExceptionSubject::Link(_), None) => Subject::Other(id.to_string()),
-    }
-}
-
-fn of_requested_exception(wanted: &ControlException, subject: Subject) -> Draft {
-    let exception = json!({
-        "id": wanted.id.to_string(),
-        "object": "exception",
-        "state": ExceptionState::Requested.name(),
-        "reason": wanted.reason,
-        "requested_by": signer(&wanted.requested_by),
-        "starts_at": wanted.starts_at.to_string(),
-        "ends_at": wanted.ends_at.to_string(),
-    });
-    Draft {
-        event_type: EventType::ExceptionRequested,
-        subject,
-        content: vec![("exception", exception)],
-    }
-}
-
-fn of_changed_exception(
-    change: &ChangeException,
-    to: ExceptionState,
-    subject: Subject,
-) -> Option<Draft> {
-    let (event_type, by) = match to {
-        ExceptionState::Requested => return None,
-        ExceptionState::Approved => (EventType::ExceptionApproved, "approved_by"),
-        ExceptionState::Rejected => (EventType::ExceptionRejected, "rejected_by"),
-        ExceptionState::Ended => (EventType::ExceptionEnded, "ended_by"),
-    };
-    let exception = json!({
-        "id": change.id.to_string(),
-        "object": "exception",
-        "state": to.name(),
-        by: signer(&change.by),
-    });
-    Some(Draft {
-        event_type,
-        subject,
-        content: vec![("exception", exception)],
-    })
 }

@@ -1,6 +1,7 @@
 //! Records become events: what they need to know is kept here as the records change it, who wants them is asked, and
 //! each is numbered among the events of its object.
 
+use super::about::{About, Subject};
 use super::balances;
 use super::cards::owner_names;
 use super::derive;
@@ -36,57 +37,14 @@ pub(super) struct Draft {
     pub content: Content,
 }
 
-/// What an event is about.
-pub(super) enum Subject {
-    Card(CardId),
-    /// Of a card, on this account; the card may be nobody's.
-    Payment(CardId, Option<AccountId>),
-    Account(AccountId),
-    /// What belongs to no program, by its id.
-    Other(String),
-    /// What is of a program, or of a linked object, and of no card or account.
-    OfProgram(ProgramId, String),
-    OfLink(LinkKey, String),
-}
-
-impl Subject {
-    /// Its card, its account, and the id of the object among whose events it is numbered.
-    fn ids(self, context: &EventContext) -> (Option<CardId>, Option<AccountId>, String) {
-        match self {
-            Subject::Card(id) => {
-                let account_id = context.cards.get(&id).map(|card| card.account_id);
-                (Some(id), account_id, id.to_string())
-            }
-            Subject::Payment(card_id, account_id) if card_id != CardId::default() => {
-                (Some(card_id), account_id, card_id.to_string())
-            }
-            Subject::Payment(_, account_id) => (None, account_id, "unknown_card".to_owned()),
-            Subject::Account(id) => (None, Some(id), id.to_string()),
-            Subject::Other(object_id)
-            | Subject::OfProgram(_, object_id)
-            | Subject::OfLink(_, object_id) => (None, None, object_id),
-        }
-    }
-
-    /// The program and the link of what is of no card or account.
-    fn of_no_card(&self) -> (Option<ProgramId>, Option<(String, String)>) {
-        match self {
-            Subject::OfProgram(program_id, _) => (Some(*program_id), None),
-            Subject::OfLink(link, _) => {
-                let named = (link.link_type.to_string(), link.id.to_string());
-                (Some(link.program_id), Some(named))
-            }
-            _ => (None, None),
-        }
-    }
-}
-
 /// What events need to know of rows: as the tables have them, and as the records before leave them.
 #[derive(Debug, Default)]
 pub struct EventContext {
     /// Who has subscribed.
     pub endpoints: BTreeMap<WebhookEndpointId, (Sequence, WebhookEndpoint)>,
     pub cards: HashMap<CardId, CardRow>,
+    /// The card that was issued in the place of one.
+    pub replaced_by: HashMap<CardId, CardId>,
     /// Types and ids.
     pub links: HashMap<CardId, Vec<(String, String)>>,
     /// Of the links of those cards.
@@ -112,6 +70,10 @@ pub struct EventContext {
 /// A linked object as one text.
 pub fn link_text(program_id: ProgramId, link_type: &str, id: &str) -> String {
     format!("{program_id}/{link_type}/{id}")
+}
+
+pub(super) fn text_of(key: &LinkKey) -> String {
+    link_text(key.program_id, &key.link_type, &key.id)
 }
 
 impl EventContext {
@@ -330,8 +292,7 @@ impl<'a> EventFold<'a> {
                 self.endpoints_changed.insert(*id);
             }
             (RegistryAction::ChangeLinkStatus(change), RegistryEvent::LinkStatusChanged { .. }) => {
-                let key = &change.key;
-                let text = link_text(key.program_id, &key.link_type, &key.id);
+                let text = text_of(&change.key);
                 let state = (change.to, sequence);
                 context.link_states.insert(text.clone(), state);
                 self.link_states_changed.insert(text);
@@ -342,18 +303,18 @@ impl<'a> EventFold<'a> {
 
     fn emit(&mut self, id: EventId, record: &Record, draft: Draft) {
         let context = &mut *self.context;
-        let (of_program, of_link) = draft.subject.of_no_card();
-        let (card_id, account_id, object_id) = draft.subject.ids(context);
-        let program_id = match (card_id, account_id) {
-            (Some(id), _) => context.cards.get(&id).map(|card| card.program_id),
-            (None, Some(id)) => context.accounts.get(&id).map(|account| account.program_id),
-            (None, None) => of_program,
-        };
-        let links = card_id.and_then(|id| context.links.get(&id)).cloned();
+        let About {
+            card_id,
+            account_id,
+            program_id,
+            object_id,
+            links,
+            seen_by,
+        } = About::of(draft.subject, context);
         let accounts = account_id.map_or_else(Vec::new, |id| context.accounts_above(id));
         let place = PlaceJson {
             accounts: accounts.iter().map(ToString::to_string).collect(),
-            links: links.unwrap_or_else(|| of_link.into_iter().collect()),
+            links: seen_by,
         };
         let name = draft.event_type.name();
         let mut endpoints = context.endpoints.values();
@@ -374,12 +335,12 @@ impl<'a> EventFold<'a> {
         let count = context.counts.entry(object_id.clone()).or_default();
         *count += 1;
         let object_sequence = *count;
-        let mut data = flat_links(&place.links);
+        let mut data = flat_links(&links);
         let mut put = |name: &str, value: Value| drop(data.insert(name.to_owned(), value));
         put("card_id", json!(card_id.map(|id| id.to_string())));
         put("balance_id", json!(account_id.map(|id| id.to_string())));
         put("program_id", json!(program_id.map(|id| id.to_string())));
-        put("links", links_json(&place.links));
+        put("links", links_json(&links));
         put("sequence", object_sequence.into());
         let content = draft.content.into_iter();
         content.for_each(|(name, value)| put(name, value));

@@ -1,11 +1,13 @@
 //! What of the journal others hear of: events, as rows that are written in the transaction of their record, and only
 //! where somebody has subscribed to them. Delivering them lives in `webhooks`.
 
+mod about;
 mod approvals;
 mod balances;
 mod cards;
 mod context;
 mod derive;
+mod exceptions;
 mod fold;
 mod links;
 mod money;

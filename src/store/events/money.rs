@@ -1,6 +1,7 @@
 //! Events of top-ups and transfers.
 
-use super::fold::{Draft, Subject};
+use super::about::Subject;
+use super::fold::Draft;
 use super::types::EventType;
 use crate::engine::command::{Action, Command};
 use crate::engine::event::Event;
@@ -47,10 +48,18 @@ pub(super) fn of_shard(sequence: Sequence, command: &Command, event: &Event) -> 
             let drafts = both.into_iter();
             drafts.filter_map(|id| about_transfer(&row, id)).collect()
         }
-        (Action::NoteLowBalance(low), Event::BalanceLow { available_minor }) => {
+        (
+            Action::NoteLowBalance(low),
+            Event::BalanceLow {
+                available_minor,
+                below_minor,
+            },
+        ) => {
             let account_id = low.account_id;
             let balance = json!({
-                "account_id": account_id.to_string(), "available": available_minor,
+                "account_id": account_id.to_string(),
+                "available": available_minor,
+                "below": below_minor,
             });
             vec![Draft {
                 event_type: EventType::BalanceLow,

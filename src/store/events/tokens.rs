@@ -1,6 +1,7 @@
 //! Events of tokens.
 
-use super::fold::{Draft, EventContext, Subject};
+use super::about::Subject;
+use super::fold::{Draft, EventContext};
 use super::types::EventType;
 use crate::engine::command::{Action, Command};
 use crate::engine::event::Event;
