@@ -18,6 +18,7 @@ mod call_metrics;
 mod card_batch_worker;
 mod card_batches;
 pub(crate) mod cardholders;
+mod card_links;
 pub(crate) mod cards;
 pub(crate) mod controls_json;
 mod csv;

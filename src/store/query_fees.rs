@@ -23,6 +23,9 @@ filters! {
         /// Not before this, and before that.
         created_from: Timestamp,
         created_until: Timestamp,
+        /// Of cards with any link of this type, or with this very one together with `link_id`.
+        link_type: String,
+        link_id: String,
         /// Only what these cover.
         bounds: Bounds,
     }
@@ -36,6 +39,8 @@ impl FeeFilter {
         of.equal("program_id", self.program_id);
         of.equal("kind", self.kind.map(FeeKind::name));
         of.created(self.created_from, self.created_until);
+        let (link_type, link_id) = (self.link_type.as_deref(), self.link_id.as_deref());
+        of.linked("card_id", link_type, link_id);
         of.filters
             .extend(bounds::of_rows(self.bounds.as_ref(), &Of::FEES));
         of.filters

@@ -368,6 +368,11 @@ fn set_fee(filter: &mut FeeFilter, name: &str, row: &FeeRow, known: &Known) {
         "kind" => filter.kind = Some(row.kind),
         "created_from" => filter.created_from = Some(row.created_at_ms),
         "created_until" => filter.created_until = Some(row.created_at_ms.plus_ms(1)),
+        "link_type" => filter.link_type = Some("user".to_owned()),
+        "link_id" => {
+            filter.link_type = Some("project".to_owned());
+            filter.link_id = Some("project1".to_owned());
+        }
         "bounds" => filter.bounds = Some(known.bounds.clone()),
         unknown => panic!("{unknown} is a filter that no test knows"),
     }
@@ -381,6 +386,10 @@ fn fits_fee(filter: &FeeFilter, row: &FeeRow, known: &Known) -> bool {
         && filter.kind.is_none_or(|kind| row.kind == kind)
         && filter.created_from.is_none_or(|from| at >= from)
         && filter.created_until.is_none_or(|until| at < until)
+        && (filter.link_type.is_none()
+            || row.card_id.is_some_and(|id| {
+                known.is_linked(id, filter.link_type.as_deref(), filter.link_id.as_deref())
+            }))
         && filter.bounds.as_ref().is_none_or(|bounds| {
             known.is_below(row.account_id, bounds) && known.has_link_of(row.card_id, bounds)
         })
@@ -391,6 +400,11 @@ fn set_token(filter: &mut TokenFilter, name: &str, row: &TokenRow, known: &Known
         "card_id" => filter.card_id = Some(row.card_id),
         "status" => filter.status = Some(row.status),
         "wallet" => filter.wallet = Some(row.wallet.clone()),
+        "link_type" => filter.link_type = Some("user".to_owned()),
+        "link_id" => {
+            filter.link_type = Some("project".to_owned());
+            filter.link_id = Some("project1".to_owned());
+        }
         "bounds" => filter.bounds = Some(known.bounds.clone()),
         unknown => panic!("{unknown} is a filter that no test knows"),
     }
@@ -403,6 +417,12 @@ fn fits_token(filter: &TokenFilter, row: &TokenRow, known: &Known) -> bool {
             .wallet
             .as_deref()
             .is_none_or(|wallet| row.wallet == wallet)
+        && (filter.link_type.is_none()
+            || known.is_linked(
+                row.card_id,
+                filter.link_type.as_deref(),
+                filter.link_id.as_deref(),
+            ))
         && filter.bounds.as_ref().is_none_or(|bounds| {
             let card = known.card(row.card_id).unwrap();
             known.is_below(card.account_id, bounds) && known.has_link_of(Some(card.id), bounds)

@@ -276,6 +276,7 @@ pub fn transaction() -> Value {
             ("merchant", named("Merchant")),
             ("network", named("NetworkReference")),
             ("flags", flags()),
+            ("links", list(named("LinkRef"))),
             ("created_at", moment()),
         ],
         Vec::new(),
