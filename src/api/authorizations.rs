@@ -189,7 +189,13 @@ pub async fn many(
     let none = Vec::new();
     let data = page.data.iter().map(|row| {
         let transactions = transactions.get(&row.id).unwrap_or(&none);
-        to_json(&state, row, &links.of(row.card_id), transactions, levels_above)
+        to_json(
+            &state,
+            row,
+            &links.of(row.card_id),
+            transactions,
+            levels_above,
+        )
     });
     Ok(list::page(data, page.has_more, page.projected_through))
 }

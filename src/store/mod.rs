@@ -36,6 +36,7 @@ pub mod projection;
 pub mod query;
 pub mod query_audit;
 pub mod query_fees;
+pub mod query_ledger;
 pub mod query_money;
 pub mod query_payments;
 pub mod query_tokens;

@@ -68,6 +68,7 @@ impl Store {
                 key: "id",
                 newest_first: true,
                 key_is_text: true,
+                only: None,
             },
             filters,
             starting_after: after.map(Value::Text),

@@ -59,9 +59,7 @@ impl World {
     fn pay(&self, card: &str, amount: i64) -> (String, String) {
         let client = self.client();
         let asked = json!({"card_id": card, "amount": amount});
-        let authorization = client
-            .post("/v1/simulate/authorizations", asked)
-            .created();
+        let authorization = client.post("/v1/simulate/authorizations", asked).created();
         let clearing = json!({"authorization_id": authorization, "amount": amount});
         let posted = client.post("/v1/simulate/clearings", clearing);
         posted.created();
@@ -112,7 +110,10 @@ fn all_that_is_of_a_card_tells_its_links_in_one_order() {
         assert_eq!(rows[0]["links"], links(), "{list}");
     }
     // The same objects in events, and the place of those.
-    let told = world.list(&client, &format!("/v1/events?card_id={}&limit=100", world.card));
+    let told = world.list(
+        &client,
+        &format!("/v1/events?card_id={}&limit=100", world.card),
+    );
     let mut seen = 0;
     for event in &told {
         let data = &event["data"];
@@ -141,7 +142,10 @@ fn tokens_and_fees_are_found_by_link_within_what_the_key_sees() {
             .collect();
         ids
     };
-    assert_eq!(tokens(&client, "link_type=user"), [others.clone(), token.clone()]);
+    assert_eq!(
+        tokens(&client, "link_type=user"),
+        [others.clone(), token.clone()]
+    );
     assert_eq!(tokens(&client, "link_type=project"), [token.clone()]);
     assert_eq!(
         tokens(&client, "link_type=user&link_id=bb"),

@@ -16,7 +16,8 @@ use cardswitch::store::events::EventFilter;
 use cardswitch::store::query::{AccountFilter, CardFilter};
 use cardswitch::store::query_audit::AuditFilter;
 use cardswitch::store::query_fees::FeeFilter;
-use cardswitch::store::query_money::{LedgerFilter, TopUpFilter, TransferFilter};
+use cardswitch::store::query_ledger::LedgerFilter;
+use cardswitch::store::query_money::{TopUpFilter, TransferFilter};
 use cardswitch::store::query_payments::{AuthorizationFilter, TransactionFilter};
 use cardswitch::store::query_tokens::TokenFilter;
 use cardswitch::store::rows::{
@@ -834,6 +835,11 @@ async fn told(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known) {
         match *name {
             "api_key_id" => filter.api_key_id = Some("key_0000000000001".into()),
             "object_id" => filter.object_id = Some("card_0000000000001".into()),
+            "link_type" => filter.link_type = Some("user".into()),
+            "link_id" => {
+                filter.link_type = Some("user".into());
+                filter.link_id = Some("zz".into());
+            }
             "action" => filter.action = Some("x".into()),
             "created_from" => filter.created_from = Some(at),
             "created_until" => filter.created_until = Some(at.plus_ms(1)),

@@ -279,7 +279,10 @@ fn fee() -> Value {
         ("cause", cause),
         (
             "links",
-            noted(list(named("LinkRef")), "Of its card; none, where it is of no card."),
+            noted(
+                list(named("LinkRef")),
+                "Of its card; none, where it is of no card.",
+            ),
         ),
         ("created_at", moment()),
     ]);

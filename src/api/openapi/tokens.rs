@@ -2,8 +2,8 @@
 
 use super::operation::{Operation, act, body, create, get, list_of};
 use super::schema::{
-    Fields, answer, id, list, moment, named, noted, number, number_within, of_type, one_of, open_word, or_null,
-    pattern, request, said, text, words,
+    Fields, answer, id, list, moment, named, noted, number, number_within, of_type, one_of,
+    open_word, or_null, pattern, request, said, text, words,
 };
 use crate::api::tokens::{DEVICE_NAME_MAX, WORD_MAX};
 use crate::engine::tokens::TokenStatus;

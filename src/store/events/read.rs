@@ -36,6 +36,7 @@ const OLDEST_FIRST: Order = Order {
     key: "number",
     newest_first: false,
     key_is_text: false,
+    only: None,
 };
 
 impl EventFilter {
