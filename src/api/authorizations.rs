@@ -207,6 +207,7 @@ fn filter(caller: &Caller, query: &mut Fields) -> Result<AuthorizationFilter, Ap
     let (stan, rrn) = filters::references(query)?;
     Ok(AuthorizationFilter {
         card_id: query.id("card_id", CardId::PREFIX)?,
+        card_chain_id: query.id("card_chain_id", CardId::PREFIX)?,
         account_id: query.id("account_id", AccountId::PREFIX)?,
         program_id: query.id("program_id", ProgramId::PREFIX)?,
         cardholder_id: query.id("cardholder_id", CardholderId::PREFIX)?,

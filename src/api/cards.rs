@@ -210,10 +210,15 @@ fn name_of<T: PartialEq>(all: &[(T, &'static str)], value: T) -> &'static str {
 /// An own sub-account is the one whose id was reserved right after that of the card, or of the first of its chain; no
 /// other account's is.
 fn funding_of(card: &Card) -> Funding {
-    match card.account_id.0 == card.first_of_chain().0 + 1 {
+    match owner_of(card.account_id) == card.first_of_chain() {
         true => Funding::Own,
         false => Funding::Shared,
     }
+}
+
+/// The first card of the chain whose own account this is, if it is one: of any other account there is no such card.
+pub fn owner_of(id: AccountId) -> CardId {
+    CardId(id.0.wrapping_sub(1))
 }
 
 /// The worst of its own and of what it is linked to.
@@ -262,6 +267,7 @@ pub async fn many(
         created_from,
         created_until,
         replacement_for: query.id("replacement_for", CardId::PREFIX)?,
+        card_chain_id: query.id("card_chain_id", CardId::PREFIX)?,
         shipping_status: query.word("shipping_status", ShippingStatus::NAMED)?,
         link_type,
         link_id,

@@ -22,11 +22,16 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use std::sync::Arc;
 
-pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {
+pub async fn one(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    caller: Caller,
+) -> Result<Response, ApiError> {
     let state = gate.state()?;
     let id = id.parse().map_err(|_| not_found())?;
     let row = find(&state, id).await?;
-    let links = match row.card_id {
+    let unseen = card_links::unseen(&state, caller.bounds(), row.card_id).await?;
+    let links = match row.card_id.filter(|id| !unseen.contains(id)) {
         Some(id) => card_links::of_card(&state, id).await?.to_json(),
         None => Vec::new(),
     };
@@ -60,6 +65,7 @@ pub async fn many(
     let filter = FeeFilter {
         account_id: query.id("account_id", AccountId::PREFIX)?,
         card_id: query.id("card_id", CardId::PREFIX)?,
+        card_chain_id: query.id("card_chain_id", CardId::PREFIX)?,
         program_id: query.id("program_id", ProgramId::PREFIX)?,
         kind: query.word("kind", FeeKind::ALL)?,
         created_from: query.moment("created_from")?,
@@ -75,8 +81,10 @@ pub async fn many(
     let page = state.store.fees(&filter, after, limit).await;
     let page = page.map_err(store_error)?;
     let cards = page.data.iter().filter_map(|row| row.card_id);
-    let links = card_links::of_cards(&state, cards).await?;
-    let json = |row: &FeeRow| row_json::fee(row, links.json_of(row.card_id));
+    let links = card_links::of_cards(&state, cards.clone()).await?;
+    let unseen = card_links::unseen(&state, caller.bounds(), cards).await?;
+    let seen = |row: &FeeRow| row.card_id.filter(|id| !unseen.contains(id));
+    let json = |row: &FeeRow| row_json::fee(row, links.json_of(seen(row)));
     let data = page.data.iter().map(json);
     Ok(list::page(data, page.has_more, page.projected_through))
 }

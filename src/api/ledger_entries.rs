@@ -26,24 +26,18 @@ pub async fn many(
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
     let account_id = query.id("account_id", AccountId::PREFIX)?;
-    let filter = LedgerFilter {
-        account_id,
-        bounds: caller.bounds().cloned(),
-        ..filter(&mut query)?
-    };
-    list_of(&state, filter, query).await
+    list_of(&state, &caller, account_id, query).await
 }
 
 pub async fn of_account(
     State(gate): State<Gate>,
     Path(account_id): Path<String>,
-    ListQuery(mut query): ListQuery,
+    caller: Caller,
+    ListQuery(query): ListQuery,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
-    let mut filter = filter(&mut query)?;
     let account = accounts::by_path(&state, &account_id).await?;
-    filter.account_id = Some(account.id);
-    list_of(&state, filter, query).await
+    list_of(&state, &caller, Some(account.id), query).await
 }
 
 fn filter(query: &mut Fields) -> Result<LedgerFilter, ApiError> {
@@ -53,6 +47,7 @@ fn filter(query: &mut Fields) -> Result<LedgerFilter, ApiError> {
     Ok(LedgerFilter {
         account_id: None,
         card_id: query.id("card_id", CardId::PREFIX)?,
+        card_chain_id: query.id("card_chain_id", CardId::PREFIX)?,
         authorization_id: query.id("authorization_id", AuthorizationId::PREFIX)?,
         source_type: source_type(query)?,
         source_id: query.text("source_id", 64)?,
@@ -68,9 +63,15 @@ fn filter(query: &mut Fields) -> Result<LedgerFilter, ApiError> {
 
 async fn list_of(
     state: &ApiState,
-    filter: LedgerFilter,
+    caller: &Caller,
+    account_id: Option<AccountId>,
     mut query: Fields,
 ) -> Result<Response, ApiError> {
+    let filter = LedgerFilter {
+        account_id,
+        bounds: caller.bounds().cloned(),
+        ..filter(&mut query)?
+    };
     let after = match query.text("starting_after", 40)? {
         None => None,
         Some(text) => Some(cursor(&text).ok_or_else(malformed)?),
@@ -81,8 +82,12 @@ async fn list_of(
     let page = state.store.ledger_entries(&filter, after, limit).await;
     let page = page.map_err(store_error)?;
     let cards = page.data.iter().filter_map(|row| row.card_id);
-    let links = card_links::of_cards(state, cards).await?;
-    let json = |row: &LedgerEntryRow| to_json(row, links.json_of(row.card_id));
+    let links = card_links::of_cards(state, cards.clone()).await?;
+    let unseen = card_links::unseen(state, caller.bounds(), cards).await?;
+    let json = |row: &LedgerEntryRow| {
+        let card_id = row.card_id.filter(|id| !unseen.contains(id));
+        to_json(row, card_id, links.json_of(card_id))
+    };
     let data = page.data.iter().map(json);
     Ok(list::page(data, page.has_more, page.projected_through))
 }
@@ -122,7 +127,9 @@ fn cursor(text: &str) -> Option<EntryCursor> {
     (sequence <= i64::MAX as u64).then_some(EntryCursor { sequence, leg })
 }
 
-fn to_json(row: &LedgerEntryRow, links: Vec<Value>) -> Value {
+/// The card and its payment where the caller sees the card.
+fn to_json(row: &LedgerEntryRow, card_id: Option<CardId>, links: Vec<Value>) -> Value {
+    let authorization_id = row.authorization_id.filter(|_| card_id.is_some());
     let (sequence, leg) = (row.sequence, row.leg);
     json!({
         "id": id_of(EntryCursor { sequence, leg }),
@@ -131,8 +138,8 @@ fn to_json(row: &LedgerEntryRow, links: Vec<Value>) -> Value {
         "amount": row.amount_minor,
         "currency": row.currency.alpha(),
         "source": { "type": row.source_type, "id": row.source_id },
-        "card_id": row.card_id.map(|id| id.to_string()),
-        "authorization_id": row.authorization_id.map(|id| id.to_string()),
+        "card_id": card_id.map(|id| id.to_string()),
+        "authorization_id": authorization_id.map(|id| id.to_string()),
         "links": links,
         "created_at": row.created_at_ms.to_string(),
     })

@@ -99,6 +99,7 @@ pub async fn many(
     let (stan, rrn) = filters::references(&mut query)?;
     let filter = TransactionFilter {
         card_id: query.id("card_id", CardId::PREFIX)?,
+        card_chain_id: query.id("card_chain_id", CardId::PREFIX)?,
         account_id: query.id("account_id", AccountId::PREFIX)?,
         authorization_id: query.id("authorization_id", AuthorizationId::PREFIX)?,
         transaction_type: query.word("type", TransactionType::ALL)?,

@@ -190,6 +190,12 @@ pub(super) fn of_ledger_entries(bounds: Option<&Bounds>) -> Vec<Filter> {
     vec![filter.also_tells_apart().of_bounds()]
 }
 
+/// What a list by cards of a key that is bound by account leaves out: money of its accounts that a card of another one moved.
+pub(super) fn of_seen_cards(bounds: Option<&Bounds>, card: &str) -> Option<Filter> {
+    let bounds = bounds.filter(|bounds| !bounds.account_ids.is_empty());
+    Some(by_card(bounds?, card).of_bounds())
+}
+
 fn by_card(bounds: &Bounds, card: &str) -> Filter {
     let mut clause = Sql::of(&format!(
         "EXISTS (SELECT 1 FROM cards WHERE cards.id = {card} AND "

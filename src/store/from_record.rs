@@ -9,7 +9,7 @@ use super::rows::{
 use crate::engine::audit::{AuditEntry, Requester};
 use crate::engine::command::OpenAccount;
 use crate::engine::event::{LedgerAccount, Posting};
-use crate::engine::ids::{AccountId, AuditId, LinkId};
+use crate::engine::ids::{AccountId, AuditId, AuthorizationId, CardId, LinkId};
 use crate::engine::money::Currency;
 use crate::engine::programs::{Bin, ChangeProgram, LimitThresholds, Program};
 use crate::engine::record::Record;

@@ -18,6 +18,8 @@ filters! {
     LedgerFilter {
         account_id: AccountId,
         card_id: CardId,
+        /// This card, what it replaced, and what replaced it.
+        card_chain_id: CardId,
         authorization_id: AuthorizationId,
         /// `top_up`, `transaction`, `transfer`, and what else posts money.
         source_type: String,
@@ -69,6 +71,7 @@ impl LedgerFilter {
             }
         }
         of.equal("card_id", self.card_id);
+        of.of_chain("card_id", self.card_chain_id);
         of.equal("authorization_id", self.authorization_id);
         of.equal("source_id", self.source_id.as_ref());
         for (value, comparison) in [(self.amount_from, ">="), (self.amount_until, "<")] {
@@ -80,8 +83,16 @@ impl LedgerFilter {
         of.created(self.created_from, self.created_until);
         let (link_type, link_id) = (self.link_type.as_deref(), self.link_id.as_deref());
         of.linked("card_id", link_type, link_id);
-        of.filters
-            .extend(bounds::of_ledger_entries(self.bounds.as_ref()));
+        let bounds = self.bounds.as_ref();
+        of.filters.extend(bounds::of_ledger_entries(bounds));
+        let by_card = self.card_id.is_some()
+            || self.card_chain_id.is_some()
+            || self.authorization_id.is_some()
+            || self.link_type.is_some();
+        if by_card {
+            let seen = bounds::of_seen_cards(bounds, "ledger_entries.card_id");
+            of.filters.extend(seen);
+        }
         of.filters
     }
 }

@@ -279,6 +279,7 @@ pub fn token(row: &TokenRow, links: Vec<Value>) -> Value {
     })
 }
 
+/// Without the links of a card whose own account it is: in events the account has its place.
 pub fn top_up(row: &TopUpRow) -> Value {
     json!({
         "id": row.id.to_string(),

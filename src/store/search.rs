@@ -408,9 +408,9 @@ impl Search {
     /// Further conditions: of the part that is listed, behind a place, and up to where the list ends.
     fn within(&self, sql: &mut Sql, key: &str, at: &Option<Value>) {
         if let Some(only) = self.order.only {
-            let table = key.rsplit_once('.').map_or("", |(table, _)| table);
-            let dot = if table.is_empty() { "" } else { "." };
-            sql.push(&format!(" AND {table}{dot}{only}"));
+            let named = key.rsplit_once('.');
+            let of_table = named.map_or_else(String::new, |(table, _)| format!("{table}."));
+            sql.push(&format!(" AND {of_table}{only}"));
         }
         let (behind, ahead) = match self.order.newest_first {
             true => ("<", ">"),

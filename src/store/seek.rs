@@ -25,6 +25,7 @@ impl Order {
     pub fn direction(self) -> &'static str {
         if self.newest_first { "DESC" } else { "ASC" }
     }
+
     /// A key that is behind all others.
     pub fn end(self) -> Value {
         match (self.key_is_text, self.newest_first) {

@@ -71,7 +71,7 @@ pub fn operations() -> Vec<Operation> {
             "fee",
         )
         .filter("account_id", id("acct"))
-        .filter("card_id", id("card"))
+        .of_card()
         .filter("program_id", id("prog"))
         .filter("kind", one_of(&words(FeeKind::ALL)))
         .created_within()

@@ -3,7 +3,7 @@
 use super::money::{account_settings, account_settings_request};
 use super::operation::{Operation, act, act_with, body, create, get, list_of};
 use super::schema::{
-    self, Fields, amount, amount_between, answer, country, currency, flag, id, moment, named,
+    self, Fields, amount, amount_between, answer, country, currency, flag, id, list, moment, named,
     noted, of_type, one_of, open_word, or_null, pattern, request, said, text, words,
 };
 use crate::api::{filters, ledger_entries};
@@ -21,7 +21,7 @@ fn ledger_entries_listed(path: &'static str, summary: &'static str) -> Operation
     let entry = pattern("^entry_[0-9]{13,}$", "entry_0000000004201");
     list_of(path, summary, "LedgerEntry", "entry")
         .cursor(entry)
-        .filter("card_id", id("card"))
+        .of_card()
         .filter("authorization_id", id("auth"))
         .filter("source_type", one_of(&words(ledger_entries::SOURCE_TYPES)))
         .filter("source_id", text(64, "topup_0h2k9m4p7r1t3"))
