@@ -418,6 +418,11 @@ pub fn to_json(approval: &Approval, now: Timestamp) -> Value {
 /// As it was written, whatever time it is.
 pub fn of_approval(approval: &Approval) -> Value {
     let route = guarded::route_of(&approval.write);
+    let object_id = match &approval.write {
+        // As the audit log names it.
+        GuardedWrite::SetLinkControls { link_type, id } => Some(audit::link_text(link_type, id)),
+        _ => route.id.clone(),
+    };
     let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
     let decided = approval.decided.as_ref();
     let outcome = approval.outcome.as_ref();
@@ -427,7 +432,7 @@ pub fn of_approval(approval: &Approval) -> Value {
         "status": approval.state.name(),
         "program_id": approval.program_id.to_string(),
         "action": route.action(),
-        "object_id": route.id,
+        "object_id": object_id,
         "request": {
             "method": route.method,
             "path": route.path(&approval.write),

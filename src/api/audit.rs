@@ -14,6 +14,7 @@ use crate::engine::audit::{AuditEntry, Requester};
 use crate::engine::ids::{ApiKeyId, AuditId, ProgramId, WebhookEndpointId};
 use crate::engine::webhook_endpoints::WebhookEndpoint;
 use crate::store::query_audit::AuditFilter;
+use crate::store::row_json;
 use crate::store::rows::AuditRow;
 use axum::extract::State;
 use axum::response::Response;
@@ -26,6 +27,9 @@ use std::time::Duration;
 
 /// Longest form of an object that is kept; of a longer one, that it was too long.
 const JSON_MAX_BYTES: usize = 64 * 1024;
+
+/// The longest id is that of a linked object: its type, a stroke, its own.
+pub const OBJECT_ID_MAX: usize = 32 + 1 + 128;
 
 /// How long the tables may take to have the last change.
 const PROJECTION_PATIENCE: Duration = Duration::from_secs(5);
@@ -55,8 +59,6 @@ impl Asked {
     fn as_request(request: &WriteRequest, request_id: &str) -> Arc<Asked> {
         let action = format!("{} {}", request.method, request.route);
         let object_id = object_of(&request.route, &request.path);
-        // As the object says it itself.
-        let object_id = object_id.map(|id| percent_decode_str(id).decode_utf8_lossy());
         Asked::of(&request.caller, action, object_id.as_deref(), request_id)
     }
 
@@ -154,11 +156,10 @@ impl Asked {
         let asked_of = asked_of.filter(|_| text("object") == Some("approval"));
         AuditEntry {
             requester: (*self.requester).clone(),
-            object_id: asked_of
-                .or(text("id"))
-                .or(text("card_id"))
-                .or(text("top_up_id"))
-                .map(Into::into),
+            object_id: link_of(after).or_else(|| {
+                let id = asked_of.or(text("id"));
+                id.or(text("card_id")).or(text("top_up_id")).map(Into::into)
+            }),
             program_id: program_id.or(own_program_id),
             before: done.before.as_ref().map(kept),
             after: Some(kept(after)),
@@ -257,10 +258,32 @@ pub fn note_change() {
     let _ = ASKED.try_with(|asked| asked.has_changed.store(true, Ordering::Relaxed));
 }
 
-/// What a path names, as in the id of `/v1/cards/{id}/freeze`.
-fn object_of<'a>(route: &str, path: &'a str) -> Option<&'a str> {
-    let mut places = route.split('/').zip(path.split('/'));
-    places.find_map(|(name, part)| (name == "{id}").then_some(part))
+/// What a path names, as in the id of `/v1/cards/{id}/freeze`, in the words of the object itself. Of a linked object it is the
+/// type too: `user/p1` and `project/p1` are two.
+fn object_of(route: &str, path: &str) -> Option<String> {
+    let named = |wanted: &str| {
+        let mut places = route.split('/').zip(path.split('/'));
+        let part = places.find_map(|(name, part)| (name == wanted).then_some(part))?;
+        Some(percent_decode_str(part).decode_utf8_lossy().into_owned())
+    };
+    let id = named("{id}")?;
+    Some(match named("{type}") {
+        Some(link_type) => link_text(&link_type, &id),
+        None => id,
+    })
+}
+
+/// No type of a link has a stroke in it, and no other id has one.
+pub fn link_text(link_type: &str, id: &str) -> String {
+    format!("{link_type}/{id}")
+}
+
+/// The object, where it is a linked one.
+fn link_of(object: &Value) -> Option<Box<str>> {
+    let text = |name: &str| object.get(name).and_then(Value::as_str);
+    let is_link = text("object") == Some("link");
+    let (link_type, id) = (text("type").filter(|_| is_link)?, text("id")?);
+    Some(link_text(link_type, id).into())
 }
 
 /// Without what is nothing: a secret is told as `null` where it is not told.
@@ -294,9 +317,12 @@ pub async fn many(
         return Err(auth::forbidden("key_is_bound", message));
     }
     let (created_from, created_until) = filters::created(&mut query)?;
+    let (link_type, link_id) = list::link(&mut query)?;
     let filter = AuditFilter {
         api_key_id: query.text("api_key_id", 64)?,
-        object_id: query.text("object_id", 64)?,
+        object_id: query.text("object_id", OBJECT_ID_MAX)?,
+        link_type,
+        link_id,
         action: query.text("action", 128)?,
         created_from,
         created_until,
@@ -326,6 +352,8 @@ fn to_json(row: &AuditRow, key_name: Option<String>) -> Value {
             serde_json::from_str(text).unwrap_or_default()
         })
     };
+    let link = row.object_id.as_deref().and_then(|id| id.split_once('/'));
+    let link = link.map(|(link_type, id)| row_json::link(link_type, id));
     json!({
         "id": row.id.to_string(),
         "object": "audit_entry",
@@ -333,6 +361,7 @@ fn to_json(row: &AuditRow, key_name: Option<String>) -> Value {
         "api_key_name": key_name,
         "action": row.action,
         "object_id": row.object_id,
+        "link": link,
         "program_id": row.program_id.map(|id| id.to_string()),
         "request_id": row.request_id,
         "address": row.address,

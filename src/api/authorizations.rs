@@ -3,6 +3,7 @@
 
 use super::auth::Caller;
 use super::body::WriteRequest;
+use super::card_links::{self, CardLinks};
 use super::error::{ApiError, json_response, shown};
 use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
@@ -12,13 +13,12 @@ use crate::engine::command::{Action, ReleaseCause, ReleaseHold};
 use crate::engine::event::Refusal;
 use crate::engine::facts::Kind;
 use crate::engine::ids::{
-    AccountId, AuthorizationId, CardId, CardholderId, LinkId, ProgramId, TokenId, TransactionId,
+    AccountId, AuthorizationId, CardId, CardholderId, ProgramId, TokenId, TransactionId,
 };
 use crate::engine::money::Currency;
 use crate::engine::reason::DeclineReason;
 use crate::json::trace::OwnerNames;
 use crate::shard::reply::Reply;
-use crate::shard::request::RegistryRequest;
 use crate::store::StoreError;
 use crate::store::events::Answered;
 use crate::store::query_payments::AuthorizationFilter;
@@ -125,17 +125,8 @@ async fn told(
             row.transaction_currency = row.currency;
         }
     }
-    let links = match ask::registry(state, RegistryRequest::Card(row.card_id)).await? {
-        Reply::IssuedCard(issued) => {
-            let (card, keys) = *issued;
-            let json = keys
-                .iter()
-                .map(|key| row_json::link(&key.link_type, &key.id));
-            card.links.iter().copied().zip(json).collect()
-        }
-        _ => Vec::new(),
-    };
-    Ok(to_json(state, &row, links, &transactions, levels_above))
+    let links = card_links::of_card(state, row.card_id).await?;
+    Ok(to_json(state, &row, &links, &transactions, levels_above))
 }
 
 pub fn not_found() -> ApiError {
@@ -191,14 +182,20 @@ pub async fn many(
     list::check_store(&state)?;
     let page = state.store.authorizations(&filter, after, limit).await;
     let page = page.map_err(store_error)?;
-    let links = links_of(&state, &page.data).await?;
+    let cards = page.data.iter().map(|row| row.card_id);
+    let links = card_links::of_cards(&state, cards).await?;
     let transactions = transactions_of(&state, &page.data).await?;
     let levels_above = levels_told(&caller);
-    let (no_links, none) = (Vec::new(), Vec::new());
+    let none = Vec::new();
     let data = page.data.iter().map(|row| {
-        let links = links.get(&row.card_id).unwrap_or(&no_links);
         let transactions = transactions.get(&row.id).unwrap_or(&none);
-        to_json(&state, row, links.clone(), transactions, levels_above)
+        to_json(
+            &state,
+            row,
+            &links.of(row.card_id),
+            transactions,
+            levels_above,
+        )
     });
     Ok(list::page(data, page.has_more, page.projected_through))
 }
@@ -210,6 +207,7 @@ fn filter(caller: &Caller, query: &mut Fields) -> Result<AuthorizationFilter, Ap
     let (stan, rrn) = filters::references(query)?;
     Ok(AuthorizationFilter {
         card_id: query.id("card_id", CardId::PREFIX)?,
+        card_chain_id: query.id("card_chain_id", CardId::PREFIX)?,
         account_id: query.id("account_id", AccountId::PREFIX)?,
         program_id: query.id("program_id", ProgramId::PREFIX)?,
         cardholder_id: query.id("cardholder_id", CardholderId::PREFIX)?,
@@ -254,26 +252,6 @@ fn reason(query: &mut Fields) -> Result<Option<DeclineReason>, ApiError> {
     })
 }
 
-/// A link of a card, as JSON.
-type CardLink = (LinkId, Value);
-
-/// The links of the cards of these rows.
-async fn links_of(
-    state: &ApiState,
-    rows: &[AuthorizationRow],
-) -> Result<HashMap<CardId, Vec<CardLink>>, ApiError> {
-    let mut cards: Vec<CardId> = rows.iter().map(|row| row.card_id).collect();
-    cards.sort_unstable();
-    cards.dedup();
-    let mut links: HashMap<CardId, Vec<CardLink>> = HashMap::new();
-    for link in state.store.card_links(&cards).await.map_err(store_error)? {
-        let json = row_json::link(&link.link_type, &link.link_id);
-        let of_card = links.entry(link.card_id).or_default();
-        of_card.push((link.number, json));
-    }
-    Ok(links)
-}
-
 /// What was posted for each of these rows.
 async fn transactions_of(
     state: &ApiState,
@@ -291,7 +269,7 @@ async fn transactions_of(
 fn to_json(
     state: &ApiState,
     row: &AuthorizationRow,
-    links: Vec<CardLink>,
+    links: &CardLinks,
     transactions: &[TransactionId],
     levels_above: usize,
 ) -> Value {
@@ -301,14 +279,10 @@ fn to_json(
         reason: row.reason,
     };
     let response_code = (state.response_codes)(&row.network, answered);
-    let name_of = |id| {
-        let (_, link) = links.iter().find(|(number, _)| *number == id)?;
-        Some(link.clone())
-    };
-    let all = links.iter().map(|(_, link)| link.clone()).collect();
+    let name_of = |id| links.by_number(id);
     let names = OwnerNames {
         link: &name_of,
         levels_above,
     };
-    row_json::authorization(row, all, &names, transactions, response_code)
+    row_json::authorization(row, links.to_json(), &names, transactions, response_code)
 }

@@ -2,6 +2,7 @@
 
 use super::auth::Caller;
 use super::body::WriteRequest;
+use super::card_links::CardLinks;
 use super::error::{ApiError, json_response};
 use super::fields::Fields;
 use super::guarded::{self, Guarded};
@@ -18,7 +19,7 @@ use crate::engine::command::{
 };
 use crate::engine::controls::Controls;
 use crate::engine::event::Refusal;
-use crate::engine::ids::{AccountId, CardId, CardholderId, LinkId, ProgramId};
+use crate::engine::ids::{AccountId, CardId, CardholderId, ProgramId};
 use crate::engine::link_states::LinkStatus;
 use crate::engine::registry::{IssuedCard, LinkKey, RegistryView};
 use crate::engine::shipping::ShippingStatus;
@@ -30,7 +31,6 @@ use crate::json::trace;
 use crate::shard::reply::Reply;
 use crate::shard::request::{RegistryRequest, ShardRequest};
 use crate::store::query::CardFilter;
-use crate::store::row_json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -160,27 +160,17 @@ pub struct FullCard {
 }
 
 impl FullCard {
-    fn link_json(&self, number: LinkId) -> Option<Value> {
-        let place = self.card.links.iter().position(|id| *id == number)?;
-        let link = self.links.get(place)?;
-        Some(row_json::link(&link.link_type, &link.id))
-    }
-
     pub fn to_json(&self, state: &ApiState) -> Value {
         let (now, view) = (state.switchboard.clock.now(), state.switchboard.view());
+        let links = CardLinks::of(&self.card.links, &self.links);
         let worst = view.link_states.worst_of_card(&self.card);
         let of_links = worst.map_or(LinkStatus::Active, |(status, _)| status);
         let own = effective_status(&self.card, LinkStatus::Active, now);
         let status = effective_status(&self.card, of_links, now);
         let status_link = worst
             .filter(|_| status != own)
-            .and_then(|(_, link)| self.link_json(link));
+            .and_then(|(_, link)| links.by_number(link));
         let (card, none) = (&self.card, Controls::default());
-        let links: Vec<Value> = self
-            .links
-            .iter()
-            .map(|link| row_json::link(&link.link_type, &link.id))
-            .collect();
         json!({
             "id": card.id.to_string(),
             "object": "card",
@@ -197,7 +187,7 @@ impl FullCard {
             "exp_year": card.expiry.year(),
             "funding": name_of(FUNDINGS, funding_of(card)),
             "wallet_account_ids": wallet_json(card.wallet.as_deref()),
-            "links": links,
+            "links": links.to_json(),
             "controls": controls_json::to_json(card.controls.as_deref().unwrap_or(&none)),
             "used_by": card.used_by().map(|id| id.to_string()),
             "locked_to": card.locked_to().map(|to| trace::locked_to(&to.id, &to.acquirer_id)),
@@ -220,10 +210,15 @@ fn name_of<T: PartialEq>(all: &[(T, &'static str)], value: T) -> &'static str {
 /// An own sub-account is the one whose id was reserved right after that of the card, or of the first of its chain; no
 /// other account's is.
 fn funding_of(card: &Card) -> Funding {
-    match card.account_id.0 == card.first_of_chain().0 + 1 {
+    match owner_of(card.account_id) == card.first_of_chain() {
         true => Funding::Own,
         false => Funding::Shared,
     }
+}
+
+/// The first card of the chain whose own account this is, if it is one: of any other account there is no such card.
+pub fn owner_of(id: AccountId) -> CardId {
+    CardId(id.0.wrapping_sub(1))
 }
 
 /// The worst of its own and of what it is linked to.
@@ -272,6 +267,7 @@ pub async fn many(
         created_from,
         created_until,
         replacement_for: query.id("replacement_for", CardId::PREFIX)?,
+        card_chain_id: query.id("card_chain_id", CardId::PREFIX)?,
         shipping_status: query.word("shipping_status", ShippingStatus::NAMED)?,
         link_type,
         link_id,

@@ -92,6 +92,7 @@ fn filter(caller: &Caller, query: &mut Fields) -> Result<EventFilter, ApiError> 
         },
         program_id: query.id("program_id", ProgramId::PREFIX)?,
         card_id: query.id("card_id", CardId::PREFIX)?,
+        card_chain_id: query.id("card_chain_id", CardId::PREFIX)?,
         account_id: query.id("account_id", AccountId::PREFIX)?,
         object_id: query.text("object_id", 64)?,
         link_type,

@@ -219,6 +219,8 @@ pub async fn many(
     let card_id = query.id("card_id", CardId::PREFIX)?.map(Subject::Card);
     let account_id = query.id("account_id", AccountId::PREFIX)?;
     let account_id = account_id.map(Subject::Account);
+    let (link_type, link_id) = list::link(&mut query)?;
+    let link = link_type.map(|link_type| (link_type.into(), link_id.map(Into::into)));
     let after: Option<ExceptionId> = query.id("starting_after", ExceptionId::PREFIX)?;
     let limit = list::limit(&mut query)? as usize;
     query.finish()?;
@@ -227,6 +229,7 @@ pub async fn many(
         older_than: after,
         subjects: [card_id, account_id].into_iter().flatten().collect(),
         state: in_state,
+        link,
         bounds: caller.bounds().cloned(),
         count: limit + 1,
     };

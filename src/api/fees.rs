@@ -4,7 +4,7 @@ use super::as_of_now;
 use super::auth::Caller;
 use super::error::{ApiError, json_response};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, ask};
+use super::{ApiState, Gate, ask, card_links};
 use crate::engine::command::CardType;
 use crate::engine::event::Refusal;
 use crate::engine::fees::charge::{Charge, Payer, charge, issue_kind};
@@ -22,10 +22,20 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use std::sync::Arc;
 
-pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {
+pub async fn one(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    caller: Caller,
+) -> Result<Response, ApiError> {
     let state = gate.state()?;
     let id = id.parse().map_err(|_| not_found())?;
-    let body = row_json::fee(&find(&state, id).await?).to_string();
+    let row = find(&state, id).await?;
+    let unseen = card_links::unseen(&state, caller.bounds(), row.card_id).await?;
+    let links = match row.card_id.filter(|id| !unseen.contains(id)) {
+        Some(id) => card_links::of_card(&state, id).await?.to_json(),
+        None => Vec::new(),
+    };
+    let body = row_json::fee(&row, links).to_string();
     Ok(json_response(StatusCode::OK, body))
 }
 
@@ -51,13 +61,17 @@ pub async fn many(
     ListQuery(mut query): ListQuery,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
+    let (link_type, link_id) = list::link(&mut query)?;
     let filter = FeeFilter {
         account_id: query.id("account_id", AccountId::PREFIX)?,
         card_id: query.id("card_id", CardId::PREFIX)?,
+        card_chain_id: query.id("card_chain_id", CardId::PREFIX)?,
         program_id: query.id("program_id", ProgramId::PREFIX)?,
         kind: query.word("kind", FeeKind::ALL)?,
         created_from: query.moment("created_from")?,
         created_until: query.moment("created_until")?,
+        link_type,
+        link_id,
         bounds: caller.bounds().cloned(),
     };
     let after = query.id("starting_after", FeeId::PREFIX)?;
@@ -66,7 +80,12 @@ pub async fn many(
     list::check_store(&state)?;
     let page = state.store.fees(&filter, after, limit).await;
     let page = page.map_err(store_error)?;
-    let data = page.data.iter().map(row_json::fee);
+    let cards = page.data.iter().filter_map(|row| row.card_id);
+    let links = card_links::of_cards(&state, cards.clone()).await?;
+    let unseen = card_links::unseen(&state, caller.bounds(), cards).await?;
+    let seen = |row: &FeeRow| row.card_id.filter(|id| !unseen.contains(id));
+    let json = |row: &FeeRow| row_json::fee(row, links.json_of(seen(row)));
+    let data = page.data.iter().map(json);
     Ok(list::page(data, page.has_more, page.projected_through))
 }
 

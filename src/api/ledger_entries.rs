@@ -1,10 +1,13 @@
-//! `/v1/accounts/{id}/ledger_entries`: every movement of an account's posted balance, newest first, from SQL.
+//! `/v1/ledger_entries`, and `/v1/accounts/{id}/ledger_entries` of one account: every movement of what is posted, newest first,
+//! from SQL.
 
+use super::auth::Caller;
 use super::error::ApiError;
 use super::fields::Fields;
 use super::list::{self, ListQuery, store_error};
-use super::{Gate, accounts, filters};
-use crate::store::query_money::{EntryCursor, LedgerFilter};
+use super::{ApiState, Gate, accounts, card_links, filters};
+use crate::engine::ids::{AccountId, AuthorizationId, CardId};
+use crate::store::query_ledger::{EntryCursor, LedgerFilter};
 use crate::store::rows::LedgerEntryRow;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -15,36 +18,77 @@ const RECORD_DIGITS: usize = 11;
 const LEG_DIGITS: usize = 2;
 const PREFIX: &str = "entry_";
 
+/// Of all accounts that the caller sees.
 pub async fn many(
     State(gate): State<Gate>,
-    Path(account_id): Path<String>,
+    caller: Caller,
     ListQuery(mut query): ListQuery,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
-    let after = match query.text("starting_after", 40)? {
-        None => None,
-        Some(text) => Some(cursor(&text).ok_or_else(malformed)?),
-    };
-    let (created_from, created_until) = filters::created(&mut query)?;
-    let (amount_from, amount_until) = filters::amount_span(&mut query)?;
-    let filter = LedgerFilter {
-        source_type: source_type(&mut query)?,
+    let account_id = query.id("account_id", AccountId::PREFIX)?;
+    list_of(&state, &caller, account_id, query).await
+}
+
+pub async fn of_account(
+    State(gate): State<Gate>,
+    Path(account_id): Path<String>,
+    caller: Caller,
+    ListQuery(query): ListQuery,
+) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let account = accounts::by_path(&state, &account_id).await?;
+    list_of(&state, &caller, Some(account.id), query).await
+}
+
+fn filter(query: &mut Fields) -> Result<LedgerFilter, ApiError> {
+    let (link_type, link_id) = list::link(query)?;
+    let (created_from, created_until) = filters::created(query)?;
+    let (amount_from, amount_until) = filters::amount_span(query)?;
+    Ok(LedgerFilter {
+        account_id: None,
+        card_id: query.id("card_id", CardId::PREFIX)?,
+        card_chain_id: query.id("card_chain_id", CardId::PREFIX)?,
+        authorization_id: query.id("authorization_id", AuthorizationId::PREFIX)?,
+        source_type: source_type(query)?,
         source_id: query.text("source_id", 64)?,
         amount_from,
         amount_until,
         created_from,
         created_until,
+        link_type,
+        link_id,
+        bounds: None,
+    })
+}
+
+async fn list_of(
+    state: &ApiState,
+    caller: &Caller,
+    account_id: Option<AccountId>,
+    mut query: Fields,
+) -> Result<Response, ApiError> {
+    let filter = LedgerFilter {
+        account_id,
+        bounds: caller.bounds().cloned(),
+        ..filter(&mut query)?
+    };
+    let after = match query.text("starting_after", 40)? {
+        None => None,
+        Some(text) => Some(cursor(&text).ok_or_else(malformed)?),
     };
     let limit = list::limit(&mut query)?;
     query.finish()?;
-    let account = accounts::by_path(&state, &account_id).await?;
-    list::check_store(&state)?;
-    let page = state
-        .store
-        .ledger_entries(account.id, &filter, after, limit)
-        .await;
+    list::check_store(state)?;
+    let page = state.store.ledger_entries(&filter, after, limit).await;
     let page = page.map_err(store_error)?;
-    let data = page.data.iter().map(to_json);
+    let cards = page.data.iter().filter_map(|row| row.card_id);
+    let links = card_links::of_cards(state, cards.clone()).await?;
+    let unseen = card_links::unseen(state, caller.bounds(), cards).await?;
+    let json = |row: &LedgerEntryRow| {
+        let card_id = row.card_id.filter(|id| !unseen.contains(id));
+        to_json(row, card_id, links.json_of(card_id))
+    };
+    let data = page.data.iter().map(json);
     Ok(list::page(data, page.has_more, page.projected_through))
 }
 
@@ -83,7 +127,9 @@ fn cursor(text: &str) -> Option<EntryCursor> {
     (sequence <= i64::MAX as u64).then_some(EntryCursor { sequence, leg })
 }
 
-fn to_json(row: &LedgerEntryRow) -> Value {
+/// The card and its payment where the caller sees the card.
+fn to_json(row: &LedgerEntryRow, card_id: Option<CardId>, links: Vec<Value>) -> Value {
+    let authorization_id = row.authorization_id.filter(|_| card_id.is_some());
     let (sequence, leg) = (row.sequence, row.leg);
     json!({
         "id": id_of(EntryCursor { sequence, leg }),
@@ -92,6 +138,9 @@ fn to_json(row: &LedgerEntryRow) -> Value {
         "amount": row.amount_minor,
         "currency": row.currency.alpha(),
         "source": { "type": row.source_type, "id": row.source_id },
+        "card_id": card_id.map(|id| id.to_string()),
+        "authorization_id": authorization_id.map(|id| id.to_string()),
+        "links": links,
         "created_at": row.created_at_ms.to_string(),
     })
 }

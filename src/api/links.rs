@@ -28,6 +28,9 @@ use std::time::Instant;
 /// A link's type and id, as they are named in bodies and paths.
 pub type LinkPair = (Box<str>, Box<str>);
 
+/// Links are told flat in events, as `<type>_id`. These fields are the event's own.
+pub const RESERVED_TYPES: [&str; 4] = ["authorization", "balance", "card", "program"];
+
 /// Takes `type` and `id` of a link.
 pub fn take_pair(link: &mut Fields) -> Result<LinkPair, ApiError> {
     let link_type = link.required_text("type", 32)?;
@@ -36,6 +39,13 @@ pub fn take_pair(link: &mut Fields) -> Result<LinkPair, ApiError> {
         let path = link.path("type");
         let message = format!("{path} must have small letters, digits and `_` only");
         return Err(ApiError::invalid("link_type_invalid", path, message));
+    }
+    if RESERVED_TYPES.contains(&&*link_type) {
+        let path = link.path("type");
+        let message = format!(
+            "{path} cannot be `{link_type}`: events have a `{link_type}_id` of their own, in the place of the link's"
+        );
+        return Err(ApiError::invalid("link_type_reserved", path, message));
     }
     let id_path = link.path("id");
     let id = link.take("id").ok_or_else(|| link.missing("id"))?;

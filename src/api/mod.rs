@@ -17,6 +17,7 @@ pub mod bounds;
 mod call_metrics;
 mod card_batch_worker;
 mod card_batches;
+mod card_links;
 pub(crate) mod cardholders;
 pub(crate) mod cards;
 pub(crate) mod controls_json;

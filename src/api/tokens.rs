@@ -12,7 +12,7 @@ use super::fields::{Fields, wrong_type};
 use super::idempotency::{Success, Write, once};
 use super::issue::{self, Number};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, ask, auth, cards, programs, reissue};
+use super::{ApiState, Gate, ask, auth, card_links, cards, programs, reissue};
 use crate::engine::command::Action;
 use crate::engine::event::Refusal;
 use crate::engine::ids::{CardId, TokenId};
@@ -28,6 +28,7 @@ use crate::shard::request::{RegistryRequest, ShardRequest};
 use crate::store::from_token;
 use crate::store::query_tokens::TokenFilter;
 use crate::store::row_json;
+use crate::store::rows::TokenRow;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -115,7 +116,7 @@ async fn request_token(
         };
         let action = RegistryAction::RequestToken(Box::new(request));
         match ask::registry_command(state, action).await? {
-            Reply::Token(token) => return Ok(Success::created(to_json(&token))),
+            Reply::Token(token) => return Ok(Success::created(to_json(state, &token).await?)),
             Reply::RegistryRefused(RegistryRefusal::TokenNumberTaken) if !is_given => {}
             Reply::RegistryRefused(refusal @ RegistryRefusal::TokenNumberTaken) => {
                 let error = ApiError::conflict("token_number_taken", refusal.to_string());
@@ -150,13 +151,13 @@ async fn opened(
 ) -> Result<Success, ApiError> {
     let id = open.token_id;
     match ask::shard(state, known.root, ShardRequest::Token(id)).await? {
-        Reply::Token(token) => return Ok(Success::created(to_json(&token))),
+        Reply::Token(token) => return Ok(Success::created(to_json(state, &token).await?)),
         Reply::NotFound => {}
         reply => return Err(ask::unexpected(&reply)),
     }
     let action = Action::OpenToken(Box::new(open));
     match ask::shard_command(state, known.root, action).await? {
-        Reply::Token(token) => Ok(Success::created(to_json(&token))),
+        Reply::Token(token) => Ok(Success::created(to_json(state, &token).await?)),
         reply => Err(ask::unexpected(&reply)),
     }
 }
@@ -282,7 +283,8 @@ pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Res
     let state = gate.state()?;
     let id = id.parse().map_err(|_| not_found())?;
     let (token, _) = find(&state, id).await?;
-    Ok(json_response(StatusCode::OK, to_json(&token).to_string()))
+    let body = to_json(&state, &token).await?.to_string();
+    Ok(json_response(StatusCode::OK, body))
 }
 
 pub async fn many(
@@ -291,10 +293,13 @@ pub async fn many(
     ListQuery(mut query): ListQuery,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
+    let (link_type, link_id) = list::link(&mut query)?;
     let filter = TokenFilter {
         card_id: query.id("card_id", CardId::PREFIX)?,
         status: query.word("status", TokenStatus::NAMED)?,
         wallet: query.text("wallet", WORD_MAX)?,
+        link_type,
+        link_id,
         bounds: caller.bounds().cloned(),
     };
     let after = query.id("starting_after", TokenId::PREFIX)?;
@@ -303,7 +308,10 @@ pub async fn many(
     list::check_store(&state)?;
     let page = state.store.tokens(&filter, after, limit).await;
     let page = page.map_err(store_error)?;
-    let data = page.data.iter().map(row_json::token);
+    let cards = page.data.iter().map(|row| row.card_id);
+    let links = card_links::of_cards(&state, cards).await?;
+    let json = |row: &TokenRow| row_json::token(row, links.json_of(Some(row.card_id)));
+    let data = page.data.iter().map(json);
     Ok(list::page(data, page.has_more, page.projected_through))
 }
 
@@ -320,7 +328,10 @@ pub async fn change_status(
         let (before, number) = find(&state, token_id).await?;
         let action = Action::ChangeTokenStatus(ChangeTokenStatus { token_id, change });
         match ask::shard_command(&state, number.root, action).await? {
-            Reply::Token(token) => Ok(Success::ok(to_json(&token)).from(to_json(&before))),
+            Reply::Token(token) => {
+                let after = to_json(&state, &token).await?;
+                Ok(Success::ok(after).from(to_json(&state, &before).await?))
+            }
             Reply::Refused(refusal @ Refusal::TokenStatusForbids(_)) => Err(ApiError::conflict(
                 "token_status_forbids",
                 refusal.to_string(),
@@ -331,8 +342,10 @@ pub async fn change_status(
     once(gate.state()?, request, work).await
 }
 
-fn to_json(token: &Token) -> Value {
-    row_json::token(&from_token::row_of(token))
+/// With the links of its card.
+async fn to_json(state: &ApiState, token: &Token) -> Result<Value, ApiError> {
+    let links = card_links::of_card(state, token.card_id).await?.to_json();
+    Ok(row_json::token(&from_token::row_of(token), links))
 }
 
 pub fn not_found() -> ApiError {

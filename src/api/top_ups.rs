@@ -3,6 +3,7 @@
 use super::as_of_now::{self, Stored};
 use super::auth::Caller;
 use super::body::WriteRequest;
+use super::card_links::{self, LinksOfOwnAccounts};
 use super::error::{ApiError, json_response};
 use super::fields::Fields;
 use super::guarded::{self, Guarded};
@@ -28,6 +29,7 @@ use crate::store::rows::TopUpRow;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::MutexGuard;
 
@@ -135,9 +137,8 @@ async fn make(
         reply => return Err(ask::unexpected(&reply)),
     }
     drop(turn);
-    Ok(Success::created(row_json::top_up(
-        &behind(state, id).await?,
-    )))
+    let row = behind(state, id).await?;
+    Ok(Success::created(to_json(state, &row).await?))
 }
 
 fn required_money(fields: &mut Fields) -> Result<Money, ApiError> {
@@ -344,7 +345,7 @@ pub async fn fail(
 }
 
 async fn end(state: &Arc<ApiState>, row: TopUpRow, end: TopUpEnd) -> Result<Success, ApiError> {
-    let before = row_json::top_up(&row);
+    let before = to_json(state, &row).await?;
     let end = EndTopUp {
         top_up_id: row.id,
         account_id: row.account_id,
@@ -359,7 +360,7 @@ async fn end(state: &Arc<ApiState>, row: TopUpRow, end: TopUpEnd) -> Result<Succ
     if let Some(reference) = row.external_reference.as_deref().filter(|_| has_failed) {
         note_failed(state, &row, reference).await;
     }
-    let after = row_json::top_up(&behind(state, row.id).await?);
+    let after = to_json(state, &behind(state, row.id).await?).await?;
     Ok(Success::ok(after).from(before))
 }
 
@@ -408,10 +409,20 @@ pub fn day(fields: &mut Fields, name: &str) -> Result<Option<String>, ApiError> 
 pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let state = gate.state()?;
     let row = by_path(&state, &id).await?;
-    Ok(json_response(
-        StatusCode::OK,
-        row_json::top_up(&row).to_string(),
-    ))
+    let body = to_json(&state, &row).await?.to_string();
+    Ok(json_response(StatusCode::OK, body))
+}
+
+/// With the links of the card whose own account it is. Who sees the top-up sees that account.
+async fn to_json(state: &ApiState, row: &TopUpRow) -> Result<Value, ApiError> {
+    let links = card_links::of_own_accounts(state, None, [row.account_id]).await?;
+    Ok(linked(row, &links))
+}
+
+fn linked(row: &TopUpRow, links: &LinksOfOwnAccounts) -> Value {
+    let mut json = row_json::top_up(row);
+    json["links"] = links.json_of(&[row.account_id]).into();
+    json
 }
 
 async fn by_path(state: &Arc<ApiState>, id: &str) -> Result<TopUpRow, ApiError> {
@@ -476,6 +487,8 @@ pub async fn many(
     list::check_store(&state)?;
     let page = state.store.top_ups(&filter, after, limit).await;
     let page = page.map_err(store_error)?;
-    let data = page.data.iter().map(row_json::top_up);
+    let accounts = page.data.iter().map(|row| row.account_id);
+    let links = card_links::of_listed_accounts(&state, None, accounts).await?;
+    let data = page.data.iter().map(|row| linked(row, &links));
     Ok(list::page(data, page.has_more, page.projected_through))
 }

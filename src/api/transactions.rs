@@ -3,7 +3,7 @@
 use super::auth::Caller;
 use super::error::{ApiError, json_response};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, accounts, as_of_now, authorizations, filters};
+use super::{ApiState, Gate, accounts, as_of_now, authorizations, card_links, filters};
 use crate::engine::facts::Kind;
 use crate::engine::ids::{
     AccountId, AuthorizationId, CardId, CardholderId, ProgramId, TransactionId,
@@ -17,16 +17,21 @@ use crate::store::rows::{TransactionRow, TransactionType};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use serde_json::Value;
 use std::sync::Arc;
 
 pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let state = gate.state()?;
     let id = id.parse().map_err(|_| not_found())?;
     let row = find(&state, id).await?;
-    Ok(json_response(
-        StatusCode::OK,
-        row_json::transaction(&row).to_string(),
-    ))
+    let body = to_json(&state, &row).await?.to_string();
+    Ok(json_response(StatusCode::OK, body))
+}
+
+/// With the links of its card.
+pub async fn to_json(state: &ApiState, row: &TransactionRow) -> Result<Value, ApiError> {
+    let links = card_links::of_card(state, row.card_id).await?.to_json();
+    Ok(row_json::transaction(row, links))
 }
 
 fn not_found() -> ApiError {
@@ -94,6 +99,7 @@ pub async fn many(
     let (stan, rrn) = filters::references(&mut query)?;
     let filter = TransactionFilter {
         card_id: query.id("card_id", CardId::PREFIX)?,
+        card_chain_id: query.id("card_chain_id", CardId::PREFIX)?,
         account_id: query.id("account_id", AccountId::PREFIX)?,
         authorization_id: query.id("authorization_id", AuthorizationId::PREFIX)?,
         transaction_type: query.word("type", TransactionType::ALL)?,
@@ -121,6 +127,9 @@ pub async fn many(
     list::check_store(&state)?;
     let page = state.store.transactions(&filter, after, limit).await;
     let page = page.map_err(store_error)?;
-    let data = page.data.iter().map(row_json::transaction);
+    let cards = page.data.iter().map(|row| row.card_id);
+    let links = card_links::of_cards(&state, cards).await?;
+    let json = |row: &TransactionRow| row_json::transaction(row, links.json_of(Some(row.card_id)));
+    let data = page.data.iter().map(json);
     Ok(list::page(data, page.has_more, page.projected_through))
 }

@@ -3,6 +3,7 @@
 use super::as_of_now::{self, Stored};
 use super::auth::Caller;
 use super::body::WriteRequest;
+use super::card_links::{self, LinksOfOwnAccounts};
 use super::error::{ApiError, json_response};
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery, store_error};
@@ -65,7 +66,10 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
     }
     let action = Action::Transfer(Box::new(transfer));
     match ask::shard_command(&state, from.root, action).await? {
-        Reply::Transfer(known) => Ok(Success::created(of_memory(&known))),
+        Reply::Transfer(known) => {
+            let made = to_json(&state, &caller, &of_memory(&known)).await?;
+            Ok(Success::created(made))
+        }
         Reply::Refused(Refusal::SenderStopped { account_id, status })
             if !knows(&state, &caller, &from, account_id).await? =>
         {
@@ -135,14 +139,32 @@ fn receiver_refuses(reason: ReturnReason) -> ApiError {
     ApiError::conflict(reason.name(), message).with_param(param)
 }
 
-pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {
+pub async fn one(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    caller: Caller,
+) -> Result<Response, ApiError> {
     let state = gate.state()?;
     let id = id.parse().map_err(|_| not_found())?;
     let row = find(&state, id).await?;
-    Ok(json_response(
-        StatusCode::OK,
-        row_json::transfer(&row).to_string(),
-    ))
+    let body = to_json(&state, &caller, &row).await?.to_string();
+    Ok(json_response(StatusCode::OK, body))
+}
+
+/// With the links of the cards between whose own accounts it moves money, as far as the caller sees them.
+async fn to_json(state: &ApiState, caller: &Caller, row: &TransferRow) -> Result<Value, ApiError> {
+    let links = card_links::of_own_accounts(state, caller.bounds(), sides(row)).await?;
+    Ok(linked(row, &links))
+}
+
+fn sides(row: &TransferRow) -> [AccountId; 2] {
+    [row.from_account_id, row.to_account_id]
+}
+
+fn linked(row: &TransferRow, links: &LinksOfOwnAccounts) -> Value {
+    let mut json = row_json::transfer(row);
+    json["links"] = links.json_of(&sides(row)).into();
+    json
 }
 
 /// The transfer as of everything that is durable now.
@@ -188,14 +210,16 @@ pub async fn many(
     list::check_store(&state)?;
     let page = state.store.transfers(&filter, after, limit).await;
     let page = page.map_err(store_error)?;
-    let data = page.data.iter().map(row_json::transfer);
+    let accounts = page.data.iter().flat_map(sides);
+    let links = card_links::of_listed_accounts(&state, caller.bounds(), accounts).await?;
+    let data = page.data.iter().map(|row| linked(row, &links));
     Ok(list::page(data, page.has_more, page.projected_through))
 }
 
 /// As its row will have it.
-fn of_memory(known: &KnownTransfer) -> Value {
+fn of_memory(known: &KnownTransfer) -> TransferRow {
     let transfer = &known.transfer;
-    row_json::transfer(&TransferRow {
+    TransferRow {
         id: transfer.id,
         sequence: 0,
         from_account_id: transfer.from_account_id,
@@ -206,5 +230,5 @@ fn of_memory(known: &KnownTransfer) -> Value {
         return_reason: known.return_reason,
         created_at_ms: known.created_at,
         ended_at_ms: known.ended_at,
-    })
+    }
 }

@@ -20,6 +20,8 @@ pub struct ExceptionFilter {
     /// Each of them is its own.
     pub subjects: Vec<Subject>,
     pub state: Option<ExceptionState>,
+    /// Of the linked object itself, and of cards that have such a link: any of a type, or one id of it.
+    pub link: Option<(Box<str>, Option<Box<str>>)>,
     /// Of the key that asks, if it is bound.
     pub bounds: Option<Bounds>,
     pub count: usize,
@@ -67,6 +69,12 @@ impl ExceptionFilter {
             && self
                 .state
                 .is_none_or(|state| state == exception.state_at(now))
+            && self.link.as_ref().is_none_or(|(link_type, id)| {
+                let mut links = links_of(registry, exception.subject).into_iter();
+                links.any(|key| {
+                    key.link_type == *link_type && id.as_ref().is_none_or(|id| key.id == *id)
+                })
+            })
             && self
                 .bounds
                 .as_ref()

@@ -258,7 +258,7 @@ impl Batch {
         let booked = booked.filter(|charge| !charge.out_of_range);
         for (row, charge) in rows.into_iter().zip(booked) {
             if charge.is_posted_by_itself() {
-                let source = LedgerSource::fee(&row);
+                let source = LedgerSource::fee(&row, record);
                 self.post(sequence, row.created_at_ms, &source, &charge.legs());
             }
             self.fees.push(row);

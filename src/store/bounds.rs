@@ -172,6 +172,42 @@ pub(super) fn of_tokens(bounds: Option<&Bounds>) -> Vec<Filter> {
     filter.into_iter().collect()
 }
 
+/// Ledger entries: on an account within the bounds, and of a card with one of their links.
+pub(super) fn of_ledger_entries(bounds: Option<&Bounds>) -> Vec<Filter> {
+    let Some(bounds) = bounds else {
+        return Vec::new();
+    };
+    let without_links = Bounds {
+        links: Box::default(),
+        ..bounds.clone()
+    };
+    let mut clause = Sql::of(
+        "EXISTS (SELECT 1 FROM accounts WHERE accounts.id = ledger_entries.account_id AND ",
+    );
+    clause.append(&within(&without_links, &Of::ACCOUNTS));
+    clause.push(")");
+    let filter = if !bounds.links.is_empty() {
+        clause.push(" AND ");
+        clause.append(&linked_to_any("ledger_entries.card_id", &bounds.links));
+        let mut keys = Sql::of("SELECT card_id FROM card_links WHERE ");
+        keys.append(&any_link(&bounds.links));
+        Filter::by_keys(clause, "card_id", Keys::Asked(keys))
+    } else if !bounds.account_ids.is_empty() {
+        Filter::by_keys(clause, "account_id", Keys::Asked(tree(bounds)))
+    } else {
+        let mut keys = Sql::of("SELECT accounts.id FROM accounts WHERE ");
+        keys.append(&within(bounds, &Of::ACCOUNTS));
+        Filter::by_keys(clause, "account_id", Keys::Asked(keys))
+    };
+    vec![filter.also_tells_apart().of_bounds()]
+}
+
+/// What a list by cards of a key that is bound by account leaves out: money of its accounts that a card of another one moved.
+pub(super) fn of_seen_cards(bounds: Option<&Bounds>, card: &str) -> Option<Filter> {
+    let bounds = bounds.filter(|bounds| !bounds.account_ids.is_empty());
+    Some(by_card(bounds?, card).of_bounds())
+}
+
 fn by_card(bounds: &Bounds, card: &str) -> Filter {
     let mut clause = Sql::of(&format!(
         "EXISTS (SELECT 1 FROM cards WHERE cards.id = {card} AND "

@@ -63,6 +63,7 @@ const NEWEST_FIRST: Order = Order {
     key: "id",
     newest_first: true,
     key_is_text: true,
+    only: None,
 };
 
 impl DeliveryFilter {

@@ -4,6 +4,7 @@ use super::database::Value;
 use super::seek::{Filter, Indexed, Keys};
 use super::sql::Sql;
 use super::times;
+use crate::engine::ids::CardId;
 use crate::engine::money::{BALANCE_MAX_MINOR, Currency};
 use crate::engine::time::Timestamp;
 
@@ -158,6 +159,19 @@ impl Gathered {
         self.filters.push(Filter::by_keys(clause, column, keys));
     }
 
+    /// The card in a column is this one, one that it replaced or one that replaced it, over any number of reissues.
+    pub fn of_chain(&mut self, column: &'static str, id: Option<CardId>) {
+        let Some(id) = id else {
+            return;
+        };
+        let keys = chain_of(id);
+        let mut clause = Sql::of(&format!("{}.{column} IN (", self.table));
+        clause.append(&keys);
+        clause.push(")");
+        let keys = Keys::Asked(keys);
+        self.filters.push(Filter::by_keys(clause, column, keys));
+    }
+
     /// The card in `card_id` is of this cardholder.
     pub fn of_cardholder(&mut self, id: Option<impl ToString>) {
         let Some(id) = id else {
@@ -194,6 +208,21 @@ pub(super) fn is_linked(card: &str, link_type: Option<&str>, id: Option<&str>) -
         }
     }
     sql.push(")");
+    sql
+}
+
+/// The ids of the cards that replaced one another, of which this is one. They are few, and each is looked up by itself.
+fn chain_of(id: CardId) -> Sql {
+    let mut sql =
+        Sql::of("WITH RECURSIVE earlier (id) AS (SELECT one.id FROM cards AS one WHERE one.id = ");
+    sql.bind(Value::Text(id.to_string()));
+    sql.push(
+        " UNION SELECT one.replacement_for FROM earlier JOIN cards AS one ON one.id = earlier.id \
+         WHERE one.replacement_for IS NOT NULL), \
+         chain (id) AS (SELECT earlier.id FROM earlier \
+         UNION SELECT one.id FROM chain JOIN cards AS one ON one.replacement_for = chain.id) \
+         SELECT chain.id FROM chain",
+    );
     sql
 }
 

@@ -72,12 +72,19 @@ fn cause(action: &Action, record: &Record, charge: &Charge) -> (&'static str, St
 }
 
 impl LedgerSource {
-    pub fn fee(row: &FeeRow) -> LedgerSource {
+    pub fn fee(row: &FeeRow, record: &Record) -> LedgerSource {
+        let authorization_id = match row.cause_type.as_str() {
+            "authorization" => row.cause_id.parse().ok(),
+            "transaction" => transaction_of(record).map(|(_, id)| id),
+            _ => None,
+        };
         LedgerSource {
             account_id: row.account_id,
             currency: row.currency,
             source_type: "fee",
             source_id: row.id.to_string(),
+            card_id: row.card_id,
+            authorization_id,
         }
     }
 }

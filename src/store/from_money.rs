@@ -68,6 +68,8 @@ impl LedgerSource {
             currency: lettered(transfer.amount.currency),
             source_type: "transfer",
             source_id: transfer.id.to_string(),
+            card_id: None,
+            authorization_id: None,
         }
     }
 }
@@ -92,6 +94,8 @@ impl LedgerSource {
             currency: lettered(credited_currency(arrived, credited(legs))),
             source_type: "top_up",
             source_id: top_up_id.to_string(),
+            card_id: None,
+            authorization_id: None,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::rows::{
 use crate::engine::audit::{AuditEntry, Requester};
 use crate::engine::command::OpenAccount;
 use crate::engine::event::{LedgerAccount, Posting};
-use crate::engine::ids::{AccountId, AuditId, LinkId};
+use crate::engine::ids::{AccountId, AuditId, AuthorizationId, CardId, LinkId};
 use crate::engine::money::Currency;
 use crate::engine::programs::{Bin, ChangeProgram, LimitThresholds, Program};
 use crate::engine::record::Record;
@@ -237,6 +237,8 @@ pub(super) struct LedgerSource {
     pub currency: Currency,
     pub source_type: &'static str,
     pub source_id: String,
+    pub card_id: Option<CardId>,
+    pub authorization_id: Option<AuthorizationId>,
 }
 
 impl LedgerSource {
@@ -246,6 +248,8 @@ impl LedgerSource {
             currency: transaction.currency,
             source_type: "transaction",
             source_id: transaction.id.to_string(),
+            card_id: Some(transaction.card_id),
+            authorization_id: Some(transaction.authorization_id),
         }
     }
 }
@@ -279,5 +283,7 @@ pub(super) fn ledger_entry_row(
         source_type: source.source_type.to_owned(),
         source_id: source.source_id.clone(),
         created_at_ms: at,
+        card_id: source.card_id,
+        authorization_id: source.authorization_id,
     }
 }

@@ -38,6 +38,7 @@ mod projection_state;
 pub mod query;
 pub mod query_audit;
 pub mod query_fees;
+pub mod query_ledger;
 pub mod query_money;
 pub mod query_payments;
 pub mod query_tokens;

@@ -65,6 +65,8 @@ filters! {
         bounds: Bounds,
         /// The card that was issued in place of this one.
         replacement_for: CardId,
+        /// This card, what it replaced, and what replaced it.
+        card_chain_id: CardId,
         shipping_status: ShippingStatus,
     }
 }
@@ -91,6 +93,7 @@ impl CardFilter {
         of.equal("program_id", self.program_id);
         of.equal("cardholder_id", self.cardholder_id);
         of.equal("replacement_for", self.replacement_for);
+        of.of_chain("id", self.card_chain_id);
         of.equal(
             "shipping_status",
             self.shipping_status.map(ShippingStatus::name),
@@ -141,6 +144,24 @@ impl Store {
             links.extend(found.await?);
         }
         Ok(links)
+    }
+
+    /// The accounts on which these cards are, as far as there are such cards.
+    pub async fn accounts_of_cards(
+        &self,
+        cards: &[CardId],
+    ) -> Result<Vec<(CardId, AccountId)>, StoreError> {
+        let mut accounts = Vec::new();
+        for cards in cards.chunks(ASK_MAX) {
+            let cards: Vec<String> = cards.iter().map(ToString::to_string).collect();
+            let mut sql = Sql::of("SELECT id, account_id FROM cards WHERE ");
+            sql.append(&Sql::one_of("id", &cards));
+            let found = self.fetch(sql.text, &sql.values, |row| {
+                Ok((Column::take(row, 0)?, Column::take(row, 1)?))
+            });
+            accounts.extend(found.await?);
+        }
+        Ok(accounts)
     }
 
     pub async fn programs(

@@ -15,7 +15,11 @@ filters! {
     AuditFilter {
         /// An id, or `root`.
         api_key_id: String,
+        /// Of a linked object its type, a stroke, and its id.
         object_id: String,
+        /// Of linked objects of this type, or of this very one together with `link_id`.
+        link_type: String,
+        link_id: String,
         action: String,
         /// Not before this, and before that.
         created_from: Timestamp,
@@ -36,6 +40,13 @@ impl Store {
         let mut of = Gathered::of(AuditRow::TABLE);
         of.equal("api_key_id", filter.api_key_id.as_ref());
         of.equal("object_id", filter.object_id.as_ref());
+        if let Some(link_type) = &filter.link_type {
+            let link = format!("{link_type}/{}", filter.link_id.as_deref().unwrap_or(""));
+            match filter.link_id {
+                Some(_) => of.equal("object_id", Some(link)),
+                None => of.begins("object_id", Some(&link)),
+            }
+        }
         of.equal("action", filter.action.as_ref());
         of.created(filter.created_from, filter.created_until);
         if let Some(ids) = &filter.program_ids {

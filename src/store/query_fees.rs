@@ -18,11 +18,16 @@ filters! {
     FeeFilter {
         account_id: AccountId,
         card_id: CardId,
+        /// This card, what it replaced, and what replaced it.
+        card_chain_id: CardId,
         program_id: ProgramId,
         kind: FeeKind,
         /// Not before this, and before that.
         created_from: Timestamp,
         created_until: Timestamp,
+        /// Of cards with any link of this type, or with this very one together with `link_id`.
+        link_type: String,
+        link_id: String,
         /// Only what these cover.
         bounds: Bounds,
     }
@@ -33,9 +38,16 @@ impl FeeFilter {
         let mut of = Gathered::of(FeeRow::TABLE);
         of.equal("account_id", self.account_id);
         of.equal("card_id", self.card_id);
+        of.of_chain("card_id", self.card_chain_id);
         of.equal("program_id", self.program_id);
         of.equal("kind", self.kind.map(FeeKind::name));
         of.created(self.created_from, self.created_until);
+        let (link_type, link_id) = (self.link_type.as_deref(), self.link_id.as_deref());
+        of.linked("card_id", link_type, link_id);
+        if self.card_chain_id.is_some() || self.link_type.is_some() {
+            let seen = bounds::of_seen_cards(self.bounds.as_ref(), "fees.card_id");
+            of.filters.extend(seen);
+        }
         of.filters
             .extend(bounds::of_rows(self.bounds.as_ref(), &Of::FEES));
         of.filters
@@ -63,6 +75,7 @@ impl Store {
                 key: "id",
                 newest_first: true,
                 key_is_text: true,
+                only: None,
             },
             filters,
             starting_after: after.map(Value::Text),

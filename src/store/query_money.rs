@@ -1,15 +1,13 @@
-//! The reads of transfers and top-ups.
+//! The reads of transfers and top-ups. Those of ledger entries are in `query_ledger.rs`.
 
 use super::bounds;
 use super::columns::TableRow;
 use super::database::{Store, Value};
 use super::error::StoreError;
 use super::filters::{AmountFilter, Gathered, filters};
-use super::query::{LIMIT_MAX, Page};
-use super::rows::{LedgerEntryRow, Sequence, TopUpRow, TransferRow};
+use super::query::Page;
+use super::rows::{Sequence, TopUpRow, TransferRow};
 use super::seek::{Filter, Indexed};
-use super::sql::Sql;
-use super::times;
 use crate::engine::api_keys::Bounds;
 use crate::engine::ids::{AccountId, TopUpId, TransferId};
 use crate::engine::money::Currency;
@@ -53,31 +51,6 @@ filters! {
         bounds: Bounds,
     }
 }
-
-filters! {
-    /// Of the entries of one account.
-    LedgerFilter {
-        /// `top_up`, `transaction`, `transfer`, and what else posts money.
-        source_type: String,
-        source_id: String,
-        /// From this one on, and below that; below zero it left the account.
-        amount_from: i64,
-        amount_until: i64,
-        /// Not before this, and before that.
-        created_from: Timestamp,
-        created_until: Timestamp,
-    }
-}
-
-/// Where a page of ledger entries goes on: after this leg of this record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EntryCursor {
-    pub sequence: Sequence,
-    pub leg: u16,
-}
-
-/// What posts by far the most entries. Those of others have an index of their own.
-const MOST_ENTRIES: &str = "transaction";
 
 impl TransferFilter {
     fn gathered(&self) -> Vec<Filter> {
@@ -125,35 +98,6 @@ impl TopUpFilter {
     }
 }
 
-impl LedgerFilter {
-    fn clauses(&self, account_id: AccountId) -> Vec<Sql> {
-        let mut clauses = vec![
-            Sql::equal("account_id", account_id),
-            Sql::equal("ledger_account", "customer"),
-        ];
-        if let Some(source_type) = &self.source_type {
-            clauses.push(Sql::equal("source_type", source_type));
-            if source_type != MOST_ENTRIES {
-                // In these very words the index says what it has.
-                clauses.push(Sql::of(&format!("source_type <> '{MOST_ENTRIES}'")));
-            }
-        }
-        clauses.extend(
-            self.source_id
-                .as_ref()
-                .map(|id| Sql::equal("source_id", id)),
-        );
-        for (value, comparison) in [(self.amount_from, ">="), (self.amount_until, "<")] {
-            if let Some(value) = value {
-                clauses.push(Sql::compare("amount_minor", comparison, Value::Int(value)));
-            }
-        }
-        let (from, until) = (self.created_from, self.created_until);
-        clauses.extend(times::between("created_at_ms", from, until));
-        clauses
-    }
-}
-
 impl Store {
     /// Top-ups, newest first, from behind `starting_after` on.
     pub async fn top_ups(
@@ -187,51 +131,6 @@ impl Store {
         let times = (filter.created_from, filter.created_until);
         let after = starting_after.map(|id| id.to_string());
         self.newest(filter.gathered(), times, after, limit).await
-    }
-
-    /// The entries of a customer's account, newest first; contra legs are left out.
-    pub async fn ledger_entries(
-        &self,
-        account_id: AccountId,
-        filter: &LedgerFilter,
-        starting_after: Option<EntryCursor>,
-        limit: u32,
-    ) -> Result<Page<LedgerEntryRow>, StoreError> {
-        let limit = limit.clamp(1, LIMIT_MAX) as usize;
-        let records = self
-            .records_within(filter.created_from, filter.created_until)
-            .await?;
-        let mut clauses = filter.clauses(account_id);
-        for (sequence, comparison) in [(records.after, ">"), (records.before, "<")] {
-            let value = sequence.map(|sequence| Value::Int(sequence as i64));
-            clauses.extend(value.map(|value| Sql::compare("sequence", comparison, value)));
-        }
-        if let Some(cursor) = starting_after {
-            let mut behind =
-                Sql::compare("(sequence, leg)", "< (", Value::Int(cursor.sequence as i64));
-            behind.push(", ");
-            behind.bind(Value::Int(i64::from(cursor.leg)));
-            behind.push(")");
-            clauses.push(behind);
-        }
-        let columns = LedgerEntryRow::select();
-        let mut sql = Sql::of(&format!("SELECT {columns} FROM ledger_entries WHERE "));
-        sql.append(&Sql::all(&clauses));
-        sql.push(&format!(
-            " ORDER BY sequence DESC, leg DESC LIMIT {}",
-            limit + 1
-        ));
-        // The position first: the rows may be newer than it, never older.
-        let projected_through = self.projection().await?.position;
-        let read = self.fetch_in_time(sql, |row| LedgerEntryRow::take(row, 0));
-        let mut data = read.await?;
-        let has_more = data.len() > limit;
-        data.truncate(limit);
-        Ok(Page {
-            data,
-            has_more,
-            projected_through,
-        })
     }
 
     /// A transfer as the tables have it, and a position that they had at most by then.

@@ -25,6 +25,8 @@ use crate::engine::trace::Step;
 filters! {
     AuthorizationFilter {
         card_id: CardId,
+        /// This card, what it replaced, and what replaced it.
+        card_chain_id: CardId,
         account_id: AccountId,
         program_id: ProgramId,
         cardholder_id: CardholderId,
@@ -63,6 +65,8 @@ filters! {
 filters! {
     TransactionFilter {
         card_id: CardId,
+        /// This card, what it replaced, and what replaced it.
+        card_chain_id: CardId,
         account_id: AccountId,
         program_id: ProgramId,
         cardholder_id: CardholderId,
@@ -94,6 +98,7 @@ filters! {
 macro_rules! of_every_payment {
     ($of:ident, $filter:ident) => {
         $of.equal("card_id", $filter.card_id);
+        $of.of_chain("card_id", $filter.card_chain_id);
         $of.equal("account_id", $filter.account_id);
         $of.equal("program_id", $filter.program_id);
         $of.of_cardholder($filter.cardholder_id);

@@ -18,6 +18,9 @@ filters! {
         card_id: CardId,
         status: TokenStatus,
         wallet: String,
+        /// Of cards with any link of this type, or with this very one together with `link_id`.
+        link_type: String,
+        link_id: String,
         /// Only what these cover.
         bounds: Bounds,
     }
@@ -29,6 +32,8 @@ impl TokenFilter {
         of.equal("card_id", self.card_id);
         of.equal("status", self.status.map(TokenStatus::name));
         of.equal("wallet", self.wallet.as_ref());
+        let (link_type, link_id) = (self.link_type.as_deref(), self.link_id.as_deref());
+        of.linked("card_id", link_type, link_id);
         of.filters.extend(bounds::of_tokens(self.bounds.as_ref()));
         of.filters
     }

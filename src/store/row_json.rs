@@ -156,7 +156,8 @@ fn rule_id(row: &AuthorizationRow) -> Option<String> {
     })
 }
 
-pub fn transaction(row: &TransactionRow) -> Value {
+/// `links` are those of its card, as of all that is of a card.
+pub fn transaction(row: &TransactionRow, links: Vec<Value>) -> Value {
     let merchant = payment::merchant(
         &row.merchant_id,
         &row.merchant_name,
@@ -187,6 +188,7 @@ pub fn transaction(row: &TransactionRow) -> Value {
         "merchant": merchant,
         "network": network,
         "flags": payment::flags(row.flags),
+        "links": links,
         "created_at": row.created_at_ms.to_string(),
     })
 }
@@ -242,7 +244,7 @@ pub fn card(row: &CardRow, links: Vec<Value>, of_links: LinkStatus) -> Value {
     })
 }
 
-pub fn token(row: &TokenRow) -> Value {
+pub fn token(row: &TokenRow, links: Vec<Value>) -> Value {
     let is_told = row.device_type.is_some() || row.device_name.is_some();
     let device = is_told.then(|| json!({ "type": row.device_type, "name": row.device_name }));
     json!({
@@ -256,10 +258,12 @@ pub fn token(row: &TokenRow) -> Value {
         "last4": row.last4,
         "exp_month": row.exp_month,
         "exp_year": row.exp_year,
+        "links": links,
         "created_at": row.created_at_ms.to_string(),
     })
 }
 
+/// Without the links of a card whose own account it is: in events the account has its place.
 pub fn top_up(row: &TopUpRow) -> Value {
     json!({
         "id": row.id.to_string(),
@@ -282,7 +286,7 @@ pub fn top_up(row: &TopUpRow) -> Value {
     })
 }
 
-pub fn fee(row: &FeeRow) -> Value {
+pub fn fee(row: &FeeRow, links: Vec<Value>) -> Value {
     json!({
         "id": row.id.to_string(),
         "object": "fee",
@@ -300,6 +304,7 @@ pub fn fee(row: &FeeRow) -> Value {
         "month": row.month,
         "overdrawn": row.overdrawn,
         "cause": { "type": row.cause_type, "id": row.cause_id },
+        "links": links,
         "created_at": row.created_at_ms.to_string(),
     })
 }

@@ -371,6 +371,9 @@ table! {
         source_type: String,
         source_id: String,
         created_at_ms: Timestamp,
+        /// Of a payment, or of what is charged for a card.
+        card_id: Option<CardId>,
+        authorization_id: Option<AuthorizationId>,
     }
 }
 

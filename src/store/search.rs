@@ -9,6 +9,7 @@ use super::columns::{Source, TableRow};
 use super::database::{Database, Store, Value};
 use super::error::StoreError;
 use super::query::{LIMIT_MAX, Page};
+pub(super) use super::seek::Order;
 use super::seek::{Filter, Indexed, Keys, Seek};
 use super::sql::Sql;
 use std::time::{Duration, Instant};
@@ -22,26 +23,6 @@ const KEYS_MAX: usize = 2_000;
 const SORTED_MAX: usize = 10_000;
 /// How long rows are looked at for one page.
 const PATIENCE: Duration = Duration::from_millis(1_500);
-
-/// What a list is ordered by: a column that is unique, and which way.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Order {
-    pub key: &'static str,
-    pub newest_first: bool,
-    pub key_is_text: bool,
-}
-
-impl Order {
-    pub const NEWEST_RECORD_FIRST: Order = Order {
-        key: "sequence",
-        newest_first: true,
-        key_is_text: false,
-    };
-
-    fn direction(self) -> &'static str {
-        if self.newest_first { "DESC" } else { "ASC" }
-    }
-}
 
 /// What is looked for.
 #[derive(Debug)]
@@ -351,18 +332,6 @@ impl Store {
     }
 }
 
-impl Order {
-    /// A key that is behind all others.
-    fn end(self) -> Value {
-        match (self.key_is_text, self.newest_first) {
-            (true, true) => Value::Text(String::new()),
-            (true, false) => Value::Text(char::MAX.to_string()),
-            (false, true) => Value::Int(0),
-            (false, false) => Value::Int(i64::MAX),
-        }
-    }
-}
-
 impl Way {
     fn is_rarer(&self, other: &Way, order: Order) -> bool {
         // What is known whole is counted; of the others the one that goes back the furthest has the fewest.
@@ -436,8 +405,13 @@ impl Search {
         }
     }
 
-    /// Further conditions: behind a place, and up to where the list ends.
+    /// Further conditions: of the part that is listed, behind a place, and up to where the list ends.
     fn within(&self, sql: &mut Sql, key: &str, at: &Option<Value>) {
+        if let Some(only) = self.order.only {
+            let named = key.rsplit_once('.');
+            let of_table = named.map_or_else(String::new, |(table, _)| format!("{table}."));
+            sql.push(&format!(" AND {of_table}{only}"));
+        }
         let (behind, ahead) = match self.order.newest_first {
             true => ("<", ">"),
             false => (">", "<"),
@@ -486,6 +460,9 @@ fn join<R: TableRow>(order: Order, keys: &Sql, clauses: &[&Sql], wanted: usize) 
     sql.push(&format!(
         ") AS seek CROSS JOIN {table} WHERE {table}.{key} = seek.sought"
     ));
+    if let Some(only) = order.only {
+        sql.push(&format!(" AND {table}.{only}"));
+    }
     for clause in clauses {
         sql.push(" AND ");
         sql.append(clause);

@@ -1,8 +1,41 @@
-//! What one filter of a list is to the search: which rows it lets through, and how they are found. The search itself is in
-//! `search.rs`.
+//! What a list is to the search: its order, and of each filter which rows it lets through and how they are found. The search itself
+//! is in `search.rs`.
 
 use super::database::Value;
 use super::sql::Sql;
+
+/// What a list is ordered by: a column that is unique, and which way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Order {
+    pub key: &'static str,
+    pub newest_first: bool,
+    pub key_is_text: bool,
+    /// Rows of which this is true are listed, and the indexes have no others: a column and what it is, in these very words.
+    pub only: Option<&'static str>,
+}
+
+impl Order {
+    pub const NEWEST_RECORD_FIRST: Order = Order {
+        key: "sequence",
+        newest_first: true,
+        key_is_text: false,
+        only: None,
+    };
+
+    pub fn direction(self) -> &'static str {
+        if self.newest_first { "DESC" } else { "ASC" }
+    }
+
+    /// A key that is behind all others.
+    pub fn end(self) -> Value {
+        match (self.key_is_text, self.newest_first) {
+            (true, true) => Value::Text(String::new()),
+            (true, false) => Value::Text(char::MAX.to_string()),
+            (false, true) => Value::Int(0),
+            (false, false) => Value::Int(i64::MAX),
+        }
+    }
+}
 
 /// One filter: which rows it lets through, and how they are found.
 #[derive(Debug, Clone)]

@@ -477,6 +477,7 @@ impl Walk<'_> {
             "/v1/settlement_reports?date=2026-11-24",
             "/v1/settlement_reports.csv?date=2026-11-24",
             &format!("/v1/accounts/{account}/ledger_entries"),
+            "/v1/ledger_entries?source_type=transaction",
         ]);
     }
 

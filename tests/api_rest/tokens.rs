@@ -58,7 +58,7 @@ fn a_token_is_asked_for_changed_read_and_listed() {
         json!({
             "id": id, "object": "token", "card_id": card, "wallet": "apple_pay",
             "device": {"type": "phone", "name": "Phone of A."}, "status": "requested",
-            "first6": "555555", "last4": "0010", "exp_month": 12, "exp_year": 2031,
+            "first6": "555555", "last4": "0010", "exp_month": 12, "exp_year": 2031, "links": [],
             "created_at": made.json()["created_at"],
         })
     );

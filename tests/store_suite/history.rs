@@ -560,7 +560,7 @@ impl History {
     }
 
     /// Of a card that its shard has, and that was not replaced.
-    fn reissue_or_renew(&mut self) {
+    pub fn reissue_or_renew(&mut self) {
         let place = self.below(self.cards.len() as u64) as usize;
         let (replaces, root) = self.cards[place];
         let (card_id, reissues) = (CardId(self.id()), self.below(3) == 0);

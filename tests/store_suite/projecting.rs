@@ -20,7 +20,7 @@ use cardswitch::store::projection::{BatchStep, Projector};
 use cardswitch::store::query::{AccountFilter, CardFilter, LIMIT_MAX};
 use cardswitch::store::query_audit::AuditFilter;
 use cardswitch::store::query_fees::FeeFilter;
-use cardswitch::store::query_money::LedgerFilter;
+use cardswitch::store::query_ledger::LedgerFilter;
 use cardswitch::store::query_payments::AuthorizationFilter;
 use cardswitch::store::rows::{
     AuditRow, AuthorizationResult, AuthorizationRow, AuthorizationStatus, MessageName,
@@ -203,8 +203,12 @@ async fn compare_accounts(store: &Store, fixture: &Fixture, history: &History) {
             row.id
         );
         holding += i32::from(row.held_minor > 0);
+        let of_account = LedgerFilter {
+            account_id: Some(row.id),
+            ..LedgerFilter::default()
+        };
         let entries = store
-            .ledger_entries(row.id, &LedgerFilter::default(), None, LIMIT_MAX)
+            .ledger_entries(&of_account, None, LIMIT_MAX)
             .await
             .unwrap();
         let posted_minor: i64 = entries.data.iter().map(|entry| entry.amount_minor).sum();

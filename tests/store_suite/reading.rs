@@ -16,7 +16,8 @@ use cardswitch::engine::time::Timestamp;
 use cardswitch::engine::top_ups::TopUpStatus;
 use cardswitch::settlement::{Format, ReportRequest, render, settlement_report};
 use cardswitch::store::query::{AccountFilter, CardFilter};
-use cardswitch::store::query_money::{EntryCursor, LedgerFilter, TopUpFilter};
+use cardswitch::store::query_ledger::{EntryCursor, LedgerFilter};
+use cardswitch::store::query_money::TopUpFilter;
 use cardswitch::store::query_payments::{AuthorizationFilter, TransactionFilter};
 use cardswitch::store::rebuild::rebuild;
 use cardswitch::store::rows::{
@@ -91,20 +92,21 @@ async fn lists_page_alike(fixture: &Fixture, history: &History) {
     assert_eq!(of, [Some("prepaid"), Some("US")]);
     assert_eq!(program.status, ProgramStatus::Active);
     let account = history.accounts[0].0;
+    let of_account = LedgerFilter {
+        account_id: Some(account),
+        ..LedgerFilter::default()
+    };
     let all = store
-        .ledger_entries(account, &LedgerFilter::default(), None, 1000)
+        .ledger_entries(&of_account, None, 1000)
         .await
         .unwrap()
         .data;
-    let page = store
-        .ledger_entries(account, &LedgerFilter::default(), None, 1)
-        .await
-        .unwrap();
+    let page = store.ledger_entries(&of_account, None, 1).await.unwrap();
     assert!(page.has_more && all.len() > 1);
     let (sequence, leg) = (page.data[0].sequence, page.data[0].leg);
     let cursor = Some(EntryCursor { sequence, leg });
     let rest = store
-        .ledger_entries(account, &LedgerFilter::default(), cursor, 1000)
+        .ledger_entries(&of_account, cursor, 1000)
         .await
         .unwrap();
     assert_eq!(rest.data, all[1..]);

@@ -41,6 +41,13 @@ fn listed() -> Operation {
         .filter("type", one_of(&words(CARD_TYPES)))
         .filter("last4", pattern("^[0-9]{4}$", "1111"))
         .filter("replacement_for", id("card"))
+        .filter(
+            "card_chain_id",
+            noted(
+                id("card"),
+                "This card, those that it replaced and those that replaced it.",
+            ),
+        )
         .filter("shipping_status", one_of(&words(ShippingStatus::NAMED)))
         .created_within()
         .of_link()

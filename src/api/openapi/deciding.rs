@@ -129,7 +129,8 @@ fn on_exceptions() -> Vec<Operation> {
         )
         .filter("state", one_of(&words(STATES)))
         .filter("card_id", id("card"))
-        .filter("account_id", id("acct")),
+        .filter("account_id", id("acct"))
+        .of_link(),
         create(
             "/v1/exceptions",
             "Ask for an exception from controls",

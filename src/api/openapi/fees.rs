@@ -71,10 +71,11 @@ pub fn operations() -> Vec<Operation> {
             "fee",
         )
         .filter("account_id", id("acct"))
-        .filter("card_id", id("card"))
+        .of_card()
         .filter("program_id", id("prog"))
         .filter("kind", one_of(&words(FeeKind::ALL)))
-        .created_within(),
+        .created_within()
+        .of_link(),
         get("/v1/fees/{id}", "One charge", "Fee"),
     ]
 }
@@ -276,6 +277,13 @@ fn fee() -> Value {
             noted(flag(), "It took what is available below zero."),
         ),
         ("cause", cause),
+        (
+            "links",
+            noted(
+                list(named("LinkRef")),
+                "Of its card; none, where it is of no card.",
+            ),
+        ),
         ("created_at", moment()),
     ]);
     answer(fields, Vec::new())

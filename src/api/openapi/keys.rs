@@ -6,6 +6,7 @@ use super::schema::{
     number_within, of_type, one_of, open_word, or_null, request, said, text, unset,
 };
 use crate::api::api_keys::{ADDRESSES_MAX, BOUNDS_MAX, OVERLAP_SECONDS_MAX, PRESETS};
+use crate::api::audit::OBJECT_ID_MAX;
 use crate::engine::api_keys::{ApiKeyState, Scope};
 use serde_json::{Value, json};
 
@@ -66,7 +67,8 @@ pub fn operations() -> Vec<Operation> {
             "audit",
         )
         .filter("api_key_id", text(64, "root"))
-        .filter("object_id", text(64, "card_0h2k9m4p7r1t3"))
+        .filter("object_id", text(OBJECT_ID_MAX, "card_0h2k9m4p7r1t3"))
+        .of_link()
         .filter("action", text(128, "POST /v1/cards/{id}/freeze"))
         .created_within(),
     ]
@@ -140,7 +142,17 @@ fn audit_entry() -> Value {
             ("api_key_id", said("root")),
             ("api_key_name", or_null(said("root"))),
             ("action", said("POST /v1/cards/{id}/freeze")),
-            ("object_id", or_null(said("card_0h2k9m4p7r1t3"))),
+            (
+                "object_id",
+                or_null(noted(
+                    said("card_0h2k9m4p7r1t3"),
+                    "Of a linked object its type, `/` and its id.",
+                )),
+            ),
+            (
+                "link",
+                unset(noted(named("LinkRef"), "The same of a linked object.")),
+            ),
             ("program_id", or_null(id("prog"))),
             ("request_id", said("req_00000000000000a1")),
             ("address", or_null(said("192.0.2.1"))),

@@ -171,7 +171,7 @@ fn top_up() -> Value {
             ("failure_reason", unset(said("sent back by the bank"))),
             ("ended_at", or_null(moment())),
         ],
-        Vec::new(),
+        vec![("links", links_of_own_account())],
     )
 }
 
@@ -255,6 +255,12 @@ fn incoming_payment_file() -> Value {
     )
 }
 
+/// In all answers; events have a place of their own.
+fn links_of_own_account() -> Value {
+    let note = "Of the card whose own account it is (`funding` `own`), where there is one. Not in events, which have `links` themselves.";
+    noted(schema::list(named("LinkRef")), note)
+}
+
 fn transfer() -> Value {
     answer(
         vec![
@@ -269,7 +275,7 @@ fn transfer() -> Value {
             ("created_at", moment()),
             ("ended_at", or_null(moment())),
         ],
-        Vec::new(),
+        vec![("links", links_of_own_account())],
     )
 }
 

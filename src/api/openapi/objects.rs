@@ -3,7 +3,7 @@
 use super::money::{account_settings, account_settings_request};
 use super::operation::{Operation, act, act_with, body, create, get, list_of};
 use super::schema::{
-    self, Fields, amount, amount_between, answer, country, currency, flag, id, moment, named,
+    self, Fields, amount, amount_between, answer, country, currency, flag, id, list, moment, named,
     noted, of_type, one_of, open_word, or_null, pattern, request, said, text, words,
 };
 use crate::api::{filters, ledger_entries};
@@ -17,20 +17,18 @@ pub fn schemas() -> Fields {
     ]
 }
 
-fn ledger_entries_listed() -> Operation {
+fn ledger_entries_listed(path: &'static str, summary: &'static str) -> Operation {
     let entry = pattern("^entry_[0-9]{13,}$", "entry_0000000004201");
-    list_of(
-        "/v1/accounts/{id}/ledger_entries",
-        "Every movement of what is posted, newest first",
-        "LedgerEntry",
-        "entry",
-    )
-    .cursor(entry)
-    .filter("source_type", one_of(&words(ledger_entries::SOURCE_TYPES)))
-    .filter("source_id", text(64, "topup_0h2k9m4p7r1t3"))
-    .filter("amount_from", amount_between())
-    .filter("amount_until", amount_between())
-    .created_within()
+    list_of(path, summary, "LedgerEntry", "entry")
+        .cursor(entry)
+        .of_card()
+        .filter("authorization_id", id("auth"))
+        .filter("source_type", one_of(&words(ledger_entries::SOURCE_TYPES)))
+        .filter("source_id", text(64, "topup_0h2k9m4p7r1t3"))
+        .filter("amount_from", amount_between())
+        .filter("amount_until", amount_between())
+        .created_within()
+        .of_link()
 }
 
 pub fn operations() -> Vec<Operation> {
@@ -61,7 +59,15 @@ pub fn operations() -> Vec<Operation> {
         )
         .method("PATCH")
         .may_wait(),
-        ledger_entries_listed(),
+        ledger_entries_listed(
+            "/v1/accounts/{id}/ledger_entries",
+            "Every movement of what is posted on one account, newest first",
+        ),
+        ledger_entries_listed(
+            "/v1/ledger_entries",
+            "Every movement of what is posted on any account, newest first",
+        )
+        .filter("account_id", id("acct")),
         create(
             "/v1/cardholders",
             "Make a cardholder",
@@ -137,7 +143,7 @@ fn account_change() -> Value {
 fn ledger_entry() -> Value {
     let source = answer(
         vec![
-            ("type", open_word(&["transaction", "top_up", "transfer"])),
+            ("type", open_word(&words(ledger_entries::SOURCE_TYPES))),
             ("id", said("txn_0h2k9m4p7r1t3")),
         ],
         Vec::new(),
@@ -153,6 +159,21 @@ fn ledger_entry() -> Value {
             ),
             ("currency", currency()),
             ("source", source),
+            (
+                "card_id",
+                or_null(noted(
+                    id("card"),
+                    "Of a payment, or of what is charged for a card.",
+                )),
+            ),
+            ("authorization_id", or_null(id("auth"))),
+            (
+                "links",
+                noted(
+                    list(named("LinkRef")),
+                    "Of its card; none, where it is of no card.",
+                ),
+            ),
             ("created_at", moment()),
         ],
         Vec::new(),

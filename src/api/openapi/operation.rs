@@ -237,6 +237,13 @@ impl Operation {
             .of_link()
     }
 
+    /// `card_id` and `card_chain_id`.
+    pub fn of_card(self) -> Operation {
+        let chain = "This card, those that it replaced and those that replaced it.";
+        self.filter("card_id", id("card"))
+            .filter("card_chain_id", schema::noted(id("card"), chain))
+    }
+
     /// `link_type` and `link_id`.
     pub fn of_link(self) -> Operation {
         let link_id = schema::noted(schema::text(128, "p1"), "Needs `link_type`.");

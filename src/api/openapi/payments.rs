@@ -41,7 +41,7 @@ pub fn operations() -> Vec<Operation> {
             "Authorization",
             "auth",
         )
-        .filter("card_id", id("card"))
+        .of_card()
         .filter("account_id", id("acct"))
         .filter("token_id", id("tok"))
         .filter("original_authorization_id", id("auth"))
@@ -68,7 +68,7 @@ pub fn operations() -> Vec<Operation> {
             "Transaction",
             "txn",
         )
-        .filter("card_id", id("card"))
+        .of_card()
         .filter("account_id", id("acct"))
         .filter("authorization_id", id("auth"))
         .filter("type", one_of(&words(TransactionType::ALL)))
@@ -276,6 +276,7 @@ pub fn transaction() -> Value {
             ("merchant", named("Merchant")),
             ("network", named("NetworkReference")),
             ("flags", flags()),
+            ("links", list(named("LinkRef"))),
             ("created_at", moment()),
         ],
         Vec::new(),

@@ -233,7 +233,13 @@ pub fn link_request() -> Value {
 
 pub fn link_fields() -> Fields {
     vec![
-        ("type", pattern("^[a-z0-9_]{1,32}$", "project")),
+        (
+            "type",
+            noted(
+                pattern("^[a-z0-9_]{1,32}$", "project"),
+                "Not `authorization`, `balance`, `card` or `program`: their `_id` is the event's own.",
+            ),
+        ),
         ("id", text(128, "p1")),
     ]
 }

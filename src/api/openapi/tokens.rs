@@ -2,8 +2,8 @@
 
 use super::operation::{Operation, act, body, create, get, list_of};
 use super::schema::{
-    Fields, answer, id, moment, noted, number, number_within, of_type, one_of, open_word, or_null,
-    pattern, request, said, text, words,
+    Fields, answer, id, list, moment, named, noted, number, number_within, of_type, one_of,
+    open_word, or_null, pattern, request, said, text, words,
 };
 use crate::api::tokens::{DEVICE_NAME_MAX, WORD_MAX};
 use crate::engine::tokens::TokenStatus;
@@ -21,7 +21,8 @@ pub fn operations() -> Vec<Operation> {
         list_of("/v1/tokens", "Tokens, newest first", "Token", "tok")
             .filter("card_id", id("card"))
             .filter("status", one_of(&words(TokenStatus::NAMED)))
-            .filter("wallet", text(WORD_MAX, "apple_pay")),
+            .filter("wallet", text(WORD_MAX, "apple_pay"))
+            .of_link(),
         create(
             "/v1/tokens",
             "A token for a card",
@@ -95,6 +96,7 @@ fn token() -> Value {
             ("last4", said("9994")),
             ("exp_month", or_null(number(11))),
             ("exp_year", or_null(number(2029))),
+            ("links", list(named("LinkRef"))),
             ("created_at", moment()),
         ],
         Vec::new(),

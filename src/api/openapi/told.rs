@@ -120,7 +120,7 @@ fn on_events() -> Vec<Operation> {
         operation
             .filter("type", wanted)
             .filter("program_id", id("prog"))
-            .filter("card_id", id("card"))
+            .of_card()
             .filter("account_id", id("acct"))
             .filter("object_id", text(64, "card_0h2k9m4p7r1t3"))
             .of_link()

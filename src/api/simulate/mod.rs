@@ -16,7 +16,6 @@ use crate::engine::reason::DeclineReason;
 use crate::network::loopback::{Loopback, LoopbackError, Said};
 use crate::network::outgoing::{Outgoing, Unsayable};
 use crate::shard::reply::{Reply, Unavailable};
-use crate::store::row_json;
 use asked::Asked;
 pub use asked::{AMOUNT_MAX_MINOR, TOKEN_PLACES};
 use axum::extract::State;
@@ -125,7 +124,7 @@ async fn told(
 /// A posting is a transaction under the number of its message; what posts nothing is an authorization.
 async fn posted_or_recorded(state: &Arc<ApiState>, id: AuthorizationId) -> Result<Value, ApiError> {
     match transactions::find(state, TransactionId(id.0)).await {
-        Ok(row) => Ok(row_json::transaction(&row)),
+        Ok(row) => transactions::to_json(state, &row).await,
         Err(error) if error.status == StatusCode::NOT_FOUND => {
             authorizations::current(state, id).await
         }

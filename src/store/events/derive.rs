@@ -44,7 +44,7 @@ pub(super) fn of_record(context: &EventContext, sequence: Sequence, record: &Rec
             drafts.extend(of_shard(context, &command.action, event));
             drafts.extend(tokens::of_shard(context, &command.action, event));
             drafts.extend(money::of_shard(sequence, command, event));
-            drafts.extend(of_fees(sequence, record));
+            drafts.extend(of_fees(context, sequence, record));
         }
         Record::Registry { command, event, .. } => {
             drafts.extend(of_registry(context, sequence, &command.action, event));
@@ -187,7 +187,8 @@ fn of_transaction(context: &EventContext, sequence: Sequence, record: &Record) -
     let Some(row) = row else {
         return Vec::new();
     };
-    let mut content: Content = vec![("transaction", row_json::transaction(&row))];
+    let links = context.links_json(row.card_id);
+    let mut content: Content = vec![("transaction", row_json::transaction(&row, links))];
     if let Some(row) = context.authorizations.get(&row.authorization_id) {
         content.push(("authorization", context.authorization_json(row)));
     }
@@ -312,15 +313,17 @@ fn of_replaced(context: &EventContext, replace: &ReplaceCard) -> Vec<Draft> {
 }
 
 /// Whatever a record charges, after what it was charged for.
-fn of_fees(sequence: Sequence, record: &Record) -> Vec<Draft> {
+fn of_fees(context: &EventContext, sequence: Sequence, record: &Record) -> Vec<Draft> {
     let rows = from_fees::fee_rows(sequence, record).into_iter();
+    let links = |row: &FeeRow| row.card_id.map(|id| context.links_json(id));
+    let links = |row: &FeeRow| links(row).unwrap_or_default();
     let draft = |row: FeeRow| Draft {
         event_type: EventType::FeeCharged,
         subject: match row.card_id {
             Some(id) => Subject::Card(id),
             None => Subject::Account(row.account_id),
         },
-        content: vec![("fee", row_json::fee(&row))],
+        content: vec![("fee", row_json::fee(&row, links(&row)))],
     };
     rows.map(draft).collect()
 }

@@ -94,7 +94,7 @@ impl EventContext {
         row_json::authorization(row, links, &owner_names(&link), posted, None)
     }
 
-    fn links_json(&self, id: CardId) -> Vec<Value> {
+    pub(super) fn links_json(&self, id: CardId) -> Vec<Value> {
         let links = self.links.get(&id).map_or(&[][..], Vec::as_slice);
         let json = |(link_type, id): &(String, String)| row_json::link(link_type, id);
         links.iter().map(json).collect()

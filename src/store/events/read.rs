@@ -21,6 +21,8 @@ pub struct EventFilter {
     pub types: Vec<String>,
     pub program_id: Option<ProgramId>,
     pub card_id: Option<CardId>,
+    /// This card, what it replaced, and what replaced it.
+    pub card_chain_id: Option<CardId>,
     pub account_id: Option<AccountId>,
     pub object_id: Option<String>,
     pub link_type: Option<String>,
@@ -36,6 +38,7 @@ const OLDEST_FIRST: Order = Order {
     key: "number",
     newest_first: false,
     key_is_text: false,
+    only: None,
 };
 
 impl EventFilter {
@@ -48,6 +51,7 @@ impl EventFilter {
         }
         of.equal("program_id", self.program_id);
         of.equal("card_id", self.card_id);
+        of.of_chain("card_id", self.card_chain_id);
         of.equal("account_id", self.account_id);
         of.equal("object_id", self.object_id.as_ref());
         let (link_type, id) = (self.link_type.as_deref(), self.link_id.as_deref());

@@ -53,7 +53,10 @@ pub(super) fn of_shard(context: &EventContext, action: &Action, event: &Event) -
         Some(Draft {
             event_type,
             subject: Subject::Card(row.card_id),
-            content: vec![("token", row_json::token(row))],
+            content: vec![(
+                "token",
+                row_json::token(row, context.links_json(row.card_id)),
+            )],
         })
     };
     match (action, event) {
