@@ -233,8 +233,8 @@ fn of_shard(context: &EventContext, action: &Action, event: &Event) -> Vec<Draft
         (Action::OpenCard(open), Event::CardOpened { .. }) => {
             context.about_card(open.card_id, EventType::CardCreated)
         }
-        (Action::ReplaceCard(replace), Event::CardReplaced(_)) => {
-            return of_replaced(context, replace);
+        (Action::ReplaceCard(replace), Event::CardReplaced(replaced)) => {
+            return of_replaced(context, replace, replaced.to);
         }
         (Action::RenewCard(renew), Event::CardRenewed(_)) => {
             context.about_card(renew.card_id, EventType::CardRenewed)
@@ -250,7 +250,9 @@ fn of_shard(context: &EventContext, action: &Action, event: &Event) -> Vec<Draft
         }
         (Action::ChangeCardStatus(change), Event::CardStatusChanged { from, to, .. }) => {
             let event_type = of_card_status(change.change, *from, *to);
-            event_type.and_then(|event_type| context.about_card(change.card_id, event_type))
+            let draft =
+                event_type.and_then(|event_type| context.about_card(change.card_id, event_type));
+            draft.map(|draft| with_reason(draft, *to))
         }
         (Action::ChangeShipping(change), Event::ShippingChanged { .. }) => {
             let draft = context.about_card(change.card_id, EventType::CardShippingUpdated);
@@ -299,8 +301,19 @@ fn controls_changed(object: &str, id: impl ToString, subject: Subject) -> Draft 
     }
 }
 
-fn of_replaced(context: &EventContext, replace: &ReplaceCard) -> Vec<Draft> {
-    let mut old = context.about_card(replace.replaces, EventType::CardReissued);
+/// Why a card is blocked or closed: the record says it, and no table keeps it.
+fn with_reason(mut draft: Draft, to: CardStatus) -> Draft {
+    for (name, card) in &mut draft.content {
+        if *name == "card" {
+            card["status_reason"] = json!(to.reason());
+        }
+    }
+    draft
+}
+
+fn of_replaced(context: &EventContext, replace: &ReplaceCard, to: CardStatus) -> Vec<Draft> {
+    let old = context.about_card(replace.replaces, EventType::CardReissued);
+    let mut old = old.map(|draft| with_reason(draft, to));
     if let Some(draft) = &mut old {
         let by = json!(replace.card_id.to_string());
         draft.content.push(("replaced_by", by));
