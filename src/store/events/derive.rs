@@ -248,6 +248,25 @@ fn of_shard(context: &EventContext, action: &Action, event: &Event) -> Vec<Draft
         (Action::ExpireCard(expire), Event::CardExpired) => {
             context.about_card(expire.card_id, EventType::CardExpired)
         }
+        (Action::ChangeAccount(change), Event::AccountChanged) if change.controls.is_some() => {
+            let id = change.account_id;
+            Some(controls_changed("account", id, Subject::Account(id)))
+        }
+        (Action::ReleaseHold(release), Event::HoldReleased { .. }) => {
+            let id = release.authorization_id;
+            let draft = about_authorization(context, id, EventType::AuthorizationExpired);
+            draft.map(|mut draft| {
+                draft.content.push(("cause", json!(release.cause.name())));
+                draft
+            })
+        }
+        _ => of_changed_card(context, action, event),
+    };
+    draft.into_iter().collect()
+}
+
+fn of_changed_card(context: &EventContext, action: &Action, event: &Event) -> Option<Draft> {
+    match (action, event) {
         (Action::ChangeCardStatus(change), Event::CardStatusChanged { from, to, .. }) => {
             let event_type = of_card_status(change.change, *from, *to);
             let draft =
@@ -275,21 +294,8 @@ fn of_shard(context: &EventContext, action: &Action, event: &Event) -> Vec<Draft
                 draft
             })
         }
-        (Action::ChangeAccount(change), Event::AccountChanged) if change.controls.is_some() => {
-            let id = change.account_id;
-            Some(controls_changed("account", id, Subject::Account(id)))
-        }
-        (Action::ReleaseHold(release), Event::HoldReleased { .. }) => {
-            let id = release.authorization_id;
-            let draft = about_authorization(context, id, EventType::AuthorizationExpired);
-            draft.map(|mut draft| {
-                draft.content.push(("cause", json!(release.cause.name())));
-                draft
-            })
-        }
         _ => None,
-    };
-    draft.into_iter().collect()
+    }
 }
 
 /// The controls of what is no card.
@@ -382,29 +388,6 @@ fn of_registry(
                 json!({ "id": rule_id.to_string(), "object": "rule", "state": RuleState::Active.name() }),
             )],
         }),
-        (RegistryAction::RequestException(wanted), RegistryEvent::ExceptionRequested { link }) => {
-            Some(exceptions::of_requested(wanted, link.as_ref()))
-        }
-        (
-            RegistryAction::ChangeException(change),
-            RegistryEvent::ExceptionChanged { to, link, of, .. },
-        ) => exceptions::of_changed((change, *to), of, link.as_ref()),
-        (RegistryAction::ExpireException(_), RegistryEvent::ExceptionExpired { of, link }) => {
-            Some(exceptions::of_expired(of, link.as_ref()))
-        }
-        (RegistryAction::ChangeProgram(change), RegistryEvent::ProgramChanged { .. })
-            if change.controls.is_some() =>
-        {
-            let subject = Subject::OfProgram(change.id, change.id.to_string());
-            Some(controls_changed("program", change.id, subject))
-        }
-        (RegistryAction::SetLinkControls(set), RegistryEvent::LinkControlsSet { .. }) => {
-            let key = &set.key;
-            let subject = Subject::OfLink(key.clone(), text_of(key));
-            let mut draft = controls_changed("link", &key.id, subject);
-            draft.content[0].1["type"] = json!(key.link_type);
-            Some(draft)
-        }
         (RegistryAction::RequestApproval(wanted), RegistryEvent::ApprovalChanged { .. }) => {
             Some(approvals::of_requested(wanted))
         }
@@ -428,9 +411,39 @@ fn of_registry(
         (RegistryAction::TellCardsOfLink(_), RegistryEvent::CardsOfLinkTold) => {
             return links::of_piece(context);
         }
-        _ => None,
+        _ => of_controls(action, event),
     };
     draft.into_iter().collect()
+}
+
+/// Exceptions from controls, and the controls of what is of no account tree.
+fn of_controls(action: &RegistryAction, event: &RegistryEvent) -> Option<Draft> {
+    match (action, event) {
+        (RegistryAction::RequestException(wanted), RegistryEvent::ExceptionRequested { link }) => {
+            Some(exceptions::of_requested(wanted, link.as_ref()))
+        }
+        (
+            RegistryAction::ChangeException(change),
+            RegistryEvent::ExceptionChanged { to, link, of, .. },
+        ) => exceptions::of_changed((change, *to), of, link.as_ref()),
+        (RegistryAction::ExpireException(_), RegistryEvent::ExceptionExpired { of, link }) => {
+            Some(exceptions::of_expired(of, link.as_ref()))
+        }
+        (RegistryAction::ChangeProgram(change), RegistryEvent::ProgramChanged { .. })
+            if change.controls.is_some() =>
+        {
+            let subject = Subject::OfProgram(change.id, change.id.to_string());
+            Some(controls_changed("program", change.id, subject))
+        }
+        (RegistryAction::SetLinkControls(set), RegistryEvent::LinkControlsSet { .. }) => {
+            let key = &set.key;
+            let subject = Subject::OfLink(key.clone(), text_of(key));
+            let mut draft = controls_changed("link", &key.id, subject);
+            draft.content[0].1["type"] = json!(key.link_type);
+            Some(draft)
+        }
+        _ => None,
+    }
 }
 
 /// Who sees the program of one that is of one program alone hears of it: of the only one that its maker sees, or that it names.
