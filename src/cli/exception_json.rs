@@ -4,6 +4,7 @@ use super::record_json::with_type;
 use crate::api::exceptions;
 use crate::engine::exceptions::{ChangeException, ControlException, Subject};
 use crate::engine::ids::ExceptionId;
+use crate::engine::registry::RegistryEvent;
 use crate::json::signer::signer as signer_json;
 use serde_json::{Value, json};
 
@@ -29,4 +30,14 @@ pub(super) fn change(change: &ChangeException) -> Value {
 
 pub(super) fn expire(id: ExceptionId) -> Value {
     json!({ "type": "expire_exception", "exception_id": id.to_string() })
+}
+
+pub(super) fn came(event: &RegistryEvent) -> Value {
+    match event {
+        RegistryEvent::ExceptionChanged { version, to, .. } => json!({
+            "type": "exception_changed", "registry_version": version, "state": to.name(),
+        }),
+        RegistryEvent::ExceptionExpired { .. } => json!({ "type": "exception_expired" }),
+        _ => json!({ "type": "exception_requested" }),
+    }
 }

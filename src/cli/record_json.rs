@@ -471,11 +471,9 @@ fn registry_event(event: &RegistryEvent) -> Value {
             json!({ "type": "groups_changed", "registry_version": version })
         }
         RegistryEvent::ApprovalChanged { to, .. } => approval_json::changed(*to),
-        RegistryEvent::ExceptionRequested { .. } => json!({ "type": "exception_requested" }),
-        RegistryEvent::ExceptionChanged { version, to, .. } => json!({
-            "type": "exception_changed", "registry_version": version, "state": to.name(),
-        }),
-        RegistryEvent::ExceptionExpired { .. } => json!({ "type": "exception_expired" }),
+        event @ (RegistryEvent::ExceptionRequested { .. }
+        | RegistryEvent::ExceptionChanged { .. }
+        | RegistryEvent::ExceptionExpired { .. }) => exception_json::came(event),
         RegistryEvent::LinkControlsSet { version, link } => json!({
             "type": "link_controls_set", "registry_version": version, "link_id": link.to_string(),
         }),

@@ -75,7 +75,6 @@ pub enum Event {
     AccountChanged,
     BalanceLow {
         available_minor: i64,
-        /// The threshold.
         below_minor: i64,
     },
     AutoToppedUp(Box<AutoToppedUp>),

@@ -232,7 +232,6 @@ pub fn card(row: &CardRow, links: Vec<Value>, of_links: LinkStatus) -> Value {
         },
         "status": status,
         "own_status": own.name(),
-        "status_reason": own.reason(),
         "first6": row.first6,
         "last4": row.last4,
         "exp_month": row.exp_month,

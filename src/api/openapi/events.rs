@@ -326,10 +326,6 @@ fn card() -> Value {
             ("type", open_word(&["virtual", "physical"])),
             ("status", open_word(&super::cards::CARD_STATUSES)),
             ("own_status", open_word(&super::cards::CARD_STATUSES)),
-            (
-                "status_reason",
-                unset(open_word(&["lost", "stolen", "fraud"])),
-            ),
             ("first6", said("411111")),
             ("last4", said("1111")),
             ("exp_month", number(11)),
@@ -339,7 +335,13 @@ fn card() -> Value {
             ("shipping_status", or_null(open_word(&words(shipping)))),
             ("created_at", moment()),
         ],
-        Vec::new(),
+        vec![(
+            "status_reason",
+            noted(
+                unset(open_word(&["lost", "stolen", "fraud"])),
+                "With a change of its status by itself: why it is blocked or closed, where that was said.",
+            ),
+        )],
     )
 }
 

@@ -234,8 +234,8 @@ fn of_shard(context: &EventContext, action: &Action, event: &Event) -> Vec<Draft
         (Action::OpenCard(open), Event::CardOpened { .. }) => {
             context.about_card(open.card_id, EventType::CardCreated)
         }
-        (Action::ReplaceCard(replace), Event::CardReplaced(_)) => {
-            return of_replaced(context, replace);
+        (Action::ReplaceCard(replace), Event::CardReplaced(replaced)) => {
+            return of_replaced(context, replace, replaced.to);
         }
         (Action::RenewCard(renew), Event::CardRenewed(_)) => {
             context.about_card(renew.card_id, EventType::CardRenewed)
@@ -249,9 +249,30 @@ fn of_shard(context: &EventContext, action: &Action, event: &Event) -> Vec<Draft
         (Action::ExpireCard(expire), Event::CardExpired) => {
             context.about_card(expire.card_id, EventType::CardExpired)
         }
+        (Action::ChangeAccount(change), Event::AccountChanged) if change.controls.is_some() => {
+            let id = change.account_id;
+            Some(controls_changed("account", id, Subject::Account(id)))
+        }
+        (Action::ReleaseHold(release), Event::HoldReleased { .. }) => {
+            let id = release.authorization_id;
+            let draft = about_authorization(context, id, EventType::AuthorizationExpired);
+            draft.map(|mut draft| {
+                draft.content.push(("cause", json!(release.cause.name())));
+                draft
+            })
+        }
+        _ => of_changed_card(context, action, event),
+    };
+    draft.into_iter().collect()
+}
+
+fn of_changed_card(context: &EventContext, action: &Action, event: &Event) -> Option<Draft> {
+    match (action, event) {
         (Action::ChangeCardStatus(change), Event::CardStatusChanged { from, to, .. }) => {
             let event_type = of_card_status(change.change, *from, *to);
-            event_type.and_then(|event_type| context.about_card(change.card_id, event_type))
+            let draft =
+                event_type.and_then(|event_type| context.about_card(change.card_id, event_type));
+            draft.map(|draft| with_reason(draft, *to))
         }
         (Action::ChangeShipping(change), Event::ShippingChanged { .. }) => {
             let draft = context.about_card(change.card_id, EventType::CardShippingUpdated);
@@ -274,21 +295,8 @@ fn of_shard(context: &EventContext, action: &Action, event: &Event) -> Vec<Draft
                 draft
             })
         }
-        (Action::ChangeAccount(change), Event::AccountChanged) if change.controls.is_some() => {
-            let id = change.account_id;
-            Some(controls_changed("account", id, Subject::Account(id)))
-        }
-        (Action::ReleaseHold(release), Event::HoldReleased { .. }) => {
-            let id = release.authorization_id;
-            let draft = about_authorization(context, id, EventType::AuthorizationExpired);
-            draft.map(|mut draft| {
-                draft.content.push(("cause", json!(release.cause.name())));
-                draft
-            })
-        }
         _ => None,
-    };
-    draft.into_iter().collect()
+    }
 }
 
 /// The controls of what is no card.
@@ -300,8 +308,19 @@ fn controls_changed(object: &str, id: impl ToString, subject: Subject) -> Draft 
     }
 }
 
-fn of_replaced(context: &EventContext, replace: &ReplaceCard) -> Vec<Draft> {
-    let mut old = context.about_card(replace.replaces, EventType::CardReissued);
+/// Why a card is blocked or closed: the record says it, and no table keeps it.
+fn with_reason(mut draft: Draft, to: CardStatus) -> Draft {
+    for (name, card) in &mut draft.content {
+        if *name == "card" {
+            card["status_reason"] = json!(to.reason());
+        }
+    }
+    draft
+}
+
+fn of_replaced(context: &EventContext, replace: &ReplaceCard, to: CardStatus) -> Vec<Draft> {
+    let old = context.about_card(replace.replaces, EventType::CardReissued);
+    let mut old = old.map(|draft| with_reason(draft, to));
     if let Some(draft) = &mut old {
         let by = json!(replace.card_id.to_string());
         draft.content.push(("replaced_by", by));
@@ -372,29 +391,6 @@ fn of_registry(
                 json!({ "id": rule_id.to_string(), "object": "rule", "state": RuleState::Active.name() }),
             )],
         }),
-        (RegistryAction::RequestException(wanted), RegistryEvent::ExceptionRequested { link }) => {
-            Some(exceptions::of_requested(wanted, link.as_ref()))
-        }
-        (
-            RegistryAction::ChangeException(change),
-            RegistryEvent::ExceptionChanged { to, link, of, .. },
-        ) => exceptions::of_changed((change, *to), of, link.as_ref()),
-        (RegistryAction::ExpireException(_), RegistryEvent::ExceptionExpired { of, link }) => {
-            Some(exceptions::of_expired(of, link.as_ref()))
-        }
-        (RegistryAction::ChangeProgram(change), RegistryEvent::ProgramChanged { .. })
-            if change.controls.is_some() =>
-        {
-            let subject = Subject::OfProgram(change.id, change.id.to_string());
-            Some(controls_changed("program", change.id, subject))
-        }
-        (RegistryAction::SetLinkControls(set), RegistryEvent::LinkControlsSet { .. }) => {
-            let key = &set.key;
-            let subject = Subject::OfLink(key.clone(), text_of(key));
-            let mut draft = controls_changed("link", &key.id, subject);
-            draft.content[0].1["type"] = json!(key.link_type);
-            Some(draft)
-        }
         (RegistryAction::RequestApproval(wanted), RegistryEvent::ApprovalChanged { .. }) => {
             Some(approvals::of_requested(wanted))
         }
@@ -418,9 +414,39 @@ fn of_registry(
         (RegistryAction::TellCardsOfLink(_), RegistryEvent::CardsOfLinkTold) => {
             return links::of_piece(context);
         }
-        _ => None,
+        _ => of_controls(action, event),
     };
     draft.into_iter().collect()
+}
+
+/// Exceptions from controls, and the controls of what is of no account tree.
+fn of_controls(action: &RegistryAction, event: &RegistryEvent) -> Option<Draft> {
+    match (action, event) {
+        (RegistryAction::RequestException(wanted), RegistryEvent::ExceptionRequested { link }) => {
+            Some(exceptions::of_requested(wanted, link.as_ref()))
+        }
+        (
+            RegistryAction::ChangeException(change),
+            RegistryEvent::ExceptionChanged { to, link, of, .. },
+        ) => exceptions::of_changed((change, *to), of, link.as_ref()),
+        (RegistryAction::ExpireException(_), RegistryEvent::ExceptionExpired { of, link }) => {
+            Some(exceptions::of_expired(of, link.as_ref()))
+        }
+        (RegistryAction::ChangeProgram(change), RegistryEvent::ProgramChanged { .. })
+            if change.controls.is_some() =>
+        {
+            let subject = Subject::OfProgram(change.id, change.id.to_string());
+            Some(controls_changed("program", change.id, subject))
+        }
+        (RegistryAction::SetLinkControls(set), RegistryEvent::LinkControlsSet { .. }) => {
+            let key = &set.key;
+            let subject = Subject::OfLink(key.clone(), text_of(key));
+            let mut draft = controls_changed("link", &key.id, subject);
+            draft.content[0].1["type"] = json!(key.link_type);
+            Some(draft)
+        }
+        _ => None,
+    }
 }
 
 /// Who sees the program of one that is of one program alone hears of it: of the only one that its maker sees, or that it names.
