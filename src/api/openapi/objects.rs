@@ -62,6 +62,11 @@ pub fn operations() -> Vec<Operation> {
         .method("PATCH")
         .may_wait(),
         ledger_entries_listed(),
+        get(
+            "/v1/accounts/{id}/spend",
+            "Each limit that binds what draws on the account, and what is left of it",
+            "Spend",
+        ),
         create(
             "/v1/cardholders",
             "Make a cardholder",
