@@ -112,8 +112,10 @@ fn objects(routes: Routes) -> Routes {
         .list("/v1/transfers", AccountsRead, Several, transfers::many)
         .post("/v1/transfers", FundsTransfer, Body, transfers::create)
         .get("/v1/transfers/{id}", AccountsRead, Transfer, transfers::one)
+        .list("/v1/cardholders", CardholdersRead, Several, cardholders::many)
         .post("/v1/cardholders", CardholdersWrite, OfProgram, cardholders::create)
         .get("/v1/cardholders/{id}", CardholdersRead, Cardholder, cardholders::one)
+        .patch("/v1/cardholders/{id}", CardholdersWrite, Cardholder, cardholders::update)
         .post("/v1/cardholders/{id}/verify", CardholdersWrite, Cardholder, cardholders::verify)
 }
 

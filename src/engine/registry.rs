@@ -12,7 +12,7 @@ use super::card_batches::{
     BatchChange, BatchState, CARD_BATCHES_UNFINISHED_MAX, CARD_BATCHES_UNFINISHED_OF_TENANT_MAX,
     CardBatches,
 };
-use super::cardholders::{Cardholder, Holder, KnownCardholder};
+use super::cardholders::{Cardholder, ChangeCardholder, Holder, KnownCardholder};
 use super::command::{Advise, Authorize, Reverse};
 use super::decision_endpoints::{DecisionEndpoint, DecisionEndpoints};
 pub use super::engine_settings::EngineSettings;
@@ -169,6 +169,7 @@ pub enum RegistryAction {
     ChangeApproval(Box<ChangeApproval>),
     FailReference(Box<FailReference>),
     TellCardsOfLink(TellCardsOfLink),
+    ChangeCardholder(Box<ChangeCardholder>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -288,6 +289,11 @@ pub enum RegistryEvent {
     },
     ReferenceFailed,
     CardsOfLinkTold,
+    CardholderChanged {
+        holder: Holder,
+        /// Those that have to hear of it, with their trees.
+        cards: SmallVec<[(CardId, AccountId); 1]>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
