@@ -2,8 +2,10 @@
 
 mod engine_support;
 
+use cardswitch::engine::cardholders::ChangeCardholder;
 use cardswitch::engine::command::{Action, ChangeCardHolder};
 use cardswitch::engine::decide::Outcome;
+use cardswitch::engine::facts::Country;
 use cardswitch::engine::hash::state_hash;
 use cardswitch::engine::ids::*;
 use cardswitch::engine::registry::{RegistryAction, RegistryOutcome};
@@ -60,4 +62,60 @@ fn a_verification_that_a_shard_has_not_heard_of_is_pending_until_it_has() {
         assert!(card(&switch).unwrap().is_verified());
     }
     unreachable!("two cards were told");
+}
+
+#[test]
+fn a_change_of_what_cards_know_is_pending_until_they_have_heard_and_a_name_is_none() {
+    let mut switch = Switch::new(2);
+    switch.cardholder(81, "DE", true);
+    switch.open_account(1, Default::default());
+    let mut card = NewCard::of(101, 1, 1);
+    card.cardholder_id = Some(CardholderId(81));
+    switch.open_card(card);
+    let unchanged = ChangeCardholder {
+        id: CardholderId(81),
+        name: Some("Ann".into()),
+        home_country: None,
+        verified: Some(true),
+    };
+    let moved = ChangeCardholder {
+        name: None,
+        home_country: Country::from_alpha2("IE"),
+        verified: Some(false),
+        ..unchanged.clone()
+    };
+    for (change, pending) in [(unchanged, 0), (moved, 1)] {
+        let change = RegistryAction::ChangeCardholder(Box::new(change));
+        let outcome = switch.registry(change);
+        assert!(matches!(outcome, RegistryOutcome::Event(_)));
+        assert_eq!(switch.world.pending_holders.len(), pending);
+        for world in [switch.replayed(3), through_snapshot(&switch.world, 1)] {
+            assert_eq!(world.pending_holders, switch.world.pending_holders);
+            assert_eq!(state_hash(&world), state_hash(&switch.world));
+        }
+    }
+    let known = &switch.world.registry.cardholders[&CardholderId(81)];
+    let holder = known.cardholder.holder();
+    assert_eq!(known.cardholder.name.as_deref(), Some("Ann"));
+    assert_eq!(
+        (holder.home_country.alpha2(), holder.verified),
+        ("IE", false)
+    );
+    let card_id = CardId(101);
+    let told = Action::ChangeCardHolder(ChangeCardHolder { card_id, holder });
+    switch.command(AccountId(1), told);
+    assert!(switch.world.pending_holders.is_empty());
+    let card = switch.world.shard(AccountId(1)).card(card_id);
+    assert_eq!(card.unwrap().holder, Some(holder));
+    let nobody = ChangeCardholder {
+        id: CardholderId(82),
+        name: None,
+        home_country: None,
+        verified: None,
+    };
+    let nobody = RegistryAction::ChangeCardholder(Box::new(nobody));
+    assert!(matches!(
+        switch.registry(nobody),
+        RegistryOutcome::Refused(_)
+    ));
 }

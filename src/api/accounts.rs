@@ -234,11 +234,11 @@ pub async fn change_status(
     let work = async |write: Write| {
         let Write { state, fields, .. } = write;
         fields.finish()?;
-        let Account { id, root, .. } = by_path(&state, &id).await?;
-        let account_id = id;
+        let before = by_path(&state, &id).await?;
+        let account_id = before.id;
         let change = ChangeAccountStatus { account_id, change };
-        let account = command(&state, root, Action::ChangeAccountStatus(change)).await?;
-        Ok(Success::ok(to_json(&account)))
+        let account = command(&state, before.root, Action::ChangeAccountStatus(change)).await?;
+        Ok(Success::ok(to_json(&account)).from(to_json(&before)))
     };
     once(gate.state()?, request, work).await
 }
@@ -300,7 +300,7 @@ pub async fn find(state: &ApiState, id: AccountId) -> Result<Account, ApiError> 
     }
 }
 
-fn not_found() -> ApiError {
+pub fn not_found() -> ApiError {
     ApiError::not_found("account_not_found", "there is no account with this id")
 }
 

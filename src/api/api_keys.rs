@@ -61,6 +61,7 @@ pub fn preset(name: &str) -> Option<Scopes> {
             ExceptionsRequest,
             AuthorizationsRead,
             TransactionsRead,
+            WebhooksRead,
             AlertsDeclines,
             DisputesRead,
             DisputesWrite,
@@ -146,7 +147,8 @@ pub async fn roll(
             ..(*old).clone()
         };
         check_within(&state, &caller, &key).await?;
-        let made = make(&state, &mut key).await?;
+        let before = shown(&old, now);
+        let made = make(&state, &mut key).await?.from(before);
         let until = now.plus_ms(overlap_seconds.unwrap_or(0) * 1_000);
         revoke_at(&state, old.id, until, false).await?;
         Ok(made)

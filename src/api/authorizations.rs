@@ -55,8 +55,9 @@ pub async fn expire(
         let Write { state, fields, .. } = write;
         fields.finish()?;
         let id = id.parse().map_err(|_| not_found())?;
+        let before = current(&state, id).await?;
         release(&state, id).await?;
-        Ok(Success::ok(current(&state, id).await?))
+        Ok(Success::ok(current(&state, id).await?).from(before))
     };
     once(gate.state()?, request, work).await
 }

@@ -1,13 +1,15 @@
 //! `/v1/cardholders`: who holds cards, as much as controls need to know. What that does is in
 //! `engine::cardholders`.
 
+use super::auth::Caller;
 use super::body::WriteRequest;
 use super::controls_json;
 use super::error::{ApiError, json_response};
-use super::fields::Fields;
+use super::fields::{self, Fields};
 use super::idempotency::{Success, Write, once};
+use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, ask};
-use crate::engine::cardholders::{Cardholder, KnownCardholder};
+use crate::engine::cardholders::{Cardholder, ChangeCardholder, KnownCardholder};
 use crate::engine::command::{Action, ChangeCardHolder};
 use crate::engine::event::Refusal;
 use crate::engine::facts::Country;
@@ -15,6 +17,8 @@ use crate::engine::ids::{CardholderId, ProgramId};
 use crate::engine::registry::{RegistryAction, RegistryRefusal};
 use crate::shard::reply::Reply;
 use crate::shard::request::{RegistryRequest, ShardRequest};
+use crate::store::from_cardholder::CardholderRow;
+use crate::store::query_cardholders::CardholderFilter;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -86,6 +90,7 @@ pub async fn verify(
         let Write { state, fields, .. } = write;
         fields.finish()?;
         let id = id.parse().map_err(|_| not_found())?;
+        let before = to_json(&find(&state, id).await?.cardholder);
         let action = RegistryAction::VerifyCardholder(id);
         let known = match ask::registry_command(&state, action).await? {
             Reply::Cardholder(known) => *known,
@@ -96,9 +101,90 @@ pub async fn verify(
             reply => return Err(ask::unexpected(&reply)),
         };
         tell_cards(&state, &known).await?;
-        Ok(Success::ok(to_json(&known.cardholder)))
+        Ok(Success::ok(to_json(&known.cardholder)).from(before))
     };
     once(gate.state()?, request, work).await
+}
+
+/// `PATCH`: what is named is replaced, and counts for all cards of the cardholder once it is answered.
+pub async fn update(
+    State(gate): State<Gate>,
+    Path(id): Path<String>,
+    request: WriteRequest,
+) -> Result<Response, ApiError> {
+    let work = async |write: Write| {
+        let Write {
+            state, mut fields, ..
+        } = write;
+        if fields.is_empty() {
+            return Err(fields::nothing_changes());
+        }
+        let id = id.parse().map_err(|_| not_found())?;
+        let name = fields.text("name", 200)?.map(Into::into);
+        let home_country = match fields.has("home_country") {
+            true => Some(home_country(&mut fields)?),
+            false => None,
+        };
+        let verified = fields.boolean("verified")?;
+        fields.finish()?;
+        let before = to_json(&find(&state, id).await?.cardholder);
+        let change = ChangeCardholder {
+            id,
+            name,
+            home_country,
+            verified,
+        };
+        let action = RegistryAction::ChangeCardholder(Box::new(change));
+        let known = match ask::registry_command(&state, action).await? {
+            Reply::Cardholder(known) => *known,
+            Reply::RegistryRefused(RegistryRefusal::CardholderNotFound(_)) => {
+                return Err(not_found());
+            }
+            reply => return Err(ask::unexpected(&reply)),
+        };
+        tell_cards(&state, &known).await?;
+        Ok(Success::ok(to_json(&known.cardholder)).from(before))
+    };
+    once(gate.state()?, request, work).await
+}
+
+pub const VERIFIED: &[(bool, &str)] = &[(true, "true"), (false, "false")];
+
+pub async fn many(
+    State(gate): State<Gate>,
+    caller: Caller,
+    ListQuery(mut query): ListQuery,
+) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let home_country = match query.has("home_country") {
+        true => Some(home_country(&mut query)?),
+        false => None,
+    };
+    let filter = CardholderFilter {
+        program_id: query.id("program_id", ProgramId::PREFIX)?,
+        home_country,
+        verified: query.word("verified", VERIFIED)?,
+        bounds: caller.bounds().cloned(),
+    };
+    let after = query.id("starting_after", CardholderId::PREFIX)?;
+    let limit = list::limit(&mut query)?;
+    query.finish()?;
+    list::check_store(&state)?;
+    let page = state.store.cardholders(&filter, after, limit).await;
+    let page = page.map_err(store_error)?;
+    let data = page.data.iter().map(|row| to_json(&of_row(row)));
+    Ok(list::page(data, page.has_more, page.projected_through))
+}
+
+fn of_row(row: &CardholderRow) -> Cardholder {
+    Cardholder {
+        id: row.id,
+        program_id: row.program_id,
+        name: row.name.as_deref().map(Into::into),
+        home_country: row.home_country,
+        verified: row.verified,
+        created_at: row.created_at_ms,
+    }
 }
 
 async fn tell_cards(state: &ApiState, known: &KnownCardholder) -> Result<(), ApiError> {

@@ -67,13 +67,14 @@ pub async fn update(
             state, mut fields, ..
         } = write;
         let mut endpoint = find(&state, &id).await?;
+        let before = with_warning(&state, &endpoint);
         if fields.is_empty() {
             return Err(fields::nothing_changes());
         }
         take(&state, &mut fields, &mut endpoint)?;
         fields.finish()?;
         put(&state, endpoint.clone()).await?;
-        Ok(Success::ok(with_warning(&state, &endpoint)))
+        Ok(Success::ok(with_warning(&state, &endpoint)).from(before))
     };
     once(gate.state()?, request, work).await
 }
@@ -88,9 +89,10 @@ pub async fn rotate_secret(
         let Write { state, fields, .. } = write;
         fields.finish()?;
         let mut endpoint = find(&state, &id).await?;
+        let before = with_warning(&state, &endpoint);
         endpoint.secret_version += 1;
         put(&state, endpoint.clone()).await?;
-        Ok(with_secret(&state, &endpoint, StatusCode::OK))
+        Ok(with_secret(&state, &endpoint, StatusCode::OK).from(before))
     };
     once(gate.state()?, request, work).await
 }

@@ -87,15 +87,27 @@ fn finished(mut response: Response, id: &RequestId) -> Response {
     response
 }
 
-/// The routes that the interface describes and this version does not have.
-const LATER: &[&str] = &["disputes"];
+/// The routes that the design names and this version does not have, with all below them.
+pub const LATER: &[&str] = &[
+    "/v1/disputes",
+    "/v1/rules/{id}/backtests",
+    "/v1/simulate/representments",
+];
+
+fn is_later(path: &str) -> bool {
+    LATER.iter().any(|later| {
+        let mut parts = path.trim_matches('/').split('/');
+        let mut later = later.trim_matches('/').split('/');
+        later.all(|part| {
+            let given = parts.next();
+            given == Some(part) || part == "{id}" && given.is_some_and(|id| !id.is_empty())
+        })
+    })
+}
 
 pub async fn no_route(method: Method, uri: Uri) -> ApiError {
-    let mut parts = uri.path().trim_matches('/').split('/');
-    let (version, resource) = (parts.next(), parts.next());
-    let is_later = resource.is_some_and(|resource| LATER.contains(&resource));
     let place = format!("{method} {}", shown(uri.path()));
-    if version == Some("v1") && is_later {
+    if is_later(uri.path()) {
         return ApiError::new(
             StatusCode::NOT_FOUND,
             ErrorType::NotSupported,

@@ -24,6 +24,7 @@ use tower_service::Service;
 /// Fields that change without a change of the object over the interface.
 const MOVING: &[&str] = &[
     "available",
+    "budget",
     "failed_verifications_today",
     "held",
     "in_transit",

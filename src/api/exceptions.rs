@@ -181,6 +181,8 @@ pub async fn change(
                 does not approve it";
             return Err(auth::forbidden("key_is_bound", message));
         }
+        let now = state.switchboard.clock.now();
+        let before = to_json(&find(&state, id).await?, now);
         let by = caller.signer();
         let change = ChangeException {
             id,
@@ -192,7 +194,7 @@ pub async fn change(
         match ask::registry_command(&state, action).await? {
             Reply::Exception(known) => {
                 let now = state.switchboard.clock.now();
-                Ok(Success::ok(to_json(&only(known)?, now)))
+                Ok(Success::ok(to_json(&only(known)?, now)).from(before))
             }
             Reply::RegistryRefused(refusal) => Err(refused(refusal)),
             reply => Err(ask::unexpected(&reply)),

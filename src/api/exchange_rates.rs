@@ -38,10 +38,11 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
     let source: Box<str> = source.into();
     // The registry checks the same; here the error can say where.
     Rates::new(0, source.clone(), rates.clone()).map_err(|error| unfit(&path, error))?;
+    let before = to_json(&ask::view(&state).await?.rates);
     let set = SetExchangeRates { source, rates };
     let action = RegistryAction::SetExchangeRates(Box::new(set));
     match ask::registry_command(&state, action).await? {
-        Reply::Done => Ok(Success::ok(to_json(&state.switchboard.view().rates))),
+        Reply::Done => Ok(Success::ok(to_json(&state.switchboard.view().rates)).from(before)),
         reply => Err(ask::unexpected(&reply)),
     }
 }

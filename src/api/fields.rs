@@ -306,7 +306,9 @@ pub fn word<T: Copy>(path: &str, value: &Value, known: &[(T, &str)]) -> Result<T
 pub fn currency(path: &str, value: &Value) -> Result<Currency, ApiError> {
     let currency = value.as_str().and_then(Currency::from_alpha);
     currency.ok_or_else(|| {
-        let message = format!("{path} must be a currency's letters, as in USD (ISO 4217) or USDT");
+        let message = format!(
+            "{path} must be a currency's letters, as in USD (ISO 4217), or USDT, USDC or BTC"
+        );
         ApiError::invalid("currency_unknown", path, message)
     })
 }

@@ -75,7 +75,7 @@ pub async fn update_mcc_group(
         let group = MccGroup::new(id, name, codes, before.created_at);
         let json = mcc_group_to_json(&group);
         change(&state, RegistryAction::ChangeMccGroup(Box::new(group))).await?;
-        Ok(Success::ok(json))
+        Ok(Success::ok(json).from(mcc_group_to_json(before)))
     };
     once(gate.state()?, request, work).await
 }
@@ -168,7 +168,7 @@ pub async fn update_merchant_list(
         let list = SharedMerchantList::new(id, name, entries, before.created_at);
         let json = merchant_list_to_json(&list);
         change(&state, RegistryAction::ChangeMerchantList(Box::new(list))).await?;
-        Ok(Success::ok(json))
+        Ok(Success::ok(json).from(merchant_list_to_json(before)))
     };
     once(gate.state()?, request, work).await
 }

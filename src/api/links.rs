@@ -9,7 +9,7 @@ use super::freed_cards::Freeing;
 use super::guarded::{self, Guarded};
 use super::idempotency::{Ids, Success, Write, once};
 use super::list::ListQuery;
-use super::{ApiState, Gate, ask, bounds, cards, controls_json};
+use super::{ApiState, Gate, ask, bounds, cards, controls_json, spend};
 use crate::engine::api_keys::Bounds;
 use crate::engine::approvals::GuardedWrite;
 use crate::engine::controls::Controls;
@@ -104,7 +104,7 @@ pub async fn carry_out_replacing(
     if let Some(waits) = guarded::ask_if(needs_two, &state, (&caller, &ids, &way), guarded).await? {
         return Ok(waits);
     }
-    let before = before.as_ref().map_or(Value::Null, to_json);
+    let before = told_before(&state, before.as_ref()).await?;
     let (link_type, id) = pair;
     let key = LinkKey {
         program_id,
@@ -119,7 +119,7 @@ pub async fn carry_out_replacing(
     let action = RegistryAction::SetLinkControls(Box::new(set));
     match ask::registry_command(&state, action).await? {
         Reply::Links(links) => match links.first() {
-            Some(link) => Ok(Success::ok(to_json(link)).from(before)),
+            Some(link) => Ok(Success::ok(told(&state, link).await?).from(before)),
             None => Err(ApiError::internal(&"a link that was set is not there")),
         },
         Reply::RegistryRefused(refusal) => Err(refused(refusal)),
@@ -166,7 +166,7 @@ pub async fn change_status(
         let program_id = fields.id("program_id", ProgramId::PREFIX)?;
         fields.finish()?;
         let (program_id, known) = target(&state, &caller, &pair, program_id).await?;
-        let before = known.as_ref().map_or(Value::Null, to_json);
+        let before = told_before(&state, known.as_ref()).await?;
         if let Some(known) = known.filter(|known| is_freed(known, to)) {
             let freed = &state.freed_cards;
             let by = caller.tenant().zip(caller.customer_id());
@@ -185,7 +185,7 @@ pub async fn change_status(
             reply => return Err(ask::unexpected(&reply)),
         }
         let after = find_one(&state, caller.bounds(), &pair, Some(program_id)).await?;
-        Ok(Success::ok(to_json(&after)).from(before))
+        Ok(Success::ok(told(&state, &after).await?).from(before))
     };
     once(gate.state()?, request, work).await
 }
@@ -316,15 +316,26 @@ pub async fn one(
     State(gate): State<Gate>,
     Path(path): Path<(String, String)>,
     caller: Caller,
-    ListQuery(mut query): ListQuery,
+    query: ListQuery,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
+    let link = of_request(&state, &caller, path, query).await?;
+    let json = told(&state, &link).await?.to_string();
+    Ok(json_response(StatusCode::OK, json))
+}
+
+/// The object that a `GET` is about.
+pub async fn of_request(
+    state: &ApiState,
+    caller: &Caller,
+    path: (String, String),
+    ListQuery(mut query): ListQuery,
+) -> Result<KnownLink, ApiError> {
     let program_id = query.id("program_id", ProgramId::PREFIX)?;
     query.finish()?;
     // What no link can be named is not there either.
     let pair = pair_of_path(path).map_err(|_| not_found())?;
-    let link = find_one(&state, caller.bounds(), &pair, program_id).await?;
-    Ok(json_response(StatusCode::OK, to_json(&link).to_string()))
+    find_one(state, caller.bounds(), &pair, program_id).await
 }
 
 fn not_found() -> ApiError {
@@ -332,9 +343,18 @@ fn not_found() -> ApiError {
     ApiError::not_found("link_not_found", message)
 }
 
-fn to_json(link: &KnownLink) -> Value {
+/// Before its first change an object may not be known.
+async fn told_before(state: &ApiState, link: Option<&KnownLink>) -> Result<Value, ApiError> {
+    match link {
+        Some(link) => told(state, link).await,
+        None => Ok(Value::Null),
+    }
+}
+
+async fn told(state: &ApiState, link: &KnownLink) -> Result<Value, ApiError> {
+    let (_, budget) = spend::budget(state, link).await?;
     let controls = link.controls.as_deref();
-    json!({
+    Ok(json!({
         "object": "link",
         "type": link.key.link_type,
         "id": link.key.id,
@@ -346,7 +366,8 @@ fn to_json(link: &KnownLink) -> Value {
             LinkedTrees::None | LinkedTrees::Several => None,
         },
         "spans_account_trees": link.trees == LinkedTrees::Several,
-    })
+        "budget": budget,
+    }))
 }
 
 #[cfg(test)]

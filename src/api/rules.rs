@@ -106,9 +106,10 @@ pub async fn change_state(
         let Write { state, fields, .. } = write;
         fields.finish()?;
         let rule_id = id.parse().map_err(|_| not_found())?;
+        let before = to_json(&find(&state, rule_id).await?);
         let change = RegistryAction::ChangeRiskRule { rule_id, change };
         match ask::registry_command(&state, change).await? {
-            Reply::RiskRule(rule) => Ok(Success::ok(to_json(&rule))),
+            Reply::RiskRule(rule) => Ok(Success::ok(to_json(&rule)).from(before)),
             Reply::RegistryRefused(refusal) => Err(refused(refusal)),
             reply => Err(ask::unexpected(&reply)),
         }

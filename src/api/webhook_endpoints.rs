@@ -149,12 +149,13 @@ pub async fn rotate_secret(
         fields.finish()?;
         let mut endpoint = find(&state, &caller, &id).await?;
         check(&state, &caller, &endpoint).await?;
+        let before = to_json(&endpoint);
         let now = state.switchboard.clock.now();
         endpoint.secret_version += 1;
         let until = now.plus_ms(overlap_s.unwrap_or(OVERLAP_S.0) * 1_000);
         endpoint.previous_secret_until = Some(until);
         put(&state, endpoint.clone()).await?;
-        Ok(with_secret(&state, &endpoint, StatusCode::OK))
+        Ok(with_secret(&state, &endpoint, StatusCode::OK).from(before))
     };
     once(gate.state()?, request, work).await
 }

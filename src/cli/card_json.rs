@@ -5,7 +5,9 @@ use super::token_json;
 use crate::api::{cardholders, cards, controls_json};
 use crate::engine::card_batches::BatchChange;
 use crate::engine::card_expiry::ExpireCard;
+use crate::engine::cardholders::Holder;
 use crate::engine::command::{CardType, ChangeCardStatus, OpenCard, StatusChange};
+use crate::engine::ids::{AccountId, CardId};
 use crate::engine::registry::{IssueCard, LinkKey, RegistryAction};
 use crate::engine::reissue::{CardReplaced, ReissueCard, RenewCard, ReplaceCard};
 use crate::engine::shipping::ChangeShipping;
@@ -52,6 +54,13 @@ pub(super) fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::VerifyCardholder(id) => {
             json!({ "type": "verify_cardholder", "cardholder_id": id.to_string() })
         }
+        RegistryAction::ChangeCardholder(change) => json!({
+            "type": "change_cardholder",
+            "cardholder_id": change.id.to_string(),
+            "name": change.name,
+            "home_country": change.home_country.map(|country| country.alpha2().to_string()),
+            "verified": change.verified,
+        }),
         action => panic!("this is not about a card: {action:?}"),
     }
 }
@@ -183,5 +192,27 @@ pub fn card_replaced(replaced: &CardReplaced) -> Value {
         "replaced_to": replaced.to.name(),
         "token_ids": token_json::ids(&replaced.tokens),
         "cancels_shipping": replaced.cancels_shipping,
+    })
+}
+
+/// What the cards of a cardholder have to hear of.
+pub(super) fn told_to_cards(
+    event_type: &str,
+    holder: &Holder,
+    cards: &[(CardId, AccountId)],
+) -> Value {
+    let cards = cards.iter().map(|(id, _)| id.to_string());
+    json!({
+        "type": event_type,
+        "holder": self::holder(holder),
+        "card_ids": cards.collect::<Vec<_>>(),
+    })
+}
+
+pub(super) fn holder(holder: &Holder) -> Value {
+    json!({
+        "cardholder_id": holder.id.to_string(),
+        "home_country": holder.home_country.alpha2(),
+        "verified": holder.verified,
     })
 }

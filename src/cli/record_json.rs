@@ -9,7 +9,6 @@ use super::{
 use crate::api::{
     api_keys, audit, controls_json, decision_endpoints, exchange_rates, fee_schedules, groups,
 };
-use crate::engine::cardholders::Holder;
 use crate::engine::command::{AccountStatusChange, Action, Command, OpenAccount, TopUp};
 use crate::engine::event::Event;
 use crate::engine::fees::charge::Charge;
@@ -92,7 +91,7 @@ fn command(command: &Command) -> Value {
         Action::ChangeCardHolder(change) => json!({
             "type": "change_card_holder",
             "card_id": change.card_id.to_string(),
-            "holder": holder(&change.holder),
+            "holder": card_json::holder(&change.holder),
         }),
         Action::Resolve(resolve) => message_json::resolve(resolve),
         Action::Withhold(withhold) => {
@@ -239,6 +238,7 @@ fn registry_action(action: &RegistryAction) -> Value {
         | RegistryAction::ChangeCardBatch(_)
         | RegistryAction::CreateCardholder(_)
         | RegistryAction::VerifyCardholder(_)
+        | RegistryAction::ChangeCardholder(_)
         | RegistryAction::RevealCard(_)) => card_json::registry_action(action),
         RegistryAction::AuthorizeUnknownCard {
             authorize,
@@ -311,14 +311,6 @@ fn mcc_group(name: &str, group: &MccGroup) -> Value {
 
 fn merchant_list(name: &str, list: &SharedMerchantList) -> Value {
     with_type(name, groups::merchant_list_to_json(list))
-}
-
-fn holder(holder: &Holder) -> Value {
-    json!({
-        "cardholder_id": holder.id.to_string(),
-        "home_country": holder.home_country.alpha2(),
-        "verified": holder.verified,
-    })
 }
 
 fn reserve_reference(reserve: &ReserveReference) -> Value {
@@ -420,7 +412,7 @@ fn registry_event(event: &RegistryEvent) -> Value {
         }
         RegistryEvent::CardIssued { links, holder } => {
             let links: Vec<String> = links.iter().map(|id| id.to_string()).collect();
-            let holder = holder.as_ref().map(self::holder);
+            let holder = holder.as_ref().map(card_json::holder);
             json!({ "type": "card_issued", "link_ids": links, "holder": holder })
         }
         RegistryEvent::Authorized(authorized) => message_json::authorized(authorized),
@@ -438,12 +430,10 @@ fn registry_event(event: &RegistryEvent) -> Value {
         event @ RegistryEvent::RiskRuleChanged { .. } => rule_changed(event),
         RegistryEvent::CardholderCreated => json!({ "type": "cardholder_created" }),
         RegistryEvent::CardholderVerified { holder, cards } => {
-            let cards = cards.iter().map(|(id, _)| id.to_string());
-            json!({
-                "type": "cardholder_verified",
-                "holder": self::holder(holder),
-                "card_ids": cards.collect::<Vec<_>>(),
-            })
+            card_json::told_to_cards("cardholder_verified", holder, cards)
+        }
+        RegistryEvent::CardholderChanged { holder, cards } => {
+            card_json::told_to_cards("cardholder_changed", holder, cards)
         }
         RegistryEvent::DecisionEndpointPut { version } => {
             json!({ "type": "decision_endpoint_put", "registry_version": version })

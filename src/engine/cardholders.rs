@@ -3,6 +3,7 @@
 
 use super::facts::Country;
 use super::ids::{AccountId, CardId, CardholderId, ProgramId};
+use super::registry::{Registry, RegistryEvent, RegistryOutcome, RegistryRefusal};
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -18,6 +19,15 @@ pub struct Cardholder {
     pub created_at: Timestamp,
 }
 
+/// What is named is replaced. A verification may be taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeCardholder {
+    pub id: CardholderId,
+    pub name: Option<Box<str>>,
+    pub home_country: Option<Country>,
+    pub verified: Option<bool>,
+}
+
 /// What a card knows of its holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
@@ -31,6 +41,36 @@ pub struct Holder {
 pub struct KnownCardholder {
     pub cardholder: Cardholder,
     pub cards: SmallVec<[(CardId, AccountId); 1]>,
+}
+
+impl ChangeCardholder {
+    fn applied_to(&self, before: &Cardholder) -> Cardholder {
+        Cardholder {
+            name: self.name.clone().or_else(|| before.name.clone()),
+            home_country: self.home_country.unwrap_or(before.home_country),
+            verified: self.verified.unwrap_or(before.verified),
+            ..*before
+        }
+    }
+}
+
+/// Cards have to hear only of what they know of their holder.
+pub(super) fn decide_change(registry: &Registry, change: &ChangeCardholder) -> RegistryOutcome {
+    let Some(known) = registry.cardholders.get(&change.id) else {
+        return RegistryOutcome::Refused(RegistryRefusal::CardholderNotFound(change.id));
+    };
+    let holder = change.applied_to(&known.cardholder).holder();
+    let cards = match holder == known.cardholder.holder() {
+        true => SmallVec::new(),
+        false => known.cards.clone(),
+    };
+    RegistryOutcome::Event(RegistryEvent::CardholderChanged { holder, cards })
+}
+
+pub(super) fn apply_change(registry: &mut Registry, change: &ChangeCardholder) {
+    if let Some(known) = registry.cardholders.get_mut(&change.id) {
+        known.cardholder = change.applied_to(&known.cardholder);
+    }
 }
 
 impl Cardholder {

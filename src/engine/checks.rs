@@ -124,20 +124,31 @@ pub fn controls_of<'a>(
     account: &'a Account,
     card: &'a Card,
 ) -> ControlsInOrder<'a> {
+    let links = registry.links.of_card(card);
+    let links = links.map(|(id, controls)| (Owner::link(id), controls));
+    let own = card.controls.as_deref();
+    let own = own.map(|controls| (Owner::CARD, controls));
+    let mut controls = controls_of_account(program, above, account);
+    controls.extend(links.chain(own));
+    controls
+}
+
+/// Those that bind whatever draws on the account.
+pub fn controls_of_account<'a>(
+    program: &'a Program,
+    above: &[&'a Account],
+    account: &'a Account,
+) -> ControlsInOrder<'a> {
     let above = Scope::ABOVE.into_iter().zip(above).rev();
     let of_account = |scope, account: &'a Account| {
         let owner = Owner::account(scope, account.id);
         (owner, account.controls.as_deref())
     };
     let above = above.map(|(scope, account)| of_account(scope, account));
-    let links = registry.links.of_card(card);
-    let links = links.map(|(id, controls)| (Owner::link(id), Some(controls)));
     let program = (!program.controls.is_empty()).then_some(&program.controls);
     std::iter::once((Owner::PROGRAM, program))
         .chain(above)
         .chain([of_account(Scope::Account, account)])
-        .chain(links)
-        .chain([(Owner::CARD, card.controls.as_deref())])
         .filter_map(|(owner, controls)| Some((owner, controls?)))
         .collect()
 }

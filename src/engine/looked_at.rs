@@ -1,17 +1,17 @@
-//! The controls that bind a card, and where their limits count, as they are looked at without a payment. Deciding on one
+//! The controls that bind a card or an account, and where their limits count, as they are looked at without a payment. Deciding on one
 //! has a context of its own (`checks.rs`).
 
-use super::checks::{AccountsAbove, ControlsInOrder, controls_of};
+use super::checks::{AccountsAbove, ControlsInOrder, controls_of, controls_of_account};
 use super::controls::Limit;
 use super::counters::Counters;
 use super::scope::{Owner, Scope};
 use super::state::{Account, Card, State};
 
-/// The controls that bind a card on one account, and where their limits count.
+/// The controls that bind a card on one account, or whatever draws on that, and where their limits count.
 pub(super) struct LookedAt<'a> {
     state: &'a State,
-    /// The first of its chain.
-    card: &'a Card,
+    /// The first of its chain, where it is of a card.
+    card: Option<&'a Card>,
     account: &'a Account,
     above: AccountsAbove<'a>,
     controls: ControlsInOrder<'a>,
@@ -24,9 +24,21 @@ impl<'a> LookedAt<'a> {
         let card = state.kept_on(card);
         Some(LookedAt {
             state,
-            card,
+            card: Some(card),
             account,
             controls: controls_of(&state.registry, program, &above, account, card),
+            above,
+        })
+    }
+
+    pub fn of_account(state: &'a State, account: &'a Account) -> Option<LookedAt<'a>> {
+        let above: AccountsAbove = state.above(account).take(Scope::ABOVE.len()).collect();
+        let program = state.registry.programs.get(&account.program_id)?;
+        Some(LookedAt {
+            state,
+            card: None,
+            account,
+            controls: controls_of_account(program, &above, account),
             above,
         })
     }
@@ -42,7 +54,7 @@ impl<'a> LookedAt<'a> {
     pub fn counters_of(&self, scope: Scope, limit: &Limit) -> Option<&'a Counters> {
         let root = self.above.last().unwrap_or(&self.account);
         match scope {
-            Scope::Card => Some(&self.card.counters),
+            Scope::Card => Some(&self.card?.counters),
             Scope::Account => Some(&self.account.counters),
             Scope::Program => Some(&root.program_counters),
             Scope::Link | Scope::Exception => {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Currency(pub u16);
 
 /// Currencies outside ISO 4217: (number, letters, exponent).
-const PRIVATE: &[(u16, &str, u8)] = &[(1000, "USDT", 6)];
+const PRIVATE: &[(u16, &str, u8)] = &[(1000, "USDT", 6), (1001, "USDC", 6), (1002, "BTC", 8)];
 
 impl Currency {
     /// For an amount whose message names no currency.
@@ -102,6 +102,8 @@ mod tests {
             ("JPY", 392, 0),
             ("KWD", 414, 3),
             ("USDT", 1000, 6),
+            ("USDC", 1001, 6),
+            ("BTC", 1002, 8),
         ] {
             let currency = Currency::from_alpha(alpha).unwrap();
             assert_eq!(

@@ -12,7 +12,7 @@ use super::card_batches::{
     BatchChange, BatchState, CARD_BATCHES_UNFINISHED_MAX, CARD_BATCHES_UNFINISHED_OF_TENANT_MAX,
     CardBatches,
 };
-use super::cardholders::{Cardholder, Holder, KnownCardholder};
+use super::cardholders::{Cardholder, ChangeCardholder, Holder, KnownCardholder};
 use super::command::{Advise, Authorize, Reverse};
 use super::decision_endpoints::{DecisionEndpoint, DecisionEndpoints};
 pub use super::engine_settings::EngineSettings;
@@ -171,6 +171,7 @@ pub enum RegistryAction {
     TellCardsOfLink(TellCardsOfLink),
     /// Its time is over.
     ExpireException(ExceptionId),
+    ChangeCardholder(Box<ChangeCardholder>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -296,6 +297,11 @@ pub enum RegistryEvent {
         link: Option<LinkKey>,
         /// The exception as it was.
         of: Box<ControlException>,
+    },
+    CardholderChanged {
+        holder: Holder,
+        /// Those that have to hear of it, with their trees.
+        cards: SmallVec<[(CardId, AccountId); 1]>,
     },
 }
 

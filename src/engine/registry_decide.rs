@@ -2,7 +2,7 @@
 
 use super::api_keys;
 use super::approvals;
-use super::cardholders::{Cardholder, Holder};
+use super::cardholders::{self, Cardholder, Holder};
 use super::decision_endpoints;
 use super::event::{Answer, Event};
 use super::exceptions;
@@ -57,6 +57,7 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         }
         RegistryAction::CreateCardholder(cardholder) => create_cardholder(registry, cardholder),
         RegistryAction::VerifyCardholder(id) => verify_cardholder(registry, *id),
+        RegistryAction::ChangeCardholder(change) => cardholders::decide_change(registry, change),
         RegistryAction::SetLinkControls(set) => links::decide_set(registry, set),
         RegistryAction::RequestException(_)
         | RegistryAction::ChangeException(_)
@@ -199,6 +200,9 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
             if let Some(known) = registry.cardholders.get_mut(id) {
                 known.cardholder.verified = true;
             }
+        }
+        (RegistryAction::ChangeCardholder(change), RegistryEvent::CardholderChanged { .. }) => {
+            cardholders::apply_change(registry, change);
         }
         (RegistryAction::RequestException(wanted), RegistryEvent::ExceptionRequested { .. }) => {
             let wanted = Arc::new((**wanted).clone());

@@ -43,7 +43,7 @@ scopes! {
     LimitsWrite = "limits:write", "tighten controls and limits";
     LimitsRaise = "limits:raise", "loosen controls and raise limits";
     CardholdersRead = "cardholders:read", "see cardholders";
-    CardholdersWrite = "cardholders:write", "create and verify cardholders";
+    CardholdersWrite = "cardholders:write", "create, change and verify cardholders";
     RulesRead = "rules:read", "see risk rules, MCC groups and merchant lists";
     RulesWrite = "rules:write", "change MCC groups and merchant lists";
     RulesDraft = "rules:draft", "write risk rules as drafts";

@@ -154,7 +154,9 @@ impl World {
                 if registry_decide::apply(&mut self.registry, command, event) {
                     self.adopt_view();
                 }
-                if let RegistryEvent::CardholderVerified { holder, cards } = event {
+                if let RegistryEvent::CardholderVerified { holder, cards }
+                | RegistryEvent::CardholderChanged { holder, cards } = event
+                {
                     let holder = *holder;
                     let pending = cards.iter().copied();
                     let pending = pending.map(|(id, root)| (id, PendingHolder { root, holder }));

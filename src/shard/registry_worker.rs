@@ -253,6 +253,7 @@ impl RegistryWorker {
             | RegistryAction::ChangeRiskRule { .. }
             | RegistryAction::CreateCardholder(_)
             | RegistryAction::VerifyCardholder(_)
+            | RegistryAction::ChangeCardholder(_)
             | RegistryAction::SetLinkControls(_)
             | RegistryAction::RequestException(_)
             | RegistryAction::ChangeException(_)) => Some(self.object_of(action)),
@@ -303,6 +304,7 @@ impl RegistryWorker {
             RegistryAction::ChangeRiskRule { rule_id, .. } => self.risk_rule(*rule_id),
             RegistryAction::CreateCardholder(cardholder) => self.cardholder(cardholder.id),
             RegistryAction::VerifyCardholder(id) => self.cardholder(*id),
+            RegistryAction::ChangeCardholder(change) => self.cardholder(change.id),
             RegistryAction::RequestException(wanted) => self.exception(wanted.id),
             RegistryAction::ChangeException(change) => self.exception(change.id),
             RegistryAction::SetLinkControls(set) => {

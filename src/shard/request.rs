@@ -9,6 +9,7 @@ use crate::engine::ids::{
     TokenId, WebhookEndpointId,
 };
 use crate::engine::registry::{RegistryAction, RegistryView};
+use crate::engine::spend::SpendOf;
 use crate::engine::top_ups::StatedReference;
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,8 +31,8 @@ pub enum ShardRequest {
     Account(AccountId),
     Card(CardId),
     Token(TokenId),
-    /// What is used of every limit that binds it.
-    Spend(CardId),
+    /// What is used of limits.
+    Spend(SpendOf),
     /// What a command would come to now: `Done`, what it was about where it was done before, or a refusal.
     Outlook {
         root: AccountId,

@@ -275,7 +275,7 @@ impl Worker {
         match request {
             ShardRequest::Account(id) => self.account(id),
             ShardRequest::Card(id) => self.card(id),
-            ShardRequest::Spend(id) => match spend::of_card(&self.state, id, at) {
+            ShardRequest::Spend(of) => match spend::of(&self.state, &of, at) {
                 Some(spent) => Reply::Spend(at, spent),
                 None => Reply::NotFound,
             },

@@ -4,6 +4,7 @@
 use super::database::{Position, RowChange};
 use super::effect::{self, Change};
 use super::error::StoreError;
+use super::from_cardholder::CardholderRow;
 use super::from_fees::{self, charges_of};
 use super::from_message;
 use super::from_posting::{self, Purchase};
@@ -50,6 +51,7 @@ pub(super) struct Batch {
     pub transfers: Vec<TransferRow>,
     pub fees: Vec<FeeRow>,
     pub tokens: Vec<TokenRow>,
+    pub cardholders: Vec<CardholderRow>,
     pub record_times: Vec<RecordTimeRow>,
     pub merchant_names: Vec<MerchantNameRow>,
     /// To rows of this batch and of earlier ones, in order; made when all new rows are there.

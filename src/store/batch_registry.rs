@@ -1,8 +1,8 @@
 //! What records of the registry do to the tables. Those of shards are in `batch.rs`.
 
 use super::batch::Batch;
-use super::from_record;
 use super::rows::Sequence;
+use super::{from_cardholder, from_record};
 use crate::engine::registry::{RegistryAction, RegistryCommand, RegistryEvent};
 
 impl Batch {
@@ -39,6 +39,16 @@ impl Batch {
                 let row = from_record::audit_row(sequence, command.at, entry);
                 self.audit(row);
             }
+            (RegistryEvent::CardholderCreated, RegistryAction::CreateCardholder(cardholder)) => {
+                let row = from_cardholder::row(sequence, cardholder);
+                self.cardholders.push(row);
+            }
+            (RegistryEvent::CardholderVerified { .. }, RegistryAction::VerifyCardholder(id)) => {
+                self.row_changes.push(from_cardholder::verified(*id));
+            }
+            (RegistryEvent::CardholderChanged { .. }, RegistryAction::ChangeCardholder(change)) => {
+                self.row_changes.extend(from_cardholder::change(change));
+            }
             // A double of an earlier advice.
             (RegistryEvent::Advised(_), RegistryAction::AdviseUnknownCard(_)) => {}
             _ => return !has_row(event),
@@ -63,8 +73,6 @@ fn has_row(event: &RegistryEvent) -> bool {
         | RegistryEvent::WebhookEndpointDisabled { .. }
         | RegistryEvent::WebhookProgressNoted
         | RegistryEvent::WebhookMoved { .. }
-        | RegistryEvent::CardholderCreated
-        | RegistryEvent::CardholderVerified { .. }
         | RegistryEvent::IdempotentBegun
         | RegistryEvent::IdempotentCompleted
         | RegistryEvent::ExchangeRatesSet { .. }
@@ -85,6 +93,9 @@ fn has_row(event: &RegistryEvent) -> bool {
         | RegistryEvent::CardRenewed { .. }
         | RegistryEvent::CardRevealed
         | RegistryEvent::Audited
+        | RegistryEvent::CardholderCreated
+        | RegistryEvent::CardholderVerified { .. }
+        | RegistryEvent::CardholderChanged { .. }
         | RegistryEvent::Authorized(_)
         | RegistryEvent::Reversed(_)
         | RegistryEvent::Advised(_) => true,

@@ -29,6 +29,12 @@ impl Of {
         account: Some("accounts.id"),
         card: None,
     };
+    /// They are of a program, and on no account.
+    pub const CARDHOLDERS: Of = Of {
+        program: Some("cardholders.program_id"),
+        account: None,
+        card: None,
+    };
     pub const CARDS: Of = Of {
         program: Some("cards.program_id"),
         account: Some("cards.account_id"),

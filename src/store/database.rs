@@ -36,6 +36,7 @@ pub(super) const DERIVED_TABLES: &[&str] = &[
     "transfers",
     "fees",
     "tokens",
+    "cardholders",
     "card_reveals",
     "audit_log",
     "events",

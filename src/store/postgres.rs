@@ -46,6 +46,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/postgres/0023_sought_alone.sql"),
     include_str!("migrations/postgres/0025_ledger_lists.sql"),
     include_str!("migrations/postgres/0026_event_places.sql"),
+    include_str!("migrations/postgres/0027_cardholders.sql"),
 ];
 
 const VERSIONS_TABLE: &str =

@@ -279,6 +279,7 @@ impl Projector {
         writer.insert(&batch.transfers).await.map_err(sql)?;
         writer.insert(&batch.fees).await.map_err(sql)?;
         writer.insert(&batch.tokens).await.map_err(sql)?;
+        writer.insert(&batch.cardholders).await.map_err(sql)?;
         writer.insert(&batch.record_times).await.map_err(sql)?;
         writer.insert(&batch.merchant_names).await.map_err(sql)?;
         self.strike(BatchStep::RowsInserted)?;

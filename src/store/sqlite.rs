@@ -50,6 +50,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/sqlite/0023_sought_alone.sql"),
     include_str!("migrations/sqlite/0025_ledger_lists.sql"),
     include_str!("migrations/sqlite/0026_event_places.sql"),
+    include_str!("migrations/sqlite/0027_cardholders.sql"),
 ];
 
 const VERSIONS_TABLE: &str =

@@ -1,7 +1,7 @@
 //! Cardholders: made, read, verified, given cards; what their cards allow after that.
 
 use super::authorizations::authorize;
-use super::harness::{Options, Switch};
+use super::harness::{Disk, Options, Switch};
 use super::refusals::assert_error;
 use serde_json::{Value, json};
 
@@ -155,4 +155,92 @@ fn a_verification_cut_off_anywhere_reaches_every_card_at_the_next_start() {
             assert_eq!(approved, kept > before, "{kept} records kept");
         }
     }
+}
+
+#[test]
+fn a_cardholder_is_changed_and_its_verification_taken_back_for_its_cards_too() {
+    let disk = Disk::new();
+    let switch = Switch::start_on(disk.clone(), Options::default());
+    let client = switch.client();
+    let (program_id, account_id) = client.program_and_account();
+    let top_up = json!({"amount": 100_000, "currency": "USD", "method": "internal"});
+    client
+        .post(&format!("/v1/accounts/{account_id}/top_ups"), top_up)
+        .created();
+    let body =
+        json!({"program_id": program_id, "name": "A.", "home_country": "DE", "verified": true});
+    let path = client.post("/v1/cardholders", body).created();
+    let (holder_id, path) = (path.clone(), format!("/v1/cardholders/{path}"));
+    let limit = json!({"window": "day", "amount": 500, "until_verified": true});
+    let controls = json!({"limits": [limit], "home_country_only": true});
+    let card = json!({"account_id": account_id, "cardholder_id": holder_id, "controls": controls});
+    let card = client.post("/v1/cards", card).created();
+    let reason = |switch: &Switch| -> Value {
+        let id = authorize(switch, &account_id, &card, 600);
+        let told = switch.client().get(&format!("/v1/authorizations/{id}"));
+        told.ok()["decision"]["reason"].clone()
+    };
+    // The merchant is in Ireland.
+    assert_eq!(reason(&switch), "country_not_allowed");
+    let moved = client.patch(&path, json!({"home_country": "IE"})).ok();
+    assert_eq!(
+        [&moved["name"], &moved["home_country"], &moved["verified"]],
+        [&json!("A."), &json!("IE"), &json!(true)]
+    );
+    assert_eq!(reason(&switch), Value::Null);
+    let change = json!({"name": "A. Example", "verified": false});
+    let changed = client.patch(&path, change).ok();
+    assert_eq!(
+        [
+            &changed["name"],
+            &changed["home_country"],
+            &changed["verified"]
+        ],
+        [&json!("A. Example"), &json!("IE"), &json!(false)]
+    );
+    assert_eq!(client.get(&path).ok(), changed);
+    assert_eq!(reason(&switch), "daily_limit_exceeded");
+    switch.projected();
+    let listed = client.get("/v1/cardholders").ok();
+    assert_eq!(listed["data"], json!([changed]), "as SQL has it");
+    for (query, count) in [
+        ("verified=false&home_country=IE", 1),
+        ("verified=true", 0),
+        ("home_country=DE", 0),
+        (&*format!("program_id={program_id}"), 1),
+    ] {
+        let listed = client.get(&format!("/v1/cardholders?{query}")).ok();
+        assert_eq!(listed["data"].as_array().unwrap().len(), count, "{query}");
+    }
+    let log = client
+        .get(&format!("/v1/audit_log?object_id={holder_id}"))
+        .ok();
+    assert_eq!(log["data"][0]["before"], moved);
+    assert_eq!(log["data"][0]["after"], changed);
+    for (body, code, param) in [
+        (json!({}), "field_missing", None),
+        (
+            json!({"home_country": "ZZ"}),
+            "country_unknown",
+            Some("home_country"),
+        ),
+        (json!({"verified": "no"}), "type_invalid", Some("verified")),
+    ] {
+        let refused = client.patch(&path, body);
+        assert_eq!(refused.status, 400, "{code} {}", refused.text);
+        assert_eq!(
+            refused.error().3.as_deref(),
+            param.or(refused.error().3.as_deref())
+        );
+    }
+    let unknown = client.patch(
+        "/v1/cardholders/holder_0000000000001",
+        json!({"name": "B."}),
+    );
+    let expected = (404, "not_found", "cardholder_not_found", None);
+    assert_error(&unknown, expected, "not known");
+    drop(switch);
+    let again = Switch::start_on(disk, Options::default());
+    assert_eq!(again.client().get(&path).ok(), changed);
+    assert_eq!(reason(&again), "daily_limit_exceeded");
 }

@@ -5,11 +5,13 @@ use crate::fees::schedule_for_cards;
 use crate::harness::{Client, Switch};
 use crate::refusals::assert_error;
 use cardswitch::api::bounds::About;
+use cardswitch::api::openapi::operations;
 use cardswitch::api::{Route, table};
 use cardswitch::engine::api_keys::Scope;
 use cardswitch::engine::audit::Requester;
 use cardswitch::engine::command::{Action, ChangeCardStatus, StatusChange};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// A client with a new key.
 pub fn with_key(root: &Client, body: Value) -> Client {
@@ -300,6 +302,12 @@ fn lists_leave_out_what_a_bound_key_does_not_see() {
             ),
             ("/v1/rules", &own.rule, &other.rule, About::Rule),
             ("/v1/tokens", &own.token, &other.token, About::Token),
+            (
+                "/v1/cardholders",
+                &own.holder,
+                &other.holder,
+                About::Cardholder,
+            ),
             ("/v1/top_ups", &own.top_up, &other.top_up, About::TopUp),
             (
                 "/v1/transfers",
@@ -342,6 +350,149 @@ fn lists_leave_out_what_a_bound_key_does_not_see() {
             assert_eq!(behind(other_id), behind(&nothing), "{bound_by} {path}");
             if is_seen {
                 assert_eq!(behind(own_id).0, 200, "{bound_by} {path}");
+            }
+        }
+    }
+}
+
+/// Lists that have nothing of any program here, or what all share.
+const EMPTY_OR_SHARED: [&str; 7] = [
+    "/v1/deliveries",
+    "/v1/settlement_reports",
+    "/v1/settlement_reports.csv",
+    "/v1/mcc_groups",
+    "/v1/merchant_lists",
+    "/v1/exchange_rates",
+    "/v1/fee_schedules",
+];
+
+/// One of everything in another program, by the resource of its path. There is nobody here who delivers.
+fn ids_of_another(switch: &Switch) -> BTreeMap<&'static str, String> {
+    let root = switch.client();
+    let subscribed = json!({"events": ["*"]});
+    root.post("/v1/webhook_endpoints", subscribed).created();
+    let other = Part::make(switch, "other");
+    let bound = |mut body: Value| {
+        body["program_ids"] = json!([other.program]);
+        body
+    };
+    let guards = json!({"second_approver": {"top_ups": {"above": 1_000_000}}});
+    root.patch(&format!("/v1/programs/{}", other.program), guards)
+        .ok();
+    let top_up = json!({"amount": 2_000_000, "currency": "USD", "method": "swift"});
+    let asked = root.post(&format!("/v1/accounts/{}/top_ups", other.account), top_up);
+    assert_eq!(asked.status, 202, "{}", asked.text);
+    let endpoint = bound(json!({"events": ["card.*"]}));
+    let endpoint = root.post("/v1/webhook_endpoints", endpoint).created();
+    let key = bound(json!({"name": "other", "scopes": ["cards:read"]}));
+    let key = root.post("/v1/api_keys", key).created();
+    let items = json!([{"kind": "issue_virtual", "fee": {"amount": 1}}]);
+    let schedule = json!({"name": "other", "currency": "USD", "items": items});
+    let schedule = root.post("/v1/fee_schedules", schedule).created();
+    switch.projected();
+    let events = root.get(&format!("/v1/events?card_id={}", other.card)).ok();
+    let event = events["data"][0]["id"].as_str().unwrap().to_owned();
+    BTreeMap::from([
+        ("programs", other.program),
+        ("accounts", other.account),
+        ("cards", other.card),
+        ("cardholders", other.holder),
+        ("rules", other.rule),
+        ("exceptions", other.exception),
+        ("decision_endpoints", other.endpoint),
+        ("authorizations", other.authorization),
+        ("transactions", other.transaction),
+        ("card_batches", other.batch),
+        ("transfers", other.transfer),
+        ("top_ups", other.top_up),
+        ("fees", other.fee),
+        ("tokens", other.token),
+        ("links", other.link.to_owned()),
+        ("approvals", asked.json()["id"].as_str().unwrap().to_owned()),
+        ("webhook_endpoints", endpoint),
+        ("api_keys", key),
+        ("fee_schedules", schedule),
+        ("events", event),
+        ("deliveries", "dlv_0000000000001".to_owned()),
+        // Those that come with the program are everybody's.
+        ("mcc_groups", "mccg_0000000000001".to_owned()),
+        ("merchant_lists", "mlst_0000000000001".to_owned()),
+    ])
+}
+
+/// From the document and not from the table of routes, so that nothing depends on what a route says of itself.
+#[test]
+fn no_operation_of_the_document_tells_a_bound_key_of_another_program() {
+    let switch = Switch::start();
+    let root = switch.client();
+    let ids = ids_of_another(&switch);
+    let own = Part::make(&switch, "own");
+    switch.projected();
+    let scopes: Vec<_> = Scope::ALL.iter().map(|scope| scope.name()).collect();
+    let names_other = |text: &str| {
+        // A link's id is a word that may be anywhere.
+        let mut all = ids.iter().filter(|(resource, _)| **resource != "links");
+        all.any(|(_, id)| text.contains(id.as_str()))
+    };
+    for (bound_by, value) in [
+        ("program_ids", json!([own.program])),
+        ("account_ids", json!([own.account])),
+        ("links", json!([{"type": "project", "id": own.link}])),
+    ] {
+        let bound = with_key(
+            &root,
+            json!({"name": "b", "scopes": scopes, bound_by: value}),
+        );
+        for operation in operations() {
+            let (method, path) = (operation.method, operation.path);
+            if path == "/v1/events/stream" {
+                continue;
+            }
+            if path.contains("{id}") {
+                let resource = path.split('/').nth(2).unwrap();
+                let id = ids.get(resource);
+                let id =
+                    id.unwrap_or_else(|| panic!("{path}: make one of these in another program"));
+                let told = |id: &str| {
+                    let path = path.replace("{type}", "project").replace("{id}", id);
+                    let (status, _, code, _) =
+                        bound.send(method, &path, b"{\"nothing\": 1}").error();
+                    (status, code)
+                };
+                // As of what is not there; some say first what is wrong with this body.
+                let (prefix, _) = id.rsplit_once('_').unwrap_or_default();
+                let answer = told(id);
+                let of_nothing = told(&format!("{prefix}_000000000000z"));
+                assert_eq!(answer, of_nothing, "{bound_by}: {method} {path}");
+                let (status, code) = &answer;
+                let says_what_is_wrong = *status == 400 && method != "GET";
+                assert!(
+                    *status == 404
+                        || says_what_is_wrong
+                        || (*status, &**code) == (403, "key_is_bound"),
+                    "{bound_by}: {method} {path} {answer:?}"
+                );
+            } else if method == "GET" {
+                let query = match path.starts_with("/v1/settlement_reports") {
+                    true => "?date=2026-11-24",
+                    false => "?limit=100",
+                };
+                let query = if path == "/v1/exchange_rates" {
+                    ""
+                } else {
+                    query
+                };
+                let listed = format!("{path}{query}");
+                let told = bound.get(&listed);
+                assert!([200, 403].contains(&told.status), "{listed}: {}", told.text);
+                assert!(
+                    !names_other(&told.text),
+                    "{bound_by}: {listed} {}",
+                    told.text
+                );
+                let all = root.get(&listed);
+                let is_shown = names_other(&all.text) || EMPTY_OR_SHARED.contains(&path);
+                assert!(is_shown, "{listed} shows nothing that could be left out");
             }
         }
     }

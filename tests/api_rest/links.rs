@@ -494,3 +494,95 @@ fn uses_its_own_new(key: &Client, program_id: &str) {
         );
     }
 }
+
+#[test]
+fn what_is_left_of_a_budget_is_told_by_its_object_and_of_an_account_by_the_account() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (program_id, account_id) = client.program_and_account();
+    let top_up = json!({"amount": 100_000, "currency": "USD", "method": "internal"});
+    client
+        .post(&format!("/v1/accounts/{account_id}/top_ups"), top_up)
+        .created();
+    let path = "/v1/links/project/p1";
+    // Before any card is linked.
+    let made = client.put(path, json!({"controls": budget(1_000)})).ok();
+    let left = |told: &Value| json!([told["used"], told["left"], told["scope"], told["link"]]);
+    let link = json!({"type": "project", "id": "p1"});
+    assert_eq!(
+        left(&made["budget"][0]),
+        json!([0, 1_000, "link", {"type": "project", "id": "p1"}])
+    );
+    let cards = [(); 2].map(|()| {
+        let card = linked_card(&account_id, "p1");
+        client.post("/v1/cards", card).created()
+    });
+    for (card, amount) in cards.iter().zip([300, 250]) {
+        authorize(&switch, &account_id, card, amount);
+    }
+    let etag = client.get(path).header("ETag").map(str::to_owned);
+    authorize(&switch, &account_id, &cards[0], 50);
+    assert_eq!(client.get(path).header("ETag").map(str::to_owned), etag);
+    let told = client.get(path).ok();
+    let spend = client.get(&format!("{path}/spend")).ok();
+    assert_eq!(spend["limits"], told["budget"]);
+    assert_eq!(
+        [
+            &spend["object"],
+            &spend["link"],
+            &spend["card_id"],
+            &spend["account_id"]
+        ],
+        [&json!("spend"), &link, &Value::Null, &Value::Null]
+    );
+    assert_eq!(left(&spend["limits"][0]), json!([600, 400, "link", link]));
+    let of_card = client.get(&format!("/v1/cards/{}/spend", cards[0])).ok();
+    assert_eq!(of_card["limits"], spend["limits"], "the card says the same");
+    // No such object, and one without limits.
+    let unknown = client.get("/v1/links/project/p9/spend");
+    let expected = (404, "not_found", "link_not_found", None);
+    assert_error(&unknown, expected, "not known");
+    client.post(&format!("{path}/freeze"), json!({})).ok();
+    let none = json!({"controls": {}});
+    assert_eq!(client.put(path, none).ok()["budget"], json!([]));
+
+    let below = json!({"program_id": program_id, "parent_id": account_id});
+    let below = client.post("/v1/accounts", below).created();
+    for (path, amount) in [
+        (format!("/v1/programs/{program_id}"), 9_000),
+        (format!("/v1/accounts/{account_id}"), 8_000),
+        (format!("/v1/accounts/{below}"), 7_000),
+    ] {
+        let limit = json!({"window": "lifetime", "amount": amount});
+        let controls = json!({"controls": {"limits": [limit]}});
+        client.patch(&path, controls).ok();
+    }
+    let money = json!({"amount": 5_000, "currency": "USD", "method": "internal"});
+    client
+        .post(&format!("/v1/accounts/{below}/top_ups"), money)
+        .created();
+    let card = client
+        .post("/v1/cards", json!({"account_id": below}))
+        .created();
+    authorize(&switch, &account_id, &card, 1_500);
+    let spend = client.get(&format!("/v1/accounts/{below}/spend")).ok();
+    assert_eq!(spend["account_id"], json!(below));
+    let limits = spend["limits"].as_array().unwrap().iter();
+    let told = limits.map(|limit| json!([limit["scope"], limit["account_id"], limit["left"]]));
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            json!(["program", null, 7_500]),
+            json!(["parent_account", account_id, 6_500]),
+            json!(["account", below, 5_500]),
+        ]
+    );
+    // What is below is not its own: its parent tells two of them.
+    let spend = client.get(&format!("/v1/accounts/{account_id}/spend")).ok();
+    let limits = spend["limits"].as_array().unwrap().iter();
+    let told: Vec<_> = limits.map(|limit| limit["left"].clone()).collect();
+    assert_eq!(told, [json!(7_500), json!(6_500)]);
+    let unknown = client.get("/v1/accounts/acct_0000000000001/spend");
+    let expected = (404, "not_found", "account_not_found", None);
+    assert_error(&unknown, expected, "not known");
+}

@@ -116,6 +116,19 @@ const ELSEWHERE: [(&str, &str); 4] = [
     ("GET", "/v1/events/stream"),
 ];
 
+/// A `POST` to an object that makes another one, or asks something of it, and changes nothing of it.
+const CHANGES_NOTHING: [&str; 9] = [
+    "/v1/accounts/{id}/top_ups",
+    "/v1/cards/{id}/reveal",
+    "/v1/fee_schedules/{id}/preview",
+    "/v1/programs/{id}/fee_preview",
+    "/v1/decision_endpoints/{id}/ping",
+    "/v1/webhook_endpoints/{id}/ping",
+    "/v1/webhook_endpoints/{id}/replay",
+    "/v1/events/{id}/resend",
+    "/v1/deliveries/{id}/resend",
+];
+
 /// Types of events that the walk gives no cause for.
 const NOT_TOLD_HERE: [&str; 15] = [
     "card.renewed",
@@ -152,6 +165,7 @@ fn every_route_answers_as_it_is_described() {
     walk.events(&endpoint);
     walk.ends(&account, &card);
     walk.told(&endpoint);
+    walk.audited();
     let succeeded = succeeded();
     let without = table().into_iter().filter(|route| {
         let place = (route.method.to_owned(), route.path.to_owned());
@@ -320,7 +334,9 @@ impl Walk<'_> {
             "/v1/cardholders",
             json!({"program_id": program, "name": "Ann", "home_country": "US"}),
         );
-        self.done(&format!("/v1/cardholders/{holder}/verify"), json!({}));
+        let of_holder = format!("/v1/cardholders/{holder}");
+        self.done(&format!("{of_holder}/verify"), json!({}));
+        client.patch(&of_holder, json!({"name": "Ann B."})).ok();
         let card = self.made(
             "/v1/cards",
             json!({"account_id": account, "links": [{"type": "project", "id": "p1"}], "cardholder_id": holder,
@@ -348,9 +364,12 @@ impl Walk<'_> {
             &of_account,
             "/v1/cards",
             &of_card,
-            &format!("/v1/cardholders/{holder}"),
+            "/v1/cardholders",
+            &of_holder,
             &format!("{of_card}/spend"),
+            &format!("{of_account}/spend"),
             of_link,
+            &format!("{of_link}/spend"),
             &format!("{of_account}/ledger_entries"),
         ]);
         (program, account, card)
@@ -562,6 +581,39 @@ impl Walk<'_> {
         let gone = format!("/v1/webhook_endpoints/{endpoint}");
         let gone = self.client.send("DELETE", &gone, b"");
         assert_eq!(gone.status, 200, "{}", gone.text);
+    }
+
+    /// The audit log says of every change how it was before, and how it is after.
+    fn audited(&self) {
+        self.switch.projected();
+        let changes = table().into_iter().filter(|route| {
+            let of_one = route.method == "POST" && route.path.contains("{id}");
+            let is_change = of_one && !CHANGES_NOTHING.contains(&route.path);
+            is_change || ["PATCH", "PUT", "DELETE"].contains(&route.method)
+        });
+        let mut unseen: BTreeSet<String> = changes
+            .filter(|route| !ELSEWHERE.contains(&(route.method, route.path)))
+            .map(|route| format!("{} {}", route.method, route.path))
+            .collect();
+        let all = unseen.clone();
+        let mut after = String::new();
+        loop {
+            let page = format!("/v1/audit_log?limit=100{after}");
+            let page = self.client.get(&page).ok();
+            for entry in page["data"].as_array().unwrap() {
+                after = format!("&starting_after={}", entry["id"].as_str().unwrap());
+                let action = entry["action"].as_str().unwrap();
+                if all.contains(action) && entry["outcome"] == "done" {
+                    assert!(entry["before"].is_object(), "{action}: {entry}");
+                    assert!(entry["after"].is_object(), "{action}: {entry}");
+                    unseen.remove(action);
+                }
+            }
+            if page["has_more"] == false {
+                break;
+            }
+        }
+        assert!(unseen.is_empty(), "no entry of {unseen:?}");
     }
 
     fn ends(&self, account: &str, card: &str) {

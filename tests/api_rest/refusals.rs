@@ -106,6 +106,30 @@ fn what_is_not_there_is_404_and_says_whether_it_comes_later() {
             "not_supported",
             "not_supported",
         ),
+        (
+            "POST",
+            "/v1/disputes/dsp_1/submit".into(),
+            "not_supported",
+            "not_supported",
+        ),
+        (
+            "POST",
+            "/v1/simulate/representments".into(),
+            "not_supported",
+            "not_supported",
+        ),
+        (
+            "POST",
+            "/v1/rules/rule_1/backtests".into(),
+            "not_supported",
+            "not_supported",
+        ),
+        (
+            "POST",
+            "/v1/simulate/nothing".into(),
+            "not_found",
+            "route_not_found",
+        ),
     ];
     for (method, path, error_type, code) in cases {
         let body: &[u8] = if method == "POST" { b"{}" } else { b"" };

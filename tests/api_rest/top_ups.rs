@@ -187,6 +187,9 @@ fn usdt_is_taken_one_to_one_for_whole_cents_and_the_rest_is_told() {
     assert_eq!(posted(&client, &account_id), 102);
     switch.projected();
     assert_eq!(top_up(&client, &id), settled, "as SQL has it");
+    let in_euros = json!({"amount": 100, "currency": "EUR", "method": "usdt"});
+    let expected = (409, "conflict", "currency_mismatch", Some("currency"));
+    assert_error(&client.post(&path, in_euros), expected, "no dollars");
     // Announced in dollars, told in USDT; less than a cent is nothing.
     let in_dollars = json!({"amount": 100, "currency": "USD", "method": "usdt"});
     let id = client.post(&path, in_dollars).created();

@@ -13,8 +13,10 @@ use cardswitch::engine::tokens::TokenStatus;
 use cardswitch::store::Store;
 use cardswitch::store::deliveries::{DeliveryFilter, DeliveryOutcome};
 use cardswitch::store::events::EventFilter;
+use cardswitch::store::from_cardholder::CardholderRow;
 use cardswitch::store::query::{AccountFilter, CardFilter};
 use cardswitch::store::query_audit::AuditFilter;
+use cardswitch::store::query_cardholders::CardholderFilter;
 use cardswitch::store::query_fees::FeeFilter;
 use cardswitch::store::query_ledger::{EntryCursor, LedgerFilter};
 use cardswitch::store::query_money::{TopUpFilter, TransferFilter};
@@ -30,6 +32,7 @@ on_both! {
     filters_of_payments_find_what_they_name_alone_and_in_pairs,
     filters_of_fees_and_tokens_find_what_they_name_alone_and_in_pairs,
     filters_of_ledger_entries_find_what_they_name_alone_and_in_pairs,
+    filters_of_cardholders_find_them_as_they_are_now,
     no_filter_looks_at_many_rows_in_vain,
 }
 
@@ -680,6 +683,76 @@ async fn find_tokens(
     found.len()
 }
 
+fn set_cardholder(filter: &mut CardholderFilter, name: &str, row: &CardholderRow) {
+    match name {
+        "program_id" => filter.program_id = Some(row.program_id),
+        "home_country" => filter.home_country = Some(row.home_country),
+        "verified" => filter.verified = Some(row.verified),
+        "bounds" => {
+            filter.bounds = Some(Bounds {
+                program_ids: Box::new([row.program_id]),
+                ..Bounds::default()
+            });
+        }
+        unknown => panic!("{unknown} is a filter that no test knows"),
+    }
+}
+
+async fn filters_of_cardholders_find_them_as_they_are_now(fixture: Fixture) {
+    let mut history = History::new(7, 2, 2);
+    history.cardholders(60);
+    let store = fixture.store().await;
+    project(&store, &history.records, 7).await;
+    let all = CardholderFilter::default();
+    let rows = store.cardholders(&all, None, 1000).await.unwrap().data;
+    let mut known: Vec<_> = history.world.registry.cardholders.values().collect();
+    known.sort_unstable_by_key(|known| std::cmp::Reverse(known.cardholder.id));
+    let of_memory = known.iter().map(|known| {
+        let one = &known.cardholder;
+        let name = one.name.as_deref().map(str::to_owned);
+        (one.id, name, one.home_country, one.verified)
+    });
+    let of_rows = rows
+        .iter()
+        .map(|row| (row.id, row.name.clone(), row.home_country, row.verified));
+    assert!(of_memory.eq(of_rows));
+    assert!(rows.iter().any(|row| row.verified) && rows.iter().any(|row| !row.verified));
+    for (one, two) in alone_and_in_pairs(CardholderFilter::NAMES) {
+        let mut filter = CardholderFilter::default();
+        set_cardholder(&mut filter, one, &rows[7]);
+        set_cardholder(&mut filter, two, &rows[7]);
+        let fits = |row: &&CardholderRow| {
+            filter
+                .home_country
+                .is_none_or(|home| row.home_country == home)
+                && filter.verified.is_none_or(|is| row.verified == is)
+        };
+        let expected: Vec<_> = rows.iter().filter(fits).cloned().collect();
+        let found = store.cardholders(&filter, None, 1000).await.unwrap().data;
+        assert_eq!(found, expected, "{filter:?}");
+        let rest = store.cardholders(&filter, Some(found[0].id), 1000).await;
+        assert_eq!(rest.unwrap().data[..], expected[1..], "{filter:?}");
+    }
+    let of_others = [
+        Bounds {
+            program_ids: Box::new([ProgramId(2)]),
+            ..Bounds::default()
+        },
+        Bounds {
+            account_ids: history.accounts.iter().map(|(id, ..)| *id).collect(),
+            ..Bounds::default()
+        },
+    ];
+    for bounds in of_others {
+        let filter = CardholderFilter {
+            bounds: Some(bounds),
+            ..CardholderFilter::default()
+        };
+        let found = store.cardholders(&filter, None, 1000).await.unwrap().data;
+        assert_eq!(found, [], "{filter:?}");
+    }
+}
+
 type Noted = Arc<Mutex<Vec<String>>>;
 
 /// Copies of the rows of a table: as many as make a plan that reads them all a bad one.
@@ -715,7 +788,8 @@ async fn multiply(fixture: &Fixture, table: &str, key: &str) {
 }
 
 async fn no_filter_looks_at_many_rows_in_vain(fixture: Fixture) {
-    let history = history_of_tokens_and_fees();
+    let mut history = history_of_tokens_and_fees();
+    history.cardholders(200);
     let store = fixture.store().await;
     project(&store, &history.records, 200).await;
     fixture
@@ -736,6 +810,7 @@ async fn no_filter_looks_at_many_rows_in_vain(fixture: Fixture) {
         ("ledger_entries", "sequence"),
         ("fees", "sequence"),
         ("tokens", "sequence"),
+        ("cardholders", "sequence"),
         ("audit_log", "sequence"),
         ("events", "number"),
         ("deliveries", "id"),
@@ -1070,6 +1145,15 @@ async fn charged(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known)
         set_token(&mut filter, name, token.unwrap(), known);
         store.tokens(&filter, None, 20).await.unwrap();
         check(fixture, noted, "tokens", name).await;
+    }
+    let all = CardholderFilter::default();
+    let holders = store.cardholders(&all, None, 1000).await.unwrap().data;
+    noted.lock().unwrap().clear();
+    for name in CardholderFilter::NAMES {
+        let mut filter = CardholderFilter::default();
+        set_cardholder(&mut filter, name, &holders[7]);
+        store.cardholders(&filter, None, 20).await.unwrap();
+        check(fixture, noted, "cardholders", name).await;
     }
     for bounds in some_bounds(known) {
         let of = FeeFilter {

@@ -28,6 +28,7 @@ pub const TABLES: &[&str] = &[
     "transfers",
     "fees",
     "tokens",
+    "cardholders",
     "card_reveals",
     "audit_log",
     "events",

@@ -4,6 +4,7 @@ use arrayvec::ArrayString;
 use cardswitch::engine::api_keys::Bounds;
 use cardswitch::engine::audit::{AuditEntry, Requester};
 use cardswitch::engine::card_expiry::ExpireCard;
+use cardswitch::engine::cardholders::{Cardholder, ChangeCardholder};
 use cardswitch::engine::command::{
     AccountStatusChange, Action, Advise, Authorize, CardType, ChangeAccountStatus,
     ChangeCardStatus, Command, OpenAccount, ReleaseCause, ReleaseHold, Reverse, StatusChange,
@@ -19,8 +20,8 @@ use cardswitch::engine::fees::monthly::{self, ChargeMonthlyFee};
 use cardswitch::engine::fees::price::Price;
 use cardswitch::engine::fees::schedule::{FeeItem, FeeKind, ProgramFees, PutFeeSchedule};
 use cardswitch::engine::ids::{
-    AccountId, AuthorizationId, CardId, ControlId, FeeScheduleId, ProgramId, ReversalId, TokenId,
-    TopUpId, TransferId, WebhookEndpointId,
+    AccountId, AuthorizationId, CardId, CardholderId, ControlId, FeeScheduleId, ProgramId,
+    ReversalId, TokenId, TopUpId, TransferId, WebhookEndpointId,
 };
 use cardswitch::engine::link_states::{ChangeLinkStatus, LinkStatus};
 use cardswitch::engine::money::{Currency, Money};
@@ -516,6 +517,35 @@ impl History {
         let pending = self.world.pending_transfers.values().next().cloned();
         if let Some(next) = pending {
             assert!(self.shard(next.root, next.action));
+        }
+    }
+
+    /// Cardholders, of whom some are verified, and some of those no more.
+    pub fn cardholders(&mut self, count: u64) {
+        for place in 0..count {
+            let id = CardholderId(self.id());
+            let country = ["DE", "IE", "FR"][place as usize % 3];
+            let country = Country::from_alpha2(country).unwrap();
+            self.registry(RegistryAction::CreateCardholder(Box::new(Cardholder {
+                id,
+                program_id: ProgramId(1),
+                name: (place % 2 == 0).then(|| format!("Holder {place}").into()),
+                home_country: country,
+                verified: place % 5 == 0,
+                created_at: self.at,
+            })));
+            if place % 3 == 0 {
+                self.registry(RegistryAction::VerifyCardholder(id));
+            }
+            if place % 4 == 0 {
+                let change = ChangeCardholder {
+                    id,
+                    name: (place % 8 == 0).then(|| "Another".into()),
+                    home_country: Country::from_alpha2("US"),
+                    verified: Some(false),
+                };
+                self.registry(RegistryAction::ChangeCardholder(Box::new(change)));
+            }
         }
     }
 

@@ -21,6 +21,7 @@ pub fn schemas() -> Fields {
         ("Card", card()),
         ("CardSecrets", card_secrets()),
         ("Spend", spend()),
+        ("SpentLimit", spent()),
         ("LinkRef", link()),
         ("Link", linked_object()),
     ]
@@ -130,8 +131,14 @@ fn on_links() -> Vec<Operation> {
     let mut operations = vec![
         get(
             "/v1/links/{type}/{id}",
-            "What cards are linked to, with its controls",
+            "What cards are linked to, with its controls and what is left of its budget",
             "Link",
+        )
+        .filter("program_id", id("prog")),
+        get(
+            "/v1/links/{type}/{id}/spend",
+            "Each limit that its cards share, and what is left of it",
+            "Spend",
         )
         .filter("program_id", id("prog")),
         act_with(
@@ -213,7 +220,7 @@ fn card() -> Value {
     )
 }
 
-pub fn card_request() -> Value {
+fn card_request() -> Value {
     let wallet = list_within(0, FURTHER_ACCOUNTS_MAX, id("acct"));
     request(
         vec![("account_id", id("acct"))],
@@ -285,8 +292,9 @@ pub fn scopes() -> Vec<&'static str> {
     scopes
 }
 
-fn spend() -> Value {
-    let limit = extended(
+/// A limit with what is used of it.
+fn spent() -> Value {
+    extended(
         controls::limit(),
         vec![
             ("scope", open_word(&scopes())),
@@ -299,13 +307,18 @@ fn spend() -> Value {
             ("left_count", or_null(number(2))),
             ("resets_at", or_null(moment())),
         ],
-    );
+    )
+}
+
+fn spend() -> Value {
     answer(
         vec![
             ("object", of_type("spend")),
-            ("card_id", id("card")),
+            ("card_id", or_null(id("card"))),
+            ("account_id", or_null(id("acct"))),
+            ("link", or_null(named("LinkRef"))),
             ("as_of", moment()),
-            ("limits", list(limit)),
+            ("limits", list(named("SpentLimit"))),
         ],
         Vec::new(),
     )
@@ -323,6 +336,7 @@ fn linked_object() -> Value {
             ("controls", named("Controls")),
             ("root_account_id", or_null(id("acct"))),
             ("spans_account_trees", schema::flag()),
+            ("budget", list(named("SpentLimit"))),
         ],
         Vec::new(),
     )

@@ -6,6 +6,7 @@ use super::schema::{
     self, Fields, amount, amount_between, answer, country, currency, flag, id, list, moment, named,
     noted, of_type, one_of, open_word, or_null, pattern, request, said, text, words,
 };
+use crate::api::cardholders::VERIFIED;
 use crate::api::{filters, ledger_entries};
 use serde_json::{Value, json};
 
@@ -68,22 +69,13 @@ pub fn operations() -> Vec<Operation> {
             "Every movement of what is posted on any account, newest first",
         )
         .filter("account_id", id("acct")),
-        create(
-            "/v1/cardholders",
-            "Make a cardholder",
-            body(
-                cardholder_request(),
-                json!({"program_id": "prog_0h2k9m4p7r1t3", "name": "Ann", "home_country": "DE"}),
-            ),
-            "Cardholder",
-        ),
-        get("/v1/cardholders/{id}", "A cardholder", "Cardholder"),
-        act(
-            "/v1/cardholders/{id}/verify",
-            "Mark as verified",
-            "Cardholder",
+        get(
+            "/v1/accounts/{id}/spend",
+            "Each limit that binds what draws on the account, and what is left of it",
+            "Spend",
         ),
     ];
+    operations.extend(on_cardholders());
     for (path, summary) in [
         (
             "/v1/accounts/{id}/freeze",
@@ -95,6 +87,42 @@ pub fn operations() -> Vec<Operation> {
         operations.push(act(path, summary, "Account"));
     }
     operations
+}
+
+fn on_cardholders() -> Vec<Operation> {
+    vec![
+        create(
+            "/v1/cardholders",
+            "Make a cardholder",
+            body(
+                cardholder_request(),
+                json!({"program_id": "prog_0h2k9m4p7r1t3", "name": "Ann", "home_country": "DE"}),
+            ),
+            "Cardholder",
+        ),
+        list_of(
+            "/v1/cardholders",
+            "Cardholders, newest first",
+            "Cardholder",
+            "holder",
+        )
+        .filter("program_id", id("prog"))
+        .filter("home_country", country())
+        .filter("verified", one_of(&words(VERIFIED))),
+        get("/v1/cardholders/{id}", "A cardholder", "Cardholder"),
+        act_with(
+            "/v1/cardholders/{id}",
+            "Change a cardholder: what is named is replaced",
+            body(cardholder_change(), json!({"home_country": "IE"})),
+            "Cardholder",
+        )
+        .method("PATCH"),
+        act(
+            "/v1/cardholders/{id}/verify",
+            "Mark as verified",
+            "Cardholder",
+        ),
+    ]
 }
 
 fn account() -> Value {
@@ -193,6 +221,15 @@ fn cardholder() -> Value {
         ],
         Vec::new(),
     )
+}
+
+fn cardholder_change() -> Value {
+    let optional = vec![
+        ("name", text(200, "Ann")),
+        ("home_country", country()),
+        ("verified", flag()),
+    ];
+    schema::with(request(Vec::new(), optional), "minProperties", json!(1))
 }
 
 fn cardholder_request() -> Value {

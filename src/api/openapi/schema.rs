@@ -83,7 +83,7 @@ pub fn moment() -> Value {
 pub fn currency() -> Value {
     noted(
         pattern("^[A-Z]{3,4}$", "USD"),
-        "ISO 4217 letters, or `USDT` (six decimals).",
+        "ISO 4217 letters, or `USDT`, `USDC` (six decimals) or `BTC` (eight).",
     )
 }
 
