@@ -285,6 +285,11 @@ fn what_fails_is_tried_again_and_a_dead_endpoint_holds_nobody_up(database: Datab
     );
     let path = format!("/v1/webhook_endpoints/{id}");
     assert_eq!(switch.good("GET", &path, &Value::Null)["status"], "gone");
+    let log = format!("/v1/deliveries?webhook_endpoint_id={id}&outcome=failed");
+    wait_until("the last call is in the log", || {
+        let last = &switch.good("GET", &log, &Value::Null)["data"][0];
+        last["response_status"] == 410 && last["next_attempt_at"].is_null()
+    });
     switch.account(1);
     wait_for(&good, "topup.settled", 3);
     assert_eq!(bad.calls().len(), 3);

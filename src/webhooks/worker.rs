@@ -270,7 +270,11 @@ impl Worker {
         let gives_up = self.queue.gives_up(called.outcome, now);
         let (outcome, next_at) = match then {
             Then::Over => (DeliveryOutcome::Succeeded, None),
-            Then::Again(at) => (DeliveryOutcome::Failed, Some(at)),
+            // One that is called no more is not called then either.
+            Then::Again(at) => (
+                DeliveryOutcome::Failed,
+                Some(at).filter(|_| gives_up.is_none()),
+            ),
             Then::GivenUp => (DeliveryOutcome::Exhausted, None),
         };
         self.shared.stats.count(outcome, called.duration_ms);
