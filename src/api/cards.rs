@@ -29,6 +29,7 @@ use crate::engine::wallet::{FURTHER_ACCOUNTS_MAX, Wallet};
 use crate::json::trace;
 use crate::shard::reply::Reply;
 use crate::shard::request::{RegistryRequest, ShardRequest};
+use crate::store::card_status::{StatusAt, ToldStatus};
 use crate::store::query::CardFilter;
 use crate::store::row_json;
 use axum::extract::{Path, State};
@@ -266,7 +267,8 @@ pub async fn many(
         account_id: query.id("account_id", AccountId::PREFIX)?,
         program_id: query.id("program_id", ProgramId::PREFIX)?,
         cardholder_id: query.id("cardholder_id", CardholderId::PREFIX)?,
-        status: query.word("status", filters::CARD_STATUSES)?,
+        status: told_status(&state, &mut query, "status")?,
+        own_status: told_status(&state, &mut query, "own_status")?,
         card_type: query.word("type", CARD_TYPES)?,
         last4: filters::digits(&mut query, "last4", 4)?,
         created_from,
@@ -287,6 +289,17 @@ pub async fn many(
     let cards = find_many(&state, &ids).await?;
     let data = cards.iter().map(|card| card.to_json(&state));
     Ok(list::page(data, page.has_more, page.projected_through))
+}
+
+/// By what a card is told with now.
+fn told_status(
+    state: &ApiState,
+    query: &mut Fields,
+    name: &str,
+) -> Result<Option<StatusAt>, ApiError> {
+    let at = state.switchboard.clock.now();
+    let status = query.word(name, ToldStatus::ALL)?;
+    Ok(status.map(|status| StatusAt { status, at }))
 }
 
 /// Cards as memory has them; those that are not there are left out.

@@ -5,17 +5,9 @@ use super::error::{ApiError, shown};
 use super::fields::Fields;
 use crate::engine::facts::Country;
 use crate::engine::money::{BALANCE_MAX_MINOR, Currency};
-use crate::engine::state::{AccountStatus, CardStatus};
+use crate::engine::state::AccountStatus;
 use crate::engine::time::Timestamp;
 use crate::engine::trace::Step;
-
-pub const CARD_STATUSES: &[(CardStatus, &str)] = &[
-    (CardStatus::Inactive, "inactive"),
-    (CardStatus::Active, "active"),
-    (CardStatus::Frozen, "frozen"),
-    (CardStatus::Blocked, "blocked"),
-    (CardStatus::Closed, "closed"),
-];
 
 pub const ACCOUNT_STATUSES: &[(AccountStatus, &str)] = &[
     (AccountStatus::Active, "active"),

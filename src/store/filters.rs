@@ -60,7 +60,7 @@ impl Gathered {
     }
 
     /// Each text once, by steps of the index, so that one that many rows have is one step.
-    fn distinct(&self, column: &str, clause: &Sql) -> Sql {
+    pub fn distinct(&self, column: &str, clause: &Sql) -> Sql {
         let table = self.table;
         let mut sql = Sql::of(&format!(
             "WITH RECURSIVE found (text) AS (SELECT (SELECT {column} FROM {table} WHERE "

@@ -42,6 +42,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/postgres/0020_card_link_numbers.sql"),
     include_str!("migrations/postgres/0021_approved_part.sql"),
     include_str!("migrations/postgres/0022_untold_link_changes.sql"),
+    include_str!("migrations/postgres/0024_told_status.sql"),
 ];
 
 /// By rows of new values, absent where they stay as they are.

@@ -2,6 +2,7 @@
 //! cursor that stays where it is while rows are added. How they print does not live here.
 
 use super::bounds::{self, Of};
+use super::card_status::StatusAt;
 use super::columns::{self, Column, Source, TableRow};
 use super::database::{Store, Value};
 use super::error::StoreError;
@@ -14,7 +15,7 @@ use crate::engine::api_keys::Bounds;
 use crate::engine::command::CardType;
 use crate::engine::ids::{AccountId, CardId, CardholderId, ProgramId};
 use crate::engine::shipping::ShippingStatus;
-use crate::engine::state::{AccountStatus, CardStatus};
+use crate::engine::state::AccountStatus;
 use crate::engine::time::Timestamp;
 
 /// Rows of one page at most.
@@ -52,8 +53,9 @@ filters! {
         account_id: AccountId,
         program_id: ProgramId,
         cardholder_id: CardholderId,
-        /// A card's own status.
-        status: CardStatus,
+        status: StatusAt,
+        /// Whatever its links are.
+        own_status: StatusAt,
         card_type: CardType,
         last4: String,
         link_type: String,
@@ -95,7 +97,9 @@ impl CardFilter {
             "shipping_status",
             self.shipping_status.map(ShippingStatus::name),
         );
-        of.equal("status", self.status.map(CardStatus::name));
+        let status = self.status.map(|status| status.filter(&of));
+        let own_status = self.own_status.map(|status| status.own_filter(&of));
+        of.filters.extend(status.into_iter().chain(own_status));
         of.equal("card_type", self.card_type.map(columns::card_type_name));
         of.equal("last4", self.last4.as_ref());
         of.created(self.created_from, self.created_until);

@@ -45,6 +45,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/sqlite/0020_card_link_numbers.sql"),
     include_str!("migrations/sqlite/0021_approved_part.sql"),
     include_str!("migrations/sqlite/0022_untold_link_changes.sql"),
+    include_str!("migrations/sqlite/0024_told_status.sql"),
 ];
 
 const READERS_MAX: u32 = 4;

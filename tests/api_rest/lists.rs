@@ -90,6 +90,85 @@ fn lists_are_filtered() {
     );
 }
 
+/// What the list tells of a card is what it was asked for: its own status, its links' and its expiry together.
+#[test]
+fn cards_are_found_by_the_status_that_they_are_told_with() {
+    let (switch, now_ms) = Switch::start_with_clock();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    let issue = |card_type: &str, team: &str| {
+        let links = json!([{"type": "team", "id": team}]);
+        let card = json!({"account_id": account_id, "type": card_type, "links": links});
+        client.post("/v1/cards", card).created()
+    };
+    let teams = ["warm", "cold", "shut"];
+    let made: Vec<[String; 3]> = [
+        ("virtual", None),
+        ("physical", None),
+        ("virtual", Some(("freeze", json!({})))),
+        ("virtual", Some(("block", json!({"reason": "lost"})))),
+        ("virtual", Some(("close", json!({})))),
+    ]
+    .map(|(card_type, change)| {
+        teams.map(|team| {
+            let id = issue(card_type, team);
+            if let Some((change, body)) = &change {
+                client
+                    .post(&format!("/v1/cards/{id}/{change}"), body.clone())
+                    .ok();
+            }
+            id
+        })
+    })
+    .to_vec();
+    client.post("/v1/links/team/cold/freeze", json!({})).ok();
+    client.post("/v1/links/team/shut/close", json!({})).ok();
+    let ids = |query: &str, field: &str, status: &str| -> Vec<String> {
+        switch.projected();
+        let list = client.get(&format!("/v1/cards?{query}")).ok();
+        let data = list["data"].as_array().unwrap().iter();
+        let one = |card: &Value| {
+            assert_eq!(card[field], status, "{query}");
+            card["id"].as_str().unwrap().to_owned()
+        };
+        data.map(one).collect()
+    };
+    let told = |status: &str| ids(&format!("status={status}"), "status", status);
+    assert_eq!(told("active"), [made[0][0].as_str()]);
+    assert_eq!(told("inactive"), [made[1][0].as_str()]);
+    let frozen = [&made[2][1], &made[2][0], &made[1][1], &made[0][1]];
+    assert_eq!(told("frozen").iter().collect::<Vec<_>>(), frozen);
+    let blocked = [&made[3][1], &made[3][0]];
+    assert_eq!(told("blocked").iter().collect::<Vec<_>>(), blocked);
+    assert_eq!(told("closed").len(), 3 + 4);
+    assert_eq!(told("expired"), [""; 0]);
+    assert_eq!(ids("own_status=active", "own_status", "active").len(), 3);
+    assert_eq!(ids("own_status=expired", "own_status", "expired").len(), 0);
+    let both = ids("own_status=active&status=frozen", "status", "frozen");
+    assert_eq!(both, [made[0][1].as_str()]);
+    // A key that is bound sees no other.
+    let bound = json!({"name": "bound", "links": [{"type": "team", "id": "warm"}], "scopes": ["cards:read"]});
+    let bound = with_key(&client, bound);
+    let seen = bound.get("/v1/cards?status=closed").ok();
+    assert_eq!(seen["data"].as_array().unwrap().len(), 1);
+    assert_eq!(seen["data"][0]["id"], made[4][0]);
+    assert_eq!(
+        bound.get("/v1/cards?status=frozen").ok()["data"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    // Ten years later: what links hold, and what is blocked or closed, stays what it was.
+    now_ms.fetch_add(3_653 * 86_400_000, std::sync::atomic::Ordering::SeqCst);
+    let expired = [&made[1][0], &made[0][0]];
+    assert_eq!(told("expired").iter().collect::<Vec<_>>(), expired);
+    assert_eq!(told("active"), [""; 0]);
+    assert_eq!(told("inactive"), [""; 0]);
+    assert_eq!(ids("own_status=expired", "own_status", "expired").len(), 6);
+    assert_eq!(told("frozen").iter().collect::<Vec<_>>(), frozen);
+}
+
 #[test]
 fn wrong_queries_name_the_parameter() {
     let switch = Switch::start();

@@ -11,6 +11,7 @@ use cardswitch::engine::ids::{AccountId, CardId, ProgramId};
 use cardswitch::engine::shipping::ShippingStatus;
 use cardswitch::engine::tokens::TokenStatus;
 use cardswitch::store::Store;
+use cardswitch::store::card_status::{StatusAt, ToldStatus};
 use cardswitch::store::deliveries::{DeliveryFilter, DeliveryOutcome};
 use cardswitch::store::events::EventFilter;
 use cardswitch::store::query::{AccountFilter, CardFilter};
@@ -548,6 +549,13 @@ async fn no_filter_looks_at_many_rows_in_vain(fixture: Fixture) {
         )
         .await;
     let known = Known::of(&fixture, &store, &history).await;
+    // The history closes another one.
+    let key = format!("{}/user/user1", known.cards[0].program_id);
+    fixture
+        .sql(&format!(
+            "INSERT INTO link_states (link_key, status, sequence) VALUES ('{key}', 'frozen', 1)"
+        ))
+        .await;
     let rows = expected_rows(&history);
     let keyed = [
         ("authorizations", "sequence"),
@@ -622,7 +630,10 @@ async fn objects(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known)
             "account_id" => filter.account_id = Some(row.account_id),
             "program_id" => filter.program_id = Some(row.program_id),
             "cardholder_id" => filter.cardholder_id = row.cardholder_id,
-            "status" => filter.status = Some(row.status),
+            "status" | "own_status" => {
+                told_statuses(fixture, store, noted).await;
+                continue;
+            }
             "card_type" => filter.card_type = Some(CardType::Physical),
             "last4" => filter.last4 = Some(row.last4.to_string()),
             "link_type" => filter.link_type = Some("user".into()),
@@ -656,6 +667,27 @@ async fn objects(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known)
         }
         store.accounts(&filter, None, 20).await.unwrap();
         check(fixture, noted, "accounts", name).await;
+    }
+}
+
+/// Each comes to other statements. The cards of a few links are held by those.
+async fn told_statuses(fixture: &Fixture, store: &Store, noted: &Noted) {
+    for (status, _) in ToldStatus::ALL {
+        // By then some have expired.
+        let at = cardswitch::engine::time::Expiry(12 * 29).ends_at();
+        let told = Some(StatusAt {
+            status: *status,
+            at,
+        });
+        let mut filter = CardFilter {
+            status: told,
+            ..CardFilter::default()
+        };
+        store.cards(&filter, None, 20).await.unwrap();
+        check(fixture, noted, "cards", "status").await;
+        (filter.status, filter.own_status) = (None, told);
+        store.cards(&filter, None, 20).await.unwrap();
+        check(fixture, noted, "cards", "own_status").await;
     }
 }
 

@@ -17,3 +17,4 @@ mod projecting;
 mod reading;
 mod thresholds;
 mod throughput;
+mod told_status;

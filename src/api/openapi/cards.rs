@@ -8,12 +8,12 @@ use super::schema::{
 };
 use super::{controls, shipping};
 use crate::api::cards::{BLOCK_REASONS, CARD_TYPES, FUNDINGS, LINKS_MAX};
-use crate::api::filters;
 use crate::engine::link_states::LinkStatus;
 use crate::engine::reissue::ReissueReason;
 use crate::engine::scope::Scope;
 use crate::engine::shipping::ShippingStatus;
 use crate::engine::wallet::FURTHER_ACCOUNTS_MAX;
+use crate::store::card_status::ToldStatus;
 use serde_json::{Value, json};
 
 pub fn schemas() -> Fields {
@@ -37,7 +37,8 @@ fn listed() -> Operation {
         .filter("account_id", id("acct"))
         .filter("program_id", id("prog"))
         .filter("cardholder_id", id("holder"))
-        .filter("status", one_of(&words(filters::CARD_STATUSES)))
+        .filter("status", one_of(&words(ToldStatus::ALL)))
+        .filter("own_status", one_of(&words(ToldStatus::ALL)))
         .filter("type", one_of(&words(CARD_TYPES)))
         .filter("last4", pattern("^[0-9]{4}$", "1111"))
         .filter("replacement_for", id("card"))
