@@ -80,14 +80,18 @@ fn event_of_link(links: &[(&str, Option<&str>)]) -> Sql {
     sql
 }
 
-/// Events of cards have the card as their object, those of links the exception. The column of both.
-fn by_object(keys: &mut Sql, links: &[(&str, Option<&str>)]) -> &'static str {
+fn of_exceptions(column: &str) -> Sql {
     let names = EventType::ALL.iter().map(|known| known.name().to_owned());
     let of_links: Vec<String> = names
         .filter(|name| name.starts_with("exception."))
         .collect();
+    Sql::one_of(column, &of_links)
+}
+
+/// Events of cards have the card as their object, those of links the exception. The column of both.
+fn by_object(keys: &mut Sql, links: &[(&str, Option<&str>)]) -> &'static str {
     keys.push(" UNION SELECT object_id FROM events WHERE ");
-    keys.append(&Sql::one_of("event_type", &of_links));
+    keys.append(&of_exceptions("event_type"));
     keys.push(" AND ");
     keys.append(&event_of_link(links));
     "object_id"
@@ -95,22 +99,52 @@ fn by_object(keys: &mut Sql, links: &[(&str, Option<&str>)]) -> &'static str {
 
 /// Events of cards that have such a link, and of the link itself.
 pub(super) fn of_linked_events(link_type: Option<&str>, id: Option<&str>) -> Option<Filter> {
+    let (link, names) = named_link(link_type, id)?;
+    let linked = card_has("events.card_id", &link);
+    let clause = Sql::either(&linked, &event_of_link(&names));
+    Some(by_objects_of_link(clause, &link, &names))
+}
+
+/// Calls with those events.
+pub(super) fn of_linked_deliveries(link_type: Option<&str>, id: Option<&str>) -> Option<Filter> {
+    let (link, names) = named_link(link_type, id)?;
+    let linked = card_has("deliveries.object_id", &link);
+    let mut of_link = of_exceptions("deliveries.event_type");
+    of_link.push(
+        " AND EXISTS (SELECT 1 FROM events WHERE events.object_id = deliveries.object_id AND ",
+    );
+    of_link.append(&event_of_link(&names));
+    of_link.push(")");
+    let clause = Sql::either(&linked, &of_link);
+    Some(by_objects_of_link(clause, &link, &names))
+}
+
+type NamedLink<'a> = (Sql, LinkNames<'a>);
+
+fn named_link<'a>(link_type: Option<&'a str>, id: Option<&'a str>) -> Option<NamedLink<'a>> {
     let link_type = link_type?;
     let mut link = Sql::equal("link_type", link_type);
     if let Some(id) = id {
         link.push(" AND ");
         link.append(&Sql::equal("link_id", id));
     }
-    let mut linked =
-        Sql::of("EXISTS (SELECT 1 FROM card_links WHERE card_links.card_id = events.card_id AND ");
-    linked.append(&link);
+    Some((link, vec![(link_type, id)]))
+}
+
+fn card_has(column: &str, link: &Sql) -> Sql {
+    let mut linked = Sql::of(&format!(
+        "EXISTS (SELECT 1 FROM card_links WHERE card_links.card_id = {column} AND "
+    ));
+    linked.append(link);
     linked.push(")");
+    linked
+}
+
+fn by_objects_of_link(clause: Sql, link: &Sql, names: &LinkNames) -> Filter {
     let mut keys = Sql::of("SELECT card_id FROM card_links WHERE ");
-    keys.append(&link);
-    let names = [(link_type, id)];
-    let column = by_object(&mut keys, &names);
-    let clause = Sql::either(&linked, &event_of_link(&names));
-    Some(Filter::by_keys(clause, column, Keys::Asked(keys)))
+    keys.append(link);
+    let column = by_object(&mut keys, names);
+    Filter::by_keys(clause, column, Keys::Asked(keys))
 }
 
 /// The rows of a table that has these columns itself.

@@ -291,6 +291,10 @@ impl Worker {
             duration_ms: called.duration_ms,
             next_attempt_at_ms: next_at,
             created_at_ms: now,
+            program_id: row.program_id,
+            account_id: row.account_id,
+            object_id: Some(row.object_id.clone()),
+            authorization_id: row.authorization_id,
         };
         if self.shared.log.try_send(logged).is_err() {
             self.shared.stats.count_unlogged(1);

@@ -545,7 +545,8 @@ async fn no_filter_looks_at_many_rows_in_vain(fixture: Fixture) {
     fixture
         .sql(
             "INSERT INTO deliveries VALUES ('dlv_0000000000000', 'evt_0000000000001', 'card.frozen', \
-             'we_0000000000001', 1, 'succeeded', 200, NULL, NULL, 5, NULL, 1)",
+             'we_0000000000001', 1, 'succeeded', 200, NULL, NULL, 5, NULL, 1, 'prog_0000000000009', \
+             'acct_0000000000009', 'card_0000000000009', 'auth_0000000000009')",
         )
         .await;
     let known = Known::of(&fixture, &store, &history).await;
@@ -822,7 +823,14 @@ async fn told(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known) {
             },
         ),
     ];
-    for (name, filter) in filters {
+    let of_payment = EventFilter {
+        authorization_id: "auth_0000000000005".parse().ok(),
+        ..any.clone()
+    };
+    for (name, filter) in filters
+        .into_iter()
+        .chain([("authorization_id", of_payment)])
+    {
         store.events(&filter, None, 20).await.unwrap();
         check(fixture, noted, "events", name).await;
     }
@@ -835,6 +843,16 @@ async fn told(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known) {
             "outcome" => filter.outcome = Some(DeliveryOutcome::Failed),
             "created_from" => filter.created_from = Some(at),
             "created_until" => filter.created_until = Some(cardswitch::engine::time::Timestamp(0)),
+            "program_id" => filter.program_id = Some(card.program_id),
+            "account_id" => filter.account_id = Some(card.account_id),
+            "card_id" => filter.card_id = Some(card.id),
+            "object_id" => filter.object_id = Some("rule_0000000000002".into()),
+            "authorization_id" => filter.authorization_id = "auth_0000000000005".parse().ok(),
+            "link_type" => filter.link_type = Some("user".into()),
+            "link_id" => {
+                filter.link_type = Some("project".into());
+                filter.link_id = Some("project1".into());
+            }
             "endpoint_ids" => filter.endpoint_ids = Some(vec!["we_0000000000002".parse().unwrap()]),
             unknown => panic!("{unknown} is a filter that no test knows"),
         }

@@ -36,6 +36,9 @@ pub(super) struct Draft {
     pub content: Content,
 }
 
+/// The object of payments with cards that nobody issued.
+pub const UNKNOWN_CARD: &str = "unknown_card";
+
 /// What an event is about.
 pub(super) enum Subject {
     Card(CardId),
@@ -60,7 +63,7 @@ impl Subject {
             Subject::Payment(card_id, account_id) if card_id != CardId::default() => {
                 (Some(card_id), account_id, card_id.to_string())
             }
-            Subject::Payment(_, account_id) => (None, account_id, "unknown_card".to_owned()),
+            Subject::Payment(_, account_id) => (None, account_id, UNKNOWN_CARD.to_owned()),
             Subject::Account(id) => (None, Some(id), id.to_string()),
             Subject::Other(object_id)
             | Subject::OfProgram(_, object_id)
@@ -381,6 +384,7 @@ impl<'a> EventFold<'a> {
         put("program_id", json!(program_id.map(|id| id.to_string())));
         put("links", links_json(&place.links));
         put("sequence", object_sequence.into());
+        let authorization_id = authorization_of(&draft.content);
         let content = draft.content.into_iter();
         content.for_each(|(name, value)| put(name, value));
         self.counted.insert(object_id.clone());
@@ -395,6 +399,7 @@ impl<'a> EventFold<'a> {
             place_json: program_id.map(|_| json!(place).to_string()),
             data_json: Value::Object(data).to_string(),
             created_at_ms: from_record::taken(record).0,
+            authorization_id,
         });
     }
 
@@ -442,6 +447,20 @@ impl<'a> EventFold<'a> {
             events: self.rows,
         }
     }
+}
+
+/// The payment that an event names, by whatever it tells.
+fn authorization_of(content: &Content) -> Option<AuthorizationId> {
+    let id_in = |(name, value): &(&str, Value)| {
+        let id = match *name {
+            "authorization" => &value["id"],
+            "authorization_id" => value,
+            "fee" if value["cause"]["type"] == "authorization" => &value["cause"]["id"],
+            _ => &value["authorization_id"],
+        };
+        id.as_str()?.parse().ok()
+    };
+    content.iter().find_map(id_in)
 }
 
 fn links_json(links: &[(String, String)]) -> Value {

@@ -14,7 +14,7 @@ mod row;
 mod tokens;
 pub mod types;
 
-pub use fold::{EventContext, EventFold, link_text};
+pub use fold::{EventContext, EventFold, UNKNOWN_CARD, link_text};
 pub use read::EventFilter;
 pub use row::{
     Answered, EventRow, EventRows, PlaceJson, PlacedEvent, ResponseCodes, UntoldLinkChangeRow,

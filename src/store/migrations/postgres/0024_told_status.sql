@@ -10,3 +10,17 @@ ALTER TABLE link_states ADD COLUMN link_type TEXT COLLATE "C" GENERATED ALWAYS A
 ALTER TABLE link_states ADD COLUMN link_id TEXT COLLATE "C" GENERATED ALWAYS AS
     (substr(link_key, 21 + length(split_part(link_key, '/', 2)))) STORED;
 CREATE INDEX link_states_by_status ON link_states (status);
+
+-- What was told of a payment. `store rebuild` fills it for earlier rows.
+ALTER TABLE events ADD COLUMN authorization_id TEXT COLLATE "C";
+CREATE INDEX events_by_authorization ON events (authorization_id, number) WHERE authorization_id IS NOT NULL;
+
+-- What the event of a call is about. Calls that were made before have none of it.
+ALTER TABLE deliveries ADD COLUMN program_id TEXT COLLATE "C";
+ALTER TABLE deliveries ADD COLUMN account_id TEXT COLLATE "C";
+ALTER TABLE deliveries ADD COLUMN object_id TEXT COLLATE "C";
+ALTER TABLE deliveries ADD COLUMN authorization_id TEXT COLLATE "C";
+CREATE INDEX deliveries_by_program ON deliveries (program_id, id) WHERE program_id IS NOT NULL;
+CREATE INDEX deliveries_by_account ON deliveries (account_id, id) WHERE account_id IS NOT NULL;
+CREATE INDEX deliveries_by_object ON deliveries (object_id, id) WHERE object_id IS NOT NULL;
+CREATE INDEX deliveries_by_authorization ON deliveries (authorization_id, id) WHERE authorization_id IS NOT NULL;

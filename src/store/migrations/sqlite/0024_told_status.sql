@@ -10,3 +10,17 @@ ALTER TABLE link_states ADD COLUMN link_type TEXT GENERATED ALWAYS AS
 ALTER TABLE link_states ADD COLUMN link_id TEXT GENERATED ALWAYS AS
     (substr(link_key, 20 + instr(substr(link_key, 20), '/'))) VIRTUAL;
 CREATE INDEX link_states_by_status ON link_states (status);
+
+-- What was told of a payment. `store rebuild` fills it for earlier rows.
+ALTER TABLE events ADD COLUMN authorization_id TEXT;
+CREATE INDEX events_by_authorization ON events (authorization_id, number) WHERE authorization_id IS NOT NULL;
+
+-- What the event of a call is about. Calls that were made before have none of it.
+ALTER TABLE deliveries ADD COLUMN program_id TEXT;
+ALTER TABLE deliveries ADD COLUMN account_id TEXT;
+ALTER TABLE deliveries ADD COLUMN object_id TEXT;
+ALTER TABLE deliveries ADD COLUMN authorization_id TEXT;
+CREATE INDEX deliveries_by_program ON deliveries (program_id, id) WHERE program_id IS NOT NULL;
+CREATE INDEX deliveries_by_account ON deliveries (account_id, id) WHERE account_id IS NOT NULL;
+CREATE INDEX deliveries_by_object ON deliveries (object_id, id) WHERE object_id IS NOT NULL;
+CREATE INDEX deliveries_by_authorization ON deliveries (authorization_id, id) WHERE authorization_id IS NOT NULL;
