@@ -30,6 +30,13 @@ const JSON_MAX_BYTES: usize = 64 * 1024;
 /// How long the tables may take to have the last change.
 const PROJECTION_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How a write ended: see `AuditRow`.
+pub const OUTCOMES: [(&str, &str); 3] = [
+    ("done", "done"),
+    ("failed", "failed"),
+    ("unknown", "unknown"),
+];
+
 tokio::task_local! {
     /// The write that this task carries out.
     static ASKED: Arc<Asked>;
@@ -298,6 +305,9 @@ pub async fn many(
         api_key_id: query.text("api_key_id", 64)?,
         object_id: query.text("object_id", 64)?,
         action: query.text("action", 128)?,
+        program_id: query.id("program_id", ProgramId::PREFIX)?,
+        request_id: query.text("request_id", 64)?,
+        outcome: query.word("outcome", &OUTCOMES)?,
         created_from,
         created_until,
         program_ids: bounds.map(|bounds| bounds.program_ids.clone()),

@@ -263,6 +263,7 @@ pub async fn many(
     let state = gate.state()?;
     let (link_type, link_id) = list::link(&mut query)?;
     let (created_from, created_until) = filters::created(&mut query)?;
+    let (exp_year, exp_month) = expiry(&mut query)?;
     let filter = CardFilter {
         account_id: query.id("account_id", AccountId::PREFIX)?,
         program_id: query.id("program_id", ProgramId::PREFIX)?,
@@ -271,6 +272,10 @@ pub async fn many(
         own_status: told_status(&state, &mut query, "own_status")?,
         card_type: query.word("type", CARD_TYPES)?,
         last4: filters::digits(&mut query, "last4", 4)?,
+        first6: filters::digits(&mut query, "first6", 6)?,
+        exp_year,
+        exp_month,
+        replaced_by: query.id("replaced_by", CardId::PREFIX)?,
         created_from,
         created_until,
         replacement_for: query.id("replacement_for", CardId::PREFIX)?,
@@ -289,6 +294,18 @@ pub async fn many(
     let cards = find_many(&state, &ids).await?;
     let data = cards.iter().map(|card| card.to_json(&state));
     Ok(list::page(data, page.has_more, page.projected_through))
+}
+
+/// A year, or a month of it.
+fn expiry(query: &mut Fields) -> Result<(Option<u16>, Option<u8>), ApiError> {
+    let year = filters::number(query, "exp_year", 2000, 2099)?;
+    let month = filters::number(query, "exp_month", 1, 12)?;
+    if month.is_some() && year.is_none() {
+        return Err(query.missing("exp_year"));
+    }
+    // Both are within their bounds.
+    let year = year.and_then(|year| u16::try_from(year).ok());
+    Ok((year, month.and_then(|month| u8::try_from(month).ok())))
 }
 
 /// By what a card is told with now.

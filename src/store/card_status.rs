@@ -82,6 +82,25 @@ impl StatusAt {
     }
 }
 
+impl Gathered {
+    /// Cards that expire in this year, or in a month of it.
+    pub(super) fn expiring(&mut self, year: Option<u16>, month: Option<u8>) {
+        let Some(year) = year else {
+            return;
+        };
+        let months = month.map_or(1..=12, |month| month..=month);
+        let months: Vec<String> = months.map(|month| expiry(year, month)).collect();
+        let clause = Sql::one_of("cards.expiry", &months);
+        let filter = Filter::by_keys(clause, "expiry", Keys::Known(months));
+        self.filters.push(filter);
+    }
+}
+
+/// As the column has it.
+fn expiry(year: u16, month: u8) -> String {
+    format!("{year:04}-{month:02}")
+}
+
 /// Cards that a link could freeze, and that could expire.
 const OPEN: &str = "cards.status IN ('active', 'inactive')";
 

@@ -4,7 +4,7 @@ use super::bounds::{self, Of};
 use super::columns::TableRow;
 use super::database::{Store, Value};
 use super::error::StoreError;
-use super::filters::{Gathered, filters};
+use super::filters::{AmountFilter, Gathered, filters};
 use super::query::Page;
 use super::rows::{FeeRow, Sequence};
 use super::search::{Order, Search};
@@ -12,6 +12,7 @@ use super::seek::Filter;
 use crate::engine::api_keys::Bounds;
 use crate::engine::fees::schedule::FeeKind;
 use crate::engine::ids::{AccountId, CardId, FeeId, ProgramId};
+use crate::engine::money::Currency;
 use crate::engine::time::Timestamp;
 
 filters! {
@@ -20,6 +21,12 @@ filters! {
         card_id: CardId,
         program_id: ProgramId,
         kind: FeeKind,
+        /// What it was charged for.
+        cause_id: String,
+        currency: Currency,
+        /// From this one on, and below that.
+        amount_from: i64,
+        amount_until: i64,
         /// Not before this, and before that.
         created_from: Timestamp,
         created_until: Timestamp,
@@ -35,6 +42,12 @@ impl FeeFilter {
         of.equal("card_id", self.card_id);
         of.equal("program_id", self.program_id);
         of.equal("kind", self.kind.map(FeeKind::name));
+        of.equal("cause_id", self.cause_id.as_ref());
+        of.amount(&AmountFilter {
+            currency: self.currency,
+            from: self.amount_from,
+            until: self.amount_until,
+        });
         of.created(self.created_from, self.created_until);
         of.filters
             .extend(bounds::of_rows(self.bounds.as_ref(), &Of::FEES));

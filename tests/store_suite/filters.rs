@@ -367,6 +367,15 @@ fn set_fee(filter: &mut FeeFilter, name: &str, row: &FeeRow, known: &Known) {
         "card_id" => filter.card_id = row.card_id,
         "program_id" => filter.program_id = Some(row.program_id),
         "kind" => filter.kind = Some(row.kind),
+        "cause_id" => filter.cause_id = Some(row.cause_id.clone()),
+        "currency" | "amount_from" => {
+            filter.currency = Some(row.currency);
+            filter.amount_from = Some(row.amount_minor);
+        }
+        "amount_until" => {
+            filter.currency = Some(row.currency);
+            filter.amount_until = Some(row.amount_minor + 1);
+        }
         "created_from" => filter.created_from = Some(row.created_at_ms),
         "created_until" => filter.created_until = Some(row.created_at_ms.plus_ms(1)),
         "bounds" => filter.bounds = Some(known.bounds.clone()),
@@ -380,6 +389,19 @@ fn fits_fee(filter: &FeeFilter, row: &FeeRow, known: &Known) -> bool {
         && (filter.card_id.is_none() || row.card_id == filter.card_id)
         && filter.program_id.is_none_or(|id| row.program_id == id)
         && filter.kind.is_none_or(|kind| row.kind == kind)
+        && filter
+            .cause_id
+            .as_ref()
+            .is_none_or(|id| row.cause_id == *id)
+        && filter
+            .currency
+            .is_none_or(|currency| row.currency == currency)
+        && filter
+            .amount_from
+            .is_none_or(|from| row.amount_minor >= from)
+        && filter
+            .amount_until
+            .is_none_or(|until| row.amount_minor < until)
         && filter.created_from.is_none_or(|from| at >= from)
         && filter.created_until.is_none_or(|until| at < until)
         && filter.bounds.as_ref().is_none_or(|bounds| {
@@ -392,6 +414,10 @@ fn set_token(filter: &mut TokenFilter, name: &str, row: &TokenRow, known: &Known
         "card_id" => filter.card_id = Some(row.card_id),
         "status" => filter.status = Some(row.status),
         "wallet" => filter.wallet = Some(row.wallet.clone()),
+        "account_id" => filter.account_id = known.card(row.card_id).map(|card| card.account_id),
+        "program_id" => filter.program_id = known.card(row.card_id).map(|card| card.program_id),
+        "created_from" => filter.created_from = Some(row.created_at_ms),
+        "created_until" => filter.created_until = Some(row.created_at_ms.plus_ms(1)),
         "bounds" => filter.bounds = Some(known.bounds.clone()),
         unknown => panic!("{unknown} is a filter that no test knows"),
     }
@@ -404,6 +430,18 @@ fn fits_token(filter: &TokenFilter, row: &TokenRow, known: &Known) -> bool {
             .wallet
             .as_deref()
             .is_none_or(|wallet| row.wallet == wallet)
+        && filter
+            .account_id
+            .is_none_or(|id| known.card(row.card_id).unwrap().account_id == id)
+        && filter
+            .program_id
+            .is_none_or(|id| known.card(row.card_id).unwrap().program_id == id)
+        && filter
+            .created_from
+            .is_none_or(|from| row.created_at_ms >= from)
+        && filter
+            .created_until
+            .is_none_or(|until| row.created_at_ms < until)
         && filter.bounds.as_ref().is_none_or(|bounds| {
             let card = known.card(row.card_id).unwrap();
             known.is_below(card.account_id, bounds) && known.has_link_of(Some(card.id), bounds)
@@ -647,6 +685,13 @@ async fn objects(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known)
             "bounds" => filter.bounds = Some(known.bounds.clone()),
             "replacement_for" => filter.replacement_for = Some(row.id),
             "shipping_status" => filter.shipping_status = Some(ShippingStatus::Ordered),
+            "first6" => filter.first6 = Some(row.first6.to_string()),
+            "exp_year" => filter.exp_year = Some(row.exp_year),
+            "exp_month" => {
+                filter.exp_year = Some(row.exp_year);
+                filter.exp_month = Some(row.exp_month);
+            }
+            "replaced_by" => filter.replaced_by = Some(row.id),
             unknown => panic!("{unknown} is a filter that no test knows"),
         }
         store.cards(&filter, None, 20).await.unwrap();
@@ -699,6 +744,7 @@ async fn money(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known) {
         let mut filter = TopUpFilter::default();
         match *name {
             "account_id" => filter.account_id = Some(id),
+            "program_id" => filter.program_id = Some(known.cards[0].program_id),
             "status" => filter.status = Some(cardswitch::engine::top_ups::TopUpStatus::Failed),
             "method" => filter.method = Some("usdt"),
             "external_reference" => filter.external_reference = Some("W1".into()),
@@ -865,6 +911,9 @@ async fn told(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known) {
             "api_key_id" => filter.api_key_id = Some("key_0000000000001".into()),
             "object_id" => filter.object_id = Some("card_0000000000001".into()),
             "action" => filter.action = Some("x".into()),
+            "program_id" => filter.program_id = Some(card.program_id),
+            "request_id" => filter.request_id = Some("req_00000000000000a1".into()),
+            "outcome" => filter.outcome = Some("failed"),
             "created_from" => filter.created_from = Some(at),
             "created_until" => filter.created_until = Some(at.plus_ms(1)),
             "program_ids" => filter.program_ids = Some(Box::new([card.program_id])),

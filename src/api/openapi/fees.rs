@@ -74,6 +74,8 @@ pub fn operations() -> Vec<Operation> {
         .filter("card_id", id("card"))
         .filter("program_id", id("prog"))
         .filter("kind", one_of(&words(FeeKind::ALL)))
+        .filter("cause_id", text(64, "auth_0h2k9m4p7r1t3"))
+        .of_amount()
         .created_within(),
         get("/v1/fees/{id}", "One charge", "Fee"),
     ]

@@ -21,7 +21,10 @@ pub fn operations() -> Vec<Operation> {
         list_of("/v1/tokens", "Tokens, newest first", "Token", "tok")
             .filter("card_id", id("card"))
             .filter("status", one_of(&words(TokenStatus::NAMED)))
-            .filter("wallet", text(WORD_MAX, "apple_pay")),
+            .filter("wallet", text(WORD_MAX, "apple_pay"))
+            .filter("account_id", id("acct"))
+            .filter("program_id", id("prog"))
+            .created_within(),
         create(
             "/v1/tokens",
             "A token for a card",

@@ -24,3 +24,11 @@ CREATE INDEX deliveries_by_program ON deliveries (program_id, id) WHERE program_
 CREATE INDEX deliveries_by_account ON deliveries (account_id, id) WHERE account_id IS NOT NULL;
 CREATE INDEX deliveries_by_object ON deliveries (object_id, id) WHERE object_id IS NOT NULL;
 CREATE INDEX deliveries_by_authorization ON deliveries (authorization_id, id) WHERE authorization_id IS NOT NULL;
+
+-- More of what cards, charges and writes are told with.
+CREATE INDEX cards_by_first6 ON cards (first6, sequence);
+CREATE INDEX fees_by_cause ON fees (cause_id, id);
+CREATE INDEX fees_by_amount ON fees (currency, amount_minor, id);
+DROP INDEX audit_log_by_request;
+CREATE INDEX audit_log_by_request ON audit_log (request_id, sequence);
+CREATE INDEX audit_log_by_outcome ON audit_log (outcome, sequence) WHERE outcome <> 'done';
