@@ -29,7 +29,6 @@ use crate::engine::wallet::{FURTHER_ACCOUNTS_MAX, Wallet};
 use crate::json::trace;
 use crate::shard::reply::Reply;
 use crate::shard::request::{RegistryRequest, ShardRequest};
-use crate::store::card_status::{StatusAt, ToldStatus};
 use crate::store::query::CardFilter;
 use crate::store::row_json;
 use axum::extract::{Path, State};
@@ -263,13 +262,14 @@ pub async fn many(
     let state = gate.state()?;
     let (link_type, link_id) = list::link(&mut query)?;
     let (created_from, created_until) = filters::created(&mut query)?;
-    let (exp_year, exp_month) = expiry(&mut query)?;
+    let now = state.switchboard.clock.now();
+    let (exp_year, exp_month) = filters::expiry(&mut query)?;
     let filter = CardFilter {
         account_id: query.id("account_id", AccountId::PREFIX)?,
         program_id: query.id("program_id", ProgramId::PREFIX)?,
         cardholder_id: query.id("cardholder_id", CardholderId::PREFIX)?,
-        status: told_status(&state, &mut query, "status")?,
-        own_status: told_status(&state, &mut query, "own_status")?,
+        status: filters::told_status(&mut query, "status", now)?,
+        own_status: filters::told_status(&mut query, "own_status", now)?,
         card_type: query.word("type", CARD_TYPES)?,
         last4: filters::digits(&mut query, "last4", 4)?,
         first6: filters::digits(&mut query, "first6", 6)?,
@@ -294,29 +294,6 @@ pub async fn many(
     let cards = find_many(&state, &ids).await?;
     let data = cards.iter().map(|card| card.to_json(&state));
     Ok(list::page(data, page.has_more, page.projected_through))
-}
-
-/// A year, or a month of it.
-fn expiry(query: &mut Fields) -> Result<(Option<u16>, Option<u8>), ApiError> {
-    let year = filters::number(query, "exp_year", 2000, 2099)?;
-    let month = filters::number(query, "exp_month", 1, 12)?;
-    if month.is_some() && year.is_none() {
-        return Err(query.missing("exp_year"));
-    }
-    // Both are within their bounds.
-    let year = year.and_then(|year| u16::try_from(year).ok());
-    Ok((year, month.and_then(|month| u8::try_from(month).ok())))
-}
-
-/// By what a card is told with now.
-fn told_status(
-    state: &ApiState,
-    query: &mut Fields,
-    name: &str,
-) -> Result<Option<StatusAt>, ApiError> {
-    let at = state.switchboard.clock.now();
-    let status = query.word(name, ToldStatus::ALL)?;
-    Ok(status.map(|status| StatusAt { status, at }))
 }
 
 /// Cards as memory has them; those that are not there are left out.

@@ -7,6 +7,7 @@ use super::rows::names;
 use super::seek::{Filter, Indexed, Keys};
 use super::sql::Sql;
 use crate::engine::time::Timestamp;
+use std::fmt::Display;
 
 names! {
     ToldStatus {
@@ -78,7 +79,7 @@ impl StatusAt {
     /// As the column `expiry` has it: a card is good through the last moment of its month.
     fn month(self) -> Value {
         let (year, month) = self.at.year_month();
-        Value::Text(format!("{year:04}-{month:02}"))
+        Value::Text(expiry(year, month))
     }
 }
 
@@ -97,8 +98,8 @@ impl Gathered {
 }
 
 /// As the column has it.
-fn expiry(year: u16, month: u8) -> String {
-    format!("{year:04}-{month:02}")
+fn expiry(year: impl Display, month: impl Display) -> String {
+    format!("{year:0>4}-{month:0>2}")
 }
 
 /// Cards that a link could freeze, and that could expire.

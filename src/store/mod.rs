@@ -31,6 +31,7 @@ mod journal_source;
 pub mod lag;
 mod literals;
 mod merchants;
+mod order;
 mod pace;
 mod postgres;
 pub mod projection;

@@ -8,6 +8,7 @@
 use super::columns::{Source, TableRow};
 use super::database::{Database, Store, Value};
 use super::error::StoreError;
+pub(super) use super::order::Order;
 use super::query::{LIMIT_MAX, Page};
 use super::seek::{Filter, Indexed, Keys, Seek};
 use super::sql::Sql;
@@ -22,26 +23,6 @@ const KEYS_MAX: usize = 2_000;
 const SORTED_MAX: usize = 10_000;
 /// How long rows are looked at for one page.
 const PATIENCE: Duration = Duration::from_millis(1_500);
-
-/// What a list is ordered by: a column that is unique, and which way.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Order {
-    pub key: &'static str,
-    pub newest_first: bool,
-    pub key_is_text: bool,
-}
-
-impl Order {
-    pub const NEWEST_RECORD_FIRST: Order = Order {
-        key: "sequence",
-        newest_first: true,
-        key_is_text: false,
-    };
-
-    fn direction(self) -> &'static str {
-        if self.newest_first { "DESC" } else { "ASC" }
-    }
-}
 
 /// What is looked for.
 #[derive(Debug)]
@@ -362,18 +343,6 @@ impl Store {
         }
         sql.push(&format!(" ORDER BY sought {direction} LIMIT {portion}"));
         sql
-    }
-}
-
-impl Order {
-    /// A key that is behind all others.
-    fn end(self) -> Value {
-        match (self.key_is_text, self.newest_first) {
-            (true, true) => Value::Text(String::new()),
-            (true, false) => Value::Text(char::MAX.to_string()),
-            (false, true) => Value::Int(0),
-            (false, false) => Value::Int(i64::MAX),
-        }
     }
 }
 
