@@ -1,7 +1,8 @@
 //! Lists of programs, accounts and cards: pages, filters, and what is refused.
 
-use super::harness::{Disk, Options, Sql, Switch};
+use super::harness::{Client, Disk, Options, Sql, Switch};
 use super::keys::with_key;
+use super::refusals::assert_error;
 use cardswitch::api::Rates;
 use serde_json::{Value, json};
 
@@ -167,6 +168,106 @@ fn cards_are_found_by_the_status_that_they_are_told_with() {
     assert_eq!(told("inactive"), [""; 0]);
     assert_eq!(ids("own_status=expired", "own_status", "expired").len(), 6);
     assert_eq!(told("frozen").iter().collect::<Vec<_>>(), frozen);
+}
+
+/// Of two programs; a key that is bound to one finds nothing of the other by any of them.
+#[test]
+fn cards_top_ups_and_writes_are_found_by_more_that_they_are_told_with() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (program_id, account_id) = client.program_and_account();
+    let (other_program, other_account) = client.program_and_account();
+    let first = client.card(&account_id);
+    let reissued = client.post(
+        &format!("/v1/cards/{first}/reissue"),
+        json!({"reason": "damaged"}),
+    );
+    let second = reissued.created();
+    let other = client.card(&other_account);
+    let top_up = |account: &str| {
+        let top_up = json!({"amount": 500, "currency": "USD", "method": "internal"});
+        client.post(&format!("/v1/accounts/{account}/top_ups"), top_up)
+    };
+    let (topped_up, of_other) = (
+        top_up(&account_id).created(),
+        top_up(&other_account).created(),
+    );
+    switch.projected();
+    let bound = json!({"name": "bound", "program_ids": [other_program],
+                       "scopes": ["cards:read", "accounts:read", "audit:read"]});
+    let bound = with_key(&client, bound);
+    switch.projected();
+    let card = client.get(&format!("/v1/cards/{second}")).ok();
+    let (year, month) = (&card["exp_year"], &card["exp_month"]);
+    let first6 = card["first6"].as_str().unwrap();
+    let found = |client: &Client, path: String| -> Vec<String> {
+        let list = client.get(&path).ok();
+        let data = list["data"].as_array().unwrap().iter();
+        data.map(|row| row["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    for (path, all, seen) in [
+        (
+            format!("cards?first6={first6}"),
+            vec![&other, &second, &first],
+            vec![&other],
+        ),
+        (
+            format!("cards?exp_year={year}"),
+            vec![&other, &second, &first],
+            vec![&other],
+        ),
+        (
+            format!("cards?exp_year={year}&exp_month={month}&program_id={program_id}"),
+            vec![&second, &first],
+            vec![],
+        ),
+        ("cards?first6=000000".to_owned(), vec![], vec![]),
+        ("cards?exp_year=2099".to_owned(), vec![], vec![]),
+        (format!("cards?replaced_by={second}"), vec![&first], vec![]),
+        (format!("cards?replaced_by={first}"), vec![], vec![]),
+        (
+            format!("top_ups?program_id={program_id}"),
+            vec![&topped_up],
+            vec![],
+        ),
+        (
+            format!("top_ups?program_id={other_program}"),
+            vec![&of_other],
+            vec![&of_other],
+        ),
+    ] {
+        let of = |client: &Client| found(client, format!("/v1/{path}"));
+        assert_eq!(of(&client).iter().collect::<Vec<_>>(), all, "{path}");
+        assert_eq!(of(&bound).iter().collect::<Vec<_>>(), seen, "{path}");
+    }
+    let entries = |client: &Client, query: &str| {
+        client.get(&format!("/v1/audit_log?{query}")).ok()["data"].clone()
+    };
+    let of_program = entries(&client, &format!("program_id={program_id}"));
+    let reissue = of_program.as_array().unwrap().iter();
+    let mut reissue = reissue.filter(|entry| entry["action"] == "POST /v1/cards/{id}/reissue");
+    let reissue = reissue.next().unwrap();
+    let request = format!("request_id={}", reissue["request_id"].as_str().unwrap());
+    assert_eq!(entries(&client, &request), json!([reissue]));
+    assert_eq!(entries(&bound, &request), json!([]));
+    assert_eq!(
+        entries(&bound, &format!("program_id={program_id}")),
+        json!([])
+    );
+    assert_eq!(entries(&client, "outcome=failed"), json!([]));
+    let done = entries(&client, &format!("{request}&outcome=done"));
+    assert_eq!(done, json!([reissue]));
+    for (path, code, param) in [
+        ("cards?exp_month=5", "field_missing", "exp_year"),
+        ("cards?exp_year=1999", "number_invalid", "exp_year"),
+        ("cards?first6=41111", "text_invalid", "first6"),
+        ("audit_log?outcome=well", "value_unknown", "outcome"),
+        ("fees?amount_from=5", "field_missing", "currency"),
+    ] {
+        let refused = client.get(&format!("/v1/{path}"));
+        assert_error(&refused, (400, "invalid_request", code, Some(param)), path);
+    }
 }
 
 #[test]
