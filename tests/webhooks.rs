@@ -269,6 +269,13 @@ fn what_fails_is_tried_again_and_a_dead_endpoint_holds_nobody_up(database: Datab
     };
     assert_eq!(told(0), json!([2, "succeeded", 200, "yes"]));
     assert_eq!(told(1), json!([1, "failed", 500, "no"]));
+    // What the event is about finds its calls.
+    let of = |account: &str| {
+        let path = format!("{path}&account_id={account}");
+        switch.good("GET", &path, &Value::Null)["data"].clone()
+    };
+    assert_eq!(of(&account), log);
+    assert_eq!(of("acct_0000000000000"), json!([]));
     let one = log[1]["id"].as_str().unwrap();
     let one = switch.good("GET", &format!("/v1/deliveries/{one}"), &Value::Null);
     assert_eq!(one["request_body"], body(&calls[0]));
@@ -285,6 +292,11 @@ fn what_fails_is_tried_again_and_a_dead_endpoint_holds_nobody_up(database: Datab
     );
     let path = format!("/v1/webhook_endpoints/{id}");
     assert_eq!(switch.good("GET", &path, &Value::Null)["status"], "gone");
+    let log = format!("/v1/deliveries?webhook_endpoint_id={id}&outcome=failed");
+    wait_until("the last call is in the log", || {
+        let last = &switch.good("GET", &log, &Value::Null)["data"][0];
+        last["response_status"] == 410 && last["next_attempt_at"].is_null()
+    });
     switch.account(1);
     wait_for(&good, "topup.settled", 3);
     assert_eq!(bad.calls().len(), 3);

@@ -34,6 +34,13 @@ pub const OBJECT_ID_MAX: usize = 32 + 1 + 128;
 /// How long the tables may take to have the last change.
 const PROJECTION_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How a write ended: see `AuditRow`.
+pub const OUTCOMES: [(&str, &str); 3] = [
+    ("done", "done"),
+    ("failed", "failed"),
+    ("unknown", "unknown"),
+];
+
 tokio::task_local! {
     /// The write that this task carries out.
     static ASKED: Arc<Asked>;
@@ -324,6 +331,9 @@ pub async fn many(
         link_type,
         link_id,
         action: query.text("action", 128)?,
+        program_id: query.id("program_id", ProgramId::PREFIX)?,
+        request_id: query.text("request_id", 64)?,
+        outcome: query.word("outcome", &OUTCOMES)?,
         created_from,
         created_until,
         program_ids: bounds.map(|bounds| bounds.program_ids.clone()),

@@ -257,13 +257,20 @@ pub async fn many(
     let state = gate.state()?;
     let (link_type, link_id) = list::link(&mut query)?;
     let (created_from, created_until) = filters::created(&mut query)?;
+    let now = state.switchboard.clock.now();
+    let (exp_year, exp_month) = filters::expiry(&mut query)?;
     let filter = CardFilter {
         account_id: query.id("account_id", AccountId::PREFIX)?,
         program_id: query.id("program_id", ProgramId::PREFIX)?,
         cardholder_id: query.id("cardholder_id", CardholderId::PREFIX)?,
-        status: query.word("status", filters::CARD_STATUSES)?,
+        status: filters::told_status(&mut query, "status", now)?,
+        own_status: filters::told_status(&mut query, "own_status", now)?,
         card_type: query.word("type", CARD_TYPES)?,
         last4: filters::digits(&mut query, "last4", 4)?,
+        first6: filters::digits(&mut query, "first6", 6)?,
+        exp_year,
+        exp_month,
+        replaced_by: query.id("replaced_by", CardId::PREFIX)?,
         created_from,
         created_until,
         replacement_for: query.id("replacement_for", CardId::PREFIX)?,

@@ -7,7 +7,9 @@ use super::fields::Fields;
 use super::idempotency::{Write, once};
 use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, events, filters, webhook_endpoints, webhook_moves};
-use crate::engine::ids::{DeliveryId, EventId, WebhookEndpointId};
+use crate::engine::ids::{
+    AccountId, AuthorizationId, CardId, DeliveryId, EventId, ProgramId, WebhookEndpointId,
+};
 use crate::store::deliveries::{DeliveryFilter, DeliveryOutcome, DeliveryRow};
 use crate::store::events::types::EventType;
 use axum::extract::{Path, State};
@@ -22,6 +24,7 @@ pub async fn many(
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
     let (created_from, created_until) = filters::created(&mut query)?;
+    let (link_type, link_id) = list::link(&mut query)?;
     let filter = DeliveryFilter {
         endpoint_id: query.id("webhook_endpoint_id", WebhookEndpointId::PREFIX)?,
         event_id: query.id("event_id", EventId::PREFIX)?,
@@ -29,6 +32,13 @@ pub async fn many(
         outcome: query.word("outcome", DeliveryOutcome::ALL)?,
         created_from,
         created_until,
+        program_id: query.id("program_id", ProgramId::PREFIX)?,
+        account_id: query.id("account_id", AccountId::PREFIX)?,
+        card_id: query.id("card_id", CardId::PREFIX)?,
+        object_id: events::object_id(&mut query)?,
+        authorization_id: query.id("authorization_id", AuthorizationId::PREFIX)?,
+        link_type,
+        link_id,
         endpoint_ids: seen(&state, &caller).await?,
     };
     let after = query.id("starting_after", DeliveryId::PREFIX)?;

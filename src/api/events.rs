@@ -6,13 +6,16 @@ use super::error::{ApiError, json_response, shown};
 use super::fields::Fields;
 use super::idempotency::{Write, once};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, filters, webhook_moves};
+use super::{ApiState, Gate, audit, filters, webhook_moves};
 use crate::engine::api_keys::Scope;
-use crate::engine::ids::{AccountId, ApiKeyId, CardId, EventId, ProgramId};
+use crate::engine::ids::{
+    AccountId, ApiKeyId, ApprovalId, AuthorizationId, CardId, EventId, ExceptionId, ProgramId,
+    RiskRuleId, WebhookEndpointId,
+};
 use crate::engine::shares::{ShareBounds, Shares};
 use crate::engine::webhook_endpoints::pattern_fits;
 use crate::store::events::types::{EventType, not_told_yet};
-use crate::store::events::{EventFilter, EventRow, PlaceJson};
+use crate::store::events::{EventFilter, EventRow, PlaceJson, UNKNOWN_CARD};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -94,14 +97,47 @@ fn filter(caller: &Caller, query: &mut Fields) -> Result<EventFilter, ApiError> 
         card_id: query.id("card_id", CardId::PREFIX)?,
         card_chain_id: query.id("card_chain_id", CardId::PREFIX)?,
         account_id: query.id("account_id", AccountId::PREFIX)?,
-        object_id: query.text("object_id", 64)?,
+        object_id: object_id(query)?,
         link_type,
         link_id,
+        authorization_id: query.id("authorization_id", AuthorizationId::PREFIX)?,
         created_from: None,
         created_until: None,
         bounds: caller.bounds().cloned(),
     })
 }
+
+/// What `sequence` counts the events of: of all else there are none.
+pub fn object_id(query: &mut Fields) -> Result<Option<String>, ApiError> {
+    let Some(id) = query.text("object_id", OBJECT_ID_MAX)? else {
+        return Ok(None);
+    };
+    let counts = id.parse::<CardId>().is_ok()
+        || id.parse::<AccountId>().is_ok()
+        || id.parse::<RiskRuleId>().is_ok()
+        || id.parse::<ExceptionId>().is_ok()
+        || id.parse::<ApprovalId>().is_ok()
+        || id.parse::<WebhookEndpointId>().is_ok()
+        || id.parse::<ProgramId>().is_ok()
+        || is_of_link(&id)
+        || id == UNKNOWN_CARD;
+    match counts {
+        true => Ok(Some(id)),
+        false => Err(ApiError::invalid("id_malformed", "object_id", NO_OBJECT)),
+    }
+}
+
+/// Program, type and id.
+fn is_of_link(id: &str) -> bool {
+    let program_id = id.split_once('/').map(|(program_id, _)| program_id);
+    program_id.is_some_and(|id| id.parse::<ProgramId>().is_ok())
+}
+
+/// Of a linked object: a program's id, a type and an id of its own.
+pub const OBJECT_ID_MAX: usize = 18 + 1 + audit::OBJECT_ID_MAX;
+
+const NO_OBJECT: &str = "object_id must be the id of a card, an account, a rule, an exception, an approval, a webhook endpoint, a program \
+    or (with its program and type) a linked object: the events of all else are counted with its card or account; those of a payment are found by authorization_id";
 
 /// Declines are alerts for those who may not see authorizations.
 pub fn body(state: &ApiState, caller: &Caller, row: &EventRow) -> Value {

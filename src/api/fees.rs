@@ -4,7 +4,7 @@ use super::as_of_now;
 use super::auth::Caller;
 use super::error::{ApiError, json_response};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, ask, card_links};
+use super::{ApiState, Gate, ask, card_links, filters};
 use crate::engine::command::CardType;
 use crate::engine::event::Refusal;
 use crate::engine::fees::charge::{Charge, Payer, charge, issue_kind};
@@ -62,12 +62,17 @@ pub async fn many(
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
     let (link_type, link_id) = list::link(&mut query)?;
+    let amounts = filters::amounts(&mut query)?;
     let filter = FeeFilter {
         account_id: query.id("account_id", AccountId::PREFIX)?,
         card_id: query.id("card_id", CardId::PREFIX)?,
         card_chain_id: query.id("card_chain_id", CardId::PREFIX)?,
         program_id: query.id("program_id", ProgramId::PREFIX)?,
         kind: query.word("kind", FeeKind::ALL)?,
+        cause_id: query.text("cause_id", 64)?,
+        currency: amounts.currency,
+        amount_from: amounts.from,
+        amount_until: amounts.until,
         created_from: query.moment("created_from")?,
         created_until: query.moment("created_until")?,
         link_type,

@@ -5,17 +5,10 @@ use super::error::{ApiError, shown};
 use super::fields::Fields;
 use crate::engine::facts::Country;
 use crate::engine::money::{BALANCE_MAX_MINOR, Currency};
-use crate::engine::state::{AccountStatus, CardStatus};
+use crate::engine::state::AccountStatus;
 use crate::engine::time::Timestamp;
 use crate::engine::trace::Step;
-
-pub const CARD_STATUSES: &[(CardStatus, &str)] = &[
-    (CardStatus::Inactive, "inactive"),
-    (CardStatus::Active, "active"),
-    (CardStatus::Frozen, "frozen"),
-    (CardStatus::Blocked, "blocked"),
-    (CardStatus::Closed, "closed"),
-];
+use crate::store::card_status::{StatusAt, ToldStatus};
 
 pub const ACCOUNT_STATUSES: &[(AccountStatus, &str)] = &[
     (AccountStatus::Active, "active"),
@@ -101,6 +94,28 @@ pub fn number(
         let message = format!("{name} must be a whole number from {least} to {most}");
         ApiError::invalid("number_invalid", name, message)
     })
+}
+
+/// The expiry of a card: a year, or a month of it.
+pub fn expiry(query: &mut Fields) -> Result<(Option<u16>, Option<u8>), ApiError> {
+    let year = number(query, "exp_year", 2000, 2099)?;
+    let month = number(query, "exp_month", 1, 12)?;
+    if month.is_some() && year.is_none() {
+        return Err(query.missing("exp_year"));
+    }
+    // Both are within their bounds.
+    let year = year.and_then(|year| u16::try_from(year).ok());
+    Ok((year, month.and_then(|month| u8::try_from(month).ok())))
+}
+
+/// What a card is told with at this moment.
+pub fn told_status(
+    query: &mut Fields,
+    name: &str,
+    at: Timestamp,
+) -> Result<Option<StatusAt>, ApiError> {
+    let status = query.word(name, ToldStatus::ALL)?;
+    Ok(status.map(|status| StatusAt { status, at }))
 }
 
 /// So many digits, no more and no fewer.

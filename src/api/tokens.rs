@@ -12,10 +12,10 @@ use super::fields::{Fields, wrong_type};
 use super::idempotency::{Success, Write, once};
 use super::issue::{self, Number};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, ask, auth, card_links, cards, programs, reissue};
+use super::{ApiState, Gate, ask, auth, card_links, cards, filters, programs, reissue};
 use crate::engine::command::Action;
 use crate::engine::event::Refusal;
-use crate::engine::ids::{CardId, TokenId};
+use crate::engine::ids::{AccountId, CardId, ProgramId, TokenId};
 use crate::engine::registry::{RegistryAction, RegistryRefusal};
 use crate::engine::time::Expiry;
 use crate::engine::token_numbers::{RequestToken, TokenNumber};
@@ -294,12 +294,17 @@ pub async fn many(
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
     let (link_type, link_id) = list::link(&mut query)?;
+    let (created_from, created_until) = filters::created(&mut query)?;
     let filter = TokenFilter {
         card_id: query.id("card_id", CardId::PREFIX)?,
         status: query.word("status", TokenStatus::NAMED)?,
         wallet: query.text("wallet", WORD_MAX)?,
         link_type,
         link_id,
+        account_id: query.id("account_id", AccountId::PREFIX)?,
+        program_id: query.id("program_id", ProgramId::PREFIX)?,
+        created_from,
+        created_until,
         bounds: caller.bounds().cloned(),
     };
     let after = query.id("starting_after", TokenId::PREFIX)?;

@@ -481,6 +481,7 @@ pub async fn many(
     let amounts = filters::amounts(&mut query)?;
     let filter = TopUpFilter {
         account_id: query.id("account_id", AccountId::PREFIX)?,
+        program_id: query.id("program_id", ProgramId::PREFIX)?,
         status: query.word("status", TopUpStatus::ALL)?,
         method: query.word("method", &rails::methods())?,
         external_reference: query.text("external_reference", 140)?,

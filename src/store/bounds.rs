@@ -106,29 +106,47 @@ fn event_of_own_account(links: &[(&str, Option<&str>)]) -> Sql {
     sql
 }
 
-/// The column by which the events of a link are found: `place_id` is the card, also of its account, and else the object, as
-/// an exception.
-fn by_place(keys: &mut Sql, links: &[(&str, Option<&str>)]) -> &'static str {
+/// The objects of events of links that are of no card, as an exception.
+fn with_objects_of_links(keys: &mut Sql, links: &[(&str, Option<&str>)]) {
     keys.push(" UNION ALL SELECT DISTINCT object_id FROM events WHERE ");
     keys.append(&event_of_link(links));
-    "place_id"
 }
 
-/// Events of cards that have such a link, and of the link itself.
+/// Events of cards that have such a link, of the accounts that are theirs alone, and of the link itself. They are found by the
+/// place, which is the card, also of its account, and else the object.
 pub(super) fn of_linked_events(link_type: Option<&str>, id: Option<&str>) -> Option<Filter> {
-    let link_type = link_type?;
-    let mut link = Sql::equal("link_type", link_type);
-    if let Some(id) = id {
-        link.push(" AND ");
-        link.append(&Sql::equal("link_id", id));
-    }
-    let linked = is_linked("events.object_id", Some(link_type), id);
-    let mut keys = Sql::of("SELECT card_id FROM card_links WHERE ");
-    keys.append(&link);
-    let names = [(link_type, id)];
-    let column = by_place(&mut keys, &names);
+    let names = [(link_type?, id)];
+    let linked = is_linked("events.object_id", link_type, id);
     let clause = Sql::either(&linked, &event_of_no_own_card(&names));
-    Some(Filter::by_keys(clause, column, Keys::Asked(keys)).also_tells_apart())
+    Some(by_objects_of_link(clause, EVENT_PLACE, &names))
+}
+
+/// Calls with those events, but those of accounts.
+pub(super) fn of_linked_deliveries(link_type: Option<&str>, id: Option<&str>) -> Option<Filter> {
+    let names = [(link_type?, id)];
+    let linked = is_linked("deliveries.object_id", link_type, id);
+    let mut of_link =
+        Sql::of("EXISTS (SELECT 1 FROM events WHERE events.object_id = deliveries.object_id AND ");
+    of_link.append(&event_of_link(&names));
+    of_link.push(")");
+    let clause = Sql::either(&linked, &of_link);
+    Some(by_objects_of_link(clause, "object_id", &names))
+}
+
+const EVENT_PLACE: &str = "place_id";
+
+fn by_objects_of_link(clause: Sql, column: &'static str, names: &[(&str, Option<&str>)]) -> Filter {
+    let mut keys = Sql::of("SELECT card_id FROM card_links WHERE ");
+    for (place, (link_type, id)) in names.iter().enumerate() {
+        keys.push(if place > 0 { " OR " } else { "" });
+        keys.append(&Sql::equal("link_type", *link_type));
+        if let Some(id) = id {
+            keys.push(" AND ");
+            keys.append(&Sql::equal("link_id", *id));
+        }
+    }
+    with_objects_of_links(&mut keys, names);
+    Filter::by_keys(clause, column, Keys::Asked(keys)).also_tells_apart()
 }
 
 /// The rows of a table that has these columns itself.
@@ -143,9 +161,11 @@ pub(super) fn of_rows(bounds: Option<&Bounds>, of: &Of) -> Vec<Filter> {
         (_, Some(column)) if !bounds.links.is_empty() => {
             let mut keys = Sql::of("SELECT card_id FROM card_links WHERE ");
             keys.append(&any_link(&bounds.links));
-            let column = match of.is_of_events() {
-                true => by_place(&mut keys, &names(&bounds.links)),
-                false => column,
+            let column = if of.is_of_events() {
+                with_objects_of_links(&mut keys, &names(&bounds.links));
+                EVENT_PLACE
+            } else {
+                column
             };
             Filter::by_keys(clause, column, Keys::Asked(keys)).also_tells_apart()
         }

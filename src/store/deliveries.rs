@@ -1,6 +1,7 @@
 //! The log of calls to webhook endpoints. It cannot be made from the journal: a rebuild leaves it as it is, and without
 //! it nothing is told twice or not at all.
 
+use super::bounds;
 use super::columns::TableRow;
 use super::database::{Database, Store, Value, Writer};
 use super::error::StoreError;
@@ -11,7 +12,9 @@ use super::search::{Order, Search};
 use super::seek::{Filter, Keys};
 use super::sql::Sql;
 use super::times;
-use crate::engine::ids::{DeliveryId, EventId, WebhookEndpointId};
+use crate::engine::ids::{
+    AccountId, AuthorizationId, CardId, DeliveryId, EventId, ProgramId, WebhookEndpointId,
+};
 use crate::engine::time::Timestamp;
 
 table! {
@@ -32,6 +35,12 @@ table! {
         duration_ms: u64,
         next_attempt_at_ms: Option<Timestamp>,
         created_at_ms: Timestamp,
+        /// What its event is about, as that says.
+        program_id: Option<ProgramId>,
+        account_id: Option<AccountId>,
+        /// The card of one of a card.
+        object_id: Option<String>,
+        authorization_id: Option<AuthorizationId>,
     }
 }
 
@@ -54,6 +63,14 @@ filters! {
         /// Not before this, and before that.
         created_from: Timestamp,
         created_until: Timestamp,
+        /// These are of its event.
+        program_id: ProgramId,
+        account_id: AccountId,
+        card_id: CardId,
+        object_id: String,
+        authorization_id: AuthorizationId,
+        link_type: String,
+        link_id: String,
         /// Of these endpoints only.
         endpoint_ids: Vec<WebhookEndpointId>,
     }
@@ -73,6 +90,15 @@ impl DeliveryFilter {
         of.equal("event_id", self.event_id);
         of.equal("event_type", self.event_type.as_ref());
         of.equal("outcome", self.outcome.map(DeliveryOutcome::name));
+        of.equal("program_id", self.program_id);
+        of.equal("account_id", self.account_id);
+        // A card is the object of all its events.
+        of.equal("object_id", self.card_id);
+        of.equal("object_id", self.object_id.as_ref());
+        of.equal("authorization_id", self.authorization_id);
+        let (link_type, id) = (self.link_type.as_deref(), self.link_id.as_deref());
+        of.filters
+            .extend(bounds::of_linked_deliveries(link_type, id));
         let times = times::between("created_at_ms", self.created_from, self.created_until);
         if !times.is_empty() {
             of.filters.push(Filter::sorted(Sql::all(&times)));

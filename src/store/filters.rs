@@ -61,7 +61,7 @@ impl Gathered {
     }
 
     /// Each text once, by steps of the index, so that one that many rows have is one step.
-    fn distinct(&self, column: &str, clause: &Sql) -> Sql {
+    pub fn distinct(&self, column: &str, clause: &Sql) -> Sql {
         let table = self.table;
         let mut sql = Sql::of(&format!(
             "WITH RECURSIVE found (text) AS (SELECT (SELECT {column} FROM {table} WHERE "
@@ -172,22 +172,37 @@ impl Gathered {
         self.filters.push(Filter::by_keys(clause, column, keys));
     }
 
-    /// The card in `card_id` is of this cardholder.
-    pub fn of_cardholder(&mut self, id: Option<impl ToString>) {
+    /// The card in `card_id` has this: a cardholder, an account, a program.
+    pub fn of_card_with(&mut self, of: &str, id: Option<impl ToString>) {
+        self.of_row_with(("cards", "card_id"), of, id);
+    }
+
+    /// The account in `account_id` has this.
+    pub fn of_account_with(&mut self, of: &str, id: Option<impl ToString>) {
+        self.of_row_with(("accounts", "account_id"), of, id);
+    }
+
+    /// The row of another table that a column names has this, in a column with an index.
+    fn of_row_with(
+        &mut self,
+        (other, column): (&str, &'static str),
+        of: &str,
+        id: Option<impl ToString>,
+    ) {
         let Some(id) = id else {
             return;
         };
-        let holder = Sql::equal("cards.cardholder_id", id);
-        let mut keys = Sql::of("SELECT cards.id FROM cards WHERE ");
-        keys.append(&holder);
+        let fits = Sql::equal(&format!("{other}.{of}"), id);
+        let mut keys = Sql::of(&format!("SELECT {other}.id FROM {other} WHERE "));
+        keys.append(&fits);
         let mut clause = Sql::of(&format!(
-            "EXISTS (SELECT 1 FROM cards WHERE cards.id = {}.card_id AND ",
+            "EXISTS (SELECT 1 FROM {other} WHERE {other}.id = {}.{column} AND ",
             self.table
         ));
-        clause.append(&holder);
+        clause.append(&fits);
         clause.push(")");
         let keys = Keys::Asked(keys);
-        self.filters.push(Filter::by_keys(clause, "card_id", keys));
+        self.filters.push(Filter::by_keys(clause, column, keys));
     }
 }
 

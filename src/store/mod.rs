@@ -8,6 +8,7 @@ mod batch_money;
 mod batch_registry;
 mod both;
 mod bounds;
+pub mod card_status;
 mod columns;
 mod copy;
 mod database;

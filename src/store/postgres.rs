@@ -44,6 +44,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/postgres/0021_approved_part.sql"),
     include_str!("migrations/postgres/0022_untold_link_changes.sql"),
     include_str!("migrations/postgres/0023_sought_alone.sql"),
+    include_str!("migrations/postgres/0024_told_status.sql"),
     include_str!("migrations/postgres/0025_ledger_lists.sql"),
     include_str!("migrations/postgres/0026_event_places.sql"),
     include_str!("migrations/postgres/0027_cardholders.sql"),

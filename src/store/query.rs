@@ -2,19 +2,20 @@
 //! cursor that stays where it is while rows are added. How they print does not live here.
 
 use super::bounds::{self, Of};
+use super::card_status::StatusAt;
 use super::columns::{self, Column, Source, TableRow};
 use super::database::{Store, Value};
 use super::error::StoreError;
 use super::filters::{Gathered, filters};
 use super::rows::{AccountRow, CardLinkRow, CardRow, ProgramRow, Sequence};
 use super::search::{Order, Search};
-use super::seek::Filter;
+use super::seek::{Filter, Keys};
 use super::sql::Sql;
 use crate::engine::api_keys::Bounds;
 use crate::engine::command::CardType;
 use crate::engine::ids::{AccountId, CardId, CardholderId, ProgramId};
 use crate::engine::shipping::ShippingStatus;
-use crate::engine::state::{AccountStatus, CardStatus};
+use crate::engine::state::AccountStatus;
 use crate::engine::time::Timestamp;
 
 /// Rows of one page at most.
@@ -52,8 +53,9 @@ filters! {
         account_id: AccountId,
         program_id: ProgramId,
         cardholder_id: CardholderId,
-        /// A card's own status.
-        status: CardStatus,
+        status: StatusAt,
+        /// Whatever its links are.
+        own_status: StatusAt,
         card_type: CardType,
         last4: String,
         link_type: String,
@@ -68,6 +70,12 @@ filters! {
         /// This card, what it replaced, and what replaced it.
         card_chain_id: CardId,
         shipping_status: ShippingStatus,
+        first6: String,
+        /// Of its expiry as of its last renewal.
+        exp_year: u16,
+        exp_month: u8,
+        /// The card in whose place this one was issued.
+        replaced_by: CardId,
     }
 }
 
@@ -86,6 +94,17 @@ impl AccountFilter {
     }
 }
 
+/// One card, if any.
+fn replaced_by(id: CardId) -> Filter {
+    let mut keys =
+        Sql::of("SELECT replacement_for FROM cards WHERE replacement_for IS NOT NULL AND ");
+    keys.append(&Sql::equal("id", id));
+    let mut clause = Sql::of("cards.id = (SELECT by.replacement_for FROM cards AS by WHERE ");
+    clause.append(&Sql::equal("by.id", id));
+    clause.push(")");
+    Filter::by_keys(clause, "id", Keys::Asked(keys))
+}
+
 impl CardFilter {
     fn gathered(&self) -> Vec<Filter> {
         let mut of = Gathered::of(CardRow::TABLE);
@@ -98,9 +117,14 @@ impl CardFilter {
             "shipping_status",
             self.shipping_status.map(ShippingStatus::name),
         );
-        of.equal("status", self.status.map(CardStatus::name));
+        let status = self.status.map(|status| status.filter(&of));
+        let own_status = self.own_status.map(|status| status.own_filter(&of));
+        of.filters.extend(status.into_iter().chain(own_status));
         of.equal("card_type", self.card_type.map(columns::card_type_name));
         of.equal("last4", self.last4.as_ref());
+        of.equal("first6", self.first6.as_ref());
+        of.expiring(self.exp_year, self.exp_month);
+        of.filters.extend(self.replaced_by.map(replaced_by));
         of.created(self.created_from, self.created_until);
         of.linked("id", self.link_type.as_deref(), self.link_id.as_deref());
         let bounds = bounds::of_rows(self.bounds.as_ref(), &Of::CARDS);

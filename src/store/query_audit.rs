@@ -21,6 +21,10 @@ filters! {
         link_type: String,
         link_id: String,
         action: String,
+        program_id: ProgramId,
+        request_id: String,
+        /// `done`, `failed` or `unknown`.
+        outcome: &'static str,
         /// Not before this, and before that.
         created_from: Timestamp,
         created_until: Timestamp,
@@ -48,6 +52,9 @@ impl Store {
             }
         }
         of.equal("action", filter.action.as_ref());
+        of.equal("program_id", filter.program_id);
+        of.equal("request_id", filter.request_id.as_ref());
+        of.rare("outcome", filter.outcome, "done");
         of.created(filter.created_from, filter.created_until);
         if let Some(ids) = &filter.program_ids {
             let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();

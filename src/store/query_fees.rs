@@ -4,7 +4,7 @@ use super::bounds::{self, Of};
 use super::columns::TableRow;
 use super::database::{Store, Value};
 use super::error::StoreError;
-use super::filters::{Gathered, filters};
+use super::filters::{AmountFilter, Gathered, filters};
 use super::query::Page;
 use super::rows::{FeeRow, Sequence};
 use super::search::{Order, Search};
@@ -12,6 +12,7 @@ use super::seek::Filter;
 use crate::engine::api_keys::Bounds;
 use crate::engine::fees::schedule::FeeKind;
 use crate::engine::ids::{AccountId, CardId, FeeId, ProgramId};
+use crate::engine::money::Currency;
 use crate::engine::time::Timestamp;
 
 filters! {
@@ -22,6 +23,12 @@ filters! {
         card_chain_id: CardId,
         program_id: ProgramId,
         kind: FeeKind,
+        /// What it was charged for.
+        cause_id: String,
+        currency: Currency,
+        /// From this one on, and below that.
+        amount_from: i64,
+        amount_until: i64,
         /// Not before this, and before that.
         created_from: Timestamp,
         created_until: Timestamp,
@@ -41,6 +48,12 @@ impl FeeFilter {
         of.of_chain("card_id", self.card_chain_id);
         of.equal("program_id", self.program_id);
         of.equal("kind", self.kind.map(FeeKind::name));
+        of.equal("cause_id", self.cause_id.as_ref());
+        of.amount(&AmountFilter {
+            currency: self.currency,
+            from: self.amount_from,
+            until: self.amount_until,
+        });
         of.created(self.created_from, self.created_until);
         let (link_type, link_id) = (self.link_type.as_deref(), self.link_id.as_deref());
         of.linked("card_id", link_type, link_id);

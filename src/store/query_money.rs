@@ -9,7 +9,7 @@ use super::query::Page;
 use super::rows::{Sequence, TopUpRow, TransferRow};
 use super::seek::{Filter, Indexed};
 use crate::engine::api_keys::Bounds;
-use crate::engine::ids::{AccountId, TopUpId, TransferId};
+use crate::engine::ids::{AccountId, ProgramId, TopUpId, TransferId};
 use crate::engine::money::Currency;
 use crate::engine::time::Timestamp;
 use crate::engine::top_ups::TopUpStatus;
@@ -37,6 +37,8 @@ filters! {
 filters! {
     TopUpFilter {
         account_id: AccountId,
+        /// Of the account.
+        program_id: ProgramId,
         status: TopUpStatus,
         method: &'static str,
         external_reference: String,
@@ -82,6 +84,7 @@ impl TopUpFilter {
     fn gathered(&self) -> Vec<Filter> {
         let mut of = Gathered::of(TopUpRow::TABLE);
         of.equal("account_id", self.account_id);
+        of.of_account_with("program_id", self.program_id);
         of.equal("status", self.status.map(TopUpStatus::name));
         of.equal("method", self.method);
         of.equal("external_reference", self.external_reference.as_ref());

@@ -101,7 +101,7 @@ macro_rules! of_every_payment {
         $of.of_chain("card_id", $filter.card_chain_id);
         $of.equal("account_id", $filter.account_id);
         $of.equal("program_id", $filter.program_id);
-        $of.of_cardholder($filter.cardholder_id);
+        $of.of_card_with("cardholder_id", $filter.cardholder_id);
         $of.rare("kind", $filter.kind.map(Kind::name), "purchase");
         $of.equal("merchant_id", $filter.merchant_id.as_ref());
         $of.merchant_named($filter.merchant_name.as_deref());

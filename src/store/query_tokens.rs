@@ -9,7 +9,8 @@ use super::query::Page;
 use super::rows::TokenRow;
 use super::seek::Filter;
 use crate::engine::api_keys::Bounds;
-use crate::engine::ids::{CardId, TokenId};
+use crate::engine::ids::{AccountId, CardId, ProgramId, TokenId};
+use crate::engine::time::Timestamp;
 use crate::engine::tokens::TokenStatus;
 
 filters! {
@@ -21,6 +22,12 @@ filters! {
         /// Of cards with any link of this type, or with this very one together with `link_id`.
         link_type: String,
         link_id: String,
+        /// These are of that card.
+        account_id: AccountId,
+        program_id: ProgramId,
+        /// Not before this, and before that.
+        created_from: Timestamp,
+        created_until: Timestamp,
         /// Only what these cover.
         bounds: Bounds,
     }
@@ -34,6 +41,9 @@ impl TokenFilter {
         of.equal("wallet", self.wallet.as_ref());
         let (link_type, link_id) = (self.link_type.as_deref(), self.link_id.as_deref());
         of.linked("card_id", link_type, link_id);
+        of.of_card_with("account_id", self.account_id);
+        of.of_card_with("program_id", self.program_id);
+        of.created(self.created_from, self.created_until);
         of.filters.extend(bounds::of_tokens(self.bounds.as_ref()));
         of.filters
     }
@@ -48,7 +58,7 @@ impl Store {
         limit: u32,
     ) -> Result<Page<TokenRow>, StoreError> {
         let after = starting_after.map(|id| id.to_string());
-        self.newest(filter.gathered(), (None, None), after, limit)
-            .await
+        let times = (filter.created_from, filter.created_until);
+        self.newest(filter.gathered(), times, after, limit).await
     }
 }

@@ -97,6 +97,12 @@ impl Store {
                     }
                     way.keys = Some(keys);
                 }
+                Seek::InOrderOrByKeys(_, _, keys) => {
+                    let Some(keys) = self.keys(keys).await? else {
+                        continue;
+                    };
+                    way.keys = Some(keys);
+                }
             }
             ways.push(way);
         }
@@ -244,6 +250,14 @@ impl Store {
                     .iter()
                     .map(|indexed| self.sought_in_order::<R>(search, indexed, at, portion));
                 search.first_of(keys.collect(), portion)
+            }
+            Some((Seek::InOrderOrByKeys(indexed, column, _), _)) => {
+                let mut several = vec![self.sought_in_order::<R>(search, indexed, at, portion)];
+                let keys = way.keys.as_deref().unwrap_or_default();
+                if !keys.is_empty() {
+                    several.push(self.sought_by_keys::<R>(search, column, keys, at, portion));
+                }
+                search.first_of(several, portion)
             }
             Some((Seek::Sorted, clause)) => {
                 let key = search.unsorted_key();

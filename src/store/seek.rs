@@ -58,6 +58,8 @@ pub(super) enum Seek {
     Sorted,
     /// An index on this column has those of each of the keys in the order of the list.
     ByKeys(&'static str, Keys),
+    /// Either of the two: those of a value, and those of each of the keys.
+    InOrderOrByKeys(Indexed, &'static str, Keys),
 }
 
 /// A column that has a value, and an index on it and the key of the list.
@@ -110,6 +112,12 @@ impl Filter {
         self
     }
 
+    /// What is sought is more than this clause lets through.
+    pub fn of_which(mut self, clause: Sql) -> Filter {
+        self.clause = clause;
+        self.also_tells_apart()
+    }
+
     pub fn also_tells_apart(mut self) -> Filter {
         self.finds_more = true;
         self
@@ -128,6 +136,16 @@ impl Filter {
     pub fn either(one: Indexed, other: Indexed) -> Filter {
         let clause = Sql::either(&one.clause, &other.clause);
         Filter::new(clause, Seek::InOrder(vec![one, other]))
+    }
+
+    /// Those that fit the clause are found by a value or by keys.
+    pub fn in_order_or_by_keys(
+        clause: Sql,
+        indexed: Indexed,
+        (column, keys): (&'static str, Keys),
+    ) -> Filter {
+        let seek = Seek::InOrderOrByKeys(indexed, column, keys);
+        Filter::new(clause, seek).also_tells_apart()
     }
 
     pub fn sorted(clause: Sql) -> Filter {

@@ -48,6 +48,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/sqlite/0021_approved_part.sql"),
     include_str!("migrations/sqlite/0022_untold_link_changes.sql"),
     include_str!("migrations/sqlite/0023_sought_alone.sql"),
+    include_str!("migrations/sqlite/0024_told_status.sql"),
     include_str!("migrations/sqlite/0025_ledger_lists.sql"),
     include_str!("migrations/sqlite/0026_event_places.sql"),
     include_str!("migrations/sqlite/0027_cardholders.sql"),

@@ -16,6 +16,7 @@ fn event(number: u64, bytes: usize) -> Arc<PlacedEvent> {
         place_json: None,
         data_json: "x".repeat(bytes),
         created_at_ms: Timestamp(0),
+        authorization_id: None,
     }))
 }
 

@@ -270,7 +270,11 @@ impl Worker {
         let gives_up = self.queue.gives_up(called.outcome, now);
         let (outcome, next_at) = match then {
             Then::Over => (DeliveryOutcome::Succeeded, None),
-            Then::Again(at) => (DeliveryOutcome::Failed, Some(at)),
+            // One that is called no more is not called then either.
+            Then::Again(at) => (
+                DeliveryOutcome::Failed,
+                Some(at).filter(|_| gives_up.is_none()),
+            ),
             Then::GivenUp => (DeliveryOutcome::Exhausted, None),
         };
         self.shared.stats.count(outcome, called.duration_ms);
@@ -287,6 +291,10 @@ impl Worker {
             duration_ms: called.duration_ms,
             next_attempt_at_ms: next_at,
             created_at_ms: now,
+            program_id: row.program_id,
+            account_id: row.account_id,
+            object_id: Some(row.object_id.clone()),
+            authorization_id: row.authorization_id,
         };
         if self.shared.log.try_send(logged).is_err() {
             self.shared.stats.count_unlogged(1);

@@ -541,3 +541,52 @@ fn nothing_is_told_again_from_a_place_that_nothing_has_come_to() {
         .ok();
     assert_eq!(page["data"], json!([]));
 }
+
+#[test]
+fn what_was_told_of_a_payment_is_found_by_its_id() {
+    let switch = Switch::start();
+    let root = switch.client();
+    subscribe(&root, json!({"events": ["*"]}));
+    let (account, card) = funded_card(&root, json!({"mcc": {"block": ["7995"]}}));
+    let other = linked_card(&root, &account, "p2");
+    let first = authorize(&switch, &account, &card, 100);
+    authorize(&switch, &account, &card, 200);
+    let of_other = authorize(&switch, &account, &other, 300);
+    let of = |client: &Client, id: &str| told(&switch, client, &format!("&authorization_id={id}"));
+    let found = of(&root, &first);
+    assert_eq!(types(&found), ["authorization.approved"]);
+    assert_eq!(found[0]["data"]["authorization"]["id"], first);
+    assert_eq!(of(&root, "auth_0000000000000").len(), 0);
+    // With another filter both must fit; a key that is bound sees its own alone.
+    let both = format!("&authorization_id={first}&card_id={other}");
+    assert_eq!(told(&switch, &root, &both).len(), 0);
+    let bound = json!({"name": "bound", "links": of_project("p1"), "scopes": ["webhooks:read", "authorizations:read"]});
+    let bound = with_key(&root, bound);
+    assert_eq!(of(&bound, &first), found);
+    assert_eq!(of(&bound, &of_other).len(), 0);
+    assert_eq!(of(&root, &of_other).len(), 1);
+    // What no event is counted of finds nothing, ever: that is said.
+    for list in ["events", "deliveries"] {
+        for id in [
+            &*first,
+            "txn_0000000000001",
+            "tok_0000000000001",
+            "fee_0000000000001",
+            "card_1",
+        ] {
+            let refused = root.get(&format!("/v1/{list}?object_id={id}"));
+            let expected = (400, "invalid_request", "id_malformed", Some("object_id"));
+            assert_error(&refused, expected, id);
+        }
+        for id in [
+            &*card,
+            &*account,
+            "rule_0000000000001",
+            "appr_0000000000001",
+            "unknown_card",
+        ] {
+            root.get(&format!("/v1/{list}?object_id={id}")).ok();
+        }
+    }
+    assert!(!told(&switch, &root, &format!("&object_id={card}")).is_empty());
+}

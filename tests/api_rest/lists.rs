@@ -1,7 +1,8 @@
 //! Lists of programs, accounts and cards: pages, filters, and what is refused.
 
-use super::harness::{Disk, Options, Sql, Switch};
+use super::harness::{Client, Disk, Options, Sql, Switch};
 use super::keys::with_key;
+use super::refusals::assert_error;
 use cardswitch::api::Rates;
 use serde_json::{Value, json};
 
@@ -88,6 +89,185 @@ fn lists_are_filtered() {
         ids(format!("/v1/accounts?program_id={program_id}")),
         json!([own, account_id])
     );
+}
+
+/// What the list tells of a card is what it was asked for: its own status, its links' and its expiry together.
+#[test]
+fn cards_are_found_by_the_status_that_they_are_told_with() {
+    let (switch, now_ms) = Switch::start_with_clock();
+    let client = switch.client();
+    let (_, account_id) = client.program_and_account();
+    let issue = |card_type: &str, team: &str| {
+        let links = json!([{"type": "team", "id": team}]);
+        let card = json!({"account_id": account_id, "type": card_type, "links": links});
+        client.post("/v1/cards", card).created()
+    };
+    let teams = ["warm", "cold", "shut"];
+    let made: Vec<[String; 3]> = [
+        ("virtual", None),
+        ("physical", None),
+        ("virtual", Some(("freeze", json!({})))),
+        ("virtual", Some(("block", json!({"reason": "lost"})))),
+        ("virtual", Some(("close", json!({})))),
+    ]
+    .map(|(card_type, change)| {
+        teams.map(|team| {
+            let id = issue(card_type, team);
+            if let Some((change, body)) = &change {
+                client
+                    .post(&format!("/v1/cards/{id}/{change}"), body.clone())
+                    .ok();
+            }
+            id
+        })
+    })
+    .to_vec();
+    client.post("/v1/links/team/cold/freeze", json!({})).ok();
+    client.post("/v1/links/team/shut/close", json!({})).ok();
+    let ids = |query: &str, field: &str, status: &str| -> Vec<String> {
+        switch.projected();
+        let list = client.get(&format!("/v1/cards?{query}")).ok();
+        let data = list["data"].as_array().unwrap().iter();
+        let one = |card: &Value| {
+            assert_eq!(card[field], status, "{query}");
+            card["id"].as_str().unwrap().to_owned()
+        };
+        data.map(one).collect()
+    };
+    let told = |status: &str| ids(&format!("status={status}"), "status", status);
+    assert_eq!(told("active"), [made[0][0].as_str()]);
+    assert_eq!(told("inactive"), [made[1][0].as_str()]);
+    let frozen = [&made[2][1], &made[2][0], &made[1][1], &made[0][1]];
+    assert_eq!(told("frozen").iter().collect::<Vec<_>>(), frozen);
+    let blocked = [&made[3][1], &made[3][0]];
+    assert_eq!(told("blocked").iter().collect::<Vec<_>>(), blocked);
+    assert_eq!(told("closed").len(), 3 + 4);
+    assert_eq!(told("expired"), [""; 0]);
+    assert_eq!(ids("own_status=active", "own_status", "active").len(), 3);
+    assert_eq!(ids("own_status=expired", "own_status", "expired").len(), 0);
+    let both = ids("own_status=active&status=frozen", "status", "frozen");
+    assert_eq!(both, [made[0][1].as_str()]);
+    // A key that is bound sees no other.
+    let bound = json!({"name": "bound", "links": [{"type": "team", "id": "warm"}], "scopes": ["cards:read"]});
+    let bound = with_key(&client, bound);
+    let seen = bound.get("/v1/cards?status=closed").ok();
+    assert_eq!(seen["data"].as_array().unwrap().len(), 1);
+    assert_eq!(seen["data"][0]["id"], made[4][0]);
+    assert_eq!(
+        bound.get("/v1/cards?status=frozen").ok()["data"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    // Ten years later: what links hold, and what is blocked or closed, stays what it was.
+    now_ms.fetch_add(3_653 * 86_400_000, std::sync::atomic::Ordering::SeqCst);
+    let expired = [&made[1][0], &made[0][0]];
+    assert_eq!(told("expired").iter().collect::<Vec<_>>(), expired);
+    assert_eq!(told("active"), [""; 0]);
+    assert_eq!(told("inactive"), [""; 0]);
+    assert_eq!(ids("own_status=expired", "own_status", "expired").len(), 6);
+    assert_eq!(told("frozen").iter().collect::<Vec<_>>(), frozen);
+}
+
+/// Of two programs; a key that is bound to one finds nothing of the other by any of them.
+#[test]
+fn cards_top_ups_and_writes_are_found_by_more_that_they_are_told_with() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let (program_id, account_id) = client.program_and_account();
+    let (other_program, other_account) = client.program_and_account();
+    let first = client.card(&account_id);
+    let reissued = client.post(
+        &format!("/v1/cards/{first}/reissue"),
+        json!({"reason": "damaged"}),
+    );
+    let second = reissued.created();
+    let other = client.card(&other_account);
+    let top_up = |account: &str| {
+        let top_up = json!({"amount": 500, "currency": "USD", "method": "internal"});
+        client.post(&format!("/v1/accounts/{account}/top_ups"), top_up)
+    };
+    let (topped_up, of_other) = (
+        top_up(&account_id).created(),
+        top_up(&other_account).created(),
+    );
+    switch.projected();
+    let bound = json!({"name": "bound", "program_ids": [other_program],
+                       "scopes": ["cards:read", "accounts:read", "audit:read"]});
+    let bound = with_key(&client, bound);
+    switch.projected();
+    let card = client.get(&format!("/v1/cards/{second}")).ok();
+    let (year, month) = (&card["exp_year"], &card["exp_month"]);
+    let first6 = card["first6"].as_str().unwrap();
+    let found = |client: &Client, path: String| -> Vec<String> {
+        let list = client.get(&path).ok();
+        let data = list["data"].as_array().unwrap().iter();
+        data.map(|row| row["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    for (path, all, seen) in [
+        (
+            format!("cards?first6={first6}"),
+            vec![&other, &second, &first],
+            vec![&other],
+        ),
+        (
+            format!("cards?exp_year={year}"),
+            vec![&other, &second, &first],
+            vec![&other],
+        ),
+        (
+            format!("cards?exp_year={year}&exp_month={month}&program_id={program_id}"),
+            vec![&second, &first],
+            vec![],
+        ),
+        ("cards?first6=000000".to_owned(), vec![], vec![]),
+        ("cards?exp_year=2099".to_owned(), vec![], vec![]),
+        (format!("cards?replaced_by={second}"), vec![&first], vec![]),
+        (format!("cards?replaced_by={first}"), vec![], vec![]),
+        (
+            format!("top_ups?program_id={program_id}"),
+            vec![&topped_up],
+            vec![],
+        ),
+        (
+            format!("top_ups?program_id={other_program}"),
+            vec![&of_other],
+            vec![&of_other],
+        ),
+    ] {
+        let of = |client: &Client| found(client, format!("/v1/{path}"));
+        assert_eq!(of(&client).iter().collect::<Vec<_>>(), all, "{path}");
+        assert_eq!(of(&bound).iter().collect::<Vec<_>>(), seen, "{path}");
+    }
+    let entries = |client: &Client, query: &str| {
+        client.get(&format!("/v1/audit_log?{query}")).ok()["data"].clone()
+    };
+    let of_program = entries(&client, &format!("program_id={program_id}"));
+    let reissue = of_program.as_array().unwrap().iter();
+    let mut reissue = reissue.filter(|entry| entry["action"] == "POST /v1/cards/{id}/reissue");
+    let reissue = reissue.next().unwrap();
+    let request = format!("request_id={}", reissue["request_id"].as_str().unwrap());
+    assert_eq!(entries(&client, &request), json!([reissue]));
+    assert_eq!(entries(&bound, &request), json!([]));
+    assert_eq!(
+        entries(&bound, &format!("program_id={program_id}")),
+        json!([])
+    );
+    assert_eq!(entries(&client, "outcome=failed"), json!([]));
+    let done = entries(&client, &format!("{request}&outcome=done"));
+    assert_eq!(done, json!([reissue]));
+    for (path, code, param) in [
+        ("cards?exp_month=5", "field_missing", "exp_year"),
+        ("cards?exp_year=1999", "number_invalid", "exp_year"),
+        ("cards?first6=41111", "text_invalid", "first6"),
+        ("audit_log?outcome=well", "value_unknown", "outcome"),
+        ("fees?amount_from=5", "field_missing", "currency"),
+    ] {
+        let refused = client.get(&format!("/v1/{path}"));
+        assert_error(&refused, (400, "invalid_request", code, Some(param)), path);
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use cardswitch::engine::ids::{AccountId, CardId, ProgramId};
 use cardswitch::engine::shipping::ShippingStatus;
 use cardswitch::engine::tokens::TokenStatus;
 use cardswitch::store::Store;
+use cardswitch::store::card_status::{StatusAt, ToldStatus};
 use cardswitch::store::deliveries::{DeliveryFilter, DeliveryOutcome};
 use cardswitch::store::events::EventFilter;
 use cardswitch::store::from_cardholder::CardholderRow;
@@ -400,6 +401,15 @@ fn set_fee(filter: &mut FeeFilter, name: &str, row: &FeeRow, known: &Known) {
         "card_chain_id" => filter.card_chain_id = row.card_id,
         "program_id" => filter.program_id = Some(row.program_id),
         "kind" => filter.kind = Some(row.kind),
+        "cause_id" => filter.cause_id = Some(row.cause_id.clone()),
+        "currency" | "amount_from" => {
+            filter.currency = Some(row.currency);
+            filter.amount_from = Some(row.amount_minor);
+        }
+        "amount_until" => {
+            filter.currency = Some(row.currency);
+            filter.amount_until = Some(row.amount_minor + 1);
+        }
         "created_from" => filter.created_from = Some(row.created_at_ms),
         "created_until" => filter.created_until = Some(row.created_at_ms.plus_ms(1)),
         "link_type" => filter.link_type = Some("user".to_owned()),
@@ -422,6 +432,19 @@ fn fits_fee(filter: &FeeFilter, row: &FeeRow, known: &Known) -> bool {
         })
         && filter.program_id.is_none_or(|id| row.program_id == id)
         && filter.kind.is_none_or(|kind| row.kind == kind)
+        && filter
+            .cause_id
+            .as_ref()
+            .is_none_or(|id| row.cause_id == *id)
+        && filter
+            .currency
+            .is_none_or(|currency| row.currency == currency)
+        && filter
+            .amount_from
+            .is_none_or(|from| row.amount_minor >= from)
+        && filter
+            .amount_until
+            .is_none_or(|until| row.amount_minor < until)
         && filter.created_from.is_none_or(|from| at >= from)
         && filter.created_until.is_none_or(|until| at < until)
         && (filter.link_type.is_none()
@@ -443,6 +466,10 @@ fn set_token(filter: &mut TokenFilter, name: &str, row: &TokenRow, known: &Known
             filter.link_type = Some("project".to_owned());
             filter.link_id = Some("project1".to_owned());
         }
+        "account_id" => filter.account_id = known.card(row.card_id).map(|card| card.account_id),
+        "program_id" => filter.program_id = known.card(row.card_id).map(|card| card.program_id),
+        "created_from" => filter.created_from = Some(row.created_at_ms),
+        "created_until" => filter.created_until = Some(row.created_at_ms.plus_ms(1)),
         "bounds" => filter.bounds = Some(known.bounds.clone()),
         unknown => panic!("{unknown} is a filter that no test knows"),
     }
@@ -461,6 +488,18 @@ fn fits_token(filter: &TokenFilter, row: &TokenRow, known: &Known) -> bool {
                 filter.link_type.as_deref(),
                 filter.link_id.as_deref(),
             ))
+        && filter
+            .account_id
+            .is_none_or(|id| known.card(row.card_id).unwrap().account_id == id)
+        && filter
+            .program_id
+            .is_none_or(|id| known.card(row.card_id).unwrap().program_id == id)
+        && filter
+            .created_from
+            .is_none_or(|from| row.created_at_ms >= from)
+        && filter
+            .created_until
+            .is_none_or(|until| row.created_at_ms < until)
         && filter.bounds.as_ref().is_none_or(|bounds| {
             let card = known.card(row.card_id).unwrap();
             known.is_below(card.account_id, bounds) && known.has_link_of(Some(card.id), bounds)
@@ -795,10 +834,18 @@ async fn no_filter_looks_at_many_rows_in_vain(fixture: Fixture) {
     fixture
         .sql(
             "INSERT INTO deliveries VALUES ('dlv_0000000000000', 'evt_0000000000001', 'card.frozen', \
-             'we_0000000000001', 1, 'succeeded', 200, NULL, NULL, 5, NULL, 1)",
+             'we_0000000000001', 1, 'succeeded', 200, NULL, NULL, 5, NULL, 1, 'prog_0000000000009', \
+             'acct_0000000000009', 'card_0000000000009', 'auth_0000000000009')",
         )
         .await;
     let known = Known::of(&fixture, &store, &history).await;
+    // The history closes another one.
+    let key = format!("{}/user/user1", known.cards[0].program_id);
+    fixture
+        .sql(&format!(
+            "INSERT INTO link_states (link_key, status, sequence) VALUES ('{key}', 'frozen', 1)"
+        ))
+        .await;
     let rows = expected_rows(&history);
     let keyed = [
         ("authorizations", "sequence"),
@@ -881,7 +928,10 @@ async fn objects(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known)
             "account_id" => filter.account_id = Some(row.account_id),
             "program_id" => filter.program_id = Some(row.program_id),
             "cardholder_id" => filter.cardholder_id = row.cardholder_id,
-            "status" => filter.status = Some(row.status),
+            "status" | "own_status" => {
+                told_statuses(fixture, store, noted).await;
+                continue;
+            }
             "card_type" => filter.card_type = Some(CardType::Physical),
             "last4" => filter.last4 = Some(row.last4.to_string()),
             "link_type" => filter.link_type = Some("user".into()),
@@ -895,6 +945,13 @@ async fn objects(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known)
             "replacement_for" => filter.replacement_for = Some(row.id),
             "card_chain_id" => filter.card_chain_id = Some(known.replaced()),
             "shipping_status" => filter.shipping_status = Some(ShippingStatus::Ordered),
+            "first6" => filter.first6 = Some(row.first6.to_string()),
+            "exp_year" => filter.exp_year = Some(row.exp_year),
+            "exp_month" => {
+                filter.exp_year = Some(row.exp_year);
+                filter.exp_month = Some(row.exp_month);
+            }
+            "replaced_by" => filter.replaced_by = Some(row.id),
             unknown => panic!("{unknown} is a filter that no test knows"),
         }
         store.cards(&filter, None, 20).await.unwrap();
@@ -919,6 +976,27 @@ async fn objects(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known)
     }
 }
 
+/// Each comes to other statements. The cards of a few links are held by those.
+async fn told_statuses(fixture: &Fixture, store: &Store, noted: &Noted) {
+    for (status, _) in ToldStatus::ALL {
+        // By then some have expired.
+        let at = cardswitch::engine::time::Expiry(12 * 29).ends_at();
+        let told = Some(StatusAt {
+            status: *status,
+            at,
+        });
+        let mut filter = CardFilter {
+            status: told,
+            ..CardFilter::default()
+        };
+        store.cards(&filter, None, 20).await.unwrap();
+        check(fixture, noted, "cards", "status").await;
+        (filter.status, filter.own_status) = (None, told);
+        store.cards(&filter, None, 20).await.unwrap();
+        check(fixture, noted, "cards", "own_status").await;
+    }
+}
+
 async fn money(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known) {
     let id = known.cards[0].account_id;
     let at = known.cards[0].created_at_ms;
@@ -926,6 +1004,7 @@ async fn money(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known) {
         let mut filter = TopUpFilter::default();
         match *name {
             "account_id" => filter.account_id = Some(id),
+            "program_id" => filter.program_id = Some(known.cards[0].program_id),
             "status" => filter.status = Some(cardswitch::engine::top_ups::TopUpStatus::Failed),
             "method" => filter.method = Some("usdt"),
             "external_reference" => filter.external_reference = Some("W1".into()),
@@ -1085,7 +1164,14 @@ async fn told(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known) {
             },
         ),
     ];
-    for (name, filter) in filters {
+    let of_payment = EventFilter {
+        authorization_id: "auth_0000000000005".parse().ok(),
+        ..any.clone()
+    };
+    for (name, filter) in filters
+        .into_iter()
+        .chain([("authorization_id", of_payment)])
+    {
         store.events(&filter, None, 20).await.unwrap();
         check(fixture, noted, "events", name).await;
     }
@@ -1098,6 +1184,16 @@ async fn told(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known) {
             "outcome" => filter.outcome = Some(DeliveryOutcome::Failed),
             "created_from" => filter.created_from = Some(at),
             "created_until" => filter.created_until = Some(cardswitch::engine::time::Timestamp(0)),
+            "program_id" => filter.program_id = Some(card.program_id),
+            "account_id" => filter.account_id = Some(card.account_id),
+            "card_id" => filter.card_id = Some(card.id),
+            "object_id" => filter.object_id = Some("rule_0000000000002".into()),
+            "authorization_id" => filter.authorization_id = "auth_0000000000005".parse().ok(),
+            "link_type" => filter.link_type = Some("user".into()),
+            "link_id" => {
+                filter.link_type = Some("project".into());
+                filter.link_id = Some("project1".into());
+            }
             "endpoint_ids" => filter.endpoint_ids = Some(vec!["we_0000000000002".parse().unwrap()]),
             unknown => panic!("{unknown} is a filter that no test knows"),
         }
@@ -1115,6 +1211,9 @@ async fn told(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known) {
                 filter.link_id = Some("zz".into());
             }
             "action" => filter.action = Some("x".into()),
+            "program_id" => filter.program_id = Some(card.program_id),
+            "request_id" => filter.request_id = Some("req_00000000000000a1".into()),
+            "outcome" => filter.outcome = Some("failed"),
             "created_from" => filter.created_from = Some(at),
             "created_until" => filter.created_until = Some(at.plus_ms(1)),
             "program_ids" => filter.program_ids = Some(Box::new([card.program_id])),

@@ -17,3 +17,5 @@ mod projecting;
 mod reading;
 mod thresholds;
 mod throughput;
+mod told_of;
+mod told_status;

@@ -3,17 +3,17 @@
 use super::operation::{Operation, act, act_with, body, create, get, list_of};
 use super::schema::{
     self, Fields, amount, answer, extended, id, link, link_request, list, list_within, moment,
-    named, noted, number, of_type, one_of, open_word, or_null, pattern, request, said, text, unset,
-    words,
+    named, noted, number, number_within, of_type, one_of, open_word, or_null, pattern, request,
+    said, text, unset, words,
 };
 use super::{controls, shipping};
 use crate::api::cards::{BLOCK_REASONS, CARD_TYPES, FUNDINGS, LINKS_MAX};
-use crate::api::filters;
 use crate::engine::link_states::LinkStatus;
 use crate::engine::reissue::ReissueReason;
 use crate::engine::scope::Scope;
 use crate::engine::shipping::ShippingStatus;
 use crate::engine::wallet::FURTHER_ACCOUNTS_MAX;
+use crate::store::card_status::ToldStatus;
 use serde_json::{Value, json};
 
 pub fn schemas() -> Fields {
@@ -38,9 +38,17 @@ fn listed() -> Operation {
         .filter("account_id", id("acct"))
         .filter("program_id", id("prog"))
         .filter("cardholder_id", id("holder"))
-        .filter("status", one_of(&words(filters::CARD_STATUSES)))
+        .filter("status", one_of(&words(ToldStatus::ALL)))
+        .filter("own_status", one_of(&words(ToldStatus::ALL)))
         .filter("type", one_of(&words(CARD_TYPES)))
         .filter("last4", pattern("^[0-9]{4}$", "1111"))
+        .filter("first6", pattern("^[0-9]{6}$", "411111"))
+        .filter("exp_year", number_within(2000, 2099))
+        .filter(
+            "exp_month",
+            noted(number_within(1, 12), "Needs `exp_year`."),
+        )
+        .filter("replaced_by", id("card"))
         .filter("replacement_for", id("card"))
         .filter(
             "card_chain_id",

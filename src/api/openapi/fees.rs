@@ -74,6 +74,8 @@ pub fn operations() -> Vec<Operation> {
         .of_card()
         .filter("program_id", id("prog"))
         .filter("kind", one_of(&words(FeeKind::ALL)))
+        .filter("cause_id", text(64, "auth_0h2k9m4p7r1t3"))
+        .of_amount()
         .created_within()
         .of_link(),
         get("/v1/fees/{id}", "One charge", "Fee"),

@@ -3,10 +3,10 @@
 use super::operation::{Operation, act_with, body, create, get, list_of, list_of_memory};
 use super::schema::{
     Fields, answer, extended, flag, id, link_request, list, list_within, moment, named, noted,
-    number_within, of_type, one_of, open_word, or_null, request, said, text, unset,
+    number_within, of_type, one_of, open_word, or_null, request, said, text, unset, words,
 };
 use crate::api::api_keys::{ADDRESSES_MAX, BOUNDS_MAX, OVERLAP_SECONDS_MAX, PRESETS};
-use crate::api::audit::OBJECT_ID_MAX;
+use crate::api::audit::{OBJECT_ID_MAX, OUTCOMES};
 use crate::engine::api_keys::{ApiKeyState, Scope};
 use serde_json::{Value, json};
 
@@ -70,6 +70,9 @@ pub fn operations() -> Vec<Operation> {
         .filter("object_id", text(OBJECT_ID_MAX, "card_0h2k9m4p7r1t3"))
         .of_link()
         .filter("action", text(128, "POST /v1/cards/{id}/freeze"))
+        .filter("program_id", id("prog"))
+        .filter("request_id", text(64, "req_00000000000000a1"))
+        .filter("outcome", one_of(&words(&OUTCOMES)))
         .created_within(),
     ]
 }

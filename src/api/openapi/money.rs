@@ -62,6 +62,7 @@ fn on_top_ups() -> Vec<Operation> {
         .may_wait(),
         list_of("/v1/top_ups", "Top-ups, newest first", "TopUp", "topup")
             .filter("account_id", id("acct"))
+            .filter("program_id", id("prog"))
             .filter("status", one_of(&words(TopUpStatus::ALL)))
             .filter("method", one_of(&METHODS))
             .filter("external_reference", text(140, "INV-7"))

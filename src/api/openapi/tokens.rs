@@ -22,6 +22,9 @@ pub fn operations() -> Vec<Operation> {
             .filter("card_id", id("card"))
             .filter("status", one_of(&words(TokenStatus::NAMED)))
             .filter("wallet", text(WORD_MAX, "apple_pay"))
+            .filter("account_id", id("acct"))
+            .filter("program_id", id("prog"))
+            .created_within()
             .of_link(),
         create(
             "/v1/tokens",

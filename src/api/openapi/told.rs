@@ -12,6 +12,7 @@ use super::schema::{
 use crate::api::webhook_endpoints::{EVENTS_MAX, ORDERINGS, OVERLAP_S, PAYLOADS, STATES};
 use crate::engine::webhook_endpoints::WebhookState;
 use crate::store::deliveries::DeliveryOutcome;
+use crate::store::events::UNKNOWN_CARD;
 use crate::store::events::types::EventType;
 use serde_json::{Value, json};
 
@@ -122,7 +123,8 @@ fn on_events() -> Vec<Operation> {
             .filter("program_id", id("prog"))
             .of_card()
             .filter("account_id", id("acct"))
-            .filter("object_id", text(64, "card_0h2k9m4p7r1t3"))
+            .filter("object_id", object())
+            .filter("authorization_id", id("auth"))
             .of_link()
     };
     let events = list_of("/v1/events", "Events, oldest first", "Event", "evt");
@@ -156,7 +158,13 @@ fn on_events() -> Vec<Operation> {
         .filter("event_id", id("evt"))
         .filter("event_type", text(64, "card.frozen"))
         .filter("outcome", one_of(&words(DeliveryOutcome::ALL)))
-        .created_within(),
+        .filter("program_id", id("prog"))
+        .filter("card_id", id("card"))
+        .filter("account_id", id("acct"))
+        .filter("object_id", object())
+        .filter("authorization_id", id("auth"))
+        .created_within()
+        .of_link(),
         get(
             "/v1/deliveries/{id}",
             "A call, with what was sent",
@@ -168,6 +176,21 @@ fn on_events() -> Vec<Operation> {
             "Resend",
         ),
     ]
+}
+
+/// What `sequence` counts the events of.
+fn object() -> Value {
+    let object = either(
+        ["card", "acct", "rule", "exc", "appr", "we"]
+            .map(id)
+            .into_iter()
+            .chain([one_of(&[UNKNOWN_CARD])])
+            .collect(),
+    );
+    noted(
+        object,
+        "A card, an account, a rule, an exception, an approval, a webhook endpoint, or `unknown_card`.",
+    )
 }
 
 fn event_types() -> Vec<&'static str> {

@@ -4,6 +4,9 @@ use super::fold::EventContext;
 use crate::engine::ids::{AccountId, CardId, ProgramId};
 use crate::engine::registry::LinkKey;
 
+/// The object of payments with cards that nobody issued.
+pub const UNKNOWN_CARD: &str = "unknown_card";
+
 /// What an event is about.
 pub(super) enum Subject {
     Card(CardId),
@@ -76,7 +79,7 @@ impl Subject {
             Subject::Payment(card_id, account_id) if card_id != CardId::default() => {
                 (Some(card_id), account_id, card_id.to_string())
             }
-            Subject::Payment(_, account_id) => (None, account_id, "unknown_card".to_owned()),
+            Subject::Payment(_, account_id) => (None, account_id, UNKNOWN_CARD.to_owned()),
             Subject::Account(id) => (context.card_of_own_account(id), Some(id), id.to_string()),
             Subject::Moved(id, card_id) => (Some(card_id), Some(id), id.to_string()),
             Subject::Other(object_id)

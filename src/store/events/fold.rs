@@ -342,6 +342,7 @@ impl<'a> EventFold<'a> {
         put("program_id", json!(program_id.map(|id| id.to_string())));
         put("links", links_json(&links));
         put("sequence", object_sequence.into());
+        let authorization_id = authorization_of(&draft.content);
         let content = draft.content.into_iter();
         content.for_each(|(name, value)| put(name, value));
         self.counted.insert(object_id.clone());
@@ -356,6 +357,7 @@ impl<'a> EventFold<'a> {
             place_json: program_id.map(|_| place.text()),
             data_json: Value::Object(data).to_string(),
             created_at_ms: from_record::taken(record).0,
+            authorization_id,
         });
     }
 
@@ -403,6 +405,20 @@ impl<'a> EventFold<'a> {
             events: self.rows,
         }
     }
+}
+
+/// The payment that an event names, by whatever it tells.
+fn authorization_of(content: &Content) -> Option<AuthorizationId> {
+    let id_in = |(name, value): &(&str, Value)| {
+        let id = match *name {
+            "authorization" => &value["id"],
+            "authorization_id" => value,
+            "fee" if value["cause"]["type"] == "authorization" => &value["cause"]["id"],
+            _ => &value["authorization_id"],
+        };
+        id.as_str()?.parse().ok()
+    };
+    content.iter().find_map(id_in)
 }
 
 fn links_json(links: &[(String, String)]) -> Value {

@@ -16,6 +16,7 @@ mod row;
 mod tokens;
 pub mod types;
 
+pub use about::UNKNOWN_CARD;
 pub use fold::{EventContext, EventFold, link_text};
 pub use read::EventFilter;
 pub use row::{

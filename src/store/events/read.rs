@@ -2,7 +2,9 @@
 
 use super::row::{EventRow, WebhookEndpointRow};
 use crate::engine::api_keys::Bounds;
-use crate::engine::ids::{AccountId, CardId, EventId, ProgramId, WebhookEndpointId};
+use crate::engine::ids::{
+    AccountId, AuthorizationId, CardId, EventId, ProgramId, WebhookEndpointId,
+};
 use crate::engine::time::Timestamp;
 use crate::store::bounds::{self, Of};
 use crate::store::columns::{Column, TableRow};
@@ -27,6 +29,7 @@ pub struct EventFilter {
     pub object_id: Option<String>,
     pub link_type: Option<String>,
     pub link_id: Option<String>,
+    pub authorization_id: Option<AuthorizationId>,
     /// Not before this, and before that.
     pub created_from: Option<Timestamp>,
     pub created_until: Option<Timestamp>,
@@ -54,6 +57,7 @@ impl EventFilter {
         of.of_chain("card_id", self.card_chain_id);
         of.equal("account_id", self.account_id);
         of.equal("object_id", self.object_id.as_ref());
+        of.equal("authorization_id", self.authorization_id);
         let (link_type, id) = (self.link_type.as_deref(), self.link_id.as_deref());
         of.filters.extend(bounds::of_linked_events(link_type, id));
         of.created(self.created_from, self.created_until);

@@ -1,7 +1,7 @@
 //! The rows of events, and what an endpoint is held against.
 
 use crate::engine::api_keys::Place;
-use crate::engine::ids::{AccountId, CardId, EventId, ProgramId};
+use crate::engine::ids::{AccountId, AuthorizationId, CardId, EventId, ProgramId};
 use crate::engine::reason::DeclineReason;
 use crate::engine::time::Timestamp;
 use crate::engine::webhook_endpoints::WebhookEndpoint;
@@ -25,6 +25,8 @@ table! {
         place_json: Option<String>,
         data_json: String,
         created_at_ms: Timestamp,
+        /// Of a payment, or of what came of one.
+        authorization_id: Option<AuthorizationId>,
     }
 }
 
@@ -300,6 +302,7 @@ mod tests {
             })
             .to_string(),
             created_at_ms: Timestamp(0),
+            authorization_id: None,
         };
         let codes: ResponseCodes = Arc::new(|_, _| Some("62".to_owned()));
         let body = row.body(true, &codes);
