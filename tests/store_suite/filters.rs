@@ -539,7 +539,7 @@ fn set_entry(filter: &mut LedgerFilter, name: &str, row: &LedgerEntryRow, known:
 
 fn fits_entry(filter: &LedgerFilter, row: &LedgerEntryRow, known: &Known) -> bool {
     let at = row.created_at_ms;
-    let of_card = |fits: &dyn Fn(CardId) -> bool| row.card_id.is_some_and(|card_id| fits(card_id));
+    let of_card = |fits: &dyn Fn(CardId) -> bool| row.card_id.is_some_and(fits);
     filter.account_id.is_none_or(|id| row.account_id == id)
         && (filter.card_id.is_none() || row.card_id == filter.card_id)
         && filter
