@@ -7,7 +7,7 @@ use super::operation::{
 };
 use super::schema::{
     Fields, answer, either, extended, id, list, list_within, moment, named, noted, number,
-    number_within, of_type, one_of, open_word, or_null, request, said, text, words,
+    number_within, of_type, one_of, open_word, or_null, pattern, request, said, text, words,
 };
 use crate::api::webhook_endpoints::{EVENTS_MAX, ORDERINGS, OVERLAP_S, PAYLOADS, STATES};
 use crate::engine::webhook_endpoints::WebhookState;
@@ -180,16 +180,20 @@ fn on_events() -> Vec<Operation> {
 
 /// What `sequence` counts the events of.
 fn object() -> Value {
+    let of_link = pattern(
+        "^prog_[0-9a-z]{13}/[^/]{1,32}/.{1,128}$",
+        "prog_0h2k9m4p7r1t3/project/p1",
+    );
     let object = either(
-        ["card", "acct", "rule", "exc", "appr", "we"]
+        ["card", "acct", "rule", "exc", "appr", "we", "prog"]
             .map(id)
             .into_iter()
-            .chain([one_of(&[UNKNOWN_CARD])])
+            .chain([of_link, one_of(&[UNKNOWN_CARD])])
             .collect(),
     );
     noted(
         object,
-        "A card, an account, a rule, an exception, an approval, a webhook endpoint, or `unknown_card`.",
+        "A card, an account, a rule, an exception, an approval, a webhook endpoint, a program, a linked object (with its program), or `unknown_card`.",
     )
 }
 
