@@ -2,8 +2,10 @@
 //! money that arrived is told by a file or a call (`incoming_payments.rs`), or the sandbox says that it has.
 
 use super::ApiState;
+use super::error::ApiError;
 use crate::engine::command::TopUp;
-use crate::engine::top_ups::METHODS;
+use crate::engine::money::Currency;
+use crate::engine::top_ups::{METHODS, USDT_METHOD};
 
 /// What a rail says of a top-up that was announced to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,4 +73,19 @@ pub fn is_simulated(state: &ApiState, settle: Option<bool>) -> bool {
 /// Methods as words of a body or a query.
 pub fn methods() -> [(&'static str, &'static str); METHODS.len()] {
     METHODS.map(|method| (method, method))
+}
+
+/// What a method brings.
+///
+/// # Errors
+/// 409 `currency_mismatch`.
+pub fn check_currency(method: &str, currency: Currency) -> Result<(), ApiError> {
+    if method != USDT_METHOD || [Currency::USDT, Currency::USD].contains(&currency) {
+        return Ok(());
+    }
+    let message = format!(
+        "{USDT_METHOD} brings USDT, which stand for dollars one to one: name USDT or USD, or another method than for {}",
+        currency.alpha()
+    );
+    Err(ApiError::conflict("currency_mismatch", message).with_param("currency"))
 }

@@ -16,12 +16,10 @@ use crate::engine::command::{Action, TopUp};
 use crate::engine::event::Refusal;
 use crate::engine::failed_references::FailReference;
 use crate::engine::ids::{AccountId, ProgramId, TopUpId};
-use crate::engine::money::{BALANCE_MAX_MINOR, Currency, Money};
+use crate::engine::money::{BALANCE_MAX_MINOR, Money};
 use crate::engine::registry::{RegistryAction, RegistryRefusal};
 use crate::engine::state::Account;
-use crate::engine::top_ups::{
-    self, EndTopUp, ReserveReference, TopUpEnd, TopUpStatus, USDT_METHOD,
-};
+use crate::engine::top_ups::{self, EndTopUp, ReserveReference, TopUpEnd, TopUpStatus};
 use crate::shard::reply::Reply;
 use crate::shard::request::ShardRequest;
 use crate::store::from_money::TopUpTail;
@@ -156,14 +154,7 @@ fn required_money(fields: &mut Fields) -> Result<Money, ApiError> {
 
 /// What can be seen before its reference is taken. How much is credited, in minor units.
 fn check(account: &Account, top_up: &TopUp) -> Result<i64, ApiError> {
-    let currency = top_up.amount.currency;
-    if *top_up.method == *USDT_METHOD && ![Currency::USDT, Currency::USD].contains(&currency) {
-        let message = format!(
-            "{USDT_METHOD} brings USDT, which stand for dollars one to one: name USDT or USD, or another method than for {}",
-            currency.alpha()
-        );
-        return Err(ApiError::conflict("currency_mismatch", message).with_param("currency"));
-    }
+    rails::check_currency(&top_up.method, top_up.amount.currency)?;
     let rest = top_ups::credit_of(account.currency, &top_up.method, top_up.amount);
     if rest.is_some_and(|credit| credit.rest_minor != 0) {
         let message = "so much USDT is no whole number of cents; ask for a multiple of 10000";

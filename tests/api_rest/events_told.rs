@@ -554,17 +554,19 @@ fn what_was_told_of_a_payment_is_found_by_its_id() {
     let of_other = authorize(&switch, &account, &other, 300);
     let of = |client: &Client, id: &str| told(&switch, client, &format!("&authorization_id={id}"));
     let found = of(&root, &first);
-    assert_eq!(types(&found), ["authorization.approved"]);
+    assert_eq!(types(&found), ["authorization.approved", "balance.updated"]);
     assert_eq!(found[0]["data"]["authorization"]["id"], first);
+    assert_eq!(found[1]["data"]["authorization_id"], first);
     assert_eq!(of(&root, "auth_0000000000000").len(), 0);
     // With another filter both must fit; a key that is bound sees its own alone.
     let both = format!("&authorization_id={first}&card_id={other}");
     assert_eq!(told(&switch, &root, &both).len(), 0);
     let bound = json!({"name": "bound", "links": of_project("p1"), "scopes": ["webhooks:read", "authorizations:read"]});
     let bound = with_key(&root, bound);
-    assert_eq!(of(&bound, &first), found);
+    // The balance is that of others too.
+    assert_eq!(of(&bound, &first), found[..1]);
     assert_eq!(of(&bound, &of_other).len(), 0);
-    assert_eq!(of(&root, &of_other).len(), 1);
+    assert_eq!(of(&root, &of_other).len(), 2);
     // What no event is counted of finds nothing, ever: that is said.
     for list in ["events", "deliveries"] {
         for id in [
