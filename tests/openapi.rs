@@ -19,6 +19,10 @@ const SETTINGS: &str = "\
 positive_data_acceptance.enabled = false
 # An If-Match of something else is refused before the body is read.
 negative_data_rejection.expected-statuses = [400, 401, 403, 404, 409, 412, 413, 415]
+# Ten thousand rows are too many for it to make: it gives up on a busy machine, with an error of its own.
+[[operations]]
+include-name = 'POST /v1/card_batches'
+phases.coverage.enabled = false
 ";
 
 /// Ids in the document's examples.

@@ -121,16 +121,16 @@ pub(super) fn of_linked_events(link_type: Option<&str>, id: Option<&str>) -> Opt
     Some(by_objects_of_link(clause, EVENT_PLACE, &names))
 }
 
-/// Calls with those events, but those of accounts.
+/// Calls with those events.
 pub(super) fn of_linked_deliveries(link_type: Option<&str>, id: Option<&str>) -> Option<Filter> {
     let names = [(link_type?, id)];
-    let linked = is_linked("deliveries.object_id", link_type, id);
+    let linked = is_linked("deliveries.place_id", link_type, id);
     let mut of_link =
         Sql::of("EXISTS (SELECT 1 FROM events WHERE events.object_id = deliveries.object_id AND ");
     of_link.append(&event_of_link(&names));
     of_link.push(")");
     let clause = Sql::either(&linked, &of_link);
-    Some(by_objects_of_link(clause, "object_id", &names))
+    Some(by_objects_of_link(clause, EVENT_PLACE, &names))
 }
 
 const EVENT_PLACE: &str = "place_id";

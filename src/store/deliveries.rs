@@ -38,9 +38,11 @@ table! {
         /// What its event is about, as that says.
         program_id: Option<ProgramId>,
         account_id: Option<AccountId>,
-        /// The card of one of a card.
         object_id: Option<String>,
         authorization_id: Option<AuthorizationId>,
+        card_id: Option<CardId>,
+        /// By which a link finds it: the card, also of its own account; else the object.
+        place_id: Option<String>,
     }
 }
 
@@ -92,8 +94,7 @@ impl DeliveryFilter {
         of.equal("outcome", self.outcome.map(DeliveryOutcome::name));
         of.equal("program_id", self.program_id);
         of.equal("account_id", self.account_id);
-        // A card is the object of all its events.
-        of.equal("object_id", self.card_id);
+        of.equal("card_id", self.card_id);
         of.equal("object_id", self.object_id.as_ref());
         of.equal("authorization_id", self.authorization_id);
         let (link_type, id) = (self.link_type.as_deref(), self.link_id.as_deref());

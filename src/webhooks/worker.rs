@@ -15,7 +15,7 @@ use crate::engine::webhook_endpoints::{
 use crate::shard::reply::Reply;
 use crate::shard::request::RegistryRequest;
 use crate::store::deliveries::{DeliveryOutcome, DeliveryRow};
-use crate::store::events::{EventRow, PlacedEvent};
+use crate::store::events::PlacedEvent;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -141,7 +141,7 @@ impl Worker {
             tokio::select! {
                 Some(ended) = self.calls.join_next() => {
                     if let Ok((call, row, called)) = ended
-                        && let Some(state) = self.ended(call, &row.row, called).await
+                        && let Some(state) = self.ended(call, &row, called).await
                     {
                         self.disable(state).await;
                         return End::Gone;
@@ -264,7 +264,13 @@ impl Worker {
     }
 
     /// The state that it comes to, if it is called no more.
-    async fn ended(&mut self, call: Call, row: &EventRow, called: Called) -> Option<WebhookState> {
+    async fn ended(
+        &mut self,
+        call: Call,
+        event: &PlacedEvent,
+        called: Called,
+    ) -> Option<WebhookState> {
+        let row = &event.row;
         let now = self.shared.switchboard.clock.now();
         let then = self.queue.ended(call, called.outcome, now);
         let gives_up = self.queue.gives_up(called.outcome, now);
@@ -295,6 +301,8 @@ impl Worker {
             account_id: row.account_id,
             object_id: Some(row.object_id.clone()),
             authorization_id: row.authorization_id,
+            card_id: row.card_id,
+            place_id: Some(event.place_id()),
         };
         if self.shared.log.try_send(logged).is_err() {
             self.shared.stats.count_unlogged(1);
@@ -339,7 +347,7 @@ impl Worker {
         while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.calls.join_next()).await
         {
             if let Ok((call, row, called)) = ended {
-                self.ended(call, &row.row, called).await;
+                self.ended(call, &row, called).await;
             }
         }
         self.calls.shutdown().await;

@@ -837,7 +837,7 @@ async fn no_filter_looks_at_many_rows_in_vain(fixture: Fixture) {
         .sql(
             "INSERT INTO deliveries VALUES ('dlv_0000000000000', 'evt_0000000000001', 'card.frozen', \
              'we_0000000000001', 1, 'succeeded', 200, NULL, NULL, 5, NULL, 1, 'prog_0000000000009', \
-             'acct_0000000000009', 'card_0000000000009', 'auth_0000000000009')",
+             'acct_0000000000009', 'card_0000000000009', 'auth_0000000000009', 'card_0000000000009', 'card_0000000000009')",
         )
         .await;
     let known = Known::of(&fixture, &store, &history).await;

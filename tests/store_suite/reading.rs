@@ -257,7 +257,7 @@ async fn a_rebuild_gives_the_same_tables_and_leaves_the_others(fixture: Fixture)
     project(&store, &history.records, 77).await;
     let before = fixture.dump().await;
     fixture
-        .sql("INSERT INTO deliveries VALUES ('kept', 'evt_1', 'card.frozen', 'we_1', 1, 'succeeded', 200, NULL, NULL, 5, NULL, 1)")
+        .sql("INSERT INTO deliveries (id, event_id, event_type, webhook_endpoint_id, attempt, outcome, response_status, response_body, error, duration_ms, next_attempt_at_ms, created_at_ms) VALUES ('kept', 'evt_1', 'card.frozen', 'we_1', 1, 'succeeded', 200, NULL, NULL, 5, NULL, 1)")
         .await;
     fixture.sql("DELETE FROM authorizations").await;
     fixture.sql("UPDATE accounts SET posted_minor = 1").await;

@@ -6,7 +6,7 @@ use crate::projecting::history;
 use cardswitch::engine::ids::{DeliveryId, WebhookEndpointId};
 use cardswitch::store::Store;
 use cardswitch::store::deliveries::{DeliveryFilter, DeliveryOutcome, DeliveryRow};
-use cardswitch::store::events::{EventFilter, EventRow, UNKNOWN_CARD};
+use cardswitch::store::events::{EventFilter, EventRow, PlacedEvent, UNKNOWN_CARD};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -32,6 +32,8 @@ fn call_of(event: &EventRow) -> DeliveryRow {
         account_id: event.account_id,
         object_id: Some(event.object_id.clone()),
         authorization_id: event.authorization_id,
+        card_id: event.card_id,
+        place_id: Some(PlacedEvent::of(event.clone()).place_id()),
     }
 }
 

@@ -168,6 +168,17 @@ impl PlacedEvent {
         endpoint.wants(&self.row.event_type, Some(place))
     }
 
+    /// By which a link finds it: the card, also where that only has the account to itself; else the object.
+    pub fn place_id(&self) -> String {
+        let row = &self.row;
+        let is_seen = self
+            .place
+            .as_ref()
+            .is_some_and(|known| !known.links.is_empty());
+        let card_id = row.card_id.filter(|_| is_seen);
+        card_id.map_or_else(|| row.object_id.clone(), |id| id.to_string())
+    }
+
     /// What it takes of memory, about.
     pub fn bytes(&self) -> usize {
         let row = &self.row;

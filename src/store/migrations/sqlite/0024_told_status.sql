@@ -20,10 +20,14 @@ ALTER TABLE deliveries ADD COLUMN program_id TEXT;
 ALTER TABLE deliveries ADD COLUMN account_id TEXT;
 ALTER TABLE deliveries ADD COLUMN object_id TEXT;
 ALTER TABLE deliveries ADD COLUMN authorization_id TEXT;
+ALTER TABLE deliveries ADD COLUMN card_id TEXT;
+ALTER TABLE deliveries ADD COLUMN place_id TEXT;
 CREATE INDEX deliveries_by_program ON deliveries (program_id, id) WHERE program_id IS NOT NULL;
 CREATE INDEX deliveries_by_account ON deliveries (account_id, id) WHERE account_id IS NOT NULL;
 CREATE INDEX deliveries_by_object ON deliveries (object_id, id) WHERE object_id IS NOT NULL;
 CREATE INDEX deliveries_by_authorization ON deliveries (authorization_id, id) WHERE authorization_id IS NOT NULL;
+CREATE INDEX deliveries_by_card ON deliveries (card_id, id) WHERE card_id IS NOT NULL;
+CREATE INDEX deliveries_by_place ON deliveries (place_id, id) WHERE place_id IS NOT NULL;
 
 -- More of what cards, charges and writes are told with.
 CREATE INDEX cards_by_first6 ON cards (first6, sequence);
