@@ -225,7 +225,7 @@ fn what_happens_is_told_signed_and_in_full(database: Database) {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for body in self::told(&endpoint) {
         let data = &body["data"];
-        let object = data["card_id"].as_str().or(data["balance_id"].as_str());
+        let object = data["object_id"].as_str();
         let count = counts.entry(object.unwrap().to_owned()).or_default();
         *count += 1;
         assert_eq!(data["sequence"], *count, "{data}");

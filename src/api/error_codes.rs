@@ -74,7 +74,7 @@ const INVALID: &[Code] = &[
     ("limit_id_unknown", "A limit of a linked object has an id that is not that object's; leave the id out of a new limit."),
     ("link_repeated", "A link stands twice; name each once."),
     ("link_type_invalid", "The type of a link has other than small letters, digits and `_`; correct it."),
-    ("link_type_reserved", "A link cannot be of the type `authorization`, `balance`, `card` or `program`, whose flat fields events have themselves; name the type otherwise."),
+    ("link_type_reserved", "A link cannot be of the type `authorization`, `balance`, `card`, `object` or `program`, whose flat fields events have themselves; name the type otherwise."),
     ("list_invalid", "A control list has not one of `allow` and `block` with an entry or more; leave the list out to let all pass."),
     ("mcc_invalid", "An MCC is neither four digits nor a known group; correct it."),
     ("merchant_id_invalid", "A merchant id has not 1 to 15 letters, digits and marks; correct it."),

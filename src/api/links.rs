@@ -29,7 +29,7 @@ use std::time::Instant;
 pub type LinkPair = (Box<str>, Box<str>);
 
 /// Links are told flat in events, as `<type>_id`. These fields are the event's own.
-pub const RESERVED_TYPES: [&str; 4] = ["authorization", "balance", "card", "program"];
+pub const RESERVED_TYPES: [&str; 5] = ["authorization", "balance", "card", "object", "program"];
 
 /// Takes `type` and `id` of a link.
 pub fn take_pair(link: &mut Fields) -> Result<LinkPair, ApiError> {

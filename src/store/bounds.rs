@@ -42,7 +42,7 @@ impl Of {
     };
     pub const EVENTS: Of = Of {
         program: Some("events.program_id"),
-        account: Some("events.account_id"),
+        account: Some("events.seen_at_account_id"),
         // Of an account that names a card, the place says who sees it.
         card: Some("events.object_id"),
     };

@@ -17,6 +17,7 @@ fn event(number: u64, bytes: usize) -> Arc<PlacedEvent> {
         data_json: "x".repeat(bytes),
         created_at_ms: Timestamp(0),
         authorization_id: None,
+        seen_at_account_id: None,
     }))
 }
 

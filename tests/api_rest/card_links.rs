@@ -428,7 +428,7 @@ fn what_is_of_a_chain_of_cards_is_found_by_any_of_them() {
 fn a_type_of_link_whose_flat_field_is_the_events_own_is_refused() {
     let world = World::start();
     let client = world.client();
-    for reserved in ["authorization", "balance", "card", "program"] {
+    for reserved in ["authorization", "balance", "card", "object", "program"] {
         let body = json!({"account_id": world.account, "links": [{"type": reserved, "id": "1"}]});
         let refused = client.post("/v1/cards", body);
         assert_error(
@@ -469,7 +469,10 @@ fn no_event_has_a_flat_field_that_a_link_may_have_too() {
     // `user_id` is that of the link, and nothing where there is none.
     assert!(own.remove("user"));
     let own: Vec<&str> = own.into_iter().collect();
-    assert_eq!(own, ["authorization", "balance", "card", "program"]);
+    assert_eq!(
+        own,
+        ["authorization", "balance", "card", "object", "program"]
+    );
 }
 
 #[test]
@@ -538,6 +541,8 @@ fn money_of_a_cards_own_account_tells_the_cards_links_to_who_sees_the_account() 
 fn a_key_of_a_further_account_is_told_nothing_of_the_card_that_paid_from_it() {
     let world = World::start();
     let client = world.client();
+    let all = json!({"events": ["*"]});
+    client.post("/v1/webhook_endpoints", all).created();
     let program = client.get(&format!("/v1/accounts/{}", world.account)).ok();
     let below = || {
         let body = json!({"program_id": program["program_id"], "parent_id": world.account});
@@ -588,4 +593,26 @@ fn a_key_of_a_further_account_is_told_nothing_of_the_card_that_paid_from_it() {
             assert!(rows.is_empty(), "{path} {query}: {rows:?}");
         }
     }
+    // Nor by events; who sees the card hears of its payments, whichever account paid.
+    let heard = |account: &str| {
+        let scopes = ["webhooks:read", "authorizations:read", "accounts:read"];
+        let key = json!({"name": "e", "scopes": scopes, "account_ids": [account]});
+        world.list(&with_key(&client, key), "/v1/events")
+    };
+    let of_further = heard(&further);
+    let moved = |event: &&Value| event["type"] == "balance.updated";
+    assert_eq!(of_further.iter().filter(moved).count(), 3);
+    for event in &of_further {
+        let told = event.to_string();
+        let is_told = [&*card, &*authorization, "\"w\""].map(|of_card| told.contains(of_card));
+        assert_eq!(is_told, [false; 3], "{event}");
+    }
+    let of_first = heard(&first);
+    let approved = |event: &&Value| event["type"] == "authorization.approved";
+    let approved = of_first
+        .iter()
+        .find(approved)
+        .expect("it hears of the payment");
+    assert_eq!(approved["data"]["balance_id"], json!(further));
+    assert_eq!(approved["data"]["card_id"], json!(card));
 }

@@ -241,11 +241,15 @@ pub fn place() -> Fields {
         ),
         ("links", list(named("LinkRef"))),
         (
-            "sequence",
+            "object_id",
             noted(
-                number(17),
-                "Among the events of its card, or of its account where it tells of that, else of what it is about; from 1.",
+                said("card_0h2k9m4p7r1t3"),
+                "What `sequence` counts the events of: its card, or its account where it tells of that, else what it is about.",
             ),
+        ),
+        (
+            "sequence",
+            noted(number(17), "Among the events of `object_id`, from 1."),
         ),
     ]
 }

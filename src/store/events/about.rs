@@ -28,6 +28,8 @@ type Links = Vec<(String, String)>;
 pub(super) struct About {
     pub card_id: Option<CardId>,
     pub account_id: Option<AccountId>,
+    /// By which somebody sees it: of a payment the first account of its card, whichever paid.
+    pub seen_at: Option<AccountId>,
     pub program_id: Option<ProgramId>,
     /// What it is numbered among the events of.
     pub object_id: String,
@@ -45,11 +47,16 @@ impl About {
             Subject::Account(id) | Subject::Moved(id, _) => Some(context.card_of_own_account(*id)),
             _ => None,
         };
+        let is_of_card = own_card_id.is_none();
         let (card_id, account_id, object_id) = subject.ids(context);
+        let card = card_id
+            .filter(|_| is_of_card)
+            .and_then(|id| context.cards.get(&id));
+        let seen_at = card.map(|card| card.account_id).or(account_id);
         let program_of_account = || account_id.and_then(|id| context.accounts.get(&id));
-        let program_id = match (own_card_id, card_id) {
-            (None, Some(id)) => context.cards.get(&id).map(|card| card.program_id),
-            _ => program_of_account().map(|account| account.program_id),
+        let program_id = match card {
+            Some(card) => Some(card.program_id),
+            None => program_of_account().map(|account| account.program_id),
         };
         let links_of = |id: Option<CardId>| id.and_then(|id| context.links.get(&id)).cloned();
         let links = links_of(card_id).unwrap_or_else(|| of_link.into_iter().collect());
@@ -60,6 +67,7 @@ impl About {
         About {
             card_id,
             account_id,
+            seen_at,
             program_id: program_id.or(of_program),
             object_id,
             links,

@@ -56,8 +56,17 @@ pub(super) fn balances_updated(context: &EventContext, record: &Record) -> Vec<D
         return Vec::new();
     }
     let by = moved_by(context, record);
+    // Who sees one of the further accounts of a card sees neither the card nor its payments.
+    let is_seen_at = |id: AccountId| {
+        let card = by.card_id.and_then(|id| context.cards.get(&id));
+        card.is_some_and(|card| context.accounts_above(card.account_id).contains(&id))
+    };
     let draft = |(id, (posted, held)): (AccountId, (i64, i64))| {
         let account = context.accounts.get(&id)?;
+        let by = match is_seen_at(id) {
+            true => by.clone(),
+            false => MovedBy::default(),
+        };
         let balance = json!({
             "account_id": id.to_string(),
             "currency": account.currency.alpha(),
@@ -82,7 +91,7 @@ pub(super) fn balances_updated(context: &EventContext, record: &Record) -> Vec<D
 }
 
 /// What moved the money of a record: a payment, or what a card is charged.
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct MovedBy {
     card_id: Option<CardId>,
     authorization_id: Option<String>,

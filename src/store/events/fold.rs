@@ -139,7 +139,7 @@ impl EventContext {
         })
     }
 
-    fn accounts_above(&self, id: AccountId) -> Vec<AccountId> {
+    pub(super) fn accounts_above(&self, id: AccountId) -> Vec<AccountId> {
         let mut chain = vec![id];
         let mut at = id;
         while let Some(parent) = self.accounts.get(&at).and_then(|row| row.parent_id) {
@@ -306,12 +306,13 @@ impl<'a> EventFold<'a> {
         let About {
             card_id,
             account_id,
+            seen_at,
             program_id,
             object_id,
             links,
             seen_by,
         } = About::of(draft.subject, context);
-        let accounts = account_id.map_or_else(Vec::new, |id| context.accounts_above(id));
+        let accounts = seen_at.map_or_else(Vec::new, |id| context.accounts_above(id));
         let place = PlaceJson {
             accounts: accounts.iter().map(ToString::to_string).collect(),
             links: seen_by,
@@ -341,6 +342,7 @@ impl<'a> EventFold<'a> {
         put("balance_id", json!(account_id.map(|id| id.to_string())));
         put("program_id", json!(program_id.map(|id| id.to_string())));
         put("links", links_json(&links));
+        put("object_id", json!(object_id));
         put("sequence", object_sequence.into());
         let authorization_id = authorization_of(&draft.content);
         let content = draft.content.into_iter();
@@ -358,6 +360,7 @@ impl<'a> EventFold<'a> {
             data_json: Value::Object(data).to_string(),
             created_at_ms: from_record::taken(record).0,
             authorization_id,
+            seen_at_account_id: seen_at,
         });
     }
 

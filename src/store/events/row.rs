@@ -27,6 +27,8 @@ table! {
         created_at_ms: Timestamp,
         /// Of a payment, or of what came of one.
         authorization_id: Option<AuthorizationId>,
+        /// Keys that are bound to this account, or to one above it, see it: of a payment the first account of its card.
+        seen_at_account_id: Option<AccountId>,
     }
 }
 
@@ -314,6 +316,7 @@ mod tests {
             .to_string(),
             created_at_ms: Timestamp(0),
             authorization_id: None,
+            seen_at_account_id: None,
         };
         let codes: ResponseCodes = Arc::new(|_, _| Some("62".to_owned()));
         let body = row.body(true, &codes);
