@@ -261,6 +261,9 @@ fn a_postgres_that_takes_no_tables_is_told_before_a_start() {
     let config = format!("[store]\nurl = \"{of_other}\"\n");
     // Neither their owner nor allowed to make any: there are none to make.
     assert_eq!(run_in(&folder, "check", &config, &[KEY]).code, Some(0));
+    sql(&url, "ALTER TABLE schema_version RENAME TO renamed");
+    told(&url, "lacks tables (schema_version) that were there");
+    sql(&url, "ALTER TABLE renamed RENAME TO schema_version");
     sql(
         &url,
         "CREATE TABLE kept AS SELECT version FROM schema_version WHERE version > 10; DELETE FROM schema_version WHERE version > 10; GRANT CREATE ON SCHEMA public TO u",

@@ -104,7 +104,7 @@ pub async fn carry_out_replacing(
     if let Some(waits) = guarded::ask_if(needs_two, &state, (&caller, &ids, &way), guarded).await? {
         return Ok(waits);
     }
-    let before = told_before(&state, before.as_ref()).await?;
+    let before = before.as_ref().map_or(Value::Null, to_json);
     let (link_type, id) = pair;
     let key = LinkKey {
         program_id,
@@ -119,7 +119,7 @@ pub async fn carry_out_replacing(
     let action = RegistryAction::SetLinkControls(Box::new(set));
     match ask::registry_command(&state, action).await? {
         Reply::Links(links) => match links.first() {
-            Some(link) => Ok(Success::ok(told(&state, link).await?).from(before)),
+            Some(link) => Ok(Success::ok(told(&state, link).await).from(before)),
             None => Err(ApiError::internal(&"a link that was set is not there")),
         },
         Reply::RegistryRefused(refusal) => Err(refused(refusal)),
@@ -166,7 +166,7 @@ pub async fn change_status(
         let program_id = fields.id("program_id", ProgramId::PREFIX)?;
         fields.finish()?;
         let (program_id, known) = target(&state, &caller, &pair, program_id).await?;
-        let before = told_before(&state, known.as_ref()).await?;
+        let before = known.as_ref().map_or(Value::Null, to_json);
         if let Some(known) = known.filter(|known| is_freed(known, to)) {
             let freed = &state.freed_cards;
             let by = caller.tenant().zip(caller.customer_id());
@@ -185,7 +185,7 @@ pub async fn change_status(
             reply => return Err(ask::unexpected(&reply)),
         }
         let after = find_one(&state, caller.bounds(), &pair, Some(program_id)).await?;
-        Ok(Success::ok(told(&state, &after).await?).from(before))
+        Ok(Success::ok(told(&state, &after).await).from(before))
     };
     once(gate.state()?, request, work).await
 }
@@ -320,7 +320,7 @@ pub async fn one(
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
     let link = of_request(&state, &caller, path, query).await?;
-    let json = told(&state, &link).await?.to_string();
+    let json = told(&state, &link).await.to_string();
     Ok(json_response(StatusCode::OK, json))
 }
 
@@ -343,18 +343,17 @@ fn not_found() -> ApiError {
     ApiError::not_found("link_not_found", message)
 }
 
-/// Before its first change an object may not be known.
-async fn told_before(state: &ApiState, link: Option<&KnownLink>) -> Result<Value, ApiError> {
-    match link {
-        Some(link) => told(state, link).await,
-        None => Ok(Value::Null),
-    }
+/// With what is left of its budget. `null` where its shard says nothing: nothing that was asked for fails for that, least of all a freeze.
+async fn told(state: &ApiState, link: &KnownLink) -> Value {
+    let mut json = to_json(link);
+    let budget = spend::budget(state, link).await;
+    json["budget"] = budget.map_or(Value::Null, |(_, limits)| limits.into());
+    json
 }
 
-async fn told(state: &ApiState, link: &KnownLink) -> Result<Value, ApiError> {
-    let (_, budget) = spend::budget(state, link).await?;
+fn to_json(link: &KnownLink) -> Value {
     let controls = link.controls.as_deref();
-    Ok(json!({
+    json!({
         "object": "link",
         "type": link.key.link_type,
         "id": link.key.id,
@@ -366,8 +365,7 @@ async fn told(state: &ApiState, link: &KnownLink) -> Result<Value, ApiError> {
             LinkedTrees::None | LinkedTrees::Several => None,
         },
         "spans_account_trees": link.trees == LinkedTrees::Several,
-        "budget": budget,
-    }))
+    })
 }
 
 #[cfg(test)]

@@ -95,11 +95,6 @@ impl Bulk {
         self.due.values().map(|due| due.len() as u64).sum()
     }
 
-    fn contains(&self, program_id: ProgramId, due: Due, card_id: CardId) -> bool {
-        let of_program = self.due.get(&program_id);
-        of_program.is_some_and(|of_program| of_program.contains(&(due, card_id)))
-    }
-
     /// The next one of the program whose turn it is.
     fn take(&mut self) -> Option<(Due, CardId)> {
         let behind = (Bound::Excluded(self.last), Bound::Unbounded);
@@ -172,26 +167,20 @@ impl Worker {
         }
     }
 
-    /// Who freezes or closes a card has used it in this month: what it owes does not depend on when its turn comes.
+    /// Who freezes, closes or replaces a card has used it in this month: what it owes does not depend on when its turn comes.
     pub(super) fn charge_before(
         &mut self,
         command: &Command,
         space: Space,
         records: &mut RecordBatch,
     ) {
-        let Action::ChangeCardStatus(change) = &command.action else {
-            return;
+        let card_id = match &command.action {
+            Action::ChangeCardStatus(change) => change.card_id,
+            Action::ReplaceCard(replace) => replace.replaces,
+            _ => return,
         };
-        let Some(card) = self.state.card(change.card_id) else {
-            return;
-        };
-        let program_id = self.state.account_of(card).program_id;
-        if space != Space::Reserve
-            && self
-                .bulk
-                .contains(program_id, Due::MonthlyFee, change.card_id)
-        {
-            self.charge_month(change.card_id, command.at, space, records);
+        if space != Space::Reserve {
+            self.charge_month(card_id, command.at, space, records);
         }
     }
 }

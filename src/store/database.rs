@@ -48,10 +48,13 @@ pub(super) const DERIVED_TABLES: &[&str] = &[
     "merchant_names",
 ];
 
+/// Which migrations the tables have.
+pub(super) const VERSIONS: &str = "schema_version";
+
 /// Every table that the migrations make.
 pub(super) fn all_tables() -> Vec<&'static str> {
     let derived = DERIVED_TABLES.iter().copied();
-    derived.chain(["deliveries", "schema_version"]).collect()
+    derived.chain(["deliveries", VERSIONS]).collect()
 }
 
 /// How long one query for a page of a list may take.

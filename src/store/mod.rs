@@ -53,6 +53,7 @@ mod seek;
 pub mod settlement_sums;
 mod sql;
 mod sqlite;
+mod sqlite_tables;
 pub mod tail;
 pub mod times;
 mod url;

@@ -1,6 +1,6 @@
 //! What keeps a Postgres that answers from being of use: asked before anything is written, by `serve` and by `check`.
 
-use super::database::all_tables;
+use super::database::{VERSIONS, all_tables};
 use super::error::Unfit;
 use super::postgres::MIGRATIONS;
 use sqlx::{PgConnection, Row};
@@ -51,6 +51,9 @@ pub(super) async fn check_rights(
     if version >= MIGRATIONS.len() as i64 {
         return check_tables(connection, user).await;
     }
+    if version == 0 {
+        check_versions_are_there(connection).await?;
+    }
     match (row.try_get(3)?, row.try_get(4)?) {
         (None::<String>, _) => return Err(Unfit::NoSchema { user }.into()),
         (Some(schema), false) => return Err(Unfit::MayMakeNoTables { user, schema }.into()),
@@ -69,6 +72,19 @@ pub(super) async fn check_rights(
         }
         .into()),
         None => Ok(()),
+    }
+}
+
+/// That not all others are there where the table of versions is not: of a few with such names nobody knows whose they are.
+async fn check_versions_are_there(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let sql = "SELECT bool_and(to_regclass(name) IS NOT NULL OR name = $2) FROM unnest($1::text[]) AS ours (name)";
+    let query = sqlx::query(sql).bind(all_tables()).bind(VERSIONS);
+    match query.fetch_one(connection).await?.try_get(0)? {
+        true => Err(Unfit::TablesMissing {
+            tables: VERSIONS.to_owned(),
+        }
+        .into()),
+        false => Ok(()),
     }
 }
 

@@ -4,12 +4,13 @@ use super::batch::Move;
 use super::both::same_in_both;
 use super::columns::{Sink, Source, TableRow};
 use super::database::{
-    FORGOTTEN_AT_ONCE, Migration, Position, QUERY_TIMEOUT, RowChange, Value, Writer, all_tables,
+    FORGOTTEN_AT_ONCE, Migration, Position, QUERY_TIMEOUT, RowChange, VERSIONS, Value, Writer,
+    all_tables,
 };
 use super::effect::Change;
-use super::error::Unfit;
 use super::projection::ProjectionState;
 use super::rows::{AuthorizationResult, AuthorizationStatus, Sequence};
+use super::sqlite_tables::{check_tables, check_versions_are_there, missing_tables};
 use crate::engine::ids::{AccountId, AuthorizationId, CardId};
 use crate::engine::time::{Expiry, Timestamp};
 use sqlx::query::Query;
@@ -112,6 +113,7 @@ impl Sqlite {
     /// The version that the tables have after all migrations above it were run.
     pub async fn migrate(&self) -> Result<i64, sqlx::Error> {
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        check_versions_are_there(&mut transaction).await?;
         let version = run_migrations(&mut transaction, VERSIONS_TABLE).await?;
         check_tables(&mut transaction, version).await?;
         transaction.commit().await?;
@@ -229,34 +231,12 @@ impl Sqlite {
     }
 }
 
-/// The names of those that are not there.
-async fn missing_tables(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::Error> {
-    let sql = "SELECT value FROM json_each($1) WHERE value NOT IN \
-        (SELECT name FROM sqlite_schema WHERE type = 'table') ORDER BY value";
-    let query = sqlx::query(sql).bind(serde_json::json!(all_tables()).to_string());
-    let rows = query.fetch_all(connection).await?;
-    rows.iter().map(|row| row.try_get(0)).collect()
-}
-
-async fn check_tables(connection: &mut SqliteConnection, version: i64) -> Result<(), sqlx::Error> {
-    if version != MIGRATIONS.len() as i64 {
-        return Ok(());
-    }
-    let missing = missing_tables(connection).await?;
-    match missing.is_empty() {
-        true => Ok(()),
-        false => Err(Unfit::TablesMissing {
-            tables: missing.join(", "),
-        }
-        .into()),
-    }
-}
-
 async fn look_at_tables(
     connection: &mut SqliteConnection,
 ) -> Result<(i64, Option<ProjectionState>), sqlx::Error> {
+    check_versions_are_there(connection).await?;
     let missing = missing_tables(connection).await?;
-    if missing.iter().any(|table| table == "schema_version") {
+    if missing.iter().any(|table| table == VERSIONS) {
         return Ok((0, None));
     }
     let sql = "SELECT COALESCE(MAX(version), 0) FROM schema_version";

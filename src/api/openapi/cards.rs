@@ -344,7 +344,7 @@ fn linked_object() -> Value {
             ("controls", named("Controls")),
             ("root_account_id", or_null(id("acct"))),
             ("spans_account_trees", schema::flag()),
-            ("budget", list(named("SpentLimit"))),
+            ("budget", or_null(list(named("SpentLimit")))),
         ],
         Vec::new(),
     )
