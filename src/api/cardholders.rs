@@ -90,18 +90,7 @@ pub async fn verify(
         let Write { state, fields, .. } = write;
         fields.finish()?;
         let id = id.parse().map_err(|_| not_found())?;
-        let before = to_json(&find(&state, id).await?.cardholder);
-        let action = RegistryAction::VerifyCardholder(id);
-        let known = match ask::registry_command(&state, action).await? {
-            Reply::Cardholder(known) => *known,
-            Reply::RegistryRefused(RegistryRefusal::AlreadyVerified(_)) => find(&state, id).await?,
-            Reply::RegistryRefused(RegistryRefusal::CardholderNotFound(_)) => {
-                return Err(not_found());
-            }
-            reply => return Err(ask::unexpected(&reply)),
-        };
-        tell_cards(&state, &known).await?;
-        Ok(Success::ok(to_json(&known.cardholder)).from(before))
+        change_and_tell(&state, id, RegistryAction::VerifyCardholder(id)).await
     };
     once(gate.state()?, request, work).await
 }
@@ -127,25 +116,45 @@ pub async fn update(
         };
         let verified = fields.boolean("verified")?;
         fields.finish()?;
-        let before = to_json(&find(&state, id).await?.cardholder);
         let change = ChangeCardholder {
             id,
             name,
             home_country,
             verified,
         };
-        let action = RegistryAction::ChangeCardholder(Box::new(change));
-        let known = match ask::registry_command(&state, action).await? {
-            Reply::Cardholder(known) => *known,
-            Reply::RegistryRefused(RegistryRefusal::CardholderNotFound(_)) => {
-                return Err(not_found());
-            }
-            reply => return Err(ask::unexpected(&reply)),
-        };
-        tell_cards(&state, &known).await?;
-        Ok(Success::ok(to_json(&known.cardholder)).from(before))
+        change_and_tell(
+            &state,
+            id,
+            RegistryAction::ChangeCardholder(Box::new(change)),
+        )
+        .await
     };
     once(gate.state()?, request, work).await
+}
+
+async fn change_and_tell(
+    state: &ApiState,
+    id: CardholderId,
+    action: RegistryAction,
+) -> Result<Success, ApiError> {
+    let before = to_json(&find(state, id).await?.cardholder);
+    let known = match ask::registry_command(state, action).await? {
+        Reply::Cardholder(known) => *known,
+        Reply::RegistryRefused(RegistryRefusal::AlreadyVerified(_)) => find(state, id).await?,
+        Reply::RegistryRefused(RegistryRefusal::CardholderNotFound(_)) => return Err(not_found()),
+        reply => return Err(ask::unexpected(&reply)),
+    };
+    let answer = to_json(&known.cardholder);
+    let mut told = known;
+    // Of two changes at once the one before may tell its cards last: whoever told them looks whether it was the latest.
+    loop {
+        tell_cards(state, &told).await?;
+        let now = find(state, id).await?;
+        if now.cardholder.holder() == told.cardholder.holder() {
+            return Ok(Success::ok(answer).from(before));
+        }
+        told = now;
+    }
 }
 
 pub const VERIFIED: &[(bool, &str)] = &[(true, "true"), (false, "false")];

@@ -200,7 +200,11 @@ impl World {
                 self.pending_tokens.remove(&open.token_id);
             }
             (Action::ChangeCardHolder(change), _) => {
-                self.pending_holders.remove(&change.card_id);
+                let pending = self.pending_holders.get(&change.card_id);
+                // An earlier change is not the last one.
+                if pending.is_some_and(|pending| pending.holder == change.holder) {
+                    self.pending_holders.remove(&change.card_id);
+                }
             }
             (Action::RenewCard(renew), Event::CardRenewed(_)) => {
                 let pending = self.pending_renewals.get(&renew.card_id);

@@ -123,6 +123,20 @@ struct Part {
 }
 
 impl Part {
+    /// One for each way of being bound to it, with every scope.
+    fn bound_keys(&self, root: &Client) -> [(&'static str, Client); 3] {
+        let scopes: Vec<_> = Scope::ALL.iter().map(|scope| scope.name()).collect();
+        [
+            ("program_ids", json!([self.program])),
+            ("account_ids", json!([self.account])),
+            ("links", json!([{"type": "project", "id": self.link}])),
+        ]
+        .map(|(bound_by, to)| {
+            let key = json!({"name": "b", "scopes": scopes, bound_by: to});
+            (bound_by, with_key(root, key))
+        })
+    }
+
     fn make(switch: &Switch, link: &'static str) -> Part {
         let root = switch.client();
         let (program, account) = root.program_and_account();
@@ -223,16 +237,7 @@ fn a_bound_key_sees_what_it_is_bound_to_and_nothing_else_route_by_route() {
     let switch = Switch::start();
     let root = switch.client();
     let (own, other) = (Part::make(&switch, "own"), Part::make(&switch, "other"));
-    let scopes: Vec<_> = Scope::ALL.iter().map(|scope| scope.name()).collect();
-    for (bound_by, value) in [
-        ("program_ids", json!([own.program])),
-        ("account_ids", json!([own.account])),
-        ("links", json!([{"type": "project", "id": own.link}])),
-    ] {
-        let bound = with_key(
-            &root,
-            json!({"name": "b", "scopes": scopes, bound_by: value}),
-        );
+    for (bound_by, bound) in own.bound_keys(&root) {
         for route in table() {
             let told = |path: &str| bound.send(route.method, path, b"{\"nothing\": 1}");
             match (own.path(&route), other.path(&route)) {
@@ -274,16 +279,7 @@ fn lists_leave_out_what_a_bound_key_does_not_see() {
     let root = switch.client();
     let (own, other) = (Part::make(&switch, "own"), Part::make(&switch, "other"));
     switch.projected();
-    let scopes: Vec<_> = Scope::ALL.iter().map(|scope| scope.name()).collect();
-    for (bound_by, value) in [
-        ("program_ids", json!([own.program])),
-        ("account_ids", json!([own.account])),
-        ("links", json!([{"type": "project", "id": own.link}])),
-    ] {
-        let bound = with_key(
-            &root,
-            json!({"name": "b", "scopes": scopes, bound_by: value}),
-        );
+    for (bound_by, bound) in own.bound_keys(&root) {
         for (path, own_id, other_id, about) in [
             ("/v1/programs", &own.program, &other.program, About::Program),
             ("/v1/accounts", &own.account, &other.account, About::Account),
@@ -428,21 +424,12 @@ fn no_operation_of_the_document_tells_a_bound_key_of_another_program() {
     let ids = ids_of_another(&switch);
     let own = Part::make(&switch, "own");
     switch.projected();
-    let scopes: Vec<_> = Scope::ALL.iter().map(|scope| scope.name()).collect();
     let names_other = |text: &str| {
         // A link's id is a word that may be anywhere.
         let mut all = ids.iter().filter(|(resource, _)| **resource != "links");
         all.any(|(_, id)| text.contains(id.as_str()))
     };
-    for (bound_by, value) in [
-        ("program_ids", json!([own.program])),
-        ("account_ids", json!([own.account])),
-        ("links", json!([{"type": "project", "id": own.link}])),
-    ] {
-        let bound = with_key(
-            &root,
-            json!({"name": "b", "scopes": scopes, bound_by: value}),
-        );
+    for (bound_by, bound) in own.bound_keys(&root) {
         for operation in operations() {
             let (method, path) = (operation.method, operation.path);
             if path == "/v1/events/stream" {
