@@ -119,3 +119,34 @@ fn a_change_of_what_cards_know_is_pending_until_they_have_heard_and_a_name_is_no
         RegistryOutcome::Refused(_)
     ));
 }
+
+#[test]
+fn a_card_that_heard_of_an_earlier_change_last_is_told_of_the_latest_again() {
+    let mut switch = Switch::new(2);
+    switch.cardholder(81, "DE", false);
+    switch.open_account(1, Default::default());
+    let mut card = NewCard::of(101, 1, 1);
+    card.cardholder_id = Some(CardholderId(81));
+    switch.open_card(card);
+    let holders = ["IE", "FR"].map(|country| {
+        let change = ChangeCardholder {
+            id: CardholderId(81),
+            name: None,
+            home_country: Country::from_alpha2(country),
+            verified: None,
+        };
+        switch.registry(RegistryAction::ChangeCardholder(Box::new(change)));
+        let known = &switch.world.registry.cardholders[&CardholderId(81)];
+        known.cardholder.holder()
+    });
+    let card_id = CardId(101);
+    for (holder, pending) in [(holders[0], 1), (holders[1], 0)] {
+        let told = Action::ChangeCardHolder(ChangeCardHolder { card_id, holder });
+        switch.command(AccountId(1), told);
+        for world in [&switch.world, &switch.replayed(3)] {
+            let left = world.pending_holders.values();
+            assert!(left.clone().all(|left| left.holder == holders[1]));
+            assert_eq!(left.count(), pending);
+        }
+    }
+}
