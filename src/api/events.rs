@@ -136,7 +136,7 @@ fn is_of_link(id: &str) -> bool {
 /// Of a linked object: a program's id, a type and an id of its own.
 pub const OBJECT_ID_MAX: usize = 18 + 1 + audit::OBJECT_ID_MAX;
 
-const NO_OBJECT: &str = "object_id must be the id of a card, an account, a rule, an exception, an approval, a webhook endpoint, a program \
+const NO_OBJECT: &str = "object_id must be the id of a card, an account, a rule, an exception of a linked object, an approval, a webhook endpoint, a program \
     or (with its program and type) a linked object: the events of all else are counted with its card or account; those of a payment are found by authorization_id";
 
 /// Declines are alerts for those who may not see authorizations.

@@ -558,6 +558,20 @@ fn what_was_told_of_a_payment_is_found_by_its_id() {
     assert_eq!(found[0]["data"]["authorization"]["id"], first);
     assert_eq!(found[1]["data"]["authorization_id"], first);
     assert_eq!(of(&root, "auth_0000000000000").len(), 0);
+    // An increment is told under what it adds to.
+    let paid = json!({"card_id": card, "amount": 100, "kind": "pre_authorization"});
+    let paid = root.post("/v1/simulate/authorizations", paid).created();
+    let more = json!({"authorization_id": paid, "amount": 50});
+    root.post("/v1/simulate/increments", more).created();
+    let increased = of(&root, &paid);
+    assert_eq!(
+        types(&increased)[1..],
+        [
+            "balance.updated",
+            "authorization.incremented",
+            "balance.updated"
+        ]
+    );
     // With another filter both must fit; a key that is bound sees its own alone.
     let both = format!("&authorization_id={first}&card_id={other}");
     assert_eq!(told(&switch, &root, &both).len(), 0);

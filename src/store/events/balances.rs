@@ -4,7 +4,7 @@ use super::about::Subject;
 use super::fold::{Draft, EventContext};
 use super::types::EventType;
 use crate::engine::event::{Event, LedgerAccount, Posting};
-use crate::engine::ids::{AccountId, CardId};
+use crate::engine::ids::{AccountId, AuthorizationId, CardId};
 use crate::engine::record::Record;
 use crate::engine::registry::RegistryAction;
 use crate::engine::trace::{Detail, Step, StepResult, TraceStep};
@@ -12,7 +12,7 @@ use crate::store::effect::effect_of;
 use crate::store::from_fees::charges_of;
 use crate::store::from_message::{authorization_id_of, request_of, resolved_of};
 use crate::store::from_posting::transaction_of;
-use crate::store::rows::{AuthorizationResult, AuthorizationRow};
+use crate::store::rows::{AuthorizationResult, AuthorizationRow, AuthorizationStatus};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -111,8 +111,16 @@ fn moved_by(context: &EventContext, record: &Record) -> MovedBy {
     };
     MovedBy {
         card_id: Some(row.card_id).filter(|id| context.cards.contains_key(id)),
-        authorization_id: Some(row.id.to_string()),
+        authorization_id: Some(payment_of(row).to_string()),
     }
+}
+
+/// An increment is a part of the payment that it added to.
+fn payment_of(row: &AuthorizationRow) -> AuthorizationId {
+    let original = row.original_authorization_id;
+    original
+        .filter(|_| row.status == AuthorizationStatus::Merged)
+        .unwrap_or(row.id)
 }
 
 /// From which parts of what is allowed on limits are told of, as a program is made or changed.
@@ -173,7 +181,7 @@ pub(super) fn thresholds_reached(context: &EventContext, record: &Record) -> Vec
                 subject: Subject::Payment(row.card_id, row.account_id),
                 content: vec![
                     ("limit", limit),
-                    ("authorization_id", json!(row.id.to_string())),
+                    ("authorization_id", json!(payment_of(row).to_string())),
                 ],
             });
         }
