@@ -20,6 +20,7 @@ use crate::store::rows::FeeRow;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use serde_json::Value;
 use std::sync::Arc;
 
 pub async fn one(
@@ -31,12 +32,23 @@ pub async fn one(
     let id = id.parse().map_err(|_| not_found())?;
     let row = find(&state, id).await?;
     let unseen = card_links::unseen(&state, caller.bounds(), row.card_id).await?;
-    let links = match row.card_id.filter(|id| !unseen.contains(id)) {
+    let seen = row.card_id.filter(|id| !unseen.contains(id));
+    let links = match seen {
         Some(id) => card_links::of_card(&state, id).await?.to_json(),
         None => Vec::new(),
     };
-    let body = row_json::fee(&row, links).to_string();
+    let body = told(&row, seen, links).to_string();
     Ok(json_response(StatusCode::OK, body))
+}
+
+/// Of a card that the key does not see, neither the card nor what it did.
+fn told(row: &FeeRow, seen: Option<CardId>, links: Vec<Value>) -> Value {
+    let mut json = row_json::fee(row, links);
+    if row.card_id != seen {
+        json["card_id"] = Value::Null;
+        json["cause"]["id"] = Value::Null;
+    }
+    json
 }
 
 /// The charge as of everything that is durable now.
@@ -89,7 +101,7 @@ pub async fn many(
     let links = card_links::of_cards(&state, cards.clone()).await?;
     let unseen = card_links::unseen(&state, caller.bounds(), cards).await?;
     let seen = |row: &FeeRow| row.card_id.filter(|id| !unseen.contains(id));
-    let json = |row: &FeeRow| row_json::fee(row, links.json_of(seen(row)));
+    let json = |row: &FeeRow| told(row, seen(row), links.json_of(seen(row)));
     let data = page.data.iter().map(json);
     Ok(list::page(data, page.has_more, page.projected_through))
 }

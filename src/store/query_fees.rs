@@ -9,6 +9,7 @@ use super::query::Page;
 use super::rows::{FeeRow, Sequence};
 use super::search::{Order, Search};
 use super::seek::Filter;
+use super::sql::Sql;
 use crate::engine::api_keys::Bounds;
 use crate::engine::fees::schedule::FeeKind;
 use crate::engine::ids::{AccountId, CardId, FeeId, ProgramId};
@@ -57,9 +58,15 @@ impl FeeFilter {
         of.created(self.created_from, self.created_until);
         let (link_type, link_id) = (self.link_type.as_deref(), self.link_id.as_deref());
         of.linked("card_id", link_type, link_id);
-        if self.card_chain_id.is_some() || self.link_type.is_some() {
-            let seen = bounds::of_seen_cards(self.bounds.as_ref(), "fees.card_id");
+        let by_card =
+            self.card_id.is_some() || self.card_chain_id.is_some() || self.link_type.is_some();
+        let seen = bounds::of_seen_cards(self.bounds.as_ref(), "fees.card_id");
+        if by_card {
             of.filters.extend(seen);
+        } else if let Some(seen) = seen.filter(|_| self.cause_id.is_some()) {
+            let of_no_card = Sql::of("fees.card_id IS NULL");
+            let clause = Sql::either(&of_no_card, &seen.clause);
+            of.filters.push(Filter::apart(clause).of_bounds());
         }
         of.filters
             .extend(bounds::of_rows(self.bounds.as_ref(), &Of::FEES));

@@ -595,7 +595,12 @@ fn a_key_of_a_further_account_is_told_nothing_of_the_card_that_paid_from_it() {
     }
     // Nor by events; who sees the card hears of its payments, whichever account paid.
     let heard = |account: &str| {
-        let scopes = ["webhooks:read", "authorizations:read", "accounts:read"];
+        let scopes = [
+            "webhooks:read",
+            "authorizations:read",
+            "accounts:read",
+            "fees:read",
+        ];
         let key = json!({"name": "e", "scopes": scopes, "account_ids": [account]});
         world.list(&with_key(&client, key), "/v1/events")
     };
@@ -615,4 +620,32 @@ fn a_key_of_a_further_account_is_told_nothing_of_the_card_that_paid_from_it() {
         .expect("it hears of the payment");
     assert_eq!(approved["data"]["balance_id"], json!(further));
     assert_eq!(approved["data"]["card_id"], json!(card));
+    // A decline that it pays for is told as a fee, and not whose it was.
+    let path = format!("/v1/programs/{}", program["program_id"].as_str().unwrap());
+    let schedule = client.get(&path).ok()["fee_schedule"].clone();
+    let items = json!([{"kind": "decline", "fee": {"amount": 30}}]);
+    let path = format!("/v1/fee_schedules/{}", schedule.as_str().unwrap());
+    client.patch(&path, json!({"items": items})).ok();
+    let blocks = json!({"controls": {"mcc": {"block": ["7995"]}}});
+    client.patch(&format!("/v1/cards/{card}"), blocks).ok();
+    let asked = json!({"card_id": card, "amount": 60, "merchant": {"mcc": "7995"}});
+    let declined = client.post("/v1/simulate/authorizations", asked).created();
+    let fees = world.list(&client, &format!("/v1/fees?cause_id={declined}"));
+    assert_eq!(fees[0]["account_id"], json!(further));
+    assert_eq!(fees[0]["card_id"], json!(card));
+    let told = world.list(&bound, "/v1/fees");
+    let one = bound.get(&format!("/v1/fees/{}", fees[0]["id"].as_str().unwrap()));
+    for fee in [&told[0], &one.ok()] {
+        assert_eq!((&fee["id"], &fee["amount"]), (&fees[0]["id"], &json!(30)));
+        let hidden = (&fee["card_id"], &fee["cause"]["id"], &fee["links"]);
+        assert_eq!(hidden, (&Value::Null, &Value::Null, &json!([])));
+    }
+    for query in [format!("card_id={card}"), format!("cause_id={declined}")] {
+        let found = world.list(&bound, &format!("/v1/fees?{query}"));
+        assert!(found.is_empty(), "{query}: {found:?}");
+    }
+    let heard = heard(&first);
+    let charged = |event: &&Value| event["data"]["fee"]["id"] == fees[0]["id"];
+    let charged = heard.iter().find(charged).expect("it hears of the charge");
+    assert_eq!(charged["data"]["balance_id"], json!(further));
 }

@@ -339,7 +339,7 @@ fn of_fees(context: &EventContext, sequence: Sequence, record: &Record) -> Vec<D
     let draft = |row: FeeRow| Draft {
         event_type: EventType::FeeCharged,
         subject: match row.card_id {
-            Some(id) => Subject::Card(id),
+            Some(id) => Subject::Payment(id, Some(row.account_id)),
             None => Subject::Account(row.account_id),
         },
         content: vec![("fee", row_json::fee(&row, links(&row)))],
