@@ -171,7 +171,7 @@ impl Default for Http {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Store {
-    /// `sqlite`, `sqlite:FILE` or `postgres://user@host/database`.
+    /// `sqlite`, `sqlite:FILE` (a relative one is below `data.dir`) or `postgres://user@host/database`.
     pub url: String,
 }
 

@@ -282,6 +282,27 @@ fn a_postgres_that_takes_no_tables_is_told_before_a_start() {
     );
 }
 
+/// It begins to follow once the folder is made: no restart.
+#[test]
+fn a_folder_that_is_not_there_is_told_with_its_way_out() {
+    let mut switch = Switch::start(
+        "[sandbox]\nenabled = true\n[store]\nurl = \"sqlite:not/there/x.db\"\n[[network]]\nname = \"visa\"\nlisten = \"127.0.0.1:0\"\n",
+    );
+    switch.wait_until_ready();
+    let state = |switch: &Switch| switch.api("GET", "/readyz", &Value::Null).1;
+    wait_until("the way out is told", || {
+        let way_out = state(&switch)["way_out"].clone();
+        way_out
+            .as_str()
+            .is_some_and(|way_out| way_out.contains("folder of the file"))
+    });
+    let folder = switch.folder().join("data/not/there");
+    std::fs::create_dir_all(folder).unwrap();
+    wait_until("it follows", || state(&switch)["projection"] == "following");
+    assert_eq!(state(&switch)["way_out"], Value::Null);
+    assert!(switch.stop().success());
+}
+
 /// A table that is lost is told by the running switch, and made anew.
 #[test]
 fn a_dropped_table_is_told_with_its_way_out_and_made_anew() {

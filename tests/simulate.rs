@@ -232,7 +232,10 @@ fn every_kind_and_fact_reaches_the_decision_in_every_dialect() {
             }
         }
         let verified = simulator.pay(json!({"kind": "account_verification"}));
-        assert_eq!(verified["kind"], "account_verification");
+        assert_eq!(
+            (&verified["kind"], &verified["status"]),
+            (&json!("account_verification"), &json!("recorded"))
+        );
         let said = json!({
             "amount": 1_000_000, "currency": "USD", "partial_approval_supported": true, "entry_mode": "chip",
             "channel": "point_of_sale", "acquirer_id": "412345", "terminal_id": "T-77",
@@ -446,7 +449,16 @@ fn advices_without_an_authorization_tell_what_the_network_did() {
             "{dialect}"
         );
         let asked = simulator.of_card("balance_inquiries", json!({}));
-        assert_eq!(asked["kind"], "balance_inquiry");
+        assert_eq!(
+            (&asked["kind"], &asked["status"]),
+            (&json!("balance_inquiry"), &json!("recorded"))
+        );
+        // Nothing of it is open.
+        let id = asked["id"].as_str().unwrap();
+        let expire = format!("/v1/authorizations/{id}/expire");
+        let (status, refused) = simulator.switch.api("POST", &expire, &json!({}));
+        assert_eq!(status, 409, "{dialect}: {refused}");
+        assert_eq!(refused["error"]["code"], "nothing_held", "{dialect}");
         let amounts = json!([{"type": "01", "amount": 99_350, "currency": "USD"},
                              {"type": "02", "amount": 99_050, "currency": "USD"}]);
         assert_eq!(

@@ -243,8 +243,21 @@ fn what_fails_is_tried_again_and_a_dead_endpoint_holds_nobody_up(database: Datab
     let account = switch.account(5_000);
     wait_for(&good, "topup.settled", 1);
     bad.respond("500 Oops", "no");
+    let metric = |name: &str| {
+        let (_, text) = switch.api("GET", "/metrics", &Value::Null);
+        let text = text.as_str().unwrap_or_default().to_owned();
+        let of = |line: &str| line.strip_prefix(name)?.trim().parse::<u64>().ok();
+        text.lines().find_map(of)
+    };
+    let waits = || metric("cardswitch_webhook_events_waiting ") == Some(1);
+    wait_until("it is told that one waits", waits);
+    assert_eq!(metric("cardswitch_webhook_endpoints_failing "), Some(1));
     wait_until("a second call", || bad.calls().len() == 2);
     bad.respond("200 OK", "yes");
+    wait_until("nothing waits", || {
+        metric("cardswitch_webhook_events_waiting ") == Some(0)
+    });
+    assert!(metric("cardswitch_webhook_lag_milliseconds ").is_some());
     let calls = bad.calls();
     assert_eq!(calls[0].body, calls[1].body);
     assert_eq!(calls[0].header("webhook-id"), calls[1].header("webhook-id"));

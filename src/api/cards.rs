@@ -265,6 +265,7 @@ pub async fn many(
         cardholder_id: query.id("cardholder_id", CardholderId::PREFIX)?,
         status: filters::told_status(&mut query, "status", now)?,
         own_status: filters::told_status(&mut query, "own_status", now)?,
+        status_reason: filters::status_reason(&mut query)?,
         card_type: query.word("type", CARD_TYPES)?,
         last4: filters::digits(&mut query, "last4", 4)?,
         first6: filters::digits(&mut query, "first6", 6)?,

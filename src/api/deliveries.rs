@@ -35,6 +35,7 @@ pub async fn many(
         program_id: query.id("program_id", ProgramId::PREFIX)?,
         account_id: query.id("account_id", AccountId::PREFIX)?,
         card_id: query.id("card_id", CardId::PREFIX)?,
+        card_chain_id: query.id("card_chain_id", CardId::PREFIX)?,
         object_id: events::object_id(&mut query)?,
         authorization_id: query.id("authorization_id", AuthorizationId::PREFIX)?,
         link_type,

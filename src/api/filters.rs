@@ -118,6 +118,15 @@ pub fn told_status(
     Ok(status.map(|status| StatusAt { status, at }))
 }
 
+/// Why a card is blocked or closed.
+pub const STATUS_REASONS: &[(&str, &str)] =
+    &[("lost", "lost"), ("stolen", "stolen"), ("fraud", "fraud")];
+
+pub fn status_reason(query: &mut Fields) -> Result<Option<String>, ApiError> {
+    let reason = query.word("status_reason", STATUS_REASONS)?;
+    Ok(reason.map(str::to_owned))
+}
+
 /// So many digits, no more and no fewer.
 pub fn digits(query: &mut Fields, name: &str, count: usize) -> Result<Option<String>, ApiError> {
     let Some(text) = query.text(name, 40)? else {

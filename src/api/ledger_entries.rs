@@ -6,7 +6,9 @@ use super::error::ApiError;
 use super::fields::Fields;
 use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, accounts, card_links, filters};
-use crate::engine::ids::{AccountId, AuthorizationId, CardId};
+use crate::engine::ids::{
+    AccountId, AuthorizationId, CardId, FeeId, TopUpId, TransactionId, TransferId,
+};
 use crate::store::query_ledger::{EntryCursor, LedgerFilter};
 use crate::store::rows::LedgerEntryRow;
 use axum::extract::{Path, State};
@@ -50,7 +52,7 @@ fn filter(query: &mut Fields) -> Result<LedgerFilter, ApiError> {
         card_chain_id: query.id("card_chain_id", CardId::PREFIX)?,
         authorization_id: query.id("authorization_id", AuthorizationId::PREFIX)?,
         source_type: source_type(query)?,
-        source_id: query.text("source_id", 64)?,
+        source_id: source_id(query)?,
         amount_from,
         amount_until,
         created_from,
@@ -103,6 +105,24 @@ pub const SOURCE_TYPES: &[(&str, &str)] = &[
 fn source_type(query: &mut Fields) -> Result<Option<String>, ApiError> {
     let source_type = query.word("source_type", SOURCE_TYPES)?;
     Ok(source_type.map(str::to_owned))
+}
+
+fn source_id(query: &mut Fields) -> Result<Option<String>, ApiError> {
+    let Some(id) = query.text("source_id", 64)? else {
+        return Ok(None);
+    };
+    let posts = id.parse::<FeeId>().is_ok()
+        || id.parse::<TopUpId>().is_ok()
+        || id.parse::<TransactionId>().is_ok()
+        || id.parse::<TransferId>().is_ok();
+    match posts {
+        true => Ok(Some(id)),
+        false => {
+            let message =
+                "source_id must be the id of a fee, a top-up, a transaction or a transfer";
+            Err(ApiError::invalid("id_malformed", "source_id", message))
+        }
+    }
 }
 
 fn malformed() -> ApiError {

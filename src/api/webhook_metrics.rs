@@ -19,6 +19,7 @@ impl Collector for Webhooks {
             .map(|(outcome, count)| (vec![("outcome", outcome.to_owned())], count))
             .collect();
         let one = |value| vec![(Vec::new(), value)];
+        let behind = stats.behind();
         let (counter, gauge) = (MetricType::Counter, MetricType::Gauge);
         let all = [
             (
@@ -50,6 +51,24 @@ impl Collector for Webhooks {
                 "Calls to webhook endpoints under way",
                 gauge,
                 one(stats.under_way()),
+            ),
+            (
+                "cardswitch_webhook_lag_milliseconds",
+                "Age of the oldest event that no call was made for, of the endpoint that is furthest behind",
+                gauge,
+                one(behind.lag_ms),
+            ),
+            (
+                "cardswitch_webhook_events_waiting",
+                "Events that an endpoint refused and that are tried again",
+                gauge,
+                one(behind.waiting),
+            ),
+            (
+                "cardswitch_webhook_endpoints_failing",
+                "Webhook endpoints whose last calls have failed",
+                gauge,
+                one(behind.failing),
             ),
         ];
         for (name, help, kind, samples) in all {

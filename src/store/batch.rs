@@ -1,7 +1,7 @@
 //! What a run of journal records does to the tables, summed: new rows, and one change per row that
 //! was there before. How it gets into a database does not live here.
 
-use super::database::{Position, RowChange};
+use super::database::{Position, RowChange, Value};
 use super::effect::{self, Change};
 use super::error::StoreError;
 use super::from_cardholder::CardholderRow;
@@ -424,6 +424,14 @@ impl Batch {
         match self.places.cards.get(&id) {
             Some(place) => self.cards[*place].status = status,
             None => drop(self.card_statuses.insert(id, status)),
+        }
+        if status.is_blocked() || status.is_closed() {
+            let reason = status.reason().unwrap_or_default().to_owned();
+            self.row_changes.push(RowChange {
+                table: "cards",
+                id: id.to_string(),
+                columns: vec![("status_reason", Value::Text(reason))],
+            });
         }
     }
 }

@@ -69,6 +69,7 @@ filters! {
         program_id: ProgramId,
         account_id: AccountId,
         card_id: CardId,
+        card_chain_id: CardId,
         object_id: String,
         authorization_id: AuthorizationId,
         link_type: String,
@@ -95,6 +96,7 @@ impl DeliveryFilter {
         of.equal("program_id", self.program_id);
         of.equal("account_id", self.account_id);
         of.equal("card_id", self.card_id);
+        of.of_chain("card_id", self.card_chain_id);
         of.equal("object_id", self.object_id.as_ref());
         of.equal("authorization_id", self.authorization_id);
         let (link_type, id) = (self.link_type.as_deref(), self.link_id.as_deref());

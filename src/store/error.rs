@@ -189,6 +189,12 @@ impl StoreError {
                 why: Unfit::TakesNoWrites { .. },
                 ..
             } => Some("name a database that takes writes in `[store] url`, or wait for it"),
+            StoreError::NoFolder { .. } => Some(NO_FOLDER),
+            StoreError::Sql { cause, .. } | StoreError::Away { cause, .. }
+                if has_code(cause, &[SQLITE_CANNOT_OPEN]) =>
+            {
+                Some(NO_FOLDER)
+            }
             _ if self.needs_the_operator() => Some(
                 "check `[store] url`, and what its user may do; `cardswitch check` says what is wrong",
             ),
@@ -213,6 +219,11 @@ impl StoreError {
         )
     }
 }
+
+/// SQLite's SQLITE_CANTOPEN.
+const SQLITE_CANNOT_OPEN: &str = "14";
+
+const NO_FOLDER: &str = "see that the folder of the file that `[store] url` names is there and can be written to, or name another file";
 
 /// Postgres: a table that a statement names is not there.
 const UNDEFINED_TABLE: &str = "42P01";

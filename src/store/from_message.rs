@@ -307,7 +307,8 @@ fn came_of_request<'a>(authorize: &Authorize, authorized: &'a Authorized) -> Cam
         _ if decline.is_some() => AuthorizationStatus::Declined,
         Some(_) => AuthorizationStatus::Merged,
         None if is_posted => AuthorizationStatus::Cleared,
-        None => AuthorizationStatus::Pending,
+        None if hold.is_some() => AuthorizationStatus::Pending,
+        None => AuthorizationStatus::Recorded,
     };
     let part = match &authorized.decision {
         Decision::PartiallyApproved { approved, .. } => Some(approved.amount_minor),

@@ -155,6 +155,7 @@ pub(super) fn card_row(sequence: Sequence, at: Timestamp, issue: &IssueCard) -> 
         replacement_for: None,
         shipping_status: issue.shipping.as_ref().map(|_| ShippingStatus::Ordered),
         cardholder_id: issue.cardholder_id,
+        status_reason: String::new(),
     }
 }
 

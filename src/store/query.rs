@@ -56,6 +56,8 @@ filters! {
         status: StatusAt,
         /// Whatever its links are.
         own_status: StatusAt,
+        /// `lost`, `stolen` or `fraud`.
+        status_reason: String,
         card_type: CardType,
         last4: String,
         link_type: String,
@@ -120,6 +122,7 @@ impl CardFilter {
         let status = self.status.map(|status| status.filter(&of));
         let own_status = self.own_status.map(|status| status.own_filter(&of));
         of.filters.extend(status.into_iter().chain(own_status));
+        of.rare("status_reason", self.status_reason.as_deref(), "");
         of.equal("card_type", self.card_type.map(columns::card_type_name));
         of.equal("last4", self.last4.as_ref());
         of.equal("first6", self.first6.as_ref());

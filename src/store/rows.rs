@@ -115,6 +115,8 @@ table! {
         /// Of a physical card whose making and sending is told.
         shipping_status: Option<ShippingStatus>,
         cardholder_id: Option<CardholderId>,
+        /// `lost`, `stolen` or `fraud`, of one that is blocked or closed for it; else empty.
+        status_reason: String,
     }
 }
 
@@ -437,7 +439,7 @@ names! {
         Declined = "declined",
         // Its money is part of another authorization.
         Merged = "merged",
-        // An advice that moved nothing.
+        // Approved with nothing to hold, or an advice that moved nothing.
         Recorded = "recorded",
     }
     AuthorizationResult {

@@ -171,9 +171,20 @@ impl Queue {
         self.read_to
     }
 
-    #[cfg(test)]
+    /// Events that were refused and are tried again.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
+    }
+
+    pub fn is_failing(&self) -> bool {
+        self.failing_since.is_some()
+    }
+
+    /// The first of what was read that no call was made for.
+    pub fn first_new(&self) -> Option<EventId> {
+        let mut window = self.window.iter();
+        let new = window.find(|item| item.state == ItemState::New);
+        new.map(|item| item.event_id)
     }
 
     /// How many more may be read.

@@ -27,11 +27,13 @@ fn take(queue: &mut Queue, from: u64, cards: &[u64]) {
 fn what_fails_waits_and_does_not_hold_up_the_others() {
     let mut queue = queue(false);
     take(&mut queue, 1, &[1, 1, 1]);
+    assert_eq!(queue.first_new(), Some(EventId(1)));
     let calls: Vec<Call> = std::iter::from_fn(|| queue.next(START)).collect();
-    assert_eq!(calls.len(), 3);
+    assert_eq!((calls.len(), queue.first_new()), (3, None));
     assert!(matches!(queue.ended(calls[0], failed(), START), Then::Again(at) if at > START));
     assert_eq!(queue.ended(calls[1], Outcome::Taken, START), Then::Over);
     assert_eq!(queue.ended(calls[2], Outcome::Taken, START), Then::Over);
+    assert_eq!((queue.waiting(), queue.is_failing()), (1, false));
     let progress = queue.progress();
     assert_eq!(progress.after, Some(EventId(3)));
     assert_eq!(progress.waiting.len(), 1);

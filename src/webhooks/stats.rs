@@ -1,5 +1,8 @@
-//! Counts of calls to webhook endpoints, for `/metrics`: plain atomics.
+//! Counts of calls to webhook endpoints, and how far behind each of them is, for `/metrics`.
 
+use crate::engine::ids::WebhookEndpointId;
+use std::collections::HashMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 #[derive(Debug, Default)]
@@ -11,6 +14,18 @@ pub struct WebhookStats {
     duration_ms: AtomicU64,
     unlogged: AtomicU64,
     events_read: AtomicU64,
+    behind: Mutex<HashMap<WebhookEndpointId, Behind>>,
+}
+
+/// How far behind endpoints are: one, or all together.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Behind {
+    /// The age of the oldest event that no call was made for; of several endpoints the highest.
+    pub lag_ms: u64,
+    /// Events that were refused and are tried again.
+    pub waiting: u64,
+    /// Endpoints whose last calls have failed.
+    pub failing: u64,
 }
 
 impl WebhookStats {
@@ -46,6 +61,31 @@ impl WebhookStats {
         self.events_read.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
+    pub(super) fn note_behind(&self, id: WebhookEndpointId, behind: Behind) {
+        if let Ok(mut all) = self.behind.lock() {
+            all.insert(id, behind);
+        }
+    }
+
+    /// It is called no more.
+    pub(super) fn forget(&self, id: WebhookEndpointId) {
+        if let Ok(mut all) = self.behind.lock() {
+            all.remove(&id);
+        }
+    }
+
+    /// All endpoints that are called.
+    pub fn behind(&self) -> Behind {
+        let Ok(all) = self.behind.lock() else {
+            return Behind::default();
+        };
+        all.values().fold(Behind::default(), |sum, one| Behind {
+            lag_ms: sum.lag_ms.max(one.lag_ms),
+            waiting: sum.waiting + one.waiting,
+            failing: sum.failing + one.failing,
+        })
+    }
+
     /// Calls that have ended, by outcome.
     pub fn ended(&self) -> [(&'static str, u64); 3] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -73,5 +113,27 @@ impl WebhookStats {
     /// Rows of events that were read from the tables.
     pub fn events_read(&self) -> u64 {
         self.events_read.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_endpoint_that_is_furthest_behind_says_the_lag_and_all_of_them_what_waits() {
+        let stats = WebhookStats::default();
+        let behind = |lag_ms, waiting, failing| Behind {
+            lag_ms,
+            waiting,
+            failing,
+        };
+        stats.note_behind(WebhookEndpointId(1), behind(5, 1, 1));
+        stats.note_behind(WebhookEndpointId(2), behind(900, 2, 0));
+        assert_eq!(stats.behind(), behind(900, 3, 1));
+        stats.note_behind(WebhookEndpointId(2), behind(0, 0, 0));
+        assert_eq!(stats.behind(), behind(5, 1, 1));
+        stats.forget(WebhookEndpointId(1));
+        assert_eq!(stats.behind(), Behind::default());
     }
 }

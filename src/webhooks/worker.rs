@@ -4,6 +4,7 @@ use super::ask;
 use super::call::{self, Called};
 use super::queue::{Call, Outcome, Queue, Then};
 use super::service::Shared;
+use super::stats::Behind;
 use super::turns::Party;
 use crate::engine::ids::DeliveryId;
 use crate::engine::ids::{EventId, WebhookEndpointId};
@@ -69,6 +70,7 @@ pub async fn serve(shared: Arc<Shared>, id: WebhookEndpointId) {
         }
         let end = worker.run().await;
         worker.drain().await;
+        shared.stats.forget(id);
         paused = Some((worker.endpoint.url.clone(), worker.queue.paused_until()));
         if matches!(end, End::Gone) {
             return;
@@ -128,6 +130,7 @@ impl Worker {
                 return End::Moved;
             }
             projected.borrow_and_update();
+            self.tell_behind();
             if let Err(error) = self.read().await {
                 tracing::debug!(%error, "events cannot be read");
                 tokio::time::sleep(RETRY).await;
@@ -167,6 +170,20 @@ impl Worker {
             // What this one notes from now on is of a generation that is over, and changes nothing.
             _ => false,
         }
+    }
+
+    /// For `/metrics`: at least as often as the endpoint is looked at.
+    fn tell_behind(&self) {
+        let now = self.shared.switchboard.clock.now();
+        let first = self.queue.first_new();
+        let first = first.and_then(|event_id| self.rows.get(&event_id));
+        let age_ms = first.map_or(0, |event| now.0.saturating_sub(event.row.created_at_ms.0));
+        let behind = Behind {
+            lag_ms: age_ms.max(0) as u64,
+            waiting: self.queue.waiting() as u64,
+            failing: u64::from(self.queue.is_failing()),
+        };
+        self.shared.stats.note_behind(self.endpoint.id, behind);
     }
 
     /// Until something is due, or the endpoint has to be looked at.

@@ -145,6 +145,25 @@ fn cards_are_found_by_the_status_that_they_are_told_with() {
     assert_eq!(told("expired"), [""; 0]);
     assert_eq!(ids("own_status=active", "own_status", "active").len(), 3);
     assert_eq!(ids("own_status=expired", "own_status", "expired").len(), 0);
+    // By the reason, also once it is closed for another one, or for none.
+    let by_reason = |reason: &str| {
+        let query = format!("status_reason={reason}");
+        ids(&query, "status_reason", reason)
+    };
+    assert_eq!(by_reason("lost").len(), 3);
+    assert_eq!(by_reason("stolen"), [""; 0]);
+    let path = format!("/v1/cards/{}", made[3][0]);
+    let stolen = json!({"reason": "stolen"});
+    client.post(&format!("{path}/block"), stolen).ok();
+    assert_eq!(by_reason("stolen"), [made[3][0].as_str()]);
+    let path = format!("/v1/cards/{}", made[3][1]);
+    client.post(&format!("{path}/close"), json!({})).ok();
+    let closed = client.get(&path).ok();
+    let lost = by_reason("lost");
+    assert_eq!(
+        lost.contains(&made[3][1]),
+        closed["status_reason"] == "lost"
+    );
     let both = ids("own_status=active&status=frozen", "status", "frozen");
     assert_eq!(both, [made[0][1].as_str()]);
     // A key that is bound sees no other.

@@ -934,6 +934,7 @@ async fn objects(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known)
                 told_statuses(fixture, store, noted).await;
                 continue;
             }
+            "status_reason" => filter.status_reason = Some("stolen".into()),
             "card_type" => filter.card_type = Some(CardType::Physical),
             "last4" => filter.last4 = Some(row.last4.to_string()),
             "link_type" => filter.link_type = Some("user".into()),
@@ -1189,6 +1190,7 @@ async fn told(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known) {
             "program_id" => filter.program_id = Some(card.program_id),
             "account_id" => filter.account_id = Some(card.account_id),
             "card_id" => filter.card_id = Some(card.id),
+            "card_chain_id" => filter.card_chain_id = Some(known.replaced()),
             "object_id" => filter.object_id = Some("rule_0000000000002".into()),
             "authorization_id" => filter.authorization_id = "auth_0000000000005".parse().ok(),
             "link_type" => filter.link_type = Some("user".into()),

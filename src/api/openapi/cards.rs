@@ -8,6 +8,7 @@ use super::schema::{
 };
 use super::{controls, shipping};
 use crate::api::cards::{BLOCK_REASONS, CARD_TYPES, FUNDINGS, LINKS_MAX};
+use crate::api::filters::STATUS_REASONS;
 use crate::engine::link_states::LinkStatus;
 use crate::engine::reissue::ReissueReason;
 use crate::engine::scope::Scope;
@@ -40,6 +41,7 @@ fn listed() -> Operation {
         .filter("cardholder_id", id("holder"))
         .filter("status", one_of(&words(ToldStatus::ALL)))
         .filter("own_status", one_of(&words(ToldStatus::ALL)))
+        .filter("status_reason", one_of(&words(STATUS_REASONS)))
         .filter("type", one_of(&words(CARD_TYPES)))
         .filter("last4", pattern("^[0-9]{4}$", "1111"))
         .filter("first6", pattern("^[0-9]{6}$", "411111"))

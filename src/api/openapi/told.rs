@@ -159,7 +159,7 @@ fn on_events() -> Vec<Operation> {
         .filter("event_type", text(64, "card.frozen"))
         .filter("outcome", one_of(&words(DeliveryOutcome::ALL)))
         .filter("program_id", id("prog"))
-        .filter("card_id", id("card"))
+        .of_card()
         .filter("account_id", id("acct"))
         .filter("object_id", object())
         .filter("authorization_id", id("auth"))
