@@ -327,13 +327,13 @@ fn a_dropped_table_is_told_with_its_way_out_and_made_anew() {
     let is_loud = |line: &Value| {
         line["level"] == "ERROR" && line.to_string().contains("run `cardswitch store rebuild`")
     };
-    assert!(switch.log().iter().any(is_loud), "{:?}", switch.log());
+    wait_until("the log says so", || switch.log().iter().any(is_loud));
     assert!(switch.stop().success());
     // It starts, and decides.
     let mut switch = switch.restart();
     switch.wait_until_ready();
     wait_until("the way out is told", || is_told(&switch));
-    assert!(switch.log().iter().any(is_loud), "{:?}", switch.log());
+    wait_until("the log says so", || switch.log().iter().any(is_loud));
     assert!(switch.stop().success());
     let rebuilt = told(
         Command::new(env!("CARGO_BIN_EXE_cardswitch"))
@@ -456,7 +456,7 @@ fn a_postgres_that_is_wrong_is_told_and_one_that_is_away_is_worth_a_warning() {
     let is_loud = |line: &Value| {
         line["level"] == "ERROR" && line.to_string().contains("make it (`createdb`)")
     };
-    assert!(switch.log().iter().any(is_loud), "{:?}", switch.log());
+    wait_until("the log says so", || switch.log().iter().any(is_loud));
     let (place, _) = url.split_once("&user=").unwrap();
     for (url, told) in [
         (
