@@ -33,6 +33,7 @@ pub const CODES: &[CodesOf] = &[
     of(405, InvalidRequest, &[("method_not_allowed", "The path is there and does not take this method; the `Allow` header names those that it takes.")]),
     of(408, InvalidRequest, &[("body_timeout", "The body did not arrive within 30 seconds; send it faster, or less of it.")]),
     of(409, Conflict, CONFLICTS),
+    of(410, NotFound, &[("reveal_used", "The reveal link has shown its card already; who did not see it makes a new one, and asks who did.")]),
     of(412, Conflict, &[("precondition_failed", "Somebody has changed it since the version that `If-Match` names; read it again and change what is there now.")]),
     of(413, InvalidRequest, &[("body_too_large", "The body is larger than the route takes (256 KiB, of card batches 8 MiB); send less in one request.")]),
     of(415, InvalidRequest, &[("media_type_unsupported", "The body says that it is something other than JSON, and is not JSON or not taken as that here; send JSON with `Content-Type: application/json`.")]),
@@ -155,6 +156,7 @@ const NOT_FOUND: &[Code] = &[
     ("merchant_list_not_found", "There is no such merchant list."),
     ("not_found", "It is not there, or not for this key."),
     ("program_not_found", "There is no such program, or none that the key sees."),
+    ("reveal_not_found", "No reveal link has this token: it has expired, its API key or its card has ended, the switch was started again, or there never was one. Make a new one."),
     ("route_not_found", "There is no such path; openapi.json has all."),
     ("rule_not_found", "There is no such risk rule, or none that the key sees."),
     ("token_not_found", "There is no such token, or none that the key sees."),
@@ -217,6 +219,7 @@ const CONFLICTS: &[Code] = &[
     ("mcc_group_builtin", "The group comes with the program and is not changed; make one of your own."),
     ("no_network", "No network is configured that a simulated message could speak as; configure one."),
     ("no_shipping", "Nobody told that the card is to be made and sent, so nothing is known of that."),
+    ("not_ahead_of_time", "A browser asked for a reveal link ahead of time (`Sec-Purpose: prefetch`), which would use it up; ask when somebody looks."),
     ("not_decided", "The network got an answer that no decision stands behind; dialects.md says which messages are not decided on."),
     ("nothing_held", "The authorization holds nothing that could be released."),
     ("program_mismatch", "The parent account or the cardholder is of another program than the account; name one of the same."),
@@ -243,6 +246,7 @@ const CONFLICTS: &[Code] = &[
 #[rustfmt::skip]
 const RATE_LIMITED: &[Code] = &[
     ("idempotency_share_full", "The `Idempotency-Key`s of the tenant take as much memory as they may; nothing was done. Repeat it after `Retry-After`."),
+    ("reveal_links_share_full", "The tenant has as many reveal links that are not over as it may; nothing was done. Repeat it after `Retry-After`."),
     ("too_many_requests", "The API key, or its tenant, asks too often; nothing was done. Repeat it after `Retry-After`."),
     ("too_many_unfreezes", "The linked objects of a tenant free too many cards in a short time; nothing was done. Repeat it after `Retry-After`."),
 ];
@@ -258,6 +262,7 @@ const UNAVAILABLE: &[Code] = &[
     ("outcome_unknown", "It is not known whether this was done; repeat it with the same `Idempotency-Key`."),
     ("overloaded", "Too much waits to be decided; repeat it in a second."),
     ("recovering", "The state is being restored from the journal; repeat it in a second."),
+    ("reveal_links_full", "There are as many reveal links that are not over as may be; nothing was done. Repeat it after `Retry-After`."),
     ("store_behind", "The SQL database is too far behind, or lacks what the journal no longer keeps; repeat it later, or the operator restores it."),
     ("store_unavailable", "The SQL database cannot be read now; decisions and most single objects go on without it. Repeat it later."),
     ("too_many_in_transit", "As many transfers are on their way as may be; repeat it in a moment."),

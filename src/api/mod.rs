@@ -58,6 +58,8 @@ mod rails;
 mod rate_limits;
 mod reissue;
 mod reveal;
+mod reveal_links;
+mod reveals;
 mod routes;
 mod rules;
 mod serving;
@@ -97,6 +99,7 @@ use etags::Turns;
 use freed_cards::FreedCards;
 use rate_limits::RateLimits;
 pub use rate_limits::Rates;
+use reveal_links::RevealLinks;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock};
 use tokio::sync::{Notify, OnceCell};
@@ -151,6 +154,7 @@ pub struct ApiState {
     event_streams: Arc<events::Taken>,
     rate_limits: RateLimits,
     freed_cards: FreedCards,
+    reveal_links: RevealLinks,
     pings: Arc<UnderWay>,
     large_bodies: Arc<UnderWay>,
     stop_streams: CancellationToken,
@@ -223,6 +227,7 @@ impl ApiState {
             networks,
             event_streams: Arc::default(),
             freed_cards: FreedCards::default(),
+            reveal_links: RevealLinks::default(),
             pings: UnderWay::pings(),
             large_bodies: UnderWay::large_bodies(),
             rate_limits: RateLimits::new(wiring.request_rates),

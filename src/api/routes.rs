@@ -11,9 +11,9 @@ use super::{
     Gate, accounts, api_keys, approvals, audit, authorizations, card_batch_worker, card_batches,
     cardholders, cards, decision_endpoints, deliveries, envelope, events, exceptions,
     exchange_rates, fee_schedules, fees, groups, health, incoming_payments, ledger_entries, links,
-    list, metrics, openapi, programs, reissue, reveal, rules, serving, settlement_reports,
-    shipping, simulate, spend, tokens, top_ups, transactions, transfers, webhook_endpoints,
-    webhook_moves,
+    list, metrics, openapi, programs, reissue, reveal, reveal_links, reveals, rules, serving,
+    settlement_reports, shipping, simulate, spend, tokens, top_ups, transactions, transfers,
+    webhook_endpoints, webhook_moves,
 };
 use crate::engine::api_keys::Scope;
 use crate::engine::command::{AccountStatusChange, StatusChange};
@@ -54,6 +54,10 @@ pub fn router(gate: Gate) -> Router {
         .route("/openapi.json", get(openapi::json))
         .route("/docs", get(openapi::page))
         .route("/docs/rapidoc-min.js", get(openapi::viewer))
+        .route(
+            reveals::ROUTE,
+            without_query(get(reveals::show).head(reveals::look)),
+        )
         .merge(guarded_routes(gate.clone()).router)
         .fallback(envelope::no_route)
         .method_not_allowed_fallback(envelope::wrong_method)
@@ -152,6 +156,7 @@ fn card_objects(routes: Routes) -> Routes {
         .post("/v1/cards/{id}/renew", CardsIssue, Card, reissue::renew)
         .post("/v1/cards/{id}/shipping", CardsShip, Card, shipping::change)
         .post("/v1/cards/{id}/reveal", CardsReveal, Card, reveal::reveal)
+        .post("/v1/cards/{id}/reveal_links", CardsReveal, Card, reveal_links::create)
         .get("/v1/cards/{id}/spend", CardsRead, Card, spend::of_card)
         .list("/v1/tokens", CardsRead, Several, tokens::many)
         .post("/v1/tokens", TokensWrite, Body, tokens::create)

@@ -122,6 +122,8 @@ id_types! {
     FeeId = "fee";
     /// A write that waits for a second person.
     ApprovalId = "appr";
+    /// A link that shows a card's number once.
+    RevealLinkId = "rvl";
 }
 
 impl FeeId {

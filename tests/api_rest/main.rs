@@ -36,6 +36,7 @@ mod programs;
 mod refusals;
 mod reissue;
 mod resources;
+mod reveal_links;
 mod rules;
 mod secrets;
 mod shares;

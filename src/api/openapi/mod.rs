@@ -22,6 +22,7 @@ mod shipping;
 mod simulate;
 mod tokens;
 mod told;
+mod unguarded;
 
 pub use document::{document, operations};
 pub use events::{EventData, data_of};
