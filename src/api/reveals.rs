@@ -96,6 +96,7 @@ async fn carry_out(gate: &Gate, token: &str, request: &Parts) -> Result<Value, A
         state.reveal_links.give_back(token);
         return Err(error);
     }
+    tracing::debug!(target: "audit", card_id = %link.card_id, "a reveal link was used");
     Ok(to_json(&link, &secrets))
 }
 

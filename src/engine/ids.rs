@@ -124,6 +124,8 @@ id_types! {
     ApprovalId = "appr";
     /// A link that shows a card's number once.
     RevealLinkId = "rvl";
+    /// A look at the journal's history with a rule.
+    BacktestId = "bt";
 }
 
 impl FeeId {

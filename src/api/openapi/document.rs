@@ -3,16 +3,16 @@
 use super::operation::{Body, Content, Operation, get};
 use super::schema::{self, answer, example, id, named, or_null, pattern, said, text, with};
 use super::{
-    approvals, calls, card_batches, cards, controls, deciding, events, fees, keys, money, objects,
-    payments, programs, simulate, tokens, told, unguarded,
+    approvals, backtests, calls, card_batches, cards, controls, deciding, events, fees, keys,
+    money, objects, payments, programs, simulate, tokens, told, unguarded,
 };
 use crate::api::bounds::About;
 use crate::api::error_codes::{self, CODES};
 use crate::api::routes::{Route, table};
 use crate::engine::ids::{
-    AccountId, ApiKeyId, ApprovalId, AuthorizationId, CardBatchId, CardId, CardholderId,
-    DecisionEndpointId, DeliveryId, EventId, ExceptionId, MccGroupId, MerchantListId, ProgramId,
-    RiskRuleId, TokenId, TopUpId, TransactionId, TransferId, WebhookEndpointId,
+    AccountId, ApiKeyId, ApprovalId, AuthorizationId, BacktestId, CardBatchId, CardId,
+    CardholderId, DecisionEndpointId, DeliveryId, EventId, ExceptionId, MccGroupId, MerchantListId,
+    ProgramId, RiskRuleId, TokenId, TopUpId, TransactionId, TransferId, WebhookEndpointId,
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -110,6 +110,7 @@ pub fn operations() -> Vec<Operation> {
         card_batches::operations,
         payments::operations,
         deciding::operations,
+        backtests::operations,
         keys::operations,
         told::operations,
         simulate::operations,
@@ -130,6 +131,7 @@ fn schemas() -> Map<String, Value> {
         card_batches::schemas,
         payments::schemas,
         deciding::schemas,
+        backtests::schemas,
         keys::schemas,
         told::schemas,
         events::schemas,
@@ -293,6 +295,7 @@ fn path_parameters(operation: &Operation) -> Vec<Value> {
         }
     };
     add("type", pattern("^[a-z0-9_]{1,32}$", "project"));
+    add("backtest_id", id(BacktestId::PREFIX));
     let known = operation.path_id.clone();
     add(
         "id",

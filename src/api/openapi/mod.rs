@@ -2,6 +2,7 @@
 //! come from the table of routes, words from the engine. `docs/openapi.json` is this document, checked in.
 
 mod approvals;
+mod backtests;
 mod calls;
 mod card_batches;
 mod cards;

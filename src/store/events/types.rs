@@ -136,7 +136,7 @@ pub const NOT_TOLD_YET: &[NamedType] = &[
     named(
         "rule.backtest_completed",
         Scope::RulesRead,
-        "backtests over the interface",
+        "a record of backtests, which are kept in memory",
     ),
 ];
 
