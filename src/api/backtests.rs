@@ -108,7 +108,7 @@ pub async fn one(
     State(gate): State<Gate>,
     Path(ids): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let seen = find(&*gate.state()?, &ids)?;
+    let seen = find(&*gate.state()?, &ids).await?;
     Ok(json_response(StatusCode::OK, to_json(&seen).to_string()))
 }
 
@@ -134,7 +134,7 @@ pub async fn cancel(
     let work = async |write: Write| {
         let Write { state, fields, .. } = write;
         fields.finish()?;
-        let before = find(&state, &ids)?;
+        let before = find(&state, &ids).await?;
         let seen = state.backtests.cancel(before.wanted.id);
         let seen = seen.ok_or_else(not_found)?;
         Ok(Success::ok(to_json(&seen)).from(to_json(&before)))
@@ -143,8 +143,9 @@ pub async fn cancel(
 }
 
 /// The backtest of a path, if it is of the rule of that path: that the key sees the rule was checked.
-fn find(state: &ApiState, (rule_id, id): &(String, String)) -> Result<Seen, ApiError> {
+async fn find(state: &ApiState, (rule_id, id): &(String, String)) -> Result<Seen, ApiError> {
     let rule_id: RiskRuleId = rule_id.parse().map_err(|_| rules::not_found())?;
+    rules::find(state, rule_id).await?;
     let id = id.parse().map_err(|_| not_found())?;
     let seen = state.backtests.get(id);
     let seen = seen.filter(|seen| seen.wanted.rule_id == rule_id);

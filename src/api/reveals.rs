@@ -73,21 +73,18 @@ pub async fn show(
 
 /// Whether the link is good. Previews of links in chats begin like this, and leave it as it is.
 pub async fn look(State(gate): State<Gate>, Path(token): Path<String>) -> Response {
-    let looked = gate.state().and_then(|state| {
-        find(&state, token_hash(&token)?)?;
+    let look = async {
+        find(&*gate.state()?, token_hash(&token)?).await?;
         Ok(json_response(StatusCode::OK, String::new()))
-    });
+    };
+    let looked: Result<Response, ApiError> = look.await;
     private(looked.unwrap_or_else(ApiError::into_response))
 }
 
 async fn carry_out(gate: &Gate, token: &str, request: &Parts) -> Result<Value, ApiError> {
     let state = gate.state()?;
     let token = token_hash(token)?;
-    let link = find(&state, token)?;
-    let card = cards::find_full(&state, link.card_id).await?;
-    if reveal_links::is_over(&state, &card) {
-        return Err(refused(NotShown::Unknown));
-    }
+    let link = find(&state, token).await?;
     let (issued, _) = cards::issued(&state, link.card_id).await?;
     let secrets = reveal::secrets(&state, link.card_id, &issued)?;
     let now = state.switchboard.clock.now();
@@ -100,11 +97,12 @@ async fn carry_out(gate: &Gate, token: &str, request: &Parts) -> Result<Value, A
     Ok(to_json(&link, &secrets))
 }
 
-/// A link that may be used. It dies with the key that made it.
-fn find(state: &ApiState, token: TokenHash) -> Result<Link, ApiError> {
+/// A link that may be used. It dies with the key that made it, and with the card.
+async fn find(state: &ApiState, token: TokenHash) -> Result<Link, ApiError> {
     let now = state.switchboard.clock.now();
     let link = state.reveal_links.find(token, now).map_err(refused)?;
-    match auth::is_good(state, link.api_key_id) {
+    let card = cards::find_full(state, link.card_id).await?;
+    match auth::is_good(state, link.api_key_id) && !reveal_links::is_over(state, &card) {
         true => Ok(link),
         false => Err(refused(NotShown::Unknown)),
     }

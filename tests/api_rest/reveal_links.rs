@@ -248,6 +248,7 @@ fn a_link_dies_with_its_key_and_with_its_card() {
     anybody.get(&frozen).ok();
     of_card("close").ok();
     assert_error(&anybody.get(&closed), OVER, "the card is closed");
+    assert_eq!(anybody.send("HEAD", &closed, b"").status, 404);
     let refused = (409, "conflict", "card_status_forbids", None);
     assert_error(&scene.made(), refused, "closed");
     // So is a card that its linked object closes.
