@@ -1,6 +1,7 @@
 //! cardswitch: an issuer-side ISO 8583 authorization switch with a card-issuing control plane.
 
 pub mod api;
+pub mod backtest;
 pub mod cli;
 pub mod config;
 pub mod decision_call;

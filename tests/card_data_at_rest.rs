@@ -284,3 +284,54 @@ fn the_number_of_a_token_is_nowhere_afterwards() {
     let log = format!("{:?}", switch.log());
     assert!(!log.contains(&TOKEN[..13]), "{log}");
 }
+
+#[test]
+fn what_a_reveal_link_has_shown_is_nowhere_afterwards_nor_is_its_token() {
+    let mut switch = Switch::start(CONFIG);
+    switch.wait_until_ready();
+    let hooks = Endpoint::start();
+    let subscription = json!({"url": hooks.url(), "events": ["*"]});
+    switch.good("POST", "/v1/webhook_endpoints", &subscription);
+    let account = switch.account(10_000);
+    let card = switch.card(&account, &json!({}));
+    let path = format!("/v1/cards/{}/reveal_links", card.id);
+    let made = [(); 2].map(|()| switch.good("POST", &path, &json!({"reason": "in the app"})));
+    let urls = made.map(|made| made["url"].as_str().unwrap().to_owned());
+    let shown = switch.good("GET", &urls[0], &Value::Null);
+    assert_eq!(shown["pan"], json!(card.pan));
+    let (status, _) = switch.api("GET", &urls[0], &Value::Null);
+    assert_eq!(status, 410);
+    // The other one stays unused.
+    let tokens = urls.map(|url| url.rsplit('/').next().unwrap().to_owned());
+    let used = || {
+        switch.good(
+            "GET",
+            "/v1/audit_log?action=GET%20%2Fv1%2Freveals%2F%7Btoken%7D",
+            &Value::Null,
+        )
+    };
+    wait_until("the audit log has it", || used()["data"].get(0).is_some());
+    wait_until("everything was told", || {
+        let calls = hooks.calls();
+        let told = calls
+            .iter()
+            .filter(|call| call.body.contains("card.revealed"));
+        // With the one that the card was first asked for.
+        told.count() == 3
+    });
+    let told: String = hooks.calls().iter().map(|call| call.body.clone()).collect();
+    let read: Vec<String> = ["/metrics", "/v1/events", "/v1/deliveries", "/v1/audit_log"]
+        .map(|path| switch.api("GET", path, &Value::Null).1.to_string())
+        .into();
+    assert_eq!(switch.stop().code(), Some(0));
+    let (dump, log) = (dump(switch.folder()), format!("{:?}", switch.log()));
+    assert!(dump.contains("GET /v1/reveals/{token}"), "{dump}");
+    for secret in [&tokens[0], &tokens[1], &card.pan[..13]] {
+        let mut found = Vec::new();
+        holding(switch.folder(), secret, &mut found);
+        assert_eq!(found, Vec::<String>::new());
+        for text in [&told, &dump, &log].into_iter().chain(&read) {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+    }
+}

@@ -158,9 +158,10 @@ impl Asked {
         let text = |name: &str| after.get(name).and_then(Value::as_str);
         let program_id = text("program_id").and_then(|id| id.parse::<ProgramId>().ok());
         let own_program_id = text("id").and_then(|id| id.parse::<ProgramId>().ok());
-        // What waits for a second person is asked for of what the path names.
+        // What waits for a second person is asked for of what the path names, and a link shows that.
         let asked_of = self.requester.object_id.as_deref();
-        let asked_of = asked_of.filter(|_| text("object") == Some("approval"));
+        let is_asked_of = matches!(text("object"), Some("approval" | "reveal_link"));
+        let asked_of = asked_of.filter(|_| is_asked_of);
         AuditEntry {
             requester: (*self.requester).clone(),
             object_id: link_of(after).or_else(|| {

@@ -81,13 +81,7 @@ impl Caller {
 
     /// The key was not revoked meanwhile, and has not expired.
     pub fn is_still_good(&self, state: &ApiState) -> bool {
-        let Some(key) = &self.key else {
-            return true;
-        };
-        let view = state.switchboard.view();
-        let now = state.switchboard.clock.now();
-        let known = view.api_keys.get(key.id);
-        known.is_some_and(|key| key.state_at(now) == ApiKeyState::Active)
+        is_good(state, self.key_id())
     }
 
     /// 403 that names the scope.
@@ -101,6 +95,17 @@ impl Caller {
             .with_param(scope.name())),
         }
     }
+}
+
+/// The key is neither revoked nor expired; `None` is the root key, which always is.
+pub fn is_good(state: &ApiState, id: Option<ApiKeyId>) -> bool {
+    let Some(id) = id else {
+        return true;
+    };
+    let view = state.switchboard.view();
+    let now = state.switchboard.clock.now();
+    let known = view.api_keys.get(id);
+    known.is_some_and(|key| key.state_at(now) == ApiKeyState::Active)
 }
 
 /// Puts the check of a key, its scope and its bounds before every method of a route.

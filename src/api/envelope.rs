@@ -2,6 +2,7 @@
 //! resource lives here.
 
 use super::error::{ApiError, ErrorType, json_response, shown};
+use super::reveals;
 use axum::extract::Request;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
@@ -45,7 +46,7 @@ pub async fn envelope(mut request: Request, next: Next) -> Response {
         "http",
         request_id = %id.0,
         method = %request.method(),
-        path = %shown(request.uri().path()),
+        path = %shown_path(request.uri()),
     );
     request.extensions_mut().insert(id.clone());
     let task = tokio::spawn(next.run(request).instrument(span.clone()));
@@ -63,6 +64,14 @@ pub async fn envelope(mut request: Request, next: Next) -> Response {
     response
 }
 
+/// A path as it is logged and repeated: without the token of a reveal link, which is a right.
+fn shown_path(uri: &Uri) -> String {
+    match uri.path().starts_with(reveals::PREFIX) {
+        true => format!("{}*", reveals::PREFIX),
+        false => shown(uri.path()),
+    }
+}
+
 fn finished(mut response: Response, id: &RequestId) -> Response {
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         let mut given = std::mem::take(response.headers_mut());
@@ -75,10 +84,10 @@ fn finished(mut response: Response, id: &RequestId) -> Response {
         }
         return told;
     }
-    let json = response.headers().get(CONTENT_TYPE);
-    let json = json.is_some_and(|value| value == "application/json");
+    let media_type = response.headers().get(CONTENT_TYPE);
+    let is_ours = media_type.is_some_and(|it| it == "application/json" || it == reveals::HTML);
     let status = response.status();
-    if !json && (status.is_client_error() || status.is_server_error()) {
+    if !is_ours && (status.is_client_error() || status.is_server_error()) {
         // The HTTP library's own refusals, in our form.
         let message = status.canonical_reason().unwrap_or("the request failed");
         let error = ApiError::new(status, ErrorType::InvalidRequest, "bad_request", message);
@@ -88,11 +97,7 @@ fn finished(mut response: Response, id: &RequestId) -> Response {
 }
 
 /// The routes that the design names and this version does not have, with all below them.
-pub const LATER: &[&str] = &[
-    "/v1/disputes",
-    "/v1/rules/{id}/backtests",
-    "/v1/simulate/representments",
-];
+pub const LATER: &[&str] = &["/v1/disputes", "/v1/simulate/representments"];
 
 fn is_later(path: &str) -> bool {
     LATER.iter().any(|later| {
@@ -106,7 +111,7 @@ fn is_later(path: &str) -> bool {
 }
 
 pub async fn no_route(method: Method, uri: Uri) -> ApiError {
-    let place = format!("{method} {}", shown(uri.path()));
+    let place = format!("{method} {}", shown_path(&uri));
     if is_later(uri.path()) {
         return ApiError::new(
             StatusCode::NOT_FOUND,
@@ -125,7 +130,7 @@ pub async fn wrong_method(method: Method, uri: Uri) -> ApiError {
         "method_not_allowed",
         format!(
             "{} does not take {method}; the Allow header names what it takes",
-            shown(uri.path())
+            shown_path(&uri)
         ),
     )
 }

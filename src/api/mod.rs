@@ -11,6 +11,7 @@ mod ask;
 pub(crate) mod audit;
 mod auth;
 mod authorizations;
+mod backtests;
 mod body;
 mod body_bounds;
 pub mod bounds;
@@ -58,6 +59,8 @@ mod rails;
 mod rate_limits;
 mod reissue;
 mod reveal;
+mod reveal_links;
+mod reveals;
 mod routes;
 mod rules;
 mod serving;
@@ -82,6 +85,7 @@ pub use body::BODY_MAX_BYTES;
 pub use places::Bounds as ConnectionBounds;
 pub use routes::{Route, router, serve, table};
 
+use crate::backtest::desk::Desk;
 use crate::decision_call::CallStats;
 use crate::engine::registry::IdempotencyKey;
 use crate::journal::Handle;
@@ -97,6 +101,7 @@ use etags::Turns;
 use freed_cards::FreedCards;
 use rate_limits::RateLimits;
 pub use rate_limits::Rates;
+use reveal_links::RevealLinks;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock};
 use tokio::sync::{Notify, OnceCell};
@@ -118,7 +123,7 @@ pub struct Wiring {
     pub sandbox: bool,
     pub call_stats: Arc<CallStats>,
     pub webhook_stats: Arc<WebhookStats>,
-    /// Ends the streams of events, which have no end of their own.
+    /// Ends the streams of events, which have no end of their own, and backtests.
     pub stop_streams: CancellationToken,
     pub request_rates: Rates,
     pub response_codes: ResponseCodes,
@@ -151,6 +156,8 @@ pub struct ApiState {
     event_streams: Arc<events::Taken>,
     rate_limits: RateLimits,
     freed_cards: FreedCards,
+    reveal_links: RevealLinks,
+    backtests: Desk,
     pings: Arc<UnderWay>,
     large_bodies: Arc<UnderWay>,
     stop_streams: CancellationToken,
@@ -208,7 +215,10 @@ impl ApiState {
             &wiring.journal,
             &wiring.lag,
         );
+        let (clock, stop) = (&wiring.switchboard.clock, wiring.stop_streams.clone());
+        let is_stopping = move || stop.is_cancelled();
         Ok(ApiState {
+            backtests: Desk::new(wiring.journal.clone(), clock.clone(), is_stopping),
             switchboard: wiring.switchboard,
             journal: wiring.journal,
             vault: wiring.vault,
@@ -223,6 +233,7 @@ impl ApiState {
             networks,
             event_streams: Arc::default(),
             freed_cards: FreedCards::default(),
+            reveal_links: RevealLinks::default(),
             pings: UnderWay::pings(),
             large_bodies: UnderWay::large_bodies(),
             rate_limits: RateLimits::new(wiring.request_rates),

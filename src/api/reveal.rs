@@ -1,6 +1,5 @@
-//! `/v1/cards/{id}/reveal`: the card number and its CVV2, to a caller who says why. The one place
-//! where they leave, and not before the journal has it who asked; both are worked out for this answer
-//! and kept nowhere.
+//! `/v1/cards/{id}/reveal`: the card number and its CVV2, to a caller who says why. They leave here and through the links of
+//! `reveal_links.rs`, and not before the journal has it who asked; both are worked out for the answer and kept nowhere.
 
 use super::body::WriteRequest;
 use super::cards;
@@ -9,7 +8,7 @@ use super::idempotency::{Success, Write, once};
 use super::{ApiState, Gate, ask, issue};
 use crate::engine::ids::CardId;
 use crate::engine::registry::{IssuedCard, RegistryAction, RevealCard};
-use crate::security::Pan;
+use crate::security::{Cvv2, Pan};
 use crate::shard::reply::Reply;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
@@ -41,9 +40,7 @@ async fn carry_out(write: Write, id: String) -> Result<Success, ApiError> {
     let id = id.parse().map_err(|_| cards::not_found())?;
     let (issued, _) = cards::issued(&state, id).await?;
     record(&state, id, &reason, &caller.key_name()).await?;
-    let pan = open_pan(&state, id, &issued)?;
-    let (exp_year, exp_month) = (issued.expiry.year(), issued.expiry.month());
-    let cvv2 = state.vault.cvk().cvv2(&pan, exp_year, exp_month);
+    let secrets = secrets(&state, id, &issued)?;
     // On record already, and by the thousand where cards are made for a simulator.
     tracing::debug!(target: "audit", card_id = %id, reason = shown(&reason), "card revealed");
     let answer = |pan: Value, cvv2: Value| {
@@ -54,18 +51,39 @@ async fn carry_out(write: Write, id: String) -> Result<Success, ApiError> {
             "reason": reason,
             "pan": pan,
             "cvv2": cvv2,
-            "exp_month": exp_month,
-            "exp_year": exp_year,
+            "exp_month": secrets.exp_month,
+            "exp_year": secrets.exp_year,
         })
     };
+    let (pan, cvv2) = (secrets.pan.digits(), secrets.cvv2.digits());
     Ok(Success {
         repeated: Some(answer(Value::Null, Value::Null)),
-        ..Success::ok(answer(pan.digits().into(), cvv2.digits().into()))
+        ..Success::ok(answer(pan.into(), cvv2.into()))
+    })
+}
+
+/// What is shown of a card, as it is now.
+pub struct Secrets {
+    pub pan: Pan,
+    pub cvv2: Cvv2,
+    pub exp_year: u16,
+    pub exp_month: u8,
+}
+
+pub fn secrets(state: &ApiState, id: CardId, issued: &IssuedCard) -> Result<Secrets, ApiError> {
+    let pan = open_pan(state, id, issued)?;
+    let (exp_year, exp_month) = (issued.expiry.year(), issued.expiry.month());
+    let cvv2 = state.vault.cvk().cvv2(&pan, exp_year, exp_month);
+    Ok(Secrets {
+        pan,
+        cvv2,
+        exp_year,
+        exp_month,
     })
 }
 
 /// Puts on record who gets to see the number, and why. Durable once this returns.
-async fn record(
+pub async fn record(
     state: &ApiState,
     card_id: CardId,
     reason: &str,

@@ -8,12 +8,12 @@ use super::etags::{self, Turns};
 use super::places::Bounds;
 use super::simulate::What;
 use super::{
-    Gate, accounts, api_keys, approvals, audit, authorizations, card_batch_worker, card_batches,
-    cardholders, cards, decision_endpoints, deliveries, envelope, events, exceptions,
+    Gate, accounts, api_keys, approvals, audit, authorizations, backtests, card_batch_worker,
+    card_batches, cardholders, cards, decision_endpoints, deliveries, envelope, events, exceptions,
     exchange_rates, fee_schedules, fees, groups, health, incoming_payments, ledger_entries, links,
-    list, metrics, openapi, programs, reissue, reveal, rules, serving, settlement_reports,
-    shipping, simulate, spend, tokens, top_ups, transactions, transfers, webhook_endpoints,
-    webhook_moves,
+    list, metrics, openapi, programs, reissue, reveal, reveal_links, reveals, rules, serving,
+    settlement_reports, shipping, simulate, spend, tokens, top_ups, transactions, transfers,
+    webhook_endpoints, webhook_moves,
 };
 use crate::engine::api_keys::Scope;
 use crate::engine::command::{AccountStatusChange, StatusChange};
@@ -54,6 +54,10 @@ pub fn router(gate: Gate) -> Router {
         .route("/openapi.json", get(openapi::json))
         .route("/docs", get(openapi::page))
         .route("/docs/rapidoc-min.js", get(openapi::viewer))
+        .route(
+            reveals::ROUTE,
+            without_query(get(reveals::show).head(reveals::look)),
+        )
         .merge(guarded_routes(gate.clone()).router)
         .fallback(envelope::no_route)
         .method_not_allowed_fallback(envelope::wrong_method)
@@ -152,6 +156,7 @@ fn card_objects(routes: Routes) -> Routes {
         .post("/v1/cards/{id}/renew", CardsIssue, Card, reissue::renew)
         .post("/v1/cards/{id}/shipping", CardsShip, Card, shipping::change)
         .post("/v1/cards/{id}/reveal", CardsReveal, Card, reveal::reveal)
+        .post("/v1/cards/{id}/reveal_links", CardsReveal, Card, reveal_links::create)
         .get("/v1/cards/{id}/spend", CardsRead, Card, spend::of_card)
         .list("/v1/tokens", CardsRead, Several, tokens::many)
         .post("/v1/tokens", TokensWrite, Body, tokens::create)
@@ -209,6 +214,7 @@ fn control(routes: Routes) -> Routes {
         move |gate, id, request| approvals::decide(gate, id, request, verdict)
     };
     let (of_rule, of_exception) = ("/v1/rules/{id}", "/v1/exceptions/{id}");
+    let of_backtest = "/v1/rules/{id}/backtests/{backtest_id}";
     let of_approval = "/v1/approvals/{id}";
     let endpoint = "/v1/decision_endpoints/{id}";
     routes
@@ -218,6 +224,10 @@ fn control(routes: Routes) -> Routes {
         .post("/v1/rules/{id}/promote", RulesPromote, Rule, rule(RuleChange::Promote))
         .post("/v1/rules/{id}/demote", RulesPromote, Rule, rule(RuleChange::Demote))
         .post("/v1/rules/{id}/retire", RulesPromote, Rule, rule(RuleChange::Retire))
+        .list("/v1/rules/{id}/backtests", RulesRead, Rule, backtests::many)
+        .post("/v1/rules/{id}/backtests", RulesDraft, Rule, backtests::create)
+        .get(of_backtest, RulesRead, Rule, backtests::one)
+        .post("/v1/rules/{id}/backtests/{backtest_id}/cancel", RulesDraft, Rule, backtests::cancel)
         .list("/v1/mcc_groups", RulesRead, Anything, groups::many_mcc_groups)
         .post("/v1/mcc_groups", RulesWrite, Everything, groups::create_mcc_group)
         .get("/v1/mcc_groups/{id}", RulesRead, Anything, groups::one_mcc_group)

@@ -145,7 +145,7 @@ pub async fn many(
     list::page_of_memory(ListQuery(query), all)
 }
 
-async fn find(state: &ApiState, id: RiskRuleId) -> Result<RiskRule, ApiError> {
+pub async fn find(state: &ApiState, id: RiskRuleId) -> Result<RiskRule, ApiError> {
     match ask::registry(state, RegistryRequest::RiskRule(id)).await? {
         Reply::RiskRule(rule) => Ok(*rule),
         Reply::NotFound => Err(not_found()),
@@ -153,7 +153,7 @@ async fn find(state: &ApiState, id: RiskRuleId) -> Result<RiskRule, ApiError> {
     }
 }
 
-fn not_found() -> ApiError {
+pub fn not_found() -> ApiError {
     ApiError::not_found("rule_not_found", "there is no rule with this id")
 }
 

@@ -1,18 +1,18 @@
 //! `cardswitch backtest`: what another rule, or other controls, would have changed in the journal's history.
 //! Reads beside a running switch. How the findings print is in `backtest_report.rs`.
 
-use super::backtest_report::{Findings, Ran};
+use super::backtest_report::to_text;
 use super::journal::Place;
 use crate::api::controls_json;
-use crate::engine::backtest::{Backtest, Change, Target, TriedRule, request_of};
+use crate::backtest::findings::{Findings, Ran};
+use crate::backtest::history::{self, Look};
+use crate::engine::backtest::{Change, Target, TriedRule};
 use crate::engine::ids::ProgramId;
 use crate::engine::record::{self, Record};
 use crate::engine::risk::compile::compile_new;
 use crate::engine::risk::rule::RuleAction;
-use crate::engine::time::Timestamp;
 use crate::engine::world::World;
-use crate::journal::{JournalError, Reader, Sequence, Storage};
-use crate::shard::snapshots;
+use crate::journal::{Reader, Sequence, Storage};
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::civil::Date;
@@ -21,7 +21,6 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::time::Instant;
 
 /// Hold a rule, or other controls, against the journal's history: what would they have changed?
 ///
@@ -71,12 +70,11 @@ pub fn run(command: &BacktestCommand) -> Result<u8> {
         .with_context(|| format!("cannot read {}", command.file.display()))?;
     let tried = Tried::read(&text).with_context(|| command.file.display().to_string())?;
     let storage = command.place.storage()?;
-    let mut findings = Findings::new(command.examples);
-    let ran = look(&storage, &tried, command, &mut findings)?;
+    let (findings, ran) = look(&storage, &tried, command)?;
     if command.json {
         println!("{:#}", findings.to_json(&tried.shown, &ran));
     } else {
-        print!("{}", findings.to_text(&tried.shown, &ran));
+        print!("{}", to_text(&findings, &tried.shown, &ran));
     }
     Ok(0)
 }
@@ -201,75 +199,42 @@ fn target_text(target: &Target) -> String {
     }
 }
 
-/// The days to report on, as times: from the first to before the second. Days beyond those that have a time are all
-/// before, or behind, the whole journal.
-fn bounds(command: &BacktestCommand) -> Result<(Timestamp, Timestamp)> {
-    let midnight = |date: Date| {
-        let zoned = date.to_zoned(jiff::tz::TimeZone::UTC).ok();
-        let beyond = if date.year() < 0 {
-            i64::MIN
-        } else {
-            i64::MAX - 1
-        };
-        Timestamp(zoned.map_or(beyond, |zoned| zoned.timestamp().as_millisecond()))
-    };
-    let from = command.from.map_or(Timestamp(i64::MIN), midnight);
-    let day_after = command.to.map(|date| date.tomorrow().ok());
-    let to = day_after.flatten().map_or(Timestamp(i64::MAX), midnight);
-    anyhow::ensure!(from < to, "--from must not be after --to");
-    Ok((from, to))
-}
-
 /// Goes through the journal from its beginning, or from the newest snapshot where that is not kept.
 fn look(
     storage: &Arc<dyn Storage>,
     tried: &Tried,
     command: &BacktestCommand,
-    findings: &mut Findings,
-) -> Result<Ran> {
-    let (from, to) = bounds(command)?;
+) -> Result<(Findings, Ran)> {
+    let days = history::days(command.from, command.to);
+    let days = days.context("--from must not be after --to")?;
     let (world, reader) = begin(storage)?;
     let bar = progress_bar(storage)?;
-    let mut backtest = Backtest::new(world, tried.change.clone());
-    let started = Instant::now();
-    let (mut first, mut last): (Option<Sequence>, Sequence) = (None, 0);
+    let mut look = Look::new(world, tried.change.clone(), days, command.examples);
     let (sender, batches) = sync_channel(BATCHES_AHEAD);
     std::thread::scope(|scope| -> Result<()> {
         scope.spawn(move || read_all(reader, &sender));
         // Whichever way this ends, the receiver goes with it, and then the thread that reads ends too.
         for batch in batches {
-            for (sequence, mut record) in batch? {
-                let looked = backtest.take(&mut record);
-                if let (Some(looked), Some((asked, authorize, recorded))) =
-                    (looked, request_of(&record))
-                    && (from..to).contains(&asked.at)
-                {
-                    findings.add(asked.at, authorize, recorded, looked);
-                }
-                first.get_or_insert(sequence);
-                last = sequence;
+            for (sequence, record) in batch? {
+                look.take(sequence, record);
             }
-            bar.set_position(last);
+            bar.set_position(look.last());
         }
         Ok(())
     })?;
     bar.finish_and_clear();
-    if !backtest.has_target() {
+    if !look.backtest().has_target() {
         bail!(
             "the journal has nothing of what the file names: {}",
             tried.shown
         );
     }
-    if !backtest.has_groups() {
+    if !look.backtest().has_groups() {
         bail!(
             "the file's controls name an MCC group or a merchant list that the journal does not have"
         );
     }
-    Ok(Ran {
-        first: first.unwrap_or(0),
-        last,
-        elapsed: started.elapsed(),
-    })
+    Ok(look.end())
 }
 
 /// Reads and decodes to the end, in batches, on a core of its own.
@@ -297,16 +262,9 @@ fn read_batch(reader: &mut Reader, batch: &mut Vec<(Sequence, Record)>) -> Resul
 
 /// The state before the first record that is kept, and a reader from there.
 pub(super) fn begin(storage: &Arc<dyn Storage>) -> Result<(World, Reader)> {
-    match Reader::open(storage.clone(), 1) {
-        Ok(reader) => Ok((World::new(1), reader)),
-        Err(JournalError::NotKept { .. }) => {
-            let unusable = |error: &dyn std::fmt::Display| eprintln!("cardswitch: {error}");
-            let (world, after) = snapshots::newest(storage, 1, unusable)?;
-            let reader = Reader::open(storage.clone(), after.sequence + 1)?;
-            Ok((world, reader))
-        }
-        Err(error) => Err(error.into()),
-    }
+    let unusable = |error: &dyn std::fmt::Display| eprintln!("cardswitch: {error}");
+    let read_from = |from| Reader::open(storage.clone(), from);
+    Ok(history::begin(storage, read_from, unusable)?)
 }
 
 /// As long as there are records now; a switch that runs on adds more.

@@ -122,6 +122,10 @@ id_types! {
     FeeId = "fee";
     /// A write that waits for a second person.
     ApprovalId = "appr";
+    /// A link that shows a card's number once.
+    RevealLinkId = "rvl";
+    /// A look at the journal's history with a rule.
+    BacktestId = "bt";
 }
 
 impl FeeId {

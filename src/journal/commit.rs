@@ -352,6 +352,11 @@ impl Handle {
         Reader::beside_writer(self.shared.storage.clone(), from, self.subscribe())
     }
 
+    /// Where the journal lies, for what reads it beside the writer.
+    pub fn storage(&self) -> Arc<dyn Storage> {
+        self.shared.storage.clone()
+    }
+
     /// Whether new work may be taken, or only what cannot be refused.
     pub fn space(&self) -> Space {
         self.shared.ahead.space()

@@ -58,9 +58,14 @@ pub struct RandomnessError;
 
 /// A new API key: `csk_` and 256 random bits.
 pub fn new_api_key() -> Result<String, RandomnessError> {
+    Ok(format!("csk_{}", new_token()?))
+}
+
+/// 256 random bits in base64url: who has them is let in, and nobody guesses them.
+pub fn new_token() -> Result<String, RandomnessError> {
     let mut bits = [0; 32];
     getrandom::fill(&mut bits).map_err(|_| RandomnessError)?;
-    Ok(format!("csk_{}", URL_SAFE_NO_PAD.encode(bits)))
+    Ok(URL_SAFE_NO_PAD.encode(bits))
 }
 
 /// The secrets shared with customers' endpoints: made of the vault's key, so that none is stored anywhere.

@@ -19,7 +19,7 @@ mod vault;
 pub use cvv::{Cvk, Cvv2};
 pub use hash::{
     ApiKeyHasher, EndpointSecrets, MatchKey, MatchKeyHasher, PanHasher, RandomnessError,
-    new_api_key,
+    new_api_key, new_token,
 };
 pub use index::{CardRoute, PanIndex};
 pub use pan::{Pan, PanError, allocate_pan, allocate_pan_from_os};

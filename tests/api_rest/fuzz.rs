@@ -132,6 +132,7 @@ fn no_body_makes_the_interface_fail() {
         ("POST", format!("/v1/accounts/{account_id}/unfreeze")),
         ("POST", format!("/v1/cards/{card_id}/freeze")),
         ("POST", format!("/v1/cards/{card_id}/reveal")),
+        ("POST", format!("/v1/cards/{card_id}/reveal_links")),
     ];
     let mut runner = TestRunner::new(Config {
         cases: 200,

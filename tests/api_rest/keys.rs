@@ -37,6 +37,7 @@ pub fn nowhere(route: &Route) -> String {
         return format!("{}?type=none", route.path);
     }
     let path = route.path.replace("{type}", "project");
+    let path = path.replace("{backtest_id}", "bt_000000000000z");
     let prefix = match route.about {
         About::Program => "prog",
         About::Account => "acct",
@@ -108,6 +109,7 @@ struct Part {
     card: String,
     holder: String,
     rule: String,
+    backtest: String,
     exception: String,
     endpoint: String,
     link: &'static str,
@@ -155,6 +157,8 @@ impl Part {
         let holder = root.post("/v1/cardholders", body).created();
         let body = json!({"program_id": program, "name": "large", "expression": "amount > 1000000", "action": "flag"});
         let rule = root.post("/v1/rules", body).created();
+        let backtests = format!("/v1/rules/{rule}/backtests");
+        let backtest = root.post(&backtests, json!({})).created();
         let body = json!({"card_id": card, "lifts": {"mcc": ["7995"]}, "ends_at": "2099-01-01T00:00:00Z",
                           "reason": "trip"});
         let exception = root.post("/v1/exceptions", body).created();
@@ -177,6 +181,7 @@ impl Part {
             card,
             holder,
             rule,
+            backtest,
             exception,
             endpoint,
             link,
@@ -214,7 +219,8 @@ impl Part {
             | About::Body
             | About::OfProgram => return None,
         };
-        Some(route.path.replace("{type}", "project").replace("{id}", id))
+        let path = route.path.replace("{backtest_id}", &self.backtest);
+        Some(path.replace("{type}", "project").replace("{id}", id))
     }
 }
 

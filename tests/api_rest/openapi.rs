@@ -117,9 +117,11 @@ const ELSEWHERE: [(&str, &str); 4] = [
 ];
 
 /// A `POST` to an object that makes another one, or asks something of it, and changes nothing of it.
-const CHANGES_NOTHING: [&str; 9] = [
+const CHANGES_NOTHING: [&str; 11] = [
     "/v1/accounts/{id}/top_ups",
     "/v1/cards/{id}/reveal",
+    "/v1/cards/{id}/reveal_links",
+    "/v1/rules/{id}/backtests",
     "/v1/fee_schedules/{id}/preview",
     "/v1/programs/{id}/fee_preview",
     "/v1/decision_endpoints/{id}/ping",
@@ -345,6 +347,11 @@ impl Walk<'_> {
         let of_card = format!("/v1/cards/{card}");
         client.patch(&of_card, json!({"controls": free})).ok();
         self.done(&format!("{of_card}/reveal"), json!({"reason": "a test"}));
+        let link = self.done(
+            &format!("{of_card}/reveal_links"),
+            json!({"reason": "a test", "expires_in_seconds": 300}),
+        );
+        self.read(&[link["url"].as_str().unwrap()]);
         let of_link = "/v1/links/project/p1";
         client
             .put(
@@ -404,6 +411,11 @@ impl Walk<'_> {
         client.put("/v1/exchange_rates", rates).ok();
         let rule = json!({"program_id": program, "name": "r", "action": "flag", "expression": "amount > 900000"});
         let rule = format!("/v1/rules/{}", self.made("/v1/rules", rule));
+        let backtests = format!("{rule}/backtests");
+        let backtest = self.made(&backtests, json!({"from": "2026-11-01"}));
+        let backtest = format!("{backtests}/{backtest}");
+        self.read(&[&backtests, &backtest]);
+        self.done(&format!("{backtest}/cancel"), json!({}));
         for action in ["promote", "demote", "retire"] {
             self.done(&format!("{rule}/{action}"), json!({}));
         }

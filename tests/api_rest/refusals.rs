@@ -120,12 +120,6 @@ fn what_is_not_there_is_404_and_says_whether_it_comes_later() {
         ),
         (
             "POST",
-            "/v1/rules/rule_1/backtests".into(),
-            "not_supported",
-            "not_supported",
-        ),
-        (
-            "POST",
             "/v1/simulate/nothing".into(),
             "not_found",
             "route_not_found",

@@ -294,12 +294,23 @@ fn no_log_line_shows_a_number_or_a_key() {
         "card_number_in_text"
     );
     client.get(&format!("/v1/cards/{pan}"));
+    let links = format!("/v1/cards/{card_id}/reveal_links");
+    let link = client.post(&links, json!({"reason": "in the app"})).json()["url"].clone();
+    let link = link.as_str().unwrap();
+    let token = link.rsplit('/').next().unwrap();
+    client.get(link).ok();
+    client.get(link).error();
+    client.get(&format!("{link}/more")).error();
+    client.post(link, json!({})).error();
     let text = String::from_utf8(log.lock().unwrap().clone()).unwrap();
     assert!(text.contains(&card_id));
     // It is in the journal; a log of one line for each card that a simulator is given hides the others.
     let mut revealed = text.lines().filter(|line| line.contains("card revealed"));
     assert!(revealed.next().unwrap().contains("DEBUG"));
+    // The route is in it, and no token.
+    assert!(text.contains("/v1/reveals/*"));
     for line in text.lines() {
+        assert!(!line.contains(token), "a log line shows a token: {line}");
         assert!(
             !line.contains(&pan),
             "a log line shows a card number: {line}"

@@ -9,6 +9,7 @@ use super::schema::{
 use super::{controls, shipping};
 use crate::api::cards::{BLOCK_REASONS, CARD_TYPES, FUNDINGS, LINKS_MAX};
 use crate::api::filters::STATUS_REASONS;
+use crate::api::reveal_links::EXPIRES_IN_S;
 use crate::engine::link_states::LinkStatus;
 use crate::engine::reissue::ReissueReason;
 use crate::engine::scope::Scope;
@@ -21,6 +22,7 @@ pub fn schemas() -> Fields {
     vec![
         ("Card", card()),
         ("CardSecrets", card_secrets()),
+        ("RevealLink", reveal_link()),
         ("Spend", spend()),
         ("SpentLimit", spent()),
         ("LinkRef", link()),
@@ -102,6 +104,12 @@ fn on_cards() -> Vec<Operation> {
             "The card number and its CVV2, to one who says why",
             body(reveal, json!({"reason": "first steps"})),
             "CardSecrets",
+        ),
+        create(
+            "/v1/cards/{id}/reveal_links",
+            "A link that shows the card number and its CVV2 once",
+            body(reveal_link_request(), json!({"reason": "shown in the app"})),
+            "RevealLink",
         ),
         create(
             "/v1/cards/{id}/reissue",
@@ -290,6 +298,35 @@ fn card_secrets() -> Value {
             ("cvv2", or_null(said("123"))),
             ("exp_month", number(11)),
             ("exp_year", number(2029)),
+        ],
+        Vec::new(),
+    )
+}
+
+fn reveal_link_request() -> Value {
+    let (usual_s, range_s) = EXPIRES_IN_S;
+    let expires = number_within(*range_s.start(), *range_s.end());
+    let expires = schema::with(expires, "default", json!(usual_s));
+    request(
+        vec![("reason", text(500, "shown in the app"))],
+        vec![("expires_in_seconds", expires)],
+    )
+}
+
+fn reveal_link() -> Value {
+    let url = "/v1/reveals/AbCdEfGhIjKlMnOpQrStUvWxYz0123456789-_AbCdE";
+    let url = noted(
+        or_null(said(url)),
+        "On this host; `null` where a request is repeated under its `Idempotency-Key`.",
+    );
+    answer(
+        vec![
+            ("id", id("rvl")),
+            ("object", of_type("reveal_link")),
+            ("card_id", id("card")),
+            ("reason", said("shown in the app")),
+            ("expires_at", moment()),
+            ("url", url),
         ],
         Vec::new(),
     )

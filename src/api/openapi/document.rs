@@ -1,21 +1,19 @@
 //! The whole document: every route of the table with its scope, what is said of all of them alike, and the schemas.
 
 use super::operation::{Body, Content, Operation, get};
-use super::schema::{self, answer, example, id, named, one_of, or_null, pattern, said, text, with};
+use super::schema::{self, answer, example, id, named, or_null, pattern, said, text, with};
 use super::{
-    approvals, calls, card_batches, cards, controls, deciding, events, fees, keys, money, objects,
-    payments, programs, simulate, tokens, told,
+    approvals, backtests, calls, card_batches, cards, controls, deciding, events, fees, keys,
+    money, objects, payments, programs, simulate, tokens, told, unguarded,
 };
 use crate::api::bounds::About;
 use crate::api::error_codes::{self, CODES};
 use crate::api::routes::{Route, table};
 use crate::engine::ids::{
-    AccountId, ApiKeyId, ApprovalId, AuthorizationId, CardBatchId, CardId, CardholderId,
-    DecisionEndpointId, DeliveryId, EventId, ExceptionId, MccGroupId, MerchantListId, ProgramId,
-    RiskRuleId, TokenId, TopUpId, TransactionId, TransferId, WebhookEndpointId,
+    AccountId, ApiKeyId, ApprovalId, AuthorizationId, BacktestId, CardBatchId, CardId,
+    CardholderId, DecisionEndpointId, DeliveryId, EventId, ExceptionId, MccGroupId, MerchantListId,
+    ProgramId, RiskRuleId, TokenId, TopUpId, TransactionId, TransferId, WebhookEndpointId,
 };
-use crate::store::REBUILD;
-use crate::store::lag::FollowState;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -62,6 +60,12 @@ const ERRORS: &[(u16, &str, &str, &str)] = &[
         "card_status_forbids",
     ),
     (
+        410,
+        "It was there, and can be had no more.",
+        "not_found",
+        "reveal_used",
+    ),
+    (
         412,
         "Somebody has changed it since the version that `If-Match` names.",
         "conflict",
@@ -106,6 +110,7 @@ pub fn operations() -> Vec<Operation> {
         card_batches::operations,
         payments::operations,
         deciding::operations,
+        backtests::operations,
         keys::operations,
         told::operations,
         simulate::operations,
@@ -126,6 +131,7 @@ fn schemas() -> Map<String, Value> {
         card_batches::schemas,
         payments::schemas,
         deciding::schemas,
+        backtests::schemas,
         keys::schemas,
         told::schemas,
         events::schemas,
@@ -144,7 +150,7 @@ pub fn document() -> Value {
     let schemas = schemas();
     let (routes, operations) = (table(), operations());
     let mut paths = Map::new();
-    for (path, what) in unguarded() {
+    for (path, what) in unguarded::routes() {
         paths.insert(path.into(), json!({ "get": what }));
     }
     for route in &routes {
@@ -259,7 +265,7 @@ fn success(operation: &Operation, is_write: bool, schemas: &Map<String, Value>) 
     json!({ "description": operation.summary, "headers": refer(&names), "content": content })
 }
 
-fn refer(headers: &[&str]) -> Value {
+pub(super) fn refer(headers: &[&str]) -> Value {
     let reference = |name: &&str| json!({ "$ref": format!("#/components/headers/{name}") });
     let headers = headers
         .iter()
@@ -289,6 +295,7 @@ fn path_parameters(operation: &Operation) -> Vec<Value> {
         }
     };
     add("type", pattern("^[a-z0-9_]{1,32}$", "project"));
+    add("backtest_id", id(BacktestId::PREFIX));
     let known = operation.path_id.clone();
     add(
         "id",
@@ -356,6 +363,7 @@ fn errors_of(route: &Route) -> Vec<u16> {
         route.path.contains('{') || is_named || NAMING.contains(&(route.method, route.path));
     let can_have = |status: &u16| match status {
         404 => names_something,
+        410 => false,
         412 => replaces(route),
         408 | 409 | 413 | 415 => is_write,
         _ => true,
@@ -425,43 +433,4 @@ fn headers() -> Value {
         "WWW-Authenticate": header("RFC 6750.", said("Bearer")),
         "Idempotent-Replayed": header("`true` where a response is repeated.", said("true")),
     })
-}
-
-/// What needs no key.
-fn unguarded() -> [(&'static str, Value); 3] {
-    let of = |name: &str, summary: &str, content: Value| {
-        json!({
-            "operationId": name, "tags": ["process"], "summary": summary, "security": [],
-            "responses": { "200": {
-                "description": summary, "headers": refer(&["Request-Id"]), "content": content,
-            } },
-        })
-    };
-    let status = |word: &str| {
-        let schema = answer(vec![("status", said(word))], Vec::new());
-        json!({ "application/json": { "schema": schema, "example": { "status": word } } })
-    };
-    let text = json!({ "application/openmetrics-text": { "schema": { "type": "string" } } });
-    let not_yet = json!({ "$ref": "#/components/responses/Error503" });
-    let states = FollowState::ALL.map(FollowState::name);
-    let projection = one_of(&states);
-    let schema = answer(
-        vec![
-            ("status", said("ready")),
-            ("projection", projection),
-            ("way_out", or_null(said(REBUILD))),
-        ],
-        Vec::new(),
-    );
-    let example = json!({ "status": "ready", "projection": "following", "way_out": null });
-    let ready = json!({ "application/json": { "schema": schema, "example": example } });
-    let mut ready = of("readyz", "Recovery is done", ready);
-    ready["responses"]["503"] = not_yet.clone();
-    let mut metrics = of("metrics", "OpenMetrics", text);
-    metrics["responses"]["503"] = not_yet;
-    [
-        ("/healthz", of("healthz", "The process lives", status("ok"))),
-        ("/readyz", ready),
-        ("/metrics", metrics),
-    ]
 }

@@ -2,6 +2,7 @@
 //! come from the table of routes, words from the engine. `docs/openapi.json` is this document, checked in.
 
 mod approvals;
+mod backtests;
 mod calls;
 mod card_batches;
 mod cards;
@@ -22,6 +23,7 @@ mod shipping;
 mod simulate;
 mod tokens;
 mod told;
+mod unguarded;
 
 pub use document::{document, operations};
 pub use events::{EventData, data_of};

@@ -39,7 +39,7 @@ event_types! {
     CardUnfrozen = "card.unfrozen", CardsRead, "a card was unfrozen";
     CardBlocked = "card.blocked", CardsRead, "a card was blocked, for good";
     CardClosed = "card.closed", CardsRead, "a card was closed, by itself or with what it is linked to";
-    CardRevealed = "card.revealed", CardsRead, "somebody saw a card's number";
+    CardRevealed = "card.revealed", CardsRead, "somebody saw a card's number, or was given a link that shows it once";
     CardReissued = "card.reissued", CardsRead, "a card got another one in its place: `replaced_by`; `card.created` tells of that one";
     CardRenewed = "card.renewed", CardsRead, "a card has a new expiry";
     CardExpired = "card.expired", CardsRead, "the expiry of a card that was not closed has passed: the month that it is good through ended, in UTC";
@@ -136,7 +136,7 @@ pub const NOT_TOLD_YET: &[NamedType] = &[
     named(
         "rule.backtest_completed",
         Scope::RulesRead,
-        "backtests over the interface",
+        "a record of backtests, which are kept in memory",
     ),
 ];
 
