@@ -52,6 +52,7 @@ fn a_verification_that_a_shard_has_not_heard_of_is_pending_until_it_has() {
         let change = ChangeCardHolder {
             card_id,
             holder: next.holder,
+            is_set: false,
         };
         let card = |switch: &Switch| switch.world.shard(next.root).card(card_id).cloned();
         assert!(!card(&switch).unwrap().is_verified());
@@ -102,7 +103,11 @@ fn a_change_of_what_cards_know_is_pending_until_they_have_heard_and_a_name_is_no
         ("IE", false)
     );
     let card_id = CardId(101);
-    let told = Action::ChangeCardHolder(ChangeCardHolder { card_id, holder });
+    let told = Action::ChangeCardHolder(ChangeCardHolder {
+        card_id,
+        holder,
+        is_set: false,
+    });
     switch.command(AccountId(1), told);
     assert!(switch.world.pending_holders.is_empty());
     let card = switch.world.shard(AccountId(1)).card(card_id);
@@ -141,7 +146,11 @@ fn a_card_that_heard_of_an_earlier_change_last_is_told_of_the_latest_again() {
     });
     let card_id = CardId(101);
     for (holder, pending) in [(holders[0], 1), (holders[1], 0)] {
-        let told = Action::ChangeCardHolder(ChangeCardHolder { card_id, holder });
+        let told = Action::ChangeCardHolder(ChangeCardHolder {
+        card_id,
+        holder,
+        is_set: false,
+    });
         switch.command(AccountId(1), told);
         for world in [&switch.world, &switch.replayed(3)] {
             let left = world.pending_holders.values();

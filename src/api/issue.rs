@@ -95,6 +95,7 @@ async fn draw_and_issue(
                     program_id: program.id,
                     root: account.root,
                     links,
+                    bin: *bin,
                 });
             }
             Reply::RegistryRefused(RegistryRefusal::PanTaken) => {}
@@ -339,10 +340,7 @@ async fn again(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiError> {
         links: issued.links.clone(),
         controls: wanted.order.controls,
         wallet: wanted.order.wallet,
-        holder: match wanted.order.cardholder_id {
-            Some(id) => Some(cardholders::find(state, id).await?.cardholder.holder()),
-            None => None,
-        },
+        holder: cardholders::holder(state, issued.cardholder_id).await?,
         paid_by,
         shipping: wanted.order.shipping,
         // Of one that its shard has opened, which is nearly always, nothing is changed.
@@ -351,12 +349,7 @@ async fn again(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiError> {
     let action = Action::OpenCard(Box::new(open));
     match ask::shard_command(state, issued.root, action).await? {
         Reply::Card(card) if card.status.is_closed() => Err(fees::not_opened()),
-        Reply::Card(card) => Ok(FullCard {
-            card: *card,
-            program_id: issued.program_id,
-            root: issued.root,
-            links,
-        }),
+        Reply::Card(card) => cards::full(state, *card, issued, links),
         reply => Err(ask::unexpected(&reply)),
     }
 }

@@ -8,7 +8,7 @@ use super::etags::{self, Turns};
 use super::places::Bounds;
 use super::simulate::What;
 use super::{
-    Gate, accounts, api_keys, approvals, audit, authorizations, card_batch_worker, card_batches,
+    Gate, accounts, api_keys, approvals, audit, authorizations, card_batch_worker, card_batches, card_changes,
     cardholders, cards, decision_endpoints, deliveries, envelope, events, exceptions,
     exchange_rates, fee_schedules, fees, groups, health, incoming_payments, ledger_entries, links,
     list, metrics, openapi, programs, reissue, reveal, rules, serving, settlement_reports,
@@ -136,7 +136,7 @@ fn card_objects(routes: Routes) -> Routes {
         .list("/v1/cards", CardsRead, Several, cards::many)
         .post("/v1/cards", CardsIssue, Body, cards::create)
         .get("/v1/cards/{id}", CardsRead, Card, cards::one)
-        .patch("/v1/cards/{id}", LimitsWrite, Card, cards::update)
+        .patch("/v1/cards/{id}", LimitsWrite, Card, card_changes::update)
         .post("/v1/cards/{id}/activate", CardsIssue, Card, card(StatusChange::Activate))
         .post("/v1/cards/{id}/freeze", CardsFreeze, Card, card(StatusChange::Freeze))
         .post("/v1/cards/{id}/unfreeze", CardsUnfreeze, Card, card(StatusChange::Unfreeze))

@@ -61,6 +61,11 @@ pub(super) fn registry_action(action: &RegistryAction) -> Value {
             "home_country": change.home_country.map(|country| country.alpha2().to_string()),
             "verified": change.verified,
         }),
+        RegistryAction::SetCardholder(set) => json!({
+            "type": "set_cardholder",
+            "card_id": set.card_id.to_string(),
+            "cardholder_id": set.cardholder_id.to_string(),
+        }),
         action => panic!("this is not about a card: {action:?}"),
     }
 }

@@ -92,6 +92,7 @@ fn command(command: &Command) -> Value {
             "type": "change_card_holder",
             "card_id": change.card_id.to_string(),
             "holder": card_json::holder(&change.holder),
+            "is_set": change.is_set,
         }),
         Action::Resolve(resolve) => message_json::resolve(resolve),
         Action::Withhold(withhold) => {
@@ -182,7 +183,9 @@ fn event(event: &Event) -> Value {
         Event::CardControlsChanged => json!({ "type": "card_controls_changed" }),
         Event::Resolved(resolved) => message_json::resolved(resolved),
         Event::Withheld(withheld) => message_json::withheld(withheld),
-        Event::CardHolderChanged => json!({ "type": "card_holder_changed" }),
+        Event::CardHolderChanged { from } => json!({
+            "type": "card_holder_changed", "from_cardholder_id": from.map(|id| id.to_string()),
+        }),
         Event::Recalled => json!({ "type": "recalled" }),
         Event::CardReplaced(replaced) => card_json::card_replaced(replaced),
         Event::CardRenewed(renewed) => {
@@ -239,6 +242,7 @@ fn registry_action(action: &RegistryAction) -> Value {
         | RegistryAction::CreateCardholder(_)
         | RegistryAction::VerifyCardholder(_)
         | RegistryAction::ChangeCardholder(_)
+        | RegistryAction::SetCardholder(_)
         | RegistryAction::RevealCard(_)) => card_json::registry_action(action),
         RegistryAction::AuthorizeUnknownCard {
             authorize,
@@ -434,6 +438,9 @@ fn registry_event(event: &RegistryEvent) -> Value {
         }
         RegistryEvent::CardholderChanged { holder, cards } => {
             card_json::told_to_cards("cardholder_changed", holder, cards)
+        }
+        RegistryEvent::CardholderSet { holder, .. } => {
+            json!({ "type": "cardholder_set", "holder": card_json::holder(holder) })
         }
         RegistryEvent::DecisionEndpointPut { version } => {
             json!({ "type": "decision_endpoint_put", "registry_version": version })

@@ -588,7 +588,12 @@ impl Switch {
         {
             for (card_id, root) in cards {
                 let (card_id, holder) = (*card_id, *holder);
-                let change = ChangeCardHolder { card_id, holder };
+                let is_set = false;
+                let change = ChangeCardHolder {
+                    card_id,
+                    holder,
+                    is_set,
+                };
                 self.command(*root, Action::ChangeCardHolder(change));
             }
         }

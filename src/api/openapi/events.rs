@@ -71,7 +71,9 @@ pub fn data_of(event: EventType) -> EventData {
             let data = of("CardStatusEventData", vec![card_member()]);
             data.or(vec![("cause", cause)])
         }
-        CardRevealed | CardReissued | CardShippingUpdated => of_one_card(event),
+        CardRevealed | CardReissued | CardShippingUpdated | CardCardholderChanged => {
+            of_one_card(event)
+        }
         TokenRequested | TokenActivated | TokenSuspended | TokenResumed | TokenDeleted => {
             of("TokenEventData", vec![("token", named("Token"))])
         }
@@ -119,6 +121,14 @@ fn of_one_card(event: EventType) -> EventData {
                 vec![card_member(), ("reveal", reveal)],
             )
         }
+        EventType::CardCardholderChanged => of(
+            "CardCardholderEventData",
+            vec![
+                card_member(),
+                ("cardholder_id", id("holder")),
+                ("previous_cardholder_id", or_null(id("holder"))),
+            ],
+        ),
         EventType::CardReissued => of(
             "CardReissuedEventData",
             vec![

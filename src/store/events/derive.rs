@@ -274,6 +274,19 @@ fn of_changed_card(context: &EventContext, action: &Action, event: &Event) -> Op
                 event_type.and_then(|event_type| context.about_card(change.card_id, event_type));
             draft.map(|draft| with_reason(draft, *to))
         }
+        // What is new of the holder that it has is no event of the card.
+        (Action::ChangeCardHolder(change), Event::CardHolderChanged { from })
+            if *from != Some(change.holder.id) =>
+        {
+            let draft = context.about_card(change.card_id, EventType::CardCardholderChanged);
+            draft.map(|mut draft| {
+                let now = change.holder.id.to_string().into();
+                let before = from.map(|id| id.to_string()).into();
+                let ids = [("cardholder_id", now), ("previous_cardholder_id", before)];
+                draft.content.extend(ids);
+                draft
+            })
+        }
         (Action::ChangeShipping(change), Event::ShippingChanged { .. }) => {
             let draft = context.about_card(change.card_id, EventType::CardShippingUpdated);
             draft.map(|mut draft| {
