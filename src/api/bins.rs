@@ -1,12 +1,16 @@
-//! BINs in bodies and answers: those of a program, with what it says of each; and which of them a card's number begins with.
+//! BINs in bodies and answers: those of a program, with what it says of each, which of them a card's number begins with, and
+//! `/v1/bins`, the list of all.
 
-use super::ApiState;
+use super::auth::Caller;
 use super::error::ApiError;
 use super::fields::{self, Fields};
-use super::reveal;
-use crate::engine::ids::CardId;
+use super::list::{self, ListQuery};
+use super::{ApiState, Gate, ask, reveal};
+use crate::engine::ids::{CardId, ProgramId};
 use crate::engine::programs::{BINS_MAX, Bin, BinDetails, BinFacts, Program};
 use crate::engine::registry::IssuedCard;
+use axum::extract::State;
+use axum::response::Response;
 use serde_json::{Value, json};
 
 /// Longest `product_type` or `region`.
@@ -179,4 +183,54 @@ pub fn of_card(
     }
     let pan = reveal::open_pan(state, id, issued)?;
     Ok(*program.bin_of(pan.digits()).unwrap_or(&program.bin))
+}
+
+/// Those of all programs that the caller sees, by their digits; from memory.
+pub async fn many(
+    State(gate): State<Gate>,
+    caller: Caller,
+    ListQuery(mut query): ListQuery,
+) -> Result<Response, ApiError> {
+    let state = gate.state()?;
+    let program_id: Option<ProgramId> = query.id("program_id", ProgramId::PREFIX)?;
+    let network = query.text("network", 16)?;
+    let region = query.text("region", WORD_MAX)?;
+    let product_type = query.text("product_type", WORD_MAX)?;
+    let view = ask::view(&state).await?;
+    let programs = view.programs.values();
+    let programs = programs
+        .filter(|program| program_id.is_none_or(|id| program.id == id))
+        .filter(|program| caller.sees_program(program.id));
+    let all = programs.flat_map(|program| {
+        let bins = program.bins();
+        bins.map(|bin| (program.details_of(bin), &**program))
+    });
+    let is = |wanted: &Option<String>, known: Option<&str>| {
+        wanted.is_none() || wanted.as_deref() == known
+    };
+    let mut wanted: Vec<_> = all
+        .filter(|(bin, _)| {
+            is(&network, Some(bin.network))
+                && is(&region, bin.region)
+                && is(&product_type, bin.product_type)
+        })
+        .collect();
+    wanted.sort_unstable_by_key(|(bin, program)| (bin.bin, program.id));
+    let wanted = wanted.into_iter();
+    list::page_of_memory(
+        ListQuery(query),
+        wanted.map(|(bin, program)| {
+            let id = format!("{}:{}", bin.bin, program.id);
+            (id.clone(), move || bin_json(id, &bin, program))
+        }),
+    )
+}
+
+fn bin_json(id: String, details: &BinDetails, program: &Program) -> Value {
+    let mut bin = details_json(details);
+    bin["id"] = id.into();
+    bin["object"] = "bin".into();
+    bin["program_id"] = program.id.to_string().into();
+    bin["currency"] = program.currency.alpha().into();
+    bin
 }

@@ -1,6 +1,5 @@
 //! Cards as bodies order them: on which account, with which links and further accounts. Issuing them is in `issue.rs`.
 
-use super::bounds::Whereabouts;
 use super::cards::{CARD_TYPES, FUNDINGS, Funding, LINKS_MAX};
 use super::error::ApiError;
 use super::fields::Fields;
@@ -56,9 +55,8 @@ fn named_account(
         let message = format!("{path} stands for its master account; name that or account_id");
         return Err(ApiError::invalid("value_unknown", path, message));
     }
-    let sees = |bounds: &Bounds| Whereabouts::of_program(program_id).is_within(bounds);
-    let program = view.programs.get(&program_id);
-    let program = program.filter(|_| bounds.is_none_or(sees));
+    let is_seen = bounds.is_none_or(|bounds| bounds.cover_program(program_id));
+    let program = view.programs.get(&program_id).filter(|_| is_seen);
     let program = program.ok_or_else(|| programs::not_found().with_param(PROGRAM))?;
     program.master_account_id.ok_or_else(|| {
         let message = "the program has no master account; name an account, or give it one";
@@ -73,7 +71,9 @@ pub async fn begun_on(
 ) -> Result<Option<AccountId>, ApiError> {
     let begun = match accounts::find(state, sub_account_id).await {
         Ok(own) => return Ok(own.parent_id),
-        Err(error) if error.status == StatusCode::NOT_FOUND => cards::find_full(state, card_id).await,
+        Err(error) if error.status == StatusCode::NOT_FOUND => {
+            cards::find_full(state, card_id).await
+        }
         Err(error) => return Err(error),
     };
     match begun {

@@ -7,9 +7,7 @@ use super::error::{ApiError, json_response};
 use super::idempotency::{Success, Write, once};
 use super::issue;
 use super::list::{self, ListQuery, store_error};
-use super::{
-    ApiState, Gate, ask, bins, card_orders, controls_json, filters, reissue, shipping,
-};
+use super::{ApiState, Gate, ask, bins, card_orders, controls_json, filters, reissue, shipping};
 use crate::engine::api_keys::Scope;
 use crate::engine::command::{Action, CardType, ChangeCardStatus, StatusChange};
 use crate::engine::controls::Controls;

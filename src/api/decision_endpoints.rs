@@ -261,7 +261,8 @@ fn warning(state: &ApiState, endpoint: &DecisionEndpoint) -> Option<String> {
     let view = state.switchboard.view();
     let program = view.programs.get(&endpoint.program_id)?;
     let networks = program.bins().map(|bin| program.details_of(bin).network);
-    let known = networks.filter_map(|network| Some((*state.answer_within_ms.get(network)?, network)));
+    let known =
+        networks.filter_map(|network| Some((*state.answer_within_ms.get(network)?, network)));
     let (answer_within_ms, network) = known.min()?;
     (u64::from(endpoint.timeout_ms) >= answer_within_ms).then(|| {
         format!(

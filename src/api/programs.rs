@@ -243,11 +243,7 @@ fn master(fields: &mut Fields) -> Result<Option<Option<AccountId>>, ApiError> {
 }
 
 /// What of an account never changes, and that it is open now. One that is closed later stays the master account.
-async fn check_master(
-    state: &ApiState,
-    program: &Program,
-    id: AccountId,
-) -> Result<(), ApiError> {
+async fn check_master(state: &ApiState, program: &Program, id: AccountId) -> Result<(), ApiError> {
     const PARAM: &str = "master_account_id";
     let account = accounts::find(state, id).await;
     let account = account.map_err(|error| error.with_param(PARAM))?;
@@ -401,7 +397,9 @@ pub fn not_found() -> ApiError {
 
 fn bin_details(program: &Program) -> Vec<Value> {
     let details = program.bins().map(|bin| program.details_of(bin));
-    details.map(|details| bins::details_json(&details)).collect()
+    details
+        .map(|details| bins::details_json(&details))
+        .collect()
 }
 
 pub fn to_json(program: &Program) -> Value {

@@ -5,9 +5,7 @@ use super::authorizations::{Authorization, PARTS_MAX};
 use super::card_expiry;
 use super::card_use::CardUseMade;
 use super::checks::{AccountsAbove, Checks, Context, controls_of};
-use super::command::{
-    Action, Authorize, ChangeCardHolder, Command, ReleaseCause, ReleaseHold,
-};
+use super::command::{Action, Authorize, ChangeCardHolder, Command, ReleaseCause, ReleaseHold};
 use super::event::{
     Answer, ApprovalCode, Authorized, Balances, Decision, Decline, Event, HoldPlaced, Increased,
     Postings, Refusal,

@@ -366,7 +366,10 @@ mod tests {
             apply_change(&mut view, &change(|c| c.name = Some("x".into())));
             let now = view.programs[&ProgramId(1)].master_account_id;
             assert_eq!(now, id.map(AccountId));
-            assert_eq!(decide_change(&view, &master(id)), RegistryOutcome::AlreadyDone);
+            assert_eq!(
+                decide_change(&view, &master(id)),
+                RegistryOutcome::AlreadyDone
+            );
         }
     }
 

@@ -163,8 +163,10 @@ impl World {
                     let pending = pending.map(|(id, root)| (id, PendingHolder { root, holder }));
                     self.pending_holders.extend(pending);
                 }
-                if let (RegistryAction::SetCardholder(set), RegistryEvent::CardholderSet { root, holder }) =
-                    (&command.action, event)
+                if let (
+                    RegistryAction::SetCardholder(set),
+                    RegistryEvent::CardholderSet { root, holder },
+                ) = (&command.action, event)
                 {
                     let (root, holder) = (*root, *holder);
                     let pending = PendingHolder { root, holder };

@@ -4,6 +4,7 @@ mod account_settings;
 mod approvals;
 mod attacked;
 mod authorizations;
+mod bins;
 mod card_batches;
 mod card_links;
 mod cardholders;

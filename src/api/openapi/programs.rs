@@ -1,10 +1,11 @@
 //! Programs, and how long their holds last.
 
 use super::approvals::policy_request;
-use super::operation::{Operation, act, act_with, body, create, get, list_of};
+use super::operation::{Operation, act, act_with, body, create, get, list_of, list_of_memory};
 use super::schema::{
-    self, Fields, answer, currency, either, id, kinds, list, list_within, mcc, moment, named, noted,
-    number, number_within, of_type, one_of, open_word, or_null, pattern, request, said, text,
+    self, Fields, answer, currency, either, extended, id, kinds, list, list_within, mcc, moment,
+    named, noted, number, number_within, of_type, one_of, open_word, or_null, pattern, request,
+    said, text,
 };
 use crate::engine::conversion::BASIS_POINTS;
 use crate::engine::hold_expiry::HOLD_HOURS_MAX;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 pub fn schemas() -> Fields {
     vec![
         ("Program", program()),
+        ("Bin", listed_bin()),
         ("BinDetails", bin_details()),
         ("HoldExpiry", hold_expiry()),
     ]
@@ -49,6 +51,16 @@ pub fn operations() -> Vec<Operation> {
             "Program",
         ),
         act("/v1/programs/{id}/resume", "Let them pay again", "Program"),
+        list_of_memory(
+            "/v1/bins",
+            "BINs of all programs, by their digits",
+            "Bin",
+            said(BIN_ID),
+        )
+        .filter("program_id", id("prog"))
+        .filter("network", network())
+        .filter("region", region())
+        .filter("product_type", product_type()),
     ]
 }
 
@@ -85,6 +97,27 @@ fn program() -> Value {
             ("created_at", moment()),
         ],
         Vec::new(),
+    )
+}
+
+/// A BIN of a program, of a list of all.
+const BIN_ID: &str = "555555:prog_0h2k9m4p7r1t3";
+
+fn listed_bin() -> Value {
+    extended(
+        bin_details(),
+        vec![
+            (
+                "id",
+                noted(
+                    said(BIN_ID),
+                    "Of this entry: several programs may have a BIN.",
+                ),
+            ),
+            ("object", of_type("bin")),
+            ("program_id", id("prog")),
+            ("currency", currency()),
+        ],
     )
 }
 
