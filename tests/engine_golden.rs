@@ -783,7 +783,7 @@ fn of_nobody(switch: &mut Switch) {
     };
     switch.registry(RegistryAction::RevealCard(Box::new(reveal)));
     switch.cardholder(82, "IE", true);
-    switch.set_cardholder(19, 82);
+    switch.set_cardholder(11, 82);
     let request = IdempotentRequest {
         key: IdempotencyKey(7),
         request_hash: 8,

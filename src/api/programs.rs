@@ -247,33 +247,21 @@ async fn check_master(state: &ApiState, program: &Program, id: AccountId) -> Res
     const PARAM: &str = "master_account_id";
     let account = accounts::find(state, id).await;
     let account = account.map_err(|error| error.with_param(PARAM))?;
-    for (is_wrong, code, message) in [
-        (
-            account.program_id != program.id,
-            "program_mismatch",
-            "the account belongs to another program",
-        ),
-        (
-            account.parent_id.is_some(),
-            "account_not_root",
-            "the account has a parent; a master account has none",
-        ),
-        (
-            account.currency != program.currency,
-            "currency_mismatch",
-            "the account is in another currency than the program",
-        ),
-        (
-            account.status == AccountStatus::Closed,
-            "account_closed",
-            "the account is closed",
-        ),
-    ] {
-        if is_wrong {
-            return Err(ApiError::conflict(code, message).with_param(PARAM));
-        }
-    }
-    Ok(())
+    let error = if account.program_id != program.id {
+        let message = "the account belongs to another program";
+        ApiError::conflict("program_mismatch", message)
+    } else if account.parent_id.is_some() {
+        let message = "the account has a parent; a master account has none";
+        ApiError::conflict("account_not_root", message)
+    } else if account.currency != program.currency {
+        let message = "the account is in another currency than the program";
+        ApiError::conflict("currency_mismatch", message)
+    } else if account.status == AccountStatus::Closed {
+        ApiError::conflict("account_closed", "the account is closed")
+    } else {
+        return Ok(());
+    };
+    Err(error.with_param(PARAM))
 }
 
 /// `POST …/suspend`, `/resume`.

@@ -118,7 +118,8 @@ async fn issue_in_place(
 
 /// The new number has the BIN of the old one.
 async fn new_card(state: &ApiState, old: &FullCard, wanted: &Again) -> Result<IssueCard, ApiError> {
-    let number = issue::number(state, &old.bin, wanted.card_id)?;
+    let of = (old.program_id, &old.bin);
+    let number = issue::number(state, of, wanted.card_id)?;
     let card = &old.card;
     // It may have got another holder since it was read.
     let (issued, _) = cards::issued(state, card.id).await?;

@@ -105,7 +105,10 @@ async fn request_token(
         let number = match &asked.number {
             Some(pan) => issue::sealed(state, pan, token_id.0)?,
             // Of the card's BIN, for want of one of tokens.
-            None => issue::sealed(state, &issue::draw(&card.bin)?, token_id.0)?,
+            None => {
+                let number = issue::draw(state, card.program_id, &card.bin)?;
+                issue::sealed(state, &number, token_id.0)?
+            }
         };
         let request = RequestToken {
             root: card.root,

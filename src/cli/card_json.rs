@@ -130,6 +130,7 @@ pub(super) fn replace_card(replace: &ReplaceCard) -> Value {
         "first6": format!("{:06}", replace.first6),
         "last4": format!("{:04}", replace.last4),
         "expiry": month(replace.expiry),
+        "holder": replace.holder.as_ref().map(holder),
     })
 }
 

@@ -9,7 +9,7 @@ use super::{
 use crate::api::{
     api_keys, audit, controls_json, decision_endpoints, exchange_rates, fee_schedules, groups,
 };
-use crate::engine::command::{AccountStatusChange, Action, Command, OpenAccount, TopUp};
+use crate::engine::command::{AccountStatusChange, Action, Authorize, Command, OpenAccount, TopUp};
 use crate::engine::event::Event;
 use crate::engine::fees::charge::Charge;
 use crate::engine::groups::{MccGroup, SharedMerchantList};
@@ -229,6 +229,12 @@ fn moved(event_type: &str, from: &str, to: &str) -> Value {
     json!({ "type": event_type, "from": from, "to": to })
 }
 
+fn authorize_unknown_card(authorize: &Authorize, bin_known: bool) -> Value {
+    let mut json = message_json::authorize("authorize_unknown_card", authorize);
+    json["bin_known"] = bin_known.into();
+    json
+}
+
 fn registry_action(action: &RegistryAction) -> Value {
     match action {
         RegistryAction::ChangeSettings(settings) => change_settings(settings),
@@ -247,11 +253,7 @@ fn registry_action(action: &RegistryAction) -> Value {
         RegistryAction::AuthorizeUnknownCard {
             authorize,
             bin_known,
-        } => {
-            let mut json = message_json::authorize("authorize_unknown_card", authorize);
-            json["bin_known"] = (*bin_known).into();
-            json
-        }
+        } => authorize_unknown_card(authorize, *bin_known),
         RegistryAction::ReverseUnknownCard(reverse) => {
             message_json::reverse("reverse_unknown_card", reverse)
         }

@@ -322,3 +322,19 @@ fn a_master_account_is_an_open_root_account_of_the_program_in_its_currency() {
     assert_eq!(rows[0]["error"]["code"], "program_not_found");
     assert_eq!(rows[1]["status"], "issued");
 }
+
+#[test]
+fn a_number_of_a_bin_begins_with_no_longer_one_of_its_program() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let mut bins = vec![json!("411111")];
+    bins.extend((0..49).map(|end| json!({"bin": format!("411111{end:02}"), "network": "amex"})));
+    let body =
+        json!({"name": "Ads", "network": "visa", "bin": "411111", "currency": "USD", "bins": bins});
+    let account = client.account(&client.post("/v1/programs", body).created());
+    // Half of all that begin with 411111 are of another BIN: sixteen in a row are no luck.
+    for _ in 0..16 {
+        let card = client.get(&format!("/v1/cards/{}", client.card(&account)));
+        assert_eq!(card.ok()["network"], "visa");
+    }
+}

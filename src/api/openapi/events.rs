@@ -121,14 +121,16 @@ fn of_one_card(event: EventType) -> EventData {
                 vec![card_member(), ("reveal", reveal)],
             )
         }
-        EventType::CardCardholderChanged => of(
-            "CardCardholderEventData",
-            vec![
-                card_member(),
-                ("cardholder_id", id("holder")),
-                ("previous_cardholder_id", or_null(id("holder"))),
-            ],
-        ),
+        EventType::CardCardholderChanged => {
+            let cardholder = answer(
+                vec![("id", id("holder")), ("previous_id", or_null(id("holder")))],
+                Vec::new(),
+            );
+            of(
+                "CardCardholderEventData",
+                vec![card_member(), ("cardholder", cardholder)],
+            )
+        }
         EventType::CardReissued => of(
             "CardReissuedEventData",
             vec![

@@ -280,10 +280,10 @@ fn of_changed_card(context: &EventContext, action: &Action, event: &Event) -> Op
         {
             let draft = context.about_card(change.card_id, EventType::CardCardholderChanged);
             draft.map(|mut draft| {
-                let now = change.holder.id.to_string().into();
-                let before = from.map(|id| id.to_string()).into();
-                let ids = [("cardholder_id", now), ("previous_cardholder_id", before)];
-                draft.content.extend(ids);
+                let id = change.holder.id.to_string();
+                let previous_id = from.map(|id| id.to_string());
+                let cardholder = json!({ "id": id, "previous_id": previous_id });
+                draft.content.push(("cardholder", cardholder));
                 draft
             })
         }
